@@ -1,0 +1,45 @@
+/*
+ * The address of one end of a connection: IPv4 or IPv6 and a port, by value.
+ */
+#ifndef PLAIT_ADDRESS_H
+#define PLAIT_ADDRESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <plait/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Private inside.  A zeroed one is no address. */
+struct plait_address {
+	uint16_t family;
+	uint16_t port; /* host order */
+	uint32_t scope;
+	unsigned char ip[16];
+};
+
+/* Room for any address as text, with its NUL. */
+#define PLAIT_ADDRESS_SIZE 64
+
+/*
+ * Reads a numeric IPv4 or IPv6 address, or "localhost" (127.0.0.1); a null
+ * or empty host is 0.0.0.0.  Never looks up a name: that is -EADDRNOTAVAIL.
+ * -EINVAL if port is above 65535.  *ret is untouched on failure.
+ */
+int plait_address_parse(struct plait_address *ret, const char *host,
+			unsigned port);
+
+unsigned plait_address_port(const struct plait_address *a);
+
+/* Write as snprintf() would: "127.0.0.1" or "::1"; "127.0.0.1:80", "[::1]:80". */
+int plait_address_host(const struct plait_address *a, char *buf, size_t size);
+int plait_address_str(const struct plait_address *a, char *buf, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * A failure says what went wrong: its kind, an errno, a message, where it was
+ * made, the failure that caused it, and for a cancellation who asked.  It is
+ * immutable and refcounted, and it is a value: a deferred that fires with one
+ * has failed.
+ *
+ * A kind is the address of a const struct plait_error, so a program adds its
+ * own; plait_failure_check() follows parents as Twisted follows classes.
+ *
+ * The common failures (cancelled, connection done, no memory) are static:
+ * they cost no allocation, and making any failure when memory has run out
+ * gives the no-memory one.
+ */
+#ifndef PLAIT_FAILURE_H
+#define PLAIT_FAILURE_H
+
+#include <plait/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_failure;
+
+struct plait_error {
+	const char *name;		  /* "ConnectionRefusedError" */
+	const char *text;		  /* what it means, a sentence */
+	const struct plait_error *parent; /* NULL: none */
+};
+
+/* The kinds of the library; indented under their parents. */
+extern const struct plait_error plait_error_any;
+extern const struct plait_error   plait_error_cancelled;
+extern const struct plait_error   plait_error_timeout;
+extern const struct plait_error   plait_error_abandoned;
+extern const struct plait_error   plait_error_never_fired;
+extern const struct plait_error   plait_error_no_memory;
+extern const struct plait_error   plait_error_os;
+extern const struct plait_error   plait_error_cannot_listen;
+extern const struct plait_error   plait_error_connect;
+extern const struct plait_error     plait_error_connection_refused;
+extern const struct plait_error     plait_error_no_route;
+extern const struct plait_error     plait_error_tcp_timed_out;
+extern const struct plait_error     plait_error_bind;
+extern const struct plait_error     plait_error_dns_lookup;
+extern const struct plait_error     plait_error_user;
+extern const struct plait_error       plait_error_connect_timeout;
+extern const struct plait_error   plait_error_connection_closed;
+extern const struct plait_error     plait_error_connection_done;
+extern const struct plait_error     plait_error_connection_lost;
+extern const struct plait_error       plait_error_connection_aborted;
+
+/* The type of a value that is a failure. */
+extern const struct plait_type plait_failure_type;
+
+/*
+ * Makes a failure of that kind, with a message as printf() makes it, and
+ * gives it as a value: "raise".
+ */
+#define plait_fail(kind, ...)                                                  \
+	plait_fail_at(PLAIT_HERE, (kind), 0, NULL, __VA_ARGS__)
+
+/* The same for an errno; its text is added to the message. */
+#define plait_fail_errno(kind, err, ...)                                       \
+	plait_fail_at(PLAIT_HERE, (kind), (err), NULL, __VA_ARGS__)
+
+/* The same for a failure that another one caused; cause is borrowed. */
+#define plait_fail_because(kind, cause, ...)                                   \
+	plait_fail_at(PLAIT_HERE, (kind), 0, (cause), __VA_ARGS__)
+
+/*
+ * What the three macros above call.  where is borrowed for good: a literal.
+ * err is an errno or 0.  cause may be NULL; the failure takes a reference of
+ * its own.
+ */
+plait_value plait_fail_at(const char *where, const struct plait_error *kind,
+			  int err, const struct plait_failure *cause,
+			  const char *fmt, ...) PLAIT_PRINTF(5, 6);
+
+/* The static failures, as values.  Freeing them is nothing. */
+plait_value plait_cancelled(void);
+plait_value plait_connection_done(void);
+plait_value plait_no_memory(void);
+
+static inline bool plait_value_is_failure(const plait_value *v)
+{
+	return v->type == &plait_failure_type;
+}
+
+/* The failure that the value is: borrowed.  Aborts if it is none. */
+const struct plait_failure *plait_value_failure(const plait_value *v);
+
+/* A value that is f: a reference of its own, f stays the caller's. */
+plait_value plait_failure_value(const struct plait_failure *f);
+
+/* One more reference to f, given; f itself for a static one. */
+const struct plait_failure *plait_failure_ref(const struct plait_failure *f);
+
+/* Ends a reference; NULL is nothing. */
+void plait_failure_unref(const struct plait_failure **fp);
+
+/* True if f is of that kind or of one that descends from it. */
+bool plait_failure_check(const struct plait_failure *f,
+			 const struct plait_error *kind);
+
+/* What it says.  All that is returned is borrowed from f. */
+const struct plait_error *plait_failure_kind(const struct plait_failure *f);
+int plait_failure_errno(const struct plait_failure *f);	 /* 0: none */
+const char *plait_failure_message(const struct plait_failure *f); /* or "" */
+const char *plait_failure_where(const struct plait_failure *f);	  /* or "" */
+const struct plait_failure *plait_failure_cause(const struct plait_failure *f);
+
+/*
+ * Of a cancellation: "file.c:42" of the call that cancelled, and the reason
+ * that it gave; "" if unknown.  Borrowed from f.
+ */
+const char *plait_failure_cancelled_at(const struct plait_failure *f);
+const char *plait_failure_reason(const struct plait_failure *f);
+
+/* Writes "Kind" or "Kind: message", as snprintf() would. */
+int plait_failure_str(const struct plait_failure *f, char *buf, size_t size);
+
+/*
+ * Told of every failure that nobody handled, at the moment when it is lost.
+ * why is borrowed.  Process-wide; set it before other threads use plait.
+ */
+typedef void plait_unhandled_hook(const struct plait_failure *why, void *arg);
+
+/*
+ * Replaces the default, which prints one line on standard error:
+ * "Unhandled error in Deferred: Kind: message".  NULL brings it back.
+ */
+void plait_set_unhandled(plait_unhandled_hook *hook, void *arg);
+
+/* Tells the hook; for code that has nobody else to tell.  f is borrowed. */
+void plait_unhandled(const struct plait_failure *f);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

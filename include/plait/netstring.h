@@ -1,0 +1,60 @@
+/*
+ * Protocols of netstrings, "LENGTH:BYTES,".  A string is at most 99,999 bytes
+ * long unless max_length says otherwise; whatever is no netstring, or too
+ * long, loses the connection.  Nothing is allocated for a string before its
+ * bytes come in.
+ *
+ * Made as a line receiver is (line.h): embed struct plait_netstring_receiver
+ * first, and put PLAIT_NETSTRING_RECEIVER into the base table.
+ */
+#ifndef PLAIT_NETSTRING_H
+#define PLAIT_NETSTRING_H
+
+#include <plait/protocol.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_netstring_receiver;
+
+/*
+ * string_received() gets each string, borrowed for the call.
+ * parse_failed() is told that the peer sent no netstring; left out, or after
+ * it has returned, the connection is lost.
+ */
+struct plait_netstring_receiver_ops {
+	struct plait_protocol_ops base;
+	void (*string_received)(struct plait_netstring_receiver *p,
+				const void *data, size_t len);
+	void (*parse_failed)(struct plait_netstring_receiver *p);
+};
+
+#define PLAIT_NETSTRING_RECEIVER                                               \
+	.data_received = plait_netstring_receiver_data,                        \
+	.done = plait_netstring_receiver_done
+
+struct plait_netstring_receiver {
+	struct plait_protocol base;
+	size_t max_length; /* 0: 99,999 */
+	/* private */
+	struct plait_buf *unfinished;
+	size_t length;
+	unsigned digits;
+	unsigned state;
+};
+
+/* Writes it as a netstring. */
+void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
+				   const void *data, size_t len);
+
+/* For the table: see PLAIT_NETSTRING_RECEIVER. */
+void plait_netstring_receiver_data(struct plait_protocol *p, const void *data,
+				   size_t len);
+void plait_netstring_receiver_done(struct plait_protocol *p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * All of plait.  Programs that want less include the headers by name.
+ */
+#ifndef PLAIT_PLAIT_H
+#define PLAIT_PLAIT_H
+
+#include <plait/address.h>
+#include <plait/base.h>
+#include <plait/buf.h>
+#include <plait/deferred.h>
+#include <plait/failure.h>
+#include <plait/intn.h>
+#include <plait/line.h>
+#include <plait/list.h>
+#include <plait/netstring.h>
+#include <plait/protocol.h>
+#include <plait/reactor.h>
+#include <plait/reconnect.h>
+#include <plait/tcp.h>
+#include <plait/timeout.h>
+#include <plait/timer.h>
+#include <plait/transport.h>
+#include <plait/value.h>
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * A protocol is what you do with one connection, a factory makes one for each
+ * and is told of the attempts.  Embed the base struct first in your own, and
+ * name a const table of functions; any may be NULL.
+ *
+ * The library allocates the protocol, zeroed, and frees it after
+ * connection_lost() has returned.  Factories are yours: one must outlive the
+ * ports, connectors and protocols that use it, that is, live until its stop()
+ * was called and its last protocol is gone.
+ */
+#ifndef PLAIT_PROTOCOL_H
+#define PLAIT_PROTOCOL_H
+
+#include <plait/failure.h>
+#include <plait/transport.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_protocol;
+struct plait_factory;
+struct plait_connector;
+
+/*
+ * connection_made() comes once, then data_received() any number of times with
+ * up to 131,072 bytes that are borrowed for the call, then connection_lost()
+ * exactly once, and nothing after it.  why is borrowed.
+ *
+ * A protocol with read_connection_lost() is half-closeable: it is told when
+ * the peer has closed its sending half, and goes on until it loses the
+ * connection itself.  Others flush and are lost then.
+ *
+ * done() comes last of all, to end what the struct owns, also when the
+ * protocol was built and never connected.
+ */
+struct plait_protocol_ops {
+	const char *name;
+	size_t size; /* of the whole struct; 0: the base alone */
+	void (*connection_made)(struct plait_protocol *p);
+	void (*data_received)(struct plait_protocol *p, const void *data,
+			      size_t len);
+	void (*connection_lost)(struct plait_protocol *p,
+				const struct plait_failure *why);
+	void (*read_connection_lost)(struct plait_protocol *p);
+	void (*write_connection_lost)(struct plait_protocol *p);
+	void (*done)(struct plait_protocol *p);
+};
+
+/* transport and factory are borrowed; transport is NULL until connected. */
+struct plait_protocol {
+	const struct plait_protocol_ops *ops;
+	struct plait_factory *factory;
+	struct plait_transport *transport;
+	bool connected;
+};
+
+/*
+ * start() comes before the first port or connector, stop() after the last:
+ * the factory is out of use then, and may start again.
+ *
+ * build_protocol() gives a new protocol (plait_protocol_new()) for the peer
+ * at that address, borrowed, or NULL to refuse it.  Left out, it makes one
+ * with the factory's protocol table.
+ *
+ * The last three are for clients.  A connector that they get is borrowed,
+ * and gone after connection_failed() or connection_lost() unless it was
+ * connected again or referenced.  It is NULL in one case: there was no memory
+ * for it.
+ */
+struct plait_factory_ops {
+	const char *name;
+	void (*start)(struct plait_factory *f);
+	void (*stop)(struct plait_factory *f);
+	struct plait_protocol *(*build_protocol)(
+		struct plait_factory *f, const struct plait_address *peer);
+	void (*started_connecting)(struct plait_factory *f,
+				   struct plait_connector *c);
+	void (*connection_failed)(struct plait_factory *f,
+				  struct plait_connector *c,
+				  const struct plait_failure *why);
+	void (*connection_lost)(struct plait_factory *f,
+				struct plait_connector *c,
+				const struct plait_failure *why);
+};
+
+/* Both tables are borrowed for good; ops may be NULL. */
+struct plait_factory {
+	const struct plait_factory_ops *ops;
+	const struct plait_protocol_ops *protocol;
+	/* private */
+	unsigned users;
+	unsigned unreported;
+	struct plait_list link;
+};
+
+/*
+ * A zeroed protocol with that table, given: for build_protocol(), which gives
+ * it on.  NULL with ENOMEM in errno.
+ */
+struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
+
+/* Calls done() and frees one that was not given on.  NULL is nothing. */
+void plait_protocol_free(struct plait_protocol **pp);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * The reactor: one loop a thread that waits for descriptors, timers, signals
+ * and calls from other threads, and calls you back one event at a time.
+ *
+ * There is no global reactor and no lock.  Everything here must be called
+ * from the thread that runs the reactor, but for plait_call_from_thread().
+ * In a child made by fork() the parent's reactor may only be freed; what
+ * returns an int returns -ECHILD there.
+ */
+#ifndef PLAIT_REACTOR_H
+#define PLAIT_REACTOR_H
+
+#include <plait/list.h>
+#include <plait/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_reactor;
+
+/*
+ * A new reactor, given; NULL with errno set.  name is the backend, "epoll" or
+ * "select"; NULL takes the one in $PLAIT_REACTOR, or the best.  EINVAL: no
+ * backend of that name; else what the kernel said.
+ */
+struct plait_reactor *plait_reactor_new(const char *name);
+
+/*
+ * Loses every connection, port and connector that is left, as stopping does,
+ * then frees.  Reports promises of this thread that were never fired.  NULL
+ * is nothing; *rp is NULL afterwards.  Aborts while the reactor runs.
+ */
+void plait_reactor_free(struct plait_reactor **rp);
+
+/* The name of its backend; of the i-th backend, best first, NULL at the end. */
+const char *plait_reactor_name(const struct plait_reactor *r);
+const char *plait_reactor_backend(size_t i);
+
+/*
+ * Runs until plait_reactor_stop() and until the shutdown that follows is
+ * through.  May be run again afterwards.  0, or -EBUSY if it runs already,
+ * -ECHILD after fork().  Meanwhile SIGINT and SIGTERM stop it, if they had
+ * their default actions, and SIGPIPE is ignored.
+ */
+int plait_reactor_run(struct plait_reactor *r);
+
+/*
+ * One turn: what is due, then waiting at most that many seconds for events,
+ * and handling them.  For programs with a loop of their own, and tests; runs
+ * no triggers, but for the shutdown that plait_reactor_stop() asked for.
+ * Returns as plait_reactor_run() does.
+ */
+int plait_reactor_iterate(struct plait_reactor *r, double seconds);
+
+/*
+ * Asks a running reactor to stop, after the timers of this turn.  0, or
+ * -EALREADY if it is not running or is stopping already.
+ */
+int plait_reactor_stop(struct plait_reactor *r);
+
+/* True from the "during startup" phase to the "during shutdown" phase. */
+bool plait_reactor_is_running(const struct plait_reactor *r);
+
+/* Now, in seconds, on the monotonic clock; the same all through a callback. */
+double plait_reactor_seconds(const struct plait_reactor *r);
+
+/*
+ * Calls fn(arg) when the reactor runs: now, inside this call, if it does
+ * already, else as the last step of startup.  0 or -ENOMEM.
+ */
+int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg);
+
+/*
+ * Calls fn(arg) from the reactor's loop, in the order of the calls, waking it
+ * if it sleeps.  The only function that other threads may call, as long as
+ * the reactor exists.  Calls still queued when it is freed are not made.
+ * 0 or -ENOMEM.
+ */
+int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
+
+/*
+ * Triggers: functions for the phases of the startup and the shutdown.  Each
+ * phase runs its triggers in the order of their addition.  A trigger in
+ * PLAIT_BEFORE of PLAIT_SHUTDOWN may return a deferred, plait_chain(&d), for
+ * which the shutdown waits while the loop goes on; other values are freed.
+ * Triggers stay until they are removed, and run every time.
+ */
+enum plait_event { PLAIT_STARTUP, PLAIT_SHUTDOWN };
+enum plait_phase { PLAIT_BEFORE, PLAIT_DURING, PLAIT_AFTER };
+
+typedef plait_value plait_trigger_func(void *arg);
+
+/*
+ * Adds one; *ret is a number to remove it by, or ret is NULL.  0, -EINVAL for
+ * a phase or event that does not exist, -ENOMEM.
+ */
+int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
+			      enum plait_event event, plait_trigger_func *fn,
+			      void *arg, uint64_t *ret);
+
+/* 0, or -ENOENT if there is none of that number (any more). */
+int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id);
+
+/*
+ * What a connection may use at most.  Zero means the default.  Times are
+ * seconds, INFINITY for never; sizes are bytes, SIZE_MAX for no bound.
+ */
+struct plait_limits {
+	size_t max_unsent;     /* 64 MiB: more unsent output aborts; not in
+				  force while a producer is registered */
+	size_t high_water;     /* 65536: more unsent output pauses a producer */
+	size_t low_water;      /* 16384: no more than that resumes it */
+	double close_timeout;  /* 30: closing without progress aborts */
+	double linger_timeout; /* 5: waiting for the peer to close, too */
+	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
+};
+
+/* For the connections that begin from now on.  limits is copied. */
+void plait_reactor_set_limits(struct plait_reactor *r,
+			      const struct plait_limits *limits);
+
+/*
+ * A descriptor of the user's own, watched.  Embed it, zeroed; the reactor
+ * never closes the descriptor.  Stop watching before closing it.
+ */
+enum {
+	PLAIT_READ = 1,	 /* reading would not block */
+	PLAIT_WRITE = 2, /* writing would not block */
+	PLAIT_LOST = 4	 /* the descriptor is bad, the watch was stopped */
+};
+
+struct plait_watch;
+typedef void plait_watch_func(struct plait_watch *w, unsigned events);
+
+struct plait_watch {
+	/* private */
+	struct plait_reactor *reactor;
+	plait_watch_func *fn;
+	int fd;
+	unsigned events;
+	unsigned armed;
+	struct plait_list link;
+};
+
+/*
+ * Watches fd, which stays the caller's, for PLAIT_READ, PLAIT_WRITE or both;
+ * fn is called for every turn in which it is ready.  A file that epoll cannot
+ * watch is always ready.  0, -EEXIST if fd is watched by another, -EBUSY if w
+ * watches already, -EMFILE if select cannot watch so high a descriptor,
+ * -EBADF, -ENOMEM.
+ */
+int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+		      unsigned events, plait_watch_func *fn);
+
+/*
+ * Changes what is waited for; 0 waits for nothing, and costs nothing.  An
+ * event of this turn that is not waited for any more is not told.  0 or the
+ * errors above; -EINVAL if w watches nothing.
+ */
+int plait_watch_change(struct plait_watch *w, unsigned events);
+
+/* Stops; fn is not called any more.  Stopping twice is nothing. */
+void plait_watch_stop(struct plait_watch *w);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

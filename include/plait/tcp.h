@@ -1,0 +1,121 @@
+/*
+ * TCP over IPv4 and IPv6: ports that listen, connectors that connect.
+ *
+ * A host is a numeric address or "localhost"; no name is ever looked up.
+ */
+#ifndef PLAIT_TCP_H
+#define PLAIT_TCP_H
+
+#include <plait/deferred.h>
+#include <plait/protocol.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_port;
+
+/* Zero means the default. */
+struct plait_listen_options {
+	const char *iface;    /* address to listen on; NULL: 0.0.0.0 */
+	int backlog;	      /* connections waiting; 0: SOMAXCONN */
+	bool no_address_reuse; /* leave SO_REUSEADDR off */
+	bool ipv6_only;	      /* on "::": refuse IPv4 */
+	bool no_delay;	      /* TCP_NODELAY on what is accepted */
+	bool keep_alive;      /* SO_KEEPALIVE on what is accepted */
+};
+
+/*
+ * Listens on that port (0: one that is free) and hands connections to the
+ * factory, borrowed; options may be NULL.  Calls the factory's start().
+ * *ret, if ret is not NULL, is the port: borrowed from the reactor until it
+ * has stopped listening or the reactor is freed.  0, or what the kernel says:
+ * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOMEM ...; -EINVAL for a
+ * port above 65535 or an iface that is no address.
+ */
+int plait_listen_tcp(struct plait_reactor *r, unsigned port,
+		     struct plait_factory *f,
+		     const struct plait_listen_options *options,
+		     struct plait_port **ret);
+
+/* The address that it listens on. */
+void plait_port_address(const struct plait_port *p, struct plait_address *ret);
+
+/*
+ * Stops listening; connections that were accepted live on.  Spends the
+ * handle: *pp is NULL afterwards.  Gives a deferred that fires with none,
+ * from the loop, after the factory's stop(); with a NULL port it has fired.
+ * Cancelling it cannot bring the port back: it just fires CancelledError.
+ */
+struct plait_deferred *plait_port_stop_listening(struct plait_port **pp);
+
+/* Writes its state in one line, as snprintf() would. */
+int plait_port_str(const struct plait_port *p, char *buf, size_t size);
+
+/* Zero means the default.  The strings are copied. */
+struct plait_connect_options {
+	double timeout;		  /* seconds; 0: 30; INFINITY: none */
+	const char *bind_address; /* this end's; NULL: any */
+	unsigned bind_port;	  /* 0: any */
+	bool no_delay;
+	bool keep_alive;
+};
+
+/*
+ * Connects the factory, borrowed, to that address; options may be NULL.
+ * Calls the factory's start() and started_connecting(), and nothing else:
+ * all that goes wrong is told to connection_failed(), from the loop.  Gives a
+ * connector that is borrowed from the reactor; NULL only with no memory, and
+ * connection_failed() is told of that too.
+ */
+struct plait_connector *
+plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
+		  struct plait_factory *f,
+		  const struct plait_connect_options *options);
+
+/* All of these take a NULL connector, and then do nothing. */
+
+/*
+ * To keep a connector beyond connection_failed() or connection_lost(), so as
+ * to connect again later.  One more reference, given; ends one.
+ */
+struct plait_connector *plait_connector_ref(struct plait_connector *c);
+void plait_connector_unref(struct plait_connector **cp);
+
+/* Connects again.  0, or -EISCONN unless disconnected, -ESHUTDOWN if NULL. */
+int plait_connector_connect(struct plait_connector *c);
+
+/*
+ * Gives up an attempt: connection_failed() is told UserError, from the loop.
+ * 0, or -ENOTCONN unless connecting.
+ */
+int plait_connector_stop_connecting(struct plait_connector *c);
+
+/*
+ * Connecting: gives up the attempt.  Connected: loses the connection.
+ * Disconnected: nothing.
+ */
+void plait_connector_disconnect(struct plait_connector *c);
+
+enum plait_connector_state {
+	PLAIT_DISCONNECTED,
+	PLAIT_CONNECTING,
+	PLAIT_CONNECTED
+};
+
+enum plait_connector_state
+plait_connector_state(const struct plait_connector *c);
+
+/* The address that it connects to; a zeroed one if that could not be read. */
+void plait_connector_destination(const struct plait_connector *c,
+				 struct plait_address *ret);
+
+/* Writes "connector to HOST:PORT, state", as snprintf() would. */
+int plait_connector_str(const struct plait_connector *c, char *buf,
+			size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

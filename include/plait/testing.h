@@ -1,0 +1,93 @@
+/*
+ * To test protocols with no socket and no sleep: a reactor that needs no
+ * descriptor and whose clock you move, and a transport that records.
+ *
+ * On such a reactor plait_listen_tcp() and plait_connect_tcp() work and
+ * connect to nobody: you play the network.
+ */
+#ifndef PLAIT_TESTING_H
+#define PLAIT_TESTING_H
+
+#include <plait/tcp.h>
+#include <plait/timer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A reactor with a virtual clock that starts at 0 and no descriptors, given;
+ * NULL with errno set.  Freed by plait_reactor_free().  Its turns never wait:
+ * plait_reactor_run() jumps from timer to timer, and stops with -EDEADLK if
+ * there is nothing left that could ever happen.
+ */
+struct plait_reactor *plait_testing_reactor_new(void);
+
+/*
+ * Moves the clock by that many seconds, then runs turns until nothing is
+ * due.  Timers that run see the final time, as Twisted's Clock has it.
+ */
+void plait_testing_advance(struct plait_reactor *r, double seconds);
+
+/*
+ * A recording transport with a protocol that the factory built, connected:
+ * borrowed until the reactor is freed, also after the connection was lost.
+ * NULL if the factory built none.
+ */
+struct plait_transport *plait_testing_connect(struct plait_reactor *r,
+					      struct plait_factory *f);
+
+/* The protocol of a recording transport, borrowed; NULL after the loss. */
+struct plait_protocol *plait_testing_protocol(struct plait_transport *t);
+
+/*
+ * Plays the peer: sends bytes, which are delivered before this returns,
+ * unless reading is paused (then when it is resumed and a turn has come);
+ * closes its sending half; is lost, for that reason (borrowed).
+ */
+void plait_testing_deliver(struct plait_transport *t, const void *data,
+			   size_t len);
+void plait_testing_deliver_eof(struct plait_transport *t);
+void plait_testing_lose(struct plait_transport *t,
+			const struct plait_failure *why);
+
+/*
+ * All that was written and not yet cleared, borrowed until the next write.
+ */
+const struct plait_buf *plait_testing_written(struct plait_transport *t);
+void plait_testing_clear(struct plait_transport *t);
+
+/*
+ * Plays a slow peer: it takes this many more bytes of output, and what is
+ * beyond stays unsent until the window is set again.  SIZE_MAX, the default:
+ * all that comes.
+ */
+void plait_testing_set_window(struct plait_transport *t, size_t bytes);
+
+/* What became of it. */
+bool plait_testing_is_connected(struct plait_transport *t);
+bool plait_testing_is_aborted(struct plait_transport *t);
+bool plait_testing_is_paused(struct plait_transport *t);
+
+/* Plays a client of a port made on a testing reactor; NULL if it is refused. */
+struct plait_transport *plait_testing_accept(struct plait_port *p);
+
+/*
+ * Play the server of a connector made on a testing reactor: lets the attempt
+ * succeed, and gives its transport, NULL if the factory refused; lets it fail.
+ */
+struct plait_transport *plait_testing_complete(struct plait_connector *c);
+void plait_testing_refuse(struct plait_connector *c,
+			  const struct plait_failure *why);
+
+/*
+ * Carries what each has written to the other until both are silent, and
+ * their closing too.
+ */
+void plait_testing_pump(struct plait_transport *a, struct plait_transport *b);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * The inside of the reactor, for the files of this directory.
+ *
+ * A turn, in this order: calls from other threads and answers that were put
+ * off to this turn (both a snapshot), due timers (a snapshot), the shutdown
+ * if it was asked for, then one wait for events and their dispatch, and at
+ * last the burials.
+ *
+ * Three promises hold it together.  Everything that calls the user runs
+ * between loop_enter() and loop_leave(), which sends what the callback wrote.
+ * Whatever may be referred to by an event of this turn is only buried, never
+ * closed or freed, before the turn ends.  And an answer that the API puts off
+ * ("the loop tells") is a task for the next turn, so it never runs inside the
+ * call that asked for it.
+ */
+#ifndef REACTOR_LOOP_H
+#define REACTOR_LOOP_H
+
+#include <stdint.h>
+
+#include <plait/reactor.h>
+#include <plait/timer.h>
+
+/* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
+struct loop_task {
+	struct plait_list link;
+	void (*run)(struct loop_task *task);
+};
+
+/* When the callback that runs now has returned; or in the next turn if none. */
+void loop_after_callback(struct plait_reactor *r, struct loop_task *task);
+
+/* In the next turn. */
+void loop_next_turn(struct plait_reactor *r, struct loop_task *task);
+
+/* When this turn ends; tasks queued by such tasks run in the same burial. */
+void loop_bury(struct plait_reactor *r, struct loop_task *task);
+
+/* Takes it out of the queue that it is in, if any. */
+static inline void loop_task_cancel(struct loop_task *task)
+{
+	plait_list_remove(&task->link);
+}
+
+/* Around every callback into user code made by the loop or its files. */
+void loop_enter(struct plait_reactor *r);
+void loop_leave(struct plait_reactor *r);
+
+/*
+ * What shutdown and plait_reactor_free() must end: an open port, connection
+ * or connection attempt.  lose() is called once at most, after the member was
+ * taken out of the list; it must not call the user, but may queue tasks.
+ */
+struct loop_member {
+	struct plait_list link;
+	void (*lose)(struct loop_member *m);
+};
+
+void loop_join(struct plait_reactor *r, struct loop_member *m);
+static inline void loop_part(struct loop_member *m)
+{
+	plait_list_remove(&m->link);
+}
+
+/* Nanoseconds on the reactor's clock, and checked conversion to them. */
+int64_t loop_now(const struct plait_reactor *r);
+int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
+
+/* The read buffer that all connections of the reactor share. */
+enum { LOOP_READ_SIZE = 128 * 1024 };
+void *loop_read_buffer(struct plait_reactor *r);
+
+/* In force, no field is 0. */
+const struct plait_limits *loop_limits(const struct plait_reactor *r);
+
+/*
+ * Free blocks for unsent output, kept here so that an idle connection holds
+ * none.  block_get() gives LOOP_BLOCK_SIZE bytes or NULL.
+ */
+enum { LOOP_BLOCK_SIZE = 32 * 1024 };
+void *loop_block_get(struct plait_reactor *r);
+void loop_block_put(struct plait_reactor *r, void *block);
+
+/* True for a reactor of testing.h: no descriptors, a virtual clock. */
+bool loop_is_virtual(const struct plait_reactor *r);
+
+/* True in a child of the process that made the reactor. */
+bool loop_is_forked(const struct plait_reactor *r);
+
+/* Of the virtual backend: moves the clock. */
+void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
+
+/* A reactor on a backend that is not in the public table. */
+struct backend;
+struct plait_reactor *loop_new(const struct backend *backend);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * The inside of a transport: what the TCP one (stream.c) and the recording
+ * one (testing.c) share.
+ *
+ * The base keeps the state that every protocol can see: connected or not,
+ * closing or not, the producer and its marks, and the order of the callbacks.
+ * A kind of transport adds how bytes leave and come.  connection_made(),
+ * data_received() and connection_lost() are called here and nowhere else.
+ */
+#ifndef REACTOR_TRANSPORT_H
+#define REACTOR_TRANSPORT_H
+
+#include <plait/protocol.h>
+
+#include "reactor/loop.h"
+
+/* How a kind of transport does it.  None may call the user. */
+struct transport_ops {
+	const char *name; /* "tcp" */
+	/* Queue for sending; the base has checked that writing is possible. */
+	void (*write)(struct plait_transport *t, const struct iovec *pieces,
+		      int n);
+	void (*write_buf)(struct plait_transport *t, struct plait_buf *buf);
+	void (*lose)(struct plait_transport *t);
+	void (*abort)(struct plait_transport *t);
+	void (*lose_write)(struct plait_transport *t);
+	void (*set_reading)(struct plait_transport *t, bool on);
+	size_t (*pending)(const struct plait_transport *t);
+	int (*host)(struct plait_transport *t, struct plait_address *ret);
+	int (*peer)(struct plait_transport *t, struct plait_address *ret);
+	int (*set_option)(struct plait_transport *t, int level, int option,
+			  int value);
+};
+
+/* Told after the protocol that the connection is over; a connector's. */
+struct transport_owner {
+	void (*lost)(struct transport_owner *o,
+		     const struct plait_failure *why);
+};
+
+struct plait_transport {
+	const struct transport_ops *ops;
+	struct plait_reactor *reactor;
+	struct plait_protocol *protocol; /* NULL before and after */
+	struct transport_owner *owner;	 /* NULL: an accepted connection */
+	struct plait_producer *producer;
+	struct plait_producer as_producer;
+	bool streaming, producer_paused;
+	bool disconnecting, write_closed, lost;
+	bool reading_paused;
+};
+
+void transport_init(struct plait_transport *t, const struct transport_ops *ops,
+		    struct plait_reactor *r, struct transport_owner *owner);
+
+/* Takes the protocol, connects it and calls connection_made(). */
+void transport_made(struct plait_transport *t, struct plait_protocol *p);
+
+/* Delivers, if the protocol still listens. */
+void transport_data(struct plait_transport *t, const void *data, size_t len);
+
+/* The peer closed its half: true if the protocol was half-closeable. */
+bool transport_read_lost(struct plait_transport *t);
+void transport_write_lost(struct plait_transport *t);
+
+/*
+ * Stops the producer, calls connection_lost() and the owner, and frees the
+ * protocol.  Once.  why is borrowed.
+ */
+void transport_lost(struct plait_transport *t, const struct plait_failure *why);
+
+/* Unsent output grew or shrank: tells the producer what follows from it. */
+void transport_output_changed(struct plait_transport *t);
+
+/*
+ * A TCP connection on fd, which is taken: closed on failure too.  NULL with
+ * ENOMEM in errno or what the reactor says.  Then transport_made() it.
+ */
+struct plait_transport *stream_new(struct plait_reactor *r, int fd,
+				   const struct plait_address *peer,
+				   struct transport_owner *owner);
+
+/* Counting a factory's ports and connectors: start() at 0 to 1, stop() back. */
+void factory_start(struct plait_factory *f);
+void factory_stop(struct plait_factory *f);
+
+/*
+ * Builds with build_protocol() or the table.  NULL: refused; with ENOMEM in
+ * errno: no memory.
+ */
+struct plait_protocol *factory_build(struct plait_factory *f,
+				     const struct plait_address *peer);
+
+#endif
