@@ -1,0 +1,227 @@
+# plait: a hand-written, non-recursive Makefile that needs no configure.
+# `make help` says what there is to make; CONTRIBUTING.md how to test.
+
+all::
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all check check-unit check-headers check-layers check-symbols \
+	check-man check-programs demo bench coverage format-check install \
+	uninstall clean help FORCE
+
+VERSION = 0.1.0
+ABI = 0
+
+# What may be set on the command line, in config.mak, or by ./configure.
+prefix = /usr/local
+exec_prefix = $(prefix)
+libdir = $(exec_prefix)/lib
+includedir = $(prefix)/include
+datarootdir = $(prefix)/share
+mandir = $(datarootdir)/man
+pkgconfigdir = $(libdir)/pkgconfig
+CC = cc
+CXX = c++
+AR = ar
+OBJCOPY = objcopy
+CFLAGS = -g -O2
+HAVE_EPOLL = $(if $(filter Linux,$(shell uname -s)),1)
+-include config.mak.autogen	# ./configure wrote it; optional
+-include config.mak		# yours
+
+comma = ,
+O = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+Q = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $O/%,%,$(2));)
+JOBS = $(shell nproc 2>/dev/null || echo 2)
+
+# Testing and showing off are done in parallel even when nobody says -j.
+ifneq ($(filter check% demo bench coverage,$(MAKECMDGOALS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(JOBS)
+endif
+endif
+
+# What there is.
+LIB_SRC = $(wildcard lib/*.c)
+REACTOR_SRC = $(wildcard reactor/*.c)
+PROTOCOLS_SRC = $(wildcard protocols/*.c)
+SRC = $(LIB_SRC) $(REACTOR_SRC) $(PROTOCOLS_SRC)
+HEADERS = $(wildcard include/plait/*.h)
+COMMON_SRC = $(wildcard samples/common/*.c)
+SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
+TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
+TESTS = $(TEST_SRC:%.c=$O/%)
+BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
+HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
+PROGRAM_TESTS = $(wildcard tests/programs/test_*)
+PAGES = $(wildcard man/*.[137])
+ALIAS_STAMP = $O/man/aliases
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter
+LANGUAGE = -std=gnu11 $(if $(DEVELOPER),$(WARNINGS) -Werror,-Wall) -pthread
+INSTRUMENT = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(if $(COVERAGE),--coverage -O0 -DPLAIT_COVERAGE)
+COMMON_FLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
+LIB_FLAGS = $(COMMON_FLAGS) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
+	$(if $(HAVE_EPOLL),-DHAVE_EPOLL)
+# The tests' own build of the library: it verifies itself, and the compiler
+# may neither remove an allocation nor swap a call for a checked one, so that
+# every one of them can be made to fail.
+VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc \
+	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+# protocols/ and samples/ see the public headers and nothing else.
+INCLUDES = $(if $(filter protocols/%,$<),-Iinclude,-Iinclude -I.)
+ALL_LDFLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(LDFLAGS)
+FLAGS = $(CC) $(VERIFY_FLAGS) $(LDFLAGS) $(AR)
+
+# The shipped library, and the one the tests use.
+STATIC = $O/libplait.a
+SHARED = $O/libplait.so.$(VERSION)
+VERIFIED = $O/verify/libplait.a
+# Coverage is counted in one build of each source: samples use that too.
+SAMPLE_LIB = $(if $(COVERAGE),$(VERIFIED),$(STATIC))
+
+all:: $(STATIC) $(SHARED) $O/plait.pc $(SAMPLES) $(ALIAS_STAMP)
+
+$O/flags: FORCE			# changed flags rebuild, unchanged ones do not
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+
+$O/obj/%.o: %.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$<) $(CC) $(LIB_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+$O/verify/%.o: %.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$@) $(CC) $(VERIFY_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+$O/samples/%.o: samples/%.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -Iinclude -Isamples -MMD -MP -c -o $@ $<
+$O/tests/%.o: tests/%.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE $(if $(HAVE_EPOLL),-DHAVE_EPOLL) \
+		-Iinclude -I. $(CHECK_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The list of sources is a dependency too: a library forgets a file that went.
+$O/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SRC)' | cmp -s - $@ || echo '$(SRC)' >$@
+
+$(STATIC): $(SRC:%.c=$O/obj/%.o) $O/sources
+	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(VERIFIED): $(SRC:%.c=$O/verify/%.o) $O/sources
+	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(SHARED): $(SRC:%.c=$O/obj/%.o) libplait.map $O/sources
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libplait.so.$(ABI) \
+		-Wl,--version-script=libplait.map $(if $(INSTRUMENT),,-Wl$(comma)-z$(comma)defs) \
+		-o $@ $(filter %.o,$^)
+	@ln -sf $(@F) $O/libplait.so.$(ABI) && ln -sf $(@F) $O/libplait.so
+$O/plait.pc: plait.pc.in $O/flags FORCE
+	@sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@version@|$(VERSION)|' \
+		-e 's|@includedir@|$(includedir)|' plait.pc.in >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# The seam: in the library that the tests link, each function of
+# tests/wrap.list is called by the name seam_FUNCTION, which tests/fault.c
+# defines.  Only the library's calls go there, not those of the tests.
+$O/verify/seam.syms: tests/wrap.list $O/flags
+	@sed -n 's/^\([a-z_0-9]*\).*/\1/; /./s/.*/& seam_&/p' $< >$@
+$O/verify/libseam.a: $(VERIFIED) $O/verify/seam.syms
+	$(call Q,SEAM,$@) $(OBJCOPY) --redefine-syms=$O/verify/seam.syms $< $@
+
+CHECK_CFLAGS = $(shell pkg-config --cflags check)
+CHECK_LIBS = $(shell pkg-config --libs check)
+$O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS)
+$(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
+
+ifneq ($(filter check check-unit coverage,$(MAKECMDGOALS)),)
+ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
+$(error the tests need Check and pkg-config: apt-get install check pkg-config)
+endif
+endif
+
+# Each check is a command that run-checks runs; it adds up what they say.
+RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
+	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' scripts/run-checks -j $(JOBS)
+UNIT_CHECKS = $(TESTS)
+SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
+	scripts/check-man scripts/man-examples
+BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
+
+check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
+	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
+		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
+check-unit: $(TESTS)
+	@$(RUN_CHECKS) $^
+check-programs: $(SAMPLES) $(BUILT_LIBS)
+	@$(RUN_CHECKS) $(PROGRAM_TESTS)
+check-layers check-headers:
+	@$(RUN_CHECKS) scripts/$@
+check-symbols: $(BUILT_LIBS)
+	@$(RUN_CHECKS) scripts/$@
+check-man: $(SAMPLE_LIB)
+	@$(RUN_CHECKS) scripts/check-man scripts/man-examples
+
+demo: $(SAMPLES)
+	$O/samples/demo
+bench: $(BENCHES)
+	@for b in $^; do echo "== $$b"; $$b || exit 1; done
+coverage:
+	$(MAKE) COVERAGE=1 check
+	scripts/coverage build-coverage
+format-check:
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+
+configure: configure.ac
+	autoconf
+
+# One page NAME.3 that says `.so man3/PAGE.3' for each further name of a page.
+$(ALIAS_STAMP): $(PAGES) scripts/man-aliases $O/flags
+	@rm -rf $O/man && mkdir -p $O/man/man3
+	@scripts/man-aliases $O/man/man3 $(filter man/%.3,$^) && touch $@
+
+D = $(DESTDIR)
+install: all
+	install -d '$D$(includedir)/plait' '$D$(libdir)' '$D$(pkgconfigdir)'
+	install -m 644 $(HEADERS) '$D$(includedir)/plait'
+	install -m 644 $(STATIC) '$D$(libdir)'
+	install -m 755 $(SHARED) '$D$(libdir)'
+	ln -sf $(notdir $(SHARED)) '$D$(libdir)/libplait.so.$(ABI)'
+	ln -sf libplait.so.$(ABI) '$D$(libdir)/libplait.so'
+	install -m 644 $O/plait.pc '$D$(pkgconfigdir)'
+	for s in 1 3 7; do install -d '$D$(mandir)'/man$$s || exit; done
+	for p in $(PAGES); do install -m 644 $$p '$D$(mandir)'/man$${p##*.}/ || exit; done
+	for p in $O/man/man3/*; do test ! -f $$p || install -m 644 $$p '$D$(mandir)'/man3/ || exit; done
+uninstall: $(ALIAS_STAMP)
+	rm -f $(HEADERS:include/%='$D$(includedir)'/%) '$D$(libdir)'/libplait.a \
+		'$D$(libdir)'/libplait.so* '$D$(pkgconfigdir)/plait.pc'
+	for p in $(PAGES) $O/man/man3/*; do rm -f '$D$(mandir)'/man$${p##*.}/$${p##*/}; done
+	-rmdir '$D$(includedir)/plait'
+clean:
+	rm -rf build build-*
+
+help:
+	@sed -n 's/^#? \{0,1\}//p' Makefile
+#? make              the library, the samples and plait.pc, in build/
+#? make check        every test; ends in `N passed, N failed'
+#? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
+#? make check-programs, -headers, -layers, -symbols, -man    one kind of check each
+#? make demo         the poetry proxy cancels a download because its client hung up
+#? make bench        what things cost;  make coverage   what the tests reach
+#? make format-check what clang-format would change
+#? make install, uninstall, clean, help
+#? make configure    ./configure from configure.ac; optional, writes config.mak.autogen
+#?
+#? prefix libdir includedir mandir DESTDIR    where things go ($(prefix) is /usr/local)
+#? CC CXX CFLAGS LDFLAGS    compilers and their flags; changed flags rebuild
+#? V=1            show the commands
+#? DEVELOPER=1    every warning, and each is an error
+#? SANITIZE=address,undefined or thread    in a build directory of its own
+#? COVERAGE=1     the same, for gcov
+#? O=DIR          the build directory;  JOBS=N   how many checks run at once
+
+-include $(shell test -d $O && find $O -name '*.d')
