@@ -1,0 +1,35 @@
+/*
+ * The inside of a failure, for those who make one without malloc(): a
+ * deferred embeds the failure that a cancel needs, so that cancelling costs
+ * no allocation and yet can say who asked.
+ */
+#ifndef LIB_FAILURE_H
+#define LIB_FAILURE_H
+
+#include <plait/failure.h>
+
+struct plait_failure {
+	unsigned refs; /* 0: static, never counted */
+	int err;
+	const struct plait_error *kind;
+	const char *message; /* right behind the struct, or static */
+	const char *where;
+	const struct plait_failure *cause; /* a reference of this one's own */
+	const char *cancelled_at, *reason; /* never NULL */
+	/* When the last reference has ended; NULL: free(). */
+	void (*release)(struct plait_failure *f);
+};
+
+/* What plait_cancelled() and the like give. */
+extern const struct plait_failure failure_cancelled;
+extern const struct plait_failure failure_connection_done;
+extern const struct plait_failure failure_no_memory;
+
+/*
+ * An embedded one: one reference, no message, no cause.  release is told when
+ * the last reference has ended; it may free what f lies in.
+ */
+void failure_init(struct plait_failure *f, const struct plait_error *kind,
+		  const char *where, void (*release)(struct plait_failure *f));
+
+#endif
