@@ -7,8 +7,8 @@
  *
  * These calls run callbacks before they return: plait_fire(),
  * plait_promise_drop(), plait_deferred_cancel(), plait_deferred_free(),
- * plait_deferred_unpause(), and adding a callback to a deferred that has
- * fired.  No other does.
+ * plait_deferred_unpause(), plait_deferred_detach() of a paused one, and adding
+ * a callback to a deferred that has fired.  No other does.
  *
  * A deferred belongs to the thread that made it.
  */
@@ -145,7 +145,10 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 #define plait_deferred_free(dp) plait_deferred_free_at((dp), PLAIT_HERE)
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where);
 
-/* Lets it run on without this end.  NULL is nothing; nulls *dp. */
+/*
+ * Lets it run on without this end; nobody is left to unpause it, so pauses
+ * end.  NULL is nothing; *dp is NULL afterwards.
+ */
 void plait_deferred_detach(struct plait_deferred **dp);
 
 /*

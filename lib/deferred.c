@@ -1,0 +1,801 @@
+/*
+ * Deferreds: results that have not come yet, and the chains of callbacks that
+ * wait for them.
+ *
+ * Both ends are one object, which two references hold: the waiting end's and
+ * the firing end's.  A run in progress, an inner deferred that somebody waits
+ * for, and the cancellation failure embedded here hold one more each.
+ *
+ * Two links tie deferreds together.  inner and outer: outer's callback
+ * returned inner, so inner's waiting end belongs to outer, and outer is
+ * blocked until inner hands its result over.  resume: this one was fired from
+ * a run of another, by plait_deferred_chain(), and that run goes on
+ * afterwards.  run() follows both kinds with a loop, never by calling itself,
+ * so the stack does not grow with the length of a chain; cancelling and
+ * freeing walk the links as well.
+ *
+ * The invariant: a deferred is active from enter() to leave().  While it is,
+ * nobody but the loop that entered it touches its result, and whatever ends
+ * it meanwhile (free, detach) only takes notes for leave() to act upon.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/deferred.h>
+#include <plait/list.h>
+
+#include "lib/failure.h"
+
+enum { INLINE_PAIRS = 4 };
+
+struct pair {
+	plait_callback *callback, *errback; /* NULL: pass the result through */
+	void *callback_arg, *errback_arg;
+};
+
+struct plait_deferred {
+	plait_value result;	   /* if fired and not waiting */
+	struct plait_list pending; /* in the thread's list until it fires */
+	plait_canceller *canceller;
+	void *arg;
+	const char *where;
+	struct plait_deferred *inner, *outer, *resume;
+	struct pair *pairs; /* those from head to count still wait */
+	unsigned head, count, room;
+	unsigned refs;
+	unsigned pauses;
+	bool waited; /* the waiting end is held, by the user or by outer */
+	bool freed;  /* it was freed: no callback runs any more */
+	bool fired, cancelling, active;
+	struct plait_failure cancellation;
+	struct pair inline_pairs[INLINE_PAIRS];
+};
+
+/* What there is when there is no memory: always failed, never changed. */
+static struct plait_deferred no_memory_deferred = {
+	.where = "no memory",
+	.fired = true,
+};
+
+/* Of this thread: those that have not fired, oldest first. */
+static _Thread_local struct plait_list pending_deferreds;
+
+/* The reason in a cancellation that only freeing has caused. */
+static const char freed_reason[] = "nobody waits for it any more";
+
+static void free_deferred_value(void *ptr)
+{
+	struct plait_deferred *d = ptr;
+
+	plait_deferred_free(&d);
+}
+
+static int format_deferred_value(const void *ptr, char *buf, size_t size)
+{
+	return plait_deferred_str(ptr, buf, size);
+}
+
+const struct plait_type plait_deferred_type = {
+	.name = "deferred",
+	.free = free_deferred_value,
+	.format = format_deferred_value,
+};
+
+static struct plait_deferred *deferred_of(const struct plait_promise *p)
+{
+	return (struct plait_deferred *)(uintptr_t)p;
+}
+
+static struct plait_promise *promise_of(struct plait_deferred *d)
+{
+	return (struct plait_promise *)(void *)d;
+}
+
+static bool is_blocked(const struct plait_deferred *d)
+{
+	return !d->fired || d->pauses > 0 || d->inner != NULL;
+}
+
+static bool has_pairs(const struct plait_deferred *d)
+{
+	return d->head < d->count;
+}
+
+#ifdef PLAIT_VERIFY
+static void verify(const struct plait_deferred *d)
+{
+	if (d == &no_memory_deferred)
+		return;
+	plait_assert(d->refs > 0);
+	plait_assert(d->head <= d->count && d->count <= d->room);
+	plait_assert(d->outer == NULL || d->outer->inner == d);
+	plait_assert(d->inner == NULL || d->inner->outer == d);
+	plait_assert(d->fired != plait_list_is_linked(&d->pending));
+	plait_assert(d->fired || plait_value_is_none(&d->result));
+	plait_assert(d->inner == NULL || plait_value_is_none(&d->result));
+	plait_assert(!d->freed || !has_pairs(d));
+}
+#else
+static inline void verify(const struct plait_deferred *d)
+{
+}
+#endif
+
+static void unref(struct plait_deferred *d)
+{
+	if (d == &no_memory_deferred || --d->refs > 0)
+		return;
+	if (d->pairs != d->inline_pairs)
+		free(d->pairs);
+	free(d);
+}
+
+/* ---- making -------------------------------------------------------- */
+
+/* Sets every field but those that are written before they are read. */
+static void init(struct plait_deferred *d, const char *where)
+{
+	d->result = PLAIT_NONE;
+	plait_list_init(&d->pending);
+	d->canceller = NULL;
+	d->arg = NULL;
+	d->where = where;
+	d->inner = d->outer = d->resume = NULL;
+	d->pairs = d->inline_pairs;
+	d->head = d->count = 0;
+	d->room = INLINE_PAIRS;
+	d->refs = 1;
+	d->pauses = 0;
+	d->waited = true;
+	d->freed = d->fired = d->cancelling = d->active = false;
+}
+
+static void wait_for_firing(struct plait_deferred *d)
+{
+	if (pending_deferreds.next == NULL)
+		plait_list_init(&pending_deferreds);
+	plait_list_append(&pending_deferreds, &d->pending);
+}
+
+struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
+					     plait_canceller *canceller,
+					     void *arg, const char *where)
+{
+	struct plait_deferred *d = malloc(sizeof(*d));
+
+	*ret = NULL;
+	if (d == NULL)
+		return &no_memory_deferred;
+	init(d, where);
+	d->canceller = canceller;
+	d->arg = arg;
+	d->refs = 2;
+	wait_for_firing(d);
+	*ret = promise_of(d);
+	return d;
+}
+
+static struct plait_deferred *new_fired(plait_value v, const char *where)
+{
+	struct plait_deferred *d = malloc(sizeof(*d));
+
+	if (d == NULL) {
+		plait_value_free(&v);
+		return &no_memory_deferred;
+	}
+	init(d, where);
+	d->fired = true;
+	d->result = v;
+	return d;
+}
+
+struct plait_deferred *plait_succeed_at(plait_value v, const char *where)
+{
+	if (plait_value_is_failure(&v) ||
+	    plait_value_is(&v, &plait_deferred_type))
+		plait_die(where, "plait_succeed() with a %s", v.type->name);
+	return new_fired(v, where);
+}
+
+struct plait_deferred *plait_failed_at(plait_value v, const char *where)
+{
+	plait_value_failure(&v);
+	return new_fired(v, where);
+}
+
+struct plait_deferred *plait_maybe_deferred_at(plait_value v, const char *where)
+{
+	if (plait_value_is(&v, &plait_deferred_type))
+		return v.ptr;
+	return new_fired(v, where);
+}
+
+plait_value plait_chain(struct plait_deferred **dp)
+{
+	struct plait_deferred *d = *dp;
+
+	*dp = NULL;
+	plait_assert(d != NULL);
+	return plait_value_make(&plait_deferred_type, d);
+}
+
+/* ---- the end of a result ------------------------------------------- */
+
+static bool is_caused_by_freeing(const struct plait_failure *f)
+{
+	return plait_failure_reason(f) == freed_reason;
+}
+
+/* Nobody will see the result of d any more. */
+static void dispose(struct plait_deferred *d)
+{
+	plait_value v = plait_take(&d->result);
+
+	if (plait_value_is_failure(&v) &&
+	    !is_caused_by_freeing(plait_value_failure(&v)))
+		plait_unhandled(plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+/* The waiting end is not held any more. */
+static void give_up_waiting_end(struct plait_deferred *d)
+{
+	d->waited = false;
+	if (!d->active && !is_blocked(d))
+		dispose(d);
+	unref(d);
+}
+
+/* ---- running ------------------------------------------------------- */
+
+static void enter(struct plait_deferred *d, struct plait_deferred *resume)
+{
+	d->refs++;
+	d->active = true;
+	d->resume = resume;
+}
+
+/*
+ * Whether d, which is about to wait for inner, is waited for by inner.  The
+ * walks from both go on in step: in a long chain one of them is short,
+ * whichever end it is built from.
+ */
+static bool closes_a_cycle(const struct plait_deferred *d,
+			   const struct plait_deferred *inner)
+{
+	const struct plait_deferred *down = inner, *up = d;
+
+	while (down != NULL && up != NULL) {
+		if (down == d || up == inner)
+			return true;
+		down = down->inner;
+		up = up->outer;
+	}
+	return false;
+}
+
+/* Has a result to give away, and nothing left that would change it. */
+static bool is_ready(const struct plait_deferred *d)
+{
+	return !is_blocked(d) && !d->active;
+}
+
+static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
+{
+	if (closes_a_cycle(d, inner))
+		plait_die(inner->where,
+			  "the deferred made here waits for itself, through "
+			  "the one made at %s",
+			  d->where);
+	if (inner == &no_memory_deferred) {
+		d->result = plait_no_memory();
+		return;
+	}
+	if (inner->outer != NULL || !inner->waited)
+		plait_die(inner->where, "the deferred made here is another's "
+					"already");
+	if (is_ready(inner)) {
+		d->result = plait_take(&inner->result);
+		give_up_waiting_end(inner);
+	} else {
+		d->inner = inner;
+		inner->outer = d;
+		d->refs++;
+	}
+}
+
+/* Makes what a callback returned the result; the chain frees what it left. */
+static void settle(struct plait_deferred *d, plait_value returned)
+{
+	if (returned.type != d->result.type || returned.ptr != d->result.ptr)
+		plait_value_free(&d->result);
+	d->result = returned;
+	if (!plait_value_is(&returned, &plait_deferred_type))
+		return;
+	d->result = PLAIT_NONE;
+	if (d->freed)
+		plait_value_free(&returned);
+	else
+		wait_for(d, returned.ptr);
+}
+
+static plait_value call_half(const struct pair *pair, plait_value *result)
+{
+	plait_callback *half = pair->callback;
+	void *arg = pair->callback_arg;
+
+	if (plait_value_is_failure(result)) {
+		half = pair->errback;
+		arg = pair->errback_arg;
+	}
+	return half != NULL ? half(result, arg) : *result;
+}
+
+/*
+ * The callback half of a pair made by plait_deferred_chain(), to know it by:
+ * run() moves the result to the promise itself, so as not to recurse.
+ */
+static plait_value fire_promise(plait_value *result, void *arg)
+{
+	struct plait_promise *p = arg;
+
+	plait_fire(&p, plait_take(result));
+	return PLAIT_NONE;
+}
+
+static void set_fired(struct plait_deferred *d, plait_value v)
+{
+	d->fired = true;
+	d->result = v;
+	plait_list_remove(&d->pending);
+	verify(d);
+}
+
+static bool is_spent(const struct plait_deferred *d)
+{
+	return d->fired || d->cancelling;
+}
+
+/* Fires the promise with d's result; its chain runs before d's goes on. */
+static struct plait_deferred *step_into(struct plait_deferred *d,
+					struct plait_promise *p)
+{
+	plait_value v = plait_take(&d->result);
+	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
+
+	if (target == NULL || is_spent(target)) {
+		plait_fire(&p, v);
+		return d;
+	}
+	set_fired(target, v);
+	enter(target, d);
+	unref(target);
+	return target;
+}
+
+/* Runs the next pair of d, and says which deferred to go on with. */
+static struct plait_deferred *step(struct plait_deferred *d)
+{
+	struct pair pair = d->pairs[d->head++];
+
+	if (pair.callback == fire_promise)
+		return step_into(d, pair.callback_arg);
+	settle(d, call_half(&pair, &d->result));
+	verify(d);
+	return d;
+}
+
+/* Moves the result of d to the outer that waits for it, which runs next. */
+static struct plait_deferred *hand_over(struct plait_deferred *d,
+					struct plait_deferred *next)
+{
+	struct plait_deferred *outer = d->outer;
+
+	d->outer = NULL;
+	outer->inner = NULL;
+	outer->result = plait_take(&d->result);
+	give_up_waiting_end(d);
+	enter(outer, next);
+	unref(outer);
+	return outer;
+}
+
+/* d is blocked or has no more pairs; says which deferred to go on with. */
+static struct plait_deferred *leave(struct plait_deferred *d)
+{
+	struct plait_deferred *next = d->resume;
+
+	d->active = false;
+	if (!is_blocked(d)) {
+		if (d->outer != NULL)
+			next = hand_over(d, next);
+		else if (!d->waited)
+			dispose(d);
+	}
+	unref(d);
+	return next;
+}
+
+static void run(struct plait_deferred *d)
+{
+	enter(d, NULL);
+	while (d != NULL)
+		d = is_blocked(d) || !has_pairs(d) ? leave(d) : step(d);
+}
+
+static void run_if_ready(struct plait_deferred *d)
+{
+	if (is_ready(d))
+		run(d);
+}
+
+/* ---- the firing end ------------------------------------------------ */
+
+int plait_fire(struct plait_promise **pp, plait_value v)
+{
+	struct plait_deferred *d = deferred_of(*pp);
+	int r = 0;
+
+	if (plait_value_is(&v, &plait_deferred_type)) {
+		plait_value_free(&v);
+		return -EINVAL;
+	}
+	*pp = NULL;
+	if (d == NULL || is_spent(d)) {
+		plait_value_free(&v);
+		r = d == NULL ? -EALREADY : -ECANCELED;
+	} else {
+		set_fired(d, v);
+		run_if_ready(d);
+	}
+	if (d != NULL)
+		unref(d);
+	return r;
+}
+
+void plait_promise_drop(struct plait_promise **pp)
+{
+	struct plait_deferred *d = deferred_of(*pp);
+
+	if (d == NULL)
+		return;
+	if (is_spent(d)) {
+		*pp = NULL;
+		unref(d);
+	} else {
+		plait_fire(pp, plait_fail_at(d->where, &plait_error_abandoned,
+					     0, NULL, "promise dropped"));
+	}
+}
+
+bool plait_promise_is_cancelled(const struct plait_promise *p)
+{
+	return p == NULL || is_spent(deferred_of(p));
+}
+
+/* ---- adding callbacks ---------------------------------------------- */
+
+static void compact(struct plait_deferred *d)
+{
+	memmove(d->pairs, d->pairs + d->head,
+		(d->count - d->head) * sizeof(*d->pairs));
+	d->count -= d->head;
+	d->head = 0;
+}
+
+static bool grow(struct plait_deferred *d)
+{
+	bool inlined = d->pairs == d->inline_pairs;
+	struct pair *pairs;
+
+	if (d->room > UINT32_MAX / 2 / sizeof(*pairs))
+		return false;
+	pairs = realloc(inlined ? NULL : d->pairs,
+			2 * d->room * sizeof(*pairs));
+	if (pairs == NULL)
+		return false;
+	if (inlined)
+		memcpy(pairs, d->inline_pairs, d->count * sizeof(*pairs));
+	d->pairs = pairs;
+	d->room *= 2;
+	return true;
+}
+
+/* Compacting once half has run costs a move per pair, however many come. */
+static bool make_room(struct plait_deferred *d)
+{
+	if (!has_pairs(d))
+		d->head = d->count = 0;
+	if (d->count < d->room)
+		return true;
+	if (d->head >= d->room / 2 ||
+	    (d->head > 0 && d->pairs == d->inline_pairs)) {
+		compact(d);
+		return true;
+	}
+	return grow(d);
+}
+
+static void run_out_of_turn(const struct pair *pair)
+{
+	plait_value slot = plait_no_memory();
+	plait_value returned;
+
+	if (pair->callback == fire_promise)
+		returned = fire_promise(&slot, pair->callback_arg);
+	else
+		returned = call_half(pair, &slot);
+	plait_value_free(&slot);
+	plait_value_free(&returned);
+}
+
+static struct plait_deferred *add(struct plait_deferred *d, struct pair pair)
+{
+	if (d == &no_memory_deferred || !make_room(d)) {
+		run_out_of_turn(&pair);
+		return d;
+	}
+	plait_assert(d->waited);
+	d->pairs[d->count++] = pair;
+	verify(d);
+	run_if_ready(d);
+	return d;
+}
+
+struct plait_deferred *plait_deferred_add_callback(struct plait_deferred *d,
+						   plait_callback *callback,
+						   void *arg)
+{
+	return add(d, (struct pair){ .callback = callback,
+				     .callback_arg = arg });
+}
+
+struct plait_deferred *plait_deferred_add_errback(struct plait_deferred *d,
+						  plait_callback *errback,
+						  void *arg)
+{
+	return add(d,
+		   (struct pair){ .errback = errback, .errback_arg = arg });
+}
+
+struct plait_deferred *plait_deferred_add_both(struct plait_deferred *d,
+					       plait_callback *both, void *arg)
+{
+	return add(d, (struct pair){ both, both, arg, arg });
+}
+
+struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
+						    plait_callback *callback,
+						    void *callback_arg,
+						    plait_callback *errback,
+						    void *errback_arg)
+{
+	return add(d, (struct pair){ callback, errback, callback_arg,
+				     errback_arg });
+}
+
+void plait_deferred_chain(struct plait_deferred *d, struct plait_promise **pp)
+{
+	struct pair pair = { .callback = fire_promise, .callback_arg = *pp };
+
+	*pp = NULL;
+	add(d, pair);
+}
+
+/* ---- cancelling, freeing, letting go ------------------------------- */
+
+static void release_cancellation(struct plait_failure *f)
+{
+	unref(plait_container(f, struct plait_deferred, cancellation));
+}
+
+/* The cancellation failure of d itself, which says who asked. */
+static plait_value told_who_asked(struct plait_deferred *d, const char *reason,
+				  const char *where)
+{
+	failure_init(&d->cancellation, &plait_error_cancelled, where,
+		     release_cancellation);
+	d->cancellation.cancelled_at = where;
+	d->cancellation.reason = reason != NULL ? reason : "";
+	d->refs++;
+	return plait_value_make(&plait_failure_type, &d->cancellation);
+}
+
+static plait_value call_canceller(struct plait_deferred *d)
+{
+	plait_value v = plait_cancelled();
+
+	if (d->canceller != NULL) {
+		d->cancelling = true;
+		v = d->canceller(d, d->arg);
+		d->cancelling = false;
+	}
+	if (plait_value_is(&v, &plait_deferred_type))
+		plait_die(d->where, "the canceller of the deferred made here "
+				    "returned a deferred");
+	return v;
+}
+
+static struct plait_deferred *innermost(struct plait_deferred *d)
+{
+	while (d->inner != NULL)
+		d = d->inner;
+	return d;
+}
+
+void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
+			      const char *where)
+{
+	plait_value v;
+
+	d = innermost(d);
+	if (is_spent(d))
+		return;
+	d->refs++;
+	v = call_canceller(d);
+	if (v.ptr == &failure_cancelled)
+		v = told_who_asked(d, reason, where);
+	set_fired(d, v);
+	run_if_ready(d);
+	unref(d);
+}
+
+/* Gives up pairs that will never run, and the promises that they hold. */
+static void drop_pairs(struct plait_deferred *d)
+{
+	while (has_pairs(d)) {
+		struct pair pair = d->pairs[d->head++];
+		struct plait_promise *p = pair.callback_arg;
+
+		if (pair.callback == fire_promise)
+			plait_promise_drop(&p);
+	}
+}
+
+/* Frees d; what it waited for is the caller's then, to be freed next. */
+static struct plait_deferred *free_one(struct plait_deferred *d,
+				       const char *where)
+{
+	struct plait_deferred *inner;
+
+	if (d->outer != NULL || !d->waited)
+		plait_die(where, "frees a deferred that is another's");
+	plait_deferred_cancel_at(d, freed_reason, where);
+	d->freed = true;
+	d->pauses = 0;
+	drop_pairs(d);
+	inner = d->inner;
+	if (inner != NULL) {
+		d->inner = NULL;
+		inner->outer = NULL;
+		unref(d);
+	}
+	give_up_waiting_end(d);
+	return inner;
+}
+
+void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
+{
+	struct plait_deferred *d = *dp;
+
+	*dp = NULL;
+	while (d != NULL && d != &no_memory_deferred)
+		d = free_one(d, where);
+}
+
+void plait_deferred_detach(struct plait_deferred **dp)
+{
+	struct plait_deferred *d = *dp;
+
+	*dp = NULL;
+	if (d == NULL || d == &no_memory_deferred)
+		return;
+	d->pauses = 0;
+	run_if_ready(d);
+	give_up_waiting_end(d);
+}
+
+/* ---- pausing ------------------------------------------------------- */
+
+void plait_deferred_pause(struct plait_deferred *d)
+{
+	if (d != &no_memory_deferred)
+		d->pauses++;
+}
+
+void plait_deferred_unpause(struct plait_deferred *d)
+{
+	if (d == &no_memory_deferred)
+		return;
+	if (d->pauses == 0)
+		plait_die(d->where, "the deferred made here is unpaused and "
+				    "was not paused");
+	d->pauses--;
+	run_if_ready(d);
+}
+
+/* ---- looking at it ------------------------------------------------- */
+
+bool plait_deferred_is_fired(const struct plait_deferred *d)
+{
+	return d->fired;
+}
+
+const plait_value *plait_deferred_result(const struct plait_deferred *d)
+{
+	static const plait_value no_memory = {
+		&plait_failure_type, (void *)(uintptr_t)&failure_no_memory
+	};
+
+	if (d == &no_memory_deferred)
+		return &no_memory;
+	return d->fired && d->inner == NULL ? &d->result : NULL;
+}
+
+int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
+{
+	const plait_value *result = plait_deferred_result(d);
+	char text[256];
+
+	if (d->inner != NULL)
+		return snprintf(buf, size,
+				"<Deferred at %p made at %s waiting on "
+				"Deferred at %p>",
+				(const void *)d, d->where,
+				(const void *)d->inner);
+	if (result == NULL)
+		return snprintf(buf, size, "<Deferred at %p made at %s>",
+				(const void *)d, d->where);
+	plait_value_str(result, text, sizeof(text));
+	return snprintf(buf, size,
+			"<Deferred at %p made at %s current result: %s>",
+			(const void *)d, d->where, text);
+}
+
+static void report_one(const struct plait_deferred *d)
+{
+	plait_value v = plait_fail_at(d->where, &plait_error_never_fired, 0,
+				      NULL, "promise made at %s", d->where);
+
+	plait_unhandled(plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+/*
+ * Each is put on a list of the told before the hook sees it, so the hook may
+ * fire or free what it likes.
+ */
+size_t plait_deferred_report_pending(void)
+{
+	struct plait_list told, *l;
+	size_t n = 0;
+
+	plait_list_init(&told);
+	while ((l = plait_list_first(&pending_deferreds)) != NULL) {
+		plait_list_remove(l);
+		plait_list_append(&told, l);
+		report_one(plait_container(l, struct plait_deferred, pending));
+		n++;
+	}
+	plait_list_move(&pending_deferreds, &told);
+	return n;
+}
+
+static void report_at_exit(void)
+{
+	plait_deferred_report_pending();
+}
+
+int plait_deferred_report_at_exit(void)
+{
+	static bool asked;
+
+	if (asked)
+		return 0;
+	if (atexit(report_at_exit) != 0)
+		return -ENOMEM;
+	asked = true;
+	return 0;
+}
