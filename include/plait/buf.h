@@ -47,7 +47,7 @@ int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
 /*
  * Makes room for len bytes at the end and points *ret at it (borrowed until
  * the buffer is used again); plait_buf_commit() then says how many of them
- * were written.  Errors as plait_buf_append().
+ * were written; more than was reserved aborts.  Errors as plait_buf_append().
  */
 int plait_buf_reserve(struct plait_buf *b, size_t len, void **ret);
 void plait_buf_commit(struct plait_buf *b, size_t len);
@@ -60,7 +60,11 @@ const void *plait_buf_data(const struct plait_buf *b);
 size_t plait_buf_size(const struct plait_buf *b);
 size_t plait_buf_max(const struct plait_buf *b);
 
-/* The reference as a value: taken, so the value ends it. */
+/*
+ * The reference as a value: taken, so the value ends it.  NULL gives the
+ * no-memory failure, so that what plait_buf_copy() returned need not be
+ * checked.
+ */
 plait_value plait_buf_value(struct plait_buf *b);
 
 /* The buffer that the value is: borrowed.  Aborts if it is none. */

@@ -60,7 +60,10 @@ extern const struct plait_type plait_failure_type;
 #define plait_fail(kind, ...)                                                  \
 	plait_fail_at(PLAIT_HERE, (kind), 0, NULL, __VA_ARGS__)
 
-/* The same for an errno; its text is added to the message. */
+/*
+ * The same for an errno.  Its text is not added: plait_failure_errno() tells
+ * it.
+ */
 #define plait_fail_errno(kind, err, ...)                                       \
 	plait_fail_at(PLAIT_HERE, (kind), (err), NULL, __VA_ARGS__)
 

@@ -1,0 +1,274 @@
+/*
+ * Bytes, refcounted and bounded.  The bytes lie at bytes + start, size of
+ * them; before them is what was consumed, behind them is room.  They lie
+ * right behind the struct (a copy) or in a block of their own, and either
+ * place has one byte more than the capacity, for the NUL of printf().
+ *
+ * Cost is linear in what passes through: consuming moves an offset, and bytes
+ * are moved only to the place of at least as many that were consumed, or into
+ * a new block of twice what is needed.  For that a buffer from which is
+ * consumed may take twice its maximum of memory, never more.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/buf.h>
+#include <plait/failure.h>
+
+struct plait_buf {
+	size_t refs;
+	size_t max;
+	size_t capacity;
+	size_t start, size;
+	size_t reserved; /* room promised to a commit */
+	unsigned char *bytes;
+	unsigned char own[];
+};
+
+static void verify(const struct plait_buf *b)
+{
+#ifdef PLAIT_VERIFY
+	plait_assert(b->refs > 0);
+	plait_assert(b->size <= b->max);
+	plait_assert(b->size > 0 || b->start == 0);
+	plait_assert(b->start <= b->capacity);
+	plait_assert(b->size <= b->capacity - b->start);
+	plait_assert(b->reserved <= b->capacity - b->start - b->size);
+	plait_assert(b->reserved <= b->max - b->size);
+	plait_assert(b->reserved == 0 || b->refs == 1);
+#endif
+}
+
+static struct plait_buf *new (size_t max, size_t capacity)
+{
+	struct plait_buf *b = malloc(sizeof(*b) + capacity + 1);
+
+	if (b == NULL)
+		return NULL;
+	*b = (struct plait_buf){
+		.refs = 1,
+		.max = max < PLAIT_BUF_UNBOUNDED ? max : PLAIT_BUF_UNBOUNDED,
+		.capacity = capacity,
+	};
+	b->bytes = b->own;
+	verify(b);
+	return b;
+}
+
+struct plait_buf *plait_buf_new(size_t max)
+{
+	return new (max, 0);
+}
+
+struct plait_buf *plait_buf_copy(const void *data, size_t len)
+{
+	struct plait_buf *b;
+
+	if (len > PLAIT_BUF_UNBOUNDED) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	b = new (len, len);
+	if (b != NULL)
+		plait_buf_append(b, data, len);
+	return b;
+}
+
+struct plait_buf *plait_buf_ref(struct plait_buf *b)
+{
+	b->refs++;
+	b->reserved = 0;
+	verify(b);
+	return b;
+}
+
+static void free_bytes(struct plait_buf *b)
+{
+	if (b->bytes != b->own)
+		free(b->bytes);
+}
+
+void plait_buf_unref(struct plait_buf **bp)
+{
+	struct plait_buf *b = *bp;
+
+	*bp = NULL;
+	if (b == NULL || --b->refs > 0)
+		return;
+	free_bytes(b);
+	free(b);
+}
+
+/*
+ * Twice what is needed; but while nothing was consumed there is no use for
+ * more than the maximum.  Needed is at most half of SIZE_MAX.
+ */
+static size_t next_capacity(const struct plait_buf *b, size_t needed)
+{
+	size_t capacity = 2 * needed;
+
+	return b->start == 0 && capacity > b->max ? b->max : capacity;
+}
+
+static int grow(struct plait_buf *b, size_t needed)
+{
+	size_t capacity = next_capacity(b, needed);
+	unsigned char *bytes = malloc(capacity + 1);
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	memcpy(bytes, b->bytes + b->start, b->size);
+	free_bytes(b);
+	b->bytes = bytes;
+	b->capacity = capacity;
+	b->start = 0;
+	return 0;
+}
+
+/* Moves the bytes to the front of the block. */
+static void compact(struct plait_buf *b)
+{
+	memmove(b->bytes, b->bytes + b->start, b->size);
+	b->start = 0;
+}
+
+static int make_room(struct plait_buf *b, size_t len)
+{
+	size_t needed = b->size + len;
+
+	if (len <= b->capacity - b->start - b->size)
+		return 0;
+	if (needed > b->capacity || b->start < b->size)
+		return grow(b, needed);
+	compact(b);
+	return 0;
+}
+
+int plait_buf_reserve(struct plait_buf *b, size_t len, void **ret)
+{
+	int r;
+
+	if (b->refs > 1)
+		return -EBUSY;
+	if (len > b->max - b->size)
+		return -EMSGSIZE;
+	r = make_room(b, len);
+	if (r < 0)
+		return r;
+	b->reserved = len;
+	verify(b);
+	*ret = b->bytes + b->start + b->size;
+	return 0;
+}
+
+void plait_buf_commit(struct plait_buf *b, size_t len)
+{
+	plait_assert(len <= b->reserved);
+	b->size += len;
+	b->reserved = 0;
+	verify(b);
+}
+
+int plait_buf_append(struct plait_buf *b, const void *data, size_t len)
+{
+	void *room;
+	int r = plait_buf_reserve(b, len, &room);
+
+	if (r < 0)
+		return r;
+	if (len > 0)
+		memcpy(room, data, len);
+	plait_buf_commit(b, len);
+	return 0;
+}
+
+int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	void *room;
+	int len, r;
+
+	va_start(ap, fmt);
+	len = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (len < 0)
+		return -EINVAL;
+	r = plait_buf_reserve(b, (size_t)len, &room);
+	if (r < 0)
+		return r;
+	va_start(ap, fmt);
+	vsnprintf(room, (size_t)len + 1, fmt, ap);
+	va_end(ap);
+	plait_buf_commit(b, (size_t)len);
+	return 0;
+}
+
+int plait_buf_consume(struct plait_buf *b, size_t len)
+{
+	if (b->refs > 1)
+		return -EBUSY;
+	if (len > b->size)
+		return -EINVAL;
+	b->size -= len;
+	b->start = b->size > 0 ? b->start + len : 0;
+	b->reserved = 0;
+	verify(b);
+	return 0;
+}
+
+const void *plait_buf_data(const struct plait_buf *b)
+{
+	return b->bytes + b->start;
+}
+
+size_t plait_buf_size(const struct plait_buf *b)
+{
+	return b->size;
+}
+
+size_t plait_buf_max(const struct plait_buf *b)
+{
+	return b->max;
+}
+
+static void value_free(void *ptr)
+{
+	struct plait_buf *b = ptr;
+
+	plait_buf_unref(&b);
+}
+
+static int value_format(const void *ptr, char *buf, size_t size)
+{
+	const struct plait_buf *b = ptr;
+	size_t len;
+
+	if (size > 0) {
+		len = b->size < size ? b->size : size - 1;
+		memcpy(buf, plait_buf_data(b), len);
+		buf[len] = '\0';
+	}
+	return b->size < INT_MAX ? (int)b->size : INT_MAX;
+}
+
+const struct plait_type plait_buf_type = {
+	.name = "buf",
+	.free = value_free,
+	.format = value_format,
+};
+
+plait_value plait_buf_value(struct plait_buf *b)
+{
+	if (b == NULL)
+		return plait_no_memory();
+	return plait_value_make(&plait_buf_type, b);
+}
+
+struct plait_buf *plait_value_buf(const plait_value *v)
+{
+	return plait_value_get(v, &plait_buf_type);
+}
