@@ -4,6 +4,7 @@
 all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 .PHONY: all check check-unit check-headers check-layers check-symbols \
 	check-man check-programs demo bench coverage format-check install \
 	uninstall clean help FORCE

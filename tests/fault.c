@@ -1,0 +1,849 @@
+/*
+ * The seam: see fault.h.  The Makefile renames the library's calls, so that
+ * `recv' in the library is seam_recv() here, and recv() here is the real one.
+ * To add a call: its name in wrap.list and in CALLS, and its function below.
+ *
+ * One lock guards all that is counted and scripted.  It is not held during
+ * the real call, nor while a hook runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef HAVE_EPOLL
+#include <sys/epoll.h>
+#endif
+
+#include <check.h>
+
+#include "tests/fault.h"
+
+#define CALLS(X)                                                               \
+	X(malloc)                                                              \
+	X(calloc) X(realloc) X(reallocarray) X(strdup) X(strndup) X(free)      \
+	    X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockopt) X( \
+		setsockopt) X(getsockname) X(getpeername) X(shutdown) X(send)  \
+		X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
+		    X(close) X(read) X(write) X(readv) X(writev) X(fcntl)      \
+			X(ioctl) X(pipe2) X(dup) X(eventfd) X(epoll_create1)   \
+			    X(epoll_ctl) X(epoll_wait) X(select)               \
+				X(clock_gettime) X(getrandom) X(sigaction)     \
+				    X(pthread_sigmask) X(kill) X(fork)         \
+					X(execve) X(waitid) X(pthread_create)  \
+					    X(getaddrinfo) X(freeaddrinfo)
+
+#define ID(name) CALL_##name,
+enum call {
+	CALLS(ID) N_CALLS
+};
+
+enum {
+	MAX_STEPS = 16
+};
+#define FOREVER (~0ul)
+
+/* What is to happen to the next n calls. */
+struct step {
+	unsigned long n;
+	int err;    /* not 0: fail with it */
+	size_t max; /* not 0: move at most so many bytes */
+};
+
+struct script {
+	const char *name;
+	unsigned long calls;
+	unsigned n_steps;
+	struct step steps[MAX_STEPS];
+	void (*hook)(void *arg);
+	void *hook_arg;
+};
+
+#define NAMED(call) [CALL_##call] = { .name = #call },
+static struct script scripts[N_CALLS] = { CALLS(NAMED) };
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* At most so many bytes in the call that fault() just let through. */
+static __thread size_t limit;
+
+static struct script *find(const char *name)
+{
+	for (int i = 0; i < N_CALLS; i++)
+		if (strcmp(scripts[i].name, name) == 0)
+			return &scripts[i];
+	ck_abort_msg("%s is not in tests/wrap.list", name);
+	return NULL;
+}
+
+static void add_step(const char *name, struct step step)
+{
+	struct script *s = find(name);
+
+	if (step.n == 0)
+		return;
+	ck_assert_uint_lt(s->n_steps, MAX_STEPS);
+	pthread_mutex_lock(&lock);
+	s->steps[s->n_steps++] = step;
+	pthread_mutex_unlock(&lock);
+}
+
+void fault_call(const char *name, unsigned long n, int err)
+{
+	add_step(name, (struct step){ .n = n, .err = err });
+}
+
+void fault_call_forever(const char *name, int err)
+{
+	fault_call(name, FOREVER, err);
+}
+
+void fault_pass(const char *name, unsigned long n)
+{
+	add_step(name, (struct step){ .n = n });
+}
+
+void fault_short(const char *name, unsigned long n, size_t max)
+{
+	add_step(name, (struct step){ .n = n, .max = max });
+}
+
+void fault_short_forever(const char *name, size_t max)
+{
+	fault_short(name, FOREVER, max);
+}
+
+bool fault_used(const char *name)
+{
+	return find(name)->n_steps == 0;
+}
+
+unsigned long calls_of(const char *name)
+{
+	return find(name)->calls;
+}
+
+void calls_reset(void)
+{
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < N_CALLS; i++)
+		scripts[i].calls = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+void call_hook(const char *name, void (*fn)(void *arg), void *arg)
+{
+	struct script *s = find(name);
+
+	pthread_mutex_lock(&lock);
+	s->hook = fn;
+	s->hook_arg = arg;
+	pthread_mutex_unlock(&lock);
+}
+
+void fault_off(void)
+{
+	fault_alloc_off();
+	clock_virtual(false);
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < N_CALLS; i++) {
+		scripts[i].n_steps = 0;
+		scripts[i].hook = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Takes the next step of a script that has one. */
+static struct step take_step(struct script *s)
+{
+	struct step step = s->steps[0];
+
+	if (step.n == FOREVER)
+		return step;
+	if (--s->steps[0].n == 0)
+		memmove(s->steps, s->steps + 1,
+			--s->n_steps * sizeof(s->steps[0]));
+	return step;
+}
+
+/*
+ * Called first by every function of the seam: counts, runs the hook, and says
+ * with which errno the call has to fail, 0 for none.
+ */
+static int fault(enum call call)
+{
+	struct script *s = &scripts[call];
+	struct step step = { 0 };
+	void (*hook)(void *arg);
+	void *arg;
+
+	pthread_mutex_lock(&lock);
+	s->calls++;
+	if (s->n_steps > 0)
+		step = take_step(s);
+	hook = s->hook;
+	arg = s->hook_arg;
+	pthread_mutex_unlock(&lock);
+	if (hook != NULL)
+		hook(arg);
+	limit = step.max;
+	return step.err;
+}
+
+static size_t at_most(size_t n)
+{
+	return limit != 0 && n > limit ? limit : n;
+}
+
+static int failed(int err)
+{
+	errno = err;
+	return -1;
+}
+
+/*
+ * Allocations.  A hash table of those that are live, open addressing, with
+ * tombstones that are swept when it grows.
+ */
+struct block {
+	void *ptr; /* NULL: never used; TOMB: freed */
+	size_t size;
+	unsigned long serial;
+	void *caller;
+};
+
+#define TOMB ((void *)-1)
+
+static struct {
+	struct block *blocks;
+	size_t room; /* a power of two */
+	size_t used; /* tombstones, too */
+	size_t live;
+	size_t bytes;
+	unsigned long calls;
+} heap;
+
+static struct {
+	bool armed;
+	bool persistent;
+	bool reached;
+	unsigned long countdown;
+} refusal;
+
+void fault_alloc_at(unsigned long n, bool persistent)
+{
+	pthread_mutex_lock(&lock);
+	refusal.armed = true;
+	refusal.persistent = persistent;
+	refusal.reached = false;
+	refusal.countdown = n;
+	pthread_mutex_unlock(&lock);
+}
+
+bool fault_alloc_reached(void)
+{
+	return refusal.reached;
+}
+
+void fault_alloc_off(void)
+{
+	pthread_mutex_lock(&lock);
+	refusal.armed = false;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned long heap_live(void)
+{
+	return heap.live;
+}
+
+size_t heap_live_bytes(void)
+{
+	return heap.bytes;
+}
+
+unsigned long heap_calls(void)
+{
+	return heap.calls;
+}
+
+unsigned long heap_mark(void)
+{
+	return heap.calls;
+}
+
+/* The address as addr2line wants it: in the file, and inside the call. */
+static unsigned long in_file(void *caller)
+{
+	extern char __executable_start[];
+
+	return (unsigned long)((char *)caller - __executable_start) - 1;
+}
+
+unsigned long heap_left_since(unsigned long mark, FILE *to)
+{
+	unsigned long left = 0;
+
+	for (size_t i = 0; i < heap.room; i++) {
+		struct block *b = &heap.blocks[i];
+
+		if (b->ptr == NULL || b->ptr == TOMB || b->serial < mark)
+			continue;
+		left++;
+		if (to != NULL)
+			fprintf(to, "%zu bytes left: addr2line -fie %s 0x%lx\n",
+				b->size, program_invocation_name,
+				in_file(b->caller));
+	}
+	return left;
+}
+
+static struct block *slot_of(const struct block *blocks, size_t room,
+			     const void *ptr)
+{
+	size_t i = ((uintptr_t)ptr >> 4) * 0x9e3779b97f4a7c15u >> 20;
+
+	for (;; i++) {
+		const struct block *b = &blocks[i & (room - 1)];
+
+		if (b->ptr == ptr || b->ptr == NULL)
+			return (struct block *)b;
+	}
+}
+
+static void heap_grow(void)
+{
+	size_t room = heap.live * 4 < 1024 ? 1024 : heap.room * 2;
+	struct block *blocks = calloc(room, sizeof(*blocks));
+
+	if (blocks == NULL)
+		abort();
+	for (size_t i = 0; i < heap.room; i++) {
+		struct block *b = &heap.blocks[i];
+
+		if (b->ptr != NULL && b->ptr != TOMB)
+			*slot_of(blocks, room, b->ptr) = *b;
+	}
+	free(heap.blocks);
+	heap.blocks = blocks;
+	heap.room = room;
+	heap.used = heap.live;
+}
+
+/* Counts one more request; true if it has to be refused. */
+static bool refused(enum call call)
+{
+	bool refuse = fault(call) != 0;
+
+	pthread_mutex_lock(&lock);
+	heap.calls++;
+	if (refusal.armed) {
+		if (refusal.countdown == 0)
+			refuse = refusal.reached = true;
+		if (refusal.countdown > 0)
+			refusal.countdown--;
+		else if (!refusal.persistent)
+			refusal.armed = false;
+	}
+	pthread_mutex_unlock(&lock);
+	if (refuse)
+		errno = ENOMEM;
+	return refuse;
+}
+
+static void *added(void *ptr, size_t size, void *caller)
+{
+	struct block *b;
+
+	if (ptr == NULL)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	if (heap.used * 2 >= heap.room)
+		heap_grow();
+	b = slot_of(heap.blocks, heap.room, ptr);
+	*b = (struct block){ ptr, size, heap.calls - 1, caller };
+	heap.used++;
+	heap.live++;
+	heap.bytes += size;
+	pthread_mutex_unlock(&lock);
+	return ptr;
+}
+
+/* Memory that the seam has not seen is somebody else's: nothing to forget. */
+static void forgotten(void *ptr)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&lock);
+	b = heap.room > 0 && ptr != NULL ? slot_of(heap.blocks, heap.room, ptr)
+					 : NULL;
+	if (b != NULL && b->ptr == ptr) {
+		b->ptr = TOMB;
+		heap.live--;
+		heap.bytes -= b->size;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+#define CALLER __builtin_return_address(0)
+
+void *seam_malloc(size_t size);
+void *seam_malloc(size_t size)
+{
+	if (refused(CALL_malloc))
+		return NULL;
+	return added(malloc(size), size, CALLER);
+}
+
+void *seam_calloc(size_t n, size_t size);
+void *seam_calloc(size_t n, size_t size)
+{
+	if (refused(CALL_calloc))
+		return NULL;
+	return added(calloc(n, size), n * size, CALLER);
+}
+
+/* The old block is forgotten first: another thread may be given it next. */
+static void *resized(void *old, size_t size, void *caller)
+{
+	void *ptr;
+
+	forgotten(old);
+	ptr = realloc(old, size);
+	if (ptr == NULL && size > 0)
+		abort();
+	return added(ptr, size, caller);
+}
+
+void *seam_realloc(void *old, size_t size);
+void *seam_realloc(void *old, size_t size)
+{
+	if (refused(CALL_realloc))
+		return NULL;
+	return resized(old, size, CALLER);
+}
+
+void *seam_reallocarray(void *old, size_t n, size_t size);
+void *seam_reallocarray(void *old, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (refused(CALL_reallocarray))
+		return NULL;
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return resized(old, bytes, CALLER);
+}
+
+char *seam_strdup(const char *s);
+char *seam_strdup(const char *s)
+{
+	if (refused(CALL_strdup))
+		return NULL;
+	return added(strdup(s), strlen(s) + 1, CALLER);
+}
+
+char *seam_strndup(const char *s, size_t n);
+char *seam_strndup(const char *s, size_t n)
+{
+	if (refused(CALL_strndup))
+		return NULL;
+	return added(strndup(s, n), strnlen(s, n) + 1, CALLER);
+}
+
+void seam_free(void *ptr);
+void seam_free(void *ptr)
+{
+	int saved = errno;
+
+	fault(CALL_free);
+	forgotten(ptr);
+	free(ptr);
+	errno = saved;
+}
+
+/*
+ * The clock.  Real time plus an offset; while it is virtual the time at which
+ * it was stopped, plus the offset.
+ */
+static struct {
+	bool is_virtual;
+	int64_t stopped;
+	int64_t offset;
+	double wait;
+} clk;
+
+static int64_t real_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* Its time stays what it is when it is stopped and when it goes on. */
+void clock_virtual(bool on)
+{
+	int64_t now = real_now();
+
+	pthread_mutex_lock(&lock);
+	if (on && !clk.is_virtual)
+		clk.stopped = now;
+	else if (!on && clk.is_virtual)
+		clk.offset += clk.stopped - now;
+	clk.is_virtual = on;
+	pthread_mutex_unlock(&lock);
+}
+
+void clock_advance(double seconds)
+{
+	pthread_mutex_lock(&lock);
+	clk.offset += llround(seconds * 1e9);
+	pthread_mutex_unlock(&lock);
+}
+
+static int64_t seam_now(void)
+{
+	int64_t now = real_now();
+
+	pthread_mutex_lock(&lock);
+	now = (clk.is_virtual ? clk.stopped : now) + clk.offset;
+	pthread_mutex_unlock(&lock);
+	return now;
+}
+
+double clock_now(void)
+{
+	return (double)seam_now() / 1e9;
+}
+
+double wait_timeout(void)
+{
+	return clk.wait;
+}
+
+int seam_clock_gettime(clockid_t id, struct timespec *ts);
+int seam_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int err = fault(CALL_clock_gettime);
+	int64_t now;
+
+	if (err != 0)
+		return failed(err);
+	if (id == CLOCK_REALTIME)
+		return clock_gettime(id, ts);
+	now = seam_now();
+	ts->tv_sec = now / 1000000000;
+	ts->tv_nsec = now % 1000000000;
+	return 0;
+}
+
+/* Notes a wait of that many seconds; true if it has to be skipped. */
+static bool skips(double seconds)
+{
+	clk.wait = seconds;
+	return clk.is_virtual && seconds > 0;
+}
+
+/* The kernel's own threads may have to run before a packet is there. */
+static void let_the_kernel_work(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+}
+
+#ifdef HAVE_EPOLL
+int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
+{
+	int err = fault(CALL_epoll_wait);
+	int r;
+
+	if (err != 0)
+		return failed(err);
+	if (!skips(timeout < 0 ? -1 : timeout / 1e3))
+		return epoll_wait(fd, events, n, timeout);
+	r = epoll_wait(fd, events, n, 0);
+	if (r == 0) {
+		let_the_kernel_work();
+		r = epoll_wait(fd, events, n, 0);
+	}
+	if (r == 0)
+		clock_advance(timeout / 1e3);
+	return r;
+}
+
+int seam_epoll_create1(int flags);
+int seam_epoll_create1(int flags)
+{
+	int err = fault(CALL_epoll_create1);
+
+	return err != 0 ? failed(err) : epoll_create1(flags);
+}
+
+int seam_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+int seam_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	int err = fault(CALL_epoll_ctl);
+
+	return err != 0 ? failed(err) : epoll_ctl(epfd, op, fd, event);
+}
+#endif
+
+/* One look without waiting, at copies of the sets. */
+static int select_now(int n, fd_set *const sets[3])
+{
+	fd_set copies[3];
+	int r;
+
+	for (int i = 0; i < 3; i++)
+		if (sets[i] != NULL)
+			copies[i] = *sets[i];
+	r = select(n, sets[0] ? &copies[0] : NULL, sets[1] ? &copies[1] : NULL,
+		   sets[2] ? &copies[2] : NULL, &(struct timeval){ 0 });
+	for (int i = 0; i < 3 && r > 0; i++)
+		if (sets[i] != NULL)
+			*sets[i] = copies[i];
+	return r;
+}
+
+int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv);
+int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv)
+{
+	fd_set *const sets[3] = { in, out, ex };
+	int err = fault(CALL_select);
+	double seconds = tv ? (double)tv->tv_sec + tv->tv_usec / 1e6 : -1;
+	int r;
+
+	if (err != 0)
+		return failed(err);
+	if (!skips(seconds))
+		return select(n, in, out, ex, tv);
+	r = select_now(n, sets);
+	if (r == 0) {
+		let_the_kernel_work();
+		r = select_now(n, sets);
+	}
+	if (r == 0)
+		clock_advance(seconds);
+	for (int i = 0; i < 3 && r == 0; i++)
+		if (sets[i] != NULL)
+			FD_ZERO(sets[i]);
+	return r;
+}
+
+/* Calls that are counted, and made or not. */
+#define SEAM(type, name, params, args)                     \
+	type seam_##name params;                           \
+	type seam_##name params                            \
+	{                                                  \
+		int err = fault(CALL_##name);              \
+                                                           \
+		return err != 0 ? failed(err) : name args; \
+	}
+
+SEAM(int, socket, (int family, int type, int protocol),
+     (family, type, protocol))
+SEAM(int, bind, (int fd, const struct sockaddr *sa, socklen_t len),
+     (fd, sa, len))
+SEAM(int, listen, (int fd, int backlog), (fd, backlog))
+SEAM(int, accept4, (int fd, struct sockaddr *sa, socklen_t *len, int flags),
+     (fd, sa, len, flags))
+SEAM(int, getsockopt, (int fd, int level, int name, void *v, socklen_t *len),
+     (fd, level, name, v, len))
+SEAM(int, setsockopt,
+     (int fd, int level, int name, const void *v, socklen_t len),
+     (fd, level, name, v, len))
+SEAM(int, getsockname, (int fd, struct sockaddr *sa, socklen_t *len),
+     (fd, sa, len))
+SEAM(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len),
+     (fd, sa, len))
+SEAM(int, shutdown, (int fd, int how), (fd, how))
+SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
+SEAM(int, dup, (int fd), (fd))
+SEAM(int, eventfd, (unsigned value, int flags), (value, flags))
+SEAM(ssize_t, getrandom, (void *buf, size_t n, unsigned flags), (buf, n, flags))
+SEAM(int, sigaction,
+     (int sig, const struct sigaction *sa, struct sigaction *old),
+     (sig, sa, old))
+SEAM(int, kill, (pid_t pid, int sig), (pid, sig))
+SEAM(pid_t, fork, (void), ())
+SEAM(int, execve, (const char *path, char *const *argv, char *const *env),
+     (path, argv, env))
+SEAM(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
+     (type, id, info, options))
+
+/* Calls that move bytes, and may be made to move fewer. */
+SEAM(ssize_t, read, (int fd, void *buf, size_t n), (fd, buf, at_most(n)))
+SEAM(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, at_most(n)))
+SEAM(ssize_t, recv, (int fd, void *buf, size_t n, int flags),
+     (fd, buf, at_most(n), flags))
+SEAM(ssize_t, send, (int fd, const void *buf, size_t n, int flags),
+     (fd, buf, at_most(n), flags))
+SEAM(ssize_t, recvfrom,
+     (int fd, void *buf, size_t n, int flags, struct sockaddr *sa,
+      socklen_t *len),
+     (fd, buf, at_most(n), flags, sa, len))
+SEAM(ssize_t, sendto,
+     (int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa,
+      socklen_t len),
+     (fd, buf, at_most(n), flags, sa, len))
+
+enum {
+	MAX_IOV = 1024
+};
+
+/* As many of the pieces as hold the bytes that may be moved: copied. */
+static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
+{
+	size_t left = limit;
+	size_t i = 0;
+
+	while (i < n && i < MAX_IOV && left > 0) {
+		copy[i] = iov[i];
+		if (copy[i].iov_len > left)
+			copy[i].iov_len = left;
+		left -= copy[i++].iov_len;
+	}
+	return (int)i;
+}
+
+#define SEAM_IOV(name)                                                  \
+	ssize_t seam_##name(int fd, const struct iovec *iov, int n);    \
+	ssize_t seam_##name(int fd, const struct iovec *iov, int n)     \
+	{                                                               \
+		struct iovec copy[MAX_IOV];                             \
+		int err = fault(CALL_##name);                           \
+                                                                        \
+		if (err != 0)                                           \
+			return failed(err);                             \
+		if (limit == 0)                                         \
+			return name(fd, iov, n);                        \
+		return name(fd, copy, shortened(copy, iov, (size_t)n)); \
+	}
+
+SEAM_IOV(readv)
+SEAM_IOV(writev)
+
+#define SEAM_MSG(name, type)                                          \
+	ssize_t seam_##name(int fd, type *msg, int flags);            \
+	ssize_t seam_##name(int fd, type *msg, int flags)             \
+	{                                                             \
+		struct iovec copy[MAX_IOV];                           \
+		struct msghdr m = *msg;                               \
+		int err = fault(CALL_##name);                         \
+                                                                      \
+		if (err != 0)                                         \
+			return failed(err);                           \
+		if (limit == 0)                                       \
+			return name(fd, msg, flags);                  \
+		m.msg_iovlen =                                        \
+		    (size_t)shortened(copy, m.msg_iov, m.msg_iovlen); \
+		m.msg_iov = copy;                                     \
+		return name(fd, &m, flags);                           \
+	}
+
+SEAM_MSG(recvmsg, struct msghdr)
+SEAM_MSG(sendmsg, const struct msghdr)
+
+/* Calls that are made even when they fail. */
+int seam_close(int fd);
+int seam_close(int fd)
+{
+	int err = fault(CALL_close);
+	int r = close(fd);
+
+	return err != 0 ? failed(err) : r;
+}
+
+int seam_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int seam_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	int err = fault(CALL_connect);
+
+	if (err == EINTR || err == EINPROGRESS)
+		connect(fd, sa, len);
+	return err != 0 ? failed(err) : connect(fd, sa, len);
+}
+
+/* Calls with an argument that may not be there. */
+int seam_open(const char *path, int flags, ...);
+int seam_open(const char *path, int flags, ...)
+{
+	int err = fault(CALL_open);
+	unsigned mode = 0;
+	va_list ap;
+
+	va_start(ap, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(ap, unsigned);
+	va_end(ap);
+	return err != 0 ? failed(err) : open(path, flags, mode);
+}
+
+/* Of these the library uses only what takes an int, a pointer or nothing. */
+#define SEAM_CONTROL(name, type)                                        \
+	int seam_##name(int fd, type request, ...);                     \
+	int seam_##name(int fd, type request, ...)                      \
+	{                                                               \
+		int err = fault(CALL_##name);                           \
+		va_list ap;                                             \
+		void *arg;                                              \
+                                                                        \
+		va_start(ap, request);                                  \
+		arg = va_arg(ap, void *);                               \
+		va_end(ap);                                             \
+		return err != 0 ? failed(err) : name(fd, request, arg); \
+	}
+
+SEAM_CONTROL(fcntl, int)
+SEAM_CONTROL(ioctl, unsigned long)
+
+/* Calls that return what went wrong. */
+int seam_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int seam_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	int err = fault(CALL_pthread_sigmask);
+
+	return err != 0 ? err : pthread_sigmask(how, set, old);
+}
+
+int seam_pthread_create(pthread_t *ret, const pthread_attr_t *attr,
+			void *(*fn)(void *), void *arg);
+int seam_pthread_create(pthread_t *ret, const pthread_attr_t *attr,
+			void *(*fn)(void *), void *arg)
+{
+	int err = fault(CALL_pthread_create);
+
+	return err != 0 ? err : pthread_create(ret, attr, fn, arg);
+}
+
+int seam_getaddrinfo(const char *host, const char *service,
+		     const struct addrinfo *hints, struct addrinfo **ret);
+int seam_getaddrinfo(const char *host, const char *service,
+		     const struct addrinfo *hints, struct addrinfo **ret)
+{
+	int err = fault(CALL_getaddrinfo);
+
+	return err != 0 ? err : getaddrinfo(host, service, hints, ret);
+}
+
+void seam_freeaddrinfo(struct addrinfo *ai);
+void seam_freeaddrinfo(struct addrinfo *ai)
+{
+	fault(CALL_freeaddrinfo);
+	freeaddrinfo(ai);
+}

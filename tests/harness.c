@@ -1,0 +1,808 @@
+/*
+ * What every test program is linked with: see harness.h.
+ *
+ * Check runs each test in a child of its own and passes it one int.  Here it
+ * says which test of a table and which of its loops is meant, so that one
+ * function can wrap the checks for what is left around each test, and the
+ * name says on which backend it ran.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tests/harness.h"
+
+enum {
+	MAX_ENTRIES = 4096
+};
+
+struct entry {
+	TTest wrapped;
+	const TTest *test;
+	const char *backend;
+	int first; /* what Check passes for its first loop */
+	int loops;
+	int start;
+};
+
+struct plait_reactor *reactor;
+const char *backend;
+
+static struct entry entries[MAX_ENTRIES];
+static int n_entries;
+static int n_loops;
+
+static struct {
+	unsigned count;
+	unsigned expected;
+	char text[512];
+} lost;
+
+static bool faulty;
+static bool in_torture; /* this is a child of attack() */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SLOW 4
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SLOW 4
+#endif
+#ifndef SLOW
+#define SLOW 1
+#endif
+
+double test_mult(void)
+{
+	const char *mult = getenv("PLAIT_TEST_MULT");
+
+	return (mult != NULL ? atof(mult) : 1) * SLOW;
+}
+
+/* Check reads these when a case is created, so before main(). */
+__attribute__((constructor)) static void set_timeouts(void)
+{
+	char mult[32];
+
+	snprintf(mult, sizeof(mult), "%g", test_mult());
+	setenv("CK_DEFAULT_TIMEOUT", "15", 0);
+	setenv("CK_TIMEOUT_MULTIPLIER", mult, 0);
+}
+
+/* A child that ends by _exit() has to save by itself what it covered. */
+#ifdef PLAIT_COVERAGE
+void __gcov_dump(void);
+#define save_coverage() __gcov_dump()
+#else
+#define save_coverage() ((void)0)
+#endif
+
+static void note_unhandled(const struct plait_failure *why, void *arg)
+{
+	lost.count++;
+	plait_failure_str(why, lost.text, sizeof(lost.text));
+}
+
+unsigned unhandled_count(void)
+{
+	return lost.count;
+}
+
+const char *unhandled_text(void)
+{
+	return lost.text;
+}
+
+void unhandled_expect(unsigned n)
+{
+	lost.expected = n;
+}
+
+static void reset_unhandled(void)
+{
+	lost.count = lost.expected = 0;
+	lost.text[0] = '\0';
+	plait_set_unhandled(note_unhandled, NULL);
+}
+
+static void check_unhandled(void)
+{
+	if (lost.count != lost.expected)
+		ck_abort_msg("%u failures unhandled, %u expected; the last: %s",
+			     lost.count, lost.expected, lost.text);
+}
+
+/* What there was before a test, and what must be left when it is over. */
+struct before {
+	struct fd_table *fds;
+	unsigned long mark;
+};
+
+static void note_before(struct before *b)
+{
+	fault_off();
+	calls_reset();
+	reset_unhandled();
+	b->fds = fd_table_new();
+	b->mark = heap_mark();
+}
+
+static void check_nothing_left(struct before *b)
+{
+	unsigned long blocks;
+	unsigned fds;
+
+	fault_off();
+	blocks = heap_left_since(b->mark, stderr);
+	fds = fd_table_check(&b->fds);
+	if (blocks > 0 || fds > 0)
+		ck_abort_msg("left: %lu blocks of memory, %u descriptors",
+			     blocks, fds);
+	check_unhandled();
+}
+
+static void run_entry(int i)
+{
+	const struct entry *e = entries;
+	struct before before;
+
+	/* A failed assertion of a torture's child, with CK_FORK=no. */
+	if (in_torture)
+		_exit(1);
+	while (i >= e->first + e->loops)
+		e++;
+	note_before(&before);
+	backend = e->backend;
+	if (backend != NULL) {
+		reactor = plait_reactor_new(backend);
+		ck_assert_msg(reactor != NULL, "no reactor: %s",
+			      strerror(errno));
+	}
+	e->test->fn(i - e->first + e->start);
+	plait_reactor_free(&reactor);
+	check_nothing_left(&before);
+}
+
+static void add_entry(TCase *tc, const TTest *test, int start, int end,
+		      const char *on)
+{
+	struct entry *e = &entries[n_entries];
+	char *name;
+
+	if (n_entries == MAX_ENTRIES ||
+	    asprintf(&name, on ? "%s/%s" : "%s", test->name, on) < 0)
+		abort();
+	*e = (struct entry){ *test, test, on, n_loops, end - start, start };
+	e->wrapped.name = name;
+	e->wrapped.fn = run_entry;
+	n_entries++;
+	n_loops += e->loops;
+	_tcase_add_test(tc, &e->wrapped, 0, 0, e->first, n_loops);
+}
+
+void harness_add(TCase *tc, const TTest *test, int start, int end,
+		 bool wants_reactor)
+{
+	const char *only = getenv("PLAIT_REACTOR");
+	const char *name;
+
+	if (!wants_reactor)
+		add_entry(tc, test, start, end, NULL);
+	for (size_t i = 0; wants_reactor; i++) {
+		name = plait_reactor_backend(i);
+		if (name == NULL)
+			break;
+		if (only == NULL || strcmp(only, name) == 0)
+			add_entry(tc, test, start, end, name);
+	}
+}
+
+int suite_main(Suite *s)
+{
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	if (in_torture)
+		_exit(1);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Turning a reactor. */
+static double real_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void turn(struct plait_reactor *r, double seconds)
+{
+	int err = plait_reactor_iterate(r, seconds);
+
+	ck_assert_msg(err == 0, "plait_reactor_iterate: %s", strerror(-err));
+}
+
+/* A faulty run may wait for what never comes: a minute, which is virtual. */
+static bool run_faulty(struct plait_reactor *r, bool (*pred)(void *), void *arg)
+{
+	for (int i = 0; i < 100 && !pred(arg); i++)
+		turn(r, i < 40 ? 0 : 1);
+	return pred(arg);
+}
+
+bool run_until(struct plait_reactor *r, bool (*pred)(void *arg), void *arg)
+{
+	double end = real_seconds() + 10 * test_mult();
+
+	if (faulty)
+		return run_faulty(r, pred, arg);
+	while (!pred(arg)) {
+		ck_assert_msg(real_seconds() < end, "it never comes true");
+		turn(r, 0.05);
+	}
+	return true;
+}
+
+static bool is_set(void *flag)
+{
+	return *(const bool *)flag;
+}
+
+bool run_until_set(struct plait_reactor *r, const bool *flag)
+{
+	return run_until(r, is_set, (void *)flag);
+}
+
+struct count {
+	const unsigned *n;
+	unsigned least;
+};
+
+static bool is_reached(void *arg)
+{
+	const struct count *c = arg;
+
+	return *c->n >= c->least;
+}
+
+bool run_until_count(struct plait_reactor *r, const unsigned *n, unsigned least)
+{
+	return run_until(r, is_reached, &(struct count){ n, least });
+}
+
+void run_turns(struct plait_reactor *r, unsigned n)
+{
+	while (n-- > 0)
+		turn(r, 0);
+}
+
+void run_for(struct plait_reactor *r, double seconds)
+{
+	double end;
+
+	clock_virtual(true);
+	end = clock_now() + seconds;
+	while (clock_now() < end)
+		turn(r, end - clock_now());
+}
+
+/* Descriptors. */
+struct fd {
+	int fd;
+	bool seen;
+	char what[128];
+};
+
+struct fd_table {
+	size_t n;
+	struct fd fds[];
+};
+
+/* What is behind it, as the kernel names it; "" if it is not open. */
+static void describe(int fd, char *what, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, what, size - 1);
+	what[n < 0 ? 0 : n] = '\0';
+}
+
+static size_t list_fds(struct fd *fds, size_t room)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *d;
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((d = readdir(dir)) != NULL) {
+		int fd = atoi(d->d_name);
+
+		if (d->d_name[0] == '.' || fd == dirfd(dir))
+			continue;
+		if (n < room) {
+			fds[n] = (struct fd){ .fd = fd };
+			describe(fd, fds[n].what, sizeof(fds[n].what));
+		}
+		n++;
+	}
+	closedir(dir);
+	return n;
+}
+
+struct fd_table *fd_table_new(void)
+{
+	size_t room = list_fds(NULL, 0) + 8;
+	struct fd_table *t = calloc(1, sizeof(*t) + room * sizeof(t->fds[0]));
+
+	if (t == NULL)
+		abort();
+	t->n = list_fds(t->fds, room);
+	return t;
+}
+
+static struct fd *find_fd(struct fd_table *t, int fd)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->fds[i].fd == fd)
+			return &t->fds[i];
+	return NULL;
+}
+
+unsigned fd_table_check(struct fd_table **tp)
+{
+	struct fd_table *before = *tp;
+	struct fd_table *now = fd_table_new();
+	unsigned wrong = 0;
+
+	for (size_t i = 0; i < now->n; i++) {
+		struct fd *fd = &now->fds[i];
+		struct fd *old = find_fd(before, fd->fd);
+
+		if (old != NULL)
+			old->seen = true;
+		if (old != NULL && strcmp(old->what, fd->what) == 0)
+			continue;
+		fprintf(stderr, "descriptor %d is %s, was %s\n", fd->fd,
+			fd->what, old != NULL ? old->what : "closed");
+		wrong++;
+	}
+	for (size_t i = 0; i < before->n; i++) {
+		if (before->fds[i].seen)
+			continue;
+		fprintf(stderr, "descriptor %d is closed, was %s\n",
+			before->fds[i].fd, before->fds[i].what);
+		wrong++;
+	}
+	free(now);
+	free(before);
+	*tp = NULL;
+	return wrong;
+}
+
+/*
+ * Torture.  A child works through many faults, so it tells its parent through
+ * shared memory which one it is at.
+ */
+enum mode {
+	TRANSIENT,
+	PERSISTENT,
+	TO_THE_END,
+	SYSCALL,
+	N_MODES
+};
+
+struct attack {
+	scenario *run;
+	const char *backend;
+	enum mode mode;
+	const char *call; /* NULL: allocations */
+	int err;	  /* 0: it moves one byte */
+};
+
+struct progress {
+	unsigned long at;
+	bool reached; /* the last one was */
+};
+
+enum {
+	BATCH = 32,
+	MAX_FAULTS = 100000
+};
+
+static const char *const mode_names[N_MODES] = {
+	[TRANSIENT] = "refused",
+	[PERSISTENT] = "and all later ones refused",
+	[TO_THE_END] = "and all until the end refused",
+	[SYSCALL] = "failed",
+};
+
+bool torture_faulty(void)
+{
+	return faulty;
+}
+
+static void arm(const struct attack *a, unsigned long at)
+{
+	if (a->call == NULL) {
+		fault_alloc_at(at, a->mode != TRANSIENT);
+		return;
+	}
+	fault_pass(a->call, at);
+	if (a->err != 0)
+		fault_call(a->call, 1, a->err);
+	else
+		fault_short(a->call, 1, 1);
+}
+
+static bool disarm(const struct attack *a)
+{
+	bool reached = a->call ? fault_used(a->call) : fault_alloc_reached();
+
+	fault_off();
+	clock_virtual(true);
+	return reached;
+}
+
+/* Without a fault nothing may go wrong, on the very same reactor. */
+static void run_clean(const struct attack *a, struct plait_reactor **rp)
+{
+	faulty = false;
+	reset_unhandled();
+	if (*rp == NULL)
+		*rp = plait_reactor_new(a->backend);
+	ck_assert_ptr_nonnull(*rp);
+	a->run(*rp);
+	check_unhandled();
+}
+
+/* True if the fault was reached. */
+static bool torture_once(const struct attack *a, unsigned long at)
+{
+	struct plait_reactor *r;
+	struct before before;
+	bool reached;
+
+	note_before(&before);
+	clock_virtual(true);
+	faulty = true;
+	arm(a, at);
+	r = plait_reactor_new(a->backend);
+	if (r != NULL)
+		a->run(r);
+	if (a->mode == TO_THE_END)
+		plait_reactor_free(&r);
+	reached = disarm(a);
+	if (a->mode != TO_THE_END)
+		run_clean(a, &r);
+	faulty = false;
+	plait_reactor_free(&r);
+	lost.count = lost.expected = 0;
+	check_nothing_left(&before);
+	return reached;
+}
+
+static _Noreturn void torture_child(const struct attack *a,
+				    volatile struct progress *p)
+{
+	in_torture = true;
+	prctl(PR_SET_TIMERSLACK, 1ul);
+	for (unsigned long i = 0; i < BATCH; i++) {
+		alarm((unsigned)(10 * test_mult()));
+		p->reached = torture_once(a, p->at);
+		if (!p->reached)
+			break;
+		p->at++;
+	}
+	save_coverage();
+	_exit(0);
+}
+
+static void torture_failed(const struct attack *a, unsigned long at, int status)
+{
+	char how[64];
+
+	snprintf(how, sizeof(how), "%s%s%s%s", a->call ? a->call : "allocation",
+		 a->err ? " " : "", a->err ? strerror(a->err) : "",
+		 a->call && !a->err ? " one byte" : "");
+	fprintf(stderr, "torture on %s: %s, number %lu %s\n", a->backend, how,
+		at, mode_names[a->mode]);
+	ck_abort_msg(
+	    "torture on %s: %s, number %lu %s: %s %d", a->backend, how, at,
+	    mode_names[a->mode], WIFSIGNALED(status) ? "signal" : "status",
+	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* One kind of fault, at the first possible moment, the second and so on. */
+static unsigned long attack(const struct attack *a)
+{
+	volatile struct progress *p;
+	unsigned long n;
+	int status;
+	pid_t pid;
+
+	p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne((void *)p, MAP_FAILED);
+	do {
+		fflush(NULL);
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0)
+			torture_child(a, p);
+		while (waitpid(pid, &status, 0) < 0)
+			ck_assert_int_eq(errno, EINTR);
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			torture_failed(a, p->at, status);
+		ck_assert_uint_lt(p->at, MAX_FAULTS);
+	} while (p->reached);
+	n = p->at;
+	munmap((void *)p, sizeof(*p));
+	return n;
+}
+
+void torture(scenario *run, const char *on)
+{
+	struct attack a = { .run = run, .backend = on };
+	unsigned long n = 0;
+
+	for (a.mode = TRANSIENT; a.mode <= TO_THE_END; a.mode++)
+		n += attack(&a);
+	printf("torture on %s: %lu refused allocations survived\n", on, n);
+}
+
+enum {
+	MAX_ERRS = 12
+};
+
+/* What each call may fail with, and does in the real world; 0: short. */
+static const struct {
+	const char *call;
+	int n;
+	int errs[MAX_ERRS];
+} syscall_table[] = {
+	{ "socket", 3, { EMFILE, ENFILE, ENOBUFS } },
+	{ "bind", 2, { EADDRINUSE, EACCES } },
+	{ "listen", 1, { EADDRINUSE } },
+	{ "accept4",
+	  12,
+	  { EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPROTO, EPERM, EINTR,
+	    EAGAIN, ENETDOWN, EHOSTUNREACH, EOPNOTSUPP } },
+	{ "connect",
+	  10,
+	  { ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL,
+	    EACCES, EAGAIN, EINTR, EINPROGRESS, ENOBUFS } },
+	{ "getsockopt", 2, { ENOBUFS, ENOMEM } },
+	{ "setsockopt", 2, { ENOBUFS, EINVAL } },
+	{ "getsockname", 2, { ENOBUFS, EINVAL } },
+	{ "getpeername", 2, { ENOTCONN, ENOBUFS } },
+	{ "shutdown", 1, { ENOTCONN } },
+	{ "send", 7, { EAGAIN, EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET, 0 } },
+	{ "sendmsg",
+	  7,
+	  { EAGAIN, EINTR, ENOBUFS, ENOMEM, EPIPE, ECONNRESET, 0 } },
+	{ "write", 5, { EAGAIN, EINTR, EPIPE, ECONNRESET, 0 } },
+	{ "writev", 5, { EAGAIN, EINTR, EPIPE, ECONNRESET, 0 } },
+	{ "recv", 6, { EAGAIN, EINTR, ECONNRESET, ETIMEDOUT, ENOMEM, 0 } },
+	{ "recvmsg", 6, { EAGAIN, EINTR, ECONNRESET, ETIMEDOUT, ENOMEM, 0 } },
+	{ "read", 5, { EAGAIN, EINTR, ECONNRESET, EIO, 0 } },
+	{ "readv", 5, { EAGAIN, EINTR, ECONNRESET, EIO, 0 } },
+	{ "open", 3, { EMFILE, ENFILE, ENOENT } },
+	{ "close", 2, { EINTR, EIO } },
+	{ "fcntl", 2, { EMFILE, EINVAL } },
+	{ "pipe2", 2, { EMFILE, ENFILE } },
+	{ "dup", 1, { EMFILE } },
+	{ "eventfd", 3, { EMFILE, ENFILE, ENOMEM } },
+	{ "epoll_create1", 2, { EMFILE, ENOMEM } },
+	{ "epoll_ctl", 3, { ENOMEM, ENOSPC, EEXIST } },
+	{ "epoll_wait", 1, { EINTR } },
+	{ "select", 2, { EINTR, ENOMEM } },
+	{ "getrandom", 2, { EINTR, ENOSYS } },
+	{ "sigaction", 1, { EINVAL } },
+	{ "pthread_sigmask", 1, { EINVAL } },
+};
+
+void torture_syscalls(scenario *run, const char *on)
+{
+	struct attack a = { .run = run, .backend = on, .mode = SYSCALL };
+	unsigned long n = 0;
+
+	for (size_t i = 0; i < sizeof(syscall_table) / sizeof(*syscall_table);
+	     i++) {
+		a.call = syscall_table[i].call;
+		for (int j = 0; j < syscall_table[i].n; j++) {
+			a.err = syscall_table[i].errs[j];
+			n += attack(&a);
+		}
+	}
+	printf("torture on %s: %lu failed system calls survived\n", on, n);
+}
+
+/* The other side. */
+static const struct timeval peer_timeout = { .tv_sec = 5 };
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+}
+
+static int peer_socket(int flags)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+
+	ck_assert_int_ge(fd, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &peer_timeout,
+		   sizeof(peer_timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &peer_timeout,
+		   sizeof(peer_timeout));
+	return fd;
+}
+
+int peer_hold_port(uint16_t *port)
+{
+	struct sockaddr_in sa = loopback(0);
+	socklen_t len = sizeof(sa);
+	int fd = peer_socket(0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	*port = ntohs(sa.sin_port);
+	return fd;
+}
+
+int peer_listen(uint16_t *port, int backlog)
+{
+	int fd = peer_hold_port(port);
+
+	ck_assert_int_eq(listen(fd, backlog), 0);
+	return fd;
+}
+
+/* SO_RCVTIMEO is a listener's patience, too, and is not inherited. */
+int peer_accept(int listener)
+{
+	int fd = -1;
+
+	if (!faulty || poll(&(struct pollfd){ listener, POLLIN, 0 }, 1, 1) > 0)
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_msg(fd >= 0 || faulty, "accept: %s", strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &peer_timeout,
+		   sizeof(peer_timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &peer_timeout,
+		   sizeof(peer_timeout));
+	return fd;
+}
+
+int peer_connect(uint16_t port)
+{
+	struct sockaddr_in sa = loopback(port);
+	int fd = peer_socket(0);
+
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	ck_assert_msg(faulty, "connect to %u: %s", port, strerror(errno));
+	close(fd);
+	return -1;
+}
+
+int peer_connect_start(uint16_t port)
+{
+	struct sockaddr_in sa = loopback(port);
+	int fd = peer_socket(SOCK_NONBLOCK);
+
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0)
+		ck_assert_int_eq(errno, EINPROGRESS);
+	return fd;
+}
+
+static void wait_for(struct plait_reactor *r, int fd, short events)
+{
+	if (r != NULL)
+		turn(r, 0.001);
+	else
+		poll(&(struct pollfd){ fd, events, 0 }, 1, 100);
+}
+
+bool peer_send(struct plait_reactor *r, int fd, const void *data, size_t len)
+{
+	double end = real_seconds() + 5 * test_mult();
+	const char *p = data;
+
+	for (int turns = 0; len > 0; turns++) {
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+			continue;
+		}
+		if (errno != EAGAIN || (faulty && turns > 1000))
+			return false;
+		ck_assert_msg(real_seconds() < end, "%zu bytes left", len);
+		wait_for(r, fd, POLLOUT);
+	}
+	return true;
+}
+
+void peer_say(int fd, const char *text)
+{
+	bool sent = peer_send(NULL, fd, text, strlen(text));
+
+	ck_assert_msg(sent || faulty, "send: %s", strerror(errno));
+}
+
+void peer_reset(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* One read of what may or may not have come; -EAGAIN if nothing has. */
+static ssize_t read_some(int fd, char *buf, size_t size)
+{
+	char trash[65536];
+	ssize_t n = recv(fd, buf ? buf : trash,
+			 buf || size < sizeof(trash) ? size : sizeof(trash),
+			 MSG_DONTWAIT);
+
+	return n < 0 ? -errno : n;
+}
+
+ssize_t peer_read(struct plait_reactor *r, int fd, void *buf, size_t want)
+{
+	double end = real_seconds() + 5 * test_mult();
+	size_t got = 0;
+
+	for (int turns = 0; got < want; turns++) {
+		ssize_t n =
+		    read_some(fd, buf ? (char *)buf + got : NULL, want - got);
+
+		if (n == 0 || (n < 0 && n != -EAGAIN))
+			return n < 0 ? n : (ssize_t)got;
+		if (n > 0) {
+			got += (size_t)n;
+			turns = 0;
+			continue;
+		}
+		if (faulty && turns > 1000)
+			break;
+		ck_assert_msg(real_seconds() < end, "only %zu bytes came", got);
+		wait_for(r, fd, POLLIN);
+	}
+	return (ssize_t)got;
+}
+
+ssize_t peer_read_to_eof(struct plait_reactor *r, int fd, void *buf,
+			 size_t size)
+{
+	ssize_t n = peer_read(r, fd, buf, buf ? size : SIZE_MAX / 2);
+	char more;
+
+	if (n < 0 || faulty || buf == NULL || (size_t)n < size)
+		return n;
+	ck_assert_msg(peer_read(r, fd, &more, 1) == 0, "more than %zu bytes",
+		      size);
+	return n;
+}

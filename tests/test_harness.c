@@ -1,0 +1,619 @@
+/*
+ * The seam and the harness themselves: what they count, what they make fail,
+ * and that they notice what a test leaves behind.  The functions of the seam
+ * are called by hand here, as the library's code would.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#ifdef HAVE_EPOLL
+#include <sys/epoll.h>
+#endif
+
+#include "tests/harness.h"
+
+void *seam_malloc(size_t size);
+void *seam_calloc(size_t n, size_t size);
+void *seam_realloc(void *ptr, size_t size);
+void *seam_reallocarray(void *ptr, size_t n, size_t size);
+char *seam_strdup(const char *s);
+char *seam_strndup(const char *s, size_t n);
+void seam_free(void *ptr);
+int seam_open(const char *path, int flags, ...);
+int seam_close(int fd);
+int seam_fcntl(int fd, int cmd, ...);
+ssize_t seam_read(int fd, void *buf, size_t n);
+ssize_t seam_write(int fd, const void *buf, size_t n);
+ssize_t seam_readv(int fd, const struct iovec *iov, int n);
+ssize_t seam_writev(int fd, const struct iovec *iov, int n);
+ssize_t seam_sendmsg(int fd, const struct msghdr *msg, int flags);
+int seam_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int seam_clock_gettime(clockid_t id, struct timespec *ts);
+int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv);
+int seam_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+#ifdef HAVE_EPOLL
+int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int seam_epoll_create1(int flags);
+#endif
+
+START_TEST(each_way_to_allocate_is_counted)
+{
+	unsigned long calls = heap_calls();
+	void *m = seam_malloc(10);
+	void *c = seam_calloc(3, 5);
+	char *s = seam_strdup("four");
+	char *n = seam_strndup("fourteen", 4);
+	void *r = seam_realloc(NULL, 7);
+
+	ck_assert_str_eq(s, n);
+	ck_assert_uint_eq(heap_live(), 5);
+	ck_assert_uint_eq(heap_live_bytes(), 10 + 15 + 5 + 5 + 7);
+	r = seam_realloc(r, 700);
+	r = seam_reallocarray(r, 100, 9);
+	ck_assert_uint_eq(heap_live(), 5);
+	ck_assert_uint_eq(heap_live_bytes(), 10 + 15 + 5 + 5 + 900);
+	ck_assert_uint_eq(heap_calls() - calls, 7);
+	ck_assert_ptr_null(seam_reallocarray(r, SIZE_MAX / 2, 3));
+	seam_free(m);
+	seam_free(c);
+	seam_free(s);
+	seam_free(n);
+	seam_free(r);
+	seam_free(NULL);
+	ck_assert_uint_eq(heap_live(), 0);
+	ck_assert_uint_eq(heap_live_bytes(), 0);
+}
+END_TEST
+
+START_TEST(many_blocks_are_told_apart)
+{
+	enum {
+		N = 20000
+	};
+	static void *blocks[N];
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < N; i++)
+			blocks[i] = seam_malloc(i % 50 + 1);
+		ck_assert_uint_eq(heap_live(), N);
+		for (size_t i = 0; i < N; i += 2)
+			seam_free(blocks[i]);
+		ck_assert_uint_eq(heap_live(), N / 2);
+		for (size_t i = 1; i < N; i += 2)
+			seam_free(blocks[i]);
+		ck_assert_uint_eq(heap_live_bytes(), 0);
+	}
+}
+END_TEST
+
+START_TEST(foreign_memory_may_be_freed_through_the_seam)
+{
+	seam_free(strdup("the test's own"));
+	ck_assert_uint_eq(heap_live(), 0);
+}
+END_TEST
+
+START_TEST(one_allocation_is_refused)
+{
+	void *p[4];
+
+	fault_alloc_at(2, false);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_eq(fault_alloc_reached(), i > 2);
+		errno = 0;
+		p[i] = seam_malloc(1);
+		ck_assert_int_eq(p[i] == NULL, i == 2);
+		ck_assert_int_eq(errno, i == 2 ? ENOMEM : 0);
+	}
+	for (int i = 0; i < 4; i++)
+		seam_free(p[i]);
+}
+END_TEST
+
+START_TEST(all_later_allocations_are_refused)
+{
+	void *p = seam_malloc(1);
+	void *q;
+
+	fault_alloc_at(1, true);
+	q = seam_malloc(1);
+	ck_assert_ptr_nonnull(q);
+	ck_assert_ptr_null(seam_malloc(1));
+	ck_assert_ptr_null(seam_calloc(1, 1));
+	ck_assert_ptr_null(seam_strdup("x"));
+	ck_assert_ptr_null(seam_realloc(p, 100));
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	p = seam_realloc(p, 100);
+	ck_assert_ptr_nonnull(p);
+	seam_free(p);
+	seam_free(q);
+}
+END_TEST
+
+START_TEST(calls_fail_as_scripted)
+{
+	char c;
+	int fd = seam_open("/dev/zero", O_RDONLY);
+
+	fault_call("read", 2, EINTR);
+	fault_pass("read", 1);
+	fault_call("read", 1, EIO);
+	ck_assert_int_eq(seam_read(fd, &c, 1), -1);
+	ck_assert_int_eq(errno, EINTR);
+	ck_assert_int_eq(seam_read(fd, &c, 1), -1);
+	ck_assert_int_eq(seam_read(fd, &c, 1), 1);
+	ck_assert(!fault_used("read"));
+	ck_assert_int_eq(seam_read(fd, &c, 1), -1);
+	ck_assert_int_eq(errno, EIO);
+	ck_assert(fault_used("read"));
+	ck_assert_int_eq(seam_read(fd, &c, 1), 1);
+	ck_assert_uint_eq(calls_of("read"), 5);
+	fault_call_forever("read", EBADF);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(seam_read(fd, &c, 1), -1);
+	fault_off();
+	ck_assert_int_eq(seam_read(fd, &c, 1), 1);
+	calls_reset();
+	ck_assert_uint_eq(calls_of("read"), 0);
+	seam_close(fd);
+}
+END_TEST
+
+START_TEST(reads_and_writes_are_cut_short)
+{
+	char a[3], b[5];
+	char text[] = "abcdefgh";
+	struct iovec out[] = { { text, 3 }, { text, 0 }, { text + 3, 5 } };
+	struct iovec in[] = { { a, 3 }, { b, 5 } };
+	struct msghdr msg = { .msg_iov = out, .msg_iovlen = 3 };
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	fault_short_forever("writev", 4);
+	fault_short_forever("sendmsg", 1);
+	fault_short_forever("readv", 2);
+	fault_short("read", 1, 1);
+	fault_short("write", 1, 1);
+	ck_assert_int_eq(seam_writev(fds[0], out, 3), 4);
+	ck_assert_int_eq(seam_readv(fds[1], in, 2), 2);
+	ck_assert_mem_eq(a, "ab", 2);
+	ck_assert_int_eq(seam_sendmsg(fds[0], &msg, 0), 1);
+	ck_assert_int_eq(seam_read(fds[1], b, 5), 1);
+	ck_assert_int_eq(seam_read(fds[1], b, 5), 2);
+	ck_assert_mem_eq(b, "da", 2);
+	ck_assert_int_eq(seam_write(fds[0], "xyz", 3), 1);
+	ck_assert_int_eq(seam_write(fds[0], "xyz", 3), 3);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+START_TEST(a_failing_close_closes)
+{
+	int fd = seam_open("/dev/null", O_RDONLY);
+
+	fault_call("close", 1, EINTR);
+	ck_assert_int_eq(seam_close(fd), -1);
+	ck_assert_int_eq(errno, EINTR);
+	ck_assert_int_eq(seam_fcntl(fd, F_GETFD), -1);
+	ck_assert_int_eq(errno, EBADF);
+}
+END_TEST
+
+START_TEST(pthread_functions_return_the_error)
+{
+	fault_call("pthread_sigmask", 1, EINVAL);
+	ck_assert_int_eq(seam_pthread_sigmask(SIG_BLOCK, NULL, NULL), EINVAL);
+	ck_assert_int_eq(seam_pthread_sigmask(SIG_BLOCK, NULL, NULL), 0);
+}
+END_TEST
+
+static void bump(void *arg)
+{
+	++*(int *)arg;
+}
+
+START_TEST(a_hook_runs_inside_the_call)
+{
+	int n = 0;
+
+	call_hook("close", bump, &n);
+	seam_close(-1);
+	seam_close(-1);
+	call_hook("close", NULL, NULL);
+	seam_close(-1);
+	ck_assert_int_eq(n, 2);
+}
+END_TEST
+
+static double seam_seconds(void)
+{
+	struct timespec ts;
+
+	seam_clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+START_TEST(the_clock_jumps)
+{
+	double start = seam_seconds();
+
+	clock_advance(100);
+	ck_assert_double_ge(seam_seconds(), start + 100);
+	ck_assert_double_lt(seam_seconds(), start + 200);
+}
+END_TEST
+
+START_TEST(a_virtual_clock_stands_still)
+{
+	double start;
+
+	clock_virtual(true);
+	start = seam_seconds();
+	nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	ck_assert_double_eq(seam_seconds(), start);
+	clock_advance(1.5);
+	ck_assert_double_eq_tol(seam_seconds(), start + 1.5, 1e-6);
+	clock_virtual(false);
+	ck_assert_double_ge(seam_seconds(), start + 1.5);
+	ck_assert_double_lt(seam_seconds(), start + 20);
+}
+END_TEST
+
+START_TEST(a_virtual_wait_takes_no_time)
+{
+	struct timeval tv = { .tv_sec = 3600 };
+	fd_set in;
+	double start;
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	clock_virtual(true);
+	start = seam_seconds();
+	FD_ZERO(&in);
+	FD_SET(fds[0], &in);
+	ck_assert_int_eq(seam_select(fds[0] + 1, &in, NULL, NULL, &tv), 0);
+	ck_assert(!FD_ISSET(fds[0], &in));
+	ck_assert_double_eq_tol(seam_seconds(), start + 3600, 1e-6);
+	ck_assert_double_eq(wait_timeout(), 3600);
+
+	ck_assert_int_eq(write(fds[1], "x", 1), 1);
+	FD_SET(fds[0], &in);
+	ck_assert_int_eq(seam_select(fds[0] + 1, &in, NULL, NULL, &tv), 1);
+	ck_assert(FD_ISSET(fds[0], &in));
+	ck_assert_double_eq_tol(seam_seconds(), start + 3600, 1e-6);
+#ifdef HAVE_EPOLL
+	struct epoll_event ev;
+	int ep = seam_epoll_create1(EPOLL_CLOEXEC);
+
+	ck_assert_int_eq(seam_epoll_wait(ep, &ev, 1, 60000), 0);
+	ck_assert_double_eq_tol(seam_seconds(), start + 3660, 1e-6);
+	close(ep);
+#endif
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+/* Tests that have to fail; each runs as a suite of its own. */
+START_TEST(leaves_memory)
+{
+	ck_assert_ptr_nonnull(seam_malloc(42));
+}
+END_TEST
+
+START_TEST(leaves_a_descriptor)
+{
+	ck_assert_int_ge(eventfd(0, 0), 0);
+}
+END_TEST
+
+START_TEST(closes_what_was_open)
+{
+	close(0);
+}
+END_TEST
+
+START_TEST(swaps_a_descriptor)
+{
+	int fd = eventfd(0, 0);
+
+	dup2(fd, 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(leaves_a_failure_unhandled)
+{
+	plait_value v = plait_cancelled();
+
+	plait_unhandled(plait_value_failure(&v));
+}
+END_TEST
+
+START_TEST(misses_a_failure)
+{
+	unhandled_expect(1);
+}
+END_TEST
+
+START_TEST(scripts_an_unknown_call)
+{
+	fault_call("no_such_call", 1, EINTR);
+}
+END_TEST
+
+/* A scenario that copes with everything ... */
+static void careful(struct plait_reactor *r)
+{
+	char *a = seam_malloc(1);
+	char *b = a ? seam_malloc(1) : NULL;
+	int fd = seam_open("/dev/null", O_RDONLY);
+
+	ck_assert(torture_faulty() || (b != NULL && fd >= 0));
+	seam_free(a);
+	seam_free(b);
+	if (fd >= 0)
+		seam_close(fd);
+}
+
+/* ... and some that have one fault each. */
+static void forgetful(struct plait_reactor *r)
+{
+	char *a = seam_malloc(1);
+	char *b = seam_malloc(1);
+
+	if (b == NULL)
+		return;
+	seam_free(a);
+	seam_free(b);
+}
+
+static void crashing(struct plait_reactor *r)
+{
+	char *volatile a = seam_malloc(1);
+
+	if (a == NULL)
+		raise(SIGKILL);
+	seam_free(a);
+}
+
+static void never_well_again(struct plait_reactor *r)
+{
+	static bool ill;
+	char *a = seam_malloc(1);
+
+	if (a == NULL)
+		ill = true;
+	seam_free(a);
+	ck_assert(torture_faulty() || !ill);
+}
+
+static void trusts_open(struct plait_reactor *r)
+{
+	int fd = seam_open("/dev/null", O_RDONLY);
+
+	if (fd < 0 && errno == ENFILE)
+		abort();
+	if (fd >= 0)
+		seam_close(fd);
+}
+
+static scenario *const bad_scenarios[] = {
+	forgetful,
+	crashing,
+	never_well_again,
+};
+
+START_TEST(is_tortured_to_death)
+{
+	torture(bad_scenarios[_i], plait_reactor_backend(0));
+}
+END_TEST
+
+START_TEST(is_tortured_to_death_by_calls)
+{
+	torture_syscalls(trusts_open, plait_reactor_backend(0));
+}
+END_TEST
+
+START_TEST(passes)
+{
+}
+END_TEST
+
+/* True if a suite of that one test passes, run in a process of its own. */
+static bool suite_passes(const TTest *test, int i)
+{
+	int status;
+	pid_t pid;
+	Suite *s;
+	TCase *tc;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		s = suite_create("inner");
+		tc = tcase_create("inner");
+		tcase_add_pure_loop_test(tc, test, i, i + 1);
+		suite_add_tcase(s, tc);
+		setenv("CK_VERBOSITY", "silent", 1);
+		dup2(open("/dev/null", O_WRONLY), 2);
+		_exit(suite_main(s));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status) == 0;
+}
+
+START_TEST(what_is_left_is_noticed)
+{
+	ck_assert(suite_passes(passes, 0));
+	ck_assert(!suite_passes(leaves_memory, 0));
+	ck_assert(!suite_passes(leaves_a_descriptor, 0));
+	ck_assert(!suite_passes(closes_what_was_open, 0));
+	ck_assert(!suite_passes(swaps_a_descriptor, 0));
+	ck_assert(!suite_passes(leaves_a_failure_unhandled, 0));
+	ck_assert(!suite_passes(misses_a_failure, 0));
+	ck_assert(!suite_passes(scripts_an_unknown_call, 0));
+}
+END_TEST
+
+START_TEST(torture_finds_what_is_wrong)
+{
+	for (size_t i = 0; i < sizeof(bad_scenarios) / sizeof(*bad_scenarios);
+	     i++)
+		ck_assert(!suite_passes(is_tortured_to_death, (int)i));
+	ck_assert(!suite_passes(is_tortured_to_death_by_calls, 0));
+}
+END_TEST
+
+START_TEST(torture_passes_the_careful)
+{
+	torture(careful, backend);
+	torture_syscalls(careful, backend);
+}
+END_TEST
+
+START_TEST(unhandled_failures_are_counted)
+{
+	plait_value v = plait_cancelled();
+
+	unhandled_expect(2);
+	plait_unhandled(plait_value_failure(&v));
+	plait_unhandled(plait_value_failure(&v));
+	ck_assert_uint_eq(unhandled_count(), 2);
+	ck_assert_str_eq(unhandled_text(), "CancelledError");
+}
+END_TEST
+
+START_TEST(loops_are_counted_from_their_start)
+{
+	ck_assert_int_ge(_i, 3);
+	ck_assert_int_lt(_i, 6);
+}
+END_TEST
+
+START_TEST(each_backend_has_its_reactor)
+{
+	ck_assert_str_eq(plait_reactor_name(reactor), backend);
+	run_turns(reactor, 3);
+}
+END_TEST
+
+START_TEST(virtual_time_passes_in_turns)
+{
+	double start = clock_now();
+
+	run_for(reactor, 100);
+	ck_assert_double_ge(clock_now(), start + 100);
+	ck_assert_double_lt(clock_now(), start + 101);
+}
+END_TEST
+
+static bool third_time(void *arg)
+{
+	return ++*(int *)arg == 3;
+}
+
+START_TEST(run_until_ends_when_it_is_true)
+{
+	int n = 0;
+
+	ck_assert(run_until(reactor, third_time, &n));
+	ck_assert_int_eq(n, 3);
+}
+END_TEST
+
+START_TEST(peers_talk)
+{
+	char text[10];
+	uint16_t port;
+	int listener = peer_listen(&port, 5);
+	int a = peer_connect(port);
+	int b = peer_accept(listener);
+
+	peer_say(a, "one");
+	peer_say(a, "two");
+	ck_assert_int_eq(peer_read(NULL, b, text, 4), 4);
+	ck_assert_mem_eq(text, "onet", 4);
+	close(a);
+	ck_assert_int_eq(peer_read_to_eof(NULL, b, text, sizeof(text)), 2);
+	ck_assert_mem_eq(text, "wo", 2);
+	close(b);
+	a = peer_connect(port);
+	b = peer_accept(listener);
+	peer_reset(a);
+	ck_assert_int_eq(peer_read(NULL, b, text, 1), -ECONNRESET);
+	close(b);
+	close(listener);
+}
+END_TEST
+
+START_TEST(a_held_port_refuses)
+{
+	uint16_t port;
+	int held = peer_hold_port(&port);
+	int fd = peer_connect_start(port);
+	char c;
+
+	ck_assert_int_eq(peer_read(NULL, fd, &c, 1), -ECONNREFUSED);
+	close(fd);
+	close(held);
+}
+END_TEST
+
+static TCase *seam_case(void)
+{
+	TCase *tc = tcase_create("seam");
+
+	tcase_add_pure_test(tc, each_way_to_allocate_is_counted);
+	tcase_add_pure_test(tc, many_blocks_are_told_apart);
+	tcase_add_pure_test(tc, foreign_memory_may_be_freed_through_the_seam);
+	tcase_add_pure_test(tc, one_allocation_is_refused);
+	tcase_add_pure_test(tc, all_later_allocations_are_refused);
+	tcase_add_pure_test(tc, calls_fail_as_scripted);
+	tcase_add_pure_test(tc, reads_and_writes_are_cut_short);
+	tcase_add_pure_test(tc, a_failing_close_closes);
+	tcase_add_pure_test(tc, pthread_functions_return_the_error);
+	tcase_add_pure_test(tc, a_hook_runs_inside_the_call);
+	tcase_add_pure_test(tc, the_clock_jumps);
+	tcase_add_pure_test(tc, a_virtual_clock_stands_still);
+	tcase_add_pure_test(tc, a_virtual_wait_takes_no_time);
+	return tc;
+}
+
+static TCase *harness_case(void)
+{
+	TCase *tc = tcase_create("harness");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_pure_test(tc, what_is_left_is_noticed);
+	tcase_add_pure_test(tc, torture_finds_what_is_wrong);
+	tcase_add_reactor_test(tc, torture_passes_the_careful);
+	tcase_add_pure_test(tc, unhandled_failures_are_counted);
+	tcase_add_reactor_loop_test(tc, loops_are_counted_from_their_start, 3,
+				    6);
+	tcase_add_reactor_test(tc, each_backend_has_its_reactor);
+	tcase_add_reactor_test(tc, virtual_time_passes_in_turns);
+	tcase_add_reactor_test(tc, run_until_ends_when_it_is_true);
+	tcase_add_pure_test(tc, peers_talk);
+	tcase_add_pure_test(tc, a_held_port_refuses);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("harness");
+
+	suite_add_tcase(s, seam_case());
+	suite_add_tcase(s, harness_case());
+	return suite_main(s);
+}
