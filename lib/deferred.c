@@ -28,7 +28,9 @@
 
 #include "lib/failure.h"
 
-enum { INLINE_PAIRS = 4 };
+enum {
+	INLINE_PAIRS = 4
+};
 
 struct pair {
 	plait_callback *callback, *errback; /* NULL: pass the result through */
@@ -321,15 +323,16 @@ static void settle(struct plait_deferred *d, plait_value returned)
 		wait_for(d, returned.ptr);
 }
 
+/*
+ * Runs the half that the result asks for.  Both words are read before the
+ * call: the callback may add pairs, which moves them.
+ */
 static plait_value call_half(const struct pair *pair, plait_value *result)
 {
-	plait_callback *half = pair->callback;
-	void *arg = pair->callback_arg;
+	bool failed = plait_value_is_failure(result);
+	plait_callback *half = failed ? pair->errback : pair->callback;
+	void *arg = failed ? pair->errback_arg : pair->callback_arg;
 
-	if (plait_value_is_failure(result)) {
-		half = pair->errback;
-		arg = pair->errback_arg;
-	}
 	return half != NULL ? half(result, arg) : *result;
 }
 
@@ -378,11 +381,11 @@ static struct plait_deferred *step_into(struct plait_deferred *d,
 /* Runs the next pair of d, and says which deferred to go on with. */
 static struct plait_deferred *step(struct plait_deferred *d)
 {
-	struct pair pair = d->pairs[d->head++];
+	const struct pair *pair = &d->pairs[d->head++];
 
-	if (pair.callback == fire_promise)
-		return step_into(d, pair.callback_arg);
-	settle(d, call_half(&pair, &d->result));
+	if (pair->callback == fire_promise)
+		return step_into(d, pair->callback_arg);
+	settle(d, call_half(pair, &d->result));
 	verify(d);
 	return d;
 }
@@ -492,8 +495,8 @@ static bool grow(struct plait_deferred *d)
 
 	if (d->room > UINT32_MAX / 2 / sizeof(*pairs))
 		return false;
-	pairs = realloc(inlined ? NULL : d->pairs,
-			2 * d->room * sizeof(*pairs));
+	pairs =
+	    realloc(inlined ? NULL : d->pairs, 2 * d->room * sizeof(*pairs));
 	if (pairs == NULL)
 		return false;
 	if (inlined)
@@ -531,14 +534,25 @@ static void run_out_of_turn(const struct pair *pair)
 	plait_value_free(&returned);
 }
 
-static struct plait_deferred *add(struct plait_deferred *d, struct pair pair)
+struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
+						    plait_callback *callback,
+						    void *callback_arg,
+						    plait_callback *errback,
+						    void *errback_arg)
 {
+	struct pair *pair;
+
 	if (d == &no_memory_deferred || !make_room(d)) {
-		run_out_of_turn(&pair);
+		run_out_of_turn(&(struct pair){ callback, errback, callback_arg,
+						errback_arg });
 		return d;
 	}
 	plait_assert(d->waited);
-	d->pairs[d->count++] = pair;
+	pair = &d->pairs[d->count++];
+	pair->callback = callback;
+	pair->callback_arg = callback_arg;
+	pair->errback = errback;
+	pair->errback_arg = errback_arg;
 	verify(d);
 	run_if_ready(d);
 	return d;
@@ -548,40 +562,28 @@ struct plait_deferred *plait_deferred_add_callback(struct plait_deferred *d,
 						   plait_callback *callback,
 						   void *arg)
 {
-	return add(d, (struct pair){ .callback = callback,
-				     .callback_arg = arg });
+	return plait_deferred_add_callbacks(d, callback, arg, NULL, NULL);
 }
 
 struct plait_deferred *plait_deferred_add_errback(struct plait_deferred *d,
 						  plait_callback *errback,
 						  void *arg)
 {
-	return add(d,
-		   (struct pair){ .errback = errback, .errback_arg = arg });
+	return plait_deferred_add_callbacks(d, NULL, NULL, errback, arg);
 }
 
 struct plait_deferred *plait_deferred_add_both(struct plait_deferred *d,
 					       plait_callback *both, void *arg)
 {
-	return add(d, (struct pair){ both, both, arg, arg });
-}
-
-struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
-						    plait_callback *callback,
-						    void *callback_arg,
-						    plait_callback *errback,
-						    void *errback_arg)
-{
-	return add(d, (struct pair){ callback, errback, callback_arg,
-				     errback_arg });
+	return plait_deferred_add_callbacks(d, both, arg, both, arg);
 }
 
 void plait_deferred_chain(struct plait_deferred *d, struct plait_promise **pp)
 {
-	struct pair pair = { .callback = fire_promise, .callback_arg = *pp };
+	struct plait_promise *p = *pp;
 
 	*pp = NULL;
-	add(d, pair);
+	plait_deferred_add_callbacks(d, fire_promise, p, NULL, NULL);
 }
 
 /* ---- cancelling, freeing, letting go ------------------------------- */
@@ -646,10 +648,10 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 static void drop_pairs(struct plait_deferred *d)
 {
 	while (has_pairs(d)) {
-		struct pair pair = d->pairs[d->head++];
-		struct plait_promise *p = pair.callback_arg;
+		const struct pair *pair = &d->pairs[d->head++];
+		struct plait_promise *p = pair->callback_arg;
 
-		if (pair.callback == fire_promise)
+		if (pair->callback == fire_promise)
 			plait_promise_drop(&p);
 	}
 }
