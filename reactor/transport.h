@@ -17,17 +17,30 @@
 /* How a kind of transport does it.  None may call the user. */
 struct transport_ops {
 	const char *name; /* "tcp" */
-	/* Queue for sending; the base has checked that writing is possible. */
+	/*
+	 * Queue for sending.  The base has checked that writing is possible,
+	 * that there is something to write and that the limit allows it.
+	 */
 	void (*write)(struct plait_transport *t, const struct iovec *pieces,
 		      int n);
 	void (*write_buf)(struct plait_transport *t, struct plait_buf *buf);
+	/*
+	 * Close once all is sent and no producer is registered; called again
+	 * when the producer has gone.
+	 */
 	void (*lose)(struct plait_transport *t);
-	void (*abort)(struct plait_transport *t);
+	/*
+	 * Drop the output and be lost in the next turn, for that reason,
+	 * which is taken.
+	 */
+	void (*abort)(struct plait_transport *t,
+		      const struct plait_failure *why);
 	void (*lose_write)(struct plait_transport *t);
 	void (*set_reading)(struct plait_transport *t, bool on);
 	size_t (*pending)(const struct plait_transport *t);
 	int (*host)(struct plait_transport *t, struct plait_address *ret);
 	int (*peer)(struct plait_transport *t, struct plait_address *ret);
+	/* NULL: there are no options. */
 	int (*set_option)(struct plait_transport *t, int level, int option,
 			  int value);
 };
@@ -45,15 +58,20 @@ struct plait_transport {
 	struct transport_owner *owner;	 /* NULL: an accepted connection */
 	struct plait_producer *producer;
 	struct plait_producer as_producer;
+	struct plait_limits limits;
+	struct loop_task producing; /* the producer is to be told something */
 	bool streaming, producer_paused;
-	bool disconnecting, write_closed, lost;
+	bool disconnecting, aborted, write_closed, lost;
 	bool reading_paused;
 };
 
 void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 		    struct plait_reactor *r, struct transport_owner *owner);
 
-/* Takes the protocol, connects it and calls connection_made(). */
+/*
+ * Takes the protocol, connects it and calls connection_made().  A transport
+ * that gets none may still be closed: its owner alone is told then.
+ */
 void transport_made(struct plait_transport *t, struct plait_protocol *p);
 
 /* Delivers, if the protocol still listens. */
@@ -69,18 +87,32 @@ void transport_write_lost(struct plait_transport *t);
  */
 void transport_lost(struct plait_transport *t, const struct plait_failure *why);
 
-/* Unsent output grew or shrank: tells the producer what follows from it. */
+/*
+ * Ends it in the next turn, for that reason, which is taken: what abort()
+ * does, and whoever finds that it cannot go on.  Nothing more is sent.
+ */
+void transport_abort(struct plait_transport *t,
+		     const struct plait_failure *why);
+
+/*
+ * Unsent output grew or shrank.  Tells the producer, in the next turn, what
+ * follows from it.
+ */
 void transport_output_changed(struct plait_transport *t);
 
 /*
- * A TCP connection on fd, which is taken: closed on failure too.  NULL with
- * ENOMEM in errno or what the reactor says.  Then transport_made() it.
+ * A TCP connection on fd, which is non-blocking and taken: closed on failure
+ * too.  NULL with ENOMEM in errno or what the reactor says.  Then
+ * transport_made() it.
  */
 struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 				   const struct plait_address *peer,
 				   struct transport_owner *owner);
 
-/* Counting a factory's ports and connectors: start() at 0 to 1, stop() back. */
+/*
+ * Counting a factory's ports and connectors: start() at 0 to 1, stop() back.
+ * These and the next call the user, and leave loop_enter() to the caller.
+ */
 void factory_start(struct plait_factory *f);
 void factory_stop(struct plait_factory *f);
 
