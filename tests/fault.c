@@ -34,26 +34,26 @@
 
 #define CALLS(X)                                                               \
 	X(malloc)                                                              \
-	X(calloc) X(realloc) X(reallocarray) X(strdup) X(strndup) X(free)      \
-	    X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockopt) X( \
-		setsockopt) X(getsockname) X(getpeername) X(shutdown) X(send)  \
-		X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
-		    X(close) X(read) X(write) X(readv) X(writev) X(fcntl)      \
-			X(ioctl) X(pipe2) X(dup) X(eventfd) X(epoll_create1)   \
-			    X(epoll_ctl) X(epoll_wait) X(select)               \
-				X(clock_gettime) X(getrandom) X(sigaction)     \
-				    X(pthread_sigmask) X(kill) X(fork)         \
-					X(execve) X(waitid) X(pthread_create)  \
-					    X(getaddrinfo) X(freeaddrinfo)
+	X(calloc)                                                              \
+	X(realloc)                                                             \
+	X(reallocarray) X(strdup) X(strndup) X(free) X(socket) X(bind) X(      \
+		listen) X(accept4) X(connect) X(getsockopt) X(setsockopt)      \
+		X(getsockname) X(getpeername) X(shutdown) X(send) X(sendto) X( \
+			sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)        \
+			X(close) X(read) X(write) X(readv) X(writev) X(        \
+				fcntl) X(ioctl) X(pipe2) X(dup) X(eventfd)     \
+				X(epoll_create1) X(epoll_ctl) X(epoll_wait) X( \
+					select) X(clock_gettime) X(getrandom)  \
+					X(sigaction) X(pthread_sigmask) X(     \
+						kill) X(fork) X(execve)        \
+						X(waitid) X(pthread_create)    \
+							X(getaddrinfo) X(      \
+								freeaddrinfo)
 
 #define ID(name) CALL_##name,
-enum call {
-	CALLS(ID) N_CALLS
-};
+enum call { CALLS(ID) N_CALLS };
 
-enum {
-	MAX_STEPS = 16
-};
+enum { MAX_STEPS = 16 };
 #define FOREVER (~0ul)
 
 /* What is to happen to the next n calls. */
@@ -646,13 +646,13 @@ int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv)
 }
 
 /* Calls that are counted, and made or not. */
-#define SEAM(type, name, params, args)                     \
-	type seam_##name params;                           \
-	type seam_##name params                            \
-	{                                                  \
-		int err = fault(CALL_##name);              \
-                                                           \
-		return err != 0 ? failed(err) : name args; \
+#define SEAM(type, name, params, args)                                         \
+	type seam_##name params;                                               \
+	type seam_##name params                                                \
+	{                                                                      \
+		int err = fault(CALL_##name);                                  \
+                                                                               \
+		return err != 0 ? failed(err) : name args;                     \
 	}
 
 SEAM(int, socket, (int family, int type, int protocol),
@@ -702,9 +702,7 @@ SEAM(ssize_t, sendto,
       socklen_t len),
      (fd, buf, at_most(n), flags, sa, len))
 
-enum {
-	MAX_IOV = 1024
-};
+enum { MAX_IOV = 1024 };
 
 /* As many of the pieces as hold the bytes that may be moved: copied. */
 static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
@@ -721,39 +719,39 @@ static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
 	return (int)i;
 }
 
-#define SEAM_IOV(name)                                                  \
-	ssize_t seam_##name(int fd, const struct iovec *iov, int n);    \
-	ssize_t seam_##name(int fd, const struct iovec *iov, int n)     \
-	{                                                               \
-		struct iovec copy[MAX_IOV];                             \
-		int err = fault(CALL_##name);                           \
-                                                                        \
-		if (err != 0)                                           \
-			return failed(err);                             \
-		if (limit == 0)                                         \
-			return name(fd, iov, n);                        \
-		return name(fd, copy, shortened(copy, iov, (size_t)n)); \
+#define SEAM_IOV(name)                                                         \
+	ssize_t seam_##name(int fd, const struct iovec *iov, int n);           \
+	ssize_t seam_##name(int fd, const struct iovec *iov, int n)            \
+	{                                                                      \
+		struct iovec copy[MAX_IOV];                                    \
+		int err = fault(CALL_##name);                                  \
+                                                                               \
+		if (err != 0)                                                  \
+			return failed(err);                                    \
+		if (limit == 0)                                                \
+			return name(fd, iov, n);                               \
+		return name(fd, copy, shortened(copy, iov, (size_t)n));        \
 	}
 
 SEAM_IOV(readv)
 SEAM_IOV(writev)
 
-#define SEAM_MSG(name, type)                                          \
-	ssize_t seam_##name(int fd, type *msg, int flags);            \
-	ssize_t seam_##name(int fd, type *msg, int flags)             \
-	{                                                             \
-		struct iovec copy[MAX_IOV];                           \
-		struct msghdr m = *msg;                               \
-		int err = fault(CALL_##name);                         \
-                                                                      \
-		if (err != 0)                                         \
-			return failed(err);                           \
-		if (limit == 0)                                       \
-			return name(fd, msg, flags);                  \
-		m.msg_iovlen =                                        \
-		    (size_t)shortened(copy, m.msg_iov, m.msg_iovlen); \
-		m.msg_iov = copy;                                     \
-		return name(fd, &m, flags);                           \
+#define SEAM_MSG(name, type)                                                   \
+	ssize_t seam_##name(int fd, type *msg, int flags);                     \
+	ssize_t seam_##name(int fd, type *msg, int flags)                      \
+	{                                                                      \
+		struct iovec copy[MAX_IOV];                                    \
+		struct msghdr m = *msg;                                        \
+		int err = fault(CALL_##name);                                  \
+                                                                               \
+		if (err != 0)                                                  \
+			return failed(err);                                    \
+		if (limit == 0)                                                \
+			return name(fd, msg, flags);                           \
+		m.msg_iovlen =                                                 \
+			(size_t)shortened(copy, m.msg_iov, m.msg_iovlen);      \
+		m.msg_iov = copy;                                              \
+		return name(fd, &m, flags);                                    \
 	}
 
 SEAM_MSG(recvmsg, struct msghdr)
@@ -795,18 +793,18 @@ int seam_open(const char *path, int flags, ...)
 }
 
 /* Of these the library uses only what takes an int, a pointer or nothing. */
-#define SEAM_CONTROL(name, type)                                        \
-	int seam_##name(int fd, type request, ...);                     \
-	int seam_##name(int fd, type request, ...)                      \
-	{                                                               \
-		int err = fault(CALL_##name);                           \
-		va_list ap;                                             \
-		void *arg;                                              \
-                                                                        \
-		va_start(ap, request);                                  \
-		arg = va_arg(ap, void *);                               \
-		va_end(ap);                                             \
-		return err != 0 ? failed(err) : name(fd, request, arg); \
+#define SEAM_CONTROL(name, type)                                               \
+	int seam_##name(int fd, type request, ...);                            \
+	int seam_##name(int fd, type request, ...)                             \
+	{                                                                      \
+		int err = fault(CALL_##name);                                  \
+		va_list ap;                                                    \
+		void *arg;                                                     \
+                                                                               \
+		va_start(ap, request);                                         \
+		arg = va_arg(ap, void *);                                      \
+		va_end(ap);                                                    \
+		return err != 0 ? failed(err) : name(fd, request, arg);        \
 	}
 
 SEAM_CONTROL(fcntl, int)

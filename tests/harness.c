@@ -22,9 +22,7 @@
 
 #include "tests/harness.h"
 
-enum {
-	MAX_ENTRIES = 4096
-};
+enum { MAX_ENTRIES = 4096 };
 
 struct entry {
 	TTest wrapped;
@@ -400,13 +398,7 @@ unsigned fd_table_check(struct fd_table **tp)
  * Torture.  A child works through many faults, so it tells its parent through
  * shared memory which one it is at.
  */
-enum mode {
-	TRANSIENT,
-	PERSISTENT,
-	TO_THE_END,
-	SYSCALL,
-	N_MODES
-};
+enum mode { TRANSIENT, PERSISTENT, TO_THE_END, SYSCALL, N_MODES };
 
 struct attack {
 	scenario *run;
@@ -421,10 +413,7 @@ struct progress {
 	bool reached; /* the last one was */
 };
 
-enum {
-	BATCH = 32,
-	MAX_FAULTS = 100000
-};
+enum { BATCH = 32, MAX_FAULTS = 100000 };
 
 static const char *const mode_names[N_MODES] = {
 	[TRANSIENT] = "refused",
@@ -524,9 +513,9 @@ static void torture_failed(const struct attack *a, unsigned long at, int status)
 	fprintf(stderr, "torture on %s: %s, number %lu %s\n", a->backend, how,
 		at, mode_names[a->mode]);
 	ck_abort_msg(
-	    "torture on %s: %s, number %lu %s: %s %d", a->backend, how, at,
-	    mode_names[a->mode], WIFSIGNALED(status) ? "signal" : "status",
-	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		"torture on %s: %s, number %lu %s: %s %d", a->backend, how, at,
+		mode_names[a->mode], WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 /* One kind of fault, at the first possible moment, the second and so on. */
@@ -567,9 +556,7 @@ void torture(scenario *run, const char *on)
 	printf("torture on %s: %lu refused allocations survived\n", on, n);
 }
 
-enum {
-	MAX_ERRS = 12
-};
+enum { MAX_ERRS = 12 };
 
 /* What each call may fail with, and does in the real world; 0: short. */
 static const struct {
@@ -776,8 +763,8 @@ ssize_t peer_read(struct plait_reactor *r, int fd, void *buf, size_t want)
 	size_t got = 0;
 
 	for (int turns = 0; got < want; turns++) {
-		ssize_t n =
-		    read_some(fd, buf ? (char *)buf + got : NULL, want - got);
+		ssize_t n = read_some(fd, buf ? (char *)buf + got : NULL,
+				      want - got);
 
 		if (n == 0 || (n < 0 && n != -EAGAIN))
 			return n < 0 ? n : (ssize_t)got;

@@ -40,7 +40,7 @@
 
 /* A test without a reactor. */
 #define tcase_add_pure_test(tc, test) harness_add(tc, test, 0, 1, false)
-#define tcase_add_pure_loop_test(tc, test, start, end) \
+#define tcase_add_pure_loop_test(tc, test, start, end)                         \
 	harness_add(tc, test, start, end, false)
 
 /*
@@ -48,11 +48,11 @@
  * new reactor each time.  It may free the reactor itself.
  */
 #define tcase_add_reactor_test(tc, test) harness_add(tc, test, 0, 1, true)
-#define tcase_add_reactor_loop_test(tc, test, start, end) \
+#define tcase_add_reactor_loop_test(tc, test, start, end)                      \
 	harness_add(tc, test, start, end, true)
 
 /* A test that has to end in abort(). */
-#define tcase_add_abort_test(tc, test) \
+#define tcase_add_abort_test(tc, test)                                         \
 	tcase_add_test_raise_signal(tc, test, SIGABRT)
 
 extern struct plait_reactor *reactor;

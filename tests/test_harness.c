@@ -73,9 +73,7 @@ END_TEST
 
 START_TEST(many_blocks_are_told_apart)
 {
-	enum {
-		N = 20000
-	};
+	enum { N = 20000 };
 	static void *blocks[N];
 
 	for (int round = 0; round < 3; round++) {
