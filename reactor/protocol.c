@@ -1,0 +1,71 @@
+/*
+ * Protocols and factories as objects: making and freeing them, and counting
+ * who uses a factory.  What happens on a connection is transport.c's.
+ *
+ * A factory is in use while its count is above zero: start() is called when
+ * it leaves zero, stop() when it is back, so both may come again and again,
+ * and in turn.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "reactor/transport.h"
+
+struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
+{
+	size_t size =
+		ops->size == 0 ? sizeof(struct plait_protocol) : ops->size;
+	struct plait_protocol *p;
+
+	plait_assert(size >= sizeof(*p));
+	p = calloc(1, size);
+	if (p != NULL)
+		p->ops = ops;
+	return p;
+}
+
+void plait_protocol_free(struct plait_protocol **pp)
+{
+	struct plait_protocol *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	if (p->ops->done != NULL)
+		p->ops->done(p);
+	free(p);
+}
+
+void factory_start(struct plait_factory *f)
+{
+	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)
+		f->ops->start(f);
+}
+
+void factory_stop(struct plait_factory *f)
+{
+	if (f->users == 0)
+		return;
+	if (--f->users == 0 && f->ops != NULL && f->ops->stop != NULL)
+		f->ops->stop(f);
+}
+
+static struct plait_protocol *build(struct plait_factory *f,
+				    const struct plait_address *peer)
+{
+	if (f->ops != NULL && f->ops->build_protocol != NULL)
+		return f->ops->build_protocol(f, peer);
+	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
+}
+
+struct plait_protocol *factory_build(struct plait_factory *f,
+				     const struct plait_address *peer)
+{
+	struct plait_protocol *p;
+
+	errno = 0;
+	p = build(f, peer);
+	if (p != NULL)
+		p->factory = f;
+	return p;
+}

@@ -1,0 +1,555 @@
+/*
+ * The TCP transport: a connected socket, its unsent output, and the way in
+ * which it ends.
+ *
+ * The calls of the API change nothing but the base's state and the output;
+ * they queue settle(), which runs once when the callback has returned.  It
+ * sends what there is in one call, arms what must be waited for, and owes the
+ * protocol an answer if one is due.  So a callback that writes ten times
+ * costs one send(), one that pauses and resumes costs nothing, and none of
+ * the calls ever calls back: answer() does, from the loop.
+ *
+ * A stream lives through these: open; over, with a reason to tell (why);
+ * lingering, when the protocol has been told and is gone, and the peer may
+ * yet be sending; dead, waiting for its burial, which closes the descriptor.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/failure.h"
+#include "reactor/address.h"
+#include "reactor/output.h"
+#include "reactor/transport.h"
+
+enum {
+	MAX_PIECES = 64,	 /* of one send */
+	MAX_SENDS = 16,		 /* in one turn */
+	MAX_FLUSH = 1024 * 1024, /* bytes in one turn, about */
+};
+
+struct stream {
+	struct plait_transport base;
+	struct plait_watch watch;
+	struct plait_timer deadline; /* of closing, then of lingering */
+	struct loop_member member;
+	struct loop_task settling;
+	struct loop_task answering; /* at last: the burial */
+	struct output output;
+	struct plait_address peer;
+	const struct plait_failure *why; /* it is over, for this reason */
+	size_t discarded;		 /* while lingering */
+	int fd;				 /* -1: somebody else closed it */
+	bool blocked;			 /* the kernel takes no more now */
+	bool eof;			 /* the peer sends no more */
+	bool peer_left;			 /* ... and that ends the connection */
+	bool shut;			 /* we send no more */
+	bool reset;			 /* to be closed with a RST */
+	bool lingering;
+	bool dead;
+};
+
+static struct stream *self_of(struct plait_transport *t)
+{
+	return plait_container(t, struct stream, base);
+}
+
+static struct plait_reactor *reactor_of(const struct stream *s)
+{
+	return s->base.reactor;
+}
+
+static void verify(const struct stream *s)
+{
+#ifdef PLAIT_VERIFY
+	plait_assert(!s->blocked || s->output.size > 0);
+	plait_assert(!s->lingering || (s->base.lost && s->output.size == 0));
+	plait_assert(!s->peer_left || s->eof);
+	plait_assert(!s->dead || s->base.lost);
+#endif
+}
+
+static bool is_closing(const struct stream *s)
+{
+	return s->base.disconnecting || s->peer_left;
+}
+
+/* A peer that has left is not kept waiting by a producer. */
+static bool is_finished(const struct stream *s)
+{
+	return is_closing(s) && s->output.size == 0 &&
+	       (s->base.producer == NULL || s->peer_left);
+}
+
+static bool is_write_finished(const struct stream *s)
+{
+	return s->base.write_closed && s->output.size == 0 && !s->shut;
+}
+
+static bool owes_answer(const struct stream *s)
+{
+	return s->why != NULL || is_finished(s) || is_write_finished(s);
+}
+
+static void touch(struct stream *s)
+{
+	if (!plait_list_is_linked(&s->settling.link))
+		loop_after_callback(reactor_of(s), &s->settling);
+}
+
+static void owe_answer(struct stream *s)
+{
+	if (!plait_list_is_linked(&s->answering.link))
+		loop_next_turn(reactor_of(s), &s->answering);
+}
+
+/* It is over.  why is taken; the first reason is the one that is told. */
+static void fail(struct stream *s, plait_value v)
+{
+	const struct plait_failure *why = plait_value_failure(&v);
+
+	output_drop(&s->output, reactor_of(s));
+	s->blocked = false;
+	if (s->why == NULL)
+		s->why = why;
+	else
+		plait_failure_unref(&why);
+	owe_answer(s);
+	verify(s);
+}
+
+static void fail_errno(struct stream *s, int err, const char *call)
+{
+	fail(s,
+	     plait_fail_errno(&plait_error_connection_lost, err, "%s", call));
+}
+
+/*
+ * The end: closed here and nowhere else, between turns, so that no event of
+ * the turn can meet another's descriptor.
+ */
+static void bury(struct loop_task *task)
+{
+	struct stream *s = plait_container(task, struct stream, answering);
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct plait_reactor *r = reactor_of(s);
+
+	plait_watch_stop(&s->watch);
+	/* In a child the connection is still the parent's. */
+	if (s->reset && !loop_is_forked(r))
+		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (s->fd >= 0)
+		close(s->fd);
+	output_drop(&s->output, r);
+	plait_failure_unref(&s->why);
+	free(s);
+}
+
+static void die(struct stream *s)
+{
+	if (s->dead)
+		return;
+	s->dead = true;
+	s->lingering = false;
+	plait_timer_stop(&s->deadline);
+	loop_part(&s->member);
+	loop_task_cancel(&s->settling);
+	loop_task_cancel(&s->answering);
+	s->answering.run = bury;
+	loop_bury(reactor_of(s), &s->answering);
+	verify(s);
+}
+
+static unsigned wanted_events(const struct stream *s)
+{
+	unsigned events = s->blocked ? PLAIT_WRITE : 0;
+
+	if (s->lingering ||
+	    (!is_closing(s) && !s->eof && !s->base.reading_paused))
+		events |= PLAIT_READ;
+	return events;
+}
+
+static void arm(struct stream *s)
+{
+	unsigned events = wanted_events(s);
+	int r;
+
+	if (events == s->watch.events)
+		return;
+	r = plait_watch_change(&s->watch, events);
+	if (r < 0)
+		fail_errno(s, -r, "watch");
+}
+
+/*
+ * One send of all there is, in as many pieces as fit; how many bytes went, or
+ * -errno.  Less than all means that the kernel has no room left.
+ */
+static ssize_t send_some(struct stream *s)
+{
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+	struct iovec iov[MAX_PIECES];
+	struct msghdr msg = { .msg_iov = iov };
+	size_t want;
+	ssize_t n;
+
+	msg.msg_iovlen = output_gather(&s->output, iov, MAX_PIECES, &want);
+	do {
+		n = msg.msg_iovlen == 1
+			    ? send(s->fd, iov->iov_base, want, flags)
+			    : sendmsg(s->fd, &msg, flags);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	s->blocked = (size_t)n < want;
+	return n;
+}
+
+static bool is_passing(int err)
+{
+	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS ||
+	       err == ENOMEM;
+}
+
+/* Returns how many bytes went. */
+static size_t flush(struct stream *s)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	for (int i = 0; s->output.size > 0 && !s->blocked; i++) {
+		if (i == MAX_SENDS || sent >= MAX_FLUSH) {
+			/* Others first; the socket will be ready at once. */
+			s->blocked = true;
+			break;
+		}
+		n = send_some(s);
+		if (n >= 0) {
+			output_consume(&s->output, reactor_of(s), (size_t)n);
+			sent += (size_t)n;
+		} else if (is_passing((int)-n)) {
+			s->blocked = true;
+		} else {
+			fail_errno(s, (int)-n, "send");
+		}
+	}
+	verify(s);
+	return sent;
+}
+
+static void too_slow(void *arg)
+{
+	struct stream *s = arg;
+	plait_value v;
+
+	if (s->lingering) {
+		die(s);
+		return;
+	}
+	v = plait_fail(&plait_error_connection_aborted,
+		       "closing made no progress in %g seconds",
+		       s->base.limits.close_timeout);
+	transport_abort(&s->base, plait_value_failure(&v));
+}
+
+static void mind_deadline(struct stream *s, bool progress)
+{
+	if (!is_closing(s) || s->output.size == 0)
+		plait_timer_stop(&s->deadline);
+	else if (progress || !plait_timer_is_running(&s->deadline))
+		plait_timer_start(reactor_of(s), &s->deadline,
+				  s->base.limits.close_timeout, too_slow, s);
+}
+
+/* Brings the socket into line with what was asked for. */
+static void settle(struct stream *s)
+{
+	size_t sent;
+
+	if (s->base.lost || s->why != NULL)
+		return;
+	sent = flush(s);
+	transport_output_changed(&s->base);
+	mind_deadline(s, sent > 0);
+	/* An answer may change all, and comes before the next wait. */
+	if (owes_answer(s))
+		owe_answer(s);
+	else
+		arm(s);
+}
+
+static void settle_task(struct loop_task *task)
+{
+	settle(plait_container(task, struct stream, settling));
+}
+
+/* Sends the FIN.  If that fails, there is no peer any more to wait for. */
+static void shut(struct stream *s)
+{
+	s->shut = true;
+	if (shutdown(s->fd, SHUT_WR) < 0)
+		s->eof = true;
+}
+
+/*
+ * All is sent.  To close now, with input unread, would make the kernel reset
+ * the connection and throw away output on its way.
+ */
+static void linger(struct stream *s)
+{
+	s->lingering = true;
+	plait_timer_start(reactor_of(s), &s->deadline,
+			  s->base.limits.linger_timeout, too_slow, s);
+	if (plait_watch_change(&s->watch, PLAIT_READ) < 0)
+		die(s);
+	verify(s);
+}
+
+static void finish(struct stream *s)
+{
+	plait_timer_stop(&s->deadline);
+	if (!s->shut && !s->eof)
+		shut(s);
+	transport_lost(&s->base, &failure_connection_done);
+	if (s->eof)
+		die(s);
+	else
+		linger(s);
+}
+
+static void answer(struct stream *s)
+{
+	loop_task_cancel(&s->answering);
+	if (s->why != NULL) {
+		transport_lost(&s->base, s->why);
+		die(s);
+	} else if (is_finished(s)) {
+		finish(s);
+	} else {
+		if (is_write_finished(s)) {
+			shut(s);
+			transport_write_lost(&s->base);
+		}
+		settle(s);
+	}
+}
+
+static void answer_task(struct loop_task *task)
+{
+	answer(plait_container(task, struct stream, answering));
+}
+
+static void end_of_input(struct stream *s)
+{
+	s->eof = true;
+	if (s->lingering)
+		die(s);
+	else if (!transport_read_lost(&s->base))
+		s->peer_left = true;
+}
+
+static void input(struct stream *s, const void *data, size_t len)
+{
+	if (!s->lingering) {
+		transport_data(&s->base, data, len);
+		return;
+	}
+	s->discarded += len;
+	if (s->discarded >= s->base.limits.linger_bytes)
+		die(s);
+}
+
+static void input_error(struct stream *s, int err)
+{
+	if (err == EAGAIN || err == EWOULDBLOCK)
+		return;
+	if (s->lingering)
+		die(s);
+	else
+		fail_errno(s, err, "recv");
+}
+
+/* One read, so that a peer that sends without end keeps nobody waiting. */
+static void receive(struct stream *s)
+{
+	void *buf = loop_read_buffer(reactor_of(s));
+	ssize_t n;
+
+	if (buf == NULL) {
+		fail(s, plait_no_memory());
+		return;
+	}
+	do {
+		n = recv(s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		input(s, buf, (size_t)n);
+	else if (n == 0)
+		end_of_input(s);
+	else
+		input_error(s, errno);
+}
+
+static void ready(struct plait_watch *w, unsigned events)
+{
+	struct stream *s = plait_container(w, struct stream, watch);
+
+	if (s->dead || s->why != NULL)
+		return;
+	if (events & PLAIT_LOST) {
+		s->fd = -1;
+		fail_errno(s, EBADF, "watch");
+	}
+	if (events & wanted_events(s) & PLAIT_READ)
+		receive(s);
+	if (events & PLAIT_WRITE)
+		s->blocked = false;
+	settle(s);
+	/* The callback has returned, so its answer need not wait. */
+	if (plait_list_is_linked(&s->answering.link) && !s->dead)
+		answer(s);
+}
+
+static void stream_write(struct plait_transport *t, const struct iovec *pieces,
+			 int n)
+{
+	struct stream *s = self_of(t);
+	int r = 0;
+
+	for (int i = 0; i < n && r == 0; i++)
+		r = output_add(&s->output, t->reactor, pieces[i].iov_base,
+			       pieces[i].iov_len);
+	if (r < 0)
+		transport_abort(t, &failure_no_memory);
+	else
+		touch(s);
+}
+
+static void stream_write_buf(struct plait_transport *t, struct plait_buf *buf)
+{
+	struct stream *s = self_of(t);
+
+	if (output_add_buf(&s->output, buf) < 0)
+		transport_abort(t, &failure_no_memory);
+	else
+		touch(s);
+}
+
+static void stream_touch(struct plait_transport *t)
+{
+	touch(self_of(t));
+}
+
+static void stream_set_reading(struct plait_transport *t, bool on)
+{
+	touch(self_of(t));
+}
+
+static void stream_abort(struct plait_transport *t,
+			 const struct plait_failure *why)
+{
+	struct stream *s = self_of(t);
+
+	s->reset = true;
+	fail(s, plait_value_make(&plait_failure_type, (void *)(uintptr_t)why));
+}
+
+static size_t stream_pending(const struct plait_transport *t)
+{
+	return plait_container(t, const struct stream, base)->output.size;
+}
+
+static int stream_host(struct plait_transport *t, struct plait_address *ret)
+{
+	return address_of_socket(self_of(t)->fd, ret);
+}
+
+static int stream_peer(struct plait_transport *t, struct plait_address *ret)
+{
+	const struct stream *s = self_of(t);
+
+	if (s->peer.family == AF_UNSPEC)
+		return -ENOTCONN;
+	*ret = s->peer;
+	return 0;
+}
+
+static int stream_set_option(struct plait_transport *t, int level, int option,
+			     int value)
+{
+	int fd = self_of(t)->fd;
+
+	if (setsockopt(fd, level, option, &value, sizeof(value)) < 0)
+		return -errno;
+	return 0;
+}
+
+static const struct transport_ops stream_ops = {
+	.name = "tcp",
+	.write = stream_write,
+	.write_buf = stream_write_buf,
+	.lose = stream_touch,
+	.abort = stream_abort,
+	.lose_write = stream_touch,
+	.set_reading = stream_set_reading,
+	.pending = stream_pending,
+	.host = stream_host,
+	.peer = stream_peer,
+	.set_option = stream_set_option,
+};
+
+/*
+ * The reactor shuts down.  The kernel may have what it takes at once; a peer
+ * that did not get all must not believe that it did.
+ */
+static void stream_lose(struct loop_member *m)
+{
+	struct stream *s = plait_container(m, struct stream, member);
+
+	if (s->lingering) {
+		die(s);
+		return;
+	}
+	if (s->base.lost || s->why != NULL)
+		return;
+	if (!loop_is_forked(reactor_of(s)))
+		flush(s);
+	if (s->output.size > 0)
+		s->reset = true;
+	fail(s, plait_fail(&plait_error_connection_lost,
+			   "the reactor was shut down"));
+}
+
+struct plait_transport *stream_new(struct plait_reactor *r, int fd,
+				   const struct plait_address *peer,
+				   struct transport_owner *owner)
+{
+	struct stream *s = malloc(sizeof(*s));
+	int err = ENOMEM;
+
+	if (s == NULL)
+		goto err_close;
+	*s = (struct stream){
+		.member.lose = stream_lose,
+		.settling.run = settle_task,
+		.answering.run = answer_task,
+		.peer = *peer,
+		.fd = fd,
+	};
+	transport_init(&s->base, &stream_ops, r, owner);
+	err = -plait_watch_start(r, &s->watch, fd, PLAIT_READ, ready);
+	if (err != 0)
+		goto err_free;
+	loop_join(r, &s->member);
+	verify(s);
+	return &s->base;
+
+err_free:
+	free(s);
+err_close:
+	close(fd);
+	errno = err;
+	return NULL;
+}

@@ -1,0 +1,456 @@
+/*
+ * What all transports have in common: the calls of a protocol on its
+ * transport, the callbacks of a transport to its protocol, and producers.
+ *
+ * A transport goes one way through its states: new, connected, disconnecting
+ * (or aborted), lost.  The calls check the state here, so a kind of transport
+ * is only asked for what makes sense, and a lost one is asked for nothing.
+ * None of the calls tells the user anything; they leave a mark and let the
+ * loop do it.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "reactor/transport.h"
+
+static const struct plait_producer_ops as_producer_ops;
+
+static void verify(const struct plait_transport *t)
+{
+#ifdef PLAIT_VERIFY
+	plait_assert(!t->aborted || t->disconnecting);
+	plait_assert(!t->lost || t->disconnecting);
+	plait_assert(t->streaming || !t->producer_paused);
+	plait_assert(t->protocol == NULL || t->protocol->transport == t);
+#endif
+}
+
+/*
+ * What a producer is to be told: decided when its turn comes, not when the
+ * output changed, for much may have happened between.
+ */
+enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
+
+static enum order producer_order(const struct plait_transport *t)
+{
+	size_t unsent = t->ops->pending(t);
+
+	if (t->producer == NULL)
+		return ORDER_NONE;
+	if (t->lost || t->aborted || t->write_closed)
+		return ORDER_STOP;
+	if (!t->streaming)
+		return unsent == 0 ? ORDER_RESUME : ORDER_NONE;
+	if (!t->producer_paused)
+		return unsent > t->limits.high_water ? ORDER_PAUSE : ORDER_NONE;
+	return unsent <= t->limits.low_water ? ORDER_RESUME : ORDER_NONE;
+}
+
+/* Forgets the producer before it is told, so that it may register anew. */
+static void stop_producer(struct plait_transport *t)
+{
+	struct plait_producer *p = t->producer;
+
+	plait_transport_unregister_producer(t);
+	if (p != NULL)
+		p->ops->stop(p);
+}
+
+static void tell_producer(struct plait_transport *t)
+{
+	struct plait_producer *p = t->producer;
+
+	switch (producer_order(t)) {
+	case ORDER_NONE:
+		break;
+	case ORDER_PAUSE:
+		t->producer_paused = true;
+		p->ops->pause(p);
+		break;
+	case ORDER_RESUME:
+		t->producer_paused = false;
+		p->ops->resume(p);
+		break;
+	case ORDER_STOP:
+		stop_producer(t);
+		break;
+	}
+}
+
+static void produce(struct loop_task *task)
+{
+	struct plait_transport *t =
+		plait_container(task, struct plait_transport, producing);
+	struct plait_reactor *r = t->reactor;
+
+	loop_enter(r);
+	tell_producer(t);
+	loop_leave(r);
+}
+
+void transport_output_changed(struct plait_transport *t)
+{
+	verify(t);
+	if (t->producer != NULL && producer_order(t) != ORDER_NONE &&
+	    !plait_list_is_linked(&t->producing.link))
+		loop_next_turn(t->reactor, &t->producing);
+}
+
+void transport_init(struct plait_transport *t, const struct transport_ops *ops,
+		    struct plait_reactor *r, struct transport_owner *owner)
+{
+	*t = (struct plait_transport){
+		.ops = ops,
+		.reactor = r,
+		.owner = owner,
+		.as_producer.ops = &as_producer_ops,
+		.limits = *loop_limits(r),
+		.producing.run = produce,
+	};
+}
+
+void transport_made(struct plait_transport *t, struct plait_protocol *p)
+{
+	t->protocol = p;
+	p->transport = t;
+	p->connected = true;
+	verify(t);
+	loop_enter(t->reactor);
+	if (p->ops->connection_made != NULL)
+		p->ops->connection_made(p);
+	loop_leave(t->reactor);
+}
+
+void transport_data(struct plait_transport *t, const void *data, size_t len)
+{
+	struct plait_protocol *p = t->protocol;
+
+	if (p == NULL || t->disconnecting || p->ops->data_received == NULL)
+		return;
+	loop_enter(t->reactor);
+	p->ops->data_received(p, data, len);
+	loop_leave(t->reactor);
+}
+
+bool transport_read_lost(struct plait_transport *t)
+{
+	struct plait_protocol *p = t->protocol;
+
+	if (p == NULL || p->ops->read_connection_lost == NULL)
+		return false;
+	if (t->disconnecting)
+		return true;
+	loop_enter(t->reactor);
+	p->ops->read_connection_lost(p);
+	loop_leave(t->reactor);
+	return true;
+}
+
+void transport_write_lost(struct plait_transport *t)
+{
+	struct plait_protocol *p = t->protocol;
+
+	if (p == NULL || p->ops->write_connection_lost == NULL)
+		return;
+	loop_enter(t->reactor);
+	p->ops->write_connection_lost(p);
+	loop_leave(t->reactor);
+}
+
+static void tell_protocol_lost(struct plait_protocol *p,
+			       const struct plait_failure *why)
+{
+	if (p == NULL)
+		return;
+	p->connected = false;
+	if (p->ops->connection_lost != NULL)
+		p->ops->connection_lost(p, why);
+}
+
+void transport_lost(struct plait_transport *t, const struct plait_failure *why)
+{
+	if (t->lost)
+		return;
+	t->lost = t->disconnecting = true;
+	verify(t);
+	loop_enter(t->reactor);
+	stop_producer(t);
+	tell_protocol_lost(t->protocol, why);
+	/* One may have been registered meanwhile. */
+	stop_producer(t);
+	if (t->owner != NULL)
+		t->owner->lost(t->owner, why);
+	plait_protocol_free(&t->protocol);
+	loop_leave(t->reactor);
+}
+
+/*
+ * The most that may be written now.  While a producer is registered there is
+ * no limit but that of numbers: the producer is what bounds the output.
+ */
+static size_t writable(const struct plait_transport *t)
+{
+	size_t max = t->producer != NULL ? SIZE_MAX : t->limits.max_unsent;
+	size_t unsent = t->ops->pending(t);
+
+	return unsent < max ? max - unsent : 0;
+}
+
+static void abort_unsent(struct plait_transport *t)
+{
+	plait_value v =
+		plait_fail(&plait_error_connection_aborted,
+			   "more than %zu bytes unsent", t->limits.max_unsent);
+
+	transport_abort(t, plait_value_failure(&v));
+}
+
+/* True if there is something to write and it can be; aborts at the limit. */
+static bool may_write(struct plait_transport *t, size_t len)
+{
+	if (len == 0 || t->lost || t->aborted || t->write_closed)
+		return false;
+	if (len <= writable(t))
+		return true;
+	abort_unsent(t);
+	return false;
+}
+
+void plait_transport_write_several(struct plait_transport *t,
+				   const struct iovec *pieces, int n)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++) {
+		/* More than can be counted is more than any limit. */
+		if (pieces[i].iov_len > SIZE_MAX - len)
+			len = SIZE_MAX;
+		else
+			len += pieces[i].iov_len;
+	}
+	if (may_write(t, len))
+		t->ops->write(t, pieces, n);
+	verify(t);
+}
+
+void plait_transport_write(struct plait_transport *t, const void *data,
+			   size_t len)
+{
+	struct iovec piece = { .iov_base = (void *)(uintptr_t)data,
+			       .iov_len = len };
+
+	plait_transport_write_several(t, &piece, 1);
+}
+
+void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
+{
+	if (may_write(t, plait_buf_size(buf)))
+		t->ops->write_buf(t, buf);
+	verify(t);
+}
+
+void plait_transport_lose_connection(struct plait_transport *t)
+{
+	if (t->disconnecting)
+		return;
+	t->disconnecting = true;
+	t->ops->lose(t);
+	verify(t);
+}
+
+void transport_abort(struct plait_transport *t, const struct plait_failure *why)
+{
+	if (t->lost || t->aborted) {
+		plait_failure_unref(&why);
+		return;
+	}
+	t->disconnecting = t->aborted = true;
+	t->ops->abort(t, why);
+	verify(t);
+}
+
+void plait_transport_abort(struct plait_transport *t)
+{
+	plait_value v;
+
+	if (t->lost || t->aborted)
+		return;
+	v = plait_fail(&plait_error_connection_aborted, "by this end");
+	transport_abort(t, plait_value_failure(&v));
+}
+
+void plait_transport_lose_write_connection(struct plait_transport *t)
+{
+	if (t->lost || t->aborted || t->write_closed)
+		return;
+	t->write_closed = true;
+	t->ops->lose_write(t);
+	transport_output_changed(t);
+}
+
+static void set_reading(struct plait_transport *t, bool on)
+{
+	if (t->lost || t->reading_paused == !on)
+		return;
+	t->reading_paused = !on;
+	t->ops->set_reading(t, on);
+}
+
+void plait_transport_pause_reading(struct plait_transport *t)
+{
+	set_reading(t, false);
+}
+
+void plait_transport_resume_reading(struct plait_transport *t)
+{
+	set_reading(t, true);
+}
+
+size_t plait_transport_pending(const struct plait_transport *t)
+{
+	return t->ops->pending(t);
+}
+
+bool plait_transport_is_disconnecting(const struct plait_transport *t)
+{
+	return t->disconnecting;
+}
+
+int plait_transport_host(struct plait_transport *t, struct plait_address *ret)
+{
+	return t->ops->host(t, ret);
+}
+
+int plait_transport_peer(struct plait_transport *t, struct plait_address *ret)
+{
+	return t->ops->peer(t, ret);
+}
+
+static int set_option(struct plait_transport *t, int level, int option, bool on)
+{
+	if (t->ops->set_option == NULL)
+		return -ENOTSUP;
+	if (t->lost)
+		return -ENOTCONN;
+	return t->ops->set_option(t, level, option, on);
+}
+
+int plait_transport_set_no_delay(struct plait_transport *t, bool on)
+{
+	return set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+int plait_transport_set_keep_alive(struct plait_transport *t, bool on)
+{
+	return set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
+}
+
+struct plait_reactor *plait_transport_reactor(const struct plait_transport *t)
+{
+	return t->reactor;
+}
+
+static const char *state_str(const struct plait_transport *t)
+{
+	if (t->lost)
+		return "lost";
+	if (t->aborted)
+		return "aborted";
+	if (t->disconnecting)
+		return "disconnecting";
+	return t->protocol != NULL ? "connected" : "new";
+}
+
+int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
+{
+	struct plait_address peer = { .family = 0 };
+	char name[PLAIT_ADDRESS_SIZE];
+
+	plait_transport_peer(t, &peer);
+	plait_address_str(&peer, name, sizeof(name));
+	return snprintf(buf, size, "%s to %s, %s, %zu bytes unsent%s",
+			t->ops->name, name, state_str(t),
+			plait_transport_pending(t),
+			t->reading_paused ? ", reading paused" : "");
+}
+
+int plait_transport_register_producer(struct plait_transport *t,
+				      struct plait_producer *p, bool streaming)
+{
+	if (t->producer != NULL)
+		return -EBUSY;
+	t->producer = p;
+	t->streaming = streaming;
+	t->producer_paused = false;
+	/* On a lost one transport_lost() is at work, and will stop it. */
+	if (!t->lost)
+		transport_output_changed(t);
+	return 0;
+}
+
+void plait_transport_unregister_producer(struct plait_transport *t)
+{
+	loop_task_cancel(&t->producing);
+	if (t->producer == NULL)
+		return;
+	t->producer = NULL;
+	t->streaming = t->producer_paused = false;
+	if (t->disconnecting && !t->aborted && !t->lost)
+		t->ops->lose(t);
+}
+
+static struct plait_transport *produced_by(struct plait_producer *p)
+{
+	return plait_container(p, struct plait_transport, as_producer);
+}
+
+static void producer_pause(struct plait_producer *p)
+{
+	plait_transport_pause_reading(produced_by(p));
+}
+
+static void producer_resume(struct plait_producer *p)
+{
+	plait_transport_resume_reading(produced_by(p));
+}
+
+static void producer_stop(struct plait_producer *p)
+{
+	plait_transport_lose_connection(produced_by(p));
+}
+
+static const struct plait_producer_ops as_producer_ops = {
+	.name = "transport",
+	.pause = producer_pause,
+	.resume = producer_resume,
+	.stop = producer_stop,
+};
+
+struct plait_producer *plait_transport_producer(struct plait_transport *t)
+{
+	return &t->as_producer;
+}
+
+plait_value plait_then_write(plait_value *result, void *arg)
+{
+	struct plait_transport *t = arg;
+	const char *text;
+
+	if (plait_value_is(result, &plait_text_type)) {
+		text = plait_value_text(result);
+		plait_transport_write(t, text, strlen(text));
+	} else {
+		plait_transport_write_buf(t, plait_value_buf(result));
+	}
+	return PLAIT_NONE;
+}
+
+plait_value plait_then_lose_connection(plait_value *result, void *arg)
+{
+	plait_transport_lose_connection(arg);
+	return PLAIT_NONE;
+}
