@@ -1,0 +1,135 @@
+"""Reads the declarations of include/plait/*.h, for check-man and check-symbols.
+
+Not a C parser: it knows how plait's headers are written.  A declaration with
+a comment `private' behind it on its line, and a name with two underscores
+after plait, is not part of the API.
+"""
+
+import glob
+import re
+
+PRIVATE = re.compile(r"/\*\s*private\s*\*/")
+
+
+def squeeze(text):
+    """One form for all spellings of the same declaration."""
+    text = re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s*([*(),\[\]])\s*", r"\1", text)
+
+
+def strip_comments(text):
+    return re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+
+
+def strip_bodies(text):
+    """Replaces every {...} that follows a `)' by a semicolon, and drops the
+    braces of extern "C" with the lines that hold them."""
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.S)
+    out = []
+    depth = 0
+    body = False
+    for i, c in enumerate(text):
+        if c == "{":
+            if depth == 0:
+                body = text[:i].rstrip().endswith(")")
+            depth += 1
+        if depth == 0 or not body:
+            out.append(c)
+        if c == "}":
+            depth -= 1
+            if depth == 0 and body:
+                out.append(";")
+    return "".join(out)
+
+
+class Headers:
+    """functions, types: name to squeezed prototype or typedef of a function.
+    macros: name to parameters, of those that are used like functions.
+    inlined: names of functions that no library holds.  documented: prototypes
+    of macros, in comments.  words: every identifier."""
+
+    def __init__(self, pattern="include/plait/*.h"):
+        self.functions = {}
+        self.types = {}
+        self.macros = {}
+        self.inlined = set()
+        self.words = set()
+        self.documented = {}
+        self.where = {}
+        for path in sorted(glob.glob(pattern)):
+            with open(path, encoding="utf-8") as f:
+                self.read(path, f.read())
+
+    def read(self, path, text):
+        private = set()
+        for line in text.splitlines():
+            if PRIVATE.search(line):
+                private.update(re.findall(r"\b(plait_\w+)\s*\(", line))
+        for comment in re.findall(r"/\*.*?\*/", text, flags=re.S):
+            comment = re.sub(r"\n\s*\*", "\n", comment[2:-2])
+            for m in re.finditer(r"(?:^|\n)\s*((?:[a-z]\w*[ *]+)+(plait_\w+)"
+                                 r"\([^;.]*\));", comment):
+                self.documented[m[2]] = squeeze(m[1])
+        code = strip_comments(text)
+        self.words.update(re.findall(r"\b\w+\b", code))
+        code = code.replace("\\\n", " ")
+        for m in re.finditer(r"^#\s*define\s+(plait_[a-z0-9_]+)\(([^)]*)\)",
+                             code, re.M):
+            self.add_macro(m[1], m[2], path, private)
+        code = strip_bodies(code)
+        code = re.sub(r"^\s*#.*$", "", code, flags=re.M)
+        for statement in self.statements(code):
+            self.add_function(statement, path, private)
+
+    @staticmethod
+    def statements(code):
+        """Split at the semicolons outside of braces."""
+        start = depth = 0
+        for i, c in enumerate(code):
+            depth += (c == "{") - (c == "}")
+            if c == ";" and depth == 0:
+                yield code[start:i]
+                start = i + 1
+
+    @staticmethod
+    def is_private(name, private):
+        return name in private or name.startswith("plait__") or \
+            name.endswith("_")
+
+    def add_macro(self, name, params, path, private):
+        if not self.is_private(name, private):
+            self.macros[name] = [p.strip() for p in params.split(",")]
+            self.where[name] = path
+
+    def add_function(self, statement, path, private):
+        s = re.sub(r"__attribute__\s*\(\(.*?\)\)", " ", statement, flags=re.S)
+        s = re.sub(r"\bPLAIT_[A-Z_]+\s*(\([^()]*\))?", " ", s)
+        is_inline = re.search(r"\binline\b", s)
+        s = re.sub(r"\b(static|inline|extern)\b", " ", s)
+        s = s.strip()
+        m = re.match(r"typedef\s[^(]*?\b(plait_\w+)\s*\(", s)
+        if m:
+            self.types[m[1]] = squeeze(s)
+        if re.match(r"(typedef|struct\s+\w+\s*\{|enum|union)\b", s) or \
+                "{" in s or "=" in s:
+            return
+        m = re.match(r"[\w\s*]+?\b(plait_\w+)\s*\(", s)
+        if m and not self.is_private(m[1], private):
+            self.functions[m[1]] = squeeze(s)
+            self.where[m[1]] = path
+            if is_inline:
+                self.inlined.add(m[1])
+
+    def prototype(self, name):
+        """Of a function, a function's type, or a macro, None if unknown.  A
+        macro X over a function X_at that adds the place has its prototype."""
+        for table in (self.functions, self.types, self.documented):
+            if name in table:
+                return table[name]
+        at = self.functions.get(name + "_at")
+        if name in self.macros and at and at.endswith("const char*where)"):
+            at = at.replace(name + "_at(", name + "(", 1)
+            at = re.sub(r",?const char\*where\)$", ")", at)
+            if at.count(",") + 1 == len(self.macros[name]):
+                return at
+        return None
