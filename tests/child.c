@@ -1,0 +1,70 @@
+/*
+ * Functions in child processes: see child.h.
+ */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/child.h"
+#include "tests/harness.h"
+
+#ifdef PLAIT_COVERAGE
+void __gcov_dump(void);
+#define save_coverage() __gcov_dump()
+#else
+#define save_coverage() ((void)0)
+#endif
+
+static char words[8192];
+
+/* abort() as an exit: no core file, and what was covered is saved. */
+static void leave(int sig)
+{
+	save_coverage();
+	_exit(CHILD_ABORTED);
+}
+
+static void be_child(void (*fn)(void *arg), void *arg, int err)
+{
+	dup2(err, STDERR_FILENO);
+	signal(SIGABRT, leave);
+	plait_set_unhandled(NULL, NULL);
+	fn(arg);
+	exit(0);
+}
+
+static void listen_to(int fd)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, words + len, sizeof(words) - 1 - len)) > 0)
+		len += (size_t)n;
+	words[len] = '\0';
+}
+
+int child_run(void (*fn)(void *arg), void *arg, const char **said)
+{
+	int fds[2], status;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		be_child(fn, arg, fds[1]);
+	close(fds[1]);
+	listen_to(fds[0]);
+	close(fds[0]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	*said = words;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+void assert_aborts(void (*fn)(void *arg), void *arg, const char *says)
+{
+	const char *said;
+	int status = child_run(fn, arg, &said);
+
+	ck_assert_msg(status == CHILD_ABORTED, "status %d: %s", status, said);
+	ck_assert_msg(strstr(said, says) != NULL, "said: %s", said);
+}

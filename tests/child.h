@@ -1,0 +1,20 @@
+/*
+ * For what a test cannot survive or has to see from outside: runs a function
+ * in a child process and gives what that said on standard error.
+ */
+#ifndef TESTS_CHILD_H
+#define TESTS_CHILD_H
+
+/* What child_run() returns if the child ended in abort(). */
+enum { CHILD_ABORTED = 134 };
+
+/*
+ * The exit status of the child, 0 if fn returned; and in *said its words,
+ * which are static.
+ */
+int child_run(void (*fn)(void *arg), void *arg, const char **said);
+
+/* Asserts that fn(arg) aborts and that what it says contains this. */
+void assert_aborts(void (*fn)(void *arg), void *arg, const char *says);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * What the tests of deferreds are written with: see steps.h.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/steps.h"
+
+static char text[4096];
+static size_t used;
+static unsigned live;
+
+const char *trace(void)
+{
+	return text;
+}
+
+void trace_clear(void)
+{
+	used = 0;
+	text[0] = '\0';
+}
+
+void trace_add(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (used > 0)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, " ");
+	va_start(ap, fmt);
+	used += (size_t)vsnprintf(text + used, sizeof(text) - used, fmt, ap);
+	va_end(ap);
+	if (used >= sizeof(text))
+		abort();
+}
+
+void steps_setup(void)
+{
+	trace_clear();
+	live = 0;
+}
+
+static void tracked_free(void *ptr)
+{
+	trace_add("~%s", (const char *)ptr);
+	live--;
+}
+
+static int tracked_format(const void *ptr, char *buf, size_t size)
+{
+	return snprintf(buf, size, "%s", (const char *)ptr);
+}
+
+static const struct plait_type tracked_type = {
+	.name = "tracked",
+	.free = tracked_free,
+	.format = tracked_format,
+};
+
+plait_value tracked(const char *name)
+{
+	live++;
+	return plait_value_make(&tracked_type, (void *)(uintptr_t)name);
+}
+
+unsigned tracked_live(void)
+{
+	return live;
+}
+
+static void trace_value(const char *name, const plait_value *v)
+{
+	char buf[128];
+
+	plait_value_str(v, buf, sizeof(buf));
+	trace_add("%s:%s", name, buf);
+}
+
+plait_value step(plait_value *result, void *arg)
+{
+	struct step *s = arg;
+
+	if (s->name != NULL)
+		trace_value(s->name, result);
+	if (s->act != NULL)
+		s->act(s, result);
+	if (s->inner != NULL)
+		return plait_chain(&s->inner);
+	if (s->answers)
+		return plait_take(&s->answer);
+	return *result;
+}
+
+static plait_value pass(plait_value *result, void *arg)
+{
+	trace_value(arg, result);
+	return *result;
+}
+
+void pass_callback(struct plait_deferred *d, const char *name)
+{
+	plait_deferred_add_callback(d, pass, (void *)(uintptr_t)name);
+}
+
+void pass_errback(struct plait_deferred *d, const char *name)
+{
+	plait_deferred_add_errback(d, pass, (void *)(uintptr_t)name);
+}
+
+void pass_both(struct plait_deferred *d, const char *name)
+{
+	plait_deferred_add_both(d, pass, (void *)(uintptr_t)name);
+}
+
+static plait_value swallow(plait_value *result, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+void handle_all(struct plait_deferred *d)
+{
+	plait_deferred_add_errback(d, swallow, NULL);
+}
+
+void act_free(struct step *s, plait_value *result)
+{
+	plait_deferred_free(&s->d);
+}
+
+void act_detach(struct step *s, plait_value *result)
+{
+	plait_deferred_detach(&s->d);
+}
+
+void act_cancel(struct step *s, plait_value *result)
+{
+	plait_deferred_cancel(s->d);
+}
+
+void act_pause(struct step *s, plait_value *result)
+{
+	plait_deferred_pause(s->d);
+}
+
+void act_add(struct step *s, plait_value *result)
+{
+	pass_both(s->d, "added");
+}
+
+void act_fire(struct step *s, plait_value *result)
+{
+	trace_add("fire=%d", plait_fire(&s->p, plait_int(99)));
+}
+
+plait_value step_canceller(struct plait_deferred *d, void *arg)
+{
+	struct step *s = arg;
+
+	trace_add("!%s", s->name);
+	if (s->act != NULL)
+		s->act(s, NULL);
+	return s->answers ? plait_take(&s->answer) : plait_cancelled();
+}
+
+static void note(const struct plait_failure *why, void *arg)
+{
+	char buf[128];
+
+	plait_failure_str(why, buf, sizeof(buf));
+	trace_add("?%s", buf);
+}
+
+void trace_unhandled(void)
+{
+	plait_set_unhandled(note, NULL);
+}

@@ -1,0 +1,66 @@
+/*
+ * Callbacks, values and cancellers for the tests of deferreds.  Whatever
+ * happens to them is written down in one line of text, the trace, so a test
+ * says in one comparison what ran, with what, and in which order:
+ *
+ *	"a:1"	callback a ran and its result was 1
+ *	"~v"	the value v was freed
+ *	"!c"	canceller c ran
+ *	"?K: m"	a failure was reported as unhandled
+ */
+#ifndef TESTS_STEPS_H
+#define TESTS_STEPS_H
+
+#include <plait/plait.h>
+
+const char *trace(void);
+void trace_clear(void);
+void trace_add(const char *fmt, ...) PLAIT_PRINTF(1, 2);
+
+/* For tcase_add_checked_fixture(): nothing traced, no value alive. */
+void steps_setup(void);
+
+/* A value that is traced when it is freed, and how many are alive. */
+plait_value tracked(const char *name);
+unsigned tracked_live(void);
+
+/*
+ * A callback that does what its arg, a struct step, says: writes itself down,
+ * then act, if there is one, then answers: with an inner deferred, with a
+ * value, or else with the result that it got.  With .name alone it passes on.
+ */
+struct step {
+	const char *name;
+	void (*act)(struct step *s, plait_value *result);
+	struct plait_deferred *d; /* for act */
+	struct plait_promise *p;
+	struct plait_deferred *inner;
+	bool answers;
+	plait_value answer;
+};
+plait_callback step;
+
+/* Adds a step that only writes itself down, as what its name says. */
+void pass_callback(struct plait_deferred *d, const char *name);
+void pass_errback(struct plait_deferred *d, const char *name);
+void pass_both(struct plait_deferred *d, const char *name);
+
+/* An errback that handles whatever it gets, without a word. */
+void handle_all(struct plait_deferred *d);
+
+/* Things to do in a step, with its d or p. */
+void act_free(struct step *s, plait_value *result);
+void act_detach(struct step *s, plait_value *result);
+void act_cancel(struct step *s, plait_value *result);
+void act_pause(struct step *s, plait_value *result);
+void act_add(struct step *s, plait_value *result); /* pass_both "added" */
+void act_fire(struct step *s,
+	      plait_value *result); /* and traces what it says */
+
+/* A canceller that answers as its arg, a struct step, says. */
+plait_canceller step_canceller;
+
+/* Makes unhandled failures part of the trace. */
+void trace_unhandled(void);
+
+#endif

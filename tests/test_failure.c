@@ -1,0 +1,467 @@
+/*
+ * Failures: what they say, who they descend from, how long they live, and
+ * what is printed when nobody handles one.
+ */
+#include <plait/plait.h>
+
+#include "lib/failure.h"
+#include "tests/child.h"
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+static const char *str_of(const plait_value *v)
+{
+	static char buf[256];
+
+	plait_failure_str(plait_value_failure(v), buf, sizeof(buf));
+	return buf;
+}
+
+START_TEST(failure_says_kind_message_and_place)
+{
+	plait_value v = plait_fail(&plait_error_timeout, "no poem in %g s", .5);
+	const struct plait_failure *f = plait_value_failure(&v);
+	char here[64];
+
+	snprintf(here, sizeof(here), ":%d", __LINE__ - 4);
+	ck_assert(plait_value_is_failure(&v));
+	ck_assert_ptr_eq(plait_failure_kind(f), &plait_error_timeout);
+	ck_assert_str_eq(plait_failure_message(f), "no poem in 0.5 s");
+	ck_assert_ptr_nonnull(strstr(plait_failure_where(f), __FILE__));
+	ck_assert_ptr_nonnull(strstr(plait_failure_where(f), here));
+	ck_assert_int_eq(plait_failure_errno(f), 0);
+	ck_assert_ptr_null(plait_failure_cause(f));
+	ck_assert_str_eq(plait_failure_cancelled_at(f), "");
+	ck_assert_str_eq(plait_failure_reason(f), "");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(errno_is_kept_and_not_printed)
+{
+	plait_value v = plait_fail_errno(&plait_error_connection_refused,
+					 ECONNREFUSED, "connect to %s", "x:1");
+
+	ck_assert_int_eq(plait_failure_errno(plait_value_failure(&v)),
+			 ECONNREFUSED);
+	ck_assert_str_eq(str_of(&v), "ConnectionRefusedError: connect to x:1");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(str_is_the_kind_alone_without_a_message)
+{
+	plait_value v = plait_fail(&plait_error_any, "%s", "");
+	plait_value cancelled = plait_cancelled();
+	char buf[6];
+
+	ck_assert_str_eq(str_of(&v), "Error");
+	ck_assert_str_eq(str_of(&cancelled), "CancelledError");
+	ck_assert_int_eq(plait_value_str(&cancelled, buf, sizeof(buf)), 14);
+	ck_assert_str_eq(buf, "Cance");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(str_is_verbatim)
+{
+	plait_value v = plait_fail(&plait_error_any, "a\nb\xc3");
+
+	ck_assert_str_eq(str_of(&v), "Error: a\nb\xc3");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(message_may_be_of_any_length)
+{
+	char text[5000];
+	plait_value v;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	v = plait_fail(&plait_error_any, "%s", text);
+	ck_assert_str_eq(plait_failure_message(plait_value_failure(&v)), text);
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(message_that_printf_refuses_is_empty)
+{
+	static const wchar_t no_character[] = { 0x7fffffff, 0 };
+	plait_value v = plait_fail(&plait_error_os, "a %ls", no_character);
+
+	ck_assert_str_eq(str_of(&v), "OSError");
+	plait_value_free(&v);
+}
+END_TEST
+
+/* One row a kind; the parent's row is above. */
+static const struct {
+	const struct plait_error *kind, *parent;
+	const char *name;
+} kinds[] = {
+	{ &plait_error_any, NULL, "Error" },
+	{ &plait_error_cancelled, &plait_error_any, "CancelledError" },
+	{ &plait_error_timeout, &plait_error_any, "TimeoutError" },
+	{ &plait_error_abandoned, &plait_error_any, "AbandonedError" },
+	{ &plait_error_never_fired, &plait_error_any, "NeverFiredError" },
+	{ &plait_error_no_memory, &plait_error_any, "NoMemoryError" },
+	{ &plait_error_os, &plait_error_any, "OSError" },
+	{ &plait_error_cannot_listen, &plait_error_any, "CannotListenError" },
+	{ &plait_error_connect, &plait_error_any, "ConnectError" },
+	{ &plait_error_connection_refused, &plait_error_connect,
+	  "ConnectionRefusedError" },
+	{ &plait_error_no_route, &plait_error_connect, "NoRouteError" },
+	{ &plait_error_tcp_timed_out, &plait_error_connect,
+	  "TCPTimedOutError" },
+	{ &plait_error_bind, &plait_error_connect, "ConnectBindError" },
+	{ &plait_error_dns_lookup, &plait_error_connect, "DNSLookupError" },
+	{ &plait_error_user, &plait_error_connect, "UserError" },
+	{ &plait_error_connect_timeout, &plait_error_user,
+	  "ConnectTimeoutError" },
+	{ &plait_error_connection_closed, &plait_error_any,
+	  "ConnectionClosed" },
+	{ &plait_error_connection_done, &plait_error_connection_closed,
+	  "ConnectionDone" },
+	{ &plait_error_connection_lost, &plait_error_connection_closed,
+	  "ConnectionLost" },
+	{ &plait_error_connection_aborted, &plait_error_connection_lost,
+	  "ConnectionAborted" },
+};
+
+enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static bool descends(const struct plait_error *k, const struct plait_error *of)
+{
+	return k != NULL && (k == of || descends(k->parent, of));
+}
+
+START_TEST(kind_has_name_text_and_parent)
+{
+	ck_assert_str_eq(kinds[_i].kind->name, kinds[_i].name);
+	ck_assert_ptr_eq(kinds[_i].kind->parent, kinds[_i].parent);
+	ck_assert_uint_gt(strlen(kinds[_i].kind->text), 10);
+}
+END_TEST
+
+START_TEST(check_follows_parents_and_nothing_else)
+{
+	plait_value v = plait_fail(kinds[_i].kind, "m");
+	const struct plait_failure *f = plait_value_failure(&v);
+
+	for (int i = 0; i < N_KINDS; i++)
+		ck_assert_int_eq(plait_failure_check(f, kinds[i].kind),
+				 descends(kinds[_i].kind, kinds[i].kind));
+	ck_assert(!plait_failure_check(f, NULL));
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(program_adds_kinds_of_its_own)
+{
+	static const struct plait_error poem_error = {
+		.name = "PoemError",
+		.text = "The poem does not scan.",
+		.parent = &plait_error_connection_lost,
+	};
+	plait_value v = plait_fail(&poem_error, "line 3");
+	const struct plait_failure *f = plait_value_failure(&v);
+
+	ck_assert_str_eq(str_of(&v), "PoemError: line 3");
+	ck_assert(plait_failure_check(f, &plait_error_connection_closed));
+	ck_assert(!plait_failure_check(f, &plait_error_connection_done));
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(failure_and_its_message_are_one_allocation)
+{
+	unsigned long calls = heap_calls();
+	plait_value v = plait_fail(&plait_error_any, "%0100d", 1);
+
+	ck_assert_uint_eq(heap_calls(), calls + 1);
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(static_failures_cost_nothing_and_are_never_counted)
+{
+	unsigned long calls = heap_calls();
+	plait_value all[] = { plait_cancelled(), plait_connection_done(),
+			      plait_no_memory() };
+	const struct plait_error *are[] = { &plait_error_cancelled,
+					    &plait_error_connection_done,
+					    &plait_error_no_memory };
+
+	for (int i = 0; i < 3; i++) {
+		const struct plait_failure *f = plait_value_failure(&all[i]);
+
+		ck_assert_ptr_eq(plait_failure_kind(f), are[i]);
+		ck_assert_str_eq(plait_failure_message(f), "");
+		ck_assert_str_eq(plait_failure_where(f), "");
+		ck_assert_str_eq(plait_failure_cancelled_at(f), "");
+		ck_assert_str_eq(plait_failure_reason(f), "");
+		ck_assert_ptr_eq(plait_failure_ref(f), f);
+		for (int n = 0; n < 3; n++) {
+			plait_value again = plait_failure_value(f);
+
+			plait_value_free(&again);
+		}
+		plait_value_free(&all[i]);
+		ck_assert_str_eq(plait_failure_kind(f)->name, are[i]->name);
+	}
+	ck_assert_uint_eq(heap_calls(), calls);
+}
+END_TEST
+
+START_TEST(without_memory_every_failure_is_the_no_memory_one)
+{
+	plait_value cause = plait_fail(&plait_error_any, "cause");
+	plait_value v;
+
+	fault_alloc_at(0, true);
+	v = plait_fail_because(&plait_error_timeout,
+			       plait_value_failure(&cause), "late");
+	fault_alloc_off();
+	ck_assert_ptr_eq(plait_failure_kind(plait_value_failure(&v)),
+			 &plait_error_no_memory);
+	plait_value_free(&v);
+	plait_value_free(&cause);
+}
+END_TEST
+
+START_TEST(value_of_a_failure_is_a_reference_of_its_own)
+{
+	plait_value v = plait_fail(&plait_error_any, "once");
+	const struct plait_failure *f = plait_value_failure(&v);
+	plait_value w = plait_failure_value(f);
+
+	plait_value_free(&v);
+	ck_assert_str_eq(str_of(&w), "Error: once");
+	ck_assert_ptr_eq(plait_value_failure(&w), f);
+	plait_value_free(&w);
+}
+END_TEST
+
+START_TEST(unref_nulls_and_null_is_nothing)
+{
+	plait_value v = plait_fail(&plait_error_any, "m");
+	const struct plait_failure *f =
+		plait_failure_ref(plait_value_failure(&v));
+
+	plait_value_free(&v);
+	plait_failure_unref(&f);
+	ck_assert_ptr_null(f);
+	plait_failure_unref(&f);
+	ck_assert_ptr_null(plait_failure_ref(NULL));
+}
+END_TEST
+
+START_TEST(cause_lives_as_long_as_what_it_caused)
+{
+	plait_value cause = plait_fail(&plait_error_connection_lost, "reset");
+	plait_value v = plait_fail_because(&plait_error_any,
+					   plait_value_failure(&cause), "oops");
+	const struct plait_failure *f = plait_value_failure(&v);
+
+	plait_value_free(&cause);
+	ck_assert_str_eq(plait_failure_message(plait_failure_cause(f)),
+			 "reset");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(shared_cause_outlives_one_of_its_effects)
+{
+	plait_value cause = plait_fail(&plait_error_any, "cause");
+	const struct plait_failure *f = plait_value_failure(&cause);
+	plait_value a = plait_fail_because(&plait_error_any, f, "a");
+	plait_value b = plait_fail_because(&plait_error_any, f, "b");
+
+	plait_value_free(&cause);
+	plait_value_free(&a);
+	f = plait_failure_cause(plait_value_failure(&b));
+	ck_assert_str_eq(plait_failure_message(f), "cause");
+	plait_value_free(&b);
+}
+END_TEST
+
+START_TEST(static_failure_may_be_a_cause)
+{
+	plait_value done = plait_connection_done();
+	plait_value v = plait_fail_because(
+		&plait_error_any, plait_value_failure(&done), "no poem");
+
+	ck_assert_ptr_eq(plait_failure_cause(plait_value_failure(&v)),
+			 plait_value_failure(&done));
+	plait_value_free(&v);
+}
+END_TEST
+
+static unsigned released;
+
+static void count_release(struct plait_failure *f)
+{
+	released++;
+}
+
+START_TEST(embedded_failure_is_released_once_and_not_freed)
+{
+	struct plait_failure f;
+	const struct plait_failure *a = &f, *b;
+
+	released = 0;
+	failure_init(&f, &plait_error_cancelled, "here.c:1", count_release);
+	ck_assert_str_eq(plait_failure_message(&f), "");
+	ck_assert_str_eq(plait_failure_reason(&f), "");
+	ck_assert_str_eq(plait_failure_where(&f), "here.c:1");
+	b = plait_failure_ref(a);
+	plait_failure_unref(&a);
+	ck_assert_uint_eq(released, 0);
+	plait_failure_unref(&b);
+	ck_assert_uint_eq(released, 1);
+}
+END_TEST
+
+static unsigned hooked;
+static char hooked_text[64];
+
+static void my_hook(const struct plait_failure *why, void *arg)
+{
+	++*(unsigned *)arg;
+	plait_failure_str(why, hooked_text, sizeof(hooked_text));
+}
+
+START_TEST(hook_is_told_with_its_arg)
+{
+	plait_value v = plait_fail(&plait_error_timeout, "late");
+
+	hooked = 0;
+	plait_set_unhandled(my_hook, &hooked);
+	plait_unhandled(plait_value_failure(&v));
+	ck_assert_uint_eq(hooked, 1);
+	ck_assert_str_eq(hooked_text, "TimeoutError: late");
+	plait_value_free(&v);
+}
+END_TEST
+
+static void lose(void *message)
+{
+	plait_value v =
+		plait_fail(&plait_error_os, "%s", (const char *)message);
+
+	plait_set_unhandled(my_hook, &hooked);
+	plait_set_unhandled(NULL, NULL);
+	calls_reset();
+	plait_unhandled(plait_value_failure(&v));
+	if (calls_of("write") != 1)
+		abort();
+	plait_value_free(&v);
+}
+
+static void assert_lost(const char *message, const char *line)
+{
+	char copy[4096];
+	const char *said;
+
+	snprintf(copy, sizeof(copy), "%s", message);
+	ck_assert_int_eq(child_run(lose, copy, &said), 0);
+	ck_assert_str_eq(said, line);
+}
+
+START_TEST(default_prints_one_line_in_one_write)
+{
+	assert_lost("no way", "Unhandled error in Deferred: OSError: no way\n");
+	assert_lost("", "Unhandled error in Deferred: OSError\n");
+}
+END_TEST
+
+START_TEST(bytes_that_could_forge_a_line_are_escaped)
+{
+	assert_lost("a\nb\r\x1b[0m\x7f\xc3\xa9\t~ ",
+		    "Unhandled error in Deferred: OSError: "
+		    "a\\x0ab\\x0d\\x1b[0m\\x7f\\xc3\\xa9\\x09~ \n");
+}
+END_TEST
+
+START_TEST(long_line_is_cut_and_says_so)
+{
+	char message[3000];
+	const char *said;
+	size_t len;
+
+	memset(message, _i ? '\n' : 'x', sizeof(message) - 1);
+	message[sizeof(message) - 1] = '\0';
+	ck_assert_int_eq(child_run(lose, message, &said), 0);
+	len = strlen(said);
+	ck_assert_uint_gt(len, 900);
+	ck_assert_uint_lt(len, 1024);
+	ck_assert_str_eq(said + len - 4, "...\n");
+	ck_assert_ptr_eq(strchr(said, '\n'), said + len - 1);
+}
+END_TEST
+
+static void lose_deaf(void *arg)
+{
+	errno = ERANGE;
+	fault_call("write", 1, EIO);
+	plait_unhandled(&failure_no_memory);
+	if (errno != ERANGE || calls_of("write") != 1)
+		abort();
+}
+
+START_TEST(nobody_to_tell_is_no_trouble)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(lose_deaf, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("failure");
+	TCase *says = tcase_create("says");
+	TCase *kind = tcase_create("kind");
+	TCase *life = tcase_create("life");
+	TCase *unhandled = tcase_create("unhandled");
+
+	tcase_add_pure_test(says, failure_says_kind_message_and_place);
+	tcase_add_pure_test(says, errno_is_kept_and_not_printed);
+	tcase_add_pure_test(says, str_is_the_kind_alone_without_a_message);
+	tcase_add_pure_test(says, str_is_verbatim);
+	tcase_add_pure_test(says, message_may_be_of_any_length);
+	tcase_add_pure_test(says, message_that_printf_refuses_is_empty);
+	suite_add_tcase(s, says);
+
+	tcase_add_pure_loop_test(kind, kind_has_name_text_and_parent, 0,
+				 N_KINDS);
+	tcase_add_pure_loop_test(kind, check_follows_parents_and_nothing_else,
+				 0, N_KINDS);
+	tcase_add_pure_test(kind, program_adds_kinds_of_its_own);
+	suite_add_tcase(s, kind);
+
+	tcase_add_pure_test(life, failure_and_its_message_are_one_allocation);
+	tcase_add_pure_test(life,
+			    static_failures_cost_nothing_and_are_never_counted);
+	tcase_add_pure_test(life,
+			    without_memory_every_failure_is_the_no_memory_one);
+	tcase_add_pure_test(life, value_of_a_failure_is_a_reference_of_its_own);
+	tcase_add_pure_test(life, unref_nulls_and_null_is_nothing);
+	tcase_add_pure_test(life, cause_lives_as_long_as_what_it_caused);
+	tcase_add_pure_test(life, shared_cause_outlives_one_of_its_effects);
+	tcase_add_pure_test(life, static_failure_may_be_a_cause);
+	tcase_add_pure_test(life,
+			    embedded_failure_is_released_once_and_not_freed);
+	suite_add_tcase(s, life);
+
+	tcase_add_pure_test(unhandled, hook_is_told_with_its_arg);
+	tcase_add_pure_test(unhandled, default_prints_one_line_in_one_write);
+	tcase_add_pure_test(unhandled,
+			    bytes_that_could_forge_a_line_are_escaped);
+	tcase_add_pure_loop_test(unhandled, long_line_is_cut_and_says_so, 0, 2);
+	tcase_add_pure_test(unhandled, nobody_to_tell_is_no_trouble);
+	suite_add_tcase(s, unhandled);
+	return suite_main(s);
+}

@@ -1,0 +1,292 @@
+/*
+ * Values: what a slot does with what it holds, and that reading one as what
+ * it is not is the end of the program.
+ */
+#include <plait/plait.h>
+
+#include "tests/child.h"
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+static const struct plait_type thing_type = { .name = "thing" };
+static const struct plait_type apple_type = { .name = "apple" };
+
+START_TEST(zeroed_value_is_none)
+{
+	plait_value v = { NULL, NULL };
+
+	ck_assert(plait_value_is_none(&v));
+	ck_assert(!plait_value_is_failure(&v));
+}
+END_TEST
+
+START_TEST(taking_empties_the_slot)
+{
+	plait_value slot = tracked("v");
+	plait_value v = plait_take(&slot);
+
+	ck_assert(plait_value_is_none(&slot));
+	ck_assert_uint_eq(tracked_live(), 1);
+	plait_value_free(&v);
+	ck_assert_uint_eq(tracked_live(), 0);
+}
+END_TEST
+
+START_TEST(freeing_a_slot_twice_frees_once)
+{
+	plait_value slot = tracked("v");
+
+	plait_value_free(&slot);
+	ck_assert(plait_value_is_none(&slot));
+	plait_value_free(&slot);
+	ck_assert_str_eq(trace(), "~v");
+}
+END_TEST
+
+static plait_value *slot_of_nosy;
+
+static void nosy_free(void *ptr)
+{
+	ck_assert(plait_value_is_none(slot_of_nosy));
+	plait_value_free(slot_of_nosy);
+	++*(int *)ptr;
+}
+
+static const struct plait_type nosy_type = {
+	.name = "nosy",
+	.free = nosy_free,
+};
+
+START_TEST(free_of_a_type_finds_the_slot_empty_already)
+{
+	int freed = 0;
+	plait_value slot = plait_value_make(&nosy_type, &freed);
+
+	slot_of_nosy = &slot;
+	plait_value_free(&slot);
+	ck_assert_int_eq(freed, 1);
+}
+END_TEST
+
+START_TEST(type_without_free_is_just_forgotten)
+{
+	int x;
+	plait_value slot = plait_value_make(&thing_type, &x);
+
+	plait_value_free(&slot);
+	ck_assert(plait_value_is_none(&slot));
+}
+END_TEST
+
+START_TEST(numbers_and_text_need_no_memory)
+{
+	unsigned long calls = heap_calls();
+	plait_value n = plait_int(INTPTR_MIN), t = plait_text("poem");
+
+	ck_assert(plait_value_int(&n) == INTPTR_MIN);
+	ck_assert_str_eq(plait_value_text(&t), "poem");
+	plait_value_free(&n);
+	plait_value_free(&t);
+	ck_assert_uint_eq(heap_calls(), calls);
+}
+END_TEST
+
+START_TEST(get_gives_the_pointer_of_the_right_type)
+{
+	int x;
+	plait_value v = plait_value_make(&thing_type, &x);
+
+	ck_assert(plait_value_is(&v, &thing_type));
+	ck_assert(!plait_value_is(&v, &apple_type));
+	ck_assert_ptr_eq(plait_value_get(&v, &thing_type), &x);
+}
+END_TEST
+
+static void as_buf(void *v)
+{
+	plait_value_buf(v);
+}
+
+static void as_int(void *v)
+{
+	plait_value_int(v);
+}
+
+static void as_text(void *v)
+{
+	plait_value_text(v);
+}
+
+static void as_failure(void *v)
+{
+	plait_value_failure(v);
+}
+
+static void as_none(void *v)
+{
+	plait_value_get(v, NULL);
+}
+
+static void as_apple(void *v)
+{
+	plait_value_get(v, &apple_type);
+}
+
+START_TEST(reading_another_type_aborts_and_names_both)
+{
+	plait_value n = plait_int(1), none = PLAIT_NONE;
+	plait_value gone = plait_cancelled();
+
+	assert_aborts(as_buf, &n, "value is an int, not a buf\n");
+	assert_aborts(as_int, &none, "value is none, not an int\n");
+	assert_aborts(as_text, &n, "value is an int, not a text\n");
+	assert_aborts(as_failure, &n, "value is an int, not a failure\n");
+	assert_aborts(as_none, &gone, "value is a failure, not none\n");
+	assert_aborts(as_apple, &gone, "value is a failure, not an apple\n");
+}
+END_TEST
+
+static const char *str(plait_value v)
+{
+	static char buf[32];
+	int len = plait_value_str(&v, buf, sizeof(buf));
+
+	ck_assert_int_eq(len, (int)strlen(buf));
+	plait_value_free(&v);
+	return buf;
+}
+
+START_TEST(every_value_has_a_text)
+{
+	ck_assert_str_eq(str(PLAIT_NONE), "none");
+	ck_assert_str_eq(str(plait_int(-42)), "-42");
+	ck_assert_str_eq(str(plait_text("poem")), "poem");
+	ck_assert_str_eq(str(plait_text(NULL)), "");
+	ck_assert_str_eq(str(plait_value_make(&thing_type, NULL)), "<thing>");
+	ck_assert_str_eq(str(plait_cancelled()), "CancelledError");
+	ck_assert_str_eq(str(plait_buf_value(plait_buf_copy("ab", 2))), "ab");
+}
+END_TEST
+
+START_TEST(text_that_is_cut_says_how_long_it_would_be)
+{
+	plait_value v = plait_text("midnight");
+	char buf[4];
+
+	ck_assert_int_eq(plait_value_str(&v, buf, sizeof(buf)), 8);
+	ck_assert_str_eq(buf, "mid");
+	ck_assert_int_eq(plait_value_str(&v, NULL, 0), 8);
+}
+END_TEST
+
+static void die(void *arg)
+{
+	plait_die("here.c:1", "%s", (const char *)arg);
+}
+
+static void assert_falsehood(void *arg)
+{
+	plait_assert(arg != NULL);
+}
+
+START_TEST(dying_says_where_and_why_in_one_line)
+{
+	char text[] = "no such thing";
+	const char *said;
+
+	ck_assert_int_eq(child_run(die, text, &said), CHILD_ABORTED);
+	ck_assert_str_eq(said, "plait: here.c:1: no such thing\n");
+}
+END_TEST
+
+START_TEST(dying_of_a_long_story_cuts_it)
+{
+	char text[2000];
+	const char *said;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	ck_assert_int_eq(child_run(die, text, &said), CHILD_ABORTED);
+	ck_assert_uint_lt(strlen(said), 600);
+	ck_assert_int_eq(said[strlen(said) - 1], '\n');
+}
+END_TEST
+
+static void die_of_bad_format(void *arg)
+{
+	static const wchar_t no_character[] = { 0x7fffffff, 0 };
+
+	plait_die("here.c:1", "%ls", no_character);
+}
+
+START_TEST(dying_works_even_if_the_story_cannot_be_told)
+{
+	assert_aborts(die_of_bad_format, NULL, "plait: here.c:1: ");
+}
+END_TEST
+
+static void die_interrupted(void *arg)
+{
+	fault_call("write", 2, EINTR);
+	plait_die("here.c:1", "still heard");
+}
+
+START_TEST(dying_is_heard_though_a_signal_interrupts)
+{
+	assert_aborts(die_interrupted, NULL, "plait: here.c:1: still heard\n");
+}
+END_TEST
+
+START_TEST(assertion_prints_its_condition)
+{
+	assert_aborts(assert_falsehood, NULL, ": arg != NULL\n");
+}
+END_TEST
+
+START_TEST(version_that_runs_is_the_version_compiled_for)
+{
+	char text[32];
+
+	ck_assert_str_eq(plait_version(), PLAIT_VERSION);
+	snprintf(text, sizeof(text), "%d.%d.%d", PLAIT_VERSION_NUMBER >> 16,
+		 PLAIT_VERSION_NUMBER >> 8 & 0xff, PLAIT_VERSION_NUMBER & 0xff);
+	ck_assert_str_eq(plait_version(), text);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("value");
+	TCase *slot = tcase_create("slot");
+	TCase *type = tcase_create("type");
+	TCase *text = tcase_create("text");
+	TCase *death = tcase_create("death");
+
+	tcase_add_checked_fixture(slot, steps_setup, NULL);
+	tcase_add_pure_test(slot, zeroed_value_is_none);
+	tcase_add_pure_test(slot, taking_empties_the_slot);
+	tcase_add_pure_test(slot, freeing_a_slot_twice_frees_once);
+	tcase_add_pure_test(slot, free_of_a_type_finds_the_slot_empty_already);
+	tcase_add_pure_test(slot, type_without_free_is_just_forgotten);
+	suite_add_tcase(s, slot);
+
+	tcase_add_pure_test(type, numbers_and_text_need_no_memory);
+	tcase_add_pure_test(type, get_gives_the_pointer_of_the_right_type);
+	tcase_add_pure_test(type, reading_another_type_aborts_and_names_both);
+	suite_add_tcase(s, type);
+
+	tcase_add_pure_test(text, every_value_has_a_text);
+	tcase_add_pure_test(text, text_that_is_cut_says_how_long_it_would_be);
+	suite_add_tcase(s, text);
+
+	tcase_add_pure_test(death, dying_says_where_and_why_in_one_line);
+	tcase_add_pure_test(death, dying_of_a_long_story_cuts_it);
+	tcase_add_pure_test(death,
+			    dying_works_even_if_the_story_cannot_be_told);
+	tcase_add_pure_test(death, dying_is_heard_though_a_signal_interrupts);
+	tcase_add_pure_test(death, assertion_prints_its_condition);
+	tcase_add_pure_test(death,
+			    version_that_runs_is_the_version_compiled_for);
+	suite_add_tcase(s, death);
+	return suite_main(s);
+}
