@@ -1,6 +1,6 @@
 /*
  * The inside of ports and connectors: the part that is the same whether the
- * network is the kernel (tcp.c) or a test (testing.c).
+ * network is the kernel (tcp_port.c, tcp_connector.c) or a test (testing.c).
  */
 #ifndef REACTOR_ENDPOINT_H
 #define REACTOR_ENDPOINT_H
@@ -9,9 +9,10 @@
 
 #include "reactor/transport.h"
 
-/* How a kind of port ends.  close() must not call the user. */
+/* How a kind of port does it.  None may call the user. */
 struct port_ops {
-	void (*close)(struct plait_port *p);
+	void (*stop)(struct plait_port *p);  /* accepts no more, from now on */
+	void (*close)(struct plait_port *p); /* later, outside of all events */
 	void (*free)(struct plait_port *p);
 };
 
@@ -23,49 +24,78 @@ struct plait_port {
 	struct plait_address address;
 	struct plait_promise *stopped; /* who waits for the end */
 	struct loop_member member;
-	struct loop_task answer, burial;
-	bool open;
+	struct loop_task answer, burial, keep;
+	bool open;     /* accepts */
+	bool closed;   /* it is over, and the factory knows */
+	bool released; /* the user has given the handle back */
 };
 
-void port_init(struct plait_port *p, const struct port_ops *ops,
-	       struct plait_reactor *r, struct plait_factory *f);
+/*
+ * A port of that kind, listening on that address but not accepting yet: its
+ * ops, and its address if that is not the one that was asked for, are filled
+ * in.  0 or -errno.
+ */
+typedef int port_maker(struct plait_reactor *r,
+		       const struct plait_address *address,
+		       const struct plait_listen_options *options,
+		       struct plait_port **ret);
+port_maker tcp_port_new, testing_port_new;
 
 /* How a kind of connector makes an attempt.  None may call the user. */
 struct connector_ops {
 	/* Starts; the outcome comes later as connector_connected() or
 	   connector_failed(), never from inside. */
 	void (*start)(struct plait_connector *c);
-	void (*stop)(struct plait_connector *c); /* forget the attempt */
+	/* Nothing more may come of the attempt.  Stopping twice is nothing. */
+	void (*stop)(struct plait_connector *c);
+	/* Closes what a stopped attempt has left, outside of all events. */
+	void (*close)(struct plait_connector *c);
+	/* The transport of an attempt that succeeded, owned by c->owner; NULL
+	   with errno. */
+	struct plait_transport *(*transport)(struct plait_connector *c);
 	void (*free)(struct plait_connector *c);
 };
 
 /* Embedded first by each kind of connector; refcounted. */
 struct plait_connector {
 	const struct connector_ops *ops;
-	struct plait_reactor *reactor;
+	struct plait_reactor *reactor; /* NULL: it was freed */
 	struct plait_factory *factory;
-	struct plait_address destination, bind;
+	struct plait_address destination;
+	struct plait_address bind; /* zeroed: any */
 	double timeout;
 	struct plait_transport *transport;
 	struct transport_owner owner;
 	struct loop_member member;
-	struct loop_task answer;
+	struct loop_task answer, burial, keep;
 	struct plait_timer timer;
-	const struct plait_failure *why; /* of the answer that is to come */
+	const struct plait_failure *why;      /* what the answer will say */
+	const struct plait_failure *unusable; /* why no attempt can be made */
 	enum plait_connector_state state;
 	unsigned refs;
+	bool counted;	     /* among those that use the factory */
+	bool lose_when_made; /* asked for before there was a transport */
 	bool no_delay, keep_alive;
 };
 
-void connector_init(struct plait_connector *c, const struct connector_ops *ops,
-		    struct plait_reactor *r, struct plait_factory *f);
+/* Zeroed but for its ops; NULL with no memory. */
+typedef struct plait_connector *connector_maker(void);
+connector_maker tcp_connector_new, testing_connector_new;
 
 /*
- * The attempt succeeded: builds the protocol and connects it to t.  The
- * attempt failed: why is taken.  Both call the user, so only from the loop.
+ * The attempt succeeded: builds the protocol and connects it.  The attempt
+ * failed: why is taken.  Both call the user, so only from the loop.
  */
-void connector_connected(struct plait_connector *c, struct plait_transport *t);
+void connector_connected(struct plait_connector *c);
 void connector_failed(struct plait_connector *c,
 		      const struct plait_failure *why);
+
+/*
+ * What to say when connecting fails with that errno, given.  kind is NULL
+ * where the errno tells which.
+ */
+const struct plait_failure *connector_failure(const struct plait_connector *c,
+					      const struct plait_error *kind,
+					      int err);
 
 #endif

@@ -82,7 +82,10 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 struct plait_connector *plait_connector_ref(struct plait_connector *c);
 void plait_connector_unref(struct plait_connector **cp);
 
-/* Connects again.  0, or -EISCONN unless disconnected, -ESHUTDOWN if NULL. */
+/*
+ * Connects again.  0, or -EISCONN unless disconnected; -ESHUTDOWN if c is
+ * NULL, its reactor is losing its connections or was freed.
+ */
 int plait_connector_connect(struct plait_connector *c);
 
 /*
@@ -105,6 +108,9 @@ enum plait_connector_state {
 
 enum plait_connector_state
 plait_connector_state(const struct plait_connector *c);
+
+/* The reactor that it connects on, borrowed; NULL once that was freed. */
+struct plait_reactor *plait_connector_reactor(const struct plait_connector *c);
 
 /* The address that it connects to; a zeroed one if that could not be read. */
 void plait_connector_destination(const struct plait_connector *c,

@@ -1,0 +1,146 @@
+/*
+ * Ports: what is the same for all of them.
+ *
+ * A port accepts while it is open.  It ends in two steps, whoever asked: at
+ * once it accepts no more, and from the loop, when no event can refer to its
+ * descriptor, it is closed, its factory stopped and whoever waits for it
+ * told.  The struct lives on until the user has given the handle back or the
+ * reactor is freed, so a handle to a port that a shutdown has closed is still
+ * good.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "reactor/endpoint.h"
+
+static struct plait_port *port_of_answer(struct loop_task *task)
+{
+	return plait_container(task, struct plait_port, answer);
+}
+
+static void run_burial(struct loop_task *task)
+{
+	struct plait_port *p = plait_container(task, struct plait_port, burial);
+
+	p->ops->free(p);
+}
+
+/* The reactor goes, and nobody gave the handle back. */
+static void run_keep(struct loop_task *task)
+{
+	struct plait_port *p = plait_container(task, struct plait_port, keep);
+
+	p->ops->free(p);
+}
+
+static void close_port(struct plait_port *p)
+{
+	p->closed = true;
+	p->ops->close(p);
+	factory_stop(p->factory);
+}
+
+static void run_answer(struct loop_task *task)
+{
+	struct plait_port *p = port_of_answer(task);
+	struct plait_reactor *r = p->reactor;
+
+	loop_enter(r);
+	if (!p->closed)
+		close_port(p);
+	if (p->released) {
+		/* The factory's stop() may have been where it was. */
+		loop_task_cancel(&p->answer);
+		loop_task_cancel(&p->keep);
+		loop_bury(r, &p->burial);
+		plait_fire(&p->stopped, PLAIT_NONE);
+	}
+	loop_leave(r);
+}
+
+/* Accepts no more, and leaves the rest to the loop. */
+static void end_port(struct plait_port *p)
+{
+	if (p->open) {
+		p->open = false;
+		loop_part(&p->member);
+		p->ops->stop(p);
+	}
+	loop_next_turn(p->reactor, &p->answer);
+}
+
+static void lose_port(struct loop_member *m)
+{
+	end_port(plait_container(m, struct plait_port, member));
+}
+
+static void open_port(struct plait_port *p, struct plait_reactor *r,
+		      struct plait_factory *f)
+{
+	p->reactor = r;
+	p->factory = f;
+	p->member.lose = lose_port;
+	p->answer.run = run_answer;
+	p->burial.run = run_burial;
+	p->keep.run = run_keep;
+	p->open = true;
+	loop_join(r, &p->member);
+	loop_keep(r, &p->keep);
+	loop_enter(r);
+	factory_start(f);
+	loop_leave(r);
+}
+
+int plait_listen_tcp(struct plait_reactor *r, unsigned port,
+		     struct plait_factory *f,
+		     const struct plait_listen_options *options,
+		     struct plait_port **ret)
+{
+	static const struct plait_listen_options defaults;
+	port_maker *make = loop_is_virtual(r) ? testing_port_new : tcp_port_new;
+	struct plait_address address;
+	struct plait_port *p;
+	int err;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (options == NULL)
+		options = &defaults;
+	if (plait_address_parse(&address, options->iface, port) < 0)
+		return -EINVAL;
+	err = make(r, &address, options, &p);
+	if (err < 0)
+		return err;
+	if (ret != NULL)
+		*ret = p;
+	open_port(p, r, f);
+	return 0;
+}
+
+void plait_port_address(const struct plait_port *p, struct plait_address *ret)
+{
+	*ret = p->address;
+}
+
+struct plait_deferred *plait_port_stop_listening(struct plait_port **pp)
+{
+	struct plait_port *p = *pp;
+	struct plait_deferred *d;
+
+	*pp = NULL;
+	if (p == NULL)
+		return plait_succeed(PLAIT_NONE);
+	d = plait_deferred_new(&p->stopped, NULL, NULL);
+	p->released = true;
+	end_port(p);
+	return d;
+}
+
+int plait_port_str(const struct plait_port *p, char *buf, size_t size)
+{
+	char address[PLAIT_ADDRESS_SIZE];
+
+	plait_address_str(&p->address, address, sizeof(address));
+	return snprintf(buf, size, "port on %s, %s", address,
+			p->open ? "listening" : "closed");
+}
