@@ -30,7 +30,10 @@ struct loop_task {
 /* When the callback that runs now has returned; or in the next turn if none. */
 void loop_after_callback(struct plait_reactor *r, struct loop_task *task);
 
-/* In the next turn. */
+/*
+ * In the next turn.  A task that is queued already, in whatever queue, stays
+ * where it is; that holds for all three.
+ */
 void loop_next_turn(struct plait_reactor *r, struct loop_task *task);
 
 /* When this turn ends; tasks queued by such tasks run in the same burial. */
@@ -62,6 +65,27 @@ static inline void loop_part(struct loop_member *m)
 	plait_list_remove(&m->link);
 }
 
+/*
+ * Runs the task when the reactor is freed, last of all: for what was handed
+ * to the user until then.  It may not call the user.
+ */
+void loop_keep(struct plait_reactor *r, struct loop_task *task);
+
+/*
+ * Factories that wait to be told of a connector for which there was no
+ * memory; connector.c's, which sets task.run.
+ */
+struct loop_unreported {
+	struct plait_reactor *reactor;
+	struct plait_list factories;
+	struct loop_task task;
+};
+
+struct loop_unreported *loop_unreported(struct plait_reactor *r);
+
+/* The number of this turn. */
+uint64_t loop_turn(const struct plait_reactor *r);
+
 /* Nanoseconds on the reactor's clock, and checked conversion to them. */
 int64_t loop_now(const struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
@@ -83,6 +107,19 @@ void loop_block_put(struct plait_reactor *r, void *block);
 
 /* True for a reactor of testing.h: no descriptors, a virtual clock. */
 bool loop_is_virtual(const struct plait_reactor *r);
+
+/* True while the shutdown, or plait_reactor_free(), loses the members. */
+bool loop_is_closing(const struct plait_reactor *r);
+
+/* True if the next turn would not sleep: something is due or queued. */
+bool loop_has_work(const struct plait_reactor *r);
+
+/*
+ * Stops watching without telling the kernel, which saves a system call.  For
+ * a descriptor that plait made and closes in this turn's burial: until then
+ * its events find nobody, and closing it takes it out of the kernel's set.
+ */
+void loop_forget(struct plait_watch *w);
 
 /* True in a child of the process that made the reactor. */
 bool loop_is_forked(const struct plait_reactor *r);

@@ -1,0 +1,204 @@
+/*
+ * The epoll backend.
+ *
+ * epoll follows the open file, not its number, and never forgets one that is
+ * held open elsewhere, in a forked child or as a duplicate.  So each event
+ * carries the generation of its registration, and one whose registration is
+ * over finds nobody.  If such an event comes in a later batch, too, it would
+ * come for ever: then what is registered is taken out by its number, and if
+ * the number leads nowhere any more, the whole set is built anew.
+ */
+#ifdef HAVE_EPOLL
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "reactor/reactor.h"
+
+enum { BATCH = 256, NS_PER_MS = 1000000 };
+
+static int init(struct plait_reactor *r)
+{
+	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return r->epoll_fd < 0 ? -errno : 0;
+}
+
+static void done(struct plait_reactor *r)
+{
+	close(r->epoll_fd);
+}
+
+static struct epoll_event registration(struct plait_reactor *r,
+				       const struct plait_watch *w)
+{
+	uint64_t generation = watch_generation(r, w->fd);
+
+	return (struct epoll_event){
+		.events = (w->events & PLAIT_READ ? EPOLLIN : 0) |
+			  (w->events & PLAIT_WRITE ? EPOLLOUT : 0),
+		.data.u64 = generation << 32 | (uint32_t)w->fd,
+	};
+}
+
+/* The one who waits for this event, or NULL if it is stale. */
+static struct plait_watch *find(struct plait_reactor *r,
+				const struct epoll_event *e)
+{
+	int fd = (int)(uint32_t)e->data.u64;
+	struct plait_watch *w = watch_find(r, fd);
+	uint32_t generation = (uint32_t)(e->data.u64 >> 32);
+
+	if (w == NULL || (uint32_t)watch_generation(r, fd) != generation)
+		return NULL;
+	return w;
+}
+
+/* The operation, or its opposite if the kernel knows better. */
+static int control(int epoll_fd, int op, int fd, struct epoll_event *e)
+{
+	if (epoll_ctl(epoll_fd, op, fd, e) == 0)
+		return 0;
+	if (op == EPOLL_CTL_ADD && errno == EEXIST)
+		op = EPOLL_CTL_MOD;
+	else if (op == EPOLL_CTL_MOD && errno == ENOENT)
+		op = EPOLL_CTL_ADD;
+	else
+		return -errno;
+	return epoll_ctl(epoll_fd, op, fd, e) == 0 ? 0 : -errno;
+}
+
+static int update(struct plait_reactor *r, struct plait_watch *w)
+{
+	struct epoll_event e = registration(r, w);
+	int rc;
+
+	if (w->events == 0) {
+		/* Errors and hang-ups cannot be masked, so it has to go.  If
+		   it has gone already, all the better. */
+		if (plait_list_is_linked(&w->link))
+			plait_list_remove(&w->link);
+		else
+			epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, w->fd, &e);
+		return 0;
+	}
+	if (plait_list_is_linked(&w->link))
+		return 0;
+	rc = control(r->epoll_fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+		     w->fd, &e);
+	if (rc != -EPERM)
+		return rc;
+	/* A regular file: ready always, as select() has it. */
+	watch_always(r, w);
+	return 0;
+}
+
+/* Registers everybody in a new set; 0 or -errno. */
+static int register_all(struct plait_reactor *r, int epoll_fd)
+{
+	for (size_t i = 0; i < r->watches.n; i++) {
+		struct plait_watch *w = r->watches.slots[i].watch;
+		struct epoll_event e;
+		int rc;
+
+		if (w == NULL || w->armed == 0 ||
+		    plait_list_is_linked(&w->link))
+			continue;
+		e = registration(r, w);
+		rc = control(epoll_fd, EPOLL_CTL_ADD, w->fd, &e);
+		if (rc == -EBADF)
+			watch_lost(r, w);
+		else if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* If there are no descriptors for that now, the next batch tries again. */
+static void rebuild(struct plait_reactor *r)
+{
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll_fd < 0)
+		return;
+	if (register_all(r, epoll_fd) < 0) {
+		close(epoll_fd);
+		return;
+	}
+	close(r->epoll_fd);
+	r->epoll_fd = epoll_fd;
+}
+
+/*
+ * Removes what was not stopped properly and is reported still.  Where the
+ * number belongs to another registration by now, the set must be rebuilt.
+ * True if it was tried.
+ */
+static bool remove_orphan(struct plait_reactor *r, struct epoll_event *e)
+{
+	int fd = (int)(uint32_t)e->data.u64;
+
+	if (watch_find(r, fd) != NULL ||
+	    epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, fd, e) < 0) {
+		rebuild(r);
+		return true;
+	}
+	return false;
+}
+
+/* Before any callback of the batch: what is stale now was stale before. */
+static void remove_orphans(struct plait_reactor *r, struct epoll_event *events,
+			   int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (find(r, &events[i]) == NULL && remove_orphan(r, &events[i]))
+			return;
+	}
+}
+
+static unsigned readiness(uint32_t events)
+{
+	if (events & (EPOLLERR | EPOLLHUP))
+		return PLAIT_READ | PLAIT_WRITE;
+	return (events & EPOLLIN ? PLAIT_READ : 0) |
+	       (events & EPOLLOUT ? PLAIT_WRITE : 0);
+}
+
+/* Rounded up, so that no wait ends just before a deadline. */
+static int milliseconds(int64_t timeout)
+{
+	int64_t ms;
+
+	if (timeout < 0)
+		return -1;
+	ms = timeout / NS_PER_MS + (timeout % NS_PER_MS != 0);
+	return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
+{
+	struct epoll_event events[BATCH];
+	int n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
+
+	r->now_is_known = false;
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	remove_orphans(r, events, n);
+	for (int i = 0; i < n; i++) {
+		struct plait_watch *w = find(r, &events[i]);
+
+		if (w != NULL)
+			watch_deliver(r, w, readiness(events[i].events));
+	}
+	return 0;
+}
+
+const struct backend backend_epoll = {
+	.name = "epoll",
+	.init = init,
+	.done = done,
+	.update = update,
+	.poll = wait_and_deliver,
+	.now = timer_clock,
+};
+#endif

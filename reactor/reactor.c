@@ -1,0 +1,508 @@
+/*
+ * The reactor: its life, its turns, its shutdown.  loop.h says what a turn is
+ * and what the three promises are; the parts have files of their own.
+ *
+ * Tasks of three kinds wait in three lists.  Those of the next turn are taken
+ * as a snapshot.  The others are run until none is left, so they must end.
+ */
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/deferred.h>
+
+#include "reactor/reactor.h"
+
+/* Best first. */
+static const struct backend *const backends[] = {
+#ifdef HAVE_EPOLL
+	&backend_epoll,
+#endif
+	&backend_select,
+};
+
+enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
+
+/* Rounds of losing what keeps connecting, before the program is to blame. */
+enum { LOSING_ROUNDS = 10000 };
+
+static const struct plait_limits default_limits = {
+	.max_unsent = 64 << 20,
+	.high_water = 65536,
+	.low_water = 16384,
+	.close_timeout = 30,
+	.linger_timeout = 5,
+	.linger_bytes = 1 << 20,
+};
+
+/* Of the process; a child has seen one fork more than its parent. */
+static atomic_uint forks;
+
+static void count_fork(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+/* Once a process; 0 or -errno. */
+static int watch_forks(void)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static bool watching;
+	int rc = 0;
+
+	pthread_mutex_lock(&mutex);
+	if (!watching)
+		rc = pthread_atfork(NULL, NULL, count_fork);
+	if (rc == 0)
+		watching = true;
+	pthread_mutex_unlock(&mutex);
+	return -rc;
+}
+
+bool loop_is_forked(const struct plait_reactor *r)
+{
+	return r->forks != atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+/* Tasks. */
+
+static void queue(struct plait_list *tasks, struct loop_task *task)
+{
+	if (!plait_list_is_linked(&task->link))
+		plait_list_append(tasks, &task->link);
+}
+
+void loop_after_callback(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(&r->after_callback, task);
+}
+
+void loop_next_turn(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(&r->next_turn, task);
+}
+
+void loop_bury(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(&r->burials, task);
+}
+
+/* Runs them all, and those that they queue in the same list. */
+static void run_all(struct plait_list *tasks)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(tasks)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		task->run(task);
+	}
+}
+
+static void run_next_turn(struct plait_reactor *r)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &r->next_turn);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		loop_enter(r);
+		task->run(task);
+		loop_leave(r);
+	}
+}
+
+void loop_enter(struct plait_reactor *r)
+{
+	if (r->depth++ == 0)
+		r->now_is_known = false;
+}
+
+void loop_leave(struct plait_reactor *r)
+{
+	if (r->depth == 1)
+		run_all(&r->after_callback);
+	if (--r->depth == 0)
+		r->now_is_known = false;
+}
+
+void loop_join(struct plait_reactor *r, struct loop_member *m)
+{
+	plait_list_append(&r->members, &m->link);
+}
+
+/* Life. */
+
+static const struct backend *find_backend(const char *name)
+{
+	if (name == NULL)
+		name = getenv("PLAIT_REACTOR");
+	if (name == NULL || *name == '\0')
+		return backends[0];
+	for (int i = 0; i < N_BACKENDS; i++) {
+		if (strcmp(backends[i]->name, name) == 0)
+			return backends[i];
+	}
+	return NULL;
+}
+
+const char *plait_reactor_backend(size_t i)
+{
+	return i < N_BACKENDS ? backends[i]->name : NULL;
+}
+
+const char *plait_reactor_name(const struct plait_reactor *r)
+{
+	return r->backend->name;
+}
+
+struct plait_reactor *plait_reactor_new(const char *name)
+{
+	const struct backend *backend = find_backend(name);
+
+	if (backend == NULL) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return loop_new(backend);
+}
+
+static void init(struct plait_reactor *r, const struct backend *backend)
+{
+	r->backend = backend;
+	r->forks = atomic_load(&forks);
+	r->limits = default_limits;
+	plait_list_init(&r->after_callback);
+	plait_list_init(&r->next_turn);
+	plait_list_init(&r->burials);
+	plait_list_init(&r->members);
+	watch_init(r);
+	trigger_init(r);
+}
+
+struct plait_reactor *loop_new(const struct backend *backend)
+{
+	struct plait_reactor *r;
+	int rc = watch_forks();
+
+	if (rc < 0)
+		goto err;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL) {
+		rc = -ENOMEM;
+		goto err;
+	}
+	init(r, backend);
+	rc = backend->init(r);
+	if (rc < 0)
+		goto err_free;
+	rc = thread_init(r);
+	if (rc < 0)
+		goto err_backend;
+	return r;
+
+err_backend:
+	backend->done(r);
+	watch_done(r);
+err_free:
+	free(r);
+err:
+	errno = -rc;
+	return NULL;
+}
+
+static bool has_tasks(const struct plait_reactor *r)
+{
+	return !plait_list_is_empty(&r->after_callback) ||
+	       !plait_list_is_empty(&r->next_turn) ||
+	       !plait_list_is_empty(&r->burials);
+}
+
+static void bury(struct plait_reactor *r)
+{
+	run_all(&r->burials);
+}
+
+static void lose_members(struct plait_reactor *r)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&r->members)) != NULL) {
+		struct loop_member *m =
+			plait_container(l, struct loop_member, link);
+
+		plait_list_remove(l);
+		m->lose(m);
+	}
+}
+
+/* Runs what the callbacks before it left to be done after them. */
+static void run_after_callback(struct plait_reactor *r)
+{
+	loop_enter(r);
+	loop_leave(r);
+}
+
+/* What is lost may tell the user, who may begin something new. */
+static void lose_everything(struct plait_reactor *r)
+{
+	for (int i = 0; has_tasks(r) || !plait_list_is_empty(&r->members);
+	     i++) {
+		plait_assert(i < LOSING_ROUNDS);
+		lose_members(r);
+		run_after_callback(r);
+		run_next_turn(r);
+		bury(r);
+	}
+}
+
+bool loop_is_closing(const struct plait_reactor *r)
+{
+	return r->shutdown == SHUTDOWN_CLOSING;
+}
+
+/* Everything that calls the user for the last time. */
+static void end(struct plait_reactor *r)
+{
+	plait_assert(!r->in_turn && r->depth == 0);
+	r->in_turn = true;
+	r->shutdown = SHUTDOWN_CLOSING;
+	trigger_stop_waiting(r);
+	lose_everything(r);
+}
+
+static void unlink_all(struct plait_list *list)
+{
+	while (!plait_list_is_empty(list))
+		plait_list_remove(list->next);
+}
+
+/* In a forked child there may be some that were not lost. */
+static void forget_all(struct plait_reactor *r)
+{
+	unlink_all(&r->members);
+	unlink_all(&r->after_callback);
+	unlink_all(&r->next_turn);
+	unlink_all(&r->burials);
+}
+
+void plait_reactor_free(struct plait_reactor **rp)
+{
+	struct plait_reactor *r = *rp;
+	bool forked = r != NULL && loop_is_forked(r);
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	if (!forked)
+		end(r);
+	forget_all(r);
+	trigger_done(r);
+	timer_done(r);
+	call_done(r);
+	thread_done(r);
+	watch_done(r);
+	r->backend->done(r);
+	pool_done(r);
+	free(r);
+	if (!forked)
+		plait_deferred_report_pending();
+}
+
+const struct plait_limits *loop_limits(const struct plait_reactor *r)
+{
+	return &r->limits;
+}
+
+static void set_size(size_t *limit, size_t size, size_t if_zero)
+{
+	*limit = size != 0 ? size : if_zero;
+}
+
+static void set_seconds(double *limit, double seconds, double if_zero)
+{
+	plait_assert(seconds >= 0);
+	*limit = seconds > 0 ? seconds : if_zero;
+}
+
+void plait_reactor_set_limits(struct plait_reactor *r,
+			      const struct plait_limits *l)
+{
+	const struct plait_limits *d = &default_limits;
+
+	set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
+	set_size(&r->limits.high_water, l->high_water, d->high_water);
+	set_size(&r->limits.low_water, l->low_water, d->low_water);
+	set_size(&r->limits.linger_bytes, l->linger_bytes, d->linger_bytes);
+	set_seconds(&r->limits.close_timeout, l->close_timeout,
+		    d->close_timeout);
+	set_seconds(&r->limits.linger_timeout, l->linger_timeout,
+		    d->linger_timeout);
+}
+
+/* Turns. */
+
+/* In plait_reactor_iterate() a program that never runs may stop, too. */
+static bool can_stop(const struct plait_reactor *r)
+{
+	return r->shutdown == SHUTDOWN_NONE &&
+	       (r->in_run ? r->running : r->in_turn);
+}
+
+int plait_reactor_stop(struct plait_reactor *r)
+{
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (!can_stop(r))
+		return -EALREADY;
+	r->shutdown = SHUTDOWN_ASKED;
+	return 0;
+}
+
+bool plait_reactor_is_running(const struct plait_reactor *r)
+{
+	return r->running;
+}
+
+static void close_down(struct plait_reactor *r)
+{
+	r->shutdown = SHUTDOWN_CLOSING;
+	r->running = false;
+	lose_everything(r);
+	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
+	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
+	lose_everything(r);
+	r->shutdown = SHUTDOWN_DONE;
+}
+
+/* As far as it goes in this turn. */
+static void shut_down(struct plait_reactor *r)
+{
+	if (r->shutdown == SHUTDOWN_ASKED) {
+		r->shutdown = SHUTDOWN_WAITING;
+		trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
+	}
+	if (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0)
+		close_down(r);
+}
+
+static bool must_shut_down(const struct plait_reactor *r)
+{
+	return r->shutdown == SHUTDOWN_ASKED ||
+	       (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0);
+}
+
+bool loop_has_work(const struct plait_reactor *r)
+{
+	int64_t when;
+
+	return has_tasks(r) || thread_has_work(r) || watch_has_work(r) ||
+	       must_shut_down(r) ||
+	       (timer_next(r, &when) && when <= loop_now(r));
+}
+
+/* How long the wait of this turn may be; negative: for ever. */
+static int64_t waiting_time(struct plait_reactor *r, int64_t limit)
+{
+	int64_t when, left;
+
+	if (loop_has_work(r))
+		return 0;
+	if (!timer_next(r, &when))
+		return limit;
+	left = when - loop_now(r);
+	return limit >= 0 && limit < left ? limit : left;
+}
+
+static void run_due(struct plait_reactor *r)
+{
+	r->now_is_known = false;
+	timer_hold(r);
+	run_after_callback(r);
+	thread_run(r);
+	run_next_turn(r);
+	timer_run_due(r);
+	if (signal_take_arrived(r))
+		plait_reactor_stop(r);
+}
+
+/* 0, or -errno if the backend cannot wait. */
+static int turn(struct plait_reactor *r, int64_t limit)
+{
+	int rc = 0;
+
+	run_due(r);
+	shut_down(r);
+	/* Nothing refers to the dead yet, so they need not wait with us. */
+	bury(r);
+	if (r->shutdown != SHUTDOWN_DONE)
+		rc = watch_poll(r, waiting_time(r, limit));
+	bury(r);
+	return rc;
+}
+
+int plait_reactor_iterate(struct plait_reactor *r, double seconds)
+{
+	int64_t limit = loop_nanoseconds(seconds);
+	int rc;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (r->in_turn)
+		return -EBUSY;
+	r->in_turn = true;
+	rc = turn(r, limit);
+	r->in_turn = false;
+	if (r->shutdown == SHUTDOWN_DONE)
+		r->shutdown = SHUTDOWN_NONE;
+	return rc;
+}
+
+static void start_up(struct plait_reactor *r)
+{
+	trigger_fire(r, PLAIT_STARTUP, PLAIT_BEFORE);
+	r->running = true;
+	trigger_fire(r, PLAIT_STARTUP, PLAIT_DURING);
+	trigger_fire(r, PLAIT_STARTUP, PLAIT_AFTER);
+	trigger_fire_when_running(r);
+}
+
+static int run(struct plait_reactor *r)
+{
+	int rc = 0;
+
+	start_up(r);
+	while (rc == 0 && r->shutdown != SHUTDOWN_DONE)
+		rc = turn(r, -1);
+	/* Of a run that could not go on, nothing is left but what it made. */
+	r->running = false;
+	trigger_stop_waiting(r);
+	r->shutdown = SHUTDOWN_NONE;
+	return rc;
+}
+
+int plait_reactor_run(struct plait_reactor *r)
+{
+	int rc;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (r->in_turn)
+		return -EBUSY;
+	rc = signal_take(r);
+	if (rc < 0)
+		return rc;
+	r->in_turn = r->in_run = true;
+	rc = run(r);
+	r->in_turn = r->in_run = false;
+	signal_release(r);
+	return rc;
+}

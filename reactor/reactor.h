@@ -1,0 +1,156 @@
+/*
+ * The reactor's own struct, for the files that make up the reactor.  All
+ * others of this directory use loop.h.
+ *
+ * Each part is a struct here and a file of its own that keeps it: watch.c,
+ * timer.c, call.c, trigger.c, thread.c, signal.c and pool.c.  A part that is
+ * zeroed is empty, but for its lists, which its init function makes.
+ */
+#ifndef REACTOR_REACTOR_H
+#define REACTOR_REACTOR_H
+
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+
+/* watch.c: who watches which descriptor. */
+struct watch_slot {
+	struct plait_watch *watch; /* NULL: nobody */
+	uint64_t generation;	   /* of the last time it was armed */
+};
+
+struct watches {
+	struct watch_slot *slots; /* by descriptor */
+	size_t n;
+	uint64_t generations;	  /* given out so far */
+	struct plait_list always; /* ready in each turn */
+	struct plait_list lost;	  /* to be told so */
+};
+
+void watch_init(struct plait_reactor *r);
+void watch_done(struct plait_reactor *r);
+int watch_poll(struct plait_reactor *r, int64_t timeout);
+bool watch_has_work(const struct plait_reactor *r);
+
+/* For the backends: who is watching now; calling him if he still waits. */
+struct plait_watch *watch_find(const struct plait_reactor *r, int fd);
+uint64_t watch_generation(const struct plait_reactor *r, int fd);
+void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+		   unsigned events);
+
+/* For the backends: ready in every turn; or gone, to be told PLAIT_LOST. */
+void watch_always(struct plait_reactor *r, struct plait_watch *w);
+void watch_lost(struct plait_reactor *r, struct plait_watch *w);
+
+/* timer.c: two pairing heaps. */
+struct timers {
+	struct plait_timer *root;  /* the earliest */
+	struct plait_timer *fresh; /* set in this turn: for the next one */
+	uint64_t order;		   /* how many were ever set */
+	bool holding;		   /* new ones go to fresh */
+};
+
+void timer_hold(struct plait_reactor *r);
+void timer_run_due(struct plait_reactor *r);
+void timer_done(struct plait_reactor *r);
+bool timer_next(const struct plait_reactor *r, int64_t *ret);
+void timer_delay(struct plait_timer *t, double seconds);
+int64_t timer_clock(struct plait_reactor *r);
+
+/* call.c: slots of plait_call_later(), never freed before the reactor. */
+struct calls {
+	struct call_chunk *chunks;
+	struct plait_call_slot *unused;
+	uint64_t ids; /* given out so far */
+};
+
+void call_done(struct plait_reactor *r);
+
+/* trigger.c */
+struct triggers {
+	struct plait_list lists[2][3]; /* by event and phase */
+	struct plait_list removed;     /* but still waited for */
+	struct plait_list when_running;
+	uint64_t ids;	  /* given out so far */
+	unsigned waiting; /* deferreds that hold up the shutdown */
+};
+
+void trigger_init(struct plait_reactor *r);
+void trigger_done(struct plait_reactor *r);
+void trigger_fire(struct plait_reactor *r, enum plait_event event,
+		  enum plait_phase phase);
+void trigger_fire_when_running(struct plait_reactor *r);
+void trigger_stop_waiting(struct plait_reactor *r);
+
+/* thread.c: calls from other threads, and waking up. */
+struct thread_calls {
+	_Atomic(struct thread_call *) newest;
+	struct plait_watch watch;
+	int fd; /* eventfd; -1: a virtual reactor */
+};
+
+int thread_init(struct plait_reactor *r);
+void thread_done(struct plait_reactor *r);
+void thread_run(struct plait_reactor *r);
+bool thread_has_work(const struct plait_reactor *r);
+void thread_wake(struct plait_reactor *r); /* async-signal-safe */
+
+/* signal.c */
+struct signals {
+	atomic_bool arrived;
+	unsigned taken; /* a bit for each of old[] */
+	struct sigaction old[3];
+};
+
+int signal_take(struct plait_reactor *r);
+void signal_release(struct plait_reactor *r);
+bool signal_take_arrived(struct plait_reactor *r);
+
+/* pool.c */
+struct pool {
+	void *read_buffer;
+	void *blocks; /* each begins with the address of the next */
+	unsigned n_blocks;
+};
+
+void pool_done(struct plait_reactor *r);
+
+/* How far the shutdown is. */
+enum shutdown {
+	SHUTDOWN_NONE,
+	SHUTDOWN_ASKED,	  /* by plait_reactor_stop() */
+	SHUTDOWN_WAITING, /* for what the triggers returned */
+	SHUTDOWN_CLOSING, /* losing what is left */
+	SHUTDOWN_DONE
+};
+
+struct plait_reactor {
+	const struct backend *backend;
+	int epoll_fd;
+	int64_t virtual_now;
+	unsigned forks; /* how many there had been when it was made */
+
+	int64_t now; /* if now_is_known, the time of this callback */
+	bool now_is_known;
+	bool in_turn;	/* run() or iterate() is on the stack */
+	bool in_run;	/* run() is */
+	bool running;	/* as the public predicate has it */
+	unsigned depth; /* of loop_enter() */
+	enum shutdown shutdown;
+
+	struct plait_list after_callback, next_turn, burials;
+	struct plait_list members;
+
+	struct watches watches;
+	struct timers timers;
+	struct calls calls;
+	struct triggers triggers;
+	struct thread_calls thread;
+	struct signals signals;
+	struct pool pool;
+	struct plait_limits limits;
+};
+
+#endif

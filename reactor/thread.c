@@ -1,0 +1,136 @@
+/*
+ * Calls from other threads, and waking the loop up.
+ *
+ * The queue is a stack that any thread pushes to with one compare-and-swap,
+ * and that the loop takes as a whole and turns round; nobody ever waits for
+ * anybody.  Only who pushes to an empty stack writes the eventfd.  The loop
+ * empties the eventfd before it takes the stack: who pushes after that finds
+ * it empty and writes again, so no call is left asleep.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "reactor/reactor.h"
+
+struct thread_call {
+	struct thread_call *next;
+	plait_func *fn;
+	void *arg;
+};
+
+/* Full means that a wake-up is waiting already. */
+void thread_wake(struct plait_reactor *r)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	if (r->thread.fd >= 0) {
+		while (write(r->thread.fd, &one, sizeof(one)) < 0 &&
+		       errno == EINTR)
+			;
+	}
+	errno = saved;
+}
+
+/* What there is to do is found at the start of the next turn. */
+static void drain(struct plait_watch *w, unsigned events)
+{
+	uint64_t n;
+
+	while (read(w->fd, &n, sizeof(n)) < 0 && errno == EINTR)
+		;
+}
+
+int thread_init(struct plait_reactor *r)
+{
+	int rc;
+
+	r->thread.fd = -1;
+	if (loop_is_virtual(r))
+		return 0;
+	r->thread.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->thread.fd < 0)
+		return -errno;
+	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd, PLAIT_READ,
+			       drain);
+	if (rc < 0)
+		close(r->thread.fd);
+	return rc;
+}
+
+int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
+{
+	struct thread_call *call, *next;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	call = malloc(sizeof(*call));
+	if (call == NULL)
+		return -ENOMEM;
+	call->fn = fn;
+	call->arg = arg;
+	next = atomic_load_explicit(&r->thread.newest, memory_order_relaxed);
+	do {
+		call->next = next;
+	} while (!atomic_compare_exchange_weak(&r->thread.newest, &next, call));
+	/* From here on the loop may have made and freed it. */
+	if (next == NULL)
+		thread_wake(r);
+	return 0;
+}
+
+bool thread_has_work(const struct plait_reactor *r)
+{
+	return atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
+	       NULL;
+}
+
+/* All that are queued, oldest first. */
+static struct thread_call *take(struct plait_reactor *r)
+{
+	struct thread_call *call = atomic_exchange(&r->thread.newest, NULL);
+	struct thread_call *oldest = NULL;
+
+	while (call != NULL) {
+		struct thread_call *next = call->next;
+
+		call->next = oldest;
+		oldest = call;
+		call = next;
+	}
+	return oldest;
+}
+
+void thread_run(struct plait_reactor *r)
+{
+	struct thread_call *call, *next;
+
+	if (!thread_has_work(r))
+		return;
+	for (call = take(r); call != NULL; call = next) {
+		plait_func *fn = call->fn;
+		void *arg = call->arg;
+
+		next = call->next;
+		free(call);
+		loop_enter(r);
+		fn(arg);
+		loop_leave(r);
+	}
+}
+
+void thread_done(struct plait_reactor *r)
+{
+	struct thread_call *call, *next;
+
+	for (call = take(r); call != NULL; call = next) {
+		next = call->next;
+		free(call);
+	}
+	if (r->thread.fd >= 0) {
+		loop_forget(&r->thread.watch);
+		close(r->thread.fd);
+	}
+}

@@ -1,0 +1,294 @@
+/*
+ * Timers and the clock.
+ *
+ * The timers of a reactor are a pairing heap, ordered by deadline and then by
+ * the order in which they were set.  It lives in the timers themselves: child
+ * is a node's first child, next its next sibling, prev the sibling before it
+ * or, for a first child, the parent.  A root has neither prev nor next.
+ *
+ * While a turn runs what is due, new timers go to a heap of their own, so
+ * what is set or moved in a turn cannot run in it, however early it is due.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "reactor/reactor.h"
+
+enum { NS_PER_S = 1000000000 };
+
+int64_t timer_clock(struct plait_reactor *r)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t loop_now(const struct plait_reactor *cr)
+{
+	/* Asking for the time changes nothing but what is remembered. */
+	struct plait_reactor *r = (struct plait_reactor *)cr;
+
+	/* Outside of all callbacks nobody says when it is over. */
+	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
+		r->now = r->backend->now(r);
+		r->now_is_known = true;
+	}
+	return r->now;
+}
+
+/* To the nearest nanosecond; beyond 292 years, the last there is. */
+static int64_t to_nanoseconds(double seconds)
+{
+	double ns = seconds * NS_PER_S;
+
+	plait_assert(!isnan(seconds));
+	if (ns >= (double)INT64_MAX)
+		return INT64_MAX;
+	if (ns <= -(double)INT64_MAX)
+		return -INT64_MAX;
+	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
+}
+
+int64_t loop_nanoseconds(double seconds)
+{
+	plait_assert(seconds >= 0);
+	return to_nanoseconds(seconds);
+}
+
+/* when + by, cut to what there is. */
+static int64_t add(int64_t when, int64_t by)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(when, by, &sum))
+		return by < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+double plait_reactor_seconds(const struct plait_reactor *r)
+{
+	return (double)loop_now(r) / NS_PER_S;
+}
+
+static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
+{
+	return a->when != b->when ? a->when < b->when : a->order < b->order;
+}
+
+/* Makes one heap of two, each of which may be empty. */
+static struct plait_timer *merge(struct plait_timer *a, struct plait_timer *b)
+{
+	struct plait_timer *root;
+
+	if (a == NULL)
+		return b;
+	if (b == NULL)
+		return a;
+	root = is_before(a, b) ? a : b;
+	if (root == b)
+		b = a;
+	b->prev = root;
+	b->next = root->child;
+	if (b->next != NULL)
+		b->next->prev = b;
+	root->child = b;
+	return root;
+}
+
+/* A sibling becomes the root of a heap of its own; gives the next one. */
+static struct plait_timer *detach(struct plait_timer *t)
+{
+	struct plait_timer *next = t->next;
+
+	t->prev = t->next = NULL;
+	return next;
+}
+
+/*
+ * Makes one heap of a row of siblings: pairs from left to right, then all of
+ * them from right to left.  That is what keeps a pairing heap flat.
+ */
+static struct plait_timer *merge_row(struct plait_timer *row)
+{
+	struct plait_timer *pairs = NULL, *root = NULL;
+
+	while (row != NULL) {
+		struct plait_timer *a = row, *b = detach(a);
+
+		row = b != NULL ? detach(b) : NULL;
+		a = merge(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs != NULL) {
+		struct plait_timer *a = pairs;
+
+		pairs = detach(a);
+		root = merge(root, a);
+	}
+	return root;
+}
+
+/* Puts the heap by, which may be empty, where t was. */
+static void replace(struct timers *ts, struct plait_timer *t,
+		    struct plait_timer *by)
+{
+	if (t == ts->root) {
+		ts->root = by;
+		return;
+	}
+	if (t == ts->fresh) {
+		ts->fresh = by;
+		return;
+	}
+	if (by != NULL) {
+		by->prev = t->prev;
+		by->next = t->next;
+		if (by->next != NULL)
+			by->next->prev = by;
+	} else {
+		by = t->next;
+		if (by != NULL)
+			by->prev = t->prev;
+	}
+	if (t->prev->child == t)
+		t->prev->child = by;
+	else
+		t->prev->next = by;
+}
+
+#ifdef PLAIT_VERIFY
+/* Walks over the first few nodes: all of them would take too long. */
+static void verify(const struct plait_timer *root)
+{
+	const struct plait_timer *t = root;
+
+	plait_assert(t == NULL || (t->prev == NULL && t->next == NULL));
+	for (int i = 0; i < 64 && t != NULL; i++) {
+		const struct plait_timer *c = t->child;
+
+		plait_assert(t->reactor != NULL);
+		plait_assert(c == NULL || c->prev == t);
+		plait_assert(t->next == NULL || t->next->prev == t);
+		for (int j = 0; j < 8 && c != NULL; j++, c = c->next)
+			plait_assert(is_before(t, c));
+		t = t->child != NULL ? t->child : t->next;
+	}
+}
+#else
+static inline void verify(const struct plait_timer *root)
+{
+}
+#endif
+
+static void heap_insert(struct timers *ts, struct plait_timer *t)
+{
+	struct plait_timer **root = ts->holding ? &ts->fresh : &ts->root;
+
+	t->order = ts->order++;
+	t->child = t->prev = t->next = NULL;
+	*root = merge(*root, t);
+	verify(*root);
+}
+
+static void heap_remove(struct timers *ts, struct plait_timer *t)
+{
+	replace(ts, t, merge_row(t->child));
+	verify(ts->root);
+	verify(ts->fresh);
+}
+
+void timer_delay(struct plait_timer *t, double seconds)
+{
+	struct timers *ts = &t->reactor->timers;
+	int64_t by = to_nanoseconds(seconds);
+
+	heap_remove(ts, t);
+	t->when = add(t->when, by);
+	heap_insert(ts, t);
+}
+
+void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
+		       double seconds, plait_func *fn, void *arg)
+{
+	int64_t delay = loop_nanoseconds(seconds);
+
+	plait_timer_stop(t);
+	t->reactor = r;
+	t->fn = fn;
+	t->arg = arg;
+	t->when = add(loop_now(r), delay);
+	heap_insert(&r->timers, t);
+}
+
+void plait_timer_stop(struct plait_timer *t)
+{
+	if (t->reactor == NULL)
+		return;
+	heap_remove(&t->reactor->timers, t);
+	t->reactor = NULL;
+}
+
+bool plait_timer_is_running(const struct plait_timer *t)
+{
+	return t->reactor != NULL;
+}
+
+double plait_timer_when(const struct plait_timer *t)
+{
+	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
+}
+
+void timer_hold(struct plait_reactor *r)
+{
+	r->timers.holding = true;
+}
+
+/* What the turn set joins only when all that was due has run. */
+static void release(struct timers *ts)
+{
+	ts->root = merge(ts->root, ts->fresh);
+	ts->fresh = NULL;
+	ts->holding = false;
+	verify(ts->root);
+}
+
+void timer_run_due(struct plait_reactor *r)
+{
+	struct timers *ts = &r->timers;
+	int64_t now = ts->root != NULL ? loop_now(r) : 0;
+	struct plait_timer *t;
+
+	while ((t = ts->root) != NULL && t->when <= now) {
+		plait_timer_stop(t);
+		loop_enter(r);
+		t->fn(t->arg);
+		loop_leave(r);
+	}
+	release(ts);
+}
+
+bool timer_next(const struct plait_reactor *r, int64_t *ret)
+{
+	if (r->timers.root == NULL)
+		return false;
+	*ret = r->timers.root->when;
+	return true;
+}
+
+/* So that those that the user forgot can be stopped even later. */
+void timer_done(struct plait_reactor *r)
+{
+	struct plait_timer *t = r->timers.root, *last = t;
+
+	while (t != NULL) {
+		last->next = t->child;
+		while (last->next != NULL)
+			last = last->next;
+		t->reactor = NULL;
+		t = t->next;
+	}
+}

@@ -1,0 +1,61 @@
+/*
+ * The backend of the testing reactors: no descriptors, and a clock that moves
+ * only when it is told to, or, inside plait_reactor_run(), to the next
+ * deadline.
+ */
+#include <errno.h>
+
+#include "reactor/reactor.h"
+
+static int init(struct plait_reactor *r)
+{
+	return 0;
+}
+
+static void done(struct plait_reactor *r)
+{
+}
+
+static int update(struct plait_reactor *r, struct plait_watch *w)
+{
+	return -ENOTSUP;
+}
+
+static int poll_nothing(struct plait_reactor *r, int64_t timeout)
+{
+	if (!r->in_run)
+		return 0;
+	if (timeout < 0)
+		return -EDEADLK;
+	loop_advance(r, timeout);
+	return 0;
+}
+
+static int64_t now(struct plait_reactor *r)
+{
+	return r->virtual_now;
+}
+
+bool loop_is_virtual(const struct plait_reactor *r)
+{
+	return r->backend->is_virtual;
+}
+
+void loop_advance(struct plait_reactor *r, int64_t nanoseconds)
+{
+	plait_assert(loop_is_virtual(r) && nanoseconds >= 0);
+	if (__builtin_add_overflow(r->virtual_now, nanoseconds,
+				   &r->virtual_now))
+		r->virtual_now = INT64_MAX;
+	r->now_is_known = false;
+}
+
+const struct backend backend_virtual = {
+	.name = "virtual",
+	.is_virtual = true,
+	.init = init,
+	.done = done,
+	.update = update,
+	.poll = poll_nothing,
+	.now = now,
+};
