@@ -1,0 +1,459 @@
+/*
+ * The recording transport: a connection whose peer is the test.
+ *
+ * What is written goes through a window to the peer, who has all that came
+ * through in one buffer; the rest is unsent, as it would be with a slow peer.
+ * So unsent is empty unless the window is 0.  What the test does happens at
+ * once, as an event would; what the protocol asks for is answered from the
+ * loop.  The struct lives as long as the reactor, so that a test may look at
+ * it after the connection was lost.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/testing.h>
+
+#include "lib/failure.h"
+#include "reactor/recording.h"
+
+struct recording {
+	struct plait_transport base;
+	struct transport_owner counting;
+	struct plait_factory *counted; /* NULL: not by this connection */
+	struct loop_member member;
+	struct loop_task answering, keep;
+	struct plait_address host, peer;
+	struct plait_buf *written, *unsent;
+	struct plait_buf *input; /* came while reading was paused */
+	size_t window;
+	const struct plait_failure *why; /* it is to be lost, for this reason */
+	bool eof_waits;			 /* behind the input */
+	bool eof;			 /* the protocol knows of it */
+	bool peer_left;			 /* ... and that ends the connection */
+	bool shut;			 /* we send no more */
+	bool clean;			 /* how it was lost */
+	bool end_carried;
+	bool delivering;
+};
+
+static const struct transport_ops recording_ops;
+
+/* The recording transport that t must be, for that function. */
+static struct recording *recording_of(const struct plait_transport *t,
+				      const char *function)
+{
+	if (t->ops != &recording_ops)
+		plait_die(function,
+			  "a %s transport is not one of a testing "
+			  "reactor",
+			  t->ops->name);
+	return plait_container(t, struct recording, base);
+}
+
+static struct recording *self_of(const struct plait_transport *t)
+{
+	return plait_container(t, struct recording, base);
+}
+
+static bool is_closing(const struct recording *s)
+{
+	return s->base.disconnecting || s->peer_left;
+}
+
+static bool is_finished(const struct recording *s)
+{
+	return is_closing(s) && plait_buf_size(s->unsent) == 0 &&
+	       (s->base.producer == NULL || s->peer_left);
+}
+
+static bool is_write_finished(const struct recording *s)
+{
+	return s->base.write_closed && plait_buf_size(s->unsent) == 0 &&
+	       !s->shut;
+}
+
+static bool has_input(const struct recording *s)
+{
+	return !s->base.reading_paused && !is_closing(s) &&
+	       (plait_buf_size(s->input) > 0 || s->eof_waits);
+}
+
+/* Leaves to the loop what there is to tell, if anything. */
+static void settle(struct recording *s)
+{
+	if (s->base.lost)
+		return;
+	transport_output_changed(&s->base);
+	if (s->why != NULL || is_finished(s) || is_write_finished(s) ||
+	    has_input(s))
+		loop_next_turn(s->base.reactor, &s->answering);
+}
+
+static void drop(struct plait_buf *b)
+{
+	plait_buf_consume(b, plait_buf_size(b));
+}
+
+static void lose(struct recording *s, const struct plait_failure *why)
+{
+	if (s->base.lost)
+		return;
+	s->clean = plait_failure_check(why, &plait_error_connection_done);
+	loop_part(&s->member);
+	loop_task_cancel(&s->answering);
+	transport_lost(&s->base, why);
+	drop(s->unsent);
+	drop(s->input);
+}
+
+static void out_of_memory(struct recording *s)
+{
+	transport_abort(&s->base, &failure_no_memory);
+}
+
+static void tell_eof(struct recording *s)
+{
+	s->eof_waits = false;
+	s->eof = true;
+	if (!transport_read_lost(&s->base))
+		s->peer_left = true;
+}
+
+/* One piece of the input, through the buffer that all connections share. */
+static void deliver_piece(struct recording *s)
+{
+	size_t size = plait_buf_size(s->input);
+	size_t n = size < LOOP_READ_SIZE ? size : LOOP_READ_SIZE;
+	void *buf = loop_read_buffer(s->base.reactor);
+
+	if (buf == NULL) {
+		out_of_memory(s);
+		return;
+	}
+	memcpy(buf, plait_buf_data(s->input), n);
+	plait_buf_consume(s->input, n);
+	transport_data(&s->base, buf, n);
+}
+
+/*
+ * Delivers what is wanted.  What comes meanwhile, from inside the protocol,
+ * only joins the input: the shared buffer is in use.
+ */
+static void deliver_input(struct recording *s)
+{
+	if (s->delivering)
+		return;
+	s->delivering = true;
+	while (has_input(s) && plait_buf_size(s->input) > 0)
+		deliver_piece(s);
+	s->delivering = false;
+	if (has_input(s))
+		tell_eof(s);
+}
+
+static void answer(struct loop_task *task)
+{
+	struct recording *s =
+		plait_container(task, struct recording, answering);
+
+	if (s->why != NULL) {
+		lose(s, s->why);
+	} else if (is_finished(s)) {
+		lose(s, &failure_connection_done);
+	} else if (is_write_finished(s)) {
+		s->shut = true;
+		transport_write_lost(&s->base);
+	} else if (has_input(s)) {
+		deliver_input(s);
+	}
+	settle(s);
+}
+
+/* The peer takes what its window lets through.  0 or -ENOMEM. */
+static int send_some(struct recording *s, const char *data, size_t len)
+{
+	size_t n = len < s->window ? len : s->window;
+	int r = plait_buf_append(s->written, data, n);
+
+	if (r == 0 && s->window != SIZE_MAX)
+		s->window -= n;
+	return r == 0 ? plait_buf_append(s->unsent, data + n, len - n) : r;
+}
+
+static void recording_write(struct plait_transport *t,
+			    const struct iovec *pieces, int n)
+{
+	struct recording *s = self_of(t);
+	int r = 0;
+
+	for (int i = 0; i < n && r == 0; i++)
+		r = send_some(s, pieces[i].iov_base, pieces[i].iov_len);
+	if (r < 0)
+		out_of_memory(s);
+	settle(s);
+}
+
+static void recording_write_buf(struct plait_transport *t,
+				struct plait_buf *buf)
+{
+	struct iovec piece = {
+		.iov_base = (void *)(uintptr_t)plait_buf_data(buf),
+		.iov_len = plait_buf_size(buf),
+	};
+
+	recording_write(t, &piece, 1);
+}
+
+static void recording_touch(struct plait_transport *t)
+{
+	settle(self_of(t));
+}
+
+static void recording_set_reading(struct plait_transport *t, bool on)
+{
+	settle(self_of(t));
+}
+
+/* The first reason is the one that is told. */
+static void recording_abort(struct plait_transport *t,
+			    const struct plait_failure *why)
+{
+	struct recording *s = self_of(t);
+
+	drop(s->unsent);
+	if (s->why == NULL)
+		s->why = why;
+	else
+		plait_failure_unref(&why);
+	settle(s);
+}
+
+static size_t recording_pending(const struct plait_transport *t)
+{
+	return plait_buf_size(self_of(t)->unsent);
+}
+
+static int recording_host(struct plait_transport *t, struct plait_address *ret)
+{
+	*ret = self_of(t)->host;
+	return 0;
+}
+
+static int recording_peer(struct plait_transport *t, struct plait_address *ret)
+{
+	*ret = self_of(t)->peer;
+	return 0;
+}
+
+static const struct transport_ops recording_ops = {
+	.name = "recording",
+	.write = recording_write,
+	.write_buf = recording_write_buf,
+	.lose = recording_touch,
+	.abort = recording_abort,
+	.lose_write = recording_touch,
+	.set_reading = recording_set_reading,
+	.pending = recording_pending,
+	.host = recording_host,
+	.peer = recording_peer,
+};
+
+/* The reactor shuts down. */
+static void lose_member(struct loop_member *m)
+{
+	struct recording *s = plait_container(m, struct recording, member);
+	plait_value v = plait_fail(&plait_error_connection_lost,
+				   "the reactor was shut down");
+
+	recording_abort(&s->base, plait_value_failure(&v));
+}
+
+static void free_recording(struct recording *s)
+{
+	plait_failure_unref(&s->why);
+	plait_buf_unref(&s->written);
+	plait_buf_unref(&s->unsent);
+	plait_buf_unref(&s->input);
+	free(s);
+}
+
+static void run_keep(struct loop_task *task)
+{
+	free_recording(plait_container(task, struct recording, keep));
+}
+
+struct plait_transport *recording_new(struct plait_reactor *r,
+				      const struct plait_address *host,
+				      const struct plait_address *peer,
+				      struct transport_owner *owner)
+{
+	struct recording *s = malloc(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	*s = (struct recording){
+		.member.lose = lose_member,
+		.answering.run = answer,
+		.keep.run = run_keep,
+		.host = *host,
+		.peer = *peer,
+		.written = plait_buf_new(PLAIT_BUF_UNBOUNDED),
+		.unsent = plait_buf_new(PLAIT_BUF_UNBOUNDED),
+		.input = plait_buf_new(PLAIT_BUF_UNBOUNDED),
+		.window = SIZE_MAX,
+	};
+	if (s->written == NULL || s->unsent == NULL || s->input == NULL) {
+		free_recording(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	transport_init(&s->base, &recording_ops, r, owner);
+	loop_join(r, &s->member);
+	loop_keep(r, &s->keep);
+	return &s->base;
+}
+
+static void stop_counting(struct transport_owner *o,
+			  const struct plait_failure *why)
+{
+	factory_stop(plait_container(o, struct recording, counting)->counted);
+}
+
+void recording_count(struct plait_transport *t, struct plait_factory *f)
+{
+	struct recording *s = self_of(t);
+
+	s->counted = f;
+	s->counting.lost = stop_counting;
+	t->owner = &s->counting;
+}
+
+/* Takes out what was written.  NULL with no memory for a new buffer. */
+static struct plait_buf *take_written(struct recording *s)
+{
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	struct plait_buf *written = s->written;
+
+	if (b == NULL)
+		return NULL;
+	s->written = b;
+	return written;
+}
+
+static bool carry_bytes(struct recording *from, struct plait_transport *to)
+{
+	struct plait_buf *b;
+
+	if (plait_buf_size(from->written) == 0 || plait_testing_is_paused(to))
+		return false;
+	b = take_written(from);
+	if (b == NULL) {
+		out_of_memory(from);
+		return false;
+	}
+	plait_testing_deliver(to, plait_buf_data(b), plait_buf_size(b));
+	plait_buf_unref(&b);
+	return true;
+}
+
+static bool carry_end(struct recording *from, struct plait_transport *to)
+{
+	plait_value v;
+
+	if (from->end_carried || plait_buf_size(from->written) > 0 ||
+	    (!from->base.lost && !from->shut))
+		return false;
+	from->end_carried = true;
+	if (!from->base.lost || from->clean) {
+		plait_testing_deliver_eof(to);
+		return true;
+	}
+	v = plait_fail(&plait_error_connection_lost, "by the other end");
+	plait_testing_lose(to, plait_value_failure(&v));
+	plait_value_free(&v);
+	return true;
+}
+
+bool recording_carry(struct plait_transport *from, struct plait_transport *to)
+{
+	struct recording *s = recording_of(from, "plait_testing_pump");
+
+	recording_of(to, "plait_testing_pump");
+	return carry_bytes(s, to) || carry_end(s, to);
+}
+
+struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
+{
+	return recording_of(t, __func__)->base.protocol;
+}
+
+void plait_testing_deliver(struct plait_transport *t, const void *data,
+			   size_t len)
+{
+	struct recording *s = recording_of(t, __func__);
+
+	if (s->eof || s->eof_waits || is_closing(s))
+		return;
+	if (plait_buf_append(s->input, data, len) < 0)
+		out_of_memory(s);
+	else
+		deliver_input(s);
+	settle(s);
+}
+
+void plait_testing_deliver_eof(struct plait_transport *t)
+{
+	struct recording *s = recording_of(t, __func__);
+
+	if (s->eof || is_closing(s))
+		return;
+	s->eof_waits = true;
+	deliver_input(s);
+	settle(s);
+}
+
+void plait_testing_lose(struct plait_transport *t,
+			const struct plait_failure *why)
+{
+	lose(recording_of(t, __func__), why);
+}
+
+const struct plait_buf *plait_testing_written(struct plait_transport *t)
+{
+	return recording_of(t, __func__)->written;
+}
+
+void plait_testing_clear(struct plait_transport *t)
+{
+	drop(recording_of(t, __func__)->written);
+}
+
+void plait_testing_set_window(struct plait_transport *t, size_t bytes)
+{
+	struct recording *s = recording_of(t, __func__);
+	size_t size = plait_buf_size(s->unsent);
+	size_t n = size < bytes ? size : bytes;
+
+	if (plait_buf_append(s->written, plait_buf_data(s->unsent), n) < 0)
+		out_of_memory(s);
+	else
+		plait_buf_consume(s->unsent, n);
+	s->window = bytes == SIZE_MAX ? bytes : bytes - n;
+	settle(s);
+}
+
+bool plait_testing_is_connected(struct plait_transport *t)
+{
+	return !recording_of(t, __func__)->base.lost;
+}
+
+bool plait_testing_is_aborted(struct plait_transport *t)
+{
+	return recording_of(t, __func__)->base.aborted;
+}
+
+bool plait_testing_is_paused(struct plait_transport *t)
+{
+	return recording_of(t, __func__)->base.reading_paused;
+}
