@@ -89,6 +89,11 @@ void loop_bury(struct plait_reactor *r, struct loop_task *task)
 	queue(&r->burials, task);
 }
 
+void loop_keep(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(&r->kept, task);
+}
+
 /* Runs them all, and those that they queue in the same list. */
 static void run_all(struct plait_list *tasks)
 {
@@ -139,6 +144,16 @@ void loop_join(struct plait_reactor *r, struct loop_member *m)
 	plait_list_append(&r->members, &m->link);
 }
 
+struct loop_unreported *loop_unreported(struct plait_reactor *r)
+{
+	return &r->unreported;
+}
+
+uint64_t loop_turn(const struct plait_reactor *r)
+{
+	return r->turns;
+}
+
 /* Life. */
 
 static const struct backend *find_backend(const char *name)
@@ -184,6 +199,9 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->next_turn);
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
+	plait_list_init(&r->kept);
+	plait_list_init(&r->unreported.factories);
+	r->unreported.reactor = r;
 	watch_init(r);
 	trigger_init(r);
 }
@@ -311,6 +329,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	thread_done(r);
 	watch_done(r);
 	r->backend->done(r);
+	run_all(&r->kept);
 	pool_done(r);
 	free(r);
 	if (!forked)
@@ -439,6 +458,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 {
 	int rc = 0;
 
+	r->turns++;
 	run_due(r);
 	shut_down(r);
 	/* Nothing refers to the dead yet, so they need not wait with us. */

@@ -142,6 +142,9 @@ struct plait_reactor {
 
 	struct plait_list after_callback, next_turn, burials;
 	struct plait_list members;
+	struct plait_list kept; /* tasks for when it is freed */
+	struct loop_unreported unreported;
+	uint64_t turns; /* begun so far */
 
 	struct watches watches;
 	struct timers timers;
