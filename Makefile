@@ -61,7 +61,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter
 LANGUAGE = -std=gnu11 $(if $(DEVELOPER),$(WARNINGS) -Werror,-Wall) -pthread
 INSTRUMENT = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-	$(if $(COVERAGE),--coverage -O0 -DPLAIT_COVERAGE)
+	$(if $(COVERAGE),--coverage -O0 -fprofile-update=atomic -DPLAIT_COVERAGE)
 COMMON_FLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
 LIB_FLAGS = $(COMMON_FLAGS) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
 	$(if $(HAVE_EPOLL),-DHAVE_EPOLL)
@@ -135,7 +135,7 @@ $O/verify/libseam.a: $(VERIFIED) $O/verify/seam.syms
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $^ $(CHECK_LIBS)
 $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 

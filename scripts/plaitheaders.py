@@ -56,9 +56,15 @@ class Headers:
         self.words = set()
         self.documented = {}
         self.where = {}
+        self.by_type = []
         for path in sorted(glob.glob(pattern)):
             with open(path, encoding="utf-8") as f:
                 self.read(path, f.read())
+        for type_name, name in self.by_type:
+            if type_name in self.types:
+                proto = self.types[type_name].replace("typedef ", "", 1)
+                self.functions[name] = proto.replace(
+                    type_name + "(", name + "(", 1)
 
     def read(self, path, text):
         private = set()
@@ -112,6 +118,11 @@ class Headers:
             self.types[m[1]] = squeeze(s)
         if re.match(r"(typedef|struct\s+\w+\s*\{|enum|union)\b", s) or \
                 "{" in s or "=" in s:
+            return
+        m = re.match(r"(plait_\w+)\s+(plait_\w+)$", s)
+        if m and not self.is_private(m[2], private):
+            self.by_type.append((m[1], m[2]))  # plait_callback plait_then_x;
+            self.where[m[2]] = path
             return
         m = re.match(r"[\w\s*]+?\b(plait_\w+)\s*\(", s)
         if m and not self.is_private(m[1], private):

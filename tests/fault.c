@@ -32,23 +32,18 @@
 
 #include "tests/fault.h"
 
+/* clang-format off */
 #define CALLS(X)                                                               \
-	X(malloc)                                                              \
-	X(calloc)                                                              \
-	X(realloc)                                                             \
-	X(reallocarray) X(strdup) X(strndup) X(free) X(socket) X(bind) X(      \
-		listen) X(accept4) X(connect) X(getsockopt) X(setsockopt)      \
-		X(getsockname) X(getpeername) X(shutdown) X(send) X(sendto) X( \
-			sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)        \
-			X(close) X(read) X(write) X(readv) X(writev) X(        \
-				fcntl) X(ioctl) X(pipe2) X(dup) X(eventfd)     \
-				X(epoll_create1) X(epoll_ctl) X(epoll_wait) X( \
-					select) X(clock_gettime) X(getrandom)  \
-					X(sigaction) X(pthread_sigmask) X(     \
-						kill) X(fork) X(execve)        \
-						X(waitid) X(pthread_create)    \
-							X(getaddrinfo) X(      \
-								freeaddrinfo)
+	X(malloc) X(calloc) X(realloc) X(reallocarray) X(strdup) X(strndup)    \
+	X(free) X(socket) X(bind) X(listen) X(accept4) X(connect)              \
+	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
+	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
+	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
+	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
+	X(epoll_wait) X(select) X(clock_gettime) X(getrandom) X(sigaction)     \
+	X(pthread_sigmask) X(kill) X(fork) X(execve) X(waitid)                 \
+	X(pthread_create) X(getaddrinfo) X(freeaddrinfo)
+/* clang-format on */
 
 #define ID(name) CALL_##name,
 enum call { CALLS(ID) N_CALLS };
