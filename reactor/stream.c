@@ -94,14 +94,12 @@ static bool owes_answer(const struct stream *s)
 
 static void touch(struct stream *s)
 {
-	if (!plait_list_is_linked(&s->settling.link))
-		loop_after_callback(reactor_of(s), &s->settling);
+	loop_after_callback(reactor_of(s), &s->settling);
 }
 
 static void owe_answer(struct stream *s)
 {
-	if (!plait_list_is_linked(&s->answering.link))
-		loop_next_turn(reactor_of(s), &s->answering);
+	loop_next_turn(reactor_of(s), &s->answering);
 }
 
 /* It is over.  why is taken; the first reason is the one that is told. */
@@ -135,7 +133,7 @@ static void bury(struct loop_task *task)
 	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct plait_reactor *r = reactor_of(s);
 
-	plait_watch_stop(&s->watch);
+	loop_forget(&s->watch);
 	/* In a child the connection is still the parent's. */
 	if (s->reset && !loop_is_forked(r))
 		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -268,6 +266,7 @@ static void settle(struct stream *s)
 {
 	size_t sent;
 
+	loop_task_cancel(&s->settling);
 	if (s->base.lost || s->why != NULL)
 		return;
 	sent = flush(s);

@@ -95,8 +95,7 @@ static void produce(struct loop_task *task)
 void transport_output_changed(struct plait_transport *t)
 {
 	verify(t);
-	if (t->producer != NULL && producer_order(t) != ORDER_NONE &&
-	    !plait_list_is_linked(&t->producing.link))
+	if (t->producer != NULL && producer_order(t) != ORDER_NONE)
 		loop_next_turn(t->reactor, &t->producing);
 }
 

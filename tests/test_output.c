@@ -1,0 +1,279 @@
+/*
+ * The queue of unsent bytes by itself: what is put in comes out, once and in
+ * order, however it is cut, and it holds no more memory than it must.
+ */
+#include "reactor/output.h"
+#include "tests/wire.h"
+
+enum { MAX_PIECES = 16 };
+
+/* All the bytes that are queued, if they fit; test memory. */
+static size_t contents(const struct output *o, unsigned char *to, size_t size)
+{
+	struct iovec iov[4096];
+	size_t len, at = 0;
+	int n = output_gather(o, iov, 4096, &len);
+
+	ck_assert_uint_eq(len, o->size);
+	ck_assert_uint_le(len, size);
+	for (int i = 0; i < n; i++) {
+		ck_assert_uint_gt(iov[i].iov_len, 0);
+		memcpy(to + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	ck_assert_uint_eq(at, len);
+	return at;
+}
+
+static int pieces_of(const struct output *o)
+{
+	struct iovec iov[4096];
+	size_t len;
+
+	return output_gather(o, iov, 4096, &len);
+}
+
+static void add(struct output *o, const char *text)
+{
+	ck_assert_int_eq(output_add(o, reactor, text, strlen(text)), 0);
+}
+
+START_TEST(an_empty_one_has_nothing)
+{
+	struct output o = { .size = 0 };
+
+	ck_assert_int_eq(pieces_of(&o), 0);
+	output_consume(&o, reactor, 0);
+	output_drop(&o, reactor);
+	ck_assert_int_eq(output_add(&o, reactor, "", 0), 0);
+	ck_assert_int_eq(pieces_of(&o), 0);
+}
+END_TEST
+
+START_TEST(small_writes_share_a_block)
+{
+	struct output o = { .size = 0 };
+	unsigned long calls;
+	unsigned char all[20000];
+
+	add(&o, "x");
+	calls = heap_calls();
+	for (int i = 0; i < 9999; i++)
+		add(&o, "y");
+	ck_assert_uint_eq(heap_calls(), calls);
+	ck_assert_int_eq(pieces_of(&o), 1);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 10000);
+	ck_assert_mem_eq(all, "xyyy", 4);
+	output_drop(&o, reactor);
+	ck_assert_uint_eq(o.size, 0);
+}
+END_TEST
+
+START_TEST(a_long_write_takes_as_many_blocks_as_it_needs)
+{
+	enum { N = 1000000 };
+	struct output o = { .size = 0 };
+	unsigned char *in = wire_bytes(N), *out = malloc(N);
+
+	ck_assert_int_eq(output_add(&o, reactor, in, N), 0);
+	ck_assert_int_le(pieces_of(&o), N / LOOP_BLOCK_SIZE + 2);
+	ck_assert_uint_eq(contents(&o, out, N), N);
+	ck_assert(memcmp(in, out, N) == 0);
+	output_drop(&o, reactor);
+	free(in);
+	free(out);
+}
+END_TEST
+
+START_TEST(a_buffer_is_queued_without_a_copy)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("a poem", 6);
+	struct iovec iov[2];
+	size_t len;
+
+	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_gather(&o, iov, 2, &len), 1);
+	ck_assert_ptr_eq(iov[0].iov_base, plait_buf_data(b));
+	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
+	output_consume(&o, reactor, 5);
+	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
+	output_consume(&o, reactor, 1);
+	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+START_TEST(a_buffer_outlives_who_wrote_it)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("a poem", 6);
+	unsigned char all[6];
+
+	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	plait_buf_unref(&b);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 6);
+	ck_assert_mem_eq(all, "a poem", 6);
+	output_drop(&o, reactor);
+}
+END_TEST
+
+START_TEST(copies_and_buffers_keep_their_order)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("-two-", 5);
+	unsigned char all[32];
+
+	add(&o, "one");
+	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	add(&o, "three");
+	ck_assert_int_eq(pieces_of(&o), 4);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 18);
+	ck_assert_mem_eq(all, "one-two--two-three", 18);
+	output_consume(&o, reactor, 4);
+	add(&o, "!");
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 15);
+	ck_assert_mem_eq(all, "two--two-three!", 15);
+	output_drop(&o, reactor);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+START_TEST(no_more_pieces_are_gathered_than_fit)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("ab", 2);
+	struct iovec iov[MAX_PIECES];
+	size_t len;
+
+	for (int i = 0; i < 3 * MAX_PIECES; i++)
+		ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_gather(&o, iov, MAX_PIECES, &len), MAX_PIECES);
+	ck_assert_uint_eq(len, 2 * MAX_PIECES);
+	output_consume(&o, reactor, len);
+	ck_assert_int_eq(pieces_of(&o), 2 * MAX_PIECES);
+	output_drop(&o, reactor);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+/* What is taken out is always what comes next of one endless stream. */
+START_TEST(any_mixture_comes_out_as_it_went_in)
+{
+	enum { N = 3000, MOST = 70000 };
+	struct output o = { .size = 0 };
+	unsigned char *piece = malloc(MOST);
+	unsigned char *all = malloc(N * MOST / 8);
+	size_t in = 0, out = 0;
+
+	srand(42 + (unsigned)_i);
+	for (int i = 0; i < N; i++) {
+		size_t len = (size_t)rand() % (i % 10 ? 200 : MOST) + 1;
+		struct plait_buf *b;
+
+		for (size_t j = 0; j < len; j++)
+			piece[j] = wire_byte(in + j);
+		in += len;
+		if (rand() % 2) {
+			ck_assert_int_eq(output_add(&o, reactor, piece, len),
+					 0);
+		} else {
+			b = plait_buf_copy(piece, len);
+			ck_assert_int_eq(output_add_buf(&o, b), 0);
+			plait_buf_unref(&b);
+		}
+		len = contents(&o, all, N * MOST / 8);
+		len = len > 0 ? (size_t)rand() % (len + 1) : 0;
+		for (size_t j = 0; j < len; j += len / 16 + 1)
+			ck_assert_uint_eq(all[j], wire_byte(out + j));
+		output_consume(&o, reactor, len);
+		out += len;
+		ck_assert_uint_eq(o.size, in - out);
+	}
+	output_drop(&o, reactor);
+	free(piece);
+	free(all);
+}
+END_TEST
+
+START_TEST(what_was_sent_holds_no_memory)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("shared", 6);
+	size_t before;
+
+	add(&o, "the reactor keeps this block");
+	output_consume(&o, reactor, o.size);
+	before = heap_live_bytes();
+	add(&o, "so that this one is not new");
+	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	output_consume(&o, reactor, o.size);
+	ck_assert_uint_eq(heap_live_bytes(), before);
+	ck_assert_ptr_null(o.first);
+	ck_assert_ptr_null(o.last);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+START_TEST(no_memory_is_told_and_nothing_leaks)
+{
+	enum { N = 200000 };
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_copy("shared", 6);
+	unsigned char *bytes = wire_bytes(N);
+
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(output_add_buf(&o, b), -ENOMEM);
+	ck_assert_ptr_null(o.first);
+	fault_alloc_at((unsigned long)_i, true);
+	ck_assert_int_eq(output_add(&o, reactor, bytes, N), -ENOMEM);
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	output_drop(&o, reactor);
+	ck_assert_int_eq(output_add(&o, reactor, bytes, N), 0);
+	output_drop(&o, reactor);
+	plait_buf_unref(&b);
+	free(bytes);
+}
+END_TEST
+
+/* Bytes are copied once, so each may be moved by memmove() never. */
+START_TEST(the_work_is_linear_in_the_bytes)
+{
+	enum { N = 1 << 20 };
+	struct output o = { .size = 0 };
+	unsigned long calls = heap_calls();
+
+	for (size_t i = 0; i < N; i++) {
+		ck_assert_int_eq(output_add(&o, reactor, "x", 1), 0);
+		if (i % 3 == 0)
+			output_consume(&o, reactor, 1);
+	}
+	ck_assert_uint_le(heap_calls() - calls, N / LOOP_BLOCK_SIZE + 2);
+	output_drop(&o, reactor);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("output");
+	TCase *tc = tcase_create("queue");
+
+	tcase_add_reactor_test(tc, an_empty_one_has_nothing);
+	tcase_add_reactor_test(tc, small_writes_share_a_block);
+	tcase_add_reactor_test(tc,
+			       a_long_write_takes_as_many_blocks_as_it_needs);
+	tcase_add_reactor_test(tc, a_buffer_is_queued_without_a_copy);
+	tcase_add_reactor_test(tc, a_buffer_outlives_who_wrote_it);
+	tcase_add_reactor_test(tc, copies_and_buffers_keep_their_order);
+	tcase_add_reactor_test(tc, no_more_pieces_are_gathered_than_fit);
+	tcase_add_reactor_loop_test(tc, any_mixture_comes_out_as_it_went_in, 0,
+				    3);
+	tcase_add_reactor_test(tc, what_was_sent_holds_no_memory);
+	tcase_add_reactor_loop_test(tc, no_memory_is_told_and_nothing_leaks, 0,
+				    5);
+	tcase_add_reactor_test(tc, the_work_is_linear_in_the_bytes);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

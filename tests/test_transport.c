@@ -1,0 +1,1193 @@
+/*
+ * What a protocol sees of its transport: the order of the callbacks, that
+ * what is written arrives, and what the other calls say; and protocols and
+ * factories as objects.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "reactor/transport.h"
+#include "tests/wire.h"
+
+/*
+ * Protocols and factories.
+ */
+struct counted {
+	struct plait_factory base;
+	unsigned starts, stops, builds;
+	bool refuses;
+};
+
+static struct counted *counted_of(struct plait_factory *f)
+{
+	return plait_self(f, struct counted);
+}
+
+static void count_start(struct plait_factory *f)
+{
+	counted_of(f)->starts++;
+}
+
+static void count_stop(struct plait_factory *f)
+{
+	counted_of(f)->stops++;
+}
+
+static const struct plait_protocol_ops bare_ops = { .name = "bare" };
+
+static struct plait_protocol *count_build(struct plait_factory *f,
+					  const struct plait_address *peer)
+{
+	counted_of(f)->builds++;
+	ck_assert_uint_eq(plait_address_port(peer), 42);
+	return counted_of(f)->refuses ? NULL : plait_protocol_new(&bare_ops);
+}
+
+static const struct plait_factory_ops count_ops = {
+	.start = count_start,
+	.stop = count_stop,
+	.build_protocol = count_build,
+};
+
+START_TEST(a_factory_starts_and_stops_once_for_all_its_users)
+{
+	struct counted c = { .base.ops = &count_ops };
+
+	factory_start(&c.base);
+	factory_start(&c.base);
+	ck_assert_uint_eq(c.starts, 1);
+	factory_stop(&c.base);
+	ck_assert_uint_eq(c.stops, 0);
+	factory_stop(&c.base);
+	ck_assert_uint_eq(c.stops, 1);
+	factory_start(&c.base);
+	ck_assert_uint_eq(c.starts, 2);
+	factory_stop(&c.base);
+}
+END_TEST
+
+START_TEST(stopping_a_factory_that_nobody_uses_is_nothing)
+{
+	struct counted c = { .base.ops = &count_ops };
+
+	factory_stop(&c.base);
+	ck_assert_uint_eq(c.stops, 0);
+	factory_start(&c.base);
+	ck_assert_uint_eq(c.starts, 1);
+	factory_stop(&c.base);
+	ck_assert_uint_eq(c.stops, 1);
+}
+END_TEST
+
+START_TEST(a_factory_may_have_no_functions)
+{
+	static const struct plait_factory_ops empty;
+	struct plait_factory bare = { .protocol = &bare_ops };
+	struct plait_factory f = { .ops = &empty, .protocol = &bare_ops };
+	struct plait_factory none = { .ops = NULL };
+	struct plait_address peer = { .port = 42 };
+	struct plait_protocol *p;
+
+	factory_start(&bare);
+	factory_stop(&bare);
+	factory_start(&f);
+	factory_stop(&f);
+	p = factory_build(&bare, &peer);
+	ck_assert_ptr_eq(p->ops, &bare_ops);
+	plait_protocol_free(&p);
+	p = factory_build(&f, &peer);
+	ck_assert_ptr_eq(p->factory, &f);
+	plait_protocol_free(&p);
+	errno = ENOMEM;
+	ck_assert_ptr_null(factory_build(&none, &peer));
+	ck_assert_int_ne(errno, ENOMEM);
+}
+END_TEST
+
+START_TEST(a_built_protocol_knows_its_factory)
+{
+	struct counted c = { .base.ops = &count_ops };
+	struct plait_address peer = { .port = 42 };
+	struct plait_protocol *p = factory_build(&c.base, &peer);
+
+	ck_assert_ptr_eq(p->factory, &c.base);
+	ck_assert_ptr_null(p->transport);
+	ck_assert(!p->connected);
+	plait_protocol_free(&p);
+	ck_assert_uint_eq(c.builds, 1);
+}
+END_TEST
+
+START_TEST(refusing_is_told_from_no_memory)
+{
+	struct counted c = { .base.ops = &count_ops, .refuses = true };
+	struct plait_address peer = { .port = 42 };
+
+	errno = ENOMEM;
+	ck_assert_ptr_null(factory_build(&c.base, &peer));
+	ck_assert_int_ne(errno, ENOMEM);
+	c.refuses = false;
+	fault_alloc_at(0, false);
+	ck_assert_ptr_null(factory_build(&c.base, &peer));
+	ck_assert_int_eq(errno, ENOMEM);
+}
+END_TEST
+
+struct big {
+	struct plait_protocol base;
+	char room[1000];
+	unsigned *done;
+};
+
+static void count_done(struct plait_protocol *p)
+{
+	++*plait_self(p, struct big)->done;
+}
+
+static const struct plait_protocol_ops big_ops = {
+	.name = "big",
+	.size = sizeof(struct big),
+	.done = count_done,
+};
+
+START_TEST(a_protocol_is_as_big_as_its_table_says_and_zeroed)
+{
+	unsigned done = 0;
+	struct plait_protocol *p = plait_protocol_new(&big_ops);
+	struct big *b = plait_self(p, struct big);
+
+	for (size_t i = 0; i < sizeof(b->room); i++)
+		ck_assert_int_eq(b->room[i], 0);
+	ck_assert_ptr_eq(p->ops, &big_ops);
+	b->done = &done;
+	plait_protocol_free(&p);
+	ck_assert_ptr_null(p);
+	ck_assert_uint_eq(done, 1);
+	plait_protocol_free(&p);
+	ck_assert_uint_eq(done, 1);
+}
+END_TEST
+
+START_TEST(a_protocol_smaller_than_its_base_is_a_mistake)
+{
+	static const struct plait_protocol_ops ops = { .size = 1 };
+
+	plait_protocol_new(&ops);
+}
+END_TEST
+
+/*
+ * The order of things.
+ */
+static void echo(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, data, len);
+}
+
+START_TEST(made_then_data_then_lost_and_nothing_after)
+{
+	struct wire w = { .on_data = echo };
+	char text[8];
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_str_eq(w.trace, "M");
+	peer_say(w.peer, "hello");
+	ck_assert_int_eq(peer_read(reactor, w.peer, text, 5), 5);
+	ck_assert_mem_eq(text, "hello", 5);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(data_comes_before_the_end)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "last words");
+	wire_close(&w);
+	ck_assert_str_eq(w.text, "last words");
+	ck_assert_str_eq(w.trace, "MDL");
+}
+END_TEST
+
+START_TEST(a_reset_is_a_loss_with_its_errno)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_reset(w.peer);
+	w.peer = -1;
+	wire_close(&w);
+	ck_assert_int_eq(w.err, ECONNRESET);
+	ck_assert_int_eq(strncmp(w.why, "ConnectionLost", 14), 0);
+}
+END_TEST
+
+START_TEST(a_protocol_without_functions_lives_and_dies)
+{
+	static const struct plait_protocol_ops ops = { .name = "nothing" };
+	struct plait_address none = { .family = 0 };
+	struct plait_transport *t;
+	char trash[16];
+	int fds[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	t = stream_new(reactor, fds[0], &none, NULL);
+	transport_made(t, plait_protocol_new(&ops));
+	peer_say(fds[1], "is anybody there?");
+	run_turns(reactor, 3);
+	shutdown(fds[1], SHUT_WR);
+	ck_assert_int_eq(
+		peer_read_to_eof(reactor, fds[1], trash, sizeof(trash)), 0);
+	close(fds[1]);
+}
+END_TEST
+
+struct told {
+	struct transport_owner base;
+	unsigned lost;
+	char why[64];
+	struct wire *wire;
+};
+
+static void tell_owner(struct transport_owner *o,
+		       const struct plait_failure *why)
+{
+	struct told *told = plait_container(o, struct told, base);
+
+	told->lost++;
+	plait_failure_str(why, told->why, sizeof(told->why));
+}
+
+/* What a connector does whose factory refuses to build. */
+START_TEST(a_transport_without_a_protocol_closes_and_tells_its_owner)
+{
+	struct told told = { .base.lost = tell_owner };
+	struct plait_address none = { .family = 0 };
+	struct plait_transport *t;
+	char c;
+	int fds[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	t = stream_new(reactor, fds[0], &none, &told.base);
+	plait_transport_lose_connection(t);
+	ck_assert_uint_eq(told.lost, 0);
+	ck_assert_int_eq(peer_read_to_eof(reactor, fds[1], &c, 1), 0);
+	ck_assert_uint_eq(told.lost, 1);
+	ck_assert_str_eq(told.why, "ConnectionDone");
+	close(fds[1]);
+	run_turns(reactor, 3);
+}
+END_TEST
+
+/*
+ * Reading.
+ */
+static void check_bytes(struct wire *w, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	size_t start = w->received - len;
+
+	for (size_t i = 0; i < len; i++)
+		ck_assert_uint_eq(p[i], wire_byte(start + i));
+}
+
+START_TEST(a_megabyte_arrives_as_it_was_sent)
+{
+	enum { N = 1 << 20 };
+	struct wire w = { .on_data = check_bytes };
+	unsigned char *bytes = wire_bytes(N);
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert(peer_send(reactor, w.peer, bytes, N));
+	wire_close(&w);
+	ck_assert_uint_eq(w.received, N);
+	ck_assert_uint_le(w.most, 131072);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(a_read_is_128_kib_at_most)
+{
+	enum { N = 1 << 20 };
+	struct wire w = { .on_data = check_bytes };
+	unsigned char *bytes = wire_bytes(N);
+	size_t sent = 0;
+	ssize_t n;
+
+	ck_assert(wire_open(&w, reactor));
+	while ((n = send(w.peer, bytes + sent, N - sent, MSG_DONTWAIT)) > 0)
+		sent += (size_t)n;
+	wire_close(&w);
+	ck_assert_uint_eq(w.received, sent);
+	ck_assert_uint_eq(w.most, 131072);
+	free(bytes);
+}
+END_TEST
+
+static void pause_at_once(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_pause_reading(w->transport);
+}
+
+START_TEST(nothing_is_delivered_while_paused)
+{
+	struct wire w = { .on_data = pause_at_once };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "one");
+	run_until_count(reactor, &w.calls, 1);
+	peer_say(w.peer, "two");
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(w.calls, 1);
+	plait_transport_resume_reading(w.transport);
+	ck_assert_uint_eq(w.calls, 1);
+	run_until_count(reactor, &w.calls, 2);
+	ck_assert_str_eq(w.text, "onetwo");
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(a_pause_before_the_first_byte_holds)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	plait_transport_pause_reading(w.transport);
+	peer_say(w.peer, "early");
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(w.calls, 0);
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
+	ck_assert_str_eq(w.text, "early");
+}
+END_TEST
+
+static void pause_and_resume(struct wire *w, const void *data, size_t len)
+{
+	unsigned calls = w->calls;
+
+	plait_transport_pause_reading(w->transport);
+	plait_transport_resume_reading(w->transport);
+	ck_assert_uint_eq(w->calls, calls);
+}
+
+START_TEST(resuming_inside_a_callback_does_not_recurse)
+{
+	struct wire w = { .on_data = pause_and_resume };
+	unsigned char *bytes = wire_bytes(300000);
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert(peer_send(reactor, w.peer, bytes, 300000));
+	wire_close(&w);
+	ck_assert_uint_eq(w.received, 300000);
+	free(bytes);
+}
+END_TEST
+
+/* Hazard 5: a hang-up must not overtake the data. */
+START_TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused)
+{
+	enum { N = 100000 };
+	struct wire w = { .on_data = check_bytes };
+	unsigned char *bytes = wire_bytes(N);
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	ck_assert(peer_send(NULL, w.peer, bytes, N));
+	wire_hang_up(&w);
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(w.received, 0);
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
+	ck_assert_uint_eq(w.received, N);
+	ck_assert_str_eq(w.trace, "MDL");
+	free(bytes);
+}
+END_TEST
+
+/* Hazard 4: errors cannot be masked, so nothing may be registered. */
+START_TEST(a_reset_while_paused_does_not_spin)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	peer_reset(w.peer);
+	w.peer = -1;
+	calls_reset();
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 100);
+	ck_assert_double_ge(wait_timeout(), 99);
+	ck_assert_uint_eq(calls_of("recv"), 0);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+static void abort_other(struct wire *w, const void *data, size_t len)
+{
+	struct wire *other = w->arg;
+
+	if (other->transport != NULL)
+		plait_transport_abort(other->transport);
+}
+
+/* Hazard 2: both are ready in one batch, the first ends the second. */
+START_TEST(ending_another_of_the_same_batch_is_safe)
+{
+	struct wire a = { .on_data = abort_other };
+	struct wire b = { .on_data = abort_other, .arg = &a };
+
+	a.arg = &b;
+	ck_assert(wire_open(&a, reactor));
+	ck_assert(wire_open(&b, reactor));
+	peer_say(a.peer, "x");
+	peer_say(b.peer, "x");
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(a.calls + b.calls, 1);
+	ck_assert_uint_eq(a.lost + b.lost, 1);
+	wire_close(&a);
+	wire_close(&b);
+}
+END_TEST
+
+static void abort_self(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, "never sent", 10);
+	plait_transport_abort(w->transport);
+}
+
+/* Hazard 3: the write half of the same event must not run. */
+START_TEST(nothing_is_sent_after_an_abort_in_the_same_event)
+{
+	enum { N = 8 << 20 };
+	struct wire w = { .on_data = abort_self };
+	unsigned char *bytes = wire_bytes(N);
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write(w.transport, bytes, N);
+	run_turns(reactor, 3);
+	peer_say(w.peer, "x");
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 100000), 100000);
+	calls_reset();
+	run_until_count(reactor, &w.lost, 1);
+	ck_assert_uint_eq(calls_of("send") + calls_of("sendmsg"), 0);
+	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
+	wire_close(&w);
+	free(bytes);
+}
+END_TEST
+
+/* Hazard 13: each turn serves everybody. */
+START_TEST(a_peer_that_sends_without_end_starves_nobody)
+{
+	enum { N = 1 << 20 };
+	struct wire fast = { .on_data = NULL }, slow = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(N);
+
+	ck_assert(wire_open(&fast, reactor));
+	ck_assert(wire_open(&slow, reactor));
+	while (send(fast.peer, bytes, N, MSG_DONTWAIT) > 0)
+		;
+	for (unsigned i = 1; i <= 4; i++) {
+		peer_say(slow.peer, "x");
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(fast.calls, i);
+		ck_assert_uint_eq(slow.calls, i);
+	}
+	wire_close(&fast);
+	wire_close(&slow);
+	free(bytes);
+}
+END_TEST
+
+/*
+ * Writing.
+ */
+START_TEST(what_is_written_arrives_in_order_whatever_way)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_buf *b = plait_buf_copy("-buf-", 5);
+	const char one[] = "one", two[] = "two";
+	struct iovec pieces[] = { { (void *)(uintptr_t)one, 3 },
+				  { NULL, 0 },
+				  { (void *)(uintptr_t)two, 3 } };
+	char text[32] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write(w.transport, "a", 1);
+	plait_transport_write_buf(w.transport, b);
+	plait_transport_write_several(w.transport, pieces, 3);
+	plait_transport_write(w.transport, "z", 1);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 13);
+	plait_buf_unref(&b);
+	peer_read(reactor, w.peer, text, 13);
+	ck_assert_str_eq(text, "a-buf-onetwoz");
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	wire_close(&w);
+}
+END_TEST
+
+/* Hazard 37. */
+START_TEST(writing_nothing_is_nothing)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_buf *b = plait_buf_new(10);
+	struct iovec piece = { NULL, 0 };
+	char c;
+
+	ck_assert(wire_open(&w, reactor));
+	calls_reset();
+	plait_transport_write(w.transport, NULL, 0);
+	plait_transport_write_several(w.transport, &piece, 1);
+	plait_transport_write_several(w.transport, NULL, 0);
+	plait_transport_write_buf(w.transport, b);
+	plait_buf_unref(&b);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls_of("send") + calls_of("sendmsg"), 0);
+	plait_transport_lose_connection(w.transport);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(writing_never_blocks_and_keeps_what_the_peer_does_not_take)
+{
+	enum { N = 8 << 20 };
+	struct wire w = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(N), *out = malloc(N);
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write(w.transport, bytes, N);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), N);
+	run_turns(reactor, 50);
+	ck_assert_uint_gt(plait_transport_pending(w.transport), 0);
+	ck_assert_uint_lt(plait_transport_pending(w.transport), N);
+	ck_assert_int_eq(peer_read(reactor, w.peer, out, N), N);
+	ck_assert(memcmp(bytes, out, N) == 0);
+	wire_close(&w);
+	free(bytes);
+	free(out);
+}
+END_TEST
+
+START_TEST(many_pieces_at_once_are_written)
+{
+	enum { N = 5000 };
+	struct wire w = { .on_data = NULL };
+	struct iovec pieces[N];
+	unsigned char *bytes = wire_bytes(N), *out = malloc(N);
+
+	for (int i = 0; i < N; i++)
+		pieces[i] = (struct iovec){ bytes + i, 1 };
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write_several(w.transport, pieces, N);
+	ck_assert_int_eq(peer_read(reactor, w.peer, out, N), N);
+	ck_assert(memcmp(bytes, out, N) == 0);
+	wire_close(&w);
+	free(bytes);
+	free(out);
+}
+END_TEST
+
+static void write_in_made(struct wire *w)
+{
+	plait_transport_write(w->transport, "welcome", 7);
+}
+
+START_TEST(connection_made_may_write)
+{
+	struct wire w = { .on_made = write_in_made };
+	char text[8] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_int_eq(peer_read(reactor, w.peer, text, 7), 7);
+	ck_assert_str_eq(text, "welcome");
+	wire_close(&w);
+}
+END_TEST
+
+/* The chat server's case: one callback writes to another connection. */
+static void tell_other(struct wire *w, const void *data, size_t len)
+{
+	struct wire *other = w->arg;
+
+	plait_transport_write(other->transport, data, len);
+}
+
+START_TEST(writing_to_another_connection_works)
+{
+	struct wire a = { .on_data = tell_other }, b = { .on_data = NULL };
+	char text[8] = "";
+
+	a.arg = &b;
+	ck_assert(wire_open(&a, reactor));
+	ck_assert(wire_open(&b, reactor));
+	peer_say(a.peer, "gossip");
+	ck_assert_int_eq(peer_read(reactor, b.peer, text, 6), 6);
+	ck_assert_str_eq(text, "gossip");
+	wire_close(&a);
+	wire_close(&b);
+}
+END_TEST
+
+/*
+ * Limits.
+ */
+static void set_max_unsent(size_t max)
+{
+	struct plait_limits limits = { .max_unsent = max };
+
+	plait_reactor_set_limits(reactor, &limits);
+}
+
+START_TEST(as_much_as_the_limit_may_be_unsent)
+{
+	struct wire w = { .on_data = NULL };
+
+	set_max_unsent(10);
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write(w.transport, "0123456789", 10);
+	run_turns(reactor, 2);
+	plait_transport_write(w.transport, "0123456789", 10);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 20), 20);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(more_unsent_than_the_limit_aborts)
+{
+	struct wire w = { .on_data = NULL };
+	char c;
+
+	set_max_unsent(10);
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write(w.transport, "0123456789", 10);
+	plait_transport_write(w.transport, "!", 1);
+	ck_assert(plait_transport_is_disconnecting(w.transport));
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	ck_assert_uint_eq(w.lost, 0);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionAborted: more than 10 bytes unsent");
+	ck_assert_int_eq(peer_read(reactor, w.peer, &c, 1), -ECONNRESET);
+	wire_close(&w);
+}
+END_TEST
+
+/* Hazard 38. */
+START_TEST(lengths_that_overflow_when_added_are_beyond_any_limit)
+{
+	struct wire w = { .on_data = NULL };
+	struct iovec pieces[] = { { NULL, SIZE_MAX - 5 }, { NULL, 10 } };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write_several(w.transport, pieces, 2);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why,
+			 "ConnectionAborted: more than 67108864 bytes unsent");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(limits_are_for_connections_that_begin_later)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	set_max_unsent(1);
+	plait_transport_write(w.transport, "more than one", 13);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 13), 13);
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * What the other calls say.
+ */
+START_TEST(it_knows_both_its_addresses)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_address host, peer;
+	char text[PLAIT_ADDRESS_SIZE];
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_int_eq(plait_transport_host(w.transport, &host), 0);
+	ck_assert_int_eq(plait_transport_peer(w.transport, &peer), 0);
+	plait_address_host(&host, text, sizeof(text));
+	ck_assert_str_eq(text, "127.0.0.1");
+	plait_address_host(&peer, text, sizeof(text));
+	ck_assert_str_eq(text, "127.0.0.1");
+	ck_assert_uint_ne(plait_address_port(&host), 0);
+	ck_assert_uint_ne(plait_address_port(&peer), plait_address_port(&host));
+	ck_assert_ptr_eq(plait_transport_reactor(w.transport), reactor);
+	wire_close(&w);
+}
+END_TEST
+
+static void ask_peer(struct wire *w)
+{
+	struct plait_address peer;
+
+	ck_assert_int_eq(plait_transport_peer(w->transport, &peer), 0);
+	*(unsigned *)w->arg = plait_address_port(&peer);
+}
+
+/* Hazard 21: the kernel has forgotten it by then. */
+START_TEST(the_peer_is_known_after_it_has_reset)
+{
+	unsigned port = 0;
+	struct wire w = { .on_lost = ask_peer, .arg = &port };
+	struct plait_address peer;
+	unsigned before;
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_peer(w.transport, &peer);
+	before = plait_address_port(&peer);
+	peer_reset(w.peer);
+	w.peer = -1;
+	wire_close(&w);
+	ck_assert_uint_eq(port, before);
+}
+END_TEST
+
+START_TEST(a_peer_without_an_address_is_unknown)
+{
+	struct wire w = { .unix_pair = true };
+	struct plait_address a = { .port = 7 };
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_int_eq(plait_transport_peer(w.transport, &a), -ENOTCONN);
+	ck_assert_uint_eq(a.port, 7);
+	wire_close(&w);
+}
+END_TEST
+
+static int option_of(int fd, int level, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &len), 0);
+	return value != 0;
+}
+
+static int fd_of(struct plait_transport *t)
+{
+	struct plait_address host, a;
+	struct sockaddr_in sa;
+
+	plait_transport_host(t, &host);
+	for (int fd = 3; fd < 64; fd++) {
+		socklen_t len = sizeof(sa);
+
+		if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ||
+		    sa.sin_family != AF_INET)
+			continue;
+		a.port = ntohs(sa.sin_port);
+		if (a.port == plait_address_port(&host) &&
+		    getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
+			return fd;
+	}
+	ck_abort_msg("no such socket");
+	return -1;
+}
+
+START_TEST(options_are_set_when_asked_for_and_not_before)
+{
+	struct wire w = { .on_data = NULL };
+	int fd;
+
+	calls_reset();
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_uint_eq(calls_of("setsockopt"), 0);
+	ck_assert_uint_eq(calls_of("getsockname"), 0);
+	fd = fd_of(w.transport);
+	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true), 0);
+	ck_assert_int_eq(plait_transport_set_keep_alive(w.transport, true), 0);
+	ck_assert(option_of(fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert(option_of(fd, SOL_SOCKET, SO_KEEPALIVE));
+	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, false), 0);
+	ck_assert(!option_of(fd, IPPROTO_TCP, TCP_NODELAY));
+	fault_call("setsockopt", 1, ENOBUFS);
+	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true),
+			 -ENOBUFS);
+	wire_close(&w);
+}
+END_TEST
+
+static void check_str(struct wire *w, const char *state)
+{
+	struct plait_address peer;
+	char expected[128], text[128], name[PLAIT_ADDRESS_SIZE];
+	int len;
+
+	plait_transport_peer(w->transport, &peer);
+	plait_address_str(&peer, name, sizeof(name));
+	snprintf(expected, sizeof(expected), "tcp to %s, %s", name, state);
+	len = plait_transport_str(w->transport, text, sizeof(text));
+	ck_assert_str_eq(text, expected);
+	ck_assert_int_eq(len, (int)strlen(expected));
+}
+
+static void check_lost_str(struct wire *w)
+{
+	check_str(w, "lost, 0 bytes unsent");
+}
+
+START_TEST(it_can_print_itself_in_every_state)
+{
+	struct wire w = { .on_lost = check_lost_str };
+
+	ck_assert(wire_open(&w, reactor));
+	check_str(&w, "connected, 0 bytes unsent");
+	plait_transport_pause_reading(w.transport);
+	check_str(&w, "connected, 0 bytes unsent, reading paused");
+	plait_transport_resume_reading(w.transport);
+	plait_transport_write(w.transport, "x", 1);
+	plait_transport_lose_connection(w.transport);
+	check_str(&w, "disconnecting, 1 bytes unsent");
+	plait_transport_abort(w.transport);
+	check_str(&w, "aborted, 0 bytes unsent");
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * To be added to deferreds.
+ */
+START_TEST(then_write_sends_a_buffer_or_text_and_passes_none_on)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_deferred *d;
+	char text[16] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	d = plait_succeed(plait_buf_value(plait_buf_copy("a buf", 5)));
+	plait_deferred_add_callback(d, plait_then_write, w.transport);
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	plait_deferred_free(&d);
+	d = plait_succeed(plait_text("+text"));
+	plait_deferred_add_callback(d, plait_then_write, w.transport);
+	plait_deferred_add_both(d, plait_then_lose_connection, w.transport);
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	plait_deferred_free(&d);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 10), 10);
+	ck_assert_str_eq(text, "a buf+text");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(then_write_of_something_else_is_a_mistake)
+{
+	struct plait_transport *t = NULL;
+	plait_value v = plait_int(7);
+
+	plait_then_write(&v, t);
+}
+END_TEST
+
+/*
+ * Hazard 32: every call in every state.
+ */
+static void stop_nothing(struct plait_producer *p)
+{
+}
+
+static const struct plait_producer_ops null_ops = {
+	.pause = stop_nothing,
+	.resume = stop_nothing,
+	.stop = stop_nothing,
+};
+
+static void call_everything(struct wire *w)
+{
+	static struct plait_producer p = { .ops = &null_ops };
+	struct plait_transport *t = w->transport;
+	struct plait_buf *b = plait_buf_copy("b", 1);
+	struct iovec piece = { (void *)(uintptr_t) "i", 1 };
+	struct plait_address a;
+	char text[128];
+
+	plait_transport_write(t, "w", 1);
+	plait_transport_write_buf(t, b);
+	plait_transport_write_several(t, &piece, 1);
+	plait_transport_pause_reading(t);
+	plait_transport_resume_reading(t);
+	plait_transport_register_producer(t, &p, true);
+	plait_transport_unregister_producer(t);
+	plait_transport_unregister_producer(t);
+	plait_transport_pending(t);
+	plait_transport_host(t, &a);
+	plait_transport_peer(t, &a);
+	plait_transport_set_no_delay(t, true);
+	plait_transport_set_keep_alive(t, true);
+	plait_transport_str(t, text, sizeof(text));
+	plait_transport_lose_write_connection(t);
+	plait_transport_lose_connection(t);
+	plait_transport_lose_connection(t);
+	plait_transport_producer(t)->ops->stop(plait_transport_producer(t));
+	plait_transport_abort(t);
+	plait_transport_abort(t);
+	plait_transport_write(t, "w", 1);
+	ck_assert(plait_transport_is_disconnecting(t));
+	plait_buf_unref(&b);
+}
+
+static void lose(struct wire *w)
+{
+	plait_transport_lose_connection(w->transport);
+}
+
+static void lose_write(struct wire *w)
+{
+	plait_transport_lose_write_connection(w->transport);
+}
+
+static void abort_it(struct wire *w)
+{
+	plait_transport_abort(w->transport);
+}
+
+static void leave(struct wire *w)
+{
+}
+
+START_TEST(every_call_in_every_state_is_defined)
+{
+	static void (*const before[])(struct wire *) = { leave, lose,
+							 lose_write, abort_it };
+	struct wire w = { .on_lost = call_everything };
+
+	ck_assert(wire_open(&w, reactor));
+	before[_i % 4](&w);
+	call_everything(&w);
+	if (_i >= 4)
+		run_turns(reactor, 1);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(every_call_inside_connection_made_is_defined)
+{
+	struct wire w = { .on_made = call_everything,
+			  .on_lost = call_everything };
+
+	ck_assert(wire_open(&w, reactor));
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+static void write_after(struct wire *w)
+{
+	ck_assert_uint_eq(plait_transport_pending(w->transport), 0);
+	call_everything(w);
+	ck_assert_uint_eq(plait_transport_pending(w->transport), 0);
+	ck_assert_int_eq(plait_transport_set_no_delay(w->transport, true),
+			 -ENOTCONN);
+}
+
+START_TEST(calls_inside_connection_lost_are_nothing)
+{
+	struct wire w = { .on_lost = write_after };
+	char c;
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * Watching.
+ */
+START_TEST(a_connection_that_cannot_be_watched_is_refused_and_closed)
+{
+	struct wire w = { .on_data = NULL };
+
+	fault_alloc_at((unsigned long)_i, true);
+	ck_assert(!wire_open(&w, reactor));
+	ck_assert_int_eq(errno, ENOMEM);
+	fault_alloc_off();
+}
+END_TEST
+
+#ifdef HAVE_EPOLL
+START_TEST(what_epoll_refuses_is_told)
+{
+	struct wire w = { .on_data = NULL };
+
+	if (strcmp(backend, "epoll") != 0)
+		return;
+	fault_call("epoll_ctl", 1, ENOSPC);
+	ck_assert(!wire_open(&w, reactor));
+	ck_assert_int_eq(errno, ENOSPC);
+	w = (struct wire){ .on_data = NULL };
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	plait_transport_resume_reading(w.transport);
+	fault_call("epoll_ctl", 1, ENOSPC);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(w.err, ENOSPC);
+	wire_close(&w);
+}
+END_TEST
+#endif
+
+/* Hazard 10: closed by somebody else; what has its number now is not ours. */
+START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
+{
+	struct wire w = { .on_data = NULL };
+	int fd;
+
+	ck_assert(wire_open(&w, reactor));
+	fd = fd_of(w.transport);
+	close(fd);
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	plait_transport_resume_reading(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(w.err, EBADF);
+	wire_close(&w);
+	ck_assert_uint_eq(calls_of("close"), 0);
+}
+END_TEST
+
+static TCase *object_case(void)
+{
+	TCase *tc = tcase_create("objects");
+
+	tcase_add_pure_test(tc,
+			    a_factory_starts_and_stops_once_for_all_its_users);
+	tcase_add_pure_test(tc, stopping_a_factory_that_nobody_uses_is_nothing);
+	tcase_add_pure_test(tc, a_factory_may_have_no_functions);
+	tcase_add_pure_test(tc, a_built_protocol_knows_its_factory);
+	tcase_add_pure_test(tc, refusing_is_told_from_no_memory);
+	tcase_add_pure_test(tc,
+			    a_protocol_is_as_big_as_its_table_says_and_zeroed);
+	tcase_add_abort_test(tc, a_protocol_smaller_than_its_base_is_a_mistake);
+	return tc;
+}
+
+static TCase *order_case(void)
+{
+	TCase *tc = tcase_create("order");
+
+	tcase_add_reactor_test(tc, made_then_data_then_lost_and_nothing_after);
+	tcase_add_reactor_test(tc, data_comes_before_the_end);
+	tcase_add_reactor_test(tc, a_reset_is_a_loss_with_its_errno);
+	tcase_add_reactor_test(tc, a_protocol_without_functions_lives_and_dies);
+	tcase_add_reactor_test(
+		tc, a_transport_without_a_protocol_closes_and_tells_its_owner);
+	tcase_add_reactor_test(tc, ending_another_of_the_same_batch_is_safe);
+	return tc;
+}
+
+static TCase *reading_case(void)
+{
+	TCase *tc = tcase_create("reading");
+
+	tcase_add_reactor_test(tc, a_megabyte_arrives_as_it_was_sent);
+	tcase_add_reactor_test(tc, a_read_is_128_kib_at_most);
+	tcase_add_reactor_test(tc, nothing_is_delivered_while_paused);
+	tcase_add_reactor_test(tc, a_pause_before_the_first_byte_holds);
+	tcase_add_reactor_test(tc, resuming_inside_a_callback_does_not_recurse);
+	tcase_add_reactor_test(
+		tc, all_is_read_of_a_peer_that_wrote_and_closed_while_paused);
+	tcase_add_reactor_test(tc, a_reset_while_paused_does_not_spin);
+	tcase_add_reactor_test(tc,
+			       a_peer_that_sends_without_end_starves_nobody);
+	return tc;
+}
+
+static TCase *writing_case(void)
+{
+	TCase *tc = tcase_create("writing");
+
+	tcase_add_reactor_test(tc,
+			       what_is_written_arrives_in_order_whatever_way);
+	tcase_add_reactor_test(tc, writing_nothing_is_nothing);
+	tcase_add_reactor_test(
+		tc, writing_never_blocks_and_keeps_what_the_peer_does_not_take);
+	tcase_add_reactor_test(tc, many_pieces_at_once_are_written);
+	tcase_add_reactor_test(tc, connection_made_may_write);
+	tcase_add_reactor_test(tc, writing_to_another_connection_works);
+	tcase_add_reactor_test(
+		tc, nothing_is_sent_after_an_abort_in_the_same_event);
+	tcase_add_reactor_test(tc, as_much_as_the_limit_may_be_unsent);
+	tcase_add_reactor_test(tc, more_unsent_than_the_limit_aborts);
+	tcase_add_reactor_test(
+		tc, lengths_that_overflow_when_added_are_beyond_any_limit);
+	tcase_add_reactor_test(tc, limits_are_for_connections_that_begin_later);
+	return tc;
+}
+
+static TCase *asking_case(void)
+{
+	TCase *tc = tcase_create("asking");
+
+	tcase_add_reactor_test(tc, it_knows_both_its_addresses);
+	tcase_add_reactor_test(tc, the_peer_is_known_after_it_has_reset);
+	tcase_add_reactor_test(tc, a_peer_without_an_address_is_unknown);
+	tcase_add_reactor_test(tc,
+			       options_are_set_when_asked_for_and_not_before);
+	tcase_add_reactor_test(tc, it_can_print_itself_in_every_state);
+	tcase_add_reactor_test(
+		tc, then_write_sends_a_buffer_or_text_and_passes_none_on);
+	tcase_add_abort_test(tc, then_write_of_something_else_is_a_mistake);
+	return tc;
+}
+
+static TCase *state_case(void)
+{
+	TCase *tc = tcase_create("states");
+
+	tcase_add_reactor_loop_test(tc, every_call_in_every_state_is_defined, 0,
+				    8);
+	tcase_add_reactor_test(tc,
+			       every_call_inside_connection_made_is_defined);
+	tcase_add_reactor_test(tc, calls_inside_connection_lost_are_nothing);
+	tcase_add_reactor_loop_test(
+		tc, a_connection_that_cannot_be_watched_is_refused_and_closed,
+		0, 2);
+#ifdef HAVE_EPOLL
+	tcase_add_reactor_test(tc, what_epoll_refuses_is_told);
+#endif
+	tcase_add_reactor_test(tc,
+			       a_descriptor_closed_by_somebody_else_is_a_loss);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("transport");
+
+	suite_add_tcase(s, object_case());
+	suite_add_tcase(s, order_case());
+	suite_add_tcase(s, reading_case());
+	suite_add_tcase(s, writing_case());
+	suite_add_tcase(s, asking_case());
+	suite_add_tcase(s, state_case());
+	return suite_main(s);
+}

@@ -1,0 +1,220 @@
+/*
+ * A connection under test: see wire.h.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "reactor/address.h"
+#include "reactor/transport.h"
+#include "tests/wire.h"
+
+struct wire_protocol {
+	struct plait_protocol base;
+	struct wire *wire;
+};
+
+static struct wire *wire_of(struct plait_protocol *p)
+{
+	return plait_self(p, struct wire_protocol)->wire;
+}
+
+void wire_note(struct wire *w, char what)
+{
+	size_t n = strlen(w->trace);
+
+	/* Data in a row is one letter: how it is cut means nothing. */
+	if (what == 'D' && n > 0 && w->trace[n - 1] == 'D')
+		return;
+	if (n + 1 < sizeof(w->trace))
+		w->trace[n] = what;
+}
+
+static void made(struct plait_protocol *p)
+{
+	struct wire *w = wire_of(p);
+
+	ck_assert(p->connected);
+	ck_assert_ptr_eq(p->transport, w->transport);
+	wire_note(w, 'M');
+	if (w->on_made != NULL)
+		w->on_made(w);
+}
+
+static void keep_text(struct wire *w, const void *data, size_t len)
+{
+	size_t room = sizeof(w->text) - 1;
+
+	if (w->received >= room)
+		return;
+	room -= w->received;
+	memcpy(w->text + w->received, data, len < room ? len : room);
+}
+
+static void data_received(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	struct wire *w = wire_of(p);
+
+	ck_assert_uint_gt(len, 0);
+	ck_assert_uint_eq(w->lost, 0);
+	wire_note(w, 'D');
+	w->calls++;
+	keep_text(w, data, len);
+	w->received += len;
+	if (len > w->most)
+		w->most = len;
+	if (w->on_data != NULL)
+		w->on_data(w, data, len);
+}
+
+static void connection_lost(struct plait_protocol *p,
+			    const struct plait_failure *why)
+{
+	struct wire *w = wire_of(p);
+
+	ck_assert(!p->connected);
+	wire_note(w, 'L');
+	w->lost++;
+	w->err = plait_failure_errno(why);
+	plait_failure_str(why, w->why, sizeof(w->why));
+	if (w->on_lost != NULL)
+		w->on_lost(w);
+	w->transport = NULL;
+}
+
+static void read_lost(struct plait_protocol *p)
+{
+	struct wire *w = wire_of(p);
+
+	wire_note(w, 'R');
+	if (w->on_read_lost != NULL)
+		w->on_read_lost(w);
+}
+
+static void write_lost(struct plait_protocol *p)
+{
+	struct wire *w = wire_of(p);
+
+	wire_note(w, 'W');
+	if (w->on_write_lost != NULL)
+		w->on_write_lost(w);
+}
+
+static void done(struct plait_protocol *p)
+{
+	struct wire *w = wire_of(p);
+
+	if (w != NULL)
+		w->done++;
+}
+
+#define COMMON                                                                 \
+	.name = "wire", .size = sizeof(struct wire_protocol),                  \
+	.connection_made = made, .data_received = data_received,               \
+	.connection_lost = connection_lost, .done = done
+
+static const struct plait_protocol_ops plain_ops = { COMMON };
+static const struct plait_protocol_ops half_closeable_ops = {
+	COMMON,
+	.read_connection_lost = read_lost,
+	.write_connection_lost = write_lost,
+};
+
+static void limit(int fd, int option, int size)
+{
+	ck_assert_int_eq(
+		setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)), 0);
+}
+
+/* Gives the library's end, and the address of the test's. */
+static int open_tcp(struct wire *w, struct plait_address *peer)
+{
+	uint16_t port;
+	int listener = peer_listen(&port, 1);
+	int fd = peer_connect(port);
+
+	w->peer = peer_accept(listener);
+	close(listener);
+	if (w->small_buffers) {
+		limit(fd, SO_SNDBUF, 4096);
+		limit(w->peer, SO_RCVBUF, 4096);
+	}
+	address_of_peer(fd, peer);
+	return fd;
+}
+
+static int open_pair(struct wire *w)
+{
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	w->peer = fds[1];
+	return fds[0];
+}
+
+static bool connect_wire(struct wire *w, int fd,
+			 const struct plait_address *peer)
+{
+	struct plait_protocol *p = plait_protocol_new(
+		w->half_closeable ? &half_closeable_ops : &plain_ops);
+
+	if (p == NULL) {
+		close(fd);
+		return false;
+	}
+	plait_self(p, struct wire_protocol)->wire = w;
+	w->transport = stream_new(w->reactor, fd, peer, NULL);
+	if (w->transport == NULL) {
+		plait_protocol_free(&p);
+		return false;
+	}
+	w->protocol = p;
+	transport_made(w->transport, p);
+	return true;
+}
+
+bool wire_open(struct wire *w, struct plait_reactor *r)
+{
+	struct plait_address peer = { .family = AF_UNSPEC };
+	int fd;
+
+	w->reactor = r;
+	fd = w->unix_pair ? open_pair(w) : open_tcp(w, &peer);
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	if (connect_wire(w, fd, &peer))
+		return true;
+	wire_hang_up(w);
+	return false;
+}
+
+void wire_hang_up(struct wire *w)
+{
+	if (w->peer >= 0)
+		close(w->peer);
+	w->peer = -1;
+}
+
+void wire_wait_lost(struct wire *w)
+{
+	run_until_count(w->reactor, &w->lost, 1);
+	run_turns(w->reactor, 2);
+}
+
+void wire_close(struct wire *w)
+{
+	wire_hang_up(w);
+	wire_wait_lost(w);
+	ck_assert_uint_eq(w->lost, 1);
+	ck_assert_uint_eq(w->done, 1);
+}
+
+unsigned char *wire_bytes(size_t n)
+{
+	unsigned char *bytes = malloc(n);
+
+	ck_assert_ptr_nonnull(bytes);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = wire_byte(i);
+	return bytes;
+}

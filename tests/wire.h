@@ -1,0 +1,73 @@
+/*
+ * One connection under test: the library's TCP transport on one end, with a
+ * protocol that notes what happens to it, and a plain socket of the test on
+ * the other.
+ *
+ *	struct wire w = { .on_data = echo };
+ *
+ *	wire_open(&w, reactor);
+ *	peer_say(w.peer, "hello");
+ *	...
+ *	wire_close(&w);
+ */
+#ifndef TESTS_WIRE_H
+#define TESTS_WIRE_H
+
+#include "tests/harness.h"
+
+struct wire {
+	/* Set before wire_open(). */
+	bool half_closeable;
+	bool unix_pair;	    /* a socketpair(): no address, no SO_LINGER */
+	bool small_buffers; /* of the kernel's: a few kilobytes hold it up */
+	void (*on_made)(struct wire *w);
+	void (*on_data)(struct wire *w, const void *data, size_t len);
+	void (*on_lost)(struct wire *w);
+	void (*on_read_lost)(struct wire *w);
+	void (*on_write_lost)(struct wire *w);
+	void *arg;
+
+	/* What there is, and what came of it. */
+	struct plait_reactor *reactor;
+	struct plait_transport *transport; /* NULL when it is gone */
+	struct plait_protocol *protocol;
+	int peer;	 /* -1: the test has closed it */
+	unsigned lost;	 /* how often connection_lost() came */
+	unsigned done;	 /* ... and done() */
+	unsigned calls;	 /* of data_received() */
+	size_t received; /* bytes in them */
+	size_t most;	 /* ... in one of them */
+	char text[256];	 /* the first of them */
+	char trace[64];	 /* M D R W L: made, data, read, write, lost */
+	char why[128];	 /* of connection_lost() */
+	int err;	 /* its errno */
+};
+
+/*
+ * Connects the two ends.  False if stream_new() refused; then all is closed,
+ * and errno says why.
+ */
+bool wire_open(struct wire *w, struct plait_reactor *r);
+
+/* Adds to the trace. */
+void wire_note(struct wire *w, char what);
+
+/* Closes the test's end. */
+void wire_hang_up(struct wire *w);
+
+/* Turns until the protocol was told of the loss, and until it is buried. */
+void wire_wait_lost(struct wire *w);
+
+/* Both, and asserts that it was told once. */
+void wire_close(struct wire *w);
+
+/* The i-th byte of a stream that does not repeat soon. */
+static inline unsigned char wire_byte(size_t i)
+{
+	return (unsigned char)((i * 2654435761u) >> 13);
+}
+
+/* Such bytes, from the test's own memory; free() it. */
+unsigned char *wire_bytes(size_t n);
+
+#endif
