@@ -116,8 +116,7 @@ class Headers:
         m = re.match(r"typedef\s[^(]*?\b(plait_\w+)\s*\(", s)
         if m:
             self.types[m[1]] = squeeze(s)
-        if re.match(r"(typedef|struct\s+\w+\s*\{|enum|union)\b", s) or \
-                "{" in s or "=" in s:
+        if s.startswith("typedef") or "{" in s or "=" in s:
             return
         m = re.match(r"(plait_\w+)\s+(plait_\w+)$", s)
         if m and not self.is_private(m[2], private):
