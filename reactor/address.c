@@ -14,9 +14,7 @@
 
 #include "reactor/address.h"
 
-enum {
-	MAX_PORT = 65535
-};
+enum { MAX_PORT = 65535 };
 
 /* Reads the decimal number of an interface behind the `%' of an address. */
 static int parse_scope(const char *text, uint32_t *ret)
@@ -71,7 +69,7 @@ int plait_address_parse(struct plait_address *ret, const char *host,
 	struct plait_address a = { .port = (uint16_t)port };
 	int r;
 
-	if (port > MAX_PORT)
+	if (port > max_port)
 		return -EINVAL;
 	r = parse_host(&a, host);
 	if (r == 0)

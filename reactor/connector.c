@@ -4,10 +4,10 @@
  * A connector is disconnected, connecting or connected.  An attempt ends in
  * exactly one of connector_connected() and connector_failed(), whichever
  * comes first: it stops everything else that could end the attempt (the
- * timer, the network, the answer to stop_connecting()).  Each attempt holds a
- * reference of its own from its start until its burial, in the turn in which
- * the factory was told of its end; what the attempt has left is closed there.
- * The next attempt opens nothing before the turn after.
+ * timer, the network, the answer to stop_connecting()).  Attempts hold one
+ * reference, from the start of the first until the burial of the last, in the
+ * turn in which the factory was told of its end; what an attempt has left is
+ * closed there.  The next attempt opens nothing before the turn after.
  */
 #include <errno.h>
 #include <math.h>
@@ -79,12 +79,16 @@ static void end_attempt(struct plait_connector *c)
 		c->counted = false;
 		factory_stop(c->factory);
 	}
-	/* The reference of the attempt goes to its burial, or joins the one
-	   of an earlier attempt that is not buried yet. */
-	if (plait_list_is_linked(&c->burial.link))
-		c->refs--;
-	else
-		loop_bury(c->reactor, &c->burial);
+	loop_bury(c->reactor, &c->burial);
+}
+
+/* Ends the reference that the attempts have. */
+static void let_go(struct plait_connector *c)
+{
+	if (c->held) {
+		c->held = false;
+		plait_connector_unref(&c);
+	}
 }
 
 static void run_burial(struct loop_task *task)
@@ -93,7 +97,8 @@ static void run_burial(struct loop_task *task)
 		plait_container(task, struct plait_connector, burial);
 
 	c->ops->close(c);
-	plait_connector_unref(&c);
+	if (c->state == PLAIT_DISCONNECTED)
+		let_go(c);
 }
 
 static void run_answer(struct loop_task *task)
@@ -106,9 +111,21 @@ static void run_answer(struct loop_task *task)
 	connector_failed(c, why);
 }
 
+/*
+ * The reactor goes, and the user may have a reference.  In a forked child an
+ * attempt may have one, too.
+ */
 static void run_keep(struct loop_task *task)
 {
-	plait_container(task, struct plait_connector, keep)->reactor = NULL;
+	struct plait_connector *c =
+		plait_container(task, struct plait_connector, keep);
+
+	end_waiting(c);
+	c->state = PLAIT_DISCONNECTED;
+	c->reactor = NULL;
+	plait_failure_unref(&c->why);
+	c->ops->close(c);
+	let_go(c);
 }
 
 static void lose_attempt(struct loop_member *m)
@@ -237,7 +254,10 @@ void connector_connected(struct plait_connector *c)
 static void start_attempt(struct plait_connector *c)
 {
 	c->state = PLAIT_CONNECTING;
-	c->refs++;
+	if (!c->held) {
+		c->held = true;
+		c->refs++;
+	}
 	loop_join(c->reactor, &c->member);
 	if (c->timeout != INFINITY)
 		plait_timer_start(c->reactor, &c->timer, c->timeout, time_out,

@@ -25,11 +25,20 @@ static void run_burial(struct loop_task *task)
 	p->ops->free(p);
 }
 
-/* The reactor goes, and nobody gave the handle back. */
+/*
+ * The reactor goes, and nobody gave the handle back.  In a forked child it
+ * still listens.
+ */
 static void run_keep(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, keep);
 
+	if (!p->closed) {
+		p->ops->stop(p);
+		p->ops->close(p);
+	}
+	loop_part(&p->member);
+	loop_task_cancel(&p->answer);
 	p->ops->free(p);
 }
 
