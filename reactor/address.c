@@ -14,7 +14,7 @@
 
 #include "reactor/address.h"
 
-enum { MAX_PORT = 65535 };
+static const unsigned max_port = 65535;
 
 /* Reads the decimal number of an interface behind the `%' of an address. */
 static int parse_scope(const char *text, uint32_t *ret)
