@@ -1,8 +1,9 @@
 /*
  * Protocols of netstrings, "LENGTH:BYTES,".  A string is at most 99,999 bytes
  * long unless max_length says otherwise; whatever is no netstring, or too
- * long, loses the connection.  Nothing is allocated for a string before its
- * bytes come in.
+ * long, loses the connection.  A length has no sign, no blank and no needless
+ * zero.  Nothing is allocated for a string before its bytes come in; with no
+ * memory the connection is aborted.
  *
  * Made as a line receiver is (line.h): embed struct plait_netstring_receiver
  * first, and put PLAIT_NETSTRING_RECEIVER into the base table.
@@ -10,7 +11,7 @@
 #ifndef PLAIT_NETSTRING_H
 #define PLAIT_NETSTRING_H
 
-#include <plait/protocol.h>
+#include <plait/input.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,8 +21,9 @@ struct plait_netstring_receiver;
 
 /*
  * string_received() gets each string, borrowed for the call.
- * parse_failed() is told that the peer sent no netstring; left out, or after
- * it has returned, the connection is lost.
+ * parse_failed() is told once that the peer sent no netstring; left out, or
+ * after it has returned, the connection is lost.  Nothing is delivered any
+ * more once the connection is being lost.
  */
 struct plait_netstring_receiver_ops {
 	struct plait_protocol_ops base;
@@ -38,13 +40,20 @@ struct plait_netstring_receiver {
 	struct plait_protocol base;
 	size_t max_length; /* 0: 99,999 */
 	/* private */
-	struct plait_buf *unfinished;
+	struct plait_input input;
 	size_t length;
-	unsigned digits;
-	unsigned state;
+	bool has_digit, has_length, failed;
 };
 
-/* Writes it as a netstring. */
+/*
+ * Holds delivery, also of strings that have come in already, and reading; and
+ * lets go.  What was held is delivered from inside resume, unless that is
+ * called from inside a callback.
+ */
+void plait_netstring_receiver_pause(struct plait_netstring_receiver *p);
+void plait_netstring_receiver_resume(struct plait_netstring_receiver *p);
+
+/* Writes it as a netstring, copied. */
 void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
 				   const void *data, size_t len);
 

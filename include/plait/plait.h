@@ -9,6 +9,7 @@
 #include <plait/buf.h>
 #include <plait/deferred.h>
 #include <plait/failure.h>
+#include <plait/input.h>
 #include <plait/intn.h>
 #include <plait/line.h>
 #include <plait/list.h>

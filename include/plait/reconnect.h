@@ -1,6 +1,6 @@
 /*
  * A client factory that connects again, after a delay that grows from one
- * failure to the next and starts anew when a connection is made.
+ * failure to the next and starts anew when the protocol is content.
  *
  *	struct client {
  *		struct plait_reconnecting_factory base;
@@ -16,7 +16,17 @@
  *					   .protocol = &ops } };
  *
  * The protocol calls plait_reconnecting_factory_reset() when it is content
- * with the connection, mostly in connection_made().
+ * with the connection, mostly in connection_made(); nothing else makes the
+ * delay small again, so a server that accepts and hangs up is not stormed.
+ *
+ * A factory is for one connector at a time; the one that was told of last
+ * counts.  While none is connected or connecting the factory is out of use,
+ * as any other: its stop() and start() are called around each delay.  Without
+ * a connector, for which there was no memory, there is nothing to connect
+ * again: the program has to.
+ *
+ * The factory holds a reference to the connector.  Stop it before its memory
+ * goes; that may be after its reactor was freed.
  */
 #ifndef PLAIT_RECONNECT_H
 #define PLAIT_RECONNECT_H
@@ -28,21 +38,24 @@
 extern "C" {
 #endif
 
-/* Zero means the default, which is Twisted's. */
+/*
+ * The n-th delay is the initial one times factor to the n, at most max_delay;
+ * the default is Twisted's.  Jitter spreads each around that by the standard
+ * deviation that it says, never above max_delay; it does not add up.
+ */
 struct plait_reconnecting_factory {
 	struct plait_factory base;
 	double initial_delay; /* seconds; 0: 1 */
 	double max_delay;     /* seconds; 0: 3600; also after jitter */
 	double factor;	      /* 0: e, 2.718... */
 	double jitter;	      /* share of the delay; 0: 0.1196; < 0: none */
-	unsigned max_retries; /* 0: no end */
+	unsigned max_retries; /* in a row; 0: no end */
+	uint64_t random;      /* of the jitter; 0: from clock and address */
 	/* private */
-	double delay;
+	double delay, wait;
 	unsigned retries;
 	bool stopped;
-	uint64_t random;
 	struct plait_connector *connector;
-	struct plait_reactor *reactor;
 	struct plait_timer timer;
 };
 
@@ -51,17 +64,33 @@ struct plait_reconnecting_factory {
 	.connection_failed = plait_reconnecting_factory_failed,                \
 	.connection_lost = plait_reconnecting_factory_lost
 
-/* Tries without a delay that has grown, from now on: the attempt succeeded. */
+/*
+ * The attempt succeeded: the next delay is the first one again, and retries
+ * are counted from 0.  After a stop it changes nothing of that.
+ */
 void plait_reconnecting_factory_reset(struct plait_reconnecting_factory *f);
 
-/* Tries no more, and gives up a delay or an attempt that is under way. */
+/*
+ * Tries no more, and gives up a delay or an attempt that is under way; then
+ * connection_failed() is told UserError, from the loop.  A connection lives
+ * on.  Twice is nothing.
+ */
 void plait_reconnecting_factory_stop(struct plait_reconnecting_factory *f);
+
+/*
+ * Undoes a stop, and resets: what is connected from now on is connected again.
+ * Not needed otherwise.
+ */
+void plait_reconnecting_factory_start(struct plait_reconnecting_factory *f);
 
 /* Seconds from the last failure to the next attempt; 0 if none is waiting. */
 double
 plait_reconnecting_factory_delay(const struct plait_reconnecting_factory *f);
 
-/* For the table: see PLAIT_RECONNECTING_FACTORY. */
+/*
+ * For the table: see PLAIT_RECONNECTING_FACTORY.  A factory that has one of
+ * these callbacks itself calls the function of the same name from it.
+ */
 void plait_reconnecting_factory_started(struct plait_factory *f,
 					struct plait_connector *c);
 void plait_reconnecting_factory_failed(struct plait_factory *f,

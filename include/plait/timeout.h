@@ -12,27 +12,33 @@
 extern "C" {
 #endif
 
-/* What to do when the time is over; NULL: lose the connection. */
+/* What to do when the time is over; p is borrowed. */
 typedef void plait_timeout_func(struct plait_protocol *p);
 
 struct plait_timeout {
-	plait_timeout_func *timed_out;
+	plait_timeout_func *timed_out; /* NULL: lose the connection */
 	/* private */
 	struct plait_protocol *protocol;
-	double seconds;
+	double seconds, since, armed;
 	struct plait_timer timer;
 };
 
 /*
- * Starts it for the connection of p, borrowed, or changes the time.  Call
+ * Calls timed_out() once, when nothing has happened for that many seconds on
+ * the connection of p, which is borrowed and must be connected.  When it runs
+ * already, it starts anew, with the new time.  Seconds as for a timer.  Call
  * plait_timeout_stop() in connection_lost().
  */
 void plait_timeout_start(struct plait_timeout *t, struct plait_protocol *p,
 			 double seconds);
 
-/* Something happened: the time starts anew.  Nothing if it is stopped. */
+/*
+ * Something happened: the time starts anew.  Cheap enough for every byte.
+ * Nothing if it is stopped or the time is over.
+ */
 void plait_timeout_reset(struct plait_timeout *t);
 
+/* timed_out() will not be called.  Twice is nothing. */
 void plait_timeout_stop(struct plait_timeout *t);
 
 #ifdef __cplusplus

@@ -1,0 +1,372 @@
+/*
+ * Input that was not handled yet: the part that all receivers share.
+ *
+ * What is left is always `unfinished' and then the bytes at `next'.  These lie
+ * in the chunk that is being received or, when they have to outlive it, in
+ * `held'.  Only a take that finds too little moves bytes to `unfinished', and
+ * then it moves all of them; a take that is satisfied with what is in one
+ * piece copies nothing.  So every byte is copied twice at most.
+ *
+ * What was handed out stays where it is until the next take or the end of the
+ * step: the buffer that it lies in becomes `taken' as soon as another one
+ * takes its place.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <plait/input.h>
+
+static bool is_closing(const struct plait_protocol *p)
+{
+	return p->transport != NULL &&
+	       plait_transport_is_disconnecting(p->transport);
+}
+
+static void drop(struct plait_input *in)
+{
+	plait_buf_unref(&in->unfinished);
+	plait_buf_unref(&in->held);
+	in->next = NULL;
+	in->left = 0;
+}
+
+/* There is no telling what the peer meant without the bytes that are lost. */
+static void out_of_memory(struct plait_input *in, struct plait_protocol *p)
+{
+	drop(in);
+	if (p->transport != NULL)
+		plait_transport_abort(p->transport);
+}
+
+/* What was handed out may be forgotten. */
+static void release(struct plait_input *in)
+{
+	plait_buf_unref(&in->taken);
+	in->handed = 0;
+}
+
+/* What is left becomes these bytes; where it lay is kept while it is lent. */
+static void hold(struct plait_input *in, struct plait_buf *b)
+{
+	if (in->busy && in->taken == NULL) {
+		in->taken = in->held;
+		in->held = NULL;
+	}
+	plait_buf_unref(&in->held);
+	in->held = b;
+	in->next = plait_buf_data(b);
+	in->left = plait_buf_size(b);
+	in->handed = 0;
+}
+
+static void hold_both(struct plait_input *in, struct plait_protocol *p,
+		      const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	struct plait_buf *buf = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+
+	if (buf == NULL || plait_buf_append(buf, a, a_len) < 0 ||
+	    plait_buf_append(buf, b, b_len) < 0) {
+		plait_buf_unref(&buf);
+		out_of_memory(in, p);
+		return;
+	}
+	hold(in, buf);
+}
+
+/* Puts bytes behind what is left. */
+static void queue(struct plait_input *in, struct plait_protocol *p,
+		  const void *data, size_t len)
+{
+	size_t start;
+
+	if (in->busy || in->held == NULL) {
+		hold_both(in, p, in->next, in->left, data, len);
+		return;
+	}
+	start = plait_buf_size(in->held) - in->left;
+	if (plait_buf_append(in->held, data, len) < 0) {
+		out_of_memory(in, p);
+		return;
+	}
+	in->next = (const char *)plait_buf_data(in->held) + start;
+	in->left += len;
+}
+
+/* After the last step: the chunk goes, what is left of it must stay. */
+static void settle(struct plait_input *in, struct plait_protocol *p)
+{
+	release(in);
+	if (is_closing(p))
+		drop(in);
+	else if (in->left == 0)
+		plait_buf_unref(&in->held);
+	else if (in->held == NULL)
+		hold_both(in, p, in->next, in->left, NULL, 0);
+}
+
+static void run(struct plait_input *in, struct plait_protocol *p,
+		plait_input_step *step)
+{
+	in->protocol = p;
+	in->busy = true;
+	while (in->left > 0 && !in->paused && !is_closing(p) && step(p))
+		release(in);
+	in->busy = false;
+	settle(in, p);
+}
+
+void plait_input_receive(struct plait_input *in, struct plait_protocol *p,
+			 plait_input_step *step, const void *data, size_t len)
+{
+	if (len == 0 || is_closing(p))
+		return;
+	if (in->left > 0 || in->busy) {
+		queue(in, p, data, len);
+	} else {
+		in->next = data;
+		in->left = len;
+	}
+	if (!in->busy)
+		run(in, p, step);
+}
+
+void plait_input_pause(struct plait_input *in, struct plait_protocol *p)
+{
+	in->paused = true;
+	if (p->transport != NULL)
+		plait_transport_pause_reading(p->transport);
+}
+
+void plait_input_resume(struct plait_input *in, struct plait_protocol *p,
+			plait_input_step *step)
+{
+	in->paused = false;
+	if (p->transport != NULL)
+		plait_transport_resume_reading(p->transport);
+	if (!in->busy)
+		run(in, p, step);
+}
+
+/* Takes from the front of what lies in one piece, in place. */
+static const char *advance(struct plait_input *in, size_t n)
+{
+	const char *data = in->next;
+
+	in->next += n;
+	in->left -= n;
+	in->handed = n;
+	return data;
+}
+
+static size_t gathered(const struct plait_input *in)
+{
+	return in->unfinished == NULL ? 0 : plait_buf_size(in->unfinished);
+}
+
+/* Makes `unfinished' such that it may hold up to total bytes. */
+static int make_room(struct plait_input *in, size_t total)
+{
+	struct plait_buf *b;
+
+	if (in->unfinished != NULL && plait_buf_max(in->unfinished) >= total)
+		return 0;
+	b = plait_buf_new(total);
+	if (b == NULL)
+		return -ENOMEM;
+	if (in->unfinished != NULL &&
+	    plait_buf_append(b, plait_buf_data(in->unfinished),
+			     plait_buf_size(in->unfinished)) < 0) {
+		plait_buf_unref(&b);
+		return -ENOMEM;
+	}
+	plait_buf_unref(&in->unfinished);
+	in->unfinished = b;
+	return 0;
+}
+
+/* Moves n bytes to `unfinished', for a message of at most total bytes. */
+static int gather(struct plait_input *in, size_t n, size_t total)
+{
+	if (n == 0)
+		return 0;
+	if (make_room(in, total) < 0 ||
+	    plait_buf_append(in->unfinished, in->next, n) < 0) {
+		out_of_memory(in, in->protocol);
+		return -EAGAIN;
+	}
+	advance(in, n);
+	return 0;
+}
+
+/* What was gathered for another message is input like the rest again. */
+static void ungather(struct plait_input *in)
+{
+	hold_both(in, in->protocol, plait_buf_data(in->unfinished),
+		  plait_buf_size(in->unfinished), in->next, in->left);
+	plait_buf_unref(&in->unfinished);
+}
+
+/* Hands out what was gathered. */
+static const char *finish(struct plait_input *in)
+{
+	in->taken = in->unfinished;
+	in->unfinished = NULL;
+	in->handed = 0;
+	return plait_buf_data(in->taken);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+int plait_input_take(struct plait_input *in, size_t n, const void **ret)
+{
+	release(in);
+	if (gathered(in) > n)
+		ungather(in);
+	if (gathered(in) == 0 && in->left >= n) {
+		*ret = n > 0 ? advance(in, n) : "";
+		return 0;
+	}
+	if (gather(in, smaller(n - gathered(in), in->left), n) < 0 ||
+	    gathered(in) < n)
+		return -EAGAIN;
+	*ret = finish(in);
+	return 0;
+}
+
+/* The end of the first delimiter in these bytes; 0: there is none. */
+static size_t find_end(const char *data, size_t len, const void *delimiter,
+		       size_t size)
+{
+	const char *found = NULL;
+
+	if (len >= size)
+		found = memmem(data, len, delimiter, size);
+	return found == NULL ? 0 : (size_t)(found - data) + size;
+}
+
+/*
+ * The line began in an earlier chunk.  Gathers up to the first delimiter of
+ * this one, and then looks for one that lies across the cut: nothing before
+ * that was found when it came.  *end is the end of the line in `unfinished'.
+ */
+static int gather_line(struct plait_input *in, const void *delimiter,
+		       size_t size, size_t limit, size_t *end)
+{
+	size_t old = gathered(in), from = old < size ? 0 : old - (size - 1);
+	size_t room = smaller(in->left, limit - old);
+	size_t n = find_end(in->next, room, delimiter, size);
+
+	if (gather(in, n > 0 ? n : room, limit) < 0)
+		return -EAGAIN;
+	*end = find_end((const char *)plait_buf_data(in->unfinished) + from,
+			gathered(in) - from, delimiter, size);
+	if (*end == 0)
+		return gathered(in) < limit ? -EAGAIN : -EMSGSIZE;
+	*end += from;
+	/* A delimiter across the cut leaves bytes that are not this line's. */
+	in->next -= gathered(in) - *end;
+	in->left += gathered(in) - *end;
+	return 0;
+}
+
+static int take_gathered_line(struct plait_input *in, const void *delimiter,
+			      size_t size, size_t limit, const char **ret,
+			      size_t *len)
+{
+	size_t end = 0;
+	int r = gather_line(in, delimiter, size, limit, &end);
+
+	if (r == -EAGAIN)
+		return r;
+	*len = r == 0 ? end - size : gathered(in);
+	*ret = finish(in);
+	return r;
+}
+
+int plait_input_take_until(struct plait_input *in, const void *delimiter,
+			   size_t delimiter_size, size_t max, const char **ret,
+			   size_t *len)
+{
+	size_t limit, end;
+
+	plait_assert(delimiter_size > 0);
+	release(in);
+	limit = smaller(max, PLAIT_BUF_UNBOUNDED - delimiter_size) +
+		delimiter_size;
+	if (gathered(in) >= limit)
+		ungather(in);
+	if (gathered(in) > 0)
+		return take_gathered_line(in, delimiter, delimiter_size, limit,
+					  ret, len);
+	end = find_end(in->next, smaller(in->left, limit), delimiter,
+		       delimiter_size);
+	if (end == 0 && in->left < limit) {
+		gather(in, in->left, limit);
+		return -EAGAIN;
+	}
+	*len = end > 0 ? end - delimiter_size : limit;
+	*ret = advance(in, end > 0 ? end : limit);
+	return end > 0 ? 0 : -EMSGSIZE;
+}
+
+int plait_input_take_all(struct plait_input *in, const void **ret, size_t *len)
+{
+	release(in);
+	if (gathered(in) > 0) {
+		*len = gathered(in);
+		*ret = finish(in);
+		return 0;
+	}
+	if (in->left == 0)
+		return -EAGAIN;
+	*len = in->left;
+	*ret = advance(in, in->left);
+	return 0;
+}
+
+void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
+			  plait_input_step *step, const void *data, size_t len)
+{
+	if (len == 0 || is_closing(p))
+		return;
+	if (len <= in->handed && (const char *)data + len == in->next) {
+		in->next -= len;
+		in->left += len;
+		in->handed -= len;
+	} else {
+		hold_both(in, p, data, len, in->next, in->left);
+	}
+	if (!in->busy)
+		run(in, p, step);
+}
+
+int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
+{
+	void *room;
+	int r;
+
+	if (buf != NULL) {
+		r = plait_buf_reserve(buf, gathered(in) + in->left, &room);
+		if (r < 0)
+			return r;
+		if (gathered(in) > 0)
+			plait_buf_append(buf, plait_buf_data(in->unfinished),
+					 gathered(in));
+		plait_buf_append(buf, in->next, in->left);
+	}
+	plait_buf_unref(&in->unfinished);
+	if (!in->busy)
+		plait_buf_unref(&in->held);
+	in->left = 0;
+	in->handed = 0;
+	return 0;
+}
+
+void plait_input_done(struct plait_input *in)
+{
+	drop(in);
+	release(in);
+}

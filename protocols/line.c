@@ -1,0 +1,195 @@
+/*
+ * Lines: the receiver with a raw mode, and the one without.
+ *
+ * Both take their lines in the same way, so that the limit of a line is the
+ * same wherever it is cut: a line is too long as soon as so many bytes have
+ * come that no delimiter can end it in time.  The mode is looked at anew for
+ * every piece, so switching it in a callback needs no more than a flag.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <plait/line.h>
+
+/* Where a line ends, with the defaults filled in. */
+struct ending {
+	const char *delimiter;
+	size_t size, max;
+};
+
+static struct ending ending(const char *delimiter, size_t size, size_t max)
+{
+	if (delimiter != NULL && size == 0)
+		size = strlen(delimiter);
+	if (delimiter == NULL || size == 0) {
+		delimiter = "\r\n";
+		size = 2;
+	}
+	return (struct ending){ delimiter, size, max > 0 ? max : 16384 };
+}
+
+static int take_line(struct plait_input *in, struct ending e, const char **line,
+		     size_t *len)
+{
+	return plait_input_take_until(in, e.delimiter, e.size, e.max, line,
+				      len);
+}
+
+static void write_line(struct plait_protocol *p, struct ending e,
+		       const char *line, size_t len)
+{
+	const struct iovec pieces[] = {
+		{ (void *)(uintptr_t)line, len },
+		{ (void *)(uintptr_t)e.delimiter, e.size },
+	};
+
+	if (p->transport != NULL)
+		plait_transport_write_several(p->transport, pieces, 2);
+}
+
+static const struct plait_line_receiver_ops *
+ops_of(const struct plait_line_receiver *p)
+{
+	return plait_self(p->base.ops, const struct plait_line_receiver_ops);
+}
+
+static struct ending ending_of(const struct plait_line_receiver *p)
+{
+	return ending(p->delimiter, p->delimiter_size, p->max_length);
+}
+
+static bool take_raw(struct plait_line_receiver *p)
+{
+	const void *data;
+	size_t len;
+
+	if (plait_input_take_all(&p->input, &data, &len) < 0)
+		return false;
+	if (ops_of(p)->raw_data_received != NULL)
+		ops_of(p)->raw_data_received(p, data, len);
+	return true;
+}
+
+static bool step(struct plait_protocol *base)
+{
+	struct plait_line_receiver *p =
+		plait_self(base, struct plait_line_receiver);
+	const struct plait_line_receiver_ops *ops = ops_of(p);
+	const char *line;
+	size_t len;
+	int r;
+
+	if (p->raw)
+		return take_raw(p);
+	r = take_line(&p->input, ending_of(p), &line, &len);
+	if (r == -EAGAIN)
+		return false;
+	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
+		ops->line_length_exceeded(p, line, len);
+	else if (r == -EMSGSIZE)
+		plait_transport_lose_connection(base->transport);
+	else if (ops->line_received != NULL)
+		ops->line_received(p, line, len);
+	return true;
+}
+
+void plait_line_receiver_set_raw_mode(struct plait_line_receiver *p)
+{
+	p->raw = true;
+}
+
+void plait_line_receiver_set_line_mode(struct plait_line_receiver *p,
+				       const void *extra, size_t len)
+{
+	p->raw = false;
+	plait_input_put_back(&p->input, &p->base, step, extra, len);
+}
+
+int plait_line_receiver_clear_buffer(struct plait_line_receiver *p,
+				     struct plait_buf *buf)
+{
+	return plait_input_clear(&p->input, buf);
+}
+
+void plait_line_receiver_pause(struct plait_line_receiver *p)
+{
+	plait_input_pause(&p->input, &p->base);
+}
+
+void plait_line_receiver_resume(struct plait_line_receiver *p)
+{
+	plait_input_resume(&p->input, &p->base, step);
+}
+
+void plait_line_receiver_send_line(struct plait_line_receiver *p,
+				   const char *line, size_t len)
+{
+	write_line(&p->base, ending_of(p), line, len);
+}
+
+void plait_line_receiver_data(struct plait_protocol *base, const void *data,
+			      size_t len)
+{
+	struct plait_line_receiver *p =
+		plait_self(base, struct plait_line_receiver);
+
+	plait_input_receive(&p->input, base, step, data, len);
+}
+
+void plait_line_receiver_done(struct plait_protocol *base)
+{
+	plait_input_done(&plait_self(base, struct plait_line_receiver)->input);
+}
+
+static const struct plait_line_only_receiver_ops *
+only_ops_of(const struct plait_line_only_receiver *p)
+{
+	return plait_self(p->base.ops,
+			  const struct plait_line_only_receiver_ops);
+}
+
+static struct ending only_ending_of(const struct plait_line_only_receiver *p)
+{
+	return ending(p->delimiter, p->delimiter_size, p->max_length);
+}
+
+static bool only_step(struct plait_protocol *base)
+{
+	struct plait_line_only_receiver *p =
+		plait_self(base, struct plait_line_only_receiver);
+	const struct plait_line_only_receiver_ops *ops = only_ops_of(p);
+	const char *line;
+	size_t len;
+	int r = take_line(&p->input, only_ending_of(p), &line, &len);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
+		ops->line_length_exceeded(p, line, len);
+	else if (r == -EMSGSIZE)
+		plait_transport_lose_connection(base->transport);
+	else if (ops->line_received != NULL)
+		ops->line_received(p, line, len);
+	return true;
+}
+
+void plait_line_only_receiver_send_line(struct plait_line_only_receiver *p,
+					const char *line, size_t len)
+{
+	write_line(&p->base, only_ending_of(p), line, len);
+}
+
+void plait_line_only_receiver_data(struct plait_protocol *base,
+				   const void *data, size_t len)
+{
+	struct plait_line_only_receiver *p =
+		plait_self(base, struct plait_line_only_receiver);
+
+	plait_input_receive(&p->input, base, only_step, data, len);
+}
+
+void plait_line_only_receiver_done(struct plait_protocol *base)
+{
+	plait_input_done(
+		&plait_self(base, struct plait_line_only_receiver)->input);
+}
