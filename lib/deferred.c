@@ -656,15 +656,17 @@ static void drop_pairs(struct plait_deferred *d)
 	}
 }
 
-/* Frees d; what it waited for is the caller's then, to be freed next. */
+/*
+ * Frees d; what it waited for is the caller's then, to be freed next.  Only
+ * the innermost is cancelled, which keeps freeing a long chain linear.
+ */
 static struct plait_deferred *free_one(struct plait_deferred *d,
 				       const char *where)
 {
 	struct plait_deferred *inner;
 
-	if (d->outer != NULL || !d->waited)
-		plait_die(where, "frees a deferred that is another's");
-	plait_deferred_cancel_at(d, freed_reason, where);
+	if (d->inner == NULL)
+		plait_deferred_cancel_at(d, freed_reason, where);
 	d->freed = true;
 	d->pauses = 0;
 	drop_pairs(d);
@@ -683,7 +685,12 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	while (d != NULL && d != &no_memory_deferred)
+	if (d == NULL || d == &no_memory_deferred)
+		return;
+	if (d->outer != NULL || !d->waited)
+		plait_die(where, "frees a deferred that is another's");
+	plait_deferred_cancel_at(d, freed_reason, where);
+	while (d != NULL)
 		d = free_one(d, where);
 }
 
