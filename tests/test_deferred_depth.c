@@ -1,0 +1,505 @@
+/*
+ * Depth: chains of a million links on a stack of 256 KiB, linked in each way
+ * there is and ended in each way there is.  The stack is that of a thread; a
+ * recursion over the links would overflow it long before their end, and
+ * anything quadratic would run into the time limit.
+ */
+#include <pthread.h>
+
+#include <plait/plait.h>
+
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+enum { LINKS = 1000000, STACK = 256 * 1024 };
+
+static void on_small_stack(void *(*run)(void *arg))
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_attr_init(&attr), 0);
+	ck_assert_int_eq(pthread_attr_setstacksize(&attr, STACK), 0);
+	ck_assert_int_eq(pthread_create(&thread, &attr, run, NULL), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
+}
+
+static unsigned long ran, failed;
+
+static plait_value count(plait_value *result, void *arg)
+{
+	ran++;
+	if (plait_value_is_failure(result))
+		failed++;
+	return *result;
+}
+
+static plait_value return_inner(plait_value *result, void *arg)
+{
+	return plait_chain((struct plait_deferred **)arg);
+}
+
+/* A deferred that waits for *inner, which is taken. */
+static struct plait_deferred *waiting_for(struct plait_deferred **inner)
+{
+	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+	plait_deferred_add_both(d, return_inner, inner);
+	return plait_deferred_add_both(d, count, NULL);
+}
+
+/* The outermost of a million, each waiting for the next; the last has p. */
+static struct plait_deferred *chain_inwards(struct plait_promise **p)
+{
+	struct plait_deferred *d = plait_deferred_new(p, NULL, NULL);
+
+	for (int i = 0; i < LINKS; i++)
+		d = waiting_for(&d);
+	return d;
+}
+
+static void assert_all_ran(unsigned long links, bool and_failed)
+{
+	ck_assert_uint_eq(ran, links);
+	ck_assert_uint_eq(failed, and_failed ? links : 0);
+}
+
+/* ---- implicit: a callback returns the next ------------------------- */
+
+static void *fire_inwards(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = chain_inwards(&p);
+
+	plait_fire(&p, plait_int(1));
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_waiting_links_fire)
+{
+	on_small_stack(fire_inwards);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+static void *fail_inwards(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = chain_inwards(&p);
+
+	plait_promise_drop(&p);
+	handle_all(d);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_waiting_links_fail)
+{
+	on_small_stack(fail_inwards);
+	assert_all_ran(LINKS, true);
+}
+END_TEST
+
+static void *cancel_inwards(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = chain_inwards(&p);
+
+	plait_deferred_cancel(d);
+	plait_promise_drop(&p);
+	handle_all(d);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_waiting_links_are_cancelled)
+{
+	on_small_stack(cancel_inwards);
+	assert_all_ran(LINKS, true);
+}
+END_TEST
+
+static void *free_inwards(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = chain_inwards(&p);
+
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+	return NULL;
+}
+
+START_TEST(million_waiting_links_are_freed)
+{
+	on_small_stack(free_inwards);
+	assert_all_ran(LINKS, true);
+}
+END_TEST
+
+/* The innermost is held, so cancelling it does not resolve the others. */
+static void *free_held(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	plait_deferred_pause(d);
+	for (int i = 0; i < LINKS; i++)
+		d = waiting_for(&d);
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+	return NULL;
+}
+
+START_TEST(million_links_that_wait_for_a_paused_one_are_freed)
+{
+	on_small_stack(free_held);
+	assert_all_ran(0, false);
+}
+END_TEST
+
+static void *detach_inwards(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = chain_inwards(&p);
+
+	plait_deferred_detach(&d);
+	plait_fire(&p, plait_int(1));
+	return NULL;
+}
+
+START_TEST(million_detached_links_run_on_and_go)
+{
+	on_small_stack(detach_inwards);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+/* ---- explicit: plait_deferred_chain() ------------------------------ */
+
+static struct plait_deferred *row[LINKS];
+static struct plait_promise *first;
+
+static void chain_row(void)
+{
+	struct plait_promise *next;
+
+	row[0] = plait_deferred_new(&first, NULL, NULL);
+	for (int i = 1; i < LINKS; i++) {
+		row[i] = plait_deferred_new(&next, NULL, NULL);
+		plait_deferred_chain(row[i - 1], &next);
+	}
+	for (int i = 0; i < LINKS; i++)
+		plait_deferred_add_both(row[i], count, NULL);
+}
+
+static void free_row(void)
+{
+	for (int i = 0; i < LINKS; i++)
+		plait_deferred_free(&row[i]);
+}
+
+static void *fire_row(void *arg)
+{
+	chain_row();
+	plait_fire(&first, plait_int(1));
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(row[LINKS - 1])),
+			 1);
+	free_row();
+	return NULL;
+}
+
+START_TEST(million_chained_links_fire)
+{
+	on_small_stack(fire_row);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+static void *cancel_row(void *arg)
+{
+	chain_row();
+	plait_deferred_cancel(row[0]);
+	plait_promise_drop(&first);
+	handle_all(row[LINKS - 1]);
+	free_row();
+	return NULL;
+}
+
+START_TEST(million_chained_links_are_cancelled)
+{
+	on_small_stack(cancel_row);
+	ck_assert_uint_eq(ran, LINKS);
+	ck_assert_uint_eq(failed, 1);
+}
+END_TEST
+
+static void *free_row_from_its_front(void *arg)
+{
+	chain_row();
+	free_row();
+	plait_promise_drop(&first);
+	return NULL;
+}
+
+START_TEST(million_chained_links_are_freed_from_the_front)
+{
+	on_small_stack(free_row_from_its_front);
+	ck_assert_uint_eq(ran, LINKS);
+}
+END_TEST
+
+static void *free_row_from_its_back(void *arg)
+{
+	chain_row();
+	for (int i = LINKS; i-- > 0;)
+		plait_deferred_free(&row[i]);
+	plait_promise_drop(&first);
+	return NULL;
+}
+
+START_TEST(million_chained_links_are_freed_from_the_back)
+{
+	on_small_stack(free_row_from_its_back);
+	ck_assert_uint_eq(ran, LINKS);
+}
+END_TEST
+
+static void *let_row_go(void *arg)
+{
+	chain_row();
+	for (int i = 0; i < LINKS; i++)
+		plait_deferred_detach(&row[i]);
+	plait_fire(&first, plait_int(1));
+	return NULL;
+}
+
+START_TEST(million_detached_chained_links_run_on_and_go)
+{
+	on_small_stack(let_row_go);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+/* A fired link that is paused holds all that are behind it. */
+static void *abandon_row(void *arg)
+{
+	chain_row();
+	for (int i = 1; i < LINKS; i++)
+		plait_deferred_detach(&row[i]);
+	plait_deferred_pause(row[0]);
+	plait_fire(&first, plait_int(1));
+	plait_deferred_free(&row[0]);
+	return NULL;
+}
+
+START_TEST(million_chained_links_are_abandoned)
+{
+	unhandled_expect(1);
+	on_small_stack(abandon_row);
+	ck_assert_uint_eq(ran, LINKS - 1);
+}
+END_TEST
+
+/* ---- both in turn -------------------------------------------------- */
+
+static void *fire_both_kinds(void *arg)
+{
+	struct plait_promise *p, *next;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	struct plait_deferred *after;
+
+	for (int i = 0; i < LINKS / 2; i++) {
+		d = waiting_for(&d);
+		after = plait_deferred_new(&next, NULL, NULL);
+		plait_deferred_chain(d, &next);
+		plait_deferred_detach(&d);
+		d = after;
+	}
+	plait_fire(&p, plait_int(1));
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_links_of_both_kinds_in_turn_fire)
+{
+	on_small_stack(fire_both_kinds);
+	assert_all_ran(LINKS / 2, false);
+}
+END_TEST
+
+/* ---- synchronous --------------------------------------------------- */
+
+struct loop {
+	struct plait_deferred *d;
+	int left;
+};
+
+/* Starts the next operation, which is ready at once, and waits for it. */
+static plait_value next_operation(plait_value *result, void *arg)
+{
+	struct loop *l = arg;
+	struct plait_deferred *next = plait_succeed(plait_int(l->left));
+
+	ran++;
+	if (--l->left > 0)
+		plait_deferred_add_callback(l->d, next_operation, l);
+	return plait_chain(&next);
+}
+
+static void *loop_synchronously(void *arg)
+{
+	struct loop l = { .left = LINKS };
+
+	l.d = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(l.d, next_operation, &l);
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(l.d)), 1);
+	plait_deferred_free(&l.d);
+	return NULL;
+}
+
+START_TEST(million_operations_that_are_ready_at_once_are_a_loop)
+{
+	on_small_stack(loop_synchronously);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+static plait_value ready_at_once(plait_value *result, void *arg)
+{
+	struct plait_deferred *next = plait_succeed(plait_take(result));
+
+	ran++;
+	return plait_chain(&next);
+}
+
+static void *run_many_pairs(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	for (int i = 0; i < LINKS; i++)
+		plait_deferred_add_callback(d, ready_at_once, NULL);
+	plait_fire(&p, plait_int(1));
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_callbacks_that_answer_at_once_are_a_loop)
+{
+	on_small_stack(run_many_pairs);
+	assert_all_ran(LINKS, false);
+}
+END_TEST
+
+/* Each operation is started by the callback of the one before. */
+static plait_value next_pending(plait_value *result, void *arg)
+{
+	struct plait_promise **p = arg;
+	struct plait_deferred *next = plait_deferred_new(p, NULL, NULL);
+
+	plait_deferred_add_callback(next, count, NULL);
+	plait_deferred_add_callback(next, next_pending, p);
+	return plait_chain(&next);
+}
+
+static void *chain_and_fire(void *arg)
+{
+	struct plait_promise *p, *current;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	plait_deferred_add_callback(d, next_pending, &p);
+	for (int i = 0; i < LINKS; i++) {
+		current = p;
+		plait_fire(&current, plait_int(i));
+	}
+	ck_assert_ptr_null(plait_deferred_result(d));
+	plait_deferred_cancel(d);
+	ck_assert(plait_deferred_result(d) != NULL);
+	plait_promise_drop(&p);
+	handle_all(d);
+	plait_deferred_free(&d);
+	return NULL;
+}
+
+START_TEST(million_operations_one_after_another_resolve_from_the_last)
+{
+	on_small_stack(chain_and_fire);
+	ck_assert_uint_eq(ran, LINKS - 1);
+}
+END_TEST
+
+/* ---- failures ------------------------------------------------------ */
+
+static void *chain_causes(void *arg)
+{
+	plait_value v = plait_fail(&plait_error_any, "first"), effect;
+
+	for (int i = 0; i < LINKS; i++) {
+		effect = plait_fail_because(&plait_error_any,
+					    plait_value_failure(&v), "next");
+		plait_value_free(&v);
+		v = effect;
+	}
+	plait_value_free(&v);
+	return NULL;
+}
+
+START_TEST(million_causes_are_freed)
+{
+	on_small_stack(chain_causes);
+}
+END_TEST
+
+static void setup(void)
+{
+	ran = failed = 0;
+}
+
+static TCase *aspect(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_set_timeout(tc, 30);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("deferred_depth");
+	TCase *tc;
+
+	tc = aspect(s, "implicit");
+	tcase_add_pure_test(tc, million_waiting_links_fire);
+	tcase_add_pure_test(tc, million_waiting_links_fail);
+	tcase_add_pure_test(tc, million_waiting_links_are_cancelled);
+	tcase_add_pure_test(tc, million_waiting_links_are_freed);
+	tcase_add_pure_test(tc,
+			    million_links_that_wait_for_a_paused_one_are_freed);
+	tcase_add_pure_test(tc, million_detached_links_run_on_and_go);
+	tc = aspect(s, "explicit");
+	tcase_add_pure_test(tc, million_chained_links_fire);
+	tcase_add_pure_test(tc, million_chained_links_are_cancelled);
+	tcase_add_pure_test(tc, million_chained_links_are_freed_from_the_front);
+	tcase_add_pure_test(tc, million_chained_links_are_freed_from_the_back);
+	tcase_add_pure_test(tc, million_detached_chained_links_run_on_and_go);
+	tcase_add_pure_test(tc, million_chained_links_are_abandoned);
+	tc = aspect(s, "both");
+	tcase_add_pure_test(tc, million_links_of_both_kinds_in_turn_fire);
+	tc = aspect(s, "synchronous");
+	tcase_add_pure_test(
+		tc, million_operations_that_are_ready_at_once_are_a_loop);
+	tcase_add_pure_test(tc,
+			    million_callbacks_that_answer_at_once_are_a_loop);
+	tcase_add_pure_test(
+		tc, million_operations_one_after_another_resolve_from_the_last);
+	tc = aspect(s, "causes");
+	tcase_add_pure_test(tc, million_causes_are_freed);
+	return suite_main(s);
+}
