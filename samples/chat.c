@@ -1,0 +1,118 @@
+/*
+ * A chat: each line goes to everybody else, prefixed with the sender's nick,
+ * and "nick NAME" sets that.  All clients are in a list that the factory
+ * holds.  A line of more than 16,384 bytes closes the connection, and so does
+ * not reading while the others talk.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/program.h"
+
+enum {
+	MAX_LINE = 16384,
+	MAX_UNREAD = 1024 * 1024,
+	NICK_SIZE = 33,
+};
+
+struct room {
+	struct plait_factory factory;
+	struct plait_list clients;
+	unsigned guests; /* so far */
+};
+
+struct client {
+	struct plait_line_receiver base;
+	struct plait_list link;
+	char nick[NICK_SIZE];
+};
+
+static struct room *room_of(const struct client *self)
+{
+	return plait_self(self->base.base.factory, struct room);
+}
+
+static void client_made(struct plait_protocol *p)
+{
+	struct client *self = plait_self(p, struct client);
+	struct room *room = room_of(self);
+
+	/* People type "\n", programs send "\r\n": both will do. */
+	self->base.delimiter = "\n";
+	self->base.max_length = MAX_LINE + 1;
+	snprintf(self->nick, sizeof(self->nick), "guest%u", ++room->guests);
+	plait_list_append(&room->clients, &self->link);
+}
+
+static void client_lost(struct plait_protocol *p,
+			const struct plait_failure *why)
+{
+	plait_list_remove(&plait_self(p, struct client)->link);
+}
+
+static void send_line(struct client *to, const struct client *from,
+		      const char *line, size_t len)
+{
+	struct plait_transport *t = to->base.base.transport;
+
+	plait_transport_write(t, from->nick, strlen(from->nick));
+	plait_transport_write(t, ": ", 2);
+	plait_transport_write(t, line, len);
+	plait_transport_write(t, "\r\n", 2);
+}
+
+static void tell_others(struct client *self, const char *line, size_t len)
+{
+	struct plait_list *l;
+
+	plait_list_for_each (l, &room_of(self)->clients) {
+		struct client *to = plait_container(l, struct client, link);
+
+		if (to != self)
+			send_line(to, self, line, len);
+	}
+}
+
+static void client_line(struct plait_line_receiver *p, const char *line,
+			size_t len)
+{
+	struct client *self = plait_self(p, struct client);
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (len > MAX_LINE)
+		plait_transport_lose_connection(p->base.transport);
+	else if (len > 5 && memcmp(line, "nick ", 5) == 0)
+		snprintf(self->nick, sizeof(self->nick), "%.*s", (int)len - 5,
+			 line + 5);
+	else
+		tell_others(self, line, len);
+}
+
+static const struct plait_line_receiver_ops client_ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "chat",
+		  .size = sizeof(struct client), .connection_made = client_made,
+		  .connection_lost = client_lost },
+	.line_received = client_line,
+};
+
+int main(int argc, char **argv)
+{
+	const struct plait_limits limits = { .max_unsent = MAX_UNREAD };
+	struct room self = { .factory.protocol = &client_ops.base };
+	struct program p = { .about = "Lets people talk, by lines.",
+			     .serves = true };
+	struct plait_address address;
+	struct plait_reactor *r;
+
+	program_start(&p, argc, argv);
+	plait_list_init(&self.clients);
+	r = program_reactor(&p);
+	plait_reactor_set_limits(r, &limits);
+	address = program_listen(&p, r, &self.factory);
+	printf("Chatting on port %u.\n", plait_address_port(&address));
+	plait_reactor_run(r);
+
+	plait_reactor_free(&r);
+	return 0;
+}

@@ -1,0 +1,54 @@
+/*
+ * The command line of the sample programs: every program says in one table
+ * which options it has, and gets --help and --reactor with it, and if it
+ * serves, --port and --iface.
+ */
+#ifndef SAMPLES_COMMON_OPTIONS_H
+#define SAMPLES_COMMON_OPTIONS_H
+
+#include <stdbool.h>
+
+/* One option.  read stores what text says; false if it makes no sense. */
+struct program_option {
+	const char *name;     /* "delay" */
+	const char *argument; /* what --help calls it; NULL: a flag */
+	const char *help;
+	bool (*read)(const char *text, void *into);
+	void *into;
+	const char **further; /* NULL, or where a second argument goes */
+};
+
+struct program {
+	const char *about;    /* a sentence for --help */
+	const char *operands; /* "FILE", for --help; NULL: none */
+	int min_operands, max_operands;
+	bool serves;
+	const struct program_option *options; /* up to one with no name */
+
+	/* What the command line says. */
+	const char *reactor; /* NULL: the default */
+	const char *iface;
+	unsigned port;
+	char **operand;
+	int n_operands;
+};
+
+/*
+ * Reads the command line into p and makes standard output line buffered.  On
+ * a mistake it says so in one line and exits with status 2; --help exits too.
+ */
+void program_start(struct program *p, int argc, char **argv);
+
+/* "NAME: MESSAGE" on standard error, and status 2. */
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* For the tables; into is what the comment says. */
+bool read_flag(const char *text, void *into);	  /* bool */
+bool read_text(const char *text, void *into);	  /* const char * */
+bool read_port(const char *text, void *into);	  /* unsigned */
+bool read_count(const char *text, void *into);	  /* size_t, at least 1 */
+bool read_seconds(const char *text, void *into);  /* double, at least 0 */
+bool read_positive(const char *text, void *into); /* double, more than 0 */
+bool read_server(const char *text, void *into);	  /* struct plait_address */
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * What the sample programs have in common beside their command line: a
+ * reactor, a port and a file as the options say, or one line on standard error
+ * and status 2; and printing a value.
+ */
+#ifndef SAMPLES_COMMON_PROGRAM_H
+#define SAMPLES_COMMON_PROGRAM_H
+
+#include <plait/plait.h>
+
+#include "common/options.h"
+
+/* The reactor of that name; given. */
+struct plait_reactor *program_reactor(const struct program *p);
+
+/* Lets the factory listen where the options say; that address. */
+struct plait_address program_listen(const struct program *p,
+				    struct plait_reactor *r,
+				    struct plait_factory *f);
+
+/* The bytes of a file; given. */
+struct plait_buf *program_file(const char *path);
+
+/* Prints "WHAT: VALUE". */
+void say(const char *what, const plait_value *v);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * A canceller may answer with a result: then nothing has failed, and no
+ * callback learns that there was a cancel.
+ */
+#include <stdio.h>
+
+#include "common/program.h"
+
+static plait_value cancel(struct plait_deferred *d, void *arg)
+{
+	printf("I need to cancel this deferred: <Deferred at %p>\n", (void *)d);
+	puts("Firing the deferred with a result");
+	return plait_text("result");
+}
+
+static plait_value got_result(plait_value *result, void *arg)
+{
+	say("callback got", result);
+	return PLAIT_NONE;
+}
+
+static plait_value got_failure(plait_value *failure, void *arg)
+{
+	say("errback got", failure);
+	return PLAIT_NONE;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = { .about = "Answers a cancel with a result." };
+	struct plait_promise *promise;
+	struct plait_deferred *d;
+
+	program_start(&p, argc, argv);
+	d = plait_deferred_new(&promise, cancel, NULL);
+	plait_deferred_add_callbacks(d, got_result, NULL, got_failure, NULL);
+	plait_deferred_cancel(d);
+	puts("done");
+
+	plait_deferred_free(&d);
+	plait_promise_drop(&promise);
+	return 0;
+}

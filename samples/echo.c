@@ -1,0 +1,44 @@
+/*
+ * What comes in goes out.  The connection's receiving half is registered as
+ * the producer of its sending half: a peer that never reads is not read from
+ * either, so it cannot make the server grow.
+ */
+#include <stdio.h>
+
+#include "common/program.h"
+
+static void echo_made(struct plait_protocol *p)
+{
+	plait_transport_register_producer(
+		p->transport, plait_transport_producer(p->transport), true);
+}
+
+static void echo_received(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	plait_transport_write(p->transport, data, len);
+}
+
+static const struct plait_protocol_ops echo_ops = {
+	.name = "echo",
+	.connection_made = echo_made,
+	.data_received = echo_received,
+};
+
+int main(int argc, char **argv)
+{
+	struct plait_factory factory = { .protocol = &echo_ops };
+	struct program p = { .about = "Sends back what it gets.",
+			     .serves = true };
+	struct plait_address address;
+	struct plait_reactor *r;
+
+	program_start(&p, argc, argv);
+	r = program_reactor(&p);
+	address = program_listen(&p, r, &factory);
+	printf("Echoing on port %u.\n", plait_address_port(&address));
+	plait_reactor_run(r);
+
+	plait_reactor_free(&r);
+	return 0;
+}

@@ -1,0 +1,55 @@
+/*
+ * The whole poem at once, then good-bye.  All clients share one buffer, so a
+ * thousand of them that read slowly cost no copy of the poem.  Losing the
+ * connection sends what is queued first, and what the client says cannot
+ * destroy it on its way.
+ */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/program.h"
+
+struct poet {
+	struct plait_factory factory;
+	struct plait_buf *poem;
+};
+
+static void listener_made(struct plait_protocol *p)
+{
+	struct poet *poet = plait_self(p->factory, struct poet);
+
+	plait_transport_write_buf(p->transport, poet->poem);
+	plait_transport_lose_connection(p->transport);
+}
+
+static const struct plait_protocol_ops listener_ops = {
+	.name = "fastpoetry",
+	.connection_made = listener_made,
+};
+
+int main(int argc, char **argv)
+{
+	/* The poem is all that is ever unsent, and it is there anyway. */
+	const struct plait_limits limits = { .max_unsent = SIZE_MAX };
+	struct poet self = { .factory.protocol = &listener_ops };
+	struct program p = { .about = "Serves a poem fast.",
+			     .operands = "FILE",
+			     .min_operands = 1,
+			     .max_operands = 1,
+			     .serves = true };
+	struct plait_address address;
+	struct plait_reactor *r;
+
+	program_start(&p, argc, argv);
+	self.poem = program_file(p.operand[0]);
+	r = program_reactor(&p);
+	plait_reactor_set_limits(r, &limits);
+	address = program_listen(&p, r, &self.factory);
+	printf("Serving %s on port %u.\n", p.operand[0],
+	       plait_address_port(&address));
+	plait_reactor_run(r);
+
+	plait_reactor_free(&r);
+	plait_buf_unref(&self.poem);
+	return 0;
+}

@@ -1,0 +1,161 @@
+/*
+ * Downloads poems from many servers at once, with one deferred each, and
+ * prints each as it comes.  A poem's deferred is a chain: the download, then
+ * perhaps the transformation, which is a deferred too; then the poem or the
+ * failure is printed.  --timeout cancels what has not come by then, wherever
+ * in its chain it is, and that closes its connection.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/poetry.h"
+#include "common/program.h"
+
+struct client {
+	struct plait_reactor *reactor;
+	double timeout; /* 0: none */
+	struct plait_timer timer;
+	bool timed_out;
+	struct plait_address transformer;
+	const char *transformation; /* NULL: none */
+	struct poem *poems;
+	int n, unfinished, failed;
+};
+
+struct poem {
+	struct client *client;
+	struct plait_address server;
+	struct plait_deferred *deferred;
+};
+
+static plait_value transform(plait_value *result, void *arg)
+{
+	struct client *self = arg;
+	struct plait_deferred *d =
+		transform_poetry(self->reactor, &self->transformer,
+				 self->transformation, plait_value_buf(result));
+
+	return plait_chain(&d);
+}
+
+/* A cancellation by our own timer is a timeout. */
+static plait_value name_timeout(plait_value *failure, void *arg)
+{
+	struct poem *poem = arg;
+	char server[PLAIT_ADDRESS_SIZE];
+
+	if (!poem->client->timed_out ||
+	    !plait_failure_check(plait_value_failure(failure),
+				 &plait_error_cancelled))
+		return plait_take(failure);
+	plait_address_str(&poem->server, server, sizeof(server));
+	return plait_fail(&plait_error_timeout, "no poem from %s in %g s",
+			  server, poem->client->timeout);
+}
+
+static plait_value print_poem(plait_value *result, void *arg)
+{
+	const struct plait_buf *poem = plait_value_buf(result);
+
+	fwrite(plait_buf_data(poem), 1, plait_buf_size(poem), stdout);
+	return PLAIT_NONE;
+}
+
+static plait_value print_failure(plait_value *failure, void *arg)
+{
+	struct client *self = arg;
+	char text[256];
+
+	/* When the program was told to end, nothing has failed. */
+	if (!plait_reactor_is_running(self->reactor))
+		return PLAIT_NONE;
+	self->failed++;
+	plait_value_str(failure, text, sizeof(text));
+	fprintf(stderr, "%s\n", text);
+	return PLAIT_NONE;
+}
+
+static plait_value finished(plait_value *result, void *arg)
+{
+	struct client *self = arg;
+
+	if (--self->unfinished == 0)
+		plait_reactor_stop(self->reactor);
+	return PLAIT_NONE;
+}
+
+static void get_poem(struct poem *poem)
+{
+	struct client *self = poem->client;
+
+	poem->deferred = get_poetry(self->reactor, &poem->server);
+	if (self->transformation != NULL)
+		plait_deferred_add_callback(poem->deferred, transform, self);
+	plait_deferred_add_errback(poem->deferred, name_timeout, poem);
+	plait_deferred_add_callbacks(poem->deferred, print_poem, NULL,
+				     print_failure, self);
+	plait_deferred_add_both(poem->deferred, finished, self);
+}
+
+static void time_out(void *arg)
+{
+	struct client *self = arg;
+
+	self->timed_out = true;
+	for (int i = 0; i < self->n; i++)
+		plait_deferred_cancel(self->poems[i].deferred);
+}
+
+static void start(void *arg)
+{
+	struct client *self = arg;
+
+	for (int i = 0; i < self->n; i++)
+		get_poem(&self->poems[i]);
+	if (self->timeout > 0)
+		plait_timer_start(self->reactor, &self->timer, self->timeout,
+				  time_out, self);
+}
+
+static void read_servers(struct client *self, const struct program *p)
+{
+	self->n = self->unfinished = p->n_operands;
+	self->poems = calloc(self->n, sizeof(*self->poems));
+	if (self->poems == NULL)
+		die("no memory");
+	for (int i = 0; i < self->n; i++) {
+		self->poems[i].client = self;
+		if (!read_server(p->operand[i], &self->poems[i].server))
+			die("%s: not [HOST:]PORT", p->operand[i]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct client self = { .timeout = 0 };
+	const struct program_option options[] = {
+		{ "timeout", "SECONDS", "cancel what has not come by then",
+		  read_positive, &self.timeout, NULL },
+		{ "transform", "[HOST:]PORT NAME", "by transformedpoetry",
+		  read_server, &self.transformer, &self.transformation },
+		{ 0 },
+	};
+	struct program p = { .about = "Downloads poems, all at once.",
+			     .operands = "[HOST:]PORT...",
+			     .min_operands = 1,
+			     .max_operands = argc,
+			     .options = options };
+
+	program_start(&p, argc, argv);
+	read_servers(&self, &p);
+	self.reactor = program_reactor(&p);
+	plait_call_when_running(self.reactor, start, &self);
+	plait_reactor_run(self.reactor);
+
+	plait_timer_stop(&self.timer);
+	for (int i = 0; i < self.n; i++)
+		plait_deferred_free(&self.poems[i].deferred);
+	plait_reactor_free(&self.reactor);
+	free(self.poems);
+	return self.failed > 0;
+}

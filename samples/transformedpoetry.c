@@ -1,0 +1,89 @@
+/*
+ * Transforms poems: a netstring "NAME.POEM" comes in, the poem as the
+ * transformation of that name makes it goes out, as a netstring too, any
+ * number of times.  A name that is not known, or bytes that are no netstring,
+ * close the connection.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/program.h"
+
+/* In the manner of E. E. Cummings. */
+static void cummingsify(char *poem, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (poem[i] >= 'A' && poem[i] <= 'Z')
+			poem[i] += 'a' - 'A';
+}
+
+static const struct transformation {
+	const char *name;
+	void (*apply)(char *poem, size_t len);
+} transformations[] = {
+	{ "cummingsify", cummingsify },
+};
+
+static const struct transformation *find(const char *name, size_t len)
+{
+	const size_t n = sizeof(transformations) / sizeof(*transformations);
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(transformations[i].name) == len &&
+		    memcmp(transformations[i].name, name, len) == 0)
+			return &transformations[i];
+	return NULL;
+}
+
+/* Sends the poem transformed; false if there is no memory for it. */
+static bool answer(struct plait_netstring_receiver *p,
+		   const struct transformation *t, const char *poem, size_t len)
+{
+	struct plait_buf *b = plait_buf_new(len);
+	void *copy;
+
+	if (b == NULL || plait_buf_reserve(b, len, &copy) < 0) {
+		plait_buf_unref(&b);
+		return false;
+	}
+	memcpy(copy, poem, len);
+	t->apply(copy, len);
+	plait_netstring_receiver_send(p, copy, len);
+	plait_buf_unref(&b);
+	return true;
+}
+
+static void poem_received(struct plait_netstring_receiver *p, const void *data,
+			  size_t len)
+{
+	const char *name = data, *dot = memchr(data, '.', len);
+	const struct transformation *t = dot ? find(name, dot - name) : NULL;
+
+	if (t == NULL || !answer(p, t, dot + 1, len - (dot + 1 - name)))
+		plait_transport_lose_connection(p->base.transport);
+}
+
+static const struct plait_netstring_receiver_ops transformer_ops = {
+	.base = { PLAIT_NETSTRING_RECEIVER, .name = "transformedpoetry",
+		  .size = sizeof(struct plait_netstring_receiver) },
+	.string_received = poem_received,
+};
+
+int main(int argc, char **argv)
+{
+	struct plait_factory factory = { .protocol = &transformer_ops.base };
+	struct program p = { .about = "Transforms poems (cummingsify).",
+			     .serves = true };
+	struct plait_address address;
+	struct plait_reactor *r;
+
+	program_start(&p, argc, argv);
+	r = program_reactor(&p);
+	address = program_listen(&p, r, &factory);
+	printf("Transforming poems on port %u.\n",
+	       plait_address_port(&address));
+	plait_reactor_run(r);
+
+	plait_reactor_free(&r);
+	return 0;
+}
