@@ -657,8 +657,8 @@ static void drop_pairs(struct plait_deferred *d)
 }
 
 /*
- * Frees d; what it waited for is the caller's then, to be freed next.  Only
- * the innermost is cancelled, which keeps freeing a long chain linear.
+ * Frees d; what it waits for is the caller's then, to be freed next.  On the
+ * way only the innermost is cancelled, so that freeing a long chain is linear.
  */
 static struct plait_deferred *free_one(struct plait_deferred *d,
 				       const char *where)
@@ -689,7 +689,8 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 		return;
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
-	plait_deferred_cancel_at(d, freed_reason, where);
+	if (d->inner != NULL)
+		plait_deferred_cancel_at(d, freed_reason, where);
 	while (d != NULL)
 		d = free_one(d, where);
 }
