@@ -1,0 +1,227 @@
+/*
+ * Addresses: what is read, what is refused, and how they are written.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "reactor/address.h"
+#include "tests/harness.h"
+
+static const struct {
+	const char *host;
+	unsigned port;
+	const char *text, *host_text;
+} good[] = {
+	{ "127.0.0.1", 80, "127.0.0.1:80", "127.0.0.1" },
+	{ "0.0.0.0", 0, "0.0.0.0:0", "0.0.0.0" },
+	{ "255.255.255.255", 65535, "255.255.255.255:65535",
+	  "255.255.255.255" },
+	{ NULL, 7, "0.0.0.0:7", "0.0.0.0" },
+	{ "", 7, "0.0.0.0:7", "0.0.0.0" },
+	{ "localhost", 10001, "127.0.0.1:10001", "127.0.0.1" },
+	{ "::1", 80, "[::1]:80", "::1" },
+	{ "::", 1, "[::]:1", "::" },
+	{ "2001:db8::A", 443, "[2001:db8::a]:443", "2001:db8::a" },
+	{ "::ffff:1.2.3.4", 5, "[::ffff:1.2.3.4]:5", "::ffff:1.2.3.4" },
+	{ "fe80::1%3", 80, "[fe80::1%3]:80", "fe80::1%3" },
+	{ "fe80::1%4294967295", 9, "[fe80::1%4294967295]:9",
+	  "fe80::1%4294967295" },
+	{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295", 65535,
+	  "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535",
+	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295" },
+};
+
+START_TEST(numeric_addresses_are_read_and_written)
+{
+	struct plait_address a;
+	char text[PLAIT_ADDRESS_SIZE];
+	int len;
+
+	ck_assert_int_eq(plait_address_parse(&a, good[_i].host, good[_i].port),
+			 0);
+	ck_assert_uint_eq(plait_address_port(&a), good[_i].port);
+	len = plait_address_str(&a, text, sizeof(text));
+	ck_assert_str_eq(text, good[_i].text);
+	ck_assert_int_eq(len, (int)strlen(good[_i].text));
+	len = plait_address_host(&a, text, sizeof(text));
+	ck_assert_str_eq(text, good[_i].host_text);
+	ck_assert_int_eq(len, (int)strlen(good[_i].host_text));
+}
+END_TEST
+
+static const char *const names[] = {
+	"example.org",
+	"localhost.",
+	"Localhost",
+	"localhost ",
+	" 127.0.0.1",
+	"127.0.0.1 ",
+	"127.0.0.1:80",
+	"127.1",
+	"1.2.3.4.5",
+	"1.2.3.256",
+	"0x7f.0.0.1",
+	"[::1]",
+	":::",
+	"1::2::3",
+	"fe80::1%",
+	"fe80::1%eth0",
+	"fe80::1%-1",
+	"fe80::1%4294967296",
+	"fe80::1%99999999999999999999",
+	"127.0.0.1%1",
+	"%1",
+	"::ffff:255.255.255.255:255.255.255.255:255.255.255.255",
+};
+
+START_TEST(names_are_never_looked_up)
+{
+	struct plait_address a = { .port = 42 };
+
+	ck_assert_int_eq(plait_address_parse(&a, names[_i], 1), -EADDRNOTAVAIL);
+	ck_assert_uint_eq(a.port, 42);
+	ck_assert_uint_eq(a.family, 0);
+}
+END_TEST
+
+START_TEST(a_host_of_any_length_is_read_safely)
+{
+	struct plait_address a;
+	char host[4096];
+
+	for (size_t n = 0; n < sizeof(host); n++) {
+		memset(host, ':', n);
+		host[n] = '\0';
+		plait_address_parse(&a, host, 1);
+		memset(host, '1', n);
+		plait_address_parse(&a, host, 1);
+		if (n > 1)
+			host[n / 2] = '%';
+		plait_address_parse(&a, host, 1);
+	}
+}
+END_TEST
+
+START_TEST(a_port_above_65535_is_refused)
+{
+	struct plait_address a = { .port = 42 };
+
+	ck_assert_int_eq(plait_address_parse(&a, "::1", 65536), -EINVAL);
+	ck_assert_int_eq(plait_address_parse(&a, "no name", (unsigned)-1),
+			 -EINVAL);
+	ck_assert_uint_eq(a.port, 42);
+}
+END_TEST
+
+START_TEST(text_is_cut_to_its_room)
+{
+	struct plait_address a;
+	char text[6] = "xxxxx";
+
+	ck_assert_int_eq(plait_address_parse(&a, "127.0.0.1", 80), 0);
+	ck_assert_int_eq(plait_address_str(&a, text, sizeof(text)), 12);
+	ck_assert_str_eq(text, "127.0");
+	ck_assert_int_eq(plait_address_host(&a, text, sizeof(text)), 9);
+	ck_assert_int_eq(plait_address_str(&a, NULL, 0), 12);
+}
+END_TEST
+
+START_TEST(a_zeroed_address_is_none)
+{
+	struct plait_address a = { .family = 0 };
+	struct sockaddr_storage ss;
+	char text[PLAIT_ADDRESS_SIZE];
+
+	plait_address_str(&a, text, sizeof(text));
+	ck_assert_str_eq(text, "no address");
+	ck_assert_int_eq(plait_address_host(&a, text, sizeof(text)), 0);
+	ck_assert_str_eq(text, "");
+	ck_assert_uint_eq(address_to_kernel(&a, &ss), 0);
+}
+END_TEST
+
+START_TEST(what_the_kernel_gets_comes_back)
+{
+	struct plait_address a, back;
+	struct sockaddr_storage ss;
+
+	plait_address_parse(&a, good[_i].host, good[_i].port);
+	ck_assert_uint_gt(address_to_kernel(&a, &ss), 0);
+	ck_assert_int_eq(ss.ss_family, a.family);
+	address_from_kernel(&back, &ss);
+	ck_assert(address_equal(&a, &back));
+}
+END_TEST
+
+START_TEST(a_foreign_family_is_no_address)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNIX };
+	struct plait_address a = { .port = 42 };
+
+	address_from_kernel(&a, &ss);
+	ck_assert_uint_eq(a.family, 0);
+	ck_assert_uint_eq(a.port, 0);
+}
+END_TEST
+
+START_TEST(equal_means_the_same_end)
+{
+	static const struct {
+		const char *host;
+		unsigned port;
+	} others[] = {
+		{ "fe80::1%2", 81 },
+		{ "fe80::1%3", 80 },
+		{ "fe80::2%2", 80 },
+		{ "127.0.0.1", 80 },
+	};
+	struct plait_address a, b;
+
+	plait_address_parse(&a, "fe80::1%2", 80);
+	plait_address_parse(&b, "fe80:0::1%2", 80);
+	ck_assert(address_equal(&a, &b));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		plait_address_parse(&b, others[i].host, others[i].port);
+		ck_assert(!address_equal(&a, &b));
+	}
+}
+END_TEST
+
+START_TEST(a_socket_without_address_says_so)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct plait_address a = { .port = 42 };
+
+	ck_assert_int_eq(address_of_peer(fd, &a), -ENOTCONN);
+	ck_assert_uint_eq(a.port, 42);
+	ck_assert_int_eq(address_of_socket(fd, &a), 0);
+	close(fd);
+	ck_assert_int_eq(address_of_socket(fd, &a), -ENOTCONN);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("address");
+	TCase *tc = tcase_create("text");
+	const int n_good = sizeof(good) / sizeof(good[0]);
+	const int n_names = sizeof(names) / sizeof(names[0]);
+
+	tcase_add_pure_loop_test(tc, numeric_addresses_are_read_and_written, 0,
+				 n_good);
+	tcase_add_pure_loop_test(tc, names_are_never_looked_up, 0, n_names);
+	tcase_add_pure_test(tc, a_host_of_any_length_is_read_safely);
+	tcase_add_pure_test(tc, a_port_above_65535_is_refused);
+	tcase_add_pure_test(tc, text_is_cut_to_its_room);
+	tcase_add_pure_test(tc, a_zeroed_address_is_none);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("kernel");
+	tcase_add_pure_loop_test(tc, what_the_kernel_gets_comes_back, 0,
+				 n_good);
+	tcase_add_pure_test(tc, a_foreign_family_is_no_address);
+	tcase_add_pure_test(tc, equal_means_the_same_end);
+	tcase_add_pure_test(tc, a_socket_without_address_says_so);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

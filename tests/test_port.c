@@ -1,0 +1,704 @@
+/*
+ * Ports: listening, accepting and stopping, as long as the system plays
+ * along.  What happens when it does not is in test_accept_faults.c.
+ */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "tests/actor.h"
+
+static struct actor server;
+static struct plait_port *port;
+
+static void setup(void)
+{
+	actor_init(&server);
+	port = NULL;
+}
+
+/* Connects a peer and waits until the server has built its protocol. */
+static int connect_peer(unsigned number)
+{
+	unsigned builds = server.builds;
+	int fd = peer_connect((uint16_t)number);
+
+	run_until_count(reactor, &server.builds, builds + 1);
+	return fd;
+}
+
+static void hang_up(int fd)
+{
+	close(fd);
+	run_until_count(reactor, &server.lost, server.made);
+	run_turns(reactor, 3);
+}
+
+/* The library's socket that is connected to the peer's. */
+static int other_end(int peer)
+{
+	struct sockaddr_in mine, theirs;
+	socklen_t len = sizeof(mine);
+
+	getsockname(peer, (struct sockaddr *)&mine, &len);
+	for (int fd = 3; fd < 1024; fd++) {
+		len = sizeof(theirs);
+		if (getpeername(fd, (struct sockaddr *)&theirs, &len) == 0 &&
+		    theirs.sin_port == mine.sin_port)
+			return fd;
+	}
+	ck_abort_msg("there is no other end");
+}
+
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	getsockopt(fd, level, option, &value, &len);
+	return value;
+}
+
+static int listener_fd(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		if (option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1)
+			return fd;
+	}
+	ck_abort_msg("nobody listens");
+}
+
+START_TEST(listening_starts_the_factory)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	ck_assert_str_eq(server.trace, "S");
+	ck_assert_uint_gt(number, 0);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+START_TEST(the_handle_is_optional)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, NULL),
+			 0);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+START_TEST(a_used_port_is_refused_and_starts_nothing)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct actor second;
+	struct plait_port *none = (struct plait_port *)&second;
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	actor_init(&second);
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, number, &second.base, &o, &none),
+		-EADDRINUSE);
+	ck_assert_str_eq(second.trace, "");
+	ck_assert_ptr_eq(none, &second);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(what_is_no_address_is_invalid)
+{
+	const struct plait_listen_options name = { .iface = "example.org" };
+
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, &server.base, &name, &port),
+		-EINVAL);
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 65536, &server.base, NULL, &port),
+		-EINVAL);
+	ck_assert_ptr_null(port);
+	ck_assert_str_eq(server.trace, "");
+}
+END_TEST
+
+START_TEST(an_address_of_another_machine_is_refused)
+{
+	const struct plait_listen_options o = { .iface = "192.0.2.1" };
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
+			 -EADDRNOTAVAIL);
+	ck_assert_str_eq(server.trace, "");
+}
+END_TEST
+
+START_TEST(without_options_it_listens_everywhere)
+{
+	struct plait_address a;
+	char text[PLAIT_ADDRESS_SIZE];
+
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, &server.base, NULL, &port), 0);
+	plait_port_address(port, &a);
+	plait_address_host(&a, text, sizeof(text));
+	ck_assert_str_eq(text, "0.0.0.0");
+	hang_up(connect_peer(plait_address_port(&a)));
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(each_connection_gets_a_protocol)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int a, b;
+
+	server.on_data = actor_echo;
+	a = connect_peer(number);
+	b = connect_peer(number);
+	ck_assert_uint_eq(server.made, 2);
+	peer_say(a, "one");
+	peer_say(b, "two");
+	ck_assert_int_eq(peer_read(reactor, a, NULL, 3), 3);
+	ck_assert_int_eq(peer_read(reactor, b, NULL, 3), 3);
+	close(a);
+	hang_up(b);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SBMBMDLLX");
+}
+END_TEST
+
+START_TEST(build_protocol_is_told_who_it_is)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	struct sockaddr_in mine;
+	socklen_t len = sizeof(mine);
+	char text[PLAIT_ADDRESS_SIZE];
+	int fd = connect_peer(number);
+
+	getsockname(fd, (struct sockaddr *)&mine, &len);
+	plait_address_host(&server.peer, text, sizeof(text));
+	ck_assert_str_eq(text, "127.0.0.1");
+	ck_assert_uint_eq(plait_address_port(&server.peer),
+			  ntohs(mine.sin_port));
+	hang_up(fd);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(a_refused_connection_is_closed_at_once)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd;
+
+	server.refuses = true;
+	fd = connect_peer(number);
+	ck_assert_int_eq(peer_read_to_eof(NULL, fd, NULL, 0), 0);
+	close(fd);
+	ck_assert_uint_eq(server.made, 0);
+	server.refuses = false;
+	hang_up(connect_peer(number));
+	ck_assert_uint_eq(server.made, 1);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(a_factory_without_functions_serves_its_table)
+{
+	static const struct plait_protocol_ops ops = { .name = "silent" };
+	struct plait_factory f = { .protocol = &ops };
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct plait_address a;
+	int fd;
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &f, &o, &port), 0);
+	plait_port_address(port, &a);
+	fd = peer_connect((uint16_t)plait_address_port(&a));
+	run_turns(reactor, 3);
+	shutdown(fd, SHUT_WR);
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+	close(fd);
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+/* A connection that was reset before it was accepted. */
+START_TEST(reset_in_the_backlog_is_made_and_lost)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd = peer_connect((uint16_t)number);
+
+	peer_reset(fd);
+	run_until_count(reactor, &server.lost, 1);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(server.trace, "SBML");
+	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_lost);
+	ck_assert_uint_ne(plait_address_port(&server.peer), 0);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+static plait_value note_stopped(plait_value *result, void *arg)
+{
+	ck_assert(plait_value_is_none(result));
+	*(unsigned *)arg = server.stops + 1;
+	return PLAIT_NONE;
+}
+
+START_TEST(stop_listening_answers_from_the_loop)
+{
+	struct plait_deferred *d;
+	unsigned stopped = 0; /* 1 + how often the factory had */
+
+	actor_listen(&server, reactor, &port);
+	d = plait_port_stop_listening(&port);
+	ck_assert_ptr_null(port);
+	plait_deferred_add_callback(d, note_stopped, &stopped);
+	ck_assert_uint_eq(stopped, 0);
+	ck_assert_uint_eq(server.stops, 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(stopped, 2);
+	plait_deferred_free(&d);
+}
+END_TEST
+
+static plait_value listen_again(plait_value *result, void *arg)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+	const unsigned *number = arg;
+
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, *number, &server.base, &o, &port), 0);
+	return PLAIT_NONE;
+}
+
+START_TEST(the_port_is_free_when_that_is_told)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	struct plait_deferred *d = plait_port_stop_listening(&port);
+
+	plait_deferred_add_callback(d, listen_again, &number);
+	run_turns(reactor, 2);
+	plait_deferred_free(&d);
+	ck_assert_ptr_nonnull(port);
+	hang_up(connect_peer(number));
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SXSBMLX");
+}
+END_TEST
+
+START_TEST(accepted_connections_live_on)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd;
+
+	server.on_data = actor_echo;
+	fd = connect_peer(number);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SBMX");
+	peer_say(fd, "hello");
+	ck_assert_int_eq(peer_read(reactor, fd, NULL, 5), 5);
+	hang_up(fd);
+}
+END_TEST
+
+START_TEST(a_stopped_port_accepts_nothing_more)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd = peer_connect((uint16_t)number);
+
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SX");
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), -ECONNRESET);
+	close(fd);
+}
+END_TEST
+
+START_TEST(stopping_no_port_has_happened)
+{
+	struct plait_deferred *d = plait_port_stop_listening(&port);
+
+	ck_assert(plait_deferred_is_fired(d));
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	plait_deferred_free(&d);
+}
+END_TEST
+
+static plait_value expect_cancelled(plait_value *result, void *arg)
+{
+	ck_assert(plait_failure_check(plait_value_failure(result),
+				      &plait_error_cancelled));
+	*(bool *)arg = true;
+	return PLAIT_NONE;
+}
+
+START_TEST(cancelling_the_answer_does_not_keep_the_port)
+{
+	struct plait_deferred *d;
+	bool cancelled = false;
+
+	actor_listen(&server, reactor, &port);
+	d = plait_port_stop_listening(&port);
+	plait_deferred_add_errback(d, expect_cancelled, &cancelled);
+	plait_deferred_cancel(d);
+	ck_assert(cancelled);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(server.trace, "SX");
+	plait_deferred_free(&d);
+}
+END_TEST
+
+START_TEST(freeing_the_answer_is_fine)
+{
+	struct plait_deferred *d;
+
+	actor_listen(&server, reactor, &port);
+	d = plait_port_stop_listening(&port);
+	plait_deferred_free(&d);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+START_TEST(one_factory_may_serve_several_ports)
+{
+	struct plait_port *second = NULL;
+
+	actor_listen(&server, reactor, &port);
+	actor_listen(&server, reactor, &second);
+	ck_assert_str_eq(server.trace, "S");
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "S");
+	actor_stop(reactor, &second);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+static void stop_port(struct actor *a)
+{
+	struct plait_deferred *d = plait_port_stop_listening(&port);
+
+	plait_deferred_detach(&d);
+}
+
+static void stop_port_when_made(struct actor *a, struct plait_protocol *p)
+{
+	stop_port(a);
+}
+
+/* Four wait; the port may be about to accept several in one turn. */
+static void stops_in_a_burst(void)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fds[4];
+
+	for (int i = 0; i < 4; i++)
+		fds[i] = peer_connect((uint16_t)number);
+	run_until_count(reactor, &server.stops, 1);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	run_until_count(reactor, &server.lost, server.made);
+	run_turns(reactor, 3);
+}
+
+START_TEST(stopped_while_accepting_takes_no_other)
+{
+	server.on_made = stop_port_when_made;
+	stops_in_a_burst();
+	ck_assert_uint_eq(server.builds, 1);
+}
+END_TEST
+
+START_TEST(stopped_while_building_serves_that_one)
+{
+	server.on_build = stop_port;
+	stops_in_a_burst();
+	ck_assert_uint_eq(server.builds, 1);
+	ck_assert_uint_eq(server.made, 1);
+}
+END_TEST
+
+START_TEST(connections_share_the_options_of_the_port)
+{
+	const struct plait_listen_options o = {
+		.iface = "127.0.0.1",
+		.no_delay = _i,
+		.keep_alive = _i,
+		.no_address_reuse = _i,
+	};
+	struct plait_address a;
+	int fd;
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
+			 0);
+	plait_port_address(port, &a);
+	ck_assert_int_eq(option_of(listener_fd(), SOL_SOCKET, SO_REUSEADDR),
+			 !_i);
+	fd = connect_peer(plait_address_port(&a));
+	ck_assert_int_eq(option_of(other_end(fd), IPPROTO_TCP, TCP_NODELAY),
+			 _i);
+	ck_assert_int_eq(option_of(other_end(fd), SOL_SOCKET, SO_KEEPALIVE),
+			 _i);
+	hang_up(fd);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(ipv6_is_served)
+{
+	const struct plait_listen_options o = { .iface = "::1",
+						.ipv6_only = true };
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6 };
+	struct plait_address a;
+	char text[PLAIT_ADDRESS_SIZE];
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r = plait_listen_tcp(reactor, 0, &server.base, &o, &port);
+
+	/* Not every machine has IPv6. */
+	if (fd >= 0 && r == 0) {
+		plait_port_address(port, &a);
+		to.sin6_addr = in6addr_loopback;
+		to.sin6_port = htons((uint16_t)plait_address_port(&a));
+		ck_assert_int_eq(
+			connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+		run_until_count(reactor, &server.made, 1);
+		plait_address_host(&server.peer, text, sizeof(text));
+		ck_assert_str_eq(text, "::1");
+	}
+	hang_up(fd);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(ipv4_is_served_on_the_same_port_unless_refused)
+{
+	const struct plait_listen_options o = { .iface = "::",
+						.ipv6_only = _i };
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct plait_address a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (plait_listen_tcp(reactor, 0, &server.base, &o, &port) == 0) {
+		plait_port_address(port, &a);
+		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		to.sin_port = htons((uint16_t)plait_address_port(&a));
+		ck_assert_int_eq(
+			connect(fd, (struct sockaddr *)&to, sizeof(to)),
+			_i ? -1 : 0);
+		if (!_i)
+			run_until_count(reactor, &server.made, 1);
+	}
+	hang_up(fd);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(a_lone_connection_costs_one_accept)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	calls_reset();
+	for (int i = 0; i < 10; i++)
+		hang_up(connect_peer(number));
+	ck_assert_uint_eq(calls_of("accept4"), 10);
+	ck_assert_uint_eq(calls_of("getsockname"), 0);
+	ck_assert_uint_eq(calls_of("getpeername"), 0);
+	ck_assert_uint_eq(calls_of("setsockopt"), 0);
+	/* select() has to look whether the descriptor is good. */
+	if (strcmp(backend, "select") != 0)
+		ck_assert_uint_eq(calls_of("fcntl"), 0);
+	ck_assert_uint_eq(calls_of("ioctl"), 0);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+enum { BURST = 200 };
+
+START_TEST(a_burst_is_accepted_in_bounded_turns)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	unsigned before, turns = 0;
+	int fds[BURST];
+
+	for (int i = 0; i < BURST; i++)
+		fds[i] = peer_connect((uint16_t)number);
+	for (; server.made < BURST; turns++) {
+		before = server.made;
+		run_turns(reactor, 1);
+		ck_assert_uint_le(server.made - before, 32);
+	}
+	/* 1 + 2 + 4 + 8 + 16 + 32 ... */
+	ck_assert_uint_le(turns, 14);
+	for (int i = 0; i < BURST; i++)
+		close(fds[i]);
+	run_until_count(reactor, &server.lost, BURST);
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+static void set_flag(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+START_TEST(a_burst_does_not_hold_up_a_timer)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	struct plait_timer timer = { .reactor = NULL };
+	bool due = false;
+	int fds[BURST];
+
+	for (int i = 0; i < BURST; i++)
+		fds[i] = peer_connect((uint16_t)number);
+	plait_timer_start(reactor, &timer, 0, set_flag, &due);
+	run_turns(reactor, 2);
+	ck_assert(due);
+	ck_assert_uint_lt(server.made, BURST);
+	run_until_count(reactor, &server.made, BURST);
+	for (int i = 0; i < BURST; i++)
+		close(fds[i]);
+	run_until_count(reactor, &server.lost, BURST);
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+/* How many open descriptors a child would inherit. */
+static unsigned inherited(void)
+{
+	unsigned n = 0;
+	int flags;
+
+	for (int fd = 0; fd < 256; fd++) {
+		flags = fcntl(fd, F_GETFD);
+		n += flags >= 0 && !(flags & FD_CLOEXEC);
+	}
+	return n;
+}
+
+START_TEST(no_descriptor_is_inherited_or_blocks)
+{
+	unsigned before = inherited();
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd = connect_peer(number);
+
+	ck_assert_uint_eq(inherited(), before);
+	ck_assert(fcntl(listener_fd(), F_GETFL) & O_NONBLOCK);
+	ck_assert(fcntl(other_end(fd), F_GETFL) & O_NONBLOCK);
+	hang_up(fd);
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+START_TEST(a_port_can_say_what_it_is)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	char text[64], wanted[64];
+
+	snprintf(wanted, sizeof(wanted), "port on 127.0.0.1:%u, listening",
+		 number);
+	ck_assert_int_eq(plait_port_str(port, text, sizeof(text)),
+			 (int)strlen(wanted));
+	ck_assert_str_eq(text, wanted);
+	ck_assert_int_eq(plait_port_str(port, NULL, 0), (int)strlen(wanted));
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+/* In the child: the parent's reactor refuses, and can be freed. */
+static _Noreturn void be_child(void)
+{
+	struct plait_port *none;
+	bool good = plait_listen_tcp(reactor, 0, &server.base, NULL, &none) ==
+		    -ECHILD;
+
+	plait_reactor_free(&reactor);
+	_exit(good && server.stops == 0 ? 0 : 1);
+}
+
+START_TEST(a_forked_child_leaves_the_port_alone)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		be_child();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	hang_up(connect_peer(number));
+	actor_stop(reactor, &port);
+}
+END_TEST
+
+static void add_tests_of_listening(Suite *s)
+{
+	TCase *tc = tcase_create("listening");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc, listening_starts_the_factory);
+	tcase_add_reactor_test(tc, the_handle_is_optional);
+	tcase_add_reactor_test(tc, a_used_port_is_refused_and_starts_nothing);
+	tcase_add_reactor_test(tc, what_is_no_address_is_invalid);
+	tcase_add_reactor_test(tc, an_address_of_another_machine_is_refused);
+	tcase_add_reactor_test(tc, without_options_it_listens_everywhere);
+	tcase_add_reactor_loop_test(
+		tc, connections_share_the_options_of_the_port, 0, 2);
+	tcase_add_reactor_test(tc, ipv6_is_served);
+	tcase_add_reactor_loop_test(
+		tc, ipv4_is_served_on_the_same_port_unless_refused, 0, 2);
+	tcase_add_reactor_test(tc, no_descriptor_is_inherited_or_blocks);
+	tcase_add_reactor_test(tc, a_port_can_say_what_it_is);
+	tcase_add_reactor_test(tc, a_forked_child_leaves_the_port_alone);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_accepting(Suite *s)
+{
+	TCase *tc = tcase_create("accepting");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc, each_connection_gets_a_protocol);
+	tcase_add_reactor_test(tc, build_protocol_is_told_who_it_is);
+	tcase_add_reactor_test(tc, a_refused_connection_is_closed_at_once);
+	tcase_add_reactor_test(tc,
+			       a_factory_without_functions_serves_its_table);
+	tcase_add_reactor_test(tc, reset_in_the_backlog_is_made_and_lost);
+	tcase_add_reactor_test(tc, a_lone_connection_costs_one_accept);
+	tcase_add_reactor_test(tc, a_burst_is_accepted_in_bounded_turns);
+	tcase_add_reactor_test(tc, a_burst_does_not_hold_up_a_timer);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_stopping(Suite *s)
+{
+	TCase *tc = tcase_create("stopping");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc, stop_listening_answers_from_the_loop);
+	tcase_add_reactor_test(tc, the_port_is_free_when_that_is_told);
+	tcase_add_reactor_test(tc, accepted_connections_live_on);
+	tcase_add_reactor_test(tc, a_stopped_port_accepts_nothing_more);
+	tcase_add_reactor_test(tc, stopping_no_port_has_happened);
+	tcase_add_reactor_test(tc,
+			       cancelling_the_answer_does_not_keep_the_port);
+	tcase_add_reactor_test(tc, freeing_the_answer_is_fine);
+	tcase_add_reactor_test(tc, one_factory_may_serve_several_ports);
+	tcase_add_reactor_test(tc, stopped_while_accepting_takes_no_other);
+	tcase_add_reactor_test(tc, stopped_while_building_serves_that_one);
+	suite_add_tcase(s, tc);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("port");
+
+	add_tests_of_listening(s);
+	add_tests_of_accepting(s);
+	add_tests_of_stopping(s);
+	return suite_main(s);
+}
