@@ -108,8 +108,6 @@ static bool has_pairs(const struct plait_deferred *d)
 #ifdef PLAIT_VERIFY
 static void verify(const struct plait_deferred *d)
 {
-	if (d == &no_memory_deferred)
-		return;
 	plait_assert(d->refs > 0);
 	plait_assert(d->head <= d->count && d->count <= d->room);
 	plait_assert(d->outer == NULL || d->outer->inner == d);
@@ -491,12 +489,11 @@ static void compact(struct plait_deferred *d)
 static bool grow(struct plait_deferred *d)
 {
 	bool inlined = d->pairs == d->inline_pairs;
-	struct pair *pairs;
+	struct pair *pairs = NULL;
 
-	if (d->room > UINT32_MAX / 2 / sizeof(*pairs))
-		return false;
-	pairs =
-	    realloc(inlined ? NULL : d->pairs, 2 * d->room * sizeof(*pairs));
+	if (d->room <= UINT32_MAX / 2 / sizeof(*pairs))
+		pairs = realloc(inlined ? NULL : d->pairs,
+				2 * d->room * sizeof(*pairs));
 	if (pairs == NULL)
 		return false;
 	if (inlined)
@@ -802,10 +799,6 @@ int plait_deferred_report_at_exit(void)
 {
 	static bool asked;
 
-	if (asked)
-		return 0;
-	if (atexit(report_at_exit) != 0)
-		return -ENOMEM;
-	asked = true;
-	return 0;
+	asked = asked || atexit(report_at_exit) == 0;
+	return asked ? 0 : -ENOMEM;
 }
