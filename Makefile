@@ -23,6 +23,7 @@ pkgconfigdir = $(libdir)/pkgconfig
 CC = cc
 CXX = c++
 AR = ar
+NM = nm
 OBJCOPY = objcopy
 CFLAGS = -g -O2
 HAVE_EPOLL = $(if $(filter Linux,$(shell uname -s)),1)
@@ -73,7 +74,7 @@ VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc
 # protocols/ and samples/ see the public headers and nothing else.
 INCLUDES = $(if $(filter protocols/%,$<),-Iinclude,-Iinclude -I.)
 ALL_LDFLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(LDFLAGS)
-FLAGS = $(CC) $(VERIFY_FLAGS) $(LDFLAGS) $(AR)
+FLAGS = $(CC) $(VERIFY_FLAGS) $(LDFLAGS) $(AR) $(NM) $(OBJCOPY)
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
@@ -107,9 +108,15 @@ $O/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SRC)' | cmp -s - $@ || echo '$(SRC)' >$@
 
+# A program may have a timer_next() of its own: what is not public is renamed
+# in the static library, as the version script hides it in the shared one.
 $(STATIC): $(SRC:%.c=$O/obj/%.o) $O/sources
-	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+	@mkdir -p $(@D)
+	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^) && \
+		{ $(NM) -gP --defined-only $@ | sed -n '/^plait_/d; s/^\([a-z][a-z0-9_]*\) .*/\1 plait__\1/p'; } \
+		>$@.syms && $(OBJCOPY) --redefine-syms=$@.syms $@
 $(VERIFIED): $(SRC:%.c=$O/verify/%.o) $O/sources
+	@mkdir -p $(@D)
 	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(SHARED): $(SRC:%.c=$O/obj/%.o) libplait.map $O/sources
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libplait.so.$(ABI) \
