@@ -1,0 +1,660 @@
+/*
+ * Timers and the clock: order, exactness, what a timer may do to itself and
+ * to others, how long the loop sleeps for it, and that no time is too far.
+ */
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/child.h"
+#include "tests/harness.h"
+
+enum { MAX_NOTES = 64 };
+
+/* What ran, in order, as text. */
+static char ran[MAX_NOTES + 1];
+static unsigned n_ran;
+
+static void note(void *arg)
+{
+	ck_assert_uint_lt(n_ran, MAX_NOTES);
+	ran[n_ran++] = *(const char *)arg;
+	ran[n_ran] = '\0';
+}
+
+static void start(struct plait_timer *t, double seconds, const char *name)
+{
+	plait_timer_start(reactor, t, seconds, note, (void *)name);
+}
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+START_TEST(deadlines_run_in_order)
+{
+	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 };
+
+	start(&a, 3, "a");
+	start(&b, 1, "b");
+	start(&c, 2, "c");
+	run_for(reactor, 4);
+	ck_assert_str_eq(ran, "bca");
+}
+END_TEST
+
+START_TEST(equal_deadlines_run_in_the_order_they_were_set)
+{
+	struct plait_timer t[5] = { 0 };
+
+	clock_virtual(true);
+	for (int i = 0; i < 5; i++)
+		start(&t[i], 1, &"abcde"[i]);
+	start(&t[1], 1, "b");
+	run_for(reactor, 2);
+	ck_assert_str_eq(ran, "acdeb");
+}
+END_TEST
+
+START_TEST(a_zeroed_timer_is_stopped_and_may_be_stopped)
+{
+	struct plait_timer t = { 0 };
+
+	ck_assert(!plait_timer_is_running(&t));
+	plait_timer_stop(&t);
+	plait_timer_stop(&t);
+	ck_assert(isnan(plait_timer_when(&t)));
+}
+END_TEST
+
+START_TEST(a_stopped_timer_never_runs)
+{
+	struct plait_timer t = { 0 };
+
+	start(&t, 0, "t");
+	ck_assert(plait_timer_is_running(&t));
+	plait_timer_stop(&t);
+	ck_assert(!plait_timer_is_running(&t));
+	run_for(reactor, 1);
+	ck_assert_str_eq(ran, "");
+}
+END_TEST
+
+START_TEST(starting_a_running_timer_moves_it)
+{
+	struct plait_timer a = { 0 }, b = { 0 };
+
+	clock_virtual(true);
+	start(&a, 1, "a");
+	start(&b, 2, "b");
+	start(&a, 3, "A");
+	ck_assert_double_eq_tol(plait_timer_when(&a),
+				plait_reactor_seconds(reactor) + 3, 1e-6);
+	run_for(reactor, 4);
+	ck_assert_str_eq(ran, "bA");
+}
+END_TEST
+
+static void is_stopped_inside(void *arg)
+{
+	struct plait_timer *t = arg;
+
+	ck_assert(!plait_timer_is_running(t));
+	plait_timer_stop(t);
+	n_ran++;
+}
+
+START_TEST(inside_its_callback_it_is_not_running)
+{
+	struct plait_timer t = { 0 };
+
+	plait_timer_start(reactor, &t, 0, is_stopped_inside, &t);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, 1);
+}
+END_TEST
+
+static void free_itself(void *arg)
+{
+	free(arg);
+	n_ran++;
+}
+
+START_TEST(may_be_freed_in_its_own_callback)
+{
+	struct plait_timer *t = calloc(1, sizeof(*t));
+
+	plait_timer_start(reactor, t, 0, free_itself, t);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, 1);
+}
+END_TEST
+
+/* Four timers that are due at once; i does something to j. */
+enum { N_SIBLINGS = 4, N_PAIRS = N_SIBLINGS * N_SIBLINGS };
+
+static struct plait_timer siblings[N_SIBLINGS];
+static unsigned times[N_SIBLINGS];
+static int actor, victim;
+static void (*act)(struct plait_timer *victim);
+
+static void sibling_ran(void *arg)
+{
+	struct plait_timer *t = arg;
+
+	times[t - siblings]++;
+	if (t == &siblings[actor] && act != NULL) {
+		void (*once)(struct plait_timer *) = act;
+
+		act = NULL;
+		once(&siblings[victim]);
+	}
+}
+
+static void start_siblings(int pair)
+{
+	actor = pair / N_SIBLINGS;
+	victim = pair % N_SIBLINGS;
+	clock_virtual(true);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		plait_timer_start(reactor, &siblings[i], 0, sibling_ran,
+				  &siblings[i]);
+}
+
+START_TEST(one_of_the_batch_stops_another)
+{
+	act = plait_timer_stop;
+	start_siblings(_i);
+	run_turns(reactor, 3);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
+}
+END_TEST
+
+static void start_again(struct plait_timer *t)
+{
+	plait_timer_start(reactor, t, 0, sibling_ran, t);
+}
+
+START_TEST(one_of_the_batch_starts_another_anew)
+{
+	act = start_again;
+	start_siblings(_i);
+	run_turns(reactor, 1);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
+	run_turns(reactor, 1);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i],
+				  i == victim && victim <= actor ? 2 : 1);
+}
+END_TEST
+
+static void start_later(struct plait_timer *t)
+{
+	plait_timer_start(reactor, t, 5, sibling_ran, t);
+}
+
+START_TEST(one_of_the_batch_puts_another_off)
+{
+	act = start_later;
+	start_siblings(_i);
+	run_turns(reactor, 3);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
+	run_for(reactor, 6);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i],
+				  i == victim && victim <= actor ? 2 : 1);
+}
+END_TEST
+
+static struct plait_timer again;
+
+static void set_again(void *arg)
+{
+	++*(unsigned *)arg;
+	plait_timer_start(reactor, &again, 0, set_again, arg);
+}
+
+START_TEST(set_in_a_turn_runs_no_earlier_than_the_next)
+{
+	unsigned n = 0;
+
+	plait_timer_start(reactor, &again, 0, set_again, &n);
+	for (unsigned i = 1; i < 5; i++) {
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(n, i);
+	}
+	plait_timer_stop(&again);
+}
+END_TEST
+
+static void set_from_thread_call(void *arg)
+{
+	plait_timer_start(reactor, &again, 0, count, arg);
+}
+
+START_TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too)
+{
+	unsigned n = 0;
+
+	plait_call_from_thread(reactor, set_from_thread_call, &n);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n, 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+static void on_readable(struct plait_watch *w, unsigned events)
+{
+	n_ran++;
+}
+
+START_TEST(a_timer_that_sets_itself_does_not_starve_descriptors)
+{
+	struct plait_watch w = { 0 };
+	unsigned n = 0;
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &w, fd[0], PLAIT_READ, on_readable),
+		0);
+	plait_timer_start(reactor, &again, 0, set_again, &n);
+	run_turns(reactor, 10);
+	ck_assert_uint_eq(n, 10);
+	ck_assert_uint_eq(n_ran, 10);
+	plait_timer_stop(&again);
+	plait_watch_stop(&w);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
+static double real_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void note_time(void *arg)
+{
+	*(double *)arg = real_now();
+}
+
+/* Odd fractions of a millisecond, on the real clock. */
+START_TEST(never_early_and_at_most_two_waits)
+{
+	struct plait_timer t = { 0 };
+	double delay = 0.0001 + _i * 0.00037, begin = real_now(), end = 0;
+
+	plait_timer_start(reactor, &t, delay, note_time, &end);
+	calls_reset();
+	for (int i = 0; i < 100 && end == 0; i++)
+		plait_reactor_iterate(reactor, 0.01);
+	ck_assert_double_ge(end - begin, delay - 1e-9);
+	ck_assert_uint_le(calls_of("epoll_wait") + calls_of("select"), 2);
+}
+END_TEST
+
+static void set_after_a_long_time(void *arg)
+{
+	clock_advance(10);
+}
+
+static void set_one_second(void *arg)
+{
+	plait_timer_start(reactor, &again, 1, note_time, arg);
+}
+
+/* The clock of a callback is not that of the one before it. */
+START_TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next)
+{
+	struct plait_timer a = { 0 }, b = { 0 };
+	double start_time, end = 0;
+
+	clock_virtual(true);
+	start_time = clock_now();
+	plait_timer_start(reactor, &a, 0, set_after_a_long_time, NULL);
+	plait_timer_start(reactor, &b, 0, set_one_second, &end);
+	run_turns(reactor, 2);
+	ck_assert_double_eq(end, 0);
+	ck_assert_double_eq_tol(plait_timer_when(&again), start_time + 11,
+				1e-6);
+	plait_timer_stop(&again);
+}
+END_TEST
+
+static void same_time(void *arg)
+{
+	double before = plait_reactor_seconds(reactor);
+
+	clock_advance(5);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), before);
+	n_ran++;
+}
+
+START_TEST(the_time_stands_still_all_through_a_callback)
+{
+	struct plait_timer t = { 0 };
+	double before;
+
+	plait_timer_start(reactor, &t, 0, same_time, NULL);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, 1);
+	before = plait_reactor_seconds(reactor);
+	clock_advance(5);
+	ck_assert_double_ge(plait_reactor_seconds(reactor), before + 5);
+}
+END_TEST
+
+START_TEST(a_turn_without_timers_asks_for_no_time)
+{
+	run_turns(reactor, 1);
+	calls_reset();
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
+}
+END_TEST
+
+START_TEST(a_timer_costs_one_look_at_the_clock_a_turn)
+{
+	struct plait_timer t = { 0 };
+
+	start(&t, 1000, "t");
+	calls_reset();
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(calls_of("clock_gettime"), 5);
+	plait_timer_stop(&t);
+}
+END_TEST
+
+/* The longest sleep that fits, and then the rest of it. */
+static void sleeps_at_most(double delay, double most)
+{
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	clock_virtual(true);
+	plait_timer_start(reactor, &t, delay, count, &n);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, INFINITY), 0);
+	ck_assert_double_ge(wait_timeout(), 0);
+	ck_assert_double_le(wait_timeout(), most);
+	ck_assert_uint_eq(n, 0);
+	plait_timer_stop(&t);
+}
+
+static const double far[] = {
+	(double)INT_MAX / 1000 - 0.001,
+	(double)INT_MAX / 1000,
+	(double)INT_MAX / 1000 + 0.001,
+	4294967.295,
+	4294967.296,
+	1e9,
+	9.2e9,
+	9.3e9,
+	1e300,
+	INFINITY,
+};
+enum { N_FAR = sizeof(far) / sizeof(far[0]) };
+
+START_TEST(the_far_future_is_slept_for_in_pieces)
+{
+	sleeps_at_most(far[_i], (double)INT_MAX / 1000 + 0.001);
+}
+END_TEST
+
+START_TEST(a_timer_beyond_the_longest_sleep_is_still_exact)
+{
+	struct plait_timer t = { 0 };
+	double end = 0, start_time;
+
+	clock_virtual(true);
+	start_time = clock_now();
+	plait_timer_start(reactor, &t, 5e6, note_time, &end);
+	run_for(reactor, 5e6 - 1);
+	ck_assert(plait_timer_is_running(&t));
+	run_for(reactor, 1.5);
+	ck_assert(!plait_timer_is_running(&t));
+	ck_assert_double_ge(clock_now(), start_time + 5e6);
+}
+END_TEST
+
+START_TEST(a_clock_near_its_end_does_not_wrap)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	loop_advance(r, INT64_MAX - 5);
+	plait_timer_start(r, &t, 1, count, &n);
+	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+	ck_assert_uint_eq(n, 0);
+	loop_advance(r, INT64_MAX);
+	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+	ck_assert_uint_eq(n, 1);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+static void start_with(void *arg)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer t = { 0 };
+
+	plait_timer_start(r, &t, *(double *)arg, count, NULL);
+}
+
+START_TEST(a_delay_that_is_none_aborts)
+{
+	double negative = -0.001, nan = NAN;
+
+	assert_aborts(start_with, &negative, "seconds >= 0");
+	assert_aborts(start_with, &nan, "seconds >= 0");
+}
+END_TEST
+
+START_TEST(a_jump_of_the_clock_runs_a_timer_once)
+{
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	clock_virtual(true);
+	plait_timer_start(reactor, &t, 10, count, &n);
+	clock_advance(1e6);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+START_TEST(a_reactor_that_is_freed_stops_its_timers)
+{
+	struct plait_timer t[20] = { 0 };
+
+	for (int i = 0; i < 20; i++)
+		start(&t[i], i * 7 % 20, "t");
+	run_turns(reactor, 1);
+	for (int i = 0; i < 20; i += 3)
+		start(&t[i], 100 - i, "t");
+	plait_reactor_free(&reactor);
+	for (int i = 0; i < 20; i++) {
+		ck_assert(!plait_timer_is_running(&t[i]));
+		plait_timer_stop(&t[i]);
+	}
+}
+END_TEST
+
+START_TEST(a_timer_may_move_to_another_reactor)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer t = { 0 };
+	unsigned n = 0, other = 0;
+
+	plait_timer_start(reactor, &t, 0, count, &n);
+	plait_timer_start(r, &t, 0, count, &other);
+	run_turns(reactor, 1);
+	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_uint_eq(other, 1);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+/* Against a model: a table that is searched for the least. */
+enum { N_MODEL = 40 };
+
+static struct {
+	bool on;
+	double when;
+	uint64_t order;
+} model[N_MODEL];
+
+static struct plait_timer modelled[N_MODEL];
+static uint64_t orders;
+
+static bool is_first(int i)
+{
+	for (int j = 0; j < N_MODEL; j++) {
+		if (model[j].on && (model[j].when < model[i].when ||
+				    (model[j].when == model[i].when &&
+				     model[j].order < model[i].order)))
+			return false;
+	}
+	return model[i].on;
+}
+
+static void model_ran(void *arg)
+{
+	int i = (int)((struct plait_timer *)arg - modelled);
+
+	ck_assert(is_first(i));
+	model[i].on = false;
+}
+
+static unsigned random_below(uint32_t *seed, unsigned n)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return (*seed >> 8) % n;
+}
+
+static void random_step(struct plait_reactor *r, uint32_t *seed, double now)
+{
+	int i = (int)random_below(seed, N_MODEL);
+
+	if (random_below(seed, 3) == 0) {
+		plait_timer_stop(&modelled[i]);
+		model[i].on = false;
+		return;
+	}
+	model[i].on = true;
+	model[i].order = orders++;
+	model[i].when = now + random_below(seed, 16);
+	plait_timer_start(r, &modelled[i], model[i].when - now, model_ran,
+			  &modelled[i]);
+}
+
+START_TEST(a_random_history_runs_as_the_model_says)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	uint32_t seed = (uint32_t)_i;
+	double now = 0;
+
+	for (int i = 0; i < 3000; i++) {
+		random_step(r, &seed, now);
+		if (random_below(&seed, 10) != 0)
+			continue;
+		now += 1;
+		loop_advance(r, loop_nanoseconds(1));
+		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+		for (int j = 0; j < N_MODEL; j++) {
+			ck_assert(!model[j].on || model[j].when > now);
+			ck_assert_int_eq(plait_timer_is_running(&modelled[j]),
+					 model[j].on);
+		}
+	}
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(the_virtual_clock_jumps_to_the_next_deadline)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer a = { 0 }, b = { 0 };
+	unsigned n = 0;
+
+	plait_timer_start(r, &a, 3600, count, &n);
+	plait_timer_start(r, &b, 0.5, count, &n);
+	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_double_eq(plait_reactor_seconds(r), 3600);
+	ck_assert_int_eq(plait_reactor_iterate(r, 10), 0);
+	ck_assert_double_eq(plait_reactor_seconds(r), 3600);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("timer");
+	TCase *tc = tcase_create("order");
+
+	tcase_add_reactor_test(tc, deadlines_run_in_order);
+	tcase_add_reactor_test(tc,
+			       equal_deadlines_run_in_the_order_they_were_set);
+	tcase_add_pure_loop_test(tc, a_random_history_runs_as_the_model_says, 0,
+				 10);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("stop");
+	tcase_add_pure_test(tc, a_zeroed_timer_is_stopped_and_may_be_stopped);
+	tcase_add_reactor_test(tc, a_stopped_timer_never_runs);
+	tcase_add_reactor_test(tc, starting_a_running_timer_moves_it);
+	tcase_add_reactor_test(tc, inside_its_callback_it_is_not_running);
+	tcase_add_reactor_test(tc, may_be_freed_in_its_own_callback);
+	tcase_add_reactor_test(tc, a_reactor_that_is_freed_stops_its_timers);
+	tcase_add_reactor_test(tc, a_timer_may_move_to_another_reactor);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("turn");
+	tcase_add_reactor_loop_test(tc, one_of_the_batch_stops_another, 0,
+				    N_PAIRS);
+	tcase_add_reactor_loop_test(tc, one_of_the_batch_starts_another_anew, 0,
+				    N_PAIRS);
+	tcase_add_reactor_loop_test(tc, one_of_the_batch_puts_another_off, 0,
+				    N_PAIRS);
+	tcase_add_reactor_test(tc, set_in_a_turn_runs_no_earlier_than_the_next);
+	tcase_add_reactor_test(
+		tc, set_before_the_timers_of_a_turn_waits_for_the_next_too);
+	tcase_add_reactor_test(
+		tc, a_timer_that_sets_itself_does_not_starve_descriptors);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("clock");
+	tcase_add_reactor_loop_test(tc, never_early_and_at_most_two_waits, 0,
+				    6);
+	tcase_add_reactor_test(
+		tc, a_slow_callback_does_not_shorten_the_timers_of_the_next);
+	tcase_add_reactor_test(tc,
+			       the_time_stands_still_all_through_a_callback);
+	tcase_add_reactor_test(tc, a_turn_without_timers_asks_for_no_time);
+	tcase_add_reactor_test(tc, a_timer_costs_one_look_at_the_clock_a_turn);
+	tcase_add_reactor_loop_test(tc, the_far_future_is_slept_for_in_pieces,
+				    0, N_FAR);
+	tcase_add_reactor_test(tc,
+			       a_timer_beyond_the_longest_sleep_is_still_exact);
+	tcase_add_pure_test(tc, a_clock_near_its_end_does_not_wrap);
+	tcase_add_pure_test(tc, a_delay_that_is_none_aborts);
+	tcase_add_reactor_test(tc, a_jump_of_the_clock_runs_a_timer_once);
+	tcase_add_pure_test(tc, the_virtual_clock_jumps_to_the_next_deadline);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
