@@ -110,8 +110,7 @@ int main(int argc, char **argv)
 	r = program_reactor(&p);
 	plait_reactor_set_limits(r, &limits);
 	address = program_listen(&p, r, &self.factory);
-	printf("Chatting on port %u.\n", plait_address_port(&address));
-	plait_reactor_run(r);
+	program_run(r, "Chatting on port %u.", plait_address_port(&address));
 
 	plait_reactor_free(&r);
 	return 0;

@@ -20,11 +20,11 @@
 
 #include "common/program.h"
 
-#define DELAY "0.1"    /* between two pieces of the poem */
-#define PIECE "20"     /* bytes */
+#define DELAY "0.2"    /* between two pieces of the poem */
+#define PIECE "40"     /* bytes */
 #define PATIENCE "1.5" /* of the first client */
 #define MOMENT 0.5     /* for what is under way when the client hangs up */
-#define SILENCE 0.7    /* how long we listen whether the server is silent */
+#define SILENCE 0.9    /* how long we listen whether the server is silent */
 #define MAX_SCENE 13.0 /* after that, something hangs */
 
 struct demo;

@@ -45,9 +45,8 @@ int main(int argc, char **argv)
 	r = program_reactor(&p);
 	plait_reactor_set_limits(r, &limits);
 	address = program_listen(&p, r, &self.factory);
-	printf("Serving %s on port %u.\n", p.operand[0],
-	       plait_address_port(&address));
-	plait_reactor_run(r);
+	program_run(r, "Serving %s on port %u.", p.operand[0],
+		    plait_address_port(&address));
 
 	plait_reactor_free(&r);
 	plait_buf_unref(&self.poem);

@@ -166,16 +166,6 @@ static const struct plait_protocol_ops client_ops = {
 	.connection_lost = client_lost,
 };
 
-static void say_where(const struct service *self,
-		      const struct plait_address *here)
-{
-	char from[PLAIT_ADDRESS_SIZE], to[PLAIT_ADDRESS_SIZE];
-
-	plait_address_str(&self->server, from, sizeof(from));
-	plait_address_str(here, to, sizeof(to));
-	printf("Proxying %s on %s.\n", from, to);
-}
-
 int main(int argc, char **argv)
 {
 	struct service self = { .factory.protocol = &client_ops };
@@ -192,6 +182,7 @@ int main(int argc, char **argv)
 			     .max_operands = 1,
 			     .serves = true,
 			     .options = options };
+	char from[PLAIT_ADDRESS_SIZE], to[PLAIT_ADDRESS_SIZE];
 	struct plait_address address;
 
 	program_start(&p, argc, argv);
@@ -200,8 +191,9 @@ int main(int argc, char **argv)
 	plait_list_init(&self.waiting);
 	self.reactor = program_reactor(&p);
 	address = program_listen(&p, self.reactor, &self.factory);
-	say_where(&self, &address);
-	plait_reactor_run(self.reactor);
+	plait_address_str(&self.server, from, sizeof(from));
+	plait_address_str(&address, to, sizeof(to));
+	program_run(self.reactor, "Proxying %s on %s.", from, to);
 
 	plait_reactor_free(&self.reactor);
 	plait_buf_unref(&self.poem);

@@ -90,9 +90,8 @@ int main(int argc, char **argv)
 	self.poem = program_file(p.operand[0]);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &self.factory);
-	printf("Serving %s on port %u.\n", p.operand[0],
-	       plait_address_port(&address));
-	plait_reactor_run(r);
+	program_run(r, "Serving %s on port %u.", p.operand[0],
+		    plait_address_port(&address));
 
 	plait_reactor_free(&r);
 	plait_buf_unref(&self.poem);

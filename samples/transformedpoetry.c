@@ -80,9 +80,8 @@ int main(int argc, char **argv)
 	program_start(&p, argc, argv);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &factory);
-	printf("Transforming poems on port %u.\n",
-	       plait_address_port(&address));
-	plait_reactor_run(r);
+	program_run(r, "Transforming poems on port %u.",
+		    plait_address_port(&address));
 
 	plait_reactor_free(&r);
 	return 0;

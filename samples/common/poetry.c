@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/poetry.h"
 
@@ -85,8 +86,9 @@ static void download_received(struct plait_protocol *p, const void *data,
 	if (e < 0) {
 		plait_transport_abort(p->transport);
 		plait_fire(&self->promise,
-			   plait_fail_errno(&plait_error_os, -e, "poem from %s",
-					    self->server));
+			   plait_fail_errno(&plait_error_os, -e,
+					    "poem from %s: %s", self->server,
+					    strerror(-e)));
 	}
 }
 

@@ -3,6 +3,7 @@
  * it simply ends the program.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,24 @@ struct plait_address program_listen(const struct program *p,
 	}
 	plait_port_address(port, &address);
 	return address;
+}
+
+static void print_line(void *line)
+{
+	puts(line);
+}
+
+void program_run(struct plait_reactor *r, const char *fmt, ...)
+{
+	char line[8192];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	if (plait_call_when_running(r, print_line, line) < 0)
+		die("no memory");
+	plait_reactor_run(r);
 }
 
 /* 0, or an errno. */

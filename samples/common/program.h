@@ -18,6 +18,13 @@ struct plait_address program_listen(const struct program *p,
 				    struct plait_reactor *r,
 				    struct plait_factory *f);
 
+/*
+ * Runs the reactor until the program is told to end.  Prints the line first,
+ * as soon as a signal would end it well: who reads the line may send one.
+ */
+void program_run(struct plait_reactor *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* The bytes of a file; given. */
 struct plait_buf *program_file(const char *path);
 

@@ -1,0 +1,1188 @@
+#!/usr/bin/env python3
+"""The sample programs, from outside: started as processes, on each backend,
+with this script as their peers.
+
+usage: test_programs.py [--build DIR] [-j N] [NAME...]
+
+Nothing here sleeps to let something happen: a test waits for a line of output,
+for bytes or for the end of a connection, each with a deadline that is only
+reached when something is wrong.  A program that writes to standard error
+without being asked to has failed its test, so a sanitizer's report is a
+failure too.  NAME picks tests whose name contains it.  The last line is
+"N passed, N failed".
+"""
+
+import argparse
+import concurrent.futures
+import os
+import queue
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+POEMS = os.path.join(TOP, "samples", "poetry")
+BACKENDS = ("epoll", "select")
+DEADLINE = 30.0  # seconds; far more than anything takes
+BUILD = None     # the directory of the programs, set by main()
+
+SERVERS = {
+    "slowpoetry": [os.path.join(POEMS, "ecstasy.txt")],
+    "fastpoetry": [os.path.join(POEMS, "ecstasy.txt")],
+    "transformedpoetry": [],
+    "poetry-proxy": ["1"],
+    "echo": [],
+    "chat": [],
+}
+DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
+ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo"]
+
+
+def poem(name):
+    with open(os.path.join(POEMS, name + ".txt"), "rb") as f:
+        return f.read()
+
+
+class Process:
+    """A program that runs, and the lines that it has printed so far."""
+
+    def __init__(self, argv):
+        env = {k: v for k, v in os.environ.items() if k != "PLAIT_REACTOR"}
+        self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE,
+                                      cwd=TOP, env=env)
+        self.pid = self.popen.pid
+        self.lines = queue.Queue()
+        self.out = b""
+        self.err = b""
+        self.readers = [threading.Thread(target=self.read_out, daemon=True),
+                        threading.Thread(target=self.read_err, daemon=True)]
+        for reader in self.readers:
+            reader.start()
+
+    def read_out(self):
+        for line in self.popen.stdout:
+            self.out += line
+            self.lines.put(line.decode().rstrip("\n"))
+        self.lines.put(None)
+
+    def read_err(self):
+        for line in self.popen.stderr:
+            self.err += line
+
+    def line(self):
+        """The next line of output."""
+        try:
+            line = self.lines.get(timeout=DEADLINE)
+        except queue.Empty:
+            raise AssertionError("no line; so far: %r" % self.out) from None
+        if line is None:
+            raise AssertionError("no line more; all: %r, errors: %r"
+                                 % (self.out, self.err))
+        return line
+
+    def rest(self):
+        """The lines up to the end that were not read yet."""
+        return list(iter(lambda: self.lines.get(timeout=DEADLINE), None))
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def status(self):
+        """Waits for its end; its exit status."""
+        status = self.popen.wait(timeout=DEADLINE)
+        for reader in self.readers:
+            reader.join(DEADLINE)
+        return status
+
+    def close(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.status()
+        self.popen.stdout.close()
+        self.popen.stderr.close()
+
+    def memory(self):
+        """Bytes of it that are in memory."""
+        with open("/proc/%d/status" % self.pid) as f:
+            return 1024 * int(re.search(r"VmRSS:\s*(\d+)", f.read()).group(1))
+
+
+class Upstream:
+    """A poem server played by the test."""
+
+    def __init__(self, backlog):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.socket.settimeout(DEADLINE)
+        self.port = self.socket.getsockname()[1]
+
+    def accept(self):
+        connection, _ = self.socket.accept()
+        connection.settimeout(DEADLINE)
+        return connection
+
+    def nobody_waits(self):
+        return not select.select([self.socket], [], [], 0)[0]
+
+    def close(self):
+        self.socket.close()
+
+
+def read_all(connection):
+    """Everything up to the end of the connection."""
+    pieces = []
+    while True:
+        piece = connection.recv(65536)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+
+
+def is_closed(connection):
+    """Waits for the peer to close or reset it, and nothing else."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def read_lines(connection, n):
+    """n lines of a socket, byte by byte: what follows stays there."""
+    lines = []
+    while len(lines) < n:
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = connection.recv(1)
+            if not byte:
+                raise AssertionError("closed after %r, %r" % (lines, line))
+            line += byte
+        lines.append(line)
+    return lines
+
+
+def break_off(connection):
+    """Closes with a RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                          struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def unread(port):
+    """Bytes that the socket of that local port has received and its program
+    has not read; None if there is no such socket."""
+    with open("/proc/net/tcp") as f:
+        for line in f.readlines()[1:]:
+            fields = line.split()
+            if int(fields[1].split(":")[1], 16) == port and fields[3] == "01":
+                return int(fields[4].split(":")[1], 16)
+    return None
+
+
+def netstring(data):
+    return b"%d:%s," % (len(data), data)
+
+
+class ProgramTest(unittest.TestCase):
+    """Tests of programs on one backend; see backends()."""
+
+    backend = None
+
+    def start(self, name, *args):
+        argv = [os.path.join(BUILD, "samples", name),
+                "--reactor", self.backend] + [str(a) for a in args]
+        process = Process(argv)
+        self.addCleanup(process.close)
+        return process
+
+    def serve(self, name, *args):
+        """Starts a server; it and the port that its first line names."""
+        process = self.start(name, *args)
+        first = process.line()
+        match = re.search(r"(\d+)\.$", first)
+        self.assertTrue(match, first)
+        process.first, process.port = first, int(match.group(1))
+        return process
+
+    def upstream(self, backlog=100):
+        server = Upstream(backlog)
+        self.addCleanup(server.close)
+        return server
+
+    def full_upstream(self):
+        """One with a full backlog: connecting to it takes for ever."""
+        server = self.upstream(backlog=0)
+        self.connect(server)
+        return server
+
+    def connect(self, server):
+        connection = socket.create_connection(("127.0.0.1", server.port),
+                                              timeout=DEADLINE)
+        self.addCleanup(connection.close)
+        return connection
+
+    def has_read(self, connection):
+        """Waits until the peer's program has read all that was sent to it:
+        a reset before that would look to it like a failure to connect."""
+        port = connection.getpeername()[1]
+        deadline = time.monotonic() + DEADLINE
+        while unread(port) != 0:
+            self.assertLess(time.monotonic(), deadline)
+            os.sched_yield()
+
+    def refused_port(self):
+        """A port that refuses as long as the test runs."""
+        held = socket.socket()
+        held.bind(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        return held.getsockname()[1]
+
+    def file(self, data):
+        f = tempfile.NamedTemporaryFile()
+        self.addCleanup(f.close)
+        f.write(data)
+        f.flush()
+        return f.name
+
+    def ends(self, process, status=0, err=b""):
+        self.assertEqual(process.status(), status, process.err)
+        self.assertEqual(process.err, err)
+
+    def stop(self, process, number=signal.SIGTERM, err=b""):
+        """A signal ends it cleanly."""
+        process.signal(number)
+        self.ends(process, 0, err)
+
+    def prints(self, lines, name, *args, err=b"", status=0):
+        process = self.start(name, *args)
+        self.ends(process, status, err)
+        self.assertEqual(process.out.decode().splitlines(), lines)
+
+
+class DeferCancel(ProgramTest):
+    DEFERRED = "I need to cancel this deferred: <Deferred at 0x"
+
+    def prints_a_deferred(self, lines, name):
+        process = self.start(name)
+        self.ends(process)
+        out = process.out.decode().splitlines()
+        self.assertRegex(out[0], "^" + self.DEFERRED + "[0-9a-f]+>$")
+        self.assertEqual(out[1:], lines)
+
+    def test_1_nobody_handles_the_cancellation(self):
+        self.prints(["done"], "defer-cancel-1",
+                    err=b"Unhandled error in Deferred: CancelledError\n")
+
+    def test_2_an_errback_catches_it(self):
+        self.prints(["errback got: CancelledError", "done"], "defer-cancel-2")
+
+    def test_3_cancel_after_firing_does_nothing(self):
+        self.prints(["callback got: result", "done"], "defer-cancel-3")
+
+    def test_4_firing_after_cancel_does_nothing(self):
+        self.prints(["errback got: CancelledError", "done"], "defer-cancel-4")
+
+    def test_5_the_canceller_runs_first(self):
+        self.prints_a_deferred(["errback got: CancelledError", "done"],
+                               "defer-cancel-5")
+
+    def test_6_the_canceller_answers_with_a_result(self):
+        self.prints_a_deferred(["Firing the deferred with a result",
+                                "callback got: result", "done"],
+                               "defer-cancel-6")
+
+    def test_7_the_canceller_answers_with_an_error(self):
+        self.prints_a_deferred(["Firing the deferred with an error",
+                                "errback got: Error: error!", "done"],
+                               "defer-cancel-7")
+
+    def test_8_no_canceller_after_firing(self):
+        self.prints(["callback got: result", "done"], "defer-cancel-8")
+
+    def test_9_the_poem_comes(self):
+        self.prints(["Sending poem",
+                     "I got a poem: Once upon a midnight dreary"],
+                    "defer-cancel-9", "--scale", 50)
+
+    def test_10_the_work_goes_on(self):
+        self.prints(["get_poem failed: CancelledError", "Sending poem"],
+                    "defer-cancel-10", "--scale", 20)
+
+    def test_11_the_canceller_stops_the_timer(self):
+        self.prints(["get_poem failed: CancelledError"],
+                    "defer-cancel-11", "--scale", 20)
+
+    def test_12_cancelling_the_outer_cancels_the_inner(self):
+        self.prints(["first outer callback, returning inner deferred",
+                     "canceling outer deferred.",
+                     "inner cancel callback.",
+                     "outer errback got: CancelledError",
+                     "done"], "defer-cancel-12")
+
+    def test_13_the_same_with_a_reactor(self):
+        self.prints(["outer callback, waiting for the inner deferred",
+                     "canceling the outer deferred.",
+                     "inner canceller, stopping its timer.",
+                     "outer errback got: CancelledError",
+                     "done"], "defer-cancel-13", "--scale", 20)
+
+
+class CommandLine(ProgramTest):
+    def complains(self, pattern, name, *args):
+        process = self.start(name, *args)
+        self.assertEqual(process.status(), 2)
+        self.assertEqual(process.out, b"")
+        err = process.err.decode()
+        self.assertRegex(err, "^%s: .*%s.*\n$" % (re.escape(name), pattern))
+        self.assertEqual(err.count("\n"), 1)
+
+    def test_help(self):
+        for name in ALL:
+            process = self.start(name, "--help")
+            self.ends(process)
+            self.assertIn("Usage: %s " % name, process.out.decode())
+            for option in ["--help", "--reactor NAME"]:
+                self.assertIn(option, process.out.decode())
+            serves = "--port N" in process.out.decode()
+            self.assertEqual(serves, name in SERVERS, name)
+
+    def test_bad_option(self):
+        for name in ALL:
+            self.complains("--nonsense", name, "--nonsense")
+
+    def test_bad_reactor(self):
+        for name in ALL:
+            self.complains("--reactor kqueue9", name, "--reactor", "kqueue9")
+
+    def test_option_without_its_value(self):
+        self.complains("--port needs", "echo", "--port")
+        self.complains("--transform needs", "get-poetry", "1", "--transform",
+                       "2")
+
+    def test_flag_with_a_value(self):
+        self.complains("--share", "poetry-proxy", "--share=yes", "1")
+
+    def test_bad_port(self):
+        for port in ["65536", "-1", "1x", "", "99999999999999999999"]:
+            self.complains("--port", "echo", "--port", port)
+
+    def test_bad_server(self):
+        for server in ["65536", "0", "", "x", ":1", "1.2.3:1", "::1:80",
+                       "nowhere.invalid:80", "[::1:80", "a" * 99 + ":1"]:
+            self.complains("", "poetry-proxy", server)
+            self.complains("", "get-poetry", "1", server)
+
+    def test_bad_numbers(self):
+        for delay in ["-1", "x", "nan", "inf", "1s", ""]:
+            self.complains("--delay", "slowpoetry", "--delay", delay, "x")
+        for n in ["0", "-1", "x"]:
+            self.complains("--num-bytes", "slowpoetry", "--num-bytes", n, "x")
+            self.complains("--hz", "ticker", "--hz", n)
+            self.complains("--scale", "defer-cancel-9", "--scale", n)
+            self.complains("--timeout", "get-poetry", "--timeout", n, "1")
+
+    def test_bad_file(self):
+        for name in ["slowpoetry", "fastpoetry", "demo"]:
+            self.complains("No such file", name, "/nonexistent/poem")
+            self.complains("Is a directory", name, "/")
+
+    def test_missing_and_further_operands(self):
+        for name in ["slowpoetry", "fastpoetry", "poetry-proxy", "get-poetry"]:
+            self.complains("is missing", name)
+        for name in ["slowpoetry", "fastpoetry", "poetry-proxy"]:
+            self.complains("too much", name, "1", "2")
+        for name in DEFER_CANCEL + ["echo", "chat", "ticker"]:
+            self.complains("too much", name, "1")
+
+    def test_port_in_use(self):
+        taken = self.upstream()
+        for name, args in SERVERS.items():
+            self.complains("cannot serve on 127.0.0.1, port %d" % taken.port,
+                           name, "--port", taken.port, *args)
+
+    def test_bad_iface(self):
+        self.complains("cannot serve on nowhere", "echo", "--iface", "nowhere")
+
+    def test_chosen_port_and_iface(self):
+        found = self.serve("echo")
+        self.stop(found)
+        server = self.serve("echo", "--port=%d" % found.port, "--iface",
+                            "localhost")
+        self.assertEqual(server.port, found.port)
+        self.connect(server).sendall(b"x")
+        self.stop(server)
+
+    def test_operands_after_two_dashes(self):
+        self.complains("--x: No such file", "slowpoetry", "--", "--x")
+
+
+class Signals(ProgramTest):
+    """SIGTERM and SIGINT: connections are closed, nothing leaks, status 0."""
+
+    def check_servers(self, number):
+        for name, args in SERVERS.items():
+            server = self.serve(name, *args)
+            connection = self.connect(server)
+            # An answer shows that the server has accepted it.
+            if name == "slowpoetry":
+                connection.recv(1)
+            elif name == "echo":
+                connection.sendall(b"x")
+                connection.recv(1)
+            self.stop(server, number, err=None if name == "poetry-proxy"
+                      else b"")
+            if name in ("echo", "chat", "transformedpoetry"):
+                self.assertTrue(is_closed(connection), name)
+
+    def stop(self, process, number=signal.SIGTERM, err=b""):
+        process.signal(number)
+        self.assertEqual(process.status(), 0, process.err)
+        if err is not None:
+            self.assertEqual(process.err, err)
+
+    def test_sigterm_ends_servers(self):
+        self.check_servers(signal.SIGTERM)
+
+    def test_sigint_ends_servers(self):
+        self.check_servers(signal.SIGINT)
+
+    def test_a_proxy_that_downloads(self):
+        for option in [[], ["--no-cancel"], ["--share"]]:
+            upstream = self.upstream()
+            proxy = self.serve("poetry-proxy", upstream.port, *option)
+            client = self.connect(proxy)
+            server = upstream.accept()
+            server.sendall(b"half a ")
+            # err: what becomes of the download may be said.
+            self.stop(proxy, err=None)
+            self.assertTrue(is_closed(client))
+            self.assertTrue(is_closed(server))
+            self.assertNotIn(b"Sanitizer", proxy.err)
+
+    def test_clients_and_tickers(self):
+        upstream = self.upstream()
+        client = self.start("get-poetry", upstream.port)
+        server = upstream.accept()
+        self.stop(client)
+        self.assertTrue(is_closed(server))
+        for name in ["ticker"]:
+            process = self.start(name)
+            process.line()
+            self.stop(process)
+
+    def test_a_poem_that_was_waited_for(self):
+        process = self.start("defer-cancel-9", "--scale", "0.001")
+        # It prints nothing yet: its handler is there when it waits.
+        deadline = time.monotonic() + DEADLINE
+        while not handles_sigterm(process.pid):
+            self.assertLess(time.monotonic(), deadline)
+            os.sched_yield()
+        self.stop(process)
+
+
+def handles_sigterm(pid):
+    with open("/proc/%d/status" % pid) as f:
+        caught = int(re.search(r"SigCgt:\s*(\w+)", f.read()).group(1), 16)
+    return caught >> (signal.SIGTERM - 1) & 1
+
+
+class SlowPoetry(ProgramTest):
+    def test_pieces(self):
+        text = poem("ecstasy")
+        path = os.path.join(POEMS, "ecstasy.txt")
+        server = self.serve("slowpoetry", "--delay", ".001", "--num-bytes",
+                            "100", path)
+        self.assertEqual(server.first,
+                         "Serving %s on port %d." % (path, server.port))
+        client = self.connect(server)
+        self.assertEqual(read_all(client), text)
+        self.assertEqual(server.line(), "Somebody at 127.0.0.1:%d wants "
+                         "poetry!" % client.getsockname()[1])
+        left = len(text)
+        while left > 0:
+            self.assertEqual(server.line(),
+                             "Sending %d bytes" % min(left, 100))
+            left -= min(left, 100)
+        self.stop(server)
+        self.assertEqual(server.rest(), [])
+
+    def test_defaults(self):
+        server = self.serve("slowpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        client = self.connect(server)
+        server.line()
+        begin = time.monotonic()
+        self.assertEqual(server.line(), "Sending 10 bytes")
+        self.assertEqual(server.line(), "Sending 10 bytes")
+        self.assertEqual(client.recv(1), poem("ecstasy")[:1])
+        self.assertGreater(time.monotonic() - begin, .6)
+        self.stop(server)
+
+    def test_many_clients_at_once(self):
+        text = poem("sonnet-18")
+        server = self.serve("slowpoetry", "--delay", ".01",
+                            os.path.join(POEMS, "sonnet-18.txt"))
+        clients = [self.connect(server) for _ in range(20)]
+        for client in clients:
+            self.assertEqual(read_all(client), text)
+        self.stop(server)
+
+    def test_stops_for_a_client_that_has_gone(self):
+        text = b"x" * 30
+        server = self.serve("slowpoetry", "--delay", ".3", "--num-bytes", "10",
+                            self.file(text))
+        gone = self.connect(server)
+        gone.recv(1)
+        gone.close()
+        # Its second piece would come before the third of this one.
+        self.assertEqual(read_all(self.connect(server)), text)
+        self.stop(server)
+        self.assertEqual(server.out.count(b"Somebody"), 2)
+        self.assertEqual(server.out.count(b"Sending"), 4)
+
+    def test_an_empty_poem(self):
+        server = self.serve("slowpoetry", self.file(b""))
+        self.assertEqual(read_all(self.connect(server)), b"")
+        self.stop(server)
+
+
+class FastPoetry(ProgramTest):
+    def test_whole_poem(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        self.assertRegex(server.first, r"^Serving \S+ecstasy.txt on port ")
+        for _ in range(3):
+            self.assertEqual(read_all(self.connect(server)), poem("ecstasy"))
+        self.stop(server)
+
+    def test_large_poem_with_unread_client_bytes(self):
+        text = os.urandom(1024) * 4096
+        server = self.serve("fastpoetry", self.file(text))
+        client = self.connect(server)
+        client.sendall(b"You write too fast. " * 5000)
+        self.assertEqual(read_all(client), text)
+        self.stop(server)
+
+    def test_clients_share_the_poem(self):
+        text = b"shared " * (2 * 1024 * 1024)
+        server = self.serve("fastpoetry", self.file(text))
+        first = self.connect(server)
+        first.recv(1)
+        before = server.memory()
+        idle = [self.connect(server) for _ in range(10)]
+        for client in idle:
+            client.recv(1)
+        self.assertLess(server.memory() - before, len(text))
+        self.assertEqual(b"s" + read_all(first), text)
+        self.stop(server)
+
+
+class TransformedPoetry(ProgramTest):
+    def answer(self, connection, n):
+        data = b""
+        while len(data) < n:
+            piece = connection.recv(n - len(data))
+            self.assertTrue(piece)
+            data += piece
+        return data
+
+    def test_cummingsify(self):
+        server = self.serve("transformedpoetry")
+        client = self.connect(server)
+        text = poem("ecstasy")
+        for _ in range(2):
+            client.sendall(netstring(b"cummingsify." + text))
+            expected = netstring(text.lower())
+            self.assertEqual(self.answer(client, len(expected)), expected)
+        client.sendall(netstring(b"cummingsify."))
+        self.assertEqual(self.answer(client, 3), b"0:,")
+        self.stop(server)
+
+    def test_what_closes_the_connection(self):
+        server = self.serve("transformedpoetry")
+        for bad in [netstring(b"shout.Poem"), netstring(b"cummingsify"),
+                    netstring(b""), netstring(b".Poem"), b"Poem",
+                    netstring(b"cummingsify2.Poem"), b"1:ab",
+                    b"99999999999:"]:
+            client = self.connect(server)
+            client.sendall(bad)
+            self.assertTrue(is_closed(client), bad)
+        self.stop(server)
+
+
+class GetPoetry(ProgramTest):
+    def test_prints_each_poem(self):
+        names = ["ecstasy", "sonnet-18", "annabel-lee"]
+        servers = [self.serve("fastpoetry", os.path.join(POEMS, n + ".txt"))
+                   for n in names]
+        client = self.start("get-poetry", "localhost:%d" % servers[0].port,
+                            servers[1].port,
+                            "127.0.0.1:%d" % servers[2].port)
+        self.ends(client)
+        self.assertEqual(sorted(client.out.splitlines()),
+                         sorted(b"".join(map(poem, names)).splitlines()))
+        for name in names:
+            self.assertIn(poem(name), client.out)
+
+    def test_refused(self):
+        port = self.refused_port()
+        client = self.start("get-poetry", port)
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, b"")
+        self.assertRegex(client.err.decode(),
+                         r"^ConnectionRefusedError: connect to 127.0.0.1:%d"
+                         r".*\n$" % port)
+
+    def test_one_fails_and_the_others_come(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        client = self.start("get-poetry", self.refused_port(), server.port,
+                            self.refused_port())
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, poem("ecstasy"))
+        self.assertEqual(client.err.count(b"\n"), 2)
+
+    def test_timeout_closes_the_connection(self):
+        upstream = self.upstream()
+        good = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        client = self.start("get-poetry", "--timeout", ".3", upstream.port,
+                            good.port)
+        server = upstream.accept()
+        server.sendall(b"half a ")
+        self.assertTrue(is_closed(server))
+        self.ends(client, 1, b"TimeoutError: no poem from 127.0.0.1:%d in "
+                             b"0.3 s\n" % upstream.port)
+        self.assertEqual(client.out, poem("ecstasy"))
+
+    def test_timeout_while_connecting(self):
+        full = self.full_upstream()
+        client = self.start("get-poetry", "--timeout", ".2", full.port)
+        self.ends(client, 1, b"TimeoutError: no poem from 127.0.0.1:%d in "
+                             b"0.2 s\n" % full.port)
+
+    def test_a_server_that_breaks_off(self):
+        upstream = self.upstream()
+        client = self.start("get-poetry", upstream.port)
+        server = upstream.accept()
+        server.sendall(b"half a ")
+        self.has_read(server)
+        break_off(server)
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, b"")
+        self.assertRegex(client.err.decode(),
+                         r"^ConnectionLost: .*127.0.0.1:%d.*\n$"
+                         % upstream.port)
+
+    def test_an_endless_poem_is_a_failure(self):
+        upstream = self.upstream()
+        client = self.start("get-poetry", upstream.port)
+        server = upstream.accept()
+        sent = 0
+        try:
+            while sent < 64 * 1024 * 1024:
+                sent += server.send(b"and on " * 10000)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        self.assertLess(sent, 64 * 1024 * 1024)
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, b"")
+        self.assertEqual(client.err.count(b"\n"), 1)
+
+    def test_transform(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        transformer = self.serve("transformedpoetry")
+        client = self.start("get-poetry", server.port, "--transform",
+                            transformer.port, "cummingsify")
+        self.ends(client)
+        self.assertEqual(client.out, poem("ecstasy").lower())
+
+    def test_unknown_transformation(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        transformer = self.serve("transformedpoetry")
+        client = self.start("get-poetry", "--transform",
+                            "localhost:%d" % transformer.port, "shout",
+                            server.port)
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, b"")
+        self.assertRegex(client.err.decode(),
+                         r"^ConnectionClosed: 127.0.0.1:%d .*\n$"
+                         % transformer.port)
+
+    def test_timeout_in_the_transformation(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        transformer = self.upstream()
+        client = self.start("get-poetry", "--timeout", ".3", server.port,
+                            "--transform", transformer.port, "cummingsify")
+        connection = transformer.accept()
+        expected = netstring(b"cummingsify." + poem("ecstasy"))
+        self.assertEqual(read_all(connection), expected)
+        connection.close()
+        self.ends(client, 1, b"TimeoutError: no poem from 127.0.0.1:%d in "
+                             b"0.3 s\n" % server.port)
+
+
+class Proxy(ProgramTest):
+    def proxy(self, upstream, *args):
+        proxy = self.serve("poetry-proxy", upstream.port, *args)
+        self.assertEqual(proxy.first, "Proxying 127.0.0.1:%d on 127.0.0.1:%d."
+                         % (upstream.port, proxy.port))
+        return proxy
+
+    def fetch(self, proxy, upstream):
+        """A client whose download runs, and its connection upstream."""
+        client = self.connect(proxy)
+        server = upstream.accept()
+        self.assertEqual(proxy.line(), "Fetching poem from server.")
+        server.sendall(b"half a ")
+        return client, server
+
+    def is_cached(self, proxy, upstream, text):
+        client = self.connect(proxy)
+        self.assertEqual(read_all(client), text)
+        self.assertEqual(proxy.line(), "Using cached poem.")
+        self.assertTrue(upstream.nobody_waits())
+
+    def test_the_cache_is_used(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream)
+        client, server = self.fetch(proxy, upstream)
+        server.sendall(b"poem\n")
+        server.close()
+        self.assertEqual(read_all(client), b"half a poem\n")
+        for _ in range(3):
+            self.is_cached(proxy, upstream, b"half a poem\n")
+        self.stop(proxy)
+        self.assertEqual(proxy.rest(), [])
+
+    def test_a_hang_up_cancels_the_download(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream)
+        client, server = self.fetch(proxy, upstream)
+        client.close()
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        self.assertTrue(is_closed(server))
+        # It was not cached, and the next one gets a download of its own.
+        client, server = self.fetch(proxy, upstream)
+        server.close()
+        self.assertEqual(read_all(client), b"half a ")
+        self.stop(proxy)
+
+    def test_a_reset_cancels_the_download(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream)
+        client, server = self.fetch(proxy, upstream)
+        break_off(client)
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        self.assertTrue(is_closed(server))
+        self.stop(proxy)
+
+    def test_a_hang_up_while_it_connects(self):
+        full = self.full_upstream()
+        proxy = self.proxy(full)
+        client = self.connect(proxy)
+        self.assertEqual(proxy.line(), "Fetching poem from server.")
+        client.close()
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        self.stop(proxy)
+
+    def test_each_client_has_a_download_of_its_own(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream)
+        first, first_server = self.fetch(proxy, upstream)
+        second, second_server = self.fetch(proxy, upstream)
+        first.close()
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        self.assertTrue(is_closed(first_server))
+        second_server.sendall(b"poem\n")
+        second_server.close()
+        self.assertEqual(read_all(second), b"half a poem\n")
+        self.stop(proxy)
+
+    def test_an_upstream_that_breaks_off_is_not_cached(self):
+        for option in [[], ["--no-cancel"], ["--share"]]:
+            upstream = self.upstream()
+            proxy = self.proxy(upstream, *option)
+            client, server = self.fetch(proxy, upstream)
+            self.has_read(server)
+            break_off(server)
+            self.assertEqual(read_all(client), b"")
+            client, server = self.fetch(proxy, upstream)
+            server.close()
+            self.assertEqual(read_all(client), b"half a ")
+            self.is_cached(proxy, upstream, b"half a ")
+            proxy.signal(signal.SIGTERM)
+            self.assertEqual(proxy.status(), 0)
+            self.assertRegex(proxy.err.decode(),
+                             r"^Poem download failed: ConnectionLost.*\n$")
+
+    def test_no_upstream(self):
+        for option in [[], ["--no-cancel"], ["--share"]]:
+            port = self.refused_port()
+            proxy = self.serve("poetry-proxy", port, *option)
+            self.assertEqual(read_all(self.connect(proxy)), b"")
+            proxy.signal(signal.SIGTERM)
+            self.assertEqual(proxy.status(), 0)
+            self.assertRegex(proxy.err.decode(),
+                             r"^Poem download failed: ConnectionRefusedError: "
+                             r"connect to 127.0.0.1:%d.*\n$" % port)
+
+    def test_no_cancel_downloads_for_nobody(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream, "--no-cancel")
+        client, server = self.fetch(proxy, upstream)
+        client.close()
+        # The proxy hears of the end of another client after that one's.
+        other, other_server = self.fetch(proxy, upstream)
+        other.close()
+        other_server.sendall(b"poem\n")
+        other_server.close()
+        server.sendall(b"poem\n")
+        server.shutdown(socket.SHUT_WR)
+        self.assertTrue(is_closed(server))
+        self.is_cached(proxy, upstream, b"half a poem\n")
+        self.stop(proxy)
+        self.assertNotIn(b"Cancel", proxy.out)
+
+    def test_share_has_one_download(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream, "--share")
+        first, server = self.fetch(proxy, upstream)
+        others = [self.connect(proxy) for _ in range(3)]
+        for _ in others:
+            self.assertEqual(proxy.line(), "Sharing the poem download.")
+        self.assertTrue(upstream.nobody_waits())
+        server.sendall(b"poem\n")
+        server.close()
+        for client in [first] + others:
+            self.assertEqual(read_all(client), b"half a poem\n")
+        self.is_cached(proxy, upstream, b"half a poem\n")
+        self.stop(proxy)
+
+    def test_share_goes_on_for_who_is_left(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream, "--share")
+        first, server = self.fetch(proxy, upstream)
+        second = self.connect(proxy)
+        self.assertEqual(proxy.line(), "Sharing the poem download.")
+        first.close()
+        server.sendall(b"poem\n")
+        server.close()
+        self.assertEqual(read_all(second), b"half a poem\n")
+        self.stop(proxy)
+        self.assertNotIn(b"Cancel", proxy.out)
+
+    def test_share_is_cancelled_by_the_last(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream, "--share")
+        first, server = self.fetch(proxy, upstream)
+        second = self.connect(proxy)
+        self.assertEqual(proxy.line(), "Sharing the poem download.")
+        first.close()
+        second.close()
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        self.assertTrue(is_closed(server))
+        client, server = self.fetch(proxy, upstream)
+        server.close()
+        self.assertEqual(read_all(client), b"half a ")
+        self.stop(proxy)
+
+    def test_share_and_no_cancel_together(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream, "--share", "--no-cancel")
+        first, server = self.fetch(proxy, upstream)
+        first.close()
+        second = self.connect(proxy)
+        self.assertEqual(proxy.line(), "Sharing the poem download.")
+        server.close()
+        self.assertEqual(read_all(second), b"half a ")
+        self.stop(proxy)
+
+    def test_the_tutorials_programs_together(self):
+        server = self.serve("slowpoetry", "--delay", ".3", "--num-bytes",
+                            "250", os.path.join(POEMS, "sonnet-18.txt"))
+        proxy = self.serve("poetry-proxy", server.port)
+        hasty = self.start("get-poetry", "--timeout", ".1", proxy.port)
+        self.ends(hasty, 1, b"TimeoutError: no poem from 127.0.0.1:%d in "
+                            b"0.1 s\n" % proxy.port)
+        for _ in range(2):
+            client = self.start("get-poetry", proxy.port)
+            self.ends(client)
+            self.assertEqual(client.out, poem("sonnet-18"))
+        self.stop(proxy)
+        self.assertEqual(proxy.rest(), ["Fetching poem from server.",
+                                        "Canceling poem download.",
+                                        "Fetching poem from server.",
+                                        "Using cached poem."])
+        self.stop(server)
+        # Three pieces for the one that waited, the first for the hasty one.
+        self.assertEqual(server.out.count(b"Sending"), 4)
+
+
+class Echo(ProgramTest):
+    def test_echoes_until_the_end(self):
+        server = self.serve("echo")
+        client = self.connect(server)
+        data = os.urandom(3 * 1024 * 1024)
+        sender = threading.Thread(target=client.sendall, args=(data,))
+        sender.start()
+        back = b""
+        while len(back) < len(data):
+            back += client.recv(65536)
+        sender.join(DEADLINE)
+        self.assertEqual(back, data)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(client), b"")
+        self.stop(server)
+
+    def test_a_peer_that_never_reads_cannot_make_it_grow(self):
+        server = self.serve("echo")
+        client = self.connect(server)
+        before = server.memory()
+        client.settimeout(1)  # by then the server reads no more
+        sent = 0
+        with self.assertRaises(TimeoutError):
+            while sent < 128 * 1024 * 1024:
+                sent += client.send(bytes(65536))
+        self.assertLess(server.memory() - before, 4 * 1024 * 1024)
+        # Another is served meanwhile, and nothing is lost.
+        other = self.connect(server)
+        other.sendall(b"x")
+        self.assertEqual(other.recv(1), b"x")
+        client.settimeout(DEADLINE)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(client), bytes(sent))
+        self.stop(server)
+
+
+class Chat(ProgramTest):
+    def join(self, server, nick):
+        """A client that the server knows under that nick."""
+        client = self.connect(server)
+        client.sendall(b"nick %s\r\n" % nick)
+        return client
+
+    def test_lines_go_to_everybody_else(self):
+        server = self.serve("chat")
+        ann, bob, cyd = [self.join(server, n) for n in (b"ann", b"bob", b"cyd")]
+        # Who has heard a line of each other one knows that all are there.
+        self.meet([(ann, b"ann"), (bob, b"bob"), (cyd, b"cyd")])
+        ann.sendall(b"hello\r\n")
+        self.assertEqual(read_lines(bob, 1), [b"ann: hello\r\n"])
+        self.assertEqual(read_lines(cyd, 1), [b"ann: hello\r\n"])
+        bob.sendall(b"hi")
+        bob.sendall(b"\nand bye\n")
+        both = [b"bob: hi\r\n", b"bob: and bye\r\n"]
+        self.assertEqual(read_lines(ann, 2), both)
+        self.assertEqual(read_lines(cyd, 2), both)
+        bob.sendall(b"nick robert\nit is me\n")
+        for other in (ann, cyd):
+            self.assertEqual(read_lines(other, 1), [b"robert: it is me\r\n"])
+        bob.close()
+        cyd.sendall(b"gone\n")
+        self.assertEqual(read_lines(ann, 1), [b"cyd: gone\r\n"])
+        self.stop(server)
+        self.assertEqual(read_all(ann), b"")
+
+    def meet(self, clients):
+        """Lets each in turn talk until the others have heard it."""
+        for client, nick in clients:
+            for other, _ in clients:
+                if other is client:
+                    continue
+                other.settimeout(.05)
+                heard = b""
+                while not heard.endswith(b"%s: here\r\n" % nick):
+                    try:
+                        heard += other.recv(65536)
+                    except TimeoutError:
+                        client.sendall(b"here\n")
+        for other, _ in clients:
+            other.settimeout(.2)
+            try:
+                while other.recv(65536):
+                    pass
+            except TimeoutError:
+                pass
+            other.settimeout(DEADLINE)
+
+    def test_a_guest_has_a_name(self):
+        server = self.serve("chat")
+        ann = self.connect(server)
+        ann.sendall(b"nick ann\n")
+        guest = self.connect(server)
+        self.meet([(guest, b"guest2"), (ann, b"ann")])
+        guest.sendall(b"nick " + b"x" * 1000 + b"\nhello\n")
+        self.assertEqual(read_lines(ann, 1), [b"x" * 32 + b": hello\r\n"])
+        self.stop(server)
+
+    def test_the_longest_line_and_a_longer_one(self):
+        server = self.serve("chat")
+        ann, bob = self.join(server, b"ann"), self.join(server, b"bob")
+        self.meet([(ann, b"ann"), (bob, b"bob")])
+        longest = b"x" * 16384
+        for end in (b"\n", b"\r\n"):
+            bob.sendall(longest + end)
+            self.assertEqual(read_lines(ann, 1),
+                             [b"bob: " + longest + b"\r\n"])
+        for too_long in (longest + b"x\n", longest + b"x\r\n", longest * 2):
+            cyd = self.connect(server)
+            cyd.sendall(too_long)
+            self.assertTrue(is_closed(cyd))
+        bob.sendall(b"still here\n")
+        self.assertEqual(read_lines(ann, 1), [b"bob: still here\r\n"])
+        self.stop(server)
+
+    def test_who_never_reads_is_dropped(self):
+        server = self.serve("chat")
+        ann, deaf = self.join(server, b"ann"), self.join(server, b"deaf")
+        self.meet([(ann, b"ann"), (deaf, b"deaf")])
+        before = server.memory()
+        line = b"x" * 16000 + b"\n"
+        for _ in range(4000):
+            ann.sendall(line)
+        # ann is still served when deaf is gone.
+        bob = self.join(server, b"bob")
+        self.meet([(ann, b"ann"), (bob, b"bob")])
+        self.assertLess(server.memory() - before, 16 * 1024 * 1024)
+        with self.assertRaises(ConnectionResetError):
+            read_all(deaf)
+        self.stop(server)
+
+
+class Ticker(ProgramTest):
+    def ticks(self, process, n):
+        numbers = []
+        for _ in range(n):
+            match = re.fullmatch(r"tick (\d+)", process.line())
+            numbers.append(int(match.group(1)))
+        return numbers
+
+    def test_keeps_time(self):
+        begin = time.monotonic()
+        process = self.start("ticker", "--hz", "50")
+        numbers = self.ticks(process, 20)
+        elapsed = time.monotonic() - begin
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertGreaterEqual(numbers[0], 1)
+        # Never early: tick N is N/50 s after the start.
+        self.assertGreaterEqual(elapsed, numbers[-1] / 50)
+        self.stop(process)
+
+    def test_a_held_up_ticker_skips_and_never_bursts(self):
+        process = self.start("ticker", "--hz", "100")
+        last = self.ticks(process, 5)[-1]
+        process.signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        select.select([], [], [], .5)  # the time that it is to miss
+        held = time.monotonic() - begin
+        process.signal(signal.SIGCONT)
+        numbers = [last] + self.ticks(process, 20)
+        gaps = [b - a for a, b in zip(numbers, numbers[1:])]
+        self.assertGreater(min(gaps), 0)
+        self.assertGreaterEqual(max(gaps), held * 100 - 5)
+        self.stop(process)
+
+    def test_default(self):
+        begin = time.monotonic()
+        process = self.start("ticker")
+        numbers = self.ticks(process, 5)
+        self.assertGreaterEqual(time.monotonic() - begin, numbers[-1] / 10)
+        self.stop(process)
+
+
+class Demo(ProgramTest):
+    def test_goes_as_it_should(self):
+        begin = time.monotonic()
+        process = self.start("demo")
+        self.ends(process)
+        self.assertLess(time.monotonic() - begin, 15)
+        out = process.out.decode()
+        for line in [r"server  \| Serving \S+ on port \d+\.",
+                     r"server  \| Sending \d+ bytes",
+                     r"proxy   \| Fetching poem from server\.",
+                     r"proxy   \| Canceling poem download\.",
+                     r"proxy   \| Using cached poem\.",
+                     r"client 1\| TimeoutError: no poem from "]:
+            self.assertRegex(out, "(?m)^" + line)
+        self.assertEqual(out.count("\nok "), 6)
+        self.assertNotIn("WRONG", out)
+
+    def test_says_when_it_does_not(self):
+        # An empty poem is there at once, so nobody can hang up on it.
+        process = self.start("demo", self.file(b""))
+        self.assertEqual(process.status(), 1)
+        self.assertIn(b"\nWRONG ", process.out)
+
+    def test_leaves_no_child_behind(self):
+        process = self.start("demo")
+        children = set()
+        while not any("client 1" in n for n in process.out.decode().split("\n")
+                      ) and len(children) < 3:
+            process.line()
+            children |= set(children_of(process.pid))
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.status(), 1)
+        self.assertTrue(children)
+        for pid in children:
+            self.assertFalse(os.path.exists("/proc/%d" % pid))
+
+
+def children_of(pid):
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            return [int(n) for n in f.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def backends(base):
+    """The tests of a class, once for each backend."""
+    for backend in BACKENDS:
+        cls = type(base.__name__ + "_" + backend, (base,),
+                   {"backend": backend})
+        yield from unittest.defaultTestLoader.loadTestsFromTestCase(cls)
+
+
+def run(test):
+    result = unittest.TestResult()
+    begin = time.monotonic()
+    test.run(result)
+    return test, result, time.monotonic() - begin
+
+
+def main():
+    global BUILD
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default=os.environ.get("O", "build"))
+    parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1))
+    parser.add_argument("-v", action="store_true", help="name each test")
+    parser.add_argument("name", nargs="*")
+    args = parser.parse_args()
+    BUILD = os.path.abspath(args.build)
+
+    tests = [t for base in ProgramTest.__subclasses__() for t in backends(base)
+             if not args.name or any(n in t.id() for n in args.name)]
+    # The longest first.
+    tests.sort(key=lambda t: "Demo" not in t.id())
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
+        for test, result, seconds in pool.map(run, tests):
+            bad = result.errors + result.failures
+            failed += bool(bad)
+            if bad or args.v:
+                print("%s %s (%.1f s)" % ("FAILED" if bad else "ok",
+                                          test.id().split(".", 1)[1], seconds))
+            for _, trace in bad:
+                print(trace)
+            sys.stdout.flush()
+    print("%d passed, %d failed" % (len(tests) - failed, failed))
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
