@@ -134,7 +134,6 @@ static void bury(struct loop_task *task)
 	struct plait_reactor *r = reactor_of(s);
 
 	loop_forget(&s->watch);
-	/* In a child the connection is still the parent's. */
 	if (s->reset && !loop_is_forked(r))
 		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	if (s->fd >= 0)
@@ -237,20 +236,7 @@ static size_t flush(struct stream *s)
 	return sent;
 }
 
-static void too_slow(void *arg)
-{
-	struct stream *s = arg;
-	plait_value v;
-
-	if (s->lingering) {
-		die(s);
-		return;
-	}
-	v = plait_fail(&plait_error_connection_aborted,
-		       "closing made no progress in %g seconds",
-		       s->base.limits.close_timeout);
-	transport_abort(&s->base, plait_value_failure(&v));
-}
+static void out_of_time(void *arg);
 
 static void mind_deadline(struct stream *s, bool progress)
 {
@@ -258,7 +244,7 @@ static void mind_deadline(struct stream *s, bool progress)
 		plait_timer_stop(&s->deadline);
 	else if (progress || !plait_timer_is_running(&s->deadline))
 		plait_timer_start(reactor_of(s), &s->deadline,
-				  s->base.limits.close_timeout, too_slow, s);
+				  s->base.limits.close_timeout, out_of_time, s);
 }
 
 /* Brings the socket into line with what was asked for. */
@@ -267,7 +253,8 @@ static void settle(struct stream *s)
 	size_t sent;
 
 	loop_task_cancel(&s->settling);
-	if (s->base.lost || s->why != NULL)
+	/* In a forked child the connection is still the parent's. */
+	if (s->base.lost || s->why != NULL || loop_is_forked(reactor_of(s)))
 		return;
 	sent = flush(s);
 	transport_output_changed(&s->base);
@@ -277,6 +264,34 @@ static void settle(struct stream *s)
 		owe_answer(s);
 	else
 		arm(s);
+}
+
+static void give_up(struct stream *s)
+{
+	plait_value v = plait_fail(&plait_error_connection_aborted,
+				   "closing made no progress in %g seconds",
+				   s->base.limits.close_timeout);
+
+	transport_abort(&s->base, plait_value_failure(&v));
+}
+
+/*
+ * The kernel calls a socket writable when much of its buffer is free.  A peer
+ * that is slow, but not dead, has made room for something.
+ */
+static void out_of_time(void *arg)
+{
+	struct stream *s = arg;
+
+	s->blocked = false;
+	if (s->lingering) {
+		die(s);
+	} else if (flush(s) > 0) {
+		mind_deadline(s, true);
+		settle(s);
+	} else {
+		give_up(s);
+	}
 }
 
 static void settle_task(struct loop_task *task)
@@ -300,7 +315,7 @@ static void linger(struct stream *s)
 {
 	s->lingering = true;
 	plait_timer_start(reactor_of(s), &s->deadline,
-			  s->base.limits.linger_timeout, too_slow, s);
+			  s->base.limits.linger_timeout, out_of_time, s);
 	if (plait_watch_change(&s->watch, PLAIT_READ) < 0)
 		die(s);
 	verify(s);
@@ -513,8 +528,7 @@ static void stream_lose(struct loop_member *m)
 	}
 	if (s->base.lost || s->why != NULL)
 		return;
-	if (!loop_is_forked(reactor_of(s)))
-		flush(s);
+	flush(s);
 	if (s->output.size > 0)
 		s->reset = true;
 	fail(s, plait_fail(&plait_error_connection_lost,

@@ -315,8 +315,9 @@ void run_for(struct plait_reactor *r, double seconds)
 
 	clock_virtual(true);
 	end = clock_now() + seconds;
+	/* A nanosecond more, for a wait of less than one is none. */
 	while (clock_now() < end)
-		turn(r, end - clock_now());
+		turn(r, end - clock_now() + 1e-9);
 }
 
 /* Descriptors. */

@@ -1,0 +1,935 @@
+/*
+ * The ways in which a connection ends: lost by this end, aborted, left by the
+ * peer, closed in one direction, shut down with the reactor; and that what
+ * was written before arrives, whatever the peer does with its input.
+ */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "tests/wire.h"
+
+enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
+
+static void set_limits(double close_timeout, double linger_timeout,
+		       size_t linger_bytes)
+{
+	struct plait_limits limits = { .close_timeout = close_timeout,
+				       .linger_timeout = linger_timeout,
+				       .linger_bytes = linger_bytes };
+
+	plait_reactor_set_limits(reactor, &limits);
+}
+
+static void write_bytes(struct wire *w, size_t n)
+{
+	unsigned char *bytes = wire_bytes(n);
+
+	plait_transport_write(w->transport, bytes, n);
+	free(bytes);
+}
+
+/* All of them come, and then the end. */
+static void expect_bytes(struct wire *w, size_t n)
+{
+	unsigned char *bytes = wire_bytes(n), *got = malloc(n);
+
+	ck_assert_int_eq(peer_read_to_eof(reactor, w->peer, got, n),
+			 (ssize_t)n);
+	ck_assert(memcmp(bytes, got, n) == 0);
+	free(bytes);
+	free(got);
+}
+
+static unsigned long closes(void)
+{
+	return calls_of("close");
+}
+
+/*
+ * Losing the connection.
+ */
+START_TEST(losing_is_answered_from_the_loop)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	ck_assert_uint_eq(w.lost, 0);
+	ck_assert(plait_transport_is_disconnecting(w.transport));
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	expect_bytes(&w, 0);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(losing_again_is_nothing)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	for (int i = 0; i < 3; i++)
+		plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+static void lose_now(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, "bye", 3);
+	plait_transport_lose_connection(w->transport);
+	plait_transport_write(w->transport, "!", 1);
+	ck_assert_uint_eq(w->lost, 0);
+}
+
+START_TEST(what_is_written_around_losing_is_sent)
+{
+	struct wire w = { .on_data = lose_now };
+	char text[8] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "go");
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 4), 4);
+	ck_assert_str_eq(text, "bye!");
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MDL");
+}
+END_TEST
+
+static void lose_in_made(struct wire *w)
+{
+	lose_now(w, NULL, 0);
+}
+
+START_TEST(connection_made_may_lose_it)
+{
+	struct wire w = { .on_made = lose_in_made };
+	char text[8] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 4), 4);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(nothing_is_received_after_losing)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "too late");
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	peer_say(w.peer, "much too late");
+	run_turns(reactor, 3);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(losing_waits_until_all_is_sent)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	peer_say(w.peer, "ignored");
+	run_turns(reactor, 20);
+	ck_assert_uint_eq(w.lost, 0);
+	expect_bytes(&w, MUCH);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(bytes_written_while_it_flushes_are_sent_too)
+{
+	enum { MORE = 1000 };
+	struct wire w = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(MUCH + MORE);
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 3);
+	plait_transport_write(w.transport, bytes + MUCH, MORE);
+	expect_bytes(&w, MUCH + MORE);
+	wire_close(&w);
+	free(bytes);
+}
+END_TEST
+
+/* Hazard 29: closing with unread input would destroy what is on its way. */
+START_TEST(unread_input_does_not_destroy_output)
+{
+	enum { N = 4 << 20, INPUT = 200000 };
+	struct wire w = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(INPUT);
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	ck_assert(peer_send(NULL, w.peer, bytes, INPUT));
+	write_bytes(&w, N);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 20);
+	expect_bytes(&w, N);
+	ck_assert_uint_eq(w.received, 0);
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	free(bytes);
+}
+END_TEST
+
+/* The same with a peer that has closed nothing and reads at its leisure. */
+START_TEST(a_peer_that_reads_late_gets_all)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "never read");
+	write_bytes(&w, 100000);
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	run_turns(reactor, 10);
+	expect_bytes(&w, 100000);
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * Lingering.
+ */
+START_TEST(the_protocol_does_not_wait_for_the_lingering)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	calls_reset();
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.done, 1);
+	ck_assert_uint_eq(closes(), 0);
+	wire_hang_up(&w);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 1);
+}
+END_TEST
+
+START_TEST(lingering_ends_with_its_time)
+{
+	struct wire w = { .on_data = NULL };
+
+	set_limits(30, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	calls_reset();
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 4.9);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_uint_eq(closes(), 0);
+	run_for(reactor, 0.2);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(closes(), 1);
+	wire_hang_up(&w);
+}
+END_TEST
+
+START_TEST(lingering_ends_when_the_peer_sends_too_much)
+{
+	struct wire w = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(65536);
+
+	set_limits(30, 5, 100000);
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	calls_reset();
+	ck_assert(peer_send(reactor, w.peer, bytes, 65536));
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 0);
+	ck_assert(peer_send(reactor, w.peer, bytes, 65536));
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 1);
+	ck_assert_uint_eq(w.received, 0);
+	wire_hang_up(&w);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(lingering_ends_when_the_peer_resets)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	calls_reset();
+	peer_reset(w.peer);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 1);
+	w.peer = -1;
+}
+END_TEST
+
+START_TEST(lingering_survives_interruptions)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	calls_reset();
+	fault_call("recv", 3, EINTR);
+	fault_call("recv", 1, EAGAIN);
+	peer_say(w.peer, "x");
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(calls_of("recv"), 5);
+	ck_assert_uint_eq(closes(), 0);
+	wire_hang_up(&w);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 1);
+}
+END_TEST
+
+START_TEST(lingering_ends_if_it_cannot_be_watched_or_read)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 2);
+	plait_transport_lose_connection(w.transport);
+	calls_reset();
+	fault_alloc_at(0, true);
+	fault_call("epoll_ctl", 1, ENOMEM);
+	peer_say(w.peer, "x");
+	wire_wait_lost(&w);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_uint_eq(closes(), 1);
+	wire_hang_up(&w);
+}
+END_TEST
+
+START_TEST(lingering_holds_no_memory_but_the_struct)
+{
+	struct wire w = { .on_data = NULL };
+	size_t before = heap_live_bytes();
+
+	ck_assert(wire_open(&w, reactor));
+	before = heap_live_bytes() - before;
+	write_bytes(&w, 100000);
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.done, 1);
+	run_turns(reactor, 3);
+	wire_hang_up(&w);
+	ck_assert_uint_le(before, 511);
+}
+END_TEST
+
+START_TEST(there_is_no_lingering_when_the_peer_has_closed)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MR");
+	plait_transport_write(w.transport, "bye", 3);
+	plait_transport_lose_connection(w.transport);
+	calls_reset();
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(closes(), 1);
+	ck_assert_uint_eq(calls_of("shutdown"), 0);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 3), 3);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(there_is_no_lingering_without_a_peer)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_connection(w.transport);
+	fault_call("shutdown", 1, ENOTCONN);
+	calls_reset();
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_uint_eq(closes(), 1);
+	wire_hang_up(&w);
+}
+END_TEST
+
+/*
+ * Deadlines: hazard 36.
+ */
+START_TEST(closing_gives_up_when_the_peer_takes_nothing)
+{
+	struct wire w = { .on_data = NULL };
+	size_t unsent;
+
+	set_limits(7, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	run_for(reactor, 100);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 6.9);
+	ck_assert_uint_eq(w.lost, 0);
+	unsent = plait_transport_pending(w.transport);
+	ck_assert_uint_gt(unsent, 0);
+	run_for(reactor, 0.2);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionAborted: "
+				"closing made no progress in 7 seconds");
+	wire_close(&w);
+}
+END_TEST
+
+/* A socketpair, whose kernel needs no time of its own. */
+START_TEST(closing_goes_on_while_the_peer_takes_something)
+{
+	enum { N = 2 << 20, BIT = 60000, ROUNDS = 10 };
+	struct wire w = { .unix_pair = true };
+
+	set_limits(7, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, N);
+	plait_transport_lose_connection(w.transport);
+	for (int i = 0; i < ROUNDS; i++) {
+		run_for(reactor, 6);
+		ck_assert_uint_eq(w.lost, 0);
+		ck_assert_int_eq(peer_read(NULL, w.peer, NULL, BIT), BIT);
+	}
+	clock_virtual(false);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 0),
+			 N - ROUNDS * BIT);
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(a_closing_without_end_may_be_asked_for)
+{
+	struct wire w = { .on_data = NULL };
+
+	set_limits(INFINITY, INFINITY, SIZE_MAX);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 1e6);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_abort(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(a_peer_that_left_and_takes_nothing_is_given_up)
+{
+	struct wire w = { .on_data = NULL };
+
+	set_limits(7, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	shutdown(w.peer, SHUT_WR);
+	run_for(reactor, 8);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * Aborting: hazard 34.
+ */
+START_TEST(aborting_resets_and_is_told_from_the_loop)
+{
+	struct wire w = { .on_data = NULL };
+	ssize_t n;
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	run_turns(reactor, 5);
+	plait_transport_abort(w.transport);
+	ck_assert_uint_eq(w.lost, 0);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
+	n = peer_read(reactor, w.peer, NULL, MUCH);
+	ck_assert_int_eq(n, -ECONNRESET);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(aborting_ends_a_slow_close)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 5);
+	plait_transport_abort(w.transport);
+	plait_transport_abort(w.transport);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(w.lost, 1);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens)
+{
+	struct wire w = { .on_data = NULL };
+	char c;
+
+	ck_assert(wire_open(&w, reactor));
+	run_turns(reactor, 2);
+	plait_transport_abort(w.transport);
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 1000);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_int_eq(recv(w.peer, &c, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * The peer leaves: hazard 30.
+ */
+START_TEST(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 20);
+	ck_assert_uint_eq(w.lost, 0);
+	expect_bytes(&w, MUCH);
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+static void answer(struct wire *w, const void *data, size_t len)
+{
+	write_bytes(w, MUCH);
+}
+
+START_TEST(a_request_and_a_fin_at_once_get_their_answer)
+{
+	struct wire w = { .on_data = answer };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "GET /");
+	shutdown(w.peer, SHUT_WR);
+	expect_bytes(&w, MUCH);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(the_end_of_the_input_does_not_spin)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 20);
+	calls_reset();
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 1);
+	ck_assert_double_ge(wait_timeout(), 0.9);
+	ck_assert_uint_eq(calls_of("recv"), 0);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(a_half_closeable_protocol_is_told_and_goes_on)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "request");
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 5);
+	ck_assert_str_eq(w.trace, "MDR");
+	calls_reset();
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 1000);
+	ck_assert_double_ge(wait_timeout(), 999);
+	ck_assert_uint_eq(calls_of("recv"), 0);
+	write_bytes(&w, 1000);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_lose_connection(w.transport);
+	expect_bytes(&w, 1000);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MDRL");
+}
+END_TEST
+
+static void lose_it(struct wire *w)
+{
+	plait_transport_lose_connection(w->transport);
+}
+
+START_TEST(read_connection_lost_may_lose_it)
+{
+	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, 1000);
+	shutdown(w.peer, SHUT_WR);
+	expect_bytes(&w, 1000);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MRL");
+}
+END_TEST
+
+/*
+ * Closing one's own half.
+ */
+START_TEST(the_sending_half_closes_after_what_is_queued)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_write_connection(w.transport);
+	plait_transport_lose_write_connection(w.transport);
+	plait_transport_write(w.transport, "too late", 8);
+	ck_assert_str_eq(w.trace, "M");
+	ck_assert(!plait_transport_is_disconnecting(w.transport));
+	expect_bytes(&w, MUCH);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "MW");
+	peer_say(w.peer, "still heard");
+	run_until_count(reactor, &w.calls, 1);
+	ck_assert_str_eq(w.text, "still heard");
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MWDR");
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_lose_connection(w.transport);
+	ck_assert_uint_eq(w.lost, 0);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MWDRL");
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(a_protocol_without_half_closing_may_close_its_half)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_write_connection(w.transport);
+	expect_bytes(&w, 0);
+	peer_say(w.peer, "heard");
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(the_halves_close_in_either_order)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MR");
+	write_bytes(&w, 100);
+	plait_transport_lose_write_connection(w.transport);
+	expect_bytes(&w, 100);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MRW");
+	plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MRWL");
+}
+END_TEST
+
+START_TEST(write_connection_lost_may_lose_it)
+{
+	struct wire w = { .half_closeable = true, .on_write_lost = lose_it };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_write_connection(w.transport);
+	expect_bytes(&w, 0);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MWL");
+}
+END_TEST
+
+START_TEST(losing_after_the_half_close_is_one_loss)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_write_connection(w.transport);
+	plait_transport_pause_reading(w.transport);
+	plait_transport_lose_connection(w.transport);
+	ck_assert_uint_eq(w.lost, 0);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(pausing_with_the_half_close_is_not_forgotten)
+{
+	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_write_connection(w.transport);
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 2);
+	peer_say(w.peer, "x");
+	calls_reset();
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 10);
+	ck_assert_double_ge(wait_timeout(), 9);
+	ck_assert_uint_eq(w.calls, 0);
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MWDRL");
+}
+END_TEST
+
+/*
+ * The reactor shuts down.
+ */
+START_TEST(the_end_of_the_reactor_loses_every_connection)
+{
+	struct wire w[3] = { { .half_closeable = true } };
+	char c;
+
+	for (int i = 0; i < 3; i++)
+		ck_assert(wire_open(&w[i], reactor));
+	shutdown(w[0].peer, SHUT_WR);
+	plait_transport_pause_reading(w[1].transport);
+	run_turns(reactor, 2);
+	plait_transport_lose_write_connection(w[0].transport);
+	plait_transport_write(w[2].transport, "bye", 3);
+	plait_reactor_free(&reactor);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(w[i].lost, 1);
+		ck_assert_uint_eq(w[i].done, 1);
+		ck_assert_str_eq(w[i].why,
+				 "ConnectionLost: the reactor was shut down");
+	}
+	ck_assert_int_eq(peer_read(NULL, w[2].peer, &c, 1), 1);
+	ck_assert_int_eq(c, 'b');
+	for (int i = 0; i < 3; i++)
+		wire_hang_up(&w[i]);
+}
+END_TEST
+
+START_TEST(a_peer_that_did_not_get_all_before_the_end_is_reset)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, MUCH), -ECONNRESET);
+	wire_hang_up(&w);
+}
+END_TEST
+
+START_TEST(the_end_of_the_reactor_ends_lingering_and_dying)
+{
+	struct wire lingers = { .on_data = NULL }, dies = { .on_data = NULL };
+
+	ck_assert(wire_open(&lingers, reactor));
+	ck_assert(wire_open(&dies, reactor));
+	plait_transport_lose_connection(lingers.transport);
+	wire_wait_lost(&lingers);
+	plait_transport_abort(dies.transport);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(lingers.lost, 1);
+	ck_assert_uint_eq(dies.lost, 1);
+	ck_assert_str_eq(dies.why, "ConnectionAborted: by this end");
+	wire_hang_up(&lingers);
+	wire_hang_up(&dies);
+}
+END_TEST
+
+/*
+ * Hazard 15: a child has the parent's connections, and must leave them alone.
+ */
+static void disturb_in_a_child(struct wire *w, const void *data, size_t len)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		plait_transport_write(w->transport, "from the child", 14);
+		if (*(const char *)data == 'a')
+			plait_transport_abort(w->transport);
+		else
+			plait_transport_lose_connection(w->transport);
+		w->arg = w;
+		return;
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+START_TEST(a_forked_child_does_not_disturb_the_connection)
+{
+	struct wire w = { .on_data = disturb_in_a_child };
+	char text[8] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, _i ? "a" : "l");
+	run_until_count(reactor, &w.calls, 1);
+	if (w.arg != NULL) {
+		plait_reactor_iterate(reactor, 0);
+		plait_reactor_free(&reactor);
+		_exit(0);
+	}
+	plait_transport_write(w.transport, "parent", 6);
+	plait_transport_lose_connection(w.transport);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 6), 6);
+	ck_assert_str_eq(text, "parent");
+	wire_close(&w);
+}
+END_TEST
+
+static TCase *lose_case(void)
+{
+	TCase *tc = tcase_create("lose");
+
+	tcase_add_reactor_test(tc, losing_is_answered_from_the_loop);
+	tcase_add_reactor_test(tc, losing_again_is_nothing);
+	tcase_add_reactor_test(tc, what_is_written_around_losing_is_sent);
+	tcase_add_reactor_test(tc, connection_made_may_lose_it);
+	tcase_add_reactor_test(tc, nothing_is_received_after_losing);
+	tcase_add_reactor_test(tc, losing_waits_until_all_is_sent);
+	tcase_add_reactor_test(tc, bytes_written_while_it_flushes_are_sent_too);
+	tcase_add_reactor_test(tc, unread_input_does_not_destroy_output);
+	tcase_add_reactor_test(tc, a_peer_that_reads_late_gets_all);
+	return tc;
+}
+
+static TCase *linger_case(void)
+{
+	TCase *tc = tcase_create("linger");
+
+	tcase_add_reactor_test(tc,
+			       the_protocol_does_not_wait_for_the_lingering);
+	tcase_add_reactor_test(tc, lingering_ends_with_its_time);
+	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_sends_too_much);
+	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_resets);
+	tcase_add_reactor_test(tc, lingering_survives_interruptions);
+	tcase_add_reactor_test(tc,
+			       lingering_ends_if_it_cannot_be_watched_or_read);
+	tcase_add_reactor_test(tc, lingering_holds_no_memory_but_the_struct);
+	tcase_add_reactor_test(tc,
+			       there_is_no_lingering_when_the_peer_has_closed);
+	tcase_add_reactor_test(tc, there_is_no_lingering_without_a_peer);
+	return tc;
+}
+
+static TCase *deadline_case(void)
+{
+	TCase *tc = tcase_create("deadline");
+
+	tcase_add_reactor_test(tc,
+			       closing_gives_up_when_the_peer_takes_nothing);
+	tcase_add_reactor_test(tc,
+			       closing_goes_on_while_the_peer_takes_something);
+	tcase_add_reactor_test(tc, a_closing_without_end_may_be_asked_for);
+	tcase_add_reactor_test(tc,
+			       a_peer_that_left_and_takes_nothing_is_given_up);
+	return tc;
+}
+
+static TCase *abort_case(void)
+{
+	TCase *tc = tcase_create("abort");
+
+	tcase_add_reactor_test(tc, aborting_resets_and_is_told_from_the_loop);
+	tcase_add_reactor_test(tc, aborting_ends_a_slow_close);
+	tcase_add_reactor_test(
+		tc, an_aborted_socket_is_closed_at_once_though_nothing_happens);
+	return tc;
+}
+
+static TCase *eof_case(void)
+{
+	TCase *tc = tcase_create("eof");
+
+	tcase_add_reactor_test(
+		tc,
+		what_is_unsent_is_flushed_when_the_peer_has_closed_its_half);
+	tcase_add_reactor_test(tc,
+			       a_request_and_a_fin_at_once_get_their_answer);
+	tcase_add_reactor_test(tc, the_end_of_the_input_does_not_spin);
+	tcase_add_reactor_test(tc,
+			       a_half_closeable_protocol_is_told_and_goes_on);
+	tcase_add_reactor_test(tc, read_connection_lost_may_lose_it);
+	return tc;
+}
+
+static TCase *half_case(void)
+{
+	TCase *tc = tcase_create("half");
+
+	tcase_add_reactor_test(tc,
+			       the_sending_half_closes_after_what_is_queued);
+	tcase_add_reactor_test(
+		tc, a_protocol_without_half_closing_may_close_its_half);
+	tcase_add_reactor_test(tc, the_halves_close_in_either_order);
+	tcase_add_reactor_test(tc, write_connection_lost_may_lose_it);
+	tcase_add_reactor_test(tc, losing_after_the_half_close_is_one_loss);
+	tcase_add_reactor_test(tc,
+			       pausing_with_the_half_close_is_not_forgotten);
+	return tc;
+}
+
+static TCase *shutdown_case(void)
+{
+	TCase *tc = tcase_create("shutdown");
+
+	tcase_add_reactor_test(tc,
+			       the_end_of_the_reactor_loses_every_connection);
+	tcase_add_reactor_test(
+		tc, a_peer_that_did_not_get_all_before_the_end_is_reset);
+	tcase_add_reactor_test(tc,
+			       the_end_of_the_reactor_ends_lingering_and_dying);
+	tcase_add_reactor_loop_test(
+		tc, a_forked_child_does_not_disturb_the_connection, 0, 2);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("close");
+
+	suite_add_tcase(s, lose_case());
+	suite_add_tcase(s, linger_case());
+	suite_add_tcase(s, deadline_case());
+	suite_add_tcase(s, abort_case());
+	suite_add_tcase(s, eof_case());
+	suite_add_tcase(s, half_case());
+	suite_add_tcase(s, shutdown_case());
+	return suite_main(s);
+}
