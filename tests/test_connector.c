@@ -1,0 +1,824 @@
+/*
+ * Connectors: the order of what a client factory is told, what ends an
+ * attempt, connecting again, and references.  What system calls can do to an
+ * attempt is in test_connect_faults.c.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <plait/testing.h>
+
+#include "tests/actor.h"
+#include "tests/child.h"
+
+static struct actor client;
+static struct actor server;
+static struct plait_port *port;
+static int held;	  /* a port that refuses */
+static uint16_t refusing; /* its number */
+
+static void setup(void)
+{
+	actor_init(&client);
+	actor_init(&server);
+	held = peer_hold_port(&refusing);
+}
+
+static void teardown(void)
+{
+	close(held);
+}
+
+/* A connection between client and server; the server's port is closed. */
+static struct plait_connector *connect_both(void)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	struct plait_connector *c = actor_connect(&client, reactor, number);
+
+	run_until_count(reactor, &client.made, 1);
+	run_until_count(reactor, &server.made, 1);
+	actor_stop(reactor, &port);
+	return c;
+}
+
+/* Turns until the kernel tries, and sees no event before that. */
+static void begin_attempt(void)
+{
+	bool epoll = strcmp(backend, "epoll") == 0;
+
+	calls_reset();
+	while (calls_of("connect") == 0) {
+		fault_call(epoll ? "epoll_wait" : "select", 1, EINTR);
+		run_turns(reactor, 1);
+	}
+}
+
+static void wait_end(void)
+{
+	actor_wait_idle(&client, reactor);
+	actor_wait_idle(&server, reactor);
+	run_turns(reactor, 3);
+}
+
+START_TEST(connecting_starts_and_tells_nothing_else)
+{
+	struct plait_connector *c;
+
+	calls_reset();
+	c = actor_connect(&client, reactor, refusing);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_ptr_eq(client.connector, c);
+	ck_assert_str_eq(client.trace, "Sc");
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	ck_assert_uint_eq(calls_of("socket"), 0);
+	ck_assert_uint_eq(calls_of("connect"), 0);
+	wait_end();
+}
+END_TEST
+
+START_TEST(success_is_made_then_lost_then_stopped)
+{
+	struct plait_connector *c = connect_both();
+
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
+	ck_assert_str_eq(client.trace, "ScBM");
+	plait_transport_lose_connection(server.transport);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+}
+END_TEST
+
+static void expect_connected(struct actor *a)
+{
+	ck_assert_int_eq(plait_connector_state(a->connector), PLAIT_CONNECTED);
+}
+
+START_TEST(it_is_connected_before_the_protocol_is_built)
+{
+	client.on_build = expect_connected;
+	connect_both();
+	plait_transport_lose_connection(client.transport);
+	wait_end();
+}
+END_TEST
+
+static void expect_still_connected(struct actor *a, struct plait_protocol *p)
+{
+	expect_connected(a);
+	ck_assert_int_eq(plait_connector_connect(a->connector), -EISCONN);
+}
+
+static void expect_disconnected(struct actor *a)
+{
+	ck_assert_int_eq(plait_connector_state(a->connector),
+			 PLAIT_DISCONNECTED);
+}
+
+START_TEST(it_is_connected_until_the_factory_hears_of_the_loss)
+{
+	client.on_lost = expect_still_connected;
+	client.on_client_lost = expect_disconnected;
+	connect_both();
+	plait_transport_abort(server.transport);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	/* The same reason for both. */
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	ck_assert_str_eq(client.why, client.lost_why);
+}
+END_TEST
+
+START_TEST(refused_is_failed_then_stopped)
+{
+	char wanted[128];
+
+	client.on_failed = expect_disconnected;
+	actor_connect(&client, reactor, refusing);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
+	ck_assert_int_eq(client.err, ECONNREFUSED);
+	snprintf(wanted, sizeof(wanted),
+		 "ConnectionRefusedError: connect to 127.0.0.1:%u", refusing);
+	ck_assert_str_eq(client.why, wanted);
+}
+END_TEST
+
+START_TEST(build_protocol_is_told_where_it_connected)
+{
+	struct plait_address a;
+	struct plait_connector *c = connect_both();
+
+	plait_connector_destination(c, &a);
+	ck_assert_uint_ne(plait_address_port(&a), 0);
+	ck_assert_uint_eq(plait_address_port(&client.peer),
+			  plait_address_port(&a));
+	plait_transport_lose_connection(client.transport);
+	wait_end();
+}
+END_TEST
+
+START_TEST(a_client_that_refuses_has_lost_the_connection)
+{
+	client.refuses = true;
+	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScBCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+	run_until_count(reactor, &server.lost, 1);
+	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_done);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
+START_TEST(a_client_without_memory_has_failed)
+{
+	client.has_no_memory = true;
+	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScBFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_no_memory);
+	run_until_count(reactor, &server.lost, 1);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
+/* What cannot be connected to: where to, and what it is called. */
+static const struct {
+	const char *host;
+	unsigned port;
+	const struct plait_error *kind;
+	const char *why;
+} impossible[] = {
+	{ "poetry.example", 10001, &plait_error_dns_lookup,
+	  "DNSLookupError: connect to poetry.example:10001" },
+	{ "127.0.0.1", 65536, &plait_error_connect,
+	  "ConnectError: connect to 127.0.0.1:65536" },
+	{ "fe80::1%eth0", 1, &plait_error_dns_lookup,
+	  "DNSLookupError: connect to fe80::1%eth0:1" },
+};
+
+START_TEST(what_is_no_address_fails_from_the_loop)
+{
+	struct plait_connector *c =
+		plait_connect_tcp(reactor, impossible[_i].host,
+				  impossible[_i].port, &client.base, NULL);
+
+	ck_assert_str_eq(client.trace, "Sc");
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	calls_reset();
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, impossible[_i].kind);
+	ck_assert_str_eq(client.why, impossible[_i].why);
+	ck_assert_uint_eq(calls_of("socket"), 0);
+}
+END_TEST
+
+START_TEST(this_end_can_be_chosen)
+{
+	struct plait_connect_options o = { .bind_address = "127.0.0.2" };
+	char text[PLAIT_ADDRESS_SIZE];
+
+	plait_connect_tcp(reactor, "localhost",
+			  actor_listen(&server, reactor, &port), &client.base,
+			  &o);
+	run_until_count(reactor, &server.made, 1);
+	plait_address_host(&server.peer, text, sizeof(text));
+	ck_assert_str_eq(text, "127.0.0.2");
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_lose_connection(client.transport);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
+START_TEST(this_end_must_be_there)
+{
+	static const struct plait_connect_options ends[] = {
+		{ .bind_address = "192.0.2.1" },
+		{ .bind_address = "here.example" },
+		{ .bind_port = 65536 },
+	};
+	struct plait_connect_options o = { .bind_address = "127.0.0.1",
+					   .bind_port = refusing };
+	const struct plait_connect_options *chosen = _i < 3 ? &ends[_i] : &o;
+
+	plait_connect_tcp(reactor, "127.0.0.1", refusing, &client.base, chosen);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_bind);
+	ck_assert_int_ne(client.err, 0);
+}
+END_TEST
+
+static void stop_connecting(struct actor *a)
+{
+	ck_assert_int_eq(plait_connector_stop_connecting(a->connector), 0);
+}
+
+/* 0: in started_connecting; 1: before a turn; 2: while the kernel tries. */
+START_TEST(stopped_attempts_fail_from_the_loop)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	struct plait_connector *c;
+
+	if (_i == 0)
+		client.on_started = stop_connecting;
+	c = actor_connect(&client, reactor, number);
+	if (_i == 2)
+		begin_attempt();
+	if (_i > 0)
+		ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
+	ck_assert_str_eq(client.trace, "Sc");
+	/* Again: it is stopped already. */
+	ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+	actor_stop(reactor, &port);
+	wait_end();
+	ck_assert_uint_eq(client.builds, 0);
+}
+END_TEST
+
+START_TEST(stop_connecting_needs_an_attempt)
+{
+	struct plait_connector *c = connect_both();
+
+	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
+	plait_connector_ref(c);
+	plait_transport_lose_connection(client.transport);
+	wait_end();
+	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
+	ck_assert_uint_eq(client.failed, 0);
+	plait_connector_unref(&c);
+	ck_assert_ptr_null(c);
+}
+END_TEST
+
+START_TEST(disconnect_gives_up_an_attempt)
+{
+	struct plait_connector *c = actor_connect(&client, reactor, refusing);
+
+	plait_connector_disconnect(c);
+	ck_assert_str_eq(client.trace, "Sc");
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+}
+END_TEST
+
+START_TEST(disconnect_loses_a_connection_from_the_loop)
+{
+	struct plait_connector *c = connect_both();
+
+	plait_connector_disconnect(c);
+	plait_connector_disconnect(c);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
+	ck_assert_str_eq(client.trace, "ScBM");
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+}
+END_TEST
+
+static void disconnect(struct actor *a)
+{
+	plait_connector_disconnect(a->connector);
+}
+
+START_TEST(disconnect_while_building_loses_what_was_built)
+{
+	client.on_build = disconnect;
+	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+	run_until_count(reactor, &server.lost, 1);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
+START_TEST(disconnect_when_it_is_over_is_nothing)
+{
+	client.on_failed = disconnect;
+	actor_connect(&client, reactor, refusing);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+}
+END_TEST
+
+START_TEST(no_connector_is_nothing)
+{
+	struct plait_connector *none = NULL;
+	struct plait_address a = { .port = 42 };
+	char text[64];
+
+	ck_assert_ptr_null(plait_connector_ref(none));
+	plait_connector_unref(&none);
+	ck_assert_int_eq(plait_connector_connect(none), -ESHUTDOWN);
+	ck_assert_int_eq(plait_connector_stop_connecting(none), -ENOTCONN);
+	plait_connector_disconnect(none);
+	ck_assert_int_eq(plait_connector_state(none), PLAIT_DISCONNECTED);
+	plait_connector_destination(none, &a);
+	ck_assert_uint_eq(plait_address_port(&a), 0);
+	plait_connector_str(none, text, sizeof(text));
+	ck_assert_str_eq(text, "no connector");
+}
+END_TEST
+
+/* Connecting again. */
+static void connect_once_more(struct actor *a)
+{
+	if (a->started < 2)
+		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
+}
+
+START_TEST(connecting_again_when_it_failed_keeps_the_factory)
+{
+	client.on_failed = connect_once_more;
+	actor_connect(&client, reactor, refusing);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFcFX");
+}
+END_TEST
+
+START_TEST(connecting_again_when_it_was_lost_keeps_the_factory)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	client.on_client_lost = connect_once_more;
+	server.on_made = actor_lose;
+	actor_connect(&client, reactor, number);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCcBMLCX");
+}
+END_TEST
+
+START_TEST(connecting_again_later_starts_the_factory_anew)
+{
+	struct plait_connector *c =
+		plait_connector_ref(actor_connect(&client, reactor, refusing));
+
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_int_eq(plait_connector_connect(c), 0);
+	ck_assert_str_eq(client.trace, "ScFXSc");
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFXScFX");
+	plait_connector_unref(&c);
+}
+END_TEST
+
+START_TEST(one_connector_connects_once_at_a_time)
+{
+	struct plait_connector *c = actor_connect(&client, reactor, refusing);
+
+	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
+	ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
+	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
+	wait_end();
+	c = connect_both();
+	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
+	plait_connector_disconnect(c);
+	wait_end();
+}
+END_TEST
+
+START_TEST(what_is_no_address_stays_none)
+{
+	client.on_failed = connect_once_more;
+	plait_connect_tcp(reactor, "name.example", 1, &client.base, NULL);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFcFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
+}
+END_TEST
+
+static void connect_and_stop(struct actor *a)
+{
+	connect_once_more(a);
+	if (a->started == 2)
+		plait_connector_stop_connecting(a->connector);
+}
+
+START_TEST(connecting_again_and_stopping_at_once_is_told_once)
+{
+	client.on_failed = connect_and_stop;
+	actor_connect(&client, reactor, refusing);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFcFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+}
+END_TEST
+
+START_TEST(one_factory_counts_all_its_connectors)
+{
+	unsigned number = actor_listen(&client, reactor, &port);
+
+	actor_connect(&client, reactor, refusing);
+	actor_connect(&client, reactor, refusing);
+	run_until_count(reactor, &client.failed, 2);
+	ck_assert_uint_eq(client.starts, 1);
+	ck_assert_uint_eq(client.stops, 0);
+	ck_assert_uint_ne(number, 0);
+	actor_stop(reactor, &port);
+	ck_assert_uint_eq(client.stops, 1);
+	wait_end();
+}
+END_TEST
+
+/* Time. */
+/* A port whose queue is full: connecting to it takes for ever. */
+struct full_port {
+	int listener, waiting;
+	uint16_t number;
+};
+
+static void fill(struct full_port *f)
+{
+	f->listener = peer_listen(&f->number, 0);
+	f->waiting = peer_connect(f->number);
+}
+
+static void empty(struct full_port *f)
+{
+	close(f->waiting);
+	close(f->listener);
+}
+
+START_TEST(an_attempt_without_answer_times_out)
+{
+	const struct plait_connect_options o = { .timeout = 2.5 };
+	struct full_port full;
+	double start;
+	char wanted[128];
+
+	fill(&full);
+	clock_virtual(true);
+	start = clock_now();
+	plait_connect_tcp(reactor, "127.0.0.1", full.number, &client.base,
+			  _i ? &o : NULL);
+	wait_end();
+	ck_assert_double_ge(clock_now() - start, _i ? 2.5 : 30);
+	ck_assert_double_lt(clock_now() - start, _i ? 2.6 : 30.1);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	snprintf(wanted, sizeof(wanted),
+		 "ConnectTimeoutError: connect to 127.0.0.1:%u", full.number);
+	ck_assert_str_eq(client.why, wanted);
+	/* Once: nothing comes later. */
+	run_for(reactor, 100);
+	ck_assert_str_eq(client.trace, "ScFX");
+	empty(&full);
+}
+END_TEST
+
+START_TEST(an_attempt_may_last_for_ever)
+{
+	const struct plait_connect_options o = { .timeout = INFINITY };
+	struct full_port full;
+	struct plait_connector *c;
+
+	fill(&full);
+	c = plait_connect_tcp(reactor, "127.0.0.1", full.number, &client.base,
+			      &o);
+	run_turns(reactor, 2);
+	clock_virtual(true);
+	clock_advance(1e6);
+	run_turns(reactor, 2);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	plait_connector_disconnect(c);
+	wait_end();
+	empty(&full);
+}
+END_TEST
+
+START_TEST(the_timeout_ends_with_the_attempt)
+{
+	connect_both();
+	run_for(reactor, 100);
+	ck_assert_str_eq(client.trace, "ScBM");
+	plait_transport_lose_connection(client.transport);
+	wait_end();
+	clock_virtual(false);
+	run_turns(reactor, 2);
+	/* Of a stopped one, too. */
+	actor_connect(&client, reactor, refusing);
+	plait_connector_disconnect(client.connector);
+	run_for(reactor, 100);
+	ck_assert_uint_eq(client.failed, 1);
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+}
+END_TEST
+
+/* The timer is due and the socket is ready in one turn: timers come first. */
+START_TEST(timed_out_when_it_was_about_to_connect)
+{
+	const struct plait_connect_options o = { .timeout = 1 };
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	clock_virtual(true);
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	begin_attempt();
+	ck_assert_str_eq(client.trace, "Sc");
+	clock_advance(1);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	ck_assert_uint_eq(client.builds, 0);
+	run_until_count(reactor, &server.lost, 1);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
+static void let_time_pass(void *arg)
+{
+	clock_advance(10);
+	call_hook("getsockopt", NULL, NULL);
+}
+
+/* The other way round: it has connected when the timer comes due. */
+START_TEST(connected_when_it_was_about_to_time_out)
+{
+	const struct plait_connect_options o = { .timeout = 1 };
+	unsigned number = actor_listen(&server, reactor, &port);
+
+	clock_virtual(true);
+	call_hook("getsockopt", let_time_pass, NULL);
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	run_until_count(reactor, &client.made, 1);
+	run_for(reactor, 10);
+	ck_assert_str_eq(client.trace, "ScBM");
+	run_until_count(reactor, &server.made, 1);
+	plait_connector_disconnect(client.connector);
+	actor_stop(reactor, &port);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+}
+END_TEST
+
+static void connect_for(void *timeout)
+{
+	const struct plait_connect_options o = { .timeout =
+							 *(double *)timeout };
+	struct plait_reactor *r = plait_testing_reactor_new();
+
+	plait_connect_tcp(r, "127.0.0.1", 1, &client.base, &o);
+}
+
+START_TEST(a_timeout_that_is_no_time_aborts)
+{
+	double timeout = _i ? NAN : -1;
+
+	assert_aborts(connect_for, &timeout, "seconds >= 0");
+}
+END_TEST
+
+/* References. */
+START_TEST(a_reference_outlives_the_reactor)
+{
+	struct plait_connector *c =
+		plait_connector_ref(actor_connect(&client, reactor, refusing));
+	char text[64];
+
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	ck_assert_int_eq(plait_connector_connect(c), -ESHUTDOWN);
+	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
+	plait_connector_disconnect(c);
+	plait_connector_str(c, text, sizeof(text));
+	plait_connector_unref(&c);
+}
+END_TEST
+
+static void drop_reference(struct actor *a)
+{
+	plait_connector_unref((struct plait_connector **)a->arg);
+}
+
+START_TEST(the_last_reference_may_end_anywhere)
+{
+	struct plait_connector *c =
+		plait_connector_ref(actor_connect(&client, reactor, refusing));
+
+	client.arg = &c;
+	if (_i == 0)
+		client.on_failed = drop_reference;
+	else if (_i == 1)
+		client.on_stop = drop_reference;
+	else
+		plait_connector_unref(&c);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_null(c);
+}
+END_TEST
+
+START_TEST(a_connector_can_say_what_it_is)
+{
+	struct plait_connector *c = actor_connect(&client, reactor, refusing);
+	char text[64], wanted[64];
+
+	snprintf(wanted, sizeof(wanted),
+		 "connector to 127.0.0.1:%u, connecting", refusing);
+	ck_assert_int_eq(plait_connector_str(c, text, sizeof(text)),
+			 (int)strlen(wanted));
+	ck_assert_str_eq(text, wanted);
+	plait_connector_ref(c);
+	wait_end();
+	plait_connector_str(c, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "disconnected"));
+	plait_connector_unref(&c);
+}
+END_TEST
+
+static _Noreturn void be_child(struct plait_connector *c)
+{
+	bool good = plait_connector_connect(c) == -ECHILD;
+
+	errno = 0;
+	good = good &&
+	       plait_connect_tcp(reactor, "::1", 1, &client.base, NULL) == NULL;
+	good = good && errno == ECHILD;
+	plait_reactor_free(&reactor);
+	good = good && client.failed == 0 && client.stops == 0;
+	plait_connector_unref(&c);
+	_exit(good && heap_live() == 0 ? 0 : 1);
+}
+
+/* 0: before the attempt has a socket; 1: while the kernel tries. */
+START_TEST(a_forked_child_leaves_the_attempt_alone)
+{
+	struct plait_connector *c;
+	struct full_port full;
+	int status;
+	pid_t pid;
+
+	fill(&full);
+	c = plait_connector_ref(actor_connect(&client, reactor, full.number));
+	run_turns(reactor, (unsigned)_i);
+	pid = fork();
+	if (pid == 0)
+		be_child(c);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	clock_virtual(true);
+	wait_end();
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	plait_connector_unref(&c);
+	empty(&full);
+}
+END_TEST
+
+static void add(Suite *s, TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_attempts(Suite *s)
+{
+	TCase *tc = tcase_create("attempt");
+
+	add(s, tc);
+	tcase_add_reactor_test(tc, connecting_starts_and_tells_nothing_else);
+	tcase_add_reactor_test(tc, success_is_made_then_lost_then_stopped);
+	tcase_add_reactor_test(tc,
+			       it_is_connected_before_the_protocol_is_built);
+	tcase_add_reactor_test(
+		tc, it_is_connected_until_the_factory_hears_of_the_loss);
+	tcase_add_reactor_test(tc, refused_is_failed_then_stopped);
+	tcase_add_reactor_test(tc, build_protocol_is_told_where_it_connected);
+	tcase_add_reactor_test(tc,
+			       a_client_that_refuses_has_lost_the_connection);
+	tcase_add_reactor_test(tc, a_client_without_memory_has_failed);
+	tcase_add_reactor_loop_test(tc, what_is_no_address_fails_from_the_loop,
+				    0, 3);
+	tcase_add_reactor_test(tc, this_end_can_be_chosen);
+	tcase_add_reactor_loop_test(tc, this_end_must_be_there, 0, 4);
+	tcase_add_reactor_test(tc, a_connector_can_say_what_it_is);
+}
+
+static void add_tests_of_stopping(Suite *s)
+{
+	TCase *tc = tcase_create("stop");
+
+	add(s, tc);
+	tcase_add_reactor_loop_test(tc, stopped_attempts_fail_from_the_loop, 0,
+				    3);
+	tcase_add_reactor_test(tc, stop_connecting_needs_an_attempt);
+	tcase_add_reactor_test(tc, disconnect_gives_up_an_attempt);
+	tcase_add_reactor_test(tc, disconnect_loses_a_connection_from_the_loop);
+	tcase_add_reactor_test(tc,
+			       disconnect_while_building_loses_what_was_built);
+	tcase_add_reactor_test(tc, disconnect_when_it_is_over_is_nothing);
+	tcase_add_reactor_test(tc, no_connector_is_nothing);
+}
+
+static void add_tests_of_reconnecting(Suite *s)
+{
+	TCase *tc = tcase_create("again");
+
+	add(s, tc);
+	tcase_add_reactor_test(
+		tc, connecting_again_when_it_failed_keeps_the_factory);
+	tcase_add_reactor_test(
+		tc, connecting_again_when_it_was_lost_keeps_the_factory);
+	tcase_add_reactor_test(tc,
+			       connecting_again_later_starts_the_factory_anew);
+	tcase_add_reactor_test(tc, one_connector_connects_once_at_a_time);
+	tcase_add_reactor_test(tc, what_is_no_address_stays_none);
+	tcase_add_reactor_test(
+		tc, connecting_again_and_stopping_at_once_is_told_once);
+	tcase_add_reactor_test(tc, one_factory_counts_all_its_connectors);
+}
+
+static void add_tests_of_time(Suite *s)
+{
+	TCase *tc = tcase_create("time");
+
+	add(s, tc);
+	tcase_add_reactor_loop_test(tc, an_attempt_without_answer_times_out, 0,
+				    2);
+	tcase_add_reactor_test(tc, an_attempt_may_last_for_ever);
+	tcase_add_reactor_test(tc, the_timeout_ends_with_the_attempt);
+	tcase_add_reactor_test(tc, timed_out_when_it_was_about_to_connect);
+	tcase_add_reactor_test(tc, connected_when_it_was_about_to_time_out);
+	tcase_add_pure_loop_test(tc, a_timeout_that_is_no_time_aborts, 0, 2);
+}
+
+static void add_tests_of_references(Suite *s)
+{
+	TCase *tc = tcase_create("references");
+
+	add(s, tc);
+	tcase_add_reactor_test(tc, a_reference_outlives_the_reactor);
+	tcase_add_reactor_loop_test(tc, the_last_reference_may_end_anywhere, 0,
+				    3);
+	tcase_add_reactor_loop_test(tc, a_forked_child_leaves_the_attempt_alone,
+				    0, 2);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("connector");
+
+	add_tests_of_attempts(s);
+	add_tests_of_stopping(s);
+	add_tests_of_reconnecting(s);
+	add_tests_of_time(s);
+	add_tests_of_references(s);
+	return suite_main(s);
+}
