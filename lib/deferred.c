@@ -268,7 +268,7 @@ static bool closes_a_cycle(const struct plait_deferred *d,
 	const struct plait_deferred *down = inner, *up = d;
 
 	while (down != NULL && up != NULL) {
-		if (down == d || up == inner)
+		if (down == d)
 			return true;
 		down = down->inner;
 		up = up->outer;

@@ -6,7 +6,8 @@
  * Borrowed in, owned out: a callback gets a pointer to the slot in which the
  * chain keeps its result, and returns the next result.  What is left in the
  * slot the chain frees; plait_take() moves it out; returning *slot untaken
- * passes it on.  So an early return cannot leak.
+ * passes it on.  So an early return cannot leak.  (Don't return a second
+ * reference to what is still in the slot: it is taken for *slot itself.)
  */
 #ifndef PLAIT_VALUE_H
 #define PLAIT_VALUE_H
