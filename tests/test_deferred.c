@@ -816,6 +816,32 @@ START_TEST(chaining_takes_the_handle)
 }
 END_TEST
 
+/* What may happen to the outer while a callback of its inner runs. */
+static void (*const on_outer[])(struct step *, plait_value *) = {
+	act_free, act_detach, act_cancel, act_pause, act_add
+};
+static const char *const outer_traces[] = {
+	"i:v ~v",  "i:v j:v o:v ~v",	  "i:v j:v o:v",
+	"i:v j:v", "i:v j:v o:v added:v",
+};
+
+START_TEST(callback_of_the_inner_may_do_anything_to_its_outer)
+{
+	struct step s = { .name = "i", .act = on_outer[_i] };
+	struct plait_promise *p;
+	struct plait_deferred *inner = make(&p);
+
+	plait_deferred_add_both(inner, step, &s);
+	pass_both(inner, "j");
+	s.d = waiting_for(&inner);
+	pass_both(s.d, "o");
+	plait_fire(&p, tracked("v"));
+	ck_assert_str_eq(trace(), outer_traces[_i]);
+	plait_deferred_free(&s.d);
+	ck_assert_uint_eq(tracked_live(), 0);
+}
+END_TEST
+
 static void return_itself(void *arg)
 {
 	struct plait_promise *p;
@@ -838,10 +864,22 @@ static void wait_in_a_ring(void *arg)
 	plait_fire(&q, PLAIT_NONE);
 }
 
+static void wait_in_a_ring_of_three(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *a = make(&p), *same = a, *b = waiting_for(&a);
+	struct plait_deferred *c = waiting_for(&b);
+	struct step s = { .inner = c };
+
+	plait_deferred_add_both(same, step, &s);
+	plait_fire(&p, PLAIT_NONE);
+}
+
 START_TEST(waiting_in_a_ring_aborts_and_names_where_it_was_made)
 {
 	assert_aborts(return_itself, NULL, "tests/test_deferred.c:");
 	assert_aborts(wait_in_a_ring, NULL, "waits for itself");
+	assert_aborts(wait_in_a_ring_of_three, NULL, "waits for itself");
 }
 END_TEST
 
@@ -1626,6 +1664,8 @@ static void add_waiting(TCase *tc)
 			    pairs_added_to_a_waiting_outer_run_after_the_inner);
 	tcase_add_pure_test(tc, inner_may_answer_with_yet_another);
 	tcase_add_pure_test(tc, chaining_takes_the_handle);
+	tcase_add_pure_loop_test(
+		tc, callback_of_the_inner_may_do_anything_to_its_outer, 0, 5);
 	tcase_add_pure_test(
 		tc, waiting_in_a_ring_aborts_and_names_where_it_was_made);
 	tcase_add_pure_test(tc, one_that_was_taken_has_no_second_owner);
