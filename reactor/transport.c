@@ -181,9 +181,10 @@ void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 	tell_protocol_lost(t->protocol, why);
 	/* One may have been registered meanwhile. */
 	stop_producer(t);
+	/* Before the owner is told, whose factory may be gone after that. */
+	plait_protocol_free(&t->protocol);
 	if (t->owner != NULL)
 		t->owner->lost(t->owner, why);
-	plait_protocol_free(&t->protocol);
 	loop_leave(t->reactor);
 }
 

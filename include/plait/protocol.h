@@ -6,7 +6,9 @@
  * The library allocates the protocol, zeroed, and frees it after
  * connection_lost() has returned.  Factories are yours: one must outlive the
  * ports, connectors and protocols that use it, that is, live until its stop()
- * was called and its last protocol is gone.
+ * was called and its last protocol is gone.  A client's protocol is gone before
+ * its factory's connection_lost(), so one for a single connection may free
+ * itself in stop().
  */
 #ifndef PLAIT_PROTOCOL_H
 #define PLAIT_PROTOCOL_H
