@@ -1,0 +1,380 @@
+/*
+ * plait_call_later(): Twisted's delayed calls, and handles that stay safe.
+ */
+#include <math.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/child.h"
+#include "tests/harness.h"
+
+enum { MAX_NOTES = 64 };
+
+static char ran[MAX_NOTES + 1];
+static unsigned n_ran;
+
+static void note(void *arg)
+{
+	ck_assert_uint_lt(n_ran, MAX_NOTES);
+	ran[n_ran++] = *(const char *)arg;
+	ran[n_ran] = '\0';
+}
+
+static struct plait_call later(double seconds, const char *name)
+{
+	return plait_call_later(reactor, seconds, note, (void *)name);
+}
+
+/* What every function says to a handle of a call that is over. */
+static void assert_over(struct plait_call c)
+{
+	double when = 42;
+
+	ck_assert(!plait_call_is_active(c));
+	ck_assert_int_eq(plait_call_cancel(c), -EALREADY);
+	ck_assert_int_eq(plait_call_reset(c, 1), -EALREADY);
+	ck_assert_int_eq(plait_call_delay(c, 1), -EALREADY);
+	ck_assert_int_eq(plait_call_time(c, &when), -EALREADY);
+	ck_assert_double_eq(when, 42);
+}
+
+START_TEST(runs_once_when_its_time_has_come)
+{
+	struct plait_call c = later(1, "c");
+
+	ck_assert(plait_call_is_active(c));
+	run_for(reactor, 0.9);
+	ck_assert_str_eq(ran, "");
+	run_for(reactor, 5);
+	ck_assert_str_eq(ran, "c");
+	assert_over(c);
+}
+END_TEST
+
+START_TEST(calls_run_in_time_order_and_equal_ones_as_they_were_made)
+{
+	clock_virtual(true);
+	later(2, "a");
+	later(1, "b");
+	later(2, "c");
+	later(0, "d");
+	later(1, "e");
+	run_for(reactor, 3);
+	ck_assert_str_eq(ran, "dbeac");
+}
+END_TEST
+
+START_TEST(a_cancelled_call_never_runs)
+{
+	struct plait_call c = later(0, "c");
+
+	ck_assert_int_eq(plait_call_cancel(c), 0);
+	assert_over(c);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(ran, "");
+}
+END_TEST
+
+START_TEST(a_zeroed_handle_is_a_call_of_long_ago)
+{
+	assert_over((struct plait_call){ 0 });
+}
+END_TEST
+
+START_TEST(an_old_handle_does_not_reach_the_call_that_came_after)
+{
+	struct plait_call old = later(0, "o"), new;
+
+	run_turns(reactor, 1);
+	new = later(0, "n");
+	ck_assert_ptr_eq(old.slot, new.slot);
+	assert_over(old);
+	ck_assert(plait_call_is_active(new));
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "on");
+}
+END_TEST
+
+static struct plait_call self;
+
+static void use_itself(void *arg)
+{
+	assert_over(self);
+	n_ran++;
+}
+
+START_TEST(inside_the_call_it_is_over)
+{
+	self = plait_call_later(reactor, 0, use_itself, NULL);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, 1);
+}
+END_TEST
+
+START_TEST(reset_counts_from_now_to_sooner_and_to_later)
+{
+	struct plait_call a, b;
+	double when, now;
+
+	clock_virtual(true);
+	a = later(10, "a");
+	b = later(1, "b");
+	run_for(reactor, 0.5);
+	now = plait_reactor_seconds(reactor);
+	ck_assert_int_eq(plait_call_reset(a, 1), 0);
+	ck_assert_int_eq(plait_call_reset(b, 2), 0);
+	ck_assert_int_eq(plait_call_time(a, &when), 0);
+	ck_assert_double_eq_tol(when, now + 1, 1e-6);
+	run_for(reactor, 1.1);
+	ck_assert_str_eq(ran, "a");
+	run_for(reactor, 1);
+	ck_assert_str_eq(ran, "ab");
+}
+END_TEST
+
+START_TEST(delay_counts_from_the_due_time_and_may_be_negative)
+{
+	struct plait_call a, b;
+	double when, start;
+
+	clock_virtual(true);
+	start = plait_reactor_seconds(reactor);
+	a = later(10, "a");
+	b = later(10, "b");
+	run_for(reactor, 1);
+	ck_assert_int_eq(plait_call_delay(a, 5), 0);
+	ck_assert_int_eq(plait_call_delay(b, -7), 0);
+	ck_assert_int_eq(plait_call_time(a, &when), 0);
+	ck_assert_double_eq_tol(when, start + 15, 1e-6);
+	ck_assert_int_eq(plait_call_time(b, &when), 0);
+	ck_assert_double_eq_tol(when, start + 3, 1e-6);
+	run_for(reactor, 2.5);
+	ck_assert_str_eq(ran, "b");
+	run_for(reactor, 12);
+	ck_assert_str_eq(ran, "ba");
+}
+END_TEST
+
+START_TEST(a_time_in_the_past_is_due_in_the_next_turn_in_its_order)
+{
+	struct plait_call a = later(1, "a"), b = later(1, "b");
+
+	ck_assert_int_eq(plait_call_delay(a, -10), 0);
+	ck_assert_int_eq(plait_call_delay(b, -20), 0);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "ba");
+}
+END_TEST
+
+START_TEST(a_delay_without_end_is_cut)
+{
+	struct plait_call a = later(INFINITY, "a"), b = later(1, "b");
+
+	ck_assert_int_eq(plait_call_delay(a, INFINITY), 0);
+	ck_assert_int_eq(plait_call_delay(a, 1e300), 0);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "");
+	ck_assert_int_eq(plait_call_delay(b, -INFINITY), 0);
+	ck_assert_int_eq(plait_call_delay(b, -1e300), 0);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "b");
+	ck_assert_int_eq(plait_call_cancel(a), 0);
+}
+END_TEST
+
+static struct plait_call moved;
+
+/* Long before all that is due; but it was moved in this turn. */
+static void move_far_back(void *arg)
+{
+	note(arg);
+	ck_assert_int_eq(plait_call_delay(moved, -1e6), 0);
+}
+
+START_TEST(moved_into_the_past_in_a_turn_it_runs_in_the_next)
+{
+	clock_virtual(true);
+	plait_call_later(reactor, 0, move_far_back, (void *)"a");
+	later(0, "b");
+	moved = later(100, "m");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "ab");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "abm");
+}
+END_TEST
+
+static struct plait_call other;
+
+static void cancel_other(void *arg)
+{
+	note(arg);
+	ck_assert_int_eq(plait_call_cancel(other), 0);
+}
+
+START_TEST(one_that_is_due_may_be_cancelled_by_another)
+{
+	plait_call_later(reactor, 0, cancel_other, (void *)"a");
+	other = later(0, "b");
+	run_turns(reactor, 3);
+	ck_assert_str_eq(ran, "a");
+}
+END_TEST
+
+static void reset_other(void *arg)
+{
+	note(arg);
+	ck_assert_int_eq(plait_call_reset(other, 0), 0);
+}
+
+START_TEST(one_that_is_due_and_reset_by_another_runs_in_the_next_turn)
+{
+	plait_call_later(reactor, 0, reset_other, (void *)"a");
+	other = later(0, "b");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "ab");
+}
+END_TEST
+
+static void call_again(void *arg)
+{
+	n_ran++;
+	plait_call_later(reactor, 0, call_again, NULL);
+}
+
+START_TEST(a_call_made_by_a_call_runs_in_the_next_turn)
+{
+	plait_call_later(reactor, 0, call_again, NULL);
+	for (unsigned i = 1; i < 5; i++) {
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(n_ran, i);
+	}
+}
+END_TEST
+
+START_TEST(cancelled_calls_hold_no_memory)
+{
+	size_t bytes;
+
+	plait_call_cancel(later(3600, "c"));
+	bytes = heap_live_bytes();
+	for (int i = 0; i < 1000000; i++)
+		plait_call_cancel(later(3600, "c"));
+	ck_assert_uint_eq(heap_live_bytes(), bytes);
+}
+END_TEST
+
+START_TEST(many_calls_at_once_are_all_made)
+{
+	enum { N = 1000 };
+	static struct plait_call calls[N];
+
+	for (int i = 0; i < N; i++)
+		calls[i] = later(1 + i % 7, "c");
+	for (int i = 0; i < N; i++)
+		if (i % 20 != 0)
+			ck_assert_int_eq(plait_call_cancel(calls[i]), 0);
+	run_for(reactor, 10);
+	ck_assert_uint_eq(n_ran, N / 20);
+	for (int i = 0; i < N; i++)
+		assert_over(calls[i]);
+}
+END_TEST
+
+START_TEST(without_memory_the_handle_is_zero_and_it_is_said)
+{
+	struct plait_call c;
+
+	unhandled_expect(1);
+	fault_alloc_at(0, true);
+	errno = 0;
+	c = later(0, "c");
+	ck_assert_int_eq(errno, ENOMEM);
+	fault_alloc_off();
+	assert_over(c);
+	ck_assert_str_eq(unhandled_text(), "NoMemoryError");
+	run_turns(reactor, 2);
+	ck_assert_str_eq(ran, "");
+	later(0, "d");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "d");
+}
+END_TEST
+
+START_TEST(calls_that_are_left_are_not_made_when_the_reactor_is_freed)
+{
+	later(0, "a");
+	later(1, "b");
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(ran, "");
+}
+END_TEST
+
+static void negative(void *arg)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+
+	plait_call_later(r, -1, note, (void *)"a");
+}
+
+static void delay_by_nan(void *arg)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+
+	plait_call_delay(plait_call_later(r, 1, note, (void *)"a"), NAN);
+}
+
+START_TEST(a_delay_that_is_none_aborts)
+{
+	assert_aborts(negative, NULL, "seconds >= 0");
+	assert_aborts(delay_by_nan, NULL, "isnan");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("call_later");
+	TCase *tc = tcase_create("calls");
+
+	tcase_add_reactor_test(tc, runs_once_when_its_time_has_come);
+	tcase_add_reactor_test(
+		tc, calls_run_in_time_order_and_equal_ones_as_they_were_made);
+	tcase_add_reactor_test(tc, a_call_made_by_a_call_runs_in_the_next_turn);
+	tcase_add_reactor_test(tc, many_calls_at_once_are_all_made);
+	tcase_add_reactor_test(
+		tc, calls_that_are_left_are_not_made_when_the_reactor_is_freed);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("cancel");
+	tcase_add_reactor_test(tc, a_cancelled_call_never_runs);
+	tcase_add_pure_test(tc, a_zeroed_handle_is_a_call_of_long_ago);
+	tcase_add_reactor_test(
+		tc, an_old_handle_does_not_reach_the_call_that_came_after);
+	tcase_add_reactor_test(tc, inside_the_call_it_is_over);
+	tcase_add_reactor_test(tc, one_that_is_due_may_be_cancelled_by_another);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("move");
+	tcase_add_reactor_test(tc,
+			       reset_counts_from_now_to_sooner_and_to_later);
+	tcase_add_reactor_test(
+		tc, delay_counts_from_the_due_time_and_may_be_negative);
+	tcase_add_reactor_test(
+		tc, a_time_in_the_past_is_due_in_the_next_turn_in_its_order);
+	tcase_add_reactor_test(tc, a_delay_without_end_is_cut);
+	tcase_add_reactor_test(
+		tc, moved_into_the_past_in_a_turn_it_runs_in_the_next);
+	tcase_add_reactor_test(
+		tc, one_that_is_due_and_reset_by_another_runs_in_the_next_turn);
+	tcase_add_pure_test(tc, a_delay_that_is_none_aborts);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("memory");
+	tcase_add_reactor_test(tc, cancelled_calls_hold_no_memory);
+	tcase_add_reactor_test(
+		tc, without_memory_the_handle_is_zero_and_it_is_said);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

@@ -1,0 +1,308 @@
+/*
+ * Calls from other threads: in order, none lost, none asleep, none after the
+ * reactor has gone.
+ */
+#include <pthread.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/harness.h"
+
+enum { N_THREADS = 8 };
+
+static char ran[64];
+static unsigned n_ran;
+
+static void note(void *arg)
+{
+	ran[n_ran++] = *(const char *)arg;
+	ran[n_ran] = '\0';
+}
+
+static void from_thread(plait_func *fn, const char *name)
+{
+	ck_assert_int_eq(plait_call_from_thread(reactor, fn, (void *)name), 0);
+}
+
+START_TEST(calls_are_made_in_the_order_in_which_they_were_queued)
+{
+	from_thread(note, "a");
+	from_thread(note, "b");
+	from_thread(note, "c");
+	ck_assert_str_eq(ran, "");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "abc");
+}
+END_TEST
+
+static void queue_itself(void *arg)
+{
+	note(arg);
+	from_thread(queue_itself, arg);
+}
+
+START_TEST(a_call_that_is_made_in_a_call_waits_for_the_next_turn)
+{
+	from_thread(queue_itself, "a");
+	for (unsigned i = 1; i < 5; i++) {
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(n_ran, i);
+	}
+}
+END_TEST
+
+START_TEST(calls_come_before_the_timers_of_a_turn)
+{
+	plait_call_later(reactor, 0, note, (void *)"t");
+	from_thread(note, "c");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "ct");
+}
+END_TEST
+
+START_TEST(the_eventfd_is_written_only_when_no_call_is_waiting)
+{
+	calls_reset();
+	for (int i = 0; i < 10; i++)
+		from_thread(note, "a");
+	ck_assert_uint_eq(calls_of("write"), 1);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls_of("read"), 1);
+	from_thread(note, "a");
+	ck_assert_uint_eq(calls_of("write"), 2);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, 11);
+}
+END_TEST
+
+START_TEST(waking_up_survives_interruption_and_a_full_eventfd)
+{
+	fault_call("write", 3, EINTR);
+	fault_call("read", 3, EINTR);
+	from_thread(note, "a");
+	run_turns(reactor, 2);
+	ck_assert(fault_used("write"));
+	ck_assert(fault_used("read"));
+	fault_call("write", 1, EAGAIN);
+	from_thread(note, "b");
+	run_turns(reactor, 1);
+	fault_call("read", 1, EAGAIN);
+	from_thread(note, "c");
+	run_turns(reactor, 2);
+	ck_assert_str_eq(ran, "abc");
+}
+END_TEST
+
+START_TEST(without_memory_it_says_so)
+{
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_call_from_thread(reactor, note, (void *)"a"),
+			 -ENOMEM);
+	from_thread(note, "b");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "b");
+}
+END_TEST
+
+START_TEST(calls_that_are_left_are_dropped_with_the_reactor)
+{
+	from_thread(note, "a");
+	from_thread(note, "b");
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(ran, "");
+}
+END_TEST
+
+static bool hooked;
+
+static void call_just_before_the_wait(void *arg)
+{
+	if (!hooked) {
+		hooked = true;
+		from_thread(note, "a");
+	}
+}
+
+/* Between "nothing to do" and falling asleep: the wait must not sleep. */
+START_TEST(a_call_just_before_the_wait_wakes_it)
+{
+	call_hook(strcmp(backend, "epoll") ? "select" : "epoll_wait",
+		  call_just_before_the_wait, NULL);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+}
+END_TEST
+
+/* After the eventfd was emptied: this call has to fill it again. */
+START_TEST(a_call_just_before_the_eventfd_is_emptied_is_not_lost)
+{
+	from_thread(note, "x");
+	call_hook("read", call_just_before_the_wait, NULL);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(ran, "xa");
+	hooked = false;
+	n_ran = 0;
+	call_hook("epoll_wait", call_just_before_the_wait, NULL);
+	call_hook("select", call_just_before_the_wait, NULL);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+}
+END_TEST
+
+static void *call_once(void *arg)
+{
+	from_thread(note, "a");
+	return NULL;
+}
+
+static bool has_run(void *arg)
+{
+	return n_ran > 0;
+}
+
+START_TEST(a_sleeping_loop_is_woken)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, call_once, NULL), 0);
+	ck_assert(run_until(reactor, has_run, NULL));
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+static struct {
+	unsigned next[N_THREADS]; /* what each has to call next */
+	unsigned total;
+	unsigned each;
+} storm;
+
+static void storm_call(void *arg)
+{
+	uintptr_t n = (uintptr_t)arg;
+
+	ck_assert_uint_eq(storm.next[n % N_THREADS], n / N_THREADS);
+	storm.next[n % N_THREADS]++;
+	if (++storm.total == N_THREADS * storm.each)
+		plait_reactor_stop(reactor);
+}
+
+static void *storm_thread(void *arg)
+{
+	uintptr_t id = (uintptr_t)arg;
+
+	for (uintptr_t i = 0; i < storm.each; i++)
+		if (plait_call_from_thread(reactor, storm_call,
+					   (void *)(i * N_THREADS + id)) < 0)
+			abort();
+	return NULL;
+}
+
+START_TEST(a_storm_of_calls_arrives_whole_and_in_order)
+{
+	pthread_t threads[N_THREADS];
+
+	storm.each = test_mult() > 1 ? 5000 : 25000;
+	for (uintptr_t i = 0; i < N_THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, storm_thread,
+						(void *)i),
+				 0);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	for (int i = 0; i < N_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(storm.total, N_THREADS * storm.each);
+}
+END_TEST
+
+/* The last calls may come while the loop ends; it is freed after them. */
+START_TEST(calls_may_come_while_the_reactor_stops)
+{
+	enum { ROUNDS = 200 };
+
+	for (int i = 0; i < ROUNDS; i++) {
+		pthread_t thread;
+
+		n_ran = 0;
+		if (reactor == NULL)
+			reactor = plait_reactor_new(backend);
+		ck_assert_int_eq(pthread_create(&thread, NULL, call_once, NULL),
+				 0);
+		run_turns(reactor, 1);
+		pthread_join(thread, NULL);
+		plait_reactor_free(&reactor);
+	}
+}
+END_TEST
+
+static void *run_its_own(void *arg)
+{
+	struct plait_reactor *r = plait_reactor_new(arg);
+	unsigned n = 0;
+
+	plait_call_from_thread(r, note, (void *)"x");
+	for (int i = 0; i < 100; i++)
+		n += plait_reactor_iterate(r, 0) == 0;
+	plait_reactor_free(&r);
+	return n == 100 ? arg : NULL;
+}
+
+START_TEST(each_thread_may_have_a_reactor)
+{
+	pthread_t thread;
+	void *result;
+
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, run_its_own, (void *)backend), 0);
+	run_turns(reactor, 100);
+	pthread_join(thread, &result);
+	ck_assert_ptr_eq(result, backend);
+}
+END_TEST
+
+START_TEST(a_virtual_reactor_takes_calls_too)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+
+	ck_assert_int_eq(plait_call_from_thread(r, note, (void *)"a"), 0);
+	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
+	ck_assert_str_eq(ran, "a");
+	ck_assert_uint_eq(calls_of("eventfd"), 0);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("thread");
+	TCase *tc = tcase_create("order");
+
+	tcase_add_reactor_test(
+		tc, calls_are_made_in_the_order_in_which_they_were_queued);
+	tcase_add_reactor_test(
+		tc, a_call_that_is_made_in_a_call_waits_for_the_next_turn);
+	tcase_add_reactor_test(tc, calls_come_before_the_timers_of_a_turn);
+	tcase_add_reactor_test(tc, a_storm_of_calls_arrives_whole_and_in_order);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("waking up");
+	tcase_add_reactor_test(
+		tc, the_eventfd_is_written_only_when_no_call_is_waiting);
+	tcase_add_reactor_test(
+		tc, waking_up_survives_interruption_and_a_full_eventfd);
+	tcase_add_reactor_test(tc, a_call_just_before_the_wait_wakes_it);
+	tcase_add_reactor_test(
+		tc, a_call_just_before_the_eventfd_is_emptied_is_not_lost);
+	tcase_add_reactor_test(tc, a_sleeping_loop_is_woken);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("life");
+	tcase_add_reactor_test(tc, without_memory_it_says_so);
+	tcase_add_reactor_test(
+		tc, calls_that_are_left_are_dropped_with_the_reactor);
+	tcase_add_reactor_test(tc, calls_may_come_while_the_reactor_stops);
+	tcase_add_reactor_test(tc, each_thread_may_have_a_reactor);
+	tcase_add_pure_test(tc, a_virtual_reactor_takes_calls_too);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
