@@ -1,0 +1,584 @@
+/*
+ * Producers: told to pause and to go on as the peer takes what they make,
+ * never from inside a call, and stopped when there is no use for more.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "tests/wire.h"
+
+enum { HIGH = 65536, LOW = 16384, MUCH = 8 << 20 };
+
+struct maker {
+	struct plait_producer base;
+	struct wire *wire;
+	char trace[32]; /* P R S: pause, resume, stop */
+	unsigned stops;
+	bool registers_again;
+	void (*on_resume)(struct maker *m);
+	size_t made, most;
+};
+
+static struct maker *maker_of(struct plait_producer *p)
+{
+	return plait_container(p, struct maker, base);
+}
+
+static void note(struct maker *m, char what)
+{
+	size_t n = strlen(m->trace);
+
+	if (n + 1 < sizeof(m->trace))
+		m->trace[n] = what;
+}
+
+static void pause_maker(struct plait_producer *p)
+{
+	note(maker_of(p), 'P');
+}
+
+static void resume_maker(struct plait_producer *p)
+{
+	struct maker *m = maker_of(p);
+
+	note(m, 'R');
+	if (m->on_resume != NULL)
+		m->on_resume(m);
+}
+
+static void stop_maker(struct plait_producer *p)
+{
+	struct maker *m = maker_of(p);
+
+	note(m, 'S');
+	m->stops++;
+	if (m->wire != NULL) {
+		wire_note(m->wire, 'S');
+		if (m->registers_again)
+			ck_assert_int_eq(plait_transport_register_producer(
+						 m->wire->transport, p, false),
+					 0);
+		m->registers_again = false;
+	}
+}
+
+static const struct plait_producer_ops maker_ops = {
+	.name = "maker",
+	.pause = pause_maker,
+	.resume = resume_maker,
+	.stop = stop_maker,
+};
+
+static void attach(struct wire *w, struct maker *m, bool streaming)
+{
+	m->base.ops = &maker_ops;
+	m->wire = w;
+	ck_assert_int_eq(plait_transport_register_producer(w->transport,
+							   &m->base, streaming),
+			 0);
+}
+
+static void write_bytes(struct wire *w, size_t n)
+{
+	unsigned char *bytes = wire_bytes(n);
+
+	plait_transport_write(w->transport, bytes, n);
+	free(bytes);
+}
+
+static bool has_drained(void *arg)
+{
+	struct wire *w = arg;
+
+	return plait_transport_pending(w->transport) == 0;
+}
+
+/*
+ * Streaming ones.
+ */
+START_TEST(a_streaming_one_is_told_nothing_when_it_registers)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	run_turns(reactor, 3);
+	write_bytes(&w, HIGH);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(m.trace, "");
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "S");
+}
+END_TEST
+
+START_TEST(it_is_paused_once_and_resumed_at_the_low_mark)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+	size_t unsent;
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	write_bytes(&w, MUCH);
+	ck_assert_str_eq(m.trace, "");
+	run_turns(reactor, 10);
+	ck_assert_str_eq(m.trace, "P");
+	write_bytes(&w, MUCH);
+	run_turns(reactor, 10);
+	ck_assert_str_eq(m.trace, "P");
+	do {
+		unsent = plait_transport_pending(w.transport);
+		ck_assert_str_eq(m.trace, "P");
+		ck_assert_int_eq(peer_read(reactor, w.peer, NULL, LOW / 2),
+				 LOW / 2);
+		run_turns(reactor, 1);
+	} while (plait_transport_pending(w.transport) > LOW);
+	ck_assert_uint_gt(unsent, LOW);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "PR");
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "PRS");
+}
+END_TEST
+
+START_TEST(the_marks_may_be_set)
+{
+	struct plait_limits limits = { .high_water = 1 << 20, .low_water = 1 };
+	struct wire w = { .unix_pair = true };
+	struct maker m = { .made = 0 };
+
+	plait_reactor_set_limits(reactor, &limits);
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	write_bytes(&w, 1 << 20);
+	run_turns(reactor, 10);
+	ck_assert_str_eq(m.trace, "");
+	write_bytes(&w, 1 << 20);
+	run_turns(reactor, 10);
+	ck_assert_str_eq(m.trace, "P");
+	while (m.trace[1] == '\0') {
+		ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 1000), 1000);
+		run_turns(reactor, 1);
+		if (plait_transport_pending(w.transport) > 1)
+			ck_assert_str_eq(m.trace, "P");
+	}
+	ck_assert_str_eq(m.trace, "PR");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(registering_on_a_full_transport_pauses_from_the_loop)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	run_turns(reactor, 5);
+	attach(&w, &m, true);
+	ck_assert_str_eq(m.trace, "");
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "P");
+	wire_close(&w);
+}
+END_TEST
+
+/* The limit of unsent bytes is not in force for who heeds the marks. */
+START_TEST(a_producer_lifts_the_limit)
+{
+	struct plait_limits limits = { .max_unsent = 1000 };
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	plait_reactor_set_limits(reactor, &limits);
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	write_bytes(&w, 100000);
+	run_until(reactor, has_drained, &w);
+	plait_transport_unregister_producer(w.transport);
+	write_bytes(&w, 1001);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why,
+			 "ConnectionAborted: more than 1000 bytes unsent");
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * Pull producers.
+ */
+static void make_some(struct maker *m)
+{
+	size_t left = m->most - m->made;
+	size_t n = left < 1000 ? left : 1000;
+	unsigned char bytes[1000];
+
+	ck_assert_uint_eq(plait_transport_pending(m->wire->transport), 0);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = wire_byte(m->made + i);
+	plait_transport_write(m->wire->transport, bytes, n);
+	m->made += n;
+	if (m->made == m->most)
+		plait_transport_unregister_producer(m->wire->transport);
+}
+
+START_TEST(a_pull_producer_is_resumed_whenever_all_is_sent)
+{
+	enum { N = 300000 };
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .on_resume = make_some, .most = N };
+	unsigned char *bytes = wire_bytes(N), *got = malloc(N);
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, false);
+	ck_assert_str_eq(m.trace, "");
+	plait_transport_lose_connection(w.transport);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, got, N), N);
+	ck_assert(memcmp(bytes, got, N) == 0);
+	wire_close(&w);
+	ck_assert_uint_eq(m.stops, 0);
+	free(bytes);
+	free(got);
+}
+END_TEST
+
+START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, false);
+	run_turns(reactor, 5);
+	ck_assert_str_eq(m.trace, "R");
+	write_bytes(&w, 10);
+	run_turns(reactor, 5);
+	ck_assert_str_eq(m.trace, "RR");
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "RRS");
+}
+END_TEST
+
+START_TEST(a_pull_producer_waits_for_what_is_unsent)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	attach(&w, &m, false);
+	run_turns(reactor, 20);
+	ck_assert_str_eq(m.trace, "");
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, MUCH), MUCH);
+	run_until(reactor, has_drained, &w);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "R");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(unregistering_before_the_first_resume_is_in_time)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, false);
+	plait_transport_unregister_producer(w.transport);
+	plait_transport_unregister_producer(w.transport);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(m.trace, "");
+	wire_close(&w);
+	ck_assert_uint_eq(m.stops, 0);
+}
+END_TEST
+
+/*
+ * The end.
+ */
+START_TEST(losing_waits_for_the_producer_and_then_for_the_output)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 1000);
+	ck_assert_uint_eq(w.lost, 0);
+	clock_virtual(false);
+	write_bytes(&w, MUCH);
+	plait_transport_unregister_producer(w.transport);
+	run_turns(reactor, 10);
+	ck_assert_uint_eq(w.lost, 0);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 0), MUCH);
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_uint_eq(m.stops, 0);
+}
+END_TEST
+
+START_TEST(a_second_producer_is_refused)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 }, n = { .base.ops = &maker_ops };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	ck_assert_int_eq(
+		plait_transport_register_producer(w.transport, &n.base, false),
+		-EBUSY);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(n.trace, "");
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "S");
+	ck_assert_str_eq(n.trace, "");
+}
+END_TEST
+
+START_TEST(it_is_stopped_once_before_the_protocol_is_told)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, _i == 0);
+	plait_transport_abort(w.transport);
+	ck_assert_str_eq(m.trace, "");
+	wire_close(&w);
+	ck_assert_uint_eq(m.stops, 1);
+	ck_assert_str_eq(w.trace, "MSL");
+}
+END_TEST
+
+static void register_late(struct wire *w)
+{
+	struct maker *m = w->arg;
+
+	attach(w, m, true);
+	ck_assert_uint_eq(m->stops, 0);
+}
+
+START_TEST(registering_on_a_lost_connection_is_told_to_stop)
+{
+	struct maker m = { .made = 0 };
+	struct wire w = { .on_lost = register_late, .arg = &m };
+
+	ck_assert(wire_open(&w, reactor));
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "S");
+	ck_assert_str_eq(w.trace, "MLS");
+}
+END_TEST
+
+START_TEST(registering_again_while_being_stopped_is_stopped_again)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .registers_again = true };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	wire_close(&w);
+	ck_assert_uint_eq(m.stops, 2);
+	ck_assert_uint_eq(w.lost, 1);
+}
+END_TEST
+
+START_TEST(there_is_no_use_for_more_when_the_sending_half_closes)
+{
+	struct wire w = { .half_closeable = true };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	write_bytes(&w, 1000);
+	plait_transport_lose_write_connection(w.transport);
+	ck_assert_uint_eq(m.stops, 0);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 0), 1000);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(m.stops, 1);
+	attach(&w, &m, false);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(m.stops, 2);
+	plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+	ck_assert_uint_eq(m.stops, 2);
+}
+END_TEST
+
+START_TEST(a_producer_does_not_hold_a_peer_that_has_left)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	shutdown(w.peer, SHUT_WR);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_str_eq(w.trace, "MSL");
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * A transport as a producer.
+ */
+static void echo(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, data, len);
+	if (plait_transport_pending(w->transport) > *(size_t *)w->arg)
+		*(size_t *)w->arg = plait_transport_pending(w->transport);
+}
+
+static void produce_for_itself(struct wire *w)
+{
+	struct plait_producer *p = plait_transport_producer(w->transport);
+
+	ck_assert_int_eq(
+		plait_transport_register_producer(w->transport, p, true), 0);
+}
+
+/* Hazard 35: the echo server that cannot be made to grow. */
+START_TEST(a_peer_that_sends_and_never_reads_is_stopped)
+{
+	size_t most = 0;
+	struct wire w = { .on_made = produce_for_itself,
+			  .on_data = echo,
+			  .arg = &most };
+	unsigned char *bytes = wire_bytes(1 << 20);
+	size_t sent = 0;
+	int idle = 0;
+	ssize_t n;
+
+	ck_assert(wire_open(&w, reactor));
+	while (idle < 50 && sent < (64 << 20)) {
+		n = send(w.peer, bytes, 1 << 20, MSG_DONTWAIT);
+		idle = n > 0 ? 0 : idle + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		run_turns(reactor, 1);
+	}
+	ck_assert_uint_lt(sent, 64 << 20);
+	ck_assert_uint_le(most, HIGH + 2 * 131072);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, sent), (ssize_t)sent);
+	wire_close(&w);
+	free(bytes);
+}
+END_TEST
+
+static void forward(struct wire *w, const void *data, size_t len)
+{
+	struct wire *to = w->arg;
+
+	plait_transport_write(to->transport, data, len);
+}
+
+START_TEST(one_transport_produces_for_another)
+{
+	struct wire in = { .on_data = forward };
+	struct wire out = { .on_data = NULL };
+	struct plait_producer *p;
+	unsigned char *bytes = wire_bytes(1 << 20);
+	size_t sent = 0, got = 0;
+	ssize_t n;
+
+	in.arg = &out;
+	ck_assert(wire_open(&in, reactor));
+	ck_assert(wire_open(&out, reactor));
+	p = plait_transport_producer(in.transport);
+	ck_assert_int_eq(
+		plait_transport_register_producer(out.transport, p, true), 0);
+	while (sent < (16 << 20)) {
+		n = send(in.peer, bytes, 1 << 20, MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		run_turns(reactor, 1);
+		ck_assert_uint_le(plait_transport_pending(out.transport),
+				  HIGH + 2 * 131072);
+		if (n < 0)
+			got += (size_t)peer_read(reactor, out.peer, NULL,
+						 100000);
+	}
+	ck_assert_int_eq(peer_read(reactor, out.peer, NULL, sent - got),
+			 (ssize_t)(sent - got));
+	wire_hang_up(&out);
+	wire_wait_lost(&out);
+	/* The stop of the producer has lost the other connection. */
+	wire_wait_lost(&in);
+	ck_assert_str_eq(in.why, "ConnectionDone");
+	wire_close(&in);
+	wire_close(&out);
+	free(bytes);
+}
+END_TEST
+
+static TCase *streaming_case(void)
+{
+	TCase *tc = tcase_create("streaming");
+
+	tcase_add_reactor_test(
+		tc, a_streaming_one_is_told_nothing_when_it_registers);
+	tcase_add_reactor_test(tc,
+			       it_is_paused_once_and_resumed_at_the_low_mark);
+	tcase_add_reactor_test(tc, the_marks_may_be_set);
+	tcase_add_reactor_test(
+		tc, registering_on_a_full_transport_pauses_from_the_loop);
+	tcase_add_reactor_test(tc, a_producer_lifts_the_limit);
+	return tc;
+}
+
+static TCase *pull_case(void)
+{
+	TCase *tc = tcase_create("pull");
+
+	tcase_add_reactor_test(tc,
+			       a_pull_producer_is_resumed_whenever_all_is_sent);
+	tcase_add_reactor_test(
+		tc, a_pull_producer_that_makes_nothing_is_not_asked_again);
+	tcase_add_reactor_test(tc, a_pull_producer_waits_for_what_is_unsent);
+	tcase_add_reactor_test(
+		tc, unregistering_before_the_first_resume_is_in_time);
+	return tc;
+}
+
+static TCase *end_case(void)
+{
+	TCase *tc = tcase_create("end");
+
+	tcase_add_reactor_test(
+		tc, losing_waits_for_the_producer_and_then_for_the_output);
+	tcase_add_reactor_test(tc, a_second_producer_is_refused);
+	tcase_add_reactor_loop_test(
+		tc, it_is_stopped_once_before_the_protocol_is_told, 0, 2);
+	tcase_add_reactor_test(
+		tc, registering_on_a_lost_connection_is_told_to_stop);
+	tcase_add_reactor_test(
+		tc, registering_again_while_being_stopped_is_stopped_again);
+	tcase_add_reactor_test(
+		tc, there_is_no_use_for_more_when_the_sending_half_closes);
+	tcase_add_reactor_test(tc,
+			       a_producer_does_not_hold_a_peer_that_has_left);
+	return tc;
+}
+
+static TCase *transport_case(void)
+{
+	TCase *tc = tcase_create("transport");
+
+	tcase_add_reactor_test(tc,
+			       a_peer_that_sends_and_never_reads_is_stopped);
+	tcase_add_reactor_test(tc, one_transport_produces_for_another);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("producer");
+
+	suite_add_tcase(s, streaming_case());
+	suite_add_tcase(s, pull_case());
+	suite_add_tcase(s, end_case());
+	suite_add_tcase(s, transport_case());
+	return suite_main(s);
+}
