@@ -1,0 +1,829 @@
+/*
+ * Watches: descriptors of the user's own, on every backend alike.  Stale
+ * events, descriptors that are closed, duplicated or reused behind the loop's
+ * back, and what callbacks of one batch do to each other.
+ */
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/harness.h"
+
+enum { MAX_PAIRS = 8, MAX_NOTES = 64 };
+
+/* A watched end of a socket pair, and what its callback does. */
+struct end {
+	struct plait_watch w;
+	int peer;
+	unsigned calls;
+	unsigned events; /* of the last call */
+	void (*act)(struct end *e);
+};
+
+static struct end ends[MAX_PAIRS];
+static char ran[MAX_NOTES + 1];
+static unsigned n_ran;
+
+static void on_ready(struct plait_watch *w, unsigned events)
+{
+	struct end *e = plait_container(w, struct end, w);
+
+	ck_assert_uint_lt(n_ran, MAX_NOTES);
+	ran[n_ran++] = (char)('a' + (e - ends));
+	ran[n_ran] = '\0';
+	e->calls++;
+	e->events = events;
+	if (e->act != NULL)
+		e->act(e);
+}
+
+static void clear_notes(void)
+{
+	n_ran = 0;
+	ran[0] = '\0';
+}
+
+static bool has_select(void)
+{
+	return strcmp(backend, "select") == 0;
+}
+
+static struct end *open_end(int i, unsigned events)
+{
+	struct end *e = &ends[i];
+	int fd[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX,
+				    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+				    0, fd),
+			 0);
+	e->peer = fd[1];
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &e->w, fd[0], events, on_ready), 0);
+	return e;
+}
+
+static void close_end(struct end *e)
+{
+	plait_watch_stop(&e->w);
+	close(e->w.fd);
+	close(e->peer);
+}
+
+static void say(struct end *e)
+{
+	ck_assert_int_eq(write(e->peer, "x", 1), 1);
+}
+
+static void read_one(struct end *e)
+{
+	char c;
+
+	ck_assert_int_eq(read(e->w.fd, &c, 1), 1);
+}
+
+static void stop(struct end *e)
+{
+	plait_watch_stop(&e->w);
+}
+
+START_TEST(told_in_every_turn_in_which_it_is_ready)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 0);
+	say(e);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(e->calls, 3);
+	ck_assert_uint_eq(e->events, PLAIT_READ);
+	read_one(e);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 3);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(both_at_once_are_told_at_once)
+{
+	struct end *e = open_end(0, PLAIT_READ | PLAIT_WRITE);
+
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_WRITE);
+	say(e);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 2);
+	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(only_what_is_waited_for_is_told)
+{
+	struct end *e = open_end(0, PLAIT_WRITE);
+
+	say(e);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_WRITE);
+	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_READ);
+	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 2);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(a_hang_up_wakes_nobody_who_waits_for_nothing)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	close(e->peer);
+	clock_virtual(true);
+	calls_reset();
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_eq_tol(wait_timeout(), 60, 1e-3);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
+	ck_assert_uint_eq(e->calls, 0);
+	e->peer = -1;
+	close_end(e);
+}
+END_TEST
+
+START_TEST(a_hang_up_is_told_to_who_waits_for_anything)
+{
+	struct end *e = open_end(0, _i == 0 ? PLAIT_READ : PLAIT_WRITE);
+
+	run_turns(reactor, 1);
+	clear_notes();
+	close(e->peer);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+	ck_assert_uint_eq(e->events, _i == 0 ? PLAIT_READ : PLAIT_WRITE);
+	e->peer = -1;
+	close_end(e);
+}
+END_TEST
+
+START_TEST(stopping_twice_is_nothing_and_it_may_start_again)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+	struct plait_watch zeroed = { 0 };
+
+	plait_watch_stop(&zeroed);
+	plait_watch_stop(&e->w);
+	plait_watch_stop(&e->w);
+	say(e);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 0);
+	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
+					   on_ready),
+			 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 1);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(what_cannot_be_watched_is_refused)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+	struct plait_watch w = { 0 };
+	int fd = dup(e->peer);
+
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &w, e->w.fd, PLAIT_READ, on_ready),
+		-EEXIST);
+	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->peer, PLAIT_READ,
+					   on_ready),
+			 -EBUSY);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &w, -1, PLAIT_READ, on_ready),
+		-EBADF);
+	close(fd);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &w, fd, PLAIT_READ, on_ready),
+		-EBADF);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &w, e->peer, PLAIT_READ, on_ready),
+		0);
+	plait_watch_stop(&w);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(a_virtual_reactor_watches_nothing)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_watch w = { 0 };
+
+	ck_assert_int_eq(plait_watch_start(r, &w, 0, PLAIT_READ, on_ready),
+			 -ENOTSUP);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(without_memory_for_the_table_it_is_refused)
+{
+	struct plait_watch w = { 0 };
+	int fd = fcntl(1, F_DUPFD_CLOEXEC, 200);
+
+	ck_assert_int_ge(fd, 0);
+	fault_alloc_at(0, true);
+	ck_assert_int_eq(plait_watch_start(reactor, &w, fd, 0, on_ready),
+			 -ENOMEM);
+	fault_alloc_off();
+	ck_assert_int_eq(plait_watch_start(reactor, &w, fd, 0, on_ready), 0);
+	plait_watch_stop(&w);
+	close(fd);
+}
+END_TEST
+
+#ifdef HAVE_EPOLL
+static const int epoll_errors[] = { ENOMEM, ENOSPC };
+
+START_TEST(what_epoll_refuses_leaves_all_as_it_was)
+{
+	struct end *e;
+	int err = epoll_errors[_i];
+
+	if (has_select())
+		return;
+	e = open_end(0, PLAIT_READ);
+	stop(e);
+	fault_call("epoll_ctl", 1, err);
+	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
+					   on_ready),
+			 -err);
+	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
+					   on_ready),
+			 0);
+	fault_call("epoll_ctl", 1, err);
+	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_WRITE), -err);
+	say(e);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_READ);
+	close_end(e);
+}
+END_TEST
+#endif
+
+static void make_file_end(int fd)
+{
+	ck_assert_int_ge(fd, 0);
+	ends[0].peer = -1;
+	ck_assert_int_eq(plait_watch_start(reactor, &ends[0].w, fd,
+					   PLAIT_READ | PLAIT_WRITE, on_ready),
+			 0);
+}
+
+START_TEST(a_file_is_always_ready)
+{
+	struct end *e = &ends[0];
+
+	make_file_end(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
+	ck_assert_uint_eq(e->calls, 2);
+	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
+	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_READ);
+	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 3);
+	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_WRITE), 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->events, PLAIT_WRITE);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(a_file_may_be_stopped_in_its_callback)
+{
+	struct end *e = &ends[0];
+
+	make_file_end(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+	e->act = stop;
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(e->calls, 1);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(an_interrupted_wait_is_a_turn_without_events)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	say(e);
+	fault_call(has_select() ? "select" : "epoll_wait", 3, EINTR);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(e->calls, 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 1);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(a_wait_that_cannot_be_ends_the_run)
+{
+	fault_call(has_select() ? "select" : "epoll_wait", 1, EINVAL);
+	ck_assert_int_eq(plait_reactor_run(reactor), -EINVAL);
+	ck_assert(!plait_reactor_is_running(reactor));
+	run_turns(reactor, 1);
+}
+END_TEST
+
+/* The number is taken again at once; the event was for the one before. */
+static int reused = -1;
+static struct end *closed;
+
+static void close_and_reuse(struct end *e)
+{
+	int number = closed->w.fd, fd[2];
+
+	if (reused >= 0)
+		return;
+	plait_watch_stop(&closed->w);
+	close(number);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
+			 0);
+	reused = fd[0];
+	ck_assert_int_eq(reused, number);
+	close(closed->peer);
+	closed->peer = fd[1];
+	closed->calls = 0;
+	ck_assert_int_eq(plait_watch_start(reactor, &closed->w, reused,
+					   PLAIT_READ, on_ready),
+			 0);
+}
+
+/* Whichever comes first in the batch closes the other; twice: the hang-up. */
+START_TEST(a_stale_event_does_not_reach_the_new_owner_of_the_number)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *first = has_select() ? a : b;
+
+	closed = first == a ? b : a;
+	first->act = close_and_reuse;
+	say(b);
+	say(a);
+	if (_i == 1)
+		shutdown(closed->peer, SHUT_RDWR);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(first->calls, 1);
+	ck_assert_int_ge(reused, 0);
+	ck_assert_uint_eq(closed->calls, 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(closed->calls, 0);
+	say(closed);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(closed->calls, 1);
+	close_end(a);
+	close_end(b);
+}
+END_TEST
+
+static void rearm_other(struct end *e)
+{
+	struct end *other = &ends[e == &ends[0]];
+
+	if (other->calls > 0 || e->calls > 1)
+		return;
+	ck_assert_int_eq(plait_watch_change(&other->w, 0), 0);
+	read_one(other);
+	ck_assert_int_eq(plait_watch_change(&other->w, PLAIT_READ), 0);
+}
+
+START_TEST(an_event_from_before_it_was_armed_again_is_not_told)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+
+	a->act = b->act = rearm_other;
+	say(a);
+	say(b);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(a->calls + b->calls, 1);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(a->calls + b->calls, 2);
+	close_end(a);
+	close_end(b);
+}
+END_TEST
+
+/* All orders of arrival of n ends, of which the first to be told stops and
+   closes all the others. */
+static int n_ends;
+
+static void close_all_others(struct end *e)
+{
+	for (int i = 0; i < n_ends; i++) {
+		if (&ends[i] == e)
+			continue;
+		plait_watch_stop(&ends[i].w);
+		close(ends[i].w.fd);
+	}
+}
+
+static void permute(int *order, int n, int number)
+{
+	for (int i = 0; i < n; i++)
+		order[i] = i;
+	for (int i = n; i > 1; i--) {
+		int j = number % i, swap = order[i - 1];
+
+		number /= i;
+		order[i - 1] = order[j];
+		order[j] = swap;
+	}
+}
+
+static void run_order(int n, int number)
+{
+	int order[MAX_PAIRS];
+	struct end *told;
+
+	n_ends = n;
+	permute(order, n, number);
+	clear_notes();
+	for (int i = 0; i < n; i++) {
+		ends[i] = (struct end){ .act = close_all_others };
+		open_end(i, PLAIT_READ | PLAIT_WRITE);
+	}
+	for (int i = 0; i < n; i++)
+		say(&ends[order[i]]);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, 1);
+	told = &ends[ran[0] - 'a'];
+	stop(told);
+	close(told->w.fd);
+	for (int i = 0; i < n; i++)
+		close(ends[i].peer);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, 1);
+}
+
+START_TEST(the_first_told_closes_all_others_in_every_order)
+{
+	static const int factorial[] = { 1, 1, 2, 6, 24, 120 };
+
+	for (int number = 0; number < factorial[_i]; number++)
+		run_order(_i, number);
+}
+END_TEST
+
+START_TEST(the_first_told_of_many_closes_all_others)
+{
+	for (int n = 6; n <= MAX_PAIRS; n++)
+		for (int number = 0; number < 20; number++)
+			run_order(n, number * 7919);
+}
+END_TEST
+
+static void stop_and_free(struct plait_watch *w, unsigned events)
+{
+	plait_watch_stop(w);
+	free(w);
+	n_ran++;
+}
+
+START_TEST(may_be_freed_in_its_own_callback)
+{
+	struct plait_watch *w = calloc(1, sizeof(*w));
+	int fd[2];
+
+	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+	ck_assert_int_eq(plait_watch_start(reactor, w, fd[1], PLAIT_WRITE,
+					   stop_and_free),
+			 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, 1);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
+/* Closed without a word; another must not suffer, and nothing may spin. */
+START_TEST(a_descriptor_closed_behind_its_back_is_told_as_lost)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+
+	close(a->w.fd);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
+			 0);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ), 0);
+	say(b);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(a->events, PLAIT_LOST);
+	ck_assert_uint_eq(a->calls, 1);
+	ck_assert_uint_ge(b->calls, 1);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ), -EINVAL);
+	read_one(b);
+	clock_virtual(true);
+	calls_reset();
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
+	ck_assert_double_ge(wait_timeout(), 59);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+START_TEST(a_lost_one_may_be_stopped_before_it_is_told)
+{
+	struct end *a = open_end(0, PLAIT_READ);
+
+	close(a->w.fd);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_WRITE), 0);
+	plait_watch_stop(&a->w);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(a->calls, 0);
+	close(a->peer);
+}
+END_TEST
+
+/* A duplicate keeps the file in the kernel's set after its number closed. */
+START_TEST(a_duplicate_left_behind_does_not_spin)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate = dup(a->w.fd);
+
+	loop_forget(&a->w);
+	close(a->w.fd);
+	say(a);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(a->calls, 0);
+	clock_virtual(true);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_ge(wait_timeout(), 59);
+	ck_assert_double_ge(clock_now(), 59);
+	clock_virtual(false);
+	say(b);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->calls, 1);
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+/* The number belongs to another by now, which must stay watched. */
+START_TEST(a_duplicate_left_behind_does_not_harm_the_new_owner)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b;
+	int duplicate = dup(a->w.fd), number = a->w.fd;
+
+	loop_forget(&a->w);
+	close(number);
+	b = open_end(1, PLAIT_READ);
+	ck_assert_int_eq(b->w.fd, number);
+	say(a);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(a->calls + b->calls, 0);
+	say(b);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->calls, 1);
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+START_TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks)
+{
+	struct end *a = open_end(0, PLAIT_READ);
+
+	loop_forget(&a->w);
+	say(a);
+	run_turns(reactor, 1);
+	clock_virtual(true);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_ge(wait_timeout(), 59);
+	calls_reset();
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
+	ck_assert_uint_eq(a->calls, 0);
+	close_end(a);
+}
+END_TEST
+
+START_TEST(without_descriptors_for_a_new_set_the_old_one_serves)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate = dup(a->w.fd);
+
+	loop_forget(&a->w);
+	close(a->w.fd);
+	say(a);
+	fault_call("epoll_create1", 1, EMFILE);
+	run_turns(reactor, 1);
+	say(b);
+	fault_pass("epoll_ctl", 1);
+	fault_call("epoll_ctl", 1, ENOMEM);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->calls, 1);
+	fault_off();
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->calls, 2);
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+START_TEST(a_new_set_finds_out_who_else_is_lost)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate = dup(a->w.fd);
+
+	if (has_select())
+		ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ), 0);
+	loop_forget(&a->w);
+	close(a->w.fd);
+	close(b->w.fd);
+	say(a);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(b->calls, 1);
+	ck_assert_uint_eq(b->events, PLAIT_LOST);
+	close(duplicate);
+	close(a->peer);
+	close(b->peer);
+}
+END_TEST
+
+/* epoll still has the file, or has it no more, and plait cannot know. */
+START_TEST(a_set_that_knows_better_is_followed)
+{
+	struct end *a = open_end(0, PLAIT_READ);
+	int number = a->w.fd, duplicate = dup(number);
+
+	loop_forget(&a->w);
+	close(number);
+	ck_assert_int_eq(dup2(duplicate, number), number);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &a->w, number, PLAIT_READ, on_ready),
+		0);
+	say(a);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(a->calls, 1);
+	close(duplicate);
+	close_end(a);
+}
+END_TEST
+
+START_TEST(a_number_that_leads_to_another_file_can_be_changed)
+{
+	struct end *a = open_end(0, PLAIT_READ);
+	int number = a->w.fd, fd[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
+			 0);
+	ck_assert_int_eq(dup2(fd[0], number), number);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
+			 0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(a->events, PLAIT_WRITE);
+	close(fd[0]);
+	close(fd[1]);
+	close_end(a);
+}
+END_TEST
+
+static const int high[] = { 1023, 1024, 1500 };
+
+START_TEST(a_number_too_high_for_select_is_refused_by_select_alone)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+	struct plait_watch w = { 0 };
+	int fd = fcntl(e->peer, F_DUPFD_CLOEXEC, high[_i]), rc;
+
+	if (fd < 0) {
+		ck_assert_int_eq(errno, EINVAL);
+		close_end(e);
+		return;
+	}
+	rc = plait_watch_start(reactor, &w, fd, PLAIT_WRITE, on_ready);
+	ck_assert_int_eq(rc, has_select() && fd >= 1024 ? -EMFILE : 0);
+	plait_watch_stop(&w);
+	say(e);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 1);
+	close(fd);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(each_ready_one_is_told_in_each_turn)
+{
+	for (int i = 0; i < MAX_PAIRS; i++)
+		say(open_end(i, PLAIT_READ));
+	run_turns(reactor, 5);
+	for (int i = 0; i < MAX_PAIRS; i++) {
+		ck_assert_uint_eq(ends[i].calls, 5);
+		close_end(&ends[i]);
+	}
+}
+END_TEST
+
+START_TEST(a_reactor_that_is_freed_stops_its_watches)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	plait_reactor_free(&reactor);
+	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), -EINVAL);
+	close_end(e);
+}
+END_TEST
+
+START_TEST(an_event_costs_one_wait_and_nothing_else)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	say(e);
+	run_turns(reactor, 1);
+	calls_reset();
+	run_turns(reactor, 10);
+	ck_assert_uint_eq(e->calls, 11);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 10);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
+	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
+	close_end(e);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("watch");
+	TCase *tc = tcase_create("events");
+
+	tcase_add_reactor_test(tc, told_in_every_turn_in_which_it_is_ready);
+	tcase_add_reactor_test(tc, both_at_once_are_told_at_once);
+	tcase_add_reactor_test(tc, only_what_is_waited_for_is_told);
+	tcase_add_reactor_test(tc,
+			       a_hang_up_wakes_nobody_who_waits_for_nothing);
+	tcase_add_reactor_loop_test(
+		tc, a_hang_up_is_told_to_who_waits_for_anything, 0, 2);
+	tcase_add_reactor_test(tc,
+			       an_interrupted_wait_is_a_turn_without_events);
+	tcase_add_reactor_test(tc, a_wait_that_cannot_be_ends_the_run);
+	tcase_add_reactor_test(tc, each_ready_one_is_told_in_each_turn);
+	tcase_add_reactor_test(tc, an_event_costs_one_wait_and_nothing_else);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("start and stop");
+	tcase_add_reactor_test(
+		tc, stopping_twice_is_nothing_and_it_may_start_again);
+	tcase_add_reactor_test(tc, what_cannot_be_watched_is_refused);
+	tcase_add_pure_test(tc, a_virtual_reactor_watches_nothing);
+	tcase_add_reactor_test(tc, without_memory_for_the_table_it_is_refused);
+#ifdef HAVE_EPOLL
+	tcase_add_reactor_loop_test(tc, what_epoll_refuses_leaves_all_as_it_was,
+				    0, 2);
+#endif
+	tcase_add_reactor_loop_test(
+		tc, a_number_too_high_for_select_is_refused_by_select_alone, 0,
+		3);
+	tcase_add_reactor_test(tc, a_reactor_that_is_freed_stops_its_watches);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("files");
+	tcase_add_reactor_test(tc, a_file_is_always_ready);
+	tcase_add_reactor_test(tc, a_file_may_be_stopped_in_its_callback);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("batch");
+	tcase_add_reactor_loop_test(
+		tc, a_stale_event_does_not_reach_the_new_owner_of_the_number, 0,
+		2);
+	tcase_add_reactor_test(
+		tc, an_event_from_before_it_was_armed_again_is_not_told);
+	tcase_add_reactor_loop_test(
+		tc, the_first_told_closes_all_others_in_every_order, 2, 6);
+	tcase_add_reactor_test(tc, the_first_told_of_many_closes_all_others);
+	tcase_add_reactor_test(tc, may_be_freed_in_its_own_callback);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("behind its back");
+	tcase_add_reactor_test(
+		tc, a_descriptor_closed_behind_its_back_is_told_as_lost);
+	tcase_add_reactor_test(tc, a_lost_one_may_be_stopped_before_it_is_told);
+	tcase_add_reactor_test(tc, a_duplicate_left_behind_does_not_spin);
+	tcase_add_reactor_test(
+		tc, a_duplicate_left_behind_does_not_harm_the_new_owner);
+	tcase_add_reactor_test(
+		tc,
+		a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks);
+	tcase_add_reactor_test(
+		tc, without_descriptors_for_a_new_set_the_old_one_serves);
+	tcase_add_reactor_test(tc, a_new_set_finds_out_who_else_is_lost);
+	tcase_add_reactor_test(tc, a_set_that_knows_better_is_followed);
+	tcase_add_reactor_test(
+		tc, a_number_that_leads_to_another_file_can_be_changed);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
