@@ -54,7 +54,7 @@ TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
-PROGRAM_TESTS = $(wildcard tests/programs/test_*)
+PROGRAM_TESTS = $(wildcard tests/test_programs.py)
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
 

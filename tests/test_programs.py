@@ -155,18 +155,15 @@ def is_closed(connection):
         return True
 
 
-def read_lines(connection, n):
-    """n lines of a socket, byte by byte: what follows stays there."""
-    lines = []
-    while len(lines) < n:
-        line = b""
-        while not line.endswith(b"\n"):
-            byte = connection.recv(1)
-            if not byte:
-                raise AssertionError("closed after %r, %r" % (lines, line))
-            line += byte
-        lines.append(line)
-    return lines
+def read_line(connection):
+    """A line of a socket, byte by byte: what follows stays there."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = connection.recv(1)
+        if not byte:
+            raise AssertionError("closed after %r" % line)
+        line += byte
+    return line
 
 
 def break_off(connection):
@@ -972,24 +969,24 @@ class Chat(ProgramTest):
         # Who has heard a line of each other one knows that all are there.
         self.meet([(ann, b"ann"), (bob, b"bob"), (cyd, b"cyd")])
         ann.sendall(b"hello\r\n")
-        self.assertEqual(read_lines(bob, 1), [b"ann: hello\r\n"])
-        self.assertEqual(read_lines(cyd, 1), [b"ann: hello\r\n"])
+        self.hear(bob, b"ann: hello\r\n")
+        self.hear(cyd, b"ann: hello\r\n")
         bob.sendall(b"hi")
         bob.sendall(b"\nand bye\n")
-        both = [b"bob: hi\r\n", b"bob: and bye\r\n"]
-        self.assertEqual(read_lines(ann, 2), both)
-        self.assertEqual(read_lines(cyd, 2), both)
+        for other in (ann, cyd):
+            self.hear(other, b"bob: hi\r\n", b"bob: and bye\r\n")
         bob.sendall(b"nick robert\nit is me\n")
         for other in (ann, cyd):
-            self.assertEqual(read_lines(other, 1), [b"robert: it is me\r\n"])
+            self.hear(other, b"robert: it is me\r\n")
         bob.close()
         cyd.sendall(b"gone\n")
-        self.assertEqual(read_lines(ann, 1), [b"cyd: gone\r\n"])
+        self.hear(ann, b"cyd: gone\r\n")
         self.stop(server)
         self.assertEqual(read_all(ann), b"")
 
     def meet(self, clients):
-        """Lets each in turn talk until the others have heard it."""
+        """Lets each in turn talk until the others have heard it: then all
+        are there.  What they said may still be on its way; see hear()."""
         for client, nick in clients:
             for other, _ in clients:
                 if other is client:
@@ -1001,14 +998,15 @@ class Chat(ProgramTest):
                         heard += other.recv(65536)
                     except TimeoutError:
                         client.sendall(b"here\n")
-        for other, _ in clients:
-            other.settimeout(.2)
-            try:
-                while other.recv(65536):
-                    pass
-            except TimeoutError:
-                pass
-            other.settimeout(DEADLINE)
+                other.settimeout(DEADLINE)
+
+    def hear(self, client, *expected):
+        """These lines, and nothing but greetings between them."""
+        for line in expected:
+            heard = b": here\r\n"
+            while heard.endswith(b": here\r\n"):
+                heard = read_line(client)
+            self.assertEqual(heard, line)
 
     def test_a_guest_has_a_name(self):
         server = self.serve("chat")
@@ -1017,7 +1015,7 @@ class Chat(ProgramTest):
         guest = self.connect(server)
         self.meet([(guest, b"guest2"), (ann, b"ann")])
         guest.sendall(b"nick " + b"x" * 1000 + b"\nhello\n")
-        self.assertEqual(read_lines(ann, 1), [b"x" * 32 + b": hello\r\n"])
+        self.hear(ann, b"x" * 32 + b": hello\r\n")
         self.stop(server)
 
     def test_the_longest_line_and_a_longer_one(self):
@@ -1027,14 +1025,13 @@ class Chat(ProgramTest):
         longest = b"x" * 16384
         for end in (b"\n", b"\r\n"):
             bob.sendall(longest + end)
-            self.assertEqual(read_lines(ann, 1),
-                             [b"bob: " + longest + b"\r\n"])
+            self.hear(ann, b"bob: " + longest + b"\r\n")
         for too_long in (longest + b"x\n", longest + b"x\r\n", longest * 2):
             cyd = self.connect(server)
             cyd.sendall(too_long)
             self.assertTrue(is_closed(cyd))
-        bob.sendall(b"still here\n")
-        self.assertEqual(read_lines(ann, 1), [b"bob: still here\r\n"])
+        bob.sendall(b"still there\n")
+        self.hear(ann, b"bob: still there\r\n")
         self.stop(server)
 
     def test_who_never_reads_is_dropped(self):
