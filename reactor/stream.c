@@ -25,8 +25,8 @@
 
 enum {
 	MAX_PIECES = 64,	 /* of one send */
-	MAX_SENDS = 16,		 /* in one turn */
-	MAX_FLUSH = 1024 * 1024, /* bytes in one turn, about */
+	MAX_SENDS = 16,		 /* of one flush */
+	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
 };
 
 struct stream {

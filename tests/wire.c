@@ -121,12 +121,6 @@ static const struct plait_protocol_ops half_closeable_ops = {
 	.write_connection_lost = write_lost,
 };
 
-static void limit(int fd, int option, int size)
-{
-	ck_assert_int_eq(
-		setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)), 0);
-}
-
 /* Gives the library's end, and the address of the test's. */
 static int open_tcp(struct wire *w, struct plait_address *peer)
 {
@@ -136,10 +130,6 @@ static int open_tcp(struct wire *w, struct plait_address *peer)
 
 	w->peer = peer_accept(listener);
 	close(listener);
-	if (w->small_buffers) {
-		limit(fd, SO_SNDBUF, 4096);
-		limit(w->peer, SO_RCVBUF, 4096);
-	}
 	address_of_peer(fd, peer);
 	return fd;
 }

@@ -18,8 +18,7 @@
 struct wire {
 	/* Set before wire_open(). */
 	bool half_closeable;
-	bool unix_pair;	    /* a socketpair(): no address, no SO_LINGER */
-	bool small_buffers; /* of the kernel's: a few kilobytes hold it up */
+	bool unix_pair; /* a socketpair(): no address, no SO_LINGER */
 	void (*on_made)(struct wire *w);
 	void (*on_data)(struct wire *w, const void *data, size_t len);
 	void (*on_lost)(struct wire *w);

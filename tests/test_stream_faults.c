@@ -1,0 +1,523 @@
+/*
+ * What the kernel and the allocator may do to a connection in the middle of
+ * its work: every byte still arrives once and in order, or connection_lost()
+ * says why not, and the reactor goes on.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "tests/wire.h"
+
+enum { LOTS = 5 << 20 };
+
+static const char *const sends[] = { "send", "sendmsg" };
+
+static void fault_sends(unsigned long n, int err)
+{
+	for (int i = 0; i < 2; i++)
+		fault_call(sends[i], n, err);
+}
+
+static unsigned long sends_made(void)
+{
+	return calls_of("send") + calls_of("sendmsg");
+}
+
+/* Writes n bytes of the stream in pieces of all sizes, copied and shared. */
+static void write_mixed(struct wire *w, size_t n, unsigned seed)
+{
+	unsigned char *bytes = wire_bytes(n);
+	size_t at = 0, len;
+	struct plait_buf *b;
+
+	srand(seed);
+	while (at < n) {
+		len = (size_t)rand() % (rand() % 8 ? 3000 : 200000) + 1;
+		if (len > n - at)
+			len = n - at;
+		if (rand() % 2) {
+			plait_transport_write(w->transport, bytes + at, len);
+		} else {
+			b = plait_buf_copy(bytes + at, len);
+			plait_transport_write_buf(w->transport, b);
+			plait_buf_unref(&b);
+		}
+		at += len;
+	}
+	ck_assert_uint_eq(plait_transport_pending(w->transport), n);
+	free(bytes);
+}
+
+static void expect_bytes(struct wire *w, size_t n)
+{
+	unsigned char *bytes = wire_bytes(n), *got = malloc(n);
+
+	ck_assert_int_eq(peer_read_to_eof(reactor, w->peer, got, n),
+			 (ssize_t)n);
+	ck_assert(memcmp(bytes, got, n) == 0);
+	free(bytes);
+	free(got);
+}
+
+/*
+ * Hazard 27: writing.
+ */
+START_TEST(a_mixture_of_megabytes_arrives_byte_for_byte)
+{
+	struct wire w = { .unix_pair = _i == 1 };
+
+	ck_assert(wire_open(&w, reactor));
+	write_mixed(&w, LOTS, 1 + (unsigned)_i);
+	plait_transport_lose_connection(w.transport);
+	expect_bytes(&w, LOTS);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(one_byte_at_a_time_arrives)
+{
+	enum { N = 3000 };
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_short_forever("send", 1);
+	fault_short_forever("sendmsg", 1);
+	write_mixed(&w, N, 7);
+	plait_transport_lose_connection(w.transport);
+	expect_bytes(&w, N);
+	wire_close(&w);
+}
+END_TEST
+
+/* So that it ends in the middle of each piece, and on each border. */
+START_TEST(a_write_cut_short_anywhere_goes_on_there)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_buf *b = plait_buf_copy("CDE", 3);
+	char text[8] = "";
+
+	ck_assert(wire_open(&w, reactor));
+	fault_short("sendmsg", 1, (size_t)_i);
+	plait_transport_write(w.transport, "AB", 2);
+	plait_transport_write_buf(w.transport, b);
+	plait_transport_write(w.transport, "FG", 2);
+	plait_transport_lose_connection(w.transport);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 7), 7);
+	ck_assert_str_eq(text, "ABCDEFG");
+	ck_assert(fault_used("sendmsg"));
+	wire_close(&w);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+static const int passing[] = { EAGAIN, ENOBUFS, ENOMEM, EINTR };
+
+START_TEST(a_write_put_off_is_made_later)
+{
+	struct wire w = { .on_data = NULL };
+	int err = passing[_i % 4];
+	unsigned long times = _i < 4 ? 1 : 3;
+
+	ck_assert(wire_open(&w, reactor));
+	fault_sends(times, err);
+	write_mixed(&w, 100000, 3);
+	plait_transport_lose_connection(w.transport);
+	expect_bytes(&w, 100000);
+	ck_assert(fault_used("sendmsg"));
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(every_other_write_is_put_off)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	for (int i = 0; i < 6; i++) {
+		fault_short("send", 1, 1000);
+		fault_short("sendmsg", 1, 1000);
+		fault_sends(1, passing[i % 4]);
+	}
+	write_mixed(&w, 100000, 4);
+	plait_transport_lose_connection(w.transport);
+	expect_bytes(&w, 100000);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(an_interrupted_write_is_repeated_at_once)
+{
+	struct wire w = { .on_data = NULL };
+	char c;
+
+	ck_assert(wire_open(&w, reactor));
+	fault_call("send", 3, EINTR);
+	calls_reset();
+	plait_transport_write(w.transport, "x", 1);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(calls_of("send"), 4);
+	ck_assert_int_eq(recv(w.peer, &c, 1, MSG_DONTWAIT), 1);
+	wire_close(&w);
+}
+END_TEST
+
+static const int fatal[] = { ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH };
+
+START_TEST(a_write_that_fails_loses_the_connection_once)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_short("sendmsg", 1, 1500);
+	write_mixed(&w, 10000, 5);
+	fault_call("sendmsg", 1, fatal[_i]);
+	fault_call("send", 1, fatal[_i]);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(w.err, fatal[_i]);
+	ck_assert_int_eq(strncmp(w.why, "ConnectionLost", 14), 0);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+static void write_and_lose(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, "answer", 6);
+	ck_assert_uint_eq(w->lost, 0);
+}
+
+START_TEST(a_write_that_fails_in_a_callback_is_told_after_it)
+{
+	struct wire w = { .on_data = write_and_lose };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_call("send", 1, EPIPE);
+	peer_say(w.peer, "question");
+	wire_wait_lost(&w);
+	ck_assert_int_eq(w.err, EPIPE);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "MDL");
+}
+END_TEST
+
+/* Hazard 28: nothing may be killed. */
+START_TEST(writing_to_a_peer_that_is_gone_kills_nobody)
+{
+	struct wire w = { .unix_pair = _i == 1, .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	wire_hang_up(&w);
+	for (int i = 0; i < 10 && w.lost == 0; i++) {
+		plait_transport_write(w.transport, "x", 1);
+		run_turns(reactor, 1);
+	}
+	wire_close(&w);
+	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
+}
+END_TEST
+
+/* Hazard 13: the kernel would take all of it, but others wait, too. */
+START_TEST(a_flush_is_bounded_and_goes_on)
+{
+	enum { N = 3000, PIECES = 64, SENDS = 16 };
+	struct wire w = { .on_data = NULL };
+	struct plait_buf *b = plait_buf_copy("x", 1);
+
+	ck_assert(wire_open(&w, reactor));
+	for (int i = 0; i < N; i++)
+		plait_transport_write_buf(w.transport, b);
+	calls_reset();
+	run_turns(reactor, 1);
+	/* Once for the writes, once for the event. */
+	ck_assert_uint_eq(sends_made(), 2 * SENDS);
+	ck_assert_uint_eq(plait_transport_pending(w.transport),
+			  N - 2 * SENDS * PIECES);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, N), N);
+	wire_close(&w);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+/*
+ * Reading.
+ */
+START_TEST(a_read_put_off_or_interrupted_is_no_loss)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_call("recv", 3, EINTR);
+	fault_call("recv", 2, EAGAIN);
+	peer_say(w.peer, "patience");
+	run_until_count(reactor, &w.calls, 1);
+	ck_assert(fault_used("recv"));
+	ck_assert_str_eq(w.text, "patience");
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(short_reads_deliver_all)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_short_forever("recv", 1);
+	peer_say(w.peer, "byte by byte");
+	wire_close(&w);
+	ck_assert_str_eq(w.text, "byte by byte");
+	ck_assert_uint_eq(w.calls, 12);
+}
+END_TEST
+
+START_TEST(a_read_that_fails_loses_the_connection_once)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_call("recv", 1, fatal[_i]);
+	peer_say(w.peer, "x");
+	wire_wait_lost(&w);
+	ck_assert_int_eq(w.err, fatal[_i]);
+	wire_close(&w);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+/* A close that fails has closed: it must not be repeated. */
+START_TEST(a_close_that_fails_is_not_repeated)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_call("close", 1, _i ? EINTR : EIO);
+	calls_reset();
+	wire_close(&w);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls_of("close"), 1);
+}
+END_TEST
+
+/*
+ * No memory.
+ */
+START_TEST(no_memory_to_read_into_is_a_loss)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_alloc_at(0, true);
+	peer_say(w.peer, "x");
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "NoMemoryError");
+	fault_alloc_off();
+	wire_close(&w);
+}
+END_TEST
+
+static void write_copy(struct wire *w)
+{
+	plait_transport_write(w->transport, "copy", 4);
+}
+
+static void write_shared(struct wire *w)
+{
+	plait_transport_write_buf(w->transport, w->arg);
+}
+
+START_TEST(no_memory_to_write_is_a_loss_told_from_the_loop)
+{
+	static void (*const ways[])(struct wire *) = { write_copy,
+						       write_shared };
+	struct plait_buf *b = plait_buf_copy("buf", 3);
+	struct wire w = { .arg = b };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_alloc_at(0, true);
+	ways[_i](&w);
+	ck_assert_uint_eq(w.lost, 0);
+	ways[_i](&w);
+	ck_assert(fault_alloc_reached());
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "NoMemoryError");
+	fault_alloc_off();
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 1), -ECONNRESET);
+	wire_close(&w);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+START_TEST(aborting_needs_no_memory)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_alloc_at(0, true);
+	plait_transport_abort(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.lost, 1);
+	fault_alloc_off();
+	wire_close(&w);
+}
+END_TEST
+
+/*
+ * Whole lives, with each allocation and each call failing once.
+ */
+static void answer_and_lose(struct wire *w, const void *data, size_t len)
+{
+	unsigned char *bytes = wire_bytes(100000);
+	struct plait_buf *b = plait_buf_copy("shared", 6);
+
+	plait_transport_write(w->transport, bytes, 100000);
+	if (b != NULL)
+		plait_transport_write_buf(w->transport, b);
+	plait_buf_unref(&b);
+	plait_transport_lose_connection(w->transport);
+	free(bytes);
+}
+
+static void converse(struct plait_reactor *r)
+{
+	struct wire w = { .on_data = answer_and_lose };
+	ssize_t n;
+
+	if (!wire_open(&w, r)) {
+		ck_assert(torture_faulty());
+		return;
+	}
+	peer_send(r, w.peer, "question", 8);
+	n = peer_read(r, w.peer, NULL, 100007);
+	ck_assert(torture_faulty() || n == 100006);
+	wire_hang_up(&w);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_uint_eq(w.done, 1);
+}
+
+START_TEST(a_conversation_survives_every_refused_allocation)
+{
+	torture(converse, backend);
+}
+END_TEST
+
+START_TEST(a_conversation_survives_every_failed_call)
+{
+	torture_syscalls(converse, backend);
+}
+END_TEST
+
+/* Live connections in all their states when the reactor goes. */
+static void leave_all_open(struct plait_reactor *r)
+{
+	struct wire w[4] = { { .on_data = answer_and_lose },
+			     { .half_closeable = true } };
+	bool open[4];
+
+	for (int i = 0; i < 4; i++)
+		open[i] = wire_open(&w[i], r);
+	if (open[0])
+		peer_send(r, w[0].peer, "question", 8);
+	if (open[1])
+		shutdown(w[1].peer, SHUT_WR);
+	if (open[2])
+		plait_transport_lose_connection(w[2].transport);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_iterate(r, 0);
+	for (int i = 0; i < 4; i++) {
+		if (open[i] && w[i].lost == 0)
+			plait_transport_abort(w[i].transport);
+	}
+	for (int i = 0; i < 4; i++) {
+		wire_hang_up(&w[i]);
+		if (open[i])
+			wire_wait_lost(&w[i]);
+		ck_assert_uint_eq(w[i].lost, open[i]);
+	}
+	run_turns(r, 3);
+}
+
+START_TEST(all_states_survive_every_refused_allocation)
+{
+	torture(leave_all_open, backend);
+}
+END_TEST
+
+START_TEST(all_states_survive_every_failed_call)
+{
+	torture_syscalls(leave_all_open, backend);
+}
+END_TEST
+
+static TCase *writing_case(void)
+{
+	TCase *tc = tcase_create("writing");
+
+	tcase_add_reactor_loop_test(
+		tc, a_mixture_of_megabytes_arrives_byte_for_byte, 0, 2);
+	tcase_add_reactor_test(tc, one_byte_at_a_time_arrives);
+	tcase_add_reactor_loop_test(
+		tc, a_write_cut_short_anywhere_goes_on_there, 0, 8);
+	tcase_add_reactor_loop_test(tc, a_write_put_off_is_made_later, 0, 8);
+	tcase_add_reactor_test(tc, every_other_write_is_put_off);
+	tcase_add_reactor_test(tc, an_interrupted_write_is_repeated_at_once);
+	tcase_add_reactor_loop_test(
+		tc, a_write_that_fails_loses_the_connection_once, 0, 4);
+	tcase_add_reactor_test(
+		tc, a_write_that_fails_in_a_callback_is_told_after_it);
+	tcase_add_reactor_loop_test(
+		tc, writing_to_a_peer_that_is_gone_kills_nobody, 0, 2);
+	tcase_add_reactor_test(tc, a_flush_is_bounded_and_goes_on);
+	return tc;
+}
+
+static TCase *reading_case(void)
+{
+	TCase *tc = tcase_create("reading");
+
+	tcase_add_reactor_test(tc, a_read_put_off_or_interrupted_is_no_loss);
+	tcase_add_reactor_test(tc, short_reads_deliver_all);
+	tcase_add_reactor_loop_test(
+		tc, a_read_that_fails_loses_the_connection_once, 0, 4);
+	tcase_add_reactor_loop_test(tc, a_close_that_fails_is_not_repeated, 0,
+				    2);
+	return tc;
+}
+
+static TCase *memory_case(void)
+{
+	TCase *tc = tcase_create("memory");
+
+	tcase_add_reactor_test(tc, no_memory_to_read_into_is_a_loss);
+	tcase_add_reactor_loop_test(
+		tc, no_memory_to_write_is_a_loss_told_from_the_loop, 0, 2);
+	tcase_add_reactor_test(tc, aborting_needs_no_memory);
+	return tc;
+}
+
+static TCase *torture_case(void)
+{
+	TCase *tc = tcase_create("torture");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_reactor_test(
+		tc, a_conversation_survives_every_refused_allocation);
+	tcase_add_reactor_test(tc, a_conversation_survives_every_failed_call);
+	tcase_add_reactor_test(tc, all_states_survive_every_refused_allocation);
+	tcase_add_reactor_test(tc, all_states_survive_every_failed_call);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("stream faults");
+
+	suite_add_tcase(s, writing_case());
+	suite_add_tcase(s, reading_case());
+	suite_add_tcase(s, memory_case());
+	suite_add_tcase(s, torture_case());
+	return suite_main(s);
+}
