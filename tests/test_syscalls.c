@@ -1,0 +1,353 @@
+/*
+ * What things cost, counted in system calls and bytes of memory: both repeat
+ * on any machine, and are what decides about speed.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "tests/wire.h"
+
+static unsigned long sends(void)
+{
+	return calls_of("send") + calls_of("sendmsg") + calls_of("write") +
+	       calls_of("writev") + calls_of("sendto");
+}
+
+static unsigned long reads(void)
+{
+	return calls_of("recv") + calls_of("recvmsg") + calls_of("read") +
+	       calls_of("readv") + calls_of("recvfrom");
+}
+
+static unsigned long waits(void)
+{
+	return calls_of("epoll_wait") + calls_of("select");
+}
+
+/* All that may not happen while a connection just works. */
+static unsigned long others(void)
+{
+	static const char *const names[] = {
+		"epoll_ctl",   "setsockopt", "getsockopt", "getsockname",
+		"getpeername", "fcntl",	     "ioctl",	   "shutdown",
+		"close",       "accept4",    "socket",	   "eventfd",
+		"malloc",      "calloc",     "realloc",
+	};
+	unsigned long n = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		n += calls_of(names[i]);
+	return n;
+}
+
+static void echo(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, data, len);
+}
+
+/* One answer to each line, as a plain program would write it. */
+static void answer_lines(struct wire *w, const void *data, size_t len)
+{
+	const char *p = data;
+
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == '\n') {
+			plait_transport_write(w->transport, "OK", 2);
+			plait_transport_write(w->transport, "\n", 1);
+		}
+	}
+}
+
+static void exchange(struct wire *w)
+{
+	char c;
+
+	ck_assert_int_eq(send(w->peer, "x", 1, 0), 1);
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_int_eq(recv(w->peer, &c, 1, MSG_DONTWAIT), 1);
+}
+
+START_TEST(a_request_costs_one_read_one_write_and_one_wait)
+{
+	enum { N = 100 };
+	struct wire w = { .on_data = echo };
+
+	ck_assert(wire_open(&w, reactor));
+	exchange(&w);
+	calls_reset();
+	for (int i = 0; i < N; i++)
+		exchange(&w);
+	ck_assert_uint_eq(calls_of("recv"), N);
+	ck_assert_uint_eq(calls_of("send"), N);
+	ck_assert_uint_eq(reads(), N);
+	ck_assert_uint_eq(sends(), N);
+	ck_assert_uint_eq(waits(), N);
+	ck_assert_uint_eq(others(), 0);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(answers_to_32_lines_leave_in_one_write)
+{
+	struct wire w = { .on_data = answer_lines };
+	char lines[32 * 5 + 1] = "";
+
+	for (int i = 0; i < 32; i++)
+		strcat(lines, "PING\n");
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "\n");
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 3), 3);
+	calls_reset();
+	peer_say(w.peer, lines);
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 32 * 3), 32 * 3);
+	ck_assert_uint_eq(sends(), 1);
+	ck_assert_uint_eq(reads(), 1);
+	ck_assert_uint_eq(waits(), 1);
+	ck_assert_uint_eq(others(), 0);
+	wire_close(&w);
+}
+END_TEST
+
+static void write_shared(struct wire *w, const void *data, size_t len)
+{
+	for (int i = 0; i < 20; i++) {
+		plait_transport_write(w->transport, "<", 1);
+		plait_transport_write_buf(w->transport, w->arg);
+	}
+}
+
+START_TEST(copies_and_shared_buffers_leave_in_one_write)
+{
+	struct plait_buf *poem = plait_buf_copy("poem", 4);
+	struct wire w = { .on_data = write_shared, .arg = poem };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "please");
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 100), 100);
+	ck_assert_uint_eq(sends(), 1);
+	wire_close(&w);
+	plait_buf_unref(&poem);
+}
+END_TEST
+
+static void pause_and_resume(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_pause_reading(w->transport);
+	plait_transport_resume_reading(w->transport);
+	echo(w, data, len);
+}
+
+START_TEST(pausing_and_resuming_in_one_callback_costs_nothing)
+{
+	struct wire w = { .on_data = pause_and_resume };
+
+	ck_assert(wire_open(&w, reactor));
+	exchange(&w);
+	calls_reset();
+	exchange(&w);
+	ck_assert_uint_eq(others(), 0);
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(waiting_for_room_is_armed_only_while_there_is_none)
+{
+	struct wire w = { .on_data = echo };
+	unsigned char *bytes = wire_bytes(8 << 20);
+
+	if (strcmp(backend, "epoll") != 0) {
+		free(bytes);
+		return;
+	}
+	ck_assert(wire_open(&w, reactor));
+	exchange(&w);
+	calls_reset();
+	plait_transport_write(w.transport, bytes, 8 << 20);
+	run_turns(reactor, 20);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 1);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 8 << 20), 8 << 20);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 2);
+	calls_reset();
+	exchange(&w);
+	ck_assert_uint_eq(others(), 0);
+	wire_close(&w);
+	free(bytes);
+}
+END_TEST
+
+static void answer_and_lose(struct wire *w, const void *data, size_t len)
+{
+	echo(w, data, len);
+	plait_transport_lose_connection(w->transport);
+}
+
+START_TEST(closing_costs_a_shutdown_a_read_and_a_close)
+{
+	struct wire w = { .on_data = answer_and_lose };
+	unsigned long controls = strcmp(backend, "epoll") == 0;
+
+	calls_reset();
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_uint_eq(calls_of("epoll_ctl"), controls);
+	peer_say(w.peer, "x");
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_int_eq(peer_read_to_eof(NULL, w.peer, NULL, 0), 1);
+	wire_hang_up(&w);
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_uint_eq(calls_of("close"), 1);
+	ck_assert_uint_eq(calls_of("shutdown"), 1);
+	ck_assert_uint_eq(reads(), 2);
+	ck_assert_uint_eq(sends(), 1);
+	ck_assert_uint_eq(waits(), 2);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), controls);
+	ck_assert_uint_eq(calls_of("setsockopt") + calls_of("getsockopt") +
+				  calls_of("getsockname"),
+			  0);
+	/* With select() the watch asks once whether it is open at all. */
+	ck_assert_uint_eq(calls_of("fcntl"), 1 - controls);
+}
+END_TEST
+
+/*
+ * Idle servers.
+ */
+enum { MANY = 500 };
+
+static unsigned n_made;
+
+static void count_made(struct plait_protocol *p)
+{
+	n_made++;
+}
+
+static const struct plait_protocol_ops idle_ops = {
+	.name = "idle",
+	.connection_made = count_made,
+};
+
+struct server {
+	struct plait_factory factory;
+	struct plait_port *port;
+	int peers[MANY];
+	size_t bytes; /* of memory, for each connection */
+};
+
+static void open_server(struct server *s)
+{
+	struct plait_listen_options options = { .iface = "127.0.0.1" };
+	struct plait_address a;
+	size_t before;
+
+	*s = (struct server){ .factory.protocol = &idle_ops };
+	n_made = 0;
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, &s->factory, &options, &s->port),
+		0);
+	plait_port_address(s->port, &a);
+	run_turns(reactor, 1);
+	before = heap_live_bytes();
+	for (unsigned i = 0; i < MANY; i++) {
+		s->peers[i] = peer_connect((uint16_t)plait_address_port(&a));
+		run_until_count(reactor, &n_made, i + 1);
+	}
+	s->bytes = (heap_live_bytes() - before) / MANY;
+	run_turns(reactor, 3);
+}
+
+static void close_server(struct server *s)
+{
+	struct plait_deferred *d = plait_port_stop_listening(&s->port);
+
+	for (int i = 0; i < MANY; i++)
+		close(s->peers[i]);
+	run_turns(reactor, 5);
+	ck_assert(plait_deferred_is_fired(d));
+	plait_deferred_free(&d);
+}
+
+START_TEST(an_idle_connection_holds_less_than_512_bytes)
+{
+	struct server s;
+
+	open_server(&s);
+	printf("idle connection on %s: %zu bytes\n", backend, s.bytes);
+	ck_assert_uint_lt(s.bytes, 512);
+	close_server(&s);
+}
+END_TEST
+
+static unsigned n_waits;
+
+static void stop(void *arg)
+{
+	/* What the wait was told that this call has ended. */
+	ck_assert_double_lt(wait_timeout(), 0);
+	plait_reactor_stop(reactor);
+}
+
+static void end_the_wait(void *arg)
+{
+	if (++n_waits == 1)
+		ck_assert_int_eq(plait_call_from_thread(reactor, stop, NULL),
+				 0);
+}
+
+START_TEST(an_idle_server_sleeps_until_something_happens)
+{
+	const char *wait =
+		strcmp(backend, "epoll") == 0 ? "epoll_wait" : "select";
+	struct server s;
+
+	n_waits = 0;
+	open_server(&s);
+	call_hook(wait, end_the_wait, NULL);
+	calls_reset();
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	call_hook(wait, NULL, NULL);
+	ck_assert_uint_eq(n_waits, 1);
+	ck_assert_uint_eq(calls_of("recv"), 0);
+	for (int i = 0; i < MANY; i++)
+		close(s.peers[i]);
+}
+END_TEST
+
+static TCase *working_case(void)
+{
+	TCase *tc = tcase_create("working");
+
+	tcase_add_reactor_test(tc,
+			       a_request_costs_one_read_one_write_and_one_wait);
+	tcase_add_reactor_test(tc, answers_to_32_lines_leave_in_one_write);
+	tcase_add_reactor_test(tc,
+			       copies_and_shared_buffers_leave_in_one_write);
+	tcase_add_reactor_test(
+		tc, pausing_and_resuming_in_one_callback_costs_nothing);
+	tcase_add_reactor_test(
+		tc, waiting_for_room_is_armed_only_while_there_is_none);
+	tcase_add_reactor_test(tc, closing_costs_a_shutdown_a_read_and_a_close);
+	return tc;
+}
+
+static TCase *idle_case(void)
+{
+	TCase *tc = tcase_create("idle");
+
+	tcase_add_reactor_test(tc,
+			       an_idle_connection_holds_less_than_512_bytes);
+	tcase_add_reactor_test(tc,
+			       an_idle_server_sleeps_until_something_happens);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("system calls");
+
+	suite_add_tcase(s, working_case());
+	suite_add_tcase(s, idle_case());
+	return suite_main(s);
+}
