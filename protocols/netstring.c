@@ -23,10 +23,18 @@ static void fail(struct plait_netstring_receiver *p)
 	plait_transport_lose_connection(p->base.transport);
 }
 
+/* In force; with its comma a string must still be one that a buf can hold. */
+static size_t max_length(const struct plait_netstring_receiver *p)
+{
+	size_t max = p->max_length > 0 ? p->max_length : 99999;
+
+	return max < PLAIT_BUF_UNBOUNDED ? max : PLAIT_BUF_UNBOUNDED - 1;
+}
+
 /* False if this byte cannot come here. */
 static bool add_to_length(struct plait_netstring_receiver *p, char c)
 {
-	size_t max = p->max_length > 0 ? p->max_length : 99999;
+	size_t max = max_length(p);
 	size_t digit = (size_t)(c - '0');
 
 	if (c == ':' && p->has_digit) {

@@ -28,26 +28,30 @@ static double max_delay(const struct plait_reconnecting_factory *f)
 	return smaller(positive_or(f->max_delay, 3600), 1e9);
 }
 
+/* Of the address, for factories that begin in the same moment, and the time. */
+static uint64_t seed(const struct plait_reconnecting_factory *f)
+{
+	double now =
+		plait_reactor_seconds(plait_connector_reactor(f->connector));
+
+	return (uint64_t)(uintptr_t)f ^ (uint64_t)(now * 1e9);
+}
+
 /*
- * Evenly from 0 to 1.  Different in every factory, so that the clients of a
- * server that went away do not all come back at once.
+ * Evenly from 0 to 1, by splitmix64: any seed is as good as any other.
+ * Different in every factory, so that the clients of a server that went away
+ * do not all come back at once.
  */
 static double draw(struct plait_reconnecting_factory *f)
 {
-	uint64_t x = f->random;
+	uint64_t z;
 
-	if (x == 0)
-		x = ((uint64_t)(uintptr_t)f ^
-		     (uint64_t)(plait_reactor_seconds(
-					plait_connector_reactor(f->connector)) *
-				1e9)) *
-			    0x9e3779b97f4a7c15 |
-		    1;
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	f->random = x;
-	return (double)(x >> 11) / 9007199254740992.0;
+	if (f->random == 0)
+		f->random = seed(f);
+	z = f->random += 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return (double)((z ^ z >> 31) >> 11) / 9007199254740992.0;
 }
 
 /* Normally distributed, as near as the sum of twelve comes to it: -6 to 6. */

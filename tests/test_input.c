@@ -1,0 +1,306 @@
+/*
+ * Input as a protocol of one's own uses it: what the receivers of the library
+ * do with it is tested with them.
+ */
+#include <signal.h>
+
+#include <plait/input.h>
+#include <plait/testing.h>
+
+#include "tests/harness.h"
+#include "tests/trace.h"
+
+struct own {
+	struct plait_protocol base;
+	struct plait_input input;
+};
+
+static plait_input_step *own_step;
+
+static void data_received(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	plait_input_receive(&plait_self(p, struct own)->input, p, own_step,
+			    data, len);
+}
+
+static void done(struct plait_protocol *p)
+{
+	plait_input_done(&plait_self(p, struct own)->input);
+	plait_input_done(&plait_self(p, struct own)->input);
+}
+
+static const struct plait_protocol_ops ops = {
+	.name = "own",
+	.size = sizeof(struct own),
+	.data_received = data_received,
+	.done = done,
+};
+
+static struct plait_reactor *r;
+static struct plait_protocol *protocol;
+static struct plait_input *input;
+
+static void begin(plait_input_step *step)
+{
+	static struct plait_factory f = { .protocol = &ops };
+
+	own_step = step;
+	r = plait_testing_reactor_new();
+	protocol = plait_testing_protocol(plait_testing_connect(r, &f));
+	input = &plait_self(protocol, struct own)->input;
+}
+
+static void say(const char *text)
+{
+	data_received(protocol, text, strlen(text));
+}
+
+static void say_bytewise(const char *text)
+{
+	for (; *text != '\0'; text++)
+		data_received(protocol, text, 1);
+}
+
+/* Lines that end in ';' and, after one of N, N bytes, and 0 of them. */
+static size_t body;
+static bool in_body;
+
+static bool header_and_body(struct plait_protocol *p)
+{
+	const char *line;
+	const void *data;
+	size_t len;
+
+	if (!in_body) {
+		if (plait_input_take_until(input, ";", 1, 8, &line, &len) < 0)
+			return false;
+		trace_bytes("header", line, len);
+		body = len;
+		in_body = true;
+	}
+	if (plait_input_take(input, body, &data) < 0)
+		return false;
+	trace_bytes("body", data, body);
+	in_body = false;
+	return true;
+}
+
+START_TEST(takes_of_different_kinds_follow_each_other)
+{
+	for (int bytewise = 0; bytewise <= 1; bytewise++) {
+		begin(header_and_body);
+		if (bytewise)
+			say_bytewise("abc;xyz;a;1");
+		else
+			say("abc;xyz;a;1");
+		assert_trace("header(abc) body(xyz) header() body() "
+			     "header(a) body(1) ");
+		plait_reactor_free(&r);
+	}
+}
+END_TEST
+
+static size_t wanted;
+
+static bool take_wanted(struct plait_protocol *p)
+{
+	const void *data;
+
+	if (plait_input_take(input, wanted, &data) < 0)
+		return false;
+	trace_bytes("took", data, wanted);
+	return true;
+}
+
+START_TEST(less_may_be_wanted_than_was_gathered)
+{
+	wanted = 10;
+	begin(take_wanted);
+	say("abcdef");
+	assert_trace("");
+	wanted = 2;
+	say("g");
+	assert_trace("took(ab) took(cd) took(ef) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(more_may_be_wanted_than_was_gathered_for)
+{
+	wanted = 3;
+	begin(take_wanted);
+	say("ab");
+	wanted = 5;
+	say("cd");
+	say("ef");
+	assert_trace("took(abcde) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(no_memory_to_gather_anew_aborts)
+{
+	for (int i = 0; i < 3; i++) {
+		char text[500] = "";
+
+		memset(text, 'x', sizeof(text) - 1);
+		wanted = 600;
+		begin(take_wanted);
+		say(text);
+		wanted = i < 2 ? 2000 : 20;
+		fault_alloc_at(i < 2 ? (unsigned long)i : 0, false);
+		say(text);
+		ck_assert(fault_alloc_reached());
+		fault_alloc_off();
+		assert_trace("");
+		plait_testing_advance(r, 0);
+		plait_reactor_free(&r);
+	}
+}
+END_TEST
+
+static bool take_all_twice(struct plait_protocol *p)
+{
+	const void *data;
+	size_t len = 77;
+
+	ck_assert_int_eq(plait_input_take_all(input, &data, &len), 0);
+	trace_bytes("all", data, len);
+	data = NULL;
+	ck_assert_int_eq(plait_input_take_all(input, &data, &len), -EAGAIN);
+	ck_assert_ptr_null(data);
+	return true;
+}
+
+START_TEST(all_can_be_taken_once)
+{
+	begin(take_all_twice);
+	say("abc");
+	say("d");
+	assert_trace("all(abc) all(d) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+static bool never(struct plait_protocol *p)
+{
+	trace_add("step");
+	return false;
+}
+
+START_TEST(what_a_step_leaves_is_kept)
+{
+	begin(never);
+	say("ab");
+	own_step = take_wanted;
+	wanted = 3;
+	say("cdef");
+	assert_trace("step took(abc) took(def) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+static bool put_back_once(struct plait_protocol *p)
+{
+	const void *data;
+	size_t len;
+
+	ck_assert_int_eq(plait_input_take_all(input, &data, &len), 0);
+	trace_bytes("all", data, len);
+	own_step = NULL;
+	plait_input_put_back(input, p, own_step, "xy", 2);
+	plait_input_put_back(input, p, own_step, NULL, 0);
+	return false;
+}
+
+START_TEST(put_back_waits_for_a_step_that_wants_it)
+{
+	begin(put_back_once);
+	say("ab");
+	own_step = take_wanted;
+	wanted = 2;
+	plait_input_resume(input, protocol, own_step);
+	assert_trace("all(ab) took(xy) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+static bool refuse_long(struct plait_protocol *p)
+{
+	const char *line;
+	size_t len;
+	int e = plait_input_take_until(input, "\r\n", 2, 3, &line, &len);
+
+	if (e == -EAGAIN)
+		return false;
+	trace_bytes(e == -EMSGSIZE ? "long" : "line", line, len);
+	return true;
+}
+
+START_TEST(line_that_is_too_long_is_told_with_its_beginning)
+{
+	begin(refuse_long);
+	say_bytewise("abc\r\nabcdefg\r\n");
+	assert_trace("line(abc) long(abcde) line(fg) ");
+	say("abc\r\nabcdefg\r\n");
+	assert_trace("line(abc) long(abcde) line(fg) ");
+	plait_reactor_free(&r);
+}
+END_TEST
+
+static bool no_delimiter(struct plait_protocol *p)
+{
+	const char *line;
+	size_t len;
+
+	return plait_input_take_until(input, "", 0, 3, &line, &len) == 0;
+}
+
+START_TEST(delimiter_of_no_bytes_aborts)
+{
+	begin(no_delimiter);
+	say("x");
+}
+END_TEST
+
+/* Pausing and resuming a protocol that has no connection yet. */
+START_TEST(works_before_the_connection)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops);
+
+	input = &plait_self(p, struct own)->input;
+	plait_input_pause(input, p);
+	wanted = 2;
+	plait_input_put_back(input, p, take_wanted, "ab", 2);
+	assert_trace("");
+	plait_input_resume(input, p, take_wanted);
+	assert_trace("took(ab) ");
+	plait_input_receive(input, p, take_wanted, "c", 1);
+	fault_alloc_at(0, false);
+	wanted = 100;
+	plait_input_put_back(input, p, take_wanted, "d", 1);
+	fault_alloc_off();
+	plait_protocol_free(&p);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("input");
+	TCase *tc = tcase_create("steps");
+
+	tcase_add_pure_test(tc, takes_of_different_kinds_follow_each_other);
+	tcase_add_pure_test(tc, less_may_be_wanted_than_was_gathered);
+	tcase_add_pure_test(tc, more_may_be_wanted_than_was_gathered_for);
+	tcase_add_pure_test(tc, no_memory_to_gather_anew_aborts);
+	tcase_add_pure_test(tc, all_can_be_taken_once);
+	tcase_add_pure_test(tc, what_a_step_leaves_is_kept);
+	tcase_add_pure_test(tc, put_back_waits_for_a_step_that_wants_it);
+	tcase_add_pure_test(tc,
+			    line_that_is_too_long_is_told_with_its_beginning);
+	tcase_add_abort_test(tc, delimiter_of_no_bytes_aborts);
+	tcase_add_pure_test(tc, works_before_the_connection);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

@@ -1,0 +1,1050 @@
+/*
+ * Line receivers: lines, the limit of a line, raw mode, pause and close in
+ * the middle of a chunk, and what all that costs.  tests/test_vectors.c holds
+ * them against Twisted's.
+ */
+#include <stdint.h>
+
+#include <plait/testing.h>
+
+#include "tests/harness.h"
+#include "tests/trace.h"
+
+/*
+ * The library's memcpy() and memmove() end here, so that the tests can count
+ * what is moved.
+ */
+static size_t bytes_moved;
+
+static void *move(void *to, const void *from, size_t n)
+{
+	volatile char *d = to;
+	const volatile char *s = from;
+
+	bytes_moved += n;
+	if ((uintptr_t)to <= (uintptr_t)from) {
+		for (size_t i = 0; i < n; i++)
+			d[i] = s[i];
+	} else {
+		while (n-- > 0)
+			d[n] = s[n];
+	}
+	return to;
+}
+
+void *memmove(void *to, const void *from, size_t n)
+{
+	return move(to, from, n);
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n)
+{
+	return move(to, from, n);
+}
+
+/* What the protocol of a test does with what it gets, beside noting it. */
+struct receiver {
+	struct plait_line_receiver base;
+	size_t raw_left;
+};
+
+static void (*on_line)(struct plait_line_receiver *p, const char *line,
+		       size_t len);
+static void (*on_raw)(struct plait_line_receiver *p, const char *data,
+		      size_t len);
+static bool silent;
+static unsigned lines;
+
+static struct plait_reactor *r;
+static struct plait_transport *transport;
+static struct plait_line_receiver *receiver;
+
+static void line_received(struct plait_line_receiver *p, const char *line,
+			  size_t len)
+{
+	lines++;
+	if (!silent)
+		trace_bytes("line", line, len);
+	if (on_line != NULL)
+		on_line(p, line, len);
+}
+
+static void raw_data_received(struct plait_line_receiver *p, const void *data,
+			      size_t len)
+{
+	if (!silent)
+		trace_bytes("raw", data, len);
+	if (on_raw != NULL)
+		on_raw(p, data, len);
+}
+
+static void line_length_exceeded(struct plait_line_receiver *p,
+				 const char *line, size_t len)
+{
+	trace_bytes("long", line, len);
+}
+
+static const struct plait_line_receiver_ops ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "line",
+		  .size = sizeof(struct receiver) },
+	.line_received = line_received,
+	.raw_data_received = raw_data_received,
+};
+
+static const struct plait_line_receiver_ops tolerant_ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "tolerant",
+		  .size = sizeof(struct receiver) },
+	.line_received = line_received,
+	.raw_data_received = raw_data_received,
+	.line_length_exceeded = line_length_exceeded,
+};
+
+static const struct plait_line_receiver_ops deaf_ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "deaf",
+		  .size = sizeof(struct receiver) },
+};
+
+static void connect_with(const struct plait_line_receiver_ops *o)
+{
+	static struct plait_factory f;
+
+	f.protocol = &o->base;
+	r = plait_testing_reactor_new();
+	transport = plait_testing_connect(r, &f);
+	receiver = plait_self(plait_testing_protocol(transport),
+			      struct plait_line_receiver);
+}
+
+static void finish(void)
+{
+	plait_reactor_free(&r);
+}
+
+/* Input that comes right from a transport, with nothing in between. */
+static void feed(const void *data, size_t len)
+{
+	plait_line_receiver_data(&receiver->base, data, len);
+}
+
+/* The same; how many bytes the receiver moves for it. */
+static size_t moved_by(const void *data, size_t len)
+{
+	bytes_moved = 0;
+	feed(data, len);
+	return bytes_moved;
+}
+
+static void say(const char *text)
+{
+	feed(text, strlen(text));
+}
+
+static void say_bytewise(const char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		feed(data + i, 1);
+}
+
+START_TEST(lines_of_a_chunk_come_in_order)
+{
+	connect_with(&ops);
+	say("a\r\n\r\nb c\r\nun");
+	assert_trace("line(a) line() line(b c) ");
+	say("done\r\n");
+	assert_trace("line(undone) ");
+	finish();
+}
+END_TEST
+
+START_TEST(delimiter_may_be_cut_anywhere)
+{
+	static const char text[] = "one<-->two<--><-->three<-->";
+
+	for (size_t cut = 0; cut < sizeof(text); cut++) {
+		connect_with(&ops);
+		receiver->delimiter = "<-->";
+		feed(text, cut);
+		feed(text + cut, sizeof(text) - 1 - cut);
+		assert_trace("line(one) line(two) line() line(three) ");
+		finish();
+	}
+}
+END_TEST
+
+START_TEST(beginning_of_a_delimiter_is_text)
+{
+	connect_with(&ops);
+	receiver->delimiter = "aab";
+	say_bytewise("aaabaaaabab", 11);
+	assert_trace("line(a) line(aa) ");
+	say("aab");
+	assert_trace("line(ab) ");
+	finish();
+}
+END_TEST
+
+START_TEST(delimiter_may_hold_a_nul)
+{
+	connect_with(&ops);
+	receiver->delimiter = "";
+	receiver->delimiter_size = 1;
+	feed("a\0b\0\0", 5);
+	assert_trace("line(a) line(b) line() ");
+	finish();
+}
+END_TEST
+
+START_TEST(empty_delimiter_is_the_default)
+{
+	connect_with(&ops);
+	receiver->delimiter = "";
+	say("a\r\n");
+	assert_trace("line(a) ");
+	finish();
+}
+END_TEST
+
+static void set_delimiter(struct plait_line_receiver *p, const char *line,
+			  size_t len)
+{
+	p->delimiter = ";";
+}
+
+START_TEST(delimiter_changes_for_the_rest_of_the_chunk)
+{
+	on_line = set_delimiter;
+	connect_with(&ops);
+	say("a\r\nb\r\n;c;");
+	assert_trace("line(a) line(b\r\n) line(c) ");
+	finish();
+}
+END_TEST
+
+START_TEST(receiver_without_callbacks_takes_all)
+{
+	connect_with(&deaf_ops);
+	say("a\r\nb\r\n");
+	plait_line_receiver_set_raw_mode(receiver);
+	say("raw");
+	ck_assert(plait_testing_is_connected(transport));
+	finish();
+}
+END_TEST
+
+START_TEST(nothing_is_no_input)
+{
+	connect_with(&ops);
+	feed(NULL, 0);
+	feed("", 0);
+	plait_line_receiver_set_line_mode(receiver, NULL, 0);
+	assert_trace("");
+	finish();
+}
+END_TEST
+
+START_TEST(sent_line_has_its_delimiter)
+{
+	const struct plait_buf *b;
+
+	connect_with(&ops);
+	plait_line_receiver_send_line(receiver, "hello", 5);
+	receiver->delimiter = "\n";
+	plait_line_receiver_send_line(receiver, NULL, 0);
+	b = plait_testing_written(transport);
+	ck_assert_uint_eq(plait_buf_size(b), 8);
+	ck_assert_mem_eq(plait_buf_data(b), "hello\r\n\n", 8);
+	finish();
+}
+END_TEST
+
+/* Lines of 3 to 6 bytes where 5 are allowed, in pieces of each size. */
+START_TEST(limit_is_exact_however_it_is_cut)
+{
+	static const char text[] = "abc\r\nabcd\r\nabcde\r\nabcdef\r\nx\r\n";
+	size_t piece = (size_t)_i;
+
+	connect_with(&tolerant_ops);
+	receiver->max_length = 5;
+	for (size_t at = 0; at < sizeof(text) - 1; at += piece)
+		feed(text + at, piece < sizeof(text) - 1 - at
+					? piece
+					: sizeof(text) - 1 - at);
+	/* seven bytes hold no delimiter; the eighth begins the next line */
+	assert_trace("line(abc) line(abcd) line(abcde) long(abcdef\r) "
+		     "line(\nx) ");
+	finish();
+}
+END_TEST
+
+static void check_default_limit(size_t len, bool fits)
+{
+	char *text = malloc(len + 2);
+
+	memset(text, 'x', len);
+	text[len] = '\r';
+	text[len + 1] = '\n';
+	for (int bytewise = 0; bytewise <= 1; bytewise++) {
+		connect_with(&ops);
+		silent = true;
+		lines = 0;
+		if (bytewise)
+			say_bytewise(text, len + 2);
+		else
+			feed(text, len + 2);
+		ck_assert_uint_eq(lines, fits);
+		ck_assert_int_eq(plait_transport_is_disconnecting(transport),
+				 !fits);
+		finish();
+	}
+	free(text);
+}
+
+START_TEST(default_limit_is_twisteds)
+{
+	check_default_limit(16383, true);
+	check_default_limit(16384, true);
+	check_default_limit(16385, false);
+}
+END_TEST
+
+START_TEST(line_too_long_closes)
+{
+	connect_with(&ops);
+	receiver->max_length = 3;
+	say("ok\r\nabcdefgh\r\nlate\r\n");
+	assert_trace("line(ok) ");
+	ck_assert(plait_transport_is_disconnecting(transport));
+	say("later\r\n");
+	assert_trace("");
+	plait_testing_advance(r, 0);
+	ck_assert(!plait_testing_is_connected(transport));
+	ck_assert(!plait_testing_is_aborted(transport));
+	finish();
+}
+END_TEST
+
+START_TEST(limit_may_be_lowered_under_what_has_come)
+{
+	connect_with(&tolerant_ops);
+	say("abcdefgh");
+	receiver->max_length = 2;
+	say("i");
+	assert_trace("long(abcd) long(efgh) ");
+	say("\r\n");
+	assert_trace("line(i) ");
+	finish();
+}
+END_TEST
+
+START_TEST(limit_may_be_none)
+{
+	connect_with(&ops);
+	receiver->max_length = SIZE_MAX;
+	say("abc");
+	say("def\r\n");
+	assert_trace("line(abcdef) ");
+	finish();
+}
+END_TEST
+
+/* A peer that never ends its line: what it can make us keep. */
+START_TEST(unfinished_line_takes_no_more_than_its_limit)
+{
+	size_t before, most = 0;
+
+	connect_with(&tolerant_ops);
+	receiver->max_length = 10000;
+	before = heap_live_bytes();
+	for (int i = 0; i < 10001; i++) {
+		feed("x", 1);
+		if (heap_live_bytes() - before > most)
+			most = heap_live_bytes() - before;
+	}
+	ck_assert_uint_lt(most, 2 * 10000 + 2);
+	finish();
+}
+END_TEST
+
+START_TEST(nothing_is_kept_between_lines)
+{
+	unsigned long before;
+
+	connect_with(&ops);
+	before = heap_live();
+	say_bytewise("a line\r\n", 8);
+	ck_assert_uint_eq(heap_live(), before);
+	assert_trace("line(a line) ");
+	finish();
+}
+END_TEST
+
+START_TEST(whole_lines_are_not_copied)
+{
+	static char text[300000];
+
+	for (size_t i = 0; i < sizeof(text); i += 3)
+		memcpy(text + i, "x\r\n", 3);
+	connect_with(&ops);
+	silent = true;
+	ck_assert_uint_eq(moved_by(text, sizeof(text)), 0);
+	ck_assert_uint_eq(lines, 100000);
+	finish();
+}
+END_TEST
+
+/* A megabyte in pieces of that size: 100-byte lines, then one long one. */
+START_TEST(work_is_linear_in_the_input)
+{
+	static const size_t pieces[] = { 1, 7, 99, 101, 1000, 131072 };
+	static char text[1 << 20];
+	size_t piece = pieces[_i];
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 98; i < sizeof(text) / 2; i += 100)
+		memcpy(text + i, "\r\n", 2);
+	memcpy(text + sizeof(text) - 2, "\r\n", 2);
+	connect_with(&ops);
+	receiver->max_length = sizeof(text);
+	silent = true;
+	bytes_moved = 0;
+	for (size_t at = 0; at < sizeof(text); at += piece)
+		feed(text + at,
+		     piece < sizeof(text) - at ? piece : sizeof(text) - at);
+	ck_assert_uint_eq(lines, sizeof(text) / 2 / 100 + 1);
+	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
+	finish();
+}
+END_TEST
+
+/* A line "N" is followed by N raw bytes. */
+static void count_to_raw(struct plait_line_receiver *p, const char *line,
+			 size_t len)
+{
+	if (len != 1)
+		return;
+	plait_self(p, struct receiver)->raw_left = (size_t)(line[0] - '0');
+	plait_line_receiver_set_raw_mode(p);
+}
+
+static void take_raw(struct plait_line_receiver *p, const char *data,
+		     size_t len)
+{
+	struct receiver *self = plait_self(p, struct receiver);
+	size_t mine = len < self->raw_left ? len : self->raw_left;
+
+	self->raw_left -= mine;
+	if (self->raw_left == 0)
+		plait_line_receiver_set_line_mode(p, data + mine, len - mine);
+}
+
+START_TEST(raw_mode_begins_with_the_next_byte)
+{
+	on_line = count_to_raw;
+	on_raw = take_raw;
+	connect_with(&ops);
+	say("3\r\nab");
+	assert_trace("line(3) raw(ab) ");
+	say("c2\r\nxyline\r\n");
+	assert_trace("raw(c2\r\nxyline\r\n) line(2) raw(xyline\r\n) "
+		     "line(line) ");
+	finish();
+}
+END_TEST
+
+START_TEST(mode_switches_neither_copy_nor_recurse)
+{
+	static char text[131072];
+
+	for (size_t i = 0; i < sizeof(text); i += 4)
+		memcpy(text + i, "1\r\nx", 4);
+	on_line = count_to_raw;
+	on_raw = take_raw;
+	silent = true;
+	connect_with(&ops);
+	ck_assert_uint_eq(moved_by(text, sizeof(text)), 0);
+	ck_assert_uint_eq(lines, sizeof(text) / 4);
+	finish();
+}
+END_TEST
+
+START_TEST(unfinished_line_is_raw_after_a_switch_from_outside)
+{
+	connect_with(&ops);
+	say("half");
+	plait_line_receiver_set_raw_mode(receiver);
+	assert_trace("");
+	say("and");
+	assert_trace("raw(half) raw(and) ");
+	finish();
+}
+END_TEST
+
+START_TEST(extra_from_outside_ends_the_unfinished_line)
+{
+	connect_with(&ops);
+	say("half");
+	plait_line_receiver_set_line_mode(receiver, "way\r\nun", 7);
+	assert_trace("line(halfway) ");
+	say("done\r\n");
+	assert_trace("line(undone) ");
+	finish();
+}
+END_TEST
+
+static void insert_once(struct plait_line_receiver *p, const char *line,
+			size_t len)
+{
+	on_line = NULL;
+	plait_line_receiver_set_line_mode(p, "new\r\n", 5);
+	trace_bytes("still", line, len);
+}
+
+START_TEST(extra_comes_before_the_rest)
+{
+	on_line = insert_once;
+	connect_with(&ops);
+	say("a\r\nb\r\nc");
+	assert_trace("line(a) still(a) line(new) line(b) ");
+	on_line = insert_once;
+	say("d\r\ne\r\n");
+	assert_trace("line(cd) still(cd) line(new) line(e) ");
+	finish();
+}
+END_TEST
+
+static void insert_twice(struct plait_line_receiver *p, const char *line,
+			 size_t len)
+{
+	on_line = NULL;
+	plait_line_receiver_set_line_mode(p, "two\r\n", 5);
+	plait_line_receiver_set_line_mode(p, "one\r\n", 5);
+	trace_bytes("still", line, len);
+}
+
+START_TEST(line_stays_while_extras_replace_what_it_lies_in)
+{
+	connect_with(&ops);
+	plait_line_receiver_pause(receiver);
+	say("a\r\nb\r\n");
+	on_line = insert_twice;
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(a) still(a) line(one) line(two) line(b) ");
+	finish();
+}
+END_TEST
+
+static void give_back_first_half(struct plait_line_receiver *p,
+				 const char *data, size_t len)
+{
+	on_raw = NULL;
+	plait_line_receiver_set_line_mode(p, data, len / 2);
+}
+
+START_TEST(extra_may_be_any_part_of_what_was_raw)
+{
+	on_raw = give_back_first_half;
+	connect_with(&ops);
+	plait_line_receiver_set_raw_mode(receiver);
+	say("a\r\nbcd");
+	assert_trace("raw(a\r\nbcd) line(a) ");
+	finish();
+}
+END_TEST
+
+static void pause_at(struct plait_line_receiver *p, const char *line,
+		     size_t len)
+{
+	if (len > 0 && line[0] == 'P')
+		plait_line_receiver_pause(p);
+}
+
+START_TEST(pause_holds_the_rest_of_the_chunk)
+{
+	on_line = pause_at;
+	connect_with(&ops);
+	say("a\r\nP\r\nb\r\nP\r\nc\r\nun");
+	assert_trace("line(a) line(P) ");
+	ck_assert(plait_testing_is_paused(transport));
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(b) line(P) ");
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(c) ");
+	ck_assert(!plait_testing_is_paused(transport));
+	say("done\r\n");
+	assert_trace("line(undone) ");
+	finish();
+}
+END_TEST
+
+static void pause_and_resume(struct plait_line_receiver *p, const char *line,
+			     size_t len)
+{
+	plait_line_receiver_pause(p);
+	plait_line_receiver_resume(p);
+}
+
+START_TEST(resume_inside_a_callback_does_not_recurse)
+{
+	static char text[131072];
+
+	for (size_t i = 0; i < sizeof(text); i += 2)
+		memcpy(text + i, "x\n", 2);
+	on_line = pause_and_resume;
+	silent = true;
+	connect_with(&ops);
+	receiver->delimiter = "\n";
+	feed(text, sizeof(text));
+	ck_assert_uint_eq(lines, sizeof(text) / 2);
+	finish();
+}
+END_TEST
+
+START_TEST(pausing_after_every_line_is_linear)
+{
+	static char text[131072];
+
+	for (size_t i = 0; i < sizeof(text); i += 2)
+		memcpy(text + i, "P\n", 2);
+	on_line = pause_at;
+	silent = true;
+	connect_with(&ops);
+	receiver->delimiter = "\n";
+	bytes_moved = 0;
+	feed(text, sizeof(text));
+	while (lines < sizeof(text) / 2)
+		plait_line_receiver_resume(receiver);
+	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
+	finish();
+}
+END_TEST
+
+START_TEST(input_while_paused_is_behind_what_is_held)
+{
+	on_line = pause_at;
+	connect_with(&ops);
+	say("P\r\na\r\nb");
+	say("c\r\n");
+	plait_line_receiver_set_line_mode(receiver, "x", 1);
+	say("d\r\n");
+	assert_trace("line(P) ");
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(xa) line(bc) line(d) ");
+	finish();
+}
+END_TEST
+
+START_TEST(resume_when_not_paused_is_nothing)
+{
+	connect_with(&ops);
+	plait_line_receiver_resume(receiver);
+	say("a\r\n");
+	assert_trace("line(a) ");
+	finish();
+}
+END_TEST
+
+static void receive_more(struct plait_line_receiver *p, const char *line,
+			 size_t len)
+{
+	on_line = NULL;
+	plait_line_receiver_data(&p->base, "more\r\n", 6);
+}
+
+START_TEST(input_from_inside_a_callback_is_behind_the_rest)
+{
+	on_line = receive_more;
+	connect_with(&ops);
+	say("a\r\nb\r\nc\r\n");
+	assert_trace("line(a) line(b) line(c) line(more) ");
+	finish();
+}
+END_TEST
+
+static void close_at(struct plait_line_receiver *p, const char *line,
+		     size_t len)
+{
+	if (len > 0 && line[0] == 'C')
+		plait_transport_lose_connection(p->base.transport);
+	else if (len > 0 && line[0] == 'A')
+		plait_transport_abort(p->base.transport);
+}
+
+START_TEST(nothing_comes_after_a_close)
+{
+	static const char *const texts[] = { "a\r\nC\r\nb\r\n",
+					     "a\r\nA\r\nb\r\n" };
+
+	on_line = close_at;
+	connect_with(&ops);
+	plait_testing_deliver(transport, texts[_i], strlen(texts[_i]));
+	ck_assert_str_ne(trace_text, "");
+	ck_assert_ptr_null(strstr(trace_text, "line(b)"));
+	plait_testing_advance(r, 0);
+	ck_assert(!plait_testing_is_connected(transport));
+	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
+	finish();
+}
+END_TEST
+
+static void close_with_extra(struct plait_line_receiver *p, const char *data,
+			     size_t len)
+{
+	plait_transport_lose_connection(p->base.transport);
+	plait_line_receiver_set_line_mode(p, data, len);
+}
+
+/* Twisted still delivers one line here. */
+START_TEST(extra_after_a_close_goes_nowhere)
+{
+	on_raw = close_with_extra;
+	connect_with(&ops);
+	plait_line_receiver_set_raw_mode(receiver);
+	say("a\r\nb\r\n");
+	assert_trace("raw(a\r\nb\r\n) ");
+	plait_line_receiver_set_line_mode(receiver, "c\r\n", 3);
+	assert_trace("");
+	finish();
+}
+END_TEST
+
+START_TEST(close_while_paused_drops_what_is_held)
+{
+	on_line = pause_at;
+	connect_with(&ops);
+	say("P\r\na\r\n");
+	plait_transport_lose_connection(transport);
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(P) ");
+	finish();
+}
+END_TEST
+
+static struct plait_buf *rest;
+
+static void take_the_rest(struct plait_line_receiver *p, const char *line,
+			  size_t len)
+{
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(p, rest), 0);
+}
+
+static void assert_rest(const char *text)
+{
+	ck_assert_uint_eq(plait_buf_size(rest), strlen(text));
+	ck_assert_mem_eq(plait_buf_data(rest), text, strlen(text));
+}
+
+START_TEST(cleared_buffer_is_handed_over)
+{
+	rest = plait_buf_new(100);
+	on_line = take_the_rest;
+	connect_with(&ops);
+	say("a\r\nb\r\nc");
+	assert_trace("line(a) ");
+	assert_rest("b\r\nc");
+	say("un");
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, rest), 0);
+	assert_rest("b\r\ncun");
+	say("x\r\n");
+	assert_trace("line(x) ");
+	plait_buf_unref(&rest);
+	finish();
+}
+END_TEST
+
+START_TEST(cleared_while_paused)
+{
+	on_line = pause_at;
+	connect_with(&ops);
+	say("P\r\na\r\n");
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, NULL), 0);
+	say("b\r\n");
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(P) line(b) ");
+	finish();
+}
+END_TEST
+
+START_TEST(failed_clear_changes_nothing)
+{
+	struct plait_buf *small = plait_buf_new(2);
+
+	connect_with(&ops);
+	say("abc");
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, small),
+			 -EMSGSIZE);
+	ck_assert_uint_eq(plait_buf_size(small), 0);
+	say("\r\n");
+	assert_trace("line(abc) ");
+	plait_buf_unref(&small);
+	finish();
+}
+END_TEST
+
+/* All that makes a receiver allocate. */
+static void busy_life(void)
+{
+	on_line = pause_at;
+	say("begun");
+	for (int i = 0; i < 40; i++)
+		say("0123456789");
+	say("\r\nP\r\na\r\nb");
+	say("queued\r\n");
+	plait_line_receiver_set_line_mode(receiver, "extra\r\n", 7);
+	plait_line_receiver_resume(receiver);
+	say("un");
+	receiver->max_length = 1;
+	say("done");
+}
+
+/* Each allocation in turn is refused, alone or with all that follow. */
+START_TEST(no_memory_aborts_and_leaks_nothing)
+{
+	bool persistent = _i == 1, reached = true;
+	unsigned long n;
+
+	for (n = 0; reached; n++) {
+		connect_with(&ops);
+		silent = true;
+		fault_alloc_at(n, persistent);
+		busy_life();
+		reached = fault_alloc_reached();
+		fault_alloc_off();
+		plait_testing_advance(r, 0);
+		ck_assert_int_eq(plait_testing_is_aborted(transport), reached);
+		finish();
+	}
+	ck_assert_uint_gt(n, 8);
+}
+END_TEST
+
+START_TEST(no_memory_for_a_clear_changes_nothing)
+{
+	struct plait_buf *b = plait_buf_new(10000);
+	char text[1000];
+
+	memset(text, 'x', sizeof(text));
+	connect_with(&ops);
+	silent = true;
+	feed(text, sizeof(text));
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, b),
+			 -ENOMEM);
+	fault_alloc_off();
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, b), 0);
+	ck_assert_uint_eq(plait_buf_size(b), sizeof(text));
+	plait_buf_unref(&b);
+	finish();
+}
+END_TEST
+
+/* The receiver of lines alone. */
+static struct plait_line_only_receiver *only;
+
+static void only_line_received(struct plait_line_only_receiver *p,
+			       const char *line, size_t len)
+{
+	trace_bytes("line", line, len);
+	if (len > 0 && line[0] == 'C')
+		plait_transport_lose_connection(p->base.transport);
+}
+
+static void only_line_length_exceeded(struct plait_line_only_receiver *p,
+				      const char *line, size_t len)
+{
+	trace_bytes("long", line, len);
+}
+
+static const struct plait_line_only_receiver_ops only_ops = {
+	.base = { PLAIT_LINE_ONLY_RECEIVER, .name = "only",
+		  .size = sizeof(struct plait_line_only_receiver) },
+	.line_received = only_line_received,
+};
+
+static const struct plait_line_only_receiver_ops only_tolerant_ops = {
+	.base = { PLAIT_LINE_ONLY_RECEIVER, .name = "tolerant",
+		  .size = sizeof(struct plait_line_only_receiver) },
+	.line_received = only_line_received,
+	.line_length_exceeded = only_line_length_exceeded,
+};
+
+static const struct plait_line_only_receiver_ops only_deaf_ops = {
+	.base = { PLAIT_LINE_ONLY_RECEIVER, .name = "deaf",
+		  .size = sizeof(struct plait_line_only_receiver) },
+};
+
+static void connect_only(const struct plait_line_only_receiver_ops *o)
+{
+	static struct plait_factory f;
+
+	f.protocol = &o->base;
+	r = plait_testing_reactor_new();
+	transport = plait_testing_connect(r, &f);
+	only = plait_self(plait_testing_protocol(transport),
+			  struct plait_line_only_receiver);
+}
+
+static void say_only(const char *text)
+{
+	plait_line_only_receiver_data(&only->base, text, strlen(text));
+}
+
+START_TEST(only_lines_come_until_a_close)
+{
+	connect_only(&only_ops);
+	say_only("a\r\nb\r");
+	say_only("\nC\r\nd\r\n");
+	assert_trace("line(a) line(b) line(C) ");
+	finish();
+}
+END_TEST
+
+/* Twisted refuses the second one if it is cut before its last byte. */
+START_TEST(only_limit_is_exact_however_it_is_cut)
+{
+	static const char text[] = "abc\nabcd\nabcde\nx\n";
+
+	for (size_t cut = 0; cut < sizeof(text); cut++) {
+		connect_only(&only_tolerant_ops);
+		only->max_length = 4;
+		only->delimiter = "\n";
+		plait_line_only_receiver_data(&only->base, text, cut);
+		plait_line_only_receiver_data(&only->base, text + cut,
+					      sizeof(text) - 1 - cut);
+		assert_trace("line(abc) line(abcd) long(abcde) line() "
+			     "line(x) ");
+		finish();
+	}
+}
+END_TEST
+
+START_TEST(only_line_too_long_closes)
+{
+	connect_only(&only_ops);
+	only->max_length = 3;
+	say_only("abcdef\r\nb\r\n");
+	assert_trace("");
+	ck_assert(plait_transport_is_disconnecting(transport));
+	finish();
+}
+END_TEST
+
+START_TEST(only_receiver_without_callbacks_takes_all)
+{
+	connect_only(&only_deaf_ops);
+	say_only("a\r\nb\r\nc");
+	ck_assert(plait_testing_is_connected(transport));
+	finish();
+}
+END_TEST
+
+START_TEST(only_sent_line_has_its_delimiter)
+{
+	connect_only(&only_ops);
+	only->delimiter = "\n";
+	plait_line_only_receiver_send_line(only, "hello", 5);
+	ck_assert_uint_eq(plait_buf_size(plait_testing_written(transport)), 6);
+	finish();
+}
+END_TEST
+
+static void add_lines(Suite *s)
+{
+	TCase *tc = tcase_create("lines");
+
+	tcase_add_pure_test(tc, lines_of_a_chunk_come_in_order);
+	tcase_add_pure_test(tc, delimiter_may_be_cut_anywhere);
+	tcase_add_pure_test(tc, beginning_of_a_delimiter_is_text);
+	tcase_add_pure_test(tc, delimiter_may_hold_a_nul);
+	tcase_add_pure_test(tc, empty_delimiter_is_the_default);
+	tcase_add_pure_test(tc, delimiter_changes_for_the_rest_of_the_chunk);
+	tcase_add_pure_test(tc, receiver_without_callbacks_takes_all);
+	tcase_add_pure_test(tc, nothing_is_no_input);
+	tcase_add_pure_test(tc, sent_line_has_its_delimiter);
+	suite_add_tcase(s, tc);
+}
+
+static void add_limits(Suite *s)
+{
+	TCase *tc = tcase_create("limits");
+
+	tcase_add_pure_loop_test(tc, limit_is_exact_however_it_is_cut, 1, 33);
+	tcase_add_pure_test(tc, default_limit_is_twisteds);
+	tcase_add_pure_test(tc, line_too_long_closes);
+	tcase_add_pure_test(tc, limit_may_be_lowered_under_what_has_come);
+	tcase_add_pure_test(tc, limit_may_be_none);
+	tcase_add_pure_test(tc, unfinished_line_takes_no_more_than_its_limit);
+	tcase_add_pure_test(tc, nothing_is_kept_between_lines);
+	tcase_add_pure_test(tc, whole_lines_are_not_copied);
+	tcase_add_pure_loop_test(tc, work_is_linear_in_the_input, 0, 6);
+	suite_add_tcase(s, tc);
+}
+
+static void add_modes(Suite *s)
+{
+	TCase *tc = tcase_create("modes");
+
+	tcase_add_pure_test(tc, raw_mode_begins_with_the_next_byte);
+	tcase_add_pure_test(tc, mode_switches_neither_copy_nor_recurse);
+	tcase_add_pure_test(tc,
+			    unfinished_line_is_raw_after_a_switch_from_outside);
+	tcase_add_pure_test(tc, extra_from_outside_ends_the_unfinished_line);
+	tcase_add_pure_test(tc, extra_comes_before_the_rest);
+	tcase_add_pure_test(tc,
+			    line_stays_while_extras_replace_what_it_lies_in);
+	tcase_add_pure_test(tc, extra_may_be_any_part_of_what_was_raw);
+	suite_add_tcase(s, tc);
+}
+
+static void add_pausing(Suite *s)
+{
+	TCase *tc = tcase_create("pause");
+
+	tcase_add_pure_test(tc, pause_holds_the_rest_of_the_chunk);
+	tcase_add_pure_test(tc, resume_inside_a_callback_does_not_recurse);
+	tcase_add_pure_test(tc, pausing_after_every_line_is_linear);
+	tcase_add_pure_test(tc, input_while_paused_is_behind_what_is_held);
+	tcase_add_pure_test(tc, resume_when_not_paused_is_nothing);
+	tcase_add_pure_test(tc,
+			    input_from_inside_a_callback_is_behind_the_rest);
+	suite_add_tcase(s, tc);
+}
+
+static void add_ends(Suite *s)
+{
+	TCase *tc = tcase_create("ends");
+
+	tcase_add_pure_loop_test(tc, nothing_comes_after_a_close, 0, 2);
+	tcase_add_pure_test(tc, extra_after_a_close_goes_nowhere);
+	tcase_add_pure_test(tc, close_while_paused_drops_what_is_held);
+	tcase_add_pure_test(tc, cleared_buffer_is_handed_over);
+	tcase_add_pure_test(tc, cleared_while_paused);
+	tcase_add_pure_test(tc, failed_clear_changes_nothing);
+	tcase_add_pure_loop_test(tc, no_memory_aborts_and_leaks_nothing, 0, 2);
+	tcase_add_pure_test(tc, no_memory_for_a_clear_changes_nothing);
+	suite_add_tcase(s, tc);
+}
+
+static void add_only(Suite *s)
+{
+	TCase *tc = tcase_create("only");
+
+	tcase_add_pure_test(tc, only_lines_come_until_a_close);
+	tcase_add_pure_test(tc, only_limit_is_exact_however_it_is_cut);
+	tcase_add_pure_test(tc, only_line_too_long_closes);
+	tcase_add_pure_test(tc, only_receiver_without_callbacks_takes_all);
+	tcase_add_pure_test(tc, only_sent_line_has_its_delimiter);
+	suite_add_tcase(s, tc);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("line");
+
+	add_lines(s);
+	add_limits(s);
+	add_modes(s);
+	add_pausing(s);
+	add_ends(s);
+	add_only(s);
+	return suite_main(s);
+}

@@ -1,0 +1,266 @@
+/*
+ * Timeouts of idle connections, on a clock that the test moves.
+ */
+#include <math.h>
+#include <signal.h>
+
+#include <plait/testing.h>
+#include <plait/timeout.h>
+
+#include "tests/harness.h"
+#include "tests/trace.h"
+
+struct idle {
+	struct plait_protocol base;
+	struct plait_timeout timeout;
+};
+
+static void data_received(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	plait_timeout_reset(&plait_self(p, struct idle)->timeout);
+}
+
+static void connection_lost(struct plait_protocol *p,
+			    const struct plait_failure *why)
+{
+	trace_add("lost(%s)", plait_failure_kind(why)->name);
+	plait_timeout_stop(&plait_self(p, struct idle)->timeout);
+}
+
+static const struct plait_protocol_ops ops = {
+	.name = "idle",
+	.size = sizeof(struct idle),
+	.data_received = data_received,
+	.connection_lost = connection_lost,
+};
+
+static struct plait_reactor *r;
+static struct plait_transport *transport;
+static struct plait_timeout *timeout;
+
+static void timed_out(struct plait_protocol *p)
+{
+	trace_add("out(%g)", plait_reactor_seconds(r));
+}
+
+/* Note what happens; or, without a callback of its own, lose. */
+static void begin(plait_timeout_func *fn, double seconds)
+{
+	static struct plait_factory f = { .protocol = &ops };
+	struct plait_protocol *p;
+
+	r = plait_testing_reactor_new();
+	transport = plait_testing_connect(r, &f);
+	p = plait_testing_protocol(transport);
+	timeout = &plait_self(p, struct idle)->timeout;
+	timeout->timed_out = fn;
+	plait_timeout_start(timeout, p, seconds);
+}
+
+static void finish(void)
+{
+	plait_timeout_stop(timeout);
+	plait_testing_advance(r, 0);
+	trace_len = 0;
+	plait_reactor_free(&r);
+}
+
+START_TEST(silence_times_out_once)
+{
+	begin(timed_out, 10);
+	plait_testing_advance(r, 9.999);
+	assert_trace("");
+	plait_testing_advance(r, 0.001);
+	assert_trace("out(10) ");
+	plait_testing_advance(r, 100);
+	assert_trace("");
+	finish();
+}
+END_TEST
+
+START_TEST(timing_out_closes_by_default)
+{
+	begin(NULL, 10);
+	plait_testing_advance(r, 10);
+	assert_trace("lost(ConnectionDone) ");
+	ck_assert(!plait_testing_is_connected(transport));
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(reset_starts_the_time_anew)
+{
+	begin(timed_out, 10);
+	plait_testing_advance(r, 7.3);
+	plait_testing_deliver(transport, "x", 1);
+	plait_testing_advance(r, 9.99);
+	assert_trace("");
+	plait_testing_advance(r, 0.01);
+	assert_trace("out(17.3) ");
+	finish();
+}
+END_TEST
+
+/* A byte every 9 of 10 seconds keeps it open, for ever. */
+START_TEST(resets_in_time_keep_it_open)
+{
+	begin(timed_out, 10);
+	for (int i = 0; i < 10000; i++) {
+		plait_testing_advance(r, 9);
+		plait_timeout_reset(timeout);
+	}
+	assert_trace("");
+	plait_testing_advance(r, 9);
+	assert_trace("");
+	plait_testing_advance(r, 1);
+	assert_trace("out(90010) ");
+	finish();
+}
+END_TEST
+
+/* Fractions that no double holds must not make it spin or wait too long. */
+START_TEST(odd_times_are_kept)
+{
+	begin(timed_out, 0.1);
+	for (int i = 0; i < 1000; i++) {
+		plait_testing_advance(r, 0.07);
+		plait_timeout_reset(timeout);
+	}
+	assert_trace("");
+	plait_testing_advance(r, 0.1 + 1e-8);
+	assert_trace("out(70.1) ");
+	finish();
+}
+END_TEST
+
+START_TEST(reset_does_not_touch_the_timer)
+{
+	double when;
+
+	begin(timed_out, 10);
+	when = plait_timer_when(&timeout->timer);
+	plait_testing_advance(r, 5);
+	for (int i = 0; i < 1000; i++)
+		plait_timeout_reset(timeout);
+	ck_assert_double_eq(plait_timer_when(&timeout->timer), when);
+	finish();
+}
+END_TEST
+
+START_TEST(clock_that_jumped_over_all_of_it_times_out)
+{
+	begin(timed_out, 10);
+	plait_testing_advance(r, 5);
+	plait_timeout_reset(timeout);
+	plait_testing_advance(r, 1000);
+	assert_trace("out(1005) ");
+	finish();
+}
+END_TEST
+
+START_TEST(start_changes_the_time)
+{
+	begin(timed_out, 10);
+	plait_testing_advance(r, 5);
+	plait_timeout_start(timeout, plait_testing_protocol(transport), 2);
+	plait_testing_advance(r, 2);
+	assert_trace("out(7) ");
+	plait_timeout_start(timeout, plait_testing_protocol(transport), 30);
+	plait_testing_advance(r, 29);
+	assert_trace("");
+	plait_testing_advance(r, 1);
+	assert_trace("out(37) ");
+	finish();
+}
+END_TEST
+
+START_TEST(stopped_one_never_times_out)
+{
+	begin(timed_out, 10);
+	plait_timeout_stop(timeout);
+	plait_timeout_stop(timeout);
+	plait_timeout_reset(timeout);
+	plait_testing_advance(r, 100);
+	assert_trace("");
+	finish();
+}
+END_TEST
+
+START_TEST(reset_after_the_end_is_nothing)
+{
+	begin(timed_out, 10);
+	plait_testing_advance(r, 10);
+	plait_timeout_reset(timeout);
+	plait_testing_advance(r, 100);
+	assert_trace("out(10) ");
+	finish();
+}
+END_TEST
+
+START_TEST(zeroed_one_may_be_stopped_and_reset)
+{
+	struct plait_timeout t = { .timed_out = timed_out };
+
+	plait_timeout_reset(&t);
+	plait_timeout_stop(&t);
+}
+END_TEST
+
+static void again(struct plait_protocol *p)
+{
+	timed_out(p);
+	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 3);
+}
+
+START_TEST(may_start_again_when_it_times_out)
+{
+	begin(again, 10);
+	plait_testing_advance(r, 10);
+	plait_testing_advance(r, 3);
+	assert_trace("out(10) out(13) ");
+	finish();
+}
+END_TEST
+
+START_TEST(endless_time_never_ends)
+{
+	begin(timed_out, INFINITY);
+	plait_testing_advance(r, 1e9);
+	plait_timeout_reset(timeout);
+	plait_testing_advance(r, 1e9);
+	assert_trace("");
+	finish();
+}
+END_TEST
+
+START_TEST(start_before_the_connection_aborts)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops);
+
+	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("timeout");
+	TCase *tc = tcase_create("timeout");
+
+	tcase_add_pure_test(tc, silence_times_out_once);
+	tcase_add_pure_test(tc, timing_out_closes_by_default);
+	tcase_add_pure_test(tc, reset_starts_the_time_anew);
+	tcase_add_pure_test(tc, resets_in_time_keep_it_open);
+	tcase_add_pure_test(tc, odd_times_are_kept);
+	tcase_add_pure_test(tc, reset_does_not_touch_the_timer);
+	tcase_add_pure_test(tc, clock_that_jumped_over_all_of_it_times_out);
+	tcase_add_pure_test(tc, start_changes_the_time);
+	tcase_add_pure_test(tc, stopped_one_never_times_out);
+	tcase_add_pure_test(tc, reset_after_the_end_is_nothing);
+	tcase_add_pure_test(tc, zeroed_one_may_be_stopped_and_reset);
+	tcase_add_pure_test(tc, may_start_again_when_it_times_out);
+	tcase_add_pure_test(tc, endless_time_never_ends);
+	tcase_add_abort_test(tc, start_before_the_connection_aborts);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
