@@ -112,7 +112,7 @@ static void child_ended(struct child *c)
 
 static void child_said(struct child *c, const char *text, size_t len)
 {
-	char line[256];
+	char line[8192];
 
 	snprintf(line, sizeof(line), "%.*s", (int)len, text);
 	printf("%-8s| %s\n", c->name, line);

@@ -155,6 +155,14 @@ def is_closed(connection):
         return True
 
 
+def is_over(connection):
+    """Waits for the peer to close or reset it, whatever comes before."""
+    try:
+        return read_all(connection) is not None
+    except ConnectionResetError:
+        return True
+
+
 def read_line(connection):
     """A line of a socket, byte by byte: what follows stays there."""
     line = b""
@@ -250,8 +258,11 @@ class ProgramTest(unittest.TestCase):
         return f.name
 
     def ends(self, process, status=0, err=b""):
+        """It ends with that status, and has complained of nothing but err;
+        None: that is looked at elsewhere."""
         self.assertEqual(process.status(), status, process.err)
-        self.assertEqual(process.err, err)
+        if err is not None:
+            self.assertEqual(process.err, err)
 
     def stop(self, process, number=signal.SIGTERM, err=b""):
         """A signal ends it cleanly."""
@@ -434,16 +445,10 @@ class Signals(ProgramTest):
             elif name == "echo":
                 connection.sendall(b"x")
                 connection.recv(1)
-            self.stop(server, number, err=None if name == "poetry-proxy"
-                      else b"")
-            if name in ("echo", "chat", "transformedpoetry"):
-                self.assertTrue(is_closed(connection), name)
-
-    def stop(self, process, number=signal.SIGTERM, err=b""):
-        process.signal(number)
-        self.assertEqual(process.status(), 0, process.err)
-        if err is not None:
-            self.assertEqual(process.err, err)
+            # The proxy says that its download, from port 1, has failed.
+            self.stop(server, number,
+                      err=None if name == "poetry-proxy" else b"")
+            self.assertTrue(is_over(connection), name)
 
     def test_sigterm_ends_servers(self):
         self.check_servers(signal.SIGTERM)
@@ -458,11 +463,12 @@ class Signals(ProgramTest):
             client = self.connect(proxy)
             server = upstream.accept()
             server.sendall(b"half a ")
-            # err: what becomes of the download may be said.
+            # Which connection ends first is not said.
             self.stop(proxy, err=None)
+            self.assertIn(proxy.err.partition(b":")[0],
+                          [b"", b"Poem download failed"])
             self.assertTrue(is_closed(client))
             self.assertTrue(is_closed(server))
-            self.assertNotIn(b"Sanitizer", proxy.err)
 
     def test_clients_and_tickers(self):
         upstream = self.upstream()
@@ -470,10 +476,9 @@ class Signals(ProgramTest):
         server = upstream.accept()
         self.stop(client)
         self.assertTrue(is_closed(server))
-        for name in ["ticker"]:
-            process = self.start(name)
-            process.line()
-            self.stop(process)
+        ticker = self.start("ticker")
+        ticker.line()
+        self.stop(ticker)
 
     def test_a_poem_that_was_waited_for(self):
         process = self.start("defer-cancel-9", "--scale", "0.001")
@@ -812,8 +817,7 @@ class Proxy(ProgramTest):
             server.close()
             self.assertEqual(read_all(client), b"half a ")
             self.is_cached(proxy, upstream, b"half a ")
-            proxy.signal(signal.SIGTERM)
-            self.assertEqual(proxy.status(), 0)
+            self.stop(proxy, err=None)
             self.assertRegex(proxy.err.decode(),
                              r"^Poem download failed: ConnectionLost.*\n$")
 
@@ -822,8 +826,7 @@ class Proxy(ProgramTest):
             port = self.refused_port()
             proxy = self.serve("poetry-proxy", port, *option)
             self.assertEqual(read_all(self.connect(proxy)), b"")
-            proxy.signal(signal.SIGTERM)
-            self.assertEqual(proxy.status(), 0)
+            self.stop(proxy, err=None)
             self.assertRegex(proxy.err.decode(),
                              r"^Poem download failed: ConnectionRefusedError: "
                              r"connect to 127.0.0.1:%d.*\n$" % port)
