@@ -1,0 +1,320 @@
+/*
+ * fork() while a reactor exists: the child may free it and nothing else, and
+ * the parent notices nothing.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "reactor/loop.h"
+#include "tests/harness.h"
+
+static unsigned calls;
+
+static void count(void *arg)
+{
+	calls++;
+}
+
+static plait_value trigger(void *arg)
+{
+	calls++;
+	return PLAIT_NONE;
+}
+
+static void on_ready(struct plait_watch *w, unsigned events)
+{
+	char c;
+
+	calls++;
+	if (read(w->fd, &c, 1) <= 0)
+		plait_watch_stop(w);
+}
+
+static struct plait_watch watch;
+static struct plait_timer timer;
+static int pair[2];
+
+/* Asserts that the child's exit status, which says what went wrong, is 0. */
+static void in_child(int (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(fn());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+
+static void start(void)
+{
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(plait_watch_start(reactor, &watch, pair[0], PLAIT_READ,
+					   on_ready),
+			 0);
+	plait_timer_start(reactor, &timer, 0, count, NULL);
+}
+
+/* The parent's timer and watch are as good as ever. */
+static void check_undisturbed(void)
+{
+	ck_assert_int_eq(write(pair[1], "x", 1), 1);
+	calls = 0;
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls, 2);
+	plait_watch_stop(&watch);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static struct plait_call call;
+
+static int try_everything(void)
+{
+	struct plait_watch w = { 0 };
+	double when;
+
+	if (plait_reactor_run(reactor) != -ECHILD)
+		return 1;
+	if (plait_reactor_iterate(reactor, 0) != -ECHILD)
+		return 2;
+	if (plait_reactor_stop(reactor) != -ECHILD)
+		return 3;
+	if (plait_call_when_running(reactor, count, NULL) != -ECHILD)
+		return 4;
+	if (plait_call_from_thread(reactor, count, NULL) != -ECHILD)
+		return 5;
+	if (plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_STARTUP,
+				      trigger, NULL, NULL) != -ECHILD)
+		return 6;
+	if (plait_reactor_remove_trigger(reactor, 1) != -ECHILD)
+		return 7;
+	if (plait_watch_start(reactor, &w, 1, PLAIT_READ, on_ready) != -ECHILD)
+		return 8;
+	if (plait_watch_change(&watch, PLAIT_WRITE) != -ECHILD)
+		return 9;
+	if (plait_call_cancel(call) != -ECHILD ||
+	    plait_call_reset(call, 1) != -ECHILD ||
+	    plait_call_delay(call, 1) != -ECHILD ||
+	    plait_call_time(call, &when) != -ECHILD)
+		return 10;
+	plait_timer_stop(&timer);
+	plait_watch_stop(&watch);
+	plait_reactor_free(&reactor);
+	return calls == 0 && reactor == NULL ? 0 : 11;
+}
+
+START_TEST(in_the_child_everything_is_refused_but_freeing)
+{
+	start();
+	call = plait_call_later(reactor, 3600, count, NULL);
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
+						   PLAIT_SHUTDOWN, trigger,
+						   NULL, NULL),
+			 0);
+	in_child(try_everything);
+	check_undisturbed();
+}
+END_TEST
+
+static int just_free(void)
+{
+	plait_reactor_free(&reactor);
+	return 0;
+}
+
+START_TEST(freeing_in_the_child_takes_nothing_from_the_parent)
+{
+	start();
+	in_child(just_free);
+	check_undisturbed();
+}
+END_TEST
+
+static int free_without_epoll_ctl(void)
+{
+	calls_reset();
+	plait_watch_stop(&watch);
+	plait_reactor_free(&reactor);
+	return (int)calls_of("epoll_ctl");
+}
+
+START_TEST(the_child_does_not_touch_the_set_that_it_shares)
+{
+	start();
+	in_child(free_without_epoll_ctl);
+	check_undisturbed();
+}
+END_TEST
+
+struct member {
+	struct loop_member member;
+	struct loop_task next, burial, after, kept;
+};
+
+static struct member member;
+
+static void lose(struct loop_member *m)
+{
+	calls++;
+}
+
+static void run_task(struct loop_task *task)
+{
+	calls++;
+}
+
+static int free_with_members(void)
+{
+	plait_reactor_free(&reactor);
+	/* What was kept does run: it only frees. */
+	if (calls != 1)
+		return 1;
+	loop_part(&member.member);
+	loop_task_cancel(&member.next);
+	return 0;
+}
+
+START_TEST(the_child_is_not_told_of_losses)
+{
+	member.member.lose = lose;
+	member.next.run = member.after.run = run_task;
+	member.burial.run = member.kept.run = run_task;
+	loop_join(reactor, &member.member);
+	loop_next_turn(reactor, &member.next);
+	loop_after_callback(reactor, &member.after);
+	loop_bury(reactor, &member.burial);
+	loop_keep(reactor, &member.kept);
+	in_child(free_with_members);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(calls, 5);
+}
+END_TEST
+
+static void stop_it(void *arg)
+{
+	plait_reactor_stop(reactor);
+}
+
+static int use_a_new_one(void)
+{
+	struct plait_reactor *old = reactor;
+
+	reactor = plait_reactor_new(backend);
+	if (reactor == NULL)
+		return 1;
+	plait_reactor_free(&old);
+	plait_call_later(reactor, 0, stop_it, NULL);
+	if (plait_reactor_run(reactor) != 0)
+		return 2;
+	plait_reactor_free(&reactor);
+	return 0;
+}
+
+START_TEST(a_child_may_have_a_reactor_of_its_own)
+{
+	start();
+	in_child(use_a_new_one);
+	check_undisturbed();
+}
+END_TEST
+
+static void fork_in_callback(void *arg)
+{
+	int status;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(plait_reactor_stop(reactor) == -ECHILD ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(a_running_parent_goes_on)
+{
+	plait_call_when_running(reactor, fork_in_callback, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+END_TEST
+
+/* A child that holds a connection keeps its file in the parent's set. */
+START_TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin)
+{
+	int status, done[2];
+	pid_t pid;
+	char c;
+
+	start();
+	ck_assert_int_eq(pipe2(done, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		close(done[1]);
+		_exit(read(done[0], &c, 1) == 0 ? 0 : 1);
+	}
+	loop_forget(&watch);
+	close(pair[0]);
+	ck_assert_int_eq(write(pair[1], "x", 1), 1);
+	run_turns(reactor, 3);
+	clock_virtual(true);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_ge(wait_timeout(), 59);
+	ck_assert_uint_eq(calls, 1);
+	close(done[1]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close(done[0]);
+	close(pair[1]);
+}
+END_TEST
+
+/* What a program that is executed gets: nothing of ours. */
+START_TEST(no_descriptor_of_the_reactor_survives_exec)
+{
+	char path[64], what[64];
+	int flags;
+
+	for (int fd = 3; fd < 64; fd++) {
+		flags = fcntl(fd, F_GETFD);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (readlink(path, what, sizeof(what)) < 0 ||
+		    strncmp(what, "anon_inode:", 11) != 0)
+			continue;
+		ck_assert_int_ne(flags & FD_CLOEXEC, 0);
+		calls++;
+	}
+	ck_assert_uint_eq(calls, strcmp(backend, "epoll") == 0 ? 2 : 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fork");
+	TCase *tc = tcase_create("child");
+
+	tcase_add_reactor_test(tc,
+			       in_the_child_everything_is_refused_but_freeing);
+	tcase_add_reactor_test(tc, the_child_is_not_told_of_losses);
+	tcase_add_reactor_test(tc, a_child_may_have_a_reactor_of_its_own);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("parent");
+	tcase_add_reactor_test(
+		tc, freeing_in_the_child_takes_nothing_from_the_parent);
+	tcase_add_reactor_test(tc,
+			       the_child_does_not_touch_the_set_that_it_shares);
+	tcase_add_reactor_test(tc, a_running_parent_goes_on);
+	tcase_add_reactor_test(
+		tc,
+		a_child_that_holds_a_closed_descriptor_does_not_make_it_spin);
+	tcase_add_reactor_test(tc, no_descriptor_of_the_reactor_survives_exec);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

@@ -1,0 +1,488 @@
+/*
+ * Triggers: the phases of the startup and the shutdown, in order, what they
+ * may do to each other, and the deferreds for which the shutdown waits.
+ */
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+static plait_value says(void *arg)
+{
+	trace_add("%s%s", (const char *)arg,
+		  plait_reactor_is_running(reactor) ? "+" : "-");
+	return PLAIT_NONE;
+}
+
+static uint64_t add(enum plait_phase phase, enum plait_event event,
+		    plait_trigger_func *fn, const char *name)
+{
+	uint64_t id = 0;
+
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, phase, event, fn,
+						   (void *)name, &id),
+			 0);
+	ck_assert_uint_ne(id, 0);
+	return id;
+}
+
+static void add_shutdown(plait_trigger_func *fn, const char *name)
+{
+	add(PLAIT_BEFORE, PLAIT_SHUTDOWN, fn, name);
+}
+
+static void stop(void *arg)
+{
+	trace_add("stop");
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+static void run_and_stop(void)
+{
+	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(!plait_reactor_is_running(reactor));
+}
+
+START_TEST(phases_run_in_order_and_triggers_as_they_were_added)
+{
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
+	add(PLAIT_BEFORE, PLAIT_SHUTDOWN, says, "x");
+	add(PLAIT_AFTER, PLAIT_STARTUP, says, "c");
+	add(PLAIT_DURING, PLAIT_STARTUP, says, "b");
+	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
+	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "A");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "a- A- b+ c+ stop x+ y- z-");
+}
+END_TEST
+
+START_TEST(triggers_stay_for_the_next_run)
+{
+	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	run_and_stop();
+	run_and_stop();
+	ck_assert_str_eq(trace(), "a- stop z- a- stop z-");
+}
+END_TEST
+
+START_TEST(a_phase_that_does_not_exist_is_refused)
+{
+	uint64_t id = 42;
+
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, 3, PLAIT_STARTUP,
+						   says, NULL, &id),
+			 -EINVAL);
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE, 2,
+						   says, NULL, &id),
+			 -EINVAL);
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, -1, PLAIT_STARTUP,
+						   says, NULL, &id),
+			 -EINVAL);
+	ck_assert_uint_eq(id, 42);
+}
+END_TEST
+
+START_TEST(without_memory_it_says_so)
+{
+	uint64_t id = 42;
+
+	fault_alloc_at(0, true);
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
+						   PLAIT_STARTUP, says, NULL,
+						   &id),
+			 -ENOMEM);
+	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), -ENOMEM);
+	fault_alloc_off();
+	ck_assert_uint_eq(id, 42);
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop");
+}
+END_TEST
+
+START_TEST(a_removed_trigger_does_not_run_and_goes_once)
+{
+	uint64_t id = add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "x");
+
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, id), 0);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, id), -ENOENT);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, 0), -ENOENT);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, 77), -ENOENT);
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop y-");
+}
+END_TEST
+
+/* Three of a phase; i removes j. */
+enum { N_THREE = 3, N_PAIRS = N_THREE * N_THREE };
+
+static uint64_t ids[N_THREE];
+static int actor, victim;
+
+static plait_value removes(void *arg)
+{
+	int i = *(const char *)arg - 'a';
+
+	trace_add("%s", (const char *)arg);
+	if (i == actor)
+		ck_assert_int_eq(
+			plait_reactor_remove_trigger(reactor, ids[victim]), 0);
+	return PLAIT_NONE;
+}
+
+START_TEST(a_trigger_may_remove_any_of_its_phase)
+{
+	static const char *const expected[N_THREE][N_THREE] = {
+		{ "stop a b c", "stop a c", "stop a b" },
+		{ "stop a b c", "stop a b c", "stop a b" },
+		{ "stop a b c", "stop a b c", "stop a b c" },
+	};
+
+	actor = _i / N_THREE;
+	victim = _i % N_THREE;
+	ids[0] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "a");
+	ids[1] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "b");
+	ids[2] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "c");
+	run_and_stop();
+	ck_assert_str_eq(trace(), expected[actor][victim]);
+}
+END_TEST
+
+static plait_value adds(void *arg)
+{
+	trace_add("adds");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, arg);
+	return PLAIT_NONE;
+}
+
+START_TEST(one_that_is_added_to_the_running_phase_runs_last)
+{
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, adds, "new");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "old");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop adds old- new-");
+}
+END_TEST
+
+static struct plait_promise *promise;
+static struct plait_deferred *waited_for;
+
+static plait_value waits(void *arg)
+{
+	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
+
+	trace_add("%s", (const char *)arg);
+	return plait_chain(&d);
+}
+
+static void fire(void *arg)
+{
+	trace_add("fire%s", plait_reactor_is_running(reactor) ? "+" : "-");
+	plait_fire(&promise, PLAIT_NONE);
+}
+
+static plait_value waits_and_fires_later(void *arg)
+{
+	plait_call_later(reactor, 0.001, fire, NULL);
+	return waits(arg);
+}
+
+START_TEST(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on)
+{
+	add_shutdown(waits_and_fires_later, "w");
+	add_shutdown(says, "x");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop w x+ fire+ y-");
+}
+END_TEST
+
+static plait_value returns_fired(void *arg)
+{
+	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+	return plait_chain(&d);
+}
+
+START_TEST(a_deferred_that_has_fired_holds_nothing_up)
+{
+	add_shutdown(returns_fired, "f");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop");
+}
+END_TEST
+
+static plait_value tracked_value(void *arg)
+{
+	return tracked(arg);
+}
+
+static plait_value returns_tracked_deferred(void *arg)
+{
+	struct plait_deferred *d = plait_succeed(tracked(arg));
+
+	return plait_chain(&d);
+}
+
+START_TEST(what_nobody_waits_for_is_freed)
+{
+	add_shutdown(tracked_value, "v");
+	add_shutdown(returns_tracked_deferred, "d");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, returns_tracked_deferred, "e");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop ~v ~d ~e");
+}
+END_TEST
+
+static plait_value fails(void *arg)
+{
+	return plait_fail(&plait_error_any, "%s", (const char *)arg);
+}
+
+static plait_value returns_failed(void *arg)
+{
+	struct plait_deferred *d = plait_failed(fails(arg));
+
+	return plait_chain(&d);
+}
+
+START_TEST(a_trigger_that_fails_is_reported_and_the_others_run)
+{
+	unhandled_expect(4);
+	add(PLAIT_BEFORE, PLAIT_STARTUP, fails, "first");
+	add_shutdown(fails, "second");
+	add_shutdown(returns_failed, "third");
+	add_shutdown(says, "x");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, fails, "fourth");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop x+ z-");
+	ck_assert_uint_eq(unhandled_count(), 4);
+}
+END_TEST
+
+static void stop_again(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+	trace_add("again");
+	plait_fire(&promise, PLAIT_NONE);
+}
+
+static plait_value waits_and_is_stopped_again(void *arg)
+{
+	plait_call_later(reactor, 0, stop_again, NULL);
+	return waits(arg);
+}
+
+START_TEST(stopping_while_it_stops_is_refused)
+{
+	add_shutdown(waits_and_is_stopped_again, "w");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop w again");
+}
+END_TEST
+
+static uint64_t own_id;
+
+static void remove_and_fire(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id),
+			 -ENOENT);
+	plait_call_later(reactor, 0, fire, NULL);
+}
+
+static plait_value waits_and_is_removed(void *arg)
+{
+	plait_call_later(reactor, 0, remove_and_fire, NULL);
+	return waits(arg);
+}
+
+START_TEST(what_a_removed_trigger_returned_is_still_waited_for)
+{
+	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_and_is_removed, "w");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop w fire+");
+}
+END_TEST
+
+static plait_value removes_itself_and_waits(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
+	return waits_and_fires_later(arg);
+}
+
+START_TEST(a_trigger_may_remove_itself_and_be_waited_for)
+{
+	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes_itself_and_waits,
+		     "w");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop w fire+");
+}
+END_TEST
+
+static plait_value cancelled(struct plait_deferred *d, void *arg)
+{
+	trace_add("!c");
+	return plait_cancelled();
+}
+
+static plait_value waits_for_ever(void *arg)
+{
+	waited_for = plait_deferred_new(&promise, cancelled, NULL);
+	return plait_chain(&waited_for);
+}
+
+START_TEST(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for)
+{
+	add_shutdown(waits_for_ever, "w");
+	plait_call_later(reactor, 0, stop, NULL);
+	run_turns(reactor, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(trace(), "stop !c");
+	plait_promise_drop(&promise);
+}
+END_TEST
+
+START_TEST(what_a_removed_trigger_returned_is_cancelled_too)
+{
+	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
+	plait_call_later(reactor, 0, stop, NULL);
+	run_turns(reactor, 1);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(trace(), "stop !c");
+	plait_promise_drop(&promise);
+}
+END_TEST
+
+START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
+{
+	plait_reactor_free(&reactor);
+	reactor = loop_new(&backend_virtual);
+	add_shutdown(waits_for_ever, "w");
+	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
+	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
+	ck_assert(!plait_reactor_is_running(reactor));
+	ck_assert_str_eq(trace(), "stop !c");
+	plait_promise_drop(&promise);
+}
+END_TEST
+
+static void running(void *arg)
+{
+	trace_add("%s%s", (const char *)arg,
+		  plait_reactor_is_running(reactor) ? "+" : "-");
+}
+
+static plait_value calls_when_running(void *arg)
+{
+	plait_call_when_running(reactor, running, arg);
+	trace_add("then");
+	return PLAIT_NONE;
+}
+
+START_TEST(when_running_is_last_in_the_startup_and_only_once)
+{
+	plait_call_when_running(reactor, running, (void *)"r");
+	add(PLAIT_BEFORE, PLAIT_STARTUP, calls_when_running, "b");
+	add(PLAIT_AFTER, PLAIT_STARTUP, says, "a");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "then a+ r+ stop b+");
+}
+END_TEST
+
+START_TEST(when_running_already_it_is_called_at_once)
+{
+	add(PLAIT_DURING, PLAIT_STARTUP, calls_when_running, "r");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "r+ then stop");
+}
+END_TEST
+
+START_TEST(what_is_never_run_is_freed)
+{
+	plait_call_when_running(reactor, running, (void *)"r");
+	plait_call_when_running(reactor, running, (void *)"s");
+	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(trace(), "");
+}
+END_TEST
+
+START_TEST(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for)
+{
+	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
+	add_shutdown(waits_and_fires_later, "w");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	run_turns(reactor, 2);
+	ck_assert_str_eq(trace(), "");
+	plait_call_later(reactor, 0, stop, NULL);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(trace(), "stop w");
+	run_for(reactor, 0.01);
+	ck_assert_str_eq(trace(), "stop w fire- z-");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("trigger");
+	TCase *tc = tcase_create("order");
+
+	tcase_add_checked_fixture(tc, steps_setup, NULL);
+	tcase_add_reactor_test(
+		tc, phases_run_in_order_and_triggers_as_they_were_added);
+	tcase_add_reactor_test(tc, triggers_stay_for_the_next_run);
+	tcase_add_reactor_test(
+		tc, one_that_is_added_to_the_running_phase_runs_last);
+	tcase_add_reactor_test(
+		tc,
+		iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("add and remove");
+	tcase_add_checked_fixture(tc, steps_setup, NULL);
+	tcase_add_reactor_test(tc, a_phase_that_does_not_exist_is_refused);
+	tcase_add_reactor_test(tc, without_memory_it_says_so);
+	tcase_add_reactor_test(tc,
+			       a_removed_trigger_does_not_run_and_goes_once);
+	tcase_add_reactor_loop_test(tc, a_trigger_may_remove_any_of_its_phase,
+				    0, N_PAIRS);
+	tcase_add_reactor_test(tc, what_is_never_run_is_freed);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("waiting");
+	tcase_add_checked_fixture(tc, steps_setup, NULL);
+	tcase_add_reactor_test(
+		tc, the_shutdown_waits_for_a_deferred_while_the_loop_goes_on);
+	tcase_add_reactor_test(tc, a_deferred_that_has_fired_holds_nothing_up);
+	tcase_add_reactor_test(tc, what_nobody_waits_for_is_freed);
+	tcase_add_reactor_test(
+		tc, a_trigger_that_fails_is_reported_and_the_others_run);
+	tcase_add_reactor_test(tc, stopping_while_it_stops_is_refused);
+	tcase_add_reactor_test(
+		tc, what_a_removed_trigger_returned_is_still_waited_for);
+	tcase_add_reactor_test(tc,
+			       a_trigger_may_remove_itself_and_be_waited_for);
+	tcase_add_reactor_test(
+		tc,
+		a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for);
+	tcase_add_reactor_test(
+		tc, what_a_removed_trigger_returned_is_cancelled_too);
+	tcase_add_reactor_test(tc,
+			       waiting_for_what_can_never_come_is_a_deadlock);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("when running");
+	tcase_add_checked_fixture(tc, steps_setup, NULL);
+	tcase_add_reactor_test(
+		tc, when_running_is_last_in_the_startup_and_only_once);
+	tcase_add_reactor_test(tc, when_running_already_it_is_called_at_once);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
