@@ -1,0 +1,845 @@
+/*
+ * The reactor itself: making and freeing it, running and stopping, what a
+ * turn is, and the three promises of reactor/loop.h.
+ */
+#include <math.h>
+
+#include "reactor/backend.h"
+#include "reactor/loop.h"
+#include "tests/child.h"
+#include "tests/harness.h"
+
+enum { MAX_NOTES = 64 };
+
+static char ran[MAX_NOTES + 1];
+static unsigned n_ran;
+
+static void note(void *arg)
+{
+	ck_assert_uint_lt(n_ran, MAX_NOTES);
+	ran[n_ran++] = *(const char *)arg;
+	ran[n_ran] = '\0';
+}
+
+static void later(double seconds, plait_func *fn, const char *name)
+{
+	plait_call_later(reactor, seconds, fn, (void *)name);
+}
+
+static void stop(void *arg)
+{
+	note(arg);
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+/* Making it. */
+
+START_TEST(each_backend_of_the_list_can_be_had_by_name)
+{
+	struct plait_reactor *r;
+	size_t n = 0;
+
+	for (; plait_reactor_backend(n) != NULL; n++) {
+		r = plait_reactor_new(plait_reactor_backend(n));
+		ck_assert_ptr_nonnull(r);
+		ck_assert_str_eq(plait_reactor_name(r),
+				 plait_reactor_backend(n));
+		plait_reactor_free(&r);
+		ck_assert_ptr_null(r);
+	}
+	ck_assert_uint_ge(n, 1);
+	ck_assert_ptr_null(plait_reactor_backend(n + 10));
+	ck_assert_str_eq(plait_reactor_backend(n - 1), "select");
+}
+END_TEST
+
+static void assert_default(const char *env, const char *name)
+{
+	struct plait_reactor *r;
+
+	if (env != NULL)
+		setenv("PLAIT_REACTOR", env, 1);
+	else
+		unsetenv("PLAIT_REACTOR");
+	r = plait_reactor_new(NULL);
+	ck_assert_ptr_nonnull(r);
+	ck_assert_str_eq(plait_reactor_name(r), name);
+	plait_reactor_free(&r);
+}
+
+START_TEST(the_default_is_the_best_or_that_of_the_environment)
+{
+	assert_default(NULL, plait_reactor_backend(0));
+	assert_default("", plait_reactor_backend(0));
+	assert_default("select", "select");
+}
+END_TEST
+
+START_TEST(an_unknown_backend_is_refused)
+{
+	errno = 0;
+	ck_assert_ptr_null(plait_reactor_new("kqueue"));
+	ck_assert_int_eq(errno, EINVAL);
+	setenv("PLAIT_REACTOR", "poll", 1);
+	errno = 0;
+	ck_assert_ptr_null(plait_reactor_new(NULL));
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+static void refused(const char *name, const char *call, int err)
+{
+	struct plait_reactor *r;
+
+	fault_call(call, 1, err);
+	errno = 0;
+	r = plait_reactor_new(name);
+	if (fault_used(call) && r == NULL)
+		ck_assert_int_eq(errno, err);
+	else
+		ck_assert_ptr_nonnull(r);
+	fault_off();
+	plait_reactor_free(&r);
+}
+
+START_TEST(what_the_kernel_refuses_is_said_and_undone)
+{
+	static const int errors[] = { EMFILE, ENFILE, ENOMEM };
+
+	for (int i = 0; i < 3; i++) {
+		refused(backend, "epoll_create1", errors[i]);
+		refused(backend, "eventfd", errors[i]);
+		refused(backend, "epoll_ctl", errors[i]);
+	}
+}
+END_TEST
+
+START_TEST(without_memory_there_is_none)
+{
+	struct plait_reactor *r = NULL;
+	unsigned long n;
+
+	for (n = 0; r == NULL; n++) {
+		ck_assert_uint_lt(n, 10);
+		fault_alloc_at(n, _i);
+		errno = 0;
+		r = plait_reactor_new(backend);
+		ck_assert(r != NULL || errno == ENOMEM);
+		fault_alloc_off();
+	}
+	ck_assert_uint_gt(n, 1);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(making_one_costs_two_descriptors_at_most)
+{
+	struct plait_reactor *r;
+	unsigned long mine;
+
+	calls_reset();
+	r = plait_reactor_new(backend);
+	mine = strcmp(backend, "epoll") == 0;
+	ck_assert_uint_eq(calls_of("epoll_create1"), mine);
+	ck_assert_uint_eq(calls_of("eventfd"), 1);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), mine);
+	ck_assert_uint_eq(calls_of("sigaction"), 0);
+	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
+	plait_reactor_free(&r);
+	ck_assert_uint_eq(calls_of("close"), 1 + mine);
+}
+END_TEST
+
+START_TEST(a_virtual_one_costs_no_descriptor)
+{
+	struct plait_reactor *r;
+
+	calls_reset();
+	r = loop_new(&backend_virtual);
+	ck_assert(loop_is_virtual(r));
+	ck_assert_double_eq(plait_reactor_seconds(r), 0);
+	plait_reactor_free(&r);
+	ck_assert_uint_eq(calls_of("eventfd") + calls_of("close"), 0);
+}
+END_TEST
+
+START_TEST(freeing_none_is_nothing)
+{
+	struct plait_reactor *r = NULL;
+
+	plait_reactor_free(&r);
+	ck_assert_ptr_null(r);
+}
+END_TEST
+
+static void free_in_callback(void *arg)
+{
+	plait_reactor_free(&reactor);
+}
+
+/* In a child, which needs one of its own. */
+static void run_and_free(void *arg)
+{
+	reactor = plait_reactor_new(backend);
+	plait_call_when_running(reactor, free_in_callback, NULL);
+	plait_reactor_run(reactor);
+}
+
+static void iterate_and_free(void *arg)
+{
+	reactor = plait_reactor_new(backend);
+	later(0, free_in_callback, NULL);
+	plait_reactor_iterate(reactor, 0);
+}
+
+START_TEST(freeing_it_while_it_turns_aborts)
+{
+	assert_aborts(run_and_free, NULL, "in_turn");
+	assert_aborts(iterate_and_free, NULL, "in_turn");
+}
+END_TEST
+
+/* Running. */
+
+START_TEST(it_runs_until_it_is_stopped_and_may_run_again)
+{
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!plait_reactor_is_running(reactor));
+		ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+		later(0.001, stop, "s");
+		ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	}
+	ck_assert_str_eq(ran, "sss");
+}
+END_TEST
+
+static void stop_twice(void *arg)
+{
+	ck_assert(plait_reactor_is_running(reactor));
+	stop(arg);
+	ck_assert(plait_reactor_is_running(reactor));
+	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+}
+
+START_TEST(stopping_only_marks_and_only_once)
+{
+	later(0, stop_twice, "a");
+	later(0, note, "b");
+	plait_call_when_running(reactor, note, (void *)"w");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(ran, "wab");
+}
+END_TEST
+
+static void run_inside(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_run(reactor), -EBUSY);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), -EBUSY);
+	note(arg);
+}
+
+static void run_inside_and_stop(void *arg)
+{
+	run_inside(arg);
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(turning_it_in_its_own_callback_is_refused)
+{
+	later(0, run_inside, "i");
+	run_turns(reactor, 1);
+	later(0, run_inside_and_stop, "r");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(ran, "ir");
+}
+END_TEST
+
+START_TEST(it_may_be_stopped_from_any_kind_of_callback)
+{
+	if (_i == 0)
+		later(0, stop, "s");
+	else if (_i == 1)
+		plait_call_from_thread(reactor, stop, (void *)"s");
+	else
+		plait_call_when_running(reactor, stop, (void *)"s");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(ran, "s");
+	run_turns(reactor, 2);
+}
+END_TEST
+
+START_TEST(an_idle_loop_sleeps_for_ever)
+{
+	clock_virtual(true);
+	plait_call_from_thread(reactor, note, (void *)"a");
+	run_turns(reactor, 3);
+	calls_reset();
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
+	ck_assert_double_eq_tol(wait_timeout(), 100, 1e-3);
+}
+END_TEST
+
+START_TEST(iterating_waits_no_longer_than_asked)
+{
+	clock_virtual(true);
+	later(50, note, "a");
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 20), 0);
+	ck_assert_double_eq_tol(wait_timeout(), 20, 1e-3);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
+	ck_assert_double_eq_tol(wait_timeout(), 30, 2e-3);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+}
+END_TEST
+
+static void iterate_with(void *arg)
+{
+	plait_reactor_iterate(reactor, *(double *)arg);
+}
+
+START_TEST(iterating_for_no_time_that_exists_aborts)
+{
+	double negative = -1, nan = NAN;
+
+	assert_aborts(iterate_with, &negative, "seconds >= 0");
+	assert_aborts(iterate_with, &nan, "seconds >= 0");
+}
+END_TEST
+
+START_TEST(a_virtual_run_ends_when_nothing_can_ever_happen)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+
+	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
+	ck_assert(!plait_reactor_is_running(r));
+	plait_call_later(r, 5, note, (void *)"a");
+	plait_call_from_thread(r, note, (void *)"b");
+	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
+	ck_assert_str_eq(ran, "ba");
+	ck_assert_double_eq(plait_reactor_seconds(r), 5);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+/* Tasks. */
+
+struct job {
+	struct loop_task task;
+	const char *name;
+	void (*act)(struct job *j);
+	struct job *other;
+};
+
+static void run_job(struct loop_task *task)
+{
+	struct job *j = plait_container(task, struct job, task);
+
+	note((void *)j->name);
+	if (j->act != NULL)
+		j->act(j);
+}
+
+#define JOB(letter, ...)                                                       \
+	{                                                                      \
+		.task.run = run_job, .name = letter, __VA_ARGS__               \
+	}
+
+static void again_next_turn(struct job *j)
+{
+	loop_next_turn(reactor, &j->task);
+}
+
+START_TEST(a_task_that_queues_itself_runs_once_a_turn)
+{
+	struct job j = JOB("j", .act = again_next_turn);
+
+	loop_next_turn(reactor, &j.task);
+	ck_assert(loop_has_work(reactor));
+	for (unsigned i = 1; i < 5; i++) {
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
+		ck_assert_uint_eq(n_ran, i);
+	}
+	loop_task_cancel(&j.task);
+	ck_assert(!loop_has_work(reactor));
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, 4);
+}
+END_TEST
+
+START_TEST(queueing_a_task_twice_runs_it_once)
+{
+	struct job j = JOB("j");
+
+	loop_next_turn(reactor, &j.task);
+	loop_next_turn(reactor, &j.task);
+	loop_after_callback(reactor, &j.task);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(ran, "j");
+}
+END_TEST
+
+static void cancel_other(struct job *j)
+{
+	loop_task_cancel(&j->other->task);
+}
+
+START_TEST(a_task_cancels_another_of_its_turn)
+{
+	struct job b = JOB("b"), a = JOB("a", .act = cancel_other, .other = &b);
+
+	loop_next_turn(reactor, &a.task);
+	loop_next_turn(reactor, &b.task);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(ran, "a");
+}
+END_TEST
+
+static void queue_after(void *arg)
+{
+	loop_after_callback(reactor, arg);
+	note((void *)"c");
+}
+
+START_TEST(what_a_callback_left_is_done_when_it_returns)
+{
+	struct job j = JOB("j");
+
+	later(0, queue_after, (const char *)&j.task);
+	later(0, note, "d");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "cjd");
+}
+END_TEST
+
+START_TEST(only_the_outermost_callback_is_followed_by_it)
+{
+	struct job j = JOB("j");
+
+	loop_enter(reactor);
+	loop_enter(reactor);
+	loop_after_callback(reactor, &j.task);
+	loop_leave(reactor);
+	ck_assert_str_eq(ran, "");
+	loop_leave(reactor);
+	ck_assert_str_eq(ran, "j");
+}
+END_TEST
+
+START_TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn)
+{
+	struct job j = JOB("j");
+
+	loop_after_callback(reactor, &j.task);
+	ck_assert_str_eq(ran, "");
+	ck_assert(loop_has_work(reactor));
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "j");
+}
+END_TEST
+
+static void bury_other(struct job *j)
+{
+	loop_bury(reactor, &j->other->task);
+}
+
+START_TEST(a_burial_that_leads_to_another_is_one_burial)
+{
+	struct job b = JOB("b"), a = JOB("a", .act = bury_other, .other = &b);
+
+	loop_bury(reactor, &a.task);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
+	ck_assert_str_eq(ran, "ab");
+}
+END_TEST
+
+static struct job buried = JOB("b");
+
+static void on_writable(struct plait_watch *w, unsigned events)
+{
+	note((void *)"w");
+	loop_bury(reactor, &buried.task);
+}
+
+START_TEST(nobody_is_buried_inside_a_batch)
+{
+	struct plait_watch w[2] = { 0 };
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	w[1].fd = dup(fd[1]);
+	plait_watch_start(reactor, &w[0], fd[1], PLAIT_WRITE, on_writable);
+	plait_watch_start(reactor, &w[1], w[1].fd, PLAIT_WRITE, on_writable);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "wwb");
+	for (int i = 0; i < 2; i++) {
+		plait_watch_stop(&w[i]);
+		close(w[i].fd);
+	}
+	close(fd[0]);
+}
+END_TEST
+
+static void bury_from_timer(void *arg)
+{
+	loop_bury(reactor, &buried.task);
+}
+
+START_TEST(the_dead_of_a_timer_do_not_wait_with_the_loop)
+{
+	clock_virtual(true);
+	later(0, bury_from_timer, NULL);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 10), 0);
+	ck_assert_double_eq_tol(wait_timeout(), 10, 1e-3);
+	ck_assert_str_eq(ran, "b");
+}
+END_TEST
+
+START_TEST(a_turn_has_its_order)
+{
+	struct job j = JOB("j");
+
+	later(0, note, "t");
+	loop_next_turn(reactor, &j.task);
+	plait_call_from_thread(reactor, note, (void *)"c");
+	loop_bury(reactor, &buried.task);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "cjtb");
+}
+END_TEST
+
+START_TEST(turns_are_counted)
+{
+	uint64_t turn = loop_turn(reactor);
+
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(loop_turn(reactor), turn + 3);
+}
+END_TEST
+
+/* Members. */
+
+struct member {
+	struct plait_reactor *reactor;
+	struct loop_member member;
+	struct job told;
+	struct job buried;
+	unsigned reborn; /* how often it begins anew */
+};
+
+static void lose(struct loop_member *m)
+{
+	struct member *self = plait_container(m, struct member, member);
+
+	ck_assert(loop_is_closing(self->reactor));
+	note((void *)"l");
+	loop_next_turn(self->reactor, &self->told.task);
+}
+
+static struct member one;
+
+static void tell(struct job *j)
+{
+	struct member *self = plait_container(j, struct member, told);
+
+	loop_bury(self->reactor, &self->buried.task);
+	if (self->reborn == 0)
+		return;
+	self->reborn--;
+	loop_join(self->reactor, &self->member);
+}
+
+static void join(struct member *m, unsigned reborn)
+{
+	*m = (struct member){
+		.reactor = reactor,
+		.member.lose = lose,
+		.told = JOB("t", .act = tell),
+		.buried = JOB("b"),
+		.reborn = reborn,
+	};
+	loop_join(reactor, &m->member);
+}
+
+static void is_not_running(void *arg)
+{
+	ck_assert(!plait_reactor_is_running(reactor));
+	note(arg);
+}
+
+static plait_value during(void *arg)
+{
+	is_not_running(arg);
+	return PLAIT_NONE;
+}
+
+START_TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on)
+{
+	struct member two;
+
+	join(&one, 0);
+	join(&two, 2);
+	plait_reactor_add_trigger(reactor, PLAIT_DURING, PLAIT_SHUTDOWN, during,
+				  (void *)"d", NULL);
+	later(0, stop, "s");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(ran, "sllttbbltbltbd");
+	ck_assert(!loop_is_closing(reactor));
+}
+END_TEST
+
+START_TEST(a_reactor_that_is_freed_loses_its_members)
+{
+	join(&one, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(ran, "ltbltb");
+}
+END_TEST
+
+START_TEST(a_member_that_has_parted_is_not_lost)
+{
+	join(&one, 0);
+	loop_part(&one.member);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(ran, "");
+}
+END_TEST
+
+START_TEST(what_is_kept_goes_last)
+{
+	struct job kept = JOB("k");
+
+	join(&one, 0);
+	loop_keep(reactor, &kept.task);
+	run_turns(reactor, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(ran, "ltbk");
+}
+END_TEST
+
+static void use_it(struct job *j)
+{
+	ck_assert_int_eq(plait_reactor_run(reactor), -EBUSY);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), -EBUSY);
+	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+}
+
+START_TEST(it_cannot_be_turned_while_it_is_freed)
+{
+	struct plait_reactor *r = reactor;
+	struct job j = JOB("j", .act = use_it);
+
+	loop_next_turn(reactor, &j.task);
+	plait_reactor_free(&r);
+	reactor = NULL;
+	ck_assert_str_eq(ran, "j");
+}
+END_TEST
+
+START_TEST(promises_that_never_fired_are_reported_when_it_is_freed)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	unhandled_expect(1);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(unhandled_count(), 1);
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+}
+END_TEST
+
+/* What connections share. */
+
+START_TEST(the_read_buffer_is_there_when_first_used)
+{
+	unsigned long before = heap_live();
+	void *buffer;
+
+	fault_alloc_at(0, false);
+	ck_assert_ptr_null(loop_read_buffer(reactor));
+	buffer = loop_read_buffer(reactor);
+	ck_assert_ptr_nonnull(buffer);
+	memset(buffer, 1, LOOP_READ_SIZE);
+	ck_assert_ptr_eq(loop_read_buffer(reactor), buffer);
+	ck_assert_uint_eq(heap_live(), before + 1);
+}
+END_TEST
+
+START_TEST(eight_free_blocks_are_kept)
+{
+	void *blocks[12];
+	unsigned long before = heap_live();
+
+	for (int i = 0; i < 12; i++) {
+		blocks[i] = loop_block_get(reactor);
+		memset(blocks[i], i, LOOP_BLOCK_SIZE);
+	}
+	for (int i = 0; i < 12; i++)
+		loop_block_put(reactor, blocks[i]);
+	ck_assert_uint_eq(heap_live(), before + 8);
+	fault_alloc_at(0, true);
+	for (int i = 0; i < 8; i++)
+		ck_assert_ptr_nonnull(blocks[i] = loop_block_get(reactor));
+	ck_assert_ptr_null(loop_block_get(reactor));
+	fault_alloc_off();
+	for (int i = 0; i < 8; i++)
+		loop_block_put(reactor, blocks[i]);
+}
+END_TEST
+
+START_TEST(limits_have_defaults_for_what_is_zero)
+{
+	struct plait_limits limits = { .high_water = 7,
+				       .linger_timeout = INFINITY };
+	const struct plait_limits *l = loop_limits(reactor);
+
+	ck_assert_uint_eq(l->max_unsent, 64 << 20);
+	ck_assert_uint_eq(l->high_water, 65536);
+	plait_reactor_set_limits(reactor, &limits);
+	l = loop_limits(reactor);
+	ck_assert_uint_eq(l->max_unsent, 64 << 20);
+	ck_assert_uint_eq(l->high_water, 7);
+	ck_assert_uint_eq(l->low_water, 16384);
+	ck_assert_double_eq(l->close_timeout, 30);
+	ck_assert(isinf(l->linger_timeout));
+	ck_assert_uint_eq(l->linger_bytes, 1 << 20);
+}
+END_TEST
+
+static void set_negative_limit(void *arg)
+{
+	struct plait_limits limits = { .close_timeout = -1 };
+
+	plait_reactor_set_limits(reactor, &limits);
+}
+
+START_TEST(a_limit_that_is_none_aborts)
+{
+	assert_aborts(set_negative_limit, NULL, "seconds >= 0");
+}
+END_TEST
+
+/* A whole small program, for the torture. */
+
+static void stop_that(void *arg)
+{
+	plait_reactor_stop(arg);
+}
+
+static plait_value just_a_number(void *arg)
+{
+	return plait_int(1);
+}
+
+static void small_program(struct plait_reactor *r)
+{
+	struct plait_timer t = { 0 };
+	uint64_t id;
+	int rc;
+
+	rc = plait_reactor_add_trigger(r, PLAIT_BEFORE, PLAIT_SHUTDOWN,
+				       just_a_number, NULL, &id);
+	if (rc < 0)
+		id = 0;
+	if (plait_call_when_running(r, note, (void *)"w") < 0)
+		ck_assert(torture_faulty());
+	if (plait_call_from_thread(r, note, (void *)"c") < 0)
+		ck_assert(torture_faulty());
+	plait_call_cancel(plait_call_later(r, 0.5, note, (void *)"l"));
+	plait_timer_start(r, &t, 1, stop_that, r);
+	rc = plait_reactor_run(r);
+	ck_assert(rc == 0 || torture_faulty());
+	plait_timer_stop(&t);
+	if (id != 0)
+		ck_assert_int_eq(plait_reactor_remove_trigger(r, id), 0);
+	n_ran = 0;
+}
+
+START_TEST(a_whole_program_survives_without_memory)
+{
+	torture(small_program, backend);
+}
+END_TEST
+
+START_TEST(a_whole_program_survives_failing_system_calls)
+{
+	torture_syscalls(small_program, backend);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("reactor");
+	TCase *tc = tcase_create("new");
+
+	tcase_add_pure_test(tc, each_backend_of_the_list_can_be_had_by_name);
+	tcase_add_pure_test(tc,
+			    the_default_is_the_best_or_that_of_the_environment);
+	tcase_add_pure_test(tc, an_unknown_backend_is_refused);
+	tcase_add_reactor_test(tc, what_the_kernel_refuses_is_said_and_undone);
+	tcase_add_reactor_loop_test(tc, without_memory_there_is_none, 0, 2);
+	tcase_add_reactor_test(tc, making_one_costs_two_descriptors_at_most);
+	tcase_add_pure_test(tc, a_virtual_one_costs_no_descriptor);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("free");
+	tcase_add_pure_test(tc, freeing_none_is_nothing);
+	tcase_add_reactor_test(tc, freeing_it_while_it_turns_aborts);
+	tcase_add_reactor_test(tc, a_reactor_that_is_freed_loses_its_members);
+	tcase_add_reactor_test(tc, a_member_that_has_parted_is_not_lost);
+	tcase_add_reactor_test(tc, what_is_kept_goes_last);
+	tcase_add_reactor_test(tc, it_cannot_be_turned_while_it_is_freed);
+	tcase_add_reactor_test(
+		tc, promises_that_never_fired_are_reported_when_it_is_freed);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("run");
+	tcase_add_reactor_test(tc,
+			       it_runs_until_it_is_stopped_and_may_run_again);
+	tcase_add_reactor_test(tc, stopping_only_marks_and_only_once);
+	tcase_add_reactor_test(tc, turning_it_in_its_own_callback_is_refused);
+	tcase_add_reactor_loop_test(
+		tc, it_may_be_stopped_from_any_kind_of_callback, 0, 3);
+	tcase_add_reactor_test(tc, an_idle_loop_sleeps_for_ever);
+	tcase_add_reactor_test(tc, iterating_waits_no_longer_than_asked);
+	tcase_add_reactor_test(tc, iterating_for_no_time_that_exists_aborts);
+	tcase_add_pure_test(tc,
+			    a_virtual_run_ends_when_nothing_can_ever_happen);
+	tcase_add_reactor_test(
+		tc, the_shutdown_loses_all_members_to_the_end_then_goes_on);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("turn");
+	tcase_add_reactor_test(tc, a_task_that_queues_itself_runs_once_a_turn);
+	tcase_add_reactor_test(tc, queueing_a_task_twice_runs_it_once);
+	tcase_add_reactor_test(tc, a_task_cancels_another_of_its_turn);
+	tcase_add_reactor_test(tc,
+			       what_a_callback_left_is_done_when_it_returns);
+	tcase_add_reactor_test(tc,
+			       only_the_outermost_callback_is_followed_by_it);
+	tcase_add_reactor_test(
+		tc, outside_of_all_callbacks_it_is_done_in_the_next_turn);
+	tcase_add_reactor_test(tc,
+			       a_burial_that_leads_to_another_is_one_burial);
+	tcase_add_reactor_test(tc, nobody_is_buried_inside_a_batch);
+	tcase_add_reactor_test(tc,
+			       the_dead_of_a_timer_do_not_wait_with_the_loop);
+	tcase_add_reactor_test(tc, a_turn_has_its_order);
+	tcase_add_reactor_test(tc, turns_are_counted);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("shared");
+	tcase_add_reactor_test(tc, the_read_buffer_is_there_when_first_used);
+	tcase_add_reactor_test(tc, eight_free_blocks_are_kept);
+	tcase_add_reactor_test(tc, limits_have_defaults_for_what_is_zero);
+	tcase_add_reactor_test(tc, a_limit_that_is_none_aborts);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("torture");
+	tcase_add_reactor_test(tc, a_whole_program_survives_without_memory);
+	tcase_add_reactor_test(tc,
+			       a_whole_program_survives_failing_system_calls);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
