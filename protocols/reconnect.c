@@ -65,7 +65,10 @@ static double draw_normal(struct plait_reconnecting_factory *f)
 	return sum;
 }
 
-/* What would lie beyond the maximum is spread below it, not heaped upon it. */
+/*
+ * What would lie beyond the maximum, or before now, is folded back: heaped
+ * upon the border, it would let many clients come at once.
+ */
 static double with_jitter(struct plait_reconnecting_factory *f, double delay)
 {
 	double share = f->jitter != 0 ? f->jitter : 0.119626565582;
@@ -73,9 +76,9 @@ static double with_jitter(struct plait_reconnecting_factory *f, double delay)
 
 	if (share > 0)
 		delay += delay * smaller(share, 1) * draw_normal(f);
-	if (delay > max)
-		delay = max - (delay - max);
-	return delay > 0 ? delay : 0;
+	while (delay < 0 || delay > max)
+		delay = delay < 0 ? -delay : 2 * max - delay;
+	return delay;
 }
 
 static double next_delay(const struct plait_reconnecting_factory *f)

@@ -618,6 +618,24 @@ START_TEST(pausing_after_every_line_is_linear)
 }
 END_TEST
 
+START_TEST(input_while_paused_is_kept_at_linear_cost)
+{
+	static char text[100000];
+
+	silent = true;
+	connect_with(&ops);
+	receiver->max_length = sizeof(text);
+	plait_line_receiver_pause(receiver);
+	bytes_moved = 0;
+	say_bytewise(text, sizeof(text));
+	say("\r\n");
+	plait_line_receiver_resume(receiver);
+	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
+	ck_assert_uint_eq(lines, 1);
+	finish();
+}
+END_TEST
+
 START_TEST(input_while_paused_is_behind_what_is_held)
 {
 	on_line = pause_at;
@@ -1002,6 +1020,7 @@ static void add_pausing(Suite *s)
 	tcase_add_pure_test(tc, pause_holds_the_rest_of_the_chunk);
 	tcase_add_pure_test(tc, resume_inside_a_callback_does_not_recurse);
 	tcase_add_pure_test(tc, pausing_after_every_line_is_linear);
+	tcase_add_pure_test(tc, input_while_paused_is_kept_at_linear_cost);
 	tcase_add_pure_test(tc, input_while_paused_is_behind_what_is_held);
 	tcase_add_pure_test(tc, resume_when_not_paused_is_nothing);
 	tcase_add_pure_test(tc,

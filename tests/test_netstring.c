@@ -178,7 +178,7 @@ START_TEST(limit_may_be_all_there_is)
 	finish();
 	connect_with(&ops);
 	receiver->max_length = SIZE_MAX;
-	say("18446744073709551615");
+	say("18446744073709551617:a,");
 	assert_trace("fail ");
 	finish();
 }
