@@ -1,0 +1,582 @@
+/*
+ * What accept() and its neighbours can say to a port: it skips, sheds or
+ * waits, tells somebody, never spins, and never dies of it.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "tests/actor.h"
+
+static struct actor server;
+static struct plait_port *port;
+static unsigned number;
+
+static void setup(void)
+{
+	actor_init(&server);
+	port = NULL;
+}
+
+static void listen_now(void)
+{
+	number = actor_listen(&server, reactor, &port);
+	calls_reset();
+}
+
+static int connect_peer(void)
+{
+	return peer_connect((uint16_t)number);
+}
+
+static const char *wait_call(void)
+{
+	return strcmp(backend, "select") == 0 ? "select" : "epoll_wait";
+}
+
+/* Serves that connection, or one more if it is -1, and stops. */
+static void serve_and_stop(int fd)
+{
+	unsigned wanted = 1;
+
+	if (fd < 0) {
+		wanted = server.made + 1;
+		fd = connect_peer();
+	}
+	run_until_count(reactor, &server.made, wanted);
+	close(fd);
+	run_until_count(reactor, &server.lost, server.made);
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+}
+
+/* All that may be wrong with one connection, or pass by itself. */
+static const int skipped[] = {
+	ECONNABORTED, EPROTO,	   EPERM,     EINTR,	    EAGAIN,
+	ENETDOWN,     ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENONET,
+	ENOPROTOOPT,  EOPNOTSUPP,  ETIMEDOUT,
+};
+
+/* What is missing, or what should not be. */
+static const int waited_for[] = { ENOBUFS, ENOMEM, EINVAL, EIO };
+
+enum {
+	N_SKIPPED = sizeof(skipped) / sizeof(skipped[0]),
+	N_WAITED_FOR = sizeof(waited_for) / sizeof(waited_for[0])
+};
+
+START_TEST(a_passing_error_skips_one_connection)
+{
+	listen_now();
+	fault_call("accept4", 1 + (unsigned)_i % 3, skipped[_i]);
+	serve_and_stop(-1);
+	ck_assert(fault_used("accept4"));
+	ck_assert_uint_eq(server.made, 1);
+}
+END_TEST
+
+START_TEST(passing_errors_for_ever_let_others_live)
+{
+	struct plait_port *other = NULL;
+	struct actor neighbour;
+	int fd;
+
+	actor_init(&neighbour);
+	listen_now();
+	fd = connect_peer();
+	fault_call_forever("accept4", skipped[_i]);
+	calls_reset();
+	run_turns(reactor, 100);
+	/* At most the bound of each turn. */
+	ck_assert_uint_le(calls_of("accept4"), 100 * 32);
+	fault_off();
+	actor_listen(&neighbour, reactor, &other);
+	actor_stop(reactor, &other);
+	serve_and_stop(fd);
+}
+END_TEST
+
+START_TEST(a_lasting_error_is_waited_for)
+{
+	int fd;
+
+	clock_virtual(true);
+	unhandled_expect(1);
+	listen_now();
+	fd = connect_peer();
+	fault_call_forever("accept4", waited_for[_i]);
+	run_for(reactor, 0.95);
+	/* Ten times a second, and nothing in between. */
+	ck_assert_uint_ge(calls_of("accept4"), 9);
+	ck_assert_uint_le(calls_of("accept4"), 10);
+	ck_assert_uint_le(calls_of(wait_call()), 25);
+	ck_assert_uint_eq(unhandled_count(), 1);
+	ck_assert_ptr_nonnull(strstr(unhandled_text(), "waits"));
+	fault_off();
+	clock_virtual(true);
+	serve_and_stop(fd);
+}
+END_TEST
+
+START_TEST(stopped_while_it_waits_leaves_no_timer)
+{
+	int fd;
+
+	clock_virtual(true);
+	unhandled_expect(1);
+	listen_now();
+	fd = connect_peer();
+	fault_call("accept4", 1, ENOBUFS);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(calls_of("accept4"), 1);
+	actor_stop(reactor, &port);
+	run_for(reactor, 10);
+	ck_assert_str_eq(server.trace, "SX");
+	close(fd);
+}
+END_TEST
+
+/* Out of descriptors. */
+static const int missing[] = { EMFILE, ENFILE };
+
+START_TEST(the_reserve_sheds_a_connection)
+{
+	int fd;
+
+	unhandled_expect(1);
+	listen_now();
+	fault_call("accept4", 1, missing[_i]);
+	fd = connect_peer();
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+	close(fd);
+	ck_assert_uint_eq(server.builds, 0);
+	ck_assert_uint_eq(calls_of("accept4"), 2);
+	ck_assert_ptr_nonnull(strstr(
+		unhandled_text(),
+		"OSError: out of descriptors: connection from 127.0.0.1:"));
+	ck_assert_ptr_nonnull(strstr(unhandled_text(), " refused"));
+	serve_and_stop(-1);
+}
+END_TEST
+
+START_TEST(an_empty_queue_is_not_shed_twice)
+{
+	listen_now();
+	/* The kernel says that descriptors are missing before it looks. */
+	fault_call("accept4", 1, missing[_i]);
+	fault_call("accept4", 1, EAGAIN);
+	calls_reset();
+	close(connect_peer());
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(calls_of("accept4"), 2);
+	ck_assert_uint_eq(unhandled_count(), 0);
+	run_until_count(reactor, &server.lost, 1);
+	serve_and_stop(-1);
+}
+END_TEST
+
+START_TEST(when_even_shedding_fails_it_waits)
+{
+	int fd;
+
+	clock_virtual(true);
+	unhandled_expect(1);
+	listen_now();
+	fd = connect_peer();
+	fault_call_forever("accept4", missing[_i]);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(calls_of("accept4"), 2);
+	run_for(reactor, 0.95);
+	ck_assert_uint_le(calls_of("accept4"), 20);
+	ck_assert_uint_le(calls_of(wait_call()), 25);
+	fault_off();
+	clock_virtual(true);
+	serve_and_stop(fd);
+}
+END_TEST
+
+START_TEST(a_lost_reserve_is_made_again)
+{
+	int a, b;
+
+	clock_virtual(true);
+	unhandled_expect(1);
+	listen_now();
+	fault_call("accept4", 1, EMFILE);
+	fault_call("open", 2, EMFILE);
+	a = connect_peer();
+	b = connect_peer();
+	/* Sheds a, and cannot open the reserve, nor when it looks again. */
+	ck_assert_int_eq(peer_read_to_eof(reactor, a, NULL, 0), 0);
+	close(a);
+	run_for(reactor, 0.15);
+	ck_assert(fault_used("open"));
+	run_until_count(reactor, &server.made, 1);
+	close(b);
+	run_until_count(reactor, &server.lost, 1);
+	/* With no reserve nothing can be shed: it waits, and has one again. */
+	fault_call("accept4", 1, EMFILE);
+	calls_reset();
+	serve_and_stop(-1);
+	ck_assert_uint_eq(calls_of("accept4"), 2);
+	ck_assert_uint_eq(calls_of("open"), 1);
+}
+END_TEST
+
+START_TEST(reports_come_once_a_second)
+{
+	int fd;
+
+	clock_virtual(true);
+	unhandled_expect(2);
+	listen_now();
+	for (int i = 0; i < 20; i++) {
+		fault_call("accept4", 1, EMFILE);
+		fd = connect_peer();
+		ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+		close(fd);
+		if (i == 9) {
+			ck_assert_uint_eq(unhandled_count(), 1);
+			clock_advance(1);
+		}
+	}
+	ck_assert_uint_eq(unhandled_count(), 2);
+	serve_and_stop(-1);
+}
+END_TEST
+
+/* Takes all descriptors, and gives them back. */
+struct hoard {
+	struct rlimit old;
+	int fds[64];
+	int n;
+};
+
+static void take_all(struct hoard *h)
+{
+	struct rlimit low;
+	int fd;
+
+	h->n = 0;
+	getrlimit(RLIMIT_NOFILE, &h->old);
+	low = h->old;
+	low.rlim_cur = sizeof(h->fds) / sizeof(h->fds[0]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while ((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		h->fds[h->n++] = fd;
+	ck_assert_int_eq(errno, EMFILE);
+}
+
+static void give_back(struct hoard *h)
+{
+	while (h->n > 0)
+		close(h->fds[--h->n]);
+	setrlimit(RLIMIT_NOFILE, &h->old);
+}
+
+enum { CROWD = 10 };
+
+/* How many of them have been hung up. */
+static unsigned count_shed(const int *fds)
+{
+	unsigned n = 0;
+	char byte;
+
+	for (int i = 0; i < CROWD; i++)
+		n += recv(fds[i], &byte, 1, MSG_DONTWAIT) == 0;
+	return n;
+}
+
+START_TEST(really_out_of_descriptors_it_sheds_and_recovers)
+{
+	int fds[CROWD], first;
+	struct hoard hoard;
+
+	unhandled_expect(1);
+	server.on_data = actor_echo;
+	listen_now();
+	first = connect_peer();
+	run_until_count(reactor, &server.made, 1);
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = connect_peer();
+	take_all(&hoard);
+	calls_reset();
+	run_turns(reactor, 3 * CROWD);
+	/* All are gone, and then there is nothing to wake up for. */
+	ck_assert_uint_eq(count_shed(fds), CROWD);
+	ck_assert_uint_le(calls_of("accept4"), 2 * CROWD + 10);
+	ck_assert_uint_eq(server.made, 1);
+	/* Who was in before is served. */
+	peer_say(first, "hello");
+	ck_assert_int_eq(peer_read(reactor, first, NULL, 5), 5);
+	give_back(&hoard);
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+	close(first);
+	serve_and_stop(-1);
+}
+END_TEST
+
+/* Faults after the accept. */
+START_TEST(no_memory_for_a_protocol_closes_the_connection)
+{
+	int fd;
+
+	unhandled_expect(1);
+	listen_now();
+	server.has_no_memory = true;
+	fd = connect_peer();
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+	close(fd);
+	ck_assert_str_eq(server.trace, "SB");
+	ck_assert_ptr_nonnull(strstr(unhandled_text(), "out of memory"));
+	server.has_no_memory = false;
+	serve_and_stop(-1);
+}
+END_TEST
+
+/* The protocol is the next allocation, the transport the one after. */
+static void refuse_transport(struct actor *a)
+{
+	fault_alloc_at(1, false);
+	a->on_build = NULL;
+}
+
+START_TEST(no_memory_for_a_transport_closes_the_connection)
+{
+	int fd;
+
+	unhandled_expect(1);
+	listen_now();
+	server.on_build = refuse_transport;
+	fd = connect_peer();
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+	close(fd);
+	ck_assert(fault_alloc_reached());
+	ck_assert_str_eq(server.trace, "SB");
+	serve_and_stop(-1);
+}
+END_TEST
+
+START_TEST(a_connection_that_cannot_be_watched_is_closed)
+{
+	int fd;
+
+	if (strcmp(backend, "epoll") != 0)
+		return;
+	unhandled_expect(1);
+	listen_now();
+	run_turns(reactor, 1);
+	fault_call("epoll_ctl", 1, ENOSPC);
+	fd = connect_peer();
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
+	close(fd);
+	ck_assert_str_eq(server.trace, "SB");
+	ck_assert_ptr_nonnull(
+		strstr(unhandled_text(), "the system refused: connection"));
+	serve_and_stop(-1);
+}
+END_TEST
+
+START_TEST(a_port_that_cannot_be_watched_again_tries_later)
+{
+	if (strcmp(backend, "epoll") != 0)
+		return;
+	clock_virtual(true);
+	unhandled_expect(1);
+	listen_now();
+	fault_call("accept4", 1, ENOBUFS);
+	fault_pass("epoll_ctl", 1);
+	fault_call("epoll_ctl", 3, ENOMEM);
+	serve_and_stop(-1);
+	ck_assert(fault_used("epoll_ctl"));
+}
+END_TEST
+
+static int listener_fd(void)
+{
+	int value;
+	socklen_t len;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		len = sizeof(value);
+		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) ==
+			    0 &&
+		    value == 1)
+			return fd;
+	}
+	ck_abort_msg("nobody listens");
+}
+
+static bool is_reported(void *arg)
+{
+	return unhandled_count() == 1;
+}
+
+/* Somebody else closed the port's descriptor. */
+START_TEST(a_lost_descriptor_is_told)
+{
+	int fd;
+
+	listen_now();
+	fd = listener_fd();
+	if (strcmp(backend, "select") == 0) {
+		unhandled_expect(1);
+		close(fd);
+		run_until(reactor, is_reported, NULL);
+		ck_assert_ptr_nonnull(
+			strstr(unhandled_text(), "lost its descriptor"));
+		/* So that what the port closes is something. */
+		ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
+	}
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+/* Faults before there is a port. */
+static const struct {
+	const char *call;
+	int err, result;
+} listening[] = {
+	{ "socket", EMFILE, -EMFILE },
+	{ "socket", ENOBUFS, -ENOBUFS },
+	{ "setsockopt", ENOBUFS, -ENOBUFS },
+	{ "bind", EADDRINUSE, -EADDRINUSE },
+	{ "bind", EACCES, -EACCES },
+	{ "listen", EADDRINUSE, -EADDRINUSE },
+	{ "getsockname", ENOBUFS, -ENOTCONN },
+	{ "open", EMFILE, -EMFILE },
+};
+
+START_TEST(what_fails_while_listening_is_returned)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+
+	fault_call(listening[_i].call, 1, listening[_i].err);
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
+			 listening[_i].result);
+	ck_assert_ptr_null(port);
+	ck_assert_str_eq(server.trace, "");
+	listen_now();
+	serve_and_stop(-1);
+}
+END_TEST
+
+START_TEST(an_option_that_is_refused_is_returned)
+{
+	const struct plait_listen_options o = {
+		.iface = "127.0.0.1",
+		.no_delay = true,
+		.keep_alive = true,
+	};
+
+	fault_pass("setsockopt", (unsigned)_i);
+	fault_call("setsockopt", 1, ENOBUFS);
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
+			 -ENOBUFS);
+	ck_assert(fault_used("setsockopt"));
+	ck_assert_str_eq(server.trace, "");
+}
+END_TEST
+
+START_TEST(no_memory_while_listening_is_returned)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
+			 -ENOMEM);
+	ck_assert_str_eq(server.trace, "");
+}
+END_TEST
+
+static plait_value expect_no_memory(plait_value *result, void *arg)
+{
+	*(bool *)arg = plait_failure_check(plait_value_failure(result),
+					   &plait_error_no_memory);
+	return PLAIT_NONE;
+}
+
+START_TEST(without_memory_for_the_answer_it_still_stops)
+{
+	struct plait_deferred *d;
+	bool told = false;
+
+	listen_now();
+	fault_alloc_at(0, false);
+	d = plait_port_stop_listening(&port);
+	plait_deferred_add_errback(d, expect_no_memory, &told);
+	plait_deferred_free(&d);
+	ck_assert(told);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(server.trace, "SX");
+}
+END_TEST
+
+static void add_tests_of_accept(Suite *s)
+{
+	TCase *tc = tcase_create("accept");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(tc, a_passing_error_skips_one_connection, 0,
+				    N_SKIPPED);
+	tcase_add_reactor_loop_test(tc, passing_errors_for_ever_let_others_live,
+				    0, N_SKIPPED);
+	tcase_add_reactor_loop_test(tc, a_lasting_error_is_waited_for, 0,
+				    N_WAITED_FOR);
+	tcase_add_reactor_test(tc, stopped_while_it_waits_leaves_no_timer);
+	tcase_add_reactor_test(tc,
+			       a_port_that_cannot_be_watched_again_tries_later);
+	tcase_add_reactor_test(tc, a_lost_descriptor_is_told);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_descriptors(Suite *s)
+{
+	TCase *tc = tcase_create("descriptors");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(tc, the_reserve_sheds_a_connection, 0, 2);
+	tcase_add_reactor_loop_test(tc, an_empty_queue_is_not_shed_twice, 0, 2);
+	tcase_add_reactor_loop_test(tc, when_even_shedding_fails_it_waits, 0,
+				    2);
+	tcase_add_reactor_test(tc, a_lost_reserve_is_made_again);
+	tcase_add_reactor_test(tc, reports_come_once_a_second);
+	tcase_add_reactor_test(tc,
+			       really_out_of_descriptors_it_sheds_and_recovers);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_neighbours(Suite *s)
+{
+	TCase *tc = tcase_create("neighbours");
+	const int n = sizeof(listening) / sizeof(listening[0]);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc,
+			       no_memory_for_a_protocol_closes_the_connection);
+	tcase_add_reactor_test(tc,
+			       no_memory_for_a_transport_closes_the_connection);
+	tcase_add_reactor_test(tc,
+			       a_connection_that_cannot_be_watched_is_closed);
+	tcase_add_reactor_loop_test(tc, what_fails_while_listening_is_returned,
+				    0, n);
+	tcase_add_reactor_loop_test(tc, an_option_that_is_refused_is_returned,
+				    0, 3);
+	tcase_add_reactor_test(tc, no_memory_while_listening_is_returned);
+	tcase_add_reactor_test(tc,
+			       without_memory_for_the_answer_it_still_stops);
+	suite_add_tcase(s, tc);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("accept faults");
+
+	add_tests_of_accept(s);
+	add_tests_of_descriptors(s);
+	add_tests_of_neighbours(s);
+	return suite_main(s);
+}
