@@ -178,7 +178,9 @@ static int send_some(struct recording *s, const char *data, size_t len)
 
 	if (r == 0 && s->window != SIZE_MAX)
 		s->window -= n;
-	return r == 0 ? plait_buf_append(s->unsent, data + n, len - n) : r;
+	if (r < 0 || n == len)
+		return r;
+	return plait_buf_append(s->unsent, data + n, len - n);
 }
 
 static void recording_write(struct plait_transport *t,
