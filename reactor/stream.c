@@ -102,11 +102,16 @@ static void owe_answer(struct stream *s)
 	loop_next_turn(reactor_of(s), &s->answering);
 }
 
-/* It is over.  why is taken; the first reason is the one that is told. */
+/*
+ * It is over.  v is taken; the first reason is the one that is told.  A peer
+ * that did not get all must not believe that it did.
+ */
 static void fail(struct stream *s, plait_value v)
 {
 	const struct plait_failure *why = plait_value_failure(&v);
 
+	if (s->output.size > 0)
+		s->reset = true;
 	output_drop(&s->output, reactor_of(s));
 	s->blocked = false;
 	if (s->why == NULL)
@@ -145,8 +150,7 @@ static void bury(struct loop_task *task)
 
 static void die(struct stream *s)
 {
-	if (s->dead)
-		return;
+	plait_assert(!s->dead);
 	s->dead = true;
 	s->lingering = false;
 	plait_timer_stop(&s->deadline);
@@ -514,10 +518,7 @@ static const struct transport_ops stream_ops = {
 	.set_option = stream_set_option,
 };
 
-/*
- * The reactor shuts down.  The kernel may have what it takes at once; a peer
- * that did not get all must not believe that it did.
- */
+/* The reactor shuts down.  The kernel may have what it takes at once. */
 static void stream_lose(struct loop_member *m)
 {
 	struct stream *s = plait_container(m, struct stream, member);
@@ -528,9 +529,8 @@ static void stream_lose(struct loop_member *m)
 	}
 	if (s->base.lost || s->why != NULL)
 		return;
+	s->blocked = false;
 	flush(s);
-	if (s->output.size > 0)
-		s->reset = true;
 	fail(s, plait_fail(&plait_error_connection_lost,
 			   "the reactor was shut down"));
 }

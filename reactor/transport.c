@@ -30,7 +30,7 @@ static void verify(const struct plait_transport *t)
 }
 
 /*
- * What a producer is to be told: decided when its turn comes, not when the
+ * What the producer is to be told: decided when its turn comes, not when the
  * output changed, for much may have happened between.
  */
 enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
@@ -39,8 +39,6 @@ static enum order producer_order(const struct plait_transport *t)
 {
 	size_t unsent = t->ops->pending(t);
 
-	if (t->producer == NULL)
-		return ORDER_NONE;
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;
 	if (!t->streaming)
@@ -141,8 +139,6 @@ bool transport_read_lost(struct plait_transport *t)
 
 	if (p == NULL || p->ops->read_connection_lost == NULL)
 		return false;
-	if (t->disconnecting)
-		return true;
 	loop_enter(t->reactor);
 	p->ops->read_connection_lost(p);
 	loop_leave(t->reactor);

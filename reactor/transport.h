@@ -74,7 +74,7 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
  */
 void transport_made(struct plait_transport *t, struct plait_protocol *p);
 
-/* Delivers, if the protocol still listens. */
+/* Delivers, if the protocol still listens; not while reading is paused. */
 void transport_data(struct plait_transport *t, const void *data, size_t len);
 
 /* The peer closed its half: true if the protocol was half-closeable. */

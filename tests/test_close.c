@@ -489,6 +489,34 @@ START_TEST(aborting_ends_a_slow_close)
 }
 END_TEST
 
+static void abort_wire(void *arg)
+{
+	struct wire *w = arg;
+
+	plait_transport_abort(w->transport);
+}
+
+/* Both are due in one turn, and the first is told. */
+START_TEST(aborting_at_the_deadline_is_one_loss)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_timer timer = { .reactor = NULL };
+
+	set_limits(7, 5, 1 << 20);
+	clock_virtual(true);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	run_turns(reactor, 5);
+	plait_timer_start(reactor, &timer, 7, abort_wire, &w);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 1);
+	run_for(reactor, 7);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens)
 {
 	struct wire w = { .on_data = NULL };
@@ -867,6 +895,7 @@ static TCase *abort_case(void)
 	TCase *tc = tcase_create("abort");
 
 	tcase_add_reactor_test(tc, aborting_resets_and_is_told_from_the_loop);
+	tcase_add_reactor_test(tc, aborting_at_the_deadline_is_one_loss);
 	tcase_add_reactor_test(tc, aborting_ends_a_slow_close);
 	tcase_add_reactor_test(
 		tc, an_aborted_socket_is_closed_at_once_though_nothing_happens);

@@ -278,6 +278,20 @@ START_TEST(a_pull_producer_waits_for_what_is_unsent)
 }
 END_TEST
 
+START_TEST(what_changed_before_it_was_told_counts)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, false);
+	write_bytes(&w, MUCH);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(m.trace, "");
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(unregistering_before_the_first_resume_is_in_time)
 {
 	struct wire w = { .on_data = NULL };
@@ -537,6 +551,7 @@ static TCase *pull_case(void)
 	tcase_add_reactor_test(
 		tc, a_pull_producer_that_makes_nothing_is_not_asked_again);
 	tcase_add_reactor_test(tc, a_pull_producer_waits_for_what_is_unsent);
+	tcase_add_reactor_test(tc, what_changed_before_it_was_told_counts);
 	tcase_add_reactor_test(
 		tc, unregistering_before_the_first_resume_is_in_time);
 	return tc;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include <plait/testing.h>
+
 #include "reactor/transport.h"
 #include "tests/wire.h"
 
@@ -829,6 +831,18 @@ START_TEST(options_are_set_when_asked_for_and_not_before)
 }
 END_TEST
 
+START_TEST(another_kind_of_transport_has_no_options)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_factory f = { .protocol = &bare_ops };
+	struct plait_transport *t = plait_testing_connect(r, &f);
+
+	ck_assert_int_eq(plait_transport_set_no_delay(t, true), -ENOTSUP);
+	ck_assert_int_eq(plait_transport_set_keep_alive(t, true), -ENOTSUP);
+	plait_reactor_free(&r);
+}
+END_TEST
+
 static void check_str(struct wire *w, const char *state)
 {
 	struct plait_address peer;
@@ -1152,6 +1166,7 @@ static TCase *asking_case(void)
 	tcase_add_reactor_test(tc, a_peer_without_an_address_is_unknown);
 	tcase_add_reactor_test(tc,
 			       options_are_set_when_asked_for_and_not_before);
+	tcase_add_pure_test(tc, another_kind_of_transport_has_no_options);
 	tcase_add_reactor_test(tc, it_can_print_itself_in_every_state);
 	tcase_add_reactor_test(
 		tc, then_write_sends_a_buffer_or_text_and_passes_none_on);
