@@ -58,16 +58,14 @@ static struct ending ending_of(const struct plait_line_receiver *p)
 	return ending(p->delimiter, p->delimiter_size, p->max_length);
 }
 
-static bool take_raw(struct plait_line_receiver *p)
+static void take_raw(struct plait_line_receiver *p)
 {
 	const void *data;
 	size_t len;
 
-	if (plait_input_take_all(&p->input, &data, &len) < 0)
-		return false;
-	if (ops_of(p)->raw_data_received != NULL)
+	if (plait_input_take_all(&p->input, &data, &len) == 0 &&
+	    ops_of(p)->raw_data_received != NULL)
 		ops_of(p)->raw_data_received(p, data, len);
-	return true;
 }
 
 static bool step(struct plait_protocol *base)
@@ -79,8 +77,10 @@ static bool step(struct plait_protocol *base)
 	size_t len;
 	int r;
 
-	if (p->raw)
-		return take_raw(p);
+	if (p->raw) {
+		take_raw(p);
+		return true;
+	}
 	r = take_line(&p->input, ending_of(p), &line, &len);
 	if (r == -EAGAIN)
 		return false;

@@ -286,6 +286,18 @@ START_TEST(what_the_prefix_cannot_say_is_not_sent)
 }
 END_TEST
 
+START_TEST(sending_before_the_connection_is_nothing)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops[1].base);
+
+	ck_assert_int_eq(
+		plait_intn_receiver_send(
+			plait_self(p, struct plait_intn_receiver), "x", 1),
+		0);
+	plait_protocol_free(&p);
+}
+END_TEST
+
 START_TEST(no_memory_aborts_and_leaks_nothing)
 {
 	bool reached = true;
@@ -322,6 +334,7 @@ int main(void)
 	tcase_add_loop_test_raise_signal(strings, strange_prefix_aborts,
 					 SIGABRT, 0, 2);
 	tcase_add_pure_test(strings, sent_string_has_its_length);
+	tcase_add_pure_test(strings, sending_before_the_connection_is_nothing);
 	tcase_add_pure_test(strings, what_the_prefix_cannot_say_is_not_sent);
 	suite_add_tcase(s, strings);
 	limits = tcase_create("limits");

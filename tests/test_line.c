@@ -257,6 +257,16 @@ START_TEST(sent_line_has_its_delimiter)
 }
 END_TEST
 
+START_TEST(sending_before_the_connection_is_nothing)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops.base);
+
+	plait_line_receiver_send_line(plait_self(p, struct plait_line_receiver),
+				      "x", 1);
+	plait_protocol_free(&p);
+}
+END_TEST
+
 /* Lines of 3 to 6 bytes where 5 are allowed, in pieces of each size. */
 START_TEST(limit_is_exact_however_it_is_cut)
 {
@@ -674,6 +684,9 @@ START_TEST(input_from_inside_a_callback_is_behind_the_rest)
 	connect_with(&ops);
 	say("a\r\nb\r\nc\r\n");
 	assert_trace("line(a) line(b) line(c) line(more) ");
+	on_line = receive_more;
+	say("a\r\n");
+	assert_trace("line(a) line(more) ");
 	finish();
 }
 END_TEST
@@ -978,6 +991,7 @@ static void add_lines(Suite *s)
 	tcase_add_pure_test(tc, receiver_without_callbacks_takes_all);
 	tcase_add_pure_test(tc, nothing_is_no_input);
 	tcase_add_pure_test(tc, sent_line_has_its_delimiter);
+	tcase_add_pure_test(tc, sending_before_the_connection_is_nothing);
 	suite_add_tcase(s, tc);
 }
 

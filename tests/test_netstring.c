@@ -279,6 +279,16 @@ START_TEST(sent_string_is_a_netstring)
 }
 END_TEST
 
+START_TEST(sending_before_the_connection_is_nothing)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops.base);
+
+	plait_netstring_receiver_send(
+		plait_self(p, struct plait_netstring_receiver), "x", 1);
+	plait_protocol_free(&p);
+}
+END_TEST
+
 START_TEST(no_memory_aborts_and_leaks_nothing)
 {
 	bool reached = true;
@@ -316,6 +326,7 @@ int main(void)
 	tcase_add_pure_test(grammar, newline_after_the_length_closes);
 	tcase_add_pure_loop_test(grammar, length_alone_waits, 0, 5);
 	tcase_add_pure_test(grammar, sent_string_is_a_netstring);
+	tcase_add_pure_test(grammar, sending_before_the_connection_is_nothing);
 	suite_add_tcase(s, grammar);
 	limits = tcase_create("limits");
 	tcase_add_pure_test(limits, limit_is_exact);

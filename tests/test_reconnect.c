@@ -490,6 +490,33 @@ START_TEST(connecting_by_hand_ends_the_delay)
 }
 END_TEST
 
+static void remember_connector(struct plait_factory *f,
+			       struct plait_connector *c)
+{
+	connector = c;
+}
+
+/* A factory that was not told of the attempt finds it when the delay ends. */
+START_TEST(attempt_of_somebody_else_is_left_alone)
+{
+	static const struct plait_factory_ops ops = {
+		.name = "ignorant",
+		.started_connecting = remember_connector,
+		.connection_failed = failed,
+	};
+	struct plait_reconnecting_factory f = { .base.ops = &ops };
+
+	begin(&f);
+	refuse();
+	ck_assert_int_eq(plait_connector_connect(connector), 0);
+	plait_testing_advance(r, 10);
+	ck_assert_int_eq(plait_connector_state(connector), PLAIT_CONNECTING);
+	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
+	plait_reactor_free(&r);
+	plait_reconnecting_factory_stop(client);
+}
+END_TEST
+
 START_TEST(factory_is_out_of_use_in_a_delay)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1,
@@ -628,6 +655,7 @@ static void add_connectors(Suite *s)
 	TCase *tc = tcase_create("connectors");
 
 	tcase_add_pure_test(tc, connecting_by_hand_ends_the_delay);
+	tcase_add_pure_test(tc, attempt_of_somebody_else_is_left_alone);
 	tcase_add_pure_test(tc, factory_is_out_of_use_in_a_delay);
 	tcase_add_pure_test(tc, table_of_the_header_suffices);
 	tcase_add_pure_test(tc, without_a_connector_it_gives_up);
