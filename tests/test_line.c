@@ -868,6 +868,124 @@ START_TEST(no_memory_for_a_clear_changes_nothing)
 }
 END_TEST
 
+/*
+ * Whatever is done in whatever order, no byte is lost or comes twice: what was
+ * given to the receiver, and what it gave.
+ */
+static size_t given, got;
+static uint32_t chance;
+
+static unsigned random_below(unsigned n)
+{
+	chance = chance * 1664525 + 1013904223;
+	return (chance >> 8) % n;
+}
+
+static const char *random_text(size_t *len)
+{
+	static const char text[] = "a\nbc\n\ndefg\nhijklmnop\nq\n\nrstuvwxyz";
+
+	*len = random_below(sizeof(text));
+	return text + random_below((unsigned)(sizeof(text) - *len));
+}
+
+static void random_action(struct plait_line_receiver *p)
+{
+	const char *text;
+	size_t len;
+
+	switch (random_below(12)) {
+	case 0:
+		plait_line_receiver_pause(p);
+		break;
+	case 1:
+		plait_line_receiver_resume(p);
+		break;
+	case 2:
+		plait_line_receiver_set_raw_mode(p);
+		break;
+	case 3:
+		text = random_text(&len);
+		given += len;
+		plait_line_receiver_set_line_mode(p, text, len);
+		break;
+	case 4:
+		text = random_text(&len);
+		given += len;
+		feed(text, len);
+		break;
+	case 5:
+		if (random_below(4) == 0)
+			plait_line_receiver_clear_buffer(p, rest);
+		break;
+	case 6:
+		p->max_length = 1 + random_below(20);
+		break;
+	}
+}
+
+static void on_random_line(struct plait_line_receiver *p, const char *line,
+			   size_t len)
+{
+	got += len + strlen(p->delimiter);
+	if (random_below(3) == 0)
+		random_action(p);
+	/* reads all of it, for the sanitizer to see that it is still there */
+	ck_assert_ptr_null(
+		memmem(line, len, p->delimiter, strlen(p->delimiter)));
+}
+
+static void on_random_raw(struct plait_line_receiver *p, const char *data,
+			  size_t len)
+{
+	size_t mine = random_below((unsigned)len + 1);
+
+	got += mine;
+	random_action(p);
+	plait_line_receiver_set_line_mode(p, data + mine, len - mine);
+}
+
+static void on_random_long(struct plait_line_receiver *p, const char *line,
+			   size_t len)
+{
+	got += len;
+	random_action(p);
+}
+
+static const struct plait_line_receiver_ops random_ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "random",
+		  .size = sizeof(struct receiver) },
+	.line_received = line_received,
+	.raw_data_received = raw_data_received,
+	.line_length_exceeded = on_random_long,
+};
+
+START_TEST(no_byte_is_lost_or_comes_twice)
+{
+	const char *text;
+	size_t len;
+
+	chance = (uint32_t)_i;
+	silent = true;
+	given = got = 0;
+	on_line = on_random_line;
+	on_raw = on_random_raw;
+	rest = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	connect_with(&random_ops);
+	receiver->delimiter = _i % 2 == 0 ? "\n" : "c\n";
+	for (int i = 0; i < 3000 && given < 1000000; i++) {
+		text = random_text(&len);
+		given += len;
+		feed(text, len);
+		random_action(receiver);
+	}
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, rest), 0);
+	ck_assert_uint_eq(got + plait_buf_size(rest), given);
+	plait_buf_unref(&rest);
+	finish();
+}
+END_TEST
+
 /* The receiver of lines alone. */
 static struct plait_line_only_receiver *only;
 
@@ -1057,6 +1175,14 @@ static void add_ends(Suite *s)
 	suite_add_tcase(s, tc);
 }
 
+static void add_random(Suite *s)
+{
+	TCase *tc = tcase_create("random");
+
+	tcase_add_pure_loop_test(tc, no_byte_is_lost_or_comes_twice, 0, 30);
+	suite_add_tcase(s, tc);
+}
+
 static void add_only(Suite *s)
 {
 	TCase *tc = tcase_create("only");
@@ -1078,6 +1204,7 @@ int main(void)
 	add_modes(s);
 	add_pausing(s);
 	add_ends(s);
+	add_random(s);
 	add_only(s);
 	return suite_main(s);
 }
