@@ -479,7 +479,7 @@ static struct {
 	bool is_virtual;
 	int64_t stopped;
 	int64_t offset;
-	double wait;
+	_Atomic double wait; /* each thread may have a reactor */
 } clk;
 
 static int64_t real_now(void)

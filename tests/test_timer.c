@@ -357,6 +357,24 @@ START_TEST(the_time_stands_still_all_through_a_callback)
 }
 END_TEST
 
+START_TEST(a_callback_outside_of_a_turn_has_its_own_time)
+{
+	double before, inside;
+
+	loop_enter(reactor);
+	before = plait_reactor_seconds(reactor);
+	loop_leave(reactor);
+	plait_reactor_seconds(reactor);
+	clock_advance(5);
+	loop_enter(reactor);
+	inside = plait_reactor_seconds(reactor);
+	ck_assert_double_ge(inside, before + 5);
+	clock_advance(5);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), inside);
+	loop_leave(reactor);
+}
+END_TEST
+
 START_TEST(a_turn_without_timers_asks_for_no_time)
 {
 	run_turns(reactor, 1);
@@ -645,6 +663,8 @@ int main(void)
 		tc, a_slow_callback_does_not_shorten_the_timers_of_the_next);
 	tcase_add_reactor_test(tc,
 			       the_time_stands_still_all_through_a_callback);
+	tcase_add_reactor_test(tc,
+			       a_callback_outside_of_a_turn_has_its_own_time);
 	tcase_add_reactor_test(tc, a_turn_without_timers_asks_for_no_time);
 	tcase_add_reactor_test(tc, a_timer_costs_one_look_at_the_clock_a_turn);
 	tcase_add_reactor_loop_test(tc, the_far_future_is_slept_for_in_pieces,
