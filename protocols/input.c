@@ -8,8 +8,8 @@
  * piece copies nothing.  So every byte is copied twice at most.
  *
  * What was handed out stays where it is until the next take or the end of the
- * step: the buffer that it lies in becomes `taken' as soon as another one
- * takes its place.
+ * step: the buffer that it lies in becomes `taken' when it is not used for
+ * anything else any more.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,10 +22,20 @@ static bool is_closing(const struct plait_protocol *p)
 	       plait_transport_is_disconnecting(p->transport);
 }
 
+/* Frees where the bytes lay that were held, but not while they are lent. */
+static void unhold(struct plait_input *in)
+{
+	if (in->busy && in->taken == NULL) {
+		in->taken = in->held;
+		in->held = NULL;
+	}
+	plait_buf_unref(&in->held);
+}
+
 static void drop(struct plait_input *in)
 {
 	plait_buf_unref(&in->unfinished);
-	plait_buf_unref(&in->held);
+	unhold(in);
 	in->next = NULL;
 	in->left = 0;
 }
@@ -45,14 +55,10 @@ static void release(struct plait_input *in)
 	in->handed = 0;
 }
 
-/* What is left becomes these bytes; where it lay is kept while it is lent. */
+/* What is left becomes these bytes. */
 static void hold(struct plait_input *in, struct plait_buf *b)
 {
-	if (in->busy && in->taken == NULL) {
-		in->taken = in->held;
-		in->held = NULL;
-	}
-	plait_buf_unref(&in->held);
+	unhold(in);
 	in->held = b;
 	in->next = plait_buf_data(b);
 	in->left = plait_buf_size(b);
@@ -79,7 +85,7 @@ static void queue(struct plait_input *in, struct plait_protocol *p,
 {
 	size_t start;
 
-	if (in->busy || in->held == NULL) {
+	if (in->busy) {
 		hold_both(in, p, in->next, in->left, data, len);
 		return;
 	}
@@ -358,8 +364,7 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 		plait_buf_append(buf, in->next, in->left);
 	}
 	plait_buf_unref(&in->unfinished);
-	if (!in->busy)
-		plait_buf_unref(&in->held);
+	unhold(in);
 	in->left = 0;
 	in->handed = 0;
 	return 0;

@@ -848,6 +848,29 @@ START_TEST(no_memory_aborts_and_leaks_nothing)
 }
 END_TEST
 
+static void insert_without_memory(struct plait_line_receiver *p,
+				  const char *line, size_t len)
+{
+	fault_alloc_at(0, false);
+	plait_line_receiver_set_line_mode(p, "extra\r\n", 7);
+	fault_alloc_off();
+	trace_bytes("still", line, len);
+}
+
+START_TEST(line_stays_when_there_is_no_memory_for_extra)
+{
+	connect_with(&ops);
+	plait_line_receiver_pause(receiver);
+	say("a long line\r\nb\r\n");
+	on_line = insert_without_memory;
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(a long line) still(a long line) ");
+	plait_testing_advance(r, 0);
+	ck_assert(plait_testing_is_aborted(transport));
+	finish();
+}
+END_TEST
+
 START_TEST(no_memory_for_a_clear_changes_nothing)
 {
 	struct plait_buf *b = plait_buf_new(10000);
@@ -1171,6 +1194,7 @@ static void add_ends(Suite *s)
 	tcase_add_pure_test(tc, cleared_while_paused);
 	tcase_add_pure_test(tc, failed_clear_changes_nothing);
 	tcase_add_pure_loop_test(tc, no_memory_aborts_and_leaks_nothing, 0, 2);
+	tcase_add_pure_test(tc, line_stays_when_there_is_no_memory_for_extra);
 	tcase_add_pure_test(tc, no_memory_for_a_clear_changes_nothing);
 	suite_add_tcase(s, tc);
 }
