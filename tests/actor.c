@@ -221,10 +221,10 @@ void actor_stop(struct plait_reactor *r, struct plait_port **port)
 
 	d = plait_port_stop_listening(port);
 	plait_deferred_add_both(d, set_flag, &done);
-	run_until_set(r, &done);
-	plait_deferred_free(&d);
 	/* With no memory for the deferred the port ends all the same. */
 	run_turns(r, 2);
+	run_until_set(r, &done);
+	plait_deferred_free(&d);
 }
 
 static bool is_idle(void *arg)
@@ -236,6 +236,8 @@ static bool is_idle(void *arg)
 
 void actor_wait_idle(struct actor *a, struct plait_reactor *r)
 {
+	/* What needs no event is told without waiting for one. */
+	run_turns(r, 2);
 	run_until(r, is_idle, a);
 }
 

@@ -1,0 +1,388 @@
+/*
+ * What the system can say to an attempt to connect: each way to fail is told
+ * once, from the loop, by its name, and leaves nothing open.
+ */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "tests/actor.h"
+
+static struct actor client;
+static struct actor server;
+static struct plait_port *port;
+static unsigned number;
+
+static void setup(void)
+{
+	actor_init(&client);
+	actor_init(&server);
+}
+
+static void listen_now(void)
+{
+	number = actor_listen(&server, reactor, &port);
+}
+
+static void end(void)
+{
+	actor_wait_idle(&client, reactor);
+	if (server.made > server.lost)
+		run_until_count(reactor, &server.lost, server.made);
+	actor_stop(reactor, &port);
+	run_turns(reactor, 3);
+}
+
+/* What fails with which errno, and what that is called. */
+static const struct {
+	const char *call;
+	int err;
+	const struct plait_error *kind;
+} failures[] = {
+	{ "connect", ECONNREFUSED, &plait_error_connection_refused },
+	{ "connect", ENETUNREACH, &plait_error_no_route },
+	{ "connect", EHOSTUNREACH, &plait_error_no_route },
+	{ "connect", ETIMEDOUT, &plait_error_tcp_timed_out },
+	{ "connect", EADDRNOTAVAIL, &plait_error_connect },
+	{ "connect", EAGAIN, &plait_error_connect },
+	{ "connect", EACCES, &plait_error_connect },
+	{ "connect", ENOBUFS, &plait_error_connect },
+	{ "connect", ENOMEM, &plait_error_connect },
+	{ "socket", EMFILE, &plait_error_connect },
+	{ "socket", ENFILE, &plait_error_connect },
+	{ "socket", EAFNOSUPPORT, &plait_error_connect },
+	{ "bind", EADDRINUSE, &plait_error_bind },
+	{ "bind", EADDRNOTAVAIL, &plait_error_bind },
+	{ "bind", EACCES, &plait_error_bind },
+	{ "getsockopt", ENOBUFS, &plait_error_connect },
+	{ "getsockopt", EBADF, &plait_error_connect },
+	{ "setsockopt", ENOBUFS, &plait_error_connect },
+};
+
+START_TEST(every_failure_has_its_name)
+{
+	const struct plait_connect_options o = {
+		.bind_address = "127.0.0.1",
+		.no_delay = true,
+		.keep_alive = true,
+	};
+
+	listen_now();
+	fault_call(failures[_i].call, 1, failures[_i].err);
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	ck_assert_str_eq(client.trace, "Sc");
+	actor_wait_idle(&client, reactor);
+	ck_assert(fault_used(failures[_i].call));
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, failures[_i].kind);
+	ck_assert_int_eq(client.err, failures[_i].err);
+	end();
+	ck_assert_str_eq(client.trace, "ScFX");
+}
+END_TEST
+
+static void connect_once_more(struct actor *a)
+{
+	if (a->started < 2)
+		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
+}
+
+START_TEST(after_every_failure_it_can_connect_again)
+{
+	const struct plait_connect_options o = {
+		.bind_address = "127.0.0.1",
+		.no_delay = true,
+	};
+
+	listen_now();
+	client.on_failed = connect_once_more;
+	client.on_made = actor_lose;
+	fault_call(failures[_i].call, 1, failures[_i].err);
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	end();
+	ck_assert_str_eq(client.trace, "ScFcBMLCX");
+}
+END_TEST
+
+/* The second setsockopt() of an attempt. */
+START_TEST(an_option_that_is_refused_fails_the_attempt)
+{
+	const struct plait_connect_options o = { .no_delay = true,
+						 .keep_alive = true };
+
+	listen_now();
+	fault_pass("setsockopt", 1);
+	fault_call("setsockopt", 1, ENOBUFS);
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_int_eq(client.err, ENOBUFS);
+}
+END_TEST
+
+/* In progress, and interrupted, which is the same. */
+START_TEST(what_is_in_progress_is_waited_for)
+{
+	listen_now();
+	client.on_made = actor_lose;
+	fault_call("connect", 1, _i ? EINTR : EINPROGRESS);
+	actor_connect(&client, reactor, number);
+	calls_reset();
+	end();
+	ck_assert_uint_eq(calls_of("connect"), 1);
+	ck_assert_uint_eq(calls_of("getsockopt"), 1);
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+}
+END_TEST
+
+START_TEST(what_was_in_progress_may_be_refused)
+{
+	uint16_t refusing;
+	int held = peer_hold_port(&refusing);
+
+	fault_call("connect", 1, _i ? EINTR : EINPROGRESS);
+	actor_connect(&client, reactor, refusing);
+	actor_wait_idle(&client, reactor);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
+	close(held);
+}
+END_TEST
+
+/* The library's socket that is connected to that port. */
+static int client_fd(unsigned to)
+{
+	struct sockaddr_in theirs;
+	socklen_t len;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		len = sizeof(theirs);
+		if (getpeername(fd, (struct sockaddr *)&theirs, &len) == 0 &&
+		    ntohs(theirs.sin_port) == to)
+			return fd;
+	}
+	ck_abort_msg("nobody has connected");
+}
+
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	getsockopt(fd, level, option, &value, &len);
+	return value;
+}
+
+START_TEST(options_are_set_if_wanted)
+{
+	const struct plait_connect_options o = { .no_delay = _i,
+						 .keep_alive = _i };
+	int fd;
+
+	listen_now();
+	calls_reset();
+	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	run_until_count(reactor, &client.made, 1);
+	fd = client_fd(number);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_NODELAY), _i);
+	ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), _i);
+	ck_assert_uint_eq(calls_of("setsockopt"), _i ? 2 : 0);
+	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	plait_transport_lose_connection(client.transport);
+	end();
+}
+END_TEST
+
+/*
+ * The kernel may choose, for this end of a connection to a port of this
+ * machine that nobody listens on, that very port.
+ */
+START_TEST(connecting_to_oneself_is_refused)
+{
+	uint16_t own;
+	int held = peer_hold_port(&own);
+	/* Held on 127.0.0.1, so nobody else gets it on this address. */
+	struct plait_connect_options o = { .bind_address = "127.0.0.9",
+					   .bind_port = own };
+
+	plait_connect_tcp(reactor, "127.0.0.9", own, &client.base, &o);
+	actor_wait_idle(&client, reactor);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
+	close(held);
+}
+END_TEST
+
+START_TEST(not_knowing_ones_address_is_no_failure)
+{
+	listen_now();
+	client.on_made = actor_lose;
+	fault_call("getsockname", 1, ENOBUFS);
+	actor_connect(&client, reactor, number);
+	end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+}
+END_TEST
+
+/* epoll_ctl() refuses to watch: the connecting socket, then the stream. */
+START_TEST(what_cannot_be_watched_has_failed)
+{
+	if (strcmp(backend, "epoll") != 0)
+		return;
+	listen_now();
+	run_turns(reactor, 1);
+	fault_call("connect", 1, EINPROGRESS);
+	fault_call("epoll_ctl", 1, ENOSPC);
+	actor_connect(&client, reactor, number);
+	end();
+	ck_assert(fault_used("epoll_ctl"));
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_int_eq(client.err, ENOSPC);
+}
+END_TEST
+
+/* The protocol is the next allocation, the transport the one after. */
+static void refuse_transport(struct actor *a)
+{
+	fault_alloc_at(1, false);
+	a->on_build = NULL;
+}
+
+START_TEST(no_memory_for_the_transport_has_failed)
+{
+	listen_now();
+	client.on_build = refuse_transport;
+	client.on_failed = connect_once_more;
+	client.on_made = actor_lose;
+	actor_connect(&client, reactor, number);
+	end();
+	ck_assert(fault_alloc_reached());
+	ck_assert_str_eq(client.trace, "ScBFcBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+}
+END_TEST
+
+/* No memory for the connector. */
+static void expect_none(struct actor *a)
+{
+	ck_assert_ptr_null(a->connector);
+	ck_assert_ptr_eq(a->kind, &plait_error_no_memory);
+}
+
+START_TEST(without_memory_for_a_connector_the_factory_is_told)
+{
+	client.on_failed = expect_none;
+	for (int i = 0; i < 3; i++) {
+		fault_alloc_at(0, false);
+		errno = 0;
+		ck_assert_ptr_null(actor_connect(&client, reactor, 1));
+		ck_assert_int_eq(errno, ENOMEM);
+	}
+	ck_assert_str_eq(client.trace, "S");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.trace, "SFFFX");
+}
+END_TEST
+
+static void connect_without_memory(struct actor *a)
+{
+	if (a->failed > 1)
+		return;
+	fault_alloc_at(0, false);
+	ck_assert_ptr_null(actor_connect(a, reactor, 1));
+}
+
+START_TEST(told_of_no_memory_it_may_try_again)
+{
+	client.on_failed = connect_without_memory;
+	fault_alloc_at(0, false);
+	actor_connect(&client, reactor, 1);
+	run_turns(reactor, 1);
+	/* The next one is told in the next turn. */
+	ck_assert_str_eq(client.trace, "SF");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.trace, "SFFX");
+}
+END_TEST
+
+START_TEST(several_factories_may_have_had_no_memory)
+{
+	fault_alloc_at(0, true);
+	actor_connect(&client, reactor, 1);
+	actor_connect(&server, reactor, 1);
+	actor_connect(&client, reactor, 1);
+	fault_alloc_off();
+	if (_i == 0)
+		run_turns(reactor, 1);
+	else
+		plait_reactor_free(&reactor);
+	ck_assert_str_eq(client.trace, "SFFX");
+	ck_assert_str_eq(server.trace, "SFX");
+}
+END_TEST
+
+/* With no memory even to say so. */
+START_TEST(a_failure_without_memory_is_told)
+{
+	uint16_t refusing;
+	int held = peer_hold_port(&refusing);
+
+	actor_connect(&client, reactor, refusing);
+	fault_alloc_at(0, true);
+	run_until_count(reactor, &client.failed, 1);
+	fault_alloc_off();
+	ck_assert_ptr_eq(client.kind, &plait_error_no_memory);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(client.trace, "ScFX");
+	close(held);
+}
+END_TEST
+
+static void add_tests_of_calls(Suite *s)
+{
+	TCase *tc = tcase_create("calls");
+	const int n = sizeof(failures) / sizeof(failures[0]);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(tc, every_failure_has_its_name, 0, n);
+	tcase_add_reactor_loop_test(
+		tc, after_every_failure_it_can_connect_again, 0, n);
+	tcase_add_reactor_test(tc, an_option_that_is_refused_fails_the_attempt);
+	tcase_add_reactor_loop_test(tc, what_is_in_progress_is_waited_for, 0,
+				    2);
+	tcase_add_reactor_loop_test(tc, what_was_in_progress_may_be_refused, 0,
+				    2);
+	tcase_add_reactor_loop_test(tc, options_are_set_if_wanted, 0, 2);
+	tcase_add_reactor_test(tc, connecting_to_oneself_is_refused);
+	tcase_add_reactor_test(tc, not_knowing_ones_address_is_no_failure);
+	tcase_add_reactor_test(tc, what_cannot_be_watched_has_failed);
+	suite_add_tcase(s, tc);
+}
+
+static void add_tests_of_memory(Suite *s)
+{
+	TCase *tc = tcase_create("memory");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc, no_memory_for_the_transport_has_failed);
+	tcase_add_reactor_test(
+		tc, without_memory_for_a_connector_the_factory_is_told);
+	tcase_add_reactor_test(tc, told_of_no_memory_it_may_try_again);
+	tcase_add_reactor_loop_test(
+		tc, several_factories_may_have_had_no_memory, 0, 2);
+	tcase_add_reactor_test(tc, a_failure_without_memory_is_told);
+	suite_add_tcase(s, tc);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("connect faults");
+
+	add_tests_of_calls(s);
+	add_tests_of_memory(s);
+	return suite_main(s);
+}

@@ -1,0 +1,902 @@
+/*
+ * The testing reactor, its recording transports and the network that the
+ * test plays: they do what the real ones do, and nothing by themselves.
+ */
+#include <stdio.h>
+
+#include <plait/testing.h>
+
+#include "tests/actor.h"
+#include "tests/child.h"
+
+static struct actor actor;
+
+/* The harness frees the reactor. */
+static void setup(void)
+{
+	actor_init(&actor);
+	reactor = plait_testing_reactor_new();
+	ck_assert_ptr_nonnull(reactor);
+}
+
+/* What was written, as text. */
+static const char *written(struct plait_transport *t)
+{
+	static char text[64];
+	const struct plait_buf *b = plait_testing_written(t);
+
+	snprintf(text, sizeof(text), "%.*s", (int)plait_buf_size(b),
+		 (const char *)plait_buf_data(b));
+	return text;
+}
+
+static void deliver(struct plait_transport *t, const char *text)
+{
+	plait_testing_deliver(t, text, strlen(text));
+}
+
+static void settle(void)
+{
+	plait_testing_advance(reactor, 0);
+}
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* The clock. */
+START_TEST(the_clock_starts_at_zero_and_stands_still)
+{
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 0);
+	settle();
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 0);
+	plait_testing_advance(reactor, 1.5);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 1.5);
+}
+END_TEST
+
+static void note_seconds(void *arg)
+{
+	*(double *)arg = plait_reactor_seconds(reactor);
+}
+
+START_TEST(timers_see_the_final_time)
+{
+	struct plait_timer a = { .reactor = NULL }, b = { .reactor = NULL };
+	double first = 0, second = 0;
+
+	plait_timer_start(reactor, &a, 1, note_seconds, &first);
+	plait_timer_start(reactor, &b, 2, note_seconds, &second);
+	plait_testing_advance(reactor, 0.999);
+	ck_assert_double_eq(first, 0);
+	plait_testing_advance(reactor, 9.001);
+	ck_assert_double_eq(first, 10);
+	ck_assert_double_eq(second, 10);
+}
+END_TEST
+
+static void call_again(void *arg)
+{
+	unsigned *n = arg;
+
+	if (++*n < 3)
+		plait_call_later(reactor, 0, call_again, n);
+}
+
+START_TEST(what_becomes_due_meanwhile_runs_too)
+{
+	unsigned n = 0;
+
+	plait_call_later(reactor, 1, call_again, &n);
+	plait_testing_advance(reactor, 1);
+	ck_assert_uint_eq(n, 3);
+}
+END_TEST
+
+static void stop_reactor(void *arg)
+{
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(running_jumps_from_timer_to_timer)
+{
+	unsigned n = 0;
+
+	plait_call_later(reactor, 1000, count, &n);
+	plait_call_later(reactor, 5000, stop_reactor, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 5000);
+}
+END_TEST
+
+START_TEST(running_with_nothing_to_come_ends)
+{
+	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
+}
+END_TEST
+
+static void advance_inside(void *arg)
+{
+	*(bool *)arg = true;
+	plait_testing_advance(reactor, 1);
+}
+
+START_TEST(advancing_inside_a_turn_only_moves_the_clock)
+{
+	bool called = false;
+
+	plait_call_later(reactor, 0, advance_inside, &called);
+	settle();
+	ck_assert(called);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 1);
+}
+END_TEST
+
+START_TEST(it_needs_no_descriptor)
+{
+	calls_reset();
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	ck_assert_uint_eq(calls_of("epoll_create1"), 0);
+	ck_assert_uint_eq(calls_of("eventfd"), 0);
+	ck_assert_uint_eq(calls_of("socket"), 0);
+}
+END_TEST
+
+/* The recording transport. */
+static struct plait_transport *connect_actor(void)
+{
+	struct plait_transport *t = plait_testing_connect(reactor, &actor.base);
+
+	ck_assert_ptr_nonnull(t);
+	return t;
+}
+
+START_TEST(a_connection_is_made_at_once)
+{
+	struct plait_transport *t = connect_actor();
+	struct plait_address a;
+
+	ck_assert_str_eq(actor.trace, "SBM");
+	ck_assert_ptr_eq(actor.transport, t);
+	ck_assert_ptr_eq(plait_testing_protocol(t)->transport, t);
+	ck_assert(plait_testing_is_connected(t));
+	ck_assert(!plait_testing_is_aborted(t));
+	ck_assert(!plait_testing_is_paused(t));
+	ck_assert_int_eq(plait_transport_peer(t, &a), 0);
+	ck_assert_int_eq(plait_transport_host(t, &a), 0);
+	ck_assert_int_eq(plait_transport_set_no_delay(t, true), -ENOTSUP);
+}
+END_TEST
+
+START_TEST(a_factory_that_refuses_gets_no_transport)
+{
+	actor.refuses = true;
+	ck_assert_ptr_null(plait_testing_connect(reactor, &actor.base));
+	ck_assert_str_eq(actor.trace, "SBX");
+}
+END_TEST
+
+START_TEST(what_is_written_is_recorded)
+{
+	struct plait_transport *t = connect_actor();
+	struct plait_buf *b = plait_buf_copy("c", 1);
+
+	ck_assert_str_eq(written(t), "");
+	plait_transport_write(t, "a", 1);
+	plait_transport_write(t, "b", 1);
+	plait_transport_write_buf(t, b);
+	plait_buf_unref(&b);
+	ck_assert_str_eq(written(t), "abc");
+	plait_testing_clear(t);
+	ck_assert_str_eq(written(t), "");
+	plait_transport_write(t, "d", 1);
+	ck_assert_str_eq(written(t), "d");
+}
+END_TEST
+
+START_TEST(what_is_delivered_arrives_at_once)
+{
+	struct plait_transport *t = connect_actor();
+
+	deliver(t, "one");
+	ck_assert_str_eq(actor.text, "one");
+	deliver(t, "");
+	deliver(t, "two");
+	ck_assert_str_eq(actor.text, "onetwo");
+	ck_assert_str_eq(actor.trace, "SBMD");
+}
+END_TEST
+
+static void note_most(struct actor *a, struct plait_protocol *p,
+		      const void *data, size_t len)
+{
+	size_t *most = a->arg;
+
+	if (len > *most)
+		*most = len;
+}
+
+START_TEST(much_comes_in_pieces)
+{
+	struct plait_transport *t = connect_actor();
+	char *data = calloc(1, 300000);
+	size_t most = 0;
+
+	actor.on_data = note_most;
+	actor.arg = &most;
+	plait_testing_deliver(t, data, 300000);
+	free(data);
+	ck_assert_uint_eq(actor.received, 300000);
+	ck_assert_uint_eq(most, 131072);
+}
+END_TEST
+
+START_TEST(nothing_arrives_while_reading_is_paused)
+{
+	struct plait_transport *t = connect_actor();
+
+	plait_transport_pause_reading(t);
+	ck_assert(plait_testing_is_paused(t));
+	deliver(t, "one");
+	deliver(t, "two");
+	settle();
+	ck_assert_uint_eq(actor.received, 0);
+	plait_transport_resume_reading(t);
+	ck_assert_uint_eq(actor.received, 0);
+	settle();
+	ck_assert_str_eq(actor.text, "onetwo");
+}
+END_TEST
+
+static void pause_after_one(struct actor *a, struct plait_protocol *p,
+			    const void *data, size_t len)
+{
+	plait_transport_pause_reading(p->transport);
+}
+
+START_TEST(pausing_keeps_the_rest_and_the_end)
+{
+	struct plait_transport *t = connect_actor();
+	char *data = calloc(1, 200000);
+
+	actor.on_data = pause_after_one;
+	plait_testing_deliver(t, data, 200000);
+	free(data);
+	plait_testing_deliver_eof(t);
+	settle();
+	ck_assert_uint_eq(actor.received, 131072);
+	ck_assert_str_eq(actor.trace, "SBMD");
+	plait_transport_resume_reading(t);
+	settle();
+	ck_assert_uint_eq(actor.received, 200000);
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_transport_resume_reading(t);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMDLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
+}
+END_TEST
+
+static void deliver_more(struct actor *a, struct plait_protocol *p,
+			 const void *data, size_t len)
+{
+	a->on_data = NULL;
+	deliver(p->transport, "second");
+	/* Not inside this one. */
+	ck_assert_uint_eq(a->received, 5);
+	ck_assert_mem_eq(data, "first", 5);
+}
+
+START_TEST(delivered_from_inside_it_comes_next)
+{
+	struct plait_transport *t = connect_actor();
+
+	actor.on_data = deliver_more;
+	deliver(t, "first");
+	ck_assert_str_eq(actor.text, "firstsecond");
+}
+END_TEST
+
+START_TEST(lose_connection_answers_from_the_loop)
+{
+	struct plait_transport *t = connect_actor();
+
+	plait_transport_write(t, "bye", 3);
+	plait_transport_lose_connection(t);
+	plait_transport_write(t, "!", 1);
+	deliver(t, "too late");
+	ck_assert_str_eq(actor.trace, "SBM");
+	ck_assert(plait_testing_is_connected(t));
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_str_eq(actor.lost_why, "ConnectionDone");
+	/* It can still be looked at. */
+	ck_assert_str_eq(written(t), "bye!");
+	ck_assert(!plait_testing_is_connected(t));
+	ck_assert_ptr_null(plait_testing_protocol(t));
+	ck_assert(!plait_testing_is_aborted(t));
+}
+END_TEST
+
+START_TEST(abort_answers_from_the_loop)
+{
+	struct plait_transport *t = connect_actor();
+
+	plait_transport_abort(t);
+	ck_assert(plait_testing_is_aborted(t));
+	ck_assert_str_eq(actor.trace, "SBM");
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_aborted);
+}
+END_TEST
+
+START_TEST(half_closing_is_told_from_the_loop)
+{
+	struct plait_transport *t;
+
+	actor.half_closeable = true;
+	t = connect_actor();
+	plait_transport_lose_write_connection(t);
+	plait_transport_write(t, "no", 2);
+	ck_assert_str_eq(actor.trace, "SBM");
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMW");
+	ck_assert_str_eq(written(t), "");
+	plait_testing_deliver_eof(t);
+	ck_assert_str_eq(actor.trace, "SBMWR");
+	plait_testing_deliver_eof(t);
+	deliver(t, "after the end");
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMWR");
+	plait_transport_lose_connection(t);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMWRLX");
+}
+END_TEST
+
+START_TEST(the_peers_end_loses_the_connection)
+{
+	struct plait_transport *t = connect_actor();
+
+	plait_testing_set_window(t, 1);
+	plait_transport_write(t, "abc", 3);
+	plait_testing_deliver_eof(t);
+	settle();
+	/* What is unsent is flushed first. */
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_testing_set_window(t, SIZE_MAX);
+	settle();
+	ck_assert_str_eq(written(t), "abc");
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
+}
+END_TEST
+
+START_TEST(lost_is_told_at_once_and_once)
+{
+	struct plait_transport *t = connect_actor();
+	plait_value v = plait_fail(&plait_error_connection_lost, "by a test");
+
+	plait_testing_lose(t, plait_value_failure(&v));
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_str_eq(actor.lost_why, "ConnectionLost: by a test");
+	plait_testing_lose(t, plait_value_failure(&v));
+	plait_testing_deliver_eof(t);
+	deliver(t, "too late");
+	plait_transport_write(t, "too late", 8);
+	plait_transport_abort(t);
+	plait_testing_set_window(t, 5);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_str_eq(written(t), "");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(the_window_lets_through_what_it_says)
+{
+	struct plait_transport *t = connect_actor();
+
+	plait_testing_set_window(t, 4);
+	plait_transport_write(t, "abc", 3);
+	plait_transport_write(t, "def", 3);
+	ck_assert_str_eq(written(t), "abcd");
+	ck_assert_uint_eq(plait_transport_pending(t), 2);
+	plait_testing_set_window(t, 1);
+	ck_assert_str_eq(written(t), "abcde");
+	plait_testing_set_window(t, SIZE_MAX);
+	ck_assert_str_eq(written(t), "abcdef");
+	ck_assert_uint_eq(plait_transport_pending(t), 0);
+}
+END_TEST
+
+struct producer {
+	struct plait_producer base;
+	unsigned paused, resumed, stopped;
+};
+
+static void producer_pause(struct plait_producer *p)
+{
+	plait_self(p, struct producer)->paused++;
+}
+
+static void producer_resume(struct plait_producer *p)
+{
+	plait_self(p, struct producer)->resumed++;
+}
+
+static void producer_stop(struct plait_producer *p)
+{
+	plait_self(p, struct producer)->stopped++;
+}
+
+static const struct plait_producer_ops producer_ops = {
+	.name = "test",
+	.pause = producer_pause,
+	.resume = producer_resume,
+	.stop = producer_stop,
+};
+
+START_TEST(a_slow_peer_pauses_the_producer)
+{
+	struct plait_transport *t = connect_actor();
+	struct producer p = { .base.ops = &producer_ops };
+	char *data = calloc(1, 100000);
+
+	plait_testing_set_window(t, 0);
+	plait_transport_register_producer(t, &p.base, true);
+	plait_transport_write(t, data, 100000);
+	free(data);
+	settle();
+	ck_assert_uint_eq(p.paused, 1);
+	plait_testing_set_window(t, 80000);
+	settle();
+	ck_assert_uint_eq(p.resumed, 0);
+	plait_testing_set_window(t, 4000);
+	settle();
+	ck_assert_uint_eq(p.resumed, 1);
+	plait_transport_lose_connection(t);
+	plait_testing_set_window(t, SIZE_MAX);
+	settle();
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_transport_unregister_producer(t);
+	settle();
+	ck_assert_uint_eq(actor.lost, 1);
+	ck_assert_uint_eq(p.stopped, 0);
+}
+END_TEST
+
+START_TEST(the_reactor_loses_what_is_left)
+{
+	connect_actor();
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_lost);
+}
+END_TEST
+
+START_TEST(each_connection_counts_as_one_user)
+{
+	struct plait_transport *a = connect_actor();
+	struct plait_transport *b = connect_actor();
+
+	plait_transport_lose_connection(a);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMBML");
+	plait_transport_lose_connection(b);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMBMLLX");
+}
+END_TEST
+
+/* The network. */
+START_TEST(a_port_accepts_when_the_test_connects)
+{
+	struct plait_port *port;
+	struct plait_transport *t;
+	struct plait_address a, host;
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &actor.base, NULL, &port),
+			 0);
+	plait_port_address(port, &a);
+	ck_assert_uint_ne(plait_address_port(&a), 0);
+	ck_assert_str_eq(actor.trace, "S");
+	t = plait_testing_accept(port);
+	ck_assert_ptr_eq(actor.transport, t);
+	plait_transport_host(t, &host);
+	ck_assert_uint_eq(plait_address_port(&host), plait_address_port(&a));
+	ck_assert_str_eq(actor.trace, "SBM");
+	actor.refuses = true;
+	ck_assert_ptr_null(plait_testing_accept(port));
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(actor.trace, "SBMBX");
+	plait_transport_lose_connection(t);
+	settle();
+}
+END_TEST
+
+static void stop_listening(void *arg)
+{
+	struct plait_port **port = arg;
+	struct plait_deferred *d = plait_port_stop_listening(port);
+
+	plait_deferred_detach(&d);
+}
+
+START_TEST(a_stopped_port_accepts_nobody)
+{
+	struct plait_port *port, *same;
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 7, &actor.base, NULL, &port),
+			 0);
+	same = port;
+	stop_listening(&port);
+	ck_assert_ptr_null(plait_testing_accept(same));
+	settle();
+	ck_assert_str_eq(actor.trace, "SX");
+}
+END_TEST
+
+START_TEST(a_connector_waits_for_the_test)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+	struct plait_transport *t;
+	struct plait_address a;
+
+	settle();
+	ck_assert_str_eq(actor.trace, "Sc");
+	t = plait_testing_complete(c);
+	ck_assert_ptr_eq(t, actor.transport);
+	ck_assert_str_eq(actor.trace, "ScBM");
+	plait_transport_peer(t, &a);
+	ck_assert_uint_eq(plait_address_port(&a), 80);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
+	ck_assert_ptr_null(plait_testing_complete(c));
+	plait_connector_disconnect(c);
+	settle();
+	ck_assert_str_eq(actor.trace, "ScBMLCX");
+}
+END_TEST
+
+START_TEST(a_connector_fails_as_the_test_says)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+	plait_value v = plait_fail(&plait_error_connection_refused, "no");
+
+	plait_connector_ref(c);
+	plait_testing_refuse(c, plait_value_failure(&v));
+	ck_assert_str_eq(actor.trace, "ScFX");
+	ck_assert_str_eq(actor.why, "ConnectionRefusedError: no");
+	plait_testing_refuse(c, plait_value_failure(&v));
+	ck_assert_ptr_null(plait_testing_complete(c));
+	ck_assert_str_eq(actor.trace, "ScFX");
+	plait_value_free(&v);
+	settle();
+	plait_connector_unref(&c);
+}
+END_TEST
+
+/* No turn lies between one attempt and the next. */
+START_TEST(a_connector_fails_and_connects_without_a_turn)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+	plait_value v = plait_fail(&plait_error_connection_refused, "no");
+
+	plait_connector_ref(c);
+	for (int i = 0; i < 3; i++) {
+		plait_testing_refuse(c, plait_value_failure(&v));
+		ck_assert_int_eq(plait_connector_connect(c), 0);
+	}
+	ck_assert_ptr_nonnull(plait_testing_complete(c));
+	plait_connector_unref(&c);
+	plait_value_free(&v);
+	plait_transport_lose_connection(actor.transport);
+	settle();
+	ck_assert_str_eq(actor.trace, "ScFXScFXScFXScBMLCX");
+}
+END_TEST
+
+START_TEST(a_stopped_attempt_has_no_other_outcome)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+
+	plait_connector_stop_connecting(c);
+	ck_assert_ptr_null(plait_testing_complete(c));
+	plait_testing_refuse(c, NULL);
+	settle();
+	ck_assert_str_eq(actor.trace, "ScFX");
+	ck_assert_ptr_eq(actor.kind, &plait_error_user);
+}
+END_TEST
+
+START_TEST(an_attempt_times_out_on_the_virtual_clock)
+{
+	actor_connect(&actor, reactor, 80);
+	plait_testing_advance(reactor, 29.9);
+	ck_assert_str_eq(actor.trace, "Sc");
+	plait_testing_advance(reactor, 0.1);
+	ck_assert_str_eq(actor.trace, "ScFX");
+	ck_assert_ptr_eq(actor.kind, &plait_error_connect_timeout);
+}
+END_TEST
+
+START_TEST(a_client_that_refuses_gets_no_transport)
+{
+	actor.refuses = true;
+	ck_assert_ptr_null(
+		plait_testing_complete(actor_connect(&actor, reactor, 80)));
+	ck_assert_str_eq(actor.trace, "ScBCX");
+	settle();
+}
+END_TEST
+
+/* Two recording transports. */
+static void count_down(struct actor *a, struct plait_protocol *p,
+		       const void *data, size_t len)
+{
+	const char *n = data;
+
+	if (*n > '0')
+		plait_transport_write(p->transport, (char[]){ *n - 1 }, 1);
+	else
+		plait_transport_lose_connection(p->transport);
+}
+
+START_TEST(a_pump_carries_until_both_are_silent)
+{
+	struct plait_transport *a, *b;
+	struct actor other;
+
+	actor_init(&other);
+	actor.on_data = other.on_data = count_down;
+	a = connect_actor();
+	b = plait_testing_connect(reactor, &other.base);
+	plait_transport_write(a, "5", 1);
+	plait_testing_pump(a, b);
+	ck_assert_str_eq(actor.text, "420");
+	ck_assert_str_eq(other.text, "531");
+	/* And that one of them hung up. */
+	ck_assert_str_eq(actor.trace, "SBMDLX");
+	ck_assert_str_eq(other.trace, "SBMDLX");
+	ck_assert_ptr_eq(other.lost_kind, &plait_error_connection_done);
+}
+END_TEST
+
+START_TEST(a_pump_carries_how_it_ended)
+{
+	struct plait_transport *a, *b;
+	struct actor other;
+
+	actor_init(&other);
+	other.half_closeable = true;
+	a = connect_actor();
+	b = plait_testing_connect(reactor, &other.base);
+	plait_transport_lose_write_connection(a);
+	plait_testing_pump(a, b);
+	ck_assert_str_eq(other.trace, "SBMR");
+	plait_transport_abort(b);
+	plait_testing_pump(a, b);
+	ck_assert_str_eq(other.trace, "SBMRLX");
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_lost);
+}
+END_TEST
+
+START_TEST(a_pump_waits_for_a_paused_reader)
+{
+	struct plait_transport *a, *b;
+	struct actor other;
+
+	actor_init(&other);
+	a = connect_actor();
+	b = plait_testing_connect(reactor, &other.base);
+	plait_transport_pause_reading(b);
+	plait_transport_write(a, "hello", 5);
+	plait_transport_lose_connection(a);
+	plait_testing_pump(a, b);
+	ck_assert_uint_eq(other.received, 0);
+	ck_assert_str_eq(written(a), "hello");
+	plait_transport_resume_reading(b);
+	plait_testing_pump(a, b);
+	ck_assert_str_eq(other.text, "hello");
+	ck_assert_str_eq(other.trace, "SBMDLX");
+}
+END_TEST
+
+/* Memory. */
+START_TEST(without_memory_the_transport_is_refused)
+{
+	fault_alloc_at((unsigned)_i, false);
+	ck_assert_ptr_null(plait_testing_connect(reactor, &actor.base));
+	fault_alloc_off();
+	ck_assert_uint_eq(actor.stops, 1);
+	ck_assert_ptr_nonnull(connect_actor());
+}
+END_TEST
+
+START_TEST(without_memory_it_is_aborted)
+{
+	struct plait_transport *t = connect_actor();
+
+	fault_alloc_at(0, true);
+	switch (_i) {
+	case 0:
+		plait_transport_write(t, "a", 1);
+		break;
+	case 1:
+		deliver(t, "a");
+		break;
+	case 2:
+		plait_testing_set_window(t, 0);
+		plait_transport_write(t, "a", 1);
+		break;
+	}
+	ck_assert(fault_alloc_reached());
+	settle();
+	fault_alloc_off();
+	ck_assert_str_eq(actor.trace, "SBMLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_no_memory);
+}
+END_TEST
+
+START_TEST(without_memory_nothing_can_be_made)
+{
+	struct plait_port *port;
+
+	plait_reactor_free(&reactor);
+	fault_alloc_at(0, true);
+	ck_assert_ptr_null(plait_testing_reactor_new());
+	ck_assert_int_eq(errno, ENOMEM);
+	fault_alloc_off();
+	reactor = plait_testing_reactor_new();
+	fault_alloc_at(0, true);
+	ck_assert_int_eq(plait_listen_tcp(reactor, 1, &actor.base, NULL, &port),
+			 -ENOMEM);
+	ck_assert_ptr_null(actor_connect(&actor, reactor, 1));
+	settle();
+	fault_alloc_off();
+	ck_assert_str_eq(actor.trace, "SFX");
+}
+END_TEST
+
+/* Mistakes: objects of a real reactor. */
+static void advance_real(void *arg)
+{
+	plait_testing_advance(plait_reactor_new(NULL), 1);
+}
+
+static void connect_real(void *arg)
+{
+	plait_testing_connect(plait_reactor_new(NULL), &actor.base);
+}
+
+static void accept_real(void *arg)
+{
+	struct plait_port *port;
+
+	actor_listen(&actor, plait_reactor_new(NULL), &port);
+	plait_testing_accept(port);
+}
+
+static void complete_real(void *arg)
+{
+	plait_testing_complete(
+		actor_connect(&actor, plait_reactor_new(NULL), 1));
+}
+
+static void written_real(void *arg)
+{
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	struct plait_port *port;
+
+	actor_connect(&actor, r, actor_listen(&actor, r, &port));
+	run_until_count(r, &actor.made, 1);
+	plait_testing_written(actor.transport);
+}
+
+static const struct {
+	void (*fn)(void *arg);
+	const char *says;
+} mistakes[] = {
+	{ advance_real, "plait_testing_advance: the " },
+	{ connect_real, "plait_testing_connect: the " },
+	{ accept_real, "plait_testing_accept: the " },
+	{ complete_real, "plait_testing_complete: the connector is not" },
+	{ written_real, "plait_testing_written: a tcp transport is not" },
+};
+
+START_TEST(what_is_not_of_a_testing_reactor_aborts)
+{
+	assert_aborts(mistakes[_i].fn, NULL, mistakes[_i].says);
+}
+END_TEST
+
+static TCase *add_case(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+static void add_tests_of_clock(Suite *s)
+{
+	TCase *tc = add_case(s, "clock");
+
+	tcase_add_pure_test(tc, the_clock_starts_at_zero_and_stands_still);
+	tcase_add_pure_test(tc, timers_see_the_final_time);
+	tcase_add_pure_test(tc, what_becomes_due_meanwhile_runs_too);
+	tcase_add_pure_test(tc, running_jumps_from_timer_to_timer);
+	tcase_add_pure_test(tc, running_with_nothing_to_come_ends);
+	tcase_add_pure_test(tc, advancing_inside_a_turn_only_moves_the_clock);
+	tcase_add_pure_test(tc, it_needs_no_descriptor);
+}
+
+static void add_tests_of_transport(Suite *s)
+{
+	TCase *tc = add_case(s, "transport");
+
+	tcase_add_pure_test(tc, a_connection_is_made_at_once);
+	tcase_add_pure_test(tc, a_factory_that_refuses_gets_no_transport);
+	tcase_add_pure_test(tc, what_is_written_is_recorded);
+	tcase_add_pure_test(tc, what_is_delivered_arrives_at_once);
+	tcase_add_pure_test(tc, much_comes_in_pieces);
+	tcase_add_pure_test(tc, nothing_arrives_while_reading_is_paused);
+	tcase_add_pure_test(tc, pausing_keeps_the_rest_and_the_end);
+	tcase_add_pure_test(tc, delivered_from_inside_it_comes_next);
+	tcase_add_pure_test(tc, lose_connection_answers_from_the_loop);
+	tcase_add_pure_test(tc, abort_answers_from_the_loop);
+	tcase_add_pure_test(tc, half_closing_is_told_from_the_loop);
+	tcase_add_pure_test(tc, the_peers_end_loses_the_connection);
+	tcase_add_pure_test(tc, lost_is_told_at_once_and_once);
+	tcase_add_pure_test(tc, the_window_lets_through_what_it_says);
+	tcase_add_pure_test(tc, a_slow_peer_pauses_the_producer);
+	tcase_add_pure_test(tc, the_reactor_loses_what_is_left);
+	tcase_add_pure_test(tc, each_connection_counts_as_one_user);
+}
+
+static void add_tests_of_network(Suite *s)
+{
+	TCase *tc = add_case(s, "network");
+
+	tcase_add_pure_test(tc, a_port_accepts_when_the_test_connects);
+	tcase_add_pure_test(tc, a_stopped_port_accepts_nobody);
+	tcase_add_pure_test(tc, a_connector_waits_for_the_test);
+	tcase_add_pure_test(tc, a_connector_fails_as_the_test_says);
+	tcase_add_pure_test(tc, a_connector_fails_and_connects_without_a_turn);
+	tcase_add_pure_test(tc, a_stopped_attempt_has_no_other_outcome);
+	tcase_add_pure_test(tc, an_attempt_times_out_on_the_virtual_clock);
+	tcase_add_pure_test(tc, a_client_that_refuses_gets_no_transport);
+	tcase_add_pure_test(tc, a_pump_carries_until_both_are_silent);
+	tcase_add_pure_test(tc, a_pump_carries_how_it_ended);
+	tcase_add_pure_test(tc, a_pump_waits_for_a_paused_reader);
+}
+
+static void add_tests_of_faults(Suite *s)
+{
+	TCase *tc = add_case(s, "faults");
+	const int n = sizeof(mistakes) / sizeof(mistakes[0]);
+
+	tcase_add_pure_loop_test(tc, without_memory_the_transport_is_refused, 0,
+				 5);
+	tcase_add_pure_loop_test(tc, without_memory_it_is_aborted, 0, 3);
+	tcase_add_pure_test(tc, without_memory_nothing_can_be_made);
+	tcase_add_pure_loop_test(tc, what_is_not_of_a_testing_reactor_aborts, 0,
+				 n);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("testing");
+
+	add_tests_of_clock(s);
+	add_tests_of_transport(s);
+	add_tests_of_network(s);
+	add_tests_of_faults(s);
+	return suite_main(s);
+}
