@@ -28,10 +28,10 @@ static void die_of(int signo)
 	kill(getpid(), signo);
 }
 
+/* Nothing in here may change errno. */
 static void on_signal(int signo)
 {
 	struct plait_reactor *r;
-	int saved = errno;
 
 	atomic_fetch_add(&handling, 1);
 	r = atomic_load(&owner);
@@ -42,7 +42,6 @@ static void on_signal(int signo)
 		thread_wake(r);
 	}
 	atomic_fetch_sub(&handling, 1);
-	errno = saved;
 }
 
 typedef void handler(int signo);

@@ -20,7 +20,10 @@ struct thread_call {
 	void *arg;
 };
 
-/* Full means that a wake-up is waiting already. */
+/*
+ * Also from a signal handler, so errno stays as it is.  A full eventfd means
+ * that a wake-up is waiting already.
+ */
 void thread_wake(struct plait_reactor *r)
 {
 	uint64_t one = 1;

@@ -234,6 +234,29 @@ START_TEST(set_in_a_turn_runs_no_earlier_than_the_next)
 }
 END_TEST
 
+static void set_and_stop(void *arg)
+{
+	struct plait_timer later = { 0 };
+
+	plait_timer_start(reactor, &again, 0, count, arg);
+	plait_timer_stop(&again);
+	plait_timer_start(reactor, &again, 0, count, arg);
+	plait_timer_start(reactor, &later, 1, count, arg);
+	plait_timer_stop(&later);
+	plait_timer_stop(&again);
+}
+
+START_TEST(set_and_stopped_in_the_same_turn_it_never_runs)
+{
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	plait_timer_start(reactor, &t, 0, set_and_stop, &n);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
 static void set_from_thread_call(void *arg)
 {
 	plait_timer_start(reactor, &again, 0, count, arg);
@@ -650,6 +673,8 @@ int main(void)
 	tcase_add_reactor_loop_test(tc, one_of_the_batch_puts_another_off, 0,
 				    N_PAIRS);
 	tcase_add_reactor_test(tc, set_in_a_turn_runs_no_earlier_than_the_next);
+	tcase_add_reactor_test(tc,
+			       set_and_stopped_in_the_same_turn_it_never_runs);
 	tcase_add_reactor_test(
 		tc, set_before_the_timers_of_a_turn_waits_for_the_next_too);
 	tcase_add_reactor_test(
