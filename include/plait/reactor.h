@@ -40,8 +40,9 @@ const char *plait_reactor_backend(size_t i);
 /*
  * Runs until plait_reactor_stop() and until the shutdown that follows is
  * through.  May be run again afterwards.  0, or -EBUSY if it runs already,
- * -ECHILD after fork().  Meanwhile SIGINT and SIGTERM stop it, if they had
- * their default actions, and SIGPIPE is ignored.
+ * -ECHILD after fork(), or what the kernel said if it could not wait any
+ * more.  Meanwhile SIGINT and SIGTERM stop it, if they had their default
+ * actions, and SIGPIPE is ignored.
  */
 int plait_reactor_run(struct plait_reactor *r);
 
@@ -54,8 +55,9 @@ int plait_reactor_run(struct plait_reactor *r);
 int plait_reactor_iterate(struct plait_reactor *r, double seconds);
 
 /*
- * Asks a running reactor to stop, after the timers of this turn.  0, or
- * -EALREADY if it is not running or is stopping already.
+ * Asks a running reactor to stop, after the timers of this turn; in
+ * plait_reactor_iterate() one that does not run, too.  0, or -EALREADY if
+ * there is nothing to stop or it is stopping already.
  */
 int plait_reactor_stop(struct plait_reactor *r);
 
@@ -148,7 +150,7 @@ struct plait_watch {
  * fn is called for every turn in which it is ready.  A file that epoll cannot
  * watch is always ready.  0, -EEXIST if fd is watched by another, -EBUSY if w
  * watches already, -EMFILE if select cannot watch so high a descriptor,
- * -EBADF, -ENOMEM.
+ * -EBADF, -ENOMEM, -ENOSPC; -ENOTSUP on a testing reactor.
  */
 int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		      unsigned events, plait_watch_func *fn);
