@@ -140,7 +140,9 @@ START_TEST(losing_waits_until_all_is_sent)
 	write_bytes(&w, MUCH);
 	plait_transport_lose_connection(w.transport);
 	peer_say(w.peer, "ignored");
+	calls_reset();
 	run_turns(reactor, 20);
+	ck_assert_uint_eq(calls_of("recv"), 0);
 	ck_assert_uint_eq(w.lost, 0);
 	expect_bytes(&w, MUCH);
 	wire_close(&w);
@@ -414,6 +416,29 @@ START_TEST(closing_goes_on_while_the_peer_takes_something)
 			 N - ROUNDS * BIT);
 	wire_close(&w);
 	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+END_TEST
+
+START_TEST(the_deadline_counts_from_the_last_progress)
+{
+	struct wire w = { .unix_pair = true };
+	size_t unsent;
+
+	set_limits(7, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 6);
+	unsent = plait_transport_pending(w.transport);
+	peer_read(NULL, w.peer, NULL, MUCH - unsent);
+	run_turns(reactor, 3);
+	ck_assert_uint_lt(plait_transport_pending(w.transport), unsent);
+	run_for(reactor, 6.9);
+	ck_assert_uint_eq(w.lost, 0);
+	run_for(reactor, 0.2);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
+	wire_close(&w);
 }
 END_TEST
 
@@ -820,6 +845,15 @@ static void disturb_in_a_child(struct wire *w, const void *data, size_t len)
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
+static bool resets_when_closed(int fd)
+{
+	struct linger l = { .l_onoff = -1 };
+	socklen_t len = sizeof(l);
+
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len), 0);
+	return l.l_onoff != 0;
+}
+
 START_TEST(a_forked_child_does_not_disturb_the_connection)
 {
 	struct wire w = { .on_data = disturb_in_a_child };
@@ -833,6 +867,8 @@ START_TEST(a_forked_child_does_not_disturb_the_connection)
 		plait_reactor_free(&reactor);
 		_exit(0);
 	}
+	ck_assert_uint_eq(w.lost, 0);
+	ck_assert(!resets_when_closed(w.fd));
 	plait_transport_write(w.transport, "parent", 6);
 	plait_transport_lose_connection(w.transport);
 	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 6), 6);
@@ -884,6 +920,7 @@ static TCase *deadline_case(void)
 			       closing_gives_up_when_the_peer_takes_nothing);
 	tcase_add_reactor_test(tc,
 			       closing_goes_on_while_the_peer_takes_something);
+	tcase_add_reactor_test(tc, the_deadline_counts_from_the_last_progress);
 	tcase_add_reactor_test(tc, a_closing_without_end_may_be_asked_for);
 	tcase_add_reactor_test(tc,
 			       a_peer_that_left_and_takes_nothing_is_given_up);

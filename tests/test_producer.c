@@ -142,6 +142,43 @@ START_TEST(it_is_paused_once_and_resumed_at_the_low_mark)
 }
 END_TEST
 
+static void fault_sends(size_t n_passing)
+{
+	fault_off();
+	if (n_passing > 0)
+		fault_short("sendmsg", 1, n_passing);
+	fault_call_forever("sendmsg", EAGAIN);
+	fault_call_forever("send", EAGAIN);
+}
+
+START_TEST(the_marks_are_exact)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	fault_sends(0);
+	write_bytes(&w, HIGH);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "");
+	write_bytes(&w, 1);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "P");
+	write_bytes(&w, HIGH);
+	fault_sends(2 * HIGH - LOW);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), LOW + 1);
+	ck_assert_str_eq(m.trace, "P");
+	fault_sends(1);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), LOW);
+	ck_assert_str_eq(m.trace, "PR");
+	fault_off();
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(the_marks_may_be_set)
 {
 	struct plait_limits limits = { .high_water = 1 << 20, .low_water = 1 };
@@ -195,6 +232,7 @@ START_TEST(a_producer_lifts_the_limit)
 	ck_assert(wire_open(&w, reactor));
 	attach(&w, &m, true);
 	write_bytes(&w, 100000);
+	ck_assert(!plait_transport_is_disconnecting(w.transport));
 	run_until(reactor, has_drained, &w);
 	plait_transport_unregister_producer(w.transport);
 	write_bytes(&w, 1001);
@@ -331,6 +369,24 @@ START_TEST(losing_waits_for_the_producer_and_then_for_the_output)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_uint_eq(m.stops, 0);
+}
+END_TEST
+
+START_TEST(losing_needs_nothing_but_the_unregistering)
+{
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, true);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 5);
+	plait_transport_unregister_producer(w.transport);
+	ck_assert_uint_eq(w.lost, 0);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	wire_close(&w);
 }
 END_TEST
 
@@ -535,6 +591,7 @@ static TCase *streaming_case(void)
 		tc, a_streaming_one_is_told_nothing_when_it_registers);
 	tcase_add_reactor_test(tc,
 			       it_is_paused_once_and_resumed_at_the_low_mark);
+	tcase_add_reactor_test(tc, the_marks_are_exact);
 	tcase_add_reactor_test(tc, the_marks_may_be_set);
 	tcase_add_reactor_test(
 		tc, registering_on_a_full_transport_pauses_from_the_loop);
@@ -563,6 +620,7 @@ static TCase *end_case(void)
 
 	tcase_add_reactor_test(
 		tc, losing_waits_for_the_producer_and_then_for_the_output);
+	tcase_add_reactor_test(tc, losing_needs_nothing_but_the_unregistering);
 	tcase_add_reactor_test(tc, a_second_producer_is_refused);
 	tcase_add_reactor_loop_test(
 		tc, it_is_stopped_once_before_the_protocol_is_told, 0, 2);

@@ -178,6 +178,23 @@ START_TEST(waiting_for_room_is_armed_only_while_there_is_none)
 }
 END_TEST
 
+START_TEST(after_a_short_write_the_next_waits_for_room)
+{
+	struct wire w = { .on_data = echo };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "hello");
+	fault_short("send", 1, 2);
+	calls_reset();
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_uint_eq(sends(), 1);
+	plait_reactor_iterate(reactor, 5);
+	ck_assert_uint_eq(sends(), 2);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 5), 5);
+	wire_close(&w);
+}
+END_TEST
+
 static void answer_and_lose(struct wire *w, const void *data, size_t len)
 {
 	echo(w, data, len);
@@ -328,6 +345,7 @@ static TCase *working_case(void)
 		tc, pausing_and_resuming_in_one_callback_costs_nothing);
 	tcase_add_reactor_test(
 		tc, waiting_for_room_is_armed_only_while_there_is_none);
+	tcase_add_reactor_test(tc, after_a_short_write_the_next_waits_for_room);
 	tcase_add_reactor_test(tc, closing_costs_a_shutdown_a_read_and_a_close);
 	return tc;
 }

@@ -778,7 +778,7 @@ START_TEST(a_peer_without_an_address_is_unknown)
 }
 END_TEST
 
-static int option_of(int fd, int level, int option)
+static bool option_of(int fd, int level, int option)
 {
 	socklen_t len = sizeof(int);
 	int value = -1;
@@ -787,43 +787,20 @@ static int option_of(int fd, int level, int option)
 	return value != 0;
 }
 
-static int fd_of(struct plait_transport *t)
-{
-	struct plait_address host, a;
-	struct sockaddr_in sa;
-
-	plait_transport_host(t, &host);
-	for (int fd = 3; fd < 64; fd++) {
-		socklen_t len = sizeof(sa);
-
-		if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ||
-		    sa.sin_family != AF_INET)
-			continue;
-		a.port = ntohs(sa.sin_port);
-		if (a.port == plait_address_port(&host) &&
-		    getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
-			return fd;
-	}
-	ck_abort_msg("no such socket");
-	return -1;
-}
-
 START_TEST(options_are_set_when_asked_for_and_not_before)
 {
 	struct wire w = { .on_data = NULL };
-	int fd;
 
 	calls_reset();
 	ck_assert(wire_open(&w, reactor));
 	ck_assert_uint_eq(calls_of("setsockopt"), 0);
 	ck_assert_uint_eq(calls_of("getsockname"), 0);
-	fd = fd_of(w.transport);
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true), 0);
 	ck_assert_int_eq(plait_transport_set_keep_alive(w.transport, true), 0);
-	ck_assert(option_of(fd, IPPROTO_TCP, TCP_NODELAY));
-	ck_assert(option_of(fd, SOL_SOCKET, SO_KEEPALIVE));
+	ck_assert(option_of(w.fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert(option_of(w.fd, SOL_SOCKET, SO_KEEPALIVE));
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, false), 0);
-	ck_assert(!option_of(fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert(!option_of(w.fd, IPPROTO_TCP, TCP_NODELAY));
 	fault_call("setsockopt", 1, ENOBUFS);
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true),
 			 -ENOBUFS);
@@ -1073,11 +1050,9 @@ END_TEST
 START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
 {
 	struct wire w = { .on_data = NULL };
-	int fd;
 
 	ck_assert(wire_open(&w, reactor));
-	fd = fd_of(w.transport);
-	close(fd);
+	close(w.fd);
 	plait_transport_pause_reading(w.transport);
 	run_turns(reactor, 1);
 	plait_transport_resume_reading(w.transport);

@@ -172,6 +172,7 @@ bool wire_open(struct wire *w, struct plait_reactor *r)
 	w->reactor = r;
 	fd = w->unix_pair ? open_pair(w) : open_tcp(w, &peer);
 	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	w->fd = fd;
 	if (connect_wire(w, fd, &peer))
 		return true;
 	wire_hang_up(w);

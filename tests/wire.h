@@ -18,7 +18,7 @@
 struct wire {
 	/* Set before wire_open(). */
 	bool half_closeable;
-	bool unix_pair; /* a socketpair(): no address, no SO_LINGER */
+	bool unix_pair; /* a socketpair(): it has no address */
 	void (*on_made)(struct wire *w);
 	void (*on_data)(struct wire *w, const void *data, size_t len);
 	void (*on_lost)(struct wire *w);
@@ -30,6 +30,7 @@ struct wire {
 	struct plait_reactor *reactor;
 	struct plait_transport *transport; /* NULL when it is gone */
 	struct plait_protocol *protocol;
+	int fd;		 /* of the transport */
 	int peer;	 /* -1: the test has closed it */
 	unsigned lost;	 /* how often connection_lost() came */
 	unsigned done;	 /* ... and done() */
