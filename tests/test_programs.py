@@ -18,6 +18,7 @@ import os
 import queue
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -54,8 +55,9 @@ def poem(name):
 class Process:
     """A program that runs, and the lines that it has printed so far."""
 
-    def __init__(self, argv):
+    def __init__(self, argv, **more_env):
         env = {k: v for k, v in os.environ.items() if k != "PLAIT_REACTOR"}
+        env.update(more_env)
         self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE,
@@ -957,6 +959,43 @@ class Echo(ProgramTest):
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(read_all(client), bytes(sent))
         self.stop(server)
+
+
+class SystemCalls(ProgramTest):
+    """What a request and its answer cost, as strace -c counts it."""
+
+    WAIT = {"epoll": "epoll_wait", "select": "pselect6"}
+
+    def counts(self, requests):
+        """How often echo made each system call in its life."""
+        table = self.file(b"")
+        server = Process(["strace", "-c", "-o", table, "--",
+                          os.path.join(BUILD, "samples", "echo"),
+                          "--reactor", self.backend],
+                         # A leak checker cannot work while it is traced.
+                         ASAN_OPTIONS="detect_leaks=0")
+        self.addCleanup(server.close)
+        server.port = int(re.search(r"(\d+)\.$", server.line()).group(1))
+        client = self.connect(server)
+        for _ in range(requests):
+            client.sendall(b"ping")
+            self.assertEqual(client.recv(4), b"ping")
+        os.kill(children_of(server.pid)[0], signal.SIGTERM)
+        self.ends(server)
+        with open(table) as f:
+            rows = [line.split() for line in f if re.match(r" *\d", line)]
+        return {row[-1]: int(row[3]) for row in rows if row[-1] != "total"}
+
+    @unittest.skipUnless(shutil.which("strace"), "there is no strace")
+    def test_a_request_costs_a_wait_a_read_and_a_write(self):
+        few, many = self.counts(50), self.counts(150)
+        more = {name: many[name] - few.get(name, 0) for name in many
+                if many[name] != few.get(name, 0)}
+        # The C library's name of select depends on the machine.
+        more = {"pselect6" if name == "select" else name: n
+                for name, n in more.items()}
+        self.assertEqual(more, {"recvfrom": 100, "sendto": 100,
+                                self.WAIT[self.backend]: 100})
 
 
 class Chat(ProgramTest):
