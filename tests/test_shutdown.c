@@ -1,0 +1,284 @@
+/*
+ * Stopping with everything open: each connection, port and attempt is told
+ * once, nothing is left, and whoever wants to begin anew meanwhile is
+ * refused or lost in his turn.
+ */
+#include <sys/socket.h>
+
+#include "tests/actor.h"
+
+static struct actor client, server;
+static struct plait_port *port;
+static unsigned number;
+
+static void setup(void)
+{
+	actor_init(&client);
+	actor_init(&server);
+}
+
+static void stop_reactor(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+/* A connection between client and server, and a port that still listens. */
+static void connect_both(void)
+{
+	number = actor_listen(&server, reactor, &port);
+	actor_connect(&client, reactor, number);
+	run_until_count(reactor, &client.made, 1);
+	run_until_count(reactor, &server.made, 1);
+}
+
+/* The ways in which it may end. */
+static void run_and_stop(void)
+{
+	plait_call_when_running(reactor, stop_reactor, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+
+static void iterate_and_stop(void)
+{
+	plait_call_later(reactor, 0, stop_reactor, NULL);
+	run_turns(reactor, 2);
+}
+
+static void free_it(void)
+{
+	plait_reactor_free(&reactor);
+}
+
+static void (*const ends[])(void) = { run_and_stop, iterate_and_stop, free_it };
+
+enum { N_ENDS = sizeof(ends) / sizeof(ends[0]) };
+
+START_TEST(every_connection_and_port_is_told)
+{
+	connect_both();
+	ends[_i]();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	ck_assert_ptr_eq(client.lost_kind, &plait_error_connection_lost);
+	/* In no fixed order. */
+	ck_assert_uint_eq(server.lost, 1);
+	ck_assert_uint_eq(server.stops, 1);
+	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_lost);
+}
+END_TEST
+
+START_TEST(an_attempt_is_told)
+{
+	uint16_t refusing;
+	int held = peer_hold_port(&refusing);
+
+	actor_connect(&client, reactor, refusing);
+	if (_i == 0)
+		ends[0]();
+	else
+		ends[2]();
+	/* Stopping runs turns: the refusal may have come first. */
+	ck_assert_str_eq(client.trace, "ScFX");
+	if (_i > 0)
+		ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	close(held);
+}
+END_TEST
+
+START_TEST(an_attempt_in_progress_is_told)
+{
+	uint16_t full;
+	int listener = peer_listen(&full, 0);
+	int waiting = peer_connect(full);
+
+	actor_connect(&client, reactor, full);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(client.trace, "Sc");
+	ends[_i]();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	ck_assert_ptr_nonnull(strstr(client.why, "connect to 127.0.0.1:"));
+	close(waiting);
+	close(listener);
+}
+END_TEST
+
+START_TEST(a_stopped_attempt_is_told_what_stopped_it)
+{
+	actor_connect(&client, reactor, 1);
+	plait_connector_stop_connecting(client.connector);
+	ends[_i]();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+}
+END_TEST
+
+START_TEST(an_attempt_that_cannot_succeed_is_told_why)
+{
+	plait_connect_tcp(reactor, "name.example", 1, &client.base, NULL);
+	ends[_i]();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
+}
+END_TEST
+
+START_TEST(a_stopping_port_answers)
+{
+	struct plait_deferred *d;
+
+	actor_listen(&server, reactor, &port);
+	d = plait_port_stop_listening(&port);
+	ends[_i]();
+	ck_assert(plait_deferred_is_fired(d));
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	ck_assert_str_eq(server.trace, "SX");
+	plait_deferred_free(&d);
+}
+END_TEST
+
+/* The handle is good until the reactor is freed. */
+START_TEST(a_port_that_was_closed_can_be_stopped)
+{
+	struct plait_deferred *d;
+	char text[64];
+
+	actor_listen(&server, reactor, &port);
+	ends[_i]();
+	ck_assert_str_eq(server.trace, "SX");
+	plait_port_str(port, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, ", closed"));
+	d = plait_port_stop_listening(&port);
+	ck_assert(!plait_deferred_is_fired(d));
+	run_turns(reactor, 2);
+	ck_assert(plait_deferred_is_fired(d));
+	ck_assert_str_eq(server.trace, "SX");
+	plait_deferred_free(&d);
+}
+END_TEST
+
+static void stop_port(struct actor *a)
+{
+	struct plait_deferred *d = plait_port_stop_listening(&port);
+
+	plait_deferred_detach(&d);
+}
+
+START_TEST(a_port_may_be_stopped_by_its_own_end)
+{
+	actor_listen(&server, reactor, &port);
+	server.on_stop = stop_port;
+	ends[_i]();
+	ck_assert_str_eq(server.trace, "SX");
+	ck_assert_ptr_null(port);
+}
+END_TEST
+
+static void connect_again(struct actor *a)
+{
+	ck_assert_int_eq(plait_connector_connect(a->connector), -ESHUTDOWN);
+}
+
+START_TEST(connecting_again_is_refused_while_all_is_lost)
+{
+	connect_both();
+	client.on_client_lost = client.on_failed = connect_again;
+	actor_connect(&client, reactor, number);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(client.failed + client.client_lost, 2);
+	ck_assert_uint_eq(client.started, 2);
+	ck_assert_uint_eq(client.stops, 1);
+}
+END_TEST
+
+/* Something new, of every kind, in the middle of the end. */
+static void begin_anew(struct actor *a)
+{
+	struct plait_port *second;
+
+	if (a->started > 3)
+		return;
+	/* Not the variable: freeing has nulled it. */
+	actor_connect(a, a->arg, number);
+	actor_listen(a, a->arg, &second);
+}
+
+START_TEST(what_begins_meanwhile_is_lost_too)
+{
+	connect_both();
+	client.on_client_lost = client.on_failed = begin_anew;
+	client.arg = reactor;
+	ends[_i]();
+	ck_assert_uint_eq(client.started, 4);
+	ck_assert_uint_eq(client.failed, 3);
+	ck_assert_uint_eq(client.base.users, 0);
+	ck_assert_uint_eq(server.base.users, 0);
+}
+END_TEST
+
+START_TEST(a_reactor_works_again_after_a_stop)
+{
+	for (int i = 0; i < 3; i++) {
+		connect_both();
+		ends[_i]();
+		ck_assert_uint_eq(client.client_lost, 1);
+		ck_assert_uint_eq(server.lost, 1);
+		setup();
+	}
+}
+END_TEST
+
+START_TEST(what_was_written_before_is_sent)
+{
+	char got[6] = "";
+	int fd;
+
+	number = actor_listen(&server, reactor, &port);
+	fd = peer_connect((uint16_t)number);
+	run_until_count(reactor, &server.made, 1);
+	plait_transport_write(server.transport, "last", 5);
+	ends[_i]();
+	ck_assert_int_eq(recv(fd, got, sizeof(got), 0), 5);
+	ck_assert_str_eq(got, "last");
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("shutdown");
+	TCase *tc = tcase_create("told");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(tc, every_connection_and_port_is_told, 0,
+				    N_ENDS);
+	tcase_add_reactor_loop_test(tc, an_attempt_is_told, 0, 2);
+	tcase_add_reactor_loop_test(tc, an_attempt_in_progress_is_told, 0,
+				    N_ENDS);
+	tcase_add_reactor_loop_test(
+		tc, a_stopped_attempt_is_told_what_stopped_it, 0, N_ENDS);
+	tcase_add_reactor_loop_test(
+		tc, an_attempt_that_cannot_succeed_is_told_why, 0, N_ENDS);
+	tcase_add_reactor_loop_test(tc, what_was_written_before_is_sent, 0,
+				    N_ENDS);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("ports");
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(tc, a_stopping_port_answers, 0, N_ENDS);
+	tcase_add_reactor_loop_test(tc, a_port_that_was_closed_can_be_stopped,
+				    0, 2);
+	tcase_add_reactor_loop_test(tc, a_port_may_be_stopped_by_its_own_end, 0,
+				    N_ENDS);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("anew");
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_test(tc,
+			       connecting_again_is_refused_while_all_is_lost);
+	tcase_add_reactor_loop_test(tc, what_begins_meanwhile_is_lost_too, 0,
+				    N_ENDS);
+	tcase_add_reactor_loop_test(tc, a_reactor_works_again_after_a_stop, 0,
+				    2);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
