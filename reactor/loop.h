@@ -4,7 +4,8 @@
  * A turn, in this order: calls from other threads and answers that were put
  * off to this turn (both a snapshot), due timers (a snapshot), the shutdown
  * if it was asked for, then one wait for events and their dispatch, and at
- * last the burials.
+ * last the burials.  Those that are due before the wait are held before it,
+ * when no event can refer to anybody yet.
  *
  * Three promises hold it together.  Everything that calls the user runs
  * between loop_enter() and loop_leave(), which sends what the callback wrote.
@@ -86,7 +87,10 @@ struct loop_unreported *loop_unreported(struct plait_reactor *r);
 /* The number of this turn. */
 uint64_t loop_turn(const struct plait_reactor *r);
 
-/* Nanoseconds on the reactor's clock, and checked conversion to them. */
+/*
+ * Nanoseconds on the reactor's clock, and checked conversion to them.  The
+ * clock is looked at when somebody asks, and at most once a callback.
+ */
 int64_t loop_now(const struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
