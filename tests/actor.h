@@ -6,6 +6,7 @@
  *	c started_connecting()	B build_protocol()
  *	M connection_made()	D data_received()
  *	L connection_lost() of the protocol
+ *	R read_connection_lost()	W write_connection_lost()
  *	F connection_failed()	C connection_lost() of the factory
  *
  * What it does beyond noting stands in its functions, all of which may be
@@ -31,6 +32,7 @@ struct actor {
 	void (*on_data)(struct actor *a, struct plait_protocol *p,
 			const void *data, size_t len);
 	void (*on_lost)(struct actor *a, struct plait_protocol *p);
+	void (*on_read_lost)(struct actor *a, struct plait_protocol *p);
 	void (*on_failed)(struct actor *a);
 	void (*on_client_lost)(struct actor *a);
 	void *arg;
@@ -54,7 +56,10 @@ struct actor {
 /* *a becomes an actor that only notes. */
 void actor_init(struct actor *a);
 
-/* Listens on 127.0.0.1, asserting that it works; gives the port number. */
+/*
+ * Listens on 127.0.0.1 and gives the port number.  It has to work, but in the
+ * faulty run of a torture: 0 then, and *ret is NULL.
+ */
 unsigned actor_listen(struct actor *a, struct plait_reactor *r,
 		      struct plait_port **ret);
 
