@@ -201,6 +201,39 @@ START_TEST(a_write_that_fails_in_a_callback_is_told_after_it)
 }
 END_TEST
 
+static void write_then_abort(struct wire *w, const void *data, size_t len)
+{
+	static unsigned calls;
+	struct wire *other = w->arg;
+
+	if (calls++ == 0)
+		plait_transport_write(other->transport, "x", 1);
+	else
+		plait_transport_abort(other->transport);
+}
+
+/* Two callbacks of one batch: the write of the first fails after it. */
+START_TEST(the_first_reason_is_the_one_that_is_told)
+{
+	struct wire w = { .on_data = NULL };
+	struct wire a = { .on_data = write_then_abort, .arg = &w };
+	struct wire b = { .on_data = write_then_abort, .arg = &w };
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert(wire_open(&a, reactor));
+	ck_assert(wire_open(&b, reactor));
+	fault_call("send", 1, EPIPE);
+	peer_say(a.peer, "x");
+	peer_say(b.peer, "x");
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(a.calls + b.calls, 2);
+	ck_assert_int_eq(w.err, EPIPE);
+	wire_close(&w);
+	wire_close(&a);
+	wire_close(&b);
+}
+END_TEST
+
 /* Hazard 28: nothing may be killed. */
 START_TEST(writing_to_a_peer_that_is_gone_kills_nobody)
 {
@@ -468,6 +501,7 @@ static TCase *writing_case(void)
 		tc, a_write_that_fails_loses_the_connection_once, 0, 4);
 	tcase_add_reactor_test(
 		tc, a_write_that_fails_in_a_callback_is_told_after_it);
+	tcase_add_reactor_test(tc, the_first_reason_is_the_one_that_is_told);
 	tcase_add_reactor_loop_test(
 		tc, writing_to_a_peer_that_is_gone_kills_nobody, 0, 2);
 	tcase_add_reactor_test(tc, a_flush_is_bounded_and_goes_on);
