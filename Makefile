@@ -43,9 +43,16 @@ endif
 endif
 
 # What there is.
-LIB_SRC = $(wildcard lib/*.c)
-REACTOR_SRC = $(wildcard reactor/*.c)
-PROTOCOLS_SRC = $(wildcard protocols/*.c)
+LIB_SRC = lib/base.c lib/buf.c lib/deferred.c lib/failure.c lib/value.c
+REACTOR_SRC = reactor/address.c reactor/call.c reactor/connector.c \
+	reactor/epoll.c reactor/output.c reactor/pool.c reactor/port.c \
+	reactor/protocol.c reactor/reactor.c reactor/recording.c \
+	reactor/select.c reactor/signal.c reactor/stream.c \
+	reactor/tcp_connector.c reactor/tcp_port.c reactor/testing.c \
+	reactor/thread.c reactor/timer.c reactor/transport.c \
+	reactor/trigger.c reactor/virtual.c reactor/watch.c
+PROTOCOLS_SRC = protocols/input.c protocols/intn.c protocols/line.c \
+	protocols/netstring.c protocols/reconnect.c protocols/timeout.c
 SRC = $(LIB_SRC) $(REACTOR_SRC) $(PROTOCOLS_SRC)
 HEADERS = $(wildcard include/plait/*.h)
 COMMON_SRC = $(wildcard samples/common/*.c)
