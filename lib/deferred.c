@@ -28,9 +28,7 @@
 
 #include "lib/failure.h"
 
-enum {
-	INLINE_PAIRS = 4
-};
+enum { INLINE_PAIRS = 4 };
 
 struct pair {
 	plait_callback *callback, *errback; /* NULL: pass the result through */

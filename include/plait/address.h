@@ -34,7 +34,10 @@ int plait_address_parse(struct plait_address *ret, const char *host,
 
 unsigned plait_address_port(const struct plait_address *a);
 
-/* Write as snprintf() would: "127.0.0.1" or "::1"; "127.0.0.1:80", "[::1]:80". */
+/*
+ * Write as snprintf() would: the one "127.0.0.1" or "::1", the other
+ * "127.0.0.1:80" or "[::1]:80".
+ */
 int plait_address_host(const struct plait_address *a, char *buf, size_t size);
 int plait_address_str(const struct plait_address *a, char *buf, size_t size);
 

@@ -28,27 +28,31 @@ struct plait_error {
 	const struct plait_error *parent; /* NULL: none */
 };
 
-/* The kinds of the library; indented under their parents. */
+/*
+ * The kinds of the library.  All descend from plait_error_any: those from
+ * refused to user through plait_error_connect, connect_timeout through user;
+ * done and lost through plait_error_connection_closed, aborted through lost.
+ */
 extern const struct plait_error plait_error_any;
-extern const struct plait_error   plait_error_cancelled;
-extern const struct plait_error   plait_error_timeout;
-extern const struct plait_error   plait_error_abandoned;
-extern const struct plait_error   plait_error_never_fired;
-extern const struct plait_error   plait_error_no_memory;
-extern const struct plait_error   plait_error_os;
-extern const struct plait_error   plait_error_cannot_listen;
-extern const struct plait_error   plait_error_connect;
-extern const struct plait_error     plait_error_connection_refused;
-extern const struct plait_error     plait_error_no_route;
-extern const struct plait_error     plait_error_tcp_timed_out;
-extern const struct plait_error     plait_error_bind;
-extern const struct plait_error     plait_error_dns_lookup;
-extern const struct plait_error     plait_error_user;
-extern const struct plait_error       plait_error_connect_timeout;
-extern const struct plait_error   plait_error_connection_closed;
-extern const struct plait_error     plait_error_connection_done;
-extern const struct plait_error     plait_error_connection_lost;
-extern const struct plait_error       plait_error_connection_aborted;
+extern const struct plait_error plait_error_cancelled;
+extern const struct plait_error plait_error_timeout;
+extern const struct plait_error plait_error_abandoned;
+extern const struct plait_error plait_error_never_fired;
+extern const struct plait_error plait_error_no_memory;
+extern const struct plait_error plait_error_os;
+extern const struct plait_error plait_error_cannot_listen;
+extern const struct plait_error plait_error_connect;
+extern const struct plait_error plait_error_connection_refused;
+extern const struct plait_error plait_error_no_route;
+extern const struct plait_error plait_error_tcp_timed_out;
+extern const struct plait_error plait_error_bind;
+extern const struct plait_error plait_error_dns_lookup;
+extern const struct plait_error plait_error_user;
+extern const struct plait_error plait_error_connect_timeout;
+extern const struct plait_error plait_error_connection_closed;
+extern const struct plait_error plait_error_connection_done;
+extern const struct plait_error plait_error_connection_lost;
+extern const struct plait_error plait_error_connection_aborted;
 
 /* The type of a value that is a failure. */
 extern const struct plait_type plait_failure_type;
@@ -108,7 +112,7 @@ bool plait_failure_check(const struct plait_failure *f,
 
 /* What it says.  All that is returned is borrowed from f. */
 const struct plait_error *plait_failure_kind(const struct plait_failure *f);
-int plait_failure_errno(const struct plait_failure *f);	 /* 0: none */
+int plait_failure_errno(const struct plait_failure *f);		  /* 0: none */
 const char *plait_failure_message(const struct plait_failure *f); /* or "" */
 const char *plait_failure_where(const struct plait_failure *f);	  /* or "" */
 const struct plait_failure *plait_failure_cause(const struct plait_failure *f);
