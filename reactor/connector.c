@@ -56,7 +56,6 @@ static void end_waiting(struct plait_connector *c)
 {
 	plait_timer_stop(&c->timer);
 	loop_part(&c->member);
-	loop_task_cancel(&c->answer);
 	c->ops->stop(c);
 }
 

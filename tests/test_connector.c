@@ -276,11 +276,13 @@ START_TEST(stopped_attempts_fail_from_the_loop)
 	if (_i > 0)
 		ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
 	ck_assert_str_eq(client.trace, "Sc");
+	calls_reset();
 	/* Again: it is stopped already. */
 	ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
 	actor_wait_idle(&client, reactor);
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
+	ck_assert_uint_eq(calls_of("socket"), 0);
 	actor_stop(reactor, &port);
 	wait_end();
 	ck_assert_uint_eq(client.builds, 0);

@@ -205,6 +205,31 @@ START_TEST(a_refused_connection_is_closed_at_once)
 }
 END_TEST
 
+static void abort_when_made(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_abort(p->transport);
+	a->on_made = NULL;
+}
+
+START_TEST(a_protocol_that_gives_up_ends_its_connection_alone)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd;
+
+	server.on_made = abort_when_made;
+	server.on_data = actor_echo;
+	fd = connect_peer(number);
+	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), -ECONNRESET);
+	close(fd);
+	fd = connect_peer(number);
+	peer_say(fd, "hello");
+	ck_assert_int_eq(peer_read(reactor, fd, NULL, 5), 5);
+	hang_up(fd);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SBMLBMDLX");
+}
+END_TEST
+
 START_TEST(a_factory_without_functions_serves_its_table)
 {
 	static const struct plait_protocol_ops ops = { .name = "silent" };
@@ -665,6 +690,8 @@ static void add_tests_of_accepting(Suite *s)
 	tcase_add_reactor_test(tc, each_connection_gets_a_protocol);
 	tcase_add_reactor_test(tc, build_protocol_is_told_who_it_is);
 	tcase_add_reactor_test(tc, a_refused_connection_is_closed_at_once);
+	tcase_add_reactor_test(
+		tc, a_protocol_that_gives_up_ends_its_connection_alone);
 	tcase_add_reactor_test(tc,
 			       a_factory_without_functions_serves_its_table);
 	tcase_add_reactor_test(tc, reset_in_the_backlog_is_made_and_lost);

@@ -67,6 +67,23 @@ START_TEST(every_connection_and_port_is_told)
 }
 END_TEST
 
+/* Nothing is waited for on it, so only the shutdown can find it. */
+START_TEST(a_connection_that_is_held_is_told)
+{
+	client.half_closeable = server.half_closeable = true;
+	connect_both();
+	plait_transport_pause_reading(client.transport);
+	plait_transport_pause_reading(server.transport);
+	plait_transport_lose_write_connection(client.transport);
+	plait_transport_lose_write_connection(server.transport);
+	run_turns(reactor, 3);
+	ends[_i]();
+	ck_assert_str_eq(client.trace, "ScBMWLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
+	ck_assert_uint_eq(server.lost, 1);
+}
+END_TEST
+
 START_TEST(an_attempt_is_told)
 {
 	uint16_t refusing;
@@ -250,6 +267,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_reactor_loop_test(tc, every_connection_and_port_is_told, 0,
+				    N_ENDS);
+	tcase_add_reactor_loop_test(tc, a_connection_that_is_held_is_told, 0,
 				    N_ENDS);
 	tcase_add_reactor_loop_test(tc, an_attempt_is_told, 0, 2);
 	tcase_add_reactor_loop_test(tc, an_attempt_in_progress_is_told, 0,
