@@ -41,6 +41,7 @@ struct stream {
 	const struct plait_failure *why; /* it is over, for this reason */
 	size_t discarded;		 /* while lingering */
 	int fd;				 /* -1: somebody else closed it */
+	bool wrote;			 /* anything, ever */
 	bool blocked;			 /* the kernel takes no more now */
 	bool eof;			 /* the peer sends no more */
 	bool peer_left;			 /* ... and that ends the connection */
@@ -303,18 +304,22 @@ static void settle_task(struct loop_task *task)
 	settle(plait_container(task, struct stream, settling));
 }
 
-/* Sends the FIN.  If that fails, there is no peer any more to wait for. */
-static void shut(struct stream *s)
+/* Sends the FIN.  False if there is no peer any more. */
+static bool shut(struct stream *s)
 {
 	s->shut = true;
-	if (shutdown(s->fd, SHUT_WR) < 0)
-		s->eof = true;
+	return shutdown(s->fd, SHUT_WR) == 0;
 }
 
 /*
  * All is sent.  To close now, with input unread, would make the kernel reset
- * the connection and throw away output on its way.
+ * the connection and throw away output on its way; if there was any.
  */
+static bool must_linger(struct stream *s)
+{
+	return s->wrote && !s->eof && (s->shut || shut(s));
+}
+
 static void linger(struct stream *s)
 {
 	s->lingering = true;
@@ -327,14 +332,14 @@ static void linger(struct stream *s)
 
 static void finish(struct stream *s)
 {
+	bool lingers = must_linger(s);
+
 	plait_timer_stop(&s->deadline);
-	if (!s->shut && !s->eof)
-		shut(s);
 	transport_lost(&s->base, &failure_connection_done);
-	if (s->eof)
-		die(s);
-	else
+	if (lingers)
 		linger(s);
+	else
+		die(s);
 }
 
 static void answer(struct stream *s)
@@ -436,6 +441,7 @@ static void stream_write(struct plait_transport *t, const struct iovec *pieces,
 	struct stream *s = self_of(t);
 	int r = 0;
 
+	s->wrote = true;
 	for (int i = 0; i < n && r == 0; i++)
 		r = output_add(&s->output, t->reactor, pieces[i].iov_base,
 			       pieces[i].iov_len);
@@ -449,6 +455,7 @@ static void stream_write_buf(struct plait_transport *t, struct plait_buf *buf)
 {
 	struct stream *s = self_of(t);
 
+	s->wrote = true;
 	if (output_add_buf(&s->output, buf) < 0)
 		transport_abort(t, &failure_no_memory);
 	else

@@ -48,6 +48,12 @@ static unsigned long closes(void)
 	return calls_of("close");
 }
 
+static void say_bye_and_lose(struct wire *w)
+{
+	plait_transport_write(w->transport, "bye", 3);
+	plait_transport_lose_connection(w->transport);
+}
+
 /*
  * Losing the connection.
  */
@@ -123,7 +129,7 @@ START_TEST(nothing_is_received_after_losing)
 
 	ck_assert(wire_open(&w, reactor));
 	peer_say(w.peer, "too late");
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	wire_wait_lost(&w);
 	peer_say(w.peer, "much too late");
 	run_turns(reactor, 3);
@@ -213,7 +219,7 @@ START_TEST(the_protocol_does_not_wait_for_the_lingering)
 	struct wire w = { .on_data = NULL };
 
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	calls_reset();
 	wire_wait_lost(&w);
 	ck_assert_uint_eq(w.done, 1);
@@ -231,7 +237,7 @@ START_TEST(lingering_ends_with_its_time)
 	set_limits(30, 5, 1 << 20);
 	ck_assert(wire_open(&w, reactor));
 	calls_reset();
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	run_for(reactor, 4.9);
 	ck_assert_uint_eq(w.lost, 1);
 	ck_assert_uint_eq(closes(), 0);
@@ -249,7 +255,7 @@ START_TEST(lingering_ends_when_the_peer_sends_too_much)
 
 	set_limits(30, 5, 100000);
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	wire_wait_lost(&w);
 	calls_reset();
 	ck_assert(peer_send(reactor, w.peer, bytes, 65536));
@@ -269,7 +275,7 @@ START_TEST(lingering_ends_when_the_peer_resets)
 	struct wire w = { .on_data = NULL };
 
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	wire_wait_lost(&w);
 	calls_reset();
 	peer_reset(w.peer);
@@ -284,7 +290,7 @@ START_TEST(lingering_survives_interruptions)
 	struct wire w = { .on_data = NULL };
 
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	wire_wait_lost(&w);
 	calls_reset();
 	fault_call("recv", 3, EINTR);
@@ -306,7 +312,7 @@ START_TEST(lingering_ends_if_it_cannot_be_watched_or_read)
 	ck_assert(wire_open(&w, reactor));
 	plait_transport_pause_reading(w.transport);
 	run_turns(reactor, 2);
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	calls_reset();
 	fault_alloc_at(0, true);
 	fault_call("epoll_ctl", 1, ENOMEM);
@@ -355,12 +361,56 @@ START_TEST(there_is_no_lingering_when_the_peer_has_closed)
 }
 END_TEST
 
+/* Nothing is on its way that a reset could destroy. */
+START_TEST(there_is_no_lingering_when_nothing_was_written)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	if (_i == 0) {
+		plait_transport_lose_connection(w.transport);
+	} else {
+		plait_transport_lose_write_connection(w.transport);
+		run_turns(reactor, 2);
+		plait_transport_lose_connection(w.transport);
+	}
+	peer_say(w.peer, "more and more");
+	calls_reset();
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_uint_eq(closes(), 1);
+	ck_assert_uint_eq(calls_of("recv"), 0);
+	ck_assert_int_lt(peer_read_to_eof(reactor, w.peer, NULL, 0), 1);
+	errno = 0;
+	while (send(w.peer, "x", 1, MSG_NOSIGNAL) == 1)
+		;
+	ck_assert(errno == EPIPE || errno == ECONNRESET);
+	wire_hang_up(&w);
+}
+END_TEST
+
+START_TEST(what_was_written_as_a_buffer_lingers_too)
+{
+	struct wire w = { .on_data = NULL };
+	struct plait_buf *b = plait_buf_copy("bye", 3);
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_write_buf(w.transport, b);
+	plait_buf_unref(&b);
+	plait_transport_lose_connection(w.transport);
+	calls_reset();
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(closes(), 0);
+	wire_hang_up(&w);
+}
+END_TEST
+
 START_TEST(there_is_no_lingering_without_a_peer)
 {
 	struct wire w = { .on_data = NULL };
 
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
+	say_bye_and_lose(&w);
 	fault_call("shutdown", 1, ENOTCONN);
 	calls_reset();
 	wire_wait_lost(&w);
@@ -731,6 +781,21 @@ START_TEST(write_connection_lost_may_lose_it)
 }
 END_TEST
 
+/* The peer was gone before the half was closed, and that must be noticed. */
+START_TEST(a_half_close_without_a_peer_ends_in_a_loss)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_lose_write_connection(w.transport);
+	peer_reset(w.peer);
+	w.peer = -1;
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.trace, "MWL");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
 START_TEST(losing_after_the_half_close_is_one_loss)
 {
 	struct wire w = { .half_closeable = true };
@@ -814,7 +879,7 @@ START_TEST(the_end_of_the_reactor_ends_lingering_and_dying)
 
 	ck_assert(wire_open(&lingers, reactor));
 	ck_assert(wire_open(&dies, reactor));
-	plait_transport_lose_connection(lingers.transport);
+	say_bye_and_lose(&lingers);
 	wire_wait_lost(&lingers);
 	plait_transport_abort(dies.transport);
 	plait_reactor_free(&reactor);
@@ -908,6 +973,9 @@ static TCase *linger_case(void)
 	tcase_add_reactor_test(tc, lingering_holds_no_memory_but_the_struct);
 	tcase_add_reactor_test(tc,
 			       there_is_no_lingering_when_the_peer_has_closed);
+	tcase_add_reactor_loop_test(
+		tc, there_is_no_lingering_when_nothing_was_written, 0, 2);
+	tcase_add_reactor_test(tc, what_was_written_as_a_buffer_lingers_too);
 	tcase_add_reactor_test(tc, there_is_no_lingering_without_a_peer);
 	return tc;
 }
@@ -965,6 +1033,7 @@ static TCase *half_case(void)
 		tc, a_protocol_without_half_closing_may_close_its_half);
 	tcase_add_reactor_test(tc, the_halves_close_in_either_order);
 	tcase_add_reactor_test(tc, write_connection_lost_may_lose_it);
+	tcase_add_reactor_test(tc, a_half_close_without_a_peer_ends_in_a_loss);
 	tcase_add_reactor_test(tc, losing_after_the_half_close_is_one_loss);
 	tcase_add_reactor_test(tc,
 			       pausing_with_the_half_close_is_not_forgotten);

@@ -776,6 +776,22 @@ class Proxy(ProgramTest):
         self.assertEqual(read_all(client), b"half a ")
         self.stop(proxy)
 
+    def test_a_cancelled_download_stops_a_server_that_only_writes(self):
+        upstream = self.upstream()
+        proxy = self.proxy(upstream)
+        client, server = self.fetch(proxy, upstream)
+        client.close()
+        self.assertEqual(proxy.line(), "Canceling poem download.")
+        # The proxy does not go on reading: one word more, and it is over.
+        server.sendall(b"more ")
+        hang_up = select.poll()
+        hang_up.register(server, 0)
+        self.assertTrue(hang_up.poll(DEADLINE * 1000))
+        with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(3):
+                server.sendall(b"more ")
+        self.stop(proxy)
+
     def test_a_reset_cancels_the_download(self):
         upstream = self.upstream()
         proxy = self.proxy(upstream)

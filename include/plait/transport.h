@@ -38,8 +38,9 @@ void plait_transport_write_several(struct plait_transport *t,
 /*
  * Closes: no more is received, all that is queued is sent, then
  * connection_lost() is told ConnectionDone.  Waits for a registered producer
- * to unregister.  What the peer still sends is read and discarded for a
- * while, so that unread input cannot destroy output on its way.
+ * to unregister.  If anything was ever written, what the peer still sends is
+ * read and discarded for a while, so that unread input cannot destroy output
+ * on its way; if not, the socket is closed at once.
  */
 void plait_transport_lose_connection(struct plait_transport *t);
 
