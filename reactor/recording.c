@@ -101,7 +101,6 @@ static void lose(struct recording *s, const struct plait_failure *why)
 		return;
 	s->clean = plait_failure_check(why, &plait_error_connection_done);
 	loop_part(&s->member);
-	loop_task_cancel(&s->answering);
 	transport_lost(&s->base, why);
 	drop(s->unsent);
 	drop(s->input);
