@@ -131,6 +131,61 @@ START_TEST(it_is_connected_until_the_factory_hears_of_the_loss)
 }
 END_TEST
 
+/* All that a protocol can do wrong in its last moment. */
+static void do_everything(struct actor *a, struct plait_protocol *p)
+{
+	struct plait_deferred *d =
+		plait_failed(plait_fail(&plait_error_any, "lost, too"));
+
+	plait_deferred_free(&d);
+	plait_transport_write(p->transport, "x", 1);
+	plait_transport_abort(p->transport);
+	plait_connector_disconnect(a->connector);
+	ck_assert_int_eq(plait_connector_stop_connecting(a->connector),
+			 -ENOTCONN);
+}
+
+START_TEST(whatever_connection_lost_does_the_factory_is_told)
+{
+	unhandled_expect(1);
+	client.on_lost = do_everything;
+	client.on_client_lost = expect_disconnected;
+	connect_both();
+	plait_transport_lose_connection(server.transport);
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
+	ck_assert_uint_eq(unhandled_count(), 1);
+}
+END_TEST
+
+static void expect_unwatched(void *arg)
+{
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
+	*(bool *)arg = true;
+}
+
+/* A socket that has not begun to connect hangs up at once. */
+START_TEST(it_is_watched_after_it_has_begun_to_connect)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	bool called = false;
+
+	run_turns(reactor, 1);
+	call_hook("connect", expect_unwatched, &called);
+	calls_reset();
+	actor_connect(&client, reactor, number);
+	run_until_count(reactor, &client.made, 1);
+	ck_assert(called);
+	plait_connector_disconnect(client.connector);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	run_until_count(reactor, &server.lost, server.builds);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
 START_TEST(refused_is_failed_then_stopped)
 {
 	char wanted[128];
@@ -313,6 +368,48 @@ START_TEST(disconnect_gives_up_an_attempt)
 	wait_end();
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
+}
+END_TEST
+
+static struct plait_promise *promise;
+
+static plait_value give_up(struct plait_deferred *d, void *connector)
+{
+	plait_connector_disconnect(connector);
+	return plait_cancelled();
+}
+
+static void fire_failure(struct actor *a)
+{
+	ck_assert_int_eq(plait_fire(&promise, plait_fail(&plait_error_connect,
+							 "%s", a->why)),
+			 -ECANCELED);
+}
+
+static plait_value note_kind(plait_value *result, void *arg)
+{
+	*(const struct plait_error **)arg =
+		plait_failure_kind(plait_value_failure(result));
+	return PLAIT_NONE;
+}
+
+/* What a client makes of an attempt that somebody waits for. */
+START_TEST(cancelling_who_waits_for_an_attempt_gives_it_up)
+{
+	struct plait_connector *c = actor_connect(&client, reactor, refusing);
+	struct plait_deferred *d = plait_deferred_new(&promise, give_up, c);
+	const struct plait_error *kind = NULL;
+
+	client.on_failed = fire_failure;
+	plait_deferred_add_errback(d, note_kind, &kind);
+	plait_deferred_cancel(d);
+	ck_assert_ptr_eq(kind, &plait_error_cancelled);
+	ck_assert_str_eq(client.trace, "Sc");
+	wait_end();
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+	ck_assert_ptr_null(promise);
+	plait_deferred_free(&d);
 }
 END_TEST
 
@@ -741,6 +838,9 @@ static void add_tests_of_attempts(Suite *s)
 			       it_is_connected_before_the_protocol_is_built);
 	tcase_add_reactor_test(
 		tc, it_is_connected_until_the_factory_hears_of_the_loss);
+	tcase_add_reactor_test(
+		tc, whatever_connection_lost_does_the_factory_is_told);
+	tcase_add_reactor_test(tc, it_is_watched_after_it_has_begun_to_connect);
 	tcase_add_reactor_test(tc, refused_is_failed_then_stopped);
 	tcase_add_reactor_test(tc, build_protocol_is_told_where_it_connected);
 	tcase_add_reactor_test(tc,
@@ -762,6 +862,8 @@ static void add_tests_of_stopping(Suite *s)
 				    3);
 	tcase_add_reactor_test(tc, stop_connecting_needs_an_attempt);
 	tcase_add_reactor_test(tc, disconnect_gives_up_an_attempt);
+	tcase_add_reactor_test(tc,
+			       cancelling_who_waits_for_an_attempt_gives_it_up);
 	tcase_add_reactor_test(tc, disconnect_loses_a_connection_from_the_loop);
 	tcase_add_reactor_test(tc,
 			       disconnect_while_building_loses_what_was_built);

@@ -70,6 +70,8 @@ START_TEST(firing_spends_the_promise)
 	ck_assert(plait_promise_is_cancelled(p));
 	ck_assert_int_eq(plait_fire(&p, tracked("v")), -EALREADY);
 	ck_assert_str_eq(trace(), "~v");
+	ck_assert_int_eq(plait_fire(&p, error("late")), -EALREADY);
+	ck_assert_uint_eq(unhandled_count(), 0);
 	assert_result(d, "1");
 	plait_deferred_free(&d);
 }
@@ -133,6 +135,31 @@ START_TEST(callback_that_fires_its_own_promise_gets_ealready)
 }
 END_TEST
 
+static plait_value raise_ealready(plait_value *result, void *arg)
+{
+	int rc = plait_fire(arg, PLAIT_NONE);
+
+	return plait_fail_errno(&plait_error_os, -rc, "fired twice");
+}
+
+START_TEST(refusal_to_fire_twice_may_be_made_a_failure)
+{
+	struct plait_promise *p, *spent = NULL;
+	struct plait_deferred *d = make(&p);
+
+	plait_deferred_add_callback(d, raise_ealready, &spent);
+	pass_callback(d, "never");
+	pass_errback(d, "b");
+	plait_fire(&p, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "b:OSError: fired twice");
+	ck_assert_int_eq(plait_failure_errno(
+				 plait_value_failure(plait_deferred_result(d))),
+			 EALREADY);
+	handle_all(d);
+	plait_deferred_free(&d);
+}
+END_TEST
+
 START_TEST(dropped_promise_fires_abandoned)
 {
 	struct plait_promise *p;
@@ -187,6 +214,56 @@ START_TEST(pair_runs_the_half_that_the_result_asks_for)
 	plait_fire(&p, plait_int(1));
 	ck_assert_str_eq(trace(), "c:1 e:Error: e last:2");
 	plait_deferred_free(&d);
+}
+END_TEST
+
+/* Errbacks get every failure: static ones, and kinds of the program's own. */
+START_TEST(kind_of_a_failure_does_not_matter_to_the_chain)
+{
+	static const struct plait_error own = { .name = "OwnError" };
+	plait_value failures[] = { plait_fail(&own, "m"), plait_cancelled(),
+				   plait_no_memory(), plait_connection_done() };
+	static const char *const texts[] = { "b:OwnError: m",
+					     "b:CancelledError",
+					     "b:NoMemoryError",
+					     "b:ConnectionDone" };
+
+	for (int i = 0; i < 4; i++) {
+		struct step s = { .answers = true, .answer = failures[i] };
+		struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+		trace_clear();
+		plait_deferred_add_callback(d, step, &s);
+		pass_callback(d, "never");
+		pass_errback(d, "b");
+		ck_assert_str_eq(trace(), texts[i]);
+		handle_all(d);
+		plait_deferred_free(&d);
+	}
+}
+END_TEST
+
+static plait_value handle_timeouts(plait_value *result, void *arg)
+{
+	if (plait_failure_check(plait_value_failure(result),
+				&plait_error_timeout))
+		return plait_int(0);
+	return *result;
+}
+
+START_TEST(errback_that_traps_one_kind_passes_others_on)
+{
+	struct plait_deferred *d =
+		plait_failed(plait_fail(&plait_error_timeout, "late"));
+	struct plait_deferred *e = plait_failed(error("e"));
+
+	plait_deferred_add_errback(d, handle_timeouts, NULL);
+	plait_deferred_add_errback(e, handle_timeouts, NULL);
+	assert_result(d, "0");
+	assert_result(e, "Error: e");
+	handle_all(e);
+	plait_deferred_free(&d);
+	plait_deferred_free(&e);
 }
 END_TEST
 
@@ -1603,6 +1680,7 @@ static void add_firing(TCase *tc)
 	tcase_add_pure_test(tc, firing_with_a_deferred_is_refused_and_frees_it);
 	tcase_add_pure_test(tc,
 			    callback_that_fires_its_own_promise_gets_ealready);
+	tcase_add_pure_test(tc, refusal_to_fire_twice_may_be_made_a_failure);
 	tcase_add_pure_test(tc, dropped_promise_fires_abandoned);
 }
 
@@ -1610,6 +1688,8 @@ static void add_chain(TCase *tc)
 {
 	tcase_add_pure_test(tc, pairs_run_in_order_and_once);
 	tcase_add_pure_test(tc, pair_runs_the_half_that_the_result_asks_for);
+	tcase_add_pure_test(tc, kind_of_a_failure_does_not_matter_to_the_chain);
+	tcase_add_pure_test(tc, errback_that_traps_one_kind_passes_others_on);
 	tcase_add_pure_test(tc, returned_value_is_the_next_result);
 	tcase_add_pure_test(tc, what_a_callback_leaves_in_the_slot_is_freed);
 	tcase_add_pure_test(tc, what_a_callback_takes_is_its_own);

@@ -370,6 +370,39 @@ START_TEST(result_fired_by_the_operation_being_torn_down_is_swallowed)
 }
 END_TEST
 
+START_TEST(canceller_that_fires_and_fails_has_failed)
+{
+	struct step s = { .name = "c",
+			  .act = act_fire,
+			  .answers = true,
+			  .answer = error("my own") };
+	struct plait_deferred *d = make_cancellable(&s.p, &s);
+
+	pass_both(d, "a");
+	plait_deferred_cancel(d);
+	ck_assert_str_eq(trace(), "!c fire=-125 a:Error: my own");
+	done_with(&d);
+}
+END_TEST
+
+static void act_fire_twice(struct step *s, plait_value *result)
+{
+	ck_assert_int_eq(plait_fire(&s->p, tracked("v")), -ECANCELED);
+	ck_assert_int_eq(plait_fire(&s->p, tracked("w")), -EALREADY);
+}
+
+START_TEST(canceller_fires_in_vain_however_often)
+{
+	struct step s = { .name = "c", .act = act_fire_twice };
+	struct plait_deferred *d = make_cancellable(&s.p, &s);
+
+	pass_both(d, "a");
+	plait_deferred_cancel(d);
+	ck_assert_str_eq(trace(), "!c ~v ~w a:CancelledError");
+	done_with(&d);
+}
+END_TEST
+
 static void act_drop(struct step *s, plait_value *result)
 {
 	plait_promise_drop(&s->p);
@@ -945,6 +978,8 @@ static void add_canceller(TCase *tc)
 	tcase_add_pure_test(tc, failure_of_the_canceller_is_the_result);
 	tcase_add_pure_test(
 		tc, result_fired_by_the_operation_being_torn_down_is_swallowed);
+	tcase_add_pure_test(tc, canceller_that_fires_and_fails_has_failed);
+	tcase_add_pure_test(tc, canceller_fires_in_vain_however_often);
 	tcase_add_pure_test(tc,
 			    promise_dropped_by_the_canceller_is_no_abandonment);
 	tcase_add_pure_test(tc,

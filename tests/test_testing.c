@@ -53,6 +53,8 @@ START_TEST(the_clock_starts_at_zero_and_stands_still)
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 0);
 	plait_testing_advance(reactor, 1.5);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 1.5);
+	plait_testing_advance(reactor, 0.25);
+	ck_assert_double_eq(plait_reactor_seconds(reactor), 1.75);
 }
 END_TEST
 
@@ -73,6 +75,41 @@ START_TEST(timers_see_the_final_time)
 	plait_testing_advance(reactor, 9.001);
 	ck_assert_double_eq(first, 10);
 	ck_assert_double_eq(second, 10);
+}
+END_TEST
+
+START_TEST(advancing_by_nothing_runs_what_is_due)
+{
+	unsigned n = 0;
+
+	plait_call_later(reactor, 0, count, &n);
+	plait_call_later(reactor, 0.001, count, &n);
+	ck_assert_uint_eq(n, 0);
+	plait_testing_advance(reactor, 0);
+	ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+static void lose_a_failure(void *arg)
+{
+	struct plait_deferred *d =
+		plait_failed(plait_fail(&plait_error_any, "lost"));
+
+	plait_deferred_free(&d);
+}
+
+START_TEST(whatever_a_call_does_the_others_of_the_time_run)
+{
+	unsigned n = 0;
+
+	unhandled_expect(2);
+	plait_call_later(reactor, 1, lose_a_failure, NULL);
+	plait_call_later(reactor, 1, count, &n);
+	plait_call_later(reactor, 2, lose_a_failure, NULL);
+	plait_call_later(reactor, 3, count, &n);
+	plait_testing_advance(reactor, 5);
+	ck_assert_uint_eq(unhandled_count(), 2);
+	ck_assert_uint_eq(n, 2);
 }
 END_TEST
 
@@ -830,6 +867,9 @@ static void add_tests_of_clock(Suite *s)
 
 	tcase_add_pure_test(tc, the_clock_starts_at_zero_and_stands_still);
 	tcase_add_pure_test(tc, timers_see_the_final_time);
+	tcase_add_pure_test(tc, advancing_by_nothing_runs_what_is_due);
+	tcase_add_pure_test(tc,
+			    whatever_a_call_does_the_others_of_the_time_run);
 	tcase_add_pure_test(tc, what_becomes_due_meanwhile_runs_too);
 	tcase_add_pure_test(tc, running_jumps_from_timer_to_timer);
 	tcase_add_pure_test(tc, running_with_nothing_to_come_ends);

@@ -181,6 +181,18 @@ START_TEST(a_protocol_smaller_than_its_base_is_a_mistake)
 }
 END_TEST
 
+/* There is no value to be returned by mistake: the type sees to that. */
+START_TEST(data_received_returns_nothing)
+{
+	struct plait_protocol_ops ops = { .name = "typed" };
+
+	ck_assert(_Generic(ops.data_received, void (*)(struct plait_protocol *,
+						       const void *, size_t)
+			   : true, default
+			   : false));
+}
+END_TEST
+
 /*
  * The order of things.
  */
@@ -1075,6 +1087,7 @@ static TCase *object_case(void)
 	tcase_add_pure_test(tc, refusing_is_told_from_no_memory);
 	tcase_add_pure_test(tc,
 			    a_protocol_is_as_big_as_its_table_says_and_zeroed);
+	tcase_add_pure_test(tc, data_received_returns_nothing);
 	tcase_add_abort_test(tc, a_protocol_smaller_than_its_base_is_a_mistake);
 	return tc;
 }
