@@ -34,9 +34,7 @@ void watch_done(struct plait_reactor *r);
 int watch_poll(struct plait_reactor *r, int64_t timeout);
 bool watch_has_work(const struct plait_reactor *r);
 
-/* For the backends: who is watching now; calling him if he still waits. */
-struct plait_watch *watch_find(const struct plait_reactor *r, int fd);
-uint64_t watch_generation(const struct plait_reactor *r, int fd);
+/* For the backends: calling a watch, if it still waits. */
 void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 		   unsigned events);
 
@@ -155,5 +153,17 @@ struct plait_reactor {
 	struct pool pool;
 	struct plait_limits limits;
 };
+
+/* For the backends, several times an event: who is watching now. */
+static inline struct plait_watch *watch_find(const struct plait_reactor *r,
+					     int fd)
+{
+	return (size_t)fd < r->watches.n ? r->watches.slots[fd].watch : NULL;
+}
+
+static inline uint64_t watch_generation(const struct plait_reactor *r, int fd)
+{
+	return r->watches.slots[fd].generation;
+}
 
 #endif

@@ -38,16 +38,6 @@ void watch_done(struct plait_reactor *r)
 	free(r->watches.slots);
 }
 
-struct plait_watch *watch_find(const struct plait_reactor *r, int fd)
-{
-	return (size_t)fd < r->watches.n ? r->watches.slots[fd].watch : NULL;
-}
-
-uint64_t watch_generation(const struct plait_reactor *r, int fd)
-{
-	return r->watches.slots[fd].generation;
-}
-
 static int grow(struct watches *ws, int fd)
 {
 	size_t n = ws->n ? ws->n : 16;
