@@ -142,7 +142,6 @@ static void wait_for(struct trigger *t, plait_value deferred)
 {
 	struct plait_deferred *d = plait_maybe_deferred(deferred);
 
-	t->busy = true;
 	t->deferred = d;
 	t->reactor->triggers.waiting++;
 	plait_deferred_add_both(d, waited_for_fired, t);
@@ -158,17 +157,20 @@ static void dispose(plait_value v)
 
 static void fire_one(struct trigger *t, bool may_wait)
 {
+	struct plait_reactor *r = t->reactor;
 	plait_value v;
 
 	t->busy = true;
-	loop_enter(t->reactor);
+	loop_enter(r);
 	v = t->fn(t->arg);
-	t->busy = false;
-	if (may_wait && plait_value_is(&v, &plait_deferred_type))
+	if (may_wait && plait_value_is(&v, &plait_deferred_type)) {
 		wait_for(t, v);
-	else
+	} else {
+		t->busy = false;
+		free_removed(t);
 		dispose(v);
-	loop_leave(t->reactor);
+	}
+	loop_leave(r);
 }
 
 void trigger_fire(struct plait_reactor *r, enum plait_event event,

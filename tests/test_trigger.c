@@ -324,6 +324,30 @@ START_TEST(a_trigger_may_remove_itself_and_be_waited_for)
 }
 END_TEST
 
+static plait_value removes_itself(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
+	if (arg == NULL)
+		return PLAIT_NONE;
+	waited_for = plait_succeed(PLAIT_NONE);
+	return plait_chain(&waited_for);
+}
+
+START_TEST(nothing_is_left_of_a_trigger_that_removes_itself)
+{
+	bool waits_for_it = _i;
+	unsigned long before = heap_live();
+
+	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes_itself,
+		     waits_for_it ? "w" : NULL);
+	ck_assert_uint_eq(heap_live(), before + 1);
+	run_and_stop();
+	ck_assert_uint_eq(heap_live(), before);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id),
+			 -ENOENT);
+}
+END_TEST
+
 static plait_value cancelled(struct plait_deferred *d, void *arg)
 {
 	trace_add("!c");
@@ -469,6 +493,8 @@ int main(void)
 		tc, what_a_removed_trigger_returned_is_still_waited_for);
 	tcase_add_reactor_test(tc,
 			       a_trigger_may_remove_itself_and_be_waited_for);
+	tcase_add_reactor_loop_test(
+		tc, nothing_is_left_of_a_trigger_that_removes_itself, 0, 2);
 	tcase_add_reactor_test(
 		tc,
 		a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for);
