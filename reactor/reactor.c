@@ -287,10 +287,16 @@ bool loop_is_closing(const struct plait_reactor *r)
 	return r->shutdown == SHUTDOWN_CLOSING;
 }
 
+/* Also in a callback of a call that was made outside of all turns. */
+static bool is_busy(const struct plait_reactor *r)
+{
+	return r->in_turn || r->depth > 0;
+}
+
 /* Everything that calls the user for the last time. */
 static void end(struct plait_reactor *r)
 {
-	plait_assert(!r->in_turn && r->depth == 0);
+	plait_assert(!is_busy(r));
 	r->in_turn = true;
 	r->shutdown = SHUTDOWN_CLOSING;
 	trigger_stop_waiting(r);
@@ -476,7 +482,7 @@ int plait_reactor_iterate(struct plait_reactor *r, double seconds)
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (r->in_turn)
+	if (is_busy(r))
 		return -EBUSY;
 	r->in_turn = true;
 	rc = turn(r, limit);
@@ -515,7 +521,7 @@ int plait_reactor_run(struct plait_reactor *r)
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (r->in_turn)
+	if (is_busy(r))
 		return -EBUSY;
 	rc = signal_take(r);
 	if (rc < 0)

@@ -231,6 +231,31 @@ START_TEST(stopping_only_marks_and_only_once)
 }
 END_TEST
 
+static void lose_a_failure(void *arg)
+{
+	struct plait_deferred *d =
+		plait_failed(plait_fail(&plait_error_any, "lost"));
+
+	note(arg);
+	plait_deferred_free(&d);
+}
+
+START_TEST(a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on)
+{
+	unhandled_expect(2);
+	plait_call_from_thread(reactor, lose_a_failure, (void *)"a");
+	plait_call_from_thread(reactor, note, (void *)"b");
+	later(0, lose_a_failure, "c");
+	later(0, note, "d");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "abcd");
+	ck_assert_str_eq(unhandled_text(), "Error: lost");
+	later(0, stop, "s");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_uint_eq(unhandled_count(), 2);
+}
+END_TEST
+
 static void run_inside(void *arg)
 {
 	ck_assert_int_eq(plait_reactor_run(reactor), -EBUSY);
@@ -251,6 +276,24 @@ START_TEST(turning_it_in_its_own_callback_is_refused)
 	later(0, run_inside_and_stop, "r");
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(ran, "ir");
+}
+END_TEST
+
+static void start_turns_it(struct plait_factory *f)
+{
+	run_inside((void *)"f");
+}
+
+/* A callback that listening makes, before the reactor ever runs. */
+START_TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused)
+{
+	static const struct plait_factory_ops ops = { .start = start_turns_it };
+	struct plait_factory f = { .ops = &ops };
+
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &f, NULL, NULL), 0);
+	ck_assert_str_eq(ran, "f");
+	run_turns(reactor, 1);
+	plait_reactor_free(&reactor);
 }
 END_TEST
 
@@ -798,7 +841,12 @@ int main(void)
 	tcase_add_reactor_test(tc,
 			       it_runs_until_it_is_stopped_and_may_run_again);
 	tcase_add_reactor_test(tc, stopping_only_marks_and_only_once);
+	tcase_add_reactor_test(
+		tc,
+		a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on);
 	tcase_add_reactor_test(tc, turning_it_in_its_own_callback_is_refused);
+	tcase_add_reactor_test(
+		tc, turning_it_in_a_callback_outside_of_all_turns_is_refused);
 	tcase_add_reactor_loop_test(
 		tc, it_may_be_stopped_from_any_kind_of_callback, 0, 3);
 	tcase_add_reactor_test(tc, an_idle_loop_sleeps_for_ever);
