@@ -783,11 +783,11 @@ class Proxy(ProgramTest):
         client.close()
         self.assertEqual(proxy.line(), "Canceling poem download.")
         # The proxy does not go on reading: one word more, and it is over.
-        server.sendall(b"more ")
         hang_up = select.poll()
         hang_up.register(server, 0)
-        self.assertTrue(hang_up.poll(DEADLINE * 1000))
         with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+            server.sendall(b"more ")
+            self.assertTrue(hang_up.poll(DEADLINE * 1000))
             for _ in range(3):
                 server.sendall(b"more ")
         self.stop(proxy)
