@@ -194,8 +194,8 @@ static void iterate_and_free(void *arg)
 
 START_TEST(freeing_it_while_it_turns_aborts)
 {
-	assert_aborts(run_and_free, NULL, "in_turn");
-	assert_aborts(iterate_and_free, NULL, "in_turn");
+	assert_aborts(run_and_free, NULL, "is_busy");
+	assert_aborts(iterate_and_free, NULL, "is_busy");
 }
 END_TEST
 
