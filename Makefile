@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-headers check-layers check-symbols \
-	check-man check-programs demo bench coverage format-check install \
+	check-man check-claims check-programs demo bench coverage format-check install \
 	uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -164,7 +164,7 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-man scripts/man-examples
+	scripts/check-man scripts/check-claims scripts/man-examples
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
@@ -174,7 +174,7 @@ check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
-check-layers check-headers:
+check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
@@ -224,7 +224,7 @@ help:
 #? make              the library, the samples and plait.pc, in build/
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -man    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -man, -claims    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make format-check what clang-format would change
