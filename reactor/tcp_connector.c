@@ -40,10 +40,13 @@ static void fail(struct tcp_connector *c, const struct plait_error *kind,
  */
 static bool is_connected_to_itself(const struct tcp_connector *c)
 {
-	struct plait_address host;
+	struct plait_address host, peer;
 
+	/* Where it went is not always what was asked for: 0.0.0.0 is here. */
 	return address_of_socket(c->fd, &host) == 0 &&
-	       address_equal(&host, &c->base.destination);
+	       host.port == c->base.destination.port &&
+	       address_of_peer(c->fd, &peer) == 0 &&
+	       address_equal(&host, &peer);
 }
 
 static void succeed(struct tcp_connector *c)
