@@ -58,13 +58,16 @@ static void succeed(struct tcp_connector *c)
 }
 
 /* What became of a connect() that was in progress: 0 or an errno. */
-static int outcome(const struct tcp_connector *c, unsigned events)
+static int outcome(struct tcp_connector *c, unsigned events)
 {
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (events & PLAIT_LOST)
+	if (events & PLAIT_LOST) {
+		/* Somebody else closed it; the number may be another's. */
+		c->fd = -1;
 		return EBADF;
+	}
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		return errno;
 	return err;

@@ -251,6 +251,8 @@ static void on_ready(struct plait_watch *w, unsigned events)
 	unsigned n = 0;
 
 	if (events & PLAIT_LOST) {
+		/* Somebody else closed it; the number may be another's. */
+		p->fd = -1;
 		report_broken(p, EBADF, "lost its descriptor");
 		return;
 	}

@@ -246,6 +246,39 @@ START_TEST(what_cannot_be_watched_has_failed)
 }
 END_TEST
 
+/* The number of a descriptor that was closed is anybody's. */
+static void take_the_number(struct actor *a)
+{
+	int *fd = a->arg;
+
+	ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), *fd);
+}
+
+/* Somebody else closed the socket; select() alone notices that. */
+START_TEST(a_lost_descriptor_has_failed)
+{
+	uint16_t full;
+	int listener = peer_listen(&full, 0), waiting = peer_connect(full);
+	int fd = dup(listener);
+
+	if (strcmp(backend, "select") == 0) {
+		close(fd);
+		client.on_failed = take_the_number;
+		client.arg = &fd;
+		actor_connect(&client, reactor, full);
+		run_turns(reactor, 1);
+		ck_assert_str_eq(client.trace, "Sc");
+		close(fd);
+		end();
+		ck_assert_str_eq(client.trace, "ScFX");
+		ck_assert_int_eq(client.err, EBADF);
+	}
+	ck_assert_int_eq(close(fd), 0);
+	close(waiting);
+	close(listener);
+}
+END_TEST
+
 /* The protocol is the next allocation, the transport the one after. */
 static void refuse_transport(struct actor *a)
 {
@@ -361,6 +394,7 @@ static void add_tests_of_calls(Suite *s)
 	tcase_add_reactor_loop_test(tc, connecting_to_oneself_is_refused, 0, 2);
 	tcase_add_reactor_test(tc, not_knowing_ones_address_is_no_failure);
 	tcase_add_reactor_test(tc, what_cannot_be_watched_has_failed);
+	tcase_add_reactor_test(tc, a_lost_descriptor_has_failed);
 	suite_add_tcase(s, tc);
 }
 
