@@ -6,6 +6,11 @@
  * is a node's first child, next its next sibling, prev the sibling before it
  * or, for a first child, the parent.  A root has neither prev nor next.
  *
+ * A timer that is moved to a later time stays at its old place, and is put
+ * into the right one only when it comes to the top: a timeout that is always
+ * pushed back costs next to nothing.  No place is ever later than the deadline
+ * is, so what is on top and in its right place is the earliest of all.
+ *
  * While a turn runs what is due, new timers go to a heap of their own, so
  * what is set or moved in a turn cannot run in it, however early it is due.
  */
@@ -75,7 +80,8 @@ double plait_reactor_seconds(const struct plait_reactor *r)
 
 static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
 {
-	return a->when != b->when ? a->when < b->when : a->order < b->order;
+	return a->place != b->place ? a->place < b->place
+				    : a->place_order < b->place_order;
 }
 
 /* Makes one heap of two, each of which may be empty. */
@@ -171,6 +177,7 @@ static void verify(const struct plait_timer *root)
 		const struct plait_timer *c = t->child;
 
 		plait_assert(t->reactor != NULL);
+		plait_assert(t->place <= t->when);
 		plait_assert(c == NULL || c->prev == t);
 		plait_assert(t->next == NULL || t->next->prev == t);
 		for (int j = 0; j < 8 && c != NULL; j++, c = c->next)
@@ -184,11 +191,10 @@ static inline void verify(const struct plait_timer *root)
 }
 #endif
 
-static void heap_insert(struct timers *ts, struct plait_timer *t)
+static void heap_insert(struct plait_timer **root, struct plait_timer *t)
 {
-	struct plait_timer **root = ts->holding ? &ts->fresh : &ts->root;
-
-	t->order = ts->order++;
+	t->place = t->when;
+	t->place_order = t->order;
 	t->child = t->prev = t->next = NULL;
 	*root = merge(*root, t);
 	verify(*root);
@@ -201,14 +207,39 @@ static void heap_remove(struct timers *ts, struct plait_timer *t)
 	verify(ts->fresh);
 }
 
+/* The one that is due next, or NULL; those before it get their places. */
+static struct plait_timer *earliest(struct timers *ts)
+{
+	struct plait_timer *t;
+
+	while ((t = ts->root) != NULL && t->place != t->when) {
+		heap_remove(ts, t);
+		heap_insert(&ts->root, t);
+	}
+	return t;
+}
+
+/*
+ * Makes it one of r's, due at that time.  While others run, it may not stay
+ * among them: it would be put into its place, and run, in this very turn.
+ */
+static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
+{
+	struct timers *ts = &r->timers;
+	bool stays = t->reactor == r && !ts->holding && when > t->place;
+
+	if (!stays)
+		plait_timer_stop(t);
+	t->reactor = r;
+	t->when = when;
+	t->order = ts->order++;
+	if (!stays)
+		heap_insert(ts->holding ? &ts->fresh : &ts->root, t);
+}
+
 void timer_delay(struct plait_timer *t, double seconds)
 {
-	struct timers *ts = &t->reactor->timers;
-	int64_t by = to_nanoseconds(seconds);
-
-	heap_remove(ts, t);
-	t->when = add(t->when, by);
-	heap_insert(ts, t);
+	set(t->reactor, t, add(t->when, to_nanoseconds(seconds)));
 }
 
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
@@ -216,12 +247,9 @@ void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 {
 	int64_t delay = loop_nanoseconds(seconds);
 
-	plait_timer_stop(t);
-	t->reactor = r;
+	set(r, t, add(loop_now(r), delay));
 	t->fn = fn;
 	t->arg = arg;
-	t->when = add(loop_now(r), delay);
-	heap_insert(&r->timers, t);
 }
 
 void plait_timer_stop(struct plait_timer *t)
@@ -262,7 +290,7 @@ void timer_run_due(struct plait_reactor *r)
 	int64_t now = ts->root != NULL ? loop_now(r) : 0;
 	struct plait_timer *t;
 
-	while ((t = ts->root) != NULL && t->when <= now) {
+	while ((t = earliest(ts)) != NULL && t->when <= now) {
 		plait_timer_stop(t);
 		loop_enter(r);
 		t->fn(t->arg);
@@ -271,12 +299,15 @@ void timer_run_due(struct plait_reactor *r)
 	release(ts);
 }
 
-bool timer_next(const struct plait_reactor *r, int64_t *ret)
+bool timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
-	if (r->timers.root == NULL)
-		return false;
-	*ret = r->timers.root->when;
-	return true;
+	/* Asking puts timers into their places, and changes nothing else. */
+	struct plait_reactor *r = (struct plait_reactor *)cr;
+	const struct plait_timer *t = earliest(&r->timers);
+
+	if (t != NULL)
+		*ret = t->when;
+	return t != NULL;
 }
 
 /* So that those that the user forgot can be stopped even later. */

@@ -60,6 +60,57 @@ START_TEST(equal_deadlines_run_in_the_order_they_were_set)
 }
 END_TEST
 
+START_TEST(put_off_they_run_in_the_order_they_were_set)
+{
+	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+
+	clock_virtual(true);
+	start(&a, 1, "a");
+	start(&b, 1.5, "b");
+	start(&c, 2, "c");
+	start(&b, 2, "b");
+	start(&a, 3, "a");
+	start(&a, 2, "a");
+	start(&d, 2, "d");
+	run_for(reactor, 3);
+	ck_assert_str_eq(ran, "cbad");
+}
+END_TEST
+
+START_TEST(put_off_it_runs_in_the_turn_in_which_it_is_due)
+{
+	struct plait_timer a = { 0 }, b = { 0 };
+
+	clock_virtual(true);
+	start(&a, 1, "a");
+	start(&b, 0.5, "b");
+	start(&a, 2, "a");
+	clock_advance(1.5);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "b");
+	clock_advance(0.5);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "ba");
+}
+END_TEST
+
+START_TEST(put_off_it_hides_nobody_who_is_due)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer a = { 0 }, b = { 0 };
+	unsigned n = 0;
+
+	plait_timer_start(r, &a, 1, count, &n);
+	plait_timer_start(r, &b, 2, count, &n);
+	plait_timer_start(r, &a, 3, count, &n);
+	loop_advance(r, loop_nanoseconds(1.5));
+	ck_assert(!loop_has_work(r));
+	loop_advance(r, loop_nanoseconds(1));
+	ck_assert(loop_has_work(r));
+	plait_reactor_free(&r);
+}
+END_TEST
+
 START_TEST(a_zeroed_timer_is_stopped_and_may_be_stopped)
 {
 	struct plait_timer t = { 0 };
@@ -210,6 +261,18 @@ START_TEST(one_of_the_batch_puts_another_off)
 	for (int i = 0; i < N_SIBLINGS; i++)
 		ck_assert_uint_eq(times[i],
 				  i == victim && victim <= actor ? 2 : 1);
+}
+END_TEST
+
+/* Overdue, and put off to this very moment. */
+START_TEST(put_off_in_a_turn_it_runs_in_the_next)
+{
+	act = start_again;
+	start_siblings(_i);
+	clock_advance(1);
+	run_turns(reactor, 1);
+	for (int i = 0; i < N_SIBLINGS; i++)
+		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
 }
 END_TEST
 
@@ -454,6 +517,22 @@ START_TEST(the_far_future_is_slept_for_in_pieces)
 }
 END_TEST
 
+START_TEST(put_off_it_wakes_nobody_at_its_old_time)
+{
+	struct plait_timer a = { 0 }, b = { 0 };
+
+	clock_virtual(true);
+	start(&a, 1, "a");
+	start(&b, 2, "b");
+	start(&a, 3, "a");
+	ck_assert_int_eq(plait_reactor_iterate(reactor, INFINITY), 0);
+	ck_assert_double_ge(wait_timeout(), 2);
+	ck_assert_double_eq(plait_timer_when(&a) - plait_timer_when(&b), 1);
+	plait_timer_stop(&a);
+	plait_timer_stop(&b);
+}
+END_TEST
+
 START_TEST(a_timer_beyond_the_longest_sleep_is_still_exact)
 {
 	struct plait_timer t = { 0 };
@@ -651,6 +730,10 @@ int main(void)
 	tcase_add_reactor_test(tc, deadlines_run_in_order);
 	tcase_add_reactor_test(tc,
 			       equal_deadlines_run_in_the_order_they_were_set);
+	tcase_add_reactor_test(tc, put_off_they_run_in_the_order_they_were_set);
+	tcase_add_reactor_test(tc,
+			       put_off_it_runs_in_the_turn_in_which_it_is_due);
+	tcase_add_pure_test(tc, put_off_it_hides_nobody_who_is_due);
 	tcase_add_pure_loop_test(tc, a_random_history_runs_as_the_model_says, 0,
 				 10);
 	suite_add_tcase(s, tc);
@@ -672,6 +755,8 @@ int main(void)
 				    N_PAIRS);
 	tcase_add_reactor_loop_test(tc, one_of_the_batch_puts_another_off, 0,
 				    N_PAIRS);
+	tcase_add_reactor_loop_test(tc, put_off_in_a_turn_it_runs_in_the_next,
+				    0, N_PAIRS);
 	tcase_add_reactor_test(tc, set_in_a_turn_runs_no_earlier_than_the_next);
 	tcase_add_reactor_test(tc,
 			       set_and_stopped_in_the_same_turn_it_never_runs);
@@ -694,6 +779,7 @@ int main(void)
 	tcase_add_reactor_test(tc, a_timer_costs_one_look_at_the_clock_a_turn);
 	tcase_add_reactor_loop_test(tc, the_far_future_is_slept_for_in_pieces,
 				    0, N_FAR);
+	tcase_add_reactor_test(tc, put_off_it_wakes_nobody_at_its_old_time);
 	tcase_add_reactor_test(tc,
 			       a_timer_beyond_the_longest_sleep_is_still_exact);
 	tcase_add_pure_test(tc, a_clock_near_its_end_does_not_wrap);

@@ -26,6 +26,8 @@ struct plait_timer {
 	void *arg;
 	int64_t when;
 	uint64_t order;
+	int64_t place; /* in the heap: where it was when it was put there */
+	uint64_t place_order;
 	struct plait_timer *child, *prev, *next;
 };
 
