@@ -58,12 +58,6 @@ const struct plait_error plait_error_os = {
 	.parent = &plait_error_any,
 };
 
-const struct plait_error plait_error_cannot_listen = {
-	.name = "CannotListenError",
-	.text = "The port could not be opened.",
-	.parent = &plait_error_any,
-};
-
 const struct plait_error plait_error_connect = {
 	.name = "ConnectError",
 	.text = "The connection could not be made.",

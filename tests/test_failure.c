@@ -107,7 +107,6 @@ static const struct {
 	{ &plait_error_never_fired, &plait_error_any, "NeverFiredError" },
 	{ &plait_error_no_memory, &plait_error_any, "NoMemoryError" },
 	{ &plait_error_os, &plait_error_any, "OSError" },
-	{ &plait_error_cannot_listen, &plait_error_any, "CannotListenError" },
 	{ &plait_error_connect, &plait_error_any, "ConnectError" },
 	{ &plait_error_connection_refused, &plait_error_connect,
 	  "ConnectionRefusedError" },

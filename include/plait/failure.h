@@ -40,7 +40,6 @@ extern const struct plait_error plait_error_abandoned;
 extern const struct plait_error plait_error_never_fired;
 extern const struct plait_error plait_error_no_memory;
 extern const struct plait_error plait_error_os;
-extern const struct plait_error plait_error_cannot_listen;
 extern const struct plait_error plait_error_connect;
 extern const struct plait_error plait_error_connection_refused;
 extern const struct plait_error plait_error_no_route;
