@@ -280,6 +280,13 @@ static bool is_ready(const struct plait_deferred *d)
 	return !is_blocked(d) && !d->active;
 }
 
+static void check_is_users(const struct plait_deferred *d)
+{
+	if (d->outer != NULL || !d->waited)
+		plait_die(d->where, "the deferred made here is another's "
+				    "already");
+}
+
 static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 {
 	if (closes_a_cycle(d, inner))
@@ -291,9 +298,7 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 		d->result = plait_no_memory();
 		return;
 	}
-	if (inner->outer != NULL || !inner->waited)
-		plait_die(inner->where, "the deferred made here is another's "
-					"already");
+	check_is_users(inner);
 	if (is_ready(inner)) {
 		d->result = plait_take(&inner->result);
 		give_up_waiting_end(inner);
@@ -697,6 +702,7 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	*dp = NULL;
 	if (d == NULL || d == &no_memory_deferred)
 		return;
+	check_is_users(d);
 	d->pauses = 0;
 	run_if_ready(d);
 	give_up_waiting_end(d);

@@ -985,10 +985,20 @@ static void free_anothers(void *arg)
 	plait_deferred_free(&copy);
 }
 
+static void detach_anothers(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *inner = make(&p), *copy = inner;
+
+	waiting_for(&inner);
+	plait_deferred_detach(&copy);
+}
+
 START_TEST(one_that_was_taken_has_no_second_owner)
 {
 	assert_aborts(wait_for_one_twice, NULL, "another's");
 	assert_aborts(free_anothers, NULL, "another's");
+	assert_aborts(detach_anothers, NULL, "another's");
 	assert_aborts(chain_nothing, NULL, "d != NULL");
 }
 END_TEST
