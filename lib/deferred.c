@@ -776,15 +776,17 @@ static void report_one(const struct plait_deferred *d)
 
 /*
  * Each is put on a list of the told before the hook sees it, so the hook may
- * fire or free what it likes.
+ * fire or free what it likes; what it makes is not told.
  */
 size_t plait_deferred_report_pending(void)
 {
-	struct plait_list told, *l;
+	struct plait_list todo, told, *l;
 	size_t n = 0;
 
+	plait_list_init(&todo);
 	plait_list_init(&told);
-	while ((l = plait_list_first(&pending_deferreds)) != NULL) {
+	plait_list_move(&todo, &pending_deferreds);
+	while ((l = plait_list_first(&todo)) != NULL) {
 		plait_list_remove(l);
 		plait_list_append(&told, l);
 		report_one(plait_container(l, struct plait_deferred, pending));

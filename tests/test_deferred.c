@@ -1366,6 +1366,31 @@ START_TEST(hook_may_fire_what_is_being_reported)
 }
 END_TEST
 
+static struct plait_deferred *made_by_hook;
+static struct plait_promise *promise_of_hook;
+
+static void make_another(const struct plait_failure *why, void *arg)
+{
+	trace_add("?");
+	ck_assert_ptr_null(made_by_hook);
+	made_by_hook = make(&promise_of_hook);
+}
+
+START_TEST(what_the_hook_makes_is_not_reported_to_it)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = make(&p);
+
+	plait_set_unhandled(make_another, NULL);
+	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
+	ck_assert_str_eq(trace(), "?");
+	plait_deferred_free(&made_by_hook);
+	plait_promise_drop(&promise_of_hook);
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&d);
+}
+END_TEST
+
 static void exit_with_one_pending(void *arg)
 {
 	struct plait_promise *p;
@@ -1801,6 +1826,7 @@ static void add_unhandled(TCase *tc)
 	tcase_add_pure_test(tc,
 			    promises_never_fired_are_reported_with_their_place);
 	tcase_add_pure_test(tc, hook_may_fire_what_is_being_reported);
+	tcase_add_pure_test(tc, what_the_hook_makes_is_not_reported_to_it);
 	tcase_add_pure_test(tc, report_at_exit_is_made_once_if_asked_for);
 }
 
