@@ -12,9 +12,10 @@
 
 /*
  * The library's memcpy() and memmove() end here, so that the tests can count
- * what is moved.
+ * what is moved, and its memchr() and memmem(), to count what is looked at.
  */
 static size_t bytes_moved;
+static size_t bytes_searched;
 
 static void *move(void *to, const void *from, size_t n)
 {
@@ -40,6 +41,30 @@ void *memmove(void *to, const void *from, size_t n)
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
 	return move(to, from, n);
+}
+
+void *memchr(const void *in, int c, size_t n)
+{
+	const volatile unsigned char *p = in;
+
+	for (size_t i = 0; i < n; i++) {
+		bytes_searched++;
+		if (p[i] == (unsigned char)c)
+			return (char *)(uintptr_t)in + i;
+	}
+	return NULL;
+}
+
+void *memmem(const void *in, size_t n, const void *what, size_t size)
+{
+	const char *p = in;
+
+	for (size_t i = 0; i + size <= n; i++) {
+		bytes_searched++;
+		if (memcmp(p + i, what, size) == 0)
+			return (char *)(uintptr_t)p + i;
+	}
+	return NULL;
 }
 
 /* What the protocol of a test does with what it gets, beside noting it. */
@@ -416,12 +441,14 @@ START_TEST(work_is_linear_in_the_input)
 	connect_with(&ops);
 	receiver->max_length = sizeof(text);
 	silent = true;
-	bytes_moved = 0;
+	bytes_moved = bytes_searched = 0;
 	for (size_t at = 0; at < sizeof(text); at += piece)
 		feed(text + at,
 		     piece < sizeof(text) - at ? piece : sizeof(text) - at);
 	ck_assert_uint_eq(lines, sizeof(text) / 2 / 100 + 1);
 	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
+	ck_assert_uint_ge(bytes_searched, sizeof(text) / 2);
+	ck_assert_uint_le(bytes_searched, 4 * sizeof(text));
 	finish();
 }
 END_TEST
