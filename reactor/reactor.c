@@ -274,7 +274,8 @@ static void lose_everything(struct plait_reactor *r)
 {
 	for (int i = 0; has_tasks(r) || !plait_list_is_empty(&r->members);
 	     i++) {
-		plait_assert(i < LOSING_ROUNDS);
+		if (i == LOSING_ROUNDS)
+			plait_die("reactor", "whatever is lost is begun anew");
 		lose_members(r);
 		run_after_callback(r);
 		run_next_turn(r);
