@@ -671,6 +671,68 @@ START_TEST(a_client_that_refuses_gets_no_transport)
 }
 END_TEST
 
+/* What happened, and when. */
+static char diary[512];
+
+static void write_down(void *arg)
+{
+	size_t n = strlen(diary);
+
+	snprintf(diary + n, sizeof(diary) - n, "%.1s%g ", (const char *)arg,
+		 plait_reactor_seconds(reactor));
+}
+
+static void write_failure(struct actor *a)
+{
+	write_down((void *)"F");
+}
+
+static void write_loss(struct actor *a, struct plait_protocol *p)
+{
+	write_down((void *)"L");
+}
+
+static void lose(void *transport)
+{
+	plait_transport_lose_connection(transport);
+}
+
+static void play(void)
+{
+	static const char names[] = "abcdefghijklmnopqrst";
+
+	setup();
+	diary[0] = '\0';
+	actor.on_failed = write_failure;
+	actor.on_lost = write_loss;
+	for (int i = 0; i < 20; i++)
+		plait_call_later(reactor, 1 + i % 3, write_down,
+				 (void *)(uintptr_t)&names[i]);
+	actor_connect(&actor, reactor, 80);
+	for (int i = 0; i < 3; i++)
+		plait_call_later(reactor, 2, lose, connect_actor());
+	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
+	write_down((void *)".");
+	plait_reactor_free(&reactor);
+}
+
+/* Neither the addresses nor the pace of the machine have a say. */
+START_TEST(a_run_is_the_same_each_time)
+{
+	char first[sizeof(diary)], *elsewhere;
+
+	plait_reactor_free(&reactor);
+	play();
+	memcpy(first, diary, sizeof(first));
+	ck_assert_ptr_nonnull(strstr(first, "q2 t2 L2 L2 L2 c3 "));
+	ck_assert_ptr_nonnull(strstr(first, " F30 .30 "));
+	elsewhere = malloc(100000);
+	play();
+	ck_assert_str_eq(diary, first);
+	free(elsewhere);
+}
+END_TEST
+
 /* Two recording transports. */
 static void count_down(struct actor *a, struct plait_protocol *p,
 		       const void *data, size_t len)
@@ -912,6 +974,7 @@ static void add_tests_of_network(Suite *s)
 	tcase_add_pure_test(tc, a_stopped_attempt_has_no_other_outcome);
 	tcase_add_pure_test(tc, an_attempt_times_out_on_the_virtual_clock);
 	tcase_add_pure_test(tc, a_client_that_refuses_gets_no_transport);
+	tcase_add_pure_test(tc, a_run_is_the_same_each_time);
 	tcase_add_pure_test(tc, a_pump_carries_until_both_are_silent);
 	tcase_add_pure_test(tc, a_pump_carries_how_it_ended);
 	tcase_add_pure_test(tc, a_pump_waits_for_a_paused_reader);
