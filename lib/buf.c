@@ -242,6 +242,11 @@ static void value_free(void *ptr)
 	plait_buf_unref(&b);
 }
 
+static void *value_ref(void *ptr)
+{
+	return plait_buf_ref(ptr);
+}
+
 static int value_format(const void *ptr, char *buf, size_t size)
 {
 	const struct plait_buf *b = ptr;
@@ -259,6 +264,7 @@ const struct plait_type plait_buf_type = {
 	.name = "buf",
 	.free = value_free,
 	.format = value_format,
+	.ref = value_ref,
 };
 
 plait_value plait_buf_value(struct plait_buf *b)

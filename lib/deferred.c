@@ -26,6 +26,7 @@
 #include <plait/deferred.h>
 #include <plait/list.h>
 
+#include "lib/deferred.h"
 #include "lib/failure.h"
 
 enum {
@@ -34,14 +35,19 @@ enum {
 
 struct pair {
 	plait_callback *callback, *errback; /* NULL: pass the result through */
-	void *callback_arg, *errback_arg;
+	void *callback_arg;
+	union {
+		void *errback_arg;
+		plait_func *drop; /* if errback is guarded */
+	};
 };
 
 struct plait_deferred {
 	plait_value result;	   /* if fired and not waiting */
 	struct plait_list pending; /* in the thread's list until it fires */
 	plait_canceller *canceller;
-	void *arg;
+	deferred_rest *rest;
+	void *arg; /* of both */
 	const char *where;
 	struct plait_deferred *inner, *outer, *resume;
 	struct pair *pairs; /* those from head to count still wait */
@@ -140,6 +146,7 @@ static void init(struct plait_deferred *d, const char *where)
 	d->result = PLAIT_NONE;
 	plait_list_init(&d->pending);
 	d->canceller = NULL;
+	d->rest = NULL;
 	d->arg = NULL;
 	d->where = where;
 	d->inner = d->outer = d->resume = NULL;
@@ -239,12 +246,22 @@ static void dispose(struct plait_deferred *d)
 	plait_value_free(&v);
 }
 
+static void call_rest(struct plait_deferred *d, bool detached)
+{
+	deferred_rest *rest = d->rest;
+
+	d->rest = NULL;
+	if (rest != NULL)
+		rest(d->arg, detached);
+}
+
 /* The waiting end is not held any more. */
-static void give_up_waiting_end(struct plait_deferred *d)
+static void give_up_waiting_end(struct plait_deferred *d, bool detached)
 {
 	d->waited = false;
 	if (!d->active && !is_blocked(d))
 		dispose(d);
+	call_rest(d, detached);
 	unref(d);
 }
 
@@ -298,7 +315,7 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 					"already");
 	if (is_ready(inner)) {
 		d->result = plait_take(&inner->result);
-		give_up_waiting_end(inner);
+		give_up_waiting_end(inner, false);
 	} else {
 		d->inner = inner;
 		inner->outer = d;
@@ -322,14 +339,24 @@ static void settle(struct plait_deferred *d, plait_value returned)
 }
 
 /*
+ * Stands in a pair as its errback: the callback is for both, and its arg must
+ * be dropped if the pair never runs.  Never called.
+ */
+static plait_value guarded(plait_value *result, void *arg)
+{
+	return *result;
+}
+
+/*
  * Runs the half that the result asks for.  Both words are read before the
  * call: the callback may add pairs, which moves them.
  */
 static plait_value call_half(const struct pair *pair, plait_value *result)
 {
-	bool failed = plait_value_is_failure(result);
-	plait_callback *half = failed ? pair->errback : pair->callback;
-	void *arg = failed ? pair->errback_arg : pair->callback_arg;
+	bool second = plait_value_is_failure(result) &&
+		      pair->errback != guarded;
+	plait_callback *half = second ? pair->errback : pair->callback;
+	void *arg = second ? pair->errback_arg : pair->callback_arg;
 
 	return half != NULL ? half(result, arg) : *result;
 }
@@ -397,7 +424,7 @@ static struct plait_deferred *hand_over(struct plait_deferred *d,
 	d->outer = NULL;
 	outer->inner = NULL;
 	outer->result = plait_take(&d->result);
-	give_up_waiting_end(d);
+	give_up_waiting_end(d, false);
 	enter(outer, next);
 	unref(outer);
 	return outer;
@@ -531,28 +558,56 @@ static void run_out_of_turn(const struct pair *pair)
 	plait_value_free(&returned);
 }
 
+/* Where to write the next pair: in the queue, or else out of turn. */
+static struct pair *next_pair(struct plait_deferred *d,
+			      struct pair *out_of_turn)
+{
+	if (d == &no_memory_deferred || !make_room(d))
+		return out_of_turn;
+	plait_assert(d->waited);
+	return &d->pairs[d->count++];
+}
+
+/* The pair has been written. */
+static struct plait_deferred *add(struct plait_deferred *d,
+				  const struct pair *pair,
+				  const struct pair *out_of_turn)
+{
+	if (pair == out_of_turn) {
+		run_out_of_turn(pair);
+	} else {
+		verify(d);
+		run_if_ready(d);
+	}
+	return d;
+}
+
 struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 						    plait_callback *callback,
 						    void *callback_arg,
 						    plait_callback *errback,
 						    void *errback_arg)
 {
-	struct pair *pair;
+	struct pair out_of_turn, *pair = next_pair(d, &out_of_turn);
 
-	if (d == &no_memory_deferred || !make_room(d)) {
-		run_out_of_turn(&(struct pair){ callback, errback, callback_arg,
-						errback_arg });
-		return d;
-	}
-	plait_assert(d->waited);
-	pair = &d->pairs[d->count++];
 	pair->callback = callback;
 	pair->callback_arg = callback_arg;
 	pair->errback = errback;
 	pair->errback_arg = errback_arg;
-	verify(d);
-	run_if_ready(d);
-	return d;
+	return add(d, pair, &out_of_turn);
+}
+
+struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
+					    plait_callback *both, void *arg,
+					    plait_func *drop)
+{
+	struct pair out_of_turn, *pair = next_pair(d, &out_of_turn);
+
+	pair->callback = both;
+	pair->callback_arg = arg;
+	pair->errback = guarded;
+	pair->drop = drop;
+	return add(d, pair, &out_of_turn);
 }
 
 struct plait_deferred *plait_deferred_add_callback(struct plait_deferred *d,
@@ -630,8 +685,11 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 	plait_value v;
 
 	d = innermost(d);
-	if (is_spent(d))
+	if (is_spent(d)) {
+		if (d->fired)
+			call_rest(d, false);
 		return;
+	}
 	d->refs++;
 	v = call_canceller(d);
 	if (v.ptr == &failure_cancelled)
@@ -641,15 +699,17 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 	unref(d);
 }
 
-/* Gives up pairs that will never run, and the promises that they hold. */
+/* Gives up pairs that will never run, and what they hold. */
 static void drop_pairs(struct plait_deferred *d)
 {
 	while (has_pairs(d)) {
-		const struct pair *pair = &d->pairs[d->head++];
-		struct plait_promise *p = pair->callback_arg;
+		struct pair pair = d->pairs[d->head++];
+		struct plait_promise *p = pair.callback_arg;
 
-		if (pair->callback == fire_promise)
+		if (pair.callback == fire_promise)
 			plait_promise_drop(&p);
+		else if (pair.errback == guarded)
+			pair.drop(pair.callback_arg);
 	}
 }
 
@@ -673,7 +733,7 @@ static struct plait_deferred *free_one(struct plait_deferred *d,
 		inner->outer = NULL;
 		unref(d);
 	}
-	give_up_waiting_end(d);
+	give_up_waiting_end(d, false);
 	return inner;
 }
 
@@ -701,7 +761,13 @@ void plait_deferred_detach(struct plait_deferred **dp)
 		return;
 	d->pauses = 0;
 	run_if_ready(d);
-	give_up_waiting_end(d);
+	give_up_waiting_end(d, true);
+}
+
+void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
+{
+	plait_assert(d->canceller != NULL);
+	d->rest = rest;
 }
 
 /* ---- pausing ------------------------------------------------------- */

@@ -164,6 +164,11 @@ static void value_free(void *ptr)
 	plait_failure_unref(&f);
 }
 
+static void *value_ref(void *ptr)
+{
+	return (void *)(uintptr_t)plait_failure_ref(ptr);
+}
+
 static int value_format(const void *ptr, char *buf, size_t size)
 {
 	return plait_failure_str(ptr, buf, size);
@@ -173,6 +178,7 @@ const struct plait_type plait_failure_type = {
 	.name = "failure",
 	.free = value_free,
 	.format = value_format,
+	.ref = value_ref,
 };
 
 void failure_init(struct plait_failure *f, const struct plait_error *kind,
@@ -201,31 +207,61 @@ static size_t measure(const char *fmt, va_list ap)
 	return len < 0 ? 0 : (size_t)len;
 }
 
+/* A failure with that message, or NULL. */
+static struct plait_failure *make(const char *where,
+				  const struct plait_error *kind,
+				  const char *fmt, va_list ap)
+{
+	struct plait_failure *f;
+	size_t len;
+	char *message;
+	va_list again;
+
+	va_copy(again, ap);
+	len = measure(fmt, again);
+	va_end(again);
+	f = malloc(sizeof(*f) + len + 1);
+	if (f == NULL)
+		return NULL;
+	failure_init(f, kind, where, NULL);
+	f->message = message = (char *)(f + 1);
+	vsnprintf(message, len + 1, fmt, ap);
+	message[len] = '\0';
+	return f;
+}
+
 plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 			  int err, const struct plait_failure *cause,
 			  const char *fmt, ...)
 {
 	struct plait_failure *f;
-	size_t len;
-	char *message;
 	va_list ap;
 
 	va_start(ap, fmt);
-	len = measure(fmt, ap);
+	f = make(where, kind, fmt, ap);
 	va_end(ap);
-
-	f = malloc(sizeof(*f) + len + 1);
 	if (f == NULL)
 		return plait_no_memory();
-	failure_init(f, kind, where, NULL);
 	f->err = err;
 	f->cause = plait_failure_ref(cause);
-	f->message = message = (char *)(f + 1);
+	return give(f);
+}
+
+plait_value plait_fail_with_at(const char *where,
+			       const struct plait_error *kind,
+			       plait_value detail, const char *fmt, ...)
+{
+	struct plait_failure *f;
+	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(message, len + 1, fmt, ap);
+	f = make(where, kind, fmt, ap);
 	va_end(ap);
-	message[len] = '\0';
+	if (f == NULL) {
+		plait_value_free(&detail);
+		return plait_no_memory();
+	}
+	f->detail = detail;
 	return give(f);
 }
 
@@ -278,6 +314,7 @@ void plait_failure_unref(const struct plait_failure **fp)
 	*fp = NULL;
 	while (f != NULL && --f->refs == 0) {
 		cause = f->cause;
+		plait_value_free(&f->detail);
 		if (f->release != NULL)
 			f->release(f);
 		else
@@ -319,6 +356,11 @@ const char *plait_failure_where(const struct plait_failure *f)
 const struct plait_failure *plait_failure_cause(const struct plait_failure *f)
 {
 	return f->cause;
+}
+
+const plait_value *plait_failure_detail(const struct plait_failure *f)
+{
+	return &f->detail;
 }
 
 const char *plait_failure_cancelled_at(const struct plait_failure *f)

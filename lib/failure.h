@@ -16,6 +16,7 @@ struct plait_failure {
 	const char *where;
 	const struct plait_failure *cause; /* a reference of this one's own */
 	const char *cancelled_at, *reason; /* never NULL */
+	plait_value detail;
 	/* When the last reference has ended; NULL: free(). */
 	void (*release)(struct plait_failure *f);
 };

@@ -1,0 +1,48 @@
+/*
+ * One operation, many who wait for it.  Each waits on a deferred of its own,
+ * which it may cancel alone; when the last one has gone, the operation is
+ * cancelled.  The result is shared: its type must be able to give further
+ * references (struct plait_type's ref), as buffers and failures are, or have
+ * nothing to free.
+ */
+#ifndef PLAIT_SHARED_H
+#define PLAIT_SHARED_H
+
+#include <plait/deferred.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_shared;
+
+/*
+ * Shares the deferred, whose waiting end is taken; *dp is NULL afterwards.
+ * Given; NULL with ENOMEM in errno, and then the deferred was freed.
+ */
+struct plait_shared *plait_shared_new(struct plait_deferred **dp);
+
+/*
+ * Gives a deferred that fires with the result, at once if it is there.
+ * Waiting on one that was cancelled because all had gone fails with that
+ * cancellation.
+ */
+struct plait_deferred *plait_shared_wait(struct plait_shared *s);
+
+/* Deferreds that wait now. */
+size_t plait_shared_waiting(const struct plait_shared *s);
+
+/* True once the result is there. */
+bool plait_shared_is_fired(const struct plait_shared *s);
+
+/*
+ * Ends the handle.  Who waits goes on waiting; with nobody left, the
+ * operation is cancelled.  NULL is nothing; *sp is NULL afterwards.
+ */
+void plait_shared_free(struct plait_shared **sp);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * What the rest of the library may ask of a deferred and a program may not.
+ */
+#ifndef LIB_DEFERRED_H
+#define LIB_DEFERRED_H
+
+#include <plait/deferred.h>
+
+/*
+ * As plait_deferred_add_both(), for an arg that must be ended even if the
+ * pair never runs, because d is freed first: then drop(arg) is called.
+ */
+struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
+					    plait_callback *both, void *arg,
+					    plait_func *drop);
+
+/*
+ * d, which has a canceller, stands for work that may go on after it has
+ * fired.  rest is called with the canceller's arg, once: when d is cancelled
+ * after it has fired, or nobody waits for it any more.  detached tells that
+ * the work is to go on.
+ */
+typedef void deferred_rest(void *arg, bool detached);
+void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+
+#endif
