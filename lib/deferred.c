@@ -29,9 +29,7 @@
 #include "lib/deferred.h"
 #include "lib/failure.h"
 
-enum {
-	INLINE_PAIRS = 4
-};
+enum { INLINE_PAIRS = 4 };
 
 struct pair {
 	plait_callback *callback, *errback; /* NULL: pass the result through */
@@ -111,6 +109,12 @@ static bool has_pairs(const struct plait_deferred *d)
 	return d->head < d->count;
 }
 
+/* Pairs are left that may run; those of a freed one are only dropped. */
+static bool has_work(const struct plait_deferred *d)
+{
+	return has_pairs(d) && !d->freed;
+}
+
 #ifdef PLAIT_VERIFY
 static void verify(const struct plait_deferred *d)
 {
@@ -118,10 +122,9 @@ static void verify(const struct plait_deferred *d)
 	plait_assert(d->head <= d->count && d->count <= d->room);
 	plait_assert(d->outer == NULL || d->outer->inner == d);
 	plait_assert(d->inner == NULL || d->inner->outer == d);
-	plait_assert(d->fired != plait_list_is_linked(&d->pending));
+	plait_assert(d->fired != plait_list_is_linked(&d->pending) || d->freed);
 	plait_assert(d->fired || plait_value_is_none(&d->result));
 	plait_assert(d->inner == NULL || plait_value_is_none(&d->result));
-	plait_assert(!d->freed || !has_pairs(d));
 }
 #else
 static inline void verify(const struct plait_deferred *d)
@@ -353,8 +356,8 @@ static plait_value guarded(plait_value *result, void *arg)
  */
 static plait_value call_half(const struct pair *pair, plait_value *result)
 {
-	bool second = plait_value_is_failure(result) &&
-		      pair->errback != guarded;
+	bool second =
+		plait_value_is_failure(result) && pair->errback != guarded;
 	plait_callback *half = second ? pair->errback : pair->callback;
 	void *arg = second ? pair->errback_arg : pair->callback_arg;
 
@@ -430,12 +433,32 @@ static struct plait_deferred *hand_over(struct plait_deferred *d,
 	return outer;
 }
 
+/*
+ * Gives up pairs that will never run, and what they hold.  That waits for a
+ * callback or the canceller of d that is running, and for the end of what d
+ * waited for: somebody may hold a lock for as long as those work.
+ */
+static void drop_pairs(struct plait_deferred *d)
+{
+	while (has_pairs(d)) {
+		struct pair pair = d->pairs[d->head++];
+		struct plait_promise *p = pair.callback_arg;
+
+		if (pair.callback == fire_promise)
+			plait_promise_drop(&p);
+		else if (pair.errback == guarded)
+			pair.drop(pair.callback_arg);
+	}
+}
+
 /* d is blocked or has no more pairs; says which deferred to go on with. */
 static struct plait_deferred *leave(struct plait_deferred *d)
 {
 	struct plait_deferred *next = d->resume;
 
 	d->active = false;
+	if (d->freed)
+		drop_pairs(d);
 	if (!is_blocked(d)) {
 		if (d->outer != NULL)
 			next = hand_over(d, next);
@@ -450,7 +473,7 @@ static void run(struct plait_deferred *d)
 {
 	enter(d, NULL);
 	while (d != NULL)
-		d = is_blocked(d) || !has_pairs(d) ? leave(d) : step(d);
+		d = is_blocked(d) || !has_work(d) ? leave(d) : step(d);
 }
 
 static void run_if_ready(struct plait_deferred *d)
@@ -672,11 +695,25 @@ static plait_value call_canceller(struct plait_deferred *d)
 	return v;
 }
 
+/*
+ * What d waits for in the end; a reference, given.  What has fired early on
+ * the way stops the rest of its work, which may change the way.
+ */
 static struct plait_deferred *innermost(struct plait_deferred *d)
 {
-	while (d->inner != NULL)
-		d = d->inner;
-	return d;
+	struct plait_deferred *inner;
+
+	d->refs++;
+	for (;;) {
+		if (d->fired)
+			call_rest(d, false);
+		inner = d->inner;
+		if (inner == NULL)
+			return d;
+		inner->refs++;
+		unref(d);
+		d = inner;
+	}
 }
 
 void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
@@ -684,41 +721,26 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 {
 	plait_value v;
 
-	d = innermost(d);
-	if (is_spent(d)) {
-		if (d->fired)
-			call_rest(d, false);
+	if (d == &no_memory_deferred)
 		return;
+	d = innermost(d);
+	if (!is_spent(d)) {
+		v = call_canceller(d);
+		if (v.ptr == &failure_cancelled)
+			v = told_who_asked(d, reason, where);
+		set_fired(d, v);
+		run_if_ready(d);
 	}
-	d->refs++;
-	v = call_canceller(d);
-	if (v.ptr == &failure_cancelled)
-		v = told_who_asked(d, reason, where);
-	set_fired(d, v);
-	run_if_ready(d);
 	unref(d);
 }
 
-/* Gives up pairs that will never run, and what they hold. */
-static void drop_pairs(struct plait_deferred *d)
-{
-	while (has_pairs(d)) {
-		struct pair pair = d->pairs[d->head++];
-		struct plait_promise *p = pair.callback_arg;
-
-		if (pair.callback == fire_promise)
-			plait_promise_drop(&p);
-		else if (pair.errback == guarded)
-			pair.drop(pair.callback_arg);
-	}
-}
-
 /*
- * Frees d; what it waits for is the caller's then, to be freed next.  On the
- * way only the innermost is cancelled, so that freeing a long chain is linear.
+ * Ends d, so that none of its callbacks runs any more, and puts it on the list
+ * of those to be buried; what it waits for is ended next.  On the way only the
+ * innermost is cancelled, so that freeing a long chain is linear.
  */
-static struct plait_deferred *free_one(struct plait_deferred *d,
-				       const char *where)
+static struct plait_deferred *
+end_one(struct plait_deferred *d, struct plait_list *ended, const char *where)
 {
 	struct plait_deferred *inner;
 
@@ -726,20 +748,35 @@ static struct plait_deferred *free_one(struct plait_deferred *d,
 		plait_deferred_cancel_at(d, freed_reason, where);
 	d->freed = true;
 	d->pauses = 0;
-	drop_pairs(d);
+	plait_list_remove(&d->pending);
+	plait_list_append(ended, &d->pending);
 	inner = d->inner;
 	if (inner != NULL) {
 		d->inner = NULL;
 		inner->outer = NULL;
 		unref(d);
 	}
-	give_up_waiting_end(d, false);
 	return inner;
+}
+
+/* What was waited for goes before those who waited. */
+static void bury(struct plait_list *ended)
+{
+	while (!plait_list_is_empty(ended)) {
+		struct plait_deferred *d = plait_container(
+			ended->prev, struct plait_deferred, pending);
+
+		plait_list_remove(&d->pending);
+		if (!d->active && !d->cancelling)
+			drop_pairs(d);
+		give_up_waiting_end(d, false);
+	}
 }
 
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 {
 	struct plait_deferred *d = *dp;
+	struct plait_list ended;
 
 	*dp = NULL;
 	if (d == NULL || d == &no_memory_deferred)
@@ -748,8 +785,10 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 		plait_die(where, "frees a deferred that is another's");
 	if (d->inner != NULL)
 		plait_deferred_cancel_at(d, freed_reason, where);
+	plait_list_init(&ended);
 	while (d != NULL)
-		d = free_one(d, where);
+		d = end_one(d, &ended, where);
+	bury(&ended);
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)
