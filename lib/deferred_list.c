@@ -15,13 +15,17 @@
 #include "lib/deferred.h"
 
 const struct plait_error plait_error_first = {
-	"FirstError", "One of several operations failed.", &plait_error_any
+	.name = "FirstError",
+	.text = "One of several operations failed.",
+	.parent = &plait_error_any,
 };
 const struct plait_error plait_error_group = {
-	"FailureGroup", "All of several operations failed.", &plait_error_any
+	.name = "FailureGroup",
+	.text = "All of several operations failed.",
+	.parent = &plait_error_any,
 };
 
-/* Flags of a race, beside the public ones. */
+/* A flag of races, beside the public ones. */
 enum { IS_RACE = 8 };
 
 struct member {
@@ -31,12 +35,14 @@ struct member {
 
 struct combined {
 	struct plait_promise *promise;
-	struct plait_values *values;
-	size_t n, pending;
-	size_t started; /* members that have the pair */
+	struct plait_values *values; /* NULL once decided */
+	const char *where;
+	size_t n;
+	size_t started; /* so many of the first members have the pair */
+	size_t pending; /* so many have not run it */
 	unsigned flags;
-	unsigned refs; /* the deferred's, and that of work on the members */
-	bool cancelling;
+	unsigned refs; /* the deferred's, and those of calls under way */
+	bool ending;   /* the members end because nobody wants them */
 	struct member members[];
 };
 
@@ -58,7 +64,7 @@ static int format_values(const void *ptr, char *buf, size_t size)
 }
 
 const struct plait_type plait_values_type = {
-	.name = "values",
+	.name = "list of values",
 	.free = free_values,
 	.format = format_values,
 };
@@ -111,11 +117,9 @@ static plait_value make_indexed(size_t index, plait_value v)
 
 static struct plait_values *new_values(size_t count)
 {
-	struct plait_values *values;
+	struct plait_values *values =
+		calloc(1, sizeof(*values) + count * sizeof(plait_value));
 
-	if (count > (SIZE_MAX - sizeof(*values)) / sizeof(plait_value))
-		return NULL;
-	values = calloc(1, sizeof(*values) + count * sizeof(plait_value));
 	if (values == NULL)
 		return NULL;
 	values->count = count;
@@ -123,79 +127,115 @@ static struct plait_values *new_values(size_t count)
 	return values;
 }
 
-/* ---- deciding ------------------------------------------------------- */
+/* ---- the members ---------------------------------------------------- */
+
+static void forget_values(struct combined *c)
+{
+	struct plait_values *values = c->values;
+
+	c->values = NULL;
+	if (values != NULL)
+		free_values(values);
+}
 
 static void unref(struct combined *c)
 {
 	if (--c->refs > 0 || c->pending > 0)
 		return;
-	if (c->values != NULL)
-		free_values(c->values);
+	forget_values(c);
 	free(c);
 }
 
-static void cancel_members(struct combined *c)
+static plait_callback member_done;
+static plait_func member_dropped;
+
+/* One that has fired already ends at once, and may decide. */
+static void start_next_member(struct combined *c)
+{
+	struct member *m = &c->members[c->started++];
+
+	deferred_add_guarded(m->deferred, member_done, m, member_dropped);
+}
+
+/* Those that have no pair yet get theirs, so that each ends in one way. */
+static void end_members(struct combined *c)
 {
 	c->refs++;
-	c->cancelling = true;
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->members[i].deferred == NULL)
-			continue;
-		if (i >= c->started)
-			c->pending--;
+		if (i == c->started)
+			start_next_member(c);
 		plait_deferred_free(&c->members[i].deferred);
 	}
 	unref(c);
 }
 
-static void fire_all(struct combined *c)
+/* Nobody waits for all of them any more. */
+static void give_up(struct combined *c)
 {
-	struct plait_values *values = c->values;
-	plait_value v = plait_value_make(&plait_values_type, values);
+	c->ending = true;
+	c->refs++;
+	forget_values(c);
+	end_members(c);
+	unref(c);
+}
+
+/* ---- deciding ------------------------------------------------------- */
+
+static plait_value all_values(struct combined *c)
+{
+	plait_value v = plait_value_make(&plait_values_type, c->values);
 
 	c->values = NULL;
 	if (c->flags & IS_RACE)
-		v = plait_fail_with(&plait_error_group, v,
-				    "all of %zu failed", values->count);
-	plait_fire(&c->promise, v);
+		v = plait_fail_with_at(c->where, &plait_error_group, v,
+				       "all of %zu members failed", c->n);
+	return v;
 }
 
-static void fire_first_success(struct combined *c, size_t index)
+static plait_value first_error(struct combined *c, size_t index, plait_value v)
 {
-	plait_value v = make_indexed(index,
-				     plait_take(&c->values->items[index]));
+	char text[256];
 
-	if (c->flags & IS_RACE)
-		cancel_members(c);
-	plait_fire(&c->promise, v);
+	plait_value_str(&v, text, sizeof(text));
+	v = make_indexed(index, v);
+	if (!plait_value_is(&v, &plait_indexed_type))
+		return v;
+	return plait_fail_with_at(c->where, &plait_error_first, v,
+				  "member %zu failed: %s", index, text);
 }
 
-static void fire_first_failure(struct combined *c, size_t index)
+/* One is enough; what the others had is not wanted any more. */
+static void fire_early(struct combined *c, size_t index, bool failed)
 {
 	plait_value v = plait_take(&c->values->items[index]);
 
+	forget_values(c);
+	if (c->flags & IS_RACE)
+		end_members(c);
 	plait_fire(&c->promise,
-		   plait_fail_with(&plait_error_first, make_indexed(index, v),
-				   "of member %zu", index));
+		   failed ? first_error(c, index, v) : make_indexed(index, v));
 }
 
 static void decide(struct combined *c, size_t index)
 {
 	bool failed = plait_value_is_failure(&c->values->items[index]);
+	unsigned early =
+		failed ? PLAIT_FIRE_ON_ONE_ERRBACK : PLAIT_FIRE_ON_ONE_CALLBACK;
 
-	if (!failed && (c->flags & PLAIT_FIRE_ON_ONE_CALLBACK))
-		fire_first_success(c, index);
-	else if (failed && (c->flags & PLAIT_FIRE_ON_ONE_ERRBACK))
-		fire_first_failure(c, index);
+	if (c->flags & early)
+		fire_early(c, index, failed);
 	else if (c->pending == 0)
-		fire_all(c);
+		plait_fire(&c->promise, all_values(c));
 }
 
-/* What a member answers to being cancelled by its owner is no news. */
+/* That a member was cancelled because all are given up is no news. */
 static bool wants_report(const struct combined *c, const plait_value *v)
 {
-	return plait_value_is_failure(v) && !c->cancelling &&
-	       !(c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE));
+	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
+	    !plait_value_is_failure(v))
+		return false;
+	return !c->ending || !plait_failure_check(plait_value_failure(v),
+						  &plait_error_cancelled);
 }
 
 static void end_member(struct member *m, plait_value v)
@@ -207,7 +247,7 @@ static void end_member(struct member *m, plait_value v)
 	c->refs++;
 	if (wants_report(c, &v))
 		plait_unhandled(plait_value_failure(&v));
-	if (!plait_promise_is_cancelled(c->promise)) {
+	if (c->values != NULL) {
 		c->values->items[index] = v;
 		decide(c, index);
 	} else {
@@ -216,16 +256,21 @@ static void end_member(struct member *m, plait_value v)
 	unref(c);
 }
 
-/* The pair at the end of each member; it may be freed without running it. */
+/*
+ * The pair at the end of each member, which is done with then: freed, so that
+ * what a list that fired early has left does not go on for nobody.
+ */
 static plait_value member_done(plait_value *result, void *arg)
 {
 	struct member *m = arg;
+	plait_value v = plait_take(result);
 
-	plait_deferred_detach(&m->deferred);
-	end_member(m, plait_take(result));
+	plait_deferred_free(&m->deferred);
+	end_member(m, v);
 	return PLAIT_NONE;
 }
 
+/* It was freed before it came to its pair. */
 static void member_dropped(void *arg)
 {
 	end_member(arg, plait_cancelled());
@@ -237,8 +282,8 @@ static plait_value cancel_all(struct plait_deferred *d, void *arg)
 {
 	struct combined *c = arg;
 
-	cancel_members(c);
 	plait_promise_drop(&c->promise);
+	give_up(c);
 	return plait_cancelled();
 }
 
@@ -247,23 +292,22 @@ static void let_go(void *arg, bool detached)
 	struct combined *c = arg;
 
 	if (!detached)
-		cancel_members(c);
+		give_up(c);
 	unref(c);
 }
 
-static struct combined *new_combined(size_t n, unsigned flags)
+static struct combined *new_combined(size_t n, unsigned flags,
+				     const char *where)
 {
 	struct combined *c;
 
-	if (n > (SIZE_MAX - sizeof(*c)) / sizeof(struct member))
-		return NULL;
+	plait_assert(n <= SIZE_MAX / 4 / sizeof(struct member));
 	c = malloc(sizeof(*c) + n * sizeof(struct member));
 	if (c == NULL)
 		return NULL;
-	*c = (struct combined){ .n = n,
-				.pending = n,
-				.flags = flags,
-				.refs = 1 };
+	*c = (struct combined){
+		.where = where, .n = n, .pending = n, .flags = flags, .refs = 1
+	};
 	c->values = new_values(n);
 	if (c->values == NULL) {
 		free(c);
@@ -281,34 +325,26 @@ static void free_members(struct plait_deferred **members, size_t n)
 static void take_members(struct combined *c, struct plait_deferred **members)
 {
 	for (size_t i = 0; i < c->n; i++) {
+		plait_assert(members[i] != NULL);
 		c->members[i] = (struct member){ c, members[i] };
 		members[i] = NULL;
 	}
 }
 
-/* Members that have fired may decide at once, and end those after them. */
 static void start_members(struct combined *c)
 {
 	c->refs++;
+	while (c->started < c->n)
+		start_next_member(c);
 	if (c->n == 0)
-		fire_all(c);
-	for (size_t i = 0; i < c->n; i++) {
-		struct member *m = &c->members[i];
-
-		if (m->deferred == NULL)
-			continue;
-		c->started = i + 1;
-		deferred_add_guarded(m->deferred, member_done, m,
-				     member_dropped);
-	}
+		plait_fire(&c->promise, all_values(c));
 	unref(c);
 }
 
-static struct plait_deferred *combine(struct plait_deferred **members,
-				      size_t n, unsigned flags,
-				      const char *where)
+static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
+				      unsigned flags, const char *where)
 {
-	struct combined *c = new_combined(n, flags);
+	struct combined *c = new_combined(n, flags, where);
 	struct plait_deferred *d;
 
 	if (c == NULL) {
@@ -352,6 +388,5 @@ struct plait_deferred *plait_gather_at(struct plait_deferred **members,
 struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
 				     const char *where)
 {
-	return combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE,
-		       where);
+	return combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE, where);
 }

@@ -1,34 +1,31 @@
 /*
  * Semaphores, and locks, which are semaphores with one token.
  *
- * A token is free only while nobody waits: acquiring queues behind those who
- * wait already, so nobody overtakes.  A release that comes from inside a
- * waiter's callback is left to the release that is under way further up the
- * stack; so a million waiters, each releasing when it is served, need no more
- * stack than one.
+ * Tokens are free while nobody waits, and whoever comes when somebody waits
+ * waits too, so nobody overtakes.  The one exception is a release from inside
+ * the callback of a waiter that is being served: its token stays with the
+ * release that is under way further up the stack, which hands it over next;
+ * so a million waiters, each releasing when it is served, need no more stack
+ * than one.
  */
 #include <errno.h>
 #include <stdlib.h>
 
-#include <plait/list.h>
 #include <plait/lock.h>
 
 #include "lib/deferred.h"
+#include "lib/waiters.h"
 
 struct plait_semaphore {
-	struct plait_list waiters;
+	struct waiters waiters;
 	size_t tokens, limit;
-	unsigned refs;
+	unsigned refs; /* the owner's, those of runs and of calls under way */
 	bool handing_over;
+	bool freed;
 };
 
 struct plait_lock {
 	struct plait_semaphore semaphore;
-};
-
-struct waiter {
-	struct plait_list link;
-	struct plait_promise *promise;
 };
 
 /* What plait_semaphore_run() needs until it has released. */
@@ -53,7 +50,7 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens)
 	*s = (struct plait_semaphore){ .tokens = tokens,
 				       .limit = tokens,
 				       .refs = 1 };
-	plait_list_init(&s->waiters);
+	waiters_init(&s->waiters, NULL);
 	return s;
 }
 
@@ -63,18 +60,6 @@ static void unref(struct plait_semaphore *s)
 		free(s);
 }
 
-/* Takes the first waiter out of the queue; gives its promise. */
-static struct plait_promise *next_waiter(struct plait_semaphore *s)
-{
-	struct plait_list *l = plait_list_first(&s->waiters);
-	struct waiter *w = plait_container(l, struct waiter, link);
-	struct plait_promise *p = w->promise;
-
-	plait_list_remove(l);
-	free(w);
-	return p;
-}
-
 void plait_semaphore_free(struct plait_semaphore **sp)
 {
 	struct plait_semaphore *s = *sp;
@@ -82,38 +67,13 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	while (!plait_list_is_empty(&s->waiters)) {
-		struct plait_promise *p = next_waiter(s);
+	s->freed = true;
+	while (s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
 
 		plait_promise_drop(&p);
 	}
 	unref(s);
-}
-
-static plait_value leave_queue(struct plait_deferred *d, void *arg)
-{
-	struct waiter *w = arg;
-
-	plait_list_remove(&w->link);
-	plait_promise_drop(&w->promise);
-	free(w);
-	return plait_cancelled();
-}
-
-static struct plait_deferred *enqueue(struct plait_semaphore *s)
-{
-	struct waiter *w = malloc(sizeof(*w));
-	struct plait_deferred *d;
-
-	if (w == NULL)
-		return plait_failed(plait_no_memory());
-	*w = (struct waiter){ .promise = NULL };
-	d = plait_deferred_new(&w->promise, leave_queue, w);
-	if (w->promise == NULL)
-		free(w);
-	else
-		plait_list_append(&s->waiters, &w->link);
-	return d;
 }
 
 struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
@@ -121,8 +81,11 @@ struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
 	struct plait_promise *p;
 	struct plait_deferred *d;
 
-	if (s->tokens == 0 || !plait_list_is_empty(&s->waiters))
-		return enqueue(s);
+	if (s->freed)
+		return plait_failed(plait_fail(&plait_error_abandoned,
+					       "nobody can wait for it now"));
+	if (s->tokens == 0 || s->waiters.count > 0)
+		return waiters_add(&s->waiters);
 	d = plait_deferred_new(&p, NULL, NULL);
 	if (p != NULL) {
 		s->tokens--;
@@ -131,22 +94,28 @@ struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
 	return d;
 }
 
-void plait_semaphore_release(struct plait_semaphore *s)
+static void hand_over(struct plait_semaphore *s)
 {
-	plait_assert(s->tokens < s->limit);
-	s->tokens++;
-	if (s->handing_over)
-		return;
 	s->handing_over = true;
 	s->refs++;
-	while (s->tokens > 0 && !plait_list_is_empty(&s->waiters)) {
-		struct plait_promise *p = next_waiter(s);
+	while (s->tokens > 0 && s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
 
 		s->tokens--;
 		plait_fire(&p, PLAIT_NONE);
 	}
 	s->handing_over = false;
 	unref(s);
+}
+
+void plait_semaphore_release(struct plait_semaphore *s)
+{
+	if (s->tokens == s->limit)
+		plait_die("plait_semaphore_release",
+			  "released what nobody has acquired");
+	s->tokens++;
+	if (!s->handing_over)
+		hand_over(s);
 }
 
 static void end_hold(void *arg)
@@ -188,9 +157,12 @@ struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
 	return deferred_add_guarded(d, release_held, h, end_hold);
 }
 
+/* A token that was released for somebody who waits is not free. */
 size_t plait_semaphore_tokens(const struct plait_semaphore *s)
 {
-	return s->tokens;
+	size_t waiting = s->waiters.count;
+
+	return s->tokens > waiting ? s->tokens - waiting : 0;
 }
 
 struct plait_lock *plait_lock_new(void)
@@ -224,5 +196,5 @@ struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
 
 bool plait_lock_is_locked(const struct plait_lock *l)
 {
-	return l->semaphore.tokens == 0;
+	return plait_semaphore_tokens(&l->semaphore) == 0;
 }

@@ -4,7 +4,8 @@
  * Values and waiting gets are both there only while serve() is at work
  * further up the stack: it gives the first value to the first get until one
  * side is empty.  So a put from inside a get's callback does not recurse, and
- * a get never overtakes another.
+ * a get never overtakes another.  A value and a get that will meet that way
+ * count for neither bound: to the outside they have met.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,18 +13,23 @@
 #include <plait/list.h>
 #include <plait/queue.h>
 
+#include "lib/waiters.h"
+
 const struct plait_error plait_error_queue_underflow = {
-	"QueueUnderflow", "Too many wait for a value already.",
-	&plait_error_any
+	.name = "QueueUnderflow",
+	.text = "Too many wait for a value already.",
+	.parent = &plait_error_any,
 };
 const struct plait_error plait_error_queue_closed = {
-	"QueueClosed", "Nothing more will come out of the queue.",
-	&plait_error_any
+	.name = "QueueClosed",
+	.text = "Nothing more will come out of the queue.",
+	.parent = &plait_error_any,
 };
 
 struct plait_queue {
-	struct plait_list values, waiters;
-	size_t queued, waiting;
+	struct plait_list values;
+	size_t queued;
+	struct waiters waiters;
 	size_t size, backlog;
 	unsigned refs;
 	bool serving, closed;
@@ -32,12 +38,6 @@ struct plait_queue {
 struct queued {
 	struct plait_list link;
 	plait_value value;
-};
-
-struct waiter {
-	struct plait_list link;
-	struct plait_queue *queue;
-	struct plait_promise *promise;
 };
 
 struct plait_queue *plait_queue_new(size_t size, size_t backlog)
@@ -50,7 +50,7 @@ struct plait_queue *plait_queue_new(size_t size, size_t backlog)
 				   .backlog = backlog,
 				   .refs = 1 };
 	plait_list_init(&q->values);
-	plait_list_init(&q->waiters);
+	waiters_init(&q->waiters, NULL);
 	return q;
 }
 
@@ -64,23 +64,6 @@ static plait_value pop_value(struct plait_queue *q)
 	free(n);
 	q->queued--;
 	return v;
-}
-
-static void forget(struct waiter *w)
-{
-	plait_list_remove(&w->link);
-	w->queue->waiting--;
-	free(w);
-}
-
-static struct plait_promise *pop_waiter(struct plait_queue *q)
-{
-	struct plait_list *l = plait_list_first(&q->waiters);
-	struct waiter *w = plait_container(l, struct waiter, link);
-	struct plait_promise *p = w->promise;
-
-	forget(w);
-	return p;
 }
 
 static void unref(struct plait_queue *q)
@@ -106,15 +89,31 @@ void plait_queue_free(struct plait_queue **qp)
 	unref(q);
 }
 
-static void serve(struct plait_queue *q)
+/* As far as the outside sees: those that will not meet. */
+size_t plait_queue_size(const struct plait_queue *q)
 {
-	if (q->serving)
-		return;
+	size_t waiting = q->waiters.count;
+
+	return q->queued > waiting ? q->queued - waiting : 0;
+}
+
+size_t plait_queue_waiting(const struct plait_queue *q)
+{
+	size_t waiting = q->waiters.count;
+
+	return waiting > q->queued ? waiting - q->queued : 0;
+}
+
+/* Gives v to the first get, and what is put meanwhile to those behind it. */
+static void serve(struct plait_queue *q, plait_value v)
+{
+	struct plait_promise *p = waiters_pop(&q->waiters);
+
 	q->serving = true;
 	q->refs++;
-	while (q->queued > 0 && q->waiting > 0) {
-		struct plait_promise *p = pop_waiter(q);
-
+	plait_fire(&p, v);
+	while (q->queued > 0 && q->waiters.count > 0) {
+		p = waiters_pop(&q->waiters);
 		plait_fire(&p, pop_value(q));
 	}
 	q->serving = false;
@@ -125,9 +124,7 @@ static int append(struct plait_queue *q, plait_value v)
 {
 	struct queued *n;
 
-	if (q->closed)
-		return -ESHUTDOWN;
-	if (q->queued >= q->waiting && q->queued - q->waiting >= q->size)
+	if (plait_queue_waiting(q) == 0 && plait_queue_size(q) >= q->size)
 		return -ENOBUFS;
 	n = malloc(sizeof(*n));
 	if (n == NULL)
@@ -140,40 +137,17 @@ static int append(struct plait_queue *q, plait_value v)
 
 int plait_queue_put(struct plait_queue *q, plait_value v)
 {
-	int r = append(q, v);
+	int r = 0;
 
+	if (q->closed)
+		r = -ESHUTDOWN;
+	else if (q->waiters.count > 0 && !q->serving)
+		serve(q, v);
+	else
+		r = append(q, v);
 	if (r < 0)
 		plait_value_free(&v);
-	else
-		serve(q);
 	return r;
-}
-
-static plait_value leave_queue(struct plait_deferred *d, void *arg)
-{
-	struct waiter *w = arg;
-
-	plait_promise_drop(&w->promise);
-	forget(w);
-	return plait_cancelled();
-}
-
-static struct plait_deferred *wait_for_value(struct plait_queue *q)
-{
-	struct waiter *w = malloc(sizeof(*w));
-	struct plait_deferred *d;
-
-	if (w == NULL)
-		return plait_failed(plait_no_memory());
-	*w = (struct waiter){ .queue = q };
-	d = plait_deferred_new(&w->promise, leave_queue, w);
-	if (w->promise == NULL) {
-		free(w);
-		return d;
-	}
-	plait_list_append(&q->waiters, &w->link);
-	q->waiting++;
-	return d;
 }
 
 /* The deferred comes first, so that no value is lost if there is none. */
@@ -187,41 +161,41 @@ static struct plait_deferred *get_queued(struct plait_queue *q)
 	return d;
 }
 
-struct plait_deferred *plait_queue_get(struct plait_queue *q)
+static plait_value closed_failure(void)
 {
-	if (q->queued > q->waiting)
-		return q->waiting == 0 ? get_queued(q) : wait_for_value(q);
-	if (q->closed)
-		return plait_failed(plait_fail(&plait_error_queue_closed,
-					       "the queue is closed"));
-	if (q->waiting >= q->backlog)
-		return plait_failed(plait_fail(&plait_error_queue_underflow,
-					       "%zu wait already",
-					       q->waiting));
-	return wait_for_value(q);
+	return plait_fail(&plait_error_queue_closed, "nothing more will come");
 }
 
+struct plait_deferred *plait_queue_get(struct plait_queue *q)
+{
+	if (plait_queue_size(q) > 0)
+		return q->waiters.count == 0 ? get_queued(q)
+					     : waiters_add(&q->waiters);
+	if (q->closed)
+		return plait_failed(closed_failure());
+	if (plait_queue_waiting(q) >= q->backlog)
+		return plait_failed(plait_fail(&plait_error_queue_underflow,
+					       "%zu wait already",
+					       plait_queue_waiting(q)));
+	return waiters_add(&q->waiters);
+}
+
+/* Who waits for what is queued already still gets that. */
 void plait_queue_close(struct plait_queue *q)
 {
+	plait_value closed;
+
 	if (q->closed)
 		return;
 	q->closed = true;
 	q->refs++;
-	while (q->waiting > q->queued) {
-		struct plait_promise *p = pop_waiter(q);
+	closed = closed_failure();
+	while (q->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&q->waiters);
 
-		plait_fire(&p, plait_fail(&plait_error_queue_closed,
-					  "the queue is closed"));
+		plait_fire(&p, q->queued > 0 ? pop_value(q)
+					     : plait_value_ref(&closed));
 	}
+	plait_value_free(&closed);
 	unref(q);
-}
-
-size_t plait_queue_size(const struct plait_queue *q)
-{
-	return q->queued;
-}
-
-size_t plait_queue_waiting(const struct plait_queue *q)
-{
-	return q->waiting;
 }

@@ -1,143 +1,138 @@
 /*
  * One operation for many waiters.
  *
- * The operation is there until it has fired; then its result is, and each
- * waiter has a reference to that.  The last waiter who goes cancels the
- * operation, from inside its own cancel.
+ * The operation is there until its result is; then each waiter has a
+ * reference to that.  Somebody waits exactly as long as his promise is in the
+ * line, and the last who leaves it before the result has come cancels the
+ * operation, from inside his own cancel.
  */
 #include <stdlib.h>
 
-#include <plait/list.h>
 #include <plait/shared.h>
 
+#include "lib/waiters.h"
+
 struct plait_shared {
-	struct plait_deferred *operation;
+	struct plait_deferred *operation; /* NULL once it has fired */
 	plait_value result;
-	struct plait_list waiters;
-	size_t waiting;
-	unsigned refs; /* the handle's, and that of a delivery under way */
-	bool fired, told;
+	struct waiters waiters;
+	unsigned refs; /* the handle's, and those of calls under way */
+	bool fired;
+	bool given_up; /* it was cancelled, because nobody waited */
+	bool told;     /* somebody has the result */
 };
 
-struct waiter {
-	struct plait_list link;
-	struct plait_shared *shared;
-	struct plait_promise *promise;
-};
-
-static struct plait_promise *forget(struct waiter *w)
+static bool has_one_owner(const plait_value *v)
 {
-	struct plait_promise *p = w->promise;
-
-	plait_list_remove(&w->link);
-	w->shared->waiting--;
-	free(w);
-	return p;
+	return v->type != NULL && v->type->free != NULL && v->type->ref == NULL;
 }
 
-static struct waiter *first_waiter(struct plait_shared *s)
+/* What has but one owner goes to the first; there must be no second. */
+static plait_value share_result(struct plait_shared *s)
 {
-	return plait_container(plait_list_first(&s->waiters), struct waiter,
-			       link);
+	bool first = !s->told;
+
+	s->told = true;
+	return first && has_one_owner(&s->result) ? s->result
+						  : plait_value_ref(&s->result);
 }
 
+/* That it was cancelled because nobody waited is no news to nobody. */
+static bool wants_report(const struct plait_shared *s)
+{
+	if (s->told || !plait_value_is_failure(&s->result))
+		return false;
+	return !s->given_up ||
+	       !plait_failure_check(plait_value_failure(&s->result),
+				    &plait_error_cancelled);
+}
+
+static void free_result(struct plait_shared *s)
+{
+	if (s->told && has_one_owner(&s->result))
+		return;
+	if (wants_report(s))
+		plait_unhandled(plait_value_failure(&s->result));
+	plait_value_free(&s->result);
+}
+
+/* Freeing the operation may fire it, so the last reference goes after that. */
 static void unref(struct plait_shared *s)
 {
-	plait_value v;
-
-	if (--s->refs > 0 || s->waiting > 0)
-		return;
-	v = plait_take(&s->result);
-	if (plait_value_is_failure(&v) && !s->told)
-		plait_unhandled(plait_value_failure(&v));
-	plait_value_free(&v);
-	plait_deferred_free(&s->operation);
-	free(s);
+	if (s->refs == 1 && s->waiters.count == 0) {
+		plait_deferred_free(&s->operation);
+		free_result(s);
+		free(s);
+	} else {
+		s->refs--;
+	}
 }
 
-/* The operation has fired: its result goes to all who wait. */
+/*
+ * The pair at the end of the operation, which is done with then: its result
+ * goes to all who wait.
+ */
 static plait_value deliver(plait_value *result, void *arg)
 {
 	struct plait_shared *s = arg;
 
+	s->refs++;
 	s->result = plait_take(result);
 	s->fired = true;
-	s->refs++;
-	while (s->waiting > 0) {
-		struct plait_promise *p = forget(first_waiter(s));
+	plait_deferred_free(&s->operation);
+	while (s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
 
-		s->told = true;
-		plait_fire(&p, plait_value_ref(&s->result));
+		plait_fire(&p, share_result(s));
 	}
 	unref(s);
 	return PLAIT_NONE;
+}
+
+static void give_up(struct plait_shared *s)
+{
+	if (s->waiters.count > 0 || s->fired)
+		return;
+	s->given_up = true;
+	plait_deferred_cancel_because(s->operation, "nobody waits any more");
+}
+
+static void left(struct waiters *w)
+{
+	struct plait_shared *s =
+		plait_container(w, struct plait_shared, waiters);
+
+	s->refs++;
+	give_up(s);
+	unref(s);
 }
 
 struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 {
 	struct plait_shared *s = malloc(sizeof(*s));
 
+	plait_assert(*dp != NULL);
 	if (s == NULL) {
 		plait_deferred_free(dp);
 		return NULL;
 	}
 	*s = (struct plait_shared){ .operation = *dp, .refs = 1 };
 	*dp = NULL;
-	plait_list_init(&s->waiters);
+	waiters_init(&s->waiters, left);
 	plait_deferred_add_both(s->operation, deliver, s);
 	return s;
-}
-
-/* Nobody is left who wants the result. */
-static void give_up(struct plait_shared *s)
-{
-	s->told = true;
-	plait_deferred_cancel_because(s->operation, "nobody waits any more");
-}
-
-static plait_value leave(struct plait_deferred *d, void *arg)
-{
-	struct waiter *w = arg;
-	struct plait_shared *s = w->shared;
-	struct plait_promise *p = forget(w);
-
-	plait_promise_drop(&p);
-	s->refs++;
-	if (s->waiting == 0 && !s->fired)
-		give_up(s);
-	unref(s);
-	return plait_cancelled();
-}
-
-static struct plait_deferred *wait_for_result(struct plait_shared *s)
-{
-	struct waiter *w = malloc(sizeof(*w));
-	struct plait_deferred *d;
-
-	if (w == NULL)
-		return plait_failed(plait_no_memory());
-	*w = (struct waiter){ .shared = s };
-	d = plait_deferred_new(&w->promise, leave, w);
-	if (w->promise == NULL) {
-		free(w);
-		return d;
-	}
-	plait_list_append(&s->waiters, &w->link);
-	s->waiting++;
-	return d;
 }
 
 struct plait_deferred *plait_shared_wait(struct plait_shared *s)
 {
 	if (!s->fired)
-		return wait_for_result(s);
-	s->told = true;
-	return plait_maybe_deferred(plait_value_ref(&s->result));
+		return waiters_add(&s->waiters);
+	return plait_maybe_deferred(share_result(s));
 }
 
 size_t plait_shared_waiting(const struct plait_shared *s)
 {
-	return s->waiting;
+	return s->waiters.count;
 }
 
 bool plait_shared_is_fired(const struct plait_shared *s)
@@ -152,7 +147,6 @@ void plait_shared_free(struct plait_shared **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	if (s->waiting == 0 && !s->fired)
-		give_up(s);
+	give_up(s);
 	unref(s);
 }
