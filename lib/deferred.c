@@ -624,8 +624,11 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    plait_callback *both, void *arg,
 					    plait_func *drop)
 {
-	struct pair out_of_turn, *pair = next_pair(d, &out_of_turn);
+	struct pair out_of_turn, *pair;
 
+	if (d != &no_memory_deferred && !make_room(d))
+		plait_deferred_cancel_because(d, "no memory");
+	pair = next_pair(d, &out_of_turn);
 	pair->callback = both;
 	pair->callback_arg = arg;
 	pair->errback = guarded;
@@ -801,6 +804,13 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	d->pauses = 0;
 	run_if_ready(d);
 	give_up_waiting_end(d, true);
+}
+
+bool deferred_is_pending(const struct plait_deferred *d)
+{
+	while (d->inner != NULL)
+		d = d->inner;
+	return !is_spent(d);
 }
 
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)

@@ -9,10 +9,17 @@
 /*
  * As plait_deferred_add_both(), for an arg that must be ended even if the
  * pair never runs, because d is freed first: then drop(arg) is called.
+ * With no memory for the pair, d is cancelled before that runs out of turn.
  */
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    plait_callback *both, void *arg,
 					    plait_func *drop);
+
+/*
+ * True if a cancel would find something to stop: d has not fired, or waits
+ * for what has not.
+ */
+bool deferred_is_pending(const struct plait_deferred *d);
 
 /*
  * d, which has a canceller, stands for work that may go on after it has

@@ -72,6 +72,12 @@ static inline void loop_part(struct loop_member *m)
 void loop_keep(struct plait_reactor *r, struct loop_task *task);
 
 /*
+ * Runs the task when the reactor is freed, before anything of it goes: for
+ * what waits for a time that never comes then.  It may call the user.
+ */
+void loop_when_freed(struct plait_reactor *r, struct loop_task *task);
+
+/*
  * Factories that wait to be told of a connector for which there was no
  * memory; connector.c's, which sets task.run.
  */
@@ -86,8 +92,12 @@ struct loop_unreported *loop_unreported(struct plait_reactor *r);
 /* The number of this turn. */
 uint64_t loop_turn(const struct plait_reactor *r);
 
-/* Nanoseconds on the reactor's clock, and checked conversion to them. */
+/*
+ * Nanoseconds on the reactor's clock: at the beginning of this callback, and
+ * at this very moment.  And checked conversion to them.
+ */
 int64_t loop_now(const struct plait_reactor *r);
+int64_t loop_clock(struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
 /* The read buffer that all connections of the reactor share. */

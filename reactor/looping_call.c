@@ -1,31 +1,37 @@
 /*
  * Looping calls.  The k-th call is due at start + k * interval; last is the k
  * of the last call that was made, next that of the one that is waited for.
- * Keeping the numbers, not the times, is what keeps rounding from making a
- * call twice or shifting the grid.
+ * Each point of the grid is computed from its number, in nanoseconds, and
+ * always in the same way: that keeps rounding from adding up, from making a
+ * call twice and from leaving one out.
  *
- * At any time one of these is under way: the timer, the function itself
- * (calling), or the deferred that it returned (begun).  Stopping waits for
- * the last two.
+ * While promise is there, one of these is under way: the timer, the function
+ * itself (calling), or the deferred that it returned (begun).  Stopping waits
+ * for the last two.
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include <plait/looping_call.h>
 #include <plait/timer.h>
+
+#include "reactor/loop.h"
 
 struct plait_looping_call {
 	struct plait_reactor *reactor;
 	plait_looping_func *fn;
 	void *arg;
 	struct plait_timer timer;
-	struct plait_promise *promise; /* of start; NULL: neither runs nor ends */
+	struct loop_task reactor_freed;
+	struct plait_promise *promise; /* of start; NULL: it has ended */
 	struct plait_deferred *begun;
-	double interval, started;
+	double interval;
+	int64_t started;
 	uint64_t last, next;
-	unsigned refs; /* the handle's, and that of a call under way */
-	bool running, calling;
+	unsigned refs; /* the handle's, and those of calls under way */
+	bool running, calling, freed;
 };
+
+static void abandon(struct loop_task *task);
 
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 						  plait_looping_func *fn,
@@ -35,7 +41,11 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 
 	if (l != NULL)
 		*l = (struct plait_looping_call){
-			.reactor = r, .fn = fn, .arg = arg, .refs = 1
+			.reactor = r,
+			.fn = fn,
+			.arg = arg,
+			.reactor_freed.run = abandon,
+			.refs = 1,
 		};
 	return l;
 }
@@ -46,35 +56,66 @@ static void unref(struct plait_looping_call *l)
 		free(l);
 }
 
-/* How many intervals have gone by since the start. */
-static uint64_t elapsed(const struct plait_looping_call *l)
-{
-	double n;
+/* ---- the grid ------------------------------------------------------- */
 
-	if (l->interval <= 0)
-		return l->last + 1;
-	n = (plait_reactor_seconds(l->reactor) - l->started) / l->interval;
-	return n < 0x1p63 ? (uint64_t)n : (uint64_t)1 << 63;
+/* Nanoseconds from the start to the k-th point. */
+static int64_t offset(const struct plait_looping_call *l, uint64_t k)
+{
+	return k == 0 ? 0 : loop_nanoseconds((double)k * l->interval);
+}
+
+static int64_t since_start(const struct plait_looping_call *l)
+{
+	return loop_now(l->reactor) - l->started;
+}
+
+/* The last point of the grid that is not later than now. */
+static uint64_t points_passed(const struct plait_looping_call *l)
+{
+	const double most = 0x1p62;
+	int64_t now = since_start(l);
+	double n = (double)now / 1e9 / l->interval;
+	uint64_t k = n < most ? (uint64_t)n : (uint64_t)most;
+
+	/* The division is rounded, so it may be off by one. */
+	if (offset(l, k) > now)
+		k--;
+	else if (offset(l, k + 1) <= now)
+		k++;
+	return k;
 }
 
 static void time_is_up(void *arg);
 
 static void schedule(struct plait_looping_call *l)
 {
-	uint64_t k = elapsed(l) + (l->interval > 0);
-	double wait;
+	int64_t wait = 0;
 
-	l->next = k > l->last ? k : l->last + 1;
-	wait = l->started + (double)l->next * l->interval -
-	       plait_reactor_seconds(l->reactor);
+	l->next = l->last + 1;
+	if (l->interval > 0) {
+		uint64_t k = points_passed(l) + 1;
+
+		if (k > l->next)
+			l->next = k;
+		wait = offset(l, l->next) - since_start(l);
+	}
 	plait_timer_start(l->reactor, &l->timer,
-			  l->interval > 0 ? fmax(wait, 0) : 0, time_is_up, l);
+			  wait > 0 ? (double)wait / 1e9 : 0, time_is_up, l);
 }
 
-static void finish(struct plait_looping_call *l, plait_value v)
+/* ---- calls ---------------------------------------------------------- */
+
+static void halt(struct plait_looping_call *l)
 {
 	l->running = false;
 	plait_timer_stop(&l->timer);
+}
+
+/* The last step; what the promise fires may start it again, or free it. */
+static void finish(struct plait_looping_call *l, plait_value v)
+{
+	halt(l);
+	loop_task_cancel(&l->reactor_freed);
 	plait_fire(&l->promise, v);
 }
 
@@ -92,23 +133,37 @@ static void called(struct plait_looping_call *l, plait_value v)
 		finish(l, PLAIT_NONE);
 }
 
+/*
+ * With no memory for the pair this comes out of turn: what the function
+ * began is cancelled then, as it is the end of the loop.
+ */
 static plait_value begun_done(plait_value *result, void *arg)
 {
 	struct plait_looping_call *l = arg;
+	struct plait_deferred *begun = l->begun;
+	plait_value v;
 
-	plait_deferred_detach(&l->begun);
-	called(l, plait_take(result));
+	if (begun == NULL)
+		return *result;
+	v = plait_take(result);
+	l->begun = NULL;
+	plait_deferred_free(&begun);
+	called(l, v);
 	return PLAIT_NONE;
 }
 
-static void call(struct plait_looping_call *l, size_t count)
+static void call(struct plait_looping_call *l, uint64_t count)
 {
 	plait_value v;
 
 	l->refs++;
 	l->calling = true;
-	v = l->fn(count, l->arg);
+	v = l->fn((size_t)count, l->arg);
 	l->calling = false;
+	/* Was it freed or cancelled inside?  Then nobody waits for that. */
+	if (plait_value_is(&v, &plait_deferred_type) &&
+	    (l->freed || l->promise == NULL))
+		plait_value_free(&v);
 	if (plait_value_is(&v, &plait_deferred_type)) {
 		l->begun = plait_maybe_deferred(v);
 		plait_deferred_add_both(l->begun, begun_done, l);
@@ -121,40 +176,69 @@ static void call(struct plait_looping_call *l, size_t count)
 static void time_is_up(void *arg)
 {
 	struct plait_looping_call *l = arg;
-	uint64_t k = elapsed(l), count;
+	uint64_t before = l->last;
 
-	if (k < l->next)
-		k = l->next;
-	count = k - l->last;
-	l->last = k;
-	call(l, (size_t)count);
+	l->last = l->interval > 0 ? points_passed(l) : l->next;
+	if (l->last < l->next)
+		l->last = l->next;
+	call(l, l->last - before);
+}
+
+/* ---- starting and stopping ------------------------------------------ */
+
+/* Stops it, and what the function began with it. */
+static void break_off(struct plait_looping_call *l)
+{
+	struct plait_deferred *begun = l->begun;
+
+	halt(l);
+	loop_task_cancel(&l->reactor_freed);
+	l->begun = NULL;
+	plait_deferred_free(&begun);
+}
+
+static void give_up(struct plait_looping_call *l)
+{
+	l->refs++;
+	break_off(l);
+	plait_promise_drop(&l->promise);
+	unref(l);
 }
 
 static plait_value cancel_loop(struct plait_deferred *d, void *arg)
 {
-	struct plait_looping_call *l = arg;
-
-	l->running = false;
-	plait_timer_stop(&l->timer);
-	plait_deferred_free(&l->begun);
-	plait_promise_drop(&l->promise);
+	give_up(arg);
 	return plait_cancelled();
 }
 
-struct plait_deferred *plait_looping_call_start(struct plait_looping_call *l,
-						double interval, bool now)
+static void abandon(struct loop_task *task)
+{
+	give_up(plait_container(task, struct plait_looping_call,
+				reactor_freed));
+}
+
+static void begin_grid(struct plait_looping_call *l)
+{
+	l->started = loop_now(l->reactor);
+	l->last = 0;
+}
+
+struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
+						   double interval, bool now,
+						   const char *where)
 {
 	struct plait_deferred *d;
 
 	plait_assert(interval >= 0);
-	plait_assert(l->promise == NULL);
-	d = plait_deferred_new(&l->promise, cancel_loop, l);
+	if (l->promise != NULL || l->calling || l->freed)
+		plait_die(where, "starts a looping call that has not ended");
+	d = plait_deferred_new_at(&l->promise, cancel_loop, l, where);
 	if (l->promise == NULL)
 		return d;
 	l->running = true;
 	l->interval = interval;
-	l->started = plait_reactor_seconds(l->reactor);
-	l->last = 0;
+	loop_when_freed(l->reactor, &l->reactor_freed);
+	begin_grid(l);
 	if (now)
 		call(l, 1);
 	else
@@ -166,9 +250,9 @@ void plait_looping_call_stop(struct plait_looping_call *l)
 {
 	if (!l->running)
 		return;
-	l->running = false;
-	plait_timer_stop(&l->timer);
-	if (!l->calling && l->begun == NULL)
+	if (l->calling || l->begun != NULL)
+		halt(l);
+	else
 		finish(l, PLAIT_NONE);
 }
 
@@ -176,8 +260,7 @@ void plait_looping_call_reset(struct plait_looping_call *l)
 {
 	if (!l->running)
 		return;
-	l->started = plait_reactor_seconds(l->reactor);
-	l->last = 0;
+	begin_grid(l);
 	if (plait_timer_is_running(&l->timer))
 		schedule(l);
 }
@@ -194,7 +277,9 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 	*lp = NULL;
 	if (l == NULL)
 		return;
-	plait_looping_call_stop(l);
-	plait_deferred_free(&l->begun);
+	l->freed = true;
+	break_off(l);
+	if (!l->calling)
+		plait_fire(&l->promise, PLAIT_NONE);
 	unref(l);
 }

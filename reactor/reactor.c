@@ -89,6 +89,11 @@ void loop_bury(struct plait_reactor *r, struct loop_task *task)
 	queue(&r->burials, task);
 }
 
+void loop_when_freed(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(r->ending ? &r->next_turn : &r->when_freed, task);
+}
+
 void loop_keep(struct plait_reactor *r, struct loop_task *task)
 {
 	queue(&r->kept, task);
@@ -199,6 +204,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->next_turn);
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
+	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
 	plait_list_init(&r->unreported.factories);
 	r->unreported.reactor = r;
@@ -291,9 +297,10 @@ bool loop_is_closing(const struct plait_reactor *r)
 static void end(struct plait_reactor *r)
 {
 	plait_assert(!r->in_turn && r->depth == 0);
-	r->in_turn = true;
+	r->in_turn = r->ending = true;
 	r->shutdown = SHUTDOWN_CLOSING;
 	trigger_stop_waiting(r);
+	plait_list_move(&r->next_turn, &r->when_freed);
 	lose_everything(r);
 }
 
@@ -309,6 +316,7 @@ static void forget_all(struct plait_reactor *r)
 	unlink_all(&r->members);
 	unlink_all(&r->after_callback);
 	unlink_all(&r->next_turn);
+	unlink_all(&r->when_freed);
 	unlink_all(&r->burials);
 }
 

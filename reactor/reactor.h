@@ -142,7 +142,8 @@ struct plait_reactor {
 
 	struct plait_list after_callback, next_turn, burials;
 	struct plait_list members;
-	struct plait_list kept; /* tasks for when it is freed */
+	struct plait_list when_freed, kept; /* tasks, first and last */
+	bool ending;			    /* it is being freed */
 	struct loop_unreported unreported;
 	uint64_t turns; /* begun so far */
 

@@ -26,6 +26,11 @@ int64_t timer_clock(struct plait_reactor *r)
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
+int64_t loop_clock(struct plait_reactor *r)
+{
+	return r->backend->now(r);
+}
+
 int64_t loop_now(const struct plait_reactor *cr)
 {
 	/* Asking for the time changes nothing but what is remembered. */
@@ -33,7 +38,7 @@ int64_t loop_now(const struct plait_reactor *cr)
 
 	/* Outside of all callbacks nobody says when it is over. */
 	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
-		r->now = r->backend->now(r);
+		r->now = loop_clock(r);
 		r->now_is_known = true;
 	}
 	return r->now;

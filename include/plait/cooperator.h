@@ -1,7 +1,7 @@
 /*
- * Long computations that share the loop with everything else, in slices: each
- * is a function that does one step, called round-robin until the slice, by
- * default 10 ms, is over, and again in the next turn.
+ * Long computations that share the loop with everything else: each is a
+ * function that does one step, called in turn with the others until a slice
+ * of time is over, and again in the next turn of the reactor.
  */
 #ifndef PLAIT_COOPERATOR_H
 #define PLAIT_COOPERATOR_H
@@ -18,27 +18,31 @@ struct plait_coiterator;
 
 /* How waiting for a task ends if the task does not end by itself. */
 extern const struct plait_error plait_error_task_finished;
-extern const struct plait_error   plait_error_task_stopped;
-extern const struct plait_error   plait_error_scheduler_stopped;
+extern const struct plait_error plait_error_task_stopped;
+extern const struct plait_error plait_error_scheduler_stopped;
 
 /*
  * Does one step.  True: there is more to do.  It may set *ret, which is none:
- * to a deferred, plait_chain(&d), to be waited for before the next step, or to
- * a failure, which ends the task.
+ * to a deferred, plait_chain(&d), to be waited for before the task goes on or
+ * ends, or to a failure, which ends the task.
  */
 typedef bool plait_step(plait_value *ret, void *arg);
 
 /*
- * A new one, given; NULL with ENOMEM in errno.  slice is in seconds; 0 is one
- * round of all tasks in each turn.
+ * A new one, given; NULL with ENOMEM in errno.  slice is in seconds, 0.01 in
+ * Twisted.  A slice makes steps until it is over, at least one; with 0, and
+ * on a reactor whose clock is virtual, it is one step of each task.
  */
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice);
 
-/* Stops it and frees it.  NULL is nothing. */
+/* Stops it and frees it.  NULL is nothing; *cp is NULL afterwards. */
 void plait_cooperator_free(struct plait_cooperator **cp);
 
-/* Every task ends with SchedulerStopped, and so does each that comes later. */
+/*
+ * Every task ends with SchedulerStopped, and so does each that comes later.
+ * So it is when the reactor is freed.
+ */
 void plait_cooperator_stop(struct plait_cooperator *c);
 
 /*
@@ -48,7 +52,11 @@ void plait_cooperator_stop(struct plait_cooperator *c);
 struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 					 plait_step *step, void *arg);
 
-/* Stops the task if it has not ended, and frees the handle. */
+/*
+ * Stops the task if it has not ended, and frees the handle.  A failure of the
+ * task that nobody was told is told to the unhandled hook.  NULL is nothing;
+ * *tp is NULL afterwards.
+ */
 void plait_coiterator_free(struct plait_coiterator **tp);
 
 /*

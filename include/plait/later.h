@@ -19,29 +19,42 @@ typedef plait_value plait_timeout_cancel(plait_value *result, double seconds,
 					 void *arg);
 
 /*
- * Cancels d if it has not fired in that many seconds.  A CancelledError that
- * comes of it becomes TimeoutError; one that somebody else caused stays.
- * Covers the pairs that were added before.  The timer goes when the chain
- * reaches this pair, or with d.  Returns d.
+ * struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
+ *     struct plait_reactor *r, double seconds);
  *
- * The second form calls on_cancel instead of converting, if the timeout did
- * cancel.  With no memory for the timer, d is cancelled at once.
+ * Adds a pair that the chain has to reach within that many seconds: else d is
+ * cancelled, and the CancelledError that comes of it becomes TimeoutError.
+ * One that somebody else caused stays, also if he came second.  A chain that
+ * goes on nevertheless (an errback answers with another deferred), or is
+ * paused, is cancelled again each time as many seconds, but at least one, have
+ * passed.  The timer goes when the chain reaches the pair, or with d.
+ *
+ * The second form calls on_cancel instead of converting, whatever the result
+ * is, if the timeout did cancel.  With no memory for the timeout, d is
+ * cancelled at once.  Both return d.
  */
-struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
-						  struct plait_reactor *r,
-						  double seconds);
-struct plait_deferred *plait_deferred_add_timeout_with(
-	struct plait_deferred *d, struct plait_reactor *r, double seconds,
-	plait_timeout_cancel *on_cancel, void *arg);
+#define plait_deferred_add_timeout(d, r, seconds)                              \
+	plait_deferred_add_timeout_at((d), (r), (seconds), NULL, NULL,         \
+				      PLAIT_HERE)
+#define plait_deferred_add_timeout_with(d, r, seconds, on_cancel, arg)         \
+	plait_deferred_add_timeout_at((d), (r), (seconds), (on_cancel), (arg), \
+				      PLAIT_HERE)
+struct plait_deferred *
+plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
+			      double seconds, plait_timeout_cancel *on_cancel,
+			      void *arg, const char *where);
 
 /*
  * Calls fn(arg) in that many seconds and fires with what it returns; with
  * none if fn is NULL.  Cancelling stops the timer, so that fn never runs, or
- * cancels what fn began.
+ * cancels what fn began.  If the reactor is freed first, it fails with
+ * AbandonedError.  Never NULL.
  */
-struct plait_deferred *plait_defer_later(struct plait_reactor *r,
-					 double seconds, plait_operation *fn,
-					 void *arg);
+#define plait_defer_later(r, seconds, fn, arg)                                 \
+	plait_defer_later_at((r), (seconds), (fn), (arg), PLAIT_HERE)
+struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
+					    double seconds, plait_operation *fn,
+					    void *arg, const char *where);
 
 #ifdef __cplusplus
 }

@@ -17,13 +17,17 @@ typedef plait_value plait_main(struct plait_reactor *r, void *arg);
 /*
  * Makes a reactor, runs it, calls main in it, waits for what that returns,
  * stops, and returns the exit status: 0; 1 for a failure, which is told to
- * the unhandled hook, or if there is no reactor; n for an ExitError made with
- * plait_exit(n).  A signal that stops the reactor cancels main's deferred
- * first; a cancellation that comes of that is status 0.
+ * the unhandled hook, or if there is no reactor; n for plait_exit(n), which is
+ * not told.  If a signal stops the reactor, or plait_reactor_stop() does, the
+ * shutdown begins with cancelling what main returned and waits for its end; a
+ * cancellation that comes of that is status 0.
  */
 int plait_react(plait_main *main, void *arg);
 
-/* The failure that makes plait_react() return that status, and say nothing. */
+/*
+ * ExitError: makes plait_react() return that status.  Its detail is the
+ * status, an int; see plait_failure_detail().
+ */
 extern const struct plait_error plait_error_exit;
 #define plait_exit(status) plait_exit_at((status), PLAIT_HERE)
 plait_value plait_exit_at(int status, const char *where);
