@@ -270,6 +270,18 @@ plait_value plait_cancelled(void)
 	return give(&failure_cancelled);
 }
 
+plait_value failure_cancelled_by(const char *reason, const char *where)
+{
+	struct plait_failure *f = malloc(sizeof(*f));
+
+	if (f == NULL)
+		return plait_no_memory();
+	failure_init(f, &plait_error_cancelled, where, NULL);
+	f->cancelled_at = where;
+	f->reason = reason;
+	return give(f);
+}
+
 plait_value plait_connection_done(void)
 {
 	return give(&failure_connection_done);

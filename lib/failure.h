@@ -33,4 +33,7 @@ extern const struct plait_failure failure_no_memory;
 void failure_init(struct plait_failure *f, const struct plait_error *kind,
 		  const char *where, void (*release)(struct plait_failure *f));
 
+/* A cancellation that says that, as if a cancel of its own had made it. */
+plait_value failure_cancelled_by(const char *reason, const char *where);
+
 #endif

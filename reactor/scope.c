@@ -3,10 +3,15 @@
  * says when it has ended; a scope inside another is one of those.
  *
  * Entries wait in one of two lists: running, until they are told to end, and
- * ending, from then until they leave.  A cancelled scope has no running ones,
- * and takes none in.  The entries are told one at a time, the last that was
- * started first, and each may change the lists; so each step starts from the
- * scope, not from an entry.
+ * ending, from then until they leave.  They are told one at a time, the last
+ * that was started first, and each may change the lists; so each step starts
+ * from the scope, not from an entry.  A scope stays as long as its handle, as
+ * anything is in it, or as a loop here works on it; so those around it, which
+ * it points to, outlive it.
+ *
+ * Why a scope was cancelled is kept in one place: in the scope that was
+ * cancelled by a call or by its own deadline, the cause.  Those inside it
+ * point there.
  *
  * Cancelling goes down the tree, and ending goes up, in loops: scopes may be
  * nested as deep as memory lasts.
@@ -15,33 +20,38 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <plait/scope.h>
 #include <plait/timer.h>
 
 #include "lib/deferred.h"
 #include "lib/failure.h"
+#include "reactor/loop.h"
+#include "reactor/scope.h"
 
 struct plait_scope {
-	struct plait_reactor *reactor;
+	struct plait_reactor *reactor; /* NULL once that was freed */
+	struct loop_task reactor_freed;
 	struct plait_scope *parent;
-	struct plait_scope *resume; /* to go on with, when this is told */
+	struct plait_scope *resume;	 /* to go on with, when this is told */
+	const struct plait_scope *cause; /* NULL: not cancelled */
+	const char *reason, *where;	 /* if it is a cause */
+	bool timed_out;			 /* ... by its deadline */
+	bool sheltered; /* cancelled around it: no deadline may be later */
 	struct plait_scope_entry entry; /* in the parent */
 	struct plait_list running, ending;
 	struct plait_timer timer;
 	struct plait_promise *ended; /* who waits for the end */
-	const char *reason, *where;
-	double shield; /* seconds; 0: none */
-	unsigned refs; /* the handle's, and that of work on the lists */
-	bool cancelled, timed_out;
+	double shield;		     /* seconds; 0: none */
+	unsigned refs;		     /* the handle's, and those of loops */
 };
 
 /* A deferred that was started in a scope. */
 struct started {
 	struct plait_scope_entry entry;
-	struct plait_deferred *deferred;
+	struct plait_deferred *deferred; /* if owned, NULL once it is freed */
+	const struct plait_scope *told;	 /* the cause, when it was cancelled */
 };
 
-static void unref(struct plait_scope *s);
+static void end(struct plait_scope *s);
 
 static bool is_child(const struct plait_scope_entry *e)
 {
@@ -53,68 +63,93 @@ static struct plait_scope *child_of(struct plait_scope_entry *e)
 	return plait_container(e, struct plait_scope, entry);
 }
 
-static void expire(void *arg)
+static void unref(struct plait_scope *s)
 {
-	struct plait_scope *s = arg;
-
-	if (!s->cancelled) {
-		s->timed_out = true;
-		plait_scope_cancel(s, "the deadline has passed");
-	}
-}
-
-static void mark(struct plait_scope *s, const char *reason, const char *where)
-{
-	s->cancelled = true;
-	s->reason = reason;
-	s->where = where;
-	plait_timer_stop(&s->timer);
+	s->refs--;
+	end(s);
 }
 
 /* ---- making --------------------------------------------------------- */
 
-struct plait_scope *plait_scope_new(struct plait_reactor *r,
-				    struct plait_scope *parent)
+static void lose_reactor(struct loop_task *task);
+
+static struct plait_scope *make(struct plait_reactor *r,
+				struct plait_scope *parent)
 {
 	struct plait_scope *s = malloc(sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
-	*s = (struct plait_scope){ .reactor = r, .parent = parent, .refs = 1 };
+	*s = (struct plait_scope){
+		.reactor = r,
+		.reactor_freed.run = lose_reactor,
+		.parent = parent,
+		.refs = 1,
+	};
 	plait_list_init(&s->running);
 	plait_list_init(&s->ending);
-	if (parent == NULL)
-		return s;
-	if (parent->cancelled) {
-		s->timed_out = parent->timed_out;
-		mark(s, parent->reason, parent->where);
+	if (r != NULL)
+		loop_when_freed(r, &s->reactor_freed);
+	return s;
+}
+
+struct plait_scope *plait_scope_new(struct plait_reactor *r)
+{
+	return make(r, NULL);
+}
+
+struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
+{
+	struct plait_scope *s;
+
+	if (parent == NULL) {
+		errno = ENOMEM;
+		return NULL;
 	}
-	plait_list_append(parent->cancelled ? &parent->ending :
-						    &parent->running,
+	s = make(parent->reactor, parent);
+	if (s == NULL)
+		return NULL;
+	s->cause = parent->cause;
+	plait_list_append(s->cause != NULL ? &parent->ending : &parent->running,
 			  &s->entry.link);
 	return s;
 }
 
 /* ---- cancelling ----------------------------------------------------- */
 
+/* Why s was cancelled: from outside outranks a deadline inside. */
+static const struct plait_scope *why(const struct plait_scope *s)
+{
+	const struct plait_scope *cause = s->cause, *p;
+
+	if (!cause->timed_out)
+		return cause;
+	for (p = cause->parent; p != NULL; p = p->parent)
+		if (p->cause != NULL && !p->cause->timed_out)
+			return p->cause;
+	return cause;
+}
+
+static void mark(struct plait_scope *s, const struct plait_scope *cause)
+{
+	s->cause = cause;
+	plait_timer_stop(&s->timer);
+}
+
+static void start_timer(struct plait_scope *s, double seconds);
+
 /* A shielded scope is given its time; another one is cancelled as well. */
 static struct plait_scope *tell_child(struct plait_scope *s,
 				      struct plait_scope *child)
 {
-	if (child->cancelled)
+	if (child->cause != NULL)
 		return s;
-	if (child->shield > 0) {
-		double now = plait_reactor_seconds(child->reactor);
-		double when = plait_timer_when(&child->timer);
-
-		/* Not a number if it has no deadline of its own yet. */
-		if (!(when <= now + child->shield))
-			plait_timer_start(child->reactor, &child->timer,
-					  child->shield, expire, child);
+	if (child->shield > 0 && child->reactor != NULL) {
+		child->sheltered = true;
+		start_timer(child, child->shield);
 		return s;
 	}
-	child->timed_out = s->timed_out;
-	mark(child, s->reason, s->where);
+	mark(child, s->cause);
 	child->refs++;
 	child->resume = s;
 	return child;
@@ -134,6 +169,7 @@ static struct plait_scope *tell_one(struct plait_scope *s)
 	return s;
 }
 
+/* Each scope on the way is held by a reference until all in it was told. */
 static void tell_all(struct plait_scope *s)
 {
 	s->refs++;
@@ -150,23 +186,31 @@ static void tell_all(struct plait_scope *s)
 	}
 }
 
+static void become_cause(struct plait_scope *s, const char *reason,
+			 const char *where)
+{
+	s->reason = reason != NULL ? reason : "";
+	s->where = where;
+	mark(s, s);
+}
+
 void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
 			   const char *where)
 {
-	if (s == NULL || s->cancelled)
+	if (plait_scope_is_cancelled(s))
 		return;
-	mark(s, reason != NULL ? reason : "", where);
+	become_cause(s, reason, where);
 	tell_all(s);
 }
 
 bool plait_scope_is_cancelled(const struct plait_scope *s)
 {
-	return s == NULL || s->cancelled;
+	return s == NULL || s->cause != NULL;
 }
 
 const char *plait_scope_reason(const struct plait_scope *s)
 {
-	return s != NULL && s->cancelled ? s->reason : "";
+	return s != NULL && s->cause != NULL ? why(s)->reason : "";
 }
 
 /* ---- ending --------------------------------------------------------- */
@@ -177,34 +221,31 @@ bool plait_scope_is_empty(const struct plait_scope *s)
 			     plait_list_is_empty(&s->ending));
 }
 
-/* Its handle is gone, and nothing is in it. */
-static bool is_over(const struct plait_scope *s)
+/* Frees s, and tells who waited for its end; the scope around it stays. */
+static void bury(struct plait_scope *s)
 {
-	return s->refs == 0 && plait_scope_is_empty(s);
+	struct plait_promise *ended = s->ended;
+
+	plait_timer_stop(&s->timer);
+	loop_task_cancel(&s->reactor_freed);
+	plait_list_remove(&s->entry.link);
+	free(s);
+	plait_fire(&ended, PLAIT_NONE);
 }
 
-/* Ends s, and the scopes around it that only waited for that. */
+/* Ends s if it is over, and the scopes around it that only waited for it. */
 static void end(struct plait_scope *s)
 {
-	while (s != NULL && is_over(s)) {
+	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
 		struct plait_scope *parent = s->parent;
 
-		plait_timer_stop(&s->timer);
-		plait_list_remove(&s->entry.link);
 		if (parent != NULL)
 			parent->refs++;
-		plait_fire(&s->ended, PLAIT_NONE);
-		free(s);
+		bury(s);
 		if (parent != NULL)
 			parent->refs--;
 		s = parent;
 	}
-}
-
-static void unref(struct plait_scope *s)
-{
-	s->refs--;
-	end(s);
 }
 
 static plait_value wait_no_more(struct plait_deferred *d, void *arg)
@@ -215,32 +256,48 @@ static plait_value wait_no_more(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-struct plait_deferred *plait_scope_free(struct plait_scope **sp)
+void scope_end(struct plait_scope **sp, const char *where)
+{
+	struct plait_scope *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	plait_scope_cancel_at(s, "the scope has ended", where);
+	unref(s);
+}
+
+struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
+					   const char *where)
 {
 	struct plait_scope *s = *sp;
 	struct plait_deferred *d;
 
-	*sp = NULL;
 	if (s == NULL)
-		return plait_succeed(PLAIT_NONE);
-	plait_scope_cancel(s, "the scope has ended");
-	d = plait_deferred_new(&s->ended, wait_no_more, s);
-	unref(s);
+		return plait_succeed_at(PLAIT_NONE, where);
+	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
+	scope_end(sp, where);
 	return d;
 }
 
 /* ---- what is in it -------------------------------------------------- */
 
-int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
-		      plait_func *cancel, void *arg)
+static void enter(struct plait_scope *s, struct plait_scope_entry *e,
+		  plait_func *cancel, void *arg)
 {
-	plait_assert(cancel != NULL);
-	if (plait_scope_is_cancelled(s))
-		return -ECANCELED;
 	*e = (struct plait_scope_entry){ .scope = s,
 					 .cancel = cancel,
 					 .arg = arg };
 	plait_list_append(&s->running, &e->link);
+}
+
+int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
+		      plait_func *cancel, void *arg)
+{
+	plait_assert(cancel != NULL && e->scope == NULL);
+	if (plait_scope_is_cancelled(s))
+		return -ECANCELED;
+	enter(s, e, cancel, arg);
 	return 0;
 }
 
@@ -255,14 +312,6 @@ void plait_scope_leave(struct plait_scope_entry *e)
 	end(s);
 }
 
-static void cancel_started(void *arg)
-{
-	struct started *st = arg;
-	const struct plait_scope *s = st->entry.scope;
-
-	plait_deferred_cancel_at(st->deferred, s->reason, s->where);
-}
-
 static void leave_started(void *arg)
 {
 	struct started *st = arg;
@@ -271,89 +320,194 @@ static void leave_started(void *arg)
 	free(st);
 }
 
-/* Cancelled from outside outranks a deadline inside. */
-static bool has_timed_out(const struct plait_scope *s)
+/*
+ * Enters d, with a pair that ends its place.  In a scope that was cancelled
+ * it is told at once, if it has not ended by then.
+ */
+static void start(struct plait_scope *s, struct started *st, plait_func *cancel,
+		  plait_callback *settle)
 {
-	for (const struct plait_scope *p = s->parent; p != NULL; p = p->parent)
-		if (p->cancelled && !p->timed_out)
-			return false;
-	return s->timed_out;
+	s->refs++;
+	enter(s, &st->entry, cancel, st);
+	deferred_add_guarded(st->deferred, settle, st, leave_started);
+	if (s->cause != NULL && s->running.prev == &st->entry.link)
+		tell_one(s);
+	unref(s);
 }
 
-static bool is_cancelled_by(const struct plait_scope *s, const plait_value *v)
+/* NULL with no memory: then d was cancelled. */
+static struct started *started_new(const struct plait_scope *s,
+				   struct plait_deferred *d)
+{
+	struct started *st = s != NULL ? malloc(sizeof(*st)) : NULL;
+
+	if (st == NULL)
+		plait_deferred_cancel_because(d, "no memory for the scope");
+	else
+		*st = (struct started){ .deferred = d };
+	return st;
+}
+
+static void cancel_told(struct started *st, struct plait_deferred *d)
+{
+	st->told = why(st->entry.scope);
+	plait_deferred_cancel_at(d, st->told->reason, st->told->where);
+}
+
+static bool is_cancelled_by(const struct plait_scope *cause,
+			    const plait_value *v)
 {
 	const struct plait_failure *f;
 
-	if (!s->cancelled || !plait_value_is_failure(v))
+	if (cause == NULL || !plait_value_is_failure(v))
 		return false;
 	f = plait_value_failure(v);
 	return plait_failure_check(f, &plait_error_cancelled) &&
-	       plait_failure_cancelled_at(f) == s->where &&
-	       plait_failure_reason(f) == s->reason;
+	       plait_failure_cancelled_at(f) == cause->where &&
+	       plait_failure_reason(f) == cause->reason;
+}
+
+static void cancel_started(void *arg)
+{
+	struct started *st = arg;
+
+	cancel_told(st, st->deferred);
+}
+
+/* What a cancellation that came from here has become meanwhile. */
+static plait_value judge(const struct started *st, plait_value *v)
+{
+	const struct plait_scope *cause = why(st->entry.scope);
+	plait_value verdict;
+
+	if (cause->timed_out)
+		verdict = plait_fail_because(&plait_error_timeout,
+					     plait_value_failure(v), "%s",
+					     cause->reason);
+	else if (cause != st->told)
+		verdict = failure_cancelled_by(cause->reason, cause->where);
+	else
+		return *v;
+	plait_value_free(v);
+	return verdict;
 }
 
 static plait_value settle_started(plait_value *result, void *arg)
 {
 	struct started *st = arg;
-	const struct plait_scope *s = st->entry.scope;
 	plait_value v = plait_take(result);
 
-	if (is_cancelled_by(s, &v) && has_timed_out(s)) {
-		plait_value timed_out = plait_fail_because(
-			&plait_error_timeout, plait_value_failure(&v), "%s",
-			s->reason);
-
-		plait_value_free(&v);
-		v = timed_out;
-	}
+	if (is_cancelled_by(st->told, &v))
+		v = judge(st, &v);
 	leave_started(st);
 	return v;
-}
-
-static struct plait_deferred *refuse(struct plait_scope *s,
-				     struct plait_deferred *d)
-{
-	if (s != NULL && s->cancelled)
-		plait_deferred_cancel_at(d, s->reason, s->where);
-	else
-		plait_deferred_cancel_because(d, "no memory");
-	return d;
 }
 
 struct plait_deferred *plait_scope_start(struct plait_scope *s,
 					 struct plait_deferred *d)
 {
-	struct started *st;
+	struct started *st = started_new(s, d);
 
-	if (plait_scope_is_cancelled(s))
-		return refuse(s, d);
-	st = malloc(sizeof(*st));
-	if (st == NULL)
-		return refuse(s, d);
-	st->deferred = d;
-	plait_scope_enter(s, &st->entry, cancel_started, st);
-	return deferred_add_guarded(d, settle_started, st, leave_started);
+	if (st != NULL)
+		start(s, st, cancel_started, settle_started);
+	return d;
+}
+
+/* The pair lets go of st on the way, or has to wait for it. */
+static void cancel_owned(void *arg)
+{
+	struct started *st = arg;
+	struct plait_deferred *d = st->deferred;
+
+	st->deferred = NULL;
+	cancel_told(st, d);
+	plait_deferred_free(&d);
+}
+
+static plait_value settle_owned(plait_value *result, void *arg)
+{
+	struct started *st = arg;
+	plait_value v = plait_take(result);
+
+	plait_deferred_detach(&st->deferred);
+	if (is_cancelled_by(st->told, &v))
+		plait_value_free(&v);
+	leave_started(st);
+	return v;
+}
+
+void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
+{
+	struct plait_deferred *d = *dp;
+	struct started *st = started_new(s, d);
+
+	*dp = NULL;
+	if (st != NULL)
+		start(s, st, cancel_owned, settle_owned);
+	else
+		plait_deferred_free(&d);
 }
 
 /* ---- deadlines ------------------------------------------------------ */
 
+static void expire(void *arg)
+{
+	struct plait_scope *s = arg;
+
+	s->timed_out = true;
+	become_cause(s, "the deadline has passed", PLAIT_HERE);
+	mark(s, why(s));
+	tell_all(s);
+}
+
+/* Its time will not come any more; what waits for that has had it. */
+static void lose_reactor(struct loop_task *task)
+{
+	struct plait_scope *s =
+		plait_container(task, struct plait_scope, reactor_freed);
+	struct plait_reactor *r = s->reactor;
+
+	s->reactor = NULL;
+	plait_timer_stop(&s->timer);
+	if (!s->sheltered || s->cause != NULL)
+		return;
+	loop_enter(r);
+	expire(s);
+	loop_leave(r);
+}
+
+/* No later than it is due already, for a sheltered one. */
+static void start_timer(struct plait_scope *s, double seconds)
+{
+	double left =
+		plait_timer_when(&s->timer) - plait_reactor_seconds(s->reactor);
+
+	/* Not a number if it is not running. */
+	if (s->sheltered && left <= seconds)
+		return;
+	plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+}
+
 void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 {
-	if (s == NULL || s->cancelled)
+	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
 		return;
-	if (isinf(seconds) && seconds > 0)
+	if (isinf(seconds) && seconds > 0 && !s->sheltered)
 		plait_timer_stop(&s->timer);
 	else
-		plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+		start_timer(s, seconds);
 }
 
 double plait_scope_deadline(const struct plait_scope *s)
 {
-	double tightest = INFINITY;
+	double tightest = INFINITY, shields = 0;
 
-	for (; s != NULL; s = s->shield > 0 ? NULL : s->parent)
+	for (; !plait_scope_is_cancelled(s); s = s->parent) {
 		if (plait_timer_is_running(&s->timer))
-			tightest = fmin(tightest, plait_timer_when(&s->timer));
+			tightest = fmin(tightest,
+					plait_timer_when(&s->timer) + shields);
+		shields += s->shield;
+	}
 	return tightest;
 }
 

@@ -59,6 +59,7 @@ struct plait_transport {
 	struct plait_producer *producer;
 	struct plait_producer as_producer;
 	struct plait_limits limits;
+	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct loop_task producing; /* the producer is to be told something */
 	bool streaming, producer_paused;
 	bool disconnecting, aborted, write_closed, lost;
