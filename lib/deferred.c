@@ -19,54 +19,23 @@
  * it meanwhile (free, detach) only takes notes for leave() to act upon.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/deferred.h>
-#include <plait/list.h>
+#include "lib/debug.h"
+#include "lib/deferred_inside.h"
+#include "lib/trace.h"
 
-#include "lib/deferred.h"
-#include "lib/failure.h"
-
-enum { INLINE_PAIRS = 4 };
-
-struct pair {
-	plait_callback *callback, *errback; /* NULL: pass the result through */
-	void *callback_arg;
-	union {
-		void *errback_arg;
-		plait_func *drop; /* if errback is guarded */
-	};
-};
-
-struct plait_deferred {
-	plait_value result;	   /* if fired and not waiting */
-	struct plait_list pending; /* in the thread's list until it fires */
-	plait_canceller *canceller;
-	deferred_rest *rest;
-	void *arg; /* of both */
-	const char *where;
-	struct plait_deferred *inner, *outer, *resume;
-	struct pair *pairs; /* those from head to count still wait */
-	unsigned head, count, room;
-	unsigned refs;
-	unsigned pauses;
-	bool waited; /* the waiting end is held, by the user or by outer */
-	bool freed;  /* it was freed: no callback runs any more */
-	bool fired, cancelling, active;
-	struct plait_failure cancellation;
-	struct pair inline_pairs[INLINE_PAIRS];
-};
-
-/* What there is when there is no memory: always failed, never changed. */
-static struct plait_deferred no_memory_deferred = {
+struct plait_deferred deferred_no_memory = {
 	.where = "no memory",
+	.fired_at = "no memory",
+	.made = -1,
+	.refs = 1,
 	.fired = true,
 };
 
-/* Of this thread: those that have not fired, oldest first. */
-static _Thread_local struct plait_list pending_deferreds;
+_Thread_local struct deferred_thread deferred_thread
+	__attribute__((tls_model("initial-exec"))) = { .now = -1 };
 
 /* The reason in a cancellation that only freeing has caused. */
 static const char freed_reason[] = "nobody waits for it any more";
@@ -122,7 +91,7 @@ static void verify(const struct plait_deferred *d)
 	plait_assert(d->head <= d->count && d->count <= d->room);
 	plait_assert(d->outer == NULL || d->outer->inner == d);
 	plait_assert(d->inner == NULL || d->inner->outer == d);
-	plait_assert(d->fired != plait_list_is_linked(&d->pending) || d->freed);
+	plait_assert(plait_list_is_linked(&d->live));
 	plait_assert(d->fired || plait_value_is_none(&d->result));
 	plait_assert(d->inner == NULL || plait_value_is_none(&d->result));
 }
@@ -134,11 +103,15 @@ static inline void verify(const struct plait_deferred *d)
 
 static void unref(struct plait_deferred *d)
 {
-	if (d == &no_memory_deferred || --d->refs > 0)
+	if (d == &deferred_no_memory || --d->refs > 0)
 		return;
+	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
-	free(d);
+	if (debug_is_on(DEBUG_QUARANTINE))
+		debug_quarantine(d);
+	else
+		free(d);
 }
 
 /* ---- making -------------------------------------------------------- */
@@ -147,11 +120,11 @@ static void unref(struct plait_deferred *d)
 static void init(struct plait_deferred *d, const char *where)
 {
 	d->result = PLAIT_NONE;
-	plait_list_init(&d->pending);
 	d->canceller = NULL;
 	d->rest = NULL;
 	d->arg = NULL;
 	d->where = where;
+	d->made = deferred_thread.now;
 	d->inner = d->outer = d->resume = NULL;
 	d->pairs = d->inline_pairs;
 	d->head = d->count = 0;
@@ -160,13 +133,21 @@ static void init(struct plait_deferred *d, const char *where)
 	d->pauses = 0;
 	d->waited = true;
 	d->freed = d->fired = d->cancelling = d->active = false;
+	if (deferred_thread.live.next == NULL)
+		plait_list_init(&deferred_thread.live);
+	plait_list_init(&d->live);
+	plait_list_append(&deferred_thread.live, &d->live);
+	trace(TRACE_MADE, d, NULL, where, 0);
 }
 
-static void wait_for_firing(struct plait_deferred *d)
+static void set_fired(struct plait_deferred *d, plait_value v,
+		      const char *where)
 {
-	if (pending_deferreds.next == NULL)
-		plait_list_init(&pending_deferreds);
-	plait_list_append(&pending_deferreds, &d->pending);
+	d->fired = true;
+	d->result = v;
+	d->fired_at = where;
+	verify(d);
+	trace(TRACE_FIRED, d, NULL, where, 0);
 }
 
 struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
@@ -177,12 +158,11 @@ struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
 
 	*ret = NULL;
 	if (d == NULL)
-		return &no_memory_deferred;
+		return &deferred_no_memory;
 	init(d, where);
 	d->canceller = canceller;
 	d->arg = arg;
 	d->refs = 2;
-	wait_for_firing(d);
 	*ret = promise_of(d);
 	return d;
 }
@@ -193,11 +173,10 @@ static struct plait_deferred *new_fired(plait_value v, const char *where)
 
 	if (d == NULL) {
 		plait_value_free(&v);
-		return &no_memory_deferred;
+		return &deferred_no_memory;
 	}
 	init(d, where);
-	d->fired = true;
-	d->result = v;
+	set_fired(d, v, where);
 	return d;
 }
 
@@ -228,6 +207,7 @@ plait_value plait_chain(struct plait_deferred **dp)
 
 	*dp = NULL;
 	plait_assert(d != NULL);
+	check_use(d, "plait_chain()");
 	return plait_value_make(&plait_deferred_type, d);
 }
 
@@ -259,9 +239,11 @@ static void call_rest(struct plait_deferred *d, bool detached)
 }
 
 /* The waiting end is not held any more. */
-static void give_up_waiting_end(struct plait_deferred *d, bool detached)
+static void give_up_waiting_end(struct plait_deferred *d, bool detached,
+				const char *where)
 {
 	d->waited = false;
+	d->ended_at = where;
 	if (!d->active && !is_blocked(d))
 		dispose(d);
 	call_rest(d, detached);
@@ -309,7 +291,7 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 			  "the deferred made here waits for itself, through "
 			  "the one made at %s",
 			  d->where);
-	if (inner == &no_memory_deferred) {
+	if (inner == &deferred_no_memory) {
 		d->result = plait_no_memory();
 		return;
 	}
@@ -318,11 +300,12 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 					"already");
 	if (is_ready(inner)) {
 		d->result = plait_take(&inner->result);
-		give_up_waiting_end(inner, false);
+		give_up_waiting_end(inner, false, d->where);
 	} else {
 		d->inner = inner;
 		inner->outer = d;
 		d->refs++;
+		trace(TRACE_WAITS, d, inner, inner->where, 0);
 	}
 }
 
@@ -376,12 +359,10 @@ static plait_value fire_promise(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-static void set_fired(struct plait_deferred *d, plait_value v)
+const struct plait_deferred *deferred_chained(const struct pair *pair)
 {
-	d->fired = true;
-	d->result = v;
-	plait_list_remove(&d->pending);
-	verify(d);
+	return pair->callback == fire_promise ? deferred_of(pair->callback_arg)
+					      : NULL;
 }
 
 static bool is_spent(const struct plait_deferred *d)
@@ -397,10 +378,10 @@ static struct plait_deferred *step_into(struct plait_deferred *d,
 	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
 
 	if (target == NULL || is_spent(target)) {
-		plait_fire(&p, v);
+		plait_fire_at(&p, v, d->fired_at);
 		return d;
 	}
-	set_fired(target, v);
+	set_fired(target, v, d->fired_at);
 	enter(target, d);
 	unref(target);
 	return target;
@@ -427,7 +408,7 @@ static struct plait_deferred *hand_over(struct plait_deferred *d,
 	d->outer = NULL;
 	outer->inner = NULL;
 	outer->result = plait_take(&d->result);
-	give_up_waiting_end(d, false);
+	give_up_waiting_end(d, false, outer->where);
 	enter(outer, next);
 	unref(outer);
 	return outer;
@@ -484,11 +465,13 @@ static void run_if_ready(struct plait_deferred *d)
 
 /* ---- the firing end ------------------------------------------------ */
 
-int plait_fire(struct plait_promise **pp, plait_value v)
+int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 	int r = 0;
 
+	if (d != NULL)
+		check_use(d, where);
 	if (plait_value_is(&v, &plait_deferred_type)) {
 		plait_value_free(&v);
 		return -EINVAL;
@@ -498,7 +481,7 @@ int plait_fire(struct plait_promise **pp, plait_value v)
 		plait_value_free(&v);
 		r = d == NULL ? -EALREADY : -ECANCELED;
 	} else {
-		set_fired(d, v);
+		set_fired(d, v, where);
 		run_if_ready(d);
 	}
 	if (d != NULL)
@@ -506,24 +489,30 @@ int plait_fire(struct plait_promise **pp, plait_value v)
 	return r;
 }
 
-void plait_promise_drop(struct plait_promise **pp)
+void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 
 	if (d == NULL)
 		return;
+	check_use(d, where);
 	if (is_spent(d)) {
 		*pp = NULL;
 		unref(d);
 	} else {
-		plait_fire(pp, plait_fail_at(d->where, &plait_error_abandoned,
-					     0, NULL, "promise dropped"));
+		plait_fire_at(pp,
+			      plait_fail_at(d->where, &plait_error_abandoned, 0,
+					    NULL, "promise dropped"),
+			      where);
 	}
 }
 
 bool plait_promise_is_cancelled(const struct plait_promise *p)
 {
-	return p == NULL || is_spent(deferred_of(p));
+	if (p == NULL)
+		return true;
+	check_use(deferred_of(p), "plait_promise_is_cancelled()");
+	return is_spent(deferred_of(p));
 }
 
 /* ---- adding callbacks ---------------------------------------------- */
@@ -585,7 +574,8 @@ static void run_out_of_turn(const struct pair *pair)
 static struct pair *next_pair(struct plait_deferred *d,
 			      struct pair *out_of_turn)
 {
-	if (d == &no_memory_deferred || !make_room(d))
+	check_use(d, "plait_deferred_add_callbacks()");
+	if (d == &deferred_no_memory || !make_room(d))
 		return out_of_turn;
 	plait_assert(d->waited);
 	return &d->pairs[d->count++];
@@ -626,7 +616,7 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 {
 	struct pair out_of_turn, *pair;
 
-	if (d != &no_memory_deferred && !make_room(d))
+	if (d != &deferred_no_memory && !make_room(d))
 		plait_deferred_cancel_because(d, "no memory");
 	pair = next_pair(d, &out_of_turn);
 	pair->callback = both;
@@ -719,31 +709,42 @@ static struct plait_deferred *innermost(struct plait_deferred *d)
 	}
 }
 
-void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
-			      const char *where)
+static void cancel(struct plait_deferred *d, const char *reason,
+		   const char *where)
 {
 	plait_value v;
 
-	if (d == &no_memory_deferred)
-		return;
 	d = innermost(d);
 	if (!is_spent(d)) {
 		v = call_canceller(d);
 		if (v.ptr == &failure_cancelled)
 			v = told_who_asked(d, reason, where);
-		set_fired(d, v);
+		set_fired(d, v, where);
 		run_if_ready(d);
 	}
 	unref(d);
 }
 
+void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
+			      const char *where)
+{
+	uint32_t cause;
+
+	check_use(d, where);
+	if (is_spent(d) && d->inner == NULL && d->rest == NULL)
+		return;
+	cause = trace_cancel_begin(d, where);
+	cancel(d, reason, where);
+	trace_cancel_end(d, cause);
+}
+
 /*
- * Ends d, so that none of its callbacks runs any more, and puts it on the list
- * of those to be buried; what it waits for is ended next.  On the way only the
- * innermost is cancelled, so that freeing a long chain is linear.
+ * Ends d, so that none of its callbacks runs any more; says what it waits for,
+ * which is ended next.  On the way only the innermost is cancelled, so that
+ * freeing a long chain is linear.
  */
-static struct plait_deferred *
-end_one(struct plait_deferred *d, struct plait_list *ended, const char *where)
+static struct plait_deferred *end_one(struct plait_deferred *d,
+				      const char *where)
 {
 	struct plait_deferred *inner;
 
@@ -751,8 +752,6 @@ end_one(struct plait_deferred *d, struct plait_list *ended, const char *where)
 		plait_deferred_cancel_at(d, freed_reason, where);
 	d->freed = true;
 	d->pauses = 0;
-	plait_list_remove(&d->pending);
-	plait_list_append(ended, &d->pending);
 	inner = d->inner;
 	if (inner != NULL) {
 		d->inner = NULL;
@@ -762,36 +761,37 @@ end_one(struct plait_deferred *d, struct plait_list *ended, const char *where)
 	return inner;
 }
 
-/* What was waited for goes before those who waited. */
-static void bury(struct plait_list *ended)
+/* Those from d on, which have ended: what was waited for goes first. */
+static void bury(struct plait_deferred *d, const char *where)
 {
-	while (!plait_list_is_empty(ended)) {
-		struct plait_deferred *d = plait_container(
-			ended->prev, struct plait_deferred, pending);
+	while (d != NULL) {
+		struct plait_deferred *next = d->ended;
 
-		plait_list_remove(&d->pending);
 		if (!d->active && !d->cancelling)
 			drop_pairs(d);
-		give_up_waiting_end(d, false);
+		give_up_waiting_end(d, false, where);
+		d = next;
 	}
 }
 
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 {
-	struct plait_deferred *d = *dp;
-	struct plait_list ended;
+	struct plait_deferred *d = *dp, *ended = NULL, *inner;
 
 	*dp = NULL;
-	if (d == NULL || d == &no_memory_deferred)
+	if (d == NULL || d == &deferred_no_memory)
 		return;
+	check_use(d, where);
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
 	if (d->inner != NULL)
 		plait_deferred_cancel_at(d, freed_reason, where);
-	plait_list_init(&ended);
-	while (d != NULL)
-		d = end_one(d, &ended, where);
-	bury(&ended);
+	for (; d != NULL; d = inner) {
+		inner = end_one(d, where);
+		d->ended = ended;
+		ended = d;
+	}
+	bury(ended, where);
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)
@@ -799,11 +799,12 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	if (d == NULL || d == &no_memory_deferred)
+	if (d == NULL || d == &deferred_no_memory)
 		return;
+	check_use(d, "plait_deferred_detach()");
 	d->pauses = 0;
 	run_if_ready(d);
-	give_up_waiting_end(d, true);
+	give_up_waiting_end(d, true, "plait_deferred_detach()");
 }
 
 bool deferred_is_pending(const struct plait_deferred *d)
@@ -823,97 +824,19 @@ void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
 
 void plait_deferred_pause(struct plait_deferred *d)
 {
-	if (d != &no_memory_deferred)
+	check_use(d, "plait_deferred_pause()");
+	if (d != &deferred_no_memory)
 		d->pauses++;
 }
 
 void plait_deferred_unpause(struct plait_deferred *d)
 {
-	if (d == &no_memory_deferred)
+	if (d == &deferred_no_memory)
 		return;
+	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)
 		plait_die(d->where, "the deferred made here is unpaused and "
 				    "was not paused");
 	d->pauses--;
 	run_if_ready(d);
-}
-
-/* ---- looking at it ------------------------------------------------- */
-
-bool plait_deferred_is_fired(const struct plait_deferred *d)
-{
-	return d->fired;
-}
-
-const plait_value *plait_deferred_result(const struct plait_deferred *d)
-{
-	static const plait_value no_memory = {
-		&plait_failure_type, (void *)(uintptr_t)&failure_no_memory
-	};
-
-	if (d == &no_memory_deferred)
-		return &no_memory;
-	return d->fired && d->inner == NULL ? &d->result : NULL;
-}
-
-int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
-{
-	const plait_value *result = plait_deferred_result(d);
-	char text[256];
-
-	if (d->inner != NULL)
-		return snprintf(buf, size,
-				"<Deferred at %p made at %s waiting on "
-				"Deferred at %p>",
-				(const void *)d, d->where,
-				(const void *)d->inner);
-	if (result == NULL)
-		return snprintf(buf, size, "<Deferred at %p made at %s>",
-				(const void *)d, d->where);
-	plait_value_str(result, text, sizeof(text));
-	return snprintf(buf, size,
-			"<Deferred at %p made at %s current result: %s>",
-			(const void *)d, d->where, text);
-}
-
-static void report_one(const struct plait_deferred *d)
-{
-	plait_value v = plait_fail_at(d->where, &plait_error_never_fired, 0,
-				      NULL, "promise made at %s", d->where);
-
-	plait_unhandled(plait_value_failure(&v));
-	plait_value_free(&v);
-}
-
-/*
- * Each is put on a list of the told before the hook sees it, so the hook may
- * fire or free what it likes.
- */
-size_t plait_deferred_report_pending(void)
-{
-	struct plait_list told, *l;
-	size_t n = 0;
-
-	plait_list_init(&told);
-	while ((l = plait_list_first(&pending_deferreds)) != NULL) {
-		plait_list_remove(l);
-		plait_list_append(&told, l);
-		report_one(plait_container(l, struct plait_deferred, pending));
-		n++;
-	}
-	plait_list_move(&pending_deferreds, &told);
-	return n;
-}
-
-static void report_at_exit(void)
-{
-	plait_deferred_report_pending();
-}
-
-int plait_deferred_report_at_exit(void)
-{
-	static bool asked;
-
-	asked = asked || atexit(report_at_exit) == 0;
-	return asked ? 0 : -ENOMEM;
 }

@@ -4,6 +4,8 @@
 #ifndef LIB_DEFERRED_H
 #define LIB_DEFERRED_H
 
+#include <stdint.h>
+
 #include <plait/deferred.h>
 
 /*
@@ -29,5 +31,11 @@ bool deferred_is_pending(const struct plait_deferred *d);
  */
 typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+
+/*
+ * This layer has no clock: whoever has one tells the time now and then, in
+ * nanoseconds, for the ages of this thread's deferreds.
+ */
+void deferred_tell_time(int64_t now);
 
 #endif

@@ -137,6 +137,10 @@ bool loop_is_forked(const struct plait_reactor *r);
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 
+/* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
+void loop_trace_start(void);
+void loop_trace_end(bool forked);
+
 /* A reactor on a backend that is not in the public table. */
 struct backend;
 struct plait_reactor *loop_new(const struct backend *backend);
