@@ -500,12 +500,12 @@ void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 
 double plait_scope_deadline(const struct plait_scope *s)
 {
-	double tightest = INFINITY, shields = 0;
+	double tightest = INFINITY, shields = 0, own;
 
 	for (; !plait_scope_is_cancelled(s); s = s->parent) {
-		if (plait_timer_is_running(&s->timer))
-			tightest = fmin(tightest,
-					plait_timer_when(&s->timer) + shields);
+		own = plait_timer_when(&s->timer) + shields;
+		if (own < tightest) /* NAN, if it has none, is not */
+			tightest = own;
 		shields += s->shield;
 	}
 	return tightest;
