@@ -7,6 +7,7 @@
 #include <plait/address.h>
 #include <plait/base.h>
 #include <plait/buf.h>
+#include <plait/client.h>
 #include <plait/cooperator.h>
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
@@ -24,6 +25,7 @@
 #include <plait/react.h>
 #include <plait/reactor.h>
 #include <plait/reconnect.h>
+#include <plait/scope.h>
 #include <plait/shared.h>
 #include <plait/tcp.h>
 #include <plait/timeout.h>
