@@ -83,7 +83,7 @@ struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
 
 	if (s->freed)
 		return plait_failed(plait_fail(&plait_error_abandoned,
-					       "nobody can wait for it now"));
+					       "the lock was freed"));
 	if (s->tokens == 0 || s->waiters.count > 0)
 		return waiters_add(&s->waiters);
 	d = plait_deferred_new(&p, NULL, NULL);
