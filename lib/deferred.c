@@ -116,6 +116,15 @@ static void unref(struct plait_deferred *d)
 
 /* ---- making -------------------------------------------------------- */
 
+static int64_t coarse_time(void)
+{
+	struct deferred_thread *t = &deferred_thread;
+
+	if (t->now < 0 && t->clock != NULL)
+		t->now = t->clock();
+	return t->now;
+}
+
 /* Sets every field but those that are written before they are read. */
 static void init(struct plait_deferred *d, const char *where)
 {
@@ -124,7 +133,7 @@ static void init(struct plait_deferred *d, const char *where)
 	d->rest = NULL;
 	d->arg = NULL;
 	d->where = where;
-	d->made = deferred_thread.now;
+	d->made = coarse_time();
 	d->inner = d->outer = d->resume = NULL;
 	d->pairs = d->inline_pairs;
 	d->head = d->count = 0;

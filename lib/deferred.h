@@ -33,9 +33,11 @@ typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
 
 /*
- * This layer has no clock: whoever has one tells the time now and then, in
- * nanoseconds, for the ages of this thread's deferreds.
+ * This layer has no clock, so that the ages of this thread's deferreds need
+ * somebody who has one.  It gives nanoseconds, and is asked at most once until
+ * deferred_set_clock() is called again.  Or else now is the time for good.
  */
-void deferred_tell_time(int64_t now);
+void deferred_set_clock(int64_t (*clock)(void));
+void deferred_set_time(int64_t now);
 
 #endif

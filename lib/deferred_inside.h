@@ -49,7 +49,8 @@ extern struct plait_deferred deferred_no_memory;
 
 struct deferred_thread {
 	struct plait_list live; /* oldest first; zeroed: none yet */
-	int64_t now;		/* nanoseconds; negative: nobody told */
+	int64_t (*clock)(void); /* NULL: nobody has one */
+	int64_t now;		/* nanoseconds; negative: to be asked for */
 };
 
 /* Initial-exec, because it is looked at for each deferred. */

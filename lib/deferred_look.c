@@ -70,8 +70,15 @@ void deferred_die_of_use(const struct plait_deferred *d, const char *where)
 
 /* ---- time ------------------------------------------------------------ */
 
-void deferred_tell_time(int64_t now)
+void deferred_set_clock(int64_t (*clock)(void))
 {
+	deferred_thread.clock = clock;
+	deferred_thread.now = -1;
+}
+
+void deferred_set_time(int64_t now)
+{
+	deferred_thread.clock = NULL;
 	deferred_thread.now = now;
 }
 
@@ -80,7 +87,9 @@ enum { AGE_SIZE = 32 };
 /* How old, in seconds; nothing if nobody knows. */
 static const char *age_of(const struct plait_deferred *d, char *buf)
 {
-	int64_t age = deferred_thread.now - d->made;
+	int64_t now = deferred_thread.clock != NULL ? deferred_thread.clock()
+						    : deferred_thread.now;
+	int64_t age = now - d->made;
 
 	if (d->made < 0 || age < 0)
 		return "unknown";
@@ -289,17 +298,6 @@ int plait_deferred_dump(struct plait_buf *b)
 
 enum { SHOWN_PAIRS = 8 };
 
-/* Inside a string of the graph: what could end it is left out. */
-static void print_quoted(struct print *p, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-			print(p, "%c", c);
-	}
-}
-
 static const char *state_of(const struct plait_deferred *d)
 {
 	if (!d->fired)
@@ -334,12 +332,12 @@ static void print_node(struct print *p, const struct plait_deferred *d)
 	char age[AGE_SIZE], text[256];
 
 	print(p, "\t\"%p\" [label=\"", (const void *)d);
-	print_quoted(p, d->where);
+	print_plain(p, d->where);
 	print(p, "\\n%s, age %s", state_of(d), age_of(d, age));
 	if (d->fired && d->inner == NULL) {
 		plait_value_str(plait_deferred_result(d), text, sizeof(text));
 		print(p, "\\n");
-		print_quoted(p, text);
+		print_plain(p, text);
 	}
 	print_pairs(p, d);
 	print(p, "\"%s];\n", d->fired ? "" : ", style=bold");

@@ -16,6 +16,12 @@ struct print {
 
 void print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
 
+/*
+ * Text inside a string of JSON or Graphviz: what could end it or must not be
+ * in it is left out.
+ */
+void print_plain(struct print *p, const char *text);
+
 /* In buf.c: what plait_buf_printf() does. */
 int buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
 	PLAIT_PRINTF(2, 0);

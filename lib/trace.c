@@ -3,6 +3,7 @@
  * events make room for the newest.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/trace.h"
@@ -29,23 +30,53 @@ void trace_stop(void)
 	trace_ring = (struct trace_ring){ .events = NULL };
 }
 
+/* The oldest event becomes this one; what belongs to its kind is not set. */
+static struct trace_event *record(enum trace_kind kind, const void *object)
+{
+	struct trace_ring *r = &trace_ring;
+	struct trace_event *e = &r->events[r->count++ % r->room];
+
+	e->when = r->clock();
+	e->object = object;
+	e->cause = r->cause;
+	e->kind = kind;
+	return e;
+}
+
 void trace_record(enum trace_kind kind, const void *object, const void *other,
 		  const char *text, size_t n)
 {
-	struct trace_ring *r = &trace_ring;
+	struct trace_event *e = record(kind, object);
 
-	r->events[r->count++ % r->room] = (struct trace_event){
-		.when = r->clock(),
-		.object = object,
-		.other = other,
-		.text = text,
-		.n = n,
-		.cause = r->cause,
-		.kind = kind,
-	};
+	e->other = other;
+	e->text = text;
+	e->n = n;
 }
 
-uint32_t trace_begin(const void *deferred, const char *where)
+void trace_record_label(enum trace_kind kind, const void *object,
+			const char *label)
+{
+	struct trace_event *e = record(kind, object);
+
+	snprintf(e->label, sizeof(e->label), "%s", label);
+}
+
+uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause)
+{
+	trace(kind, object, NULL, NULL, 0);
+	return cause != 0 ? cause : trace_ring.cause;
+}
+
+void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause)
+{
+	struct trace_event *e = record(kind, object);
+
+	e->other = e->text = NULL;
+	e->n = 0;
+	e->cause = cause;
+}
+
+uint32_t trace_record_cancel(const void *deferred, const char *where)
 {
 	uint32_t before = trace_ring.cause;
 
@@ -54,7 +85,7 @@ uint32_t trace_begin(const void *deferred, const char *where)
 	return before;
 }
 
-void trace_end(const void *deferred, uint32_t cause)
+void trace_record_cancelled(const void *deferred, uint32_t cause)
 {
 	trace_record(TRACE_CANCELLED, deferred, NULL, NULL, 0);
 	trace_ring.cause = cause;

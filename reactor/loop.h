@@ -18,8 +18,11 @@
 
 #include <stdint.h>
 
+#include <plait/address.h>
 #include <plait/reactor.h>
 #include <plait/timer.h>
+
+#include "lib/trace.h"
 
 /* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
 struct loop_task {
@@ -140,6 +143,10 @@ void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
 void loop_trace_start(void);
 void loop_trace_end(bool forked);
+
+/* A connection or an attempt begins; that is its other end. */
+void loop_trace_address(enum trace_kind kind, const void *object,
+			const struct plait_address *address);
 
 /* A reactor on a backend that is not in the public table. */
 struct backend;

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/deferred.h>
-
+#include "lib/deferred.h"
 #include "reactor/reactor.h"
 
 /* Best first. */
@@ -132,16 +131,29 @@ static void run_next_turn(struct plait_reactor *r)
 
 void loop_enter(struct plait_reactor *r)
 {
-	if (r->depth++ == 0)
-		r->now_is_known = false;
+	if (r->depth++ > 0)
+		return;
+	r->now_is_known = false;
+	trace(TRACE_ENTER, r, NULL, NULL, 0);
 }
 
 void loop_leave(struct plait_reactor *r)
 {
 	if (r->depth == 1)
 		run_all(&r->after_callback);
-	if (--r->depth == 0)
-		r->now_is_known = false;
+	if (--r->depth > 0)
+		return;
+	r->now_is_known = false;
+	trace(TRACE_LEAVE, r, NULL, NULL, 0);
+}
+
+void loop_woke(struct plait_reactor *r)
+{
+	r->now_is_known = false;
+	if (loop_is_virtual(r))
+		deferred_set_time(r->virtual_now);
+	else
+		deferred_set_clock(timer_monotonic);
 }
 
 void loop_join(struct plait_reactor *r, struct loop_member *m)
@@ -231,6 +243,8 @@ struct plait_reactor *loop_new(const struct backend *backend)
 	rc = thread_init(r);
 	if (rc < 0)
 		goto err_backend;
+	loop_woke(r);
+	loop_trace_start();
 	return r;
 
 err_backend:
@@ -271,6 +285,8 @@ static void lose_members(struct plait_reactor *r)
 /* Runs what the callbacks before it left to be done after them. */
 static void run_after_callback(struct plait_reactor *r)
 {
+	if (plait_list_is_empty(&r->after_callback))
+		return;
 	loop_enter(r);
 	loop_leave(r);
 }
@@ -342,6 +358,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	free(r);
 	if (!forked)
 		plait_deferred_report_pending();
+	loop_trace_end(forked);
 }
 
 const struct plait_limits *loop_limits(const struct plait_reactor *r)

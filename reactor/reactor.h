@@ -52,12 +52,16 @@ struct timers {
 	bool holding;		   /* new ones go to fresh */
 };
 
+/* After each wait: what was known of the time is old. */
+void loop_woke(struct plait_reactor *r);
+
 void timer_hold(struct plait_reactor *r);
 void timer_run_due(struct plait_reactor *r);
 void timer_done(struct plait_reactor *r);
 bool timer_next(const struct plait_reactor *r, int64_t *ret);
 void timer_delay(struct plait_timer *t, double seconds);
 int64_t timer_clock(struct plait_reactor *r);
+int64_t timer_monotonic(void);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct calls {

@@ -18,12 +18,17 @@
 
 enum { NS_PER_S = 1000000000 };
 
-int64_t timer_clock(struct plait_reactor *r)
+int64_t timer_monotonic(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t timer_clock(struct plait_reactor *r)
+{
+	return timer_monotonic();
 }
 
 int64_t loop_clock(struct plait_reactor *r)

@@ -5,56 +5,53 @@
  * happens in them are instants.  A deferred and a connection are spans of
  * their own, from being made to being fired, from opened to closed.  An arrow
  * starts in the slice of a cancel and ends where a connection that it made the
- * program close was closed; it is found while writing: the cause stands at
- * the closing, so each closed connection looks back for its own.
+ * program close was closed, which may be many turns later.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <plait/debug.h>
 
 #include "lib/print.h"
-#include "lib/trace.h"
-#include "reactor/loop.h"
+#include "lib/base.h"
+#include "reactor/reactor.h"
 
 enum { DEFAULT_EVENTS = 65536 };
 
 /* What an event becomes: its phase, as the format has it, and its name. */
 struct shape {
 	char phase;
+	bool has_label;
 	const char *name, *category;
 };
 
 static const struct shape shapes[] = {
-	[TRACE_MADE] = { 'b', "deferred", "deferred" },
-	[TRACE_FIRED] = { 'e', "deferred", "deferred" },
-	[TRACE_WAITS] = { 'i', "waits", "deferred" },
-	[TRACE_CANCEL] = { 'B', "cancel", "deferred" },
-	[TRACE_CANCELLED] = { 'E', "cancel", "deferred" },
-	[TRACE_ENTER] = { 'B', "callback", "loop" },
-	[TRACE_LEAVE] = { 'E', "callback", "loop" },
-	[TRACE_OPENED] = { 'b', "connection", "connection" },
-	[TRACE_READ] = { 'i', "read", "connection" },
-	[TRACE_WRITTEN] = { 'i', "written", "connection" },
-	[TRACE_CLOSING] = { 'i', "closing", "connection" },
-	[TRACE_CLOSED] = { 'e', "connection", "connection" },
+	[TRACE_MADE] = { 'b', false, "deferred", "deferred" },
+	[TRACE_FIRED] = { 'e', false, "deferred", "deferred" },
+	[TRACE_WAITS] = { 'i', false, "waits", "deferred" },
+	[TRACE_CANCEL] = { 'B', false, "cancel", "deferred" },
+	[TRACE_CANCELLED] = { 'E', false, "cancel", "deferred" },
+	[TRACE_ENTER] = { 'B', false, "callback", "loop" },
+	[TRACE_LEAVE] = { 'E', false, "callback", "loop" },
+	[TRACE_ATTEMPT] = { 'b', true, "attempt", "connection" },
+	[TRACE_STOPPING] = { 'i', false, "stopping", "connection" },
+	[TRACE_ENDED] = { 'e', false, "attempt", "connection" },
+	[TRACE_OPENED] = { 'b', true, "connection", "connection" },
+	[TRACE_READ] = { 'i', false, "read", "connection" },
+	[TRACE_WRITTEN] = { 'i', false, "written", "connection" },
+	[TRACE_CLOSING] = { 'i', false, "closing", "connection" },
+	[TRACE_CLOSED] = { 'e', false, "connection", "connection" },
 };
-
-static int64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 int plait_trace_start(size_t events)
 {
-	return trace_start(events != 0 ? events : DEFAULT_EVENTS, now);
+	return trace_start(events != 0 ? events : DEFAULT_EVENTS,
+			   timer_monotonic);
 }
 
 void plait_trace_stop(void)
@@ -63,30 +60,6 @@ void plait_trace_stop(void)
 }
 
 /* ---- writing it down ------------------------------------------------ */
-
-/* The oldest event that is left, and the i-th after it. */
-static uint64_t oldest(void)
-{
-	return trace_ring.count > trace_ring.room
-		       ? trace_ring.count - trace_ring.room
-		       : 0;
-}
-
-static const struct trace_event *event(uint64_t i)
-{
-	return &trace_ring.events[i % trace_ring.room];
-}
-
-/* Text as JSON has it: what could end or break a string is left out. */
-static void print_text(struct print *p, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-			print(p, "%c", c);
-	}
-}
 
 static void print_head(struct print *p, const struct trace_event *e, char phase,
 		       const char *name, const char *category)
@@ -97,19 +70,29 @@ static void print_head(struct print *p, const struct trace_event *e, char phase,
 	      phase, name, category, e->when / 1000, (int)(e->when % 1000));
 }
 
+/* What is not there is left out. */
+static void print_text(struct print *p, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	print(p, ",\"%s\":\"", key);
+	print_plain(p, text);
+	print(p, "\"");
+}
+
 static void print_args(struct print *p, const struct trace_event *e)
 {
 	print(p, ",\"args\":{\"object\":\"%p\"", e->object);
-	if (e->other != NULL)
-		print(p, ",\"other\":\"%p\"", e->other);
-	if (e->n != 0)
-		print(p, ",\"bytes\":%zu", e->n);
 	if (e->cause != 0)
 		print(p, ",\"cancel\":%" PRIu32, e->cause);
-	if (e->text != NULL) {
-		print(p, ",\"text\":\"");
-		print_text(p, e->text);
-		print(p, "\"");
+	if (shapes[e->kind].has_label) {
+		print_text(p, "address", e->label);
+	} else {
+		if (e->other != NULL)
+			print(p, ",\"other\":\"%p\"", e->other);
+		if (e->n != 0)
+			print(p, ",\"bytes\":%zu", e->n);
+		print_text(p, "at", e->text);
 	}
 	print(p, "}}");
 }
@@ -128,57 +111,61 @@ static void print_event(struct print *p, const struct trace_event *e)
 
 /* One end of an arrow: 's' where it starts, 'f' where it ends. */
 static void print_arrow(struct print *p, const struct trace_event *e,
-			char phase, uint32_t cause)
+			char phase)
 {
 	print_head(p, e, phase, "stops", "cancel");
-	print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", cause);
+	print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
 }
 
-/* The cancel that made the program close the connection that ends at i. */
-static uint32_t cause_of_end(uint64_t i)
+/* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
+static void print_end_of_arrow(struct print *p, const struct trace_event *e)
 {
-	const struct trace_event *end = event(i);
-
-	while (i-- > oldest()) {
-		const struct trace_event *e = event(i);
-
-		if (e->object != end->object)
-			continue;
-		if (e->kind == TRACE_CLOSING && e->cause != 0)
-			return e->cause;
-		if (e->kind == TRACE_OPENED)
-			break;
-	}
-	return 0;
-}
-
-/* An arrow must end in a slice, so a closed connection is one as well. */
-static void print_end(struct print *p, uint64_t i)
-{
-	const struct trace_event *e = event(i);
-	uint32_t cause = cause_of_end(i);
-
 	print_head(p, e, 'X', "closed", "connection");
 	print(p, ",\"dur\":1");
 	print_args(p, e);
-	if (cause != 0)
-		print_arrow(p, e, 'f', cause);
+	print_arrow(p, e, 'f');
 }
 
-static void print_all(struct print *p)
-{
-	print(p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":\"process_name\","
-		 "\"pid\":1,\"args\":{\"name\":\"plait\"}}");
-	for (uint64_t i = oldest(); i < trace_ring.count; i++) {
-		const struct trace_event *e = event(i);
+/*
+ * The end of a slice whose beginning is no more in the ring would end one
+ * that is; an arrow needs its start.
+ */
+struct writing {
+	struct print p;
+	unsigned depth;	      /* of slices */
+	uint32_t first_cause; /* 0: there was none yet */
+};
 
-		print_event(p, e);
-		if (e->kind == TRACE_CANCEL)
-			print_arrow(p, e, 's', e->cause);
-		if (e->kind == TRACE_CLOSED)
-			print_end(p, i);
+static void write_event(struct writing *w, const struct trace_event *e)
+{
+	char phase = shapes[e->kind].phase;
+
+	if (phase == 'E' && w->depth == 0)
+		return;
+	w->depth += phase == 'B';
+	w->depth -= phase == 'E';
+	print_event(&w->p, e);
+	if (e->kind == TRACE_CANCEL) {
+		if (w->first_cause == 0)
+			w->first_cause = e->cause;
+		print_arrow(&w->p, e, 's');
 	}
-	print(p, "\n]}\n");
+	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED) &&
+	    w->first_cause != 0 && e->cause >= w->first_cause)
+		print_end_of_arrow(&w->p, e);
+}
+
+static void write_events(struct writing *w)
+{
+	const struct trace_ring *r = &trace_ring;
+	uint64_t oldest = r->count > r->room ? r->count - r->room : 0;
+
+	print(&w->p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":"
+		     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
+		     "\"plait\"}}");
+	for (uint64_t i = oldest; i < r->count; i++)
+		write_event(w, &r->events[i % r->room]);
+	print(&w->p, "\n]}\n");
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -212,32 +199,67 @@ static int write_file(const char *path, const struct plait_buf *b)
 
 int plait_trace_dump(const char *path)
 {
-	struct print p = { .to = plait_buf_new(PLAIT_BUF_UNBOUNDED) };
+	struct writing w = { .depth = 0 };
+	int r = 0;
 
-	if (p.to == NULL)
+	if (!trace_is_on())
+		return -EINVAL;
+	w.p.to = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	if (w.p.to == NULL)
 		return -ENOMEM;
-	if (trace_is_on())
-		print_all(&p);
-	else
-		p.error = -EINVAL;
-	if (p.error == 0)
-		p.error = write_file(path, p.to);
-	plait_buf_unref(&p.to);
-	return p.error;
+	write_events(&w);
+	r = w.p.error;
+	if (r == 0)
+		r = write_file(path, w.p.to);
+	plait_buf_unref(&w.p.to);
+	return r;
+}
+
+void loop_trace_address(enum trace_kind kind, const void *object,
+			const struct plait_address *address)
+{
+	char text[PLAIT_ADDRESS_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_address_str(address, text, sizeof(text));
+	trace_record_label(kind, object, text);
 }
 
 /* ---- asked for by the environment ------------------------------------ */
 
+/* The reactors of this thread that have asked for it. */
+static _Thread_local unsigned askers;
+
 void loop_trace_start(void)
 {
-	if (getenv("PLAIT_TRACE") != NULL && !trace_is_on())
-		plait_trace_start(0);
+	if (secure_getenv("PLAIT_TRACE") == NULL)
+		return;
+	if (trace_is_on() || plait_trace_start(0) == 0)
+		askers++;
+}
+
+static void say_failed(const char *path, int err)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "plait: PLAIT_TRACE: %.400s: %s\n",
+			 path, strerror(err));
+
+	base_say(line, (size_t)n);
 }
 
 void loop_trace_end(bool forked)
 {
-	const char *path = getenv("PLAIT_TRACE");
+	const char *path = secure_getenv("PLAIT_TRACE");
+	int r = 0;
 
-	if (path != NULL && trace_is_on())
-		plait_trace_dump(path);
+	if (path == NULL || askers == 0)
+		return;
+	askers--;
+	if (!forked && trace_is_on())
+		r = plait_trace_dump(path);
+	if (r < 0)
+		say_failed(path, -r);
+	if (askers == 0)
+		trace_stop();
 }

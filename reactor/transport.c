@@ -263,6 +263,7 @@ void plait_transport_lose_connection(struct plait_transport *t)
 	if (t->disconnecting)
 		return;
 	t->disconnecting = true;
+	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->lose(t);
 	verify(t);
 }
@@ -274,6 +275,7 @@ void transport_abort(struct plait_transport *t, const struct plait_failure *why)
 		return;
 	}
 	t->disconnecting = t->aborted = true;
+	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->abort(t, why);
 	verify(t);
 }
