@@ -64,40 +64,39 @@ static int64_t offset(const struct plait_looping_call *l, uint64_t k)
 	return k == 0 ? 0 : loop_nanoseconds((double)k * l->interval);
 }
 
-static int64_t since_start(const struct plait_looping_call *l)
-{
-	return loop_now(l->reactor) - l->started;
-}
-
 /* The last point of the grid that is not later than now. */
-static uint64_t points_passed(const struct plait_looping_call *l)
+static uint64_t points_passed(const struct plait_looping_call *l, int64_t now)
 {
 	const double most = 0x1p62;
-	int64_t now = since_start(l);
-	double n = (double)now / 1e9 / l->interval;
+	int64_t passed = now - l->started;
+	double n = (double)passed / 1e9 / l->interval;
 	uint64_t k = n < most ? (uint64_t)n : (uint64_t)most;
 
 	/* The division is rounded, so it may be off by one. */
-	if (offset(l, k) > now)
+	if (offset(l, k) > passed)
 		k--;
-	else if (offset(l, k + 1) <= now)
+	else if (offset(l, k + 1) <= passed)
 		k++;
 	return k;
 }
 
 static void time_is_up(void *arg);
 
+/*
+ * What the function has missed by its own slowness is skipped, so this looks
+ * at the clock; the timer counts from the beginning of this callback.
+ */
 static void schedule(struct plait_looping_call *l)
 {
 	int64_t wait = 0;
 
 	l->next = l->last + 1;
 	if (l->interval > 0) {
-		uint64_t k = points_passed(l) + 1;
+		uint64_t k = points_passed(l, loop_clock(l->reactor)) + 1;
 
 		if (k > l->next)
 			l->next = k;
-		wait = offset(l, l->next) - since_start(l);
+		wait = offset(l, l->next) - (loop_now(l->reactor) - l->started);
 	}
 	plait_timer_start(l->reactor, &l->timer,
 			  wait > 0 ? (double)wait / 1e9 : 0, time_is_up, l);
@@ -178,9 +177,13 @@ static void time_is_up(void *arg)
 	struct plait_looping_call *l = arg;
 	uint64_t before = l->last;
 
-	l->last = l->interval > 0 ? points_passed(l) : l->next;
-	if (l->last < l->next)
-		l->last = l->next;
+	l->last = l->next;
+	if (l->interval > 0) {
+		uint64_t k = points_passed(l, loop_now(l->reactor));
+
+		if (k > l->last)
+			l->last = k;
+	}
 	call(l, l->last - before);
 }
 
