@@ -15,6 +15,7 @@
 #include <plait/failure.h>
 
 #include "lib/base.h"
+#include "lib/debug.h"
 #include "lib/failure.h"
 
 const struct plait_error plait_error_any = {
@@ -430,15 +431,54 @@ static void line_say(struct line *l)
 	base_say(l->text, l->len + len);
 }
 
+static void line_add_failure(struct line *l, const struct plait_failure *f)
+{
+	line_add(l, f->kind->name);
+	line_add(l, f->message[0] != '\0' ? ": " : "");
+	line_add(l, f->message);
+}
+
+/* "  WORDS TEXT", if there is a text. */
+static void say_detail(const char *words, const char *text)
+{
+	struct line l = { .len = 0 };
+
+	if (text[0] == '\0')
+		return;
+	line_add(&l, "  ");
+	line_add(&l, words);
+	line_add(&l, text);
+	line_say(&l);
+}
+
+/* All that it knows, and then the same of what caused it. */
+static void say_history(const struct plait_failure *f)
+{
+	struct line l;
+
+	for (;;) {
+		say_detail("made at ", f->where);
+		say_detail("cancelled at ", f->cancelled_at);
+		say_detail("because ", f->reason);
+		f = f->cause;
+		if (f == NULL)
+			return;
+		l = (struct line){ .len = 0 };
+		line_add(&l, "  caused by ");
+		line_add_failure(&l, f);
+		line_say(&l);
+	}
+}
+
 static void print_unhandled(const struct plait_failure *why, void *arg)
 {
 	struct line l = { .len = 0 };
 
 	line_add(&l, "Unhandled error in Deferred: ");
-	line_add(&l, why->kind->name);
-	line_add(&l, why->message[0] != '\0' ? ": " : "");
-	line_add(&l, why->message);
+	line_add_failure(&l, why);
 	line_say(&l);
+	if (debug_is_on(DEBUG_FAILURES))
+		say_history(why);
 }
 
 static plait_unhandled_hook *unhandled_hook = print_unhandled;

@@ -123,6 +123,7 @@ static void run_next_turn(struct plait_reactor *r)
 			plait_container(l, struct loop_task, link);
 
 		plait_list_remove(l);
+		r->done.calls++;
 		loop_enter(r);
 		task->run(task);
 		loop_leave(r);
@@ -347,6 +348,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	if (!forked)
 		end(r);
 	forget_all(r);
+	signal_done(r);
 	trigger_done(r);
 	timer_done(r);
 	call_done(r);
@@ -476,6 +478,8 @@ static void run_due(struct plait_reactor *r)
 	timer_run_due(r);
 	if (signal_take_arrived(r))
 		plait_reactor_stop(r);
+	if (signal_take_dump(r))
+		report_pending();
 }
 
 /* 0, or -errno if the backend cannot wait. */
@@ -484,6 +488,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	int rc = 0;
 
 	r->turns++;
+	r->done = (struct done){ 0 };
 	run_due(r);
 	shut_down(r);
 	/* Nothing refers to the dead yet, so they need not wait with us. */
@@ -491,6 +496,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	if (r->shutdown != SHUTDOWN_DONE)
 		rc = watch_poll(r, waiting_time(r, limit));
 	bury(r);
+	report_turn(r);
 	return rc;
 }
 

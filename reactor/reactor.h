@@ -3,7 +3,7 @@
  * others of this directory use loop.h.
  *
  * Each part is a struct here and a file of its own that keeps it: watch.c,
- * timer.c, call.c, trigger.c, thread.c, signal.c and pool.c.  A part that is
+ * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part that is
  * zeroed is empty, but for its lists, which its init function makes.
  */
 #ifndef REACTOR_REACTOR_H
@@ -106,11 +106,25 @@ struct signals {
 	atomic_bool arrived;
 	unsigned taken; /* a bit for each of old[] */
 	struct sigaction old[3];
+	atomic_bool dump_arrived;
+	int dump_number; /* of plait_reactor_dump_on_signal(); 0: none */
+	struct sigaction dump_old;
 };
 
 int signal_take(struct plait_reactor *r);
 void signal_release(struct plait_reactor *r);
 bool signal_take_arrived(struct plait_reactor *r);
+bool signal_take_dump(struct plait_reactor *r);
+void signal_done(struct plait_reactor *r);
+
+/* report.c: what has run in this turn, and saying so if it is asked for. */
+struct done {
+	unsigned events, timers, calls;
+};
+
+void report_turn(struct plait_reactor *r);
+void report_pending(void);
+int report_write(int fd, const char *data, size_t len); /* 0 or -errno */
 
 /* pool.c */
 struct pool {
@@ -157,6 +171,7 @@ struct plait_reactor {
 	struct triggers triggers;
 	struct thread_calls thread;
 	struct signals signals;
+	struct done done;
 	struct pool pool;
 	struct plait_limits limits;
 };

@@ -274,6 +274,7 @@ void timer_run_due(struct plait_reactor *r)
 
 	while ((t = ts->root) != NULL && t->when <= now) {
 		plait_timer_stop(t);
+		r->done.timers++;
 		loop_enter(r);
 		t->fn(t->arg);
 		loop_leave(r);

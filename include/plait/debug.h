@@ -6,7 +6,9 @@
  * names a file into which each reactor writes, when it is freed, what happened
  * in its thread.  PLAIT_DEBUG is a list of words, separated by commas:
  * "quarantine" keeps freed deferreds, so that using one aborts and says who
- * made, freed and used it; "turns" prints a line for each turn of the loop.
+ * made, freed and used it; "turns" prints a line for each turn of the loop;
+ * "failures" lets the line for a failure that nobody handled be followed by
+ * where it was made, what caused it and who cancelled.
  */
 #ifndef PLAIT_DEBUG_H
 #define PLAIT_DEBUG_H
@@ -33,9 +35,10 @@ int plait_deferred_dump(struct plait_buf *b);
 int plait_deferred_dot(struct plait_buf *b);
 
 /*
- * From now on, that signal makes r write plait_deferred_dump() to standard
- * error, from the loop, while it runs.  0; -EBUSY if another reactor has
- * asked for a signal, -EINVAL for one that cannot be caught.
+ * From now on until r is freed, that signal makes r write
+ * plait_deferred_dump() to standard error, in its next turn.  Asked again, it
+ * is the new signal instead.  0; -EBUSY if another reactor has one, -EINVAL
+ * for a signal that cannot be caught, -ECHILD after fork().
  */
 int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal);
 

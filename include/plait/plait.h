@@ -9,6 +9,7 @@
 #include <plait/buf.h>
 #include <plait/client.h>
 #include <plait/cooperator.h>
+#include <plait/debug.h>
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
 #include <plait/failure.h>
