@@ -10,7 +10,8 @@
 
 /*
  * As plait_deferred_add_both(), for an arg that must be ended even if the
- * pair never runs, because d is freed first: then drop(arg) is called.
+ * pair never runs, because d is freed first: then drop(arg) is called, once
+ * a callback of d that runs, and what d waited for, have ended.
  * With no memory for the pair, d is cancelled before that runs out of turn.
  */
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,

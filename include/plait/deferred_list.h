@@ -2,12 +2,14 @@
  * Many deferreds as one: wait for all of them, for the first success, or for
  * the first failure.
  *
- * The members are taken: the handles in the array are NULL afterwards, and
- * the list owns the deferreds.  Cancelling the list cancels every member that
- * is still pending, in order, and fails it with CancelledError; so does
- * freeing it, or a callback's outer being done with it, also when it has
- * fired early.  A detached list lets its members run on.  Results that come
- * after the list has fired are freed.
+ * The members are taken: the handles in the array, each of another deferred,
+ * are NULL afterwards, and the list owns the deferreds.  Cancelling the list
+ * cancels every member that is pending, in order, and fails it with
+ * CancelledError.  One that has fired early lets the other members run on as
+ * long as its deferred is held; cancelling or freeing that cancels them, and
+ * so does handing its result on: to an outer deferred, to a list that it is a
+ * member of, to a shared one.  A detached one lets them run on for good.
+ * Results that come after it has fired are freed.
  */
 #ifndef PLAIT_DEFERRED_LIST_H
 #define PLAIT_DEFERRED_LIST_H
@@ -18,7 +20,7 @@
 extern "C" {
 #endif
 
-/* Several values as one, each at the index of its member; owned by the value. */
+/* Many values as one, each at the index of its member; the value owns them. */
 struct plait_values {
 	size_t count;
 	plait_value *items;
@@ -39,8 +41,8 @@ struct plait_indexed *plait_value_indexed(const plait_value *v);
 
 /*
  * FirstError: a member failed.  Its detail is an indexed value, the member's
- * failure.  FailureGroup: all members failed.  Its detail is the values, all
- * failures.  See plait_failure_detail().
+ * failure.  FailureGroup: all members failed.  Its detail is their values, all
+ * of them failures.  See plait_failure_detail().
  */
 extern const struct plait_error plait_error_first;
 extern const struct plait_error plait_error_group;
@@ -55,8 +57,8 @@ enum {
  * Waits for all members and fires with their values, failures among them; or
  * earlier, as the flags say.  No members: fires at once, with no values.
  * Without PLAIT_CONSUME_ERRORS each failure of a member is told to the
- * unhandled hook as well.  Never NULL; with no memory it frees the members
- * and has failed.
+ * unhandled hook as well, but not that it was cancelled because the list was.
+ * Never NULL; with no memory it frees the members and has failed.
  */
 #define plait_deferred_list(members, n, flags)                                 \
 	plait_deferred_list_at((members), (n), (flags), PLAIT_HERE)

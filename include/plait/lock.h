@@ -23,8 +23,9 @@ struct plait_lock *plait_lock_new(void);
 struct plait_semaphore *plait_semaphore_new(size_t tokens);
 
 /*
- * Frees it; whoever waits still fails with AbandonedError, and what runs
- * inside plait_lock_run() may finish.  NULL is nothing.
+ * Frees it; whoever waits fails with AbandonedError, and so does whoever
+ * comes meanwhile; what runs inside plait_lock_run() may finish, and releases.
+ * NULL is nothing; *lp is NULL afterwards.
  */
 void plait_lock_free(struct plait_lock **lp);
 void plait_semaphore_free(struct plait_semaphore **sp);
@@ -38,9 +39,9 @@ struct plait_deferred *plait_lock_acquire(struct plait_lock *l);
 struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s);
 
 /*
- * Gives a token back; the first who waits gets it, and runs before this
- * returns, unless that is called from inside a release, which then hands it
- * over.  Releasing what nobody acquired aborts.
+ * Gives a token back.  The first who waits gets it, and his callbacks run
+ * before this returns; but from inside such a callback, when that has
+ * returned.  Releasing what nobody has acquired aborts.
  */
 void plait_lock_release(struct plait_lock *l);
 void plait_semaphore_release(struct plait_semaphore *s);
@@ -48,16 +49,16 @@ void plait_semaphore_release(struct plait_semaphore *s);
 /*
  * Acquires, calls fn(arg), waits for what it returns, releases whatever
  * happened, and fires with that.  Cancelling it leaves the queue, or cancels
- * what fn began and then releases.
+ * what fn began and releases when that has ended.
  */
-struct plait_deferred *plait_lock_run(struct plait_lock *l,
-				      plait_operation *fn, void *arg);
+struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
+				      void *arg);
 struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
 					   plait_operation *fn, void *arg);
 
 bool plait_lock_is_locked(const struct plait_lock *l);
 
-/* Tokens that are free now. */
+/* Tokens that are free, and not about to be handed to somebody who waits. */
 size_t plait_semaphore_tokens(const struct plait_semaphore *s);
 
 #ifdef __cplusplus

@@ -22,13 +22,17 @@ extern const struct plait_error plait_error_queue_closed;
  */
 struct plait_queue *plait_queue_new(size_t size, size_t backlog);
 
-/* Closes it and frees it with the values that are left.  NULL is nothing. */
+/*
+ * Closes it and frees it with the values that are left.  NULL is nothing; *qp
+ * is NULL afterwards.
+ */
 void plait_queue_free(struct plait_queue **qp);
 
 /*
- * Puts v, which is taken in any case.  The first waiting get has it before
- * this returns, else it is queued.  0; -ENOBUFS if the queue is full,
- * -ESHUTDOWN if it is closed, -ENOMEM: then v was freed.
+ * Puts v, which is taken in any case.  The first get that waits has it before
+ * this returns, but from inside a get's callback when that has returned; with
+ * none it is queued.  0; -ENOBUFS if the queue is full, -ESHUTDOWN if it is
+ * closed, -ENOMEM: then v was freed.
  */
 int plait_queue_put(struct plait_queue *q, plait_value v);
 
@@ -40,12 +44,12 @@ int plait_queue_put(struct plait_queue *q, plait_value v);
 struct plait_deferred *plait_queue_get(struct plait_queue *q);
 
 /*
- * Nothing more can be put; who waits fails with QueueClosed.  What is queued
- * can still be got.  Closing twice is nothing.
+ * Nothing more can be put; gets that wait fail with QueueClosed, before this
+ * returns.  What is queued can still be got.  Closing twice is nothing.
  */
 void plait_queue_close(struct plait_queue *q);
 
-/* Values that are queued; gets that wait. */
+/* Values that nobody waits for; gets that wait for what is not there. */
 size_t plait_queue_size(const struct plait_queue *q);
 size_t plait_queue_waiting(const struct plait_queue *q);
 

@@ -1,9 +1,12 @@
 /*
  * One operation, many who wait for it.  Each waits on a deferred of its own,
  * which it may cancel alone; when the last one has gone, the operation is
- * cancelled.  The result is shared: its type must be able to give further
- * references (struct plait_type's ref), as buffers and failures are, or have
- * nothing to free.
+ * cancelled.
+ *
+ * The result is shared: its type must be able to give further references
+ * (struct plait_type's ref), as that of buffers and failures is, or have
+ * nothing to free.  A value of another type has but one owner: it goes to the
+ * first, and a second who asks for it aborts the program.
  */
 #ifndef PLAIT_SHARED_H
 #define PLAIT_SHARED_H
@@ -24,8 +27,8 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp);
 
 /*
  * Gives a deferred that fires with the result, at once if it is there.
- * Waiting on one that was cancelled because all had gone fails with that
- * cancellation.
+ * Whoever comes after all had gone gets what came of the cancelled operation,
+ * mostly its cancellation.
  */
 struct plait_deferred *plait_shared_wait(struct plait_shared *s);
 
@@ -36,8 +39,9 @@ size_t plait_shared_waiting(const struct plait_shared *s);
 bool plait_shared_is_fired(const struct plait_shared *s);
 
 /*
- * Ends the handle.  Who waits goes on waiting; with nobody left, the
- * operation is cancelled.  NULL is nothing; *sp is NULL afterwards.
+ * Ends the handle.  Those who wait go on waiting; with nobody left the
+ * operation is cancelled.  A failure that nobody has got is reported.  NULL
+ * is nothing; *sp is NULL afterwards.
  */
 void plait_shared_free(struct plait_shared **sp);
 
