@@ -157,7 +157,7 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-man scripts/man-examples
+	scripts/check-cancel scripts/check-man scripts/man-examples
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
