@@ -2,7 +2,8 @@
  * Failures, and the kinds that the library brings.  A failure never changes
  * after it was made, so it is shared by counting references; one whose count
  * is 0 is static and is never counted.  A failure holds a reference to its
- * cause, and causes are let go in a loop, so chains may be of any length.
+ * cause and may hold others in its detail; all are let go in a loop, so
+ * chains may be of any length.
  *
  * A failure and its message are one allocation.  When that fails, the static
  * no-memory failure is the answer: making a failure cannot fail.
@@ -319,6 +320,29 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 	return f;
 }
 
+/* Those that nobody refers to, by their cause, until they are buried. */
+static _Thread_local const struct plait_failure *dead;
+
+static void bury(void)
+{
+	static _Thread_local bool burying;
+
+	if (burying)
+		return;
+	burying = true;
+	while (dead != NULL) {
+		struct plait_failure *f = (void *)(uintptr_t)dead;
+
+		dead = f->cause;
+		plait_value_free(&f->detail);
+		if (f->release != NULL)
+			f->release(f);
+		else
+			free(f);
+	}
+	burying = false;
+}
+
 void plait_failure_unref(const struct plait_failure **fp)
 {
 	struct plait_failure *f = counted(*fp);
@@ -327,13 +351,11 @@ void plait_failure_unref(const struct plait_failure **fp)
 	*fp = NULL;
 	while (f != NULL && --f->refs == 0) {
 		cause = f->cause;
-		plait_value_free(&f->detail);
-		if (f->release != NULL)
-			f->release(f);
-		else
-			free(f);
+		f->cause = dead;
+		dead = f;
 		f = counted(cause);
 	}
+	bury();
 }
 
 bool plait_failure_check(const struct plait_failure *f,
