@@ -157,14 +157,17 @@ static void start_next_member(struct combined *c)
 	deferred_add_guarded(m->deferred, member_done, m, member_dropped);
 }
 
-/* Those that have no pair yet get theirs, so that each ends in one way. */
+/*
+ * Those that have no pair yet get theirs, so that each ends in one way.  As
+ * the place that cancelled them they are told that of the list.
+ */
 static void end_members(struct combined *c)
 {
 	c->refs++;
 	for (size_t i = 0; i < c->n; i++) {
 		if (i == c->started)
 			start_next_member(c);
-		plait_deferred_free(&c->members[i].deferred);
+		plait_deferred_free_at(&c->members[i].deferred, c->where);
 	}
 	unref(c);
 }

@@ -595,6 +595,26 @@ START_TEST(freeing_cancels_all_and_reports_nothing)
 }
 END_TEST
 
+static plait_value note_place(plait_value *v, void *arg)
+{
+	const struct plait_failure *f = plait_value_failure(v);
+
+	*(const char **)arg = plait_failure_cancelled_at(f);
+	return PLAIT_NONE;
+}
+
+START_TEST(members_are_told_the_place_of_the_list_that_cancelled_them)
+{
+	const char *place = "";
+
+	plait_deferred_add_errback(m[0], note_place, &place);
+	make_list(0);
+	plait_deferred_free(&all);
+	ck_assert_ptr_nonnull(strstr(place, "test_deferred_list.c"));
+	done();
+}
+END_TEST
+
 START_TEST(member_that_ends_otherwise_than_cancelled_is_reported)
 {
 	static const char *const traces[] = { "!c0 ?Error: broken !c1 !c2",
@@ -1141,6 +1161,8 @@ static void add_cancel_cases(Suite *s)
 		3);
 	tcase_add_pure_loop_test(tc, freeing_cancels_all_and_reports_nothing, 0,
 				 3);
+	tcase_add_pure_test(
+		tc, members_are_told_the_place_of_the_list_that_cancelled_them);
 	tcase_add_pure_loop_test(
 		tc, member_that_ends_otherwise_than_cancelled_is_reported, 0,
 		2);
