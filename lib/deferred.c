@@ -146,7 +146,7 @@ static void init(struct plait_deferred *d, const char *where)
 		plait_list_init(&deferred_thread.live);
 	plait_list_init(&d->live);
 	plait_list_append(&deferred_thread.live, &d->live);
-	trace(TRACE_MADE, d, NULL, where, 0);
+	trace_note(TRACE_MADE, d, NULL, where, 0);
 }
 
 static void set_fired(struct plait_deferred *d, plait_value v,
@@ -156,7 +156,7 @@ static void set_fired(struct plait_deferred *d, plait_value v,
 	d->result = v;
 	d->fired_at = where;
 	verify(d);
-	trace(TRACE_FIRED, d, NULL, where, 0);
+	trace_note(TRACE_FIRED, d, NULL, where, 0);
 }
 
 struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
@@ -314,7 +314,7 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 		d->inner = inner;
 		inner->outer = d;
 		d->refs++;
-		trace(TRACE_WAITS, d, inner, inner->where, 0);
+		trace_note(TRACE_WAITS, d, inner, inner->where, 0);
 	}
 }
 

@@ -63,7 +63,7 @@ void trace_record_label(enum trace_kind kind, const void *object,
 
 uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause)
 {
-	trace(kind, object, NULL, NULL, 0);
+	trace_note(kind, object, NULL, NULL, 0);
 	return cause != 0 ? cause : trace_ring.cause;
 }
 

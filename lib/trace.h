@@ -66,8 +66,8 @@ static inline bool trace_is_on(void)
 void trace_record(enum trace_kind kind, const void *object, const void *other,
 		  const char *text, size_t n);
 
-static inline void trace(enum trace_kind kind, const void *object,
-			 const void *other, const char *text, size_t n)
+static inline void trace_note(enum trace_kind kind, const void *object,
+			      const void *other, const char *text, size_t n)
 {
 	if (__builtin_expect(trace_is_on(), 0))
 		trace_record(kind, object, other, text, n);

@@ -135,7 +135,7 @@ void loop_enter(struct plait_reactor *r)
 	if (r->depth++ > 0)
 		return;
 	r->now_is_known = false;
-	trace(TRACE_ENTER, r, NULL, NULL, 0);
+	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
 }
 
 void loop_leave(struct plait_reactor *r)
@@ -145,7 +145,7 @@ void loop_leave(struct plait_reactor *r)
 	if (--r->depth > 0)
 		return;
 	r->now_is_known = false;
-	trace(TRACE_LEAVE, r, NULL, NULL, 0);
+	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
 }
 
 void loop_woke(struct plait_reactor *r)

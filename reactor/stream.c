@@ -202,7 +202,7 @@ static ssize_t send_some(struct stream *s)
 	if (n < 0)
 		return -errno;
 	s->blocked = (size_t)n < want;
-	trace(TRACE_WRITTEN, &s->base, NULL, NULL, (size_t)n);
+	trace_note(TRACE_WRITTEN, &s->base, NULL, NULL, (size_t)n);
 	return n;
 }
 
@@ -368,7 +368,7 @@ static void end_of_input(struct stream *s)
 
 static void input(struct stream *s, const void *data, size_t len)
 {
-	trace(TRACE_READ, &s->base, NULL, NULL, len);
+	trace_note(TRACE_READ, &s->base, NULL, NULL, len);
 	if (!s->lingering) {
 		transport_data(&s->base, data, len);
 		return;
