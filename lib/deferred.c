@@ -334,13 +334,22 @@ static void settle(struct plait_deferred *d, plait_value returned)
 }
 
 /*
- * Stands in a pair as its errback: the callback is for both, and its arg must
- * be dropped if the pair never runs.  Never called.
+ * The callback half of a pair made by plait_deferred_chain(), to know it by:
+ * run() moves the result to the promise itself, so as not to recurse.
  */
-static plait_value guarded(plait_value *result, void *arg)
+static plait_value fire_promise(plait_value *result, void *arg)
 {
-	return *result;
+	struct plait_promise *p = arg;
+
+	plait_fire(&p, plait_take(result));
+	return PLAIT_NONE;
 }
+
+/*
+ * The errback half of a guarded pair, to know it by: its callback is for both,
+ * and its arg must be dropped if the pair never runs.
+ */
+static plait_callback *const guarded = fire_promise;
 
 /*
  * Runs the half that the result asks for.  Both words are read before the
@@ -354,18 +363,6 @@ static plait_value call_half(const struct pair *pair, plait_value *result)
 	void *arg = second ? pair->errback_arg : pair->callback_arg;
 
 	return half != NULL ? half(result, arg) : *result;
-}
-
-/*
- * The callback half of a pair made by plait_deferred_chain(), to know it by:
- * run() moves the result to the promise itself, so as not to recurse.
- */
-static plait_value fire_promise(plait_value *result, void *arg)
-{
-	struct plait_promise *p = arg;
-
-	plait_fire(&p, plait_take(result));
-	return PLAIT_NONE;
 }
 
 const struct plait_deferred *deferred_chained(const struct pair *pair)

@@ -22,26 +22,26 @@ void on_small_stack(void *(*run)(void *arg))
 	pthread_attr_destroy(&attr);
 }
 
-/* False when the scenario needs no such allocation. */
-static bool reaches(void (*scenario)(void), unsigned long n, bool persistent)
+/* False when the life needs no such allocation. */
+static bool reaches(void (*life)(void), unsigned long n, bool persistent)
 {
 	unsigned long mark = heap_mark();
 	bool reached;
 
 	fault_alloc_at(n, persistent);
-	scenario();
+	life();
 	reached = fault_alloc_reached();
 	fault_alloc_off();
 	ck_assert_uint_eq(heap_left_since(mark, stderr), 0);
 	return reached;
 }
 
-void without_each_allocation(void (*scenario)(void))
+void without_each_allocation(void (*life)(void))
 {
 	unsigned long n = 0;
 
-	while (reaches(scenario, n, false)) {
-		ck_assert(reaches(scenario, n, true));
+	while (reaches(life, n, false)) {
+		ck_assert(reaches(life, n, true));
 		n++;
 	}
 	ck_assert_uint_gt(n, 0);

@@ -8,10 +8,10 @@
 void on_small_stack(void *(*run)(void *arg));
 
 /*
- * Runs the scenario once for each allocation that it makes, which fails; then
+ * Runs a whole life once for each allocation that it makes, which fails; then
  * with that and all later ones failing; and at last with none failing.  Each
  * time nothing may be left.  Failures that nobody handles are not counted.
  */
-void without_each_allocation(void (*scenario)(void));
+void without_each_allocation(void (*life)(void));
 
 #endif
