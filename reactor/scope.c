@@ -31,7 +31,7 @@ struct plait_scope {
 	struct plait_reactor *reactor; /* NULL once that was freed */
 	struct loop_task reactor_freed;
 	struct plait_scope *parent;
-	struct plait_scope *resume;	 /* to go on with, when this is told */
+	struct plait_scope *resume;	 /* its parent, while this is told */
 	const struct plait_scope *cause; /* NULL: not cancelled */
 	const char *reason, *where;	 /* if it is a cause */
 	bool timed_out;			 /* ... by its deadline */
@@ -173,7 +173,6 @@ static struct plait_scope *tell_one(struct plait_scope *s)
 static void tell_all(struct plait_scope *s)
 {
 	s->refs++;
-	s->resume = NULL;
 	while (s != NULL) {
 		struct plait_scope *told = s;
 

@@ -494,6 +494,8 @@ END_TEST
 
 /* ---- ending -------------------------------------------------------- */
 
+static char e_name[] = "e";
+
 static void note(void *arg)
 {
 	trace_add("%s", (const char *)arg);
@@ -505,7 +507,7 @@ START_TEST(entry_is_told_once_and_holds_the_scope_until_it_leaves)
 	struct plait_scope_entry e = { 0 };
 	struct plait_deferred *ended;
 
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, "e"), 0);
+	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
 	plait_scope_cancel(s, "over");
 	plait_scope_cancel(s, "over");
 	ck_assert_str_eq(trace(), "e");
@@ -536,10 +538,10 @@ START_TEST(entry_that_left_can_enter_again)
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope_entry e = { 0 };
 
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, "e"), 0);
+	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
 	plait_scope_leave(&e);
 	ck_assert(plait_scope_is_empty(s));
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, "e"), 0);
+	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
 	plait_scope_leave(&e);
 	free_scope(&s, true);
 	ck_assert_str_eq(trace(), "");
@@ -553,7 +555,7 @@ START_TEST(scope_ends_after_those_inside_it)
 	struct plait_scope_entry e = { 0 };
 	struct plait_deferred *ended, *in_ended;
 
-	plait_scope_enter(in, &e, note, "e");
+	plait_scope_enter(in, &e, note, e_name);
 	ended = plait_scope_free(&s);
 	pass_both(ended, "out");
 	in_ended = plait_scope_free(&in);
@@ -571,7 +573,7 @@ START_TEST(waiting_for_the_end_can_be_given_up)
 	struct plait_scope_entry e = { 0 };
 	struct plait_deferred *ended;
 
-	plait_scope_enter(s, &e, note, "e");
+	plait_scope_enter(s, &e, note, e_name);
 	ended = plait_scope_free(&s);
 	plait_deferred_cancel(ended);
 	ck_assert(plait_deferred_is_fired(ended));
@@ -580,7 +582,7 @@ START_TEST(waiting_for_the_end_can_be_given_up)
 	plait_scope_leave(&e);
 
 	s = plait_scope_new(NULL);
-	plait_scope_enter(s, &e, note, "e");
+	plait_scope_enter(s, &e, note, e_name);
 	ended = plait_scope_free(&s);
 	plait_deferred_free(&ended);
 	plait_scope_leave(&e);
@@ -1212,6 +1214,32 @@ static void expect_none(struct wire *w)
 	ck_assert_ptr_null(plait_transport_scope(w->transport));
 }
 
+static void start_in_its_scope(struct plait_protocol *p)
+{
+	begin(&on_wire, plait_transport_scope(p->transport), "a");
+}
+
+static const struct plait_protocol_ops recorded_ops = {
+	.name = "recorded",
+	.connection_made = start_in_its_scope,
+};
+
+START_TEST(recording_transport_has_one_too)
+{
+	struct plait_factory f = { .protocol = &recorded_ops };
+	struct plait_transport *t;
+
+	reactor = plait_testing_reactor_new();
+	t = plait_testing_connect(reactor, &f);
+	ck_assert_str_eq(trace(), "");
+	plait_transport_abort(t);
+	plait_testing_advance(reactor, 0);
+	assert_cancelled(&on_wire, "ConnectionAborted");
+	ck_assert_ptr_null(plait_transport_scope(t));
+	finish(&on_wire);
+}
+END_TEST
+
 START_TEST(scope_of_a_connection_is_not_made_after_the_loss)
 {
 	struct wire w = { .on_lost = expect_none };
@@ -1267,7 +1295,7 @@ static void whole_life(struct plait_reactor *r)
 	begin(&a, in, "a");
 	b = (struct op){ .step.name = "b" };
 	owned = plait_deferred_new(&b.p, step_canceller, &b.step);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 4; i++)
 		handle_all(owned);
 	plait_scope_own(s, &owned);
 	run_for(r, 2);
@@ -1285,6 +1313,25 @@ static void whole_life(struct plait_reactor *r)
 	trace_clear();
 }
 
+START_TEST(what_cannot_be_entered_is_cancelled)
+{
+	struct plait_scope *s = plait_scope_new(NULL);
+	struct op a = { .step.name = "a" };
+
+	a.d = plait_deferred_new(&a.p, step_canceller, &a.step);
+	for (int i = 0; i < 4; i++)
+		handle_all(a.d);
+	fault_alloc_at((unsigned long)_i, false);
+	plait_scope_start(s, a.d);
+	ck_assert(fault_alloc_reached());
+	fault_off();
+	ck_assert_str_eq(trace(), "!a");
+	ck_assert(plait_scope_is_empty(s));
+	finish(&a);
+	free_scope(&s, true);
+}
+END_TEST
+
 START_TEST(scopes_without_memory_cancel_at_once)
 {
 	torture(whole_life, backend);
@@ -1296,7 +1343,7 @@ static void start_many_pairs(struct wire *w)
 	struct plait_deferred *d =
 		plait_deferred_new(&on_wire.p, step_canceller, &on_wire.step);
 
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 4; i++)
 		handle_all(d);
 	plait_scope_own(plait_transport_scope(w->transport), &d);
 }
@@ -1423,6 +1470,7 @@ static void add_reactor(Suite *s)
 		scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss);
 	tcase_add_reactor_test(
 		tc, scope_of_a_connection_is_not_made_after_the_loss);
+	tcase_add_pure_test(tc, recording_transport_has_one_too);
 	tcase_add_reactor_test(
 		tc, scope_of_a_connection_outlives_it_if_something_is_in_it);
 	tcase_add_reactor_test(
@@ -1430,7 +1478,9 @@ static void add_reactor(Suite *s)
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("torture");
+	tcase_add_checked_fixture(tc, steps_setup, NULL);
 	tcase_set_timeout(tc, 60);
+	tcase_add_pure_loop_test(tc, what_cannot_be_entered_is_cancelled, 0, 2);
 	tcase_add_reactor_test(tc, scopes_without_memory_cancel_at_once);
 	tcase_add_reactor_test(
 		tc, scope_of_a_connection_without_memory_cancels_at_once);
