@@ -8,6 +8,9 @@
  * the connection is lost: a protocol that does its work in it needs no
  * connection_lost() of its own for that.
  *
+ * Cancelling calls back before it returns, and so do freeing and leaving, and
+ * starting something in a scope that was cancelled.
+ *
  * A NULL scope is one for which there was no memory.  It counts as cancelled,
  * so nobody has to test for it.
  */
