@@ -28,8 +28,8 @@ struct plait_scope;
 
 /*
  * A new scope, given; one inside another, which is cancelled too if that
- * was.  NULL with ENOMEM in errno.  When the reactor is freed, deadlines end;
- * the scope stays.
+ * was.  NULL with ENOMEM in errno.  r may be NULL for one without deadlines.
+ * When the reactor is freed, deadlines end; the scope stays.
  */
 struct plait_scope *plait_scope_new(struct plait_reactor *r);
 struct plait_scope *plait_scope_new_in(struct plait_scope *parent);
