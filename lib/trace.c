@@ -13,8 +13,10 @@ _Thread_local struct trace_ring trace_ring
 
 int trace_start(size_t events, int64_t (*clock)(void))
 {
-	struct trace_event *room = calloc(events, sizeof(*room));
+	struct trace_event *room = NULL;
 
+	if (events <= SIZE_MAX / 2 / sizeof(*room))
+		room = calloc(events, sizeof(*room));
 	if (room == NULL)
 		return -ENOMEM;
 	trace_stop();
