@@ -126,7 +126,7 @@ static int64_t coarse_time(void)
 }
 
 /* Sets every field but those that are written before they are read. */
-static void init(struct plait_deferred *d, const char *where)
+static inline void init(struct plait_deferred *d, const char *where)
 {
 	d->result = PLAIT_NONE;
 	d->canceller = NULL;
@@ -355,7 +355,8 @@ static plait_callback *const guarded = fire_promise;
  * Runs the half that the result asks for.  Both words are read before the
  * call: the callback may add pairs, which moves them.
  */
-static plait_value call_half(const struct pair *pair, plait_value *result)
+static inline plait_value call_half(const struct pair *pair,
+				    plait_value *result)
 {
 	bool second =
 		plait_value_is_failure(result) && pair->errback != guarded;
@@ -549,7 +550,7 @@ static bool grow(struct plait_deferred *d)
 }
 
 /* Compacting once half has run costs a move per pair, however many come. */
-static bool make_room(struct plait_deferred *d)
+static inline bool make_room(struct plait_deferred *d)
 {
 	if (!has_pairs(d))
 		d->head = d->count = 0;
@@ -577,8 +578,8 @@ static void run_out_of_turn(const struct pair *pair)
 }
 
 /* Where to write the next pair: in the queue, or else out of turn. */
-static struct pair *next_pair(struct plait_deferred *d,
-			      struct pair *out_of_turn)
+static inline struct pair *next_pair(struct plait_deferred *d,
+				     struct pair *out_of_turn)
 {
 	check_use(d, "plait_deferred_add_callbacks()");
 	if (d == &deferred_no_memory || !make_room(d))
@@ -588,9 +589,9 @@ static struct pair *next_pair(struct plait_deferred *d,
 }
 
 /* The pair has been written. */
-static struct plait_deferred *add(struct plait_deferred *d,
-				  const struct pair *pair,
-				  const struct pair *out_of_turn)
+static inline struct plait_deferred *add(struct plait_deferred *d,
+					 const struct pair *pair,
+					 const struct pair *out_of_turn)
 {
 	if (pair == out_of_turn) {
 		run_out_of_turn(pair);

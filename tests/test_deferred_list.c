@@ -1203,6 +1203,7 @@ static void add_extreme_cases(Suite *s)
 {
 	TCase *tc = add_case(s, "extremes");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_pure_test(tc, mistakes_abort);
 	tcase_add_pure_loop_test(tc, settles_once_whatever_happens_when, 0, 3);
 	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);

@@ -792,6 +792,7 @@ static void add_extreme_cases(Suite *s)
 {
 	TCase *tc = add_case(s, "extremes");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_pure_test(tc, each_run_settles_once_whatever_happens_when);
 	tcase_add_pure_test(tc, no_token_is_lost_when_memory_runs_out);
 	tcase_add_pure_loop_test(tc, million_waiters_end_on_a_small_stack, 0,

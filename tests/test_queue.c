@@ -595,6 +595,7 @@ static void add_extreme_cases(Suite *s)
 {
 	TCase *tc = add_case(s, "extremes");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_pure_test(tc, each_get_settles_once_whatever_happens_when);
 	tcase_add_pure_test(tc, no_value_is_lost_when_memory_runs_out);
 	tcase_add_pure_test(tc, put_without_memory_says_so_and_frees);

@@ -703,6 +703,7 @@ static void add_extreme_cases(Suite *suite)
 {
 	TCase *tc = add_case(suite, "extremes");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_pure_test(tc, each_waiter_settles_once_whatever_happens_when);
 	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);
 	tcase_add_pure_test(tc, operation_without_room_for_the_pair_is_ended);
