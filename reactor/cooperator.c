@@ -54,7 +54,6 @@ struct plait_coiterator {
 	plait_value result; /* once it has ended: none, or a failure */
 	unsigned pauses;
 	unsigned refs;	  /* the handle's, and those of work on it */
-	bool stepping;	  /* its function runs */
 	bool last;	  /* the function has said so */
 	bool ended, told; /* somebody has seen how */
 };
@@ -146,7 +145,7 @@ static plait_value awaited_done(plait_value *result, void *arg)
 		plait_value_free(&v);
 		if (t->last)
 			end_task(t, PLAIT_NONE);
-		else if (!t->stepping)
+		else
 			move(t, &t->cooperator->next);
 	}
 	unref_task(t);
@@ -176,10 +175,8 @@ static void step(struct plait_coiterator *t, struct plait_list *list)
 	plait_value v = PLAIT_NONE;
 
 	t->refs++;
-	t->stepping = true;
 	t->last = !t->step(&v, t->arg);
 	stepped(t, v);
-	t->stepping = false;
 	move(t, list);
 	unref_task(t);
 }
@@ -315,8 +312,7 @@ int plait_coiterator_pause(struct plait_coiterator *t)
 	if (t->ended)
 		return -EALREADY;
 	t->pauses++;
-	if (!t->stepping)
-		move(t, NULL);
+	move(t, NULL);
 	return 0;
 }
 
@@ -327,7 +323,7 @@ int plait_coiterator_resume(struct plait_coiterator *t)
 	if (t->pauses == 0)
 		return -EINVAL;
 	t->pauses--;
-	if (!t->stepping && t->pauses == 0)
+	if (t->pauses == 0)
 		move(t, &t->cooperator->next);
 	return 0;
 }

@@ -62,18 +62,16 @@ static void drop_timeout(void *arg)
 	free(t);
 }
 
-/* Whether the result is a cancellation that somebody else has asked for. */
-static bool is_anothers(const struct timeout *t, const plait_value *result)
+/* Whether the result is a cancellation that no timeout has asked for. */
+static bool is_anothers(const plait_value *result)
 {
 	const struct plait_failure *f;
-	const char *asked_at;
 
 	if (!plait_value_is_failure(result))
 		return false;
 	f = plait_value_failure(result);
-	asked_at = plait_failure_cancelled_at(f);
-	return *asked_at != '\0' &&
-	       (asked_at != t->where || plait_failure_reason(f) != timed_out);
+	return *plait_failure_cancelled_at(f) != '\0' &&
+	       plait_failure_reason(f) != timed_out;
 }
 
 /* A cancellation becomes TimeoutError, what else there is stays. */
@@ -95,7 +93,7 @@ static plait_value end_timeout(plait_value *result, void *arg)
 	struct timeout t = *(struct timeout *)arg;
 
 	drop_timeout(arg);
-	if (!t.cancelled || is_anothers(&t, result))
+	if (!t.cancelled || is_anothers(result))
 		return *result;
 	if (t.on_cancel != NULL)
 		return t.on_cancel(result, t.seconds, t.arg);

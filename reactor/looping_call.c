@@ -39,14 +39,14 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 {
 	struct plait_looping_call *l = malloc(sizeof(*l));
 
-	if (l != NULL)
-		*l = (struct plait_looping_call){
-			.reactor = r,
-			.fn = fn,
-			.arg = arg,
-			.reactor_freed.run = abandon,
-			.refs = 1,
-		};
+	if (l == NULL)
+		return NULL;
+	*l = (struct plait_looping_call){ .reactor = r,
+					  .fn = fn,
+					  .arg = arg,
+					  .reactor_freed.run = abandon,
+					  .refs = 1 };
+	loop_when_freed(r, &l->reactor_freed);
 	return l;
 }
 
@@ -114,7 +114,6 @@ static void halt(struct plait_looping_call *l)
 static void finish(struct plait_looping_call *l, plait_value v)
 {
 	halt(l);
-	loop_task_cancel(&l->reactor_freed);
 	plait_fire(&l->promise, v);
 }
 
@@ -195,7 +194,6 @@ static void break_off(struct plait_looping_call *l)
 	struct plait_deferred *begun = l->begun;
 
 	halt(l);
-	loop_task_cancel(&l->reactor_freed);
 	l->begun = NULL;
 	plait_deferred_free(&begun);
 }
@@ -240,7 +238,6 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 		return d;
 	l->running = true;
 	l->interval = interval;
-	loop_when_freed(l->reactor, &l->reactor_freed);
 	begin_grid(l);
 	if (now)
 		call(l, 1);
@@ -281,6 +278,7 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 	if (l == NULL)
 		return;
 	l->freed = true;
+	loop_task_cancel(&l->reactor_freed);
 	break_off(l);
 	if (!l->calling)
 		plait_fire(&l->promise, PLAIT_NONE);

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "tests/child.h"
+#include "tests/extreme.h"
 #include "tests/steps.h"
 #include "tests/timed.h"
 
@@ -750,6 +751,40 @@ START_TEST(a_hundred_thousand_tasks)
 }
 END_TEST
 
+enum { A_MILLION = 1000000 };
+
+static void let_a_million_wait(void)
+{
+	for (unsigned i = 0; i < A_MILLION; i++) {
+		struct plait_deferred *d =
+			plait_coiterator_when_done(jobs[0].task);
+
+		plait_deferred_add_both(d, count_end, NULL);
+		plait_deferred_detach(&d);
+	}
+	plait_coiterator_stop(jobs[0].task);
+	plait_coiterator_free(&jobs[0].task);
+}
+
+/* A deferred belongs to its thread, and so does all that waits here. */
+static void *tell_a_million(void *arg)
+{
+	timed_start();
+	cooperator = plait_cooperator_new(reactor, 0);
+	jobs[0].task = plait_cooperate(cooperator, job_step, &jobs[0]);
+	let_a_million_wait();
+	plait_cooperator_free(&cooperator);
+	plait_reactor_free(&reactor);
+	return NULL;
+}
+
+START_TEST(a_million_waiters_on_a_small_stack)
+{
+	on_small_stack(tell_a_million);
+	ck_assert_uint_eq(ended, A_MILLION);
+}
+END_TEST
+
 START_TEST(without_memory_there_is_none)
 {
 	timed_start();
@@ -889,6 +924,7 @@ static void add_steps(TCase *tc)
 static void add_limits(TCase *tc)
 {
 	tcase_add_reactor_loop_test(tc, a_hundred_thousand_tasks, 0, 2);
+	tcase_add_pure_test(tc, a_million_waiters_on_a_small_stack);
 	tcase_add_timed_test(tc, without_memory_there_is_none);
 	tcase_add_timed_test(tc, without_memory_to_wait_it_fails_and_cancels);
 	tcase_add_reactor_test(tc, survives_without_memory);

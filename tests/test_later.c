@@ -461,6 +461,23 @@ START_TEST(paused_with_its_result_it_does_not_time_out)
 }
 END_TEST
 
+START_TEST(on_cancel_is_not_called_for_what_came_in_time)
+{
+	struct plait_deferred *d;
+
+	timed_start();
+	d = make();
+	plait_deferred_add_timeout_with(d, reactor, 1, on_cancel, NULL);
+	pass_both(d, "a");
+	plait_deferred_pause(d);
+	plait_fire(&promise, plait_int(1));
+	advance(5);
+	plait_deferred_unpause(d);
+	ck_assert_str_eq(trace(), "a:1");
+	done_with(&d);
+}
+END_TEST
+
 START_TEST(what_it_waits_for_once_unpaused_is_cancelled_in_time)
 {
 	struct step c = { .name = "c" }, s;
@@ -1125,6 +1142,7 @@ static void add_states(TCase *tc)
 	tcase_add_timed_test(tc, paused_one_times_out_and_tells_when_unpaused);
 	tcase_add_timed_loop_test(
 		tc, paused_with_its_result_it_does_not_time_out, 0, 2);
+	tcase_add_timed_test(tc, on_cancel_is_not_called_for_what_came_in_time);
 	tcase_add_timed_test(
 		tc, what_it_waits_for_once_unpaused_is_cancelled_in_time);
 	tcase_add_timed_loop_test(tc, paused_and_freed_it_is_over, 0, 2);

@@ -177,6 +177,69 @@ START_TEST(no_call_is_made_twice_or_left_out)
 }
 END_TEST
 
+/* The clock of a testing reactor, to the nanosecond. */
+static int64_t now;
+
+static void advance_to(int64_t when)
+{
+	int64_t wait = when - now;
+
+	/* Either is exact, and both together need not be. */
+	plait_testing_advance(reactor, (double)(wait / 1000000000));
+	plait_testing_advance(reactor, (double)(wait % 1000000000) / 1e9);
+	now = when;
+}
+
+static const double odd_intervals[] = { 1. / 3, 0.1, 1. / 48000, 0.7 };
+static double odd;
+
+static int64_t point(uint64_t k)
+{
+	return (int64_t)((double)k * odd * 1e9 + 0.5);
+}
+
+/* A nanosecond before a point it has not come, and on it, it has. */
+START_TEST(a_point_comes_on_its_nanosecond)
+{
+	uint64_t k = 0, random = 1;
+
+	timed_start();
+	odd = odd_intervals[_i];
+	begin_loop(odd, false);
+	for (int i = 0; i < 500; i++) {
+		unsigned before;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		k += 2 + (random >> 33) % 2000000;
+		advance_to(point(k) - 1);
+		ck_assert_uint_eq(counted, k - 1);
+		before = calls;
+		advance_to(point(k));
+		ck_assert_uint_eq(counted, k);
+		ck_assert_uint_eq(calls, before + 1);
+	}
+	done();
+}
+END_TEST
+
+START_TEST(late_and_on_a_point_it_is_called_once)
+{
+	uint64_t k = 0;
+
+	timed_start();
+	odd = odd_intervals[_i];
+	begin_loop(odd, false);
+	for (unsigned i = 1; i < 2000; i++) {
+		k += i;
+		plait_testing_advance(reactor, (double)(point(k) - now) / 1e9);
+		now = point(k);
+		ck_assert_uint_eq(calls, i);
+		ck_assert_uint_eq(counted, k);
+	}
+	done();
+}
+END_TEST
+
 /* After a thousand million intervals it is a few nanoseconds off at most. */
 START_TEST(the_grid_does_not_drift)
 {
@@ -703,6 +766,19 @@ START_TEST(resetting_while_it_works_counts_from_then)
 }
 END_TEST
 
+START_TEST(resetting_does_not_call_while_it_works)
+{
+	begin_and_wait();
+	plait_looping_call_reset(loop);
+	pass_time(0.5, 5);
+	ck_assert_uint_eq(calls, 2);
+	plait_fire(&promise, PLAIT_NONE);
+	pass_time(0.25, 4);
+	assert_times(3, 0., 1., 4.5);
+	done();
+}
+END_TEST
+
 START_TEST(ending_the_loop_cancels_it)
 {
 	static const char *const ends[] = {
@@ -928,6 +1004,9 @@ static void add_grid(TCase *tc)
 	tcase_add_reactor_test(tc, a_slow_function_skips_and_counts);
 	tcase_add_timed_test(tc, on_a_point_the_next_one_is_an_interval_away);
 	tcase_add_pure_loop_test(tc, no_call_is_made_twice_or_left_out, 0, 5);
+	tcase_add_pure_loop_test(tc, a_point_comes_on_its_nanosecond, 0, 4);
+	tcase_add_pure_loop_test(tc, late_and_on_a_point_it_is_called_once, 0,
+				 4);
 	tcase_add_pure_loop_test(tc, the_grid_does_not_drift, 0, 4);
 	tcase_add_pure_test(tc, an_interval_shorter_than_a_turn_is_counted);
 	tcase_add_timed_loop_test(tc, no_interval_is_too_short_or_too_long, 0,
@@ -974,6 +1053,7 @@ static void add_waiting(TCase *tc)
 	tcase_add_timed_test(tc, failing_it_ends_the_loop);
 	tcase_add_timed_test(tc, stopping_waits_for_it);
 	tcase_add_timed_test(tc, resetting_while_it_works_counts_from_then);
+	tcase_add_timed_test(tc, resetting_does_not_call_while_it_works);
 	tcase_add_timed_loop_test(tc, ending_the_loop_cancels_it, 0, 4);
 	tcase_add_timed_test(tc,
 			     stopped_while_it_works_a_freed_reactor_cancels_it);
