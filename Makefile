@@ -43,16 +43,20 @@ endif
 endif
 
 # What there is.
-LIB_SRC = lib/base.c lib/buf.c lib/deferred.c lib/failure.c lib/value.c
+LIB_SRC = lib/base.c lib/buf.c lib/debug.c lib/deferred.c \
+	lib/deferred_list.c lib/deferred_look.c lib/failure.c lib/lock.c \
+	lib/print.c lib/queue.c lib/shared.c lib/trace.c lib/value.c lib/waiters.c
 REACTOR_SRC = reactor/address.c reactor/call.c reactor/connector.c \
-	reactor/epoll.c reactor/output.c reactor/pool.c reactor/port.c \
-	reactor/protocol.c reactor/reactor.c reactor/recording.c \
-	reactor/select.c reactor/signal.c reactor/stream.c \
+	reactor/cooperator.c reactor/epoll.c reactor/later.c reactor/looping_call.c \
+	reactor/output.c reactor/pool.c reactor/port.c reactor/protocol.c \
+	reactor/react.c reactor/reactor.c reactor/recording.c reactor/report.c \
+	reactor/scope.c reactor/select.c reactor/signal.c reactor/stream.c \
 	reactor/tcp_connector.c reactor/tcp_port.c reactor/testing.c \
-	reactor/thread.c reactor/timer.c reactor/transport.c \
+	reactor/thread.c reactor/timer.c reactor/trace.c reactor/transport.c \
 	reactor/trigger.c reactor/virtual.c reactor/watch.c
-PROTOCOLS_SRC = protocols/input.c protocols/intn.c protocols/line.c \
-	protocols/netstring.c protocols/reconnect.c protocols/timeout.c
+PROTOCOLS_SRC = protocols/client.c protocols/input.c protocols/intn.c \
+	protocols/line.c protocols/netstring.c protocols/reconnect.c \
+	protocols/timeout.c
 SRC = $(LIB_SRC) $(REACTOR_SRC) $(PROTOCOLS_SRC)
 HEADERS = $(wildcard include/plait/*.h)
 COMMON_SRC = $(wildcard samples/common/*.c)
@@ -164,7 +168,8 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-man scripts/check-claims scripts/man-examples
+	scripts/check-cancel scripts/check-man scripts/check-claims \
+	scripts/man-examples
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/buf.h>
+#include "lib/print.h"
 #include <plait/failure.h>
 
 struct plait_buf {
@@ -186,25 +186,34 @@ int plait_buf_append(struct plait_buf *b, const void *data, size_t len)
 	return 0;
 }
 
-int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
+int buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
 {
-	va_list ap;
+	va_list again;
 	void *room;
 	int len, r;
 
-	va_start(ap, fmt);
-	len = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
+	va_copy(again, ap);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
 	if (len < 0)
 		return -EINVAL;
 	r = plait_buf_reserve(b, (size_t)len, &room);
 	if (r < 0)
 		return r;
-	va_start(ap, fmt);
 	vsnprintf(room, (size_t)len + 1, fmt, ap);
-	va_end(ap);
 	plait_buf_commit(b, (size_t)len);
 	return 0;
+}
+
+int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = buf_vprintf(b, fmt, ap);
+	va_end(ap);
+	return r;
 }
 
 int plait_buf_consume(struct plait_buf *b, size_t len)
@@ -242,6 +251,11 @@ static void value_free(void *ptr)
 	plait_buf_unref(&b);
 }
 
+static void *value_ref(void *ptr)
+{
+	return plait_buf_ref(ptr);
+}
+
 static int value_format(const void *ptr, char *buf, size_t size)
 {
 	const struct plait_buf *b = ptr;
@@ -259,6 +273,7 @@ const struct plait_type plait_buf_type = {
 	.name = "buf",
 	.free = value_free,
 	.format = value_format,
+	.ref = value_ref,
 };
 
 plait_value plait_buf_value(struct plait_buf *b)

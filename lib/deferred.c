@@ -19,48 +19,23 @@
  * it meanwhile (free, detach) only takes notes for leave() to act upon.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/deferred.h>
-#include <plait/list.h>
+#include "lib/debug.h"
+#include "lib/deferred_inside.h"
+#include "lib/trace.h"
 
-#include "lib/failure.h"
-
-enum { INLINE_PAIRS = 4 };
-
-struct pair {
-	plait_callback *callback, *errback; /* NULL: pass the result through */
-	void *callback_arg, *errback_arg;
-};
-
-struct plait_deferred {
-	plait_value result;	   /* if fired and not waiting */
-	struct plait_list pending; /* in the thread's list until it fires */
-	plait_canceller *canceller;
-	void *arg;
-	const char *where;
-	struct plait_deferred *inner, *outer, *resume;
-	struct pair *pairs; /* those from head to count still wait */
-	unsigned head, count, room;
-	unsigned refs;
-	unsigned pauses;
-	bool waited; /* the waiting end is held, by the user or by outer */
-	bool freed;  /* it was freed: no callback runs any more */
-	bool fired, cancelling, active;
-	struct plait_failure cancellation;
-	struct pair inline_pairs[INLINE_PAIRS];
-};
-
-/* What there is when there is no memory: always failed, never changed. */
-static struct plait_deferred no_memory_deferred = {
+struct plait_deferred deferred_no_memory = {
 	.where = "no memory",
+	.fired_at = "no memory",
+	.made = -1,
+	.refs = 1,
 	.fired = true,
 };
 
-/* Of this thread: those that have not fired, oldest first. */
-static _Thread_local struct plait_list pending_deferreds;
+_Thread_local struct deferred_thread deferred_thread
+	__attribute__((tls_model("initial-exec"))) = { .now = -1 };
 
 /* The reason in a cancellation that only freeing has caused. */
 static const char freed_reason[] = "nobody waits for it any more";
@@ -103,6 +78,12 @@ static bool has_pairs(const struct plait_deferred *d)
 	return d->head < d->count;
 }
 
+/* Pairs are left that may run; those of a freed one are only dropped. */
+static bool has_work(const struct plait_deferred *d)
+{
+	return has_pairs(d) && !d->freed;
+}
+
 #ifdef PLAIT_VERIFY
 static void verify(const struct plait_deferred *d)
 {
@@ -110,10 +91,9 @@ static void verify(const struct plait_deferred *d)
 	plait_assert(d->head <= d->count && d->count <= d->room);
 	plait_assert(d->outer == NULL || d->outer->inner == d);
 	plait_assert(d->inner == NULL || d->inner->outer == d);
-	plait_assert(d->fired != plait_list_is_linked(&d->pending));
+	plait_assert(plait_list_is_linked(&d->live));
 	plait_assert(d->fired || plait_value_is_none(&d->result));
 	plait_assert(d->inner == NULL || plait_value_is_none(&d->result));
-	plait_assert(!d->freed || !has_pairs(d));
 }
 #else
 static inline void verify(const struct plait_deferred *d)
@@ -123,23 +103,37 @@ static inline void verify(const struct plait_deferred *d)
 
 static void unref(struct plait_deferred *d)
 {
-	if (d == &no_memory_deferred || --d->refs > 0)
+	if (d == &deferred_no_memory || --d->refs > 0)
 		return;
+	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
-	free(d);
+	if (debug_is_on(DEBUG_QUARANTINE))
+		debug_quarantine(d);
+	else
+		free(d);
 }
 
 /* ---- making -------------------------------------------------------- */
 
+static int64_t coarse_time(void)
+{
+	struct deferred_thread *t = &deferred_thread;
+
+	if (t->now < 0 && t->clock != NULL)
+		t->now = t->clock();
+	return t->now;
+}
+
 /* Sets every field but those that are written before they are read. */
-static void init(struct plait_deferred *d, const char *where)
+static inline void init(struct plait_deferred *d, const char *where)
 {
 	d->result = PLAIT_NONE;
-	plait_list_init(&d->pending);
 	d->canceller = NULL;
+	d->rest = NULL;
 	d->arg = NULL;
 	d->where = where;
+	d->made = coarse_time();
 	d->inner = d->outer = d->resume = NULL;
 	d->pairs = d->inline_pairs;
 	d->head = d->count = 0;
@@ -148,13 +142,21 @@ static void init(struct plait_deferred *d, const char *where)
 	d->pauses = 0;
 	d->waited = true;
 	d->freed = d->fired = d->cancelling = d->active = false;
+	if (deferred_thread.live.next == NULL)
+		plait_list_init(&deferred_thread.live);
+	plait_list_init(&d->live);
+	plait_list_append(&deferred_thread.live, &d->live);
+	trace_note(TRACE_MADE, d, NULL, where, 0);
 }
 
-static void wait_for_firing(struct plait_deferred *d)
+static void set_fired(struct plait_deferred *d, plait_value v,
+		      const char *where)
 {
-	if (pending_deferreds.next == NULL)
-		plait_list_init(&pending_deferreds);
-	plait_list_append(&pending_deferreds, &d->pending);
+	d->fired = true;
+	d->result = v;
+	d->fired_at = where;
+	verify(d);
+	trace_note(TRACE_FIRED, d, NULL, where, 0);
 }
 
 struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
@@ -165,12 +167,11 @@ struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
 
 	*ret = NULL;
 	if (d == NULL)
-		return &no_memory_deferred;
+		return &deferred_no_memory;
 	init(d, where);
 	d->canceller = canceller;
 	d->arg = arg;
 	d->refs = 2;
-	wait_for_firing(d);
 	*ret = promise_of(d);
 	return d;
 }
@@ -181,11 +182,10 @@ static struct plait_deferred *new_fired(plait_value v, const char *where)
 
 	if (d == NULL) {
 		plait_value_free(&v);
-		return &no_memory_deferred;
+		return &deferred_no_memory;
 	}
 	init(d, where);
-	d->fired = true;
-	d->result = v;
+	set_fired(d, v, where);
 	return d;
 }
 
@@ -216,6 +216,7 @@ plait_value plait_chain(struct plait_deferred **dp)
 
 	*dp = NULL;
 	plait_assert(d != NULL);
+	check_use(d, "plait_chain()");
 	return plait_value_make(&plait_deferred_type, d);
 }
 
@@ -237,12 +238,24 @@ static void dispose(struct plait_deferred *d)
 	plait_value_free(&v);
 }
 
+static void call_rest(struct plait_deferred *d, bool detached)
+{
+	deferred_rest *rest = d->rest;
+
+	d->rest = NULL;
+	if (rest != NULL)
+		rest(d->arg, detached);
+}
+
 /* The waiting end is not held any more. */
-static void give_up_waiting_end(struct plait_deferred *d)
+static void give_up_waiting_end(struct plait_deferred *d, bool detached,
+				const char *where)
 {
 	d->waited = false;
+	d->ended_at = where;
 	if (!d->active && !is_blocked(d))
 		dispose(d);
+	call_rest(d, detached);
 	unref(d);
 }
 
@@ -294,18 +307,19 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 			  "the deferred made here waits for itself, through "
 			  "the one made at %s",
 			  d->where);
-	if (inner == &no_memory_deferred) {
+	if (inner == &deferred_no_memory) {
 		d->result = plait_no_memory();
 		return;
 	}
 	check_is_users(inner);
 	if (is_ready(inner)) {
 		d->result = plait_take(&inner->result);
-		give_up_waiting_end(inner);
+		give_up_waiting_end(inner, false, d->where);
 	} else {
 		d->inner = inner;
 		inner->outer = d;
 		d->refs++;
+		trace_note(TRACE_WAITS, d, inner, inner->where, 0);
 	}
 }
 
@@ -325,19 +339,6 @@ static void settle(struct plait_deferred *d, plait_value returned)
 }
 
 /*
- * Runs the half that the result asks for.  Both words are read before the
- * call: the callback may add pairs, which moves them.
- */
-static plait_value call_half(const struct pair *pair, plait_value *result)
-{
-	bool failed = plait_value_is_failure(result);
-	plait_callback *half = failed ? pair->errback : pair->callback;
-	void *arg = failed ? pair->errback_arg : pair->callback_arg;
-
-	return half != NULL ? half(result, arg) : *result;
-}
-
-/*
  * The callback half of a pair made by plait_deferred_chain(), to know it by:
  * run() moves the result to the promise itself, so as not to recurse.
  */
@@ -349,12 +350,31 @@ static plait_value fire_promise(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-static void set_fired(struct plait_deferred *d, plait_value v)
+/*
+ * The errback half of a guarded pair, to know it by: its callback is for both,
+ * and its arg must be dropped if the pair never runs.
+ */
+static plait_callback *const guarded = fire_promise;
+
+/*
+ * Runs the half that the result asks for.  Both words are read before the
+ * call: the callback may add pairs, which moves them.
+ */
+static inline plait_value call_half(const struct pair *pair,
+				    plait_value *result)
 {
-	d->fired = true;
-	d->result = v;
-	plait_list_remove(&d->pending);
-	verify(d);
+	bool second =
+		plait_value_is_failure(result) && pair->errback != guarded;
+	plait_callback *half = second ? pair->errback : pair->callback;
+	void *arg = second ? pair->errback_arg : pair->callback_arg;
+
+	return half != NULL ? half(result, arg) : *result;
+}
+
+const struct plait_deferred *deferred_chained(const struct pair *pair)
+{
+	return pair->callback == fire_promise ? deferred_of(pair->callback_arg)
+					      : NULL;
 }
 
 static bool is_spent(const struct plait_deferred *d)
@@ -370,10 +390,10 @@ static struct plait_deferred *step_into(struct plait_deferred *d,
 	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
 
 	if (target == NULL || is_spent(target)) {
-		plait_fire(&p, v);
+		plait_fire_at(&p, v, d->fired_at);
 		return d;
 	}
-	set_fired(target, v);
+	set_fired(target, v, d->fired_at);
 	enter(target, d);
 	unref(target);
 	return target;
@@ -400,10 +420,28 @@ static struct plait_deferred *hand_over(struct plait_deferred *d,
 	d->outer = NULL;
 	outer->inner = NULL;
 	outer->result = plait_take(&d->result);
-	give_up_waiting_end(d);
+	give_up_waiting_end(d, false, outer->where);
 	enter(outer, next);
 	unref(outer);
 	return outer;
+}
+
+/*
+ * Gives up pairs that will never run, and what they hold.  That waits for a
+ * callback or the canceller of d that is running, and for the end of what d
+ * waited for: somebody may hold a lock for as long as those work.
+ */
+static void drop_pairs(struct plait_deferred *d)
+{
+	while (has_pairs(d)) {
+		struct pair pair = d->pairs[d->head++];
+		struct plait_promise *p = pair.callback_arg;
+
+		if (pair.callback == fire_promise)
+			plait_promise_drop(&p);
+		else if (pair.errback == guarded)
+			pair.drop(pair.callback_arg);
+	}
 }
 
 /* d is blocked or has no more pairs; says which deferred to go on with. */
@@ -412,6 +450,8 @@ static struct plait_deferred *leave(struct plait_deferred *d)
 	struct plait_deferred *next = d->resume;
 
 	d->active = false;
+	if (d->freed)
+		drop_pairs(d);
 	if (!is_blocked(d)) {
 		if (d->outer != NULL)
 			next = hand_over(d, next);
@@ -426,7 +466,7 @@ static void run(struct plait_deferred *d)
 {
 	enter(d, NULL);
 	while (d != NULL)
-		d = is_blocked(d) || !has_pairs(d) ? leave(d) : step(d);
+		d = is_blocked(d) || !has_work(d) ? leave(d) : step(d);
 }
 
 static void run_if_ready(struct plait_deferred *d)
@@ -437,11 +477,13 @@ static void run_if_ready(struct plait_deferred *d)
 
 /* ---- the firing end ------------------------------------------------ */
 
-int plait_fire(struct plait_promise **pp, plait_value v)
+int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 	int r = 0;
 
+	if (d != NULL)
+		check_use(d, where);
 	if (plait_value_is(&v, &plait_deferred_type)) {
 		plait_value_free(&v);
 		return -EINVAL;
@@ -451,7 +493,7 @@ int plait_fire(struct plait_promise **pp, plait_value v)
 		plait_value_free(&v);
 		r = d == NULL ? -EALREADY : -ECANCELED;
 	} else {
-		set_fired(d, v);
+		set_fired(d, v, where);
 		run_if_ready(d);
 	}
 	if (d != NULL)
@@ -459,24 +501,30 @@ int plait_fire(struct plait_promise **pp, plait_value v)
 	return r;
 }
 
-void plait_promise_drop(struct plait_promise **pp)
+void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 
 	if (d == NULL)
 		return;
+	check_use(d, where);
 	if (is_spent(d)) {
 		*pp = NULL;
 		unref(d);
 	} else {
-		plait_fire(pp, plait_fail_at(d->where, &plait_error_abandoned,
-					     0, NULL, "promise dropped"));
+		plait_fire_at(pp,
+			      plait_fail_at(d->where, &plait_error_abandoned, 0,
+					    NULL, "promise dropped"),
+			      where);
 	}
 }
 
 bool plait_promise_is_cancelled(const struct plait_promise *p)
 {
-	return p == NULL || is_spent(deferred_of(p));
+	if (p == NULL)
+		return true;
+	check_use(deferred_of(p), "plait_promise_is_cancelled()");
+	return is_spent(deferred_of(p));
 }
 
 /* ---- adding callbacks ---------------------------------------------- */
@@ -507,7 +555,7 @@ static bool grow(struct plait_deferred *d)
 }
 
 /* Compacting once half has run costs a move per pair, however many come. */
-static bool make_room(struct plait_deferred *d)
+static inline bool make_room(struct plait_deferred *d)
 {
 	if (!has_pairs(d))
 		d->head = d->count = 0;
@@ -534,28 +582,60 @@ static void run_out_of_turn(const struct pair *pair)
 	plait_value_free(&returned);
 }
 
+/* Where to write the next pair: in the queue, or else out of turn. */
+static inline struct pair *next_pair(struct plait_deferred *d,
+				     struct pair *out_of_turn)
+{
+	check_use(d, "plait_deferred_add_callbacks()");
+	if (d == &deferred_no_memory || !make_room(d))
+		return out_of_turn;
+	plait_assert(d->waited);
+	return &d->pairs[d->count++];
+}
+
+/* The pair has been written. */
+static inline struct plait_deferred *add(struct plait_deferred *d,
+					 const struct pair *pair,
+					 const struct pair *out_of_turn)
+{
+	if (pair == out_of_turn) {
+		run_out_of_turn(pair);
+	} else {
+		verify(d);
+		run_if_ready(d);
+	}
+	return d;
+}
+
 struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 						    plait_callback *callback,
 						    void *callback_arg,
 						    plait_callback *errback,
 						    void *errback_arg)
 {
-	struct pair *pair;
+	struct pair out_of_turn, *pair = next_pair(d, &out_of_turn);
 
-	if (d == &no_memory_deferred || !make_room(d)) {
-		run_out_of_turn(&(struct pair){ callback, errback, callback_arg,
-						errback_arg });
-		return d;
-	}
-	plait_assert(d->waited);
-	pair = &d->pairs[d->count++];
 	pair->callback = callback;
 	pair->callback_arg = callback_arg;
 	pair->errback = errback;
 	pair->errback_arg = errback_arg;
-	verify(d);
-	run_if_ready(d);
-	return d;
+	return add(d, pair, &out_of_turn);
+}
+
+struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
+					    plait_callback *both, void *arg,
+					    plait_func *drop)
+{
+	struct pair out_of_turn, *pair;
+
+	if (d != &deferred_no_memory && !make_room(d))
+		plait_deferred_cancel_because(d, "no memory");
+	pair = next_pair(d, &out_of_turn);
+	pair->callback = both;
+	pair->callback_arg = arg;
+	pair->errback = guarded;
+	pair->drop = drop;
+	return add(d, pair, &out_of_turn);
 }
 
 struct plait_deferred *plait_deferred_add_callback(struct plait_deferred *d,
@@ -620,48 +700,63 @@ static plait_value call_canceller(struct plait_deferred *d)
 	return v;
 }
 
+/*
+ * What d waits for in the end; a reference, given.  What has fired early on
+ * the way stops the rest of its work, which may change the way.
+ */
 static struct plait_deferred *innermost(struct plait_deferred *d)
 {
-	while (d->inner != NULL)
-		d = d->inner;
-	return d;
+	struct plait_deferred *inner;
+
+	d->refs++;
+	for (;;) {
+		if (d->fired)
+			call_rest(d, false);
+		inner = d->inner;
+		if (inner == NULL)
+			return d;
+		inner->refs++;
+		unref(d);
+		d = inner;
+	}
+}
+
+static void cancel(struct plait_deferred *d, const char *reason,
+		   const char *where)
+{
+	plait_value v;
+
+	d = innermost(d);
+	if (!is_spent(d)) {
+		v = call_canceller(d);
+		if (v.ptr == &failure_cancelled)
+			v = told_who_asked(d, reason, where);
+		set_fired(d, v, where);
+		run_if_ready(d);
+	}
+	unref(d);
 }
 
 void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 			      const char *where)
 {
-	plait_value v;
+	uint32_t cause;
 
-	d = innermost(d);
-	if (is_spent(d))
+	check_use(d, where);
+	if (is_spent(d) && d->inner == NULL && d->rest == NULL)
 		return;
-	d->refs++;
-	v = call_canceller(d);
-	if (v.ptr == &failure_cancelled)
-		v = told_who_asked(d, reason, where);
-	set_fired(d, v);
-	run_if_ready(d);
-	unref(d);
-}
-
-/* Gives up pairs that will never run, and the promises that they hold. */
-static void drop_pairs(struct plait_deferred *d)
-{
-	while (has_pairs(d)) {
-		const struct pair *pair = &d->pairs[d->head++];
-		struct plait_promise *p = pair->callback_arg;
-
-		if (pair->callback == fire_promise)
-			plait_promise_drop(&p);
-	}
+	cause = trace_cancel_begin(d, where);
+	cancel(d, reason, where);
+	trace_cancel_end(d, cause);
 }
 
 /*
- * Frees d; what it waits for is the caller's then, to be freed next.  On the
- * way only the innermost is cancelled, so that freeing a long chain is linear.
+ * Ends d, so that none of its callbacks runs any more; says what it waits for,
+ * which is ended next.  On the way only the innermost is cancelled, so that
+ * freeing a long chain is linear.
  */
-static struct plait_deferred *free_one(struct plait_deferred *d,
-				       const char *where)
+static struct plait_deferred *end_one(struct plait_deferred *d,
+				      const char *where)
 {
 	struct plait_deferred *inner;
 
@@ -669,30 +764,46 @@ static struct plait_deferred *free_one(struct plait_deferred *d,
 		plait_deferred_cancel_at(d, freed_reason, where);
 	d->freed = true;
 	d->pauses = 0;
-	drop_pairs(d);
 	inner = d->inner;
 	if (inner != NULL) {
 		d->inner = NULL;
 		inner->outer = NULL;
 		unref(d);
 	}
-	give_up_waiting_end(d);
 	return inner;
+}
+
+/* Those from d on, which have ended: what was waited for goes first. */
+static void bury(struct plait_deferred *d, const char *where)
+{
+	while (d != NULL) {
+		struct plait_deferred *next = d->ended;
+
+		if (!d->active && !d->cancelling)
+			drop_pairs(d);
+		give_up_waiting_end(d, false, where);
+		d = next;
+	}
 }
 
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 {
-	struct plait_deferred *d = *dp;
+	struct plait_deferred *d = *dp, *ended = NULL, *inner;
 
 	*dp = NULL;
-	if (d == NULL || d == &no_memory_deferred)
+	if (d == NULL || d == &deferred_no_memory)
 		return;
+	check_use(d, where);
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
 	if (d->inner != NULL)
 		plait_deferred_cancel_at(d, freed_reason, where);
-	while (d != NULL)
-		d = free_one(d, where);
+	for (; d != NULL; d = inner) {
+		inner = end_one(d, where);
+		d->ended = ended;
+		ended = d;
+	}
+	bury(ended, where);
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)
@@ -700,111 +811,45 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	if (d == NULL || d == &no_memory_deferred)
+	if (d == NULL || d == &deferred_no_memory)
 		return;
+	check_use(d, "plait_deferred_detach()");
 	check_is_users(d);
 	d->pauses = 0;
 	run_if_ready(d);
-	give_up_waiting_end(d);
+	give_up_waiting_end(d, true, "plait_deferred_detach()");
+}
+
+bool deferred_is_pending(const struct plait_deferred *d)
+{
+	while (d->inner != NULL)
+		d = d->inner;
+	return !is_spent(d);
+}
+
+void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
+{
+	plait_assert(d->canceller != NULL);
+	d->rest = rest;
 }
 
 /* ---- pausing ------------------------------------------------------- */
 
 void plait_deferred_pause(struct plait_deferred *d)
 {
-	if (d != &no_memory_deferred)
+	check_use(d, "plait_deferred_pause()");
+	if (d != &deferred_no_memory)
 		d->pauses++;
 }
 
 void plait_deferred_unpause(struct plait_deferred *d)
 {
-	if (d == &no_memory_deferred)
+	if (d == &deferred_no_memory)
 		return;
+	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)
 		plait_die(d->where, "the deferred made here is unpaused and "
 				    "was not paused");
 	d->pauses--;
 	run_if_ready(d);
-}
-
-/* ---- looking at it ------------------------------------------------- */
-
-bool plait_deferred_is_fired(const struct plait_deferred *d)
-{
-	return d->fired;
-}
-
-const plait_value *plait_deferred_result(const struct plait_deferred *d)
-{
-	static const plait_value no_memory = {
-		&plait_failure_type, (void *)(uintptr_t)&failure_no_memory
-	};
-
-	if (d == &no_memory_deferred)
-		return &no_memory;
-	return d->fired && d->inner == NULL ? &d->result : NULL;
-}
-
-int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
-{
-	const plait_value *result = plait_deferred_result(d);
-	char text[256];
-
-	if (d->inner != NULL)
-		return snprintf(buf, size,
-				"<Deferred at %p made at %s waiting on "
-				"Deferred at %p>",
-				(const void *)d, d->where,
-				(const void *)d->inner);
-	if (result == NULL)
-		return snprintf(buf, size, "<Deferred at %p made at %s>",
-				(const void *)d, d->where);
-	plait_value_str(result, text, sizeof(text));
-	return snprintf(buf, size,
-			"<Deferred at %p made at %s current result: %s>",
-			(const void *)d, d->where, text);
-}
-
-static void report_one(const struct plait_deferred *d)
-{
-	plait_value v = plait_fail_at(d->where, &plait_error_never_fired, 0,
-				      NULL, "promise made at %s", d->where);
-
-	plait_unhandled(plait_value_failure(&v));
-	plait_value_free(&v);
-}
-
-/*
- * Each is put on a list of the told before the hook sees it, so the hook may
- * fire or free what it likes; what it makes is not told.
- */
-size_t plait_deferred_report_pending(void)
-{
-	struct plait_list todo, told, *l;
-	size_t n = 0;
-
-	plait_list_init(&todo);
-	plait_list_init(&told);
-	plait_list_move(&todo, &pending_deferreds);
-	while ((l = plait_list_first(&todo)) != NULL) {
-		plait_list_remove(l);
-		plait_list_append(&told, l);
-		report_one(plait_container(l, struct plait_deferred, pending));
-		n++;
-	}
-	plait_list_move(&pending_deferreds, &told);
-	return n;
-}
-
-static void report_at_exit(void)
-{
-	plait_deferred_report_pending();
-}
-
-int plait_deferred_report_at_exit(void)
-{
-	static bool asked;
-
-	asked = asked || atexit(report_at_exit) == 0;
-	return asked ? 0 : -ENOMEM;
 }

@@ -2,7 +2,8 @@
  * Failures, and the kinds that the library brings.  A failure never changes
  * after it was made, so it is shared by counting references; one whose count
  * is 0 is static and is never counted.  A failure holds a reference to its
- * cause, and causes are let go in a loop, so chains may be of any length.
+ * cause and may hold others in its detail; all are let go in a loop, so
+ * chains may be of any length.
  *
  * A failure and its message are one allocation.  When that fails, the static
  * no-memory failure is the answer: making a failure cannot fail.
@@ -15,6 +16,7 @@
 #include <plait/failure.h>
 
 #include "lib/base.h"
+#include "lib/debug.h"
 #include "lib/failure.h"
 
 const struct plait_error plait_error_any = {
@@ -158,6 +160,11 @@ static void value_free(void *ptr)
 	plait_failure_unref(&f);
 }
 
+static void *value_ref(void *ptr)
+{
+	return (void *)(uintptr_t)plait_failure_ref(ptr);
+}
+
 static int value_format(const void *ptr, char *buf, size_t size)
 {
 	return plait_failure_str(ptr, buf, size);
@@ -167,6 +174,7 @@ const struct plait_type plait_failure_type = {
 	.name = "failure",
 	.free = value_free,
 	.format = value_format,
+	.ref = value_ref,
 };
 
 void failure_init(struct plait_failure *f, const struct plait_error *kind,
@@ -195,37 +203,79 @@ static size_t measure(const char *fmt, va_list ap)
 	return len < 0 ? 0 : (size_t)len;
 }
 
+/* A failure with that message, or NULL. */
+static struct plait_failure *make(const char *where,
+				  const struct plait_error *kind,
+				  const char *fmt, va_list ap)
+{
+	struct plait_failure *f;
+	size_t len;
+	char *message;
+	va_list again;
+
+	va_copy(again, ap);
+	len = measure(fmt, again);
+	va_end(again);
+	f = malloc(sizeof(*f) + len + 1);
+	if (f == NULL)
+		return NULL;
+	failure_init(f, kind, where, NULL);
+	f->message = message = (char *)(f + 1);
+	vsnprintf(message, len + 1, fmt, ap);
+	message[len] = '\0';
+	return f;
+}
+
 plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 			  int err, const struct plait_failure *cause,
 			  const char *fmt, ...)
 {
 	struct plait_failure *f;
-	size_t len;
-	char *message;
 	va_list ap;
 
 	va_start(ap, fmt);
-	len = measure(fmt, ap);
+	f = make(where, kind, fmt, ap);
 	va_end(ap);
-
-	f = malloc(sizeof(*f) + len + 1);
 	if (f == NULL)
 		return plait_no_memory();
-	failure_init(f, kind, where, NULL);
 	f->err = err;
 	f->cause = plait_failure_ref(cause);
-	f->message = message = (char *)(f + 1);
+	return give(f);
+}
+
+plait_value plait_fail_with_at(const char *where,
+			       const struct plait_error *kind,
+			       plait_value detail, const char *fmt, ...)
+{
+	struct plait_failure *f;
+	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(message, len + 1, fmt, ap);
+	f = make(where, kind, fmt, ap);
 	va_end(ap);
-	message[len] = '\0';
+	if (f == NULL) {
+		plait_value_free(&detail);
+		return plait_no_memory();
+	}
+	f->detail = detail;
 	return give(f);
 }
 
 plait_value plait_cancelled(void)
 {
 	return give(&failure_cancelled);
+}
+
+plait_value failure_cancelled_by(const char *reason, const char *where)
+{
+	struct plait_failure *f = malloc(sizeof(*f));
+
+	if (f == NULL)
+		return plait_no_memory();
+	failure_init(f, &plait_error_cancelled, where, NULL);
+	f->cancelled_at = where;
+	f->reason = reason;
+	return give(f);
 }
 
 plait_value plait_connection_done(void)
@@ -264,6 +314,29 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 	return f;
 }
 
+/* Those that nobody refers to, by their cause, until they are buried. */
+static _Thread_local const struct plait_failure *dead;
+
+static void bury(void)
+{
+	static _Thread_local bool burying;
+
+	if (burying)
+		return;
+	burying = true;
+	while (dead != NULL) {
+		struct plait_failure *f = (void *)(uintptr_t)dead;
+
+		dead = f->cause;
+		plait_value_free(&f->detail);
+		if (f->release != NULL)
+			f->release(f);
+		else
+			free(f);
+	}
+	burying = false;
+}
+
 void plait_failure_unref(const struct plait_failure **fp)
 {
 	struct plait_failure *f = counted(*fp);
@@ -272,12 +345,11 @@ void plait_failure_unref(const struct plait_failure **fp)
 	*fp = NULL;
 	while (f != NULL && --f->refs == 0) {
 		cause = f->cause;
-		if (f->release != NULL)
-			f->release(f);
-		else
-			free(f);
+		f->cause = dead;
+		dead = f;
 		f = counted(cause);
 	}
+	bury();
 }
 
 bool plait_failure_check(const struct plait_failure *f,
@@ -313,6 +385,11 @@ const char *plait_failure_where(const struct plait_failure *f)
 const struct plait_failure *plait_failure_cause(const struct plait_failure *f)
 {
 	return f->cause;
+}
+
+const plait_value *plait_failure_detail(const struct plait_failure *f)
+{
+	return &f->detail;
 }
 
 const char *plait_failure_cancelled_at(const struct plait_failure *f)
@@ -370,15 +447,54 @@ static void line_say(struct line *l)
 	base_say(l->text, l->len + len);
 }
 
+static void line_add_failure(struct line *l, const struct plait_failure *f)
+{
+	line_add(l, f->kind->name);
+	line_add(l, f->message[0] != '\0' ? ": " : "");
+	line_add(l, f->message);
+}
+
+/* "  WORDS TEXT", if there is a text. */
+static void say_detail(const char *words, const char *text)
+{
+	struct line l = { .len = 0 };
+
+	if (text[0] == '\0')
+		return;
+	line_add(&l, "  ");
+	line_add(&l, words);
+	line_add(&l, text);
+	line_say(&l);
+}
+
+/* All that it knows, and then the same of what caused it. */
+static void say_history(const struct plait_failure *f)
+{
+	struct line l;
+
+	for (;;) {
+		say_detail("made at ", f->where);
+		say_detail("cancelled at ", f->cancelled_at);
+		say_detail("because ", f->reason);
+		f = f->cause;
+		if (f == NULL)
+			return;
+		l = (struct line){ .len = 0 };
+		line_add(&l, "  caused by ");
+		line_add_failure(&l, f);
+		line_say(&l);
+	}
+}
+
 static void print_unhandled(const struct plait_failure *why, void *arg)
 {
 	struct line l = { .len = 0 };
 
 	line_add(&l, "Unhandled error in Deferred: ");
-	line_add(&l, why->kind->name);
-	line_add(&l, why->message[0] != '\0' ? ": " : "");
-	line_add(&l, why->message);
+	line_add_failure(&l, why);
 	line_say(&l);
+	if (debug_is_on(DEBUG_FAILURES))
+		say_history(why);
 }
 
 static plait_unhandled_hook *unhandled_hook = print_unhandled;

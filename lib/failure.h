@@ -16,6 +16,7 @@ struct plait_failure {
 	const char *where;
 	const struct plait_failure *cause; /* a reference of this one's own */
 	const char *cancelled_at, *reason; /* never NULL */
+	plait_value detail;
 	/* When the last reference has ended; NULL: free(). */
 	void (*release)(struct plait_failure *f);
 };
@@ -31,5 +32,8 @@ extern const struct plait_failure failure_no_memory;
  */
 void failure_init(struct plait_failure *f, const struct plait_error *kind,
 		  const char *where, void (*release)(struct plait_failure *f));
+
+/* A cancellation that says that, as if a cancel of its own had made it. */
+plait_value failure_cancelled_by(const char *reason, const char *where);
 
 #endif

@@ -175,6 +175,8 @@ void connector_failed(struct plait_connector *c,
 
 	loop_enter(r);
 	end_waiting(c);
+	if (c->state == PLAIT_CONNECTING)
+		trace_end(TRACE_ENDED, c, c->cause);
 	c->state = PLAIT_DISCONNECTED;
 	tell_failed(c->factory, c, why);
 	plait_failure_unref(&why);
@@ -239,6 +241,7 @@ void connector_connected(struct plait_connector *c)
 
 	loop_enter(r);
 	end_waiting(c);
+	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTED;
 	c->lose_when_made = false;
 	errno = 0;
@@ -258,6 +261,8 @@ static void start_attempt(struct plait_connector *c)
 		c->refs++;
 	}
 	loop_join(c->reactor, &c->member);
+	c->cause = 0;
+	loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
 	if (c->timeout != INFINITY)
 		plait_timer_start(c->reactor, &c->timer, c->timeout, time_out,
 				  c);
@@ -443,8 +448,10 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	if (c == NULL || c->state != PLAIT_CONNECTING)
 		return -ENOTCONN;
 	/* The first reason counts. */
-	if (c->why == NULL)
-		fail_later(c, connector_failure(c, &plait_error_user, 0));
+	if (c->why != NULL)
+		return 0;
+	c->cause = trace_ending(TRACE_STOPPING, c, 0);
+	fail_later(c, connector_failure(c, &plait_error_user, 0));
 	return 0;
 }
 

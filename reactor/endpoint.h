@@ -73,6 +73,7 @@ struct plait_connector {
 	const struct plait_failure *unusable; /* why no attempt can be made */
 	enum plait_connector_state state;
 	unsigned refs;
+	uint32_t cause;	     /* the cancel that stopped the attempt; 0: none */
 	bool held;	     /* by an attempt */
 	bool counted;	     /* among those that use the factory */
 	bool lose_when_made; /* asked for before there was a transport */

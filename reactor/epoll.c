@@ -180,7 +180,7 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 	struct epoll_event events[BATCH];
 	int n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
 
-	r->now_is_known = false;
+	loop_woke(r);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	remove_orphans(r, events, n);

@@ -19,8 +19,11 @@
 
 #include <stdint.h>
 
+#include <plait/address.h>
 #include <plait/reactor.h>
 #include <plait/timer.h>
+
+#include "lib/trace.h"
 
 /* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
 struct loop_task {
@@ -73,6 +76,12 @@ static inline void loop_part(struct loop_member *m)
 void loop_keep(struct plait_reactor *r, struct loop_task *task);
 
 /*
+ * Runs the task when the reactor is freed, before anything of it goes: for
+ * what waits for a time that never comes then.  It may call the user.
+ */
+void loop_when_freed(struct plait_reactor *r, struct loop_task *task);
+
+/*
  * Factories that wait to be told of a connector for which there was no
  * memory; connector.c's, which sets task.run.
  */
@@ -88,10 +97,12 @@ struct loop_unreported *loop_unreported(struct plait_reactor *r);
 uint64_t loop_turn(const struct plait_reactor *r);
 
 /*
- * Nanoseconds on the reactor's clock, and checked conversion to them.  The
- * clock is looked at when somebody asks, and at most once a callback.
+ * Nanoseconds on the reactor's clock: as this callback has it, looked at when
+ * somebody asks, at most once a callback; and at this very moment.  And
+ * checked conversion to them.
  */
 int64_t loop_now(const struct plait_reactor *r);
+int64_t loop_clock(struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
 /* The read buffer that all connections of the reactor share. */
@@ -130,6 +141,14 @@ bool loop_is_forked(const struct plait_reactor *r);
 
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
+
+/* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
+void loop_trace_start(void);
+void loop_trace_end(bool forked);
+
+/* A connection or an attempt begins; that is its other end. */
+void loop_trace_address(enum trace_kind kind, const void *object,
+			const struct plait_address *address);
 
 /* A reactor on a backend that is not in the public table. */
 struct backend;

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/deferred.h>
-
+#include "lib/deferred.h"
 #include "reactor/reactor.h"
 
 /* Best first. */
@@ -89,6 +88,11 @@ void loop_bury(struct plait_reactor *r, struct loop_task *task)
 	queue(&r->burials, task);
 }
 
+void loop_when_freed(struct plait_reactor *r, struct loop_task *task)
+{
+	queue(r->ending ? &r->next_turn : &r->when_freed, task);
+}
+
 void loop_keep(struct plait_reactor *r, struct loop_task *task)
 {
 	queue(&r->kept, task);
@@ -119,6 +123,7 @@ static void run_next_turn(struct plait_reactor *r)
 			plait_container(l, struct loop_task, link);
 
 		plait_list_remove(l);
+		r->done.calls++;
 		loop_enter(r);
 		task->run(task);
 		loop_leave(r);
@@ -127,16 +132,29 @@ static void run_next_turn(struct plait_reactor *r)
 
 void loop_enter(struct plait_reactor *r)
 {
-	if (r->depth++ == 0)
-		r->now_is_known = false;
+	if (r->depth++ > 0)
+		return;
+	r->now_is_known = false;
+	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
 }
 
 void loop_leave(struct plait_reactor *r)
 {
 	if (r->depth == 1)
 		run_all(&r->after_callback);
-	if (--r->depth == 0)
-		r->now_is_known = false;
+	if (--r->depth > 0)
+		return;
+	r->now_is_known = false;
+	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
+}
+
+void loop_woke(struct plait_reactor *r)
+{
+	r->now_is_known = false;
+	if (loop_is_virtual(r))
+		deferred_set_time(r->virtual_now);
+	else
+		deferred_set_clock(timer_monotonic);
 }
 
 void loop_join(struct plait_reactor *r, struct loop_member *m)
@@ -199,6 +217,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->next_turn);
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
+	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
 	plait_list_init(&r->unreported.factories);
 	r->unreported.reactor = r;
@@ -225,6 +244,8 @@ struct plait_reactor *loop_new(const struct backend *backend)
 	rc = thread_init(r);
 	if (rc < 0)
 		goto err_backend;
+	loop_woke(r);
+	loop_trace_start();
 	return r;
 
 err_backend:
@@ -265,6 +286,8 @@ static void lose_members(struct plait_reactor *r)
 /* Runs what the callbacks before it left to be done after them. */
 static void run_after_callback(struct plait_reactor *r)
 {
+	if (plait_list_is_empty(&r->after_callback))
+		return;
 	loop_enter(r);
 	loop_leave(r);
 }
@@ -298,9 +321,10 @@ static bool is_busy(const struct plait_reactor *r)
 static void end(struct plait_reactor *r)
 {
 	plait_assert(!is_busy(r));
-	r->in_turn = true;
+	r->in_turn = r->ending = true;
 	r->shutdown = SHUTDOWN_CLOSING;
 	trigger_stop_waiting(r);
+	plait_list_move(&r->next_turn, &r->when_freed);
 	lose_everything(r);
 }
 
@@ -316,6 +340,7 @@ static void forget_all(struct plait_reactor *r)
 	unlink_all(&r->members);
 	unlink_all(&r->after_callback);
 	unlink_all(&r->next_turn);
+	unlink_all(&r->when_freed);
 	unlink_all(&r->burials);
 }
 
@@ -330,6 +355,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	if (!forked)
 		end(r);
 	forget_all(r);
+	signal_done(r);
 	trigger_done(r);
 	timer_done(r);
 	call_done(r);
@@ -341,6 +367,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	free(r);
 	if (!forked)
 		plait_deferred_report_pending();
+	loop_trace_end(forked);
 }
 
 const struct plait_limits *loop_limits(const struct plait_reactor *r)
@@ -458,6 +485,8 @@ static void run_due(struct plait_reactor *r)
 	timer_run_due(r);
 	if (signal_take_arrived(r))
 		plait_reactor_stop(r);
+	if (signal_take_dump(r))
+		report_pending();
 }
 
 /* 0, or -errno if the backend cannot wait. */
@@ -466,6 +495,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	int rc = 0;
 
 	r->turns++;
+	r->done = (struct done){ 0 };
 	run_due(r);
 	shut_down(r);
 	/* Nothing refers to the dead yet, so they need not wait with us. */
@@ -473,6 +503,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	if (r->shutdown != SHUTDOWN_DONE)
 		rc = watch_poll(r, waiting_time(r, limit));
 	bury(r);
+	report_turn(r);
 	return rc;
 }
 

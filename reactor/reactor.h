@@ -3,7 +3,7 @@
  * others of this directory use loop.h.
  *
  * Each part is a struct here and a file of its own that keeps it: watch.c,
- * timer.c, call.c, trigger.c, thread.c, signal.c and pool.c.  A part that is
+ * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part that is
  * zeroed is empty, but for its lists, which its init function makes.
  */
 #ifndef REACTOR_REACTOR_H
@@ -50,12 +50,16 @@ struct timers {
 	bool holding;		   /* new ones go to fresh */
 };
 
+/* After each wait: what was known of the time is old. */
+void loop_woke(struct plait_reactor *r);
+
 void timer_hold(struct plait_reactor *r);
 void timer_run_due(struct plait_reactor *r);
 void timer_done(struct plait_reactor *r);
 bool timer_next(const struct plait_reactor *r, int64_t *ret);
 void timer_delay(struct plait_timer *t, double seconds);
 int64_t timer_clock(struct plait_reactor *r);
+int64_t timer_monotonic(void);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct calls {
@@ -100,11 +104,25 @@ struct signals {
 	atomic_bool arrived;
 	unsigned taken; /* a bit for each of old[] */
 	struct sigaction old[3];
+	atomic_bool dump_arrived;
+	int dump_number; /* of plait_reactor_dump_on_signal(); 0: none */
+	struct sigaction dump_old;
 };
 
 int signal_take(struct plait_reactor *r);
 void signal_release(struct plait_reactor *r);
 bool signal_take_arrived(struct plait_reactor *r);
+bool signal_take_dump(struct plait_reactor *r);
+void signal_done(struct plait_reactor *r);
+
+/* report.c: what has run in this turn, and saying so if it is asked for. */
+struct done {
+	unsigned events, timers, calls;
+};
+
+void report_turn(struct plait_reactor *r);
+void report_pending(void);
+int report_write(int fd, const char *data, size_t len); /* 0 or -errno */
 
 /* pool.c */
 struct pool {
@@ -140,7 +158,8 @@ struct plait_reactor {
 
 	struct plait_list after_callback, next_turn, burials;
 	struct plait_list members;
-	struct plait_list kept; /* tasks for when it is freed */
+	struct plait_list when_freed, kept; /* tasks, first and last */
+	bool ending;			    /* it is being freed */
 	struct loop_unreported unreported;
 	uint64_t turns; /* begun so far */
 
@@ -150,6 +169,7 @@ struct plait_reactor {
 	struct triggers triggers;
 	struct thread_calls thread;
 	struct signals signals;
+	struct done done;
 	struct pool pool;
 	struct plait_limits limits;
 };

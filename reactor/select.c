@@ -107,7 +107,7 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 	int rc =
 		select(n, &readable, &writable, NULL, to_timeval(timeout, &tv));
 
-	r->now_is_known = false;
+	loop_woke(r);
 	if (rc > 0) {
 		deliver(r, n, &readable, &writable);
 	} else if (rc < 0) {

@@ -146,6 +146,7 @@ static void bury(struct loop_task *task)
 		close(s->fd);
 	output_drop(&s->output, r);
 	plait_failure_unref(&s->why);
+	trace_end(TRACE_CLOSED, &s->base, s->base.cause);
 	free(s);
 }
 
@@ -206,6 +207,7 @@ static ssize_t send_some(struct stream *s)
 	if (n < 0)
 		return -errno;
 	s->blocked = (size_t)n < want;
+	trace_note(TRACE_WRITTEN, &s->base, NULL, NULL, (size_t)n);
 	return n;
 }
 
@@ -375,6 +377,7 @@ static void end_of_input(struct stream *s)
 
 static void input(struct stream *s, const void *data, size_t len)
 {
+	trace_note(TRACE_READ, &s->base, NULL, NULL, len);
 	if (!s->lingering) {
 		transport_data(&s->base, data, len);
 		return;
@@ -563,6 +566,7 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 	if (err != 0)
 		goto err_free;
 	loop_join(r, &s->member);
+	loop_trace_address(TRACE_OPENED, &s->base, peer);
 	verify(s);
 	return &s->base;
 

@@ -118,6 +118,7 @@ void thread_run(struct plait_reactor *r)
 
 		next = call->next;
 		free(call);
+		r->done.calls++;
 		loop_enter(r);
 		fn(arg);
 		loop_leave(r);

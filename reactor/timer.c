@@ -23,12 +23,22 @@
 
 enum { NS_PER_S = 1000000000 };
 
-int64_t timer_clock(struct plait_reactor *r)
+int64_t timer_monotonic(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t timer_clock(struct plait_reactor *r)
+{
+	return timer_monotonic();
+}
+
+int64_t loop_clock(struct plait_reactor *r)
+{
+	return r->backend->now(r);
 }
 
 int64_t loop_now(const struct plait_reactor *cr)
@@ -38,7 +48,7 @@ int64_t loop_now(const struct plait_reactor *cr)
 
 	/* Outside of all callbacks nobody says when it is over. */
 	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
-		r->now = r->backend->now(r);
+		r->now = loop_clock(r);
 		r->now_is_known = true;
 	}
 	return r->now;
@@ -292,6 +302,7 @@ void timer_run_due(struct plait_reactor *r)
 
 	while ((t = earliest(ts)) != NULL && t->when <= now) {
 		plait_timer_stop(t);
+		r->done.timers++;
 		loop_enter(r);
 		t->fn(t->arg);
 		loop_leave(r);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "reactor/scope.h"
 #include "reactor/transport.h"
 
 static const struct plait_producer_ops as_producer_ops;
@@ -156,12 +157,15 @@ void transport_write_lost(struct plait_transport *t)
 	loop_leave(t->reactor);
 }
 
-static void tell_protocol_lost(struct plait_protocol *p,
+static void tell_protocol_lost(struct plait_transport *t,
 			       const struct plait_failure *why)
 {
+	struct plait_protocol *p = t->protocol;
+
 	if (p == NULL)
 		return;
 	p->connected = false;
+	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
 	if (p->ops->connection_lost != NULL)
 		p->ops->connection_lost(p, why);
 }
@@ -174,11 +178,12 @@ void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 	verify(t);
 	loop_enter(t->reactor);
 	stop_producer(t);
-	tell_protocol_lost(t->protocol, why);
+	tell_protocol_lost(t, why);
 	/* One may have been registered meanwhile. */
 	stop_producer(t);
 	/* Before the owner is told, whose factory may be gone after that. */
 	plait_protocol_free(&t->protocol);
+	scope_end(&t->scope, PLAIT_HERE);
 	if (t->owner != NULL)
 		t->owner->lost(t->owner, why);
 	loop_leave(t->reactor);
@@ -254,6 +259,7 @@ void plait_transport_lose_connection(struct plait_transport *t)
 	if (t->disconnecting)
 		return;
 	t->disconnecting = true;
+	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->lose(t);
 	verify(t);
 }
@@ -265,6 +271,7 @@ void transport_abort(struct plait_transport *t, const struct plait_failure *why)
 		return;
 	}
 	t->disconnecting = t->aborted = true;
+	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->abort(t, why);
 	verify(t);
 }
@@ -343,6 +350,13 @@ int plait_transport_set_no_delay(struct plait_transport *t, bool on)
 int plait_transport_set_keep_alive(struct plait_transport *t, bool on)
 {
 	return set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
+}
+
+struct plait_scope *plait_transport_scope(struct plait_transport *t)
+{
+	if (t->scope == NULL && !t->lost)
+		t->scope = plait_scope_new(t->reactor);
+	return t->scope;
 }
 
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t)

@@ -47,7 +47,7 @@ void loop_advance(struct plait_reactor *r, int64_t nanoseconds)
 	if (__builtin_add_overflow(r->virtual_now, nanoseconds,
 				   &r->virtual_now))
 		r->virtual_now = INT64_MAX;
-	r->now_is_known = false;
+	loop_woke(r);
 }
 
 const struct backend backend_virtual = {

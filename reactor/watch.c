@@ -154,6 +154,7 @@ void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 	events &= w->events & WATCH_EVENTS;
 	if (events == 0)
 		return;
+	r->done.events++;
 	loop_enter(r);
 	w->fn(w, events);
 	loop_leave(r);
@@ -185,6 +186,7 @@ static void deliver_lost(struct plait_reactor *r)
 			plait_container(l, struct plait_watch, link);
 
 		clear(r, w);
+		r->done.events++;
 		loop_enter(r);
 		w->fn(w, PLAIT_LOST);
 		loop_leave(r);

@@ -48,6 +48,7 @@ struct demo {
 	struct plait_reactor *reactor;
 	struct child child[CHILDREN];
 	const char *file;
+	const char *trace; /* where the proxy writes its trace, or NULL */
 	char programs[4096]; /* where they are, up to the last slash */
 	char server_port[8], proxy_port[8];
 	unsigned pieces, pieces_then;
@@ -153,11 +154,14 @@ static void child_readable(struct plait_watch *w, unsigned events)
 }
 
 /* Between fork() and the program itself. */
-static void become(const struct demo *demo, int out, const char *const argv[])
+static void become(const struct child *c, int out, const char *const argv[])
 {
+	const struct demo *demo = c->demo;
 	char path[sizeof(demo->programs) + 32];
 
 	snprintf(path, sizeof(path), "%s%s", demo->programs, argv[0]);
+	if (c == &demo->child[PROXY] && demo->trace != NULL)
+		setenv("PLAIT_TRACE", demo->trace, 1);
 	signal(SIGPIPE, SIG_DFL);
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
@@ -178,7 +182,7 @@ static int child_fork(struct child *c, const char *const argv[])
 	fflush(stdout);
 	c->pid = fork();
 	if (c->pid == 0)
-		become(c->demo, ends[1], argv);
+		become(c, ends[1], argv);
 	close(ends[1]);
 	c->fd = ends[0];
 	if (c->pid > 0)
@@ -380,6 +384,7 @@ int main(int argc, char **argv)
 			[LATE] = { .name = "client 3", .ended = end_scene },
 		},
 		.file = "samples/poetry/sonnet-18.txt",
+		.trace = getenv("PLAIT_TRACE"),
 	};
 	struct program p = { .about = "Plays the scene of the poetry proxy.",
 			     .operands = "[FILE]",
@@ -394,6 +399,7 @@ int main(int argc, char **argv)
 	snprintf(self.programs, sizeof(self.programs), "%.*s",
 		 slash ? (int)(slash + 1 - argv[0]) : 0, argv[0]);
 	poem = program_file(self.file);
+	unsetenv("PLAIT_TRACE"); /* the others would write the same file */
 	if (p.reactor != NULL)
 		setenv("PLAIT_REACTOR", p.reactor, 1); /* for all who play */
 	self.reactor = program_reactor(&p);

@@ -14,8 +14,6 @@
 struct client {
 	struct plait_reactor *reactor;
 	double timeout; /* 0: none */
-	struct plait_timer timer;
-	bool timed_out;
 	struct plait_address transformer;
 	const char *transformation; /* NULL: none */
 	struct poem *poems;
@@ -38,19 +36,14 @@ static plait_value transform(plait_value *result, void *arg)
 	return plait_chain(&d);
 }
 
-/* A cancellation by our own timer is a timeout. */
-static plait_value name_timeout(plait_value *failure, void *arg)
+static plait_value name_timeout(plait_value *result, double seconds, void *arg)
 {
-	struct poem *poem = arg;
+	const struct poem *poem = arg;
 	char server[PLAIT_ADDRESS_SIZE];
 
-	if (!poem->client->timed_out ||
-	    !plait_failure_check(plait_value_failure(failure),
-				 &plait_error_cancelled))
-		return plait_take(failure);
 	plait_address_str(&poem->server, server, sizeof(server));
 	return plait_fail(&plait_error_timeout, "no poem from %s in %g s",
-			  server, poem->client->timeout);
+			  server, seconds);
 }
 
 static plait_value print_poem(plait_value *result, void *arg)
@@ -91,19 +84,13 @@ static void get_poem(struct poem *poem)
 	poem->deferred = get_poetry(self->reactor, &poem->server);
 	if (self->transformation != NULL)
 		plait_deferred_add_callback(poem->deferred, transform, self);
-	plait_deferred_add_errback(poem->deferred, name_timeout, poem);
+	if (self->timeout > 0)
+		plait_deferred_add_timeout_with(poem->deferred, self->reactor,
+						self->timeout, name_timeout,
+						poem);
 	plait_deferred_add_callbacks(poem->deferred, print_poem, NULL,
 				     print_failure, self);
 	plait_deferred_add_both(poem->deferred, finished, self);
-}
-
-static void time_out(void *arg)
-{
-	struct client *self = arg;
-
-	self->timed_out = true;
-	for (int i = 0; i < self->n; i++)
-		plait_deferred_cancel(self->poems[i].deferred);
 }
 
 static void start(void *arg)
@@ -112,9 +99,6 @@ static void start(void *arg)
 
 	for (int i = 0; i < self->n; i++)
 		get_poem(&self->poems[i]);
-	if (self->timeout > 0)
-		plait_timer_start(self->reactor, &self->timer, self->timeout,
-				  time_out, self);
 }
 
 static void read_servers(struct client *self, const struct program *p)
@@ -152,7 +136,6 @@ int main(int argc, char **argv)
 	plait_call_when_running(self.reactor, start, &self);
 	plait_reactor_run(self.reactor);
 
-	plait_timer_stop(&self.timer);
 	for (int i = 0; i < self.n; i++)
 		plait_deferred_free(&self.poems[i].deferred);
 	plait_reactor_free(&self.reactor);

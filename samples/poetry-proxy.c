@@ -3,9 +3,10 @@
  * is downloaded for the first and cached for the rest.
  *
  * A client's poem is a deferred, whether it comes from the cache, where it has
- * fired already, or from the server.  When the client hangs up first, its
- * protocol frees the deferred; that cancels the download, and that closes the
- * connection to the server: nobody works for somebody who has gone.
+ * fired already, or from the server.  It belongs to the scope of the client's
+ * connection: when the client hangs up first, that cancels the download, and
+ * that closes the connection to the server.  Nobody works for somebody who has
+ * gone.
  *
  * --no-cancel is how it was before: the download goes on for nobody.
  * --share lets clients that come while a download runs wait for that one; it
@@ -22,15 +23,7 @@ struct service {
 	struct plait_address server;
 	struct plait_buf *poem; /* NULL: not cached */
 	bool no_cancel, share;
-	struct plait_deferred *download; /* that is shared, or NULL */
-	struct plait_list waiting;	 /* the clients that share it */
-};
-
-struct client {
-	struct plait_protocol base;
-	struct plait_deferred *deferred;
-	struct plait_promise *promise; /* while it shares a download ... */
-	struct plait_list link;	       /* ... and waits for it */
+	struct plait_shared *download; /* the last that was shared, or NULL */
 };
 
 static plait_value keep_poem(plait_value *result, void *arg)
@@ -66,6 +59,11 @@ static struct plait_deferred *download_poem(struct service *self)
 					    self);
 }
 
+static plait_value say_nothing(plait_value *failure, void *arg)
+{
+	return PLAIT_NONE;
+}
+
 /* A deferred that may be cancelled while the download runs on. */
 static struct plait_deferred *download_regardless(struct service *self)
 {
@@ -78,58 +76,32 @@ static struct plait_deferred *download_regardless(struct service *self)
 	return d;
 }
 
-/* The shared download has ended: its result goes to all who wait for it. */
-static plait_value share_result(plait_value *result, void *arg)
+/* Begins a download for all who come while it runs. */
+static void begin_download(struct service *self)
 {
-	struct service *self = arg;
-	struct plait_list *l;
+	struct plait_deferred *d = download_poem(self);
 
-	plait_deferred_detach(&self->download);
-	while ((l = plait_list_first(&self->waiting)) != NULL) {
-		struct client *c = plait_container(l, struct client, link);
-
-		plait_list_remove(l);
-		plait_fire(&c->promise,
-			   plait_value_is_failure(result)
-				   ? plait_failure_value(
-					     plait_value_failure(result))
-				   : plait_buf_value(plait_buf_ref(
-					     plait_value_buf(result))));
-	}
-	return PLAIT_NONE;
+	plait_shared_free(&self->download);
+	self->download = plait_shared_new(&d);
+	if (self->download == NULL || !self->no_cancel)
+		return;
+	/* One more, who never leaves. */
+	d = plait_shared_wait(self->download);
+	plait_deferred_add_errback(d, say_nothing, NULL);
+	plait_deferred_detach(&d);
 }
 
-static plait_value leave_download(struct plait_deferred *d, void *arg)
+static struct plait_deferred *share_download(struct service *self)
 {
-	struct client *c = arg;
-	struct service *self = plait_self(c->base.factory, struct service);
-
-	plait_list_remove(&c->link);
-	plait_promise_drop(&c->promise);
-	if (plait_list_is_empty(&self->waiting) && !self->no_cancel)
-		plait_deferred_cancel(self->download);
-	return plait_cancelled();
-}
-
-static struct plait_deferred *share_download(struct service *self,
-					     struct client *c)
-{
-	struct plait_deferred *d =
-		plait_deferred_new(&c->promise, leave_download, c);
-
-	if (c->promise == NULL)
-		return d;
-	plait_list_append(&self->waiting, &c->link);
-	if (self->download != NULL) {
+	if (self->download != NULL && !plait_shared_is_fired(self->download))
 		puts("Sharing the poem download.");
-		return d;
-	}
-	self->download = download_poem(self);
-	plait_deferred_add_both(self->download, share_result, self);
-	return d;
+	else
+		begin_download(self);
+	return self->download != NULL ? plait_shared_wait(self->download)
+				      : plait_failed(plait_no_memory());
 }
 
-static struct plait_deferred *get_poem(struct service *self, struct client *c)
+static struct plait_deferred *get_poem(struct service *self)
 {
 	if (self->poem != NULL) {
 		puts("Using cached poem.");
@@ -137,33 +109,24 @@ static struct plait_deferred *get_poem(struct service *self, struct client *c)
 			plait_buf_value(plait_buf_ref(self->poem)));
 	}
 	if (self->share)
-		return share_download(self, c);
+		return share_download(self);
 	return self->no_cancel ? download_regardless(self)
 			       : download_poem(self);
 }
 
 static void client_made(struct plait_protocol *p)
 {
-	struct client *self = plait_self(p, struct client);
+	struct plait_deferred *d =
+		get_poem(plait_self(p->factory, struct service));
 
-	self->deferred = get_poem(plait_self(p->factory, struct service), self);
-	plait_deferred_add_callback(self->deferred, plait_then_write,
-				    p->transport);
-	plait_deferred_add_both(self->deferred, plait_then_lose_connection,
-				p->transport);
-}
-
-static void client_lost(struct plait_protocol *p,
-			const struct plait_failure *why)
-{
-	plait_deferred_free(&plait_self(p, struct client)->deferred);
+	plait_deferred_add_callback(d, plait_then_write, p->transport);
+	plait_deferred_add_both(d, plait_then_lose_connection, p->transport);
+	plait_scope_own(plait_transport_scope(p->transport), &d);
 }
 
 static const struct plait_protocol_ops client_ops = {
 	.name = "poetry-proxy",
-	.size = sizeof(struct client),
 	.connection_made = client_made,
-	.connection_lost = client_lost,
 };
 
 int main(int argc, char **argv)
@@ -188,7 +151,6 @@ int main(int argc, char **argv)
 	program_start(&p, argc, argv);
 	if (!read_server(p.operand[0], &self.server))
 		die("%s: not [HOST:]PORT", p.operand[0]);
-	plait_list_init(&self.waiting);
 	self.reactor = program_reactor(&p);
 	address = program_listen(&p, self.reactor, &self.factory);
 	plait_address_str(&self.server, from, sizeof(from));
@@ -196,6 +158,7 @@ int main(int argc, char **argv)
 	program_run(self.reactor, "Proxying %s on %s.", from, to);
 
 	plait_reactor_free(&self.reactor);
+	plait_shared_free(&self.download);
 	plait_buf_unref(&self.poem);
 	return 0;
 }

@@ -305,17 +305,37 @@ unsigned long heap_left_since(unsigned long mark, FILE *to)
 	return left;
 }
 
-static struct block *slot_of(const struct block *blocks, size_t room,
-			     const void *ptr)
+/* The slot of ptr, or else the first that ends the search or is also. */
+static struct block *find_slot(const struct block *blocks, size_t room,
+			       const void *ptr, const void *also)
 {
 	size_t i = ((uintptr_t)ptr >> 4) * 0x9e3779b97f4a7c15u >> 20;
 
 	for (;; i++) {
 		const struct block *b = &blocks[i & (room - 1)];
 
-		if (b->ptr == ptr || b->ptr == NULL)
+		if (b->ptr == ptr || b->ptr == NULL || b->ptr == also)
 			return (struct block *)b;
 	}
+}
+
+static struct block *slot_of(const struct block *blocks, size_t room,
+			     const void *ptr)
+{
+	return find_slot(blocks, room, ptr, NULL);
+}
+
+/*
+ * For a new one.  A tomb will do: memory is mostly had again at the same
+ * address, which would be surrounded by tombs otherwise.
+ */
+static struct block *new_slot(const void *ptr)
+{
+	struct block *b = find_slot(heap.blocks, heap.room, ptr, TOMB);
+
+	if (b->ptr == NULL)
+		heap.used++;
+	return b;
 }
 
 static void heap_grow(void)
@@ -367,9 +387,8 @@ static void *added(void *ptr, size_t size, void *caller)
 	pthread_mutex_lock(&lock);
 	if (heap.used * 2 >= heap.room)
 		heap_grow();
-	b = slot_of(heap.blocks, heap.room, ptr);
+	b = new_slot(ptr);
 	*b = (struct block){ ptr, size, heap.calls - 1, caller };
-	heap.used++;
 	heap.live++;
 	heap.bytes += size;
 	pthread_mutex_unlock(&lock);

@@ -207,6 +207,17 @@ START_TEST(buffer_as_a_value_ends_with_it)
 }
 END_TEST
 
+START_TEST(buffer_as_a_value_can_be_shared)
+{
+	plait_value v = plait_buf_value(plait_buf_copy("poem", 4));
+	plait_value other = plait_value_ref(&v);
+
+	plait_value_free(&v);
+	ck_assert_uint_eq(plait_buf_size(plait_value_buf(&other)), 4);
+	plait_value_free(&other);
+}
+END_TEST
+
 START_TEST(text_of_a_buffer_is_its_bytes)
 {
 	plait_value v = plait_buf_value(plait_buf_copy("midnight", 8));
@@ -435,6 +446,7 @@ int main(void)
 
 	tcase_add_pure_test(shared, shared_buffer_is_read_only);
 	tcase_add_pure_test(shared, buffer_as_a_value_ends_with_it);
+	tcase_add_pure_test(shared, buffer_as_a_value_can_be_shared);
 	tcase_add_pure_test(shared, text_of_a_buffer_is_its_bytes);
 	suite_add_tcase(s, shared);
 

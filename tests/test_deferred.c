@@ -1115,6 +1115,53 @@ START_TEST(freeing_before_a_chain_step_abandons_the_promise)
 }
 END_TEST
 
+static void act_free_and_say_so(struct step *s, plait_value *result)
+{
+	plait_deferred_free(&s->d);
+	trace_add("freed");
+}
+
+START_TEST(freed_inside_it_abandons_the_promise_when_the_callback_returns)
+{
+	struct step frees = { .name = "a", .act = act_free_and_say_so };
+	struct plait_promise *p, *q;
+	struct plait_deferred *a = frees.d = make(&p), *b = make(&q);
+
+	plait_deferred_add_both(a, step, &frees);
+	plait_deferred_chain(a, &q);
+	pass_both(b, "b");
+	handle_all(b);
+	plait_fire(&p, plait_int(1));
+	ck_assert_str_eq(trace(),
+			 "a:1 freed b:AbandonedError: promise dropped");
+	plait_deferred_free(&b);
+}
+END_TEST
+
+/* What waits for what is ended from the inside. */
+START_TEST(freeing_ends_the_inner_before_what_waited_for_it)
+{
+	struct plait_promise *p, *q, *again;
+	struct step c = { .name = "inner" };
+	struct step waits = { .inner = make(&p) };
+	struct step recovers = { .name = "r" };
+	struct plait_deferred *a = plait_succeed(PLAIT_NONE), *b = make(&q);
+
+	recovers.inner = plait_deferred_new(&again, step_canceller, &c);
+	plait_deferred_add_errback(waits.inner, step, &recovers);
+	plait_deferred_add_both(a, step, &waits);
+	plait_deferred_chain(a, &q);
+	pass_both(b, "b");
+	handle_all(b);
+	plait_deferred_free(&a);
+	ck_assert_str_eq(trace(), "r:CancelledError !inner "
+				  "b:AbandonedError: promise dropped");
+	plait_promise_drop(&p);
+	plait_promise_drop(&again);
+	plait_deferred_free(&b);
+}
+END_TEST
+
 /* ---- ends ---------------------------------------------------------- */
 
 START_TEST(detached_one_runs_on_and_frees_its_result)
@@ -1796,6 +1843,11 @@ static void add_promise(TCase *tc)
 	tcase_add_pure_test(tc, freeing_the_first_of_a_chain_cancels_the_last);
 	tcase_add_pure_test(tc,
 			    freeing_before_a_chain_step_abandons_the_promise);
+	tcase_add_pure_test(
+		tc,
+		freed_inside_it_abandons_the_promise_when_the_callback_returns);
+	tcase_add_pure_test(tc,
+			    freeing_ends_the_inner_before_what_waited_for_it);
 }
 
 static void add_ends(TCase *tc)

@@ -4,26 +4,15 @@
  * recursion over the links would overflow it long before their end, and
  * anything quadratic would run into the time limit.
  */
-#include <pthread.h>
-
 #include <plait/plait.h>
 
+#include "tests/extreme.h"
 #include "tests/harness.h"
 #include "tests/steps.h"
 
-enum { LINKS = 1000000, STACK = 256 * 1024 };
-
-static void on_small_stack(void *(*run)(void *arg))
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	ck_assert_int_eq(pthread_attr_init(&attr), 0);
-	ck_assert_int_eq(pthread_attr_setstacksize(&attr, STACK), 0);
-	ck_assert_int_eq(pthread_create(&thread, &attr, run, NULL), 0);
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	pthread_attr_destroy(&attr);
-}
+enum {
+	LINKS = 1000000
+};
 
 static unsigned long ran, failed;
 

@@ -6,6 +6,7 @@
 
 #include "lib/failure.h"
 #include "tests/child.h"
+#include "tests/extreme.h"
 #include "tests/harness.h"
 #include "tests/steps.h"
 
@@ -126,6 +127,10 @@ static const struct {
 	  "ConnectionLost" },
 	{ &plait_error_connection_aborted, &plait_error_connection_lost,
 	  "ConnectionAborted" },
+	{ &plait_error_first, &plait_error_any, "FirstError" },
+	{ &plait_error_group, &plait_error_any, "FailureGroup" },
+	{ &plait_error_queue_underflow, &plait_error_any, "QueueUnderflow" },
+	{ &plait_error_queue_closed, &plait_error_any, "QueueClosed" },
 };
 
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -285,6 +290,64 @@ START_TEST(shared_cause_outlives_one_of_its_effects)
 }
 END_TEST
 
+START_TEST(detail_is_carried_and_freed_with_the_failure)
+{
+	plait_value v =
+		plait_fail_with(&plait_error_any, tracked("x"), "page %d", 42);
+	const struct plait_failure *f = plait_value_failure(&v);
+	char text[16];
+
+	plait_value_str(plait_failure_detail(f), text, sizeof(text));
+	ck_assert_str_eq(text, "x");
+	ck_assert_str_eq(str_of(&v), "Error: page 42");
+	ck_assert_ptr_nonnull(strstr(plait_failure_where(f), __FILE__));
+	ck_assert_str_eq(trace(), "");
+	plait_value_free(&v);
+	ck_assert_str_eq(trace(), "~x");
+}
+END_TEST
+
+START_TEST(failure_without_a_detail_has_none)
+{
+	plait_value v = plait_fail(&plait_error_any, "no"),
+		    c = plait_cancelled();
+
+	ck_assert(plait_value_is_none(
+		plait_failure_detail(plait_value_failure(&v))));
+	ck_assert(plait_value_is_none(
+		plait_failure_detail(plait_value_failure(&c))));
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(without_memory_the_detail_is_freed)
+{
+	plait_value v;
+
+	fault_alloc_at(0, false);
+	v = plait_fail_with(&plait_error_any, tracked("x"), "no");
+	ck_assert_ptr_eq(plait_failure_kind(plait_value_failure(&v)),
+			 &plait_error_no_memory);
+	ck_assert_str_eq(trace(), "~x");
+}
+END_TEST
+
+static void *wrap_a_million_times(void *arg)
+{
+	plait_value v = plait_fail(&plait_error_any, "no");
+
+	for (int i = 0; i < 1000000; i++)
+		v = plait_fail_with(&plait_error_any, v, "again");
+	plait_value_free(&v);
+	return NULL;
+}
+
+START_TEST(failures_may_nest_to_any_depth)
+{
+	on_small_stack(wrap_a_million_times);
+}
+END_TEST
+
 START_TEST(static_failure_may_be_a_cause)
 {
 	plait_value done = plait_connection_done();
@@ -426,6 +489,7 @@ int main(void)
 	TCase *life = tcase_create("life");
 	TCase *unhandled = tcase_create("unhandled");
 
+	tcase_add_checked_fixture(life, steps_setup, NULL);
 	tcase_add_pure_test(says, failure_says_kind_message_and_place);
 	tcase_add_pure_test(says, errno_is_kept_and_not_printed);
 	tcase_add_pure_test(says, str_is_the_kind_alone_without_a_message);
@@ -450,6 +514,10 @@ int main(void)
 	tcase_add_pure_test(life, unref_nulls_and_null_is_nothing);
 	tcase_add_pure_test(life, cause_lives_as_long_as_what_it_caused);
 	tcase_add_pure_test(life, shared_cause_outlives_one_of_its_effects);
+	tcase_add_pure_test(life, detail_is_carried_and_freed_with_the_failure);
+	tcase_add_pure_test(life, failure_without_a_detail_has_none);
+	tcase_add_pure_test(life, without_memory_the_detail_is_freed);
+	tcase_add_pure_test(life, failures_may_nest_to_any_depth);
 	tcase_add_pure_test(life, static_failure_may_be_a_cause);
 	tcase_add_pure_test(life,
 			    embedded_failure_is_released_once_and_not_freed);

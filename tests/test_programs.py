@@ -14,6 +14,7 @@ failure too.  NAME picks tests whose name contains it.  The last line is
 
 import argparse
 import concurrent.futures
+import json
 import os
 import queue
 import re
@@ -56,7 +57,8 @@ class Process:
     """A program that runs, and the lines that it has printed so far."""
 
     def __init__(self, argv, **more_env):
-        env = {k: v for k, v in os.environ.items() if k != "PLAIT_REACTOR"}
+        env = {k: v for k, v in os.environ.items()
+               if not k.startswith("PLAIT_")}
         env.update(more_env)
         self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE,
@@ -203,10 +205,10 @@ class ProgramTest(unittest.TestCase):
 
     backend = None
 
-    def start(self, name, *args):
+    def start(self, name, *args, **more_env):
         argv = [os.path.join(BUILD, "samples", name),
                 "--reactor", self.backend] + [str(a) for a in args]
-        process = Process(argv)
+        process = Process(argv, **more_env)
         self.addCleanup(process.close)
         return process
 
@@ -1167,6 +1169,35 @@ class Demo(ProgramTest):
             self.assertRegex(out, "(?m)^" + line)
         self.assertEqual(out.count("\nok "), 6)
         self.assertNotIn("WRONG", out)
+
+    def test_trace_links_the_cancel_to_the_closed_connection(self):
+        trace = self.file(b"")
+        process = self.start("demo", PLAIT_TRACE=trace)
+        upstream = None
+        while upstream is None:
+            upstream = re.search(r"server  \| Serving .* on port (\d+)",
+                                 process.line())
+        self.ends(process)
+        with open(trace) as f:
+            events = json.load(f)["traceEvents"]
+        start, = [e for e in events if e["ph"] == "s"]
+        end, = [e for e in events if e["ph"] == "f"]
+        self.assertEqual((start["name"], start["cat"], start["id"]),
+                         (end["name"], end["cat"], end["id"]))
+        # An arrow starts in the slice of the cancel, and ends in that of
+        # the closed connection, which was opened to the upstream server.
+        cancel, = [e for e in events
+                   if e["ph"] == "B" and e["name"] == "cancel"]
+        self.assertEqual(cancel["ts"], start["ts"])
+        closed, = [e for e in events if e["ph"] == "X"]
+        self.assertEqual(closed["ts"], end["ts"])
+        self.assertLess(start["ts"], end["ts"])
+        opened = [e for e in events
+                  if e["ph"] == "b" and e["name"] == "connection"
+                  and e["id"] == closed["args"]["object"]
+                  and e["ts"] < start["ts"]][-1]
+        self.assertEqual(opened["args"]["address"],
+                         "127.0.0.1:" + upstream.group(1))
 
     def test_says_when_it_does_not(self):
         # An empty poem is there at once, so nobody can hang up on it.

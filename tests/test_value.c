@@ -132,6 +132,76 @@ static void as_apple(void *v)
 	plait_value_get(v, &apple_type);
 }
 
+static unsigned counted;
+
+static void counted_free(void *ptr)
+{
+	counted--;
+}
+
+static void *counted_ref(void *ptr)
+{
+	counted++;
+	return ptr;
+}
+
+static const struct plait_type counted_type = {
+	.name = "counted",
+	.free = counted_free,
+	.ref = counted_ref,
+};
+
+START_TEST(further_reference_is_freed_on_its_own)
+{
+	plait_value v = plait_value_make(&counted_type, &counted), other;
+
+	counted = 1;
+	other = plait_value_ref(&v);
+	ck_assert_uint_eq(counted, 2);
+	plait_value_free(&v);
+	plait_value_free(&other);
+	ck_assert_uint_eq(counted, 0);
+}
+END_TEST
+
+START_TEST(what_needs_no_freeing_is_just_copied)
+{
+	plait_value none = PLAIT_NONE, five = plait_int(5), v;
+
+	v = plait_value_ref(&none);
+	ck_assert(plait_value_is_none(&v));
+	v = plait_value_ref(&five);
+	ck_assert_int_eq(plait_value_int(&v), 5);
+}
+END_TEST
+
+START_TEST(failure_and_its_reference_are_one)
+{
+	plait_value v = plait_fail(&plait_error_any, "no");
+	plait_value other = plait_value_ref(&v);
+
+	ck_assert_ptr_eq(plait_value_failure(&v), plait_value_failure(&other));
+	plait_value_free(&v);
+	ck_assert_str_eq(plait_failure_message(plait_value_failure(&other)),
+			 "no");
+	plait_value_free(&other);
+}
+END_TEST
+
+static void share_what_has_one_owner(void *arg)
+{
+	plait_value v = tracked("v");
+
+	plait_value_ref(&v);
+}
+
+START_TEST(sharing_what_has_but_one_owner_aborts)
+{
+	assert_aborts(share_what_has_one_owner, NULL,
+		      "a value of type tracked has but one owner");
+}
+END_TEST
+
 START_TEST(reading_another_type_aborts_and_names_both)
 {
 	plait_value n = plait_int(1), none = PLAIT_NONE;
@@ -272,6 +342,10 @@ int main(void)
 
 	tcase_add_pure_test(type, numbers_and_text_need_no_memory);
 	tcase_add_pure_test(type, get_gives_the_pointer_of_the_right_type);
+	tcase_add_pure_test(type, further_reference_is_freed_on_its_own);
+	tcase_add_pure_test(type, what_needs_no_freeing_is_just_copied);
+	tcase_add_pure_test(type, failure_and_its_reference_are_one);
+	tcase_add_pure_test(type, sharing_what_has_but_one_owner_aborts);
 	tcase_add_pure_test(type, reading_another_type_aborts_and_names_both);
 	suite_add_tcase(s, type);
 

@@ -70,16 +70,24 @@ struct plait_deferred *plait_maybe_deferred_at(plait_value v,
 					       const char *where);
 
 /*
+ * int plait_fire(struct plait_promise **pp, plait_value v);
+ *
  * Fires: the result is v, which is taken in any case, and the callbacks run
  * before this returns.  Spends the promise: *pp is NULL afterwards.  0;
  * -ECANCELED if the deferred was cancelled, and -EALREADY if *pp was NULL,
  * then v is just freed; -EINVAL if v is a deferred, which is freed, and the
  * promise is not spent.
  */
-int plait_fire(struct plait_promise **pp, plait_value v);
+#define plait_fire(pp, v) plait_fire_at((pp), (v), PLAIT_HERE)
+int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where);
 
-/* Gives up the firing end; if it has not fired, fires "abandoned". */
-void plait_promise_drop(struct plait_promise **pp);
+/*
+ * void plait_promise_drop(struct plait_promise **pp);
+ *
+ * Gives up the firing end; if it has not fired, fires "abandoned".
+ */
+#define plait_promise_drop(pp) plait_promise_drop_at((pp), PLAIT_HERE)
+void plait_promise_drop_at(struct plait_promise **pp, const char *where);
 
 /* True if nobody wants the result any more, so that work for it may stop. */
 bool plait_promise_is_cancelled(const struct plait_promise *p);
@@ -169,7 +177,8 @@ const plait_value *plait_deferred_result(const struct plait_deferred *d);
 
 /*
  * Writes its state as snprintf() would: "<Deferred at 0xADDR made at
- * FILE:LINE>", with "current result: R" or "waiting on Deferred at 0xADDR".
+ * FILE:LINE>", with "fired at FILE:LINE", and "current result: R" or "waiting
+ * on Deferred at 0xADDR".
  */
 int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size);
 

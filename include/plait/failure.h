@@ -75,7 +75,17 @@ extern const struct plait_type plait_failure_type;
 	plait_fail_at(PLAIT_HERE, (kind), 0, (cause), __VA_ARGS__)
 
 /*
- * What the three macros above call.  where is borrowed for good: a literal.
+ * The same for a failure that carries a value, detail, which is taken.
+ */
+#define plait_fail_with(kind, detail, ...)                                     \
+	plait_fail_with_at(PLAIT_HERE, (kind), (detail), __VA_ARGS__)
+plait_value plait_fail_with_at(const char *where,
+			       const struct plait_error *kind,
+			       plait_value detail, const char *fmt, ...)
+	PLAIT_PRINTF(4, 5);
+
+/*
+ * What the three macros above it call.  where is borrowed for good: a literal.
  * err is an errno or 0.  cause may be NULL; the failure takes a reference of
  * its own.
  */
@@ -115,6 +125,9 @@ int plait_failure_errno(const struct plait_failure *f);		  /* 0: none */
 const char *plait_failure_message(const struct plait_failure *f); /* or "" */
 const char *plait_failure_where(const struct plait_failure *f);	  /* or "" */
 const struct plait_failure *plait_failure_cause(const struct plait_failure *f);
+
+/* What it carries, borrowed: none if nothing. */
+const plait_value *plait_failure_detail(const struct plait_failure *f);
 
 /*
  * Of a cancellation: "file.c:42" of the call that cancelled, and the reason

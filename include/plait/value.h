@@ -24,12 +24,15 @@ extern "C" {
 /*
  * What a value is.  free ends the value that ptr stands for; NULL if there is
  * nothing to end.  format writes the value as text as snprintf() would and
- * returns the length that it wants; NULL writes "<name>".
+ * returns the length that it wants; NULL writes "<name>".  ref gives a further
+ * reference, a ptr to be freed on its own; NULL if there can be but one, or
+ * if there is nothing to free.
  */
 struct plait_type {
 	const char *name;
 	void (*free)(void *ptr);
 	int (*format)(const void *ptr, char *buf, size_t size);
+	void *(*ref)(void *ptr);
 };
 
 /* A zeroed value is "none", Twisted's None: its type is NULL. */
@@ -43,6 +46,12 @@ typedef struct plait_value {
  * returned is given.
  */
 typedef plait_value plait_callback(plait_value *result, void *arg);
+
+/*
+ * Begins an operation: returns a value, a failure, or the deferred of what is
+ * to be waited for, plait_chain(&d).  Given.
+ */
+typedef plait_value plait_operation(void *arg);
 
 /* An int in the pointer itself, and text that is borrowed and never freed. */
 extern const struct plait_type plait_int_type;
@@ -95,6 +104,12 @@ static inline bool plait_value_is_none(const plait_value *v)
 
 /* Frees what the slot holds, by its type; the slot holds none afterwards. */
 void plait_value_free(plait_value *slot);
+
+/*
+ * The same value once more, given.  Aborts for a type that has something to
+ * free and no ref.
+ */
+plait_value plait_value_ref(const plait_value *v);
 
 /*
  * The ptr of a value of that type, borrowed.  Any other type is a mistake of

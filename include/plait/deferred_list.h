@@ -1,0 +1,92 @@
+/*
+ * Many deferreds as one: wait for all of them, for the first success, or for
+ * the first failure.
+ *
+ * The members are taken: the handles in the array, each of another deferred,
+ * are NULL afterwards, and the list owns the deferreds.  Cancelling the list
+ * cancels every member that is pending, in order, and fails it with
+ * CancelledError.  One that has fired early lets the other members run on as
+ * long as its deferred is held; cancelling or freeing that cancels them, and
+ * so does handing its result on: to an outer deferred, to a list that it is a
+ * member of, to a shared one.  A detached one lets them run on for good.
+ * Results that come after it has fired are freed.
+ */
+#ifndef PLAIT_DEFERRED_LIST_H
+#define PLAIT_DEFERRED_LIST_H
+
+#include <plait/deferred.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Many values as one, each at the index of its member; the value owns them. */
+struct plait_values {
+	size_t count;
+	plait_value *items;
+};
+
+/* One value, and the index of the member that it came from. */
+struct plait_indexed {
+	size_t index;
+	plait_value value;
+};
+
+extern const struct plait_type plait_values_type;
+extern const struct plait_type plait_indexed_type;
+
+/* What such a value is: borrowed, but items may be taken.  Or aborts. */
+struct plait_values *plait_value_values(const plait_value *v);
+struct plait_indexed *plait_value_indexed(const plait_value *v);
+
+/*
+ * FirstError: a member failed.  Its detail is an indexed value, the member's
+ * failure.  FailureGroup: all members failed.  Its detail is their values, all
+ * of them failures.  See plait_failure_detail().
+ */
+extern const struct plait_error plait_error_first;
+extern const struct plait_error plait_error_group;
+
+enum {
+	PLAIT_FIRE_ON_ONE_CALLBACK = 1, /* the first success, indexed */
+	PLAIT_FIRE_ON_ONE_ERRBACK = 2,	/* the first failure, FirstError */
+	PLAIT_CONSUME_ERRORS = 4 /* failures of members are not reported */
+};
+
+/*
+ * Waits for all members and fires with their values, failures among them; or
+ * earlier, as the flags say.  No members: fires at once, with no values.
+ * Without PLAIT_CONSUME_ERRORS each failure of a member is told to the
+ * unhandled hook as well, but not that it was cancelled because the list was.
+ * Never NULL; with no memory it frees the members and has failed.
+ */
+#define plait_deferred_list(members, n, flags)                                 \
+	plait_deferred_list_at((members), (n), (flags), PLAIT_HERE)
+struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
+					      size_t n, unsigned flags,
+					      const char *where);
+
+/*
+ * Waits for all members to succeed and fires with their values; fails with
+ * the first failure, FirstError.  Of the flags, PLAIT_CONSUME_ERRORS counts.
+ */
+#define plait_gather(members, n, flags)                                        \
+	plait_gather_at((members), (n), (flags), PLAIT_HERE)
+struct plait_deferred *plait_gather_at(struct plait_deferred **members,
+				       size_t n, unsigned flags,
+				       const char *where);
+
+/*
+ * Waits for the first member to succeed, cancels the others, in order, and
+ * fires with it, indexed.  Fails with FailureGroup if all fail, at once if
+ * there are none.
+ */
+#define plait_race(members, n) plait_race_at((members), (n), PLAIT_HERE)
+struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
+				     const char *where);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

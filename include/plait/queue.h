@@ -1,0 +1,60 @@
+/*
+ * A queue of values between those who put and those who wait to get, bounded
+ * both ways: in values that nobody got yet, and in gets that wait.
+ */
+#ifndef PLAIT_QUEUE_H
+#define PLAIT_QUEUE_H
+
+#include <plait/deferred.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_queue;
+
+extern const struct plait_error plait_error_queue_underflow;
+extern const struct plait_error plait_error_queue_closed;
+
+/*
+ * A new queue for so many values and so many waiting gets, SIZE_MAX for no
+ * bound; given.  NULL with ENOMEM in errno.
+ */
+struct plait_queue *plait_queue_new(size_t size, size_t backlog);
+
+/*
+ * Closes it and frees it with the values that are left.  NULL is nothing; *qp
+ * is NULL afterwards.
+ */
+void plait_queue_free(struct plait_queue **qp);
+
+/*
+ * Puts v, which is taken in any case.  The first get that waits has it before
+ * this returns, but from inside a get's callback when that has returned; with
+ * none it is queued.  0; -ENOBUFS if the queue is full, -ESHUTDOWN if it is
+ * closed, -ENOMEM: then v was freed.
+ */
+int plait_queue_put(struct plait_queue *q, plait_value v);
+
+/*
+ * Gives a deferred that fires with the next value: at once if there is one.
+ * Fails with QueueUnderflow if too many wait already, QueueClosed if it is
+ * closed and empty.  Cancelling it leaves the queue, and no value is lost.
+ */
+struct plait_deferred *plait_queue_get(struct plait_queue *q);
+
+/*
+ * Nothing more can be put; gets that wait fail with QueueClosed, before this
+ * returns.  What is queued can still be got.  Closing twice is nothing.
+ */
+void plait_queue_close(struct plait_queue *q);
+
+/* Values that nobody waits for; gets that wait for what is not there. */
+size_t plait_queue_size(const struct plait_queue *q);
+size_t plait_queue_waiting(const struct plait_queue *q);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

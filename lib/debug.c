@@ -1,0 +1,78 @@
+/*
+ * PLAIT_DEBUG, and the quarantine: a ring of the blocks that were freed last,
+ * of all threads.  What is in it is not used again by malloc(), so whoever
+ * still has the address finds what was there.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base.h"
+#include "lib/debug.h"
+
+enum { QUARANTINE = 4096 };
+
+atomic_uint debug_flags;
+
+static const struct {
+	const char *name;
+	enum debug_flag flag;
+} words[] = {
+	{ "quarantine", DEBUG_QUARANTINE },
+	{ "turns", DEBUG_TURNS },
+	{ "failures", DEBUG_FAILURES },
+};
+
+static void say_unknown(const char *word, size_t len)
+{
+	char line[128];
+	int n = snprintf(line, sizeof(line),
+			 "plait: PLAIT_DEBUG: there is no \"%.*s\"\n",
+			 len < 64 ? (int)len : 64, word);
+
+	base_say(line, (size_t)n);
+}
+
+static unsigned flag_of(const char *word, size_t len)
+{
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strlen(words[i].name) == len &&
+		    memcmp(words[i].name, word, len) == 0)
+			return words[i].flag;
+	}
+	if (len > 0)
+		say_unknown(word, len);
+	return 0;
+}
+
+/* Two threads may both be the first; both read the same. */
+unsigned debug_read(void)
+{
+	const char *word = secure_getenv("PLAIT_DEBUG");
+	unsigned flags = DEBUG_WAS_READ;
+
+	while (word != NULL) {
+		size_t len = strcspn(word, ",");
+
+		flags |= flag_of(word, len);
+		word = word[len] == ',' ? word + len + 1 : NULL;
+	}
+	atomic_store_explicit(&debug_flags, flags, memory_order_relaxed);
+	return flags;
+}
+
+void debug_quarantine(void *block)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static void *ring[QUARANTINE];
+	static size_t next;
+	void *oldest;
+
+	pthread_mutex_lock(&mutex);
+	oldest = ring[next];
+	ring[next] = block;
+	next = (next + 1) % QUARANTINE;
+	pthread_mutex_unlock(&mutex);
+	free(oldest);
+}

@@ -1,0 +1,35 @@
+/*
+ * What the environment asks for: PLAIT_DEBUG, a list of words separated by
+ * commas, read once in the life of a process.
+ */
+#ifndef LIB_DEBUG_H
+#define LIB_DEBUG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum debug_flag {
+	DEBUG_WAS_READ = 1,
+	DEBUG_QUARANTINE = 2, /* freed deferreds are kept for a while */
+	DEBUG_TURNS = 4,      /* a line for each turn of a loop */
+	DEBUG_FAILURES = 8    /* all about a failure that nobody handled */
+};
+
+extern atomic_uint debug_flags; /* 0: not read yet */
+
+unsigned debug_read(void);
+
+static inline bool debug_is_on(enum debug_flag flag)
+{
+	unsigned flags =
+		atomic_load_explicit(&debug_flags, memory_order_relaxed);
+
+	if (__builtin_expect(flags == 0, 0))
+		flags = debug_read();
+	return (flags & flag) != 0;
+}
+
+/* Keeps a block that malloc() gave, and frees the oldest that it has kept. */
+void debug_quarantine(void *block);
+
+#endif

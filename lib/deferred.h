@@ -1,0 +1,44 @@
+/*
+ * What the rest of the library may ask of a deferred and a program may not.
+ */
+#ifndef LIB_DEFERRED_H
+#define LIB_DEFERRED_H
+
+#include <stdint.h>
+
+#include <plait/deferred.h>
+
+/*
+ * As plait_deferred_add_both(), for an arg that must be ended even if the
+ * pair never runs, because d is freed first: then drop(arg) is called, once
+ * a callback of d that runs, and what d waited for, have ended.
+ * With no memory for the pair, d is cancelled before that runs out of turn.
+ */
+struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
+					    plait_callback *both, void *arg,
+					    plait_func *drop);
+
+/*
+ * True if a cancel would find something to stop: d has not fired, or waits
+ * for what has not.
+ */
+bool deferred_is_pending(const struct plait_deferred *d);
+
+/*
+ * d, which has a canceller, stands for work that may go on after it has
+ * fired.  rest is called with the canceller's arg, once: when d is cancelled
+ * after it has fired, or nobody waits for it any more.  detached tells that
+ * the work is to go on.
+ */
+typedef void deferred_rest(void *arg, bool detached);
+void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+
+/*
+ * This layer has no clock, so that the ages of this thread's deferreds need
+ * somebody who has one.  It gives nanoseconds, and is asked at most once until
+ * deferred_set_clock() is called again.  Or else now is the time for good.
+ */
+void deferred_set_clock(int64_t (*clock)(void));
+void deferred_set_time(int64_t now);
+
+#endif

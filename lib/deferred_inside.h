@@ -1,0 +1,73 @@
+/*
+ * The inside of a deferred, for the two files that may know it: deferred.c,
+ * which changes it, and deferred_look.c, which looks at it.
+ */
+#ifndef LIB_DEFERRED_INSIDE_H
+#define LIB_DEFERRED_INSIDE_H
+
+#include <plait/list.h>
+
+#include "lib/deferred.h"
+#include "lib/failure.h"
+
+enum { INLINE_PAIRS = 4 };
+
+struct pair {
+	plait_callback *callback, *errback; /* NULL: pass the result through */
+	void *callback_arg;
+	union {
+		void *errback_arg;
+		plait_func *drop; /* if errback is guarded */
+	};
+};
+
+struct plait_deferred {
+	plait_value result;	/* if fired and not waiting */
+	struct plait_list live; /* in the list of the thread, all its life */
+	plait_canceller *canceller;
+	deferred_rest *rest;
+	void *arg; /* of both */
+	const char *where;
+	const char *fired_at; /* if fired */
+	const char *ended_at; /* if not waited: where that end went */
+	int64_t made;	      /* nanoseconds; negative: nobody knows */
+	struct plait_deferred *inner, *outer, *resume;
+	struct plait_deferred *ended; /* the next one to be buried */
+	struct pair *pairs;	      /* those from head to count still wait */
+	unsigned head, count, room;
+	unsigned refs; /* 0: it has ended, and is in quarantine */
+	unsigned pauses;
+	bool waited; /* the waiting end is held, by the user or by outer */
+	bool freed;  /* it was freed: no callback runs any more */
+	bool fired, cancelling, active;
+	struct plait_failure cancellation;
+	struct pair inline_pairs[INLINE_PAIRS];
+};
+
+/* What there is when there is no memory: always failed, never changed. */
+extern struct plait_deferred deferred_no_memory;
+
+struct deferred_thread {
+	struct plait_list live; /* oldest first; zeroed: none yet */
+	int64_t (*clock)(void); /* NULL: nobody has one */
+	int64_t now;		/* nanoseconds; negative: to be asked for */
+};
+
+/* Initial-exec, because it is looked at for each deferred. */
+extern _Thread_local struct deferred_thread deferred_thread
+	__attribute__((tls_model("initial-exec")));
+
+/* The promise that the pair fires, if plait_deferred_chain() made it. */
+const struct plait_deferred *deferred_chained(const struct pair *pair);
+
+PLAIT_NORETURN void deferred_die_of_use(const struct plait_deferred *d,
+					const char *where);
+
+/* At the beginning of whatever a program can do with a deferred. */
+static inline void check_use(const struct plait_deferred *d, const char *where)
+{
+	if (__builtin_expect(d->refs == 0, 0))
+		deferred_die_of_use(d, where);
+}
+
+#endif

@@ -1,0 +1,395 @@
+/*
+ * Lists, gathers and races of deferreds: one deferred for many.
+ *
+ * All three are one struct, with flags.  Each member tells it of its result
+ * by a pair at its end; the first that decides fires, and what comes after
+ * that is freed.  The struct lives until every member has ended and the
+ * deferred it stands for has let go of it, so that the members can be
+ * cancelled as long as anybody could ask for it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <plait/deferred_list.h>
+
+#include "lib/deferred.h"
+
+const struct plait_error plait_error_first = {
+	.name = "FirstError",
+	.text = "One of several operations failed.",
+	.parent = &plait_error_any,
+};
+const struct plait_error plait_error_group = {
+	.name = "FailureGroup",
+	.text = "All of several operations failed.",
+	.parent = &plait_error_any,
+};
+
+/* A flag of races, beside the public ones. */
+enum { IS_RACE = 8 };
+
+struct member {
+	struct combined *all;
+	struct plait_deferred *deferred; /* NULL once it has ended */
+};
+
+struct combined {
+	struct plait_promise *promise;
+	struct plait_values *values; /* NULL once decided */
+	const char *where;
+	size_t n;
+	size_t started; /* so many of the first members have the pair */
+	size_t pending; /* so many have not run it */
+	unsigned flags;
+	unsigned refs; /* the deferred's, and those of calls under way */
+	bool ending;   /* the members end because nobody wants them */
+	struct member members[];
+};
+
+/* ---- the values ----------------------------------------------------- */
+
+static void free_values(void *ptr)
+{
+	struct plait_values *values = ptr;
+
+	for (size_t i = 0; i < values->count; i++)
+		plait_value_free(&values->items[i]);
+	free(values);
+}
+
+static int format_values(const void *ptr, char *buf, size_t size)
+{
+	return snprintf(buf, size, "<%zu values>",
+			((const struct plait_values *)ptr)->count);
+}
+
+const struct plait_type plait_values_type = {
+	.name = "list of values",
+	.free = free_values,
+	.format = format_values,
+};
+
+struct plait_values *plait_value_values(const plait_value *v)
+{
+	return plait_value_get(v, &plait_values_type);
+}
+
+static void free_indexed(void *ptr)
+{
+	struct plait_indexed *indexed = ptr;
+
+	plait_value_free(&indexed->value);
+	free(indexed);
+}
+
+static int format_indexed(const void *ptr, char *buf, size_t size)
+{
+	const struct plait_indexed *indexed = ptr;
+	char text[128];
+
+	plait_value_str(&indexed->value, text, sizeof(text));
+	return snprintf(buf, size, "%zu: %s", indexed->index, text);
+}
+
+const struct plait_type plait_indexed_type = {
+	.name = "indexed value",
+	.free = free_indexed,
+	.format = format_indexed,
+};
+
+struct plait_indexed *plait_value_indexed(const plait_value *v)
+{
+	return plait_value_get(v, &plait_indexed_type);
+}
+
+/* v is taken; with no memory what comes of it is that. */
+static plait_value make_indexed(size_t index, plait_value v)
+{
+	struct plait_indexed *indexed = malloc(sizeof(*indexed));
+
+	if (indexed == NULL) {
+		plait_value_free(&v);
+		return plait_no_memory();
+	}
+	*indexed = (struct plait_indexed){ index, v };
+	return plait_value_make(&plait_indexed_type, indexed);
+}
+
+static struct plait_values *new_values(size_t count)
+{
+	struct plait_values *values =
+		calloc(1, sizeof(*values) + count * sizeof(plait_value));
+
+	if (values == NULL)
+		return NULL;
+	values->count = count;
+	values->items = (plait_value *)(void *)(values + 1);
+	return values;
+}
+
+/* ---- the members ---------------------------------------------------- */
+
+static void forget_values(struct combined *c)
+{
+	struct plait_values *values = c->values;
+
+	c->values = NULL;
+	if (values != NULL)
+		free_values(values);
+}
+
+static void unref(struct combined *c)
+{
+	if (--c->refs > 0 || c->pending > 0)
+		return;
+	forget_values(c);
+	free(c);
+}
+
+static plait_callback member_done;
+static plait_func member_dropped;
+
+/* One that has fired already ends at once, and may decide. */
+static void start_next_member(struct combined *c)
+{
+	struct member *m = &c->members[c->started++];
+
+	deferred_add_guarded(m->deferred, member_done, m, member_dropped);
+}
+
+/*
+ * Those that have no pair yet get theirs, so that each ends in one way.  As
+ * the place that cancelled them they are told that of the list.
+ */
+static void end_members(struct combined *c)
+{
+	c->refs++;
+	for (size_t i = 0; i < c->n; i++) {
+		if (i == c->started)
+			start_next_member(c);
+		plait_deferred_free_at(&c->members[i].deferred, c->where);
+	}
+	unref(c);
+}
+
+/* Nobody waits for all of them any more. */
+static void give_up(struct combined *c)
+{
+	c->ending = true;
+	c->refs++;
+	forget_values(c);
+	end_members(c);
+	unref(c);
+}
+
+/* ---- deciding ------------------------------------------------------- */
+
+static plait_value all_values(struct combined *c)
+{
+	plait_value v = plait_value_make(&plait_values_type, c->values);
+
+	c->values = NULL;
+	if (c->flags & IS_RACE)
+		v = plait_fail_with_at(c->where, &plait_error_group, v,
+				       "all of %zu members failed", c->n);
+	return v;
+}
+
+static plait_value first_error(struct combined *c, size_t index, plait_value v)
+{
+	char text[256];
+
+	plait_value_str(&v, text, sizeof(text));
+	v = make_indexed(index, v);
+	if (!plait_value_is(&v, &plait_indexed_type))
+		return v;
+	return plait_fail_with_at(c->where, &plait_error_first, v,
+				  "member %zu failed: %s", index, text);
+}
+
+/* One is enough; what the others had is not wanted any more. */
+static void fire_early(struct combined *c, size_t index, bool failed)
+{
+	plait_value v = plait_take(&c->values->items[index]);
+
+	forget_values(c);
+	if (c->flags & IS_RACE)
+		end_members(c);
+	plait_fire(&c->promise,
+		   failed ? first_error(c, index, v) : make_indexed(index, v));
+}
+
+static void decide(struct combined *c, size_t index)
+{
+	bool failed = plait_value_is_failure(&c->values->items[index]);
+	unsigned early =
+		failed ? PLAIT_FIRE_ON_ONE_ERRBACK : PLAIT_FIRE_ON_ONE_CALLBACK;
+
+	if (c->flags & early)
+		fire_early(c, index, failed);
+	else if (c->pending == 0)
+		plait_fire(&c->promise, all_values(c));
+}
+
+/* That a member was cancelled because all are given up is no news. */
+static bool wants_report(const struct combined *c, const plait_value *v)
+{
+	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
+	    !plait_value_is_failure(v))
+		return false;
+	return !c->ending || !plait_failure_check(plait_value_failure(v),
+						  &plait_error_cancelled);
+}
+
+static void end_member(struct member *m, plait_value v)
+{
+	struct combined *c = m->all;
+	size_t index = (size_t)(m - c->members);
+
+	c->pending--;
+	c->refs++;
+	if (wants_report(c, &v))
+		plait_unhandled(plait_value_failure(&v));
+	if (c->values != NULL) {
+		c->values->items[index] = v;
+		decide(c, index);
+	} else {
+		plait_value_free(&v);
+	}
+	unref(c);
+}
+
+/*
+ * The pair at the end of each member, which is done with then: freed, so that
+ * what a list that fired early has left does not go on for nobody.
+ */
+static plait_value member_done(plait_value *result, void *arg)
+{
+	struct member *m = arg;
+	plait_value v = plait_take(result);
+
+	plait_deferred_free(&m->deferred);
+	end_member(m, v);
+	return PLAIT_NONE;
+}
+
+/* It was freed before it came to its pair. */
+static void member_dropped(void *arg)
+{
+	end_member(arg, plait_cancelled());
+}
+
+/* ---- making --------------------------------------------------------- */
+
+static plait_value cancel_all(struct plait_deferred *d, void *arg)
+{
+	struct combined *c = arg;
+
+	plait_promise_drop(&c->promise);
+	give_up(c);
+	return plait_cancelled();
+}
+
+static void let_go(void *arg, bool detached)
+{
+	struct combined *c = arg;
+
+	if (!detached)
+		give_up(c);
+	unref(c);
+}
+
+static struct combined *new_combined(size_t n, unsigned flags,
+				     const char *where)
+{
+	struct combined *c;
+
+	plait_assert(n <= SIZE_MAX / 4 / sizeof(struct member));
+	c = malloc(sizeof(*c) + n * sizeof(struct member));
+	if (c == NULL)
+		return NULL;
+	*c = (struct combined){
+		.where = where, .n = n, .pending = n, .flags = flags, .refs = 1
+	};
+	c->values = new_values(n);
+	if (c->values == NULL) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static void free_members(struct plait_deferred **members, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		plait_deferred_free(&members[i]);
+}
+
+static void take_members(struct combined *c, struct plait_deferred **members)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		plait_assert(members[i] != NULL);
+		c->members[i] = (struct member){ c, members[i] };
+		members[i] = NULL;
+	}
+}
+
+static void start_members(struct combined *c)
+{
+	c->refs++;
+	while (c->started < c->n)
+		start_next_member(c);
+	if (c->n == 0)
+		plait_fire(&c->promise, all_values(c));
+	unref(c);
+}
+
+static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
+				      unsigned flags, const char *where)
+{
+	struct combined *c = new_combined(n, flags, where);
+	struct plait_deferred *d;
+
+	if (c == NULL) {
+		free_members(members, n);
+		return plait_failed_at(plait_no_memory(), where);
+	}
+	d = plait_deferred_new_at(&c->promise, cancel_all, c, where);
+	if (c->promise == NULL) {
+		free_members(members, n);
+		c->pending = 0;
+		unref(c);
+		return d;
+	}
+	deferred_set_rest(d, let_go);
+	take_members(c, members);
+	start_members(c);
+	return d;
+}
+
+struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
+					      size_t n, unsigned flags,
+					      const char *where)
+{
+	return combine(members, n,
+		       flags & (PLAIT_FIRE_ON_ONE_CALLBACK |
+				PLAIT_FIRE_ON_ONE_ERRBACK |
+				PLAIT_CONSUME_ERRORS),
+		       where);
+}
+
+struct plait_deferred *plait_gather_at(struct plait_deferred **members,
+				       size_t n, unsigned flags,
+				       const char *where)
+{
+	return combine(members, n,
+		       PLAIT_FIRE_ON_ONE_ERRBACK |
+			       (flags & PLAIT_CONSUME_ERRORS),
+		       where);
+}
+
+struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
+				     const char *where)
+{
+	return combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE, where);
+}

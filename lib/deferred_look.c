@@ -1,0 +1,374 @@
+/*
+ * Looking at deferreds: one, those that are pending, all of a thread.
+ *
+ * The thread's list of live deferreds holds all from the first to the last
+ * moment, oldest first, so what is said here is the whole truth.  Nothing
+ * here changes a deferred.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/debug.h>
+
+#include "lib/deferred_inside.h"
+#include "lib/print.h"
+
+bool plait_deferred_is_fired(const struct plait_deferred *d)
+{
+	check_use(d, "plait_deferred_is_fired()");
+	return d->fired;
+}
+
+const plait_value *plait_deferred_result(const struct plait_deferred *d)
+{
+	static const plait_value no_memory = {
+		&plait_failure_type, (void *)(uintptr_t)&failure_no_memory
+	};
+
+	check_use(d, "plait_deferred_result()");
+	if (d == &deferred_no_memory)
+		return &no_memory;
+	return d->fired && d->inner == NULL ? &d->result : NULL;
+}
+
+/* ", fired at FILE:LINE", or nothing. */
+static const char *fired_text(const struct plait_deferred *d)
+{
+	return d->fired ? " fired at " : "";
+}
+
+static const char *fired_at(const struct plait_deferred *d)
+{
+	return d->fired ? d->fired_at : "";
+}
+
+int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
+{
+	const plait_value *result = plait_deferred_result(d);
+	char text[256], rest[300] = "";
+
+	if (d->inner != NULL) {
+		snprintf(rest, sizeof(rest), " waiting on Deferred at %p",
+			 (const void *)d->inner);
+	} else if (result != NULL) {
+		plait_value_str(result, text, sizeof(text));
+		snprintf(rest, sizeof(rest), " current result: %s", text);
+	}
+	return snprintf(buf, size, "<Deferred at %p made at %s%s%s%s>",
+			(const void *)d, d->where, fired_text(d), fired_at(d),
+			rest);
+}
+
+void deferred_die_of_use(const struct plait_deferred *d, const char *where)
+{
+	plait_die(where, "uses the deferred made at %s%s%s, which ended at %s",
+		  d->where, fired_text(d), fired_at(d), d->ended_at);
+}
+
+/* ---- time ------------------------------------------------------------ */
+
+void deferred_set_clock(int64_t (*clock)(void))
+{
+	deferred_thread.clock = clock;
+	deferred_thread.now = -1;
+}
+
+void deferred_set_time(int64_t now)
+{
+	deferred_thread.clock = NULL;
+	deferred_thread.now = now;
+}
+
+enum { AGE_SIZE = 32 };
+
+/* How old, in seconds; nothing if nobody knows. */
+static const char *age_of(const struct plait_deferred *d, char *buf)
+{
+	int64_t now = deferred_thread.clock != NULL ? deferred_thread.clock()
+						    : deferred_thread.now;
+	int64_t age = now - d->made;
+
+	if (d->made < 0 || age < 0)
+		return "unknown";
+	snprintf(buf, AGE_SIZE, "%" PRId64 ".%03d s", age / 1000000000,
+		 (int)(age / 1000000 % 1000));
+	return buf;
+}
+
+/* Who waits: the end of a chain of deferreds is what the program has. */
+static const char *waiting_for(const struct plait_deferred *d, char *buf,
+			       size_t size)
+{
+	const struct plait_deferred *last = d;
+	unsigned pairs = d->count - d->head;
+	int len = 0;
+
+	while (last->outer != NULL)
+		last = last->outer;
+	if (!last->waited)
+		return "nobody";
+	if (pairs > 0)
+		len = snprintf(buf, size, "%u callback%s%s", pairs,
+			       pairs > 1 ? "s" : "", last != d ? ", " : "");
+	if (last != d)
+		snprintf(buf + len, size - (size_t)len,
+			 "the one made at %.200s", last->where);
+	return len == 0 && last == d ? "its owner" : buf;
+}
+
+/* ---- what never fired ------------------------------------------------ */
+
+static void report_one(const struct plait_deferred *d)
+{
+	char age[AGE_SIZE], waiting[256];
+	plait_value v = plait_fail_at(
+		d->where, &plait_error_never_fired, 0, NULL,
+		"promise made at %s, age %s, waited for by %s", d->where,
+		age_of(d, age), waiting_for(d, waiting, sizeof(waiting)));
+
+	plait_unhandled(plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+/*
+ * Each is put on a list of the told before the hook sees it, so the hook may
+ * fire or free what it likes; what it makes is not told.
+ */
+size_t plait_deferred_report_pending(void)
+{
+	struct plait_list *live = &deferred_thread.live, todo, told, *l;
+	size_t n = 0;
+
+	plait_list_init(&todo);
+	plait_list_init(&told);
+	plait_list_move(&todo, live);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		const struct plait_deferred *d =
+			plait_container(l, struct plait_deferred, live);
+
+		plait_list_remove(l);
+		plait_list_append(&told, l);
+		if (!d->fired) {
+			report_one(d);
+			n++;
+		}
+	}
+	plait_list_move(live, &told);
+	return n;
+}
+
+static void report_at_exit(void)
+{
+	plait_deferred_report_pending();
+}
+
+int plait_deferred_report_at_exit(void)
+{
+	static bool asked;
+
+	asked = asked || atexit(report_at_exit) == 0;
+	return asked ? 0 : -ENOMEM;
+}
+
+/* ---- what is pending, by place ----------------------------------------- */
+
+struct group {
+	const struct plait_deferred *oldest;
+	size_t count;
+};
+
+struct groups {
+	struct group *items;
+	size_t n, room;
+	size_t last; /* where the last search has ended */
+};
+
+static bool is_of(const struct group *g, const struct plait_deferred *d)
+{
+	return g->oldest->where == d->where ||
+	       strcmp(g->oldest->where, d->where) == 0;
+}
+
+/* The group of that place; those made in a row are often of the same one. */
+static struct group *find_group(struct groups *gs,
+				const struct plait_deferred *d)
+{
+	for (size_t i = 0; i < gs->n; i++) {
+		struct group *g = &gs->items[(gs->last + i) % gs->n];
+
+		if (is_of(g, d)) {
+			gs->last = (size_t)(g - gs->items);
+			return g;
+		}
+	}
+	return NULL;
+}
+
+static struct group *add_group(struct groups *gs,
+			       const struct plait_deferred *oldest)
+{
+	size_t room = gs->room != 0 ? 2 * gs->room : 16;
+	struct group *items;
+
+	if (gs->n == gs->room) {
+		items = realloc(gs->items, room * sizeof(*items));
+		if (items == NULL)
+			return NULL;
+		gs->items = items;
+		gs->room = room;
+	}
+	gs->items[gs->n] = (struct group){ .oldest = oldest };
+	gs->last = gs->n;
+	return &gs->items[gs->n++];
+}
+
+/* 0 or -ENOMEM. */
+static int count_one(struct groups *gs, const struct plait_deferred *d)
+{
+	struct group *g = find_group(gs, d);
+
+	if (g == NULL)
+		g = add_group(gs, d);
+	if (g == NULL)
+		return -ENOMEM;
+	g->count++;
+	return 0;
+}
+
+/* The first live one after l, or NULL; none is made yet if zeroed. */
+static const struct plait_deferred *next_live(const struct plait_list *l)
+{
+	const struct plait_list *live = &deferred_thread.live;
+
+	l = l != NULL ? l->next : live->next;
+	return l != NULL && l != live
+		       ? plait_container(l, const struct plait_deferred, live)
+		       : NULL;
+}
+
+static int count_all(struct groups *gs)
+{
+	const struct plait_deferred *d = next_live(NULL);
+	int r = 0;
+
+	for (; d != NULL && r == 0; d = next_live(&d->live)) {
+		if (!d->fired)
+			r = count_one(gs, d);
+	}
+	return r;
+}
+
+static void print_group(struct print *p, const struct group *g)
+{
+	char age[AGE_SIZE], waiting[256];
+
+	print(p, "%zu made at %s, age %s, waited for by %s\n", g->count,
+	      g->oldest->where, age_of(g->oldest, age),
+	      waiting_for(g->oldest, waiting, sizeof(waiting)));
+}
+
+/* The most numerous first, and the older one of two.  There are few. */
+static void print_groups(struct print *p, struct groups *gs)
+{
+	for (size_t n = gs->n; n > 0; n--) {
+		struct group *most = gs->items;
+
+		for (size_t i = 1; i < gs->n; i++) {
+			if (gs->items[i].count > most->count)
+				most = &gs->items[i];
+		}
+		print_group(p, most);
+		most->count = 0;
+	}
+}
+
+int plait_deferred_dump(struct plait_buf *b)
+{
+	struct print p = { .to = b };
+	struct groups gs = { .n = 0 };
+
+	p.error = count_all(&gs);
+	print_groups(&p, &gs);
+	free(gs.items);
+	return p.error;
+}
+
+/* ---- the graph --------------------------------------------------------- */
+
+enum { SHOWN_PAIRS = 8 };
+
+static const char *state_of(const struct plait_deferred *d)
+{
+	if (!d->fired)
+		return d->cancelling ? "being cancelled" : "pending";
+	if (d->inner != NULL)
+		return "waiting";
+	if (d->pauses > 0)
+		return "paused";
+	return d->active ? "running" : "fired";
+}
+
+/* Functions have no names at run time, so a debugger must be asked. */
+static void print_pairs(struct print *p, const struct plait_deferred *d)
+{
+	unsigned left = d->count - d->head;
+
+	for (unsigned i = 0; i < left && i < SHOWN_PAIRS; i++) {
+		const struct pair *pair = &d->pairs[d->head + i];
+
+		if (deferred_chained(pair) != NULL)
+			print(p, "\\nfires another");
+		else
+			print(p, "\\n%p / %p", (void *)pair->callback,
+			      (void *)pair->errback);
+	}
+	if (left > SHOWN_PAIRS)
+		print(p, "\\nand %u more", left - SHOWN_PAIRS);
+}
+
+static void print_node(struct print *p, const struct plait_deferred *d)
+{
+	char age[AGE_SIZE], text[256];
+
+	print(p, "\t\"%p\" [label=\"", (const void *)d);
+	print_plain(p, d->where);
+	print(p, "\\n%s, age %s", state_of(d), age_of(d, age));
+	if (d->fired && d->inner == NULL) {
+		plait_value_str(plait_deferred_result(d), text, sizeof(text));
+		print(p, "\\n");
+		print_plain(p, text);
+	}
+	print_pairs(p, d);
+	print(p, "\"%s];\n", d->fired ? "" : ", style=bold");
+}
+
+static void print_edges(struct print *p, const struct plait_deferred *d)
+{
+	if (d->inner != NULL)
+		print(p, "\t\"%p\" -> \"%p\" [label=\"waits for\"];\n",
+		      (const void *)d, (const void *)d->inner);
+	for (unsigned i = d->head; i < d->count; i++) {
+		const void *target = deferred_chained(&d->pairs[i]);
+
+		if (target != NULL)
+			print(p, "\t\"%p\" -> \"%p\" [label=\"fires\"];\n",
+			      (const void *)d, target);
+	}
+}
+
+int plait_deferred_dot(struct plait_buf *b)
+{
+	struct print p = { .to = b };
+	const struct plait_deferred *d = next_live(NULL);
+
+	print(&p, "digraph deferreds {\n\tnode [shape=box];\n");
+	for (; d != NULL; d = next_live(&d->live)) {
+		print_node(&p, d);
+		print_edges(&p, d);
+	}
+	print(&p, "}\n");
+	return p.error;
+}

@@ -1,0 +1,200 @@
+/*
+ * Semaphores, and locks, which are semaphores with one token.
+ *
+ * Tokens are free while nobody waits, and whoever comes when somebody waits
+ * waits too, so nobody overtakes.  The one exception is a release from inside
+ * the callback of a waiter that is being served: its token stays with the
+ * release that is under way further up the stack, which hands it over next;
+ * so a million waiters, each releasing when it is served, need no more stack
+ * than one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <plait/lock.h>
+
+#include "lib/deferred.h"
+#include "lib/waiters.h"
+
+struct plait_semaphore {
+	struct waiters waiters;
+	size_t tokens, limit;
+	unsigned refs; /* the owner's, those of runs and of calls under way */
+	bool handing_over;
+	bool freed;
+};
+
+struct plait_lock {
+	struct plait_semaphore semaphore;
+};
+
+/* What plait_semaphore_run() needs until it has released. */
+struct held {
+	struct plait_semaphore *semaphore;
+	plait_operation *fn;
+	void *arg;
+	bool acquired;
+};
+
+struct plait_semaphore *plait_semaphore_new(size_t tokens)
+{
+	struct plait_semaphore *s;
+
+	if (tokens == 0) {
+		errno = EINVAL;
+		return NULL;
+	}
+	s = malloc(sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	*s = (struct plait_semaphore){ .tokens = tokens,
+				       .limit = tokens,
+				       .refs = 1 };
+	waiters_init(&s->waiters, NULL);
+	return s;
+}
+
+static void unref(struct plait_semaphore *s)
+{
+	if (--s->refs == 0)
+		free(s);
+}
+
+void plait_semaphore_free(struct plait_semaphore **sp)
+{
+	struct plait_semaphore *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	s->freed = true;
+	while (s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
+
+		plait_promise_drop(&p);
+	}
+	unref(s);
+}
+
+struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	if (s->freed)
+		return plait_failed(plait_fail(&plait_error_abandoned,
+					       "the lock was freed"));
+	if (s->tokens == 0 || s->waiters.count > 0)
+		return waiters_add(&s->waiters);
+	d = plait_deferred_new(&p, NULL, NULL);
+	if (p != NULL) {
+		s->tokens--;
+		plait_fire(&p, PLAIT_NONE);
+	}
+	return d;
+}
+
+static void hand_over(struct plait_semaphore *s)
+{
+	s->handing_over = true;
+	s->refs++;
+	while (s->tokens > 0 && s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
+
+		s->tokens--;
+		plait_fire(&p, PLAIT_NONE);
+	}
+	s->handing_over = false;
+	unref(s);
+}
+
+void plait_semaphore_release(struct plait_semaphore *s)
+{
+	if (s->tokens == s->limit)
+		plait_die("plait_semaphore_release",
+			  "released what nobody has acquired");
+	s->tokens++;
+	if (!s->handing_over)
+		hand_over(s);
+}
+
+static void end_hold(void *arg)
+{
+	struct held *h = arg;
+
+	if (h->acquired)
+		plait_semaphore_release(h->semaphore);
+	unref(h->semaphore);
+	free(h);
+}
+
+static plait_value call_held(plait_value *result, void *arg)
+{
+	struct held *h = arg;
+
+	h->acquired = true;
+	return h->fn(h->arg);
+}
+
+static plait_value release_held(plait_value *result, void *arg)
+{
+	end_hold(arg);
+	return *result;
+}
+
+struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
+					   plait_operation *fn, void *arg)
+{
+	struct held *h = malloc(sizeof(*h));
+	struct plait_deferred *d;
+
+	if (h == NULL)
+		return plait_failed(plait_no_memory());
+	*h = (struct held){ .semaphore = s, .fn = fn, .arg = arg };
+	s->refs++;
+	d = plait_semaphore_acquire(s);
+	plait_deferred_add_callback(d, call_held, h);
+	return deferred_add_guarded(d, release_held, h, end_hold);
+}
+
+/* A token that was released for somebody who waits is not free. */
+size_t plait_semaphore_tokens(const struct plait_semaphore *s)
+{
+	size_t waiting = s->waiters.count;
+
+	return s->tokens > waiting ? s->tokens - waiting : 0;
+}
+
+struct plait_lock *plait_lock_new(void)
+{
+	return (struct plait_lock *)plait_semaphore_new(1);
+}
+
+void plait_lock_free(struct plait_lock **lp)
+{
+	struct plait_semaphore *s = *lp != NULL ? &(*lp)->semaphore : NULL;
+
+	*lp = NULL;
+	plait_semaphore_free(&s);
+}
+
+struct plait_deferred *plait_lock_acquire(struct plait_lock *l)
+{
+	return plait_semaphore_acquire(&l->semaphore);
+}
+
+void plait_lock_release(struct plait_lock *l)
+{
+	plait_semaphore_release(&l->semaphore);
+}
+
+struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
+				      void *arg)
+{
+	return plait_semaphore_run(&l->semaphore, fn, arg);
+}
+
+bool plait_lock_is_locked(const struct plait_lock *l)
+{
+	return plait_semaphore_tokens(&l->semaphore) == 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * Printing into a buffer in many small pieces: the first error is kept, and
+ * the pieces after it are nothing, so it is looked at once, at the end.
+ */
+#ifndef LIB_PRINT_H
+#define LIB_PRINT_H
+
+#include <stdarg.h>
+
+#include <plait/buf.h>
+
+struct print {
+	struct plait_buf *to;
+	int error; /* 0 or -errno */
+};
+
+void print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
+
+/*
+ * Text inside a string of JSON or Graphviz: what could end it or must not be
+ * in it is left out.
+ */
+void print_plain(struct print *p, const char *text);
+
+/* In buf.c: what plait_buf_printf() does. */
+int buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
+	PLAIT_PRINTF(2, 0);
+
+#endif

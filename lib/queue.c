@@ -1,0 +1,201 @@
+/*
+ * Queues of values, bounded both ways.
+ *
+ * Values and waiting gets are both there only while serve() is at work
+ * further up the stack: it gives the first value to the first get until one
+ * side is empty.  So a put from inside a get's callback does not recurse, and
+ * a get never overtakes another.  A value and a get that will meet that way
+ * count for neither bound: to the outside they have met.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <plait/list.h>
+#include <plait/queue.h>
+
+#include "lib/waiters.h"
+
+const struct plait_error plait_error_queue_underflow = {
+	.name = "QueueUnderflow",
+	.text = "Too many wait for a value already.",
+	.parent = &plait_error_any,
+};
+const struct plait_error plait_error_queue_closed = {
+	.name = "QueueClosed",
+	.text = "Nothing more will come out of the queue.",
+	.parent = &plait_error_any,
+};
+
+struct plait_queue {
+	struct plait_list values;
+	size_t queued;
+	struct waiters waiters;
+	size_t size, backlog;
+	unsigned refs;
+	bool serving, closed;
+};
+
+struct queued {
+	struct plait_list link;
+	plait_value value;
+};
+
+struct plait_queue *plait_queue_new(size_t size, size_t backlog)
+{
+	struct plait_queue *q = malloc(sizeof(*q));
+
+	if (q == NULL)
+		return NULL;
+	*q = (struct plait_queue){ .size = size,
+				   .backlog = backlog,
+				   .refs = 1 };
+	plait_list_init(&q->values);
+	waiters_init(&q->waiters, NULL);
+	return q;
+}
+
+static plait_value pop_value(struct plait_queue *q)
+{
+	struct plait_list *l = plait_list_first(&q->values);
+	struct queued *n = plait_container(l, struct queued, link);
+	plait_value v = n->value;
+
+	plait_list_remove(l);
+	free(n);
+	q->queued--;
+	return v;
+}
+
+static void unref(struct plait_queue *q)
+{
+	if (--q->refs > 0)
+		return;
+	while (q->queued > 0) {
+		plait_value v = pop_value(q);
+
+		plait_value_free(&v);
+	}
+	free(q);
+}
+
+void plait_queue_free(struct plait_queue **qp)
+{
+	struct plait_queue *q = *qp;
+
+	*qp = NULL;
+	if (q == NULL)
+		return;
+	plait_queue_close(q);
+	unref(q);
+}
+
+/* As far as the outside sees: those that will not meet. */
+size_t plait_queue_size(const struct plait_queue *q)
+{
+	size_t waiting = q->waiters.count;
+
+	return q->queued > waiting ? q->queued - waiting : 0;
+}
+
+size_t plait_queue_waiting(const struct plait_queue *q)
+{
+	size_t waiting = q->waiters.count;
+
+	return waiting > q->queued ? waiting - q->queued : 0;
+}
+
+/* Gives v to the first get, and what is put meanwhile to those behind it. */
+static void serve(struct plait_queue *q, plait_value v)
+{
+	struct plait_promise *p = waiters_pop(&q->waiters);
+
+	q->serving = true;
+	q->refs++;
+	plait_fire(&p, v);
+	while (q->queued > 0 && q->waiters.count > 0) {
+		p = waiters_pop(&q->waiters);
+		plait_fire(&p, pop_value(q));
+	}
+	q->serving = false;
+	unref(q);
+}
+
+static int append(struct plait_queue *q, plait_value v)
+{
+	struct queued *n;
+
+	if (plait_queue_waiting(q) == 0 && plait_queue_size(q) >= q->size)
+		return -ENOBUFS;
+	n = malloc(sizeof(*n));
+	if (n == NULL)
+		return -ENOMEM;
+	*n = (struct queued){ .value = v };
+	plait_list_append(&q->values, &n->link);
+	q->queued++;
+	return 0;
+}
+
+int plait_queue_put(struct plait_queue *q, plait_value v)
+{
+	int r = 0;
+
+	if (q->closed)
+		r = -ESHUTDOWN;
+	else if (q->waiters.count > 0 && !q->serving)
+		serve(q, v);
+	else
+		r = append(q, v);
+	if (r < 0)
+		plait_value_free(&v);
+	return r;
+}
+
+/* The deferred comes first, so that no value is lost if there is none. */
+static struct plait_deferred *get_queued(struct plait_queue *q)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	if (p != NULL)
+		plait_fire(&p, pop_value(q));
+	return d;
+}
+
+static plait_value closed_failure(void)
+{
+	return plait_fail(&plait_error_queue_closed, "nothing more will come");
+}
+
+struct plait_deferred *plait_queue_get(struct plait_queue *q)
+{
+	if (plait_queue_size(q) > 0)
+		return q->waiters.count == 0 ? get_queued(q)
+					     : waiters_add(&q->waiters);
+	if (q->closed)
+		return plait_failed(closed_failure());
+	if (plait_queue_waiting(q) >= q->backlog)
+		return plait_failed(plait_fail(&plait_error_queue_underflow,
+					       "%zu wait already",
+					       plait_queue_waiting(q)));
+	return waiters_add(&q->waiters);
+}
+
+/* Who waits for what is queued already still gets that. */
+void plait_queue_close(struct plait_queue *q)
+{
+	plait_value closed;
+
+	if (q->closed)
+		return;
+	q->closed = true;
+	q->refs++;
+	closed = closed_failure();
+	while (q->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&q->waiters);
+
+		plait_fire(&p, q->queued > 0 ? pop_value(q)
+					     : plait_value_ref(&closed));
+	}
+	plait_value_free(&closed);
+	unref(q);
+}

@@ -1,0 +1,152 @@
+/*
+ * One operation for many waiters.
+ *
+ * The operation is there until its result is; then each waiter has a
+ * reference to that.  Somebody waits exactly as long as his promise is in the
+ * line, and the last who leaves it before the result has come cancels the
+ * operation, from inside his own cancel.
+ */
+#include <stdlib.h>
+
+#include <plait/shared.h>
+
+#include "lib/waiters.h"
+
+struct plait_shared {
+	struct plait_deferred *operation; /* NULL once it has fired */
+	plait_value result;
+	struct waiters waiters;
+	unsigned refs; /* the handle's, and those of calls under way */
+	bool fired;
+	bool given_up; /* it was cancelled, because nobody waited */
+	bool told;     /* somebody has the result */
+};
+
+static bool has_one_owner(const plait_value *v)
+{
+	return v->type != NULL && v->type->free != NULL && v->type->ref == NULL;
+}
+
+/* What has but one owner goes to the first; there must be no second. */
+static plait_value share_result(struct plait_shared *s)
+{
+	bool first = !s->told;
+
+	s->told = true;
+	return first && has_one_owner(&s->result) ? s->result
+						  : plait_value_ref(&s->result);
+}
+
+/* That it was cancelled because nobody waited is no news to nobody. */
+static bool wants_report(const struct plait_shared *s)
+{
+	if (s->told || !plait_value_is_failure(&s->result))
+		return false;
+	return !s->given_up ||
+	       !plait_failure_check(plait_value_failure(&s->result),
+				    &plait_error_cancelled);
+}
+
+static void free_result(struct plait_shared *s)
+{
+	if (s->told && has_one_owner(&s->result))
+		return;
+	if (wants_report(s))
+		plait_unhandled(plait_value_failure(&s->result));
+	plait_value_free(&s->result);
+}
+
+/* Freeing the operation may fire it, so the last reference goes after that. */
+static void unref(struct plait_shared *s)
+{
+	if (s->refs == 1 && s->waiters.count == 0) {
+		plait_deferred_free(&s->operation);
+		free_result(s);
+		free(s);
+	} else {
+		s->refs--;
+	}
+}
+
+/*
+ * The pair at the end of the operation, which is done with then: its result
+ * goes to all who wait.
+ */
+static plait_value deliver(plait_value *result, void *arg)
+{
+	struct plait_shared *s = arg;
+
+	s->refs++;
+	s->result = plait_take(result);
+	s->fired = true;
+	plait_deferred_free(&s->operation);
+	while (s->waiters.count > 0) {
+		struct plait_promise *p = waiters_pop(&s->waiters);
+
+		plait_fire(&p, share_result(s));
+	}
+	unref(s);
+	return PLAIT_NONE;
+}
+
+static void give_up(struct plait_shared *s)
+{
+	if (s->waiters.count > 0 || s->fired)
+		return;
+	s->given_up = true;
+	plait_deferred_cancel_because(s->operation, "nobody waits any more");
+}
+
+static void left(struct waiters *w)
+{
+	struct plait_shared *s =
+		plait_container(w, struct plait_shared, waiters);
+
+	s->refs++;
+	give_up(s);
+	unref(s);
+}
+
+struct plait_shared *plait_shared_new(struct plait_deferred **dp)
+{
+	struct plait_shared *s = malloc(sizeof(*s));
+
+	plait_assert(*dp != NULL);
+	if (s == NULL) {
+		plait_deferred_free(dp);
+		return NULL;
+	}
+	*s = (struct plait_shared){ .operation = *dp, .refs = 1 };
+	*dp = NULL;
+	waiters_init(&s->waiters, left);
+	plait_deferred_add_both(s->operation, deliver, s);
+	return s;
+}
+
+struct plait_deferred *plait_shared_wait(struct plait_shared *s)
+{
+	if (!s->fired)
+		return waiters_add(&s->waiters);
+	return plait_maybe_deferred(share_result(s));
+}
+
+size_t plait_shared_waiting(const struct plait_shared *s)
+{
+	return s->waiters.count;
+}
+
+bool plait_shared_is_fired(const struct plait_shared *s)
+{
+	return s->fired;
+}
+
+void plait_shared_free(struct plait_shared **sp)
+{
+	struct plait_shared *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	give_up(s);
+	unref(s);
+}

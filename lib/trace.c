@@ -1,0 +1,94 @@
+/*
+ * The ring of events.  Recording never fails and never allocates; the oldest
+ * events make room for the newest.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/trace.h"
+
+_Thread_local struct trace_ring trace_ring
+	__attribute__((tls_model("initial-exec")));
+
+int trace_start(size_t events, int64_t (*clock)(void))
+{
+	struct trace_event *room = NULL;
+
+	if (events <= SIZE_MAX / 2 / sizeof(*room))
+		room = calloc(events, sizeof(*room));
+	if (room == NULL)
+		return -ENOMEM;
+	trace_stop();
+	trace_ring.events = room;
+	trace_ring.room = events;
+	trace_ring.clock = clock;
+	return 0;
+}
+
+void trace_stop(void)
+{
+	free(trace_ring.events);
+	trace_ring = (struct trace_ring){ .events = NULL };
+}
+
+/* The oldest event becomes this one; what belongs to its kind is not set. */
+static struct trace_event *record(enum trace_kind kind, const void *object)
+{
+	struct trace_ring *r = &trace_ring;
+	struct trace_event *e = &r->events[r->count++ % r->room];
+
+	e->when = r->clock();
+	e->object = object;
+	e->cause = r->cause;
+	e->kind = kind;
+	return e;
+}
+
+void trace_record(enum trace_kind kind, const void *object, const void *other,
+		  const char *text, size_t n)
+{
+	struct trace_event *e = record(kind, object);
+
+	e->other = other;
+	e->text = text;
+	e->n = n;
+}
+
+void trace_record_label(enum trace_kind kind, const void *object,
+			const char *label)
+{
+	struct trace_event *e = record(kind, object);
+
+	snprintf(e->label, sizeof(e->label), "%s", label);
+}
+
+uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause)
+{
+	trace_note(kind, object, NULL, NULL, 0);
+	return cause != 0 ? cause : trace_ring.cause;
+}
+
+void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause)
+{
+	struct trace_event *e = record(kind, object);
+
+	e->other = e->text = NULL;
+	e->n = 0;
+	e->cause = cause;
+}
+
+uint32_t trace_record_cancel(const void *deferred, const char *where)
+{
+	uint32_t before = trace_ring.cause;
+
+	trace_ring.cause = ++trace_ring.cancels;
+	trace_record(TRACE_CANCEL, deferred, NULL, where, 0);
+	return before;
+}
+
+void trace_record_cancelled(const void *deferred, uint32_t cause)
+{
+	trace_record(TRACE_CANCELLED, deferred, NULL, NULL, 0);
+	trace_ring.cause = cause;
+}

@@ -1,0 +1,115 @@
+/*
+ * What happened lately, for plait_trace_dump(): a ring of events of this
+ * thread, empty and unread while nobody has started it.
+ *
+ * What is recorded while a cancel is under way carries the number of that
+ * cancel as its cause; that is how a trace can show what a cancel stopped.
+ */
+#ifndef LIB_TRACE_H
+#define LIB_TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum trace_kind {
+	TRACE_MADE,   /* a deferred; text: where */
+	TRACE_FIRED,  /* a deferred; text: where */
+	TRACE_WAITS,  /* a deferred, for another; text: where that was made */
+	TRACE_CANCEL, /* begins, of a deferred; text: where from */
+	TRACE_CANCELLED, /* ... ends */
+	TRACE_ENTER,	 /* a callback from the loop begins */
+	TRACE_LEAVE,	 /* ... ends */
+	TRACE_ATTEMPT,	 /* to connect begins; label: where to */
+	TRACE_STOPPING,	 /* an attempt, by the program */
+	TRACE_ENDED,	 /* an attempt */
+	TRACE_OPENED,	 /* a connection; label: the peer */
+	TRACE_READ,	 /* a connection, n bytes */
+	TRACE_WRITTEN,	 /* a connection, n bytes */
+	TRACE_CLOSING,	 /* a connection, by the program */
+	TRACE_CLOSED	 /* a connection */
+};
+
+enum { TRACE_LABEL = 64 };
+
+struct trace_event {
+	int64_t when; /* nanoseconds */
+	const void *object;
+	union {
+		struct {
+			const void *other;
+			const char *text; /* for good */
+			size_t n;
+		};
+		char label[TRACE_LABEL];
+	};
+	uint32_t cause; /* number of a cancel; 0: none */
+	uint32_t kind;
+};
+
+struct trace_ring {
+	struct trace_event *events;
+	size_t room;
+	uint64_t count; /* ever recorded */
+	uint32_t cancels, cause;
+	int64_t (*clock)(void);
+};
+
+extern _Thread_local struct trace_ring trace_ring
+	__attribute__((tls_model("initial-exec")));
+
+static inline bool trace_is_on(void)
+{
+	return trace_ring.events != NULL;
+}
+
+void trace_record(enum trace_kind kind, const void *object, const void *other,
+		  const char *text, size_t n);
+
+static inline void trace_note(enum trace_kind kind, const void *object,
+			      const void *other, const char *text, size_t n)
+{
+	if (__builtin_expect(trace_is_on(), 0))
+		trace_record(kind, object, other, text, n);
+}
+
+void trace_record_label(enum trace_kind kind, const void *object,
+			const char *label);
+
+/*
+ * What the program ends may end later: the one gives the cause, if there was
+ * none before, and the other records the end, of that cause.
+ */
+uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause);
+void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause);
+
+static inline void trace_end(enum trace_kind kind, const void *object,
+			     uint32_t cause)
+{
+	if (__builtin_expect(trace_is_on(), 0))
+		trace_record_end(kind, object, cause);
+}
+
+/* Around a cancel: the one gives the cause before, for the other. */
+uint32_t trace_record_cancel(const void *deferred, const char *where);
+void trace_record_cancelled(const void *deferred, uint32_t cause);
+
+static inline uint32_t trace_cancel_begin(const void *deferred,
+					  const char *where)
+{
+	return __builtin_expect(trace_is_on(), 0)
+		       ? trace_record_cancel(deferred, where)
+		       : 0;
+}
+
+static inline void trace_cancel_end(const void *deferred, uint32_t cause)
+{
+	if (__builtin_expect(trace_is_on(), 0))
+		trace_record_cancelled(deferred, cause);
+}
+
+/* 0 or -ENOMEM; clock gives nanoseconds.  Starting twice starts anew. */
+int trace_start(size_t events, int64_t (*clock)(void));
+void trace_stop(void);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * Those who wait for one thing, first come first served: each has a deferred,
+ * and leaves the line by cancelling it.
+ */
+#ifndef LIB_WAITERS_H
+#define LIB_WAITERS_H
+
+#include <plait/deferred.h>
+#include <plait/list.h>
+
+struct waiters {
+	struct plait_list line;
+	size_t count;
+	/* One has cancelled, and is out of the line; NULL: nobody cares. */
+	void (*left)(struct waiters *w);
+};
+
+void waiters_init(struct waiters *w, void (*left)(struct waiters *w));
+
+/* A deferred at the end of the line, given; failed with no memory. */
+struct plait_deferred *waiters_add(struct waiters *w);
+
+/* The promise of the first, given, who is out of the line; there is one. */
+struct plait_promise *waiters_pop(struct waiters *w);
+
+#endif

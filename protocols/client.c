@@ -1,0 +1,158 @@
+/*
+ * Clients: connections as deferreds.  A client is a factory for one
+ * connection.  Two hold it: the reactor, from connecting until stop(), and
+ * the value that the deferred fired with, until that is taken or freed.
+ *
+ * The protocol is known from the moment it is built; that its connection is
+ * made is only sure in the next turn, which is when the deferred fires.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/client.h>
+#include <plait/timer.h>
+
+struct client {
+	struct plait_factory factory;
+	struct plait_reactor *reactor;
+	struct plait_connector *connector; /* NULL: it is over */
+	struct plait_protocol *protocol;   /* NULL: not yet, or lost */
+	struct plait_promise *promise;
+	struct plait_timer made;
+	bool is_value, stopped;
+};
+
+static void release(struct client *c)
+{
+	if (!c->is_value && c->stopped)
+		free(c);
+}
+
+/* ---- the value ------------------------------------------------------ */
+
+static void value_free(void *ptr)
+{
+	struct client *c = ptr;
+
+	if (c->protocol != NULL)
+		plait_transport_lose_connection(c->protocol->transport);
+	c->is_value = false;
+	release(c);
+}
+
+const struct plait_type plait_client_type = {
+	.name = "client",
+	.free = value_free,
+};
+
+struct plait_protocol *plait_value_client(const plait_value *v)
+{
+	struct client *c = plait_value_get(v, &plait_client_type);
+
+	return c->protocol;
+}
+
+struct plait_protocol *plait_client_take(plait_value *slot)
+{
+	struct plait_protocol *p = plait_value_client(slot);
+	struct client *c = plait_take(slot).ptr;
+
+	c->is_value = false;
+	release(c);
+	return p;
+}
+
+/* ---- the factory ---------------------------------------------------- */
+
+static void fire(void *arg)
+{
+	struct client *c = arg;
+
+	c->is_value = true;
+	plait_fire(&c->promise, plait_value_make(&plait_client_type, c));
+}
+
+static struct plait_protocol *build(struct plait_factory *f,
+				    const struct plait_address *peer)
+{
+	struct client *c = plait_self(f, struct client);
+
+	c->protocol = plait_protocol_new(f->protocol);
+	if (c->protocol != NULL)
+		plait_timer_start(c->reactor, &c->made, 0, fire, c);
+	return c->protocol;
+}
+
+/* Connecting failed, or the connection was lost; perhaps before it fired. */
+static void end(struct plait_factory *f, struct plait_connector *connector,
+		const struct plait_failure *why)
+{
+	struct client *c = plait_self(f, struct client);
+
+	plait_timer_stop(&c->made);
+	c->connector = NULL;
+	c->protocol = NULL;
+	if (c->promise != NULL)
+		plait_fire(&c->promise, plait_failure_value(why));
+}
+
+static void stop(struct plait_factory *f)
+{
+	struct client *c = plait_self(f, struct client);
+
+	plait_promise_drop(&c->promise);
+	c->stopped = true;
+	release(c);
+}
+
+static const struct plait_factory_ops client_ops = {
+	.name = "client",
+	.stop = stop,
+	.build_protocol = build,
+	.connection_failed = end,
+	.connection_lost = end,
+};
+
+/* ---- connecting ----------------------------------------------------- */
+
+static plait_value cancel(struct plait_deferred *d, void *arg)
+{
+	struct client *c = arg;
+
+	plait_timer_stop(&c->made);
+	plait_connector_disconnect(c->connector);
+	return plait_cancelled();
+}
+
+/* The reactor would not even begin, and has told nobody. */
+static void refuse(struct client *c, int err)
+{
+	plait_fire(&c->promise, plait_fail_errno(&plait_error_connect, err,
+						 "%s", strerror(err)));
+	free(c);
+}
+
+struct plait_deferred *
+plait_client_connect_tcp(struct plait_reactor *r, const char *host,
+			 unsigned port, const struct plait_protocol_ops *ops,
+			 const struct plait_connect_options *options)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	struct plait_deferred *d;
+
+	if (c == NULL)
+		return plait_failed(plait_no_memory());
+	c->factory.ops = &client_ops;
+	c->factory.protocol = ops;
+	c->reactor = r;
+	d = plait_deferred_new(&c->promise, cancel, c);
+	if (c->promise == NULL) {
+		free(c);
+		return d;
+	}
+	c->connector = plait_connect_tcp(r, host, port, &c->factory, options);
+	if (c->connector == NULL && errno != ENOMEM)
+		refuse(c, errno);
+	return d;
+}

@@ -1,0 +1,518 @@
+/*
+ * Scopes.  A scope is a list of entries, each of which can be cancelled and
+ * says when it has ended; a scope inside another is one of those.
+ *
+ * Entries wait in one of two lists: running, until they are told to end, and
+ * ending, from then until they leave.  They are told one at a time, the last
+ * that was started first, and each may change the lists; so each step starts
+ * from the scope, not from an entry.  A scope stays as long as its handle, as
+ * anything is in it, or as a loop here works on it; so those around it, which
+ * it points to, outlive it.
+ *
+ * Why a scope was cancelled is kept in one place: in the scope that was
+ * cancelled by a call or by its own deadline, the cause.  Those inside it
+ * point there.
+ *
+ * Cancelling goes down the tree, and ending goes up, in loops: scopes may be
+ * nested as deep as memory lasts.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include <plait/timer.h>
+
+#include "lib/deferred.h"
+#include "lib/failure.h"
+#include "reactor/loop.h"
+#include "reactor/scope.h"
+
+struct plait_scope {
+	struct plait_reactor *reactor; /* NULL once that was freed */
+	struct loop_task reactor_freed;
+	struct plait_scope *parent;
+	struct plait_scope *resume;	 /* its parent, while this is told */
+	const struct plait_scope *cause; /* NULL: not cancelled */
+	const char *reason, *where;	 /* if it is a cause */
+	bool timed_out;			 /* ... by its deadline */
+	bool sheltered; /* cancelled around it: no deadline may be later */
+	struct plait_scope_entry entry; /* in the parent */
+	struct plait_list running, ending;
+	struct plait_timer timer;
+	struct plait_promise *ended; /* who waits for the end */
+	double shield;		     /* seconds; 0: none */
+	unsigned refs;		     /* the handle's, and those of loops */
+};
+
+/* A deferred that was started in a scope. */
+struct started {
+	struct plait_scope_entry entry;
+	struct plait_deferred *deferred; /* if owned, NULL once it is freed */
+	const struct plait_scope *told;	 /* the cause, when it was cancelled */
+};
+
+static void end(struct plait_scope *s);
+
+static bool is_child(const struct plait_scope_entry *e)
+{
+	return e->cancel == NULL;
+}
+
+static struct plait_scope *child_of(struct plait_scope_entry *e)
+{
+	return plait_container(e, struct plait_scope, entry);
+}
+
+static void unref(struct plait_scope *s)
+{
+	s->refs--;
+	end(s);
+}
+
+/* ---- making --------------------------------------------------------- */
+
+static void lose_reactor(struct loop_task *task);
+
+static struct plait_scope *make(struct plait_reactor *r,
+				struct plait_scope *parent)
+{
+	struct plait_scope *s = malloc(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	*s = (struct plait_scope){
+		.reactor = r,
+		.reactor_freed.run = lose_reactor,
+		.parent = parent,
+		.refs = 1,
+	};
+	plait_list_init(&s->running);
+	plait_list_init(&s->ending);
+	if (r != NULL)
+		loop_when_freed(r, &s->reactor_freed);
+	return s;
+}
+
+struct plait_scope *plait_scope_new(struct plait_reactor *r)
+{
+	return make(r, NULL);
+}
+
+struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
+{
+	struct plait_scope *s;
+
+	if (parent == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	s = make(parent->reactor, parent);
+	if (s == NULL)
+		return NULL;
+	s->cause = parent->cause;
+	plait_list_append(s->cause != NULL ? &parent->ending : &parent->running,
+			  &s->entry.link);
+	return s;
+}
+
+/* ---- cancelling ----------------------------------------------------- */
+
+/* Why s was cancelled: from outside outranks a deadline inside. */
+static const struct plait_scope *why(const struct plait_scope *s)
+{
+	const struct plait_scope *cause = s->cause, *p;
+
+	if (!cause->timed_out)
+		return cause;
+	for (p = cause->parent; p != NULL; p = p->parent)
+		if (p->cause != NULL && !p->cause->timed_out)
+			return p->cause;
+	return cause;
+}
+
+static void mark(struct plait_scope *s, const struct plait_scope *cause)
+{
+	s->cause = cause;
+	plait_timer_stop(&s->timer);
+}
+
+static void start_timer(struct plait_scope *s, double seconds);
+
+/* A shielded scope is given its time; another one is cancelled as well. */
+static struct plait_scope *tell_child(struct plait_scope *s,
+				      struct plait_scope *child)
+{
+	if (child->cause != NULL)
+		return s;
+	if (child->shield > 0 && child->reactor != NULL) {
+		child->sheltered = true;
+		start_timer(child, child->shield);
+		return s;
+	}
+	mark(child, s->cause);
+	child->refs++;
+	child->resume = s;
+	return child;
+}
+
+/* Tells one entry of s; says which scope to go on with. */
+static struct plait_scope *tell_one(struct plait_scope *s)
+{
+	struct plait_scope_entry *e = plait_container(
+		s->running.prev, struct plait_scope_entry, link);
+
+	plait_list_remove(&e->link);
+	plait_list_append(&s->ending, &e->link);
+	if (is_child(e))
+		return tell_child(s, child_of(e));
+	e->cancel(e->arg);
+	return s;
+}
+
+/* Each scope on the way is held by a reference until all in it was told. */
+static void tell_all(struct plait_scope *s)
+{
+	s->refs++;
+	while (s != NULL) {
+		struct plait_scope *told = s;
+
+		if (!plait_list_is_empty(&s->running)) {
+			s = tell_one(s);
+			continue;
+		}
+		s = s->resume;
+		unref(told);
+	}
+}
+
+static void become_cause(struct plait_scope *s, const char *reason,
+			 const char *where)
+{
+	s->reason = reason != NULL ? reason : "";
+	s->where = where;
+	mark(s, s);
+}
+
+void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
+			   const char *where)
+{
+	if (plait_scope_is_cancelled(s))
+		return;
+	become_cause(s, reason, where);
+	tell_all(s);
+}
+
+bool plait_scope_is_cancelled(const struct plait_scope *s)
+{
+	return s == NULL || s->cause != NULL;
+}
+
+const char *plait_scope_reason(const struct plait_scope *s)
+{
+	return s != NULL && s->cause != NULL ? why(s)->reason : "";
+}
+
+/* ---- ending --------------------------------------------------------- */
+
+bool plait_scope_is_empty(const struct plait_scope *s)
+{
+	return s == NULL || (plait_list_is_empty(&s->running) &&
+			     plait_list_is_empty(&s->ending));
+}
+
+/* Frees s, and tells who waited for its end; the scope around it stays. */
+static void bury(struct plait_scope *s)
+{
+	struct plait_promise *ended = s->ended;
+
+	plait_timer_stop(&s->timer);
+	loop_task_cancel(&s->reactor_freed);
+	plait_list_remove(&s->entry.link);
+	free(s);
+	plait_fire(&ended, PLAIT_NONE);
+}
+
+/* Ends s if it is over, and the scopes around it that only waited for it. */
+static void end(struct plait_scope *s)
+{
+	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
+		struct plait_scope *parent = s->parent;
+
+		if (parent != NULL)
+			parent->refs++;
+		bury(s);
+		if (parent != NULL)
+			parent->refs--;
+		s = parent;
+	}
+}
+
+static plait_value wait_no_more(struct plait_deferred *d, void *arg)
+{
+	struct plait_scope *s = arg;
+
+	plait_promise_drop(&s->ended);
+	return plait_cancelled();
+}
+
+void scope_end(struct plait_scope **sp, const char *where)
+{
+	struct plait_scope *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	plait_scope_cancel_at(s, "the scope has ended", where);
+	unref(s);
+}
+
+struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
+					   const char *where)
+{
+	struct plait_scope *s = *sp;
+	struct plait_deferred *d;
+
+	if (s == NULL)
+		return plait_succeed_at(PLAIT_NONE, where);
+	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
+	scope_end(sp, where);
+	return d;
+}
+
+/* ---- what is in it -------------------------------------------------- */
+
+static void enter(struct plait_scope *s, struct plait_scope_entry *e,
+		  plait_func *cancel, void *arg)
+{
+	*e = (struct plait_scope_entry){ .scope = s,
+					 .cancel = cancel,
+					 .arg = arg };
+	plait_list_append(&s->running, &e->link);
+}
+
+int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
+		      plait_func *cancel, void *arg)
+{
+	plait_assert(cancel != NULL && e->scope == NULL);
+	if (plait_scope_is_cancelled(s))
+		return -ECANCELED;
+	enter(s, e, cancel, arg);
+	return 0;
+}
+
+void plait_scope_leave(struct plait_scope_entry *e)
+{
+	struct plait_scope *s = e->scope;
+
+	if (s == NULL)
+		return;
+	e->scope = NULL;
+	plait_list_remove(&e->link);
+	end(s);
+}
+
+static void leave_started(void *arg)
+{
+	struct started *st = arg;
+
+	plait_scope_leave(&st->entry);
+	free(st);
+}
+
+/*
+ * Enters d, with a pair that ends its place.  In a scope that was cancelled
+ * it is told at once, if it has not ended by then.
+ */
+static void start(struct plait_scope *s, struct started *st, plait_func *cancel,
+		  plait_callback *settle)
+{
+	s->refs++;
+	enter(s, &st->entry, cancel, st);
+	deferred_add_guarded(st->deferred, settle, st, leave_started);
+	if (s->cause != NULL && s->running.prev == &st->entry.link)
+		tell_one(s);
+	unref(s);
+}
+
+/* NULL with no memory: then d was cancelled. */
+static struct started *started_new(const struct plait_scope *s,
+				   struct plait_deferred *d)
+{
+	struct started *st = s != NULL ? malloc(sizeof(*st)) : NULL;
+
+	if (st == NULL)
+		plait_deferred_cancel_because(d, "no memory for the scope");
+	else
+		*st = (struct started){ .deferred = d };
+	return st;
+}
+
+static void cancel_told(struct started *st, struct plait_deferred *d)
+{
+	st->told = why(st->entry.scope);
+	plait_deferred_cancel_at(d, st->told->reason, st->told->where);
+}
+
+static bool is_cancelled_by(const struct plait_scope *cause,
+			    const plait_value *v)
+{
+	const struct plait_failure *f;
+
+	if (cause == NULL || !plait_value_is_failure(v))
+		return false;
+	f = plait_value_failure(v);
+	return plait_failure_check(f, &plait_error_cancelled) &&
+	       plait_failure_cancelled_at(f) == cause->where &&
+	       plait_failure_reason(f) == cause->reason;
+}
+
+static void cancel_started(void *arg)
+{
+	struct started *st = arg;
+
+	cancel_told(st, st->deferred);
+}
+
+/* What a cancellation that came from here has become meanwhile. */
+static plait_value judge(const struct started *st, plait_value *v)
+{
+	const struct plait_scope *cause = why(st->entry.scope);
+	plait_value verdict;
+
+	if (cause->timed_out)
+		verdict = plait_fail_because(&plait_error_timeout,
+					     plait_value_failure(v), "%s",
+					     cause->reason);
+	else if (cause != st->told)
+		verdict = failure_cancelled_by(cause->reason, cause->where);
+	else
+		return *v;
+	plait_value_free(v);
+	return verdict;
+}
+
+static plait_value settle_started(plait_value *result, void *arg)
+{
+	struct started *st = arg;
+	plait_value v = plait_take(result);
+
+	if (is_cancelled_by(st->told, &v))
+		v = judge(st, &v);
+	leave_started(st);
+	return v;
+}
+
+struct plait_deferred *plait_scope_start(struct plait_scope *s,
+					 struct plait_deferred *d)
+{
+	struct started *st = started_new(s, d);
+
+	if (st != NULL)
+		start(s, st, cancel_started, settle_started);
+	return d;
+}
+
+/* The pair lets go of st on the way, or has to wait for it. */
+static void cancel_owned(void *arg)
+{
+	struct started *st = arg;
+	struct plait_deferred *d = st->deferred;
+
+	st->deferred = NULL;
+	cancel_told(st, d);
+	plait_deferred_free(&d);
+}
+
+static plait_value settle_owned(plait_value *result, void *arg)
+{
+	struct started *st = arg;
+	plait_value v = plait_take(result);
+
+	plait_deferred_detach(&st->deferred);
+	if (is_cancelled_by(st->told, &v))
+		plait_value_free(&v);
+	leave_started(st);
+	return v;
+}
+
+void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
+{
+	struct plait_deferred *d = *dp;
+	struct started *st = started_new(s, d);
+
+	*dp = NULL;
+	if (st != NULL)
+		start(s, st, cancel_owned, settle_owned);
+	else
+		plait_deferred_free(&d);
+}
+
+/* ---- deadlines ------------------------------------------------------ */
+
+static void expire(void *arg)
+{
+	struct plait_scope *s = arg;
+
+	s->timed_out = true;
+	become_cause(s, "the deadline has passed", PLAIT_HERE);
+	mark(s, why(s));
+	tell_all(s);
+}
+
+/* Its time will not come any more; what waits for that has had it. */
+static void lose_reactor(struct loop_task *task)
+{
+	struct plait_scope *s =
+		plait_container(task, struct plait_scope, reactor_freed);
+	struct plait_reactor *r = s->reactor;
+
+	s->reactor = NULL;
+	plait_timer_stop(&s->timer);
+	if (!s->sheltered || s->cause != NULL)
+		return;
+	loop_enter(r);
+	expire(s);
+	loop_leave(r);
+}
+
+/* No later than it is due already, for a sheltered one. */
+static void start_timer(struct plait_scope *s, double seconds)
+{
+	double left =
+		plait_timer_when(&s->timer) - plait_reactor_seconds(s->reactor);
+
+	/* Not a number if it is not running. */
+	if (s->sheltered && left <= seconds)
+		return;
+	plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+}
+
+void plait_scope_set_deadline(struct plait_scope *s, double seconds)
+{
+	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
+		return;
+	if (isinf(seconds) && seconds > 0 && !s->sheltered)
+		plait_timer_stop(&s->timer);
+	else
+		start_timer(s, seconds);
+}
+
+double plait_scope_deadline(const struct plait_scope *s)
+{
+	double tightest = INFINITY, shields = 0, own;
+
+	for (; !plait_scope_is_cancelled(s); s = s->parent) {
+		own = plait_timer_when(&s->timer) + shields;
+		if (own < tightest) /* NAN, if it has none, is not */
+			tightest = own;
+		shields += s->shield;
+	}
+	return tightest;
+}
+
+void plait_scope_shield(struct plait_scope *s, double seconds)
+{
+	plait_assert(seconds >= 0);
+	if (s != NULL)
+		s->shield = seconds;
+}

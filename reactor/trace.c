@@ -1,0 +1,249 @@
+/*
+ * Recording what happens, and writing it down as Chrome trace JSON.
+ *
+ * A callback from the loop, and a cancel, are slices of the thread; what
+ * happens in them are instants.  A deferred and a connection are spans of
+ * their own, from being made to being fired, from opened to closed.  An arrow
+ * starts in the slice of a cancel and ends where a connection that it made the
+ * program close was closed, which may be many turns later.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <plait/debug.h>
+
+#include "lib/print.h"
+#include "lib/base.h"
+#include "reactor/reactor.h"
+
+enum { DEFAULT_EVENTS = 65536 };
+
+/* What an event becomes: its phase, as the format has it, and its name. */
+struct shape {
+	char phase;
+	bool has_label;
+	const char *name, *category;
+};
+
+static const struct shape shapes[] = {
+	[TRACE_MADE] = { 'b', false, "deferred", "deferred" },
+	[TRACE_FIRED] = { 'e', false, "deferred", "deferred" },
+	[TRACE_WAITS] = { 'i', false, "waits", "deferred" },
+	[TRACE_CANCEL] = { 'B', false, "cancel", "deferred" },
+	[TRACE_CANCELLED] = { 'E', false, "cancel", "deferred" },
+	[TRACE_ENTER] = { 'B', false, "callback", "loop" },
+	[TRACE_LEAVE] = { 'E', false, "callback", "loop" },
+	[TRACE_ATTEMPT] = { 'b', true, "attempt", "connection" },
+	[TRACE_STOPPING] = { 'i', false, "stopping", "connection" },
+	[TRACE_ENDED] = { 'e', false, "attempt", "connection" },
+	[TRACE_OPENED] = { 'b', true, "connection", "connection" },
+	[TRACE_READ] = { 'i', false, "read", "connection" },
+	[TRACE_WRITTEN] = { 'i', false, "written", "connection" },
+	[TRACE_CLOSING] = { 'i', false, "closing", "connection" },
+	[TRACE_CLOSED] = { 'e', false, "connection", "connection" },
+};
+
+int plait_trace_start(size_t events)
+{
+	return trace_start(events != 0 ? events : DEFAULT_EVENTS,
+			   timer_monotonic);
+}
+
+void plait_trace_stop(void)
+{
+	trace_stop();
+}
+
+/* ---- writing it down ------------------------------------------------ */
+
+static void print_head(struct print *p, const struct trace_event *e, char phase,
+		       const char *name, const char *category)
+{
+	print(p,
+	      ",\n{\"ph\":\"%c\",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":1,"
+	      "\"tid\":1,\"ts\":%" PRId64 ".%03d",
+	      phase, name, category, e->when / 1000, (int)(e->when % 1000));
+}
+
+/* What is not there is left out. */
+static void print_text(struct print *p, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	print(p, ",\"%s\":\"", key);
+	print_plain(p, text);
+	print(p, "\"");
+}
+
+static void print_args(struct print *p, const struct trace_event *e)
+{
+	print(p, ",\"args\":{\"object\":\"%p\"", e->object);
+	if (e->cause != 0)
+		print(p, ",\"cancel\":%" PRIu32, e->cause);
+	if (shapes[e->kind].has_label) {
+		print_text(p, "address", e->label);
+	} else {
+		if (e->other != NULL)
+			print(p, ",\"other\":\"%p\"", e->other);
+		if (e->n != 0)
+			print(p, ",\"bytes\":%zu", e->n);
+		print_text(p, "at", e->text);
+	}
+	print(p, "}}");
+}
+
+static void print_event(struct print *p, const struct trace_event *e)
+{
+	const struct shape *s = &shapes[e->kind];
+
+	print_head(p, e, s->phase, s->name, s->category);
+	if (s->phase == 'b' || s->phase == 'e')
+		print(p, ",\"id\":\"%p\"", e->object);
+	if (s->phase == 'i')
+		print(p, ",\"s\":\"t\"");
+	print_args(p, e);
+}
+
+/* One end of an arrow: 's' where it starts, 'f' where it ends. */
+static void print_arrow(struct print *p, const struct trace_event *e,
+			char phase)
+{
+	print_head(p, e, phase, "stops", "cancel");
+	print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
+}
+
+/* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
+static void print_end_of_arrow(struct print *p, const struct trace_event *e)
+{
+	print_head(p, e, 'X', "closed", "connection");
+	print(p, ",\"dur\":1");
+	print_args(p, e);
+	print_arrow(p, e, 'f');
+}
+
+/*
+ * The end of a slice whose beginning is no more in the ring would end one
+ * that is; an arrow needs its start.
+ */
+struct writing {
+	struct print p;
+	unsigned depth;	      /* of slices */
+	uint32_t first_cause; /* 0: there was none yet */
+};
+
+static void write_event(struct writing *w, const struct trace_event *e)
+{
+	char phase = shapes[e->kind].phase;
+
+	if (phase == 'E' && w->depth == 0)
+		return;
+	w->depth += phase == 'B';
+	w->depth -= phase == 'E';
+	print_event(&w->p, e);
+	if (e->kind == TRACE_CANCEL) {
+		if (w->first_cause == 0)
+			w->first_cause = e->cause;
+		print_arrow(&w->p, e, 's');
+	}
+	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED) &&
+	    w->first_cause != 0 && e->cause >= w->first_cause)
+		print_end_of_arrow(&w->p, e);
+}
+
+static void write_events(struct writing *w)
+{
+	const struct trace_ring *r = &trace_ring;
+	uint64_t oldest = r->count > r->room ? r->count - r->room : 0;
+
+	print(&w->p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":"
+		     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
+		     "\"plait\"}}");
+	for (uint64_t i = oldest; i < r->count; i++)
+		write_event(w, &r->events[i % r->room]);
+	print(&w->p, "\n]}\n");
+}
+
+static int write_file(const char *path, const struct plait_buf *b)
+{
+	int fd, r;
+
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	r = report_write(fd, plait_buf_data(b), plait_buf_size(b));
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	return r;
+}
+
+int plait_trace_dump(const char *path)
+{
+	struct writing w = { .depth = 0 };
+	int r = 0;
+
+	if (!trace_is_on())
+		return -EINVAL;
+	w.p.to = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	if (w.p.to == NULL)
+		return -ENOMEM;
+	write_events(&w);
+	r = w.p.error;
+	if (r == 0)
+		r = write_file(path, w.p.to);
+	plait_buf_unref(&w.p.to);
+	return r;
+}
+
+void loop_trace_address(enum trace_kind kind, const void *object,
+			const struct plait_address *address)
+{
+	char text[PLAIT_ADDRESS_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_address_str(address, text, sizeof(text));
+	trace_record_label(kind, object, text);
+}
+
+/* ---- asked for by the environment ------------------------------------ */
+
+/* The reactors of this thread that have asked for it. */
+static _Thread_local unsigned askers;
+
+void loop_trace_start(void)
+{
+	if (secure_getenv("PLAIT_TRACE") == NULL)
+		return;
+	if (trace_is_on() || plait_trace_start(0) == 0)
+		askers++;
+}
+
+static void say_failed(const char *path, int err)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "plait: PLAIT_TRACE: %.400s: %s\n",
+			 path, strerror(err));
+
+	base_say(line, (size_t)n);
+}
+
+void loop_trace_end(bool forked)
+{
+	const char *path = secure_getenv("PLAIT_TRACE");
+	int r = 0;
+
+	if (path == NULL || askers == 0)
+		return;
+	askers--;
+	if (!forked && trace_is_on())
+		r = plait_trace_dump(path);
+	if (r < 0)
+		say_failed(path, -r);
+	if (askers == 0)
+		trace_stop();
+}

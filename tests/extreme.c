@@ -1,0 +1,49 @@
+/*
+ * Little stack, no memory: see extreme.h.
+ */
+#include <pthread.h>
+
+#include <plait/plait.h>
+
+#include "tests/extreme.h"
+#include "tests/harness.h"
+
+enum { STACK = 256 * 1024 };
+
+void on_small_stack(void *(*run)(void *arg))
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_attr_init(&attr), 0);
+	ck_assert_int_eq(pthread_attr_setstacksize(&attr, STACK), 0);
+	ck_assert_int_eq(pthread_create(&thread, &attr, run, NULL), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
+}
+
+/* False when the life needs no such allocation. */
+static bool reaches(void (*life)(void), unsigned long n, bool persistent)
+{
+	unsigned long mark = heap_mark();
+	bool reached;
+
+	fault_alloc_at(n, persistent);
+	life();
+	reached = fault_alloc_reached();
+	fault_alloc_off();
+	ck_assert_uint_eq(heap_left_since(mark, stderr), 0);
+	return reached;
+}
+
+void without_each_allocation(void (*life)(void))
+{
+	unsigned long n = 0;
+
+	while (reaches(life, n, false)) {
+		ck_assert(reaches(life, n, true));
+		n++;
+	}
+	ck_assert_uint_gt(n, 0);
+	unhandled_expect(unhandled_count());
+}

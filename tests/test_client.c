@@ -1,0 +1,406 @@
+/*
+ * Clients: a connection as a deferred, cancelled at every stage, and what
+ * becomes of one that nobody wants.
+ */
+#include <plait/client.h>
+#include <plait/plait.h>
+#include <plait/testing.h>
+
+#include "tests/actor.h"
+#include "tests/child.h"
+#include "tests/harness.h"
+
+/* The client's protocol notes what happens to it in this. */
+static struct {
+	unsigned made, lost, fired;
+	void (*on_made)(struct plait_protocol *p);
+	struct plait_deferred *d;
+	struct plait_protocol *p; /* taken */
+} seen;
+
+static void note_made(struct plait_protocol *p)
+{
+	seen.made++;
+	if (seen.on_made != NULL)
+		seen.on_made(p);
+}
+
+static void note_lost(struct plait_protocol *p, const struct plait_failure *why)
+{
+	seen.lost++;
+	seen.p = NULL;
+}
+
+static const struct plait_protocol_ops client_ops = {
+	.name = "client",
+	.connection_made = note_made,
+	.connection_lost = note_lost,
+};
+
+static void setup(void)
+{
+	memset(&seen, 0, sizeof(seen));
+}
+
+static plait_value note_fired(plait_value *result, void *arg)
+{
+	seen.fired++;
+	return *result;
+}
+
+static plait_value take_it(plait_value *result, void *arg)
+{
+	seen.p = plait_client_take(result);
+	ck_assert(plait_value_is_none(result));
+	return PLAIT_NONE;
+}
+
+static plait_value ignore(plait_value *result, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static void connect_to(struct plait_reactor *r, unsigned port)
+{
+	seen.d = plait_client_connect_tcp(r, "127.0.0.1", port, &client_ops,
+					  NULL);
+	ck_assert_ptr_nonnull(seen.d);
+	plait_deferred_add_both(seen.d, note_fired, NULL);
+}
+
+static const struct plait_error *failed_with(void)
+{
+	const plait_value *v = plait_deferred_result(seen.d);
+
+	ck_assert_ptr_nonnull(v);
+	return plait_failure_kind(plait_value_failure(v));
+}
+
+static void done_with_it(void)
+{
+	plait_deferred_add_errback(seen.d, ignore, NULL);
+	plait_deferred_free(&seen.d);
+}
+
+/* A server that listens, and a client that connects to it. */
+static void start(struct actor *server, struct plait_port **port)
+{
+	actor_init(server);
+	connect_to(reactor, actor_listen(server, reactor, port));
+}
+
+static void finish(struct actor *server, struct plait_port **port)
+{
+	actor_stop(reactor, port);
+	actor_wait_idle(server, reactor);
+}
+
+START_TEST(fires_with_the_protocol_after_it_was_connected)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	start(&server, &port);
+	ck_assert_uint_eq(seen.fired, 0);
+	run_until_count(reactor, &seen.made, 1);
+	ck_assert_uint_eq(seen.fired, 0);
+	run_until_count(reactor, &seen.fired, 1);
+	plait_deferred_add_callback(seen.d, take_it, NULL);
+	ck_assert_ptr_eq(seen.p->ops, &client_ops);
+	ck_assert(seen.p->connected);
+	plait_deferred_free(&seen.d);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(seen.lost, 0);
+	plait_transport_lose_connection(seen.p->transport);
+	run_until_count(reactor, &seen.lost, 1);
+	finish(&server, &port);
+}
+END_TEST
+
+START_TEST(connection_that_nobody_takes_is_closed)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	start(&server, &port);
+	run_until_count(reactor, &seen.fired, 1);
+	plait_deferred_free(&seen.d);
+	run_until_count(reactor, &seen.lost, 1);
+	finish(&server, &port);
+}
+END_TEST
+
+START_TEST(detached_one_is_closed_when_it_is_connected)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	start(&server, &port);
+	plait_deferred_detach(&seen.d);
+	run_until_count(reactor, &seen.lost, 1);
+	ck_assert_uint_eq(seen.fired, 1);
+	finish(&server, &port);
+}
+END_TEST
+
+START_TEST(value_of_a_lost_connection_is_null)
+{
+	struct actor server;
+	struct plait_port *port;
+	const plait_value *v;
+
+	start(&server, &port);
+	run_until_count(reactor, &seen.fired, 1);
+	v = plait_deferred_result(seen.d);
+	ck_assert_ptr_nonnull(plait_value_client(v));
+	plait_transport_abort(plait_value_client(v)->transport);
+	run_until_count(reactor, &seen.lost, 1);
+	ck_assert_ptr_null(plait_value_client(v));
+	if (_i == 0) {
+		plait_deferred_add_callback(seen.d, take_it, NULL);
+		ck_assert_ptr_null(seen.p);
+	}
+	plait_deferred_free(&seen.d);
+	finish(&server, &port);
+}
+END_TEST
+
+START_TEST(refused_connection_is_a_failure)
+{
+	uint16_t port;
+	int fd = peer_hold_port(&port);
+
+	connect_to(reactor, port);
+	run_until_count(reactor, &seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_connection_refused);
+	done_with_it();
+	close(fd);
+}
+END_TEST
+
+START_TEST(name_is_a_failure_from_the_loop)
+{
+	seen.d = plait_client_connect_tcp(reactor, "no.such.host", 1,
+					  &client_ops, NULL);
+	plait_deferred_add_both(seen.d, note_fired, NULL);
+	ck_assert_uint_eq(seen.fired, 0);
+	run_until_count(reactor, &seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_dns_lookup);
+	done_with_it();
+}
+END_TEST
+
+START_TEST(options_are_heeded)
+{
+	struct plait_connect_options o = { .timeout = 3 };
+	uint16_t port;
+	int fd = peer_listen(&port, 0), first = peer_connect(port);
+
+	/* The queue is full, so that the next one hangs. */
+	int second = peer_connect_start(port);
+
+	clock_virtual(true);
+	seen.d = plait_client_connect_tcp(reactor, "127.0.0.1", port,
+					  &client_ops, &o);
+	plait_deferred_add_both(seen.d, note_fired, NULL);
+	run_for(reactor, 2.9);
+	ck_assert_uint_eq(seen.fired, 0);
+	run_for(reactor, 0.2);
+	ck_assert_uint_eq(seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_connect_timeout);
+	done_with_it();
+	close(first);
+	close(second);
+	close(fd);
+}
+END_TEST
+
+/* ---- cancelling ---------------------------------------------------- */
+
+START_TEST(cancelling_stops_connecting)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	start(&server, &port);
+	plait_deferred_cancel(seen.d);
+	ck_assert_uint_eq(seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_cancelled);
+	done_with_it();
+	run_turns(reactor, 10);
+	ck_assert_uint_eq(seen.made, 0);
+	finish(&server, &port);
+}
+END_TEST
+
+static void cancel_it(struct plait_protocol *p)
+{
+	plait_deferred_cancel(seen.d);
+	ck_assert_uint_eq(seen.fired, 1);
+}
+
+START_TEST(cancelling_when_it_is_connected_already_closes)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	seen.on_made = cancel_it;
+	start(&server, &port);
+	run_until_count(reactor, &seen.lost, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_cancelled);
+	done_with_it();
+	finish(&server, &port);
+}
+END_TEST
+
+START_TEST(cancelling_after_it_has_fired_is_nothing)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	start(&server, &port);
+	run_until_count(reactor, &seen.fired, 1);
+	plait_deferred_cancel(seen.d);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(seen.lost, 0);
+	plait_deferred_free(&seen.d);
+	run_until_count(reactor, &seen.lost, 1);
+	finish(&server, &port);
+}
+END_TEST
+
+static void abort_it(struct plait_protocol *p)
+{
+	plait_transport_abort(p->transport);
+}
+
+START_TEST(connection_that_is_lost_before_it_fires_is_a_failure)
+{
+	struct actor server;
+	struct plait_port *port;
+
+	seen.on_made = abort_it;
+	start(&server, &port);
+	run_until_count(reactor, &seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_connection_aborted);
+	done_with_it();
+	finish(&server, &port);
+}
+END_TEST
+
+/* ---- the reactor goes ---------------------------------------------- */
+
+START_TEST(reactor_may_go_while_it_connects)
+{
+	uint16_t port;
+	int fd = peer_listen(&port, 1);
+
+	connect_to(reactor, port);
+	if (_i == 1)
+		run_until_count(reactor, &seen.made, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(seen.fired, 1);
+	ck_assert_ptr_eq(failed_with(), &plait_error_connection_lost);
+	done_with_it();
+	close(fd);
+}
+END_TEST
+
+START_TEST(value_outlives_the_reactor)
+{
+	uint16_t port;
+	int fd = peer_listen(&port, 1);
+
+	connect_to(reactor, port);
+	run_until_count(reactor, &seen.fired, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_ptr_null(plait_value_client(plait_deferred_result(seen.d)));
+	plait_deferred_free(&seen.d);
+	close(fd);
+}
+END_TEST
+
+static void read_a_number(void *arg)
+{
+	plait_value v = plait_int(1);
+
+	plait_value_client(&v);
+}
+
+START_TEST(another_type_aborts)
+{
+	assert_aborts(read_a_number, NULL, "client");
+}
+END_TEST
+
+/* ---- without memory ------------------------------------------------ */
+
+static void whole_life(struct plait_reactor *r)
+{
+	uint16_t port;
+	int fd = peer_listen(&port, 1);
+
+	setup();
+	connect_to(r, port);
+	if (run_until_count(r, &seen.fired, 1) && !torture_faulty())
+		ck_assert_ptr_nonnull(
+			plait_value_client(plait_deferred_result(seen.d)));
+	done_with_it();
+	run_for(r, 60);
+	ck_assert_uint_eq(seen.made, seen.lost);
+	close(fd);
+}
+
+START_TEST(client_survives_any_refused_allocation)
+{
+	torture(whole_life, backend);
+}
+END_TEST
+
+START_TEST(client_survives_any_failing_call)
+{
+	torture_syscalls(whole_life, backend);
+}
+END_TEST
+
+static void add(Suite *s, TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, NULL);
+	suite_add_tcase(s, tc);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("client");
+	TCase *tc = tcase_create("connecting");
+
+	tcase_add_reactor_test(tc,
+			       fires_with_the_protocol_after_it_was_connected);
+	tcase_add_reactor_test(tc, connection_that_nobody_takes_is_closed);
+	tcase_add_reactor_test(tc, detached_one_is_closed_when_it_is_connected);
+	tcase_add_reactor_loop_test(tc, value_of_a_lost_connection_is_null, 0,
+				    2);
+	tcase_add_reactor_test(tc, refused_connection_is_a_failure);
+	tcase_add_reactor_test(tc, name_is_a_failure_from_the_loop);
+	tcase_add_reactor_test(tc, options_are_heeded);
+	tcase_add_pure_test(tc, another_type_aborts);
+	add(s, tc);
+
+	tc = tcase_create("cancelling");
+	tcase_add_reactor_test(tc, cancelling_stops_connecting);
+	tcase_add_reactor_test(tc,
+			       cancelling_when_it_is_connected_already_closes);
+	tcase_add_reactor_test(tc, cancelling_after_it_has_fired_is_nothing);
+	tcase_add_reactor_test(
+		tc, connection_that_is_lost_before_it_fires_is_a_failure);
+	tcase_add_reactor_loop_test(tc, reactor_may_go_while_it_connects, 0, 2);
+	tcase_add_reactor_test(tc, value_outlives_the_reactor);
+	add(s, tc);
+
+	tc = tcase_create("torture");
+	tcase_set_timeout(tc, 60);
+	tcase_add_reactor_test(tc, client_survives_any_refused_allocation);
+	tcase_add_reactor_test(tc, client_survives_any_failing_call);
+	add(s, tc);
+	return suite_main(s);
+}

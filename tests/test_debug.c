@@ -1,0 +1,976 @@
+/*
+ * What is pending, by place and as a graph; on a call and on a signal; and
+ * what PLAIT_DEBUG turns on.
+ */
+#include <signal.h>
+#include <stdio.h>
+
+#include <plait/testing.h>
+
+#include "lib/debug.h"
+#include "reactor/reactor.h"
+#include "tests/child.h"
+#include "tests/extreme.h"
+#include "tests/harness.h"
+
+static struct plait_buf *out;
+static char text[1 << 16];
+
+static const char *take_text(int r)
+{
+	size_t n = plait_buf_size(out);
+
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_lt(n, sizeof(text));
+	memcpy(text, plait_buf_data(out), n);
+	text[n] = '\0';
+	plait_buf_unref(&out);
+	return text;
+}
+
+static const char *dump(void)
+{
+	out = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	return take_text(plait_deferred_dump(out));
+}
+
+static const char *dot(void)
+{
+	out = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	return take_text(plait_deferred_dot(out));
+}
+
+static struct plait_deferred *make(const char *where, struct plait_promise **p)
+{
+	return plait_deferred_new_at(p, NULL, NULL, where);
+}
+
+static void end(struct plait_deferred **d, struct plait_promise **p)
+{
+	plait_deferred_free(d);
+	plait_promise_drop(p);
+}
+
+static plait_value pass(plait_value *result, void *arg)
+{
+	return plait_take(result);
+}
+
+static plait_value return_deferred(plait_value *result, void *arg)
+{
+	struct plait_deferred *inner = arg;
+
+	return plait_chain(&inner);
+}
+
+static void assert_begins(const char *s, const char *with)
+{
+	ck_assert_msg(strncmp(s, with, strlen(with)) == 0, "is: %s", s);
+}
+
+/* ---- by place ----------------------------------------------------------- */
+
+START_TEST(nothing_pending_is_an_empty_dump)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *cancelled = make("a", &p),
+			      *freed = make("b", &q),
+			      *fired = plait_succeed(PLAIT_NONE);
+
+	plait_deferred_cancel(cancelled);
+	plait_deferred_free(&freed);
+	ck_assert_str_eq(dump(), "");
+	plait_deferred_free(&fired);
+	end(&cancelled, &p);
+	plait_promise_drop(&q);
+	unhandled_expect(1);
+}
+END_TEST
+
+START_TEST(dump_before_any_deferred_was_made)
+{
+	ck_assert_str_eq(dump(), "");
+	ck_assert_str_eq(dot(),
+			 "digraph deferreds {\n\tnode [shape=box];\n}\n");
+}
+END_TEST
+
+START_TEST(pending_are_counted_by_place_most_first)
+{
+	/* The same text in two units need not be the same address. */
+	char again[] = "two.c:2";
+	struct plait_promise *p[4];
+	struct plait_deferred *d[4] = {
+		make("one.c:1", &p[0]),
+		make("two.c:2", &p[1]),
+		make("three.c:3", &p[2]),
+		make(again, &p[3]),
+	};
+
+	ck_assert_str_eq(
+		dump(),
+		"2 made at two.c:2, age unknown, waited for by its owner\n"
+		"1 made at one.c:1, age unknown, waited for by its owner\n"
+		"1 made at three.c:3, age unknown, waited for by its "
+		"owner\n");
+	for (int i = 0; i < 4; i++)
+		end(&d[i], &p[i]);
+}
+END_TEST
+
+START_TEST(dump_says_who_waits_for_the_oldest)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = make("a", &p), *middle, *outer;
+
+	plait_deferred_add_both(d, pass, NULL);
+	ck_assert_ptr_nonnull(strstr(dump(), "waited for by 1 callback\n"));
+	plait_deferred_add_both(d, pass, NULL);
+	ck_assert_ptr_nonnull(strstr(dump(), "waited for by 2 callbacks\n"));
+	middle = plait_succeed_at(PLAIT_NONE, "middle");
+	plait_deferred_add_callback(middle, return_deferred, d);
+	outer = plait_succeed_at(PLAIT_NONE, "outer");
+	plait_deferred_add_callback(outer, return_deferred, middle);
+	ck_assert_str_eq(dump(), "1 made at a, age unknown, waited for by 2 "
+				 "callbacks, the one made at outer\n");
+	plait_deferred_detach(&outer);
+	ck_assert_ptr_nonnull(strstr(dump(), "waited for by nobody\n"));
+	plait_fire(&p, PLAIT_NONE);
+	ck_assert_str_eq(dump(), "");
+}
+END_TEST
+
+START_TEST(many_places_are_all_there)
+{
+	static char where[100][16];
+	struct plait_promise *p[100];
+	struct plait_deferred *d[100];
+	unsigned lines = 0;
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(where[i], sizeof(where[i]), "place %d,", i);
+		d[i] = make(where[i], &p[i]);
+	}
+	for (const char *s = dump(); (s = strchr(s, '\n')) != NULL; s++)
+		lines++;
+	ck_assert_uint_eq(lines, 100);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_ptr_nonnull(strstr(text, where[i]));
+		end(&d[i], &p[i]);
+	}
+}
+END_TEST
+
+START_TEST(age_is_that_of_the_reactors_clock)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	clock_virtual(true);
+	run_turns(reactor, 1);
+	d = make("a", &p);
+	ck_assert_str_eq(dump(), "1 made at a, age 0.000 s, waited for by its "
+				 "owner\n");
+	run_for(reactor, 2.5);
+	ck_assert_ptr_nonnull(strstr(dump(), "1 made at a, age 2.50"));
+	plait_deferred_report_pending();
+	ck_assert_ptr_nonnull(
+		strstr(unhandled_text(),
+		       "NeverFiredError: promise made at a, age 2.50"));
+	ck_assert_ptr_nonnull(
+		strstr(unhandled_text(), " s, waited for by its owner"));
+	unhandled_expect(1);
+	end(&d, &p);
+}
+END_TEST
+
+START_TEST(one_that_was_made_after_a_long_wait_is_young)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	clock_virtual(true);
+	run_for(reactor, 3600);
+	d = make("a", &p);
+	ck_assert_ptr_nonnull(strstr(dump(), "age 0.000 s"));
+	end(&d, &p);
+}
+END_TEST
+
+START_TEST(age_on_a_virtual_reactor_is_virtual)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_promise *p;
+	struct plait_deferred *d = make("a", &p);
+
+	plait_testing_advance(r, 90);
+	ck_assert_ptr_nonnull(strstr(dump(), "age 90.000 s"));
+	end(&d, &p);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+/* ---- the graph ------------------------------------------------------------
+ */
+
+/* One statement a line, as we write it: a node or an edge, with its label. */
+static bool is_statement(const char *line, size_t len)
+{
+	const char *s = line;
+	unsigned quotes = 0;
+
+	if (len == 0 || *s != '\t' || s[len - 1] != ';')
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '"')
+			quotes++;
+		if (s[i] == '\\' && s[i + 1] != 'n')
+			return false;
+	}
+	if (strncmp(s, "\tnode [", 7) == 0)
+		return quotes == 0;
+	return (quotes == 4 || quotes == 6) && s[len - 2] == ']' &&
+	       (quotes == 6) == (strstr(s, "\" -> \"") != NULL &&
+				 strstr(s, "\" -> \"") < s + len);
+}
+
+static void assert_graph(const char *s)
+{
+	const char *head = "digraph deferreds {\n", *nl;
+
+	ck_assert_int_eq(strncmp(s, head, strlen(head)), 0);
+	for (s += strlen(head); *s != '}'; s = nl + 1) {
+		nl = strchr(s, '\n');
+		ck_assert_ptr_nonnull(nl);
+		ck_assert_msg(is_statement(s, (size_t)(nl - s)), "wrong: %s",
+			      s);
+	}
+	ck_assert_str_eq(s, "}\n");
+}
+
+/* Asks Graphviz, if it is here. */
+static void assert_dot_accepts(const char *s)
+{
+	FILE *f;
+
+	if (system("command -v dot >/dev/null 2>&1") != 0)
+		return;
+	f = popen("dot -Tsvg >/dev/null", "w");
+	ck_assert_ptr_nonnull(f);
+	fputs(s, f);
+	ck_assert_int_eq(pclose(f), 0);
+}
+
+static void assert_has_edge(const void *from, const void *to, const char *label)
+{
+	char edge[128];
+
+	snprintf(edge, sizeof(edge), "\t\"%p\" -> \"%p\" [label=\"%s\"];\n",
+		 from, to, label);
+	ck_assert_msg(strstr(text, edge) != NULL, "no %s in %s", edge, text);
+}
+
+static void assert_has_node(const void *d, const char *label)
+{
+	char node[256];
+
+	snprintf(node, sizeof(node), "\t\"%p\" [label=\"%s", d, label);
+	ck_assert_msg(strstr(text, node) != NULL, "no %s in %s", node, text);
+}
+
+START_TEST(graph_has_states_callbacks_and_edges)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *pending = make("p.c:1", &p), *outer,
+			      *paused =
+				      plait_succeed_at(plait_int(42), "s.c:3"),
+			      *fired = plait_succeed_at(plait_text("x"),
+							"f.c:1"),
+			      *target = make("t.c:4", &q);
+	void *chained = target, *inner = pending;
+
+	outer = plait_succeed_at(PLAIT_NONE, "o.c:2");
+	plait_deferred_pause(paused);
+	for (int i = 0; i < 9; i++)
+		plait_deferred_add_both(paused, pass, NULL);
+	plait_deferred_chain(pending, &q);
+	plait_deferred_add_callback(outer, return_deferred, pending);
+	assert_graph(dot());
+	assert_dot_accepts(text);
+	assert_has_node(inner, "p.c:1\\npending, age unknown\\nfires another");
+	assert_has_node(outer, "o.c:2\\nwaiting, age unknown\"");
+	assert_has_node(paused, "s.c:3\\npaused, age unknown\\n42\\n");
+	assert_has_node(fired, "f.c:1\\nfired, age unknown\\nx\"");
+	assert_has_edge(outer, inner, "waits for");
+	assert_has_edge(inner, chained, "fires");
+	ck_assert_ptr_nonnull(strstr(text, "\\nand 1 more"));
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&outer);
+	plait_deferred_free(&target);
+	plait_deferred_free(&fired);
+	plait_deferred_unpause(paused);
+	plait_deferred_free(&paused);
+	ck_assert_str_eq(dot(),
+			 "digraph deferreds {\n\tnode [shape=box];\n}\n");
+}
+END_TEST
+
+static plait_value look(plait_value *result, void *arg)
+{
+	assert_graph(dot());
+	assert_has_node(arg, "r.c:1\\nrunning");
+	return PLAIT_NONE;
+}
+
+static plait_value look_and_cancel(struct plait_deferred *d, void *arg)
+{
+	assert_graph(dot());
+	assert_has_node(d, "r.c:1\\nbeing cancelled");
+	return plait_cancelled();
+}
+
+START_TEST(graph_may_be_drawn_from_inside)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		plait_deferred_new_at(&p, look_and_cancel, NULL, "r.c:1");
+
+	plait_deferred_add_both(d, look, d);
+	plait_deferred_free(&d);
+	assert_graph(dot());
+	ck_assert_ptr_nonnull(strstr(text, "r.c:1\\nfired"));
+	plait_promise_drop(&p);
+}
+END_TEST
+
+START_TEST(text_that_would_end_the_label_is_left_out)
+{
+	struct plait_deferred *d =
+		plait_succeed_at(plait_text("a\"];\n\\"), "\"q\\\".c\n:1");
+
+	assert_graph(dot());
+	assert_dot_accepts(text);
+	assert_has_node(d, "q.c:1\\nfired, age unknown\\na];\"");
+	plait_deferred_free(&d);
+}
+END_TEST
+
+/* ---- without memory --------------------------------------------------------
+ */
+
+static void dump_and_draw(void)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *a = make("a", &p), *b = make("b", &q);
+	struct plait_buf *buf = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	int r;
+
+	if (buf != NULL) {
+		r = plait_deferred_dump(buf);
+		ck_assert(r == 0 || r == -ENOMEM);
+		r = plait_deferred_dot(buf);
+		ck_assert(r == 0 || r == -ENOMEM);
+	}
+	plait_buf_unref(&buf);
+	end(&a, &p);
+	end(&b, &q);
+}
+
+START_TEST(no_memory_anywhere)
+{
+	without_each_allocation(dump_and_draw);
+}
+END_TEST
+
+START_TEST(buffer_that_may_not_grow_says_so)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = make("a", &p);
+	struct plait_buf *small = plait_buf_new(16);
+	int too_much = plait_buf_append(small, text, 17);
+
+	ck_assert_int_lt(too_much, 0);
+	ck_assert_int_eq(plait_deferred_dump(small), too_much);
+	ck_assert_int_eq(plait_deferred_dot(small), too_much);
+	plait_buf_unref(&small);
+	end(&d, &p);
+}
+END_TEST
+
+/* ---- on a signal -----------------------------------------------------------
+ */
+
+static struct plait_reactor *new_reactor(int signo)
+{
+	struct plait_reactor *r = plait_reactor_new(backend);
+
+	if (plait_reactor_dump_on_signal(r, signo) != 0)
+		abort();
+	return r;
+}
+
+static void signal_one_pending(void *arg)
+{
+	struct plait_reactor *r = new_reactor(SIGUSR1);
+	struct plait_promise *p;
+	struct plait_deferred *d = make("a", &p);
+
+	raise(SIGUSR1);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_iterate(r, 0);
+	end(&d, &p);
+	raise(SIGUSR1);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_free(&r);
+}
+
+START_TEST(signal_makes_the_next_turn_dump)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(signal_one_pending, NULL, &said), 0);
+	assert_begins(said, "plait: pending deferreds:\n1 made at a, age ");
+	ck_assert_ptr_nonnull(strstr(said,
+				     " s, waited for by its owner\n"
+				     "plait: pending deferreds:\nnone\n"));
+}
+END_TEST
+
+static void raise_once(void *arg)
+{
+	const char *call = arg;
+
+	call_hook(call, NULL, NULL);
+	raise(SIGUSR2);
+}
+
+static void stop(void *arg)
+{
+	plait_reactor_stop(arg);
+}
+
+/* The signal comes when the loop has decided to wait for long. */
+static void signal_a_waiting_loop(void *arg)
+{
+	struct plait_reactor *r = new_reactor(SIGUSR2);
+	bool epolls = strcmp(plait_reactor_name(r), "epoll") == 0;
+
+	plait_call_later(r, 1000, stop, r);
+	call_hook(epolls ? "epoll_wait" : "select", raise_once,
+		  epolls ? "epoll_wait" : "select");
+	plait_reactor_iterate(r, 1000);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_free(&r);
+}
+
+START_TEST(signal_wakes_a_loop_that_waits)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(signal_a_waiting_loop, NULL, &said), 0);
+	ck_assert_str_eq(said, "plait: pending deferreds:\nnone\n");
+}
+END_TEST
+
+static void signal_without_memory(void *arg)
+{
+	struct plait_reactor *r = new_reactor(SIGUSR1);
+
+	for (unsigned long n = 0; n < 3; n++) {
+		raise(SIGUSR1);
+		fault_alloc_at(n, false);
+		plait_reactor_iterate(r, 0);
+		fault_alloc_off();
+	}
+	plait_reactor_free(&r);
+}
+
+START_TEST(dump_without_memory_says_that)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(signal_without_memory, NULL, &said), 0);
+	assert_begins(said, "plait: no memory to say what is pending\n");
+}
+END_TEST
+
+START_TEST(error_that_cannot_be_written_is_let_be)
+{
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	raise(SIGUSR1);
+	fault_pass("write", 1); /* that is the wake-up */
+	fault_call("write", 2, EPIPE);
+	run_turns(reactor, 1);
+	fault_off();
+}
+END_TEST
+
+static void nothing(int signo)
+{
+}
+
+static bool has_handler(int signo, void (*handler)(int signo))
+{
+	struct sigaction now;
+
+	sigaction(signo, NULL, &now);
+	return now.sa_handler == handler;
+}
+
+START_TEST(signal_is_given_back)
+{
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	ck_assert(!has_handler(SIGUSR1, SIG_DFL));
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR2), 0);
+	ck_assert(has_handler(SIGUSR1, SIG_DFL));
+	ck_assert(!has_handler(SIGUSR2, SIG_DFL));
+	plait_reactor_free(&reactor);
+	ck_assert(has_handler(SIGUSR2, SIG_DFL));
+}
+END_TEST
+
+START_TEST(signal_that_somebody_else_took_since_is_left_alone)
+{
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	signal(SIGUSR1, nothing);
+	plait_reactor_free(&reactor);
+	ck_assert(has_handler(SIGUSR1, nothing));
+	signal(SIGUSR1, SIG_DFL);
+}
+END_TEST
+
+START_TEST(only_one_reactor_has_it)
+{
+	struct plait_reactor *r = plait_reactor_new(backend);
+
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(r, SIGUSR2), -EBUSY);
+	plait_reactor_free(&reactor);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(r, SIGUSR2), 0);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+START_TEST(signals_that_cannot_be_caught_are_refused)
+{
+	static const int wrong[] = { 0, -1, SIGKILL, SIGSTOP, 9999 };
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_int_eq(
+			plait_reactor_dump_on_signal(reactor, wrong[i]),
+			-EINVAL);
+	fault_call("sigaction", 1, EINTR);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1),
+			 -EINTR);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+}
+END_TEST
+
+static void ask_in_a_fork(void *arg)
+{
+	if (plait_reactor_dump_on_signal(arg, SIGUSR1) != -ECHILD)
+		abort();
+}
+
+static void raise_in_a_fork(void *arg)
+{
+	raise(SIGUSR1);
+	abort();
+}
+
+START_TEST(forked_child_has_no_part_in_it)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(ask_in_a_fork, reactor, &said), 0);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	ck_assert_int_eq(child_run(raise_in_a_fork, NULL, &said), 128);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
+START_TEST(signal_that_would_stop_can_be_had_too)
+{
+	signal(SIGTERM, SIG_DFL);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGTERM), 0);
+	plait_call_later(reactor, 0, stop, reactor);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(!has_handler(SIGTERM, SIG_DFL));
+	plait_reactor_free(&reactor);
+	ck_assert(has_handler(SIGTERM, SIG_DFL));
+}
+END_TEST
+
+/* ---- PLAIT_DEBUG ------------------------------------------------------------
+ */
+
+static void ask_for(const char *words)
+{
+	setenv("PLAIT_DEBUG", words, 1);
+	atomic_store(&debug_flags, 0);
+}
+
+static void run_nothing(void *arg)
+{
+}
+
+static void run_three_turns(void *arg)
+{
+	struct plait_reactor *r;
+	struct plait_timer t = { 0 };
+
+	ask_for(arg);
+	r = plait_testing_reactor_new();
+	plait_timer_start(r, &t, 0, run_nothing, NULL);
+	plait_call_from_thread(r, run_nothing, NULL);
+	plait_call_from_thread(r, run_nothing, NULL);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_free(&r);
+}
+
+START_TEST(turns_are_told)
+{
+	const char *said;
+	char words[] = "failures,turns";
+
+	ck_assert_int_eq(child_run(run_three_turns, words, &said), 0);
+	ck_assert_str_eq(said, "plait: turn 1: 0 events, 1 timers, 2 calls\n"
+			       "plait: turn 2: 0 events, 0 timers, 0 calls\n");
+}
+END_TEST
+
+static void run_an_event(void *arg)
+{
+	struct plait_reactor *r;
+
+	ask_for("turns");
+	r = plait_reactor_new(backend);
+	plait_call_from_thread(r, run_nothing, NULL);
+	plait_reactor_iterate(r, 0);
+	plait_reactor_free(&r);
+}
+
+START_TEST(events_are_told)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(run_an_event, NULL, &said), 0);
+	ck_assert_str_eq(said, "plait: turn 1: 1 events, 0 timers, 1 calls\n");
+}
+END_TEST
+
+START_TEST(unknown_words_are_told_and_the_others_hold)
+{
+	const char *said;
+	char words[] = "turn,,turns,x";
+
+	ck_assert_int_eq(child_run(run_three_turns, words, &said), 0);
+	assert_begins(said, "plait: PLAIT_DEBUG: there is no \"turn\"\n"
+			    "plait: PLAIT_DEBUG: there is no \"x\"\n"
+			    "plait: turn 1: ");
+}
+END_TEST
+
+static void run_without_words(void *arg)
+{
+	char none[] = "";
+
+	run_three_turns(none);
+	unsetenv("PLAIT_DEBUG");
+	ck_assert(!debug_is_on(DEBUG_TURNS));
+	atomic_store(&debug_flags, 0);
+	ck_assert(!debug_is_on(DEBUG_TURNS));
+}
+
+START_TEST(nothing_is_told_unless_it_is_asked_for)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(run_without_words, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
+static void leave_a_failure(void *arg)
+{
+	plait_value deep, cause;
+	struct plait_deferred *d;
+
+	ask_for(arg);
+	deep = plait_fail_at("deep.c:1", &plait_error_os, 0, NULL, "no ink");
+	cause = plait_fail_at("mid.c:2", &plait_error_timeout, 0,
+			      plait_value_failure(&deep), "%s", "");
+	d = plait_failed(plait_fail_at("top.c:3", &plait_error_any, 0,
+				       plait_value_failure(&cause), "no poem"));
+	plait_value_free(&cause);
+	plait_value_free(&deep);
+	plait_deferred_free(&d);
+}
+
+START_TEST(failure_tells_its_causes)
+{
+	const char *said;
+	char words[] = "failures", none[] = "";
+
+	ck_assert_int_eq(child_run(leave_a_failure, words, &said), 0);
+	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem\n"
+			       "  made at top.c:3\n"
+			       "  caused by TimeoutError\n"
+			       "  made at mid.c:2\n"
+			       "  caused by OSError: no ink\n"
+			       "  made at deep.c:1\n");
+	ck_assert_int_eq(child_run(leave_a_failure, none, &said), 0);
+	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem\n");
+}
+END_TEST
+
+static void leave_a_cancellation(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	ask_for("failures");
+	d = make("made.c:1", &p);
+	plait_deferred_cancel_at(d, "no more\npaper", "cancel.c:2");
+	end(&d, &p);
+}
+
+START_TEST(failure_tells_who_cancelled)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(leave_a_cancellation, NULL, &said), 0);
+	ck_assert_str_eq(said, "Unhandled error in Deferred: CancelledError\n"
+			       "  made at cancel.c:2\n"
+			       "  cancelled at cancel.c:2\n"
+			       "  because no more\\x0apaper\n");
+}
+END_TEST
+
+/* ---- quarantine
+ * -------------------------------------------------------------- */
+
+/* A deferred that has ended at both ends, and the handles of somebody who
+   does not know. */
+static struct plait_deferred *stale;
+static struct plait_promise *stale_promise;
+
+static void make_stale(void)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	ask_for("quarantine");
+	stale = d = make("made.c:1", &p);
+	stale_promise = p;
+	plait_fire_at(&p, PLAIT_NONE, "fired.c:2");
+	plait_deferred_free_at(&d, "freed.c:3");
+}
+
+static void use_fire(void)
+{
+	plait_fire_at(&stale_promise, PLAIT_NONE, "used.c:4");
+}
+
+static void use_drop(void)
+{
+	plait_promise_drop_at(&stale_promise, "used.c:4");
+}
+
+static void use_is_cancelled(void)
+{
+	plait_promise_is_cancelled(stale_promise);
+}
+
+static void use_cancel(void)
+{
+	plait_deferred_cancel_at(stale, NULL, "used.c:4");
+}
+
+static void use_free(void)
+{
+	plait_deferred_free_at(&stale, "used.c:4");
+}
+
+static void use_detach(void)
+{
+	plait_deferred_detach(&stale);
+}
+
+static void use_add(void)
+{
+	plait_deferred_add_both(stale, pass, NULL);
+}
+
+static void use_chain(void)
+{
+	plait_chain(&stale);
+}
+
+static void use_pause(void)
+{
+	plait_deferred_pause(stale);
+}
+
+static void use_unpause(void)
+{
+	plait_deferred_unpause(stale);
+}
+
+static void use_is_fired(void)
+{
+	plait_deferred_is_fired(stale);
+}
+
+static void use_result(void)
+{
+	plait_deferred_result(stale);
+}
+
+static void use_str(void)
+{
+	plait_deferred_str(stale, text, sizeof(text));
+}
+
+static const struct {
+	void (*use)(void);
+	const char *where;
+} uses[] = {
+	{ use_fire, "used.c:4" },
+	{ use_drop, "used.c:4" },
+	{ use_is_cancelled, "plait_promise_is_cancelled()" },
+	{ use_cancel, "used.c:4" },
+	{ use_free, "used.c:4" },
+	{ use_detach, "plait_deferred_detach()" },
+	{ use_add, "plait_deferred_add_callbacks()" },
+	{ use_chain, "plait_chain()" },
+	{ use_pause, "plait_deferred_pause()" },
+	{ use_unpause, "plait_deferred_unpause()" },
+	{ use_is_fired, "plait_deferred_is_fired()" },
+	{ use_result, "plait_deferred_result()" },
+	{ use_str, "plait_deferred_result()" },
+};
+enum { USES = sizeof(uses) / sizeof(uses[0]) };
+
+static void use_stale(void *arg)
+{
+	make_stale();
+	uses[*(int *)arg].use();
+}
+
+START_TEST(use_of_what_was_freed_aborts_and_names_all)
+{
+	char says[256];
+
+	snprintf(says, sizeof(says),
+		 "plait: %s: uses the deferred made at made.c:1 fired at "
+		 "fired.c:2, which ended at freed.c:3\n",
+		 uses[_i].where);
+	assert_aborts(use_stale, &_i, says);
+}
+END_TEST
+
+static void use_what_another_took(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *outer;
+
+	ask_for("quarantine");
+	stale = make("inner.c:1", &p);
+	plait_fire_at(&p, PLAIT_NONE, "fired.c:2");
+	outer = plait_succeed_at(PLAIT_NONE, "outer.c:3");
+	plait_deferred_add_callback(outer, return_deferred, stale);
+	plait_deferred_cancel_at(stale, NULL, "used.c:4");
+}
+
+START_TEST(one_that_another_took_ended_there)
+{
+	assert_aborts(use_what_another_took, NULL,
+		      "plait: used.c:4: uses the deferred made at inner.c:1 "
+		      "fired at fired.c:2, which ended at outer.c:3\n");
+}
+END_TEST
+
+static void free_many(void *arg)
+{
+	unsigned long before = heap_live();
+
+	ask_for("quarantine");
+	for (int i = 0; i < 5000; i++) {
+		struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+		for (int j = 0; j < 9; j++)
+			plait_deferred_add_both(d, pass, NULL);
+		plait_deferred_free(&d);
+	}
+	if (heap_live() - before != 4096)
+		abort();
+}
+
+START_TEST(quarantine_keeps_the_last_4096)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(free_many, NULL, &said), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("debug");
+	TCase *tc = tcase_create("dump");
+
+	tcase_add_pure_test(tc, nothing_pending_is_an_empty_dump);
+	tcase_add_pure_test(tc, dump_before_any_deferred_was_made);
+	tcase_add_pure_test(tc, pending_are_counted_by_place_most_first);
+	tcase_add_pure_test(tc, dump_says_who_waits_for_the_oldest);
+	tcase_add_pure_test(tc, many_places_are_all_there);
+	tcase_add_reactor_test(tc, age_is_that_of_the_reactors_clock);
+	tcase_add_reactor_test(tc,
+			       one_that_was_made_after_a_long_wait_is_young);
+	tcase_add_pure_test(tc, age_on_a_virtual_reactor_is_virtual);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("graph");
+	tcase_add_pure_test(tc, graph_has_states_callbacks_and_edges);
+	tcase_add_pure_test(tc, graph_may_be_drawn_from_inside);
+	tcase_add_pure_test(tc, text_that_would_end_the_label_is_left_out);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("memory");
+	tcase_add_pure_test(tc, no_memory_anywhere);
+	tcase_add_pure_test(tc, buffer_that_may_not_grow_says_so);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("signal");
+	tcase_add_reactor_test(tc, signal_makes_the_next_turn_dump);
+	tcase_add_reactor_test(tc, signal_wakes_a_loop_that_waits);
+	tcase_add_reactor_test(tc, dump_without_memory_says_that);
+	tcase_add_reactor_test(tc, error_that_cannot_be_written_is_let_be);
+	tcase_add_reactor_test(tc, signal_is_given_back);
+	tcase_add_reactor_test(
+		tc, signal_that_somebody_else_took_since_is_left_alone);
+	tcase_add_reactor_test(tc, only_one_reactor_has_it);
+	tcase_add_reactor_test(tc, signals_that_cannot_be_caught_are_refused);
+	tcase_add_reactor_test(tc, forked_child_has_no_part_in_it);
+	tcase_add_reactor_test(tc, signal_that_would_stop_can_be_had_too);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("environment");
+	tcase_add_pure_test(tc, turns_are_told);
+	tcase_add_reactor_test(tc, events_are_told);
+	tcase_add_pure_test(tc, unknown_words_are_told_and_the_others_hold);
+	tcase_add_pure_test(tc, nothing_is_told_unless_it_is_asked_for);
+	tcase_add_pure_test(tc, failure_tells_its_causes);
+	tcase_add_pure_test(tc, failure_tells_who_cancelled);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("quarantine");
+	tcase_add_pure_loop_test(tc, use_of_what_was_freed_aborts_and_names_all,
+				 0, USES);
+	tcase_add_pure_test(tc, one_that_another_took_ended_there);
+	tcase_add_pure_test(tc, quarantine_keeps_the_last_4096);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}

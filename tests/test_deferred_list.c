@@ -1,0 +1,1228 @@
+/*
+ * Many deferreds as one: lists, gathers and races, whose members fire, fail,
+ * are cancelled and freed at every moment, those of their making included.
+ */
+#include <plait/plait.h>
+
+#include "tests/child.h"
+#include "tests/extreme.h"
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+enum { MEMBERS = 3 };
+
+enum kind { LIST, GATHER, RACE };
+
+/* Three members, each with a canceller that traces, and their promises. */
+static struct plait_deferred *m[MEMBERS];
+static struct plait_promise *p[MEMBERS];
+static struct step cancellers[MEMBERS];
+
+/* The list that most tests make of them. */
+static struct plait_deferred *all;
+
+static void setup(void)
+{
+	static const char *const names[MEMBERS] = { "c0", "c1", "c2" };
+
+	steps_setup();
+	for (int i = 0; i < MEMBERS; i++) {
+		cancellers[i] = (struct step){ .name = names[i] };
+		m[i] = plait_deferred_new(&p[i], step_canceller,
+					  &cancellers[i]);
+	}
+}
+
+static void make_list(unsigned flags)
+{
+	all = plait_deferred_list(m, MEMBERS, flags);
+}
+
+static void make_race(void)
+{
+	all = plait_race(m, MEMBERS);
+}
+
+static struct plait_deferred *combine(enum kind kind, unsigned flags)
+{
+	if (kind == LIST)
+		return plait_deferred_list(m, MEMBERS, flags);
+	return kind == GATHER ? plait_gather(m, MEMBERS, flags)
+			      : plait_race(m, MEMBERS);
+}
+
+/* Promises that a test has not fired: those of members that were cancelled. */
+static void drop_promises(void)
+{
+	for (int i = 0; i < MEMBERS; i++) {
+		ck_assert(plait_promise_is_cancelled(p[i]));
+		plait_promise_drop(&p[i]);
+	}
+}
+
+static void done(void)
+{
+	plait_deferred_free(&all);
+	drop_promises();
+	ck_assert_uint_eq(tracked_live(), 0);
+}
+
+static plait_value error(const char *message)
+{
+	return plait_fail(&plait_error_any, "%s", message);
+}
+
+static const plait_value *result(void)
+{
+	const plait_value *v = plait_deferred_result(all);
+
+	ck_assert_ptr_nonnull(v);
+	return v;
+}
+
+static const struct plait_failure *failure(void)
+{
+	return plait_value_failure(result());
+}
+
+static void handled(void)
+{
+	handle_all(all);
+	done();
+}
+
+static const char *text_of(const plait_value *v)
+{
+	static char text[256];
+
+	plait_value_str(v, text, sizeof(text));
+	return text;
+}
+
+/* The values as text: "1 Error: no none". */
+static const char *texts_of(const plait_value *v)
+{
+	const struct plait_values *values = plait_value_values(v);
+	static char text[512];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < values->count; i++) {
+		strcat(text, i > 0 ? " " : "");
+		strcat(text, text_of(&values->items[i]));
+	}
+	return text;
+}
+
+/* ---- lists ---------------------------------------------------------- */
+
+START_TEST(list_fires_with_all_results_in_the_order_of_members)
+{
+	make_list(0);
+	plait_fire(&p[2], plait_int(2));
+	plait_fire(&p[0], plait_int(0));
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_fire(&p[1], plait_int(1));
+	ck_assert_str_eq(texts_of(result()), "0 1 2");
+	done();
+}
+END_TEST
+
+START_TEST(failures_are_among_the_values_and_are_reported)
+{
+	trace_unhandled();
+	make_list(0);
+	plait_fire(&p[0], plait_int(0));
+	plait_fire(&p[1], error("no"));
+	ck_assert_str_eq(trace(), "?Error: no");
+	plait_fire(&p[2], PLAIT_NONE);
+	ck_assert_str_eq(texts_of(result()), "0 Error: no none");
+	done();
+	ck_assert_str_eq(trace(), "?Error: no");
+}
+END_TEST
+
+START_TEST(consumed_failures_are_not_reported)
+{
+	make_list(PLAIT_CONSUME_ERRORS);
+	for (int i = 0; i < MEMBERS; i++)
+		plait_fire(&p[i], error("no"));
+	ck_assert_str_eq(texts_of(result()), "Error: no Error: no Error: no");
+	done();
+}
+END_TEST
+
+START_TEST(members_are_taken)
+{
+	make_list(0);
+	for (int i = 0; i < MEMBERS; i++)
+		ck_assert_ptr_null(m[i]);
+	done();
+}
+END_TEST
+
+START_TEST(empty_list_fires_at_once)
+{
+	static const unsigned flags[] = { 0, PLAIT_FIRE_ON_ONE_CALLBACK,
+					  PLAIT_FIRE_ON_ONE_ERRBACK };
+	struct plait_deferred *d = plait_deferred_list(NULL, 0, flags[_i]);
+
+	ck_assert(plait_deferred_is_fired(d));
+	ck_assert_uint_eq(plait_value_values(plait_deferred_result(d))->count,
+			  0);
+	plait_deferred_free(&d);
+	setup();
+	plait_deferred_free(&m[0]);
+	plait_deferred_free(&m[1]);
+	plait_deferred_free(&m[2]);
+	drop_promises();
+}
+END_TEST
+
+START_TEST(members_that_fired_before_count_at_once)
+{
+	plait_fire(&p[0], plait_int(0));
+	plait_fire(&p[2], plait_int(2));
+	make_list(0);
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_fire(&p[1], plait_int(1));
+	ck_assert_str_eq(texts_of(result()), "0 1 2");
+	done();
+}
+END_TEST
+
+START_TEST(list_of_fired_members_has_fired_when_it_is_made)
+{
+	for (int i = 0; i < MEMBERS; i++)
+		plait_fire(&p[i], plait_int(i));
+	make_list(0);
+	ck_assert_str_eq(texts_of(result()), "0 1 2");
+	done();
+}
+END_TEST
+
+START_TEST(member_that_is_paused_or_waits_counts_when_it_goes_on)
+{
+	struct plait_promise *inner_promise;
+	struct plait_deferred *paused = m[0];
+	struct step waits = { .inner = plait_deferred_new(&inner_promise, NULL,
+							  NULL) };
+
+	plait_deferred_pause(m[0]);
+	plait_deferred_add_callback(m[1], step, &waits);
+	for (int i = 0; i < MEMBERS; i++)
+		plait_fire(&p[i], plait_int(i));
+	make_list(0);
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_deferred_unpause(paused);
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_fire(&inner_promise, plait_int(9));
+	ck_assert_str_eq(texts_of(result()), "0 9 2");
+	done();
+}
+END_TEST
+
+START_TEST(pairs_of_the_members_run_before_the_lists)
+{
+	pass_both(m[0], "m0");
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	pass_both(all, "all");
+	plait_fire(&p[0], plait_int(7));
+	ck_assert_str_eq(trace(), "m0:7 all:0: 7");
+	done();
+}
+END_TEST
+
+START_TEST(values_may_be_taken_and_the_rest_is_freed)
+{
+	plait_value mine;
+
+	make_list(0);
+	plait_fire(&p[0], tracked("a"));
+	plait_fire(&p[1], tracked("b"));
+	plait_fire(&p[2], tracked("c"));
+	mine = plait_take(&plait_value_values(result())->items[1]);
+	plait_deferred_free(&all);
+	ck_assert_str_eq(trace(), "~a ~c");
+	plait_value_free(&mine);
+	done();
+}
+END_TEST
+
+START_TEST(values_print_themselves)
+{
+	make_list(0);
+	for (int i = 0; i < MEMBERS; i++)
+		plait_fire(&p[i], plait_int(i));
+	ck_assert_str_eq(text_of(result()), "<3 values>");
+	done();
+}
+END_TEST
+
+/* ---- firing early --------------------------------------------------- */
+
+START_TEST(first_success_fires_with_its_index)
+{
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
+	plait_fire(&p[0], error("no"));
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_fire(&p[2], plait_int(42));
+	ck_assert_uint_eq(plait_value_indexed(result())->index, 2);
+	ck_assert_int_eq(plait_value_int(&plait_value_indexed(result())->value),
+			 42);
+	done();
+}
+END_TEST
+
+START_TEST(with_no_success_it_fires_with_all_failures)
+{
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
+	plait_fire(&p[2], error("c"));
+	plait_fire(&p[0], error("a"));
+	plait_fire(&p[1], error("b"));
+	ck_assert_str_eq(texts_of(result()), "Error: a Error: b Error: c");
+	done();
+}
+END_TEST
+
+START_TEST(first_failure_fails_with_first_error)
+{
+	const struct plait_indexed *detail;
+
+	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
+	plait_fire(&p[0], plait_int(0));
+	plait_fire(&p[1], error("no"));
+	ck_assert(plait_failure_check(failure(), &plait_error_first));
+	detail = plait_value_indexed(plait_failure_detail(failure()));
+	ck_assert_uint_eq(detail->index, 1);
+	ck_assert_str_eq(text_of(&detail->value), "Error: no");
+	ck_assert_str_eq(text_of(result()),
+			 "FirstError: member 1 failed: Error: no");
+	ck_assert_ptr_nonnull(
+		strstr(plait_failure_where(failure()), "test_deferred_list.c"));
+	handled();
+}
+END_TEST
+
+START_TEST(results_before_and_after_the_early_one_are_freed)
+{
+	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
+	handle_all(all);
+	plait_fire(&p[0], tracked("early"));
+	plait_fire(&p[1], error("no"));
+	ck_assert_str_eq(trace(), "~early");
+	plait_fire(&p[2], tracked("late"));
+	ck_assert_str_eq(trace(), "~early ~late");
+	done();
+}
+END_TEST
+
+START_TEST(later_failures_are_reported_unless_consumed)
+{
+	static const char *const traces[] = { "?Error: b ?Error: c", "" };
+
+	trace_unhandled();
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK |
+		  (_i == 1 ? PLAIT_CONSUME_ERRORS : 0));
+	plait_fire(&p[0], PLAIT_NONE);
+	plait_fire(&p[1], error("b"));
+	plait_fire(&p[2], error("c"));
+	ck_assert_str_eq(trace(), traces[_i]);
+	done();
+}
+END_TEST
+
+START_TEST(members_run_on_after_an_early_result)
+{
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_fire(&p[0], PLAIT_NONE);
+	ck_assert_str_eq(trace(), "");
+	ck_assert(!plait_promise_is_cancelled(p[1]));
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c1 !c2");
+	plait_deferred_cancel(all);
+	done();
+	ck_assert_str_eq(trace(), "!c1 !c2");
+}
+END_TEST
+
+START_TEST(freeing_one_that_fired_early_cancels_the_rest)
+{
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_fire(&p[1], PLAIT_NONE);
+	plait_deferred_free(&all);
+	ck_assert_str_eq(trace(), "!c0 !c2");
+	done();
+}
+END_TEST
+
+START_TEST(freed_inside_its_own_callback_it_cancels_the_rest)
+{
+	struct step frees = { .name = "all", .act = act_free };
+
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	frees.d = all;
+	plait_deferred_add_both(all, step, &frees);
+	pass_both(all, "never");
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "all:1: 5 !c0 !c2");
+	all = NULL;
+	done();
+}
+END_TEST
+
+START_TEST(detached_one_lets_its_members_run_on)
+{
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	if (_i == 0)
+		plait_deferred_detach(&all);
+	plait_fire(&p[0], tracked("a"));
+	plait_deferred_detach(&all);
+	plait_fire(&p[1], tracked("b"));
+	ck_assert(!plait_promise_is_cancelled(p[2]));
+	plait_fire(&p[2], tracked("c"));
+	ck_assert_str_eq(trace(), "~a ~b ~c");
+	done();
+}
+END_TEST
+
+START_TEST(detached_list_still_runs_its_callbacks)
+{
+	make_list(0);
+	pass_both(all, "all");
+	plait_deferred_detach(&all);
+	for (int i = 0; i < MEMBERS; i++)
+		plait_fire(&p[i], plait_int(i));
+	ck_assert_str_eq(trace(), "all:<3 values>");
+	done();
+}
+END_TEST
+
+START_TEST(first_error_that_nobody_handles_is_reported_once)
+{
+	trace_unhandled();
+	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
+	plait_fire(&p[1], error("no"));
+	done();
+	ck_assert_str_eq(trace(), "!c0 !c2 "
+				  "?FirstError: member 1 failed: Error: no");
+}
+END_TEST
+
+/* ---- gathers -------------------------------------------------------- */
+
+START_TEST(gather_fires_with_the_values)
+{
+	all = plait_gather(m, MEMBERS, 0);
+	for (int i = MEMBERS - 1; i >= 0; i--)
+		plait_fire(&p[i], plait_int(i));
+	ck_assert_str_eq(texts_of(result()), "0 1 2");
+	done();
+}
+END_TEST
+
+START_TEST(gather_fails_with_the_first_failure_and_reports_unless_consumed)
+{
+	static const char *const traces[] = { "?Error: no", "" };
+
+	trace_unhandled();
+	all = plait_gather(m, MEMBERS, _i == 1 ? PLAIT_CONSUME_ERRORS : 0);
+	plait_fire(&p[1], error("no"));
+	ck_assert_str_eq(trace(), traces[_i]);
+	ck_assert(plait_failure_check(failure(), &plait_error_first));
+	trace_clear();
+	handled();
+	ck_assert_str_eq(trace(), "!c0 !c2");
+}
+END_TEST
+
+START_TEST(gather_takes_no_other_flags)
+{
+	all = plait_gather(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_fire(&p[0], PLAIT_NONE);
+	ck_assert(!plait_deferred_is_fired(all));
+	done();
+}
+END_TEST
+
+START_TEST(empty_gather_fires_at_once)
+{
+	struct plait_deferred *d = plait_gather(NULL, 0, 0);
+
+	ck_assert_uint_eq(plait_value_values(plait_deferred_result(d))->count,
+			  0);
+	plait_deferred_free(&d);
+	make_list(0);
+	done();
+}
+END_TEST
+
+/* ---- races ---------------------------------------------------------- */
+
+START_TEST(race_cancels_the_losers_in_order_and_then_fires)
+{
+	make_race();
+	pass_both(all, "all");
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "!c0 !c2 all:1: 5");
+	ck_assert_int_eq(plait_fire(&p[0], tracked("late")), -ECANCELED);
+	ck_assert_str_eq(trace(), "!c0 !c2 all:1: 5 ~late");
+	done();
+}
+END_TEST
+
+START_TEST(failures_do_not_end_a_race)
+{
+	make_race();
+	plait_fire(&p[0], error("no"));
+	plait_fire(&p[1], error("no"));
+	ck_assert(!plait_deferred_is_fired(all));
+	plait_fire(&p[2], plait_int(5));
+	ck_assert_str_eq(text_of(result()), "2: 5");
+	done();
+}
+END_TEST
+
+START_TEST(race_that_all_lose_fails_with_the_group_in_order)
+{
+	make_race();
+	plait_fire(&p[2], error("c"));
+	plait_fire(&p[1], error("b"));
+	plait_fire(&p[0], error("a"));
+	ck_assert(plait_failure_check(failure(), &plait_error_group));
+	ck_assert_str_eq(text_of(result()),
+			 "FailureGroup: all of 3 members failed");
+	ck_assert_str_eq(texts_of(plait_failure_detail(failure())),
+			 "Error: a Error: b Error: c");
+	handled();
+}
+END_TEST
+
+START_TEST(empty_race_fails_at_once)
+{
+	struct plait_deferred *d = plait_race(NULL, 0);
+	const struct plait_failure *f =
+		plait_value_failure(plait_deferred_result(d));
+
+	ck_assert(plait_failure_check(f, &plait_error_group));
+	handle_all(d);
+	plait_deferred_free(&d);
+	make_list(0);
+	done();
+}
+END_TEST
+
+START_TEST(loser_that_answers_its_canceller_with_a_value_is_too_late)
+{
+	cancellers[0].answers = cancellers[2].answers = true;
+	cancellers[0].answer = tracked("x");
+	cancellers[2].answer = error("y");
+	make_race();
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(text_of(result()), "1: 5");
+	ck_assert_str_eq(trace(), "!c0 ~x !c2");
+	done();
+}
+END_TEST
+
+START_TEST(loser_that_fires_in_its_canceller_is_too_late)
+{
+	cancellers[0].act = act_fire;
+	cancellers[0].p = p[2];
+	p[2] = NULL;
+	make_race();
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(text_of(result()), "1: 5");
+	ck_assert_str_eq(trace(), "!c0 fire=0");
+	done();
+}
+END_TEST
+
+START_TEST(member_that_has_fired_wins_when_the_race_is_made)
+{
+	plait_fire(&p[1], plait_int(5));
+	make_race();
+	ck_assert_str_eq(trace(), "!c0 !c2");
+	ck_assert_str_eq(text_of(result()), "1: 5");
+	done();
+}
+END_TEST
+
+START_TEST(members_behind_the_winner_that_fired_are_silent_losers)
+{
+	plait_fire(&p[0], plait_int(5));
+	plait_fire(&p[1], error("no"));
+	plait_fire(&p[2], tracked("x"));
+	make_race();
+	ck_assert_str_eq(text_of(result()), "0: 5");
+	ck_assert_str_eq(trace(), "~x");
+	done();
+}
+END_TEST
+
+START_TEST(member_freed_by_the_race_that_is_being_made_may_fire_others)
+{
+	cancellers[0].act = act_fire;
+	cancellers[0].p = p[2];
+	p[2] = NULL;
+	plait_fire(&p[1], plait_int(5));
+	make_race();
+	ck_assert_str_eq(trace(), "!c0 fire=0");
+	ck_assert_str_eq(text_of(result()), "1: 5");
+	done();
+}
+END_TEST
+
+/* ---- cancelling ----------------------------------------------------- */
+
+START_TEST(cancelling_cancels_all_in_order_and_fails_with_cancelled)
+{
+	all = combine((enum kind)_i, 0);
+	pass_both(all, "all");
+	plait_fire(&p[1], _i == RACE ? error("no") : PLAIT_NONE);
+	plait_deferred_cancel_because(all, "enough");
+	ck_assert_str_eq(trace(), "!c0 !c2 all:CancelledError");
+	ck_assert_str_eq(plait_failure_reason(failure()), "enough");
+	handled();
+}
+END_TEST
+
+START_TEST(freeing_cancels_all_and_reports_nothing)
+{
+	all = combine((enum kind)_i, 0);
+	plait_deferred_free(&all);
+	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
+	done();
+}
+END_TEST
+
+static plait_value note_place(plait_value *v, void *arg)
+{
+	const struct plait_failure *f = plait_value_failure(v);
+
+	*(const char **)arg = plait_failure_cancelled_at(f);
+	return PLAIT_NONE;
+}
+
+START_TEST(members_are_told_the_place_of_the_list_that_cancelled_them)
+{
+	const char *place = "";
+
+	plait_deferred_add_errback(m[0], note_place, &place);
+	make_list(0);
+	plait_deferred_free(&all);
+	ck_assert_ptr_nonnull(strstr(place, "test_deferred_list.c"));
+	done();
+}
+END_TEST
+
+START_TEST(member_that_ends_otherwise_than_cancelled_is_reported)
+{
+	static const char *const traces[] = { "!c0 ?Error: broken !c1 !c2",
+					      "!c0 !c1 !c2" };
+
+	trace_unhandled();
+	cancellers[0].answers = cancellers[1].answers = true;
+	cancellers[0].answer = error("broken");
+	cancellers[1].answer = plait_int(1);
+	make_list(_i == 1 ? PLAIT_CONSUME_ERRORS : 0);
+	plait_deferred_free(&all);
+	ck_assert_str_eq(trace(), traces[_i]);
+	done();
+}
+END_TEST
+
+START_TEST(member_that_cannot_run_its_pair_ends_too)
+{
+	plait_deferred_pause(m[0]);
+	pass_both(m[0], "never");
+	make_list(0);
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
+	handled();
+}
+END_TEST
+
+START_TEST(member_that_waits_again_when_it_is_cancelled_ends_too)
+{
+	struct step c = { .name = "inner" };
+	struct plait_promise *inner_promise;
+	struct step recovers = { .name = "m0",
+				 .inner = plait_deferred_new(
+					 &inner_promise, step_canceller, &c) };
+
+	plait_deferred_add_errback(m[0], step, &recovers);
+	make_list(0);
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c0 m0:CancelledError !inner !c1 !c2");
+	plait_promise_drop(&inner_promise);
+	handled();
+}
+END_TEST
+
+/* A callback of a member, before the list's own, ends the list. */
+START_TEST(list_is_ended_inside_a_callback_of_a_member)
+{
+	static void (*const acts[])(struct step *,
+				    plait_value *) = { act_cancel, act_free };
+	static const char *const traces[] = {
+		"m1:5 !c0 !c2 all:CancelledError",
+		"m1:5 !c0 !c2 all:CancelledError"
+	};
+	struct step ends = { .name = "m1", .act = acts[_i % 2] };
+
+	plait_deferred_add_both(m[1], step, &ends);
+	all = ends.d = combine((enum kind)(_i / 2), 0);
+	pass_both(all, "all");
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), traces[_i % 2]);
+	if (_i % 2 == 1)
+		all = NULL;
+	else
+		handle_all(all);
+	done();
+}
+END_TEST
+
+START_TEST(list_is_freed_inside_the_canceller_of_a_member)
+{
+	all = combine((enum kind)_i, 0);
+	cancellers[0].act = act_free;
+	cancellers[0].d = all;
+	pass_both(all, "all");
+	if (_i == RACE)
+		plait_fire(&p[1], tracked("x"));
+	else
+		plait_deferred_cancel(all);
+	all = NULL;
+	unhandled_expect(_i == RACE ? 0 : 1);
+	ck_assert_str_eq(trace(), _i == RACE ? "!c0 !c2 all:CancelledError ~x"
+					     : "!c0 !c1 !c2");
+	done();
+}
+END_TEST
+
+START_TEST(member_fired_inside_the_canceller_of_another)
+{
+	make_list(0);
+	cancellers[0].act = act_fire;
+	cancellers[0].p = p[2];
+	p[2] = NULL;
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c0 fire=0 !c1");
+	handled();
+}
+END_TEST
+
+/* ---- as an inner, and nested ---------------------------------------- */
+
+/* A deferred that waits for the list. */
+static struct plait_deferred *outer_of(struct plait_deferred **d)
+{
+	static struct step waits;
+
+	waits = (struct step){ .inner = *d };
+	*d = NULL;
+	return plait_deferred_add_both(plait_succeed(PLAIT_NONE), step, &waits);
+}
+
+START_TEST(outer_that_waits_for_a_list_cancels_it)
+{
+	struct plait_deferred *outer;
+
+	all = combine((enum kind)_i, 0);
+	outer = outer_of(&all);
+	plait_deferred_cancel(outer);
+	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
+	handle_all(outer);
+	plait_deferred_free(&outer);
+	done();
+}
+END_TEST
+
+START_TEST(handing_an_early_result_over_ends_the_rest)
+{
+	struct plait_deferred *outer;
+
+	if (_i == 0)
+		plait_fire(&p[1], plait_int(5));
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	outer = outer_of(&all);
+	pass_both(outer, "outer");
+	if (_i == 1)
+		plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "!c0 !c2 outer:1: 5");
+	plait_deferred_free(&outer);
+	done();
+}
+END_TEST
+
+START_TEST(outer_is_freed_while_the_rest_is_ended)
+{
+	struct plait_deferred *outer;
+
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	outer = outer_of(&all);
+	pass_both(outer, "never");
+	cancellers[0].act = act_free;
+	cancellers[0].d = outer;
+	plait_fire(&p[1], tracked("x"));
+	ck_assert_str_eq(trace(), "!c0 ~x !c2");
+	done();
+}
+END_TEST
+
+START_TEST(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest)
+{
+	struct plait_promise *inner_promise;
+	struct step c = { .name = "inner" };
+	struct step waits = { .inner = plait_deferred_new(&inner_promise,
+							  step_canceller, &c) };
+
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_deferred_add_both(all, step, &waits);
+	plait_fire(&p[1], PLAIT_NONE);
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c0 !c2 !inner");
+	plait_promise_drop(&inner_promise);
+	handled();
+}
+END_TEST
+
+/* A canceller of the rest frees the very list that is being cancelled. */
+START_TEST(fired_one_that_waits_is_freed_while_it_is_cancelled)
+{
+	struct plait_promise *inner_promise;
+	struct step c = { .name = "inner" };
+	struct step waits = { .inner = plait_deferred_new(&inner_promise,
+							  step_canceller, &c) };
+
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_deferred_add_both(all, step, &waits);
+	plait_fire(&p[1], PLAIT_NONE);
+	cancellers[0].act = act_free;
+	cancellers[0].d = all;
+	plait_deferred_cancel(all);
+	all = NULL;
+	ck_assert_str_eq(trace(), "!c0 !inner !c2");
+	plait_promise_drop(&inner_promise);
+	done();
+}
+END_TEST
+
+START_TEST(gather_of_a_race_and_a_list)
+{
+	struct plait_deferred *two[2];
+
+	two[0] = plait_race(m, 2);
+	two[1] = plait_deferred_list(m + 2, 1, 0);
+	all = plait_gather(two, 2, 0);
+	plait_fire(&p[2], plait_int(7));
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "!c0");
+	ck_assert_str_eq(texts_of(result()), "1: 5 <1 values>");
+	done();
+}
+END_TEST
+
+START_TEST(nested_ones_are_cancelled_from_the_outside)
+{
+	struct plait_deferred *two[2];
+
+	two[0] = plait_race(m, 2);
+	two[1] = plait_gather(m + 2, 1, 0);
+	all = _i == 0 ? plait_gather(two, 2, 0) : plait_race(two, 2);
+	plait_deferred_cancel(all);
+	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
+	handled();
+}
+END_TEST
+
+START_TEST(race_of_gathers_cancels_all_of_the_loser)
+{
+	struct plait_deferred *two[2];
+
+	two[0] = plait_gather(m, 2, 0);
+	two[1] = plait_gather(m + 2, 1, 0);
+	all = plait_race(two, 2);
+	plait_fire(&p[2], plait_int(7));
+	ck_assert_str_eq(trace(), "!c0 !c1");
+	ck_assert_str_eq(text_of(result()), "1: <1 values>");
+	done();
+}
+END_TEST
+
+START_TEST(member_that_fired_early_ends_its_rest_when_its_list_has_it)
+{
+	struct plait_deferred *two[2] = { NULL, plait_succeed(plait_int(1)) };
+
+	two[0] = plait_deferred_list(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
+	all = plait_gather(two, 2, 0);
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "!c0 !c2");
+	ck_assert_str_eq(texts_of(result()), "1: 5 1");
+	done();
+}
+END_TEST
+
+START_TEST(first_errors_nest)
+{
+	struct plait_deferred *two[2];
+	const plait_value *v;
+
+	two[0] = plait_race(m, 2);
+	two[1] = plait_gather(m + 2, 1, PLAIT_CONSUME_ERRORS);
+	all = plait_gather(two, 2, PLAIT_CONSUME_ERRORS);
+	plait_fire(&p[2], error("deep"));
+	v = &plait_value_indexed(plait_failure_detail(failure()))->value;
+	v = plait_failure_detail(plait_value_failure(v));
+	ck_assert_str_eq(text_of(&plait_value_indexed(v)->value),
+			 "Error: deep");
+	handled();
+}
+END_TEST
+
+/* ---- misuse --------------------------------------------------------- */
+
+static void list_with_nothing(void *arg)
+{
+	struct plait_deferred *none = NULL;
+
+	plait_deferred_list(&none, 1, 0);
+}
+
+static void read_as_values(void *arg)
+{
+	plait_value v = plait_int(1);
+
+	plait_value_values(&v);
+}
+
+static void read_as_indexed(void *arg)
+{
+	plait_value v = PLAIT_NONE;
+
+	plait_value_indexed(&v);
+}
+
+START_TEST(mistakes_abort)
+{
+	assert_aborts(list_with_nothing, NULL, "members[i] != NULL");
+	assert_aborts(read_as_values, NULL,
+		      "value is an int, not a list of values");
+	assert_aborts(read_as_indexed, NULL,
+		      "value is none, not an indexed value");
+	make_list(0);
+	done();
+}
+END_TEST
+
+/* ---- every moment, every action, no memory, no stack ----------------- */
+
+/* What is done to the list, at which moment. */
+enum action { CANCEL, FREE, DETACH, ACTIONS };
+enum { FLAGS = 8, MOMENTS = MEMBERS + 1 };
+
+static void act_on(enum action action)
+{
+	if (action == FREE)
+		plait_deferred_free(&all);
+	else if (action == DETACH)
+		plait_deferred_detach(&all);
+	else
+		plait_deferred_cancel(all);
+}
+
+static plait_value note_once(plait_value *v, void *arg)
+{
+	unsigned *n = arg;
+
+	(*n)++;
+	return PLAIT_NONE;
+}
+
+/* Members fire or fail by the bits of how; at one moment the action comes. */
+static void live_through(enum kind kind, unsigned flags, int how, int when,
+			 enum action action)
+{
+	unsigned settled = 0;
+
+	setup();
+	all = combine(kind, flags);
+	plait_deferred_add_both(all, note_once, &settled);
+	for (int i = 0; i < MOMENTS; i++) {
+		if (i == when)
+			act_on(action);
+		if (i < MEMBERS && how & 1 << i)
+			plait_fire(&p[i], tracked("x"));
+		else if (i < MEMBERS)
+			plait_fire(&p[i], error("no"));
+	}
+	ck_assert_uint_eq(settled, 1);
+	done();
+}
+
+START_TEST(settles_once_whatever_happens_when)
+{
+	static const enum kind kinds[] = { LIST, GATHER, RACE };
+
+	make_list(0);
+	done();
+	for (unsigned flags = 0; flags < FLAGS; flags++)
+		for (int how = 0; how < 1 << MEMBERS; how++)
+			for (int when = 0; when < MOMENTS; when++)
+				for (int action = 0; action < ACTIONS; action++)
+					live_through(kinds[_i], flags, how,
+						     when, (enum action)action);
+	unhandled_expect(unhandled_count());
+}
+END_TEST
+
+static void whole_life(enum kind kind, bool cancelled)
+{
+	setup();
+	pass_both(m[0], "m");
+	all = combine(kind, PLAIT_FIRE_ON_ONE_CALLBACK);
+	handle_all(all);
+	plait_fire(&p[0], error("no"));
+	if (cancelled)
+		plait_deferred_cancel(all);
+	plait_fire(&p[1], tracked("x"));
+	plait_fire(&p[2], tracked("y"));
+	done();
+}
+
+static void whole_lives(void)
+{
+	for (int kind = LIST; kind <= RACE; kind++) {
+		whole_life((enum kind)kind, true);
+		whole_life((enum kind)kind, false);
+	}
+}
+
+START_TEST(nothing_is_lost_when_memory_runs_out)
+{
+	make_list(0);
+	done();
+	without_each_allocation(whole_lives);
+}
+END_TEST
+
+START_TEST(without_memory_it_has_failed_and_the_members_are_cancelled)
+{
+	fault_alloc_at((unsigned long)_i, true);
+	make_list(0);
+	fault_alloc_off();
+	ck_assert(plait_failure_check(failure(), &plait_error_no_memory));
+	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
+	done();
+}
+END_TEST
+
+/* A member that has no room for the list's pair is cancelled. */
+START_TEST(member_without_room_for_the_pair_fails_alone)
+{
+	for (int i = 0; i < 4; i++)
+		pass_callback(m[1], "m1");
+	fault_alloc_at(3, false);
+	make_list(PLAIT_CONSUME_ERRORS);
+	fault_alloc_off();
+	ck_assert_str_eq(trace(), "!c1");
+	plait_fire(&p[0], plait_int(0));
+	plait_fire(&p[2], plait_int(2));
+	ck_assert_str_eq(texts_of(result()), "0 CancelledError 2");
+	done();
+}
+END_TEST
+
+enum { MILLION = 1000000 };
+
+static void *million_members(void *arg)
+{
+	struct plait_deferred **members = malloc(MILLION * sizeof(*members));
+	struct plait_promise **promises = malloc(MILLION * sizeof(*promises));
+	struct plait_deferred *d;
+	int how = *(int *)arg;
+
+	for (int i = 0; i < MILLION; i++)
+		members[i] = plait_deferred_new(&promises[i], NULL, NULL);
+	d = how == 0 ? plait_gather(members, MILLION, 0)
+		     : plait_race(members, MILLION);
+	if (how < 2)
+		for (int i = MILLION - 1; i >= 0; i--)
+			plait_fire(&promises[i], plait_int(i));
+	plait_deferred_free(&d);
+	for (int i = 0; i < MILLION; i++)
+		plait_promise_drop(&promises[i]);
+	free(members);
+	free(promises);
+	return NULL;
+}
+
+static int how_a_million_end;
+
+static void *end_a_million(void *arg)
+{
+	return million_members(&how_a_million_end);
+}
+
+START_TEST(million_members_end_on_a_small_stack)
+{
+	make_list(0);
+	done();
+	how_a_million_end = _i;
+	on_small_stack(end_a_million);
+}
+END_TEST
+
+static TCase *add_case(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+static void add_list_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "list");
+
+	tcase_add_pure_test(
+		tc, list_fires_with_all_results_in_the_order_of_members);
+	tcase_add_pure_test(tc, failures_are_among_the_values_and_are_reported);
+	tcase_add_pure_test(tc, consumed_failures_are_not_reported);
+	tcase_add_pure_test(tc, members_are_taken);
+	tcase_add_pure_loop_test(tc, empty_list_fires_at_once, 0, 3);
+	tcase_add_pure_test(tc, members_that_fired_before_count_at_once);
+	tcase_add_pure_test(tc,
+			    list_of_fired_members_has_fired_when_it_is_made);
+	tcase_add_pure_test(
+		tc, member_that_is_paused_or_waits_counts_when_it_goes_on);
+	tcase_add_pure_test(tc, pairs_of_the_members_run_before_the_lists);
+	tcase_add_pure_test(tc, values_may_be_taken_and_the_rest_is_freed);
+	tcase_add_pure_test(tc, values_print_themselves);
+
+	tc = add_case(s, "firing early");
+	tcase_add_pure_test(tc, first_success_fires_with_its_index);
+	tcase_add_pure_test(tc, with_no_success_it_fires_with_all_failures);
+	tcase_add_pure_test(tc, first_failure_fails_with_first_error);
+	tcase_add_pure_test(tc,
+			    results_before_and_after_the_early_one_are_freed);
+	tcase_add_pure_loop_test(
+		tc, later_failures_are_reported_unless_consumed, 0, 2);
+	tcase_add_pure_test(tc, members_run_on_after_an_early_result);
+	tcase_add_pure_test(tc, freeing_one_that_fired_early_cancels_the_rest);
+	tcase_add_pure_test(tc,
+			    freed_inside_its_own_callback_it_cancels_the_rest);
+	tcase_add_pure_loop_test(tc, detached_one_lets_its_members_run_on, 0,
+				 2);
+	tcase_add_pure_test(tc, detached_list_still_runs_its_callbacks);
+	tcase_add_pure_test(tc,
+			    first_error_that_nobody_handles_is_reported_once);
+}
+
+static void add_gather_and_race_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "gather");
+
+	tcase_add_pure_test(tc, gather_fires_with_the_values);
+	tcase_add_pure_loop_test(
+		tc,
+		gather_fails_with_the_first_failure_and_reports_unless_consumed,
+		0, 2);
+	tcase_add_pure_test(tc, gather_takes_no_other_flags);
+	tcase_add_pure_test(tc, empty_gather_fires_at_once);
+
+	tc = add_case(s, "race");
+	tcase_add_pure_test(tc,
+			    race_cancels_the_losers_in_order_and_then_fires);
+	tcase_add_pure_test(tc, failures_do_not_end_a_race);
+	tcase_add_pure_test(tc,
+			    race_that_all_lose_fails_with_the_group_in_order);
+	tcase_add_pure_test(tc, empty_race_fails_at_once);
+	tcase_add_pure_test(
+		tc, loser_that_answers_its_canceller_with_a_value_is_too_late);
+	tcase_add_pure_test(tc, loser_that_fires_in_its_canceller_is_too_late);
+	tcase_add_pure_test(tc,
+			    member_that_has_fired_wins_when_the_race_is_made);
+	tcase_add_pure_test(
+		tc, members_behind_the_winner_that_fired_are_silent_losers);
+	tcase_add_pure_test(
+		tc,
+		member_freed_by_the_race_that_is_being_made_may_fire_others);
+}
+
+static void add_cancel_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "cancel");
+
+	tcase_add_pure_loop_test(
+		tc, cancelling_cancels_all_in_order_and_fails_with_cancelled, 0,
+		3);
+	tcase_add_pure_loop_test(tc, freeing_cancels_all_and_reports_nothing, 0,
+				 3);
+	tcase_add_pure_test(
+		tc, members_are_told_the_place_of_the_list_that_cancelled_them);
+	tcase_add_pure_loop_test(
+		tc, member_that_ends_otherwise_than_cancelled_is_reported, 0,
+		2);
+	tcase_add_pure_test(tc, member_that_cannot_run_its_pair_ends_too);
+	tcase_add_pure_test(
+		tc, member_that_waits_again_when_it_is_cancelled_ends_too);
+	tcase_add_pure_loop_test(
+		tc, list_is_ended_inside_a_callback_of_a_member, 0, 6);
+	tcase_add_pure_loop_test(
+		tc, list_is_freed_inside_the_canceller_of_a_member, 0, 3);
+	tcase_add_pure_test(tc, member_fired_inside_the_canceller_of_another);
+}
+
+static void add_nesting_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "nesting");
+
+	tcase_add_pure_loop_test(tc, outer_that_waits_for_a_list_cancels_it, 0,
+				 3);
+	tcase_add_pure_loop_test(tc, handing_an_early_result_over_ends_the_rest,
+				 0, 2);
+	tcase_add_pure_test(tc, outer_is_freed_while_the_rest_is_ended);
+	tcase_add_pure_test(
+		tc,
+		fired_one_that_waits_cancels_what_it_waits_for_and_the_rest);
+	tcase_add_pure_test(
+		tc, fired_one_that_waits_is_freed_while_it_is_cancelled);
+	tcase_add_pure_test(tc, gather_of_a_race_and_a_list);
+	tcase_add_pure_loop_test(tc, nested_ones_are_cancelled_from_the_outside,
+				 0, 2);
+	tcase_add_pure_test(tc, race_of_gathers_cancels_all_of_the_loser);
+	tcase_add_pure_test(
+		tc, member_that_fired_early_ends_its_rest_when_its_list_has_it);
+	tcase_add_pure_test(tc, first_errors_nest);
+}
+
+static void add_extreme_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "extremes");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_pure_test(tc, mistakes_abort);
+	tcase_add_pure_loop_test(tc, settles_once_whatever_happens_when, 0, 3);
+	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);
+	tcase_add_pure_loop_test(
+		tc, without_memory_it_has_failed_and_the_members_are_cancelled,
+		0, 3);
+	tcase_add_pure_test(tc, member_without_room_for_the_pair_fails_alone);
+	tcase_add_pure_loop_test(tc, million_members_end_on_a_small_stack, 0,
+				 3);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("deferred_list");
+
+	add_list_cases(s);
+	add_gather_and_race_cases(s);
+	add_cancel_cases(s);
+	add_nesting_cases(s);
+	add_extreme_cases(s);
+	return suite_main(s);
+}

@@ -1,0 +1,811 @@
+/*
+ * Locks and semaphores: who gets the token when, whatever those who wait for
+ * it do in their callbacks.
+ */
+#include <plait/plait.h>
+
+#include "tests/child.h"
+#include "tests/extreme.h"
+#include "tests/harness.h"
+#include "tests/steps.h"
+
+enum { WAITERS = 3 };
+
+static struct plait_lock *lock;
+static struct plait_semaphore *semaphore; /* of two tokens */
+static struct plait_deferred *w[WAITERS + 2];
+
+static void setup(void)
+{
+	steps_setup();
+	lock = plait_lock_new();
+	semaphore = plait_semaphore_new(2);
+}
+
+static void done(void)
+{
+	for (int i = 0; i < WAITERS + 2; i++)
+		plait_deferred_free(&w[i]);
+	plait_lock_free(&lock);
+	plait_semaphore_free(&semaphore);
+}
+
+static struct plait_deferred *acquire(const char *name)
+{
+	struct plait_deferred *d = plait_lock_acquire(lock);
+
+	pass_both(d, name);
+	return d;
+}
+
+/* w[0] has the lock, and the others wait for it. */
+static void queue_up(void)
+{
+	static const char *const names[] = { "w0", "w1", "w2" };
+
+	for (int i = 0; i < WAITERS; i++)
+		w[i] = acquire(names[i]);
+}
+
+static plait_value error(const char *message)
+{
+	return plait_fail(&plait_error_any, "%s", message);
+}
+
+/* Things to do in a step. */
+static void act_release(struct step *s, plait_value *result)
+{
+	plait_lock_release(lock);
+}
+
+static void act_acquire(struct step *s, plait_value *result)
+{
+	w[WAITERS] = acquire("again");
+}
+
+static void act_free_lock(struct step *s, plait_value *result)
+{
+	plait_lock_free(&lock);
+}
+
+static void act_say_locked(struct step *s, plait_value *result)
+{
+	trace_add("%s", plait_lock_is_locked(lock) ? "locked" : "free");
+}
+
+static void act_release_and_say_locked(struct step *s, plait_value *result)
+{
+	act_release(s, result);
+	act_say_locked(s, result);
+}
+
+/* ---- acquiring and releasing ---------------------------------------- */
+
+START_TEST(free_lock_is_acquired_at_once)
+{
+	ck_assert(!plait_lock_is_locked(lock));
+	w[0] = acquire("w0");
+	ck_assert_str_eq(trace(), "w0:none");
+	ck_assert(plait_lock_is_locked(lock));
+	plait_lock_release(lock);
+	ck_assert(!plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
+START_TEST(waiters_are_served_in_order_inside_the_release)
+{
+	queue_up();
+	ck_assert_str_eq(trace(), "w0:none");
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none");
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:none");
+	ck_assert(plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
+START_TEST(lock_stays_locked_while_it_is_handed_over)
+{
+	struct step says = { .act = act_say_locked };
+	struct step both = { .act = act_release_and_say_locked };
+
+	queue_up();
+	plait_deferred_add_both(w[1], step, &both);
+	plait_deferred_add_both(w[2], step, &says);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none locked w2:none locked");
+	done();
+}
+END_TEST
+
+START_TEST(semaphore_has_so_many_tokens)
+{
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
+	w[0] = plait_semaphore_acquire(semaphore);
+	w[1] = plait_semaphore_acquire(semaphore);
+	w[2] = plait_semaphore_acquire(semaphore);
+	ck_assert(plait_deferred_is_fired(w[1]));
+	ck_assert(!plait_deferred_is_fired(w[2]));
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 0);
+	plait_semaphore_release(semaphore);
+	ck_assert(plait_deferred_is_fired(w[2]));
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 0);
+	plait_semaphore_release(semaphore);
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 1);
+	plait_semaphore_release(semaphore);
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
+	done();
+}
+END_TEST
+
+START_TEST(semaphore_without_tokens_is_refused)
+{
+	errno = 0;
+	ck_assert_ptr_null(plait_semaphore_new(0));
+	ck_assert_int_eq(errno, EINVAL);
+	done();
+}
+END_TEST
+
+static void release_lock(void *arg)
+{
+	plait_lock_release(lock);
+}
+
+static void release_semaphore(void *arg)
+{
+	plait_semaphore_release(semaphore);
+}
+
+START_TEST(releasing_what_nobody_acquired_aborts)
+{
+	assert_aborts(release_lock, NULL, "released what nobody has acquired");
+	assert_aborts(release_semaphore, NULL,
+		      "released what nobody has acquired");
+	done();
+}
+END_TEST
+
+/* ---- cancelling ----------------------------------------------------- */
+
+START_TEST(cancelled_waiter_leaves_and_the_others_keep_their_order)
+{
+	queue_up();
+	plait_deferred_cancel(w[1]);
+	ck_assert_str_eq(trace(), "w0:none w1:CancelledError");
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:CancelledError w2:none");
+	handle_all(w[1]);
+	done();
+}
+END_TEST
+
+START_TEST(freed_waiter_leaves)
+{
+	queue_up();
+	plait_deferred_free(&w[1]);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:CancelledError w2:none");
+	done();
+}
+END_TEST
+
+START_TEST(detached_waiter_still_gets_the_token)
+{
+	queue_up();
+	plait_deferred_detach(&w[1]);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none");
+	done();
+}
+END_TEST
+
+START_TEST(cancelling_what_was_acquired_is_nothing)
+{
+	queue_up();
+	plait_deferred_cancel(w[0]);
+	plait_deferred_free(&w[0]);
+	ck_assert(plait_lock_is_locked(lock));
+	ck_assert_str_eq(trace(), "w0:none");
+	done();
+}
+END_TEST
+
+/* ---- inside the callbacks of waiters --------------------------------- */
+
+START_TEST(waiter_may_release_inside_its_callback)
+{
+	struct step releases = { .act = act_release };
+
+	queue_up();
+	plait_deferred_add_both(w[1], step, &releases);
+	pass_both(w[1], "after");
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none after:none w2:none");
+	ck_assert(plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
+START_TEST(waiter_may_cancel_the_next_inside_its_callback)
+{
+	struct step cancels = { .act = act_cancel };
+
+	queue_up();
+	cancels.d = w[2];
+	plait_deferred_add_both(w[1], step, &cancels);
+	plait_lock_release(lock);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:CancelledError");
+	ck_assert(!plait_lock_is_locked(lock));
+	handle_all(w[2]);
+	done();
+}
+END_TEST
+
+START_TEST(next_may_be_cancelled_after_the_token_was_released_for_it)
+{
+	struct step releases = { .act = act_release };
+	struct step cancels = { .act = act_cancel };
+
+	queue_up();
+	cancels.d = w[2];
+	plait_deferred_add_both(w[1], step, &releases);
+	plait_deferred_add_both(w[1], step, &cancels);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:CancelledError");
+	ck_assert(!plait_lock_is_locked(lock));
+	handle_all(w[2]);
+	done();
+}
+END_TEST
+
+START_TEST(acquiring_again_inside_queues_at_the_end)
+{
+	struct step acquires = { .act = act_acquire };
+
+	queue_up();
+	plait_deferred_add_both(w[1], step, &acquires);
+	plait_lock_release(lock);
+	plait_lock_release(lock);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
+	done();
+}
+END_TEST
+
+START_TEST(released_inside_it_still_goes_to_the_first_not_to_who_comes)
+{
+	struct step releases = { .act = act_release };
+	struct step acquires = { .act = act_acquire };
+
+	queue_up();
+	plait_deferred_add_both(w[1], step, &releases);
+	plait_deferred_add_both(w[1], step, &acquires);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:none");
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
+	done();
+}
+END_TEST
+
+START_TEST(lock_may_be_freed_inside_a_callback)
+{
+	struct step frees = { .act = act_free_lock };
+
+	queue_up();
+	plait_deferred_add_both(w[1], step, &frees);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(),
+			 "w0:none w1:none w2:AbandonedError: promise dropped");
+	handle_all(w[2]);
+	done();
+}
+END_TEST
+
+/* ---- freeing the lock ------------------------------------------------ */
+
+START_TEST(freeing_abandons_who_waits)
+{
+	queue_up();
+	plait_lock_free(&lock);
+	ck_assert_ptr_null(lock);
+	ck_assert_str_eq(trace(), "w0:none "
+				  "w1:AbandonedError: promise dropped "
+				  "w2:AbandonedError: promise dropped");
+	handle_all(w[1]);
+	handle_all(w[2]);
+	done();
+}
+END_TEST
+
+static plait_value acquire_again(plait_value *result, void *arg)
+{
+	struct plait_lock *l = arg;
+
+	w[WAITERS] = plait_lock_acquire(l);
+	pass_both(w[WAITERS], "again");
+	handle_all(w[WAITERS]);
+	return PLAIT_NONE;
+}
+
+START_TEST(acquiring_while_it_is_freed_fails_at_once)
+{
+	queue_up();
+	plait_deferred_add_both(w[2], acquire_again, lock);
+	handle_all(w[1]);
+	plait_lock_free(&lock);
+	ck_assert_str_eq(trace(), "w0:none "
+				  "w1:AbandonedError: promise dropped "
+				  "w2:AbandonedError: promise dropped "
+				  "again:AbandonedError: the lock was freed");
+	done();
+}
+END_TEST
+
+START_TEST(freeing_null_is_nothing)
+{
+	struct plait_lock *no_lock = NULL;
+	struct plait_semaphore *no_semaphore = NULL;
+
+	plait_lock_free(&no_lock);
+	plait_semaphore_free(&no_semaphore);
+	done();
+}
+END_TEST
+
+/* ---- run ------------------------------------------------------------ */
+
+/* An operation that does and answers what the step says. */
+static plait_value operate(void *arg)
+{
+	plait_value none = PLAIT_NONE;
+
+	return step(&none, arg);
+}
+
+static struct plait_promise *work;
+static struct step work_canceller;
+
+/* An operation whose work can be cancelled. */
+static void set_working(struct step *s, const char *name)
+{
+	work_canceller = (struct step){ .name = name };
+	*s = (struct step){ .name = name,
+			    .inner = plait_deferred_new(&work, step_canceller,
+							&work_canceller) };
+}
+
+START_TEST(run_acquires_calls_and_releases)
+{
+	struct step s = { .name = "fn",
+			  .act = act_say_locked,
+			  .answers = true,
+			  .answer = plait_int(5) };
+
+	w[0] = plait_lock_run(lock, operate, &s);
+	ck_assert_str_eq(trace(), "fn:none locked");
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(w[0])), 5);
+	ck_assert(!plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
+START_TEST(run_waits_for_the_work_and_passes_its_result_on)
+{
+	plait_value results[] = { plait_int(5), error("no") };
+	static const char *const traces[] = { "fn:none w0:5",
+					      "fn:none w0:Error: no" };
+	struct step s;
+
+	set_working(&s, "fn");
+	w[0] = plait_lock_run(lock, operate, &s);
+	ck_assert(plait_lock_is_locked(lock));
+	pass_both(w[0], "w0");
+	plait_fire(&work, plait_take(&results[_i]));
+	ck_assert_str_eq(trace(), traces[_i]);
+	ck_assert(!plait_lock_is_locked(lock));
+	plait_value_free(&results[1]);
+	handle_all(w[0]);
+	done();
+}
+END_TEST
+
+START_TEST(run_that_fails_releases)
+{
+	struct step s = { .answers = true, .answer = error("no") };
+
+	w[0] = plait_lock_run(lock, operate, &s);
+	ck_assert(!plait_lock_is_locked(lock));
+	handle_all(w[0]);
+	done();
+}
+END_TEST
+
+START_TEST(run_waits_for_its_turn)
+{
+	struct step s = { .name = "fn" };
+
+	w[0] = plait_semaphore_acquire(semaphore);
+	w[1] = plait_semaphore_acquire(semaphore);
+	w[2] = plait_semaphore_run(semaphore, operate, &s);
+	ck_assert_str_eq(trace(), "");
+	plait_semaphore_release(semaphore);
+	ck_assert_str_eq(trace(), "fn:none");
+	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 1);
+	done();
+}
+END_TEST
+
+START_TEST(run_cancelled_while_it_waits_never_calls)
+{
+	struct step s = { .name = "never" };
+
+	w[0] = plait_lock_acquire(lock);
+	w[1] = plait_lock_run(lock, operate, &s);
+	if (_i == 0) {
+		plait_deferred_cancel(w[1]);
+		handle_all(w[1]);
+	}
+	plait_deferred_free(&w[1]);
+	plait_lock_release(lock);
+	ck_assert_str_eq(trace(), "");
+	ck_assert(!plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
+START_TEST(run_cancelled_at_work_stops_that_and_then_releases)
+{
+	struct step s;
+
+	set_working(&s, "fn");
+	w[0] = plait_lock_run(lock, operate, &s);
+	w[1] = acquire("next");
+	if (_i == 0) {
+		plait_deferred_cancel(w[0]);
+		handle_all(w[0]);
+	}
+	plait_deferred_free(&w[0]);
+	ck_assert_str_eq(trace(), "fn:none !fn next:none");
+	plait_promise_drop(&work);
+	done();
+}
+END_TEST
+
+/* Work that, when it is cancelled, has something to clear up and waits. */
+START_TEST(freed_run_releases_when_all_of_its_work_has_ended)
+{
+	struct plait_promise *clearing;
+	struct step c = { .name = "clearing" };
+	struct step clears = { .name = "cancelled",
+			       .inner = plait_deferred_new(
+				       &clearing, step_canceller, &c) };
+	struct step s;
+
+	set_working(&s, "fn");
+	plait_deferred_add_errback(s.inner, step, &clears);
+	w[0] = plait_lock_run(lock, operate, &s);
+	w[1] = acquire("next");
+	plait_deferred_free(&w[0]);
+	ck_assert_str_eq(trace(), "fn:none !fn cancelled:CancelledError "
+				  "!clearing next:none");
+	plait_promise_drop(&work);
+	plait_promise_drop(&clearing);
+	done();
+}
+END_TEST
+
+START_TEST(cancelled_run_holds_on_while_its_work_clears_up)
+{
+	struct plait_promise *clearing;
+	struct step clears = { .inner = plait_deferred_new(&clearing, NULL,
+							   NULL) };
+	struct step s;
+
+	set_working(&s, "fn");
+	plait_deferred_add_errback(s.inner, step, &clears);
+	w[0] = plait_lock_run(lock, operate, &s);
+	plait_deferred_cancel(w[0]);
+	ck_assert(plait_lock_is_locked(lock));
+	plait_fire(&clearing, PLAIT_NONE);
+	ck_assert(!plait_lock_is_locked(lock));
+	plait_promise_drop(&work);
+	done();
+}
+END_TEST
+
+START_TEST(run_freed_inside_its_function_releases_after_that)
+{
+	struct step s;
+
+	w[0] = plait_lock_acquire(lock);
+	set_working(&s, "fn");
+	w[1] = plait_lock_run(lock, operate, &s);
+	w[2] = acquire("next");
+	s.act = act_free;
+	s.d = w[1];
+	plait_lock_release(lock);
+	w[1] = NULL;
+	ck_assert_str_eq(trace(), "fn:none !fn next:none");
+	plait_promise_drop(&work);
+	done();
+}
+END_TEST
+
+START_TEST(lock_freed_while_run_is_at_work_lets_it_finish)
+{
+	struct step s;
+
+	set_working(&s, "fn");
+	w[0] = plait_lock_run(lock, operate, &s);
+	pass_both(w[0], "w0");
+	plait_lock_free(&lock);
+	plait_fire(&work, plait_int(5));
+	ck_assert_str_eq(trace(), "fn:none w0:5");
+	done();
+}
+END_TEST
+
+START_TEST(function_that_frees_the_lock_is_run_to_its_end)
+{
+	struct step s = { .name = "fn", .act = act_free_lock };
+
+	w[0] = plait_lock_run(lock, operate, &s);
+	ck_assert_str_eq(trace(), "fn:none");
+	ck_assert(plait_deferred_is_fired(w[0]));
+	done();
+}
+END_TEST
+
+START_TEST(run_that_waits_for_a_freed_lock_is_abandoned)
+{
+	struct step s = { .name = "never" };
+
+	w[0] = plait_lock_acquire(lock);
+	w[1] = plait_lock_run(lock, operate, &s);
+	pass_both(w[1], "w1");
+	plait_lock_free(&lock);
+	ck_assert_str_eq(trace(), "w1:AbandonedError: promise dropped");
+	handle_all(w[1]);
+	done();
+}
+END_TEST
+
+/* ---- every moment, no memory, no stack ------------------------------- */
+
+static struct plait_lock *contended;
+
+static plait_value count_settled(plait_value *result, void *arg)
+{
+	unsigned *n = arg;
+
+	(*n)++;
+	return PLAIT_NONE;
+}
+
+/* Three runs at one lock; at a moment something happens to one of them. */
+static void contend(int who, int when, int action)
+{
+	struct plait_promise *p[WAITERS];
+	struct step s[WAITERS];
+	unsigned settled[WAITERS] = { 0 };
+
+	contended = plait_lock_new();
+	for (int i = 0; i < WAITERS; i++) {
+		s[i] = (struct step){ .inner = plait_deferred_new(&p[i], NULL,
+								  NULL) };
+		w[i] = plait_lock_run(contended, operate, &s[i]);
+		plait_deferred_add_both(w[i], count_settled, &settled[i]);
+	}
+	for (int i = 0; i <= WAITERS; i++) {
+		if (i == when && action == 0)
+			plait_deferred_cancel(w[who]);
+		else if (i == when && action == 1)
+			plait_deferred_free(&w[who]);
+		else if (i == when && action == 2)
+			plait_deferred_detach(&w[who]);
+		else if (i == when)
+			plait_lock_free(&contended);
+		if (i < WAITERS)
+			plait_fire(&p[i], PLAIT_NONE);
+	}
+	for (int i = 0; i < WAITERS; i++) {
+		ck_assert_uint_eq(settled[i], 1);
+		plait_deferred_free(&w[i]);
+		plait_deferred_free(&s[i].inner);
+	}
+	ck_assert(contended == NULL || !plait_lock_is_locked(contended));
+	plait_lock_free(&contended);
+}
+
+START_TEST(each_run_settles_once_whatever_happens_when)
+{
+	done();
+	for (int who = 0; who < WAITERS; who++)
+		for (int when = 0; when <= WAITERS; when++)
+			for (int action = 0; action < 4; action++)
+				contend(who, when, action);
+}
+END_TEST
+
+static void whole_life(void)
+{
+	struct plait_lock *l = plait_lock_new();
+	struct step s = { .name = "fn" };
+	struct plait_deferred *first, *second, *third;
+
+	steps_setup();
+	if (l == NULL) {
+		ck_assert_int_eq(errno, ENOMEM);
+		return;
+	}
+	first = plait_lock_run(l, operate, &s);
+	second = plait_lock_acquire(l);
+	third = plait_lock_run(l, operate, &s);
+	handle_all(first);
+	handle_all(third);
+	if (plait_lock_is_locked(l)) {
+		handle_all(second);
+		plait_lock_release(l);
+	}
+	ck_assert(!plait_lock_is_locked(l));
+	handle_all(second);
+	plait_deferred_free(&first);
+	plait_deferred_free(&second);
+	plait_deferred_free(&third);
+	plait_lock_free(&l);
+}
+
+START_TEST(no_token_is_lost_when_memory_runs_out)
+{
+	done();
+	without_each_allocation(whole_life);
+}
+END_TEST
+
+enum { MILLION = 1000000 };
+
+static unsigned long served;
+
+static plait_value release_next(plait_value *result, void *arg)
+{
+	served++;
+	if (!plait_value_is_failure(result))
+		plait_lock_release(arg);
+	return PLAIT_NONE;
+}
+
+static plait_value serve_one(void *arg)
+{
+	served++;
+	return PLAIT_NONE;
+}
+
+/* How a million waiters are made, and then ended. */
+static int how;
+
+static void *million_waiters(void *arg)
+{
+	struct plait_lock *l = plait_lock_new();
+	struct plait_deferred *d = plait_lock_acquire(l);
+
+	plait_deferred_free(&d);
+	for (int i = 0; i < MILLION; i++) {
+		d = how == 1 ? plait_lock_run(l, serve_one, NULL)
+			     : plait_lock_acquire(l);
+		if (how != 1)
+			plait_deferred_add_both(d, release_next, l);
+		plait_deferred_detach(&d);
+	}
+	if (how < 2)
+		plait_lock_release(l);
+	plait_lock_free(&l);
+	return NULL;
+}
+
+START_TEST(million_waiters_end_on_a_small_stack)
+{
+	done();
+	how = _i;
+	on_small_stack(million_waiters);
+	ck_assert_uint_eq(served, MILLION);
+}
+END_TEST
+
+static TCase *add_case(Suite *s, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+static void add_token_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "acquire and release");
+
+	tcase_add_pure_test(tc, free_lock_is_acquired_at_once);
+	tcase_add_pure_test(tc, waiters_are_served_in_order_inside_the_release);
+	tcase_add_pure_test(tc, lock_stays_locked_while_it_is_handed_over);
+	tcase_add_pure_test(tc, semaphore_has_so_many_tokens);
+	tcase_add_pure_test(tc, semaphore_without_tokens_is_refused);
+	tcase_add_pure_test(tc, releasing_what_nobody_acquired_aborts);
+
+	tc = add_case(s, "cancel");
+	tcase_add_pure_test(
+		tc, cancelled_waiter_leaves_and_the_others_keep_their_order);
+	tcase_add_pure_test(tc, freed_waiter_leaves);
+	tcase_add_pure_test(tc, detached_waiter_still_gets_the_token);
+	tcase_add_pure_test(tc, cancelling_what_was_acquired_is_nothing);
+}
+
+static void add_inside_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "inside callbacks");
+
+	tcase_add_pure_test(tc, waiter_may_release_inside_its_callback);
+	tcase_add_pure_test(tc, waiter_may_cancel_the_next_inside_its_callback);
+	tcase_add_pure_test(
+		tc, next_may_be_cancelled_after_the_token_was_released_for_it);
+	tcase_add_pure_test(tc, acquiring_again_inside_queues_at_the_end);
+	tcase_add_pure_test(
+		tc,
+		released_inside_it_still_goes_to_the_first_not_to_who_comes);
+	tcase_add_pure_test(tc, lock_may_be_freed_inside_a_callback);
+
+	tc = add_case(s, "free");
+	tcase_add_pure_test(tc, freeing_abandons_who_waits);
+	tcase_add_pure_test(tc, acquiring_while_it_is_freed_fails_at_once);
+	tcase_add_pure_test(tc, freeing_null_is_nothing);
+}
+
+static void add_run_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "run");
+
+	tcase_add_pure_test(tc, run_acquires_calls_and_releases);
+	tcase_add_pure_loop_test(
+		tc, run_waits_for_the_work_and_passes_its_result_on, 0, 2);
+	tcase_add_pure_test(tc, run_that_fails_releases);
+	tcase_add_pure_test(tc, run_waits_for_its_turn);
+	tcase_add_pure_loop_test(tc, run_cancelled_while_it_waits_never_calls,
+				 0, 2);
+	tcase_add_pure_loop_test(
+		tc, run_cancelled_at_work_stops_that_and_then_releases, 0, 2);
+	tcase_add_pure_test(tc,
+			    freed_run_releases_when_all_of_its_work_has_ended);
+	tcase_add_pure_test(tc,
+			    cancelled_run_holds_on_while_its_work_clears_up);
+	tcase_add_pure_test(tc,
+			    run_freed_inside_its_function_releases_after_that);
+	tcase_add_pure_test(tc, lock_freed_while_run_is_at_work_lets_it_finish);
+	tcase_add_pure_test(tc, function_that_frees_the_lock_is_run_to_its_end);
+	tcase_add_pure_test(tc, run_that_waits_for_a_freed_lock_is_abandoned);
+}
+
+static void add_extreme_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "extremes");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_pure_test(tc, each_run_settles_once_whatever_happens_when);
+	tcase_add_pure_test(tc, no_token_is_lost_when_memory_runs_out);
+	tcase_add_pure_loop_test(tc, million_waiters_end_on_a_small_stack, 0,
+				 3);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("lock");
+
+	add_token_cases(s);
+	add_inside_cases(s);
+	add_run_cases(s);
+	add_extreme_cases(s);
+	return suite_main(s);
+}

@@ -1,0 +1,755 @@
+/*
+ * The trace: what is recorded, what the ring forgets, that what is written
+ * is JSON, and the arrow from a cancel to the connection that it closed.
+ */
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "lib/trace.h"
+#include "tests/actor.h"
+#include "tests/child.h"
+#include "tests/extreme.h"
+#include "tests/harness.h"
+
+/* ---- a file for each test ------------------------------------------- */
+
+static char path[64];
+
+static void setup(void)
+{
+	int fd;
+
+	strcpy(path, "/tmp/plait-trace-XXXXXX");
+	fd = mkstemp(path);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+static void teardown(void)
+{
+	unlink(path);
+}
+
+static char text[1 << 20];
+
+static const char *read_back(void)
+{
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	ck_assert_ptr_nonnull(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	return text;
+}
+
+/* ---- is it JSON? ------------------------------------------------------ */
+
+static const char *value(const char *s);
+
+/* After the string that begins at s, or NULL; plain ASCII is all we write. */
+static const char *string(const char *s)
+{
+	if (s == NULL || *s++ != '"')
+		return NULL;
+	for (; *s != '"'; s++) {
+		if (*s < 0x20 || *s > 0x7e || *s == '\\')
+			return NULL;
+	}
+	return s + 1;
+}
+
+static const char *expect(const char *s, char c)
+{
+	if (s == NULL)
+		return NULL;
+	s += strspn(s, "\n");
+	return *s == c ? s + 1 : NULL;
+}
+
+/* Members up to the closing bracket; of an object, with names. */
+static const char *members(const char *s, char end)
+{
+	do {
+		s += strspn(s, "\n");
+		if (end == '}')
+			s = expect(string(s), ':');
+		s = s != NULL ? value(s) : NULL;
+	} while (s != NULL && *s == ',' && s++);
+	return expect(s, end);
+}
+
+static const char *value(const char *s)
+{
+	size_t digits;
+
+	if (*s == '"')
+		return string(s);
+	if (*s == '{')
+		return members(s + 1, '}');
+	if (*s == '[')
+		return members(s + 1, ']');
+	digits = strspn(s, "0123456789.");
+	return digits > 0 ? s + digits : NULL;
+}
+
+static void assert_json(const char *s)
+{
+	const char *end = value(s);
+
+	ck_assert_msg(end != NULL && strcmp(end, "\n") == 0, "not JSON: %s", s);
+}
+
+/* ---- what is in it ------------------------------------------------------ */
+
+static unsigned count(const char *needle)
+{
+	const char *s = text;
+	unsigned n = 0;
+
+	while ((s = strstr(s, needle)) != NULL) {
+		s += strlen(needle);
+		n++;
+	}
+	return n;
+}
+
+static unsigned count_of(char phase, const char *name)
+{
+	char needle[128];
+
+	snprintf(needle, sizeof(needle), "{\"ph\":\"%c\",\"name\":\"%s\"",
+		 phase, name);
+	return count(needle);
+}
+
+static void dump(void)
+{
+	ck_assert_int_eq(plait_trace_dump(path), 0);
+	assert_json(read_back());
+}
+
+static void dump_at_last(void)
+{
+	dump();
+	plait_trace_stop();
+}
+
+static plait_value return_deferred(plait_value *result, void *arg)
+{
+	struct plait_deferred *inner = arg;
+
+	return plait_chain(&inner);
+}
+
+/* ---- recording ---------------------------------------------------------- */
+
+START_TEST(nothing_is_recorded_unless_it_was_started)
+{
+	struct plait_deferred *d = plait_succeed(plait_int(1));
+
+	plait_deferred_free(&d);
+	ck_assert_int_eq(plait_trace_dump(path), -EINVAL);
+	plait_trace_stop();
+	ck_assert_str_eq(read_back(), "");
+}
+END_TEST
+
+START_TEST(empty_trace_is_json_too)
+{
+	ck_assert_int_eq(plait_trace_start(0), 0);
+	dump_at_last();
+	ck_assert_uint_eq(count("\"ph\""), 1);
+}
+END_TEST
+
+START_TEST(deferred_is_a_span_from_made_to_fired)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	plait_trace_start(0);
+	d = plait_deferred_new(&p, NULL, NULL);
+	dump();
+	ck_assert_uint_eq(count_of('b', "deferred"), 1);
+	ck_assert_uint_eq(count_of('e', "deferred"), 0);
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&d);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('e', "deferred"), 1);
+	ck_assert_uint_eq(count_of('B', "cancel"), 0);
+	ck_assert_ptr_nonnull(strstr(text, "\"at\":\"tests/test_trace.c:"));
+}
+END_TEST
+
+START_TEST(waiting_names_both)
+{
+	struct plait_promise *p;
+	struct plait_deferred *inner, *outer;
+	char needle[64];
+
+	plait_trace_start(0);
+	inner = plait_deferred_new(&p, NULL, NULL);
+	snprintf(needle, sizeof(needle), "\"other\":\"%p\"", (void *)inner);
+	outer = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(outer, return_deferred, inner);
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&outer);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('i', "waits"), 1);
+	ck_assert_uint_eq(count(needle), 1);
+}
+END_TEST
+
+static plait_value cancel_another(struct plait_deferred *d, void *arg)
+{
+	plait_deferred_cancel(arg);
+	return plait_cancelled();
+}
+
+START_TEST(cancels_nest_and_each_has_a_number)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *a, *b;
+
+	plait_trace_start(0);
+	a = plait_deferred_new(&p, NULL, NULL);
+	b = plait_deferred_new(&q, cancel_another, a);
+	plait_deferred_free(&b);
+	plait_deferred_free(&a);
+	plait_promise_drop(&p);
+	plait_promise_drop(&q);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('B', "cancel"), 2);
+	ck_assert_uint_eq(count_of('E', "cancel"), 2);
+	/* begins, lets it fire, ends */
+	ck_assert_uint_eq(count("\"cancel\":1"), 3);
+	ck_assert_uint_eq(count("\"cancel\":2"), 3);
+	unhandled_expect(1);
+}
+END_TEST
+
+START_TEST(cancelling_what_has_fired_is_no_cancel)
+{
+	struct plait_deferred *d;
+
+	plait_trace_start(0);
+	d = plait_succeed(PLAIT_NONE);
+	plait_deferred_cancel(d);
+	plait_deferred_free(&d);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('B', "cancel"), 0);
+}
+END_TEST
+
+START_TEST(ring_keeps_the_newest)
+{
+	struct plait_deferred *d;
+
+	plait_trace_start(4);
+	for (int i = 0; i < 10; i++) {
+		d = plait_succeed(PLAIT_NONE);
+		plait_deferred_free(&d);
+	}
+	dump_at_last();
+	ck_assert_uint_eq(count_of('b', "deferred"), 2);
+	ck_assert_uint_eq(count_of('e', "deferred"), 2);
+}
+END_TEST
+
+START_TEST(slice_whose_beginning_is_forgotten_does_not_end)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	plait_trace_start(1);
+	d = plait_deferred_new(&p, NULL, NULL);
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+	dump_at_last();
+	ck_assert_uint_eq(count("\"ph\""), 1);
+}
+END_TEST
+
+START_TEST(starting_again_forgets)
+{
+	struct plait_deferred *d;
+
+	plait_trace_start(0);
+	d = plait_succeed(PLAIT_NONE);
+	plait_trace_start(0);
+	plait_deferred_free(&d);
+	dump_at_last();
+	ck_assert_uint_eq(count("\"ph\""), 1);
+}
+END_TEST
+
+/* One that starts or stops in the middle of a cancel sees half of it. */
+static plait_value start_now(struct plait_deferred *d, void *arg)
+{
+	plait_trace_start(0);
+	return plait_cancelled();
+}
+
+static plait_value stop_now(struct plait_deferred *d, void *arg)
+{
+	plait_trace_stop();
+	return plait_cancelled();
+}
+
+START_TEST(starting_and_stopping_inside_a_cancel)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *a = plait_deferred_new(&p, start_now, NULL);
+	struct plait_deferred *b = plait_deferred_new(&q, stop_now, NULL);
+
+	plait_deferred_free(&a);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('B', "cancel"), 0);
+	ck_assert_uint_eq(count_of('E', "cancel"), 0);
+	plait_deferred_free(&b);
+	ck_assert_int_eq(plait_trace_dump(path), -EINVAL);
+	plait_promise_drop(&p);
+	plait_promise_drop(&q);
+}
+END_TEST
+
+START_TEST(text_that_is_no_json_is_left_out)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
+	plait_trace_start(0);
+	d = plait_deferred_new_at(&p, NULL, NULL, "a\"b\\c\nd\xc3:1");
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+	dump_at_last();
+	ck_assert_ptr_nonnull(strstr(text, "\"abcd:1\""));
+}
+END_TEST
+
+/* ---- connections -------------------------------------------------------- */
+
+static struct plait_promise *answer;
+
+static void hear(struct actor *a, struct plait_protocol *p, const void *data,
+		 size_t len)
+{
+	plait_fire(&answer, PLAIT_NONE);
+}
+
+/* The work of a deferred is a connection. */
+static plait_value disconnect(struct plait_deferred *d, void *arg)
+{
+	plait_connector_disconnect(arg);
+	return plait_cancelled();
+}
+
+START_TEST(connection_is_opened_read_written_and_closed)
+{
+	struct actor a, b;
+	struct plait_port *port;
+	unsigned number;
+
+	plait_trace_start(0);
+	actor_init(&a);
+	actor_init(&b);
+	a.on_data = actor_echo;
+	number = actor_listen(&a, reactor, &port);
+	actor_connect(&b, reactor, number);
+	run_until_count(reactor, &b.made, 1);
+	plait_transport_write(b.transport, "hello", 5);
+	while (b.received < 5)
+		plait_reactor_iterate(reactor, 1);
+	plait_transport_lose_connection(b.transport);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&a, reactor);
+	actor_wait_idle(&b, reactor);
+	run_turns(reactor, 2);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('b', "attempt"), 1);
+	ck_assert_uint_eq(count_of('e', "attempt"), 1);
+	ck_assert_uint_eq(count_of('b', "connection"), 2);
+	ck_assert_uint_eq(count_of('e', "connection"), 2);
+	ck_assert_uint_eq(count_of('i', "closing"), 1);
+	ck_assert_uint_eq(count_of('i', "written"), 2);
+	ck_assert_uint_eq(count("\"bytes\":5"), 4);
+	ck_assert_uint_ge(count("\"address\":\"127.0.0.1:"), 3);
+	ck_assert_uint_eq(count_of('s', "stops"), 0);
+	ck_assert_uint_eq(count_of('f', "stops"), 0);
+	ck_assert_uint_gt(count_of('B', "callback"), 0);
+	ck_assert_uint_eq(count_of('B', "callback"), count_of('E', "callback"));
+}
+END_TEST
+
+/* Connects as work for a deferred, waits for what, and cancels. */
+static void cancel_connection(struct actor *b, unsigned number,
+			      const unsigned *what)
+{
+	struct plait_deferred *d;
+	struct plait_connector *c = actor_connect(b, reactor, number);
+
+	d = plait_deferred_new(&answer, disconnect, c);
+	if (what != NULL)
+		run_until_count(reactor, what, 1);
+	plait_deferred_free(&d);
+	plait_promise_drop(&answer);
+	actor_wait_idle(b, reactor);
+	run_turns(reactor, 2);
+}
+
+static void assert_arrow(void)
+{
+	ck_assert_uint_eq(count_of('B', "cancel"), 1);
+	ck_assert_uint_eq(count_of('s', "stops"), 1);
+	ck_assert_uint_eq(count_of('X', "closed"), 1);
+	ck_assert_uint_eq(count_of('f', "stops"), 1);
+	ck_assert_uint_eq(count("\"bp\":\"e\",\"id\":1}"), 2);
+}
+
+START_TEST(arrow_goes_from_a_cancel_to_the_connection_it_closed)
+{
+	struct actor a, b;
+	struct plait_port *port;
+	unsigned number;
+
+	plait_trace_start(0);
+	actor_init(&a);
+	actor_init(&b);
+	b.on_data = hear;
+	number = actor_listen(&a, reactor, &port);
+	cancel_connection(&b, number, &b.made);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&a, reactor);
+	run_turns(reactor, 2);
+	dump_at_last();
+	assert_arrow();
+	ck_assert_uint_eq(count_of('i', "closing"), 1);
+}
+END_TEST
+
+START_TEST(arrow_goes_to_an_attempt_that_was_stopped)
+{
+	uint16_t number;
+	int holder = peer_hold_port(&number);
+	struct actor b;
+
+	plait_trace_start(0);
+	actor_init(&b);
+	cancel_connection(&b, number, NULL);
+	close(holder);
+	dump_at_last();
+	assert_arrow();
+	ck_assert_uint_eq(count_of('i', "stopping"), 1);
+	ck_assert_uint_eq(count_of('e', "attempt"), 1);
+	ck_assert_uint_eq(count_of('b', "connection"), 0);
+}
+END_TEST
+
+START_TEST(arrow_whose_start_is_forgotten_is_none)
+{
+	struct actor a, b;
+	struct plait_port *port;
+	unsigned number;
+
+	plait_trace_start(2); /* closed, and the end of that callback at most */
+	actor_init(&a);
+	actor_init(&b);
+	number = actor_listen(&a, reactor, &port);
+	cancel_connection(&b, number, &b.made);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&a, reactor);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('f', "stops"), 0);
+	ck_assert_uint_eq(count_of('s', "stops"), 0);
+}
+END_TEST
+
+START_TEST(attempt_that_fails_by_itself_has_no_cause)
+{
+	uint16_t number;
+	int holder = peer_hold_port(&number);
+	struct actor b;
+
+	plait_trace_start(0);
+	actor_init(&b);
+	actor_connect(&b, reactor, number);
+	actor_wait_idle(&b, reactor);
+	close(holder);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('e', "attempt"), 1);
+	ck_assert_uint_eq(count_of('f', "stops"), 0);
+}
+END_TEST
+
+/* ---- what can go wrong -------------------------------------------------- */
+
+START_TEST(no_memory_to_start_leaves_what_was)
+{
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_trace_start(0), -ENOMEM);
+	ck_assert_int_eq(plait_trace_dump(path), -EINVAL);
+	ck_assert_int_eq(plait_trace_start(0), 0);
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_trace_start(0), -ENOMEM);
+	fault_alloc_off();
+	dump_at_last();
+}
+END_TEST
+
+START_TEST(more_than_there_can_be_is_no_memory)
+{
+	ck_assert_int_eq(plait_trace_start(SIZE_MAX), -ENOMEM);
+	ck_assert_int_eq(plait_trace_start(SIZE_MAX / 8), -ENOMEM);
+}
+END_TEST
+
+static void record_and_dump(void)
+{
+	struct plait_deferred *d;
+	int started = plait_trace_start(64);
+	int r;
+
+	d = plait_succeed(PLAIT_NONE);
+	plait_deferred_free(&d);
+	r = plait_trace_dump(path);
+	ck_assert_int_eq(r == -EINVAL, started == -ENOMEM);
+	ck_assert(r == 0 || r == -EINVAL || r == -ENOMEM);
+	if (r == 0)
+		assert_json(read_back());
+	plait_trace_stop();
+}
+
+START_TEST(no_memory_anywhere)
+{
+	without_each_allocation(record_and_dump);
+}
+END_TEST
+
+static void record_some(void)
+{
+	struct plait_deferred *d;
+
+	plait_trace_start(0);
+	for (int i = 0; i < 100; i++) {
+		d = plait_succeed(PLAIT_NONE);
+		plait_deferred_free(&d);
+	}
+}
+
+START_TEST(file_that_cannot_be_opened)
+{
+	record_some();
+	ck_assert_int_eq(plait_trace_dump("/nowhere/at/all"), -ENOENT);
+	ck_assert_int_eq(plait_trace_dump("/"), -EISDIR);
+	fault_call("open", 1, EMFILE);
+	ck_assert_int_eq(plait_trace_dump(path), -EMFILE);
+	dump_at_last();
+}
+END_TEST
+
+START_TEST(file_that_cannot_be_written)
+{
+	record_some();
+	fault_call("write", 1, ENOSPC);
+	ck_assert_int_eq(plait_trace_dump(path), -ENOSPC);
+	fault_call("close", 1, EIO);
+	ck_assert_int_eq(plait_trace_dump(path), -EIO);
+	fault_call("write", 1, ENOSPC);
+	fault_call("close", 1, EIO);
+	ck_assert_int_eq(plait_trace_dump(path), -ENOSPC);
+	dump_at_last();
+}
+END_TEST
+
+START_TEST(writing_goes_on_after_a_signal_and_a_piece)
+{
+	record_some();
+	fault_call("write", 1, EINTR);
+	fault_short("write", 5, 7);
+	dump_at_last();
+	ck_assert(fault_used("write"));
+	ck_assert_uint_eq(count_of('b', "deferred"), 100);
+}
+END_TEST
+
+/* ---- the environment ---------------------------------------------------- */
+
+static void run_a_reactor(void *arg)
+{
+	struct plait_reactor *r;
+	struct plait_deferred *d;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	d = plait_succeed(PLAIT_NONE);
+	plait_deferred_free(&d);
+	plait_reactor_free(&r);
+	if (trace_is_on())
+		abort();
+}
+
+START_TEST(environment_names_the_file)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(run_a_reactor, path, &said), 0);
+	ck_assert_str_eq(said, "");
+	assert_json(read_back());
+	ck_assert_uint_eq(count_of('b', "deferred"), 1);
+}
+END_TEST
+
+START_TEST(environment_that_names_no_file_is_told)
+{
+	const char *said;
+	char wrong[] = "/nowhere/at/all";
+
+	ck_assert_int_eq(child_run(run_a_reactor, wrong, &said), 0);
+	ck_assert_str_eq(said, "plait: PLAIT_TRACE: /nowhere/at/all: "
+			       "No such file or directory\n");
+}
+END_TEST
+
+static void run_two_reactors(void *arg)
+{
+	struct plait_reactor *r;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	run_a_reactor(arg);
+	plait_reactor_free(&r);
+}
+
+/* The first to go must not end what the other still records. */
+static void run_one_inside_another(void *arg)
+{
+	struct plait_reactor *r, *inner;
+	struct plait_deferred *d;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	inner = plait_reactor_new(NULL);
+	plait_reactor_free(&inner);
+	d = plait_succeed(PLAIT_NONE);
+	plait_deferred_free(&d);
+	plait_reactor_free(&r);
+	if (trace_is_on())
+		abort();
+}
+
+START_TEST(second_reactor_of_a_thread_shares_the_trace)
+{
+	const char *said;
+
+	child_run(run_two_reactors, path, &said);
+	ck_assert_int_eq(child_run(run_one_inside_another, path, &said), 0);
+	assert_json(read_back());
+	ck_assert_uint_eq(count_of('b', "deferred"), 1);
+}
+END_TEST
+
+static void free_in_a_fork(void *arg)
+{
+	struct plait_reactor *r;
+	pid_t pid;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	pid = fork();
+	if (pid == 0) {
+		plait_reactor_free(&r);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	_exit(0);
+}
+
+START_TEST(forked_child_writes_nothing)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(free_in_a_fork, path, &said), 0);
+	ck_assert_str_eq(read_back(), "");
+}
+END_TEST
+
+static void start_without_memory(void *arg)
+{
+	struct plait_reactor *r;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	for (unsigned long n = 0; n < 20; n++) {
+		fault_alloc_at(n, false);
+		r = plait_reactor_new(NULL);
+		fault_alloc_off();
+		if (r != NULL && !trace_is_on())
+			break;
+		plait_reactor_free(&r);
+	}
+	if (r == NULL)
+		abort();
+	plait_reactor_free(&r);
+}
+
+START_TEST(reactor_without_memory_for_a_trace_goes_untraced)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(start_without_memory, path, &said), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("trace");
+	TCase *tc = tcase_create("recording");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_pure_test(tc, nothing_is_recorded_unless_it_was_started);
+	tcase_add_pure_test(tc, empty_trace_is_json_too);
+	tcase_add_pure_test(tc, deferred_is_a_span_from_made_to_fired);
+	tcase_add_pure_test(tc, waiting_names_both);
+	tcase_add_pure_test(tc, cancels_nest_and_each_has_a_number);
+	tcase_add_pure_test(tc, cancelling_what_has_fired_is_no_cancel);
+	tcase_add_pure_test(tc, ring_keeps_the_newest);
+	tcase_add_pure_test(tc,
+			    slice_whose_beginning_is_forgotten_does_not_end);
+	tcase_add_pure_test(tc, starting_again_forgets);
+	tcase_add_pure_test(tc, starting_and_stopping_inside_a_cancel);
+	tcase_add_pure_test(tc, text_that_is_no_json_is_left_out);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("connections");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_reactor_test(tc,
+			       connection_is_opened_read_written_and_closed);
+	tcase_add_reactor_test(
+		tc, arrow_goes_from_a_cancel_to_the_connection_it_closed);
+	tcase_add_reactor_test(tc, arrow_goes_to_an_attempt_that_was_stopped);
+	tcase_add_reactor_test(tc, arrow_whose_start_is_forgotten_is_none);
+	tcase_add_reactor_test(tc, attempt_that_fails_by_itself_has_no_cause);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("faults");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_pure_test(tc, no_memory_to_start_leaves_what_was);
+	tcase_add_pure_test(tc, more_than_there_can_be_is_no_memory);
+	tcase_add_pure_test(tc, no_memory_anywhere);
+	tcase_add_pure_test(tc, file_that_cannot_be_opened);
+	tcase_add_pure_test(tc, file_that_cannot_be_written);
+	tcase_add_pure_test(tc, writing_goes_on_after_a_signal_and_a_piece);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("environment");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_pure_test(tc, environment_names_the_file);
+	tcase_add_pure_test(tc, environment_that_names_no_file_is_told);
+	tcase_add_pure_test(tc, second_reactor_of_a_thread_shares_the_trace);
+	tcase_add_pure_test(tc, forked_child_writes_nothing);
+	tcase_add_pure_test(tc,
+			    reactor_without_memory_for_a_trace_goes_untraced);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
