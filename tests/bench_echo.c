@@ -27,7 +27,7 @@
 #include <plait/plait.h>
 
 enum {
-	ROUNDS = 7,
+	ROUNDS = 5,
 	CONNECTIONS = 16,
 	REQUEST = 32,		/* bytes */
 	LINES = 32,		/* in one read */

@@ -19,7 +19,7 @@
 #include <plait/plait.h>
 #include <plait/testing.h>
 
-enum { ROUNDS = 5, OPERATIONS = 200000, FEW = 1000, MANY = 1000000 };
+enum { ROUNDS = 3, OPERATIONS = 200000, FEW = 1000, MANY = 1000000 };
 
 /*
  * The wheel.
