@@ -45,7 +45,8 @@ SERVERS = {
     "chat": [],
 }
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
-ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo"]
+ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo",
+                                      "deferred-simulator"]
 
 
 def poem(name):
@@ -56,14 +57,17 @@ def poem(name):
 class Process:
     """A program that runs, and the lines that it has printed so far."""
 
-    def __init__(self, argv, **more_env):
+    def __init__(self, argv, more_env=(), stdin=b""):
         env = {k: v for k, v in os.environ.items()
                if not k.startswith("PLAIT_")}
         env.update(more_env)
-        self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE,
-                                      cwd=TOP, env=env)
+        with tempfile.TemporaryFile() as f:
+            f.write(stdin)
+            f.seek(0)
+            self.popen = subprocess.Popen(argv, stdin=f,
+                                          stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE,
+                                          cwd=TOP, env=env)
         self.pid = self.popen.pid
         self.lines = queue.Queue()
         self.out = b""
@@ -205,10 +209,10 @@ class ProgramTest(unittest.TestCase):
 
     backend = None
 
-    def start(self, name, *args, **more_env):
+    def start(self, name, *args, env=(), stdin=b""):
         argv = [os.path.join(BUILD, "samples", name),
                 "--reactor", self.backend] + [str(a) for a in args]
-        process = Process(argv, **more_env)
+        process = Process(argv, env, stdin)
         self.addCleanup(process.close)
         return process
 
@@ -345,6 +349,124 @@ class DeferCancel(ProgramTest):
                      "inner canceller, stopping its timer.",
                      "outer errback got: CancelledError",
                      "done"], "defer-cancel-13", "--scale", 20)
+
+
+SIMULATION = """\
+      callbacks                 errbacks
+      |
+      | poem
+      v
+  1 [ fail:no ink ]             pass
+      \\_________________________
+                                |
+                                | Error: no ink
+                                v
+  2   return:x                [ return:blot ]
+       _________________________/
+      |
+      | blot
+      v
+  3 [ later:fail:late ]         pass
+      : a deferred, which has not fired
+      : it fires
+      \\_________________________
+                                |
+                                | Error: late
+                                v
+  4   pass                    [ now:return:42 ]
+                                : a deferred, which has fired
+       _________________________/
+      |
+      | 42
+      v
+A value is left.
+""".splitlines()
+
+
+class DeferredSimulator(ProgramTest):
+    def complains(self, pattern, *args, stdin=b""):
+        process = self.start("deferred-simulator", *args, stdin=stdin)
+        self.assertEqual(process.status(), 2)
+        self.assertEqual(process.out, b"")
+        self.assertRegex(process.err.decode(),
+                         "^deferred-simulator: .*%s.*\n$" % pattern)
+
+    def results(self, *args):
+        """What ran through the chain, and what it ended with."""
+        process = self.start("deferred-simulator", *args)
+        self.ends(process)
+        lines = process.out.decode().splitlines()
+        return [n[n.index("| ") + 2:] for n in lines if "| " in n], lines[-1]
+
+    def test_draws_the_chain(self):
+        self.prints(SIMULATION, "deferred-simulator", "return:poem",
+                    "fail:no ink", "pass", "return:x", "return:blot",
+                    "later:fail:late", "pass", "pass", "now:return:42")
+
+    def test_draws_what_begins_as_a_failure(self):
+        self.prints(["      callbacks                 errbacks"] +
+                    [32 * " " + n for n in ["|", "| Error: x", "v"]] +
+                    ["A failure is left, and nobody has handled it."],
+                    "deferred-simulator", "fail:x")
+
+    def test_reads_standard_input(self):
+        process = self.start("deferred-simulator",
+                             stdin=b"return:1\n return:2\tfail:x\n\npass pass")
+        self.ends(process)
+        self.assertEqual(re.findall(r"\| (\w+)", process.out.decode()),
+                         ["1", "2", "2"])
+
+    def test_each_word_on_each_side(self):
+        value = "A value is left."
+        failure = "A failure is left, and nobody has handled it."
+        for word, text, end in [("return:b", "b", value),
+                                ("fail:b", "Error: b", failure),
+                                ("now:return:b", "b", value),
+                                ("now:fail:b", "Error: b", failure),
+                                ("later:return:b", "b", value),
+                                ("later:fail:b", "Error: b", failure)]:
+            self.assertEqual(self.results("return:a", word, "fail:not"),
+                             (["a", text], end))
+            self.assertEqual(self.results("fail:a", "fail:not", word),
+                             (["Error: a", text], end))
+        self.assertEqual(self.results("return:a", "pass", "fail:not"),
+                         (["a", "a"], value))
+        self.assertEqual(self.results("fail:a", "fail:not", "pass"),
+                         (["Error: a", "Error: a"], failure))
+
+    def test_text_may_be_anything(self):
+        self.assertEqual(self.results("return:")[0], [""])
+        self.assertEqual(self.results("return:a:b c")[0], ["a:b c"])
+        text = "x" * 1000
+        self.assertEqual(self.results("fail:%d%s" + text, "pass", "pass")[0],
+                         [("Error: %d%s" + text)[:255]] * 2)
+
+    def test_cancel_stops_what_has_not_fired(self):
+        self.assertEqual(
+            self.results("--cancel", "return:a", "later:return:b", "pass",
+                         "pass", "return:c", "later:fail:d", "pass"),
+            (["a", "CancelledError", "c", "CancelledError"],
+             "A failure is left, and nobody has handled it."))
+        self.assertEqual(self.results("--cancel", "return:a")[0], ["a"])
+
+    def test_mistakes(self):
+        self.complains("there is no RESULT")
+        self.complains("there is no RESULT", stdin=b" \n")
+        self.complains("ERRBACK", "return:1", "pass")
+        for word in ["", "x", "return", "pass", "now:return:1", "Return:1"]:
+            self.complains("%s: not return:VALUE" % word, word)
+        for word in ["", "x", "pass:", "now:pass", "later:now:return:1",
+                     "later:", "fail"]:
+            self.complains("%s: not pass" % word, "return:1", "pass", word)
+        self.complains("too much", "return:1", *["pass"] * 202)
+        self.complains("more than 201 words", stdin=b"pass " * 202)
+
+    def test_the_longest_chain_there_may_be(self):
+        words = ["return:1"] + ["pass"] * 200
+        self.assertEqual(self.results(*words)[0], ["1"] * 101)
+        process = self.start("deferred-simulator",
+                             stdin=" ".join(words).encode())
+        self.ends(process)
 
 
 class CommandLine(ProgramTest):
@@ -991,7 +1113,7 @@ class SystemCalls(ProgramTest):
                           os.path.join(BUILD, "samples", "echo"),
                           "--reactor", self.backend],
                          # A leak checker cannot work while it is traced.
-                         ASAN_OPTIONS="detect_leaks=0")
+                         {"ASAN_OPTIONS": "detect_leaks=0"})
         self.addCleanup(server.close)
         server.port = int(re.search(r"(\d+)\.$", server.line()).group(1))
         client = self.connect(server)
@@ -1172,7 +1294,7 @@ class Demo(ProgramTest):
 
     def test_trace_links_the_cancel_to_the_closed_connection(self):
         trace = self.file(b"")
-        process = self.start("demo", PLAIT_TRACE=trace)
+        process = self.start("demo", env={"PLAIT_TRACE": trace})
         upstream = None
         while upstream is None:
             upstream = re.search(r"server  \| Serving .* on port (\d+)",
