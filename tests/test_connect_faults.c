@@ -279,6 +279,43 @@ START_TEST(a_lost_descriptor_has_failed)
 }
 END_TEST
 
+static void say_and_lose(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, "x", 1);
+	plait_transport_lose_connection(p->transport);
+}
+
+static void hold(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_pause_reading(p->transport);
+}
+
+/* The same while the connection lingers: all were told already. */
+START_TEST(a_descriptor_lost_while_lingering_is_nothing)
+{
+	int fd;
+
+	listen_now();
+	fd = dup(0);
+	close(fd);
+	client.on_made = say_and_lose;
+	server.on_made = hold;
+	actor_connect(&client, reactor, number);
+	run_until_count(reactor, &client.client_lost, 1);
+	run_until_count(reactor, &server.made, 1);
+	if (strcmp(backend, "select") == 0) {
+		close(fd);
+		run_turns(reactor, 3);
+		ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
+	}
+	plait_transport_abort(server.transport);
+	end();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	if (strcmp(backend, "select") == 0)
+		ck_assert_int_eq(close(fd), 0);
+}
+END_TEST
+
 /* The protocol is the next allocation, the transport the one after. */
 static void refuse_transport(struct actor *a)
 {
@@ -395,6 +432,8 @@ static void add_tests_of_calls(Suite *s)
 	tcase_add_reactor_test(tc, not_knowing_ones_address_is_no_failure);
 	tcase_add_reactor_test(tc, what_cannot_be_watched_has_failed);
 	tcase_add_reactor_test(tc, a_lost_descriptor_has_failed);
+	tcase_add_reactor_test(tc,
+			       a_descriptor_lost_while_lingering_is_nothing);
 	suite_add_tcase(s, tc);
 }
 

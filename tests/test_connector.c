@@ -445,6 +445,31 @@ START_TEST(disconnect_while_building_loses_what_was_built)
 }
 END_TEST
 
+static void connect_anew(struct actor *a)
+{
+	a->on_build = NULL;
+	a->on_client_lost = NULL;
+	ck_assert_int_eq(plait_connector_connect(a->connector), 0);
+}
+
+/* What was asked of one attempt is not done to the next. */
+START_TEST(disconnect_while_building_does_not_lose_the_next)
+{
+	client.on_build = disconnect;
+	client.on_client_lost = connect_anew;
+	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
+	run_until_count(reactor, &client.made, 2);
+	run_turns(reactor, 3);
+	ck_assert(!plait_transport_is_disconnecting(client.transport));
+	plait_connector_disconnect(client.connector);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.trace, "ScBMLCcBMLCX");
+	run_until_count(reactor, &server.lost, 2);
+	actor_stop(reactor, &port);
+	wait_end();
+}
+END_TEST
+
 START_TEST(disconnect_when_it_is_over_is_nothing)
 {
 	client.on_failed = disconnect;
@@ -865,6 +890,8 @@ static void add_tests_of_stopping(Suite *s)
 	tcase_add_reactor_test(tc,
 			       cancelling_who_waits_for_an_attempt_gives_it_up);
 	tcase_add_reactor_test(tc, disconnect_loses_a_connection_from_the_loop);
+	tcase_add_reactor_test(
+		tc, disconnect_while_building_does_not_lose_the_next);
 	tcase_add_reactor_test(tc,
 			       disconnect_while_building_loses_what_was_built);
 	tcase_add_reactor_test(tc, disconnect_when_it_is_over_is_nothing);
