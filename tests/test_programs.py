@@ -1373,6 +1373,9 @@ def main():
     parser.add_argument("name", nargs="*")
     args = parser.parse_args()
     BUILD = os.path.abspath(args.build)
+    # Shells start what they put in the background with SIGINT ignored, and a
+    # program leaves what is ignored alone.  A handler is not inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     tests = [t for base in ProgramTest.__subclasses__() for t in backends(base)
              if not args.name or any(n in t.id() for n in args.name)]
