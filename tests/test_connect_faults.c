@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "tests/actor.h"
@@ -204,12 +205,18 @@ START_TEST(connecting_to_oneself_is_refused)
 {
 	uint16_t own;
 	int held = peer_hold_port(&own);
-	/* Held on 127.0.0.1, so nobody else gets it on this address. */
-	struct plait_connect_options o = { .bind_address = "127.0.0.9",
+	int pid = getpid();
+	char address[32];
+	struct plait_connect_options o = { .bind_address = address,
 					   .bind_port = own };
 
-	plait_connect_tcp(reactor, _i ? "127.0.0.9" : "0.0.0.0", own,
-			  &client.base, &o);
+	/* An address of this process: an earlier one's may be in TIME_WAIT.
+	   Held on 127.0.0.1, the port is nobody else's on it. */
+	snprintf(address, sizeof(address), "127.%d.%d.%d", pid >> 15 & 127,
+		 pid >> 7 & 255, 2 + (pid & 127));
+
+	plait_connect_tcp(reactor, _i ? address : "0.0.0.0", own, &client.base,
+			  &o);
 	actor_wait_idle(&client, reactor);
 	run_turns(reactor, 2);
 	ck_assert_str_eq(client.trace, "ScFX");
