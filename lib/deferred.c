@@ -796,6 +796,11 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 	check_use(d, where);
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
+	if (is_ready(d) && !has_pairs(d) && d->rest == NULL) {
+		/* The usual case: nothing is left to be cancelled or run. */
+		give_up_waiting_end(d, false, where);
+		return;
+	}
 	if (d->inner != NULL)
 		plait_deferred_cancel_at(d, freed_reason, where);
 	for (; d != NULL; d = inner) {
