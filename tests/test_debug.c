@@ -186,14 +186,17 @@ END_TEST
 
 START_TEST(one_that_was_made_after_a_long_wait_is_young)
 {
-	struct plait_promise *p;
-	struct plait_deferred *d;
+	struct plait_promise *p, *q;
+	struct plait_deferred *old, *young;
 
 	clock_virtual(true);
+	old = make("old", &p);
 	run_for(reactor, 3600);
-	d = make("a", &p);
-	ck_assert_ptr_nonnull(strstr(dump(), "age 0.000 s"));
-	end(&d, &p);
+	young = make("young", &q);
+	ck_assert_ptr_nonnull(strstr(dump(), "made at young, age 0.000 s"));
+	ck_assert_ptr_nonnull(strstr(text, "made at old, age 3600.0"));
+	end(&old, &p);
+	end(&young, &q);
 }
 END_TEST
 
