@@ -657,6 +657,29 @@ START_TEST(second_reactor_of_a_thread_shares_the_trace)
 }
 END_TEST
 
+static void trace_by_hand(void *arg)
+{
+	struct plait_reactor *r;
+
+	if (plait_trace_start(0) != 0)
+		abort();
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	plait_reactor_free(&r);
+	if (!trace_is_on())
+		abort();
+	plait_trace_stop();
+}
+
+START_TEST(environment_does_not_end_what_the_program_began)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(trace_by_hand, path, &said), 0);
+	assert_json(read_back());
+}
+END_TEST
+
 static void free_in_a_fork(void *arg)
 {
 	struct plait_reactor *r;
@@ -754,6 +777,8 @@ int main(void)
 	tcase_add_pure_test(tc, environment_names_the_file);
 	tcase_add_pure_test(tc, environment_that_names_no_file_is_told);
 	tcase_add_pure_test(tc, second_reactor_of_a_thread_shares_the_trace);
+	tcase_add_pure_test(tc,
+			    environment_does_not_end_what_the_program_began);
 	tcase_add_pure_test(tc, forked_child_writes_nothing);
 	tcase_add_pure_test(tc,
 			    reactor_without_memory_for_a_trace_goes_untraced);
