@@ -28,18 +28,20 @@ struct plait_deferred {
 	deferred_rest *rest;
 	void *arg; /* of both */
 	const char *where;
-	const char *fired_at; /* if fired */
-	const char *ended_at; /* if not waited: where that end went */
-	int64_t made;	      /* nanoseconds; negative: nobody knows */
 	struct plait_deferred *inner, *outer, *resume;
-	struct plait_deferred *ended; /* the next one to be buried */
-	struct pair *pairs;	      /* those from head to count still wait */
+	struct pair *pairs; /* those from head to count still wait */
 	unsigned head, count, room;
 	unsigned refs; /* 0: it has ended, and is in quarantine */
 	unsigned pauses;
 	bool waited; /* the waiting end is held, by the user or by outer */
 	bool freed;  /* it was freed: no callback runs any more */
 	bool fired, cancelling, active;
+	const char *fired_at; /* if fired */
+	union {
+		const char *ended_at;	      /* if not waited */
+		struct plait_deferred *ended; /* the next one to be buried */
+	};
+	int64_t made; /* nanoseconds; negative: nobody knows */
 	struct plait_failure cancellation;
 	struct pair inline_pairs[INLINE_PAIRS];
 };

@@ -212,14 +212,17 @@ void loop_trace_address(enum trace_kind kind, const void *object,
 
 /* ---- asked for by the environment ------------------------------------ */
 
-/* The reactors of this thread that have asked for it. */
+/* Reactors of this thread that have asked for it, and whether one began. */
 static _Thread_local unsigned askers;
+static _Thread_local bool asker_began;
 
 void loop_trace_start(void)
 {
 	if (secure_getenv("PLAIT_TRACE") == NULL)
 		return;
-	if (trace_is_on() || plait_trace_start(0) == 0)
+	if (!trace_is_on())
+		asker_began = plait_trace_start(0) == 0;
+	if (trace_is_on())
 		askers++;
 }
 
@@ -244,6 +247,8 @@ void loop_trace_end(bool forked)
 		r = plait_trace_dump(path);
 	if (r < 0)
 		say_failed(path, -r);
-	if (askers == 0)
-		trace_stop();
+	if (askers > 0 || !asker_began)
+		return;
+	asker_began = false;
+	trace_stop();
 }

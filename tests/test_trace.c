@@ -447,22 +447,29 @@ START_TEST(arrow_goes_to_an_attempt_that_was_stopped)
 }
 END_TEST
 
+static void record_cancel(void)
+{
+	trace_cancel_end(path, trace_cancel_begin(path, "where"));
+}
+
 START_TEST(arrow_whose_start_is_forgotten_is_none)
 {
-	struct actor a, b;
-	struct plait_port *port;
-	unsigned number;
-
-	plait_trace_start(2); /* closed, and the end of that callback at most */
-	actor_init(&a);
-	actor_init(&b);
-	number = actor_listen(&a, reactor, &port);
-	cancel_connection(&b, number, &b.made);
-	actor_stop(reactor, &port);
-	actor_wait_idle(&a, reactor);
-	dump_at_last();
+	plait_trace_start(2);
+	record_cancel();
+	trace_end(TRACE_CLOSED, text, 1);
+	dump();
+	ck_assert_uint_eq(count_of('e', "connection"), 1);
 	ck_assert_uint_eq(count_of('f', "stops"), 0);
-	ck_assert_uint_eq(count_of('s', "stops"), 0);
+
+	/* A later one is there. */
+	plait_trace_start(3);
+	record_cancel();
+	record_cancel();
+	trace_end(TRACE_CLOSED, text, 1);
+	dump();
+	ck_assert_uint_eq(count_of('s', "stops"), 1);
+	ck_assert_uint_eq(count_of('f', "stops"), 0);
+	plait_trace_stop();
 }
 END_TEST
 
@@ -650,6 +657,29 @@ START_TEST(second_reactor_of_a_thread_shares_the_trace)
 }
 END_TEST
 
+static void trace_by_hand(void *arg)
+{
+	struct plait_reactor *r;
+
+	if (plait_trace_start(0) != 0)
+		abort();
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	plait_reactor_free(&r);
+	if (!trace_is_on())
+		abort();
+	plait_trace_stop();
+}
+
+START_TEST(environment_does_not_end_what_the_program_began)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(trace_by_hand, path, &said), 0);
+	assert_json(read_back());
+}
+END_TEST
+
 static void free_in_a_fork(void *arg)
 {
 	struct plait_reactor *r;
@@ -728,7 +758,7 @@ int main(void)
 	tcase_add_reactor_test(
 		tc, arrow_goes_from_a_cancel_to_the_connection_it_closed);
 	tcase_add_reactor_test(tc, arrow_goes_to_an_attempt_that_was_stopped);
-	tcase_add_reactor_test(tc, arrow_whose_start_is_forgotten_is_none);
+	tcase_add_pure_test(tc, arrow_whose_start_is_forgotten_is_none);
 	tcase_add_reactor_test(tc, attempt_that_fails_by_itself_has_no_cause);
 	suite_add_tcase(s, tc);
 
@@ -747,6 +777,8 @@ int main(void)
 	tcase_add_pure_test(tc, environment_names_the_file);
 	tcase_add_pure_test(tc, environment_that_names_no_file_is_told);
 	tcase_add_pure_test(tc, second_reactor_of_a_thread_shares_the_trace);
+	tcase_add_pure_test(tc,
+			    environment_does_not_end_what_the_program_began);
 	tcase_add_pure_test(tc, forked_child_writes_nothing);
 	tcase_add_pure_test(tc,
 			    reactor_without_memory_for_a_trace_goes_untraced);
