@@ -962,7 +962,7 @@ static plait_value begin_later(void)
 
 static void loop_for_a_while(struct plait_reactor *r)
 {
-	double now = plait_reactor_seconds(r);
+	double begun = plait_reactor_seconds(r);
 
 	reactor = r;
 	answer = begin_later;
@@ -973,7 +973,7 @@ static void loop_for_a_while(struct plait_reactor *r)
 		return;
 	}
 	begin_loop(1, true);
-	while (plait_reactor_seconds(r) < now + 3.2)
+	while (plait_reactor_seconds(r) < begun + 3.2)
 		plait_reactor_iterate(r, 0.3);
 	if (!torture_faulty())
 		ck_assert_uint_eq(calls, 4);
