@@ -76,17 +76,19 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 	unref(s);
 }
 
-struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s)
+struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
+						  const char *where)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
 
 	if (s->freed)
-		return plait_failed(plait_fail(&plait_error_abandoned,
-					       "the lock was freed"));
+		return plait_failed_at(plait_fail(&plait_error_abandoned,
+						  "the lock was freed"),
+				       where);
 	if (s->tokens == 0 || s->waiters.count > 0)
-		return waiters_add(&s->waiters);
-	d = plait_deferred_new(&p, NULL, NULL);
+		return waiters_add(&s->waiters, where);
+	d = plait_deferred_new_at(&p, NULL, NULL, where);
 	if (p != NULL) {
 		s->tokens--;
 		plait_fire(&p, PLAIT_NONE);
@@ -142,17 +144,18 @@ static plait_value release_held(plait_value *result, void *arg)
 	return *result;
 }
 
-struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
-					   plait_operation *fn, void *arg)
+struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
+					      plait_operation *fn, void *arg,
+					      const char *where)
 {
 	struct held *h = malloc(sizeof(*h));
 	struct plait_deferred *d;
 
 	if (h == NULL)
-		return plait_failed(plait_no_memory());
+		return plait_failed_at(plait_no_memory(), where);
 	*h = (struct held){ .semaphore = s, .fn = fn, .arg = arg };
 	s->refs++;
-	d = plait_semaphore_acquire(s);
+	d = plait_semaphore_acquire_at(s, where);
 	plait_deferred_add_callback(d, call_held, h);
 	return deferred_add_guarded(d, release_held, h, end_hold);
 }
@@ -178,9 +181,10 @@ void plait_lock_free(struct plait_lock **lp)
 	plait_semaphore_free(&s);
 }
 
-struct plait_deferred *plait_lock_acquire(struct plait_lock *l)
+struct plait_deferred *plait_lock_acquire_at(struct plait_lock *l,
+					     const char *where)
 {
-	return plait_semaphore_acquire(&l->semaphore);
+	return plait_semaphore_acquire_at(&l->semaphore, where);
 }
 
 void plait_lock_release(struct plait_lock *l)
@@ -188,10 +192,11 @@ void plait_lock_release(struct plait_lock *l)
 	plait_semaphore_release(&l->semaphore);
 }
 
-struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
-				      void *arg)
+struct plait_deferred *plait_lock_run_at(struct plait_lock *l,
+					 plait_operation *fn, void *arg,
+					 const char *where)
 {
-	return plait_semaphore_run(&l->semaphore, fn, arg);
+	return plait_semaphore_run_at(&l->semaphore, fn, arg, where);
 }
 
 bool plait_lock_is_locked(const struct plait_lock *l)

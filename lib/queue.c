@@ -151,10 +151,11 @@ int plait_queue_put(struct plait_queue *q, plait_value v)
 }
 
 /* The deferred comes first, so that no value is lost if there is none. */
-static struct plait_deferred *get_queued(struct plait_queue *q)
+static struct plait_deferred *get_queued(struct plait_queue *q,
+					 const char *where)
 {
 	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	struct plait_deferred *d = plait_deferred_new_at(&p, NULL, NULL, where);
 
 	if (p != NULL)
 		plait_fire(&p, pop_value(q));
@@ -166,18 +167,20 @@ static plait_value closed_failure(void)
 	return plait_fail(&plait_error_queue_closed, "nothing more will come");
 }
 
-struct plait_deferred *plait_queue_get(struct plait_queue *q)
+struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
+					  const char *where)
 {
 	if (plait_queue_size(q) > 0)
-		return q->waiters.count == 0 ? get_queued(q)
-					     : waiters_add(&q->waiters);
+		return q->waiters.count == 0 ? get_queued(q, where)
+					     : waiters_add(&q->waiters, where);
 	if (q->closed)
-		return plait_failed(closed_failure());
+		return plait_failed_at(closed_failure(), where);
 	if (plait_queue_waiting(q) >= q->backlog)
-		return plait_failed(plait_fail(&plait_error_queue_underflow,
-					       "%zu wait already",
-					       plait_queue_waiting(q)));
-	return waiters_add(&q->waiters);
+		return plait_failed_at(plait_fail(&plait_error_queue_underflow,
+						  "%zu wait already",
+						  plait_queue_waiting(q)),
+				       where);
+	return waiters_add(&q->waiters, where);
 }
 
 /* Who waits for what is queued already still gets that. */

@@ -123,11 +123,12 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 	return s;
 }
 
-struct plait_deferred *plait_shared_wait(struct plait_shared *s)
+struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
+					    const char *where)
 {
 	if (!s->fired)
-		return waiters_add(&s->waiters);
-	return plait_maybe_deferred(share_result(s));
+		return waiters_add(&s->waiters, where);
+	return plait_maybe_deferred_at(share_result(s), where);
 }
 
 size_t plait_shared_waiting(const struct plait_shared *s)

@@ -40,15 +40,15 @@ static plait_value leave(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-struct plait_deferred *waiters_add(struct waiters *w)
+struct plait_deferred *waiters_add(struct waiters *w, const char *where)
 {
 	struct waiter *one = malloc(sizeof(*one));
 	struct plait_deferred *d;
 
 	if (one == NULL)
-		return plait_failed(plait_no_memory());
+		return plait_failed_at(plait_no_memory(), where);
 	*one = (struct waiter){ .waiters = w };
-	d = plait_deferred_new(&one->promise, leave, one);
+	d = plait_deferred_new_at(&one->promise, leave, one, where);
 	if (one->promise == NULL) {
 		free(one);
 		return d;

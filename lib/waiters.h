@@ -18,7 +18,7 @@ struct waiters {
 void waiters_init(struct waiters *w, void (*left)(struct waiters *w));
 
 /* A deferred at the end of the line, given; failed with no memory. */
-struct plait_deferred *waiters_add(struct waiters *w);
+struct plait_deferred *waiters_add(struct waiters *w, const char *where);
 
 /* The promise of the first, given, who is out of the line; there is one. */
 struct plait_promise *waiters_pop(struct waiters *w);

@@ -134,19 +134,20 @@ static void refuse(struct client *c, int err)
 }
 
 struct plait_deferred *
-plait_client_connect_tcp(struct plait_reactor *r, const char *host,
-			 unsigned port, const struct plait_protocol_ops *ops,
-			 const struct plait_connect_options *options)
+plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
+			    unsigned port, const struct plait_protocol_ops *ops,
+			    const struct plait_connect_options *options,
+			    const char *where)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	struct plait_deferred *d;
 
 	if (c == NULL)
-		return plait_failed(plait_no_memory());
+		return plait_failed_at(plait_no_memory(), where);
 	c->factory.ops = &client_ops;
 	c->factory.protocol = ops;
 	c->reactor = r;
-	d = plait_deferred_new(&c->promise, cancel, c);
+	d = plait_deferred_new_at(&c->promise, cancel, c, where);
 	if (c->promise == NULL) {
 		free(c);
 		return d;

@@ -299,12 +299,13 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 	return t;
 }
 
-struct plait_deferred *plait_coiterator_when_done(struct plait_coiterator *t)
+struct plait_deferred *plait_coiterator_when_done_at(struct plait_coiterator *t,
+						     const char *where)
 {
 	if (!t->ended)
-		return waiters_add(&t->waiters);
+		return waiters_add(&t->waiters, where);
 	t->told = true;
-	return plait_maybe_deferred(plait_value_ref(&t->result));
+	return plait_maybe_deferred_at(plait_value_ref(&t->result), where);
 }
 
 int plait_coiterator_pause(struct plait_coiterator *t)

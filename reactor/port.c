@@ -131,15 +131,16 @@ void plait_port_address(const struct plait_port *p, struct plait_address *ret)
 	*ret = p->address;
 }
 
-struct plait_deferred *plait_port_stop_listening(struct plait_port **pp)
+struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
+						    const char *where)
 {
 	struct plait_port *p = *pp;
 	struct plait_deferred *d;
 
 	*pp = NULL;
 	if (p == NULL)
-		return plait_succeed(PLAIT_NONE);
-	d = plait_deferred_new(&p->stopped, NULL, NULL);
+		return plait_succeed_at(PLAIT_NONE, where);
+	d = plait_deferred_new_at(&p->stopped, NULL, NULL, where);
 	p->released = true;
 	end_port(p);
 	return d;

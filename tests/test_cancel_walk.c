@@ -6,6 +6,9 @@
  * stopped; and when all handles are gone, nothing may be left: no timer, no
  * memory, no descriptor.
  *
+ * And each of them notes the place of the call, so that what a program is told
+ * about its deferreds names its own lines.
+ *
  * scripts/check-cancel sees to it that the table at the end has them all.
  *
  * A walk starts its function in a scene, which is zeroed, and stops it: frees
@@ -630,6 +633,39 @@ START_TEST(cancelled_at_every_suspension_point)
 }
 END_TEST
 
+/* Every line of it: what is pending was made here, not in the library. */
+static void assert_made_here(const struct walk *w, const char *dump)
+{
+	for (; *dump != '\0'; dump = strchr(dump, '\n') + 1) {
+		const char *place = strstr(dump, " made at ");
+
+		ck_assert_ptr_nonnull(place);
+		place += strlen(" made at ");
+		ck_assert_msg(
+			strncmp(place, __FILE__ ":", strlen(__FILE__ ":")) == 0,
+			"%s: %s", w->name, dump);
+	}
+}
+
+START_TEST(pending_ones_name_the_line_of_the_caller)
+{
+	const struct walk *w = &walks[_i];
+	struct scene s = { .fd = -1 };
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+
+	s.deferred = w->start(&s);
+	ck_assert_int_eq(plait_deferred_dump(b), 0);
+	ck_assert_int_eq(plait_buf_append(b, "", 1), 0);
+	ck_assert_int_eq(plait_buf_size(b) == 1, w->at_once);
+	assert_made_here(w, plait_buf_data(b));
+	plait_buf_unref(&b);
+	plait_deferred_add_both(s.deferred, note_settled, &s);
+	plait_deferred_free(&s.deferred);
+	if (w->stop != NULL)
+		w->stop(&s);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cancel-walk");
@@ -640,6 +676,8 @@ int main(void)
 				 N_WALKS * N_ENDS);
 	tcase_add_reactor_loop_test(tc, cancelled_at_every_suspension_point, 0,
 				    N_WALKS * N_ENDS);
+	tcase_add_reactor_loop_test(
+		tc, pending_ones_name_the_line_of_the_caller, 0, N_WALKS);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }

@@ -33,11 +33,19 @@ extern const struct plait_type plait_client_type;
  * the protocol as a value of the above type, in the turn after its
  * connection_made(); or fails as connecting failed, or as the connection was
  * lost before that.  Cancelling it stops connecting.  Never NULL.
+ *
+ * struct plait_deferred *plait_client_connect_tcp(struct plait_reactor *r,
+ *     const char *host, unsigned port, const struct plait_protocol_ops *ops,
+ *     const struct plait_connect_options *options);
  */
+#define plait_client_connect_tcp(r, host, port, ops, options)                  \
+	plait_client_connect_tcp_at((r), (host), (port), (ops), (options),     \
+				    PLAIT_HERE)
 struct plait_deferred *
-plait_client_connect_tcp(struct plait_reactor *r, const char *host,
-			 unsigned port, const struct plait_protocol_ops *ops,
-			 const struct plait_connect_options *options);
+plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
+			    unsigned port, const struct plait_protocol_ops *ops,
+			    const struct plait_connect_options *options,
+			    const char *where);
 
 /*
  * The protocol of such a value: borrowed, as any from the reactor; NULL if

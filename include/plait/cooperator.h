@@ -64,7 +64,10 @@ void plait_coiterator_free(struct plait_coiterator **tp);
  * step, or fails as it did.  Any number of them, also afterwards.  Cancelling
  * one is to wait no more: the task goes on.
  */
-struct plait_deferred *plait_coiterator_when_done(struct plait_coiterator *t);
+#define plait_coiterator_when_done(t)                                          \
+	plait_coiterator_when_done_at((t), PLAIT_HERE)
+struct plait_deferred *plait_coiterator_when_done_at(struct plait_coiterator *t,
+						     const char *where);
 
 /*
  * Hold it and let it go on; they nest.  Stop: it makes no further step, what

@@ -41,7 +41,9 @@ int plait_queue_put(struct plait_queue *q, plait_value v);
  * Fails with QueueUnderflow if too many wait already, QueueClosed if it is
  * closed and empty.  Cancelling it leaves the queue, and no value is lost.
  */
-struct plait_deferred *plait_queue_get(struct plait_queue *q);
+#define plait_queue_get(q) plait_queue_get_at((q), PLAIT_HERE)
+struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
+					  const char *where);
 
 /*
  * Nothing more can be put; gets that wait fail with QueueClosed, before this

@@ -30,7 +30,9 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp);
  * Whoever comes after all had gone gets what came of the cancelled operation,
  * mostly its cancellation.
  */
-struct plait_deferred *plait_shared_wait(struct plait_shared *s);
+#define plait_shared_wait(s) plait_shared_wait_at((s), PLAIT_HERE)
+struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
+					    const char *where);
 
 /* Deferreds that wait now. */
 size_t plait_shared_waiting(const struct plait_shared *s);

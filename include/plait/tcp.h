@@ -47,7 +47,10 @@ void plait_port_address(const struct plait_port *p, struct plait_address *ret);
  * from the loop, after the factory's stop(); with a NULL port it has fired.
  * Cancelling it cannot bring the port back: it just fires CancelledError.
  */
-struct plait_deferred *plait_port_stop_listening(struct plait_port **pp);
+#define plait_port_stop_listening(pp)                                          \
+	plait_port_stop_listening_at((pp), PLAIT_HERE)
+struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
+						    const char *where);
 
 /* Writes its state in one line, as snprintf() would. */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
