@@ -140,6 +140,32 @@ START_TEST(semaphore_has_so_many_tokens)
 }
 END_TEST
 
+static void act_say_tokens(struct step *s, plait_value *result)
+{
+	trace_add("%zu", plait_semaphore_tokens(semaphore));
+}
+
+static void act_release_and_say_tokens(struct step *s, plait_value *result)
+{
+	plait_semaphore_release(semaphore);
+	act_say_tokens(s, result);
+}
+
+START_TEST(token_is_not_free_while_it_is_handed_over)
+{
+	struct step both = { .act = act_release_and_say_tokens };
+	struct step says = { .act = act_say_tokens };
+
+	for (int i = 0; i < 4; i++)
+		w[i] = plait_semaphore_acquire(semaphore);
+	plait_deferred_add_both(w[2], step, &both);
+	plait_deferred_add_both(w[3], step, &says);
+	plait_semaphore_release(semaphore);
+	ck_assert_str_eq(trace(), "0 0");
+	done();
+}
+END_TEST
+
 START_TEST(semaphore_without_tokens_is_refused)
 {
 	errno = 0;
@@ -733,6 +759,7 @@ static void add_token_cases(Suite *s)
 	tcase_add_pure_test(tc, waiters_are_served_in_order_inside_the_release);
 	tcase_add_pure_test(tc, lock_stays_locked_while_it_is_handed_over);
 	tcase_add_pure_test(tc, semaphore_has_so_many_tokens);
+	tcase_add_pure_test(tc, token_is_not_free_while_it_is_handed_over);
 	tcase_add_pure_test(tc, semaphore_without_tokens_is_refused);
 	tcase_add_pure_test(tc, releasing_what_nobody_acquired_aborts);
 

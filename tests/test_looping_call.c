@@ -23,6 +23,7 @@ static plait_value (*answer)(void);
 static plait_value work(size_t count, void *arg)
 {
 	ck_assert_ptr_eq(arg, &calls);
+	ck_assert_uint_ge(count, 1);
 	if (calls < 64)
 		called_at[calls] = plait_reactor_seconds(reactor);
 	calls++;
