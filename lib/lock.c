@@ -116,7 +116,7 @@ void plait_semaphore_release(struct plait_semaphore *s)
 		plait_die("plait_semaphore_release",
 			  "released what nobody has acquired");
 	s->tokens++;
-	if (!s->handing_over)
+	if (!s->handing_over && !s->freed)
 		hand_over(s);
 }
 

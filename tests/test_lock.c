@@ -372,6 +372,26 @@ START_TEST(acquiring_while_it_is_freed_fails_at_once)
 }
 END_TEST
 
+static plait_value release_it(plait_value *result, void *arg)
+{
+	plait_lock_release(arg);
+	return PLAIT_NONE;
+}
+
+/* He who got it could not give it back. */
+START_TEST(token_released_while_it_is_freed_goes_to_nobody)
+{
+	queue_up();
+	plait_deferred_add_both(w[1], release_it, lock);
+	plait_lock_free(&lock);
+	ck_assert_str_eq(trace(), "w0:none "
+				  "w1:AbandonedError: promise dropped "
+				  "w2:AbandonedError: promise dropped");
+	handle_all(w[2]);
+	done();
+}
+END_TEST
+
 START_TEST(freeing_null_is_nothing)
 {
 	struct plait_lock *no_lock = NULL;
@@ -788,6 +808,8 @@ static void add_inside_cases(Suite *s)
 	tc = add_case(s, "free");
 	tcase_add_pure_test(tc, freeing_abandons_who_waits);
 	tcase_add_pure_test(tc, acquiring_while_it_is_freed_fails_at_once);
+	tcase_add_pure_test(tc,
+			    token_released_while_it_is_freed_goes_to_nobody);
 	tcase_add_pure_test(tc, freeing_null_is_nothing);
 }
 
