@@ -139,7 +139,9 @@ int plait_queue_put(struct plait_queue *q, plait_value v)
 {
 	int r = 0;
 
-	if (q->closed)
+	if (plait_value_is(&v, &plait_deferred_type))
+		r = -EINVAL;
+	else if (q->closed)
 		r = -ESHUTDOWN;
 	else if (q->waiters.count > 0 && !q->serving)
 		serve(q, v);

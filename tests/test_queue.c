@@ -125,6 +125,20 @@ START_TEST(failure_and_none_are_values_like_others)
 }
 END_TEST
 
+/* A promise cannot be fired with one. */
+START_TEST(deferred_is_refused_and_freed)
+{
+	struct plait_deferred *d = plait_succeed(tracked("x"));
+
+	get(0);
+	ck_assert_int_eq(plait_queue_put(q, plait_chain(&d)), -EINVAL);
+	ck_assert_str_eq(trace(), "~x");
+	put(1);
+	ck_assert_str_eq(trace(), "~x g0:1");
+	done();
+}
+END_TEST
+
 /* ---- bounds ---------------------------------------------------------- */
 
 START_TEST(full_queue_refuses_and_frees_what_is_put)
@@ -556,6 +570,7 @@ static void add_plain_cases(Suite *s)
 		tc, values_come_out_in_the_order_in_which_they_were_put);
 	tcase_add_pure_test(tc, gets_are_served_in_order_inside_the_put);
 	tcase_add_pure_test(tc, failure_and_none_are_values_like_others);
+	tcase_add_pure_test(tc, deferred_is_refused_and_freed);
 
 	tc = add_case(s, "bounds");
 	tcase_add_pure_test(tc, full_queue_refuses_and_frees_what_is_put);

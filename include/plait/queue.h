@@ -32,7 +32,7 @@ void plait_queue_free(struct plait_queue **qp);
  * Puts v, which is taken in any case.  The first get that waits has it before
  * this returns, but from inside a get's callback when that has returned; with
  * none it is queued.  0; -ENOBUFS if the queue is full, -ESHUTDOWN if it is
- * closed, -ENOMEM: then v was freed.
+ * closed, -EINVAL if v is a deferred, -ENOMEM: then v was freed.
  */
 int plait_queue_put(struct plait_queue *q, plait_value v);
 
