@@ -81,7 +81,8 @@ static void run_slice(void *arg);
 
 static bool has_work(const struct plait_cooperator *c)
 {
-	return !plait_list_is_empty(&c->line) || !plait_list_is_empty(&c->next);
+	return !c->stopped && (!plait_list_is_empty(&c->line) ||
+			       !plait_list_is_empty(&c->next));
 }
 
 static void set_timer(struct plait_cooperator *c)
@@ -92,9 +93,10 @@ static void set_timer(struct plait_cooperator *c)
 		plait_timer_start(c->reactor, &c->timer, 0, run_slice, c);
 }
 
+/* A cooperator that stops ends those that are held last, so it misses none. */
 static bool is_held(const struct plait_coiterator *t)
 {
-	return t->pauses > 0 || t->awaited != NULL;
+	return t->pauses > 0 || t->awaited != NULL || t->cooperator->stopped;
 }
 
 /* To the list where it belongs now; to that one, if its step may come. */

@@ -394,6 +394,31 @@ START_TEST(stopping_the_cooperator_ends_every_task)
 }
 END_TEST
 
+static plait_value resume_second(plait_value *result, void *arg)
+{
+	ck_assert_int_eq(plait_coiterator_resume(jobs[1].task), 0);
+	return PLAIT_NONE;
+}
+
+START_TEST(a_task_resumed_while_the_cooperator_stops_ends_too)
+{
+	begin(0);
+	for (unsigned i = 0; i < 2; i++)
+		plait_coiterator_pause(add(i, 9)->task);
+	plait_deferred_add_both(jobs[0].done, resume_second, NULL);
+	if (_i == 1)
+		plait_reactor_free(&reactor);
+	else
+		plait_cooperator_stop(cooperator);
+	ck_assert_str_eq(trace(),
+			 "A:SchedulerStopped: the cooperator was stopped "
+			 "B:SchedulerStopped: the cooperator was stopped");
+	if (reactor != NULL)
+		assert_idle();
+	done();
+}
+END_TEST
+
 START_TEST(nobody_need_wait_for_what_was_stopped)
 {
 	begin(0);
@@ -898,6 +923,8 @@ static void add_ends(TCase *tc)
 	tcase_add_timed_loop_test(tc, freeing_stops, 0, 2);
 	tcase_add_timed_loop_test(tc, stopping_the_cooperator_ends_every_task,
 				  0, 3);
+	tcase_add_timed_loop_test(
+		tc, a_task_resumed_while_the_cooperator_stops_ends_too, 0, 2);
 	tcase_add_timed_loop_test(tc, nobody_need_wait_for_what_was_stopped, 0,
 				  3);
 }
