@@ -622,15 +622,33 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 	return add(d, pair, &out_of_turn);
 }
 
+/* Cancelling runs pairs that wait.  One of them may free d, even for good. */
+static bool make_room_by_cancelling(struct plait_deferred *d)
+{
+	bool has_room;
+
+	d->refs++;
+	plait_deferred_cancel_because(d, "no memory");
+	has_room = d->waited && make_room(d);
+	unref(d);
+	return has_room;
+}
+
+static bool has_room_for_guarded(struct plait_deferred *d)
+{
+	check_use(d, "plait_deferred_add_both()");
+	return d != &deferred_no_memory &&
+	       (make_room(d) || make_room_by_cancelling(d));
+}
+
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    plait_callback *both, void *arg,
 					    plait_func *drop)
 {
-	struct pair out_of_turn, *pair;
+	struct pair out_of_turn, *pair = &out_of_turn;
 
-	if (d != &deferred_no_memory && !make_room(d))
-		plait_deferred_cancel_because(d, "no memory");
-	pair = next_pair(d, &out_of_turn);
+	if (has_room_for_guarded(d))
+		pair = next_pair(d, &out_of_turn);
 	pair->callback = both;
 	pair->callback_arg = arg;
 	pair->errback = guarded;

@@ -389,6 +389,37 @@ START_TEST(failure_of_an_owned_one_is_reported_if_nobody_handles_it)
 }
 END_TEST
 
+static plait_value cancel_scope(plait_value *result, void *arg)
+{
+	plait_scope_cancel(arg, "over");
+	return PLAIT_NONE;
+}
+
+static plait_value drop_promise(struct plait_deferred *d, void *arg)
+{
+	plait_promise_drop((struct plait_promise **)arg);
+	return plait_cancelled();
+}
+
+/* With no memory for the pair it is cancelled, and that frees it. */
+START_TEST(owned_one_may_end_its_scope_when_memory_runs_out)
+{
+	struct plait_scope *s = plait_scope_new(NULL);
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, drop_promise, &p);
+
+	plait_deferred_add_both(d, cancel_scope, s);
+	for (int i = 0; i < 3; i++)
+		pass_both(d, "pass");
+	fault_alloc_at(1, false);
+	plait_scope_own(s, &d);
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	ck_assert_str_eq(trace(), "");
+	free_scope(&s, true);
+}
+END_TEST
+
 START_TEST(owning_what_has_fired_ends_it)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
@@ -1398,6 +1429,8 @@ static void add_pure(Suite *s)
 	tcase_add_pure_test(tc, owned_one_has_what_it_waits_for_cancelled_too);
 	tcase_add_pure_test(
 		tc, failure_of_an_owned_one_is_reported_if_nobody_handles_it);
+	tcase_add_pure_test(tc,
+			    owned_one_may_end_its_scope_when_memory_runs_out);
 	tcase_add_pure_test(tc, owning_what_has_fired_ends_it);
 	tcase_add_pure_test(tc, owning_in_a_cancelled_scope_cancels_and_frees);
 	suite_add_tcase(s, tc);
