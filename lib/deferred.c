@@ -420,9 +420,9 @@ static struct plait_deferred *hand_over(struct plait_deferred *d,
 	d->outer = NULL;
 	outer->inner = NULL;
 	outer->result = plait_take(&d->result);
-	give_up_waiting_end(d, false, outer->where);
 	enter(outer, next);
 	unref(outer);
+	give_up_waiting_end(d, false, outer->where);
 	return outer;
 }
 
@@ -814,7 +814,7 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 	check_use(d, where);
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
-	if (is_ready(d) && !has_pairs(d) && d->rest == NULL) {
+	if (is_ready(d) && d->rest == NULL) {
 		/* The usual case: nothing is left to be cancelled or run. */
 		give_up_waiting_end(d, false, where);
 		return;

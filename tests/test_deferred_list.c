@@ -766,7 +766,32 @@ START_TEST(outer_is_freed_while_the_rest_is_ended)
 	cancellers[0].act = act_free;
 	cancellers[0].d = outer;
 	plait_fire(&p[1], tracked("x"));
-	ck_assert_str_eq(trace(), "!c0 ~x !c2");
+	ck_assert_str_eq(trace(), "!c0 !c2 ~x");
+	done();
+}
+END_TEST
+
+static void act_wait_for_d(struct step *s, plait_value *result)
+{
+	static struct step waits;
+
+	waits = (struct step){ .inner = s->d };
+	s->d = plait_deferred_add_both(plait_succeed(PLAIT_NONE), step, &waits);
+	pass_both(s->d, "third");
+}
+
+START_TEST(outer_is_waited_for_while_the_rest_is_ended)
+{
+	struct plait_deferred *outer;
+
+	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
+	outer = outer_of(&all);
+	pass_both(outer, "outer");
+	cancellers[0].act = act_wait_for_d;
+	cancellers[0].d = outer;
+	plait_fire(&p[1], plait_int(5));
+	ck_assert_str_eq(trace(), "!c0 !c2 outer:1: 5 third:1: 5");
+	plait_deferred_free(&cancellers[0].d);
 	done();
 }
 END_TEST
@@ -1185,6 +1210,7 @@ static void add_nesting_cases(Suite *s)
 	tcase_add_pure_loop_test(tc, handing_an_early_result_over_ends_the_rest,
 				 0, 2);
 	tcase_add_pure_test(tc, outer_is_freed_while_the_rest_is_ended);
+	tcase_add_pure_test(tc, outer_is_waited_for_while_the_rest_is_ended);
 	tcase_add_pure_test(
 		tc,
 		fired_one_that_waits_cancels_what_it_waits_for_and_the_rest);
