@@ -126,9 +126,17 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
 					    const char *where)
 {
+	struct plait_promise *p;
+	struct plait_deferred *d;
+
 	if (!s->fired)
 		return waiters_add(&s->waiters, where);
-	return plait_maybe_deferred_at(share_result(s), where);
+	/* First, so that what has but one owner is not lost if there is none.
+	 */
+	d = plait_deferred_new_at(&p, NULL, NULL, where);
+	if (p != NULL)
+		plait_fire_at(&p, share_result(s), where);
+	return d;
 }
 
 size_t plait_shared_waiting(const struct plait_shared *s)

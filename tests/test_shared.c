@@ -200,6 +200,19 @@ START_TEST(value_with_one_owner_goes_to_the_only_waiter)
 }
 END_TEST
 
+START_TEST(value_with_one_owner_stays_when_there_is_no_memory_to_give_it)
+{
+	plait_fire(&work, tracked("x"));
+	fault_alloc_at(0, true);
+	wait_for(0);
+	fault_alloc_off();
+	wait_for(1);
+	ck_assert_str_eq(trace(), "w0:NoMemoryError w1:x");
+	handle_all(w[0]);
+	done();
+}
+END_TEST
+
 START_TEST(value_with_one_owner_that_nobody_has_is_freed)
 {
 	plait_fire(&work, tracked("x"));
@@ -655,6 +668,9 @@ static void add_sharing_cases(Suite *suite)
 	tc = add_case(suite, "one owner");
 	tcase_add_pure_loop_test(
 		tc, value_with_one_owner_goes_to_the_only_waiter, 0, 2);
+	tcase_add_pure_test(
+		tc,
+		value_with_one_owner_stays_when_there_is_no_memory_to_give_it);
 	tcase_add_pure_test(tc, value_with_one_owner_that_nobody_has_is_freed);
 	tcase_add_pure_test(tc, value_with_one_owner_and_two_waiters_aborts);
 }
