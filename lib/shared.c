@@ -131,8 +131,7 @@ struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
 
 	if (!s->fired)
 		return waiters_add(&s->waiters, where);
-	/* First, so that what has but one owner is not lost if there is none.
-	 */
+	/* It comes first: with no memory for it the result must stay. */
 	d = plait_deferred_new_at(&p, NULL, NULL, where);
 	if (p != NULL)
 		plait_fire_at(&p, share_result(s), where);
