@@ -42,7 +42,8 @@ plait_value plait_value_ref(const plait_value *v)
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
 	if (v->type->ref == NULL)
-		plait_die("plait_value_ref", "a value of type %s has but one owner",
+		plait_die("plait_value_ref",
+			  "a value of type %s has but one owner",
 			  v->type->name);
 	return plait_value_make(v->type, v->type->ref(v->ptr));
 }

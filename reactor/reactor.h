@@ -3,8 +3,8 @@
  * others of this directory use loop.h.
  *
  * Each part is a struct here and a file of its own that keeps it: watch.c,
- * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part that is
- * zeroed is empty, but for its lists, which its init function makes.
+ * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part
+ * that is zeroed is empty, but for its lists, which its init function makes.
  */
 #ifndef REACTOR_REACTOR_H
 #define REACTOR_REACTOR_H

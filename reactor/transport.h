@@ -61,7 +61,7 @@ struct plait_transport {
 	struct plait_limits limits;
 	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct loop_task producing; /* the producer is to be told something */
-	uint32_t cause; /* the cancel that closed it; 0: none */
+	uint32_t cause;		    /* the cancel that closed it; 0: none */
 	bool streaming, producer_paused;
 	bool disconnecting, aborted, write_closed, lost;
 	bool reading_paused;

@@ -48,7 +48,7 @@ struct demo {
 	struct plait_reactor *reactor;
 	struct child child[CHILDREN];
 	const char *file;
-	const char *trace; /* where the proxy writes its trace, or NULL */
+	const char *trace;   /* where the proxy writes its trace, or NULL */
 	char programs[4096]; /* where they are, up to the last slash */
 	char server_port[8], proxy_port[8];
 	unsigned pieces, pieces_then;

@@ -10,9 +10,7 @@
 #include "tests/harness.h"
 #include "tests/steps.h"
 
-enum {
-	LINKS = 1000000
-};
+enum { LINKS = 1000000 };
 
 static unsigned long ran, failed;
 

@@ -40,9 +40,9 @@ const char *plait_reactor_backend(size_t i);
 /*
  * Runs until plait_reactor_stop() and until the shutdown that follows is
  * through.  May be run again afterwards.  0, or -EBUSY from inside a callback
- * of its own, -ECHILD after fork(), or what the kernel said if it could not wait any
- * more.  Meanwhile SIGINT and SIGTERM stop it, if they had their default
- * actions, and SIGPIPE is ignored.
+ * of its own, -ECHILD after fork(), or what the kernel said if it could not
+ * wait any more.  Meanwhile SIGINT and SIGTERM stop it, if they had their
+ * default actions, and SIGPIPE is ignored.
  */
 int plait_reactor_run(struct plait_reactor *r);
 
