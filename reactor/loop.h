@@ -61,6 +61,11 @@ void loop_leave(struct plait_reactor *r);
 struct loop_member {
 	struct plait_list link;
 	void (*lose)(struct loop_member *m);
+	/*
+	 * In a forked child that frees the reactor, instead: gives back the
+	 * descriptor and tells nobody.  NULL: a kept task does.
+	 */
+	void (*abandon)(struct loop_member *m);
 };
 
 void loop_join(struct plait_reactor *r, struct loop_member *m);

@@ -344,6 +344,21 @@ static void forget_all(struct plait_reactor *r)
 	unlink_all(&r->burials);
 }
 
+/* A child has the descriptors, too; held open, they would keep peers waiting.
+ */
+static void abandon_members(struct plait_reactor *r)
+{
+	struct plait_list *l, *following;
+
+	plait_list_for_each_safe (l, following, &r->members) {
+		struct loop_member *m =
+			plait_container(l, struct loop_member, link);
+
+		if (m->abandon != NULL)
+			m->abandon(m);
+	}
+}
+
 void plait_reactor_free(struct plait_reactor **rp)
 {
 	struct plait_reactor *r = *rp;
@@ -352,7 +367,9 @@ void plait_reactor_free(struct plait_reactor **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	if (!forked)
+	if (forked)
+		abandon_members(r);
+	else
 		end(r);
 	forget_all(r);
 	signal_done(r);

@@ -545,6 +545,17 @@ static void stream_lose(struct loop_member *m)
 			   "the reactor was shut down"));
 }
 
+/* The connection is the parent's; what the child has of it is a descriptor. */
+static void stream_abandon(struct loop_member *m)
+{
+	struct stream *s = plait_container(m, struct stream, member);
+
+	s->base.lost = true;
+	die(s);
+	loop_task_cancel(&s->answering);
+	bury(&s->answering);
+}
+
 struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 				   const struct plait_address *peer,
 				   struct transport_owner *owner)
@@ -556,6 +567,7 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 		goto err_close;
 	*s = (struct stream){
 		.member.lose = stream_lose,
+		.member.abandon = stream_abandon,
 		.settling.run = settle_task,
 		.answering.run = answer_task,
 		.peer = *peer,

@@ -9,6 +9,7 @@
 
 #include "reactor/loop.h"
 #include "tests/harness.h"
+#include "tests/wire.h"
 
 static unsigned calls;
 
@@ -210,6 +211,28 @@ START_TEST(the_child_is_not_told_of_losses)
 }
 END_TEST
 
+static struct wire wire;
+
+static int free_with_a_connection(void)
+{
+	plait_reactor_free(&reactor);
+	if (fcntl(wire.fd, F_GETFD) >= 0)
+		return 1;
+	return wire.lost + wire.done == 0 ? 0 : 2;
+}
+
+START_TEST(the_child_gives_connections_back_and_the_parent_keeps_them)
+{
+	ck_assert(wire_open(&wire, reactor));
+	plait_transport_write(wire.transport, "unsent", 6);
+	in_child(free_with_a_connection);
+	ck_assert_int_eq(send(wire.peer, "hello", 5, MSG_NOSIGNAL), 5);
+	run_until_count(reactor, &wire.calls, 1);
+	ck_assert_str_eq(wire.text, "hello");
+	wire_close(&wire);
+}
+END_TEST
+
 static void stop_it(void *arg)
 {
 	plait_reactor_stop(reactor);
@@ -316,6 +339,8 @@ int main(void)
 	tcase_add_reactor_test(tc,
 			       in_the_child_everything_is_refused_but_freeing);
 	tcase_add_reactor_test(tc, the_child_is_not_told_of_losses);
+	tcase_add_reactor_test(
+		tc, the_child_gives_connections_back_and_the_parent_keeps_them);
 	tcase_add_reactor_test(tc, a_child_may_have_a_reactor_of_its_own);
 	suite_add_tcase(s, tc);
 
