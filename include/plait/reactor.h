@@ -4,8 +4,8 @@
  *
  * There is no global reactor and no lock.  Everything here must be called
  * from the thread that runs the reactor, but for plait_call_from_thread().
- * In a child made by fork() the parent's reactor may only be freed; what
- * returns an int returns -ECHILD there.
+ * In a child made by fork() the parent's reactor may only be freed, which gives
+ * descriptors back and tells nobody; what returns an int returns -ECHILD there.
  */
 #ifndef PLAIT_REACTOR_H
 #define PLAIT_REACTOR_H
