@@ -6,8 +6,8 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-headers check-layers check-symbols \
-	check-man check-claims check-programs demo bench coverage format-check install \
-	uninstall clean help FORCE
+	check-man check-claims check-programs demo bench fuzz run-fuzz coverage \
+	format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
 ABI = 0
@@ -36,7 +36,7 @@ Q = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $O/%,%,$(2));)
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # Testing and showing off are done in parallel even when nobody says -j.
-ifneq ($(filter check% demo bench coverage,$(MAKECMDGOALS)),)
+ifneq ($(filter check% demo bench fuzz coverage,$(MAKECMDGOALS)),)
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
@@ -63,8 +63,10 @@ COMMON_SRC = $(wildcard samples/common/*.c)
 SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
 TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
+FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
+FUZZ_SRC = tests/receivers.c tests/steps.c tests/tangle.c
 PROGRAM_TESTS = $(wildcard tests/test_programs.py)
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
@@ -157,6 +159,9 @@ $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
 $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 
+$(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
+
 ifneq ($(filter check check-unit coverage,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
 $(error the tests need Check and pkg-config: apt-get install check pkg-config)
@@ -190,6 +195,19 @@ demo: $(SAMPLES)
 	$O/samples/demo
 bench: $(BENCHES)
 	@for b in $^; do echo "== $$b"; $$b || exit 1; done
+# What made a fuzzer fail is left beside it, FUZZER-crash-..., as is what it
+# has learnt and said, which the next run forgets.
+FUZZ_TIME = 10
+fuzz:
+	$(MAKE) CC=clang SANITIZE=address,undefined,fuzzer-no-link O=$O-fuzz run-fuzz
+run-fuzz: $(FUZZERS)
+	@for f in $^; do \
+		rm -rf $$f.corpus; mkdir $$f.corpus; \
+		$$f -seed=1 -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- -print_final_stats=1 \
+			$$f.corpus tests/corpus/$${f##*/fuzz_} >$$f.log 2>&1 || \
+			{ tail -n 60 $$f.log; exit 1; }; \
+		sed -n "s,^stat::number_of_executed_units: *\(.*\),  ok      $${f##*/}: \1 inputs,p" $$f.log; \
+	done
 coverage:
 	$(MAKE) COVERAGE=1 check
 	scripts/coverage build-coverage
@@ -232,6 +250,7 @@ help:
 #? make check-programs, -headers, -layers, -symbols, -man, -claims    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
+#? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
 #? make format-check what clang-format would change
 #? make install, uninstall, clean, help
 #? make configure    ./configure from configure.ac; optional, writes config.mak.autogen
