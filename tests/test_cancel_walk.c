@@ -663,6 +663,8 @@ START_TEST(pending_ones_name_the_line_of_the_caller)
 	plait_deferred_free(&s.deferred);
 	if (w->stop != NULL)
 		w->stop(&s);
+	/* Some of it ends with the loop, and the scene is on this stack. */
+	plait_reactor_free(&reactor);
 }
 END_TEST
 
