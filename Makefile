@@ -7,7 +7,7 @@ all::
 .SECONDARY:
 .PHONY: all check check-unit check-headers check-layers check-symbols \
 	check-man check-claims check-programs demo bench fuzz run-fuzz coverage \
-	format-check install uninstall clean help FORCE
+	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
 ABI = 0
@@ -164,7 +164,7 @@ $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED
 
 ifneq ($(filter check check-unit coverage,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
-$(error the tests need Check and pkg-config: apt-get install check pkg-config)
+$(error the tests need Check and pkg-config: `make test-deps' installs them)
 endif
 endif
 
@@ -190,6 +190,9 @@ check-symbols: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
 check-man: $(SAMPLE_LIB)
 	@$(RUN_CHECKS) scripts/check-man scripts/man-examples
+
+test-deps:
+	@CXX='$(CXX)' scripts/test-deps
 
 demo: $(SAMPLES)
 	$O/samples/demo
@@ -245,6 +248,7 @@ clean:
 help:
 	@sed -n 's/^#? \{0,1\}//p' Makefile
 #? make              the library, the samples and plait.pc, in build/
+#? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
 #? make check-programs, -headers, -layers, -symbols, -man, -claims    one kind of check each
