@@ -89,6 +89,7 @@ void trigger_stop_waiting(struct plait_reactor *r);
 /* thread.c: calls from other threads, and waking up. */
 struct thread_calls {
 	_Atomic(struct thread_call *) newest;
+	atomic_uint waking; /* threads that are about to write the eventfd */
 	struct plait_watch watch;
 	int fd; /* eventfd; -1: a virtual reactor */
 };

@@ -6,8 +6,14 @@
  * anybody.  Only who pushes to an empty stack writes the eventfd.  The loop
  * empties the eventfd before it takes the stack: who pushes after that finds
  * it empty and writes again, so no call is left asleep.
+ *
+ * A call may free the reactor, and may be made as soon as it is pushed.  So
+ * a push is the last thing that plait_call_from_thread() does to the reactor,
+ * unless it has to write the eventfd: then it counts itself in beforehand, and
+ * freeing the reactor waits until it has counted itself out again.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -63,9 +69,29 @@ int thread_init(struct plait_reactor *r)
 	return rc;
 }
 
+/* From the exchange on the loop may have made the call and freed it. */
+static void thread_push(struct plait_reactor *r, struct thread_call *call)
+{
+	struct thread_call *next =
+		atomic_load_explicit(&r->thread.newest, memory_order_relaxed);
+	bool counted = false;
+
+	do {
+		if (next == NULL && !counted) {
+			atomic_fetch_add(&r->thread.waking, 1);
+			counted = true;
+		}
+		call->next = next;
+	} while (!atomic_compare_exchange_weak(&r->thread.newest, &next, call));
+	if (next == NULL)
+		thread_wake(r);
+	if (counted)
+		atomic_fetch_sub(&r->thread.waking, 1);
+}
+
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 {
-	struct thread_call *call, *next;
+	struct thread_call *call;
 
 	if (loop_is_forked(r))
 		return -ECHILD;
@@ -74,13 +100,7 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 		return -ENOMEM;
 	call->fn = fn;
 	call->arg = arg;
-	next = atomic_load_explicit(&r->thread.newest, memory_order_relaxed);
-	do {
-		call->next = next;
-	} while (!atomic_compare_exchange_weak(&r->thread.newest, &next, call));
-	/* From here on the loop may have made and freed it. */
-	if (next == NULL)
-		thread_wake(r);
+	thread_push(r, call);
 	return 0;
 }
 
@@ -125,10 +145,18 @@ void thread_run(struct plait_reactor *r)
 	}
 }
 
+/* In a forked child there is no other thread that could count itself out. */
+static void thread_wait_for_wakers(struct plait_reactor *r)
+{
+	while (!loop_is_forked(r) && atomic_load(&r->thread.waking) > 0)
+		sched_yield();
+}
+
 void thread_done(struct plait_reactor *r)
 {
 	struct thread_call *call, *next;
 
+	thread_wait_for_wakers(r);
 	for (call = take(r); call != NULL; call = next) {
 		next = call->next;
 		free(call);

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(select) X(clock_gettime) X(getrandom) X(sigaction)     \
 	X(pthread_sigmask) X(kill) X(fork) X(execve) X(waitid)                 \
-	X(pthread_create) X(getaddrinfo) X(freeaddrinfo)
+	X(pthread_create) X(sched_yield) X(getaddrinfo) X(freeaddrinfo)
 /* clang-format on */
 
 #define ID(name) CALL_##name,
@@ -689,6 +690,7 @@ SEAM(int, shutdown, (int fd, int how), (fd, how))
 SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
 SEAM(int, eventfd, (unsigned value, int flags), (value, flags))
+SEAM(int, sched_yield, (void), ())
 SEAM(ssize_t, getrandom, (void *buf, size_t n, unsigned flags), (buf, n, flags))
 SEAM(int, sigaction,
      (int sig, const struct sigaction *sa, struct sigaction *old),

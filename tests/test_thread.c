@@ -3,6 +3,7 @@
  * reactor has gone.
  */
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "reactor/backend.h"
 #include "reactor/loop.h"
@@ -235,6 +236,64 @@ START_TEST(calls_may_come_while_the_reactor_stops)
 }
 END_TEST
 
+/* A thread whose call is made, and frees the reactor, before it has woken it.
+ */
+static struct {
+	sem_t pushed, go_on;
+	pthread_t loop;
+	bool waited, woke;
+} waker;
+
+static void hold_the_waker(void *arg)
+{
+	if (pthread_equal(pthread_self(), waker.loop))
+		return;
+	sem_post(&waker.pushed);
+	while (sem_wait(&waker.go_on) < 0)
+		;
+	waker.woke = true;
+}
+
+static void let_the_waker_go_on(void *arg)
+{
+	if (!waker.waited)
+		sem_post(&waker.go_on);
+	waker.waited = true;
+}
+
+START_TEST(freeing_waits_until_the_waker_is_done_with_it)
+{
+	pthread_t thread;
+
+	waker.loop = pthread_self();
+	ck_assert_int_eq(sem_init(&waker.pushed, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&waker.go_on, 0, 0), 0);
+	call_hook("write", hold_the_waker, NULL);
+	call_hook("sched_yield", let_the_waker_go_on, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, call_once, NULL), 0);
+	while (sem_wait(&waker.pushed) < 0)
+		;
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+	plait_reactor_free(&reactor);
+	ck_assert(waker.waited && waker.woke);
+	pthread_join(thread, NULL);
+	sem_destroy(&waker.pushed);
+	sem_destroy(&waker.go_on);
+}
+END_TEST
+
+/* Their last push touches nothing that freeing could take away. */
+START_TEST(calls_that_wake_nobody_leave_nothing_to_wait_for)
+{
+	call_hook("sched_yield", let_the_waker_go_on, NULL);
+	from_thread(note, "a");
+	from_thread(note, "b");
+	plait_reactor_free(&reactor);
+	ck_assert(!waker.waited);
+}
+END_TEST
+
 static void *run_its_own(void *arg)
 {
 	struct plait_reactor *r = plait_reactor_new(arg);
@@ -301,6 +360,10 @@ int main(void)
 	tcase_add_reactor_test(
 		tc, calls_that_are_left_are_dropped_with_the_reactor);
 	tcase_add_reactor_test(tc, calls_may_come_while_the_reactor_stops);
+	tcase_add_reactor_test(tc,
+			       freeing_waits_until_the_waker_is_done_with_it);
+	tcase_add_reactor_test(
+		tc, calls_that_wake_nobody_leave_nothing_to_wait_for);
 	tcase_add_reactor_test(tc, each_thread_may_have_a_reactor);
 	tcase_add_pure_test(tc, a_virtual_reactor_takes_calls_too);
 	suite_add_tcase(s, tc);

@@ -76,7 +76,8 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg);
 /*
  * Calls fn(arg) from the reactor's loop, in the order of the calls, waking it
  * if it sleeps.  The only function that other threads may call, as long as
- * the reactor exists.  Calls still queued when it is freed are not made.
+ * the reactor exists.  The call may free the reactor before this has returned
+ * in its thread.  Calls still queued when it is freed are not made.
  * 0 or -ENOMEM.
  */
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
