@@ -3,7 +3,7 @@
  * of all threads.  What is in it is not used again by malloc(), so whoever
  * still has the address finds what was there.
  */
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,15 +64,10 @@ unsigned debug_read(void)
 
 void debug_quarantine(void *block)
 {
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-	static void *ring[QUARANTINE];
-	static size_t next;
-	void *oldest;
+	static _Atomic(void *) ring[QUARANTINE];
+	static atomic_size_t next;
+	size_t i = atomic_fetch_add(&next, 1) % QUARANTINE;
 
-	pthread_mutex_lock(&mutex);
-	oldest = ring[next];
-	ring[next] = block;
-	next = (next + 1) % QUARANTINE;
-	pthread_mutex_unlock(&mutex);
-	free(oldest);
+	/* No lock: a forked child would find it held by another thread. */
+	free(atomic_exchange(&ring[i], block));
 }
