@@ -142,8 +142,11 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->pauses = 0;
 	d->waited = true;
 	d->freed = d->fired = d->cancelling = d->active = false;
-	if (deferred_thread.live.next == NULL)
+	d->forks = (uint16_t)fork_count();
+	if (deferred_thread.live.next == NULL) {
 		plait_list_init(&deferred_thread.live);
+		fork_watch();
+	}
 	plait_list_init(&d->live);
 	plait_list_append(&deferred_thread.live, &d->live);
 	trace_note(TRACE_MADE, d, NULL, where, 0);
@@ -232,7 +235,7 @@ static void dispose(struct plait_deferred *d)
 {
 	plait_value v = plait_take(&d->result);
 
-	if (plait_value_is_failure(&v) &&
+	if (plait_value_is_failure(&v) && !deferred_is_inherited(d) &&
 	    !is_caused_by_freeing(plait_value_failure(&v)))
 		plait_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);

@@ -9,6 +9,7 @@
 
 #include "lib/deferred.h"
 #include "lib/failure.h"
+#include "lib/fork.h"
 
 enum { INLINE_PAIRS = 4 };
 
@@ -36,6 +37,7 @@ struct plait_deferred {
 	bool waited; /* the waiting end is held, by the user or by outer */
 	bool freed;  /* it was freed: no callback runs any more */
 	bool fired, cancelling, active;
+	uint16_t forks;	      /* how many there had been when it was made */
 	const char *fired_at; /* if fired */
 	union {
 		const char *ended_at;	      /* if not waited */
@@ -64,6 +66,12 @@ const struct plait_deferred *deferred_chained(const struct pair *pair);
 
 PLAIT_NORETURN void deferred_die_of_use(const struct plait_deferred *d,
 					const char *where);
+
+/* In a child made by fork(): what became of it is the parent's to report. */
+static inline bool deferred_is_inherited(const struct plait_deferred *d)
+{
+	return d->forks != (uint16_t)fork_count();
+}
 
 /* At the beginning of whatever a program can do with a deferred. */
 static inline void check_use(const struct plait_deferred *d, const char *where)

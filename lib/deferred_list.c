@@ -13,6 +13,7 @@
 #include <plait/deferred_list.h>
 
 #include "lib/deferred.h"
+#include "lib/fork.h"
 
 const struct plait_error plait_error_first = {
 	.name = "FirstError",
@@ -41,8 +42,9 @@ struct combined {
 	size_t started; /* so many of the first members have the pair */
 	size_t pending; /* so many have not run it */
 	unsigned flags;
-	unsigned refs; /* the deferred's, and those of calls under way */
-	bool ending;   /* the members end because nobody wants them */
+	unsigned refs;	/* the deferred's, and those of calls under way */
+	unsigned forks; /* how many there had been when it was made */
+	bool ending;	/* the members end because nobody wants them */
 	struct member members[];
 };
 
@@ -235,7 +237,7 @@ static void decide(struct combined *c, size_t index)
 static bool wants_report(const struct combined *c, const plait_value *v)
 {
 	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
-	    !plait_value_is_failure(v))
+	    fork_inherited(c->forks) || !plait_value_is_failure(v))
 		return false;
 	return !c->ending || !plait_failure_check(plait_value_failure(v),
 						  &plait_error_cancelled);
@@ -308,9 +310,12 @@ static struct combined *new_combined(size_t n, unsigned flags,
 	c = malloc(sizeof(*c) + n * sizeof(struct member));
 	if (c == NULL)
 		return NULL;
-	*c = (struct combined){
-		.where = where, .n = n, .pending = n, .flags = flags, .refs = 1
-	};
+	*c = (struct combined){ .where = where,
+				.n = n,
+				.pending = n,
+				.flags = flags,
+				.refs = 1,
+				.forks = fork_count() };
 	c->values = new_values(n);
 	if (c->values == NULL) {
 		free(c);

@@ -151,7 +151,7 @@ size_t plait_deferred_report_pending(void)
 
 		plait_list_remove(l);
 		plait_list_append(&told, l);
-		if (!d->fired) {
+		if (!d->fired && !deferred_is_inherited(d)) {
 			report_one(d);
 			n++;
 		}
@@ -238,15 +238,23 @@ static int count_one(struct groups *gs, const struct plait_deferred *d)
 	return 0;
 }
 
-/* The first live one after l, or NULL; none is made yet if zeroed. */
-static const struct plait_deferred *next_live(const struct plait_list *l)
+static const struct plait_deferred *at_link(const struct plait_list *l)
 {
-	const struct plait_list *live = &deferred_thread.live;
-
-	l = l != NULL ? l->next : live->next;
-	return l != NULL && l != live
+	return l != NULL && l != &deferred_thread.live
 		       ? plait_container(l, const struct plait_deferred, live)
 		       : NULL;
+}
+
+/* The first one after d; NULL is before all, or after all. */
+static const struct plait_deferred *next_live(const struct plait_deferred *d)
+{
+	const struct plait_list *l =
+		d != NULL ? d->live.next : deferred_thread.live.next;
+
+	for (d = at_link(l); d != NULL && deferred_is_inherited(d);
+	     d = at_link(d->live.next))
+		;
+	return d;
 }
 
 static int count_all(struct groups *gs)
@@ -254,7 +262,7 @@ static int count_all(struct groups *gs)
 	const struct plait_deferred *d = next_live(NULL);
 	int r = 0;
 
-	for (; d != NULL && r == 0; d = next_live(&d->live)) {
+	for (; d != NULL && r == 0; d = next_live(d)) {
 		if (!d->fired)
 			r = count_one(gs, d);
 	}
@@ -365,7 +373,7 @@ int plait_deferred_dot(struct plait_buf *b)
 	const struct plait_deferred *d = next_live(NULL);
 
 	print(&p, "digraph deferreds {\n\tnode [shape=box];\n");
-	for (; d != NULL; d = next_live(&d->live)) {
+	for (; d != NULL; d = next_live(d)) {
 		print_node(&p, d);
 		print_edges(&p, d);
 	}

@@ -10,13 +10,15 @@
 
 #include <plait/shared.h>
 
+#include "lib/fork.h"
 #include "lib/waiters.h"
 
 struct plait_shared {
 	struct plait_deferred *operation; /* NULL once it has fired */
 	plait_value result;
 	struct waiters waiters;
-	unsigned refs; /* the handle's, and those of calls under way */
+	unsigned refs;	/* the handle's, and those of calls under way */
+	unsigned forks; /* how many there had been when it was made */
 	bool fired;
 	bool given_up; /* it was cancelled, because nobody waited */
 	bool told;     /* somebody has the result */
@@ -40,7 +42,8 @@ static plait_value share_result(struct plait_shared *s)
 /* That it was cancelled because nobody waited is no news to nobody. */
 static bool wants_report(const struct plait_shared *s)
 {
-	if (s->told || !plait_value_is_failure(&s->result))
+	if (s->told || fork_inherited(s->forks) ||
+	    !plait_value_is_failure(&s->result))
 		return false;
 	return !s->given_up ||
 	       !plait_failure_check(plait_value_failure(&s->result),
@@ -116,7 +119,9 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 		plait_deferred_free(dp);
 		return NULL;
 	}
-	*s = (struct plait_shared){ .operation = *dp, .refs = 1 };
+	*s = (struct plait_shared){ .operation = *dp,
+				    .refs = 1,
+				    .forks = fork_count() };
 	*dp = NULL;
 	waiters_init(&s->waiters, left);
 	plait_deferred_add_both(s->operation, deliver, s);

@@ -15,6 +15,7 @@
 #include <plait/cooperator.h>
 #include <plait/timer.h>
 
+#include "lib/fork.h"
 #include "lib/waiters.h"
 #include "reactor/loop.h"
 
@@ -54,6 +55,7 @@ struct plait_coiterator {
 	plait_value result; /* once it has ended: none, or a failure */
 	unsigned pauses;
 	unsigned refs;	  /* the handle's, and those of work on it */
+	unsigned forks;	  /* how many there had been when it was made */
 	bool last;	  /* the function has said so */
 	bool ended, told; /* somebody has seen how */
 };
@@ -68,7 +70,8 @@ static void unref_task(struct plait_coiterator *t)
 {
 	if (--t->refs > 0)
 		return;
-	if (!t->told && plait_value_is_failure(&t->result))
+	if (!t->told && !fork_inherited(t->forks) &&
+	    plait_value_is_failure(&t->result))
 		plait_unhandled(plait_value_failure(&t->result));
 	plait_value_free(&t->result);
 	unref(t->cooperator);
@@ -288,9 +291,11 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 
 	if (t == NULL)
 		return NULL;
-	*t = (struct plait_coiterator){
-		.cooperator = c, .step = step_fn, .arg = arg, .refs = 1
-	};
+	*t = (struct plait_coiterator){ .cooperator = c,
+					.step = step_fn,
+					.arg = arg,
+					.refs = 1,
+					.forks = fork_count() };
 	waiters_init(&t->waiters, NULL);
 	plait_list_init(&t->link);
 	c->refs++;

@@ -7,7 +7,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <plait/debug.h>
+
 #include "reactor/loop.h"
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/wire.h"
 
@@ -331,6 +334,119 @@ START_TEST(no_descriptor_of_the_reactor_survives_exec)
 }
 END_TEST
 
+/* ---- what the parent has to report ------------------------------------- */
+
+static struct plait_deferred *failed, *pending, *list, *in_list;
+static struct plait_promise *promise;
+static struct plait_shared *shared;
+static struct plait_cooperator *cooperator;
+static struct plait_coiterator *task;
+
+static plait_value error(void)
+{
+	return plait_fail(&plait_error_any, "the parent's");
+}
+
+static bool fail_step(plait_value *ret, void *arg)
+{
+	*ret = error();
+	return true;
+}
+
+static void fail_everything(void)
+{
+	struct plait_deferred *d = plait_failed(error());
+
+	failed = plait_failed(error());
+	shared = plait_shared_new(&d);
+	in_list = plait_deferred_new(&promise, NULL, NULL);
+	list = plait_deferred_list(&in_list, 1, 0);
+	cooperator = plait_cooperator_new(reactor, 0);
+	task = plait_cooperate(cooperator, fail_step, NULL);
+	run_turns(reactor, 2);
+}
+
+static void free_everything(void *arg)
+{
+	plait_fire(&promise, error());
+	plait_deferred_free(&failed);
+	plait_deferred_free(&list);
+	plait_shared_free(&shared);
+	plait_coiterator_free(&task);
+	plait_cooperator_free(&cooperator);
+}
+
+START_TEST(failures_of_the_parent_are_the_parents_to_report)
+{
+	const char *said;
+
+	fail_everything();
+	ck_assert_int_eq(child_run(free_everything, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+	free_everything(NULL);
+	unhandled_expect(4);
+}
+END_TEST
+
+static void report_what_is_pending(void *arg)
+{
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	struct plait_promise *own;
+	struct plait_deferred *d;
+
+	if (plait_deferred_report_pending() != 0 ||
+	    plait_deferred_dump(b) != 0 || plait_buf_size(b) != 0 ||
+	    plait_deferred_report_at_exit() != 0)
+		abort();
+	plait_buf_unref(&b);
+	if (arg == NULL)
+		return;
+	d = plait_deferred_new(&own, NULL, NULL);
+	if (plait_deferred_report_pending() != 1)
+		abort();
+	plait_fire(&own, PLAIT_NONE);
+	plait_deferred_free(&d);
+}
+
+START_TEST(promises_of_the_parent_are_not_told_of_in_the_child)
+{
+	const char *said;
+
+	pending = plait_deferred_new(&promise, NULL, NULL);
+	ck_assert_int_eq(child_run(report_what_is_pending, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+	ck_assert_int_eq(child_run(report_what_is_pending, &promise, &said), 0);
+	ck_assert_ptr_nonnull(strstr(said, "NeverFiredError"));
+	plait_fire(&promise, PLAIT_NONE);
+	plait_deferred_free(&pending);
+}
+END_TEST
+
+/* The grandchild has what the child has made, and reports it no more. */
+static void fork_again(void *arg)
+{
+	struct plait_promise *own;
+	struct plait_deferred *d = plait_deferred_new(&own, NULL, NULL);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		leave(plait_deferred_report_pending() == 0 ? 0 : 1);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		abort();
+	plait_fire(&own, PLAIT_NONE);
+	plait_deferred_free(&d);
+}
+
+START_TEST(promises_of_the_child_are_not_told_of_in_its_child)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(fork_again, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fork");
@@ -354,6 +470,15 @@ int main(void)
 		tc,
 		a_child_that_holds_a_closed_descriptor_does_not_make_it_spin);
 	tcase_add_reactor_test(tc, no_descriptor_of_the_reactor_survives_exec);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("reports");
+	tcase_add_reactor_test(
+		tc, failures_of_the_parent_are_the_parents_to_report);
+	tcase_add_pure_test(
+		tc, promises_of_the_parent_are_not_told_of_in_the_child);
+	tcase_add_pure_test(tc,
+			    promises_of_the_child_are_not_told_of_in_its_child);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }

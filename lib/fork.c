@@ -1,0 +1,26 @@
+/*
+ * Counting forks, so that nobody has to ask for the process's number.
+ */
+#include <pthread.h>
+
+#include "lib/fork.h"
+
+atomic_uint fork_counter;
+
+static void count_fork(void)
+{
+	atomic_fetch_add(&fork_counter, 1);
+}
+
+/* Two threads may come at once; one of them may go on a moment too early. */
+int fork_watch(void)
+{
+	static atomic_bool watching;
+	int rc = 0;
+
+	if (!atomic_exchange(&watching, true))
+		rc = -pthread_atfork(NULL, NULL, count_fork);
+	if (rc < 0)
+		atomic_store(&watching, false);
+	return rc;
+}
