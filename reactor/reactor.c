@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/deferred.h"
+#include "lib/fork.h"
 #include "reactor/reactor.h"
 
 /* Best first. */
@@ -36,33 +37,24 @@ static const struct plait_limits default_limits = {
 	.linger_bytes = 1 << 20,
 };
 
-/* Of the process; a child has seen one fork more than its parent. */
-static atomic_uint forks;
-
-static void count_fork(void)
-{
-	atomic_fetch_add(&forks, 1);
-}
-
 /* Once a process; 0 or -errno. */
 static int watch_forks(void)
 {
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-	static bool watching;
-	int rc = 0;
+	static atomic_bool watching;
+	int rc = fork_watch();
 
-	pthread_mutex_lock(&mutex);
-	if (!watching)
-		rc = pthread_atfork(NULL, NULL, count_fork);
-	if (rc == 0)
-		watching = true;
-	pthread_mutex_unlock(&mutex);
-	return -rc;
+	if (rc == 0 && !atomic_exchange(&watching, true)) {
+		rc = -pthread_atfork(signal_before_fork, signal_in_parent,
+				     signal_in_child);
+		if (rc < 0)
+			atomic_store(&watching, false);
+	}
+	return rc;
 }
 
 bool loop_is_forked(const struct plait_reactor *r)
 {
-	return r->forks != atomic_load_explicit(&forks, memory_order_relaxed);
+	return fork_inherited(r->forks);
 }
 
 /* Tasks. */
@@ -211,7 +203,8 @@ struct plait_reactor *plait_reactor_new(const char *name)
 static void init(struct plait_reactor *r, const struct backend *backend)
 {
 	r->backend = backend;
-	r->forks = atomic_load(&forks);
+	r->forks = fork_count();
+	signal_init(r);
 	r->limits = default_limits;
 	plait_list_init(&r->after_callback);
 	plait_list_init(&r->next_turn);

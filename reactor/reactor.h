@@ -102,19 +102,21 @@ void thread_wake(struct plait_reactor *r); /* async-signal-safe */
 
 /* signal.c */
 struct signals {
+	pid_t process;	/* whose signals the reactor is told of */
+	unsigned taken; /* a bit for each claim that its run has */
 	atomic_bool arrived;
-	unsigned taken; /* a bit for each of old[] */
-	struct sigaction old[3];
-	atomic_bool dump_arrived;
-	int dump_number; /* of plait_reactor_dump_on_signal(); 0: none */
-	struct sigaction dump_old;
+	atomic_bool dump_arrived; /* of plait_reactor_dump_on_signal() */
 };
 
+void signal_init(struct plait_reactor *r);
 int signal_take(struct plait_reactor *r);
 void signal_release(struct plait_reactor *r);
 bool signal_take_arrived(struct plait_reactor *r);
 bool signal_take_dump(struct plait_reactor *r);
 void signal_done(struct plait_reactor *r);
+void signal_before_fork(void);
+void signal_in_parent(void);
+void signal_in_child(void);
 
 /* report.c: what has run in this turn, and saying so if it is asked for. */
 struct done {

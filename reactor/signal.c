@@ -4,11 +4,22 @@
  *
  * Signals belong to the process, so this holds the library's only state that
  * is not a reactor's, but for the count of forks: which reactor has the
- * signals.  Of those that stop, it is the first to run; another that runs
- * meanwhile leaves them alone.  Only what had its default action is taken, and
- * given back when the run ends unless somebody else has set it since.
+ * signals, and what the program had set.  Of the reactors that run, the first
+ * has those that stop; another that runs meanwhile leaves them alone.  Runs
+ * take only what had its default action.
+ *
+ * Each signal that plait may have is a claim.  It knows who wants the signal,
+ * and the action to give back when nobody does any more: always one that the
+ * program has set, never a handler of plait's, in whatever order those who
+ * want it come and go.  An action that is not plait's was set by the program
+ * since, and is left alone.
+ *
+ * A handler must not act for a process that is not its reactor's: between
+ * fork() and the handlers of pthread_atfork(), and in a child made by vfork(),
+ * which shares this memory.  There it makes way for the program's action.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -16,40 +27,62 @@
 
 #include "reactor/reactor.h"
 
-static const int numbers[] = { SIGINT, SIGTERM, SIGPIPE };
-enum { N_SIGNALS = sizeof(numbers) / sizeof(numbers[0]) };
+typedef void handler(int signo);
+
+struct signal_claim {
+	int number;	      /* 0: of no signal */
+	unsigned runs;	      /* that want it */
+	bool dumps;	      /* wanted by the dumper, who comes first */
+	struct sigaction own; /* the program's */
+};
+
+/* The last one is the dumper's, unless its signal is one of the others. */
+enum { N_TAKEN = 3, N_CLAIMS };
+
+/* The lock is for all of these; handlers and forked children need none. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct signal_claim claims[N_CLAIMS] = {
+	{ .number = SIGINT },
+	{ .number = SIGTERM },
+	{ .number = SIGPIPE },
+};
+static struct signal_claim *dumped; /* the dumper's; NULL: none */
 
 static _Atomic(struct plait_reactor *) owner, dumper;
 static atomic_int handling; /* handlers that may be looking at the owner */
 
-/* A child that was forked from a running reactor dies as it would have. */
-static void die_of(int signo)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
+/* ---- handlers: nothing in here may change errno ------------------------ */
 
-	sigaction(signo, &action, NULL);
-	kill(getpid(), signo);
-}
-
-static void tell(struct plait_reactor *r, atomic_bool *arrived, int signo)
+/* Nobody here wants it: it does what it would do without plait. */
+static void leave_to_program(int signo)
 {
-	if (loop_is_forked(r)) {
-		die_of(signo);
-	} else {
-		atomic_store(arrived, true);
-		thread_wake(r);
+	int saved = errno;
+
+	for (int i = 0; i < N_CLAIMS; i++) {
+		if (claims[i].number == signo)
+			sigaction(signo, &claims[i].own, NULL);
 	}
+	kill(getpid(), signo);
+	errno = saved;
 }
 
-/* Nothing in here may change errno. */
+static bool is_of_this_process(const struct plait_reactor *r)
+{
+	return r != NULL && r->signals.process == getpid();
+}
+
 static void on_signal(int signo)
 {
 	struct plait_reactor *r;
 
 	atomic_fetch_add(&handling, 1);
 	r = atomic_load(&owner);
-	if (r != NULL)
-		tell(r, &r->signals.arrived, signo);
+	if (is_of_this_process(r)) {
+		atomic_store(&r->signals.arrived, true);
+		thread_wake(r);
+	} else {
+		leave_to_program(signo);
+	}
 	atomic_fetch_sub(&handling, 1);
 }
 
@@ -59,9 +92,21 @@ static void on_dump(int signo)
 
 	atomic_fetch_add(&handling, 1);
 	r = atomic_load(&dumper);
-	if (r != NULL)
-		tell(r, &r->signals.dump_arrived, signo);
+	if (is_of_this_process(r)) {
+		atomic_store(&r->signals.dump_arrived, true);
+		thread_wake(r);
+	} else {
+		leave_to_program(signo);
+	}
 	atomic_fetch_sub(&handling, 1);
+}
+
+/*
+ * Instead of SIG_IGN, which a program that is executed would inherit: so it
+ * has the default, as if there were no plait.
+ */
+static void on_broken_pipe(int signo)
+{
 }
 
 /* A handler in another thread may have read the owner just before. */
@@ -71,50 +116,115 @@ static void wait_for_handlers(void)
 		sched_yield();
 }
 
-typedef void handler(int signo);
+/* ---- claims ------------------------------------------------------------- */
 
-static handler *handler_of(int signo)
+static bool is_plaits(const struct sigaction *a)
 {
-	return signo == SIGPIPE ? SIG_IGN : on_signal;
+	return !(a->sa_flags & SA_SIGINFO) &&
+	       (a->sa_handler == on_signal || a->sa_handler == on_dump ||
+		a->sa_handler == on_broken_pipe);
 }
 
-/* Takes numbers[i] if nobody has it.  0 or -errno. */
-static int take(struct plait_reactor *r, int i)
+/* What plait wants to do with it; NULL: nothing. */
+static handler *handler_of(const struct signal_claim *c)
 {
-	struct sigaction action = {
-		.sa_handler = handler_of(numbers[i]),
-		.sa_flags = SA_RESTART,
-	};
-
-	if (sigaction(numbers[i], NULL, &r->signals.old[i]) < 0)
-		return -errno;
-	if (r->signals.old[i].sa_handler != SIG_DFL)
-		return 0;
-	if (sigaction(numbers[i], &action, NULL) < 0)
-		return -errno;
-	r->signals.taken |= 1u << i;
-	return 0;
+	if (c->dumps)
+		return on_dump;
+	if (c->runs == 0)
+		return NULL;
+	return c->number == SIGPIPE ? on_broken_pipe : on_signal;
 }
 
-static void give_back(struct plait_reactor *r, int i)
+/* Sets what is wanted, or else the program's own action.  0 or -errno. */
+static int claim_set(const struct signal_claim *c)
+{
+	struct sigaction plaits = { .sa_handler = handler_of(c),
+				    .sa_flags = SA_RESTART };
+	const struct sigaction *a =
+		plaits.sa_handler != NULL ? &plaits : &c->own;
+
+	return sigaction(c->number, a, NULL) < 0 ? -errno : 0;
+}
+
+/*
+ * What the program has set is what it gets back; it has ended what others
+ * wanted before.  0 or -errno.
+ */
+static int claim_look(struct signal_claim *c)
 {
 	struct sigaction now;
 
-	if (sigaction(numbers[i], NULL, &now) == 0 &&
-	    now.sa_handler == handler_of(numbers[i]))
-		sigaction(numbers[i], &r->signals.old[i], NULL);
+	if (sigaction(c->number, NULL, &now) < 0)
+		return -errno;
+	if (is_plaits(&now))
+		return 0;
+	c->own = now;
+	c->runs = 0;
+	c->dumps = false;
+	return 0;
+}
+
+/* Somebody wants it no more; the program may have set another since. */
+static void claim_give_back(const struct signal_claim *c)
+{
+	struct sigaction now;
+
+	if (sigaction(c->number, NULL, &now) == 0 && is_plaits(&now))
+		claim_set(c);
+}
+
+/* ---- runs --------------------------------------------------------------- */
+
+void signal_init(struct plait_reactor *r)
+{
+	r->signals.process = getpid();
+}
+
+/* Takes it for a run, if it has its default action.  0 or -errno. */
+static int take(struct plait_reactor *r, int i)
+{
+	struct signal_claim *c = &claims[i];
+	int rc = claim_look(c);
+
+	if (rc < 0 || c->own.sa_handler != SIG_DFL)
+		return rc;
+	c->runs++;
+	rc = claim_set(c);
+	if (rc < 0)
+		c->runs--;
+	else
+		r->signals.taken |= 1u << i;
+	return rc;
+}
+
+static void release(struct plait_reactor *r)
+{
+	for (int i = 0; i < N_TAKEN; i++) {
+		struct signal_claim *c = &claims[i];
+
+		if (!(r->signals.taken & 1u << i) || c->runs == 0)
+			continue;
+		if (--c->runs == 0)
+			claim_give_back(c);
+	}
+	r->signals.taken = 0;
 }
 
 int signal_take(struct plait_reactor *r)
 {
 	struct plait_reactor *nobody = NULL;
+	bool first;
 	int rc = 0;
 
-	if (!atomic_compare_exchange_strong(&owner, &nobody, r))
-		return 0;
 	atomic_store(&r->signals.arrived, false);
-	for (int i = 0; i < N_SIGNALS && rc == 0; i++)
-		rc = take(r, i);
+	first = atomic_compare_exchange_strong(&owner, &nobody, r);
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < N_TAKEN && rc == 0; i++) {
+		/* Whoever runs last keeps SIGPIPE from killing. */
+		if (first || claims[i].number == SIGPIPE)
+			rc = take(r, i);
+	}
+	pthread_mutex_unlock(&lock);
 	if (rc < 0)
 		signal_release(r);
 	return rc;
@@ -122,13 +232,13 @@ int signal_take(struct plait_reactor *r)
 
 void signal_release(struct plait_reactor *r)
 {
+	if (loop_is_forked(r))
+		return;
+	pthread_mutex_lock(&lock);
+	release(r);
+	pthread_mutex_unlock(&lock);
 	if (atomic_load(&owner) != r)
 		return;
-	for (int i = 0; i < N_SIGNALS; i++) {
-		if (r->signals.taken & 1u << i)
-			give_back(r, i);
-	}
-	r->signals.taken = 0;
 	atomic_store(&owner, NULL);
 	wait_for_handlers();
 }
@@ -149,38 +259,97 @@ bool signal_take_dump(struct plait_reactor *r)
 	return take_mark(&r->signals.dump_arrived);
 }
 
+/* ---- the dumper --------------------------------------------------------- */
+
 void signal_done(struct plait_reactor *r)
 {
-	struct signals *s = &r->signals;
-	struct sigaction now;
-
 	if (atomic_load(&dumper) != r)
 		return;
-	if (s->dump_number != 0 && sigaction(s->dump_number, NULL, &now) == 0 &&
-	    now.sa_handler == on_dump)
-		sigaction(s->dump_number, &s->dump_old, NULL);
-	s->dump_number = 0;
+	pthread_mutex_lock(&lock);
+	if (dumped != NULL) {
+		dumped->dumps = false;
+		claim_give_back(dumped);
+		dumped = NULL;
+	}
+	pthread_mutex_unlock(&lock);
 	atomic_store(&dumper, NULL);
 	wait_for_handlers();
 }
 
+static struct signal_claim *claim_of(int signal)
+{
+	struct signal_claim *c = claims;
+
+	while (c < &claims[N_TAKEN] && c->number != signal)
+		c++;
+	if (c->number != signal)
+		*c = (struct signal_claim){ .number = signal };
+	return c;
+}
+
+/* 0 or -errno. */
+static int take_for_dump(int signal)
+{
+	struct signal_claim *c = claim_of(signal);
+	int rc = claim_look(c);
+
+	if (rc < 0)
+		return rc;
+	c->dumps = true;
+	rc = claim_set(c);
+	if (rc < 0)
+		c->dumps = false;
+	else
+		dumped = c;
+	return rc;
+}
+
 int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal)
 {
-	struct sigaction action = { .sa_handler = on_dump,
-				    .sa_flags = SA_RESTART };
 	struct plait_reactor *nobody = NULL;
-	int err;
+	int rc;
 
 	if (loop_is_forked(r))
 		return -ECHILD;
 	signal_done(r);
 	if (!atomic_compare_exchange_strong(&dumper, &nobody, r))
 		return -EBUSY;
-	if (sigaction(signal, &action, &r->signals.dump_old) < 0) {
-		err = errno;
+	pthread_mutex_lock(&lock);
+	rc = take_for_dump(signal);
+	pthread_mutex_unlock(&lock);
+	if (rc < 0)
 		signal_done(r);
-		return -err;
+	return rc;
+}
+
+/* ---- forks -------------------------------------------------------------- */
+
+void signal_before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void signal_in_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A reactor of the child's own shall find what the program had set. */
+void signal_in_child(void)
+{
+	for (int i = 0; i < N_CLAIMS; i++) {
+		struct signal_claim *c = &claims[i];
+
+		if (handler_of(c) == NULL)
+			continue;
+		c->runs = 0;
+		c->dumps = false;
+		claim_give_back(c);
 	}
-	r->signals.dump_number = signal;
-	return 0;
+	dumped = NULL;
+	atomic_store(&owner, NULL);
+	atomic_store(&dumper, NULL);
+	/* Other threads, and what they were in, are the parent's. */
+	atomic_store(&handling, 0);
+	pthread_mutex_unlock(&lock);
 }

@@ -4,10 +4,14 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+
+#include <plait/debug.h>
 
 #include "reactor/backend.h"
 #include "reactor/loop.h"
@@ -78,7 +82,8 @@ static void check_taken(void *arg)
 {
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_ne(handler_of(all[i]), SIG_DFL);
-	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
+	/* What is executed would inherit that. */
+	ck_assert_ptr_ne(handler_of(SIGPIPE), SIG_IGN);
 	plait_reactor_stop(reactor);
 }
 
@@ -138,6 +143,174 @@ START_TEST(what_the_program_sets_meanwhile_stays_set)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
 	ck_assert_ptr_eq(handler_of(SIGINT), SIG_DFL);
+}
+END_TEST
+
+static void ignore_broken_pipes(void *arg)
+{
+	set_handler(SIGPIPE, SIG_IGN);
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(broken_pipes_that_the_program_ignores_stay_ignored)
+{
+	plait_call_when_running(reactor, ignore_broken_pipes, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
+	plait_call_when_running(reactor, stop_it, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
+}
+END_TEST
+
+/* How a program that is spawned ends when it sends itself that signal. */
+static int status_of_spawned(const char *script)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	int status;
+	pid_t pid;
+
+	ck_assert_int_eq(posix_spawn(&pid, "/bin/sh", NULL, NULL,
+				     (char **)(uintptr_t)argv, environ),
+			 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void spawn_and_stop(void *arg)
+{
+	*(int *)arg = status_of_spawned("kill -s PIPE $$; exit 0");
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(a_program_that_is_started_meanwhile_has_the_defaults)
+{
+	int status = 0;
+
+	plait_call_when_running(reactor, spawn_and_stop, &status);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGPIPE);
+}
+END_TEST
+
+static void siginfo_handler(int signo, siginfo_t *info, void *context)
+{
+	handled++;
+}
+
+/* An action with all that it can have. */
+static struct sigaction own_action(int flags)
+{
+	struct sigaction action = { .sa_flags = flags };
+
+	if (flags & SA_SIGINFO)
+		action.sa_sigaction = siginfo_handler;
+	sigaddset(&action.sa_mask, SIGUSR2);
+	return action;
+}
+
+static void check_action(int signo, const struct sigaction *want)
+{
+	const int flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | SA_NOCLDSTOP;
+	struct sigaction now;
+
+	ck_assert_int_eq(sigaction(signo, NULL, &now), 0);
+	ck_assert_ptr_eq(now.sa_sigaction, want->sa_sigaction);
+	ck_assert_int_eq(now.sa_flags & flags, want->sa_flags & flags);
+	ck_assert_int_eq(sigismember(&now.sa_mask, SIGUSR2),
+			 sigismember(&want->sa_mask, SIGUSR2));
+}
+
+START_TEST(flags_masks_and_siginfo_handlers_stay)
+{
+	struct sigaction given = own_action(SA_NODEFER);
+	struct sigaction left = own_action(SA_SIGINFO | SA_RESTART);
+
+	ck_assert_int_eq(sigaction(SIGINT, &given, NULL), 0);
+	ck_assert_int_eq(sigaction(SIGTERM, &left, NULL), 0);
+	ck_assert_int_eq(sigaction(SIGUSR1, &left, NULL), 0);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	plait_call_when_running(reactor, raise_it, (void *)&stopping[0]);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	plait_reactor_free(&reactor);
+	check_action(SIGINT, &given);
+	check_action(SIGTERM, &left);
+	check_action(SIGUSR1, &left);
+	set_handler(SIGUSR1, SIG_DFL);
+}
+END_TEST
+
+static void want_dumps(void *arg)
+{
+	ck_assert_int_eq(
+		plait_reactor_dump_on_signal(reactor, *(const int *)arg), 0);
+}
+
+/*
+ * A run and the dumper want the same signal: one begins first, and one ends
+ * first.  Whatever is left at last is the program's.
+ */
+START_TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order)
+{
+	bool dumps_first = _i & 1, dumper_moves = _i & 2;
+	static const int other = SIGUSR1;
+
+	if (dumps_first)
+		want_dumps((void *)&stopping[1]);
+	else
+		plait_call_when_running(reactor, want_dumps,
+					(void *)&stopping[1]);
+	if (dumper_moves) {
+		plait_call_later(reactor, 0, want_dumps, (void *)&other);
+		plait_call_later(reactor, 0, raise_it, (void *)&stopping[1]);
+	} else {
+		plait_call_later(reactor, 0, stop_it, NULL);
+	}
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_eq(handler_of(SIGINT), SIG_DFL);
+	if (dumper_moves)
+		ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
+	else
+		ck_assert_ptr_ne(handler_of(SIGTERM), SIG_DFL);
+	plait_reactor_free(&reactor);
+	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
+	ck_assert_ptr_eq(handler_of(SIGUSR1), SIG_DFL);
+}
+END_TEST
+
+static void set_own_and_want_dumps(void *arg)
+{
+	set_handler(SIGTERM, own_handler);
+	want_dumps((void *)&stopping[1]);
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile)
+{
+	plait_call_when_running(reactor, set_own_and_want_dumps, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	plait_reactor_free(&reactor);
+	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
+}
+END_TEST
+
+static void set_default_and_run_nothing(void *arg)
+{
+	set_handler(SIGTERM, SIG_DFL);
+	plait_reactor_stop(reactor);
+}
+
+/* The program's word counts: it has ended the dumps. */
+START_TEST(what_the_program_has_set_ends_what_was_wanted_before)
+{
+	want_dumps((void *)&stopping[1]);
+	plait_call_when_running(reactor, set_default_and_run_nothing, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
+	plait_call_when_running(reactor, raise_it, (void *)&stopping[1]);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
 }
 END_TEST
 
@@ -237,6 +410,120 @@ START_TEST(a_second_reactor_does_not_take_them_over)
 }
 END_TEST
 
+/* The first run to end has been the first to begin. */
+static struct {
+	sem_t runs, ends;
+	int rc;
+} other_run;
+
+static void pause_second(void *arg)
+{
+	sem_post(&other_run.runs);
+	while (sem_wait(&other_run.ends) < 0)
+		;
+	write_to_nobody(NULL);
+	plait_reactor_stop(second);
+}
+
+static void *run_the_other(void *arg)
+{
+	plait_call_when_running(second, pause_second, NULL);
+	other_run.rc = plait_reactor_run(second);
+	return NULL;
+}
+
+static void begin_the_other(void *arg)
+{
+	ck_assert_int_eq(pthread_create(arg, NULL, run_the_other, NULL), 0);
+	while (sem_wait(&other_run.runs) < 0)
+		;
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(no_pipe_kills_as_long_as_any_reactor_runs)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(sem_init(&other_run.runs, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&other_run.ends, 0, 0), 0);
+	second = plait_reactor_new(backend);
+	plait_call_when_running(reactor, begin_the_other, &thread);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_ptr_ne(handler_of(SIGPIPE), SIG_DFL);
+	sem_post(&other_run.ends);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(other_run.rc, 0);
+	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_DFL);
+	plait_reactor_free(&second);
+	sem_destroy(&other_run.runs);
+	sem_destroy(&other_run.ends);
+}
+END_TEST
+
+/* A handler in another thread, between finding the reactor and waking it. */
+static struct {
+	sem_t found, go_on;
+	pthread_t loop;
+	bool waited, woke;
+} late;
+
+static void hold_the_handler(void *arg)
+{
+	if (pthread_equal(pthread_self(), late.loop))
+		return;
+	sem_post(&late.found);
+	while (sem_wait(&late.go_on) < 0)
+		;
+	late.woke = true;
+}
+
+static void let_the_handler_go_on(void *arg)
+{
+	if (!late.waited)
+		sem_post(&late.go_on);
+	late.waited = true;
+}
+
+static void *raise_in_thread(void *arg)
+{
+	raise(*(const int *)arg);
+	return NULL;
+}
+
+static void begin_a_handler(void *arg)
+{
+	call_hook("write", hold_the_handler, NULL);
+	call_hook("sched_yield", let_the_handler_go_on, NULL);
+	late.loop = pthread_self();
+	ck_assert_int_eq(pthread_create(arg, NULL, raise_in_thread,
+					(void *)&stopping[0]),
+			 0);
+	while (sem_wait(&late.found) < 0)
+		;
+	plait_reactor_stop(reactor);
+}
+
+START_TEST(the_run_ends_after_the_handlers_that_know_its_reactor)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(sem_init(&late.found, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&late.go_on, 0, 0), 0);
+	if (_i == 1) {
+		want_dumps((void *)&stopping[0]);
+		begin_a_handler(&thread);
+		plait_reactor_free(&reactor);
+	} else {
+		plait_call_when_running(reactor, begin_a_handler, &thread);
+		ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	}
+	ck_assert(late.waited && late.woke);
+	pthread_join(thread, NULL);
+	sem_destroy(&late.found);
+	sem_destroy(&late.go_on);
+}
+END_TEST
+
 static unsigned ticks;
 
 static void tick(void *arg)
@@ -287,6 +574,67 @@ START_TEST(a_forked_child_dies_of_its_own_signals)
 }
 END_TEST
 
+/* It has its parent's memory, but is not its parent. */
+static void kill_a_vfork(void *arg)
+{
+	int status;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		kill(getpid(), SIGTERM);
+		_exit(0);
+	}
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGTERM);
+	plait_call_later(reactor, 0, raise_it, (void *)&stopping[0]);
+}
+
+START_TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents)
+{
+	plait_call_when_running(reactor, kill_a_vfork, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+END_TEST
+
+static struct sigaction saved;
+
+static void save_and_stop(void *arg)
+{
+	sigaction(SIGTERM, NULL, &saved);
+	plait_reactor_stop(reactor);
+}
+
+static void run_and_restore(void)
+{
+	struct plait_reactor *old = reactor;
+
+	reactor = plait_reactor_new(backend);
+	plait_reactor_free(&old);
+	plait_call_when_running(reactor, save_and_stop, NULL);
+	plait_reactor_run(reactor);
+	sigaction(SIGTERM, &saved, NULL);
+	raise(SIGTERM);
+}
+
+/* Or else the process could not be stopped any more. */
+START_TEST(a_handler_of_plaits_that_the_program_restores_is_the_default)
+{
+	int status;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		run_and_restore();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGTERM);
+}
+END_TEST
+
 START_TEST(a_virtual_reactor_is_stopped_too)
 {
 	struct plait_reactor *r = loop_new(&backend_virtual);
@@ -321,7 +669,28 @@ int main(void)
 	tcase_add_reactor_test(tc,
 			       what_the_program_handles_itself_is_left_alone);
 	tcase_add_reactor_test(tc, what_the_program_sets_meanwhile_stays_set);
+	tcase_add_reactor_test(
+		tc, broken_pipes_that_the_program_ignores_stay_ignored);
+	tcase_add_reactor_test(
+		tc, a_program_that_is_started_meanwhile_has_the_defaults);
+	tcase_add_reactor_test(tc, flags_masks_and_siginfo_handlers_stay);
+	tcase_add_reactor_loop_test(
+		tc, a_signal_that_is_wanted_twice_is_given_back_in_any_order, 0,
+		4);
+	tcase_add_reactor_test(
+		tc, the_dumper_gives_back_what_the_program_has_set_meanwhile);
+	tcase_add_reactor_test(
+		tc, what_the_program_has_set_ends_what_was_wanted_before);
 	tcase_add_reactor_test(tc, a_broken_pipe_kills_nobody);
+	tcase_add_reactor_test(tc, no_pipe_kills_as_long_as_any_reactor_runs);
+	tcase_add_reactor_loop_test(
+		tc, the_run_ends_after_the_handlers_that_know_its_reactor, 0,
+		2);
+	tcase_add_reactor_test(
+		tc, a_signal_of_a_child_that_shares_memory_is_not_the_parents);
+	tcase_add_reactor_test(
+		tc,
+		a_handler_of_plaits_that_the_program_restores_is_the_default);
 	tcase_add_reactor_loop_test(
 		tc, a_signal_that_cannot_be_taken_ends_the_run, 0, 6);
 	tcase_add_reactor_test(tc, a_second_reactor_does_not_take_them_over);

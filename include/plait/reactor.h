@@ -41,8 +41,9 @@ const char *plait_reactor_backend(size_t i);
  * Runs until plait_reactor_stop() and until the shutdown that follows is
  * through.  May be run again afterwards.  0, or -EBUSY from inside a callback
  * of its own, -ECHILD after fork(), or what the kernel said if it could not
- * wait any more.  Meanwhile SIGINT and SIGTERM stop it, if they had their
- * default actions, and SIGPIPE is ignored.
+ * wait any more.  Meanwhile SIGINT and SIGTERM stop it and SIGPIPE does
+ * nothing, each if it had its default action; programs that are executed have
+ * that.
  */
 int plait_reactor_run(struct plait_reactor *r);
 
