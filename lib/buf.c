@@ -283,7 +283,7 @@ plait_value plait_buf_value(struct plait_buf *b)
 	return plait_value_make(&plait_buf_type, b);
 }
 
-struct plait_buf *plait_value_buf(const plait_value *v)
+struct plait_buf *plait_value_buf_at(const plait_value *v, const char *where)
 {
-	return plait_value_get(v, &plait_buf_type);
+	return plait_value_get_at(v, &plait_buf_type, where);
 }

@@ -202,7 +202,7 @@ struct plait_deferred *plait_succeed_at(plait_value v, const char *where)
 
 struct plait_deferred *plait_failed_at(plait_value v, const char *where)
 {
-	plait_value_failure(&v);
+	plait_value_failure_at(&v, where);
 	return new_fired(v, where);
 }
 

@@ -71,9 +71,10 @@ const struct plait_type plait_values_type = {
 	.format = format_values,
 };
 
-struct plait_values *plait_value_values(const plait_value *v)
+struct plait_values *plait_value_values_at(const plait_value *v,
+					   const char *where)
 {
-	return plait_value_get(v, &plait_values_type);
+	return plait_value_get_at(v, &plait_values_type, where);
 }
 
 static void free_indexed(void *ptr)
@@ -99,9 +100,10 @@ const struct plait_type plait_indexed_type = {
 	.format = format_indexed,
 };
 
-struct plait_indexed *plait_value_indexed(const plait_value *v)
+struct plait_indexed *plait_value_indexed_at(const plait_value *v,
+					     const char *where)
 {
-	return plait_value_get(v, &plait_indexed_type);
+	return plait_value_get_at(v, &plait_indexed_type, where);
 }
 
 /* v is taken; with no memory what comes of it is that. */

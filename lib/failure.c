@@ -288,9 +288,10 @@ plait_value plait_no_memory(void)
 	return give(&failure_no_memory);
 }
 
-const struct plait_failure *plait_value_failure(const plait_value *v)
+const struct plait_failure *plait_value_failure_at(const plait_value *v,
+						   const char *where)
 {
-	return plait_value_get(v, &plait_failure_type);
+	return plait_value_get_at(v, &plait_failure_type, where);
 }
 
 plait_value plait_failure_value(const struct plait_failure *f)

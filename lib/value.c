@@ -37,13 +37,12 @@ void plait_value_free(plait_value *slot)
 		v.type->free(v.ptr);
 }
 
-plait_value plait_value_ref(const plait_value *v)
+plait_value plait_value_ref_at(const plait_value *v, const char *where)
 {
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
 	if (v->type->ref == NULL)
-		plait_die("plait_value_ref",
-			  "a value of type %s has but one owner",
+		plait_die(where, "a value of type %s has but one owner",
 			  v->type->name);
 	return plait_value_make(v->type, v->type->ref(v->ptr));
 }
@@ -60,23 +59,23 @@ static const char *name(const struct plait_type *type)
 	return type != NULL ? type->name : "none";
 }
 
-void *plait_value_get(const plait_value *v, const struct plait_type *type)
+void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
+			 const char *where)
 {
 	if (v->type != type)
-		plait_die("plait_value_get", "value is %s%s, not %s%s",
-			  article(v->type), name(v->type), article(type),
-			  name(type));
+		plait_die(where, "value is %s%s, not %s%s", article(v->type),
+			  name(v->type), article(type), name(type));
 	return v->ptr;
 }
 
-intptr_t plait_value_int(const plait_value *v)
+intptr_t plait_value_int_at(const plait_value *v, const char *where)
 {
-	return (intptr_t)plait_value_get(v, &plait_int_type);
+	return (intptr_t)plait_value_get_at(v, &plait_int_type, where);
 }
 
-const char *plait_value_text(const plait_value *v)
+const char *plait_value_text_at(const plait_value *v, const char *where)
 {
-	return plait_value_get(v, &plait_text_type);
+	return plait_value_get_at(v, &plait_text_type, where);
 }
 
 int plait_value_str(const plait_value *v, char *buf, size_t size)

@@ -46,16 +46,18 @@ const struct plait_type plait_client_type = {
 	.free = value_free,
 };
 
-struct plait_protocol *plait_value_client(const plait_value *v)
+struct plait_protocol *plait_value_client_at(const plait_value *v,
+					     const char *where)
 {
-	struct client *c = plait_value_get(v, &plait_client_type);
+	struct client *c = plait_value_get_at(v, &plait_client_type, where);
 
 	return c->protocol;
 }
 
-struct plait_protocol *plait_client_take(plait_value *slot)
+struct plait_protocol *plait_client_take_at(plait_value *slot,
+					    const char *where)
 {
-	struct plait_protocol *p = plait_value_client(slot);
+	struct plait_protocol *p = plait_value_client_at(slot, where);
 	struct client *c = plait_take(slot).ptr;
 
 	c->is_value = false;

@@ -202,6 +202,65 @@ START_TEST(sharing_what_has_but_one_owner_aborts)
 }
 END_TEST
 
+/* Each function that insists on a type, as a program calls it. */
+static void read_wrongly(void *arg)
+{
+	plait_value v = tracked("v"), *slot = &v;
+
+	switch (*(int *)arg) {
+	case 0:
+		plait_value_get(slot, &plait_int_type);
+		break;
+	case 1:
+		plait_value_int(slot);
+		break;
+	case 2:
+		plait_value_text(slot);
+		break;
+	case 3:
+		plait_value_failure(slot);
+		break;
+	case 4:
+		plait_value_buf(slot);
+		break;
+	case 5:
+		plait_value_values(slot);
+		break;
+	case 6:
+		plait_value_indexed(slot);
+		break;
+	case 7:
+		plait_value_client(slot);
+		break;
+	case 8:
+		plait_client_take(slot);
+		break;
+	case 9:
+		plait_failed(v);
+		break;
+	case 10:
+		plait_value_ref(slot);
+		break;
+	case 11:
+		plait_then_write(slot, NULL);
+		break;
+	}
+}
+
+enum { WRONG_READERS = 12, FIRST_LINE = __LINE__ - 38 };
+
+START_TEST(wrong_type_names_the_line_of_the_program)
+{
+	char says[128];
+
+	snprintf(says, sizeof(says), "plait: %s:%d: ", __FILE__,
+		 FIRST_LINE + 3 * _i);
+	if (_i == WRONG_READERS - 1)
+		snprintf(says, sizeof(says), "plait: plait_then_write(): ");
+	assert_aborts(read_wrongly, &_i, says);
+}
+END_TEST
+
 START_TEST(reading_another_type_aborts_and_names_both)
 {
 	plait_value n = plait_int(1), none = PLAIT_NONE;
@@ -347,6 +406,8 @@ int main(void)
 	tcase_add_pure_test(type, failure_and_its_reference_are_one);
 	tcase_add_pure_test(type, sharing_what_has_but_one_owner_aborts);
 	tcase_add_pure_test(type, reading_another_type_aborts_and_names_both);
+	tcase_add_pure_loop_test(type, wrong_type_names_the_line_of_the_program,
+				 0, WRONG_READERS);
 	suite_add_tcase(s, type);
 
 	tcase_add_pure_test(text, every_value_has_a_text);

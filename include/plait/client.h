@@ -51,13 +51,17 @@ plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
  * The protocol of such a value: borrowed, as any from the reactor; NULL if
  * its connection was lost meanwhile.  Any other type aborts.
  */
-struct plait_protocol *plait_value_client(const plait_value *v);
+#define plait_value_client(v) plait_value_client_at((v), PLAIT_HERE)
+struct plait_protocol *plait_value_client_at(const plait_value *v,
+					     const char *where);
 
 /*
  * The same, and takes the value out of the slot, which holds none afterwards:
  * the connection is not lost with it any more.
  */
-struct plait_protocol *plait_client_take(plait_value *slot);
+#define plait_client_take(slot) plait_client_take_at((slot), PLAIT_HERE)
+struct plait_protocol *plait_client_take_at(plait_value *slot,
+					    const char *where);
 
 #ifdef __cplusplus
 }

@@ -36,8 +36,12 @@ extern const struct plait_type plait_values_type;
 extern const struct plait_type plait_indexed_type;
 
 /* What such a value is: borrowed, but items may be taken.  Or aborts. */
-struct plait_values *plait_value_values(const plait_value *v);
-struct plait_indexed *plait_value_indexed(const plait_value *v);
+#define plait_value_values(v) plait_value_values_at((v), PLAIT_HERE)
+struct plait_values *plait_value_values_at(const plait_value *v,
+					   const char *where);
+#define plait_value_indexed(v) plait_value_indexed_at((v), PLAIT_HERE)
+struct plait_indexed *plait_value_indexed_at(const plait_value *v,
+					     const char *where);
 
 /*
  * FirstError: a member failed.  Its detail is an indexed value, the member's

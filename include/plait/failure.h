@@ -104,7 +104,9 @@ static inline bool plait_value_is_failure(const plait_value *v)
 }
 
 /* The failure that the value is: borrowed.  Aborts if it is none. */
-const struct plait_failure *plait_value_failure(const plait_value *v);
+#define plait_value_failure(v) plait_value_failure_at((v), PLAIT_HERE)
+const struct plait_failure *plait_value_failure_at(const plait_value *v,
+						   const char *where);
 
 /* A value that is f: a reference of its own, f stays the caller's. */
 plait_value plait_failure_value(const struct plait_failure *f);

@@ -107,19 +107,24 @@ void plait_value_free(plait_value *slot);
 
 /*
  * The same value once more, given.  Aborts for a type that has something to
- * free and no ref.
+ * free and no ref, and names the place of the call.
  */
-plait_value plait_value_ref(const plait_value *v);
+#define plait_value_ref(v) plait_value_ref_at((v), PLAIT_HERE)
+plait_value plait_value_ref_at(const plait_value *v, const char *where);
 
 /*
  * The ptr of a value of that type, borrowed.  Any other type is a mistake of
- * the program: aborts and names both.
+ * the program: aborts, and names both types and the place of the call.
  */
-void *plait_value_get(const plait_value *v, const struct plait_type *type);
+#define plait_value_get(v, type) plait_value_get_at((v), (type), PLAIT_HERE)
+void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
+			 const char *where);
 
 /* The same for the common types: the number; the text, borrowed. */
-intptr_t plait_value_int(const plait_value *v);
-const char *plait_value_text(const plait_value *v);
+#define plait_value_int(v) plait_value_int_at((v), PLAIT_HERE)
+intptr_t plait_value_int_at(const plait_value *v, const char *where);
+#define plait_value_text(v) plait_value_text_at((v), PLAIT_HERE)
+const char *plait_value_text_at(const plait_value *v, const char *where);
 
 /*
  * Writes the value as text, NUL-terminated, in at most size bytes; returns
