@@ -7,7 +7,6 @@
  * deferred it stands for has let go of it, so that the members can be
  * cancelled as long as anybody could ask for it.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <plait/deferred_list.h>
@@ -50,62 +49,6 @@ struct combined {
 
 /* ---- the values ----------------------------------------------------- */
 
-static void free_values(void *ptr)
-{
-	struct plait_values *values = ptr;
-
-	for (size_t i = 0; i < values->count; i++)
-		plait_value_free(&values->items[i]);
-	free(values);
-}
-
-static int format_values(const void *ptr, char *buf, size_t size)
-{
-	return snprintf(buf, size, "<%zu values>",
-			((const struct plait_values *)ptr)->count);
-}
-
-const struct plait_type plait_values_type = {
-	.name = "list of values",
-	.free = free_values,
-	.format = format_values,
-};
-
-struct plait_values *plait_value_values_at(const plait_value *v,
-					   const char *where)
-{
-	return plait_value_get_at(v, &plait_values_type, where);
-}
-
-static void free_indexed(void *ptr)
-{
-	struct plait_indexed *indexed = ptr;
-
-	plait_value_free(&indexed->value);
-	free(indexed);
-}
-
-static int format_indexed(const void *ptr, char *buf, size_t size)
-{
-	const struct plait_indexed *indexed = ptr;
-	char text[128];
-
-	plait_value_str(&indexed->value, text, sizeof(text));
-	return snprintf(buf, size, "%zu: %s", indexed->index, text);
-}
-
-const struct plait_type plait_indexed_type = {
-	.name = "indexed value",
-	.free = free_indexed,
-	.format = format_indexed,
-};
-
-struct plait_indexed *plait_value_indexed_at(const plait_value *v,
-					     const char *where)
-{
-	return plait_value_get_at(v, &plait_indexed_type, where);
-}
-
 /* v is taken; with no memory what comes of it is that. */
 static plait_value make_indexed(size_t index, plait_value v)
 {
@@ -135,11 +78,12 @@ static struct plait_values *new_values(size_t count)
 
 static void forget_values(struct combined *c)
 {
-	struct plait_values *values = c->values;
+	plait_value v = PLAIT_NONE;
 
+	if (c->values != NULL)
+		v = plait_value_make(&plait_values_type, c->values);
 	c->values = NULL;
-	if (values != NULL)
-		free_values(values);
+	plait_value_free(&v);
 }
 
 static void unref(struct combined *c)

@@ -8,15 +8,14 @@
  * A failure and its message are one allocation.  When that fails, the static
  * no-memory failure is the answer: making a failure cannot fail.
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/failure.h>
+#include <plait/deferred_list.h>
 
-#include "lib/base.h"
-#include "lib/debug.h"
 #include "lib/failure.h"
 
 const struct plait_error plait_error_any = {
@@ -403,111 +402,100 @@ const char *plait_failure_reason(const struct plait_failure *f)
 	return f->reason;
 }
 
-int plait_failure_str(const struct plait_failure *f, char *buf, size_t size)
-{
-	return snprintf(buf, size, "%s%s%s", f->kind->name,
-			f->message[0] != '\0' ? ": " : "", f->message);
-}
+/* ---- the text -------------------------------------------------------- */
 
-/*
- * One line being made.  Space for its end is never given away: the mark that
- * it was cut, and the newline.
- */
-struct line {
-	char text[1024];
-	size_t len;
+/* So many failures are in a text, its causes and members counted. */
+enum { TEXT_FAILURES = 8 };
+
+/* len counts also what has no room, as snprintf() does. */
+struct text {
+	char *to;
+	size_t size, len;
+	unsigned left; /* failures that it may still name */
 	bool cut;
 };
 
-static const char cut_end[] = "...\n";
-
-/* A byte that could end or forge a line is shown by its number instead. */
-static void line_add_byte(struct line *l, unsigned char c)
+static void text_add(struct text *t, const char *more)
 {
-	size_t room = sizeof(l->text) - sizeof(cut_end) - l->len;
-	bool plain = c >= 0x20 && c <= 0x7e;
-	int len = snprintf(l->text + l->len, room, plain ? "%c" : "\\x%02x", c);
-
-	l->cut = (size_t)len >= room;
-	if (!l->cut)
-		l->len += (size_t)len;
+	if (t->len < t->size)
+		snprintf(t->to + t->len, t->size - t->len, "%s", more);
+	t->len += strlen(more);
 }
 
-static void line_add(struct line *l, const char *text)
+static void text_add_part(struct text *t, const char *more)
 {
-	for (; *text != '\0' && !l->cut; text++)
-		line_add_byte(l, (unsigned char)*text);
-}
-
-static void line_say(struct line *l)
-{
-	const char *end = l->cut ? cut_end : "\n";
-	size_t len = strlen(end);
-
-	memcpy(l->text + l->len, end, len);
-	base_say(l->text, l->len + len);
-}
-
-static void line_add_failure(struct line *l, const struct plait_failure *f)
-{
-	line_add(l, f->kind->name);
-	line_add(l, f->message[0] != '\0' ? ": " : "");
-	line_add(l, f->message);
-}
-
-/* "  WORDS TEXT", if there is a text. */
-static void say_detail(const char *words, const char *text)
-{
-	struct line l = { .len = 0 };
-
-	if (text[0] == '\0')
+	if (more[0] == '\0')
 		return;
-	line_add(&l, "  ");
-	line_add(&l, words);
-	line_add(&l, text);
-	line_say(&l);
+	text_add(t, ": ");
+	text_add(t, more);
 }
 
-/* All that it knows, and then the same of what caused it. */
-static void say_history(const struct plait_failure *f)
+/* What is wrong, said by this failure alone. */
+static void text_add_one(struct text *t, const struct plait_failure *f)
 {
-	struct line l;
+	text_add(t, f->kind->name);
+	text_add_part(t, f->message);
+	if (f->err != 0)
+		text_add_part(t, strerror(f->err));
+}
 
-	for (;;) {
-		say_detail("made at ", f->where);
-		say_detail("cancelled at ", f->cancelled_at);
-		say_detail("because ", f->reason);
-		f = f->cause;
-		if (f == NULL)
-			return;
-		l = (struct line){ .len = 0 };
-		line_add(&l, "  caused by ");
-		line_add_failure(&l, f);
-		line_say(&l);
+/* True if one more may be named, after those words. */
+static bool text_goes_on(struct text *t, const char *words)
+{
+	if (t->cut)
+		return false;
+	text_add(t, words);
+	t->cut = t->left == 0;
+	if (t->cut)
+		text_add(t, "...");
+	else
+		t->left--;
+	return !t->cut;
+}
+
+static void text_add_failure(struct text *t, const struct plait_failure *f);
+
+static void text_add_members(struct text *t, const struct plait_failure *f)
+{
+	const struct plait_values *values;
+	const char *words = ": ";
+
+	if (!plait_value_is(&f->detail, &plait_values_type))
+		return;
+	values = plait_value_values(&f->detail);
+	for (size_t i = 0; i < values->count && !t->cut; i++) {
+		if (!plait_value_is_failure(&values->items[i]))
+			continue;
+		if (text_goes_on(t, words))
+			text_add_failure(t, values->items[i].ptr);
+		words = "; ";
 	}
 }
 
-static void print_unhandled(const struct plait_failure *why, void *arg)
+/* That the work was cancelled explains nothing: it is what was done then. */
+static void text_add_causes(struct text *t, const struct plait_failure *f)
 {
-	struct line l = { .len = 0 };
-
-	line_add(&l, "Unhandled error in Deferred: ");
-	line_add_failure(&l, why);
-	line_say(&l);
-	if (debug_is_on(DEBUG_FAILURES))
-		say_history(why);
+	for (f = f->cause; f != NULL && !t->cut; f = f->cause) {
+		if (plait_failure_check(f, &plait_error_cancelled))
+			continue;
+		if (text_goes_on(t, ", caused by ")) {
+			text_add_one(t, f);
+			text_add_members(t, f);
+		}
+	}
 }
 
-static plait_unhandled_hook *unhandled_hook = print_unhandled;
-static void *unhandled_arg;
-
-void plait_set_unhandled(plait_unhandled_hook *hook, void *arg)
+static void text_add_failure(struct text *t, const struct plait_failure *f)
 {
-	unhandled_hook = hook != NULL ? hook : print_unhandled;
-	unhandled_arg = arg;
+	text_add_one(t, f);
+	text_add_members(t, f);
+	text_add_causes(t, f);
 }
 
-void plait_unhandled(const struct plait_failure *f)
+int plait_failure_str(const struct plait_failure *f, char *buf, size_t size)
 {
-	unhandled_hook(f, unhandled_arg);
+	struct text t = { .to = buf, .size = size, .left = TEXT_FAILURES - 1 };
+
+	text_add_failure(&t, f);
+	return t.len < INT_MAX ? (int)t.len : INT_MAX;
 }

@@ -33,6 +33,12 @@ extern const struct plait_failure failure_no_memory;
 void failure_init(struct plait_failure *f, const struct plait_error *kind,
 		  const char *where, void (*release)(struct plait_failure *f));
 
+/*
+ * As plait_unhandled(), for what is no deferred's: the default hook begins its
+ * line with these words instead.
+ */
+void failure_unhandled(const struct plait_failure *f, const char *words);
+
 /* A cancellation that says that, as if a cancel of its own had made it. */
 plait_value failure_cancelled_by(const char *reason, const char *where);
 

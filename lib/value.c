@@ -1,13 +1,15 @@
 /*
  * Values: two words, {type, ptr}, and the types that the library itself
- * brings for numbers and text.  A slot is emptied before what it held is
- * freed, so whatever a type's free does, nobody can see a dead value.
+ * brings for numbers, text, and values that came together.  A slot is emptied
+ * before what it held is freed, so whatever a type's free does, nobody can see
+ * a dead value.
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include <plait/value.h>
+#include <plait/deferred_list.h>
 
 static int int_format(const void *ptr, char *buf, size_t size)
 {
@@ -85,4 +87,62 @@ int plait_value_str(const plait_value *v, char *buf, size_t size)
 	if (v->type->format == NULL)
 		return snprintf(buf, size, "<%s>", v->type->name);
 	return v->type->format(v->ptr, buf, size);
+}
+
+/* ---- many values as one --------------------------------------------- */
+
+static void free_values(void *ptr)
+{
+	struct plait_values *values = ptr;
+
+	for (size_t i = 0; i < values->count; i++)
+		plait_value_free(&values->items[i]);
+	free(values);
+}
+
+static int format_values(const void *ptr, char *buf, size_t size)
+{
+	return snprintf(buf, size, "<%zu values>",
+			((const struct plait_values *)ptr)->count);
+}
+
+const struct plait_type plait_values_type = {
+	.name = "list of values",
+	.free = free_values,
+	.format = format_values,
+};
+
+struct plait_values *plait_value_values_at(const plait_value *v,
+					   const char *where)
+{
+	return plait_value_get_at(v, &plait_values_type, where);
+}
+
+static void free_indexed(void *ptr)
+{
+	struct plait_indexed *indexed = ptr;
+
+	plait_value_free(&indexed->value);
+	free(indexed);
+}
+
+static int format_indexed(const void *ptr, char *buf, size_t size)
+{
+	const struct plait_indexed *indexed = ptr;
+	char text[128];
+
+	plait_value_str(&indexed->value, text, sizeof(text));
+	return snprintf(buf, size, "%zu: %s", indexed->index, text);
+}
+
+const struct plait_type plait_indexed_type = {
+	.name = "indexed value",
+	.free = free_indexed,
+	.format = format_indexed,
+};
+
+struct plait_indexed *plait_value_indexed_at(const plait_value *v,
+					     const char *where)
+{
+	return plait_value_get_at(v, &plait_indexed_type, where);
 }

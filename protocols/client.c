@@ -130,8 +130,8 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
 /* The reactor would not even begin, and has told nobody. */
 static void refuse(struct client *c, int err)
 {
-	plait_fire(&c->promise, plait_fail_errno(&plait_error_connect, err,
-						 "%s", strerror(err)));
+	plait_fire(&c->promise,
+		   plait_fail_errno(&plait_error_connect, err, "%s", ""));
 	free(c);
 }
 

@@ -291,14 +291,16 @@ static void read_destination(struct plait_connector *c, const char *host,
 			     unsigned port)
 {
 	int err = -plait_address_parse(&c->destination, host, port);
-	const struct plait_error *kind = err == EADDRNOTAVAIL
-						 ? &plait_error_dns_lookup
-						 : &plait_error_connect;
+	const char *name = host != NULL ? host : "";
 
-	if (err != 0)
+	if (err == EADDRNOTAVAIL)
+		c->unusable = failure_in(plait_fail(
+			&plait_error_dns_lookup,
+			"connect to %s:%u: not a numeric address", name, port));
+	else if (err != 0)
 		c->unusable = failure_in(
-			plait_fail_errno(kind, err, "connect to %s:%u",
-					 host != NULL ? host : "", port));
+			plait_fail_errno(&plait_error_connect, err,
+					 "connect to %s:%u", name, port));
 }
 
 static void read_bind_address(struct plait_connector *c, const char *host,

@@ -197,7 +197,9 @@ START_TEST(refused_is_failed_then_stopped)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
 	ck_assert_int_eq(client.err, ECONNREFUSED);
 	snprintf(wanted, sizeof(wanted),
-		 "ConnectionRefusedError: connect to 127.0.0.1:%u", refusing);
+		 "ConnectionRefusedError: connect to 127.0.0.1:%u: "
+		 "Connection refused",
+		 refusing);
 	ck_assert_str_eq(client.why, wanted);
 }
 END_TEST
@@ -251,11 +253,13 @@ static const struct {
 	const char *why;
 } impossible[] = {
 	{ "poetry.example", 10001, &plait_error_dns_lookup,
-	  "DNSLookupError: connect to poetry.example:10001" },
+	  "DNSLookupError: connect to poetry.example:10001: "
+	  "not a numeric address" },
 	{ "127.0.0.1", 65536, &plait_error_connect,
-	  "ConnectError: connect to 127.0.0.1:65536" },
+	  "ConnectError: connect to 127.0.0.1:65536: Invalid argument" },
 	{ "fe80::1%eth0", 1, &plait_error_dns_lookup,
-	  "DNSLookupError: connect to fe80::1%eth0:1" },
+	  "DNSLookupError: connect to fe80::1%eth0:1: "
+	  "not a numeric address" },
 };
 
 START_TEST(what_is_no_address_fails_from_the_loop)

@@ -717,14 +717,18 @@ START_TEST(failure_tells_its_causes)
 	char words[] = "failures", none[] = "";
 
 	ck_assert_int_eq(child_run(leave_a_failure, words, &said), 0);
-	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem\n"
+	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem, "
+			       "caused by TimeoutError, "
+			       "caused by OSError: no ink\n"
 			       "  made at top.c:3\n"
 			       "  caused by TimeoutError\n"
 			       "  made at mid.c:2\n"
 			       "  caused by OSError: no ink\n"
 			       "  made at deep.c:1\n");
 	ck_assert_int_eq(child_run(leave_a_failure, none, &said), 0);
-	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem\n");
+	ck_assert_str_eq(said, "Unhandled error in Deferred: Error: no poem, "
+			       "caused by TimeoutError, "
+			       "caused by OSError: no ink\n");
 }
 END_TEST
 

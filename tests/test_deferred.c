@@ -151,7 +151,8 @@ START_TEST(refusal_to_fire_twice_may_be_made_a_failure)
 	pass_callback(d, "never");
 	pass_errback(d, "b");
 	plait_fire(&p, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "b:OSError: fired twice");
+	ck_assert_str_eq(trace(), "b:OSError: fired twice: "
+				  "Operation already in progress");
 	ck_assert_int_eq(plait_failure_errno(
 				 plait_value_failure(plait_deferred_result(d))),
 			 EALREADY);

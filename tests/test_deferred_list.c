@@ -490,7 +490,8 @@ START_TEST(race_that_all_lose_fails_with_the_group_in_order)
 	plait_fire(&p[0], error("a"));
 	ck_assert(plait_failure_check(failure(), &plait_error_group));
 	ck_assert_str_eq(text_of(result()),
-			 "FailureGroup: all of 3 members failed");
+			 "FailureGroup: all of 3 members failed: "
+			 "Error: a; Error: b; Error: c");
 	ck_assert_str_eq(texts_of(plait_failure_detail(failure())),
 			 "Error: a Error: b Error: c");
 	handled();

@@ -38,14 +38,139 @@ START_TEST(failure_says_kind_message_and_place)
 }
 END_TEST
 
-START_TEST(errno_is_kept_and_not_printed)
+START_TEST(errno_is_kept_and_its_text_is_said)
 {
 	plait_value v = plait_fail_errno(&plait_error_connection_refused,
 					 ECONNREFUSED, "connect to %s", "x:1");
 
 	ck_assert_int_eq(plait_failure_errno(plait_value_failure(&v)),
 			 ECONNREFUSED);
-	ck_assert_str_eq(str_of(&v), "ConnectionRefusedError: connect to x:1");
+	ck_assert_str_eq(str_of(&v), "ConnectionRefusedError: connect to x:1: "
+				     "Connection refused");
+	plait_value_free(&v);
+}
+END_TEST
+
+START_TEST(errno_without_a_message_is_said)
+{
+	plait_value v = plait_fail_errno(&plait_error_os, ENOENT, "%s", "");
+
+	ck_assert_str_eq(str_of(&v), "OSError: No such file or directory");
+	plait_value_free(&v);
+}
+END_TEST
+
+/* Taken: both; the new one is caused by the old. */
+static plait_value caused(plait_value cause, const char *message)
+{
+	plait_value v = plait_fail_because(
+		&plait_error_any, plait_value_failure(&cause), "%s", message);
+
+	plait_value_free(&cause);
+	return v;
+}
+
+START_TEST(causes_are_said_but_not_that_it_was_cancelled)
+{
+	plait_value v =
+		caused(caused(plait_fail_errno(&plait_error_os, EPIPE, "send"),
+			      "no line"),
+		       "no poem");
+	plait_value late = caused(plait_cancelled(), "late");
+
+	ck_assert_str_eq(str_of(&v), "Error: no poem, caused by Error: no "
+				     "line, caused by OSError: send: "
+				     "Broken pipe");
+	ck_assert_str_eq(str_of(&late), "Error: late");
+	plait_value_free(&v);
+	plait_value_free(&late);
+}
+END_TEST
+
+/* The failures in v become the members of a new one; n of them, all taken. */
+static plait_value grouped(plait_value *v, size_t n)
+{
+	struct plait_deferred *members[16], *race;
+	plait_value group;
+
+	for (size_t i = 0; i < n; i++)
+		members[i] = plait_failed(v[i]);
+	race = plait_race_at(members, n, "race.c:1");
+	group = plait_value_ref(plait_deferred_result(race));
+	handle_all(race);
+	plait_deferred_free(&race);
+	return group;
+}
+
+START_TEST(members_are_said_with_their_causes)
+{
+	plait_value v[] = {
+		caused(plait_fail_errno(&plait_error_os, EPIPE, "send"), "a"),
+		plait_fail(&plait_error_timeout, "b"),
+	};
+	plait_value group = grouped(v, 2);
+
+	ck_assert_str_eq(str_of(&group),
+			 "FailureGroup: all of 2 members failed: "
+			 "Error: a, caused by OSError: send: Broken pipe; "
+			 "TimeoutError: b");
+	plait_value_free(&group);
+}
+END_TEST
+
+/* A chain of causes, a group, and a group of groups. */
+START_TEST(text_names_eight_failures)
+{
+	plait_value v[16], all = plait_fail(&plait_error_any, "x");
+	char whole[1024];
+	const char *text = whole;
+	unsigned n = 0;
+
+	for (int i = 0; i < 16 && _i == 0; i++)
+		all = caused(all, "x");
+	for (int i = 0; i < 16 && _i == 1; i++)
+		v[i] = plait_value_ref(&all);
+	if (_i == 1) {
+		plait_value_free(&all);
+		all = grouped(v, 16);
+	}
+	for (int i = 0; i < 60 && _i == 2; i++) {
+		v[0] = all;
+		v[1] = plait_value_ref(&all);
+		all = grouped(v, 2);
+	}
+	plait_failure_str(plait_value_failure(&all), whole, sizeof(whole));
+	ck_assert_str_eq(whole + strlen(whole) - 3, "...");
+	for (; (text = strpbrk(text, "EF")) != NULL; text++)
+		n++;
+	/* "FailureGroup" and "Error" have one such letter each. */
+	ck_assert_uint_eq(n, 8);
+	plait_value_free(&all);
+}
+END_TEST
+
+START_TEST(text_is_cut_as_snprintf_cuts)
+{
+	plait_value v =
+		caused(plait_fail_errno(&plait_error_os, EPIPE, "s"), "a");
+	const struct plait_failure *f = plait_value_failure(&v);
+	const char whole[] = "Error: a, caused by OSError: s: Broken pipe";
+	char buf[64];
+
+	for (size_t size = 0; size < sizeof(buf); size++) {
+		memset(buf, '#', sizeof(buf));
+		ck_assert_int_eq(plait_failure_str(f, buf, size),
+				 sizeof(whole) - 1);
+		if (size == 0)
+			ck_assert_int_eq(buf[0], '#');
+		else
+			ck_assert_uint_eq(strlen(buf),
+					  size < sizeof(whole)
+						  ? size - 1
+						  : sizeof(whole) - 1);
+		ck_assert_int_eq(strncmp(buf, whole, size > 0 ? size - 1 : 0),
+				 0);
+	}
 	plait_value_free(&v);
 }
 END_TEST
@@ -385,6 +510,191 @@ START_TEST(embedded_failure_is_released_once_and_not_freed)
 }
 END_TEST
 
+/* ---- the whole tree -------------------------------------------------- */
+
+static const char *explained(const plait_value *v, size_t *size)
+{
+	static char text[1 << 21];
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+
+	ck_assert_int_eq(plait_failure_explain(plait_value_failure(v), b), 0);
+	*size = plait_buf_size(b);
+	ck_assert_uint_lt(*size, sizeof(text));
+	memcpy(text, plait_buf_data(b), *size);
+	text[*size] = '\0';
+	plait_buf_unref(&b);
+	return text;
+}
+
+/* Fails with the cause taken, at a place that is borrowed. */
+static plait_value caused_at(const char *where, plait_value cause,
+			     const char *message)
+{
+	plait_value v =
+		plait_fail_at(where, &plait_error_any, 0,
+			      plait_value_failure(&cause), "%s", message);
+
+	plait_value_free(&cause);
+	return v;
+}
+
+static plait_value broken_pipe(void)
+{
+	return plait_fail_at("pipe.c:1", &plait_error_os, EPIPE, NULL, "send");
+}
+
+START_TEST(explanation_is_the_whole_tree)
+{
+	plait_value v[] = {
+		caused_at("a.c:2", broken_pipe(), "a"),
+		failure_cancelled_by("tired", "b.c:3"),
+	};
+	plait_value top = caused_at("top.c:4", grouped(v, 2), "no poem");
+	size_t size;
+
+	ck_assert_str_eq(explained(&top, &size),
+			 "Error: no poem\n"
+			 "  made at top.c:4\n"
+			 "  caused by FailureGroup: all of 2 members failed\n"
+			 "  made at race.c:1\n"
+			 "  member 0: Error: a\n"
+			 "    made at a.c:2\n"
+			 "    caused by OSError: send: Broken pipe\n"
+			 "    made at pipe.c:1\n"
+			 "  member 1: CancelledError\n"
+			 "    made at b.c:3\n"
+			 "    cancelled at b.c:3\n"
+			 "    because tired\n");
+	plait_value_free(&top);
+}
+END_TEST
+
+START_TEST(explanation_names_the_member_of_a_gather)
+{
+	struct plait_deferred *members[] = {
+		plait_succeed(PLAIT_NONE),
+		plait_failed(broken_pipe()),
+	};
+	struct plait_deferred *d =
+		plait_gather_at(members, 2, PLAIT_CONSUME_ERRORS, "gather.c:5");
+	size_t size;
+
+	ck_assert_str_eq(explained(plait_deferred_result(d), &size),
+			 "FirstError: member 1 failed: OSError: send: "
+			 "Broken pipe\n"
+			 "  made at gather.c:5\n"
+			 "  member 1: OSError: send: Broken pipe\n"
+			 "    made at pipe.c:1\n");
+	handle_all(d);
+	plait_deferred_free(&d);
+}
+END_TEST
+
+START_TEST(explanation_escapes_what_could_forge_a_line)
+{
+	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "%s",
+				      "a\n  because \x1b[0m\xc3\xa9");
+	size_t size;
+
+	ck_assert_str_eq(explained(&v, &size),
+			 "Error: a\\x0a  because \\x1b[0m\\xc3\\xa9\n"
+			 "  made at w\n");
+	plait_value_free(&v);
+}
+END_TEST
+
+static plait_value cause_a_great_many(void)
+{
+	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "x");
+
+	for (int i = 0; i < 200000; i++)
+		v = caused_at("w", v, "x");
+	return v;
+}
+
+static plait_value carry_a_great_many(void)
+{
+	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "x");
+
+	for (int i = 0; i < 200000; i++)
+		v = plait_fail_with_at("w", &plait_error_any, v, "x");
+	return v;
+}
+
+/* 2^60 members, of which there are 60. */
+static plait_value carry_themselves(void)
+{
+	plait_value v[2], all = plait_fail(&plait_error_any, "x");
+
+	for (int i = 0; i < 60; i++) {
+		v[0] = all;
+		v[1] = plait_value_ref(&all);
+		all = grouped(v, 2);
+	}
+	return all;
+}
+
+static plait_value (*const huge[])(void) = {
+	cause_a_great_many,
+	carry_a_great_many,
+	carry_themselves,
+};
+
+enum { N_HUGE = sizeof(huge) / sizeof(huge[0]) };
+
+static void *explain_huge(void *arg)
+{
+	plait_value v = huge[*(int *)arg]();
+	size_t size, failures = 0;
+	const char *text = explained(&v, &size);
+	const char *end = strstr(text, "and more\n");
+
+	ck_assert_ptr_nonnull(end);
+	ck_assert_uint_eq(strlen(end), strlen("and more\n"));
+	for (text = strstr(text, "made at"); text != NULL;
+	     text = strstr(text + 1, "made at"))
+		failures++;
+	ck_assert_uint_eq(failures, 10000);
+	plait_value_free(&v);
+	return NULL;
+}
+
+static int huge_one;
+
+static void *explain_huge_one(void *arg)
+{
+	return explain_huge(&huge_one);
+}
+
+START_TEST(explanation_of_any_tree_ends_and_needs_no_stack)
+{
+	huge_one = _i;
+	on_small_stack(explain_huge_one);
+}
+END_TEST
+
+START_TEST(explanation_stops_where_there_is_no_room_for_it)
+{
+	plait_value v[] = { broken_pipe(), broken_pipe() };
+	plait_value group = grouped(v, 2);
+	const struct plait_failure *f = plait_value_failure(&group);
+	struct plait_buf *b = plait_buf_new(20);
+	int rc = -ENOMEM;
+
+	ck_assert_int_eq(plait_failure_explain(f, b), -EMSGSIZE);
+	plait_buf_unref(&b);
+	for (unsigned long i = 0; rc != 0; i++) {
+		b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+		fault_alloc_at(i, false);
+		rc = plait_failure_explain(f, b);
+		ck_assert_int_eq(rc, fault_alloc_reached() ? -ENOMEM : 0);
+		fault_alloc_off();
+		plait_buf_unref(&b);
+	}
+	plait_value_free(&group);
+}
+END_TEST
+
 static unsigned hooked;
 static char hooked_text[64];
 
@@ -485,18 +795,35 @@ int main(void)
 {
 	Suite *s = suite_create("failure");
 	TCase *says = tcase_create("says");
+	TCase *tree = tcase_create("tree");
 	TCase *kind = tcase_create("kind");
 	TCase *life = tcase_create("life");
 	TCase *unhandled = tcase_create("unhandled");
 
 	tcase_add_checked_fixture(life, steps_setup, NULL);
 	tcase_add_pure_test(says, failure_says_kind_message_and_place);
-	tcase_add_pure_test(says, errno_is_kept_and_not_printed);
+	tcase_add_pure_test(says, errno_is_kept_and_its_text_is_said);
+	tcase_add_pure_test(says, errno_without_a_message_is_said);
+	tcase_add_pure_test(says,
+			    causes_are_said_but_not_that_it_was_cancelled);
+	tcase_add_pure_test(says, members_are_said_with_their_causes);
+	tcase_add_pure_loop_test(says, text_names_eight_failures, 0, 3);
+	tcase_add_pure_test(says, text_is_cut_as_snprintf_cuts);
 	tcase_add_pure_test(says, str_is_the_kind_alone_without_a_message);
 	tcase_add_pure_test(says, str_is_verbatim);
 	tcase_add_pure_test(says, message_may_be_of_any_length);
 	tcase_add_pure_test(says, message_that_printf_refuses_is_empty);
 	suite_add_tcase(s, says);
+
+	tcase_add_pure_test(tree, explanation_is_the_whole_tree);
+	tcase_add_pure_test(tree, explanation_names_the_member_of_a_gather);
+	tcase_add_pure_test(tree, explanation_escapes_what_could_forge_a_line);
+	tcase_add_pure_loop_test(
+		tree, explanation_of_any_tree_ends_and_needs_no_stack, 0,
+		N_HUGE);
+	tcase_add_pure_test(tree,
+			    explanation_stops_where_there_is_no_room_for_it);
+	suite_add_tcase(s, tree);
 
 	tcase_add_pure_loop_test(kind, kind_has_name_text_and_parent, 0,
 				 N_KINDS);

@@ -20,6 +20,7 @@
 extern "C" {
 #endif
 
+struct plait_buf;
 struct plait_failure;
 
 struct plait_error {
@@ -64,8 +65,8 @@ extern const struct plait_type plait_failure_type;
 	plait_fail_at(PLAIT_HERE, (kind), 0, NULL, __VA_ARGS__)
 
 /*
- * The same for an errno.  Its text is not added: plait_failure_errno() tells
- * it.
+ * The same for an errno.  plait_failure_str() adds its text behind the
+ * message, so the message need not say it.
  */
 #define plait_fail_errno(kind, err, ...)                                       \
 	plait_fail_at(PLAIT_HERE, (kind), (err), NULL, __VA_ARGS__)
@@ -138,8 +139,24 @@ const plait_value *plait_failure_detail(const struct plait_failure *f);
 const char *plait_failure_cancelled_at(const struct plait_failure *f);
 const char *plait_failure_reason(const struct plait_failure *f);
 
-/* Writes "Kind" or "Kind: message", as snprintf() would. */
+/*
+ * Writes what went wrong in one line, as snprintf() would: "Kind: message:
+ * text of the errno", without what there is not; behind it, after ": ", the
+ * failures in the list of values that it carries, with "; " between them; and
+ * ", caused by " and the same of its cause, and so on.  Causes that are
+ * cancellations are left out.  It names 8 failures at most; "..." stands for
+ * the others.
+ */
 int plait_failure_str(const struct plait_failure *f, char *buf, size_t size);
+
+/*
+ * Appends all that f says, in lines: its text, where it was made, who
+ * cancelled and why, the same of each failure that it carries, indented, and
+ * of its causes.  Bytes that are not printable ASCII are shown as \xNN.  At
+ * most 10,000 failures; then a line says that there are more.  0, or as
+ * plait_buf_append(); then b has the beginning.
+ */
+int plait_failure_explain(const struct plait_failure *f, struct plait_buf *b);
 
 /*
  * Told of every failure that nobody handled, at the moment when it is lost.
@@ -148,8 +165,9 @@ int plait_failure_str(const struct plait_failure *f, char *buf, size_t size);
 typedef void plait_unhandled_hook(const struct plait_failure *why, void *arg);
 
 /*
- * Replaces the default, which prints one line on standard error:
- * "Unhandled error in Deferred: Kind: message".  NULL brings it back.
+ * Replaces the default, which prints one line on standard error: "Unhandled
+ * error in Deferred: " and plait_failure_str(), or other words for what is no
+ * deferred's.  NULL brings it back.
  */
 void plait_set_unhandled(plait_unhandled_hook *hook, void *arg);
 

@@ -86,9 +86,8 @@ static void download_received(struct plait_protocol *p, const void *data,
 	if (e < 0) {
 		plait_transport_abort(p->transport);
 		plait_fire(&self->promise,
-			   plait_fail_errno(&plait_error_os, -e,
-					    "poem from %s: %s", self->server,
-					    strerror(-e)));
+			   plait_fail_errno(&plait_error_os, -e, "poem from %s",
+					    self->server));
 	}
 }
 

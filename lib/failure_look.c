@@ -1,0 +1,299 @@
+/*
+ * Looking at failures: all that one knows, as lines; and what is said of one
+ * that nobody handled.
+ *
+ * A failure, its members and its causes are a tree.  It is walked with a
+ * stack on the heap that is as deep as members lie in members.  A cause is
+ * told after the members and takes the place of what it caused, so a chain of
+ * causes needs no more of that stack.  A failure that is referred to twice is
+ * told twice, so that a small one can be very long; hence the limit.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <plait/buf.h>
+#include <plait/deferred_list.h>
+
+#include "lib/base.h"
+#include "lib/debug.h"
+#include "lib/failure.h"
+#include "lib/print.h"
+
+/* So many failures are told of a tree, and lines are indented so deep. */
+enum { MOST_FAILURES = 10000, DEEPEST_INDENT = 16 };
+
+struct visit {
+	const struct plait_failure *failure;
+	size_t next; /* member */
+};
+
+struct explanation {
+	struct print p;
+	struct visit *visits;
+	size_t depth, room;
+	size_t left;
+};
+
+static bool is_printable(char c)
+{
+	return c >= 0x20 && c <= 0x7e;
+}
+
+/* A byte that could end or forge a line is shown by its number instead. */
+static void print_escaped(struct print *p, const char *text)
+{
+	while (*text != '\0') {
+		int len = 0;
+
+		while (is_printable(text[len]))
+			len++;
+		if (len > 0)
+			print(p, "%.*s", len, text);
+		else
+			print(p, "\\x%02x", (unsigned char)*text);
+		text += len > 0 ? len : 1;
+	}
+}
+
+static void explain_indent(struct explanation *e)
+{
+	size_t depth = e->depth < DEEPEST_INDENT ? e->depth : DEEPEST_INDENT;
+
+	print(&e->p, "%*s", (int)(2 * depth), "");
+}
+
+/* "WORDS TEXT", if there is a text. */
+static void explain_detail(struct explanation *e, const char *words,
+			   const char *text)
+{
+	if (text[0] == '\0')
+		return;
+	explain_indent(e);
+	print(&e->p, "%s", words);
+	print_escaped(&e->p, text);
+	print(&e->p, "\n");
+}
+
+static void explain_head(struct explanation *e, const char *words,
+			 const struct plait_failure *f)
+{
+	explain_indent(e);
+	print(&e->p, "%s", words);
+	print_escaped(&e->p, f->kind->name);
+	if (f->message[0] != '\0')
+		print(&e->p, ": ");
+	print_escaped(&e->p, f->message);
+	if (f->err != 0)
+		print(&e->p, ": %s", strerror(f->err));
+	print(&e->p, "\n");
+}
+
+static void explain_details(struct explanation *e,
+			    const struct plait_failure *f)
+{
+	explain_detail(e, "made at ", f->where);
+	explain_detail(e, "cancelled at ", f->cancelled_at);
+	explain_detail(e, "because ", f->reason);
+}
+
+/* Room for one visit more; 0 or -ENOMEM, which the printing keeps. */
+static bool explain_make_room(struct explanation *e)
+{
+	size_t room = e->room != 0 ? 2 * e->room : 8;
+	struct visit *visits;
+
+	if (e->depth < e->room)
+		return true;
+	visits = realloc(e->visits, room * sizeof(*visits));
+	if (visits == NULL) {
+		e->p.error = -ENOMEM;
+		return false;
+	}
+	e->visits = visits;
+	e->room = room;
+	return true;
+}
+
+/* False if the limit is reached, which ends the whole. */
+static bool explain_may_go_on(struct explanation *e)
+{
+	if (e->left > 0) {
+		e->left--;
+		return true;
+	}
+	explain_indent(e);
+	print(&e->p, "and more\n");
+	e->depth = 0;
+	return false;
+}
+
+static void explain_visit(struct explanation *e, const char *words,
+			  const struct plait_failure *f)
+{
+	if (!explain_may_go_on(e) || !explain_make_room(e))
+		return;
+	explain_head(e, words, f);
+	e->visits[e->depth++] = (struct visit){ .failure = f };
+	explain_details(e, f);
+}
+
+/* The cause takes the place of what it caused. */
+static void explain_cause(struct explanation *e, struct visit *v)
+{
+	if (v->failure->cause == NULL) {
+		e->depth--;
+	} else if (explain_may_go_on(e)) {
+		*v = (struct visit){ .failure = v->failure->cause };
+		explain_head(e, "caused by ", v->failure);
+		explain_details(e, v->failure);
+	}
+}
+
+/*
+ * What f carries at that place, which may be no failure, and its number; NULL
+ * after the last.
+ */
+static const plait_value *member(const struct plait_failure *f, size_t i,
+				 size_t *number)
+{
+	const plait_value *detail = &f->detail;
+
+	*number = i;
+	if (plait_value_is(detail, &plait_values_type)) {
+		const struct plait_values *values = plait_value_values(detail);
+
+		return i < values->count ? &values->items[i] : NULL;
+	}
+	if (i > 0 || plait_value_is_none(detail))
+		return NULL;
+	if (!plait_value_is(detail, &plait_indexed_type))
+		return detail;
+	*number = plait_value_indexed(detail)->index;
+	return &plait_value_indexed(detail)->value;
+}
+
+static void explain_next(struct explanation *e)
+{
+	struct visit *v = &e->visits[e->depth - 1];
+	size_t number;
+	const plait_value *m = member(v->failure, v->next++, &number);
+	char words[64];
+
+	if (m == NULL) {
+		explain_cause(e, v);
+	} else if (plait_value_is_failure(m)) {
+		snprintf(words, sizeof(words), "member %zu: ", number);
+		explain_visit(e, words, plait_value_failure(m));
+	}
+}
+
+int plait_failure_explain(const struct plait_failure *f, struct plait_buf *b)
+{
+	struct explanation e = { .p.to = b, .left = MOST_FAILURES };
+
+	explain_visit(&e, "", f);
+	while (e.depth > 0 && e.p.error == 0)
+		explain_next(&e);
+	free(e.visits);
+	return e.p.error;
+}
+
+/* ---- unhandled ------------------------------------------------------- */
+
+/*
+ * One line being made.  Space for its end is never given away: the mark that
+ * it was cut, and the newline.
+ */
+struct line {
+	char text[1024];
+	size_t len;
+	bool cut;
+};
+
+static const char cut_end[] = "...\n";
+
+static void line_add_byte(struct line *l, char c)
+{
+	size_t room = sizeof(l->text) - sizeof(cut_end) - l->len;
+	int len =
+		snprintf(l->text + l->len, room,
+			 is_printable(c) ? "%c" : "\\x%02x", (unsigned char)c);
+
+	l->cut = (size_t)len >= room;
+	if (!l->cut)
+		l->len += (size_t)len;
+}
+
+static void line_add(struct line *l, const char *text)
+{
+	for (; *text != '\0' && !l->cut; text++)
+		line_add_byte(l, *text);
+}
+
+static void line_say(struct line *l)
+{
+	const char *end = l->cut ? cut_end : "\n";
+	size_t len = strlen(end);
+
+	memcpy(l->text + l->len, end, len);
+	base_say(l->text, l->len + len);
+}
+
+/* All that it knows, but for the head, which was said. */
+static void say_explanation(const struct plait_failure *f)
+{
+	static const char no_memory[] = "  no memory to say more\n";
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	const char *text, *rest;
+
+	if (b != NULL && plait_failure_explain(f, b) == 0) {
+		text = plait_buf_data(b);
+		rest = (const char *)memchr(text, '\n', plait_buf_size(b)) + 1;
+		base_say(rest, plait_buf_size(b) - (size_t)(rest - text));
+	} else {
+		base_say(no_memory, sizeof(no_memory) - 1);
+	}
+	plait_buf_unref(&b);
+}
+
+/* What the line that the hook may print begins with. */
+static _Thread_local const char *unhandled_words;
+
+static void print_unhandled(const struct plait_failure *why, void *arg)
+{
+	struct line l = { .len = 0 };
+	char text[sizeof(l.text)];
+
+	plait_failure_str(why, text, sizeof(text));
+	line_add(&l, unhandled_words);
+	line_add(&l, ": ");
+	line_add(&l, text);
+	line_say(&l);
+	if (debug_is_on(DEBUG_FAILURES))
+		say_explanation(why);
+}
+
+static plait_unhandled_hook *unhandled_hook = print_unhandled;
+static void *unhandled_arg;
+
+void plait_set_unhandled(plait_unhandled_hook *hook, void *arg)
+{
+	unhandled_hook = hook != NULL ? hook : print_unhandled;
+	unhandled_arg = arg;
+}
+
+void failure_unhandled(const struct plait_failure *f, const char *words)
+{
+	const char *outer = unhandled_words;
+
+	unhandled_words = words;
+	unhandled_hook(f, unhandled_arg);
+	unhandled_words = outer;
+}
+
+void plait_unhandled(const struct plait_failure *f)
+{
+	failure_unhandled(f, "Unhandled error in Deferred");
+}
