@@ -9,8 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <plait/failure.h>
-
+#include "lib/failure.h"
 #include "reactor/reactor.h"
 
 enum { SLOTS_PER_CHUNK = 32 };
@@ -87,7 +86,8 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 	if (slot == NULL) {
 		plait_value v = plait_no_memory();
 
-		plait_unhandled(plait_value_failure(&v));
+		failure_unhandled(plait_value_failure(&v),
+				  "Error in plait_call_later()");
 		plait_value_free(&v);
 		errno = ENOMEM;
 		return (struct plait_call){ 0 };

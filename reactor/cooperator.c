@@ -15,6 +15,7 @@
 #include <plait/cooperator.h>
 #include <plait/timer.h>
 
+#include "lib/failure.h"
 #include "lib/fork.h"
 #include "lib/waiters.h"
 #include "reactor/loop.h"
@@ -72,7 +73,8 @@ static void unref_task(struct plait_coiterator *t)
 		return;
 	if (!t->told && !fork_inherited(t->forks) &&
 	    plait_value_is_failure(&t->result))
-		plait_unhandled(plait_value_failure(&t->result));
+		failure_unhandled(plait_value_failure(&t->result),
+				  "Unhandled error in a task");
 	plait_value_free(&t->result);
 	unref(t->cooperator);
 	free(t);

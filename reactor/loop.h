@@ -155,6 +155,13 @@ void loop_trace_end(bool forked);
 void loop_trace_address(enum trace_kind kind, const void *object,
 			const struct plait_address *address);
 
+/*
+ * True if PLAIT_REACTOR names a backend that there is not; why gets the words
+ * for it.
+ */
+enum { LOOP_UNKNOWN_BACKEND = 128 };
+bool loop_unknown_backend(char *why, size_t size);
+
 /* A reactor on a backend that is not in the public table. */
 struct backend;
 struct plait_reactor *loop_new(const struct backend *backend);

@@ -5,9 +5,11 @@
  * waiting of the shutdown.
  */
 #include <errno.h>
-#include <string.h>
 
 #include <plait/react.h>
+
+#include "lib/failure.h"
+#include "reactor/loop.h"
 
 const struct plait_error plait_error_exit = {
 	.name = "ExitError",
@@ -32,12 +34,6 @@ plait_value plait_exit_at(int status, const char *where)
 				  "status %d", status);
 }
 
-static int report(const struct plait_failure *f)
-{
-	plait_unhandled(f);
-	return 1;
-}
-
 static int status_of(const struct frame *self, const plait_value *result)
 {
 	const struct plait_failure *f;
@@ -52,7 +48,8 @@ static int status_of(const struct frame *self, const plait_value *result)
 		return (int)plait_value_int(detail);
 	if (self->stopping && plait_failure_check(f, &plait_error_cancelled))
 		return 0;
-	return report(f);
+	plait_unhandled(f);
+	return 1;
 }
 
 static plait_value take_status(plait_value *result, void *arg)
@@ -103,15 +100,25 @@ static int run(struct frame *self)
 	return rc;
 }
 
-static int complain(int err)
+/* The errno or the words say why there is no run; the exit status. */
+static int complain(int err, const char *why)
 {
-	plait_value v =
-		plait_fail_errno(&plait_error_os, err,
-				 "the reactor cannot run: %s", strerror(err));
-	int status = report(plait_value_failure(&v));
+	plait_value v = plait_fail_errno(&plait_error_os, err,
+					 "the reactor cannot run%s", why);
 
+	failure_unhandled(plait_value_failure(&v), "Error in plait_react()");
 	plait_value_free(&v);
-	return status;
+	return 1;
+}
+
+static int make_reactor(struct frame *self)
+{
+	char why[2 + LOOP_UNKNOWN_BACKEND] = ": ";
+
+	if (loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
+		return complain(0, why);
+	self->reactor = plait_reactor_new(NULL);
+	return self->reactor != NULL ? 0 : complain(errno, "");
 }
 
 int plait_react(plait_main *main, void *arg)
@@ -119,16 +126,16 @@ int plait_react(plait_main *main, void *arg)
 	struct frame self = { .main = main, .arg = arg };
 	int rc;
 
-	self.reactor = plait_reactor_new(NULL);
+	self.status = make_reactor(&self);
 	if (self.reactor == NULL)
-		return complain(errno);
+		return self.status;
 	rc = run(&self);
 	/* If it could not run, that is what went wrong, not what follows. */
 	self.stopping = true;
 	plait_deferred_free(&self.deferred);
 	plait_promise_drop(&self.ended);
 	if (rc < 0)
-		self.status = complain(-rc);
+		self.status = complain(-rc, "");
 	plait_reactor_free(&self.reactor);
 	return self.status;
 }

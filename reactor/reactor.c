@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base.h"
 #include "lib/deferred.h"
 #include "lib/fork.h"
 #include "reactor/reactor.h"
@@ -166,10 +168,12 @@ uint64_t loop_turn(const struct plait_reactor *r)
 
 /* Life. */
 
+static const char backend_variable[] = "PLAIT_REACTOR";
+
 static const struct backend *find_backend(const char *name)
 {
 	if (name == NULL)
-		name = getenv("PLAIT_REACTOR");
+		name = getenv(backend_variable);
 	if (name == NULL || *name == '\0')
 		return backends[0];
 	for (int i = 0; i < N_BACKENDS; i++) {
@@ -189,11 +193,34 @@ const char *plait_reactor_name(const struct plait_reactor *r)
 	return r->backend->name;
 }
 
+bool loop_unknown_backend(char *why, size_t size)
+{
+	if (find_backend(NULL) != NULL)
+		return false;
+	snprintf(why, size, "no backend \"%.64s\" (%s)",
+		 getenv(backend_variable), backend_variable);
+	return true;
+}
+
+/* The program knows the name that it gave itself. */
+static void say_unknown_backend(void)
+{
+	char why[LOOP_UNKNOWN_BACKEND], line[LOOP_UNKNOWN_BACKEND + 16];
+	int len;
+
+	if (!loop_unknown_backend(why, sizeof(why)))
+		return;
+	len = snprintf(line, sizeof(line), "plait: %s\n", why);
+	base_say(line, (size_t)len);
+}
+
 struct plait_reactor *plait_reactor_new(const char *name)
 {
 	const struct backend *backend = find_backend(name);
 
 	if (backend == NULL) {
+		if (name == NULL)
+			say_unknown_backend();
 		errno = EINVAL;
 		return NULL;
 	}

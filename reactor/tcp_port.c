@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/failure.h"
 #include "reactor/address.h"
 #include "reactor/endpoint.h"
 
@@ -70,7 +71,7 @@ static void report(struct tcp_port *p, plait_value v)
 	struct plait_reactor *r = p->base.reactor;
 
 	loop_enter(r);
-	plait_unhandled(plait_value_failure(&v));
+	failure_unhandled(plait_value_failure(&v), "Error in a port");
 	loop_leave(r);
 	plait_value_free(&v);
 }

@@ -11,6 +11,7 @@
 
 #include <plait/deferred.h>
 
+#include "lib/failure.h"
 #include "reactor/reactor.h"
 
 struct trigger {
@@ -151,7 +152,8 @@ static void wait_for(struct trigger *t, plait_value deferred)
 static void dispose(plait_value v)
 {
 	if (plait_value_is_failure(&v))
-		plait_unhandled(plait_value_failure(&v));
+		failure_unhandled(plait_value_failure(&v),
+				  "Unhandled error in a trigger");
 	plait_value_free(&v);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "tests/actor.h"
+#include "tests/child.h"
 
 static struct actor server;
 static struct plait_port *port;
@@ -157,6 +158,34 @@ START_TEST(the_reserve_sheds_a_connection)
 		"OSError: out of descriptors: connection from 127.0.0.1:"));
 	ck_assert_ptr_nonnull(strstr(unhandled_text(), " refused"));
 	serve_and_stop(-1);
+}
+END_TEST
+
+/* In a child, which has a reactor of its own. */
+static void shed_one(void *arg)
+{
+	struct plait_reactor *r = plait_reactor_new(arg);
+	int fd;
+
+	number = actor_listen(&server, r, &port);
+	fault_call("accept4", 1, EMFILE);
+	fd = connect_peer();
+	peer_read_to_eof(r, fd, NULL, 0);
+	close(fd);
+	plait_reactor_free(&r);
+}
+
+START_TEST(refusing_is_not_called_a_deferreds_error)
+{
+	static const char line[] = "Error in a port: OSError: out of "
+				   "descriptors: connection from 127.0.0.1:";
+	const char *said;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%s", backend);
+	ck_assert_int_eq(child_run(shed_one, name, &said), 0);
+	ck_assert_msg(strncmp(said, line, sizeof(line) - 1) == 0, "%s", said);
+	ck_assert_ptr_nonnull(strstr(said, " refused: Too many open files\n"));
 }
 END_TEST
 
@@ -542,6 +571,7 @@ static void add_tests_of_descriptors(Suite *s)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_reactor_loop_test(tc, the_reserve_sheds_a_connection, 0, 2);
+	tcase_add_reactor_test(tc, refusing_is_not_called_a_deferreds_error);
 	tcase_add_reactor_loop_test(tc, an_empty_queue_is_not_shed_twice, 0, 2);
 	tcase_add_reactor_loop_test(tc, when_even_shedding_fails_it_waits, 0,
 				    2);

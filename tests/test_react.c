@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/steps.h"
 
@@ -318,8 +319,27 @@ START_TEST(no_reactor_is_status_1)
 	setenv("PLAIT_REACTOR", "bogus", 1);
 	ck_assert_int_eq(plait_react(program_main, &program), 1);
 	ck_assert_uint_eq(program.calls, 0);
-	ck_assert_ptr_nonnull(strstr(unhandled_text(), "cannot run"));
+	ck_assert_str_eq(unhandled_text(), "OSError: the reactor cannot run: "
+					   "no backend \"bogus\" "
+					   "(PLAIT_REACTOR)");
 	unhandled_expect(1);
+}
+END_TEST
+
+static void react_on_no_backend(void *arg)
+{
+	setenv("PLAIT_REACTOR", "bo\ngus", 1);
+	plait_react(program_main, &program);
+}
+
+START_TEST(what_is_no_deferreds_failure_is_not_called_one)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(react_on_no_backend, NULL, &said), 0);
+	ck_assert_str_eq(said, "Error in plait_react(): OSError: the reactor "
+			       "cannot run: no backend \"bo\\x0agus\" "
+			       "(PLAIT_REACTOR)\n");
 }
 END_TEST
 
@@ -428,6 +448,7 @@ static void add_faults(TCase *tc)
 {
 	tcase_add_reactor_test(tc, may_be_called_again);
 	tcase_add_pure_test(tc, no_reactor_is_status_1);
+	tcase_add_pure_test(tc, what_is_no_deferreds_failure_is_not_called_one);
 	tcase_add_reactor_test(tc, a_reactor_that_cannot_run_is_status_1);
 	tcase_add_reactor_test(tc, a_reactor_that_breaks_down_cancels_main);
 	tcase_add_reactor_loop_test(tc, survives_without_memory, 0, 2);

@@ -87,6 +87,27 @@ START_TEST(an_unknown_backend_is_refused)
 }
 END_TEST
 
+static void make_with_environment(void *name)
+{
+	struct plait_reactor *r;
+
+	setenv("PLAIT_REACTOR", name, 1);
+	r = plait_reactor_new("kqueue");
+	ck_assert_ptr_null(r);
+	r = plait_reactor_new(NULL);
+	ck_assert_ptr_null(r);
+}
+
+START_TEST(a_wrong_backend_of_the_environment_is_said)
+{
+	const char *said;
+	char name[] = "poll";
+
+	ck_assert_int_eq(child_run(make_with_environment, name, &said), 0);
+	ck_assert_str_eq(said, "plait: no backend \"poll\" (PLAIT_REACTOR)\n");
+}
+END_TEST
+
 static void refused(const char *name, const char *call, int err)
 {
 	struct plait_reactor *r;
@@ -820,6 +841,7 @@ int main(void)
 	tcase_add_pure_test(tc,
 			    the_default_is_the_best_or_that_of_the_environment);
 	tcase_add_pure_test(tc, an_unknown_backend_is_refused);
+	tcase_add_pure_test(tc, a_wrong_backend_of_the_environment_is_said);
 	tcase_add_reactor_test(tc, what_the_kernel_refuses_is_said_and_undone);
 	tcase_add_reactor_loop_test(tc, without_memory_there_is_none, 0, 2);
 	tcase_add_reactor_test(tc, making_one_costs_two_descriptors_at_most);
