@@ -24,6 +24,12 @@ struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 	return p;
 }
 
+void protocol_done(struct plait_protocol *p)
+{
+	if (p->ops->done != NULL)
+		p->ops->done(p);
+}
+
 void plait_protocol_free(struct plait_protocol **pp)
 {
 	struct plait_protocol *p = *pp;
@@ -31,8 +37,7 @@ void plait_protocol_free(struct plait_protocol **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	if (p->ops->done != NULL)
-		p->ops->done(p);
+	protocol_done(p);
 	free(p);
 }
 

@@ -23,6 +23,7 @@ struct recording {
 	struct plait_factory *counted; /* NULL: not by this connection */
 	struct loop_member member;
 	struct loop_task answering, keep;
+	struct plait_timer deadline; /* of closing */
 	struct plait_address host, peer;
 	struct plait_buf *written, *unsent;
 	struct plait_buf *input; /* came while reading was paused */
@@ -64,7 +65,7 @@ static bool is_closing(const struct recording *s)
 static bool is_finished(const struct recording *s)
 {
 	return is_closing(s) && plait_buf_size(s->unsent) == 0 &&
-	       (s->base.producer == NULL || s->peer_left);
+	       (!transport_is_held(&s->base) || s->peer_left);
 }
 
 static bool is_write_finished(const struct recording *s)
@@ -79,12 +80,29 @@ static bool has_input(const struct recording *s)
 	       (plait_buf_size(s->input) > 0 || s->eof_waits);
 }
 
+static void out_of_time(void *arg)
+{
+	struct recording *s = arg;
+
+	transport_give_up(&s->base);
+}
+
+static void mind_deadline(struct recording *s)
+{
+	if (!is_closing(s) || is_finished(s))
+		plait_timer_stop(&s->deadline);
+	else if (!plait_timer_is_running(&s->deadline))
+		plait_timer_start(s->base.reactor, &s->deadline,
+				  s->base.limits.close_timeout, out_of_time, s);
+}
+
 /* Leaves to the loop what there is to tell, if anything. */
 static void settle(struct recording *s)
 {
 	if (s->base.lost)
 		return;
 	transport_output_changed(&s->base);
+	mind_deadline(s);
 	if (s->why != NULL || is_finished(s) || is_write_finished(s) ||
 	    has_input(s))
 		loop_next_turn(s->base.reactor, &s->answering);
@@ -100,6 +118,7 @@ static void lose(struct recording *s, const struct plait_failure *why)
 	if (s->base.lost)
 		return;
 	s->clean = plait_failure_check(why, &plait_error_connection_done);
+	plait_timer_stop(&s->deadline);
 	loop_part(&s->member);
 	transport_lost(&s->base, why);
 	drop(s->unsent);
@@ -440,6 +459,8 @@ void plait_testing_set_window(struct plait_transport *t, size_t bytes)
 		out_of_memory(s);
 	else
 		plait_buf_consume(s->unsent, n);
+	if (n > 0)
+		plait_timer_stop(&s->deadline);
 	s->window = bytes == SIZE_MAX ? bytes : bytes - n;
 	settle(s);
 }

@@ -39,8 +39,9 @@ struct stream {
 	struct output output;
 	struct plait_address peer;
 	const struct plait_failure *why; /* it is over, for this reason */
-	size_t discarded;		 /* while lingering */
 	int fd;				 /* -1: somebody else closed it */
+	unsigned char idle_looks;	 /* in a row, at a close that is slow */
+	bool looked;			 /* ... at all */
 	bool wrote;			 /* anything, ever */
 	bool blocked;			 /* the kernel takes no more now */
 	bool eof;			 /* the peer sends no more */
@@ -80,7 +81,7 @@ static bool is_closing(const struct stream *s)
 static bool is_finished(const struct stream *s)
 {
 	return is_closing(s) && s->output.size == 0 &&
-	       (s->base.producer == NULL || s->peer_left);
+	       (!transport_is_held(&s->base) || s->peer_left);
 }
 
 static bool is_write_finished(const struct stream *s)
@@ -245,17 +246,28 @@ static size_t flush(struct stream *s)
 
 static void out_of_time(void *arg);
 
-static void mind_deadline(struct stream *s, bool progress)
+/* A close is given up after two looks in a row that found no progress. */
+static void wait_for_look(struct stream *s)
 {
-	if (!is_closing(s) || s->output.size == 0)
-		plait_timer_stop(&s->deadline);
-	else if (progress || !plait_timer_is_running(&s->deadline))
-		plait_timer_start(reactor_of(s), &s->deadline,
-				  s->base.limits.close_timeout, out_of_time, s);
+	plait_timer_start(reactor_of(s), &s->deadline,
+			  s->base.limits.close_timeout / 2, out_of_time, s);
 }
 
-/* Brings the socket into line with what was asked for. */
-static void settle(struct stream *s)
+static void mind_deadline(struct stream *s, bool progress)
+{
+	if (!is_closing(s) || is_finished(s)) {
+		plait_timer_stop(&s->deadline);
+	} else if (progress || !plait_timer_is_running(&s->deadline)) {
+		s->idle_looks = 0;
+		wait_for_look(s);
+	}
+}
+
+/*
+ * Brings the socket into line with what was asked for.  room: the kernel has
+ * just said that there is some, so what can be sent now the peer has taken.
+ */
+static void settle(struct stream *s, bool room)
 {
 	size_t sent;
 
@@ -265,7 +277,7 @@ static void settle(struct stream *s)
 		return;
 	sent = flush(s);
 	transport_output_changed(&s->base);
-	mind_deadline(s, sent > 0);
+	mind_deadline(s, room && sent > 0);
 	/* An answer may change all, and comes before the next wait. */
 	if (owes_answer(s))
 		owe_answer(s);
@@ -273,37 +285,41 @@ static void settle(struct stream *s)
 		arm(s);
 }
 
-static void give_up(struct stream *s)
+/*
+ * The kernel calls a socket writable when much of its buffer is free, so a
+ * peer that is slow, but not dead, may have made room without an event.  Room
+ * that the first look finds is no sign of the peer: its kernel takes bytes
+ * that nobody reads, as long as it has memory for them.
+ */
+static void look_for_progress(struct stream *s)
 {
-	plait_value v = plait_fail(&plait_error_connection_aborted,
-				   "closing made no progress in %g seconds",
-				   s->base.limits.close_timeout);
-
-	transport_abort(&s->base, plait_value_failure(&v));
+	s->blocked = false;
+	if (flush(s) > 0 && s->looked)
+		s->idle_looks = 0;
+	else
+		s->idle_looks++;
+	s->looked = true;
+	if (s->idle_looks < 2) {
+		wait_for_look(s);
+		settle(s, false);
+	} else if (s->why == NULL) {
+		transport_give_up(&s->base);
+	}
 }
 
-/*
- * The kernel calls a socket writable when much of its buffer is free.  A peer
- * that is slow, but not dead, has made room for something.
- */
 static void out_of_time(void *arg)
 {
 	struct stream *s = arg;
 
-	s->blocked = false;
-	if (s->lingering) {
+	if (s->lingering)
 		die(s);
-	} else if (flush(s) > 0) {
-		mind_deadline(s, true);
-		settle(s);
-	} else {
-		give_up(s);
-	}
+	else
+		look_for_progress(s);
 }
 
 static void settle_task(struct loop_task *task)
 {
-	settle(plait_container(task, struct stream, settling));
+	settle(plait_container(task, struct stream, settling), false);
 }
 
 /* Sends the FIN.  False if there is no peer any more. */
@@ -357,7 +373,7 @@ static void answer(struct stream *s)
 			shut(s);
 			transport_write_lost(&s->base);
 		}
-		settle(s);
+		settle(s, false);
 	}
 }
 
@@ -382,9 +398,11 @@ static void input(struct stream *s, const void *data, size_t len)
 		transport_data(&s->base, data, len);
 		return;
 	}
-	s->discarded += len;
-	if (s->discarded >= s->base.limits.linger_bytes)
+	/* From here on the limit is what is left of it. */
+	if (len >= s->base.limits.linger_bytes)
 		die(s);
+	else
+		s->base.limits.linger_bytes -= len;
 }
 
 static void input_error(struct stream *s, int err)
@@ -432,7 +450,7 @@ static void ready(struct plait_watch *w, unsigned events)
 		receive(s);
 	if (events & PLAIT_WRITE)
 		s->blocked = false;
-	settle(s);
+	settle(s, events & PLAIT_WRITE);
 	/* The callback has returned, so its answer need not wait. */
 	if (plait_list_is_linked(&s->answering.link) && !s->dead)
 		answer(s);

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -170,6 +171,26 @@ static void tell_protocol_lost(struct plait_transport *t,
 		p->ops->connection_lost(p, why);
 }
 
+/* A producer registered in done() may be a part of the protocol. */
+static void end_protocol(struct plait_transport *t)
+{
+	struct plait_protocol *p = t->protocol;
+
+	t->protocol = NULL;
+	if (p == NULL)
+		return;
+	protocol_done(p);
+	stop_producer(t);
+	free(p);
+}
+
+/* Nothing will come of it any more, and soon it will be gone itself. */
+static void stop_feeding(struct plait_transport *t)
+{
+	while (t->fed != NULL)
+		plait_transport_unregister_producer(t->fed);
+}
+
 void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 {
 	if (t->lost)
@@ -177,12 +198,13 @@ void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 	t->lost = t->disconnecting = true;
 	verify(t);
 	loop_enter(t->reactor);
+	stop_feeding(t);
 	stop_producer(t);
 	tell_protocol_lost(t, why);
 	/* One may have been registered meanwhile. */
 	stop_producer(t);
 	/* Before the owner is told, whose factory may be gone after that. */
-	plait_protocol_free(&t->protocol);
+	end_protocol(t);
 	scope_end(&t->scope, PLAIT_HERE);
 	if (t->owner != NULL)
 		t->owner->lost(t->owner, why);
@@ -274,6 +296,15 @@ void transport_abort(struct plait_transport *t, const struct plait_failure *why)
 	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->abort(t, why);
 	verify(t);
+}
+
+void transport_give_up(struct plait_transport *t)
+{
+	plait_value v = plait_fail(&plait_error_connection_aborted,
+				   "closing made no progress in %g seconds",
+				   t->limits.close_timeout);
+
+	transport_abort(t, plait_value_failure(&v));
 }
 
 void plait_transport_abort(struct plait_transport *t)
@@ -388,11 +419,46 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 			t->reading_paused ? ", reading paused" : "");
 }
 
+static struct plait_transport *produced_by(struct plait_producer *p)
+{
+	return plait_container(p, struct plait_transport, as_producer);
+}
+
+/* False if p is a transport that is lost, which can't feed anybody. */
+static bool begin_feeding(struct plait_transport *t, struct plait_producer *p)
+{
+	struct plait_transport *from;
+
+	if (p->ops != &as_producer_ops)
+		return true;
+	from = produced_by(p);
+	if (from->lost)
+		return false;
+	t->next_fed = from->fed;
+	from->fed = t;
+	return true;
+}
+
+static void end_feeding(struct plait_transport *t, struct plait_producer *p)
+{
+	struct plait_transport **at;
+
+	if (p->ops != &as_producer_ops)
+		return;
+	at = &produced_by(p)->fed;
+	while (*at != t)
+		at = &(*at)->next_fed;
+	*at = t->next_fed;
+	t->next_fed = NULL;
+}
+
 int plait_transport_register_producer(struct plait_transport *t,
 				      struct plait_producer *p, bool streaming)
 {
 	if (t->producer != NULL)
 		return -EBUSY;
+	if (!begin_feeding(t, p))
+		return 0;
 	t->producer = p;
 	t->streaming = streaming;
 	t->producer_paused = false;
@@ -407,15 +473,11 @@ void plait_transport_unregister_producer(struct plait_transport *t)
 	loop_task_cancel(&t->producing);
 	if (t->producer == NULL)
 		return;
+	end_feeding(t, t->producer);
 	t->producer = NULL;
 	t->streaming = t->producer_paused = false;
 	if (t->disconnecting && !t->aborted && !t->lost)
 		t->ops->lose(t);
-}
-
-static struct plait_transport *produced_by(struct plait_producer *p)
-{
-	return plait_container(p, struct plait_transport, as_producer);
 }
 
 static void producer_pause(struct plait_producer *p)

@@ -25,8 +25,8 @@ struct transport_ops {
 		      int n);
 	void (*write_buf)(struct plait_transport *t, struct plait_buf *buf);
 	/*
-	 * Close once all is sent and no producer is registered; called again
-	 * when the producer has gone.
+	 * Close once all is sent and no producer holds it; called again when
+	 * the producer has gone.
 	 */
 	void (*lose)(struct plait_transport *t);
 	/*
@@ -58,6 +58,8 @@ struct plait_transport {
 	struct transport_owner *owner;	 /* NULL: an accepted connection */
 	struct plait_producer *producer;
 	struct plait_producer as_producer;
+	struct plait_transport *fed;	  /* the first that as_producer feeds */
+	struct plait_transport *next_fed; /* by the same producer */
 	struct plait_limits limits;
 	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct loop_task producing; /* the producer is to be told something */
@@ -96,6 +98,18 @@ void transport_lost(struct plait_transport *t, const struct plait_failure *why);
 void transport_abort(struct plait_transport *t,
 		     const struct plait_failure *why);
 
+/* The same, for a close that took too long. */
+void transport_give_up(struct plait_transport *t);
+
+/*
+ * True if somebody may yet make output who holds up a close.  Its own half
+ * does not: a connection that closes receives no more.
+ */
+static inline bool transport_is_held(const struct plait_transport *t)
+{
+	return t->producer != NULL && t->producer != &t->as_producer;
+}
+
 /*
  * Unsent output grew or shrank.  Tells the producer, in the next turn, what
  * follows from it.
@@ -117,6 +131,9 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
  */
 void factory_start(struct plait_factory *f);
 void factory_stop(struct plait_factory *f);
+
+/* Calls done().  Then the protocol may be freed. */
+void protocol_done(struct plait_protocol *p);
 
 /*
  * Builds with build_protocol() or the table.  NULL: refused; with ENOMEM in

@@ -492,6 +492,38 @@ START_TEST(the_deadline_counts_from_the_last_progress)
 }
 END_TEST
 
+/*
+ * The kernel's own buffer grows, by too little to be told: what it takes the
+ * peer has not read.
+ */
+START_TEST(what_the_kernel_takes_by_itself_is_no_progress)
+{
+	struct wire w = { .unix_pair = true };
+	int size;
+	socklen_t len = sizeof(size);
+	size_t unsent;
+
+	set_limits(7, 5, 1 << 20);
+	ck_assert(wire_open(&w, reactor));
+	getsockopt(w.fd, SOL_SOCKET, SO_SNDBUF, &size, &len);
+	size /= 4;
+	setsockopt(w.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	write_bytes(&w, MUCH);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 3);
+	unsent = plait_transport_pending(w.transport);
+	size += size / 2;
+	setsockopt(w.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	run_for(reactor, 3.9);
+	ck_assert_uint_lt(plait_transport_pending(w.transport), unsent);
+	ck_assert_uint_eq(w.lost, 0);
+	run_for(reactor, 0.2);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(a_closing_without_end_may_be_asked_for)
 {
 	struct wire w = { .on_data = NULL };
@@ -989,6 +1021,8 @@ static TCase *deadline_case(void)
 	tcase_add_reactor_test(tc,
 			       closing_goes_on_while_the_peer_takes_something);
 	tcase_add_reactor_test(tc, the_deadline_counts_from_the_last_progress);
+	tcase_add_reactor_test(tc,
+			       what_the_kernel_takes_by_itself_is_no_progress);
 	tcase_add_reactor_test(tc, a_closing_without_end_may_be_asked_for);
 	tcase_add_reactor_test(tc,
 			       a_peer_that_left_and_takes_nothing_is_given_up);

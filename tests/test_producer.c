@@ -357,7 +357,7 @@ START_TEST(losing_waits_for_the_producer_and_then_for_the_output)
 	ck_assert(wire_open(&w, reactor));
 	attach(&w, &m, true);
 	plait_transport_lose_connection(w.transport);
-	run_for(reactor, 1000);
+	run_for(reactor, 29);
 	ck_assert_uint_eq(w.lost, 0);
 	clock_virtual(false);
 	write_bytes(&w, MUCH);
@@ -386,6 +386,29 @@ START_TEST(losing_needs_nothing_but_the_unregistering)
 	wire_wait_lost(&w);
 	ck_assert_uint_eq(w.lost, 1);
 	ck_assert_str_eq(w.why, "ConnectionDone");
+	wire_close(&w);
+}
+END_TEST
+
+START_TEST(no_producer_holds_a_close_beyond_its_deadline)
+{
+	struct plait_limits limits = { .close_timeout = 7 };
+	struct wire w = { .on_data = NULL };
+	struct maker m = { .made = 0 };
+
+	plait_reactor_set_limits(reactor, &limits);
+	ck_assert(wire_open(&w, reactor));
+	attach(&w, &m, _i == 0);
+	plait_transport_lose_connection(w.transport);
+	run_for(reactor, 5);
+	/* Its output has left, but that does not make it less late. */
+	plait_transport_write(w.transport, "poem", 4);
+	run_for(reactor, 1.9);
+	ck_assert_uint_eq(w.lost, 0);
+	run_for(reactor, 0.2);
+	ck_assert_str_eq(w.trace, "MSL");
+	ck_assert_str_eq(w.why, "ConnectionAborted: "
+				"closing made no progress in 7 seconds");
 	wire_close(&w);
 }
 END_TEST
@@ -435,6 +458,25 @@ START_TEST(registering_on_a_lost_connection_is_told_to_stop)
 {
 	struct maker m = { .made = 0 };
 	struct wire w = { .on_lost = register_late, .arg = &m };
+
+	ck_assert(wire_open(&w, reactor));
+	wire_close(&w);
+	ck_assert_str_eq(m.trace, "S");
+	ck_assert_str_eq(w.trace, "MLS");
+}
+END_TEST
+
+static void register_in_done(struct wire *w)
+{
+	w->transport = w->protocol->transport;
+	register_late(w);
+	w->transport = NULL;
+}
+
+START_TEST(registering_in_done_is_told_to_stop)
+{
+	struct maker m = { .made = 0 };
+	struct wire w = { .on_done = register_in_done, .arg = &m };
 
 	ck_assert(wire_open(&w, reactor));
 	wire_close(&w);
@@ -583,6 +625,91 @@ START_TEST(one_transport_produces_for_another)
 }
 END_TEST
 
+static void lose_it(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_lose_connection(w->transport);
+}
+
+START_TEST(its_own_half_does_not_hold_a_close)
+{
+	struct wire w = { .on_made = produce_for_itself, .on_data = lose_it };
+
+	ck_assert(wire_open(&w, reactor));
+	if (_i == 0) {
+		peer_say(w.peer, "x");
+	} else {
+		write_bytes(&w, MUCH);
+		plait_transport_lose_connection(w.transport);
+		run_turns(reactor, 3);
+		ck_assert_uint_eq(w.lost, 0);
+	}
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 0),
+			 _i == 0 ? 0 : MUCH);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	wire_close(&w);
+}
+END_TEST
+
+static void feed(struct wire *from, struct wire *to)
+{
+	ck_assert_int_eq(plait_transport_register_producer(
+				 to->transport,
+				 plait_transport_producer(from->transport),
+				 true),
+			 0);
+}
+
+/* In whatever order they were registered, and one of them left before. */
+START_TEST(being_lost_unregisters_what_it_produces_for)
+{
+	struct wire in = { .on_data = NULL };
+	struct wire out[3] = { { .on_data = NULL } };
+
+	ck_assert(wire_open(&in, reactor));
+	for (int i = 0; i < 3; i++) {
+		ck_assert(wire_open(&out[i], reactor));
+		feed(&in, &out[i]);
+	}
+	plait_transport_unregister_producer(out[_i].transport);
+	peer_reset(in.peer);
+	in.peer = -1;
+	wire_wait_lost(&in);
+	for (int i = 0; i < 3; i++) {
+		struct maker m = { .made = 0 };
+
+		attach(&out[i], &m, true);
+		plait_transport_unregister_producer(out[i].transport);
+		plait_transport_lose_connection(out[i].transport);
+		run_turns(reactor, 3);
+		ck_assert_str_eq(out[i].why, "ConnectionDone");
+		wire_close(&out[i]);
+		ck_assert_str_eq(m.trace, "");
+	}
+}
+END_TEST
+
+static void feed_late(struct wire *w)
+{
+	feed(w, w->arg);
+}
+
+START_TEST(what_is_lost_produces_for_nobody)
+{
+	struct wire out = { .on_data = NULL };
+	struct wire in = { .on_lost = feed_late, .arg = &out };
+	struct maker m = { .made = 0 };
+
+	ck_assert(wire_open(&out, reactor));
+	ck_assert(wire_open(&in, reactor));
+	wire_close(&in);
+	attach(&out, &m, true);
+	wire_close(&out);
+	ck_assert_str_eq(m.trace, "S");
+}
+END_TEST
+
 static TCase *streaming_case(void)
 {
 	TCase *tc = tcase_create("streaming");
@@ -621,11 +748,14 @@ static TCase *end_case(void)
 	tcase_add_reactor_test(
 		tc, losing_waits_for_the_producer_and_then_for_the_output);
 	tcase_add_reactor_test(tc, losing_needs_nothing_but_the_unregistering);
+	tcase_add_reactor_loop_test(
+		tc, no_producer_holds_a_close_beyond_its_deadline, 0, 2);
 	tcase_add_reactor_test(tc, a_second_producer_is_refused);
 	tcase_add_reactor_loop_test(
 		tc, it_is_stopped_once_before_the_protocol_is_told, 0, 2);
 	tcase_add_reactor_test(
 		tc, registering_on_a_lost_connection_is_told_to_stop);
+	tcase_add_reactor_test(tc, registering_in_done_is_told_to_stop);
 	tcase_add_reactor_test(
 		tc, registering_again_while_being_stopped_is_stopped_again);
 	tcase_add_reactor_test(
@@ -642,6 +772,11 @@ static TCase *transport_case(void)
 	tcase_add_reactor_test(tc,
 			       a_peer_that_sends_and_never_reads_is_stopped);
 	tcase_add_reactor_test(tc, one_transport_produces_for_another);
+	tcase_add_reactor_loop_test(tc, its_own_half_does_not_hold_a_close, 0,
+				    2);
+	tcase_add_reactor_loop_test(
+		tc, being_lost_unregisters_what_it_produces_for, 0, 3);
+	tcase_add_reactor_test(tc, what_is_lost_produces_for_nobody);
 	return tc;
 }
 

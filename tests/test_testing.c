@@ -507,6 +507,49 @@ START_TEST(a_slow_peer_pauses_the_producer)
 }
 END_TEST
 
+static void produce_for_itself(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_register_producer(
+		p->transport, plait_transport_producer(p->transport), true);
+}
+
+START_TEST(its_own_half_does_not_hold_a_close)
+{
+	struct plait_transport *t;
+
+	actor.on_made = produce_for_itself;
+	t = plait_testing_connect(reactor, &actor.base);
+	plait_testing_set_window(t, 0);
+	plait_transport_write(t, "bye", 3);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(reactor, 10);
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_testing_set_window(t, 3);
+	settle();
+	ck_assert_str_eq(actor.lost_why, "ConnectionDone");
+}
+END_TEST
+
+/* As slow as they may be: from the last progress on. */
+START_TEST(a_close_without_progress_is_given_up)
+{
+	struct plait_transport *t = plait_testing_connect(reactor, &actor.base);
+
+	plait_testing_set_window(t, 0);
+	plait_transport_write(t, "Nevermore", 9);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(reactor, 29);
+	plait_testing_set_window(t, 5);
+	plait_testing_advance(reactor, 29);
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_testing_set_window(t, 0);
+	plait_testing_advance(reactor, 1);
+	ck_assert_str_eq(actor.lost_why,
+			 "ConnectionAborted: "
+			 "closing made no progress in 30 seconds");
+}
+END_TEST
+
 START_TEST(the_reactor_loses_what_is_left)
 {
 	connect_actor();
@@ -958,6 +1001,8 @@ static void add_tests_of_transport(Suite *s)
 	tcase_add_pure_test(tc, lost_is_told_at_once_and_once);
 	tcase_add_pure_test(tc, the_window_lets_through_what_it_says);
 	tcase_add_pure_test(tc, a_slow_peer_pauses_the_producer);
+	tcase_add_pure_test(tc, its_own_half_does_not_hold_a_close);
+	tcase_add_pure_test(tc, a_close_without_progress_is_given_up);
 	tcase_add_pure_test(tc, the_reactor_loses_what_is_left);
 	tcase_add_pure_test(tc, each_connection_counts_as_one_user);
 }

@@ -105,8 +105,11 @@ static void done(struct plait_protocol *p)
 {
 	struct wire *w = wire_of(p);
 
-	if (w != NULL)
-		w->done++;
+	if (w == NULL)
+		return;
+	w->done++;
+	if (w->on_done != NULL)
+		w->on_done(w);
 }
 
 #define COMMON                                                                 \

@@ -22,6 +22,7 @@ struct wire {
 	void (*on_made)(struct wire *w);
 	void (*on_data)(struct wire *w, const void *data, size_t len);
 	void (*on_lost)(struct wire *w);
+	void (*on_done)(struct wire *w);
 	void (*on_read_lost)(struct wire *w);
 	void (*on_write_lost)(struct wire *w);
 	void *arg;

@@ -38,7 +38,8 @@ void plait_transport_write_several(struct plait_transport *t,
 /*
  * Closes: no more is received, all that is queued is sent, then
  * connection_lost() is told ConnectionDone.  Waits for a registered producer
- * to unregister.  If anything was ever written, what the peer still sends is
+ * to unregister, for close_timeout at most, unless it is the connection's own
+ * receiving half.  If anything was ever written, what the peer still sends is
  * read and discarded for a while, so that unread input cannot destroy output
  * on its way; if not, the socket is closed at once.
  */
@@ -115,6 +116,8 @@ void plait_transport_unregister_producer(struct plait_transport *t);
  * The transport's receiving half as a producer, borrowed: pause and resume
  * hold reading, stop loses the connection.  Registered with the transport
  * that its protocol writes to, it stops a peer that sends and never reads.
+ * When t is lost, it is unregistered from whatever it produces for; after
+ * that, registering it does nothing and returns 0.
  */
 struct plait_producer *plait_transport_producer(struct plait_transport *t);
 
