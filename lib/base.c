@@ -1,13 +1,26 @@
 /*
- * The version, and the end of a program that is wrong.  Nothing here
- * allocates or goes through stdio: plait_die() must work when memory has run
- * out and from inside anything.
+ * The version, speaking on standard error, and the end of a program that is
+ * wrong.  Nothing here allocates or goes through stdio: plait_die() must work
+ * when memory has run out and from inside anything.
+ *
+ * Speaking never waits, since it is done from the loop, and who reads a log
+ * may be stuck.  The open file behind standard error is often shared with
+ * other processes, so it must not be made non-blocking itself.  A pipe or a
+ * terminal is opened once more instead, non-blocking, for one report; a socket
+ * has a flag for it.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <plait/base.h>
@@ -19,14 +32,162 @@ const char *plait_version(void)
 	return PLAIT_VERSION;
 }
 
-void base_say(const char *line, size_t len)
+/* ---- standard error -------------------------------------------------- */
+
+enum way {
+	WAY_NONE,  /* nobody would read it */
+	WAY_WRITE, /* does not wait: a file, or an open file of our own */
+	WAY_SEND,
+	WAY_POLL /* writes after a look whether there is room */
+};
+
+struct outlet {
+	int fd;
+	enum way way;
+};
+
+/*
+ * Where there is no /proc, no right to open it, or no descriptor left, a look
+ * must do: a pipe that has room takes PIPE_BUF bytes.  Only somebody else who
+ * writes into it just then, or a terminal with less room, could make us wait.
+ */
+static struct outlet outlet_reopen(void)
+{
+	int fd = open("/proc/self/fd/2",
+		      O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd > STDERR_FILENO)
+		return (struct outlet){ fd, WAY_WRITE };
+	if (fd < 0 && errno == ENXIO) /* a pipe without a reader */
+		return (struct outlet){ -1, WAY_NONE };
+	if (fd >= 0)
+		close(fd); /* a standard one: the program's, if only closed */
+	return (struct outlet){ STDERR_FILENO, WAY_POLL };
+}
+
+static struct outlet outlet_open(void)
+{
+	struct outlet o = { STDERR_FILENO, WAY_WRITE };
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st) < 0)
+		o.way = WAY_NONE;
+	else if (S_ISSOCK(st.st_mode))
+		o.way = WAY_SEND;
+	else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+		o = outlet_reopen();
+	return o;
+}
+
+static void outlet_close(const struct outlet *o)
+{
+	if (o->fd > STDERR_FILENO)
+		close(o->fd);
+}
+
+static bool outlet_has_room(const struct outlet *o)
+{
+	struct pollfd p = { .fd = o->fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 &&
+	       (p.revents & (POLLOUT | POLLERR)) == POLLOUT;
+}
+
+static ssize_t outlet_try(const struct outlet *o, const char *text, size_t len)
+{
+	if (o->way == WAY_SEND)
+		return send(o->fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (o->way == WAY_NONE || (o->way == WAY_POLL && !outlet_has_room(o)))
+		return -1;
+	return write(o->fd, text, len);
+}
+
+/* Reports that could not be written, and whether one was cut off. */
+static atomic_ulong lost;
+static atomic_bool torn;
+
+/* At most PIPE_BUF bytes, which a pipe takes all or not at all. */
+static bool outlet_put_piece(const struct outlet *o, const char *text,
+			     size_t len)
+{
+	ssize_t n;
+
+	do
+		n = outlet_try(o, text, len);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && (size_t)n < len)
+		atomic_store(&torn, true);
+	return n >= 0 && (size_t)n == len;
+}
+
+/* So much of a report goes out at once: whole lines, if it is long. */
+static size_t piece_of(const char *text, size_t len)
+{
+	const char *end;
+
+	if (len <= PIPE_BUF)
+		return len;
+	end = memrchr(text, '\n', PIPE_BUF);
+	return end != NULL ? (size_t)(end - text) + 1 : PIPE_BUF;
+}
+
+static bool outlet_put(const struct outlet *o, const char *text, size_t len)
+{
+	while (len > 0) {
+		size_t n = piece_of(text, len);
+
+		if (!outlet_put_piece(o, text, n))
+			return false;
+		text += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* Makes good for what was lost, as far as saying how much; true if it is. */
+static bool outlet_put_lost(const struct outlet *o)
+{
+	unsigned long n = atomic_exchange(&lost, 0);
+	char line[128];
+	int len;
+
+	if (n == 0)
+		return true;
+	len = snprintf(line, sizeof(line),
+		       "%splait: %lu report%s lost: standard error was full\n",
+		       atomic_exchange(&torn, false) ? "\n" : "", n,
+		       n > 1 ? "s" : "");
+	if (outlet_put_piece(o, line, (size_t)len))
+		return true;
+	atomic_fetch_add(&lost, n);
+	return false;
+}
+
+void base_say(const char *text, size_t len)
 {
 	int saved = errno;
+	struct outlet o = outlet_open();
 
-	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
-		;
+	if (!outlet_put_lost(&o) || !outlet_put(&o, text, len))
+		atomic_fetch_add(&lost, 1);
+	outlet_close(&o);
 	errno = saved;
 }
+
+void base_say_lost(void)
+{
+	int saved = errno;
+	struct outlet o;
+
+	if (atomic_load(&lost) == 0)
+		return;
+	o = outlet_open();
+	outlet_put_lost(&o);
+	outlet_close(&o);
+	errno = saved;
+}
+
+/* ---- dying ----------------------------------------------------------- */
 
 /* How many characters snprintf() really wrote into that many bytes. */
 static size_t written(int wanted, size_t size)

@@ -7,10 +7,14 @@
 #include <plait/base.h>
 
 /*
- * Puts a line on standard error in one write, so that lines of several
- * threads or processes don't mix.  Leaves errno alone; there is nobody to
- * tell if it fails.
+ * Puts a report, one or more lines, on standard error, in one write if it is
+ * not longer than PIPE_BUF, so that lines of several threads or processes don't
+ * mix.  Never waits: what there is no room for is lost, and counted.  Leaves
+ * errno alone.
  */
-void base_say(const char *line, size_t len);
+void base_say(const char *text, size_t len);
+
+/* Says how many reports were lost, if any; the next report does so, too. */
+void base_say_lost(void);
 
 #endif

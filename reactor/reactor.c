@@ -404,6 +404,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	free(r);
 	if (!forked)
 		plait_deferred_report_pending();
+	base_say_lost();
 	loop_trace_end(forked);
 }
 

@@ -125,7 +125,6 @@ struct done {
 
 void report_turn(struct plait_reactor *r);
 void report_pending(void);
-int report_write(int fd, const char *data, size_t len); /* 0 or -errno */
 
 /* pool.c */
 struct pool {

@@ -2,40 +2,14 @@
  * What a reactor says on standard error if it is asked to: what is pending,
  * when the signal for it has come; and each of its turns, with PLAIT_DEBUG.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <plait/debug.h>
 
 #include "lib/base.h"
 #include "lib/debug.h"
 #include "reactor/reactor.h"
-
-int report_write(int fd, const char *data, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, data, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static void say_buf(const struct plait_buf *b)
-{
-	int saved = errno;
-
-	report_write(STDERR_FILENO, plait_buf_data(b), plait_buf_size(b));
-	errno = saved;
-}
 
 /* 0 or as plait_buf_append(). */
 static int describe_pending(struct plait_buf *b)
@@ -59,7 +33,7 @@ void report_pending(void)
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
 	if (b != NULL && describe_pending(b) == 0)
-		say_buf(b);
+		base_say(plait_buf_data(b), plait_buf_size(b));
 	else
 		base_say(no_memory, sizeof(no_memory) - 1);
 	plait_buf_unref(&b);

@@ -168,6 +168,23 @@ static void write_events(struct writing *w)
 	print(&w->p, "\n]}\n");
 }
 
+/* 0 or -errno. */
+static int write_all(int fd, const char *data, size_t len)
+{
+	ssize_t n;
+
+	while (len > 0) {
+		n = write(fd, data, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 static int write_file(const char *path, const struct plait_buf *b)
 {
 	int fd, r;
@@ -175,7 +192,7 @@ static int write_file(const char *path, const struct plait_buf *b)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;
-	r = report_write(fd, plait_buf_data(b), plait_buf_size(b));
+	r = write_all(fd, plait_buf_data(b), plait_buf_size(b));
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;

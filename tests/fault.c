@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include <sys/random.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,9 +43,10 @@
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
 	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
-	X(epoll_wait) X(select) X(clock_gettime) X(getrandom) X(sigaction)     \
-	X(pthread_sigmask) X(kill) X(fork) X(execve) X(waitid)                 \
-	X(pthread_create) X(sched_yield) X(getaddrinfo) X(freeaddrinfo)
+	X(epoll_wait) X(select) X(poll) X(fstat) X(clock_gettime)              \
+	X(getrandom) X(sigaction) X(pthread_sigmask) X(kill) X(fork)           \
+	X(execve) X(waitid) X(pthread_create) X(sched_yield)                   \
+	X(getaddrinfo) X(freeaddrinfo)
 /* clang-format on */
 
 #define ID(name) CALL_##name,
@@ -689,6 +692,8 @@ SEAM(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len),
 SEAM(int, shutdown, (int fd, int how), (fd, how))
 SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
+SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
+SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))
 SEAM(int, eventfd, (unsigned value, int flags), (value, flags))
 SEAM(int, sched_yield, (void), ())
 SEAM(ssize_t, getrandom, (void *buf, size_t n, unsigned flags), (buf, n, flags))
