@@ -5,7 +5,13 @@
 
 #include "lib/fork.h"
 
-atomic_uint fork_counter;
+atomic_uint fork_counter, fork_begun_counter;
+
+/* Before the child is there, so that no other thread overlooks it. */
+static void count_begun(void)
+{
+	atomic_fetch_add(&fork_begun_counter, 1);
+}
 
 static void count_fork(void)
 {
@@ -19,7 +25,7 @@ int fork_watch(void)
 	int rc = 0;
 
 	if (!atomic_exchange(&watching, true))
-		rc = -pthread_atfork(NULL, NULL, count_fork);
+		rc = -pthread_atfork(count_begun, NULL, count_fork);
 	if (rc < 0)
 		atomic_store(&watching, false);
 	return rc;

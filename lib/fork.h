@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-extern atomic_uint fork_counter;
+extern atomic_uint fork_counter, fork_begun_counter;
 
 /*
  * Counts forks from now on; called before the first object is made.  0 or
@@ -29,6 +29,15 @@ static inline unsigned fork_count(void)
 static inline bool fork_inherited(unsigned count)
 {
 	return count != fork_count();
+}
+
+/*
+ * How many forks this process and its ancestors have begun.  Children made
+ * since then may hold what this process held.
+ */
+static inline unsigned fork_begun_count(void)
+{
+	return atomic_load_explicit(&fork_begun_counter, memory_order_relaxed);
 }
 
 #endif

@@ -121,9 +121,9 @@ static void run_keep(struct loop_task *task)
 
 	end_waiting(c);
 	c->state = PLAIT_DISCONNECTED;
-	c->reactor = NULL;
 	plait_failure_unref(&c->why);
 	c->ops->close(c);
+	c->reactor = NULL;
 	let_go(c);
 }
 

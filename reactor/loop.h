@@ -144,6 +144,20 @@ void loop_forget(struct plait_watch *w);
 /* True in a child of the process that made the reactor. */
 bool loop_is_forked(const struct plait_reactor *r);
 
+/*
+ * True if the process has forked since it made the reactor: then a child may
+ * hold what the reactor holds, and closing alone neither tells the peer nor
+ * takes a descriptor out of the kernel's set.
+ */
+bool loop_is_shared(const struct plait_reactor *r);
+
+/*
+ * Closes a socket that the reactor made, and shuts it down before if a child
+ * may hold it: the peer must not wait for a process that knows nothing of it.
+ * In a child it only closes: the connection is the parent's.
+ */
+void loop_close(const struct plait_reactor *r, int fd);
+
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/deferred.h"
@@ -57,6 +59,18 @@ static int watch_forks(void)
 bool loop_is_forked(const struct plait_reactor *r)
 {
 	return fork_inherited(r->forks);
+}
+
+bool loop_is_shared(const struct plait_reactor *r)
+{
+	return !loop_is_forked(r) && r->forks_begun != fork_begun_count();
+}
+
+void loop_close(const struct plait_reactor *r, int fd)
+{
+	if (loop_is_shared(r))
+		shutdown(fd, SHUT_RDWR);
+	close(fd);
 }
 
 /* Tasks. */
@@ -231,6 +245,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 {
 	r->backend = backend;
 	r->forks = fork_count();
+	r->forks_begun = fork_begun_count();
 	signal_init(r);
 	r->limits = default_limits;
 	plait_list_init(&r->after_callback);

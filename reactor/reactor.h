@@ -148,7 +148,8 @@ struct plait_reactor {
 	const struct backend *backend;
 	int epoll_fd;
 	int64_t virtual_now;
-	unsigned forks; /* how many there had been when it was made */
+	/* How many there had been when it was made. */
+	unsigned forks, forks_begun;
 
 	int64_t now; /* if now_is_known, the time of this callback */
 	bool now_is_known;

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/failure.h"
 #include "reactor/address.h"
@@ -131,20 +130,36 @@ static void fail_errno(struct stream *s, int err, const char *call)
 }
 
 /*
+ * Closing alone resets a connection only if nobody else holds the socket.
+ * Disconnecting it resets whoever does.
+ */
+static void reset(struct stream *s)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	if (loop_is_forked(reactor_of(s)))
+		return;
+	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	if (loop_is_shared(reactor_of(s)))
+		connect(s->fd, &nobody, sizeof(nobody));
+}
+
+/*
  * The end: closed here and nowhere else, between turns, so that no event of
  * the turn can meet another's descriptor.
  */
 static void bury(struct loop_task *task)
 {
 	struct stream *s = plait_container(task, struct stream, answering);
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct plait_reactor *r = reactor_of(s);
 
 	loop_forget(&s->watch);
-	if (s->reset && !loop_is_forked(r))
-		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	if (s->fd >= 0)
-		close(s->fd);
+	if (s->fd >= 0) {
+		if (s->reset)
+			reset(s);
+		loop_close(r, s->fd);
+	}
 	output_drop(&s->output, r);
 	plait_failure_unref(&s->why);
 	trace_end(TRACE_CLOSED, &s->base, s->base.cause);
@@ -603,7 +618,7 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 err_free:
 	free(s);
 err_close:
-	close(fd);
+	loop_close(r, fd);
 	errno = err;
 	return NULL;
 }

@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "reactor/address.h"
 #include "reactor/endpoint.h"
@@ -172,7 +171,7 @@ static void tcp_stop(struct plait_connector *c)
 static void tcp_close(struct plait_connector *c)
 {
 	if (tcp(c)->fd >= 0)
-		close(tcp(c)->fd);
+		loop_close(c->reactor, tcp(c)->fd);
 	tcp(c)->fd = -1;
 }
 

@@ -136,7 +136,7 @@ static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
 	if (protocol == NULL) {
 		if (errno == ENOMEM)
 			report_refused(p, ENOMEM, peer);
-		close(fd);
+		loop_close(p->base.reactor, fd);
 		return;
 	}
 	t = stream_new(p->base.reactor, fd, peer, NULL);
@@ -189,7 +189,7 @@ static void shed(struct tcp_port *p, int why)
 	fd = accept_one(p, &peer);
 	shut = fd >= 0 || errno == EAGAIN;
 	if (fd >= 0)
-		close(fd);
+		loop_close(p->base.reactor, fd);
 	p->reserve = open_reserve();
 	if (fd >= 0)
 		report_refused(p, why, &peer);
@@ -322,7 +322,9 @@ static void tcp_stop(struct plait_port *p)
 
 static void tcp_close(struct plait_port *p)
 {
-	close_fd(&tcp(p)->fd);
+	if (tcp(p)->fd >= 0)
+		loop_close(p->reactor, tcp(p)->fd);
+	tcp(p)->fd = -1;
 	close_fd(&tcp(p)->reserve);
 }
 
@@ -348,6 +350,7 @@ int tcp_port_new(struct plait_reactor *r, const struct plait_address *address,
 		return -ENOMEM;
 	*p = (struct tcp_port){
 		.base.ops = &tcp_port_ops,
+		.base.reactor = r,
 		.fd = -1,
 		.reserve = -1,
 		.busy_turn = UINT64_MAX,

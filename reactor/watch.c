@@ -122,16 +122,21 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 
 void loop_forget(struct plait_watch *w)
 {
-	if (w->reactor != NULL)
-		clear(w->reactor, w);
+	if (w->reactor == NULL)
+		return;
+	if (loop_is_shared(w->reactor))
+		update(w, 0);
+	clear(w->reactor, w);
 }
 
 void plait_watch_stop(struct plait_watch *w)
 {
 	/* In a forked child the kernel's set is the parent's: leave it. */
-	if (w->reactor != NULL && !loop_is_forked(w->reactor))
+	if (w->reactor == NULL)
+		return;
+	if (!loop_is_forked(w->reactor))
 		update(w, 0);
-	loop_forget(w);
+	clear(w->reactor, w);
 }
 
 void watch_always(struct plait_reactor *r, struct plait_watch *w)

@@ -2,6 +2,7 @@
  * Functions in child processes: see child.h.
  */
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "tests/child.h"
@@ -58,6 +59,25 @@ int child_run(void (*fn)(void *arg), void *arg, const char **said)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	*said = words;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+pid_t child_hold(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	/* Nor does it outlive a test that fails. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+void child_let_go(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
 void assert_aborts(void (*fn)(void *arg), void *arg, const char *says)

@@ -5,6 +5,8 @@
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
 
+#include <sys/types.h>
+
 /* What child_run() returns if the child ended in abort(). */
 enum { CHILD_ABORTED = 134 };
 
@@ -13,6 +15,13 @@ enum { CHILD_ABORTED = 134 };
  * which are static.
  */
 int child_run(void (*fn)(void *arg), void *arg, const char **said);
+
+/*
+ * A child that holds every descriptor that is open now, and does nothing,
+ * until it is let go.
+ */
+pid_t child_hold(void);
+void child_let_go(pid_t pid);
 
 /* Asserts that fn(arg) aborts and that what it says contains this. */
 void assert_aborts(void (*fn)(void *arg), void *arg, const char *says);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "tests/child.h"
 #include "tests/wire.h"
 
 enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
@@ -974,6 +975,116 @@ START_TEST(a_forked_child_does_not_disturb_the_connection)
 }
 END_TEST
 
+/*
+ * A child holds what this end closes: the peer must learn of it all the same.
+ */
+static void lose_held(struct wire *w)
+{
+	plait_transport_lose_connection(w->transport);
+}
+
+static void hang_up_half(struct wire *w)
+{
+	shutdown(w->peer, SHUT_WR);
+}
+
+START_TEST(a_child_that_holds_the_socket_does_not_hold_the_end)
+{
+	static void (*const ways[])(
+		struct wire *) = { lose_held, say_bye_and_lose, hang_up_half };
+	struct wire w = { .unix_pair = _i >= 3 };
+	pid_t child;
+
+	ck_assert(wire_open(&w, reactor));
+	child = child_hold();
+	ways[_i % 3](&w);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 3),
+			 _i % 3 == 1 ? 3 : 0);
+	wire_close(&w);
+	run_turns(reactor, 3);
+	child_let_go(child);
+}
+END_TEST
+
+/* Nobody is left who could reset it by closing. */
+START_TEST(a_child_that_holds_the_socket_does_not_hold_a_reset)
+{
+	struct wire w = { .on_data = NULL };
+	pid_t child;
+
+	ck_assert(wire_open(&w, reactor));
+	child = child_hold();
+	if (_i == 1)
+		write_bytes(&w, MUCH);
+	run_turns(reactor, 2);
+	plait_transport_abort(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, MUCH), -ECONNRESET);
+	wire_close(&w);
+	child_let_go(child);
+}
+END_TEST
+
+START_TEST(lingering_that_ends_lets_the_peer_know_of_it)
+{
+	struct wire w = { .on_data = NULL };
+	pid_t child;
+
+	ck_assert(wire_open(&w, reactor));
+	say_bye_and_lose(&w);
+	child = child_hold();
+	wire_wait_lost(&w);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 3), 3);
+	peer_say(w.peer, "still there?");
+	run_for(reactor, 5.1);
+	run_turns(reactor, 2);
+	errno = 0;
+	while (send(w.peer, "x", 1, MSG_NOSIGNAL) == 1)
+		;
+	ck_assert(errno == EPIPE || errno == ECONNRESET);
+	wire_close(&w);
+	child_let_go(child);
+}
+END_TEST
+
+/* A copy that a child holds stays in the kernel's set unless it is removed. */
+START_TEST(what_a_child_holds_leaves_the_kernels_set)
+{
+	struct wire w = { .on_data = NULL };
+	bool epoll = strcmp(backend, "epoll") == 0;
+	pid_t child;
+
+	ck_assert(wire_open(&w, reactor));
+	child = child_hold();
+	calls_reset();
+	plait_transport_lose_connection(w.transport);
+	wire_wait_lost(&w);
+	wire_close(&w);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), epoll);
+	ck_assert_uint_eq(calls_of("epoll_create1"), 0);
+	child_let_go(child);
+}
+END_TEST
+
+/* What costs a system call is only done where it may be of use. */
+START_TEST(nothing_is_shut_down_unless_a_child_may_hold_it)
+{
+	struct wire w = { .on_data = NULL };
+
+	child_let_go(child_hold());
+	plait_reactor_free(&reactor);
+	reactor = plait_reactor_new(backend);
+	ck_assert(wire_open(&w, reactor));
+	calls_reset();
+	wire_close(&w);
+	ck_assert_uint_eq(calls_of("shutdown"), 0);
+	ck_assert_uint_eq(calls_of("close"), 1);
+}
+END_TEST
+
 static TCase *lose_case(void)
 {
 	TCase *tc = tcase_create("lose");
@@ -1089,6 +1200,22 @@ static TCase *shutdown_case(void)
 	return tc;
 }
 
+static TCase *held_case(void)
+{
+	TCase *tc = tcase_create("held");
+
+	tcase_add_reactor_loop_test(
+		tc, a_child_that_holds_the_socket_does_not_hold_the_end, 0, 6);
+	tcase_add_reactor_loop_test(
+		tc, a_child_that_holds_the_socket_does_not_hold_a_reset, 0, 2);
+	tcase_add_reactor_test(tc,
+			       lingering_that_ends_lets_the_peer_know_of_it);
+	tcase_add_reactor_test(tc, what_a_child_holds_leaves_the_kernels_set);
+	tcase_add_reactor_test(tc,
+			       nothing_is_shut_down_unless_a_child_may_hold_it);
+	return tc;
+}
+
 int main(void)
 {
 	Suite *s = suite_create("close");
@@ -1100,5 +1227,6 @@ int main(void)
 	suite_add_tcase(s, eof_case());
 	suite_add_tcase(s, half_case());
 	suite_add_tcase(s, shutdown_case());
+	suite_add_tcase(s, held_case());
 	return suite_main(s);
 }

@@ -62,6 +62,26 @@ static void wait_end(void)
 	run_turns(reactor, 3);
 }
 
+/* Connected already, but given up before that was seen. */
+START_TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting)
+{
+	uint16_t number;
+	int listener = peer_listen(&number, 1), fd;
+	struct plait_connector *c = actor_connect(&client, reactor, number);
+	pid_t child;
+
+	begin_attempt();
+	child = child_hold();
+	plait_connector_stop_connecting(c);
+	wait_end();
+	fd = peer_accept(listener);
+	ck_assert_int_lt(peer_read_to_eof(reactor, fd, NULL, 0), 1);
+	close(fd);
+	close(listener);
+	child_let_go(child);
+}
+END_TEST
+
 START_TEST(connecting_starts_and_tells_nothing_else)
 {
 	struct plait_connector *c;
@@ -862,6 +882,9 @@ static void add_tests_of_attempts(Suite *s)
 
 	add(s, tc);
 	tcase_add_reactor_test(tc, connecting_starts_and_tells_nothing_else);
+	tcase_add_reactor_test(
+		tc,
+		a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting);
 	tcase_add_reactor_test(tc, success_is_made_then_lost_then_stopped);
 	tcase_add_reactor_test(tc,
 			       it_is_connected_before_the_protocol_is_built);

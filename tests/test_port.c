@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "tests/actor.h"
+#include "tests/child.h"
 
 static struct actor server;
 static struct plait_port *port;
@@ -648,6 +649,59 @@ static _Noreturn void be_child(void)
 	_exit(good && server.stops == 0 ? 0 : 1);
 }
 
+static int connect_raw(unsigned number)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)number),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int err = connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? errno : 0;
+
+	close(fd);
+	return err;
+}
+
+/* Its peers would wait in a queue that nobody accepts from. */
+START_TEST(a_child_that_holds_the_port_does_not_keep_it_listening)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	pid_t child = child_hold();
+
+	ck_assert_int_eq(connect_raw(number), 0);
+	run_until_count(reactor, &server.lost, 1);
+	actor_stop(reactor, &port);
+	ck_assert_int_eq(connect_raw(number), ECONNREFUSED);
+	child_let_go(child);
+}
+END_TEST
+
+static pid_t holder;
+
+static void hold_here(struct actor *a)
+{
+	holder = child_hold();
+}
+
+/* The factory refuses, or there is no memory for it, or for the stream. */
+START_TEST(a_child_that_holds_who_is_refused_does_not_keep_it_waiting)
+{
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fd;
+
+	server.refuses = _i == 0;
+	server.has_no_memory = _i == 1;
+	server.on_build = hold_here;
+	unhandled_expect(_i == 0 ? 0 : 1);
+	if (_i == 2)
+		fault_call("malloc", 1, ENOMEM);
+	fd = connect_peer(number);
+	ck_assert_int_lt(peer_read_to_eof(reactor, fd, NULL, 0), 1);
+	close(fd);
+	actor_stop(reactor, &port);
+	child_let_go(holder);
+}
+END_TEST
+
 START_TEST(a_forked_child_leaves_the_port_alone)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
@@ -682,6 +736,11 @@ static void add_tests_of_listening(Suite *s)
 	tcase_add_reactor_test(tc, no_descriptor_is_inherited_or_blocks);
 	tcase_add_reactor_test(tc, a_port_can_say_what_it_is);
 	tcase_add_reactor_test(tc, a_forked_child_leaves_the_port_alone);
+	tcase_add_reactor_test(
+		tc, a_child_that_holds_the_port_does_not_keep_it_listening);
+	tcase_add_reactor_loop_test(
+		tc, a_child_that_holds_who_is_refused_does_not_keep_it_waiting,
+		0, 3);
 	suite_add_tcase(s, tc);
 }
 
