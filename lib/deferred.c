@@ -70,7 +70,14 @@ static struct plait_promise *promise_of(struct plait_deferred *d)
 
 static bool is_blocked(const struct plait_deferred *d)
 {
-	return !d->fired || d->pauses > 0 || d->inner != NULL;
+	return !d->fired || d->pauses > 0 || (d->holds > 0 && !d->freeing) ||
+	       d->inner != NULL;
+}
+
+/* A callback or the canceller of d runs, or of what d stands for. */
+static bool is_on_stack(const struct plait_deferred *d)
+{
+	return d->active || d->cancelling || d->holds > 0;
 }
 
 static bool has_pairs(const struct plait_deferred *d)
@@ -88,8 +95,9 @@ static bool has_work(const struct plait_deferred *d)
 static void verify(const struct plait_deferred *d)
 {
 	plait_assert(d->refs > 0);
+	plait_assert(d->kept <= d->head);
 	plait_assert(d->head <= d->count && d->count <= d->room);
-	plait_assert(d->outer == NULL || d->outer->inner == d);
+	plait_assert(d->outer == NULL || d->handed || d->outer->inner == d);
 	plait_assert(d->inner == NULL || d->inner->outer == d);
 	plait_assert(plait_list_is_linked(&d->live));
 	plait_assert(d->fired || plait_value_is_none(&d->result));
@@ -134,14 +142,15 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->arg = NULL;
 	d->where = where;
 	d->made = coarse_time();
-	d->inner = d->outer = d->resume = NULL;
+	d->inner = d->outer = d->resume = d->held = NULL;
 	d->pairs = d->inline_pairs;
-	d->head = d->count = 0;
+	d->kept = d->head = d->count = 0;
 	d->room = INLINE_PAIRS;
 	d->refs = 1;
-	d->pauses = 0;
+	d->pauses = d->holds = 0;
 	d->waited = true;
-	d->freed = d->fired = d->cancelling = d->active = false;
+	d->freeing = d->freed = d->handed = false;
+	d->fired = d->cancelling = d->active = false;
 	d->forks = (uint16_t)fork_count();
 	if (deferred_thread.live.next == NULL) {
 		plait_list_init(&deferred_thread.live);
@@ -409,73 +418,194 @@ static struct plait_deferred *step(struct plait_deferred *d)
 
 	if (pair->callback == fire_promise)
 		return step_into(d, pair->callback_arg);
+	if (d->holds > 0 && pair->errback == guarded) {
+		d->pairs[d->kept++] = *pair;
+		return d;
+	}
 	settle(d, call_half(pair, &d->result));
 	verify(d);
 	return d;
 }
 
-/* Moves the result of d to the outer that waits for it, which runs next. */
+/*
+ * Moves the result of d to the outer that waits for it, which runs next.  If d
+ * is held and is being freed, the callbacks of outer run all the same, but
+ * what outer holds is held.
+ */
 static struct plait_deferred *hand_over(struct plait_deferred *d,
 					struct plait_deferred *next)
 {
 	struct plait_deferred *outer = d->outer;
 
-	d->outer = NULL;
 	outer->inner = NULL;
 	outer->result = plait_take(&d->result);
+	d->handed = d->holds > 0;
+	if (d->handed)
+		deferred_hold(outer);
+	else
+		d->outer = NULL;
 	enter(outer, next);
 	unref(outer);
 	give_up_waiting_end(d, false, outer->where);
 	return outer;
 }
 
-/*
- * Gives up pairs that will never run, and what they hold.  That waits for a
- * callback or the canceller of d that is running, and for the end of what d
- * waited for: somebody may hold a lock for as long as those work.
- */
-static void drop_pairs(struct plait_deferred *d)
+/* A hold of d has ended; says which to go on with, d or else next. */
+static struct plait_deferred *end_hold(struct plait_deferred *d,
+				       struct plait_deferred *next)
 {
-	while (has_pairs(d)) {
-		struct pair pair = d->pairs[d->head++];
-		struct plait_promise *p = pair.callback_arg;
-
-		if (pair.callback == fire_promise)
-			plait_promise_drop(&p);
-		else if (pair.errback == guarded)
-			pair.drop(pair.callback_arg);
-	}
-}
-
-/* d is blocked or has no more pairs; says which deferred to go on with. */
-static struct plait_deferred *leave(struct plait_deferred *d)
-{
-	struct plait_deferred *next = d->resume;
-
-	d->active = false;
-	if (d->freed)
-		drop_pairs(d);
-	if (!is_blocked(d)) {
-		if (d->outer != NULL)
-			next = hand_over(d, next);
-		else if (!d->waited)
-			dispose(d);
+	d->holds--;
+	if (is_ready(d)) {
+		enter(d, next);
+		next = d;
 	}
 	unref(d);
 	return next;
 }
 
+static struct plait_deferred *drop_pair(struct pair pair,
+					struct plait_deferred *next)
+{
+	struct plait_promise *p = pair.callback_arg;
+	struct plait_deferred *held = NULL;
+
+	if (pair.callback == fire_promise)
+		plait_promise_drop(&p);
+	else if (pair.errback == guarded)
+		held = pair.drop(pair.callback_arg);
+	return held != NULL ? end_hold(held, next) : next;
+}
+
+/*
+ * Gives up pairs that will never run, and what they hold.  That waits for a
+ * callback or the canceller of d that is running, for that of what d stands
+ * for, and for the end of what d waited for: somebody may hold a lock for as
+ * long as those work.  Says which deferred to go on with.
+ */
+static struct plait_deferred *drop_pairs(struct plait_deferred *d,
+					 struct plait_deferred *next)
+{
+	unsigned kept = d->kept;
+
+	d->kept = 0;
+	for (unsigned i = 0; i < kept; i++)
+		next = drop_pair(d->pairs[i], next);
+	while (d->freed && has_pairs(d))
+		next = drop_pair(d->pairs[d->head++], next);
+	return next;
+}
+
+/* Goes on with those that d has held, the first of them first. */
+static struct plait_deferred *end_holds_for(struct plait_deferred *d,
+					    struct plait_deferred *next)
+{
+	while (!is_on_stack(d) && d->held != NULL) {
+		struct plait_deferred *held = d->held;
+
+		d->held = held->resume;
+		next = end_hold(held, next);
+	}
+	return next;
+}
+
+/* Nobody will run what d hands on, so its result ends with it. */
+static bool is_for_nobody(const struct plait_deferred *d)
+{
+	return d->outer != NULL ? d->outer->freed : !d->waited;
+}
+
+/* No hold of d is left: what it holds, or has held in its outer, ends. */
+static struct plait_deferred *end_own_holds(struct plait_deferred *d,
+					    struct plait_deferred *next)
+{
+	struct plait_deferred *outer = d->outer;
+
+	next = drop_pairs(d, next);
+	if (!d->handed)
+		return next;
+	d->handed = false;
+	d->outer = NULL;
+	return end_hold(outer, next);
+}
+
+/*
+ * d is blocked or has no more pairs; says which deferred to go on with: what
+ * waits for d, then those that it has held, then the one that fired it.
+ */
+static struct plait_deferred *leave(struct plait_deferred *d)
+{
+	struct plait_deferred *next;
+
+	d->active = false;
+	next = end_holds_for(d, d->resume);
+	if (!is_blocked(d)) {
+		if (d->holds == 0)
+			next = end_own_holds(d, next);
+		if (is_for_nobody(d))
+			dispose(d);
+		if (d->outer != NULL && !d->handed)
+			next = hand_over(d, next);
+	}
+	unref(d);
+	return next;
+}
+
+static void run_from(struct plait_deferred *d)
+{
+	while (d != NULL)
+		d = is_blocked(d) || !has_work(d) ? leave(d) : step(d);
+}
+
 static void run(struct plait_deferred *d)
 {
 	enter(d, NULL);
-	while (d != NULL)
-		d = is_blocked(d) || !has_work(d) ? leave(d) : step(d);
+	run_from(d);
 }
 
 static void run_if_ready(struct plait_deferred *d)
 {
 	if (is_ready(d))
 		run(d);
+}
+
+/* The canceller of d has returned, or a hold has ended. */
+static void go_on(struct plait_deferred *d)
+{
+	run_if_ready(d);
+	run_from(end_holds_for(d, NULL));
+}
+
+/* ---- holding ------------------------------------------------------- */
+
+void deferred_hold(struct plait_deferred *d)
+{
+	d->refs++;
+	d->holds++;
+}
+
+void deferred_release(struct plait_deferred *d)
+{
+	d->holds--;
+	go_on(d);
+	unref(d);
+}
+
+/* Its canceller runs, so d is not active: resume is free to link it. */
+static void hold_for(struct plait_deferred *d, struct plait_deferred *other)
+{
+	plait_assert(d->cancelling);
+	if (!is_on_stack(other))
+		return;
+	deferred_hold(d);
+	d->resume = other->held;
+	other->held = d;
+}
+
+void deferred_hold_for(struct plait_deferred *d, struct plait_deferred *other)
+{
+	while (other->inner != NULL)
+		other = other->inner;
+	hold_for(d, other);
 }
 
 /* ---- the firing end ------------------------------------------------ */
@@ -534,10 +664,10 @@ bool plait_promise_is_cancelled(const struct plait_promise *p)
 
 static void compact(struct plait_deferred *d)
 {
-	memmove(d->pairs, d->pairs + d->head,
+	memmove(d->pairs + d->kept, d->pairs + d->head,
 		(d->count - d->head) * sizeof(*d->pairs));
-	d->count -= d->head;
-	d->head = 0;
+	d->count -= d->head - d->kept;
+	d->head = d->kept;
 }
 
 static bool grow(struct plait_deferred *d)
@@ -560,12 +690,13 @@ static bool grow(struct plait_deferred *d)
 /* Compacting once half has run costs a move per pair, however many come. */
 static inline bool make_room(struct plait_deferred *d)
 {
+	unsigned run = d->head - d->kept;
+
 	if (!has_pairs(d))
-		d->head = d->count = 0;
+		d->head = d->count = d->kept;
 	if (d->count < d->room)
 		return true;
-	if (d->head >= d->room / 2 ||
-	    (d->head > 0 && d->pairs == d->inline_pairs)) {
+	if (run >= d->room / 2 || (run > 0 && d->pairs == d->inline_pairs)) {
 		compact(d);
 		return true;
 	}
@@ -646,7 +777,7 @@ static bool has_room_for_guarded(struct plait_deferred *d)
 
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    plait_callback *both, void *arg,
-					    plait_func *drop)
+					    deferred_drop *drop)
 {
 	struct pair out_of_turn, *pair = &out_of_turn;
 
@@ -753,7 +884,7 @@ static void cancel(struct plait_deferred *d, const char *reason,
 		if (v.ptr == &failure_cancelled)
 			v = told_who_asked(d, reason, where);
 		set_fired(d, v, where);
-		run_if_ready(d);
+		go_on(d);
 	}
 	unref(d);
 }
@@ -771,49 +902,49 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 	trace_cancel_end(d, cause);
 }
 
+/* Their callbacks see the cancellation, even if they are held. */
+static void begin_freeing(struct plait_deferred *d)
+{
+	for (; d != NULL; d = d->inner)
+		d->freeing = true;
+}
+
 /*
- * Ends d, so that none of its callbacks runs any more; says what it waits for,
- * which is ended next.  On the way only the innermost is cancelled, so that
- * freeing a long chain is linear.
+ * Ends d and what it waits for, so that none of their callbacks runs any more.
+ * On the way only the innermost is cancelled, so that freeing a long chain is
+ * linear.  They stay linked: the run of the innermost goes outwards as ever,
+ * and drops what they hold.  If the innermost is on the stack, that comes when
+ * it leaves.  Says which it is; a reference, given.
  */
-static struct plait_deferred *end_one(struct plait_deferred *d,
+static struct plait_deferred *end_all(struct plait_deferred *d,
 				      const char *where)
 {
 	struct plait_deferred *inner;
 
-	if (d->inner == NULL)
-		plait_deferred_cancel_at(d, freed_reason, where);
-	d->freed = true;
-	d->pauses = 0;
-	inner = d->inner;
-	if (inner != NULL) {
-		d->inner = NULL;
-		inner->outer = NULL;
+	d->refs++;
+	for (;;) {
+		if (d->inner == NULL)
+			plait_deferred_cancel_at(d, freed_reason, where);
+		d->freed = true;
+		d->pauses = 0;
+		inner = d->inner;
+		if (inner == NULL)
+			break;
+		inner->freeing = true;
+		inner->refs++;
 		unref(d);
+		d = inner;
 	}
-	return inner;
+	run_if_ready(d);
+	return d;
 }
 
-/* Those from d on, which have ended: what was waited for goes first. */
-static void bury(struct plait_deferred *d, const char *where)
+/* held, if there is one, is held until what of d is on the stack has left. */
+static void free_for(struct plait_deferred *held, struct plait_deferred *d,
+		     const char *where)
 {
-	while (d != NULL) {
-		struct plait_deferred *next = d->ended;
+	struct plait_deferred *innermost;
 
-		if (!d->active && !d->cancelling)
-			drop_pairs(d);
-		give_up_waiting_end(d, false, where);
-		d = next;
-	}
-}
-
-void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
-{
-	struct plait_deferred *d = *dp, *ended = NULL, *inner;
-
-	*dp = NULL;
-	if (d == NULL || d == &deferred_no_memory)
-		return;
 	check_use(d, where);
 	if (d->outer != NULL || !d->waited)
 		plait_die(where, "frees a deferred that is another's");
@@ -822,14 +953,29 @@ void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 		give_up_waiting_end(d, false, where);
 		return;
 	}
+	begin_freeing(d);
 	if (d->inner != NULL)
 		plait_deferred_cancel_at(d, freed_reason, where);
-	for (; d != NULL; d = inner) {
-		inner = end_one(d, where);
-		d->ended = ended;
-		ended = d;
-	}
-	bury(ended, where);
+	innermost = end_all(d, where);
+	if (held != NULL)
+		hold_for(held, innermost);
+	unref(innermost);
+	give_up_waiting_end(d, false, where);
+}
+
+void deferred_free_for(struct plait_deferred *held, struct plait_deferred **dp,
+		       const char *where)
+{
+	struct plait_deferred *d = *dp;
+
+	*dp = NULL;
+	if (d != NULL && d != &deferred_no_memory)
+		free_for(held, d, where);
+}
+
+void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
+{
+	deferred_free_for(NULL, dp, where);
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)

@@ -11,12 +11,14 @@
 /*
  * As plait_deferred_add_both(), for an arg that must be ended even if the
  * pair never runs, because d is freed first: then drop(arg) is called, once
- * a callback of d that runs, and what d waited for, have ended.
+ * a callback or the canceller of d that runs, and what d waited for, have
+ * ended.  It says which deferred that was held goes on now, or NULL.
  * With no memory for the pair, d is cancelled before that runs out of turn.
  */
+typedef struct plait_deferred *deferred_drop(void *arg);
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    plait_callback *both, void *arg,
-					    plait_func *drop);
+					    deferred_drop *drop);
 
 /*
  * True if a cancel would find something to stop: d has not fired, or waits
@@ -32,6 +34,26 @@ bool deferred_is_pending(const struct plait_deferred *d);
  */
 typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+
+/*
+ * d, which its canceller or its rest has just told to end, goes no further
+ * before deferred_release(), or before a drop() has said so: its callbacks
+ * wait, and what it holds is held, as work that it stands for is still on the
+ * stack.
+ */
+void deferred_hold(struct plait_deferred *d);
+void deferred_release(struct plait_deferred *d);
+
+/*
+ * Called by the canceller of d: the same, until the callback or canceller of
+ * other that runs, or of what that waits for, has returned.  Not at all if
+ * none runs.
+ */
+void deferred_hold_for(struct plait_deferred *d, struct plait_deferred *other);
+
+/* As plait_deferred_free_at(), and then as deferred_hold_for() of that. */
+void deferred_free_for(struct plait_deferred *d, struct plait_deferred **other,
+		       const char *where);
 
 /*
  * This layer has no clock, so that the ages of this thread's deferreds need

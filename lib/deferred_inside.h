@@ -18,7 +18,7 @@ struct pair {
 	void *callback_arg;
 	union {
 		void *errback_arg;
-		plait_func *drop; /* if errback is guarded */
+		deferred_drop *drop; /* if errback is guarded */
 	};
 };
 
@@ -30,20 +30,22 @@ struct plait_deferred {
 	void *arg; /* of both */
 	const char *where;
 	struct plait_deferred *inner, *outer, *resume;
-	struct pair *pairs; /* those from head to count still wait */
+	struct plait_deferred *held; /* they go on when this left the stack */
+	struct pair *pairs;	     /* those from head to count still wait */
 	unsigned head, count, room;
-	unsigned refs; /* 0: it has ended, and is in quarantine */
-	unsigned pauses;
-	bool waited; /* the waiting end is held, by the user or by outer */
-	bool freed;  /* it was freed: no callback runs any more */
+	unsigned kept;	 /* so many of the first wait for the end of holds */
+	unsigned refs;	 /* 0: it has ended, and is in quarantine */
+	unsigned pauses; /* by the program */
+	unsigned holds;	 /* by what it stands for and is still on the stack */
+	bool waited;	 /* the waiting end is held, by the user or by outer */
+	bool freeing; /* it is being freed: holds do not keep its callbacks */
+	bool freed;   /* it was freed: no callback runs any more */
+	bool handed;  /* outer has its result, and is held while it is */
 	bool fired, cancelling, active;
 	uint16_t forks;	      /* how many there had been when it was made */
 	const char *fired_at; /* if fired */
-	union {
-		const char *ended_at;	      /* if not waited */
-		struct plait_deferred *ended; /* the next one to be buried */
-	};
-	int64_t made; /* nanoseconds; negative: nobody knows */
+	const char *ended_at; /* if not waited */
+	int64_t made;	      /* nanoseconds; negative: nobody knows */
 	struct plait_failure cancellation;
 	struct pair inline_pairs[INLINE_PAIRS];
 };

@@ -35,7 +35,8 @@ struct member {
 
 struct combined {
 	struct plait_promise *promise;
-	struct plait_values *values; /* NULL once decided */
+	struct plait_deferred *deferred; /* until it has let go */
+	struct plait_values *values;	 /* NULL once decided */
 	const char *where;
 	size_t n;
 	size_t started; /* so many of the first members have the pair */
@@ -44,6 +45,7 @@ struct combined {
 	unsigned refs;	/* the deferred's, and those of calls under way */
 	unsigned forks; /* how many there had been when it was made */
 	bool ending;	/* the members end because nobody wants them */
+	bool held;	/* ... and the deferred waits for that */
 	struct member members[];
 };
 
@@ -95,7 +97,7 @@ static void unref(struct combined *c)
 }
 
 static plait_callback member_done;
-static plait_func member_dropped;
+static deferred_drop member_dropped;
 
 /* One that has fired already ends at once, and may decide. */
 static void start_next_member(struct combined *c)
@@ -120,13 +122,21 @@ static void end_members(struct combined *c)
 	unref(c);
 }
 
-/* Nobody waits for all of them any more. */
+/*
+ * Nobody waits for all of them any more.  A member of which a callback or the
+ * canceller is on the stack ends when that has returned, and the deferred
+ * waits for it.
+ */
 static void give_up(struct combined *c)
 {
 	c->ending = true;
 	c->refs++;
 	forget_values(c);
 	end_members(c);
+	if (c->pending > 0 && !c->held) {
+		c->held = true;
+		deferred_hold(c->deferred);
+	}
 	unref(c);
 }
 
@@ -189,10 +199,12 @@ static bool wants_report(const struct combined *c, const plait_value *v)
 						  &plait_error_cancelled);
 }
 
-static void end_member(struct member *m, plait_value v)
+/* v is taken.  Says which deferred was held for the members, if it goes on. */
+static struct plait_deferred *end_member(struct member *m, plait_value v)
 {
 	struct combined *c = m->all;
 	size_t index = (size_t)(m - c->members);
+	struct plait_deferred *held = NULL;
 
 	c->pending--;
 	c->refs++;
@@ -204,7 +216,12 @@ static void end_member(struct member *m, plait_value v)
 	} else {
 		plait_value_free(&v);
 	}
+	if (c->held && c->pending == 0) {
+		c->held = false;
+		held = c->deferred;
+	}
 	unref(c);
+	return held;
 }
 
 /*
@@ -215,16 +232,19 @@ static plait_value member_done(plait_value *result, void *arg)
 {
 	struct member *m = arg;
 	plait_value v = plait_take(result);
+	struct plait_deferred *held;
 
 	plait_deferred_free(&m->deferred);
-	end_member(m, v);
+	held = end_member(m, v);
+	if (held != NULL)
+		deferred_release(held);
 	return PLAIT_NONE;
 }
 
 /* It was freed before it came to its pair. */
-static void member_dropped(void *arg)
+static struct plait_deferred *member_dropped(void *arg)
 {
-	end_member(arg, plait_cancelled());
+	return end_member(arg, plait_cancelled());
 }
 
 /* ---- making --------------------------------------------------------- */
@@ -312,6 +332,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 		unref(c);
 		return d;
 	}
+	c->deferred = d;
 	deferred_set_rest(d, let_go);
 	take_members(c, members);
 	start_members(c);

@@ -316,6 +316,8 @@ static const char *state_of(const struct plait_deferred *d)
 		return "waiting";
 	if (d->pauses > 0)
 		return "paused";
+	if (d->holds > 0)
+		return "held";
 	return d->active ? "running" : "fired";
 }
 

@@ -120,7 +120,7 @@ void plait_semaphore_release(struct plait_semaphore *s)
 		hand_over(s);
 }
 
-static void end_hold(void *arg)
+static struct plait_deferred *end_hold(void *arg)
 {
 	struct held *h = arg;
 
@@ -128,6 +128,7 @@ static void end_hold(void *arg)
 		plait_semaphore_release(h->semaphore);
 	unref(h->semaphore);
 	free(h);
+	return NULL;
 }
 
 static plait_value call_held(plait_value *result, void *arg)

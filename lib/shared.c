@@ -10,6 +10,7 @@
 
 #include <plait/shared.h>
 
+#include "lib/deferred.h"
 #include "lib/fork.h"
 #include "lib/waiters.h"
 
@@ -100,13 +101,16 @@ static void give_up(struct plait_shared *s)
 	plait_deferred_cancel_because(s->operation, "nobody waits any more");
 }
 
-static void left(struct waiters *w)
+/* The last one ends no sooner than what of the operation is on the stack. */
+static void left(struct waiters *w, struct plait_deferred *d)
 {
 	struct plait_shared *s =
 		plait_container(w, struct plait_shared, waiters);
 
 	s->refs++;
 	give_up(s);
+	if (s->given_up && !s->fired)
+		deferred_hold_for(d, s->operation);
 	unref(s);
 }
 

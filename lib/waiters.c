@@ -12,7 +12,7 @@ struct waiter {
 	struct plait_promise *promise;
 };
 
-void waiters_init(struct waiters *w, void (*left)(struct waiters *w))
+void waiters_init(struct waiters *w, waiters_left *left)
 {
 	*w = (struct waiters){ .left = left };
 	plait_list_init(&w->line);
@@ -36,7 +36,7 @@ static plait_value leave(struct plait_deferred *d, void *arg)
 
 	plait_promise_drop(&p);
 	if (w->left != NULL)
-		w->left(w);
+		w->left(w, d);
 	return plait_cancelled();
 }
 

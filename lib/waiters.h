@@ -8,14 +8,18 @@
 #include <plait/deferred.h>
 #include <plait/list.h>
 
+struct waiters;
+
+/* d, whose canceller runs, is out of the line. */
+typedef void waiters_left(struct waiters *w, struct plait_deferred *d);
+
 struct waiters {
 	struct plait_list line;
 	size_t count;
-	/* One has cancelled, and is out of the line; NULL: nobody cares. */
-	void (*left)(struct waiters *w);
+	waiters_left *left; /* NULL: nobody cares */
 };
 
-void waiters_init(struct waiters *w, void (*left)(struct waiters *w));
+void waiters_init(struct waiters *w, waiters_left *left);
 
 /* A deferred at the end of the line, given; failed with no memory. */
 struct plait_deferred *waiters_add(struct waiters *w, const char *where);

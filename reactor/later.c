@@ -54,12 +54,13 @@ static void time_is_up(void *arg)
 	plait_deferred_cancel_at(t->deferred, timed_out, t->where);
 }
 
-static void drop_timeout(void *arg)
+static struct plait_deferred *drop_timeout(void *arg)
 {
 	struct timeout *t = arg;
 
 	plait_timer_stop(&t->timer);
 	free(t);
+	return NULL;
 }
 
 /* Whether the result is a cancellation that no timeout has asked for. */
@@ -147,13 +148,14 @@ static plait_value cancel_later(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-static void drop_later(void *arg)
+static struct plait_deferred *drop_later(void *arg)
 {
 	struct later *l = arg;
 
 	plait_timer_stop(&l->timer);
 	loop_task_cancel(&l->reactor_freed);
 	free(l);
+	return NULL;
 }
 
 /* The first pair: what fn begins is waited for, and cancelled, like any. */

@@ -14,6 +14,7 @@
 #include <plait/looping_call.h>
 #include <plait/timer.h>
 
+#include "lib/deferred.h"
 #include "reactor/loop.h"
 
 struct plait_looping_call {
@@ -188,34 +189,37 @@ static void time_is_up(void *arg)
 
 /* ---- starting and stopping ------------------------------------------ */
 
-/* Stops it, and what the function began with it. */
-static void break_off(struct plait_looping_call *l)
+/*
+ * Stops it, and what the function began with it.  held, the deferred of start
+ * if that is being cancelled, waits for what of that is on the stack.
+ */
+static void break_off(struct plait_looping_call *l, struct plait_deferred *held)
 {
 	struct plait_deferred *begun = l->begun;
 
 	halt(l);
 	l->begun = NULL;
-	plait_deferred_free(&begun);
+	deferred_free_for(held, &begun, PLAIT_HERE);
 }
 
-static void give_up(struct plait_looping_call *l)
+static void give_up(struct plait_looping_call *l, struct plait_deferred *held)
 {
 	l->refs++;
-	break_off(l);
+	break_off(l, held);
 	plait_promise_drop(&l->promise);
 	unref(l);
 }
 
 static plait_value cancel_loop(struct plait_deferred *d, void *arg)
 {
-	give_up(arg);
+	give_up(arg, d);
 	return plait_cancelled();
 }
 
 static void abandon(struct loop_task *task)
 {
-	give_up(plait_container(task, struct plait_looping_call,
-				reactor_freed));
+	give_up(plait_container(task, struct plait_looping_call, reactor_freed),
+		NULL);
 }
 
 static void begin_grid(struct plait_looping_call *l)
@@ -279,7 +283,7 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 		return;
 	l->freed = true;
 	loop_task_cancel(&l->reactor_freed);
-	break_off(l);
+	break_off(l, NULL);
 	if (!l->calling)
 		plait_fire(&l->promise, PLAIT_NONE);
 	unref(l);

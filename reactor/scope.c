@@ -311,12 +311,13 @@ void plait_scope_leave(struct plait_scope_entry *e)
 	end(s);
 }
 
-static void leave_started(void *arg)
+static struct plait_deferred *leave_started(void *arg)
 {
 	struct started *st = arg;
 
 	plait_scope_leave(&st->entry);
 	free(st);
+	return NULL;
 }
 
 /*

@@ -621,6 +621,218 @@ START_TEST(run_that_waits_for_a_freed_lock_is_abandoned)
 }
 END_TEST
 
+/* ---- freed or cancelled while the work is on the stack ----------------- */
+
+/* What a run may wait for; work is at the bottom of all. */
+enum shape {
+	PLAIN,
+	CHAIN,	/* through another deferred */
+	GATHER, /* of one */
+	LIST,	/* of one that is done and this one */
+	RACE,	/* with one that never fires */
+	NESTED, /* a gather of a list of a chain */
+	SHARED, /* this is the only waiter */
+	RUN,	/* of a semaphore inside the run of the lock */
+	SHAPES
+};
+
+static struct plait_shared *shared;
+static struct plait_promise *other;
+
+static plait_value give_inner(plait_value *result, void *arg)
+{
+	return plait_chain(arg);
+}
+
+static plait_value give_operation(void *arg)
+{
+	return plait_chain(arg);
+}
+
+static struct plait_deferred *chain_of(struct plait_deferred *d)
+{
+	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
+
+	return plait_deferred_add_callback(outer, give_inner, &d);
+}
+
+static struct plait_deferred *list_of(struct plait_deferred *d)
+{
+	struct plait_deferred *members[] = { plait_succeed(PLAIT_NONE), d };
+
+	return plait_deferred_list(members, 2, PLAIT_CONSUME_ERRORS);
+}
+
+static struct plait_deferred *race_of(struct plait_deferred *d)
+{
+	struct plait_deferred *members[] = {
+		plait_deferred_new(&other, NULL, NULL), d
+	};
+
+	return plait_race(members, 2);
+}
+
+static struct plait_deferred *gather_of(struct plait_deferred *d)
+{
+	return plait_gather(&d, 1, PLAIT_CONSUME_ERRORS);
+}
+
+static struct plait_deferred *shared_of(struct plait_deferred *d)
+{
+	shared = plait_shared_new(&d);
+	return plait_shared_wait(shared);
+}
+
+static struct plait_deferred *shape(enum shape kind, struct plait_deferred *d)
+{
+	switch (kind) {
+	case CHAIN:
+		return chain_of(d);
+	case GATHER:
+		return gather_of(d);
+	case LIST:
+		return list_of(d);
+	case RACE:
+		return race_of(d);
+	case NESTED:
+		return gather_of(list_of(chain_of(d)));
+	case SHARED:
+		return shared_of(d);
+	case RUN:
+		return plait_semaphore_run(semaphore, give_operation, &d);
+	default:
+		return d;
+	}
+}
+
+/* Ends the run in the way, and says whether the lock stays meanwhile. */
+static void act_end_run(struct step *s, plait_value *result)
+{
+	trace_add("in");
+	if (w[0] != NULL && s->p == NULL)
+		plait_deferred_free(&w[0]);
+	else if (w[0] != NULL)
+		plait_deferred_cancel(w[0]);
+	act_say_locked(s, result);
+	if (w[0] != NULL)
+		trace_add("cancelled");
+}
+
+/* Runs work of that shape under the lock; next waits for it. */
+static void run_shape(enum shape kind, struct plait_deferred *d)
+{
+	struct step s = { .inner = shape(kind, d) };
+
+	w[0] = plait_lock_run(lock, operate, &s);
+	w[1] = acquire("next");
+}
+
+static void end_shape(void)
+{
+	if (w[0] != NULL)
+		handle_all(w[0]);
+	plait_shared_free(&shared);
+	plait_promise_drop(&other);
+	plait_promise_drop(&work);
+	done();
+}
+
+/* The shared operation is not freed with its waiter: it runs to its end. */
+START_TEST(lock_is_held_until_the_callback_that_frees_the_run_returns)
+{
+	struct step ends = { .name = "cb", .act = act_end_run };
+	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &ends);
+	pass_both(d, "cb2");
+	run_shape((enum shape)_i, d);
+	pass_both(w[0], "run");
+	plait_fire(&work, PLAIT_NONE);
+	if (_i == PLAIN || _i == CHAIN || _i == RUN)
+		ck_assert_str_eq(trace(), "cb:none in locked next:none");
+	else if (_i == SHARED)
+		ck_assert_str_eq(trace(), "cb:none in run:CancelledError "
+					  "locked cb2:none next:none");
+	else
+		ck_assert_str_eq(trace(), "cb:none in run:CancelledError "
+					  "locked next:none");
+	end_shape();
+}
+END_TEST
+
+START_TEST(lock_is_held_until_the_callback_that_cancels_the_run_returns)
+{
+	struct plait_promise *cancels;
+	struct plait_deferred *unused =
+		plait_deferred_new(&cancels, NULL, NULL);
+	struct step ends = { .name = "cb", .act = act_end_run, .p = cancels };
+	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &ends);
+	run_shape((enum shape)_i, d);
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "cb:none in locked cancelled next:none");
+	plait_promise_drop(&cancels);
+	handle_all(unused);
+	plait_deferred_free(&unused);
+	end_shape();
+}
+END_TEST
+
+START_TEST(lock_is_held_until_the_canceller_that_frees_the_run_returns)
+{
+	struct plait_deferred *d;
+
+	work_canceller = (struct step){ .name = "c", .act = act_end_run };
+	d = plait_deferred_new(&work, step_canceller, &work_canceller);
+	run_shape((enum shape)_i, d);
+	unhandled_expect(1);
+	plait_deferred_cancel(w[0]);
+	ck_assert_str_eq(trace(), "!c in locked next:none");
+	end_shape();
+}
+END_TEST
+
+START_TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns)
+{
+	struct step ends = { .name = "cb", .act = act_say_locked };
+	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &ends);
+	run_shape((enum shape)_i, d);
+	plait_deferred_detach(&w[0]);
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "cb:none locked next:none");
+	end_shape();
+}
+END_TEST
+
+/* Two members at once: the one's callback fires the other, which frees. */
+START_TEST(lock_is_held_until_all_members_on_the_stack_have_returned)
+{
+	struct plait_promise *second;
+	struct plait_deferred *m[] = {
+		plait_deferred_new(&work, NULL, NULL),
+		plait_deferred_new(&second, NULL, NULL),
+	};
+	struct step ends = { .name = "second", .act = act_end_run };
+	struct step fires = { .name = "first", .act = act_fire, .p = second };
+	struct step says = { .act = act_say_locked };
+	struct step s;
+
+	plait_deferred_add_both(m[0], step, &fires);
+	plait_deferred_add_both(m[1], step, &ends);
+	s = (struct step){ .inner = plait_gather(m, 2, 0) };
+	w[0] = plait_lock_run(lock, operate, &s);
+	w[1] = acquire("next");
+	plait_deferred_add_both(w[1], step, &says);
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "first:none second:99 in locked fire=0 "
+				  "next:none locked");
+	end_shape();
+}
+END_TEST
+
 /* ---- every moment, no memory, no stack ------------------------------- */
 
 static struct plait_lock *contended;
@@ -837,6 +1049,28 @@ static void add_run_cases(Suite *s)
 	tcase_add_pure_test(tc, run_that_waits_for_a_freed_lock_is_abandoned);
 }
 
+static void add_stack_cases(Suite *s)
+{
+	TCase *tc = add_case(s, "on the stack");
+
+	tcase_add_pure_loop_test(
+		tc, lock_is_held_until_the_callback_that_frees_the_run_returns,
+		0, SHAPES);
+	tcase_add_pure_loop_test(
+		tc,
+		lock_is_held_until_the_callback_that_cancels_the_run_returns, 0,
+		SHAPES);
+	tcase_add_pure_loop_test(
+		tc, lock_is_held_until_the_canceller_that_frees_the_run_returns,
+		0, SHAPES);
+	tcase_add_pure_loop_test(
+		tc,
+		lock_is_let_go_when_the_run_is_detached_and_the_callback_returns,
+		0, SHAPES);
+	tcase_add_pure_test(
+		tc, lock_is_held_until_all_members_on_the_stack_have_returned);
+}
+
 static void add_extreme_cases(Suite *s)
 {
 	TCase *tc = add_case(s, "extremes");
@@ -855,6 +1089,7 @@ int main(void)
 	add_token_cases(s);
 	add_inside_cases(s);
 	add_run_cases(s);
+	add_stack_cases(s);
 	add_extreme_cases(s);
 	return suite_main(s);
 }

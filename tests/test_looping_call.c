@@ -808,6 +808,33 @@ START_TEST(ending_the_loop_cancels_it)
 }
 END_TEST
 
+static plait_value cancel_inside(plait_value *result, void *arg)
+{
+	trace_add("in");
+	plait_deferred_cancel(ended);
+	trace_add("out");
+	return PLAIT_NONE;
+}
+
+static plait_value begin_work_that_cancels(void)
+{
+	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
+
+	plait_deferred_add_callback(d, cancel_inside, NULL);
+	return plait_chain(&d);
+}
+
+START_TEST(cancelled_by_its_work_it_ends_when_that_has_returned)
+{
+	timed_start();
+	answer = begin_work_that_cancels;
+	begin_loop(1, true);
+	plait_fire(&promise, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "in out end:CancelledError");
+	done();
+}
+END_TEST
+
 START_TEST(stopped_while_it_works_a_freed_reactor_cancels_it)
 {
 	begin_and_wait();
@@ -1056,6 +1083,8 @@ static void add_waiting(TCase *tc)
 	tcase_add_timed_test(tc, resetting_while_it_works_counts_from_then);
 	tcase_add_timed_test(tc, resetting_does_not_call_while_it_works);
 	tcase_add_timed_loop_test(tc, ending_the_loop_cancels_it, 0, 4);
+	tcase_add_timed_test(
+		tc, cancelled_by_its_work_it_ends_when_that_has_returned);
 	tcase_add_timed_test(tc,
 			     stopped_while_it_works_a_freed_reactor_cancels_it);
 	tcase_add_timed_test(

@@ -598,6 +598,78 @@ START_TEST(scope_ends_after_those_inside_it)
 }
 END_TEST
 
+static struct plait_scope *scope_of_work;
+static struct plait_deferred *started, *scope_ended;
+
+/* Frees what was started, and then the scope; says whether that has ended. */
+static void act_free_all(struct step *st, plait_value *result)
+{
+	trace_add("in");
+	plait_deferred_free(&started);
+	ck_assert(!plait_scope_is_empty(scope_of_work));
+	scope_ended = plait_scope_free(&scope_of_work);
+	pass_both(scope_ended, "ended");
+	trace_add("out");
+}
+
+/* Starts a deferred that waits for d, itself or in a gather. */
+static void start_outer_of(struct plait_deferred *d, bool gathered)
+{
+	struct step *waits = calloc(1, sizeof(*waits));
+
+	waits->inner = gathered ? plait_gather(&d, 1, 0) : d;
+	scope_of_work = plait_scope_new(NULL);
+	started = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(started, step, waits);
+	plait_scope_start(scope_of_work, started);
+	free(waits);
+}
+
+START_TEST(scope_ends_after_the_callback_that_frees_what_was_started)
+{
+	struct step frees = { .name = "cb", .act = act_free_all };
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &frees);
+	start_outer_of(d, _i == 1);
+	plait_fire(&p, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "cb:none in out ended:none");
+	plait_deferred_free(&scope_ended);
+}
+END_TEST
+
+START_TEST(scope_ends_after_the_canceller_that_frees_what_was_started)
+{
+	struct step frees = { .name = "c", .act = act_free_all };
+	struct plait_promise *p;
+
+	unhandled_expect(1);
+	start_outer_of(plait_deferred_new(&p, step_canceller, &frees), _i == 1);
+	plait_deferred_cancel(started);
+	ck_assert_str_eq(trace(), "!c in out ended:none");
+	plait_promise_drop(&p);
+	plait_deferred_free(&scope_ended);
+}
+END_TEST
+
+/* Nothing is waited for: the canceller is that of what was started itself. */
+START_TEST(scope_ends_after_the_canceller_of_what_was_started_itself)
+{
+	struct step frees = { .name = "c", .act = act_free_all };
+	struct plait_promise *p;
+
+	unhandled_expect(1);
+	scope_of_work = plait_scope_new(NULL);
+	started = plait_deferred_new(&p, step_canceller, &frees);
+	plait_scope_start(scope_of_work, started);
+	plait_deferred_cancel(started);
+	ck_assert_str_eq(trace(), "!c in out ended:none");
+	plait_promise_drop(&p);
+	plait_deferred_free(&scope_ended);
+}
+END_TEST
+
 START_TEST(waiting_for_the_end_can_be_given_up)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
@@ -1446,6 +1518,14 @@ static void add_pure(Suite *s)
 	tcase_add_pure_test(tc, entering_a_cancelled_scope_is_refused);
 	tcase_add_pure_test(tc, entry_that_left_can_enter_again);
 	tcase_add_pure_test(tc, scope_ends_after_those_inside_it);
+	tcase_add_pure_loop_test(
+		tc, scope_ends_after_the_callback_that_frees_what_was_started,
+		0, 2);
+	tcase_add_pure_loop_test(
+		tc, scope_ends_after_the_canceller_that_frees_what_was_started,
+		0, 2);
+	tcase_add_pure_test(
+		tc, scope_ends_after_the_canceller_of_what_was_started_itself);
 	tcase_add_pure_test(tc, waiting_for_the_end_can_be_given_up);
 	suite_add_tcase(s, tc);
 
