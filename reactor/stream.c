@@ -9,9 +9,11 @@
  * costs one send(), one that pauses and resumes costs nothing, and none of
  * the calls ever calls back: answer() does, from the loop.
  *
- * A stream lives through these: open; over, with a reason to tell (why);
- * lingering, when the protocol has been told and is gone, and the peer may
- * yet be sending; dead, waiting for its burial, which closes the descriptor.
+ * A stream lives through these: open; draining, when nothing can be sent any
+ * more and what had come by then is delivered; over, with a reason to tell
+ * (why); lingering, when the protocol has been told and is gone, and the peer
+ * may yet be sending; dead, waiting for its burial, which closes the
+ * descriptor.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +49,7 @@ struct stream {
 	bool peer_left;			 /* ... and that ends the connection */
 	bool shut;			 /* we send no more */
 	bool reset;			 /* to be closed with a RST */
+	bool draining;			 /* before why is told */
 	bool lingering;
 	bool dead;
 };
@@ -67,6 +70,7 @@ static void verify(const struct stream *s)
 	plait_assert(!s->blocked || s->output.size > 0);
 	plait_assert(!s->lingering || (s->base.lost && s->output.size == 0));
 	plait_assert(!s->peer_left || s->eof);
+	plait_assert(!s->draining || s->why != NULL);
 	plait_assert(!s->dead || s->base.lost);
 #endif
 }
@@ -90,7 +94,7 @@ static bool is_write_finished(const struct stream *s)
 
 static bool owes_answer(const struct stream *s)
 {
-	return s->why != NULL || is_finished(s) || is_write_finished(s);
+	return is_finished(s) || is_write_finished(s);
 }
 
 static void touch(struct stream *s)
@@ -114,7 +118,7 @@ static void fail(struct stream *s, plait_value v)
 	if (s->output.size > 0)
 		s->reset = true;
 	output_drop(&s->output, reactor_of(s));
-	s->blocked = false;
+	s->blocked = s->draining = false;
 	if (s->why == NULL)
 		s->why = why;
 	else
@@ -127,6 +131,34 @@ static void fail_errno(struct stream *s, int err, const char *call)
 {
 	fail(s,
 	     plait_fail_errno(&plait_error_connection_lost, err, "%s", call));
+}
+
+/* Something that has come, and may yet be delivered. */
+static bool has_unread(struct stream *s)
+{
+	char c;
+
+	return recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/*
+ * Nothing can be sent any more.  That says nothing about what the peer has
+ * sent before: it is delivered first, if somebody wants it.
+ */
+static void break_off(struct stream *s, int err, const char *call)
+{
+	bool wanted = !is_closing(s) && !s->eof;
+
+	fail_errno(s, err, call);
+	s->base.write_closed = s->shut = true;
+	s->draining = wanted && (!s->base.reading_paused || has_unread(s));
+	verify(s);
+}
+
+/* A reader that is paused is waited for, unless the program has closed. */
+static bool waits_for_reader(const struct stream *s)
+{
+	return s->draining && s->base.reading_paused && !is_closing(s);
 }
 
 /*
@@ -184,6 +216,8 @@ static unsigned wanted_events(const struct stream *s)
 {
 	unsigned events = s->blocked ? PLAIT_WRITE : 0;
 
+	if (s->why != NULL)
+		return 0;
 	if (s->lingering ||
 	    (!is_closing(s) && !s->eof && !s->base.reading_paused))
 		events |= PLAIT_READ;
@@ -252,7 +286,7 @@ static size_t flush(struct stream *s)
 		} else if (is_passing((int)-n)) {
 			s->blocked = true;
 		} else {
-			fail_errno(s, (int)-n, "send");
+			break_off(s, (int)-n, "send");
 		}
 	}
 	verify(s);
@@ -278,6 +312,20 @@ static void mind_deadline(struct stream *s, bool progress)
 	}
 }
 
+/* What is left to be delivered waits for its reader, but not for ever. */
+static void settle_end(struct stream *s)
+{
+	if (!waits_for_reader(s)) {
+		owe_answer(s);
+		return;
+	}
+	if (!plait_timer_is_running(&s->deadline))
+		plait_timer_start(reactor_of(s), &s->deadline,
+				  s->base.limits.linger_timeout, out_of_time,
+				  s);
+	arm(s);
+}
+
 /*
  * Brings the socket into line with what was asked for.  room: the kernel has
  * just said that there is some, so what can be sent now the peer has taken.
@@ -288,13 +336,16 @@ static void settle(struct stream *s, bool room)
 
 	loop_task_cancel(&s->settling);
 	/* In a forked child the connection is still the parent's. */
-	if (s->base.lost || s->why != NULL || loop_is_forked(reactor_of(s)))
+	if (s->base.lost || loop_is_forked(reactor_of(s)))
 		return;
-	sent = flush(s);
+	sent = s->why == NULL ? flush(s) : 0;
 	transport_output_changed(&s->base);
-	mind_deadline(s, room && sent > 0);
+	if (s->why == NULL)
+		mind_deadline(s, room && sent > 0);
 	/* An answer may change all, and comes before the next wait. */
-	if (owes_answer(s))
+	if (s->why != NULL)
+		settle_end(s);
+	else if (owes_answer(s))
 		owe_answer(s);
 	else
 		arm(s);
@@ -326,10 +377,14 @@ static void out_of_time(void *arg)
 {
 	struct stream *s = arg;
 
-	if (s->lingering)
+	if (s->lingering) {
 		die(s);
-	else
+	} else if (s->draining) {
+		s->draining = false;
+		owe_answer(s);
+	} else {
 		look_for_progress(s);
+	}
 }
 
 static void settle_task(struct loop_task *task)
@@ -375,10 +430,26 @@ static void finish(struct stream *s)
 		die(s);
 }
 
+static void receive(struct stream *s);
+
+/* One read of what is left, until there is none or nobody to read it. */
+static void drain(struct stream *s)
+{
+	if (is_closing(s)) {
+		s->draining = false;
+	} else if (!s->base.reading_paused) {
+		plait_timer_stop(&s->deadline);
+		receive(s);
+	}
+	settle_end(s);
+}
+
 static void answer(struct stream *s)
 {
 	loop_task_cancel(&s->answering);
-	if (s->why != NULL) {
+	if (s->draining) {
+		drain(s);
+	} else if (s->why != NULL) {
 		transport_lost(&s->base, s->why);
 		die(s);
 	} else if (is_finished(s)) {
@@ -445,6 +516,8 @@ static void receive(struct stream *s)
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		input(s, buf, (size_t)n);
+	else if (s->draining)
+		s->draining = false;
 	else if (n == 0)
 		end_of_input(s);
 	else
@@ -455,12 +528,12 @@ static void ready(struct plait_watch *w, unsigned events)
 {
 	struct stream *s = plait_container(w, struct stream, watch);
 
+	if (events & PLAIT_LOST)
+		s->fd = -1;
 	if (s->dead || s->why != NULL)
 		return;
-	if (events & PLAIT_LOST) {
-		s->fd = -1;
+	if (events & PLAIT_LOST)
 		fail_errno(s, EBADF, "watch");
-	}
 	if (events & wanted_events(s) & PLAIT_READ)
 		receive(s);
 	if (events & PLAIT_WRITE)
@@ -570,8 +643,13 @@ static void stream_lose(struct loop_member *m)
 		die(s);
 		return;
 	}
-	if (s->base.lost || s->why != NULL)
+	if (s->base.lost)
 		return;
+	if (s->why != NULL) {
+		if (waits_for_reader(s))
+			out_of_time(s);
+		return;
+	}
 	s->blocked = false;
 	flush(s);
 	fail(s, plait_fail(&plait_error_connection_lost,
@@ -587,6 +665,11 @@ static void stream_abandon(struct loop_member *m)
 	die(s);
 	loop_task_cancel(&s->answering);
 	bury(&s->answering);
+}
+
+void stream_break_off(struct plait_transport *t, int err)
+{
+	break_off(self_of(t), err, "connect");
 }
 
 struct plait_transport *stream_new(struct plait_reactor *r, int fd,

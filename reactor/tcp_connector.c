@@ -19,7 +19,8 @@ struct tcp_connector {
 	struct plait_connector base;
 	struct plait_watch watch;
 	struct loop_task attempt;
-	int fd; /* -1: none */
+	int fd;	  /* -1: none */
+	int gone; /* why the peer is gone that had accepted; 0: it is there */
 };
 
 static struct tcp_connector *tcp(struct plait_connector *c)
@@ -72,12 +73,28 @@ static int outcome(struct tcp_connector *c, unsigned events)
 	return err;
 }
 
+/*
+ * Only what was connected can be reset.  A peer that has said something before
+ * is heard; one that has not might as well have refused.
+ */
+static bool has_been_accepted(const struct tcp_connector *c, int err)
+{
+	char byte;
+
+	return (err == ECONNRESET || err == EPIPE) &&
+	       recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_ready(struct plait_watch *w, unsigned events)
 {
 	struct tcp_connector *c =
 		plait_container(w, struct tcp_connector, watch);
 	int err = outcome(c, events);
 
+	if (has_been_accepted(c, err)) {
+		c->gone = err;
+		err = 0;
+	}
 	if (err != 0)
 		fail(c, NULL, err);
 	else
@@ -177,10 +194,15 @@ static void tcp_close(struct plait_connector *c)
 
 static struct plait_transport *tcp_transport(struct plait_connector *c)
 {
-	int fd = tcp(c)->fd;
+	struct plait_transport *t;
+	int fd = tcp(c)->fd, gone = tcp(c)->gone;
 
 	tcp(c)->fd = -1;
-	return stream_new(c->reactor, fd, &c->destination, &c->owner);
+	tcp(c)->gone = 0;
+	t = stream_new(c->reactor, fd, &c->destination, &c->owner);
+	if (t != NULL && gone != 0)
+		stream_break_off(t, gone);
+	return t;
 }
 
 static void tcp_free(struct plait_connector *c)

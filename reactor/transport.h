@@ -126,6 +126,12 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 				   struct transport_owner *owner);
 
 /*
+ * The other end of a new one is gone already: what it has sent is delivered,
+ * then the connection is lost with that errno.
+ */
+void stream_break_off(struct plait_transport *t, int err);
+
+/*
  * Counting a factory's ports and connectors: start() at 0 to 1, stop() back.
  * These and the next call the user, and leave loop_enter() to the caller.
  */

@@ -62,6 +62,32 @@ static void wait_end(void)
 	run_turns(reactor, 3);
 }
 
+/* Connected and reset before that was seen: what it has said is heard. */
+START_TEST(a_peer_that_speaks_and_resets_at_once_is_heard)
+{
+	uint16_t number;
+	int listener = peer_listen(&number, 1), fd;
+
+	actor_connect(&client, reactor, number);
+	begin_attempt();
+	fd = peer_accept(listener);
+	if (_i == 0)
+		peer_say(fd, "go away");
+	peer_reset(fd);
+	wait_end();
+	if (_i == 0) {
+		ck_assert_str_eq(client.trace, "ScBMDLCX");
+		ck_assert_str_eq(client.text, "go away");
+		ck_assert_ptr_eq(client.lost_kind,
+				 &plait_error_connection_lost);
+	} else {
+		ck_assert_str_eq(client.trace, "ScFX");
+	}
+	ck_assert_int_eq(client.err, ECONNRESET);
+	close(listener);
+}
+END_TEST
+
 /* Connected already, but given up before that was seen. */
 START_TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting)
 {
@@ -882,6 +908,8 @@ static void add_tests_of_attempts(Suite *s)
 
 	add(s, tc);
 	tcase_add_reactor_test(tc, connecting_starts_and_tells_nothing_else);
+	tcase_add_reactor_loop_test(
+		tc, a_peer_that_speaks_and_resets_at_once_is_heard, 0, 2);
 	tcase_add_reactor_test(
 		tc,
 		a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting);

@@ -275,6 +275,217 @@ START_TEST(a_flush_is_bounded_and_goes_on)
 END_TEST
 
 /*
+ * What had come when writing failed.
+ */
+enum { COME = 50000, PIECE = 20000 };
+
+/* The peer has sent, and is gone; this end learns of it by writing. */
+static void send_and_reset(struct wire *w)
+{
+	unsigned char *bytes = wire_bytes(COME);
+
+	plait_transport_pause_reading(w->transport);
+	run_turns(reactor, 1);
+	fault_short_forever("recv", PIECE);
+	ck_assert(peer_send(NULL, w->peer, bytes, COME));
+	peer_reset(w->peer);
+	w->peer = -1;
+	free(bytes);
+}
+
+static void break_off(struct wire *w)
+{
+	send_and_reset(w);
+	plait_transport_write(w->transport, "x", 1);
+}
+
+START_TEST(what_has_come_is_delivered_when_writing_fails)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	plait_transport_resume_reading(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.received, COME);
+	ck_assert_uint_eq(w.calls, 3);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+static void acknowledge(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, "ok", 2);
+}
+
+/* A client that sends all, reads no answer and goes. */
+START_TEST(all_of_a_peer_that_reads_no_answer_is_delivered)
+{
+	struct wire w = { .on_data = acknowledge };
+
+	ck_assert(wire_open(&w, reactor));
+	send_and_reset(&w);
+	plait_transport_resume_reading(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.received, COME);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_int_eq(strncmp(w.why, "ConnectionLost: send", 20), 0);
+}
+END_TEST
+
+START_TEST(who_is_paused_gets_it_when_it_goes_on)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_for(reactor, 4.9);
+	ck_assert_str_eq(w.trace, "M");
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	plait_transport_write(w.transport, "into the void", 13);
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	plait_transport_resume_reading(w.transport);
+	wire_wait_lost(&w);
+	ck_assert_uint_eq(w.received, COME);
+	ck_assert_str_eq(w.trace, "MDL");
+}
+END_TEST
+
+static void pause_it(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_pause_reading(w->transport);
+}
+
+/* The time that it is kept begins anew with each pause. */
+START_TEST(who_pauses_again_is_waited_for_again)
+{
+	struct wire w = { .on_data = pause_it };
+	unsigned calls = 0;
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	while (w.lost == 0) {
+		run_for(reactor, 4);
+		ck_assert_uint_eq(w.calls, calls);
+		plait_transport_resume_reading(w.transport);
+		run_turns(reactor, 3);
+		calls++;
+	}
+	/* The fourth time there is nothing but the end. */
+	ck_assert_uint_eq(w.calls, 3);
+	ck_assert_uint_eq(w.received, COME);
+}
+END_TEST
+
+START_TEST(who_stays_paused_is_not_waited_for_long)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_for(reactor, 5.1);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+START_TEST(waiting_for_who_is_paused_does_not_spin)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_turns(reactor, 5);
+	clock_virtual(true);
+	plait_reactor_iterate(reactor, 1);
+	ck_assert_double_ge(wait_timeout(), 1);
+	wire_close(&w);
+}
+END_TEST
+
+/* Nobody wants what has come: what was sent before that is no reason. */
+START_TEST(who_closes_meanwhile_is_told_at_once)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_turns(reactor, 2);
+	if (_i == 0)
+		plait_transport_lose_connection(w.transport);
+	else
+		plait_transport_abort(w.transport);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+START_TEST(who_has_closed_before_is_told_at_once)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	plait_transport_lose_connection(w.transport);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(a_writer_that_pauses_with_nothing_unread_is_told_at_once)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 1);
+	plait_transport_write(w.transport, "x", 1);
+	fault_call("send", 1, EPIPE);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, EPIPE);
+	wire_close(&w);
+}
+END_TEST
+
+/* The reactor goes: what can be delivered still is, if nobody holds it. */
+START_TEST(the_end_of_the_reactor_delivers_what_has_come)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_turns(reactor, 2);
+	if (_i == 0)
+		plait_transport_resume_reading(w.transport);
+	run_turns(reactor, _i == 0);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_uint_eq(w.received, _i == 0 ? COME : 0);
+}
+END_TEST
+
+START_TEST(no_memory_to_deliver_what_has_come_is_an_end)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	break_off(&w);
+	run_turns(reactor, 2);
+	fault_alloc_at(0, true);
+	plait_transport_resume_reading(w.transport);
+	wire_wait_lost(&w);
+	fault_alloc_off();
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+/*
  * Reading.
  */
 START_TEST(a_read_put_off_or_interrupted_is_no_loss)
@@ -508,6 +719,30 @@ static TCase *writing_case(void)
 	return tc;
 }
 
+static TCase *come_case(void)
+{
+	TCase *tc = tcase_create("come");
+
+	tcase_add_reactor_test(tc,
+			       what_has_come_is_delivered_when_writing_fails);
+	tcase_add_reactor_test(tc,
+			       all_of_a_peer_that_reads_no_answer_is_delivered);
+	tcase_add_reactor_test(tc, who_is_paused_gets_it_when_it_goes_on);
+	tcase_add_reactor_test(tc, who_pauses_again_is_waited_for_again);
+	tcase_add_reactor_test(tc, who_stays_paused_is_not_waited_for_long);
+	tcase_add_reactor_test(tc, waiting_for_who_is_paused_does_not_spin);
+	tcase_add_reactor_loop_test(tc, who_closes_meanwhile_is_told_at_once, 0,
+				    2);
+	tcase_add_reactor_test(tc, who_has_closed_before_is_told_at_once);
+	tcase_add_reactor_test(
+		tc, a_writer_that_pauses_with_nothing_unread_is_told_at_once);
+	tcase_add_reactor_loop_test(
+		tc, the_end_of_the_reactor_delivers_what_has_come, 0, 2);
+	tcase_add_reactor_test(tc,
+			       no_memory_to_deliver_what_has_come_is_an_end);
+	return tc;
+}
+
 static TCase *reading_case(void)
 {
 	TCase *tc = tcase_create("reading");
@@ -550,6 +785,7 @@ int main(void)
 	Suite *s = suite_create("stream faults");
 
 	suite_add_tcase(s, writing_case());
+	suite_add_tcase(s, come_case());
 	suite_add_tcase(s, reading_case());
 	suite_add_tcase(s, memory_case());
 	suite_add_tcase(s, torture_case());

@@ -116,7 +116,8 @@ struct plait_limits {
 	size_t high_water;     /* 65536: more unsent output pauses a producer */
 	size_t low_water;      /* 16384: no more than that resumes it */
 	double close_timeout;  /* 30: closing without progress aborts */
-	double linger_timeout; /* 5: waiting for the peer to close, too */
+	double linger_timeout; /* 5: waiting for the peer to close, too; and
+				  for a paused reader of a broken connection */
 	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
 };
 
