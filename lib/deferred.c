@@ -652,6 +652,15 @@ void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 	}
 }
 
+void deferred_abandon(struct plait_promise **pp)
+{
+	struct plait_deferred *d = deferred_of(*pp);
+
+	*pp = NULL;
+	if (d != NULL)
+		unref(d);
+}
+
 bool plait_promise_is_cancelled(const struct plait_promise *p)
 {
 	if (p == NULL)

@@ -21,6 +21,12 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 					    deferred_drop *drop);
 
 /*
+ * In a forked child: gives the firing end back, and neither fires nor drops
+ * it.  What waits is ended by whoever holds the waiting end.
+ */
+void deferred_abandon(struct plait_promise **pp);
+
+/*
  * True if a cancel would find something to stop: d has not fired, or waits
  * for what has not.
  */

@@ -16,7 +16,7 @@
 struct client {
 	struct plait_factory factory;
 	struct plait_reactor *reactor;
-	struct plait_connector *connector; /* NULL: it is over */
+	struct plait_connector *connector; /* referenced; NULL: it is over */
 	struct plait_protocol *protocol;   /* NULL: not yet, or lost */
 	struct plait_promise *promise;
 	struct plait_timer made;
@@ -31,14 +31,41 @@ static void release(struct client *c)
 
 /* ---- the value ------------------------------------------------------ */
 
+/*
+ * The reactor is the parent's, in a forked child: nobody tells the factory of
+ * the end.
+ */
+static bool is_abandoned(const struct client *c)
+{
+	return c->connector != NULL &&
+	       plait_connector_reactor(c->connector) == NULL;
+}
+
+static void abandon(struct client *c)
+{
+	plait_timer_stop(&c->made);
+	plait_connector_unref(&c->connector);
+	plait_promise_drop(&c->promise);
+	c->stopped = true;
+	release(c);
+}
+
+static void give_up_value(struct client *c)
+{
+	c->is_value = false;
+	if (is_abandoned(c))
+		abandon(c);
+	else
+		release(c);
+}
+
 static void value_free(void *ptr)
 {
 	struct client *c = ptr;
 
-	if (c->protocol != NULL)
+	if (c->protocol != NULL && !is_abandoned(c))
 		plait_transport_lose_connection(c->protocol->transport);
-	c->is_value = false;
-	release(c);
+	give_up_value(c);
 }
 
 const struct plait_type plait_client_type = {
@@ -60,8 +87,7 @@ struct plait_protocol *plait_client_take_at(plait_value *slot,
 	struct plait_protocol *p = plait_value_client_at(slot, where);
 	struct client *c = plait_take(slot).ptr;
 
-	c->is_value = false;
-	release(c);
+	give_up_value(c);
 	return p;
 }
 
@@ -93,7 +119,7 @@ static void end(struct plait_factory *f, struct plait_connector *connector,
 	struct client *c = plait_self(f, struct client);
 
 	plait_timer_stop(&c->made);
-	c->connector = NULL;
+	plait_connector_unref(&c->connector);
 	c->protocol = NULL;
 	if (c->promise != NULL)
 		plait_fire(&c->promise, plait_failure_value(why));
@@ -123,7 +149,10 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
 	struct client *c = arg;
 
 	plait_timer_stop(&c->made);
-	plait_connector_disconnect(c->connector);
+	if (is_abandoned(c))
+		abandon(c);
+	else
+		plait_connector_disconnect(c->connector);
 	return plait_cancelled();
 }
 
@@ -154,7 +183,8 @@ plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
 		free(c);
 		return d;
 	}
-	c->connector = plait_connect_tcp(r, host, port, &c->factory, options);
+	c->connector = plait_connector_ref(
+		plait_connect_tcp(r, host, port, &c->factory, options));
 	if (c->connector == NULL && errno != ENOMEM)
 		refuse(c, errno);
 	return d;

@@ -74,6 +74,8 @@ static void fail_later(struct plait_connector *c,
  */
 static void end_attempt(struct plait_connector *c)
 {
+	if (loop_is_forked(c->reactor))
+		return;
 	if (c->state == PLAIT_DISCONNECTED && c->counted) {
 		c->counted = false;
 		factory_stop(c->factory);
@@ -121,10 +123,21 @@ static void run_keep(struct loop_task *task)
 
 	end_waiting(c);
 	c->state = PLAIT_DISCONNECTED;
+	c->transport = NULL;
 	plait_failure_unref(&c->why);
 	c->ops->close(c);
 	c->reactor = NULL;
 	let_go(c);
+}
+
+/* In a forked child: tells nobody. */
+static void abandon_attempt(struct loop_member *m)
+{
+	struct plait_connector *c =
+		plait_container(m, struct plait_connector, member);
+
+	end_waiting(c);
+	c->ops->close(c);
 }
 
 static void lose_attempt(struct loop_member *m)
@@ -147,7 +160,9 @@ static void tell_started(struct plait_connector *c)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;
 
-	if (ops != NULL && ops->started_connecting != NULL)
+	/* start() may have forked. */
+	if (ops != NULL && ops->started_connecting != NULL &&
+	    !loop_is_forked(c->reactor))
 		ops->started_connecting(c->factory, c);
 }
 
@@ -173,6 +188,11 @@ void connector_failed(struct plait_connector *c,
 {
 	struct plait_reactor *r = c->reactor;
 
+	/* The factory, or the protocol's, has forked. */
+	if (loop_is_forked(r)) {
+		plait_failure_unref(&why);
+		return;
+	}
 	loop_enter(r);
 	end_waiting(c);
 	if (c->state == PLAIT_CONNECTING)
@@ -188,6 +208,8 @@ static void disconnected(struct plait_connector *c,
 			 const struct plait_failure *why)
 {
 	c->transport = NULL;
+	if (loop_is_forked(c->reactor))
+		return;
 	c->state = PLAIT_DISCONNECTED;
 	tell_lost(c, why);
 	end_attempt(c);
@@ -333,6 +355,7 @@ static void init(struct plait_connector *c, struct plait_reactor *r,
 	c->factory = f;
 	c->owner.lost = lost;
 	c->member.lose = lose_attempt;
+	c->member.abandon = abandon_attempt;
 	c->answer.run = run_answer;
 	c->burial.run = run_burial;
 	c->keep.run = run_keep;
@@ -349,7 +372,7 @@ static void report(struct plait_reactor *r, struct plait_factory *f)
 	plait_list_remove(&f->link);
 	loop_enter(r);
 	/* After the last stop() the factory may be gone. */
-	for (; n > 0; n--) {
+	for (; n > 0 && !loop_is_forked(r); n--) {
 		tell_failed(f, NULL, plait_value_failure(&no_memory));
 		factory_stop(f);
 	}
@@ -449,6 +472,8 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 {
 	if (c == NULL || c->state != PLAIT_CONNECTING)
 		return -ENOTCONN;
+	if (loop_is_forked(c->reactor))
+		return -ECHILD;
 	/* The first reason counts. */
 	if (c->why != NULL)
 		return 0;
@@ -459,7 +484,8 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 
 void plait_connector_disconnect(struct plait_connector *c)
 {
-	if (c == NULL || c->state == PLAIT_DISCONNECTED)
+	if (plait_connector_reactor(c) == NULL ||
+	    c->state == PLAIT_DISCONNECTED)
 		return;
 	if (c->state == PLAIT_CONNECTING)
 		plait_connector_stop_connecting(c);
@@ -477,7 +503,10 @@ plait_connector_state(const struct plait_connector *c)
 
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c)
 {
-	return c != NULL ? c->reactor : NULL;
+	/* In a forked child it is only good for being freed. */
+	return c != NULL && c->reactor != NULL && !loop_is_forked(c->reactor)
+		       ? c->reactor
+		       : NULL;
 }
 
 void plait_connector_destination(const struct plait_connector *c,

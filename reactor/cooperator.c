@@ -92,7 +92,7 @@ static bool has_work(const struct plait_cooperator *c)
 
 static void set_timer(struct plait_cooperator *c)
 {
-	if (!has_work(c))
+	if (!has_work(c) || c->reactor == NULL)
 		plait_timer_stop(&c->timer);
 	else if (!plait_timer_is_running(&c->timer))
 		plait_timer_start(c->reactor, &c->timer, 0, run_slice, c);
@@ -196,6 +196,12 @@ static struct plait_coiterator *first(const struct plait_list *list)
 			       link);
 }
 
+/* In a forked child nobody's turn comes. */
+static bool is_abandoned(const struct plait_cooperator *c)
+{
+	return c->reactor == NULL || loop_is_forked(c->reactor);
+}
+
 static void run_slice(void *arg)
 {
 	struct plait_cooperator *c = arg;
@@ -204,9 +210,10 @@ static void run_slice(void *arg)
 
 	c->refs++;
 	plait_list_move(&c->line, &c->next);
-	while (!plait_list_is_empty(&c->line)) {
+	while (!plait_list_is_empty(&c->line) && !is_abandoned(c)) {
 		step(first(&c->line), one_each ? &c->next : &c->line);
-		if (!one_each && loop_clock(c->reactor) - began >= c->slice)
+		if (!one_each && !is_abandoned(c) &&
+		    loop_clock(c->reactor) - began >= c->slice)
 			break;
 	}
 	unref(c);
@@ -214,8 +221,13 @@ static void run_slice(void *arg)
 
 static void reactor_freed(struct loop_task *task)
 {
-	plait_cooperator_stop(
-		plait_container(task, struct plait_cooperator, reactor_freed));
+	struct plait_cooperator *c =
+		plait_container(task, struct plait_cooperator, reactor_freed);
+	bool forked = loop_is_forked(c->reactor);
+
+	c->reactor = NULL;
+	if (!forked)
+		plait_cooperator_stop(c);
 }
 
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,

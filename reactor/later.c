@@ -24,6 +24,7 @@ struct timeout {
 
 struct later {
 	struct plait_timer timer;
+	struct plait_reactor *reactor;
 	struct loop_task reactor_freed;
 	struct plait_promise *promise;
 	plait_operation *fn;
@@ -136,7 +137,8 @@ static void abandon_later(struct loop_task *task)
 	struct later *l = plait_container(task, struct later, reactor_freed);
 
 	plait_timer_stop(&l->timer);
-	plait_promise_drop(&l->promise);
+	if (!loop_is_forked(l->reactor))
+		plait_promise_drop(&l->promise);
 }
 
 static plait_value cancel_later(struct plait_deferred *d, void *arg)
@@ -180,7 +182,8 @@ struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 
 	if (l == NULL)
 		return plait_failed_at(plait_no_memory(), where);
-	*l = (struct later){ .reactor_freed.run = abandon_later,
+	*l = (struct later){ .reactor = r,
+			     .reactor_freed.run = abandon_later,
 			     .fn = fn,
 			     .arg = arg };
 	d = plait_deferred_new_at(&l->promise, cancel_later, l, where);

@@ -63,7 +63,8 @@ struct loop_member {
 	void (*lose)(struct loop_member *m);
 	/*
 	 * In a forked child that frees the reactor, instead: gives back the
-	 * descriptor and tells nobody.  NULL: a kept task does.
+	 * descriptor, tells nobody, and leaves the memory to a kept task or a
+	 * burial, as one of its callbacks may have forked.
 	 */
 	void (*abandon)(struct loop_member *m);
 };
@@ -82,7 +83,8 @@ void loop_keep(struct plait_reactor *r, struct loop_task *task);
 
 /*
  * Runs the task when the reactor is freed, before anything of it goes: for
- * what waits for a time that never comes then.  It may call the user.
+ * what waits for a time that never comes then.  It may call the user, but in
+ * a forked child it must not, and forgets the reactor.
  */
 void loop_when_freed(struct plait_reactor *r, struct loop_task *task);
 

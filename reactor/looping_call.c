@@ -121,6 +121,10 @@ static void finish(struct plait_looping_call *l, plait_value v)
 /* A call has ended, with v, which is taken. */
 static void called(struct plait_looping_call *l, plait_value v)
 {
+	if (l->reactor == NULL) {
+		plait_value_free(&v);
+		return;
+	}
 	if (plait_value_is_failure(&v)) {
 		finish(l, v);
 		return;
@@ -216,10 +220,18 @@ static plait_value cancel_loop(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
+/* A forked child tells nobody; what the function began is the program's. */
 static void abandon(struct loop_task *task)
 {
-	give_up(plait_container(task, struct plait_looping_call, reactor_freed),
-		NULL);
+	struct plait_looping_call *l =
+		plait_container(task, struct plait_looping_call, reactor_freed);
+	bool forked = loop_is_forked(l->reactor);
+
+	l->reactor = NULL;
+	if (forked)
+		halt(l);
+	else
+		give_up(l, NULL);
 }
 
 static void begin_grid(struct plait_looping_call *l)
@@ -237,6 +249,11 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 	plait_assert(interval >= 0);
 	if (l->promise != NULL || l->calling || l->freed)
 		plait_die(where, "starts a looping call that has not ended");
+	if (l->reactor == NULL)
+		return plait_failed_at(plait_fail_at(where,
+						     &plait_error_abandoned, 0,
+						     NULL, "no reactor"),
+				       where);
 	d = plait_deferred_new_at(&l->promise, cancel_loop, l, where);
 	if (l->promise == NULL)
 		return d;

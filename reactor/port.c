@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/deferred.h"
 #include "reactor/endpoint.h"
 
 static struct plait_port *port_of_answer(struct loop_task *task)
@@ -25,20 +26,28 @@ static void run_burial(struct loop_task *task)
 	p->ops->free(p);
 }
 
-/*
- * The reactor goes, and nobody gave the handle back.  In a forked child it
- * still listens.
- */
+/* In a forked child, where it may listen still: tells nobody. */
+static void abandon_port(struct plait_port *p)
+{
+	loop_part(&p->member);
+	p->open = false;
+	p->ops->stop(p);
+	p->ops->close(p);
+}
+
+static void abandon_member(struct loop_member *m)
+{
+	abandon_port(plait_container(m, struct plait_port, member));
+}
+
+/* The reactor goes, and nobody gave the handle back. */
 static void run_keep(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, keep);
 
-	if (!p->closed) {
-		p->ops->stop(p);
-		p->ops->close(p);
-	}
-	loop_part(&p->member);
+	abandon_port(p);
 	loop_task_cancel(&p->answer);
+	deferred_abandon(&p->stopped);
 	p->ops->free(p);
 }
 
@@ -57,7 +66,7 @@ static void run_answer(struct loop_task *task)
 	loop_enter(r);
 	if (!p->closed)
 		close_port(p);
-	if (p->released) {
+	if (p->released && !loop_is_forked(r)) {
 		/* The factory's stop() may have been where it was. */
 		loop_task_cancel(&p->answer);
 		loop_task_cancel(&p->keep);
@@ -89,6 +98,7 @@ static void open_port(struct plait_port *p, struct plait_reactor *r,
 	p->reactor = r;
 	p->factory = f;
 	p->member.lose = lose_port;
+	p->member.abandon = abandon_member;
 	p->answer.run = run_answer;
 	p->burial.run = run_burial;
 	p->keep.run = run_keep;
@@ -140,6 +150,10 @@ struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
 	*pp = NULL;
 	if (p == NULL)
 		return plait_succeed_at(PLAIT_NONE, where);
+	if (loop_is_forked(p->reactor)) {
+		abandon_port(p);
+		return plait_succeed_at(PLAIT_NONE, where);
+	}
 	d = plait_deferred_new_at(&p->stopped, NULL, NULL, where);
 	p->released = true;
 	end_port(p);

@@ -134,8 +134,9 @@ int plait_react(plait_main *main, void *arg)
 	self.stopping = true;
 	plait_deferred_free(&self.deferred);
 	plait_promise_drop(&self.ended);
+	/* What went on when a child was forked is the parent's to report. */
 	if (rc < 0)
-		self.status = complain(-rc, "");
+		self.status = rc == -ECHILD ? 1 : complain(-rc, "");
 	plait_reactor_free(&self.reactor);
 	return self.status;
 }

@@ -106,8 +106,32 @@ void loop_keep(struct plait_reactor *r, struct loop_task *task)
 	queue(&r->kept, task);
 }
 
-/* Runs them all, and those that they queue in the same list. */
-static void run_all(struct plait_list *tasks)
+static void unlink_all(struct plait_list *list)
+{
+	while (!plait_list_is_empty(list))
+		plait_list_remove(list->next);
+}
+
+/*
+ * Runs them all, and those that they queue in the same list.  What is left is
+ * the parent's when a callback has forked, and the child returns from it: that
+ * holds for everything here that calls back more than once.
+ */
+static void run_all(struct plait_reactor *r, struct plait_list *tasks)
+{
+	struct plait_list *l;
+
+	while (!loop_is_forked(r) && (l = plait_list_first(tasks)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		task->run(task);
+	}
+}
+
+/* In a forked child as well: of those that only give something back. */
+static void run_each(struct plait_list *tasks)
 {
 	struct plait_list *l;
 
@@ -126,7 +150,7 @@ static void run_next_turn(struct plait_reactor *r)
 
 	plait_list_init(&todo);
 	plait_list_move(&todo, &r->next_turn);
-	while ((l = plait_list_first(&todo)) != NULL) {
+	while (!loop_is_forked(r) && (l = plait_list_first(&todo)) != NULL) {
 		struct loop_task *task =
 			plait_container(l, struct loop_task, link);
 
@@ -136,6 +160,7 @@ static void run_next_turn(struct plait_reactor *r)
 		task->run(task);
 		loop_leave(r);
 	}
+	unlink_all(&todo);
 }
 
 void loop_enter(struct plait_reactor *r)
@@ -149,7 +174,7 @@ void loop_enter(struct plait_reactor *r)
 void loop_leave(struct plait_reactor *r)
 {
 	if (r->depth == 1)
-		run_all(&r->after_callback);
+		run_all(r, &r->after_callback);
 	if (--r->depth > 0)
 		return;
 	r->now_is_known = false;
@@ -302,7 +327,7 @@ static bool has_tasks(const struct plait_reactor *r)
 
 static void bury(struct plait_reactor *r)
 {
-	run_all(&r->burials);
+	run_all(r, &r->burials);
 }
 
 static void lose_members(struct plait_reactor *r)
@@ -330,7 +355,8 @@ static void run_after_callback(struct plait_reactor *r)
 /* What is lost may tell the user, who may begin something new. */
 static void lose_everything(struct plait_reactor *r)
 {
-	for (int i = 0; has_tasks(r) || !plait_list_is_empty(&r->members);
+	for (int i = 0; !loop_is_forked(r) &&
+			(has_tasks(r) || !plait_list_is_empty(&r->members));
 	     i++) {
 		if (i == LOSING_ROUNDS)
 			plait_die("reactor", "whatever is lost is begun anew");
@@ -352,21 +378,24 @@ static bool is_busy(const struct plait_reactor *r)
 	return r->in_turn || r->depth > 0;
 }
 
+/* A turn begins, or what else calls back. */
+static void return_to_here(struct plait_reactor *r)
+{
+	r->in_turn = true;
+	r->runner = pthread_self();
+}
+
 /* Everything that calls the user for the last time. */
 static void end(struct plait_reactor *r)
 {
 	plait_assert(!is_busy(r));
-	r->in_turn = r->ending = true;
+	return_to_here(r);
+	r->ending = true;
 	r->shutdown = SHUTDOWN_CLOSING;
 	trigger_stop_waiting(r);
 	plait_list_move(&r->next_turn, &r->when_freed);
 	lose_everything(r);
-}
-
-static void unlink_all(struct plait_list *list)
-{
-	while (!plait_list_is_empty(list))
-		plait_list_remove(list->next);
+	r->in_turn = false;
 }
 
 /* In a forked child there may be some that were not lost. */
@@ -379,48 +408,97 @@ static void forget_all(struct plait_reactor *r)
 	unlink_all(&r->burials);
 }
 
-/* A child has the descriptors, too; held open, they would keep peers waiting.
- */
+/* Nothing reaches it from outside any more, and no descriptor is left. */
+static void detach(struct plait_reactor *r)
+{
+	signal_done(r);
+	timer_done(r);
+	thread_done(r);
+	watch_done(r);
+	r->backend->done(r);
+}
+
+static void release(struct plait_reactor *r)
+{
+	forget_all(r);
+	trigger_done(r);
+	call_done(r);
+	run_each(&r->kept);
+	pool_done(r);
+	free(r);
+}
+
 static void abandon_members(struct plait_reactor *r)
 {
-	struct plait_list *l, *following;
+	struct plait_list *l;
 
-	plait_list_for_each_safe (l, following, &r->members) {
+	while ((l = plait_list_first(&r->members)) != NULL) {
 		struct loop_member *m =
 			plait_container(l, struct loop_member, link);
 
-		if (m->abandon != NULL)
-			m->abandon(m);
+		plait_list_remove(l);
+		m->abandon(m);
 	}
+}
+
+/*
+ * In a forked child: gives the descriptors back, which would keep peers
+ * waiting, and tells nobody.  Frees nothing that a caller of the callback that
+ * the child may be in could look at.
+ */
+static void abandon(struct plait_reactor *r)
+{
+	if (r->abandoned)
+		return;
+	r->abandoned = true;
+	abandon_members(r);
+	run_each(&r->when_freed);
+	detach(r);
+}
+
+static void release_in_child(struct plait_reactor *r)
+{
+	run_each(&r->burials);
+	release(r);
+}
+
+/* A turn that another thread was in is in the parent only. */
+static bool will_return_to(const struct plait_reactor *r)
+{
+	return r->in_turn ? pthread_equal(r->runner, pthread_self())
+			  : r->depth > 0;
+}
+
+static void free_in_child(struct plait_reactor *r)
+{
+	abandon(r);
+	if (will_return_to(r))
+		r->unwanted = true;
+	else
+		release_in_child(r);
 }
 
 void plait_reactor_free(struct plait_reactor **rp)
 {
 	struct plait_reactor *r = *rp;
-	bool forked = r != NULL && loop_is_forked(r);
 
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	if (forked)
-		abandon_members(r);
-	else
+	if (!loop_is_forked(r))
 		end(r);
-	forget_all(r);
-	signal_done(r);
-	trigger_done(r);
-	timer_done(r);
-	call_done(r);
-	thread_done(r);
-	watch_done(r);
-	r->backend->done(r);
-	run_all(&r->kept);
-	pool_done(r);
-	free(r);
-	if (!forked)
-		plait_deferred_report_pending();
+	/* A callback of the end may have forked. */
+	if (loop_is_forked(r)) {
+		free_in_child(r);
+		base_say_lost();
+		loop_trace_end(true);
+		return;
+	}
+	detach(r);
+	release(r);
+	plait_deferred_report_pending();
 	base_say_lost();
-	loop_trace_end(forked);
+	loop_trace_end(false);
 }
 
 const struct plait_limits *loop_limits(const struct plait_reactor *r)
@@ -475,7 +553,7 @@ int plait_reactor_stop(struct plait_reactor *r)
 
 bool plait_reactor_is_running(const struct plait_reactor *r)
 {
-	return r->running;
+	return r->running && !loop_is_forked(r);
 }
 
 static void close_down(struct plait_reactor *r)
@@ -536,6 +614,8 @@ static void run_due(struct plait_reactor *r)
 	thread_run(r);
 	run_next_turn(r);
 	timer_run_due(r);
+	if (loop_is_forked(r))
+		return;
 	if (signal_take_arrived(r))
 		plait_reactor_stop(r);
 	if (signal_take_dump(r))
@@ -550,13 +630,25 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	r->turns++;
 	r->done = (struct done){ 0 };
 	run_due(r);
-	shut_down(r);
+	if (!loop_is_forked(r))
+		shut_down(r);
 	/* Nothing refers to the dead yet, so they need not wait with us. */
 	bury(r);
-	if (r->shutdown != SHUTDOWN_DONE)
+	if (r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = watch_poll(r, waiting_time(r, limit));
 	bury(r);
+	if (loop_is_forked(r))
+		return -ECHILD;
 	report_turn(r);
+	return rc;
+}
+
+/* The last step of a run or a turn: in a child, what was freed inside goes. */
+static int return_from(struct plait_reactor *r, int rc)
+{
+	r->in_turn = r->in_run = false;
+	if (r->unwanted)
+		release_in_child(r);
 	return rc;
 }
 
@@ -569,12 +661,11 @@ int plait_reactor_iterate(struct plait_reactor *r, double seconds)
 		return -ECHILD;
 	if (is_busy(r))
 		return -EBUSY;
-	r->in_turn = true;
+	return_to_here(r);
 	rc = turn(r, limit);
-	r->in_turn = false;
 	if (r->shutdown == SHUTDOWN_DONE)
 		r->shutdown = SHUTDOWN_NONE;
-	return rc;
+	return return_from(r, rc);
 }
 
 static void start_up(struct plait_reactor *r)
@@ -591,10 +682,12 @@ static int run(struct plait_reactor *r)
 	int rc = 0;
 
 	start_up(r);
-	while (rc == 0 && r->shutdown != SHUTDOWN_DONE)
+	while (rc == 0 && r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = turn(r, -1);
 	/* Of a run that could not go on, nothing is left but what it made. */
 	r->running = false;
+	if (loop_is_forked(r))
+		return -ECHILD;
 	trigger_stop_waiting(r);
 	r->shutdown = SHUTDOWN_NONE;
 	return rc;
@@ -611,9 +704,9 @@ int plait_reactor_run(struct plait_reactor *r)
 	rc = signal_take(r);
 	if (rc < 0)
 		return rc;
-	r->in_turn = r->in_run = true;
+	return_to_here(r);
+	r->in_run = true;
 	rc = run(r);
-	r->in_turn = r->in_run = false;
 	signal_release(r);
-	return rc;
+	return return_from(r, rc);
 }

@@ -9,6 +9,7 @@
 #ifndef REACTOR_REACTOR_H
 #define REACTOR_REACTOR_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -163,6 +164,9 @@ struct plait_reactor {
 	struct plait_list members;
 	struct plait_list when_freed, kept; /* tasks, first and last */
 	bool ending;			    /* it is being freed */
+	bool abandoned;	  /* in a forked child, which has freed it */
+	bool unwanted;	  /* ... but is in a callback of it still */
+	pthread_t runner; /* the thread of run() or iterate() */
 	struct loop_unreported unreported;
 	uint64_t turns; /* begun so far */
 

@@ -77,6 +77,7 @@ static bool is_write_finished(const struct recording *s)
 static bool has_input(const struct recording *s)
 {
 	return !s->base.reading_paused && !is_closing(s) &&
+	       !loop_is_forked(s->base.reactor) &&
 	       (plait_buf_size(s->input) > 0 || s->eof_waits);
 }
 
@@ -289,6 +290,15 @@ static void lose_member(struct loop_member *m)
 	recording_abort(&s->base, plait_value_failure(&v));
 }
 
+/* In a forked child. */
+static void abandon_member(struct loop_member *m)
+{
+	struct recording *s = plait_container(m, struct recording, member);
+
+	loop_task_cancel(&s->answering);
+	transport_abandon(&s->base);
+}
+
 static void free_recording(struct recording *s)
 {
 	plait_failure_unref(&s->why);
@@ -314,6 +324,7 @@ struct plait_transport *recording_new(struct plait_reactor *r,
 		return NULL;
 	*s = (struct recording){
 		.member.lose = lose_member,
+		.member.abandon = abandon_member,
 		.answering.run = answer,
 		.keep.run = run_keep,
 		.host = *host,

@@ -266,6 +266,15 @@ void scope_end(struct plait_scope **sp, const char *where)
 	unref(s);
 }
 
+void scope_abandon(struct plait_scope **sp)
+{
+	struct plait_scope *s = *sp;
+
+	*sp = NULL;
+	if (s != NULL)
+		unref(s);
+}
+
 struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
 					   const char *where)
 {
@@ -469,7 +478,7 @@ static void lose_reactor(struct loop_task *task)
 
 	s->reactor = NULL;
 	plait_timer_stop(&s->timer);
-	if (!s->sheltered || s->cause != NULL)
+	if (!s->sheltered || s->cause != NULL || loop_is_forked(r))
 		return;
 	loop_enter(r);
 	expire(s);

@@ -200,6 +200,9 @@ static void bury(struct loop_task *task)
 
 static void die(struct stream *s)
 {
+	/* In a child that a callback has forked it may be buried already. */
+	if (loop_is_forked(reactor_of(s)))
+		return;
 	plait_assert(!s->dead);
 	s->dead = true;
 	s->lingering = false;
@@ -539,6 +542,8 @@ static void ready(struct plait_watch *w, unsigned events)
 	if (events & PLAIT_WRITE)
 		s->blocked = false;
 	settle(s, events & PLAIT_WRITE);
+	if (loop_is_forked(reactor_of(s)))
+		return;
 	/* The callback has returned, so its answer need not wait. */
 	if (plait_list_is_linked(&s->answering.link) && !s->dead)
 		answer(s);
@@ -661,10 +666,18 @@ static void stream_abandon(struct loop_member *m)
 {
 	struct stream *s = plait_container(m, struct stream, member);
 
-	s->base.lost = true;
-	die(s);
+	transport_abandon(&s->base);
+	plait_timer_stop(&s->deadline);
+	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->answering);
-	bury(&s->answering);
+	loop_forget(&s->watch);
+	if (s->fd >= 0)
+		loop_close(reactor_of(s), s->fd);
+	s->fd = -1;
+	s->lingering = false;
+	s->dead = true;
+	s->answering.run = bury;
+	loop_bury(reactor_of(s), &s->answering);
 }
 
 void stream_break_off(struct plait_transport *t, int err)

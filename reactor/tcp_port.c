@@ -235,7 +235,8 @@ static bool accept_next(struct tcp_port *p)
 	if (fd < 0)
 		return go_on_after(p, errno);
 	admit(p, fd, &peer);
-	return p->base.open;
+	/* In a child that was forked meanwhile the next one is the parent's. */
+	return p->base.open && !loop_is_forked(p->base.reactor);
 }
 
 static unsigned budget_of_turn(const struct tcp_port *p, uint64_t turn)

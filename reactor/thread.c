@@ -138,6 +138,9 @@ void thread_run(struct plait_reactor *r)
 
 		next = call->next;
 		free(call);
+		/* A call has forked: the others are the parent's. */
+		if (loop_is_forked(r))
+			continue;
 		r->done.calls++;
 		loop_enter(r);
 		fn(arg);

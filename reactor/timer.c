@@ -300,7 +300,8 @@ void timer_run_due(struct plait_reactor *r)
 	int64_t now = ts->root != NULL ? loop_now(r) : 0;
 	struct plait_timer *t;
 
-	while ((t = earliest(ts)) != NULL && t->when <= now) {
+	while (!loop_is_forked(r) && (t = earliest(ts)) != NULL &&
+	       t->when <= now) {
 		plait_timer_stop(t);
 		r->done.timers++;
 		loop_enter(r);
@@ -321,10 +322,9 @@ bool timer_next(const struct plait_reactor *cr, int64_t *ret)
 	return t != NULL;
 }
 
-/* So that those that the user forgot can be stopped even later. */
-void timer_done(struct plait_reactor *r)
+static void forget(struct plait_timer *t)
 {
-	struct plait_timer *t = r->timers.root, *last = t;
+	struct plait_timer *last = t;
 
 	while (t != NULL) {
 		last->next = t->child;
@@ -333,4 +333,15 @@ void timer_done(struct plait_reactor *r)
 		t->reactor = NULL;
 		t = t->next;
 	}
+}
+
+/*
+ * So that those that the user forgot can be stopped even later.  There are
+ * fresh ones in a child that was forked from a callback.
+ */
+void timer_done(struct plait_reactor *r)
+{
+	forget(r->timers.root);
+	forget(r->timers.fresh);
+	r->timers.root = r->timers.fresh = NULL;
 }

@@ -17,6 +17,7 @@
 
 #include <plait/debug.h>
 
+#include "lib/fork.h"
 #include "lib/print.h"
 #include "lib/base.h"
 #include "reactor/reactor.h"
@@ -232,11 +233,25 @@ void loop_trace_address(enum trace_kind kind, const void *object,
 /* Reactors of this thread that have asked for it, and whether one began. */
 static _Thread_local unsigned askers;
 static _Thread_local bool asker_began;
+static _Thread_local unsigned asker_forks; /* ... when that was */
+
+/* In a child: what was traced until then is the parent's to write down. */
+static void forget_parents_trace(void)
+{
+	if (!fork_inherited(asker_forks))
+		return;
+	asker_forks = fork_count();
+	askers = 0;
+	if (asker_began)
+		trace_stop();
+	asker_began = false;
+}
 
 void loop_trace_start(void)
 {
 	if (secure_getenv("PLAIT_TRACE") == NULL)
 		return;
+	forget_parents_trace();
 	if (!trace_is_on())
 		asker_began = plait_trace_start(0) == 0;
 	if (trace_is_on())
@@ -257,10 +272,11 @@ void loop_trace_end(bool forked)
 	const char *path = secure_getenv("PLAIT_TRACE");
 	int r = 0;
 
-	if (path == NULL || askers == 0)
+	forget_parents_trace();
+	if (path == NULL || askers == 0 || forked)
 		return;
 	askers--;
-	if (!forked && trace_is_on())
+	if (trace_is_on())
 		r = plait_trace_dump(path);
 	if (r < 0)
 		say_failed(path, -r);

@@ -167,7 +167,7 @@ static void tell_protocol_lost(struct plait_transport *t,
 		return;
 	p->connected = false;
 	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
-	if (p->ops->connection_lost != NULL)
+	if (p->ops->connection_lost != NULL && !loop_is_forked(t->reactor))
 		p->ops->connection_lost(p, why);
 }
 
@@ -191,6 +191,17 @@ static void stop_feeding(struct plait_transport *t)
 		plait_transport_unregister_producer(t->fed);
 }
 
+static void end(struct plait_transport *t, const struct plait_failure *why)
+{
+	/* One may have been registered meanwhile. */
+	stop_producer(t);
+	/* Before the owner is told, whose factory may be gone after that. */
+	end_protocol(t);
+	scope_end(&t->scope, PLAIT_HERE);
+	if (t->owner != NULL)
+		t->owner->lost(t->owner, why);
+}
+
 void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 {
 	if (t->lost)
@@ -201,14 +212,26 @@ void transport_lost(struct plait_transport *t, const struct plait_failure *why)
 	stop_feeding(t);
 	stop_producer(t);
 	tell_protocol_lost(t, why);
-	/* One may have been registered meanwhile. */
-	stop_producer(t);
-	/* Before the owner is told, whose factory may be gone after that. */
-	end_protocol(t);
-	scope_end(&t->scope, PLAIT_HERE);
-	if (t->owner != NULL)
-		t->owner->lost(t->owner, why);
+	/* Not in a child that was forked meanwhile. */
+	if (!loop_is_forked(t->reactor))
+		end(t, why);
 	loop_leave(t->reactor);
+}
+
+void transport_abandon(struct plait_transport *t)
+{
+	struct plait_protocol *p = t->protocol;
+
+	t->lost = t->disconnecting = true;
+	t->protocol = NULL;
+	t->producer = NULL;
+	t->fed = t->next_fed = NULL;
+	loop_task_cancel(&t->producing);
+	scope_abandon(&t->scope);
+	if (p == NULL)
+		return;
+	p->transport = NULL;
+	p->connected = false;
 }
 
 /*
@@ -349,9 +372,10 @@ size_t plait_transport_pending(const struct plait_transport *t)
 	return t->ops->pending(t);
 }
 
+/* In a forked child it is as good as lost; so receivers stop there, too. */
 bool plait_transport_is_disconnecting(const struct plait_transport *t)
 {
-	return t->disconnecting;
+	return t->disconnecting || loop_is_forked(t->reactor);
 }
 
 int plait_transport_host(struct plait_transport *t, struct plait_address *ret)
@@ -370,6 +394,8 @@ static int set_option(struct plait_transport *t, int level, int option, bool on)
 		return -ENOTSUP;
 	if (t->lost)
 		return -ENOTCONN;
+	if (loop_is_forked(t->reactor))
+		return -ECHILD;
 	return t->ops->set_option(t, level, option, on);
 }
 

@@ -92,6 +92,12 @@ void transport_write_lost(struct plait_transport *t);
 void transport_lost(struct plait_transport *t, const struct plait_failure *why);
 
 /*
+ * In a forked child that frees the reactor, instead: tells nobody.  The
+ * protocol is the program's from here on.
+ */
+void transport_abandon(struct plait_transport *t);
+
+/*
  * Ends it in the next turn, for that reason, which is taken: what abort()
  * does, and whoever finds that it cannot go on.  Nothing more is sent.
  */

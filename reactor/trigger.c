@@ -123,7 +123,8 @@ int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id)
 
 static void end_waiting(struct trigger *t)
 {
-	t->reactor->triggers.waiting--;
+	if (t->reactor != NULL)
+		t->reactor->triggers.waiting--;
 	t->busy = false;
 	free_removed(t);
 }
@@ -183,7 +184,7 @@ void trigger_fire(struct plait_reactor *r, enum plait_event event,
 	struct trigger cursor = { 0 };
 
 	plait_list_insert(head->next, &cursor.link);
-	while (cursor.link.next != head) {
+	while (cursor.link.next != head && !loop_is_forked(r)) {
 		struct plait_list *l = cursor.link.next;
 
 		plait_list_remove(&cursor.link);
@@ -259,7 +260,7 @@ void trigger_fire_when_running(struct plait_reactor *r)
 {
 	struct when_running *w;
 
-	while ((w = next_when_running(r)) != NULL) {
+	while (!loop_is_forked(r) && (w = next_when_running(r)) != NULL) {
 		struct when_running call = *w;
 
 		free(w);
@@ -269,13 +270,25 @@ void trigger_fire_when_running(struct plait_reactor *r)
 	}
 }
 
+/*
+ * In a forked child one may be waited for still: it goes when its deferred
+ * has fired, which the child may see to after it has freed the reactor.
+ */
 static void free_all(struct plait_list *list)
 {
 	struct plait_list *l;
 
 	while ((l = plait_list_first(list)) != NULL) {
+		struct trigger *t = from_link(l);
+
 		plait_list_remove(l);
-		free(from_link(l));
+		/* The cursor of another thread, which is in the parent. */
+		if (t->reactor == NULL)
+			continue;
+		t->reactor = NULL;
+		t->id = 0;
+		t->busy = t->deferred != NULL;
+		free_removed(t);
 	}
 }
 

@@ -36,6 +36,8 @@ void watch_done(struct plait_reactor *r)
 			clear(r, r->watches.slots[i].watch);
 	}
 	free(r->watches.slots);
+	r->watches.slots = NULL;
+	r->watches.n = 0;
 }
 
 static int grow(struct watches *ws, int fd)
@@ -157,7 +159,7 @@ void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 		   unsigned events)
 {
 	events &= w->events & WATCH_EVENTS;
-	if (events == 0)
+	if (events == 0 || loop_is_forked(r))
 		return;
 	r->done.events++;
 	loop_enter(r);
@@ -186,7 +188,8 @@ static void deliver_lost(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&r->watches.lost)) != NULL) {
+	while (!loop_is_forked(r) &&
+	       (l = plait_list_first(&r->watches.lost)) != NULL) {
 		struct plait_watch *w =
 			plait_container(l, struct plait_watch, link);
 

@@ -176,10 +176,16 @@ struct member {
 };
 
 static struct member member;
+static unsigned abandoned;
 
 static void lose(struct loop_member *m)
 {
 	calls++;
+}
+
+static void abandon(struct loop_member *m)
+{
+	abandoned++;
 }
 
 static void run_task(struct loop_task *task)
@@ -190,8 +196,8 @@ static void run_task(struct loop_task *task)
 static int free_with_members(void)
 {
 	plait_reactor_free(&reactor);
-	/* What was kept does run: it only frees. */
-	if (calls != 1)
+	/* What only gives something back does run. */
+	if (calls != 2 || abandoned != 1)
 		return 1;
 	loop_part(&member.member);
 	loop_task_cancel(&member.next);
@@ -201,6 +207,7 @@ static int free_with_members(void)
 START_TEST(the_child_is_not_told_of_losses)
 {
 	member.member.lose = lose;
+	member.member.abandon = abandon;
 	member.next.run = member.after.run = run_task;
 	member.burial.run = member.kept.run = run_task;
 	loop_join(reactor, &member.member);

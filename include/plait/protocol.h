@@ -9,6 +9,10 @@
  * was called and its last protocol is gone.  A client's protocol is gone before
  * its factory's connection_lost(), so one for a single connection may free
  * itself in stop().
+ *
+ * In a child made by fork() nobody is told of an end.  When the child has freed
+ * the reactor, the protocols of its connections are the program's, without a
+ * transport, and plait_protocol_free() ends them.
  */
 #ifndef PLAIT_PROTOCOL_H
 #define PLAIT_PROTOCOL_H
@@ -102,7 +106,10 @@ struct plait_factory {
  */
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
 
-/* Calls done() and frees one that was not given on.  NULL is nothing. */
+/*
+ * Calls done() and frees one that was not given on; or that a reactor had
+ * which a child made by fork() has freed.  NULL is nothing.
+ */
 void plait_protocol_free(struct plait_protocol **pp);
 
 #ifdef __cplusplus

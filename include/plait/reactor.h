@@ -5,7 +5,9 @@
  * There is no global reactor and no lock.  Everything here must be called
  * from the thread that runs the reactor, but for plait_call_from_thread().
  * In a child made by fork() the parent's reactor may only be freed, which gives
- * descriptors back and tells nobody; what returns an int returns -ECHILD there.
+ * descriptors back and tells nobody; what returns an int returns -ECHILD there,
+ * also plait_reactor_run() when a callback returns in a child that it forked.
+ * All else that the child has inherited may be freed as well, in any order.
  */
 #ifndef PLAIT_REACTOR_H
 #define PLAIT_REACTOR_H

@@ -93,7 +93,7 @@ int plait_connector_connect(struct plait_connector *c);
 
 /*
  * Gives up an attempt: connection_failed() is told UserError, from the loop.
- * 0, or -ENOTCONN unless connecting.
+ * 0, or -ENOTCONN unless connecting, or -ECHILD after fork().
  */
 int plait_connector_stop_connecting(struct plait_connector *c);
 
@@ -112,7 +112,10 @@ enum plait_connector_state {
 enum plait_connector_state
 plait_connector_state(const struct plait_connector *c);
 
-/* The reactor that it connects on, borrowed; NULL once that was freed. */
+/*
+ * The reactor that it connects on, borrowed; NULL once that was freed, and in
+ * a child made by fork().
+ */
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c);
 
 /* The address that it connects to; a zeroed one if that could not be read. */
