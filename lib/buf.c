@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/print.h"
 #include <plait/failure.h>
 
@@ -24,7 +25,9 @@ struct plait_buf {
 	size_t max;
 	size_t capacity;
 	size_t start, size;
-	size_t reserved; /* room promised to a commit */
+	size_t reserved;    /* room promised to a commit */
+	const void *holder; /* counts it once; see buf_hold() */
+	size_t held;	    /* how often the holder has it */
 	unsigned char *bytes;
 	unsigned char own[];
 };
@@ -242,6 +245,34 @@ size_t plait_buf_size(const struct plait_buf *b)
 size_t plait_buf_max(const struct plait_buf *b)
 {
 	return b->max;
+}
+
+size_t buf_footprint(const struct plait_buf *b)
+{
+	return sizeof(*b) + b->capacity + 1;
+}
+
+bool buf_hold(struct plait_buf *b, const void *holder)
+{
+	if (b->holder != NULL && b->holder != holder)
+		return true;
+	b->holder = holder;
+	return b->held++ == 0;
+}
+
+bool buf_is_held(const struct plait_buf *b, const void *holder)
+{
+	return b->holder == holder;
+}
+
+bool buf_let_go(struct plait_buf *b, const void *holder)
+{
+	if (b->holder != holder)
+		return true;
+	if (--b->held > 0)
+		return false;
+	b->holder = NULL;
+	return true;
 }
 
 static void value_free(void *ptr)

@@ -148,6 +148,11 @@ static void lose_attempt(struct loop_member *m)
 	fail_later(c, connector_failure(c, &plait_error_connection_lost, 0));
 }
 
+static const struct loop_member_ops attempt_ops = {
+	.lose = lose_attempt,
+	.abandon = abandon_attempt,
+};
+
 static void time_out(void *arg)
 {
 	struct plait_connector *c = arg;
@@ -354,8 +359,7 @@ static void init(struct plait_connector *c, struct plait_reactor *r,
 	c->reactor = r;
 	c->factory = f;
 	c->owner.lost = lost;
-	c->member.lose = lose_attempt;
-	c->member.abandon = abandon_attempt;
+	c->member.ops = &attempt_ops;
 	c->answer.run = run_answer;
 	c->burial.run = run_burial;
 	c->keep.run = run_keep;

@@ -53,13 +53,14 @@ static inline void loop_task_cancel(struct loop_task *task)
 void loop_enter(struct plait_reactor *r);
 void loop_leave(struct plait_reactor *r);
 
+struct loop_member;
+
 /*
  * What shutdown and plait_reactor_free() must end: an open port, connection
  * or connection attempt.  lose() is called once at most, after the member was
  * taken out of the list; it must not call the user, but may queue tasks.
  */
-struct loop_member {
-	struct plait_list link;
+struct loop_member_ops {
 	void (*lose)(struct loop_member *m);
 	/*
 	 * In a forked child that frees the reactor, instead: gives back the
@@ -67,9 +68,17 @@ struct loop_member {
 	 * burial, as one of its callbacks may have forked.
 	 */
 	void (*abandon)(struct loop_member *m);
+	/* The connection that it is; NULL: it is none. */
+	struct plait_transport *(*transport)(struct loop_member *m);
+};
+
+struct loop_member {
+	const struct loop_member_ops *ops;
+	struct plait_list link;
 };
 
 void loop_join(struct plait_reactor *r, struct loop_member *m);
+struct plait_list *loop_members(struct plait_reactor *r);
 static inline void loop_part(struct loop_member *m)
 {
 	plait_list_remove(&m->link);
@@ -120,12 +129,41 @@ void *loop_read_buffer(struct plait_reactor *r);
 const struct plait_limits *loop_limits(const struct plait_reactor *r);
 
 /*
- * Free blocks for unsent output, kept here so that an idle connection holds
- * none.  block_get() gives LOOP_BLOCK_SIZE bytes or NULL.
+ * A block of memory for unsent output, in one of a few sizes of which this is
+ * the largest.  Its user embeds the struct first.
  */
 enum { LOOP_BLOCK_SIZE = 32 * 1024 };
-void *loop_block_get(struct plait_reactor *r);
-void loop_block_put(struct plait_reactor *r, void *block);
+
+struct loop_block {
+	struct loop_block *next_free;
+	struct pool_slab *slab;
+	unsigned char *limit; /* where the block ends */
+};
+
+/*
+ * Gives a block of that size at least, or the largest if it is smaller; NULL
+ * with no memory.  It counts as held until it is put back.
+ */
+struct loop_block *loop_block_get(struct plait_reactor *r, size_t size);
+void loop_block_put(struct plait_reactor *r, struct loop_block *b);
+
+/* All that it takes, which is what it counts. */
+static inline size_t loop_block_size(const struct loop_block *b)
+{
+	return (size_t)(b->limit - (const unsigned char *)b);
+}
+
+/* Counts so many bytes of a shared buffer as held, and not any more. */
+void loop_hold(struct plait_reactor *r, size_t bytes);
+void loop_let_go(struct plait_reactor *r, size_t bytes);
+
+/* What the unsent output of all connections takes. */
+struct loop_unsent {
+	size_t held; /* in blocks and in shared buffers */
+	size_t max;
+};
+
+struct loop_unsent *loop_unsent(struct plait_reactor *r);
 
 /* True for a reactor of testing.h: no descriptors, a virtual clock. */
 bool loop_is_virtual(const struct plait_reactor *r);

@@ -1,78 +1,194 @@
 /*
- * The queue of unsent bytes of one connection: a list of pieces.  A piece is
- * a block of the reactor's that holds copies, filled by one write after the
- * other, or a reference to a shared buffer, of which nothing is copied.
+ * The queue of unsent bytes of one connection: pieces, one after the other in
+ * a list of blocks.  A piece is a copy, whose bytes follow it and which grows
+ * with one write after the other while it is the last; or it is a reference to
+ * a shared buffer, of which nothing is copied.
  *
- * No piece is ever empty, so an empty queue holds no memory; only the last
- * block is ever filled further.  Every byte is moved once: into its block.
+ * No piece and no block is ever empty, so an empty queue holds no memory.
+ * Every byte is moved once: into its block.  The first block is small, and
+ * each further one has about half of what there is, so a peer who is slow with
+ * a few bytes costs few.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "reactor/output.h"
 
-/* A block begins with its piece; the one of a buffer is malloc'ed. */
 struct output_piece {
-	struct output_piece *next;
-	struct plait_buf *buf; /* NULL: a block */
+	struct plait_buf *buf; /* NULL: a copy */
 	const unsigned char *data;
 	size_t size;
 };
 
-enum { BLOCK_ROOM = LOOP_BLOCK_SIZE - sizeof(struct output_piece) };
+struct output_block {
+	struct loop_block base;
+	struct output_block *next;
+	struct output_piece *first, *last; /* not yet sent */
+	unsigned char *end;
+	/* In the last block, of the whole output. */
+	size_t blocks;	 /* their bytes */
+	size_t overhead; /* what buffers hold besides what is to be sent */
+	_Alignas(struct output_piece) unsigned char data[];
+};
+
+enum {
+	ALIGNMENT = _Alignof(struct output_piece),
+	/* A buffer of no more is copied: that is cheaper, and holds less. */
+	SMALL_BUF = 256,
+	/* The piece of a buffer, and the one of a copy that may follow it. */
+	BUF_OVERHEAD = 2 * sizeof(struct output_piece),
+};
+
+static unsigned char *limit_of(const struct output_block *b)
+{
+	return b->base.limit;
+}
+
+/* Where the next piece may begin, after something that ends there. */
+static unsigned char *aligned(const unsigned char *end)
+{
+	uintptr_t up = (uintptr_t)end + ALIGNMENT - 1;
+
+	return (unsigned char *)(up - up % ALIGNMENT);
+}
+
+/* The piece behind p, in its block. */
+static struct output_piece *next_in_block(struct output_piece *p)
+{
+	if (p->buf != NULL)
+		return p + 1;
+	return (struct output_piece *)aligned(p->data + p->size);
+}
+
+/* The piece behind p, which is in *b; NULL at the end. */
+static struct output_piece *next_piece(const struct output_block **b,
+				       struct output_piece *p)
+{
+	if (p != (*b)->last)
+		return next_in_block(p);
+	*b = (*b)->next;
+	return *b != NULL ? (*b)->first : NULL;
+}
+
+static struct output_piece *first_piece(const struct output *o)
+{
+	return o->first != NULL ? o->first->first : NULL;
+}
+
+size_t output_cost(const struct output *o)
+{
+	return o->size + (o->last != NULL ? o->last->overhead : 0);
+}
+
+size_t output_cost_of_buf(const struct plait_buf *buf)
+{
+	if (plait_buf_size(buf) <= SMALL_BUF)
+		return plait_buf_size(buf);
+	return buf_footprint(buf) + BUF_OVERHEAD;
+}
+
+size_t output_adds_of_buf(const struct plait_buf *buf,
+			  const struct plait_reactor *r)
+{
+	if (plait_buf_size(buf) > SMALL_BUF && buf_is_held(buf, r))
+		return BUF_OVERHEAD;
+	return output_cost_of_buf(buf);
+}
 
 static void verify(const struct output *o)
 {
 #ifdef PLAIT_VERIFY
-	const struct output_piece *p, *last = NULL;
-	size_t size = 0;
+	const struct output_block *b = o->first;
+	struct output_piece *p;
+	size_t size = 0, cost = 0, blocks = 0;
 
-	for (p = o->first; p != NULL; last = p, p = p->next) {
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
 		plait_assert(p->size > 0);
 		size += p->size;
+		cost += p->buf ? output_cost_of_buf(p->buf) : p->size;
+	}
+	for (b = o->first; b != NULL; b = b->next) {
+		plait_assert(b->end <= limit_of(b));
+		plait_assert(b->next != NULL || b == o->last);
+		blocks += loop_block_size(&b->base);
 	}
 	plait_assert(size == o->size);
-	plait_assert(last == o->last);
+	plait_assert(cost == output_cost(o));
+	plait_assert(o->last == NULL || blocks == o->last->blocks);
 #endif
 }
 
-static void append(struct output *o, struct output_piece *p)
+/* One more block, with room for a piece and so many bytes, or what it has. */
+static struct output_block *add_block(struct output *o, struct plait_reactor *r,
+				      size_t len)
 {
-	if (o->last != NULL)
-		o->last->next = p;
-	else
-		o->first = p;
-	o->last = p;
-}
+	const struct output_block *last = o->last;
+	size_t room = last != NULL ? last->blocks / 2 : 0;
+	struct loop_block *base;
+	struct output_block *b;
 
-static unsigned char *block_start(struct output_piece *p)
-{
-	return (unsigned char *)(p + 1);
-}
-
-/* The end of the bytes in the last block, and what it has room for. */
-static unsigned char *block_end(const struct output *o, size_t *room)
-{
-	struct output_piece *p = o->last;
-	size_t used;
-
-	*room = 0;
-	if (p == NULL || p->buf != NULL)
+	if (room < len)
+		room = len < LOOP_BLOCK_SIZE ? len : LOOP_BLOCK_SIZE;
+	base = loop_block_get(r,
+			      sizeof(*b) + sizeof(struct output_piece) + room);
+	if (base == NULL)
 		return NULL;
-	used = (size_t)(p->data - block_start(p)) + p->size;
-	*room = BLOCK_ROOM - used;
-	return block_start(p) + used;
+	b = plait_container(base, struct output_block, base);
+	b->next = NULL;
+	b->first = b->last = NULL;
+	b->end = b->data;
+	b->blocks = loop_block_size(base) + (last != NULL ? last->blocks : 0);
+	b->overhead = last != NULL ? last->overhead : 0;
+	if (o->last != NULL)
+		o->last->next = b;
+	else
+		o->first = b;
+	o->last = b;
+	return b;
 }
 
-static bool add_block(struct output *o, struct plait_reactor *r)
+/*
+ * A new piece at the end, with room for some of so many bytes behind it; NULL
+ * with no memory.
+ */
+static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
+				      size_t len)
 {
-	struct output_piece *p = loop_block_get(r);
+	struct output_block *b = o->last;
+	size_t least = sizeof(struct output_piece) + (len > 0);
+	unsigned char *at = b != NULL ? aligned(b->end) : NULL;
+
+	if (b == NULL || at >= limit_of(b) ||
+	    (size_t)(limit_of(b) - at) < least) {
+		b = add_block(o, r, len);
+		if (b == NULL)
+			return NULL;
+		at = b->data;
+	}
+	b->last = (struct output_piece *)at;
+	if (b->first == NULL)
+		b->first = b->last;
+	b->end = at + sizeof(struct output_piece);
+	return b->last;
+}
+
+/* What the last piece can grow by in its block, if it is a copy. */
+static size_t room_to_grow(const struct output_block *b)
+{
+	if (b == NULL || b->last->buf != NULL)
+		return 0;
+	return (size_t)(limit_of(b) - b->end);
+}
+
+static bool add_copy(struct output *o, struct plait_reactor *r, size_t len)
+{
+	struct output_piece *p = add_piece(o, r, len);
 
 	if (p == NULL)
 		return false;
-	*p = (struct output_piece){ .data = block_start(p) };
-	append(o, p);
+	*p = (struct output_piece){ .data = o->last->end };
 	return true;
 }
 
@@ -80,94 +196,164 @@ int output_add(struct output *o, struct plait_reactor *r, const void *data,
 	       size_t len)
 {
 	const unsigned char *from = data;
-	unsigned char *to;
 	size_t room;
 
 	while (len > 0) {
-		to = block_end(o, &room);
+		room = room_to_grow(o->last);
 		if (room == 0) {
-			if (!add_block(o, r))
+			if (!add_copy(o, r, len))
 				return -ENOMEM;
 			continue;
 		}
 		if (room > len)
 			room = len;
-		memcpy(to, from, room);
+		memcpy(o->last->end, from, room);
+		o->last->end += room;
+		o->last->last->size += room;
+		o->size += room;
 		from += room;
 		len -= room;
-		o->last->size += room;
-		o->size += room;
 	}
 	verify(o);
 	return 0;
 }
 
-int output_add_buf(struct output *o, struct plait_buf *buf)
+int output_add_buf(struct output *o, struct plait_reactor *r,
+		   struct plait_buf *buf)
 {
-	struct output_piece *p = malloc(sizeof(*p));
+	size_t size = plait_buf_size(buf);
+	struct output_piece *p;
 
+	if (size <= SMALL_BUF)
+		return output_add(o, r, plait_buf_data(buf), size);
+	p = add_piece(o, r, 0);
 	if (p == NULL)
 		return -ENOMEM;
 	*p = (struct output_piece){
 		.buf = plait_buf_ref(buf),
 		.data = plait_buf_data(buf),
-		.size = plait_buf_size(buf),
+		.size = size,
 	};
-	append(o, p);
-	o->size += p->size;
+	if (buf_hold(buf, r))
+		loop_hold(r, buf_footprint(buf));
+	o->size += size;
+	o->last->overhead += output_cost_of_buf(buf) - size;
 	verify(o);
 	return 0;
+}
+
+/* Lets go of every buffer for a moment, to see which were the last. */
+size_t output_gives_back(const struct output *o, struct plait_reactor *r)
+{
+	size_t bytes = o->last != NULL ? o->last->blocks : 0;
+	const struct output_block *b = o->first;
+	struct output_piece *p;
+
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+		if (p->buf != NULL && buf_let_go(p->buf, r))
+			bytes += buf_footprint(p->buf);
+	}
+	b = o->first;
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+		if (p->buf != NULL)
+			buf_hold(p->buf, r);
+	}
+	return bytes;
 }
 
 int output_gather(const struct output *o, struct iovec *iov, int max,
 		  size_t *ret)
 {
-	const struct output_piece *p;
+	const struct output_block *b = o->first;
+	struct output_piece *p = first_piece(o);
 	size_t len = 0;
 	int n = 0;
 
-	for (p = o->first; p != NULL && n < max; p = p->next, n++) {
+	while (p != NULL && n < max) {
 		iov[n].iov_base = (void *)(uintptr_t)p->data;
-		iov[n].iov_len = p->size;
+		iov[n++].iov_len = p->size;
 		len += p->size;
+		p = next_piece(&b, p);
 	}
 	*ret = len;
 	return n;
 }
 
-static void drop_first(struct output *o, struct plait_reactor *r)
+static void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
 {
-	struct output_piece *p = o->first;
+	if (buf_let_go(buf, r))
+		loop_let_go(r, buf_footprint(buf));
+	plait_buf_unref(&buf);
+}
 
-	o->first = p->next;
-	if (o->first == NULL)
-		o->last = NULL;
+/* Another is behind it. */
+static void drop_first_block(struct output *o, struct plait_reactor *r)
+{
+	struct output_block *b = o->first;
+
+	o->first = b->next;
+	o->last->blocks -= loop_block_size(&b->base);
+	loop_block_put(r, &b->base);
+}
+
+/* Another is behind it. */
+static void drop_first_piece(struct output *o, struct plait_reactor *r)
+{
+	struct output_piece *p = o->first->first;
+
 	o->size -= p->size;
-	if (p->buf == NULL) {
-		loop_block_put(r, p);
-		return;
-	}
-	plait_buf_unref(&p->buf);
-	free(p);
+	if (p->buf != NULL)
+		o->last->overhead -= output_cost_of_buf(p->buf) - p->size;
+	if (p != o->first->last)
+		o->first->first = next_in_block(p);
+	if (p->buf != NULL)
+		drop_buf(r, p->buf);
+	if (p == o->first->last)
+		drop_first_block(o, r);
 }
 
 void output_consume(struct output *o, struct plait_reactor *r, size_t len)
 {
+	struct output_piece *p;
+
 	plait_assert(len <= o->size);
-	while (o->first != NULL && len >= o->first->size) {
-		len -= o->first->size;
-		drop_first(o, r);
+	if (len == o->size) {
+		output_drop(o, r);
+		return;
 	}
-	if (len > 0) {
-		o->first->data += len;
-		o->first->size -= len;
-		o->size -= len;
+	for (p = first_piece(o); len >= p->size; p = first_piece(o)) {
+		len -= p->size;
+		drop_first_piece(o, r);
 	}
+	p->data += len;
+	p->size -= len;
+	o->size -= len;
+	/* However little of a buffer is left, all of it is held. */
+	if (p->buf != NULL)
+		o->last->overhead += len;
 	verify(o);
+}
+
+static void drop_block(struct plait_reactor *r, struct output_block *b)
+{
+	struct output_piece *p = b->first;
+
+	for (;; p = next_in_block(p)) {
+		if (p->buf != NULL)
+			drop_buf(r, p->buf);
+		if (p == b->last)
+			break;
+	}
+	loop_block_put(r, &b->base);
 }
 
 void output_drop(struct output *o, struct plait_reactor *r)
 {
-	while (o->first != NULL)
-		drop_first(o, r);
+	struct output_block *b, *next;
+
+	for (b = o->first; b != NULL; b = next) {
+		next = b->next;
+		drop_block(r, b);
+	}
+	*o = (struct output){ .size = 0 };
 }

@@ -10,22 +10,42 @@
 
 #include "reactor/loop.h"
 
-struct output_piece;
+struct output_block;
 
 /* Zeroed, it is empty. */
 struct output {
-	struct output_piece *first, *last;
-	size_t size;
+	struct output_block *first, *last;
+	size_t size; /* bytes to send */
 };
 
+/* What counts against the limit of a connection. */
+size_t output_cost(const struct output *o);
+
 /*
- * Adds a copy of some bytes; a reference to a buffer that is not empty.  0,
- * or -ENOMEM: then what could be added stays, and the output is fit for
- * nothing but output_drop().
+ * Adds a copy of some bytes; a reference to a buffer that is not empty, or a
+ * copy of a small one.  0, or -ENOMEM: then what could be added stays, and the
+ * output is fit for nothing but output_drop().
  */
 int output_add(struct output *o, struct plait_reactor *r, const void *data,
 	       size_t len);
-int output_add_buf(struct output *o, struct plait_buf *buf);
+int output_add_buf(struct output *o, struct plait_reactor *r,
+		   struct plait_buf *buf);
+
+/*
+ * What a buffer adds to the cost: more than its size, as it is held whole
+ * however little of it is in use.  Bytes that are copied cost what they are.
+ */
+size_t output_cost_of_buf(const struct plait_buf *buf);
+
+/* ... and to what the reactor holds, which may have it in another output. */
+size_t output_adds_of_buf(const struct plait_buf *buf,
+			  const struct plait_reactor *r);
+
+/*
+ * The bytes of memory that would be free without it: its blocks, and the
+ * buffers that no other output of the reactor has.
+ */
+size_t output_gives_back(const struct output *o, struct plait_reactor *r);
 
 /*
  * The first bytes in at most max pieces, borrowed until the output changes.

@@ -92,13 +92,17 @@ static void lose_port(struct loop_member *m)
 	end_port(plait_container(m, struct plait_port, member));
 }
 
+static const struct loop_member_ops port_member_ops = {
+	.lose = lose_port,
+	.abandon = abandon_member,
+};
+
 static void open_port(struct plait_port *p, struct plait_reactor *r,
 		      struct plait_factory *f)
 {
 	p->reactor = r;
 	p->factory = f;
-	p->member.lose = lose_port;
-	p->member.abandon = abandon_member;
+	p->member.ops = &port_member_ops;
 	p->answer.run = run_answer;
 	p->burial.run = run_burial;
 	p->keep.run = run_keep;

@@ -34,6 +34,7 @@ enum { LOSING_ROUNDS = 10000 };
 
 static const struct plait_limits default_limits = {
 	.max_unsent = 64 << 20,
+	.max_unsent_total = 1 << 30,
 	.high_water = 65536,
 	.low_water = 16384,
 	.close_timeout = 30,
@@ -195,6 +196,11 @@ void loop_join(struct plait_reactor *r, struct loop_member *m)
 	plait_list_append(&r->members, &m->link);
 }
 
+struct plait_list *loop_members(struct plait_reactor *r)
+{
+	return &r->members;
+}
+
 struct loop_unreported *loop_unreported(struct plait_reactor *r)
 {
 	return &r->unreported;
@@ -283,6 +289,8 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	r->unreported.reactor = r;
 	watch_init(r);
 	trigger_init(r);
+	pool_init(r);
+	loop_unsent(r)->max = r->limits.max_unsent_total;
 }
 
 struct plait_reactor *loop_new(const struct backend *backend)
@@ -339,7 +347,7 @@ static void lose_members(struct plait_reactor *r)
 			plait_container(l, struct loop_member, link);
 
 		plait_list_remove(l);
-		m->lose(m);
+		m->ops->lose(m);
 	}
 }
 
@@ -437,7 +445,7 @@ static void abandon_members(struct plait_reactor *r)
 			plait_container(l, struct loop_member, link);
 
 		plait_list_remove(l);
-		m->abandon(m);
+		m->ops->abandon(m);
 	}
 }
 
@@ -523,9 +531,12 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 	const struct plait_limits *d = &default_limits;
 
 	set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
+	set_size(&r->limits.max_unsent_total, l->max_unsent_total,
+		 d->max_unsent_total);
 	set_size(&r->limits.high_water, l->high_water, d->high_water);
 	set_size(&r->limits.low_water, l->low_water, d->low_water);
 	set_size(&r->limits.linger_bytes, l->linger_bytes, d->linger_bytes);
+	loop_unsent(r)->max = r->limits.max_unsent_total;
 	set_seconds(&r->limits.close_timeout, l->close_timeout,
 		    d->close_timeout);
 	set_seconds(&r->limits.linger_timeout, l->linger_timeout,

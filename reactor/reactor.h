@@ -128,12 +128,19 @@ void report_turn(struct plait_reactor *r);
 void report_pending(void);
 
 /* pool.c */
+enum { POOL_SIZES = 3 };
+
 struct pool {
 	void *read_buffer;
-	void *blocks; /* each begins with the address of the next */
-	unsigned n_blocks;
+	struct plait_list slabs[POOL_SIZES];   /* that have a free block */
+	struct loop_block *recent[POOL_SIZES]; /* one that is in no use */
+	size_t spare;			       /* bytes of empty slabs */
+	struct loop_unsent unsent;
+	size_t bufs, bufs_peak; /* of unsent.held, in buffers */
+	struct plait_timer trimming;
 };
 
+void pool_init(struct plait_reactor *r);
 void pool_done(struct plait_reactor *r);
 
 /* How far the shutdown is. */

@@ -25,7 +25,8 @@ struct recording {
 	struct loop_task answering, keep;
 	struct plait_timer deadline; /* of closing */
 	struct plait_address host, peer;
-	struct plait_buf *written, *unsent;
+	struct output unsent;
+	struct plait_buf *written;
 	struct plait_buf *input; /* came while reading was paused */
 	size_t window;
 	const struct plait_failure *why; /* it is to be lost, for this reason */
@@ -64,14 +65,13 @@ static bool is_closing(const struct recording *s)
 
 static bool is_finished(const struct recording *s)
 {
-	return is_closing(s) && plait_buf_size(s->unsent) == 0 &&
+	return is_closing(s) && s->unsent.size == 0 &&
 	       (!transport_is_held(&s->base) || s->peer_left);
 }
 
 static bool is_write_finished(const struct recording *s)
 {
-	return s->base.write_closed && plait_buf_size(s->unsent) == 0 &&
-	       !s->shut;
+	return s->base.write_closed && s->unsent.size == 0 && !s->shut;
 }
 
 static bool has_input(const struct recording *s)
@@ -122,7 +122,7 @@ static void lose(struct recording *s, const struct plait_failure *why)
 	plait_timer_stop(&s->deadline);
 	loop_part(&s->member);
 	transport_lost(&s->base, why);
-	drop(s->unsent);
+	output_drop(&s->unsent, s->base.reactor);
 	drop(s->input);
 }
 
@@ -199,7 +199,7 @@ static int send_some(struct recording *s, const char *data, size_t len)
 		s->window -= n;
 	if (r < 0 || n == len)
 		return r;
-	return plait_buf_append(s->unsent, data + n, len - n);
+	return output_add(&s->unsent, s->base.reactor, data + n, len - n);
 }
 
 static void recording_write(struct plait_transport *t,
@@ -218,12 +218,19 @@ static void recording_write(struct plait_transport *t,
 static void recording_write_buf(struct plait_transport *t,
 				struct plait_buf *buf)
 {
+	struct recording *s = self_of(t);
 	struct iovec piece = {
 		.iov_base = (void *)(uintptr_t)plait_buf_data(buf),
 		.iov_len = plait_buf_size(buf),
 	};
 
-	recording_write(t, &piece, 1);
+	if (s->window > 0) {
+		recording_write(t, &piece, 1);
+		return;
+	}
+	if (output_add_buf(&s->unsent, t->reactor, buf) < 0)
+		out_of_memory(s);
+	settle(s);
 }
 
 static void recording_touch(struct plait_transport *t)
@@ -242,7 +249,7 @@ static void recording_abort(struct plait_transport *t,
 {
 	struct recording *s = self_of(t);
 
-	drop(s->unsent);
+	output_drop(&s->unsent, s->base.reactor);
 	if (s->why == NULL)
 		s->why = why;
 	else
@@ -250,9 +257,9 @@ static void recording_abort(struct plait_transport *t,
 	settle(s);
 }
 
-static size_t recording_pending(const struct plait_transport *t)
+static struct output *recording_output(struct plait_transport *t)
 {
-	return plait_buf_size(self_of(t)->unsent);
+	return &self_of(t)->unsent;
 }
 
 static int recording_host(struct plait_transport *t, struct plait_address *ret)
@@ -275,7 +282,7 @@ static const struct transport_ops recording_ops = {
 	.abort = recording_abort,
 	.lose_write = recording_touch,
 	.set_reading = recording_set_reading,
-	.pending = recording_pending,
+	.output = recording_output,
 	.host = recording_host,
 	.peer = recording_peer,
 };
@@ -299,11 +306,22 @@ static void abandon_member(struct loop_member *m)
 	transport_abandon(&s->base);
 }
 
+static struct plait_transport *member_transport(struct loop_member *m)
+{
+	return &plait_container(m, struct recording, member)->base;
+}
+
+static const struct loop_member_ops recording_member_ops = {
+	.lose = lose_member,
+	.abandon = abandon_member,
+	.transport = member_transport,
+};
+
 static void free_recording(struct recording *s)
 {
+	output_drop(&s->unsent, s->base.reactor);
 	plait_failure_unref(&s->why);
 	plait_buf_unref(&s->written);
-	plait_buf_unref(&s->unsent);
 	plait_buf_unref(&s->input);
 	free(s);
 }
@@ -323,23 +341,21 @@ struct plait_transport *recording_new(struct plait_reactor *r,
 	if (s == NULL)
 		return NULL;
 	*s = (struct recording){
-		.member.lose = lose_member,
-		.member.abandon = abandon_member,
+		.member.ops = &recording_member_ops,
 		.answering.run = answer,
 		.keep.run = run_keep,
 		.host = *host,
 		.peer = *peer,
 		.written = plait_buf_new(PLAIT_BUF_UNBOUNDED),
-		.unsent = plait_buf_new(PLAIT_BUF_UNBOUNDED),
 		.input = plait_buf_new(PLAIT_BUF_UNBOUNDED),
 		.window = SIZE_MAX,
 	};
-	if (s->written == NULL || s->unsent == NULL || s->input == NULL) {
+	transport_init(&s->base, &recording_ops, r, owner);
+	if (s->written == NULL || s->input == NULL) {
 		free_recording(s);
 		errno = ENOMEM;
 		return NULL;
 	}
-	transport_init(&s->base, &recording_ops, r, owner);
 	loop_join(r, &s->member);
 	loop_keep(r, &s->keep);
 	return &s->base;
@@ -460,19 +476,34 @@ void plait_testing_clear(struct plait_transport *t)
 	drop(recording_of(t, __func__)->written);
 }
 
+/* What fits goes through, piece by piece.  0 or -ENOMEM. */
+static int send_unsent(struct recording *s)
+{
+	struct iovec piece;
+	size_t n;
+	int r;
+
+	while (output_gather(&s->unsent, &piece, 1, &n) > 0 && s->window > 0) {
+		if (n > s->window)
+			n = s->window;
+		r = plait_buf_append(s->written, piece.iov_base, n);
+		if (r < 0)
+			return r;
+		output_consume(&s->unsent, s->base.reactor, n);
+		plait_timer_stop(&s->deadline);
+		if (s->window != SIZE_MAX)
+			s->window -= n;
+	}
+	return 0;
+}
+
 void plait_testing_set_window(struct plait_transport *t, size_t bytes)
 {
 	struct recording *s = recording_of(t, __func__);
-	size_t size = plait_buf_size(s->unsent);
-	size_t n = size < bytes ? size : bytes;
 
-	if (plait_buf_append(s->written, plait_buf_data(s->unsent), n) < 0)
+	s->window = bytes;
+	if (send_unsent(s) < 0)
 		out_of_memory(s);
-	else
-		plait_buf_consume(s->unsent, n);
-	if (n > 0)
-		plait_timer_stop(&s->deadline);
-	s->window = bytes == SIZE_MAX ? bytes : bytes - n;
 	settle(s);
 }
 

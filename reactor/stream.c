@@ -21,7 +21,6 @@
 
 #include "lib/failure.h"
 #include "reactor/address.h"
-#include "reactor/output.h"
 #include "reactor/transport.h"
 
 enum {
@@ -570,7 +569,7 @@ static void stream_write_buf(struct plait_transport *t, struct plait_buf *buf)
 	struct stream *s = self_of(t);
 
 	s->wrote = true;
-	if (output_add_buf(&s->output, buf) < 0)
+	if (output_add_buf(&s->output, t->reactor, buf) < 0)
 		transport_abort(t, &failure_no_memory);
 	else
 		touch(s);
@@ -595,9 +594,9 @@ static void stream_abort(struct plait_transport *t,
 	fail(s, plait_value_make(&plait_failure_type, (void *)(uintptr_t)why));
 }
 
-static size_t stream_pending(const struct plait_transport *t)
+static struct output *stream_output(struct plait_transport *t)
 {
-	return plait_container(t, const struct stream, base)->output.size;
+	return &self_of(t)->output;
 }
 
 static int stream_host(struct plait_transport *t, struct plait_address *ret)
@@ -633,7 +632,7 @@ static const struct transport_ops stream_ops = {
 	.abort = stream_abort,
 	.lose_write = stream_touch,
 	.set_reading = stream_set_reading,
-	.pending = stream_pending,
+	.output = stream_output,
 	.host = stream_host,
 	.peer = stream_peer,
 	.set_option = stream_set_option,
@@ -685,6 +684,17 @@ void stream_break_off(struct plait_transport *t, int err)
 	break_off(self_of(t), err, "connect");
 }
 
+static struct plait_transport *stream_transport(struct loop_member *m)
+{
+	return &plait_container(m, struct stream, member)->base;
+}
+
+static const struct loop_member_ops stream_member_ops = {
+	.lose = stream_lose,
+	.abandon = stream_abandon,
+	.transport = stream_transport,
+};
+
 struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 				   const struct plait_address *peer,
 				   struct transport_owner *owner)
@@ -695,8 +705,7 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 	if (s == NULL)
 		goto err_close;
 	*s = (struct stream){
-		.member.lose = stream_lose,
-		.member.abandon = stream_abandon,
+		.member.ops = &stream_member_ops,
 		.settling.run = settle_task,
 		.answering.run = answer_task,
 		.peer = *peer,

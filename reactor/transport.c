@@ -31,6 +31,11 @@ static void verify(const struct plait_transport *t)
 #endif
 }
 
+static size_t unsent_bytes(const struct plait_transport *t)
+{
+	return t->ops->output((struct plait_transport *)(uintptr_t)t)->size;
+}
+
 /*
  * What the producer is to be told: decided when its turn comes, not when the
  * output changed, for much may have happened between.
@@ -39,7 +44,7 @@ enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
 
 static enum order producer_order(const struct plait_transport *t)
 {
-	size_t unsent = t->ops->pending(t);
+	size_t unsent = unsent_bytes(t);
 
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;
@@ -99,6 +104,20 @@ void transport_output_changed(struct plait_transport *t)
 		loop_next_turn(t->reactor, &t->producing);
 }
 
+static struct transport_limits limits_of(const struct plait_reactor *r)
+{
+	const struct plait_limits *l = loop_limits(r);
+
+	return (struct transport_limits){
+		.max_unsent = l->max_unsent,
+		.high_water = l->high_water,
+		.low_water = l->low_water,
+		.linger_bytes = l->linger_bytes,
+		.close_timeout = l->close_timeout,
+		.linger_timeout = l->linger_timeout,
+	};
+}
+
 void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 		    struct plait_reactor *r, struct transport_owner *owner)
 {
@@ -107,7 +126,7 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 		.reactor = r,
 		.owner = owner,
 		.as_producer.ops = &as_producer_ops,
-		.limits = *loop_limits(r),
+		.limits = limits_of(r),
 		.producing.run = produce,
 	};
 }
@@ -234,36 +253,100 @@ void transport_abandon(struct plait_transport *t)
 	p->connected = false;
 }
 
-/*
- * The most that may be written now.  While a producer is registered there is
- * no limit but that of numbers: the producer is what bounds the output.
- */
-static size_t writable(const struct plait_transport *t)
-{
-	size_t max = t->producer != NULL ? SIZE_MAX : t->limits.max_unsent;
-	size_t unsent = t->ops->pending(t);
-
-	return unsent < max ? max - unsent : 0;
-}
-
-static void abort_unsent(struct plait_transport *t)
+static void abort_unsent(struct plait_transport *t, size_t limit,
+			 const char *of_what)
 {
 	plait_value v =
 		plait_fail(&plait_error_connection_aborted,
-			   "more than %zu bytes unsent", t->limits.max_unsent);
+			   "more than %zu bytes unsent%s", limit, of_what);
 
 	transport_abort(t, plait_value_failure(&v));
 }
 
-/* True if there is something to write and it can be; aborts at the limit. */
-static bool may_write(struct plait_transport *t, size_t len)
+/*
+ * The transport whose end makes most memory free, if the writer were to hold
+ * so much more.
+ */
+static struct plait_transport *largest(struct plait_transport *writer,
+				       size_t more)
 {
-	if (len == 0 || t->lost || t->aborted || t->write_closed)
+	struct plait_transport *t, *ret = writer;
+	struct loop_member *m;
+	struct plait_list *l;
+	size_t bytes, most = 0;
+
+	plait_list_for_each (l, loop_members(writer->reactor)) {
+		m = plait_container(l, struct loop_member, link);
+		t = m->ops->transport != NULL ? m->ops->transport(m) : NULL;
+		if (t == NULL)
+			continue;
+		bytes = output_gives_back(t->ops->output(t), t->reactor);
+		if (t == writer)
+			bytes += more;
+		if (bytes > most) {
+			most = bytes;
+			ret = t;
+		}
+	}
+	return ret;
+}
+
+/*
+ * All connections together would hold too much: the largest ends, and the next
+ * one, until there is room for so much more, or only for what is new of buf.
+ * False if it was the writer.
+ */
+static bool make_room(struct plait_transport *writer, size_t cost,
+		      const struct plait_buf *buf)
+{
+	struct plait_reactor *r = writer->reactor;
+	const struct loop_unsent *unsent = loop_unsent(r);
+	struct plait_transport *t;
+	size_t more;
+
+	for (;;) {
+		more = buf != NULL ? output_adds_of_buf(buf, r) : cost;
+		if (unsent->held <= unsent->max &&
+		    more <= unsent->max - unsent->held)
+			return true;
+		t = largest(writer, more);
+		abort_unsent(t, unsent->max,
+			     " on all connections (max_unsent_total)");
+		if (t == writer)
+			return false;
+	}
+}
+
+/* It may hold so much more, with buf or without; aborts at a limit. */
+static bool may_hold(struct plait_transport *t, size_t cost,
+		     const struct plait_buf *buf)
+{
+	struct loop_unsent *unsent = loop_unsent(t->reactor);
+	size_t has = output_cost(t->ops->output(t)), sum;
+
+	if (__builtin_add_overflow(has, cost, &sum) ||
+	    sum > t->limits.max_unsent) {
+		abort_unsent(t, t->limits.max_unsent, "");
 		return false;
-	if (len <= writable(t))
+	}
+	if (!__builtin_add_overflow(unsent->held, cost, &sum) &&
+	    sum <= unsent->max)
 		return true;
-	abort_unsent(t);
-	return false;
+	return make_room(t, cost, buf);
+}
+
+static bool may_write(const struct plait_transport *t)
+{
+	return !t->lost && !t->aborted && !t->write_closed;
+}
+
+/* So many bytes, in n pieces. */
+static void write_pieces(struct plait_transport *t, const struct iovec *pieces,
+			 int n, size_t len)
+{
+	if (len > 0 && may_write(t) && may_hold(t, len, NULL))
+		t->ops->write(t, pieces, n);
+	verify(t);
 }
 
 void plait_transport_write_several(struct plait_transport *t,
@@ -278,9 +361,7 @@ void plait_transport_write_several(struct plait_transport *t,
 		else
 			len += pieces[i].iov_len;
 	}
-	if (may_write(t, len))
-		t->ops->write(t, pieces, n);
-	verify(t);
+	write_pieces(t, pieces, n, len);
 }
 
 void plait_transport_write(struct plait_transport *t, const void *data,
@@ -289,12 +370,13 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)data,
 			       .iov_len = len };
 
-	plait_transport_write_several(t, &piece, 1);
+	write_pieces(t, &piece, 1, len);
 }
 
 void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
 {
-	if (may_write(t, plait_buf_size(buf)))
+	if (plait_buf_size(buf) > 0 && may_write(t) &&
+	    may_hold(t, output_cost_of_buf(buf), buf))
 		t->ops->write_buf(t, buf);
 	verify(t);
 }
@@ -369,7 +451,7 @@ void plait_transport_resume_reading(struct plait_transport *t)
 
 size_t plait_transport_pending(const struct plait_transport *t)
 {
-	return t->ops->pending(t);
+	return unsent_bytes(t);
 }
 
 /* In a forked child it is as good as lost; so receivers stop there, too. */

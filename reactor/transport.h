@@ -13,13 +13,14 @@
 #include <plait/protocol.h>
 
 #include "reactor/loop.h"
+#include "reactor/output.h"
 
 /* How a kind of transport does it.  None may call the user. */
 struct transport_ops {
 	const char *name; /* "tcp" */
 	/*
 	 * Queue for sending.  The base has checked that writing is possible,
-	 * that there is something to write and that the limit allows it.
+	 * that there is something to write and that the limits allow it.
 	 */
 	void (*write)(struct plait_transport *t, const struct iovec *pieces,
 		      int n);
@@ -37,7 +38,7 @@ struct transport_ops {
 		      const struct plait_failure *why);
 	void (*lose_write)(struct plait_transport *t);
 	void (*set_reading)(struct plait_transport *t, bool on);
-	size_t (*pending)(const struct plait_transport *t);
+	struct output *(*output)(struct plait_transport *t);
 	int (*host)(struct plait_transport *t, struct plait_address *ret);
 	int (*peer)(struct plait_transport *t, struct plait_address *ret);
 	/* NULL: there are no options. */
@@ -51,6 +52,12 @@ struct transport_owner {
 		     const struct plait_failure *why);
 };
 
+/* Those of struct plait_limits that are a connection's own. */
+struct transport_limits {
+	size_t max_unsent, high_water, low_water, linger_bytes;
+	double close_timeout, linger_timeout;
+};
+
 struct plait_transport {
 	const struct transport_ops *ops;
 	struct plait_reactor *reactor;
@@ -60,7 +67,7 @@ struct plait_transport {
 	struct plait_producer as_producer;
 	struct plait_transport *fed;	  /* the first that as_producer feeds */
 	struct plait_transport *next_fed; /* by the same producer */
-	struct plait_limits limits;
+	struct transport_limits limits;
 	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct loop_task producing; /* the producer is to be told something */
 	uint32_t cause;		    /* the cancel that closed it; 0: none */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <netdb.h>
 #include <poll.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -38,7 +40,8 @@
 /* clang-format off */
 #define CALLS(X)                                                               \
 	X(malloc) X(calloc) X(realloc) X(reallocarray) X(strdup) X(strndup)    \
-	X(free) X(socket) X(bind) X(listen) X(accept4) X(connect)              \
+	X(free) X(mmap) X(munmap) X(malloc_trim)                               \
+	X(socket) X(bind) X(listen) X(accept4) X(connect)                      \
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
 	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
@@ -492,6 +495,33 @@ void seam_free(void *ptr)
 	forgotten(ptr);
 	free(ptr);
 	errno = saved;
+}
+
+/* A mapping is an allocation, too. */
+void *seam_mmap(void *at, size_t size, int prot, int flags, int fd, off_t off);
+void *seam_mmap(void *at, size_t size, int prot, int flags, int fd, off_t off)
+{
+	void *ptr;
+
+	if (refused(CALL_mmap))
+		return MAP_FAILED;
+	ptr = mmap(at, size, prot, flags, fd, off);
+	return ptr == MAP_FAILED ? ptr : added(ptr, size, CALLER);
+}
+
+int seam_munmap(void *ptr, size_t size);
+int seam_munmap(void *ptr, size_t size)
+{
+	fault(CALL_munmap);
+	forgotten(ptr);
+	return munmap(ptr, size);
+}
+
+int seam_malloc_trim(size_t pad);
+int seam_malloc_trim(size_t pad)
+{
+	fault(CALL_malloc_trim);
+	return malloc_trim(pad);
 }
 
 /*

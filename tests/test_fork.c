@@ -206,8 +206,12 @@ static int free_with_members(void)
 
 START_TEST(the_child_is_not_told_of_losses)
 {
-	member.member.lose = lose;
-	member.member.abandon = abandon;
+	static const struct loop_member_ops ops = {
+		.lose = lose,
+		.abandon = abandon,
+	};
+
+	member.member.ops = &ops;
 	member.next.run = member.after.run = run_task;
 	member.burial.run = member.kept.run = run_task;
 	loop_join(reactor, &member.member);

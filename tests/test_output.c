@@ -33,6 +33,14 @@ static int pieces_of(const struct output *o)
 	return output_gather(o, iov, 4096, &len);
 }
 
+/* What a queue of a few pieces holds in blocks. */
+enum { SMALL_BLOCK = 1024 };
+
+static size_t held(struct plait_reactor *r)
+{
+	return loop_unsent(r)->held;
+}
+
 static void add(struct output *o, const char *text)
 {
 	ck_assert_int_eq(output_add(o, reactor, text, strlen(text)), 0);
@@ -57,15 +65,36 @@ START_TEST(small_writes_share_a_block)
 	unsigned char all[20000];
 
 	add(&o, "x");
+	ck_assert_uint_eq(held(reactor), SMALL_BLOCK);
 	calls = heap_calls();
-	for (int i = 0; i < 9999; i++)
+	for (int i = 0; i < 899; i++)
 		add(&o, "y");
 	ck_assert_uint_eq(heap_calls(), calls);
 	ck_assert_int_eq(pieces_of(&o), 1);
+	for (int i = 0; i < 9100; i++)
+		add(&o, "z");
+	ck_assert_int_le(pieces_of(&o), 6);
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 10000);
 	ck_assert_mem_eq(all, "xyyy", 4);
 	output_drop(&o, reactor);
 	ck_assert_uint_eq(o.size, 0);
+}
+END_TEST
+
+/* Whatever is written, one byte at a time. */
+START_TEST(blocks_are_no_larger_than_what_is_in_them_needs)
+{
+	struct output o = { .size = 0 };
+
+	for (size_t n = 1; n <= 1 << 20; n++) {
+		add(&o, "x");
+		ck_assert_uint_le(held(reactor), SMALL_BLOCK + 5 * n);
+		ck_assert_uint_le(held(reactor),
+				  n + n / 16 + 3 * LOOP_BLOCK_SIZE);
+		ck_assert_uint_eq(output_cost(&o), n);
+	}
+	output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
 }
 END_TEST
 
@@ -85,18 +114,128 @@ START_TEST(a_long_write_takes_as_many_blocks_as_it_needs)
 }
 END_TEST
 
-START_TEST(a_buffer_is_queued_without_a_copy)
+enum { LARGE_BUF = 300 };
+
+/* One that is not copied. */
+static struct plait_buf *large_buf(void)
+{
+	unsigned char *bytes = wire_bytes(LARGE_BUF);
+	struct plait_buf *b = plait_buf_copy(bytes, LARGE_BUF);
+
+	ck_assert_ptr_nonnull(b);
+	free(bytes);
+	return b;
+}
+
+START_TEST(a_small_buffer_is_copied)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
+	unsigned char all[32];
+
+	add(&o, "<");
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	add(&o, ">");
+	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
+	ck_assert_int_eq(pieces_of(&o), 1);
+	ck_assert_uint_eq(output_cost(&o), 8);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 8);
+	ck_assert_mem_eq(all, "<a poem>", 8);
+	output_drop(&o, reactor);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+/* A little of a large buffer holds all of it, and what is sent of it too. */
+START_TEST(a_buffer_costs_all_its_memory)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = plait_buf_new(SIZE_MAX);
+	void *room;
+	size_t before;
+
+	ck_assert_int_eq(plait_buf_reserve(b, 100000, &room), 0);
+	memset(room, 'x', LARGE_BUF);
+	plait_buf_commit(b, LARGE_BUF);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_uint_eq(o.size, LARGE_BUF);
+	ck_assert_uint_ge(output_cost(&o), 100000);
+	before = held(reactor);
+	ck_assert_uint_ge(before, 100000);
+	output_consume(&o, reactor, LARGE_BUF - 1);
+	ck_assert_uint_ge(output_cost(&o), 100000);
+	ck_assert_uint_eq(held(reactor), before);
+	output_consume(&o, reactor, 1);
+	ck_assert_uint_eq(output_cost(&o), 0);
+	ck_assert_uint_eq(held(reactor), 0);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+START_TEST(a_buffer_of_several_is_held_once_and_costs_each)
+{
+	enum { N = 3 };
+	struct output o[N] = { { .size = 0 } };
+	struct plait_buf *b = large_buf();
+	size_t one = output_cost_of_buf(b);
+
+	for (int i = 0; i < N; i++) {
+		ck_assert_int_eq(output_add_buf(&o[i], reactor, b), 0);
+		ck_assert_int_eq(output_add_buf(&o[i], reactor, b), 0);
+		ck_assert_uint_eq(output_cost(&o[i]), 2 * one);
+		ck_assert_uint_lt(output_adds_of_buf(b, reactor), LARGE_BUF);
+	}
+	ck_assert_uint_lt(held(reactor), N * SMALL_BLOCK + one);
+	for (int i = 0; i < N; i++) {
+		bool last = i == N - 1;
+
+		ck_assert_uint_eq(
+			output_gives_back(&o[i], reactor) > SMALL_BLOCK, last);
+		output_drop(&o[i], reactor);
+	}
+	ck_assert_uint_eq(held(reactor), 0);
+	plait_buf_unref(&b);
+}
+END_TEST
+
+/* The second reactor counts what the first has as well, each time. */
+START_TEST(a_buffer_in_two_reactors_counts_in_both)
+{
+	struct output o[2] = { { .size = 0 } };
+	struct plait_reactor *second = plait_reactor_new(backend);
+	struct plait_reactor *r[2] = { reactor, second };
+	struct plait_buf *b = large_buf();
+
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(output_add_buf(&o[i % 2], r[i % 2], b), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_gt(output_gives_back(&o[i], r[i]), SMALL_BLOCK);
+		ck_assert_uint_eq(output_gives_back(&o[i], r[i]), held(r[i]));
+	}
+	for (int i = 0; i < 2; i++) {
+		output_drop(&o[i], r[i]);
+		ck_assert_uint_eq(held(r[i]), 0);
+		ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
+	}
+	output_drop(&o[1], second);
+	ck_assert_uint_eq(held(second), 0);
+	plait_buf_unref(&b);
+	plait_reactor_free(&second);
+}
+END_TEST
+
+START_TEST(a_buffer_is_queued_without_a_copy)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = large_buf();
 	struct iovec iov[2];
 	size_t len;
 
-	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 	ck_assert_int_eq(output_gather(&o, iov, 2, &len), 1);
 	ck_assert_ptr_eq(iov[0].iov_base, plait_buf_data(b));
 	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
-	output_consume(&o, reactor, 5);
+	output_consume(&o, reactor, LARGE_BUF - 1);
 	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
 	output_consume(&o, reactor, 1);
 	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
@@ -110,7 +249,7 @@ START_TEST(a_buffer_outlives_who_wrote_it)
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
 	unsigned char all[6];
 
-	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 	plait_buf_unref(&b);
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 6);
 	ck_assert_mem_eq(all, "a poem", 6);
@@ -120,21 +259,27 @@ END_TEST
 
 START_TEST(copies_and_buffers_keep_their_order)
 {
+	enum { SIZE = 3 + 2 * LARGE_BUF + 5 };
 	struct output o = { .size = 0 };
-	struct plait_buf *b = plait_buf_copy("-two-", 5);
-	unsigned char all[32];
+	struct plait_buf *b = large_buf();
+	unsigned char all[SIZE + 1];
 
 	add(&o, "one");
-	ck_assert_int_eq(output_add_buf(&o, b), 0);
-	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 	add(&o, "three");
 	ck_assert_int_eq(pieces_of(&o), 4);
-	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 18);
-	ck_assert_mem_eq(all, "one-two--two-three", 18);
-	output_consume(&o, reactor, 4);
+	ck_assert_uint_lt(held(reactor), SMALL_BLOCK + 2 * LARGE_BUF);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), SIZE);
+	ck_assert_mem_eq(all, "one", 3);
+	ck_assert_mem_eq(all + 3, plait_buf_data(b), LARGE_BUF);
+	ck_assert_mem_eq(all + 3 + LARGE_BUF, plait_buf_data(b), LARGE_BUF);
+	ck_assert_mem_eq(all + SIZE - 5, "three", 5);
+	output_consume(&o, reactor, 3 + LARGE_BUF + 1);
 	add(&o, "!");
-	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 15);
-	ck_assert_mem_eq(all, "two--two-three!", 15);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), LARGE_BUF + 5);
+	ck_assert_mem_eq(all, (char *)plait_buf_data(b) + 1, LARGE_BUF - 1);
+	ck_assert_mem_eq(all + LARGE_BUF - 1, "three!", 6);
 	output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
@@ -143,14 +288,14 @@ END_TEST
 START_TEST(no_more_pieces_are_gathered_than_fit)
 {
 	struct output o = { .size = 0 };
-	struct plait_buf *b = plait_buf_copy("ab", 2);
+	struct plait_buf *b = large_buf();
 	struct iovec iov[MAX_PIECES];
 	size_t len;
 
 	for (int i = 0; i < 3 * MAX_PIECES; i++)
-		ck_assert_int_eq(output_add_buf(&o, b), 0);
+		ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 	ck_assert_int_eq(output_gather(&o, iov, MAX_PIECES, &len), MAX_PIECES);
-	ck_assert_uint_eq(len, 2 * MAX_PIECES);
+	ck_assert_uint_eq(len, LARGE_BUF * MAX_PIECES);
 	output_consume(&o, reactor, len);
 	ck_assert_int_eq(pieces_of(&o), 2 * MAX_PIECES);
 	output_drop(&o, reactor);
@@ -180,7 +325,7 @@ START_TEST(any_mixture_comes_out_as_it_went_in)
 					 0);
 		} else {
 			b = plait_buf_copy(piece, len);
-			ck_assert_int_eq(output_add_buf(&o, b), 0);
+			ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 			plait_buf_unref(&b);
 		}
 		len = contents(&o, all, N * MOST / 8);
@@ -200,18 +345,19 @@ END_TEST
 START_TEST(what_was_sent_holds_no_memory)
 {
 	struct output o = { .size = 0 };
-	struct plait_buf *b = plait_buf_copy("shared", 6);
+	struct plait_buf *b = large_buf();
 	size_t before;
 
 	add(&o, "the reactor keeps this block");
 	output_consume(&o, reactor, o.size);
 	before = heap_live_bytes();
 	add(&o, "so that this one is not new");
-	ck_assert_int_eq(output_add_buf(&o, b), 0);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
 	output_consume(&o, reactor, o.size);
 	ck_assert_uint_eq(heap_live_bytes(), before);
 	ck_assert_ptr_null(o.first);
 	ck_assert_ptr_null(o.last);
+	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
 }
 END_TEST
@@ -220,11 +366,11 @@ START_TEST(no_memory_is_told_and_nothing_leaks)
 {
 	enum { N = 200000 };
 	struct output o = { .size = 0 };
-	struct plait_buf *b = plait_buf_copy("shared", 6);
+	struct plait_buf *b = large_buf();
 	unsigned char *bytes = wire_bytes(N);
 
 	fault_alloc_at(0, false);
-	ck_assert_int_eq(output_add_buf(&o, b), -ENOMEM);
+	ck_assert_int_eq(output_add_buf(&o, reactor, b), -ENOMEM);
 	ck_assert_ptr_null(o.first);
 	fault_alloc_at((unsigned long)_i, true);
 	ck_assert_int_eq(output_add(&o, reactor, bytes, N), -ENOMEM);
@@ -265,8 +411,8 @@ START_TEST(the_work_is_linear_in_the_bytes)
 		output_consume(&o, reactor, 1);
 		elsewhere += first_byte(&o) != first + 1;
 	}
-	/* Only where a block ends. */
-	ck_assert_uint_le(elsewhere, N / LOOP_BLOCK_SIZE + 2);
+	/* Only where a block ends, the first of which are small. */
+	ck_assert_uint_le(elsewhere, N / LOOP_BLOCK_SIZE + 6);
 	ck_assert_uint_le(heap_calls() - calls, N / LOOP_BLOCK_SIZE + 2);
 	output_drop(&o, reactor);
 }
@@ -281,6 +427,13 @@ int main(void)
 	tcase_add_reactor_test(tc, small_writes_share_a_block);
 	tcase_add_reactor_test(tc,
 			       a_long_write_takes_as_many_blocks_as_it_needs);
+	tcase_add_reactor_test(tc,
+			       blocks_are_no_larger_than_what_is_in_them_needs);
+	tcase_add_reactor_test(tc, a_small_buffer_is_copied);
+	tcase_add_reactor_test(tc, a_buffer_costs_all_its_memory);
+	tcase_add_reactor_test(tc,
+			       a_buffer_of_several_is_held_once_and_costs_each);
+	tcase_add_reactor_test(tc, a_buffer_in_two_reactors_counts_in_both);
 	tcase_add_reactor_test(tc, a_buffer_is_queued_without_a_copy);
 	tcase_add_reactor_test(tc, a_buffer_outlives_who_wrote_it);
 	tcase_add_reactor_test(tc, copies_and_buffers_keep_their_order);

@@ -613,11 +613,13 @@ static void tell(struct job *j)
 	loop_join(self->reactor, &self->member);
 }
 
+static const struct loop_member_ops member_ops = { .lose = lose };
+
 static void join(struct member *m, unsigned reborn)
 {
 	*m = (struct member){
 		.reactor = reactor,
-		.member.lose = lose,
+		.member.ops = &member_ops,
 		.told = JOB("t", .act = tell),
 		.buried = JOB("b"),
 		.reborn = reborn,
@@ -730,25 +732,80 @@ START_TEST(the_read_buffer_is_there_when_first_used)
 }
 END_TEST
 
-START_TEST(eight_free_blocks_are_kept)
-{
-	void *blocks[12];
-	unsigned long before = heap_live();
+enum { LARGE = LOOP_BLOCK_SIZE };
 
-	for (int i = 0; i < 12; i++) {
-		blocks[i] = loop_block_get(reactor);
-		memset(blocks[i], i, LOOP_BLOCK_SIZE);
+static struct loop_block *get_block(size_t size)
+{
+	struct loop_block *b = loop_block_get(reactor, size);
+
+	ck_assert_ptr_nonnull(b);
+	memset(b + 1, 1, (size_t)(b->limit - (unsigned char *)(b + 1)));
+	return b;
+}
+
+START_TEST(a_block_has_the_size_that_was_asked_for)
+{
+	static const size_t sizes[] = { 100, 1024, 1025, 4096, 4097, 32000 };
+	struct loop_block *b;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		b = get_block(sizes[i]);
+		ck_assert_uint_ge(loop_block_size(b), sizes[i]);
+		ck_assert_uint_le(loop_block_size(b), 8 * sizes[i] + 1024);
+		ck_assert_uint_eq(loop_unsent(reactor)->held,
+				  loop_block_size(b));
+		loop_block_put(reactor, b);
+		ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
 	}
-	for (int i = 0; i < 12; i++)
+	b = get_block(SIZE_MAX);
+	ck_assert_uint_le(loop_block_size(b), LOOP_BLOCK_SIZE);
+	loop_block_put(reactor, b);
+}
+END_TEST
+
+START_TEST(a_mebibyte_of_free_blocks_is_kept)
+{
+	enum { N = 100, KEPT = (1 << 20) / LARGE };
+	struct loop_block *blocks[N];
+	size_t before = heap_live_bytes();
+
+	for (int i = 0; i < N; i++)
+		blocks[i] = get_block(LARGE);
+	for (int i = 0; i < N; i++)
 		loop_block_put(reactor, blocks[i]);
-	ck_assert_uint_eq(heap_live(), before + 8);
+	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + LARGE);
 	fault_alloc_at(0, true);
-	for (int i = 0; i < 8; i++)
-		ck_assert_ptr_nonnull(blocks[i] = loop_block_get(reactor));
-	ck_assert_ptr_null(loop_block_get(reactor));
+	for (int i = 0; i < KEPT; i++)
+		blocks[i] = get_block(LARGE);
+	ck_assert(!fault_alloc_reached());
+	ck_assert_ptr_nonnull(blocks[KEPT] = loop_block_get(reactor, LARGE));
+	ck_assert_ptr_null(loop_block_get(reactor, LARGE));
 	fault_alloc_off();
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i <= KEPT; i++)
 		loop_block_put(reactor, blocks[i]);
+}
+END_TEST
+
+/* In whatever order the blocks come back. */
+START_TEST(small_blocks_give_their_slabs_back)
+{
+	enum { N = 10000 };
+	static struct loop_block *blocks[N];
+	size_t before = heap_live_bytes();
+
+	srand(1);
+	for (int i = 0; i < N; i++)
+		blocks[i] = get_block((size_t)rand() % 4000);
+	ck_assert_uint_ge(heap_live_bytes() - before,
+			  loop_unsent(reactor)->held);
+	for (int n = N; n > 0; n--) {
+		int i = rand() % n;
+
+		loop_block_put(reactor, blocks[i]);
+		blocks[i] = blocks[n - 1];
+	}
+	ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
+	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
 END_TEST
 
@@ -763,6 +820,7 @@ START_TEST(limits_have_defaults_for_what_is_zero)
 	plait_reactor_set_limits(reactor, &limits);
 	l = loop_limits(reactor);
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
+	ck_assert_uint_eq(l->max_unsent_total, 1 << 30);
 	ck_assert_uint_eq(l->high_water, 7);
 	ck_assert_uint_eq(l->low_water, 16384);
 	ck_assert_double_eq(l->close_timeout, 30);
@@ -901,7 +959,9 @@ int main(void)
 
 	tc = tcase_create("shared");
 	tcase_add_reactor_test(tc, the_read_buffer_is_there_when_first_used);
-	tcase_add_reactor_test(tc, eight_free_blocks_are_kept);
+	tcase_add_reactor_test(tc, a_block_has_the_size_that_was_asked_for);
+	tcase_add_reactor_test(tc, a_mebibyte_of_free_blocks_is_kept);
+	tcase_add_reactor_test(tc, small_blocks_give_their_slabs_back);
 	tcase_add_reactor_test(tc, limits_have_defaults_for_what_is_zero);
 	tcase_add_reactor_test(tc, a_limit_that_is_none_aborts);
 	suite_add_tcase(s, tc);

@@ -92,21 +92,25 @@ END_TEST
 /* So that it ends in the middle of each piece, and on each border. */
 START_TEST(a_write_cut_short_anywhere_goes_on_there)
 {
+	enum { SHARED = 300, N = 2 + SHARED + 2 };
+	static const size_t cuts[] = { 0,	   1,	       2,	   3,
+				       SHARED + 1, SHARED + 2, SHARED + 3, N };
 	struct wire w = { .on_data = NULL };
-	struct plait_buf *b = plait_buf_copy("CDE", 3);
-	char text[8] = "";
+	unsigned char *bytes = wire_bytes(N), got[N];
+	struct plait_buf *b = plait_buf_copy(bytes + 2, SHARED);
 
 	ck_assert(wire_open(&w, reactor));
-	fault_short("sendmsg", 1, (size_t)_i);
-	plait_transport_write(w.transport, "AB", 2);
+	fault_short("sendmsg", 1, cuts[_i]);
+	plait_transport_write(w.transport, bytes, 2);
 	plait_transport_write_buf(w.transport, b);
-	plait_transport_write(w.transport, "FG", 2);
+	plait_transport_write(w.transport, bytes + N - 2, 2);
 	plait_transport_lose_connection(w.transport);
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 7), 7);
-	ck_assert_str_eq(text, "ABCDEFG");
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, got, N), N);
+	ck_assert_mem_eq(got, bytes, N);
 	ck_assert(fault_used("sendmsg"));
 	wire_close(&w);
 	plait_buf_unref(&b);
+	free(bytes);
 }
 END_TEST
 
@@ -255,9 +259,10 @@ END_TEST
 /* Hazard 13: the kernel would take all of it, but others wait, too. */
 START_TEST(a_flush_is_bounded_and_goes_on)
 {
-	enum { N = 3000, PIECES = 64, SENDS = 16 };
+	enum { N = 3000, SIZE = 300, PIECES = 64, SENDS = 16 };
 	struct wire w = { .on_data = NULL };
-	struct plait_buf *b = plait_buf_copy("x", 1);
+	unsigned char *bytes = wire_bytes(SIZE);
+	struct plait_buf *b = plait_buf_copy(bytes, SIZE);
 
 	ck_assert(wire_open(&w, reactor));
 	for (int i = 0; i < N; i++)
@@ -267,10 +272,11 @@ START_TEST(a_flush_is_bounded_and_goes_on)
 	/* Once for the writes, once for the event. */
 	ck_assert_uint_eq(sends_made(), 2 * SENDS);
 	ck_assert_uint_eq(plait_transport_pending(w.transport),
-			  N - 2 * SENDS * PIECES);
-	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, N), N);
+			  (N - 2 * SENDS * PIECES) * SIZE);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, N * SIZE), N * SIZE);
 	wire_close(&w);
 	plait_buf_unref(&b);
+	free(bytes);
 }
 END_TEST
 

@@ -1031,7 +1031,7 @@ static void add_tests_of_faults(Suite *s)
 	const int n = sizeof(mistakes) / sizeof(mistakes[0]);
 
 	tcase_add_pure_loop_test(tc, without_memory_the_transport_is_refused, 0,
-				 5);
+				 4);
 	tcase_add_pure_loop_test(tc, without_memory_it_is_aborted, 0, 3);
 	tcase_add_pure_test(tc, without_memory_nothing_can_be_made);
 	tcase_add_pure_loop_test(tc, what_is_not_of_a_testing_reactor_aborts, 0,

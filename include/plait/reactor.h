@@ -109,12 +109,14 @@ int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
 int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id);
 
 /*
- * What a connection may use at most.  Zero means the default.  Times are
- * seconds, INFINITY for never; sizes are bytes, SIZE_MAX for no bound.
+ * What a connection may use at most, and all of them together.  Zero means
+ * the default.  Times are seconds, INFINITY for never; sizes are bytes,
+ * SIZE_MAX for no bound.
  */
 struct plait_limits {
-	size_t max_unsent;     /* 64 MiB: more unsent output aborts; not in
-				  force while a producer is registered */
+	size_t max_unsent; /* 64 MiB: more memory in unsent output aborts */
+	size_t max_unsent_total; /* 1 GiB: of all connections; more aborts the
+				    one that holds most */
 	size_t high_water;     /* 65536: more unsent output pauses a producer */
 	size_t low_water;      /* 16384: no more than that resumes it */
 	double close_timeout;  /* 30: closing without progress aborts */
@@ -123,7 +125,10 @@ struct plait_limits {
 	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
 };
 
-/* For the connections that begin from now on.  limits is copied. */
+/*
+ * For the connections that begin from now on, but max_unsent_total, which is
+ * the reactor's: it is in force at once.  limits is copied.
+ */
 void plait_reactor_set_limits(struct plait_reactor *r,
 			      const struct plait_limits *limits);
 

@@ -1,0 +1,25 @@
+/*
+ * What queues of buffers have to know: how much memory a buffer keeps from
+ * being freed, counted once however often it is queued.
+ */
+#ifndef LIB_BUF_H
+#define LIB_BUF_H
+
+#include <stdbool.h>
+
+#include <plait/buf.h>
+
+/* The bytes that it takes, those without contents too. */
+size_t buf_footprint(const struct plait_buf *b);
+
+/*
+ * The holder, a reactor, has it in one more queue, or in one less.  True if
+ * its bytes have to be added to what the holder counts, or taken off: for the
+ * first and for the last queue.  There may be a second holder, in whose queues
+ * a buffer that the first has as well counts each time.
+ */
+bool buf_hold(struct plait_buf *b, const void *holder);
+bool buf_is_held(const struct plait_buf *b, const void *holder);
+bool buf_let_go(struct plait_buf *b, const void *holder);
+
+#endif
