@@ -4,6 +4,7 @@
  * on with a reactor of its own.
  */
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -48,7 +49,7 @@ static void wait_for_child(pid_t pid)
 	ck_assert_int_gt(pid, 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_msg(status == 0, "child of callback %u: status %#x",
-		      forking.at, status);
+		      forking.at, (unsigned)status);
 }
 
 /* At the beginning of each callback; true if it is to do nothing. */
@@ -249,6 +250,687 @@ START_TEST(a_child_that_returns_hears_nothing_more)
 }
 END_TEST
 
+/* ---- freeing all that there is, in any order ---------------------------- */
+
+enum { MAX_PROMISES = 24, MAX_PROTOCOLS = 8, ORDERS = 40 };
+
+/*
+ * One of each kind of object, in the middle of its life.  The promises are
+ * those of operations that the program would end.
+ */
+static struct {
+	struct plait_reactor *virtual;
+	struct plait_promise *promises[MAX_PROMISES];
+	struct plait_protocol *protocols[MAX_PROTOCOLS];
+	unsigned n_promises, n_protocols, number;
+	struct wire wire;
+	struct actor server, client, fake;
+	struct plait_port *port, *port_that_stops;
+	struct plait_connector *connector, *attempt, *fake_attempt;
+	struct plait_reconnecting_factory factory;
+	plait_value connection;
+	struct plait_looping_call *looping;
+	struct plait_cooperator *cooperator;
+	struct plait_coiterator *tasks[3];
+	struct plait_scope *scope, *inner, *fake_scope;
+	struct plait_scope_entry entry, late_entry;
+	struct plait_lock *lock;
+	struct plait_semaphore *semaphore;
+	struct plait_queue *queue;
+	struct plait_shared *shared;
+	struct plait_timer timers[2], fresh;
+	struct plait_watch watch;
+	struct plait_call call;
+	struct plait_deferred *stopped, *connecting, *looped, *done[3], *later,
+		*timed, *ended, *started, *in_wire, *waiter, *locked, *limited,
+		*got, *share, *all, *one, *chained, *faked;
+	int pair[2], held;
+	bool in_shutdown;
+} all;
+
+static struct plait_deferred *operation(void)
+{
+	ck_assert_uint_lt(all.n_promises, MAX_PROMISES);
+	return plait_deferred_new(&all.promises[all.n_promises++], NULL, NULL);
+}
+
+static plait_value begin_operation(void *arg)
+{
+	struct plait_deferred *d = operation();
+
+	return plait_chain(&d);
+}
+
+static plait_value chain_operation(plait_value *result, void *arg)
+{
+	return begin_operation(NULL);
+}
+
+static plait_value loop_operation(size_t n, void *arg)
+{
+	return begin_operation(NULL);
+}
+
+static bool step_nothing(plait_value *ret, void *arg)
+{
+	return true;
+}
+
+static bool step_operation(plait_value *ret, void *arg)
+{
+	*ret = begin_operation(NULL);
+	return true;
+}
+
+static void keep_protocol(struct actor *a, struct plait_protocol *p)
+{
+	ck_assert_uint_lt(all.n_protocols, MAX_PROTOCOLS);
+	all.protocols[all.n_protocols++] = p;
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void never_ready(struct plait_watch *w, unsigned events)
+{
+}
+
+static const struct plait_factory_ops reconnecting_ops = {
+	PLAIT_RECONNECTING_FACTORY,
+};
+
+static const struct plait_protocol_ops client_ops = { .name = "client" };
+
+static plait_value keep_connection(plait_value *result, void *arg)
+{
+	all.connection = plait_take(result);
+	keep_protocol(NULL, plait_value_client(&all.connection));
+	return PLAIT_NONE;
+}
+
+static bool is_waiting(void *arg)
+{
+	return all.connection.type != NULL && all.server.made == 2 &&
+	       all.client.made == 1 && all.in_shutdown &&
+	       plait_reconnecting_factory_delay(&all.factory) > 0;
+}
+
+static plait_value hold_up_the_shutdown(void *arg)
+{
+	all.in_shutdown = true;
+	return begin_operation(NULL);
+}
+
+static void stop_it(void *arg)
+{
+	plait_reactor_stop(reactor);
+}
+
+/* Of the network: what is listening, connecting, connected, and waiting. */
+static void make_network(void)
+{
+	struct plait_deferred *d;
+	uint16_t held;
+
+	actor_init(&all.server);
+	actor_init(&all.client);
+	all.server.on_made = all.client.on_made = keep_protocol;
+	all.number = actor_listen(&all.server, reactor, &all.port);
+	actor_listen(&all.server, reactor, &all.port_that_stops);
+	all.connector = plait_connector_ref(
+		actor_connect(&all.client, reactor, all.number));
+	d = plait_client_connect_tcp(reactor, "127.0.0.1", all.number,
+				     &client_ops, NULL);
+	plait_deferred_add_callback(d, keep_connection, NULL);
+	all.held = peer_hold_port(&held);
+	all.factory.base.ops = &reconnecting_ops;
+	all.factory.initial_delay = 3600;
+	plait_connect_tcp(reactor, "127.0.0.1", held, &all.factory.base, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
+				  hold_up_the_shutdown, NULL, NULL);
+	plait_call_later(reactor, 0, stop_it, NULL);
+	run_until(reactor, is_waiting, NULL);
+	plait_deferred_free(&d);
+	ck_assert(wire_open(&all.wire, reactor));
+	plait_transport_write(all.wire.transport, "unsent", 6);
+	all.in_wire = plait_scope_start(
+		plait_transport_scope(all.wire.transport), operation());
+}
+
+static void make_fakes(void)
+{
+	struct plait_transport *t;
+
+	all.virtual = plait_testing_reactor_new();
+	actor_init(&all.fake);
+	all.fake.on_made = keep_protocol;
+	t = plait_testing_connect(all.virtual, &all.fake.base);
+	plait_testing_set_window(t, 2);
+	plait_transport_write(t, "unsent", 6);
+	all.fake_attempt = plait_connector_ref(plait_connect_tcp(
+		all.virtual, "127.0.0.1", 1, &all.fake.base, NULL));
+	all.fake_scope = plait_scope_new(all.virtual);
+	plait_scope_set_deadline(all.fake_scope, 1);
+	all.faked = plait_defer_later(all.virtual, 1, NULL, NULL);
+}
+
+static void make_tasks(void)
+{
+	struct plait_scope *s = plait_scope_new(reactor);
+	struct plait_deferred *d = operation();
+
+	all.looping = plait_looping_call_new(reactor, loop_operation, NULL);
+	all.looped = plait_looping_call_start(all.looping, 1, true);
+	all.cooperator = plait_cooperator_new(reactor, 0.01);
+	for (int i = 0; i < 3; i++) {
+		all.tasks[i] = plait_cooperate(
+			all.cooperator, i == 1 ? step_operation : step_nothing,
+			NULL);
+		all.done[i] = plait_coiterator_when_done(all.tasks[i]);
+	}
+	plait_coiterator_pause(all.tasks[2]);
+	all.later = plait_defer_later(reactor, 3600, begin_operation, NULL);
+	all.timed = plait_deferred_add_timeout(operation(), reactor, 3600);
+	all.scope = plait_scope_new(reactor);
+	plait_scope_set_deadline(all.scope, 3600);
+	all.inner = plait_scope_new_in(all.scope);
+	plait_scope_shield(all.inner, 5);
+	plait_scope_enter(all.inner, &all.entry, nothing, NULL);
+	plait_scope_own(all.inner, &d);
+	all.started = plait_scope_start(all.scope, operation());
+	plait_scope_enter(s, &all.late_entry, nothing, NULL);
+	all.ended = plait_scope_free(&s);
+}
+
+static void make_waiters(void)
+{
+	struct plait_deferred *d, *two[2];
+
+	all.lock = plait_lock_new();
+	all.locked = plait_lock_run(all.lock, begin_operation, NULL);
+	all.waiter = plait_lock_acquire(all.lock);
+	all.semaphore = plait_semaphore_new(1);
+	all.limited = plait_semaphore_run(all.semaphore, begin_operation, NULL);
+	all.queue = plait_queue_new(0, 0);
+	all.got = plait_queue_get(all.queue);
+	d = operation();
+	all.shared = plait_shared_new(&d);
+	all.share = plait_shared_wait(all.shared);
+	two[0] = operation();
+	two[1] = operation();
+	all.all = plait_gather(two, 2, 0);
+	two[0] = operation();
+	two[1] = operation();
+	all.one = plait_race(two, 2);
+	all.chained = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(all.chained, chain_operation, NULL);
+}
+
+static void make_timers(void)
+{
+	plait_timer_start(reactor, &all.timers[0], 3600, nothing, NULL);
+	plait_timer_start(reactor, &all.timers[1], 1800, nothing, NULL);
+	all.call = plait_call_later(reactor, 3600, nothing, NULL);
+	ck_assert_int_eq(pipe(all.pair), 0);
+	plait_watch_start(reactor, &all.watch, all.pair[0], PLAIT_READ,
+			  never_ready);
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+}
+
+/* Last of all: the next turn but one would complete them. */
+static void make_attempts(void)
+{
+	all.attempt = plait_connector_ref(
+		actor_connect(&all.client, reactor, all.number));
+	all.connecting = plait_client_connect_tcp(
+		reactor, "127.0.0.1", all.number, &client_ops, NULL);
+	fault_call("connect", 2, EINPROGRESS);
+	fault_call("epoll_wait", 1, EINTR);
+	fault_call("select", 1, EINTR);
+	run_turns(reactor, 1);
+	all.stopped = plait_port_stop_listening(&all.port_that_stops);
+}
+
+static void make_all(void)
+{
+	memset(&all, 0, sizeof(all));
+	make_network();
+	make_fakes();
+	make_tasks();
+	make_waiters();
+	make_timers();
+	run_turns(reactor, 1);
+	make_attempts();
+	plait_call_from_thread(reactor, nothing, NULL);
+}
+
+/* What a child does with each of them.  A handle may end with its reactor. */
+
+static void end_reactor(void)
+{
+	plait_reactor_free(&reactor);
+}
+
+static void end_fakes(void)
+{
+	plait_reactor_free(&all.virtual);
+}
+
+static void end_fake_scope(void)
+{
+	struct plait_deferred *d = plait_scope_free(&all.fake_scope);
+
+	plait_deferred_detach(&d);
+	plait_deferred_free(&all.faked);
+	plait_connector_unref(&all.fake_attempt);
+}
+
+static void use_transport(void)
+{
+	if (reactor == NULL)
+		return;
+	plait_transport_write(all.wire.transport, "more", 4);
+	plait_transport_pause_reading(all.wire.transport);
+	plait_transport_lose_connection(all.wire.transport);
+	if (plait_transport_set_no_delay(all.wire.transport, true) != -ECHILD)
+		leave(10);
+}
+
+static void abort_transport(void)
+{
+	if (reactor != NULL)
+		plait_transport_abort(all.wire.transport);
+}
+
+static void end_port(void)
+{
+	struct plait_deferred *d;
+
+	if (reactor == NULL)
+		return;
+	d = plait_port_stop_listening(&all.port);
+	plait_deferred_detach(&d);
+}
+
+static void end_stopped(void)
+{
+	plait_deferred_free(&all.stopped);
+}
+
+static void end_connector(void)
+{
+	plait_connector_disconnect(all.connector);
+	plait_connector_unref(&all.connector);
+}
+
+static void end_attempt(void)
+{
+	int rc = plait_connector_stop_connecting(all.attempt);
+
+	/* Freed in a callback, the reactor lets go of it later. */
+	if (rc != -ECHILD && (reactor != NULL || rc != -ENOTCONN))
+		leave(11);
+	plait_connector_unref(&all.attempt);
+}
+
+static void end_connecting(void)
+{
+	plait_deferred_free(&all.connecting);
+}
+
+static void end_connection(void)
+{
+	plait_value_free(&all.connection);
+}
+
+static void end_reconnecting(void)
+{
+	plait_reconnecting_factory_stop(&all.factory);
+}
+
+static void end_looping(void)
+{
+	plait_looping_call_free(&all.looping);
+}
+
+static void end_looped(void)
+{
+	plait_deferred_free(&all.looped);
+}
+
+static void end_cooperator(void)
+{
+	plait_cooperator_free(&all.cooperator);
+}
+
+static void end_tasks(void)
+{
+	for (int i = 0; i < 3; i++)
+		plait_coiterator_free(&all.tasks[i]);
+}
+
+static void end_done(void)
+{
+	for (int i = 0; i < 3; i++)
+		plait_deferred_free(&all.done[i]);
+}
+
+static void end_later(void)
+{
+	plait_deferred_free(&all.later);
+}
+
+static void end_timed(void)
+{
+	plait_deferred_free(&all.timed);
+}
+
+static void end_scope(void)
+{
+	struct plait_deferred *d = plait_scope_free(&all.scope);
+
+	plait_deferred_detach(&d);
+}
+
+static void end_inner(void)
+{
+	struct plait_scope *s = plait_scope_new_in(all.inner);
+	struct plait_deferred *d = plait_scope_free(&s);
+
+	plait_deferred_detach(&d);
+	plait_scope_set_deadline(all.inner, 1);
+	d = plait_scope_free(&all.inner);
+	plait_deferred_detach(&d);
+}
+
+static void end_entry(void)
+{
+	plait_scope_leave(&all.entry);
+}
+
+static void end_late_entry(void)
+{
+	plait_scope_leave(&all.late_entry);
+}
+
+static void end_ended(void)
+{
+	plait_deferred_free(&all.ended);
+}
+
+static void end_started(void)
+{
+	plait_deferred_free(&all.started);
+}
+
+static void end_in_wire(void)
+{
+	plait_deferred_free(&all.in_wire);
+}
+
+static void end_lock(void)
+{
+	plait_lock_free(&all.lock);
+}
+
+static void end_waiter(void)
+{
+	plait_deferred_free(&all.waiter);
+}
+
+static void end_locked(void)
+{
+	plait_deferred_free(&all.locked);
+}
+
+static void end_semaphore(void)
+{
+	plait_semaphore_free(&all.semaphore);
+}
+
+static void end_limited(void)
+{
+	plait_deferred_free(&all.limited);
+}
+
+static void end_queue(void)
+{
+	plait_queue_free(&all.queue);
+}
+
+static void end_got(void)
+{
+	plait_deferred_free(&all.got);
+}
+
+static void end_shared(void)
+{
+	plait_shared_free(&all.shared);
+}
+
+static void end_share(void)
+{
+	plait_deferred_free(&all.share);
+}
+
+static void end_lists(void)
+{
+	plait_deferred_free(&all.all);
+	plait_deferred_free(&all.one);
+}
+
+static void end_chained(void)
+{
+	plait_deferred_free(&all.chained);
+}
+
+static void end_timers(void)
+{
+	struct plait_timer *timers[] = { &all.timers[0], &all.timers[1],
+					 &all.fresh };
+
+	for (int i = 0; i < 3; i++) {
+		if (reactor == NULL && plait_timer_is_running(timers[i]))
+			leave(12);
+		plait_timer_stop(timers[i]);
+	}
+}
+
+static void end_watch(void)
+{
+	if (reactor != NULL && plait_call_cancel(all.call) != -ECHILD)
+		leave(13);
+	plait_watch_stop(&all.watch);
+}
+
+static void end_some_promises(void)
+{
+	for (unsigned i = 0; i < all.n_promises; i += 2)
+		plait_promise_drop(&all.promises[i]);
+}
+
+static void end_other_promises(void)
+{
+	for (unsigned i = 1; i < all.n_promises; i += 2)
+		plait_promise_drop(&all.promises[i]);
+}
+
+static void (*const enders[])(void) = {
+	end_reactor,	   end_fakes,	       end_fake_scope,
+	use_transport,	   abort_transport,    end_port,
+	end_stopped,	   end_connector,      end_attempt,
+	end_connecting,	   end_connection,     end_reconnecting,
+	end_looping,	   end_looped,	       end_cooperator,
+	end_tasks,	   end_done,	       end_later,
+	end_timed,	   end_scope,	       end_inner,
+	end_entry,	   end_late_entry,     end_ended,
+	end_started,	   end_in_wire,	       end_lock,
+	end_waiter,	   end_locked,	       end_semaphore,
+	end_limited,	   end_queue,	       end_got,
+	end_shared,	   end_share,	       end_lists,
+	end_chained,	   end_timers,	       end_watch,
+	end_some_promises, end_other_promises,
+};
+
+enum { N_ENDERS = sizeof(enders) / sizeof(enders[0]) };
+
+static void end_all(unsigned seed)
+{
+	unsigned order[N_ENDERS], j;
+
+	for (unsigned i = 0; i < N_ENDERS; i++) {
+		seed = seed * 1103515245 + 12345;
+		j = (seed >> 16) % (i + 1);
+		order[i] = order[j];
+		order[j] = i;
+	}
+	for (unsigned i = 0; i < N_ENDERS; i++)
+		enders[order[i]]();
+	for (unsigned i = 0; i < all.n_protocols; i++)
+		plait_protocol_free(&all.protocols[i]);
+	plait_protocol_free(&all.wire.protocol);
+}
+
+static void raise_it(void *arg)
+{
+	raise(SIGTERM);
+}
+
+/* What a server does that forks its workers: it runs until it is stopped. */
+static int run_one_of_its_own(void)
+{
+	struct plait_reactor *own = plait_reactor_new(backend);
+	int rc;
+
+	plait_call_when_running(own, raise_it, NULL);
+	rc = plait_reactor_run(own);
+	plait_reactor_free(&own);
+	return rc;
+}
+
+static unsigned n_unhandled;
+
+static void count_unhandled(const struct plait_failure *why, void *arg)
+{
+	n_unhandled++;
+}
+
+/* 0 if all went well. */
+static int end_as_child(unsigned seed)
+{
+	plait_set_unhandled(count_unhandled, NULL);
+	end_all(seed);
+	if (run_one_of_its_own() != 0)
+		return 1;
+	return n_unhandled > 0 || plait_deferred_report_pending() > 0 ? 2 : 0;
+}
+
+static int check_nothing_is_left(void)
+{
+	return heap_left_since(0, stderr) == 0 ? 0 : 3;
+}
+
+static void fork_in_order(unsigned seed)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		status = end_as_child(seed);
+		leave(status != 0 ? status : check_nothing_is_left());
+	}
+	wait_for_child(pid);
+}
+
+/* Some children return: what the callback uses goes with the loop. */
+static void fork_inside(void *arg)
+{
+	plait_timer_start(reactor, &all.fresh, 60, nothing, NULL);
+	for (unsigned seed = 0; seed < ORDERS; seed++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			status = end_as_child(seed);
+			if (status == 0 && seed % 2 != 0)
+				return;
+			leave(status);
+		}
+		wait_for_child(pid);
+	}
+	leave(0);
+}
+
+static sem_t held, go_on;
+
+static void hold_the_loop(void *arg)
+{
+	sem_post(&held);
+	while (sem_wait(&go_on) < 0)
+		;
+}
+
+static void *run_a_turn(void *arg)
+{
+	plait_reactor_iterate(reactor, 0);
+	return NULL;
+}
+
+static void fork_beside_the_loop(void)
+{
+	pthread_t thread;
+
+	sem_init(&held, 0, 0);
+	sem_init(&go_on, 0, 0);
+	plait_call_from_thread(reactor, hold_the_loop, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, run_a_turn, NULL), 0);
+	while (sem_wait(&held) < 0)
+		;
+	for (unsigned seed = 0; seed < ORDERS; seed++)
+		fork_in_order(seed);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+}
+
+enum { BETWEEN_TURNS, IN_A_CALLBACK, BESIDE_THE_LOOP, N_PLACES };
+
+/* The one who forks: a child as well, as it leaves all as it is. */
+static void be_parent(int place)
+{
+	int rc;
+
+	/* Check has a handler of its own. */
+	signal(SIGTERM, SIG_DFL);
+	reactor = plait_reactor_new(backend);
+	make_all();
+	switch (place) {
+	case BETWEEN_TURNS:
+		for (unsigned seed = 0; seed < ORDERS; seed++)
+			fork_in_order(seed);
+		break;
+	case IN_A_CALLBACK:
+		plait_call_from_thread(reactor, fork_inside, NULL);
+		rc = plait_reactor_iterate(reactor, 0);
+		leave(rc == -ECHILD ? check_nothing_is_left() : 4);
+	default:
+		fork_beside_the_loop();
+	}
+	leave(0);
+}
+
+START_TEST(a_child_frees_all_that_it_has_in_any_order)
+{
+	pid_t pid;
+
+	plait_reactor_free(&reactor);
+	pid = fork();
+	if (pid == 0)
+		be_parent(_i);
+	wait_for_child(pid);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fork_walk");
@@ -256,6 +938,11 @@ int main(void)
 
 	tcase_add_reactor_loop_test(tc, a_child_that_returns_hears_nothing_more,
 				    0, 2);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("freeing");
+	tcase_add_reactor_loop_test(
+		tc, a_child_frees_all_that_it_has_in_any_order, 0, N_PLACES);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }
