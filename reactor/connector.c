@@ -295,6 +295,8 @@ static void start_attempt(struct plait_connector *c)
 				  c);
 	if (c->unusable != NULL)
 		fail_later(c, plait_failure_ref(c->unusable));
+	else if (loop_is_closing(c->reactor))
+		lose_attempt(&c->member);
 	else
 		c->ops->start(c);
 }

@@ -63,6 +63,11 @@ struct loop_member;
 struct loop_member_ops {
 	void (*lose)(struct loop_member *m);
 	/*
+	 * True if it is about to end by itself: a shutdown gives such a member
+	 * stop_timeout before it loses it.  NULL: never.
+	 */
+	bool (*is_closing)(const struct loop_member *m);
+	/*
 	 * In a forked child that frees the reactor, instead: gives back the
 	 * descriptor, tells nobody, and leaves the memory to a kept task or a
 	 * burial, as one of its callbacks may have forked.

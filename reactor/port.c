@@ -127,6 +127,8 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 
 	if (loop_is_forked(r))
 		return -ECHILD;
+	if (loop_is_closing(r))
+		return -ESHUTDOWN;
 	if (options == NULL)
 		options = &defaults;
 	if (plait_address_parse(&address, options->iface, port) < 0)

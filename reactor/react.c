@@ -130,8 +130,11 @@ int plait_react(plait_main *main, void *arg)
 	if (self.reactor == NULL)
 		return self.status;
 	rc = run(&self);
-	/* If it could not run, that is what went wrong, not what follows. */
-	self.stopping = true;
+	/*
+	 * If it could not run, that is what went wrong, not what follows.  If
+	 * it ran, and what main does about its end is cut short now, that is.
+	 */
+	self.stopping = rc < 0;
 	plait_deferred_free(&self.deferred);
 	plait_promise_drop(&self.ended);
 	/* What went on when a child was forked is the parent's to report. */

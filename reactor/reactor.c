@@ -40,6 +40,7 @@ static const struct plait_limits default_limits = {
 	.close_timeout = 30,
 	.linger_timeout = 5,
 	.linger_bytes = 1 << 20,
+	.stop_timeout = 5,
 };
 
 /* Once a process; 0 or -errno. */
@@ -283,6 +284,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->next_turn);
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
+	plait_list_init(&r->finishing);
 	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
 	plait_list_init(&r->unreported.factories);
@@ -338,17 +340,29 @@ static void bury(struct plait_reactor *r)
 	run_all(r, &r->burials);
 }
 
+static void lose_member(struct plait_reactor *r, struct loop_member *m)
+{
+	plait_list_remove(&m->link);
+	if (r->waits && m->ops->is_closing != NULL && m->ops->is_closing(m))
+		plait_list_append(&r->finishing, &m->link);
+	else
+		m->ops->lose(m);
+}
+
 static void lose_members(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&r->members)) != NULL) {
-		struct loop_member *m =
-			plait_container(l, struct loop_member, link);
+	while ((l = plait_list_first(&r->members)) != NULL)
+		lose_member(r, plait_container(l, struct loop_member, link));
+}
 
-		plait_list_remove(l);
-		m->ops->lose(m);
-	}
+/* From here on those that close are lost like all others. */
+static void wait_no_longer(struct plait_reactor *r)
+{
+	r->waits = false;
+	plait_timer_stop(&r->time_to_finish);
+	plait_list_move(&r->members, &r->finishing);
 }
 
 /* Runs what the callbacks before it left to be done after them. */
@@ -400,6 +414,7 @@ static void end(struct plait_reactor *r)
 	return_to_here(r);
 	r->ending = true;
 	r->shutdown = SHUTDOWN_CLOSING;
+	wait_no_longer(r);
 	trigger_stop_waiting(r);
 	plait_list_move(&r->next_turn, &r->when_freed);
 	lose_everything(r);
@@ -410,6 +425,7 @@ static void end(struct plait_reactor *r)
 static void forget_all(struct plait_reactor *r)
 {
 	unlink_all(&r->members);
+	unlink_all(&r->finishing);
 	unlink_all(&r->after_callback);
 	unlink_all(&r->next_turn);
 	unlink_all(&r->when_freed);
@@ -541,6 +557,7 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 		    d->close_timeout);
 	set_seconds(&r->limits.linger_timeout, l->linger_timeout,
 		    d->linger_timeout);
+	set_seconds(&r->limits.stop_timeout, l->stop_timeout, d->stop_timeout);
 }
 
 /* Turns. */
@@ -562,20 +579,63 @@ int plait_reactor_stop(struct plait_reactor *r)
 	return 0;
 }
 
+int plait_reactor_stop_now(struct plait_reactor *r)
+{
+	bool is_stopping = r->shutdown == SHUTDOWN_ASKED ||
+			   r->shutdown == SHUTDOWN_WAITING ||
+			   (r->shutdown == SHUTDOWN_CLOSING && r->waits);
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (r->hurried || (!is_stopping && plait_reactor_stop(r) < 0))
+		return -EALREADY;
+	r->hurried = true;
+	return 0;
+}
+
 bool plait_reactor_is_running(const struct plait_reactor *r)
 {
 	return r->running && !loop_is_forked(r);
 }
 
-static void close_down(struct plait_reactor *r)
+static void time_is_up(void *arg)
+{
+	wait_no_longer(arg);
+}
+
+/*
+ * Loses what is there, but for the connections that close: what was promised
+ * to them is kept, if the peer takes it in time.
+ */
+static void begin_closing(struct plait_reactor *r)
 {
 	r->shutdown = SHUTDOWN_CLOSING;
 	r->running = false;
+	r->waits = !r->hurried;
+	lose_members(r);
+	if (!plait_list_is_empty(&r->finishing))
+		plait_timer_start(r, &r->time_to_finish, r->limits.stop_timeout,
+				  time_is_up, r);
+}
+
+static void end_closing(struct plait_reactor *r)
+{
+	wait_no_longer(r);
 	lose_everything(r);
 	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
 	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
 	lose_everything(r);
 	r->shutdown = SHUTDOWN_DONE;
+	r->hurried = false;
+}
+
+/* plait_reactor_stop_now(): nobody is waited for. */
+static void hurry(struct plait_reactor *r)
+{
+	loop_enter(r);
+	trigger_stop_waiting(r);
+	loop_leave(r);
+	wait_no_longer(r);
 }
 
 /* As far as it goes in this turn. */
@@ -585,14 +645,30 @@ static void shut_down(struct plait_reactor *r)
 		r->shutdown = SHUTDOWN_WAITING;
 		trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
 	}
+	if (r->hurried)
+		hurry(r);
 	if (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0)
-		close_down(r);
+		begin_closing(r);
+	if (r->shutdown == SHUTDOWN_CLOSING) {
+		lose_members(r);
+		if (plait_list_is_empty(&r->finishing))
+			end_closing(r);
+	}
 }
 
 static bool must_shut_down(const struct plait_reactor *r)
 {
-	return r->shutdown == SHUTDOWN_ASKED ||
-	       (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0);
+	switch (r->shutdown) {
+	case SHUTDOWN_ASKED:
+		return true;
+	case SHUTDOWN_WAITING:
+		return r->triggers.waiting == 0 || r->hurried;
+	case SHUTDOWN_CLOSING:
+		return plait_list_is_empty(&r->finishing) ||
+		       !plait_list_is_empty(&r->members) || r->hurried;
+	default:
+		return false;
+	}
 }
 
 bool loop_has_work(const struct plait_reactor *r)
@@ -629,6 +705,8 @@ static void run_due(struct plait_reactor *r)
 		return;
 	if (signal_take_arrived(r))
 		plait_reactor_stop(r);
+	if (signal_take_insisted(r))
+		plait_reactor_stop_now(r);
 	if (signal_take_dump(r))
 		report_pending();
 }
@@ -696,10 +774,11 @@ static int run(struct plait_reactor *r)
 	while (rc == 0 && r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = turn(r, -1);
 	/* Of a run that could not go on, nothing is left but what it made. */
-	r->running = false;
+	r->running = r->hurried = false;
 	if (loop_is_forked(r))
 		return -ECHILD;
 	trigger_stop_waiting(r);
+	wait_no_longer(r);
 	r->shutdown = SHUTDOWN_NONE;
 	return rc;
 }

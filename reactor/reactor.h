@@ -105,14 +105,16 @@ void thread_wake(struct plait_reactor *r); /* async-signal-safe */
 struct signals {
 	pid_t process;	/* whose signals the reactor is told of */
 	unsigned taken; /* a bit for each claim that its run has */
-	atomic_bool arrived;
-	atomic_bool dump_arrived; /* of plait_reactor_dump_on_signal() */
+	atomic_bool arrived, insisted; /* the first one; a second one */
+	_Atomic int64_t first;	       /* when it came; INT64_MIN: not yet */
+	atomic_bool dump_arrived;      /* of plait_reactor_dump_on_signal() */
 };
 
 void signal_init(struct plait_reactor *r);
 int signal_take(struct plait_reactor *r);
 void signal_release(struct plait_reactor *r);
 bool signal_take_arrived(struct plait_reactor *r);
+bool signal_take_insisted(struct plait_reactor *r);
 bool signal_take_dump(struct plait_reactor *r);
 void signal_done(struct plait_reactor *r);
 void signal_before_fork(void);
@@ -148,7 +150,7 @@ enum shutdown {
 	SHUTDOWN_NONE,
 	SHUTDOWN_ASKED,	  /* by plait_reactor_stop() */
 	SHUTDOWN_WAITING, /* for what the triggers returned */
-	SHUTDOWN_CLOSING, /* losing what is left */
+	SHUTDOWN_CLOSING, /* losing what is left, and waiting for what closes */
 	SHUTDOWN_DONE
 };
 
@@ -166,9 +168,12 @@ struct plait_reactor {
 	bool running;	/* as the public predicate has it */
 	unsigned depth; /* of loop_enter() */
 	enum shutdown shutdown;
+	bool waits;   /* the shutdown does, for those that close */
+	bool hurried; /* by plait_reactor_stop_now() */
 
 	struct plait_list after_callback, next_turn, burials;
-	struct plait_list members;
+	struct plait_list members, finishing; /* the latter close, in time */
+	struct plait_timer time_to_finish;
 	struct plait_list when_freed, kept; /* tasks, first and last */
 	bool ending;			    /* it is being freed */
 	bool abandoned;	  /* in a forked child, which has freed it */

@@ -287,13 +287,24 @@ static const struct transport_ops recording_ops = {
 	.peer = recording_peer,
 };
 
+static bool member_is_closing(const struct loop_member *m)
+{
+	const struct recording *s =
+		plait_container(m, const struct recording, member);
+
+	return is_closing(s) && s->why == NULL;
+}
+
 /* The reactor shuts down. */
 static void lose_member(struct loop_member *m)
 {
 	struct recording *s = plait_container(m, struct recording, member);
-	plait_value v = plait_fail(&plait_error_connection_lost,
-				   "the reactor was shut down");
+	plait_value v;
 
+	if (is_finished(s))
+		return;
+	v = plait_fail(&plait_error_connection_lost,
+		       "the reactor was shut down");
 	recording_abort(&s->base, plait_value_failure(&v));
 }
 
@@ -313,6 +324,7 @@ static struct plait_transport *member_transport(struct loop_member *m)
 
 static const struct loop_member_ops recording_member_ops = {
 	.lose = lose_member,
+	.is_closing = member_is_closing,
 	.abandon = abandon_member,
 	.transport = member_transport,
 };

@@ -1,6 +1,7 @@
 /*
- * SIGINT and SIGTERM stop a running reactor, and SIGPIPE never kills; one that
- * the program names makes a reactor say what is pending, as long as it lives.
+ * SIGINT and SIGTERM stop a running reactor, at the second one without waiting
+ * for anybody, and SIGPIPE never kills; one that the program names makes a
+ * reactor say what is pending, as long as it lives.
  *
  * Signals belong to the process, so this holds the library's only state that
  * is not a reactor's, but for the count of forks: which reactor has the
@@ -39,6 +40,8 @@ struct signal_claim {
 /* The last one is the dumper's, unless its signal is one of the others. */
 enum { N_TAKEN = 3, N_CLAIMS };
 
+enum { SAME_SIGNAL = 100000000 }; /* ns after the first one */
+
 /* The lock is for all of these; handlers and forked children need none. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct signal_claim claims[N_CLAIMS] = {
@@ -71,6 +74,21 @@ static bool is_of_this_process(const struct plait_reactor *r)
 	return r != NULL && r->signals.process == getpid();
 }
 
+/*
+ * Which mark a signal that stops has to set: whoever sends one often sends
+ * two, so what comes at once after the first one says no more than that.
+ */
+static atomic_bool *stop_mark(struct plait_reactor *r)
+{
+	struct signals *s = &r->signals;
+	int64_t now = loop_clock(r), first = INT64_MIN;
+
+	if (atomic_compare_exchange_strong(&s->first, &first, now) ||
+	    now - first < SAME_SIGNAL)
+		return &s->arrived;
+	return &s->insisted;
+}
+
 static void on_signal(int signo)
 {
 	struct plait_reactor *r;
@@ -78,7 +96,7 @@ static void on_signal(int signo)
 	atomic_fetch_add(&handling, 1);
 	r = atomic_load(&owner);
 	if (is_of_this_process(r)) {
-		atomic_store(&r->signals.arrived, true);
+		atomic_store(stop_mark(r), true);
 		thread_wake(r);
 	} else {
 		leave_to_program(signo);
@@ -217,6 +235,8 @@ int signal_take(struct plait_reactor *r)
 	int rc = 0;
 
 	atomic_store(&r->signals.arrived, false);
+	atomic_store(&r->signals.insisted, false);
+	atomic_store(&r->signals.first, INT64_MIN);
 	first = atomic_compare_exchange_strong(&owner, &nobody, r);
 	pthread_mutex_lock(&lock);
 	for (int i = 0; i < N_TAKEN && rc == 0; i++) {
@@ -252,6 +272,11 @@ static bool take_mark(atomic_bool *arrived)
 bool signal_take_arrived(struct plait_reactor *r)
 {
 	return take_mark(&r->signals.arrived);
+}
+
+bool signal_take_insisted(struct plait_reactor *r)
+{
+	return take_mark(&r->signals.insisted);
 }
 
 bool signal_take_dump(struct plait_reactor *r)

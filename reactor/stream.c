@@ -50,6 +50,7 @@ struct stream {
 	bool reset;			 /* to be closed with a RST */
 	bool draining;			 /* before why is told */
 	bool lingering;
+	bool hurried; /* the reactor does not let it linger */
 	bool dead;
 };
 
@@ -177,6 +178,28 @@ static void reset(struct stream *s)
 }
 
 /*
+ * For a stream that may not linger: what has arrived is read, as closing with
+ * input unread would reset the connection and lose what is on its way.  A peer
+ * that only reads gets all.
+ */
+static void leave_hurried(struct stream *s)
+{
+	void *buf = loop_read_buffer(reactor_of(s));
+	size_t total = 0;
+	ssize_t n;
+
+	if (!s->shut)
+		shutdown(s->fd, SHUT_WR);
+	if (buf == NULL)
+		return;
+	do {
+		n = recv(s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
+		total += n > 0 ? (size_t)n : 0;
+	} while (total < s->base.limits.linger_bytes &&
+		 (n > 0 || (n < 0 && errno == EINTR)));
+}
+
+/*
  * The end: closed here and nowhere else, between turns, so that no event of
  * the turn can meet another's descriptor.
  */
@@ -189,6 +212,8 @@ static void bury(struct loop_task *task)
 	if (s->fd >= 0) {
 		if (s->reset)
 			reset(s);
+		else if (s->hurried)
+			leave_hurried(s);
 		loop_close(r, s->fd);
 	}
 	output_drop(&s->output, r);
@@ -426,7 +451,7 @@ static void finish(struct stream *s)
 
 	plait_timer_stop(&s->deadline);
 	transport_lost(&s->base, &failure_connection_done);
-	if (lingers)
+	if (lingers && !s->hurried)
 		linger(s);
 	else
 		die(s);
@@ -638,26 +663,45 @@ static const struct transport_ops stream_ops = {
 	.set_option = stream_set_option,
 };
 
-/* The reactor shuts down.  The kernel may have what it takes at once. */
+static bool stream_is_closing(const struct loop_member *m)
+{
+	const struct stream *s =
+		plait_container(m, const struct stream, member);
+
+	return s->lingering ||
+	       (is_closing(s) && s->why == NULL && !s->base.lost);
+}
+
+/* As much as the kernel takes at once; there are no others to be served. */
+static void send_the_rest(struct stream *s)
+{
+	do
+		s->blocked = false;
+	while (flush(s) > 0);
+}
+
+/* The reactor shuts down. */
 static void stream_lose(struct loop_member *m)
 {
 	struct stream *s = plait_container(m, struct stream, member);
 
-	if (s->lingering) {
-		die(s);
+	if (s->base.lost) {
+		s->hurried = s->lingering;
+		if (s->lingering)
+			die(s);
 		return;
 	}
-	if (s->base.lost)
-		return;
-	if (s->why != NULL) {
-		if (waits_for_reader(s))
-			out_of_time(s);
-		return;
+	if (s->why == NULL) {
+		send_the_rest(s);
+		s->hurried = s->wrote && !s->eof;
 	}
-	s->blocked = false;
-	flush(s);
-	fail(s, plait_fail(&plait_error_connection_lost,
-			   "the reactor was shut down"));
+	if (s->why == NULL && !is_finished(s))
+		fail(s, plait_fail(&plait_error_connection_lost,
+				   "the reactor was shut down"));
+	else if (waits_for_reader(s))
+		out_of_time(s);
+	else
+		owe_answer(s);
 }
 
 /* The connection is the parent's; what the child has of it is a descriptor. */
@@ -691,6 +735,7 @@ static struct plait_transport *stream_transport(struct loop_member *m)
 
 static const struct loop_member_ops stream_member_ops = {
 	.lose = stream_lose,
+	.is_closing = stream_is_closing,
 	.abandon = stream_abandon,
 	.transport = stream_transport,
 };

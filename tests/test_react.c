@@ -294,6 +294,45 @@ START_TEST(the_shutdown_waits_for_what_main_does_about_it)
 }
 END_TEST
 
+static void stop_now(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop_now(inside), 0);
+}
+
+static void (*insist)(void *arg);
+
+static plait_value clean_up_for_ever(plait_value *result, void *arg)
+{
+	struct plait_deferred *d = plait_defer_later(inside, 3600, NULL, NULL);
+
+	trace_add("cleaning");
+	plait_call_later(inside, 0.001, say_goodbye, NULL);
+	plait_call_later(inside, 1, insist, NULL);
+	pass_both(d, "cleaned");
+	return plait_chain(&d);
+}
+
+static plait_value pending_with_endless_cleaning(void)
+{
+	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
+
+	plait_deferred_add_errback(d, clean_up_for_ever, NULL);
+	return plait_chain(&d);
+}
+
+/* What main does about its end is cancelled, and it counts as a failure. */
+START_TEST(a_second_signal_ends_what_main_does_about_the_first)
+{
+	clock_virtual(true);
+	insist = _i == 0 ? raise_term : stop_now;
+	program.answer = pending_with_endless_cleaning;
+	told_by(0);
+	ck_assert_int_eq(run_program(), 1);
+	ck_assert_str_eq(trace(), "cleaning goodbye cleaned:CancelledError");
+	unhandled_expect(1);
+}
+END_TEST
+
 START_TEST(stopped_by_itself_as_it_fires)
 {
 	tell = stop;
@@ -438,6 +477,8 @@ static void add_ending(TCase *tc)
 				    0, 2 * N_WAYS);
 	tcase_add_reactor_loop_test(
 		tc, a_value_or_failure_that_comes_of_it_counts, 0, 3);
+	tcase_add_reactor_loop_test(
+		tc, a_second_signal_ends_what_main_does_about_the_first, 0, 2);
 	tcase_add_reactor_loop_test(
 		tc, the_shutdown_waits_for_what_main_does_about_it, 0,
 		2 * N_WAYS);

@@ -15,7 +15,7 @@
 
 #include "reactor/backend.h"
 #include "reactor/loop.h"
-#include "tests/harness.h"
+#include "tests/timed.h"
 
 static const int stopping[] = { SIGINT, SIGTERM };
 static const int all[] = { SIGINT, SIGTERM, SIGPIPE };
@@ -364,6 +364,98 @@ START_TEST(many_signals_are_one_stop)
 }
 END_TEST
 
+/* ---- the second one --------------------------------------------------- */
+
+static struct plait_promise *held;
+static double ended_at;
+
+static plait_value ended(struct plait_deferred *d, void *arg)
+{
+	ended_at = plait_reactor_seconds(reactor);
+	return plait_cancelled();
+}
+
+static plait_value wait_for_ever(void *arg)
+{
+	struct plait_deferred *d = plait_deferred_new(&held, ended, NULL);
+
+	return plait_chain(&d);
+}
+
+static void raise_at(double seconds, int signo)
+{
+	plait_call_later(reactor, seconds, raise_it,
+			 (void *)&stopping[signo == SIGTERM]);
+}
+
+static void run_to_the_end_at(double seconds)
+{
+	double began = plait_reactor_seconds(reactor);
+
+	ended_at = -1;
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_double_eq_tol(ended_at - began, seconds, 1e-3);
+	plait_promise_drop(&held);
+}
+
+static void start_waiting(void)
+{
+	timed_start();
+	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
+				  wait_for_ever, NULL, NULL);
+}
+
+START_TEST(a_second_signal_ends_a_shutdown_that_waits)
+{
+	start_waiting();
+	raise_at(1, stopping[_i]);
+	raise_at(60, stopping[!_i]);
+	run_to_the_end_at(60);
+	/* And the next run counts from the beginning. */
+	raise_at(1, SIGTERM);
+	raise_at(5, SIGTERM);
+	run_to_the_end_at(5);
+}
+END_TEST
+
+START_TEST(one_within_100_ms_of_the_first_is_the_same)
+{
+	start_waiting();
+	raise_at(1, SIGTERM);
+	raise_at(1.06, SIGINT);
+	raise_at(1.099, SIGTERM);
+	raise_at(1.101, SIGTERM);
+	raise_at(2, SIGTERM);
+	run_to_the_end_at(1.101);
+}
+END_TEST
+
+START_TEST(the_first_one_is_not_the_second_stop)
+{
+	start_waiting();
+	plait_call_later(reactor, 1, stop_it, NULL);
+	raise_at(2, SIGTERM);
+	raise_at(3, SIGTERM);
+	run_to_the_end_at(3);
+}
+END_TEST
+
+/* Two that came apart, in a callback that took long, are not one. */
+static void raise_apart(void *arg)
+{
+	raise(SIGTERM);
+	clock_advance(1);
+	raise(SIGTERM);
+}
+
+START_TEST(two_that_come_in_one_callback_are_two)
+{
+	start_waiting();
+	plait_call_later(reactor, 0, raise_apart, NULL);
+	run_to_the_end_at(1);
+}
+END_TEST
+
 START_TEST(a_signal_that_cannot_be_taken_ends_the_run)
 {
 	fault_pass("sigaction", (unsigned long)_i);
@@ -659,6 +751,15 @@ int main(void)
 		tc, the_handler_leaves_errno_alone_and_survives_a_full_eventfd);
 	tcase_add_reactor_test(tc,
 			       a_storm_of_signals_interrupts_nothing_for_good);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("second");
+	tcase_add_checked_fixture(tc, set_defaults, NULL);
+	tcase_add_timed_loop_test(
+		tc, a_second_signal_ends_a_shutdown_that_waits, 0, 2);
+	tcase_add_timed_test(tc, one_within_100_ms_of_the_first_is_the_same);
+	tcase_add_timed_test(tc, the_first_one_is_not_the_second_stop);
+	tcase_add_reactor_test(tc, two_that_come_in_one_callback_are_two);
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("actions");

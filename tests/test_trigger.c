@@ -383,6 +383,49 @@ START_TEST(what_a_removed_trigger_returned_is_cancelled_too)
 }
 END_TEST
 
+static void stop_now(void *arg)
+{
+	trace_add("now");
+	ck_assert_int_eq(plait_reactor_stop_now(reactor), 0);
+	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
+}
+
+static plait_value waits_and_is_hurried(void *arg)
+{
+	plait_call_later(reactor, 0, stop_now, NULL);
+	return waits_for_ever(arg);
+}
+
+START_TEST(stop_now_cancels_what_is_waited_for)
+{
+	add_shutdown(waits_and_is_hurried, "w");
+	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop now !c y-");
+	plait_promise_drop(&promise);
+}
+END_TEST
+
+/* The triggers run, and none holds anything up; the next run does wait. */
+START_TEST(stop_now_alone_stops_too)
+{
+	uint64_t id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
+
+	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
+	add_shutdown(says, "x");
+	plait_call_when_running(reactor, stop_now, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
+	ck_assert_str_eq(trace(), "now x+ !c");
+	plait_promise_drop(&promise);
+	plait_reactor_remove_trigger(reactor, id);
+	trace_clear();
+	add_shutdown(waits_and_fires_later, "w");
+	run_and_stop();
+	ck_assert_str_eq(trace(), "stop x+ w fire+");
+}
+END_TEST
+
 START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
 {
 	plait_reactor_free(&reactor);
@@ -489,6 +532,8 @@ int main(void)
 	tcase_add_reactor_test(
 		tc, a_trigger_that_fails_is_reported_and_the_others_run);
 	tcase_add_reactor_test(tc, stopping_while_it_stops_is_refused);
+	tcase_add_reactor_test(tc, stop_now_cancels_what_is_waited_for);
+	tcase_add_reactor_test(tc, stop_now_alone_stops_too);
 	tcase_add_reactor_test(
 		tc, what_a_removed_trigger_returned_is_still_waited_for);
 	tcase_add_reactor_test(tc,

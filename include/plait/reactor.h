@@ -29,9 +29,10 @@ struct plait_reactor;
 struct plait_reactor *plait_reactor_new(const char *name);
 
 /*
- * Loses every connection, port and connector that is left, as stopping does,
- * then frees.  Reports promises of this thread that were never fired.  NULL
- * is nothing; *rp is NULL afterwards.  Aborts while the reactor runs.
+ * Loses every connection, port and connector that is left, as stopping does
+ * but without waiting for those that close, then frees.  Reports promises of
+ * this thread that were never fired.  NULL is nothing; *rp is NULL afterwards.
+ * Aborts while the reactor runs.
  */
 void plait_reactor_free(struct plait_reactor **rp);
 
@@ -63,6 +64,15 @@ int plait_reactor_iterate(struct plait_reactor *r, double seconds);
  * there is nothing to stop or it is stopping already.
  */
 int plait_reactor_stop(struct plait_reactor *r);
+
+/*
+ * The same, and the shutdown waits for nobody: the deferreds that its triggers
+ * have returned are freed, which cancels them, and connections that are being
+ * closed are lost like all others.  It may also be called while the reactor is
+ * stopping already, from outside of a turn too, which a second SIGINT or
+ * SIGTERM does.  0, or -EALREADY if that changes nothing.
+ */
+int plait_reactor_stop_now(struct plait_reactor *r);
 
 /* True from the "during startup" phase to the "during shutdown" phase. */
 bool plait_reactor_is_running(const struct plait_reactor *r);
@@ -123,6 +133,7 @@ struct plait_limits {
 	double linger_timeout; /* 5: waiting for the peer to close, too; and
 				  for a paused reader of a broken connection */
 	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
+	double stop_timeout;   /* 5: a shutdown waits for what is closing */
 };
 
 /*

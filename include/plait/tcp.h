@@ -31,7 +31,8 @@ struct plait_listen_options {
  * *ret, if ret is not NULL, is the port: borrowed from the reactor until it
  * has stopped listening or the reactor is freed.  0, or what the kernel says:
  * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOMEM ...; -EINVAL for a
- * port above 65535 or an iface that is no address.
+ * port above 65535 or an iface that is no address; -ESHUTDOWN while the
+ * reactor shuts down or is freed.
  */
 int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		     struct plait_factory *f,
