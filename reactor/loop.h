@@ -5,7 +5,9 @@
  * off to this turn (both a snapshot), due timers (a snapshot), the shutdown
  * if it was asked for, then one wait for events and their dispatch, and at
  * last the burials.  Those that are due before the wait are held before it,
- * when no event can refer to anybody yet.
+ * when no event can refer to anybody yet.  Of each of the first three a turn
+ * makes REACTOR_SHARE at most, and the next turn begins with those that are
+ * left; what is sent after a callback and the burials are never put off.
  *
  * Three promises hold it together.  Everything that calls the user runs
  * between loop_enter() and loop_leave(), which sends what the callback wrote.

@@ -3,7 +3,8 @@
  * and what the three promises are; the parts have files of their own.
  *
  * Tasks of three kinds wait in three lists.  Those of the next turn are taken
- * as a snapshot.  The others are run until none is left, so they must end.
+ * as a snapshot, so many at a time.  The others are run until none is left, so
+ * they must end.
  */
 #include <errno.h>
 #include <math.h>
@@ -146,13 +147,16 @@ static void run_each(struct plait_list *tasks)
 	}
 }
 
+/* Those that are left stay before those that are queued meanwhile. */
 static void run_next_turn(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
 	plait_list_init(&todo);
 	plait_list_move(&todo, &r->next_turn);
-	while (!loop_is_forked(r) && (l = plait_list_first(&todo)) != NULL) {
+	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
+			(l = plait_list_first(&todo)) != NULL;
+	     i++) {
 		struct loop_task *task =
 			plait_container(l, struct loop_task, link);
 
@@ -162,7 +166,8 @@ static void run_next_turn(struct plait_reactor *r)
 		task->run(task);
 		loop_leave(r);
 	}
-	unlink_all(&todo);
+	plait_list_move(&todo, &r->next_turn);
+	plait_list_move(&r->next_turn, &todo);
 }
 
 void loop_enter(struct plait_reactor *r)

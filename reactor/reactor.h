@@ -16,6 +16,13 @@
 #include "reactor/backend.h"
 #include "reactor/loop.h"
 
+/*
+ * How many calls from threads, tasks and due timers of each a turn makes, so
+ * that a burst of one kind keeps no others waiting.  A count, not a time: so a
+ * run is the same on a machine that is faster.
+ */
+enum { REACTOR_SHARE = 256 };
+
 /* watch.c: who watches which descriptor. */
 struct watch_slot {
 	struct plait_watch *watch; /* NULL: nobody */
@@ -46,9 +53,11 @@ void watch_lost(struct plait_reactor *r, struct plait_watch *w);
 /* timer.c: two pairing heaps. */
 struct timers {
 	struct plait_timer *root;  /* the earliest */
-	struct plait_timer *fresh; /* set in this turn: for the next one */
+	struct plait_timer *fresh; /* set while a batch runs: for the next */
 	uint64_t order;		   /* how many were ever set */
+	int64_t due;		   /* of the batch: no later than that */
 	bool holding;		   /* new ones go to fresh */
+	bool unfinished;	   /* the batch goes on in the next turn */
 };
 
 /* After each wait: what was known of the time is old. */
@@ -90,6 +99,7 @@ void trigger_stop_waiting(struct plait_reactor *r);
 /* thread.c: calls from other threads, and waking up. */
 struct thread_calls {
 	_Atomic(struct thread_call *) newest;
+	struct thread_call *oldest, **end; /* those that were taken */
 	atomic_uint waking; /* threads that are about to write the eventfd */
 	struct plait_watch watch;
 	int fd; /* eventfd; -1: a virtual reactor */

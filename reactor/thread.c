@@ -2,10 +2,11 @@
  * Calls from other threads, and waking the loop up.
  *
  * The queue is a stack that any thread pushes to with one compare-and-swap,
- * and that the loop takes as a whole and turns round; nobody ever waits for
- * anybody.  Only who pushes to an empty stack writes the eventfd.  The loop
- * empties the eventfd before it takes the stack: who pushes after that finds
- * it empty and writes again, so no call is left asleep.
+ * and that the loop takes as a whole, turns round and puts at the end of a list
+ * of its own, of which a turn makes so many; nobody ever waits for anybody.
+ * Only who pushes to an empty stack writes the eventfd.  The loop empties the
+ * eventfd before it takes the stack: who pushes after that finds it empty and
+ * writes again, so no call is left asleep.
  *
  * A call may free the reactor, and may be made as soon as it is pushed.  So
  * a push is the last thing that plait_call_from_thread() does to the reactor,
@@ -57,6 +58,7 @@ int thread_init(struct plait_reactor *r)
 	int rc;
 
 	r->thread.fd = -1;
+	r->thread.end = &r->thread.oldest;
 	if (loop_is_virtual(r))
 		return 0;
 	r->thread.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -106,16 +108,20 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 
 bool thread_has_work(const struct plait_reactor *r)
 {
-	return atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
-	       NULL;
+	return r->thread.oldest != NULL ||
+	       atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
+		       NULL;
 }
 
-/* All that are queued, oldest first. */
-static struct thread_call *take(struct plait_reactor *r)
+/* Puts all that were pushed behind those that were taken before. */
+static void thread_take(struct plait_reactor *r)
 {
-	struct thread_call *call = atomic_exchange(&r->thread.newest, NULL);
-	struct thread_call *oldest = NULL;
+	struct thread_calls *tc = &r->thread;
+	struct thread_call *call = atomic_exchange(&tc->newest, NULL);
+	struct thread_call *last = call, *oldest = NULL;
 
+	if (call == NULL)
+		return;
 	while (call != NULL) {
 		struct thread_call *next = call->next;
 
@@ -123,27 +129,36 @@ static struct thread_call *take(struct plait_reactor *r)
 		oldest = call;
 		call = next;
 	}
-	return oldest;
+	*tc->end = oldest;
+	tc->end = &last->next;
+}
+
+/* Takes out the first of those that were taken; there has to be one. */
+static struct thread_call thread_pop(struct plait_reactor *r)
+{
+	struct thread_call *first = r->thread.oldest, call = *first;
+
+	r->thread.oldest = first->next;
+	if (first->next == NULL)
+		r->thread.end = &r->thread.oldest;
+	free(first);
+	return call;
 }
 
 void thread_run(struct plait_reactor *r)
 {
-	struct thread_call *call, *next;
-
 	if (!thread_has_work(r))
 		return;
-	for (call = take(r); call != NULL; call = next) {
-		plait_func *fn = call->fn;
-		void *arg = call->arg;
+	thread_take(r);
+	/* If a call has forked, the others are the parent's. */
+	for (int i = 0; i < REACTOR_SHARE && r->thread.oldest != NULL &&
+			!loop_is_forked(r);
+	     i++) {
+		struct thread_call call = thread_pop(r);
 
-		next = call->next;
-		free(call);
-		/* A call has forked: the others are the parent's. */
-		if (loop_is_forked(r))
-			continue;
 		r->done.calls++;
 		loop_enter(r);
-		fn(arg);
+		call.fn(call.arg);
 		loop_leave(r);
 	}
 }
@@ -157,13 +172,10 @@ static void thread_wait_for_wakers(struct plait_reactor *r)
 
 void thread_done(struct plait_reactor *r)
 {
-	struct thread_call *call, *next;
-
 	thread_wait_for_wakers(r);
-	for (call = take(r); call != NULL; call = next) {
-		next = call->next;
-		free(call);
-	}
+	thread_take(r);
+	while (r->thread.oldest != NULL)
+		thread_pop(r);
 	if (r->thread.fd >= 0) {
 		loop_forget(&r->thread.watch);
 		close(r->thread.fd);

@@ -13,6 +13,9 @@
  *
  * While a turn runs what is due, new timers go to a heap of their own, so
  * what is set or moved in a turn cannot run in it, however early it is due.
+ * What is due when a turn begins is a batch.  If it is more than a turn's share
+ * it goes on in the next turn, and new timers go on waiting in their heap: so
+ * none of them comes before one that was due when it was set.
  */
 #include <errno.h>
 #include <math.h>
@@ -217,14 +220,15 @@ static void heap_remove(struct timers *ts, struct plait_timer *t)
 	verify(ts->fresh);
 }
 
-/* The one that is due next, or NULL; those before it get their places. */
-static struct plait_timer *earliest(struct timers *ts)
+/* The heap's first, or NULL; those before it get their places. */
+static struct plait_timer *earliest(struct timers *ts,
+				    struct plait_timer **root)
 {
 	struct plait_timer *t;
 
-	while ((t = ts->root) != NULL && t->place != t->when) {
+	while ((t = *root) != NULL && t->place != t->when) {
 		heap_remove(ts, t);
-		heap_insert(&ts->root, t);
+		heap_insert(root, t);
 	}
 	return t;
 }
@@ -294,32 +298,47 @@ static void release(struct timers *ts)
 	verify(ts->root);
 }
 
+/* The next one of the batch, or NULL. */
+static struct plait_timer *next_due(struct timers *ts)
+{
+	struct plait_timer *t = earliest(ts, &ts->root);
+
+	return t != NULL && t->when <= ts->due ? t : NULL;
+}
+
 void timer_run_due(struct plait_reactor *r)
 {
 	struct timers *ts = &r->timers;
-	int64_t now = ts->root != NULL ? loop_now(r) : 0;
 	struct plait_timer *t;
 
-	while (!loop_is_forked(r) && (t = earliest(ts)) != NULL &&
-	       t->when <= now) {
+	if (!ts->unfinished)
+		ts->due = ts->root != NULL ? loop_now(r) : 0;
+	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
+			(t = next_due(ts)) != NULL;
+	     i++) {
 		plait_timer_stop(t);
 		r->done.timers++;
 		loop_enter(r);
 		t->fn(t->arg);
 		loop_leave(r);
 	}
-	release(ts);
+	ts->unfinished = next_due(ts) != NULL;
+	if (!ts->unfinished)
+		release(ts);
 }
 
 bool timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
 	/* Asking puts timers into their places, and changes nothing else. */
-	struct plait_reactor *r = (struct plait_reactor *)cr;
-	const struct plait_timer *t = earliest(&r->timers);
+	struct timers *ts = &((struct plait_reactor *)cr)->timers;
+	const struct plait_timer *a = earliest(ts, &ts->root);
+	const struct plait_timer *b = earliest(ts, &ts->fresh);
 
-	if (t != NULL)
-		*ret = t->when;
-	return t != NULL;
+	if (a == NULL || (b != NULL && b->when < a->when))
+		a = b;
+	if (a != NULL)
+		*ret = a->when;
+	return a != NULL;
 }
 
 static void forget(struct plait_timer *t)
@@ -337,7 +356,7 @@ static void forget(struct plait_timer *t)
 
 /*
  * So that those that the user forgot can be stopped even later.  There are
- * fresh ones in a child that was forked from a callback.
+ * fresh ones while a batch is unfinished.
  */
 void timer_done(struct plait_reactor *r)
 {

@@ -1,0 +1,360 @@
+/*
+ * How much a turn does of one kind: so many calls from threads, tasks and due
+ * timers, in the order in which they came, and the rest in the turns after it,
+ * when all others have had theirs.
+ */
+#include <plait/testing.h>
+
+#include "reactor/loop.h"
+#include "tests/timed.h"
+
+enum { SHARE = 256, MANY = 4 * SHARE - 100 };
+
+/* What ran, in order. */
+static unsigned ran[4 * MANY], n_ran;
+
+/* A piece of work of any kind. */
+struct piece {
+	struct loop_task task;
+	struct plait_timer timer;
+	unsigned number;
+};
+
+static struct piece pieces[2 * MANY], other;
+static void (*act)(struct piece *p);
+
+static void run_piece(void *arg)
+{
+	struct piece *p = arg;
+
+	ran[n_ran++] = p->number;
+	if (act != NULL)
+		act(p);
+}
+
+static void run_task(struct loop_task *task)
+{
+	run_piece(plait_container(task, struct piece, task));
+}
+
+static void queue_call(struct piece *p)
+{
+	ck_assert_int_eq(plait_call_from_thread(reactor, run_piece, p), 0);
+}
+
+static void queue_task(struct piece *p)
+{
+	loop_next_turn(reactor, &p->task);
+}
+
+static void queue_timer(struct piece *p)
+{
+	plait_timer_start(reactor, &p->timer, 0, run_piece, p);
+}
+
+static void (*const queue[])(struct piece *p) = { queue_call, queue_task,
+						  queue_timer };
+
+enum { CALLS, TASKS, TIMERS, N_KINDS };
+
+static void setup(void)
+{
+	for (unsigned i = 0; i < 2 * MANY; i++)
+		pieces[i] = (struct piece){ .task.run = run_task, .number = i };
+	other = (struct piece){ .task.run = run_task, .number = 9999 };
+}
+
+static void queue_many(int kind)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		queue[kind](&pieces[i]);
+}
+
+static void assert_order(unsigned n)
+{
+	ck_assert_uint_eq(n_ran, n);
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_uint_eq(ran[i], i);
+}
+
+START_TEST(a_turn_does_its_share_and_the_next_goes_on)
+{
+	timed_start();
+	queue_many(_i);
+	for (unsigned n = SHARE; n < MANY; n += SHARE) {
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
+		assert_order(n);
+		/* It does not sleep on what is left. */
+		ck_assert(loop_has_work(reactor));
+		ck_assert(wait_timeout() == 0 || backend == NULL);
+	}
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
+	assert_order(MANY);
+	ck_assert(!loop_has_work(reactor));
+}
+END_TEST
+
+/* Each piece asks for another: those come after all of the first. */
+static int kind_of_new;
+
+static void queue_another(struct piece *p)
+{
+	if (p->number < MANY)
+		queue[kind_of_new](&pieces[MANY + p->number]);
+}
+
+START_TEST(what_is_queued_meanwhile_comes_after_what_is_left)
+{
+	timed_start();
+	kind_of_new = _i;
+	act = queue_another;
+	queue_many(_i);
+	run_turns(reactor, 9);
+	assert_order(2 * MANY);
+}
+END_TEST
+
+/* Each kind has its share in each turn, whatever the others have. */
+START_TEST(no_kind_holds_up_the_others)
+{
+	unsigned place;
+
+	timed_start();
+	queue_many(_i);
+	run_turns(reactor, 1);
+	place = n_ran;
+	queue[(_i + 1) % N_KINDS](&other);
+	/* A turn later, for a timer that is set outside of one. */
+	run_turns(reactor, 2);
+	while (place < n_ran && ran[place] != other.number)
+		place++;
+	ck_assert_uint_lt(place, n_ran);
+}
+END_TEST
+
+static struct {
+	struct plait_watch watch;
+	unsigned events;
+} watched;
+
+static void count_event(struct plait_watch *w, unsigned events)
+{
+	watched.events++;
+}
+
+START_TEST(descriptors_have_their_turn_too)
+{
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(plait_watch_start(reactor, &watched.watch, fd[1],
+					   PLAIT_WRITE, count_event),
+			 0);
+	queue_many(_i);
+	for (unsigned i = 1; n_ran < MANY; i++) {
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(watched.events, i);
+	}
+	plait_watch_stop(&watched.watch);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
+START_TEST(what_is_left_is_dropped_with_the_reactor)
+{
+	queue_many(_i);
+	run_turns(reactor, 1);
+	queue_timer(&other);
+	plait_reactor_free(&reactor);
+	ck_assert(!plait_timer_is_running(&other.timer));
+	/* But tasks are answers, and all of them are told. */
+	assert_order(_i == TASKS ? MANY : SHARE);
+	for (unsigned i = 0; i < MANY; i++) {
+		ck_assert(!plait_timer_is_running(&pieces[i].timer));
+		plait_timer_stop(&pieces[i].timer);
+	}
+}
+END_TEST
+
+static void cancel(struct piece *p)
+{
+	loop_task_cancel(&p->task);
+	plait_timer_stop(&p->timer);
+}
+
+START_TEST(what_is_left_may_be_cancelled)
+{
+	struct plait_timer later = { 0 };
+	int kind = TASKS + _i;
+
+	timed_start();
+	plait_timer_start(reactor, &later, 3600, run_piece, &other);
+	queue_many(kind);
+	run_turns(reactor, 1);
+	for (unsigned i = SHARE; i < MANY; i++)
+		cancel(&pieces[i]);
+	ck_assert(!loop_has_work(reactor));
+	queue[kind](&other);
+	ck_assert(loop_has_work(reactor));
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(n_ran, SHARE + 1);
+	ck_assert_uint_eq(ran[SHARE], other.number);
+	plait_timer_stop(&later);
+}
+END_TEST
+
+/*
+ * Timers: those that were due stay before those that are set later, even where
+ * these are moved to an earlier time.
+ */
+static void set_in_the_past(struct piece *p)
+{
+	struct plait_call call;
+
+	act = NULL;
+	call = plait_call_later(reactor, 0, run_piece, &other);
+	ck_assert_int_eq(plait_call_delay(call, -1000), 0);
+}
+
+START_TEST(timers_that_were_due_come_before_those_set_later)
+{
+	timed_start();
+	advance(2000);
+	act = set_in_the_past;
+	queue_many(TIMERS);
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(n_ran, MANY + 1);
+	ck_assert_uint_eq(ran[MANY], other.number);
+}
+END_TEST
+
+/* From an event, when the timers of the turn have run but not all that are due.
+ */
+static void set_from_event(struct plait_watch *w, unsigned events)
+{
+	plait_watch_stop(w);
+	set_in_the_past(NULL);
+}
+
+START_TEST(also_those_that_are_set_by_an_event)
+{
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	clock_virtual(true);
+	ck_assert_int_eq(plait_watch_start(reactor, &watched.watch, fd[1],
+					   PLAIT_WRITE, set_from_event),
+			 0);
+	queue_many(TIMERS);
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(n_ran, MANY + 1);
+	ck_assert_uint_eq(ran[MANY], other.number);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
+static void restart_next(struct piece *p)
+{
+	if (p->number == 0)
+		queue_timer(&pieces[MANY - 1]);
+}
+
+START_TEST(one_of_those_left_that_is_started_anew_is_the_last)
+{
+	timed_start();
+	act = restart_next;
+	queue_many(TIMERS);
+	run_turns(reactor, 1);
+	act = NULL;
+	queue_timer(&pieces[SHARE]);
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(n_ran, MANY);
+	ck_assert_uint_eq(ran[SHARE], SHARE + 1);
+	ck_assert_uint_eq(ran[MANY - 2], MANY - 1);
+	ck_assert_uint_eq(ran[MANY - 1], SHARE);
+}
+END_TEST
+
+/* A batch that takes long does not make timers late for good, or early. */
+static void take_a_second(struct piece *p)
+{
+	clock_advance(1);
+}
+
+START_TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through)
+{
+	clock_virtual(true);
+	act = take_a_second;
+	queue_many(TIMERS);
+	plait_timer_start(reactor, &other.timer, 10, run_piece, &other);
+	run_turns(reactor, 4);
+	assert_order(MANY);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, MANY + 1);
+}
+END_TEST
+
+/* ---- what is never put off, and what goes on to the end --------------- */
+
+START_TEST(burials_and_what_follows_a_callback_have_no_share)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		if (_i == 0)
+			loop_bury(reactor, &pieces[i].task);
+		else
+			loop_after_callback(reactor, &pieces[i].task);
+	run_turns(reactor, 1);
+	assert_order(MANY);
+}
+END_TEST
+
+START_TEST(advancing_goes_on_until_nothing_is_due)
+{
+	timed_start();
+	queue_many(_i);
+	plait_testing_advance(reactor, 0);
+	assert_order(MANY);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("turn");
+	TCase *tc = tcase_create("share");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_timed_loop_test(
+		tc, a_turn_does_its_share_and_the_next_goes_on, 0, N_KINDS);
+	tcase_add_timed_loop_test(
+		tc, what_is_queued_meanwhile_comes_after_what_is_left, 0,
+		N_KINDS);
+	tcase_add_timed_loop_test(tc, no_kind_holds_up_the_others, 0, N_KINDS);
+	tcase_add_reactor_loop_test(tc, descriptors_have_their_turn_too, 0,
+				    N_KINDS);
+	tcase_add_reactor_loop_test(
+		tc, what_is_left_is_dropped_with_the_reactor, 0, N_KINDS);
+	tcase_add_timed_loop_test(tc, what_is_left_may_be_cancelled, 0, 2);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("timers");
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_timed_test(tc,
+			     timers_that_were_due_come_before_those_set_later);
+	tcase_add_reactor_test(tc, also_those_that_are_set_by_an_event);
+	tcase_add_timed_test(
+		tc, one_of_those_left_that_is_started_anew_is_the_last);
+	tcase_add_reactor_test(
+		tc, what_becomes_due_meanwhile_comes_when_the_batch_is_through);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("all");
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_reactor_loop_test(
+		tc, burials_and_what_follows_a_callback_have_no_share, 0, 2);
+	tcase_add_pure_loop_test(tc, advancing_goes_on_until_nothing_is_due, 0,
+				 N_KINDS);
+	suite_add_tcase(s, tc);
+	return suite_main(s);
+}
