@@ -36,6 +36,7 @@
 #include <check.h>
 
 #include "tests/fault.h"
+#include "tests/flight.h"
 
 /* clang-format off */
 #define CALLS(X)                                                               \
@@ -607,13 +608,20 @@ static bool skips(double seconds)
 	return clk.is_virtual && seconds > 0;
 }
 
-/* The kernel's own threads may have to run before a packet is there. */
-static void let_the_kernel_work(void)
+#ifdef HAVE_EPOLL
+struct epoll_call {
+	int fd;
+	struct epoll_event *events;
+	int n;
+};
+
+static int epoll_again(void *arg, int milliseconds)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+	struct epoll_call *c = arg;
+
+	return epoll_wait(c->fd, c->events, c->n, milliseconds);
 }
 
-#ifdef HAVE_EPOLL
 int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
 int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 {
@@ -624,11 +632,7 @@ int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 		return failed(err);
 	if (!skips(timeout < 0 ? -1 : timeout / 1e3))
 		return epoll_wait(fd, events, n, timeout);
-	r = epoll_wait(fd, events, n, 0);
-	if (r == 0) {
-		let_the_kernel_work();
-		r = epoll_wait(fd, events, n, 0);
-	}
+	r = flight_wait(epoll_again, &(struct epoll_call){ fd, events, n });
 	if (r == 0)
 		clock_advance(timeout / 1e3);
 	return r;
@@ -651,20 +655,29 @@ int seam_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 }
 #endif
 
-/* One look without waiting, at copies of the sets. */
-static int select_now(int n, fd_set *const sets[3])
+struct select_call {
+	int n;
+	fd_set *const *sets;
+};
+
+/* With copies of the sets, which stay as they are if nothing is ready. */
+static int select_again(void *arg, int milliseconds)
 {
+	struct timeval tv = { .tv_usec = milliseconds * 1000 };
+	const struct select_call *c = arg;
 	fd_set copies[3];
+	fd_set *sets[3];
 	int r;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
+		sets[i] = c->sets[i] != NULL ? &copies[i] : NULL;
 		if (sets[i] != NULL)
-			copies[i] = *sets[i];
-	r = select(n, sets[0] ? &copies[0] : NULL, sets[1] ? &copies[1] : NULL,
-		   sets[2] ? &copies[2] : NULL, &(struct timeval){ 0 });
+			copies[i] = *c->sets[i];
+	}
+	r = select(c->n, sets[0], sets[1], sets[2], &tv);
 	for (int i = 0; i < 3 && r > 0; i++)
 		if (sets[i] != NULL)
-			*sets[i] = copies[i];
+			*c->sets[i] = copies[i];
 	return r;
 }
 
@@ -680,11 +693,7 @@ int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv)
 		return failed(err);
 	if (!skips(seconds))
 		return select(n, in, out, ex, tv);
-	r = select_now(n, sets);
-	if (r == 0) {
-		let_the_kernel_work();
-		r = select_now(n, sets);
-	}
+	r = flight_wait(select_again, &(struct select_call){ n, sets });
 	if (r == 0)
 		clock_advance(seconds);
 	for (int i = 0; i < 3 && r == 0; i++)

@@ -666,16 +666,28 @@ static int peer_socket(int flags)
 	return fd;
 }
 
-int peer_hold_port(uint16_t *port)
+static int bind_somewhere(int fd, uint16_t *port)
 {
 	struct sockaddr_in sa = loopback(0);
 	socklen_t len = sizeof(sa);
-	int fd = peer_socket(0);
 
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	*port = ntohs(sa.sin_port);
 	return fd;
+}
+
+int peer_hold_port(uint16_t *port)
+{
+	return bind_somewhere(peer_socket(0), port);
+}
+
+int peer_keep_port(uint16_t *port)
+{
+	int fd = peer_socket(0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	return bind_somewhere(fd, port);
 }
 
 int peer_listen(uint16_t *port, int backlog)

@@ -136,6 +136,12 @@ void torture_syscalls(scenario *run, const char *backend);
  */
 int peer_hold_port(uint16_t *port); /* bound, not listening: it refuses */
 int peer_listen(uint16_t *port, int backlog);
+
+/*
+ * Bound, not listening, and shared with the library: a number that nobody else
+ * is given, also while no port of the test listens on it.
+ */
+int peer_keep_port(uint16_t *port);
 int peer_accept(int listener);
 int peer_connect(uint16_t port);
 int peer_connect_start(uint16_t port); /* non-blocking */

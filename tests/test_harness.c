@@ -16,6 +16,8 @@
 #include <sys/epoll.h>
 #endif
 
+#include "tests/child.h"
+#include "tests/flight.h"
 #include "tests/harness.h"
 
 void *seam_malloc(size_t size);
@@ -579,6 +581,93 @@ START_TEST(a_held_port_refuses)
 }
 END_TEST
 
+/* A connection of this process alone. */
+struct pair {
+	int listener, near, far;
+	uint16_t port;
+};
+
+static void open_pair(struct pair *p)
+{
+	p->listener = peer_listen(&p->port, 1);
+	p->near = peer_connect(p->port);
+	p->far = peer_accept(p->listener);
+}
+
+static void close_pair(struct pair *p)
+{
+	close(p->near);
+	close(p->far);
+	close(p->listener);
+}
+
+START_TEST(nothing_is_on_its_way_when_all_has_come)
+{
+	struct pair p;
+	int waiting;
+
+	ck_assert(!flight_is_on());
+	open_pair(&p);
+	ck_assert(!flight_is_on());
+	peer_say(p.near, "unread");
+	ck_assert_int_eq(peer_read(NULL, p.far, NULL, 1), 1);
+	ck_assert(!flight_is_on());
+	/* In the queue of the listener, which is full, and behind it. */
+	waiting = peer_connect(p.port);
+	ck_assert(!flight_is_on());
+	close(waiting);
+	close_pair(&p);
+}
+END_TEST
+
+START_TEST(who_knocks_at_a_full_queue_is_not_on_his_way)
+{
+	uint16_t port;
+	int listener = peer_listen(&port, 0), first = peer_connect(port);
+	int second = peer_connect_start(port);
+
+	ck_assert(!flight_is_on());
+	close(second);
+	close(first);
+	close(listener);
+}
+END_TEST
+
+static void see_it(struct plait_watch *w, unsigned events)
+{
+	plait_watch_stop(w);
+}
+
+/*
+ * The end of a connection takes its time, as another process holds it.  It is
+ * seen before any of the virtual time has passed.
+ */
+START_TEST(what_is_on_its_way_comes_before_time_passes)
+{
+	struct plait_watch watch = { .reactor = NULL };
+	double before;
+	struct pair p;
+	pid_t child;
+
+	open_pair(&p);
+	clock_virtual(true);
+	child = child_hold();
+	close(p.far);
+	ck_assert(flight_is_on());
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &watch, p.near, PLAIT_READ, see_it),
+		0);
+	before = clock_now();
+	kill(child, SIGKILL);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 30), 0);
+	ck_assert_double_eq(clock_now(), before);
+	ck_assert_ptr_null(watch.reactor);
+	child_let_go(child);
+	close(p.near);
+	close(p.listener);
+}
+END_TEST
+
 static TCase *seam_case(void)
 {
 	TCase *tc = tcase_create("seam");
@@ -613,6 +702,9 @@ static TCase *harness_case(void)
 	tcase_add_reactor_test(tc, each_backend_has_its_reactor);
 	tcase_add_reactor_test(tc, virtual_time_passes_in_turns);
 	tcase_add_reactor_test(tc, run_until_ends_when_it_is_true);
+	tcase_add_pure_test(tc, nothing_is_on_its_way_when_all_has_come);
+	tcase_add_pure_test(tc, who_knocks_at_a_full_queue_is_not_on_his_way);
+	tcase_add_reactor_test(tc, what_is_on_its_way_comes_before_time_passes);
 	tcase_add_pure_test(tc, peers_talk);
 	tcase_add_pure_test(tc, a_held_port_refuses);
 	return tc;

@@ -291,27 +291,35 @@ START_TEST(stop_listening_answers_from_the_loop)
 }
 END_TEST
 
-static plait_value listen_again(plait_value *result, void *arg)
+static void listen_on(uint16_t number)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
-	const unsigned *number = arg;
 
 	ck_assert_int_eq(
-		plait_listen_tcp(reactor, *number, &server.base, &o, &port), 0);
+		plait_listen_tcp(reactor, number, &server.base, &o, &port), 0);
+}
+
+static plait_value listen_again(plait_value *result, void *arg)
+{
+	listen_on(*(uint16_t *)arg);
 	return PLAIT_NONE;
 }
 
 START_TEST(the_port_is_free_when_that_is_told)
 {
-	unsigned number = actor_listen(&server, reactor, &port);
-	struct plait_deferred *d = plait_port_stop_listening(&port);
+	struct plait_deferred *d;
+	uint16_t number;
+	int kept = peer_keep_port(&number);
 
+	listen_on(number);
+	d = plait_port_stop_listening(&port);
 	plait_deferred_add_callback(d, listen_again, &number);
 	run_turns(reactor, 2);
 	plait_deferred_free(&d);
 	ck_assert_ptr_nonnull(port);
 	hang_up(connect_peer(number));
 	actor_stop(reactor, &port);
+	close(kept);
 	ck_assert_str_eq(server.trace, "SXSBMLX");
 }
 END_TEST
@@ -664,14 +672,18 @@ static int connect_raw(unsigned number)
 /* Its peers would wait in a queue that nobody accepts from. */
 START_TEST(a_child_that_holds_the_port_does_not_keep_it_listening)
 {
-	unsigned number = actor_listen(&server, reactor, &port);
-	pid_t child = child_hold();
+	uint16_t number;
+	int kept = peer_keep_port(&number);
+	pid_t child;
 
+	listen_on(number);
+	child = child_hold();
 	ck_assert_int_eq(connect_raw(number), 0);
 	run_until_count(reactor, &server.lost, 1);
 	actor_stop(reactor, &port);
 	ck_assert_int_eq(connect_raw(number), ECONNREFUSED);
 	child_let_go(child);
+	close(kept);
 }
 END_TEST
 

@@ -546,11 +546,15 @@ class CommandLine(ProgramTest):
         self.complains("cannot serve on nowhere", "echo", "--iface", "nowhere")
 
     def test_chosen_port_and_iface(self):
-        found = self.serve("echo")
-        self.stop(found)
-        server = self.serve("echo", "--port=%d" % found.port, "--iface",
+        # Bound and not listening, so that nobody else is given it meanwhile.
+        kept = socket.socket()
+        self.addCleanup(kept.close)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        server = self.serve("echo", "--port=%d" % port, "--iface",
                             "localhost")
-        self.assertEqual(server.port, found.port)
+        self.assertEqual(server.port, port)
         self.connect(server).sendall(b"x")
         self.stop(server)
 
