@@ -37,8 +37,7 @@ struct plait_deferred deferred_no_memory = {
 _Thread_local struct deferred_thread deferred_thread
 	__attribute__((tls_model("initial-exec"))) = { .now = -1 };
 
-/* The reason in a cancellation that only freeing has caused. */
-static const char freed_reason[] = "nobody waits for it any more";
+const char deferred_freed_reason[] = "nobody waits for it any more";
 
 static void free_deferred_value(void *ptr)
 {
@@ -149,7 +148,7 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->refs = 1;
 	d->pauses = d->holds = 0;
 	d->waited = true;
-	d->freeing = d->freed = d->handed = false;
+	d->taken = d->freeing = d->freed = d->handed = false;
 	d->fired = d->cancelling = d->active = false;
 	d->forks = (uint16_t)fork_count();
 	if (deferred_thread.live.next == NULL) {
@@ -234,9 +233,9 @@ plait_value plait_chain(struct plait_deferred **dp)
 
 /* ---- the end of a result ------------------------------------------- */
 
-static bool is_caused_by_freeing(const struct plait_failure *f)
+bool deferred_is_of_freeing(const struct plait_failure *f)
 {
-	return plait_failure_reason(f) == freed_reason;
+	return plait_failure_reason(f) == deferred_freed_reason;
 }
 
 /* Nobody will see the result of d any more. */
@@ -245,7 +244,7 @@ static void dispose(struct plait_deferred *d)
 	plait_value v = plait_take(&d->result);
 
 	if (plait_value_is_failure(&v) && !deferred_is_inherited(d) &&
-	    !is_caused_by_freeing(plait_value_failure(&v)))
+	    !deferred_is_of_freeing(plait_value_failure(&v)))
 		plait_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);
 }
@@ -305,13 +304,47 @@ static bool is_ready(const struct plait_deferred *d)
 	return !is_blocked(d) && !d->active;
 }
 
+static bool is_users(const struct plait_deferred *d)
+{
+	return d->outer == NULL && d->waited;
+}
+
 static void check_is_users(const struct plait_deferred *d)
 {
-	if (d->outer != NULL || !d->waited)
+	if (!is_users(d))
 		plait_die(d->where, "the deferred made here is another's "
 				    "already");
 }
 
+static void check_is_not_taken(const struct plait_deferred *d,
+			       const char *where)
+{
+	if (!is_users(d) || d->taken)
+		plait_die(where,
+			  "takes the deferred made at %s, which is another's "
+			  "already",
+			  d->where);
+}
+
+void deferred_take(struct plait_deferred *d, const char *where)
+{
+	if (d == &deferred_no_memory)
+		return;
+	check_use(d, where);
+	check_is_not_taken(d, where);
+	d->taken = true;
+	d->pauses = 0;
+}
+
+struct plait_deferred *deferred_take_value(plait_value v, const char *where)
+{
+	struct plait_deferred *d = plait_maybe_deferred_at(v, where);
+
+	deferred_take(d, where);
+	return d;
+}
+
+/* A paused inner goes on: nobody is left to unpause it. */
 static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 {
 	if (closes_a_cycle(d, inner))
@@ -323,8 +356,9 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 		d->result = plait_no_memory();
 		return;
 	}
-	check_is_users(inner);
-	if (is_ready(inner)) {
+	check_is_not_taken(inner, d->where);
+	inner->pauses = 0;
+	if (is_ready(inner) && !has_pairs(inner)) {
 		d->result = plait_take(&inner->result);
 		give_up_waiting_end(inner, false, d->where);
 	} else {
@@ -530,7 +564,8 @@ static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 
 /*
  * d is blocked or has no more pairs; says which deferred to go on with: what
- * waits for d, then those that it has held, then the one that fired it.
+ * waits for d, or what d waits for, if that was paused; then those that d has
+ * held, then the one that fired it.
  */
 static struct plait_deferred *leave(struct plait_deferred *d)
 {
@@ -545,6 +580,9 @@ static struct plait_deferred *leave(struct plait_deferred *d)
 			dispose(d);
 		if (d->outer != NULL && !d->handed)
 			next = hand_over(d, next);
+	} else if (d->inner != NULL && is_ready(d->inner)) {
+		enter(d->inner, next);
+		next = d->inner;
 	}
 	unref(d);
 	return next;
@@ -933,7 +971,8 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	d->refs++;
 	for (;;) {
 		if (d->inner == NULL)
-			plait_deferred_cancel_at(d, freed_reason, where);
+			plait_deferred_cancel_at(d, deferred_freed_reason,
+						 where);
 		d->freed = true;
 		d->pauses = 0;
 		inner = d->inner;
@@ -955,7 +994,7 @@ static void free_for(struct plait_deferred *held, struct plait_deferred *d,
 	struct plait_deferred *innermost;
 
 	check_use(d, where);
-	if (d->outer != NULL || !d->waited)
+	if (!is_users(d))
 		plait_die(where, "frees a deferred that is another's");
 	if (is_ready(d) && d->rest == NULL) {
 		/* The usual case: nothing is left to be cancelled or run. */
@@ -964,7 +1003,7 @@ static void free_for(struct plait_deferred *held, struct plait_deferred *d,
 	}
 	begin_freeing(d);
 	if (d->inner != NULL)
-		plait_deferred_cancel_at(d, freed_reason, where);
+		plait_deferred_cancel_at(d, deferred_freed_reason, where);
 	innermost = end_all(d, where);
 	if (held != NULL)
 		hold_for(held, innermost);

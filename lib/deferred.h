@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <plait/deferred.h>
+#include <plait/failure.h>
 
 /*
  * As plait_deferred_add_both(), for an arg that must be ended even if the
@@ -40,6 +41,23 @@ bool deferred_is_pending(const struct plait_deferred *d);
  */
 typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+
+/*
+ * The program has given its handle of d away, at that place: nobody is left to
+ * unpause d, so its pauses end.  What is due runs when the next pair is added.
+ * Aborts if d was given to somebody already.
+ */
+void deferred_take(struct plait_deferred *d, const char *where);
+
+/* As plait_maybe_deferred_at(), for what a function has returned; taken. */
+struct plait_deferred *deferred_take_value(plait_value v, const char *where);
+
+/*
+ * The reason in a cancellation that only freeing has caused.  That, and what
+ * is made of nothing but that, is told to nobody.
+ */
+extern const char deferred_freed_reason[];
+bool deferred_is_of_freeing(const struct plait_failure *f);
 
 /*
  * d, which its canceller or its rest has just told to end, goes no further

@@ -38,6 +38,7 @@ struct plait_deferred {
 	unsigned pauses; /* by the program */
 	unsigned holds;	 /* by what it stands for and is still on the stack */
 	bool waited;	 /* the waiting end is held, by the user or by outer */
+	bool taken;	 /* its handle was given to what is no outer */
 	bool freeing; /* it is being freed: holds do not keep its callbacks */
 	bool freed;   /* it was freed: no callback runs any more */
 	bool handed;  /* outer has its result, and is held while it is */

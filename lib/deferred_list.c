@@ -12,6 +12,7 @@
 #include <plait/deferred_list.h>
 
 #include "lib/deferred.h"
+#include "lib/failure.h"
 #include "lib/fork.h"
 
 const struct plait_error plait_error_first = {
@@ -142,27 +143,58 @@ static void give_up(struct combined *c)
 
 /* ---- deciding ------------------------------------------------------- */
 
+static bool is_of_freeing(const plait_value *v)
+{
+	return plait_value_is_failure(v) &&
+	       deferred_is_of_freeing(plait_value_failure(v));
+}
+
+/* v, a failure made here of such ones, is one of freeing as well. */
+static plait_value make_of_freeing(plait_value v)
+{
+	struct plait_failure *f = v.ptr;
+
+	if (f != &failure_no_memory)
+		f->reason = deferred_freed_reason;
+	return v;
+}
+
+static plait_value group_error(const struct combined *c,
+			       struct plait_values *values)
+{
+	bool of_freeing = values->count > 0;
+	plait_value v;
+
+	for (size_t i = 0; i < values->count; i++)
+		of_freeing = of_freeing && is_of_freeing(&values->items[i]);
+	v = plait_fail_with_at(c->where, &plait_error_group,
+			       plait_value_make(&plait_values_type, values),
+			       "all of %zu members failed", c->n);
+	return of_freeing ? make_of_freeing(v) : v;
+}
+
 static plait_value all_values(struct combined *c)
 {
-	plait_value v = plait_value_make(&plait_values_type, c->values);
+	struct plait_values *values = c->values;
 
 	c->values = NULL;
-	if (c->flags & IS_RACE)
-		v = plait_fail_with_at(c->where, &plait_error_group, v,
-				       "all of %zu members failed", c->n);
-	return v;
+	return c->flags & IS_RACE
+		       ? group_error(c, values)
+		       : plait_value_make(&plait_values_type, values);
 }
 
 static plait_value first_error(struct combined *c, size_t index, plait_value v)
 {
+	bool of_freeing = is_of_freeing(&v);
 	char text[256];
 
 	plait_value_str(&v, text, sizeof(text));
 	v = make_indexed(index, v);
 	if (!plait_value_is(&v, &plait_indexed_type))
 		return v;
-	return plait_fail_with_at(c->where, &plait_error_first, v,
-				  "member %zu failed: %s", index, text);
+	v = plait_fail_with_at(c->where, &plait_error_first, v,
+			       "member %zu failed: %s", index, text);
+	return of_freeing ? make_of_freeing(v) : v;
 }
 
 /* One is enough; what the others had is not wanted any more. */
@@ -193,7 +225,8 @@ static void decide(struct combined *c, size_t index)
 static bool wants_report(const struct combined *c, const plait_value *v)
 {
 	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
-	    fork_inherited(c->forks) || !plait_value_is_failure(v))
+	    fork_inherited(c->forks) || !plait_value_is_failure(v) ||
+	    is_of_freeing(v))
 		return false;
 	return !c->ending || !plait_failure_check(plait_value_failure(v),
 						  &plait_error_cancelled);
@@ -296,10 +329,19 @@ static void free_members(struct plait_deferred **members, size_t n)
 		plait_deferred_free(&members[i]);
 }
 
-static void take_members(struct combined *c, struct plait_deferred **members)
+/* The same one twice is found here. */
+static void take_members(struct plait_deferred **members, size_t n,
+			 const char *where)
+{
+	for (size_t i = 0; i < n; i++) {
+		plait_assert(members[i] != NULL);
+		deferred_take(members[i], where);
+	}
+}
+
+static void move_members(struct combined *c, struct plait_deferred **members)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		plait_assert(members[i] != NULL);
 		c->members[i] = (struct member){ c, members[i] };
 		members[i] = NULL;
 	}
@@ -318,9 +360,11 @@ static void start_members(struct combined *c)
 static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 				      unsigned flags, const char *where)
 {
-	struct combined *c = new_combined(n, flags, where);
+	struct combined *c;
 	struct plait_deferred *d;
 
+	take_members(members, n, where);
+	c = new_combined(n, flags, where);
 	if (c == NULL) {
 		free_members(members, n);
 		return plait_failed_at(plait_no_memory(), where);
@@ -334,7 +378,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 	}
 	c->deferred = d;
 	deferred_set_rest(d, let_go);
-	take_members(c, members);
+	move_members(c, members);
 	start_members(c);
 	return d;
 }

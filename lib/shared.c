@@ -43,12 +43,15 @@ static plait_value share_result(struct plait_shared *s)
 /* That it was cancelled because nobody waited is no news to nobody. */
 static bool wants_report(const struct plait_shared *s)
 {
+	const struct plait_failure *f;
+
 	if (s->told || fork_inherited(s->forks) ||
 	    !plait_value_is_failure(&s->result))
 		return false;
-	return !s->given_up ||
-	       !plait_failure_check(plait_value_failure(&s->result),
-				    &plait_error_cancelled);
+	f = plait_value_failure(&s->result);
+	if (deferred_is_of_freeing(f))
+		return false;
+	return !s->given_up || !plait_failure_check(f, &plait_error_cancelled);
 }
 
 static void free_result(struct plait_shared *s)
@@ -119,6 +122,7 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 	struct plait_shared *s = malloc(sizeof(*s));
 
 	plait_assert(*dp != NULL);
+	deferred_take(*dp, "plait_shared_new()");
 	if (s == NULL) {
 		plait_deferred_free(dp);
 		return NULL;

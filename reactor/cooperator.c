@@ -15,6 +15,7 @@
 #include <plait/cooperator.h>
 #include <plait/timer.h>
 
+#include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
 #include "lib/waiters.h"
@@ -163,7 +164,7 @@ static plait_value awaited_done(plait_value *result, void *arg)
 static void stepped(struct plait_coiterator *t, plait_value v)
 {
 	if (!t->ended && plait_value_is(&v, &plait_deferred_type)) {
-		t->awaited = plait_maybe_deferred(v);
+		t->awaited = deferred_take_value(v, PLAIT_HERE);
 		plait_deferred_add_both(t->awaited, awaited_done, t);
 		return;
 	}

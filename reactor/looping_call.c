@@ -168,7 +168,7 @@ static void call(struct plait_looping_call *l, uint64_t count)
 	    (l->freed || l->promise == NULL))
 		plait_value_free(&v);
 	if (plait_value_is(&v, &plait_deferred_type)) {
-		l->begun = plait_maybe_deferred(v);
+		l->begun = deferred_take_value(v, PLAIT_HERE);
 		plait_deferred_add_both(l->begun, begun_done, l);
 	} else {
 		called(l, v);

@@ -8,6 +8,7 @@
 
 #include <plait/react.h>
 
+#include "lib/deferred.h"
 #include "lib/failure.h"
 #include "reactor/loop.h"
 
@@ -68,7 +69,7 @@ static void call_main(void *arg)
 	struct frame *self = arg;
 	plait_value v = self->main(self->reactor, self->arg);
 
-	self->deferred = plait_maybe_deferred(v);
+	self->deferred = deferred_take_value(v, PLAIT_HERE);
 	plait_deferred_add_both(self->deferred, take_status, self);
 }
 

@@ -448,9 +448,11 @@ static plait_value settle_owned(plait_value *result, void *arg)
 void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
 {
 	struct plait_deferred *d = *dp;
-	struct started *st = started_new(s, d);
+	struct started *st;
 
 	*dp = NULL;
+	deferred_take(d, "plait_scope_own()");
+	st = started_new(s, d);
 	if (st != NULL)
 		start(s, st, cancel_owned, settle_owned);
 	else

@@ -11,6 +11,7 @@
 
 #include <plait/deferred.h>
 
+#include "lib/deferred.h"
 #include "lib/failure.h"
 #include "reactor/reactor.h"
 
@@ -142,7 +143,7 @@ static plait_value waited_for_fired(plait_value *result, void *arg)
 
 static void wait_for(struct trigger *t, plait_value deferred)
 {
-	struct plait_deferred *d = plait_maybe_deferred(deferred);
+	struct plait_deferred *d = deferred_take_value(deferred, PLAIT_HERE);
 
 	t->deferred = d;
 	t->reactor->triggers.waiting++;

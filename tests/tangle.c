@@ -73,25 +73,33 @@ static plait_value random_value(void)
 	}
 }
 
-/*
- * The handle of a deferred with a higher number, if there is one to take; not
- * of a paused one, which nobody could unpause any more.
- */
-static struct plait_deferred **to_wait_for(int above)
+/* A deferred with a higher number, if there is one to take. */
+static struct member *to_wait_for(int above)
 {
 	int i = above + 1 + (int)chance(N);
 
-	return i < N && members[i].d != NULL && members[i].pauses == 0
-		       ? &members[i].d
-		       : NULL;
+	return i < N && members[i].d != NULL ? &members[i] : NULL;
+}
+
+/* What is taken is not paused any more. */
+static struct plait_deferred *take(struct member *m)
+{
+	struct plait_deferred *d = m->d;
+
+	m->d = NULL;
+	m->pauses = 0;
+	return d;
 }
 
 static plait_value answer(plait_value *result, int member)
 {
-	struct plait_deferred **inner = to_wait_for(member);
+	struct member *inner = to_wait_for(member);
+	struct plait_deferred *d;
 
-	if (inner != NULL && chance(2))
-		return plait_chain(inner);
+	if (inner != NULL && chance(2)) {
+		d = take(inner);
+		return plait_chain(&d);
+	}
 	switch (chance(3)) {
 	case 0:
 		return plait_take(result);
@@ -122,15 +130,13 @@ static plait_value canceller(struct plait_deferred *d, void *arg)
 /* Takes a few deferreds of higher numbers; says how many. */
 static size_t take_some(const struct member *m, struct plait_deferred *ret[])
 {
-	struct plait_deferred **d;
 	size_t n = 0;
 
 	for (unsigned left = chance(MAX_LIST); left > 0; left--) {
-		d = to_wait_for((int)(m - members));
-		if (d == NULL)
-			continue;
-		ret[n++] = *d;
-		*d = NULL;
+		struct member *taken = to_wait_for((int)(m - members));
+
+		if (taken != NULL)
+			ret[n++] = take(taken);
 	}
 	return n;
 }

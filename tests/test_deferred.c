@@ -806,17 +806,44 @@ START_TEST(chains_resolve_innermost_first)
 }
 END_TEST
 
-START_TEST(fired_but_paused_inner_is_waited_for)
+/* Its handle is gone, so nobody could unpause it. */
+START_TEST(pauses_of_an_inner_end_when_it_is_taken)
 {
+	struct plait_promise *p;
+	struct plait_deferred *fired = plait_succeed(plait_int(1));
+	struct plait_deferred *pending = make(&p), *outer;
+
+	plait_deferred_pause(fired);
+	plait_deferred_pause(fired);
+	pass_both(fired, "a");
+	outer = waiting_for(&fired);
+	pass_both(outer, "b");
+	ck_assert_str_eq(trace(), "a:1 b:1");
+	plait_deferred_free(&outer);
+
+	plait_deferred_pause(pending);
+	outer = waiting_for(&pending);
+	plait_fire(&p, plait_int(2));
+	ck_assert_int_eq(plait_value_int(plait_deferred_result(outer)), 2);
+	plait_deferred_free(&outer);
+}
+END_TEST
+
+/* Those that it takes while it runs run before it goes on, and in order. */
+START_TEST(paused_inner_that_is_taken_runs_before_its_outer)
+{
+	struct plait_promise *p;
 	struct plait_deferred *inner = plait_succeed(plait_int(1));
-	struct plait_deferred *held = inner, *outer;
+	struct plait_deferred *outer = make(&p);
+	struct step waits = { .name = "outer", .inner = inner };
 
 	plait_deferred_pause(inner);
-	outer = waiting_for(&inner);
-	pass_both(outer, "a");
-	ck_assert_str_eq(trace(), "");
-	plait_deferred_unpause(held);
-	ck_assert_str_eq(trace(), "a:1");
+	pass_both(inner, "a");
+	pass_both(inner, "b");
+	plait_deferred_add_both(outer, step, &waits);
+	pass_both(outer, "c");
+	plait_fire(&p, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "outer:none a:1 b:1 c:1");
 	plait_deferred_free(&outer);
 }
 END_TEST
@@ -1820,7 +1847,9 @@ static void add_waiting(TCase *tc)
 	tcase_add_pure_test(tc, failure_moves_and_with_it_the_duty_to_report);
 	tcase_add_pure_test(tc, fired_inner_is_not_waited_for);
 	tcase_add_pure_test(tc, chains_resolve_innermost_first);
-	tcase_add_pure_test(tc, fired_but_paused_inner_is_waited_for);
+	tcase_add_pure_test(tc, pauses_of_an_inner_end_when_it_is_taken);
+	tcase_add_pure_test(tc,
+			    paused_inner_that_is_taken_runs_before_its_outer);
 	tcase_add_pure_test(tc, inner_that_waits_itself_is_waited_for);
 	tcase_add_pure_test(tc, promise_of_a_waiting_outer_is_spent);
 	tcase_add_pure_test(tc,

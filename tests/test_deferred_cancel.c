@@ -692,19 +692,24 @@ START_TEST(cancelling_before_the_inner_is_returned_does_not_reach_it)
 }
 END_TEST
 
-START_TEST(fired_and_paused_inner_is_not_cancelled)
+START_TEST(inner_that_its_canceller_pauses_is_not_cancelled_again)
 {
-	struct plait_deferred *inner = plait_succeed(plait_int(1));
-	struct plait_deferred *held = inner, *outer;
+	struct plait_promise *p;
+	struct step c = { .name = "c", .act = act_pause };
+	struct plait_deferred *inner =
+		plait_deferred_new(&p, step_canceller, &c);
+	struct plait_deferred *outer;
 
-	plait_deferred_pause(inner);
+	c.d = inner;
 	outer = waiting_for(&inner);
 	pass_both(outer, "o");
 	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "");
-	plait_deferred_unpause(held);
-	ck_assert_str_eq(trace(), "o:1");
-	plait_deferred_free(&outer);
+	plait_deferred_cancel(outer);
+	ck_assert_str_eq(trace(), "!c");
+	plait_deferred_unpause(c.d);
+	ck_assert_str_eq(trace(), "!c o:CancelledError");
+	plait_promise_drop(&p);
+	done_with(&outer);
 }
 END_TEST
 
@@ -797,14 +802,22 @@ END_TEST
 
 START_TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing)
 {
-	struct plait_deferred *inner = plait_succeed(tracked("v")), *outer;
+	struct plait_promise *p;
+	struct step c = { .name = "c",
+			  .act = act_pause,
+			  .answers = true,
+			  .answer = tracked("v") };
+	struct plait_deferred *inner =
+		plait_deferred_new(&p, step_canceller, &c);
+	struct plait_deferred *outer;
 
-	plait_deferred_pause(inner);
+	c.d = inner;
 	pass_both(inner, "never");
 	outer = waiting_for(&inner);
 	pass_both(outer, "never");
 	plait_deferred_free(&outer);
-	ck_assert_str_eq(trace(), "~v");
+	ck_assert_str_eq(trace(), "!c ~v");
+	plait_promise_drop(&p);
 }
 END_TEST
 
@@ -1006,7 +1019,8 @@ static void add_waiting(TCase *tc)
 		tc, inner_that_answers_with_another_keeps_the_outer_waiting);
 	tcase_add_pure_test(
 		tc, cancelling_before_the_inner_is_returned_does_not_reach_it);
-	tcase_add_pure_test(tc, fired_and_paused_inner_is_not_cancelled);
+	tcase_add_pure_test(
+		tc, inner_that_its_canceller_pauses_is_not_cancelled_again);
 	tcase_add_pure_test(tc,
 			    cancelling_the_first_of_a_chain_reaches_the_last);
 	tcase_add_pure_test(

@@ -126,13 +126,18 @@ START_TEST(million_waiting_links_are_freed)
 }
 END_TEST
 
-/* The innermost is held, so cancelling it does not resolve the others. */
+static plait_value pause_it(struct plait_deferred *d, void *arg)
+{
+	plait_deferred_pause(d);
+	return plait_cancelled();
+}
+
+/* The innermost is paused then, so cancelling does not resolve the others. */
 static void *free_held(void *arg)
 {
 	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	struct plait_deferred *d = plait_deferred_new(&p, pause_it, NULL);
 
-	plait_deferred_pause(d);
 	for (int i = 0; i < LINKS; i++)
 		d = waiting_for(&d);
 	plait_deferred_free(&d);
@@ -144,6 +149,33 @@ START_TEST(million_links_that_wait_for_a_paused_one_are_freed)
 {
 	on_small_stack(free_held);
 	assert_all_ran(0, false);
+}
+END_TEST
+
+static struct plait_deferred *paused[LINKS];
+
+/* Each has fired, is paused, and waits for the next once that has ended. */
+static void *take_paused(void *arg)
+{
+	for (int i = 0; i < LINKS; i++) {
+		paused[i] = plait_succeed(plait_int(i));
+		plait_deferred_pause(paused[i]);
+		if (i > 0)
+			plait_deferred_add_both(paused[i], return_inner,
+						&paused[i - 1]);
+		plait_deferred_add_both(paused[i], count, NULL);
+	}
+	plait_deferred_unpause(paused[LINKS - 1]);
+	ck_assert_int_eq(
+		plait_value_int(plait_deferred_result(paused[LINKS - 1])), 0);
+	plait_deferred_free(&paused[LINKS - 1]);
+	return NULL;
+}
+
+START_TEST(million_paused_links_go_on_when_they_are_taken)
+{
+	on_small_stack(take_paused);
+	assert_all_ran(LINKS, false);
 }
 END_TEST
 
@@ -469,6 +501,7 @@ int main(void)
 	tcase_add_pure_test(tc, million_waiting_links_are_freed);
 	tcase_add_pure_test(tc,
 			    million_links_that_wait_for_a_paused_one_are_freed);
+	tcase_add_pure_test(tc, million_paused_links_go_on_when_they_are_taken);
 	tcase_add_pure_test(tc, million_detached_links_run_on_and_go);
 	tc = aspect(s, "explicit");
 	tcase_add_pure_test(tc, million_chained_links_fire);

@@ -200,23 +200,36 @@ START_TEST(list_of_fired_members_has_fired_when_it_is_made)
 }
 END_TEST
 
-START_TEST(member_that_is_paused_or_waits_counts_when_it_goes_on)
+START_TEST(member_that_waits_counts_when_it_goes_on)
 {
 	struct plait_promise *inner_promise;
-	struct plait_deferred *paused = m[0];
 	struct step waits = { .inner = plait_deferred_new(&inner_promise, NULL,
 							  NULL) };
 
-	plait_deferred_pause(m[0]);
 	plait_deferred_add_callback(m[1], step, &waits);
 	for (int i = 0; i < MEMBERS; i++)
 		plait_fire(&p[i], plait_int(i));
 	make_list(0);
 	ck_assert(!plait_deferred_is_fired(all));
-	plait_deferred_unpause(paused);
-	ck_assert(!plait_deferred_is_fired(all));
 	plait_fire(&inner_promise, plait_int(9));
 	ck_assert_str_eq(texts_of(result()), "0 9 2");
+	done();
+}
+END_TEST
+
+/* Nobody could unpause it any more. */
+START_TEST(pauses_of_a_member_end_when_it_is_taken)
+{
+	plait_deferred_pause(m[0]);
+	plait_deferred_pause(m[1]);
+	pass_both(m[0], "m0");
+	plait_fire(&p[0], plait_int(0));
+	all = combine((enum kind)_i, 0);
+	ck_assert_str_eq(trace(), _i == RACE ? "m0:0 !c1 !c2" : "m0:0");
+	plait_fire(&p[1], plait_int(1));
+	plait_fire(&p[2], plait_int(2));
+	if (_i != RACE)
+		ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
 END_TEST
@@ -632,9 +645,54 @@ START_TEST(member_that_ends_otherwise_than_cancelled_is_reported)
 }
 END_TEST
 
+/* A deferred that is freed, and chained to the promise of a member. */
+START_TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported)
+{
+	struct plait_promise *q;
+	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
+
+	plait_deferred_chain(first, &p[0]);
+	trace_unhandled();
+	all = combine((enum kind)_i, 0);
+	plait_deferred_free(&first);
+	plait_deferred_free(&all);
+	ck_assert_str_eq(trace(), "!c1 !c2");
+	plait_promise_drop(&q);
+	done();
+}
+END_TEST
+
+/* All members of the race have failed so, of a gather of it too. */
+START_TEST(group_of_nothing_but_such_cancellations_is_not_reported)
+{
+	struct plait_deferred *race = plait_race(m, MEMBERS);
+
+	trace_unhandled();
+	all = plait_gather(&race, 1, 0);
+	for (int i = 0; i < MEMBERS; i++) {
+		struct plait_promise *q;
+		struct plait_deferred *d = plait_deferred_new(&q, NULL, NULL);
+
+		plait_deferred_chain(d, &p[i]);
+		if (_i == 1 && i == 1)
+			plait_promise_drop(&q);
+		plait_deferred_free(&d);
+		plait_promise_drop(&q);
+	}
+	ck_assert_ptr_eq(plait_failure_kind(failure()), &plait_error_first);
+	plait_deferred_free(&all);
+	if (_i == 0)
+		ck_assert_str_eq(trace(), "");
+	else
+		ck_assert_ptr_nonnull(strstr(trace(), "FailureGroup"));
+	done();
+}
+END_TEST
+
 START_TEST(member_that_cannot_run_its_pair_ends_too)
 {
-	plait_deferred_pause(m[0]);
+	cancellers[0].act = act_pause;
+	cancellers[0].d = m[0];
 	pass_both(m[0], "never");
 	make_list(0);
 	plait_deferred_cancel(all);
@@ -930,6 +988,64 @@ static void read_as_indexed(void *arg)
 	plait_value_indexed(&v);
 }
 
+static void combine_one_twice(void *arg)
+{
+	m[1] = m[0];
+	combine(*(enum kind *)arg, 0);
+}
+
+/* With no memory it is found as well, before the members are freed. */
+static void combine_one_twice_without_memory(void *arg)
+{
+	fault_alloc_at(0, true);
+	combine_one_twice(arg);
+}
+
+static void combine_members_of_another(void *arg)
+{
+	struct plait_deferred *again[] = { m[0] };
+
+	combine(*(enum kind *)arg, 0);
+	plait_gather(again, 1, 0);
+}
+
+static void share_a_member(void *arg)
+{
+	struct plait_deferred *again = m[0];
+
+	combine(*(enum kind *)arg, 0);
+	plait_shared_new(&again);
+}
+
+static void wait_for_a_member(void *arg)
+{
+	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
+	struct step waits = { .inner = m[0] };
+
+	combine(*(enum kind *)arg, 0);
+	plait_deferred_add_both(outer, step, &waits);
+}
+
+START_TEST(member_that_is_given_twice_aborts_and_names_both_places)
+{
+	static void (*const fns[])(void *) = {
+		combine_one_twice,	    combine_one_twice_without_memory,
+		combine_members_of_another, share_a_member,
+		wait_for_a_member,
+	};
+	enum kind kind = (enum kind)(_i % 3);
+	void (*fn)(void *) = fns[_i / 3];
+
+	assert_aborts(fn, &kind,
+		      "takes the deferred made at tests/test_deferred_list.c:");
+	assert_aborts(fn, &kind, ", which is another's already");
+	if (fn != share_a_member)
+		assert_aborts(fn, &kind, "plait: tests/test_deferred_list.c:");
+	make_list(0);
+	done();
+}
+END_TEST
+
 START_TEST(mistakes_abort)
 {
 	assert_aborts(list_with_nothing, NULL, "members[i] != NULL");
@@ -1122,8 +1238,9 @@ static void add_list_cases(Suite *s)
 	tcase_add_pure_test(tc, members_that_fired_before_count_at_once);
 	tcase_add_pure_test(tc,
 			    list_of_fired_members_has_fired_when_it_is_made);
-	tcase_add_pure_test(
-		tc, member_that_is_paused_or_waits_counts_when_it_goes_on);
+	tcase_add_pure_test(tc, member_that_waits_counts_when_it_goes_on);
+	tcase_add_pure_loop_test(tc, pauses_of_a_member_end_when_it_is_taken, 0,
+				 3);
 	tcase_add_pure_test(tc, pairs_of_the_members_run_before_the_lists);
 	tcase_add_pure_test(tc, values_may_be_taken_and_the_rest_is_freed);
 	tcase_add_pure_test(tc, values_print_themselves);
@@ -1192,6 +1309,13 @@ static void add_cancel_cases(Suite *s)
 	tcase_add_pure_loop_test(
 		tc, member_that_ends_otherwise_than_cancelled_is_reported, 0,
 		2);
+	tcase_add_pure_loop_test(
+		tc,
+		cancellation_of_freeing_that_reaches_a_member_is_not_reported,
+		0, 3);
+	tcase_add_pure_loop_test(
+		tc, group_of_nothing_but_such_cancellations_is_not_reported, 0,
+		2);
 	tcase_add_pure_test(tc, member_that_cannot_run_its_pair_ends_too);
 	tcase_add_pure_test(
 		tc, member_that_waits_again_when_it_is_cancelled_ends_too);
@@ -1232,6 +1356,9 @@ static void add_extreme_cases(Suite *s)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_pure_test(tc, mistakes_abort);
+	tcase_add_pure_loop_test(
+		tc, member_that_is_given_twice_aborts_and_names_both_places, 0,
+		15);
 	tcase_add_pure_loop_test(tc, settles_once_whatever_happens_when, 0, 3);
 	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);
 	tcase_add_pure_loop_test(

@@ -582,6 +582,22 @@ START_TEST(run_freed_inside_its_function_releases_after_that)
 }
 END_TEST
 
+/* The pair that releases is one of its chain. */
+START_TEST(paused_run_keeps_the_lock_until_it_is_unpaused)
+{
+	struct step s;
+
+	set_working(&s, "fn");
+	w[0] = plait_lock_run(lock, operate, &s);
+	plait_deferred_pause(w[0]);
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert(plait_lock_is_locked(lock));
+	plait_deferred_unpause(w[0]);
+	ck_assert(!plait_lock_is_locked(lock));
+	done();
+}
+END_TEST
+
 START_TEST(lock_freed_while_run_is_at_work_lets_it_finish)
 {
 	struct step s;
@@ -1044,6 +1060,7 @@ static void add_run_cases(Suite *s)
 			    cancelled_run_holds_on_while_its_work_clears_up);
 	tcase_add_pure_test(tc,
 			    run_freed_inside_its_function_releases_after_that);
+	tcase_add_pure_test(tc, paused_run_keeps_the_lock_until_it_is_unpaused);
 	tcase_add_pure_test(tc, lock_freed_while_run_is_at_work_lets_it_finish);
 	tcase_add_pure_test(tc, function_that_frees_the_lock_is_run_to_its_end);
 	tcase_add_pure_test(tc, run_that_waits_for_a_freed_lock_is_abandoned);

@@ -174,6 +174,19 @@ START_TEST(failure_that_nobody_was_told_is_reported_when_it_is_freed)
 }
 END_TEST
 
+START_TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported)
+{
+	struct plait_promise *q;
+	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
+
+	plait_deferred_chain(first, &work);
+	plait_deferred_free(&first);
+	ck_assert(plait_shared_is_fired(s));
+	plait_promise_drop(&q);
+	done();
+}
+END_TEST
+
 START_TEST(failure_that_somebody_was_told_is_his)
 {
 	plait_fire(&work, error("no"));
@@ -663,6 +676,9 @@ static void add_sharing_cases(Suite *suite)
 	tcase_add_pure_test(tc, failure_goes_to_all_and_each_may_handle_it);
 	tcase_add_pure_test(
 		tc, failure_that_nobody_was_told_is_reported_when_it_is_freed);
+	tcase_add_pure_test(
+		tc,
+		cancellation_of_freeing_that_nobody_was_told_is_not_reported);
 	tcase_add_pure_test(tc, failure_that_somebody_was_told_is_his);
 
 	tc = add_case(suite, "one owner");

@@ -161,7 +161,8 @@ void plait_deferred_detach(struct plait_deferred **dp);
 
 /*
  * Holds the chain until as many unpauses have come; from inside a callback,
- * after that callback.  Unpausing what is not paused aborts.
+ * after that callback.  Unpausing what is not paused aborts.  Whoever takes the
+ * handle (a chain, a list, a shared deferred, a scope) ends the pauses.
  */
 void plait_deferred_pause(struct plait_deferred *d);
 void plait_deferred_unpause(struct plait_deferred *d);

@@ -3,12 +3,13 @@
  * the first failure.
  *
  * The members are taken: the handles in the array, each of another deferred,
- * are NULL afterwards, and the list owns the deferreds.  Cancelling the list
- * cancels every member that is pending, in order, and fails it with
- * CancelledError.  One that has fired early lets the other members run on as
- * long as its deferred is held; cancelling or freeing that cancels them, and
- * so does handing its result on: to an outer deferred, to a list that it is a
- * member of, to a shared one.  A detached one lets them run on for good.
+ * are NULL afterwards, and the list owns the deferreds.  The same deferred
+ * twice aborts, with the place where it was made and that of the list.
+ * Cancelling the list cancels every member that is pending, in order, and fails
+ * it with CancelledError.  One that has fired early lets the other members run
+ * on as long as its deferred is held; cancelling or freeing that cancels them,
+ * and so does handing its result on: to an outer deferred, to a list that it is
+ * a member of, to a shared one.  A detached one lets them run on for good.
  * Results that come after it has fired are freed.
  */
 #ifndef PLAIT_DEFERRED_LIST_H
