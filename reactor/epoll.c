@@ -36,7 +36,10 @@ static struct epoll_event registration(struct plait_reactor *r,
 
 	return (struct epoll_event){
 		.events = (w->events & PLAIT_READ ? EPOLLIN : 0) |
-			  (w->events & PLAIT_WRITE ? EPOLLOUT : 0),
+			  (w->events & PLAIT_WRITE ? EPOLLOUT : 0) |
+			  (w->events & LOOP_HANGUP ? EPOLLRDHUP : 0) |
+			  /* A hang-up lasts.  Alone, it is told once. */
+			  (w->events == LOOP_HANGUP ? (uint32_t)EPOLLET : 0),
 		.data.u64 = generation << 32 | (uint32_t)w->fd,
 	};
 }
@@ -159,9 +162,10 @@ static void remove_orphans(struct plait_reactor *r, struct epoll_event *events,
 static unsigned readiness(uint32_t events)
 {
 	if (events & (EPOLLERR | EPOLLHUP))
-		return PLAIT_READ | PLAIT_WRITE;
+		return PLAIT_READ | PLAIT_WRITE | LOOP_HANGUP;
 	return (events & EPOLLIN ? PLAIT_READ : 0) |
-	       (events & EPOLLOUT ? PLAIT_WRITE : 0);
+	       (events & EPOLLOUT ? PLAIT_WRITE : 0) |
+	       (events & EPOLLRDHUP ? LOOP_HANGUP : 0);
 }
 
 /* Rounded up, so that no wait ends just before a deadline. */

@@ -182,6 +182,14 @@ bool loop_is_closing(const struct plait_reactor *r);
 bool loop_has_work(const struct plait_reactor *r);
 
 /*
+ * Beside PLAIT_READ and PLAIT_WRITE: the peer may have hung up.  It is told
+ * when it is armed and when it happens, not for as long as it lasts, and may
+ * be told for nothing: select() knows a hang-up only by its being readable,
+ * and sees none behind input.
+ */
+enum { LOOP_HANGUP = 8 };
+
+/*
  * Stops watching without telling the kernel, which saves a system call.  For
  * a descriptor that plait made and closes in this turn's burial: until then
  * its events find nobody, and closing it takes it out of the kernel's set.

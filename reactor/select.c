@@ -50,7 +50,7 @@ static int make_sets(struct plait_reactor *r, fd_set *readable,
 
 		if (w == NULL || w->armed == 0)
 			continue;
-		if (w->armed & PLAIT_READ)
+		if (w->armed & (PLAIT_READ | LOOP_HANGUP))
 			FD_SET(w->fd, readable);
 		if (w->armed & PLAIT_WRITE)
 			FD_SET(w->fd, writable);
@@ -77,11 +77,16 @@ static void deliver(struct plait_reactor *r, int n, const fd_set *readable,
 
 	for (int fd = 0; fd < n; fd++) {
 		struct plait_watch *w = watch_find(r, fd);
-		unsigned events = (FD_ISSET(fd, readable) ? PLAIT_READ : 0) |
-				  (FD_ISSET(fd, writable) ? PLAIT_WRITE : 0);
+		unsigned events =
+			(FD_ISSET(fd, readable) ? PLAIT_READ | LOOP_HANGUP
+						: 0) |
+			(FD_ISSET(fd, writable) ? PLAIT_WRITE : 0);
 
-		if (w != NULL && watch_generation(r, fd) <= last)
-			watch_deliver(r, w, events);
+		if (w == NULL || watch_generation(r, fd) > last)
+			continue;
+		/* Told once, as whatever makes it readable stays. */
+		w->armed &= ~(events & LOOP_HANGUP);
+		watch_deliver(r, w, events);
 	}
 }
 

@@ -16,6 +16,7 @@
  * descriptor.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -40,15 +41,17 @@ struct stream {
 	struct plait_address peer;
 	const struct plait_failure *why; /* it is over, for this reason */
 	int fd;				 /* -1: somebody else closed it */
-	unsigned char idle_looks;	 /* in a row, at a close that is slow */
-	bool looked;			 /* ... at all */
+	unsigned idle_looks : 2;	 /* in a row, at a close that is slow */
+	bool looked : 1;		 /* ... at all */
 	bool wrote;			 /* anything, ever */
 	bool blocked;			 /* the kernel takes no more now */
 	bool eof;			 /* the peer sends no more */
-	bool peer_left;			 /* ... and that ends the connection */
-	bool shut;			 /* we send no more */
-	bool reset;			 /* to be closed with a RST */
-	bool draining;			 /* before why is told */
+	bool hung_up;	/* ... or so, but input is before that */
+	bool look;	/* ... and it may have been taken */
+	bool peer_left; /* ... and that ends the connection */
+	bool shut;	/* we send no more */
+	bool reset;	/* to be closed with a RST */
+	bool draining;	/* before why is told */
 	bool lingering;
 	bool hurried; /* the reactor does not let it linger */
 	bool dead;
@@ -94,7 +97,7 @@ static bool is_write_finished(const struct stream *s)
 
 static bool owes_answer(const struct stream *s)
 {
-	return is_finished(s) || is_write_finished(s);
+	return is_finished(s) || is_write_finished(s) || s->look;
 }
 
 static void touch(struct stream *s)
@@ -138,7 +141,8 @@ static bool has_unread(struct stream *s)
 {
 	char c;
 
-	return recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) > 0;
+	return transport_has_unread(&s->base) ||
+	       recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /*
@@ -245,9 +249,14 @@ static unsigned wanted_events(const struct stream *s)
 
 	if (s->why != NULL)
 		return 0;
-	if (s->lingering ||
-	    (!is_closing(s) && !s->eof && !s->base.reading_paused))
+	if (s->lingering)
+		return PLAIT_READ;
+	if (is_closing(s))
+		return events;
+	if (!s->eof && !s->base.reading_paused)
 		events |= PLAIT_READ;
+	else if (!s->hung_up || !s->blocked)
+		events |= LOOP_HANGUP;
 	return events;
 }
 
@@ -369,6 +378,10 @@ static void settle(struct stream *s, bool room)
 	transport_output_changed(&s->base);
 	if (s->why == NULL)
 		mind_deadline(s, room && sent > 0);
+	if (!s->base.reading_paused) {
+		s->look = false;
+		s->hung_up = s->eof;
+	}
 	/* An answer may change all, and comes before the next wait. */
 	if (s->why != NULL)
 		settle_end(s);
@@ -458,10 +471,12 @@ static void finish(struct stream *s)
 }
 
 static void receive(struct stream *s);
+static void look_for_hang_up(struct stream *s);
 
 /* One read of what is left, until there is none or nobody to read it. */
 static void drain(struct stream *s)
 {
+	transport_broken(&s->base, s->why);
 	if (is_closing(s)) {
 		s->draining = false;
 	} else if (!s->base.reading_paused) {
@@ -481,6 +496,9 @@ static void answer(struct stream *s)
 		die(s);
 	} else if (is_finished(s)) {
 		finish(s);
+	} else if (s->look) {
+		look_for_hang_up(s);
+		settle(s, false);
 	} else {
 		if (is_write_finished(s)) {
 			shut(s);
@@ -497,7 +515,7 @@ static void answer_task(struct loop_task *task)
 
 static void end_of_input(struct stream *s)
 {
-	s->eof = true;
+	s->eof = s->hung_up = true;
 	if (s->lingering)
 		die(s);
 	else if (!transport_read_lost(&s->base))
@@ -551,6 +569,41 @@ static void receive(struct stream *s)
 		input_error(s, errno);
 }
 
+static int pending_error(struct stream *s)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		return errno;
+	return err;
+}
+
+/*
+ * Nobody reads, or the end was read; so the socket has to be asked whether
+ * the peer is gone.  The end waits behind unread input, an error does not: it
+ * is all that will ever come.
+ */
+static void look_for_hang_up(struct stream *s)
+{
+	ssize_t n;
+	int err;
+	char c;
+
+	s->look = false;
+	do {
+		n = recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	err = n < 0 ? errno : pending_error(s);
+	if (err == EAGAIN || err == EWOULDBLOCK)
+		return;
+	s->hung_up = true;
+	if (err != 0)
+		break_off(s, err, "recv");
+	else if (n == 0 && !s->eof && !transport_has_unread(&s->base))
+		end_of_input(s);
+}
+
 static void ready(struct plait_watch *w, unsigned events)
 {
 	struct stream *s = plait_container(w, struct stream, watch);
@@ -561,8 +614,11 @@ static void ready(struct plait_watch *w, unsigned events)
 		return;
 	if (events & PLAIT_LOST)
 		fail_errno(s, EBADF, "watch");
-	if (events & wanted_events(s) & PLAIT_READ)
+	events &= wanted_events(s) | PLAIT_WRITE;
+	if (events & PLAIT_READ)
 		receive(s);
+	else if (events & LOOP_HANGUP)
+		look_for_hang_up(s);
 	if (events & PLAIT_WRITE)
 		s->blocked = false;
 	settle(s, events & PLAIT_WRITE);
@@ -607,7 +663,21 @@ static void stream_touch(struct plait_transport *t)
 
 static void stream_set_reading(struct plait_transport *t, bool on)
 {
-	touch(self_of(t));
+	struct stream *s = self_of(t);
+
+	/* Even if it is paused again before the loop sees that. */
+	s->look = s->hung_up && !s->eof;
+	touch(s);
+}
+
+static bool stream_peer_has_closed(const struct plait_transport *t)
+{
+	const struct stream *s = plait_container(t, const struct stream, base);
+	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+
+	return s->eof || s->why != NULL ||
+	       (poll(&p, 1, 0) > 0 &&
+		(p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0);
 }
 
 static void stream_abort(struct plait_transport *t,
@@ -658,6 +728,7 @@ static const struct transport_ops stream_ops = {
 	.lose_write = stream_touch,
 	.set_reading = stream_set_reading,
 	.output = stream_output,
+	.peer_has_closed = stream_peer_has_closed,
 	.host = stream_host,
 	.peer = stream_peer,
 	.set_option = stream_set_option,

@@ -131,16 +131,28 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 	};
 }
 
+static void enter_protocol(struct plait_transport *t)
+{
+	loop_enter(t->reactor);
+	t->inside++;
+}
+
+static void leave_protocol(struct plait_transport *t)
+{
+	t->inside--;
+	loop_leave(t->reactor);
+}
+
 void transport_made(struct plait_transport *t, struct plait_protocol *p)
 {
 	t->protocol = p;
 	p->transport = t;
 	p->connected = true;
 	verify(t);
-	loop_enter(t->reactor);
+	enter_protocol(t);
 	if (p->ops->connection_made != NULL)
 		p->ops->connection_made(p);
-	loop_leave(t->reactor);
+	leave_protocol(t);
 }
 
 void transport_data(struct plait_transport *t, const void *data, size_t len)
@@ -149,9 +161,9 @@ void transport_data(struct plait_transport *t, const void *data, size_t len)
 
 	if (p == NULL || t->disconnecting || p->ops->data_received == NULL)
 		return;
-	loop_enter(t->reactor);
+	enter_protocol(t);
 	p->ops->data_received(p, data, len);
-	loop_leave(t->reactor);
+	leave_protocol(t);
 }
 
 bool transport_read_lost(struct plait_transport *t)
@@ -160,9 +172,9 @@ bool transport_read_lost(struct plait_transport *t)
 
 	if (p == NULL || p->ops->read_connection_lost == NULL)
 		return false;
-	loop_enter(t->reactor);
+	enter_protocol(t);
 	p->ops->read_connection_lost(p);
-	loop_leave(t->reactor);
+	leave_protocol(t);
 	return true;
 }
 
@@ -172,8 +184,21 @@ void transport_write_lost(struct plait_transport *t)
 
 	if (p == NULL || p->ops->write_connection_lost == NULL)
 		return;
-	loop_enter(t->reactor);
+	enter_protocol(t);
 	p->ops->write_connection_lost(p);
+	leave_protocol(t);
+}
+
+bool transport_has_unread(const struct plait_transport *t)
+{
+	return t->protocol != NULL && t->protocol->unread;
+}
+
+void transport_broken(struct plait_transport *t,
+		      const struct plait_failure *why)
+{
+	loop_enter(t->reactor);
+	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
 	loop_leave(t->reactor);
 }
 
@@ -452,6 +477,11 @@ void plait_transport_resume_reading(struct plait_transport *t)
 size_t plait_transport_pending(const struct plait_transport *t)
 {
 	return unsent_bytes(t);
+}
+
+bool plait_transport_peer_has_closed(const struct plait_transport *t)
+{
+	return t->lost || t->ops->peer_has_closed(t);
 }
 
 /* In a forked child it is as good as lost; so receivers stop there, too. */

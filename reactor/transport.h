@@ -39,6 +39,7 @@ struct transport_ops {
 	void (*lose_write)(struct plait_transport *t);
 	void (*set_reading)(struct plait_transport *t, bool on);
 	struct output *(*output)(struct plait_transport *t);
+	bool (*peer_has_closed)(const struct plait_transport *t);
 	int (*host)(struct plait_transport *t, struct plait_address *ret);
 	int (*peer)(struct plait_transport *t, struct plait_address *ret);
 	/* NULL: there are no options. */
@@ -74,6 +75,7 @@ struct plait_transport {
 	bool streaming, producer_paused;
 	bool disconnecting, aborted, write_closed, lost;
 	bool reading_paused;
+	unsigned char inside; /* callbacks of the protocol on the stack */
 };
 
 void transport_init(struct plait_transport *t, const struct transport_ops *ops,
@@ -84,6 +86,16 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
  * that gets none may still be closed: its owner alone is told then.
  */
 void transport_made(struct plait_transport *t, struct plait_protocol *p);
+
+/* True if the protocol holds input that it has not handled. */
+bool transport_has_unread(const struct plait_transport *t);
+
+/*
+ * The connection is broken, but is not lost before what has come is
+ * delivered: what it works for ends now.
+ */
+void transport_broken(struct plait_transport *t,
+		      const struct plait_failure *why);
 
 /* Delivers, if the protocol still listens; not while reading is paused. */
 void transport_data(struct plait_transport *t, const void *data, size_t len);

@@ -12,7 +12,7 @@
 
 #include "reactor/reactor.h"
 
-enum { WATCH_EVENTS = PLAIT_READ | PLAIT_WRITE };
+enum { WATCH_EVENTS = PLAIT_READ | PLAIT_WRITE | LOOP_HANGUP };
 
 void watch_init(struct plait_reactor *r)
 {

@@ -68,7 +68,7 @@ START_TEST(every_connection_and_port_is_told)
 }
 END_TEST
 
-/* Nothing is waited for on it, so only the shutdown can find it. */
+/* It has heard the last of its peer, so only the shutdown can end it. */
 START_TEST(a_connection_that_is_held_is_told)
 {
 	client.half_closeable = server.half_closeable = true;
@@ -79,7 +79,7 @@ START_TEST(a_connection_that_is_held_is_told)
 	plait_transport_lose_write_connection(server.transport);
 	run_turns(reactor, 3);
 	ends[_i]();
-	ck_assert_str_eq(client.trace, "ScBMWLCX");
+	ck_assert_str_eq(client.trace, "ScBMWRLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
 	ck_assert_uint_eq(server.lost, 1);
 }

@@ -430,25 +430,301 @@ START_TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused)
 }
 END_TEST
 
-/* Hazard 4: errors cannot be masked, so nothing may be registered. */
+static void pause_it(struct wire *w)
+{
+	plait_transport_pause_reading(w->transport);
+	run_turns(reactor, 1);
+}
+
+static void fin(struct wire *w)
+{
+	wire_hang_up(w);
+}
+
+static void rst(struct wire *w)
+{
+	peer_reset(w->peer);
+	w->peer = -1;
+}
+
+static void (*const ways_to_go[])(struct wire *) = { fin, rst };
+
+static unsigned long waits(void)
+{
+	return calls_of("epoll_wait") + calls_of("select");
+}
+
+/* Hazard 4: errors cannot be masked, and a hang-up behind input stays. */
 START_TEST(a_reset_while_paused_does_not_spin)
 {
 	struct wire w = { .on_data = NULL };
 
 	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	peer_reset(w.peer);
-	w.peer = -1;
+	pause_it(&w);
+	if (_i >= 2)
+		plait_transport_lose_write_connection(w.transport);
+	peer_say(w.peer, "unread");
+	run_turns(reactor, 2);
+	ways_to_go[_i % 2](&w);
 	calls_reset();
-	clock_virtual(true);
-	plait_reactor_iterate(reactor, 100);
-	ck_assert_double_ge(wait_timeout(), 99);
-	ck_assert_uint_eq(calls_of("recv"), 0);
+	run_for(reactor, 0.2);
+	ck_assert_uint_le(waits(), 3);
+	ck_assert_uint_le(calls_of("recv"), 2);
 	ck_assert_uint_eq(w.lost, 0);
+	ck_assert(plait_transport_peer_has_closed(w.transport));
 	plait_transport_resume_reading(w.transport);
 	wire_close(&w);
+	ck_assert_str_eq(w.text, "unread");
+	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
+}
+END_TEST
+
+/* The same while the kernel has no room for output. */
+START_TEST(a_hang_up_while_paused_and_full_does_not_spin)
+{
+	struct wire w = { .half_closeable = true };
+	unsigned char *bytes = wire_bytes(8 << 20);
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	plait_transport_write(w.transport, bytes, 8 << 20);
+	if (_i == 0)
+		peer_say(w.peer, "unread");
+	run_turns(reactor, 10);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, _i == 0 ? "M" : "MR");
+	calls_reset();
+	run_for(reactor, 0.2);
+	ck_assert_uint_le(waits(), 3);
+	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 8 << 20), 8 << 20);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(w.lost, 0);
+	plait_transport_resume_reading(w.transport);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, _i == 0 ? "MDR" : "MR");
+	plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+	free(bytes);
+}
+END_TEST
+
+/* What stands for work in the connection's scope: it notes its end. */
+static plait_value note_end(plait_value *result, void *arg)
+{
+	*(bool *)arg = plait_value_is_failure(result);
+	return PLAIT_NONE;
+}
+
+static void work_in_scope(struct wire *w, bool *ended)
+{
+	struct plait_deferred *d = plait_defer_later(reactor, 3600, NULL, NULL);
+
+	plait_deferred_add_both(d, note_end, ended);
+	plait_scope_own(plait_transport_scope(w->transport), &d);
+}
+
+START_TEST(a_hang_up_while_paused_ends_the_work)
+{
+	struct wire w = { .on_data = NULL };
+	bool ended = false;
+
+	ck_assert(wire_open(&w, reactor));
+	work_in_scope(&w, &ended);
+	peer_say(w.peer, "request");
+	run_until_count(reactor, &w.calls, 1);
+	pause_it(&w);
+	ck_assert(!plait_transport_peer_has_closed(w.transport));
+	ways_to_go[_i](&w);
+	run_turns(reactor, 1);
+	ck_assert(ended);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_int_eq(w.err, _i ? ECONNRESET : 0);
+}
+END_TEST
+
+/* Paused first, and then the peer has gone: when it is armed it is there. */
+START_TEST(pausing_after_the_hang_up_finds_it)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	run_turns(reactor, 1);
+	ways_to_go[_i](&w);
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(an_end_behind_unread_input_waits_for_it)
+{
+	struct wire w = { .on_data = NULL };
+	bool ended = false;
+
+	ck_assert(wire_open(&w, reactor));
+	work_in_scope(&w, &ended);
+	pause_it(&w);
+	peer_say(w.peer, "unread");
+	ck_assert(!plait_transport_peer_has_closed(w.transport));
+	wire_hang_up(&w);
+	ck_assert(plait_transport_peer_has_closed(w.transport));
+	run_for(reactor, 3600 - 1);
+	ck_assert_str_eq(w.trace, "M");
+	ck_assert(!ended);
+	plait_transport_resume_reading(w.transport);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert(ended);
+}
+END_TEST
+
+/*
+ * An error is not behind anything.  select() sees it when it looks: it has
+ * seen the input before.
+ */
+START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
+{
+	struct wire w = { .on_data = NULL };
+	bool epoll = strcmp(backend, "epoll") == 0;
+	bool ended = false;
+
+	ck_assert(wire_open(&w, reactor));
+	work_in_scope(&w, &ended);
+	pause_it(&w);
+	peer_say(w.peer, "unread");
+	run_turns(reactor, 2);
+	rst(&w);
+	run_turns(reactor, 2);
+	ck_assert(ended == epoll);
+	ck_assert(plait_transport_peer_has_closed(w.transport));
+	ck_assert_str_eq(w.trace, "M");
+	plait_transport_resume_reading(w.transport);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_str_eq(w.text, "unread");
 	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+START_TEST(what_a_reset_leaves_is_kept_for_a_bounded_time)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	peer_say(w.peer, "unread");
+	rst(&w);
+	run_for(reactor, 4.9);
+	ck_assert_str_eq(w.trace, "M");
+	run_for(reactor, 0.2);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, ECONNRESET);
+}
+END_TEST
+
+/* What the protocol itself has not handled counts as unread. */
+START_TEST(an_end_waits_for_what_the_protocol_holds)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	w.protocol->unread = true;
+	ways_to_go[_i % 2](&w);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "M");
+	if (_i < 2) {
+		plait_transport_resume_reading(w.transport);
+		w.protocol->unread = false;
+		plait_transport_pause_reading(w.transport);
+	} else {
+		plait_transport_resume_reading(w.transport);
+	}
+	run_turns(reactor, 3);
+	if (_i == 1) /* paused still: it is kept for its time */
+		run_for(reactor, 5.1);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
+}
+END_TEST
+
+START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
+{
+	struct wire w = { .half_closeable = true };
+	bool ended = false;
+
+	ck_assert(wire_open(&w, reactor));
+	work_in_scope(&w, &ended);
+	pause_it(&w);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "MR");
+	ck_assert(!ended);
+	calls_reset();
+	run_for(reactor, 0.2);
+	ck_assert_uint_le(waits(), 3);
+	plait_transport_resume_reading(w.transport);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MR");
+	plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+	ck_assert(ended);
+}
+END_TEST
+
+#ifdef HAVE_EPOLL
+/* After the end there is nothing to read, but the peer may still reset. */
+START_TEST(a_reset_after_the_end_is_noticed)
+{
+	struct wire w = { .half_closeable = true };
+
+	if (strcmp(backend, "epoll") != 0)
+		return;
+	ck_assert(wire_open(&w, reactor));
+	if (_i == 1)
+		pause_it(&w);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MR");
+	rst(&w);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "MRL");
+	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
+}
+END_TEST
+#endif
+
+START_TEST(looking_for_a_hang_up_survives_interruptions)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	fault_call("recv", 3, EINTR);
+	fin(&w);
+	run_turns(reactor, 1);
+	ck_assert(fault_used("recv"));
+	ck_assert_str_eq(w.trace, "ML");
+}
+END_TEST
+
+START_TEST(not_knowing_is_no_hang_up)
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	fault_call("poll", 1, ENOMEM);
+	ck_assert(!plait_transport_peer_has_closed(w.transport));
+	fault_call("recv", 1, EAGAIN);
+	fin(&w);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(w.trace, "M");
+	plait_transport_resume_reading(w.transport);
+	wire_close(&w);
 }
 END_TEST
 
@@ -1066,8 +1342,6 @@ START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
 	ck_assert(wire_open(&w, reactor));
 	close(w.fd);
 	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	plait_transport_resume_reading(w.transport);
 	wire_wait_lost(&w);
 	ck_assert_int_eq(w.err, EBADF);
 	wire_close(&w);
@@ -1117,7 +1391,29 @@ static TCase *reading_case(void)
 	tcase_add_reactor_test(tc, resuming_inside_a_callback_does_not_recurse);
 	tcase_add_reactor_test(
 		tc, all_is_read_of_a_peer_that_wrote_and_closed_while_paused);
-	tcase_add_reactor_test(tc, a_reset_while_paused_does_not_spin);
+	tcase_add_reactor_loop_test(tc, a_reset_while_paused_does_not_spin, 0,
+				    4);
+	tcase_add_reactor_loop_test(
+		tc, a_hang_up_while_paused_and_full_does_not_spin, 0, 2);
+	tcase_add_reactor_loop_test(tc, a_hang_up_while_paused_ends_the_work, 0,
+				    2);
+	tcase_add_reactor_loop_test(tc, pausing_after_the_hang_up_finds_it, 0,
+				    2);
+	tcase_add_reactor_test(tc, an_end_behind_unread_input_waits_for_it);
+	tcase_add_reactor_test(
+		tc, a_reset_ends_the_work_before_unread_input_is_read);
+	tcase_add_reactor_test(tc,
+			       what_a_reset_leaves_is_kept_for_a_bounded_time);
+	tcase_add_reactor_loop_test(
+		tc, an_end_waits_for_what_the_protocol_holds, 0, 4);
+	tcase_add_reactor_test(
+		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
+#ifdef HAVE_EPOLL
+	tcase_add_reactor_loop_test(tc, a_reset_after_the_end_is_noticed, 0, 2);
+#endif
+	tcase_add_reactor_test(tc,
+			       looking_for_a_hang_up_survives_interruptions);
+	tcase_add_reactor_test(tc, not_knowing_is_no_hang_up);
 	tcase_add_reactor_test(tc,
 			       a_peer_that_sends_without_end_starves_nobody);
 	return tc;

@@ -53,12 +53,19 @@ struct plait_protocol_ops {
 	void (*done)(struct plait_protocol *p);
 };
 
-/* transport and factory are borrowed; transport is NULL until connected. */
+/*
+ * transport and factory are borrowed; transport is NULL until connected.
+ *
+ * unread is the protocol's to set: while reading is paused and this is true,
+ * it holds input that it will handle later, so that the end of the peer's
+ * sending waits behind that.  The receivers set it.
+ */
 struct plait_protocol {
 	const struct plait_protocol_ops *ops;
 	struct plait_factory *factory;
 	struct plait_transport *transport;
 	bool connected;
+	bool unread;
 };
 
 /*

@@ -58,9 +58,20 @@ void plait_transport_abort(struct plait_transport *t);
  */
 void plait_transport_lose_write_connection(struct plait_transport *t);
 
-/* Holds and lets go what is received.  While held, nothing is delivered. */
+/*
+ * Holds and lets go what is received.  While held, no data is delivered.  That
+ * the peer has closed, or is gone, is told all the same if nothing is unread;
+ * else it is told after that was read.
+ */
 void plait_transport_pause_reading(struct plait_transport *t);
 void plait_transport_resume_reading(struct plait_transport *t);
+
+/*
+ * True once the peer has closed its sending half, or is gone, although the
+ * protocol has not been told yet: that waits behind input that it has not
+ * read.  Asks the kernel.
+ */
+bool plait_transport_peer_has_closed(const struct plait_transport *t);
 
 /* Bytes accepted by write and not yet taken by the kernel. */
 size_t plait_transport_pending(const struct plait_transport *t);
