@@ -108,6 +108,7 @@ static void settle(struct plait_input *in, struct plait_protocol *p)
 		plait_buf_unref(&in->held);
 	else if (in->held == NULL)
 		hold_both(in, p, in->next, in->left, NULL, 0);
+	p->unread = in->left > 0;
 }
 
 static void run(struct plait_input *in, struct plait_protocol *p,
@@ -373,6 +374,8 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 	unhold(in);
 	in->left = 0;
 	in->handed = 0;
+	if (in->protocol != NULL)
+		in->protocol->unread = false;
 	return 0;
 }
 

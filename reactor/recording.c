@@ -35,6 +35,7 @@ struct recording {
 	bool peer_left;			 /* ... and that ends the connection */
 	bool shut;			 /* we send no more */
 	bool clean;			 /* how it was lost */
+	bool draining; /* before why is told, input is delivered */
 	bool end_carried;
 	bool delivering;
 };
@@ -74,27 +75,59 @@ static bool is_write_finished(const struct recording *s)
 	return s->base.write_closed && s->unsent.size == 0 && !s->shut;
 }
 
-static bool has_input(const struct recording *s)
+static bool wants_input(const struct recording *s)
 {
 	return !s->base.reading_paused && !is_closing(s) &&
+	       !loop_is_forked(s->base.reactor) && plait_buf_size(s->input) > 0;
+}
+
+/* Something that has come, and nobody has handled. */
+static bool has_unread(const struct recording *s)
+{
+	return plait_buf_size(s->input) > 0 || transport_has_unread(&s->base);
+}
+
+/* The end waits behind what is unread, but not for a reader of nothing. */
+static bool end_is_due(const struct recording *s)
+{
+	return s->eof_waits && s->why == NULL && !is_closing(s) &&
 	       !loop_is_forked(s->base.reactor) &&
-	       (plait_buf_size(s->input) > 0 || s->eof_waits);
+	       (s->base.reading_paused ? !has_unread(s)
+				       : plait_buf_size(s->input) == 0);
+}
+
+static bool waits_for_reader(const struct recording *s)
+{
+	return s->draining && s->base.reading_paused && !is_closing(s);
 }
 
 static void out_of_time(void *arg)
 {
 	struct recording *s = arg;
 
-	transport_give_up(&s->base);
+	if (!s->draining) {
+		transport_give_up(&s->base);
+		return;
+	}
+	s->draining = false;
+	loop_next_turn(s->base.reactor, &s->answering);
+}
+
+static void wait(struct recording *s, double seconds)
+{
+	if (!plait_timer_is_running(&s->deadline))
+		plait_timer_start(s->base.reactor, &s->deadline, seconds,
+				  out_of_time, s);
 }
 
 static void mind_deadline(struct recording *s)
 {
-	if (!is_closing(s) || is_finished(s))
+	if (waits_for_reader(s))
+		wait(s, s->base.limits.linger_timeout);
+	else if (is_closing(s) && !is_finished(s))
+		wait(s, s->base.limits.close_timeout);
+	else
 		plait_timer_stop(&s->deadline);
-	else if (!plait_timer_is_running(&s->deadline))
-		plait_timer_start(s->base.reactor, &s->deadline,
-				  s->base.limits.close_timeout, out_of_time, s);
 }
 
 /* Leaves to the loop what there is to tell, if anything. */
@@ -104,8 +137,8 @@ static void settle(struct recording *s)
 		return;
 	transport_output_changed(&s->base);
 	mind_deadline(s);
-	if (s->why != NULL || is_finished(s) || is_write_finished(s) ||
-	    has_input(s))
+	if ((s->why != NULL && !waits_for_reader(s)) || is_finished(s) ||
+	    is_write_finished(s) || wants_input(s) || end_is_due(s))
 		loop_next_turn(s->base.reactor, &s->answering);
 }
 
@@ -139,36 +172,50 @@ static void tell_eof(struct recording *s)
 		s->peer_left = true;
 }
 
-/* One piece of the input, through the buffer that all connections share. */
+/*
+ * One piece of the input, in memory of its own: the protocol may deliver to
+ * itself and to others, and whoever keeps what it was lent is found out.
+ */
 static void deliver_piece(struct recording *s)
 {
 	size_t size = plait_buf_size(s->input);
 	size_t n = size < LOOP_READ_SIZE ? size : LOOP_READ_SIZE;
-	void *buf = loop_read_buffer(s->base.reactor);
+	struct plait_buf *piece = plait_buf_copy(plait_buf_data(s->input), n);
 
-	if (buf == NULL) {
+	if (piece == NULL) {
 		out_of_memory(s);
 		return;
 	}
-	memcpy(buf, plait_buf_data(s->input), n);
 	plait_buf_consume(s->input, n);
-	transport_data(&s->base, buf, n);
+	transport_data(&s->base, plait_buf_data(piece), n);
+	plait_buf_unref(&piece);
 }
 
 /*
  * Delivers what is wanted.  What comes meanwhile, from inside the protocol,
- * only joins the input: the shared buffer is in use.
+ * only joins the input, to be delivered when that has returned.
  */
 static void deliver_input(struct recording *s)
 {
 	if (s->delivering)
 		return;
 	s->delivering = true;
-	while (has_input(s) && plait_buf_size(s->input) > 0)
+	while (wants_input(s))
 		deliver_piece(s);
 	s->delivering = false;
-	if (has_input(s))
+	if (end_is_due(s))
 		tell_eof(s);
+}
+
+/* The connection is broken; what had come before is delivered first. */
+static void drain(struct recording *s)
+{
+	transport_broken(&s->base, s->why);
+	deliver_input(s);
+	if (waits_for_reader(s))
+		return;
+	s->draining = false;
+	lose(s, s->why);
 }
 
 static void answer(struct loop_task *task)
@@ -176,14 +223,16 @@ static void answer(struct loop_task *task)
 	struct recording *s =
 		plait_container(task, struct recording, answering);
 
-	if (s->why != NULL) {
+	if (s->draining) {
+		drain(s);
+	} else if (s->why != NULL) {
 		lose(s, s->why);
 	} else if (is_finished(s)) {
 		lose(s, &failure_connection_done);
 	} else if (is_write_finished(s)) {
 		s->shut = true;
 		transport_write_lost(&s->base);
-	} else if (has_input(s)) {
+	} else {
 		deliver_input(s);
 	}
 	settle(s);
@@ -274,6 +323,13 @@ static int recording_peer(struct plait_transport *t, struct plait_address *ret)
 	return 0;
 }
 
+static bool recording_peer_has_closed(const struct plait_transport *t)
+{
+	const struct recording *s = self_of(t);
+
+	return s->eof || s->eof_waits || s->why != NULL;
+}
+
 static const struct transport_ops recording_ops = {
 	.name = "recording",
 	.write = recording_write,
@@ -283,6 +339,7 @@ static const struct transport_ops recording_ops = {
 	.lose_write = recording_touch,
 	.set_reading = recording_set_reading,
 	.output = recording_output,
+	.peer_has_closed = recording_peer_has_closed,
 	.host = recording_host,
 	.peer = recording_peer,
 };
@@ -452,7 +509,7 @@ void plait_testing_deliver(struct plait_transport *t, const void *data,
 {
 	struct recording *s = recording_of(t, __func__);
 
-	if (s->eof || s->eof_waits || is_closing(s))
+	if (s->eof || s->eof_waits || s->why != NULL || is_closing(s))
 		return;
 	if (plait_buf_append(s->input, data, len) < 0)
 		out_of_memory(s);
@@ -465,17 +522,38 @@ void plait_testing_deliver_eof(struct plait_transport *t)
 {
 	struct recording *s = recording_of(t, __func__);
 
-	if (s->eof || is_closing(s))
+	if (s->eof || s->why != NULL || is_closing(s))
 		return;
 	s->eof_waits = true;
 	deliver_input(s);
 	settle(s);
 }
 
+/* Not under the feet of the protocol, nor before what a reader holds. */
+static bool must_wait(const struct recording *s)
+{
+	return s->base.inside > 0 ||
+	       (s->base.reading_paused && !is_closing(s) && has_unread(s));
+}
+
 void plait_testing_lose(struct plait_transport *t,
 			const struct plait_failure *why)
 {
-	lose(recording_of(t, __func__), why);
+	struct recording *s = recording_of(t, __func__);
+
+	if (!must_wait(s)) {
+		lose(s, why);
+		return;
+	}
+	if (s->base.lost || s->why != NULL)
+		return;
+	s->why = plait_failure_ref(why);
+	s->draining = true;
+	s->base.write_closed = s->shut = true;
+	output_drop(&s->unsent, s->base.reactor);
+	if (s->base.inside == 0)
+		transport_broken(&s->base, why);
+	settle(s);
 }
 
 const struct plait_buf *plait_testing_written(struct plait_transport *t)

@@ -224,7 +224,8 @@ static void end_protocol(struct plait_transport *t)
 	if (p == NULL)
 		return;
 	protocol_done(p);
-	stop_producer(t);
+	if (!loop_is_forked(t->reactor))
+		stop_producer(t);
 	free(p);
 }
 

@@ -613,6 +613,39 @@ START_TEST(pause_holds_the_rest_of_the_chunk)
 }
 END_TEST
 
+static void pause_at_each(struct plait_line_receiver *p, const char *line,
+			  size_t len)
+{
+	plait_line_receiver_pause(p);
+}
+
+/* Lines that have come are not lost because the peer has gone meanwhile. */
+START_TEST(the_end_waits_for_the_lines_that_are_held)
+{
+	plait_value v = plait_fail(&plait_error_connection_lost, "reset");
+
+	on_line = pause_at_each;
+	connect_with(&ops);
+	say("a\r\nb\r\nc\r\n");
+	if (_i == 0)
+		plait_testing_deliver_eof(transport);
+	else
+		plait_testing_lose(transport, plait_value_failure(&v));
+	plait_value_free(&v);
+	plait_testing_advance(r, 1);
+	assert_trace("line(a) ");
+	plait_line_receiver_resume(receiver);
+	plait_testing_advance(r, 1);
+	assert_trace("line(b) ");
+	ck_assert(plait_testing_is_connected(transport));
+	plait_line_receiver_resume(receiver);
+	assert_trace("line(c) ");
+	plait_testing_advance(r, _i == 0 ? 0 : 5);
+	ck_assert(!plait_testing_is_connected(transport));
+	finish();
+}
+END_TEST
+
 static void pause_and_resume(struct plait_line_receiver *p, const char *line,
 			     size_t len)
 {
@@ -1200,6 +1233,8 @@ static void add_pausing(Suite *s)
 	TCase *tc = tcase_create("pause");
 
 	tcase_add_pure_test(tc, pause_holds_the_rest_of_the_chunk);
+	tcase_add_pure_loop_test(tc, the_end_waits_for_the_lines_that_are_held,
+				 0, 2);
 	tcase_add_pure_test(tc, resume_inside_a_callback_does_not_recurse);
 	tcase_add_pure_test(tc, pausing_after_every_line_is_linear);
 	tcase_add_pure_test(tc, input_while_paused_is_kept_at_linear_cost);

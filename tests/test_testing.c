@@ -309,11 +309,215 @@ START_TEST(pausing_keeps_the_rest_and_the_end)
 	plait_transport_resume_reading(t);
 	settle();
 	ck_assert_uint_eq(actor.received, 200000);
-	ck_assert_uint_eq(actor.lost, 0);
+	/* Paused again, but nothing is left that the end could wait for. */
+	ck_assert_str_eq(actor.trace, "SBMDLX");
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
+}
+END_TEST
+
+static void fin(struct plait_transport *t)
+{
+	plait_testing_deliver_eof(t);
+}
+
+static void rst(struct plait_transport *t)
+{
+	plait_value v = plait_fail_errno(&plait_error_connection_lost,
+					 ECONNRESET, "recv");
+
+	plait_testing_lose(t, plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+static void (*const ways_to_go[])(struct plait_transport *) = { fin, rst };
+
+static plait_value note_end(plait_value *result, void *arg)
+{
+	*(bool *)arg = plait_value_is_failure(result);
+	return PLAIT_NONE;
+}
+
+static void work_in_scope(struct plait_transport *t, bool *ended)
+{
+	struct plait_deferred *d = plait_defer_later(reactor, 3600, NULL, NULL);
+
+	plait_deferred_add_both(d, note_end, ended);
+	plait_scope_own(plait_transport_scope(t), &d);
+}
+
+START_TEST(a_hang_up_while_paused_ends_the_work)
+{
+	struct plait_transport *t = connect_actor();
+	bool ended = false;
+
+	work_in_scope(t, &ended);
+	deliver(t, "request");
+	plait_transport_pause_reading(t);
+	settle();
+	ck_assert(!plait_transport_peer_has_closed(t));
+	ways_to_go[_i](t);
+	settle();
+	ck_assert(ended);
+	ck_assert_str_eq(actor.trace, "SBMDLX");
+}
+END_TEST
+
+START_TEST(an_end_behind_unread_input_waits_for_it)
+{
+	struct plait_transport *t = connect_actor();
+	bool ended = false;
+
+	work_in_scope(t, &ended);
+	plait_transport_pause_reading(t);
+	deliver(t, "unread");
+	ck_assert(!plait_transport_peer_has_closed(t));
+	fin(t);
+	plait_testing_advance(reactor, 100);
+	ck_assert_str_eq(actor.trace, "SBM");
+	ck_assert(!ended);
+	ck_assert(plait_transport_peer_has_closed(t));
 	plait_transport_resume_reading(t);
 	settle();
 	ck_assert_str_eq(actor.trace, "SBMDLX");
-	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
+	ck_assert(ended);
+}
+END_TEST
+
+START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
+{
+	struct plait_transport *t = connect_actor();
+	bool ended = false;
+
+	work_in_scope(t, &ended);
+	plait_transport_pause_reading(t);
+	deliver(t, "unread");
+	rst(t);
+	ck_assert(ended);
+	plait_transport_write(t, "into the void", 13);
+	deliver(t, "from the grave");
+	fin(t);
+	rst(t);
+	plait_testing_advance(reactor, 4.9);
+	ck_assert_str_eq(actor.trace, "SBM");
+	ck_assert(plait_transport_peer_has_closed(t));
+	ck_assert_str_eq(written(t), "");
+	if (_i == 0)
+		plait_transport_resume_reading(t);
+	else if (_i == 1)
+		plait_transport_lose_connection(t);
+	else
+		plait_testing_advance(reactor, 0.2);
+	settle();
+	ck_assert_str_eq(actor.trace, _i == 0 ? "SBMDLX" : "SBMLX");
+	ck_assert_str_eq(actor.text, _i == 0 ? "unread" : "");
+	ck_assert_str_eq(actor.lost_why,
+			 "ConnectionLost: recv: Connection reset by peer");
+}
+END_TEST
+
+START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
+{
+	struct plait_transport *t;
+	bool ended = false;
+
+	actor.half_closeable = true;
+	t = connect_actor();
+	work_in_scope(t, &ended);
+	plait_transport_pause_reading(t);
+	fin(t);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMR");
+	ck_assert(!ended);
+	plait_transport_lose_connection(t);
+	settle();
+	ck_assert(ended);
+}
+END_TEST
+
+/* Inside its callbacks it is only on its way. */
+static void rst_here(struct actor *a, struct plait_protocol *p)
+{
+	rst(p->transport);
+	ck_assert(plait_testing_is_connected(p->transport));
+	ck_assert_ptr_nonnull(plait_testing_protocol(p->transport));
+}
+
+static void rst_at_data(struct actor *a, struct plait_protocol *p,
+			const void *data, size_t len)
+{
+	rst_here(a, p);
+}
+
+START_TEST(what_is_lost_inside_is_told_after_it)
+{
+	struct plait_transport *t;
+
+	actor.half_closeable = true;
+	if (_i == 0)
+		actor.on_made = rst_here;
+	else if (_i == 1)
+		actor.on_data = rst_at_data;
+	else
+		actor.on_read_lost = rst_here;
+	t = connect_actor();
+	deliver(t, "x");
+	fin(t);
+	settle();
+	ck_assert_str_eq(actor.trace, _i == 0	? "SBMLX"
+				      : _i == 1 ? "SBMDLX"
+						: "SBMDRLX");
+	ck_assert_int_eq(strncmp(actor.lost_why, "ConnectionLost", 14), 0);
+}
+END_TEST
+
+static void deliver_to_other(struct actor *a, struct plait_protocol *p,
+			     const void *data, size_t len)
+{
+	struct plait_transport *other = a->arg;
+
+	if (p->transport == other)
+		return;
+	plait_testing_deliver(other, "others", 6);
+	ck_assert_mem_eq(data, "first", 5);
+}
+
+START_TEST(delivering_to_another_from_inside_keeps_the_data)
+{
+	struct plait_transport *t = connect_actor();
+
+	actor.on_data = deliver_to_other;
+	actor.arg = connect_actor();
+	deliver(t, "first");
+	ck_assert_str_eq(actor.text, "firstothers");
+}
+END_TEST
+
+static void pump_here(struct actor *a, struct plait_protocol *p,
+		      const void *data, size_t len)
+{
+	a->on_data = NULL;
+	plait_transport_write(p->transport, "answer", 6);
+	plait_testing_pump(p->transport, a->arg);
+	ck_assert_mem_eq(data, "first", 5);
+}
+
+START_TEST(a_pump_from_inside_carries_what_there_is)
+{
+	struct plait_transport *t, *other;
+	struct actor client;
+
+	actor_init(&client);
+	other = plait_testing_connect(reactor, &client.base);
+	actor.on_data = pump_here;
+	actor.arg = other;
+	t = connect_actor();
+	plait_transport_write(other, "second", 6);
+	deliver(t, "first");
+	ck_assert_str_eq(client.text, "answer");
+	plait_transport_lose_connection(other);
+	plait_testing_pump(t, other);
+	ck_assert_str_eq(actor.text, "firstsecond");
+	ck_assert_str_eq(actor.trace, "SBMDLX");
 }
 END_TEST
 
@@ -1001,6 +1205,18 @@ static void add_tests_of_transport(Suite *s)
 	tcase_add_pure_test(tc, lost_is_told_at_once_and_once);
 	tcase_add_pure_test(tc, the_window_lets_through_what_it_says);
 	tcase_add_pure_test(tc, a_slow_peer_pauses_the_producer);
+	tcase_add_pure_loop_test(tc, a_hang_up_while_paused_ends_the_work, 0,
+				 2);
+	tcase_add_pure_test(tc, an_end_behind_unread_input_waits_for_it);
+	tcase_add_pure_loop_test(
+		tc, a_reset_ends_the_work_before_unread_input_is_read, 0, 3);
+	tcase_add_pure_test(
+		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
+	tcase_add_pure_loop_test(tc, what_is_lost_inside_is_told_after_it, 0,
+				 3);
+	tcase_add_pure_test(tc,
+			    delivering_to_another_from_inside_keeps_the_data);
+	tcase_add_pure_test(tc, a_pump_from_inside_carries_what_there_is);
 	tcase_add_pure_test(tc, its_own_half_does_not_hold_a_close);
 	tcase_add_pure_test(tc, a_close_without_progress_is_given_up);
 	tcase_add_pure_test(tc, the_reactor_loses_what_is_left);

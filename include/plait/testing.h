@@ -43,7 +43,9 @@ struct plait_protocol *plait_testing_protocol(struct plait_transport *t);
 /*
  * Plays the peer: sends bytes, which are delivered before this returns,
  * unless reading is paused (then when it is resumed and a turn has come);
- * closes its sending half; is lost, for that reason (borrowed).
+ * closes its sending half; is lost, for that reason (borrowed).  The loss is
+ * told before this returns, but not inside a callback of that protocol, nor
+ * while reading is paused and input is unread.
  */
 void plait_testing_deliver(struct plait_transport *t, const void *data,
 			   size_t len);
