@@ -83,18 +83,17 @@ static void hold_both(struct plait_input *in, struct plait_protocol *p,
 static void queue(struct plait_input *in, struct plait_protocol *p,
 		  const void *data, size_t len)
 {
-	size_t start;
-
 	if (in->busy) {
 		hold_both(in, p, in->next, in->left, data, len);
 		return;
 	}
-	start = plait_buf_size(in->held) - in->left;
+	/* What was handled must not be kept for as long as something is. */
+	plait_buf_consume(in->held, plait_buf_size(in->held) - in->left);
 	if (plait_buf_append(in->held, data, len) < 0) {
 		out_of_memory(in, p);
 		return;
 	}
-	in->next = (const char *)plait_buf_data(in->held) + start;
+	in->next = plait_buf_data(in->held);
 	in->left += len;
 }
 

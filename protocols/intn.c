@@ -26,7 +26,8 @@ static void fail(struct plait_intn_receiver *p)
 	p->failed = true;
 	if (ops_of(p)->length_limit_exceeded != NULL)
 		ops_of(p)->length_limit_exceeded(p, p->length);
-	plait_transport_lose_connection(p->base.transport);
+	if (p->base.transport != NULL)
+		plait_transport_lose_connection(p->base.transport);
 }
 
 /* True once the length is there; false to wait, or if it has failed. */

@@ -47,6 +47,13 @@ static void write_line(struct plait_protocol *p, struct ending e,
 		plait_transport_write_several(p->transport, pieces, 2);
 }
 
+/* There may be no connection: in a test, in a layer. */
+static void lose(struct plait_protocol *p)
+{
+	if (p->transport != NULL)
+		plait_transport_lose_connection(p->transport);
+}
+
 static const struct plait_line_receiver_ops *
 ops_of(const struct plait_line_receiver *p)
 {
@@ -87,7 +94,7 @@ static bool step(struct plait_protocol *base)
 	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
-		plait_transport_lose_connection(base->transport);
+		lose(base);
 	else if (ops->line_received != NULL)
 		ops->line_received(p, line, len);
 	return true;
@@ -167,7 +174,7 @@ static bool only_step(struct plait_protocol *base)
 	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
-		plait_transport_lose_connection(base->transport);
+		lose(base);
 	else if (ops->line_received != NULL)
 		ops->line_received(p, line, len);
 	return true;

@@ -20,7 +20,8 @@ static void fail(struct plait_netstring_receiver *p)
 	p->failed = true;
 	if (ops_of(p)->parse_failed != NULL)
 		ops_of(p)->parse_failed(p);
-	plait_transport_lose_connection(p->base.transport);
+	if (p->base.transport != NULL)
+		plait_transport_lose_connection(p->base.transport);
 }
 
 /* In force; with its comma a string must still be one that a buf can hold. */

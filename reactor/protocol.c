@@ -11,14 +11,24 @@
 
 #include "reactor/transport.h"
 
+/* A struct that is too small would be written behind its end. */
+static size_t size_of(const struct plait_protocol_ops *ops)
+{
+	size_t least = ops->base_size != 0 ? ops->base_size
+					   : sizeof(struct plait_protocol);
+
+	if (ops->size != 0 && ops->size < least)
+		plait_die("plait_protocol_new",
+			  "table \"%s\": size is %zu, but its struct begins "
+			  "with one of %zu",
+			  ops->name != NULL ? ops->name : "", ops->size, least);
+	return ops->size != 0 ? ops->size : least;
+}
+
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 {
-	size_t size =
-		ops->size == 0 ? sizeof(struct plait_protocol) : ops->size;
-	struct plait_protocol *p;
+	struct plait_protocol *p = calloc(1, size_of(ops));
 
-	plait_assert(size >= sizeof(*p));
-	p = calloc(1, size);
 	if (p != NULL)
 		p->ops = ops;
 	return p;

@@ -7,6 +7,7 @@
 #include <plait/input.h>
 #include <plait/testing.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/trace.h"
 
@@ -285,6 +286,135 @@ START_TEST(works_before_the_connection)
 }
 END_TEST
 
+/*
+ * The receivers of the library, as they are without a word: with no size of
+ * their own, and with no connection.
+ */
+static const struct plait_line_receiver_ops bare_line = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "bare line" },
+};
+
+static const struct plait_line_only_receiver_ops bare_line_only = {
+	.base = { PLAIT_LINE_ONLY_RECEIVER, .name = "bare line-only" },
+};
+
+static const struct plait_netstring_receiver_ops bare_netstring = {
+	.base = { PLAIT_NETSTRING_RECEIVER, .name = "bare netstring" },
+};
+
+static const struct plait_intn_receiver_ops bare_intn = {
+	.base = { PLAIT_INTN_RECEIVER, .name = "bare intn" },
+};
+
+static const struct {
+	const struct plait_protocol_ops *ops;
+	size_t size;
+} bare[] = {
+	{ &bare_line.base, sizeof(struct plait_line_receiver) },
+	{ &bare_line_only.base, sizeof(struct plait_line_only_receiver) },
+	{ &bare_netstring.base, sizeof(struct plait_netstring_receiver) },
+	{ &bare_intn.base, sizeof(struct plait_intn_receiver) },
+};
+
+enum { N_BARE = sizeof(bare) / sizeof(bare[0]) };
+
+/* None of them can make sense of it. */
+static void receive_nonsense(struct plait_protocol *p)
+{
+	static char nonsense[20000];
+
+	memset(nonsense, 'x', sizeof(nonsense));
+	p->ops->data_received(p, nonsense, sizeof(nonsense));
+	p->ops->data_received(p, nonsense, sizeof(nonsense));
+}
+
+START_TEST(a_receiver_without_a_size_has_room_for_its_own_struct)
+{
+	size_t before = heap_live_bytes();
+	struct plait_protocol *p = plait_protocol_new(bare[_i].ops);
+
+	ck_assert_uint_ge(heap_live_bytes() - before, bare[_i].size);
+	plait_protocol_free(&p);
+}
+END_TEST
+
+static struct plait_protocol_ops too_small;
+
+static void make_one_that_is_too_small(void *arg)
+{
+	plait_protocol_new(&too_small);
+}
+
+START_TEST(a_receiver_that_is_too_small_aborts_and_is_named)
+{
+	too_small = *bare[_i].ops;
+	too_small.size = bare[_i].size - 1;
+	assert_aborts(make_one_that_is_too_small, NULL, "table \"bare ");
+}
+END_TEST
+
+START_TEST(a_receiver_without_a_connection_gives_up_quietly)
+{
+	struct plait_protocol *p = plait_protocol_new(bare[_i].ops);
+
+	receive_nonsense(p);
+	plait_protocol_free(&p);
+}
+END_TEST
+
+static void pause_it(struct plait_line_receiver *p, const char *line,
+		     size_t len)
+{
+	plait_line_receiver_pause(p);
+}
+
+static const struct plait_line_receiver_ops pausing_ops = {
+	.base = { PLAIT_LINE_RECEIVER, .name = "pausing" },
+	.line_received = pause_it,
+};
+
+/* Always one line behind, so that there is always something that is held. */
+START_TEST(what_is_held_is_what_was_not_handled)
+{
+	struct plait_protocol *p = plait_protocol_new(&pausing_ops.base);
+	struct plait_line_receiver *line =
+		plait_self(p, struct plait_line_receiver);
+	size_t before;
+
+	plait_line_receiver_data(p, "one\r\ntwo\r\n", 10);
+	before = heap_live_bytes();
+	for (int i = 0; i < 10000; i++) {
+		plait_line_receiver_data(p, "line\r\n", 6);
+		ck_assert(p->unread);
+		plait_line_receiver_resume(line);
+	}
+	ck_assert_uint_lt(heap_live_bytes(), before + 1000);
+	plait_protocol_free(&p);
+}
+END_TEST
+
+/* The end of the peer waits for what is held, and for nothing else. */
+START_TEST(a_receiver_says_whether_it_holds_something)
+{
+	struct plait_protocol *p = plait_protocol_new(&pausing_ops.base);
+	struct plait_line_receiver *line =
+		plait_self(p, struct plait_line_receiver);
+
+	plait_line_receiver_data(p, "one\r\ntwo\r\nthree", 15);
+	ck_assert(p->unread);
+	plait_line_receiver_resume(line);
+	plait_line_receiver_resume(line);
+	ck_assert(!p->unread);
+	plait_line_receiver_data(p, "\r\n", 2);
+	ck_assert(!p->unread);
+	plait_line_receiver_data(p, "four\r\n", 6);
+	ck_assert(p->unread);
+	plait_line_receiver_clear_buffer(line, NULL);
+	ck_assert(!p->unread);
+	plait_protocol_free(&p);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("input");
@@ -301,6 +431,17 @@ int main(void)
 			    line_that_is_too_long_is_told_with_its_beginning);
 	tcase_add_abort_test(tc, delimiter_of_no_bytes_aborts);
 	tcase_add_pure_test(tc, works_before_the_connection);
+	tcase_add_pure_loop_test(
+		tc, a_receiver_without_a_size_has_room_for_its_own_struct, 0,
+		N_BARE);
+	tcase_add_pure_loop_test(
+		tc, a_receiver_that_is_too_small_aborts_and_is_named, 0,
+		N_BARE);
+	tcase_add_pure_loop_test(
+		tc, a_receiver_without_a_connection_gives_up_quietly, 0,
+		N_BARE);
+	tcase_add_pure_test(tc, what_is_held_is_what_was_not_handled);
+	tcase_add_pure_test(tc, a_receiver_says_whether_it_holds_something);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }

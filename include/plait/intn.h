@@ -36,7 +36,8 @@ struct plait_intn_receiver_ops {
 
 #define PLAIT_INTN_RECEIVER                                                    \
 	.data_received = plait_intn_receiver_data,                             \
-	.done = plait_intn_receiver_done
+	.done = plait_intn_receiver_done,                                      \
+	.base_size = sizeof(struct plait_intn_receiver)
 
 struct plait_intn_receiver {
 	struct plait_protocol base;

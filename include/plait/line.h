@@ -55,7 +55,8 @@ struct plait_line_receiver_ops {
 /* The functions that the table of every line receiver must name. */
 #define PLAIT_LINE_RECEIVER                                                    \
 	.data_received = plait_line_receiver_data,                             \
-	.done = plait_line_receiver_done
+	.done = plait_line_receiver_done,                                      \
+	.base_size = sizeof(struct plait_line_receiver)
 
 /*
  * The public fields may be set in connection_made(), and changed in any
@@ -129,7 +130,8 @@ struct plait_line_only_receiver_ops {
 
 #define PLAIT_LINE_ONLY_RECEIVER                                               \
 	.data_received = plait_line_only_receiver_data,                        \
-	.done = plait_line_only_receiver_done
+	.done = plait_line_only_receiver_done,                                 \
+	.base_size = sizeof(struct plait_line_only_receiver)
 
 /* As in struct plait_line_receiver. */
 struct plait_line_only_receiver {

@@ -34,7 +34,8 @@ struct plait_netstring_receiver_ops {
 
 #define PLAIT_NETSTRING_RECEIVER                                               \
 	.data_received = plait_netstring_receiver_data,                        \
-	.done = plait_netstring_receiver_done
+	.done = plait_netstring_receiver_done,                                 \
+	.base_size = sizeof(struct plait_netstring_receiver)
 
 struct plait_netstring_receiver {
 	struct plait_protocol base;

@@ -37,12 +37,15 @@ struct plait_connector;
  * the peer has closed its sending half, and goes on until it loses the
  * connection itself.  Others flush and are lost then.
  *
+ * base_size is for whoever offers a struct to begin with, as the receivers do
+ * in their macros.
+ *
  * done() comes last of all, to end what the struct owns, also when the
  * protocol was built and never connected.
  */
 struct plait_protocol_ops {
 	const char *name;
-	size_t size; /* of the whole struct; 0: the base alone */
+	size_t size; /* of the whole struct; 0: what base_size says */
 	void (*connection_made)(struct plait_protocol *p);
 	void (*data_received)(struct plait_protocol *p, const void *data,
 			      size_t len);
@@ -51,6 +54,8 @@ struct plait_protocol_ops {
 	void (*read_connection_lost)(struct plait_protocol *p);
 	void (*write_connection_lost)(struct plait_protocol *p);
 	void (*done)(struct plait_protocol *p);
+	size_t base_size; /* of what the struct begins with; 0: the base alone
+			   */
 };
 
 /*
