@@ -213,6 +213,12 @@ bool loop_is_shared(const struct plait_reactor *r);
  */
 void loop_close(const struct plait_reactor *r, int fd);
 
+/*
+ * Of the virtual backend: in the wait of this turn, if that is yet to come, or
+ * of the next one, as an event would.
+ */
+void loop_arrive(struct plait_reactor *r, struct loop_task *task);
+
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 

@@ -287,6 +287,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	r->limits = default_limits;
 	plait_list_init(&r->after_callback);
 	plait_list_init(&r->next_turn);
+	plait_list_init(&r->arrivals);
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
 	plait_list_init(&r->finishing);
@@ -433,6 +434,7 @@ static void forget_all(struct plait_reactor *r)
 	unlink_all(&r->finishing);
 	unlink_all(&r->after_callback);
 	unlink_all(&r->next_turn);
+	unlink_all(&r->arrivals);
 	unlink_all(&r->when_freed);
 	unlink_all(&r->burials);
 }
@@ -680,8 +682,8 @@ bool loop_has_work(const struct plait_reactor *r)
 {
 	int64_t when;
 
-	return has_tasks(r) || thread_has_work(r) || watch_has_work(r) ||
-	       must_shut_down(r) ||
+	return has_tasks(r) || !plait_list_is_empty(&r->arrivals) ||
+	       thread_has_work(r) || watch_has_work(r) || must_shut_down(r) ||
 	       (timer_next(r, &when) && when <= loop_now(r));
 }
 

@@ -182,6 +182,7 @@ struct plait_reactor {
 	bool hurried; /* by plait_reactor_stop_now() */
 
 	struct plait_list after_callback, next_turn, burials;
+	struct plait_list arrivals; /* virtual.c: what a wait would bring */
 	struct plait_list members, finishing; /* the latter close, in time */
 	struct plait_timer time_to_finish;
 	struct plait_list when_freed, kept; /* tasks, first and last */

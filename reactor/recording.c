@@ -22,7 +22,7 @@ struct recording {
 	struct transport_owner counting;
 	struct plait_factory *counted; /* NULL: not by this connection */
 	struct loop_member member;
-	struct loop_task answering, keep;
+	struct loop_task settling, arriving, answering, keep;
 	struct plait_timer deadline; /* of closing */
 	struct plait_address host, peer;
 	struct output unsent;
@@ -133,13 +133,29 @@ static void mind_deadline(struct recording *s)
 /* Leaves to the loop what there is to tell, if anything. */
 static void settle(struct recording *s)
 {
+	loop_task_cancel(&s->settling);
 	if (s->base.lost)
 		return;
-	transport_output_changed(&s->base);
 	mind_deadline(s);
 	if ((s->why != NULL && !waits_for_reader(s)) || is_finished(s) ||
-	    is_write_finished(s) || wants_input(s) || end_is_due(s))
+	    is_write_finished(s))
 		loop_next_turn(s->base.reactor, &s->answering);
+	else if (wants_input(s) || end_is_due(s))
+		loop_arrive(s->base.reactor, &s->arriving);
+	/* Behind the answer; a loss tells a producer all there is to tell. */
+	if (!is_finished(s) && (s->why == NULL || s->draining))
+		transport_output_changed(&s->base);
+}
+
+static void run_settling(struct loop_task *task)
+{
+	settle(plait_container(task, struct recording, settling));
+}
+
+/* Once for all that a callback does, as on a socket. */
+static void touch(struct recording *s)
+{
+	loop_after_callback(s->base.reactor, &s->settling);
 }
 
 static void drop(struct plait_buf *b)
@@ -153,6 +169,8 @@ static void lose(struct recording *s, const struct plait_failure *why)
 		return;
 	s->clean = plait_failure_check(why, &plait_error_connection_done);
 	plait_timer_stop(&s->deadline);
+	loop_task_cancel(&s->settling);
+	loop_task_cancel(&s->arriving);
 	loop_part(&s->member);
 	transport_lost(&s->base, why);
 	output_drop(&s->unsent, s->base.reactor);
@@ -197,13 +215,18 @@ static void deliver_piece(struct recording *s)
  */
 static void deliver_input(struct recording *s)
 {
+	bool any = false;
+
 	if (s->delivering)
 		return;
 	s->delivering = true;
-	while (wants_input(s))
+	while (wants_input(s)) {
 		deliver_piece(s);
+		any = true;
+	}
 	s->delivering = false;
-	if (end_is_due(s))
+	/* A socket's end comes with an event of its own. */
+	if (!any && end_is_due(s))
 		tell_eof(s);
 }
 
@@ -218,11 +241,9 @@ static void drain(struct recording *s)
 	lose(s, s->why);
 }
 
-static void answer(struct loop_task *task)
+static void answer(struct recording *s)
 {
-	struct recording *s =
-		plait_container(task, struct recording, answering);
-
+	loop_task_cancel(&s->answering);
 	if (s->draining) {
 		drain(s);
 	} else if (s->why != NULL) {
@@ -232,10 +253,30 @@ static void answer(struct loop_task *task)
 	} else if (is_write_finished(s)) {
 		s->shut = true;
 		transport_write_lost(&s->base);
-	} else {
-		deliver_input(s);
 	}
 	settle(s);
+}
+
+static void run_answer(struct loop_task *task)
+{
+	answer(plait_container(task, struct recording, answering));
+}
+
+/* The callbacks have returned, so their answer need not wait. */
+static void end_event(struct recording *s)
+{
+	settle(s);
+	if (s->base.inside == 0 && plait_list_is_linked(&s->answering.link))
+		answer(s);
+}
+
+/* What a socket's event would bring, and the answer to that. */
+static void arrive(struct loop_task *task)
+{
+	struct recording *s = plait_container(task, struct recording, arriving);
+
+	deliver_input(s);
+	end_event(s);
 }
 
 /* The peer takes what its window lets through.  0 or -ENOMEM. */
@@ -261,7 +302,7 @@ static void recording_write(struct plait_transport *t,
 		r = send_some(s, pieces[i].iov_base, pieces[i].iov_len);
 	if (r < 0)
 		out_of_memory(s);
-	settle(s);
+	touch(s);
 }
 
 static void recording_write_buf(struct plait_transport *t,
@@ -279,17 +320,17 @@ static void recording_write_buf(struct plait_transport *t,
 	}
 	if (output_add_buf(&s->unsent, t->reactor, buf) < 0)
 		out_of_memory(s);
-	settle(s);
+	touch(s);
 }
 
 static void recording_touch(struct plait_transport *t)
 {
-	settle(self_of(t));
+	touch(self_of(t));
 }
 
 static void recording_set_reading(struct plait_transport *t, bool on)
 {
-	settle(self_of(t));
+	touch(self_of(t));
 }
 
 /* The first reason is the one that is told. */
@@ -303,7 +344,8 @@ static void recording_abort(struct plait_transport *t,
 		s->why = why;
 	else
 		plait_failure_unref(&why);
-	settle(s);
+	loop_next_turn(t->reactor, &s->answering);
+	touch(s);
 }
 
 static struct output *recording_output(struct plait_transport *t)
@@ -411,7 +453,9 @@ struct plait_transport *recording_new(struct plait_reactor *r,
 		return NULL;
 	*s = (struct recording){
 		.member.ops = &recording_member_ops,
-		.answering.run = answer,
+		.settling.run = run_settling,
+		.arriving.run = arrive,
+		.answering.run = run_answer,
 		.keep.run = run_keep,
 		.host = *host,
 		.peer = *peer,
@@ -515,7 +559,7 @@ void plait_testing_deliver(struct plait_transport *t, const void *data,
 		out_of_memory(s);
 	else
 		deliver_input(s);
-	settle(s);
+	end_event(s);
 }
 
 void plait_testing_deliver_eof(struct plait_transport *t)
@@ -526,7 +570,7 @@ void plait_testing_deliver_eof(struct plait_transport *t)
 		return;
 	s->eof_waits = true;
 	deliver_input(s);
-	settle(s);
+	end_event(s);
 }
 
 /* Not under the feet of the protocol, nor before what a reader holds. */
@@ -591,10 +635,13 @@ void plait_testing_set_window(struct plait_transport *t, size_t bytes)
 {
 	struct recording *s = recording_of(t, __func__);
 
+	bool waited = s->unsent.size > 0;
+
 	s->window = bytes;
 	if (send_unsent(s) < 0)
 		out_of_memory(s);
-	settle(s);
+	if (waited)
+		end_event(s);
 }
 
 bool plait_testing_is_connected(struct plait_transport *t)

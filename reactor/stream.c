@@ -95,6 +95,12 @@ static bool is_write_finished(const struct stream *s)
 	return s->base.write_closed && s->output.size == 0 && !s->shut;
 }
 
+/* The loss comes next, and tells a producer all that there is to tell. */
+static bool is_over(const struct stream *s)
+{
+	return is_finished(s) || (s->why != NULL && !s->draining);
+}
+
 static bool owes_answer(const struct stream *s)
 {
 	return is_finished(s) || is_write_finished(s) || s->look;
@@ -375,7 +381,6 @@ static void settle(struct stream *s, bool room)
 	if (s->base.lost || loop_is_forked(reactor_of(s)))
 		return;
 	sent = s->why == NULL ? flush(s) : 0;
-	transport_output_changed(&s->base);
 	if (s->why == NULL)
 		mind_deadline(s, room && sent > 0);
 	if (!s->base.reading_paused) {
@@ -389,6 +394,9 @@ static void settle(struct stream *s, bool room)
 		owe_answer(s);
 	else
 		arm(s);
+	/* Behind the answer. */
+	if (!is_over(s))
+		transport_output_changed(&s->base);
 }
 
 /*

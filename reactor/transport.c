@@ -49,7 +49,7 @@ static enum order producer_order(const struct plait_transport *t)
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;
 	if (!t->streaming)
-		return unsent == 0 ? ORDER_RESUME : ORDER_NONE;
+		return unsent == 0 && !t->asked ? ORDER_RESUME : ORDER_NONE;
 	if (!t->producer_paused)
 		return unsent > t->limits.high_water ? ORDER_PAUSE : ORDER_NONE;
 	return unsent <= t->limits.low_water ? ORDER_RESUME : ORDER_NONE;
@@ -78,6 +78,7 @@ static void tell_producer(struct plait_transport *t)
 		break;
 	case ORDER_RESUME:
 		t->producer_paused = false;
+		t->asked = true;
 		p->ops->resume(p);
 		break;
 	case ORDER_STOP:
@@ -370,8 +371,10 @@ static bool may_write(const struct plait_transport *t)
 static void write_pieces(struct plait_transport *t, const struct iovec *pieces,
 			 int n, size_t len)
 {
-	if (len > 0 && may_write(t) && may_hold(t, len, NULL))
+	if (len > 0 && may_write(t) && may_hold(t, len, NULL)) {
+		t->asked = false;
 		t->ops->write(t, pieces, n);
+	}
 	verify(t);
 }
 
@@ -402,8 +405,10 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
 {
 	if (plait_buf_size(buf) > 0 && may_write(t) &&
-	    may_hold(t, output_cost_of_buf(buf), buf))
+	    may_hold(t, output_cost_of_buf(buf), buf)) {
+		t->asked = false;
 		t->ops->write_buf(t, buf);
+	}
 	verify(t);
 }
 
@@ -454,7 +459,6 @@ void plait_transport_lose_write_connection(struct plait_transport *t)
 		return;
 	t->write_closed = true;
 	t->ops->lose_write(t);
-	transport_output_changed(t);
 }
 
 static void set_reading(struct plait_transport *t, bool on)
@@ -600,7 +604,7 @@ int plait_transport_register_producer(struct plait_transport *t,
 		return 0;
 	t->producer = p;
 	t->streaming = streaming;
-	t->producer_paused = false;
+	t->producer_paused = t->asked = false;
 	/* On a lost one transport_lost() is at work, and will stop it. */
 	if (!t->lost)
 		transport_output_changed(t);

@@ -73,6 +73,7 @@ struct plait_transport {
 	struct loop_task producing; /* the producer is to be told something */
 	uint32_t cause;		    /* the cancel that closed it; 0: none */
 	bool streaming, producer_paused;
+	bool asked; /* a pull producer, and nothing was written since */
 	bool disconnecting, aborted, write_closed, lost;
 	bool reading_paused;
 	unsigned char inside; /* callbacks of the protocol on the stack */

@@ -21,8 +21,36 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
 	return -ENOTSUP;
 }
 
-static int poll_nothing(struct plait_reactor *r, int64_t timeout)
+void loop_arrive(struct plait_reactor *r, struct loop_task *task)
 {
+	if (!plait_list_is_linked(&task->link))
+		plait_list_append(&r->arrivals, &task->link);
+}
+
+static void run_arrivals(struct plait_reactor *r)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &r->arrivals);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		/* In a forked child nothing more comes. */
+		if (loop_is_forked(r))
+			continue;
+		r->done.events++;
+		loop_enter(r);
+		task->run(task);
+		loop_leave(r);
+	}
+}
+
+static int poll_arrivals(struct plait_reactor *r, int64_t timeout)
+{
+	run_arrivals(r);
 	if (!r->in_run)
 		return 0;
 	if (timeout < 0)
@@ -56,6 +84,6 @@ const struct backend backend_virtual = {
 	.init = init,
 	.done = done,
 	.update = update,
-	.poll = poll_nothing,
+	.poll = poll_arrivals,
 	.now = now,
 };

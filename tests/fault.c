@@ -156,9 +156,17 @@ void call_hook(const char *name, void (*fn)(void *arg), void *arg)
 	pthread_mutex_unlock(&lock);
 }
 
+static size_t send_room = SIZE_MAX;
+
+void fault_room(size_t bytes)
+{
+	send_room = bytes;
+}
+
 void fault_off(void)
 {
 	fault_alloc_off();
+	fault_room(SIZE_MAX);
 	clock_virtual(false);
 	pthread_mutex_lock(&lock);
 	for (int i = 0; i < N_CALLS; i++) {
@@ -751,8 +759,34 @@ SEAM(ssize_t, read, (int fd, void *buf, size_t n), (fd, buf, at_most(n)))
 SEAM(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, at_most(n)))
 SEAM(ssize_t, recv, (int fd, void *buf, size_t n, int flags),
      (fd, buf, at_most(n), flags))
-SEAM(ssize_t, send, (int fd, const void *buf, size_t n, int flags),
-     (fd, buf, at_most(n), flags))
+
+/* What a send may move, as there is only so much room. */
+static int take_room(int err)
+{
+	if (err == 0 && send_room == 0)
+		return EAGAIN;
+	if (limit == 0 || limit > send_room)
+		limit = send_room == SIZE_MAX ? limit : send_room;
+	return err;
+}
+
+static ssize_t used_room(ssize_t n)
+{
+	if (n > 0 && send_room != SIZE_MAX)
+		send_room -= (size_t)n;
+	return n;
+}
+
+ssize_t seam_send(int fd, const void *buf, size_t n, int flags);
+ssize_t seam_send(int fd, const void *buf, size_t n, int flags)
+{
+	int err = take_room(fault(CALL_send));
+
+	if (err != 0)
+		return failed(err);
+	return used_room(send(fd, buf, at_most(n), flags));
+}
+
 SEAM(ssize_t, recvfrom,
      (int fd, void *buf, size_t n, int flags, struct sockaddr *sa,
       socklen_t *len),
@@ -796,26 +830,26 @@ static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
 SEAM_IOV(readv)
 SEAM_IOV(writev)
 
-#define SEAM_MSG(name, type)                                                   \
+#define SEAM_MSG(name, type, prepare, finish)                                  \
 	ssize_t seam_##name(int fd, type *msg, int flags);                     \
 	ssize_t seam_##name(int fd, type *msg, int flags)                      \
 	{                                                                      \
 		struct iovec copy[MAX_IOV];                                    \
 		struct msghdr m = *msg;                                        \
-		int err = fault(CALL_##name);                                  \
+		int err = prepare(fault(CALL_##name));                         \
                                                                                \
 		if (err != 0)                                                  \
 			return failed(err);                                    \
 		if (limit == 0)                                                \
-			return name(fd, msg, flags);                           \
+			return finish(name(fd, msg, flags));                   \
 		m.msg_iovlen =                                                 \
 			(size_t)shortened(copy, m.msg_iov, m.msg_iovlen);      \
 		m.msg_iov = copy;                                              \
-		return name(fd, &m, flags);                                    \
+		return finish(name(fd, &m, flags));                            \
 	}
 
-SEAM_MSG(recvmsg, struct msghdr)
-SEAM_MSG(sendmsg, const struct msghdr)
+SEAM_MSG(recvmsg, struct msghdr, , )
+SEAM_MSG(sendmsg, const struct msghdr, take_room, used_room)
 
 /* Calls that are made even when they fail. */
 int seam_close(int fd);

@@ -58,6 +58,12 @@ void fault_pass(const char *name, unsigned long n);
 void fault_short(const char *name, unsigned long n, size_t max);
 void fault_short_forever(const char *name, size_t max);
 
+/*
+ * From now on send() and sendmsg() take that many bytes in all, then no more:
+ * a peer that takes exactly so much.  SIZE_MAX, the default: all.
+ */
+void fault_room(size_t bytes);
+
 /* True if the queue of that call has been used up. */
 bool fault_used(const char *name);
 

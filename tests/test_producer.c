@@ -288,6 +288,14 @@ START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
 	attach(&w, &m, false);
 	run_turns(reactor, 5);
 	ck_assert_str_eq(m.trace, "R");
+	/* Whatever else happens on the connection. */
+	plait_transport_pause_reading(w.transport);
+	run_turns(reactor, 2);
+	plait_transport_resume_reading(w.transport);
+	peer_say(w.peer, "x");
+	run_until_count(reactor, &w.calls, 1);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(m.trace, "R");
 	write_bytes(&w, 10);
 	run_turns(reactor, 5);
 	ck_assert_str_eq(m.trace, "RR");

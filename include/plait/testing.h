@@ -41,7 +41,8 @@ struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t);
 
 /*
- * Plays the peer: sends bytes, which are delivered before this returns,
+ * Plays the peer: sends bytes, which are delivered before this returns, and
+ * what the protocol asks for meanwhile is answered, as in the turn of an event,
  * unless reading is paused (then when it is resumed and a turn has come);
  * closes its sending half; is lost, for that reason (borrowed).  The loss is
  * told before this returns, but not inside a callback of that protocol, nor
