@@ -142,9 +142,8 @@ static void settle(struct recording *s)
 		loop_next_turn(s->base.reactor, &s->answering);
 	else if (wants_input(s) || end_is_due(s))
 		loop_arrive(s->base.reactor, &s->arriving);
-	/* Behind the answer; a loss tells a producer all there is to tell. */
-	if (!is_finished(s) && (s->why == NULL || s->draining))
-		transport_output_changed(&s->base);
+	/* Behind the answer, which may be the last. */
+	transport_output_changed(&s->base);
 }
 
 static void run_settling(struct loop_task *task)

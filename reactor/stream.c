@@ -95,12 +95,6 @@ static bool is_write_finished(const struct stream *s)
 	return s->base.write_closed && s->output.size == 0 && !s->shut;
 }
 
-/* The loss comes next, and tells a producer all that there is to tell. */
-static bool is_over(const struct stream *s)
-{
-	return is_finished(s) || (s->why != NULL && !s->draining);
-}
-
 static bool owes_answer(const struct stream *s)
 {
 	return is_finished(s) || is_write_finished(s) || s->look;
@@ -157,11 +151,10 @@ static bool has_unread(struct stream *s)
  */
 static void break_off(struct stream *s, int err, const char *call)
 {
-	bool wanted = !is_closing(s) && !s->eof;
-
 	fail_errno(s, err, call);
 	s->base.write_closed = s->shut = true;
-	s->draining = wanted && (!s->base.reading_paused || has_unread(s));
+	s->draining =
+		!is_closing(s) && (!s->base.reading_paused || has_unread(s));
 	verify(s);
 }
 
@@ -394,9 +387,8 @@ static void settle(struct stream *s, bool room)
 		owe_answer(s);
 	else
 		arm(s);
-	/* Behind the answer. */
-	if (!is_over(s))
-		transport_output_changed(&s->base);
+	/* Behind the answer, which may be the last. */
+	transport_output_changed(&s->base);
 }
 
 /*

@@ -271,6 +271,27 @@ START_TEST(lingering_ends_when_the_peer_sends_too_much)
 }
 END_TEST
 
+START_TEST(the_bytes_of_lingering_are_exact)
+{
+	struct wire w = { .on_data = NULL };
+	unsigned char *bytes = wire_bytes(9999);
+
+	set_limits(30, 5, 10000);
+	ck_assert(wire_open(&w, reactor));
+	say_bye_and_lose(&w);
+	wire_wait_lost(&w);
+	calls_reset();
+	ck_assert(peer_send(reactor, w.peer, bytes, 9999));
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 0);
+	peer_say(w.peer, "x");
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(closes(), 1);
+	wire_hang_up(&w);
+	free(bytes);
+}
+END_TEST
+
 START_TEST(lingering_ends_when_the_peer_resets)
 {
 	struct wire w = { .on_data = NULL };
@@ -1109,6 +1130,7 @@ static TCase *linger_case(void)
 			       the_protocol_does_not_wait_for_the_lingering);
 	tcase_add_reactor_test(tc, lingering_ends_with_its_time);
 	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_sends_too_much);
+	tcase_add_reactor_test(tc, the_bytes_of_lingering_are_exact);
 	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_resets);
 	tcase_add_reactor_test(tc, lingering_survives_interruptions);
 	tcase_add_reactor_test(tc,

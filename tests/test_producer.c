@@ -283,6 +283,7 @@ START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
+	struct plait_buf *b = plait_buf_copy("poem", 4);
 
 	ck_assert(wire_open(&w, reactor));
 	attach(&w, &m, false);
@@ -299,8 +300,16 @@ START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
 	write_bytes(&w, 10);
 	run_turns(reactor, 5);
 	ck_assert_str_eq(m.trace, "RR");
+	plait_transport_write_buf(w.transport, b);
+	run_turns(reactor, 5);
+	ck_assert_str_eq(m.trace, "RRR");
+	plait_transport_unregister_producer(w.transport);
+	attach(&w, &m, false);
+	run_turns(reactor, 5);
+	ck_assert_str_eq(m.trace, "RRRR");
 	wire_close(&w);
-	ck_assert_str_eq(m.trace, "RRS");
+	ck_assert_str_eq(m.trace, "RRRRS");
+	plait_buf_unref(&b);
 }
 END_TEST
 

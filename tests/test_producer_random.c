@@ -16,7 +16,7 @@
 #include "reactor/transport.h"
 #include "tests/wire.h"
 
-enum { HIGH = 3000, LOW = 1000, STEPS = 12, SCRIPTS = 1500 };
+enum { HIGH = 3000, LOW = 1000, STEPS = 12, SCRIPTS = 750 };
 
 struct player {
 	struct plait_producer producer;

@@ -280,6 +280,48 @@ START_TEST(a_flush_is_bounded_and_goes_on)
 }
 END_TEST
 
+/* The peer reads whenever it is written to, so that there is always room. */
+static void read_all(void *arg)
+{
+	struct wire *w = arg;
+	static char bytes[65536];
+	ssize_t n;
+
+	while ((n = recv(w->peer, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		w->received += (size_t)n;
+}
+
+/* In bytes as well: other connections have a turn in between. */
+START_TEST(a_flush_to_a_peer_that_reads_all_is_bounded)
+{
+	enum { N = 3000, SIZE = 1500, SEND = 64 * SIZE, MIB = 1 << 20 };
+	const unsigned n_sends = (MIB + SEND - 1) / SEND;
+	struct wire w = { .unix_pair = true };
+	unsigned char *bytes = wire_bytes(SIZE);
+	struct plait_buf *b = plait_buf_copy(bytes, SIZE);
+
+	ck_assert(wire_open(&w, reactor));
+	for (int i = 0; i < N; i++)
+		plait_transport_write_buf(w.transport, b);
+	call_hook("sendmsg", read_all, &w);
+	calls_reset();
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(sends_made(), n_sends);
+	ck_assert_uint_eq(plait_transport_pending(w.transport),
+			  (size_t)N * SIZE - (size_t)n_sends * SEND);
+	while (plait_transport_pending(w.transport) > 0) {
+		read_all(&w);
+		run_turns(reactor, 1);
+	}
+	call_hook("sendmsg", NULL, NULL);
+	read_all(&w);
+	ck_assert_uint_eq(w.received, (size_t)N * SIZE);
+	wire_close(&w);
+	plait_buf_unref(&b);
+	free(bytes);
+}
+END_TEST
+
 /*
  * What had come when writing failed.
  */
@@ -722,6 +764,7 @@ static TCase *writing_case(void)
 	tcase_add_reactor_loop_test(
 		tc, writing_to_a_peer_that_is_gone_kills_nobody, 0, 2);
 	tcase_add_reactor_test(tc, a_flush_is_bounded_and_goes_on);
+	tcase_add_reactor_test(tc, a_flush_to_a_peer_that_reads_all_is_bounded);
 	return tc;
 }
 

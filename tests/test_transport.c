@@ -651,6 +651,28 @@ START_TEST(an_end_waits_for_what_the_protocol_holds)
 }
 END_TEST
 
+/* Also after the end was told, when a send finds that the peer is gone. */
+START_TEST(a_failed_send_waits_for_what_the_protocol_holds)
+{
+	struct wire w = { .half_closeable = true };
+
+	ck_assert(wire_open(&w, reactor));
+	pause_it(&w);
+	shutdown(w.peer, SHUT_WR);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "MR");
+	w.protocol->unread = true;
+	plait_transport_write(w.transport, "x", 1);
+	fault_call("send", 1, EPIPE);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(w.trace, "MR");
+	plait_transport_resume_reading(w.transport);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(w.trace, "MRL");
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
 {
 	struct wire w = { .half_closeable = true };
@@ -1349,6 +1371,34 @@ START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
 }
 END_TEST
 
+static void abort_the_other(struct wire *w)
+{
+	struct wire *other = w->arg;
+
+	if (other->transport != NULL)
+		plait_transport_abort(other->transport);
+}
+
+/* It was ending already when its descriptor was found to be lost. */
+START_TEST(a_descriptor_lost_at_the_end_is_not_closed_again)
+{
+	struct wire a = { .on_lost = abort_the_other };
+	struct wire b = { .on_lost = abort_the_other };
+
+	a.arg = &b;
+	b.arg = &a;
+	ck_assert(wire_open(&a, reactor));
+	ck_assert(wire_open(&b, reactor));
+	close(a.fd);
+	close(b.fd);
+	plait_transport_pause_reading(a.transport);
+	plait_transport_pause_reading(b.transport);
+	wire_close(&a);
+	wire_close(&b);
+	ck_assert_uint_eq(calls_of("close"), 0);
+}
+END_TEST
+
 static TCase *object_case(void)
 {
 	TCase *tc = tcase_create("objects");
@@ -1406,6 +1456,8 @@ static TCase *reading_case(void)
 			       what_a_reset_leaves_is_kept_for_a_bounded_time);
 	tcase_add_reactor_loop_test(
 		tc, an_end_waits_for_what_the_protocol_holds, 0, 4);
+	tcase_add_reactor_test(tc,
+			       a_failed_send_waits_for_what_the_protocol_holds);
 	tcase_add_reactor_test(
 		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
 #ifdef HAVE_EPOLL
@@ -1475,6 +1527,8 @@ static TCase *state_case(void)
 #endif
 	tcase_add_reactor_test(tc,
 			       a_descriptor_closed_by_somebody_else_is_a_loss);
+	tcase_add_reactor_test(
+		tc, a_descriptor_lost_at_the_end_is_not_closed_again);
 	return tc;
 }
 
