@@ -149,7 +149,7 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->pauses = d->holds = 0;
 	d->waited = true;
 	d->taken = d->freeing = d->freed = d->handed = false;
-	d->fired = d->cancelling = d->active = false;
+	d->fired = d->cancelling = d->active = d->noted = false;
 	d->forks = (uint16_t)fork_count();
 	if (deferred_thread.live.next == NULL) {
 		plait_list_init(&deferred_thread.live);

@@ -80,6 +80,15 @@ void deferred_free_for(struct plait_deferred *d, struct plait_deferred **other,
 		       const char *where);
 
 /*
+ * The report of what never ended, in two steps.  The first notes which
+ * deferreds of this thread have fired and are kept.  The second tells of all
+ * that have not fired, and, if with_kept, of those that were noted and still
+ * are kept.  Returns how many.
+ */
+void deferred_note_kept(void);
+size_t deferred_report(bool with_kept);
+
+/*
  * This layer has no clock, so that the ages of this thread's deferreds need
  * somebody who has one.  It gives nanoseconds, and is asked at most once until
  * deferred_set_clock() is called again.  Or else now is the time for good.

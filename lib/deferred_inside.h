@@ -43,6 +43,7 @@ struct plait_deferred {
 	bool freed;   /* it was freed: no callback runs any more */
 	bool handed;  /* outer has its result, and is held while it is */
 	bool fired, cancelling, active;
+	bool noted;	      /* by deferred_note_kept() */
 	uint16_t forks;	      /* how many there had been when it was made */
 	const char *fired_at; /* if fired */
 	const char *ended_at; /* if not waited */

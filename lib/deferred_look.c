@@ -119,25 +119,69 @@ static const char *waiting_for(const struct plait_deferred *d, char *buf,
 	return len == 0 && last == d ? "its owner" : buf;
 }
 
-/* ---- what never fired ------------------------------------------------ */
+/* ---- what never ended ------------------------------------------------ */
 
-static void report_one(const struct plait_deferred *d)
+static plait_value never_fired(const struct plait_deferred *d)
 {
 	char age[AGE_SIZE], waiting[256];
-	plait_value v = plait_fail_at(
-		d->where, &plait_error_never_fired, 0, NULL,
-		"promise made at %s, age %s, waited for by %s", d->where,
-		age_of(d, age), waiting_for(d, waiting, sizeof(waiting)));
 
+	return plait_fail_at(d->where, &plait_error_never_fired, 0, NULL,
+			     "promise made at %s, age %s, waited for by %s",
+			     d->where, age_of(d, age),
+			     waiting_for(d, waiting, sizeof(waiting)));
+}
+
+static plait_value never_freed(const struct plait_deferred *d)
+{
+	char age[AGE_SIZE];
+
+	return plait_fail_at(d->where, &plait_error_never_freed, 0, NULL,
+			     "deferred made at %s, age %s, fired at %s",
+			     d->where, age_of(d, age), d->fired_at);
+}
+
+/*
+ * It has fired, and its waiting end is held by who may have lost it.  If it
+ * waits for another, that one is told of.
+ */
+static bool is_kept(const struct plait_deferred *d)
+{
+	return d->fired && d->inner == NULL && d->waited && d->outer == NULL;
+}
+
+void deferred_note_kept(void)
+{
+	struct plait_list *live = &deferred_thread.live, *l;
+
+	if (live->next == NULL)
+		return;
+	plait_list_for_each (l, live) {
+		struct plait_deferred *d =
+			plait_container(l, struct plait_deferred, live);
+
+		d->noted = is_kept(d);
+	}
+}
+
+/* True if there was something to be told. */
+static bool report_one(const struct plait_deferred *d, bool with_kept)
+{
+	bool kept = with_kept && d->noted && is_kept(d);
+	plait_value v;
+
+	if (deferred_is_inherited(d) || (d->fired && !kept))
+		return false;
+	v = d->fired ? never_freed(d) : never_fired(d);
 	plait_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);
+	return true;
 }
 
 /*
  * Each is put on a list of the told before the hook sees it, so the hook may
  * fire or free what it likes; what it makes is not told.
  */
-size_t plait_deferred_report_pending(void)
+size_t deferred_report(bool with_kept)
 {
 	struct plait_list *live = &deferred_thread.live, todo, told, *l;
 	size_t n = 0;
@@ -151,13 +195,16 @@ size_t plait_deferred_report_pending(void)
 
 		plait_list_remove(l);
 		plait_list_append(&told, l);
-		if (!d->fired && !deferred_is_inherited(d)) {
-			report_one(d);
-			n++;
-		}
+		n += report_one(d, with_kept);
 	}
 	plait_list_move(live, &told);
 	return n;
+}
+
+size_t plait_deferred_report_pending(void)
+{
+	deferred_note_kept();
+	return deferred_report(true);
 }
 
 static void report_at_exit(void)

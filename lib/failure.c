@@ -47,6 +47,12 @@ const struct plait_error plait_error_never_fired = {
 	.parent = &plait_error_any,
 };
 
+const struct plait_error plait_error_never_freed = {
+	.name = "NeverFreedError",
+	.text = "The deferred was neither freed nor detached.",
+	.parent = &plait_error_any,
+};
+
 const struct plait_error plait_error_no_memory = {
 	.name = "NoMemoryError",
 	.text = "There was no memory left.",

@@ -301,6 +301,26 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	loop_unsent(r)->max = r->limits.max_unsent_total;
 }
 
+/*
+ * How many reactors there are that this thread has made.  A deferred that has
+ * fired may be kept for another of them, with good reason.
+ */
+static _Thread_local unsigned reactors;
+
+static void count_reactor(struct plait_reactor *r)
+{
+	reactors++;
+	r->counted_in = &reactors;
+}
+
+/* True if it was the last of this thread, or another thread's. */
+static bool uncount_reactor(const struct plait_reactor *r)
+{
+	if (r->counted_in == &reactors && reactors > 0)
+		reactors--;
+	return reactors == 0;
+}
+
 struct plait_reactor *loop_new(const struct backend *backend)
 {
 	struct plait_reactor *r;
@@ -322,6 +342,7 @@ struct plait_reactor *loop_new(const struct backend *backend)
 		goto err_backend;
 	loop_woke(r);
 	loop_trace_start();
+	count_reactor(r);
 	return r;
 
 err_backend:
@@ -512,10 +533,14 @@ static void free_in_child(struct plait_reactor *r)
 void plait_reactor_free(struct plait_reactor **rp)
 {
 	struct plait_reactor *r = *rp;
+	bool last;
 
 	*rp = NULL;
 	if (r == NULL)
 		return;
+	/* What only fires from here on nobody can have freed before. */
+	last = uncount_reactor(r);
+	deferred_note_kept();
 	if (!loop_is_forked(r))
 		end(r);
 	/* A callback of the end may have forked. */
@@ -527,7 +552,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 	}
 	detach(r);
 	release(r);
-	plait_deferred_report_pending();
+	deferred_report(last);
 	base_say_lost();
 	loop_trace_end(false);
 }

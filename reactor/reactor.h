@@ -170,6 +170,7 @@ struct plait_reactor {
 	int64_t virtual_now;
 	/* How many there had been when it was made. */
 	unsigned forks, forks_begun;
+	const unsigned *counted_in; /* by the thread that has made it */
 
 	int64_t now; /* if now_is_known, the time of this callback */
 	bool now_is_known;

@@ -436,7 +436,9 @@ START_TEST(nobody_need_wait_for_what_was_stopped)
 		plait_reactor_free(&reactor);
 	}
 	done();
-	ck_assert_uint_eq(unhandled_count(), 0);
+	/* Only that the deferred is kept longer than the reactor. */
+	unhandled_expect(_i == 2);
+	ck_assert_uint_eq(unhandled_count(), _i == 2);
 }
 END_TEST
 

@@ -812,7 +812,9 @@ static void use_add(void)
 
 static void use_chain(void)
 {
-	plait_chain(&stale);
+	plait_value v = plait_chain(&stale);
+
+	plait_value_free(&v);
 }
 
 static void use_pause(void)

@@ -1000,8 +1000,9 @@ static void wait_for_one_twice(void *arg)
 static void chain_nothing(void *arg)
 {
 	struct plait_deferred *d = NULL;
+	plait_value v = plait_chain(&d);
 
-	plait_chain(&d);
+	plait_value_free(&v);
 }
 
 static void free_anothers(void *arg)
@@ -1403,6 +1404,7 @@ START_TEST(promises_never_fired_are_reported_with_their_place)
 			      *gone = make(&r);
 
 	plait_fire(&q, PLAIT_NONE);
+	plait_deferred_free(&fired);
 	plait_deferred_free(&gone);
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	ck_assert_ptr_nonnull(strstr(unhandled_text(), "NeverFiredError: "));
@@ -1410,11 +1412,43 @@ START_TEST(promises_never_fired_are_reported_with_their_place)
 		strstr(unhandled_text(), "tests/test_deferred.c:"));
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&d);
 	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
 	plait_promise_drop(&r);
-	plait_deferred_free(&d);
-	plait_deferred_free(&fired);
 	unhandled_expect(2);
+}
+END_TEST
+
+START_TEST(one_that_fired_and_is_kept_is_reported_with_its_places)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new_at(&p, NULL, NULL, "m:1");
+
+	plait_fire_at(&p, PLAIT_NONE, "f:2");
+	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
+	ck_assert_str_eq(unhandled_text(), "NeverFreedError: deferred made at "
+					   "m:1, age unknown, fired at f:2");
+	plait_deferred_free(&d);
+	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
+	unhandled_expect(1);
+}
+END_TEST
+
+/* Nobody has lost what was given away, and of two the inner is to blame. */
+START_TEST(what_is_not_the_programs_is_not_reported_as_kept)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *detached = make(&p), *inner = make(&q),
+			      *outer = plait_succeed(PLAIT_NONE);
+	struct step s = { .inner = inner };
+
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_detach(&detached);
+	plait_deferred_add_both(outer, step, &s);
+	plait_deferred_pause(inner);
+	plait_fire(&q, PLAIT_NONE);
+	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
+	plait_deferred_free(&outer);
 }
 END_TEST
 
@@ -1434,6 +1468,7 @@ START_TEST(hook_may_fire_what_is_being_reported)
 	struct plait_deferred *a = make(&hooked[0]), *b = make(&hooked[1]);
 
 	plait_set_unhandled(fire_hooked, NULL);
+	/* The other has fired by then, but not when the report began. */
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	ck_assert_str_eq(trace(), "?");
 	plait_deferred_free(&a);
@@ -1531,7 +1566,9 @@ END_TEST
 
 static void succeed_with_failure(void *arg)
 {
-	plait_succeed(plait_cancelled());
+	struct plait_deferred *d = plait_succeed(plait_cancelled());
+
+	plait_deferred_free(&d);
 }
 
 static void succeed_with_deferred(void *arg)
@@ -1539,12 +1576,15 @@ static void succeed_with_deferred(void *arg)
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
 
-	plait_succeed(plait_chain(&d));
+	d = plait_succeed(plait_chain(&d));
+	plait_deferred_free(&d);
 }
 
 static void fail_with_value(void *arg)
 {
-	plait_failed(plait_int(1));
+	struct plait_deferred *d = plait_failed(plait_int(1));
+
+	plait_deferred_free(&d);
 }
 
 START_TEST(succeed_and_failed_refuse_what_contradicts_them)
@@ -1907,6 +1947,10 @@ static void add_unhandled(TCase *tc)
 		tc, late_failure_after_a_cancel_is_swallowed_unreported);
 	tcase_add_pure_test(tc,
 			    promises_never_fired_are_reported_with_their_place);
+	tcase_add_pure_test(
+		tc, one_that_fired_and_is_kept_is_reported_with_its_places);
+	tcase_add_pure_test(tc,
+			    what_is_not_the_programs_is_not_reported_as_kept);
 	tcase_add_pure_test(tc, hook_may_fire_what_is_being_reported);
 	tcase_add_pure_test(tc, what_the_hook_makes_is_not_reported_to_it);
 	tcase_add_pure_test(tc, report_at_exit_is_made_once_if_asked_for);

@@ -971,7 +971,8 @@ static void list_with_nothing(void *arg)
 {
 	struct plait_deferred *none = NULL;
 
-	plait_deferred_list(&none, 1, 0);
+	none = plait_deferred_list(&none, 1, 0);
+	plait_deferred_free(&none);
 }
 
 static void read_as_values(void *arg)
@@ -1006,7 +1007,7 @@ static void combine_members_of_another(void *arg)
 	struct plait_deferred *again[] = { m[0] };
 
 	combine(*(enum kind *)arg, 0);
-	plait_gather(again, 1, 0);
+	again[0] = plait_gather(again, 1, 0);
 }
 
 static void share_a_member(void *arg)

@@ -231,6 +231,7 @@ static const struct {
 	{ &plait_error_timeout, &plait_error_any, "TimeoutError" },
 	{ &plait_error_abandoned, &plait_error_any, "AbandonedError" },
 	{ &plait_error_never_fired, &plait_error_any, "NeverFiredError" },
+	{ &plait_error_never_freed, &plait_error_any, "NeverFreedError" },
 	{ &plait_error_no_memory, &plait_error_any, "NoMemoryError" },
 	{ &plait_error_os, &plait_error_any, "OSError" },
 	{ &plait_error_connect, &plait_error_any, "ConnectError" },

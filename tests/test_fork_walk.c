@@ -228,8 +228,10 @@ static bool fork_in_callback_number(unsigned at, bool frees)
 	else if (rc != -ECHILD)
 		leave(1);
 	/* The looping call, which would fail with the reactor, goes first. */
-	if (!forking.child)
+	if (!forking.child) {
 		plait_looping_call_free(&program.looping);
+		plait_deferred_free(&program.looped);
+	}
 	plait_reactor_free(&reactor);
 	end_program();
 	if (forking.child)

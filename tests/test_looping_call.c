@@ -585,8 +585,11 @@ END_TEST
 
 static void start_it(void)
 {
+	struct plait_deferred *d;
+
 	plait_looping_call_stop(loop);
-	plait_looping_call_start(loop, 1, false);
+	d = plait_looping_call_start(loop, 1, false);
+	plait_deferred_free(&d);
 }
 
 static void start_inside(void *arg)

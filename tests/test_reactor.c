@@ -8,6 +8,7 @@
 #include "reactor/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
+#include "tests/steps.h"
 
 enum { MAX_NOTES = 64 };
 
@@ -84,6 +85,33 @@ START_TEST(an_unknown_backend_is_refused)
 	errno = 0;
 	ck_assert_ptr_null(plait_reactor_new(NULL));
 	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+START_TEST(the_last_reactor_reports_what_has_fired_and_is_kept)
+{
+	struct plait_deferred *kept = plait_succeed(PLAIT_NONE);
+	struct plait_reactor *other = plait_reactor_new(backend);
+
+	plait_reactor_free(&other);
+	ck_assert_uint_eq(unhandled_count(), 0);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(unhandled_count(), 1);
+	ck_assert_ptr_nonnull(strstr(unhandled_text(), "NeverFreedError: "));
+	unhandled_expect(1);
+	plait_deferred_free(&kept);
+}
+END_TEST
+
+START_TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept)
+{
+	struct plait_deferred *d = plait_defer_later(reactor, 1000, NULL, NULL);
+
+	plait_reactor_free(&reactor);
+	ck_assert(plait_deferred_is_fired(d));
+	ck_assert_uint_eq(unhandled_count(), 0);
+	handle_all(d);
+	plait_deferred_free(&d);
 }
 END_TEST
 
@@ -900,6 +928,10 @@ int main(void)
 			    the_default_is_the_best_or_that_of_the_environment);
 	tcase_add_pure_test(tc, an_unknown_backend_is_refused);
 	tcase_add_pure_test(tc, a_wrong_backend_of_the_environment_is_said);
+	tcase_add_reactor_test(
+		tc, the_last_reactor_reports_what_has_fired_and_is_kept);
+	tcase_add_reactor_test(
+		tc, what_fires_as_the_reactor_is_freed_is_not_called_kept);
 	tcase_add_reactor_test(tc, what_the_kernel_refuses_is_said_and_undone);
 	tcase_add_reactor_loop_test(tc, without_memory_there_is_none, 0, 2);
 	tcase_add_reactor_test(tc, making_one_costs_two_descriptors_at_most);

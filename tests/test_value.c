@@ -206,6 +206,7 @@ END_TEST
 static void read_wrongly(void *arg)
 {
 	plait_value v = tracked("v"), *slot = &v;
+	struct plait_deferred *d = NULL;
 
 	switch (*(int *)arg) {
 	case 0:
@@ -236,7 +237,7 @@ static void read_wrongly(void *arg)
 		plait_client_take(slot);
 		break;
 	case 9:
-		plait_failed(v);
+		d = plait_failed(v);
 		break;
 	case 10:
 		plait_value_ref(slot);
@@ -245,9 +246,10 @@ static void read_wrongly(void *arg)
 		plait_then_write(slot, NULL);
 		break;
 	}
+	plait_deferred_free(&d);
 }
 
-enum { WRONG_READERS = 12, FIRST_LINE = __LINE__ - 38 };
+enum { WRONG_READERS = 12, FIRST_LINE = __LINE__ - 39 };
 
 START_TEST(wrong_type_names_the_line_of_the_program)
 {

@@ -20,12 +20,15 @@ extern "C" {
 #define PLAIT_STRINGIFY(x) PLAIT_STRINGIFY_(x)
 #define PLAIT_HERE __FILE__ ":" PLAIT_STRINGIFY(__LINE__)
 
+/* PLAIT_MUST_USE: to drop what the function gives is to leak it. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PLAIT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define PLAIT_NORETURN __attribute__((noreturn))
+#define PLAIT_MUST_USE __attribute__((warn_unused_result))
 #else
 #define PLAIT_PRINTF(fmt, args)
 #define PLAIT_NORETURN
+#define PLAIT_MUST_USE
 #endif
 
 /* The struct of this type that holds ptr as its member. */

@@ -45,7 +45,7 @@ struct plait_deferred *
 plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
 			    unsigned port, const struct plait_protocol_ops *ops,
 			    const struct plait_connect_options *options,
-			    const char *where);
+			    const char *where) PLAIT_MUST_USE;
 
 /*
  * The protocol of such a value: borrowed, as any from the reactor; NULL if

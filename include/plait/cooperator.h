@@ -66,8 +66,9 @@ void plait_coiterator_free(struct plait_coiterator **tp);
  */
 #define plait_coiterator_when_done(t)                                          \
 	plait_coiterator_when_done_at((t), PLAIT_HERE)
-struct plait_deferred *plait_coiterator_when_done_at(struct plait_coiterator *t,
-						     const char *where);
+struct plait_deferred *
+plait_coiterator_when_done_at(struct plait_coiterator *t,
+			      const char *where) PLAIT_MUST_USE;
 
 /*
  * Hold it and let it go on; they nest.  Stop: it makes no further step, what

@@ -48,7 +48,8 @@ typedef plait_value plait_canceller(struct plait_deferred *d, void *arg);
 	plait_deferred_new_at((ret), (canceller), (arg), PLAIT_HERE)
 struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
 					     plait_canceller *canceller,
-					     void *arg, const char *where);
+					     void *arg,
+					     const char *where) PLAIT_MUST_USE;
 
 /*
  * A deferred that has fired with v, which is taken.  plait_succeed() takes
@@ -57,8 +58,10 @@ struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
  */
 #define plait_succeed(v) plait_succeed_at((v), PLAIT_HERE)
 #define plait_failed(v) plait_failed_at((v), PLAIT_HERE)
-struct plait_deferred *plait_succeed_at(plait_value v, const char *where);
-struct plait_deferred *plait_failed_at(plait_value v, const char *where);
+struct plait_deferred *plait_succeed_at(plait_value v,
+					const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_failed_at(plait_value v,
+				       const char *where) PLAIT_MUST_USE;
 
 /*
  * What a function returned, value, failure or deferred, as a deferred: a
@@ -66,8 +69,8 @@ struct plait_deferred *plait_failed_at(plait_value v, const char *where);
  * taken.  Never NULL.
  */
 #define plait_maybe_deferred(v) plait_maybe_deferred_at((v), PLAIT_HERE)
-struct plait_deferred *plait_maybe_deferred_at(plait_value v,
-					       const char *where);
+struct plait_deferred *
+plait_maybe_deferred_at(plait_value v, const char *where) PLAIT_MUST_USE;
 
 /*
  * int plait_fire(struct plait_promise **pp, plait_value v);
@@ -119,7 +122,7 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
  * To return from a callback: the chain waits for another deferred and goes
  * on with its result.  Takes the waiting end; *dp is NULL afterwards.
  */
-plait_value plait_chain(struct plait_deferred **dp);
+plait_value plait_chain(struct plait_deferred **dp) PLAIT_MUST_USE;
 
 /*
  * Adds a pair that fires the promise with d's result, which is none after
@@ -186,7 +189,11 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size);
 /*
  * Tells the unhandled hook of every promise of this thread that has neither
  * fired nor been dropped, nor been cancelled: NeverFiredError, with the place
- * that made it.  Returns how many.  plait_reactor_free() calls it.
+ * that made it; and of every deferred that has fired and is still held,
+ * neither freed, detached nor given away: NeverFreedError.  Returns how many.
+ * plait_reactor_free() makes this report; for the second kind only if it is
+ * the last reactor that this thread has made, and not about what it fires
+ * itself.
  */
 size_t plait_deferred_report_pending(void);
 

@@ -69,7 +69,7 @@ enum {
 	plait_deferred_list_at((members), (n), (flags), PLAIT_HERE)
 struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 					      size_t n, unsigned flags,
-					      const char *where);
+					      const char *where) PLAIT_MUST_USE;
 
 /*
  * Waits for all members to succeed and fires with their values; fails with
@@ -79,7 +79,7 @@ struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 	plait_gather_at((members), (n), (flags), PLAIT_HERE)
 struct plait_deferred *plait_gather_at(struct plait_deferred **members,
 				       size_t n, unsigned flags,
-				       const char *where);
+				       const char *where) PLAIT_MUST_USE;
 
 /*
  * Waits for the first member to succeed, cancels the others, in order, and
@@ -88,7 +88,7 @@ struct plait_deferred *plait_gather_at(struct plait_deferred **members,
  */
 #define plait_race(members, n) plait_race_at((members), (n), PLAIT_HERE)
 struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
-				     const char *where);
+				     const char *where) PLAIT_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,7 @@ extern const struct plait_error plait_error_cancelled;
 extern const struct plait_error plait_error_timeout;
 extern const struct plait_error plait_error_abandoned;
 extern const struct plait_error plait_error_never_fired;
+extern const struct plait_error plait_error_never_freed;
 extern const struct plait_error plait_error_no_memory;
 extern const struct plait_error plait_error_os;
 extern const struct plait_error plait_error_connect;

@@ -54,7 +54,8 @@ plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
 	plait_defer_later_at((r), (seconds), (fn), (arg), PLAIT_HERE)
 struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 					    double seconds, plait_operation *fn,
-					    void *arg, const char *where);
+					    void *arg,
+					    const char *where) PLAIT_MUST_USE;
 
 #ifdef __cplusplus
 }

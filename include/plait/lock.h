@@ -38,9 +38,10 @@ void plait_semaphore_free(struct plait_semaphore **sp);
 #define plait_lock_acquire(l) plait_lock_acquire_at((l), PLAIT_HERE)
 #define plait_semaphore_acquire(s) plait_semaphore_acquire_at((s), PLAIT_HERE)
 struct plait_deferred *plait_lock_acquire_at(struct plait_lock *l,
-					     const char *where);
-struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
-						  const char *where);
+					     const char *where) PLAIT_MUST_USE;
+struct plait_deferred *
+plait_semaphore_acquire_at(struct plait_semaphore *s,
+			   const char *where) PLAIT_MUST_USE;
 
 /*
  * Gives a token back.  The first who waits gets it, and his callbacks run
@@ -64,10 +65,10 @@ void plait_semaphore_release(struct plait_semaphore *s);
 	plait_semaphore_run_at((s), (fn), (arg), PLAIT_HERE)
 struct plait_deferred *plait_lock_run_at(struct plait_lock *l,
 					 plait_operation *fn, void *arg,
-					 const char *where);
+					 const char *where) PLAIT_MUST_USE;
 struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
 					      plait_operation *fn, void *arg,
-					      const char *where);
+					      const char *where) PLAIT_MUST_USE;
 
 bool plait_lock_is_locked(const struct plait_lock *l);
 

@@ -49,9 +49,9 @@ void plait_looping_call_free(struct plait_looping_call **lp);
  */
 #define plait_looping_call_start(l, interval, now)                             \
 	plait_looping_call_start_at((l), (interval), (now), PLAIT_HERE)
-struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
-						   double interval, bool now,
-						   const char *where);
+struct plait_deferred *
+plait_looping_call_start_at(struct plait_looping_call *l, double interval,
+			    bool now, const char *where) PLAIT_MUST_USE;
 
 /*
  * Stops: the pending call is gone, and the deferred of start fires before

@@ -43,7 +43,7 @@ int plait_queue_put(struct plait_queue *q, plait_value v);
  */
 #define plait_queue_get(q) plait_queue_get_at((q), PLAIT_HERE)
 struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
-					  const char *where);
+					  const char *where) PLAIT_MUST_USE;
 
 /*
  * Nothing more can be put; gets that wait fail with QueueClosed, before this

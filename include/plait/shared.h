@@ -32,7 +32,7 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp);
  */
 #define plait_shared_wait(s) plait_shared_wait_at((s), PLAIT_HERE)
 struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
-					    const char *where);
+					    const char *where) PLAIT_MUST_USE;
 
 /* Deferreds that wait now. */
 size_t plait_shared_waiting(const struct plait_shared *s);

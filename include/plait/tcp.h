@@ -50,8 +50,9 @@ void plait_port_address(const struct plait_port *p, struct plait_address *ret);
  */
 #define plait_port_stop_listening(pp)                                          \
 	plait_port_stop_listening_at((pp), PLAIT_HERE)
-struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
-						    const char *where);
+struct plait_deferred *
+plait_port_stop_listening_at(struct plait_port **pp,
+			     const char *where) PLAIT_MUST_USE;
 
 /* Writes its state in one line, as snprintf() would. */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
