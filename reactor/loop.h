@@ -223,8 +223,8 @@ void loop_arrive(struct plait_reactor *r, struct loop_task *task);
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
-void loop_trace_start(void);
-void loop_trace_end(bool forked);
+void loop_trace_start(struct plait_reactor *r);
+void loop_trace_end(unsigned number, bool forked);
 
 /* A connection or an attempt begins; that is its other end. */
 void loop_trace_address(enum trace_kind kind, const void *object,

@@ -341,7 +341,7 @@ struct plait_reactor *loop_new(const struct backend *backend)
 	if (rc < 0)
 		goto err_backend;
 	loop_woke(r);
-	loop_trace_start();
+	loop_trace_start(r);
 	count_reactor(r);
 	return r;
 
@@ -533,11 +533,13 @@ static void free_in_child(struct plait_reactor *r)
 void plait_reactor_free(struct plait_reactor **rp)
 {
 	struct plait_reactor *r = *rp;
+	unsigned number;
 	bool last;
 
 	*rp = NULL;
 	if (r == NULL)
 		return;
+	number = r->trace_number;
 	/* What only fires from here on nobody can have freed before. */
 	last = uncount_reactor(r);
 	deferred_note_kept();
@@ -547,14 +549,14 @@ void plait_reactor_free(struct plait_reactor **rp)
 	if (loop_is_forked(r)) {
 		free_in_child(r);
 		base_say_lost();
-		loop_trace_end(true);
+		loop_trace_end(number, true);
 		return;
 	}
 	detach(r);
 	release(r);
 	deferred_report(last);
 	base_say_lost();
-	loop_trace_end(false);
+	loop_trace_end(number, false);
 }
 
 const struct plait_limits *loop_limits(const struct plait_reactor *r)

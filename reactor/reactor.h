@@ -171,6 +171,7 @@ struct plait_reactor {
 	/* How many there had been when it was made. */
 	unsigned forks, forks_begun;
 	const unsigned *counted_in; /* by the thread that has made it */
+	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
 
 	int64_t now; /* if now_is_known, the time of this callback */
 	bool now_is_known;

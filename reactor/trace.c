@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <plait/debug.h>
@@ -186,35 +188,47 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-static int write_file(const char *path, const struct plait_buf *b)
+/* Writes all into fd, which is closed; 0 or -errno. */
+static int write_and_close(int fd, const struct plait_buf *b)
 {
-	int fd, r;
+	int r = write_all(fd, plait_buf_data(b), plait_buf_size(b));
 
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, plait_buf_data(b), plait_buf_size(b));
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;
 }
 
-int plait_trace_dump(const char *path)
+/* The descriptor of a file to be written, or -errno. */
+typedef int open_file(const char *path);
+
+static int dump_trace(const char *path, open_file *open_it)
 {
 	struct writing w = { .depth = 0 };
-	int r = 0;
+	int fd, r;
 
-	if (!trace_is_on())
-		return -EINVAL;
 	w.p.to = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (w.p.to == NULL)
 		return -ENOMEM;
 	write_events(&w);
 	r = w.p.error;
-	if (r == 0)
-		r = write_file(path, w.p.to);
+	if (r == 0) {
+		fd = open_it(path);
+		r = fd < 0 ? fd : write_and_close(fd, w.p.to);
+	}
 	plait_buf_unref(&w.p.to);
 	return r;
+}
+
+static int open_any(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int plait_trace_dump(const char *path)
+{
+	return trace_is_on() ? dump_trace(path, open_any) : -EINVAL;
 }
 
 void loop_trace_address(enum trace_kind kind, const void *object,
@@ -229,6 +243,8 @@ void loop_trace_address(enum trace_kind kind, const void *object,
 }
 
 /* ---- asked for by the environment ------------------------------------ */
+
+static const char variable[] = "PLAIT_TRACE";
 
 /* Reactors of this thread that have asked for it, and whether one began. */
 static _Thread_local unsigned askers;
@@ -247,10 +263,14 @@ static void forget_parents_trace(void)
 	asker_began = false;
 }
 
-void loop_trace_start(void)
+/* Those of the process that have asked. */
+static atomic_uint numbers;
+
+void loop_trace_start(struct plait_reactor *r)
 {
-	if (secure_getenv("PLAIT_TRACE") == NULL)
+	if (secure_getenv(variable) == NULL)
 		return;
+	r->trace_number = atomic_fetch_add(&numbers, 1) + 1;
 	forget_parents_trace();
 	if (!trace_is_on())
 		asker_began = plait_trace_start(0) == 0;
@@ -258,28 +278,87 @@ void loop_trace_start(void)
 		askers++;
 }
 
+/*
+ * Who chose the name is not the program, and who runs the program need not
+ * have chosen it: nothing is written through a link, into a device or a pipe,
+ * or into a file that is somebody else's or has a further name.  So the file
+ * is emptied only after a look at it.
+ */
+static int open_own(const char *path)
+{
+	int fd = open(path,
+		      O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		      0666);
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = errno;
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		 st.st_nlink != 1)
+		err = EPERM;
+	else if (ftruncate(fd, 0) < 0)
+		err = errno;
+	if (err == 0)
+		return fd;
+	close(fd);
+	return -err;
+}
+
+/*
+ * The name of the file: %p is the process, and what a later reactor writes has
+ * its number behind it.  With a NUL, given; NULL without memory.
+ */
+static struct plait_buf *name_file(const char *name, unsigned number)
+{
+	struct print p = { .to = plait_buf_new(PLAIT_BUF_UNBOUNDED) };
+	const char *mark;
+
+	if (p.to == NULL)
+		return NULL;
+	for (; (mark = strstr(name, "%p")) != NULL; name = mark + 2)
+		print(&p, "%.*s%ld", (int)(mark - name), name, (long)getpid());
+	print(&p, "%s", name);
+	if (number > 1)
+		print(&p, ".%u", number);
+	if (p.error != 0 || plait_buf_append(p.to, "", 1) < 0)
+		plait_buf_unref(&p.to);
+	return p.to;
+}
+
 static void say_failed(const char *path, int err)
 {
 	char line[512];
-	int n = snprintf(line, sizeof(line), "plait: PLAIT_TRACE: %.400s: %s\n",
-			 path, strerror(err));
+	int n = snprintf(line, sizeof(line), "plait: %s: %.400s: %s\n",
+			 variable, path, strerror(err));
 
 	base_say(line, (size_t)n);
 }
 
-void loop_trace_end(bool forked)
+static void dump_as_asked(const char *name, unsigned number)
 {
-	const char *path = secure_getenv("PLAIT_TRACE");
-	int r = 0;
+	struct plait_buf *path = name_file(name, number);
+	int r = -ENOMEM;
+
+	if (path != NULL)
+		r = dump_trace(plait_buf_data(path), open_own);
+	if (r < 0)
+		say_failed(path != NULL ? plait_buf_data(path) : name, -r);
+	plait_buf_unref(&path);
+}
+
+void loop_trace_end(unsigned number, bool forked)
+{
+	const char *name = secure_getenv(variable);
 
 	forget_parents_trace();
-	if (path == NULL || askers == 0 || forked)
+	if (name == NULL || askers == 0 || forked)
 		return;
 	askers--;
 	if (trace_is_on())
-		r = plait_trace_dump(path);
-	if (r < 0)
-		say_failed(path, -r);
+		dump_as_asked(name, number);
 	if (askers > 0 || !asker_began)
 		return;
 	asker_began = false;

@@ -47,7 +47,7 @@
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
 	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
-	X(epoll_wait) X(select) X(poll) X(fstat) X(clock_gettime)              \
+	X(epoll_wait) X(select) X(poll) X(fstat) X(ftruncate) X(clock_gettime) \
 	X(getrandom) X(sigaction) X(pthread_sigmask) X(kill) X(fork)           \
 	X(execve) X(waitid) X(pthread_create) X(sched_yield)                   \
 	X(getaddrinfo) X(freeaddrinfo)
@@ -740,6 +740,7 @@ SEAM(int, shutdown, (int fd, int how), (fd, how))
 SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
 SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
+SEAM(int, ftruncate, (int fd, off_t length), (fd, length))
 SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))
 SEAM(int, eventfd, (unsigned value, int flags), (value, flags))
 SEAM(int, sched_yield, (void), ())

@@ -3,6 +3,7 @@
  * is JSON, and the arrow from a cancel to the connection that it closed.
  */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "lib/trace.h"
@@ -27,7 +28,11 @@ static void setup(void)
 
 static void teardown(void)
 {
+	char later[80];
+
 	unlink(path);
+	snprintf(later, sizeof(later), "%s.2", path);
+	unlink(later);
 }
 
 static char text[1 << 20];
@@ -619,6 +624,162 @@ START_TEST(environment_that_names_no_file_is_told)
 }
 END_TEST
 
+/* What is not a file of ours alone, at a further path; 0 or errno. */
+static char strange[80];
+
+static int make_strange(int kind)
+{
+	int rc = -1;
+
+	snprintf(strange, sizeof(strange), "%s-strange", path);
+	switch (kind) {
+	case 0:
+		rc = symlink(path, strange);
+		break;
+	case 1:
+		rc = link(path, strange);
+		break;
+	case 2:
+		rc = mkfifo(strange, 0600);
+		break;
+	case 3:
+		rc = mkdir(strange, 0700);
+		break;
+	case 4:
+		snprintf(strange, sizeof(strange), "/dev/null");
+		rc = 0;
+		break;
+	case 5: /* a link to nothing, which must not be made */
+		rc = symlink("/tmp/plait-trace-nothing", strange);
+		break;
+	case 6:
+		rc = mknod(strange, S_IFREG | 0666, 0);
+		if (rc == 0)
+			rc = chown(strange, 12345, 12345);
+		break;
+	}
+	return rc == 0 ? 0 : errno;
+}
+
+enum { N_STRANGE = 7 };
+
+START_TEST(environment_names_only_a_file_that_is_ours_alone)
+{
+	FILE *f = fopen(path, "w");
+	const char *said;
+	int err;
+
+	fputs("precious", f);
+	fclose(f);
+	err = make_strange(_i);
+	if (err == 0) {
+		ck_assert_int_eq(child_run(run_a_reactor, strange, &said), 0);
+		ck_assert_msg(strncmp(said, "plait: PLAIT_TRACE: ", 20) == 0,
+			      "%s", said);
+	} else {
+		/* Only root may give a file away. */
+		ck_assert(_i == 6 && err == EPERM);
+	}
+	ck_assert_str_eq(read_back(), "precious");
+	ck_assert(access("/tmp/plait-trace-nothing", F_OK) < 0);
+	if (_i != 4 && (_i == 3 ? rmdir(strange) : unlink(strange)) < 0)
+		ck_abort_msg("%s: %s", strange, strerror(errno));
+}
+END_TEST
+
+START_TEST(environment_empties_the_file)
+{
+	FILE *f = fopen(path, "w");
+	const char *said;
+
+	for (int i = 0; i < 10000; i++)
+		fputs("old ", f);
+	fclose(f);
+	ck_assert_int_eq(child_run(run_a_reactor, path, &said), 0);
+	assert_json(read_back());
+}
+END_TEST
+
+static const char *const failing[] = { "fstat", "ftruncate", "write" };
+
+static void run_and_fail(void *arg)
+{
+	struct plait_reactor *r;
+
+	setenv("PLAIT_TRACE", path, 1);
+	r = plait_reactor_new(NULL);
+	fault_call(arg, 1, EIO);
+	plait_reactor_free(&r);
+}
+
+START_TEST(environment_whose_file_fails_is_told)
+{
+	const char *said;
+	char name[16], line[128];
+
+	snprintf(name, sizeof(name), "%s", failing[_i]);
+	snprintf(line, sizeof(line), "plait: PLAIT_TRACE: %s: %s\n", path,
+		 strerror(EIO));
+	ck_assert_int_eq(child_run(run_and_fail, name, &said), 0);
+	ck_assert_str_eq(said, line);
+}
+END_TEST
+
+static void must_be_there(const char *name)
+{
+	if (unlink(name) < 0)
+		abort();
+}
+
+static void name_the_process(void *arg)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s-%%p-%%p.json%%", path);
+	run_a_reactor(name);
+	snprintf(name, sizeof(name), "%s-%d-%d.json%%", path, (int)getpid(),
+		 (int)getpid());
+	must_be_there(name);
+}
+
+START_TEST(environment_may_name_the_process)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(name_the_process, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
+/* One after the other, and two at once, in the order in which they began. */
+static void run_four(void *arg)
+{
+	struct plait_reactor *r, *inner;
+	char name[80];
+
+	run_a_reactor(arg);
+	run_a_reactor(arg);
+	r = plait_reactor_new(NULL);
+	inner = plait_reactor_new(NULL);
+	plait_reactor_free(&inner);
+	plait_reactor_free(&r);
+	for (int i = 2; i <= 4; i++) {
+		snprintf(name, sizeof(name), "%s.%d", path, i);
+		must_be_there(name);
+	}
+}
+
+START_TEST(later_reactors_write_files_of_their_own)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(run_four, path, &said), 0);
+	ck_assert_str_eq(said, "");
+	assert_json(read_back());
+	ck_assert_uint_eq(count_of('b', "deferred"), 1);
+}
+END_TEST
+
 static void run_two_reactors(void *arg)
 {
 	struct plait_reactor *r;
@@ -776,6 +937,14 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_pure_test(tc, environment_names_the_file);
 	tcase_add_pure_test(tc, environment_that_names_no_file_is_told);
+	tcase_add_pure_loop_test(
+		tc, environment_names_only_a_file_that_is_ours_alone, 0,
+		N_STRANGE);
+	tcase_add_pure_test(tc, environment_empties_the_file);
+	tcase_add_pure_loop_test(tc, environment_whose_file_fails_is_told, 0,
+				 3);
+	tcase_add_pure_test(tc, environment_may_name_the_process);
+	tcase_add_pure_test(tc, later_reactors_write_files_of_their_own);
 	tcase_add_pure_test(tc, second_reactor_of_a_thread_shares_the_trace);
 	tcase_add_pure_test(tc,
 			    environment_does_not_end_what_the_program_began);
