@@ -1,12 +1,14 @@
 /*
  * A chat: each line goes to everybody else, prefixed with the sender's nick,
  * and "nick NAME" sets that.  All clients are in a list that the factory
- * holds.  A line of more than 16,384 bytes closes the connection, and so does
- * not reading while the others talk.
+ * holds.  Control characters are shown as \xNN, so that nobody commands the
+ * terminals of the others.  A line of more than 16,384 bytes closes the
+ * connection, and so does not reading while the others talk.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/escape.h"
 #include "common/program.h"
 
 enum {
@@ -50,27 +52,38 @@ static void client_lost(struct plait_protocol *p,
 	plait_list_remove(&plait_self(p, struct client)->link);
 }
 
-static void send_line(struct client *to, const struct client *from,
-		      const char *line, size_t len)
+/* "NICK: LINE", given, for all to share; NULL without memory. */
+static struct plait_buf *message(const struct client *from, const char *line,
+				 size_t len)
 {
-	struct plait_transport *t = to->base.base.transport;
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
-	plait_transport_write(t, from->nick, strlen(from->nick));
-	plait_transport_write(t, ": ", 2);
-	plait_transport_write(t, line, len);
-	plait_transport_write(t, "\r\n", 2);
+	if (b != NULL &&
+	    (append_escaped(b, from->nick, strlen(from->nick), "") < 0 ||
+	     plait_buf_append(b, ": ", 2) < 0 ||
+	     append_escaped(b, line, len, "\t") < 0 ||
+	     plait_buf_append(b, "\r\n", 2) < 0))
+		plait_buf_unref(&b);
+	return b;
 }
 
+/* Who talks when there is no memory is not heard, and hangs up. */
 static void tell_others(struct client *self, const char *line, size_t len)
 {
+	struct plait_buf *b = message(self, line, len);
 	struct plait_list *l;
 
+	if (b == NULL) {
+		plait_transport_lose_connection(self->base.base.transport);
+		return;
+	}
 	plait_list_for_each (l, &room_of(self)->clients) {
 		struct client *to = plait_container(l, struct client, link);
 
 		if (to != self)
-			send_line(to, self, line, len);
+			plait_transport_write_buf(to->base.base.transport, b);
 	}
+	plait_buf_unref(&b);
 }
 
 static void client_line(struct plait_line_receiver *p, const char *line,

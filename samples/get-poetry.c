@@ -7,7 +7,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "common/escape.h"
 #include "common/poetry.h"
 #include "common/program.h"
 
@@ -46,11 +48,32 @@ static plait_value name_timeout(plait_value *result, double seconds, void *arg)
 			  server, seconds);
 }
 
+/* What a terminal may be shown of the poem, given; NULL without memory. */
+static struct plait_buf *shown_poem(const struct plait_buf *poem)
+{
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+
+	if (b != NULL && append_escaped(b, plait_buf_data(poem),
+					plait_buf_size(poem), "\t\n") < 0)
+		plait_buf_unref(&b);
+	return b;
+}
+
+/* A file gets the poem as it is; a terminal would obey what is in it. */
 static plait_value print_poem(plait_value *result, void *arg)
 {
-	const struct plait_buf *poem = plait_value_buf(result);
+	struct client *self = arg;
+	struct plait_buf *poem =
+		isatty(STDOUT_FILENO) ? shown_poem(plait_value_buf(result))
+				      : plait_buf_ref(plait_value_buf(result));
 
-	fwrite(plait_buf_data(poem), 1, plait_buf_size(poem), stdout);
+	if (poem != NULL) {
+		fwrite(plait_buf_data(poem), 1, plait_buf_size(poem), stdout);
+	} else {
+		self->failed++;
+		fputs("no memory to show the poem\n", stderr);
+	}
+	plait_buf_unref(&poem);
 	return PLAIT_NONE;
 }
 
@@ -88,7 +111,7 @@ static void get_poem(struct poem *poem)
 		plait_deferred_add_timeout_with(poem->deferred, self->reactor,
 						self->timeout, name_timeout,
 						poem);
-	plait_deferred_add_callbacks(poem->deferred, print_poem, NULL,
+	plait_deferred_add_callbacks(poem->deferred, print_poem, self,
 				     print_failure, self);
 	plait_deferred_add_both(poem->deferred, finished, self);
 }

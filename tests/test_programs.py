@@ -16,6 +16,7 @@ import argparse
 import concurrent.futures
 import json
 import os
+import pty
 import queue
 import re
 import select
@@ -646,6 +647,24 @@ class SlowPoetry(ProgramTest):
         self.stop(server)
         self.assertEqual(server.rest(), [])
 
+    def test_the_name_of_the_file_is_shown_escaped(self):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "a\n\x1b[31mb")
+        with open(path, "wb") as f:
+            f.write(b"poem")
+        for name in ("slowpoetry", "fastpoetry"):
+            server = self.serve(name, path)
+            self.assertEqual(server.first, "Serving %s/a\\x0a\\x1b[31mb on "
+                             "port %d." % (directory, server.port))
+            self.stop(server)
+
+    def test_a_poem_has_a_size_limit(self):
+        for name in ("slowpoetry", "fastpoetry"):
+            process = self.start(name, "/dev/zero")
+            self.ends(process, 2, b"%s: /dev/zero: more than 16777216 bytes\n"
+                      % name.encode())
+
     def test_defaults(self):
         server = self.serve("slowpoetry", os.path.join(POEMS, "ecstasy.txt"))
         client = self.connect(server)
@@ -761,6 +780,23 @@ class GetPoetry(ProgramTest):
                          sorted(b"".join(map(poem, names)).splitlines()))
         for name in names:
             self.assertIn(poem(name), client.out)
+
+    def test_a_terminal_sees_control_characters_escaped(self):
+        poem = b"red \x1b[31m\x07\t\xc2\x9b\xc3\xa9\n"
+        server = self.serve("fastpoetry", self.file(poem))
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        subprocess.run([os.path.join(BUILD, "samples",
+                                     "get-poetry"), str(server.port)],
+                       stdout=slave, check=True, timeout=DEADLINE)
+        os.close(slave)
+        said = b""
+        while not said.endswith(b"\n"):
+            said += os.read(master, 1024)
+        self.assertEqual(said, b"red \\x1b[31m\\x07\t\\xc2\\x9b\xc3\xa9\r\n")
+        client = self.start("get-poetry", server.port)
+        self.ends(client)
+        self.assertEqual(client.out, poem)
 
     def test_refused(self):
         port = self.refused_port()
@@ -1170,6 +1206,17 @@ class Chat(ProgramTest):
         self.hear(ann, b"cyd: gone\r\n")
         self.stop(server)
         self.assertEqual(read_all(ann), b"")
+
+    def test_nobody_commands_the_terminal_of_another(self):
+        server = self.serve("chat")
+        ann, bob = [self.join(server, n) for n in (b"ann", b"bob")]
+        self.meet([(ann, b"ann"), (bob, b"bob")])
+        ann.sendall(b"red \x1b[31m \0\x7f\r\x07\t \xc3\xa9 \xc2\x9b\r\n")
+        self.hear(bob, b"ann: red \\x1b[31m \\x00\\x7f\\x0d\\x07\t "
+                       b"\xc3\xa9 \\xc2\\x9b\r\n")
+        ann.sendall(b"nick a\x1b]n\tn\nit is me\n")
+        self.hear(bob, b"a\\x1b]n\\x09n: it is me\r\n")
+        self.stop(server)
 
     def meet(self, clients):
         """Lets each in turn talk until the others have heard it: then all

@@ -5,11 +5,11 @@
  * The environment asks for it without a change to the program.  PLAIT_TRACE
  * names a file into which a reactor writes, when it is freed, what happened in
  * its thread: a regular one of the effective user, with one link; "%p" in it
- * is the process, and a second reactor adds ".2".  PLAIT_DEBUG is a list of words, separated by commas:
- * "quarantine" keeps freed deferreds, so that using one aborts and says who
- * made, freed and used it; "turns" prints a line for each turn of the loop;
- * "failures" lets the line for a failure that nobody handled be followed by
- * where it was made, what caused it and who cancelled.
+ * is the process, and a second reactor adds ".2".  PLAIT_DEBUG is a list of
+ * words, separated by commas: "quarantine" keeps freed deferreds, so that using
+ * one aborts and says who made, freed and used it; "turns" prints a line for
+ * each turn of the loop; "failures" lets the line for a failure that nobody
+ * handled be followed by where it was made, what caused it and who cancelled.
  */
 #ifndef PLAIT_DEBUG_H
 #define PLAIT_DEBUG_H

@@ -5,10 +5,7 @@
 #ifndef SAMPLES_COMMON_POETRY_H
 #define SAMPLES_COMMON_POETRY_H
 
-#include <plait/plait.h>
-
-/* No poem is longer than this. */
-enum { POEM_MAX = 16 * 1024 * 1024 };
+#include "common/program.h"
 
 /* The poem that the server sends before it hangs up, as a buffer. */
 struct plait_deferred *get_poetry(struct plait_reactor *r,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/escape.h"
 #include "common/program.h"
 
 struct plait_reactor *program_reactor(const struct program *p)
@@ -38,20 +39,24 @@ struct plait_address program_listen(const struct program *p,
 
 static void print_line(void *line)
 {
-	puts(line);
+	fwrite(plait_buf_data(line), 1, plait_buf_size(line), stdout);
+	putchar('\n');
 }
 
 void program_run(struct plait_reactor *r, const char *fmt, ...)
 {
+	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	char line[8192];
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	if (plait_call_when_running(r, print_line, line) < 0)
+	if (b == NULL || append_escaped(b, line, strlen(line), "") < 0 ||
+	    plait_call_when_running(r, print_line, b) < 0)
 		die("no memory");
 	plait_reactor_run(r);
+	plait_buf_unref(&b);
 }
 
 /* 0, or an errno. */
@@ -68,7 +73,7 @@ static int read_all(FILE *file, struct plait_buf *b)
 
 struct plait_buf *program_file(const char *path)
 {
-	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	struct plait_buf *b = plait_buf_new(POEM_MAX);
 	FILE *file = fopen(path, "rb");
 	int e = b == NULL ? ENOMEM : file == NULL ? errno : read_all(file, b);
 
@@ -76,6 +81,8 @@ struct plait_buf *program_file(const char *path)
 		fclose(file);
 	if (e != 0) {
 		plait_buf_unref(&b);
+		if (e == EMSGSIZE)
+			die("%s: more than %d bytes", path, POEM_MAX);
 		die("%s: %s", path, strerror(e));
 	}
 	return b;

@@ -21,11 +21,15 @@ struct plait_address program_listen(const struct program *p,
 /*
  * Runs the reactor until the program is told to end.  Prints the line first,
  * as soon as a signal would end it well: who reads the line may send one.
+ * Control characters in it, of a file's name for one, are shown as \xNN.
  */
 void program_run(struct plait_reactor *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The bytes of a file; given. */
+/* No poem is longer than this. */
+enum { POEM_MAX = 16 * 1024 * 1024 };
+
+/* The bytes of a file, at most POEM_MAX; given. */
 struct plait_buf *program_file(const char *path);
 
 /* Prints "WHAT: VALUE". */
