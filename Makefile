@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-headers check-layers check-symbols \
-	check-man check-claims check-programs demo bench fuzz run-fuzz coverage \
+	check-man check-claims check-hardening check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -71,12 +71,24 @@ PROGRAM_TESTS = $(wildcard tests/test_programs.py)
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
 
+# Hardening, as far as this compiler and linker have it; asked once, when
+# something is built.  It stands before CFLAGS and LDFLAGS, which may undo it.
+# Fortifying works only in optimised code, and hides calls from sanitizers.
+# docs/PERFORMANCE.md says what it costs, and why it is no stronger.
+PROBE = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -Werror $(1) -o /dev/null -x c - 2>/dev/null && echo '$(1)')
+IS_OPTIMISED = $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS))))
+CAN_FORTIFY = $(if $(SANITIZE)$(COVERAGE)$(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS)),,$(IS_OPTIMISED))
+HARDEN_CFLAGS = $(eval HARDEN_CFLAGS := $(call PROBE,-fstack-protector) \
+	$(if $(CAN_FORTIFY),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))$(HARDEN_CFLAGS)
+HARDEN_LDFLAGS = $(eval HARDEN_LDFLAGS := $(call PROBE,-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now))$(HARDEN_LDFLAGS)
+
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter
 LANGUAGE = -std=gnu11 $(if $(DEVELOPER),$(WARNINGS) -Werror,-Wall) -pthread
 INSTRUMENT = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage -O0 -fprofile-update=atomic -DPLAIT_COVERAGE)
-COMMON_FLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
+COMMON_FLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
 LIB_FLAGS = $(COMMON_FLAGS) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
 	$(if $(HAVE_EPOLL),-DHAVE_EPOLL)
 # The tests' own build of the library: it verifies itself, and the compiler
@@ -86,8 +98,8 @@ VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc
 	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
 # protocols/ and samples/ see the public headers and nothing else.
 INCLUDES = $(if $(filter protocols/%,$<),-Iinclude,-Iinclude -I.)
-ALL_LDFLAGS = $(LANGUAGE) $(CFLAGS) $(INSTRUMENT) $(LDFLAGS)
-FLAGS = $(CC) $(VERIFY_FLAGS) $(LDFLAGS) $(AR) $(NM) $(OBJCOPY)
+ALL_LDFLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(HARDEN_LDFLAGS) $(LDFLAGS)
+FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(NM) $(OBJCOPY)
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
@@ -170,11 +182,12 @@ endif
 
 # Each check is a command that run-checks runs; it adds up what they say.
 RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
-	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' scripts/run-checks -j $(JOBS)
+	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' \
+	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
 	scripts/check-cancel scripts/check-man scripts/check-claims \
-	scripts/man-examples
+	scripts/check-hardening scripts/man-examples
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
@@ -187,6 +200,8 @@ check-programs: $(SAMPLES) $(BUILT_LIBS)
 check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols: $(BUILT_LIBS)
+	@$(RUN_CHECKS) scripts/$@
+check-hardening: $(BUILT_LIBS) $(SAMPLES)
 	@$(RUN_CHECKS) scripts/$@
 check-man: $(SAMPLE_LIB)
 	@$(RUN_CHECKS) scripts/check-man scripts/man-examples
@@ -251,7 +266,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -man, -claims    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -man, -claims, -hardening    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
