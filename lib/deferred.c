@@ -151,6 +151,7 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->taken = d->freeing = d->freed = d->handed = false;
 	d->fired = d->cancelling = d->active = d->noted = false;
 	d->forks = (uint16_t)fork_count();
+	d->owner = owner_number();
 	if (deferred_thread.live.next == NULL) {
 		plait_list_init(&deferred_thread.live);
 		fork_watch();
@@ -163,7 +164,8 @@ static inline void init(struct plait_deferred *d, const char *where)
 static void set_fired(struct plait_deferred *d, plait_value v,
 		      const char *where)
 {
-	d->fired = true;
+	/* A worker may look at this: see plait_promise_is_cancelled(). */
+	__atomic_store_n(&d->fired, true, __ATOMIC_RELAXED);
 	d->result = v;
 	d->fired_at = where;
 	verify(d);
@@ -699,12 +701,20 @@ void deferred_abandon(struct plait_promise **pp)
 		unref(d);
 }
 
+/*
+ * Another thread, which may look as long as it holds the promise, sees nothing
+ * but the one flag that is written for it.
+ */
 bool plait_promise_is_cancelled(const struct plait_promise *p)
 {
-	if (p == NULL)
+	const struct plait_deferred *d = deferred_of(p);
+
+	if (d == NULL)
 		return true;
-	check_use(deferred_of(p), "plait_promise_is_cancelled()");
-	return is_spent(deferred_of(p));
+	if (!owner_is_self(d->owner))
+		return __atomic_load_n(&d->fired, __ATOMIC_RELAXED);
+	check_use(d, "plait_promise_is_cancelled()");
+	return is_spent(d);
 }
 
 /* ---- adding callbacks ---------------------------------------------- */

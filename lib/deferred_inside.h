@@ -10,6 +10,7 @@
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
+#include "lib/owner.h"
 
 enum { INLINE_PAIRS = 4 };
 
@@ -45,6 +46,7 @@ struct plait_deferred {
 	bool fired, cancelling, active;
 	bool noted;	      /* by deferred_note_kept() */
 	uint16_t forks;	      /* how many there had been when it was made */
+	unsigned owner;	      /* the thread that has made it */
 	const char *fired_at; /* if fired */
 	const char *ended_at; /* if not waited */
 	int64_t made;	      /* nanoseconds; negative: nobody knows */
@@ -71,6 +73,9 @@ const struct plait_deferred *deferred_chained(const struct pair *pair);
 PLAIT_NORETURN void deferred_die_of_use(const struct plait_deferred *d,
 					const char *where);
 
+/* d is not this thread's: aborts, unless it is nobody's. */
+void deferred_check_owner(const struct plait_deferred *d, const char *where);
+
 /* In a child made by fork(): what became of it is the parent's to report. */
 static inline bool deferred_is_inherited(const struct plait_deferred *d)
 {
@@ -82,6 +87,8 @@ static inline void check_use(const struct plait_deferred *d, const char *where)
 {
 	if (__builtin_expect(d->refs == 0, 0))
 		deferred_die_of_use(d, where);
+	if (!owner_is_self(d->owner))
+		deferred_check_owner(d, where);
 }
 
 #endif

@@ -68,6 +68,17 @@ void deferred_die_of_use(const struct plait_deferred *d, const char *where)
 		  d->where, fired_text(d), fired_at(d), d->ended_at);
 }
 
+/* What the parent has made, a child may use in any of its threads. */
+void deferred_check_owner(const struct plait_deferred *d, const char *where)
+{
+	if (d == &deferred_no_memory || deferred_is_inherited(d))
+		return;
+	plait_die(where,
+		  "thread %u uses the deferred made at %s, which belongs to "
+		  "thread %u",
+		  owner_number(), d->where, d->owner);
+}
+
 /* ---- time ------------------------------------------------------------ */
 
 void deferred_set_clock(int64_t (*clock)(void))

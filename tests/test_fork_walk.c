@@ -873,9 +873,13 @@ static void hold_the_loop(void *arg)
 		;
 }
 
-static void *run_a_turn(void *arg)
+static void *fork_in_all_orders(void *arg)
 {
-	plait_reactor_iterate(reactor, 0);
+	while (sem_wait(&held) < 0)
+		;
+	for (unsigned seed = 0; seed < ORDERS; seed++)
+		fork_in_order(seed);
+	sem_post(&go_on);
 	return NULL;
 }
 
@@ -886,12 +890,9 @@ static void fork_beside_the_loop(void)
 	sem_init(&held, 0, 0);
 	sem_init(&go_on, 0, 0);
 	plait_call_from_thread(reactor, hold_the_loop, NULL);
-	ck_assert_int_eq(pthread_create(&thread, NULL, run_a_turn, NULL), 0);
-	while (sem_wait(&held) < 0)
-		;
-	for (unsigned seed = 0; seed < ORDERS; seed++)
-		fork_in_order(seed);
-	sem_post(&go_on);
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, fork_in_all_orders, NULL), 0);
+	plait_reactor_iterate(reactor, 0);
 	pthread_join(thread, NULL);
 }
 

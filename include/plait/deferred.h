@@ -10,7 +10,8 @@
  * plait_deferred_unpause(), plait_deferred_detach() of a paused one, and adding
  * a callback to a deferred that has fired.  No other does.
  *
- * A deferred belongs to the thread that made it.
+ * A deferred belongs to the thread that made it.  Using it, or its promise, in
+ * another one aborts, but for plait_promise_is_cancelled().
  */
 #ifndef PLAIT_DEFERRED_H
 #define PLAIT_DEFERRED_H
@@ -92,7 +93,11 @@ int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where);
 #define plait_promise_drop(pp) plait_promise_drop_at((pp), PLAIT_HERE)
 void plait_promise_drop_at(struct plait_promise **pp, const char *where);
 
-/* True if nobody wants the result any more, so that work for it may stop. */
+/*
+ * True if nobody wants the result any more, so that work for it may stop.  Any
+ * thread may ask, as long as nobody fires or drops p meanwhile; p stays the
+ * caller's.
+ */
 bool plait_promise_is_cancelled(const struct plait_promise *p);
 
 /*
