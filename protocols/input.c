@@ -124,7 +124,7 @@ static void run(struct plait_input *in, struct plait_protocol *p,
 void plait_input_receive(struct plait_input *in, struct plait_protocol *p,
 			 plait_input_step *step, const void *data, size_t len)
 {
-	if (len == 0 || is_closing(p))
+	if (len == 0)
 		return;
 	if (in->left > 0 || in->busy) {
 		queue(in, p, data, len);

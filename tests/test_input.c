@@ -399,6 +399,7 @@ START_TEST(a_receiver_says_whether_it_holds_something)
 	struct plait_protocol *p = plait_protocol_new(&pausing_ops.base);
 	struct plait_line_receiver *line =
 		plait_self(p, struct plait_line_receiver);
+	size_t before = heap_live_bytes();
 
 	plait_line_receiver_data(p, "one\r\ntwo\r\nthree", 15);
 	ck_assert(p->unread);
@@ -411,6 +412,7 @@ START_TEST(a_receiver_says_whether_it_holds_something)
 	ck_assert(p->unread);
 	plait_line_receiver_clear_buffer(line, NULL);
 	ck_assert(!p->unread);
+	ck_assert_uint_eq(heap_live_bytes(), before);
 	plait_protocol_free(&p);
 }
 END_TEST

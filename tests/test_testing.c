@@ -434,12 +434,36 @@ START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
 }
 END_TEST
 
+/* After a reset there is no end of the input that could be told. */
+START_TEST(a_reset_is_all_that_is_told)
+{
+	struct plait_transport *t;
+
+	actor.half_closeable = true;
+	t = connect_actor();
+	plait_transport_pause_reading(t);
+	plait_testing_protocol(t)->unread = true;
+	ways_to_go[_i](t);
+	ways_to_go[1 - _i](t);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBM");
+	plait_transport_resume_reading(t);
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMLX");
+}
+END_TEST
+
 /* Inside its callbacks it is only on its way. */
 static void rst_here(struct actor *a, struct plait_protocol *p)
 {
+	bool ended = false;
+
+	work_in_scope(p->transport, &ended);
 	rst(p->transport);
+	ck_assert(!ended);
 	ck_assert(plait_testing_is_connected(p->transport));
 	ck_assert_ptr_nonnull(plait_testing_protocol(p->transport));
+	plait_scope_cancel(plait_transport_scope(p->transport), "enough");
 }
 
 static void rst_at_data(struct actor *a, struct plait_protocol *p,
@@ -467,6 +491,28 @@ START_TEST(what_is_lost_inside_is_told_after_it)
 				      : _i == 1 ? "SBMDLX"
 						: "SBMDRLX");
 	ck_assert_int_eq(strncmp(actor.lost_why, "ConnectionLost", 14), 0);
+}
+END_TEST
+
+static void lose_and_take_all(struct actor *a, struct plait_protocol *p,
+			      const void *data, size_t len)
+{
+	plait_transport_write(p->transport, "bye", 3);
+	plait_transport_lose_connection(p->transport);
+	plait_testing_set_window(p->transport, SIZE_MAX);
+	ck_assert(plait_testing_is_connected(p->transport));
+}
+
+START_TEST(what_is_answered_inside_is_answered_after_it)
+{
+	struct plait_transport *t = connect_actor();
+
+	actor.on_data = lose_and_take_all;
+	plait_testing_set_window(t, 0);
+	deliver(t, "x");
+	settle();
+	ck_assert_str_eq(actor.trace, "SBMDLX");
+	ck_assert_str_eq(written(t), "bye");
 }
 END_TEST
 
@@ -742,6 +788,7 @@ START_TEST(a_close_without_progress_is_given_up)
 	plait_testing_set_window(t, 0);
 	plait_transport_write(t, "Nevermore", 9);
 	plait_transport_lose_connection(t);
+	settle();
 	plait_testing_advance(reactor, 29);
 	plait_testing_set_window(t, 5);
 	plait_testing_advance(reactor, 29);
@@ -1212,6 +1259,8 @@ static void add_tests_of_transport(Suite *s)
 		tc, a_reset_ends_the_work_before_unread_input_is_read, 0, 3);
 	tcase_add_pure_test(
 		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
+	tcase_add_pure_loop_test(tc, a_reset_is_all_that_is_told, 0, 2);
+	tcase_add_pure_test(tc, what_is_answered_inside_is_answered_after_it);
 	tcase_add_pure_loop_test(tc, what_is_lost_inside_is_told_after_it, 0,
 				 3);
 	tcase_add_pure_test(tc,
