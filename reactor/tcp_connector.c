@@ -74,15 +74,14 @@ static int outcome(struct tcp_connector *c, unsigned events)
 }
 
 /*
- * Only what was connected can be reset.  A peer that has said something before
- * is heard; one that has not might as well have refused.
+ * Only who was connected can have said something: that is heard, although it
+ * is all.  A peer that is gone without a word might as well have refused.
  */
-static bool has_been_accepted(const struct tcp_connector *c, int err)
+static bool has_spoken(const struct tcp_connector *c)
 {
 	char byte;
 
-	return (err == ECONNRESET || err == EPIPE) &&
-	       recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+	return recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static void on_ready(struct plait_watch *w, unsigned events)
@@ -91,7 +90,7 @@ static void on_ready(struct plait_watch *w, unsigned events)
 		plait_container(w, struct tcp_connector, watch);
 	int err = outcome(c, events);
 
-	if (has_been_accepted(c, err)) {
+	if (err != 0 && has_spoken(c)) {
 		c->gone = err;
 		err = 0;
 	}
