@@ -420,6 +420,34 @@ START_TEST(owned_one_may_end_its_scope_when_memory_runs_out)
 }
 END_TEST
 
+static plait_value free_handle(plait_value *result, void *arg)
+{
+	struct plait_deferred **handle = arg;
+
+	trace_add(*handle == NULL ? "taken" : "still there");
+	plait_deferred_free(handle);
+	return *result;
+}
+
+/* Or else the callback and the scope would both free it. */
+START_TEST(owned_one_is_taken_before_memory_runs_out)
+{
+	struct plait_scope *s = plait_scope_new(NULL);
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	plait_deferred_add_both(d, free_handle, &d);
+	fault_alloc_at(0, false);
+	plait_scope_own(s, &d);
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	ck_assert_str_eq(trace(), "taken");
+	plait_promise_drop(&p);
+	free_scope(&s, true);
+	unhandled_expect(unhandled_count());
+}
+END_TEST
+
 START_TEST(owning_what_has_fired_ends_it)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
@@ -1503,6 +1531,7 @@ static void add_pure(Suite *s)
 		tc, failure_of_an_owned_one_is_reported_if_nobody_handles_it);
 	tcase_add_pure_test(tc,
 			    owned_one_may_end_its_scope_when_memory_runs_out);
+	tcase_add_pure_test(tc, owned_one_is_taken_before_memory_runs_out);
 	tcase_add_pure_test(tc, owning_what_has_fired_ends_it);
 	tcase_add_pure_test(tc, owning_in_a_cancelled_scope_cancels_and_frees);
 	suite_add_tcase(s, tc);
