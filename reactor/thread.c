@@ -71,24 +71,24 @@ int thread_init(struct plait_reactor *r)
 	return rc;
 }
 
-/* From the exchange on the loop may have made the call and freed it. */
-static void thread_push(struct plait_reactor *r, struct thread_call *call)
+/* From here on the loop may have made the call and freed it. */
+static bool thread_push(struct plait_reactor *r, struct thread_call *call)
 {
-	struct thread_call *next =
-		atomic_load_explicit(&r->thread.newest, memory_order_relaxed);
-	bool counted = false;
+	return atomic_compare_exchange_weak(&r->thread.newest, &call->next,
+					    call);
+}
 
-	do {
-		if (next == NULL && !counted) {
-			atomic_fetch_add(&r->thread.waking, 1);
-			counted = true;
-		}
-		call->next = next;
-	} while (!atomic_compare_exchange_weak(&r->thread.newest, &next, call));
-	if (next == NULL)
+/* Pushes to an empty stack, and wakes the loop. */
+static bool thread_push_first(struct plait_reactor *r, struct thread_call *call)
+{
+	bool pushed;
+
+	atomic_fetch_add(&r->thread.waking, 1);
+	pushed = thread_push(r, call);
+	if (pushed)
 		thread_wake(r);
-	if (counted)
-		atomic_fetch_sub(&r->thread.waking, 1);
+	atomic_fetch_sub(&r->thread.waking, 1);
+	return pushed;
 }
 
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
@@ -102,7 +102,11 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 		return -ENOMEM;
 	call->fn = fn;
 	call->arg = arg;
-	thread_push(r, call);
+	call->next =
+		atomic_load_explicit(&r->thread.newest, memory_order_relaxed);
+	while (call->next == NULL ? !thread_push_first(r, call)
+				  : !thread_push(r, call))
+		;
 	return 0;
 }
 

@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/wait.h>
 
 #include "reactor/backend.h"
 #include "reactor/loop.h"
@@ -283,6 +284,40 @@ START_TEST(freeing_waits_until_the_waker_is_done_with_it)
 }
 END_TEST
 
+static void leave(void *arg)
+{
+	_exit(1);
+}
+
+/* It has no other thread that could let it go on. */
+START_TEST(a_forked_child_does_not_wait_for_the_waker)
+{
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	waker.loop = pthread_self();
+	ck_assert_int_eq(sem_init(&waker.pushed, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&waker.go_on, 0, 0), 0);
+	call_hook("write", hold_the_waker, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, call_once, NULL), 0);
+	while (sem_wait(&waker.pushed) < 0)
+		;
+	pid = fork();
+	if (pid == 0) {
+		call_hook("sched_yield", leave, NULL);
+		plait_reactor_free(&reactor);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	sem_post(&waker.go_on);
+	pthread_join(thread, NULL);
+	sem_destroy(&waker.pushed);
+	sem_destroy(&waker.go_on);
+}
+END_TEST
+
 /* Their last push touches nothing that freeing could take away. */
 START_TEST(calls_that_wake_nobody_leave_nothing_to_wait_for)
 {
@@ -362,6 +397,7 @@ int main(void)
 	tcase_add_reactor_test(tc, calls_may_come_while_the_reactor_stops);
 	tcase_add_reactor_test(tc,
 			       freeing_waits_until_the_waker_is_done_with_it);
+	tcase_add_reactor_test(tc, a_forked_child_does_not_wait_for_the_waker);
 	tcase_add_reactor_test(
 		tc, calls_that_wake_nobody_leave_nothing_to_wait_for);
 	tcase_add_reactor_test(tc, each_thread_may_have_a_reactor);
