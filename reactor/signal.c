@@ -138,9 +138,8 @@ static void wait_for_handlers(void)
 
 static bool is_plaits(const struct sigaction *a)
 {
-	return !(a->sa_flags & SA_SIGINFO) &&
-	       (a->sa_handler == on_signal || a->sa_handler == on_dump ||
-		a->sa_handler == on_broken_pipe);
+	return a->sa_handler == on_signal || a->sa_handler == on_dump ||
+	       a->sa_handler == on_broken_pipe;
 }
 
 /* What plait wants to do with it; NULL: nothing. */
@@ -222,8 +221,8 @@ static void release(struct plait_reactor *r)
 
 		if (!(r->signals.taken & 1u << i) || c->runs == 0)
 			continue;
-		if (--c->runs == 0)
-			claim_give_back(c);
+		c->runs--;
+		claim_give_back(c);
 	}
 	r->signals.taken = 0;
 }
@@ -365,8 +364,6 @@ void signal_in_child(void)
 	for (int i = 0; i < N_CLAIMS; i++) {
 		struct signal_claim *c = &claims[i];
 
-		if (handler_of(c) == NULL)
-			continue;
 		c->runs = 0;
 		c->dumps = false;
 		claim_give_back(c);

@@ -241,6 +241,12 @@ START_TEST(flags_masks_and_siginfo_handlers_stay)
 }
 END_TEST
 
+static void check_default(void *arg)
+{
+	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
+	plait_reactor_stop(reactor);
+}
+
 static void want_dumps(void *arg)
 {
 	ck_assert_int_eq(
@@ -276,6 +282,50 @@ START_TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order)
 	plait_reactor_free(&reactor);
 	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
 	ck_assert_ptr_eq(handler_of(SIGUSR1), SIG_DFL);
+}
+END_TEST
+
+static bool reached;
+
+static void reach(void *arg)
+{
+	reached = true;
+	plait_reactor_stop(reactor);
+}
+
+static void raise_and_go_on(void *arg)
+{
+	raise(SIGTERM);
+	plait_call_later(reactor, 0, reach, NULL);
+}
+
+/* Whichever came first. */
+START_TEST(a_signal_that_is_wanted_twice_dumps)
+{
+	if (_i == 0)
+		want_dumps((void *)&stopping[1]);
+	else
+		plait_call_when_running(reactor, want_dumps,
+					(void *)&stopping[1]);
+	plait_call_later(reactor, 0, raise_and_go_on, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(reached);
+}
+END_TEST
+
+static void set_default(void *arg)
+{
+	set_handler(SIGTERM, SIG_DFL);
+}
+
+/* The run has lost it then, and does not give back what it has not. */
+START_TEST(what_the_program_has_set_ends_what_a_run_wanted)
+{
+	plait_call_when_running(reactor, set_default, NULL);
+	plait_call_when_running(reactor, want_dumps, (void *)&stopping[1]);
+	plait_call_when_running(reactor, want_dumps, (void *)&stopping[0]);
+	plait_call_when_running(reactor, check_default, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
 END_TEST
 
@@ -557,6 +607,7 @@ static struct {
 	sem_t found, go_on;
 	pthread_t loop;
 	bool waited, woke;
+	const bool *frees;
 } late;
 
 static void hold_the_handler(void *arg)
@@ -594,6 +645,62 @@ static void begin_a_handler(void *arg)
 		;
 	plait_reactor_stop(reactor);
 }
+
+static void leave_with_1(void *arg)
+{
+	_exit(1);
+}
+
+static int stop_one_of_its_own(bool frees)
+{
+	struct plait_reactor *parents = reactor;
+	int rc;
+
+	if (frees)
+		plait_reactor_free(&parents);
+	reactor = plait_reactor_new(backend);
+	if (plait_reactor_dump_on_signal(reactor, SIGUSR2) != 0)
+		return 2;
+	plait_call_when_running(reactor, raise_it, (void *)&stopping[1]);
+	rc = plait_reactor_run(reactor);
+	plait_reactor_free(&reactor);
+	if (!frees)
+		plait_reactor_free(&parents);
+	return rc == 0 ? 0 : 3;
+}
+
+static void fork_beside_a_handler(void *arg)
+{
+	int status;
+	pid_t pid;
+
+	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
+	begin_a_handler(arg);
+	pid = fork();
+	if (pid == 0) {
+		call_hook("sched_yield", leave_with_1, NULL);
+		_exit(stop_one_of_its_own(*late.frees));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(status == 0, "status %#x", (unsigned)status);
+}
+
+/* Its owner, its dumper and the handlers of its threads are the parent's. */
+START_TEST(a_forked_child_has_the_signals_for_itself)
+{
+	bool frees = _i == 1;
+	pthread_t thread;
+
+	late.frees = &frees;
+	ck_assert_int_eq(sem_init(&late.found, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&late.go_on, 0, 0), 0);
+	plait_call_when_running(reactor, fork_beside_a_handler, &thread);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	pthread_join(thread, NULL);
+	sem_destroy(&late.found);
+	sem_destroy(&late.go_on);
+}
+END_TEST
 
 START_TEST(the_run_ends_after_the_handlers_that_know_its_reactor)
 {
@@ -784,6 +891,12 @@ int main(void)
 		tc, what_the_program_has_set_ends_what_was_wanted_before);
 	tcase_add_reactor_test(tc, a_broken_pipe_kills_nobody);
 	tcase_add_reactor_test(tc, no_pipe_kills_as_long_as_any_reactor_runs);
+	tcase_add_reactor_loop_test(
+		tc, a_forked_child_has_the_signals_for_itself, 0, 2);
+	tcase_add_reactor_loop_test(tc, a_signal_that_is_wanted_twice_dumps, 0,
+				    2);
+	tcase_add_reactor_test(tc,
+			       what_the_program_has_set_ends_what_a_run_wanted);
 	tcase_add_reactor_loop_test(
 		tc, the_run_ends_after_the_handlers_that_know_its_reactor, 0,
 		2);
