@@ -107,8 +107,7 @@ static struct plait_protocol *build(struct plait_factory *f,
 	struct client *c = plait_self(f, struct client);
 
 	c->protocol = plait_protocol_new(f->protocol);
-	if (c->protocol != NULL)
-		plait_timer_start(c->reactor, &c->made, 0, fire, c);
+	plait_timer_start(c->reactor, &c->made, 0, fire, c);
 	return c->protocol;
 }
 
@@ -121,8 +120,7 @@ static void end(struct plait_factory *f, struct plait_connector *connector,
 	plait_timer_stop(&c->made);
 	plait_connector_unref(&c->connector);
 	c->protocol = NULL;
-	if (c->promise != NULL)
-		plait_fire(&c->promise, plait_failure_value(why));
+	plait_fire(&c->promise, plait_failure_value(why));
 }
 
 static void stop(struct plait_factory *f)
@@ -148,7 +146,6 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
 {
 	struct client *c = arg;
 
-	plait_timer_stop(&c->made);
 	if (is_abandoned(c))
 		abandon(c);
 	else

@@ -108,8 +108,7 @@ static void connect_again(void *arg)
 {
 	struct plait_reconnecting_factory *f = arg;
 
-	if (plait_connector_connect(f->connector) < 0)
-		forget(f);
+	plait_connector_connect(f->connector);
 }
 
 static bool may_retry(struct plait_reconnecting_factory *f)

@@ -10,7 +10,6 @@
  * closed there.  The next attempt opens nothing before the turn after.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -123,7 +122,6 @@ static void run_keep(struct loop_task *task)
 
 	end_waiting(c);
 	c->state = PLAIT_DISCONNECTED;
-	c->transport = NULL;
 	plait_failure_unref(&c->why);
 	c->ops->close(c);
 	c->reactor = NULL;
@@ -290,9 +288,7 @@ static void start_attempt(struct plait_connector *c)
 	loop_join(c->reactor, &c->member);
 	c->cause = 0;
 	loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
-	if (c->timeout != INFINITY)
-		plait_timer_start(c->reactor, &c->timer, c->timeout, time_out,
-				  c);
+	plait_timer_start(c->reactor, &c->timer, c->timeout, time_out, c);
 	if (c->unusable != NULL)
 		fail_later(c, plait_failure_ref(c->unusable));
 	else if (loop_is_closing(c->reactor))

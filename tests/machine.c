@@ -1146,6 +1146,7 @@ static bool begin(const struct machine_world *world, unsigned steps)
 {
 	struct plait_limits limits = { .close_timeout = 0.001,
 				       .linger_timeout = 0.001,
+				       .stop_timeout = 0.001,
 				       .max_unsent = 300000 };
 
 	memset(&m, 0, sizeof(m));

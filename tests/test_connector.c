@@ -697,6 +697,73 @@ START_TEST(an_attempt_without_answer_times_out)
 }
 END_TEST
 
+/* The second reason neither replaces the first nor is lost. */
+START_TEST(the_first_of_two_addresses_that_cannot_be_read_is_told)
+{
+	const struct plait_connect_options o = { .bind_address = "here" };
+
+	plait_connect_tcp(reactor, "there", 1, &client.base, &o);
+	wait_end();
+	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
+	ck_assert_ptr_nonnull(strstr(client.why, "there"));
+}
+END_TEST
+
+START_TEST(a_port_of_its_own_is_of_the_family_of_the_destination)
+{
+	const struct plait_connect_options o = { .bind_port = 7 };
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_address a;
+	struct plait_connector *c = plait_connect_tcp(
+		r, _i ? "::1" : "127.0.0.1", 1, &client.base, &o);
+
+	ck_assert_int_eq(plait_transport_host(plait_testing_complete(c), &a),
+			 0);
+	ck_assert_int_eq(a.family, _i ? AF_INET6 : AF_INET);
+	ck_assert_uint_eq(plait_address_port(&a), 7);
+	plait_reactor_free(&r);
+}
+END_TEST
+
+/* Only who may have met himself is looked at. */
+START_TEST(a_connection_does_not_ask_who_its_peer_is)
+{
+	struct plait_connector *c;
+
+	calls_reset();
+	c = connect_both();
+	ck_assert_uint_eq(calls_of("getpeername"), 0);
+	plait_connector_disconnect(c);
+	wait_end();
+}
+END_TEST
+
+/* The number may be another's by then; select() alone finds out. */
+START_TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses)
+{
+	struct full_port full;
+	struct plait_connector *c;
+	int fd;
+
+	fill(&full);
+	fd = dup(held);
+	close(fd);
+	c = actor_connect(&client, reactor, full.number);
+	begin_attempt();
+	ck_assert_int_eq(close(fd), 0);
+	calls_reset();
+	if (strcmp(backend, "select") == 0) {
+		wait_end();
+		ck_assert_int_eq(client.err, EBADF);
+		ck_assert_uint_eq(calls_of("close"), 0);
+	} else {
+		plait_connector_stop_connecting(c);
+		wait_end();
+	}
+	empty(&full);
+}
+END_TEST
+
 START_TEST(an_attempt_may_last_for_ever)
 {
 	const struct plait_connect_options o = { .timeout = INFINITY };
@@ -979,6 +1046,14 @@ static void add_tests_of_time(Suite *s)
 	tcase_add_reactor_loop_test(tc, an_attempt_without_answer_times_out, 0,
 				    2);
 	tcase_add_reactor_test(tc, an_attempt_may_last_for_ever);
+	tcase_add_reactor_test(
+		tc, the_first_of_two_addresses_that_cannot_be_read_is_told);
+	tcase_add_reactor_test(tc, a_connection_does_not_ask_who_its_peer_is);
+	tcase_add_reactor_test(
+		tc, an_attempt_whose_descriptor_was_closed_closes_nobody_elses);
+	tcase_add_pure_loop_test(
+		tc, a_port_of_its_own_is_of_the_family_of_the_destination, 0,
+		2);
 	tcase_add_reactor_test(tc, the_timeout_ends_with_the_attempt);
 	tcase_add_reactor_test(tc, timed_out_when_it_was_about_to_connect);
 	tcase_add_reactor_test(tc, connected_when_it_was_about_to_time_out);

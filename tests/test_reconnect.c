@@ -311,6 +311,36 @@ START_TEST(content_protocol_resets)
 }
 END_TEST
 
+/* Told of the beginning and no more, it holds no connector for good. */
+static void note_failed(struct plait_factory *f, struct plait_connector *c,
+			const struct plait_failure *why)
+{
+	trace_add("failed");
+}
+
+static const struct plait_factory_ops forgetful_ops = {
+	.name = "forgetful",
+	.started_connecting = started,
+	.connection_failed = note_failed,
+	.connection_lost = note_failed,
+};
+
+START_TEST(content_or_stopped_one_holds_no_connector)
+{
+	struct plait_reconnecting_factory f = { .base.ops = &forgetful_ops };
+
+	content = _i == 0;
+	f.stopped = _i == 1;
+	begin(&f);
+	if (_i == 0)
+		plait_testing_complete(connector);
+	else
+		refuse();
+	plait_reactor_free(&r);
+	ck_assert_ptr_null(f.connector);
+}
+END_TEST
+
 START_TEST(reset_in_a_delay_lets_it_run)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
@@ -630,6 +660,8 @@ static void add_delays(Suite *s)
 	tcase_add_pure_test(tc, seed_makes_it_repeat);
 	tcase_add_pure_test(tc, success_alone_does_not_reset);
 	tcase_add_pure_test(tc, content_protocol_resets);
+	tcase_add_pure_loop_test(tc, content_or_stopped_one_holds_no_connector,
+				 0, 2);
 	tcase_add_pure_test(tc, reset_in_a_delay_lets_it_run);
 	tcase_add_pure_test(tc, gives_up_after_so_many_retries_in_a_row);
 	suite_add_tcase(s, tc);
