@@ -380,7 +380,9 @@ static void lose_members(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&r->members)) != NULL)
+	/* Losing one sends what is left, which a forked child must not. */
+	while (!loop_is_forked(r) &&
+	       (l = plait_list_first(&r->members)) != NULL)
 		lose_member(r, plait_container(l, struct loop_member, link));
 }
 
@@ -503,6 +505,7 @@ static void abandon(struct plait_reactor *r)
 	if (r->abandoned)
 		return;
 	r->abandoned = true;
+	wait_no_longer(r);
 	abandon_members(r);
 	run_each(&r->when_freed);
 	detach(r);

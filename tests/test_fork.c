@@ -252,6 +252,64 @@ static void stop_it(void *arg)
 	plait_reactor_stop(reactor);
 }
 
+/* A connection that has bytes left and no room for them. */
+static void open_blocked_wire(void)
+{
+	ck_assert(wire_open(&wire, reactor));
+	fault_call("send", 1, EAGAIN);
+	plait_transport_write(wire.transport, "unsent", 6);
+	fault_call("epoll_wait", 1, EINTR);
+	fault_call("select", 1, EINTR);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(plait_transport_pending(wire.transport), 6);
+}
+
+START_TEST(the_child_gives_back_what_is_being_closed_at_a_stop)
+{
+	open_blocked_wire();
+	fault_call_forever("send", EAGAIN);
+	plait_transport_lose_connection(wire.transport);
+	plait_call_later(reactor, 0, stop_it, NULL);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(wire.lost, 0);
+	in_child(free_with_a_connection);
+	fault_off();
+	wire_close(&wire);
+}
+END_TEST
+
+static pid_t forked;
+
+static plait_value fork_in_trigger(void *arg)
+{
+	calls_reset();
+	forked = fork();
+	ck_assert_int_ge(forked, 0);
+	return PLAIT_NONE;
+}
+
+START_TEST(the_child_of_a_shutdown_sends_nothing)
+{
+	int status;
+
+	open_blocked_wire();
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
+						   PLAIT_SHUTDOWN,
+						   fork_in_trigger, NULL, NULL),
+			 0);
+	plait_call_when_running(reactor, stop_it, NULL);
+	fault_call("epoll_wait", 1, EINTR);
+	fault_call("select", 1, EINTR);
+	status = plait_reactor_run(reactor);
+	if (forked == 0)
+		leave(status == -ECHILD && calls_of("send") == 0 ? 0 : 1);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(waitpid(forked, &status, 0), forked);
+	ck_assert_int_eq(status, 0);
+	wire_hang_up(&wire);
+}
+END_TEST
+
 static int use_a_new_one(void)
 {
 	struct plait_reactor *old = reactor;
@@ -468,6 +526,9 @@ int main(void)
 	tcase_add_reactor_test(tc, the_child_is_not_told_of_losses);
 	tcase_add_reactor_test(
 		tc, the_child_gives_connections_back_and_the_parent_keeps_them);
+	tcase_add_reactor_test(
+		tc, the_child_gives_back_what_is_being_closed_at_a_stop);
+	tcase_add_reactor_test(tc, the_child_of_a_shutdown_sends_nothing);
 	tcase_add_reactor_test(tc, a_child_may_have_a_reactor_of_its_own);
 	suite_add_tcase(s, tc);
 
