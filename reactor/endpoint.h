@@ -13,6 +13,7 @@
 struct port_ops {
 	void (*stop)(struct plait_port *p);  /* accepts no more, from now on */
 	void (*close)(struct plait_port *p); /* later, outside of all events */
+	void (*room)(struct plait_port *p);  /* a guest has left */
 	void (*free)(struct plait_port *p);
 };
 
@@ -25,6 +26,9 @@ struct plait_port {
 	struct plait_promise *stopped; /* who waits for the end */
 	struct loop_member member;
 	struct loop_task answer, burial, keep;
+	struct plait_list guests; /* in the order in which they came */
+	unsigned n_guests, max_connections; /* 0: no limit */
+	bool shed_idle;
 	bool open;     /* accepts */
 	bool closed;   /* it is over, and the factory knows */
 	bool released; /* the user has given the handle back */
@@ -40,6 +44,27 @@ typedef int port_maker(struct plait_reactor *r,
 		       const struct plait_listen_options *options,
 		       struct plait_port **ret);
 port_maker tcp_port_new, testing_port_new;
+
+/*
+ * Guests: accepted connections, if the port counts them (guest.c).  An owner
+ * for the next one, or NULL if it does not.  0 or -ENOMEM.  The guest then
+ * enters, before its protocol is told of the connection; or is dropped.
+ */
+int guest_new(struct plait_port *p, struct transport_owner **ret);
+void guest_enter(struct transport_owner *o, struct plait_transport *t);
+void guest_drop(struct transport_owner *o);
+
+/* One more may come. */
+bool guest_has_room(const struct plait_port *p);
+
+/*
+ * Asks for room: calls the factory's port_full(), and sheds if that is the
+ * port's way.  True if a guest is about to be lost; then room() is called.
+ */
+bool guest_make_room(struct plait_port *p);
+
+/* The port goes, and its guests stay. */
+void guest_forget_port(struct plait_port *p);
 
 /* How a kind of connector makes an attempt.  None may call the user. */
 struct connector_ops {

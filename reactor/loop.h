@@ -119,6 +119,9 @@ struct loop_unreported *loop_unreported(struct plait_reactor *r);
 /* The number of this turn. */
 uint64_t loop_turn(const struct plait_reactor *r);
 
+/* The next number of another count, for which of two things came first. */
+uint64_t loop_next_number(struct plait_reactor *r);
+
 /*
  * Nanoseconds on the reactor's clock: as this callback has it, looked at when
  * somebody asks, at most once a callback; and at this very moment.  And

@@ -19,11 +19,15 @@ static struct plait_port *port_of_answer(struct loop_task *task)
 	return plait_container(task, struct plait_port, answer);
 }
 
+static void free_port(struct plait_port *p)
+{
+	guest_forget_port(p);
+	p->ops->free(p);
+}
+
 static void run_burial(struct loop_task *task)
 {
-	struct plait_port *p = plait_container(task, struct plait_port, burial);
-
-	p->ops->free(p);
+	free_port(plait_container(task, struct plait_port, burial));
 }
 
 /* In a forked child, where it may listen still: tells nobody. */
@@ -48,7 +52,7 @@ static void run_keep(struct loop_task *task)
 	abandon_port(p);
 	loop_task_cancel(&p->answer);
 	deferred_abandon(&p->stopped);
-	p->ops->free(p);
+	free_port(p);
 }
 
 static void close_port(struct plait_port *p)
@@ -98,10 +102,14 @@ static const struct loop_member_ops port_member_ops = {
 };
 
 static void open_port(struct plait_port *p, struct plait_reactor *r,
-		      struct plait_factory *f)
+		      struct plait_factory *f,
+		      const struct plait_listen_options *options)
 {
 	p->reactor = r;
 	p->factory = f;
+	p->max_connections = options->max_connections;
+	p->shed_idle = options->shed_idle;
+	plait_list_init(&p->guests);
 	p->member.ops = &port_member_ops;
 	p->answer.run = run_answer;
 	p->burial.run = run_burial;
@@ -138,7 +146,7 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		return err;
 	if (ret != NULL)
 		*ret = p;
-	open_port(p, r, f);
+	open_port(p, r, f, options);
 	return 0;
 }
 

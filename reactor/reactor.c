@@ -212,6 +212,11 @@ struct loop_unreported *loop_unreported(struct plait_reactor *r)
 	return &r->unreported;
 }
 
+uint64_t loop_next_number(struct plait_reactor *r)
+{
+	return ++r->numbers;
+}
+
 uint64_t loop_turn(const struct plait_reactor *r)
 {
 	return r->turns;

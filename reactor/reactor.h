@@ -193,7 +193,8 @@ struct plait_reactor {
 	bool unwanted;	  /* ... but is in a callback of it still */
 	pthread_t runner; /* the thread of run() or iterate() */
 	struct loop_unreported unreported;
-	uint64_t turns; /* begun so far */
+	uint64_t turns;	  /* begun so far */
+	uint64_t numbers; /* given out so far */
 
 	struct watches watches;
 	struct timers timers;

@@ -284,6 +284,8 @@ static int send_some(struct recording *s, const char *data, size_t len)
 	size_t n = len < s->window ? len : s->window;
 	int r = plait_buf_append(s->written, data, n);
 
+	if (n > 0)
+		transport_is_active(&s->base);
 	if (r == 0 && s->window != SIZE_MAX)
 		s->window -= n;
 	if (r < 0 || n == len)
@@ -334,7 +336,7 @@ static void recording_set_reading(struct plait_transport *t, bool on)
 
 /* The first reason is the one that is told. */
 static void recording_abort(struct plait_transport *t,
-			    const struct plait_failure *why)
+			    const struct plait_failure *why, bool reset)
 {
 	struct recording *s = self_of(t);
 
@@ -403,7 +405,7 @@ static void lose_member(struct loop_member *m)
 		return;
 	v = plait_fail(&plait_error_connection_lost,
 		       "the reactor was shut down");
-	recording_abort(&s->base, plait_value_failure(&v));
+	recording_abort(&s->base, plait_value_failure(&v), true);
 }
 
 /* In a forked child. */
@@ -623,6 +625,7 @@ static int send_unsent(struct recording *s)
 		if (r < 0)
 			return r;
 		output_consume(&s->unsent, s->base.reactor, n);
+		transport_is_active(&s->base);
 		plait_timer_stop(&s->deadline);
 		if (s->window != SIZE_MAX)
 			s->window -= n;

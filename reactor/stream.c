@@ -318,6 +318,7 @@ static size_t flush(struct stream *s)
 		if (n >= 0) {
 			output_consume(&s->output, reactor_of(s), (size_t)n);
 			sent += (size_t)n;
+			transport_is_active(&s->base);
 		} else if (is_passing((int)-n)) {
 			s->blocked = true;
 		} else {
@@ -681,11 +682,11 @@ static bool stream_peer_has_closed(const struct plait_transport *t)
 }
 
 static void stream_abort(struct plait_transport *t,
-			 const struct plait_failure *why)
+			 const struct plait_failure *why, bool reset)
 {
 	struct stream *s = self_of(t);
 
-	s->reset = true;
+	s->reset |= reset;
 	fail(s, plait_value_make(&plait_failure_type, (void *)(uintptr_t)why));
 }
 

@@ -33,6 +33,7 @@ struct tcp_port {
 	struct plait_timer pause;
 	int fd, reserve; /* -1: none */
 	unsigned budget;
+	bool held;	     /* until a guest has left */
 	uint64_t busy_turn;  /* the last in which the budget was used up */
 	int64_t next_report; /* not before */
 };
@@ -126,10 +127,18 @@ static int accept_one(struct tcp_port *p, struct plait_address *peer)
 	return fd;
 }
 
+static struct plait_transport *refuse(struct tcp_port *p, int fd)
+{
+	loop_close(p->base.reactor, fd);
+	errno = ENOMEM;
+	return NULL;
+}
+
 /* The connection on fd, which is taken, gets its protocol. */
 static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
 {
 	struct plait_protocol *protocol;
+	struct transport_owner *guest;
 	struct plait_transport *t;
 
 	protocol = factory_build(p->base.factory, peer);
@@ -139,12 +148,16 @@ static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
 		loop_close(p->base.reactor, fd);
 		return;
 	}
-	t = stream_new(p->base.reactor, fd, peer, NULL);
+	t = guest_new(&p->base, &guest) == 0
+		    ? stream_new(p->base.reactor, fd, peer, guest)
+		    : refuse(p, fd);
 	if (t == NULL) {
 		report_refused(p, errno, peer);
 		plait_protocol_free(&protocol);
+		guest_drop(guest);
 		return;
 	}
+	guest_enter(guest, t);
 	transport_made(t, protocol);
 }
 
@@ -158,16 +171,40 @@ static void pause_port(struct tcp_port *p, int err)
 	report_broken(p, err, "waits");
 }
 
+/* Accepts, unless it has to wait for a while, or for a guest to leave. */
+static void accept_again(struct tcp_port *p)
+{
+	int r = 0;
+
+	if (!p->held && !plait_timer_is_running(&p->pause))
+		r = plait_watch_change(&p->watch, PLAIT_READ);
+	if (r < 0)
+		pause_port(p, -r);
+}
+
 static void resume(void *arg)
 {
 	struct tcp_port *p = arg;
-	int r;
 
 	if (p->reserve < 0)
 		p->reserve = open_reserve();
-	r = plait_watch_change(&p->watch, PLAIT_READ);
-	if (r < 0)
-		pause_port(p, -r);
+	accept_again(p);
+}
+
+static void hold(struct tcp_port *p)
+{
+	p->held = true;
+	plait_watch_change(&p->watch, 0);
+}
+
+static void tcp_room(struct plait_port *base)
+{
+	struct tcp_port *p = tcp(base);
+
+	if (!p->held)
+		return;
+	p->held = false;
+	accept_again(p);
 }
 
 /*
@@ -197,6 +234,18 @@ static void shed(struct tcp_port *p, int why)
 		pause_port(p, why);
 }
 
+/*
+ * There is no descriptor for the one who waits.  A guest who is about to leave
+ * will give one back; or else the one who waits has to go.
+ */
+static void out_of_descriptors(struct tcp_port *p, int why)
+{
+	if (guest_make_room(&p->base))
+		hold(p);
+	else if (p->base.open && !loop_is_forked(p->base.reactor))
+		shed(p, why);
+}
+
 /* True if the next accept() may do better, in this very turn. */
 static bool go_on_after(struct tcp_port *p, int err)
 {
@@ -205,7 +254,7 @@ static bool go_on_after(struct tcp_port *p, int err)
 		return false;
 	case EMFILE:
 	case ENFILE:
-		shed(p, err);
+		out_of_descriptors(p, err);
 		return false;
 	case EINTR:
 	/* Errors of the connection that waited, which is gone. */
@@ -236,7 +285,8 @@ static bool accept_next(struct tcp_port *p)
 		return go_on_after(p, errno);
 	admit(p, fd, &peer);
 	/* In a child that was forked meanwhile the next one is the parent's. */
-	return p->base.open && !loop_is_forked(p->base.reactor);
+	return p->base.open && guest_has_room(&p->base) &&
+	       !loop_is_forked(p->base.reactor);
 }
 
 static unsigned budget_of_turn(const struct tcp_port *p, uint64_t turn)
@@ -256,6 +306,11 @@ static void on_ready(struct plait_watch *w, unsigned events)
 		/* Somebody else closed it; the number may be another's. */
 		p->fd = -1;
 		report_broken(p, EBADF, "lost its descriptor");
+		return;
+	}
+	if (!guest_has_room(&p->base)) {
+		guest_make_room(&p->base);
+		hold(p);
 		return;
 	}
 	p->budget = budget_of_turn(p, turn);
@@ -337,6 +392,7 @@ static void tcp_free(struct plait_port *p)
 static const struct port_ops tcp_port_ops = {
 	.stop = tcp_stop,
 	.close = tcp_close,
+	.room = tcp_room,
 	.free = tcp_free,
 };
 

@@ -62,6 +62,7 @@ static struct plait_address loopback(unsigned port)
 static struct plait_transport *make(struct plait_reactor *r,
 				    struct plait_factory *f,
 				    const struct plait_address *host,
+				    struct transport_owner *owner,
 				    struct plait_protocol **ret)
 {
 	struct plait_address peer = loopback(FREE_PORT);
@@ -70,7 +71,7 @@ static struct plait_transport *make(struct plait_reactor *r,
 	*ret = factory_build(f, &peer);
 	if (*ret == NULL)
 		return NULL;
-	t = recording_new(r, host, &peer, NULL);
+	t = recording_new(r, host, &peer, owner);
 	if (t == NULL)
 		plait_protocol_free(ret);
 	return t;
@@ -86,7 +87,7 @@ struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 	check_reactor(r, __func__);
 	loop_enter(r);
 	factory_start(f);
-	t = make(r, f, &host, &p);
+	t = make(r, f, &host, NULL, &p);
 	if (t != NULL) {
 		recording_count(t, f);
 		transport_made(t, p);
@@ -105,6 +106,10 @@ static void port_close(struct plait_port *p)
 {
 }
 
+static void port_room(struct plait_port *p)
+{
+}
+
 static void port_free(struct plait_port *p)
 {
 	free(p);
@@ -113,6 +118,7 @@ static void port_free(struct plait_port *p)
 static const struct port_ops testing_port_ops = {
 	.stop = port_stop,
 	.close = port_close,
+	.room = port_room,
 	.free = port_free,
 };
 
@@ -133,19 +139,37 @@ int testing_port_new(struct plait_reactor *r,
 	return 0;
 }
 
+static struct plait_transport *accept_guest(struct plait_port *p)
+{
+	struct transport_owner *guest;
+	struct plait_protocol *protocol;
+	struct plait_transport *t;
+
+	if (guest_new(p, &guest) < 0)
+		return NULL;
+	t = make(p->reactor, p->factory, &p->address, guest, &protocol);
+	if (t == NULL) {
+		guest_drop(guest);
+		return NULL;
+	}
+	guest_enter(guest, t);
+	transport_made(t, protocol);
+	return t;
+}
+
 struct plait_transport *plait_testing_accept(struct plait_port *p)
 {
 	struct plait_reactor *r = p->reactor;
-	struct plait_protocol *protocol;
-	struct plait_transport *t;
+	struct plait_transport *t = NULL;
 
 	check_reactor(r, __func__);
 	if (!p->open)
 		return NULL;
 	loop_enter(r);
-	t = make(r, p->factory, &p->address, &protocol);
-	if (t != NULL)
-		transport_made(t, protocol);
+	if (guest_has_room(p))
+		t = accept_guest(p);
+	else
+		guest_make_room(p);
 	loop_leave(r);
 	return t;
 }

@@ -128,6 +128,7 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 		.owner = owner,
 		.as_producer.ops = &as_producer_ops,
 		.limits = limits_of(r),
+		.active = loop_next_number(r),
 		.producing.run = produce,
 	};
 }
@@ -160,6 +161,7 @@ void transport_data(struct plait_transport *t, const void *data, size_t len)
 {
 	struct plait_protocol *p = t->protocol;
 
+	transport_is_active(t);
 	if (p == NULL || t->disconnecting || p->ops->data_received == NULL)
 		return;
 	enter_protocol(t);
@@ -239,13 +241,16 @@ static void stop_feeding(struct plait_transport *t)
 
 static void end(struct plait_transport *t, const struct plait_failure *why)
 {
+	struct transport_owner *owner = t->owner;
+
 	/* One may have been registered meanwhile. */
 	stop_producer(t);
 	/* Before the owner is told, whose factory may be gone after that. */
 	end_protocol(t);
 	scope_end(&t->scope, PLAIT_HERE);
-	if (t->owner != NULL)
-		t->owner->lost(t->owner, why);
+	t->owner = NULL;
+	if (owner != NULL)
+		owner->lost(owner, why);
 }
 
 void transport_lost(struct plait_transport *t, const struct plait_failure *why)
@@ -272,6 +277,9 @@ void transport_abandon(struct plait_transport *t)
 	t->protocol = NULL;
 	t->producer = NULL;
 	t->fed = t->next_fed = NULL;
+	if (t->owner != NULL && t->owner->abandon != NULL)
+		t->owner->abandon(t->owner);
+	t->owner = NULL;
 	loop_task_cancel(&t->producing);
 	scope_abandon(&t->scope);
 	if (p == NULL)
@@ -422,7 +430,8 @@ void plait_transport_lose_connection(struct plait_transport *t)
 	verify(t);
 }
 
-void transport_abort(struct plait_transport *t, const struct plait_failure *why)
+static void end_now(struct plait_transport *t, const struct plait_failure *why,
+		    bool reset)
 {
 	if (t->lost || t->aborted) {
 		plait_failure_unref(&why);
@@ -430,8 +439,18 @@ void transport_abort(struct plait_transport *t, const struct plait_failure *why)
 	}
 	t->disconnecting = t->aborted = true;
 	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
-	t->ops->abort(t, why);
+	t->ops->abort(t, why, reset);
 	verify(t);
+}
+
+void transport_abort(struct plait_transport *t, const struct plait_failure *why)
+{
+	end_now(t, why, true);
+}
+
+void transport_shed(struct plait_transport *t, const struct plait_failure *why)
+{
+	end_now(t, why, false);
 }
 
 void transport_give_up(struct plait_transport *t)

@@ -32,10 +32,10 @@ struct transport_ops {
 	void (*lose)(struct plait_transport *t);
 	/*
 	 * Drop the output and be lost in the next turn, for that reason,
-	 * which is taken.
+	 * which is taken; reset the connection, or only if output is lost.
 	 */
 	void (*abort)(struct plait_transport *t,
-		      const struct plait_failure *why);
+		      const struct plait_failure *why, bool reset);
 	void (*lose_write)(struct plait_transport *t);
 	void (*set_reading)(struct plait_transport *t, bool on);
 	struct output *(*output)(struct plait_transport *t);
@@ -47,10 +47,15 @@ struct transport_ops {
 			  int value);
 };
 
-/* Told after the protocol that the connection is over; a connector's. */
+/*
+ * Told after the protocol that the connection is over: a connector's, or a
+ * guest's.
+ */
 struct transport_owner {
 	void (*lost)(struct transport_owner *o,
 		     const struct plait_failure *why);
+	/* In a forked child, instead.  NULL: there is nothing to do. */
+	void (*abandon)(struct transport_owner *o);
 };
 
 /* Those of struct plait_limits that are a connection's own. */
@@ -63,7 +68,7 @@ struct plait_transport {
 	const struct transport_ops *ops;
 	struct plait_reactor *reactor;
 	struct plait_protocol *protocol; /* NULL before and after */
-	struct transport_owner *owner;	 /* NULL: an accepted connection */
+	struct transport_owner *owner;	 /* NULL: nobody has to know */
 	struct plait_producer *producer;
 	struct plait_producer as_producer;
 	struct plait_transport *fed;	  /* the first that as_producer feeds */
@@ -71,11 +76,13 @@ struct plait_transport {
 	struct transport_limits limits;
 	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct loop_task producing; /* the producer is to be told something */
+	uint64_t active;	    /* numbers when bytes last moved */
 	uint32_t cause;		    /* the cancel that closed it; 0: none */
-	bool streaming, producer_paused;
-	bool asked; /* a pull producer, and nothing was written since */
-	bool disconnecting, aborted, write_closed, lost;
-	bool reading_paused;
+	/* Bits, as there may be many that are idle. */
+	bool streaming : 1, producer_paused : 1;
+	bool asked : 1; /* a pull producer, and nothing was written since */
+	bool disconnecting : 1, aborted : 1, write_closed : 1, lost : 1;
+	bool reading_paused : 1;
 	unsigned char inside; /* callbacks of the protocol on the stack */
 };
 
@@ -100,6 +107,12 @@ void transport_broken(struct plait_transport *t,
 
 /* Delivers, if the protocol still listens; not while reading is paused. */
 void transport_data(struct plait_transport *t, const void *data, size_t len);
+
+/* Bytes have moved: of all transports it is the one that is least idle. */
+static inline void transport_is_active(struct plait_transport *t)
+{
+	t->active = loop_next_number(t->reactor);
+}
 
 /* The peer closed its half: true if the protocol was half-closeable. */
 bool transport_read_lost(struct plait_transport *t);
@@ -135,6 +148,9 @@ static inline bool transport_is_held(const struct plait_transport *t)
 {
 	return t->producer != NULL && t->producer != &t->as_producer;
 }
+
+/* The same, but if nothing is unsent the peer sees an orderly end. */
+void transport_shed(struct plait_transport *t, const struct plait_failure *why);
 
 /*
  * Unsent output grew or shrank.  Tells the producer, in the next turn, what

@@ -341,6 +341,35 @@ static void connect_thrice(struct actor *a)
 		plait_connector_connect(a->connector);
 }
 
+/* Each of a crowd ends the one before, who has been idle longer. */
+static void shed(struct plait_reactor *r)
+{
+	const struct plait_listen_options o = {
+		.iface = "127.0.0.1",
+		.max_connections = 1,
+		.shed_idle = true,
+	};
+	struct plait_address a;
+	struct scene s;
+	int fds[3];
+
+	open_scene(&s, r);
+	check(plait_listen_tcp(r, 0, &s.server.base, &o, &s.port) == 0);
+	if (s.port != NULL) {
+		plait_port_address(s.port, &a);
+		s.number = plait_address_port(&a);
+	}
+	for (int i = 0; i < 3; i++)
+		fds[i] = s.number > 0 ? peer_connect((uint16_t)s.number) : -1;
+	run_until_count(r, &s.server.made, 3);
+	run_until_count(r, &s.server.lost, 2);
+	check_trace(&s.server, "SBMLBMLBM");
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	close_scene(&s);
+}
+
 static void reconnect(struct plait_reactor *r)
 {
 	struct scene s;
@@ -629,6 +658,7 @@ static scenario *const scenarios[] = {
 	aborted,
 	big_write,
 	crowd,
+	shed,
 	reconnect,
 	timers,
 	proxy_with_hang_up,

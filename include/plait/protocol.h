@@ -27,6 +27,7 @@ extern "C" {
 struct plait_protocol;
 struct plait_factory;
 struct plait_connector;
+struct plait_port;
 
 /*
  * connection_made() comes once, then data_received() any number of times with
@@ -81,10 +82,15 @@ struct plait_protocol {
  * at that address, borrowed, or NULL to refuse it.  Left out, it makes one
  * with the factory's protocol table.
  *
- * The last three are for clients.  A connector that they get is borrowed,
+ * The next three are for clients.  A connector that they get is borrowed,
  * and gone after connection_failed() or connection_lost() unless it was
  * connected again or referenced.  It is NULL in one case: there was no memory
  * for it.
+ *
+ * port_full() is for servers: somebody wants to connect to the port, which has
+ * all the connections that it may have, or there is no descriptor.  idlest is
+ * the protocol of the connection of that port that has been idle longest,
+ * borrowed, NULL if it has none.  If it is aborted the new one comes in.
  */
 struct plait_factory_ops {
 	const char *name;
@@ -100,6 +106,8 @@ struct plait_factory_ops {
 	void (*connection_lost)(struct plait_factory *f,
 				struct plait_connector *c,
 				const struct plait_failure *why);
+	void (*port_full)(struct plait_factory *f, struct plait_port *p,
+			  struct plait_protocol *idlest);
 };
 
 /* Both tables are borrowed for good; ops may be NULL. */

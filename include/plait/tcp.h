@@ -17,12 +17,14 @@ struct plait_port;
 
 /* Zero means the default. */
 struct plait_listen_options {
-	const char *iface;     /* address to listen on; NULL: 0.0.0.0 */
-	int backlog;	       /* connections waiting; 0: SOMAXCONN */
-	bool no_address_reuse; /* leave SO_REUSEADDR off */
-	bool ipv6_only;	       /* on "::": refuse IPv4 */
-	bool no_delay;	       /* TCP_NODELAY on what is accepted */
-	bool keep_alive;       /* SO_KEEPALIVE on what is accepted */
+	const char *iface;	  /* address to listen on; NULL: 0.0.0.0 */
+	int backlog;		  /* connections waiting; 0: SOMAXCONN */
+	bool no_address_reuse;	  /* leave SO_REUSEADDR off */
+	bool ipv6_only;		  /* on "::": refuse IPv4 */
+	bool no_delay;		  /* TCP_NODELAY on what is accepted */
+	bool keep_alive;	  /* SO_KEEPALIVE on what is accepted */
+	unsigned max_connections; /* accepted at a time; 0: no limit */
+	bool shed_idle; /* when full: ends the one that is idle longest */
 };
 
 /*
