@@ -68,6 +68,7 @@ BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
 FUZZ_SRC = tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c
 PROGRAM_TESTS = $(wildcard tests/test_programs.py)
+FUZZ_SRC += tests/dialogue.c
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
 
