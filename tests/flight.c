@@ -19,8 +19,8 @@
 
 enum {
 	MAX_ENDS = 256,
-	GAP = 64,	    /* so many closed numbers end the search */
-	PATIENCE_MS = 3000, /* what never comes is waited for no longer */
+	GAP = 64,	     /* so many closed numbers end the search */
+	PATIENCE_MS = 20000, /* what never comes is waited for no longer */
 };
 
 /* As in the kernel's table of states. */

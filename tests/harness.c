@@ -514,7 +514,7 @@ static _Noreturn void torture_child(const struct attack *a,
 	in_torture = true;
 	prctl(PR_SET_TIMERSLACK, 1ul);
 	for (unsigned long i = 0; i < BATCH; i++) {
-		alarm((unsigned)(10 * test_mult()));
+		alarm((unsigned)(60 * test_mult()));
 		p->reached = torture_once(a, p->at);
 		if (!p->reached)
 			break;
