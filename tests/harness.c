@@ -24,6 +24,9 @@
 
 enum { MAX_ENTRIES = 4096 };
 
+/* Seconds to wait for what must come; Check ends a test after fifteen. */
+enum { PATIENCE = 14 };
+
 struct entry {
 	TTest wrapped;
 	const TTest *test;
@@ -265,7 +268,7 @@ static bool run_faulty(struct plait_reactor *r, bool (*pred)(void *), void *arg)
 
 bool run_until(struct plait_reactor *r, bool (*pred)(void *arg), void *arg)
 {
-	double end = real_seconds() + 10 * test_mult();
+	double end = real_seconds() + PATIENCE * test_mult();
 
 	if (faulty)
 		return run_faulty(r, pred, arg);
@@ -643,7 +646,7 @@ void torture_syscalls(scenario *run, const char *on)
 }
 
 /* The other side. */
-static const struct timeval peer_timeout = { .tv_sec = 5 };
+static const struct timeval peer_timeout = { .tv_sec = PATIENCE };
 
 static struct sockaddr_in loopback(uint16_t port)
 {
@@ -745,7 +748,7 @@ static void wait_for(struct plait_reactor *r, int fd, short events)
 
 bool peer_send(struct plait_reactor *r, int fd, const void *data, size_t len)
 {
-	double end = real_seconds() + 5 * test_mult();
+	double end = real_seconds() + PATIENCE * test_mult();
 	const char *p = data;
 
 	for (int turns = 0; len > 0; turns++) {
@@ -792,7 +795,7 @@ static ssize_t read_some(int fd, char *buf, size_t size)
 
 ssize_t peer_read(struct plait_reactor *r, int fd, void *buf, size_t want)
 {
-	double end = real_seconds() + 5 * test_mult();
+	double end = real_seconds() + PATIENCE * test_mult();
 	size_t got = 0;
 
 	for (int turns = 0; got < want; turns++) {

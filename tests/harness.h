@@ -79,7 +79,7 @@ void unhandled_expect(unsigned n);
 
 /*
  * Turns the reactor until pred(arg) is true, and fails the test if that takes
- * longer than ten seconds.  In the faulty run of a torture it only returns
+ * longer than 14 seconds.  In the faulty run of a torture it only returns
  * false if it does not come true.
  */
 bool run_until(struct plait_reactor *r, bool (*pred)(void *arg), void *arg);
@@ -130,7 +130,7 @@ void torture_syscalls(scenario *run, const char *backend);
 
 /*
  * The other side: plain sockets of the test on 127.0.0.1, which no fault can
- * hit.  Nothing here waits longer than five seconds; then the test fails.  In
+ * hit.  Nothing here waits longer than 14 seconds; then the test fails.  In
  * the faulty run of a torture it does not fail: what returns a descriptor
  * returns -1, and all take -1 for a connection that went wrong.
  */
