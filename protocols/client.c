@@ -37,8 +37,8 @@ static void release(struct client *c)
  */
 static bool is_abandoned(const struct client *c)
 {
-	return c->connector != NULL &&
-	       plait_connector_reactor(c->connector) == NULL;
+	return c->stopped || (c->connector != NULL &&
+			      plait_connector_reactor(c->connector) == NULL);
 }
 
 static void abandon(struct client *c)
@@ -153,9 +153,17 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-/* The reactor would not even begin, and has told nobody. */
+/*
+ * The reactor would not even begin, and has told nobody.  If that is because
+ * everything is lost, whoever waits here has begun anew each time when he was
+ * told so; he would do so again, without end, so he is not told any more.
+ */
 static void refuse(struct client *c, int err)
 {
+	if (err == ESHUTDOWN) {
+		c->stopped = true;
+		return;
+	}
 	plait_fire(&c->promise,
 		   plait_fail_errno(&plait_error_connect, err, "%s", ""));
 	free(c);

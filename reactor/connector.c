@@ -420,6 +420,10 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		errno = ECHILD;
 		return NULL;
 	}
+	if (loop_is_closing(r) && !loop_tells_of_new(r)) {
+		errno = ESHUTDOWN;
+		return NULL;
+	}
 	c = loop_is_virtual(r) ? testing_connector_new() : tcp_connector_new();
 	if (c == NULL) {
 		report_later(r, f);

@@ -239,14 +239,16 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 
 	if (c == NULL)
 		return NULL;
-	*c = (struct plait_cooperator){ .reactor = r,
+	*c = (struct plait_cooperator){ .reactor = loop_is_ending(r) ? NULL : r,
 					.reactor_freed.run = reactor_freed,
 					.slice = nanoseconds,
-					.refs = 1 };
+					.refs = 1,
+					.stopped = loop_is_ending(r) };
 	plait_list_init(&c->line);
 	plait_list_init(&c->next);
 	plait_list_init(&c->held);
-	loop_when_freed(r, &c->reactor_freed);
+	if (!c->stopped)
+		loop_when_freed(r, &c->reactor_freed);
 	return c;
 }
 

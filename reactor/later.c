@@ -9,6 +9,7 @@
 #include <plait/later.h>
 
 #include "lib/deferred.h"
+#include "lib/failure.h"
 #include "reactor/loop.h"
 
 struct timeout {
@@ -29,6 +30,7 @@ struct later {
 	struct plait_promise *promise;
 	plait_operation *fn;
 	void *arg;
+	const char *late; /* where it was begun, if the reactor was ending */
 };
 
 /* ---- timeouts ------------------------------------------------------- */
@@ -132,12 +134,20 @@ static void fire_later(void *arg)
 	plait_fire(&l->promise, PLAIT_NONE);
 }
 
+/* What is begun when there is no time any more is cancelled. */
+static plait_value reactor_freed(const char *where)
+{
+	return failure_cancelled_by("reactor freed", where);
+}
+
 static void abandon_later(struct loop_task *task)
 {
 	struct later *l = plait_container(task, struct later, reactor_freed);
 
 	plait_timer_stop(&l->timer);
-	if (!loop_is_forked(l->reactor))
+	if (l->late != NULL)
+		plait_fire(&l->promise, reactor_freed(l->late));
+	else if (!loop_is_forked(l->reactor))
 		plait_promise_drop(&l->promise);
 }
 
@@ -177,15 +187,19 @@ struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 					    double seconds, plait_operation *fn,
 					    void *arg, const char *where)
 {
-	struct later *l = malloc(sizeof(*l));
+	struct later *l;
 	struct plait_deferred *d;
 
+	if (loop_refuses(r))
+		return plait_failed_at(reactor_freed(where), where);
+	l = malloc(sizeof(*l));
 	if (l == NULL)
 		return plait_failed_at(plait_no_memory(), where);
 	*l = (struct later){ .reactor = r,
 			     .reactor_freed.run = abandon_later,
 			     .fn = fn,
-			     .arg = arg };
+			     .arg = arg,
+			     .late = loop_is_ending(r) ? where : NULL };
 	d = plait_deferred_new_at(&l->promise, cancel_later, l, where);
 	if (l->promise == NULL) {
 		free(l);

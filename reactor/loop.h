@@ -104,6 +104,23 @@ void loop_keep(struct plait_reactor *r, struct loop_task *task);
  */
 void loop_when_freed(struct plait_reactor *r, struct loop_task *task);
 
+/* True while plait_reactor_free() calls the user for the last time. */
+bool loop_is_ending(const struct plait_reactor *r);
+
+/*
+ * For what fires by time: true if it has to fail at once, as the reactor is
+ * ending.  Whoever begins anew inside of each failure would recurse without
+ * end; so after the first hundred in one callback this is false, and what is
+ * begun fails when loop_when_freed() runs its task.
+ */
+bool loop_refuses(struct plait_reactor *r);
+
+/*
+ * False if the end, of the reactor or of a run, goes on and on because things
+ * are begun anew whenever they are lost: then nobody is to be told any more.
+ */
+bool loop_tells_of_new(struct plait_reactor *r);
+
 /*
  * Factories that wait to be told of a connector for which there was no
  * memory; connector.c's, which sets task.run.

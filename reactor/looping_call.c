@@ -15,6 +15,7 @@
 #include <plait/timer.h>
 
 #include "lib/deferred.h"
+#include "lib/failure.h"
 #include "reactor/loop.h"
 
 struct plait_looping_call {
@@ -34,6 +35,19 @@ struct plait_looping_call {
 
 static void abandon(struct loop_task *task);
 
+static void forget_reactor(struct loop_task *task)
+{
+	plait_container(task, struct plait_looping_call, reactor_freed)
+		->reactor = NULL;
+}
+
+/* When the last callbacks have been told of the end of the reactor. */
+static void forget_reactor_later(struct plait_looping_call *l)
+{
+	l->reactor_freed.run = forget_reactor;
+	loop_keep(l->reactor, &l->reactor_freed);
+}
+
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 						  plait_looping_func *fn,
 						  void *arg)
@@ -47,7 +61,10 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 					  .arg = arg,
 					  .reactor_freed.run = abandon,
 					  .refs = 1 };
-	loop_when_freed(r, &l->reactor_freed);
+	if (loop_is_ending(r))
+		forget_reactor_later(l);
+	else
+		loop_when_freed(r, &l->reactor_freed);
 	return l;
 }
 
@@ -225,13 +242,32 @@ static void abandon(struct loop_task *task)
 {
 	struct plait_looping_call *l =
 		plait_container(task, struct plait_looping_call, reactor_freed);
-	bool forked = loop_is_forked(l->reactor);
 
-	l->reactor = NULL;
-	if (forked)
+	if (loop_is_forked(l->reactor)) {
+		l->reactor = NULL;
 		halt(l);
-	else
-		give_up(l, NULL);
+		return;
+	}
+	l->refs++;
+	give_up(l, NULL);
+	/* Unless it was started anew meanwhile. */
+	if (!l->freed && !plait_list_is_linked(&task->link))
+		forget_reactor_later(l);
+	unref(l);
+}
+
+/*
+ * Started while the reactor is ending, it is abandoned in the next round; if
+ * nobody is told of that any more, it stays as it is.
+ */
+static void start_in_vain(struct plait_looping_call *l)
+{
+	halt(l);
+	loop_task_cancel(&l->reactor_freed);
+	l->reactor_freed.run = abandon;
+	loop_when_freed(l->reactor, &l->reactor_freed);
+	if (!plait_list_is_linked(&l->reactor_freed.link))
+		forget_reactor_later(l);
 }
 
 static void begin_grid(struct plait_looping_call *l)
@@ -254,13 +290,18 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 						     &plait_error_abandoned, 0,
 						     NULL, "no reactor"),
 				       where);
+	if (loop_refuses(l->reactor))
+		return plait_failed_at(
+			failure_cancelled_by("reactor freed", where), where);
 	d = plait_deferred_new_at(&l->promise, cancel_loop, l, where);
 	if (l->promise == NULL)
 		return d;
 	l->running = true;
 	l->interval = interval;
 	begin_grid(l);
-	if (now)
+	if (loop_is_ending(l->reactor))
+		start_in_vain(l);
+	else if (now)
 		call(l, 1);
 	else
 		schedule(l);

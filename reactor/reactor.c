@@ -30,8 +30,8 @@ static const struct backend *const backends[] = {
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
-/* Rounds of losing what keeps connecting, before the program is to blame. */
-enum { LOSING_ROUNDS = 10000 };
+/* What is begun anew whenever it is lost has to come to an end some time. */
+enum { MAX_REFUSALS = 100, MAX_BEGUN = 1000 };
 
 static const struct plait_limits default_limits = {
 	.max_unsent = 64 << 20,
@@ -101,7 +101,28 @@ void loop_bury(struct plait_reactor *r, struct loop_task *task)
 
 void loop_when_freed(struct plait_reactor *r, struct loop_task *task)
 {
-	queue(r->ending ? &r->next_turn : &r->when_freed, task);
+	if (!r->ending)
+		queue(&r->when_freed, task);
+	else if (loop_tells_of_new(r))
+		queue(&r->next_turn, task);
+}
+
+bool loop_is_ending(const struct plait_reactor *r)
+{
+	return r->ending;
+}
+
+bool loop_refuses(struct plait_reactor *r)
+{
+	return r->ending && r->refusals++ < MAX_REFUSALS;
+}
+
+bool loop_tells_of_new(struct plait_reactor *r)
+{
+	if (r->begun == 0 || r->last_begun != r->rounds)
+		r->begun++;
+	r->last_begun = r->rounds;
+	return r->begun <= MAX_BEGUN;
 }
 
 void loop_keep(struct plait_reactor *r, struct loop_task *task)
@@ -162,6 +183,7 @@ static void run_next_turn(struct plait_reactor *r)
 
 		plait_list_remove(l);
 		r->done.calls++;
+		r->refusals = 0;
 		loop_enter(r);
 		task->run(task);
 		loop_leave(r);
@@ -408,14 +430,15 @@ static void run_after_callback(struct plait_reactor *r)
 	loop_leave(r);
 }
 
-/* What is lost may tell the user, who may begin something new. */
+/*
+ * What is lost may tell the user, who may begin something new; that is told in
+ * the next round.
+ */
 static void lose_everything(struct plait_reactor *r)
 {
-	for (int i = 0; !loop_is_forked(r) &&
-			(has_tasks(r) || !plait_list_is_empty(&r->members));
-	     i++) {
-		if (i == LOSING_ROUNDS)
-			plait_die("reactor", "whatever is lost is begun anew");
+	while (!loop_is_forked(r) &&
+	       (has_tasks(r) || !plait_list_is_empty(&r->members))) {
+		r->rounds++;
 		lose_members(r);
 		run_after_callback(r);
 		run_next_turn(r);
@@ -442,15 +465,20 @@ static void return_to_here(struct plait_reactor *r)
 }
 
 /* Everything that calls the user for the last time. */
-static void end(struct plait_reactor *r)
+static void end(struct plait_reactor *r, bool is_last)
 {
 	plait_assert(!is_busy(r));
 	return_to_here(r);
 	r->ending = true;
+	r->begun = 0;
 	r->shutdown = SHUTDOWN_CLOSING;
 	wait_no_longer(r);
 	trigger_stop_waiting(r);
 	plait_list_move(&r->next_turn, &r->when_freed);
+	lose_everything(r);
+	if (!loop_is_forked(r))
+		deferred_report(is_last);
+	/* What the hook for failures has begun. */
 	lose_everything(r);
 	r->in_turn = false;
 }
@@ -544,15 +572,18 @@ void plait_reactor_free(struct plait_reactor **rp)
 	unsigned number;
 	bool last;
 
-	*rp = NULL;
-	if (r == NULL)
+	/* From inside a callback that is told of the end it does nothing. */
+	if (r == NULL || (r->ending && !loop_is_forked(r))) {
+		*rp = NULL;
 		return;
+	}
 	number = r->trace_number;
 	/* What only fires from here on nobody can have freed before. */
 	last = uncount_reactor(r);
 	deferred_note_kept();
 	if (!loop_is_forked(r))
-		end(r);
+		end(r, last);
+	*rp = NULL;
 	/* A callback of the end may have forked. */
 	if (loop_is_forked(r)) {
 		free_in_child(r);
@@ -562,7 +593,6 @@ void plait_reactor_free(struct plait_reactor **rp)
 	}
 	detach(r);
 	release(r);
-	deferred_report(last);
 	base_say_lost();
 	loop_trace_end(number, false);
 }
@@ -654,6 +684,7 @@ static void begin_closing(struct plait_reactor *r)
 	r->shutdown = SHUTDOWN_CLOSING;
 	r->running = false;
 	r->waits = !r->hurried;
+	r->begun = 0;
 	lose_members(r);
 	if (!plait_list_is_empty(&r->finishing))
 		plait_timer_start(r, &r->time_to_finish, r->limits.stop_timeout,
@@ -692,6 +723,7 @@ static void shut_down(struct plait_reactor *r)
 	if (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0)
 		begin_closing(r);
 	if (r->shutdown == SHUTDOWN_CLOSING) {
+		r->rounds++;
 		lose_members(r);
 		if (plait_list_is_empty(&r->finishing))
 			end_closing(r);

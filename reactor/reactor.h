@@ -189,9 +189,12 @@ struct plait_reactor {
 	struct plait_timer time_to_finish;
 	struct plait_list when_freed, kept; /* tasks, first and last */
 	bool ending;			    /* it is being freed */
-	bool abandoned;	  /* in a forked child, which has freed it */
-	bool unwanted;	  /* ... but is in a callback of it still */
-	pthread_t runner; /* the thread of run() or iterate() */
+	bool abandoned;		     /* in a forked child, which has freed it */
+	bool unwanted;		     /* ... but is in a callback of it still */
+	pthread_t runner;	     /* the thread of run() or iterate() */
+	unsigned refusals;	     /* in this callback meanwhile */
+	uint64_t rounds, last_begun; /* of losing; when something began */
+	unsigned begun;		     /* in how many of them */
 	struct loop_unreported unreported;
 	uint64_t turns;	  /* begun so far */
 	uint64_t numbers; /* given out so far */

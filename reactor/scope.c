@@ -80,6 +80,9 @@ static struct plait_scope *make(struct plait_reactor *r,
 
 	if (s == NULL)
 		return NULL;
+	/* A reactor that is ending has no time for it. */
+	if (r != NULL && loop_is_ending(r))
+		r = NULL;
 	*s = (struct plait_scope){
 		.reactor = r,
 		.reactor_freed.run = lose_reactor,

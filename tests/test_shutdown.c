@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include "tests/actor.h"
-#include "tests/child.h"
 
 static struct actor client, server;
 static struct plait_port *port;
@@ -234,26 +233,6 @@ START_TEST(what_begins_meanwhile_is_lost_too)
 }
 END_TEST
 
-static void connect_for_ever(struct actor *a)
-{
-	actor_connect(a, reactor, 1);
-}
-
-static void begin_without_end(void *arg)
-{
-	/* Of the child: the test's own is not its to stop. */
-	reactor = plait_reactor_new(backend);
-	client.on_failed = connect_for_ever;
-	actor_connect(&client, reactor, 1);
-	run_and_stop();
-}
-
-START_TEST(beginning_anew_without_end_aborts)
-{
-	assert_aborts(begin_without_end, NULL, "begun anew");
-}
-END_TEST
-
 START_TEST(a_reactor_works_again_after_a_stop)
 {
 	for (int i = 0; i < 3; i++) {
@@ -316,7 +295,6 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_reactor_test(tc,
 			       connecting_again_is_refused_while_all_is_lost);
-	tcase_add_reactor_test(tc, beginning_anew_without_end_aborts);
 	tcase_add_reactor_loop_test(tc, what_begins_meanwhile_is_lost_too, 0,
 				    N_ENDS);
 	tcase_add_reactor_loop_test(tc, a_reactor_works_again_after_a_stop, 0,

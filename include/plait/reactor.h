@@ -32,8 +32,9 @@ struct plait_reactor *plait_reactor_new(const char *name);
  * Loses every connection, port and connector that is left, as stopping does
  * but without waiting for those that close, then frees.  Reports promises of
  * this thread that were never fired, and deferreds that have fired and were
- * never freed.  NULL is nothing; *rp is NULL afterwards.  Aborts while the
- * reactor runs.
+ * never freed.  *rp is good until all callbacks have returned, and NULL
+ * afterwards; if it is NULL already nothing happens.  What the callbacks begin
+ * meanwhile fails.  Aborts while the reactor runs.
  */
 void plait_reactor_free(struct plait_reactor **rp);
 
