@@ -20,6 +20,11 @@ struct backend {
 	int (*init)(struct plait_reactor *r);
 	void (*done)(struct plait_reactor *r);
 	/*
+	 * 0, or -errno if it could never wait for that descriptor: asked
+	 * before the table of watches grows for it.
+	 */
+	int (*check)(struct plait_reactor *r, int fd);
+	/*
 	 * Makes the kernel wait for w->events instead of w->armed.  0, or
 	 * -errno with the old interest still in force; -EBADF: none is.
 	 */

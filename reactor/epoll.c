@@ -7,16 +7,21 @@
  * over finds nobody.  If such an event comes in a later batch, too, it would
  * come for ever: then what is registered is taken out by its number, and if
  * the number leads nowhere any more, the whole set is built anew.
+ *
+ * Without descriptors the old set is closed first, so that its own descriptor
+ * serves for the new one.  As long as there is no new one, or the old one could
+ * not be given up, the loop rests a little in each turn: late, but not a spin.
  */
 #ifdef HAVE_EPOLL
 #include <errno.h>
 #include <limits.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include "reactor/reactor.h"
 
-enum { BATCH = 256, NS_PER_MS = 1000000 };
+enum { BATCH = 256, NS_PER_MS = 1000000, REST_MS = 20 };
 
 static int init(struct plait_reactor *r)
 {
@@ -24,9 +29,17 @@ static int init(struct plait_reactor *r)
 	return r->epoll_fd < 0 ? -errno : 0;
 }
 
+/* Until the next one, there is none. */
+static void close_set(struct plait_reactor *r)
+{
+	if (r->epoll_fd >= 0)
+		close(r->epoll_fd);
+	r->epoll_fd = -1;
+}
+
 static void done(struct plait_reactor *r)
 {
-	close(r->epoll_fd);
+	close_set(r);
 }
 
 static struct epoll_event registration(struct plait_reactor *r,
@@ -85,7 +98,8 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
 			epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, w->fd, &e);
 		return 0;
 	}
-	if (plait_list_is_linked(&w->link))
+	/* What is not registered now will be with all others. */
+	if (plait_list_is_linked(&w->link) || r->epoll_fd < 0)
 		return 0;
 	rc = control(r->epoll_fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
 		     w->fd, &e);
@@ -96,7 +110,10 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
 	return 0;
 }
 
-/* Registers everybody in a new set; 0 or -errno. */
+/*
+ * Registers everybody in a new set; 0, or -errno if there is no memory for it.
+ * A number that cannot be registered any more is closed, or another file's.
+ */
 static int register_all(struct plait_reactor *r, int epoll_fd)
 {
 	for (size_t i = 0; i < r->watches.n; i++) {
@@ -109,54 +126,57 @@ static int register_all(struct plait_reactor *r, int epoll_fd)
 			continue;
 		e = registration(r, w);
 		rc = control(epoll_fd, EPOLL_CTL_ADD, w->fd, &e);
-		if (rc == -EBADF)
-			watch_lost(r, w);
-		else if (rc < 0)
+		if (rc == -ENOMEM || rc == -ENOSPC)
 			return rc;
+		if (rc < 0)
+			watch_lost(r, w);
 	}
 	return 0;
 }
 
-/* If there are no descriptors for that now, the next batch tries again. */
-static void rebuild(struct plait_reactor *r)
+/* False if there are no descriptors, or no memory, for that now. */
+static bool rebuild(struct plait_reactor *r)
 {
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
+	if (epoll_fd < 0) {
+		close_set(r);
+		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	}
 	if (epoll_fd < 0)
-		return;
+		return false;
 	if (register_all(r, epoll_fd) < 0) {
 		close(epoll_fd);
-		return;
+		return false;
 	}
-	close(r->epoll_fd);
+	close_set(r);
 	r->epoll_fd = epoll_fd;
+	return true;
 }
 
-/*
- * Removes what was not stopped properly and is reported still.  Where the
- * number belongs to another registration by now, the set must be rebuilt.
- * True if it was tried.
- */
+/* True if what was not stopped properly, and is reported still, is out. */
 static bool remove_orphan(struct plait_reactor *r, struct epoll_event *e)
 {
 	int fd = (int)(uint32_t)e->data.u64;
 
-	if (watch_find(r, fd) != NULL ||
-	    epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, fd, e) < 0) {
-		rebuild(r);
-		return true;
-	}
-	return false;
+	return watch_find(r, fd) == NULL &&
+	       epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, fd, e) == 0;
 }
 
-/* Before any callback of the batch: what is stale now was stale before. */
-static void remove_orphans(struct plait_reactor *r, struct epoll_event *events,
+/*
+ * Before any callback of the batch: what is stale now was stale before.  Where
+ * the number belongs to another registration by now, the set must be rebuilt.
+ * False if that was not possible.
+ */
+static bool remove_orphans(struct plait_reactor *r, struct epoll_event *events,
 			   int n)
 {
 	for (int i = 0; i < n; i++) {
-		if (find(r, &events[i]) == NULL && remove_orphan(r, &events[i]))
-			return;
+		if (find(r, &events[i]) == NULL &&
+		    !remove_orphan(r, &events[i]))
+			return rebuild(r);
 	}
+	return true;
 }
 
 static unsigned readiness(uint32_t events)
@@ -179,21 +199,40 @@ static int milliseconds(int64_t timeout)
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
+/* What cannot be waited for is looked for again, but not at once. */
+static void rest(struct plait_reactor *r, int64_t timeout)
+{
+	int ms = milliseconds(timeout);
+	struct timeval tv = { 0 };
+
+	tv.tv_usec = (ms >= 0 && ms < REST_MS ? ms : REST_MS) * 1000;
+	select(0, NULL, NULL, NULL, &tv);
+	loop_woke(r);
+}
+
 static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 {
 	struct epoll_event events[BATCH];
-	int n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
+	bool is_clean;
+	int n;
 
+	if (r->epoll_fd < 0 && !rebuild(r)) {
+		rest(r, timeout);
+		return 0;
+	}
+	n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
 	loop_woke(r);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	remove_orphans(r, events, n);
+	is_clean = remove_orphans(r, events, n);
 	for (int i = 0; i < n; i++) {
 		struct plait_watch *w = find(r, &events[i]);
 
 		if (w != NULL)
 			watch_deliver(r, w, readiness(events[i].events));
 	}
+	if (!is_clean)
+		rest(r, timeout);
 	return 0;
 }
 
@@ -201,6 +240,7 @@ const struct backend backend_epoll = {
 	.name = "epoll",
 	.init = init,
 	.done = done,
+	.check = watch_check_open,
 	.update = update,
 	.poll = wait_and_deliver,
 	.now = timer_clock,

@@ -42,6 +42,9 @@ void watch_done(struct plait_reactor *r);
 int watch_poll(struct plait_reactor *r, int64_t timeout);
 bool watch_has_work(const struct plait_reactor *r);
 
+/* For the backends: -EBADF if there is no such descriptor. */
+int watch_check_open(struct plait_reactor *r, int fd);
+
 /* For the backends: calling a watch, if it still waits. */
 void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 		   unsigned events);

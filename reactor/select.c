@@ -7,7 +7,6 @@
  * all that it can have reported.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/select.h>
 
@@ -24,17 +23,15 @@ static void done(struct plait_reactor *r)
 {
 }
 
-static bool is_bad(int fd)
+static int check(struct plait_reactor *r, int fd)
 {
-	return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+	return fd < FD_SETSIZE ? watch_check_open(r, fd) : -EMFILE;
 }
 
 static int update(struct plait_reactor *r, struct plait_watch *w)
 {
-	if (w->fd >= FD_SETSIZE)
-		return -EMFILE;
 	/* Only when it begins; later the wait itself finds out. */
-	return w->armed == 0 && is_bad(w->fd) ? -EBADF : 0;
+	return w->armed == 0 ? check(r, w->fd) : 0;
 }
 
 /* Returns how many descriptors select() has to look at. */
@@ -48,7 +45,7 @@ static int make_sets(struct plait_reactor *r, fd_set *readable,
 	for (size_t i = 0; i < r->watches.n; i++) {
 		struct plait_watch *w = r->watches.slots[i].watch;
 
-		if (w == NULL || w->armed == 0)
+		if (w == NULL)
 			continue;
 		if (w->armed & (PLAIT_READ | LOOP_HANGUP))
 			FD_SET(w->fd, readable);
@@ -65,7 +62,7 @@ static void lose_bad_ones(struct plait_reactor *r, int n)
 	for (int fd = 0; fd < n; fd++) {
 		struct plait_watch *w = watch_find(r, fd);
 
-		if (w != NULL && w->armed != 0 && is_bad(fd))
+		if (w != NULL && w->armed != 0 && watch_check_open(r, fd) < 0)
 			watch_lost(r, w);
 	}
 }
@@ -128,6 +125,7 @@ const struct backend backend_select = {
 	.name = "select",
 	.init = init,
 	.done = done,
+	.check = check,
 	.update = update,
 	.poll = wait_and_deliver,
 	.now = timer_clock,

@@ -16,7 +16,7 @@ static void done(struct plait_reactor *r)
 {
 }
 
-static int update(struct plait_reactor *r, struct plait_watch *w)
+static int check(struct plait_reactor *r, int fd)
 {
 	return -ENOTSUP;
 }
@@ -83,7 +83,7 @@ const struct backend backend_virtual = {
 	.is_virtual = true,
 	.init = init,
 	.done = done,
-	.update = update,
+	.check = check,
 	.poll = poll_arrivals,
 	.now = now,
 };

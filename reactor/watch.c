@@ -8,6 +8,7 @@
  * again within a batch is another one, although its number is the same.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "reactor/reactor.h"
@@ -40,10 +41,21 @@ void watch_done(struct plait_reactor *r)
 	r->watches.n = 0;
 }
 
-static int grow(struct watches *ws, int fd)
+int watch_check_open(struct plait_reactor *r, int fd)
 {
+	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
+}
+
+/* A number that is refused may be any, and the table is as long as that. */
+static int grow(struct plait_reactor *r, int fd)
+{
+	struct watches *ws = &r->watches;
 	size_t n = ws->n ? ws->n : 16;
 	struct watch_slot *slots;
+	int rc = r->backend->check(r, fd);
+
+	if (rc < 0)
+		return rc;
 
 	while (n <= (size_t)fd)
 		n *= 2;
@@ -90,7 +102,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 	if (watch_find(r, fd) != NULL)
 		return -EEXIST;
 	if ((size_t)fd >= r->watches.n) {
-		rc = grow(&r->watches, fd);
+		rc = grow(r, fd);
 		if (rc < 0)
 			return rc;
 	}

@@ -4,11 +4,12 @@
  * back, and what callbacks of one batch do to each other.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "reactor/backend.h"
 #include "reactor/loop.h"
-#include "tests/harness.h"
+#include "tests/timed.h"
 
 enum { MAX_PAIRS = 8, MAX_NOTES = 64 };
 
@@ -612,27 +613,250 @@ START_TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks)
 }
 END_TEST
 
-START_TEST(without_descriptors_for_a_new_set_the_old_one_serves)
+/*
+ * A registration that is over and that only a new set can get rid of: its file
+ * is open elsewhere, and speaks.
+ */
+static int leave_an_orphan(struct end *e)
+{
+	int duplicate = dup(e->w.fd);
+
+	loop_forget(&e->w);
+	close(e->w.fd);
+	say(e);
+	return duplicate;
+}
+
+static void assert_sleeps(void)
+{
+	double began = clock_now();
+
+	clock_virtual(true);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_ge(clock_now(), began + 59);
+	clock_virtual(false);
+}
+
+START_TEST(without_descriptors_the_old_set_makes_room_for_the_new_one)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	int duplicate = dup(a->w.fd);
+	int duplicate = leave_an_orphan(a);
 
-	loop_forget(&a->w);
-	close(a->w.fd);
-	say(a);
 	fault_call("epoll_create1", 1, EMFILE);
 	run_turns(reactor, 1);
+	assert_sleeps();
 	say(b);
-	fault_pass("epoll_ctl", 1);
-	fault_call("epoll_ctl", 1, ENOMEM);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(b->calls, 1);
-	fault_off();
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(b->calls, 2);
 	close(duplicate);
 	close(a->peer);
 	close_end(b);
+}
+END_TEST
+
+/* How many turns it makes in a second in which nothing happens. */
+static unsigned turns_in_a_second(void)
+{
+	double end;
+	unsigned n = 0;
+
+	clock_virtual(true);
+	for (end = clock_now() + 1; clock_now() < end; n++) {
+		ck_assert_uint_lt(n, 1000);
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 0.5), 0);
+	}
+	clock_virtual(false);
+	return n;
+}
+
+START_TEST(without_any_set_it_rests_and_tries_again)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *c = open_end(2, PLAIT_READ), *d;
+	int duplicate = leave_an_orphan(a);
+
+	fault_call_forever("epoll_create1", EMFILE);
+	run_turns(reactor, 1);
+	ck_assert_uint_le(turns_in_a_second(), 60);
+	/* Watches come, go and change meanwhile. */
+	d = open_end(3, PLAIT_READ);
+	ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ | PLAIT_WRITE),
+			 0);
+	plait_watch_stop(&c->w);
+	say(c);
+	say(d);
+	fault_off();
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->events, PLAIT_WRITE);
+	ck_assert_uint_eq(c->calls, 0);
+	ck_assert_uint_eq(d->calls, 1);
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+	close_end(c);
+	close_end(d);
+}
+END_TEST
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* It has no time to rest if something is due, and never rests too long. */
+START_TEST(resting_makes_no_timer_late)
+{
+	struct plait_timer t = { 0 };
+	struct end *a = open_end(0, PLAIT_READ);
+	int duplicate = leave_an_orphan(a);
+	unsigned n = 0;
+
+	clock_virtual(true);
+	fault_call_forever("epoll_create1", EMFILE);
+	run_turns(reactor, 2);
+	plait_timer_start(reactor, &t, 0.003, count, &n);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
+	ck_assert_double_le(wait_timeout(), 0.004);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n, 1);
+	fault_off();
+	close(duplicate);
+	close(a->peer);
+}
+END_TEST
+
+START_TEST(a_reactor_without_a_set_may_be_freed)
+{
+	struct end *a = open_end(0, PLAIT_READ);
+	int duplicate = leave_an_orphan(a);
+
+	fault_call_forever("epoll_create1", EMFILE);
+	run_turns(reactor, 2);
+	plait_reactor_free(&reactor);
+	close(duplicate);
+	close(a->peer);
+}
+END_TEST
+
+/* The old one serves, but it reports the orphan again and again. */
+START_TEST(without_memory_for_a_new_set_it_rests_too)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate = leave_an_orphan(a);
+
+	fault_call_forever("epoll_ctl", _i == 0 ? ENOMEM : ENOSPC);
+	run_turns(reactor, 1);
+	ck_assert_uint_le(turns_in_a_second(), 60);
+	fault_call_forever("epoll_ctl", ENOMEM);
+	say(b);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(b->calls, 1);
+	ck_assert_uint_eq(b->events, PLAIT_READ);
+	read_one(b);
+	fault_off();
+	run_turns(reactor, 1);
+	assert_sleeps();
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+/* Whoever has put another file there has not stopped the watch. */
+START_TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate = leave_an_orphan(a), file;
+
+	if (!has_select()) {
+		file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		ck_assert_int_eq(dup2(file, b->w.fd), b->w.fd);
+		close(file);
+		run_turns(reactor, 2);
+		ck_assert_uint_eq(b->calls, 1);
+		ck_assert_uint_eq(b->events, PLAIT_LOST);
+		assert_sleeps();
+	}
+	close(duplicate);
+	close(a->peer);
+	close_end(b);
+}
+END_TEST
+
+/* Its peer has hung up, which cannot be masked. */
+START_TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	int duplicate;
+
+	ck_assert_int_eq(plait_watch_change(&b->w, 0), 0);
+	close(b->peer);
+	duplicate = leave_an_orphan(a);
+	run_turns(reactor, 1);
+	assert_sleeps();
+	ck_assert_uint_eq(b->calls, 0);
+	close(duplicate);
+	close(a->peer);
+	plait_watch_stop(&b->w);
+	close(b->w.fd);
+}
+END_TEST
+
+START_TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+
+	ck_assert_int_eq(plait_watch_change(&b->w, 0), 0);
+	close(a->w.fd);
+	close(b->w.fd);
+	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
+			 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(a->events, PLAIT_LOST);
+	ck_assert_uint_eq(b->calls, 0);
+	close(a->peer);
+	close(b->peer);
+}
+END_TEST
+
+static struct end *changed;
+static unsigned changed_to;
+static int put_there;
+
+static void change_the_other(struct end *e)
+{
+	changed = e == &ends[0] ? &ends[1] : &ends[0];
+	e->act = changed->act = NULL;
+	/* The number is good again, but that is another file. */
+	ck_assert_int_eq(dup2(put_there, changed->w.fd), changed->w.fd);
+	calls_reset();
+	ck_assert_int_eq(plait_watch_change(&changed->w, PLAIT_READ), 0);
+	ck_assert_int_eq(plait_watch_change(&changed->w, 0), 0);
+	ck_assert_int_eq(plait_watch_change(&changed->w, changed_to), 0);
+}
+
+START_TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more)
+{
+	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+
+	changed_to = (unsigned)_i;
+	put_there = a->peer;
+	a->act = b->act = change_the_other;
+	close(a->w.fd);
+	close(b->w.fd);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(plait_watch_change(&ends[i].w,
+						    PLAIT_READ | PLAIT_WRITE),
+				 0);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
+	ck_assert_uint_eq(a->calls, 1);
+	ck_assert_uint_eq(b->calls, 1);
+	ck_assert_uint_eq(changed->events, PLAIT_LOST);
+	ck_assert_int_eq(plait_watch_change(&changed->w, PLAIT_READ), -EINVAL);
+	close(changed->w.fd);
+	close(a->peer);
+	close(b->peer);
 }
 END_TEST
 
@@ -715,6 +939,26 @@ START_TEST(a_number_too_high_for_select_is_refused_by_select_alone)
 	ck_assert_uint_eq(e->calls, 1);
 	close(fd);
 	close_end(e);
+}
+END_TEST
+
+START_TEST(a_number_that_is_refused_costs_nothing)
+{
+	static const int numbers[] = { 2000, 20 * 1000 * 1000, INT_MAX };
+	struct plait_watch w = { 0 };
+	size_t before;
+
+	timed_start();
+	before = heap_live_bytes();
+
+	ck_assert_int_eq(plait_watch_start(reactor, &w, numbers[_i], PLAIT_READ,
+					   on_ready),
+			 backend == NULL ? -ENOTSUP
+			 : has_select()	 ? -EMFILE
+					 : -EBADF);
+	ck_assert_uint_eq(heap_live_bytes(), before);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
+	plait_watch_stop(&w);
 }
 END_TEST
 
@@ -819,7 +1063,25 @@ int main(void)
 		tc,
 		a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks);
 	tcase_add_reactor_test(
-		tc, without_descriptors_for_a_new_set_the_old_one_serves);
+		tc, without_descriptors_the_old_set_makes_room_for_the_new_one);
+	tcase_add_reactor_test(tc, without_any_set_it_rests_and_tries_again);
+	tcase_add_reactor_test(tc, resting_makes_no_timer_late);
+	tcase_add_reactor_test(tc, a_reactor_without_a_set_may_be_freed);
+	tcase_add_reactor_loop_test(
+		tc, without_memory_for_a_new_set_it_rests_too, 0, 2);
+	tcase_add_reactor_test(
+		tc,
+		a_number_that_has_become_a_regular_file_is_lost_with_the_set);
+	tcase_add_reactor_test(
+		tc, a_watch_that_waits_for_nothing_stays_out_of_a_new_set);
+	tcase_add_reactor_test(
+		tc, a_watch_that_waits_for_nothing_is_not_lost_with_others);
+	tcase_add_reactor_loop_test(
+		tc,
+		one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more, 0,
+		4);
+	tcase_add_timed_loop_test(tc, a_number_that_is_refused_costs_nothing, 0,
+				  3);
 	tcase_add_reactor_test(tc, a_new_set_finds_out_who_else_is_lost);
 	tcase_add_reactor_test(tc, a_set_that_knows_better_is_followed);
 	tcase_add_reactor_test(
