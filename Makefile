@@ -47,7 +47,8 @@ LIB_SRC = lib/base.c lib/buf.c lib/debug.c lib/deferred.c \
 	lib/deferred_list.c lib/deferred_look.c lib/failure.c lib/failure_look.c \
 	lib/fork.c lib/lock.c lib/owner.c lib/print.c lib/queue.c lib/shared.c lib/trace.c lib/value.c lib/waiters.c
 REACTOR_SRC = reactor/address.c reactor/call.c reactor/connector.c \
-	reactor/cooperator.c reactor/epoll.c reactor/guest.c reactor/later.c reactor/looping_call.c \
+	reactor/cooperator.c reactor/descriptor.c reactor/epoll.c \
+	reactor/guest.c reactor/later.c reactor/looping_call.c \
 	reactor/output.c reactor/pool.c reactor/port.c reactor/protocol.c \
 	reactor/react.c reactor/reactor.c reactor/recording.c reactor/report.c \
 	reactor/scope.c reactor/select.c reactor/signal.c reactor/stream.c \

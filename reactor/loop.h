@@ -148,6 +148,12 @@ int64_t loop_now(const struct plait_reactor *r);
 int64_t loop_clock(struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
+/*
+ * Around each call that makes a descriptor: fd, which is taken, or a copy of it
+ * if it is a standard one that was closed; -1 with errno, which fd may be, too.
+ */
+int loop_descriptor(int fd);
+
 /* The read buffer that all connections of the reactor share. */
 enum { LOOP_READ_SIZE = 128 * 1024 };
 void *loop_read_buffer(struct plait_reactor *r);

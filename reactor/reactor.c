@@ -634,11 +634,13 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 
 /* Turns. */
 
-/* In plait_reactor_iterate() a program that never runs may stop, too. */
+/*
+ * In a run before it counts as running, too, as whoever starts up may find that
+ * it cannot; and in plait_reactor_iterate() of a program that never runs.
+ */
 static bool can_stop(const struct plait_reactor *r)
 {
-	return r->shutdown == SHUTDOWN_NONE &&
-	       (r->in_run ? r->running : r->in_turn);
+	return r->shutdown == SHUTDOWN_NONE && r->in_turn;
 }
 
 int plait_reactor_stop(struct plait_reactor *r)

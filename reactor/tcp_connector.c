@@ -119,8 +119,9 @@ static bool set_option(int fd, int level, int option)
 /* 0 or an errno. */
 static int make_socket(struct tcp_connector *c)
 {
-	c->fd = socket(c->base.destination.family,
-		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = loop_descriptor(
+		socket(c->base.destination.family,
+		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (c->fd < 0)
 		return errno;
 	if (c->base.no_delay && !set_option(c->fd, IPPROTO_TCP, TCP_NODELAY))

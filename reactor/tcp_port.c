@@ -45,7 +45,7 @@ static struct tcp_port *tcp(struct plait_port *p)
 
 static int open_reserve(void)
 {
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return loop_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 static void close_fd(int *fd)
@@ -119,8 +119,8 @@ static int accept_one(struct tcp_port *p, struct plait_address *peer)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
-	int fd = accept4(p->fd, (struct sockaddr *)&ss, &len,
-			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = loop_descriptor(accept4(p->fd, (struct sockaddr *)&ss, &len,
+					 SOCK_NONBLOCK | SOCK_CLOEXEC));
 
 	if (fd >= 0)
 		address_from_kernel(peer, &ss);
@@ -357,8 +357,9 @@ static int open_port(struct tcp_port *p, struct plait_reactor *r,
 {
 	int err;
 
-	p->fd = socket(address->family,
-		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	p->fd = loop_descriptor(
+		socket(address->family,
+		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (p->fd < 0)
 		return -errno;
 	err = listen_on(p, address, o);

@@ -61,7 +61,7 @@ int thread_init(struct plait_reactor *r)
 	r->thread.end = &r->thread.oldest;
 	if (loop_is_virtual(r))
 		return 0;
-	r->thread.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r->thread.fd = loop_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (r->thread.fd < 0)
 		return -errno;
 	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd, PLAIT_READ,

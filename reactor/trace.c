@@ -221,7 +221,8 @@ static int dump_trace(const char *path, open_file *open_it)
 
 static int open_any(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = loop_descriptor(
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
 
 	return fd < 0 ? -errno : fd;
 }
@@ -286,9 +287,9 @@ void loop_trace_start(struct plait_reactor *r)
  */
 static int open_own(const char *path)
 {
-	int fd = open(path,
-		      O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-		      0666);
+	int fd = loop_descriptor(open(
+		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		0666));
 	struct stat st;
 	int err = 0;
 

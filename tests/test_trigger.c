@@ -426,6 +426,41 @@ START_TEST(stop_now_alone_stops_too)
 }
 END_TEST
 
+static plait_value stops(void *arg)
+{
+	trace_add("%s", (const char *)arg);
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+	return PLAIT_NONE;
+}
+
+static void too_late(void *arg)
+{
+	ck_abort_msg("it ran on");
+}
+
+/* Whoever starts up may find that it cannot. */
+START_TEST(stopped_by_the_startup_it_starts_up_and_stops)
+{
+	static const char *const traces[] = { "stops b+ c+ z-",
+					      "a- stops c+ z-",
+					      "a- b+ stops z-" };
+
+	for (int phase = PLAIT_BEFORE; phase <= PLAIT_AFTER; phase++)
+		add((enum plait_phase)phase, PLAIT_STARTUP,
+		    phase == _i ? stops : says,
+		    phase == _i		    ? "stops"
+		    : phase == PLAIT_BEFORE ? "a"
+		    : phase == PLAIT_DURING ? "b"
+					    : "c");
+	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
+	plait_call_later(reactor, 1000, too_late, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(trace(), traces[_i]);
+	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+}
+END_TEST
+
 START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
 {
 	plait_reactor_free(&reactor);
@@ -534,6 +569,8 @@ int main(void)
 	tcase_add_reactor_test(tc, stopping_while_it_stops_is_refused);
 	tcase_add_reactor_test(tc, stop_now_cancels_what_is_waited_for);
 	tcase_add_reactor_test(tc, stop_now_alone_stops_too);
+	tcase_add_reactor_loop_test(
+		tc, stopped_by_the_startup_it_starts_up_and_stops, 0, 3);
 	tcase_add_reactor_test(
 		tc, what_a_removed_trigger_returned_is_still_waited_for);
 	tcase_add_reactor_test(tc,

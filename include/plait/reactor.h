@@ -61,9 +61,10 @@ int plait_reactor_run(struct plait_reactor *r);
 int plait_reactor_iterate(struct plait_reactor *r, double seconds);
 
 /*
- * Asks a running reactor to stop, after the timers of this turn; in
- * plait_reactor_iterate() one that does not run, too.  0, or -EALREADY if
- * there is nothing to stop or it is stopping already.
+ * Asks a running reactor to stop, after the timers of this turn; a trigger of
+ * the startup may ask so before it counts as running, and in
+ * plait_reactor_iterate() one that does not run may be stopped, too.  0, or
+ * -EALREADY if there is nothing to stop or it is stopping already.
  */
 int plait_reactor_stop(struct plait_reactor *r);
 
