@@ -119,7 +119,7 @@ bool loop_refuses(struct plait_reactor *r)
 
 bool loop_tells_of_new(struct plait_reactor *r)
 {
-	if (r->begun == 0 || r->last_begun != r->rounds)
+	if (r->last_begun != r->rounds)
 		r->begun++;
 	r->last_begun = r->rounds;
 	return r->begun <= MAX_BEGUN;

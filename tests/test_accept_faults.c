@@ -225,6 +225,33 @@ START_TEST(when_even_shedding_fails_it_waits)
 }
 END_TEST
 
+static void stop_port(const struct plait_failure *why, void *arg)
+{
+	struct plait_deferred *d = plait_port_stop_listening(&port);
+
+	plait_deferred_detach(&d);
+}
+
+/* Told of the connection that was refused, the program has had enough. */
+START_TEST(a_port_that_is_stopped_by_the_report_does_not_wait)
+{
+	int fd;
+
+	clock_virtual(true);
+	plait_set_unhandled(stop_port, NULL);
+	listen_now();
+	fd = connect_peer();
+	fault_call("accept4", 1, missing[_i]);
+	fault_call("open", 1, EMFILE); /* the reserve */
+	run_turns(reactor, 3);
+	ck_assert_ptr_null(port);
+	ck_assert_uint_eq(server.stops, 1);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_double_ge(wait_timeout(), 59);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_lost_reserve_is_made_again)
 {
 	int a, b;
@@ -575,6 +602,8 @@ static void add_tests_of_descriptors(Suite *s)
 	tcase_add_reactor_loop_test(tc, an_empty_queue_is_not_shed_twice, 0, 2);
 	tcase_add_reactor_loop_test(tc, when_even_shedding_fails_it_waits, 0,
 				    2);
+	tcase_add_reactor_loop_test(
+		tc, a_port_that_is_stopped_by_the_report_does_not_wait, 0, 2);
 	tcase_add_reactor_test(tc, a_lost_reserve_is_made_again);
 	tcase_add_reactor_test(tc, reports_come_once_a_second);
 	tcase_add_reactor_test(tc,

@@ -362,6 +362,18 @@ START_TEST(this_end_must_be_there)
 }
 END_TEST
 
+/* The other end comes first, and the failure of this one is no leak. */
+START_TEST(if_neither_end_is_an_address_the_other_one_is_told)
+{
+	struct plait_connect_options o = { .bind_address = "none.example" };
+
+	plait_connect_tcp(reactor, "there.example", 1, &client.base, &o);
+	wait_end();
+	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
+	ck_assert_ptr_nonnull(strstr(client.why, "there.example:1"));
+}
+END_TEST
+
 static void stop_connecting(struct actor *a)
 {
 	ck_assert_int_eq(plait_connector_stop_connecting(a->connector), 0);
@@ -997,6 +1009,8 @@ static void add_tests_of_attempts(Suite *s)
 				    0, 3);
 	tcase_add_reactor_test(tc, this_end_can_be_chosen);
 	tcase_add_reactor_loop_test(tc, this_end_must_be_there, 0, 4);
+	tcase_add_reactor_test(
+		tc, if_neither_end_is_an_address_the_other_one_is_told);
 	tcase_add_reactor_test(tc, a_connector_can_say_what_it_is);
 }
 

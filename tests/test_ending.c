@@ -284,6 +284,50 @@ START_TEST(any_number_is_told)
 }
 END_TEST
 
+/* Each callback has its hundred that fail at once. */
+static unsigned n_callbacks;
+
+static plait_value begin_sixty(plait_value *result, void *arg)
+{
+	for (int i = 0; i < 60; i++)
+		begin_later();
+	n_callbacks++;
+	return PLAIT_NONE;
+}
+
+START_TEST(each_callback_is_answered_at_once)
+{
+	struct plait_deferred *d;
+
+	timed_start();
+	for (int i = 0; i < 3; i++) {
+		d = plait_defer_later(reactor, 1000, NULL, NULL);
+		plait_deferred_add_both(d, begin_sixty, NULL);
+		plait_deferred_detach(&d);
+	}
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(n_callbacks, 3);
+}
+END_TEST
+
+static void begin_many_attempts(void)
+{
+	actor_init(&client);
+	for (int i = 0; i < 2 * MANY; i++)
+		ck_assert_ptr_nonnull(plait_connect_tcp(reactor, "127.0.0.1", 1,
+							&client.base, NULL));
+}
+
+/* It is rounds that are counted, not attempts. */
+START_TEST(any_number_of_attempts_is_told)
+{
+	timed_start();
+	free_and(begin_many_attempts);
+	ck_assert_uint_eq(client.failed, 2 * MANY);
+	ck_assert_uint_eq(client.stops, 1);
+}
+END_TEST
+
 static void begin_connecting(void)
 {
 	actor_init(&client);
@@ -501,6 +545,8 @@ int main(void)
 				  N_KINDS);
 	tcase_add_timed_test(tc, what_was_there_before_starts_nothing);
 	tcase_add_timed_test(tc, any_number_is_told);
+	tcase_add_timed_test(tc, each_callback_is_answered_at_once);
+	tcase_add_timed_test(tc, any_number_of_attempts_is_told);
 	tcase_add_timed_test(tc,
 			     attempts_to_connect_are_told_before_it_is_gone);
 	tcase_add_timed_test(tc, so_are_clients);

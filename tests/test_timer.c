@@ -629,6 +629,24 @@ START_TEST(a_timer_may_move_to_another_reactor)
 }
 END_TEST
 
+/* Later there than here, where it must not stay. */
+START_TEST(a_timer_may_move_to_a_later_time_of_another_reactor)
+{
+	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_timer t = { 0 };
+	unsigned n = 0, other = 0;
+
+	clock_virtual(true);
+	plait_timer_start(reactor, &t, 0, count, &n);
+	plait_timer_start(r, &t, plait_reactor_seconds(reactor) + 1, count,
+			  &other);
+	run_for(reactor, 2);
+	ck_assert_uint_eq(n + other, 0);
+	plait_reactor_free(&r);
+	ck_assert(!plait_timer_is_running(&t));
+}
+END_TEST
+
 /* Against a model: a table that is searched for the least. */
 enum { N_MODEL = 40 };
 
@@ -746,6 +764,8 @@ int main(void)
 	tcase_add_reactor_test(tc, may_be_freed_in_its_own_callback);
 	tcase_add_reactor_test(tc, a_reactor_that_is_freed_stops_its_timers);
 	tcase_add_reactor_test(tc, a_timer_may_move_to_another_reactor);
+	tcase_add_reactor_test(
+		tc, a_timer_may_move_to_a_later_time_of_another_reactor);
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("turn");

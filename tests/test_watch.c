@@ -942,6 +942,43 @@ START_TEST(a_number_too_high_for_select_is_refused_by_select_alone)
 }
 END_TEST
 
+/* epoll calls that a hang-up and nothing else. */
+START_TEST(the_end_of_a_pipe_is_readable)
+{
+	struct end *e = &ends[0];
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &e->w, fd[0], PLAIT_READ, on_ready),
+		0);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 0);
+	close(fd[1]);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 1);
+	ck_assert_uint_eq(e->events, PLAIT_READ);
+	plait_watch_stop(&e->w);
+	close(fd[0]);
+}
+END_TEST
+
+START_TEST(without_memory_select_waits_again)
+{
+	struct end *e = open_end(0, PLAIT_READ);
+
+	say(e);
+	if (has_select()) {
+		fault_call("select", 1, ENOMEM);
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(e->calls, 0);
+	}
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 1);
+	close_end(e);
+}
+END_TEST
+
 START_TEST(a_number_that_is_refused_costs_nothing)
 {
 	static const int numbers[] = { 2000, 20 * 1000 * 1000, INT_MAX };
@@ -1080,6 +1117,8 @@ int main(void)
 		tc,
 		one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more, 0,
 		4);
+	tcase_add_reactor_test(tc, the_end_of_a_pipe_is_readable);
+	tcase_add_reactor_test(tc, without_memory_select_waits_again);
 	tcase_add_timed_loop_test(tc, a_number_that_is_refused_costs_nothing, 0,
 				  3);
 	tcase_add_reactor_test(tc, a_new_set_finds_out_who_else_is_lost);
