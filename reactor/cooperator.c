@@ -3,7 +3,8 @@
  * line, those whose step may come in this slice; next, those that join the
  * line when the next one begins; held, those that wait for a deferred or are
  * paused.  While anybody is in the first two, a timer asks for a slice in the
- * next turn; with nobody, nothing happens.
+ * next turn; with nobody, nothing happens.  A fourth list, refused, is for the
+ * end of the reactor: see refuse_task().
  *
  * A step may stop or free any task, its own too, and the cooperator, and so
  * may whoever is told that a task has ended; so both are held by a reference
@@ -40,6 +41,7 @@ const struct plait_error plait_error_scheduler_stopped = {
 struct plait_cooperator {
 	struct plait_reactor *reactor;
 	struct plait_list line, next, held;
+	struct plait_list refused; /* begun while the reactor is ending */
 	struct plait_timer timer;
 	struct loop_task reactor_freed;
 	int64_t slice; /* nanoseconds; 0: one step of each task */
@@ -64,8 +66,10 @@ struct plait_coiterator {
 
 static void unref(struct plait_cooperator *c)
 {
-	if (--c->refs == 0)
-		free(c);
+	if (--c->refs > 0)
+		return;
+	loop_task_cancel(&c->reactor_freed);
+	free(c);
 }
 
 static void unref_task(struct plait_coiterator *t)
@@ -220,15 +224,19 @@ static void run_slice(void *arg)
 	unref(c);
 }
 
-static void reactor_freed(struct loop_task *task)
-{
-	struct plait_cooperator *c =
-		plait_container(task, struct plait_cooperator, reactor_freed);
-	bool forked = loop_is_forked(c->reactor);
+static void reactor_freed(struct loop_task *task);
 
-	c->reactor = NULL;
-	if (!forked)
-		plait_cooperator_stop(c);
+static void forget_reactor(struct loop_task *task)
+{
+	plait_container(task, struct plait_cooperator, reactor_freed)->reactor =
+		NULL;
+}
+
+/* When the last callbacks have been told of the end of the reactor. */
+static void forget_reactor_later(struct plait_cooperator *c)
+{
+	c->reactor_freed.run = forget_reactor;
+	loop_keep(c->reactor, &c->reactor_freed);
 }
 
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
@@ -239,7 +247,7 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 
 	if (c == NULL)
 		return NULL;
-	*c = (struct plait_cooperator){ .reactor = loop_is_ending(r) ? NULL : r,
+	*c = (struct plait_cooperator){ .reactor = r,
 					.reactor_freed.run = reactor_freed,
 					.slice = nanoseconds,
 					.refs = 1,
@@ -247,7 +255,10 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 	plait_list_init(&c->line);
 	plait_list_init(&c->next);
 	plait_list_init(&c->held);
-	if (!c->stopped)
+	plait_list_init(&c->refused);
+	if (c->stopped)
+		forget_reactor_later(c);
+	else
 		loop_when_freed(r, &c->reactor_freed);
 	return c;
 }
@@ -271,21 +282,69 @@ static void stop_all(struct plait_list *list, const plait_value *why)
 		stop_task(first(list), plait_value_ref(why));
 }
 
-void plait_cooperator_stop(struct plait_cooperator *c)
+static void stop_cooperator(struct plait_cooperator *c)
 {
-	plait_value why;
+	plait_value why = scheduler_stopped();
 
-	if (c->stopped)
-		return;
 	c->refs++;
 	c->stopped = true;
-	loop_task_cancel(&c->reactor_freed);
-	why = scheduler_stopped();
 	stop_all(&c->line, &why);
 	stop_all(&c->next, &why);
 	stop_all(&c->held, &why);
 	plait_value_free(&why);
 	unref(c);
+}
+
+void plait_cooperator_stop(struct plait_cooperator *c)
+{
+	if (c->stopped)
+		return;
+	loop_task_cancel(&c->reactor_freed);
+	c->reactor = NULL;
+	stop_cooperator(c);
+}
+
+/*
+ * Tasks that are begun while the reactor is ending end at once, or in the next
+ * round, when this comes again; so it is known until the last was told.
+ */
+static void reactor_freed(struct loop_task *task)
+{
+	struct plait_cooperator *c =
+		plait_container(task, struct plait_cooperator, reactor_freed);
+
+	if (loop_is_forked(c->reactor)) {
+		c->reactor = NULL;
+		return;
+	}
+	c->refs++;
+	plait_list_move(&c->held, &c->refused);
+	stop_cooperator(c);
+	if (!plait_list_is_linked(&task->link))
+		forget_reactor_later(c);
+	unref(c);
+}
+
+/*
+ * A task that is begun in vain, as the cooperator has stopped.  Whoever begins
+ * one for each that has ended would do so without end while the reactor is
+ * ending: so only some end at once, the others in the next round, and if
+ * nobody is told any more they stay where they are.
+ */
+static void refuse_task(struct plait_coiterator *t)
+{
+	struct plait_cooperator *c = t->cooperator;
+
+	if (c->reactor == NULL || loop_refuses(c->reactor)) {
+		stop_task(t, scheduler_stopped());
+		return;
+	}
+	plait_list_append(&c->refused, &t->link);
+	loop_task_cancel(&c->reactor_freed);
+	c->reactor_freed.run = reactor_freed;
+	loop_when_freed(c->reactor, &c->reactor_freed);
+	if (!plait_list_is_linked(&c->reactor_freed.link))
+		forget_reactor_later(c);
 }
 
 void plait_cooperator_free(struct plait_cooperator **cp)
@@ -317,7 +376,7 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 	plait_list_init(&t->link);
 	c->refs++;
 	if (c->stopped)
-		stop_task(t, scheduler_stopped());
+		refuse_task(t);
 	else
 		move(t, &c->next);
 	return t;

@@ -389,11 +389,33 @@ static struct plait_deferred *try_client(void)
 					NULL);
 }
 
+static struct plait_cooperator *cooperator;
+static struct plait_coiterator *begun[200 * 1000];
+static unsigned n_begun;
+
+static bool do_nothing(plait_value *result, void *arg)
+{
+	return true;
+}
+
+/* As a supervisor does with what has ended. */
+static struct plait_deferred *try_cooperating(void)
+{
+	struct plait_coiterator *t =
+		plait_cooperate(cooperator, do_nothing, NULL);
+	struct plait_deferred *d = plait_coiterator_when_done(t);
+
+	ck_assert_uint_lt(n_begun, sizeof(begun) / sizeof(begun[0]));
+	begun[n_begun++] = t;
+	return d;
+}
+
 static struct plait_deferred *(*const ways[])(void) = { try_later, try_looping,
-							try_client };
+							try_client,
+							try_cooperating };
 static struct plait_deferred *(*way)(void);
 
-enum { N_WAYS = 3 };
+enum { N_WAYS = 4 };
 
 /* Whatever went wrong, once more. */
 static plait_value try_again(plait_value *result, void *arg)
@@ -408,14 +430,28 @@ static plait_value try_again(plait_value *result, void *arg)
 	return plait_chain(&d);
 }
 
+static void start_helpers(void)
+{
+	of_child = reactor;
+	looping = plait_looping_call_new(reactor, loop, NULL);
+	cooperator = plait_cooperator_new(reactor, 0);
+}
+
+static void free_helpers(void)
+{
+	while (n_begun > 0)
+		plait_coiterator_free(&begun[--n_begun]);
+	plait_looping_call_free(&looping);
+	plait_cooperator_free(&cooperator);
+}
+
 static struct plait_deferred *start_trying(int i)
 {
 	struct plait_deferred *d =
 		plait_failed(plait_fail(&plait_error_any, "first"));
 
 	way = ways[i];
-	of_child = reactor;
-	looping = plait_looping_call_new(reactor, loop, NULL);
+	start_helpers();
 	plait_deferred_add_errback(d, try_again, NULL);
 	return d;
 }
@@ -434,7 +470,7 @@ START_TEST(who_tries_again_without_end_is_left_waiting)
 	ck_assert_ptr_nonnull(strstr(unhandled_text(), "test_ending.c"));
 	way = NULL;
 	plait_deferred_free(&d);
-	plait_looping_call_free(&looping);
+	free_helpers();
 }
 END_TEST
 
@@ -455,15 +491,14 @@ START_TEST(who_gives_up_is_told_to_the_end)
 
 	timed_start();
 	way = ways[_i];
-	of_child = reactor;
-	looping = plait_looping_call_new(reactor, loop, NULL);
+	start_helpers();
 	d = way();
 	plait_deferred_add_errback(d, try_five_times, NULL);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(tries, 5);
 	ck_assert(plait_deferred_is_fired(d));
 	handle_value(&d);
-	plait_looping_call_free(&looping);
+	free_helpers();
 }
 END_TEST
 
