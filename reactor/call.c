@@ -81,8 +81,10 @@ static void make_call(void *arg)
 struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 				   plait_func *fn, void *arg)
 {
-	struct plait_call_slot *slot = get(&r->calls);
+	struct plait_call_slot *slot;
 
+	loop_check(r, "plait_call_later()");
+	slot = get(&r->calls);
 	if (slot == NULL) {
 		plait_value v = plait_no_memory();
 

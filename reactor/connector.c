@@ -416,6 +416,7 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 	static const struct plait_connect_options defaults;
 	struct plait_connector *c;
 
+	loop_check(r, "plait_connect_tcp()");
 	if (loop_is_forked(r)) {
 		errno = ECHILD;
 		return NULL;
@@ -463,6 +464,7 @@ int plait_connector_connect(struct plait_connector *c)
 {
 	if (c == NULL || c->reactor == NULL)
 		return -ESHUTDOWN;
+	loop_check(c->reactor, "plait_connector_connect()");
 	if (loop_is_forked(c->reactor))
 		return -ECHILD;
 	if (c->state != PLAIT_DISCONNECTED)
@@ -478,6 +480,7 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 {
 	if (c == NULL || c->state != PLAIT_CONNECTING)
 		return -ENOTCONN;
+	loop_check(c->reactor, "plait_connector_stop_connecting()");
 	if (loop_is_forked(c->reactor))
 		return -ECHILD;
 	/* The first reason counts. */
@@ -493,6 +496,7 @@ void plait_connector_disconnect(struct plait_connector *c)
 	if (plait_connector_reactor(c) == NULL ||
 	    c->state == PLAIT_DISCONNECTED)
 		return;
+	loop_check(c->reactor, "plait_connector_disconnect()");
 	if (c->state == PLAIT_CONNECTING)
 		plait_connector_stop_connecting(c);
 	else if (c->transport != NULL)

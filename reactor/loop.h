@@ -25,6 +25,7 @@
 #include <plait/reactor.h>
 #include <plait/timer.h>
 
+#include "lib/owner.h"
 #include "lib/trace.h"
 
 /* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
@@ -247,6 +248,27 @@ void loop_arrive(struct plait_reactor *r, struct loop_task *task);
 
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
+
+/*
+ * Who runs a reactor, which begins with this.  While somebody does, nobody else
+ * may touch it; before and after, anybody may.
+ */
+struct loop_runner {
+	unsigned thread; /* 0: nobody */
+	const char *where;
+};
+
+/* Another thread runs r, or nobody: aborts if it is the former. */
+void loop_check_runner(const struct plait_reactor *r, const char *where);
+
+/* At the beginning of what a program can do with r or a part of it. */
+static inline void loop_check(const struct plait_reactor *r, const char *where)
+{
+	const struct loop_runner *runner = (const void *)r;
+
+	if (!owner_is_self(__atomic_load_n(&runner->thread, __ATOMIC_RELAXED)))
+		loop_check_runner(r, where);
+}
 
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
 void loop_trace_start(struct plait_reactor *r);

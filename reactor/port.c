@@ -133,6 +133,7 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 	struct plait_port *p;
 	int err;
 
+	loop_check(r, "plait_listen_tcp()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (loop_is_closing(r))
@@ -164,6 +165,7 @@ struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
 	*pp = NULL;
 	if (p == NULL)
 		return plait_succeed_at(PLAIT_NONE, where);
+	loop_check(p->reactor, where);
 	if (loop_is_forked(p->reactor)) {
 		abandon_port(p);
 		return plait_succeed_at(PLAIT_NONE, where);

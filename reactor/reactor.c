@@ -458,17 +458,35 @@ static bool is_busy(const struct plait_reactor *r)
 }
 
 /* A turn begins, or what else calls back. */
-static void return_to_here(struct plait_reactor *r)
+static void return_to_here(struct plait_reactor *r, const char *where)
 {
 	r->in_turn = true;
 	r->runner = pthread_self();
+	r->run_by.where = where;
+	__atomic_store_n(&r->run_by.thread, owner_number(), __ATOMIC_RELAXED);
+}
+
+static void set_runner_free(struct plait_reactor *r)
+{
+	__atomic_store_n(&r->run_by.thread, 0, __ATOMIC_RELAXED);
+}
+
+void loop_check_runner(const struct plait_reactor *r, const char *where)
+{
+	unsigned thread = __atomic_load_n(&r->run_by.thread, __ATOMIC_RELAXED);
+
+	if (thread == 0 || loop_is_forked(r))
+		return;
+	plait_die(where, "thread %u uses the reactor that thread %u runs at %s",
+		  owner_number(), thread, r->run_by.where);
 }
 
 /* Everything that calls the user for the last time. */
 static void end(struct plait_reactor *r, bool is_last)
 {
+	loop_check(r, "plait_reactor_free()");
 	plait_assert(!is_busy(r));
-	return_to_here(r);
+	return_to_here(r, "plait_reactor_free()");
 	r->ending = true;
 	r->begun = 0;
 	r->shutdown = SHUTDOWN_CLOSING;
@@ -481,6 +499,7 @@ static void end(struct plait_reactor *r, bool is_last)
 	/* What the hook for failures has begun. */
 	lose_everything(r);
 	r->in_turn = false;
+	set_runner_free(r);
 }
 
 /* In a forked child there may be some that were not lost. */
@@ -618,6 +637,7 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 {
 	const struct plait_limits *d = &default_limits;
 
+	loop_check(r, "plait_reactor_set_limits()");
 	set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
 	set_size(&r->limits.max_unsent_total, l->max_unsent_total,
 		 d->max_unsent_total);
@@ -645,6 +665,7 @@ static bool can_stop(const struct plait_reactor *r)
 
 int plait_reactor_stop(struct plait_reactor *r)
 {
+	loop_check(r, "plait_reactor_stop()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (!can_stop(r))
@@ -659,6 +680,7 @@ int plait_reactor_stop_now(struct plait_reactor *r)
 			   r->shutdown == SHUTDOWN_WAITING ||
 			   (r->shutdown == SHUTDOWN_CLOSING && r->waits);
 
+	loop_check(r, "plait_reactor_stop_now()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (r->hurried || (!is_stopping && plait_reactor_stop(r) < 0))
@@ -812,21 +834,24 @@ static int turn(struct plait_reactor *r, int64_t limit)
 static int return_from(struct plait_reactor *r, int rc)
 {
 	r->in_turn = r->in_run = false;
+	set_runner_free(r);
 	if (r->unwanted)
 		release_in_child(r);
 	return rc;
 }
 
-int plait_reactor_iterate(struct plait_reactor *r, double seconds)
+int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
+			     const char *where)
 {
 	int64_t limit = loop_nanoseconds(seconds);
 	int rc;
 
+	loop_check(r, where);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (is_busy(r))
 		return -EBUSY;
-	return_to_here(r);
+	return_to_here(r, where);
 	rc = turn(r, limit);
 	if (r->shutdown == SHUTDOWN_DONE)
 		r->shutdown = SHUTDOWN_NONE;
@@ -859,10 +884,11 @@ static int run(struct plait_reactor *r)
 	return rc;
 }
 
-int plait_reactor_run(struct plait_reactor *r)
+int plait_reactor_run_at(struct plait_reactor *r, const char *where)
 {
 	int rc;
 
+	loop_check(r, where);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (is_busy(r))
@@ -870,7 +896,7 @@ int plait_reactor_run(struct plait_reactor *r)
 	rc = signal_take(r);
 	if (rc < 0)
 		return rc;
-	return_to_here(r);
+	return_to_here(r, where);
 	r->in_run = true;
 	rc = run(r);
 	signal_release(r);

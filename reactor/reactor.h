@@ -168,6 +168,7 @@ enum shutdown {
 };
 
 struct plait_reactor {
+	struct loop_runner run_by; /* first: see loop_check() */
 	const struct backend *backend;
 	int epoll_fd;
 	int64_t virtual_now;

@@ -24,6 +24,8 @@
 
 #include "lib/deferred.h"
 #include "lib/failure.h"
+#include "lib/fork.h"
+#include "lib/owner.h"
 #include "reactor/loop.h"
 #include "reactor/scope.h"
 
@@ -42,6 +44,8 @@ struct plait_scope {
 	struct plait_promise *ended; /* who waits for the end */
 	double shield;		     /* seconds; 0: none */
 	unsigned refs;		     /* the handle's, and those of loops */
+	unsigned owner; /* the thread that has made it, and how many forks */
+	unsigned forks; /* there had been by then */
 };
 
 /* A deferred that was started in a scope. */
@@ -69,6 +73,15 @@ static void unref(struct plait_scope *s)
 	end(s);
 }
 
+/* At the beginning of what a program can do with a scope. */
+static void check_owner(const struct plait_scope *s, const char *where)
+{
+	if (s != NULL && !owner_is_self(s->owner) && !fork_inherited(s->forks))
+		plait_die(where,
+			  "thread %u uses a scope that belongs to thread %u",
+			  owner_number(), s->owner);
+}
+
 /* ---- making --------------------------------------------------------- */
 
 static void lose_reactor(struct loop_task *task);
@@ -88,6 +101,8 @@ static struct plait_scope *make(struct plait_reactor *r,
 		.reactor_freed.run = lose_reactor,
 		.parent = parent,
 		.refs = 1,
+		.owner = owner_number(),
+		.forks = fork_count(),
 	};
 	plait_list_init(&s->running);
 	plait_list_init(&s->ending);
@@ -109,6 +124,7 @@ struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
 		errno = ENOMEM;
 		return NULL;
 	}
+	check_owner(parent, "plait_scope_new_in()");
 	s = make(parent->reactor, parent);
 	if (s == NULL)
 		return NULL;
@@ -196,13 +212,19 @@ static void become_cause(struct plait_scope *s, const char *reason,
 	mark(s, s);
 }
 
-void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
-			   const char *where)
+void scope_cancel(struct plait_scope *s, const char *reason, const char *where)
 {
 	if (plait_scope_is_cancelled(s))
 		return;
 	become_cause(s, reason, where);
 	tell_all(s);
+}
+
+void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
+			   const char *where)
+{
+	check_owner(s, where);
+	scope_cancel(s, reason, where);
 }
 
 bool plait_scope_is_cancelled(const struct plait_scope *s)
@@ -265,7 +287,7 @@ void scope_end(struct plait_scope **sp, const char *where)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	plait_scope_cancel_at(s, "the scope has ended", where);
+	scope_cancel(s, "the scope has ended", where);
 	unref(s);
 }
 
@@ -286,6 +308,7 @@ struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
 
 	if (s == NULL)
 		return plait_succeed_at(PLAIT_NONE, where);
+	check_owner(s, where);
 	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
 	scope_end(sp, where);
 	return d;
@@ -306,6 +329,7 @@ int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 		      plait_func *cancel, void *arg)
 {
 	plait_assert(cancel != NULL && e->scope == NULL);
+	check_owner(s, "plait_scope_enter()");
 	if (plait_scope_is_cancelled(s))
 		return -ECANCELED;
 	enter(s, e, cancel, arg);
@@ -318,6 +342,7 @@ void plait_scope_leave(struct plait_scope_entry *e)
 
 	if (s == NULL)
 		return;
+	check_owner(s, "plait_scope_leave()");
 	e->scope = NULL;
 	plait_list_remove(&e->link);
 	end(s);
@@ -418,8 +443,10 @@ static plait_value settle_started(plait_value *result, void *arg)
 struct plait_deferred *plait_scope_start(struct plait_scope *s,
 					 struct plait_deferred *d)
 {
-	struct started *st = started_new(s, d);
+	struct started *st;
 
+	check_owner(s, "plait_scope_start()");
+	st = started_new(s, d);
 	if (st != NULL)
 		start(s, st, cancel_started, settle_started);
 	return d;
@@ -454,6 +481,7 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
 	struct started *st;
 
 	*dp = NULL;
+	check_owner(s, "plait_scope_own()");
 	deferred_take(d, "plait_scope_own()");
 	st = started_new(s, d);
 	if (st != NULL)
@@ -504,6 +532,7 @@ static void start_timer(struct plait_scope *s, double seconds)
 
 void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 {
+	check_owner(s, "plait_scope_set_deadline()");
 	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
 		return;
 	if (isinf(seconds) && seconds > 0 && !s->sheltered)
@@ -528,6 +557,7 @@ double plait_scope_deadline(const struct plait_scope *s)
 void plait_scope_shield(struct plait_scope *s, double seconds)
 {
 	plait_assert(seconds >= 0);
+	check_owner(s, "plait_scope_shield()");
 	if (s != NULL)
 		s->shield = seconds;
 }

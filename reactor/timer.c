@@ -261,6 +261,7 @@ void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 {
 	int64_t delay = loop_nanoseconds(seconds);
 
+	loop_check(r, "plait_timer_start()");
 	set(r, t, add(loop_now(r), delay));
 	t->fn = fn;
 	t->arg = arg;
@@ -270,6 +271,7 @@ void plait_timer_stop(struct plait_timer *t)
 {
 	if (t->reactor == NULL)
 		return;
+	loop_check(t->reactor, "plait_timer_stop()");
 	heap_remove(&t->reactor->timers, t);
 	t->reactor = NULL;
 }

@@ -213,7 +213,7 @@ static void tell_protocol_lost(struct plait_transport *t,
 	if (p == NULL)
 		return;
 	p->connected = false;
-	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
+	scope_cancel(t->scope, plait_failure_kind(why)->name, PLAIT_HERE);
 	if (p->ops->connection_lost != NULL && !loop_is_forked(t->reactor))
 		p->ops->connection_lost(p, why);
 }
@@ -391,6 +391,7 @@ void plait_transport_write_several(struct plait_transport *t,
 {
 	size_t len = 0;
 
+	loop_check(t->reactor, "plait_transport_write_several()");
 	for (int i = 0; i < n; i++) {
 		/* More than can be counted is more than any limit. */
 		if (pieces[i].iov_len > SIZE_MAX - len)
@@ -407,11 +408,13 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)data,
 			       .iov_len = len };
 
+	loop_check(t->reactor, "plait_transport_write()");
 	write_pieces(t, &piece, 1, len);
 }
 
 void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
 {
+	loop_check(t->reactor, "plait_transport_write_buf()");
 	if (plait_buf_size(buf) > 0 && may_write(t) &&
 	    may_hold(t, output_cost_of_buf(buf), buf)) {
 		t->asked = false;
@@ -422,6 +425,7 @@ void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
 
 void plait_transport_lose_connection(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_lose_connection()");
 	if (t->disconnecting)
 		return;
 	t->disconnecting = true;
@@ -466,6 +470,7 @@ void plait_transport_abort(struct plait_transport *t)
 {
 	plait_value v;
 
+	loop_check(t->reactor, "plait_transport_abort()");
 	if (t->lost || t->aborted)
 		return;
 	v = plait_fail(&plait_error_connection_aborted, "by this end");
@@ -474,6 +479,7 @@ void plait_transport_abort(struct plait_transport *t)
 
 void plait_transport_lose_write_connection(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_lose_write_connection()");
 	if (t->lost || t->aborted || t->write_closed)
 		return;
 	t->write_closed = true;
@@ -490,11 +496,13 @@ static void set_reading(struct plait_transport *t, bool on)
 
 void plait_transport_pause_reading(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_pause_reading()");
 	set_reading(t, false);
 }
 
 void plait_transport_resume_reading(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_resume_reading()");
 	set_reading(t, true);
 }
 

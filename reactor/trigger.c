@@ -59,6 +59,7 @@ int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
 {
 	struct trigger *t;
 
+	loop_check(r, "plait_reactor_add_trigger()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (!is_phase(phase, event))
@@ -109,8 +110,10 @@ static void free_removed(struct trigger *t)
 
 int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id)
 {
-	struct trigger *t = id != 0 ? find(r, id) : NULL;
+	struct trigger *t;
 
+	loop_check(r, "plait_reactor_remove_trigger()");
+	t = id != 0 ? find(r, id) : NULL;
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (t == NULL)
@@ -230,6 +233,7 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
 {
 	struct when_running *w;
 
+	loop_check(r, "plait_call_when_running()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (r->running) {

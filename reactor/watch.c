@@ -93,6 +93,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 {
 	int rc;
 
+	loop_check(r, "plait_watch_start()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (w->reactor != NULL)
@@ -121,6 +122,7 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 
 	if (r == NULL)
 		return -EINVAL;
+	loop_check(r, "plait_watch_change()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (w->events == PLAIT_LOST)
@@ -148,6 +150,7 @@ void plait_watch_stop(struct plait_watch *w)
 	/* In a forked child the kernel's set is the parent's: leave it. */
 	if (w->reactor == NULL)
 		return;
+	loop_check(w->reactor, "plait_watch_stop()");
 	if (!loop_is_forked(w->reactor))
 		update(w, 0);
 	clear(w->reactor, w);

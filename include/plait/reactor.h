@@ -3,7 +3,9 @@
  * and calls from other threads, and calls you back one event at a time.
  *
  * There is no global reactor and no lock.  Everything here must be called
- * from the thread that runs the reactor, but for plait_call_from_thread().
+ * from the thread that runs the reactor, but for plait_call_from_thread();
+ * another thread that uses it meanwhile aborts.  While nobody runs it, any
+ * thread may use it.
  * In a child made by fork() the parent's reactor may only be freed, which gives
  * descriptors back and tells nobody; what returns an int returns -ECHILD there,
  * also plait_reactor_run() when a callback returns in a child that it forked.
@@ -50,7 +52,8 @@ const char *plait_reactor_backend(size_t i);
  * nothing, each if it had its default action; programs that are executed have
  * that.
  */
-int plait_reactor_run(struct plait_reactor *r);
+#define plait_reactor_run(r) plait_reactor_run_at((r), PLAIT_HERE)
+int plait_reactor_run_at(struct plait_reactor *r, const char *where);
 
 /*
  * One turn: what is due, then waiting at most that many seconds for events,
@@ -58,7 +61,10 @@ int plait_reactor_run(struct plait_reactor *r);
  * no triggers, but for the shutdown that plait_reactor_stop() asked for.
  * Returns as plait_reactor_run() does.
  */
-int plait_reactor_iterate(struct plait_reactor *r, double seconds);
+#define plait_reactor_iterate(r, seconds)                                      \
+	plait_reactor_iterate_at((r), (seconds), PLAIT_HERE)
+int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
+			     const char *where);
 
 /*
  * Asks a running reactor to stop, after the timers of this turn; a trigger of
