@@ -98,7 +98,8 @@ static bool end_is_due(const struct recording *s)
 
 static bool waits_for_reader(const struct recording *s)
 {
-	return s->draining && s->base.reading_paused && !is_closing(s);
+	return s->draining && s->base.reading_paused && !is_closing(s) &&
+	       !s->base.leaving;
 }
 
 static void out_of_time(void *arg)
@@ -401,11 +402,12 @@ static void lose_member(struct loop_member *m)
 	struct recording *s = plait_container(m, struct recording, member);
 	plait_value v;
 
-	if (is_finished(s))
-		return;
-	v = plait_fail(&plait_error_connection_lost,
-		       "the reactor was shut down");
-	recording_abort(&s->base, plait_value_failure(&v), true);
+	if (!is_finished(s)) {
+		v = plait_fail(&plait_error_connection_lost,
+			       "the reactor was shut down");
+		recording_abort(&s->base, plait_value_failure(&v), true);
+	}
+	transport_leave(&s->base);
 }
 
 /* In a forked child. */

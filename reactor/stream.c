@@ -161,7 +161,8 @@ static void break_off(struct stream *s, int err, const char *call)
 /* A reader that is paused is waited for, unless the program has closed. */
 static bool waits_for_reader(const struct stream *s)
 {
-	return s->draining && s->base.reading_paused && !is_closing(s);
+	return s->draining && s->base.reading_paused && !is_closing(s) &&
+	       !s->base.leaving;
 }
 
 /*
@@ -478,11 +479,11 @@ static void look_for_hang_up(struct stream *s);
 static void drain(struct stream *s)
 {
 	transport_broken(&s->base, s->why);
-	if (is_closing(s)) {
-		s->draining = false;
-	} else if (!s->base.reading_paused) {
+	if (!is_closing(s) && !s->base.reading_paused) {
 		plait_timer_stop(&s->deadline);
 		receive(s);
+	} else if (!waits_for_reader(s)) {
+		s->draining = false;
 	}
 	settle_end(s);
 }
@@ -770,10 +771,8 @@ static void stream_lose(struct loop_member *m)
 	if (s->why == NULL && !is_finished(s))
 		fail(s, plait_fail(&plait_error_connection_lost,
 				   "the reactor was shut down"));
-	else if (waits_for_reader(s))
-		out_of_time(s);
-	else
-		owe_answer(s);
+	transport_leave(&s->base);
+	owe_answer(s);
 }
 
 /* The connection is the parent's; what the child has of it is a descriptor. */

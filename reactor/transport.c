@@ -457,6 +457,11 @@ void transport_shed(struct plait_transport *t, const struct plait_failure *why)
 	end_now(t, why, false);
 }
 
+void transport_leave(struct plait_transport *t)
+{
+	t->leaving = t->write_closed = true;
+}
+
 void transport_give_up(struct plait_transport *t)
 {
 	plait_value v = plait_fail(&plait_error_connection_aborted,

@@ -83,6 +83,7 @@ struct plait_transport {
 	bool asked : 1; /* a pull producer, and nothing was written since */
 	bool disconnecting : 1, aborted : 1, write_closed : 1, lost : 1;
 	bool reading_paused : 1;
+	bool leaving : 1; /* the reactor has lost it, and waits for nobody */
 	unsigned char inside; /* callbacks of the protocol on the stack */
 };
 
@@ -146,11 +147,19 @@ void transport_give_up(struct plait_transport *t);
  */
 static inline bool transport_is_held(const struct plait_transport *t)
 {
-	return t->producer != NULL && t->producer != &t->as_producer;
+	return t->producer != NULL && t->producer != &t->as_producer &&
+	       !t->leaving;
 }
 
 /* The same, but if nothing is unsent the peer sees an orderly end. */
 void transport_shed(struct plait_transport *t, const struct plait_failure *why);
+
+/*
+ * The reactor has lost it and will not look at it again: so from here on it
+ * takes no more output, and waits for neither reader nor producer, whatever
+ * others do to it until it is told.
+ */
+void transport_leave(struct plait_transport *t);
 
 /*
  * Unsent output grew or shrank.  Tells the producer, in the next turn, what

@@ -497,6 +497,102 @@ START_TEST(freed_it_survives_a_peer_that_is_gone)
 END_TEST
 
 /*
+ * Once it is lost by the reactor nobody would come back to it; so whatever is
+ * done to it until it is told must not make it wait.
+ */
+static void pause_reading(struct wire *w)
+{
+	plait_transport_pause_reading(w->transport);
+}
+
+static void pause_at_data(struct wire *w, const void *data, size_t len)
+{
+	pause_reading(w);
+}
+
+/* It is broken as well: what has come is delivered before that is told. */
+START_TEST(whoever_pauses_at_the_end_is_told_all_the_same)
+{
+	wire.on_data = pause_at_data;
+	ck_assert(wire_open(&wire, reactor));
+	ck_assert(peer_send(reactor, wire.peer, "last words", 10));
+	plait_transport_write(wire.transport, "x", 1);
+	fault_call("send", 1, EPIPE);
+	if (_i == 0)
+		plait_reactor_free(&reactor);
+	else
+		stop_in(_i - 1);
+	ck_assert_str_eq(wire.text, "last words");
+	ck_assert_uint_eq(wire.lost, 1);
+	ck_assert_int_eq(wire.err, EPIPE);
+	wire_hang_up(&wire);
+}
+END_TEST
+
+static struct wire other;
+
+static void write_to_other(struct wire *w)
+{
+	unsigned char *bytes = wire_bytes(MUCH);
+
+	plait_transport_write(other.transport, bytes, MUCH);
+	free(bytes);
+}
+
+static void write_little_to_other(struct wire *w)
+{
+	plait_transport_write(other.transport, "x", 1);
+}
+
+static unsigned stops;
+
+static void nothing(struct plait_producer *p)
+{
+}
+
+static void note_stop(struct plait_producer *p)
+{
+	stops++;
+}
+
+static const struct plait_producer_ops producer_ops = {
+	.name = "test", .pause = nothing, .resume = nothing, .stop = note_stop
+};
+static struct plait_producer producer = { &producer_ops };
+
+static void produce_for_other(struct wire *w)
+{
+	ck_assert_int_eq(plait_transport_register_producer(other.transport,
+							   &producer, true),
+			 0);
+}
+
+static void (*const late_things[])(struct wire *w) = {
+	write_to_other,
+	write_little_to_other,
+	produce_for_other,
+};
+
+enum { N_LATE = sizeof(late_things) / sizeof(late_things[0]) };
+
+/* It has nothing left to be sent, when the reactor is freed. */
+START_TEST(what_closes_when_it_is_freed_takes_no_more)
+{
+	wire.on_lost = late_things[_i];
+	ck_assert(wire_open(&wire, reactor));
+	ck_assert(wire_open(&other, reactor));
+	plait_transport_lose_connection(other.transport);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(wire.lost, 1);
+	ck_assert_uint_eq(other.lost, 1);
+	ck_assert_str_eq(other.why, "ConnectionDone");
+	ck_assert_uint_eq(stops, late_things[_i] == produce_for_other);
+	wire_hang_up(&wire);
+	wire_hang_up(&other);
+}
+END_TEST
+
+/*
  * The testing reactor does the same with what its transports have not been
  * able to send.
  */
@@ -590,6 +686,53 @@ START_TEST(on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done)
 }
 END_TEST
 
+static struct plait_transport *late;
+
+static void do_late_thing(struct actor *a, struct plait_protocol *p)
+{
+	if (actor.lost > 1)
+		return;
+	if (*(int *)a->arg == 0)
+		plait_transport_write(late, "more", 4);
+	else
+		plait_transport_register_producer(late, &producer, true);
+}
+
+START_TEST(on_the_testing_reactor_it_takes_no_more_either)
+{
+	timed_start();
+	actor_init(&actor);
+	actor.on_lost = do_late_thing;
+	actor.arg = &_i;
+	plait_testing_connect(reactor, &actor.base);
+	late = plait_testing_connect(reactor, &actor.base);
+	plait_testing_set_window(late, 0);
+	plait_transport_lose_connection(late);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(actor.lost, 2);
+	ck_assert_uint_eq(stops, _i);
+	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
+}
+END_TEST
+
+START_TEST(on_the_testing_reactor_a_paused_reader_is_told_as_well)
+{
+	plait_value v = plait_fail(&plait_error_connection_lost, "test");
+
+	timed_start();
+	actor_init(&actor);
+	fake = plait_testing_connect(reactor, &actor.base);
+	plait_transport_pause_reading(fake);
+	plait_testing_deliver(fake, "unread", 6);
+	plait_testing_lose(fake, plait_value_failure(&v));
+	ck_assert_uint_eq(actor.lost, 0);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(actor.lost, 1);
+	ck_assert_str_eq(actor.lost_why, "ConnectionLost: test");
+	plait_value_free(&v);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("stop");
@@ -626,6 +769,11 @@ int main(void)
 	tcase_add_reactor_test(tc, freed_it_reads_no_more_than_linger_bytes);
 	tcase_add_reactor_loop_test(tc, freed_it_survives_a_peer_that_is_gone,
 				    0, 3);
+	tcase_add_reactor_loop_test(
+		tc, whoever_pauses_at_the_end_is_told_all_the_same, 0,
+		N_WAYS + 1);
+	tcase_add_reactor_loop_test(
+		tc, what_closes_when_it_is_freed_takes_no_more, 0, N_LATE);
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("testing");
@@ -636,6 +784,10 @@ int main(void)
 	tcase_add_pure_test(
 		tc,
 		on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done);
+	tcase_add_pure_loop_test(
+		tc, on_the_testing_reactor_it_takes_no_more_either, 0, 2);
+	tcase_add_pure_test(
+		tc, on_the_testing_reactor_a_paused_reader_is_told_as_well);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }
