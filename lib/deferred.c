@@ -346,6 +346,38 @@ struct plait_deferred *deferred_take_value(plait_value v, const char *where)
 	return d;
 }
 
+/*
+ * d has fired, does nothing any more but wait, and nobody else looks at it:
+ * whoever waits for d can wait for its inner instead.
+ */
+static bool is_empty_link(const struct plait_deferred *d)
+{
+	return d->inner != NULL && d->pauses == 0 && !d->active &&
+	       !has_pairs(d) && !d->freeing && d->rest == NULL &&
+	       d->holds == 0 && d->kept == 0;
+}
+
+/* Takes d out from before its inner; says which that is. */
+static struct plait_deferred *take_inner(struct plait_deferred *d,
+					 const char *where)
+{
+	struct plait_deferred *inner = d->inner;
+
+	d->inner = NULL;
+	inner->outer = NULL;
+	unref(d);
+	give_up_waiting_end(d, false, where);
+	return inner;
+}
+
+static void link_inner(struct plait_deferred *d, struct plait_deferred *inner)
+{
+	d->inner = inner;
+	inner->outer = d;
+	d->refs++;
+	trace_note(TRACE_WAITS, d, inner, inner->where, 0);
+}
+
 /* A paused inner goes on: nobody is left to unpause it. */
 static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 {
@@ -360,14 +392,13 @@ static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
 	}
 	check_is_not_taken(inner, d->where);
 	inner->pauses = 0;
+	while (is_empty_link(inner))
+		inner = take_inner(inner, d->where);
 	if (is_ready(inner) && !has_pairs(inner)) {
 		d->result = plait_take(&inner->result);
 		give_up_waiting_end(inner, false, d->where);
 	} else {
-		d->inner = inner;
-		inner->outer = d;
-		d->refs++;
-		trace_note(TRACE_WAITS, d, inner, inner->where, 0);
+		link_inner(d, inner);
 	}
 }
 
@@ -565,6 +596,28 @@ static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 }
 
 /*
+ * d waits; says which deferred to go on with: what it waits for, if that was
+ * paused.  An empty link leaves the chain, so that a callback may start the
+ * next round of its work for ever.
+ */
+static struct plait_deferred *leave_waiting(struct plait_deferred *d,
+					    struct plait_deferred *next)
+{
+	struct plait_deferred *inner = d->inner, *outer = d->outer;
+
+	if (outer != NULL && is_empty_link(d)) {
+		d->outer = NULL;
+		link_inner(outer, take_inner(d, outer->where));
+		unref(outer);
+	}
+	if (is_ready(inner)) {
+		enter(inner, next);
+		next = inner;
+	}
+	return next;
+}
+
+/*
  * d is blocked or has no more pairs; says which deferred to go on with: what
  * waits for d, or what d waits for, if that was paused; then those that d has
  * held, then the one that fired it.
@@ -582,9 +635,8 @@ static struct plait_deferred *leave(struct plait_deferred *d)
 			dispose(d);
 		if (d->outer != NULL && !d->handed)
 			next = hand_over(d, next);
-	} else if (d->inner != NULL && is_ready(d->inner)) {
-		enter(d->inner, next);
-		next = d->inner;
+	} else if (d->inner != NULL) {
+		next = leave_waiting(d, next);
 	}
 	unref(d);
 	return next;

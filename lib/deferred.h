@@ -38,6 +38,7 @@ bool deferred_is_pending(const struct plait_deferred *d);
  * fired.  rest is called with the canceller's arg, once: when d is cancelled
  * after it has fired, or nobody waits for it any more.  detached tells that
  * the work is to go on.
+ * NULL: nothing of it is left.
  */
 typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);

@@ -47,6 +47,7 @@ struct combined {
 	unsigned forks; /* how many there had been when it was made */
 	bool ending;	/* the members end because nobody wants them */
 	bool held;	/* ... and the deferred waits for that */
+	bool lets_go;	/* the deferred has let_go() as its rest */
 	struct member members[];
 };
 
@@ -197,6 +198,17 @@ static plait_value first_error(struct combined *c, size_t index, plait_value v)
 	return of_freeing ? make_of_freeing(v) : v;
 }
 
+/* If no member is left, there is no rest that could be stopped. */
+static void fire(struct combined *c, plait_value v)
+{
+	if (c->pending == 0 && c->lets_go) {
+		c->lets_go = false;
+		deferred_set_rest(c->deferred, NULL);
+		unref(c);
+	}
+	plait_fire(&c->promise, v);
+}
+
 /* One is enough; what the others had is not wanted any more. */
 static void fire_early(struct combined *c, size_t index, bool failed)
 {
@@ -205,8 +217,7 @@ static void fire_early(struct combined *c, size_t index, bool failed)
 	forget_values(c);
 	if (c->flags & IS_RACE)
 		end_members(c);
-	plait_fire(&c->promise,
-		   failed ? first_error(c, index, v) : make_indexed(index, v));
+	fire(c, failed ? first_error(c, index, v) : make_indexed(index, v));
 }
 
 static void decide(struct combined *c, size_t index)
@@ -218,7 +229,7 @@ static void decide(struct combined *c, size_t index)
 	if (c->flags & early)
 		fire_early(c, index, failed);
 	else if (c->pending == 0)
-		plait_fire(&c->promise, all_values(c));
+		fire(c, all_values(c));
 }
 
 /* That a member was cancelled because all are given up is no news. */
@@ -295,6 +306,7 @@ static void let_go(void *arg, bool detached)
 {
 	struct combined *c = arg;
 
+	c->lets_go = false;
 	if (!detached)
 		give_up(c);
 	unref(c);
@@ -353,7 +365,7 @@ static void start_members(struct combined *c)
 	while (c->started < c->n)
 		start_next_member(c);
 	if (c->n == 0)
-		plait_fire(&c->promise, all_values(c));
+		fire(c, all_values(c));
 	unref(c);
 }
 
@@ -377,6 +389,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 		return d;
 	}
 	c->deferred = d;
+	c->lets_go = true;
 	deferred_set_rest(d, let_go);
 	move_members(c, members);
 	start_members(c);

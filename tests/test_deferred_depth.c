@@ -452,6 +452,74 @@ START_TEST(million_operations_one_after_another_resolve_from_the_last)
 }
 END_TEST
 
+enum kind { ROUNDS_RETURNED, ROUNDS_WAITED_FOR, ROUNDS_WITH_A_LIST };
+
+static enum kind round_kind;
+static struct plait_promise *round_promise;
+
+static plait_callback next_round;
+
+/* A worker: each round returns the next one, for ever. */
+static struct plait_deferred *begin_round(void)
+{
+	struct plait_deferred *d =
+		plait_deferred_new(&round_promise, NULL, NULL);
+	struct plait_deferred *outer;
+
+	if (round_kind == ROUNDS_WITH_A_LIST)
+		d = plait_gather(&d, 1, 0);
+	plait_deferred_add_callback(d, next_round, NULL);
+	if (round_kind != ROUNDS_WAITED_FOR)
+		return d;
+	outer = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(outer, return_inner, &d);
+	return outer;
+}
+
+static plait_value next_round(plait_value *result, void *arg)
+{
+	struct plait_deferred *d = begin_round();
+
+	ran++;
+	return plait_chain(&d);
+}
+
+static void run_rounds(int n)
+{
+	while (n-- > 0) {
+		struct plait_promise *p = round_promise;
+
+		plait_fire(&p, PLAIT_NONE);
+	}
+}
+
+static void *work_for_ever(void *arg)
+{
+	struct plait_deferred *d = begin_round();
+	unsigned long live;
+
+	plait_deferred_add_both(d, count, NULL);
+	run_rounds(3);
+	live = heap_live();
+	run_rounds(LINKS);
+	ck_assert_uint_eq(heap_live(), live);
+	ck_assert_ptr_null(plait_deferred_result(d));
+	plait_deferred_cancel(d);
+	handle_all(d);
+	plait_deferred_free(&d);
+	plait_promise_drop(&round_promise);
+	return NULL;
+}
+
+START_TEST(million_rounds_of_a_worker_hold_no_more_than_three)
+{
+	round_kind = (enum kind)_i;
+	on_small_stack(work_for_ever);
+	ck_assert_uint_eq(ran, LINKS + 4);
+	ck_assert_uint_eq(failed, 1);
+}
+END_TEST
+
 /* ---- failures ------------------------------------------------------ */
 
 static void *chain_causes(void *arg)
@@ -519,6 +587,8 @@ int main(void)
 			    million_callbacks_that_answer_at_once_are_a_loop);
 	tcase_add_pure_test(
 		tc, million_operations_one_after_another_resolve_from_the_last);
+	tcase_add_pure_loop_test(
+		tc, million_rounds_of_a_worker_hold_no_more_than_three, 0, 3);
 	tc = aspect(s, "causes");
 	tcase_add_pure_test(tc, million_causes_are_freed);
 	return suite_main(s);
