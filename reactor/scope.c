@@ -14,10 +14,14 @@
  * point there.
  *
  * Cancelling goes down the tree, and ending goes up, in loops: scopes may be
- * nested as deep as memory lasts.
+ * nested as deep as memory lasts.  What depends on the scopes around one (which
+ * of them outranks a deadline, which deadline is the tightest) is kept in each
+ * scope on the way up, until something changes that has scopes inside; so many
+ * questions cost as much as one.
  */
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include <plait/timer.h>
@@ -29,11 +33,19 @@
 #include "reactor/loop.h"
 #include "reactor/scope.h"
 
+/* What a scope knows of those around it; good while the root's count stays. */
+struct around {
+	const struct plait_scope *cause; /* its own too, if that was a call */
+	double deadline;		 /* the tightest, its own too */
+	uint64_t cause_as_of, deadline_as_of;
+};
+
 struct plait_scope {
 	struct plait_reactor *reactor; /* NULL once that was freed */
 	struct loop_task reactor_freed;
-	struct plait_scope *parent;
-	struct plait_scope *resume;	 /* its parent, while this is told */
+	struct plait_scope *parent, *root; /* a root is its own */
+	struct plait_scope *resume;	   /* its parent, while this is told */
+	struct plait_scope *asks; /* which one inside wants its deadline */
 	const struct plait_scope *cause; /* NULL: not cancelled */
 	const char *reason, *where;	 /* if it is a cause */
 	bool timed_out;			 /* ... by its deadline */
@@ -43,7 +55,10 @@ struct plait_scope {
 	struct plait_timer timer;
 	struct plait_promise *ended; /* who waits for the end */
 	double shield;		     /* seconds; 0: none */
-	unsigned refs;		     /* the handle's, and those of loops */
+	struct around around;
+	uint64_t cancels, deadlines; /* of a root: how many have changed */
+	size_t children;
+	unsigned refs;	/* the handle's, and those of loops */
 	unsigned owner; /* the thread that has made it, and how many forks */
 	unsigned forks; /* there had been by then */
 };
@@ -103,7 +118,10 @@ static struct plait_scope *make(struct plait_reactor *r,
 		.refs = 1,
 		.owner = owner_number(),
 		.forks = fork_count(),
+		.cancels = 1,
+		.deadlines = 1,
 	};
+	s->root = parent != NULL ? parent->root : s;
 	plait_list_init(&s->running);
 	plait_list_init(&s->ending);
 	if (r != NULL)
@@ -129,6 +147,7 @@ struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
 	if (s == NULL)
 		return NULL;
 	s->cause = parent->cause;
+	parent->children++;
 	plait_list_append(s->cause != NULL ? &parent->ending : &parent->running,
 			  &s->entry.link);
 	return s;
@@ -136,23 +155,56 @@ struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
 
 /* ---- cancelling ----------------------------------------------------- */
 
+static bool was_called_off(const struct plait_scope *s)
+{
+	return s->cause != NULL && !s->cause->timed_out;
+}
+
+/* The cause of s, or the nearest around it, that was a call; or NULL. */
+static const struct plait_scope *called_off_by(struct plait_scope *s)
+{
+	uint64_t now = s->root->cancels;
+	const struct plait_scope *cause = NULL;
+	struct plait_scope *p = s;
+
+	while (p != NULL && !was_called_off(p) && p->around.cause_as_of != now)
+		p = p->parent;
+	if (p != NULL)
+		cause = was_called_off(p) ? p->cause : p->around.cause;
+	for (; s != p; s = s->parent) {
+		s->around.cause = cause;
+		s->around.cause_as_of = now;
+	}
+	return cause;
+}
+
 /* Why s was cancelled: from outside outranks a deadline inside. */
 static const struct plait_scope *why(const struct plait_scope *s)
 {
-	const struct plait_scope *cause = s->cause, *p;
+	const struct plait_scope *cause = s->cause, *outer = NULL;
 
-	if (!cause->timed_out)
-		return cause;
-	for (p = cause->parent; p != NULL; p = p->parent)
-		if (p->cause != NULL && !p->cause->timed_out)
-			return p->cause;
-	return cause;
+	if (cause->timed_out && cause->parent != NULL)
+		outer = called_off_by(cause->parent);
+	return outer != NULL ? outer : cause;
+}
+
+static void deadline_changed(struct plait_scope *s)
+{
+	s->around.deadline_as_of = 0;
+	if (s->children > 0)
+		s->root->deadlines++;
+}
+
+static void stop_timer(struct plait_scope *s)
+{
+	plait_timer_stop(&s->timer);
+	deadline_changed(s);
 }
 
 static void mark(struct plait_scope *s, const struct plait_scope *cause)
 {
 	s->cause = cause;
-	plait_timer_stop(&s->timer);
+	stop_timer(s);
 }
 
 static void start_timer(struct plait_scope *s, double seconds);
@@ -217,6 +269,8 @@ void scope_cancel(struct plait_scope *s, const char *reason, const char *where)
 	if (plait_scope_is_cancelled(s))
 		return;
 	become_cause(s, reason, where);
+	if (s->children > 0)
+		s->root->cancels++;
 	tell_all(s);
 }
 
@@ -263,8 +317,10 @@ static void end(struct plait_scope *s)
 	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
 		struct plait_scope *parent = s->parent;
 
-		if (parent != NULL)
+		if (parent != NULL) {
 			parent->refs++;
+			parent->children--;
+		}
 		bury(s);
 		if (parent != NULL)
 			parent->refs--;
@@ -510,7 +566,7 @@ static void lose_reactor(struct loop_task *task)
 	struct plait_reactor *r = s->reactor;
 
 	s->reactor = NULL;
-	plait_timer_stop(&s->timer);
+	stop_timer(s);
 	if (!s->sheltered || s->cause != NULL || loop_is_forked(r))
 		return;
 	loop_enter(r);
@@ -528,6 +584,7 @@ static void start_timer(struct plait_scope *s, double seconds)
 	if (s->sheltered && left <= seconds)
 		return;
 	plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+	deadline_changed(s);
 }
 
 void plait_scope_set_deadline(struct plait_scope *s, double seconds)
@@ -536,20 +593,42 @@ void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
 		return;
 	if (isinf(seconds) && seconds > 0 && !s->sheltered)
-		plait_timer_stop(&s->timer);
+		stop_timer(s);
 	else
 		start_timer(s, seconds);
 }
 
-double plait_scope_deadline(const struct plait_scope *s)
+/* Given that of the scope around it, after which its shield lets it live. */
+static double tighten(const struct plait_scope *s, double around)
 {
-	double tightest = INFINITY, shields = 0, own;
+	double own = plait_timer_when(&s->timer);
 
-	for (; !plait_scope_is_cancelled(s); s = s->parent) {
-		own = plait_timer_when(&s->timer) + shields;
-		if (own < tightest) /* NAN, if it has none, is not */
-			tightest = own;
-		shields += s->shield;
+	around += s->shield;
+	return own < around ? own : around; /* NAN, if it has none, is not */
+}
+
+static bool knows_deadline(const struct plait_scope *s)
+{
+	return s->around.deadline_as_of == s->root->deadlines;
+}
+
+double plait_scope_deadline(const struct plait_scope *asked)
+{
+	struct plait_scope *s = (struct plait_scope *)(uintptr_t)asked;
+	struct plait_scope *inner = NULL;
+	double tightest = INFINITY;
+
+	for (; !plait_scope_is_cancelled(s) && !knows_deadline(s);
+	     s = s->parent) {
+		s->asks = inner;
+		inner = s;
+	}
+	if (!plait_scope_is_cancelled(s))
+		tightest = s->around.deadline;
+	for (; inner != NULL; inner = inner->asks) {
+		tightest = tighten(inner, tightest);
+		inner->around.deadline = tightest;
+		inner->around.deadline_as_of = inner->root->deadlines;
 	}
 	return tightest;
 }
@@ -558,6 +637,8 @@ void plait_scope_shield(struct plait_scope *s, double seconds)
 {
 	plait_assert(seconds >= 0);
 	check_owner(s, "plait_scope_shield()");
-	if (s != NULL)
-		s->shield = seconds;
+	if (s == NULL)
+		return;
+	s->shield = seconds;
+	deadline_changed(s);
 }

@@ -1298,6 +1298,98 @@ static void *cancel_many(void *arg)
 	return NULL;
 }
 
+enum { DEEP = 100000 };
+
+static struct plait_scope *deep[DEEP];
+static struct plait_deferred *in_deepest[DEEP];
+static struct plait_promise *promises[DEEP];
+
+/* Each inside the one before. */
+static void nest_scopes(void)
+{
+	deep[0] = plait_scope_new(reactor);
+	for (int i = 1; i < DEEP; i++)
+		deep[i] = plait_scope_new_in(deep[i - 1]);
+}
+
+static void free_scopes(void)
+{
+	for (int i = DEEP; i-- > 0;)
+		free_scope(&deep[i], true);
+}
+
+/*
+ * The innermost times out with as many in it as there are scopes around it,
+ * and in between one far outside is cancelled by a call.  The time limit is
+ * that of a test: looking at each scope for each deferred would take minutes.
+ */
+START_TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth)
+{
+	struct plait_scope *last;
+
+	nest_scopes();
+	last = deep[DEEP - 1];
+	for (int i = 0; i < DEEP; i++) {
+		in_deepest[i] = plait_deferred_new(&promises[i], NULL, NULL);
+		plait_scope_start(last, in_deepest[i]);
+		handle_all(in_deepest[i]);
+	}
+	plait_scope_set_deadline(last, 1);
+	run_for(reactor, 2);
+	ck_assert(plait_deferred_is_fired(in_deepest[0]));
+	plait_scope_cancel(deep[1], "outside");
+	ck_assert_str_eq(plait_scope_reason(last), "outside");
+	for (int i = 0; i < DEEP; i++) {
+		plait_deferred_free(&in_deepest[i]);
+		plait_promise_drop(&promises[i]);
+	}
+	free_scopes();
+}
+END_TEST
+
+START_TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth)
+{
+	nest_scopes();
+	plait_scope_set_deadline(deep[0], 1e6);
+	for (int i = 0; i < DEEP; i++) {
+		double deadline = plait_scope_deadline(deep[DEEP - 1]);
+
+		plait_scope_set_deadline(deep[DEEP - 1], 2e6 - i);
+		ck_assert(plait_scope_deadline(deep[i]) == deadline);
+	}
+	free_scopes();
+}
+END_TEST
+
+/* What is kept is forgotten whenever something around changes. */
+START_TEST(deadline_that_was_asked_for_follows_what_changes)
+{
+	struct plait_scope *s[3];
+	double now = plait_reactor_seconds(reactor);
+
+	s[0] = plait_scope_new(reactor);
+	s[1] = plait_scope_new_in(s[0]);
+	s[2] = plait_scope_new_in(s[1]);
+	ck_assert(isinf(plait_scope_deadline(s[2])));
+	plait_scope_set_deadline(s[0], 10);
+	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 10, 0.5);
+	plait_scope_shield(s[1], 5);
+	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 15, 0.5);
+	plait_scope_set_deadline(s[2], 3);
+	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 3, 0.5);
+	plait_scope_set_deadline(s[2], INFINITY);
+	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 15, 0.5);
+	plait_scope_set_deadline(s[0], INFINITY);
+	ck_assert(isinf(plait_scope_deadline(s[2])));
+	plait_scope_set_deadline(s[1], 7);
+	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 7, 0.5);
+	plait_scope_cancel(s[1], NULL);
+	ck_assert(isinf(plait_scope_deadline(s[2])));
+	for (int i = 3; i-- > 0;)
+		free_scope(&s[i], true);
+}
+END_TEST
+
 START_TEST(million_deferreds_come_and_go)
 {
 	unhandled_expect(MANY); /* abandoned */
@@ -1587,6 +1679,12 @@ static void add_reactor(Suite *s)
 		tc, deadline_cancels_and_what_it_cancels_has_timed_out);
 	tcase_add_reactor_test(tc, deadline_can_be_moved_and_taken_back);
 	tcase_add_reactor_test(tc, tightest_deadline_holds);
+	tcase_add_reactor_test(
+		tc, deadline_that_was_asked_for_follows_what_changes);
+	tcase_add_reactor_test(
+		tc, many_that_time_out_deep_inside_cost_no_more_for_the_depth);
+	tcase_add_reactor_test(
+		tc, deadlines_asked_for_deep_inside_cost_no_more_for_the_depth);
 	tcase_add_reactor_loop_test(tc, outside_and_deadline_in_the_same_turn,
 				    0, 2);
 	tcase_add_reactor_test(tc, outside_outranks_a_deadline_inside);
