@@ -9,8 +9,9 @@
  * Two links tie deferreds together.  inner and outer: outer's callback
  * returned inner, so inner's waiting end belongs to outer, and outer is
  * blocked until inner hands its result over.  resume: this one was fired from
- * a run of another, by plait_deferred_chain(), and that run goes on
- * afterwards.  run() follows both kinds with a loop, never by calling itself,
+ * a run of another, by plait_deferred_chain() or a list, and that run goes on
+ * afterwards; or it is a list that is being cancelled as a part of another.
+ * run() follows both kinds with a loop, never by calling itself,
  * so the stack does not grow with the length of a chain; cancelling and
  * freeing walk the links as well.
  *
@@ -435,6 +436,19 @@ static plait_value fire_promise(plait_value *result, void *arg)
  */
 static plait_callback *const guarded = fire_promise;
 
+/* The callback half of a pair made by deferred_add_feed(), to know it by. */
+static plait_value feed_others(plait_value *result, void *arg)
+{
+	plait_assert(arg == NULL);
+	return PLAIT_NONE;
+}
+
+static bool is_guarded(const struct pair *pair)
+{
+	return pair->callback == feed_others ? pair->drop != NULL
+					     : pair->errback == guarded;
+}
+
 /*
  * Runs the half that the result asks for.  Both words are read before the
  * call: the callback may add pairs, which moves them.
@@ -461,11 +475,10 @@ static bool is_spent(const struct plait_deferred *d)
 	return d->fired || d->cancelling;
 }
 
-/* Fires the promise with d's result; its chain runs before d's goes on. */
+/* Fires the promise with v; its chain runs before d's goes on. */
 static struct plait_deferred *step_into(struct plait_deferred *d,
-					struct plait_promise *p)
+					struct plait_promise *p, plait_value v)
 {
-	plait_value v = plait_take(&d->result);
 	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
 
 	if (target == NULL || is_spent(target)) {
@@ -478,17 +491,31 @@ static struct plait_deferred *step_into(struct plait_deferred *d,
 	return target;
 }
 
+static struct plait_deferred *step_feed(struct plait_deferred *d,
+					struct pair pair)
+{
+	struct deferred_fed fed = { .again = false };
+	struct plait_promise *p =
+		pair.feed(&d->result, pair.callback_arg, &fed);
+
+	if (fed.again)
+		d->head--;
+	return step_into(d, p, fed.value);
+}
+
 /* Runs the next pair of d, and says which deferred to go on with. */
 static struct plait_deferred *step(struct plait_deferred *d)
 {
 	const struct pair *pair = &d->pairs[d->head++];
 
 	if (pair->callback == fire_promise)
-		return step_into(d, pair->callback_arg);
-	if (d->holds > 0 && pair->errback == guarded) {
+		return step_into(d, pair->callback_arg, plait_take(&d->result));
+	if (d->holds > 0 && is_guarded(pair)) {
 		d->pairs[d->kept++] = *pair;
 		return d;
 	}
+	if (pair->callback == feed_others)
+		return step_feed(d, *pair);
 	settle(d, call_half(pair, &d->result));
 	verify(d);
 	return d;
@@ -538,7 +565,7 @@ static struct plait_deferred *drop_pair(struct pair pair,
 
 	if (pair.callback == fire_promise)
 		plait_promise_drop(&p);
-	else if (pair.errback == guarded)
+	else if (is_guarded(&pair))
 		held = pair.drop(pair.callback_arg);
 	return held != NULL ? end_hold(held, next) : next;
 }
@@ -812,13 +839,27 @@ static inline bool make_room(struct plait_deferred *d)
 	return grow(d);
 }
 
+static void feed_out_of_turn(const struct pair *pair, plait_value *result)
+{
+	struct deferred_fed fed;
+	struct plait_promise *p;
+
+	do {
+		fed = (struct deferred_fed){ .again = false };
+		p = pair->feed(result, pair->callback_arg, &fed);
+		plait_fire(&p, fed.value);
+	} while (fed.again);
+}
+
 static void run_out_of_turn(const struct pair *pair)
 {
 	plait_value slot = plait_no_memory();
-	plait_value returned;
+	plait_value returned = PLAIT_NONE;
 
 	if (pair->callback == fire_promise)
 		returned = fire_promise(&slot, pair->callback_arg);
+	else if (pair->callback == feed_others)
+		feed_out_of_turn(pair, &slot);
 	else
 		returned = call_half(pair, &slot);
 	plait_value_free(&slot);
@@ -895,6 +936,21 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 	pair->callback = both;
 	pair->callback_arg = arg;
 	pair->errback = guarded;
+	pair->drop = drop;
+	return add(d, pair, &out_of_turn);
+}
+
+struct plait_deferred *deferred_add_feed(struct plait_deferred *d,
+					 deferred_feed *feed, void *arg,
+					 deferred_drop *drop)
+{
+	struct pair out_of_turn, *pair = &out_of_turn;
+
+	if (drop == NULL || has_room_for_guarded(d))
+		pair = next_pair(d, &out_of_turn);
+	pair->callback = feed_others;
+	pair->callback_arg = arg;
+	pair->feed = feed;
 	pair->drop = drop;
 	return add(d, pair, &out_of_turn);
 }
@@ -982,19 +1038,100 @@ static struct plait_deferred *innermost(struct plait_deferred *d)
 	}
 }
 
+/* d has been cancelled, and its canceller has answered v, which is taken. */
+static void fire_cancelled(struct plait_deferred *d, plait_value v,
+			   const char *reason, const char *where)
+{
+	if (v.ptr == &failure_cancelled)
+		v = told_who_asked(d, reason, where);
+	set_fired(d, v, where);
+	go_on(d);
+}
+
+/* Stands for the parts of a group; it is never called. */
+static plait_value cancel_parts(struct plait_deferred *d, void *arg)
+{
+	plait_assert(arg == NULL);
+	return plait_cancelled();
+}
+
+struct plait_deferred *deferred_new_group(struct plait_promise **ret,
+					  struct deferred_group *g,
+					  const char *where)
+{
+	return plait_deferred_new_at(ret, cancel_parts, g, where);
+}
+
+/* Its parts come first, and then g itself; up is a group that it is part of. */
+static void begin_group(struct plait_deferred *g, struct plait_deferred *up,
+			uint32_t cause)
+{
+	g->cancelling = true;
+	g->resume = up;
+	g->cause = cause;
+}
+
+/* Cancels one part; says which group to go on with. */
+static struct plait_deferred *cancel_part(struct plait_deferred *up,
+					  struct plait_deferred *part)
+{
+	const struct deferred_group *g = up->arg;
+	uint32_t cause = trace_cancel_begin(part, g->where);
+	struct plait_deferred *d = innermost(part);
+
+	if (!is_spent(d) && d->canceller == cancel_parts) {
+		begin_group(d, up, cause);
+		return d;
+	}
+	if (!is_spent(d))
+		fire_cancelled(d, call_canceller(d), g->reason, g->where);
+	unref(d);
+	trace_cancel_end(part, cause);
+	return up;
+}
+
+/* All parts of d have ended; says which group it is a part of. */
+static struct plait_deferred *end_group(struct plait_deferred *d,
+					struct plait_deferred *up,
+					const char *reason, const char *where)
+{
+	const struct deferred_group *g = up != NULL ? up->arg : NULL;
+	uint32_t cause = d->cause;
+
+	d->cancelling = false;
+	fire_cancelled(d, plait_cancelled(), g != NULL ? g->reason : reason,
+		       g != NULL ? g->where : where);
+	if (g != NULL)
+		trace_cancel_end(d, cause);
+	unref(d);
+	return up;
+}
+
+/* d is a reference, taken.  The groups on the way are linked by resume. */
+static void cancel_group(struct plait_deferred *d, const char *reason,
+			 const char *where)
+{
+	begin_group(d, NULL, 0);
+	while (d != NULL) {
+		struct deferred_group *g = d->arg;
+		struct plait_deferred *up = d->resume;
+		struct plait_deferred *part = g->next_part(g, d);
+
+		d = part != NULL ? cancel_part(d, part)
+				 : end_group(d, up, reason, where);
+	}
+}
+
 static void cancel(struct plait_deferred *d, const char *reason,
 		   const char *where)
 {
-	plait_value v;
-
 	d = innermost(d);
-	if (!is_spent(d)) {
-		v = call_canceller(d);
-		if (v.ptr == &failure_cancelled)
-			v = told_who_asked(d, reason, where);
-		set_fired(d, v, where);
-		go_on(d);
+	if (!is_spent(d) && d->canceller == cancel_parts) {
+		cancel_group(d, reason, where);
+		return;
 	}
+	if (!is_spent(d))
+		fire_cancelled(d, call_canceller(d), reason, where);
 	unref(d);
 }
 
@@ -1032,9 +1169,11 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 
 	d->refs++;
 	for (;;) {
-		if (d->inner == NULL)
+		if (d->inner == NULL) {
 			plait_deferred_cancel_at(d, deferred_freed_reason,
 						 where);
+			run_if_ready(d); /* if a hold alone had blocked it */
+		}
 		d->freed = true;
 		d->pauses = 0;
 		inner = d->inner;
@@ -1049,38 +1188,59 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	return d;
 }
 
-/* held, if there is one, is held until what of d is on the stack has left. */
-static void free_for(struct plait_deferred *held, struct plait_deferred *d,
-		     const char *where)
+/* The waiting end goes; says whether there is more to be ended. */
+static bool begin_to_free(struct plait_deferred *d, const char *where)
 {
-	struct plait_deferred *innermost;
-
 	check_use(d, where);
 	if (!is_users(d))
 		plait_die(where, "frees a deferred that is another's");
 	if (is_ready(d) && d->rest == NULL) {
 		/* The usual case: nothing is left to be cancelled or run. */
 		give_up_waiting_end(d, false, where);
-		return;
+		return false;
 	}
 	begin_freeing(d);
-	if (d->inner != NULL)
-		plait_deferred_cancel_at(d, deferred_freed_reason, where);
-	innermost = end_all(d, where);
+	return true;
+}
+
+/* held, if there is one, is held until what of d is on the stack has left. */
+static void end_freeing(struct plait_deferred *held, struct plait_deferred *d,
+			const char *where)
+{
+	struct plait_deferred *innermost = end_all(d, where);
+
 	if (held != NULL)
 		hold_for(held, innermost);
 	unref(innermost);
 	give_up_waiting_end(d, false, where);
 }
 
-void deferred_free_for(struct plait_deferred *held, struct plait_deferred **dp,
-		       const char *where)
+static struct plait_deferred *take_handle(struct plait_deferred **dp)
 {
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	if (d != NULL && d != &deferred_no_memory)
-		free_for(held, d, where);
+	return d != &deferred_no_memory ? d : NULL;
+}
+
+void deferred_free_for(struct plait_deferred *held, struct plait_deferred **dp,
+		       const char *where)
+{
+	struct plait_deferred *d = take_handle(dp);
+
+	if (d == NULL || !begin_to_free(d, where))
+		return;
+	if (d->inner != NULL)
+		plait_deferred_cancel_at(d, deferred_freed_reason, where);
+	end_freeing(held, d, where);
+}
+
+void deferred_free_part(struct plait_deferred **dp, const char *where)
+{
+	struct plait_deferred *d = take_handle(dp);
+
+	if (d != NULL && begin_to_free(d, where))
+		end_freeing(NULL, d, where);
 }
 
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where)

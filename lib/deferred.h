@@ -28,6 +28,42 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 void deferred_abandon(struct plait_promise **pp);
 
 /*
+ * As deferred_add_guarded(), for a pair that fires others: feed gives the
+ * promise to be fired, NULL for none, and in *ret with what; if it asks for
+ * that, it is called again when the chain of that one has run.  It takes
+ * *result the first time.  So the stack does not grow if those in turn fire
+ * others.  drop may be NULL: then the pair is like one of the program's.
+ */
+struct deferred_fed {
+	plait_value value;
+	bool again;
+};
+typedef struct plait_promise *deferred_feed(plait_value *result, void *arg,
+					    struct deferred_fed *ret);
+struct plait_deferred *deferred_add_feed(struct plait_deferred *d,
+					 deferred_feed *feed, void *arg,
+					 deferred_drop *drop);
+
+/*
+ * For a deferred that stands for others: as plait_deferred_new_at(), with
+ * next_part in the place of a canceller, and g, which lies in the struct of
+ * whoever calls, of its arg.  It gives those that are to be cancelled, one by
+ * one, borrowed until it is called for the next, and then NULL; d is then
+ * cancelled itself.  So the stack does not grow if those are of the same kind.
+ */
+struct deferred_group {
+	struct plait_deferred *(*next_part)(struct deferred_group *g,
+					    struct plait_deferred *d);
+	const char *reason, *where; /* told to the parts */
+};
+struct plait_deferred *deferred_new_group(struct plait_promise **ret,
+					  struct deferred_group *g,
+					  const char *where);
+
+/* As plait_deferred_free_at(), for a part that has been cancelled so. */
+void deferred_free_part(struct plait_deferred **dp, const char *where);
+
+/*
  * True if a cancel would find something to stop: d has not fired, or waits
  * for what has not.
  */

@@ -15,7 +15,11 @@
 enum { INLINE_PAIRS = 4 };
 
 struct pair {
-	plait_callback *callback, *errback; /* NULL: pass the result through */
+	plait_callback *callback; /* NULL: pass the result through */
+	union {
+		plait_callback *errback; /* likewise */
+		deferred_feed *feed;	 /* if callback is feed_others */
+	};
 	void *callback_arg;
 	union {
 		void *errback_arg;
@@ -44,10 +48,13 @@ struct plait_deferred {
 	bool freed;   /* it was freed: no callback runs any more */
 	bool handed;  /* outer has its result, and is held while it is */
 	bool fired, cancelling, active;
-	bool noted;	      /* by deferred_note_kept() */
-	uint16_t forks;	      /* how many there had been when it was made */
-	unsigned owner;	      /* the thread that has made it */
-	const char *fired_at; /* if fired */
+	bool noted;	/* by deferred_note_kept() */
+	uint16_t forks; /* how many there had been when it was made */
+	unsigned owner; /* the thread that has made it */
+	union {
+		const char *fired_at; /* if fired */
+		uint32_t cause; /* of a trace; of a group being cancelled */
+	};
 	const char *ended_at; /* if not waited */
 	int64_t made;	      /* nanoseconds; negative: nobody knows */
 	struct plait_failure cancellation;

@@ -35,6 +35,7 @@ struct member {
 };
 
 struct combined {
+	struct deferred_group group;
 	struct plait_promise *promise;
 	struct plait_deferred *deferred; /* until it has let go */
 	struct plait_values *values;	 /* NULL once decided */
@@ -42,6 +43,7 @@ struct combined {
 	size_t n;
 	size_t started; /* so many of the first members have the pair */
 	size_t pending; /* so many have not run it */
+	size_t ended;	/* so many of the first members were told to end */
 	unsigned flags;
 	unsigned refs;	/* the deferred's, and those of calls under way */
 	unsigned forks; /* how many there had been when it was made */
@@ -98,7 +100,7 @@ static void unref(struct combined *c)
 	free(c);
 }
 
-static plait_callback member_done;
+static deferred_feed member_done;
 static deferred_drop member_dropped;
 
 /* One that has fired already ends at once, and may decide. */
@@ -106,40 +108,64 @@ static void start_next_member(struct combined *c)
 {
 	struct member *m = &c->members[c->started++];
 
-	deferred_add_guarded(m->deferred, member_done, m, member_dropped);
+	deferred_add_feed(m->deferred, member_done, m, member_dropped);
 }
 
 /*
- * Those that have no pair yet get theirs, so that each ends in one way.  As
- * the place that cancelled them they are told that of the list.
+ * The next member that is to end; NULL: there is none.  Those that have no
+ * pair yet get theirs, so that each ends in one way.
  */
+static struct member *next_to_end(struct combined *c)
+{
+	while (c->ended < c->n) {
+		struct member *m = &c->members[c->ended];
+
+		if (c->ended == c->started)
+			start_next_member(c);
+		c->ended++;
+		if (m->deferred != NULL)
+			return m;
+	}
+	return NULL;
+}
+
+/* As the place that cancelled them they are told that of the list. */
 static void end_members(struct combined *c)
 {
+	struct member *m;
+
 	c->refs++;
-	for (size_t i = 0; i < c->n; i++) {
-		if (i == c->started)
-			start_next_member(c);
-		plait_deferred_free_at(&c->members[i].deferred, c->where);
-	}
+	while ((m = next_to_end(c)) != NULL)
+		plait_deferred_free_at(&m->deferred, c->where);
 	unref(c);
 }
 
-/*
- * Nobody waits for all of them any more.  A member of which a callback or the
- * canceller is on the stack ends when that has returned, and the deferred
- * waits for it.
- */
-static void give_up(struct combined *c)
+/* Nobody waits for all of them any more. */
+static void begin_to_give_up(struct combined *c)
 {
 	c->ending = true;
 	c->refs++;
 	forget_values(c);
-	end_members(c);
+}
+
+/*
+ * A member of which a callback or the canceller is on the stack ends when that
+ * has returned, and the deferred waits for it.
+ */
+static void end_giving_up(struct combined *c)
+{
 	if (c->pending > 0 && !c->held) {
 		c->held = true;
 		deferred_hold(c->deferred);
 	}
 	unref(c);
+}
+
+static void give_up(struct combined *c)
+{
+	begin_to_give_up(c);
+	end_members(c);
+	end_giving_up(c);
 }
 
 /* ---- deciding ------------------------------------------------------- */
@@ -198,38 +224,48 @@ static plait_value first_error(struct combined *c, size_t index, plait_value v)
 	return of_freeing ? make_of_freeing(v) : v;
 }
 
-/* If no member is left, there is no rest that could be stopped. */
-static void fire(struct combined *c, plait_value v)
+/*
+ * Says that it is to be fired with v, which is taken.  If no member is left,
+ * there is no rest that could be stopped.
+ */
+static struct plait_promise *fire(struct combined *c, plait_value v,
+				  struct deferred_fed *ret)
 {
+	struct plait_promise *p = c->promise;
+
+	c->promise = NULL;
+	ret->value = v;
 	if (c->pending == 0 && c->lets_go) {
 		c->lets_go = false;
 		deferred_set_rest(c->deferred, NULL);
 		unref(c);
 	}
-	plait_fire(&c->promise, v);
+	return p;
 }
 
 /* One is enough; what the others had is not wanted any more. */
-static void fire_early(struct combined *c, size_t index, bool failed)
+static struct plait_promise *fire_early(struct combined *c, size_t index,
+					bool failed, struct deferred_fed *ret)
 {
 	plait_value v = plait_take(&c->values->items[index]);
 
 	forget_values(c);
 	if (c->flags & IS_RACE)
 		end_members(c);
-	fire(c, failed ? first_error(c, index, v) : make_indexed(index, v));
+	v = failed ? first_error(c, index, v) : make_indexed(index, v);
+	return fire(c, v, ret);
 }
 
-static void decide(struct combined *c, size_t index)
+static struct plait_promise *decide(struct combined *c, size_t index,
+				    struct deferred_fed *ret)
 {
 	bool failed = plait_value_is_failure(&c->values->items[index]);
 	unsigned early =
 		failed ? PLAIT_FIRE_ON_ONE_ERRBACK : PLAIT_FIRE_ON_ONE_CALLBACK;
 
 	if (c->flags & early)
-		fire_early(c, index, failed);
-	else if (c->pending == 0)
-		fire(c, all_values(c));
+		return fire_early(c, index, failed, ret);
+	return c->pending == 0 ? fire(c, all_values(c), ret) : NULL;
 }
 
 /* That a member was cancelled because all are given up is no news. */
@@ -243,63 +279,92 @@ static bool wants_report(const struct combined *c, const plait_value *v)
 						  &plait_error_cancelled);
 }
 
-/* v is taken.  Says which deferred was held for the members, if it goes on. */
-static struct plait_deferred *end_member(struct member *m, plait_value v)
+/* v is taken.  Says what is to be fired, if it decides. */
+static struct plait_promise *end_member(struct member *m, plait_value v,
+					struct deferred_fed *ret)
 {
 	struct combined *c = m->all;
 	size_t index = (size_t)(m - c->members);
-	struct plait_deferred *held = NULL;
 
 	c->pending--;
-	c->refs++;
 	if (wants_report(c, &v))
 		plait_unhandled(plait_value_failure(&v));
 	if (c->values != NULL) {
 		c->values->items[index] = v;
-		decide(c, index);
-	} else {
-		plait_value_free(&v);
+		return decide(c, index, ret);
 	}
-	if (c->held && c->pending == 0) {
-		c->held = false;
-		held = c->deferred;
-	}
-	unref(c);
-	return held;
+	plait_value_free(&v);
+	return NULL;
+}
+
+/* The deferred, if it was held for the members and the last of them ended. */
+static struct plait_deferred *no_longer_held(struct combined *c)
+{
+	if (!c->held || c->pending > 0)
+		return NULL;
+	c->held = false;
+	return c->deferred;
 }
 
 /*
  * The pair at the end of each member, which is done with then: freed, so that
  * what a list that fired early has left does not go on for nobody.
  */
-static plait_value member_done(plait_value *result, void *arg)
+static struct plait_promise *member_done(plait_value *result, void *arg,
+					 struct deferred_fed *ret)
 {
 	struct member *m = arg;
+	struct combined *c = m->all;
 	plait_value v = plait_take(result);
+	struct plait_promise *p;
 	struct plait_deferred *held;
 
+	c->refs++;
 	plait_deferred_free(&m->deferred);
-	held = end_member(m, v);
+	p = end_member(m, v, ret);
+	held = no_longer_held(c);
+	unref(c);
 	if (held != NULL)
 		deferred_release(held);
-	return PLAIT_NONE;
+	return p;
 }
 
-/* It was freed before it came to its pair. */
+/* It was freed before it came to its pair: nothing is decided any more. */
 static struct plait_deferred *member_dropped(void *arg)
 {
-	return end_member(arg, plait_cancelled());
+	struct member *m = arg;
+	struct combined *c = m->all;
+	struct plait_deferred *held;
+
+	c->pending--;
+	plait_assert(c->values == NULL);
+	held = no_longer_held(c);
+	c->refs++;
+	unref(c);
+	return held;
 }
 
 /* ---- making --------------------------------------------------------- */
 
-static plait_value cancel_all(struct plait_deferred *d, void *arg)
+/* The part before was cancelled, and is freed when the next is asked for. */
+static struct plait_deferred *next_part(struct deferred_group *g,
+					struct plait_deferred *d)
 {
-	struct combined *c = arg;
+	struct combined *c = plait_container(g, struct combined, group);
+	struct member *m;
 
-	plait_promise_drop(&c->promise);
-	give_up(c);
-	return plait_cancelled();
+	if (c->promise != NULL) {
+		plait_promise_drop(&c->promise);
+		begin_to_give_up(c);
+	}
+	if (c->ended > 0)
+		deferred_free_part(&c->members[c->ended - 1].deferred,
+				   c->where);
+	m = next_to_end(c);
+	if (m != NULL)
+		return m->deferred;
+	end_giving_up(c);
+	return NULL;
 }
 
 static void let_go(void *arg, bool detached)
@@ -321,7 +386,9 @@ static struct combined *new_combined(size_t n, unsigned flags,
 	c = malloc(sizeof(*c) + n * sizeof(struct member));
 	if (c == NULL)
 		return NULL;
-	*c = (struct combined){ .where = where,
+	*c = (struct combined){ .group = { next_part, deferred_freed_reason,
+					   where },
+				.where = where,
 				.n = n,
 				.pending = n,
 				.flags = flags,
@@ -361,11 +428,16 @@ static void move_members(struct combined *c, struct plait_deferred **members)
 
 static void start_members(struct combined *c)
 {
+	struct deferred_fed fed;
+	struct plait_promise *p;
+
 	c->refs++;
 	while (c->started < c->n)
 		start_next_member(c);
-	if (c->n == 0)
-		fire(c, all_values(c));
+	if (c->n == 0) {
+		p = fire(c, all_values(c), &fed);
+		plait_fire(&p, fed.value);
+	}
 	unref(c);
 }
 
@@ -381,7 +453,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 		free_members(members, n);
 		return plait_failed_at(plait_no_memory(), where);
 	}
-	d = plait_deferred_new_at(&c->promise, cancel_all, c, where);
+	d = deferred_new_group(&c->promise, &c->group, where);
 	if (c->promise == NULL) {
 		free_members(members, n);
 		c->pending = 0;

@@ -50,7 +50,7 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens)
 	*s = (struct plait_semaphore){ .tokens = tokens,
 				       .limit = tokens,
 				       .refs = 1 };
-	waiters_init(&s->waiters, NULL);
+	waiters_init(&s->waiters);
 	return s;
 }
 

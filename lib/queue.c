@@ -50,7 +50,7 @@ struct plait_queue *plait_queue_new(size_t size, size_t backlog)
 				   .backlog = backlog,
 				   .refs = 1 };
 	plait_list_init(&q->values);
-	waiters_init(&q->waiters, NULL);
+	waiters_init(&q->waiters);
 	return q;
 }
 

@@ -77,42 +77,61 @@ static void unref(struct plait_shared *s)
 
 /*
  * The pair at the end of the operation, which is done with then: its result
- * goes to all who wait.
+ * goes to all who wait, one by one.
  */
-static plait_value deliver(plait_value *result, void *arg)
+static struct plait_promise *deliver(plait_value *result, void *arg,
+				     struct deferred_fed *ret)
 {
 	struct plait_shared *s = arg;
 
-	s->refs++;
-	s->result = plait_take(result);
-	s->fired = true;
-	plait_deferred_free(&s->operation);
-	while (s->waiters.count > 0) {
-		struct plait_promise *p = waiters_pop(&s->waiters);
-
-		plait_fire(&p, share_result(s));
+	if (!s->fired) {
+		s->refs++;
+		s->result = plait_take(result);
+		s->fired = true;
 	}
+	if (s->waiters.count > 0) {
+		ret->value = share_result(s);
+		ret->again = true;
+		return waiters_pop(&s->waiters);
+	}
+	plait_deferred_free(&s->operation);
 	unref(s);
-	return PLAIT_NONE;
+	return NULL;
 }
+
+static const char given_up[] = "nobody waits any more";
 
 static void give_up(struct plait_shared *s)
 {
 	if (s->waiters.count > 0 || s->fired)
 		return;
 	s->given_up = true;
-	plait_deferred_cancel_because(s->operation, "nobody waits any more");
+	plait_deferred_cancel_because(s->operation, given_up);
 }
 
-/* The last one ends no sooner than what of the operation is on the stack. */
-static void left(struct waiters *w, struct plait_deferred *d)
+static struct plait_shared *shared_of(struct waiters *w)
 {
-	struct plait_shared *s =
-		plait_container(w, struct plait_shared, waiters);
+	return plait_container(w, struct plait_shared, waiters);
+}
 
+/* The last one to go has the operation cancelled. */
+static struct plait_deferred *left(struct waiters *w)
+{
+	struct plait_shared *s = shared_of(w);
+
+	if (w->count > 0 || s->fired)
+		return NULL;
+	s->given_up = true;
 	s->refs++;
-	give_up(s);
-	if (s->given_up && !s->fired)
+	return s->operation;
+}
+
+/* It ends no sooner than what of the operation is on the stack. */
+static void gone(struct waiters *w, struct plait_deferred *d)
+{
+	struct plait_shared *s = shared_of(w);
+
+	if (!s->fired)
 		deferred_hold_for(d, s->operation);
 	unref(s);
 }
@@ -131,8 +150,12 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 				    .refs = 1,
 				    .forks = fork_count() };
 	*dp = NULL;
-	waiters_init(&s->waiters, left);
-	plait_deferred_add_both(s->operation, deliver, s);
+	waiters_init(&s->waiters);
+	s->waiters.left = left;
+	s->waiters.gone = gone;
+	s->waiters.reason = given_up;
+	s->waiters.where = PLAIT_HERE;
+	deferred_add_feed(s->operation, deliver, s, NULL);
 	return s;
 }
 

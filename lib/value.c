@@ -91,13 +91,65 @@ int plait_value_str(const plait_value *v, char *buf, size_t size)
 
 /* ---- many values as one --------------------------------------------- */
 
+static bool is_nest(const plait_value *v)
+{
+	return v->type == &plait_values_type || v->type == &plait_indexed_type;
+}
+
+/* The place in a nest that its last item was taken from. */
+static plait_value *vacated(const plait_value *nest)
+{
+	struct plait_indexed *indexed = nest->ptr;
+	struct plait_values *values = nest->ptr;
+
+	return nest->type == &plait_values_type ? &values->items[-1]
+						: &indexed->value;
+}
+
+/* Moves the next item out of the nest; false if none is left. */
+static bool take_item(const plait_value *nest, plait_value *ret)
+{
+	struct plait_values *values = nest->ptr;
+
+	if (nest->type == &plait_values_type) {
+		if (values->count == 0)
+			return false;
+		values->items++;
+		values->count--;
+	}
+	*ret = plait_take(vacated(nest));
+	return nest->type == &plait_values_type || !plait_value_is_none(ret);
+}
+
+/*
+ * Nests lie in nests as deep as memory lasts, so this is a loop.  The way back
+ * is in the place that each was taken from.
+ */
+static void free_nest(plait_value nest)
+{
+	plait_value around = PLAIT_NONE, item, *link;
+
+	for (;;) {
+		if (!take_item(&nest, &item)) {
+			free(nest.ptr);
+			if (plait_value_is_none(&around))
+				return;
+			nest = around;
+			around = plait_take(vacated(&nest));
+		} else if (is_nest(&item)) {
+			link = vacated(&nest);
+			*link = around;
+			around = nest;
+			nest = item;
+		} else {
+			plait_value_free(&item);
+		}
+	}
+}
+
 static void free_values(void *ptr)
 {
-	struct plait_values *values = ptr;
-
-	for (size_t i = 0; i < values->count; i++)
-		plait_value_free(&values->items[i]);
-	free(values);
+	free_nest(plait_value_make(&plait_values_type, ptr));
 }
 
 static int format_values(const void *ptr, char *buf, size_t size)
@@ -120,19 +172,28 @@ struct plait_values *plait_value_values_at(const plait_value *v,
 
 static void free_indexed(void *ptr)
 {
-	struct plait_indexed *indexed = ptr;
-
-	plait_value_free(&indexed->value);
-	free(indexed);
+	free_nest(plait_value_make(&plait_indexed_type, ptr));
 }
 
+/* Indexed values in indexed ones are told in a loop as well. */
 static int format_indexed(const void *ptr, char *buf, size_t size)
 {
 	const struct plait_indexed *indexed = ptr;
 	char text[128];
+	size_t len = 0;
 
+	for (;;) {
+		size_t left = len < size ? size - len : 0;
+
+		len += (size_t)snprintf(left > 0 ? buf + len : NULL, left,
+					"%zu: ", indexed->index);
+		if (indexed->value.type != &plait_indexed_type)
+			break;
+		indexed = indexed->value.ptr;
+	}
 	plait_value_str(&indexed->value, text, sizeof(text));
-	return snprintf(buf, size, "%zu: %s", indexed->index, text);
+	return (int)len + snprintf(len < size ? buf + len : NULL,
+				   len < size ? size - len : 0, "%s", text);
 }
 
 const struct plait_type plait_indexed_type = {

@@ -4,40 +4,47 @@
  */
 #include <stdlib.h>
 
+#include "lib/deferred.h"
 #include "lib/waiters.h"
 
 struct waiter {
+	struct deferred_group group;
 	struct plait_list link;
 	struct waiters *waiters;
-	struct plait_promise *promise;
+	struct plait_promise *promise; /* NULL once it has left the line */
 };
 
-void waiters_init(struct waiters *w, waiters_left *left)
+void waiters_init(struct waiters *w)
 {
-	*w = (struct waiters){ .left = left };
+	*w = (struct waiters){ .count = 0 };
 	plait_list_init(&w->line);
 }
 
-static struct plait_promise *take_out(struct waiter *one)
+static void take_out(struct waiter *one)
 {
-	struct plait_promise *p = one->promise;
-
 	plait_list_remove(&one->link);
 	one->waiters->count--;
-	free(one);
-	return p;
 }
 
-static plait_value leave(struct plait_deferred *d, void *arg)
+/* The first call takes the waiter out of the line, the last one frees it. */
+static struct plait_deferred *leave(struct deferred_group *g,
+				    struct plait_deferred *d)
 {
-	struct waiter *one = arg;
+	struct waiter *one = plait_container(g, struct waiter, group);
 	struct waiters *w = one->waiters;
-	struct plait_promise *p = take_out(one);
+	struct plait_deferred *part = NULL;
 
-	plait_promise_drop(&p);
-	if (w->left != NULL)
-		w->left(w, d);
-	return plait_cancelled();
+	if (one->promise != NULL) {
+		take_out(one);
+		plait_promise_drop(&one->promise);
+		if (w->left != NULL)
+			part = w->left(w);
+	} else {
+		w->gone(w, d);
+	}
+	if (part == NULL)
+		free(one);
+	return part;
 }
 
 struct plait_deferred *waiters_add(struct waiters *w, const char *where)
@@ -47,8 +54,9 @@ struct plait_deferred *waiters_add(struct waiters *w, const char *where)
 
 	if (one == NULL)
 		return plait_failed_at(plait_no_memory(), where);
-	*one = (struct waiter){ .waiters = w };
-	d = plait_deferred_new_at(&one->promise, leave, one, where);
+	*one = (struct waiter){ .group = { leave, w->reason, w->where },
+				.waiters = w };
+	d = deferred_new_group(&one->promise, &one->group, where);
 	if (one->promise == NULL) {
 		free(one);
 		return d;
@@ -60,6 +68,14 @@ struct plait_deferred *waiters_add(struct waiters *w, const char *where)
 
 struct plait_promise *waiters_pop(struct waiters *w)
 {
-	return take_out(plait_container(plait_list_first(&w->line),
-					struct waiter, link));
+	struct plait_list *first = plait_list_first(&w->line);
+	struct plait_promise *p;
+	struct waiter *one;
+
+	plait_assert(first != NULL);
+	one = plait_container(first, struct waiter, link);
+	p = one->promise;
+	take_out(one);
+	free(one);
+	return p;
 }

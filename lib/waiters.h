@@ -8,18 +8,20 @@
 #include <plait/deferred.h>
 #include <plait/list.h>
 
-struct waiters;
-
-/* d, whose canceller runs, is out of the line. */
-typedef void waiters_left(struct waiters *w, struct plait_deferred *d);
-
 struct waiters {
 	struct plait_list line;
 	size_t count;
-	waiters_left *left; /* NULL: nobody cares */
+	/*
+	 * A waiter that is cancelled is out of the line.  What is to be
+	 * cancelled for that, or NULL; and then that this has been done.
+	 * NULL: nobody cares.
+	 */
+	struct plait_deferred *(*left)(struct waiters *w);
+	void (*gone)(struct waiters *w, struct plait_deferred *d);
+	const char *reason, *where; /* told to what left() gives */
 };
 
-void waiters_init(struct waiters *w, waiters_left *left);
+void waiters_init(struct waiters *w);
 
 /* A deferred at the end of the line, given; failed with no memory. */
 struct plait_deferred *waiters_add(struct waiters *w, const char *where);

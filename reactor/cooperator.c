@@ -372,7 +372,7 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 					.arg = arg,
 					.refs = 1,
 					.forks = fork_count() };
-	waiters_init(&t->waiters, NULL);
+	waiters_init(&t->waiters);
 	plait_list_init(&t->link);
 	c->refs++;
 	if (c->stopped)

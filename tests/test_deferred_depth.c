@@ -350,6 +350,174 @@ START_TEST(million_links_of_both_kinds_in_turn_fire)
 }
 END_TEST
 
+/* ---- lists, races and shared deferreds, each in the next ------------- */
+
+enum nest { GATHERS, LISTS, RACES, SHARED, IN_TURN, NESTS };
+
+/* Where each level recursed, a thousand did not fit. */
+enum { LEVELS = 10000 };
+
+static int levels;
+static struct plait_shared *shared[LINKS];
+static int n_shared;
+
+static struct plait_deferred *share(struct plait_deferred *d)
+{
+	shared[n_shared] = plait_shared_new(&d);
+	return plait_shared_wait(shared[n_shared++]);
+}
+
+/* The outermost of as many, each around the one before; the last is d. */
+static struct plait_deferred *nest(enum nest kind, struct plait_deferred *d)
+{
+	for (int i = 0; i < levels; i++) {
+		enum nest this = kind == IN_TURN ? (enum nest)(i % 4) : kind;
+
+		if (this == GATHERS)
+			d = plait_gather(&d, 1, PLAIT_CONSUME_ERRORS);
+		else if (this == LISTS)
+			d = plait_deferred_list(&d, 1, PLAIT_CONSUME_ERRORS);
+		else if (this == RACES)
+			d = plait_race(&d, 1);
+		else
+			d = share(d);
+		plait_deferred_add_both(d, count, NULL);
+	}
+	return d;
+}
+
+static void free_shared(void)
+{
+	while (n_shared > 0)
+		plait_shared_free(&shared[--n_shared]);
+}
+
+static enum nest nest_kind;
+
+static void *fire_nest(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
+	char text[100];
+
+	plait_fire(&p, plait_int(1));
+	plait_value_str(plait_deferred_result(d), text, sizeof(text));
+	plait_deferred_free(&d);
+	free_shared();
+	return NULL;
+}
+
+static void *fail_nest(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
+
+	plait_promise_drop(&p);
+	handle_all(d);
+	plait_deferred_free(&d);
+	free_shared();
+	return NULL;
+}
+
+static void *cancel_nest(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
+
+	plait_deferred_cancel(d);
+	plait_promise_drop(&p);
+	handle_all(d);
+	plait_deferred_free(&d);
+	free_shared();
+	return NULL;
+}
+
+static void *free_nest(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
+
+	plait_deferred_free(&d);
+	plait_promise_drop(&p);
+	free_shared();
+	return NULL;
+}
+
+static void *detach_nest(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d =
+		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
+
+	plait_deferred_detach(&d);
+	free_shared();
+	plait_fire(&p, plait_int(1));
+	return NULL;
+}
+
+static struct plait_deferred *outermost;
+
+static plait_value end_outermost(plait_value *result, void *arg)
+{
+	plait_deferred_free(&outermost);
+	return PLAIT_NONE;
+}
+
+static void *free_nest_from_its_innermost(void *arg)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+	plait_deferred_add_both(d, end_outermost, NULL);
+	outermost = nest(nest_kind, d);
+	plait_fire(&p, PLAIT_NONE);
+	free_shared();
+	return NULL;
+}
+
+/* Each is ready when the next is made around it. */
+static void *nest_what_has_fired(void *arg)
+{
+	struct plait_deferred *d = nest(nest_kind, plait_succeed(plait_int(1)));
+
+	plait_deferred_free(&d);
+	free_shared();
+	return NULL;
+}
+
+static void *(*const nest_ends[])(void *) = {
+	fire_nest,	     fail_nest,	  cancel_nest,
+	free_nest,	     detach_nest, free_nest_from_its_innermost,
+	nest_what_has_fired,
+};
+
+enum { NEST_ENDS = sizeof(nest_ends) / sizeof(nest_ends[0]) };
+
+START_TEST(nested_ones_end_on_a_small_stack)
+{
+	levels = LEVELS;
+	nest_kind = (enum nest)(_i % NESTS);
+	on_small_stack(nest_ends[_i / NESTS]);
+	ck_assert_uint_eq(ran, LEVELS);
+}
+END_TEST
+
+START_TEST(million_nested_ones_of_all_kinds_end_on_a_small_stack)
+{
+	static void *(*const ends[])(void *) = { fire_nest, cancel_nest,
+						 free_nest };
+
+	levels = LINKS;
+	nest_kind = IN_TURN;
+	on_small_stack(ends[_i]);
+	ck_assert_uint_eq(ran, LINKS);
+}
+END_TEST
+
 /* ---- synchronous --------------------------------------------------- */
 
 struct loop {
@@ -580,6 +748,12 @@ int main(void)
 	tcase_add_pure_test(tc, million_chained_links_are_abandoned);
 	tc = aspect(s, "both");
 	tcase_add_pure_test(tc, million_links_of_both_kinds_in_turn_fire);
+	tc = aspect(s, "nested");
+	tcase_add_pure_loop_test(tc, nested_ones_end_on_a_small_stack, 0,
+				 NESTS * NEST_ENDS);
+	tcase_add_pure_loop_test(
+		tc, million_nested_ones_of_all_kinds_end_on_a_small_stack, 0,
+		3);
 	tc = aspect(s, "synchronous");
 	tcase_add_pure_test(
 		tc, million_operations_that_are_ready_at_once_are_a_loop);
