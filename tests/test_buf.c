@@ -126,6 +126,32 @@ static void commit_when_shared(void *arg)
 	plait_buf_commit(b, 2);
 }
 
+static void commit_after_a_reference(void *arg)
+{
+	struct plait_buf *b = arg, *c;
+	void *room;
+
+	plait_buf_reserve(b, 2, &room);
+	c = plait_buf_ref(b);
+	plait_buf_unref(&c);
+	plait_buf_commit(b, 1);
+}
+
+/* Referring is right at any time; it is the commit that aborts. */
+START_TEST(reference_gives_reserved_room_back)
+{
+	struct plait_buf *b = plait_buf_new(10), *c;
+	void *room;
+
+	assert_aborts(commit_after_a_reference, b, "len <= b->reserved");
+	ck_assert_int_eq(plait_buf_reserve(b, 2, &room), 0);
+	c = plait_buf_ref(b);
+	plait_buf_unref(&c);
+	plait_buf_commit(b, 0);
+	plait_buf_unref(&b);
+}
+END_TEST
+
 START_TEST(committing_what_was_not_reserved_aborts)
 {
 	struct plait_buf *b = plait_buf_new(100);
@@ -438,6 +464,7 @@ int main(void)
 	tcase_add_pure_test(bytes,
 			    reserved_room_is_the_callers_until_committed);
 	tcase_add_pure_test(bytes, committing_what_was_not_reserved_aborts);
+	tcase_add_pure_test(bytes, reference_gives_reserved_room_back);
 	tcase_add_pure_test(bytes, consuming_drops_the_front);
 	tcase_add_pure_test(bytes,
 			    copy_is_one_allocation_with_no_room_for_more);

@@ -662,6 +662,25 @@ START_TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported)
 }
 END_TEST
 
+/* The list was not given up, so its members' failures are news. */
+START_TEST(cancellation_that_a_member_gets_from_elsewhere_is_reported)
+{
+	struct plait_promise *q;
+	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
+
+	plait_deferred_chain(first, &p[0]);
+	trace_unhandled();
+	make_list(0);
+	plait_deferred_cancel(first);
+	ck_assert_str_eq(trace(), "?CancelledError");
+	plait_fire(&p[1], PLAIT_NONE);
+	plait_fire(&p[2], PLAIT_NONE);
+	plait_deferred_free(&first);
+	plait_promise_drop(&q);
+	done();
+}
+END_TEST
+
 /* All members of the race have failed so, of a gather of it too. */
 START_TEST(group_of_nothing_but_such_cancellations_is_not_reported)
 {
@@ -1314,6 +1333,8 @@ static void add_cancel_cases(Suite *s)
 		tc,
 		cancellation_of_freeing_that_reaches_a_member_is_not_reported,
 		0, 3);
+	tcase_add_pure_test(
+		tc, cancellation_that_a_member_gets_from_elsewhere_is_reported);
 	tcase_add_pure_loop_test(
 		tc, group_of_nothing_but_such_cancellations_is_not_reported, 0,
 		2);

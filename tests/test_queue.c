@@ -153,6 +153,27 @@ START_TEST(full_queue_refuses_and_frees_what_is_put)
 }
 END_TEST
 
+static void act_put_inside(struct step *s, plait_value *result)
+{
+	ck_assert_int_eq(put(2), 0);
+	ck_assert_int_eq(put(3), -ENOBUFS);
+}
+
+/* It is queued for the second get, until the first one's callback is done. */
+START_TEST(queue_of_no_size_takes_inside_what_the_next_get_waits_for)
+{
+	struct step puts = { .name = "g0", .act = act_put_inside };
+
+	use_queue(0, 2);
+	g[0] = plait_queue_get(q);
+	plait_deferred_add_both(g[0], step, &puts);
+	get(1);
+	ck_assert_int_eq(put(1), 0);
+	ck_assert_str_eq(trace(), "g0:1 g1:2");
+	done();
+}
+END_TEST
+
 START_TEST(queue_of_no_size_takes_what_somebody_waits_for)
 {
 	use_queue(0, SIZE_MAX);
@@ -575,6 +596,8 @@ static void add_plain_cases(Suite *s)
 	tc = add_case(s, "bounds");
 	tcase_add_pure_test(tc, full_queue_refuses_and_frees_what_is_put);
 	tcase_add_pure_test(tc, queue_of_no_size_takes_what_somebody_waits_for);
+	tcase_add_pure_test(
+		tc, queue_of_no_size_takes_inside_what_the_next_get_waits_for);
 	tcase_add_pure_test(tc, get_beyond_the_backlog_fails);
 	tcase_add_pure_test(tc, queue_without_backlog_gives_what_is_there);
 

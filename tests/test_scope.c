@@ -698,6 +698,31 @@ START_TEST(scope_ends_after_the_canceller_of_what_was_started_itself)
 }
 END_TEST
 
+static plait_value free_outer_scope(plait_value *result, void *arg)
+{
+	struct plait_scope **outer = arg;
+
+	free_scope(outer, false);
+	return PLAIT_NONE;
+}
+
+/* Its end is told by the loop that has just told that of the inner one. */
+START_TEST(end_of_a_scope_may_free_the_one_around)
+{
+	struct plait_scope *outer = plait_scope_new(NULL);
+	struct plait_scope *inner = plait_scope_new_in(outer);
+	struct plait_scope_entry e = { .scope = NULL };
+	struct plait_deferred *ended;
+
+	ck_assert_int_eq(plait_scope_enter(inner, &e, note, e_name), 0);
+	ended = plait_scope_free(&inner);
+	plait_deferred_add_both(ended, free_outer_scope, &outer);
+	plait_scope_leave(&e);
+	ck_assert_ptr_null(outer);
+	plait_deferred_free(&ended);
+}
+END_TEST
+
 START_TEST(waiting_for_the_end_can_be_given_up)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
@@ -1647,6 +1672,7 @@ static void add_pure(Suite *s)
 		0, 2);
 	tcase_add_pure_test(
 		tc, scope_ends_after_the_canceller_of_what_was_started_itself);
+	tcase_add_pure_test(tc, end_of_a_scope_may_free_the_one_around);
 	tcase_add_pure_test(tc, waiting_for_the_end_can_be_given_up);
 	suite_add_tcase(s, tc);
 

@@ -187,6 +187,24 @@ START_TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported)
 }
 END_TEST
 
+/* It was not cancelled because nobody waits. */
+START_TEST(cancellation_that_comes_from_elsewhere_is_reported)
+{
+	struct plait_promise *q;
+	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
+
+	trace_unhandled();
+	plait_deferred_chain(first, &work);
+	plait_deferred_cancel(first);
+	ck_assert_str_eq(trace(), "");
+	plait_deferred_free(&first);
+	plait_promise_drop(&q);
+	plait_shared_free(&s);
+	ck_assert_str_eq(trace(), "?CancelledError");
+	done();
+}
+END_TEST
+
 START_TEST(failure_that_somebody_was_told_is_his)
 {
 	plait_fire(&work, error("no"));
@@ -679,6 +697,8 @@ static void add_sharing_cases(Suite *suite)
 	tcase_add_pure_test(
 		tc,
 		cancellation_of_freeing_that_nobody_was_told_is_not_reported);
+	tcase_add_pure_test(tc,
+			    cancellation_that_comes_from_elsewhere_is_reported);
 	tcase_add_pure_test(tc, failure_that_somebody_was_told_is_his);
 
 	tc = add_case(suite, "one owner");
