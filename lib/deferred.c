@@ -353,9 +353,8 @@ struct plait_deferred *deferred_take_value(plait_value v, const char *where)
  */
 static bool is_empty_link(const struct plait_deferred *d)
 {
-	return d->inner != NULL && d->pauses == 0 && !d->active &&
-	       !has_pairs(d) && !d->freeing && d->rest == NULL &&
-	       d->holds == 0 && d->kept == 0;
+	return d->inner != NULL && d->pauses == 0 && !has_pairs(d) &&
+	       !d->freeing && d->rest == NULL && d->holds == 0;
 }
 
 /* Takes d out from before its inner; says which that is. */

@@ -848,6 +848,26 @@ START_TEST(paused_inner_that_is_taken_runs_before_its_outer)
 }
 END_TEST
 
+/* It paused itself in the callback that makes it wait. */
+START_TEST(inner_that_waits_and_is_paused_is_waited_for)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *inner = make(&p), *innermost = make(&q), *outer;
+	struct step waits = { .act = act_pause, .d = inner };
+
+	waits.inner = innermost;
+	plait_deferred_add_both(inner, step, &waits);
+	outer = waiting_for(&inner);
+	pass_both(outer, "a");
+	plait_fire(&p, PLAIT_NONE);
+	plait_fire(&q, plait_int(1));
+	ck_assert_str_eq(trace(), "");
+	plait_deferred_unpause(waits.d);
+	ck_assert_str_eq(trace(), "a:1");
+	plait_deferred_free(&outer);
+}
+END_TEST
+
 START_TEST(inner_that_waits_itself_is_waited_for)
 {
 	struct plait_promise *p;
@@ -1891,6 +1911,7 @@ static void add_waiting(TCase *tc)
 	tcase_add_pure_test(tc,
 			    paused_inner_that_is_taken_runs_before_its_outer);
 	tcase_add_pure_test(tc, inner_that_waits_itself_is_waited_for);
+	tcase_add_pure_test(tc, inner_that_waits_and_is_paused_is_waited_for);
 	tcase_add_pure_test(tc, promise_of_a_waiting_outer_is_spent);
 	tcase_add_pure_test(tc,
 			    pairs_added_to_a_waiting_outer_run_after_the_inner);

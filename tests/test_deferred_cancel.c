@@ -821,6 +821,30 @@ START_TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing)
 }
 END_TEST
 
+/* Each answers its cancellation with the next, which has nothing else to do. */
+START_TEST(freeing_ends_what_is_answered_again_and_again)
+{
+	struct plait_promise *p[3];
+	struct step c[3] = { { .name = "a" },
+			     { .name = "b" },
+			     { .name = "c" } };
+	struct step answers[2];
+	struct plait_deferred *d[3], *outer;
+
+	for (int i = 0; i < 3; i++)
+		d[i] = plait_deferred_new(&p[i], step_canceller, &c[i]);
+	for (int i = 0; i < 2; i++) {
+		answers[i] = (struct step){ .inner = d[i + 1] };
+		plait_deferred_add_errback(d[i], step, &answers[i]);
+	}
+	outer = waiting_for(&d[0]);
+	plait_deferred_free(&outer);
+	ck_assert_str_eq(trace(), "!a !b !c");
+	for (int i = 0; i < 3; i++)
+		plait_promise_drop(&p[i]);
+}
+END_TEST
+
 START_TEST(freeing_a_paused_pending_one_runs_no_callback_later)
 {
 	struct plait_promise *p;
@@ -1035,6 +1059,7 @@ static void add_freeing(TCase *tc)
 			    freeing_one_that_goes_on_waiting_ends_all_of_it);
 	tcase_add_pure_test(
 		tc, freeing_a_waiting_one_with_a_paused_inner_runs_nothing);
+	tcase_add_pure_test(tc, freeing_ends_what_is_answered_again_and_again);
 	tcase_add_pure_test(
 		tc, freeing_a_paused_pending_one_runs_no_callback_later);
 	tcase_add_pure_test(tc, freeing_says_who_freed_and_a_reason);

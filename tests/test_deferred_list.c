@@ -779,6 +779,69 @@ START_TEST(list_is_freed_inside_the_canceller_of_a_member)
 }
 END_TEST
 
+/* A list that has fired early and waits, inside one more that waits for it. */
+static struct plait_promise *late;
+static struct plait_deferred *waits_for;
+
+static struct plait_deferred *early_and_waiting(struct step *waits)
+{
+	waits_for = plait_deferred_new(&late, NULL, NULL);
+	*waits = (struct step){ .inner = waits_for };
+	all = plait_deferred_list(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
+	plait_deferred_add_callback(all, step, waits);
+	plait_fire(&p[0], PLAIT_NONE);
+	return all;
+}
+
+START_TEST(list_that_waits_lets_its_members_run_on_until_it_hands_over)
+{
+	struct step waits, gives = { .inner = early_and_waiting(&waits) };
+
+	all = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(all, step, &gives);
+	ck_assert_str_eq(trace(), "");
+	plait_fire(&late, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "!c1 !c2");
+	done();
+}
+END_TEST
+
+static struct plait_deferred *outer_of_held;
+static struct plait_promise *answered;
+
+/* Cancels the list that this member is of, and has another wait for it. */
+static void act_cancel_and_take(struct step *s, plait_value *result)
+{
+	struct step gives = { .inner = s->d };
+
+	plait_deferred_cancel(s->d);
+	outer_of_held = plait_succeed(PLAIT_NONE);
+	plait_deferred_add_callback(outer_of_held, step, &gives);
+	pass_both(outer_of_held, "outer");
+	plait_fire(&answered, plait_int(7));
+	trace_add("out");
+}
+
+/* What the list waits for answers its cancel with one more, and that fires. */
+START_TEST(held_list_that_is_taken_while_it_waits_is_waited_for)
+{
+	struct step ends = { .name = "m1", .act = act_cancel_and_take };
+	struct step clears = { .inner = plait_deferred_new(&answered, NULL,
+							   NULL) };
+	struct step waits;
+
+	plait_deferred_add_both(m[1], step, &ends);
+	ends.d = early_and_waiting(&waits);
+	plait_deferred_add_errback(waits_for, step, &clears);
+	all = NULL;
+	plait_fire(&p[1], PLAIT_NONE);
+	ck_assert_str_eq(trace(), "m1:none !c2 out outer:7");
+	plait_deferred_free(&outer_of_held);
+	plait_promise_drop(&late);
+	done();
+}
+END_TEST
+
 START_TEST(member_fired_inside_the_canceller_of_another)
 {
 	make_list(0);
@@ -1345,6 +1408,11 @@ static void add_cancel_cases(Suite *s)
 		tc, list_is_ended_inside_a_callback_of_a_member, 0, 6);
 	tcase_add_pure_loop_test(
 		tc, list_is_freed_inside_the_canceller_of_a_member, 0, 3);
+	tcase_add_pure_test(
+		tc,
+		list_that_waits_lets_its_members_run_on_until_it_hands_over);
+	tcase_add_pure_test(
+		tc, held_list_that_is_taken_while_it_waits_is_waited_for);
 	tcase_add_pure_test(tc, member_fired_inside_the_canceller_of_another);
 }
 

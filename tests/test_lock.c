@@ -849,6 +849,42 @@ START_TEST(lock_is_held_until_all_members_on_the_stack_have_returned)
 }
 END_TEST
 
+static void act_end_run_and_shared(struct step *s, plait_value *result)
+{
+	plait_deferred_free(&w[0]);
+	plait_shared_free(&shared);
+	act_say_locked(s, result);
+}
+
+/* That frees the operation, which is held for its member on the stack. */
+START_TEST(lock_is_held_if_the_shared_operation_is_freed_as_well)
+{
+	struct step ends = { .name = "cb", .act = act_end_run_and_shared };
+	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &ends);
+	run_shape(SHARED, gather_of(d));
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "cb:none locked next:none");
+	end_shape();
+}
+END_TEST
+
+START_TEST(result_of_a_freed_run_goes_before_the_lock)
+{
+	struct step ends = { .act = act_end_run,
+			     .answers = true,
+			     .answer = tracked("v") };
+	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+
+	plait_deferred_add_both(d, step, &ends);
+	run_shape(PLAIN, d);
+	plait_fire(&work, PLAIT_NONE);
+	ck_assert_str_eq(trace(), "in locked ~v next:none");
+	end_shape();
+}
+END_TEST
+
 /* ---- every moment, no memory, no stack ------------------------------- */
 
 static struct plait_lock *contended;
@@ -1086,6 +1122,9 @@ static void add_stack_cases(Suite *s)
 		0, SHAPES);
 	tcase_add_pure_test(
 		tc, lock_is_held_until_all_members_on_the_stack_have_returned);
+	tcase_add_pure_test(
+		tc, lock_is_held_if_the_shared_operation_is_freed_as_well);
+	tcase_add_pure_test(tc, result_of_a_freed_run_goes_before_the_lock);
 }
 
 static void add_extreme_cases(Suite *s)
