@@ -1074,6 +1074,26 @@ START_TEST(outside_outranks_a_deadline_inside)
 }
 END_TEST
 
+/* The one in between lives on, but it is inside what was cancelled. */
+START_TEST(outside_outranks_a_deadline_inside_a_shield)
+{
+	struct plait_scope *s[3];
+
+	s[0] = plait_scope_new(reactor);
+	s[1] = plait_scope_new_in(s[0]);
+	s[2] = plait_scope_new_in(s[1]);
+	plait_scope_shield(s[1], 60);
+	plait_scope_set_deadline(s[2], 1);
+	run_for(reactor, 2);
+	ck_assert_str_eq(plait_scope_reason(s[2]), "the deadline has passed");
+	plait_scope_cancel(s[0], "outside");
+	ck_assert(!plait_scope_is_cancelled(s[1]));
+	ck_assert_str_eq(plait_scope_reason(s[2]), "outside");
+	for (int i = 3; i-- > 0;)
+		free_scope(&s[i], true);
+}
+END_TEST
+
 START_TEST(deadline_around_does_not_outrank)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
@@ -1714,6 +1734,7 @@ static void add_reactor(Suite *s)
 	tcase_add_reactor_loop_test(tc, outside_and_deadline_in_the_same_turn,
 				    0, 2);
 	tcase_add_reactor_test(tc, outside_outranks_a_deadline_inside);
+	tcase_add_reactor_test(tc, outside_outranks_a_deadline_inside_a_shield);
 	tcase_add_reactor_test(tc, deadline_around_does_not_outrank);
 	tcase_add_reactor_test(tc, own_cancellation_does_not_become_a_timeout);
 	tcase_add_reactor_test(tc, shielded_scope_is_given_its_time);
