@@ -37,6 +37,7 @@
 
 #include "tests/fault.h"
 #include "tests/flight.h"
+#include "tests/stranger.h"
 
 /* clang-format off */
 #define CALLS(X)                                                               \
@@ -725,8 +726,6 @@ SEAM(int, socket, (int family, int type, int protocol),
 SEAM(int, bind, (int fd, const struct sockaddr *sa, socklen_t len),
      (fd, sa, len))
 SEAM(int, listen, (int fd, int backlog), (fd, backlog))
-SEAM(int, accept4, (int fd, struct sockaddr *sa, socklen_t *len, int flags),
-     (fd, sa, len, flags))
 SEAM(int, getsockopt, (int fd, int level, int name, void *v, socklen_t *len),
      (fd, level, name, v, len))
 SEAM(int, setsockopt,
@@ -862,14 +861,25 @@ int seam_close(int fd)
 	return err != 0 ? failed(err) : r;
 }
 
+int seam_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
+int seam_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	int err = fault(CALL_accept4);
+
+	return err != 0 ? failed(err) : stranger_accept(fd, sa, len, flags);
+}
+
 int seam_connect(int fd, const struct sockaddr *sa, socklen_t len);
 int seam_connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	int err = fault(CALL_connect);
+	int r = 0;
 
-	if (err == EINTR || err == EINPROGRESS)
-		connect(fd, sa, len);
-	return err != 0 ? failed(err) : connect(fd, sa, len);
+	if (err == 0 || err == EINTR || err == EINPROGRESS) {
+		r = connect(fd, sa, len);
+		stranger_is_not(fd);
+	}
+	return err != 0 ? failed(err) : r;
 }
 
 /* Calls with an argument that may not be there. */

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "tests/harness.h"
+#include "tests/stranger.h"
 
 enum { MAX_ENTRIES = 4096 };
 
@@ -154,6 +155,7 @@ static void note_before(struct before *b)
 {
 	fault_off();
 	calls_reset();
+	stranger_forget();
 	reset_unhandled();
 	b->fds = fd_table_new();
 	b->mark = heap_mark();
@@ -707,7 +709,7 @@ int peer_accept(int listener)
 	int fd = -1;
 
 	if (!faulty || poll(&(struct pollfd){ listener, POLLIN, 0 }, 1, 1) > 0)
-		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		fd = stranger_accept(listener, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_msg(fd >= 0 || faulty, "accept: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &peer_timeout,
 		   sizeof(peer_timeout));
@@ -719,9 +721,11 @@ int peer_accept(int listener)
 int peer_connect(uint16_t port)
 {
 	struct sockaddr_in sa = loopback(port);
-	int fd = peer_socket(0);
+	int fd = peer_socket(0), r;
 
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+	r = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+	stranger_is_not(fd);
+	if (r == 0)
 		return fd;
 	ck_assert_msg(faulty, "connect to %u: %s", port, strerror(errno));
 	close(fd);
@@ -735,6 +739,7 @@ int peer_connect_start(uint16_t port)
 
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0)
 		ck_assert_int_eq(errno, EINPROGRESS);
+	stranger_is_not(fd);
 	return fd;
 }
 

@@ -19,6 +19,7 @@
 #include "tests/child.h"
 #include "tests/flight.h"
 #include "tests/harness.h"
+#include "tests/stranger.h"
 
 void *seam_malloc(size_t size);
 void *seam_calloc(size_t n, size_t size);
@@ -581,6 +582,27 @@ START_TEST(a_held_port_refuses)
 }
 END_TEST
 
+/* As some machines have a program that looks at every port. */
+START_TEST(who_is_a_stranger_is_turned_away)
+{
+	uint16_t port;
+	int listener = peer_listen(&port, 5);
+	int stranger = peer_connect(port), own, accepted;
+	char c;
+
+	stranger_forget();
+	own = peer_connect(port);
+	accepted = peer_accept(listener);
+	peer_say(own, "x");
+	ck_assert_int_eq(peer_read(NULL, accepted, &c, 1), 1);
+	ck_assert_int_le(peer_read(NULL, stranger, &c, 1), 0);
+	close(stranger);
+	close(own);
+	close(accepted);
+	close(listener);
+}
+END_TEST
+
 /* A connection of this process alone. */
 struct pair {
 	int listener, near, far;
@@ -702,6 +724,7 @@ static TCase *harness_case(void)
 	tcase_add_reactor_test(tc, each_backend_has_its_reactor);
 	tcase_add_reactor_test(tc, virtual_time_passes_in_turns);
 	tcase_add_reactor_test(tc, run_until_ends_when_it_is_true);
+	tcase_add_pure_test(tc, who_is_a_stranger_is_turned_away);
 	tcase_add_pure_test(tc, nothing_is_on_its_way_when_all_has_come);
 	tcase_add_pure_test(tc, who_knocks_at_a_full_queue_is_not_on_his_way);
 	tcase_add_reactor_test(tc, what_is_on_its_way_comes_before_time_passes);

@@ -11,6 +11,7 @@
 
 #include "tests/actor.h"
 #include "tests/child.h"
+#include "tests/stranger.h"
 
 static struct actor server;
 static struct plait_port *port;
@@ -501,6 +502,7 @@ START_TEST(ipv6_is_served)
 		to.sin6_port = htons((uint16_t)plait_address_port(&a));
 		ck_assert_int_eq(
 			connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+		stranger_is_not(fd);
 		run_until_count(reactor, &server.made, 1);
 		plait_address_host(&server.peer, text, sizeof(text));
 		ck_assert_str_eq(text, "::1");
@@ -525,6 +527,7 @@ START_TEST(ipv4_is_served_on_the_same_port_unless_refused)
 		ck_assert_int_eq(
 			connect(fd, (struct sockaddr *)&to, sizeof(to)),
 			_i ? -1 : 0);
+		stranger_is_not(fd);
 		if (!_i)
 			run_until_count(reactor, &server.made, 1);
 	}
@@ -665,6 +668,7 @@ static int connect_raw(unsigned number)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int err = connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? errno : 0;
 
+	stranger_is_not(fd);
 	close(fd);
 	return err;
 }
