@@ -275,6 +275,17 @@ bool buf_let_go(struct plait_buf *b, const void *holder)
 	return true;
 }
 
+bool buf_try_let_go(struct plait_buf *b, const void *holder)
+{
+	return b->holder != holder || --b->held == 0;
+}
+
+void buf_take_back(struct plait_buf *b, const void *holder)
+{
+	if (b->holder == holder)
+		b->held++;
+}
+
 static void value_free(void *ptr)
 {
 	struct plait_buf *b = ptr;

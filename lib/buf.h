@@ -22,4 +22,11 @@ bool buf_hold(struct plait_buf *b, const void *holder);
 bool buf_is_held(const struct plait_buf *b, const void *holder);
 bool buf_let_go(struct plait_buf *b, const void *holder);
 
+/*
+ * What buf_let_go() would say, for several queues of the same buffers: each
+ * call must be undone with buf_take_back() before anything else is done.
+ */
+bool buf_try_let_go(struct plait_buf *b, const void *holder);
+void buf_take_back(struct plait_buf *b, const void *holder);
+
 #endif

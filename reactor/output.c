@@ -242,7 +242,7 @@ int output_add_buf(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
-/* Lets go of every buffer for a moment, to see which were the last. */
+/* Tries to let go of every buffer, to see which would be the last. */
 size_t output_gives_back(const struct output *o, struct plait_reactor *r)
 {
 	size_t bytes = o->last != NULL ? o->last->blocks : 0;
@@ -250,13 +250,13 @@ size_t output_gives_back(const struct output *o, struct plait_reactor *r)
 	struct output_piece *p;
 
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
-		if (p->buf != NULL && buf_let_go(p->buf, r))
+		if (p->buf != NULL && buf_try_let_go(p->buf, r))
 			bytes += buf_footprint(p->buf);
 	}
 	b = o->first;
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
 		if (p->buf != NULL)
-			buf_hold(p->buf, r);
+			buf_take_back(p->buf, r);
 	}
 	return bytes;
 }

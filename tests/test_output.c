@@ -224,6 +224,28 @@ START_TEST(a_buffer_in_two_reactors_counts_in_both)
 }
 END_TEST
 
+/* Once the first has let go, it is nobody's, and the second looks only. */
+START_TEST(what_an_end_would_give_back_changes_nothing)
+{
+	struct output o[2] = { { .size = 0 } };
+	struct plait_reactor *second = plait_reactor_new(backend);
+	struct plait_buf *b = large_buf();
+	size_t before;
+
+	ck_assert_int_eq(output_add_buf(&o[0], reactor, b), 0);
+	ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
+	ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
+	output_drop(&o[0], reactor);
+	before = held(second);
+	ck_assert_uint_eq(output_gives_back(&o[1], second), before);
+	ck_assert_uint_eq(output_gives_back(&o[1], second), before);
+	output_drop(&o[1], second);
+	ck_assert_uint_eq(held(second), 0);
+	plait_buf_unref(&b);
+	plait_reactor_free(&second);
+}
+END_TEST
+
 START_TEST(a_buffer_is_queued_without_a_copy)
 {
 	struct output o = { .size = 0 };
@@ -434,6 +456,7 @@ int main(void)
 	tcase_add_reactor_test(tc,
 			       a_buffer_of_several_is_held_once_and_costs_each);
 	tcase_add_reactor_test(tc, a_buffer_in_two_reactors_counts_in_both);
+	tcase_add_reactor_test(tc, what_an_end_would_give_back_changes_nothing);
 	tcase_add_reactor_test(tc, a_buffer_is_queued_without_a_copy);
 	tcase_add_reactor_test(tc, a_buffer_outlives_who_wrote_it);
 	tcase_add_reactor_test(tc, copies_and_buffers_keep_their_order);
