@@ -142,18 +142,18 @@ const char *plait_failure_reason(const struct plait_failure *f);
 
 /*
  * Writes what went wrong in one line, as snprintf() would: "Kind: message:
- * text of the errno", without what there is not; behind it, after ": ", the
- * failures in the list of values that it carries, with "; " between them; and
- * ", caused by " and the same of its cause, and so on.  Causes that are
- * cancellations are left out.  It names 8 failures at most; "..." stands for
- * the others.
+ * text of the errno", and leaves out the parts that f does not have.  If f
+ * carries a list of values, the failures in it follow after ": ", with "; "
+ * between them.  If f has a cause, ", caused by " follows, and the same of the
+ * cause, and so on; causes that are cancellations are left out.  The line names
+ * 8 failures at most; "..." stands for the others.
  */
 int plait_failure_str(const struct plait_failure *f, char *buf, size_t size);
 
 /*
- * Appends all that f says, in lines: its text, where it was made, who
- * cancelled and why, the same of each failure that it carries, indented, and
- * of its causes.  Bytes that are not printable ASCII are shown as \xNN.  At
+ * Appends all that is known of f, in lines: its text, where it was made, who
+ * cancelled and why; then the same of each failure that it carries, indented,
+ * and of its causes.  Bytes that are not printable ASCII are shown as \xNN.  At
  * most 10,000 failures; then a line says that there are more.  0, or as
  * plait_buf_append(); then b has the beginning.
  */
@@ -167,8 +167,9 @@ typedef void plait_unhandled_hook(const struct plait_failure *why, void *arg);
 
 /*
  * Replaces the default, which prints one line on standard error: "Unhandled
- * error in Deferred: " and plait_failure_str(), or other words for what is no
- * deferred's.  NULL brings it back.
+ * error in Deferred: " and the text of plait_failure_str().  The line of a
+ * failure that does not come from a deferred begins with other words.  NULL
+ * brings the default back.
  */
 void plait_set_unhandled(plait_unhandled_hook *hook, void *arg);
 

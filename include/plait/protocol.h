@@ -38,8 +38,8 @@ struct plait_port;
  * the peer has closed its sending half, and goes on until it loses the
  * connection itself.  Others flush and are lost then.
  *
- * base_size is for whoever offers a struct to begin with, as the receivers do
- * in their macros.
+ * base_size is for a library whose users begin their structs with one of its
+ * own: it names the size of that, as the receivers do in their macros.
  *
  * done() comes last of all, to end what the struct owns, also when the
  * protocol was built and never connected.
@@ -127,8 +127,8 @@ struct plait_factory {
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
 
 /*
- * Calls done() and frees one that was not given on; or that a reactor had
- * which a child made by fork() has freed.  NULL is nothing.
+ * Calls done() and frees one that was not given on, or whose reactor was freed
+ * by a child made by fork().  Does nothing if *pp is NULL.
  */
 void plait_protocol_free(struct plait_protocol **pp);
 

@@ -24,7 +24,7 @@ struct plait_listen_options {
 	bool no_delay;		  /* TCP_NODELAY on what is accepted */
 	bool keep_alive;	  /* SO_KEEPALIVE on what is accepted */
 	unsigned max_connections; /* accepted at a time; 0: no limit */
-	bool shed_idle; /* when full: ends the one that is idle longest */
+	bool shed_idle;		  /* when full: ends the idlest connection */
 };
 
 /*

@@ -27,7 +27,7 @@ struct plait_transport;
  * reference of its own, the caller keeps buf); or several pieces, copied.
  * What one callback writes leaves in one system call when it returns.  With
  * no memory, or beyond a limit of plait_reactor_set_limits(), the connection is
- * aborted.  A shared buffer of 256 bytes or fewer is copied, too.
+ * aborted.  A shared buffer of 256 bytes or fewer is copied instead.
  */
 void plait_transport_write(struct plait_transport *t, const void *data,
 			   size_t len);
