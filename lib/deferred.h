@@ -13,8 +13,9 @@
  * As plait_deferred_add_both(), for an arg that must be ended even if the
  * pair never runs, because d is freed first: then drop(arg) is called, once
  * a callback or the canceller of d that runs, and what d waited for, have
- * ended.  It says which deferred that was held goes on now, or NULL.
- * With no memory for the pair, d is cancelled before that runs out of turn.
+ * ended.  If drop() ends a hold, it returns the deferred that was held, which
+ * goes on then; or else NULL.  With no memory for the pair, d is cancelled
+ * before that runs out of turn.
  */
 typedef struct plait_deferred *deferred_drop(void *arg);
 struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
@@ -97,18 +98,18 @@ extern const char deferred_freed_reason[];
 bool deferred_is_of_freeing(const struct plait_failure *f);
 
 /*
- * d, which its canceller or its rest has just told to end, goes no further
- * before deferred_release(), or before a drop() has said so: its callbacks
- * wait, and what it holds is held, as work that it stands for is still on the
- * stack.
+ * Holds d, which its canceller or its rest has just told to end, while work
+ * that d stands for is still on the stack: the callbacks of d wait, and what
+ * d guards is kept.  deferred_release() ends the hold, or a drop() that returns
+ * d.
  */
 void deferred_hold(struct plait_deferred *d);
 void deferred_release(struct plait_deferred *d);
 
 /*
- * Called by the canceller of d: the same, until the callback or canceller of
- * other that runs, or of what that waits for, has returned.  Not at all if
- * none runs.
+ * Called by the canceller of d.  If a callback or the canceller of other runs,
+ * or of what other waits for, holds d until that has returned.  Does nothing
+ * if none runs.
  */
 void deferred_hold_for(struct plait_deferred *d, struct plait_deferred *other);
 

@@ -98,7 +98,7 @@ static void explain_details(struct explanation *e,
 	explain_detail(e, "because ", f->reason);
 }
 
-/* Room for one visit more; 0 or -ENOMEM, which the printing keeps. */
+/* True if there is room for one visit more; if not, the printing fails. */
 static bool explain_make_room(struct explanation *e)
 {
 	size_t room = e->room != 0 ? 2 * e->room : 8;

@@ -126,7 +126,10 @@ static struct plait_deferred *left(struct waiters *w)
 	return s->operation;
 }
 
-/* It ends no sooner than what of the operation is on the stack. */
+/*
+ * d, the last one, goes on only when the callback or canceller of the operation
+ * that is on the stack has returned.
+ */
 static void gone(struct waiters *w, struct plait_deferred *d)
 {
 	struct plait_shared *s = shared_of(w);

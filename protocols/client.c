@@ -154,9 +154,9 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
 }
 
 /*
- * The reactor would not even begin, and has told nobody.  If that is because
- * everything is lost, whoever waits here has begun anew each time when he was
- * told so; he would do so again, without end, so he is not told any more.
+ * The reactor would not even begin, and has told nobody.  ESHUTDOWN says that
+ * it is ending and that callbacks begin anew each time when they are told so.
+ * Told again, they would go on without end; so the deferred stays pending.
  */
 static void refuse(struct client *c, int err)
 {

@@ -6,8 +6,9 @@
  * loop, never from inside: guest_make_room() only begins to end somebody, and
  * says whether that is so.
  *
- * Who has been idle longest is looked for among all guests, so that bytes that
- * come or go cost no more than the next number of a count.
+ * The idlest is looked for among all guests only when it is wanted.  So a
+ * connection does no more for each byte that comes or goes than to take the
+ * next number of a count.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ void guest_enter(struct transport_owner *o, struct plait_transport *t)
 	plait_list_append(&g->port->guests, &g->link);
 }
 
-/* One is about to be lost, so there will be room. */
+/* True if a guest is about to be lost. */
 static bool is_making_room(const struct plait_port *p)
 {
 	struct plait_list *l;

@@ -150,8 +150,9 @@ int64_t loop_clock(struct plait_reactor *r);
 int64_t loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
 /*
- * Around each call that makes a descriptor: fd, which is taken, or a copy of it
- * if it is a standard one that was closed; -1 with errno, which fd may be, too.
+ * Stands around each call that makes a descriptor, and takes fd, which that has
+ * returned.  Returns fd; or a copy, if fd is 0, 1 or 2, as that was closed.  If
+ * fd is -1 or there is no copy, returns -1 with errno.
  */
 int loop_descriptor(int fd);
 
@@ -241,8 +242,8 @@ bool loop_is_shared(const struct plait_reactor *r);
 void loop_close(const struct plait_reactor *r, int fd);
 
 /*
- * Of the virtual backend: in the wait of this turn, if that is yet to come, or
- * of the next one, as an event would.
+ * Of the virtual backend: runs the task as an event, in the wait of this turn
+ * if that is yet to come, or else of the next turn.
  */
 void loop_arrive(struct plait_reactor *r, struct loop_task *task);
 

@@ -211,8 +211,9 @@ static void time_is_up(void *arg)
 /* ---- starting and stopping ------------------------------------------ */
 
 /*
- * Stops it, and what the function began with it.  held, the deferred of start
- * if that is being cancelled, waits for what of that is on the stack.
+ * Stops it, and what the function began with it.  held is the deferred of start
+ * if that is being cancelled, or NULL: it waits until the callbacks and
+ * cancellers of what the function began have left the stack.
  */
 static void break_off(struct plait_looping_call *l, struct plait_deferred *held)
 {

@@ -35,9 +35,9 @@ struct output_block {
 
 enum {
 	ALIGNMENT = _Alignof(struct output_piece),
-	/* A buffer of no more is copied: that is cheaper, and holds less. */
+	/* Up to this size a copy of a buffer is cheaper, and holds less. */
 	SMALL_BUF = 256,
-	/* The piece of a buffer, and the one of a copy that may follow it. */
+	/* A buffer needs a piece, and a copy behind it begins another one. */
 	BUF_OVERHEAD = 2 * sizeof(struct output_piece),
 };
 

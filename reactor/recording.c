@@ -638,7 +638,6 @@ static int send_unsent(struct recording *s)
 void plait_testing_set_window(struct plait_transport *t, size_t bytes)
 {
 	struct recording *s = recording_of(t, __func__);
-
 	bool waited = s->unsent.size > 0;
 
 	s->window = bytes;

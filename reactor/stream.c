@@ -41,17 +41,17 @@ struct stream {
 	struct plait_address peer;
 	const struct plait_failure *why; /* it is over, for this reason */
 	int fd;				 /* -1: somebody else closed it */
-	unsigned idle_looks : 2;	 /* in a row, at a close that is slow */
-	bool looked : 1;		 /* ... at all */
+	unsigned idle_looks : 2;	 /* of a close, in a row, in vain */
+	bool looked : 1;		 /* one such look was made */
 	bool wrote;			 /* anything, ever */
 	bool blocked;			 /* the kernel takes no more now */
-	bool eof;			 /* the peer sends no more */
-	bool hung_up;	/* ... or so, but input is before that */
-	bool look;	/* ... and it may have been taken */
-	bool peer_left; /* ... and that ends the connection */
+	bool eof;			 /* the end of the input was read */
+	bool hung_up;	/* the end is known; input may be before it */
+	bool look;	/* that input may be gone: look for the end again */
+	bool peer_left; /* the end of the input ends the connection */
 	bool shut;	/* we send no more */
 	bool reset;	/* to be closed with a RST */
-	bool draining;	/* before why is told */
+	bool draining;	/* input is delivered before why is told */
 	bool lingering;
 	bool hurried; /* the reactor does not let it linger */
 	bool dead;
@@ -583,8 +583,8 @@ static int pending_error(struct stream *s)
 
 /*
  * Nobody reads, or the end was read; so the socket has to be asked whether
- * the peer is gone.  The end waits behind unread input, an error does not: it
- * is all that will ever come.
+ * the peer is gone.  The end of the input waits behind input that is unread.
+ * An error does not wait, as nothing will come after it.
  */
 static void look_for_hang_up(struct stream *s)
 {

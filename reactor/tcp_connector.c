@@ -20,7 +20,7 @@ struct tcp_connector {
 	struct plait_watch watch;
 	struct loop_task attempt;
 	int fd;	  /* -1: none */
-	int gone; /* why the peer is gone that had accepted; 0: it is there */
+	int gone; /* errno of a peer that accepted and has gone; or 0 */
 };
 
 static struct tcp_connector *tcp(struct plait_connector *c)
@@ -74,8 +74,9 @@ static int outcome(struct tcp_connector *c, unsigned events)
 }
 
 /*
- * Only who was connected can have said something: that is heard, although it
- * is all.  A peer that is gone without a word might as well have refused.
+ * A peer that has sent something has accepted the connection: what it has sent
+ * is delivered, although the peer is gone.  If it has sent nothing, the attempt
+ * fails, as if the peer had refused.
  */
 static bool has_spoken(const struct tcp_connector *c)
 {

@@ -1,15 +1,23 @@
 /*
  * Listening TCP sockets.
  *
- * A listener never dies of what accept() says.  What is wrong with one
- * connection skips that one.  Out of descriptors, one that was kept in
- * reserve is closed to accept a connection and close it at once, so the peer
- * knows and the loop does not spin; whatever else is missing is waited for.
+ * on_ready() accepts what its budget allows: accept_one() takes a connection
+ * from the kernel, and admit() gives it a protocol.  No error of accept() ends
+ * a listener; go_on_after() says what it does:
  *
- * How many are accepted in a turn adapts: one, so that a lone connection
- * costs one accept(); twice as many as before when all were there and the
- * very next turn finds more; never more than MAX_BUDGET, so that a burst
- * starves nobody.
+ * - An error of one connection skips that connection.
+ * - Without descriptors, a guest is asked to leave (guest.c) and the port is
+ *   held until it has left.  If none leaves, shed() closes the descriptor that
+ *   is kept in reserve, accepts a connection with it and closes that at once:
+ *   so the peer knows, and the loop does not spin.
+ * - Anything else that is missing is waited for: pause_port().
+ *
+ * While the port is held or paused its watch waits for nothing.  A port is
+ * also held while it has all the guests that it may have.
+ *
+ * The budget of a turn adapts: one, so that a lone connection costs one
+ * accept(); twice as many as before when all were there and the very next turn
+ * finds more; never more than MAX_BUDGET, so that a burst starves nobody.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -235,8 +243,8 @@ static void shed(struct tcp_port *p, int why)
 }
 
 /*
- * There is no descriptor for the one who waits.  A guest who is about to leave
- * will give one back; or else the one who waits has to go.
+ * A client waits, and there is no descriptor for it.  If a guest is about to be
+ * lost, the client waits for its descriptor; if not, it is disconnected.
  */
 static void out_of_descriptors(struct tcp_port *p, int why)
 {
