@@ -243,8 +243,10 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice)
 {
 	int64_t nanoseconds = loop_nanoseconds(slice);
-	struct plait_cooperator *c = malloc(sizeof(*c));
+	struct plait_cooperator *c;
 
+	loop_check(r, "plait_cooperator_new()");
+	c = malloc(sizeof(*c));
 	if (c == NULL)
 		return NULL;
 	*c = (struct plait_cooperator){ .reactor = r,
@@ -299,6 +301,8 @@ void plait_cooperator_stop(struct plait_cooperator *c)
 {
 	if (c->stopped)
 		return;
+	if (c->reactor != NULL)
+		loop_check(c->reactor, "plait_cooperator_stop()");
 	loop_task_cancel(&c->reactor_freed);
 	c->reactor = NULL;
 	stop_cooperator(c);

@@ -52,8 +52,10 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 						  plait_looping_func *fn,
 						  void *arg)
 {
-	struct plait_looping_call *l = malloc(sizeof(*l));
+	struct plait_looping_call *l;
 
+	loop_check(r, "plait_looping_call_new()");
+	l = malloc(sizeof(*l));
 	if (l == NULL)
 		return NULL;
 	*l = (struct plait_looping_call){ .reactor = r,
@@ -340,6 +342,8 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 	*lp = NULL;
 	if (l == NULL)
 		return;
+	if (l->reactor != NULL)
+		loop_check(l->reactor, "plait_looping_call_free()");
 	l->freed = true;
 	loop_task_cancel(&l->reactor_freed);
 	break_off(l, NULL);

@@ -131,6 +131,8 @@ static struct plait_scope *make(struct plait_reactor *r,
 
 struct plait_scope *plait_scope_new(struct plait_reactor *r)
 {
+	if (r != NULL)
+		loop_check(r, "plait_scope_new()");
 	return make(r, NULL);
 }
 

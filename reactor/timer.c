@@ -253,6 +253,7 @@ static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
 
 void timer_delay(struct plait_timer *t, double seconds)
 {
+	loop_check(t->reactor, "plait_call_delay()");
 	set(t->reactor, t, add(t->when, to_nanoseconds(seconds)));
 }
 

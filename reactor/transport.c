@@ -550,16 +550,19 @@ static int set_option(struct plait_transport *t, int level, int option, bool on)
 
 int plait_transport_set_no_delay(struct plait_transport *t, bool on)
 {
+	loop_check(t->reactor, "plait_transport_set_no_delay()");
 	return set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int plait_transport_set_keep_alive(struct plait_transport *t, bool on)
 {
+	loop_check(t->reactor, "plait_transport_set_keep_alive()");
 	return set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
 }
 
 struct plait_scope *plait_transport_scope(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_scope()");
 	if (t->scope == NULL && !t->lost)
 		t->scope = plait_scope_new(t->reactor);
 	return t->scope;
@@ -630,6 +633,7 @@ static void end_feeding(struct plait_transport *t, struct plait_producer *p)
 int plait_transport_register_producer(struct plait_transport *t,
 				      struct plait_producer *p, bool streaming)
 {
+	loop_check(t->reactor, "plait_transport_register_producer()");
 	if (t->producer != NULL)
 		return -EBUSY;
 	if (!begin_feeding(t, p))
@@ -645,6 +649,7 @@ int plait_transport_register_producer(struct plait_transport *t,
 
 void plait_transport_unregister_producer(struct plait_transport *t)
 {
+	loop_check(t->reactor, "plait_transport_unregister_producer()");
 	loop_task_cancel(&t->producing);
 	if (t->producer == NULL)
 		return;

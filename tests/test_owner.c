@@ -184,6 +184,9 @@ static struct {
 	struct plait_factory factory;
 	struct plait_port *port;
 	struct plait_connector *connector;
+	struct plait_call call;
+	struct plait_looping_call *looping;
+	struct plait_cooperator *cooperator;
 	struct plait_scope *scope;
 	struct plait_scope_entry entry;
 	struct plait_transport *transport;
@@ -264,6 +267,41 @@ static void do_call_later(void)
 	plait_call_later(reactor, 1, nothing, NULL);
 }
 
+static void do_delay_call(void)
+{
+	plait_call_delay(parts.call, 1);
+}
+
+static plait_value no_call(size_t count, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static void do_new_looping_call(void)
+{
+	plait_looping_call_new(reactor, no_call, NULL);
+}
+
+static void do_free_looping_call(void)
+{
+	plait_looping_call_free(&parts.looping);
+}
+
+static void do_new_cooperator(void)
+{
+	plait_cooperator_new(reactor, 0);
+}
+
+static void do_stop_cooperator(void)
+{
+	plait_cooperator_stop(parts.cooperator);
+}
+
+static void do_new_scope(void)
+{
+	plait_scope_new(reactor);
+}
+
 static void do_start_watch(void)
 {
 	plait_watch_start(reactor, &(struct plait_watch){ .fn = NULL }, 0,
@@ -324,6 +362,12 @@ static const struct {
 	{ do_start_timer, "plait_timer_start()" },
 	{ do_stop_timer, "plait_timer_stop()" },
 	{ do_call_later, "plait_call_later()" },
+	{ do_delay_call, "plait_call_delay()" },
+	{ do_new_looping_call, "plait_looping_call_new()" },
+	{ do_free_looping_call, "plait_looping_call_free()" },
+	{ do_new_cooperator, "plait_cooperator_new()" },
+	{ do_stop_cooperator, "plait_cooperator_stop()" },
+	{ do_new_scope, "plait_scope_new()" },
 	{ do_start_watch, "plait_watch_start()" },
 	{ do_change_watch, "plait_watch_change()" },
 	{ do_stop_watch, "plait_watch_stop()" },
@@ -345,6 +389,9 @@ static void make_parts(void)
 	parts.factory.protocol = &quiet_ops;
 	ck_assert_int_eq(pipe(pair), 0);
 	plait_timer_start(reactor, &parts.timer, 3600, nothing, NULL);
+	parts.call = plait_call_later(reactor, 3600, nothing, NULL);
+	parts.looping = plait_looping_call_new(reactor, no_call, NULL);
+	parts.cooperator = plait_cooperator_new(reactor, 0);
 	plait_watch_start(reactor, &parts.watch, pair[0], PLAIT_READ,
 			  never_ready);
 	plait_listen_tcp(reactor, 0, &parts.factory, NULL, &parts.port);
@@ -385,7 +432,7 @@ START_TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both)
 }
 END_TEST
 
-/* The same of a connection; the fake's, which stands for all. */
+/* The same of a connection. */
 static void do_write(void)
 {
 	plait_transport_write(parts.transport, "x", 1);
@@ -397,6 +444,13 @@ static void do_write_several(void)
 	struct iovec piece = { .iov_base = &x, .iov_len = 1 };
 
 	plait_transport_write_several(parts.transport, &piece, 1);
+}
+
+static void do_write_buf(void)
+{
+	struct plait_buf *b = plait_buf_copy("x", 1);
+
+	plait_transport_write_buf(parts.transport, b);
 }
 
 static void do_lose(void)
@@ -424,12 +478,45 @@ static void do_resume(void)
 	plait_transport_resume_reading(parts.transport);
 }
 
+static void do_register(void)
+{
+	plait_transport_register_producer(
+		parts.transport, plait_transport_producer(parts.transport),
+		true);
+}
+
+static void do_unregister(void)
+{
+	plait_transport_unregister_producer(parts.transport);
+}
+
+static void do_no_delay(void)
+{
+	plait_transport_set_no_delay(parts.transport, true);
+}
+
+static void do_keep_alive(void)
+{
+	plait_transport_set_keep_alive(parts.transport, true);
+}
+
+static void do_scope(void)
+{
+	plait_transport_scope(parts.transport);
+}
+
 static const struct {
 	void (*use)(void);
 	const char *where;
 } transport_uses[] = {
 	{ do_write, "plait_transport_write()" },
 	{ do_write_several, "plait_transport_write_several()" },
+	{ do_write_buf, "plait_transport_write_buf()" },
+	{ do_register, "plait_transport_register_producer()" },
+	{ do_unregister, "plait_transport_unregister_producer()" },
+	{ do_no_delay, "plait_transport_set_no_delay()" },
+	{ do_keep_alive, "plait_transport_set_keep_alive()" },
+	{ do_scope, "plait_transport_scope()" },
 	{ do_lose, "plait_transport_lose_connection()" },
 	{ do_abort, "plait_transport_abort()" },
 	{ do_lose_write, "plait_transport_lose_write_connection()" },
