@@ -5,7 +5,7 @@ all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-unit check-headers check-layers check-symbols \
+.PHONY: all check check-unit check-cancel check-headers check-layers check-symbols \
 	check-man check-claims check-hardening check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
@@ -45,7 +45,8 @@ endif
 # What there is.
 LIB_SRC = lib/base.c lib/buf.c lib/debug.c lib/deferred.c \
 	lib/deferred_list.c lib/deferred_look.c lib/failure.c lib/failure_look.c \
-	lib/fork.c lib/lock.c lib/owner.c lib/print.c lib/queue.c lib/shared.c lib/trace.c lib/value.c lib/waiters.c
+	lib/fork.c lib/lock.c lib/owner.c lib/print.c lib/queue.c lib/shared.c \
+	lib/trace.c lib/value.c lib/waiters.c
 REACTOR_SRC = reactor/address.c reactor/call.c reactor/connector.c \
 	reactor/cooperator.c reactor/descriptor.c reactor/epoll.c \
 	reactor/guest.c reactor/later.c reactor/looping_call.c \
@@ -67,9 +68,8 @@ TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
-FUZZ_SRC = tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c
+FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c
 PROGRAM_TESTS = $(wildcard tests/test_programs.py)
-FUZZ_SRC += tests/dialogue.c
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
 
@@ -199,7 +199,7 @@ check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
-check-layers check-headers check-claims:
+check-cancel check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
@@ -268,7 +268,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -man, -claims, -hardening    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -cancel, -man, -claims, -hardening    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
