@@ -18,6 +18,14 @@
  * The invariant: a deferred is active from enter() to leave().  While it is,
  * nobody but the loop that entered it touches its result, and whatever ends
  * it meanwhile (free, detach) only takes notes for leave() to act upon.
+ *
+ * A deferred may stand for others that no link ties to it, as a list does.  If
+ * a callback or canceller of one of those is on the stack when it ends, it is
+ * held: what it guards is kept until that function has returned.  Those that
+ * wait for another to leave the stack are linked from its held, by resume.
+ *
+ * To follow a result, read plait_fire_at(), run_from(), step() and leave(); to
+ * follow a cancel, plait_deferred_cancel_at() and free_for().
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -14,6 +14,18 @@
  * (why); lingering, when the protocol has been told and is gone, and the peer
  * may yet be sending; dead, waiting for its burial, which closes the
  * descriptor.
+ *
+ * The loop comes in at three places:
+ *
+ *   ready()        an event: receive() or look_for_hang_up(), then settle()
+ *   settle()       a callback has returned: flush(), the deadline of a close,
+ *                  then arm() or owe_answer()
+ *   answer()       one turn later: drain(), finish(), or telling the protocol
+ *                  that the sending half is shut
+ *
+ * An end goes from break_off() (what has come is delivered first), fail() (it
+ * is not) or finish() (all is sent) through linger() or at once to die() and
+ * bury().  out_of_time() is the deadline of closing, draining and lingering.
  */
 #include <errno.h>
 #include <poll.h>
@@ -109,6 +121,8 @@ static void owe_answer(struct stream *s)
 {
 	loop_next_turn(reactor_of(s), &s->answering);
 }
+
+/* ---- ending ---------------------------------------------------------- */
 
 /*
  * It is over.  v is taken; the first reason is the one that is told.  A peer
@@ -243,6 +257,8 @@ static void die(struct stream *s)
 	verify(s);
 }
 
+/* ---- sending --------------------------------------------------------- */
+
 static unsigned wanted_events(const struct stream *s)
 {
 	unsigned events = s->blocked ? PLAIT_WRITE : 0;
@@ -329,6 +345,8 @@ static size_t flush(struct stream *s)
 	verify(s);
 	return sent;
 }
+
+/* ---- settling -------------------------------------------------------- */
 
 static void out_of_time(void *arg);
 
@@ -434,6 +452,8 @@ static void settle_task(struct loop_task *task)
 	settle(plait_container(task, struct stream, settling), false);
 }
 
+/* ---- answering ------------------------------------------------------- */
+
 /* Sends the FIN.  False if there is no peer any more. */
 static bool shut(struct stream *s)
 {
@@ -514,6 +534,8 @@ static void answer_task(struct loop_task *task)
 {
 	answer(plait_container(task, struct stream, answering));
 }
+
+/* ---- receiving ------------------------------------------------------- */
 
 static void end_of_input(struct stream *s)
 {
@@ -631,6 +653,8 @@ static void ready(struct plait_watch *w, unsigned events)
 		answer(s);
 }
 
+/* ---- as a transport -------------------------------------------------- */
+
 static void stream_write(struct plait_transport *t, const struct iovec *pieces,
 			 int n)
 {
@@ -735,6 +759,8 @@ static const struct transport_ops stream_ops = {
 	.peer = stream_peer,
 	.set_option = stream_set_option,
 };
+
+/* ---- as a member of the reactor -------------------------------------- */
 
 static bool stream_is_closing(const struct loop_member *m)
 {
