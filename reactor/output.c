@@ -10,7 +10,6 @@
  * a few bytes costs few.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/buf.h"
