@@ -144,7 +144,7 @@ static bool outlet_put(const struct outlet *o, const char *text, size_t len)
 	return true;
 }
 
-/* Makes good for what was lost, as far as saying how much; true if it is. */
+/* Says how many reports were lost; true if nothing is left to be said. */
 static bool outlet_put_lost(const struct outlet *o)
 {
 	unsigned long n = atomic_exchange(&lost, 0);

@@ -15,8 +15,8 @@ size_t buf_footprint(const struct plait_buf *b);
 /*
  * The holder, a reactor, has it in one more queue, or in one less.  True if
  * its bytes have to be added to what the holder counts, or taken off: for the
- * first and for the last queue.  There may be a second holder, in whose queues
- * a buffer that the first has as well counts each time.
+ * first and for the last queue.  A buffer remembers one holder.  If another
+ * reactor queues it meanwhile, that has to count it for each of its queues.
  */
 bool buf_hold(struct plait_buf *b, const void *holder);
 bool buf_is_held(const struct plait_buf *b, const void *holder);

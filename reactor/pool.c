@@ -6,8 +6,8 @@
  * hold a block of many.  They are cut from slabs, each a mapping of its own: a
  * slab of which nothing is in use goes back to the kernel at once, whatever
  * else the program has in memory, which free() does not promise.  A few empty
- * slabs are kept, and one block of each size at hand, so that who writes and
- * sends in turn asks for none.
+ * slabs are kept, and one block of each size at hand, so that a connection that
+ * writes and sends in turn takes nothing from a slab.
  *
  * Shared buffers are malloc'ed.  When many of them have been queued and are
  * gone, free() may have kept their memory, in the middle of the heap; half a

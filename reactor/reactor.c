@@ -655,8 +655,9 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 /* Turns. */
 
 /*
- * In a run before it counts as running, too, as whoever starts up may find that
- * it cannot; and in plait_reactor_iterate() of a program that never runs.
+ * A run can be stopped before it counts as running, as something of the startup
+ * may fail; and so can a turn of plait_reactor_iterate() in a program that
+ * never runs.
  */
 static bool can_stop(const struct plait_reactor *r)
 {

@@ -75,8 +75,8 @@ static bool is_of_this_process(const struct plait_reactor *r)
 }
 
 /*
- * Which mark a signal that stops has to set: whoever sends one often sends
- * two, so what comes at once after the first one says no more than that.
+ * Which mark a signal that stops has to set.  Terminals and supervisors often
+ * send two, so one that comes right after the first counts as the same.
  */
 static atomic_bool *stop_mark(struct plait_reactor *r)
 {

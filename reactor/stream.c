@@ -180,8 +180,8 @@ static bool waits_for_reader(const struct stream *s)
 }
 
 /*
- * Closing alone resets a connection only if nobody else holds the socket.
- * Disconnecting it resets whoever does.
+ * Closing alone resets a connection only if nobody else holds the socket.  To
+ * connect it to nobody resets it, whoever holds it.
  */
 static void reset(struct stream *s)
 {

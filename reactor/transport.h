@@ -142,8 +142,8 @@ void transport_abort(struct plait_transport *t,
 void transport_give_up(struct plait_transport *t);
 
 /*
- * True if somebody may yet make output who holds up a close.  Its own half
- * does not: a connection that closes receives no more.
+ * True if a producer holds up a close, as it may yet make output.  A connection
+ * that is its own producer does not: while it closes it receives no more.
  */
 static inline bool transport_is_held(const struct plait_transport *t)
 {

@@ -276,8 +276,9 @@ void trigger_fire_when_running(struct plait_reactor *r)
 }
 
 /*
- * In a forked child one may be waited for still: it goes when its deferred
- * has fired, which the child may see to after it has freed the reactor.
+ * In a forked child the deferred of a trigger may be pending still.  Then the
+ * trigger is freed when that fires, which may be after the child has freed the
+ * reactor.
  */
 static void free_all(struct plait_list *list)
 {

@@ -67,7 +67,7 @@ static struct plait_buf *message(const struct client *from, const char *line,
 	return b;
 }
 
-/* Who talks when there is no memory is not heard, and hangs up. */
+/* If there is no memory for a message, its sender is disconnected. */
 static void tell_others(struct client *self, const char *line, size_t len)
 {
 	struct plait_buf *b = message(self, line, len);
