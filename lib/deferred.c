@@ -11,9 +11,9 @@
  * blocked until inner hands its result over.  resume: this one was fired from
  * a run of another, by plait_deferred_chain() or a list, and that run goes on
  * afterwards; or it is a list that is being cancelled as a part of another.
- * run() follows both kinds with a loop, never by calling itself,
- * so the stack does not grow with the length of a chain; cancelling and
- * freeing walk the links as well.
+ * run() follows both kinds with a loop, never by calling itself, so the stack
+ * does not grow with the length of a chain; cancelling and freeing walk the
+ * links as well.
  *
  * The invariant: a deferred is active from enter() to leave().  While it is,
  * nobody but the loop that entered it touches its result, and whatever ends
@@ -25,7 +25,7 @@
  * wait for another to leave the stack are linked from its held, by resume.
  *
  * To follow a result, read plait_fire_at(), run_from(), step() and leave(); to
- * follow a cancel, plait_deferred_cancel_at() and free_for().
+ * follow a cancel, cancel(), cancel_group() and deferred_free_for().
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -29,11 +29,12 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 void deferred_abandon(struct plait_promise **pp);
 
 /*
- * As deferred_add_guarded(), for a pair that fires others: feed gives the
- * promise to be fired, NULL for none, and in *ret with what; if it asks for
- * that, it is called again when the chain of that one has run.  It takes
- * *result the first time.  So the stack does not grow if those in turn fire
- * others.  drop may be NULL: then the pair is like one of the program's.
+ * As deferred_add_guarded(), for a pair that fires other promises, so that the
+ * stack does not grow if their chains fire others in turn.  feed() returns the
+ * promise that is to be fired, given, or NULL for none, and says in *ret with
+ * which value.  If it sets again, it is called once more when the chain of that
+ * promise has run.  It takes *result in the first call.  If drop is NULL, the
+ * pair is like one of the program's.
  */
 struct deferred_fed {
 	plait_value value;
@@ -46,11 +47,12 @@ struct plait_deferred *deferred_add_feed(struct plait_deferred *d,
 					 deferred_drop *drop);
 
 /*
- * For a deferred that stands for others: as plait_deferred_new_at(), with
- * next_part in the place of a canceller, and g, which lies in the struct of
- * whoever calls, of its arg.  It gives those that are to be cancelled, one by
- * one, borrowed until it is called for the next, and then NULL; d is then
- * cancelled itself.  So the stack does not grow if those are of the same kind.
+ * A deferred that stands for others, its parts: as plait_deferred_new_at(), but
+ * instead of a canceller and its arg it has g, which is borrowed and lies in a
+ * struct of the caller's.  When d is cancelled, next_part() returns the parts
+ * that are to be cancelled, one in each call, borrowed until the next call, and
+ * then NULL; after them d itself is cancelled.  So the stack does not grow if a
+ * part stands for others in turn.
  */
 struct deferred_group {
 	struct plait_deferred *(*next_part)(struct deferred_group *g,
@@ -74,8 +76,7 @@ bool deferred_is_pending(const struct plait_deferred *d);
  * d, which has a canceller, stands for work that may go on after it has
  * fired.  rest is called with the canceller's arg, once: when d is cancelled
  * after it has fired, or nobody waits for it any more.  detached tells that
- * the work is to go on.
- * NULL: nothing of it is left.
+ * the work is to go on.  A rest of NULL says that no work is left.
  */
 typedef void deferred_rest(void *arg, bool detached);
 void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
