@@ -48,6 +48,7 @@ struct plait_scope {
 	struct plait_scope *asks; /* which one inside wants its deadline */
 	const struct plait_scope *cause; /* NULL: not cancelled */
 	const char *reason, *where;	 /* if it is a cause */
+	const char *made;		 /* the call that has made it */
 	bool timed_out;			 /* ... by its deadline */
 	bool sheltered; /* cancelled around it: no deadline may be later */
 	struct plait_scope_entry entry; /* in the parent */
@@ -93,8 +94,9 @@ static void check_owner(const struct plait_scope *s, const char *where)
 {
 	if (s != NULL && !owner_is_self(s->owner) && !fork_inherited(s->forks))
 		plait_die(where,
-			  "thread %u uses a scope that belongs to thread %u",
-			  owner_number(), s->owner);
+			  "thread %u uses the scope made at %s, which belongs "
+			  "to thread %u",
+			  owner_number(), s->made, s->owner);
 }
 
 /* ---- making --------------------------------------------------------- */
@@ -102,7 +104,7 @@ static void check_owner(const struct plait_scope *s, const char *where)
 static void lose_reactor(struct loop_task *task);
 
 static struct plait_scope *make(struct plait_reactor *r,
-				struct plait_scope *parent)
+				struct plait_scope *parent, const char *where)
 {
 	struct plait_scope *s = malloc(sizeof(*s));
 
@@ -115,6 +117,7 @@ static struct plait_scope *make(struct plait_reactor *r,
 		.reactor = r,
 		.reactor_freed.run = lose_reactor,
 		.parent = parent,
+		.made = where,
 		.refs = 1,
 		.owner = owner_number(),
 		.forks = fork_count(),
@@ -129,14 +132,16 @@ static struct plait_scope *make(struct plait_reactor *r,
 	return s;
 }
 
-struct plait_scope *plait_scope_new(struct plait_reactor *r)
+struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
+				       const char *where)
 {
 	if (r != NULL)
-		loop_check(r, "plait_scope_new()");
-	return make(r, NULL);
+		loop_check(r, where);
+	return make(r, NULL, where);
 }
 
-struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
+struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
+					  const char *where)
 {
 	struct plait_scope *s;
 
@@ -144,8 +149,8 @@ struct plait_scope *plait_scope_new_in(struct plait_scope *parent)
 		errno = ENOMEM;
 		return NULL;
 	}
-	check_owner(parent, "plait_scope_new_in()");
-	s = make(parent->reactor, parent);
+	check_owner(parent, where);
+	s = make(parent->reactor, parent, where);
 	if (s == NULL)
 		return NULL;
 	s->cause = parent->cause;
@@ -290,6 +295,7 @@ bool plait_scope_is_cancelled(const struct plait_scope *s)
 
 const char *plait_scope_reason(const struct plait_scope *s)
 {
+	check_owner(s, "plait_scope_reason()");
 	return s != NULL && s->cause != NULL ? why(s)->reason : "";
 }
 
@@ -620,6 +626,7 @@ double plait_scope_deadline(const struct plait_scope *asked)
 	struct plait_scope *inner = NULL;
 	double tightest = INFINITY;
 
+	check_owner(s, "plait_scope_deadline()");
 	for (; !plait_scope_is_cancelled(s) && !knows_deadline(s);
 	     s = s->parent) {
 		s->asks = inner;

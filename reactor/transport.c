@@ -564,7 +564,8 @@ struct plait_scope *plait_transport_scope(struct plait_transport *t)
 {
 	loop_check(t->reactor, "plait_transport_scope()");
 	if (t->scope == NULL && !t->lost)
-		t->scope = plait_scope_new(t->reactor);
+		t->scope = plait_scope_new_at(t->reactor,
+					      "plait_transport_scope()");
 	return t->scope;
 }
 

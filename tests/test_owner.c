@@ -299,7 +299,7 @@ static void do_stop_cooperator(void)
 
 static void do_new_scope(void)
 {
-	plait_scope_new(reactor);
+	plait_scope_new_at(reactor, "worker.c:2");
 }
 
 static void do_start_watch(void)
@@ -367,7 +367,7 @@ static const struct {
 	{ do_free_looping_call, "plait_looping_call_free()" },
 	{ do_new_cooperator, "plait_cooperator_new()" },
 	{ do_stop_cooperator, "plait_cooperator_stop()" },
-	{ do_new_scope, "plait_scope_new()" },
+	{ do_new_scope, "worker.c:2" },
 	{ do_start_watch, "plait_watch_start()" },
 	{ do_change_watch, "plait_watch_change()" },
 	{ do_stop_watch, "plait_watch_stop()" },
@@ -645,9 +645,20 @@ static void do_shield(void)
 	plait_scope_shield(parts.scope, 1);
 }
 
+/* These two remember what they have found. */
+static void do_ask_for_the_deadline(void)
+{
+	plait_scope_deadline(parts.scope);
+}
+
+static void do_ask_for_the_reason(void)
+{
+	plait_scope_reason(parts.scope);
+}
+
 static void do_new_in(void)
 {
-	plait_scope_new_in(parts.scope);
+	plait_scope_new_in_at(parts.scope, "worker.c:2");
 }
 
 static const struct {
@@ -662,7 +673,9 @@ static const struct {
 	{ do_free_scope, "worker.c:2" },
 	{ do_deadline, "plait_scope_set_deadline()" },
 	{ do_shield, "plait_scope_shield()" },
-	{ do_new_in, "plait_scope_new_in()" },
+	{ do_new_in, "worker.c:2" },
+	{ do_ask_for_the_deadline, "plait_scope_deadline()" },
+	{ do_ask_for_the_reason, "plait_scope_reason()" },
 };
 
 enum { N_SCOPE_USES = sizeof(scope_uses) / sizeof(scope_uses[0]) };
@@ -676,7 +689,7 @@ static void *use_scope(void *arg)
 
 static void use_scope_elsewhere(void *arg)
 {
-	parts.scope = plait_scope_new(NULL);
+	parts.scope = plait_scope_new_at(NULL, "loop.c:1");
 	plait_scope_enter(parts.scope, &parts.entry, nothing, NULL);
 	in_thread(use_scope, arg);
 }
@@ -686,7 +699,8 @@ START_TEST(using_the_scope_of_another_thread_aborts_and_names_both)
 	char says[256];
 
 	snprintf(says, sizeof(says),
-		 "plait: %s: thread 2 uses a scope that belongs to thread 1\n",
+		 "plait: %s: thread 2 uses the scope made at loop.c:1, which "
+		 "belongs to thread 1\n",
 		 scope_uses[_i].where);
 	assert_aborts(use_scope_elsewhere, &_i, says);
 }

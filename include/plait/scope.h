@@ -31,8 +31,12 @@ struct plait_scope;
  * was.  NULL with ENOMEM in errno.  r may be NULL for one without deadlines.
  * When the reactor is freed, deadlines end; the scope stays.
  */
-struct plait_scope *plait_scope_new(struct plait_reactor *r);
-struct plait_scope *plait_scope_new_in(struct plait_scope *parent);
+#define plait_scope_new(r) plait_scope_new_at((r), PLAIT_HERE)
+struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
+				       const char *where);
+#define plait_scope_new_in(parent) plait_scope_new_in_at((parent), PLAIT_HERE)
+struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
+					  const char *where);
 
 /*
  * Starts d in the scope: it is cancelled with the scope, at once if that has
