@@ -58,9 +58,8 @@ static void end_waiting(struct plait_connector *c)
 	c->ops->stop(c);
 }
 
-/* Fails the attempt from the loop.  why is taken. */
-static void fail_later(struct plait_connector *c,
-		       const struct plait_failure *why)
+void connector_answer(struct plait_connector *c,
+		      const struct plait_failure *why)
 {
 	end_waiting(c);
 	c->why = why;
@@ -108,7 +107,10 @@ static void run_answer(struct loop_task *task)
 	const struct plait_failure *why = c->why;
 
 	c->why = NULL;
-	connector_failed(c, why);
+	if (why != NULL)
+		connector_failed(c, why);
+	else
+		connector_connected(c);
 }
 
 /*
@@ -143,7 +145,8 @@ static void lose_attempt(struct loop_member *m)
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
-	fail_later(c, connector_failure(c, &plait_error_connection_lost, 0));
+	connector_answer(c,
+			 connector_failure(c, &plait_error_connection_lost, 0));
 }
 
 static const struct loop_member_ops attempt_ops = {
@@ -163,6 +166,7 @@ static void tell_started(struct plait_connector *c)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;
 
+	c->told = true;
 	/* start() may have forked. */
 	if (ops != NULL && ops->started_connecting != NULL &&
 	    !loop_is_forked(c->reactor))
@@ -281,6 +285,7 @@ void connector_connected(struct plait_connector *c)
 static void start_attempt(struct plait_connector *c)
 {
 	c->state = PLAIT_CONNECTING;
+	c->told = false;
 	if (!c->held) {
 		c->held = true;
 		c->refs++;
@@ -290,7 +295,7 @@ static void start_attempt(struct plait_connector *c)
 	loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, time_out, c);
 	if (c->unusable != NULL)
-		fail_later(c, plait_failure_ref(c->unusable));
+		connector_answer(c, plait_failure_ref(c->unusable));
 	else if (loop_is_closing(c->reactor))
 		lose_attempt(&c->member);
 	else
@@ -487,7 +492,7 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	if (c->why != NULL)
 		return 0;
 	c->cause = trace_ending(TRACE_STOPPING, c, 0);
-	fail_later(c, connector_failure(c, &plait_error_user, 0));
+	connector_answer(c, connector_failure(c, &plait_error_user, 0));
 	return 0;
 }
 

@@ -101,6 +101,7 @@ struct plait_connector {
 	uint32_t cause;	     /* the cancel that stopped the attempt; 0: none */
 	bool held;	     /* by an attempt */
 	bool counted;	     /* among those that use the factory */
+	bool told;	     /* the factory knows of the attempt */
 	bool lose_when_made; /* asked for before there was a transport */
 	bool no_delay, keep_alive;
 };
@@ -115,6 +116,13 @@ connector_maker tcp_connector_new, testing_connector_new;
  */
 void connector_connected(struct plait_connector *c);
 void connector_failed(struct plait_connector *c,
+		      const struct plait_failure *why);
+
+/*
+ * Brings the outcome from the loop: the attempt fails, for that reason, which
+ * is taken; NULL: it succeeds.  The last outcome of a turn counts.
+ */
+void connector_answer(struct plait_connector *c,
 		      const struct plait_failure *why);
 
 /*

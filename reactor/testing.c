@@ -222,13 +222,19 @@ static bool is_trying(const struct plait_connector *c, const char *function)
 	if (c->ops != &testing_connector_ops)
 		plait_die(function, "the connector is not one of a testing "
 				    "reactor");
-	return c->state == PLAIT_CONNECTING && c->why == NULL;
+	return c->state == PLAIT_CONNECTING &&
+	       !plait_list_is_linked(&c->answer.link);
 }
 
 struct plait_transport *plait_testing_complete(struct plait_connector *c)
 {
 	if (!is_trying(c, __func__))
 		return NULL;
+	/* Inside start(): first the factory must hear that it has begun. */
+	if (!c->told) {
+		connector_answer(c, NULL);
+		return NULL;
+	}
 	connector_connected(c);
 	return c->transport;
 }
@@ -236,8 +242,12 @@ struct plait_transport *plait_testing_complete(struct plait_connector *c)
 void plait_testing_refuse(struct plait_connector *c,
 			  const struct plait_failure *why)
 {
-	if (is_trying(c, __func__))
+	if (!is_trying(c, __func__))
+		return;
+	if (c->told)
 		connector_failed(c, plait_failure_ref(why));
+	else
+		connector_answer(c, plait_failure_ref(why));
 }
 
 /* Runs what is due; true if there was anything. */

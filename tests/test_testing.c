@@ -931,6 +931,60 @@ START_TEST(a_connector_fails_and_connects_without_a_turn)
 }
 END_TEST
 
+static void decide(struct actor *a)
+{
+	plait_value v = plait_fail(&plait_error_connection_refused, "no");
+
+	if (a->connector == NULL)
+		return;
+	if (a->arg != NULL)
+		ck_assert_ptr_null(plait_testing_complete(a->connector));
+	else
+		plait_testing_refuse(a->connector, plait_value_failure(&v));
+	/* One outcome is enough. */
+	ck_assert_ptr_null(plait_testing_complete(a->connector));
+	plait_testing_refuse(a->connector, plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+/* As on sockets: start(), started_connecting(), the outcome. */
+START_TEST(an_outcome_decided_in_start_comes_after_the_attempt_is_told)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+
+	actor.on_start = decide;
+	actor.arg = _i ? &actor : NULL;
+	plait_connector_ref(c);
+	plait_connector_stop_connecting(c);
+	settle();
+	ck_assert_int_eq(plait_connector_connect(c), 0);
+	ck_assert_str_eq(actor.trace, "ScFXSc");
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	settle();
+	ck_assert_str_eq(actor.trace, _i ? "ScFXScBM" : "ScFXScFX");
+	plait_connector_unref(&c);
+}
+END_TEST
+
+/* The program's stop counts if it comes before the outcome is told. */
+START_TEST(an_outcome_decided_in_start_may_be_stopped)
+{
+	struct plait_connector *c = actor_connect(&actor, reactor, 80);
+
+	actor.on_start = decide;
+	actor.arg = &actor;
+	plait_connector_ref(c);
+	plait_connector_stop_connecting(c);
+	settle();
+	plait_connector_connect(c);
+	plait_connector_stop_connecting(c);
+	settle();
+	ck_assert_str_eq(actor.trace, "ScFXScFX");
+	ck_assert_ptr_eq(actor.kind, &plait_error_user);
+	plait_connector_unref(&c);
+}
+END_TEST
+
 START_TEST(a_stopped_attempt_has_no_other_outcome)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
@@ -1281,6 +1335,10 @@ static void add_tests_of_network(Suite *s)
 	tcase_add_pure_test(tc, a_connector_waits_for_the_test);
 	tcase_add_pure_test(tc, a_connector_fails_as_the_test_says);
 	tcase_add_pure_test(tc, a_connector_fails_and_connects_without_a_turn);
+	tcase_add_pure_loop_test(
+		tc, an_outcome_decided_in_start_comes_after_the_attempt_is_told,
+		0, 2);
+	tcase_add_pure_test(tc, an_outcome_decided_in_start_may_be_stopped);
 	tcase_add_pure_test(tc, a_stopped_attempt_has_no_other_outcome);
 	tcase_add_pure_test(tc, an_attempt_times_out_on_the_virtual_clock);
 	tcase_add_pure_test(tc, a_client_that_refuses_gets_no_transport);

@@ -81,6 +81,8 @@ struct plait_transport *plait_testing_accept(struct plait_port *p);
 /*
  * Play the server of a connector made on a testing reactor: lets the attempt
  * succeed, and gives its transport, NULL if the factory refused; lets it fail.
+ * Inside the factory's start(), before started_connecting() has told it of
+ * the attempt, the outcome is left to the loop (NULL).
  */
 struct plait_transport *plait_testing_complete(struct plait_connector *c);
 void plait_testing_refuse(struct plait_connector *c,
