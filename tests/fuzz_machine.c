@@ -26,10 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const backends[] = { NULL, NULL, "epoll", "select" };
 	struct machine_world world = { .choose = choose };
+	unsigned i;
 
 	plait_set_unhandled(ignore, NULL);
 	input = (struct fuzz){ data, size };
-	world.backend = backends[choose(4)];
+	i = choose(4);
+	world.backend = backends[i];
+	world.fakes_inside = i == 1;
 	machine_run(&world, size < MAX_STEPS ? (unsigned)size : MAX_STEPS);
 	plait_assert(plait_deferred_report_pending() == 0);
 	return 0;

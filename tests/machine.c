@@ -1041,7 +1041,88 @@ static void memory_run_out(void)
 		m.world->refuse(1 + choose(20));
 }
 
+/* ---- fakes --------------------------------------------------------------- */
+
+static void port_fake(void)
+{
+	struct plait_port *p = m.ports[choose(N_PORTS)];
+
+	if (p != NULL)
+		plait_testing_accept(p);
+}
+
+static void connector_fake(void)
+{
+	struct plait_connector *c = m.connectors[choose(N_CONNECTORS)];
+	plait_value why;
+
+	if (c == NULL)
+		return;
+	if (choose(2)) {
+		plait_testing_complete(c);
+		return;
+	}
+	why = plait_fail(&plait_error_connection_refused, "random");
+	plait_testing_refuse(c, plait_value_failure(&why));
+	plait_value_free(&why);
+}
+
+static void conn_fake_loss(struct plait_transport *t)
+{
+	plait_value why = plait_fail(&plait_error_connection_lost, "random");
+
+	plait_testing_lose(t, plait_value_failure(&why));
+	plait_value_free(&why);
+}
+
+static void conn_fake(void)
+{
+	struct conn *c = some_conn(), *other = some_conn();
+
+	if (c == NULL)
+		return;
+	switch (choose(6)) {
+	case 0:
+		plait_testing_set_window(c->base.transport, choose(4) * 1000);
+		break;
+	case 1:
+		plait_testing_deliver_eof(c->base.transport);
+		break;
+	case 2:
+		conn_fake_loss(c->base.transport);
+		break;
+	case 3:
+		if (other != NULL)
+			plait_testing_pump(c->base.transport,
+					   other->base.transport);
+		break;
+	default:
+		plait_testing_deliver(c->base.transport, "data", 4);
+	}
+}
+
+static void factory_fake(void)
+{
+	plait_testing_connect(m.reactor, &some_factory()->base);
+}
+
+static void clock_fake(void)
+{
+	plait_testing_advance(m.reactor, some_seconds());
+}
+
 typedef void action(void);
+
+/* What the test does, not the program: the other side of fakes. */
+static void move_fakes(void)
+{
+	static action *const moves[] = {
+		port_fake, connector_fake, connector_fake, conn_fake,
+		conn_fake, conn_fake,	   factory_fake,   clock_fake,
+	};
+
+	moves[choose(sizeof(moves) / sizeof(moves[0]))]();
+}
 
 static action *const actions[] = {
 	deferred_make,	   deferred_make,	deferred_use, deferred_use,
@@ -1070,7 +1151,9 @@ static void do_something(void)
 	if (m.budget == 0)
 		return;
 	m.budget--;
-	if (has_reactor() && choose(3) == 0)
+	if (m.world->fakes_inside && has_reactor() && choose(4) == 0)
+		move_fakes();
+	else if (has_reactor() && choose(3) == 0)
 		actions_of_reactor[choose(N_OF_REACTOR)]();
 	else
 		actions[choose(N_ACTIONS)]();
@@ -1095,51 +1178,6 @@ static void turn(void)
 	plait_timer_start(m.reactor, &stop, 0, stop_run, NULL);
 	plait_reactor_run(m.reactor);
 	plait_timer_stop(&stop);
-}
-
-/* What the test does, not the program: the other side of fakes. */
-static void move_fakes(void)
-{
-	struct plait_connector *c = m.connectors[choose(N_CONNECTORS)];
-	struct plait_port *p = m.ports[choose(N_PORTS)];
-	struct conn *conn = some_conn();
-	plait_value why = plait_fail(&plait_error_connection_lost, "random");
-
-	switch (choose(8)) {
-	case 0:
-		if (p != NULL)
-			plait_testing_accept(p);
-		break;
-	case 1:
-		if (c != NULL)
-			plait_testing_complete(c);
-		break;
-	case 2:
-		if (c != NULL)
-			plait_testing_refuse(c, plait_value_failure(&why));
-		break;
-	case 3:
-		plait_testing_advance(m.reactor, some_seconds());
-		break;
-	case 4:
-		if (conn != NULL)
-			plait_testing_set_window(conn->base.transport,
-						 choose(4) * 1000);
-		break;
-	case 5:
-		if (conn != NULL)
-			plait_testing_deliver_eof(conn->base.transport);
-		break;
-	case 6:
-		if (conn != NULL)
-			plait_testing_lose(conn->base.transport,
-					   plait_value_failure(&why));
-		break;
-	default:
-		if (conn != NULL)
-			plait_testing_deliver(conn->base.transport, "data", 4);
-	}
-	plait_value_free(&why);
 }
 
 static bool begin(const struct machine_world *world, unsigned steps)

@@ -27,6 +27,7 @@ typedef unsigned machine_choose(unsigned n);
 
 struct machine_world {
 	const char *backend; /* NULL: a testing reactor */
+	bool fakes_inside;   /* callbacks, too, play the network of that */
 	machine_choose *choose;
 	/* Lets one of the next n allocations fail; NULL: none can. */
 	void (*refuse)(unsigned n);

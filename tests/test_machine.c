@@ -35,10 +35,12 @@ static void ignore(const struct plait_failure *why, void *arg)
 {
 }
 
-static void run_programs(const char *on, bool memory_runs_out, unsigned first)
+static void run_programs(const char *on, bool fakes_inside,
+			 bool memory_runs_out, unsigned first)
 {
 	struct machine_world world = {
 		.backend = on,
+		.fakes_inside = fakes_inside,
 		.choose = chance,
 		.refuse = memory_runs_out ? refuse : NULL,
 	};
@@ -60,13 +62,19 @@ static void run_programs(const char *on, bool memory_runs_out, unsigned first)
 
 START_TEST(random_programs_on_sockets_leave_nothing)
 {
-	run_programs(backend, _i % 2, (unsigned)_i);
+	run_programs(backend, false, _i % 2, (unsigned)_i);
 }
 END_TEST
 
 START_TEST(random_programs_on_fakes_leave_nothing)
 {
-	run_programs(NULL, _i % 2, (unsigned)_i);
+	run_programs(NULL, false, _i % 2, (unsigned)_i);
+}
+END_TEST
+
+START_TEST(callbacks_that_play_the_network_leave_nothing)
+{
+	run_programs(NULL, true, _i % 2, (unsigned)_i);
 }
 END_TEST
 
@@ -79,6 +87,11 @@ int main(void)
 		tc, random_programs_on_sockets_leave_nothing, 0, 4);
 	tcase_add_pure_loop_test(tc, random_programs_on_fakes_leave_nothing, 0,
 				 4);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("fakes");
+	tcase_add_pure_loop_test(
+		tc, callbacks_that_play_the_network_leave_nothing, 0, 4);
 	suite_add_tcase(s, tc);
 	return suite_main(s);
 }
