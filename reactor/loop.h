@@ -25,6 +25,7 @@
 #include <plait/reactor.h>
 #include <plait/timer.h>
 
+#include "lib/fork.h"
 #include "lib/owner.h"
 #include "lib/trace.h"
 
@@ -224,8 +225,35 @@ enum { LOOP_HANGUP = 8 };
  */
 void loop_forget(struct plait_watch *w);
 
+/*
+ * Who has a reactor, which begins with this, as it is looked at in every call.
+ * While a thread runs the reactor, no other may touch it; before and after, any
+ * may.
+ */
+struct loop_owner {
+	unsigned thread; /* that runs it; 0: none */
+	unsigned forks;	 /* how many there had been when it was made */
+	const char *where;
+};
+
+/* Another thread runs r, or nobody: aborts if it is the former. */
+void loop_check_thread(const struct plait_reactor *r, const char *where);
+
+/* At the beginning of what a program can do with r or a part of it. */
+static inline void loop_check(const struct plait_reactor *r, const char *where)
+{
+	const struct loop_owner *owner = (const void *)r;
+
+	if (!owner_is_self(__atomic_load_n(&owner->thread, __ATOMIC_RELAXED)))
+		loop_check_thread(r, where);
+}
+
 /* True in a child of the process that made the reactor. */
-bool loop_is_forked(const struct plait_reactor *r);
+static inline bool loop_is_forked(const struct plait_reactor *r)
+{
+	return fork_inherited(
+		((const struct loop_owner *)(const void *)r)->forks);
+}
 
 /*
  * True if the process has forked since it made the reactor: then a child may
@@ -249,27 +277,6 @@ void loop_arrive(struct plait_reactor *r, struct loop_task *task);
 
 /* Of the virtual backend: moves the clock. */
 void loop_advance(struct plait_reactor *r, int64_t nanoseconds);
-
-/*
- * Who runs a reactor, which begins with this.  While somebody does, nobody else
- * may touch it; before and after, anybody may.
- */
-struct loop_runner {
-	unsigned thread; /* 0: nobody */
-	const char *where;
-};
-
-/* Another thread runs r, or nobody: aborts if it is the former. */
-void loop_check_runner(const struct plait_reactor *r, const char *where);
-
-/* At the beginning of what a program can do with r or a part of it. */
-static inline void loop_check(const struct plait_reactor *r, const char *where)
-{
-	const struct loop_runner *runner = (const void *)r;
-
-	if (!owner_is_self(__atomic_load_n(&runner->thread, __ATOMIC_RELAXED)))
-		loop_check_runner(r, where);
-}
 
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
 void loop_trace_start(struct plait_reactor *r);

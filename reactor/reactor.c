@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ static const struct backend *const backends[] = {
 #endif
 	&backend_select,
 };
+
+_Static_assert(offsetof(struct plait_reactor, owner) == 0,
+	       "loop_check() and loop_is_forked() look there");
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
@@ -57,11 +61,6 @@ static int watch_forks(void)
 			atomic_store(&watching, false);
 	}
 	return rc;
-}
-
-bool loop_is_forked(const struct plait_reactor *r)
-{
-	return fork_inherited(r->forks);
 }
 
 bool loop_is_shared(const struct plait_reactor *r)
@@ -145,7 +144,7 @@ static void run_all(struct plait_reactor *r, struct plait_list *tasks)
 {
 	struct plait_list *l;
 
-	while (!loop_is_forked(r) && (l = plait_list_first(tasks)) != NULL) {
+	while ((l = plait_list_first(tasks)) != NULL && !loop_is_forked(r)) {
 		struct loop_task *task =
 			plait_container(l, struct loop_task, link);
 
@@ -173,6 +172,8 @@ static void run_next_turn(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
+	if (plait_list_is_empty(&r->next_turn))
+		return;
 	plait_list_init(&todo);
 	plait_list_move(&todo, &r->next_turn);
 	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
@@ -308,7 +309,7 @@ struct plait_reactor *plait_reactor_new(const char *name)
 static void init(struct plait_reactor *r, const struct backend *backend)
 {
 	r->backend = backend;
-	r->forks = fork_count();
+	r->owner.forks = fork_count();
 	r->forks_begun = fork_begun_count();
 	signal_init(r);
 	r->limits = default_limits;
@@ -462,23 +463,23 @@ static void return_to_here(struct plait_reactor *r, const char *where)
 {
 	r->in_turn = true;
 	r->runner = pthread_self();
-	r->run_by.where = where;
-	__atomic_store_n(&r->run_by.thread, owner_number(), __ATOMIC_RELAXED);
+	r->owner.where = where;
+	__atomic_store_n(&r->owner.thread, owner_number(), __ATOMIC_RELAXED);
 }
 
 static void set_runner_free(struct plait_reactor *r)
 {
-	__atomic_store_n(&r->run_by.thread, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->owner.thread, 0, __ATOMIC_RELAXED);
 }
 
-void loop_check_runner(const struct plait_reactor *r, const char *where)
+void loop_check_thread(const struct plait_reactor *r, const char *where)
 {
-	unsigned thread = __atomic_load_n(&r->run_by.thread, __ATOMIC_RELAXED);
+	unsigned thread = __atomic_load_n(&r->owner.thread, __ATOMIC_RELAXED);
 
 	if (thread == 0 || loop_is_forked(r))
 		return;
 	plait_die(where, "thread %u uses the reactor that thread %u runs at %s",
-		  owner_number(), thread, r->run_by.where);
+		  owner_number(), thread, r->owner.where);
 }
 
 /* Everything that calls the user for the last time. */

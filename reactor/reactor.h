@@ -168,12 +168,11 @@ enum shutdown {
 };
 
 struct plait_reactor {
-	struct loop_runner run_by; /* first: see loop_check() */
+	struct loop_owner owner; /* first: see loop_check() */
 	const struct backend *backend;
 	int epoll_fd;
 	int64_t virtual_now;
-	/* How many there had been when it was made. */
-	unsigned forks, forks_begun;
+	unsigned forks_begun;	    /* how many, when it was made */
 	const unsigned *counted_in; /* by the thread that has made it */
 	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
 

@@ -334,9 +334,12 @@ bool timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
 	/* Asking puts timers into their places, and changes nothing else. */
 	struct timers *ts = &((struct plait_reactor *)cr)->timers;
-	const struct plait_timer *a = earliest(ts, &ts->root);
-	const struct plait_timer *b = earliest(ts, &ts->fresh);
+	const struct plait_timer *a, *b;
 
+	if (ts->root == NULL && ts->fresh == NULL)
+		return false;
+	a = earliest(ts, &ts->root);
+	b = earliest(ts, &ts->fresh);
 	if (a == NULL || (b != NULL && b->when < a->when))
 		a = b;
 	if (a != NULL)
