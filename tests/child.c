@@ -10,18 +10,22 @@
 
 #ifdef PLAIT_COVERAGE
 void __gcov_dump(void);
-#define save_coverage() __gcov_dump()
-#else
-#define save_coverage() ((void)0)
 #endif
+
+void child_leave(int status)
+{
+#ifdef PLAIT_COVERAGE
+	__gcov_dump();
+#endif
+	_exit(status);
+}
 
 static char words[8192];
 
 /* abort() as an exit: no core file, and what was covered is saved. */
 static void leave(int sig)
 {
-	save_coverage();
-	_exit(CHILD_ABORTED);
+	child_leave(CHILD_ABORTED);
 }
 
 static void be_child(void (*fn)(void *arg), void *arg, int err)

@@ -16,6 +16,9 @@ enum { CHILD_ABORTED = 134 };
  */
 int child_run(void (*fn)(void *arg), void *arg, const char **said);
 
+/* Ends a child with that status, and saves what it has covered. */
+_Noreturn void child_leave(int status);
+
 /*
  * A child that holds every descriptor that is open now, and does nothing,
  * until it is let go.

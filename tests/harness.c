@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/stranger.h"
 
@@ -81,14 +82,6 @@ __attribute__((constructor)) static void set_timeouts(void)
 	setenv("CK_DEFAULT_TIMEOUT", "15", 0);
 	setenv("CK_TIMEOUT_MULTIPLIER", mult, 0);
 }
-
-/* A child that ends by _exit() has to save by itself what it covered. */
-#ifdef PLAIT_COVERAGE
-void __gcov_dump(void);
-#define save_coverage() __gcov_dump()
-#else
-#define save_coverage() ((void)0)
-#endif
 
 /*
  * Check writes down each assertion that holds, to say after a crash which one
@@ -525,8 +518,7 @@ static _Noreturn void torture_child(const struct attack *a,
 			break;
 		p->at++;
 	}
-	save_coverage();
-	_exit(0);
+	child_leave(0);
 }
 
 static void torture_failed(const struct attack *a, unsigned long at, int status)

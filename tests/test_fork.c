@@ -40,20 +40,6 @@ static struct plait_watch watch;
 static struct plait_timer timer;
 static int pair[2];
 
-/* A child that ends by _exit() has to save by itself what it covered. */
-#ifdef PLAIT_COVERAGE
-void __gcov_dump(void);
-#define save_coverage() __gcov_dump()
-#else
-#define save_coverage() ((void)0)
-#endif
-
-static _Noreturn void leave(int status)
-{
-	save_coverage();
-	_exit(status);
-}
-
 /* Asserts that the child's exit status, which says what went wrong, is 0. */
 static void in_child(int (*fn)(void))
 {
@@ -62,7 +48,7 @@ static void in_child(int (*fn)(void))
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
-		leave(fn());
+		child_leave(fn());
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
@@ -302,7 +288,7 @@ START_TEST(the_child_of_a_shutdown_sends_nothing)
 	fault_call("select", 1, EINTR);
 	status = plait_reactor_run(reactor);
 	if (forked == 0)
-		leave(status == -ECHILD && calls_of("send") == 0 ? 0 : 1);
+		child_leave(status == -ECHILD && calls_of("send") == 0 ? 0 : 1);
 	ck_assert_int_eq(status, 0);
 	ck_assert_int_eq(waitpid(forked, &status, 0), forked);
 	ck_assert_int_eq(status, 0);
@@ -340,7 +326,7 @@ static void fork_in_callback(void *arg)
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
-		leave(plait_reactor_stop(reactor) == -ECHILD ? 0 : 1);
+		child_leave(plait_reactor_stop(reactor) == -ECHILD ? 0 : 1);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 	plait_reactor_stop(reactor);
@@ -500,7 +486,7 @@ static void fork_again(void *arg)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		leave(plait_deferred_report_pending() == 0 ? 0 : 1);
+		child_leave(plait_deferred_report_pending() == 0 ? 0 : 1);
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		abort();
 	plait_fire(&own, PLAIT_NONE);

@@ -12,24 +12,11 @@
 #include <plait/testing.h>
 
 #include "tests/actor.h"
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/wire.h"
 
 /* ---- children ----------------------------------------------------------- */
-
-/* A child that ends by _exit() has to save by itself what it covered. */
-#ifdef PLAIT_COVERAGE
-void __gcov_dump(void);
-#define save_coverage() __gcov_dump()
-#else
-#define save_coverage() ((void)0)
-#endif
-
-static _Noreturn void leave(int status)
-{
-	save_coverage();
-	_exit(status);
-}
 
 /* ---- returning into the loop -------------------------------------------- */
 
@@ -226,7 +213,7 @@ static bool fork_in_callback_number(unsigned at, bool frees)
 	if (!forking.child)
 		ck_assert_int_eq(rc, 0);
 	else if (rc != -ECHILD)
-		leave(1);
+		child_leave(1);
 	/* The looping call, which would fail with the reactor, goes first. */
 	if (!forking.child) {
 		plait_looping_call_free(&program.looping);
@@ -235,7 +222,7 @@ static bool fork_in_callback_number(unsigned at, bool frees)
 	plait_reactor_free(&reactor);
 	end_program();
 	if (forking.child)
-		leave(forking.after == 0 ? 0 : 2);
+		child_leave(forking.after == 0 ? 0 : 2);
 	if (forking.pid != 0)
 		wait_for_child(forking.pid);
 	return forking.pid != 0;
@@ -536,7 +523,7 @@ static void use_transport(void)
 	plait_transport_pause_reading(all.wire.transport);
 	plait_transport_lose_connection(all.wire.transport);
 	if (plait_transport_set_no_delay(all.wire.transport, true) != -ECHILD)
-		leave(10);
+		child_leave(10);
 }
 
 static void abort_transport(void)
@@ -572,7 +559,7 @@ static void end_attempt(void)
 
 	/* Freed in a callback, the reactor lets go of it later. */
 	if (rc != -ECHILD && (reactor != NULL || rc != -ENOTCONN))
-		leave(11);
+		child_leave(11);
 	plait_connector_unref(&all.attempt);
 }
 
@@ -734,7 +721,7 @@ static void end_timers(void)
 
 	for (int i = 0; i < 3; i++) {
 		if (reactor == NULL && plait_timer_is_running(timers[i]))
-			leave(12);
+			child_leave(12);
 		plait_timer_stop(timers[i]);
 	}
 }
@@ -742,7 +729,7 @@ static void end_timers(void)
 static void end_watch(void)
 {
 	if (reactor != NULL && plait_call_cancel(all.call) != -ECHILD)
-		leave(13);
+		child_leave(13);
 	plait_watch_stop(&all.watch);
 }
 
@@ -840,7 +827,7 @@ static void fork_in_order(unsigned seed)
 
 	if (pid == 0) {
 		status = end_as_child(seed);
-		leave(status != 0 ? status : check_nothing_is_left());
+		child_leave(status != 0 ? status : check_nothing_is_left());
 	}
 	wait_for_child(pid);
 }
@@ -857,11 +844,11 @@ static void fork_inside(void *arg)
 			status = end_as_child(seed);
 			if (status == 0 && seed % 2 != 0)
 				return;
-			leave(status);
+			child_leave(status);
 		}
 		wait_for_child(pid);
 	}
-	leave(0);
+	child_leave(0);
 }
 
 static sem_t held, go_on;
@@ -915,11 +902,11 @@ static void be_parent(int place)
 	case IN_A_CALLBACK:
 		plait_call_from_thread(reactor, fork_inside, NULL);
 		rc = plait_reactor_iterate(reactor, 0);
-		leave(rc == -ECHILD ? check_nothing_is_left() : 4);
+		child_leave(rc == -ECHILD ? check_nothing_is_left() : 4);
 	default:
 		fork_beside_the_loop();
 	}
-	leave(0);
+	child_leave(0);
 }
 
 START_TEST(a_child_frees_all_that_it_has_in_any_order)
