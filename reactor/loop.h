@@ -61,8 +61,9 @@ struct loop_member;
 
 /*
  * What shutdown and plait_reactor_free() must end: an open port, connection
- * or connection attempt.  lose() is called once at most, after the member was
- * taken out of the list; it must not call the user, but may queue tasks.
+ * or connection attempt.  lose() is called once at most; it must not call the
+ * user, but may queue tasks.  A member has to part before its memory goes, also
+ * after it was lost: in a child that is forked until then it is abandoned.
  */
 struct loop_member_ops {
 	void (*lose)(struct loop_member *m);

@@ -319,6 +319,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->burials);
 	plait_list_init(&r->members);
 	plait_list_init(&r->finishing);
+	plait_list_init(&r->leaving);
 	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
 	plait_list_init(&r->unreported.factories);
@@ -398,10 +399,12 @@ static void bury(struct plait_reactor *r)
 static void lose_member(struct plait_reactor *r, struct loop_member *m)
 {
 	plait_list_remove(&m->link);
-	if (r->waits && m->ops->is_closing != NULL && m->ops->is_closing(m))
+	if (r->waits && m->ops->is_closing != NULL && m->ops->is_closing(m)) {
 		plait_list_append(&r->finishing, &m->link);
-	else
+	} else {
+		plait_list_append(&r->leaving, &m->link);
 		m->ops->lose(m);
+	}
 }
 
 static void lose_members(struct plait_reactor *r)
@@ -508,6 +511,7 @@ static void forget_all(struct plait_reactor *r)
 {
 	unlink_all(&r->members);
 	unlink_all(&r->finishing);
+	unlink_all(&r->leaving);
 	unlink_all(&r->after_callback);
 	unlink_all(&r->next_turn);
 	unlink_all(&r->arrivals);
@@ -535,11 +539,11 @@ static void release(struct plait_reactor *r)
 	free(r);
 }
 
-static void abandon_members(struct plait_reactor *r)
+static void abandon_members(struct plait_list *members)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&r->members)) != NULL) {
+	while ((l = plait_list_first(members)) != NULL) {
 		struct loop_member *m =
 			plait_container(l, struct loop_member, link);
 
@@ -559,7 +563,8 @@ static void abandon(struct plait_reactor *r)
 		return;
 	r->abandoned = true;
 	wait_no_longer(r);
-	abandon_members(r);
+	abandon_members(&r->members);
+	abandon_members(&r->leaving);
 	run_each(&r->when_freed);
 	detach(r);
 }

@@ -189,6 +189,7 @@ struct plait_reactor {
 	struct plait_list after_callback, next_turn, burials;
 	struct plait_list arrivals; /* virtual.c: what a wait would bring */
 	struct plait_list members, finishing; /* the latter close, in time */
+	struct plait_list leaving; /* were lost, until they have parted */
 	struct plait_timer time_to_finish;
 	struct plait_list when_freed, kept; /* tasks, first and last */
 	bool ending;			    /* it is being freed */

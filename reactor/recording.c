@@ -170,10 +170,12 @@ static void lose(struct recording *s, const struct plait_failure *why)
 	plait_timer_stop(&s->deadline);
 	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->arriving);
-	loop_part(&s->member);
-	transport_lost(&s->base, why);
 	output_drop(&s->unsent, s->base.reactor);
+	transport_lost(&s->base, why);
 	drop(s->input);
+	/* In a child that a callback has forked it is still to be abandoned. */
+	if (!loop_is_forked(s->base.reactor))
+		loop_part(&s->member);
 }
 
 static void out_of_memory(struct recording *s)

@@ -156,6 +156,12 @@ static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
 		loop_close(p->base.reactor, fd);
 		return;
 	}
+	/* build_protocol() may have forked: in the child nobody else has it. */
+	if (loop_is_forked(p->base.reactor)) {
+		plait_protocol_free(&protocol);
+		loop_close(p->base.reactor, fd);
+		return;
+	}
 	t = guest_new(&p->base, &guest) == 0
 		    ? stream_new(p->base.reactor, fd, peer, guest)
 		    : refuse(p, fd);

@@ -69,6 +69,9 @@ static struct plait_transport *make(struct plait_reactor *r,
 	struct plait_transport *t;
 
 	*ret = factory_build(f, &peer);
+	/* It may have forked: in the child nobody else has it. */
+	if (loop_is_forked(r))
+		plait_protocol_free(ret);
 	if (*ret == NULL)
 		return NULL;
 	t = recording_new(r, host, &peer, owner);
@@ -91,7 +94,7 @@ struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 	if (t != NULL) {
 		recording_count(t, f);
 		transport_made(t, p);
-	} else {
+	} else if (!loop_is_forked(r)) {
 		factory_stop(f);
 	}
 	loop_leave(r);

@@ -210,7 +210,8 @@ static void tell_protocol_lost(struct plait_transport *t,
 {
 	struct plait_protocol *p = t->protocol;
 
-	if (p == NULL)
+	/* The end of the producer may have forked. */
+	if (p == NULL || loop_is_forked(t->reactor))
 		return;
 	p->connected = false;
 	scope_cancel(t->scope, plait_failure_kind(why)->name, PLAIT_HERE);
@@ -239,15 +240,25 @@ static void stop_feeding(struct plait_transport *t)
 		plait_transport_unregister_producer(t->fed);
 }
 
+/*
+ * Whatever is called may return in a child that it has forked: the rest is the
+ * parent's, and who owns t there may be gone, if the child has freed the
+ * reactor.
+ */
 static void end(struct plait_transport *t, const struct plait_failure *why)
 {
-	struct transport_owner *owner = t->owner;
+	struct transport_owner *owner;
 
 	/* One may have been registered meanwhile. */
 	stop_producer(t);
 	/* Before the owner is told, whose factory may be gone after that. */
-	end_protocol(t);
-	scope_end(&t->scope, PLAIT_HERE);
+	if (!loop_is_forked(t->reactor))
+		end_protocol(t);
+	if (!loop_is_forked(t->reactor))
+		scope_end(&t->scope, PLAIT_HERE);
+	if (loop_is_forked(t->reactor))
+		return;
+	owner = t->owner;
 	t->owner = NULL;
 	if (owner != NULL)
 		owner->lost(owner, why);

@@ -23,8 +23,9 @@
 /* The n-th callback of a program forks, and its child returns from it. */
 static struct {
 	unsigned at, n;
-	unsigned after; /* callbacks in the child */
-	bool frees;	/* it frees the reactor first */
+	unsigned after;	 /* callbacks in the child */
+	bool frees;	 /* it frees the reactor first */
+	bool stays_open; /* the connection, until the shutdown */
 	bool child;
 	pid_t pid;
 } forking;
@@ -91,9 +92,52 @@ static void hear_actor(struct actor *a)
 	heard();
 }
 
-static void hear_protocol(struct actor *a, struct plait_protocol *p)
+static void hear_producer(struct plait_producer *p)
 {
 	heard();
+}
+
+static const struct plait_producer_ops hear_producer_ops = {
+	.name = "heard",
+	.pause = hear_producer,
+	.resume = hear_producer,
+	.stop = hear_producer,
+};
+
+static plait_value hear_cancel(struct plait_deferred *d, void *arg)
+{
+	struct plait_promise **promise = arg;
+
+	heard();
+	plait_promise_drop(promise);
+	return plait_cancelled();
+}
+
+static void add_producer(struct plait_transport *t)
+{
+	static struct plait_producer producer = { &hear_producer_ops };
+
+	ck_assert_int_eq(plait_transport_register_producer(t, &producer, true),
+			 0);
+}
+
+/* The end of the connection ends more than the protocol. */
+static void begin_work(struct actor *a, struct plait_protocol *p)
+{
+	static struct plait_promise *promise;
+	struct plait_deferred *d;
+
+	if (heard())
+		return;
+	add_producer(p->transport);
+	d = plait_deferred_new(&promise, hear_cancel, &promise);
+	plait_scope_own(plait_transport_scope(p->transport), &d);
+}
+
+static void produce_again(struct actor *a, struct plait_protocol *p)
+{
+	if (!heard())
+		add_producer(p->transport);
 }
 
 static void greet(struct actor *a, struct plait_protocol *p)
@@ -102,11 +146,21 @@ static void greet(struct actor *a, struct plait_protocol *p)
 		plait_transport_write(p->transport, "hello", 5);
 }
 
+/* So that the shutdown finds the connection open. */
+static void stop_at_data(struct actor *a, struct plait_protocol *p,
+			 const void *data, size_t len)
+{
+	if (!heard())
+		plait_reactor_stop(reactor);
+}
+
 static void lose_after_data(struct actor *a, struct plait_protocol *p,
 			    const void *data, size_t len)
 {
-	if (!heard())
-		plait_transport_lose_connection(p->transport);
+	if (heard())
+		return;
+	plait_transport_unregister_producer(p->transport);
+	plait_transport_lose_connection(p->transport);
 }
 
 static void stop_after_loss(struct actor *a)
@@ -132,20 +186,28 @@ static void hear_all(struct actor *a)
 	actor_init(a);
 	a->on_start = a->on_stop = a->on_started = a->on_build = hear_actor;
 	a->on_failed = hear_actor;
-	a->on_made = a->on_lost = hear_protocol;
-	a->on_data = lose_after_data;
+	a->on_made = begin_work;
+	a->on_lost = produce_again;
+	a->on_data = forking.stays_open ? stop_at_data : lose_after_data;
 	a->on_client_lost = stop_after_loss;
 }
 
 static void begin(void *arg)
 {
-	unsigned number;
+	const struct plait_listen_options options = { .max_connections = 9 };
+	struct plait_address address;
+	int rc;
 
 	if (heard())
 		return;
-	number = actor_listen(&program.server, reactor, &program.port);
-	if (!forking.child)
-		actor_connect(&program.client, reactor, number);
+	/* It counts its guests. */
+	rc = plait_listen_tcp(reactor, 0, &program.server.base, &options,
+			      &program.port);
+	if (forking.child)
+		return;
+	ck_assert_int_eq(rc, 0);
+	plait_port_address(program.port, &address);
+	actor_connect(&program.client, reactor, address.port);
 }
 
 static void begin_program(void)
@@ -198,14 +260,17 @@ static void end_program(void)
 }
 
 /* False once it has run to its end without forking. */
-static bool fork_in_callback_number(unsigned at, bool frees)
+static bool fork_in_callback_number(unsigned at, bool frees, bool stays_open)
 {
+	struct fd_table *fds = fd_table_new();
+	unsigned left;
 	int rc;
 
 	memset(&program, 0, sizeof(program));
 	memset(&forking, 0, sizeof(forking));
 	forking.at = at;
 	forking.frees = frees;
+	forking.stays_open = stays_open;
 	reactor = plait_reactor_new(backend);
 	begin_program();
 	program.looped = plait_looping_call_start(program.looping, 3600, false);
@@ -221,8 +286,11 @@ static bool fork_in_callback_number(unsigned at, bool frees)
 	}
 	plait_reactor_free(&reactor);
 	end_program();
+	left = fd_table_check(&fds);
+	if (forking.child && forking.after == 0 && unhandled_count() == 0)
+		child_leave(left == 0 ? 0 : 3);
 	if (forking.child)
-		child_leave(forking.after == 0 ? 0 : 2);
+		child_leave(2);
 	if (forking.pid != 0)
 		wait_for_child(forking.pid);
 	return forking.pid != 0;
@@ -233,9 +301,53 @@ START_TEST(a_child_that_returns_hears_nothing_more)
 	unsigned n = 0;
 
 	plait_reactor_free(&reactor);
-	while (fork_in_callback_number(n, _i == 1))
+	while (fork_in_callback_number(n, _i % 2 == 1, _i >= 2))
 		n++;
 	ck_assert_uint_gt(n, 30);
+}
+END_TEST
+
+/* On a testing reactor, too, a connection is not given up half. */
+static struct plait_protocol *orphan;
+
+static void fork_at_loss(struct actor *a, struct plait_protocol *p)
+{
+	if (heard())
+		orphan = p;
+}
+
+static void fork_at_build(struct actor *a)
+{
+	heard();
+}
+
+START_TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor)
+{
+	const struct plait_listen_options options = { .max_connections = 9 };
+	plait_value why = plait_fail(&plait_error_connection_lost, "test");
+	unsigned long mark = heap_mark();
+	struct plait_port *port;
+	struct plait_transport *t;
+	struct actor a;
+
+	actor_init(&a);
+	a.on_build = _i == 0 ? fork_at_build : NULL;
+	a.on_lost = fork_at_loss;
+	reactor = plait_testing_reactor_new();
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &a.base, &options, &port),
+			 0);
+	t = plait_testing_accept(port);
+	if (t != NULL) {
+		plait_transport_scope(t);
+		plait_testing_lose(t, plait_value_failure(&why));
+	}
+	plait_reactor_free(&reactor);
+	if (forking.child) {
+		plait_protocol_free(&orphan);
+		child_leave(heap_left_since(mark, stderr) == 0 ? 0 : 1);
+	}
+	wait_for_child(forking.pid);
+	plait_value_free(&why);
 }
 END_TEST
 
@@ -927,7 +1039,11 @@ int main(void)
 	TCase *tc = tcase_create("returning");
 
 	tcase_add_reactor_loop_test(tc, a_child_that_returns_hears_nothing_more,
-				    0, 2);
+				    0, 4);
+	tcase_add_pure_loop_test(
+		tc,
+		a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor,
+		0, 2);
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("freeing");

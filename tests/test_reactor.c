@@ -634,6 +634,7 @@ static void tell(struct job *j)
 {
 	struct member *self = plait_container(j, struct member, told);
 
+	loop_part(&self->member);
 	loop_bury(self->reactor, &self->buried.task);
 	if (self->reborn == 0)
 		return;
