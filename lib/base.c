@@ -46,6 +46,14 @@ struct outlet {
 	enum way way;
 };
 
+/* To write into a pipe that nobody reads would be SIGPIPE. */
+static bool outlet_has_reader(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) < 0 || (p.revents & POLLERR) == 0;
+}
+
 /*
  * Where there is no /proc, no right to open it, or no descriptor left, a look
  * must do: a pipe that has room takes PIPE_BUF bytes.  Only somebody else who
@@ -57,8 +65,9 @@ static struct outlet outlet_reopen(void)
 		      O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd > STDERR_FILENO)
-		return (struct outlet){ fd, WAY_WRITE };
-	if (fd < 0 && errno == ENXIO) /* a pipe without a reader */
+		return (struct outlet){ fd, outlet_has_reader(fd) ? WAY_WRITE
+								  : WAY_NONE };
+	if (fd < 0 && errno == ENXIO) /* the same, if it has a name */
 		return (struct outlet){ -1, WAY_NONE };
 	if (fd >= 0)
 		close(fd); /* a standard one: the program's, if only closed */
