@@ -7,6 +7,12 @@
 #include <plait/base.h>
 
 /*
+ * For what an often called function calls seldom.  Compiled into it, the
+ * seldom called one would make every call save registers for it.
+ */
+#define OUT_OF_LINE __attribute__((noinline))
+
+/*
  * Puts a report, one or more lines, on standard error, in one write if it is
  * not longer than PIPE_BUF, so that lines of several threads or processes don't
  * mix.  Never waits: what there is no room for is lost, and counted.  Leaves

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base.h"
 #include "lib/debug.h"
 #include "lib/deferred_inside.h"
 #include "lib/trace.h"
@@ -387,7 +388,8 @@ static void link_inner(struct plait_deferred *d, struct plait_deferred *inner)
 }
 
 /* A paused inner goes on: nobody is left to unpause it. */
-static void wait_for(struct plait_deferred *d, struct plait_deferred *inner)
+static OUT_OF_LINE void wait_for(struct plait_deferred *d,
+				 struct plait_deferred *inner)
 {
 	if (closes_a_cycle(d, inner))
 		plait_die(inner->where,
@@ -483,8 +485,8 @@ static bool is_spent(const struct plait_deferred *d)
 }
 
 /* Fires the promise with v; its chain runs before d's goes on. */
-static struct plait_deferred *step_into(struct plait_deferred *d,
-					struct plait_promise *p, plait_value v)
+static OUT_OF_LINE struct plait_deferred *
+step_into(struct plait_deferred *d, struct plait_promise *p, plait_value v)
 {
 	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
 
@@ -498,8 +500,8 @@ static struct plait_deferred *step_into(struct plait_deferred *d,
 	return target;
 }
 
-static struct plait_deferred *step_feed(struct plait_deferred *d,
-					struct pair pair)
+static OUT_OF_LINE struct plait_deferred *step_feed(struct plait_deferred *d,
+						    struct pair pair)
 {
 	struct deferred_fed fed = { .again = false };
 	struct plait_promise *p =
@@ -533,8 +535,8 @@ static struct plait_deferred *step(struct plait_deferred *d)
  * is held and is being freed, the callbacks of outer run all the same, but
  * what outer holds is held.
  */
-static struct plait_deferred *hand_over(struct plait_deferred *d,
-					struct plait_deferred *next)
+static OUT_OF_LINE struct plait_deferred *hand_over(struct plait_deferred *d,
+						    struct plait_deferred *next)
 {
 	struct plait_deferred *outer = d->outer;
 
@@ -583,8 +585,8 @@ static struct plait_deferred *drop_pair(struct pair pair,
  * for, and for the end of what d waited for: somebody may hold a lock for as
  * long as those work.  Says which deferred to go on with.
  */
-static struct plait_deferred *drop_pairs(struct plait_deferred *d,
-					 struct plait_deferred *next)
+static OUT_OF_LINE struct plait_deferred *
+drop_pairs(struct plait_deferred *d, struct plait_deferred *next)
 {
 	unsigned kept = d->kept;
 
@@ -597,8 +599,8 @@ static struct plait_deferred *drop_pairs(struct plait_deferred *d,
 }
 
 /* Goes on with those that d has held, the first of them first. */
-static struct plait_deferred *end_holds_for(struct plait_deferred *d,
-					    struct plait_deferred *next)
+static OUT_OF_LINE struct plait_deferred *
+end_holds_for(struct plait_deferred *d, struct plait_deferred *next)
 {
 	while (!is_on_stack(d) && d->held != NULL) {
 		struct plait_deferred *held = d->held;
@@ -621,7 +623,8 @@ static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 {
 	struct plait_deferred *outer = d->outer;
 
-	next = drop_pairs(d, next);
+	if (d->kept > 0 || (d->freed && has_pairs(d)))
+		next = drop_pairs(d, next);
 	if (!d->handed)
 		return next;
 	d->handed = false;
@@ -661,7 +664,9 @@ static struct plait_deferred *leave(struct plait_deferred *d)
 	struct plait_deferred *next;
 
 	d->active = false;
-	next = end_holds_for(d, d->resume);
+	next = d->resume;
+	if (d->held != NULL)
+		next = end_holds_for(d, next);
 	if (!is_blocked(d)) {
 		if (d->holds == 0)
 			next = end_own_holds(d, next);

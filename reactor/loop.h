@@ -25,6 +25,7 @@
 #include <plait/reactor.h>
 #include <plait/timer.h>
 
+#include "lib/base.h"
 #include "lib/fork.h"
 #include "lib/owner.h"
 #include "lib/trace.h"

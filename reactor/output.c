@@ -181,34 +181,38 @@ static size_t room_to_grow(const struct output_block *b)
 	return (size_t)(limit_of(b) - b->end);
 }
 
-static bool add_copy(struct output *o, struct plait_reactor *r, size_t len)
+/* The last block, which has room for a copy to grow; NULL with no memory. */
+static struct output_block *growing_block(struct output *o,
+					  struct plait_reactor *r, size_t len)
 {
-	struct output_piece *p = add_piece(o, r, len);
+	struct output_piece *p;
 
+	if (room_to_grow(o->last) > 0)
+		return o->last;
+	p = add_piece(o, r, len);
 	if (p == NULL)
-		return false;
+		return NULL;
 	*p = (struct output_piece){ .data = o->last->end };
-	return true;
+	return o->last;
 }
 
 int output_add(struct output *o, struct plait_reactor *r, const void *data,
 	       size_t len)
 {
 	const unsigned char *from = data;
+	struct output_block *b;
 	size_t room;
 
 	while (len > 0) {
-		room = room_to_grow(o->last);
-		if (room == 0) {
-			if (!add_copy(o, r, len))
-				return -ENOMEM;
-			continue;
-		}
+		b = growing_block(o, r, len);
+		if (b == NULL)
+			return -ENOMEM;
+		room = (size_t)(limit_of(b) - b->end);
 		if (room > len)
 			room = len;
-		memcpy(o->last->end, from, room);
-		o->last->end += room;
-		o->last->last->size += room;
+		memcpy(b->end, from, room);
+		b->end += room;
+		b->last->size += room;
 		o->size += room;
 		from += room;
 		len -= room;
@@ -278,7 +282,7 @@ int output_gather(const struct output *o, struct iovec *iov, int max,
 	return n;
 }
 
-static void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
+static OUT_OF_LINE void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
 {
 	if (buf_let_go(buf, r))
 		loop_let_go(r, buf_footprint(buf));
@@ -311,15 +315,12 @@ static void drop_first_piece(struct output *o, struct plait_reactor *r)
 		drop_first_block(o, r);
 }
 
-void output_consume(struct output *o, struct plait_reactor *r, size_t len)
+/* Less than there is. */
+static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
+				     size_t len)
 {
 	struct output_piece *p;
 
-	plait_assert(len <= o->size);
-	if (len == o->size) {
-		output_drop(o, r);
-		return;
-	}
 	for (p = first_piece(o); len >= p->size; p = first_piece(o)) {
 		len -= p->size;
 		drop_first_piece(o, r);
@@ -355,4 +356,13 @@ void output_drop(struct output *o, struct plait_reactor *r)
 		drop_block(r, b);
 	}
 	*o = (struct output){ .size = 0 };
+}
+
+void output_consume(struct output *o, struct plait_reactor *r, size_t len)
+{
+	plait_assert(len <= o->size);
+	if (len == o->size)
+		output_drop(o, r);
+	else
+		consume_some(o, r, len);
 }

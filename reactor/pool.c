@@ -102,14 +102,18 @@ static struct loop_block *slab_take(struct plait_reactor *r,
 	return b;
 }
 
-static struct loop_block *take(struct plait_reactor *r, unsigned size)
+static OUT_OF_LINE struct loop_block *take(struct plait_reactor *r,
+					   unsigned size)
 {
 	struct plait_list *l = plait_list_first(&r->pool.slabs[size]);
 	struct pool_slab *s =
 		l != NULL ? plait_container(l, struct pool_slab, link)
 			  : slab_new(r, size);
+	struct loop_block *b = s != NULL ? slab_take(r, s) : NULL;
 
-	return s != NULL ? slab_take(r, s) : NULL;
+	if (b != NULL)
+		r->pool.unsent.held += loop_block_size(b);
+	return b;
 }
 
 /* A slab of which nothing is in use goes, or is the last to be used again. */
@@ -144,12 +148,10 @@ struct loop_block *loop_block_get(struct plait_reactor *r, size_t size)
 	while (i < POOL_SIZES - 1 && size > sizes[i].block)
 		i++;
 	b = r->pool.recent[i];
-	if (b != NULL)
-		r->pool.recent[i] = NULL;
-	else
-		b = take(r, i);
-	if (b != NULL)
-		r->pool.unsent.held += loop_block_size(b);
+	if (b == NULL)
+		return take(r, i);
+	r->pool.recent[i] = NULL;
+	r->pool.unsent.held += loop_block_size(b);
 	return b;
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/debug.h"
 #include "lib/deferred.h"
 #include "lib/fork.h"
 #include "reactor/reactor.h"
@@ -172,8 +173,6 @@ static void run_next_turn(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
-	if (plait_list_is_empty(&r->next_turn))
-		return;
 	plait_list_init(&todo);
 	plait_list_move(&todo, &r->next_turn);
 	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
@@ -214,7 +213,7 @@ void loop_leave(struct plait_reactor *r)
 void loop_woke(struct plait_reactor *r)
 {
 	r->now_is_known = false;
-	if (loop_is_virtual(r))
+	if (r->backend->is_virtual)
 		deferred_set_time(r->virtual_now);
 	else
 		deferred_set_clock(timer_monotonic);
@@ -393,7 +392,8 @@ static bool has_tasks(const struct plait_reactor *r)
 
 static void bury(struct plait_reactor *r)
 {
-	run_all(r, &r->burials);
+	if (!plait_list_is_empty(&r->burials))
+		run_all(r, &r->burials);
 }
 
 static void lose_member(struct plait_reactor *r, struct loop_member *m)
@@ -743,7 +743,7 @@ static void hurry(struct plait_reactor *r)
 }
 
 /* As far as it goes in this turn. */
-static void shut_down(struct plait_reactor *r)
+static OUT_OF_LINE void shut_down(struct plait_reactor *r)
 {
 	if (r->shutdown == SHUTDOWN_ASKED) {
 		r->shutdown = SHUTDOWN_WAITING;
@@ -761,7 +761,7 @@ static void shut_down(struct plait_reactor *r)
 	}
 }
 
-static bool must_shut_down(const struct plait_reactor *r)
+static OUT_OF_LINE bool must_shut_down(const struct plait_reactor *r)
 {
 	switch (r->shutdown) {
 	case SHUTDOWN_ASKED:
@@ -776,26 +776,44 @@ static bool must_shut_down(const struct plait_reactor *r)
 	}
 }
 
+/* Something to do now, whatever the time is. */
+static bool has_work_at_hand(const struct plait_reactor *r)
+{
+	return has_tasks(r) || !plait_list_is_empty(&r->arrivals) ||
+	       thread_has_work(r) || watch_has_work(r) ||
+	       (r->shutdown != SHUTDOWN_NONE && must_shut_down(r));
+}
+
 bool loop_has_work(const struct plait_reactor *r)
 {
 	int64_t when;
 
-	return has_tasks(r) || !plait_list_is_empty(&r->arrivals) ||
-	       thread_has_work(r) || watch_has_work(r) || must_shut_down(r) ||
+	return has_work_at_hand(r) ||
 	       (timer_next(r, &when) && when <= loop_now(r));
 }
 
 /* How long the wait of this turn may be; negative: for ever. */
 static int64_t waiting_time(struct plait_reactor *r, int64_t limit)
 {
-	int64_t when, left;
+	int64_t when, now, left;
 
-	if (loop_has_work(r))
+	if (has_work_at_hand(r))
 		return 0;
 	if (!timer_next(r, &when))
 		return limit;
-	left = when - loop_now(r);
+	now = loop_now(r);
+	left = when > now ? when - now : 0;
 	return limit >= 0 && limit < left ? limit : left;
+}
+
+static OUT_OF_LINE void heed_signals(struct plait_reactor *r)
+{
+	if (signal_take_arrived(r))
+		plait_reactor_stop(r);
+	if (signal_take_insisted(r))
+		plait_reactor_stop_now(r);
+	if (signal_take_dump(r))
+		report_pending();
 }
 
 static void run_due(struct plait_reactor *r)
@@ -803,17 +821,13 @@ static void run_due(struct plait_reactor *r)
 	r->now_is_known = false;
 	timer_hold(r);
 	run_after_callback(r);
-	thread_run(r);
-	run_next_turn(r);
+	if (thread_has_work(r))
+		thread_run(r);
+	if (!plait_list_is_empty(&r->next_turn))
+		run_next_turn(r);
 	timer_run_due(r);
-	if (loop_is_forked(r))
-		return;
-	if (signal_take_arrived(r))
-		plait_reactor_stop(r);
-	if (signal_take_insisted(r))
-		plait_reactor_stop_now(r);
-	if (signal_take_dump(r))
-		report_pending();
+	if (signal_has_come(r) && !loop_is_forked(r))
+		heed_signals(r);
 }
 
 /* 0, or -errno if the backend cannot wait. */
@@ -824,7 +838,7 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	r->turns++;
 	r->done = (struct done){ 0 };
 	run_due(r);
-	if (!loop_is_forked(r))
+	if (r->shutdown != SHUTDOWN_NONE && !loop_is_forked(r))
 		shut_down(r);
 	/* Nothing refers to the dead yet, so they need not wait with us. */
 	bury(r);
@@ -833,7 +847,8 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	bury(r);
 	if (loop_is_forked(r))
 		return -ECHILD;
-	report_turn(r);
+	if (debug_is_on(DEBUG_TURNS))
+		report_turn(r);
 	return rc;
 }
 

@@ -40,7 +40,6 @@ struct watches {
 void watch_init(struct plait_reactor *r);
 void watch_done(struct plait_reactor *r);
 int watch_poll(struct plait_reactor *r, int64_t timeout);
-bool watch_has_work(const struct plait_reactor *r);
 
 /* For the backends: -EBADF if there is no such descriptor. */
 int watch_check_open(struct plait_reactor *r, int fd);
@@ -111,7 +110,6 @@ struct thread_calls {
 int thread_init(struct plait_reactor *r);
 void thread_done(struct plait_reactor *r);
 void thread_run(struct plait_reactor *r);
-bool thread_has_work(const struct plait_reactor *r);
 void thread_wake(struct plait_reactor *r); /* async-signal-safe */
 
 /* signal.c */
@@ -139,7 +137,7 @@ struct done {
 	unsigned events, timers, calls;
 };
 
-void report_turn(struct plait_reactor *r);
+void report_turn(const struct plait_reactor *r);
 void report_pending(void);
 
 /* pool.c */
@@ -213,6 +211,27 @@ struct plait_reactor {
 	struct pool pool;
 	struct plait_limits limits;
 };
+
+/* Several times a turn, mostly in vain. */
+static inline bool thread_has_work(const struct plait_reactor *r)
+{
+	return r->thread.oldest != NULL ||
+	       atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
+		       NULL;
+}
+
+static inline bool watch_has_work(const struct plait_reactor *r)
+{
+	return !plait_list_is_empty(&r->watches.always) ||
+	       !plait_list_is_empty(&r->watches.lost);
+}
+
+static inline bool signal_has_come(const struct plait_reactor *r)
+{
+	return atomic_load(&r->signals.arrived) ||
+	       atomic_load(&r->signals.insisted) ||
+	       atomic_load(&r->signals.dump_arrived);
+}
 
 /* For the backends, several times an event: who is watching now. */
 static inline struct plait_watch *watch_find(const struct plait_reactor *r,

@@ -8,7 +8,6 @@
 #include <plait/debug.h>
 
 #include "lib/base.h"
-#include "lib/debug.h"
 #include "reactor/reactor.h"
 
 /* 0 or as plait_buf_append(). */
@@ -39,13 +38,11 @@ void report_pending(void)
 	plait_buf_unref(&b);
 }
 
-void report_turn(struct plait_reactor *r)
+void report_turn(const struct plait_reactor *r)
 {
 	char line[128];
 	int len;
 
-	if (!debug_is_on(DEBUG_TURNS))
-		return;
 	len = snprintf(line, sizeof(line),
 		       "plait: turn %" PRIu64
 		       ": %u events, %u timers, %u calls\n",

@@ -163,7 +163,7 @@ static bool has_unread(struct stream *s)
  * Nothing can be sent any more.  That says nothing about what the peer has
  * sent before: it is delivered first, if somebody wants it.
  */
-static void break_off(struct stream *s, int err, const char *call)
+static OUT_OF_LINE void break_off(struct stream *s, int err, const char *call)
 {
 	fail_errno(s, err, call);
 	s->base.write_closed = s->shut = true;
@@ -276,16 +276,20 @@ static unsigned wanted_events(const struct stream *s)
 	return events;
 }
 
-static void arm(struct stream *s)
+static OUT_OF_LINE void stream_watch(struct stream *s, unsigned events)
 {
-	unsigned events = wanted_events(s);
-	int r;
+	int r = plait_watch_change(&s->watch, events);
 
-	if (events == s->watch.events)
-		return;
-	r = plait_watch_change(&s->watch, events);
 	if (r < 0)
 		fail_errno(s, -r, "watch");
+}
+
+static inline void arm(struct stream *s)
+{
+	unsigned events = wanted_events(s);
+
+	if (events != s->watch.events)
+		stream_watch(s, events);
 }
 
 /*
@@ -368,7 +372,7 @@ static void mind_deadline(struct stream *s, bool progress)
 }
 
 /* What is left to be delivered waits for its reader, but not for ever. */
-static void settle_end(struct stream *s)
+static OUT_OF_LINE void settle_end(struct stream *s)
 {
 	if (!waits_for_reader(s)) {
 		owe_answer(s);
@@ -638,7 +642,9 @@ static void ready(struct plait_watch *w, unsigned events)
 		return;
 	if (events & PLAIT_LOST)
 		fail_errno(s, EBADF, "watch");
-	events &= wanted_events(s) | PLAIT_WRITE;
+	/* What comes before an answer does not arm what is wanted now. */
+	if (plait_list_is_linked(&s->answering.link))
+		events &= wanted_events(s) | PLAIT_WRITE;
 	if (events & PLAIT_READ)
 		receive(s);
 	else if (events & LOOP_HANGUP)
@@ -646,10 +652,9 @@ static void ready(struct plait_watch *w, unsigned events)
 	if (events & PLAIT_WRITE)
 		s->blocked = false;
 	settle(s, events & PLAIT_WRITE);
-	if (loop_is_forked(reactor_of(s)))
-		return;
 	/* The callback has returned, so its answer need not wait. */
-	if (plait_list_is_linked(&s->answering.link) && !s->dead)
+	if (plait_list_is_linked(&s->answering.link) && !s->dead &&
+	    !loop_is_forked(reactor_of(s)))
 		answer(s);
 }
 

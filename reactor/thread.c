@@ -110,13 +110,6 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 	return 0;
 }
 
-bool thread_has_work(const struct plait_reactor *r)
-{
-	return r->thread.oldest != NULL ||
-	       atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
-		       NULL;
-}
-
 /* Puts all that were pushed behind those that were taken before. */
 static void thread_take(struct plait_reactor *r)
 {
@@ -151,8 +144,6 @@ static struct thread_call thread_pop(struct plait_reactor *r)
 
 void thread_run(struct plait_reactor *r)
 {
-	if (!thread_has_work(r))
-		return;
 	thread_take(r);
 	/* If a call has forked, the others are the parent's. */
 	for (int i = 0; i < REACTOR_SHARE && r->thread.oldest != NULL &&

@@ -220,17 +220,28 @@ static void heap_remove(struct timers *ts, struct plait_timer *t)
 	verify(ts->fresh);
 }
 
-/* The heap's first, or NULL; those before it get their places. */
-static struct plait_timer *earliest(struct timers *ts,
-				    struct plait_timer **root)
+static bool is_in_place(const struct plait_timer *t)
+{
+	return t == NULL || t->place == t->when;
+}
+
+static struct plait_timer *put_in_place(struct timers *ts,
+					struct plait_timer **root)
 {
 	struct plait_timer *t;
 
-	while ((t = *root) != NULL && t->place != t->when) {
+	while (!is_in_place(t = *root)) {
 		heap_remove(ts, t);
 		heap_insert(root, t);
 	}
 	return t;
+}
+
+/* The heap's first, or NULL; those before it get their places. */
+static inline struct plait_timer *earliest(struct timers *ts,
+					   struct plait_timer **root)
+{
+	return is_in_place(*root) ? *root : put_in_place(ts, root);
 }
 
 /*
@@ -295,7 +306,8 @@ void timer_hold(struct plait_reactor *r)
 /* What the turn set joins only when all that was due has run. */
 static void release(struct timers *ts)
 {
-	ts->root = merge(ts->root, ts->fresh);
+	if (ts->fresh != NULL)
+		ts->root = merge(ts->root, ts->fresh);
 	ts->fresh = NULL;
 	ts->holding = false;
 	verify(ts->root);
@@ -316,8 +328,8 @@ void timer_run_due(struct plait_reactor *r)
 
 	if (!ts->unfinished)
 		ts->due = ts->root != NULL ? loop_now(r) : 0;
-	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
-			(t = next_due(ts)) != NULL;
+	for (int i = 0; (t = next_due(ts)) != NULL && i < REACTOR_SHARE &&
+			!loop_is_forked(r);
 	     i++) {
 		plait_timer_stop(t);
 		r->done.timers++;
@@ -325,7 +337,7 @@ void timer_run_due(struct plait_reactor *r)
 		t->fn(t->arg);
 		loop_leave(r);
 	}
-	ts->unfinished = next_due(ts) != NULL;
+	ts->unfinished = t != NULL;
 	if (!ts->unfinished)
 		release(ts);
 }

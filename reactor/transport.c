@@ -299,8 +299,8 @@ void transport_abandon(struct plait_transport *t)
 	p->connected = false;
 }
 
-static void abort_unsent(struct plait_transport *t, size_t limit,
-			 const char *of_what)
+static OUT_OF_LINE void abort_unsent(struct plait_transport *t, size_t limit,
+				     const char *of_what)
 {
 	plait_value v =
 		plait_fail(&plait_error_connection_aborted,
@@ -342,8 +342,8 @@ static struct plait_transport *largest(struct plait_transport *writer,
  * one, until there is room for so much more, or only for what is new of buf.
  * False if it was the writer.
  */
-static bool make_room(struct plait_transport *writer, size_t cost,
-		      const struct plait_buf *buf)
+static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
+				  const struct plait_buf *buf)
 {
 	struct plait_reactor *r = writer->reactor;
 	const struct loop_unsent *unsent = loop_unsent(r);
@@ -387,8 +387,8 @@ static bool may_write(const struct plait_transport *t)
 }
 
 /* So many bytes, in n pieces. */
-static void write_pieces(struct plait_transport *t, const struct iovec *pieces,
-			 int n, size_t len)
+static inline void write_pieces(struct plait_transport *t,
+				const struct iovec *pieces, int n, size_t len)
 {
 	if (len > 0 && may_write(t) && may_hold(t, len, NULL)) {
 		t->asked = false;

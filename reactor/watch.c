@@ -182,7 +182,7 @@ void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 	loop_leave(r);
 }
 
-static void deliver_always(struct plait_reactor *r)
+static OUT_OF_LINE void deliver_always(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
@@ -199,12 +199,12 @@ static void deliver_always(struct plait_reactor *r)
 }
 
 /* A watch that is lost has been stopped when it is told, so it ends. */
-static void deliver_lost(struct plait_reactor *r)
+static OUT_OF_LINE void deliver_lost(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	while (!loop_is_forked(r) &&
-	       (l = plait_list_first(&r->watches.lost)) != NULL) {
+	while ((l = plait_list_first(&r->watches.lost)) != NULL &&
+	       !loop_is_forked(r)) {
 		struct plait_watch *w =
 			plait_container(l, struct plait_watch, link);
 
@@ -216,17 +216,13 @@ static void deliver_lost(struct plait_reactor *r)
 	}
 }
 
-bool watch_has_work(const struct plait_reactor *r)
-{
-	return !plait_list_is_empty(&r->watches.always) ||
-	       !plait_list_is_empty(&r->watches.lost);
-}
-
 int watch_poll(struct plait_reactor *r, int64_t timeout)
 {
 	int rc = r->backend->poll(r, timeout);
 
-	deliver_always(r);
-	deliver_lost(r);
+	if (!plait_list_is_empty(&r->watches.always))
+		deliver_always(r);
+	if (!plait_list_is_empty(&r->watches.lost))
+		deliver_lost(r);
 	return rc;
 }
