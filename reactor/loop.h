@@ -221,6 +221,12 @@ bool loop_has_work(const struct plait_reactor *r);
 enum { LOOP_HANGUP = 8 };
 
 /*
+ * As plait_watch_change(), which drops what a program may not ask for; w is
+ * watched.
+ */
+int loop_watch_change(struct plait_watch *w, unsigned events);
+
+/*
  * Stops watching without telling the kernel, which saves a system call.  For
  * a descriptor that plait made and closes in this turn's burial: until then
  * its events find nobody, and closing it takes it out of the kernel's set.

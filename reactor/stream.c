@@ -278,7 +278,7 @@ static unsigned wanted_events(const struct stream *s)
 
 static OUT_OF_LINE void stream_watch(struct stream *s, unsigned events)
 {
-	int r = plait_watch_change(&s->watch, events);
+	int r = loop_watch_change(&s->watch, events);
 
 	if (r < 0)
 		fail_errno(s, -r, "watch");

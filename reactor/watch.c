@@ -13,7 +13,11 @@
 
 #include "reactor/reactor.h"
 
-enum { WATCH_EVENTS = PLAIT_READ | PLAIT_WRITE | LOOP_HANGUP };
+/* What a program may ask for; the library may ask for a hang-up as well. */
+enum {
+	PUBLIC_EVENTS = PLAIT_READ | PLAIT_WRITE,
+	WATCH_EVENTS = PUBLIC_EVENTS | LOOP_HANGUP
+};
 
 void watch_init(struct plait_reactor *r)
 {
@@ -109,7 +113,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 	}
 	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
 	r->watches.slots[fd].watch = w;
-	rc = update(w, events & WATCH_EVENTS);
+	rc = update(w, events & PUBLIC_EVENTS);
 	if (rc < 0)
 		clear(r, w);
 	return rc;
@@ -117,17 +121,22 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 
 int plait_watch_change(struct plait_watch *w, unsigned events)
 {
+	if (w->reactor == NULL)
+		return -EINVAL;
+	loop_check(w->reactor, "plait_watch_change()");
+	return loop_watch_change(w, events & PUBLIC_EVENTS);
+}
+
+int loop_watch_change(struct plait_watch *w, unsigned events)
+{
 	struct plait_reactor *r = w->reactor;
 	int rc;
 
-	if (r == NULL)
-		return -EINVAL;
-	loop_check(r, "plait_watch_change()");
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (w->events == PLAIT_LOST)
 		return 0;
-	rc = update(w, events & WATCH_EVENTS);
+	rc = update(w, events);
 	if (rc != -EBADF)
 		return rc;
 	/* Closed behind our back: select only notices when it waits, so epoll

@@ -137,6 +137,35 @@ START_TEST(only_what_is_waited_for_is_told)
 }
 END_TEST
 
+static void say_nothing_to(struct end *e)
+{
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 0);
+}
+
+/* Whatever else the bits are inside. */
+START_TEST(bits_that_are_no_events_are_dropped)
+{
+	struct end *e = open_end(0, ~3u);
+
+	for (int i = 0; i < 2; i++) {
+		if (i == 1)
+			close(e->peer);
+		say_nothing_to(e);
+		ck_assert_int_eq(plait_watch_change(&e->w, ~3u), 0);
+		say_nothing_to(e);
+		ck_assert_int_eq(plait_watch_change(&e->w, ~1u), 0);
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(e->calls, 1);
+		ck_assert_uint_eq(e->events, PLAIT_WRITE);
+		ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+		e->calls = 0;
+	}
+	e->peer = -1;
+	close_end(e);
+}
+END_TEST
+
 START_TEST(a_hang_up_wakes_nobody_who_waits_for_nothing)
 {
 	struct end *e = open_end(0, PLAIT_READ);
@@ -1045,6 +1074,7 @@ int main(void)
 	tcase_add_reactor_test(tc, told_in_every_turn_in_which_it_is_ready);
 	tcase_add_reactor_test(tc, both_at_once_are_told_at_once);
 	tcase_add_reactor_test(tc, only_what_is_waited_for_is_told);
+	tcase_add_reactor_test(tc, bits_that_are_no_events_are_dropped);
 	tcase_add_reactor_test(tc,
 			       a_hang_up_wakes_nobody_who_waits_for_nothing);
 	tcase_add_reactor_loop_test(
