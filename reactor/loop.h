@@ -90,6 +90,7 @@ struct loop_member {
 
 void loop_join(struct plait_reactor *r, struct loop_member *m);
 struct plait_list *loop_members(struct plait_reactor *r);
+struct plait_list *loop_finishing(struct plait_reactor *r); /* at a shutdown */
 static inline void loop_part(struct loop_member *m)
 {
 	plait_list_remove(&m->link);

@@ -229,6 +229,11 @@ struct plait_list *loop_members(struct plait_reactor *r)
 	return &r->members;
 }
 
+struct plait_list *loop_finishing(struct plait_reactor *r)
+{
+	return &r->finishing;
+}
+
 struct loop_unreported *loop_unreported(struct plait_reactor *r)
 {
 	return &r->unreported;

@@ -309,31 +309,47 @@ static OUT_OF_LINE void abort_unsent(struct plait_transport *t, size_t limit,
 	transport_abort(t, plait_value_failure(&v));
 }
 
+/* What the end of t would make free, if the writer were to hold more. */
+static size_t gives_back(const struct plait_transport *writer, size_t more,
+			 struct plait_transport *t)
+{
+	size_t bytes = output_gives_back(t->ops->output(t), t->reactor);
+
+	return t == writer ? bytes + more : bytes;
+}
+
+/* The one of the list whose end makes most memory free, if that is more. */
+static void find_larger(struct plait_list *members,
+			const struct plait_transport *writer, size_t more,
+			struct plait_transport **largest)
+{
+	size_t bytes, most = gives_back(writer, more, *largest);
+	struct plait_transport *t;
+	struct loop_member *m;
+	struct plait_list *l;
+
+	plait_list_for_each (l, members) {
+		m = plait_container(l, struct loop_member, link);
+		t = m->ops->transport != NULL ? m->ops->transport(m) : NULL;
+		bytes = t != NULL ? gives_back(writer, more, t) : 0;
+		if (bytes > most) {
+			most = bytes;
+			*largest = t;
+		}
+	}
+}
+
 /*
  * The transport whose end makes most memory free, if the writer were to hold
- * so much more.
+ * so much more: also one that is only waited for, at a shutdown.
  */
 static struct plait_transport *largest(struct plait_transport *writer,
 				       size_t more)
 {
-	struct plait_transport *t, *ret = writer;
-	struct loop_member *m;
-	struct plait_list *l;
-	size_t bytes, most = 0;
+	struct plait_transport *ret = writer;
 
-	plait_list_for_each (l, loop_members(writer->reactor)) {
-		m = plait_container(l, struct loop_member, link);
-		t = m->ops->transport != NULL ? m->ops->transport(m) : NULL;
-		if (t == NULL)
-			continue;
-		bytes = output_gives_back(t->ops->output(t), t->reactor);
-		if (t == writer)
-			bytes += more;
-		if (bytes > most) {
-			most = bytes;
-			ret = t;
-		}
-	}
+	find_larger(loop_members(writer->reactor), writer, more, &ret);
+	find_larger(loop_finishing(writer->reactor), writer, more, &ret);
 	return ret;
 }
 

@@ -340,6 +340,34 @@ START_TEST(the_total_is_in_force_at_once)
 }
 END_TEST
 
+static void stop_it(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+/* Both are waited for; one has a producer, say, that writes on. */
+START_TEST(what_closes_at_a_shutdown_is_in_the_total)
+{
+	struct deaf d[2];
+
+	begin(0, 10 * MIB);
+	open_deaf(&d[0]);
+	open_deaf(&d[1]);
+	write_bytes(&d[0], 9 * MIB);
+	write_bytes(&d[1], 1);
+	plait_transport_lose_connection(d[0].transport);
+	plait_transport_lose_connection(d[1].transport);
+	plait_call_later(reactor, 0, stop_it, NULL);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(d[0].lost + d[1].lost, 0);
+	write_bytes(&d[1], 2 * MIB);
+	expect_largest(&d[0]);
+	ck_assert_uint_eq(d[1].lost, 0);
+	close_deaf(&d[0]);
+	close_deaf(&d[1]);
+}
+END_TEST
+
 /* What one holds is little more than what it owes. */
 START_TEST(a_few_bytes_to_each_of_many_hold_little)
 {
@@ -469,6 +497,7 @@ static TCase *socket_case(void)
 	tcase_add_reactor_test(tc, a_shared_buffer_is_in_the_total_once);
 	tcase_add_reactor_test(tc, the_last_who_has_a_buffer_gives_it_back);
 	tcase_add_reactor_test(tc, the_total_is_in_force_at_once);
+	tcase_add_reactor_test(tc, what_closes_at_a_shutdown_is_in_the_total);
 	tcase_add_reactor_test(tc, a_few_bytes_to_each_of_many_hold_little);
 	tcase_add_reactor_test(tc,
 			       after_a_burst_mappings_are_given_back_at_once);
@@ -493,6 +522,7 @@ static TCase *testing_case(void)
 	tcase_add_pure_test(tc, a_shared_buffer_is_in_the_total_once);
 	tcase_add_pure_test(tc, the_last_who_has_a_buffer_gives_it_back);
 	tcase_add_pure_test(tc, the_total_is_in_force_at_once);
+	tcase_add_pure_test(tc, what_closes_at_a_shutdown_is_in_the_total);
 	tcase_add_pure_test(tc, a_few_bytes_to_each_of_many_hold_little);
 	tcase_add_pure_test(tc, after_a_burst_mappings_are_given_back_at_once);
 	return tc;
