@@ -355,6 +355,19 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 		run(in, p, step);
 }
 
+/*
+ * Nothing is unread any more, so an end that waited behind it is due.  A
+ * transport looks for the end when reading is paused.
+ */
+static void let_the_end_come(struct plait_input *in, struct plait_protocol *p)
+{
+	p->unread = false;
+	if (!in->paused || p->transport == NULL)
+		return;
+	plait_transport_resume_reading(p->transport);
+	plait_transport_pause_reading(p->transport);
+}
+
 int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 {
 	void *room;
@@ -374,7 +387,7 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 	in->left = 0;
 	in->handed = 0;
 	if (in->protocol != NULL)
-		in->protocol->unread = false;
+		let_the_end_come(in, in->protocol);
 	return 0;
 }
 

@@ -646,6 +646,22 @@ START_TEST(the_end_waits_for_the_lines_that_are_held)
 }
 END_TEST
 
+START_TEST(the_end_comes_when_what_is_held_is_cleared)
+{
+	on_line = pause_at_each;
+	connect_with(&ops);
+	say("a\r\nb\r\n");
+	plait_testing_deliver_eof(transport);
+	plait_testing_advance(r, 1);
+	ck_assert(plait_testing_is_connected(transport));
+	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, NULL), 0);
+	plait_testing_advance(r, 0);
+	ck_assert(!plait_testing_is_connected(transport));
+	assert_trace("line(a) ");
+	finish();
+}
+END_TEST
+
 static void pause_and_resume(struct plait_line_receiver *p, const char *line,
 			     size_t len)
 {
@@ -1235,6 +1251,7 @@ static void add_pausing(Suite *s)
 	tcase_add_pure_test(tc, pause_holds_the_rest_of_the_chunk);
 	tcase_add_pure_loop_test(tc, the_end_waits_for_the_lines_that_are_held,
 				 0, 2);
+	tcase_add_pure_test(tc, the_end_comes_when_what_is_held_is_cleared);
 	tcase_add_pure_test(tc, resume_inside_a_callback_does_not_recurse);
 	tcase_add_pure_test(tc, pausing_after_every_line_is_linear);
 	tcase_add_pure_test(tc, input_while_paused_is_kept_at_linear_cost);
