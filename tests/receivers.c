@@ -357,5 +357,8 @@ const char *receivers_run(struct plait_reactor *r,
 		plait_testing_advance(r, 0);
 	}
 	plait_testing_lose(t, plait_value_failure(&done));
+	/* A receiver that is paused and holds input is waited for. */
+	plait_testing_advance(r, 5);
+	plait_assert(!plait_testing_is_connected(t));
 	return trace.text;
 }
