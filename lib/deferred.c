@@ -445,12 +445,13 @@ static plait_value fire_promise(plait_value *result, void *arg)
  */
 static plait_callback *const guarded = fire_promise;
 
-/* The callback half of a pair made by deferred_add_feed(), to know it by. */
-static plait_value feed_others(plait_value *result, void *arg)
-{
-	plait_assert(arg == NULL);
-	return PLAIT_NONE;
-}
+/*
+ * The callback half of a pair made by deferred_add_feed(), to know it by: the
+ * address of something that is no function, as nobody may call it.
+ */
+static const char feed_mark = 'f';
+static plait_callback *const feed_others =
+	(plait_callback *)(uintptr_t)&feed_mark;
 
 static bool is_guarded(const struct pair *pair)
 {
@@ -1060,12 +1061,10 @@ static void fire_cancelled(struct plait_deferred *d, plait_value v,
 	go_on(d);
 }
 
-/* Stands for the parts of a group; it is never called. */
-static plait_value cancel_parts(struct plait_deferred *d, void *arg)
-{
-	plait_assert(arg == NULL);
-	return plait_cancelled();
-}
+/* The canceller of a group, to know it by: nobody may call this either. */
+static const char group_mark = 'g';
+static plait_canceller *const cancel_parts =
+	(plait_canceller *)(uintptr_t)&group_mark;
 
 struct plait_deferred *deferred_new_group(struct plait_promise **ret,
 					  struct deferred_group *g,
