@@ -86,7 +86,9 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 
 /*
  * Moves all that was not taken to the end of buf, which may be NULL: then it
- * is dropped.  0, or an error of plait_buf_append(): then all is as it was.
+ * is dropped.  If the input is paused, an end of the connection that waited
+ * behind it comes now, from the loop.  0, or an error of plait_buf_append():
+ * then all is as it was.
  */
 int plait_input_clear(struct plait_input *in, struct plait_buf *buf);
 
