@@ -23,7 +23,6 @@ pkgconfigdir = $(libdir)/pkgconfig
 CC = cc
 CXX = c++
 AR = ar
-NM = nm
 OBJCOPY = objcopy
 CFLAGS = -g -O2
 HAVE_EPOLL = $(if $(filter Linux,$(shell uname -s)),1)
@@ -94,14 +93,14 @@ COMMON_FLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
 LIB_FLAGS = $(COMMON_FLAGS) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
 	$(if $(HAVE_EPOLL),-DHAVE_EPOLL)
 # The tests' own build of the library: it verifies itself, and the compiler
-# may neither remove an allocation nor swap a call for a checked one, so that
-# every one of them can be made to fail.
+# may neither remove an allocation nor swap a call for a checked one, nor hide
+# a call until the program is linked, so that every one can be made to fail.
 VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc \
-	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fno-lto
 # protocols/ and samples/ see the public headers and nothing else.
 INCLUDES = $(if $(filter protocols/%,$<),-Iinclude,-Iinclude -I.)
 ALL_LDFLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(HARDEN_LDFLAGS) $(LDFLAGS)
-FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(NM) $(OBJCOPY)
+FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY)
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
@@ -135,13 +134,9 @@ $O/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SRC)' | cmp -s - $@ || echo '$(SRC)' >$@
 
-# A program may have a timer_next() of its own: what is not public is renamed
-# in the static library, as the version script hides it in the shared one.
 $(STATIC): $(SRC:%.c=$O/obj/%.o) $O/sources
 	@mkdir -p $(@D)
-	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^) && \
-		{ $(NM) -gP --defined-only $@ | sed -n '/^plait_/d; s/^\([a-z][a-z0-9_]*\) .*/\1 plait__\1/p'; } \
-		>$@.syms && $(OBJCOPY) --redefine-syms=$@.syms $@
+	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(VERIFIED): $(SRC:%.c=$O/verify/%.o) $O/sources
 	@mkdir -p $(@D)
 	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)

@@ -172,7 +172,7 @@ static bool outlet_put_lost(const struct outlet *o)
 	return false;
 }
 
-void base_say(const char *text, size_t len)
+void plait_i_base_say(const char *text, size_t len)
 {
 	int saved = errno;
 	struct outlet o = outlet_open();
@@ -183,7 +183,7 @@ void base_say(const char *text, size_t len)
 	errno = saved;
 }
 
-void base_say_lost(void)
+void plait_i_base_say_lost(void)
 {
 	int saved = errno;
 	struct outlet o;
@@ -218,6 +218,6 @@ void plait_die(const char *where, const char *fmt, ...)
 	len += written(vsnprintf(line + len, room - len, fmt, ap), room - len);
 	va_end(ap);
 	line[len++] = '\n';
-	base_say(line, len);
+	plait_i_base_say(line, len);
 	abort();
 }

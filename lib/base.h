@@ -18,9 +18,9 @@
  * mix.  Never waits: what there is no room for is lost, and counted.  Leaves
  * errno alone.
  */
-void base_say(const char *text, size_t len);
+void plait_i_base_say(const char *text, size_t len);
 
 /* Says how many reports were lost, if any; the next report does so, too. */
-void base_say_lost(void);
+void plait_i_base_say_lost(void);
 
 #endif

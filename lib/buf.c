@@ -26,7 +26,7 @@ struct plait_buf {
 	size_t capacity;
 	size_t start, size;
 	size_t reserved;    /* room promised to a commit */
-	const void *holder; /* counts it once; see buf_hold() */
+	const void *holder; /* counts it once; see plait_i_buf_hold() */
 	size_t held;	    /* how often the holder has it */
 	unsigned char *bytes;
 	unsigned char own[];
@@ -189,7 +189,7 @@ int plait_buf_append(struct plait_buf *b, const void *data, size_t len)
 	return 0;
 }
 
-int buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
+int plait_i_buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
 	void *room;
@@ -214,7 +214,7 @@ int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
 	int r;
 
 	va_start(ap, fmt);
-	r = buf_vprintf(b, fmt, ap);
+	r = plait_i_buf_vprintf(b, fmt, ap);
 	va_end(ap);
 	return r;
 }
@@ -247,12 +247,12 @@ size_t plait_buf_max(const struct plait_buf *b)
 	return b->max;
 }
 
-size_t buf_footprint(const struct plait_buf *b)
+size_t plait_i_buf_footprint(const struct plait_buf *b)
 {
 	return sizeof(*b) + b->capacity + 1;
 }
 
-bool buf_hold(struct plait_buf *b, const void *holder)
+bool plait_i_buf_hold(struct plait_buf *b, const void *holder)
 {
 	if (b->holder != NULL && b->holder != holder)
 		return true;
@@ -260,12 +260,12 @@ bool buf_hold(struct plait_buf *b, const void *holder)
 	return b->held++ == 0;
 }
 
-bool buf_is_held(const struct plait_buf *b, const void *holder)
+bool plait_i_buf_is_held(const struct plait_buf *b, const void *holder)
 {
 	return b->holder == holder;
 }
 
-bool buf_let_go(struct plait_buf *b, const void *holder)
+bool plait_i_buf_let_go(struct plait_buf *b, const void *holder)
 {
 	if (b->holder != holder)
 		return true;
@@ -275,12 +275,12 @@ bool buf_let_go(struct plait_buf *b, const void *holder)
 	return true;
 }
 
-bool buf_try_let_go(struct plait_buf *b, const void *holder)
+bool plait_i_buf_try_let_go(struct plait_buf *b, const void *holder)
 {
 	return b->holder != holder || --b->held == 0;
 }
 
-void buf_take_back(struct plait_buf *b, const void *holder)
+void plait_i_buf_take_back(struct plait_buf *b, const void *holder)
 {
 	if (b->holder == holder)
 		b->held++;

@@ -10,7 +10,7 @@
 #include <plait/buf.h>
 
 /* The bytes that it takes, those without contents too. */
-size_t buf_footprint(const struct plait_buf *b);
+size_t plait_i_buf_footprint(const struct plait_buf *b);
 
 /*
  * The holder, a reactor, has it in one more queue, or in one less.  True if
@@ -18,15 +18,16 @@ size_t buf_footprint(const struct plait_buf *b);
  * first and for the last queue.  A buffer remembers one holder.  If another
  * reactor queues it meanwhile, that has to count it for each of its queues.
  */
-bool buf_hold(struct plait_buf *b, const void *holder);
-bool buf_is_held(const struct plait_buf *b, const void *holder);
-bool buf_let_go(struct plait_buf *b, const void *holder);
+bool plait_i_buf_hold(struct plait_buf *b, const void *holder);
+bool plait_i_buf_is_held(const struct plait_buf *b, const void *holder);
+bool plait_i_buf_let_go(struct plait_buf *b, const void *holder);
 
 /*
- * What buf_let_go() would say, for several queues of the same buffers: each
- * call must be undone with buf_take_back() before anything else is done.
+ * What plait_i_buf_let_go() would say, for several queues of the same buffers:
+ * each call must be undone with plait_i_buf_take_back() before anything else is
+ * done.
  */
-bool buf_try_let_go(struct plait_buf *b, const void *holder);
-void buf_take_back(struct plait_buf *b, const void *holder);
+bool plait_i_buf_try_let_go(struct plait_buf *b, const void *holder);
+void plait_i_buf_take_back(struct plait_buf *b, const void *holder);
 
 #endif

@@ -13,7 +13,7 @@
 
 enum { QUARANTINE = 4096 };
 
-atomic_uint debug_flags;
+atomic_uint plait_i_debug_flags;
 
 static const struct {
 	const char *name;
@@ -31,7 +31,7 @@ static void say_unknown(const char *word, size_t len)
 			 "plait: PLAIT_DEBUG: there is no \"%.*s\"\n",
 			 len < 64 ? (int)len : 64, word);
 
-	base_say(line, (size_t)n);
+	plait_i_base_say(line, (size_t)n);
 }
 
 static unsigned flag_of(const char *word, size_t len)
@@ -47,7 +47,7 @@ static unsigned flag_of(const char *word, size_t len)
 }
 
 /* Two threads may both be the first; both read the same. */
-unsigned debug_read(void)
+unsigned plait_i_debug_read(void)
 {
 	const char *word = secure_getenv("PLAIT_DEBUG");
 	unsigned flags = DEBUG_WAS_READ;
@@ -58,11 +58,12 @@ unsigned debug_read(void)
 		flags |= flag_of(word, len);
 		word = word[len] == ',' ? word + len + 1 : NULL;
 	}
-	atomic_store_explicit(&debug_flags, flags, memory_order_relaxed);
+	atomic_store_explicit(&plait_i_debug_flags, flags,
+			      memory_order_relaxed);
 	return flags;
 }
 
-void debug_quarantine(void *block)
+void plait_i_debug_quarantine(void *block)
 {
 	static _Atomic(void *) ring[QUARANTINE];
 	static atomic_size_t next;

@@ -15,21 +15,21 @@ enum debug_flag {
 	DEBUG_FAILURES = 8    /* all about a failure that nobody handled */
 };
 
-extern atomic_uint debug_flags; /* 0: not read yet */
+extern atomic_uint plait_i_debug_flags; /* 0: not read yet */
 
-unsigned debug_read(void);
+unsigned plait_i_debug_read(void);
 
 static inline bool debug_is_on(enum debug_flag flag)
 {
-	unsigned flags =
-		atomic_load_explicit(&debug_flags, memory_order_relaxed);
+	unsigned flags = atomic_load_explicit(&plait_i_debug_flags,
+					      memory_order_relaxed);
 
 	if (__builtin_expect(flags == 0, 0))
-		flags = debug_read();
+		flags = plait_i_debug_read();
 	return (flags & flag) != 0;
 }
 
 /* Keeps a block that malloc() gave, and frees the oldest that it has kept. */
-void debug_quarantine(void *block);
+void plait_i_debug_quarantine(void *block);
 
 #endif

@@ -25,7 +25,7 @@
  * wait for another to leave the stack are linked from its held, by resume.
  *
  * To follow a result, read plait_fire_at(), run_from(), step() and leave(); to
- * follow a cancel, cancel(), cancel_group() and deferred_free_for().
+ * follow a cancel, cancel(), cancel_group() and plait_i_deferred_free_for().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@
 #include "lib/deferred_inside.h"
 #include "lib/trace.h"
 
-struct plait_deferred deferred_no_memory = {
+struct plait_deferred plait_i_deferred_no_memory = {
 	.where = "no memory",
 	.fired_at = "no memory",
 	.made = -1,
@@ -44,10 +44,10 @@ struct plait_deferred deferred_no_memory = {
 	.fired = true,
 };
 
-_Thread_local struct deferred_thread deferred_thread
+_Thread_local struct deferred_thread plait_i_deferred_thread
 	__attribute__((tls_model("initial-exec"))) = { .now = -1 };
 
-const char deferred_freed_reason[] = "nobody waits for it any more";
+const char plait_i_deferred_freed_reason[] = "nobody waits for it any more";
 
 static void free_deferred_value(void *ptr)
 {
@@ -120,13 +120,13 @@ static inline void verify(const struct plait_deferred *d)
 
 static void unref(struct plait_deferred *d)
 {
-	if (d == &deferred_no_memory || --d->refs > 0)
+	if (d == &plait_i_deferred_no_memory || --d->refs > 0)
 		return;
 	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
 	if (debug_is_on(DEBUG_QUARANTINE))
-		debug_quarantine(d);
+		plait_i_debug_quarantine(d);
 	else
 		free(d);
 }
@@ -135,7 +135,7 @@ static void unref(struct plait_deferred *d)
 
 static int64_t coarse_time(void)
 {
-	struct deferred_thread *t = &deferred_thread;
+	struct deferred_thread *t = &plait_i_deferred_thread;
 
 	if (t->now < 0 && t->clock != NULL)
 		t->now = t->clock();
@@ -162,12 +162,12 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->fired = d->cancelling = d->active = d->noted = false;
 	d->forks = (uint16_t)fork_count();
 	d->owner = owner_number();
-	if (deferred_thread.live.next == NULL) {
-		plait_list_init(&deferred_thread.live);
-		fork_watch();
+	if (plait_i_deferred_thread.live.next == NULL) {
+		plait_list_init(&plait_i_deferred_thread.live);
+		plait_i_fork_watch();
 	}
 	plait_list_init(&d->live);
-	plait_list_append(&deferred_thread.live, &d->live);
+	plait_list_append(&plait_i_deferred_thread.live, &d->live);
 	trace_note(TRACE_MADE, d, NULL, where, 0);
 }
 
@@ -190,7 +190,7 @@ struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
 
 	*ret = NULL;
 	if (d == NULL)
-		return &deferred_no_memory;
+		return &plait_i_deferred_no_memory;
 	init(d, where);
 	d->canceller = canceller;
 	d->arg = arg;
@@ -205,7 +205,7 @@ static struct plait_deferred *new_fired(plait_value v, const char *where)
 
 	if (d == NULL) {
 		plait_value_free(&v);
-		return &deferred_no_memory;
+		return &plait_i_deferred_no_memory;
 	}
 	init(d, where);
 	set_fired(d, v, where);
@@ -245,9 +245,9 @@ plait_value plait_chain(struct plait_deferred **dp)
 
 /* ---- the end of a result ------------------------------------------- */
 
-bool deferred_is_of_freeing(const struct plait_failure *f)
+bool plait_i_deferred_is_of_freeing(const struct plait_failure *f)
 {
-	return plait_failure_reason(f) == deferred_freed_reason;
+	return plait_failure_reason(f) == plait_i_deferred_freed_reason;
 }
 
 /* Nobody will see the result of d any more. */
@@ -256,7 +256,7 @@ static void dispose(struct plait_deferred *d)
 	plait_value v = plait_take(&d->result);
 
 	if (plait_value_is_failure(&v) && !deferred_is_inherited(d) &&
-	    !deferred_is_of_freeing(plait_value_failure(&v)))
+	    !plait_i_deferred_is_of_freeing(plait_value_failure(&v)))
 		plait_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);
 }
@@ -338,9 +338,9 @@ static void check_is_not_taken(const struct plait_deferred *d,
 			  d->where);
 }
 
-void deferred_take(struct plait_deferred *d, const char *where)
+void plait_i_deferred_take(struct plait_deferred *d, const char *where)
 {
-	if (d == &deferred_no_memory)
+	if (d == &plait_i_deferred_no_memory)
 		return;
 	check_use(d, where);
 	check_is_not_taken(d, where);
@@ -348,11 +348,12 @@ void deferred_take(struct plait_deferred *d, const char *where)
 	d->pauses = 0;
 }
 
-struct plait_deferred *deferred_take_value(plait_value v, const char *where)
+struct plait_deferred *plait_i_deferred_take_value(plait_value v,
+						   const char *where)
 {
 	struct plait_deferred *d = plait_maybe_deferred_at(v, where);
 
-	deferred_take(d, where);
+	plait_i_deferred_take(d, where);
 	return d;
 }
 
@@ -396,7 +397,7 @@ static OUT_OF_LINE void wait_for(struct plait_deferred *d,
 			  "the deferred made here waits for itself, through "
 			  "the one made at %s",
 			  d->where);
-	if (inner == &deferred_no_memory) {
+	if (inner == &plait_i_deferred_no_memory) {
 		d->result = plait_no_memory();
 		return;
 	}
@@ -446,8 +447,8 @@ static plait_value fire_promise(plait_value *result, void *arg)
 static plait_callback *const guarded = fire_promise;
 
 /*
- * The callback half of a pair made by deferred_add_feed(), to know it by: the
- * address of something that is no function, as nobody may call it.
+ * The callback half of a pair made by plait_i_deferred_add_feed(), to know it
+ * by: the address of something that is no function, as nobody may call it.
  */
 static const char feed_mark = 'f';
 static plait_callback *const feed_others =
@@ -474,7 +475,7 @@ static inline plait_value call_half(const struct pair *pair,
 	return half != NULL ? half(result, arg) : *result;
 }
 
-const struct plait_deferred *deferred_chained(const struct pair *pair)
+const struct plait_deferred *plait_i_deferred_chained(const struct pair *pair)
 {
 	return pair->callback == fire_promise ? deferred_of(pair->callback_arg)
 					      : NULL;
@@ -545,7 +546,7 @@ static OUT_OF_LINE struct plait_deferred *hand_over(struct plait_deferred *d,
 	outer->result = plait_take(&d->result);
 	d->handed = d->holds > 0;
 	if (d->handed)
-		deferred_hold(outer);
+		plait_i_deferred_hold(outer);
 	else
 		d->outer = NULL;
 	enter(outer, next);
@@ -709,13 +710,13 @@ static void go_on(struct plait_deferred *d)
 
 /* ---- holding ------------------------------------------------------- */
 
-void deferred_hold(struct plait_deferred *d)
+void plait_i_deferred_hold(struct plait_deferred *d)
 {
 	d->refs++;
 	d->holds++;
 }
 
-void deferred_release(struct plait_deferred *d)
+void plait_i_deferred_release(struct plait_deferred *d)
 {
 	d->holds--;
 	go_on(d);
@@ -728,12 +729,13 @@ static void hold_for(struct plait_deferred *d, struct plait_deferred *other)
 	plait_assert(d->cancelling);
 	if (!is_on_stack(other))
 		return;
-	deferred_hold(d);
+	plait_i_deferred_hold(d);
 	d->resume = other->held;
 	other->held = d;
 }
 
-void deferred_hold_for(struct plait_deferred *d, struct plait_deferred *other)
+void plait_i_deferred_hold_for(struct plait_deferred *d,
+			       struct plait_deferred *other)
 {
 	while (other->inner != NULL)
 		other = other->inner;
@@ -784,7 +786,7 @@ void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 	}
 }
 
-void deferred_abandon(struct plait_promise **pp)
+void plait_i_deferred_abandon(struct plait_promise **pp)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 
@@ -884,7 +886,7 @@ static inline struct pair *next_pair(struct plait_deferred *d,
 				     struct pair *out_of_turn)
 {
 	check_use(d, "plait_deferred_add_callbacks()");
-	if (d == &deferred_no_memory || !make_room(d))
+	if (d == &plait_i_deferred_no_memory || !make_room(d))
 		return out_of_turn;
 	plait_assert(d->waited);
 	return &d->pairs[d->count++];
@@ -934,13 +936,14 @@ static bool make_room_by_cancelling(struct plait_deferred *d)
 static bool has_room_for_guarded(struct plait_deferred *d)
 {
 	check_use(d, "plait_deferred_add_both()");
-	return d != &deferred_no_memory &&
+	return d != &plait_i_deferred_no_memory &&
 	       (make_room(d) || make_room_by_cancelling(d));
 }
 
-struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
-					    plait_callback *both, void *arg,
-					    deferred_drop *drop)
+struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
+						    plait_callback *both,
+						    void *arg,
+						    deferred_drop *drop)
 {
 	struct pair out_of_turn, *pair = &out_of_turn;
 
@@ -953,9 +956,9 @@ struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
 	return add(d, pair, &out_of_turn);
 }
 
-struct plait_deferred *deferred_add_feed(struct plait_deferred *d,
-					 deferred_feed *feed, void *arg,
-					 deferred_drop *drop)
+struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
+						 deferred_feed *feed, void *arg,
+						 deferred_drop *drop)
 {
 	struct pair out_of_turn, *pair = &out_of_turn;
 
@@ -1007,8 +1010,8 @@ static void release_cancellation(struct plait_failure *f)
 static plait_value told_who_asked(struct plait_deferred *d, const char *reason,
 				  const char *where)
 {
-	failure_init(&d->cancellation, &plait_error_cancelled, where,
-		     release_cancellation);
+	plait_i_failure_init(&d->cancellation, &plait_error_cancelled, where,
+			     release_cancellation);
 	d->cancellation.cancelled_at = where;
 	d->cancellation.reason = reason != NULL ? reason : "";
 	d->refs++;
@@ -1055,7 +1058,7 @@ static struct plait_deferred *innermost(struct plait_deferred *d)
 static void fire_cancelled(struct plait_deferred *d, plait_value v,
 			   const char *reason, const char *where)
 {
-	if (v.ptr == &failure_cancelled)
+	if (v.ptr == &plait_i_failure_cancelled)
 		v = told_who_asked(d, reason, where);
 	set_fired(d, v, where);
 	go_on(d);
@@ -1066,9 +1069,9 @@ static const char group_mark = 'g';
 static plait_canceller *const cancel_parts =
 	(plait_canceller *)(uintptr_t)&group_mark;
 
-struct plait_deferred *deferred_new_group(struct plait_promise **ret,
-					  struct deferred_group *g,
-					  const char *where)
+struct plait_deferred *plait_i_deferred_new_group(struct plait_promise **ret,
+						  struct deferred_group *g,
+						  const char *where)
 {
 	return plait_deferred_new_at(ret, cancel_parts, g, where);
 }
@@ -1181,8 +1184,8 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	d->refs++;
 	for (;;) {
 		if (d->inner == NULL) {
-			plait_deferred_cancel_at(d, deferred_freed_reason,
-						 where);
+			plait_deferred_cancel_at(
+				d, plait_i_deferred_freed_reason, where);
 			run_if_ready(d); /* if a hold alone had blocked it */
 		}
 		d->freed = true;
@@ -1231,22 +1234,23 @@ static struct plait_deferred *take_handle(struct plait_deferred **dp)
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	return d != &deferred_no_memory ? d : NULL;
+	return d != &plait_i_deferred_no_memory ? d : NULL;
 }
 
-void deferred_free_for(struct plait_deferred *held, struct plait_deferred **dp,
-		       const char *where)
+void plait_i_deferred_free_for(struct plait_deferred *held,
+			       struct plait_deferred **dp, const char *where)
 {
 	struct plait_deferred *d = take_handle(dp);
 
 	if (d == NULL || !begin_to_free(d, where))
 		return;
 	if (d->inner != NULL)
-		plait_deferred_cancel_at(d, deferred_freed_reason, where);
+		plait_deferred_cancel_at(d, plait_i_deferred_freed_reason,
+					 where);
 	end_freeing(held, d, where);
 }
 
-void deferred_free_part(struct plait_deferred **dp, const char *where)
+void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where)
 {
 	struct plait_deferred *d = take_handle(dp);
 
@@ -1256,7 +1260,7 @@ void deferred_free_part(struct plait_deferred **dp, const char *where)
 
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
 {
-	deferred_free_for(NULL, dp, where);
+	plait_i_deferred_free_for(NULL, dp, where);
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)
@@ -1264,7 +1268,7 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	struct plait_deferred *d = *dp;
 
 	*dp = NULL;
-	if (d == NULL || d == &deferred_no_memory)
+	if (d == NULL || d == &plait_i_deferred_no_memory)
 		return;
 	check_use(d, "plait_deferred_detach()");
 	check_is_users(d);
@@ -1273,14 +1277,14 @@ void plait_deferred_detach(struct plait_deferred **dp)
 	give_up_waiting_end(d, true, "plait_deferred_detach()");
 }
 
-bool deferred_is_pending(const struct plait_deferred *d)
+bool plait_i_deferred_is_pending(const struct plait_deferred *d)
 {
 	while (d->inner != NULL)
 		d = d->inner;
 	return !is_spent(d);
 }
 
-void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
+void plait_i_deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
 {
 	plait_assert(d->canceller != NULL);
 	d->rest = rest;
@@ -1291,13 +1295,13 @@ void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
 void plait_deferred_pause(struct plait_deferred *d)
 {
 	check_use(d, "plait_deferred_pause()");
-	if (d != &deferred_no_memory)
+	if (d != &plait_i_deferred_no_memory)
 		d->pauses++;
 }
 
 void plait_deferred_unpause(struct plait_deferred *d)
 {
-	if (d == &deferred_no_memory)
+	if (d == &plait_i_deferred_no_memory)
 		return;
 	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)

@@ -18,23 +18,24 @@
  * before that runs out of turn.
  */
 typedef struct plait_deferred *deferred_drop(void *arg);
-struct plait_deferred *deferred_add_guarded(struct plait_deferred *d,
-					    plait_callback *both, void *arg,
-					    deferred_drop *drop);
+struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
+						    plait_callback *both,
+						    void *arg,
+						    deferred_drop *drop);
 
 /*
  * In a forked child: gives the firing end back, and neither fires nor drops
  * it.  What waits is ended by whoever holds the waiting end.
  */
-void deferred_abandon(struct plait_promise **pp);
+void plait_i_deferred_abandon(struct plait_promise **pp);
 
 /*
- * As deferred_add_guarded(), for a pair that fires other promises, so that the
- * stack does not grow if their chains fire others in turn.  feed() returns the
- * promise that is to be fired, given, or NULL for none, and says in *ret with
- * which value.  If it sets again, it is called once more when the chain of that
- * promise has run.  It takes *result in the first call.  If drop is NULL, the
- * pair is like one of the program's.
+ * As plait_i_deferred_add_guarded(), for a pair that fires other promises, so
+ * that the stack does not grow if their chains fire others in turn.  feed()
+ * returns the promise that is to be fired, given, or NULL for none, and says in
+ * *ret with which value.  If it sets again, it is called once more when the
+ * chain of that promise has run.  It takes *result in the first call.  If drop
+ * is NULL, the pair is like one of the program's.
  */
 struct deferred_fed {
 	plait_value value;
@@ -42,9 +43,9 @@ struct deferred_fed {
 };
 typedef struct plait_promise *deferred_feed(plait_value *result, void *arg,
 					    struct deferred_fed *ret);
-struct plait_deferred *deferred_add_feed(struct plait_deferred *d,
-					 deferred_feed *feed, void *arg,
-					 deferred_drop *drop);
+struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
+						 deferred_feed *feed, void *arg,
+						 deferred_drop *drop);
 
 /*
  * A deferred that stands for others, its parts: as plait_deferred_new_at(), but
@@ -59,18 +60,18 @@ struct deferred_group {
 					    struct plait_deferred *d);
 	const char *reason, *where; /* told to the parts */
 };
-struct plait_deferred *deferred_new_group(struct plait_promise **ret,
-					  struct deferred_group *g,
-					  const char *where);
+struct plait_deferred *plait_i_deferred_new_group(struct plait_promise **ret,
+						  struct deferred_group *g,
+						  const char *where);
 
 /* As plait_deferred_free_at(), for a part that has been cancelled so. */
-void deferred_free_part(struct plait_deferred **dp, const char *where);
+void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where);
 
 /*
  * True if a cancel would find something to stop: d has not fired, or waits
  * for what has not.
  */
-bool deferred_is_pending(const struct plait_deferred *d);
+bool plait_i_deferred_is_pending(const struct plait_deferred *d);
 
 /*
  * d, which has a canceller, stands for work that may go on after it has
@@ -79,44 +80,48 @@ bool deferred_is_pending(const struct plait_deferred *d);
  * the work is to go on.  A rest of NULL says that no work is left.
  */
 typedef void deferred_rest(void *arg, bool detached);
-void deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
+void plait_i_deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
 
 /*
  * The program has given its handle of d away, at that place: nobody is left to
  * unpause d, so its pauses end.  What is due runs when the next pair is added.
  * Aborts if d was given to somebody already.
  */
-void deferred_take(struct plait_deferred *d, const char *where);
+void plait_i_deferred_take(struct plait_deferred *d, const char *where);
 
 /* As plait_maybe_deferred_at(), for what a function has returned; taken. */
-struct plait_deferred *deferred_take_value(plait_value v, const char *where);
+struct plait_deferred *plait_i_deferred_take_value(plait_value v,
+						   const char *where);
 
 /*
  * The reason in a cancellation that only freeing has caused.  That, and what
  * is made of nothing but that, is told to nobody.
  */
-extern const char deferred_freed_reason[];
-bool deferred_is_of_freeing(const struct plait_failure *f);
+extern const char plait_i_deferred_freed_reason[];
+bool plait_i_deferred_is_of_freeing(const struct plait_failure *f);
 
 /*
  * Holds d, which its canceller or its rest has just told to end, while work
  * that d stands for is still on the stack: the callbacks of d wait, and what
- * d guards is kept.  deferred_release() ends the hold, or a drop() that returns
- * d.
+ * d guards is kept.  plait_i_deferred_release() ends the hold, or a drop() that
+ * returns d.
  */
-void deferred_hold(struct plait_deferred *d);
-void deferred_release(struct plait_deferred *d);
+void plait_i_deferred_hold(struct plait_deferred *d);
+void plait_i_deferred_release(struct plait_deferred *d);
 
 /*
  * Called by the canceller of d.  If a callback or the canceller of other runs,
  * or of what other waits for, holds d until that has returned.  Does nothing
  * if none runs.
  */
-void deferred_hold_for(struct plait_deferred *d, struct plait_deferred *other);
+void plait_i_deferred_hold_for(struct plait_deferred *d,
+			       struct plait_deferred *other);
 
-/* As plait_deferred_free_at(), and then as deferred_hold_for() of that. */
-void deferred_free_for(struct plait_deferred *d, struct plait_deferred **other,
-		       const char *where);
+/* As plait_deferred_free_at(), and then as plait_i_deferred_hold_for() of that.
+ */
+void plait_i_deferred_free_for(struct plait_deferred *d,
+			       struct plait_deferred **other,
+			       const char *where);
 
 /*
  * The report of what never ended, in two steps.  The first notes which
@@ -124,15 +129,16 @@ void deferred_free_for(struct plait_deferred *d, struct plait_deferred **other,
  * that have not fired, and, if with_kept, of those that were noted and still
  * are kept.  Returns how many.
  */
-void deferred_note_kept(void);
-size_t deferred_report(bool with_kept);
+void plait_i_deferred_note_kept(void);
+size_t plait_i_deferred_report(bool with_kept);
 
 /*
  * This layer has no clock, so that the ages of this thread's deferreds need
  * somebody who has one.  It gives nanoseconds, and is asked at most once until
- * deferred_set_clock() is called again.  Or else now is the time for good.
+ * plait_i_deferred_set_clock() is called again.  Or else now is the time for
+ * good.
  */
-void deferred_set_clock(int64_t (*clock)(void));
-void deferred_set_time(int64_t now);
+void plait_i_deferred_set_clock(int64_t (*clock)(void));
+void plait_i_deferred_set_time(int64_t now);
 
 #endif

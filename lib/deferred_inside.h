@@ -48,7 +48,7 @@ struct plait_deferred {
 	bool freed;   /* it was freed: no callback runs any more */
 	bool handed;  /* outer has its result, and is held while it is */
 	bool fired, cancelling, active;
-	bool noted;	/* by deferred_note_kept() */
+	bool noted;	/* by plait_i_deferred_note_kept() */
 	uint16_t forks; /* how many there had been when it was made */
 	unsigned owner; /* the thread that has made it */
 	union {
@@ -62,7 +62,7 @@ struct plait_deferred {
 };
 
 /* What there is when there is no memory: always failed, never changed. */
-extern struct plait_deferred deferred_no_memory;
+extern struct plait_deferred plait_i_deferred_no_memory;
 
 struct deferred_thread {
 	struct plait_list live; /* oldest first; zeroed: none yet */
@@ -71,17 +71,18 @@ struct deferred_thread {
 };
 
 /* Initial-exec, because it is looked at for each deferred. */
-extern _Thread_local struct deferred_thread deferred_thread
+extern _Thread_local struct deferred_thread plait_i_deferred_thread
 	__attribute__((tls_model("initial-exec")));
 
 /* The promise that the pair fires, if plait_deferred_chain() made it. */
-const struct plait_deferred *deferred_chained(const struct pair *pair);
+const struct plait_deferred *plait_i_deferred_chained(const struct pair *pair);
 
-PLAIT_NORETURN void deferred_die_of_use(const struct plait_deferred *d,
-					const char *where);
+PLAIT_NORETURN void plait_i_deferred_die_of_use(const struct plait_deferred *d,
+						const char *where);
 
 /* d is not this thread's: aborts, unless it is nobody's. */
-void deferred_check_owner(const struct plait_deferred *d, const char *where);
+void plait_i_deferred_check_owner(const struct plait_deferred *d,
+				  const char *where);
 
 /* In a child made by fork(): what became of it is the parent's to report. */
 static inline bool deferred_is_inherited(const struct plait_deferred *d)
@@ -93,9 +94,9 @@ static inline bool deferred_is_inherited(const struct plait_deferred *d)
 static inline void check_use(const struct plait_deferred *d, const char *where)
 {
 	if (__builtin_expect(d->refs == 0, 0))
-		deferred_die_of_use(d, where);
+		plait_i_deferred_die_of_use(d, where);
 	if (!owner_is_self(d->owner))
-		deferred_check_owner(d, where);
+		plait_i_deferred_check_owner(d, where);
 }
 
 #endif

@@ -108,7 +108,7 @@ static void start_next_member(struct combined *c)
 {
 	struct member *m = &c->members[c->started++];
 
-	deferred_add_feed(m->deferred, member_done, m, member_dropped);
+	plait_i_deferred_add_feed(m->deferred, member_done, m, member_dropped);
 }
 
 /*
@@ -156,7 +156,7 @@ static void end_giving_up(struct combined *c)
 {
 	if (c->pending > 0 && !c->held) {
 		c->held = true;
-		deferred_hold(c->deferred);
+		plait_i_deferred_hold(c->deferred);
 	}
 	unref(c);
 }
@@ -173,7 +173,7 @@ static void give_up(struct combined *c)
 static bool is_of_freeing(const plait_value *v)
 {
 	return plait_value_is_failure(v) &&
-	       deferred_is_of_freeing(plait_value_failure(v));
+	       plait_i_deferred_is_of_freeing(plait_value_failure(v));
 }
 
 /* v, a failure made here of such ones, is one of freeing as well. */
@@ -181,8 +181,8 @@ static plait_value make_of_freeing(plait_value v)
 {
 	struct plait_failure *f = v.ptr;
 
-	if (f != &failure_no_memory)
-		f->reason = deferred_freed_reason;
+	if (f != &plait_i_failure_no_memory)
+		f->reason = plait_i_deferred_freed_reason;
 	return v;
 }
 
@@ -237,7 +237,7 @@ static struct plait_promise *fire(struct combined *c, plait_value v,
 	ret->value = v;
 	if (c->pending == 0 && c->lets_go) {
 		c->lets_go = false;
-		deferred_set_rest(c->deferred, NULL);
+		plait_i_deferred_set_rest(c->deferred, NULL);
 		unref(c);
 	}
 	return p;
@@ -325,7 +325,7 @@ static struct plait_promise *member_done(plait_value *result, void *arg,
 	held = no_longer_held(c);
 	unref(c);
 	if (held != NULL)
-		deferred_release(held);
+		plait_i_deferred_release(held);
 	return p;
 }
 
@@ -358,8 +358,8 @@ static struct plait_deferred *next_part(struct deferred_group *g,
 		begin_to_give_up(c);
 	}
 	if (c->ended > 0)
-		deferred_free_part(&c->members[c->ended - 1].deferred,
-				   c->where);
+		plait_i_deferred_free_part(&c->members[c->ended - 1].deferred,
+					   c->where);
 	m = next_to_end(c);
 	if (m != NULL)
 		return m->deferred;
@@ -386,14 +386,15 @@ static struct combined *new_combined(size_t n, unsigned flags,
 	c = malloc(sizeof(*c) + n * sizeof(struct member));
 	if (c == NULL)
 		return NULL;
-	*c = (struct combined){ .group = { next_part, deferred_freed_reason,
-					   where },
-				.where = where,
-				.n = n,
-				.pending = n,
-				.flags = flags,
-				.refs = 1,
-				.forks = fork_count() };
+	*c = (struct combined){
+		.group = { next_part, plait_i_deferred_freed_reason, where },
+		.where = where,
+		.n = n,
+		.pending = n,
+		.flags = flags,
+		.refs = 1,
+		.forks = fork_count()
+	};
 	c->values = new_values(n);
 	if (c->values == NULL) {
 		free(c);
@@ -414,7 +415,7 @@ static void take_members(struct plait_deferred **members, size_t n,
 {
 	for (size_t i = 0; i < n; i++) {
 		plait_assert(members[i] != NULL);
-		deferred_take(members[i], where);
+		plait_i_deferred_take(members[i], where);
 	}
 }
 
@@ -453,7 +454,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 		free_members(members, n);
 		return plait_failed_at(plait_no_memory(), where);
 	}
-	d = deferred_new_group(&c->promise, &c->group, where);
+	d = plait_i_deferred_new_group(&c->promise, &c->group, where);
 	if (c->promise == NULL) {
 		free_members(members, n);
 		c->pending = 0;
@@ -462,7 +463,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 	}
 	c->deferred = d;
 	c->lets_go = true;
-	deferred_set_rest(d, let_go);
+	plait_i_deferred_set_rest(d, let_go);
 	move_members(c, members);
 	start_members(c);
 	return d;

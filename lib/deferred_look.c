@@ -25,11 +25,12 @@ bool plait_deferred_is_fired(const struct plait_deferred *d)
 const plait_value *plait_deferred_result(const struct plait_deferred *d)
 {
 	static const plait_value no_memory = {
-		&plait_failure_type, (void *)(uintptr_t)&failure_no_memory
+		&plait_failure_type,
+		(void *)(uintptr_t)&plait_i_failure_no_memory
 	};
 
 	check_use(d, "plait_deferred_result()");
-	if (d == &deferred_no_memory)
+	if (d == &plait_i_deferred_no_memory)
 		return &no_memory;
 	return d->fired && d->inner == NULL ? &d->result : NULL;
 }
@@ -62,16 +63,18 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
 			rest);
 }
 
-void deferred_die_of_use(const struct plait_deferred *d, const char *where)
+void plait_i_deferred_die_of_use(const struct plait_deferred *d,
+				 const char *where)
 {
 	plait_die(where, "uses the deferred made at %s%s%s, which ended at %s",
 		  d->where, fired_text(d), fired_at(d), d->ended_at);
 }
 
 /* What the parent has made, a child may use in any of its threads. */
-void deferred_check_owner(const struct plait_deferred *d, const char *where)
+void plait_i_deferred_check_owner(const struct plait_deferred *d,
+				  const char *where)
 {
-	if (d == &deferred_no_memory || deferred_is_inherited(d))
+	if (d == &plait_i_deferred_no_memory || deferred_is_inherited(d))
 		return;
 	plait_die(where,
 		  "thread %u uses the deferred made at %s, which belongs to "
@@ -81,16 +84,16 @@ void deferred_check_owner(const struct plait_deferred *d, const char *where)
 
 /* ---- time ------------------------------------------------------------ */
 
-void deferred_set_clock(int64_t (*clock)(void))
+void plait_i_deferred_set_clock(int64_t (*clock)(void))
 {
-	deferred_thread.clock = clock;
-	deferred_thread.now = -1;
+	plait_i_deferred_thread.clock = clock;
+	plait_i_deferred_thread.now = -1;
 }
 
-void deferred_set_time(int64_t now)
+void plait_i_deferred_set_time(int64_t now)
 {
-	deferred_thread.clock = NULL;
-	deferred_thread.now = now;
+	plait_i_deferred_thread.clock = NULL;
+	plait_i_deferred_thread.now = now;
 }
 
 enum { AGE_SIZE = 32 };
@@ -98,8 +101,9 @@ enum { AGE_SIZE = 32 };
 /* How old, in seconds; nothing if nobody knows. */
 static const char *age_of(const struct plait_deferred *d, char *buf)
 {
-	int64_t now = deferred_thread.clock != NULL ? deferred_thread.clock()
-						    : deferred_thread.now;
+	int64_t now = plait_i_deferred_thread.clock != NULL
+			      ? plait_i_deferred_thread.clock()
+			      : plait_i_deferred_thread.now;
 	int64_t age = now - d->made;
 
 	if (d->made < 0 || age < 0)
@@ -160,9 +164,9 @@ static bool is_kept(const struct plait_deferred *d)
 	return d->fired && d->inner == NULL && d->waited && d->outer == NULL;
 }
 
-void deferred_note_kept(void)
+void plait_i_deferred_note_kept(void)
 {
-	struct plait_list *live = &deferred_thread.live, *l;
+	struct plait_list *live = &plait_i_deferred_thread.live, *l;
 
 	if (live->next == NULL)
 		return;
@@ -192,9 +196,9 @@ static bool report_one(const struct plait_deferred *d, bool with_kept)
  * Each is put on a list of the told before the hook sees it, so the hook may
  * fire or free what it likes; what it makes is not told.
  */
-size_t deferred_report(bool with_kept)
+size_t plait_i_deferred_report(bool with_kept)
 {
-	struct plait_list *live = &deferred_thread.live, todo, told, *l;
+	struct plait_list *live = &plait_i_deferred_thread.live, todo, told, *l;
 	size_t n = 0;
 
 	plait_list_init(&todo);
@@ -214,8 +218,8 @@ size_t deferred_report(bool with_kept)
 
 size_t plait_deferred_report_pending(void)
 {
-	deferred_note_kept();
-	return deferred_report(true);
+	plait_i_deferred_note_kept();
+	return plait_i_deferred_report(true);
 }
 
 static void report_at_exit(void)
@@ -298,7 +302,7 @@ static int count_one(struct groups *gs, const struct plait_deferred *d)
 
 static const struct plait_deferred *at_link(const struct plait_list *l)
 {
-	return l != NULL && l != &deferred_thread.live
+	return l != NULL && l != &plait_i_deferred_thread.live
 		       ? plait_container(l, const struct plait_deferred, live)
 		       : NULL;
 }
@@ -307,7 +311,7 @@ static const struct plait_deferred *at_link(const struct plait_list *l)
 static const struct plait_deferred *next_live(const struct plait_deferred *d)
 {
 	const struct plait_list *l =
-		d != NULL ? d->live.next : deferred_thread.live.next;
+		d != NULL ? d->live.next : plait_i_deferred_thread.live.next;
 
 	for (d = at_link(l); d != NULL && deferred_is_inherited(d);
 	     d = at_link(d->live.next))
@@ -331,9 +335,9 @@ static void print_group(struct print *p, const struct group *g)
 {
 	char age[AGE_SIZE], waiting[256];
 
-	print(p, "%zu made at %s, age %s, waited for by %s\n", g->count,
-	      g->oldest->where, age_of(g->oldest, age),
-	      waiting_for(g->oldest, waiting, sizeof(waiting)));
+	plait_i_print(p, "%zu made at %s, age %s, waited for by %s\n", g->count,
+		      g->oldest->where, age_of(g->oldest, age),
+		      waiting_for(g->oldest, waiting, sizeof(waiting)));
 }
 
 /* The most numerous first, and the older one of two.  There are few. */
@@ -387,43 +391,44 @@ static void print_pairs(struct print *p, const struct plait_deferred *d)
 	for (unsigned i = 0; i < left && i < SHOWN_PAIRS; i++) {
 		const struct pair *pair = &d->pairs[d->head + i];
 
-		if (deferred_chained(pair) != NULL)
-			print(p, "\\nfires another");
+		if (plait_i_deferred_chained(pair) != NULL)
+			plait_i_print(p, "\\nfires another");
 		else
-			print(p, "\\n%p / %p", (void *)pair->callback,
-			      (void *)pair->errback);
+			plait_i_print(p, "\\n%p / %p", (void *)pair->callback,
+				      (void *)pair->errback);
 	}
 	if (left > SHOWN_PAIRS)
-		print(p, "\\nand %u more", left - SHOWN_PAIRS);
+		plait_i_print(p, "\\nand %u more", left - SHOWN_PAIRS);
 }
 
 static void print_node(struct print *p, const struct plait_deferred *d)
 {
 	char age[AGE_SIZE], text[256];
 
-	print(p, "\t\"%p\" [label=\"", (const void *)d);
-	print_plain(p, d->where);
-	print(p, "\\n%s, age %s", state_of(d), age_of(d, age));
+	plait_i_print(p, "\t\"%p\" [label=\"", (const void *)d);
+	plait_i_print_plain(p, d->where);
+	plait_i_print(p, "\\n%s, age %s", state_of(d), age_of(d, age));
 	if (d->fired && d->inner == NULL) {
 		plait_value_str(plait_deferred_result(d), text, sizeof(text));
-		print(p, "\\n");
-		print_plain(p, text);
+		plait_i_print(p, "\\n");
+		plait_i_print_plain(p, text);
 	}
 	print_pairs(p, d);
-	print(p, "\"%s];\n", d->fired ? "" : ", style=bold");
+	plait_i_print(p, "\"%s];\n", d->fired ? "" : ", style=bold");
 }
 
 static void print_edges(struct print *p, const struct plait_deferred *d)
 {
 	if (d->inner != NULL)
-		print(p, "\t\"%p\" -> \"%p\" [label=\"waits for\"];\n",
-		      (const void *)d, (const void *)d->inner);
+		plait_i_print(p, "\t\"%p\" -> \"%p\" [label=\"waits for\"];\n",
+			      (const void *)d, (const void *)d->inner);
 	for (unsigned i = d->head; i < d->count; i++) {
-		const void *target = deferred_chained(&d->pairs[i]);
+		const void *target = plait_i_deferred_chained(&d->pairs[i]);
 
 		if (target != NULL)
-			print(p, "\t\"%p\" -> \"%p\" [label=\"fires\"];\n",
-			      (const void *)d, target);
+			plait_i_print(p,
+				      "\t\"%p\" -> \"%p\" [label=\"fires\"];\n",
+				      (const void *)d, target);
 	}
 }
 
@@ -432,11 +437,11 @@ int plait_deferred_dot(struct plait_buf *b)
 	struct print p = { .to = b };
 	const struct plait_deferred *d = next_live(NULL);
 
-	print(&p, "digraph deferreds {\n\tnode [shape=box];\n");
+	plait_i_print(&p, "digraph deferreds {\n\tnode [shape=box];\n");
 	for (; d != NULL; d = next_live(d)) {
 		print_node(&p, d);
 		print_edges(&p, d);
 	}
-	print(&p, "}\n");
+	plait_i_print(&p, "}\n");
 	return p.error;
 }

@@ -140,19 +140,19 @@ const struct plait_error plait_error_connection_aborted = {
 /* What every failure has in common that has nothing more to say. */
 #define SILENT .message = "", .cancelled_at = "", .reason = ""
 
-const struct plait_failure failure_cancelled = {
+const struct plait_failure plait_i_failure_cancelled = {
 	.kind = &plait_error_cancelled,
 	.where = "",
 	SILENT,
 };
 
-const struct plait_failure failure_connection_done = {
+const struct plait_failure plait_i_failure_connection_done = {
 	.kind = &plait_error_connection_done,
 	.where = "",
 	SILENT,
 };
 
-const struct plait_failure failure_no_memory = {
+const struct plait_failure plait_i_failure_no_memory = {
 	.kind = &plait_error_no_memory,
 	.where = "",
 	SILENT,
@@ -182,8 +182,9 @@ const struct plait_type plait_failure_type = {
 	.ref = value_ref,
 };
 
-void failure_init(struct plait_failure *f, const struct plait_error *kind,
-		  const char *where, void (*release)(struct plait_failure *f))
+void plait_i_failure_init(struct plait_failure *f,
+			  const struct plait_error *kind, const char *where,
+			  void (*release)(struct plait_failure *f))
 {
 	*f = (struct plait_failure){
 		.refs = 1,
@@ -224,7 +225,7 @@ static struct plait_failure *make(const char *where,
 	f = malloc(sizeof(*f) + len + 1);
 	if (f == NULL)
 		return NULL;
-	failure_init(f, kind, where, NULL);
+	plait_i_failure_init(f, kind, where, NULL);
 	f->message = message = (char *)(f + 1);
 	vsnprintf(message, len + 1, fmt, ap);
 	message[len] = '\0';
@@ -268,16 +269,16 @@ plait_value plait_fail_with_at(const char *where,
 
 plait_value plait_cancelled(void)
 {
-	return give(&failure_cancelled);
+	return give(&plait_i_failure_cancelled);
 }
 
-plait_value failure_cancelled_by(const char *reason, const char *where)
+plait_value plait_i_failure_cancelled_by(const char *reason, const char *where)
 {
 	struct plait_failure *f = malloc(sizeof(*f));
 
 	if (f == NULL)
 		return plait_no_memory();
-	failure_init(f, &plait_error_cancelled, where, NULL);
+	plait_i_failure_init(f, &plait_error_cancelled, where, NULL);
 	f->cancelled_at = where;
 	f->reason = reason;
 	return give(f);
@@ -285,12 +286,12 @@ plait_value failure_cancelled_by(const char *reason, const char *where)
 
 plait_value plait_connection_done(void)
 {
-	return give(&failure_connection_done);
+	return give(&plait_i_failure_connection_done);
 }
 
 plait_value plait_no_memory(void)
 {
-	return give(&failure_no_memory);
+	return give(&plait_i_failure_no_memory);
 }
 
 const struct plait_failure *plait_value_failure_at(const plait_value *v,

@@ -22,24 +22,26 @@ struct plait_failure {
 };
 
 /* What plait_cancelled() and the like give. */
-extern const struct plait_failure failure_cancelled;
-extern const struct plait_failure failure_connection_done;
-extern const struct plait_failure failure_no_memory;
+extern const struct plait_failure plait_i_failure_cancelled;
+extern const struct plait_failure plait_i_failure_connection_done;
+extern const struct plait_failure plait_i_failure_no_memory;
 
 /*
  * An embedded one: one reference, no message, no cause.  release is told when
  * the last reference has ended; it may free what f lies in.
  */
-void failure_init(struct plait_failure *f, const struct plait_error *kind,
-		  const char *where, void (*release)(struct plait_failure *f));
+void plait_i_failure_init(struct plait_failure *f,
+			  const struct plait_error *kind, const char *where,
+			  void (*release)(struct plait_failure *f));
 
 /*
  * As plait_unhandled(), for what is no deferred's: the default hook begins its
  * line with these words instead.
  */
-void failure_unhandled(const struct plait_failure *f, const char *words);
+void plait_i_failure_unhandled(const struct plait_failure *f,
+			       const char *words);
 
 /* A cancellation that says that, as if a cancel of its own had made it. */
-plait_value failure_cancelled_by(const char *reason, const char *where);
+plait_value plait_i_failure_cancelled_by(const char *reason, const char *where);
 
 #endif

@@ -50,9 +50,9 @@ static void print_escaped(struct print *p, const char *text)
 		while (is_printable(text[len]))
 			len++;
 		if (len > 0)
-			print(p, "%.*s", len, text);
+			plait_i_print(p, "%.*s", len, text);
 		else
-			print(p, "\\x%02x", (unsigned char)*text);
+			plait_i_print(p, "\\x%02x", (unsigned char)*text);
 		text += len > 0 ? len : 1;
 	}
 }
@@ -61,7 +61,7 @@ static void explain_indent(struct explanation *e)
 {
 	size_t depth = e->depth < DEEPEST_INDENT ? e->depth : DEEPEST_INDENT;
 
-	print(&e->p, "%*s", (int)(2 * depth), "");
+	plait_i_print(&e->p, "%*s", (int)(2 * depth), "");
 }
 
 /* "WORDS TEXT", if there is a text. */
@@ -71,23 +71,23 @@ static void explain_detail(struct explanation *e, const char *words,
 	if (text[0] == '\0')
 		return;
 	explain_indent(e);
-	print(&e->p, "%s", words);
+	plait_i_print(&e->p, "%s", words);
 	print_escaped(&e->p, text);
-	print(&e->p, "\n");
+	plait_i_print(&e->p, "\n");
 }
 
 static void explain_head(struct explanation *e, const char *words,
 			 const struct plait_failure *f)
 {
 	explain_indent(e);
-	print(&e->p, "%s", words);
+	plait_i_print(&e->p, "%s", words);
 	print_escaped(&e->p, f->kind->name);
 	if (f->message[0] != '\0')
-		print(&e->p, ": ");
+		plait_i_print(&e->p, ": ");
 	print_escaped(&e->p, f->message);
 	if (f->err != 0)
-		print(&e->p, ": %s", strerror(f->err));
-	print(&e->p, "\n");
+		plait_i_print(&e->p, ": %s", strerror(f->err));
+	plait_i_print(&e->p, "\n");
 }
 
 static void explain_details(struct explanation *e,
@@ -124,7 +124,7 @@ static bool explain_may_go_on(struct explanation *e)
 		return true;
 	}
 	explain_indent(e);
-	print(&e->p, "and more\n");
+	plait_i_print(&e->p, "and more\n");
 	e->depth = 0;
 	return false;
 }
@@ -238,7 +238,7 @@ static void line_say(struct line *l)
 	size_t len = strlen(end);
 
 	memcpy(l->text + l->len, end, len);
-	base_say(l->text, l->len + len);
+	plait_i_base_say(l->text, l->len + len);
 }
 
 /* All that it knows, but for the head, which was said. */
@@ -251,9 +251,10 @@ static void say_explanation(const struct plait_failure *f)
 	if (b != NULL && plait_failure_explain(f, b) == 0) {
 		text = plait_buf_data(b);
 		rest = (const char *)memchr(text, '\n', plait_buf_size(b)) + 1;
-		base_say(rest, plait_buf_size(b) - (size_t)(rest - text));
+		plait_i_base_say(rest,
+				 plait_buf_size(b) - (size_t)(rest - text));
 	} else {
-		base_say(no_memory, sizeof(no_memory) - 1);
+		plait_i_base_say(no_memory, sizeof(no_memory) - 1);
 	}
 	plait_buf_unref(&b);
 }
@@ -284,7 +285,7 @@ void plait_set_unhandled(plait_unhandled_hook *hook, void *arg)
 	unhandled_arg = arg;
 }
 
-void failure_unhandled(const struct plait_failure *f, const char *words)
+void plait_i_failure_unhandled(const struct plait_failure *f, const char *words)
 {
 	const char *outer = unhandled_words;
 
@@ -295,5 +296,5 @@ void failure_unhandled(const struct plait_failure *f, const char *words)
 
 void plait_unhandled(const struct plait_failure *f)
 {
-	failure_unhandled(f, "Unhandled error in Deferred");
+	plait_i_failure_unhandled(f, "Unhandled error in Deferred");
 }

@@ -5,21 +5,21 @@
 
 #include "lib/fork.h"
 
-atomic_uint fork_counter, fork_begun_counter;
+atomic_uint plait_i_fork_counter, plait_i_fork_begun_counter;
 
 /* Before the child is there, so that no other thread overlooks it. */
 static void count_begun(void)
 {
-	atomic_fetch_add(&fork_begun_counter, 1);
+	atomic_fetch_add(&plait_i_fork_begun_counter, 1);
 }
 
 static void count_fork(void)
 {
-	atomic_fetch_add(&fork_counter, 1);
+	atomic_fetch_add(&plait_i_fork_counter, 1);
 }
 
 /* Two threads may come at once; one of them may go on a moment too early. */
-int fork_watch(void)
+int plait_i_fork_watch(void)
 {
 	static atomic_bool watching;
 	int rc = 0;

@@ -11,18 +11,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-extern atomic_uint fork_counter, fork_begun_counter;
+extern atomic_uint plait_i_fork_counter, plait_i_fork_begun_counter;
 
 /*
  * Counts forks from now on; called before the first object is made.  0 or
  * -errno; calling it again does nothing.
  */
-int fork_watch(void);
+int plait_i_fork_watch(void);
 
 /* A child has seen one fork more than its parent. */
 static inline unsigned fork_count(void)
 {
-	return atomic_load_explicit(&fork_counter, memory_order_relaxed);
+	return atomic_load_explicit(&plait_i_fork_counter,
+				    memory_order_relaxed);
 }
 
 /* True for what was made when there had been that many: by an ancestor. */
@@ -37,7 +38,8 @@ static inline bool fork_inherited(unsigned count)
  */
 static inline unsigned fork_begun_count(void)
 {
-	return atomic_load_explicit(&fork_begun_counter, memory_order_relaxed);
+	return atomic_load_explicit(&plait_i_fork_begun_counter,
+				    memory_order_relaxed);
 }
 
 #endif

@@ -50,7 +50,7 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens)
 	*s = (struct plait_semaphore){ .tokens = tokens,
 				       .limit = tokens,
 				       .refs = 1 };
-	waiters_init(&s->waiters);
+	plait_i_waiters_init(&s->waiters);
 	return s;
 }
 
@@ -69,7 +69,7 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 		return;
 	s->freed = true;
 	while (s->waiters.count > 0) {
-		struct plait_promise *p = waiters_pop(&s->waiters);
+		struct plait_promise *p = plait_i_waiters_pop(&s->waiters);
 
 		plait_promise_drop(&p);
 	}
@@ -87,7 +87,7 @@ struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
 						  "the lock was freed"),
 				       where);
 	if (s->tokens == 0 || s->waiters.count > 0)
-		return waiters_add(&s->waiters, where);
+		return plait_i_waiters_add(&s->waiters, where);
 	d = plait_deferred_new_at(&p, NULL, NULL, where);
 	if (p != NULL) {
 		s->tokens--;
@@ -101,7 +101,7 @@ static void hand_over(struct plait_semaphore *s)
 	s->handing_over = true;
 	s->refs++;
 	while (s->tokens > 0 && s->waiters.count > 0) {
-		struct plait_promise *p = waiters_pop(&s->waiters);
+		struct plait_promise *p = plait_i_waiters_pop(&s->waiters);
 
 		s->tokens--;
 		plait_fire(&p, PLAIT_NONE);
@@ -158,7 +158,7 @@ struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
 	s->refs++;
 	d = plait_semaphore_acquire_at(s, where);
 	plait_deferred_add_callback(d, call_held, h);
-	return deferred_add_guarded(d, release_held, h, end_hold);
+	return plait_i_deferred_add_guarded(d, release_held, h, end_hold);
 }
 
 /* A token that was released for somebody who waits is not free. */

@@ -3,13 +3,14 @@
 
 #include "lib/owner.h"
 
-_Thread_local unsigned owner_self __attribute__((tls_model("initial-exec")));
+_Thread_local unsigned plait_i_owner_self
+	__attribute__((tls_model("initial-exec")));
 
-unsigned owner_begin(void)
+unsigned plait_i_owner_begin(void)
 {
 	static atomic_uint numbers;
 
-	if (owner_self == 0)
-		owner_self = atomic_fetch_add(&numbers, 1) + 1;
-	return owner_self;
+	if (plait_i_owner_self == 0)
+		plait_i_owner_self = atomic_fetch_add(&numbers, 1) + 1;
+	return plait_i_owner_self;
 }

@@ -8,21 +8,22 @@
 #include <stdbool.h>
 
 /* This thread's; 0: it has none yet, so it has made nothing. */
-extern _Thread_local unsigned owner_self
+extern _Thread_local unsigned plait_i_owner_self
 	__attribute__((tls_model("initial-exec")));
 
 /* Gives this thread a number; that number. */
-unsigned owner_begin(void);
+unsigned plait_i_owner_begin(void);
 
 static inline unsigned owner_number(void)
 {
-	return owner_self != 0 ? owner_self : owner_begin();
+	return plait_i_owner_self != 0 ? plait_i_owner_self
+				       : plait_i_owner_begin();
 }
 
 /* Four instructions with the branch, so it stands in every call. */
 static inline bool owner_is_self(unsigned owner)
 {
-	return __builtin_expect(owner == owner_self, 1);
+	return __builtin_expect(owner == plait_i_owner_self, 1);
 }
 
 #endif

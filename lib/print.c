@@ -1,14 +1,14 @@
 /* Printing into a buffer in many small pieces: see print.h. */
 #include "lib/print.h"
 
-void print(struct print *p, const char *fmt, ...)
+void plait_i_print(struct print *p, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (p->error != 0)
 		return;
 	va_start(ap, fmt);
-	p->error = buf_vprintf(p->to, fmt, ap);
+	p->error = plait_i_buf_vprintf(p->to, fmt, ap);
 	va_end(ap);
 }
 
@@ -17,14 +17,14 @@ static bool is_plain(char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-void print_plain(struct print *p, const char *text)
+void plait_i_print_plain(struct print *p, const char *text)
 {
 	while (*text != '\0') {
 		int len = 0;
 
 		while (is_plain(text[len]))
 			len++;
-		print(p, "%.*s", len, text);
+		plait_i_print(p, "%.*s", len, text);
 		text += len > 0 ? len : 1;
 	}
 }

@@ -14,16 +14,16 @@ struct print {
 	int error; /* 0 or -errno */
 };
 
-void print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
+void plait_i_print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
 
 /*
  * Text inside a string of JSON or Graphviz: what could end it or must not be
  * in it is left out.
  */
-void print_plain(struct print *p, const char *text);
+void plait_i_print_plain(struct print *p, const char *text);
 
 /* In buf.c: what plait_buf_printf() does. */
-int buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
+int plait_i_buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
 	PLAIT_PRINTF(2, 0);
 
 #endif

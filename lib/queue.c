@@ -50,7 +50,7 @@ struct plait_queue *plait_queue_new(size_t size, size_t backlog)
 				   .backlog = backlog,
 				   .refs = 1 };
 	plait_list_init(&q->values);
-	waiters_init(&q->waiters);
+	plait_i_waiters_init(&q->waiters);
 	return q;
 }
 
@@ -107,13 +107,13 @@ size_t plait_queue_waiting(const struct plait_queue *q)
 /* Gives v to the first get, and what is put meanwhile to those behind it. */
 static void serve(struct plait_queue *q, plait_value v)
 {
-	struct plait_promise *p = waiters_pop(&q->waiters);
+	struct plait_promise *p = plait_i_waiters_pop(&q->waiters);
 
 	q->serving = true;
 	q->refs++;
 	plait_fire(&p, v);
 	while (q->queued > 0 && q->waiters.count > 0) {
-		p = waiters_pop(&q->waiters);
+		p = plait_i_waiters_pop(&q->waiters);
 		plait_fire(&p, pop_value(q));
 	}
 	q->serving = false;
@@ -173,8 +173,9 @@ struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
 					  const char *where)
 {
 	if (plait_queue_size(q) > 0)
-		return q->waiters.count == 0 ? get_queued(q, where)
-					     : waiters_add(&q->waiters, where);
+		return q->waiters.count == 0
+			       ? get_queued(q, where)
+			       : plait_i_waiters_add(&q->waiters, where);
 	if (q->closed)
 		return plait_failed_at(closed_failure(), where);
 	if (plait_queue_waiting(q) >= q->backlog)
@@ -182,7 +183,7 @@ struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
 						  "%zu wait already",
 						  plait_queue_waiting(q)),
 				       where);
-	return waiters_add(&q->waiters, where);
+	return plait_i_waiters_add(&q->waiters, where);
 }
 
 /* Who waits for what is queued already still gets that. */
@@ -196,7 +197,7 @@ void plait_queue_close(struct plait_queue *q)
 	q->refs++;
 	closed = closed_failure();
 	while (q->waiters.count > 0) {
-		struct plait_promise *p = waiters_pop(&q->waiters);
+		struct plait_promise *p = plait_i_waiters_pop(&q->waiters);
 
 		plait_fire(&p, q->queued > 0 ? pop_value(q)
 					     : plait_value_ref(&closed));

@@ -49,7 +49,7 @@ static bool wants_report(const struct plait_shared *s)
 	    !plait_value_is_failure(&s->result))
 		return false;
 	f = plait_value_failure(&s->result);
-	if (deferred_is_of_freeing(f))
+	if (plait_i_deferred_is_of_freeing(f))
 		return false;
 	return !s->given_up || !plait_failure_check(f, &plait_error_cancelled);
 }
@@ -92,7 +92,7 @@ static struct plait_promise *deliver(plait_value *result, void *arg,
 	if (s->waiters.count > 0) {
 		ret->value = share_result(s);
 		ret->again = true;
-		return waiters_pop(&s->waiters);
+		return plait_i_waiters_pop(&s->waiters);
 	}
 	plait_deferred_free(&s->operation);
 	unref(s);
@@ -135,7 +135,7 @@ static void gone(struct waiters *w, struct plait_deferred *d)
 	struct plait_shared *s = shared_of(w);
 
 	if (!s->fired)
-		deferred_hold_for(d, s->operation);
+		plait_i_deferred_hold_for(d, s->operation);
 	unref(s);
 }
 
@@ -144,7 +144,7 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 	struct plait_shared *s = malloc(sizeof(*s));
 
 	plait_assert(*dp != NULL);
-	deferred_take(*dp, "plait_shared_new()");
+	plait_i_deferred_take(*dp, "plait_shared_new()");
 	if (s == NULL) {
 		plait_deferred_free(dp);
 		return NULL;
@@ -153,12 +153,12 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 				    .refs = 1,
 				    .forks = fork_count() };
 	*dp = NULL;
-	waiters_init(&s->waiters);
+	plait_i_waiters_init(&s->waiters);
 	s->waiters.left = left;
 	s->waiters.gone = gone;
 	s->waiters.reason = given_up;
 	s->waiters.where = PLAIT_HERE;
-	deferred_add_feed(s->operation, deliver, s, NULL);
+	plait_i_deferred_add_feed(s->operation, deliver, s, NULL);
 	return s;
 }
 
@@ -169,7 +169,7 @@ struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
 	struct plait_deferred *d;
 
 	if (!s->fired)
-		return waiters_add(&s->waiters, where);
+		return plait_i_waiters_add(&s->waiters, where);
 	/* It comes first: with no memory for it the result must stay. */
 	d = plait_deferred_new_at(&p, NULL, NULL, where);
 	if (p != NULL)

@@ -8,10 +8,10 @@
 
 #include "lib/trace.h"
 
-_Thread_local struct trace_ring trace_ring
+_Thread_local struct trace_ring plait_i_trace_ring
 	__attribute__((tls_model("initial-exec")));
 
-int trace_start(size_t events, int64_t (*clock)(void))
+int plait_i_trace_start(size_t events, int64_t (*clock)(void))
 {
 	struct trace_event *room = NULL;
 
@@ -19,23 +19,23 @@ int trace_start(size_t events, int64_t (*clock)(void))
 		room = calloc(events, sizeof(*room));
 	if (room == NULL)
 		return -ENOMEM;
-	trace_stop();
-	trace_ring.events = room;
-	trace_ring.room = events;
-	trace_ring.clock = clock;
+	plait_i_trace_stop();
+	plait_i_trace_ring.events = room;
+	plait_i_trace_ring.room = events;
+	plait_i_trace_ring.clock = clock;
 	return 0;
 }
 
-void trace_stop(void)
+void plait_i_trace_stop(void)
 {
-	free(trace_ring.events);
-	trace_ring = (struct trace_ring){ .events = NULL };
+	free(plait_i_trace_ring.events);
+	plait_i_trace_ring = (struct trace_ring){ .events = NULL };
 }
 
 /* The oldest event becomes this one; what belongs to its kind is not set. */
 static struct trace_event *record(enum trace_kind kind, const void *object)
 {
-	struct trace_ring *r = &trace_ring;
+	struct trace_ring *r = &plait_i_trace_ring;
 	struct trace_event *e = &r->events[r->count++ % r->room];
 
 	e->when = r->clock();
@@ -45,8 +45,8 @@ static struct trace_event *record(enum trace_kind kind, const void *object)
 	return e;
 }
 
-void trace_record(enum trace_kind kind, const void *object, const void *other,
-		  const char *text, size_t n)
+void plait_i_trace_record(enum trace_kind kind, const void *object,
+			  const void *other, const char *text, size_t n)
 {
 	struct trace_event *e = record(kind, object);
 
@@ -55,21 +55,23 @@ void trace_record(enum trace_kind kind, const void *object, const void *other,
 	e->n = n;
 }
 
-void trace_record_label(enum trace_kind kind, const void *object,
-			const char *label)
+void plait_i_trace_record_label(enum trace_kind kind, const void *object,
+				const char *label)
 {
 	struct trace_event *e = record(kind, object);
 
 	snprintf(e->label, sizeof(e->label), "%s", label);
 }
 
-uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause)
+uint32_t plait_i_trace_ending(enum trace_kind kind, const void *object,
+			      uint32_t cause)
 {
 	trace_note(kind, object, NULL, NULL, 0);
-	return cause != 0 ? cause : trace_ring.cause;
+	return cause != 0 ? cause : plait_i_trace_ring.cause;
 }
 
-void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause)
+void plait_i_trace_record_end(enum trace_kind kind, const void *object,
+			      uint32_t cause)
 {
 	struct trace_event *e = record(kind, object);
 
@@ -78,17 +80,17 @@ void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause)
 	e->cause = cause;
 }
 
-uint32_t trace_record_cancel(const void *deferred, const char *where)
+uint32_t plait_i_trace_record_cancel(const void *deferred, const char *where)
 {
-	uint32_t before = trace_ring.cause;
+	uint32_t before = plait_i_trace_ring.cause;
 
-	trace_ring.cause = ++trace_ring.cancels;
-	trace_record(TRACE_CANCEL, deferred, NULL, where, 0);
+	plait_i_trace_ring.cause = ++plait_i_trace_ring.cancels;
+	plait_i_trace_record(TRACE_CANCEL, deferred, NULL, where, 0);
 	return before;
 }
 
-void trace_record_cancelled(const void *deferred, uint32_t cause)
+void plait_i_trace_record_cancelled(const void *deferred, uint32_t cause)
 {
-	trace_record(TRACE_CANCELLED, deferred, NULL, NULL, 0);
-	trace_ring.cause = cause;
+	plait_i_trace_record(TRACE_CANCELLED, deferred, NULL, NULL, 0);
+	plait_i_trace_ring.cause = cause;
 }

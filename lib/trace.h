@@ -55,61 +55,63 @@ struct trace_ring {
 	int64_t (*clock)(void);
 };
 
-extern _Thread_local struct trace_ring trace_ring
+extern _Thread_local struct trace_ring plait_i_trace_ring
 	__attribute__((tls_model("initial-exec")));
 
 static inline bool trace_is_on(void)
 {
-	return trace_ring.events != NULL;
+	return plait_i_trace_ring.events != NULL;
 }
 
-void trace_record(enum trace_kind kind, const void *object, const void *other,
-		  const char *text, size_t n);
+void plait_i_trace_record(enum trace_kind kind, const void *object,
+			  const void *other, const char *text, size_t n);
 
 static inline void trace_note(enum trace_kind kind, const void *object,
 			      const void *other, const char *text, size_t n)
 {
 	if (__builtin_expect(trace_is_on(), 0))
-		trace_record(kind, object, other, text, n);
+		plait_i_trace_record(kind, object, other, text, n);
 }
 
-void trace_record_label(enum trace_kind kind, const void *object,
-			const char *label);
+void plait_i_trace_record_label(enum trace_kind kind, const void *object,
+				const char *label);
 
 /*
  * What the program ends may end later: the one gives the cause, if there was
  * none before, and the other records the end, of that cause.
  */
-uint32_t trace_ending(enum trace_kind kind, const void *object, uint32_t cause);
-void trace_record_end(enum trace_kind kind, const void *object, uint32_t cause);
+uint32_t plait_i_trace_ending(enum trace_kind kind, const void *object,
+			      uint32_t cause);
+void plait_i_trace_record_end(enum trace_kind kind, const void *object,
+			      uint32_t cause);
 
 static inline void trace_end(enum trace_kind kind, const void *object,
 			     uint32_t cause)
 {
 	if (__builtin_expect(trace_is_on(), 0))
-		trace_record_end(kind, object, cause);
+		plait_i_trace_record_end(kind, object, cause);
 }
 
 /* Around a cancel: the one gives the cause before, for the other. */
-uint32_t trace_record_cancel(const void *deferred, const char *where);
-void trace_record_cancelled(const void *deferred, uint32_t cause);
+uint32_t plait_i_trace_record_cancel(const void *deferred, const char *where);
+void plait_i_trace_record_cancelled(const void *deferred, uint32_t cause);
 
 static inline uint32_t trace_cancel_begin(const void *deferred,
 					  const char *where)
 {
 	return __builtin_expect(trace_is_on(), 0)
-		       ? trace_record_cancel(deferred, where)
+		       ? plait_i_trace_record_cancel(deferred, where)
 		       : 0;
 }
 
 static inline void trace_cancel_end(const void *deferred, uint32_t cause)
 {
 	if (__builtin_expect(trace_is_on(), 0))
-		trace_record_cancelled(deferred, cause);
+		plait_i_trace_record_cancelled(deferred, cause);
 }
 
 /* 0 or -ENOMEM; clock gives nanoseconds.  Starting twice starts anew. */
-int trace_start(size_t events, int64_t (*clock)(void));
-void trace_stop(void);
+int plait_i_trace_start(size_t events, int64_t (*clock)(void));
+void plait_i_trace_stop(void);
 
 #endif

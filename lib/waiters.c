@@ -14,7 +14,7 @@ struct waiter {
 	struct plait_promise *promise; /* NULL once it has left the line */
 };
 
-void waiters_init(struct waiters *w)
+void plait_i_waiters_init(struct waiters *w)
 {
 	*w = (struct waiters){ .count = 0 };
 	plait_list_init(&w->line);
@@ -47,7 +47,7 @@ static struct plait_deferred *leave(struct deferred_group *g,
 	return part;
 }
 
-struct plait_deferred *waiters_add(struct waiters *w, const char *where)
+struct plait_deferred *plait_i_waiters_add(struct waiters *w, const char *where)
 {
 	struct waiter *one = malloc(sizeof(*one));
 	struct plait_deferred *d;
@@ -56,7 +56,7 @@ struct plait_deferred *waiters_add(struct waiters *w, const char *where)
 		return plait_failed_at(plait_no_memory(), where);
 	*one = (struct waiter){ .group = { leave, w->reason, w->where },
 				.waiters = w };
-	d = deferred_new_group(&one->promise, &one->group, where);
+	d = plait_i_deferred_new_group(&one->promise, &one->group, where);
 	if (one->promise == NULL) {
 		free(one);
 		return d;
@@ -66,7 +66,7 @@ struct plait_deferred *waiters_add(struct waiters *w, const char *where)
 	return d;
 }
 
-struct plait_promise *waiters_pop(struct waiters *w)
+struct plait_promise *plait_i_waiters_pop(struct waiters *w)
 {
 	struct plait_list *first = plait_list_first(&w->line);
 	struct plait_promise *p;

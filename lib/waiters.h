@@ -21,12 +21,13 @@ struct waiters {
 	const char *reason, *where; /* told to what left() gives */
 };
 
-void waiters_init(struct waiters *w);
+void plait_i_waiters_init(struct waiters *w);
 
 /* A deferred at the end of the line, given; failed with no memory. */
-struct plait_deferred *waiters_add(struct waiters *w, const char *where);
+struct plait_deferred *plait_i_waiters_add(struct waiters *w,
+					   const char *where);
 
 /* The promise of the first, given, who is out of the line; there is one. */
-struct plait_promise *waiters_pop(struct waiters *w);
+struct plait_promise *plait_i_waiters_pop(struct waiters *w);
 
 #endif

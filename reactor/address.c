@@ -127,8 +127,8 @@ static void from_ipv6(struct plait_address *a, const struct sockaddr_in6 *in)
 	memcpy(a->ip, &in->sin6_addr, sizeof(in->sin6_addr));
 }
 
-void address_from_kernel(struct plait_address *ret,
-			 const struct sockaddr_storage *ss)
+void plait_i_address_from_kernel(struct plait_address *ret,
+				 const struct sockaddr_storage *ss)
 {
 	*ret = (struct plait_address){ .family = AF_UNSPEC };
 	if (ss->ss_family == AF_INET)
@@ -154,8 +154,8 @@ static socklen_t to_ipv6(const struct plait_address *a, struct sockaddr_in6 *in)
 	return sizeof(*in);
 }
 
-socklen_t address_to_kernel(const struct plait_address *a,
-			    struct sockaddr_storage *ret)
+socklen_t plait_i_address_to_kernel(const struct plait_address *a,
+				    struct sockaddr_storage *ret)
 {
 	*ret = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
 	if (a->family == AF_INET)
@@ -165,7 +165,8 @@ socklen_t address_to_kernel(const struct plait_address *a,
 	return 0;
 }
 
-bool address_equal(const struct plait_address *a, const struct plait_address *b)
+bool plait_i_address_equal(const struct plait_address *a,
+			   const struct plait_address *b)
 {
 	return a->family == b->family && a->port == b->port &&
 	       a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
@@ -181,16 +182,16 @@ static int address_by(name_call *call, int fd, struct plait_address *ret)
 	if (call(fd, (struct sockaddr *)&ss, &len) < 0 ||
 	    ss.ss_family == AF_UNSPEC)
 		return -ENOTCONN;
-	address_from_kernel(ret, &ss);
+	plait_i_address_from_kernel(ret, &ss);
 	return 0;
 }
 
-int address_of_socket(int fd, struct plait_address *ret)
+int plait_i_address_of_socket(int fd, struct plait_address *ret)
 {
 	return address_by(getsockname, fd, ret);
 }
 
-int address_of_peer(int fd, struct plait_address *ret)
+int plait_i_address_of_peer(int fd, struct plait_address *ret)
 {
 	return address_by(getpeername, fd, ret);
 }

@@ -10,22 +10,22 @@
 #include <plait/address.h>
 
 /* A family that plait does not know gives no address. */
-void address_from_kernel(struct plait_address *ret,
-			 const struct sockaddr_storage *ss);
+void plait_i_address_from_kernel(struct plait_address *ret,
+				 const struct sockaddr_storage *ss);
 
 /* Gives the length that bind() and connect() want; 0 for no address. */
-socklen_t address_to_kernel(const struct plait_address *a,
-			    struct sockaddr_storage *ret);
+socklen_t plait_i_address_to_kernel(const struct plait_address *a,
+				    struct sockaddr_storage *ret);
 
 /* True if both are the same end: family, IP, port and scope. */
-bool address_equal(const struct plait_address *a,
-		   const struct plait_address *b);
+bool plait_i_address_equal(const struct plait_address *a,
+			   const struct plait_address *b);
 
 /*
  * What getsockname() and getpeername() say.  0, or -ENOTCONN when the kernel
  * knows no address; *ret is untouched then.
  */
-int address_of_socket(int fd, struct plait_address *ret);
-int address_of_peer(int fd, struct plait_address *ret);
+int plait_i_address_of_socket(int fd, struct plait_address *ret);
+int plait_i_address_of_peer(int fd, struct plait_address *ret);
 
 #endif

@@ -31,15 +31,16 @@ struct backend {
 	int (*update)(struct plait_reactor *r, struct plait_watch *w);
 	/*
 	 * Waits for at most that many nanoseconds, for ever if negative, and
-	 * delivers with watch_deliver().  0, or -errno if it cannot wait.
+	 * delivers with plait_i_watch_deliver().  0, or -errno if it cannot
+	 * wait.
 	 */
 	int (*poll)(struct plait_reactor *r, int64_t timeout);
 	/* Nanoseconds on its clock. */
 	int64_t (*now)(struct plait_reactor *r);
 };
 
-extern const struct backend backend_epoll;
-extern const struct backend backend_select;
-extern const struct backend backend_virtual;
+extern const struct backend plait_i_backend_epoll;
+extern const struct backend plait_i_backend_select;
+extern const struct backend plait_i_backend_virtual;
 
 #endif

@@ -58,7 +58,7 @@ static struct plait_call_slot *get(struct calls *cs)
 	return slot;
 }
 
-void call_done(struct plait_reactor *r)
+void plait_i_call_done(struct plait_reactor *r)
 {
 	while (r->calls.chunks != NULL) {
 		struct call_chunk *chunk = r->calls.chunks;
@@ -88,8 +88,8 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 	if (slot == NULL) {
 		plait_value v = plait_no_memory();
 
-		failure_unhandled(plait_value_failure(&v),
-				  "Error in plait_call_later()");
+		plait_i_failure_unhandled(plait_value_failure(&v),
+					  "Error in plait_call_later()");
 		plait_value_free(&v);
 		errno = ENOMEM;
 		return (struct plait_call){ 0 };
@@ -141,7 +141,7 @@ int plait_call_delay(struct plait_call call, double seconds)
 	int rc = check(call);
 
 	if (rc == 0)
-		timer_delay(&call.slot->timer, seconds);
+		plait_i_timer_delay(&call.slot->timer, seconds);
 	return rc;
 }
 

@@ -2,9 +2,9 @@
  * Connectors: what is the same for all of them.
  *
  * A connector is disconnected, connecting or connected.  An attempt ends in
- * exactly one of connector_connected() and connector_failed(), whichever
- * comes first: it stops everything else that could end the attempt (the
- * timer, the network, the answer to stop_connecting()).  Attempts hold one
+ * exactly one of plait_i_connector_connected() and plait_i_connector_failed(),
+ * whichever comes first: it stops everything else that could end the attempt
+ * (the timer, the network, the answer to stop_connecting()).  Attempts hold one
  * reference, from the start of the first until the burial of the last, in the
  * turn in which the factory was told of its end; what an attempt has left is
  * closed there.  The next attempt opens nothing before the turn after.
@@ -38,9 +38,9 @@ static const struct plait_failure *failure_in(plait_value v)
 	return plait_value_failure(&v);
 }
 
-const struct plait_failure *connector_failure(const struct plait_connector *c,
-					      const struct plait_error *kind,
-					      int err)
+const struct plait_failure *
+plait_i_connector_failure(const struct plait_connector *c,
+			  const struct plait_error *kind, int err)
 {
 	char to[PLAIT_ADDRESS_SIZE];
 
@@ -58,12 +58,12 @@ static void end_waiting(struct plait_connector *c)
 	c->ops->stop(c);
 }
 
-void connector_answer(struct plait_connector *c,
-		      const struct plait_failure *why)
+void plait_i_connector_answer(struct plait_connector *c,
+			      const struct plait_failure *why)
 {
 	end_waiting(c);
 	c->why = why;
-	loop_next_turn(c->reactor, &c->answer);
+	plait_i_loop_next_turn(c->reactor, &c->answer);
 }
 
 /*
@@ -76,9 +76,9 @@ static void end_attempt(struct plait_connector *c)
 		return;
 	if (c->state == PLAIT_DISCONNECTED && c->counted) {
 		c->counted = false;
-		factory_stop(c->factory);
+		plait_i_factory_stop(c->factory);
 	}
-	loop_bury(c->reactor, &c->burial);
+	plait_i_loop_bury(c->reactor, &c->burial);
 }
 
 /* Ends the reference that the attempts have. */
@@ -108,9 +108,9 @@ static void run_answer(struct loop_task *task)
 
 	c->why = NULL;
 	if (why != NULL)
-		connector_failed(c, why);
+		plait_i_connector_failed(c, why);
 	else
-		connector_connected(c);
+		plait_i_connector_connected(c);
 }
 
 /*
@@ -145,8 +145,9 @@ static void lose_attempt(struct loop_member *m)
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
-	connector_answer(c,
-			 connector_failure(c, &plait_error_connection_lost, 0));
+	plait_i_connector_answer(
+		c,
+		plait_i_connector_failure(c, &plait_error_connection_lost, 0));
 }
 
 static const struct loop_member_ops attempt_ops = {
@@ -158,8 +159,9 @@ static void time_out(void *arg)
 {
 	struct plait_connector *c = arg;
 
-	connector_failed(c,
-			 connector_failure(c, &plait_error_connect_timeout, 0));
+	plait_i_connector_failed(
+		c,
+		plait_i_connector_failure(c, &plait_error_connect_timeout, 0));
 }
 
 static void tell_started(struct plait_connector *c)
@@ -190,8 +192,8 @@ static void tell_lost(struct plait_connector *c,
 		ops->connection_lost(c->factory, c, why);
 }
 
-void connector_failed(struct plait_connector *c,
-		      const struct plait_failure *why)
+void plait_i_connector_failed(struct plait_connector *c,
+			      const struct plait_failure *why)
 {
 	struct plait_reactor *r = c->reactor;
 
@@ -200,7 +202,7 @@ void connector_failed(struct plait_connector *c,
 		plait_failure_unref(&why);
 		return;
 	}
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	end_waiting(c);
 	if (c->state == PLAIT_CONNECTING)
 		trace_end(TRACE_ENDED, c, c->cause);
@@ -208,7 +210,7 @@ void connector_failed(struct plait_connector *c,
 	tell_failed(c->factory, c, why);
 	plait_failure_unref(&why);
 	end_attempt(c);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 static void disconnected(struct plait_connector *c,
@@ -228,9 +230,9 @@ static void lost(struct transport_owner *o, const struct plait_failure *why)
 		plait_container(o, struct plait_connector, owner);
 	struct plait_reactor *r = c->reactor;
 
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	disconnected(c, why);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 /* There is no protocol: the factory refused, or had no memory. */
@@ -239,7 +241,7 @@ static void not_built(struct plait_connector *c, int err)
 	plait_value done = plait_connection_done();
 
 	if (err == ENOMEM)
-		connector_failed(c, failure_in(plait_no_memory()));
+		plait_i_connector_failed(c, failure_in(plait_no_memory()));
 	else
 		disconnected(c, plait_value_failure(&done));
 }
@@ -252,34 +254,35 @@ static void built(struct plait_connector *c, struct plait_protocol *p)
 
 	if (t == NULL) {
 		plait_protocol_free(&p);
-		connector_failed(c, err == ENOMEM
-					    ? failure_in(plait_no_memory())
-					    : connector_failure(c, NULL, err));
+		plait_i_connector_failed(
+			c, err == ENOMEM
+				   ? failure_in(plait_no_memory())
+				   : plait_i_connector_failure(c, NULL, err));
 		return;
 	}
 	c->transport = t;
-	transport_made(t, p);
+	plait_i_transport_made(t, p);
 	if (c->lose_when_made)
 		plait_transport_lose_connection(t);
 }
 
-void connector_connected(struct plait_connector *c)
+void plait_i_connector_connected(struct plait_connector *c)
 {
 	struct plait_reactor *r = c->reactor;
 	struct plait_protocol *p;
 
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTED;
 	c->lose_when_made = false;
 	errno = 0;
-	p = factory_build(c->factory, &c->destination);
+	p = plait_i_factory_build(c->factory, &c->destination);
 	if (p != NULL)
 		built(c, p);
 	else
 		not_built(c, errno);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 static void start_attempt(struct plait_connector *c)
@@ -290,13 +293,13 @@ static void start_attempt(struct plait_connector *c)
 		c->held = true;
 		c->refs++;
 	}
-	loop_join(c->reactor, &c->member);
+	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
-	loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
+	plait_i_loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, time_out, c);
 	if (c->unusable != NULL)
-		connector_answer(c, plait_failure_ref(c->unusable));
-	else if (loop_is_closing(c->reactor))
+		plait_i_connector_answer(c, plait_failure_ref(c->unusable));
+	else if (plait_i_loop_is_closing(c->reactor))
 		lose_attempt(&c->member);
 	else
 		c->ops->start(c);
@@ -306,14 +309,14 @@ static void connect_factory(struct plait_connector *c)
 {
 	struct plait_reactor *r = c->reactor;
 
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	start_attempt(c);
 	if (!c->counted) {
 		c->counted = true;
-		factory_start(c->factory);
+		plait_i_factory_start(c->factory);
 	}
 	tell_started(c);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 /* Reads where to; if that is no address, every attempt will fail. */
@@ -344,7 +347,8 @@ static void read_bind_address(struct plait_connector *c, const char *host,
 		host = "::";
 	err = -plait_address_parse(&c->bind, host, port);
 	if (err != 0 && c->unusable == NULL)
-		c->unusable = connector_failure(c, &plait_error_bind, err);
+		c->unusable =
+			plait_i_connector_failure(c, &plait_error_bind, err);
 }
 
 static void read_options(struct plait_connector *c,
@@ -366,7 +370,7 @@ static void init(struct plait_connector *c, struct plait_reactor *r,
 	c->answer.run = run_answer;
 	c->burial.run = run_burial;
 	c->keep.run = run_keep;
-	loop_keep(r, &c->keep);
+	plait_i_loop_keep(r, &c->keep);
 }
 
 /* Tells one factory of the connectors that it could not have. */
@@ -377,13 +381,13 @@ static void report(struct plait_reactor *r, struct plait_factory *f)
 
 	f->unreported = 0;
 	plait_list_remove(&f->link);
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	/* After the last stop() the factory may be gone. */
 	for (; n > 0 && !loop_is_forked(r); n--) {
 		tell_failed(f, NULL, plait_value_failure(&no_memory));
-		factory_stop(f);
+		plait_i_factory_stop(f);
 	}
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 static void run_report(struct loop_task *task)
@@ -402,15 +406,15 @@ static void run_report(struct loop_task *task)
 /* There is no memory even for the connector: the factory itself waits. */
 static void report_later(struct plait_reactor *r, struct plait_factory *f)
 {
-	struct loop_unreported *u = loop_unreported(r);
+	struct loop_unreported *u = plait_i_loop_unreported(r);
 
 	u->task.run = run_report;
 	if (f->unreported++ == 0)
 		plait_list_append(&u->factories, &f->link);
-	loop_next_turn(r, &u->task);
-	loop_enter(r);
-	factory_start(f);
-	loop_leave(r);
+	plait_i_loop_next_turn(r, &u->task);
+	plait_i_loop_enter(r);
+	plait_i_factory_start(f);
+	plait_i_loop_leave(r);
 }
 
 struct plait_connector *
@@ -426,11 +430,12 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		errno = ECHILD;
 		return NULL;
 	}
-	if (loop_is_closing(r) && !loop_tells_of_new(r)) {
+	if (plait_i_loop_is_closing(r) && !plait_i_loop_tells_of_new(r)) {
 		errno = ESHUTDOWN;
 		return NULL;
 	}
-	c = loop_is_virtual(r) ? testing_connector_new() : tcp_connector_new();
+	c = plait_i_loop_is_virtual(r) ? plait_i_testing_connector_new()
+				       : plait_i_tcp_connector_new();
 	if (c == NULL) {
 		report_later(r, f);
 		errno = ENOMEM;
@@ -475,7 +480,7 @@ int plait_connector_connect(struct plait_connector *c)
 	if (c->state != PLAIT_DISCONNECTED)
 		return -EISCONN;
 	/* Else a factory that reconnects at once would go on for ever. */
-	if (loop_is_closing(c->reactor))
+	if (plait_i_loop_is_closing(c->reactor))
 		return -ESHUTDOWN;
 	connect_factory(c);
 	return 0;
@@ -491,8 +496,9 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	/* The first reason counts. */
 	if (c->why != NULL)
 		return 0;
-	c->cause = trace_ending(TRACE_STOPPING, c, 0);
-	connector_answer(c, connector_failure(c, &plait_error_user, 0));
+	c->cause = plait_i_trace_ending(TRACE_STOPPING, c, 0);
+	plait_i_connector_answer(
+		c, plait_i_connector_failure(c, &plait_error_user, 0));
 	return 0;
 }
 

@@ -78,8 +78,8 @@ static void unref_task(struct plait_coiterator *t)
 		return;
 	if (!t->told && !fork_inherited(t->forks) &&
 	    plait_value_is_failure(&t->result))
-		failure_unhandled(plait_value_failure(&t->result),
-				  "Unhandled error in a task");
+		plait_i_failure_unhandled(plait_value_failure(&t->result),
+					  "Unhandled error in a task");
 	plait_value_free(&t->result);
 	unref(t->cooperator);
 	free(t);
@@ -129,7 +129,7 @@ static void end_task(struct plait_coiterator *t, plait_value v)
 	move(t, NULL);
 	plait_deferred_free(&t->awaited);
 	while (t->waiters.count > 0) {
-		struct plait_promise *p = waiters_pop(&t->waiters);
+		struct plait_promise *p = plait_i_waiters_pop(&t->waiters);
 
 		t->told = true;
 		plait_fire(&p, plait_value_ref(&t->result));
@@ -168,7 +168,7 @@ static plait_value awaited_done(plait_value *result, void *arg)
 static void stepped(struct plait_coiterator *t, plait_value v)
 {
 	if (!t->ended && plait_value_is(&v, &plait_deferred_type)) {
-		t->awaited = deferred_take_value(v, PLAIT_HERE);
+		t->awaited = plait_i_deferred_take_value(v, PLAIT_HERE);
 		plait_deferred_add_both(t->awaited, awaited_done, t);
 		return;
 	}
@@ -210,15 +210,15 @@ static bool is_abandoned(const struct plait_cooperator *c)
 static void run_slice(void *arg)
 {
 	struct plait_cooperator *c = arg;
-	int64_t began = loop_clock(c->reactor);
-	bool one_each = c->slice == 0 || loop_is_virtual(c->reactor);
+	int64_t began = plait_i_loop_clock(c->reactor);
+	bool one_each = c->slice == 0 || plait_i_loop_is_virtual(c->reactor);
 
 	c->refs++;
 	plait_list_move(&c->line, &c->next);
 	while (!plait_list_is_empty(&c->line) && !is_abandoned(c)) {
 		step(first(&c->line), one_each ? &c->next : &c->line);
 		if (!one_each && !is_abandoned(c) &&
-		    loop_clock(c->reactor) - began >= c->slice)
+		    plait_i_loop_clock(c->reactor) - began >= c->slice)
 			break;
 	}
 	unref(c);
@@ -236,13 +236,13 @@ static void forget_reactor(struct loop_task *task)
 static void forget_reactor_later(struct plait_cooperator *c)
 {
 	c->reactor_freed.run = forget_reactor;
-	loop_keep(c->reactor, &c->reactor_freed);
+	plait_i_loop_keep(c->reactor, &c->reactor_freed);
 }
 
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice)
 {
-	int64_t nanoseconds = loop_nanoseconds(slice);
+	int64_t nanoseconds = plait_i_loop_nanoseconds(slice);
 	struct plait_cooperator *c;
 
 	loop_check(r, "plait_cooperator_new()");
@@ -253,7 +253,7 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					.reactor_freed.run = reactor_freed,
 					.slice = nanoseconds,
 					.refs = 1,
-					.stopped = loop_is_ending(r) };
+					.stopped = plait_i_loop_is_ending(r) };
 	plait_list_init(&c->line);
 	plait_list_init(&c->next);
 	plait_list_init(&c->held);
@@ -261,7 +261,7 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 	if (c->stopped)
 		forget_reactor_later(c);
 	else
-		loop_when_freed(r, &c->reactor_freed);
+		plait_i_loop_when_freed(r, &c->reactor_freed);
 	return c;
 }
 
@@ -339,14 +339,14 @@ static void refuse_task(struct plait_coiterator *t)
 {
 	struct plait_cooperator *c = t->cooperator;
 
-	if (c->reactor == NULL || loop_refuses(c->reactor)) {
+	if (c->reactor == NULL || plait_i_loop_refuses(c->reactor)) {
 		stop_task(t, scheduler_stopped());
 		return;
 	}
 	plait_list_append(&c->refused, &t->link);
 	loop_task_cancel(&c->reactor_freed);
 	c->reactor_freed.run = reactor_freed;
-	loop_when_freed(c->reactor, &c->reactor_freed);
+	plait_i_loop_when_freed(c->reactor, &c->reactor_freed);
 	if (!plait_list_is_linked(&c->reactor_freed.link))
 		forget_reactor_later(c);
 }
@@ -376,7 +376,7 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 					.arg = arg,
 					.refs = 1,
 					.forks = fork_count() };
-	waiters_init(&t->waiters);
+	plait_i_waiters_init(&t->waiters);
 	plait_list_init(&t->link);
 	c->refs++;
 	if (c->stopped)
@@ -390,7 +390,7 @@ struct plait_deferred *plait_coiterator_when_done_at(struct plait_coiterator *t,
 						     const char *where)
 {
 	if (!t->ended)
-		return waiters_add(&t->waiters, where);
+		return plait_i_waiters_add(&t->waiters, where);
 	t->told = true;
 	return plait_maybe_deferred_at(plait_value_ref(&t->result), where);
 }

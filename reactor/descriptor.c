@@ -9,7 +9,7 @@
 
 #include "reactor/loop.h"
 
-int loop_descriptor(int fd)
+int plait_i_loop_descriptor(int fd)
 {
 	int err, higher;
 

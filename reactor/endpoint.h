@@ -43,33 +43,33 @@ typedef int port_maker(struct plait_reactor *r,
 		       const struct plait_address *address,
 		       const struct plait_listen_options *options,
 		       struct plait_port **ret);
-port_maker tcp_port_new, testing_port_new;
+port_maker plait_i_tcp_port_new, plait_i_testing_port_new;
 
 /*
  * Guests: accepted connections, if the port counts them (guest.c).  An owner
  * for the next one, or NULL if it does not.  0 or -ENOMEM.  The guest then
  * enters, before its protocol is told of the connection; or is dropped.
  */
-int guest_new(struct plait_port *p, struct transport_owner **ret);
-void guest_enter(struct transport_owner *o, struct plait_transport *t);
-void guest_drop(struct transport_owner *o);
+int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret);
+void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t);
+void plait_i_guest_drop(struct transport_owner *o);
 
 /* One more may come. */
-bool guest_has_room(const struct plait_port *p);
+bool plait_i_guest_has_room(const struct plait_port *p);
 
 /*
  * Asks for room: calls the factory's port_full(), and sheds if that is the
  * port's way.  True if a guest is about to be lost; then room() is called.
  */
-bool guest_make_room(struct plait_port *p);
+bool plait_i_guest_make_room(struct plait_port *p);
 
 /* The port goes, and its guests stay. */
-void guest_forget_port(struct plait_port *p);
+void plait_i_guest_forget_port(struct plait_port *p);
 
 /* How a kind of connector makes an attempt.  None may call the user. */
 struct connector_ops {
-	/* Starts; the outcome comes later as connector_connected() or
-	   connector_failed(), never from inside. */
+	/* Starts; the outcome comes later as plait_i_connector_connected() or
+	   plait_i_connector_failed(), never from inside. */
 	void (*start)(struct plait_connector *c);
 	/* Nothing more may come of the attempt.  Stopping twice is nothing. */
 	void (*stop)(struct plait_connector *c);
@@ -108,29 +108,29 @@ struct plait_connector {
 
 /* Zeroed but for its ops; NULL with no memory. */
 typedef struct plait_connector *connector_maker(void);
-connector_maker tcp_connector_new, testing_connector_new;
+connector_maker plait_i_tcp_connector_new, plait_i_testing_connector_new;
 
 /*
  * The attempt succeeded: builds the protocol and connects it.  The attempt
  * failed: why is taken.  Both call the user, so only from the loop.
  */
-void connector_connected(struct plait_connector *c);
-void connector_failed(struct plait_connector *c,
-		      const struct plait_failure *why);
+void plait_i_connector_connected(struct plait_connector *c);
+void plait_i_connector_failed(struct plait_connector *c,
+			      const struct plait_failure *why);
 
 /*
  * Brings the outcome from the loop: the attempt fails, for that reason, which
  * is taken; NULL: it succeeds.  The last outcome of a turn counts.
  */
-void connector_answer(struct plait_connector *c,
-		      const struct plait_failure *why);
+void plait_i_connector_answer(struct plait_connector *c,
+			      const struct plait_failure *why);
 
 /*
  * What to say when connecting fails with that errno, given.  kind is NULL
  * where the errno tells which.
  */
-const struct plait_failure *connector_failure(const struct plait_connector *c,
-					      const struct plait_error *kind,
-					      int err);
+const struct plait_failure *
+plait_i_connector_failure(const struct plait_connector *c,
+			  const struct plait_error *kind, int err);
 
 #endif

@@ -25,7 +25,7 @@ enum { BATCH = 256, NS_PER_MS = 1000000, REST_MS = 20 };
 
 static int init(struct plait_reactor *r)
 {
-	r->epoll_fd = loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	r->epoll_fd = plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
 	return r->epoll_fd < 0 ? -errno : 0;
 }
 
@@ -106,7 +106,7 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
 	if (rc != -EPERM)
 		return rc;
 	/* A regular file: ready always, as select() has it. */
-	watch_always(r, w);
+	plait_i_watch_always(r, w);
 	return 0;
 }
 
@@ -129,7 +129,7 @@ static int register_all(struct plait_reactor *r, int epoll_fd)
 		if (rc == -ENOMEM || rc == -ENOSPC)
 			return rc;
 		if (rc < 0)
-			watch_lost(r, w);
+			plait_i_watch_lost(r, w);
 	}
 	return 0;
 }
@@ -137,11 +137,12 @@ static int register_all(struct plait_reactor *r, int epoll_fd)
 /* False if there are no descriptors, or no memory, for that now. */
 static bool rebuild(struct plait_reactor *r)
 {
-	int epoll_fd = loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	int epoll_fd = plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
 
 	if (epoll_fd < 0) {
 		close_set(r);
-		epoll_fd = loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+		epoll_fd =
+			plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
 	}
 	if (epoll_fd < 0)
 		return false;
@@ -207,7 +208,7 @@ static void rest(struct plait_reactor *r, int64_t timeout)
 
 	tv.tv_usec = (ms >= 0 && ms < REST_MS ? ms : REST_MS) * 1000;
 	select(0, NULL, NULL, NULL, &tv);
-	loop_woke(r);
+	plait_i_loop_woke(r);
 }
 
 static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
@@ -221,7 +222,7 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 		return 0;
 	}
 	n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
-	loop_woke(r);
+	plait_i_loop_woke(r);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	is_clean = remove_orphans(r, events, n);
@@ -229,20 +230,21 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 		struct plait_watch *w = find(r, &events[i]);
 
 		if (w != NULL)
-			watch_deliver(r, w, readiness(events[i].events));
+			plait_i_watch_deliver(r, w,
+					      readiness(events[i].events));
 	}
 	if (!is_clean)
 		rest(r, timeout);
 	return 0;
 }
 
-const struct backend backend_epoll = {
+const struct backend plait_i_backend_epoll = {
 	.name = "epoll",
 	.init = init,
 	.done = done,
-	.check = watch_check_open,
+	.check = plait_i_watch_check_open,
 	.update = update,
 	.poll = wait_and_deliver,
-	.now = timer_clock,
+	.now = plait_i_timer_clock,
 };
 #endif

@@ -3,8 +3,8 @@
  *
  * A guest stays until its protocol was told that the connection is lost; then
  * there is room for another.  So a port that asks for room gets it from the
- * loop, never from inside: guest_make_room() only begins to end somebody, and
- * says whether that is so.
+ * loop, never from inside: plait_i_guest_make_room() only begins to end
+ * somebody, and says whether that is so.
  *
  * The idlest is looked for among all guests only when it is wanted.  So a
  * connection does no more for each byte that comes or goes than to take the
@@ -61,7 +61,7 @@ static bool counts_guests(const struct plait_port *p)
 	return p->max_connections > 0 || p->shed_idle || has_hook(p);
 }
 
-int guest_new(struct plait_port *p, struct transport_owner **ret)
+int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret)
 {
 	struct guest *g;
 
@@ -80,13 +80,13 @@ int guest_new(struct plait_port *p, struct transport_owner **ret)
 	return 0;
 }
 
-void guest_drop(struct transport_owner *o)
+void plait_i_guest_drop(struct transport_owner *o)
 {
 	if (o != NULL)
 		guest_free(plait_container(o, struct guest, owner));
 }
 
-void guest_enter(struct transport_owner *o, struct plait_transport *t)
+void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t)
 {
 	struct guest *g;
 
@@ -127,10 +127,10 @@ static void tell_factory(struct plait_port *p)
 {
 	struct plait_transport *t = idlest(p);
 
-	loop_enter(p->reactor);
+	plait_i_loop_enter(p->reactor);
 	p->factory->ops->port_full(p->factory, p,
 				   t != NULL ? t->protocol : NULL);
-	loop_leave(p->reactor);
+	plait_i_loop_leave(p->reactor);
 }
 
 static void shed_idlest(struct plait_port *p)
@@ -142,10 +142,10 @@ static void shed_idlest(struct plait_port *p)
 		return;
 	v = plait_fail(&plait_error_connection_aborted,
 		       "idle longest when another came");
-	transport_shed(t, plait_value_failure(&v));
+	plait_i_transport_shed(t, plait_value_failure(&v));
 }
 
-bool guest_make_room(struct plait_port *p)
+bool plait_i_guest_make_room(struct plait_port *p)
 {
 	if (is_making_room(p))
 		return true;
@@ -159,12 +159,12 @@ bool guest_make_room(struct plait_port *p)
 	return is_making_room(p);
 }
 
-bool guest_has_room(const struct plait_port *p)
+bool plait_i_guest_has_room(const struct plait_port *p)
 {
 	return p->max_connections == 0 || p->n_guests < p->max_connections;
 }
 
-void guest_forget_port(struct plait_port *p)
+void plait_i_guest_forget_port(struct plait_port *p)
 {
 	struct plait_list *l;
 

@@ -52,7 +52,7 @@ static void time_is_up(void *arg)
 
 	plait_timer_start(t->reactor, &t->timer,
 			  often ? min_period : t->seconds, time_is_up, t);
-	if (deferred_is_pending(t->deferred))
+	if (plait_i_deferred_is_pending(t->deferred))
 		t->cancelled = true;
 	plait_deferred_cancel_at(t->deferred, timed_out, t->where);
 }
@@ -122,7 +122,7 @@ plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
 			       .seconds = seconds,
 			       .where = where };
 	plait_timer_start(r, &t->timer, seconds, time_is_up, t);
-	return deferred_add_guarded(d, end_timeout, t, drop_timeout);
+	return plait_i_deferred_add_guarded(d, end_timeout, t, drop_timeout);
 }
 
 /* ---- later ---------------------------------------------------------- */
@@ -137,7 +137,7 @@ static void fire_later(void *arg)
 /* What is begun when there is no time any more is cancelled. */
 static plait_value reactor_freed(const char *where)
 {
-	return failure_cancelled_by("reactor freed", where);
+	return plait_i_failure_cancelled_by("reactor freed", where);
 }
 
 static void abandon_later(struct loop_task *task)
@@ -190,7 +190,7 @@ struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 	struct later *l;
 	struct plait_deferred *d;
 
-	if (loop_refuses(r))
+	if (plait_i_loop_refuses(r))
 		return plait_failed_at(reactor_freed(where), where);
 	l = malloc(sizeof(*l));
 	if (l == NULL)
@@ -199,13 +199,13 @@ struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 			     .reactor_freed.run = abandon_later,
 			     .fn = fn,
 			     .arg = arg,
-			     .late = loop_is_ending(r) ? where : NULL };
+			     .late = plait_i_loop_is_ending(r) ? where : NULL };
 	d = plait_deferred_new_at(&l->promise, cancel_later, l, where);
 	if (l->promise == NULL) {
 		free(l);
 		return d;
 	}
 	plait_timer_start(r, &l->timer, seconds, fire_later, l);
-	loop_when_freed(r, &l->reactor_freed);
-	return deferred_add_guarded(d, call_later, l, drop_later);
+	plait_i_loop_when_freed(r, &l->reactor_freed);
+	return plait_i_deferred_add_guarded(d, call_later, l, drop_later);
 }

@@ -45,7 +45,7 @@ static void forget_reactor(struct loop_task *task)
 static void forget_reactor_later(struct plait_looping_call *l)
 {
 	l->reactor_freed.run = forget_reactor;
-	loop_keep(l->reactor, &l->reactor_freed);
+	plait_i_loop_keep(l->reactor, &l->reactor_freed);
 }
 
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
@@ -63,10 +63,10 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 					  .arg = arg,
 					  .reactor_freed.run = abandon,
 					  .refs = 1 };
-	if (loop_is_ending(r))
+	if (plait_i_loop_is_ending(r))
 		forget_reactor_later(l);
 	else
-		loop_when_freed(r, &l->reactor_freed);
+		plait_i_loop_when_freed(r, &l->reactor_freed);
 	return l;
 }
 
@@ -81,7 +81,7 @@ static void unref(struct plait_looping_call *l)
 /* Nanoseconds from the start to the k-th point. */
 static int64_t offset(const struct plait_looping_call *l, uint64_t k)
 {
-	return k == 0 ? 0 : loop_nanoseconds((double)k * l->interval);
+	return k == 0 ? 0 : plait_i_loop_nanoseconds((double)k * l->interval);
 }
 
 /* The last point of the grid that is not later than now. */
@@ -112,11 +112,13 @@ static void schedule(struct plait_looping_call *l)
 
 	l->next = l->last + 1;
 	if (l->interval > 0) {
-		uint64_t k = points_passed(l, loop_clock(l->reactor)) + 1;
+		uint64_t k =
+			points_passed(l, plait_i_loop_clock(l->reactor)) + 1;
 
 		if (k > l->next)
 			l->next = k;
-		wait = offset(l, l->next) - (loop_now(l->reactor) - l->started);
+		wait = offset(l, l->next) -
+		       (plait_i_loop_now(l->reactor) - l->started);
 	}
 	plait_timer_start(l->reactor, &l->timer,
 			  wait > 0 ? (double)wait / 1e9 : 0, time_is_up, l);
@@ -187,7 +189,7 @@ static void call(struct plait_looping_call *l, uint64_t count)
 	    (l->freed || l->promise == NULL))
 		plait_value_free(&v);
 	if (plait_value_is(&v, &plait_deferred_type)) {
-		l->begun = deferred_take_value(v, PLAIT_HERE);
+		l->begun = plait_i_deferred_take_value(v, PLAIT_HERE);
 		plait_deferred_add_both(l->begun, begun_done, l);
 	} else {
 		called(l, v);
@@ -202,7 +204,7 @@ static void time_is_up(void *arg)
 
 	l->last = l->next;
 	if (l->interval > 0) {
-		uint64_t k = points_passed(l, loop_now(l->reactor));
+		uint64_t k = points_passed(l, plait_i_loop_now(l->reactor));
 
 		if (k > l->last)
 			l->last = k;
@@ -223,7 +225,7 @@ static void break_off(struct plait_looping_call *l, struct plait_deferred *held)
 
 	halt(l);
 	l->begun = NULL;
-	deferred_free_for(held, &begun, PLAIT_HERE);
+	plait_i_deferred_free_for(held, &begun, PLAIT_HERE);
 }
 
 static void give_up(struct plait_looping_call *l, struct plait_deferred *held)
@@ -268,14 +270,14 @@ static void start_in_vain(struct plait_looping_call *l)
 	halt(l);
 	loop_task_cancel(&l->reactor_freed);
 	l->reactor_freed.run = abandon;
-	loop_when_freed(l->reactor, &l->reactor_freed);
+	plait_i_loop_when_freed(l->reactor, &l->reactor_freed);
 	if (!plait_list_is_linked(&l->reactor_freed.link))
 		forget_reactor_later(l);
 }
 
 static void begin_grid(struct plait_looping_call *l)
 {
-	l->started = loop_now(l->reactor);
+	l->started = plait_i_loop_now(l->reactor);
 	l->last = 0;
 }
 
@@ -293,16 +295,17 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 						     &plait_error_abandoned, 0,
 						     NULL, "no reactor"),
 				       where);
-	if (loop_refuses(l->reactor))
+	if (plait_i_loop_refuses(l->reactor))
 		return plait_failed_at(
-			failure_cancelled_by("reactor freed", where), where);
+			plait_i_failure_cancelled_by("reactor freed", where),
+			where);
 	d = plait_deferred_new_at(&l->promise, cancel_loop, l, where);
 	if (l->promise == NULL)
 		return d;
 	l->running = true;
 	l->interval = interval;
 	begin_grid(l);
-	if (loop_is_ending(l->reactor))
+	if (plait_i_loop_is_ending(l->reactor))
 		start_in_vain(l);
 	else if (now)
 		call(l, 1);

@@ -76,24 +76,24 @@ static struct output_piece *first_piece(const struct output *o)
 	return o->first != NULL ? o->first->first : NULL;
 }
 
-size_t output_cost(const struct output *o)
+size_t plait_i_output_cost(const struct output *o)
 {
 	return o->size + (o->last != NULL ? o->last->overhead : 0);
 }
 
-size_t output_cost_of_buf(const struct plait_buf *buf)
+size_t plait_i_output_cost_of_buf(const struct plait_buf *buf)
 {
 	if (plait_buf_size(buf) <= SMALL_BUF)
 		return plait_buf_size(buf);
-	return buf_footprint(buf) + BUF_OVERHEAD;
+	return plait_i_buf_footprint(buf) + BUF_OVERHEAD;
 }
 
-size_t output_adds_of_buf(const struct plait_buf *buf,
-			  const struct plait_reactor *r)
+size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
+				  const struct plait_reactor *r)
 {
-	if (plait_buf_size(buf) > SMALL_BUF && buf_is_held(buf, r))
+	if (plait_buf_size(buf) > SMALL_BUF && plait_i_buf_is_held(buf, r))
 		return BUF_OVERHEAD;
-	return output_cost_of_buf(buf);
+	return plait_i_output_cost_of_buf(buf);
 }
 
 static void verify(const struct output *o)
@@ -106,7 +106,7 @@ static void verify(const struct output *o)
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
 		plait_assert(p->size > 0);
 		size += p->size;
-		cost += p->buf ? output_cost_of_buf(p->buf) : p->size;
+		cost += p->buf ? plait_i_output_cost_of_buf(p->buf) : p->size;
 	}
 	for (b = o->first; b != NULL; b = b->next) {
 		plait_assert(b->end <= limit_of(b));
@@ -114,7 +114,7 @@ static void verify(const struct output *o)
 		blocks += loop_block_size(&b->base);
 	}
 	plait_assert(size == o->size);
-	plait_assert(cost == output_cost(o));
+	plait_assert(cost == plait_i_output_cost(o));
 	plait_assert(o->last == NULL || blocks == o->last->blocks);
 #endif
 }
@@ -130,8 +130,8 @@ static struct output_block *add_block(struct output *o, struct plait_reactor *r,
 
 	if (room < len)
 		room = len < LOOP_BLOCK_SIZE ? len : LOOP_BLOCK_SIZE;
-	base = loop_block_get(r,
-			      sizeof(*b) + sizeof(struct output_piece) + room);
+	base = plait_i_loop_block_get(
+		r, sizeof(*b) + sizeof(struct output_piece) + room);
 	if (base == NULL)
 		return NULL;
 	b = plait_container(base, struct output_block, base);
@@ -196,8 +196,8 @@ static struct output_block *growing_block(struct output *o,
 	return o->last;
 }
 
-int output_add(struct output *o, struct plait_reactor *r, const void *data,
-	       size_t len)
+int plait_i_output_add(struct output *o, struct plait_reactor *r,
+		       const void *data, size_t len)
 {
 	const unsigned char *from = data;
 	struct output_block *b;
@@ -221,14 +221,14 @@ int output_add(struct output *o, struct plait_reactor *r, const void *data,
 	return 0;
 }
 
-int output_add_buf(struct output *o, struct plait_reactor *r,
-		   struct plait_buf *buf)
+int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
+			   struct plait_buf *buf)
 {
 	size_t size = plait_buf_size(buf);
 	struct output_piece *p;
 
 	if (size <= SMALL_BUF)
-		return output_add(o, r, plait_buf_data(buf), size);
+		return plait_i_output_add(o, r, plait_buf_data(buf), size);
 	p = add_piece(o, r, 0);
 	if (p == NULL)
 		return -ENOMEM;
@@ -237,35 +237,36 @@ int output_add_buf(struct output *o, struct plait_reactor *r,
 		.data = plait_buf_data(buf),
 		.size = size,
 	};
-	if (buf_hold(buf, r))
-		loop_hold(r, buf_footprint(buf));
+	if (plait_i_buf_hold(buf, r))
+		plait_i_loop_hold(r, plait_i_buf_footprint(buf));
 	o->size += size;
-	o->last->overhead += output_cost_of_buf(buf) - size;
+	o->last->overhead += plait_i_output_cost_of_buf(buf) - size;
 	verify(o);
 	return 0;
 }
 
 /* Tries to let go of every buffer, to see which would be the last. */
-size_t output_gives_back(const struct output *o, struct plait_reactor *r)
+size_t plait_i_output_gives_back(const struct output *o,
+				 struct plait_reactor *r)
 {
 	size_t bytes = o->last != NULL ? o->last->blocks : 0;
 	const struct output_block *b = o->first;
 	struct output_piece *p;
 
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
-		if (p->buf != NULL && buf_try_let_go(p->buf, r))
-			bytes += buf_footprint(p->buf);
+		if (p->buf != NULL && plait_i_buf_try_let_go(p->buf, r))
+			bytes += plait_i_buf_footprint(p->buf);
 	}
 	b = o->first;
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
 		if (p->buf != NULL)
-			buf_take_back(p->buf, r);
+			plait_i_buf_take_back(p->buf, r);
 	}
 	return bytes;
 }
 
-int output_gather(const struct output *o, struct iovec *iov, int max,
-		  size_t *ret)
+int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
+			  size_t *ret)
 {
 	const struct output_block *b = o->first;
 	struct output_piece *p = first_piece(o);
@@ -284,8 +285,8 @@ int output_gather(const struct output *o, struct iovec *iov, int max,
 
 static OUT_OF_LINE void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
 {
-	if (buf_let_go(buf, r))
-		loop_let_go(r, buf_footprint(buf));
+	if (plait_i_buf_let_go(buf, r))
+		plait_i_loop_let_go(r, plait_i_buf_footprint(buf));
 	plait_buf_unref(&buf);
 }
 
@@ -296,7 +297,7 @@ static void drop_first_block(struct output *o, struct plait_reactor *r)
 
 	o->first = b->next;
 	o->last->blocks -= loop_block_size(&b->base);
-	loop_block_put(r, &b->base);
+	plait_i_loop_block_put(r, &b->base);
 }
 
 /* Another is behind it. */
@@ -306,7 +307,8 @@ static void drop_first_piece(struct output *o, struct plait_reactor *r)
 
 	o->size -= p->size;
 	if (p->buf != NULL)
-		o->last->overhead -= output_cost_of_buf(p->buf) - p->size;
+		o->last->overhead -=
+			plait_i_output_cost_of_buf(p->buf) - p->size;
 	if (p != o->first->last)
 		o->first->first = next_in_block(p);
 	if (p->buf != NULL)
@@ -344,10 +346,10 @@ static void drop_block(struct plait_reactor *r, struct output_block *b)
 		if (p == b->last)
 			break;
 	}
-	loop_block_put(r, &b->base);
+	plait_i_loop_block_put(r, &b->base);
 }
 
-void output_drop(struct output *o, struct plait_reactor *r)
+void plait_i_output_drop(struct output *o, struct plait_reactor *r)
 {
 	struct output_block *b, *next;
 
@@ -358,11 +360,12 @@ void output_drop(struct output *o, struct plait_reactor *r)
 	*o = (struct output){ .size = 0 };
 }
 
-void output_consume(struct output *o, struct plait_reactor *r, size_t len)
+void plait_i_output_consume(struct output *o, struct plait_reactor *r,
+			    size_t len)
 {
 	plait_assert(len <= o->size);
 	if (len == o->size)
-		output_drop(o, r);
+		plait_i_output_drop(o, r);
 	else
 		consume_some(o, r, len);
 }

@@ -19,45 +19,47 @@ struct output {
 };
 
 /* What counts against the limit of a connection. */
-size_t output_cost(const struct output *o);
+size_t plait_i_output_cost(const struct output *o);
 
 /*
  * Adds a copy of some bytes; a reference to a buffer that is not empty, or a
  * copy of a small one.  0, or -ENOMEM: then what could be added stays, and the
- * output is fit for nothing but output_drop().
+ * output is fit for nothing but plait_i_output_drop().
  */
-int output_add(struct output *o, struct plait_reactor *r, const void *data,
-	       size_t len);
-int output_add_buf(struct output *o, struct plait_reactor *r,
-		   struct plait_buf *buf);
+int plait_i_output_add(struct output *o, struct plait_reactor *r,
+		       const void *data, size_t len);
+int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
+			   struct plait_buf *buf);
 
 /*
  * What a buffer adds to the cost: more than its size, as it is held whole
  * however little of it is in use.  Bytes that are copied cost what they are.
  */
-size_t output_cost_of_buf(const struct plait_buf *buf);
+size_t plait_i_output_cost_of_buf(const struct plait_buf *buf);
 
 /* ... and to what the reactor holds, which may have it in another output. */
-size_t output_adds_of_buf(const struct plait_buf *buf,
-			  const struct plait_reactor *r);
+size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
+				  const struct plait_reactor *r);
 
 /*
  * The bytes of memory that would be free without it: its blocks, and the
  * buffers that no other output of the reactor has.
  */
-size_t output_gives_back(const struct output *o, struct plait_reactor *r);
+size_t plait_i_output_gives_back(const struct output *o,
+				 struct plait_reactor *r);
 
 /*
  * The first bytes in at most max pieces, borrowed until the output changes.
  * Returns how many pieces, and stores how many bytes they are.
  */
-int output_gather(const struct output *o, struct iovec *iov, int max,
-		  size_t *ret);
+int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
+			  size_t *ret);
 
 /* The kernel has taken so many bytes of it. */
-void output_consume(struct output *o, struct plait_reactor *r, size_t len);
+void plait_i_output_consume(struct output *o, struct plait_reactor *r,
+			    size_t len);
 
 /* Forgets all of it. */
-void output_drop(struct output *o, struct plait_reactor *r);
+void plait_i_output_drop(struct output *o, struct plait_reactor *r);
 
 #endif

@@ -47,7 +47,7 @@ enum { WORTH_TRIMMING = 2 * 1024 * 1024 };
 
 static const double trim_seconds = 0.5;
 
-void *loop_read_buffer(struct plait_reactor *r)
+void *plait_i_loop_read_buffer(struct plait_reactor *r)
 {
 	if (r->pool.read_buffer == NULL)
 		r->pool.read_buffer = malloc(LOOP_READ_SIZE);
@@ -140,7 +140,7 @@ static void put_back(struct plait_reactor *r, struct loop_block *b)
 		slab_emptied(r, s);
 }
 
-struct loop_block *loop_block_get(struct plait_reactor *r, size_t size)
+struct loop_block *plait_i_loop_block_get(struct plait_reactor *r, size_t size)
 {
 	struct loop_block *b;
 	unsigned i = 0;
@@ -155,7 +155,7 @@ struct loop_block *loop_block_get(struct plait_reactor *r, size_t size)
 	return b;
 }
 
-void loop_block_put(struct plait_reactor *r, struct loop_block *b)
+void plait_i_loop_block_put(struct plait_reactor *r, struct loop_block *b)
 {
 	struct loop_block **recent = &r->pool.recent[b->slab->size];
 
@@ -184,7 +184,7 @@ static void trim(void *arg)
 #endif
 }
 
-void loop_hold(struct plait_reactor *r, size_t bytes)
+void plait_i_loop_hold(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
@@ -194,7 +194,7 @@ void loop_hold(struct plait_reactor *r, size_t bytes)
 		p->bufs_peak = p->bufs;
 }
 
-void loop_let_go(struct plait_reactor *r, size_t bytes)
+void plait_i_loop_let_go(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
@@ -204,18 +204,18 @@ void loop_let_go(struct plait_reactor *r, size_t bytes)
 		plait_timer_start(r, &p->trimming, trim_seconds, trim, r);
 }
 
-struct loop_unsent *loop_unsent(struct plait_reactor *r)
+struct loop_unsent *plait_i_loop_unsent(struct plait_reactor *r)
 {
 	return &r->pool.unsent;
 }
 
-void pool_init(struct plait_reactor *r)
+void plait_i_pool_init(struct plait_reactor *r)
 {
 	for (unsigned i = 0; i < POOL_SIZES; i++)
 		plait_list_init(&r->pool.slabs[i]);
 }
 
-void pool_done(struct plait_reactor *r)
+void plait_i_pool_done(struct plait_reactor *r)
 {
 	struct plait_list *l;
 

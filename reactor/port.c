@@ -21,7 +21,7 @@ static struct plait_port *port_of_answer(struct loop_task *task)
 
 static void free_port(struct plait_port *p)
 {
-	guest_forget_port(p);
+	plait_i_guest_forget_port(p);
 	p->ops->free(p);
 }
 
@@ -51,7 +51,7 @@ static void run_keep(struct loop_task *task)
 
 	abandon_port(p);
 	loop_task_cancel(&p->answer);
-	deferred_abandon(&p->stopped);
+	plait_i_deferred_abandon(&p->stopped);
 	free_port(p);
 }
 
@@ -59,7 +59,7 @@ static void close_port(struct plait_port *p)
 {
 	p->closed = true;
 	p->ops->close(p);
-	factory_stop(p->factory);
+	plait_i_factory_stop(p->factory);
 }
 
 static void run_answer(struct loop_task *task)
@@ -67,17 +67,17 @@ static void run_answer(struct loop_task *task)
 	struct plait_port *p = port_of_answer(task);
 	struct plait_reactor *r = p->reactor;
 
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	if (!p->closed)
 		close_port(p);
 	if (p->released && !loop_is_forked(r)) {
 		/* The factory's stop() may have been where it was. */
 		loop_task_cancel(&p->answer);
 		loop_task_cancel(&p->keep);
-		loop_bury(r, &p->burial);
+		plait_i_loop_bury(r, &p->burial);
 		plait_fire(&p->stopped, PLAIT_NONE);
 	}
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 /* Accepts no more, and leaves the rest to the loop. */
@@ -88,7 +88,7 @@ static void end_port(struct plait_port *p)
 		loop_part(&p->member);
 		p->ops->stop(p);
 	}
-	loop_next_turn(p->reactor, &p->answer);
+	plait_i_loop_next_turn(p->reactor, &p->answer);
 }
 
 static void lose_port(struct loop_member *m)
@@ -115,11 +115,11 @@ static void open_port(struct plait_port *p, struct plait_reactor *r,
 	p->burial.run = run_burial;
 	p->keep.run = run_keep;
 	p->open = true;
-	loop_join(r, &p->member);
-	loop_keep(r, &p->keep);
-	loop_enter(r);
-	factory_start(f);
-	loop_leave(r);
+	plait_i_loop_join(r, &p->member);
+	plait_i_loop_keep(r, &p->keep);
+	plait_i_loop_enter(r);
+	plait_i_factory_start(f);
+	plait_i_loop_leave(r);
 }
 
 int plait_listen_tcp(struct plait_reactor *r, unsigned port,
@@ -128,7 +128,8 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		     struct plait_port **ret)
 {
 	static const struct plait_listen_options defaults;
-	port_maker *make = loop_is_virtual(r) ? testing_port_new : tcp_port_new;
+	port_maker *make = plait_i_loop_is_virtual(r) ? plait_i_testing_port_new
+						      : plait_i_tcp_port_new;
 	struct plait_address address;
 	struct plait_port *p;
 	int err;
@@ -136,7 +137,7 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 	loop_check(r, "plait_listen_tcp()");
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (loop_is_closing(r))
+	if (plait_i_loop_is_closing(r))
 		return -ESHUTDOWN;
 	if (options == NULL)
 		options = &defaults;

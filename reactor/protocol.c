@@ -34,7 +34,7 @@ struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 	return p;
 }
 
-void protocol_done(struct plait_protocol *p)
+void plait_i_protocol_done(struct plait_protocol *p)
 {
 	if (p->ops->done != NULL)
 		p->ops->done(p);
@@ -47,17 +47,17 @@ void plait_protocol_free(struct plait_protocol **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	protocol_done(p);
+	plait_i_protocol_done(p);
 	free(p);
 }
 
-void factory_start(struct plait_factory *f)
+void plait_i_factory_start(struct plait_factory *f)
 {
 	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)
 		f->ops->start(f);
 }
 
-void factory_stop(struct plait_factory *f)
+void plait_i_factory_stop(struct plait_factory *f)
 {
 	if (f->users == 0)
 		return;
@@ -73,8 +73,8 @@ static struct plait_protocol *build(struct plait_factory *f,
 	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
 }
 
-struct plait_protocol *factory_build(struct plait_factory *f,
-				     const struct plait_address *peer)
+struct plait_protocol *plait_i_factory_build(struct plait_factory *f,
+					     const struct plait_address *peer)
 {
 	struct plait_protocol *p;
 

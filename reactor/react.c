@@ -69,7 +69,7 @@ static void call_main(void *arg)
 	struct frame *self = arg;
 	plait_value v = self->main(self->reactor, self->arg);
 
-	self->deferred = deferred_take_value(v, PLAIT_HERE);
+	self->deferred = plait_i_deferred_take_value(v, PLAIT_HERE);
 	plait_deferred_add_both(self->deferred, take_status, self);
 }
 
@@ -107,7 +107,8 @@ static int complain(int err, const char *why)
 	plait_value v = plait_fail_errno(&plait_error_os, err,
 					 "the reactor cannot run%s", why);
 
-	failure_unhandled(plait_value_failure(&v), "Error in plait_react()");
+	plait_i_failure_unhandled(plait_value_failure(&v),
+				  "Error in plait_react()");
 	plait_value_free(&v);
 	return 1;
 }
@@ -116,7 +117,7 @@ static int make_reactor(struct frame *self)
 {
 	char why[2 + LOOP_UNKNOWN_BACKEND] = ": ";
 
-	if (loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
+	if (plait_i_loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
 		return complain(0, why);
 	self->reactor = plait_reactor_new(NULL);
 	return self->reactor != NULL ? 0 : complain(errno, "");

@@ -25,9 +25,9 @@
 /* Best first. */
 static const struct backend *const backends[] = {
 #ifdef HAVE_EPOLL
-	&backend_epoll,
+	&plait_i_backend_epoll,
 #endif
-	&backend_select,
+	&plait_i_backend_select,
 };
 
 _Static_assert(offsetof(struct plait_reactor, owner) == 0,
@@ -53,25 +53,26 @@ static const struct plait_limits default_limits = {
 static int watch_forks(void)
 {
 	static atomic_bool watching;
-	int rc = fork_watch();
+	int rc = plait_i_fork_watch();
 
 	if (rc == 0 && !atomic_exchange(&watching, true)) {
-		rc = -pthread_atfork(signal_before_fork, signal_in_parent,
-				     signal_in_child);
+		rc = -pthread_atfork(plait_i_signal_before_fork,
+				     plait_i_signal_in_parent,
+				     plait_i_signal_in_child);
 		if (rc < 0)
 			atomic_store(&watching, false);
 	}
 	return rc;
 }
 
-bool loop_is_shared(const struct plait_reactor *r)
+bool plait_i_loop_is_shared(const struct plait_reactor *r)
 {
 	return !loop_is_forked(r) && r->forks_begun != fork_begun_count();
 }
 
-void loop_close(const struct plait_reactor *r, int fd)
+void plait_i_loop_close(const struct plait_reactor *r, int fd)
 {
-	if (loop_is_shared(r))
+	if (plait_i_loop_is_shared(r))
 		shutdown(fd, SHUT_RDWR);
 	close(fd);
 }
@@ -84,40 +85,41 @@ static void queue(struct plait_list *tasks, struct loop_task *task)
 		plait_list_append(tasks, &task->link);
 }
 
-void loop_after_callback(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_after_callback(struct plait_reactor *r,
+				 struct loop_task *task)
 {
 	queue(&r->after_callback, task);
 }
 
-void loop_next_turn(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_next_turn(struct plait_reactor *r, struct loop_task *task)
 {
 	queue(&r->next_turn, task);
 }
 
-void loop_bury(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_bury(struct plait_reactor *r, struct loop_task *task)
 {
 	queue(&r->burials, task);
 }
 
-void loop_when_freed(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_when_freed(struct plait_reactor *r, struct loop_task *task)
 {
 	if (!r->ending)
 		queue(&r->when_freed, task);
-	else if (loop_tells_of_new(r))
+	else if (plait_i_loop_tells_of_new(r))
 		queue(&r->next_turn, task);
 }
 
-bool loop_is_ending(const struct plait_reactor *r)
+bool plait_i_loop_is_ending(const struct plait_reactor *r)
 {
 	return r->ending;
 }
 
-bool loop_refuses(struct plait_reactor *r)
+bool plait_i_loop_refuses(struct plait_reactor *r)
 {
 	return r->ending && r->refusals++ < MAX_REFUSALS;
 }
 
-bool loop_tells_of_new(struct plait_reactor *r)
+bool plait_i_loop_tells_of_new(struct plait_reactor *r)
 {
 	if (r->last_begun != r->rounds)
 		r->begun++;
@@ -125,7 +127,7 @@ bool loop_tells_of_new(struct plait_reactor *r)
 	return r->begun <= MAX_BEGUN;
 }
 
-void loop_keep(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_keep(struct plait_reactor *r, struct loop_task *task)
 {
 	queue(&r->kept, task);
 }
@@ -184,15 +186,15 @@ static void run_next_turn(struct plait_reactor *r)
 		plait_list_remove(l);
 		r->done.calls++;
 		r->refusals = 0;
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		task->run(task);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 	plait_list_move(&todo, &r->next_turn);
 	plait_list_move(&r->next_turn, &todo);
 }
 
-void loop_enter(struct plait_reactor *r)
+void plait_i_loop_enter(struct plait_reactor *r)
 {
 	if (r->depth++ > 0)
 		return;
@@ -200,7 +202,7 @@ void loop_enter(struct plait_reactor *r)
 	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
 }
 
-void loop_leave(struct plait_reactor *r)
+void plait_i_loop_leave(struct plait_reactor *r)
 {
 	if (r->depth == 1)
 		run_all(r, &r->after_callback);
@@ -210,41 +212,41 @@ void loop_leave(struct plait_reactor *r)
 	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
 }
 
-void loop_woke(struct plait_reactor *r)
+void plait_i_loop_woke(struct plait_reactor *r)
 {
 	r->now_is_known = false;
 	if (r->backend->is_virtual)
-		deferred_set_time(r->virtual_now);
+		plait_i_deferred_set_time(r->virtual_now);
 	else
-		deferred_set_clock(timer_monotonic);
+		plait_i_deferred_set_clock(plait_i_timer_monotonic);
 }
 
-void loop_join(struct plait_reactor *r, struct loop_member *m)
+void plait_i_loop_join(struct plait_reactor *r, struct loop_member *m)
 {
 	plait_list_append(&r->members, &m->link);
 }
 
-struct plait_list *loop_members(struct plait_reactor *r)
+struct plait_list *plait_i_loop_members(struct plait_reactor *r)
 {
 	return &r->members;
 }
 
-struct plait_list *loop_finishing(struct plait_reactor *r)
+struct plait_list *plait_i_loop_finishing(struct plait_reactor *r)
 {
 	return &r->finishing;
 }
 
-struct loop_unreported *loop_unreported(struct plait_reactor *r)
+struct loop_unreported *plait_i_loop_unreported(struct plait_reactor *r)
 {
 	return &r->unreported;
 }
 
-uint64_t loop_next_number(struct plait_reactor *r)
+uint64_t plait_i_loop_next_number(struct plait_reactor *r)
 {
 	return ++r->numbers;
 }
 
-uint64_t loop_turn(const struct plait_reactor *r)
+uint64_t plait_i_loop_turn(const struct plait_reactor *r)
 {
 	return r->turns;
 }
@@ -276,7 +278,7 @@ const char *plait_reactor_name(const struct plait_reactor *r)
 	return r->backend->name;
 }
 
-bool loop_unknown_backend(char *why, size_t size)
+bool plait_i_loop_unknown_backend(char *why, size_t size)
 {
 	if (find_backend(NULL) != NULL)
 		return false;
@@ -291,10 +293,10 @@ static void say_unknown_backend(void)
 	char why[LOOP_UNKNOWN_BACKEND], line[LOOP_UNKNOWN_BACKEND + 16];
 	int len;
 
-	if (!loop_unknown_backend(why, sizeof(why)))
+	if (!plait_i_loop_unknown_backend(why, sizeof(why)))
 		return;
 	len = snprintf(line, sizeof(line), "plait: %s\n", why);
-	base_say(line, (size_t)len);
+	plait_i_base_say(line, (size_t)len);
 }
 
 struct plait_reactor *plait_reactor_new(const char *name)
@@ -307,7 +309,7 @@ struct plait_reactor *plait_reactor_new(const char *name)
 		errno = EINVAL;
 		return NULL;
 	}
-	return loop_new(backend);
+	return plait_i_loop_new(backend);
 }
 
 static void init(struct plait_reactor *r, const struct backend *backend)
@@ -315,7 +317,7 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	r->backend = backend;
 	r->owner.forks = fork_count();
 	r->forks_begun = fork_begun_count();
-	signal_init(r);
+	plait_i_signal_init(r);
 	r->limits = default_limits;
 	plait_list_init(&r->after_callback);
 	plait_list_init(&r->next_turn);
@@ -328,10 +330,10 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->kept);
 	plait_list_init(&r->unreported.factories);
 	r->unreported.reactor = r;
-	watch_init(r);
-	trigger_init(r);
-	pool_init(r);
-	loop_unsent(r)->max = r->limits.max_unsent_total;
+	plait_i_watch_init(r);
+	plait_i_trigger_init(r);
+	plait_i_pool_init(r);
+	plait_i_loop_unsent(r)->max = r->limits.max_unsent_total;
 }
 
 /*
@@ -354,7 +356,7 @@ static bool uncount_reactor(const struct plait_reactor *r)
 	return reactors == 0;
 }
 
-struct plait_reactor *loop_new(const struct backend *backend)
+struct plait_reactor *plait_i_loop_new(const struct backend *backend)
 {
 	struct plait_reactor *r;
 	int rc = watch_forks();
@@ -370,17 +372,17 @@ struct plait_reactor *loop_new(const struct backend *backend)
 	rc = backend->init(r);
 	if (rc < 0)
 		goto err_free;
-	rc = thread_init(r);
+	rc = plait_i_thread_init(r);
 	if (rc < 0)
 		goto err_backend;
-	loop_woke(r);
-	loop_trace_start(r);
+	plait_i_loop_woke(r);
+	plait_i_loop_trace_start(r);
 	count_reactor(r);
 	return r;
 
 err_backend:
 	backend->done(r);
-	watch_done(r);
+	plait_i_watch_done(r);
 err_free:
 	free(r);
 err:
@@ -435,8 +437,8 @@ static void run_after_callback(struct plait_reactor *r)
 {
 	if (plait_list_is_empty(&r->after_callback))
 		return;
-	loop_enter(r);
-	loop_leave(r);
+	plait_i_loop_enter(r);
+	plait_i_loop_leave(r);
 }
 
 /*
@@ -455,7 +457,7 @@ static void lose_everything(struct plait_reactor *r)
 	}
 }
 
-bool loop_is_closing(const struct plait_reactor *r)
+bool plait_i_loop_is_closing(const struct plait_reactor *r)
 {
 	return r->shutdown == SHUTDOWN_CLOSING;
 }
@@ -480,7 +482,7 @@ static void set_runner_free(struct plait_reactor *r)
 	__atomic_store_n(&r->owner.thread, 0, __ATOMIC_RELAXED);
 }
 
-void loop_check_thread(const struct plait_reactor *r, const char *where)
+void plait_i_loop_check_thread(const struct plait_reactor *r, const char *where)
 {
 	unsigned thread = __atomic_load_n(&r->owner.thread, __ATOMIC_RELAXED);
 
@@ -500,11 +502,11 @@ static void end(struct plait_reactor *r, bool is_last)
 	r->begun = 0;
 	r->shutdown = SHUTDOWN_CLOSING;
 	wait_no_longer(r);
-	trigger_stop_waiting(r);
+	plait_i_trigger_stop_waiting(r);
 	plait_list_move(&r->next_turn, &r->when_freed);
 	lose_everything(r);
 	if (!loop_is_forked(r))
-		deferred_report(is_last);
+		plait_i_deferred_report(is_last);
 	/* What the hook for failures has begun. */
 	lose_everything(r);
 	r->in_turn = false;
@@ -527,20 +529,20 @@ static void forget_all(struct plait_reactor *r)
 /* Nothing reaches it from outside any more, and no descriptor is left. */
 static void detach(struct plait_reactor *r)
 {
-	signal_done(r);
-	timer_done(r);
-	thread_done(r);
-	watch_done(r);
+	plait_i_signal_done(r);
+	plait_i_timer_done(r);
+	plait_i_thread_done(r);
+	plait_i_watch_done(r);
 	r->backend->done(r);
 }
 
 static void release(struct plait_reactor *r)
 {
 	forget_all(r);
-	trigger_done(r);
-	call_done(r);
+	plait_i_trigger_done(r);
+	plait_i_call_done(r);
 	run_each(&r->kept);
-	pool_done(r);
+	plait_i_pool_done(r);
 	free(r);
 }
 
@@ -610,24 +612,24 @@ void plait_reactor_free(struct plait_reactor **rp)
 	number = r->trace_number;
 	/* What only fires from here on nobody can have freed before. */
 	last = uncount_reactor(r);
-	deferred_note_kept();
+	plait_i_deferred_note_kept();
 	if (!loop_is_forked(r))
 		end(r, last);
 	*rp = NULL;
 	/* A callback of the end may have forked. */
 	if (loop_is_forked(r)) {
 		free_in_child(r);
-		base_say_lost();
-		loop_trace_end(number, true);
+		plait_i_base_say_lost();
+		plait_i_loop_trace_end(number, true);
 		return;
 	}
 	detach(r);
 	release(r);
-	base_say_lost();
-	loop_trace_end(number, false);
+	plait_i_base_say_lost();
+	plait_i_loop_trace_end(number, false);
 }
 
-const struct plait_limits *loop_limits(const struct plait_reactor *r)
+const struct plait_limits *plait_i_loop_limits(const struct plait_reactor *r)
 {
 	return &r->limits;
 }
@@ -655,7 +657,7 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 	set_size(&r->limits.high_water, l->high_water, d->high_water);
 	set_size(&r->limits.low_water, l->low_water, d->low_water);
 	set_size(&r->limits.linger_bytes, l->linger_bytes, d->linger_bytes);
-	loop_unsent(r)->max = r->limits.max_unsent_total;
+	plait_i_loop_unsent(r)->max = r->limits.max_unsent_total;
 	set_seconds(&r->limits.close_timeout, l->close_timeout,
 		    d->close_timeout);
 	set_seconds(&r->limits.linger_timeout, l->linger_timeout,
@@ -731,8 +733,8 @@ static void end_closing(struct plait_reactor *r)
 {
 	wait_no_longer(r);
 	lose_everything(r);
-	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
-	trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
+	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
+	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
 	lose_everything(r);
 	r->shutdown = SHUTDOWN_DONE;
 	r->hurried = false;
@@ -741,9 +743,9 @@ static void end_closing(struct plait_reactor *r)
 /* plait_reactor_stop_now(): nobody is waited for. */
 static void hurry(struct plait_reactor *r)
 {
-	loop_enter(r);
-	trigger_stop_waiting(r);
-	loop_leave(r);
+	plait_i_loop_enter(r);
+	plait_i_trigger_stop_waiting(r);
+	plait_i_loop_leave(r);
 	wait_no_longer(r);
 }
 
@@ -752,7 +754,7 @@ static OUT_OF_LINE void shut_down(struct plait_reactor *r)
 {
 	if (r->shutdown == SHUTDOWN_ASKED) {
 		r->shutdown = SHUTDOWN_WAITING;
-		trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
+		plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
 	}
 	if (r->hurried)
 		hurry(r);
@@ -789,12 +791,12 @@ static bool has_work_at_hand(const struct plait_reactor *r)
 	       (r->shutdown != SHUTDOWN_NONE && must_shut_down(r));
 }
 
-bool loop_has_work(const struct plait_reactor *r)
+bool plait_i_loop_has_work(const struct plait_reactor *r)
 {
 	int64_t when;
 
 	return has_work_at_hand(r) ||
-	       (timer_next(r, &when) && when <= loop_now(r));
+	       (plait_i_timer_next(r, &when) && when <= plait_i_loop_now(r));
 }
 
 /* How long the wait of this turn may be; negative: for ever. */
@@ -804,33 +806,33 @@ static int64_t waiting_time(struct plait_reactor *r, int64_t limit)
 
 	if (has_work_at_hand(r))
 		return 0;
-	if (!timer_next(r, &when))
+	if (!plait_i_timer_next(r, &when))
 		return limit;
-	now = loop_now(r);
+	now = plait_i_loop_now(r);
 	left = when > now ? when - now : 0;
 	return limit >= 0 && limit < left ? limit : left;
 }
 
 static OUT_OF_LINE void heed_signals(struct plait_reactor *r)
 {
-	if (signal_take_arrived(r))
+	if (plait_i_signal_take_arrived(r))
 		plait_reactor_stop(r);
-	if (signal_take_insisted(r))
+	if (plait_i_signal_take_insisted(r))
 		plait_reactor_stop_now(r);
-	if (signal_take_dump(r))
-		report_pending();
+	if (plait_i_signal_take_dump(r))
+		plait_i_report_pending();
 }
 
 static void run_due(struct plait_reactor *r)
 {
 	r->now_is_known = false;
-	timer_hold(r);
+	plait_i_timer_hold(r);
 	run_after_callback(r);
 	if (thread_has_work(r))
-		thread_run(r);
+		plait_i_thread_run(r);
 	if (!plait_list_is_empty(&r->next_turn))
 		run_next_turn(r);
-	timer_run_due(r);
+	plait_i_timer_run_due(r);
 	if (signal_has_come(r) && !loop_is_forked(r))
 		heed_signals(r);
 }
@@ -848,12 +850,12 @@ static int turn(struct plait_reactor *r, int64_t limit)
 	/* Nothing refers to the dead yet, so they need not wait with us. */
 	bury(r);
 	if (r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
-		rc = watch_poll(r, waiting_time(r, limit));
+		rc = plait_i_watch_poll(r, waiting_time(r, limit));
 	bury(r);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (debug_is_on(DEBUG_TURNS))
-		report_turn(r);
+		plait_i_report_turn(r);
 	return rc;
 }
 
@@ -870,7 +872,7 @@ static int return_from(struct plait_reactor *r, int rc)
 int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
 			     const char *where)
 {
-	int64_t limit = loop_nanoseconds(seconds);
+	int64_t limit = plait_i_loop_nanoseconds(seconds);
 	int rc;
 
 	loop_check(r, where);
@@ -887,11 +889,11 @@ int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
 
 static void start_up(struct plait_reactor *r)
 {
-	trigger_fire(r, PLAIT_STARTUP, PLAIT_BEFORE);
+	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_BEFORE);
 	r->running = true;
-	trigger_fire(r, PLAIT_STARTUP, PLAIT_DURING);
-	trigger_fire(r, PLAIT_STARTUP, PLAIT_AFTER);
-	trigger_fire_when_running(r);
+	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_DURING);
+	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_AFTER);
+	plait_i_trigger_fire_when_running(r);
 }
 
 static int run(struct plait_reactor *r)
@@ -905,7 +907,7 @@ static int run(struct plait_reactor *r)
 	r->running = r->hurried = false;
 	if (loop_is_forked(r))
 		return -ECHILD;
-	trigger_stop_waiting(r);
+	plait_i_trigger_stop_waiting(r);
 	wait_no_longer(r);
 	r->shutdown = SHUTDOWN_NONE;
 	return rc;
@@ -920,12 +922,12 @@ int plait_reactor_run_at(struct plait_reactor *r, const char *where)
 		return -ECHILD;
 	if (is_busy(r))
 		return -EBUSY;
-	rc = signal_take(r);
+	rc = plait_i_signal_take(r);
 	if (rc < 0)
 		return rc;
 	return_to_here(r, where);
 	r->in_run = true;
 	rc = run(r);
-	signal_release(r);
+	plait_i_signal_release(r);
 	return return_from(r, rc);
 }

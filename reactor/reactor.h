@@ -37,20 +37,20 @@ struct watches {
 	struct plait_list lost;	  /* to be told so */
 };
 
-void watch_init(struct plait_reactor *r);
-void watch_done(struct plait_reactor *r);
-int watch_poll(struct plait_reactor *r, int64_t timeout);
+void plait_i_watch_init(struct plait_reactor *r);
+void plait_i_watch_done(struct plait_reactor *r);
+int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
 
 /* For the backends: -EBADF if there is no such descriptor. */
-int watch_check_open(struct plait_reactor *r, int fd);
+int plait_i_watch_check_open(struct plait_reactor *r, int fd);
 
 /* For the backends: calling a watch, if it still waits. */
-void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
-		   unsigned events);
+void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+			   unsigned events);
 
 /* For the backends: ready in every turn; or gone, to be told PLAIT_LOST. */
-void watch_always(struct plait_reactor *r, struct plait_watch *w);
-void watch_lost(struct plait_reactor *r, struct plait_watch *w);
+void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w);
+void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w);
 
 /* timer.c: two pairing heaps. */
 struct timers {
@@ -63,15 +63,15 @@ struct timers {
 };
 
 /* After each wait: what was known of the time is old. */
-void loop_woke(struct plait_reactor *r);
+void plait_i_loop_woke(struct plait_reactor *r);
 
-void timer_hold(struct plait_reactor *r);
-void timer_run_due(struct plait_reactor *r);
-void timer_done(struct plait_reactor *r);
-bool timer_next(const struct plait_reactor *r, int64_t *ret);
-void timer_delay(struct plait_timer *t, double seconds);
-int64_t timer_clock(struct plait_reactor *r);
-int64_t timer_monotonic(void);
+void plait_i_timer_hold(struct plait_reactor *r);
+void plait_i_timer_run_due(struct plait_reactor *r);
+void plait_i_timer_done(struct plait_reactor *r);
+bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
+void plait_i_timer_delay(struct plait_timer *t, double seconds);
+int64_t plait_i_timer_clock(struct plait_reactor *r);
+int64_t plait_i_timer_monotonic(void);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct calls {
@@ -80,7 +80,7 @@ struct calls {
 	uint64_t ids; /* given out so far */
 };
 
-void call_done(struct plait_reactor *r);
+void plait_i_call_done(struct plait_reactor *r);
 
 /* trigger.c */
 struct triggers {
@@ -91,12 +91,12 @@ struct triggers {
 	unsigned waiting; /* deferreds that hold up the shutdown */
 };
 
-void trigger_init(struct plait_reactor *r);
-void trigger_done(struct plait_reactor *r);
-void trigger_fire(struct plait_reactor *r, enum plait_event event,
-		  enum plait_phase phase);
-void trigger_fire_when_running(struct plait_reactor *r);
-void trigger_stop_waiting(struct plait_reactor *r);
+void plait_i_trigger_init(struct plait_reactor *r);
+void plait_i_trigger_done(struct plait_reactor *r);
+void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
+			  enum plait_phase phase);
+void plait_i_trigger_fire_when_running(struct plait_reactor *r);
+void plait_i_trigger_stop_waiting(struct plait_reactor *r);
 
 /* thread.c: calls from other threads, and waking up. */
 struct thread_calls {
@@ -107,10 +107,10 @@ struct thread_calls {
 	int fd; /* eventfd; -1: a virtual reactor */
 };
 
-int thread_init(struct plait_reactor *r);
-void thread_done(struct plait_reactor *r);
-void thread_run(struct plait_reactor *r);
-void thread_wake(struct plait_reactor *r); /* async-signal-safe */
+int plait_i_thread_init(struct plait_reactor *r);
+void plait_i_thread_done(struct plait_reactor *r);
+void plait_i_thread_run(struct plait_reactor *r);
+void plait_i_thread_wake(struct plait_reactor *r); /* async-signal-safe */
 
 /* signal.c */
 struct signals {
@@ -121,24 +121,24 @@ struct signals {
 	atomic_bool dump_arrived;      /* of plait_reactor_dump_on_signal() */
 };
 
-void signal_init(struct plait_reactor *r);
-int signal_take(struct plait_reactor *r);
-void signal_release(struct plait_reactor *r);
-bool signal_take_arrived(struct plait_reactor *r);
-bool signal_take_insisted(struct plait_reactor *r);
-bool signal_take_dump(struct plait_reactor *r);
-void signal_done(struct plait_reactor *r);
-void signal_before_fork(void);
-void signal_in_parent(void);
-void signal_in_child(void);
+void plait_i_signal_init(struct plait_reactor *r);
+int plait_i_signal_take(struct plait_reactor *r);
+void plait_i_signal_release(struct plait_reactor *r);
+bool plait_i_signal_take_arrived(struct plait_reactor *r);
+bool plait_i_signal_take_insisted(struct plait_reactor *r);
+bool plait_i_signal_take_dump(struct plait_reactor *r);
+void plait_i_signal_done(struct plait_reactor *r);
+void plait_i_signal_before_fork(void);
+void plait_i_signal_in_parent(void);
+void plait_i_signal_in_child(void);
 
 /* report.c: what has run in this turn, and saying so if it is asked for. */
 struct done {
 	unsigned events, timers, calls;
 };
 
-void report_turn(const struct plait_reactor *r);
-void report_pending(void);
+void plait_i_report_turn(const struct plait_reactor *r);
+void plait_i_report_pending(void);
 
 /* pool.c */
 enum { POOL_SIZES = 3 };
@@ -153,8 +153,8 @@ struct pool {
 	struct plait_timer trimming;
 };
 
-void pool_init(struct plait_reactor *r);
-void pool_done(struct plait_reactor *r);
+void plait_i_pool_init(struct plait_reactor *r);
+void plait_i_pool_done(struct plait_reactor *r);
 
 /* How far the shutdown is. */
 enum shutdown {
@@ -179,7 +179,7 @@ struct plait_reactor {
 	bool in_turn;	/* run() or iterate() is on the stack */
 	bool in_run;	/* run() is */
 	bool running;	/* as the public predicate has it */
-	unsigned depth; /* of loop_enter() */
+	unsigned depth; /* of plait_i_loop_enter() */
 	enum shutdown shutdown;
 	bool waits;   /* the shutdown does, for those that close */
 	bool hurried; /* by plait_reactor_stop_now() */

@@ -83,7 +83,8 @@ static bool wants_input(const struct recording *s)
 /* Something that has come, and nobody has handled. */
 static bool has_unread(const struct recording *s)
 {
-	return plait_buf_size(s->input) > 0 || transport_has_unread(&s->base);
+	return plait_buf_size(s->input) > 0 ||
+	       plait_i_transport_has_unread(&s->base);
 }
 
 /* The end waits behind what is unread, but not for a reader of nothing. */
@@ -106,11 +107,11 @@ static void out_of_time(void *arg)
 	struct recording *s = arg;
 
 	if (!s->draining) {
-		transport_give_up(&s->base);
+		plait_i_transport_give_up(&s->base);
 		return;
 	}
 	s->draining = false;
-	loop_next_turn(s->base.reactor, &s->answering);
+	plait_i_loop_next_turn(s->base.reactor, &s->answering);
 }
 
 static void wait(struct recording *s, double seconds)
@@ -139,11 +140,11 @@ static void settle(struct recording *s)
 	mind_deadline(s);
 	if ((s->why != NULL && !waits_for_reader(s)) || is_finished(s) ||
 	    is_write_finished(s))
-		loop_next_turn(s->base.reactor, &s->answering);
+		plait_i_loop_next_turn(s->base.reactor, &s->answering);
 	else if (wants_input(s) || end_is_due(s))
-		loop_arrive(s->base.reactor, &s->arriving);
+		plait_i_loop_arrive(s->base.reactor, &s->arriving);
 	/* Behind the answer, which may be the last. */
-	transport_output_changed(&s->base);
+	plait_i_transport_output_changed(&s->base);
 }
 
 static void run_settling(struct loop_task *task)
@@ -154,7 +155,7 @@ static void run_settling(struct loop_task *task)
 /* Once for all that a callback does, as on a socket. */
 static void touch(struct recording *s)
 {
-	loop_after_callback(s->base.reactor, &s->settling);
+	plait_i_loop_after_callback(s->base.reactor, &s->settling);
 }
 
 static void drop(struct plait_buf *b)
@@ -170,8 +171,8 @@ static void lose(struct recording *s, const struct plait_failure *why)
 	plait_timer_stop(&s->deadline);
 	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->arriving);
-	output_drop(&s->unsent, s->base.reactor);
-	transport_lost(&s->base, why);
+	plait_i_output_drop(&s->unsent, s->base.reactor);
+	plait_i_transport_lost(&s->base, why);
 	drop(s->input);
 	/* In a child that a callback has forked it is still to be abandoned. */
 	if (!loop_is_forked(s->base.reactor))
@@ -180,14 +181,14 @@ static void lose(struct recording *s, const struct plait_failure *why)
 
 static void out_of_memory(struct recording *s)
 {
-	transport_abort(&s->base, &failure_no_memory);
+	plait_i_transport_abort(&s->base, &plait_i_failure_no_memory);
 }
 
 static void tell_eof(struct recording *s)
 {
 	s->eof_waits = false;
 	s->eof = true;
-	if (!transport_read_lost(&s->base))
+	if (!plait_i_transport_read_lost(&s->base))
 		s->peer_left = true;
 }
 
@@ -206,7 +207,7 @@ static void deliver_piece(struct recording *s)
 		return;
 	}
 	plait_buf_consume(s->input, n);
-	transport_data(&s->base, plait_buf_data(piece), n);
+	plait_i_transport_data(&s->base, plait_buf_data(piece), n);
 	plait_buf_unref(&piece);
 }
 
@@ -234,7 +235,7 @@ static void deliver_input(struct recording *s)
 /* The connection is broken; what had come before is delivered first. */
 static void drain(struct recording *s)
 {
-	transport_broken(&s->base, s->why);
+	plait_i_transport_broken(&s->base, s->why);
 	deliver_input(s);
 	if (waits_for_reader(s))
 		return;
@@ -250,10 +251,10 @@ static void answer(struct recording *s)
 	} else if (s->why != NULL) {
 		lose(s, s->why);
 	} else if (is_finished(s)) {
-		lose(s, &failure_connection_done);
+		lose(s, &plait_i_failure_connection_done);
 	} else if (is_write_finished(s)) {
 		s->shut = true;
-		transport_write_lost(&s->base);
+		plait_i_transport_write_lost(&s->base);
 	}
 	settle(s);
 }
@@ -292,7 +293,8 @@ static int send_some(struct recording *s, const char *data, size_t len)
 		s->window -= n;
 	if (r < 0 || n == len)
 		return r;
-	return output_add(&s->unsent, s->base.reactor, data + n, len - n);
+	return plait_i_output_add(&s->unsent, s->base.reactor, data + n,
+				  len - n);
 }
 
 static void recording_write(struct plait_transport *t,
@@ -321,7 +323,7 @@ static void recording_write_buf(struct plait_transport *t,
 		recording_write(t, &piece, 1);
 		return;
 	}
-	if (output_add_buf(&s->unsent, t->reactor, buf) < 0)
+	if (plait_i_output_add_buf(&s->unsent, t->reactor, buf) < 0)
 		out_of_memory(s);
 	touch(s);
 }
@@ -342,12 +344,12 @@ static void recording_abort(struct plait_transport *t,
 {
 	struct recording *s = self_of(t);
 
-	output_drop(&s->unsent, s->base.reactor);
+	plait_i_output_drop(&s->unsent, s->base.reactor);
 	if (s->why == NULL)
 		s->why = why;
 	else
 		plait_failure_unref(&why);
-	loop_next_turn(t->reactor, &s->answering);
+	plait_i_loop_next_turn(t->reactor, &s->answering);
 	touch(s);
 }
 
@@ -408,7 +410,7 @@ static void lose_member(struct loop_member *m)
 			       "the reactor was shut down");
 		recording_abort(&s->base, plait_value_failure(&v), true);
 	}
-	transport_leave(&s->base);
+	plait_i_transport_leave(&s->base);
 }
 
 /* In a forked child. */
@@ -417,7 +419,7 @@ static void abandon_member(struct loop_member *m)
 	struct recording *s = plait_container(m, struct recording, member);
 
 	loop_task_cancel(&s->answering);
-	transport_abandon(&s->base);
+	plait_i_transport_abandon(&s->base);
 }
 
 static struct plait_transport *member_transport(struct loop_member *m)
@@ -434,7 +436,7 @@ static const struct loop_member_ops recording_member_ops = {
 
 static void free_recording(struct recording *s)
 {
-	output_drop(&s->unsent, s->base.reactor);
+	plait_i_output_drop(&s->unsent, s->base.reactor);
 	plait_failure_unref(&s->why);
 	plait_buf_unref(&s->written);
 	plait_buf_unref(&s->input);
@@ -446,10 +448,10 @@ static void run_keep(struct loop_task *task)
 	free_recording(plait_container(task, struct recording, keep));
 }
 
-struct plait_transport *recording_new(struct plait_reactor *r,
-				      const struct plait_address *host,
-				      const struct plait_address *peer,
-				      struct transport_owner *owner)
+struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
+					      const struct plait_address *host,
+					      const struct plait_address *peer,
+					      struct transport_owner *owner)
 {
 	struct recording *s = malloc(sizeof(*s));
 
@@ -467,24 +469,25 @@ struct plait_transport *recording_new(struct plait_reactor *r,
 		.input = plait_buf_new(PLAIT_BUF_UNBOUNDED),
 		.window = SIZE_MAX,
 	};
-	transport_init(&s->base, &recording_ops, r, owner);
+	plait_i_transport_init(&s->base, &recording_ops, r, owner);
 	if (s->written == NULL || s->input == NULL) {
 		free_recording(s);
 		errno = ENOMEM;
 		return NULL;
 	}
-	loop_join(r, &s->member);
-	loop_keep(r, &s->keep);
+	plait_i_loop_join(r, &s->member);
+	plait_i_loop_keep(r, &s->keep);
 	return &s->base;
 }
 
 static void stop_counting(struct transport_owner *o,
 			  const struct plait_failure *why)
 {
-	factory_stop(plait_container(o, struct recording, counting)->counted);
+	plait_i_factory_stop(
+		plait_container(o, struct recording, counting)->counted);
 }
 
-void recording_count(struct plait_transport *t, struct plait_factory *f)
+void plait_i_recording_count(struct plait_transport *t, struct plait_factory *f)
 {
 	struct recording *s = self_of(t);
 
@@ -539,7 +542,8 @@ static bool carry_end(struct recording *from, struct plait_transport *to)
 	return true;
 }
 
-bool recording_carry(struct plait_transport *from, struct plait_transport *to)
+bool plait_i_recording_carry(struct plait_transport *from,
+			     struct plait_transport *to)
 {
 	struct recording *s = recording_of(from, "plait_testing_pump");
 
@@ -598,9 +602,9 @@ void plait_testing_lose(struct plait_transport *t,
 	s->why = plait_failure_ref(why);
 	s->draining = true;
 	s->base.write_closed = s->shut = true;
-	output_drop(&s->unsent, s->base.reactor);
+	plait_i_output_drop(&s->unsent, s->base.reactor);
 	if (s->base.inside == 0)
-		transport_broken(&s->base, why);
+		plait_i_transport_broken(&s->base, why);
 	settle(s);
 }
 
@@ -621,13 +625,14 @@ static int send_unsent(struct recording *s)
 	size_t n;
 	int r;
 
-	while (output_gather(&s->unsent, &piece, 1, &n) > 0 && s->window > 0) {
+	while (plait_i_output_gather(&s->unsent, &piece, 1, &n) > 0 &&
+	       s->window > 0) {
 		if (n > s->window)
 			n = s->window;
 		r = plait_buf_append(s->written, piece.iov_base, n);
 		if (r < 0)
 			return r;
-		output_consume(&s->unsent, s->base.reactor, n);
+		plait_i_output_consume(&s->unsent, s->base.reactor, n);
 		transport_is_active(&s->base);
 		plait_timer_stop(&s->deadline);
 		if (s->window != SIZE_MAX)

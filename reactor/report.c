@@ -25,20 +25,20 @@ static int describe_pending(struct plait_buf *b)
 	return r;
 }
 
-void report_pending(void)
+void plait_i_report_pending(void)
 {
 	static const char no_memory[] =
 		"plait: no memory to say what is pending\n";
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
 	if (b != NULL && describe_pending(b) == 0)
-		base_say(plait_buf_data(b), plait_buf_size(b));
+		plait_i_base_say(plait_buf_data(b), plait_buf_size(b));
 	else
-		base_say(no_memory, sizeof(no_memory) - 1);
+		plait_i_base_say(no_memory, sizeof(no_memory) - 1);
 	plait_buf_unref(&b);
 }
 
-void report_turn(const struct plait_reactor *r)
+void plait_i_report_turn(const struct plait_reactor *r)
 {
 	char line[128];
 	int len;
@@ -47,5 +47,5 @@ void report_turn(const struct plait_reactor *r)
 		       "plait: turn %" PRIu64
 		       ": %u events, %u timers, %u calls\n",
 		       r->turns, r->done.events, r->done.timers, r->done.calls);
-	base_say(line, (size_t)len);
+	plait_i_base_say(line, (size_t)len);
 }

@@ -111,7 +111,7 @@ static struct plait_scope *make(struct plait_reactor *r,
 	if (s == NULL)
 		return NULL;
 	/* A reactor that is ending has no time for it. */
-	if (r != NULL && loop_is_ending(r))
+	if (r != NULL && plait_i_loop_is_ending(r))
 		r = NULL;
 	*s = (struct plait_scope){
 		.reactor = r,
@@ -128,7 +128,7 @@ static struct plait_scope *make(struct plait_reactor *r,
 	plait_list_init(&s->running);
 	plait_list_init(&s->ending);
 	if (r != NULL)
-		loop_when_freed(r, &s->reactor_freed);
+		plait_i_loop_when_freed(r, &s->reactor_freed);
 	return s;
 }
 
@@ -271,7 +271,8 @@ static void become_cause(struct plait_scope *s, const char *reason,
 	mark(s, s);
 }
 
-void scope_cancel(struct plait_scope *s, const char *reason, const char *where)
+void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
+			  const char *where)
 {
 	if (plait_scope_is_cancelled(s))
 		return;
@@ -285,7 +286,7 @@ void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
 			   const char *where)
 {
 	check_owner(s, where);
-	scope_cancel(s, reason, where);
+	plait_i_scope_cancel(s, reason, where);
 }
 
 bool plait_scope_is_cancelled(const struct plait_scope *s)
@@ -344,18 +345,18 @@ static plait_value wait_no_more(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-void scope_end(struct plait_scope **sp, const char *where)
+void plait_i_scope_end(struct plait_scope **sp, const char *where)
 {
 	struct plait_scope *s = *sp;
 
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	scope_cancel(s, "the scope has ended", where);
+	plait_i_scope_cancel(s, "the scope has ended", where);
 	unref(s);
 }
 
-void scope_abandon(struct plait_scope **sp)
+void plait_i_scope_abandon(struct plait_scope **sp)
 {
 	struct plait_scope *s = *sp;
 
@@ -374,7 +375,7 @@ struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
 		return plait_succeed_at(PLAIT_NONE, where);
 	check_owner(s, where);
 	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
-	scope_end(sp, where);
+	plait_i_scope_end(sp, where);
 	return d;
 }
 
@@ -430,7 +431,7 @@ static void start(struct plait_scope *s, struct started *st, plait_func *cancel,
 {
 	s->refs++;
 	enter(s, &st->entry, cancel, st);
-	deferred_add_guarded(st->deferred, settle, st, leave_started);
+	plait_i_deferred_add_guarded(st->deferred, settle, st, leave_started);
 	if (s->cause != NULL && s->running.prev == &st->entry.link)
 		tell_one(s);
 	unref(s);
@@ -486,7 +487,8 @@ static plait_value judge(const struct started *st, plait_value *v)
 					     plait_value_failure(v), "%s",
 					     cause->reason);
 	else if (cause != st->told)
-		verdict = failure_cancelled_by(cause->reason, cause->where);
+		verdict = plait_i_failure_cancelled_by(cause->reason,
+						       cause->where);
 	else
 		return *v;
 	plait_value_free(v);
@@ -546,7 +548,7 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
 
 	*dp = NULL;
 	check_owner(s, "plait_scope_own()");
-	deferred_take(d, "plait_scope_own()");
+	plait_i_deferred_take(d, "plait_scope_own()");
 	st = started_new(s, d);
 	if (st != NULL)
 		start(s, st, cancel_owned, settle_owned);
@@ -577,9 +579,9 @@ static void lose_reactor(struct loop_task *task)
 	stop_timer(s);
 	if (!s->sheltered || s->cause != NULL || loop_is_forked(r))
 		return;
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	expire(s);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 /* No later than it is due already, for a sheltered one. */

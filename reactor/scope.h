@@ -7,12 +7,13 @@
 #include <plait/scope.h>
 
 /* As plait_scope_free(), for one whose end nobody waits for. */
-void scope_end(struct plait_scope **sp, const char *where);
+void plait_i_scope_end(struct plait_scope **sp, const char *where);
 
 /* As plait_scope_cancel(), by the library: in whatever thread it runs. */
-void scope_cancel(struct plait_scope *s, const char *reason, const char *where);
+void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
+			  const char *where);
 
 /* In a forked child: cancels nothing.  It goes when what is in it has ended. */
-void scope_abandon(struct plait_scope **sp);
+void plait_i_scope_abandon(struct plait_scope **sp);
 
 #endif

@@ -25,7 +25,7 @@ static void done(struct plait_reactor *r)
 
 static int check(struct plait_reactor *r, int fd)
 {
-	return fd < FD_SETSIZE ? watch_check_open(r, fd) : -EMFILE;
+	return fd < FD_SETSIZE ? plait_i_watch_check_open(r, fd) : -EMFILE;
 }
 
 static int update(struct plait_reactor *r, struct plait_watch *w)
@@ -62,8 +62,9 @@ static void lose_bad_ones(struct plait_reactor *r, int n)
 	for (int fd = 0; fd < n; fd++) {
 		struct plait_watch *w = watch_find(r, fd);
 
-		if (w != NULL && w->armed != 0 && watch_check_open(r, fd) < 0)
-			watch_lost(r, w);
+		if (w != NULL && w->armed != 0 &&
+		    plait_i_watch_check_open(r, fd) < 0)
+			plait_i_watch_lost(r, w);
 	}
 }
 
@@ -83,7 +84,7 @@ static void deliver(struct plait_reactor *r, int n, const fd_set *readable,
 			continue;
 		/* Told once, as whatever makes it readable stays. */
 		w->armed &= ~(events & LOOP_HANGUP);
-		watch_deliver(r, w, events);
+		plait_i_watch_deliver(r, w, events);
 	}
 }
 
@@ -109,7 +110,7 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 	int rc =
 		select(n, &readable, &writable, NULL, to_timeval(timeout, &tv));
 
-	loop_woke(r);
+	plait_i_loop_woke(r);
 	if (rc > 0) {
 		deliver(r, n, &readable, &writable);
 	} else if (rc < 0) {
@@ -121,12 +122,12 @@ static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
 	return 0;
 }
 
-const struct backend backend_select = {
+const struct backend plait_i_backend_select = {
 	.name = "select",
 	.init = init,
 	.done = done,
 	.check = check,
 	.update = update,
 	.poll = wait_and_deliver,
-	.now = timer_clock,
+	.now = plait_i_timer_clock,
 };

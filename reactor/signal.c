@@ -81,7 +81,7 @@ static bool is_of_this_process(const struct plait_reactor *r)
 static atomic_bool *stop_mark(struct plait_reactor *r)
 {
 	struct signals *s = &r->signals;
-	int64_t now = loop_clock(r), first = INT64_MIN;
+	int64_t now = plait_i_loop_clock(r), first = INT64_MIN;
 
 	if (atomic_compare_exchange_strong(&s->first, &first, now) ||
 	    now - first < SAME_SIGNAL)
@@ -97,7 +97,7 @@ static void on_signal(int signo)
 	r = atomic_load(&owner);
 	if (is_of_this_process(r)) {
 		atomic_store(stop_mark(r), true);
-		thread_wake(r);
+		plait_i_thread_wake(r);
 	} else {
 		leave_to_program(signo);
 	}
@@ -112,7 +112,7 @@ static void on_dump(int signo)
 	r = atomic_load(&dumper);
 	if (is_of_this_process(r)) {
 		atomic_store(&r->signals.dump_arrived, true);
-		thread_wake(r);
+		plait_i_thread_wake(r);
 	} else {
 		leave_to_program(signo);
 	}
@@ -192,7 +192,7 @@ static void claim_give_back(const struct signal_claim *c)
 
 /* ---- runs --------------------------------------------------------------- */
 
-void signal_init(struct plait_reactor *r)
+void plait_i_signal_init(struct plait_reactor *r)
 {
 	r->signals.process = getpid();
 }
@@ -227,7 +227,7 @@ static void release(struct plait_reactor *r)
 	r->signals.taken = 0;
 }
 
-int signal_take(struct plait_reactor *r)
+int plait_i_signal_take(struct plait_reactor *r)
 {
 	struct plait_reactor *nobody = NULL;
 	bool first;
@@ -245,11 +245,11 @@ int signal_take(struct plait_reactor *r)
 	}
 	pthread_mutex_unlock(&lock);
 	if (rc < 0)
-		signal_release(r);
+		plait_i_signal_release(r);
 	return rc;
 }
 
-void signal_release(struct plait_reactor *r)
+void plait_i_signal_release(struct plait_reactor *r)
 {
 	if (loop_is_forked(r))
 		return;
@@ -268,24 +268,24 @@ static bool take_mark(atomic_bool *arrived)
 	       atomic_exchange(arrived, false);
 }
 
-bool signal_take_arrived(struct plait_reactor *r)
+bool plait_i_signal_take_arrived(struct plait_reactor *r)
 {
 	return take_mark(&r->signals.arrived);
 }
 
-bool signal_take_insisted(struct plait_reactor *r)
+bool plait_i_signal_take_insisted(struct plait_reactor *r)
 {
 	return take_mark(&r->signals.insisted);
 }
 
-bool signal_take_dump(struct plait_reactor *r)
+bool plait_i_signal_take_dump(struct plait_reactor *r)
 {
 	return take_mark(&r->signals.dump_arrived);
 }
 
 /* ---- the dumper --------------------------------------------------------- */
 
-void signal_done(struct plait_reactor *r)
+void plait_i_signal_done(struct plait_reactor *r)
 {
 	if (atomic_load(&dumper) != r)
 		return;
@@ -335,31 +335,31 @@ int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal)
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	signal_done(r);
+	plait_i_signal_done(r);
 	if (!atomic_compare_exchange_strong(&dumper, &nobody, r))
 		return -EBUSY;
 	pthread_mutex_lock(&lock);
 	rc = take_for_dump(signal);
 	pthread_mutex_unlock(&lock);
 	if (rc < 0)
-		signal_done(r);
+		plait_i_signal_done(r);
 	return rc;
 }
 
 /* ---- forks -------------------------------------------------------------- */
 
-void signal_before_fork(void)
+void plait_i_signal_before_fork(void)
 {
 	pthread_mutex_lock(&lock);
 }
 
-void signal_in_parent(void)
+void plait_i_signal_in_parent(void)
 {
 	pthread_mutex_unlock(&lock);
 }
 
 /* A reactor of the child's own shall find what the program had set. */
-void signal_in_child(void)
+void plait_i_signal_in_child(void)
 {
 	for (int i = 0; i < N_CLAIMS; i++) {
 		struct signal_claim *c = &claims[i];

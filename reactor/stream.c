@@ -114,12 +114,12 @@ static bool owes_answer(const struct stream *s)
 
 static void touch(struct stream *s)
 {
-	loop_after_callback(reactor_of(s), &s->settling);
+	plait_i_loop_after_callback(reactor_of(s), &s->settling);
 }
 
 static void owe_answer(struct stream *s)
 {
-	loop_next_turn(reactor_of(s), &s->answering);
+	plait_i_loop_next_turn(reactor_of(s), &s->answering);
 }
 
 /* ---- ending ---------------------------------------------------------- */
@@ -134,7 +134,7 @@ static void fail(struct stream *s, plait_value v)
 
 	if (s->output.size > 0)
 		s->reset = true;
-	output_drop(&s->output, reactor_of(s));
+	plait_i_output_drop(&s->output, reactor_of(s));
 	s->blocked = s->draining = false;
 	if (s->why == NULL)
 		s->why = why;
@@ -155,7 +155,7 @@ static bool has_unread(struct stream *s)
 {
 	char c;
 
-	return transport_has_unread(&s->base) ||
+	return plait_i_transport_has_unread(&s->base) ||
 	       recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
@@ -191,7 +191,7 @@ static void reset(struct stream *s)
 	if (loop_is_forked(reactor_of(s)))
 		return;
 	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	if (loop_is_shared(reactor_of(s)))
+	if (plait_i_loop_is_shared(reactor_of(s)))
 		connect(s->fd, &nobody, sizeof(nobody));
 }
 
@@ -202,7 +202,7 @@ static void reset(struct stream *s)
  */
 static void leave_hurried(struct stream *s)
 {
-	void *buf = loop_read_buffer(reactor_of(s));
+	void *buf = plait_i_loop_read_buffer(reactor_of(s));
 	size_t total = 0;
 	ssize_t n;
 
@@ -226,15 +226,15 @@ static void bury(struct loop_task *task)
 	struct stream *s = plait_container(task, struct stream, answering);
 	struct plait_reactor *r = reactor_of(s);
 
-	loop_forget(&s->watch);
+	plait_i_loop_forget(&s->watch);
 	if (s->fd >= 0) {
 		if (s->reset)
 			reset(s);
 		else if (s->hurried)
 			leave_hurried(s);
-		loop_close(r, s->fd);
+		plait_i_loop_close(r, s->fd);
 	}
-	output_drop(&s->output, r);
+	plait_i_output_drop(&s->output, r);
 	plait_failure_unref(&s->why);
 	trace_end(TRACE_CLOSED, &s->base, s->base.cause);
 	free(s);
@@ -253,7 +253,7 @@ static void die(struct stream *s)
 	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->answering);
 	s->answering.run = bury;
-	loop_bury(reactor_of(s), &s->answering);
+	plait_i_loop_bury(reactor_of(s), &s->answering);
 	verify(s);
 }
 
@@ -278,7 +278,7 @@ static unsigned wanted_events(const struct stream *s)
 
 static OUT_OF_LINE void stream_watch(struct stream *s, unsigned events)
 {
-	int r = loop_watch_change(&s->watch, events);
+	int r = plait_i_loop_watch_change(&s->watch, events);
 
 	if (r < 0)
 		fail_errno(s, -r, "watch");
@@ -304,7 +304,8 @@ static ssize_t send_some(struct stream *s)
 	size_t want;
 	ssize_t n;
 
-	msg.msg_iovlen = output_gather(&s->output, iov, MAX_PIECES, &want);
+	msg.msg_iovlen =
+		plait_i_output_gather(&s->output, iov, MAX_PIECES, &want);
 	do {
 		n = msg.msg_iovlen == 1
 			    ? send(s->fd, iov->iov_base, want, flags)
@@ -337,7 +338,8 @@ static size_t flush(struct stream *s)
 		}
 		n = send_some(s);
 		if (n >= 0) {
-			output_consume(&s->output, reactor_of(s), (size_t)n);
+			plait_i_output_consume(&s->output, reactor_of(s),
+					       (size_t)n);
 			sent += (size_t)n;
 			transport_is_active(&s->base);
 		} else if (is_passing((int)-n)) {
@@ -412,7 +414,7 @@ static void settle(struct stream *s, bool room)
 	else
 		arm(s);
 	/* Behind the answer, which may be the last. */
-	transport_output_changed(&s->base);
+	plait_i_transport_output_changed(&s->base);
 }
 
 /*
@@ -433,7 +435,7 @@ static void look_for_progress(struct stream *s)
 		wait_for_look(s);
 		settle(s, false);
 	} else if (s->why == NULL) {
-		transport_give_up(&s->base);
+		plait_i_transport_give_up(&s->base);
 	}
 }
 
@@ -489,7 +491,7 @@ static void finish(struct stream *s)
 	bool lingers = must_linger(s);
 
 	plait_timer_stop(&s->deadline);
-	transport_lost(&s->base, &failure_connection_done);
+	plait_i_transport_lost(&s->base, &plait_i_failure_connection_done);
 	if (lingers && !s->hurried)
 		linger(s);
 	else
@@ -502,7 +504,7 @@ static void look_for_hang_up(struct stream *s);
 /* One read of what is left, until there is none or nobody to read it. */
 static void drain(struct stream *s)
 {
-	transport_broken(&s->base, s->why);
+	plait_i_transport_broken(&s->base, s->why);
 	if (!is_closing(s) && !s->base.reading_paused) {
 		plait_timer_stop(&s->deadline);
 		receive(s);
@@ -518,7 +520,7 @@ static void answer(struct stream *s)
 	if (s->draining) {
 		drain(s);
 	} else if (s->why != NULL) {
-		transport_lost(&s->base, s->why);
+		plait_i_transport_lost(&s->base, s->why);
 		die(s);
 	} else if (is_finished(s)) {
 		finish(s);
@@ -528,7 +530,7 @@ static void answer(struct stream *s)
 	} else {
 		if (is_write_finished(s)) {
 			shut(s);
-			transport_write_lost(&s->base);
+			plait_i_transport_write_lost(&s->base);
 		}
 		settle(s, false);
 	}
@@ -546,7 +548,7 @@ static void end_of_input(struct stream *s)
 	s->eof = s->hung_up = true;
 	if (s->lingering)
 		die(s);
-	else if (!transport_read_lost(&s->base))
+	else if (!plait_i_transport_read_lost(&s->base))
 		s->peer_left = true;
 }
 
@@ -554,7 +556,7 @@ static void input(struct stream *s, const void *data, size_t len)
 {
 	trace_note(TRACE_READ, &s->base, NULL, NULL, len);
 	if (!s->lingering) {
-		transport_data(&s->base, data, len);
+		plait_i_transport_data(&s->base, data, len);
 		return;
 	}
 	/* From here on the limit is what is left of it. */
@@ -577,7 +579,7 @@ static void input_error(struct stream *s, int err)
 /* One read, so that a peer that sends without end keeps nobody waiting. */
 static void receive(struct stream *s)
 {
-	void *buf = loop_read_buffer(reactor_of(s));
+	void *buf = plait_i_loop_read_buffer(reactor_of(s));
 	ssize_t n;
 
 	if (buf == NULL) {
@@ -628,7 +630,7 @@ static void look_for_hang_up(struct stream *s)
 	s->hung_up = true;
 	if (err != 0)
 		break_off(s, err, "recv");
-	else if (n == 0 && !s->eof && !transport_has_unread(&s->base))
+	else if (n == 0 && !s->eof && !plait_i_transport_has_unread(&s->base))
 		end_of_input(s);
 }
 
@@ -668,10 +670,10 @@ static void stream_write(struct plait_transport *t, const struct iovec *pieces,
 
 	s->wrote = true;
 	for (int i = 0; i < n && r == 0; i++)
-		r = output_add(&s->output, t->reactor, pieces[i].iov_base,
-			       pieces[i].iov_len);
+		r = plait_i_output_add(&s->output, t->reactor,
+				       pieces[i].iov_base, pieces[i].iov_len);
 	if (r < 0)
-		transport_abort(t, &failure_no_memory);
+		plait_i_transport_abort(t, &plait_i_failure_no_memory);
 	else
 		touch(s);
 }
@@ -681,8 +683,8 @@ static void stream_write_buf(struct plait_transport *t, struct plait_buf *buf)
 	struct stream *s = self_of(t);
 
 	s->wrote = true;
-	if (output_add_buf(&s->output, t->reactor, buf) < 0)
-		transport_abort(t, &failure_no_memory);
+	if (plait_i_output_add_buf(&s->output, t->reactor, buf) < 0)
+		plait_i_transport_abort(t, &plait_i_failure_no_memory);
 	else
 		touch(s);
 }
@@ -727,7 +729,7 @@ static struct output *stream_output(struct plait_transport *t)
 
 static int stream_host(struct plait_transport *t, struct plait_address *ret)
 {
-	return address_of_socket(self_of(t)->fd, ret);
+	return plait_i_address_of_socket(self_of(t)->fd, ret);
 }
 
 static int stream_peer(struct plait_transport *t, struct plait_address *ret)
@@ -802,7 +804,7 @@ static void stream_lose(struct loop_member *m)
 	if (s->why == NULL && !is_finished(s))
 		fail(s, plait_fail(&plait_error_connection_lost,
 				   "the reactor was shut down"));
-	transport_leave(&s->base);
+	plait_i_transport_leave(&s->base);
 	owe_answer(s);
 }
 
@@ -811,21 +813,21 @@ static void stream_abandon(struct loop_member *m)
 {
 	struct stream *s = plait_container(m, struct stream, member);
 
-	transport_abandon(&s->base);
+	plait_i_transport_abandon(&s->base);
 	plait_timer_stop(&s->deadline);
 	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->answering);
-	loop_forget(&s->watch);
+	plait_i_loop_forget(&s->watch);
 	if (s->fd >= 0)
-		loop_close(reactor_of(s), s->fd);
+		plait_i_loop_close(reactor_of(s), s->fd);
 	s->fd = -1;
 	s->lingering = false;
 	s->dead = true;
 	s->answering.run = bury;
-	loop_bury(reactor_of(s), &s->answering);
+	plait_i_loop_bury(reactor_of(s), &s->answering);
 }
 
-void stream_break_off(struct plait_transport *t, int err)
+void plait_i_stream_break_off(struct plait_transport *t, int err)
 {
 	break_off(self_of(t), err, "connect");
 }
@@ -842,9 +844,9 @@ static const struct loop_member_ops stream_member_ops = {
 	.transport = stream_transport,
 };
 
-struct plait_transport *stream_new(struct plait_reactor *r, int fd,
-				   const struct plait_address *peer,
-				   struct transport_owner *owner)
+struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
+					   const struct plait_address *peer,
+					   struct transport_owner *owner)
 {
 	struct stream *s = malloc(sizeof(*s));
 	int err = ENOMEM;
@@ -858,19 +860,19 @@ struct plait_transport *stream_new(struct plait_reactor *r, int fd,
 		.peer = *peer,
 		.fd = fd,
 	};
-	transport_init(&s->base, &stream_ops, r, owner);
+	plait_i_transport_init(&s->base, &stream_ops, r, owner);
 	err = -plait_watch_start(r, &s->watch, fd, PLAIT_READ, ready);
 	if (err != 0)
 		goto err_free;
-	loop_join(r, &s->member);
-	loop_trace_address(TRACE_OPENED, &s->base, peer);
+	plait_i_loop_join(r, &s->member);
+	plait_i_loop_trace_address(TRACE_OPENED, &s->base, peer);
 	verify(s);
 	return &s->base;
 
 err_free:
 	free(s);
 err_close:
-	loop_close(r, fd);
+	plait_i_loop_close(r, fd);
 	errno = err;
 	return NULL;
 }

@@ -31,7 +31,8 @@ static struct tcp_connector *tcp(struct plait_connector *c)
 static void fail(struct tcp_connector *c, const struct plait_error *kind,
 		 int err)
 {
-	connector_failed(&c->base, connector_failure(&c->base, kind, err));
+	plait_i_connector_failed(
+		&c->base, plait_i_connector_failure(&c->base, kind, err));
 }
 
 /*
@@ -43,10 +44,10 @@ static bool is_connected_to_itself(const struct tcp_connector *c)
 	struct plait_address host, peer;
 
 	/* Where it went is not always what was asked for: 0.0.0.0 is here. */
-	return address_of_socket(c->fd, &host) == 0 &&
+	return plait_i_address_of_socket(c->fd, &host) == 0 &&
 	       host.port == c->base.destination.port &&
-	       address_of_peer(c->fd, &peer) == 0 &&
-	       address_equal(&host, &peer);
+	       plait_i_address_of_peer(c->fd, &peer) == 0 &&
+	       plait_i_address_equal(&host, &peer);
 }
 
 static void succeed(struct tcp_connector *c)
@@ -54,7 +55,7 @@ static void succeed(struct tcp_connector *c)
 	if (is_connected_to_itself(c))
 		fail(c, NULL, ECONNREFUSED);
 	else
-		connector_connected(&c->base);
+		plait_i_connector_connected(&c->base);
 }
 
 /* What became of a connect() that was in progress: 0 or an errno. */
@@ -120,7 +121,7 @@ static bool set_option(int fd, int level, int option)
 /* 0 or an errno. */
 static int make_socket(struct tcp_connector *c)
 {
-	c->fd = loop_descriptor(
+	c->fd = plait_i_loop_descriptor(
 		socket(c->base.destination.family,
 		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (c->fd < 0)
@@ -135,7 +136,7 @@ static int make_socket(struct tcp_connector *c)
 static int bind_socket(struct tcp_connector *c)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = address_to_kernel(&c->base.bind, &ss);
+	socklen_t len = plait_i_address_to_kernel(&c->base.bind, &ss);
 
 	if (len == 0)
 		return 0;
@@ -145,7 +146,7 @@ static int bind_socket(struct tcp_connector *c)
 static int connect_socket(struct tcp_connector *c)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = address_to_kernel(&c->base.destination, &ss);
+	socklen_t len = plait_i_address_to_kernel(&c->base.destination, &ss);
 
 	return connect(c->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
 }
@@ -177,7 +178,7 @@ static void run_attempt(struct loop_task *task)
 
 static void tcp_start(struct plait_connector *c)
 {
-	loop_next_turn(c->reactor, &tcp(c)->attempt);
+	plait_i_loop_next_turn(c->reactor, &tcp(c)->attempt);
 }
 
 static void tcp_stop(struct plait_connector *c)
@@ -189,7 +190,7 @@ static void tcp_stop(struct plait_connector *c)
 static void tcp_close(struct plait_connector *c)
 {
 	if (tcp(c)->fd >= 0)
-		loop_close(c->reactor, tcp(c)->fd);
+		plait_i_loop_close(c->reactor, tcp(c)->fd);
 	tcp(c)->fd = -1;
 }
 
@@ -200,9 +201,9 @@ static struct plait_transport *tcp_transport(struct plait_connector *c)
 
 	tcp(c)->fd = -1;
 	tcp(c)->gone = 0;
-	t = stream_new(c->reactor, fd, &c->destination, &c->owner);
+	t = plait_i_stream_new(c->reactor, fd, &c->destination, &c->owner);
 	if (t != NULL && gone != 0)
-		stream_break_off(t, gone);
+		plait_i_stream_break_off(t, gone);
 	return t;
 }
 
@@ -219,7 +220,7 @@ static const struct connector_ops tcp_connector_ops = {
 	.free = tcp_free,
 };
 
-struct plait_connector *tcp_connector_new(void)
+struct plait_connector *plait_i_tcp_connector_new(void)
 {
 	struct tcp_connector *c = calloc(1, sizeof(*c));
 

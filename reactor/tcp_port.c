@@ -53,7 +53,7 @@ static struct tcp_port *tcp(struct plait_port *p)
 
 static int open_reserve(void)
 {
-	return loop_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+	return plait_i_loop_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 static void close_fd(int *fd)
@@ -66,7 +66,7 @@ static void close_fd(int *fd)
 /* Not more than one report a second. */
 static bool may_report(struct tcp_port *p)
 {
-	int64_t now = loop_now(p->base.reactor);
+	int64_t now = plait_i_loop_now(p->base.reactor);
 
 	if (now < p->next_report)
 		return false;
@@ -79,9 +79,9 @@ static void report(struct tcp_port *p, plait_value v)
 {
 	struct plait_reactor *r = p->base.reactor;
 
-	loop_enter(r);
-	failure_unhandled(plait_value_failure(&v), "Error in a port");
-	loop_leave(r);
+	plait_i_loop_enter(r);
+	plait_i_failure_unhandled(plait_value_failure(&v), "Error in a port");
+	plait_i_loop_leave(r);
 	plait_value_free(&v);
 }
 
@@ -127,17 +127,18 @@ static int accept_one(struct tcp_port *p, struct plait_address *peer)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
-	int fd = loop_descriptor(accept4(p->fd, (struct sockaddr *)&ss, &len,
-					 SOCK_NONBLOCK | SOCK_CLOEXEC));
+	int fd = plait_i_loop_descriptor(accept4(p->fd, (struct sockaddr *)&ss,
+						 &len,
+						 SOCK_NONBLOCK | SOCK_CLOEXEC));
 
 	if (fd >= 0)
-		address_from_kernel(peer, &ss);
+		plait_i_address_from_kernel(peer, &ss);
 	return fd;
 }
 
 static struct plait_transport *refuse(struct tcp_port *p, int fd)
 {
-	loop_close(p->base.reactor, fd);
+	plait_i_loop_close(p->base.reactor, fd);
 	errno = ENOMEM;
 	return NULL;
 }
@@ -149,30 +150,30 @@ static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
 	struct transport_owner *guest;
 	struct plait_transport *t;
 
-	protocol = factory_build(p->base.factory, peer);
+	protocol = plait_i_factory_build(p->base.factory, peer);
 	if (protocol == NULL) {
 		if (errno == ENOMEM)
 			report_refused(p, ENOMEM, peer);
-		loop_close(p->base.reactor, fd);
+		plait_i_loop_close(p->base.reactor, fd);
 		return;
 	}
 	/* build_protocol() may have forked: in the child nobody else has it. */
 	if (loop_is_forked(p->base.reactor)) {
 		plait_protocol_free(&protocol);
-		loop_close(p->base.reactor, fd);
+		plait_i_loop_close(p->base.reactor, fd);
 		return;
 	}
-	t = guest_new(&p->base, &guest) == 0
-		    ? stream_new(p->base.reactor, fd, peer, guest)
+	t = plait_i_guest_new(&p->base, &guest) == 0
+		    ? plait_i_stream_new(p->base.reactor, fd, peer, guest)
 		    : refuse(p, fd);
 	if (t == NULL) {
 		report_refused(p, errno, peer);
 		plait_protocol_free(&protocol);
-		guest_drop(guest);
+		plait_i_guest_drop(guest);
 		return;
 	}
-	guest_enter(guest, t);
-	transport_made(t, protocol);
+	plait_i_guest_enter(guest, t);
+	plait_i_transport_made(t, protocol);
 }
 
 static void resume(void *arg);
@@ -240,7 +241,7 @@ static void shed(struct tcp_port *p, int why)
 	fd = accept_one(p, &peer);
 	shut = fd >= 0 || errno == EAGAIN;
 	if (fd >= 0)
-		loop_close(p->base.reactor, fd);
+		plait_i_loop_close(p->base.reactor, fd);
 	p->reserve = open_reserve();
 	if (fd >= 0)
 		report_refused(p, why, &peer);
@@ -254,7 +255,7 @@ static void shed(struct tcp_port *p, int why)
  */
 static void out_of_descriptors(struct tcp_port *p, int why)
 {
-	if (guest_make_room(&p->base))
+	if (plait_i_guest_make_room(&p->base))
 		hold(p);
 	else if (p->base.open && !loop_is_forked(p->base.reactor))
 		shed(p, why);
@@ -299,7 +300,7 @@ static bool accept_next(struct tcp_port *p)
 		return go_on_after(p, errno);
 	admit(p, fd, &peer);
 	/* In a child that was forked meanwhile the next one is the parent's. */
-	return p->base.open && guest_has_room(&p->base) &&
+	return p->base.open && plait_i_guest_has_room(&p->base) &&
 	       !loop_is_forked(p->base.reactor);
 }
 
@@ -313,7 +314,7 @@ static unsigned budget_of_turn(const struct tcp_port *p, uint64_t turn)
 static void on_ready(struct plait_watch *w, unsigned events)
 {
 	struct tcp_port *p = plait_container(w, struct tcp_port, watch);
-	uint64_t turn = loop_turn(p->base.reactor);
+	uint64_t turn = plait_i_loop_turn(p->base.reactor);
 	unsigned n = 0;
 
 	if (events & PLAIT_LOST) {
@@ -322,8 +323,8 @@ static void on_ready(struct plait_watch *w, unsigned events)
 		report_broken(p, EBADF, "lost its descriptor");
 		return;
 	}
-	if (!guest_has_room(&p->base)) {
-		guest_make_room(&p->base);
+	if (!plait_i_guest_has_room(&p->base)) {
+		plait_i_guest_make_room(&p->base);
 		hold(p);
 		return;
 	}
@@ -356,13 +357,13 @@ static int listen_on(struct tcp_port *p, const struct plait_address *address,
 		     const struct plait_listen_options *o)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = address_to_kernel(address, &ss);
+	socklen_t len = plait_i_address_to_kernel(address, &ss);
 
 	if (!set_options(p->fd, address->family, o) ||
 	    bind(p->fd, (struct sockaddr *)&ss, len) < 0 ||
 	    listen(p->fd, o->backlog > 0 ? o->backlog : SOMAXCONN) < 0)
 		return -errno;
-	return address_of_socket(p->fd, &p->base.address);
+	return plait_i_address_of_socket(p->fd, &p->base.address);
 }
 
 static int open_port(struct tcp_port *p, struct plait_reactor *r,
@@ -371,7 +372,7 @@ static int open_port(struct tcp_port *p, struct plait_reactor *r,
 {
 	int err;
 
-	p->fd = loop_descriptor(
+	p->fd = plait_i_loop_descriptor(
 		socket(address->family,
 		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (p->fd < 0)
@@ -394,7 +395,7 @@ static void tcp_stop(struct plait_port *p)
 static void tcp_close(struct plait_port *p)
 {
 	if (tcp(p)->fd >= 0)
-		loop_close(p->reactor, tcp(p)->fd);
+		plait_i_loop_close(p->reactor, tcp(p)->fd);
 	tcp(p)->fd = -1;
 	close_fd(&tcp(p)->reserve);
 }
@@ -411,9 +412,10 @@ static const struct port_ops tcp_port_ops = {
 	.free = tcp_free,
 };
 
-int tcp_port_new(struct plait_reactor *r, const struct plait_address *address,
-		 const struct plait_listen_options *options,
-		 struct plait_port **ret)
+int plait_i_tcp_port_new(struct plait_reactor *r,
+			 const struct plait_address *address,
+			 const struct plait_listen_options *options,
+			 struct plait_port **ret)
 {
 	struct tcp_port *p = calloc(1, sizeof(*p));
 	int err;

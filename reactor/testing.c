@@ -20,12 +20,12 @@ enum { FREE_PORT = 49152 };
 
 struct plait_reactor *plait_testing_reactor_new(void)
 {
-	return loop_new(&backend_virtual);
+	return plait_i_loop_new(&plait_i_backend_virtual);
 }
 
 static void check_reactor(const struct plait_reactor *r, const char *function)
 {
-	if (!loop_is_virtual(r))
+	if (!plait_i_loop_is_virtual(r))
 		plait_die(function, "the %s reactor is not a testing one",
 			  plait_reactor_name(r));
 }
@@ -33,7 +33,7 @@ static void check_reactor(const struct plait_reactor *r, const char *function)
 /* False if the reactor is in a turn already, and can't be turned. */
 static bool run_due(struct plait_reactor *r)
 {
-	while (loop_has_work(r)) {
+	while (plait_i_loop_has_work(r)) {
 		if (plait_reactor_iterate(r, 0) < 0)
 			return false;
 	}
@@ -43,7 +43,7 @@ static bool run_due(struct plait_reactor *r)
 void plait_testing_advance(struct plait_reactor *r, double seconds)
 {
 	check_reactor(r, __func__);
-	loop_advance(r, loop_nanoseconds(seconds));
+	plait_i_loop_advance(r, plait_i_loop_nanoseconds(seconds));
 	run_due(r);
 }
 
@@ -68,13 +68,13 @@ static struct plait_transport *make(struct plait_reactor *r,
 	struct plait_address peer = loopback(FREE_PORT);
 	struct plait_transport *t;
 
-	*ret = factory_build(f, &peer);
+	*ret = plait_i_factory_build(f, &peer);
 	/* It may have forked: in the child nobody else has it. */
 	if (loop_is_forked(r))
 		plait_protocol_free(ret);
 	if (*ret == NULL)
 		return NULL;
-	t = recording_new(r, host, &peer, owner);
+	t = plait_i_recording_new(r, host, &peer, owner);
 	if (t == NULL)
 		plait_protocol_free(ret);
 	return t;
@@ -88,16 +88,16 @@ struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 	struct plait_transport *t;
 
 	check_reactor(r, __func__);
-	loop_enter(r);
-	factory_start(f);
+	plait_i_loop_enter(r);
+	plait_i_factory_start(f);
 	t = make(r, f, &host, NULL, &p);
 	if (t != NULL) {
-		recording_count(t, f);
-		transport_made(t, p);
+		plait_i_recording_count(t, f);
+		plait_i_transport_made(t, p);
 	} else if (!loop_is_forked(r)) {
-		factory_stop(f);
+		plait_i_factory_stop(f);
 	}
-	loop_leave(r);
+	plait_i_loop_leave(r);
 	return t;
 }
 
@@ -125,10 +125,10 @@ static const struct port_ops testing_port_ops = {
 	.free = port_free,
 };
 
-int testing_port_new(struct plait_reactor *r,
-		     const struct plait_address *address,
-		     const struct plait_listen_options *options,
-		     struct plait_port **ret)
+int plait_i_testing_port_new(struct plait_reactor *r,
+			     const struct plait_address *address,
+			     const struct plait_listen_options *options,
+			     struct plait_port **ret)
 {
 	struct plait_port *p = calloc(1, sizeof(*p));
 
@@ -148,15 +148,15 @@ static struct plait_transport *accept_guest(struct plait_port *p)
 	struct plait_protocol *protocol;
 	struct plait_transport *t;
 
-	if (guest_new(p, &guest) < 0)
+	if (plait_i_guest_new(p, &guest) < 0)
 		return NULL;
 	t = make(p->reactor, p->factory, &p->address, guest, &protocol);
 	if (t == NULL) {
-		guest_drop(guest);
+		plait_i_guest_drop(guest);
 		return NULL;
 	}
-	guest_enter(guest, t);
-	transport_made(t, protocol);
+	plait_i_guest_enter(guest, t);
+	plait_i_transport_made(t, protocol);
 	return t;
 }
 
@@ -168,12 +168,12 @@ struct plait_transport *plait_testing_accept(struct plait_port *p)
 	check_reactor(r, __func__);
 	if (!p->open)
 		return NULL;
-	loop_enter(r);
-	if (guest_has_room(p))
+	plait_i_loop_enter(r);
+	if (plait_i_guest_has_room(p))
 		t = accept_guest(p);
 	else
-		guest_make_room(p);
-	loop_leave(r);
+		plait_i_guest_make_room(p);
+	plait_i_loop_leave(r);
 	return t;
 }
 
@@ -194,7 +194,8 @@ static struct plait_transport *connector_transport(struct plait_connector *c)
 	struct plait_address host =
 		c->bind.port != 0 ? c->bind : loopback(FREE_PORT);
 
-	return recording_new(c->reactor, &host, &c->destination, &c->owner);
+	return plait_i_recording_new(c->reactor, &host, &c->destination,
+				     &c->owner);
 }
 
 static void connector_free(struct plait_connector *c)
@@ -210,7 +211,7 @@ static const struct connector_ops testing_connector_ops = {
 	.free = connector_free,
 };
 
-struct plait_connector *testing_connector_new(void)
+struct plait_connector *plait_i_testing_connector_new(void)
 {
 	struct plait_connector *c = calloc(1, sizeof(*c));
 
@@ -235,10 +236,10 @@ struct plait_transport *plait_testing_complete(struct plait_connector *c)
 		return NULL;
 	/* Inside start(): first the factory must hear that it has begun. */
 	if (!c->told) {
-		connector_answer(c, NULL);
+		plait_i_connector_answer(c, NULL);
 		return NULL;
 	}
-	connector_connected(c);
+	plait_i_connector_connected(c);
 	return c->transport;
 }
 
@@ -248,15 +249,15 @@ void plait_testing_refuse(struct plait_connector *c,
 	if (!is_trying(c, __func__))
 		return;
 	if (c->told)
-		connector_failed(c, plait_failure_ref(why));
+		plait_i_connector_failed(c, plait_failure_ref(why));
 	else
-		connector_answer(c, plait_failure_ref(why));
+		plait_i_connector_answer(c, plait_failure_ref(why));
 }
 
 /* Runs what is due; true if there was anything. */
 static bool turn(struct plait_reactor *r)
 {
-	return loop_has_work(r) && run_due(r);
+	return plait_i_loop_has_work(r) && run_due(r);
 }
 
 void plait_testing_pump(struct plait_transport *a, struct plait_transport *b)
@@ -264,8 +265,8 @@ void plait_testing_pump(struct plait_transport *a, struct plait_transport *b)
 	bool going;
 
 	do {
-		going = recording_carry(a, b);
-		going = recording_carry(b, a) || going;
+		going = plait_i_recording_carry(a, b);
+		going = plait_i_recording_carry(b, a) || going;
 		going = turn(a->reactor) || going;
 		going = turn(b->reactor) || going;
 	} while (going);

@@ -31,7 +31,7 @@ struct thread_call {
  * Also from a signal handler, so errno stays as it is.  A full eventfd means
  * that a wake-up is waiting already.
  */
-void thread_wake(struct plait_reactor *r)
+void plait_i_thread_wake(struct plait_reactor *r)
 {
 	uint64_t one = 1;
 	int saved = errno;
@@ -53,15 +53,16 @@ static void drain(struct plait_watch *w, unsigned events)
 		;
 }
 
-int thread_init(struct plait_reactor *r)
+int plait_i_thread_init(struct plait_reactor *r)
 {
 	int rc;
 
 	r->thread.fd = -1;
 	r->thread.end = &r->thread.oldest;
-	if (loop_is_virtual(r))
+	if (plait_i_loop_is_virtual(r))
 		return 0;
-	r->thread.fd = loop_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	r->thread.fd =
+		plait_i_loop_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (r->thread.fd < 0)
 		return -errno;
 	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd, PLAIT_READ,
@@ -86,7 +87,7 @@ static bool thread_push_first(struct plait_reactor *r, struct thread_call *call)
 	atomic_fetch_add(&r->thread.waking, 1);
 	pushed = thread_push(r, call);
 	if (pushed)
-		thread_wake(r);
+		plait_i_thread_wake(r);
 	atomic_fetch_sub(&r->thread.waking, 1);
 	return pushed;
 }
@@ -142,7 +143,7 @@ static struct thread_call thread_pop(struct plait_reactor *r)
 	return call;
 }
 
-void thread_run(struct plait_reactor *r)
+void plait_i_thread_run(struct plait_reactor *r)
 {
 	thread_take(r);
 	/* If a call has forked, the others are the parent's. */
@@ -152,9 +153,9 @@ void thread_run(struct plait_reactor *r)
 		struct thread_call call = thread_pop(r);
 
 		r->done.calls++;
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		call.fn(call.arg);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 }
 
@@ -165,14 +166,14 @@ static void thread_wait_for_wakers(struct plait_reactor *r)
 		sched_yield();
 }
 
-void thread_done(struct plait_reactor *r)
+void plait_i_thread_done(struct plait_reactor *r)
 {
 	thread_wait_for_wakers(r);
 	thread_take(r);
 	while (r->thread.oldest != NULL)
 		thread_pop(r);
 	if (r->thread.fd >= 0) {
-		loop_forget(&r->thread.watch);
+		plait_i_loop_forget(&r->thread.watch);
 		close(r->thread.fd);
 	}
 }

@@ -26,7 +26,7 @@
 
 enum { NS_PER_S = 1000000000 };
 
-int64_t timer_monotonic(void)
+int64_t plait_i_timer_monotonic(void)
 {
 	struct timespec ts;
 
@@ -34,24 +34,24 @@ int64_t timer_monotonic(void)
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-int64_t timer_clock(struct plait_reactor *r)
+int64_t plait_i_timer_clock(struct plait_reactor *r)
 {
-	return timer_monotonic();
+	return plait_i_timer_monotonic();
 }
 
-int64_t loop_clock(struct plait_reactor *r)
+int64_t plait_i_loop_clock(struct plait_reactor *r)
 {
 	return r->backend->now(r);
 }
 
-int64_t loop_now(const struct plait_reactor *cr)
+int64_t plait_i_loop_now(const struct plait_reactor *cr)
 {
 	/* Asking for the time changes nothing but what is remembered. */
 	struct plait_reactor *r = (struct plait_reactor *)cr;
 
 	/* Outside of all callbacks nobody says when it is over. */
 	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
-		r->now = loop_clock(r);
+		r->now = plait_i_loop_clock(r);
 		r->now_is_known = true;
 	}
 	return r->now;
@@ -70,7 +70,7 @@ static int64_t to_nanoseconds(double seconds)
 	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
 }
 
-int64_t loop_nanoseconds(double seconds)
+int64_t plait_i_loop_nanoseconds(double seconds)
 {
 	plait_assert(seconds >= 0);
 	return to_nanoseconds(seconds);
@@ -88,7 +88,7 @@ static int64_t add(int64_t when, int64_t by)
 
 double plait_reactor_seconds(const struct plait_reactor *r)
 {
-	return (double)loop_now(r) / NS_PER_S;
+	return (double)plait_i_loop_now(r) / NS_PER_S;
 }
 
 static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
@@ -262,7 +262,7 @@ static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
 		heap_insert(ts->holding ? &ts->fresh : &ts->root, t);
 }
 
-void timer_delay(struct plait_timer *t, double seconds)
+void plait_i_timer_delay(struct plait_timer *t, double seconds)
 {
 	loop_check(t->reactor, "plait_call_delay()");
 	set(t->reactor, t, add(t->when, to_nanoseconds(seconds)));
@@ -271,10 +271,10 @@ void timer_delay(struct plait_timer *t, double seconds)
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
-	int64_t delay = loop_nanoseconds(seconds);
+	int64_t delay = plait_i_loop_nanoseconds(seconds);
 
 	loop_check(r, "plait_timer_start()");
-	set(r, t, add(loop_now(r), delay));
+	set(r, t, add(plait_i_loop_now(r), delay));
 	t->fn = fn;
 	t->arg = arg;
 }
@@ -298,7 +298,7 @@ double plait_timer_when(const struct plait_timer *t)
 	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
 }
 
-void timer_hold(struct plait_reactor *r)
+void plait_i_timer_hold(struct plait_reactor *r)
 {
 	r->timers.holding = true;
 }
@@ -321,28 +321,28 @@ static struct plait_timer *next_due(struct timers *ts)
 	return t != NULL && t->when <= ts->due ? t : NULL;
 }
 
-void timer_run_due(struct plait_reactor *r)
+void plait_i_timer_run_due(struct plait_reactor *r)
 {
 	struct timers *ts = &r->timers;
 	struct plait_timer *t;
 
 	if (!ts->unfinished)
-		ts->due = ts->root != NULL ? loop_now(r) : 0;
+		ts->due = ts->root != NULL ? plait_i_loop_now(r) : 0;
 	for (int i = 0; (t = next_due(ts)) != NULL && i < REACTOR_SHARE &&
 			!loop_is_forked(r);
 	     i++) {
 		plait_timer_stop(t);
 		r->done.timers++;
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		t->fn(t->arg);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 	ts->unfinished = t != NULL;
 	if (!ts->unfinished)
 		release(ts);
 }
 
-bool timer_next(const struct plait_reactor *cr, int64_t *ret)
+bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
 	/* Asking puts timers into their places, and changes nothing else. */
 	struct timers *ts = &((struct plait_reactor *)cr)->timers;
@@ -376,7 +376,7 @@ static void forget(struct plait_timer *t)
  * So that those that the user forgot can be stopped even later.  There are
  * fresh ones while a batch is unfinished.
  */
-void timer_done(struct plait_reactor *r)
+void plait_i_timer_done(struct plait_reactor *r)
 {
 	forget(r->timers.root);
 	forget(r->timers.fresh);

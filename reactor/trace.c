@@ -53,13 +53,13 @@ static const struct shape shapes[] = {
 
 int plait_trace_start(size_t events)
 {
-	return trace_start(events != 0 ? events : DEFAULT_EVENTS,
-			   timer_monotonic);
+	return plait_i_trace_start(events != 0 ? events : DEFAULT_EVENTS,
+				   plait_i_timer_monotonic);
 }
 
 void plait_trace_stop(void)
 {
-	trace_stop();
+	plait_i_trace_stop();
 }
 
 /* ---- writing it down ------------------------------------------------ */
@@ -67,10 +67,11 @@ void plait_trace_stop(void)
 static void print_head(struct print *p, const struct trace_event *e, char phase,
 		       const char *name, const char *category)
 {
-	print(p,
-	      ",\n{\"ph\":\"%c\",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":1,"
-	      "\"tid\":1,\"ts\":%" PRId64 ".%03d",
-	      phase, name, category, e->when / 1000, (int)(e->when % 1000));
+	plait_i_print(
+		p,
+		",\n{\"ph\":\"%c\",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":1,"
+		"\"tid\":1,\"ts\":%" PRId64 ".%03d",
+		phase, name, category, e->when / 1000, (int)(e->when % 1000));
 }
 
 /* What is not there is left out. */
@@ -78,26 +79,26 @@ static void print_text(struct print *p, const char *key, const char *text)
 {
 	if (text == NULL)
 		return;
-	print(p, ",\"%s\":\"", key);
-	print_plain(p, text);
-	print(p, "\"");
+	plait_i_print(p, ",\"%s\":\"", key);
+	plait_i_print_plain(p, text);
+	plait_i_print(p, "\"");
 }
 
 static void print_args(struct print *p, const struct trace_event *e)
 {
-	print(p, ",\"args\":{\"object\":\"%p\"", e->object);
+	plait_i_print(p, ",\"args\":{\"object\":\"%p\"", e->object);
 	if (e->cause != 0)
-		print(p, ",\"cancel\":%" PRIu32, e->cause);
+		plait_i_print(p, ",\"cancel\":%" PRIu32, e->cause);
 	if (shapes[e->kind].has_label) {
 		print_text(p, "address", e->label);
 	} else {
 		if (e->other != NULL)
-			print(p, ",\"other\":\"%p\"", e->other);
+			plait_i_print(p, ",\"other\":\"%p\"", e->other);
 		if (e->n != 0)
-			print(p, ",\"bytes\":%zu", e->n);
+			plait_i_print(p, ",\"bytes\":%zu", e->n);
 		print_text(p, "at", e->text);
 	}
-	print(p, "}}");
+	plait_i_print(p, "}}");
 }
 
 static void print_event(struct print *p, const struct trace_event *e)
@@ -106,9 +107,9 @@ static void print_event(struct print *p, const struct trace_event *e)
 
 	print_head(p, e, s->phase, s->name, s->category);
 	if (s->phase == 'b' || s->phase == 'e')
-		print(p, ",\"id\":\"%p\"", e->object);
+		plait_i_print(p, ",\"id\":\"%p\"", e->object);
 	if (s->phase == 'i')
-		print(p, ",\"s\":\"t\"");
+		plait_i_print(p, ",\"s\":\"t\"");
 	print_args(p, e);
 }
 
@@ -117,14 +118,14 @@ static void print_arrow(struct print *p, const struct trace_event *e,
 			char phase)
 {
 	print_head(p, e, phase, "stops", "cancel");
-	print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
+	plait_i_print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
 }
 
 /* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
 static void print_end_of_arrow(struct print *p, const struct trace_event *e)
 {
 	print_head(p, e, 'X', "closed", "connection");
-	print(p, ",\"dur\":1");
+	plait_i_print(p, ",\"dur\":1");
 	print_args(p, e);
 	print_arrow(p, e, 'f');
 }
@@ -160,15 +161,15 @@ static void write_event(struct writing *w, const struct trace_event *e)
 
 static void write_events(struct writing *w)
 {
-	const struct trace_ring *r = &trace_ring;
+	const struct trace_ring *r = &plait_i_trace_ring;
 	uint64_t oldest = r->count > r->room ? r->count - r->room : 0;
 
-	print(&w->p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":"
-		     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
-		     "\"plait\"}}");
+	plait_i_print(&w->p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":"
+			     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
+			     "\"plait\"}}");
 	for (uint64_t i = oldest; i < r->count; i++)
 		write_event(w, &r->events[i % r->room]);
-	print(&w->p, "\n]}\n");
+	plait_i_print(&w->p, "\n]}\n");
 }
 
 /* 0 or -errno. */
@@ -221,7 +222,7 @@ static int dump_trace(const char *path, open_file *open_it)
 
 static int open_any(const char *path)
 {
-	int fd = loop_descriptor(
+	int fd = plait_i_loop_descriptor(
 		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
 
 	return fd < 0 ? -errno : fd;
@@ -232,15 +233,15 @@ int plait_trace_dump(const char *path)
 	return trace_is_on() ? dump_trace(path, open_any) : -EINVAL;
 }
 
-void loop_trace_address(enum trace_kind kind, const void *object,
-			const struct plait_address *address)
+void plait_i_loop_trace_address(enum trace_kind kind, const void *object,
+				const struct plait_address *address)
 {
 	char text[PLAIT_ADDRESS_SIZE];
 
 	if (!trace_is_on())
 		return;
 	plait_address_str(address, text, sizeof(text));
-	trace_record_label(kind, object, text);
+	plait_i_trace_record_label(kind, object, text);
 }
 
 /* ---- asked for by the environment ------------------------------------ */
@@ -260,14 +261,14 @@ static void forget_parents_trace(void)
 	asker_forks = fork_count();
 	askers = 0;
 	if (asker_began)
-		trace_stop();
+		plait_i_trace_stop();
 	asker_began = false;
 }
 
 /* Those of the process that have asked. */
 static atomic_uint numbers;
 
-void loop_trace_start(struct plait_reactor *r)
+void plait_i_loop_trace_start(struct plait_reactor *r)
 {
 	if (secure_getenv(variable) == NULL)
 		return;
@@ -287,7 +288,7 @@ void loop_trace_start(struct plait_reactor *r)
  */
 static int open_own(const char *path)
 {
-	int fd = loop_descriptor(open(
+	int fd = plait_i_loop_descriptor(open(
 		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 		0666));
 	struct stat st;
@@ -320,10 +321,11 @@ static struct plait_buf *name_file(const char *name, unsigned number)
 	if (p.to == NULL)
 		return NULL;
 	for (; (mark = strstr(name, "%p")) != NULL; name = mark + 2)
-		print(&p, "%.*s%ld", (int)(mark - name), name, (long)getpid());
-	print(&p, "%s", name);
+		plait_i_print(&p, "%.*s%ld", (int)(mark - name), name,
+			      (long)getpid());
+	plait_i_print(&p, "%s", name);
 	if (number > 1)
-		print(&p, ".%u", number);
+		plait_i_print(&p, ".%u", number);
 	if (p.error != 0 || plait_buf_append(p.to, "", 1) < 0)
 		plait_buf_unref(&p.to);
 	return p.to;
@@ -335,7 +337,7 @@ static void say_failed(const char *path, int err)
 	int n = snprintf(line, sizeof(line), "plait: %s: %.400s: %s\n",
 			 variable, path, strerror(err));
 
-	base_say(line, (size_t)n);
+	plait_i_base_say(line, (size_t)n);
 }
 
 static void dump_as_asked(const char *name, unsigned number)
@@ -350,7 +352,7 @@ static void dump_as_asked(const char *name, unsigned number)
 	plait_buf_unref(&path);
 }
 
-void loop_trace_end(unsigned number, bool forked)
+void plait_i_loop_trace_end(unsigned number, bool forked)
 {
 	const char *name = secure_getenv(variable);
 
@@ -363,5 +365,5 @@ void loop_trace_end(unsigned number, bool forked)
 	if (askers > 0 || !asker_began)
 		return;
 	asker_began = false;
-	trace_stop();
+	plait_i_trace_stop();
 }

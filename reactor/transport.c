@@ -93,21 +93,21 @@ static void produce(struct loop_task *task)
 		plait_container(task, struct plait_transport, producing);
 	struct plait_reactor *r = t->reactor;
 
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	tell_producer(t);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
-void transport_output_changed(struct plait_transport *t)
+void plait_i_transport_output_changed(struct plait_transport *t)
 {
 	verify(t);
 	if (t->producer != NULL && producer_order(t) != ORDER_NONE)
-		loop_next_turn(t->reactor, &t->producing);
+		plait_i_loop_next_turn(t->reactor, &t->producing);
 }
 
 static struct transport_limits limits_of(const struct plait_reactor *r)
 {
-	const struct plait_limits *l = loop_limits(r);
+	const struct plait_limits *l = plait_i_loop_limits(r);
 
 	return (struct transport_limits){
 		.max_unsent = l->max_unsent,
@@ -119,8 +119,10 @@ static struct transport_limits limits_of(const struct plait_reactor *r)
 	};
 }
 
-void transport_init(struct plait_transport *t, const struct transport_ops *ops,
-		    struct plait_reactor *r, struct transport_owner *owner)
+void plait_i_transport_init(struct plait_transport *t,
+			    const struct transport_ops *ops,
+			    struct plait_reactor *r,
+			    struct transport_owner *owner)
 {
 	*t = (struct plait_transport){
 		.ops = ops,
@@ -128,24 +130,24 @@ void transport_init(struct plait_transport *t, const struct transport_ops *ops,
 		.owner = owner,
 		.as_producer.ops = &as_producer_ops,
 		.limits = limits_of(r),
-		.active = loop_next_number(r),
+		.active = plait_i_loop_next_number(r),
 		.producing.run = produce,
 	};
 }
 
 static void enter_protocol(struct plait_transport *t)
 {
-	loop_enter(t->reactor);
+	plait_i_loop_enter(t->reactor);
 	t->inside++;
 }
 
 static void leave_protocol(struct plait_transport *t)
 {
 	t->inside--;
-	loop_leave(t->reactor);
+	plait_i_loop_leave(t->reactor);
 }
 
-void transport_made(struct plait_transport *t, struct plait_protocol *p)
+void plait_i_transport_made(struct plait_transport *t, struct plait_protocol *p)
 {
 	t->protocol = p;
 	p->transport = t;
@@ -157,7 +159,8 @@ void transport_made(struct plait_transport *t, struct plait_protocol *p)
 	leave_protocol(t);
 }
 
-void transport_data(struct plait_transport *t, const void *data, size_t len)
+void plait_i_transport_data(struct plait_transport *t, const void *data,
+			    size_t len)
 {
 	struct plait_protocol *p = t->protocol;
 
@@ -169,7 +172,7 @@ void transport_data(struct plait_transport *t, const void *data, size_t len)
 	leave_protocol(t);
 }
 
-bool transport_read_lost(struct plait_transport *t)
+bool plait_i_transport_read_lost(struct plait_transport *t)
 {
 	struct plait_protocol *p = t->protocol;
 
@@ -181,7 +184,7 @@ bool transport_read_lost(struct plait_transport *t)
 	return true;
 }
 
-void transport_write_lost(struct plait_transport *t)
+void plait_i_transport_write_lost(struct plait_transport *t)
 {
 	struct plait_protocol *p = t->protocol;
 
@@ -192,17 +195,17 @@ void transport_write_lost(struct plait_transport *t)
 	leave_protocol(t);
 }
 
-bool transport_has_unread(const struct plait_transport *t)
+bool plait_i_transport_has_unread(const struct plait_transport *t)
 {
 	return t->protocol != NULL && t->protocol->unread;
 }
 
-void transport_broken(struct plait_transport *t,
-		      const struct plait_failure *why)
+void plait_i_transport_broken(struct plait_transport *t,
+			      const struct plait_failure *why)
 {
-	loop_enter(t->reactor);
+	plait_i_loop_enter(t->reactor);
 	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
-	loop_leave(t->reactor);
+	plait_i_loop_leave(t->reactor);
 }
 
 static void tell_protocol_lost(struct plait_transport *t,
@@ -214,7 +217,8 @@ static void tell_protocol_lost(struct plait_transport *t,
 	if (p == NULL || loop_is_forked(t->reactor))
 		return;
 	p->connected = false;
-	scope_cancel(t->scope, plait_failure_kind(why)->name, PLAIT_HERE);
+	plait_i_scope_cancel(t->scope, plait_failure_kind(why)->name,
+			     PLAIT_HERE);
 	if (p->ops->connection_lost != NULL && !loop_is_forked(t->reactor))
 		p->ops->connection_lost(p, why);
 }
@@ -227,7 +231,7 @@ static void end_protocol(struct plait_transport *t)
 	t->protocol = NULL;
 	if (p == NULL)
 		return;
-	protocol_done(p);
+	plait_i_protocol_done(p);
 	if (!loop_is_forked(t->reactor))
 		stop_producer(t);
 	free(p);
@@ -255,7 +259,7 @@ static void end(struct plait_transport *t, const struct plait_failure *why)
 	if (!loop_is_forked(t->reactor))
 		end_protocol(t);
 	if (!loop_is_forked(t->reactor))
-		scope_end(&t->scope, PLAIT_HERE);
+		plait_i_scope_end(&t->scope, PLAIT_HERE);
 	if (loop_is_forked(t->reactor))
 		return;
 	owner = t->owner;
@@ -264,23 +268,24 @@ static void end(struct plait_transport *t, const struct plait_failure *why)
 		owner->lost(owner, why);
 }
 
-void transport_lost(struct plait_transport *t, const struct plait_failure *why)
+void plait_i_transport_lost(struct plait_transport *t,
+			    const struct plait_failure *why)
 {
 	if (t->lost)
 		return;
 	t->lost = t->disconnecting = true;
 	verify(t);
-	loop_enter(t->reactor);
+	plait_i_loop_enter(t->reactor);
 	stop_feeding(t);
 	stop_producer(t);
 	tell_protocol_lost(t, why);
 	/* Not in a child that was forked meanwhile. */
 	if (!loop_is_forked(t->reactor))
 		end(t, why);
-	loop_leave(t->reactor);
+	plait_i_loop_leave(t->reactor);
 }
 
-void transport_abandon(struct plait_transport *t)
+void plait_i_transport_abandon(struct plait_transport *t)
 {
 	struct plait_protocol *p = t->protocol;
 
@@ -292,7 +297,7 @@ void transport_abandon(struct plait_transport *t)
 		t->owner->abandon(t->owner);
 	t->owner = NULL;
 	loop_task_cancel(&t->producing);
-	scope_abandon(&t->scope);
+	plait_i_scope_abandon(&t->scope);
 	if (p == NULL)
 		return;
 	p->transport = NULL;
@@ -306,14 +311,14 @@ static OUT_OF_LINE void abort_unsent(struct plait_transport *t, size_t limit,
 		plait_fail(&plait_error_connection_aborted,
 			   "more than %zu bytes unsent%s", limit, of_what);
 
-	transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(t, plait_value_failure(&v));
 }
 
 /* What the end of t would make free, if the writer were to hold more. */
 static size_t gives_back(const struct plait_transport *writer, size_t more,
 			 struct plait_transport *t)
 {
-	size_t bytes = output_gives_back(t->ops->output(t), t->reactor);
+	size_t bytes = plait_i_output_gives_back(t->ops->output(t), t->reactor);
 
 	return t == writer ? bytes + more : bytes;
 }
@@ -348,8 +353,9 @@ static struct plait_transport *largest(struct plait_transport *writer,
 {
 	struct plait_transport *ret = writer;
 
-	find_larger(loop_members(writer->reactor), writer, more, &ret);
-	find_larger(loop_finishing(writer->reactor), writer, more, &ret);
+	find_larger(plait_i_loop_members(writer->reactor), writer, more, &ret);
+	find_larger(plait_i_loop_finishing(writer->reactor), writer, more,
+		    &ret);
 	return ret;
 }
 
@@ -362,12 +368,12 @@ static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
 				  const struct plait_buf *buf)
 {
 	struct plait_reactor *r = writer->reactor;
-	const struct loop_unsent *unsent = loop_unsent(r);
+	const struct loop_unsent *unsent = plait_i_loop_unsent(r);
 	struct plait_transport *t;
 	size_t more;
 
 	for (;;) {
-		more = buf != NULL ? output_adds_of_buf(buf, r) : cost;
+		more = buf != NULL ? plait_i_output_adds_of_buf(buf, r) : cost;
 		if (unsent->held <= unsent->max &&
 		    more <= unsent->max - unsent->held)
 			return true;
@@ -383,8 +389,8 @@ static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
 static bool may_hold(struct plait_transport *t, size_t cost,
 		     const struct plait_buf *buf)
 {
-	struct loop_unsent *unsent = loop_unsent(t->reactor);
-	size_t has = output_cost(t->ops->output(t)), sum;
+	struct loop_unsent *unsent = plait_i_loop_unsent(t->reactor);
+	size_t has = plait_i_output_cost(t->ops->output(t)), sum;
 
 	if (__builtin_add_overflow(has, cost, &sum) ||
 	    sum > t->limits.max_unsent) {
@@ -443,7 +449,7 @@ void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
 {
 	loop_check(t->reactor, "plait_transport_write_buf()");
 	if (plait_buf_size(buf) > 0 && may_write(t) &&
-	    may_hold(t, output_cost_of_buf(buf), buf)) {
+	    may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
 		t->asked = false;
 		t->ops->write_buf(t, buf);
 	}
@@ -456,7 +462,7 @@ void plait_transport_lose_connection(struct plait_transport *t)
 	if (t->disconnecting)
 		return;
 	t->disconnecting = true;
-	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
+	t->cause = plait_i_trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->lose(t);
 	verify(t);
 }
@@ -469,33 +475,35 @@ static void end_now(struct plait_transport *t, const struct plait_failure *why,
 		return;
 	}
 	t->disconnecting = t->aborted = true;
-	t->cause = trace_ending(TRACE_CLOSING, t, t->cause);
+	t->cause = plait_i_trace_ending(TRACE_CLOSING, t, t->cause);
 	t->ops->abort(t, why, reset);
 	verify(t);
 }
 
-void transport_abort(struct plait_transport *t, const struct plait_failure *why)
+void plait_i_transport_abort(struct plait_transport *t,
+			     const struct plait_failure *why)
 {
 	end_now(t, why, true);
 }
 
-void transport_shed(struct plait_transport *t, const struct plait_failure *why)
+void plait_i_transport_shed(struct plait_transport *t,
+			    const struct plait_failure *why)
 {
 	end_now(t, why, false);
 }
 
-void transport_leave(struct plait_transport *t)
+void plait_i_transport_leave(struct plait_transport *t)
 {
 	t->leaving = t->write_closed = true;
 }
 
-void transport_give_up(struct plait_transport *t)
+void plait_i_transport_give_up(struct plait_transport *t)
 {
 	plait_value v = plait_fail(&plait_error_connection_aborted,
 				   "closing made no progress in %g seconds",
 				   t->limits.close_timeout);
 
-	transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(t, plait_value_failure(&v));
 }
 
 void plait_transport_abort(struct plait_transport *t)
@@ -506,7 +514,7 @@ void plait_transport_abort(struct plait_transport *t)
 	if (t->lost || t->aborted)
 		return;
 	v = plait_fail(&plait_error_connection_aborted, "by this end");
-	transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(t, plait_value_failure(&v));
 }
 
 void plait_transport_lose_write_connection(struct plait_transport *t)
@@ -669,9 +677,10 @@ int plait_transport_register_producer(struct plait_transport *t,
 	t->producer = p;
 	t->streaming = streaming;
 	t->producer_paused = t->asked = false;
-	/* On a lost one transport_lost() is at work, and will stop it. */
+	/* On a lost one plait_i_transport_lost() is at work, and will stop it.
+	 */
 	if (!t->lost)
-		transport_output_changed(t);
+		plait_i_transport_output_changed(t);
 	return 0;
 }
 

@@ -87,59 +87,64 @@ struct plait_transport {
 	unsigned char inside; /* callbacks of the protocol on the stack */
 };
 
-void transport_init(struct plait_transport *t, const struct transport_ops *ops,
-		    struct plait_reactor *r, struct transport_owner *owner);
+void plait_i_transport_init(struct plait_transport *t,
+			    const struct transport_ops *ops,
+			    struct plait_reactor *r,
+			    struct transport_owner *owner);
 
 /*
  * Takes the protocol, connects it and calls connection_made().  A transport
  * that gets none may still be closed: its owner alone is told then.
  */
-void transport_made(struct plait_transport *t, struct plait_protocol *p);
+void plait_i_transport_made(struct plait_transport *t,
+			    struct plait_protocol *p);
 
 /* True if the protocol holds input that it has not handled. */
-bool transport_has_unread(const struct plait_transport *t);
+bool plait_i_transport_has_unread(const struct plait_transport *t);
 
 /*
  * The connection is broken, but is not lost before what has come is
  * delivered: what it works for ends now.
  */
-void transport_broken(struct plait_transport *t,
-		      const struct plait_failure *why);
+void plait_i_transport_broken(struct plait_transport *t,
+			      const struct plait_failure *why);
 
 /* Delivers, if the protocol still listens; not while reading is paused. */
-void transport_data(struct plait_transport *t, const void *data, size_t len);
+void plait_i_transport_data(struct plait_transport *t, const void *data,
+			    size_t len);
 
 /* Bytes have moved: of all transports it is the one that is least idle. */
 static inline void transport_is_active(struct plait_transport *t)
 {
-	t->active = loop_next_number(t->reactor);
+	t->active = plait_i_loop_next_number(t->reactor);
 }
 
 /* The peer closed its half: true if the protocol was half-closeable. */
-bool transport_read_lost(struct plait_transport *t);
-void transport_write_lost(struct plait_transport *t);
+bool plait_i_transport_read_lost(struct plait_transport *t);
+void plait_i_transport_write_lost(struct plait_transport *t);
 
 /*
  * Stops the producer, calls connection_lost() and the owner, and frees the
  * protocol.  Once.  why is borrowed.
  */
-void transport_lost(struct plait_transport *t, const struct plait_failure *why);
+void plait_i_transport_lost(struct plait_transport *t,
+			    const struct plait_failure *why);
 
 /*
  * In a forked child that frees the reactor, instead: tells nobody.  The
  * protocol is the program's from here on.
  */
-void transport_abandon(struct plait_transport *t);
+void plait_i_transport_abandon(struct plait_transport *t);
 
 /*
  * Ends it in the next turn, for that reason, which is taken: what abort()
  * does, and whoever finds that it cannot go on.  Nothing more is sent.
  */
-void transport_abort(struct plait_transport *t,
-		     const struct plait_failure *why);
+void plait_i_transport_abort(struct plait_transport *t,
+			     const struct plait_failure *why);
 
 /* The same, for a close that took too long. */
-void transport_give_up(struct plait_transport *t);
+void plait_i_transport_give_up(struct plait_transport *t);
 
 /*
  * True if a producer holds up a close, as it may yet make output.  A connection
@@ -152,51 +157,53 @@ static inline bool transport_is_held(const struct plait_transport *t)
 }
 
 /* The same, but if nothing is unsent the peer sees an orderly end. */
-void transport_shed(struct plait_transport *t, const struct plait_failure *why);
+void plait_i_transport_shed(struct plait_transport *t,
+			    const struct plait_failure *why);
 
 /*
  * The reactor has lost it and will not look at it again: so from here on it
  * takes no more output, and waits for neither reader nor producer, whatever
  * others do to it until it is told.
  */
-void transport_leave(struct plait_transport *t);
+void plait_i_transport_leave(struct plait_transport *t);
 
 /*
  * Unsent output grew or shrank.  Tells the producer, in the next turn, what
  * follows from it.
  */
-void transport_output_changed(struct plait_transport *t);
+void plait_i_transport_output_changed(struct plait_transport *t);
 
 /*
  * A TCP connection on fd, which is non-blocking and taken: closed on failure
  * too.  NULL with ENOMEM in errno or what the reactor says.  Then
- * transport_made() it.
+ * plait_i_transport_made() it.
  */
-struct plait_transport *stream_new(struct plait_reactor *r, int fd,
-				   const struct plait_address *peer,
-				   struct transport_owner *owner);
+struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
+					   const struct plait_address *peer,
+					   struct transport_owner *owner);
 
 /*
  * The other end of a new one is gone already: what it has sent is delivered,
  * then the connection is lost with that errno.
  */
-void stream_break_off(struct plait_transport *t, int err);
+void plait_i_stream_break_off(struct plait_transport *t, int err);
 
 /*
  * Counting a factory's ports and connectors: start() at 0 to 1, stop() back.
- * These and the next call the user, and leave loop_enter() to the caller.
+ * These and the next call the user, and leave plait_i_loop_enter() to the
+ * caller.
  */
-void factory_start(struct plait_factory *f);
-void factory_stop(struct plait_factory *f);
+void plait_i_factory_start(struct plait_factory *f);
+void plait_i_factory_stop(struct plait_factory *f);
 
 /* Calls done().  Then the protocol may be freed. */
-void protocol_done(struct plait_protocol *p);
+void plait_i_protocol_done(struct plait_protocol *p);
 
 /*
  * Builds with build_protocol() or the table.  NULL: refused; with ENOMEM in
  * errno: no memory.
  */
-struct plait_protocol *factory_build(struct plait_factory *f,
-				     const struct plait_address *peer);
+struct plait_protocol *plait_i_factory_build(struct plait_factory *f,
+					     const struct plait_address *peer);
 
 #endif

@@ -37,7 +37,7 @@ static struct trigger *from_link(struct plait_list *l)
 	return plait_container(l, struct trigger, link);
 }
 
-void trigger_init(struct plait_reactor *r)
+void plait_i_trigger_init(struct plait_reactor *r)
 {
 	for (int event = 0; event < 2; event++) {
 		for (int phase = 0; phase < 3; phase++)
@@ -146,7 +146,8 @@ static plait_value waited_for_fired(plait_value *result, void *arg)
 
 static void wait_for(struct trigger *t, plait_value deferred)
 {
-	struct plait_deferred *d = deferred_take_value(deferred, PLAIT_HERE);
+	struct plait_deferred *d =
+		plait_i_deferred_take_value(deferred, PLAIT_HERE);
 
 	t->deferred = d;
 	t->reactor->triggers.waiting++;
@@ -157,8 +158,8 @@ static void wait_for(struct trigger *t, plait_value deferred)
 static void dispose(plait_value v)
 {
 	if (plait_value_is_failure(&v))
-		failure_unhandled(plait_value_failure(&v),
-				  "Unhandled error in a trigger");
+		plait_i_failure_unhandled(plait_value_failure(&v),
+					  "Unhandled error in a trigger");
 	plait_value_free(&v);
 }
 
@@ -168,7 +169,7 @@ static void fire_one(struct trigger *t, bool may_wait)
 	plait_value v;
 
 	t->busy = true;
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	v = t->fn(t->arg);
 	if (may_wait && plait_value_is(&v, &plait_deferred_type)) {
 		wait_for(t, v);
@@ -177,11 +178,11 @@ static void fire_one(struct trigger *t, bool may_wait)
 		free_removed(t);
 		dispose(v);
 	}
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
-void trigger_fire(struct plait_reactor *r, enum plait_event event,
-		  enum plait_phase phase)
+void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
+			  enum plait_phase phase)
 {
 	struct plait_list *head = &r->triggers.lists[event][phase];
 	bool may_wait = event == PLAIT_SHUTDOWN && phase == PLAIT_BEFORE;
@@ -223,7 +224,7 @@ static void stop_waiting_in(struct plait_list *list)
 	}
 }
 
-void trigger_stop_waiting(struct plait_reactor *r)
+void plait_i_trigger_stop_waiting(struct plait_reactor *r)
 {
 	stop_waiting_in(&r->triggers.lists[PLAIT_SHUTDOWN][PLAIT_BEFORE]);
 	stop_waiting_in(&r->triggers.removed);
@@ -237,9 +238,9 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (r->running) {
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		fn(arg);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 		return 0;
 	}
 	w = calloc(1, sizeof(*w));
@@ -261,7 +262,7 @@ static struct when_running *next_when_running(struct plait_reactor *r)
 	return plait_container(l, struct when_running, link);
 }
 
-void trigger_fire_when_running(struct plait_reactor *r)
+void plait_i_trigger_fire_when_running(struct plait_reactor *r)
 {
 	struct when_running *w;
 
@@ -269,9 +270,9 @@ void trigger_fire_when_running(struct plait_reactor *r)
 		struct when_running call = *w;
 
 		free(w);
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		call.fn(call.arg);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 }
 
@@ -298,7 +299,7 @@ static void free_all(struct plait_list *list)
 	}
 }
 
-void trigger_done(struct plait_reactor *r)
+void plait_i_trigger_done(struct plait_reactor *r)
 {
 	struct when_running *w;
 

@@ -21,7 +21,7 @@ static int check(struct plait_reactor *r, int fd)
 	return -ENOTSUP;
 }
 
-void loop_arrive(struct plait_reactor *r, struct loop_task *task)
+void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task)
 {
 	if (!plait_list_is_linked(&task->link))
 		plait_list_append(&r->arrivals, &task->link);
@@ -42,9 +42,9 @@ static void run_arrivals(struct plait_reactor *r)
 		if (loop_is_forked(r))
 			continue;
 		r->done.events++;
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		task->run(task);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 }
 
@@ -55,7 +55,7 @@ static int poll_arrivals(struct plait_reactor *r, int64_t timeout)
 		return 0;
 	if (timeout < 0)
 		return -EDEADLK;
-	loop_advance(r, timeout);
+	plait_i_loop_advance(r, timeout);
 	return 0;
 }
 
@@ -64,21 +64,21 @@ static int64_t now(struct plait_reactor *r)
 	return r->virtual_now;
 }
 
-bool loop_is_virtual(const struct plait_reactor *r)
+bool plait_i_loop_is_virtual(const struct plait_reactor *r)
 {
 	return r->backend->is_virtual;
 }
 
-void loop_advance(struct plait_reactor *r, int64_t nanoseconds)
+void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds)
 {
-	plait_assert(loop_is_virtual(r) && nanoseconds >= 0);
+	plait_assert(plait_i_loop_is_virtual(r) && nanoseconds >= 0);
 	if (__builtin_add_overflow(r->virtual_now, nanoseconds,
 				   &r->virtual_now))
 		r->virtual_now = INT64_MAX;
-	loop_woke(r);
+	plait_i_loop_woke(r);
 }
 
-const struct backend backend_virtual = {
+const struct backend plait_i_backend_virtual = {
 	.name = "virtual",
 	.is_virtual = true,
 	.init = init,

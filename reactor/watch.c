@@ -19,7 +19,7 @@ enum {
 	WATCH_EVENTS = PUBLIC_EVENTS | LOOP_HANGUP
 };
 
-void watch_init(struct plait_reactor *r)
+void plait_i_watch_init(struct plait_reactor *r)
 {
 	plait_list_init(&r->watches.always);
 	plait_list_init(&r->watches.lost);
@@ -34,7 +34,7 @@ static void clear(struct plait_reactor *r, struct plait_watch *w)
 	w->armed = 0;
 }
 
-void watch_done(struct plait_reactor *r)
+void plait_i_watch_done(struct plait_reactor *r)
 {
 	for (size_t i = 0; i < r->watches.n; i++) {
 		if (r->watches.slots[i].watch != NULL)
@@ -45,7 +45,7 @@ void watch_done(struct plait_reactor *r)
 	r->watches.n = 0;
 }
 
-int watch_check_open(struct plait_reactor *r, int fd)
+int plait_i_watch_check_open(struct plait_reactor *r, int fd)
 {
 	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
 }
@@ -124,10 +124,10 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 	if (w->reactor == NULL)
 		return -EINVAL;
 	loop_check(w->reactor, "plait_watch_change()");
-	return loop_watch_change(w, events & PUBLIC_EVENTS);
+	return plait_i_loop_watch_change(w, events & PUBLIC_EVENTS);
 }
 
-int loop_watch_change(struct plait_watch *w, unsigned events)
+int plait_i_loop_watch_change(struct plait_watch *w, unsigned events)
 {
 	struct plait_reactor *r = w->reactor;
 	int rc;
@@ -141,15 +141,15 @@ int loop_watch_change(struct plait_watch *w, unsigned events)
 		return rc;
 	/* Closed behind our back: select only notices when it waits, so epoll
 	   tells it from the loop, too. */
-	watch_lost(r, w);
+	plait_i_watch_lost(r, w);
 	return 0;
 }
 
-void loop_forget(struct plait_watch *w)
+void plait_i_loop_forget(struct plait_watch *w)
 {
 	if (w->reactor == NULL)
 		return;
-	if (loop_is_shared(w->reactor))
+	if (plait_i_loop_is_shared(w->reactor))
 		update(w, 0);
 	clear(w->reactor, w);
 }
@@ -165,13 +165,13 @@ void plait_watch_stop(struct plait_watch *w)
 	clear(w->reactor, w);
 }
 
-void watch_always(struct plait_reactor *r, struct plait_watch *w)
+void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w)
 {
 	if (!plait_list_is_linked(&w->link))
 		plait_list_append(&r->watches.always, &w->link);
 }
 
-void watch_lost(struct plait_reactor *r, struct plait_watch *w)
+void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w)
 {
 	plait_list_remove(&w->link);
 	plait_list_append(&r->watches.lost, &w->link);
@@ -179,16 +179,16 @@ void watch_lost(struct plait_reactor *r, struct plait_watch *w)
 	w->armed = 0;
 }
 
-void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
-		   unsigned events)
+void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+			   unsigned events)
 {
 	events &= w->events & WATCH_EVENTS;
 	if (events == 0 || loop_is_forked(r))
 		return;
 	r->done.events++;
-	loop_enter(r);
+	plait_i_loop_enter(r);
 	w->fn(w, events);
-	loop_leave(r);
+	plait_i_loop_leave(r);
 }
 
 static OUT_OF_LINE void deliver_always(struct plait_reactor *r)
@@ -203,7 +203,7 @@ static OUT_OF_LINE void deliver_always(struct plait_reactor *r)
 
 		plait_list_remove(l);
 		plait_list_append(&r->watches.always, l);
-		watch_deliver(r, w, WATCH_EVENTS);
+		plait_i_watch_deliver(r, w, WATCH_EVENTS);
 	}
 }
 
@@ -219,13 +219,13 @@ static OUT_OF_LINE void deliver_lost(struct plait_reactor *r)
 
 		clear(r, w);
 		r->done.events++;
-		loop_enter(r);
+		plait_i_loop_enter(r);
 		w->fn(w, PLAIT_LOST);
-		loop_leave(r);
+		plait_i_loop_leave(r);
 	}
 }
 
-int watch_poll(struct plait_reactor *r, int64_t timeout)
+int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
 {
 	int rc = r->backend->poll(r, timeout);
 

@@ -1,8 +1,8 @@
 """Reads the declarations of include/plait/*.h, for check-man and check-symbols.
 
 Not a C parser: it knows how plait's headers are written.  A declaration with
-a comment `private' behind it on its line, and a name with two underscores
-after plait, is not part of the API.
+a comment `private' behind it on its line, and a name that begins
+with plait_i_, is not part of the API.
 """
 
 import glob
@@ -99,7 +99,7 @@ class Headers:
 
     @staticmethod
     def is_private(name, private):
-        return name in private or name.startswith("plait__") or \
+        return name in private or name.startswith("plait_i_") or \
             name.endswith("_")
 
     def add_macro(self, name, params, path, private):

@@ -136,7 +136,7 @@ START_TEST(a_zeroed_address_is_none)
 	ck_assert_str_eq(text, "no address");
 	ck_assert_int_eq(plait_address_host(&a, text, sizeof(text)), 0);
 	ck_assert_str_eq(text, "");
-	ck_assert_uint_eq(address_to_kernel(&a, &ss), 0);
+	ck_assert_uint_eq(plait_i_address_to_kernel(&a, &ss), 0);
 }
 END_TEST
 
@@ -146,10 +146,10 @@ START_TEST(what_the_kernel_gets_comes_back)
 	struct sockaddr_storage ss;
 
 	plait_address_parse(&a, good[_i].host, good[_i].port);
-	ck_assert_uint_gt(address_to_kernel(&a, &ss), 0);
+	ck_assert_uint_gt(plait_i_address_to_kernel(&a, &ss), 0);
 	ck_assert_int_eq(ss.ss_family, a.family);
-	address_from_kernel(&back, &ss);
-	ck_assert(address_equal(&a, &back));
+	plait_i_address_from_kernel(&back, &ss);
+	ck_assert(plait_i_address_equal(&a, &back));
 }
 END_TEST
 
@@ -158,7 +158,7 @@ START_TEST(a_foreign_family_is_no_address)
 	struct sockaddr_storage ss = { .ss_family = AF_UNIX };
 	struct plait_address a = { .port = 42 };
 
-	address_from_kernel(&a, &ss);
+	plait_i_address_from_kernel(&a, &ss);
 	ck_assert_uint_eq(a.family, 0);
 	ck_assert_uint_eq(a.port, 0);
 }
@@ -179,10 +179,10 @@ START_TEST(equal_means_the_same_end)
 
 	plait_address_parse(&a, "fe80::1%2", 80);
 	plait_address_parse(&b, "fe80:0::1%2", 80);
-	ck_assert(address_equal(&a, &b));
+	ck_assert(plait_i_address_equal(&a, &b));
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		plait_address_parse(&b, others[i].host, others[i].port);
-		ck_assert(!address_equal(&a, &b));
+		ck_assert(!plait_i_address_equal(&a, &b));
 	}
 }
 END_TEST
@@ -192,11 +192,11 @@ START_TEST(a_socket_without_address_says_so)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct plait_address a = { .port = 42 };
 
-	ck_assert_int_eq(address_of_peer(fd, &a), -ENOTCONN);
+	ck_assert_int_eq(plait_i_address_of_peer(fd, &a), -ENOTCONN);
 	ck_assert_uint_eq(a.port, 42);
-	ck_assert_int_eq(address_of_socket(fd, &a), 0);
+	ck_assert_int_eq(plait_i_address_of_socket(fd, &a), 0);
 	close(fd);
-	ck_assert_int_eq(address_of_socket(fd, &a), -ENOTCONN);
+	ck_assert_int_eq(plait_i_address_of_socket(fd, &a), -ENOTCONN);
 }
 END_TEST
 

@@ -125,7 +125,7 @@ static const char unread[] = "nobody reads this, so it must be lost at last\n";
 
 static void say(const char *text)
 {
-	base_say(text, strlen(text));
+	plait_i_base_say(text, strlen(text));
 }
 
 /* More than any of the kinds has room for; then it is read, and goes on. */
@@ -175,7 +175,7 @@ static void tear_a_line(void *arg)
 	fault_pass("send", 1);
 	fault_short("send", 1, 10);
 	say("whole\n");
-	base_say(piece, sizeof(piece));
+	plait_i_base_say(piece, sizeof(piece));
 	say("next\n");
 	text = drain();
 	must(strcmp(text, "whole\nxxxxxxxxxx\n"

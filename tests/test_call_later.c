@@ -314,14 +314,14 @@ END_TEST
 
 static void negative(void *arg)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	plait_call_later(r, -1, note, (void *)"a");
 }
 
 static void delay_by_nan(void *arg)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	plait_call_delay(plait_call_later(r, 1, note, (void *)"a"), NAN);
 }

@@ -610,7 +610,7 @@ END_TEST
 static void ask_for(const char *words)
 {
 	setenv("PLAIT_DEBUG", words, 1);
-	atomic_store(&debug_flags, 0);
+	atomic_store(&plait_i_debug_flags, 0);
 }
 
 static void run_nothing(void *arg)
@@ -682,7 +682,7 @@ static void run_without_words(void *arg)
 	run_three_turns(none);
 	unsetenv("PLAIT_DEBUG");
 	ck_assert(!debug_is_on(DEBUG_TURNS));
-	atomic_store(&debug_flags, 0);
+	atomic_store(&plait_i_debug_flags, 0);
 	ck_assert(!debug_is_on(DEBUG_TURNS));
 }
 

@@ -499,7 +499,8 @@ START_TEST(embedded_failure_is_released_once_and_not_freed)
 	const struct plait_failure *a = &f, *b;
 
 	released = 0;
-	failure_init(&f, &plait_error_cancelled, "here.c:1", count_release);
+	plait_i_failure_init(&f, &plait_error_cancelled, "here.c:1",
+			     count_release);
 	ck_assert_str_eq(plait_failure_message(&f), "");
 	ck_assert_str_eq(plait_failure_reason(&f), "");
 	ck_assert_str_eq(plait_failure_where(&f), "here.c:1");
@@ -548,7 +549,7 @@ START_TEST(explanation_is_the_whole_tree)
 {
 	plait_value v[] = {
 		caused_at("a.c:2", broken_pipe(), "a"),
-		failure_cancelled_by("tired", "b.c:3"),
+		plait_i_failure_cancelled_by("tired", "b.c:3"),
 	};
 	plait_value top = caused_at("top.c:4", grouped(v, 2), "no poem");
 	size_t size;
@@ -778,7 +779,7 @@ static void lose_deaf(void *arg)
 {
 	errno = ERANGE;
 	fault_call("write", 1, EIO);
-	plait_unhandled(&failure_no_memory);
+	plait_unhandled(&plait_i_failure_no_memory);
 	if (errno != ERANGE || calls_of("write") != 1)
 		abort();
 }

@@ -200,11 +200,11 @@ START_TEST(the_child_is_not_told_of_losses)
 	member.member.ops = &ops;
 	member.next.run = member.after.run = run_task;
 	member.burial.run = member.kept.run = run_task;
-	loop_join(reactor, &member.member);
-	loop_next_turn(reactor, &member.next);
-	loop_after_callback(reactor, &member.after);
-	loop_bury(reactor, &member.burial);
-	loop_keep(reactor, &member.kept);
+	plait_i_loop_join(reactor, &member.member);
+	plait_i_loop_next_turn(reactor, &member.next);
+	plait_i_loop_after_callback(reactor, &member.after);
+	plait_i_loop_bury(reactor, &member.burial);
+	plait_i_loop_keep(reactor, &member.kept);
 	in_child(free_with_members);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(calls, 5);
@@ -354,7 +354,7 @@ START_TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin)
 		close(done[1]);
 		_exit(read(done[0], &c, 1) == 0 ? 0 : 1);
 	}
-	loop_forget(&watch);
+	plait_i_loop_forget(&watch);
 	close(pair[0]);
 	ck_assert_int_eq(write(pair[1], "x", 1), 1);
 	run_turns(reactor, 3);

@@ -12,7 +12,7 @@ static size_t contents(const struct output *o, unsigned char *to, size_t size)
 {
 	struct iovec iov[4096];
 	size_t len, at = 0;
-	int n = output_gather(o, iov, 4096, &len);
+	int n = plait_i_output_gather(o, iov, 4096, &len);
 
 	ck_assert_uint_eq(len, o->size);
 	ck_assert_uint_le(len, size);
@@ -30,7 +30,7 @@ static int pieces_of(const struct output *o)
 	struct iovec iov[4096];
 	size_t len;
 
-	return output_gather(o, iov, 4096, &len);
+	return plait_i_output_gather(o, iov, 4096, &len);
 }
 
 /* What a queue of a few pieces holds in blocks. */
@@ -38,12 +38,12 @@ enum { SMALL_BLOCK = 1024 };
 
 static size_t held(struct plait_reactor *r)
 {
-	return loop_unsent(r)->held;
+	return plait_i_loop_unsent(r)->held;
 }
 
 static void add(struct output *o, const char *text)
 {
-	ck_assert_int_eq(output_add(o, reactor, text, strlen(text)), 0);
+	ck_assert_int_eq(plait_i_output_add(o, reactor, text, strlen(text)), 0);
 }
 
 START_TEST(an_empty_one_has_nothing)
@@ -51,9 +51,9 @@ START_TEST(an_empty_one_has_nothing)
 	struct output o = { .size = 0 };
 
 	ck_assert_int_eq(pieces_of(&o), 0);
-	output_consume(&o, reactor, 0);
-	output_drop(&o, reactor);
-	ck_assert_int_eq(output_add(&o, reactor, "", 0), 0);
+	plait_i_output_consume(&o, reactor, 0);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_int_eq(plait_i_output_add(&o, reactor, "", 0), 0);
 	ck_assert_int_eq(pieces_of(&o), 0);
 }
 END_TEST
@@ -76,7 +76,7 @@ START_TEST(small_writes_share_a_block)
 	ck_assert_int_le(pieces_of(&o), 6);
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 10000);
 	ck_assert_mem_eq(all, "xyyy", 4);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	ck_assert_uint_eq(o.size, 0);
 }
 END_TEST
@@ -91,9 +91,9 @@ START_TEST(blocks_are_no_larger_than_what_is_in_them_needs)
 		ck_assert_uint_le(held(reactor), SMALL_BLOCK + 5 * n);
 		ck_assert_uint_le(held(reactor),
 				  n + n / 16 + 3 * LOOP_BLOCK_SIZE);
-		ck_assert_uint_eq(output_cost(&o), n);
+		ck_assert_uint_eq(plait_i_output_cost(&o), n);
 	}
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	ck_assert_uint_eq(held(reactor), 0);
 }
 END_TEST
@@ -104,11 +104,11 @@ START_TEST(a_long_write_takes_as_many_blocks_as_it_needs)
 	struct output o = { .size = 0 };
 	unsigned char *in = wire_bytes(N), *out = malloc(N);
 
-	ck_assert_int_eq(output_add(&o, reactor, in, N), 0);
+	ck_assert_int_eq(plait_i_output_add(&o, reactor, in, N), 0);
 	ck_assert_int_le(pieces_of(&o), N / LOOP_BLOCK_SIZE + 2);
 	ck_assert_uint_eq(contents(&o, out, N), N);
 	ck_assert(memcmp(in, out, N) == 0);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	free(in);
 	free(out);
 }
@@ -134,14 +134,14 @@ START_TEST(a_small_buffer_is_copied)
 	unsigned char all[32];
 
 	add(&o, "<");
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
 	add(&o, ">");
 	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
 	ck_assert_int_eq(pieces_of(&o), 1);
-	ck_assert_uint_eq(output_cost(&o), 8);
+	ck_assert_uint_eq(plait_i_output_cost(&o), 8);
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 8);
 	ck_assert_mem_eq(all, "<a poem>", 8);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
 END_TEST
@@ -157,16 +157,16 @@ START_TEST(a_buffer_costs_all_its_memory)
 	ck_assert_int_eq(plait_buf_reserve(b, 100000, &room), 0);
 	memset(room, 'x', LARGE_BUF);
 	plait_buf_commit(b, LARGE_BUF);
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
 	ck_assert_uint_eq(o.size, LARGE_BUF);
-	ck_assert_uint_ge(output_cost(&o), 100000);
+	ck_assert_uint_ge(plait_i_output_cost(&o), 100000);
 	before = held(reactor);
 	ck_assert_uint_ge(before, 100000);
-	output_consume(&o, reactor, LARGE_BUF - 1);
-	ck_assert_uint_ge(output_cost(&o), 100000);
+	plait_i_output_consume(&o, reactor, LARGE_BUF - 1);
+	ck_assert_uint_ge(plait_i_output_cost(&o), 100000);
 	ck_assert_uint_eq(held(reactor), before);
-	output_consume(&o, reactor, 1);
-	ck_assert_uint_eq(output_cost(&o), 0);
+	plait_i_output_consume(&o, reactor, 1);
+	ck_assert_uint_eq(plait_i_output_cost(&o), 0);
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
 }
@@ -177,21 +177,23 @@ START_TEST(a_buffer_of_several_is_held_once_and_costs_each)
 	enum { N = 3 };
 	struct output o[N] = { { .size = 0 } };
 	struct plait_buf *b = large_buf();
-	size_t one = output_cost_of_buf(b);
+	size_t one = plait_i_output_cost_of_buf(b);
 
 	for (int i = 0; i < N; i++) {
-		ck_assert_int_eq(output_add_buf(&o[i], reactor, b), 0);
-		ck_assert_int_eq(output_add_buf(&o[i], reactor, b), 0);
-		ck_assert_uint_eq(output_cost(&o[i]), 2 * one);
-		ck_assert_uint_lt(output_adds_of_buf(b, reactor), LARGE_BUF);
+		ck_assert_int_eq(plait_i_output_add_buf(&o[i], reactor, b), 0);
+		ck_assert_int_eq(plait_i_output_add_buf(&o[i], reactor, b), 0);
+		ck_assert_uint_eq(plait_i_output_cost(&o[i]), 2 * one);
+		ck_assert_uint_lt(plait_i_output_adds_of_buf(b, reactor),
+				  LARGE_BUF);
 	}
 	ck_assert_uint_lt(held(reactor), N * SMALL_BLOCK + one);
 	for (int i = 0; i < N; i++) {
 		bool last = i == N - 1;
 
-		ck_assert_uint_eq(
-			output_gives_back(&o[i], reactor) > SMALL_BLOCK, last);
-		output_drop(&o[i], reactor);
+		ck_assert_uint_eq(plait_i_output_gives_back(&o[i], reactor) >
+					  SMALL_BLOCK,
+				  last);
+		plait_i_output_drop(&o[i], reactor);
 	}
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
@@ -207,17 +209,20 @@ START_TEST(a_buffer_in_two_reactors_counts_in_both)
 	struct plait_buf *b = large_buf();
 
 	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(output_add_buf(&o[i % 2], r[i % 2], b), 0);
+		ck_assert_int_eq(plait_i_output_add_buf(&o[i % 2], r[i % 2], b),
+				 0);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_uint_gt(output_gives_back(&o[i], r[i]), SMALL_BLOCK);
-		ck_assert_uint_eq(output_gives_back(&o[i], r[i]), held(r[i]));
+		ck_assert_uint_gt(plait_i_output_gives_back(&o[i], r[i]),
+				  SMALL_BLOCK);
+		ck_assert_uint_eq(plait_i_output_gives_back(&o[i], r[i]),
+				  held(r[i]));
 	}
 	for (int i = 0; i < 2; i++) {
-		output_drop(&o[i], r[i]);
+		plait_i_output_drop(&o[i], r[i]);
 		ck_assert_uint_eq(held(r[i]), 0);
-		ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
+		ck_assert_int_eq(plait_i_output_add_buf(&o[1], second, b), 0);
 	}
-	output_drop(&o[1], second);
+	plait_i_output_drop(&o[1], second);
 	ck_assert_uint_eq(held(second), 0);
 	plait_buf_unref(&b);
 	plait_reactor_free(&second);
@@ -232,14 +237,14 @@ START_TEST(what_an_end_would_give_back_changes_nothing)
 	struct plait_buf *b = large_buf();
 	size_t before;
 
-	ck_assert_int_eq(output_add_buf(&o[0], reactor, b), 0);
-	ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
-	ck_assert_int_eq(output_add_buf(&o[1], second, b), 0);
-	output_drop(&o[0], reactor);
+	ck_assert_int_eq(plait_i_output_add_buf(&o[0], reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o[1], second, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o[1], second, b), 0);
+	plait_i_output_drop(&o[0], reactor);
 	before = held(second);
-	ck_assert_uint_eq(output_gives_back(&o[1], second), before);
-	ck_assert_uint_eq(output_gives_back(&o[1], second), before);
-	output_drop(&o[1], second);
+	ck_assert_uint_eq(plait_i_output_gives_back(&o[1], second), before);
+	ck_assert_uint_eq(plait_i_output_gives_back(&o[1], second), before);
+	plait_i_output_drop(&o[1], second);
 	ck_assert_uint_eq(held(second), 0);
 	plait_buf_unref(&b);
 	plait_reactor_free(&second);
@@ -253,13 +258,13 @@ START_TEST(a_buffer_is_queued_without_a_copy)
 	struct iovec iov[2];
 	size_t len;
 
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
-	ck_assert_int_eq(output_gather(&o, iov, 2, &len), 1);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_gather(&o, iov, 2, &len), 1);
 	ck_assert_ptr_eq(iov[0].iov_base, plait_buf_data(b));
 	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
-	output_consume(&o, reactor, LARGE_BUF - 1);
+	plait_i_output_consume(&o, reactor, LARGE_BUF - 1);
 	ck_assert_int_eq(plait_buf_append(b, "x", 1), -EBUSY);
-	output_consume(&o, reactor, 1);
+	plait_i_output_consume(&o, reactor, 1);
 	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
 	plait_buf_unref(&b);
 }
@@ -271,11 +276,11 @@ START_TEST(a_buffer_outlives_who_wrote_it)
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
 	unsigned char all[6];
 
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
 	plait_buf_unref(&b);
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 6);
 	ck_assert_mem_eq(all, "a poem", 6);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 }
 END_TEST
 
@@ -287,8 +292,8 @@ START_TEST(copies_and_buffers_keep_their_order)
 	unsigned char all[SIZE + 1];
 
 	add(&o, "one");
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
 	add(&o, "three");
 	ck_assert_int_eq(pieces_of(&o), 4);
 	ck_assert_uint_lt(held(reactor), SMALL_BLOCK + 2 * LARGE_BUF);
@@ -297,12 +302,12 @@ START_TEST(copies_and_buffers_keep_their_order)
 	ck_assert_mem_eq(all + 3, plait_buf_data(b), LARGE_BUF);
 	ck_assert_mem_eq(all + 3 + LARGE_BUF, plait_buf_data(b), LARGE_BUF);
 	ck_assert_mem_eq(all + SIZE - 5, "three", 5);
-	output_consume(&o, reactor, 3 + LARGE_BUF + 1);
+	plait_i_output_consume(&o, reactor, 3 + LARGE_BUF + 1);
 	add(&o, "!");
 	ck_assert_uint_eq(contents(&o, all, sizeof(all)), LARGE_BUF + 5);
 	ck_assert_mem_eq(all, (char *)plait_buf_data(b) + 1, LARGE_BUF - 1);
 	ck_assert_mem_eq(all + LARGE_BUF - 1, "three!", 6);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
 END_TEST
@@ -315,12 +320,13 @@ START_TEST(no_more_pieces_are_gathered_than_fit)
 	size_t len;
 
 	for (int i = 0; i < 3 * MAX_PIECES; i++)
-		ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
-	ck_assert_int_eq(output_gather(&o, iov, MAX_PIECES, &len), MAX_PIECES);
+		ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	ck_assert_int_eq(plait_i_output_gather(&o, iov, MAX_PIECES, &len),
+			 MAX_PIECES);
 	ck_assert_uint_eq(len, LARGE_BUF * MAX_PIECES);
-	output_consume(&o, reactor, len);
+	plait_i_output_consume(&o, reactor, len);
 	ck_assert_int_eq(pieces_of(&o), 2 * MAX_PIECES);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
 END_TEST
@@ -343,22 +349,23 @@ START_TEST(any_mixture_comes_out_as_it_went_in)
 			piece[j] = wire_byte(in + j);
 		in += len;
 		if (rand() % 2) {
-			ck_assert_int_eq(output_add(&o, reactor, piece, len),
-					 0);
+			ck_assert_int_eq(
+				plait_i_output_add(&o, reactor, piece, len), 0);
 		} else {
 			b = plait_buf_copy(piece, len);
-			ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
+			ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b),
+					 0);
 			plait_buf_unref(&b);
 		}
 		len = contents(&o, all, N * MOST / 8);
 		len = len > 0 ? (size_t)rand() % (len + 1) : 0;
 		for (size_t j = 0; j < len; j += len / 16 + 1)
 			ck_assert_uint_eq(all[j], wire_byte(out + j));
-		output_consume(&o, reactor, len);
+		plait_i_output_consume(&o, reactor, len);
 		out += len;
 		ck_assert_uint_eq(o.size, in - out);
 	}
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 	free(piece);
 	free(all);
 }
@@ -371,11 +378,11 @@ START_TEST(what_was_sent_holds_no_memory)
 	size_t before;
 
 	add(&o, "the reactor keeps this block");
-	output_consume(&o, reactor, o.size);
+	plait_i_output_consume(&o, reactor, o.size);
 	before = heap_live_bytes();
 	add(&o, "so that this one is not new");
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), 0);
-	output_consume(&o, reactor, o.size);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	plait_i_output_consume(&o, reactor, o.size);
 	ck_assert_uint_eq(heap_live_bytes(), before);
 	ck_assert_ptr_null(o.first);
 	ck_assert_ptr_null(o.last);
@@ -392,15 +399,15 @@ START_TEST(no_memory_is_told_and_nothing_leaks)
 	unsigned char *bytes = wire_bytes(N);
 
 	fault_alloc_at(0, false);
-	ck_assert_int_eq(output_add_buf(&o, reactor, b), -ENOMEM);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), -ENOMEM);
 	ck_assert_ptr_null(o.first);
 	fault_alloc_at((unsigned long)_i, true);
-	ck_assert_int_eq(output_add(&o, reactor, bytes, N), -ENOMEM);
+	ck_assert_int_eq(plait_i_output_add(&o, reactor, bytes, N), -ENOMEM);
 	ck_assert(fault_alloc_reached());
 	fault_alloc_off();
-	output_drop(&o, reactor);
-	ck_assert_int_eq(output_add(&o, reactor, bytes, N), 0);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_int_eq(plait_i_output_add(&o, reactor, bytes, N), 0);
+	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 	free(bytes);
 }
@@ -411,7 +418,7 @@ static const char *first_byte(const struct output *o)
 	struct iovec iov;
 	size_t len;
 
-	ck_assert_int_eq(output_gather(o, &iov, 1, &len), 1);
+	ck_assert_int_eq(plait_i_output_gather(o, &iov, 1, &len), 1);
 	return iov.iov_base;
 }
 
@@ -424,19 +431,19 @@ START_TEST(the_work_is_linear_in_the_bytes)
 	unsigned elsewhere = 0;
 	const char *first;
 
-	output_add(&o, reactor, "x", 1);
+	plait_i_output_add(&o, reactor, "x", 1);
 	for (size_t i = 0; i < N; i++) {
-		ck_assert_int_eq(output_add(&o, reactor, "x", 1), 0);
+		ck_assert_int_eq(plait_i_output_add(&o, reactor, "x", 1), 0);
 		if (i % 3 != 0)
 			continue;
 		first = first_byte(&o);
-		output_consume(&o, reactor, 1);
+		plait_i_output_consume(&o, reactor, 1);
 		elsewhere += first_byte(&o) != first + 1;
 	}
 	/* Only where a block ends, the first of which are small. */
 	ck_assert_uint_le(elsewhere, N / LOOP_BLOCK_SIZE + 6);
 	ck_assert_uint_le(heap_calls() - calls, N / LOOP_BLOCK_SIZE + 2);
-	output_drop(&o, reactor);
+	plait_i_output_drop(&o, reactor);
 }
 END_TEST
 

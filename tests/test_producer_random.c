@@ -242,9 +242,9 @@ static void real_open(struct plait_factory *f)
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	peer = fds[1];
 	p->factory = f;
-	t = stream_new(reactor, fds[0], &nobody, NULL);
+	t = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(t);
-	transport_made(t, p);
+	plait_i_transport_made(t, p);
 }
 
 /* The kernel always has room: how much is taken the seam decides. */

@@ -204,8 +204,8 @@ START_TEST(a_virtual_one_costs_no_descriptor)
 	struct plait_reactor *r;
 
 	calls_reset();
-	r = loop_new(&backend_virtual);
-	ck_assert(loop_is_virtual(r));
+	r = plait_i_loop_new(&plait_i_backend_virtual);
+	ck_assert(plait_i_loop_is_virtual(r));
 	ck_assert_double_eq(plait_reactor_seconds(r), 0);
 	plait_reactor_free(&r);
 	ck_assert_uint_eq(calls_of("eventfd") + calls_of("close"), 0);
@@ -401,7 +401,7 @@ END_TEST
 
 START_TEST(a_virtual_run_ends_when_nothing_can_ever_happen)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(r));
@@ -439,21 +439,21 @@ static void run_job(struct loop_task *task)
 
 static void again_next_turn(struct job *j)
 {
-	loop_next_turn(reactor, &j->task);
+	plait_i_loop_next_turn(reactor, &j->task);
 }
 
 START_TEST(a_task_that_queues_itself_runs_once_a_turn)
 {
 	struct job j = JOB("j", .act = again_next_turn);
 
-	loop_next_turn(reactor, &j.task);
-	ck_assert(loop_has_work(reactor));
+	plait_i_loop_next_turn(reactor, &j.task);
+	ck_assert(plait_i_loop_has_work(reactor));
 	for (unsigned i = 1; i < 5; i++) {
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
 		ck_assert_uint_eq(n_ran, i);
 	}
 	loop_task_cancel(&j.task);
-	ck_assert(!loop_has_work(reactor));
+	ck_assert(!plait_i_loop_has_work(reactor));
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(n_ran, 4);
 }
@@ -463,9 +463,9 @@ START_TEST(queueing_a_task_twice_runs_it_once)
 {
 	struct job j = JOB("j");
 
-	loop_next_turn(reactor, &j.task);
-	loop_next_turn(reactor, &j.task);
-	loop_after_callback(reactor, &j.task);
+	plait_i_loop_next_turn(reactor, &j.task);
+	plait_i_loop_next_turn(reactor, &j.task);
+	plait_i_loop_after_callback(reactor, &j.task);
 	run_turns(reactor, 2);
 	ck_assert_str_eq(ran, "j");
 }
@@ -480,8 +480,8 @@ START_TEST(a_task_cancels_another_of_its_turn)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = cancel_other, .other = &b);
 
-	loop_next_turn(reactor, &a.task);
-	loop_next_turn(reactor, &b.task);
+	plait_i_loop_next_turn(reactor, &a.task);
+	plait_i_loop_next_turn(reactor, &b.task);
 	run_turns(reactor, 2);
 	ck_assert_str_eq(ran, "a");
 }
@@ -489,7 +489,7 @@ END_TEST
 
 static void queue_after(void *arg)
 {
-	loop_after_callback(reactor, arg);
+	plait_i_loop_after_callback(reactor, arg);
 	note((void *)"c");
 }
 
@@ -508,12 +508,12 @@ START_TEST(only_the_outermost_callback_is_followed_by_it)
 {
 	struct job j = JOB("j");
 
-	loop_enter(reactor);
-	loop_enter(reactor);
-	loop_after_callback(reactor, &j.task);
-	loop_leave(reactor);
+	plait_i_loop_enter(reactor);
+	plait_i_loop_enter(reactor);
+	plait_i_loop_after_callback(reactor, &j.task);
+	plait_i_loop_leave(reactor);
 	ck_assert_str_eq(ran, "");
-	loop_leave(reactor);
+	plait_i_loop_leave(reactor);
 	ck_assert_str_eq(ran, "j");
 }
 END_TEST
@@ -522,9 +522,9 @@ START_TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn)
 {
 	struct job j = JOB("j");
 
-	loop_after_callback(reactor, &j.task);
+	plait_i_loop_after_callback(reactor, &j.task);
 	ck_assert_str_eq(ran, "");
-	ck_assert(loop_has_work(reactor));
+	ck_assert(plait_i_loop_has_work(reactor));
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "j");
 }
@@ -532,14 +532,14 @@ END_TEST
 
 static void bury_other(struct job *j)
 {
-	loop_bury(reactor, &j->other->task);
+	plait_i_loop_bury(reactor, &j->other->task);
 }
 
 START_TEST(a_burial_that_leads_to_another_is_one_burial)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = bury_other, .other = &b);
 
-	loop_bury(reactor, &a.task);
+	plait_i_loop_bury(reactor, &a.task);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
 	ck_assert_str_eq(ran, "ab");
 }
@@ -550,7 +550,7 @@ static struct job buried = JOB("b");
 static void on_writable(struct plait_watch *w, unsigned events)
 {
 	note((void *)"w");
-	loop_bury(reactor, &buried.task);
+	plait_i_loop_bury(reactor, &buried.task);
 }
 
 START_TEST(nobody_is_buried_inside_a_batch)
@@ -574,7 +574,7 @@ END_TEST
 
 static void bury_from_timer(void *arg)
 {
-	loop_bury(reactor, &buried.task);
+	plait_i_loop_bury(reactor, &buried.task);
 }
 
 START_TEST(the_dead_of_a_timer_do_not_wait_with_the_loop)
@@ -592,9 +592,9 @@ START_TEST(a_turn_has_its_order)
 	struct job j = JOB("j");
 
 	later(0, note, "t");
-	loop_next_turn(reactor, &j.task);
+	plait_i_loop_next_turn(reactor, &j.task);
 	plait_call_from_thread(reactor, note, (void *)"c");
-	loop_bury(reactor, &buried.task);
+	plait_i_loop_bury(reactor, &buried.task);
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "cjtb");
 }
@@ -602,10 +602,10 @@ END_TEST
 
 START_TEST(turns_are_counted)
 {
-	uint64_t turn = loop_turn(reactor);
+	uint64_t turn = plait_i_loop_turn(reactor);
 
 	run_turns(reactor, 3);
-	ck_assert_uint_eq(loop_turn(reactor), turn + 3);
+	ck_assert_uint_eq(plait_i_loop_turn(reactor), turn + 3);
 }
 END_TEST
 
@@ -623,9 +623,9 @@ static void lose(struct loop_member *m)
 {
 	struct member *self = plait_container(m, struct member, member);
 
-	ck_assert(loop_is_closing(self->reactor));
+	ck_assert(plait_i_loop_is_closing(self->reactor));
 	note((void *)"l");
-	loop_next_turn(self->reactor, &self->told.task);
+	plait_i_loop_next_turn(self->reactor, &self->told.task);
 }
 
 static struct member one;
@@ -635,11 +635,11 @@ static void tell(struct job *j)
 	struct member *self = plait_container(j, struct member, told);
 
 	loop_part(&self->member);
-	loop_bury(self->reactor, &self->buried.task);
+	plait_i_loop_bury(self->reactor, &self->buried.task);
 	if (self->reborn == 0)
 		return;
 	self->reborn--;
-	loop_join(self->reactor, &self->member);
+	plait_i_loop_join(self->reactor, &self->member);
 }
 
 static const struct loop_member_ops member_ops = { .lose = lose };
@@ -653,7 +653,7 @@ static void join(struct member *m, unsigned reborn)
 		.buried = JOB("b"),
 		.reborn = reborn,
 	};
-	loop_join(reactor, &m->member);
+	plait_i_loop_join(reactor, &m->member);
 }
 
 static void is_not_running(void *arg)
@@ -679,7 +679,7 @@ START_TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on)
 	later(0, stop, "s");
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(ran, "sllttbbltbltbd");
-	ck_assert(!loop_is_closing(reactor));
+	ck_assert(!plait_i_loop_is_closing(reactor));
 }
 END_TEST
 
@@ -705,7 +705,7 @@ START_TEST(what_is_kept_goes_last)
 	struct job kept = JOB("k");
 
 	join(&one, 0);
-	loop_keep(reactor, &kept.task);
+	plait_i_loop_keep(reactor, &kept.task);
 	run_turns(reactor, 1);
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "ltbk");
@@ -724,7 +724,7 @@ START_TEST(it_cannot_be_turned_while_it_is_freed)
 	struct plait_reactor *r = reactor;
 	struct job j = JOB("j", .act = use_it);
 
-	loop_next_turn(reactor, &j.task);
+	plait_i_loop_next_turn(reactor, &j.task);
 	plait_reactor_free(&r);
 	reactor = NULL;
 	ck_assert_str_eq(ran, "j");
@@ -752,11 +752,11 @@ START_TEST(the_read_buffer_is_there_when_first_used)
 	void *buffer;
 
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(loop_read_buffer(reactor));
-	buffer = loop_read_buffer(reactor);
+	ck_assert_ptr_null(plait_i_loop_read_buffer(reactor));
+	buffer = plait_i_loop_read_buffer(reactor);
 	ck_assert_ptr_nonnull(buffer);
 	memset(buffer, 1, LOOP_READ_SIZE);
-	ck_assert_ptr_eq(loop_read_buffer(reactor), buffer);
+	ck_assert_ptr_eq(plait_i_loop_read_buffer(reactor), buffer);
 	ck_assert_uint_eq(heap_live(), before + 1);
 }
 END_TEST
@@ -765,7 +765,7 @@ enum { LARGE = LOOP_BLOCK_SIZE };
 
 static struct loop_block *get_block(size_t size)
 {
-	struct loop_block *b = loop_block_get(reactor, size);
+	struct loop_block *b = plait_i_loop_block_get(reactor, size);
 
 	ck_assert_ptr_nonnull(b);
 	memset(b + 1, 1, (size_t)(b->limit - (unsigned char *)(b + 1)));
@@ -781,14 +781,14 @@ START_TEST(a_block_has_the_size_that_was_asked_for)
 		b = get_block(sizes[i]);
 		ck_assert_uint_ge(loop_block_size(b), sizes[i]);
 		ck_assert_uint_le(loop_block_size(b), 8 * sizes[i] + 1024);
-		ck_assert_uint_eq(loop_unsent(reactor)->held,
+		ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held,
 				  loop_block_size(b));
-		loop_block_put(reactor, b);
-		ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
+		plait_i_loop_block_put(reactor, b);
+		ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 	}
 	b = get_block(SIZE_MAX);
 	ck_assert_uint_le(loop_block_size(b), LOOP_BLOCK_SIZE);
-	loop_block_put(reactor, b);
+	plait_i_loop_block_put(reactor, b);
 }
 END_TEST
 
@@ -801,17 +801,18 @@ START_TEST(a_mebibyte_of_free_blocks_is_kept)
 	for (int i = 0; i < N; i++)
 		blocks[i] = get_block(LARGE);
 	for (int i = 0; i < N; i++)
-		loop_block_put(reactor, blocks[i]);
+		plait_i_loop_block_put(reactor, blocks[i]);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + LARGE);
 	fault_alloc_at(0, true);
 	for (int i = 0; i < KEPT; i++)
 		blocks[i] = get_block(LARGE);
 	ck_assert(!fault_alloc_reached());
-	ck_assert_ptr_nonnull(blocks[KEPT] = loop_block_get(reactor, LARGE));
-	ck_assert_ptr_null(loop_block_get(reactor, LARGE));
+	ck_assert_ptr_nonnull(blocks[KEPT] =
+				      plait_i_loop_block_get(reactor, LARGE));
+	ck_assert_ptr_null(plait_i_loop_block_get(reactor, LARGE));
 	fault_alloc_off();
 	for (int i = 0; i <= KEPT; i++)
-		loop_block_put(reactor, blocks[i]);
+		plait_i_loop_block_put(reactor, blocks[i]);
 }
 END_TEST
 
@@ -826,14 +827,14 @@ START_TEST(small_blocks_give_their_slabs_back)
 	for (int i = 0; i < N; i++)
 		blocks[i] = get_block((size_t)rand() % 4000);
 	ck_assert_uint_ge(heap_live_bytes() - before,
-			  loop_unsent(reactor)->held);
+			  plait_i_loop_unsent(reactor)->held);
 	for (int n = N; n > 0; n--) {
 		int i = rand() % n;
 
-		loop_block_put(reactor, blocks[i]);
+		plait_i_loop_block_put(reactor, blocks[i]);
 		blocks[i] = blocks[n - 1];
 	}
-	ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
 END_TEST
@@ -842,12 +843,12 @@ START_TEST(limits_have_defaults_for_what_is_zero)
 {
 	struct plait_limits limits = { .high_water = 7,
 				       .linger_timeout = INFINITY };
-	const struct plait_limits *l = loop_limits(reactor);
+	const struct plait_limits *l = plait_i_loop_limits(reactor);
 
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
 	ck_assert_uint_eq(l->high_water, 65536);
 	plait_reactor_set_limits(reactor, &limits);
-	l = loop_limits(reactor);
+	l = plait_i_loop_limits(reactor);
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
 	ck_assert_uint_eq(l->max_unsent_total, 1 << 30);
 	ck_assert_uint_eq(l->high_water, 7);

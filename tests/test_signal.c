@@ -836,7 +836,7 @@ END_TEST
 
 START_TEST(a_virtual_reactor_is_stopped_too)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	plait_call_when_running(r, raise_it, (void *)&stopping[0]);
 	ck_assert_int_eq(plait_reactor_run(r), 0);

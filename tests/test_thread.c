@@ -356,7 +356,7 @@ END_TEST
 
 START_TEST(a_virtual_reactor_takes_calls_too)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	ck_assert_int_eq(plait_call_from_thread(r, note, (void *)"a"), 0);
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);

@@ -96,17 +96,17 @@ END_TEST
 
 START_TEST(put_off_it_hides_nobody_who_is_due)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
 	plait_timer_start(r, &a, 1, count, &n);
 	plait_timer_start(r, &b, 2, count, &n);
 	plait_timer_start(r, &a, 3, count, &n);
-	loop_advance(r, loop_nanoseconds(1.5));
-	ck_assert(!loop_has_work(r));
-	loop_advance(r, loop_nanoseconds(1));
-	ck_assert(loop_has_work(r));
+	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1.5));
+	ck_assert(!plait_i_loop_has_work(r));
+	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1));
+	ck_assert(plait_i_loop_has_work(r));
 	plait_reactor_free(&r);
 }
 END_TEST
@@ -447,17 +447,17 @@ START_TEST(a_callback_outside_of_a_turn_has_its_own_time)
 {
 	double before, inside;
 
-	loop_enter(reactor);
+	plait_i_loop_enter(reactor);
 	before = plait_reactor_seconds(reactor);
-	loop_leave(reactor);
+	plait_i_loop_leave(reactor);
 	plait_reactor_seconds(reactor);
 	clock_advance(5);
-	loop_enter(reactor);
+	plait_i_loop_enter(reactor);
 	inside = plait_reactor_seconds(reactor);
 	ck_assert_double_ge(inside, before + 5);
 	clock_advance(5);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), inside);
-	loop_leave(reactor);
+	plait_i_loop_leave(reactor);
 }
 END_TEST
 
@@ -551,15 +551,15 @@ END_TEST
 
 START_TEST(a_clock_near_its_end_does_not_wrap)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
 
-	loop_advance(r, INT64_MAX - 5);
+	plait_i_loop_advance(r, INT64_MAX - 5);
 	plait_timer_start(r, &t, 1, count, &n);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 0);
-	loop_advance(r, INT64_MAX);
+	plait_i_loop_advance(r, INT64_MAX);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 1);
 	plait_reactor_free(&r);
@@ -568,7 +568,7 @@ END_TEST
 
 static void start_with(void *arg)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
 
 	plait_timer_start(r, &t, *(double *)arg, count, NULL);
@@ -615,7 +615,7 @@ END_TEST
 
 START_TEST(a_timer_may_move_to_another_reactor)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -632,7 +632,7 @@ END_TEST
 /* Later there than here, where it must not stay. */
 START_TEST(a_timer_may_move_to_a_later_time_of_another_reactor)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -702,7 +702,7 @@ static void random_step(struct plait_reactor *r, uint32_t *seed, double now)
 
 START_TEST(a_random_history_runs_as_the_model_says)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	uint32_t seed = (uint32_t)_i;
 	double now = 0;
 
@@ -711,7 +711,7 @@ START_TEST(a_random_history_runs_as_the_model_says)
 		if (random_below(&seed, 10) != 0)
 			continue;
 		now += 1;
-		loop_advance(r, loop_nanoseconds(1));
+		plait_i_loop_advance(r, plait_i_loop_nanoseconds(1));
 		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 		for (int j = 0; j < N_MODEL; j++) {
 			ck_assert(!model[j].on || model[j].when > now);
@@ -725,7 +725,7 @@ END_TEST
 
 START_TEST(the_virtual_clock_jumps_to_the_next_deadline)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 

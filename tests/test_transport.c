@@ -58,16 +58,16 @@ START_TEST(a_factory_starts_and_stops_once_for_all_its_users)
 {
 	struct counted c = { .base.ops = &count_ops };
 
-	factory_start(&c.base);
-	factory_start(&c.base);
+	plait_i_factory_start(&c.base);
+	plait_i_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 1);
-	factory_stop(&c.base);
+	plait_i_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 0);
-	factory_stop(&c.base);
+	plait_i_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 1);
-	factory_start(&c.base);
+	plait_i_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 2);
-	factory_stop(&c.base);
+	plait_i_factory_stop(&c.base);
 }
 END_TEST
 
@@ -75,11 +75,11 @@ START_TEST(stopping_a_factory_that_nobody_uses_is_nothing)
 {
 	struct counted c = { .base.ops = &count_ops };
 
-	factory_stop(&c.base);
+	plait_i_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 0);
-	factory_start(&c.base);
+	plait_i_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 1);
-	factory_stop(&c.base);
+	plait_i_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 1);
 }
 END_TEST
@@ -93,18 +93,18 @@ START_TEST(a_factory_may_have_no_functions)
 	struct plait_address peer = { .port = 42 };
 	struct plait_protocol *p;
 
-	factory_start(&bare);
-	factory_stop(&bare);
-	factory_start(&f);
-	factory_stop(&f);
-	p = factory_build(&bare, &peer);
+	plait_i_factory_start(&bare);
+	plait_i_factory_stop(&bare);
+	plait_i_factory_start(&f);
+	plait_i_factory_stop(&f);
+	p = plait_i_factory_build(&bare, &peer);
 	ck_assert_ptr_eq(p->ops, &bare_ops);
 	plait_protocol_free(&p);
-	p = factory_build(&f, &peer);
+	p = plait_i_factory_build(&f, &peer);
 	ck_assert_ptr_eq(p->factory, &f);
 	plait_protocol_free(&p);
 	errno = ENOMEM;
-	ck_assert_ptr_null(factory_build(&none, &peer));
+	ck_assert_ptr_null(plait_i_factory_build(&none, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 }
 END_TEST
@@ -113,7 +113,7 @@ START_TEST(a_built_protocol_knows_its_factory)
 {
 	struct counted c = { .base.ops = &count_ops };
 	struct plait_address peer = { .port = 42 };
-	struct plait_protocol *p = factory_build(&c.base, &peer);
+	struct plait_protocol *p = plait_i_factory_build(&c.base, &peer);
 
 	ck_assert_ptr_eq(p->factory, &c.base);
 	ck_assert_ptr_null(p->transport);
@@ -129,11 +129,11 @@ START_TEST(refusing_is_told_from_no_memory)
 	struct plait_address peer = { .port = 42 };
 
 	errno = ENOMEM;
-	ck_assert_ptr_null(factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_i_factory_build(&c.base, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 	c.refuses = false;
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_i_factory_build(&c.base, &peer));
 	ck_assert_int_eq(errno, ENOMEM);
 }
 END_TEST
@@ -252,8 +252,8 @@ START_TEST(a_protocol_without_functions_lives_and_dies)
 
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t = stream_new(reactor, fds[0], &none, NULL);
-	transport_made(t, plait_protocol_new(&ops));
+	t = plait_i_stream_new(reactor, fds[0], &none, NULL);
+	plait_i_transport_made(t, plait_protocol_new(&ops));
 	peer_say(fds[1], "is anybody there?");
 	run_turns(reactor, 3);
 	shutdown(fds[1], SHUT_WR);
@@ -290,7 +290,7 @@ START_TEST(a_transport_without_a_protocol_closes_and_tells_its_owner)
 
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t = stream_new(reactor, fds[0], &none, &told.base);
+	t = plait_i_stream_new(reactor, fds[0], &none, &told.base);
 	plait_transport_lose_connection(t);
 	ck_assert_uint_eq(told.lost, 0);
 	ck_assert_int_eq(peer_read_to_eof(reactor, fds[1], &c, 1), 0);

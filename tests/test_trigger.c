@@ -464,7 +464,7 @@ END_TEST
 START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
 {
 	plait_reactor_free(&reactor);
-	reactor = loop_new(&backend_virtual);
+	reactor = plait_i_loop_new(&plait_i_backend_virtual);
 	add_shutdown(waits_for_ever, "w");
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);

@@ -44,7 +44,7 @@ static void queue_call(struct piece *p)
 
 static void queue_task(struct piece *p)
 {
-	loop_next_turn(reactor, &p->task);
+	plait_i_loop_next_turn(reactor, &p->task);
 }
 
 static void queue_timer(struct piece *p)
@@ -85,12 +85,12 @@ START_TEST(a_turn_does_its_share_and_the_next_goes_on)
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
 		assert_order(n);
 		/* It does not sleep on what is left. */
-		ck_assert(loop_has_work(reactor));
+		ck_assert(plait_i_loop_has_work(reactor));
 		ck_assert(wait_timeout() == 0 || backend == NULL);
 	}
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
 	assert_order(MANY);
-	ck_assert(!loop_has_work(reactor));
+	ck_assert(!plait_i_loop_has_work(reactor));
 }
 END_TEST
 
@@ -194,9 +194,9 @@ START_TEST(what_is_left_may_be_cancelled)
 	run_turns(reactor, 1);
 	for (unsigned i = SHARE; i < MANY; i++)
 		cancel(&pieces[i]);
-	ck_assert(!loop_has_work(reactor));
+	ck_assert(!plait_i_loop_has_work(reactor));
 	queue[kind](&other);
-	ck_assert(loop_has_work(reactor));
+	ck_assert(plait_i_loop_has_work(reactor));
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, SHARE + 1);
 	ck_assert_uint_eq(ran[SHARE], other.number);
@@ -302,9 +302,9 @@ START_TEST(burials_and_what_follows_a_callback_have_no_share)
 {
 	for (unsigned i = 0; i < MANY; i++)
 		if (_i == 0)
-			loop_bury(reactor, &pieces[i].task);
+			plait_i_loop_bury(reactor, &pieces[i].task);
 		else
-			loop_after_callback(reactor, &pieces[i].task);
+			plait_i_loop_after_callback(reactor, &pieces[i].task);
 	run_turns(reactor, 1);
 	assert_order(MANY);
 }

@@ -47,9 +47,10 @@ static void open_socket(struct deaf *d)
 				    0, fds),
 			 0);
 	d->peer = fds[1];
-	d->transport = stream_new(reactor, fds[0], &nobody, NULL);
+	d->transport = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
-	transport_made(d->transport, factory_build(&d->factory, &nobody));
+	plait_i_transport_made(d->transport,
+			       plait_i_factory_build(&d->factory, &nobody));
 }
 
 static void open_deaf(struct deaf *d)
@@ -226,7 +227,7 @@ START_TEST(over_the_total_the_largest_connection_ends)
 			  4 * MIB - 64 * KIB);
 	for (int i = 0; i < 3; i++)
 		close_deaf(&d[i]);
-	ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 }
 END_TEST
 
@@ -281,7 +282,8 @@ START_TEST(a_shared_buffer_is_in_the_total_once)
 		open_deaf(&d[i]);
 	for (int i = 0; i < N; i++)
 		plait_transport_write_buf(d[i].transport, poem);
-	ck_assert_uint_lt(loop_unsent(reactor)->held, 4 * MIB + 100 * KIB);
+	ck_assert_uint_lt(plait_i_loop_unsent(reactor)->held,
+			  4 * MIB + 100 * KIB);
 	/* Its end would give back more than that of each reader of the poem. */
 	write_bytes(&d[N], 5 * MIB);
 	for (int i = 0; i <= N; i++)
@@ -291,10 +293,10 @@ START_TEST(a_shared_buffer_is_in_the_total_once)
 	expect_largest(&d[N]);
 	/* Until no connection has it queued any more. */
 	for (int i = 0; i < N; i++) {
-		ck_assert_uint_gt(loop_unsent(reactor)->held, 4 * MIB);
+		ck_assert_uint_gt(plait_i_loop_unsent(reactor)->held, 4 * MIB);
 		close_deaf(&d[i]);
 	}
-	ck_assert_uint_eq(loop_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 	close_deaf(&d[N]);
 	plait_buf_unref(&poem);
 }
@@ -381,7 +383,7 @@ START_TEST(a_few_bytes_to_each_of_many_hold_little)
 	before = heap_live_bytes();
 	for (int i = 0; i < N; i++)
 		plait_transport_write(d[i].transport, "gossip", 6);
-	ck_assert_uint_le(loop_unsent(reactor)->held, N * KIB);
+	ck_assert_uint_le(plait_i_loop_unsent(reactor)->held, N * KIB);
 	ck_assert_uint_le(heap_live_bytes() - before, (N + 64) * KIB);
 	for (int i = 0; i < N; i++)
 		close_deaf(&d[i]);

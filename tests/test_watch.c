@@ -248,7 +248,7 @@ END_TEST
 
 START_TEST(a_virtual_reactor_watches_nothing)
 {
-	struct plait_reactor *r = loop_new(&backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_watch w = { 0 };
 
 	ck_assert_int_eq(plait_watch_start(r, &w, 0, PLAIT_READ, on_ready),
@@ -583,7 +583,7 @@ START_TEST(a_duplicate_left_behind_does_not_spin)
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = dup(a->w.fd);
 
-	loop_forget(&a->w);
+	plait_i_loop_forget(&a->w);
 	close(a->w.fd);
 	say(a);
 	run_turns(reactor, 2);
@@ -608,7 +608,7 @@ START_TEST(a_duplicate_left_behind_does_not_harm_the_new_owner)
 	struct end *a = open_end(0, PLAIT_READ), *b;
 	int duplicate = dup(a->w.fd), number = a->w.fd;
 
-	loop_forget(&a->w);
+	plait_i_loop_forget(&a->w);
 	close(number);
 	b = open_end(1, PLAIT_READ);
 	ck_assert_int_eq(b->w.fd, number);
@@ -628,7 +628,7 @@ START_TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 
-	loop_forget(&a->w);
+	plait_i_loop_forget(&a->w);
 	say(a);
 	run_turns(reactor, 1);
 	clock_virtual(true);
@@ -650,7 +650,7 @@ static int leave_an_orphan(struct end *e)
 {
 	int duplicate = dup(e->w.fd);
 
-	loop_forget(&e->w);
+	plait_i_loop_forget(&e->w);
 	close(e->w.fd);
 	say(e);
 	return duplicate;
@@ -896,7 +896,7 @@ START_TEST(a_new_set_finds_out_who_else_is_lost)
 
 	if (has_select())
 		ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ), 0);
-	loop_forget(&a->w);
+	plait_i_loop_forget(&a->w);
 	close(a->w.fd);
 	close(b->w.fd);
 	say(a);
@@ -915,7 +915,7 @@ START_TEST(a_set_that_knows_better_is_followed)
 	struct end *a = open_end(0, PLAIT_READ);
 	int number = a->w.fd, duplicate = dup(number);
 
-	loop_forget(&a->w);
+	plait_i_loop_forget(&a->w);
 	close(number);
 	ck_assert_int_eq(dup2(duplicate, number), number);
 	ck_assert_int_eq(

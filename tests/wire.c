@@ -133,7 +133,7 @@ static int open_tcp(struct wire *w, struct plait_address *peer)
 
 	w->peer = peer_accept(listener);
 	close(listener);
-	address_of_peer(fd, peer);
+	plait_i_address_of_peer(fd, peer);
 	return fd;
 }
 
@@ -157,13 +157,13 @@ static bool connect_wire(struct wire *w, int fd,
 		return false;
 	}
 	plait_self(p, struct wire_protocol)->wire = w;
-	w->transport = stream_new(w->reactor, fd, peer, NULL);
+	w->transport = plait_i_stream_new(w->reactor, fd, peer, NULL);
 	if (w->transport == NULL) {
 		plait_protocol_free(&p);
 		return false;
 	}
 	w->protocol = p;
-	transport_made(w->transport, p);
+	plait_i_transport_made(w->transport, p);
 	return true;
 }
 

@@ -45,8 +45,8 @@ struct wire {
 };
 
 /*
- * Connects the two ends.  False if stream_new() refused; then all is closed,
- * and errno says why.
+ * Connects the two ends.  False if plait_i_stream_new() refused; then all is
+ * closed, and errno says why.
  */
 bool wire_open(struct wire *w, struct plait_reactor *r);
 
