@@ -41,24 +41,8 @@ MAKEFLAGS += -j$(JOBS)
 endif
 endif
 
-# What there is.
-LIB_SRC = lib/base.c lib/buf.c lib/debug.c lib/deferred.c \
-	lib/deferred_list.c lib/deferred_look.c lib/failure.c lib/failure_look.c \
-	lib/fork.c lib/lock.c lib/owner.c lib/print.c lib/queue.c lib/shared.c \
-	lib/trace.c lib/value.c lib/waiters.c
-REACTOR_SRC = reactor/address.c reactor/call.c reactor/connector.c \
-	reactor/cooperator.c reactor/descriptor.c reactor/epoll.c \
-	reactor/guest.c reactor/later.c reactor/looping_call.c \
-	reactor/output.c reactor/pool.c reactor/port.c reactor/protocol.c \
-	reactor/react.c reactor/reactor.c reactor/recording.c reactor/report.c \
-	reactor/scope.c reactor/select.c reactor/signal.c reactor/stream.c \
-	reactor/tcp_connector.c reactor/tcp_port.c reactor/testing.c \
-	reactor/thread.c reactor/timer.c reactor/trace.c reactor/transport.c \
-	reactor/trigger.c reactor/virtual.c reactor/watch.c
-PROTOCOLS_SRC = protocols/client.c protocols/input.c protocols/intn.c \
-	protocols/line.c protocols/netstring.c protocols/reconnect.c \
-	protocols/timeout.c
-SRC = $(LIB_SRC) $(REACTOR_SRC) $(PROTOCOLS_SRC)
+# What there is: every source in these folders.
+SRC = $(sort $(wildcard lib/*.c reactor/*/*.c protocols/*.c protocols/*/*.c))
 HEADERS = $(wildcard include/plait/*.h)
 COMMON_SRC = $(wildcard samples/common/*.c)
 SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))

@@ -3,8 +3,8 @@
  */
 #include <math.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 

@@ -7,7 +7,7 @@
 
 #include <plait/debug.h>
 
-#include "reactor/loop.h"
+#include "reactor/loop/loop.h"
 #include "tests/actor.h"
 #include "tests/wire.h"
 

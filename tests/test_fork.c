@@ -9,7 +9,7 @@
 
 #include <plait/debug.h>
 
-#include "reactor/loop.h"
+#include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/wire.h"

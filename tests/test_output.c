@@ -2,7 +2,7 @@
  * The queue of unsent bytes by itself: what is put in comes out, once and in
  * order, however it is cut, and it holds no more memory than it must.
  */
-#include "reactor/output.h"
+#include "reactor/net/output.h"
 #include "tests/wire.h"
 
 enum { MAX_PIECES = 16 };

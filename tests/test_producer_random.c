@@ -13,7 +13,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/transport.h"
+#include "reactor/net/transport.h"
 #include "tests/wire.h"
 
 enum { HIGH = 3000, LOW = 1000, STEPS = 12, SCRIPTS = 750 };

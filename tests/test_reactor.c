@@ -1,11 +1,11 @@
 /*
  * The reactor itself: making and freeing it, running and stopping, what a
- * turn is, and the three promises of reactor/loop.h.
+ * turn is, and the three promises of reactor/loop/loop.h.
  */
 #include <math.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/steps.h"

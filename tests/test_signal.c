@@ -13,8 +13,8 @@
 
 #include <plait/debug.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/timed.h"
 
 static const int stopping[] = { SIGINT, SIGTERM };

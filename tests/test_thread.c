@@ -6,8 +6,8 @@
 #include <semaphore.h>
 #include <sys/wait.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/harness.h"
 
 enum { N_THREADS = 8 };

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 

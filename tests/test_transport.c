@@ -11,7 +11,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/transport.h"
+#include "reactor/net/transport.h"
 #include "tests/wire.h"
 
 /*

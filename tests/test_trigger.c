@@ -2,8 +2,8 @@
  * Triggers: the phases of the startup and the shutdown, in order, what they
  * may do to each other, and the deferreds for which the shutdown waits.
  */
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/harness.h"
 #include "tests/steps.h"
 

@@ -5,7 +5,7 @@
  */
 #include <plait/testing.h>
 
-#include "reactor/loop.h"
+#include "reactor/loop/loop.h"
 #include "tests/timed.h"
 
 enum { SHARE = 256, MANY = 4 * SHARE - 100 };

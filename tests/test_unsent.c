@@ -9,7 +9,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/transport.h"
+#include "reactor/net/transport.h"
 #include "tests/wire.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };

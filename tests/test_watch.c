@@ -7,8 +7,8 @@
 #include <limits.h>
 #include <sys/socket.h>
 
-#include "reactor/backend.h"
-#include "reactor/loop.h"
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
 #include "tests/timed.h"
 
 enum { MAX_PAIRS = 8, MAX_NOTES = 64 };

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "reactor/address.h"
-#include "reactor/transport.h"
+#include "reactor/net/address.h"
+#include "reactor/net/transport.h"
 #include "tests/wire.h"
 
 struct wire_protocol {

@@ -1,0 +1,230 @@
+/*
+ * Memory that the connections of a reactor share, so that an idle one holds
+ * none: the buffer that all read into, and blocks for unsent output.
+ *
+ * Blocks come in three sizes, so that a peer who owes a few bytes does not
+ * hold a block of many.  They are cut from slabs, each a mapping of its own: a
+ * slab of which nothing is in use goes back to the kernel at once, whatever
+ * else the program has in memory, which free() does not promise.  A few empty
+ * slabs are kept, and one block of each size at hand, so that a connection that
+ * writes and sends in turn takes nothing from a slab.
+ *
+ * Shared buffers are malloc'ed.  When many of them have been queued and are
+ * gone, free() may have kept their memory, in the middle of the heap; half a
+ * second later malloc_trim() gives it back, where there is such a function.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "reactor/loop/reactor.h"
+
+struct pool_slab {
+	struct plait_list link;	 /* among those that have a free block */
+	struct loop_block *free; /* which were in use before */
+	unsigned size;		 /* which of sizes[] */
+	unsigned used;		 /* blocks that are in use */
+	unsigned cut;		 /* ... and those that ever were */
+	_Alignas(16) unsigned char blocks[];
+};
+
+/* Of a slab, and of each of its blocks; a large block has a slab to itself. */
+static const struct {
+	size_t slab, block;
+} sizes[POOL_SIZES] = {
+	{ 64 * 1024, 1024 },
+	{ 64 * 1024, 4096 },
+	{ LOOP_BLOCK_SIZE, LOOP_BLOCK_SIZE - sizeof(struct pool_slab) },
+};
+
+/* So many bytes of empty slabs are kept. */
+enum { MAX_SPARE = 1024 * 1024 };
+
+/* What has been held in buffers and is not any more: worth looking for. */
+enum { WORTH_TRIMMING = 2 * 1024 * 1024 };
+
+static const double trim_seconds = 0.5;
+
+void *plait_i_loop_read_buffer(struct plait_reactor *r)
+{
+	if (r->pool.read_buffer == NULL)
+		r->pool.read_buffer = malloc(LOOP_READ_SIZE);
+	return r->pool.read_buffer;
+}
+
+static unsigned blocks_of(unsigned size)
+{
+	return (unsigned)((sizes[size].slab - sizeof(struct pool_slab)) /
+			  sizes[size].block);
+}
+
+static struct pool_slab *slab_new(struct plait_reactor *r, unsigned size)
+{
+	struct pool_slab *s =
+		mmap(NULL, sizes[size].slab, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (s == MAP_FAILED)
+		return NULL;
+	s->size = size;
+	plait_list_append(&r->pool.slabs[size], &s->link);
+	r->pool.spare += sizes[size].slab;
+	return s;
+}
+
+static void slab_free(struct plait_reactor *r, struct pool_slab *s)
+{
+	plait_list_remove(&s->link);
+	r->pool.spare -= sizes[s->size].slab;
+	munmap(s, sizes[s->size].slab);
+}
+
+/* Takes a block that was in use before, for it is in the cache; or cuts one. */
+static struct loop_block *slab_take(struct plait_reactor *r,
+				    struct pool_slab *s)
+{
+	struct loop_block *b = s->free;
+	size_t block = sizes[s->size].block;
+
+	if (b != NULL) {
+		s->free = b->next_free;
+	} else {
+		b = (struct loop_block *)(s->blocks + s->cut++ * block);
+		b->slab = s;
+		b->limit = (unsigned char *)b + block;
+	}
+	if (s->used++ == 0)
+		r->pool.spare -= sizes[s->size].slab;
+	if (s->used == blocks_of(s->size))
+		plait_list_remove(&s->link);
+	return b;
+}
+
+static OUT_OF_LINE struct loop_block *take(struct plait_reactor *r,
+					   unsigned size)
+{
+	struct plait_list *l = plait_list_first(&r->pool.slabs[size]);
+	struct pool_slab *s =
+		l != NULL ? plait_container(l, struct pool_slab, link)
+			  : slab_new(r, size);
+	struct loop_block *b = s != NULL ? slab_take(r, s) : NULL;
+
+	if (b != NULL)
+		r->pool.unsent.held += loop_block_size(b);
+	return b;
+}
+
+/* A slab of which nothing is in use goes, or is the last to be used again. */
+static void slab_emptied(struct plait_reactor *r, struct pool_slab *s)
+{
+	r->pool.spare += sizes[s->size].slab;
+	if (r->pool.spare > MAX_SPARE) {
+		slab_free(r, s);
+	} else if (s->cut > 1) {
+		plait_list_remove(&s->link);
+		plait_list_append(&r->pool.slabs[s->size], &s->link);
+	}
+}
+
+static void put_back(struct plait_reactor *r, struct loop_block *b)
+{
+	struct pool_slab *s = b->slab;
+
+	b->next_free = s->free;
+	s->free = b;
+	if (s->used-- == blocks_of(s->size))
+		plait_list_insert(r->pool.slabs[s->size].next, &s->link);
+	if (s->used == 0)
+		slab_emptied(r, s);
+}
+
+struct loop_block *plait_i_loop_block_get(struct plait_reactor *r, size_t size)
+{
+	struct loop_block *b;
+	unsigned i = 0;
+
+	while (i < POOL_SIZES - 1 && size > sizes[i].block)
+		i++;
+	b = r->pool.recent[i];
+	if (b == NULL)
+		return take(r, i);
+	r->pool.recent[i] = NULL;
+	r->pool.unsent.held += loop_block_size(b);
+	return b;
+}
+
+void plait_i_loop_block_put(struct plait_reactor *r, struct loop_block *b)
+{
+	struct loop_block **recent = &r->pool.recent[b->slab->size];
+
+	r->pool.unsent.held -= loop_block_size(b);
+	if (*recent == NULL)
+		*recent = b;
+	else
+		put_back(r, b);
+}
+
+static bool has_fallen(const struct pool *p)
+{
+	return p->bufs < p->bufs_peak &&
+	       p->bufs_peak - p->bufs >= WORTH_TRIMMING;
+}
+
+static void trim(void *arg)
+{
+	struct plait_reactor *r = arg;
+
+	if (!has_fallen(&r->pool))
+		return;
+	r->pool.bufs_peak = r->pool.bufs;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+void plait_i_loop_hold(struct plait_reactor *r, size_t bytes)
+{
+	struct pool *p = &r->pool;
+
+	p->unsent.held += bytes;
+	p->bufs += bytes;
+	if (p->bufs_peak < p->bufs)
+		p->bufs_peak = p->bufs;
+}
+
+void plait_i_loop_let_go(struct plait_reactor *r, size_t bytes)
+{
+	struct pool *p = &r->pool;
+
+	p->unsent.held -= bytes;
+	p->bufs -= bytes;
+	if (has_fallen(p) && !plait_timer_is_running(&p->trimming))
+		plait_timer_start(r, &p->trimming, trim_seconds, trim, r);
+}
+
+struct loop_unsent *plait_i_loop_unsent(struct plait_reactor *r)
+{
+	return &r->pool.unsent;
+}
+
+void plait_i_pool_init(struct plait_reactor *r)
+{
+	for (unsigned i = 0; i < POOL_SIZES; i++)
+		plait_list_init(&r->pool.slabs[i]);
+}
+
+void plait_i_pool_done(struct plait_reactor *r)
+{
+	struct plait_list *l;
+
+	free(r->pool.read_buffer);
+	for (unsigned i = 0; i < POOL_SIZES; i++) {
+		if (r->pool.recent[i] != NULL)
+			put_back(r, r->pool.recent[i]);
+		while ((l = plait_list_first(&r->pool.slabs[i])) != NULL)
+			slab_free(r,
+				  plait_container(l, struct pool_slab, link));
+	}
+}

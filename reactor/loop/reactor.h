@@ -1,0 +1,248 @@
+/*
+ * The reactor's own struct, for the files that make up the reactor.  All
+ * others of reactor/ use loop.h.
+ *
+ * Each part is a struct here and a file of its own that keeps it: watch.c,
+ * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part
+ * that is zeroed is empty, but for its lists, which its init function makes.
+ */
+#ifndef REACTOR_REACTOR_H
+#define REACTOR_REACTOR_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "reactor/kernel/backend.h"
+#include "reactor/loop/loop.h"
+
+/*
+ * How many calls from threads, tasks and due timers of each a turn makes, so
+ * that a burst of one kind keeps no others waiting.  A count, not a time: so a
+ * run is the same on a machine that is faster.
+ */
+enum { REACTOR_SHARE = 256 };
+
+/* watch.c: who watches which descriptor. */
+struct watch_slot {
+	struct plait_watch *watch; /* NULL: nobody */
+	uint64_t generation;	   /* of the last time it was armed */
+};
+
+struct watches {
+	struct watch_slot *slots; /* by descriptor */
+	size_t n;
+	uint64_t generations;	  /* given out so far */
+	struct plait_list always; /* ready in each turn */
+	struct plait_list lost;	  /* to be told so */
+};
+
+void plait_i_watch_init(struct plait_reactor *r);
+void plait_i_watch_done(struct plait_reactor *r);
+int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
+
+/* For the backends: -EBADF if there is no such descriptor. */
+int plait_i_watch_check_open(struct plait_reactor *r, int fd);
+
+/* For the backends: calling a watch, if it still waits. */
+void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+			   unsigned events);
+
+/* For the backends: ready in every turn; or gone, to be told PLAIT_LOST. */
+void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w);
+void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w);
+
+/* timer.c: two pairing heaps. */
+struct timers {
+	struct plait_timer *root;  /* the earliest */
+	struct plait_timer *fresh; /* set while a batch runs: for the next */
+	uint64_t order;		   /* how many were ever set */
+	int64_t due;		   /* of the batch: no later than that */
+	bool holding;		   /* new ones go to fresh */
+	bool unfinished;	   /* the batch goes on in the next turn */
+};
+
+/* After each wait: what was known of the time is old. */
+void plait_i_loop_woke(struct plait_reactor *r);
+
+void plait_i_timer_hold(struct plait_reactor *r);
+void plait_i_timer_run_due(struct plait_reactor *r);
+void plait_i_timer_done(struct plait_reactor *r);
+bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
+void plait_i_timer_delay(struct plait_timer *t, double seconds);
+int64_t plait_i_timer_clock(struct plait_reactor *r);
+int64_t plait_i_timer_monotonic(void);
+
+/* call.c: slots of plait_call_later(), never freed before the reactor. */
+struct calls {
+	struct call_chunk *chunks;
+	struct plait_call_slot *unused;
+	uint64_t ids; /* given out so far */
+};
+
+void plait_i_call_done(struct plait_reactor *r);
+
+/* trigger.c */
+struct triggers {
+	struct plait_list lists[2][3]; /* by event and phase */
+	struct plait_list removed;     /* but still waited for */
+	struct plait_list when_running;
+	uint64_t ids;	  /* given out so far */
+	unsigned waiting; /* deferreds that hold up the shutdown */
+};
+
+void plait_i_trigger_init(struct plait_reactor *r);
+void plait_i_trigger_done(struct plait_reactor *r);
+void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
+			  enum plait_phase phase);
+void plait_i_trigger_fire_when_running(struct plait_reactor *r);
+void plait_i_trigger_stop_waiting(struct plait_reactor *r);
+
+/* thread.c: calls from other threads, and waking up. */
+struct thread_calls {
+	_Atomic(struct thread_call *) newest;
+	struct thread_call *oldest, **end; /* those that were taken */
+	atomic_uint waking; /* threads that are about to write the eventfd */
+	struct plait_watch watch;
+	int fd; /* eventfd; -1: a virtual reactor */
+};
+
+int plait_i_thread_init(struct plait_reactor *r);
+void plait_i_thread_done(struct plait_reactor *r);
+void plait_i_thread_run(struct plait_reactor *r);
+void plait_i_thread_wake(struct plait_reactor *r); /* async-signal-safe */
+
+/* signal.c */
+struct signals {
+	pid_t process;	/* whose signals the reactor is told of */
+	unsigned taken; /* a bit for each claim that its run has */
+	atomic_bool arrived, insisted; /* the first one; a second one */
+	_Atomic int64_t first;	       /* when it came; INT64_MIN: not yet */
+	atomic_bool dump_arrived;      /* of plait_reactor_dump_on_signal() */
+};
+
+void plait_i_signal_init(struct plait_reactor *r);
+int plait_i_signal_take(struct plait_reactor *r);
+void plait_i_signal_release(struct plait_reactor *r);
+bool plait_i_signal_take_arrived(struct plait_reactor *r);
+bool plait_i_signal_take_insisted(struct plait_reactor *r);
+bool plait_i_signal_take_dump(struct plait_reactor *r);
+void plait_i_signal_done(struct plait_reactor *r);
+void plait_i_signal_before_fork(void);
+void plait_i_signal_in_parent(void);
+void plait_i_signal_in_child(void);
+
+/* report.c: what has run in this turn, and saying so if it is asked for. */
+struct done {
+	unsigned events, timers, calls;
+};
+
+void plait_i_report_turn(const struct plait_reactor *r);
+void plait_i_report_pending(void);
+
+/* pool.c */
+enum { POOL_SIZES = 3 };
+
+struct pool {
+	void *read_buffer;
+	struct plait_list slabs[POOL_SIZES];   /* that have a free block */
+	struct loop_block *recent[POOL_SIZES]; /* one that is in no use */
+	size_t spare;			       /* bytes of empty slabs */
+	struct loop_unsent unsent;
+	size_t bufs, bufs_peak; /* of unsent.held, in buffers */
+	struct plait_timer trimming;
+};
+
+void plait_i_pool_init(struct plait_reactor *r);
+void plait_i_pool_done(struct plait_reactor *r);
+
+/* How far the shutdown is. */
+enum shutdown {
+	SHUTDOWN_NONE,
+	SHUTDOWN_ASKED,	  /* by plait_reactor_stop() */
+	SHUTDOWN_WAITING, /* for what the triggers returned */
+	SHUTDOWN_CLOSING, /* losing what is left, and waiting for what closes */
+	SHUTDOWN_DONE
+};
+
+struct plait_reactor {
+	struct loop_owner owner; /* first: see loop_check() */
+	const struct backend *backend;
+	int epoll_fd;
+	int64_t virtual_now;
+	unsigned forks_begun;	    /* how many, when it was made */
+	const unsigned *counted_in; /* by the thread that has made it */
+	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
+
+	int64_t now; /* if now_is_known, the time of this callback */
+	bool now_is_known;
+	bool in_turn;	/* run() or iterate() is on the stack */
+	bool in_run;	/* run() is */
+	bool running;	/* as the public predicate has it */
+	unsigned depth; /* of plait_i_loop_enter() */
+	enum shutdown shutdown;
+	bool waits;   /* the shutdown does, for those that close */
+	bool hurried; /* by plait_reactor_stop_now() */
+
+	struct plait_list after_callback, next_turn, burials;
+	struct plait_list arrivals; /* virtual.c: what a wait would bring */
+	struct plait_list members, finishing; /* the latter close, in time */
+	struct plait_list leaving; /* were lost, until they have parted */
+	struct plait_timer time_to_finish;
+	struct plait_list when_freed, kept; /* tasks, first and last */
+	bool ending;			    /* it is being freed */
+	bool abandoned;		     /* in a forked child, which has freed it */
+	bool unwanted;		     /* ... but is in a callback of it still */
+	pthread_t runner;	     /* the thread of run() or iterate() */
+	unsigned refusals;	     /* in this callback meanwhile */
+	uint64_t rounds, last_begun; /* of losing; when something began */
+	unsigned begun;		     /* in how many of them */
+	struct loop_unreported unreported;
+	uint64_t turns;	  /* begun so far */
+	uint64_t numbers; /* given out so far */
+
+	struct watches watches;
+	struct timers timers;
+	struct calls calls;
+	struct triggers triggers;
+	struct thread_calls thread;
+	struct signals signals;
+	struct done done;
+	struct pool pool;
+	struct plait_limits limits;
+};
+
+/* Several times a turn, mostly in vain. */
+static inline bool thread_has_work(const struct plait_reactor *r)
+{
+	return r->thread.oldest != NULL ||
+	       atomic_load_explicit(&r->thread.newest, memory_order_relaxed) !=
+		       NULL;
+}
+
+static inline bool watch_has_work(const struct plait_reactor *r)
+{
+	return !plait_list_is_empty(&r->watches.always) ||
+	       !plait_list_is_empty(&r->watches.lost);
+}
+
+static inline bool signal_has_come(const struct plait_reactor *r)
+{
+	return atomic_load(&r->signals.arrived) ||
+	       atomic_load(&r->signals.insisted) ||
+	       atomic_load(&r->signals.dump_arrived);
+}
+
+/* For the backends, several times an event: who is watching now. */
+static inline struct plait_watch *watch_find(const struct plait_reactor *r,
+					     int fd)
+{
+	return (size_t)fd < r->watches.n ? r->watches.slots[fd].watch : NULL;
+}
+
+static inline uint64_t watch_generation(const struct plait_reactor *r, int fd)
+{
+	return r->watches.slots[fd].generation;
+}
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * Timers and the clock.
+ *
+ * The timers of a reactor are a pairing heap, ordered by deadline and then by
+ * the order in which they were set.  It lives in the timers themselves: child
+ * is a node's first child, next its next sibling, prev the sibling before it
+ * or, for a first child, the parent.  A root has neither prev nor next.
+ *
+ * A timer that is moved to a later time stays at its old place, and is put
+ * into the right one only when it comes to the top: a timeout that is always
+ * pushed back costs next to nothing.  No place is ever later than the deadline
+ * is, so what is on top and in its right place is the earliest of all.
+ *
+ * While a turn runs what is due, new timers go to a heap of their own, so
+ * what is set or moved in a turn cannot run in it, however early it is due.
+ * What is due when a turn begins is a batch.  If it is more than a turn's share
+ * it goes on in the next turn, and new timers go on waiting in their heap: so
+ * none of them comes before one that was due when it was set.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "reactor/loop/reactor.h"
+
+enum { NS_PER_S = 1000000000 };
+
+int64_t plait_i_timer_monotonic(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t plait_i_timer_clock(struct plait_reactor *r)
+{
+	return plait_i_timer_monotonic();
+}
+
+int64_t plait_i_loop_clock(struct plait_reactor *r)
+{
+	return r->backend->now(r);
+}
+
+int64_t plait_i_loop_now(const struct plait_reactor *cr)
+{
+	/* Asking for the time changes nothing but what is remembered. */
+	struct plait_reactor *r = (struct plait_reactor *)cr;
+
+	/* Outside of all callbacks nobody says when it is over. */
+	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
+		r->now = plait_i_loop_clock(r);
+		r->now_is_known = true;
+	}
+	return r->now;
+}
+
+/* To the nearest nanosecond; beyond 292 years, the last there is. */
+static int64_t to_nanoseconds(double seconds)
+{
+	double ns = seconds * NS_PER_S;
+
+	plait_assert(!isnan(seconds));
+	if (ns >= (double)INT64_MAX)
+		return INT64_MAX;
+	if (ns <= -(double)INT64_MAX)
+		return -INT64_MAX;
+	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
+}
+
+int64_t plait_i_loop_nanoseconds(double seconds)
+{
+	plait_assert(seconds >= 0);
+	return to_nanoseconds(seconds);
+}
+
+/* when + by, cut to what there is. */
+static int64_t add(int64_t when, int64_t by)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(when, by, &sum))
+		return by < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+double plait_reactor_seconds(const struct plait_reactor *r)
+{
+	return (double)plait_i_loop_now(r) / NS_PER_S;
+}
+
+static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
+{
+	return a->place != b->place ? a->place < b->place
+				    : a->place_order < b->place_order;
+}
+
+/* Makes one heap of two, each of which may be empty. */
+static struct plait_timer *merge(struct plait_timer *a, struct plait_timer *b)
+{
+	struct plait_timer *root;
+
+	if (a == NULL)
+		return b;
+	if (b == NULL)
+		return a;
+	root = is_before(a, b) ? a : b;
+	if (root == b)
+		b = a;
+	b->prev = root;
+	b->next = root->child;
+	if (b->next != NULL)
+		b->next->prev = b;
+	root->child = b;
+	return root;
+}
+
+/* A sibling becomes the root of a heap of its own; gives the next one. */
+static struct plait_timer *detach(struct plait_timer *t)
+{
+	struct plait_timer *next = t->next;
+
+	t->prev = t->next = NULL;
+	return next;
+}
+
+/*
+ * Makes one heap of a row of siblings: pairs from left to right, then all of
+ * them from right to left.  That is what keeps a pairing heap flat.
+ */
+static struct plait_timer *merge_row(struct plait_timer *row)
+{
+	struct plait_timer *pairs = NULL, *root = NULL;
+
+	while (row != NULL) {
+		struct plait_timer *a = row, *b = detach(a);
+
+		row = b != NULL ? detach(b) : NULL;
+		a = merge(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs != NULL) {
+		struct plait_timer *a = pairs;
+
+		pairs = detach(a);
+		root = merge(root, a);
+	}
+	return root;
+}
+
+/* Puts the heap by, which may be empty, where t was. */
+static void replace(struct timers *ts, struct plait_timer *t,
+		    struct plait_timer *by)
+{
+	if (t == ts->root) {
+		ts->root = by;
+		return;
+	}
+	if (t == ts->fresh) {
+		ts->fresh = by;
+		return;
+	}
+	if (by != NULL) {
+		by->prev = t->prev;
+		by->next = t->next;
+		if (by->next != NULL)
+			by->next->prev = by;
+	} else {
+		by = t->next;
+		if (by != NULL)
+			by->prev = t->prev;
+	}
+	if (t->prev->child == t)
+		t->prev->child = by;
+	else
+		t->prev->next = by;
+}
+
+#ifdef PLAIT_VERIFY
+/* Walks over the first few nodes: all of them would take too long. */
+static void verify(const struct plait_timer *root)
+{
+	const struct plait_timer *t = root;
+
+	plait_assert(t == NULL || (t->prev == NULL && t->next == NULL));
+	for (int i = 0; i < 64 && t != NULL; i++) {
+		const struct plait_timer *c = t->child;
+
+		plait_assert(t->reactor != NULL);
+		plait_assert(t->place <= t->when);
+		plait_assert(c == NULL || c->prev == t);
+		plait_assert(t->next == NULL || t->next->prev == t);
+		for (int j = 0; j < 8 && c != NULL; j++, c = c->next)
+			plait_assert(is_before(t, c));
+		t = t->child != NULL ? t->child : t->next;
+	}
+}
+#else
+static inline void verify(const struct plait_timer *root)
+{
+}
+#endif
+
+static void heap_insert(struct plait_timer **root, struct plait_timer *t)
+{
+	t->place = t->when;
+	t->place_order = t->order;
+	t->child = t->prev = t->next = NULL;
+	*root = merge(*root, t);
+	verify(*root);
+}
+
+static void heap_remove(struct timers *ts, struct plait_timer *t)
+{
+	replace(ts, t, merge_row(t->child));
+	verify(ts->root);
+	verify(ts->fresh);
+}
+
+static bool is_in_place(const struct plait_timer *t)
+{
+	return t == NULL || t->place == t->when;
+}
+
+static struct plait_timer *put_in_place(struct timers *ts,
+					struct plait_timer **root)
+{
+	struct plait_timer *t;
+
+	while (!is_in_place(t = *root)) {
+		heap_remove(ts, t);
+		heap_insert(root, t);
+	}
+	return t;
+}
+
+/* The heap's first, or NULL; those before it get their places. */
+static inline struct plait_timer *earliest(struct timers *ts,
+					   struct plait_timer **root)
+{
+	return is_in_place(*root) ? *root : put_in_place(ts, root);
+}
+
+/*
+ * Makes it one of r's, due at that time.  While others run, it may not stay
+ * among them: it would be put into its place, and run, in this very turn.
+ */
+static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
+{
+	struct timers *ts = &r->timers;
+	bool stays = t->reactor == r && !ts->holding && when > t->place;
+
+	if (!stays)
+		plait_timer_stop(t);
+	t->reactor = r;
+	t->when = when;
+	t->order = ts->order++;
+	if (!stays)
+		heap_insert(ts->holding ? &ts->fresh : &ts->root, t);
+}
+
+void plait_i_timer_delay(struct plait_timer *t, double seconds)
+{
+	loop_check(t->reactor, "plait_call_delay()");
+	set(t->reactor, t, add(t->when, to_nanoseconds(seconds)));
+}
+
+void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
+		       double seconds, plait_func *fn, void *arg)
+{
+	int64_t delay = plait_i_loop_nanoseconds(seconds);
+
+	loop_check(r, "plait_timer_start()");
+	set(r, t, add(plait_i_loop_now(r), delay));
+	t->fn = fn;
+	t->arg = arg;
+}
+
+void plait_timer_stop(struct plait_timer *t)
+{
+	if (t->reactor == NULL)
+		return;
+	loop_check(t->reactor, "plait_timer_stop()");
+	heap_remove(&t->reactor->timers, t);
+	t->reactor = NULL;
+}
+
+bool plait_timer_is_running(const struct plait_timer *t)
+{
+	return t->reactor != NULL;
+}
+
+double plait_timer_when(const struct plait_timer *t)
+{
+	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
+}
+
+void plait_i_timer_hold(struct plait_reactor *r)
+{
+	r->timers.holding = true;
+}
+
+/* What the turn set joins only when all that was due has run. */
+static void release(struct timers *ts)
+{
+	if (ts->fresh != NULL)
+		ts->root = merge(ts->root, ts->fresh);
+	ts->fresh = NULL;
+	ts->holding = false;
+	verify(ts->root);
+}
+
+/* The next one of the batch, or NULL. */
+static struct plait_timer *next_due(struct timers *ts)
+{
+	struct plait_timer *t = earliest(ts, &ts->root);
+
+	return t != NULL && t->when <= ts->due ? t : NULL;
+}
+
+void plait_i_timer_run_due(struct plait_reactor *r)
+{
+	struct timers *ts = &r->timers;
+	struct plait_timer *t;
+
+	if (!ts->unfinished)
+		ts->due = ts->root != NULL ? plait_i_loop_now(r) : 0;
+	for (int i = 0; (t = next_due(ts)) != NULL && i < REACTOR_SHARE &&
+			!loop_is_forked(r);
+	     i++) {
+		plait_timer_stop(t);
+		r->done.timers++;
+		plait_i_loop_enter(r);
+		t->fn(t->arg);
+		plait_i_loop_leave(r);
+	}
+	ts->unfinished = t != NULL;
+	if (!ts->unfinished)
+		release(ts);
+}
+
+bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
+{
+	/* Asking puts timers into their places, and changes nothing else. */
+	struct timers *ts = &((struct plait_reactor *)cr)->timers;
+	const struct plait_timer *a, *b;
+
+	if (ts->root == NULL && ts->fresh == NULL)
+		return false;
+	a = earliest(ts, &ts->root);
+	b = earliest(ts, &ts->fresh);
+	if (a == NULL || (b != NULL && b->when < a->when))
+		a = b;
+	if (a != NULL)
+		*ret = a->when;
+	return a != NULL;
+}
+
+static void forget(struct plait_timer *t)
+{
+	struct plait_timer *last = t;
+
+	while (t != NULL) {
+		last->next = t->child;
+		while (last->next != NULL)
+			last = last->next;
+		t->reactor = NULL;
+		t = t->next;
+	}
+}
+
+/*
+ * So that those that the user forgot can be stopped even later.  There are
+ * fresh ones while a batch is unfinished.
+ */
+void plait_i_timer_done(struct plait_reactor *r)
+{
+	forget(r->timers.root);
+	forget(r->timers.fresh);
+	r->timers.root = r->timers.fresh = NULL;
+}

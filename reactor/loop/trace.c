@@ -1,0 +1,369 @@
+/*
+ * Recording what happens, and writing it down as Chrome trace JSON.
+ *
+ * A callback from the loop, and a cancel, are slices of the thread; what
+ * happens in them are instants.  A deferred and a connection are spans of
+ * their own, from being made to being fired, from opened to closed.  An arrow
+ * starts in the slice of a cancel and ends where a connection that it made the
+ * program close was closed, which may be many turns later.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <plait/debug.h>
+
+#include "lib/fork.h"
+#include "lib/print.h"
+#include "lib/base.h"
+#include "reactor/loop/reactor.h"
+
+enum { DEFAULT_EVENTS = 65536 };
+
+/* What an event becomes: its phase, as the format has it, and its name. */
+struct shape {
+	char phase;
+	bool has_label;
+	const char *name, *category;
+};
+
+static const struct shape shapes[] = {
+	[TRACE_MADE] = { 'b', false, "deferred", "deferred" },
+	[TRACE_FIRED] = { 'e', false, "deferred", "deferred" },
+	[TRACE_WAITS] = { 'i', false, "waits", "deferred" },
+	[TRACE_CANCEL] = { 'B', false, "cancel", "deferred" },
+	[TRACE_CANCELLED] = { 'E', false, "cancel", "deferred" },
+	[TRACE_ENTER] = { 'B', false, "callback", "loop" },
+	[TRACE_LEAVE] = { 'E', false, "callback", "loop" },
+	[TRACE_ATTEMPT] = { 'b', true, "attempt", "connection" },
+	[TRACE_STOPPING] = { 'i', false, "stopping", "connection" },
+	[TRACE_ENDED] = { 'e', false, "attempt", "connection" },
+	[TRACE_OPENED] = { 'b', true, "connection", "connection" },
+	[TRACE_READ] = { 'i', false, "read", "connection" },
+	[TRACE_WRITTEN] = { 'i', false, "written", "connection" },
+	[TRACE_CLOSING] = { 'i', false, "closing", "connection" },
+	[TRACE_CLOSED] = { 'e', false, "connection", "connection" },
+};
+
+int plait_trace_start(size_t events)
+{
+	return plait_i_trace_start(events != 0 ? events : DEFAULT_EVENTS,
+				   plait_i_timer_monotonic);
+}
+
+void plait_trace_stop(void)
+{
+	plait_i_trace_stop();
+}
+
+/* ---- writing it down ------------------------------------------------ */
+
+static void print_head(struct print *p, const struct trace_event *e, char phase,
+		       const char *name, const char *category)
+{
+	plait_i_print(
+		p,
+		",\n{\"ph\":\"%c\",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":1,"
+		"\"tid\":1,\"ts\":%" PRId64 ".%03d",
+		phase, name, category, e->when / 1000, (int)(e->when % 1000));
+}
+
+/* What is not there is left out. */
+static void print_text(struct print *p, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	plait_i_print(p, ",\"%s\":\"", key);
+	plait_i_print_plain(p, text);
+	plait_i_print(p, "\"");
+}
+
+static void print_args(struct print *p, const struct trace_event *e)
+{
+	plait_i_print(p, ",\"args\":{\"object\":\"%p\"", e->object);
+	if (e->cause != 0)
+		plait_i_print(p, ",\"cancel\":%" PRIu32, e->cause);
+	if (shapes[e->kind].has_label) {
+		print_text(p, "address", e->label);
+	} else {
+		if (e->other != NULL)
+			plait_i_print(p, ",\"other\":\"%p\"", e->other);
+		if (e->n != 0)
+			plait_i_print(p, ",\"bytes\":%zu", e->n);
+		print_text(p, "at", e->text);
+	}
+	plait_i_print(p, "}}");
+}
+
+static void print_event(struct print *p, const struct trace_event *e)
+{
+	const struct shape *s = &shapes[e->kind];
+
+	print_head(p, e, s->phase, s->name, s->category);
+	if (s->phase == 'b' || s->phase == 'e')
+		plait_i_print(p, ",\"id\":\"%p\"", e->object);
+	if (s->phase == 'i')
+		plait_i_print(p, ",\"s\":\"t\"");
+	print_args(p, e);
+}
+
+/* One end of an arrow: 's' where it starts, 'f' where it ends. */
+static void print_arrow(struct print *p, const struct trace_event *e,
+			char phase)
+{
+	print_head(p, e, phase, "stops", "cancel");
+	plait_i_print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
+}
+
+/* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
+static void print_end_of_arrow(struct print *p, const struct trace_event *e)
+{
+	print_head(p, e, 'X', "closed", "connection");
+	plait_i_print(p, ",\"dur\":1");
+	print_args(p, e);
+	print_arrow(p, e, 'f');
+}
+
+/*
+ * The end of a slice whose beginning is no more in the ring would end one
+ * that is; an arrow needs its start.
+ */
+struct writing {
+	struct print p;
+	unsigned depth;	      /* of slices */
+	uint32_t first_cause; /* 0: there was none yet */
+};
+
+static void write_event(struct writing *w, const struct trace_event *e)
+{
+	char phase = shapes[e->kind].phase;
+
+	if (phase == 'E' && w->depth == 0)
+		return;
+	w->depth += phase == 'B';
+	w->depth -= phase == 'E';
+	print_event(&w->p, e);
+	if (e->kind == TRACE_CANCEL) {
+		if (w->first_cause == 0)
+			w->first_cause = e->cause;
+		print_arrow(&w->p, e, 's');
+	}
+	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED) &&
+	    w->first_cause != 0 && e->cause >= w->first_cause)
+		print_end_of_arrow(&w->p, e);
+}
+
+static void write_events(struct writing *w)
+{
+	const struct trace_ring *r = &plait_i_trace_ring;
+	uint64_t oldest = r->count > r->room ? r->count - r->room : 0;
+
+	plait_i_print(&w->p, "{\"traceEvents\":[\n{\"ph\":\"M\",\"name\":"
+			     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
+			     "\"plait\"}}");
+	for (uint64_t i = oldest; i < r->count; i++)
+		write_event(w, &r->events[i % r->room]);
+	plait_i_print(&w->p, "\n]}\n");
+}
+
+/* 0 or -errno. */
+static int write_all(int fd, const char *data, size_t len)
+{
+	ssize_t n;
+
+	while (len > 0) {
+		n = write(fd, data, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Writes all into fd, which is closed; 0 or -errno. */
+static int write_and_close(int fd, const struct plait_buf *b)
+{
+	int r = write_all(fd, plait_buf_data(b), plait_buf_size(b));
+
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	return r;
+}
+
+/* The descriptor of a file to be written, or -errno. */
+typedef int open_file(const char *path);
+
+static int dump_trace(const char *path, open_file *open_it)
+{
+	struct writing w = { .depth = 0 };
+	int fd, r;
+
+	w.p.to = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	if (w.p.to == NULL)
+		return -ENOMEM;
+	write_events(&w);
+	r = w.p.error;
+	if (r == 0) {
+		fd = open_it(path);
+		r = fd < 0 ? fd : write_and_close(fd, w.p.to);
+	}
+	plait_buf_unref(&w.p.to);
+	return r;
+}
+
+static int open_any(const char *path)
+{
+	int fd = plait_i_loop_descriptor(
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+
+	return fd < 0 ? -errno : fd;
+}
+
+int plait_trace_dump(const char *path)
+{
+	return trace_is_on() ? dump_trace(path, open_any) : -EINVAL;
+}
+
+void plait_i_loop_trace_address(enum trace_kind kind, const void *object,
+				const struct plait_address *address)
+{
+	char text[PLAIT_ADDRESS_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_address_str(address, text, sizeof(text));
+	plait_i_trace_record_label(kind, object, text);
+}
+
+/* ---- asked for by the environment ------------------------------------ */
+
+static const char variable[] = "PLAIT_TRACE";
+
+/* Reactors of this thread that have asked for it, and whether one began. */
+static _Thread_local unsigned askers;
+static _Thread_local bool asker_began;
+static _Thread_local unsigned asker_forks; /* ... when that was */
+
+/* In a child: what was traced until then is the parent's to write down. */
+static void forget_parents_trace(void)
+{
+	if (!fork_inherited(asker_forks))
+		return;
+	asker_forks = fork_count();
+	askers = 0;
+	if (asker_began)
+		plait_i_trace_stop();
+	asker_began = false;
+}
+
+/* Those of the process that have asked. */
+static atomic_uint numbers;
+
+void plait_i_loop_trace_start(struct plait_reactor *r)
+{
+	if (secure_getenv(variable) == NULL)
+		return;
+	r->trace_number = atomic_fetch_add(&numbers, 1) + 1;
+	forget_parents_trace();
+	if (!trace_is_on())
+		asker_began = plait_trace_start(0) == 0;
+	if (trace_is_on())
+		askers++;
+}
+
+/*
+ * Who chose the name is not the program, and who runs the program need not
+ * have chosen it: nothing is written through a link, into a device or a pipe,
+ * or into a file that is somebody else's or has a further name.  So the file
+ * is emptied only after a look at it.
+ */
+static int open_own(const char *path)
+{
+	int fd = plait_i_loop_descriptor(open(
+		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		0666));
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = errno;
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		 st.st_nlink != 1)
+		err = EPERM;
+	else if (ftruncate(fd, 0) < 0)
+		err = errno;
+	if (err == 0)
+		return fd;
+	close(fd);
+	return -err;
+}
+
+/*
+ * The name of the file: %p is the process, and what a later reactor writes has
+ * its number behind it.  With a NUL, given; NULL without memory.
+ */
+static struct plait_buf *name_file(const char *name, unsigned number)
+{
+	struct print p = { .to = plait_buf_new(PLAIT_BUF_UNBOUNDED) };
+	const char *mark;
+
+	if (p.to == NULL)
+		return NULL;
+	for (; (mark = strstr(name, "%p")) != NULL; name = mark + 2)
+		plait_i_print(&p, "%.*s%ld", (int)(mark - name), name,
+			      (long)getpid());
+	plait_i_print(&p, "%s", name);
+	if (number > 1)
+		plait_i_print(&p, ".%u", number);
+	if (p.error != 0 || plait_buf_append(p.to, "", 1) < 0)
+		plait_buf_unref(&p.to);
+	return p.to;
+}
+
+static void say_failed(const char *path, int err)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "plait: %s: %.400s: %s\n",
+			 variable, path, strerror(err));
+
+	plait_i_base_say(line, (size_t)n);
+}
+
+static void dump_as_asked(const char *name, unsigned number)
+{
+	struct plait_buf *path = name_file(name, number);
+	int r = -ENOMEM;
+
+	if (path != NULL)
+		r = dump_trace(plait_buf_data(path), open_own);
+	if (r < 0)
+		say_failed(path != NULL ? plait_buf_data(path) : name, -r);
+	plait_buf_unref(&path);
+}
+
+void plait_i_loop_trace_end(unsigned number, bool forked)
+{
+	const char *name = secure_getenv(variable);
+
+	forget_parents_trace();
+	if (name == NULL || askers == 0 || forked)
+		return;
+	askers--;
+	if (trace_is_on())
+		dump_as_asked(name, number);
+	if (askers > 0 || !asker_began)
+		return;
+	asker_began = false;
+	plait_i_trace_stop();
+}

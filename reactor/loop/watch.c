@@ -1,0 +1,237 @@
+/*
+ * Watches: which descriptor is waited for, by whom.
+ *
+ * The table of slots, indexed by descriptor, is the truth; the kernel's set
+ * is a copy of it that the backend keeps.  Whenever a descriptor is armed it
+ * gets a new generation, and an event is delivered only to the generation
+ * that was armed when the wait began: a descriptor that was closed and opened
+ * again within a batch is another one, although its number is the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "reactor/loop/reactor.h"
+
+/* What a program may ask for; the library may ask for a hang-up as well. */
+enum {
+	PUBLIC_EVENTS = PLAIT_READ | PLAIT_WRITE,
+	WATCH_EVENTS = PUBLIC_EVENTS | LOOP_HANGUP
+};
+
+void plait_i_watch_init(struct plait_reactor *r)
+{
+	plait_list_init(&r->watches.always);
+	plait_list_init(&r->watches.lost);
+}
+
+/* w watches nothing from here on. */
+static void clear(struct plait_reactor *r, struct plait_watch *w)
+{
+	r->watches.slots[w->fd].watch = NULL;
+	plait_list_remove(&w->link);
+	w->reactor = NULL;
+	w->armed = 0;
+}
+
+void plait_i_watch_done(struct plait_reactor *r)
+{
+	for (size_t i = 0; i < r->watches.n; i++) {
+		if (r->watches.slots[i].watch != NULL)
+			clear(r, r->watches.slots[i].watch);
+	}
+	free(r->watches.slots);
+	r->watches.slots = NULL;
+	r->watches.n = 0;
+}
+
+int plait_i_watch_check_open(struct plait_reactor *r, int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
+}
+
+/* A number that is refused may be any, and the table is as long as that. */
+static int grow(struct plait_reactor *r, int fd)
+{
+	struct watches *ws = &r->watches;
+	size_t n = ws->n ? ws->n : 16;
+	struct watch_slot *slots;
+	int rc = r->backend->check(r, fd);
+
+	if (rc < 0)
+		return rc;
+
+	while (n <= (size_t)fd)
+		n *= 2;
+	slots = realloc(ws->slots, n * sizeof(*slots));
+	if (slots == NULL)
+		return -ENOMEM;
+	for (size_t i = ws->n; i < n; i++)
+		slots[i] = (struct watch_slot){ 0 };
+	ws->slots = slots;
+	ws->n = n;
+	return 0;
+}
+
+/* Tells the backend; a failure leaves the old interest. */
+static int update(struct plait_watch *w, unsigned events)
+{
+	struct plait_reactor *r = w->reactor;
+	unsigned old = w->events;
+	int rc = 0;
+
+	w->events = events;
+	if (w->armed == 0)
+		r->watches.slots[w->fd].generation = ++r->watches.generations;
+	if (events != w->armed)
+		rc = r->backend->update(r, w);
+	if (rc == 0)
+		w->armed = events;
+	else
+		w->events = old;
+	return rc;
+}
+
+int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+		      unsigned events, plait_watch_func *fn)
+{
+	int rc;
+
+	loop_check(r, "plait_watch_start()");
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (w->reactor != NULL)
+		return -EBUSY;
+	if (fd < 0)
+		return -EBADF;
+	if (watch_find(r, fd) != NULL)
+		return -EEXIST;
+	if ((size_t)fd >= r->watches.n) {
+		rc = grow(r, fd);
+		if (rc < 0)
+			return rc;
+	}
+	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
+	r->watches.slots[fd].watch = w;
+	rc = update(w, events & PUBLIC_EVENTS);
+	if (rc < 0)
+		clear(r, w);
+	return rc;
+}
+
+int plait_watch_change(struct plait_watch *w, unsigned events)
+{
+	if (w->reactor == NULL)
+		return -EINVAL;
+	loop_check(w->reactor, "plait_watch_change()");
+	return plait_i_loop_watch_change(w, events & PUBLIC_EVENTS);
+}
+
+int plait_i_loop_watch_change(struct plait_watch *w, unsigned events)
+{
+	struct plait_reactor *r = w->reactor;
+	int rc;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (w->events == PLAIT_LOST)
+		return 0;
+	rc = update(w, events);
+	if (rc != -EBADF)
+		return rc;
+	/* Closed behind our back: select only notices when it waits, so epoll
+	   tells it from the loop, too. */
+	plait_i_watch_lost(r, w);
+	return 0;
+}
+
+void plait_i_loop_forget(struct plait_watch *w)
+{
+	if (w->reactor == NULL)
+		return;
+	if (plait_i_loop_is_shared(w->reactor))
+		update(w, 0);
+	clear(w->reactor, w);
+}
+
+void plait_watch_stop(struct plait_watch *w)
+{
+	/* In a forked child the kernel's set is the parent's: leave it. */
+	if (w->reactor == NULL)
+		return;
+	loop_check(w->reactor, "plait_watch_stop()");
+	if (!loop_is_forked(w->reactor))
+		update(w, 0);
+	clear(w->reactor, w);
+}
+
+void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w)
+{
+	if (!plait_list_is_linked(&w->link))
+		plait_list_append(&r->watches.always, &w->link);
+}
+
+void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w)
+{
+	plait_list_remove(&w->link);
+	plait_list_append(&r->watches.lost, &w->link);
+	w->events = PLAIT_LOST;
+	w->armed = 0;
+}
+
+void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+			   unsigned events)
+{
+	events &= w->events & WATCH_EVENTS;
+	if (events == 0 || loop_is_forked(r))
+		return;
+	r->done.events++;
+	plait_i_loop_enter(r);
+	w->fn(w, events);
+	plait_i_loop_leave(r);
+}
+
+static OUT_OF_LINE void deliver_always(struct plait_reactor *r)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &r->watches.always);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		struct plait_watch *w =
+			plait_container(l, struct plait_watch, link);
+
+		plait_list_remove(l);
+		plait_list_append(&r->watches.always, l);
+		plait_i_watch_deliver(r, w, WATCH_EVENTS);
+	}
+}
+
+/* A watch that is lost has been stopped when it is told, so it ends. */
+static OUT_OF_LINE void deliver_lost(struct plait_reactor *r)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&r->watches.lost)) != NULL &&
+	       !loop_is_forked(r)) {
+		struct plait_watch *w =
+			plait_container(l, struct plait_watch, link);
+
+		clear(r, w);
+		r->done.events++;
+		plait_i_loop_enter(r);
+		w->fn(w, PLAIT_LOST);
+		plait_i_loop_leave(r);
+	}
+}
+
+int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
+{
+	int rc = r->backend->poll(r, timeout);
+
+	if (!plait_list_is_empty(&r->watches.always))
+		deliver_always(r);
+	if (!plait_list_is_empty(&r->watches.lost))
+		deliver_lost(r);
+	return rc;
+}

@@ -1,0 +1,197 @@
+/*
+ * Addresses: numbers in, numbers out, and no name is ever looked up, for a
+ * lookup may block.
+ *
+ * A struct plait_address holds what identifies one end and nothing else:
+ * the bytes of the IP in network order (the first four for IPv4, the rest
+ * zero), so two are equal exactly if they are the same end.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reactor/net/address.h"
+
+static const unsigned max_port = 65535;
+
+/* Reads the decimal number of an interface behind the `%' of an address. */
+static int parse_scope(const char *text, uint32_t *ret)
+{
+	uint64_t scope = 0;
+
+	if (*text == '\0')
+		return -EADDRNOTAVAIL;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9')
+			return -EADDRNOTAVAIL;
+		scope = scope * 10 + (uint64_t)(*text - '0');
+		if (scope > UINT32_MAX)
+			return -EADDRNOTAVAIL;
+	}
+	*ret = (uint32_t)scope;
+	return 0;
+}
+
+static int parse_ipv6(struct plait_address *a, const char *host)
+{
+	const char *percent = strchr(host, '%');
+	size_t len = percent != NULL ? (size_t)(percent - host) : strlen(host);
+	char ip[INET6_ADDRSTRLEN];
+
+	if (len >= sizeof(ip))
+		return -EADDRNOTAVAIL;
+	memcpy(ip, host, len);
+	ip[len] = '\0';
+	if (inet_pton(AF_INET6, ip, a->ip) != 1)
+		return -EADDRNOTAVAIL;
+	a->family = AF_INET6;
+	return percent != NULL ? parse_scope(percent + 1, &a->scope) : 0;
+}
+
+static int parse_host(struct plait_address *a, const char *host)
+{
+	if (host == NULL || *host == '\0')
+		host = "0.0.0.0";
+	else if (strcmp(host, "localhost") == 0)
+		host = "127.0.0.1";
+	if (inet_pton(AF_INET, host, a->ip) == 1) {
+		a->family = AF_INET;
+		return 0;
+	}
+	return parse_ipv6(a, host);
+}
+
+int plait_address_parse(struct plait_address *ret, const char *host,
+			unsigned port)
+{
+	struct plait_address a = { .port = (uint16_t)port };
+	int r;
+
+	if (port > max_port)
+		return -EINVAL;
+	r = parse_host(&a, host);
+	if (r == 0)
+		*ret = a;
+	return r;
+}
+
+unsigned plait_address_port(const struct plait_address *a)
+{
+	return a->port;
+}
+
+/* The IP as text; empty for no address. */
+static void format_ip(const struct plait_address *a,
+		      char text[INET6_ADDRSTRLEN])
+{
+	if (inet_ntop(a->family, a->ip, text, INET6_ADDRSTRLEN) == NULL)
+		text[0] = '\0';
+}
+
+int plait_address_host(const struct plait_address *a, char *buf, size_t size)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	format_ip(a, ip);
+	if (a->scope == 0)
+		return snprintf(buf, size, "%s", ip);
+	return snprintf(buf, size, "%s%%%u", ip, (unsigned)a->scope);
+}
+
+int plait_address_str(const struct plait_address *a, char *buf, size_t size)
+{
+	char host[PLAIT_ADDRESS_SIZE];
+	bool brackets = a->family == AF_INET6;
+
+	if (a->family == AF_UNSPEC)
+		return snprintf(buf, size, "%s", "no address");
+	plait_address_host(a, host, sizeof(host));
+	return snprintf(buf, size, "%s%s%s:%u", brackets ? "[" : "", host,
+			brackets ? "]" : "", (unsigned)a->port);
+}
+
+static void from_ipv4(struct plait_address *a, const struct sockaddr_in *in)
+{
+	a->family = AF_INET;
+	a->port = ntohs(in->sin_port);
+	memcpy(a->ip, &in->sin_addr, sizeof(in->sin_addr));
+}
+
+static void from_ipv6(struct plait_address *a, const struct sockaddr_in6 *in)
+{
+	a->family = AF_INET6;
+	a->port = ntohs(in->sin6_port);
+	a->scope = in->sin6_scope_id;
+	memcpy(a->ip, &in->sin6_addr, sizeof(in->sin6_addr));
+}
+
+void plait_i_address_from_kernel(struct plait_address *ret,
+				 const struct sockaddr_storage *ss)
+{
+	*ret = (struct plait_address){ .family = AF_UNSPEC };
+	if (ss->ss_family == AF_INET)
+		from_ipv4(ret, (const struct sockaddr_in *)ss);
+	else if (ss->ss_family == AF_INET6)
+		from_ipv6(ret, (const struct sockaddr_in6 *)ss);
+}
+
+static socklen_t to_ipv4(const struct plait_address *a, struct sockaddr_in *in)
+{
+	in->sin_family = AF_INET;
+	in->sin_port = htons(a->port);
+	memcpy(&in->sin_addr, a->ip, sizeof(in->sin_addr));
+	return sizeof(*in);
+}
+
+static socklen_t to_ipv6(const struct plait_address *a, struct sockaddr_in6 *in)
+{
+	in->sin6_family = AF_INET6;
+	in->sin6_port = htons(a->port);
+	in->sin6_scope_id = a->scope;
+	memcpy(&in->sin6_addr, a->ip, sizeof(in->sin6_addr));
+	return sizeof(*in);
+}
+
+socklen_t plait_i_address_to_kernel(const struct plait_address *a,
+				    struct sockaddr_storage *ret)
+{
+	*ret = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (a->family == AF_INET)
+		return to_ipv4(a, (struct sockaddr_in *)ret);
+	if (a->family == AF_INET6)
+		return to_ipv6(a, (struct sockaddr_in6 *)ret);
+	return 0;
+}
+
+bool plait_i_address_equal(const struct plait_address *a,
+			   const struct plait_address *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+typedef int name_call(int fd, struct sockaddr *sa, socklen_t *len);
+
+static int address_by(name_call *call, int fd, struct plait_address *ret)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(ss);
+
+	if (call(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    ss.ss_family == AF_UNSPEC)
+		return -ENOTCONN;
+	plait_i_address_from_kernel(ret, &ss);
+	return 0;
+}
+
+int plait_i_address_of_socket(int fd, struct plait_address *ret)
+{
+	return address_by(getsockname, fd, ret);
+}
+
+int plait_i_address_of_peer(int fd, struct plait_address *ret)
+{
+	return address_by(getpeername, fd, ret);
+}

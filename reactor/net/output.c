@@ -1,0 +1,371 @@
+/*
+ * The queue of unsent bytes of one connection: pieces, one after the other in
+ * a list of blocks.  A piece is a copy, whose bytes follow it and which grows
+ * with one write after the other while it is the last; or it is a reference to
+ * a shared buffer, of which nothing is copied.
+ *
+ * No piece and no block is ever empty, so an empty queue holds no memory.
+ * Every byte is moved once: into its block.  The first block is small, and
+ * each further one has about half of what there is, so a peer who is slow with
+ * a few bytes costs few.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "reactor/net/output.h"
+
+struct output_piece {
+	struct plait_buf *buf; /* NULL: a copy */
+	const unsigned char *data;
+	size_t size;
+};
+
+struct output_block {
+	struct loop_block base;
+	struct output_block *next;
+	struct output_piece *first, *last; /* not yet sent */
+	unsigned char *end;
+	/* In the last block, of the whole output. */
+	size_t blocks;	 /* their bytes */
+	size_t overhead; /* what buffers hold besides what is to be sent */
+	_Alignas(struct output_piece) unsigned char data[];
+};
+
+enum {
+	ALIGNMENT = _Alignof(struct output_piece),
+	/* Up to this size a copy of a buffer is cheaper, and holds less. */
+	SMALL_BUF = 256,
+	/* A buffer needs a piece, and a copy behind it begins another one. */
+	BUF_OVERHEAD = 2 * sizeof(struct output_piece),
+};
+
+static unsigned char *limit_of(const struct output_block *b)
+{
+	return b->base.limit;
+}
+
+/* Where the next piece may begin, after something that ends there. */
+static unsigned char *aligned(const unsigned char *end)
+{
+	uintptr_t up = (uintptr_t)end + ALIGNMENT - 1;
+
+	return (unsigned char *)(up - up % ALIGNMENT);
+}
+
+/* The piece behind p, in its block. */
+static struct output_piece *next_in_block(struct output_piece *p)
+{
+	if (p->buf != NULL)
+		return p + 1;
+	return (struct output_piece *)aligned(p->data + p->size);
+}
+
+/* The piece behind p, which is in *b; NULL at the end. */
+static struct output_piece *next_piece(const struct output_block **b,
+				       struct output_piece *p)
+{
+	if (p != (*b)->last)
+		return next_in_block(p);
+	*b = (*b)->next;
+	return *b != NULL ? (*b)->first : NULL;
+}
+
+static struct output_piece *first_piece(const struct output *o)
+{
+	return o->first != NULL ? o->first->first : NULL;
+}
+
+size_t plait_i_output_cost(const struct output *o)
+{
+	return o->size + (o->last != NULL ? o->last->overhead : 0);
+}
+
+size_t plait_i_output_cost_of_buf(const struct plait_buf *buf)
+{
+	if (plait_buf_size(buf) <= SMALL_BUF)
+		return plait_buf_size(buf);
+	return plait_i_buf_footprint(buf) + BUF_OVERHEAD;
+}
+
+size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
+				  const struct plait_reactor *r)
+{
+	if (plait_buf_size(buf) > SMALL_BUF && plait_i_buf_is_held(buf, r))
+		return BUF_OVERHEAD;
+	return plait_i_output_cost_of_buf(buf);
+}
+
+static void verify(const struct output *o)
+{
+#ifdef PLAIT_VERIFY
+	const struct output_block *b = o->first;
+	struct output_piece *p;
+	size_t size = 0, cost = 0, blocks = 0;
+
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+		plait_assert(p->size > 0);
+		size += p->size;
+		cost += p->buf ? plait_i_output_cost_of_buf(p->buf) : p->size;
+	}
+	for (b = o->first; b != NULL; b = b->next) {
+		plait_assert(b->end <= limit_of(b));
+		plait_assert(b->next != NULL || b == o->last);
+		blocks += loop_block_size(&b->base);
+	}
+	plait_assert(size == o->size);
+	plait_assert(cost == plait_i_output_cost(o));
+	plait_assert(o->last == NULL || blocks == o->last->blocks);
+#endif
+}
+
+/* One more block, with room for a piece and so many bytes, or what it has. */
+static struct output_block *add_block(struct output *o, struct plait_reactor *r,
+				      size_t len)
+{
+	const struct output_block *last = o->last;
+	size_t room = last != NULL ? last->blocks / 2 : 0;
+	struct loop_block *base;
+	struct output_block *b;
+
+	if (room < len)
+		room = len < LOOP_BLOCK_SIZE ? len : LOOP_BLOCK_SIZE;
+	base = plait_i_loop_block_get(
+		r, sizeof(*b) + sizeof(struct output_piece) + room);
+	if (base == NULL)
+		return NULL;
+	b = plait_container(base, struct output_block, base);
+	b->next = NULL;
+	b->first = b->last = NULL;
+	b->end = b->data;
+	b->blocks = loop_block_size(base) + (last != NULL ? last->blocks : 0);
+	b->overhead = last != NULL ? last->overhead : 0;
+	if (o->last != NULL)
+		o->last->next = b;
+	else
+		o->first = b;
+	o->last = b;
+	return b;
+}
+
+/*
+ * A new piece at the end, with room for some of so many bytes behind it; NULL
+ * with no memory.
+ */
+static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
+				      size_t len)
+{
+	struct output_block *b = o->last;
+	size_t least = sizeof(struct output_piece) + (len > 0);
+	unsigned char *at = b != NULL ? aligned(b->end) : NULL;
+
+	if (b == NULL || at >= limit_of(b) ||
+	    (size_t)(limit_of(b) - at) < least) {
+		b = add_block(o, r, len);
+		if (b == NULL)
+			return NULL;
+		at = b->data;
+	}
+	b->last = (struct output_piece *)at;
+	if (b->first == NULL)
+		b->first = b->last;
+	b->end = at + sizeof(struct output_piece);
+	return b->last;
+}
+
+/* What the last piece can grow by in its block, if it is a copy. */
+static size_t room_to_grow(const struct output_block *b)
+{
+	if (b == NULL || b->last->buf != NULL)
+		return 0;
+	return (size_t)(limit_of(b) - b->end);
+}
+
+/* The last block, which has room for a copy to grow; NULL with no memory. */
+static struct output_block *growing_block(struct output *o,
+					  struct plait_reactor *r, size_t len)
+{
+	struct output_piece *p;
+
+	if (room_to_grow(o->last) > 0)
+		return o->last;
+	p = add_piece(o, r, len);
+	if (p == NULL)
+		return NULL;
+	*p = (struct output_piece){ .data = o->last->end };
+	return o->last;
+}
+
+int plait_i_output_add(struct output *o, struct plait_reactor *r,
+		       const void *data, size_t len)
+{
+	const unsigned char *from = data;
+	struct output_block *b;
+	size_t room;
+
+	while (len > 0) {
+		b = growing_block(o, r, len);
+		if (b == NULL)
+			return -ENOMEM;
+		room = (size_t)(limit_of(b) - b->end);
+		if (room > len)
+			room = len;
+		memcpy(b->end, from, room);
+		b->end += room;
+		b->last->size += room;
+		o->size += room;
+		from += room;
+		len -= room;
+	}
+	verify(o);
+	return 0;
+}
+
+int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
+			   struct plait_buf *buf)
+{
+	size_t size = plait_buf_size(buf);
+	struct output_piece *p;
+
+	if (size <= SMALL_BUF)
+		return plait_i_output_add(o, r, plait_buf_data(buf), size);
+	p = add_piece(o, r, 0);
+	if (p == NULL)
+		return -ENOMEM;
+	*p = (struct output_piece){
+		.buf = plait_buf_ref(buf),
+		.data = plait_buf_data(buf),
+		.size = size,
+	};
+	if (plait_i_buf_hold(buf, r))
+		plait_i_loop_hold(r, plait_i_buf_footprint(buf));
+	o->size += size;
+	o->last->overhead += plait_i_output_cost_of_buf(buf) - size;
+	verify(o);
+	return 0;
+}
+
+/* Tries to let go of every buffer, to see which would be the last. */
+size_t plait_i_output_gives_back(const struct output *o,
+				 struct plait_reactor *r)
+{
+	size_t bytes = o->last != NULL ? o->last->blocks : 0;
+	const struct output_block *b = o->first;
+	struct output_piece *p;
+
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+		if (p->buf != NULL && plait_i_buf_try_let_go(p->buf, r))
+			bytes += plait_i_buf_footprint(p->buf);
+	}
+	b = o->first;
+	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+		if (p->buf != NULL)
+			plait_i_buf_take_back(p->buf, r);
+	}
+	return bytes;
+}
+
+int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
+			  size_t *ret)
+{
+	const struct output_block *b = o->first;
+	struct output_piece *p = first_piece(o);
+	size_t len = 0;
+	int n = 0;
+
+	while (p != NULL && n < max) {
+		iov[n].iov_base = (void *)(uintptr_t)p->data;
+		iov[n++].iov_len = p->size;
+		len += p->size;
+		p = next_piece(&b, p);
+	}
+	*ret = len;
+	return n;
+}
+
+static OUT_OF_LINE void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
+{
+	if (plait_i_buf_let_go(buf, r))
+		plait_i_loop_let_go(r, plait_i_buf_footprint(buf));
+	plait_buf_unref(&buf);
+}
+
+/* Another is behind it. */
+static void drop_first_block(struct output *o, struct plait_reactor *r)
+{
+	struct output_block *b = o->first;
+
+	o->first = b->next;
+	o->last->blocks -= loop_block_size(&b->base);
+	plait_i_loop_block_put(r, &b->base);
+}
+
+/* Another is behind it. */
+static void drop_first_piece(struct output *o, struct plait_reactor *r)
+{
+	struct output_piece *p = o->first->first;
+
+	o->size -= p->size;
+	if (p->buf != NULL)
+		o->last->overhead -=
+			plait_i_output_cost_of_buf(p->buf) - p->size;
+	if (p != o->first->last)
+		o->first->first = next_in_block(p);
+	if (p->buf != NULL)
+		drop_buf(r, p->buf);
+	if (p == o->first->last)
+		drop_first_block(o, r);
+}
+
+/* Less than there is. */
+static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
+				     size_t len)
+{
+	struct output_piece *p;
+
+	for (p = first_piece(o); len >= p->size; p = first_piece(o)) {
+		len -= p->size;
+		drop_first_piece(o, r);
+	}
+	p->data += len;
+	p->size -= len;
+	o->size -= len;
+	/* However little of a buffer is left, all of it is held. */
+	if (p->buf != NULL)
+		o->last->overhead += len;
+	verify(o);
+}
+
+static void drop_block(struct plait_reactor *r, struct output_block *b)
+{
+	struct output_piece *p = b->first;
+
+	for (;; p = next_in_block(p)) {
+		if (p->buf != NULL)
+			drop_buf(r, p->buf);
+		if (p == b->last)
+			break;
+	}
+	plait_i_loop_block_put(r, &b->base);
+}
+
+void plait_i_output_drop(struct output *o, struct plait_reactor *r)
+{
+	struct output_block *b, *next;
+
+	for (b = o->first; b != NULL; b = next) {
+		next = b->next;
+		drop_block(r, b);
+	}
+	*o = (struct output){ .size = 0 };
+}
+
+void plait_i_output_consume(struct output *o, struct plait_reactor *r,
+			    size_t len)
+{
+	plait_assert(len <= o->size);
+	if (len == o->size)
+		plait_i_output_drop(o, r);
+	else
+		consume_some(o, r, len);
+}

@@ -1,0 +1,86 @@
+/*
+ * Protocols and factories as objects: making and freeing them, and counting
+ * who uses a factory.  What happens on a connection is transport.c's.
+ *
+ * A factory is in use while its count is above zero: start() is called when
+ * it leaves zero, stop() when it is back, so both may come again and again,
+ * and in turn.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "reactor/net/transport.h"
+
+/* A struct that is too small would be written behind its end. */
+static size_t size_of(const struct plait_protocol_ops *ops)
+{
+	size_t least = ops->base_size != 0 ? ops->base_size
+					   : sizeof(struct plait_protocol);
+
+	if (ops->size != 0 && ops->size < least)
+		plait_die("plait_protocol_new",
+			  "table \"%s\": size is %zu, but its struct begins "
+			  "with one of %zu",
+			  ops->name != NULL ? ops->name : "", ops->size, least);
+	return ops->size != 0 ? ops->size : least;
+}
+
+struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
+{
+	struct plait_protocol *p = calloc(1, size_of(ops));
+
+	if (p != NULL)
+		p->ops = ops;
+	return p;
+}
+
+void plait_i_protocol_done(struct plait_protocol *p)
+{
+	if (p->ops->done != NULL)
+		p->ops->done(p);
+}
+
+void plait_protocol_free(struct plait_protocol **pp)
+{
+	struct plait_protocol *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	plait_i_protocol_done(p);
+	free(p);
+}
+
+void plait_i_factory_start(struct plait_factory *f)
+{
+	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)
+		f->ops->start(f);
+}
+
+void plait_i_factory_stop(struct plait_factory *f)
+{
+	if (f->users == 0)
+		return;
+	if (--f->users == 0 && f->ops != NULL && f->ops->stop != NULL)
+		f->ops->stop(f);
+}
+
+static struct plait_protocol *build(struct plait_factory *f,
+				    const struct plait_address *peer)
+{
+	if (f->ops != NULL && f->ops->build_protocol != NULL)
+		return f->ops->build_protocol(f, peer);
+	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
+}
+
+struct plait_protocol *plait_i_factory_build(struct plait_factory *f,
+					     const struct plait_address *peer)
+{
+	struct plait_protocol *p;
+
+	errno = 0;
+	p = build(f, peer);
+	if (p != NULL)
+		p->factory = f;
+	return p;
+}

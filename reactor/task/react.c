@@ -1,0 +1,147 @@
+/*
+ * The frame of a program whose main is a deferred.  The deferred's last pair
+ * takes down the exit status and stops the reactor; a reactor that is stopped
+ * by anybody else cancels the deferred first, and that pair then ends the
+ * waiting of the shutdown.
+ */
+#include <errno.h>
+
+#include <plait/react.h>
+
+#include "lib/deferred.h"
+#include "lib/failure.h"
+#include "reactor/loop/loop.h"
+
+const struct plait_error plait_error_exit = {
+	.name = "ExitError",
+	.text = "The program ends with that status.",
+	.parent = &plait_error_any,
+};
+
+struct frame {
+	struct plait_reactor *reactor;
+	plait_main *main;
+	void *arg;
+	struct plait_deferred *deferred;
+	struct plait_promise *ended; /* what the shutdown waits for */
+	bool stopping;		     /* and this is why it was cancelled */
+	bool done;
+	int status;
+};
+
+plait_value plait_exit_at(int status, const char *where)
+{
+	return plait_fail_with_at(where, &plait_error_exit, plait_int(status),
+				  "status %d", status);
+}
+
+static int status_of(const struct frame *self, const plait_value *result)
+{
+	const struct plait_failure *f;
+	const plait_value *detail;
+
+	if (!plait_value_is_failure(result))
+		return 0;
+	f = plait_value_failure(result);
+	detail = plait_failure_detail(f);
+	if (plait_failure_check(f, &plait_error_exit) &&
+	    plait_value_is(detail, &plait_int_type))
+		return (int)plait_value_int(detail);
+	if (self->stopping && plait_failure_check(f, &plait_error_cancelled))
+		return 0;
+	plait_unhandled(f);
+	return 1;
+}
+
+static plait_value take_status(plait_value *result, void *arg)
+{
+	struct frame *self = arg;
+
+	self->done = true;
+	self->status = status_of(self, result);
+	plait_reactor_stop(self->reactor);
+	plait_fire(&self->ended, PLAIT_NONE);
+	return PLAIT_NONE;
+}
+
+static void call_main(void *arg)
+{
+	struct frame *self = arg;
+	plait_value v = self->main(self->reactor, self->arg);
+
+	self->deferred = plait_i_deferred_take_value(v, PLAIT_HERE);
+	plait_deferred_add_both(self->deferred, take_status, self);
+}
+
+/* Before the shutdown.  Nobody waits for the end of what has ended. */
+static plait_value cancel_main(void *arg)
+{
+	struct frame *self = arg;
+	struct plait_deferred *ended;
+
+	if (self->done || self->deferred == NULL)
+		return PLAIT_NONE;
+	self->stopping = true;
+	ended = plait_deferred_new(&self->ended, NULL, NULL);
+	plait_deferred_cancel_because(self->deferred, "the program is to end");
+	return plait_chain(&ended);
+}
+
+/* 0 or -errno, if it could not run to its end. */
+static int run(struct frame *self)
+{
+	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_BEFORE,
+					   PLAIT_SHUTDOWN, cancel_main, self,
+					   NULL);
+
+	if (rc == 0)
+		rc = plait_call_when_running(self->reactor, call_main, self);
+	if (rc == 0)
+		rc = plait_reactor_run(self->reactor);
+	return rc;
+}
+
+/* The errno or the words say why there is no run; the exit status. */
+static int complain(int err, const char *why)
+{
+	plait_value v = plait_fail_errno(&plait_error_os, err,
+					 "the reactor cannot run%s", why);
+
+	plait_i_failure_unhandled(plait_value_failure(&v),
+				  "Error in plait_react()");
+	plait_value_free(&v);
+	return 1;
+}
+
+static int make_reactor(struct frame *self)
+{
+	char why[2 + LOOP_UNKNOWN_BACKEND] = ": ";
+
+	if (plait_i_loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
+		return complain(0, why);
+	self->reactor = plait_reactor_new(NULL);
+	return self->reactor != NULL ? 0 : complain(errno, "");
+}
+
+int plait_react(plait_main *main, void *arg)
+{
+	struct frame self = { .main = main, .arg = arg };
+	int rc;
+
+	self.status = make_reactor(&self);
+	if (self.reactor == NULL)
+		return self.status;
+	rc = run(&self);
+	/*
+	 * If it could not run, that is what went wrong, not what follows.  If
+	 * it ran, and what main does about its end is cut short now, that is.
+	 */
+	self.stopping = rc < 0;
+	plait_deferred_free(&self.deferred);
+	plait_promise_drop(&self.ended);
+	/* What went on when a child was forked is the parent's to report. */
+	if (rc < 0)
+		self.status = rc == -ECHILD ? 1 : complain(-rc, "");
+	plait_reactor_free(&self.reactor);
+	return self.status;
+}

@@ -1,0 +1,655 @@
+/*
+ * Scopes.  A scope is a list of entries, each of which can be cancelled and
+ * says when it has ended; a scope inside another is one of those.
+ *
+ * Entries wait in one of two lists: running, until they are told to end, and
+ * ending, from then until they leave.  They are told one at a time, the last
+ * that was started first, and each may change the lists; so each step starts
+ * from the scope, not from an entry.  A scope stays as long as its handle, as
+ * anything is in it, or as a loop here works on it; so those around it, which
+ * it points to, outlive it.
+ *
+ * Why a scope was cancelled is kept in one place: in the scope that was
+ * cancelled by a call or by its own deadline, the cause.  Those inside it
+ * point there.
+ *
+ * Cancelling goes down the tree, and ending goes up, in loops: scopes may be
+ * nested as deep as memory lasts.  What depends on the scopes around one (which
+ * of them outranks a deadline, which deadline is the tightest) is kept in each
+ * scope on the way up, until something changes that has scopes inside; so many
+ * questions cost as much as one.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <plait/timer.h>
+
+#include "lib/deferred.h"
+#include "lib/failure.h"
+#include "lib/fork.h"
+#include "lib/owner.h"
+#include "reactor/loop/loop.h"
+#include "reactor/task/scope.h"
+
+/* What a scope knows of those around it; good while the root's count stays. */
+struct around {
+	const struct plait_scope *cause; /* its own too, if that was a call */
+	double deadline;		 /* the tightest, its own too */
+	uint64_t cause_as_of, deadline_as_of;
+};
+
+struct plait_scope {
+	struct plait_reactor *reactor; /* NULL once that was freed */
+	struct loop_task reactor_freed;
+	struct plait_scope *parent, *root; /* a root is its own */
+	struct plait_scope *resume;	   /* its parent, while this is told */
+	struct plait_scope *asks; /* which one inside wants its deadline */
+	const struct plait_scope *cause; /* NULL: not cancelled */
+	const char *reason, *where;	 /* if it is a cause */
+	const char *made;		 /* the call that has made it */
+	bool timed_out;			 /* ... by its deadline */
+	bool sheltered; /* cancelled around it: no deadline may be later */
+	struct plait_scope_entry entry; /* in the parent */
+	struct plait_list running, ending;
+	struct plait_timer timer;
+	struct plait_promise *ended; /* who waits for the end */
+	double shield;		     /* seconds; 0: none */
+	struct around around;
+	uint64_t cancels, deadlines; /* of a root: how many have changed */
+	size_t children;
+	unsigned refs;	/* the handle's, and those of loops */
+	unsigned owner; /* the thread that has made it, and how many forks */
+	unsigned forks; /* there had been by then */
+};
+
+/* A deferred that was started in a scope. */
+struct started {
+	struct plait_scope_entry entry;
+	struct plait_deferred *deferred; /* if owned, NULL once it is freed */
+	const struct plait_scope *told;	 /* the cause, when it was cancelled */
+};
+
+static void end(struct plait_scope *s);
+
+static bool is_child(const struct plait_scope_entry *e)
+{
+	return e->cancel == NULL;
+}
+
+static struct plait_scope *child_of(struct plait_scope_entry *e)
+{
+	return plait_container(e, struct plait_scope, entry);
+}
+
+static void unref(struct plait_scope *s)
+{
+	s->refs--;
+	end(s);
+}
+
+/* At the beginning of what a program can do with a scope. */
+static void check_owner(const struct plait_scope *s, const char *where)
+{
+	if (s != NULL && !owner_is_self(s->owner) && !fork_inherited(s->forks))
+		plait_die(where,
+			  "thread %u uses the scope made at %s, which belongs "
+			  "to thread %u",
+			  owner_number(), s->made, s->owner);
+}
+
+/* ---- making --------------------------------------------------------- */
+
+static void lose_reactor(struct loop_task *task);
+
+static struct plait_scope *make(struct plait_reactor *r,
+				struct plait_scope *parent, const char *where)
+{
+	struct plait_scope *s = malloc(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	/* A reactor that is ending has no time for it. */
+	if (r != NULL && plait_i_loop_is_ending(r))
+		r = NULL;
+	*s = (struct plait_scope){
+		.reactor = r,
+		.reactor_freed.run = lose_reactor,
+		.parent = parent,
+		.made = where,
+		.refs = 1,
+		.owner = owner_number(),
+		.forks = fork_count(),
+		.cancels = 1,
+		.deadlines = 1,
+	};
+	s->root = parent != NULL ? parent->root : s;
+	plait_list_init(&s->running);
+	plait_list_init(&s->ending);
+	if (r != NULL)
+		plait_i_loop_when_freed(r, &s->reactor_freed);
+	return s;
+}
+
+struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
+				       const char *where)
+{
+	if (r != NULL)
+		loop_check(r, where);
+	return make(r, NULL, where);
+}
+
+struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
+					  const char *where)
+{
+	struct plait_scope *s;
+
+	if (parent == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	check_owner(parent, where);
+	s = make(parent->reactor, parent, where);
+	if (s == NULL)
+		return NULL;
+	s->cause = parent->cause;
+	parent->children++;
+	plait_list_append(s->cause != NULL ? &parent->ending : &parent->running,
+			  &s->entry.link);
+	return s;
+}
+
+/* ---- cancelling ----------------------------------------------------- */
+
+static bool was_called_off(const struct plait_scope *s)
+{
+	return s->cause != NULL && !s->cause->timed_out;
+}
+
+/* The cause of s, or the nearest around it, that was a call; or NULL. */
+static const struct plait_scope *called_off_by(struct plait_scope *s)
+{
+	uint64_t now = s->root->cancels;
+	const struct plait_scope *cause = NULL;
+	struct plait_scope *p = s;
+
+	while (p != NULL && !was_called_off(p) && p->around.cause_as_of != now)
+		p = p->parent;
+	if (p != NULL)
+		cause = was_called_off(p) ? p->cause : p->around.cause;
+	for (; s != p; s = s->parent) {
+		s->around.cause = cause;
+		s->around.cause_as_of = now;
+	}
+	return cause;
+}
+
+/* Why s was cancelled: from outside outranks a deadline inside. */
+static const struct plait_scope *why(const struct plait_scope *s)
+{
+	const struct plait_scope *cause = s->cause, *outer = NULL;
+
+	if (cause->timed_out && cause->parent != NULL)
+		outer = called_off_by(cause->parent);
+	return outer != NULL ? outer : cause;
+}
+
+static void deadline_changed(struct plait_scope *s)
+{
+	s->around.deadline_as_of = 0;
+	if (s->children > 0)
+		s->root->deadlines++;
+}
+
+static void stop_timer(struct plait_scope *s)
+{
+	plait_timer_stop(&s->timer);
+	deadline_changed(s);
+}
+
+static void mark(struct plait_scope *s, const struct plait_scope *cause)
+{
+	s->cause = cause;
+	stop_timer(s);
+}
+
+static void start_timer(struct plait_scope *s, double seconds);
+
+/* A shielded scope is given its time; another one is cancelled as well. */
+static struct plait_scope *tell_child(struct plait_scope *s,
+				      struct plait_scope *child)
+{
+	if (child->cause != NULL)
+		return s;
+	if (child->shield > 0 && child->reactor != NULL) {
+		child->sheltered = true;
+		start_timer(child, child->shield);
+		return s;
+	}
+	mark(child, s->cause);
+	child->refs++;
+	child->resume = s;
+	return child;
+}
+
+/* Tells one entry of s; says which scope to go on with. */
+static struct plait_scope *tell_one(struct plait_scope *s)
+{
+	struct plait_scope_entry *e = plait_container(
+		s->running.prev, struct plait_scope_entry, link);
+
+	plait_list_remove(&e->link);
+	plait_list_append(&s->ending, &e->link);
+	if (is_child(e))
+		return tell_child(s, child_of(e));
+	e->cancel(e->arg);
+	return s;
+}
+
+/* Each scope on the way is held by a reference until all in it was told. */
+static void tell_all(struct plait_scope *s)
+{
+	s->refs++;
+	while (s != NULL) {
+		struct plait_scope *told = s;
+
+		if (!plait_list_is_empty(&s->running)) {
+			s = tell_one(s);
+			continue;
+		}
+		s = s->resume;
+		unref(told);
+	}
+}
+
+static void become_cause(struct plait_scope *s, const char *reason,
+			 const char *where)
+{
+	s->reason = reason != NULL ? reason : "";
+	s->where = where;
+	mark(s, s);
+}
+
+void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
+			  const char *where)
+{
+	if (plait_scope_is_cancelled(s))
+		return;
+	become_cause(s, reason, where);
+	if (s->children > 0)
+		s->root->cancels++;
+	tell_all(s);
+}
+
+void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
+			   const char *where)
+{
+	check_owner(s, where);
+	plait_i_scope_cancel(s, reason, where);
+}
+
+bool plait_scope_is_cancelled(const struct plait_scope *s)
+{
+	return s == NULL || s->cause != NULL;
+}
+
+const char *plait_scope_reason(const struct plait_scope *s)
+{
+	check_owner(s, "plait_scope_reason()");
+	return s != NULL && s->cause != NULL ? why(s)->reason : "";
+}
+
+/* ---- ending --------------------------------------------------------- */
+
+bool plait_scope_is_empty(const struct plait_scope *s)
+{
+	return s == NULL || (plait_list_is_empty(&s->running) &&
+			     plait_list_is_empty(&s->ending));
+}
+
+/* Frees s, and tells who waited for its end; the scope around it stays. */
+static void bury(struct plait_scope *s)
+{
+	struct plait_promise *ended = s->ended;
+
+	plait_timer_stop(&s->timer);
+	loop_task_cancel(&s->reactor_freed);
+	plait_list_remove(&s->entry.link);
+	free(s);
+	plait_fire(&ended, PLAIT_NONE);
+}
+
+/* Ends s if it is over, and the scopes around it that only waited for it. */
+static void end(struct plait_scope *s)
+{
+	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
+		struct plait_scope *parent = s->parent;
+
+		if (parent != NULL) {
+			parent->refs++;
+			parent->children--;
+		}
+		bury(s);
+		if (parent != NULL)
+			parent->refs--;
+		s = parent;
+	}
+}
+
+static plait_value wait_no_more(struct plait_deferred *d, void *arg)
+{
+	struct plait_scope *s = arg;
+
+	plait_promise_drop(&s->ended);
+	return plait_cancelled();
+}
+
+void plait_i_scope_end(struct plait_scope **sp, const char *where)
+{
+	struct plait_scope *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	plait_i_scope_cancel(s, "the scope has ended", where);
+	unref(s);
+}
+
+void plait_i_scope_abandon(struct plait_scope **sp)
+{
+	struct plait_scope *s = *sp;
+
+	*sp = NULL;
+	if (s != NULL)
+		unref(s);
+}
+
+struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
+					   const char *where)
+{
+	struct plait_scope *s = *sp;
+	struct plait_deferred *d;
+
+	if (s == NULL)
+		return plait_succeed_at(PLAIT_NONE, where);
+	check_owner(s, where);
+	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
+	plait_i_scope_end(sp, where);
+	return d;
+}
+
+/* ---- what is in it -------------------------------------------------- */
+
+static void enter(struct plait_scope *s, struct plait_scope_entry *e,
+		  plait_func *cancel, void *arg)
+{
+	*e = (struct plait_scope_entry){ .scope = s,
+					 .cancel = cancel,
+					 .arg = arg };
+	plait_list_append(&s->running, &e->link);
+}
+
+int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
+		      plait_func *cancel, void *arg)
+{
+	plait_assert(cancel != NULL && e->scope == NULL);
+	check_owner(s, "plait_scope_enter()");
+	if (plait_scope_is_cancelled(s))
+		return -ECANCELED;
+	enter(s, e, cancel, arg);
+	return 0;
+}
+
+void plait_scope_leave(struct plait_scope_entry *e)
+{
+	struct plait_scope *s = e->scope;
+
+	if (s == NULL)
+		return;
+	check_owner(s, "plait_scope_leave()");
+	e->scope = NULL;
+	plait_list_remove(&e->link);
+	end(s);
+}
+
+static struct plait_deferred *leave_started(void *arg)
+{
+	struct started *st = arg;
+
+	plait_scope_leave(&st->entry);
+	free(st);
+	return NULL;
+}
+
+/*
+ * Enters d, with a pair that ends its place.  In a scope that was cancelled
+ * it is told at once, if it has not ended by then.
+ */
+static void start(struct plait_scope *s, struct started *st, plait_func *cancel,
+		  plait_callback *settle)
+{
+	s->refs++;
+	enter(s, &st->entry, cancel, st);
+	plait_i_deferred_add_guarded(st->deferred, settle, st, leave_started);
+	if (s->cause != NULL && s->running.prev == &st->entry.link)
+		tell_one(s);
+	unref(s);
+}
+
+/* NULL with no memory: then d was cancelled. */
+static struct started *started_new(const struct plait_scope *s,
+				   struct plait_deferred *d)
+{
+	struct started *st = s != NULL ? malloc(sizeof(*st)) : NULL;
+
+	if (st == NULL)
+		plait_deferred_cancel_because(d, "no memory for the scope");
+	else
+		*st = (struct started){ .deferred = d };
+	return st;
+}
+
+static void cancel_told(struct started *st, struct plait_deferred *d)
+{
+	st->told = why(st->entry.scope);
+	plait_deferred_cancel_at(d, st->told->reason, st->told->where);
+}
+
+static bool is_cancelled_by(const struct plait_scope *cause,
+			    const plait_value *v)
+{
+	const struct plait_failure *f;
+
+	if (cause == NULL || !plait_value_is_failure(v))
+		return false;
+	f = plait_value_failure(v);
+	return plait_failure_check(f, &plait_error_cancelled) &&
+	       plait_failure_cancelled_at(f) == cause->where &&
+	       plait_failure_reason(f) == cause->reason;
+}
+
+static void cancel_started(void *arg)
+{
+	struct started *st = arg;
+
+	cancel_told(st, st->deferred);
+}
+
+/* What a cancellation that came from here has become meanwhile. */
+static plait_value judge(const struct started *st, plait_value *v)
+{
+	const struct plait_scope *cause = why(st->entry.scope);
+	plait_value verdict;
+
+	if (cause->timed_out)
+		verdict = plait_fail_because(&plait_error_timeout,
+					     plait_value_failure(v), "%s",
+					     cause->reason);
+	else if (cause != st->told)
+		verdict = plait_i_failure_cancelled_by(cause->reason,
+						       cause->where);
+	else
+		return *v;
+	plait_value_free(v);
+	return verdict;
+}
+
+static plait_value settle_started(plait_value *result, void *arg)
+{
+	struct started *st = arg;
+	plait_value v = plait_take(result);
+
+	if (is_cancelled_by(st->told, &v))
+		v = judge(st, &v);
+	leave_started(st);
+	return v;
+}
+
+struct plait_deferred *plait_scope_start(struct plait_scope *s,
+					 struct plait_deferred *d)
+{
+	struct started *st;
+
+	check_owner(s, "plait_scope_start()");
+	st = started_new(s, d);
+	if (st != NULL)
+		start(s, st, cancel_started, settle_started);
+	return d;
+}
+
+/* The pair lets go of st on the way, or has to wait for it. */
+static void cancel_owned(void *arg)
+{
+	struct started *st = arg;
+	struct plait_deferred *d = st->deferred;
+
+	st->deferred = NULL;
+	cancel_told(st, d);
+	plait_deferred_free(&d);
+}
+
+static plait_value settle_owned(plait_value *result, void *arg)
+{
+	struct started *st = arg;
+	plait_value v = plait_take(result);
+
+	plait_deferred_detach(&st->deferred);
+	if (is_cancelled_by(st->told, &v))
+		plait_value_free(&v);
+	leave_started(st);
+	return v;
+}
+
+void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
+{
+	struct plait_deferred *d = *dp;
+	struct started *st;
+
+	*dp = NULL;
+	check_owner(s, "plait_scope_own()");
+	plait_i_deferred_take(d, "plait_scope_own()");
+	st = started_new(s, d);
+	if (st != NULL)
+		start(s, st, cancel_owned, settle_owned);
+	else
+		plait_deferred_free(&d);
+}
+
+/* ---- deadlines ------------------------------------------------------ */
+
+static void expire(void *arg)
+{
+	struct plait_scope *s = arg;
+
+	s->timed_out = true;
+	become_cause(s, "the deadline has passed", PLAIT_HERE);
+	mark(s, why(s));
+	tell_all(s);
+}
+
+/* Its time will not come any more; what waits for that has had it. */
+static void lose_reactor(struct loop_task *task)
+{
+	struct plait_scope *s =
+		plait_container(task, struct plait_scope, reactor_freed);
+	struct plait_reactor *r = s->reactor;
+
+	s->reactor = NULL;
+	stop_timer(s);
+	if (!s->sheltered || s->cause != NULL || loop_is_forked(r))
+		return;
+	plait_i_loop_enter(r);
+	expire(s);
+	plait_i_loop_leave(r);
+}
+
+/* No later than it is due already, for a sheltered one. */
+static void start_timer(struct plait_scope *s, double seconds)
+{
+	double left =
+		plait_timer_when(&s->timer) - plait_reactor_seconds(s->reactor);
+
+	/* Not a number if it is not running. */
+	if (s->sheltered && left <= seconds)
+		return;
+	plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+	deadline_changed(s);
+}
+
+void plait_scope_set_deadline(struct plait_scope *s, double seconds)
+{
+	check_owner(s, "plait_scope_set_deadline()");
+	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
+		return;
+	if (isinf(seconds) && seconds > 0 && !s->sheltered)
+		stop_timer(s);
+	else
+		start_timer(s, seconds);
+}
+
+/* Given that of the scope around it, after which its shield lets it live. */
+static double tighten(const struct plait_scope *s, double around)
+{
+	double own = plait_timer_when(&s->timer);
+
+	around += s->shield;
+	return own < around ? own : around; /* NAN, if it has none, is not */
+}
+
+static bool knows_deadline(const struct plait_scope *s)
+{
+	return s->around.deadline_as_of == s->root->deadlines;
+}
+
+double plait_scope_deadline(const struct plait_scope *asked)
+{
+	struct plait_scope *s = (struct plait_scope *)(uintptr_t)asked;
+	struct plait_scope *inner = NULL;
+	double tightest = INFINITY;
+
+	check_owner(s, "plait_scope_deadline()");
+	for (; !plait_scope_is_cancelled(s) && !knows_deadline(s);
+	     s = s->parent) {
+		s->asks = inner;
+		inner = s;
+	}
+	if (!plait_scope_is_cancelled(s))
+		tightest = s->around.deadline;
+	for (; inner != NULL; inner = inner->asks) {
+		tightest = tighten(inner, tightest);
+		inner->around.deadline = tightest;
+		inner->around.deadline_as_of = inner->root->deadlines;
+	}
+	return tightest;
+}
+
+void plait_scope_shield(struct plait_scope *s, double seconds)
+{
+	plait_assert(seconds >= 0);
+	check_owner(s, "plait_scope_shield()");
+	if (s == NULL)
+		return;
+	s->shield = seconds;
+	deadline_changed(s);
+}
