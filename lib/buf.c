@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "lib/buf.h"
-#include "lib/print.h"
 #include <plait/failure.h>
 
 struct plait_buf {

@@ -1,10 +1,12 @@
 /*
- * What queues of buffers have to know: how much memory a buffer keeps from
- * being freed, counted once however often it is queued.
+ * What the rest of the library may ask of a buffer and a program may not.
+ * Queues of buffers have to know how much memory a buffer keeps from being
+ * freed, counted once however often it is queued.
  */
 #ifndef LIB_BUF_H
 #define LIB_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include <plait/buf.h>
@@ -29,5 +31,9 @@ bool plait_i_buf_let_go(struct plait_buf *b, const void *holder);
  */
 bool plait_i_buf_try_let_go(struct plait_buf *b, const void *holder);
 void plait_i_buf_take_back(struct plait_buf *b, const void *holder);
+
+/* As plait_buf_printf(). */
+int plait_i_buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
+	PLAIT_PRINTF(2, 0);
 
 #endif

@@ -28,12 +28,14 @@
  * follow a cancel, cancel(), cancel_group() and plait_i_deferred_free_for().
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base.h"
 #include "lib/debug.h"
 #include "lib/deferred_inside.h"
+#include "lib/owner.h"
 #include "lib/trace.h"
 
 struct plait_deferred plait_i_deferred_no_memory = {
@@ -129,6 +131,86 @@ static void unref(struct plait_deferred *d)
 		plait_i_debug_quarantine(d);
 	else
 		free(d);
+}
+
+/* ---- one deferred, as it is ---------------------------------------------- */
+
+/* ", fired at FILE:LINE", or nothing. */
+static const char *fired_text(const struct plait_deferred *d)
+{
+	return d->fired ? " fired at " : "";
+}
+
+static const char *fired_at(const struct plait_deferred *d)
+{
+	return d->fired ? d->fired_at : "";
+}
+
+static OUT_OF_LINE PLAIT_NORETURN void
+die_of_use(const struct plait_deferred *d, const char *where)
+{
+	plait_die(where, "uses the deferred made at %s%s%s, which ended at %s",
+		  d->where, fired_text(d), fired_at(d), d->ended_at);
+}
+
+/*
+ * d is not this thread's: aborts, unless it is nobody's.  What the parent has
+ * made, a child may use in any of its threads.
+ */
+static OUT_OF_LINE void check_owner(const struct plait_deferred *d,
+				    const char *where)
+{
+	if (d == &plait_i_deferred_no_memory || deferred_is_inherited(d))
+		return;
+	plait_die(where,
+		  "thread %u uses the deferred made at %s, which belongs to "
+		  "thread %u",
+		  owner_number(), d->where, d->owner);
+}
+
+/* At the beginning of whatever a program can do with a deferred. */
+static inline void check_use(const struct plait_deferred *d, const char *where)
+{
+	if (__builtin_expect(d->refs == 0, 0))
+		die_of_use(d, where);
+	if (!owner_is_self(d->owner))
+		check_owner(d, where);
+}
+
+bool plait_deferred_is_fired(const struct plait_deferred *d)
+{
+	check_use(d, "plait_deferred_is_fired()");
+	return d->fired;
+}
+
+const plait_value *plait_deferred_result(const struct plait_deferred *d)
+{
+	static const plait_value no_memory = {
+		&plait_failure_type,
+		(void *)(uintptr_t)&plait_i_failure_no_memory
+	};
+
+	check_use(d, "plait_deferred_result()");
+	if (d == &plait_i_deferred_no_memory)
+		return &no_memory;
+	return d->fired && d->inner == NULL ? &d->result : NULL;
+}
+
+int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
+{
+	const plait_value *result = plait_deferred_result(d);
+	char text[256], rest[300] = "";
+
+	if (d->inner != NULL) {
+		snprintf(rest, sizeof(rest), " waiting on Deferred at %p",
+			 (const void *)d->inner);
+	} else if (result != NULL) {
+		plait_value_str(result, text, sizeof(text));
+		snprintf(rest, sizeof(rest), " current result: %s", text);
+	}
+	return snprintf(buf, size, "<Deferred at %p made at %s%s%s%s>",
+			(const void *)d, d->where, fired_text(d), fired_at(d),
+			rest);
 }
 
 /* ---- making -------------------------------------------------------- */

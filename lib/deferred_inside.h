@@ -10,7 +10,6 @@
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
-#include "lib/owner.h"
 
 enum { INLINE_PAIRS = 4 };
 
@@ -77,26 +76,10 @@ extern _Thread_local struct deferred_thread plait_i_deferred_thread
 /* The promise that the pair fires, if plait_deferred_chain() made it. */
 const struct plait_deferred *plait_i_deferred_chained(const struct pair *pair);
 
-PLAIT_NORETURN void plait_i_deferred_die_of_use(const struct plait_deferred *d,
-						const char *where);
-
-/* d is not this thread's: aborts, unless it is nobody's. */
-void plait_i_deferred_check_owner(const struct plait_deferred *d,
-				  const char *where);
-
 /* In a child made by fork(): what became of it is the parent's to report. */
 static inline bool deferred_is_inherited(const struct plait_deferred *d)
 {
 	return d->forks != (uint16_t)fork_count();
-}
-
-/* At the beginning of whatever a program can do with a deferred. */
-static inline void check_use(const struct plait_deferred *d, const char *where)
-{
-	if (__builtin_expect(d->refs == 0, 0))
-		plait_i_deferred_die_of_use(d, where);
-	if (!owner_is_self(d->owner))
-		plait_i_deferred_check_owner(d, where);
 }
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * Looking at deferreds: one, those that are pending, all of a thread.
+ * Looking at all the deferreds of a thread: those that are pending, those that
+ * never ended, and how they hang together.
  *
  * The thread's list of live deferreds holds all from the first to the last
  * moment, oldest first, so what is said here is the whole truth.  Nothing
@@ -15,72 +16,6 @@
 
 #include "lib/deferred_inside.h"
 #include "lib/print.h"
-
-bool plait_deferred_is_fired(const struct plait_deferred *d)
-{
-	check_use(d, "plait_deferred_is_fired()");
-	return d->fired;
-}
-
-const plait_value *plait_deferred_result(const struct plait_deferred *d)
-{
-	static const plait_value no_memory = {
-		&plait_failure_type,
-		(void *)(uintptr_t)&plait_i_failure_no_memory
-	};
-
-	check_use(d, "plait_deferred_result()");
-	if (d == &plait_i_deferred_no_memory)
-		return &no_memory;
-	return d->fired && d->inner == NULL ? &d->result : NULL;
-}
-
-/* ", fired at FILE:LINE", or nothing. */
-static const char *fired_text(const struct plait_deferred *d)
-{
-	return d->fired ? " fired at " : "";
-}
-
-static const char *fired_at(const struct plait_deferred *d)
-{
-	return d->fired ? d->fired_at : "";
-}
-
-int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
-{
-	const plait_value *result = plait_deferred_result(d);
-	char text[256], rest[300] = "";
-
-	if (d->inner != NULL) {
-		snprintf(rest, sizeof(rest), " waiting on Deferred at %p",
-			 (const void *)d->inner);
-	} else if (result != NULL) {
-		plait_value_str(result, text, sizeof(text));
-		snprintf(rest, sizeof(rest), " current result: %s", text);
-	}
-	return snprintf(buf, size, "<Deferred at %p made at %s%s%s%s>",
-			(const void *)d, d->where, fired_text(d), fired_at(d),
-			rest);
-}
-
-void plait_i_deferred_die_of_use(const struct plait_deferred *d,
-				 const char *where)
-{
-	plait_die(where, "uses the deferred made at %s%s%s, which ended at %s",
-		  d->where, fired_text(d), fired_at(d), d->ended_at);
-}
-
-/* What the parent has made, a child may use in any of its threads. */
-void plait_i_deferred_check_owner(const struct plait_deferred *d,
-				  const char *where)
-{
-	if (d == &plait_i_deferred_no_memory || deferred_is_inherited(d))
-		return;
-	plait_die(where,
-		  "thread %u uses the deferred made at %s, which belongs to "
-		  "thread %u",
-		  owner_number(), d->where, d->owner);
-}
 
 /* ---- time ------------------------------------------------------------ */
 

@@ -1,4 +1,5 @@
 /* Printing into a buffer in many small pieces: see print.h. */
+#include "lib/buf.h"
 #include "lib/print.h"
 
 void plait_i_print(struct print *p, const char *fmt, ...)

@@ -5,8 +5,6 @@
 #ifndef LIB_PRINT_H
 #define LIB_PRINT_H
 
-#include <stdarg.h>
-
 #include <plait/buf.h>
 
 struct print {
@@ -21,9 +19,5 @@ void plait_i_print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
  * in it is left out.
  */
 void plait_i_print_plain(struct print *p, const char *text);
-
-/* In buf.c: what plait_buf_printf() does. */
-int plait_i_buf_vprintf(struct plait_buf *b, const char *fmt, va_list ap)
-	PLAIT_PRINTF(2, 0);
 
 #endif
