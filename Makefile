@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-cancel check-headers check-layers check-symbols \
-	check-man check-claims check-hardening check-programs demo bench fuzz run-fuzz coverage \
+	check-circles check-man check-claims check-hardening check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -52,7 +52,7 @@ FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
 FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c
-PROGRAM_TESTS = $(wildcard tests/test_programs.py)
+PROGRAM_TESTS = $(wildcard tests/test_*.py)
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases
 
@@ -167,7 +167,7 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-cancel scripts/check-man scripts/check-claims \
+	scripts/check-circles scripts/check-cancel scripts/check-man scripts/check-claims \
 	scripts/check-hardening scripts/man-examples
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 
@@ -180,7 +180,7 @@ check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
 check-cancel check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
-check-symbols: $(BUILT_LIBS)
+check-symbols check-circles: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
 	@$(RUN_CHECKS) scripts/$@
@@ -247,7 +247,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -cancel, -man, -claims, -hardening    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -man, -claims, -hardening    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
