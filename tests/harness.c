@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <plait/testing.h>
+
 #include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/stranger.h"
@@ -31,15 +33,18 @@ enum { PATIENCE = 14 };
 
 struct entry {
 	TTest wrapped;
-	const TTest *test;
+	const struct test *test;
 	const char *backend;
 	int first; /* what Check passes for its first loop */
 	int loops;
-	int start;
 };
 
 struct plait_reactor *reactor;
 const char *backend;
+
+/* In the order of their lines, whatever the order of constructors is. */
+static struct test *tests;
+static struct group *groups;
 
 static struct entry entries[MAX_ENTRIES];
 static int n_entries;
@@ -73,8 +78,8 @@ double test_mult(void)
 	return (mult != NULL ? atof(mult) : 1) * SLOW;
 }
 
-/* Check reads these when a case is created, so before main(). */
-__attribute__((constructor)) static void set_timeouts(void)
+/* Check reads these when a case is created. */
+static void set_timeouts(void)
 {
 	char mult[32];
 
@@ -180,61 +185,124 @@ static void run_entry(int i)
 		e++;
 	note_before(&before);
 	backend = e->backend;
-	if (backend != NULL) {
+	if (backend != NULL)
 		reactor = plait_reactor_new(backend);
-		ck_assert_msg(reactor != NULL, "no reactor: %s",
-			      strerror(errno));
-	}
-	e->test->fn(i - e->first + e->start);
+	else if (e->test->kind == ON_EACH_REACTOR)
+		reactor = plait_testing_reactor_new();
+	ck_assert_msg(reactor != NULL || e->test->kind == PURE,
+		      "no reactor: %s", strerror(errno));
+	e->test->check.fn(i - e->first + e->test->from);
 	plait_reactor_free(&reactor);
 	check_nothing_left(&before);
 }
 
-static void add_entry(TCase *tc, const TTest *test, int start, int end,
-		      const char *on)
+static void add_entry(TCase *tc, const struct test *t, const char *on)
 {
 	struct entry *e = &entries[n_entries];
+	int loops = t->to == 0 ? 1 : t->to - t->from;
 	char *name;
 
 	if (n_entries == MAX_ENTRIES ||
-	    asprintf(&name, on ? "%s/%s" : "%s", test->name, on) < 0)
+	    asprintf(&name, on ? "%s/%s" : "%s", t->check.name, on) < 0)
 		abort();
-	*e = (struct entry){ *test, test, on, n_loops, end - start, start };
+	*e = (struct entry){ t->check, t, on, n_loops, loops };
 	e->wrapped.name = name;
 	e->wrapped.fn = run_entry;
 	n_entries++;
-	n_loops += e->loops;
-	_tcase_add_test(tc, &e->wrapped, 0, 0, e->first, n_loops);
+	n_loops += loops;
+	_tcase_add_test(tc, &e->wrapped, t->signal, 0, e->first, n_loops);
 }
 
-void harness_add(TCase *tc, const TTest *test, int start, int end,
-		 bool wants_reactor)
+static void add_entries(TCase *tc, const struct test *t)
 {
 	const char *only = getenv("PLAIT_REACTOR");
-	const char *name;
+	const char *on;
 
-	if (!wants_reactor)
-		add_entry(tc, test, start, end, NULL);
-	for (size_t i = 0; wants_reactor; i++) {
-		name = plait_reactor_backend(i);
-		if (name == NULL)
-			break;
-		if (only == NULL || strcmp(only, name) == 0)
-			add_entry(tc, test, start, end, name);
-	}
+	if (t->kind != ON_EACH_BACKEND)
+		add_entry(tc, t, NULL);
+	if (t->kind == PURE)
+		return;
+	for (size_t i = 0; (on = plait_reactor_backend(i)) != NULL; i++)
+		if (only == NULL || strcmp(only, on) == 0)
+			add_entry(tc, t, on);
 }
 
-int suite_main(Suite *s)
+void test_add(struct test *t)
 {
+	struct test **at = &tests;
+
+	while (*at != NULL && (*at)->check.line < t->check.line)
+		at = &(*at)->next;
+	t->next = *at;
+	*at = t;
+}
+
+void group_add(struct group *g)
+{
+	struct group **at = &groups;
+
+	while (*at != NULL && (*at)->line < g->line)
+		at = &(*at)->next;
+	g->next = *at;
+	*at = g;
+}
+
+/* The last that begins before it; NULL before all. */
+static const struct group *group_of(const struct test *t)
+{
+	const struct group *found = NULL;
+
+	for (const struct group *g = groups; g != NULL; g = g->next)
+		if (g->line < t->check.line)
+			found = g;
+	return found;
+}
+
+static TCase *new_case(Suite *s, const struct group *g, const char *suite)
+{
+	TCase *tc = tcase_create(g != NULL ? g->name : suite);
+
+	if (g != NULL)
+		tcase_add_checked_fixture(tc, g->setup, g->teardown);
+	if (g != NULL && g->timeout > 0)
+		tcase_set_timeout(tc, g->timeout);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+int tests_run(const char *suite, const struct test *first)
+{
+	const struct group *now = NULL, *before = NULL;
+	Suite *s = suite_create(suite);
 	SRunner *runner = srunner_create(s);
+	TCase *tc = NULL;
 	int failed;
 
+	for (const struct test *t = first; t != NULL; t = t->next) {
+		now = group_of(t);
+		if (tc == NULL || now != before)
+			tc = new_case(s, now, suite);
+		before = now;
+		add_entries(tc, t);
+	}
 	srunner_run_all(runner, CK_ENV);
 	if (in_torture)
 		_exit(1);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The suite is called as the file is: tests/test_NAME.c. */
+int main(void)
+{
+	const char *file = basename(tests->check.file);
+	char suite[64];
+
+	set_timeouts();
+	snprintf(suite, sizeof(suite), "%.*s", (int)strcspn(file + 5, "."),
+		 file + 5);
+	return tests_run(suite, tests);
 }
 
 /* Turning a reactor. */

@@ -1,31 +1,29 @@
 /*
- * What every test program is written with.
+ * What every test program is written with: one file, whose tests register
+ * themselves.
  *
- *	START_TEST(late_result_is_freed)
+ *	GROUP("cancel", .setup = steps_setup);
+ *
+ *	TEST(late_result_is_freed, PURE)
  *	{
  *		...
- *		run_until(reactor, is_set, &fired);
  *	}
- *	END_TEST
  *
- *	int main(void)
+ *	TEST(whoever_ends_first_the_other_is_told, ON_EACH_BACKEND, TIMES(2))
  *	{
- *		Suite *s = suite_create("deferred");
- *		TCase *tc = tcase_create("cancel");
- *
- *		tcase_add_pure_test(tc, late_result_is_freed);
- *		suite_add_tcase(s, tc);
- *		return suite_main(s);
+ *		... reactor is a new one, _i is 0 and then 1 ...
+ *		run_until_set(reactor, &told);
  *	}
  *
- * A test that is added as pure or reactor test fails if it leaves memory of
- * the library's, a descriptor, or a failure that nobody handled.
+ * The name is a claim.  A test fails if it leaves memory of the library's, a
+ * descriptor, or a failure that nobody handled.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,33 +36,85 @@
 
 #include "tests/fault.h"
 
-/* A test without a reactor. */
-#define tcase_add_pure_test(tc, test) harness_add(tc, test, 0, 1, false)
-#define tcase_add_pure_loop_test(tc, test, start, end)                         \
-	harness_add(tc, test, start, end, false)
+/*
+ * On what a test runs.  It may free its reactor itself.  With $PLAIT_REACTOR
+ * in the environment there is no other backend than that.
+ */
+enum test_kind {
+	PURE,		 /* once, without a reactor */
+	ON_EACH_BACKEND, /* on a new reactor of each backend */
+	ON_EACH_REACTOR, /* on those, and before on one of testing.h */
+};
+
+/* How often: for each _i from the first up to the last, without that. */
+#define FROM_TO(first, last) .from = (first), .to = (last)
+#define TIMES(n) FROM_TO(0, n)
+#define EACH_PAIR(n, m) TIMES((n) * (m))
+#define EACH_OF(table) TIMES(N_OF(table))
+#define N_OF(table) ((int)(sizeof(table) / sizeof(*(table))))
+
+/* It has to end in abort(). */
+#define ABORTS .signal = SIGABRT
+
+/* TEST(name, kind[, FROM_TO(...)][, ABORTS]) { ... } */
+#define TEST(claim, ...)                                                       \
+	static void claim(int _i);                                             \
+	__attribute__((constructor)) static void claim##_registers(void)       \
+	{                                                                      \
+		static struct test t;                                          \
+                                                                               \
+		t = (struct test){ .check = { #claim, claim, __FILE__,         \
+					      __LINE__ },                      \
+				   .kind = __VA_ARGS__ };                      \
+		test_add(&t);                                                  \
+	}                                                                      \
+	static void claim(int _i)
 
 /*
- * A test that runs once on each backend, or on $PLAIT_REACTOR alone, with a
- * new reactor each time.  It may free the reactor itself.
+ * GROUP(name[, .setup = f][, .teardown = f][, .timeout = seconds]); begins a
+ * group of tests, as far as the next one: one TCase of Check's, which
+ * $CK_RUN_CASE chooses.  What Check does around each of its tests is done.
  */
-#define tcase_add_reactor_test(tc, test) harness_add(tc, test, 0, 1, true)
-#define tcase_add_reactor_loop_test(tc, test, start, end)                      \
-	harness_add(tc, test, start, end, true)
+#define GROUP(...) GROUP_IN(__LINE__, __VA_ARGS__)
+#define GROUP_IN(where, ...) GROUP_AT(where, __VA_ARGS__)
+#define GROUP_AT(where, ...)                                                   \
+	static struct group group_##where;                                     \
+	__attribute__((constructor)) static void group_##where##_begins(void)  \
+	{                                                                      \
+		group_##where =                                                \
+			(struct group){ .line = where, .name = __VA_ARGS__ };  \
+		group_add(&group_##where);                                     \
+	}                                                                      \
+	static struct group group_##where
 
-/* A test that has to end in abort(). */
-#define tcase_add_abort_test(tc, test)                                         \
-	tcase_add_test_raise_signal(tc, test, SIGABRT)
+struct test {
+	TTest check;
+	enum test_kind kind;
+	int from;
+	int to; /* 0: it runs once */
+	int signal;
+	struct test *next;
+};
+
+struct group {
+	int line;
+	const char *name;
+	void (*setup)(void);
+	void (*teardown)(void);
+	double timeout; /* 0: the usual one */
+	struct group *next;
+};
+
+void test_add(struct test *t);
+void group_add(struct group *g);
+
+/* Runs these and their next ones; what main() returns. */
+int tests_run(const char *suite, const struct test *tests);
 
 extern struct plait_reactor *reactor;
 
-/* The name of its backend, for torture(); NULL in a pure test. */
+/* The name of its backend, for torture(); NULL if it has none. */
 extern const char *backend;
-
-void harness_add(TCase *tc, const TTest *test, int start, int end,
-		 bool wants_reactor);
-
-/* Runs and frees the suite; what main() returns. */
-int suite_main(Suite *s);
 
 /* How much slower than usual things may be: $PLAIT_TEST_MULT, sanitizers. */
 double test_mult(void);

@@ -17,7 +17,7 @@ const char *trace(void);
 void trace_clear(void);
 void trace_add(const char *fmt, ...) PLAIT_PRINTF(1, 2);
 
-/* For tcase_add_checked_fixture(): nothing traced, no value alive. */
+/* For .setup of a GROUP: nothing traced, no value alive. */
 void steps_setup(void);
 
 /* A value that is traced when it is freed, and how many are alive. */

@@ -67,7 +67,9 @@ enum {
 	N_WAITED_FOR = sizeof(waited_for) / sizeof(waited_for[0])
 };
 
-START_TEST(a_passing_error_skips_one_connection)
+GROUP("accept", .setup = setup);
+
+TEST(a_passing_error_skips_one_connection, ON_EACH_BACKEND, TIMES(N_SKIPPED))
 {
 	listen_now();
 	fault_call("accept4", 1 + (unsigned)_i % 3, skipped[_i]);
@@ -75,9 +77,8 @@ START_TEST(a_passing_error_skips_one_connection)
 	ck_assert(fault_used("accept4"));
 	ck_assert_uint_eq(server.made, 1);
 }
-END_TEST
 
-START_TEST(passing_errors_for_ever_let_others_live)
+TEST(passing_errors_for_ever_let_others_live, ON_EACH_BACKEND, TIMES(N_SKIPPED))
 {
 	struct plait_port *other = NULL;
 	struct actor neighbour;
@@ -96,9 +97,8 @@ START_TEST(passing_errors_for_ever_let_others_live)
 	actor_stop(reactor, &other);
 	serve_and_stop(fd);
 }
-END_TEST
 
-START_TEST(a_lasting_error_is_waited_for)
+TEST(a_lasting_error_is_waited_for, ON_EACH_BACKEND, TIMES(N_WAITED_FOR))
 {
 	int fd;
 
@@ -118,9 +118,8 @@ START_TEST(a_lasting_error_is_waited_for)
 	clock_virtual(true);
 	serve_and_stop(fd);
 }
-END_TEST
 
-START_TEST(stopped_while_it_waits_leaves_no_timer)
+TEST(stopped_while_it_waits_leaves_no_timer, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -136,12 +135,13 @@ START_TEST(stopped_while_it_waits_leaves_no_timer)
 	ck_assert_str_eq(server.trace, "SX");
 	close(fd);
 }
-END_TEST
 
 /* Out of descriptors. */
 static const int missing[] = { EMFILE, ENFILE };
 
-START_TEST(the_reserve_sheds_a_connection)
+GROUP("descriptors", .setup = setup);
+
+TEST(the_reserve_sheds_a_connection, ON_EACH_BACKEND, TIMES(2))
 {
 	int fd;
 
@@ -159,7 +159,6 @@ START_TEST(the_reserve_sheds_a_connection)
 	ck_assert_ptr_nonnull(strstr(unhandled_text(), " refused"));
 	serve_and_stop(-1);
 }
-END_TEST
 
 /* In a child, which has a reactor of its own. */
 static void shed_one(void *arg)
@@ -175,7 +174,7 @@ static void shed_one(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(refusing_is_not_called_a_deferreds_error)
+TEST(refusing_is_not_called_a_deferreds_error, ON_EACH_BACKEND)
 {
 	static const char line[] = "Error in a port: OSError: out of "
 				   "descriptors: connection from 127.0.0.1:";
@@ -187,9 +186,8 @@ START_TEST(refusing_is_not_called_a_deferreds_error)
 	ck_assert_msg(strncmp(said, line, sizeof(line) - 1) == 0, "%s", said);
 	ck_assert_ptr_nonnull(strstr(said, " refused: Too many open files\n"));
 }
-END_TEST
 
-START_TEST(an_empty_queue_is_not_shed_twice)
+TEST(an_empty_queue_is_not_shed_twice, ON_EACH_BACKEND, TIMES(2))
 {
 	listen_now();
 	/* The kernel says that descriptors are missing before it looks. */
@@ -203,9 +201,8 @@ START_TEST(an_empty_queue_is_not_shed_twice)
 	run_until_count(reactor, &server.lost, 1);
 	serve_and_stop(-1);
 }
-END_TEST
 
-START_TEST(when_even_shedding_fails_it_waits)
+TEST(when_even_shedding_fails_it_waits, ON_EACH_BACKEND, TIMES(2))
 {
 	int fd;
 
@@ -223,7 +220,6 @@ START_TEST(when_even_shedding_fails_it_waits)
 	clock_virtual(true);
 	serve_and_stop(fd);
 }
-END_TEST
 
 static void stop_port(const struct plait_failure *why, void *arg)
 {
@@ -233,7 +229,8 @@ static void stop_port(const struct plait_failure *why, void *arg)
 }
 
 /* Told of the connection that was refused, the program has had enough. */
-START_TEST(a_port_that_is_stopped_by_the_report_does_not_wait)
+TEST(a_port_that_is_stopped_by_the_report_does_not_wait, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	int fd;
 
@@ -250,9 +247,8 @@ START_TEST(a_port_that_is_stopped_by_the_report_does_not_wait)
 	ck_assert_double_ge(wait_timeout(), 59);
 	close(fd);
 }
-END_TEST
 
-START_TEST(a_lost_reserve_is_made_again)
+TEST(a_lost_reserve_is_made_again, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -278,9 +274,8 @@ START_TEST(a_lost_reserve_is_made_again)
 	ck_assert_uint_eq(calls_of("accept4"), 2);
 	ck_assert_uint_eq(calls_of("open"), 1);
 }
-END_TEST
 
-START_TEST(reports_come_once_a_second)
+TEST(reports_come_once_a_second, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -300,7 +295,6 @@ START_TEST(reports_come_once_a_second)
 	ck_assert_uint_eq(unhandled_count(), 2);
 	serve_and_stop(-1);
 }
-END_TEST
 
 /* Takes all descriptors, and gives them back. */
 struct hoard {
@@ -344,7 +338,7 @@ static unsigned count_shed(const int *fds)
 	return n;
 }
 
-START_TEST(really_out_of_descriptors_it_sheds_and_recovers)
+TEST(really_out_of_descriptors_it_sheds_and_recovers, ON_EACH_BACKEND)
 {
 	int fds[CROWD], first;
 	struct hoard hoard;
@@ -372,10 +366,11 @@ START_TEST(really_out_of_descriptors_it_sheds_and_recovers)
 	close(first);
 	serve_and_stop(-1);
 }
-END_TEST
+
+GROUP("neighbours", .setup = setup);
 
 /* Faults after the accept. */
-START_TEST(no_memory_for_a_protocol_closes_the_connection)
+TEST(no_memory_for_a_protocol_closes_the_connection, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -390,7 +385,6 @@ START_TEST(no_memory_for_a_protocol_closes_the_connection)
 	server.has_no_memory = false;
 	serve_and_stop(-1);
 }
-END_TEST
 
 /* The protocol is the next allocation, the transport the one after. */
 static void refuse_transport(struct actor *a)
@@ -399,7 +393,7 @@ static void refuse_transport(struct actor *a)
 	a->on_build = NULL;
 }
 
-START_TEST(no_memory_for_a_transport_closes_the_connection)
+TEST(no_memory_for_a_transport_closes_the_connection, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -413,9 +407,8 @@ START_TEST(no_memory_for_a_transport_closes_the_connection)
 	ck_assert_str_eq(server.trace, "SB");
 	serve_and_stop(-1);
 }
-END_TEST
 
-START_TEST(a_connection_that_cannot_be_watched_is_closed)
+TEST(a_connection_that_cannot_be_watched_is_closed, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -433,9 +426,10 @@ START_TEST(a_connection_that_cannot_be_watched_is_closed)
 		strstr(unhandled_text(), "the system refused: connection"));
 	serve_and_stop(-1);
 }
-END_TEST
 
-START_TEST(a_port_that_cannot_be_watched_again_tries_later)
+GROUP("accept", .setup = setup);
+
+TEST(a_port_that_cannot_be_watched_again_tries_later, ON_EACH_BACKEND)
 {
 	if (strcmp(backend, "epoll") != 0)
 		return;
@@ -448,7 +442,6 @@ START_TEST(a_port_that_cannot_be_watched_again_tries_later)
 	serve_and_stop(-1);
 	ck_assert(fault_used("epoll_ctl"));
 }
-END_TEST
 
 static int listener_fd(void)
 {
@@ -471,7 +464,7 @@ static bool is_reported(void *arg)
 }
 
 /* Somebody else closed the port's descriptor. */
-START_TEST(a_lost_descriptor_is_told)
+TEST(a_lost_descriptor_is_told, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -492,7 +485,6 @@ START_TEST(a_lost_descriptor_is_told)
 	actor_stop(reactor, &port);
 	ck_assert_str_eq(server.trace, "SX");
 }
-END_TEST
 
 /* Faults before there is a port. */
 static const struct {
@@ -509,7 +501,10 @@ static const struct {
 	{ "open", EMFILE, -EMFILE },
 };
 
-START_TEST(what_fails_while_listening_is_returned)
+GROUP("neighbours", .setup = setup);
+
+TEST(what_fails_while_listening_is_returned, ON_EACH_BACKEND,
+     EACH_OF(listening))
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 
@@ -521,9 +516,8 @@ START_TEST(what_fails_while_listening_is_returned)
 	listen_now();
 	serve_and_stop(-1);
 }
-END_TEST
 
-START_TEST(an_option_that_is_refused_is_returned)
+TEST(an_option_that_is_refused_is_returned, ON_EACH_BACKEND, TIMES(3))
 {
 	const struct plait_listen_options o = {
 		.iface = "127.0.0.1",
@@ -538,9 +532,8 @@ START_TEST(an_option_that_is_refused_is_returned)
 	ck_assert(fault_used("setsockopt"));
 	ck_assert_str_eq(server.trace, "");
 }
-END_TEST
 
-START_TEST(no_memory_while_listening_is_returned)
+TEST(no_memory_while_listening_is_returned, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 
@@ -549,7 +542,6 @@ START_TEST(no_memory_while_listening_is_returned)
 			 -ENOMEM);
 	ck_assert_str_eq(server.trace, "");
 }
-END_TEST
 
 static plait_value expect_no_memory(plait_value *result, void *arg)
 {
@@ -558,7 +550,7 @@ static plait_value expect_no_memory(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(without_memory_for_the_answer_it_still_stops)
+TEST(without_memory_for_the_answer_it_still_stops, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
 	bool told = false;
@@ -571,74 +563,4 @@ START_TEST(without_memory_for_the_answer_it_still_stops)
 	ck_assert(told);
 	run_turns(reactor, 2);
 	ck_assert_str_eq(server.trace, "SX");
-}
-END_TEST
-
-static void add_tests_of_accept(Suite *s)
-{
-	TCase *tc = tcase_create("accept");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, a_passing_error_skips_one_connection, 0,
-				    N_SKIPPED);
-	tcase_add_reactor_loop_test(tc, passing_errors_for_ever_let_others_live,
-				    0, N_SKIPPED);
-	tcase_add_reactor_loop_test(tc, a_lasting_error_is_waited_for, 0,
-				    N_WAITED_FOR);
-	tcase_add_reactor_test(tc, stopped_while_it_waits_leaves_no_timer);
-	tcase_add_reactor_test(tc,
-			       a_port_that_cannot_be_watched_again_tries_later);
-	tcase_add_reactor_test(tc, a_lost_descriptor_is_told);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_descriptors(Suite *s)
-{
-	TCase *tc = tcase_create("descriptors");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, the_reserve_sheds_a_connection, 0, 2);
-	tcase_add_reactor_test(tc, refusing_is_not_called_a_deferreds_error);
-	tcase_add_reactor_loop_test(tc, an_empty_queue_is_not_shed_twice, 0, 2);
-	tcase_add_reactor_loop_test(tc, when_even_shedding_fails_it_waits, 0,
-				    2);
-	tcase_add_reactor_loop_test(
-		tc, a_port_that_is_stopped_by_the_report_does_not_wait, 0, 2);
-	tcase_add_reactor_test(tc, a_lost_reserve_is_made_again);
-	tcase_add_reactor_test(tc, reports_come_once_a_second);
-	tcase_add_reactor_test(tc,
-			       really_out_of_descriptors_it_sheds_and_recovers);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_neighbours(Suite *s)
-{
-	TCase *tc = tcase_create("neighbours");
-	const int n = sizeof(listening) / sizeof(listening[0]);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc,
-			       no_memory_for_a_protocol_closes_the_connection);
-	tcase_add_reactor_test(tc,
-			       no_memory_for_a_transport_closes_the_connection);
-	tcase_add_reactor_test(tc,
-			       a_connection_that_cannot_be_watched_is_closed);
-	tcase_add_reactor_loop_test(tc, what_fails_while_listening_is_returned,
-				    0, n);
-	tcase_add_reactor_loop_test(tc, an_option_that_is_refused_is_returned,
-				    0, 3);
-	tcase_add_reactor_test(tc, no_memory_while_listening_is_returned);
-	tcase_add_reactor_test(tc,
-			       without_memory_for_the_answer_it_still_stops);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("accept faults");
-
-	add_tests_of_accept(s);
-	add_tests_of_descriptors(s);
-	add_tests_of_neighbours(s);
-	return suite_main(s);
 }

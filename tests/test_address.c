@@ -31,7 +31,9 @@ static const struct {
 	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295" },
 };
 
-START_TEST(numeric_addresses_are_read_and_written)
+GROUP("text");
+
+TEST(numeric_addresses_are_read_and_written, PURE, EACH_OF(good))
 {
 	struct plait_address a;
 	char text[PLAIT_ADDRESS_SIZE];
@@ -47,7 +49,6 @@ START_TEST(numeric_addresses_are_read_and_written)
 	ck_assert_str_eq(text, good[_i].host_text);
 	ck_assert_int_eq(len, (int)strlen(good[_i].host_text));
 }
-END_TEST
 
 static const char *const names[] = {
 	"example.org",
@@ -74,7 +75,7 @@ static const char *const names[] = {
 	"::ffff:255.255.255.255:255.255.255.255:255.255.255.255",
 };
 
-START_TEST(names_are_never_looked_up)
+TEST(names_are_never_looked_up, PURE, EACH_OF(names))
 {
 	struct plait_address a = { .port = 42 };
 
@@ -82,9 +83,8 @@ START_TEST(names_are_never_looked_up)
 	ck_assert_uint_eq(a.port, 42);
 	ck_assert_uint_eq(a.family, 0);
 }
-END_TEST
 
-START_TEST(a_host_of_any_length_is_read_safely)
+TEST(a_host_of_any_length_is_read_safely, PURE)
 {
 	struct plait_address a;
 	char host[4096];
@@ -100,9 +100,8 @@ START_TEST(a_host_of_any_length_is_read_safely)
 		plait_address_parse(&a, host, 1);
 	}
 }
-END_TEST
 
-START_TEST(a_port_above_65535_is_refused)
+TEST(a_port_above_65535_is_refused, PURE)
 {
 	struct plait_address a = { .port = 42 };
 
@@ -111,9 +110,8 @@ START_TEST(a_port_above_65535_is_refused)
 			 -EINVAL);
 	ck_assert_uint_eq(a.port, 42);
 }
-END_TEST
 
-START_TEST(text_is_cut_to_its_room)
+TEST(text_is_cut_to_its_room, PURE)
 {
 	struct plait_address a;
 	char text[6] = "xxxxx";
@@ -124,9 +122,8 @@ START_TEST(text_is_cut_to_its_room)
 	ck_assert_int_eq(plait_address_host(&a, text, sizeof(text)), 9);
 	ck_assert_int_eq(plait_address_str(&a, NULL, 0), 12);
 }
-END_TEST
 
-START_TEST(a_zeroed_address_is_none)
+TEST(a_zeroed_address_is_none, PURE)
 {
 	struct plait_address a = { .family = 0 };
 	struct sockaddr_storage ss;
@@ -138,9 +135,10 @@ START_TEST(a_zeroed_address_is_none)
 	ck_assert_str_eq(text, "");
 	ck_assert_uint_eq(plait_i_address_to_kernel(&a, &ss), 0);
 }
-END_TEST
 
-START_TEST(what_the_kernel_gets_comes_back)
+GROUP("kernel");
+
+TEST(what_the_kernel_gets_comes_back, PURE, EACH_OF(good))
 {
 	struct plait_address a, back;
 	struct sockaddr_storage ss;
@@ -151,9 +149,8 @@ START_TEST(what_the_kernel_gets_comes_back)
 	plait_i_address_from_kernel(&back, &ss);
 	ck_assert(plait_i_address_equal(&a, &back));
 }
-END_TEST
 
-START_TEST(a_foreign_family_is_no_address)
+TEST(a_foreign_family_is_no_address, PURE)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNIX };
 	struct plait_address a = { .port = 42 };
@@ -162,9 +159,8 @@ START_TEST(a_foreign_family_is_no_address)
 	ck_assert_uint_eq(a.family, 0);
 	ck_assert_uint_eq(a.port, 0);
 }
-END_TEST
 
-START_TEST(equal_means_the_same_end)
+TEST(equal_means_the_same_end, PURE)
 {
 	static const struct {
 		const char *host;
@@ -185,9 +181,8 @@ START_TEST(equal_means_the_same_end)
 		ck_assert(!plait_i_address_equal(&a, &b));
 	}
 }
-END_TEST
 
-START_TEST(a_socket_without_address_says_so)
+TEST(a_socket_without_address_says_so, PURE)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct plait_address a = { .port = 42 };
@@ -197,31 +192,4 @@ START_TEST(a_socket_without_address_says_so)
 	ck_assert_int_eq(plait_i_address_of_socket(fd, &a), 0);
 	close(fd);
 	ck_assert_int_eq(plait_i_address_of_socket(fd, &a), -ENOTCONN);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("address");
-	TCase *tc = tcase_create("text");
-	const int n_good = sizeof(good) / sizeof(good[0]);
-	const int n_names = sizeof(names) / sizeof(names[0]);
-
-	tcase_add_pure_loop_test(tc, numeric_addresses_are_read_and_written, 0,
-				 n_good);
-	tcase_add_pure_loop_test(tc, names_are_never_looked_up, 0, n_names);
-	tcase_add_pure_test(tc, a_host_of_any_length_is_read_safely);
-	tcase_add_pure_test(tc, a_port_above_65535_is_refused);
-	tcase_add_pure_test(tc, text_is_cut_to_its_room);
-	tcase_add_pure_test(tc, a_zeroed_address_is_none);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("kernel");
-	tcase_add_pure_loop_test(tc, what_the_kernel_gets_comes_back, 0,
-				 n_good);
-	tcase_add_pure_test(tc, a_foreign_family_is_no_address);
-	tcase_add_pure_test(tc, equal_means_the_same_end);
-	tcase_add_pure_test(tc, a_socket_without_address_says_so);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

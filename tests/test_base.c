@@ -155,14 +155,15 @@ static void say_too_much(void *arg)
 	must(strncmp(text, "once", 4) == 0);
 }
 
-START_TEST(reports_never_wait_and_what_is_lost_is_counted)
+GROUP("say");
+
+TEST(reports_never_wait_and_what_is_lost_is_counted, PURE, TIMES(N_KINDS))
 {
 	const char *said;
 	int status = child_run(say_too_much, &_i, &said);
 
 	ck_assert_msg(status == 0, "%d: %s", status, said);
 }
-END_TEST
 
 /* The line before the note was cut off, so the note begins a new one. */
 static void tear_a_line(void *arg)
@@ -273,14 +274,13 @@ static void (*const scenes[])(void *arg) = {
 
 enum { N_SCENES = sizeof(scenes) / sizeof(scenes[0]) };
 
-START_TEST(reports_are_whole_and_go_where_standard_error_is)
+TEST(reports_are_whole_and_go_where_standard_error_is, PURE, TIMES(N_SCENES))
 {
 	const char *said;
 	int status = child_run(scenes[_i], NULL, &said);
 
 	ck_assert_msg(status == 0, "%d: %s", status, said);
 }
-END_TEST
 
 /* ---- a reactor -------------------------------------------------------- */
 
@@ -308,7 +308,7 @@ static void run_with_full_stderr(void *arg)
 	must(strncmp(drain(), "plait: ", 7) == 0);
 }
 
-START_TEST(loop_goes_on_while_nobody_reads_its_reports)
+TEST(loop_goes_on_while_nobody_reads_its_reports, ON_EACH_BACKEND)
 {
 	char name[16];
 	const char *said;
@@ -317,20 +317,4 @@ START_TEST(loop_goes_on_while_nobody_reads_its_reports)
 	snprintf(name, sizeof(name), "%s", backend);
 	status = child_run(run_with_full_stderr, name, &said);
 	ck_assert_msg(status == 0, "%d: %s", status, said);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("base");
-	TCase *tc = tcase_create("say");
-
-	tcase_add_pure_loop_test(
-		tc, reports_never_wait_and_what_is_lost_is_counted, 0, N_KINDS);
-	tcase_add_pure_loop_test(
-		tc, reports_are_whole_and_go_where_standard_error_is, 0,
-		N_SCENES);
-	tcase_add_reactor_test(tc, loop_goes_on_while_nobody_reads_its_reports);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -15,7 +15,9 @@ static void assert_holds(const struct plait_buf *b, const char *text)
 	ck_assert_int_eq(memcmp(plait_buf_data(b), text, strlen(text)), 0);
 }
 
-START_TEST(new_one_is_empty_and_holds_no_room)
+GROUP("bytes");
+
+TEST(new_one_is_empty_and_holds_no_room, PURE)
 {
 	struct plait_buf *b = plait_buf_new(1000000);
 
@@ -27,9 +29,8 @@ START_TEST(new_one_is_empty_and_holds_no_room)
 	plait_buf_unref(&b);
 	ck_assert_ptr_null(b);
 }
-END_TEST
 
-START_TEST(what_is_appended_is_there_in_order)
+TEST(what_is_appended_is_there_in_order, PURE)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
@@ -39,9 +40,8 @@ START_TEST(what_is_appended_is_there_in_order)
 	assert_holds(b, "Once upon a midnight");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(maximum_is_held_to_the_byte)
+TEST(maximum_is_held_to_the_byte, PURE)
 {
 	struct plait_buf *b = plait_buf_new(4);
 
@@ -56,9 +56,8 @@ START_TEST(maximum_is_held_to_the_byte)
 	assert_holds(b, "cdef");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(printf_writes_what_fits_exactly)
+TEST(printf_writes_what_fits_exactly, PURE)
 {
 	struct plait_buf *b = plait_buf_new(9);
 
@@ -68,9 +67,8 @@ START_TEST(printf_writes_what_fits_exactly)
 	assert_holds(b, "42:poem10");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(what_printf_refuses_is_einval)
+TEST(what_printf_refuses_is_einval, PURE)
 {
 	static const wchar_t no_character[] = { 0x7fffffff, 0 };
 	struct plait_buf *b = plait_buf_new(9);
@@ -79,9 +77,8 @@ START_TEST(what_printf_refuses_is_einval)
 	ck_assert_uint_eq(plait_buf_size(b), 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(reserved_room_is_the_callers_until_committed)
+TEST(reserved_room_is_the_callers_until_committed, PURE)
 {
 	struct plait_buf *b = plait_buf_new(100);
 	void *room;
@@ -97,7 +94,6 @@ START_TEST(reserved_room_is_the_callers_until_committed)
 	assert_holds(b, "axxx");
 	plait_buf_unref(&b);
 }
-END_TEST
 
 static void commit_too_much(void *arg)
 {
@@ -138,7 +134,7 @@ static void commit_after_a_reference(void *arg)
 }
 
 /* Referring is right at any time; it is the commit that aborts. */
-START_TEST(reference_gives_reserved_room_back)
+TEST(reference_gives_reserved_room_back, PURE)
 {
 	struct plait_buf *b = plait_buf_new(10), *c;
 	void *room;
@@ -150,9 +146,8 @@ START_TEST(reference_gives_reserved_room_back)
 	plait_buf_commit(b, 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(committing_what_was_not_reserved_aborts)
+TEST(committing_what_was_not_reserved_aborts, PURE)
 {
 	struct plait_buf *b = plait_buf_new(100);
 
@@ -162,9 +157,8 @@ START_TEST(committing_what_was_not_reserved_aborts)
 	assert_aborts(commit_when_shared, b, "reserved");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(consuming_drops_the_front)
+TEST(consuming_drops_the_front, PURE)
 {
 	struct plait_buf *b = plait_buf_copy("abcdef", 6);
 
@@ -177,9 +171,8 @@ START_TEST(consuming_drops_the_front)
 	ck_assert_int_eq(plait_buf_consume(b, 0), 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(copy_is_one_allocation_with_no_room_for_more)
+TEST(copy_is_one_allocation_with_no_room_for_more, PURE)
 {
 	unsigned long calls = heap_calls();
 	struct plait_buf *b = plait_buf_copy("poem", 4);
@@ -190,9 +183,8 @@ START_TEST(copy_is_one_allocation_with_no_room_for_more)
 	ck_assert_int_eq(plait_buf_append(b, "s", 1), -EMSGSIZE);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(copy_of_nothing_is_an_empty_buffer)
+TEST(copy_of_nothing_is_an_empty_buffer, PURE)
 {
 	struct plait_buf *b = plait_buf_copy(NULL, 0);
 
@@ -200,9 +192,10 @@ START_TEST(copy_of_nothing_is_an_empty_buffer)
 	ck_assert_ptr_nonnull(plait_buf_data(b));
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(shared_buffer_is_read_only)
+GROUP("shared");
+
+TEST(shared_buffer_is_read_only, PURE)
 {
 	struct plait_buf *b = plait_buf_copy("poem", 4);
 	struct plait_buf *c = plait_buf_ref(b);
@@ -219,9 +212,8 @@ START_TEST(shared_buffer_is_read_only)
 	plait_buf_unref(&c);
 	plait_buf_unref(&c);
 }
-END_TEST
 
-START_TEST(buffer_as_a_value_ends_with_it)
+TEST(buffer_as_a_value_ends_with_it, PURE)
 {
 	struct plait_buf *b = plait_buf_copy("poem", 4);
 	plait_value v = plait_buf_value(plait_buf_ref(b));
@@ -231,9 +223,8 @@ START_TEST(buffer_as_a_value_ends_with_it)
 	assert_holds(b, "poem");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(buffer_as_a_value_can_be_shared)
+TEST(buffer_as_a_value_can_be_shared, PURE)
 {
 	plait_value v = plait_buf_value(plait_buf_copy("poem", 4));
 	plait_value other = plait_value_ref(&v);
@@ -242,9 +233,8 @@ START_TEST(buffer_as_a_value_can_be_shared)
 	ck_assert_uint_eq(plait_buf_size(plait_value_buf(&other)), 4);
 	plait_value_free(&other);
 }
-END_TEST
 
-START_TEST(text_of_a_buffer_is_its_bytes)
+TEST(text_of_a_buffer_is_its_bytes, PURE)
 {
 	plait_value v = plait_buf_value(plait_buf_copy("midnight", 8));
 	char buf[9];
@@ -256,9 +246,10 @@ START_TEST(text_of_a_buffer_is_its_bytes)
 	ck_assert_int_eq(plait_value_str(&v, NULL, 0), 8);
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(sizes_that_would_wrap_are_refused)
+GROUP("limits");
+
+TEST(sizes_that_would_wrap_are_refused, PURE, TIMES(5))
 {
 	static const size_t huge[] = { SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 100,
 				       SIZE_MAX / 2 + 1, SIZE_MAX / 2 };
@@ -273,9 +264,8 @@ START_TEST(sizes_that_would_wrap_are_refused)
 	assert_holds(b, "abc");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(copy_too_large_to_exist_is_no_memory)
+TEST(copy_too_large_to_exist_is_no_memory, PURE)
 {
 	errno = 0;
 	ck_assert_ptr_null(plait_buf_copy("", SIZE_MAX));
@@ -284,9 +274,8 @@ START_TEST(copy_too_large_to_exist_is_no_memory)
 	ck_assert_ptr_null(plait_buf_copy("", PLAIT_BUF_UNBOUNDED + 1));
 	ck_assert_int_eq(errno, ENOMEM);
 }
-END_TEST
 
-START_TEST(growth_that_no_memory_could_hold_is_an_error)
+TEST(growth_that_no_memory_could_hold_is_an_error, PURE)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	void *room;
@@ -299,9 +288,8 @@ START_TEST(growth_that_no_memory_could_hold_is_an_error)
 	assert_holds(b, "abc");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(without_memory_nothing_is_made_and_nothing_lost)
+TEST(without_memory_nothing_is_made_and_nothing_lost, PURE)
 {
 	struct plait_buf *b = plait_buf_new(100);
 	plait_value v;
@@ -321,9 +309,10 @@ START_TEST(without_memory_nothing_is_made_and_nothing_lost)
 	assert_holds(b, "abcdefghijk");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(growing_asks_for_memory_seldom)
+GROUP("cost");
+
+TEST(growing_asks_for_memory_seldom, PURE)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	unsigned long calls = heap_calls();
@@ -334,7 +323,6 @@ START_TEST(growing_asks_for_memory_seldom)
 	ck_assert_uint_eq(plait_buf_size(b), 1000000);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* The least that ever was free for a buffer of this maximum. */
 static size_t overhead(void)
@@ -346,7 +334,7 @@ static size_t overhead(void)
 	return bytes;
 }
 
-START_TEST(filled_to_its_maximum_it_takes_no_more)
+TEST(filled_to_its_maximum_it_takes_no_more, PURE)
 {
 	size_t least = overhead();
 	struct plait_buf *b = plait_buf_new(1000);
@@ -356,7 +344,6 @@ START_TEST(filled_to_its_maximum_it_takes_no_more)
 	ck_assert_uint_le(heap_live_bytes(), least + 1000 + 1);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /*
  * A full window of that many bytes slides over the input.  Every move of
@@ -388,7 +375,7 @@ static unsigned long slide(size_t window, size_t input)
 	return moved;
 }
 
-START_TEST(sliding_a_full_buffer_costs_a_move_a_byte)
+TEST(sliding_a_full_buffer_costs_a_move_a_byte, PURE, TIMES(6))
 {
 	static const size_t windows[] = { 2, 3, 4, 100, 1000, 65536 };
 	size_t window = windows[_i];
@@ -396,9 +383,8 @@ START_TEST(sliding_a_full_buffer_costs_a_move_a_byte)
 
 	ck_assert_uint_le(slide(window, input), 3 * input);
 }
-END_TEST
 
-START_TEST(sliding_takes_twice_the_maximum_at_most)
+TEST(sliding_takes_twice_the_maximum_at_most, PURE)
 {
 	size_t least = overhead();
 	struct plait_buf *b = plait_buf_new(1000);
@@ -411,10 +397,9 @@ START_TEST(sliding_takes_twice_the_maximum_at_most)
 	}
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* The same random steps on a buffer and on a plain array. */
-START_TEST(random_steps_give_what_an_array_gives)
+TEST(random_steps_give_what_an_array_gives, PURE, TIMES(8))
 {
 	enum { MAX = 300 };
 	unsigned char model[MAX], piece[MAX];
@@ -445,54 +430,4 @@ START_TEST(random_steps_give_what_an_array_gives)
 		ck_assert_int_eq(memcmp(plait_buf_data(b), model, size), 0);
 	}
 	plait_buf_unref(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("buf");
-	TCase *bytes = tcase_create("bytes");
-	TCase *shared = tcase_create("shared");
-	TCase *limits = tcase_create("limits");
-	TCase *cost = tcase_create("cost");
-
-	tcase_add_pure_test(bytes, new_one_is_empty_and_holds_no_room);
-	tcase_add_pure_test(bytes, what_is_appended_is_there_in_order);
-	tcase_add_pure_test(bytes, maximum_is_held_to_the_byte);
-	tcase_add_pure_test(bytes, printf_writes_what_fits_exactly);
-	tcase_add_pure_test(bytes, what_printf_refuses_is_einval);
-	tcase_add_pure_test(bytes,
-			    reserved_room_is_the_callers_until_committed);
-	tcase_add_pure_test(bytes, committing_what_was_not_reserved_aborts);
-	tcase_add_pure_test(bytes, reference_gives_reserved_room_back);
-	tcase_add_pure_test(bytes, consuming_drops_the_front);
-	tcase_add_pure_test(bytes,
-			    copy_is_one_allocation_with_no_room_for_more);
-	tcase_add_pure_test(bytes, copy_of_nothing_is_an_empty_buffer);
-	suite_add_tcase(s, bytes);
-
-	tcase_add_pure_test(shared, shared_buffer_is_read_only);
-	tcase_add_pure_test(shared, buffer_as_a_value_ends_with_it);
-	tcase_add_pure_test(shared, buffer_as_a_value_can_be_shared);
-	tcase_add_pure_test(shared, text_of_a_buffer_is_its_bytes);
-	suite_add_tcase(s, shared);
-
-	tcase_add_pure_loop_test(limits, sizes_that_would_wrap_are_refused, 0,
-				 5);
-	tcase_add_pure_test(limits, copy_too_large_to_exist_is_no_memory);
-	tcase_add_pure_test(limits,
-			    growth_that_no_memory_could_hold_is_an_error);
-	tcase_add_pure_test(limits,
-			    without_memory_nothing_is_made_and_nothing_lost);
-	suite_add_tcase(s, limits);
-
-	tcase_add_pure_test(cost, growing_asks_for_memory_seldom);
-	tcase_add_pure_test(cost, filled_to_its_maximum_it_takes_no_more);
-	tcase_add_pure_loop_test(
-		cost, sliding_a_full_buffer_costs_a_move_a_byte, 0, 6);
-	tcase_add_pure_test(cost, sliding_takes_twice_the_maximum_at_most);
-	tcase_add_pure_loop_test(cost, random_steps_give_what_an_array_gives, 0,
-				 8);
-	suite_add_tcase(s, cost);
-	return suite_main(s);
 }

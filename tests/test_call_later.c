@@ -38,7 +38,9 @@ static void assert_over(struct plait_call c)
 	ck_assert_double_eq(when, 42);
 }
 
-START_TEST(runs_once_when_its_time_has_come)
+GROUP("calls");
+
+TEST(runs_once_when_its_time_has_come, ON_EACH_BACKEND)
 {
 	struct plait_call c = later(1, "c");
 
@@ -49,9 +51,8 @@ START_TEST(runs_once_when_its_time_has_come)
 	ck_assert_str_eq(ran, "c");
 	assert_over(c);
 }
-END_TEST
 
-START_TEST(calls_run_in_time_order_and_equal_ones_as_they_were_made)
+TEST(calls_run_in_time_order_and_equal_ones_as_they_were_made, ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	later(2, "a");
@@ -62,9 +63,10 @@ START_TEST(calls_run_in_time_order_and_equal_ones_as_they_were_made)
 	run_for(reactor, 3);
 	ck_assert_str_eq(ran, "dbeac");
 }
-END_TEST
 
-START_TEST(a_cancelled_call_never_runs)
+GROUP("cancel");
+
+TEST(a_cancelled_call_never_runs, ON_EACH_BACKEND)
 {
 	struct plait_call c = later(0, "c");
 
@@ -73,15 +75,13 @@ START_TEST(a_cancelled_call_never_runs)
 	run_turns(reactor, 3);
 	ck_assert_str_eq(ran, "");
 }
-END_TEST
 
-START_TEST(a_zeroed_handle_is_a_call_of_long_ago)
+TEST(a_zeroed_handle_is_a_call_of_long_ago, PURE)
 {
 	assert_over((struct plait_call){ 0 });
 }
-END_TEST
 
-START_TEST(an_old_handle_does_not_reach_the_call_that_came_after)
+TEST(an_old_handle_does_not_reach_the_call_that_came_after, ON_EACH_BACKEND)
 {
 	struct plait_call old = later(0, "o"), new;
 
@@ -93,7 +93,6 @@ START_TEST(an_old_handle_does_not_reach_the_call_that_came_after)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "on");
 }
-END_TEST
 
 static struct plait_call self;
 
@@ -103,15 +102,16 @@ static void use_itself(void *arg)
 	n_ran++;
 }
 
-START_TEST(inside_the_call_it_is_over)
+TEST(inside_the_call_it_is_over, ON_EACH_BACKEND)
 {
 	self = plait_call_later(reactor, 0, use_itself, NULL);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, 1);
 }
-END_TEST
 
-START_TEST(reset_counts_from_now_to_sooner_and_to_later)
+GROUP("move");
+
+TEST(reset_counts_from_now_to_sooner_and_to_later, ON_EACH_BACKEND)
 {
 	struct plait_call a, b;
 	double when, now;
@@ -130,9 +130,8 @@ START_TEST(reset_counts_from_now_to_sooner_and_to_later)
 	run_for(reactor, 1);
 	ck_assert_str_eq(ran, "ab");
 }
-END_TEST
 
-START_TEST(delay_counts_from_the_due_time_and_may_be_negative)
+TEST(delay_counts_from_the_due_time_and_may_be_negative, ON_EACH_BACKEND)
 {
 	struct plait_call a, b;
 	double when, start;
@@ -153,9 +152,8 @@ START_TEST(delay_counts_from_the_due_time_and_may_be_negative)
 	run_for(reactor, 12);
 	ck_assert_str_eq(ran, "ba");
 }
-END_TEST
 
-START_TEST(a_time_in_the_past_is_due_in_the_next_turn_in_its_order)
+TEST(a_time_in_the_past_is_due_in_the_next_turn_in_its_order, ON_EACH_BACKEND)
 {
 	struct plait_call a = later(1, "a"), b = later(1, "b");
 
@@ -164,9 +162,8 @@ START_TEST(a_time_in_the_past_is_due_in_the_next_turn_in_its_order)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "ba");
 }
-END_TEST
 
-START_TEST(a_delay_without_end_is_cut)
+TEST(a_delay_without_end_is_cut, ON_EACH_BACKEND)
 {
 	struct plait_call a = later(INFINITY, "a"), b = later(1, "b");
 
@@ -180,7 +177,6 @@ START_TEST(a_delay_without_end_is_cut)
 	ck_assert_str_eq(ran, "b");
 	ck_assert_int_eq(plait_call_cancel(a), 0);
 }
-END_TEST
 
 static struct plait_call moved;
 
@@ -191,7 +187,7 @@ static void move_far_back(void *arg)
 	ck_assert_int_eq(plait_call_delay(moved, -1e6), 0);
 }
 
-START_TEST(moved_into_the_past_in_a_turn_it_runs_in_the_next)
+TEST(moved_into_the_past_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	plait_call_later(reactor, 0, move_far_back, (void *)"a");
@@ -202,7 +198,6 @@ START_TEST(moved_into_the_past_in_a_turn_it_runs_in_the_next)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "abm");
 }
-END_TEST
 
 static struct plait_call other;
 
@@ -212,14 +207,15 @@ static void cancel_other(void *arg)
 	ck_assert_int_eq(plait_call_cancel(other), 0);
 }
 
-START_TEST(one_that_is_due_may_be_cancelled_by_another)
+GROUP("cancel");
+
+TEST(one_that_is_due_may_be_cancelled_by_another, ON_EACH_BACKEND)
 {
 	plait_call_later(reactor, 0, cancel_other, (void *)"a");
 	other = later(0, "b");
 	run_turns(reactor, 3);
 	ck_assert_str_eq(ran, "a");
 }
-END_TEST
 
 static void reset_other(void *arg)
 {
@@ -227,7 +223,10 @@ static void reset_other(void *arg)
 	ck_assert_int_eq(plait_call_reset(other, 0), 0);
 }
 
-START_TEST(one_that_is_due_and_reset_by_another_runs_in_the_next_turn)
+GROUP("move");
+
+TEST(one_that_is_due_and_reset_by_another_runs_in_the_next_turn,
+     ON_EACH_BACKEND)
 {
 	plait_call_later(reactor, 0, reset_other, (void *)"a");
 	other = later(0, "b");
@@ -236,7 +235,6 @@ START_TEST(one_that_is_due_and_reset_by_another_runs_in_the_next_turn)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "ab");
 }
-END_TEST
 
 static void call_again(void *arg)
 {
@@ -244,7 +242,9 @@ static void call_again(void *arg)
 	plait_call_later(reactor, 0, call_again, NULL);
 }
 
-START_TEST(a_call_made_by_a_call_runs_in_the_next_turn)
+GROUP("calls");
+
+TEST(a_call_made_by_a_call_runs_in_the_next_turn, ON_EACH_BACKEND)
 {
 	plait_call_later(reactor, 0, call_again, NULL);
 	for (unsigned i = 1; i < 5; i++) {
@@ -252,9 +252,10 @@ START_TEST(a_call_made_by_a_call_runs_in_the_next_turn)
 		ck_assert_uint_eq(n_ran, i);
 	}
 }
-END_TEST
 
-START_TEST(cancelled_calls_hold_no_memory)
+GROUP("memory");
+
+TEST(cancelled_calls_hold_no_memory, ON_EACH_BACKEND)
 {
 	size_t bytes;
 
@@ -264,9 +265,10 @@ START_TEST(cancelled_calls_hold_no_memory)
 		plait_call_cancel(later(3600, "c"));
 	ck_assert_uint_eq(heap_live_bytes(), bytes);
 }
-END_TEST
 
-START_TEST(many_calls_at_once_are_all_made)
+GROUP("calls");
+
+TEST(many_calls_at_once_are_all_made, ON_EACH_BACKEND)
 {
 	enum { N = 1000 };
 	static struct plait_call calls[N];
@@ -281,9 +283,10 @@ START_TEST(many_calls_at_once_are_all_made)
 	for (int i = 0; i < N; i++)
 		assert_over(calls[i]);
 }
-END_TEST
 
-START_TEST(without_memory_the_handle_is_zero_and_it_is_said)
+GROUP("memory");
+
+TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_BACKEND)
 {
 	struct plait_call c;
 
@@ -301,16 +304,17 @@ START_TEST(without_memory_the_handle_is_zero_and_it_is_said)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "d");
 }
-END_TEST
 
-START_TEST(calls_that_are_left_are_not_made_when_the_reactor_is_freed)
+GROUP("calls");
+
+TEST(calls_that_are_left_are_not_made_when_the_reactor_is_freed,
+     ON_EACH_BACKEND)
 {
 	later(0, "a");
 	later(1, "b");
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "");
 }
-END_TEST
 
 static void negative(void *arg)
 {
@@ -326,55 +330,10 @@ static void delay_by_nan(void *arg)
 	plait_call_delay(plait_call_later(r, 1, note, (void *)"a"), NAN);
 }
 
-START_TEST(a_delay_that_is_none_aborts)
+GROUP("move");
+
+TEST(a_delay_that_is_none_aborts, PURE)
 {
 	assert_aborts(negative, NULL, "seconds >= 0");
 	assert_aborts(delay_by_nan, NULL, "isnan");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("call_later");
-	TCase *tc = tcase_create("calls");
-
-	tcase_add_reactor_test(tc, runs_once_when_its_time_has_come);
-	tcase_add_reactor_test(
-		tc, calls_run_in_time_order_and_equal_ones_as_they_were_made);
-	tcase_add_reactor_test(tc, a_call_made_by_a_call_runs_in_the_next_turn);
-	tcase_add_reactor_test(tc, many_calls_at_once_are_all_made);
-	tcase_add_reactor_test(
-		tc, calls_that_are_left_are_not_made_when_the_reactor_is_freed);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("cancel");
-	tcase_add_reactor_test(tc, a_cancelled_call_never_runs);
-	tcase_add_pure_test(tc, a_zeroed_handle_is_a_call_of_long_ago);
-	tcase_add_reactor_test(
-		tc, an_old_handle_does_not_reach_the_call_that_came_after);
-	tcase_add_reactor_test(tc, inside_the_call_it_is_over);
-	tcase_add_reactor_test(tc, one_that_is_due_may_be_cancelled_by_another);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("move");
-	tcase_add_reactor_test(tc,
-			       reset_counts_from_now_to_sooner_and_to_later);
-	tcase_add_reactor_test(
-		tc, delay_counts_from_the_due_time_and_may_be_negative);
-	tcase_add_reactor_test(
-		tc, a_time_in_the_past_is_due_in_the_next_turn_in_its_order);
-	tcase_add_reactor_test(tc, a_delay_without_end_is_cut);
-	tcase_add_reactor_test(
-		tc, moved_into_the_past_in_a_turn_it_runs_in_the_next);
-	tcase_add_reactor_test(
-		tc, one_that_is_due_and_reset_by_another_runs_in_the_next_turn);
-	tcase_add_pure_test(tc, a_delay_that_is_none_aborts);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("memory");
-	tcase_add_reactor_test(tc, cancelled_calls_hold_no_memory);
-	tcase_add_reactor_test(
-		tc, without_memory_the_handle_is_zero_and_it_is_said);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -614,7 +614,10 @@ static void walk_once(const struct walk *w, unsigned turns, int how,
 		      "%s: something is left after %u turns", w->name, turns);
 }
 
-START_TEST(cancelled_at_every_suspension_point)
+GROUP("walk", .timeout = 60);
+
+TEST(cancelled_at_every_suspension_point, ON_EACH_REACTOR,
+     EACH_PAIR(N_WALKS, N_ENDS))
 {
 	const struct walk *w = &walks[_i / N_ENDS];
 	bool waited = true;
@@ -631,7 +634,6 @@ START_TEST(cancelled_at_every_suspension_point)
 	else
 		ck_assert_msg(turns > 1, "%s: did not wait", w->name);
 }
-END_TEST
 
 /* Every line of it: what is pending was made here, not in the library. */
 static void assert_made_here(const struct walk *w, const char *dump)
@@ -647,7 +649,7 @@ static void assert_made_here(const struct walk *w, const char *dump)
 	}
 }
 
-START_TEST(pending_ones_name_the_line_of_the_caller)
+TEST(pending_ones_name_the_line_of_the_caller, ON_EACH_BACKEND, TIMES(N_WALKS))
 {
 	const struct walk *w = &walks[_i];
 	struct scene s = { .fd = -1 };
@@ -665,21 +667,4 @@ START_TEST(pending_ones_name_the_line_of_the_caller)
 		w->stop(&s);
 	/* Some of it ends with the loop, and the scene is on this stack. */
 	plait_reactor_free(&reactor);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("cancel-walk");
-	TCase *tc = tcase_create("walk");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_loop_test(tc, cancelled_at_every_suspension_point, 0,
-				 N_WALKS * N_ENDS);
-	tcase_add_reactor_loop_test(tc, cancelled_at_every_suspension_point, 0,
-				    N_WALKS * N_ENDS);
-	tcase_add_reactor_loop_test(
-		tc, pending_ones_name_the_line_of_the_caller, 0, N_WALKS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

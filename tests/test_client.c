@@ -95,7 +95,9 @@ static void finish(struct actor *server, struct plait_port **port)
 	actor_wait_idle(server, reactor);
 }
 
-START_TEST(fires_with_the_protocol_after_it_was_connected)
+GROUP("connecting", .setup = setup);
+
+TEST(fires_with_the_protocol_after_it_was_connected, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -116,9 +118,8 @@ START_TEST(fires_with_the_protocol_after_it_was_connected)
 	run_until_count(reactor, &seen.lost, 1);
 	finish(&server, &port);
 }
-END_TEST
 
-START_TEST(connection_that_nobody_takes_is_closed)
+TEST(connection_that_nobody_takes_is_closed, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -129,9 +130,8 @@ START_TEST(connection_that_nobody_takes_is_closed)
 	run_until_count(reactor, &seen.lost, 1);
 	finish(&server, &port);
 }
-END_TEST
 
-START_TEST(detached_one_is_closed_when_it_is_connected)
+TEST(detached_one_is_closed_when_it_is_connected, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -142,9 +142,8 @@ START_TEST(detached_one_is_closed_when_it_is_connected)
 	ck_assert_uint_eq(seen.fired, 1);
 	finish(&server, &port);
 }
-END_TEST
 
-START_TEST(value_of_a_lost_connection_is_null)
+TEST(value_of_a_lost_connection_is_null, ON_EACH_BACKEND, TIMES(2))
 {
 	struct actor server;
 	struct plait_port *port;
@@ -164,9 +163,8 @@ START_TEST(value_of_a_lost_connection_is_null)
 	plait_deferred_free(&seen.d);
 	finish(&server, &port);
 }
-END_TEST
 
-START_TEST(refused_connection_is_a_failure)
+TEST(refused_connection_is_a_failure, ON_EACH_BACKEND)
 {
 	uint16_t port;
 	int fd = peer_hold_port(&port);
@@ -177,9 +175,8 @@ START_TEST(refused_connection_is_a_failure)
 	done_with_it();
 	close(fd);
 }
-END_TEST
 
-START_TEST(name_is_a_failure_from_the_loop)
+TEST(name_is_a_failure_from_the_loop, ON_EACH_BACKEND)
 {
 	seen.d = plait_client_connect_tcp(reactor, "no.such.host", 1,
 					  &client_ops, NULL);
@@ -189,9 +186,8 @@ START_TEST(name_is_a_failure_from_the_loop)
 	ck_assert_ptr_eq(failed_with(), &plait_error_dns_lookup);
 	done_with_it();
 }
-END_TEST
 
-START_TEST(options_are_heeded)
+TEST(options_are_heeded, ON_EACH_BACKEND)
 {
 	struct plait_connect_options o = { .timeout = 3 };
 	uint16_t port;
@@ -214,11 +210,12 @@ START_TEST(options_are_heeded)
 	close(second);
 	close(fd);
 }
-END_TEST
 
 /* ---- cancelling ---------------------------------------------------- */
 
-START_TEST(cancelling_stops_connecting)
+GROUP("cancelling", .setup = setup);
+
+TEST(cancelling_stops_connecting, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -232,7 +229,6 @@ START_TEST(cancelling_stops_connecting)
 	ck_assert_uint_eq(seen.made, 0);
 	finish(&server, &port);
 }
-END_TEST
 
 static void cancel_it(struct plait_protocol *p)
 {
@@ -240,7 +236,7 @@ static void cancel_it(struct plait_protocol *p)
 	ck_assert_uint_eq(seen.fired, 1);
 }
 
-START_TEST(cancelling_when_it_is_connected_already_closes)
+TEST(cancelling_when_it_is_connected_already_closes, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -252,9 +248,8 @@ START_TEST(cancelling_when_it_is_connected_already_closes)
 	done_with_it();
 	finish(&server, &port);
 }
-END_TEST
 
-START_TEST(cancelling_after_it_has_fired_is_nothing)
+TEST(cancelling_after_it_has_fired_is_nothing, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -268,14 +263,13 @@ START_TEST(cancelling_after_it_has_fired_is_nothing)
 	run_until_count(reactor, &seen.lost, 1);
 	finish(&server, &port);
 }
-END_TEST
 
 static void abort_it(struct plait_protocol *p)
 {
 	plait_transport_abort(p->transport);
 }
 
-START_TEST(connection_that_is_lost_before_it_fires_is_a_failure)
+TEST(connection_that_is_lost_before_it_fires_is_a_failure, ON_EACH_BACKEND)
 {
 	struct actor server;
 	struct plait_port *port;
@@ -287,11 +281,10 @@ START_TEST(connection_that_is_lost_before_it_fires_is_a_failure)
 	done_with_it();
 	finish(&server, &port);
 }
-END_TEST
 
 /* ---- the reactor goes ---------------------------------------------- */
 
-START_TEST(reactor_may_go_while_it_connects)
+TEST(reactor_may_go_while_it_connects, ON_EACH_BACKEND, TIMES(2))
 {
 	uint16_t port;
 	int fd = peer_listen(&port, 1);
@@ -305,9 +298,8 @@ START_TEST(reactor_may_go_while_it_connects)
 	done_with_it();
 	close(fd);
 }
-END_TEST
 
-START_TEST(value_outlives_the_reactor)
+TEST(value_outlives_the_reactor, ON_EACH_BACKEND)
 {
 	uint16_t port;
 	int fd = peer_listen(&port, 1);
@@ -320,7 +312,6 @@ START_TEST(value_outlives_the_reactor)
 	plait_deferred_free(&seen.d);
 	close(fd);
 }
-END_TEST
 
 static void read_a_number(void *arg)
 {
@@ -329,11 +320,12 @@ static void read_a_number(void *arg)
 	plait_value_client(&v);
 }
 
-START_TEST(another_type_aborts)
+GROUP("connecting", .setup = setup);
+
+TEST(another_type_aborts, PURE)
 {
 	assert_aborts(read_a_number, NULL, "client");
 }
-END_TEST
 
 /* ---- without memory ------------------------------------------------ */
 
@@ -353,56 +345,14 @@ static void whole_life(struct plait_reactor *r)
 	close(fd);
 }
 
-START_TEST(client_survives_any_refused_allocation)
+GROUP("torture", .timeout = 60, .setup = setup);
+
+TEST(client_survives_any_refused_allocation, ON_EACH_BACKEND)
 {
 	torture(whole_life, backend);
 }
-END_TEST
 
-START_TEST(client_survives_any_failing_call)
+TEST(client_survives_any_failing_call, ON_EACH_BACKEND)
 {
 	torture_syscalls(whole_life, backend);
-}
-END_TEST
-
-static void add(Suite *s, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("client");
-	TCase *tc = tcase_create("connecting");
-
-	tcase_add_reactor_test(tc,
-			       fires_with_the_protocol_after_it_was_connected);
-	tcase_add_reactor_test(tc, connection_that_nobody_takes_is_closed);
-	tcase_add_reactor_test(tc, detached_one_is_closed_when_it_is_connected);
-	tcase_add_reactor_loop_test(tc, value_of_a_lost_connection_is_null, 0,
-				    2);
-	tcase_add_reactor_test(tc, refused_connection_is_a_failure);
-	tcase_add_reactor_test(tc, name_is_a_failure_from_the_loop);
-	tcase_add_reactor_test(tc, options_are_heeded);
-	tcase_add_pure_test(tc, another_type_aborts);
-	add(s, tc);
-
-	tc = tcase_create("cancelling");
-	tcase_add_reactor_test(tc, cancelling_stops_connecting);
-	tcase_add_reactor_test(tc,
-			       cancelling_when_it_is_connected_already_closes);
-	tcase_add_reactor_test(tc, cancelling_after_it_has_fired_is_nothing);
-	tcase_add_reactor_test(
-		tc, connection_that_is_lost_before_it_fires_is_a_failure);
-	tcase_add_reactor_loop_test(tc, reactor_may_go_while_it_connects, 0, 2);
-	tcase_add_reactor_test(tc, value_outlives_the_reactor);
-	add(s, tc);
-
-	tc = tcase_create("torture");
-	tcase_set_timeout(tc, 60);
-	tcase_add_reactor_test(tc, client_survives_any_refused_allocation);
-	tcase_add_reactor_test(tc, client_survives_any_failing_call);
-	add(s, tc);
-	return suite_main(s);
 }

@@ -55,10 +55,12 @@ static void say_bye_and_lose(struct wire *w)
 	plait_transport_lose_connection(w->transport);
 }
 
+GROUP("lose");
+
 /*
  * Losing the connection.
  */
-START_TEST(losing_is_answered_from_the_loop)
+TEST(losing_is_answered_from_the_loop, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -71,9 +73,8 @@ START_TEST(losing_is_answered_from_the_loop)
 	expect_bytes(&w, 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(losing_again_is_nothing)
+TEST(losing_again_is_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -83,7 +84,6 @@ START_TEST(losing_again_is_nothing)
 	wire_close(&w);
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
 static void lose_now(struct wire *w, const void *data, size_t len)
 {
@@ -93,7 +93,7 @@ static void lose_now(struct wire *w, const void *data, size_t len)
 	ck_assert_uint_eq(w->lost, 0);
 }
 
-START_TEST(what_is_written_around_losing_is_sent)
+TEST(what_is_written_around_losing_is_sent, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = lose_now };
 	char text[8] = "";
@@ -105,14 +105,13 @@ START_TEST(what_is_written_around_losing_is_sent)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MDL");
 }
-END_TEST
 
 static void lose_in_made(struct wire *w)
 {
 	lose_now(w, NULL, 0);
 }
 
-START_TEST(connection_made_may_lose_it)
+TEST(connection_made_may_lose_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = lose_in_made };
 	char text[8] = "";
@@ -122,9 +121,8 @@ START_TEST(connection_made_may_lose_it)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(nothing_is_received_after_losing)
+TEST(nothing_is_received_after_losing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -137,9 +135,8 @@ START_TEST(nothing_is_received_after_losing)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(losing_waits_until_all_is_sent)
+TEST(losing_waits_until_all_is_sent, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -155,9 +152,8 @@ START_TEST(losing_waits_until_all_is_sent)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(bytes_written_while_it_flushes_are_sent_too)
+TEST(bytes_written_while_it_flushes_are_sent_too, ON_EACH_BACKEND)
 {
 	enum { MORE = 1000 };
 	struct wire w = { .on_data = NULL };
@@ -172,10 +168,9 @@ START_TEST(bytes_written_while_it_flushes_are_sent_too)
 	wire_close(&w);
 	free(bytes);
 }
-END_TEST
 
 /* Hazard 29: closing with unread input would destroy what is on its way. */
-START_TEST(unread_input_does_not_destroy_output)
+TEST(unread_input_does_not_destroy_output, ON_EACH_BACKEND)
 {
 	enum { N = 4 << 20, INPUT = 200000 };
 	struct wire w = { .on_data = NULL };
@@ -194,10 +189,9 @@ START_TEST(unread_input_does_not_destroy_output)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 	free(bytes);
 }
-END_TEST
 
 /* The same with a peer that has closed nothing and reads at its leisure. */
-START_TEST(a_peer_that_reads_late_gets_all)
+TEST(a_peer_that_reads_late_gets_all, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -210,12 +204,13 @@ START_TEST(a_peer_that_reads_late_gets_all)
 	expect_bytes(&w, 100000);
 	wire_close(&w);
 }
-END_TEST
+
+GROUP("linger");
 
 /*
  * Lingering.
  */
-START_TEST(the_protocol_does_not_wait_for_the_lingering)
+TEST(the_protocol_does_not_wait_for_the_lingering, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -229,9 +224,8 @@ START_TEST(the_protocol_does_not_wait_for_the_lingering)
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(closes(), 1);
 }
-END_TEST
 
-START_TEST(lingering_ends_with_its_time)
+TEST(lingering_ends_with_its_time, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -247,9 +241,8 @@ START_TEST(lingering_ends_with_its_time)
 	ck_assert_uint_eq(closes(), 1);
 	wire_hang_up(&w);
 }
-END_TEST
 
-START_TEST(lingering_ends_when_the_peer_sends_too_much)
+TEST(lingering_ends_when_the_peer_sends_too_much, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	unsigned char *bytes = wire_bytes(65536);
@@ -269,9 +262,8 @@ START_TEST(lingering_ends_when_the_peer_sends_too_much)
 	wire_hang_up(&w);
 	free(bytes);
 }
-END_TEST
 
-START_TEST(the_bytes_of_lingering_are_exact)
+TEST(the_bytes_of_lingering_are_exact, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	unsigned char *bytes = wire_bytes(9999);
@@ -290,9 +282,8 @@ START_TEST(the_bytes_of_lingering_are_exact)
 	wire_hang_up(&w);
 	free(bytes);
 }
-END_TEST
 
-START_TEST(lingering_ends_when_the_peer_resets)
+TEST(lingering_ends_when_the_peer_resets, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -305,9 +296,8 @@ START_TEST(lingering_ends_when_the_peer_resets)
 	ck_assert_uint_eq(closes(), 1);
 	w.peer = -1;
 }
-END_TEST
 
-START_TEST(lingering_survives_interruptions)
+TEST(lingering_survives_interruptions, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -325,9 +315,8 @@ START_TEST(lingering_survives_interruptions)
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(closes(), 1);
 }
-END_TEST
 
-START_TEST(lingering_ends_if_it_cannot_be_watched_or_read)
+TEST(lingering_ends_if_it_cannot_be_watched_or_read, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -345,9 +334,8 @@ START_TEST(lingering_ends_if_it_cannot_be_watched_or_read)
 	ck_assert_uint_eq(closes(), 1);
 	wire_hang_up(&w);
 }
-END_TEST
 
-START_TEST(lingering_holds_no_memory_but_the_struct)
+TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	size_t before = heap_live_bytes();
@@ -362,9 +350,8 @@ START_TEST(lingering_holds_no_memory_but_the_struct)
 	wire_hang_up(&w);
 	ck_assert_uint_le(before, 511);
 }
-END_TEST
 
-START_TEST(there_is_no_lingering_when_the_peer_has_closed)
+TEST(there_is_no_lingering_when_the_peer_has_closed, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -381,10 +368,9 @@ START_TEST(there_is_no_lingering_when_the_peer_has_closed)
 	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 3), 3);
 	wire_close(&w);
 }
-END_TEST
 
 /* Nothing is on its way that a reset could destroy. */
-START_TEST(there_is_no_lingering_when_nothing_was_written)
+TEST(there_is_no_lingering_when_nothing_was_written, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -409,9 +395,8 @@ START_TEST(there_is_no_lingering_when_nothing_was_written)
 	ck_assert(errno == EPIPE || errno == ECONNRESET);
 	wire_hang_up(&w);
 }
-END_TEST
 
-START_TEST(what_was_written_as_a_buffer_lingers_too)
+TEST(what_was_written_as_a_buffer_lingers_too, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_copy("bye", 3);
@@ -425,9 +410,8 @@ START_TEST(what_was_written_as_a_buffer_lingers_too)
 	ck_assert_uint_eq(closes(), 0);
 	wire_hang_up(&w);
 }
-END_TEST
 
-START_TEST(there_is_no_lingering_without_a_peer)
+TEST(there_is_no_lingering_without_a_peer, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -440,12 +424,13 @@ START_TEST(there_is_no_lingering_without_a_peer)
 	ck_assert_uint_eq(closes(), 1);
 	wire_hang_up(&w);
 }
-END_TEST
+
+GROUP("deadline");
 
 /*
  * Deadlines: hazard 36.
  */
-START_TEST(closing_gives_up_when_the_peer_takes_nothing)
+TEST(closing_gives_up_when_the_peer_takes_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	size_t unsent;
@@ -466,10 +451,9 @@ START_TEST(closing_gives_up_when_the_peer_takes_nothing)
 				"closing made no progress in 7 seconds");
 	wire_close(&w);
 }
-END_TEST
 
 /* A socketpair, whose kernel needs no time of its own. */
-START_TEST(closing_goes_on_while_the_peer_takes_something)
+TEST(closing_goes_on_while_the_peer_takes_something, ON_EACH_BACKEND)
 {
 	enum { N = 2 << 20, BIT = 60000, ROUNDS = 10 };
 	struct wire w = { .unix_pair = true };
@@ -489,9 +473,8 @@ START_TEST(closing_goes_on_while_the_peer_takes_something)
 	wire_close(&w);
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(the_deadline_counts_from_the_last_progress)
+TEST(the_deadline_counts_from_the_last_progress, ON_EACH_BACKEND)
 {
 	struct wire w = { .unix_pair = true };
 	size_t unsent;
@@ -512,13 +495,12 @@ START_TEST(the_deadline_counts_from_the_last_progress)
 	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * The kernel's own buffer grows, by too little to be told: what it takes the
  * peer has not read.
  */
-START_TEST(what_the_kernel_takes_by_itself_is_no_progress)
+TEST(what_the_kernel_takes_by_itself_is_no_progress, ON_EACH_BACKEND)
 {
 	struct wire w = { .unix_pair = true };
 	int size;
@@ -544,9 +526,8 @@ START_TEST(what_the_kernel_takes_by_itself_is_no_progress)
 	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_closing_without_end_may_be_asked_for)
+TEST(a_closing_without_end_may_be_asked_for, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -561,9 +542,8 @@ START_TEST(a_closing_without_end_may_be_asked_for)
 	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_peer_that_left_and_takes_nothing_is_given_up)
+TEST(a_peer_that_left_and_takes_nothing_is_given_up, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -576,12 +556,13 @@ START_TEST(a_peer_that_left_and_takes_nothing_is_given_up)
 	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
 	wire_close(&w);
 }
-END_TEST
+
+GROUP("abort");
 
 /*
  * Aborting: hazard 34.
  */
-START_TEST(aborting_resets_and_is_told_from_the_loop)
+TEST(aborting_resets_and_is_told_from_the_loop, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	ssize_t n;
@@ -599,9 +580,8 @@ START_TEST(aborting_resets_and_is_told_from_the_loop)
 	ck_assert_int_eq(n, -ECONNRESET);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(aborting_ends_a_slow_close)
+TEST(aborting_ends_a_slow_close, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -616,7 +596,6 @@ START_TEST(aborting_ends_a_slow_close)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
 static void abort_wire(void *arg)
 {
@@ -626,7 +605,7 @@ static void abort_wire(void *arg)
 }
 
 /* Both are due in one turn, and the first is told. */
-START_TEST(aborting_at_the_deadline_is_one_loss)
+TEST(aborting_at_the_deadline_is_one_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_timer timer = { .reactor = NULL };
@@ -644,9 +623,9 @@ START_TEST(aborting_at_the_deadline_is_one_loss)
 	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens)
+TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens,
+     ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	char c;
@@ -661,12 +640,14 @@ START_TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens)
 	ck_assert_int_eq(errno, ECONNRESET);
 	wire_close(&w);
 }
-END_TEST
+
+GROUP("eof");
 
 /*
  * The peer leaves: hazard 30.
  */
-START_TEST(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half)
+TEST(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half,
+     ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -680,14 +661,13 @@ START_TEST(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
 static void answer(struct wire *w, const void *data, size_t len)
 {
 	write_bytes(w, MUCH);
 }
 
-START_TEST(a_request_and_a_fin_at_once_get_their_answer)
+TEST(a_request_and_a_fin_at_once_get_their_answer, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = answer };
 
@@ -697,9 +677,8 @@ START_TEST(a_request_and_a_fin_at_once_get_their_answer)
 	expect_bytes(&w, MUCH);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(the_end_of_the_input_does_not_spin)
+TEST(the_end_of_the_input_does_not_spin, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -714,9 +693,8 @@ START_TEST(the_end_of_the_input_does_not_spin)
 	ck_assert_uint_eq(calls_of("recv"), 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_half_closeable_protocol_is_told_and_goes_on)
+TEST(a_half_closeable_protocol_is_told_and_goes_on, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -738,14 +716,13 @@ START_TEST(a_half_closeable_protocol_is_told_and_goes_on)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MDRL");
 }
-END_TEST
 
 static void lose_it(struct wire *w)
 {
 	plait_transport_lose_connection(w->transport);
 }
 
-START_TEST(read_connection_lost_may_lose_it)
+TEST(read_connection_lost_may_lose_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
 
@@ -756,12 +733,13 @@ START_TEST(read_connection_lost_may_lose_it)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MRL");
 }
-END_TEST
+
+GROUP("half");
 
 /*
  * Closing one's own half.
  */
-START_TEST(the_sending_half_closes_after_what_is_queued)
+TEST(the_sending_half_closes_after_what_is_queued, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -788,9 +766,8 @@ START_TEST(the_sending_half_closes_after_what_is_queued)
 	ck_assert_str_eq(w.trace, "MWDRL");
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(a_protocol_without_half_closing_may_close_its_half)
+TEST(a_protocol_without_half_closing_may_close_its_half, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -802,9 +779,8 @@ START_TEST(a_protocol_without_half_closing_may_close_its_half)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(the_halves_close_in_either_order)
+TEST(the_halves_close_in_either_order, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -821,9 +797,8 @@ START_TEST(the_halves_close_in_either_order)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MRWL");
 }
-END_TEST
 
-START_TEST(write_connection_lost_may_lose_it)
+TEST(write_connection_lost_may_lose_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true, .on_write_lost = lose_it };
 
@@ -833,10 +808,9 @@ START_TEST(write_connection_lost_may_lose_it)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MWL");
 }
-END_TEST
 
 /* The peer was gone before the half was closed, and that must be noticed. */
-START_TEST(a_half_close_without_a_peer_ends_in_a_loss)
+TEST(a_half_close_without_a_peer_ends_in_a_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -848,9 +822,8 @@ START_TEST(a_half_close_without_a_peer_ends_in_a_loss)
 	ck_assert_str_eq(w.trace, "MWL");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
-START_TEST(losing_after_the_half_close_is_one_loss)
+TEST(losing_after_the_half_close_is_one_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -863,9 +836,8 @@ START_TEST(losing_after_the_half_close_is_one_loss)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(pausing_with_the_half_close_is_not_forgotten)
+TEST(pausing_with_the_half_close_is_not_forgotten, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
 
@@ -883,12 +855,13 @@ START_TEST(pausing_with_the_half_close_is_not_forgotten)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MWDRL");
 }
-END_TEST
+
+GROUP("shutdown");
 
 /*
  * The reactor shuts down.
  */
-START_TEST(the_end_of_the_reactor_loses_every_connection)
+TEST(the_end_of_the_reactor_loses_every_connection, ON_EACH_BACKEND)
 {
 	struct wire w[3] = { { .half_closeable = true } };
 	char c;
@@ -912,9 +885,8 @@ START_TEST(the_end_of_the_reactor_loses_every_connection)
 	for (int i = 0; i < 3; i++)
 		wire_hang_up(&w[i]);
 }
-END_TEST
 
-START_TEST(a_peer_that_did_not_get_all_before_the_end_is_reset)
+TEST(a_peer_that_did_not_get_all_before_the_end_is_reset, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -925,9 +897,8 @@ START_TEST(a_peer_that_did_not_get_all_before_the_end_is_reset)
 	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, MUCH), -ECONNRESET);
 	wire_hang_up(&w);
 }
-END_TEST
 
-START_TEST(the_end_of_the_reactor_ends_lingering_and_dying)
+TEST(the_end_of_the_reactor_ends_lingering_and_dying, ON_EACH_BACKEND)
 {
 	struct wire lingers = { .on_data = NULL }, dies = { .on_data = NULL };
 
@@ -943,7 +914,6 @@ START_TEST(the_end_of_the_reactor_ends_lingering_and_dying)
 	wire_hang_up(&lingers);
 	wire_hang_up(&dies);
 }
-END_TEST
 
 /*
  * Hazard 15: a child has the parent's connections, and must leave them alone.
@@ -973,7 +943,7 @@ static bool resets_when_closed(int fd)
 	return l.l_onoff != 0;
 }
 
-START_TEST(a_forked_child_does_not_disturb_the_connection)
+TEST(a_forked_child_does_not_disturb_the_connection, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = disturb_in_a_child };
 	char text[8] = "";
@@ -994,7 +964,6 @@ START_TEST(a_forked_child_does_not_disturb_the_connection)
 	ck_assert_str_eq(text, "parent");
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * A child holds what this end closes: the peer must learn of it all the same.
@@ -1009,7 +978,10 @@ static void hang_up_half(struct wire *w)
 	shutdown(w->peer, SHUT_WR);
 }
 
-START_TEST(a_child_that_holds_the_socket_does_not_hold_the_end)
+GROUP("held");
+
+TEST(a_child_that_holds_the_socket_does_not_hold_the_end, ON_EACH_BACKEND,
+     TIMES(6))
 {
 	static void (*const ways[])(
 		struct wire *) = { lose_held, say_bye_and_lose, hang_up_half };
@@ -1027,10 +999,10 @@ START_TEST(a_child_that_holds_the_socket_does_not_hold_the_end)
 	run_turns(reactor, 3);
 	child_let_go(child);
 }
-END_TEST
 
 /* Nobody is left who could reset it by closing. */
-START_TEST(a_child_that_holds_the_socket_does_not_hold_a_reset)
+TEST(a_child_that_holds_the_socket_does_not_hold_a_reset, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 	pid_t child;
@@ -1046,9 +1018,8 @@ START_TEST(a_child_that_holds_the_socket_does_not_hold_a_reset)
 	wire_close(&w);
 	child_let_go(child);
 }
-END_TEST
 
-START_TEST(lingering_that_ends_lets_the_peer_know_of_it)
+TEST(lingering_that_ends_lets_the_peer_know_of_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	pid_t child;
@@ -1068,10 +1039,9 @@ START_TEST(lingering_that_ends_lets_the_peer_know_of_it)
 	wire_close(&w);
 	child_let_go(child);
 }
-END_TEST
 
 /* A copy that a child holds stays in the kernel's set unless it is removed. */
-START_TEST(what_a_child_holds_leaves_the_kernels_set)
+TEST(what_a_child_holds_leaves_the_kernels_set, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	bool epoll = strcmp(backend, "epoll") == 0;
@@ -1088,10 +1058,9 @@ START_TEST(what_a_child_holds_leaves_the_kernels_set)
 	ck_assert_uint_eq(calls_of("epoll_create1"), 0);
 	child_let_go(child);
 }
-END_TEST
 
 /* What costs a system call is only done where it may be of use. */
-START_TEST(nothing_is_shut_down_unless_a_child_may_hold_it)
+TEST(nothing_is_shut_down_unless_a_child_may_hold_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1103,152 +1072,4 @@ START_TEST(nothing_is_shut_down_unless_a_child_may_hold_it)
 	wire_close(&w);
 	ck_assert_uint_eq(calls_of("shutdown"), 0);
 	ck_assert_uint_eq(calls_of("close"), 1);
-}
-END_TEST
-
-static TCase *lose_case(void)
-{
-	TCase *tc = tcase_create("lose");
-
-	tcase_add_reactor_test(tc, losing_is_answered_from_the_loop);
-	tcase_add_reactor_test(tc, losing_again_is_nothing);
-	tcase_add_reactor_test(tc, what_is_written_around_losing_is_sent);
-	tcase_add_reactor_test(tc, connection_made_may_lose_it);
-	tcase_add_reactor_test(tc, nothing_is_received_after_losing);
-	tcase_add_reactor_test(tc, losing_waits_until_all_is_sent);
-	tcase_add_reactor_test(tc, bytes_written_while_it_flushes_are_sent_too);
-	tcase_add_reactor_test(tc, unread_input_does_not_destroy_output);
-	tcase_add_reactor_test(tc, a_peer_that_reads_late_gets_all);
-	return tc;
-}
-
-static TCase *linger_case(void)
-{
-	TCase *tc = tcase_create("linger");
-
-	tcase_add_reactor_test(tc,
-			       the_protocol_does_not_wait_for_the_lingering);
-	tcase_add_reactor_test(tc, lingering_ends_with_its_time);
-	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_sends_too_much);
-	tcase_add_reactor_test(tc, the_bytes_of_lingering_are_exact);
-	tcase_add_reactor_test(tc, lingering_ends_when_the_peer_resets);
-	tcase_add_reactor_test(tc, lingering_survives_interruptions);
-	tcase_add_reactor_test(tc,
-			       lingering_ends_if_it_cannot_be_watched_or_read);
-	tcase_add_reactor_test(tc, lingering_holds_no_memory_but_the_struct);
-	tcase_add_reactor_test(tc,
-			       there_is_no_lingering_when_the_peer_has_closed);
-	tcase_add_reactor_loop_test(
-		tc, there_is_no_lingering_when_nothing_was_written, 0, 2);
-	tcase_add_reactor_test(tc, what_was_written_as_a_buffer_lingers_too);
-	tcase_add_reactor_test(tc, there_is_no_lingering_without_a_peer);
-	return tc;
-}
-
-static TCase *deadline_case(void)
-{
-	TCase *tc = tcase_create("deadline");
-
-	tcase_add_reactor_test(tc,
-			       closing_gives_up_when_the_peer_takes_nothing);
-	tcase_add_reactor_test(tc,
-			       closing_goes_on_while_the_peer_takes_something);
-	tcase_add_reactor_test(tc, the_deadline_counts_from_the_last_progress);
-	tcase_add_reactor_test(tc,
-			       what_the_kernel_takes_by_itself_is_no_progress);
-	tcase_add_reactor_test(tc, a_closing_without_end_may_be_asked_for);
-	tcase_add_reactor_test(tc,
-			       a_peer_that_left_and_takes_nothing_is_given_up);
-	return tc;
-}
-
-static TCase *abort_case(void)
-{
-	TCase *tc = tcase_create("abort");
-
-	tcase_add_reactor_test(tc, aborting_resets_and_is_told_from_the_loop);
-	tcase_add_reactor_test(tc, aborting_at_the_deadline_is_one_loss);
-	tcase_add_reactor_test(tc, aborting_ends_a_slow_close);
-	tcase_add_reactor_test(
-		tc, an_aborted_socket_is_closed_at_once_though_nothing_happens);
-	return tc;
-}
-
-static TCase *eof_case(void)
-{
-	TCase *tc = tcase_create("eof");
-
-	tcase_add_reactor_test(
-		tc,
-		what_is_unsent_is_flushed_when_the_peer_has_closed_its_half);
-	tcase_add_reactor_test(tc,
-			       a_request_and_a_fin_at_once_get_their_answer);
-	tcase_add_reactor_test(tc, the_end_of_the_input_does_not_spin);
-	tcase_add_reactor_test(tc,
-			       a_half_closeable_protocol_is_told_and_goes_on);
-	tcase_add_reactor_test(tc, read_connection_lost_may_lose_it);
-	return tc;
-}
-
-static TCase *half_case(void)
-{
-	TCase *tc = tcase_create("half");
-
-	tcase_add_reactor_test(tc,
-			       the_sending_half_closes_after_what_is_queued);
-	tcase_add_reactor_test(
-		tc, a_protocol_without_half_closing_may_close_its_half);
-	tcase_add_reactor_test(tc, the_halves_close_in_either_order);
-	tcase_add_reactor_test(tc, write_connection_lost_may_lose_it);
-	tcase_add_reactor_test(tc, a_half_close_without_a_peer_ends_in_a_loss);
-	tcase_add_reactor_test(tc, losing_after_the_half_close_is_one_loss);
-	tcase_add_reactor_test(tc,
-			       pausing_with_the_half_close_is_not_forgotten);
-	return tc;
-}
-
-static TCase *shutdown_case(void)
-{
-	TCase *tc = tcase_create("shutdown");
-
-	tcase_add_reactor_test(tc,
-			       the_end_of_the_reactor_loses_every_connection);
-	tcase_add_reactor_test(
-		tc, a_peer_that_did_not_get_all_before_the_end_is_reset);
-	tcase_add_reactor_test(tc,
-			       the_end_of_the_reactor_ends_lingering_and_dying);
-	tcase_add_reactor_loop_test(
-		tc, a_forked_child_does_not_disturb_the_connection, 0, 2);
-	return tc;
-}
-
-static TCase *held_case(void)
-{
-	TCase *tc = tcase_create("held");
-
-	tcase_add_reactor_loop_test(
-		tc, a_child_that_holds_the_socket_does_not_hold_the_end, 0, 6);
-	tcase_add_reactor_loop_test(
-		tc, a_child_that_holds_the_socket_does_not_hold_a_reset, 0, 2);
-	tcase_add_reactor_test(tc,
-			       lingering_that_ends_lets_the_peer_know_of_it);
-	tcase_add_reactor_test(tc, what_a_child_holds_leaves_the_kernels_set);
-	tcase_add_reactor_test(tc,
-			       nothing_is_shut_down_unless_a_child_may_hold_it);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("close");
-
-	suite_add_tcase(s, lose_case());
-	suite_add_tcase(s, linger_case());
-	suite_add_tcase(s, deadline_case());
-	suite_add_tcase(s, abort_case());
-	suite_add_tcase(s, eof_case());
-	suite_add_tcase(s, half_case());
-	suite_add_tcase(s, shutdown_case());
-	suite_add_tcase(s, held_case());
-	return suite_main(s);
 }

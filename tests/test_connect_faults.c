@@ -61,7 +61,9 @@ static const struct {
 	{ "setsockopt", ENOBUFS, &plait_error_connect },
 };
 
-START_TEST(every_failure_has_its_name)
+GROUP("calls", .setup = setup);
+
+TEST(every_failure_has_its_name, ON_EACH_BACKEND, EACH_OF(failures))
 {
 	const struct plait_connect_options o = {
 		.bind_address = "127.0.0.1",
@@ -81,7 +83,6 @@ START_TEST(every_failure_has_its_name)
 	end();
 	ck_assert_str_eq(client.trace, "ScFX");
 }
-END_TEST
 
 static void connect_once_more(struct actor *a)
 {
@@ -89,7 +90,8 @@ static void connect_once_more(struct actor *a)
 		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
 }
 
-START_TEST(after_every_failure_it_can_connect_again)
+TEST(after_every_failure_it_can_connect_again, ON_EACH_BACKEND,
+     EACH_OF(failures))
 {
 	const struct plait_connect_options o = {
 		.bind_address = "127.0.0.1",
@@ -104,10 +106,9 @@ START_TEST(after_every_failure_it_can_connect_again)
 	end();
 	ck_assert_str_eq(client.trace, "ScFcBMLCX");
 }
-END_TEST
 
 /* The second setsockopt() of an attempt. */
-START_TEST(an_option_that_is_refused_fails_the_attempt)
+TEST(an_option_that_is_refused_fails_the_attempt, ON_EACH_BACKEND)
 {
 	const struct plait_connect_options o = { .no_delay = true,
 						 .keep_alive = true };
@@ -120,10 +121,9 @@ START_TEST(an_option_that_is_refused_fails_the_attempt)
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_int_eq(client.err, ENOBUFS);
 }
-END_TEST
 
 /* In progress, and interrupted, which is the same. */
-START_TEST(what_is_in_progress_is_waited_for)
+TEST(what_is_in_progress_is_waited_for, ON_EACH_BACKEND, TIMES(2))
 {
 	listen_now();
 	client.on_made = actor_lose;
@@ -135,9 +135,8 @@ START_TEST(what_is_in_progress_is_waited_for)
 	ck_assert_uint_eq(calls_of("getsockopt"), 1);
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 }
-END_TEST
 
-START_TEST(what_was_in_progress_may_be_refused)
+TEST(what_was_in_progress_may_be_refused, ON_EACH_BACKEND, TIMES(2))
 {
 	uint16_t refusing;
 	int held = peer_hold_port(&refusing);
@@ -150,7 +149,6 @@ START_TEST(what_was_in_progress_may_be_refused)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
 	close(held);
 }
-END_TEST
 
 /* The library's socket that is connected to that port. */
 static int client_fd(unsigned to)
@@ -176,7 +174,7 @@ static int option_of(int fd, int level, int option)
 	return value;
 }
 
-START_TEST(options_are_set_if_wanted)
+TEST(options_are_set_if_wanted, ON_EACH_BACKEND, TIMES(2))
 {
 	const struct plait_connect_options o = { .no_delay = _i,
 						 .keep_alive = _i };
@@ -195,13 +193,12 @@ START_TEST(options_are_set_if_wanted)
 	plait_transport_lose_connection(client.transport);
 	end();
 }
-END_TEST
 
 /*
  * The kernel may choose, for this end of a connection to a port of this
  * machine that nobody listens on, that very port.
  */
-START_TEST(connecting_to_oneself_is_refused)
+TEST(connecting_to_oneself_is_refused, ON_EACH_BACKEND, TIMES(2))
 {
 	uint16_t own;
 	int held = peer_hold_port(&own);
@@ -223,9 +220,8 @@ START_TEST(connecting_to_oneself_is_refused)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
 	close(held);
 }
-END_TEST
 
-START_TEST(not_knowing_ones_address_is_no_failure)
+TEST(not_knowing_ones_address_is_no_failure, ON_EACH_BACKEND)
 {
 	listen_now();
 	client.on_made = actor_lose;
@@ -234,10 +230,9 @@ START_TEST(not_knowing_ones_address_is_no_failure)
 	end();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 }
-END_TEST
 
 /* epoll_ctl() refuses to watch: the connecting socket, then the stream. */
-START_TEST(what_cannot_be_watched_has_failed)
+TEST(what_cannot_be_watched_has_failed, ON_EACH_BACKEND)
 {
 	if (strcmp(backend, "epoll") != 0)
 		return;
@@ -251,7 +246,6 @@ START_TEST(what_cannot_be_watched_has_failed)
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_int_eq(client.err, ENOSPC);
 }
-END_TEST
 
 /* The number of a descriptor that was closed is anybody's. */
 static void take_the_number(struct actor *a)
@@ -262,7 +256,7 @@ static void take_the_number(struct actor *a)
 }
 
 /* Somebody else closed the socket; select() alone notices that. */
-START_TEST(a_lost_descriptor_has_failed)
+TEST(a_lost_descriptor_has_failed, ON_EACH_BACKEND)
 {
 	uint16_t full;
 	int listener = peer_listen(&full, 0), waiting = peer_connect(full);
@@ -284,7 +278,6 @@ START_TEST(a_lost_descriptor_has_failed)
 	close(waiting);
 	close(listener);
 }
-END_TEST
 
 static void say_and_lose(struct actor *a, struct plait_protocol *p)
 {
@@ -298,7 +291,7 @@ static void hold(struct actor *a, struct plait_protocol *p)
 }
 
 /* The same while the connection lingers: all were told already. */
-START_TEST(a_descriptor_lost_while_lingering_is_nothing)
+TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_BACKEND)
 {
 	int fd;
 
@@ -321,7 +314,6 @@ START_TEST(a_descriptor_lost_while_lingering_is_nothing)
 	if (strcmp(backend, "select") == 0)
 		ck_assert_int_eq(close(fd), 0);
 }
-END_TEST
 
 /* The protocol is the next allocation, the transport the one after. */
 static void refuse_transport(struct actor *a)
@@ -330,7 +322,9 @@ static void refuse_transport(struct actor *a)
 	a->on_build = NULL;
 }
 
-START_TEST(no_memory_for_the_transport_has_failed)
+GROUP("memory", .setup = setup);
+
+TEST(no_memory_for_the_transport_has_failed, ON_EACH_BACKEND)
 {
 	listen_now();
 	client.on_build = refuse_transport;
@@ -342,7 +336,6 @@ START_TEST(no_memory_for_the_transport_has_failed)
 	ck_assert_str_eq(client.trace, "ScBFcBMLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
 }
-END_TEST
 
 /* No memory for the connector. */
 static void expect_none(struct actor *a)
@@ -351,7 +344,7 @@ static void expect_none(struct actor *a)
 	ck_assert_ptr_eq(a->kind, &plait_error_no_memory);
 }
 
-START_TEST(without_memory_for_a_connector_the_factory_is_told)
+TEST(without_memory_for_a_connector_the_factory_is_told, ON_EACH_BACKEND)
 {
 	client.on_failed = expect_none;
 	for (int i = 0; i < 3; i++) {
@@ -364,7 +357,6 @@ START_TEST(without_memory_for_a_connector_the_factory_is_told)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(client.trace, "SFFFX");
 }
-END_TEST
 
 static void connect_without_memory(struct actor *a)
 {
@@ -374,7 +366,7 @@ static void connect_without_memory(struct actor *a)
 	ck_assert_ptr_null(actor_connect(a, reactor, 1));
 }
 
-START_TEST(told_of_no_memory_it_may_try_again)
+TEST(told_of_no_memory_it_may_try_again, ON_EACH_BACKEND)
 {
 	client.on_failed = connect_without_memory;
 	fault_alloc_at(0, false);
@@ -385,9 +377,8 @@ START_TEST(told_of_no_memory_it_may_try_again)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(client.trace, "SFFX");
 }
-END_TEST
 
-START_TEST(several_factories_may_have_had_no_memory)
+TEST(several_factories_may_have_had_no_memory, ON_EACH_BACKEND, TIMES(2))
 {
 	fault_alloc_at(0, true);
 	actor_connect(&client, reactor, 1);
@@ -401,10 +392,9 @@ START_TEST(several_factories_may_have_had_no_memory)
 	ck_assert_str_eq(client.trace, "SFFX");
 	ck_assert_str_eq(server.trace, "SFX");
 }
-END_TEST
 
 /* With no memory even to say so. */
-START_TEST(a_failure_without_memory_is_told)
+TEST(a_failure_without_memory_is_told, ON_EACH_BACKEND)
 {
 	uint16_t refusing;
 	int held = peer_hold_port(&refusing);
@@ -417,53 +407,4 @@ START_TEST(a_failure_without_memory_is_told)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(client.trace, "ScFX");
 	close(held);
-}
-END_TEST
-
-static void add_tests_of_calls(Suite *s)
-{
-	TCase *tc = tcase_create("calls");
-	const int n = sizeof(failures) / sizeof(failures[0]);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, every_failure_has_its_name, 0, n);
-	tcase_add_reactor_loop_test(
-		tc, after_every_failure_it_can_connect_again, 0, n);
-	tcase_add_reactor_test(tc, an_option_that_is_refused_fails_the_attempt);
-	tcase_add_reactor_loop_test(tc, what_is_in_progress_is_waited_for, 0,
-				    2);
-	tcase_add_reactor_loop_test(tc, what_was_in_progress_may_be_refused, 0,
-				    2);
-	tcase_add_reactor_loop_test(tc, options_are_set_if_wanted, 0, 2);
-	tcase_add_reactor_loop_test(tc, connecting_to_oneself_is_refused, 0, 2);
-	tcase_add_reactor_test(tc, not_knowing_ones_address_is_no_failure);
-	tcase_add_reactor_test(tc, what_cannot_be_watched_has_failed);
-	tcase_add_reactor_test(tc, a_lost_descriptor_has_failed);
-	tcase_add_reactor_test(tc,
-			       a_descriptor_lost_while_lingering_is_nothing);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_memory(Suite *s)
-{
-	TCase *tc = tcase_create("memory");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc, no_memory_for_the_transport_has_failed);
-	tcase_add_reactor_test(
-		tc, without_memory_for_a_connector_the_factory_is_told);
-	tcase_add_reactor_test(tc, told_of_no_memory_it_may_try_again);
-	tcase_add_reactor_loop_test(
-		tc, several_factories_may_have_had_no_memory, 0, 2);
-	tcase_add_reactor_test(tc, a_failure_without_memory_is_told);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("connect faults");
-
-	add_tests_of_calls(s);
-	add_tests_of_memory(s);
-	return suite_main(s);
 }

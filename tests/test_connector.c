@@ -62,8 +62,10 @@ static void wait_end(void)
 	run_turns(reactor, 3);
 }
 
+GROUP("attempt", .setup = setup, .teardown = teardown);
+
 /* Connected and reset before that was seen: what it has said is heard. */
-START_TEST(a_peer_that_speaks_and_resets_at_once_is_heard)
+TEST(a_peer_that_speaks_and_resets_at_once_is_heard, ON_EACH_BACKEND, TIMES(2))
 {
 	uint16_t number;
 	int listener = peer_listen(&number, 1), fd;
@@ -86,10 +88,10 @@ START_TEST(a_peer_that_speaks_and_resets_at_once_is_heard)
 	ck_assert_int_eq(client.err, ECONNRESET);
 	close(listener);
 }
-END_TEST
 
 /* Connected already, but given up before that was seen. */
-START_TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting)
+TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting,
+     ON_EACH_BACKEND)
 {
 	uint16_t number;
 	int listener = peer_listen(&number, 1), fd;
@@ -106,9 +108,8 @@ START_TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting)
 	close(listener);
 	child_let_go(child);
 }
-END_TEST
 
-START_TEST(connecting_starts_and_tells_nothing_else)
+TEST(connecting_starts_and_tells_nothing_else, ON_EACH_BACKEND)
 {
 	struct plait_connector *c;
 
@@ -122,9 +123,8 @@ START_TEST(connecting_starts_and_tells_nothing_else)
 	ck_assert_uint_eq(calls_of("connect"), 0);
 	wait_end();
 }
-END_TEST
 
-START_TEST(success_is_made_then_lost_then_stopped)
+TEST(success_is_made_then_lost_then_stopped, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = connect_both();
 
@@ -135,21 +135,19 @@ START_TEST(success_is_made_then_lost_then_stopped)
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
 }
-END_TEST
 
 static void expect_connected(struct actor *a)
 {
 	ck_assert_int_eq(plait_connector_state(a->connector), PLAIT_CONNECTED);
 }
 
-START_TEST(it_is_connected_before_the_protocol_is_built)
+TEST(it_is_connected_before_the_protocol_is_built, ON_EACH_BACKEND)
 {
 	client.on_build = expect_connected;
 	connect_both();
 	plait_transport_lose_connection(client.transport);
 	wait_end();
 }
-END_TEST
 
 static void expect_still_connected(struct actor *a, struct plait_protocol *p)
 {
@@ -163,7 +161,7 @@ static void expect_disconnected(struct actor *a)
 			 PLAIT_DISCONNECTED);
 }
 
-START_TEST(it_is_connected_until_the_factory_hears_of_the_loss)
+TEST(it_is_connected_until_the_factory_hears_of_the_loss, ON_EACH_BACKEND)
 {
 	client.on_lost = expect_still_connected;
 	client.on_client_lost = expect_disconnected;
@@ -175,7 +173,6 @@ START_TEST(it_is_connected_until_the_factory_hears_of_the_loss)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
 	ck_assert_str_eq(client.why, client.lost_why);
 }
-END_TEST
 
 /* All that a protocol can do wrong in its last moment. */
 static void do_everything(struct actor *a, struct plait_protocol *p)
@@ -191,7 +188,7 @@ static void do_everything(struct actor *a, struct plait_protocol *p)
 			 -ENOTCONN);
 }
 
-START_TEST(whatever_connection_lost_does_the_factory_is_told)
+TEST(whatever_connection_lost_does_the_factory_is_told, ON_EACH_BACKEND)
 {
 	unhandled_expect(1);
 	client.on_lost = do_everything;
@@ -203,7 +200,6 @@ START_TEST(whatever_connection_lost_does_the_factory_is_told)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
 	ck_assert_uint_eq(unhandled_count(), 1);
 }
-END_TEST
 
 static void expect_unwatched(void *arg)
 {
@@ -212,7 +208,7 @@ static void expect_unwatched(void *arg)
 }
 
 /* A socket that has not begun to connect hangs up at once. */
-START_TEST(it_is_watched_after_it_has_begun_to_connect)
+TEST(it_is_watched_after_it_has_begun_to_connect, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	bool called = false;
@@ -230,9 +226,8 @@ START_TEST(it_is_watched_after_it_has_begun_to_connect)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
-START_TEST(refused_is_failed_then_stopped)
+TEST(refused_is_failed_then_stopped, ON_EACH_BACKEND)
 {
 	char wanted[128];
 
@@ -248,9 +243,8 @@ START_TEST(refused_is_failed_then_stopped)
 		 refusing);
 	ck_assert_str_eq(client.why, wanted);
 }
-END_TEST
 
-START_TEST(build_protocol_is_told_where_it_connected)
+TEST(build_protocol_is_told_where_it_connected, ON_EACH_BACKEND)
 {
 	struct plait_address a;
 	struct plait_connector *c = connect_both();
@@ -262,9 +256,8 @@ START_TEST(build_protocol_is_told_where_it_connected)
 	plait_transport_lose_connection(client.transport);
 	wait_end();
 }
-END_TEST
 
-START_TEST(a_client_that_refuses_has_lost_the_connection)
+TEST(a_client_that_refuses_has_lost_the_connection, ON_EACH_BACKEND)
 {
 	client.refuses = true;
 	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
@@ -276,9 +269,8 @@ START_TEST(a_client_that_refuses_has_lost_the_connection)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
-START_TEST(a_client_without_memory_has_failed)
+TEST(a_client_without_memory_has_failed, ON_EACH_BACKEND)
 {
 	client.has_no_memory = true;
 	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
@@ -289,7 +281,6 @@ START_TEST(a_client_without_memory_has_failed)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
 /* What cannot be connected to: where to, and what it is called. */
 static const struct {
@@ -308,7 +299,7 @@ static const struct {
 	  "not a numeric address" },
 };
 
-START_TEST(what_is_no_address_fails_from_the_loop)
+TEST(what_is_no_address_fails_from_the_loop, ON_EACH_BACKEND, TIMES(3))
 {
 	struct plait_connector *c =
 		plait_connect_tcp(reactor, impossible[_i].host,
@@ -323,9 +314,8 @@ START_TEST(what_is_no_address_fails_from_the_loop)
 	ck_assert_str_eq(client.why, impossible[_i].why);
 	ck_assert_uint_eq(calls_of("socket"), 0);
 }
-END_TEST
 
-START_TEST(this_end_can_be_chosen)
+TEST(this_end_can_be_chosen, ON_EACH_BACKEND)
 {
 	struct plait_connect_options o = { .bind_address = "127.0.0.2" };
 	char text[PLAIT_ADDRESS_SIZE];
@@ -341,9 +331,8 @@ START_TEST(this_end_can_be_chosen)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
-START_TEST(this_end_must_be_there)
+TEST(this_end_must_be_there, ON_EACH_BACKEND, TIMES(4))
 {
 	static const struct plait_connect_options ends[] = {
 		{ .bind_address = "192.0.2.1" },
@@ -360,10 +349,9 @@ START_TEST(this_end_must_be_there)
 	ck_assert_ptr_eq(client.kind, &plait_error_bind);
 	ck_assert_int_ne(client.err, 0);
 }
-END_TEST
 
 /* The other end comes first, and the failure of this one is no leak. */
-START_TEST(if_neither_end_is_an_address_the_other_one_is_told)
+TEST(if_neither_end_is_an_address_the_other_one_is_told, ON_EACH_BACKEND)
 {
 	struct plait_connect_options o = { .bind_address = "none.example" };
 
@@ -372,15 +360,16 @@ START_TEST(if_neither_end_is_an_address_the_other_one_is_told)
 	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
 	ck_assert_ptr_nonnull(strstr(client.why, "there.example:1"));
 }
-END_TEST
 
 static void stop_connecting(struct actor *a)
 {
 	ck_assert_int_eq(plait_connector_stop_connecting(a->connector), 0);
 }
 
+GROUP("stop", .setup = setup, .teardown = teardown);
+
 /* 0: in started_connecting; 1: before a turn; 2: while the kernel tries. */
-START_TEST(stopped_attempts_fail_from_the_loop)
+TEST(stopped_attempts_fail_from_the_loop, ON_EACH_BACKEND, TIMES(3))
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	struct plait_connector *c;
@@ -404,9 +393,8 @@ START_TEST(stopped_attempts_fail_from_the_loop)
 	wait_end();
 	ck_assert_uint_eq(client.builds, 0);
 }
-END_TEST
 
-START_TEST(stop_connecting_needs_an_attempt)
+TEST(stop_connecting_needs_an_attempt, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = connect_both();
 
@@ -419,9 +407,8 @@ START_TEST(stop_connecting_needs_an_attempt)
 	plait_connector_unref(&c);
 	ck_assert_ptr_null(c);
 }
-END_TEST
 
-START_TEST(disconnect_gives_up_an_attempt)
+TEST(disconnect_gives_up_an_attempt, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 
@@ -431,7 +418,6 @@ START_TEST(disconnect_gives_up_an_attempt)
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
 }
-END_TEST
 
 static struct plait_promise *promise;
 
@@ -456,7 +442,7 @@ static plait_value note_kind(plait_value *result, void *arg)
 }
 
 /* What a client makes of an attempt that somebody waits for. */
-START_TEST(cancelling_who_waits_for_an_attempt_gives_it_up)
+TEST(cancelling_who_waits_for_an_attempt_gives_it_up, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 	struct plait_deferred *d = plait_deferred_new(&promise, give_up, c);
@@ -473,9 +459,8 @@ START_TEST(cancelling_who_waits_for_an_attempt_gives_it_up)
 	ck_assert_ptr_null(promise);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(disconnect_loses_a_connection_from_the_loop)
+TEST(disconnect_loses_a_connection_from_the_loop, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = connect_both();
 
@@ -487,14 +472,13 @@ START_TEST(disconnect_loses_a_connection_from_the_loop)
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
 }
-END_TEST
 
 static void disconnect(struct actor *a)
 {
 	plait_connector_disconnect(a->connector);
 }
 
-START_TEST(disconnect_while_building_loses_what_was_built)
+TEST(disconnect_while_building_loses_what_was_built, ON_EACH_BACKEND)
 {
 	client.on_build = disconnect;
 	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
@@ -505,7 +489,6 @@ START_TEST(disconnect_while_building_loses_what_was_built)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
 static void connect_anew(struct actor *a)
 {
@@ -515,7 +498,7 @@ static void connect_anew(struct actor *a)
 }
 
 /* What was asked of one attempt is not done to the next. */
-START_TEST(disconnect_while_building_does_not_lose_the_next)
+TEST(disconnect_while_building_does_not_lose_the_next, ON_EACH_BACKEND)
 {
 	client.on_build = disconnect;
 	client.on_client_lost = connect_anew;
@@ -530,18 +513,16 @@ START_TEST(disconnect_while_building_does_not_lose_the_next)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
-START_TEST(disconnect_when_it_is_over_is_nothing)
+TEST(disconnect_when_it_is_over_is_nothing, ON_EACH_BACKEND)
 {
 	client.on_failed = disconnect;
 	actor_connect(&client, reactor, refusing);
 	wait_end();
 	ck_assert_str_eq(client.trace, "ScFX");
 }
-END_TEST
 
-START_TEST(no_connector_is_nothing)
+TEST(no_connector_is_nothing, ON_EACH_BACKEND)
 {
 	struct plait_connector *none = NULL;
 	struct plait_address a = { .port = 42 };
@@ -558,7 +539,6 @@ START_TEST(no_connector_is_nothing)
 	plait_connector_str(none, text, sizeof(text));
 	ck_assert_str_eq(text, "no connector");
 }
-END_TEST
 
 /* Connecting again. */
 static void connect_once_more(struct actor *a)
@@ -567,16 +547,17 @@ static void connect_once_more(struct actor *a)
 		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
 }
 
-START_TEST(connecting_again_when_it_failed_keeps_the_factory)
+GROUP("again", .setup = setup, .teardown = teardown);
+
+TEST(connecting_again_when_it_failed_keeps_the_factory, ON_EACH_BACKEND)
 {
 	client.on_failed = connect_once_more;
 	actor_connect(&client, reactor, refusing);
 	wait_end();
 	ck_assert_str_eq(client.trace, "ScFcFX");
 }
-END_TEST
 
-START_TEST(connecting_again_when_it_was_lost_keeps_the_factory)
+TEST(connecting_again_when_it_was_lost_keeps_the_factory, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 
@@ -588,9 +569,8 @@ START_TEST(connecting_again_when_it_was_lost_keeps_the_factory)
 	wait_end();
 	ck_assert_str_eq(client.trace, "ScBMLCcBMLCX");
 }
-END_TEST
 
-START_TEST(connecting_again_later_starts_the_factory_anew)
+TEST(connecting_again_later_starts_the_factory_anew, ON_EACH_BACKEND)
 {
 	struct plait_connector *c =
 		plait_connector_ref(actor_connect(&client, reactor, refusing));
@@ -603,9 +583,8 @@ START_TEST(connecting_again_later_starts_the_factory_anew)
 	ck_assert_str_eq(client.trace, "ScFXScFX");
 	plait_connector_unref(&c);
 }
-END_TEST
 
-START_TEST(one_connector_connects_once_at_a_time)
+TEST(one_connector_connects_once_at_a_time, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 
@@ -618,9 +597,8 @@ START_TEST(one_connector_connects_once_at_a_time)
 	plait_connector_disconnect(c);
 	wait_end();
 }
-END_TEST
 
-START_TEST(what_is_no_address_stays_none)
+TEST(what_is_no_address_stays_none, ON_EACH_BACKEND)
 {
 	client.on_failed = connect_once_more;
 	plait_connect_tcp(reactor, "name.example", 1, &client.base, NULL);
@@ -628,7 +606,6 @@ START_TEST(what_is_no_address_stays_none)
 	ck_assert_str_eq(client.trace, "ScFcFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
 }
-END_TEST
 
 static void connect_and_stop(struct actor *a)
 {
@@ -637,7 +614,7 @@ static void connect_and_stop(struct actor *a)
 		plait_connector_stop_connecting(a->connector);
 }
 
-START_TEST(connecting_again_and_stopping_at_once_is_told_once)
+TEST(connecting_again_and_stopping_at_once_is_told_once, ON_EACH_BACKEND)
 {
 	client.on_failed = connect_and_stop;
 	actor_connect(&client, reactor, refusing);
@@ -645,9 +622,8 @@ START_TEST(connecting_again_and_stopping_at_once_is_told_once)
 	ck_assert_str_eq(client.trace, "ScFcFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
 }
-END_TEST
 
-START_TEST(one_factory_counts_all_its_connectors)
+TEST(one_factory_counts_all_its_connectors, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&client, reactor, &port);
 
@@ -661,7 +637,6 @@ START_TEST(one_factory_counts_all_its_connectors)
 	ck_assert_uint_eq(client.stops, 1);
 	wait_end();
 }
-END_TEST
 
 /* Time. */
 /* A port whose queue is full: connecting to it takes for ever. */
@@ -682,7 +657,9 @@ static void empty(struct full_port *f)
 	close(f->listener);
 }
 
-START_TEST(an_attempt_without_answer_times_out)
+GROUP("time", .setup = setup, .teardown = teardown);
+
+TEST(an_attempt_without_answer_times_out, ON_EACH_BACKEND, TIMES(2))
 {
 	const struct plait_connect_options o = { .timeout = 2.5 };
 	struct full_port full;
@@ -707,10 +684,9 @@ START_TEST(an_attempt_without_answer_times_out)
 	ck_assert_str_eq(client.trace, "ScFX");
 	empty(&full);
 }
-END_TEST
 
 /* The second reason neither replaces the first nor is lost. */
-START_TEST(the_first_of_two_addresses_that_cannot_be_read_is_told)
+TEST(the_first_of_two_addresses_that_cannot_be_read_is_told, ON_EACH_BACKEND)
 {
 	const struct plait_connect_options o = { .bind_address = "here" };
 
@@ -719,9 +695,8 @@ START_TEST(the_first_of_two_addresses_that_cannot_be_read_is_told)
 	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
 	ck_assert_ptr_nonnull(strstr(client.why, "there"));
 }
-END_TEST
 
-START_TEST(a_port_of_its_own_is_of_the_family_of_the_destination)
+TEST(a_port_of_its_own_is_of_the_family_of_the_destination, PURE, TIMES(2))
 {
 	const struct plait_connect_options o = { .bind_port = 7 };
 	struct plait_reactor *r = plait_testing_reactor_new();
@@ -735,10 +710,9 @@ START_TEST(a_port_of_its_own_is_of_the_family_of_the_destination)
 	ck_assert_uint_eq(plait_address_port(&a), 7);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 /* Only who may have met himself is looked at. */
-START_TEST(a_connection_does_not_ask_who_its_peer_is)
+TEST(a_connection_does_not_ask_who_its_peer_is, ON_EACH_BACKEND)
 {
 	struct plait_connector *c;
 
@@ -748,10 +722,10 @@ START_TEST(a_connection_does_not_ask_who_its_peer_is)
 	plait_connector_disconnect(c);
 	wait_end();
 }
-END_TEST
 
 /* The number may be another's by then; select() alone finds out. */
-START_TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses)
+TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses,
+     ON_EACH_BACKEND)
 {
 	struct full_port full;
 	struct plait_connector *c;
@@ -774,9 +748,8 @@ START_TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses)
 	}
 	empty(&full);
 }
-END_TEST
 
-START_TEST(an_attempt_may_last_for_ever)
+TEST(an_attempt_may_last_for_ever, ON_EACH_BACKEND)
 {
 	const struct plait_connect_options o = { .timeout = INFINITY };
 	struct full_port full;
@@ -794,9 +767,8 @@ START_TEST(an_attempt_may_last_for_ever)
 	wait_end();
 	empty(&full);
 }
-END_TEST
 
-START_TEST(the_timeout_ends_with_the_attempt)
+TEST(the_timeout_ends_with_the_attempt, ON_EACH_BACKEND)
 {
 	connect_both();
 	run_for(reactor, 100);
@@ -812,10 +784,9 @@ START_TEST(the_timeout_ends_with_the_attempt)
 	ck_assert_uint_eq(client.failed, 1);
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
 }
-END_TEST
 
 /* The timer is due and the socket is ready in one turn: timers come first. */
-START_TEST(timed_out_when_it_was_about_to_connect)
+TEST(timed_out_when_it_was_about_to_connect, ON_EACH_BACKEND)
 {
 	const struct plait_connect_options o = { .timeout = 1 };
 	unsigned number = actor_listen(&server, reactor, &port);
@@ -833,7 +804,6 @@ START_TEST(timed_out_when_it_was_about_to_connect)
 	actor_stop(reactor, &port);
 	wait_end();
 }
-END_TEST
 
 static void let_time_pass(void *arg)
 {
@@ -842,7 +812,7 @@ static void let_time_pass(void *arg)
 }
 
 /* The other way round: it has connected when the timer comes due. */
-START_TEST(connected_when_it_was_about_to_time_out)
+TEST(connected_when_it_was_about_to_time_out, ON_EACH_BACKEND)
 {
 	const struct plait_connect_options o = { .timeout = 1 };
 	unsigned number = actor_listen(&server, reactor, &port);
@@ -859,7 +829,6 @@ START_TEST(connected_when_it_was_about_to_time_out)
 	wait_end();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 }
-END_TEST
 
 static void connect_for(void *timeout)
 {
@@ -870,16 +839,17 @@ static void connect_for(void *timeout)
 	plait_connect_tcp(r, "127.0.0.1", 1, &client.base, &o);
 }
 
-START_TEST(a_timeout_that_is_no_time_aborts)
+TEST(a_timeout_that_is_no_time_aborts, PURE, TIMES(2))
 {
 	double timeout = _i ? NAN : -1;
 
 	assert_aborts(connect_for, &timeout, "seconds >= 0");
 }
-END_TEST
+
+GROUP("references", .setup = setup, .teardown = teardown);
 
 /* References. */
-START_TEST(a_reference_outlives_the_reactor)
+TEST(a_reference_outlives_the_reactor, ON_EACH_BACKEND)
 {
 	struct plait_connector *c =
 		plait_connector_ref(actor_connect(&client, reactor, refusing));
@@ -894,14 +864,13 @@ START_TEST(a_reference_outlives_the_reactor)
 	plait_connector_str(c, text, sizeof(text));
 	plait_connector_unref(&c);
 }
-END_TEST
 
 static void drop_reference(struct actor *a)
 {
 	plait_connector_unref((struct plait_connector **)a->arg);
 }
 
-START_TEST(the_last_reference_may_end_anywhere)
+TEST(the_last_reference_may_end_anywhere, ON_EACH_BACKEND, TIMES(3))
 {
 	struct plait_connector *c =
 		plait_connector_ref(actor_connect(&client, reactor, refusing));
@@ -917,9 +886,10 @@ START_TEST(the_last_reference_may_end_anywhere)
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_null(c);
 }
-END_TEST
 
-START_TEST(a_connector_can_say_what_it_is)
+GROUP("attempt", .setup = setup, .teardown = teardown);
+
+TEST(a_connector_can_say_what_it_is, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 	char text[64], wanted[64];
@@ -935,7 +905,6 @@ START_TEST(a_connector_can_say_what_it_is)
 	ck_assert_ptr_nonnull(strstr(text, "disconnected"));
 	plait_connector_unref(&c);
 }
-END_TEST
 
 static _Noreturn void be_child(struct plait_connector *c)
 {
@@ -951,8 +920,10 @@ static _Noreturn void be_child(struct plait_connector *c)
 	_exit(good && heap_live() == 0 ? 0 : 1);
 }
 
+GROUP("references", .setup = setup, .teardown = teardown);
+
 /* 0: before the attempt has a socket; 1: while the kernel tries. */
-START_TEST(a_forked_child_leaves_the_attempt_alone)
+TEST(a_forked_child_leaves_the_attempt_alone, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_connector *c;
 	struct full_port full;
@@ -972,128 +943,4 @@ START_TEST(a_forked_child_leaves_the_attempt_alone)
 	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
 	plait_connector_unref(&c);
 	empty(&full);
-}
-END_TEST
-
-static void add(Suite *s, TCase *tc)
-{
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_attempts(Suite *s)
-{
-	TCase *tc = tcase_create("attempt");
-
-	add(s, tc);
-	tcase_add_reactor_test(tc, connecting_starts_and_tells_nothing_else);
-	tcase_add_reactor_loop_test(
-		tc, a_peer_that_speaks_and_resets_at_once_is_heard, 0, 2);
-	tcase_add_reactor_test(
-		tc,
-		a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting);
-	tcase_add_reactor_test(tc, success_is_made_then_lost_then_stopped);
-	tcase_add_reactor_test(tc,
-			       it_is_connected_before_the_protocol_is_built);
-	tcase_add_reactor_test(
-		tc, it_is_connected_until_the_factory_hears_of_the_loss);
-	tcase_add_reactor_test(
-		tc, whatever_connection_lost_does_the_factory_is_told);
-	tcase_add_reactor_test(tc, it_is_watched_after_it_has_begun_to_connect);
-	tcase_add_reactor_test(tc, refused_is_failed_then_stopped);
-	tcase_add_reactor_test(tc, build_protocol_is_told_where_it_connected);
-	tcase_add_reactor_test(tc,
-			       a_client_that_refuses_has_lost_the_connection);
-	tcase_add_reactor_test(tc, a_client_without_memory_has_failed);
-	tcase_add_reactor_loop_test(tc, what_is_no_address_fails_from_the_loop,
-				    0, 3);
-	tcase_add_reactor_test(tc, this_end_can_be_chosen);
-	tcase_add_reactor_loop_test(tc, this_end_must_be_there, 0, 4);
-	tcase_add_reactor_test(
-		tc, if_neither_end_is_an_address_the_other_one_is_told);
-	tcase_add_reactor_test(tc, a_connector_can_say_what_it_is);
-}
-
-static void add_tests_of_stopping(Suite *s)
-{
-	TCase *tc = tcase_create("stop");
-
-	add(s, tc);
-	tcase_add_reactor_loop_test(tc, stopped_attempts_fail_from_the_loop, 0,
-				    3);
-	tcase_add_reactor_test(tc, stop_connecting_needs_an_attempt);
-	tcase_add_reactor_test(tc, disconnect_gives_up_an_attempt);
-	tcase_add_reactor_test(tc,
-			       cancelling_who_waits_for_an_attempt_gives_it_up);
-	tcase_add_reactor_test(tc, disconnect_loses_a_connection_from_the_loop);
-	tcase_add_reactor_test(
-		tc, disconnect_while_building_does_not_lose_the_next);
-	tcase_add_reactor_test(tc,
-			       disconnect_while_building_loses_what_was_built);
-	tcase_add_reactor_test(tc, disconnect_when_it_is_over_is_nothing);
-	tcase_add_reactor_test(tc, no_connector_is_nothing);
-}
-
-static void add_tests_of_reconnecting(Suite *s)
-{
-	TCase *tc = tcase_create("again");
-
-	add(s, tc);
-	tcase_add_reactor_test(
-		tc, connecting_again_when_it_failed_keeps_the_factory);
-	tcase_add_reactor_test(
-		tc, connecting_again_when_it_was_lost_keeps_the_factory);
-	tcase_add_reactor_test(tc,
-			       connecting_again_later_starts_the_factory_anew);
-	tcase_add_reactor_test(tc, one_connector_connects_once_at_a_time);
-	tcase_add_reactor_test(tc, what_is_no_address_stays_none);
-	tcase_add_reactor_test(
-		tc, connecting_again_and_stopping_at_once_is_told_once);
-	tcase_add_reactor_test(tc, one_factory_counts_all_its_connectors);
-}
-
-static void add_tests_of_time(Suite *s)
-{
-	TCase *tc = tcase_create("time");
-
-	add(s, tc);
-	tcase_add_reactor_loop_test(tc, an_attempt_without_answer_times_out, 0,
-				    2);
-	tcase_add_reactor_test(tc, an_attempt_may_last_for_ever);
-	tcase_add_reactor_test(
-		tc, the_first_of_two_addresses_that_cannot_be_read_is_told);
-	tcase_add_reactor_test(tc, a_connection_does_not_ask_who_its_peer_is);
-	tcase_add_reactor_test(
-		tc, an_attempt_whose_descriptor_was_closed_closes_nobody_elses);
-	tcase_add_pure_loop_test(
-		tc, a_port_of_its_own_is_of_the_family_of_the_destination, 0,
-		2);
-	tcase_add_reactor_test(tc, the_timeout_ends_with_the_attempt);
-	tcase_add_reactor_test(tc, timed_out_when_it_was_about_to_connect);
-	tcase_add_reactor_test(tc, connected_when_it_was_about_to_time_out);
-	tcase_add_pure_loop_test(tc, a_timeout_that_is_no_time_aborts, 0, 2);
-}
-
-static void add_tests_of_references(Suite *s)
-{
-	TCase *tc = tcase_create("references");
-
-	add(s, tc);
-	tcase_add_reactor_test(tc, a_reference_outlives_the_reactor);
-	tcase_add_reactor_loop_test(tc, the_last_reference_may_end_anywhere, 0,
-				    3);
-	tcase_add_reactor_loop_test(tc, a_forked_child_leaves_the_attempt_alone,
-				    0, 2);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("connector");
-
-	add_tests_of_attempts(s);
-	add_tests_of_stopping(s);
-	add_tests_of_reconnecting(s);
-	add_tests_of_time(s);
-	add_tests_of_references(s);
-	return suite_main(s);
 }

@@ -98,7 +98,9 @@ static void assert_idle(void)
 
 /* ---- turns and slices ----------------------------------------------- */
 
-START_TEST(first_step_is_in_the_next_turn)
+GROUP("slices", .setup = steps_setup);
+
+TEST(first_step_is_in_the_next_turn, ON_EACH_REACTOR)
 {
 	begin(0);
 	add(0, 1);
@@ -107,9 +109,8 @@ START_TEST(first_step_is_in_the_next_turn)
 	ck_assert_str_eq(trace(), "a A:none");
 	done();
 }
-END_TEST
 
-START_TEST(tasks_take_turns)
+TEST(tasks_take_turns, ON_EACH_REACTOR)
 {
 	begin(0);
 	add(0, 3);
@@ -121,9 +122,8 @@ START_TEST(tasks_take_turns)
 	ck_assert_str_eq(trace(), "a b c a b B:none c a A:none c C:none");
 	done();
 }
-END_TEST
 
-START_TEST(an_idle_cooperator_costs_nothing)
+TEST(an_idle_cooperator_costs_nothing, ON_EACH_REACTOR)
 {
 	begin(0.01);
 	add(0, 1);
@@ -131,7 +131,6 @@ START_TEST(an_idle_cooperator_costs_nothing)
 	assert_idle();
 	done();
 }
-END_TEST
 
 static void take_4_ms(struct job *self, plait_value *ret)
 {
@@ -139,7 +138,7 @@ static void take_4_ms(struct job *self, plait_value *ret)
 	self->act_in++;
 }
 
-START_TEST(a_slice_ends_when_its_time_is_over)
+TEST(a_slice_ends_when_its_time_is_over, ON_EACH_BACKEND)
 {
 	begin(0.01);
 	for (unsigned i = 0; i < 3; i++)
@@ -155,7 +154,6 @@ START_TEST(a_slice_ends_when_its_time_is_over)
 	ck_assert_str_eq(trace(), "a c a c a c");
 	done();
 }
-END_TEST
 
 static void take_long(struct job *self, plait_value *ret)
 {
@@ -163,7 +161,7 @@ static void take_long(struct job *self, plait_value *ret)
 	self->act_in++;
 }
 
-START_TEST(a_slice_makes_one_step_at_least)
+TEST(a_slice_makes_one_step_at_least, ON_EACH_BACKEND)
 {
 	begin(1e-9);
 	for (unsigned i = 0; i < 2; i++)
@@ -172,9 +170,8 @@ START_TEST(a_slice_makes_one_step_at_least)
 	ck_assert_str_eq(trace(), "a b a");
 	done();
 }
-END_TEST
 
-START_TEST(short_steps_share_a_slice)
+TEST(short_steps_share_a_slice, ON_EACH_BACKEND)
 {
 	begin(0.01);
 	for (unsigned i = 0; i < 2; i++)
@@ -184,14 +181,13 @@ START_TEST(short_steps_share_a_slice)
 	ck_assert_uint_eq(jobs[1].steps, 1000);
 	done();
 }
-END_TEST
 
 static void note(void *arg)
 {
 	trace_add("timer");
 }
 
-START_TEST(timers_run_between_slices)
+TEST(timers_run_between_slices, ON_EACH_REACTOR)
 {
 	struct plait_timer t = { 0 };
 
@@ -202,7 +198,6 @@ START_TEST(timers_run_between_slices)
 	ck_assert_str_eq(trace(), "a timer a a A:none");
 	done();
 }
-END_TEST
 
 static bool readable;
 
@@ -212,7 +207,7 @@ static void is_readable(struct plait_watch *w, unsigned events)
 	plait_watch_stop(w);
 }
 
-START_TEST(descriptors_are_seen_between_slices)
+TEST(descriptors_are_seen_between_slices, ON_EACH_BACKEND)
 {
 	struct plait_watch w = { 0 };
 	int fd[2];
@@ -228,24 +223,24 @@ START_TEST(descriptors_are_seen_between_slices)
 	close(fd[1]);
 	done();
 }
-END_TEST
 
 static void with_slice(void *arg)
 {
 	plait_cooperator_new(reactor, *(double *)arg);
 }
 
-START_TEST(a_slice_that_is_none_aborts)
+TEST(a_slice_that_is_none_aborts, ON_EACH_REACTOR)
 {
 	timed_start();
 	assert_aborts(with_slice, &(double){ -1 }, "seconds >= 0");
 	assert_aborts(with_slice, &(double){ NAN }, "seconds >= 0");
 }
-END_TEST
 
 /* ---- how a task ends ------------------------------------------------ */
 
-START_TEST(any_number_may_wait_also_afterwards)
+GROUP("ends", .setup = steps_setup);
+
+TEST(any_number_may_wait_also_afterwards, ON_EACH_REACTOR)
 {
 	struct plait_deferred *early, *late;
 
@@ -261,9 +256,8 @@ START_TEST(any_number_may_wait_also_afterwards)
 	plait_deferred_free(&late);
 	done();
 }
-END_TEST
 
-START_TEST(cancelling_a_wait_lets_the_task_go_on)
+TEST(cancelling_a_wait_lets_the_task_go_on, ON_EACH_REACTOR)
 {
 	begin(0);
 	add(0, 2);
@@ -274,14 +268,13 @@ START_TEST(cancelling_a_wait_lets_the_task_go_on)
 	ck_assert_uint_eq(jobs[0].left, 0);
 	done();
 }
-END_TEST
 
 static void raise_failure(struct job *self, plait_value *ret)
 {
 	*ret = plait_fail(&plait_error_any, "broken");
 }
 
-START_TEST(a_failure_ends_the_task)
+TEST(a_failure_ends_the_task, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 9), 2, raise_failure);
@@ -291,9 +284,8 @@ START_TEST(a_failure_ends_the_task)
 	ck_assert_int_eq(plait_coiterator_stop(jobs[0].task), -EALREADY);
 	done();
 }
-END_TEST
 
-START_TEST(a_failure_that_nobody_was_told_is_reported)
+TEST(a_failure_that_nobody_was_told_is_reported, ON_EACH_REACTOR, TIMES(2))
 {
 	begin(0);
 	act_at(add(0, 9), 1, raise_failure);
@@ -312,14 +304,13 @@ START_TEST(a_failure_that_nobody_was_told_is_reported)
 	unhandled_expect(!_i);
 	done();
 }
-END_TEST
 
 static void answer_value(struct job *self, plait_value *ret)
 {
 	*ret = tracked("v");
 }
 
-START_TEST(a_value_is_freed)
+TEST(a_value_is_freed, ON_EACH_REACTOR, FROM_TO(1, 3))
 {
 	begin(0);
 	act_at(add(0, 2), (unsigned)_i, answer_value);
@@ -327,9 +318,8 @@ START_TEST(a_value_is_freed)
 	ck_assert_str_eq(trace(), _i == 1 ? "a ~v a A:none" : "a a ~v A:none");
 	done();
 }
-END_TEST
 
-START_TEST(stopping_tells_task_stopped)
+TEST(stopping_tells_task_stopped, ON_EACH_REACTOR)
 {
 	begin(0);
 	add(0, 9);
@@ -342,9 +332,8 @@ START_TEST(stopping_tells_task_stopped)
 				  "b B:none");
 	done();
 }
-END_TEST
 
-START_TEST(freeing_stops)
+TEST(freeing_stops, ON_EACH_REACTOR, TIMES(2))
 {
 	begin(0);
 	add(0, 9);
@@ -357,9 +346,8 @@ START_TEST(freeing_stops)
 				     : "A:TaskStopped: the task was stopped");
 	done();
 }
-END_TEST
 
-START_TEST(stopping_the_cooperator_ends_every_task)
+TEST(stopping_the_cooperator_ends_every_task, ON_EACH_REACTOR, TIMES(3))
 {
 	static const char *const says =
 		"a b c "
@@ -392,7 +380,6 @@ START_TEST(stopping_the_cooperator_ends_every_task)
 	ck_assert_int_eq(plait_coiterator_pause(jobs[0].task), -EALREADY);
 	done();
 }
-END_TEST
 
 static plait_value resume_second(plait_value *result, void *arg)
 {
@@ -400,7 +387,8 @@ static plait_value resume_second(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(a_task_resumed_while_the_cooperator_stops_ends_too)
+TEST(a_task_resumed_while_the_cooperator_stops_ends_too, ON_EACH_REACTOR,
+     TIMES(2))
 {
 	begin(0);
 	for (unsigned i = 0; i < 2; i++)
@@ -417,9 +405,8 @@ START_TEST(a_task_resumed_while_the_cooperator_stops_ends_too)
 		assert_idle();
 	done();
 }
-END_TEST
 
-START_TEST(nobody_need_wait_for_what_was_stopped)
+TEST(nobody_need_wait_for_what_was_stopped, ON_EACH_REACTOR, TIMES(3))
 {
 	begin(0);
 	add(0, 9);
@@ -440,11 +427,12 @@ START_TEST(nobody_need_wait_for_what_was_stopped)
 	unhandled_expect(_i == 2);
 	ck_assert_uint_eq(unhandled_count(), _i == 2);
 }
-END_TEST
 
 /* ---- pausing -------------------------------------------------------- */
 
-START_TEST(pauses_nest)
+GROUP("waiting", .setup = steps_setup);
+
+TEST(pauses_nest, ON_EACH_REACTOR)
 {
 	begin(0);
 	add(0, 2);
@@ -463,7 +451,6 @@ START_TEST(pauses_nest)
 	ck_assert_int_eq(plait_coiterator_resume(jobs[0].task), -EALREADY);
 	done();
 }
-END_TEST
 
 static void pause_self(struct job *self, plait_value *ret)
 {
@@ -476,7 +463,7 @@ static void pause_and_resume_self(struct job *self, plait_value *ret)
 	plait_coiterator_resume(self->task);
 }
 
-START_TEST(a_step_may_pause_its_task)
+TEST(a_step_may_pause_its_task, ON_EACH_REACTOR, TIMES(2))
 {
 	begin(0);
 	act_at(add(0, 3), 1, _i ? pause_and_resume_self : pause_self);
@@ -491,7 +478,6 @@ START_TEST(a_step_may_pause_its_task)
 	}
 	done();
 }
-END_TEST
 
 /* ---- waiting for a deferred ----------------------------------------- */
 
@@ -514,7 +500,7 @@ static void wait_for_fired(struct job *self, plait_value *ret)
 	self->act_in++;
 }
 
-START_TEST(a_deferred_is_waited_for)
+TEST(a_deferred_is_waited_for, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 2), 1, wait);
@@ -527,9 +513,8 @@ START_TEST(a_deferred_is_waited_for)
 	ck_assert_str_eq(trace(), "a b b b B:none w:v ~v a A:none");
 	done();
 }
-END_TEST
 
-START_TEST(the_last_step_may_wait_too)
+TEST(the_last_step_may_wait_too, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 1), 1, wait);
@@ -539,9 +524,8 @@ START_TEST(the_last_step_may_wait_too)
 	ck_assert_str_eq(trace(), "a w:none A:none");
 	done();
 }
-END_TEST
 
-START_TEST(a_fired_deferred_is_not_waited_for)
+TEST(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 3), 1, wait_for_fired);
@@ -549,9 +533,8 @@ START_TEST(a_fired_deferred_is_not_waited_for)
 	ck_assert_str_eq(trace(), "a ~v a ~v a ~v A:none");
 	done();
 }
-END_TEST
 
-START_TEST(its_failure_ends_the_task)
+TEST(its_failure_ends_the_task, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 9), 1, wait);
@@ -562,9 +545,8 @@ START_TEST(its_failure_ends_the_task)
 	ck_assert_uint_eq(jobs[0].steps, 1);
 	done();
 }
-END_TEST
 
-START_TEST(whatever_stops_the_task_cancels_it)
+TEST(whatever_stops_the_task_cancels_it, ON_EACH_REACTOR, TIMES(5))
 {
 	begin(0);
 	act_at(add(0, 9), 1, wait);
@@ -588,9 +570,8 @@ START_TEST(whatever_stops_the_task_cancels_it)
 	ck_assert_ptr_eq(strstr(trace(), "a !x w:CancelledError A:"), trace());
 	done();
 }
-END_TEST
 
-START_TEST(paused_while_it_waits)
+TEST(paused_while_it_waits, ON_EACH_REACTOR, TIMES(2))
 {
 	begin(0);
 	act_at(add(0, 2), 1, wait);
@@ -608,7 +589,6 @@ START_TEST(paused_while_it_waits)
 	ck_assert_str_eq(trace(), "a w:none a A:none");
 	done();
 }
-END_TEST
 
 /* ---- what a step may do --------------------------------------------- */
 
@@ -664,8 +644,10 @@ static void (*const deeds[])(struct job *, plait_value *) = {
 
 enum { N_DEEDS = sizeof(deeds) / sizeof(deeds[0]) };
 
+GROUP("steps", .setup = steps_setup);
+
 /* Whatever is done, in whichever slice, the others end and nothing is left. */
-START_TEST(a_step_may_do_anything)
+TEST(a_step_may_do_anything, ON_EACH_REACTOR, TIMES(N_DEEDS * 18))
 {
 	unsigned deed = (unsigned)_i % N_DEEDS;
 	unsigned actor = (unsigned)_i / N_DEEDS % 3;
@@ -693,7 +675,6 @@ START_TEST(a_step_may_do_anything)
 		ck_assert(plait_deferred_is_fired(jobs[i].done));
 	done();
 }
-END_TEST
 
 static plait_value free_everything(plait_value *result, void *arg)
 {
@@ -701,7 +682,7 @@ static plait_value free_everything(plait_value *result, void *arg)
 	return *result;
 }
 
-START_TEST(who_is_told_the_end_may_free_everything)
+TEST(who_is_told_the_end_may_free_everything, ON_EACH_REACTOR, TIMES(5))
 {
 	begin(0);
 	for (unsigned i = 0; i < 3; i++)
@@ -727,7 +708,6 @@ START_TEST(who_is_told_the_end_may_free_everything)
 		ck_assert(plait_deferred_is_fired(jobs[i].done));
 	done();
 }
-END_TEST
 
 /* ---- many tasks, and no memory -------------------------------------- */
 
@@ -755,7 +735,9 @@ static void add_many(struct plait_coiterator **tasks, struct job *many,
 	}
 }
 
-START_TEST(a_hundred_thousand_tasks)
+GROUP("limits", .setup = steps_setup);
+
+TEST(a_hundred_thousand_tasks, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_coiterator **tasks = calloc(MANY, sizeof(*tasks));
 	struct job *many = calloc(MANY, sizeof(*many));
@@ -776,7 +758,6 @@ START_TEST(a_hundred_thousand_tasks)
 	free(many);
 	done();
 }
-END_TEST
 
 enum { A_MILLION = 1000000 };
 
@@ -805,14 +786,13 @@ static void *tell_a_million(void *arg)
 	return NULL;
 }
 
-START_TEST(a_million_waiters_on_a_small_stack)
+TEST(a_million_waiters_on_a_small_stack, PURE)
 {
 	on_small_stack(tell_a_million);
 	ck_assert_uint_eq(ended, A_MILLION);
 }
-END_TEST
 
-START_TEST(without_memory_there_is_none)
+TEST(without_memory_there_is_none, ON_EACH_REACTOR)
 {
 	timed_start();
 	fault_alloc_at(0, false);
@@ -826,7 +806,6 @@ START_TEST(without_memory_there_is_none)
 	ck_assert_uint_eq(jobs[0].steps, 0);
 	done();
 }
-END_TEST
 
 static void wait_with_many_pairs(struct job *self, plait_value *ret)
 {
@@ -841,7 +820,7 @@ static void wait_with_many_pairs(struct job *self, plait_value *ret)
 	*ret = plait_chain(&d);
 }
 
-START_TEST(without_memory_to_wait_it_fails_and_cancels)
+TEST(without_memory_to_wait_it_fails_and_cancels, ON_EACH_REACTOR)
 {
 	begin(0);
 	act_at(add(0, 3), 1, wait_with_many_pairs);
@@ -851,7 +830,6 @@ START_TEST(without_memory_to_wait_it_fails_and_cancels)
 	ck_assert_ptr_nonnull(strstr(trace(), "A:NoMemoryError"));
 	done();
 }
-END_TEST
 
 static void wait_a_while(struct job *self, plait_value *ret)
 {
@@ -885,88 +863,7 @@ static void cooperate_a_while(struct plait_reactor *r)
 	done();
 }
 
-START_TEST(survives_without_memory)
+TEST(survives_without_memory, ON_EACH_BACKEND)
 {
 	torture(cooperate_a_while, backend);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_slices(TCase *tc)
-{
-	tcase_add_timed_test(tc, first_step_is_in_the_next_turn);
-	tcase_add_timed_test(tc, tasks_take_turns);
-	tcase_add_timed_test(tc, an_idle_cooperator_costs_nothing);
-	tcase_add_reactor_test(tc, a_slice_ends_when_its_time_is_over);
-	tcase_add_reactor_test(tc, a_slice_makes_one_step_at_least);
-	tcase_add_reactor_test(tc, short_steps_share_a_slice);
-	tcase_add_timed_test(tc, timers_run_between_slices);
-	tcase_add_reactor_test(tc, descriptors_are_seen_between_slices);
-	tcase_add_timed_test(tc, a_slice_that_is_none_aborts);
-}
-
-static void add_ends(TCase *tc)
-{
-	tcase_add_timed_test(tc, any_number_may_wait_also_afterwards);
-	tcase_add_timed_test(tc, cancelling_a_wait_lets_the_task_go_on);
-	tcase_add_timed_test(tc, a_failure_ends_the_task);
-	tcase_add_timed_loop_test(
-		tc, a_failure_that_nobody_was_told_is_reported, 0, 2);
-	tcase_add_timed_loop_test(tc, a_value_is_freed, 1, 3);
-	tcase_add_timed_test(tc, stopping_tells_task_stopped);
-	tcase_add_timed_loop_test(tc, freeing_stops, 0, 2);
-	tcase_add_timed_loop_test(tc, stopping_the_cooperator_ends_every_task,
-				  0, 3);
-	tcase_add_timed_loop_test(
-		tc, a_task_resumed_while_the_cooperator_stops_ends_too, 0, 2);
-	tcase_add_timed_loop_test(tc, nobody_need_wait_for_what_was_stopped, 0,
-				  3);
-}
-
-static void add_waiting(TCase *tc)
-{
-	tcase_add_timed_test(tc, pauses_nest);
-	tcase_add_timed_loop_test(tc, a_step_may_pause_its_task, 0, 2);
-	tcase_add_timed_test(tc, a_deferred_is_waited_for);
-	tcase_add_timed_test(tc, the_last_step_may_wait_too);
-	tcase_add_timed_test(tc, a_fired_deferred_is_not_waited_for);
-	tcase_add_timed_test(tc, its_failure_ends_the_task);
-	tcase_add_timed_loop_test(tc, whatever_stops_the_task_cancels_it, 0, 5);
-	tcase_add_timed_loop_test(tc, paused_while_it_waits, 0, 2);
-}
-
-static void add_steps(TCase *tc)
-{
-	tcase_add_timed_loop_test(tc, a_step_may_do_anything, 0, N_DEEDS * 18);
-	tcase_add_timed_loop_test(tc, who_is_told_the_end_may_free_everything,
-				  0, 5);
-}
-
-static void add_limits(TCase *tc)
-{
-	tcase_add_reactor_loop_test(tc, a_hundred_thousand_tasks, 0, 2);
-	tcase_add_pure_test(tc, a_million_waiters_on_a_small_stack);
-	tcase_add_timed_test(tc, without_memory_there_is_none);
-	tcase_add_timed_test(tc, without_memory_to_wait_it_fails_and_cancels);
-	tcase_add_reactor_test(tc, survives_without_memory);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("cooperator");
-
-	add_slices(aspect(s, "slices"));
-	add_ends(aspect(s, "ends"));
-	add_waiting(aspect(s, "waiting"));
-	add_steps(aspect(s, "steps"));
-	add_limits(aspect(s, "limits"));
-	return suite_main(s);
 }

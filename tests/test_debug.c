@@ -70,7 +70,9 @@ static void assert_begins(const char *s, const char *with)
 
 /* ---- by place ----------------------------------------------------------- */
 
-START_TEST(nothing_pending_is_an_empty_dump)
+GROUP("dump");
+
+TEST(nothing_pending_is_an_empty_dump, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *cancelled = make("a", &p),
@@ -85,17 +87,15 @@ START_TEST(nothing_pending_is_an_empty_dump)
 	plait_promise_drop(&q);
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(dump_before_any_deferred_was_made)
+TEST(dump_before_any_deferred_was_made, PURE)
 {
 	ck_assert_str_eq(dump(), "");
 	ck_assert_str_eq(dot(),
 			 "digraph deferreds {\n\tnode [shape=box];\n}\n");
 }
-END_TEST
 
-START_TEST(pending_are_counted_by_place_most_first)
+TEST(pending_are_counted_by_place_most_first, PURE)
 {
 	/* The same text in two units need not be the same address. */
 	char again[] = "two.c:2";
@@ -116,9 +116,8 @@ START_TEST(pending_are_counted_by_place_most_first)
 	for (int i = 0; i < 4; i++)
 		end(&d[i], &p[i]);
 }
-END_TEST
 
-START_TEST(dump_says_who_waits_for_the_oldest)
+TEST(dump_says_who_waits_for_the_oldest, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make("a", &p), *middle, *outer;
@@ -138,9 +137,8 @@ START_TEST(dump_says_who_waits_for_the_oldest)
 	plait_fire(&p, PLAIT_NONE);
 	ck_assert_str_eq(dump(), "");
 }
-END_TEST
 
-START_TEST(many_places_are_all_there)
+TEST(many_places_are_all_there, PURE)
 {
 	static char where[100][16];
 	struct plait_promise *p[100];
@@ -159,9 +157,8 @@ START_TEST(many_places_are_all_there)
 		end(&d[i], &p[i]);
 	}
 }
-END_TEST
 
-START_TEST(age_is_that_of_the_reactors_clock)
+TEST(age_is_that_of_the_reactors_clock, ON_EACH_BACKEND)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -182,9 +179,8 @@ START_TEST(age_is_that_of_the_reactors_clock)
 	unhandled_expect(1);
 	end(&d, &p);
 }
-END_TEST
 
-START_TEST(one_that_was_made_after_a_long_wait_is_young)
+TEST(one_that_was_made_after_a_long_wait_is_young, ON_EACH_BACKEND)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *old, *young;
@@ -198,9 +194,8 @@ START_TEST(one_that_was_made_after_a_long_wait_is_young)
 	end(&old, &p);
 	end(&young, &q);
 }
-END_TEST
 
-START_TEST(age_on_a_virtual_reactor_is_virtual)
+TEST(age_on_a_virtual_reactor_is_virtual, PURE)
 {
 	struct plait_reactor *r = plait_testing_reactor_new();
 	struct plait_promise *p;
@@ -211,7 +206,6 @@ START_TEST(age_on_a_virtual_reactor_is_virtual)
 	end(&d, &p);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 /* ---- the graph ------------------------------------------------------------
  */
@@ -281,7 +275,9 @@ static void assert_has_node(const void *d, const char *label)
 	ck_assert_msg(strstr(text, node) != NULL, "no %s in %s", node, text);
 }
 
-START_TEST(graph_has_states_callbacks_and_edges)
+GROUP("graph");
+
+TEST(graph_has_states_callbacks_and_edges, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *pending = make("p.c:1", &p), *outer,
@@ -316,7 +312,6 @@ START_TEST(graph_has_states_callbacks_and_edges)
 	ck_assert_str_eq(dot(),
 			 "digraph deferreds {\n\tnode [shape=box];\n}\n");
 }
-END_TEST
 
 static plait_value look(plait_value *result, void *arg)
 {
@@ -332,7 +327,7 @@ static plait_value look_and_cancel(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-START_TEST(graph_may_be_drawn_from_inside)
+TEST(graph_may_be_drawn_from_inside, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d =
@@ -344,9 +339,8 @@ START_TEST(graph_may_be_drawn_from_inside)
 	ck_assert_ptr_nonnull(strstr(text, "r.c:1\\nfired"));
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(text_that_would_end_the_label_is_left_out)
+TEST(text_that_would_end_the_label_is_left_out, PURE)
 {
 	struct plait_deferred *d =
 		plait_succeed_at(plait_text("a\"];\n\\"), "\"q\\\".c\n:1");
@@ -356,7 +350,6 @@ START_TEST(text_that_would_end_the_label_is_left_out)
 	assert_has_node(d, "q.c:1\\nfired, age unknown\\na];\"");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* ---- without memory --------------------------------------------------------
  */
@@ -379,13 +372,14 @@ static void dump_and_draw(void)
 	end(&b, &q);
 }
 
-START_TEST(no_memory_anywhere)
+GROUP("memory");
+
+TEST(no_memory_anywhere, PURE)
 {
 	without_each_allocation(dump_and_draw);
 }
-END_TEST
 
-START_TEST(buffer_that_may_not_grow_says_so)
+TEST(buffer_that_may_not_grow_says_so, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make("a", &p);
@@ -398,7 +392,6 @@ START_TEST(buffer_that_may_not_grow_says_so)
 	plait_buf_unref(&small);
 	end(&d, &p);
 }
-END_TEST
 
 /* ---- on a signal -----------------------------------------------------------
  */
@@ -427,7 +420,9 @@ static void signal_one_pending(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(signal_makes_the_next_turn_dump)
+GROUP("signal");
+
+TEST(signal_makes_the_next_turn_dump, ON_EACH_BACKEND)
 {
 	const char *said;
 
@@ -437,7 +432,6 @@ START_TEST(signal_makes_the_next_turn_dump)
 				     " s, waited for by its owner\n"
 				     "plait: pending deferreds:\nnone\n"));
 }
-END_TEST
 
 static void raise_once(void *arg)
 {
@@ -467,14 +461,13 @@ static void signal_a_waiting_loop(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(signal_wakes_a_loop_that_waits)
+TEST(signal_wakes_a_loop_that_waits, ON_EACH_BACKEND)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(signal_a_waiting_loop, NULL, &said), 0);
 	ck_assert_str_eq(said, "plait: pending deferreds:\nnone\n");
 }
-END_TEST
 
 static void signal_without_memory(void *arg)
 {
@@ -489,16 +482,15 @@ static void signal_without_memory(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(dump_without_memory_says_that)
+TEST(dump_without_memory_says_that, ON_EACH_BACKEND)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(signal_without_memory, NULL, &said), 0);
 	assert_begins(said, "plait: no memory to say what is pending\n");
 }
-END_TEST
 
-START_TEST(error_that_cannot_be_written_is_let_be)
+TEST(error_that_cannot_be_written_is_let_be, ON_EACH_BACKEND)
 {
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
 	raise(SIGUSR1);
@@ -506,7 +498,6 @@ START_TEST(error_that_cannot_be_written_is_let_be)
 	run_turns(reactor, 1);
 	ck_assert(fault_used("write"));
 }
-END_TEST
 
 static void nothing(int signo)
 {
@@ -520,7 +511,7 @@ static bool has_handler(int signo, void (*handler)(int signo))
 	return now.sa_handler == handler;
 }
 
-START_TEST(signal_is_given_back)
+TEST(signal_is_given_back, ON_EACH_BACKEND)
 {
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
 	ck_assert(!has_handler(SIGUSR1, SIG_DFL));
@@ -530,9 +521,8 @@ START_TEST(signal_is_given_back)
 	plait_reactor_free(&reactor);
 	ck_assert(has_handler(SIGUSR2, SIG_DFL));
 }
-END_TEST
 
-START_TEST(signal_that_somebody_else_took_since_is_left_alone)
+TEST(signal_that_somebody_else_took_since_is_left_alone, ON_EACH_BACKEND)
 {
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
 	signal(SIGUSR1, nothing);
@@ -540,9 +530,8 @@ START_TEST(signal_that_somebody_else_took_since_is_left_alone)
 	ck_assert(has_handler(SIGUSR1, nothing));
 	signal(SIGUSR1, SIG_DFL);
 }
-END_TEST
 
-START_TEST(only_one_reactor_has_it)
+TEST(only_one_reactor_has_it, ON_EACH_BACKEND)
 {
 	struct plait_reactor *r = plait_reactor_new(backend);
 
@@ -552,9 +541,8 @@ START_TEST(only_one_reactor_has_it)
 	ck_assert_int_eq(plait_reactor_dump_on_signal(r, SIGUSR2), 0);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(signals_that_cannot_be_caught_are_refused)
+TEST(signals_that_cannot_be_caught_are_refused, ON_EACH_BACKEND)
 {
 	static const int wrong[] = { 0, -1, SIGKILL, SIGSTOP, 9999 };
 
@@ -567,7 +555,6 @@ START_TEST(signals_that_cannot_be_caught_are_refused)
 			 -EINTR);
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
 }
-END_TEST
 
 static void ask_in_a_fork(void *arg)
 {
@@ -581,7 +568,7 @@ static void raise_in_a_fork(void *arg)
 	abort();
 }
 
-START_TEST(forked_child_has_no_part_in_it)
+TEST(forked_child_has_no_part_in_it, ON_EACH_BACKEND)
 {
 	const char *said;
 
@@ -590,9 +577,8 @@ START_TEST(forked_child_has_no_part_in_it)
 	ck_assert_int_eq(child_run(raise_in_a_fork, NULL, &said), 128);
 	ck_assert_str_eq(said, "");
 }
-END_TEST
 
-START_TEST(signal_that_would_stop_can_be_had_too)
+TEST(signal_that_would_stop_can_be_had_too, ON_EACH_BACKEND)
 {
 	signal(SIGTERM, SIG_DFL);
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGTERM), 0);
@@ -602,7 +588,6 @@ START_TEST(signal_that_would_stop_can_be_had_too)
 	plait_reactor_free(&reactor);
 	ck_assert(has_handler(SIGTERM, SIG_DFL));
 }
-END_TEST
 
 /* ---- PLAIT_DEBUG ------------------------------------------------------------
  */
@@ -632,7 +617,9 @@ static void run_three_turns(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(turns_are_told)
+GROUP("environment");
+
+TEST(turns_are_told, PURE)
 {
 	const char *said;
 	char words[] = "failures,turns";
@@ -641,7 +628,6 @@ START_TEST(turns_are_told)
 	ck_assert_str_eq(said, "plait: turn 1: 0 events, 1 timers, 2 calls\n"
 			       "plait: turn 2: 0 events, 0 timers, 0 calls\n");
 }
-END_TEST
 
 static void run_an_event(void *arg)
 {
@@ -654,16 +640,15 @@ static void run_an_event(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(events_are_told)
+TEST(events_are_told, ON_EACH_BACKEND)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(run_an_event, NULL, &said), 0);
 	ck_assert_str_eq(said, "plait: turn 1: 1 events, 0 timers, 1 calls\n");
 }
-END_TEST
 
-START_TEST(unknown_words_are_told_and_the_others_hold)
+TEST(unknown_words_are_told_and_the_others_hold, PURE)
 {
 	const char *said;
 	char words[] = "turn,,turns,x";
@@ -673,7 +658,6 @@ START_TEST(unknown_words_are_told_and_the_others_hold)
 			    "plait: PLAIT_DEBUG: there is no \"x\"\n"
 			    "plait: turn 1: ");
 }
-END_TEST
 
 static void run_without_words(void *arg)
 {
@@ -686,14 +670,13 @@ static void run_without_words(void *arg)
 	ck_assert(!debug_is_on(DEBUG_TURNS));
 }
 
-START_TEST(nothing_is_told_unless_it_is_asked_for)
+TEST(nothing_is_told_unless_it_is_asked_for, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(run_without_words, NULL, &said), 0);
 	ck_assert_str_eq(said, "");
 }
-END_TEST
 
 static void leave_a_failure(void *arg)
 {
@@ -711,7 +694,7 @@ static void leave_a_failure(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(failure_tells_its_causes)
+TEST(failure_tells_its_causes, PURE)
 {
 	const char *said;
 	char words[] = "failures", none[] = "";
@@ -730,7 +713,6 @@ START_TEST(failure_tells_its_causes)
 			       "caused by TimeoutError, "
 			       "caused by OSError: no ink\n");
 }
-END_TEST
 
 static void leave_a_cancellation(void *arg)
 {
@@ -743,7 +725,7 @@ static void leave_a_cancellation(void *arg)
 	end(&d, &p);
 }
 
-START_TEST(failure_tells_who_cancelled)
+TEST(failure_tells_who_cancelled, PURE)
 {
 	const char *said;
 
@@ -753,7 +735,6 @@ START_TEST(failure_tells_who_cancelled)
 			       "  cancelled at cancel.c:2\n"
 			       "  because no more\\x0apaper\n");
 }
-END_TEST
 
 /* ---- quarantine
  * -------------------------------------------------------------- */
@@ -868,7 +849,9 @@ static void use_stale(void *arg)
 	uses[*(int *)arg].use();
 }
 
-START_TEST(use_of_what_was_freed_aborts_and_names_all)
+GROUP("quarantine");
+
+TEST(use_of_what_was_freed_aborts_and_names_all, PURE, TIMES(USES))
 {
 	char says[256];
 
@@ -878,7 +861,6 @@ START_TEST(use_of_what_was_freed_aborts_and_names_all)
 		 uses[_i].where);
 	assert_aborts(use_stale, &_i, says);
 }
-END_TEST
 
 static void use_what_another_took(void *arg)
 {
@@ -893,13 +875,12 @@ static void use_what_another_took(void *arg)
 	plait_deferred_cancel_at(stale, NULL, "used.c:4");
 }
 
-START_TEST(one_that_another_took_ended_there)
+TEST(one_that_another_took_ended_there, PURE)
 {
 	assert_aborts(use_what_another_took, NULL,
 		      "plait: used.c:4: uses the deferred made at inner.c:1 "
 		      "fired at fired.c:2, which ended at outer.c:3\n");
 }
-END_TEST
 
 static void free_many(void *arg)
 {
@@ -917,69 +898,9 @@ static void free_many(void *arg)
 		abort();
 }
 
-START_TEST(quarantine_keeps_the_last_4096)
+TEST(quarantine_keeps_the_last_4096, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(free_many, NULL, &said), 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("debug");
-	TCase *tc = tcase_create("dump");
-
-	tcase_add_pure_test(tc, nothing_pending_is_an_empty_dump);
-	tcase_add_pure_test(tc, dump_before_any_deferred_was_made);
-	tcase_add_pure_test(tc, pending_are_counted_by_place_most_first);
-	tcase_add_pure_test(tc, dump_says_who_waits_for_the_oldest);
-	tcase_add_pure_test(tc, many_places_are_all_there);
-	tcase_add_reactor_test(tc, age_is_that_of_the_reactors_clock);
-	tcase_add_reactor_test(tc,
-			       one_that_was_made_after_a_long_wait_is_young);
-	tcase_add_pure_test(tc, age_on_a_virtual_reactor_is_virtual);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("graph");
-	tcase_add_pure_test(tc, graph_has_states_callbacks_and_edges);
-	tcase_add_pure_test(tc, graph_may_be_drawn_from_inside);
-	tcase_add_pure_test(tc, text_that_would_end_the_label_is_left_out);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("memory");
-	tcase_add_pure_test(tc, no_memory_anywhere);
-	tcase_add_pure_test(tc, buffer_that_may_not_grow_says_so);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("signal");
-	tcase_add_reactor_test(tc, signal_makes_the_next_turn_dump);
-	tcase_add_reactor_test(tc, signal_wakes_a_loop_that_waits);
-	tcase_add_reactor_test(tc, dump_without_memory_says_that);
-	tcase_add_reactor_test(tc, error_that_cannot_be_written_is_let_be);
-	tcase_add_reactor_test(tc, signal_is_given_back);
-	tcase_add_reactor_test(
-		tc, signal_that_somebody_else_took_since_is_left_alone);
-	tcase_add_reactor_test(tc, only_one_reactor_has_it);
-	tcase_add_reactor_test(tc, signals_that_cannot_be_caught_are_refused);
-	tcase_add_reactor_test(tc, forked_child_has_no_part_in_it);
-	tcase_add_reactor_test(tc, signal_that_would_stop_can_be_had_too);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("environment");
-	tcase_add_pure_test(tc, turns_are_told);
-	tcase_add_reactor_test(tc, events_are_told);
-	tcase_add_pure_test(tc, unknown_words_are_told_and_the_others_hold);
-	tcase_add_pure_test(tc, nothing_is_told_unless_it_is_asked_for);
-	tcase_add_pure_test(tc, failure_tells_its_causes);
-	tcase_add_pure_test(tc, failure_tells_who_cancelled);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("quarantine");
-	tcase_add_pure_loop_test(tc, use_of_what_was_freed_aborts_and_names_all,
-				 0, USES);
-	tcase_add_pure_test(tc, one_that_another_took_ended_there);
-	tcase_add_pure_test(tc, quarantine_keeps_the_last_4096);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -31,7 +31,9 @@ static void assert_result(const struct plait_deferred *d, const char *text)
 
 /* ---- firing -------------------------------------------------------- */
 
-START_TEST(new_one_has_not_fired_and_has_no_result)
+GROUP("firing", .setup = steps_setup);
+
+TEST(new_one_has_not_fired_and_has_no_result, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -43,9 +45,8 @@ START_TEST(new_one_has_not_fired_and_has_no_result)
 	plait_fire(&p, PLAIT_NONE);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(firing_runs_the_chain_before_it_returns)
+TEST(firing_runs_the_chain_before_it_returns, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -58,9 +59,8 @@ START_TEST(firing_runs_the_chain_before_it_returns)
 	assert_result(d, "1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(firing_spends_the_promise)
+TEST(firing_spends_the_promise, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -75,9 +75,8 @@ START_TEST(firing_spends_the_promise)
 	assert_result(d, "1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(failure_that_is_fired_goes_to_the_errbacks)
+TEST(failure_that_is_fired_goes_to_the_errbacks, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -89,9 +88,8 @@ START_TEST(failure_that_is_fired_goes_to_the_errbacks)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(none_is_an_ordinary_result)
+TEST(none_is_an_ordinary_result, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -102,9 +100,8 @@ START_TEST(none_is_an_ordinary_result)
 	assert_result(d, "none");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(firing_with_a_deferred_is_refused_and_frees_it)
+TEST(firing_with_a_deferred_is_refused_and_frees_it, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *d = make(&p), *other = make(&q);
@@ -120,9 +117,8 @@ START_TEST(firing_with_a_deferred_is_refused_and_frees_it)
 	ck_assert_str_eq(trace(), "~v");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(callback_that_fires_its_own_promise_gets_ealready)
+TEST(callback_that_fires_its_own_promise_gets_ealready, PURE)
 {
 	struct step s = { .name = "a", .act = act_fire };
 	struct plait_deferred *d = make(&s.p);
@@ -133,7 +129,6 @@ START_TEST(callback_that_fires_its_own_promise_gets_ealready)
 	assert_result(d, "1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static plait_value raise_ealready(plait_value *result, void *arg)
 {
@@ -142,7 +137,7 @@ static plait_value raise_ealready(plait_value *result, void *arg)
 	return plait_fail_errno(&plait_error_os, -rc, "fired twice");
 }
 
-START_TEST(refusal_to_fire_twice_may_be_made_a_failure)
+TEST(refusal_to_fire_twice_may_be_made_a_failure, PURE)
 {
 	struct plait_promise *p, *spent = NULL;
 	struct plait_deferred *d = make(&p);
@@ -159,9 +154,8 @@ START_TEST(refusal_to_fire_twice_may_be_made_a_failure)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(dropped_promise_fires_abandoned)
+TEST(dropped_promise_fires_abandoned, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -175,11 +169,12 @@ START_TEST(dropped_promise_fires_abandoned)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* ---- the chain ----------------------------------------------------- */
 
-START_TEST(pairs_run_in_order_and_once)
+GROUP("chain", .setup = steps_setup);
+
+TEST(pairs_run_in_order_and_once, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -194,10 +189,9 @@ START_TEST(pairs_run_in_order_and_once)
 			 "a:1 b:1 c:1 d:1 e:1 f:1 g:1 h:1 i:1 j:1 k:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* The pair's other half is skipped, whatever its own half answers. */
-START_TEST(pair_runs_the_half_that_the_result_asks_for)
+TEST(pair_runs_the_half_that_the_result_asks_for, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -216,10 +210,9 @@ START_TEST(pair_runs_the_half_that_the_result_asks_for)
 	ck_assert_str_eq(trace(), "c:1 e:Error: e last:2");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* Errbacks get every failure: static ones, and kinds of the program's own. */
-START_TEST(kind_of_a_failure_does_not_matter_to_the_chain)
+TEST(kind_of_a_failure_does_not_matter_to_the_chain, PURE)
 {
 	static const struct plait_error own = { .name = "OwnError" };
 	plait_value failures[] = { plait_fail(&own, "m"), plait_cancelled(),
@@ -242,7 +235,6 @@ START_TEST(kind_of_a_failure_does_not_matter_to_the_chain)
 		plait_deferred_free(&d);
 	}
 }
-END_TEST
 
 static plait_value handle_timeouts(plait_value *result, void *arg)
 {
@@ -252,7 +244,7 @@ static plait_value handle_timeouts(plait_value *result, void *arg)
 	return *result;
 }
 
-START_TEST(errback_that_traps_one_kind_passes_others_on)
+TEST(errback_that_traps_one_kind_passes_others_on, PURE)
 {
 	struct plait_deferred *d =
 		plait_failed(plait_fail(&plait_error_timeout, "late"));
@@ -266,9 +258,8 @@ START_TEST(errback_that_traps_one_kind_passes_others_on)
 	plait_deferred_free(&d);
 	plait_deferred_free(&e);
 }
-END_TEST
 
-START_TEST(returned_value_is_the_next_result)
+TEST(returned_value_is_the_next_result, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -284,9 +275,8 @@ START_TEST(returned_value_is_the_next_result)
 	ck_assert_str_eq(trace(), "a:v ~v b:2 c:none");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(what_a_callback_leaves_in_the_slot_is_freed)
+TEST(what_a_callback_leaves_in_the_slot_is_freed, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 	struct step s = { .answers = true, .answer = tracked("w") };
@@ -296,7 +286,6 @@ START_TEST(what_a_callback_leaves_in_the_slot_is_freed)
 	plait_deferred_free(&d);
 	ck_assert_str_eq(trace(), "~v ~w");
 }
-END_TEST
 
 static plait_value take_it(plait_value *result, void *arg)
 {
@@ -304,7 +293,7 @@ static plait_value take_it(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(what_a_callback_takes_is_its_own)
+TEST(what_a_callback_takes_is_its_own, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 	plait_value mine;
@@ -315,14 +304,13 @@ START_TEST(what_a_callback_takes_is_its_own)
 	plait_value_free(&mine);
 	ck_assert_uint_eq(tracked_live(), 0);
 }
-END_TEST
 
 static plait_value take_and_return(plait_value *result, void *arg)
 {
 	return plait_take(result);
 }
 
-START_TEST(taking_and_returning_passes_on)
+TEST(taking_and_returning_passes_on, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 
@@ -332,9 +320,8 @@ START_TEST(taking_and_returning_passes_on)
 	plait_deferred_free(&d);
 	ck_assert_uint_eq(tracked_live(), 0);
 }
-END_TEST
 
-START_TEST(half_that_is_missing_passes_the_result_through)
+TEST(half_that_is_missing_passes_the_result_through, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 	struct plait_deferred *e = plait_failed(error("e"));
@@ -351,9 +338,8 @@ START_TEST(half_that_is_missing_passes_the_result_through)
 	plait_deferred_free(&d);
 	plait_deferred_free(&e);
 }
-END_TEST
 
-START_TEST(both_is_one_function_for_either)
+TEST(both_is_one_function_for_either, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 	struct step fails = { .name = "a",
@@ -366,7 +352,6 @@ START_TEST(both_is_one_function_for_either)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static plait_value note_address(plait_value *result, void *arg)
 {
@@ -376,7 +361,7 @@ static plait_value note_address(plait_value *result, void *arg)
 	return *result;
 }
 
-START_TEST(same_failure_is_handed_on_not_a_copy)
+TEST(same_failure_is_handed_on_not_a_copy, PURE)
 {
 	plait_value v = error("e");
 	const struct plait_failure *made = plait_value_failure(&v);
@@ -391,9 +376,8 @@ START_TEST(same_failure_is_handed_on_not_a_copy)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(adding_returns_the_deferred_itself)
+TEST(adding_returns_the_deferred_itself, PURE)
 {
 	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
 	struct step s = { .name = NULL };
@@ -405,9 +389,8 @@ START_TEST(adding_returns_the_deferred_itself)
 			 d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(adding_to_a_fired_one_runs_at_once)
+TEST(adding_to_a_fired_one_runs_at_once, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(7));
 
@@ -417,11 +400,12 @@ START_TEST(adding_to_a_fired_one_runs_at_once)
 	ck_assert_str_eq(trace(), "a:7 b:7");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* ---- inside a callback --------------------------------------------- */
 
-START_TEST(added_inside_a_callback_runs_after_those_queued)
+GROUP("inside a callback", .setup = steps_setup);
+
+TEST(added_inside_a_callback_runs_after_those_queued, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -433,7 +417,6 @@ START_TEST(added_inside_a_callback_runs_after_those_queued)
 	ck_assert_str_eq(trace(), "a:1 b:1 added:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void act_look(struct step *s, plait_value *result)
 {
@@ -441,7 +424,7 @@ static void act_look(struct step *s, plait_value *result)
 	assert_result(s->d, "1");
 }
 
-START_TEST(result_during_a_callback_is_its_argument)
+TEST(result_during_a_callback_is_its_argument, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -454,9 +437,8 @@ START_TEST(result_during_a_callback_is_its_argument)
 	assert_result(d, "2");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(firing_another_inside_runs_that_chain_first)
+TEST(firing_another_inside_runs_that_chain_first, PURE)
 {
 	struct plait_promise *p;
 	struct step s = { .name = "a", .act = act_fire };
@@ -471,9 +453,8 @@ START_TEST(firing_another_inside_runs_that_chain_first)
 	plait_deferred_free(&d);
 	plait_deferred_free(&other);
 }
-END_TEST
 
-START_TEST(pausing_inside_holds_after_that_callback)
+TEST(pausing_inside_holds_after_that_callback, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -487,9 +468,8 @@ START_TEST(pausing_inside_holds_after_that_callback)
 	ck_assert_str_eq(trace(), "a:1 b:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(cancelling_inside_is_nothing)
+TEST(cancelling_inside_is_nothing, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -501,9 +481,8 @@ START_TEST(cancelling_inside_is_nothing)
 	ck_assert_str_eq(trace(), "a:1 b:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(freeing_inside_runs_no_further_callback)
+TEST(freeing_inside_runs_no_further_callback, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -515,9 +494,8 @@ START_TEST(freeing_inside_runs_no_further_callback)
 	ck_assert_str_eq(trace(), "a:v ~v");
 	ck_assert_ptr_null(s.d);
 }
-END_TEST
 
-START_TEST(freeing_inside_frees_what_the_callback_returns)
+TEST(freeing_inside_frees_what_the_callback_returns, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *d = make(&p);
@@ -530,9 +508,8 @@ START_TEST(freeing_inside_frees_what_the_callback_returns)
 	ck_assert(plait_promise_is_cancelled(q));
 	plait_promise_drop(&q);
 }
-END_TEST
 
-START_TEST(detaching_inside_lets_the_rest_run)
+TEST(detaching_inside_lets_the_rest_run, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -543,7 +520,6 @@ START_TEST(detaching_inside_lets_the_rest_run)
 	plait_fire(&p, tracked("v"));
 	ck_assert_str_eq(trace(), "a:v b:v ~v");
 }
-END_TEST
 
 /* A deferred may be returned to another while one of its callbacks runs. */
 static plait_value give_self_away(plait_value *result, void *arg)
@@ -555,7 +531,7 @@ static plait_value give_self_away(plait_value *result, void *arg)
 	return plait_int(5);
 }
 
-START_TEST(waiting_for_one_that_is_running_waits_for_its_end)
+TEST(waiting_for_one_that_is_running_waits_for_its_end, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *outer = make(&q), *inner = make(&p);
@@ -571,11 +547,12 @@ START_TEST(waiting_for_one_that_is_running_waits_for_its_end)
 	ck_assert_str_eq(trace(), "inner outer:none b:5 c:5");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* ---- pausing ------------------------------------------------------- */
 
-START_TEST(pauses_are_counted)
+GROUP("pausing", .setup = steps_setup);
+
+TEST(pauses_are_counted, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 
@@ -588,9 +565,8 @@ START_TEST(pauses_are_counted)
 	ck_assert_str_eq(trace(), "a:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(paused_one_can_be_fired)
+TEST(paused_one_can_be_fired, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -606,9 +582,8 @@ START_TEST(paused_one_can_be_fired)
 	ck_assert_str_eq(trace(), "a:1 b:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(pausing_before_firing_has_no_effect_of_its_own)
+TEST(pausing_before_firing_has_no_effect_of_its_own, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -621,24 +596,22 @@ START_TEST(pausing_before_firing_has_no_effect_of_its_own)
 	ck_assert_str_eq(trace(), "a:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void unpause(void *d)
 {
 	plait_deferred_unpause(d);
 }
 
-START_TEST(unpausing_what_is_not_paused_aborts)
+TEST(unpausing_what_is_not_paused_aborts, PURE)
 {
 	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
 
 	assert_aborts(unpause, d, "was not paused");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* The outer is paused by the user and waits; both holds have to end. */
-START_TEST(paused_outer_gets_the_result_and_runs_when_unpaused)
+TEST(paused_outer_gets_the_result_and_runs_when_unpaused, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -656,9 +629,8 @@ START_TEST(paused_outer_gets_the_result_and_runs_when_unpaused)
 	ck_assert_str_eq(trace(), "a:none i:1 b:1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(unpausing_a_waiting_outer_does_not_run_it)
+TEST(unpausing_a_waiting_outer_does_not_run_it, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -674,10 +646,9 @@ START_TEST(unpausing_a_waiting_outer_does_not_run_it)
 	ck_assert_str_eq(trace(), "b:1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* A run that stops at a paused outer still ends the runs around it. */
-START_TEST(paused_outer_does_not_stop_a_run_around_it)
+TEST(paused_outer_does_not_stop_a_run_around_it, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *first = make(&q), *inner = make(&p);
@@ -696,7 +667,6 @@ START_TEST(paused_outer_does_not_stop_a_run_around_it)
 	plait_deferred_free(&outer);
 	plait_deferred_free(&first);
 }
-END_TEST
 
 /* ---- waiting ------------------------------------------------------- */
 
@@ -710,7 +680,9 @@ static struct plait_deferred *waiting_for(struct plait_deferred **inner)
 	return plait_deferred_add_both(outer, step, &s);
 }
 
-START_TEST(outer_waits_for_an_inner_that_has_not_fired)
+GROUP("waiting", .setup = steps_setup);
+
+TEST(outer_waits_for_an_inner_that_has_not_fired, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -724,9 +696,8 @@ START_TEST(outer_waits_for_an_inner_that_has_not_fired)
 	ck_assert_str_eq(trace(), "a:3");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(outer_runs_inside_the_firing_after_the_inners_pairs)
+TEST(outer_runs_inside_the_firing_after_the_inners_pairs, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p), *outer;
@@ -741,9 +712,8 @@ START_TEST(outer_runs_inside_the_firing_after_the_inners_pairs)
 	ck_assert_str_eq(trace(), "i:1 o:2");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(result_moves_to_the_outer_and_is_freed_once)
+TEST(result_moves_to_the_outer_and_is_freed_once, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -755,9 +725,8 @@ START_TEST(result_moves_to_the_outer_and_is_freed_once)
 	plait_deferred_free(&outer);
 	ck_assert_str_eq(trace(), "~v");
 }
-END_TEST
 
-START_TEST(failure_moves_and_with_it_the_duty_to_report)
+TEST(failure_moves_and_with_it_the_duty_to_report, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -770,9 +739,8 @@ START_TEST(failure_moves_and_with_it_the_duty_to_report)
 	ck_assert_str_eq(unhandled_text(), "Error: e");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(fired_inner_is_not_waited_for)
+TEST(fired_inner_is_not_waited_for, PURE)
 {
 	struct plait_deferred *inner = plait_succeed(plait_int(4));
 	struct plait_deferred *outer = waiting_for(&inner);
@@ -788,9 +756,8 @@ START_TEST(fired_inner_is_not_waited_for)
 	handle_all(outer);
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(chains_resolve_innermost_first)
+TEST(chains_resolve_innermost_first, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *a = make(&p), *b, *c;
@@ -804,10 +771,9 @@ START_TEST(chains_resolve_innermost_first)
 	ck_assert_str_eq(trace(), "a:1 b:1 c:1");
 	plait_deferred_free(&c);
 }
-END_TEST
 
 /* Its handle is gone, so nobody could unpause it. */
-START_TEST(pauses_of_an_inner_end_when_it_is_taken)
+TEST(pauses_of_an_inner_end_when_it_is_taken, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *fired = plait_succeed(plait_int(1));
@@ -827,10 +793,9 @@ START_TEST(pauses_of_an_inner_end_when_it_is_taken)
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(outer)), 2);
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* Those that it takes while it runs run before it goes on, and in order. */
-START_TEST(paused_inner_that_is_taken_runs_before_its_outer)
+TEST(paused_inner_that_is_taken_runs_before_its_outer, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = plait_succeed(plait_int(1));
@@ -846,10 +811,9 @@ START_TEST(paused_inner_that_is_taken_runs_before_its_outer)
 	ck_assert_str_eq(trace(), "outer:none a:1 b:1 c:1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* It paused itself in the callback that makes it wait. */
-START_TEST(inner_that_waits_and_is_paused_is_waited_for)
+TEST(inner_that_waits_and_is_paused_is_waited_for, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *inner = make(&p), *innermost = make(&q), *outer;
@@ -866,9 +830,8 @@ START_TEST(inner_that_waits_and_is_paused_is_waited_for)
 	ck_assert_str_eq(trace(), "a:1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(inner_that_waits_itself_is_waited_for)
+TEST(inner_that_waits_itself_is_waited_for, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *a = make(&p);
@@ -880,9 +843,8 @@ START_TEST(inner_that_waits_itself_is_waited_for)
 	assert_result(c, "1");
 	plait_deferred_free(&c);
 }
-END_TEST
 
-START_TEST(promise_of_a_waiting_outer_is_spent)
+TEST(promise_of_a_waiting_outer_is_spent, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *inner = make(&p), *outer = make(&q);
@@ -895,9 +857,8 @@ START_TEST(promise_of_a_waiting_outer_is_spent)
 	assert_result(outer, "1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(pairs_added_to_a_waiting_outer_run_after_the_inner)
+TEST(pairs_added_to_a_waiting_outer_run_after_the_inner, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -910,9 +871,8 @@ START_TEST(pairs_added_to_a_waiting_outer_run_after_the_inner)
 	ck_assert_str_eq(trace(), "x:1 x:1 x:1 x:1 x:1 x:1");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(inner_may_answer_with_yet_another)
+TEST(inner_may_answer_with_yet_another, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *inner = make(&p), *outer;
@@ -927,9 +887,8 @@ START_TEST(inner_may_answer_with_yet_another)
 	ck_assert_str_eq(trace(), "a:2");
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(chaining_takes_the_handle)
+TEST(chaining_takes_the_handle, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1)), *same = d;
 	plait_value v = plait_chain(&d);
@@ -939,7 +898,6 @@ START_TEST(chaining_takes_the_handle)
 	ck_assert_ptr_eq(v.ptr, same);
 	plait_value_free(&v);
 }
-END_TEST
 
 /* What may happen to the outer while a callback of its inner runs. */
 static void (*const on_outer[])(struct step *, plait_value *) = {
@@ -950,7 +908,7 @@ static const char *const outer_traces[] = {
 	"i:v j:v", "i:v j:v o:v added:v",
 };
 
-START_TEST(callback_of_the_inner_may_do_anything_to_its_outer)
+TEST(callback_of_the_inner_may_do_anything_to_its_outer, PURE, TIMES(5))
 {
 	struct step s = { .name = "i", .act = on_outer[_i] };
 	struct plait_promise *p;
@@ -965,7 +923,6 @@ START_TEST(callback_of_the_inner_may_do_anything_to_its_outer)
 	plait_deferred_free(&s.d);
 	ck_assert_uint_eq(tracked_live(), 0);
 }
-END_TEST
 
 static void return_itself(void *arg)
 {
@@ -1000,13 +957,12 @@ static void wait_in_a_ring_of_three(void *arg)
 	plait_fire(&p, PLAIT_NONE);
 }
 
-START_TEST(waiting_in_a_ring_aborts_and_names_where_it_was_made)
+TEST(waiting_in_a_ring_aborts_and_names_where_it_was_made, PURE)
 {
 	assert_aborts(return_itself, NULL, "tests/test_deferred.c:");
 	assert_aborts(wait_in_a_ring, NULL, "waits for itself");
 	assert_aborts(wait_in_a_ring_of_three, NULL, "waits for itself");
 }
-END_TEST
 
 static void wait_for_one_twice(void *arg)
 {
@@ -1043,18 +999,19 @@ static void detach_anothers(void *arg)
 	plait_deferred_detach(&copy);
 }
 
-START_TEST(one_that_was_taken_has_no_second_owner)
+TEST(one_that_was_taken_has_no_second_owner, PURE)
 {
 	assert_aborts(wait_for_one_twice, NULL, "another's");
 	assert_aborts(free_anothers, NULL, "another's");
 	assert_aborts(detach_anothers, NULL, "another's");
 	assert_aborts(chain_nothing, NULL, "d != NULL");
 }
-END_TEST
 
 /* ---- chaining to a promise ----------------------------------------- */
 
-START_TEST(chaining_fires_the_promise_with_the_result)
+GROUP("chaining to a promise", .setup = steps_setup);
+
+TEST(chaining_fires_the_promise_with_the_result, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a = make(&p), *b = make(&q);
@@ -1069,9 +1026,8 @@ START_TEST(chaining_fires_the_promise_with_the_result)
 	plait_deferred_free(&b);
 	ck_assert_str_eq(trace(), "b:v a:none ~v");
 }
-END_TEST
 
-START_TEST(chaining_moves_failures_too)
+TEST(chaining_moves_failures_too, PURE)
 {
 	struct plait_promise *q;
 	struct plait_deferred *a = plait_failed(error("e")), *b = make(&q);
@@ -1083,9 +1039,8 @@ START_TEST(chaining_moves_failures_too)
 	handle_all(b);
 	plait_deferred_free(&b);
 }
-END_TEST
 
-START_TEST(chaining_to_a_cancelled_one_frees_the_result)
+TEST(chaining_to_a_cancelled_one_frees_the_result, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a = make(&p), *b = make(&q);
@@ -1100,9 +1055,8 @@ START_TEST(chaining_to_a_cancelled_one_frees_the_result)
 	plait_deferred_free(&a);
 	plait_deferred_free(&b);
 }
-END_TEST
 
-START_TEST(chaining_to_a_spent_promise_frees_the_result)
+TEST(chaining_to_a_spent_promise_frees_the_result, PURE)
 {
 	struct plait_promise *p, *spent = NULL;
 	struct plait_deferred *a = make(&p);
@@ -1113,9 +1067,8 @@ START_TEST(chaining_to_a_spent_promise_frees_the_result)
 	assert_result(a, "none");
 	plait_deferred_free(&a);
 }
-END_TEST
 
-START_TEST(chaining_to_a_paused_one_fires_it_and_goes_on)
+TEST(chaining_to_a_paused_one_fires_it_and_goes_on, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a = make(&p), *b = make(&q);
@@ -1131,9 +1084,8 @@ START_TEST(chaining_to_a_paused_one_fires_it_and_goes_on)
 	plait_deferred_free(&a);
 	plait_deferred_free(&b);
 }
-END_TEST
 
-START_TEST(freeing_the_first_of_a_chain_cancels_the_last)
+TEST(freeing_the_first_of_a_chain_cancels_the_last, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a = make(&p), *b = make(&q);
@@ -1145,9 +1097,8 @@ START_TEST(freeing_the_first_of_a_chain_cancels_the_last)
 	plait_promise_drop(&p);
 	plait_deferred_free(&b);
 }
-END_TEST
 
-START_TEST(freeing_before_a_chain_step_abandons_the_promise)
+TEST(freeing_before_a_chain_step_abandons_the_promise, PURE)
 {
 	struct plait_promise *q;
 	struct plait_deferred *a = plait_succeed(plait_int(1)), *b = make(&q);
@@ -1162,7 +1113,6 @@ START_TEST(freeing_before_a_chain_step_abandons_the_promise)
 	handle_all(b);
 	plait_deferred_free(&b);
 }
-END_TEST
 
 static void act_free_and_say_so(struct step *s, plait_value *result)
 {
@@ -1170,7 +1120,7 @@ static void act_free_and_say_so(struct step *s, plait_value *result)
 	trace_add("freed");
 }
 
-START_TEST(freed_inside_it_abandons_the_promise_when_the_callback_returns)
+TEST(freed_inside_it_abandons_the_promise_when_the_callback_returns, PURE)
 {
 	struct step frees = { .name = "a", .act = act_free_and_say_so };
 	struct plait_promise *p, *q;
@@ -1185,10 +1135,9 @@ START_TEST(freed_inside_it_abandons_the_promise_when_the_callback_returns)
 			 "a:1 freed b:AbandonedError: promise dropped");
 	plait_deferred_free(&b);
 }
-END_TEST
 
 /* What waits for what is ended from the inside. */
-START_TEST(freeing_ends_the_inner_before_what_waited_for_it)
+TEST(freeing_ends_the_inner_before_what_waited_for_it, PURE)
 {
 	struct plait_promise *p, *q, *again;
 	struct step c = { .name = "inner" };
@@ -1209,11 +1158,12 @@ START_TEST(freeing_ends_the_inner_before_what_waited_for_it)
 	plait_promise_drop(&again);
 	plait_deferred_free(&b);
 }
-END_TEST
 
 /* ---- ends ---------------------------------------------------------- */
 
-START_TEST(detached_one_runs_on_and_frees_its_result)
+GROUP("ends", .setup = steps_setup);
+
+TEST(detached_one_runs_on_and_frees_its_result, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1226,18 +1176,16 @@ START_TEST(detached_one_runs_on_and_frees_its_result)
 	ck_assert_str_eq(trace(), "a:v ~v");
 	plait_deferred_detach(&d);
 }
-END_TEST
 
-START_TEST(detaching_a_fired_one_frees_its_result)
+TEST(detaching_a_fired_one_frees_its_result, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 
 	plait_deferred_detach(&d);
 	ck_assert_str_eq(trace(), "~v");
 }
-END_TEST
 
-START_TEST(detaching_a_paused_one_lets_it_run)
+TEST(detaching_a_paused_one_lets_it_run, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 
@@ -1246,9 +1194,8 @@ START_TEST(detaching_a_paused_one_lets_it_run)
 	plait_deferred_detach(&d);
 	ck_assert_str_eq(trace(), "a:v ~v");
 }
-END_TEST
 
-START_TEST(detached_waiter_runs_on)
+TEST(detached_waiter_runs_on, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -1259,9 +1206,8 @@ START_TEST(detached_waiter_runs_on)
 	plait_fire(&p, tracked("v"));
 	ck_assert_str_eq(trace(), "a:v ~v");
 }
-END_TEST
 
-START_TEST(free_of_a_fired_one_frees_its_result)
+TEST(free_of_a_fired_one_frees_its_result, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("v"));
 
@@ -1270,9 +1216,8 @@ START_TEST(free_of_a_fired_one_frees_its_result)
 	ck_assert_str_eq(trace(), "~v");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(deferred_as_a_value_is_freed_as_a_deferred)
+TEST(deferred_as_a_value_is_freed_as_a_deferred, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1285,11 +1230,12 @@ START_TEST(deferred_as_a_value_is_freed_as_a_deferred)
 	ck_assert(plait_promise_is_cancelled(p));
 	plait_promise_drop(&p);
 }
-END_TEST
 
 /* ---- unhandled ----------------------------------------------------- */
 
-START_TEST(failure_that_is_freed_unseen_is_reported)
+GROUP("unhandled", .setup = steps_setup);
+
+TEST(failure_that_is_freed_unseen_is_reported, PURE)
 {
 	struct plait_deferred *d = plait_failed(error("e"));
 
@@ -1300,9 +1246,8 @@ START_TEST(failure_that_is_freed_unseen_is_reported)
 	ck_assert_str_eq(unhandled_text(), "Error: e");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(failure_that_is_handled_late_is_not_reported)
+TEST(failure_that_is_handled_late_is_not_reported, PURE)
 {
 	struct plait_deferred *d = plait_failed(error("e"));
 
@@ -1311,9 +1256,8 @@ START_TEST(failure_that_is_handled_late_is_not_reported)
 	plait_deferred_free(&d);
 	ck_assert_uint_eq(unhandled_count(), 0);
 }
-END_TEST
 
-START_TEST(errback_that_fails_itself_leaves_its_failure_to_report)
+TEST(errback_that_fails_itself_leaves_its_failure_to_report, PURE)
 {
 	struct plait_deferred *d = plait_failed(error("first"));
 	struct step s = { .answers = true, .answer = error("second") };
@@ -1324,9 +1268,8 @@ START_TEST(errback_that_fails_itself_leaves_its_failure_to_report)
 	ck_assert_str_eq(unhandled_text(), "Error: second");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(cancellation_that_nobody_handles_is_reported)
+TEST(cancellation_that_nobody_handles_is_reported, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1338,9 +1281,8 @@ START_TEST(cancellation_that_nobody_handles_is_reported)
 	ck_assert_str_eq(unhandled_text(), "CancelledError");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(cancellation_by_freeing_alone_is_not_reported)
+TEST(cancellation_by_freeing_alone_is_not_reported, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1351,9 +1293,8 @@ START_TEST(cancellation_by_freeing_alone_is_not_reported)
 	ck_assert_str_eq(trace(), "a:CancelledError");
 	ck_assert_uint_eq(unhandled_count(), 0);
 }
-END_TEST
 
-START_TEST(other_failure_that_freeing_brings_about_is_reported)
+TEST(other_failure_that_freeing_brings_about_is_reported, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1365,9 +1306,8 @@ START_TEST(other_failure_that_freeing_brings_about_is_reported)
 	ck_assert_str_eq(unhandled_text(), "Error: e");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(paused_failure_that_is_freed_is_reported)
+TEST(paused_failure_that_is_freed_is_reported, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1379,9 +1319,8 @@ START_TEST(paused_failure_that_is_freed_is_reported)
 	ck_assert_str_eq(unhandled_text(), "Error: e");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(detached_failure_is_reported_when_it_comes)
+TEST(detached_failure_is_reported_when_it_comes, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1392,9 +1331,8 @@ START_TEST(detached_failure_is_reported_when_it_comes)
 	ck_assert_uint_eq(unhandled_count(), 1);
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(waiting_one_reports_nothing)
+TEST(waiting_one_reports_nothing, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -1404,9 +1342,8 @@ START_TEST(waiting_one_reports_nothing)
 	plait_promise_drop(&p);
 	ck_assert_uint_eq(unhandled_count(), 0);
 }
-END_TEST
 
-START_TEST(late_failure_after_a_cancel_is_swallowed_unreported)
+TEST(late_failure_after_a_cancel_is_swallowed_unreported, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1415,9 +1352,8 @@ START_TEST(late_failure_after_a_cancel_is_swallowed_unreported)
 	ck_assert_int_eq(plait_fire(&p, error("late")), -ECANCELED);
 	ck_assert_uint_eq(unhandled_count(), 0);
 }
-END_TEST
 
-START_TEST(promises_never_fired_are_reported_with_their_place)
+TEST(promises_never_fired_are_reported_with_their_place, PURE)
 {
 	struct plait_promise *p, *q, *r;
 	struct plait_deferred *d = make(&p), *fired = make(&q),
@@ -1437,9 +1373,8 @@ START_TEST(promises_never_fired_are_reported_with_their_place)
 	plait_promise_drop(&r);
 	unhandled_expect(2);
 }
-END_TEST
 
-START_TEST(one_that_fired_and_is_kept_is_reported_with_its_places)
+TEST(one_that_fired_and_is_kept_is_reported_with_its_places, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new_at(&p, NULL, NULL, "m:1");
@@ -1452,10 +1387,9 @@ START_TEST(one_that_fired_and_is_kept_is_reported_with_its_places)
 	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
 	unhandled_expect(1);
 }
-END_TEST
 
 /* Nobody has lost what was given away, and of two the inner is to blame. */
-START_TEST(what_is_not_the_programs_is_not_reported_as_kept)
+TEST(what_is_not_the_programs_is_not_reported_as_kept, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *detached = make(&p), *inner = make(&q),
@@ -1470,7 +1404,6 @@ START_TEST(what_is_not_the_programs_is_not_reported_as_kept)
 	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* The hook may end what it is told of, and others too. */
 static struct plait_promise *hooked[2];
@@ -1483,7 +1416,7 @@ static void fire_hooked(const struct plait_failure *why, void *arg)
 			plait_fire(&hooked[i], PLAIT_NONE);
 }
 
-START_TEST(hook_may_fire_what_is_being_reported)
+TEST(hook_may_fire_what_is_being_reported, PURE)
 {
 	struct plait_deferred *a = make(&hooked[0]), *b = make(&hooked[1]);
 
@@ -1494,7 +1427,6 @@ START_TEST(hook_may_fire_what_is_being_reported)
 	plait_deferred_free(&a);
 	plait_deferred_free(&b);
 }
-END_TEST
 
 static struct plait_deferred *made_by_hook;
 static struct plait_promise *promise_of_hook;
@@ -1506,7 +1438,7 @@ static void make_another(const struct plait_failure *why, void *arg)
 	made_by_hook = make(&promise_of_hook);
 }
 
-START_TEST(what_the_hook_makes_is_not_reported_to_it)
+TEST(what_the_hook_makes_is_not_reported_to_it, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1519,7 +1451,6 @@ START_TEST(what_the_hook_makes_is_not_reported_to_it)
 	plait_fire(&p, PLAIT_NONE);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void exit_with_one_pending(void *arg)
 {
@@ -1531,7 +1462,7 @@ static void exit_with_one_pending(void *arg)
 		abort();
 }
 
-START_TEST(report_at_exit_is_made_once_if_asked_for)
+TEST(report_at_exit_is_made_once_if_asked_for, PURE)
 {
 	const char *said, *line;
 
@@ -1540,11 +1471,12 @@ START_TEST(report_at_exit_is_made_once_if_asked_for)
 	ck_assert_ptr_eq(strstr(said, line), said);
 	ck_assert_ptr_null(strstr(said + 1, line));
 }
-END_TEST
 
 /* ---- made with a result -------------------------------------------- */
 
-START_TEST(succeed_and_failed_have_fired)
+GROUP("made with a result", .setup = steps_setup);
+
+TEST(succeed_and_failed_have_fired, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 	struct plait_deferred *e = plait_failed(error("e"));
@@ -1557,9 +1489,8 @@ START_TEST(succeed_and_failed_have_fired)
 	plait_deferred_free(&d);
 	plait_deferred_free(&e);
 }
-END_TEST
 
-START_TEST(maybe_deferred_gives_a_deferred_back_itself)
+TEST(maybe_deferred_gives_a_deferred_back_itself, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p), *same = d;
@@ -1569,9 +1500,8 @@ START_TEST(maybe_deferred_gives_a_deferred_back_itself)
 	plait_fire(&p, PLAIT_NONE);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(maybe_deferred_makes_anything_else_a_fired_one)
+TEST(maybe_deferred_makes_anything_else_a_fired_one, PURE)
 {
 	struct plait_deferred *d = plait_maybe_deferred(plait_int(1));
 	struct plait_deferred *e = plait_maybe_deferred(error("e"));
@@ -1582,7 +1512,6 @@ START_TEST(maybe_deferred_makes_anything_else_a_fired_one)
 	plait_deferred_free(&d);
 	plait_deferred_free(&e);
 }
-END_TEST
 
 static void succeed_with_failure(void *arg)
 {
@@ -1607,13 +1536,12 @@ static void fail_with_value(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(succeed_and_failed_refuse_what_contradicts_them)
+TEST(succeed_and_failed_refuse_what_contradicts_them, PURE)
 {
 	assert_aborts(succeed_with_failure, NULL, "with a failure");
 	assert_aborts(succeed_with_deferred, NULL, "with a deferred");
 	assert_aborts(fail_with_value, NULL, "int, not a failure");
 }
-END_TEST
 
 /* ---- its text ------------------------------------------------------ */
 
@@ -1626,7 +1554,7 @@ static const char *str(const struct plait_deferred *d)
 	return buf;
 }
 
-START_TEST(text_says_what_it_has_or_waits_for)
+TEST(text_says_what_it_has_or_waits_for, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p), *held = inner, *outer;
@@ -1644,11 +1572,12 @@ START_TEST(text_says_what_it_has_or_waits_for)
 	ck_assert_ptr_nonnull(strstr(str(outer), "current result: 5>"));
 	plait_deferred_free(&outer);
 }
-END_TEST
 
 /* ---- memory -------------------------------------------------------- */
 
-START_TEST(four_pairs_are_one_allocation_and_firing_is_none)
+GROUP("memory", .setup = steps_setup);
+
+TEST(four_pairs_are_one_allocation_and_firing_is_none, PURE)
 {
 	unsigned long calls = heap_calls();
 	struct plait_promise *p;
@@ -1662,9 +1591,8 @@ START_TEST(four_pairs_are_one_allocation_and_firing_is_none)
 	plait_deferred_free(&d);
 	ck_assert_uint_eq(heap_calls(), calls + 1);
 }
-END_TEST
 
-START_TEST(waiting_and_chaining_cost_nothing)
+TEST(waiting_and_chaining_cost_nothing, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *inner = make(&p), *outer;
@@ -1681,7 +1609,6 @@ START_TEST(waiting_and_chaining_cost_nothing)
 	plait_deferred_free(&outer);
 	plait_deferred_free(&last);
 }
-END_TEST
 
 /* A callback that adds the next one: the queue is used again and again. */
 static void act_add_itself(struct step *s, plait_value *result)
@@ -1691,7 +1618,7 @@ static void act_add_itself(struct step *s, plait_value *result)
 	*result = plait_int(plait_value_int(result) + 1);
 }
 
-START_TEST(callback_that_adds_itself_again_needs_no_more_room)
+TEST(callback_that_adds_itself_again_needs_no_more_room, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1704,9 +1631,8 @@ START_TEST(callback_that_adds_itself_again_needs_no_more_room)
 	ck_assert_uint_eq(heap_calls(), calls);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(many_pairs_run_in_order_though_more_come_meanwhile)
+TEST(many_pairs_run_in_order_though_more_come_meanwhile, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1723,9 +1649,8 @@ START_TEST(many_pairs_run_in_order_though_more_come_meanwhile)
 		ck_assert_int_eq(memcmp(trace() + 96 + 8 * i, "added:1", 7), 0);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(without_memory_a_deferred_has_failed_already)
+TEST(without_memory_a_deferred_has_failed_already, PURE)
 {
 	struct plait_promise *p = (struct plait_promise *)&p;
 	struct plait_deferred *d;
@@ -1753,9 +1678,8 @@ START_TEST(without_memory_a_deferred_has_failed_already)
 	plait_deferred_detach(&d);
 	ck_assert_ptr_null(d);
 }
-END_TEST
 
-START_TEST(without_memory_succeed_frees_its_value_and_fails)
+TEST(without_memory_succeed_frees_its_value_and_fails, PURE)
 {
 	struct plait_deferred *d;
 
@@ -1768,9 +1692,8 @@ START_TEST(without_memory_succeed_frees_its_value_and_fails)
 	ck_assert_str_eq(trace(), "~v ~w");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(no_memory_deferred_may_be_waited_for_and_chained)
+TEST(no_memory_deferred_may_be_waited_for_and_chained, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *d, *outer = make(&q), *last = make(&p);
@@ -1791,9 +1714,8 @@ START_TEST(no_memory_deferred_may_be_waited_for_and_chained)
 	plait_deferred_free(&outer);
 	plait_deferred_free(&last);
 }
-END_TEST
 
-START_TEST(without_memory_for_a_pair_it_runs_at_once_out_of_turn)
+TEST(without_memory_for_a_pair_it_runs_at_once_out_of_turn, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -1811,9 +1733,8 @@ START_TEST(without_memory_for_a_pair_it_runs_at_once_out_of_turn)
 	ck_assert_str_eq(trace(), "x:NoMemoryError ~v a:1 a:1 a:1 a:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(without_memory_for_a_chain_step_the_promise_fails)
+TEST(without_memory_for_a_chain_step_the_promise_fails, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *d = make(&p), *last = make(&q);
@@ -1828,198 +1749,4 @@ START_TEST(without_memory_for_a_chain_step_the_promise_fails)
 	plait_fire(&p, PLAIT_NONE);
 	plait_deferred_free(&d);
 	plait_deferred_free(&last);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_firing(TCase *tc)
-{
-	tcase_add_pure_test(tc, new_one_has_not_fired_and_has_no_result);
-	tcase_add_pure_test(tc, firing_runs_the_chain_before_it_returns);
-	tcase_add_pure_test(tc, firing_spends_the_promise);
-	tcase_add_pure_test(tc, failure_that_is_fired_goes_to_the_errbacks);
-	tcase_add_pure_test(tc, none_is_an_ordinary_result);
-	tcase_add_pure_test(tc, firing_with_a_deferred_is_refused_and_frees_it);
-	tcase_add_pure_test(tc,
-			    callback_that_fires_its_own_promise_gets_ealready);
-	tcase_add_pure_test(tc, refusal_to_fire_twice_may_be_made_a_failure);
-	tcase_add_pure_test(tc, dropped_promise_fires_abandoned);
-}
-
-static void add_chain(TCase *tc)
-{
-	tcase_add_pure_test(tc, pairs_run_in_order_and_once);
-	tcase_add_pure_test(tc, pair_runs_the_half_that_the_result_asks_for);
-	tcase_add_pure_test(tc, kind_of_a_failure_does_not_matter_to_the_chain);
-	tcase_add_pure_test(tc, errback_that_traps_one_kind_passes_others_on);
-	tcase_add_pure_test(tc, returned_value_is_the_next_result);
-	tcase_add_pure_test(tc, what_a_callback_leaves_in_the_slot_is_freed);
-	tcase_add_pure_test(tc, what_a_callback_takes_is_its_own);
-	tcase_add_pure_test(tc, taking_and_returning_passes_on);
-	tcase_add_pure_test(tc, half_that_is_missing_passes_the_result_through);
-	tcase_add_pure_test(tc, both_is_one_function_for_either);
-	tcase_add_pure_test(tc, same_failure_is_handed_on_not_a_copy);
-	tcase_add_pure_test(tc, adding_returns_the_deferred_itself);
-	tcase_add_pure_test(tc, adding_to_a_fired_one_runs_at_once);
-}
-
-static void add_inside(TCase *tc)
-{
-	tcase_add_pure_test(tc,
-			    added_inside_a_callback_runs_after_those_queued);
-	tcase_add_pure_test(tc, result_during_a_callback_is_its_argument);
-	tcase_add_pure_test(tc, firing_another_inside_runs_that_chain_first);
-	tcase_add_pure_test(tc, pausing_inside_holds_after_that_callback);
-	tcase_add_pure_test(tc, cancelling_inside_is_nothing);
-	tcase_add_pure_test(tc, freeing_inside_runs_no_further_callback);
-	tcase_add_pure_test(tc, freeing_inside_frees_what_the_callback_returns);
-	tcase_add_pure_test(tc, detaching_inside_lets_the_rest_run);
-	tcase_add_pure_test(tc,
-			    waiting_for_one_that_is_running_waits_for_its_end);
-}
-
-static void add_pausing(TCase *tc)
-{
-	tcase_add_pure_test(tc, pauses_are_counted);
-	tcase_add_pure_test(tc, paused_one_can_be_fired);
-	tcase_add_pure_test(tc, pausing_before_firing_has_no_effect_of_its_own);
-	tcase_add_pure_test(tc, unpausing_what_is_not_paused_aborts);
-	tcase_add_pure_test(
-		tc, paused_outer_gets_the_result_and_runs_when_unpaused);
-	tcase_add_pure_test(tc, unpausing_a_waiting_outer_does_not_run_it);
-	tcase_add_pure_test(tc, paused_outer_does_not_stop_a_run_around_it);
-}
-
-static void add_waiting(TCase *tc)
-{
-	tcase_add_pure_test(tc, outer_waits_for_an_inner_that_has_not_fired);
-	tcase_add_pure_test(
-		tc, outer_runs_inside_the_firing_after_the_inners_pairs);
-	tcase_add_pure_test(tc, result_moves_to_the_outer_and_is_freed_once);
-	tcase_add_pure_test(tc, failure_moves_and_with_it_the_duty_to_report);
-	tcase_add_pure_test(tc, fired_inner_is_not_waited_for);
-	tcase_add_pure_test(tc, chains_resolve_innermost_first);
-	tcase_add_pure_test(tc, pauses_of_an_inner_end_when_it_is_taken);
-	tcase_add_pure_test(tc,
-			    paused_inner_that_is_taken_runs_before_its_outer);
-	tcase_add_pure_test(tc, inner_that_waits_itself_is_waited_for);
-	tcase_add_pure_test(tc, inner_that_waits_and_is_paused_is_waited_for);
-	tcase_add_pure_test(tc, promise_of_a_waiting_outer_is_spent);
-	tcase_add_pure_test(tc,
-			    pairs_added_to_a_waiting_outer_run_after_the_inner);
-	tcase_add_pure_test(tc, inner_may_answer_with_yet_another);
-	tcase_add_pure_test(tc, chaining_takes_the_handle);
-	tcase_add_pure_loop_test(
-		tc, callback_of_the_inner_may_do_anything_to_its_outer, 0, 5);
-	tcase_add_pure_test(
-		tc, waiting_in_a_ring_aborts_and_names_where_it_was_made);
-	tcase_add_pure_test(tc, one_that_was_taken_has_no_second_owner);
-}
-
-static void add_promise(TCase *tc)
-{
-	tcase_add_pure_test(tc, chaining_fires_the_promise_with_the_result);
-	tcase_add_pure_test(tc, chaining_moves_failures_too);
-	tcase_add_pure_test(tc, chaining_to_a_cancelled_one_frees_the_result);
-	tcase_add_pure_test(tc, chaining_to_a_spent_promise_frees_the_result);
-	tcase_add_pure_test(tc, chaining_to_a_paused_one_fires_it_and_goes_on);
-	tcase_add_pure_test(tc, freeing_the_first_of_a_chain_cancels_the_last);
-	tcase_add_pure_test(tc,
-			    freeing_before_a_chain_step_abandons_the_promise);
-	tcase_add_pure_test(
-		tc,
-		freed_inside_it_abandons_the_promise_when_the_callback_returns);
-	tcase_add_pure_test(tc,
-			    freeing_ends_the_inner_before_what_waited_for_it);
-}
-
-static void add_ends(TCase *tc)
-{
-	tcase_add_pure_test(tc, detached_one_runs_on_and_frees_its_result);
-	tcase_add_pure_test(tc, detaching_a_fired_one_frees_its_result);
-	tcase_add_pure_test(tc, detaching_a_paused_one_lets_it_run);
-	tcase_add_pure_test(tc, detached_waiter_runs_on);
-	tcase_add_pure_test(tc, free_of_a_fired_one_frees_its_result);
-	tcase_add_pure_test(tc, deferred_as_a_value_is_freed_as_a_deferred);
-}
-
-static void add_unhandled(TCase *tc)
-{
-	tcase_add_pure_test(tc, failure_that_is_freed_unseen_is_reported);
-	tcase_add_pure_test(tc, failure_that_is_handled_late_is_not_reported);
-	tcase_add_pure_test(
-		tc, errback_that_fails_itself_leaves_its_failure_to_report);
-	tcase_add_pure_test(tc, cancellation_that_nobody_handles_is_reported);
-	tcase_add_pure_test(tc, cancellation_by_freeing_alone_is_not_reported);
-	tcase_add_pure_test(
-		tc, other_failure_that_freeing_brings_about_is_reported);
-	tcase_add_pure_test(tc, paused_failure_that_is_freed_is_reported);
-	tcase_add_pure_test(tc, detached_failure_is_reported_when_it_comes);
-	tcase_add_pure_test(tc, waiting_one_reports_nothing);
-	tcase_add_pure_test(
-		tc, late_failure_after_a_cancel_is_swallowed_unreported);
-	tcase_add_pure_test(tc,
-			    promises_never_fired_are_reported_with_their_place);
-	tcase_add_pure_test(
-		tc, one_that_fired_and_is_kept_is_reported_with_its_places);
-	tcase_add_pure_test(tc,
-			    what_is_not_the_programs_is_not_reported_as_kept);
-	tcase_add_pure_test(tc, hook_may_fire_what_is_being_reported);
-	tcase_add_pure_test(tc, what_the_hook_makes_is_not_reported_to_it);
-	tcase_add_pure_test(tc, report_at_exit_is_made_once_if_asked_for);
-}
-
-static void add_result(TCase *tc)
-{
-	tcase_add_pure_test(tc, succeed_and_failed_have_fired);
-	tcase_add_pure_test(tc, maybe_deferred_gives_a_deferred_back_itself);
-	tcase_add_pure_test(tc, maybe_deferred_makes_anything_else_a_fired_one);
-	tcase_add_pure_test(tc,
-			    succeed_and_failed_refuse_what_contradicts_them);
-	tcase_add_pure_test(tc, text_says_what_it_has_or_waits_for);
-}
-
-static void add_memory(TCase *tc)
-{
-	tcase_add_pure_test(tc,
-			    four_pairs_are_one_allocation_and_firing_is_none);
-	tcase_add_pure_test(tc, waiting_and_chaining_cost_nothing);
-	tcase_add_pure_test(tc,
-			    callback_that_adds_itself_again_needs_no_more_room);
-	tcase_add_pure_test(tc,
-			    many_pairs_run_in_order_though_more_come_meanwhile);
-	tcase_add_pure_test(tc, without_memory_a_deferred_has_failed_already);
-	tcase_add_pure_test(tc,
-			    without_memory_succeed_frees_its_value_and_fails);
-	tcase_add_pure_test(tc,
-			    no_memory_deferred_may_be_waited_for_and_chained);
-	tcase_add_pure_test(
-		tc, without_memory_for_a_pair_it_runs_at_once_out_of_turn);
-	tcase_add_pure_test(tc,
-			    without_memory_for_a_chain_step_the_promise_fails);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("deferred");
-
-	add_firing(aspect(s, "firing"));
-	add_chain(aspect(s, "chain"));
-	add_inside(aspect(s, "inside a callback"));
-	add_pausing(aspect(s, "pausing"));
-	add_waiting(aspect(s, "waiting"));
-	add_promise(aspect(s, "chaining to a promise"));
-	add_ends(aspect(s, "ends"));
-	add_unhandled(aspect(s, "unhandled"));
-	add_result(aspect(s, "made with a result"));
-	add_memory(aspect(s, "memory"));
-	return suite_main(s);
 }

@@ -51,7 +51,9 @@ static void done_with(struct plait_deferred **d)
 
 /* ---- without a canceller ------------------------------------------- */
 
-START_TEST(cancelling_fires_cancelled_before_it_returns)
+GROUP("without a canceller", .setup = steps_setup);
+
+TEST(cancelling_fires_cancelled_before_it_returns, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -65,9 +67,8 @@ START_TEST(cancelling_fires_cancelled_before_it_returns)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(first_late_result_is_ecanceled_and_freed)
+TEST(first_late_result_is_ecanceled_and_freed, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -80,9 +81,8 @@ START_TEST(first_late_result_is_ecanceled_and_freed)
 	ck_assert_ptr_null(p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(second_late_result_is_ealready_and_freed)
+TEST(second_late_result_is_ealready_and_freed, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -94,9 +94,8 @@ START_TEST(second_late_result_is_ealready_and_freed)
 	ck_assert_uint_eq(unhandled_count(), 0);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancelling_again_is_nothing_before_and_after_the_late_result)
+TEST(cancelling_again_is_nothing_before_and_after_the_late_result, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -110,9 +109,8 @@ START_TEST(cancelling_again_is_nothing_before_and_after_the_late_result)
 	ck_assert_str_eq(trace(), "a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancelling_a_fired_one_is_nothing)
+TEST(cancelling_a_fired_one_is_nothing, PURE, TIMES(3))
 {
 	struct step s = { .name = "c" };
 	plait_value results[] = { plait_int(1), PLAIT_NONE, error("e") };
@@ -129,9 +127,8 @@ START_TEST(cancelling_a_fired_one_is_nothing)
 	ck_assert_str_eq(trace(), traces[_i]);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(queued_pairs_get_the_cancellation_in_order_and_may_recover)
+TEST(queued_pairs_get_the_cancellation_in_order_and_may_recover, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -147,9 +144,8 @@ START_TEST(queued_pairs_get_the_cancellation_in_order_and_may_recover)
 	plait_promise_drop(&p);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(cancelling_from_the_errback_is_nothing)
+TEST(cancelling_from_the_errback_is_nothing, PURE)
 {
 	struct step s = { .name = "a", .act = act_cancel };
 	struct plait_promise *p;
@@ -162,9 +158,8 @@ START_TEST(cancelling_from_the_errback_is_nothing)
 	plait_promise_drop(&p);
 	done_with(&s.d);
 }
-END_TEST
 
-START_TEST(freeing_from_the_errback_runs_no_further_one)
+TEST(freeing_from_the_errback_runs_no_further_one, PURE)
 {
 	struct step s = { .name = "a",
 			  .act = act_free,
@@ -180,9 +175,8 @@ START_TEST(freeing_from_the_errback_runs_no_further_one)
 	ck_assert_str_eq(trace(), "a:CancelledError ~v");
 	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
 }
-END_TEST
 
-START_TEST(late_result_fired_inside_the_errback_is_swallowed)
+TEST(late_result_fired_inside_the_errback_is_swallowed, PURE)
 {
 	struct step s = { .name = "a", .act = act_fire };
 	struct plait_deferred *d = make(&s.p);
@@ -192,11 +186,12 @@ START_TEST(late_result_fired_inside_the_errback_is_swallowed)
 	ck_assert_str_eq(trace(), "a:CancelledError fire=-125");
 	done_with(&d);
 }
-END_TEST
 
 /* ---- who asked ----------------------------------------------------- */
 
-START_TEST(cancellation_says_who_asked_and_why)
+GROUP("who asked", .setup = steps_setup);
+
+TEST(cancellation_says_who_asked_and_why, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -211,9 +206,8 @@ START_TEST(cancellation_says_who_asked_and_why)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancellation_without_a_reason_still_says_who_asked)
+TEST(cancellation_without_a_reason_still_says_who_asked, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -224,9 +218,8 @@ START_TEST(cancellation_without_a_reason_still_says_who_asked)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(inner_cancelled_through_its_outer_says_who_asked)
+TEST(inner_cancelled_through_its_outer_says_who_asked, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p);
@@ -237,9 +230,8 @@ START_TEST(inner_cancelled_through_its_outer_says_who_asked)
 	plait_promise_drop(&p);
 	done_with(&outer);
 }
-END_TEST
 
-START_TEST(cancellation_outlives_its_deferred)
+TEST(cancellation_outlives_its_deferred, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -252,9 +244,8 @@ START_TEST(cancellation_outlives_its_deferred)
 	ck_assert_str_eq(plait_failure_reason(f), "enough");
 	plait_failure_unref(&f);
 }
-END_TEST
 
-START_TEST(cancelling_allocates_nothing_and_works_without_memory)
+TEST(cancelling_allocates_nothing_and_works_without_memory, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p), *outer;
@@ -273,11 +264,12 @@ START_TEST(cancelling_allocates_nothing_and_works_without_memory)
 	plait_promise_drop(&p);
 	done_with(&outer);
 }
-END_TEST
 
 /* ---- with a canceller ---------------------------------------------- */
 
-START_TEST(canceller_runs_first_and_is_given_the_deferred)
+GROUP("with a canceller", .setup = steps_setup);
+
+TEST(canceller_runs_first_and_is_given_the_deferred, PURE)
 {
 	struct step s = { .name = "c" };
 	struct plait_promise *p;
@@ -289,7 +281,6 @@ START_TEST(canceller_runs_first_and_is_given_the_deferred)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
 static plait_value check_arguments(struct plait_deferred *d, void *arg)
 {
@@ -298,7 +289,7 @@ static plait_value check_arguments(struct plait_deferred *d, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(canceller_sees_one_that_has_not_fired_yet)
+TEST(canceller_sees_one_that_has_not_fired_yet, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, check_arguments, &d);
@@ -307,9 +298,8 @@ START_TEST(canceller_sees_one_that_has_not_fired_yet)
 	plait_promise_drop(&p);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(canceller_is_called_once)
+TEST(canceller_is_called_once, PURE)
 {
 	struct step s = { .name = "c" };
 	struct plait_promise *p;
@@ -322,9 +312,8 @@ START_TEST(canceller_is_called_once)
 	ck_assert_str_eq(trace(), "!c");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(value_of_the_canceller_is_the_result)
+TEST(value_of_the_canceller_is_the_result, PURE)
 {
 	struct step s = { .name = "c",
 			  .answers = true,
@@ -339,9 +328,8 @@ START_TEST(value_of_the_canceller_is_the_result)
 	ck_assert_uint_eq(tracked_live(), 0);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(failure_of_the_canceller_is_the_result)
+TEST(failure_of_the_canceller_is_the_result, PURE)
 {
 	struct step s = { .name = "c",
 			  .answers = true,
@@ -355,9 +343,8 @@ START_TEST(failure_of_the_canceller_is_the_result)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(result_fired_by_the_operation_being_torn_down_is_swallowed)
+TEST(result_fired_by_the_operation_being_torn_down_is_swallowed, PURE)
 {
 	struct step s = { .name = "c", .act = act_fire };
 	struct plait_deferred *d = make_cancellable(&s.p, &s);
@@ -368,9 +355,8 @@ START_TEST(result_fired_by_the_operation_being_torn_down_is_swallowed)
 	ck_assert_ptr_null(s.p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(canceller_that_fires_and_fails_has_failed)
+TEST(canceller_that_fires_and_fails_has_failed, PURE)
 {
 	struct step s = { .name = "c",
 			  .act = act_fire,
@@ -383,7 +369,6 @@ START_TEST(canceller_that_fires_and_fails_has_failed)
 	ck_assert_str_eq(trace(), "!c fire=-125 a:Error: my own");
 	done_with(&d);
 }
-END_TEST
 
 static void act_fire_twice(struct step *s, plait_value *result)
 {
@@ -391,7 +376,7 @@ static void act_fire_twice(struct step *s, plait_value *result)
 	ck_assert_int_eq(plait_fire(&s->p, tracked("w")), -EALREADY);
 }
 
-START_TEST(canceller_fires_in_vain_however_often)
+TEST(canceller_fires_in_vain_however_often, PURE)
 {
 	struct step s = { .name = "c", .act = act_fire_twice };
 	struct plait_deferred *d = make_cancellable(&s.p, &s);
@@ -401,7 +386,6 @@ START_TEST(canceller_fires_in_vain_however_often)
 	ck_assert_str_eq(trace(), "!c ~v ~w a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
 static void act_drop(struct step *s, plait_value *result)
 {
@@ -409,7 +393,7 @@ static void act_drop(struct step *s, plait_value *result)
 	ck_assert_ptr_null(s->p);
 }
 
-START_TEST(promise_dropped_by_the_canceller_is_no_abandonment)
+TEST(promise_dropped_by_the_canceller_is_no_abandonment, PURE)
 {
 	struct step s = { .name = "c", .act = act_drop };
 	struct plait_deferred *d = make_cancellable(&s.p, &s);
@@ -419,9 +403,8 @@ START_TEST(promise_dropped_by_the_canceller_is_no_abandonment)
 	ck_assert_str_eq(trace(), "!c a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(promise_tells_the_operation_that_it_is_cancelled)
+TEST(promise_tells_the_operation_that_it_is_cancelled, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -432,9 +415,8 @@ START_TEST(promise_tells_the_operation_that_it_is_cancelled)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(canceller_that_cancels_its_own_is_not_called_again)
+TEST(canceller_that_cancels_its_own_is_not_called_again, PURE)
 {
 	struct step s = { .name = "c", .act = act_cancel };
 	struct plait_promise *p;
@@ -447,9 +429,8 @@ START_TEST(canceller_that_cancels_its_own_is_not_called_again)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(canceller_may_free_its_own)
+TEST(canceller_may_free_its_own, PURE)
 {
 	struct step s = { .name = "c",
 			  .act = act_free,
@@ -465,9 +446,8 @@ START_TEST(canceller_may_free_its_own)
 	ck_assert_ptr_null(s.d);
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(canceller_may_detach_its_own)
+TEST(canceller_may_detach_its_own, PURE)
 {
 	struct step s = { .name = "c", .act = act_detach };
 	struct plait_promise *p;
@@ -480,9 +460,8 @@ START_TEST(canceller_may_detach_its_own)
 	ck_assert_str_eq(trace(), "!c a:CancelledError");
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(canceller_may_add_to_its_own)
+TEST(canceller_may_add_to_its_own, PURE)
 {
 	struct step s = { .name = "c", .act = act_add };
 	struct plait_promise *p;
@@ -495,9 +474,8 @@ START_TEST(canceller_may_add_to_its_own)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(canceller_may_pause_its_own)
+TEST(canceller_may_pause_its_own, PURE)
 {
 	struct step s = { .name = "c", .act = act_pause };
 	struct plait_promise *p;
@@ -513,9 +491,8 @@ START_TEST(canceller_may_pause_its_own)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(canceller_may_cancel_and_fire_others_nested)
+TEST(canceller_may_cancel_and_fire_others_nested, PURE)
 {
 	struct step fires = { .name = "b", .act = act_fire };
 	struct step cancels = { .name = "a", .act = act_cancel };
@@ -537,7 +514,6 @@ START_TEST(canceller_may_cancel_and_fire_others_nested)
 	done_with(&b);
 	done_with(&c);
 }
-END_TEST
 
 static plait_value answer_with_deferred(struct plait_deferred *d, void *arg)
 {
@@ -554,15 +530,14 @@ static void cancel_into_deferred(void *arg)
 		plait_deferred_new(&p, answer_with_deferred, NULL));
 }
 
-START_TEST(canceller_that_answers_with_a_deferred_aborts)
+TEST(canceller_that_answers_with_a_deferred_aborts, PURE)
 {
 	assert_aborts(cancel_into_deferred, NULL, "returned a deferred");
 }
-END_TEST
 
 /* ---- paused -------------------------------------------------------- */
 
-START_TEST(cancelling_a_paused_one_fires_it)
+TEST(cancelling_a_paused_one_fires_it, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -577,9 +552,8 @@ START_TEST(cancelling_a_paused_one_fires_it)
 	ck_assert_str_eq(trace(), "a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancelling_a_fired_and_paused_one_is_nothing)
+TEST(cancelling_a_fired_and_paused_one_is_nothing, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 
@@ -590,11 +564,12 @@ START_TEST(cancelling_a_fired_and_paused_one_is_nothing)
 	ck_assert_str_eq(trace(), "a:1");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* ---- waiting ------------------------------------------------------- */
 
-START_TEST(cancelling_a_waiting_one_cancels_what_it_waits_for)
+GROUP("waiting", .setup = steps_setup);
+
+TEST(cancelling_a_waiting_one_cancels_what_it_waits_for, PURE)
 {
 	struct step inner_c = { .name = "inner" }, outer_c = { .name = "no" };
 	struct plait_promise *p, *q;
@@ -613,9 +588,8 @@ START_TEST(cancelling_a_waiting_one_cancels_what_it_waits_for)
 	ck_assert_int_eq(plait_fire(&p, PLAIT_NONE), -EALREADY);
 	done_with(&outer);
 }
-END_TEST
 
-START_TEST(outer_gets_what_the_cancelled_inner_yields)
+TEST(outer_gets_what_the_cancelled_inner_yields, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = make(&p), *outer;
@@ -631,9 +605,8 @@ START_TEST(outer_gets_what_the_cancelled_inner_yields)
 	plait_promise_drop(&p);
 	plait_deferred_free(&outer);
 }
-END_TEST
 
-START_TEST(innermost_of_many_is_cancelled_and_all_resolve)
+TEST(innermost_of_many_is_cancelled_and_all_resolve, PURE)
 {
 	struct step c = { .name = "c" };
 	struct plait_promise *p;
@@ -650,9 +623,8 @@ START_TEST(innermost_of_many_is_cancelled_and_all_resolve)
 	plait_promise_drop(&p);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(inner_that_answers_with_another_keeps_the_outer_waiting)
+TEST(inner_that_answers_with_another_keeps_the_outer_waiting, PURE)
 {
 	struct step first = { .name = "first" }, second = { .name = "second" };
 	struct plait_promise *p, *q;
@@ -671,9 +643,8 @@ START_TEST(inner_that_answers_with_another_keeps_the_outer_waiting)
 	plait_promise_drop(&q);
 	done_with(&outer);
 }
-END_TEST
 
-START_TEST(cancelling_before_the_inner_is_returned_does_not_reach_it)
+TEST(cancelling_before_the_inner_is_returned_does_not_reach_it, PURE)
 {
 	struct step c = { .name = "c" };
 	struct plait_promise *p;
@@ -690,9 +661,8 @@ START_TEST(cancelling_before_the_inner_is_returned_does_not_reach_it)
 	plait_promise_drop(&p);
 	done_with(&outer);
 }
-END_TEST
 
-START_TEST(inner_that_its_canceller_pauses_is_not_cancelled_again)
+TEST(inner_that_its_canceller_pauses_is_not_cancelled_again, PURE)
 {
 	struct plait_promise *p;
 	struct step c = { .name = "c", .act = act_pause };
@@ -711,11 +681,10 @@ START_TEST(inner_that_its_canceller_pauses_is_not_cancelled_again)
 	plait_promise_drop(&p);
 	done_with(&outer);
 }
-END_TEST
 
 /* ---- chained to a promise ------------------------------------------ */
 
-START_TEST(cancelling_the_first_of_a_chain_reaches_the_last)
+TEST(cancelling_the_first_of_a_chain_reaches_the_last, PURE)
 {
 	struct step c = { .name = "no" };
 	struct plait_promise *p, *q;
@@ -730,9 +699,8 @@ START_TEST(cancelling_the_first_of_a_chain_reaches_the_last)
 	plait_deferred_free(&a);
 	done_with(&b);
 }
-END_TEST
 
-START_TEST(cancelling_the_last_of_a_chain_leaves_the_first_alone)
+TEST(cancelling_the_last_of_a_chain_leaves_the_first_alone, PURE)
 {
 	struct step c = { .name = "c" };
 	struct plait_promise *p, *q;
@@ -747,11 +715,12 @@ START_TEST(cancelling_the_last_of_a_chain_leaves_the_first_alone)
 	plait_deferred_free(&a);
 	done_with(&b);
 }
-END_TEST
 
 /* ---- freeing ------------------------------------------------------- */
 
-START_TEST(freeing_a_pending_one_cancels_it)
+GROUP("freeing", .setup = steps_setup);
+
+TEST(freeing_a_pending_one_cancels_it, PURE)
 {
 	struct step c = { .name = "c" };
 	struct plait_promise *p;
@@ -763,9 +732,8 @@ START_TEST(freeing_a_pending_one_cancels_it)
 	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
 	ck_assert_str_eq(trace(), "!c a:CancelledError ~late");
 }
-END_TEST
 
-START_TEST(freeing_a_waiting_one_frees_what_it_waits_for)
+TEST(freeing_a_waiting_one_frees_what_it_waits_for, PURE)
 {
 	struct step c = { .name = "c" };
 	struct plait_promise *p;
@@ -778,9 +746,8 @@ START_TEST(freeing_a_waiting_one_frees_what_it_waits_for)
 	ck_assert_str_eq(trace(), "!c i:CancelledError o:CancelledError");
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(freeing_one_that_goes_on_waiting_ends_all_of_it)
+TEST(freeing_one_that_goes_on_waiting_ends_all_of_it, PURE)
 {
 	struct step first = { .name = "first" }, second = { .name = "second" };
 	struct plait_promise *p, *q;
@@ -798,9 +765,8 @@ START_TEST(freeing_one_that_goes_on_waiting_ends_all_of_it)
 	plait_promise_drop(&q);
 	ck_assert_ptr_null(strstr(trace(), "never"));
 }
-END_TEST
 
-START_TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing)
+TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing, PURE)
 {
 	struct plait_promise *p;
 	struct step c = { .name = "c",
@@ -819,10 +785,9 @@ START_TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing)
 	ck_assert_str_eq(trace(), "!c ~v");
 	plait_promise_drop(&p);
 }
-END_TEST
 
 /* Each answers its cancellation with the next, which has nothing else to do. */
-START_TEST(freeing_ends_what_is_answered_again_and_again)
+TEST(freeing_ends_what_is_answered_again_and_again, PURE)
 {
 	struct plait_promise *p[3];
 	struct step c[3] = { { .name = "a" },
@@ -843,9 +808,8 @@ START_TEST(freeing_ends_what_is_answered_again_and_again)
 	for (int i = 0; i < 3; i++)
 		plait_promise_drop(&p[i]);
 }
-END_TEST
 
-START_TEST(freeing_a_paused_pending_one_runs_no_callback_later)
+TEST(freeing_a_paused_pending_one_runs_no_callback_later, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -856,7 +820,6 @@ START_TEST(freeing_a_paused_pending_one_runs_no_callback_later)
 	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
 	ck_assert_str_eq(trace(), "~late");
 }
-END_TEST
 
 static plait_value keep(plait_value *result, void *arg)
 {
@@ -864,7 +827,7 @@ static plait_value keep(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(freeing_says_who_freed_and_a_reason)
+TEST(freeing_says_who_freed_and_a_reason, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -880,9 +843,8 @@ START_TEST(freeing_says_who_freed_and_a_reason)
 	plait_value_free(&kept);
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(freeing_what_was_cancelled_before_reports_the_cancellation)
+TEST(freeing_what_was_cancelled_before_reports_the_cancellation, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
@@ -893,7 +855,6 @@ START_TEST(freeing_what_was_cancelled_before_reports_the_cancellation)
 	ck_assert_str_eq(unhandled_text(), "CancelledError");
 	unhandled_expect(1);
 }
-END_TEST
 
 /* ---- the matrix ---------------------------------------------------- */
 
@@ -939,7 +900,9 @@ static void cancel_at(enum moment m, struct plait_deferred **d,
 		plait_deferred_cancel(*d);
 }
 
-START_TEST(every_moment_and_every_answer)
+GROUP("matrix", .setup = steps_setup);
+
+TEST(every_moment_and_every_answer, PURE, EACH_PAIR(N_MOMENTS, N_ANSWERS))
 {
 	enum moment m = (enum moment)(_i % N_MOMENTS);
 	enum answer a = (enum answer)(_i / N_MOMENTS);
@@ -965,119 +928,4 @@ START_TEST(every_moment_and_every_answer)
 	ck_assert_uint_eq(tracked_live(), 0);
 	plait_deferred_free(&d);
 	plait_value_free(&c.answer);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_plain(TCase *tc)
-{
-	tcase_add_pure_test(tc, cancelling_fires_cancelled_before_it_returns);
-	tcase_add_pure_test(tc, first_late_result_is_ecanceled_and_freed);
-	tcase_add_pure_test(tc, second_late_result_is_ealready_and_freed);
-	tcase_add_pure_test(
-		tc,
-		cancelling_again_is_nothing_before_and_after_the_late_result);
-	tcase_add_pure_loop_test(tc, cancelling_a_fired_one_is_nothing, 0, 3);
-	tcase_add_pure_test(
-		tc, queued_pairs_get_the_cancellation_in_order_and_may_recover);
-	tcase_add_pure_test(tc, cancelling_from_the_errback_is_nothing);
-	tcase_add_pure_test(tc, freeing_from_the_errback_runs_no_further_one);
-	tcase_add_pure_test(tc,
-			    late_result_fired_inside_the_errback_is_swallowed);
-}
-
-static void add_who(TCase *tc)
-{
-	tcase_add_pure_test(tc, cancellation_says_who_asked_and_why);
-	tcase_add_pure_test(tc,
-			    cancellation_without_a_reason_still_says_who_asked);
-	tcase_add_pure_test(tc,
-			    inner_cancelled_through_its_outer_says_who_asked);
-	tcase_add_pure_test(tc, cancellation_outlives_its_deferred);
-	tcase_add_pure_test(
-		tc, cancelling_allocates_nothing_and_works_without_memory);
-}
-
-static void add_canceller(TCase *tc)
-{
-	tcase_add_pure_test(tc, canceller_runs_first_and_is_given_the_deferred);
-	tcase_add_pure_test(tc, canceller_sees_one_that_has_not_fired_yet);
-	tcase_add_pure_test(tc, canceller_is_called_once);
-	tcase_add_pure_test(tc, value_of_the_canceller_is_the_result);
-	tcase_add_pure_test(tc, failure_of_the_canceller_is_the_result);
-	tcase_add_pure_test(
-		tc, result_fired_by_the_operation_being_torn_down_is_swallowed);
-	tcase_add_pure_test(tc, canceller_that_fires_and_fails_has_failed);
-	tcase_add_pure_test(tc, canceller_fires_in_vain_however_often);
-	tcase_add_pure_test(tc,
-			    promise_dropped_by_the_canceller_is_no_abandonment);
-	tcase_add_pure_test(tc,
-			    promise_tells_the_operation_that_it_is_cancelled);
-	tcase_add_pure_test(tc,
-			    canceller_that_cancels_its_own_is_not_called_again);
-	tcase_add_pure_test(tc, canceller_may_free_its_own);
-	tcase_add_pure_test(tc, canceller_may_detach_its_own);
-	tcase_add_pure_test(tc, canceller_may_add_to_its_own);
-	tcase_add_pure_test(tc, canceller_may_pause_its_own);
-	tcase_add_pure_test(tc, canceller_may_cancel_and_fire_others_nested);
-	tcase_add_pure_test(tc, canceller_that_answers_with_a_deferred_aborts);
-	tcase_add_pure_test(tc, cancelling_a_paused_one_fires_it);
-	tcase_add_pure_test(tc, cancelling_a_fired_and_paused_one_is_nothing);
-}
-
-static void add_waiting(TCase *tc)
-{
-	tcase_add_pure_test(tc,
-			    cancelling_a_waiting_one_cancels_what_it_waits_for);
-	tcase_add_pure_test(tc, outer_gets_what_the_cancelled_inner_yields);
-	tcase_add_pure_test(tc, innermost_of_many_is_cancelled_and_all_resolve);
-	tcase_add_pure_test(
-		tc, inner_that_answers_with_another_keeps_the_outer_waiting);
-	tcase_add_pure_test(
-		tc, cancelling_before_the_inner_is_returned_does_not_reach_it);
-	tcase_add_pure_test(
-		tc, inner_that_its_canceller_pauses_is_not_cancelled_again);
-	tcase_add_pure_test(tc,
-			    cancelling_the_first_of_a_chain_reaches_the_last);
-	tcase_add_pure_test(
-		tc, cancelling_the_last_of_a_chain_leaves_the_first_alone);
-}
-
-static void add_freeing(TCase *tc)
-{
-	tcase_add_pure_test(tc, freeing_a_pending_one_cancels_it);
-	tcase_add_pure_test(tc, freeing_a_waiting_one_frees_what_it_waits_for);
-	tcase_add_pure_test(tc,
-			    freeing_one_that_goes_on_waiting_ends_all_of_it);
-	tcase_add_pure_test(
-		tc, freeing_a_waiting_one_with_a_paused_inner_runs_nothing);
-	tcase_add_pure_test(tc, freeing_ends_what_is_answered_again_and_again);
-	tcase_add_pure_test(
-		tc, freeing_a_paused_pending_one_runs_no_callback_later);
-	tcase_add_pure_test(tc, freeing_says_who_freed_and_a_reason);
-	tcase_add_pure_test(
-		tc, freeing_what_was_cancelled_before_reports_the_cancellation);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("deferred_cancel");
-	TCase *matrix = aspect(s, "matrix");
-
-	add_plain(aspect(s, "without a canceller"));
-	add_who(aspect(s, "who asked"));
-	add_canceller(aspect(s, "with a canceller"));
-	add_waiting(aspect(s, "waiting"));
-	add_freeing(aspect(s, "freeing"));
-	tcase_add_pure_loop_test(matrix, every_moment_and_every_answer, 0,
-				 N_MOMENTS * N_ANSWERS);
-	return suite_main(s);
 }

@@ -14,6 +14,11 @@ enum { LINKS = 1000000 };
 
 static unsigned long ran, failed;
 
+static void setup(void)
+{
+	ran = failed = 0;
+}
+
 static plait_value count(plait_value *result, void *arg)
 {
 	ran++;
@@ -65,12 +70,13 @@ static void *fire_inwards(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiting_links_fire)
+GROUP("implicit", .setup = setup, .timeout = 30);
+
+TEST(million_waiting_links_fire, PURE)
 {
 	on_small_stack(fire_inwards);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 static void *fail_inwards(void *arg)
 {
@@ -83,12 +89,11 @@ static void *fail_inwards(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiting_links_fail)
+TEST(million_waiting_links_fail, PURE)
 {
 	on_small_stack(fail_inwards);
 	assert_all_ran(LINKS, true);
 }
-END_TEST
 
 static void *cancel_inwards(void *arg)
 {
@@ -102,12 +107,11 @@ static void *cancel_inwards(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiting_links_are_cancelled)
+TEST(million_waiting_links_are_cancelled, PURE)
 {
 	on_small_stack(cancel_inwards);
 	assert_all_ran(LINKS, true);
 }
-END_TEST
 
 static void *free_inwards(void *arg)
 {
@@ -119,12 +123,11 @@ static void *free_inwards(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiting_links_are_freed)
+TEST(million_waiting_links_are_freed, PURE)
 {
 	on_small_stack(free_inwards);
 	assert_all_ran(LINKS, true);
 }
-END_TEST
 
 static plait_value pause_it(struct plait_deferred *d, void *arg)
 {
@@ -145,12 +148,11 @@ static void *free_held(void *arg)
 	return NULL;
 }
 
-START_TEST(million_links_that_wait_for_a_paused_one_are_freed)
+TEST(million_links_that_wait_for_a_paused_one_are_freed, PURE)
 {
 	on_small_stack(free_held);
 	assert_all_ran(0, false);
 }
-END_TEST
 
 static struct plait_deferred *paused[LINKS];
 
@@ -172,12 +174,11 @@ static void *take_paused(void *arg)
 	return NULL;
 }
 
-START_TEST(million_paused_links_go_on_when_they_are_taken)
+TEST(million_paused_links_go_on_when_they_are_taken, PURE)
 {
 	on_small_stack(take_paused);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 static void *detach_inwards(void *arg)
 {
@@ -189,12 +190,11 @@ static void *detach_inwards(void *arg)
 	return NULL;
 }
 
-START_TEST(million_detached_links_run_on_and_go)
+TEST(million_detached_links_run_on_and_go, PURE)
 {
 	on_small_stack(detach_inwards);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 /* ---- explicit: plait_deferred_chain() ------------------------------ */
 
@@ -230,12 +230,13 @@ static void *fire_row(void *arg)
 	return NULL;
 }
 
-START_TEST(million_chained_links_fire)
+GROUP("explicit", .setup = setup, .timeout = 30);
+
+TEST(million_chained_links_fire, PURE)
 {
 	on_small_stack(fire_row);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 static void *cancel_row(void *arg)
 {
@@ -247,13 +248,12 @@ static void *cancel_row(void *arg)
 	return NULL;
 }
 
-START_TEST(million_chained_links_are_cancelled)
+TEST(million_chained_links_are_cancelled, PURE)
 {
 	on_small_stack(cancel_row);
 	ck_assert_uint_eq(ran, LINKS);
 	ck_assert_uint_eq(failed, 1);
 }
-END_TEST
 
 static void *free_row_from_its_front(void *arg)
 {
@@ -263,12 +263,11 @@ static void *free_row_from_its_front(void *arg)
 	return NULL;
 }
 
-START_TEST(million_chained_links_are_freed_from_the_front)
+TEST(million_chained_links_are_freed_from_the_front, PURE)
 {
 	on_small_stack(free_row_from_its_front);
 	ck_assert_uint_eq(ran, LINKS);
 }
-END_TEST
 
 static void *free_row_from_its_back(void *arg)
 {
@@ -279,12 +278,11 @@ static void *free_row_from_its_back(void *arg)
 	return NULL;
 }
 
-START_TEST(million_chained_links_are_freed_from_the_back)
+TEST(million_chained_links_are_freed_from_the_back, PURE)
 {
 	on_small_stack(free_row_from_its_back);
 	ck_assert_uint_eq(ran, LINKS);
 }
-END_TEST
 
 static void *let_row_go(void *arg)
 {
@@ -295,12 +293,11 @@ static void *let_row_go(void *arg)
 	return NULL;
 }
 
-START_TEST(million_detached_chained_links_run_on_and_go)
+TEST(million_detached_chained_links_run_on_and_go, PURE)
 {
 	on_small_stack(let_row_go);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 /* A fired link that is paused holds all that are behind it. */
 static void *abandon_row(void *arg)
@@ -314,13 +311,12 @@ static void *abandon_row(void *arg)
 	return NULL;
 }
 
-START_TEST(million_chained_links_are_abandoned)
+TEST(million_chained_links_are_abandoned, PURE)
 {
 	unhandled_expect(1);
 	on_small_stack(abandon_row);
 	ck_assert_uint_eq(ran, LINKS - 1);
 }
-END_TEST
 
 /* ---- both in turn -------------------------------------------------- */
 
@@ -343,12 +339,13 @@ static void *fire_both_kinds(void *arg)
 	return NULL;
 }
 
-START_TEST(million_links_of_both_kinds_in_turn_fire)
+GROUP("both", .setup = setup, .timeout = 30);
+
+TEST(million_links_of_both_kinds_in_turn_fire, PURE)
 {
 	on_small_stack(fire_both_kinds);
 	assert_all_ran(LINKS / 2, false);
 }
-END_TEST
 
 /* ---- lists, races and shared deferreds, each in the next ------------- */
 
@@ -497,16 +494,17 @@ static void *(*const nest_ends[])(void *) = {
 
 enum { NEST_ENDS = sizeof(nest_ends) / sizeof(nest_ends[0]) };
 
-START_TEST(nested_ones_end_on_a_small_stack)
+GROUP("nested", .setup = setup, .timeout = 30);
+
+TEST(nested_ones_end_on_a_small_stack, PURE, EACH_PAIR(NESTS, NEST_ENDS))
 {
 	levels = LEVELS;
 	nest_kind = (enum nest)(_i % NESTS);
 	on_small_stack(nest_ends[_i / NESTS]);
 	ck_assert_uint_eq(ran, LEVELS);
 }
-END_TEST
 
-START_TEST(million_nested_ones_of_all_kinds_end_on_a_small_stack)
+TEST(million_nested_ones_of_all_kinds_end_on_a_small_stack, PURE, TIMES(3))
 {
 	static void *(*const ends[])(void *) = { fire_nest, cancel_nest,
 						 free_nest };
@@ -516,7 +514,6 @@ START_TEST(million_nested_ones_of_all_kinds_end_on_a_small_stack)
 	on_small_stack(ends[_i]);
 	ck_assert_uint_eq(ran, LINKS);
 }
-END_TEST
 
 /* ---- synchronous --------------------------------------------------- */
 
@@ -548,12 +545,13 @@ static void *loop_synchronously(void *arg)
 	return NULL;
 }
 
-START_TEST(million_operations_that_are_ready_at_once_are_a_loop)
+GROUP("synchronous", .setup = setup, .timeout = 30);
+
+TEST(million_operations_that_are_ready_at_once_are_a_loop, PURE)
 {
 	on_small_stack(loop_synchronously);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 static plait_value ready_at_once(plait_value *result, void *arg)
 {
@@ -576,12 +574,11 @@ static void *run_many_pairs(void *arg)
 	return NULL;
 }
 
-START_TEST(million_callbacks_that_answer_at_once_are_a_loop)
+TEST(million_callbacks_that_answer_at_once_are_a_loop, PURE)
 {
 	on_small_stack(run_many_pairs);
 	assert_all_ran(LINKS, false);
 }
-END_TEST
 
 /* Each operation is started by the callback of the one before. */
 static plait_value next_pending(plait_value *result, void *arg)
@@ -613,12 +610,11 @@ static void *chain_and_fire(void *arg)
 	return NULL;
 }
 
-START_TEST(million_operations_one_after_another_resolve_from_the_last)
+TEST(million_operations_one_after_another_resolve_from_the_last, PURE)
 {
 	on_small_stack(chain_and_fire);
 	ck_assert_uint_eq(ran, LINKS - 1);
 }
-END_TEST
 
 enum kind { ROUNDS_RETURNED, ROUNDS_WAITED_FOR, ROUNDS_WITH_A_LIST };
 
@@ -679,14 +675,13 @@ static void *work_for_ever(void *arg)
 	return NULL;
 }
 
-START_TEST(million_rounds_of_a_worker_hold_no_more_than_three)
+TEST(million_rounds_of_a_worker_hold_no_more_than_three, PURE, TIMES(3))
 {
 	round_kind = (enum kind)_i;
 	on_small_stack(work_for_ever);
 	ck_assert_uint_eq(ran, LINKS + 4);
 	ck_assert_uint_eq(failed, 1);
 }
-END_TEST
 
 /* ---- failures ------------------------------------------------------ */
 
@@ -704,66 +699,9 @@ static void *chain_causes(void *arg)
 	return NULL;
 }
 
-START_TEST(million_causes_are_freed)
+GROUP("causes", .setup = setup, .timeout = 30);
+
+TEST(million_causes_are_freed, PURE)
 {
 	on_small_stack(chain_causes);
-}
-END_TEST
-
-static void setup(void)
-{
-	ran = failed = 0;
-}
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 30);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("deferred_depth");
-	TCase *tc;
-
-	tc = aspect(s, "implicit");
-	tcase_add_pure_test(tc, million_waiting_links_fire);
-	tcase_add_pure_test(tc, million_waiting_links_fail);
-	tcase_add_pure_test(tc, million_waiting_links_are_cancelled);
-	tcase_add_pure_test(tc, million_waiting_links_are_freed);
-	tcase_add_pure_test(tc,
-			    million_links_that_wait_for_a_paused_one_are_freed);
-	tcase_add_pure_test(tc, million_paused_links_go_on_when_they_are_taken);
-	tcase_add_pure_test(tc, million_detached_links_run_on_and_go);
-	tc = aspect(s, "explicit");
-	tcase_add_pure_test(tc, million_chained_links_fire);
-	tcase_add_pure_test(tc, million_chained_links_are_cancelled);
-	tcase_add_pure_test(tc, million_chained_links_are_freed_from_the_front);
-	tcase_add_pure_test(tc, million_chained_links_are_freed_from_the_back);
-	tcase_add_pure_test(tc, million_detached_chained_links_run_on_and_go);
-	tcase_add_pure_test(tc, million_chained_links_are_abandoned);
-	tc = aspect(s, "both");
-	tcase_add_pure_test(tc, million_links_of_both_kinds_in_turn_fire);
-	tc = aspect(s, "nested");
-	tcase_add_pure_loop_test(tc, nested_ones_end_on_a_small_stack, 0,
-				 NESTS * NEST_ENDS);
-	tcase_add_pure_loop_test(
-		tc, million_nested_ones_of_all_kinds_end_on_a_small_stack, 0,
-		3);
-	tc = aspect(s, "synchronous");
-	tcase_add_pure_test(
-		tc, million_operations_that_are_ready_at_once_are_a_loop);
-	tcase_add_pure_test(tc,
-			    million_callbacks_that_answer_at_once_are_a_loop);
-	tcase_add_pure_test(
-		tc, million_operations_one_after_another_resolve_from_the_last);
-	tcase_add_pure_loop_test(
-		tc, million_rounds_of_a_worker_hold_no_more_than_three, 0, 3);
-	tc = aspect(s, "causes");
-	tcase_add_pure_test(tc, million_causes_are_freed);
-	return suite_main(s);
 }

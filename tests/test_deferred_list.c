@@ -115,7 +115,9 @@ static const char *texts_of(const plait_value *v)
 
 /* ---- lists ---------------------------------------------------------- */
 
-START_TEST(list_fires_with_all_results_in_the_order_of_members)
+GROUP("list", .setup = setup);
+
+TEST(list_fires_with_all_results_in_the_order_of_members, PURE)
 {
 	make_list(0);
 	plait_fire(&p[2], plait_int(2));
@@ -125,9 +127,8 @@ START_TEST(list_fires_with_all_results_in_the_order_of_members)
 	ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
-END_TEST
 
-START_TEST(failures_are_among_the_values_and_are_reported)
+TEST(failures_are_among_the_values_and_are_reported, PURE)
 {
 	trace_unhandled();
 	make_list(0);
@@ -139,9 +140,8 @@ START_TEST(failures_are_among_the_values_and_are_reported)
 	done();
 	ck_assert_str_eq(trace(), "?Error: no");
 }
-END_TEST
 
-START_TEST(consumed_failures_are_not_reported)
+TEST(consumed_failures_are_not_reported, PURE)
 {
 	make_list(PLAIT_CONSUME_ERRORS);
 	for (int i = 0; i < MEMBERS; i++)
@@ -149,18 +149,16 @@ START_TEST(consumed_failures_are_not_reported)
 	ck_assert_str_eq(texts_of(result()), "Error: no Error: no Error: no");
 	done();
 }
-END_TEST
 
-START_TEST(members_are_taken)
+TEST(members_are_taken, PURE)
 {
 	make_list(0);
 	for (int i = 0; i < MEMBERS; i++)
 		ck_assert_ptr_null(m[i]);
 	done();
 }
-END_TEST
 
-START_TEST(empty_list_fires_at_once)
+TEST(empty_list_fires_at_once, PURE, TIMES(3))
 {
 	static const unsigned flags[] = { 0, PLAIT_FIRE_ON_ONE_CALLBACK,
 					  PLAIT_FIRE_ON_ONE_ERRBACK };
@@ -176,9 +174,8 @@ START_TEST(empty_list_fires_at_once)
 	plait_deferred_free(&m[2]);
 	drop_promises();
 }
-END_TEST
 
-START_TEST(members_that_fired_before_count_at_once)
+TEST(members_that_fired_before_count_at_once, PURE)
 {
 	plait_fire(&p[0], plait_int(0));
 	plait_fire(&p[2], plait_int(2));
@@ -188,9 +185,8 @@ START_TEST(members_that_fired_before_count_at_once)
 	ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
-END_TEST
 
-START_TEST(list_of_fired_members_has_fired_when_it_is_made)
+TEST(list_of_fired_members_has_fired_when_it_is_made, PURE)
 {
 	for (int i = 0; i < MEMBERS; i++)
 		plait_fire(&p[i], plait_int(i));
@@ -198,9 +194,8 @@ START_TEST(list_of_fired_members_has_fired_when_it_is_made)
 	ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
-END_TEST
 
-START_TEST(member_that_waits_counts_when_it_goes_on)
+TEST(member_that_waits_counts_when_it_goes_on, PURE)
 {
 	struct plait_promise *inner_promise;
 	struct step waits = { .inner = plait_deferred_new(&inner_promise, NULL,
@@ -215,10 +210,9 @@ START_TEST(member_that_waits_counts_when_it_goes_on)
 	ck_assert_str_eq(texts_of(result()), "0 9 2");
 	done();
 }
-END_TEST
 
 /* Nobody could unpause it any more. */
-START_TEST(pauses_of_a_member_end_when_it_is_taken)
+TEST(pauses_of_a_member_end_when_it_is_taken, PURE, TIMES(3))
 {
 	plait_deferred_pause(m[0]);
 	plait_deferred_pause(m[1]);
@@ -232,9 +226,8 @@ START_TEST(pauses_of_a_member_end_when_it_is_taken)
 		ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
-END_TEST
 
-START_TEST(pairs_of_the_members_run_before_the_lists)
+TEST(pairs_of_the_members_run_before_the_lists, PURE)
 {
 	pass_both(m[0], "m0");
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
@@ -243,9 +236,8 @@ START_TEST(pairs_of_the_members_run_before_the_lists)
 	ck_assert_str_eq(trace(), "m0:7 all:0: 7");
 	done();
 }
-END_TEST
 
-START_TEST(values_may_be_taken_and_the_rest_is_freed)
+TEST(values_may_be_taken_and_the_rest_is_freed, PURE)
 {
 	plait_value mine;
 
@@ -259,9 +251,8 @@ START_TEST(values_may_be_taken_and_the_rest_is_freed)
 	plait_value_free(&mine);
 	done();
 }
-END_TEST
 
-START_TEST(values_print_themselves)
+TEST(values_print_themselves, PURE)
 {
 	make_list(0);
 	for (int i = 0; i < MEMBERS; i++)
@@ -269,11 +260,12 @@ START_TEST(values_print_themselves)
 	ck_assert_str_eq(text_of(result()), "<3 values>");
 	done();
 }
-END_TEST
 
 /* ---- firing early --------------------------------------------------- */
 
-START_TEST(first_success_fires_with_its_index)
+GROUP("firing early", .setup = setup);
+
+TEST(first_success_fires_with_its_index, PURE)
 {
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
 	plait_fire(&p[0], error("no"));
@@ -284,9 +276,8 @@ START_TEST(first_success_fires_with_its_index)
 			 42);
 	done();
 }
-END_TEST
 
-START_TEST(with_no_success_it_fires_with_all_failures)
+TEST(with_no_success_it_fires_with_all_failures, PURE)
 {
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
 	plait_fire(&p[2], error("c"));
@@ -295,9 +286,8 @@ START_TEST(with_no_success_it_fires_with_all_failures)
 	ck_assert_str_eq(texts_of(result()), "Error: a Error: b Error: c");
 	done();
 }
-END_TEST
 
-START_TEST(first_failure_fails_with_first_error)
+TEST(first_failure_fails_with_first_error, PURE)
 {
 	const struct plait_indexed *detail;
 
@@ -314,9 +304,8 @@ START_TEST(first_failure_fails_with_first_error)
 		strstr(plait_failure_where(failure()), "test_deferred_list.c"));
 	handled();
 }
-END_TEST
 
-START_TEST(results_before_and_after_the_early_one_are_freed)
+TEST(results_before_and_after_the_early_one_are_freed, PURE)
 {
 	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
 	handle_all(all);
@@ -327,9 +316,8 @@ START_TEST(results_before_and_after_the_early_one_are_freed)
 	ck_assert_str_eq(trace(), "~early ~late");
 	done();
 }
-END_TEST
 
-START_TEST(later_failures_are_reported_unless_consumed)
+TEST(later_failures_are_reported_unless_consumed, PURE, TIMES(2))
 {
 	static const char *const traces[] = { "?Error: b ?Error: c", "" };
 
@@ -342,9 +330,8 @@ START_TEST(later_failures_are_reported_unless_consumed)
 	ck_assert_str_eq(trace(), traces[_i]);
 	done();
 }
-END_TEST
 
-START_TEST(members_run_on_after_an_early_result)
+TEST(members_run_on_after_an_early_result, PURE)
 {
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
 	plait_fire(&p[0], PLAIT_NONE);
@@ -356,9 +343,8 @@ START_TEST(members_run_on_after_an_early_result)
 	done();
 	ck_assert_str_eq(trace(), "!c1 !c2");
 }
-END_TEST
 
-START_TEST(freeing_one_that_fired_early_cancels_the_rest)
+TEST(freeing_one_that_fired_early_cancels_the_rest, PURE)
 {
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
 	plait_fire(&p[1], PLAIT_NONE);
@@ -366,9 +352,8 @@ START_TEST(freeing_one_that_fired_early_cancels_the_rest)
 	ck_assert_str_eq(trace(), "!c0 !c2");
 	done();
 }
-END_TEST
 
-START_TEST(freed_inside_its_own_callback_it_cancels_the_rest)
+TEST(freed_inside_its_own_callback_it_cancels_the_rest, PURE)
 {
 	struct step frees = { .name = "all", .act = act_free };
 
@@ -381,9 +366,8 @@ START_TEST(freed_inside_its_own_callback_it_cancels_the_rest)
 	all = NULL;
 	done();
 }
-END_TEST
 
-START_TEST(detached_one_lets_its_members_run_on)
+TEST(detached_one_lets_its_members_run_on, PURE, TIMES(2))
 {
 	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
 	if (_i == 0)
@@ -396,9 +380,8 @@ START_TEST(detached_one_lets_its_members_run_on)
 	ck_assert_str_eq(trace(), "~a ~b ~c");
 	done();
 }
-END_TEST
 
-START_TEST(detached_list_still_runs_its_callbacks)
+TEST(detached_list_still_runs_its_callbacks, PURE)
 {
 	make_list(0);
 	pass_both(all, "all");
@@ -408,9 +391,8 @@ START_TEST(detached_list_still_runs_its_callbacks)
 	ck_assert_str_eq(trace(), "all:<3 values>");
 	done();
 }
-END_TEST
 
-START_TEST(first_error_that_nobody_handles_is_reported_once)
+TEST(first_error_that_nobody_handles_is_reported_once, PURE)
 {
 	trace_unhandled();
 	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
@@ -419,11 +401,12 @@ START_TEST(first_error_that_nobody_handles_is_reported_once)
 	ck_assert_str_eq(trace(), "!c0 !c2 "
 				  "?FirstError: member 1 failed: Error: no");
 }
-END_TEST
 
 /* ---- gathers -------------------------------------------------------- */
 
-START_TEST(gather_fires_with_the_values)
+GROUP("gather", .setup = setup);
+
+TEST(gather_fires_with_the_values, PURE)
 {
 	all = plait_gather(m, MEMBERS, 0);
 	for (int i = MEMBERS - 1; i >= 0; i--)
@@ -431,9 +414,9 @@ START_TEST(gather_fires_with_the_values)
 	ck_assert_str_eq(texts_of(result()), "0 1 2");
 	done();
 }
-END_TEST
 
-START_TEST(gather_fails_with_the_first_failure_and_reports_unless_consumed)
+TEST(gather_fails_with_the_first_failure_and_reports_unless_consumed, PURE,
+     TIMES(2))
 {
 	static const char *const traces[] = { "?Error: no", "" };
 
@@ -446,18 +429,16 @@ START_TEST(gather_fails_with_the_first_failure_and_reports_unless_consumed)
 	handled();
 	ck_assert_str_eq(trace(), "!c0 !c2");
 }
-END_TEST
 
-START_TEST(gather_takes_no_other_flags)
+TEST(gather_takes_no_other_flags, PURE)
 {
 	all = plait_gather(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
 	plait_fire(&p[0], PLAIT_NONE);
 	ck_assert(!plait_deferred_is_fired(all));
 	done();
 }
-END_TEST
 
-START_TEST(empty_gather_fires_at_once)
+TEST(empty_gather_fires_at_once, PURE)
 {
 	struct plait_deferred *d = plait_gather(NULL, 0, 0);
 
@@ -467,11 +448,12 @@ START_TEST(empty_gather_fires_at_once)
 	make_list(0);
 	done();
 }
-END_TEST
 
 /* ---- races ---------------------------------------------------------- */
 
-START_TEST(race_cancels_the_losers_in_order_and_then_fires)
+GROUP("race", .setup = setup);
+
+TEST(race_cancels_the_losers_in_order_and_then_fires, PURE)
 {
 	make_race();
 	pass_both(all, "all");
@@ -481,9 +463,8 @@ START_TEST(race_cancels_the_losers_in_order_and_then_fires)
 	ck_assert_str_eq(trace(), "!c0 !c2 all:1: 5 ~late");
 	done();
 }
-END_TEST
 
-START_TEST(failures_do_not_end_a_race)
+TEST(failures_do_not_end_a_race, PURE)
 {
 	make_race();
 	plait_fire(&p[0], error("no"));
@@ -493,9 +474,8 @@ START_TEST(failures_do_not_end_a_race)
 	ck_assert_str_eq(text_of(result()), "2: 5");
 	done();
 }
-END_TEST
 
-START_TEST(race_that_all_lose_fails_with_the_group_in_order)
+TEST(race_that_all_lose_fails_with_the_group_in_order, PURE)
 {
 	make_race();
 	plait_fire(&p[2], error("c"));
@@ -509,9 +489,8 @@ START_TEST(race_that_all_lose_fails_with_the_group_in_order)
 			 "Error: a Error: b Error: c");
 	handled();
 }
-END_TEST
 
-START_TEST(empty_race_fails_at_once)
+TEST(empty_race_fails_at_once, PURE)
 {
 	struct plait_deferred *d = plait_race(NULL, 0);
 	const struct plait_failure *f =
@@ -523,9 +502,8 @@ START_TEST(empty_race_fails_at_once)
 	make_list(0);
 	done();
 }
-END_TEST
 
-START_TEST(loser_that_answers_its_canceller_with_a_value_is_too_late)
+TEST(loser_that_answers_its_canceller_with_a_value_is_too_late, PURE)
 {
 	cancellers[0].answers = cancellers[2].answers = true;
 	cancellers[0].answer = tracked("x");
@@ -536,9 +514,8 @@ START_TEST(loser_that_answers_its_canceller_with_a_value_is_too_late)
 	ck_assert_str_eq(trace(), "!c0 ~x !c2");
 	done();
 }
-END_TEST
 
-START_TEST(loser_that_fires_in_its_canceller_is_too_late)
+TEST(loser_that_fires_in_its_canceller_is_too_late, PURE)
 {
 	cancellers[0].act = act_fire;
 	cancellers[0].p = p[2];
@@ -549,9 +526,8 @@ START_TEST(loser_that_fires_in_its_canceller_is_too_late)
 	ck_assert_str_eq(trace(), "!c0 fire=0");
 	done();
 }
-END_TEST
 
-START_TEST(member_that_has_fired_wins_when_the_race_is_made)
+TEST(member_that_has_fired_wins_when_the_race_is_made, PURE)
 {
 	plait_fire(&p[1], plait_int(5));
 	make_race();
@@ -559,9 +535,8 @@ START_TEST(member_that_has_fired_wins_when_the_race_is_made)
 	ck_assert_str_eq(text_of(result()), "1: 5");
 	done();
 }
-END_TEST
 
-START_TEST(members_behind_the_winner_that_fired_are_silent_losers)
+TEST(members_behind_the_winner_that_fired_are_silent_losers, PURE)
 {
 	plait_fire(&p[0], plait_int(5));
 	plait_fire(&p[1], error("no"));
@@ -571,9 +546,8 @@ START_TEST(members_behind_the_winner_that_fired_are_silent_losers)
 	ck_assert_str_eq(trace(), "~x");
 	done();
 }
-END_TEST
 
-START_TEST(member_freed_by_the_race_that_is_being_made_may_fire_others)
+TEST(member_freed_by_the_race_that_is_being_made_may_fire_others, PURE)
 {
 	cancellers[0].act = act_fire;
 	cancellers[0].p = p[2];
@@ -584,11 +558,12 @@ START_TEST(member_freed_by_the_race_that_is_being_made_may_fire_others)
 	ck_assert_str_eq(text_of(result()), "1: 5");
 	done();
 }
-END_TEST
 
 /* ---- cancelling ----------------------------------------------------- */
 
-START_TEST(cancelling_cancels_all_in_order_and_fails_with_cancelled)
+GROUP("cancel", .setup = setup);
+
+TEST(cancelling_cancels_all_in_order_and_fails_with_cancelled, PURE, TIMES(3))
 {
 	all = combine((enum kind)_i, 0);
 	pass_both(all, "all");
@@ -598,16 +573,14 @@ START_TEST(cancelling_cancels_all_in_order_and_fails_with_cancelled)
 	ck_assert_str_eq(plait_failure_reason(failure()), "enough");
 	handled();
 }
-END_TEST
 
-START_TEST(freeing_cancels_all_and_reports_nothing)
+TEST(freeing_cancels_all_and_reports_nothing, PURE, TIMES(3))
 {
 	all = combine((enum kind)_i, 0);
 	plait_deferred_free(&all);
 	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
 	done();
 }
-END_TEST
 
 static plait_value note_place(plait_value *v, void *arg)
 {
@@ -617,7 +590,7 @@ static plait_value note_place(plait_value *v, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(members_are_told_the_place_of_the_list_that_cancelled_them)
+TEST(members_are_told_the_place_of_the_list_that_cancelled_them, PURE)
 {
 	const char *place = "";
 
@@ -627,9 +600,8 @@ START_TEST(members_are_told_the_place_of_the_list_that_cancelled_them)
 	ck_assert_ptr_nonnull(strstr(place, "test_deferred_list.c"));
 	done();
 }
-END_TEST
 
-START_TEST(member_that_ends_otherwise_than_cancelled_is_reported)
+TEST(member_that_ends_otherwise_than_cancelled_is_reported, PURE, TIMES(2))
 {
 	static const char *const traces[] = { "!c0 ?Error: broken !c1 !c2",
 					      "!c0 !c1 !c2" };
@@ -643,10 +615,10 @@ START_TEST(member_that_ends_otherwise_than_cancelled_is_reported)
 	ck_assert_str_eq(trace(), traces[_i]);
 	done();
 }
-END_TEST
 
 /* A deferred that is freed, and chained to the promise of a member. */
-START_TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported)
+TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported, PURE,
+     TIMES(3))
 {
 	struct plait_promise *q;
 	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
@@ -660,10 +632,9 @@ START_TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported)
 	plait_promise_drop(&q);
 	done();
 }
-END_TEST
 
 /* The list was not given up, so its members' failures are news. */
-START_TEST(cancellation_that_a_member_gets_from_elsewhere_is_reported)
+TEST(cancellation_that_a_member_gets_from_elsewhere_is_reported, PURE)
 {
 	struct plait_promise *q;
 	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
@@ -679,10 +650,9 @@ START_TEST(cancellation_that_a_member_gets_from_elsewhere_is_reported)
 	plait_promise_drop(&q);
 	done();
 }
-END_TEST
 
 /* All members of the race have failed so, of a gather of it too. */
-START_TEST(group_of_nothing_but_such_cancellations_is_not_reported)
+TEST(group_of_nothing_but_such_cancellations_is_not_reported, PURE, TIMES(2))
 {
 	struct plait_deferred *race = plait_race(m, MEMBERS);
 
@@ -706,9 +676,8 @@ START_TEST(group_of_nothing_but_such_cancellations_is_not_reported)
 		ck_assert_ptr_nonnull(strstr(trace(), "FailureGroup"));
 	done();
 }
-END_TEST
 
-START_TEST(member_that_cannot_run_its_pair_ends_too)
+TEST(member_that_cannot_run_its_pair_ends_too, PURE)
 {
 	cancellers[0].act = act_pause;
 	cancellers[0].d = m[0];
@@ -718,9 +687,8 @@ START_TEST(member_that_cannot_run_its_pair_ends_too)
 	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
 	handled();
 }
-END_TEST
 
-START_TEST(member_that_waits_again_when_it_is_cancelled_ends_too)
+TEST(member_that_waits_again_when_it_is_cancelled_ends_too, PURE)
 {
 	struct step c = { .name = "inner" };
 	struct plait_promise *inner_promise;
@@ -735,10 +703,9 @@ START_TEST(member_that_waits_again_when_it_is_cancelled_ends_too)
 	plait_promise_drop(&inner_promise);
 	handled();
 }
-END_TEST
 
 /* A callback of a member, before the list's own, ends the list. */
-START_TEST(list_is_ended_inside_a_callback_of_a_member)
+TEST(list_is_ended_inside_a_callback_of_a_member, PURE, TIMES(6))
 {
 	static void (*const acts[])(struct step *,
 				    plait_value *) = { act_cancel, act_free };
@@ -759,9 +726,8 @@ START_TEST(list_is_ended_inside_a_callback_of_a_member)
 		handle_all(all);
 	done();
 }
-END_TEST
 
-START_TEST(list_is_freed_inside_the_canceller_of_a_member)
+TEST(list_is_freed_inside_the_canceller_of_a_member, PURE, TIMES(3))
 {
 	all = combine((enum kind)_i, 0);
 	cancellers[0].act = act_free;
@@ -777,7 +743,6 @@ START_TEST(list_is_freed_inside_the_canceller_of_a_member)
 					     : "!c0 !c1 !c2");
 	done();
 }
-END_TEST
 
 /* A list that has fired early and waits, inside one more that waits for it. */
 static struct plait_promise *late;
@@ -793,7 +758,7 @@ static struct plait_deferred *early_and_waiting(struct step *waits)
 	return all;
 }
 
-START_TEST(list_that_waits_lets_its_members_run_on_until_it_hands_over)
+TEST(list_that_waits_lets_its_members_run_on_until_it_hands_over, PURE)
 {
 	struct step waits, gives = { .inner = early_and_waiting(&waits) };
 
@@ -804,7 +769,6 @@ START_TEST(list_that_waits_lets_its_members_run_on_until_it_hands_over)
 	ck_assert_str_eq(trace(), "!c1 !c2");
 	done();
 }
-END_TEST
 
 static struct plait_deferred *outer_of_held;
 static struct plait_promise *answered;
@@ -823,7 +787,7 @@ static void act_cancel_and_take(struct step *s, plait_value *result)
 }
 
 /* What the list waits for answers its cancel with one more, and that fires. */
-START_TEST(held_list_that_is_taken_while_it_waits_is_waited_for)
+TEST(held_list_that_is_taken_while_it_waits_is_waited_for, PURE)
 {
 	struct step ends = { .name = "m1", .act = act_cancel_and_take };
 	struct step clears = { .inner = plait_deferred_new(&answered, NULL,
@@ -840,9 +804,8 @@ START_TEST(held_list_that_is_taken_while_it_waits_is_waited_for)
 	plait_promise_drop(&late);
 	done();
 }
-END_TEST
 
-START_TEST(member_fired_inside_the_canceller_of_another)
+TEST(member_fired_inside_the_canceller_of_another, PURE)
 {
 	make_list(0);
 	cancellers[0].act = act_fire;
@@ -852,7 +815,6 @@ START_TEST(member_fired_inside_the_canceller_of_another)
 	ck_assert_str_eq(trace(), "!c0 fire=0 !c1");
 	handled();
 }
-END_TEST
 
 /* ---- as an inner, and nested ---------------------------------------- */
 
@@ -866,7 +828,9 @@ static struct plait_deferred *outer_of(struct plait_deferred **d)
 	return plait_deferred_add_both(plait_succeed(PLAIT_NONE), step, &waits);
 }
 
-START_TEST(outer_that_waits_for_a_list_cancels_it)
+GROUP("nesting", .setup = setup);
+
+TEST(outer_that_waits_for_a_list_cancels_it, PURE, TIMES(3))
 {
 	struct plait_deferred *outer;
 
@@ -878,9 +842,8 @@ START_TEST(outer_that_waits_for_a_list_cancels_it)
 	plait_deferred_free(&outer);
 	done();
 }
-END_TEST
 
-START_TEST(handing_an_early_result_over_ends_the_rest)
+TEST(handing_an_early_result_over_ends_the_rest, PURE, TIMES(2))
 {
 	struct plait_deferred *outer;
 
@@ -895,9 +858,8 @@ START_TEST(handing_an_early_result_over_ends_the_rest)
 	plait_deferred_free(&outer);
 	done();
 }
-END_TEST
 
-START_TEST(outer_is_freed_while_the_rest_is_ended)
+TEST(outer_is_freed_while_the_rest_is_ended, PURE)
 {
 	struct plait_deferred *outer;
 
@@ -910,7 +872,6 @@ START_TEST(outer_is_freed_while_the_rest_is_ended)
 	ck_assert_str_eq(trace(), "!c0 !c2 ~x");
 	done();
 }
-END_TEST
 
 static void act_wait_for_d(struct step *s, plait_value *result)
 {
@@ -921,7 +882,7 @@ static void act_wait_for_d(struct step *s, plait_value *result)
 	pass_both(s->d, "third");
 }
 
-START_TEST(outer_is_waited_for_while_the_rest_is_ended)
+TEST(outer_is_waited_for_while_the_rest_is_ended, PURE)
 {
 	struct plait_deferred *outer;
 
@@ -935,9 +896,8 @@ START_TEST(outer_is_waited_for_while_the_rest_is_ended)
 	plait_deferred_free(&cancellers[0].d);
 	done();
 }
-END_TEST
 
-START_TEST(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest)
+TEST(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest, PURE)
 {
 	struct plait_promise *inner_promise;
 	struct step c = { .name = "inner" };
@@ -952,10 +912,9 @@ START_TEST(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest)
 	plait_promise_drop(&inner_promise);
 	handled();
 }
-END_TEST
 
 /* A canceller of the rest frees the very list that is being cancelled. */
-START_TEST(fired_one_that_waits_is_freed_while_it_is_cancelled)
+TEST(fired_one_that_waits_is_freed_while_it_is_cancelled, PURE)
 {
 	struct plait_promise *inner_promise;
 	struct step c = { .name = "inner" };
@@ -973,9 +932,8 @@ START_TEST(fired_one_that_waits_is_freed_while_it_is_cancelled)
 	plait_promise_drop(&inner_promise);
 	done();
 }
-END_TEST
 
-START_TEST(gather_of_a_race_and_a_list)
+TEST(gather_of_a_race_and_a_list, PURE)
 {
 	struct plait_deferred *two[2];
 
@@ -988,9 +946,8 @@ START_TEST(gather_of_a_race_and_a_list)
 	ck_assert_str_eq(texts_of(result()), "1: 5 <1 values>");
 	done();
 }
-END_TEST
 
-START_TEST(nested_ones_are_cancelled_from_the_outside)
+TEST(nested_ones_are_cancelled_from_the_outside, PURE, TIMES(2))
 {
 	struct plait_deferred *two[2];
 
@@ -1001,9 +958,8 @@ START_TEST(nested_ones_are_cancelled_from_the_outside)
 	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
 	handled();
 }
-END_TEST
 
-START_TEST(race_of_gathers_cancels_all_of_the_loser)
+TEST(race_of_gathers_cancels_all_of_the_loser, PURE)
 {
 	struct plait_deferred *two[2];
 
@@ -1015,9 +971,8 @@ START_TEST(race_of_gathers_cancels_all_of_the_loser)
 	ck_assert_str_eq(text_of(result()), "1: <1 values>");
 	done();
 }
-END_TEST
 
-START_TEST(member_that_fired_early_ends_its_rest_when_its_list_has_it)
+TEST(member_that_fired_early_ends_its_rest_when_its_list_has_it, PURE)
 {
 	struct plait_deferred *two[2] = { NULL, plait_succeed(plait_int(1)) };
 
@@ -1028,9 +983,8 @@ START_TEST(member_that_fired_early_ends_its_rest_when_its_list_has_it)
 	ck_assert_str_eq(texts_of(result()), "1: 5 1");
 	done();
 }
-END_TEST
 
-START_TEST(first_errors_nest)
+TEST(first_errors_nest, PURE)
 {
 	struct plait_deferred *two[2];
 	const plait_value *v;
@@ -1045,7 +999,6 @@ START_TEST(first_errors_nest)
 			 "Error: deep");
 	handled();
 }
-END_TEST
 
 /* ---- misuse --------------------------------------------------------- */
 
@@ -1109,7 +1062,9 @@ static void wait_for_a_member(void *arg)
 	plait_deferred_add_both(outer, step, &waits);
 }
 
-START_TEST(member_that_is_given_twice_aborts_and_names_both_places)
+GROUP("extremes", .setup = setup, .timeout = 60);
+
+TEST(member_that_is_given_twice_aborts_and_names_both_places, PURE, TIMES(15))
 {
 	static void (*const fns[])(void *) = {
 		combine_one_twice,	    combine_one_twice_without_memory,
@@ -1127,9 +1082,8 @@ START_TEST(member_that_is_given_twice_aborts_and_names_both_places)
 	make_list(0);
 	done();
 }
-END_TEST
 
-START_TEST(mistakes_abort)
+TEST(mistakes_abort, PURE)
 {
 	assert_aborts(list_with_nothing, NULL, "members[i] != NULL");
 	assert_aborts(read_as_values, NULL,
@@ -1139,7 +1093,6 @@ START_TEST(mistakes_abort)
 	make_list(0);
 	done();
 }
-END_TEST
 
 /* ---- every moment, every action, no memory, no stack ----------------- */
 
@@ -1186,7 +1139,7 @@ static void live_through(enum kind kind, unsigned flags, int how, int when,
 	done();
 }
 
-START_TEST(settles_once_whatever_happens_when)
+TEST(settles_once_whatever_happens_when, PURE, TIMES(3))
 {
 	static const enum kind kinds[] = { LIST, GATHER, RACE };
 
@@ -1200,7 +1153,6 @@ START_TEST(settles_once_whatever_happens_when)
 						     when, (enum action)action);
 	unhandled_expect(unhandled_count());
 }
-END_TEST
 
 static void whole_life(enum kind kind, bool cancelled)
 {
@@ -1224,15 +1176,14 @@ static void whole_lives(void)
 	}
 }
 
-START_TEST(nothing_is_lost_when_memory_runs_out)
+TEST(nothing_is_lost_when_memory_runs_out, PURE)
 {
 	make_list(0);
 	done();
 	without_each_allocation(whole_lives);
 }
-END_TEST
 
-START_TEST(without_memory_it_has_failed_and_the_members_are_cancelled)
+TEST(without_memory_it_has_failed_and_the_members_are_cancelled, PURE, TIMES(3))
 {
 	fault_alloc_at((unsigned long)_i, true);
 	make_list(0);
@@ -1241,10 +1192,9 @@ START_TEST(without_memory_it_has_failed_and_the_members_are_cancelled)
 	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
 	done();
 }
-END_TEST
 
 /* A member that has no room for the list's pair is cancelled. */
-START_TEST(member_without_room_for_the_pair_fails_alone)
+TEST(member_without_room_for_the_pair_fails_alone, PURE)
 {
 	for (int i = 0; i < 4; i++)
 		pass_callback(m[1], "m1");
@@ -1257,7 +1207,6 @@ START_TEST(member_without_room_for_the_pair_fails_alone)
 	ck_assert_str_eq(texts_of(result()), "0 CancelledError 2");
 	done();
 }
-END_TEST
 
 enum { MILLION = 1000000 };
 
@@ -1290,183 +1239,10 @@ static void *end_a_million(void *arg)
 	return million_members(&how_a_million_end);
 }
 
-START_TEST(million_members_end_on_a_small_stack)
+TEST(million_members_end_on_a_small_stack, PURE, TIMES(3))
 {
 	make_list(0);
 	done();
 	how_a_million_end = _i;
 	on_small_stack(end_a_million);
-}
-END_TEST
-
-static TCase *add_case(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_list_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "list");
-
-	tcase_add_pure_test(
-		tc, list_fires_with_all_results_in_the_order_of_members);
-	tcase_add_pure_test(tc, failures_are_among_the_values_and_are_reported);
-	tcase_add_pure_test(tc, consumed_failures_are_not_reported);
-	tcase_add_pure_test(tc, members_are_taken);
-	tcase_add_pure_loop_test(tc, empty_list_fires_at_once, 0, 3);
-	tcase_add_pure_test(tc, members_that_fired_before_count_at_once);
-	tcase_add_pure_test(tc,
-			    list_of_fired_members_has_fired_when_it_is_made);
-	tcase_add_pure_test(tc, member_that_waits_counts_when_it_goes_on);
-	tcase_add_pure_loop_test(tc, pauses_of_a_member_end_when_it_is_taken, 0,
-				 3);
-	tcase_add_pure_test(tc, pairs_of_the_members_run_before_the_lists);
-	tcase_add_pure_test(tc, values_may_be_taken_and_the_rest_is_freed);
-	tcase_add_pure_test(tc, values_print_themselves);
-
-	tc = add_case(s, "firing early");
-	tcase_add_pure_test(tc, first_success_fires_with_its_index);
-	tcase_add_pure_test(tc, with_no_success_it_fires_with_all_failures);
-	tcase_add_pure_test(tc, first_failure_fails_with_first_error);
-	tcase_add_pure_test(tc,
-			    results_before_and_after_the_early_one_are_freed);
-	tcase_add_pure_loop_test(
-		tc, later_failures_are_reported_unless_consumed, 0, 2);
-	tcase_add_pure_test(tc, members_run_on_after_an_early_result);
-	tcase_add_pure_test(tc, freeing_one_that_fired_early_cancels_the_rest);
-	tcase_add_pure_test(tc,
-			    freed_inside_its_own_callback_it_cancels_the_rest);
-	tcase_add_pure_loop_test(tc, detached_one_lets_its_members_run_on, 0,
-				 2);
-	tcase_add_pure_test(tc, detached_list_still_runs_its_callbacks);
-	tcase_add_pure_test(tc,
-			    first_error_that_nobody_handles_is_reported_once);
-}
-
-static void add_gather_and_race_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "gather");
-
-	tcase_add_pure_test(tc, gather_fires_with_the_values);
-	tcase_add_pure_loop_test(
-		tc,
-		gather_fails_with_the_first_failure_and_reports_unless_consumed,
-		0, 2);
-	tcase_add_pure_test(tc, gather_takes_no_other_flags);
-	tcase_add_pure_test(tc, empty_gather_fires_at_once);
-
-	tc = add_case(s, "race");
-	tcase_add_pure_test(tc,
-			    race_cancels_the_losers_in_order_and_then_fires);
-	tcase_add_pure_test(tc, failures_do_not_end_a_race);
-	tcase_add_pure_test(tc,
-			    race_that_all_lose_fails_with_the_group_in_order);
-	tcase_add_pure_test(tc, empty_race_fails_at_once);
-	tcase_add_pure_test(
-		tc, loser_that_answers_its_canceller_with_a_value_is_too_late);
-	tcase_add_pure_test(tc, loser_that_fires_in_its_canceller_is_too_late);
-	tcase_add_pure_test(tc,
-			    member_that_has_fired_wins_when_the_race_is_made);
-	tcase_add_pure_test(
-		tc, members_behind_the_winner_that_fired_are_silent_losers);
-	tcase_add_pure_test(
-		tc,
-		member_freed_by_the_race_that_is_being_made_may_fire_others);
-}
-
-static void add_cancel_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "cancel");
-
-	tcase_add_pure_loop_test(
-		tc, cancelling_cancels_all_in_order_and_fails_with_cancelled, 0,
-		3);
-	tcase_add_pure_loop_test(tc, freeing_cancels_all_and_reports_nothing, 0,
-				 3);
-	tcase_add_pure_test(
-		tc, members_are_told_the_place_of_the_list_that_cancelled_them);
-	tcase_add_pure_loop_test(
-		tc, member_that_ends_otherwise_than_cancelled_is_reported, 0,
-		2);
-	tcase_add_pure_loop_test(
-		tc,
-		cancellation_of_freeing_that_reaches_a_member_is_not_reported,
-		0, 3);
-	tcase_add_pure_test(
-		tc, cancellation_that_a_member_gets_from_elsewhere_is_reported);
-	tcase_add_pure_loop_test(
-		tc, group_of_nothing_but_such_cancellations_is_not_reported, 0,
-		2);
-	tcase_add_pure_test(tc, member_that_cannot_run_its_pair_ends_too);
-	tcase_add_pure_test(
-		tc, member_that_waits_again_when_it_is_cancelled_ends_too);
-	tcase_add_pure_loop_test(
-		tc, list_is_ended_inside_a_callback_of_a_member, 0, 6);
-	tcase_add_pure_loop_test(
-		tc, list_is_freed_inside_the_canceller_of_a_member, 0, 3);
-	tcase_add_pure_test(
-		tc,
-		list_that_waits_lets_its_members_run_on_until_it_hands_over);
-	tcase_add_pure_test(
-		tc, held_list_that_is_taken_while_it_waits_is_waited_for);
-	tcase_add_pure_test(tc, member_fired_inside_the_canceller_of_another);
-}
-
-static void add_nesting_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "nesting");
-
-	tcase_add_pure_loop_test(tc, outer_that_waits_for_a_list_cancels_it, 0,
-				 3);
-	tcase_add_pure_loop_test(tc, handing_an_early_result_over_ends_the_rest,
-				 0, 2);
-	tcase_add_pure_test(tc, outer_is_freed_while_the_rest_is_ended);
-	tcase_add_pure_test(tc, outer_is_waited_for_while_the_rest_is_ended);
-	tcase_add_pure_test(
-		tc,
-		fired_one_that_waits_cancels_what_it_waits_for_and_the_rest);
-	tcase_add_pure_test(
-		tc, fired_one_that_waits_is_freed_while_it_is_cancelled);
-	tcase_add_pure_test(tc, gather_of_a_race_and_a_list);
-	tcase_add_pure_loop_test(tc, nested_ones_are_cancelled_from_the_outside,
-				 0, 2);
-	tcase_add_pure_test(tc, race_of_gathers_cancels_all_of_the_loser);
-	tcase_add_pure_test(
-		tc, member_that_fired_early_ends_its_rest_when_its_list_has_it);
-	tcase_add_pure_test(tc, first_errors_nest);
-}
-
-static void add_extreme_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "extremes");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, mistakes_abort);
-	tcase_add_pure_loop_test(
-		tc, member_that_is_given_twice_aborts_and_names_both_places, 0,
-		15);
-	tcase_add_pure_loop_test(tc, settles_once_whatever_happens_when, 0, 3);
-	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);
-	tcase_add_pure_loop_test(
-		tc, without_memory_it_has_failed_and_the_members_are_cancelled,
-		0, 3);
-	tcase_add_pure_test(tc, member_without_room_for_the_pair_fails_alone);
-	tcase_add_pure_loop_test(tc, million_members_end_on_a_small_stack, 0,
-				 3);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("deferred_list");
-
-	add_list_cases(s);
-	add_gather_and_race_cases(s);
-	add_cancel_cases(s);
-	add_nesting_cases(s);
-	add_extreme_cases(s);
-	return suite_main(s);
 }

@@ -31,7 +31,9 @@ static unsigned seeds(void)
 	return n != NULL ? (unsigned)atoi(n) : 1000;
 }
 
-START_TEST(random_programs_leave_nothing_and_run_nothing_twice)
+GROUP("random", .setup = steps_setup);
+
+TEST(random_programs_leave_nothing_and_run_nothing_twice, PURE, TIMES(4))
 {
 	unsigned n = seeds();
 	unsigned long mark;
@@ -45,17 +47,4 @@ START_TEST(random_programs_leave_nothing_and_run_nothing_twice)
 	}
 	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
 	unhandled_expect(unhandled_count());
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("deferred_random");
-	TCase *tc = tcase_create("random");
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_loop_test(
-		tc, random_programs_leave_nothing_and_run_nothing_twice, 0, 4);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -38,7 +38,9 @@ static void assert_free(void)
 		ck_assert_int_eq(fcntl(i, F_GETFD), -1);
 }
 
-START_TEST(a_descriptor_of_plaits_is_never_a_standard_one)
+GROUP("standard");
+
+TEST(a_descriptor_of_plaits_is_never_a_standard_one, ON_EACH_BACKEND)
 {
 	struct plait_port *port;
 	unsigned number;
@@ -65,10 +67,9 @@ START_TEST(a_descriptor_of_plaits_is_never_a_standard_one)
 	assert_free();
 	open_standard();
 }
-END_TEST
 
 /* A set that is built anew, at the first attempt or the second. */
-START_TEST(nor_is_that_of_a_new_set)
+TEST(nor_is_that_of_a_new_set, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_watch w = { 0 };
 	int fd[2], duplicate;
@@ -88,7 +89,6 @@ START_TEST(nor_is_that_of_a_new_set)
 	close(duplicate);
 	close(fd[1]);
 }
-END_TEST
 
 static unsigned opened_as;
 
@@ -99,7 +99,7 @@ static void note_descriptor(void *arg)
 			opened_as |= 1u << i;
 }
 
-START_TEST(nor_is_that_of_a_trace)
+TEST(nor_is_that_of_a_trace, PURE)
 {
 	char path[64];
 
@@ -115,10 +115,9 @@ START_TEST(nor_is_that_of_a_trace)
 	plait_trace_stop();
 	ck_assert_int_eq(unlink(path), 0);
 }
-END_TEST
 
 /* If there is no other number, it is as if there were no descriptor. */
-START_TEST(without_another_number_there_is_none)
+TEST(without_another_number_there_is_none, ON_EACH_BACKEND)
 {
 	struct plait_port *port;
 	struct plait_reactor *r;
@@ -143,9 +142,8 @@ START_TEST(without_another_number_there_is_none)
 	assert_free();
 	open_standard();
 }
-END_TEST
 
-START_TEST(what_is_not_a_standard_one_costs_nothing)
+TEST(what_is_not_a_standard_one_costs_nothing, ON_EACH_BACKEND)
 {
 	struct plait_port *port;
 
@@ -153,20 +151,4 @@ START_TEST(what_is_not_a_standard_one_costs_nothing)
 	calls_reset();
 	actor_listen(&server, reactor, &port);
 	ck_assert_uint_le(calls_of("fcntl"), 1); /* select's own look */
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("descriptor");
-	TCase *tc = tcase_create("standard");
-
-	tcase_add_reactor_test(tc,
-			       a_descriptor_of_plaits_is_never_a_standard_one);
-	tcase_add_reactor_loop_test(tc, nor_is_that_of_a_new_set, 0, 2);
-	tcase_add_pure_test(tc, nor_is_that_of_a_trace);
-	tcase_add_reactor_test(tc, without_another_number_there_is_none);
-	tcase_add_reactor_test(tc, what_is_not_a_standard_one_costs_nothing);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -70,25 +70,14 @@ static void run_seed(uint32_t seed, enum kernel k)
 		      "memory left by dialogue %u", seed);
 }
 
-START_TEST(random_peers_get_what_was_sent_and_one_end_each)
+GROUP("random", .timeout = 60);
+
+TEST(random_peers_get_what_was_sent_and_one_end_each, ON_EACH_BACKEND,
+     TIMES(N_KERNELS))
 {
 	signal(SIGABRT, tell_seed);
 	for (uint32_t i = 0; i < seeds(); i++)
 		run_seed((uint32_t)_i * 1000000 + i, (enum kernel)_i);
 	fault_off();
 	unhandled_expect(unhandled_count());
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("dialogue");
-	TCase *tc = tcase_create("random");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_reactor_loop_test(
-		tc, random_peers_get_what_was_sent_and_one_end_each, 0,
-		N_KERNELS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

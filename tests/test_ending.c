@@ -79,7 +79,9 @@ static void use_it(void)
 	trace_add("used");
 }
 
-START_TEST(the_handle_is_good_until_the_last_callback)
+GROUP("handle");
+
+TEST(the_handle_is_good_until_the_last_callback, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(use_it);
@@ -87,7 +89,6 @@ START_TEST(the_handle_is_good_until_the_last_callback)
 	ck_assert(!plait_timer_is_running(&timer));
 	plait_timer_stop(&timer);
 }
-END_TEST
 
 static void free_it_again(void)
 {
@@ -98,13 +99,12 @@ static void free_it_again(void)
 	use_it();
 }
 
-START_TEST(freeing_it_again_in_a_callback_does_nothing)
+TEST(freeing_it_again_in_a_callback_does_nothing, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(free_it_again);
 	assert_trace("used ");
 }
-END_TEST
 
 static void note_failed(struct actor *a)
 {
@@ -120,7 +120,7 @@ static void begin_in_hook(const struct plait_failure *why, void *arg)
 }
 
 /* The report of promises comes before the memory goes. */
-START_TEST(failures_that_nobody_handled_are_told_before_it_is_gone)
+TEST(failures_that_nobody_handled_are_told_before_it_is_gone, ON_EACH_REACTOR)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -136,7 +136,6 @@ START_TEST(failures_that_nobody_handled_are_told_before_it_is_gone)
 	plait_promise_drop(&p);
 	plait_timer_stop(&timer);
 }
-END_TEST
 
 /* ---- what is begun --------------------------------------------------- */
 
@@ -223,18 +222,20 @@ static void begin_timeout(void)
 	handle_value(&timed);
 }
 
-START_TEST(what_is_begun_has_failed_at_once)
-{
-	static void (*const kinds[])(
-		void) = { begin_later,	   begin_looping, begin_cooperating,
-			  begin_listening, begin_scope,	  begin_timeout };
+static void (*const kinds[])(void) = {
+	begin_later,	 begin_looping, begin_cooperating,
+	begin_listening, begin_scope,	begin_timeout,
+};
 
+GROUP("begun");
+
+TEST(what_is_begun_has_failed_at_once, ON_EACH_REACTOR, EACH_OF(kinds))
+{
 	timed_start();
 	free_and(kinds[_i]);
 }
-END_TEST
 
-enum { N_KINDS = 6, MANY = 1000 };
+enum { MANY = 1000 };
 
 /* A looping call or cooperator from before does not go on, either. */
 static struct plait_looping_call *looping;
@@ -247,14 +248,13 @@ static void start_the_old_one(void)
 	handle_value(&d);
 }
 
-START_TEST(what_was_there_before_starts_nothing)
+TEST(what_was_there_before_starts_nothing, ON_EACH_REACTOR)
 {
 	timed_start();
 	looping = plait_looping_call_new(reactor, loop, NULL);
 	free_and(start_the_old_one);
 	plait_looping_call_free(&looping);
 }
-END_TEST
 
 static struct plait_deferred *all[MANY];
 static unsigned n_settled;
@@ -274,7 +274,7 @@ static void begin_many(void)
 	}
 }
 
-START_TEST(any_number_is_told)
+TEST(any_number_is_told, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(begin_many);
@@ -282,7 +282,6 @@ START_TEST(any_number_is_told)
 	for (int i = 0; i < MANY; i++)
 		plait_deferred_free(&all[i]);
 }
-END_TEST
 
 /* Each callback has its hundred that fail at once. */
 static unsigned n_callbacks;
@@ -295,7 +294,7 @@ static plait_value begin_sixty(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(each_callback_is_answered_at_once)
+TEST(each_callback_is_answered_at_once, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -308,7 +307,6 @@ START_TEST(each_callback_is_answered_at_once)
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(n_callbacks, 3);
 }
-END_TEST
 
 static void begin_many_attempts(void)
 {
@@ -319,14 +317,13 @@ static void begin_many_attempts(void)
 }
 
 /* It is rounds that are counted, not attempts. */
-START_TEST(any_number_of_attempts_is_told)
+TEST(any_number_of_attempts_is_told, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(begin_many_attempts);
 	ck_assert_uint_eq(client.failed, 2 * MANY);
 	ck_assert_uint_eq(client.stops, 1);
 }
-END_TEST
 
 static void begin_connecting(void)
 {
@@ -335,7 +332,7 @@ static void begin_connecting(void)
 	ck_assert_uint_eq(client.failed, 0);
 }
 
-START_TEST(attempts_to_connect_are_told_before_it_is_gone)
+TEST(attempts_to_connect_are_told_before_it_is_gone, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(begin_connecting);
@@ -343,7 +340,6 @@ START_TEST(attempts_to_connect_are_told_before_it_is_gone)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
 	ck_assert_uint_eq(calls_of("socket"), 0);
 }
-END_TEST
 
 static const struct plait_protocol_ops no_protocol = { .name = "none" };
 static struct plait_deferred *connecting;
@@ -355,7 +351,7 @@ static void begin_client(void)
 	ck_assert(!plait_deferred_is_fired(connecting));
 }
 
-START_TEST(so_are_clients)
+TEST(so_are_clients, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(begin_client);
@@ -364,7 +360,6 @@ START_TEST(so_are_clients)
 		&plait_error_connection_lost));
 	handle_value(&connecting);
 }
-END_TEST
 
 /* ---- beginning anew, without end -------------------------------------- */
 
@@ -456,8 +451,11 @@ static struct plait_deferred *start_trying(int i)
 	return d;
 }
 
+GROUP("anew");
+
 /* In the end it waits for what nobody will tell, until it is freed. */
-START_TEST(who_tries_again_without_end_is_left_waiting)
+TEST(who_tries_again_without_end_is_left_waiting, ON_EACH_REACTOR,
+     TIMES(N_WAYS))
 {
 	struct plait_deferred *d;
 
@@ -472,7 +470,6 @@ START_TEST(who_tries_again_without_end_is_left_waiting)
 	plait_deferred_free(&d);
 	free_helpers();
 }
-END_TEST
 
 static plait_value try_five_times(plait_value *result, void *arg)
 {
@@ -485,7 +482,7 @@ static plait_value try_five_times(plait_value *result, void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(who_gives_up_is_told_to_the_end)
+TEST(who_gives_up_is_told_to_the_end, ON_EACH_REACTOR, TIMES(N_WAYS))
 {
 	struct plait_deferred *d;
 
@@ -500,7 +497,6 @@ START_TEST(who_gives_up_is_told_to_the_end)
 	handle_value(&d);
 	free_helpers();
 }
-END_TEST
 
 static void connect_again(struct actor *a)
 {
@@ -515,8 +511,35 @@ static void stop(void *arg)
 	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
 }
 
-/* Freed, or stopped: with something else that closes slowly, or nothing. */
-START_TEST(a_factory_that_connects_again_comes_to_an_end)
+static void expect_a_thousand_failures(void)
+{
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(client.failed, client.started);
+	ck_assert_uint_ge(client.failed, 1000);
+	ck_assert_uint_le(client.failed, 1001);
+	ck_assert_uint_eq(client.base.users, 0);
+}
+
+static void run_and_stop(void)
+{
+	plait_call_later(reactor, 0, stop, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_uint_eq(client.stops, client.starts);
+}
+
+/* The reactor is freed, or stopped. */
+TEST(a_factory_that_connects_again_comes_to_an_end, ON_EACH_REACTOR, TIMES(2))
+{
+	timed_start();
+	actor_init(&client);
+	client.on_failed = connect_again;
+	actor_connect(&client, reactor, 1);
+	if (_i == 1)
+		run_and_stop();
+	expect_a_thousand_failures();
+}
+
+TEST(it_ends_while_something_else_closes_slowly, PURE)
 {
 	struct plait_limits limits = { .stop_timeout = 5 };
 	struct actor slow;
@@ -528,75 +551,24 @@ START_TEST(a_factory_that_connects_again_comes_to_an_end)
 	actor_init(&slow);
 	client.on_failed = connect_again;
 	actor_connect(&client, reactor, 1);
-	if (_i == 2) {
-		t = plait_testing_connect(reactor, &slow.base);
-		plait_testing_set_window(t, 0);
-		plait_transport_write(t, "x", 1);
-		plait_transport_lose_connection(t);
-	}
-	if (_i > 0) {
-		plait_call_later(reactor, 0, stop, NULL);
-		ck_assert_int_eq(plait_reactor_run(reactor), 0);
-		ck_assert_uint_eq(client.stops, client.starts);
-	}
-	if (_i == 2)
-		ck_assert_double_ge(plait_reactor_seconds(reactor), 5);
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(client.failed, client.started);
-	ck_assert_uint_ge(client.failed, 1000);
-	ck_assert_uint_le(client.failed, 1001);
-	ck_assert_uint_eq(client.base.users, 0);
+	t = plait_testing_connect(reactor, &slow.base);
+	plait_testing_set_window(t, 0);
+	plait_transport_write(t, "x", 1);
+	plait_transport_lose_connection(t);
+	run_and_stop();
+	ck_assert_double_ge(plait_reactor_seconds(reactor), 5);
+	expect_a_thousand_failures();
 }
-END_TEST
 
 /* A stop that came to an end that way does not spoil the next one. */
-START_TEST(the_next_end_is_told_anew)
+TEST(the_next_end_is_told_anew, ON_EACH_REACTOR)
 {
 	timed_start();
 	for (int i = 0; i < 2; i++) {
 		actor_init(&client);
 		client.on_failed = connect_again;
 		actor_connect(&client, reactor, 1);
-		plait_call_later(reactor, 0, stop, NULL);
-		ck_assert_int_eq(plait_reactor_run(reactor), 0);
+		run_and_stop();
 		ck_assert_uint_ge(client.failed, 1000);
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("ending");
-	TCase *tc = tcase_create("handle");
-
-	tcase_add_timed_test(tc, the_handle_is_good_until_the_last_callback);
-	tcase_add_timed_test(tc, freeing_it_again_in_a_callback_does_nothing);
-	tcase_add_timed_test(
-		tc, failures_that_nobody_handled_are_told_before_it_is_gone);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("begun");
-	tcase_add_timed_loop_test(tc, what_is_begun_has_failed_at_once, 0,
-				  N_KINDS);
-	tcase_add_timed_test(tc, what_was_there_before_starts_nothing);
-	tcase_add_timed_test(tc, any_number_is_told);
-	tcase_add_timed_test(tc, each_callback_is_answered_at_once);
-	tcase_add_timed_test(tc, any_number_of_attempts_is_told);
-	tcase_add_timed_test(tc,
-			     attempts_to_connect_are_told_before_it_is_gone);
-	tcase_add_timed_test(tc, so_are_clients);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("anew");
-	tcase_add_timed_loop_test(
-		tc, who_tries_again_without_end_is_left_waiting, 0, N_WAYS);
-	tcase_add_timed_loop_test(tc, who_gives_up_is_told_to_the_end, 0,
-				  N_WAYS);
-	tcase_add_reactor_loop_test(
-		tc, a_factory_that_connects_again_comes_to_an_end, 0, 2);
-	tcase_add_pure_loop_test(
-		tc, a_factory_that_connects_again_comes_to_an_end, 0, 3);
-	tcase_add_timed_test(tc, the_next_end_is_told_anew);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -18,7 +18,9 @@ static const char *str_of(const plait_value *v)
 	return buf;
 }
 
-START_TEST(failure_says_kind_message_and_place)
+GROUP("says");
+
+TEST(failure_says_kind_message_and_place, PURE)
 {
 	plait_value v = plait_fail(&plait_error_timeout, "no poem in %g s", .5);
 	const struct plait_failure *f = plait_value_failure(&v);
@@ -36,9 +38,8 @@ START_TEST(failure_says_kind_message_and_place)
 	ck_assert_str_eq(plait_failure_reason(f), "");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(errno_is_kept_and_its_text_is_said)
+TEST(errno_is_kept_and_its_text_is_said, PURE)
 {
 	plait_value v = plait_fail_errno(&plait_error_connection_refused,
 					 ECONNREFUSED, "connect to %s", "x:1");
@@ -49,16 +50,14 @@ START_TEST(errno_is_kept_and_its_text_is_said)
 				     "Connection refused");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(errno_without_a_message_is_said)
+TEST(errno_without_a_message_is_said, PURE)
 {
 	plait_value v = plait_fail_errno(&plait_error_os, ENOENT, "%s", "");
 
 	ck_assert_str_eq(str_of(&v), "OSError: No such file or directory");
 	plait_value_free(&v);
 }
-END_TEST
 
 /* Taken: both; the new one is caused by the old. */
 static plait_value caused(plait_value cause, const char *message)
@@ -70,7 +69,7 @@ static plait_value caused(plait_value cause, const char *message)
 	return v;
 }
 
-START_TEST(causes_are_said_but_not_that_it_was_cancelled)
+TEST(causes_are_said_but_not_that_it_was_cancelled, PURE)
 {
 	plait_value v =
 		caused(caused(plait_fail_errno(&plait_error_os, EPIPE, "send"),
@@ -85,7 +84,6 @@ START_TEST(causes_are_said_but_not_that_it_was_cancelled)
 	plait_value_free(&v);
 	plait_value_free(&late);
 }
-END_TEST
 
 /* The failures in v become the members of a new one; n of them, all taken. */
 static plait_value grouped(plait_value *v, size_t n)
@@ -102,7 +100,7 @@ static plait_value grouped(plait_value *v, size_t n)
 	return group;
 }
 
-START_TEST(members_are_said_with_their_causes)
+TEST(members_are_said_with_their_causes, PURE)
 {
 	plait_value v[] = {
 		caused(plait_fail_errno(&plait_error_os, EPIPE, "send"), "a"),
@@ -116,10 +114,9 @@ START_TEST(members_are_said_with_their_causes)
 			 "TimeoutError: b");
 	plait_value_free(&group);
 }
-END_TEST
 
 /* A chain of causes, a group, and a group of groups. */
-START_TEST(text_names_eight_failures)
+TEST(text_names_eight_failures, PURE, TIMES(3))
 {
 	plait_value v[16], all = plait_fail(&plait_error_any, "x");
 	char whole[1024];
@@ -147,9 +144,8 @@ START_TEST(text_names_eight_failures)
 	ck_assert_uint_eq(n, 8);
 	plait_value_free(&all);
 }
-END_TEST
 
-START_TEST(text_is_cut_as_snprintf_cuts)
+TEST(text_is_cut_as_snprintf_cuts, PURE)
 {
 	plait_value v =
 		caused(plait_fail_errno(&plait_error_os, EPIPE, "s"), "a");
@@ -173,9 +169,8 @@ START_TEST(text_is_cut_as_snprintf_cuts)
 	}
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(str_is_the_kind_alone_without_a_message)
+TEST(str_is_the_kind_alone_without_a_message, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "%s", "");
 	plait_value cancelled = plait_cancelled();
@@ -187,18 +182,16 @@ START_TEST(str_is_the_kind_alone_without_a_message)
 	ck_assert_str_eq(buf, "Cance");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(str_is_verbatim)
+TEST(str_is_verbatim, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "a\nb\xc3");
 
 	ck_assert_str_eq(str_of(&v), "Error: a\nb\xc3");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(message_may_be_of_any_length)
+TEST(message_may_be_of_any_length, PURE)
 {
 	char text[5000];
 	plait_value v;
@@ -209,9 +202,8 @@ START_TEST(message_may_be_of_any_length)
 	ck_assert_str_eq(plait_failure_message(plait_value_failure(&v)), text);
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(message_that_printf_refuses_is_empty)
+TEST(message_that_printf_refuses_is_empty, PURE)
 {
 	static const wchar_t no_character[] = { 0x7fffffff, 0 };
 	plait_value v = plait_fail(&plait_error_os, "a %ls", no_character);
@@ -219,7 +211,6 @@ START_TEST(message_that_printf_refuses_is_empty)
 	ck_assert_str_eq(str_of(&v), "OSError");
 	plait_value_free(&v);
 }
-END_TEST
 
 /* One row a kind; the parent's row is above. */
 static const struct {
@@ -266,15 +257,16 @@ static bool descends(const struct plait_error *k, const struct plait_error *of)
 	return k != NULL && (k == of || descends(k->parent, of));
 }
 
-START_TEST(kind_has_name_text_and_parent)
+GROUP("kind");
+
+TEST(kind_has_name_text_and_parent, PURE, TIMES(N_KINDS))
 {
 	ck_assert_str_eq(kinds[_i].kind->name, kinds[_i].name);
 	ck_assert_ptr_eq(kinds[_i].kind->parent, kinds[_i].parent);
 	ck_assert_uint_gt(strlen(kinds[_i].kind->text), 10);
 }
-END_TEST
 
-START_TEST(check_follows_parents_and_nothing_else)
+TEST(check_follows_parents_and_nothing_else, PURE, TIMES(N_KINDS))
 {
 	plait_value v = plait_fail(kinds[_i].kind, "m");
 	const struct plait_failure *f = plait_value_failure(&v);
@@ -285,9 +277,8 @@ START_TEST(check_follows_parents_and_nothing_else)
 	ck_assert(!plait_failure_check(f, NULL));
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(program_adds_kinds_of_its_own)
+TEST(program_adds_kinds_of_its_own, PURE)
 {
 	static const struct plait_error poem_error = {
 		.name = "PoemError",
@@ -302,9 +293,10 @@ START_TEST(program_adds_kinds_of_its_own)
 	ck_assert(!plait_failure_check(f, &plait_error_connection_done));
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(failure_and_its_message_are_one_allocation)
+GROUP("life", .setup = steps_setup);
+
+TEST(failure_and_its_message_are_one_allocation, PURE)
 {
 	unsigned long calls = heap_calls();
 	plait_value v = plait_fail(&plait_error_any, "%0100d", 1);
@@ -312,9 +304,8 @@ START_TEST(failure_and_its_message_are_one_allocation)
 	ck_assert_uint_eq(heap_calls(), calls + 1);
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(static_failures_cost_nothing_and_are_never_counted)
+TEST(static_failures_cost_nothing_and_are_never_counted, PURE)
 {
 	unsigned long calls = heap_calls();
 	plait_value all[] = { plait_cancelled(), plait_connection_done(),
@@ -342,9 +333,8 @@ START_TEST(static_failures_cost_nothing_and_are_never_counted)
 	}
 	ck_assert_uint_eq(heap_calls(), calls);
 }
-END_TEST
 
-START_TEST(without_memory_every_failure_is_the_no_memory_one)
+TEST(without_memory_every_failure_is_the_no_memory_one, PURE)
 {
 	plait_value cause = plait_fail(&plait_error_any, "cause");
 	plait_value v;
@@ -358,9 +348,8 @@ START_TEST(without_memory_every_failure_is_the_no_memory_one)
 	plait_value_free(&v);
 	plait_value_free(&cause);
 }
-END_TEST
 
-START_TEST(value_of_a_failure_is_a_reference_of_its_own)
+TEST(value_of_a_failure_is_a_reference_of_its_own, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "once");
 	const struct plait_failure *f = plait_value_failure(&v);
@@ -371,9 +360,8 @@ START_TEST(value_of_a_failure_is_a_reference_of_its_own)
 	ck_assert_ptr_eq(plait_value_failure(&w), f);
 	plait_value_free(&w);
 }
-END_TEST
 
-START_TEST(unref_nulls_and_null_is_nothing)
+TEST(unref_nulls_and_null_is_nothing, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "m");
 	const struct plait_failure *f =
@@ -385,9 +373,8 @@ START_TEST(unref_nulls_and_null_is_nothing)
 	plait_failure_unref(&f);
 	ck_assert_ptr_null(plait_failure_ref(NULL));
 }
-END_TEST
 
-START_TEST(cause_lives_as_long_as_what_it_caused)
+TEST(cause_lives_as_long_as_what_it_caused, PURE)
 {
 	plait_value cause = plait_fail(&plait_error_connection_lost, "reset");
 	plait_value v = plait_fail_because(&plait_error_any,
@@ -399,9 +386,8 @@ START_TEST(cause_lives_as_long_as_what_it_caused)
 			 "reset");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(shared_cause_outlives_one_of_its_effects)
+TEST(shared_cause_outlives_one_of_its_effects, PURE)
 {
 	plait_value cause = plait_fail(&plait_error_any, "cause");
 	const struct plait_failure *f = plait_value_failure(&cause);
@@ -414,9 +400,8 @@ START_TEST(shared_cause_outlives_one_of_its_effects)
 	ck_assert_str_eq(plait_failure_message(f), "cause");
 	plait_value_free(&b);
 }
-END_TEST
 
-START_TEST(detail_is_carried_and_freed_with_the_failure)
+TEST(detail_is_carried_and_freed_with_the_failure, PURE)
 {
 	plait_value v =
 		plait_fail_with(&plait_error_any, tracked("x"), "page %d", 42);
@@ -431,9 +416,8 @@ START_TEST(detail_is_carried_and_freed_with_the_failure)
 	plait_value_free(&v);
 	ck_assert_str_eq(trace(), "~x");
 }
-END_TEST
 
-START_TEST(failure_without_a_detail_has_none)
+TEST(failure_without_a_detail_has_none, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "no"),
 		    c = plait_cancelled();
@@ -444,9 +428,8 @@ START_TEST(failure_without_a_detail_has_none)
 		plait_failure_detail(plait_value_failure(&c))));
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(without_memory_the_detail_is_freed)
+TEST(without_memory_the_detail_is_freed, PURE)
 {
 	plait_value v;
 
@@ -456,7 +439,6 @@ START_TEST(without_memory_the_detail_is_freed)
 			 &plait_error_no_memory);
 	ck_assert_str_eq(trace(), "~x");
 }
-END_TEST
 
 static void *wrap_a_million_times(void *arg)
 {
@@ -468,13 +450,12 @@ static void *wrap_a_million_times(void *arg)
 	return NULL;
 }
 
-START_TEST(failures_may_nest_to_any_depth)
+TEST(failures_may_nest_to_any_depth, PURE)
 {
 	on_small_stack(wrap_a_million_times);
 }
-END_TEST
 
-START_TEST(static_failure_may_be_a_cause)
+TEST(static_failure_may_be_a_cause, PURE)
 {
 	plait_value done = plait_connection_done();
 	plait_value v = plait_fail_because(
@@ -484,7 +465,6 @@ START_TEST(static_failure_may_be_a_cause)
 			 plait_value_failure(&done));
 	plait_value_free(&v);
 }
-END_TEST
 
 static unsigned released;
 
@@ -493,7 +473,7 @@ static void count_release(struct plait_failure *f)
 	released++;
 }
 
-START_TEST(embedded_failure_is_released_once_and_not_freed)
+TEST(embedded_failure_is_released_once_and_not_freed, PURE)
 {
 	struct plait_failure f;
 	const struct plait_failure *a = &f, *b;
@@ -510,7 +490,6 @@ START_TEST(embedded_failure_is_released_once_and_not_freed)
 	plait_failure_unref(&b);
 	ck_assert_uint_eq(released, 1);
 }
-END_TEST
 
 /* ---- the whole tree -------------------------------------------------- */
 
@@ -545,7 +524,9 @@ static plait_value broken_pipe(void)
 	return plait_fail_at("pipe.c:1", &plait_error_os, EPIPE, NULL, "send");
 }
 
-START_TEST(explanation_is_the_whole_tree)
+GROUP("tree");
+
+TEST(explanation_is_the_whole_tree, PURE)
 {
 	plait_value v[] = {
 		caused_at("a.c:2", broken_pipe(), "a"),
@@ -569,9 +550,8 @@ START_TEST(explanation_is_the_whole_tree)
 			 "    because tired\n");
 	plait_value_free(&top);
 }
-END_TEST
 
-START_TEST(explanation_names_the_member_of_a_gather)
+TEST(explanation_names_the_member_of_a_gather, PURE)
 {
 	struct plait_deferred *members[] = {
 		plait_succeed(PLAIT_NONE),
@@ -590,9 +570,8 @@ START_TEST(explanation_names_the_member_of_a_gather)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(explanation_escapes_what_could_forge_a_line)
+TEST(explanation_escapes_what_could_forge_a_line, PURE)
 {
 	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "%s",
 				      "a\n  because \x1b[0m\xc3\xa9");
@@ -603,7 +582,6 @@ START_TEST(explanation_escapes_what_could_forge_a_line)
 			 "  made at w\n");
 	plait_value_free(&v);
 }
-END_TEST
 
 static plait_value cause_a_great_many(void)
 {
@@ -668,14 +646,13 @@ static void *explain_huge_one(void *arg)
 	return explain_huge(&huge_one);
 }
 
-START_TEST(explanation_of_any_tree_ends_and_needs_no_stack)
+TEST(explanation_of_any_tree_ends_and_needs_no_stack, PURE, TIMES(N_HUGE))
 {
 	huge_one = _i;
 	on_small_stack(explain_huge_one);
 }
-END_TEST
 
-START_TEST(explanation_stops_where_there_is_no_room_for_it)
+TEST(explanation_stops_where_there_is_no_room_for_it, PURE)
 {
 	plait_value v[] = { broken_pipe(), broken_pipe() };
 	plait_value group = grouped(v, 2);
@@ -695,7 +672,6 @@ START_TEST(explanation_stops_where_there_is_no_room_for_it)
 	}
 	plait_value_free(&group);
 }
-END_TEST
 
 static unsigned hooked;
 static char hooked_text[64];
@@ -706,7 +682,9 @@ static void my_hook(const struct plait_failure *why, void *arg)
 	plait_failure_str(why, hooked_text, sizeof(hooked_text));
 }
 
-START_TEST(hook_is_told_with_its_arg)
+GROUP("unhandled");
+
+TEST(hook_is_told_with_its_arg, PURE)
 {
 	plait_value v = plait_fail(&plait_error_timeout, "late");
 
@@ -717,7 +695,6 @@ START_TEST(hook_is_told_with_its_arg)
 	ck_assert_str_eq(hooked_text, "TimeoutError: late");
 	plait_value_free(&v);
 }
-END_TEST
 
 static void lose(void *message)
 {
@@ -743,22 +720,20 @@ static void assert_lost(const char *message, const char *line)
 	ck_assert_str_eq(said, line);
 }
 
-START_TEST(default_prints_one_line_in_one_write)
+TEST(default_prints_one_line_in_one_write, PURE)
 {
 	assert_lost("no way", "Unhandled error in Deferred: OSError: no way\n");
 	assert_lost("", "Unhandled error in Deferred: OSError\n");
 }
-END_TEST
 
-START_TEST(bytes_that_could_forge_a_line_are_escaped)
+TEST(bytes_that_could_forge_a_line_are_escaped, PURE)
 {
 	assert_lost("a\nb\r\x1b[0m\x7f\xc3\xa9\t~ ",
 		    "Unhandled error in Deferred: OSError: "
 		    "a\\x0ab\\x0d\\x1b[0m\\x7f\\xc3\\xa9\\x09~ \n");
 }
-END_TEST
 
-START_TEST(long_line_is_cut_and_says_so)
+TEST(long_line_is_cut_and_says_so, PURE, TIMES(2))
 {
 	char message[3000];
 	const char *said;
@@ -773,7 +748,6 @@ START_TEST(long_line_is_cut_and_says_so)
 	ck_assert_str_eq(said + len - 4, "...\n");
 	ck_assert_ptr_eq(strchr(said, '\n'), said + len - 1);
 }
-END_TEST
 
 static void lose_deaf(void *arg)
 {
@@ -784,80 +758,10 @@ static void lose_deaf(void *arg)
 		abort();
 }
 
-START_TEST(nobody_to_tell_is_no_trouble)
+TEST(nobody_to_tell_is_no_trouble, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(lose_deaf, NULL, &said), 0);
 	ck_assert_str_eq(said, "");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("failure");
-	TCase *says = tcase_create("says");
-	TCase *tree = tcase_create("tree");
-	TCase *kind = tcase_create("kind");
-	TCase *life = tcase_create("life");
-	TCase *unhandled = tcase_create("unhandled");
-
-	tcase_add_checked_fixture(life, steps_setup, NULL);
-	tcase_add_pure_test(says, failure_says_kind_message_and_place);
-	tcase_add_pure_test(says, errno_is_kept_and_its_text_is_said);
-	tcase_add_pure_test(says, errno_without_a_message_is_said);
-	tcase_add_pure_test(says,
-			    causes_are_said_but_not_that_it_was_cancelled);
-	tcase_add_pure_test(says, members_are_said_with_their_causes);
-	tcase_add_pure_loop_test(says, text_names_eight_failures, 0, 3);
-	tcase_add_pure_test(says, text_is_cut_as_snprintf_cuts);
-	tcase_add_pure_test(says, str_is_the_kind_alone_without_a_message);
-	tcase_add_pure_test(says, str_is_verbatim);
-	tcase_add_pure_test(says, message_may_be_of_any_length);
-	tcase_add_pure_test(says, message_that_printf_refuses_is_empty);
-	suite_add_tcase(s, says);
-
-	tcase_add_pure_test(tree, explanation_is_the_whole_tree);
-	tcase_add_pure_test(tree, explanation_names_the_member_of_a_gather);
-	tcase_add_pure_test(tree, explanation_escapes_what_could_forge_a_line);
-	tcase_add_pure_loop_test(
-		tree, explanation_of_any_tree_ends_and_needs_no_stack, 0,
-		N_HUGE);
-	tcase_add_pure_test(tree,
-			    explanation_stops_where_there_is_no_room_for_it);
-	suite_add_tcase(s, tree);
-
-	tcase_add_pure_loop_test(kind, kind_has_name_text_and_parent, 0,
-				 N_KINDS);
-	tcase_add_pure_loop_test(kind, check_follows_parents_and_nothing_else,
-				 0, N_KINDS);
-	tcase_add_pure_test(kind, program_adds_kinds_of_its_own);
-	suite_add_tcase(s, kind);
-
-	tcase_add_pure_test(life, failure_and_its_message_are_one_allocation);
-	tcase_add_pure_test(life,
-			    static_failures_cost_nothing_and_are_never_counted);
-	tcase_add_pure_test(life,
-			    without_memory_every_failure_is_the_no_memory_one);
-	tcase_add_pure_test(life, value_of_a_failure_is_a_reference_of_its_own);
-	tcase_add_pure_test(life, unref_nulls_and_null_is_nothing);
-	tcase_add_pure_test(life, cause_lives_as_long_as_what_it_caused);
-	tcase_add_pure_test(life, shared_cause_outlives_one_of_its_effects);
-	tcase_add_pure_test(life, detail_is_carried_and_freed_with_the_failure);
-	tcase_add_pure_test(life, failure_without_a_detail_has_none);
-	tcase_add_pure_test(life, without_memory_the_detail_is_freed);
-	tcase_add_pure_test(life, failures_may_nest_to_any_depth);
-	tcase_add_pure_test(life, static_failure_may_be_a_cause);
-	tcase_add_pure_test(life,
-			    embedded_failure_is_released_once_and_not_freed);
-	suite_add_tcase(s, life);
-
-	tcase_add_pure_test(unhandled, hook_is_told_with_its_arg);
-	tcase_add_pure_test(unhandled, default_prints_one_line_in_one_write);
-	tcase_add_pure_test(unhandled,
-			    bytes_that_could_forge_a_line_are_escaped);
-	tcase_add_pure_loop_test(unhandled, long_line_is_cut_and_says_so, 0, 2);
-	tcase_add_pure_test(unhandled, nobody_to_tell_is_no_trouble);
-	suite_add_tcase(s, unhandled);
-	return suite_main(s);
 }

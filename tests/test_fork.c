@@ -113,7 +113,9 @@ static int try_everything(void)
 	return calls == 0 && reactor == NULL ? 0 : 11;
 }
 
-START_TEST(in_the_child_everything_is_refused_but_freeing)
+GROUP("child");
+
+TEST(in_the_child_everything_is_refused_but_freeing, ON_EACH_BACKEND)
 {
 	start();
 	call = plait_call_later(reactor, 3600, count, NULL);
@@ -124,7 +126,6 @@ START_TEST(in_the_child_everything_is_refused_but_freeing)
 	in_child(try_everything);
 	check_undisturbed();
 }
-END_TEST
 
 static int just_free(void)
 {
@@ -132,13 +133,14 @@ static int just_free(void)
 	return 0;
 }
 
-START_TEST(freeing_in_the_child_takes_nothing_from_the_parent)
+GROUP("parent");
+
+TEST(freeing_in_the_child_takes_nothing_from_the_parent, ON_EACH_BACKEND)
 {
 	start();
 	in_child(just_free);
 	check_undisturbed();
 }
-END_TEST
 
 static int free_without_epoll_ctl(void)
 {
@@ -148,13 +150,12 @@ static int free_without_epoll_ctl(void)
 	return (int)calls_of("epoll_ctl");
 }
 
-START_TEST(the_child_does_not_touch_the_set_that_it_shares)
+TEST(the_child_does_not_touch_the_set_that_it_shares, ON_EACH_BACKEND)
 {
 	start();
 	in_child(free_without_epoll_ctl);
 	check_undisturbed();
 }
-END_TEST
 
 struct member {
 	struct loop_member member;
@@ -190,7 +191,9 @@ static int free_with_members(void)
 	return 0;
 }
 
-START_TEST(the_child_is_not_told_of_losses)
+GROUP("child");
+
+TEST(the_child_is_not_told_of_losses, ON_EACH_BACKEND)
 {
 	static const struct loop_member_ops ops = {
 		.lose = lose,
@@ -209,7 +212,6 @@ START_TEST(the_child_is_not_told_of_losses)
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(calls, 5);
 }
-END_TEST
 
 static struct wire wire;
 
@@ -221,7 +223,8 @@ static int free_with_a_connection(void)
 	return wire.lost + wire.done == 0 ? 0 : 2;
 }
 
-START_TEST(the_child_gives_connections_back_and_the_parent_keeps_them)
+TEST(the_child_gives_connections_back_and_the_parent_keeps_them,
+     ON_EACH_BACKEND)
 {
 	ck_assert(wire_open(&wire, reactor));
 	plait_transport_write(wire.transport, "unsent", 6);
@@ -231,7 +234,6 @@ START_TEST(the_child_gives_connections_back_and_the_parent_keeps_them)
 	ck_assert_str_eq(wire.text, "hello");
 	wire_close(&wire);
 }
-END_TEST
 
 static void stop_it(void *arg)
 {
@@ -250,7 +252,7 @@ static void open_blocked_wire(void)
 	ck_assert_uint_eq(plait_transport_pending(wire.transport), 6);
 }
 
-START_TEST(the_child_gives_back_what_is_being_closed_at_a_stop)
+TEST(the_child_gives_back_what_is_being_closed_at_a_stop, ON_EACH_BACKEND)
 {
 	open_blocked_wire();
 	fault_call_forever("send", EAGAIN);
@@ -262,7 +264,6 @@ START_TEST(the_child_gives_back_what_is_being_closed_at_a_stop)
 	fault_off();
 	wire_close(&wire);
 }
-END_TEST
 
 static pid_t forked;
 
@@ -274,7 +275,7 @@ static plait_value fork_in_trigger(void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(the_child_of_a_shutdown_sends_nothing)
+TEST(the_child_of_a_shutdown_sends_nothing, ON_EACH_BACKEND)
 {
 	int status;
 
@@ -294,7 +295,6 @@ START_TEST(the_child_of_a_shutdown_sends_nothing)
 	ck_assert_int_eq(status, 0);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 static int use_a_new_one(void)
 {
@@ -311,13 +311,12 @@ static int use_a_new_one(void)
 	return 0;
 }
 
-START_TEST(a_child_may_have_a_reactor_of_its_own)
+TEST(a_child_may_have_a_reactor_of_its_own, ON_EACH_BACKEND)
 {
 	start();
 	in_child(use_a_new_one);
 	check_undisturbed();
 }
-END_TEST
 
 static void fork_in_callback(void *arg)
 {
@@ -332,15 +331,17 @@ static void fork_in_callback(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(a_running_parent_goes_on)
+GROUP("parent");
+
+TEST(a_running_parent_goes_on, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, fork_in_callback, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 /* A child that holds a connection keeps its file in the parent's set. */
-START_TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin)
+TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin,
+     ON_EACH_BACKEND)
 {
 	int status, done[2];
 	pid_t pid;
@@ -368,10 +369,9 @@ START_TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin)
 	close(done[0]);
 	close(pair[1]);
 }
-END_TEST
 
 /* What a program that is executed gets: nothing of ours. */
-START_TEST(no_descriptor_of_the_reactor_survives_exec)
+TEST(no_descriptor_of_the_reactor_survives_exec, ON_EACH_BACKEND)
 {
 	char path[64], what[64];
 	int flags;
@@ -387,7 +387,6 @@ START_TEST(no_descriptor_of_the_reactor_survives_exec)
 	}
 	ck_assert_uint_eq(calls, strcmp(backend, "epoll") == 0 ? 2 : 1);
 }
-END_TEST
 
 /* ---- what the parent has to report ------------------------------------- */
 
@@ -431,7 +430,9 @@ static void free_everything(void *arg)
 	plait_cooperator_free(&cooperator);
 }
 
-START_TEST(failures_of_the_parent_are_the_parents_to_report)
+GROUP("reports");
+
+TEST(failures_of_the_parent_are_the_parents_to_report, ON_EACH_BACKEND)
 {
 	const char *said;
 
@@ -441,7 +442,6 @@ START_TEST(failures_of_the_parent_are_the_parents_to_report)
 	free_everything(NULL);
 	unhandled_expect(4);
 }
-END_TEST
 
 static void report_what_is_pending(void *arg)
 {
@@ -463,7 +463,7 @@ static void report_what_is_pending(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(promises_of_the_parent_are_not_told_of_in_the_child)
+TEST(promises_of_the_parent_are_not_told_of_in_the_child, PURE)
 {
 	const char *said;
 
@@ -475,7 +475,6 @@ START_TEST(promises_of_the_parent_are_not_told_of_in_the_child)
 	plait_fire(&promise, PLAIT_NONE);
 	plait_deferred_free(&pending);
 }
-END_TEST
 
 /* The grandchild has what the child has made, and reports it no more. */
 static void fork_again(void *arg)
@@ -493,50 +492,10 @@ static void fork_again(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(promises_of_the_child_are_not_told_of_in_its_child)
+TEST(promises_of_the_child_are_not_told_of_in_its_child, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(fork_again, NULL, &said), 0);
 	ck_assert_str_eq(said, "");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("fork");
-	TCase *tc = tcase_create("child");
-
-	tcase_add_reactor_test(tc,
-			       in_the_child_everything_is_refused_but_freeing);
-	tcase_add_reactor_test(tc, the_child_is_not_told_of_losses);
-	tcase_add_reactor_test(
-		tc, the_child_gives_connections_back_and_the_parent_keeps_them);
-	tcase_add_reactor_test(
-		tc, the_child_gives_back_what_is_being_closed_at_a_stop);
-	tcase_add_reactor_test(tc, the_child_of_a_shutdown_sends_nothing);
-	tcase_add_reactor_test(tc, a_child_may_have_a_reactor_of_its_own);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("parent");
-	tcase_add_reactor_test(
-		tc, freeing_in_the_child_takes_nothing_from_the_parent);
-	tcase_add_reactor_test(tc,
-			       the_child_does_not_touch_the_set_that_it_shares);
-	tcase_add_reactor_test(tc, a_running_parent_goes_on);
-	tcase_add_reactor_test(
-		tc,
-		a_child_that_holds_a_closed_descriptor_does_not_make_it_spin);
-	tcase_add_reactor_test(tc, no_descriptor_of_the_reactor_survives_exec);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("reports");
-	tcase_add_reactor_test(
-		tc, failures_of_the_parent_are_the_parents_to_report);
-	tcase_add_pure_test(
-		tc, promises_of_the_parent_are_not_told_of_in_the_child);
-	tcase_add_pure_test(tc,
-			    promises_of_the_child_are_not_told_of_in_its_child);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -296,7 +296,9 @@ static bool fork_in_callback_number(unsigned at, bool frees, bool stays_open)
 	return forking.pid != 0;
 }
 
-START_TEST(a_child_that_returns_hears_nothing_more)
+GROUP("returning");
+
+TEST(a_child_that_returns_hears_nothing_more, ON_EACH_BACKEND, TIMES(4))
 {
 	unsigned n = 0;
 
@@ -305,7 +307,6 @@ START_TEST(a_child_that_returns_hears_nothing_more)
 		n++;
 	ck_assert_uint_gt(n, 30);
 }
-END_TEST
 
 /* On a testing reactor, too, a connection is not given up half. */
 static struct plait_protocol *orphan;
@@ -321,7 +322,8 @@ static void fork_at_build(struct actor *a)
 	heard();
 }
 
-START_TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor)
+TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor, PURE,
+     TIMES(2))
 {
 	const struct plait_listen_options options = { .max_connections = 9 };
 	plait_value why = plait_fail(&plait_error_connection_lost, "test");
@@ -349,7 +351,6 @@ START_TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor)
 	wait_for_child(forking.pid);
 	plait_value_free(&why);
 }
-END_TEST
 
 /* ---- freeing all that there is, in any order ---------------------------- */
 
@@ -1021,7 +1022,10 @@ static void be_parent(int place)
 	child_leave(0);
 }
 
-START_TEST(a_child_frees_all_that_it_has_in_any_order)
+GROUP("freeing");
+
+TEST(a_child_frees_all_that_it_has_in_any_order, ON_EACH_BACKEND,
+     TIMES(N_PLACES))
 {
 	pid_t pid;
 
@@ -1030,25 +1034,4 @@ START_TEST(a_child_frees_all_that_it_has_in_any_order)
 	if (pid == 0)
 		be_parent(_i);
 	wait_for_child(pid);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("fork_walk");
-	TCase *tc = tcase_create("returning");
-
-	tcase_add_reactor_loop_test(tc, a_child_that_returns_hears_nothing_more,
-				    0, 4);
-	tcase_add_pure_loop_test(
-		tc,
-		a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor,
-		0, 2);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("freeing");
-	tcase_add_reactor_loop_test(
-		tc, a_child_frees_all_that_it_has_in_any_order, 0, N_PLACES);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -175,7 +175,9 @@ static bool is_ended(int fd)
 	return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
-START_TEST(no_more_are_accepted_than_may_be_and_the_next_waits)
+GROUP("number");
+
+TEST(no_more_are_accepted_than_may_be_and_the_next_waits, ON_EACH_BACKEND)
 {
 	int a, b, c, d;
 
@@ -194,10 +196,9 @@ START_TEST(no_more_are_accepted_than_may_be_and_the_next_waits)
 	close_inn();
 	close(c);
 }
-END_TEST
 
 /* Nobody looks for one who waits, until somebody has left. */
-START_TEST(a_full_port_costs_nothing)
+TEST(a_full_port_costs_nothing, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -215,9 +216,8 @@ START_TEST(a_full_port_costs_nothing)
 	close_inn();
 	close(b);
 }
-END_TEST
 
-START_TEST(the_idlest_is_shed_and_the_new_one_let_in)
+TEST(the_idlest_is_shed_and_the_new_one_let_in, ON_EACH_BACKEND)
 {
 	int a, b, c, d;
 
@@ -239,9 +239,8 @@ START_TEST(the_idlest_is_shed_and_the_new_one_let_in)
 	close(c);
 	close(d);
 }
-END_TEST
 
-START_TEST(several_who_wait_are_let_in_one_after_the_other)
+TEST(several_who_wait_are_let_in_one_after_the_other, ON_EACH_BACKEND)
 {
 	int fds[6];
 
@@ -255,7 +254,6 @@ START_TEST(several_who_wait_are_let_in_one_after_the_other)
 	for (int i = 0; i < 6; i++)
 		close(fds[i]);
 }
-END_TEST
 
 static void hear(int fd, unsigned guest)
 {
@@ -271,7 +269,7 @@ static void tell(int fd, unsigned guest)
 }
 
 /* Also if the protocol does not hear of it. */
-START_TEST(bytes_read_or_written_are_no_idleness)
+TEST(bytes_read_or_written_are_no_idleness, ON_EACH_BACKEND, TIMES(2))
 {
 	void (*const active[])(int fd, unsigned guest) = { hear, tell };
 	int fds[5];
@@ -291,10 +289,9 @@ START_TEST(bytes_read_or_written_are_no_idleness)
 	for (int i = 0; i < 5; i++)
 		close(fds[i]);
 }
-END_TEST
 
 /* What the program wrote and the peer did not take. */
-START_TEST(unsent_output_is_no_activity)
+TEST(unsent_output_is_no_activity, ON_EACH_BACKEND)
 {
 	int a, b, c;
 
@@ -313,7 +310,6 @@ START_TEST(unsent_output_is_no_activity)
 	close(b);
 	close(c);
 }
-END_TEST
 
 static void abort_it(struct inn *i, struct plait_protocol *idlest)
 {
@@ -339,7 +335,7 @@ static void abort_last(struct inn *i, struct plait_protocol *idlest)
 }
 
 /* And then none is shed. */
-START_TEST(the_hook_may_end_whom_it_likes)
+TEST(the_hook_may_end_whom_it_likes, ON_EACH_BACKEND, TIMES(4))
 {
 	static const struct {
 		void (*on_full)(struct inn *i, struct plait_protocol *idlest);
@@ -364,7 +360,6 @@ START_TEST(the_hook_may_end_whom_it_likes)
 	close(b);
 	close(c);
 }
-END_TEST
 
 static void stop_it(struct inn *i, struct plait_protocol *idlest)
 {
@@ -373,7 +368,7 @@ static void stop_it(struct inn *i, struct plait_protocol *idlest)
 	plait_deferred_detach(&d);
 }
 
-START_TEST(the_hook_may_stop_the_port)
+TEST(the_hook_may_stop_the_port, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -387,9 +382,8 @@ START_TEST(the_hook_may_stop_the_port)
 	close(a);
 	close(b);
 }
-END_TEST
 
-START_TEST(guests_outlive_their_port)
+TEST(guests_outlive_their_port, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -402,9 +396,8 @@ START_TEST(guests_outlive_their_port)
 	close_inn();
 	close(a);
 }
-END_TEST
 
-START_TEST(one_who_ends_just_then_makes_room)
+TEST(one_who_ends_just_then_makes_room, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -419,11 +412,12 @@ START_TEST(one_who_ends_just_then_makes_room)
 	close(a);
 	close(b);
 }
-END_TEST
 
 /* Out of descriptors. */
 
-START_TEST(without_descriptors_the_idlest_is_shed)
+GROUP("missing");
+
+TEST(without_descriptors_the_idlest_is_shed, ON_EACH_BACKEND, TIMES(2))
 {
 	int a, b;
 
@@ -437,9 +431,8 @@ START_TEST(without_descriptors_the_idlest_is_shed)
 	close(a);
 	close(b);
 }
-END_TEST
 
-START_TEST(without_descriptors_the_hook_may_make_room)
+TEST(without_descriptors_the_hook_may_make_room, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -453,10 +446,9 @@ START_TEST(without_descriptors_the_hook_may_make_room)
 	close(a);
 	close(b);
 }
-END_TEST
 
 /* The reserve is what is left. */
-START_TEST(without_room_or_guests_the_new_one_is_refused)
+TEST(without_room_or_guests_the_new_one_is_refused, ON_EACH_BACKEND, TIMES(2))
 {
 	int a, b;
 
@@ -478,9 +470,8 @@ START_TEST(without_room_or_guests_the_new_one_is_refused)
 	}
 	close_inn();
 }
-END_TEST
 
-START_TEST(without_memory_for_a_guest_he_is_refused)
+TEST(without_memory_for_a_guest_he_is_refused, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -497,9 +488,8 @@ START_TEST(without_memory_for_a_guest_he_is_refused)
 	close(a);
 	close(b);
 }
-END_TEST
 
-START_TEST(freeing_the_reactor_loses_the_guests)
+TEST(freeing_the_reactor_loses_the_guests, ON_EACH_BACKEND)
 {
 	int a, b;
 
@@ -511,9 +501,8 @@ START_TEST(freeing_the_reactor_loses_the_guests)
 	close(a);
 	close(b);
 }
-END_TEST
 
-START_TEST(a_forked_child_gives_them_back)
+TEST(a_forked_child_gives_them_back, ON_EACH_BACKEND)
 {
 	unsigned long left;
 	int a, b, status;
@@ -536,11 +525,12 @@ START_TEST(a_forked_child_gives_them_back)
 	close_inn();
 	close(b);
 }
-END_TEST
 
 /* On a testing reactor. */
 
-START_TEST(the_ports_of_a_testing_reactor_do_the_same)
+GROUP("testing");
+
+TEST(the_ports_of_a_testing_reactor_do_the_same, PURE)
 {
 	struct plait_transport *a, *b;
 
@@ -564,9 +554,8 @@ START_TEST(the_ports_of_a_testing_reactor_do_the_same)
 	ck_assert_str_eq(inn.trace, "AB?bbC?cc");
 	close_inn();
 }
-END_TEST
 
-START_TEST(without_memory_no_guest_is_accepted_there)
+TEST(without_memory_no_guest_is_accepted_there, PURE)
 {
 	open_inn(NULL, 1, false);
 	for (unsigned n = 0; n < 4; n++) {
@@ -576,59 +565,4 @@ START_TEST(without_memory_no_guest_is_accepted_there)
 	}
 	ck_assert_ptr_nonnull(plait_testing_accept(inn.port));
 	close_inn();
-}
-END_TEST
-
-static TCase *number_case(void)
-{
-	TCase *tc = tcase_create("number");
-
-	tcase_add_reactor_test(
-		tc, no_more_are_accepted_than_may_be_and_the_next_waits);
-	tcase_add_reactor_test(tc, a_full_port_costs_nothing);
-	tcase_add_reactor_test(tc, the_idlest_is_shed_and_the_new_one_let_in);
-	tcase_add_reactor_test(tc,
-			       several_who_wait_are_let_in_one_after_the_other);
-	tcase_add_reactor_loop_test(tc, bytes_read_or_written_are_no_idleness,
-				    0, 2);
-	tcase_add_reactor_test(tc, unsent_output_is_no_activity);
-	tcase_add_reactor_loop_test(tc, the_hook_may_end_whom_it_likes, 0, 4);
-	tcase_add_reactor_test(tc, the_hook_may_stop_the_port);
-	tcase_add_reactor_test(tc, guests_outlive_their_port);
-	tcase_add_reactor_test(tc, one_who_ends_just_then_makes_room);
-	return tc;
-}
-
-static TCase *missing_case(void)
-{
-	TCase *tc = tcase_create("missing");
-
-	tcase_add_reactor_loop_test(tc, without_descriptors_the_idlest_is_shed,
-				    0, 2);
-	tcase_add_reactor_test(tc, without_descriptors_the_hook_may_make_room);
-	tcase_add_reactor_loop_test(
-		tc, without_room_or_guests_the_new_one_is_refused, 0, 2);
-	tcase_add_reactor_test(tc, without_memory_for_a_guest_he_is_refused);
-	tcase_add_reactor_test(tc, freeing_the_reactor_loses_the_guests);
-	tcase_add_reactor_test(tc, a_forked_child_gives_them_back);
-	return tc;
-}
-
-static TCase *testing_case(void)
-{
-	TCase *tc = tcase_create("testing");
-
-	tcase_add_pure_test(tc, the_ports_of_a_testing_reactor_do_the_same);
-	tcase_add_pure_test(tc, without_memory_no_guest_is_accepted_there);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("guest");
-
-	suite_add_tcase(s, number_case());
-	suite_add_tcase(s, missing_case());
-	suite_add_tcase(s, testing_case());
-	return suite_main(s);
 }

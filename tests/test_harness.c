@@ -45,7 +45,9 @@ int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
 int seam_epoll_create1(int flags);
 #endif
 
-START_TEST(each_way_to_allocate_is_counted)
+GROUP("seam");
+
+TEST(each_way_to_allocate_is_counted, PURE)
 {
 	unsigned long calls = heap_calls();
 	void *m = seam_malloc(10);
@@ -72,9 +74,8 @@ START_TEST(each_way_to_allocate_is_counted)
 	ck_assert_uint_eq(heap_live(), 0);
 	ck_assert_uint_eq(heap_live_bytes(), 0);
 }
-END_TEST
 
-START_TEST(many_blocks_are_told_apart)
+TEST(many_blocks_are_told_apart, PURE)
 {
 	enum { N = 20000 };
 	static void *blocks[N];
@@ -91,16 +92,14 @@ START_TEST(many_blocks_are_told_apart)
 		ck_assert_uint_eq(heap_live_bytes(), 0);
 	}
 }
-END_TEST
 
-START_TEST(foreign_memory_may_be_freed_through_the_seam)
+TEST(foreign_memory_may_be_freed_through_the_seam, PURE)
 {
 	seam_free(strdup("the test's own"));
 	ck_assert_uint_eq(heap_live(), 0);
 }
-END_TEST
 
-START_TEST(one_allocation_is_refused)
+TEST(one_allocation_is_refused, PURE)
 {
 	void *p[4];
 
@@ -115,9 +114,8 @@ START_TEST(one_allocation_is_refused)
 	for (int i = 0; i < 4; i++)
 		seam_free(p[i]);
 }
-END_TEST
 
-START_TEST(all_later_allocations_are_refused)
+TEST(all_later_allocations_are_refused, PURE)
 {
 	void *p = seam_malloc(1);
 	void *q;
@@ -136,9 +134,8 @@ START_TEST(all_later_allocations_are_refused)
 	seam_free(p);
 	seam_free(q);
 }
-END_TEST
 
-START_TEST(calls_fail_as_scripted)
+TEST(calls_fail_as_scripted, PURE)
 {
 	char c;
 	int fd = seam_open("/dev/zero", O_RDONLY);
@@ -165,9 +162,8 @@ START_TEST(calls_fail_as_scripted)
 	ck_assert_uint_eq(calls_of("read"), 0);
 	seam_close(fd);
 }
-END_TEST
 
-START_TEST(reads_and_writes_are_cut_short)
+TEST(reads_and_writes_are_cut_short, PURE)
 {
 	char a[3], b[5];
 	char text[] = "abcdefgh";
@@ -194,9 +190,8 @@ START_TEST(reads_and_writes_are_cut_short)
 	close(fds[0]);
 	close(fds[1]);
 }
-END_TEST
 
-START_TEST(a_failing_close_closes)
+TEST(a_failing_close_closes, PURE)
 {
 	int fd = seam_open("/dev/null", O_RDONLY);
 
@@ -206,22 +201,20 @@ START_TEST(a_failing_close_closes)
 	ck_assert_int_eq(seam_fcntl(fd, F_GETFD), -1);
 	ck_assert_int_eq(errno, EBADF);
 }
-END_TEST
 
-START_TEST(pthread_functions_return_the_error)
+TEST(pthread_functions_return_the_error, PURE)
 {
 	fault_call("pthread_sigmask", 1, EINVAL);
 	ck_assert_int_eq(seam_pthread_sigmask(SIG_BLOCK, NULL, NULL), EINVAL);
 	ck_assert_int_eq(seam_pthread_sigmask(SIG_BLOCK, NULL, NULL), 0);
 }
-END_TEST
 
 static void bump(void *arg)
 {
 	++*(int *)arg;
 }
 
-START_TEST(a_hook_runs_inside_the_call)
+TEST(a_hook_runs_inside_the_call, PURE)
 {
 	int n = 0;
 
@@ -232,7 +225,6 @@ START_TEST(a_hook_runs_inside_the_call)
 	seam_close(-1);
 	ck_assert_int_eq(n, 2);
 }
-END_TEST
 
 static double seam_seconds(void)
 {
@@ -242,7 +234,7 @@ static double seam_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-START_TEST(the_clock_jumps)
+TEST(the_clock_jumps, PURE)
 {
 	double start = seam_seconds();
 
@@ -250,7 +242,6 @@ START_TEST(the_clock_jumps)
 	ck_assert_double_ge(seam_seconds(), start + 100);
 	ck_assert_double_lt(seam_seconds(), start + 200);
 }
-END_TEST
 
 /* Returns when the machine's own clock has moved. */
 static void let_real_time_pass(void)
@@ -263,7 +254,7 @@ static void let_real_time_pass(void)
 	} while (now.tv_sec == before.tv_sec && now.tv_nsec == before.tv_nsec);
 }
 
-START_TEST(a_virtual_clock_stands_still)
+TEST(a_virtual_clock_stands_still, PURE)
 {
 	double start;
 
@@ -277,9 +268,8 @@ START_TEST(a_virtual_clock_stands_still)
 	ck_assert_double_ge(seam_seconds(), start + 1.5);
 	ck_assert_double_lt(seam_seconds(), start + 20);
 }
-END_TEST
 
-START_TEST(a_virtual_wait_takes_no_time)
+TEST(a_virtual_wait_takes_no_time, PURE)
 {
 	struct timeval tv = { .tv_sec = 3600 };
 	fd_set in;
@@ -312,55 +302,47 @@ START_TEST(a_virtual_wait_takes_no_time)
 	close(fds[0]);
 	close(fds[1]);
 }
-END_TEST
 
 /* Tests that have to fail; each runs as a suite of its own. */
-START_TEST(leaves_memory)
+static void leaves_memory(int _i)
 {
 	ck_assert_ptr_nonnull(seam_malloc(42));
 }
-END_TEST
 
-START_TEST(leaves_a_descriptor)
+static void leaves_a_descriptor(int _i)
 {
 	ck_assert_int_ge(eventfd(0, 0), 0);
 }
-END_TEST
 
-START_TEST(closes_what_was_open)
+static void closes_what_was_open(int _i)
 {
 	close(0);
 }
-END_TEST
 
-START_TEST(swaps_a_descriptor)
+static void swaps_a_descriptor(int _i)
 {
 	int fd = eventfd(0, 0);
 
 	dup2(fd, 0);
 	close(fd);
 }
-END_TEST
 
-START_TEST(leaves_a_failure_unhandled)
+static void leaves_a_failure_unhandled(int _i)
 {
 	plait_value v = plait_cancelled();
 
 	plait_unhandled(plait_value_failure(&v));
 }
-END_TEST
 
-START_TEST(misses_a_failure)
+static void misses_a_failure(int _i)
 {
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(scripts_an_unknown_call)
+static void scripts_an_unknown_call(int _i)
 {
 	fault_call("no_such_call", 1, EINTR);
 }
-END_TEST
 
 /* A scenario that copes with everything ... */
 static void careful(struct plait_reactor *r)
@@ -424,48 +406,43 @@ static scenario *const bad_scenarios[] = {
 	never_well_again,
 };
 
-START_TEST(is_tortured_to_death)
+static void is_tortured_to_death(int _i)
 {
 	torture(bad_scenarios[_i], plait_reactor_backend(0));
 }
-END_TEST
 
-START_TEST(is_tortured_to_death_by_calls)
+static void is_tortured_to_death_by_calls(int _i)
 {
 	torture_syscalls(trusts_open, plait_reactor_backend(0));
 }
-END_TEST
 
-START_TEST(passes)
+static void passes(int _i)
 {
 }
-END_TEST
 
 /* True if a suite of that one test passes, run in a process of its own. */
-static bool suite_passes(const TTest *test, int i)
+static bool suite_passes(void (*body)(int _i), int i)
 {
+	struct test t = { .check = { "inner", body, __FILE__, 0 },
+			  FROM_TO(i, i + 1) };
 	int status;
 	pid_t pid;
-	Suite *s;
-	TCase *tc;
 
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		s = suite_create("inner");
-		tc = tcase_create("inner");
-		tcase_add_pure_loop_test(tc, test, i, i + 1);
-		suite_add_tcase(s, tc);
 		setenv("CK_VERBOSITY", "silent", 1);
 		dup2(open("/dev/null", O_WRONLY), 2);
-		_exit(suite_main(s));
+		_exit(tests_run("inner", &t));
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
 	return WEXITSTATUS(status) == 0;
 }
 
-START_TEST(what_is_left_is_noticed)
+GROUP("harness", .timeout = 60);
+
+TEST(what_is_left_is_noticed, PURE)
 {
 	ck_assert(suite_passes(passes, 0));
 	ck_assert(!suite_passes(leaves_memory, 0));
@@ -476,25 +453,22 @@ START_TEST(what_is_left_is_noticed)
 	ck_assert(!suite_passes(misses_a_failure, 0));
 	ck_assert(!suite_passes(scripts_an_unknown_call, 0));
 }
-END_TEST
 
-START_TEST(torture_finds_what_is_wrong)
+TEST(torture_finds_what_is_wrong, PURE)
 {
 	for (size_t i = 0; i < sizeof(bad_scenarios) / sizeof(*bad_scenarios);
 	     i++)
 		ck_assert(!suite_passes(is_tortured_to_death, (int)i));
 	ck_assert(!suite_passes(is_tortured_to_death_by_calls, 0));
 }
-END_TEST
 
-START_TEST(torture_passes_the_careful)
+TEST(torture_passes_the_careful, ON_EACH_BACKEND)
 {
 	torture(careful, backend);
 	torture_syscalls(careful, backend);
 }
-END_TEST
 
-START_TEST(unhandled_failures_are_counted)
+TEST(unhandled_failures_are_counted, PURE)
 {
 	plait_value v = plait_cancelled();
 
@@ -504,23 +478,20 @@ START_TEST(unhandled_failures_are_counted)
 	ck_assert_uint_eq(unhandled_count(), 2);
 	ck_assert_str_eq(unhandled_text(), "CancelledError");
 }
-END_TEST
 
-START_TEST(loops_are_counted_from_their_start)
+TEST(loops_are_counted_from_their_start, ON_EACH_BACKEND, FROM_TO(3, 6))
 {
 	ck_assert_int_ge(_i, 3);
 	ck_assert_int_lt(_i, 6);
 }
-END_TEST
 
-START_TEST(each_backend_has_its_reactor)
+TEST(each_backend_has_its_reactor, ON_EACH_BACKEND)
 {
 	ck_assert_str_eq(plait_reactor_name(reactor), backend);
 	run_turns(reactor, 3);
 }
-END_TEST
 
-START_TEST(virtual_time_passes_in_turns)
+TEST(virtual_time_passes_in_turns, ON_EACH_BACKEND)
 {
 	double start = clock_now();
 
@@ -528,23 +499,21 @@ START_TEST(virtual_time_passes_in_turns)
 	ck_assert_double_ge(clock_now(), start + 100);
 	ck_assert_double_lt(clock_now(), start + 101);
 }
-END_TEST
 
 static bool third_time(void *arg)
 {
 	return ++*(int *)arg == 3;
 }
 
-START_TEST(run_until_ends_when_it_is_true)
+TEST(run_until_ends_when_it_is_true, ON_EACH_BACKEND)
 {
 	int n = 0;
 
 	ck_assert(run_until(reactor, third_time, &n));
 	ck_assert_int_eq(n, 3);
 }
-END_TEST
 
-START_TEST(peers_talk)
+TEST(peers_talk, PURE)
 {
 	char text[10];
 	uint16_t port;
@@ -567,9 +536,8 @@ START_TEST(peers_talk)
 	close(b);
 	close(listener);
 }
-END_TEST
 
-START_TEST(a_held_port_refuses)
+TEST(a_held_port_refuses, PURE)
 {
 	uint16_t port;
 	int held = peer_hold_port(&port);
@@ -580,10 +548,9 @@ START_TEST(a_held_port_refuses)
 	close(fd);
 	close(held);
 }
-END_TEST
 
 /* As some machines have a program that looks at every port. */
-START_TEST(who_is_a_stranger_is_turned_away)
+TEST(who_is_a_stranger_is_turned_away, PURE)
 {
 	uint16_t port;
 	int listener = peer_listen(&port, 5);
@@ -601,7 +568,6 @@ START_TEST(who_is_a_stranger_is_turned_away)
 	close(accepted);
 	close(listener);
 }
-END_TEST
 
 /* A connection of this process alone. */
 struct pair {
@@ -623,7 +589,7 @@ static void close_pair(struct pair *p)
 	close(p->listener);
 }
 
-START_TEST(nothing_is_on_its_way_when_all_has_come)
+TEST(nothing_is_on_its_way_when_all_has_come, PURE)
 {
 	struct pair p;
 	int waiting;
@@ -640,9 +606,8 @@ START_TEST(nothing_is_on_its_way_when_all_has_come)
 	close(waiting);
 	close_pair(&p);
 }
-END_TEST
 
-START_TEST(who_knocks_at_a_full_queue_is_not_on_his_way)
+TEST(who_knocks_at_a_full_queue_is_not_on_his_way, PURE)
 {
 	uint16_t port;
 	int listener = peer_listen(&port, 0), first = peer_connect(port);
@@ -653,7 +618,6 @@ START_TEST(who_knocks_at_a_full_queue_is_not_on_his_way)
 	close(first);
 	close(listener);
 }
-END_TEST
 
 static void see_it(struct plait_watch *w, unsigned events)
 {
@@ -664,7 +628,7 @@ static void see_it(struct plait_watch *w, unsigned events)
  * The end of a connection takes its time, as another process holds it.  It is
  * seen before any of the virtual time has passed.
  */
-START_TEST(what_is_on_its_way_comes_before_time_passes)
+TEST(what_is_on_its_way_comes_before_time_passes, ON_EACH_BACKEND)
 {
 	struct plait_watch watch = { .reactor = NULL };
 	double before;
@@ -687,57 +651,4 @@ START_TEST(what_is_on_its_way_comes_before_time_passes)
 	child_let_go(child);
 	close(p.near);
 	close(p.listener);
-}
-END_TEST
-
-static TCase *seam_case(void)
-{
-	TCase *tc = tcase_create("seam");
-
-	tcase_add_pure_test(tc, each_way_to_allocate_is_counted);
-	tcase_add_pure_test(tc, many_blocks_are_told_apart);
-	tcase_add_pure_test(tc, foreign_memory_may_be_freed_through_the_seam);
-	tcase_add_pure_test(tc, one_allocation_is_refused);
-	tcase_add_pure_test(tc, all_later_allocations_are_refused);
-	tcase_add_pure_test(tc, calls_fail_as_scripted);
-	tcase_add_pure_test(tc, reads_and_writes_are_cut_short);
-	tcase_add_pure_test(tc, a_failing_close_closes);
-	tcase_add_pure_test(tc, pthread_functions_return_the_error);
-	tcase_add_pure_test(tc, a_hook_runs_inside_the_call);
-	tcase_add_pure_test(tc, the_clock_jumps);
-	tcase_add_pure_test(tc, a_virtual_clock_stands_still);
-	tcase_add_pure_test(tc, a_virtual_wait_takes_no_time);
-	return tc;
-}
-
-static TCase *harness_case(void)
-{
-	TCase *tc = tcase_create("harness");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, what_is_left_is_noticed);
-	tcase_add_pure_test(tc, torture_finds_what_is_wrong);
-	tcase_add_reactor_test(tc, torture_passes_the_careful);
-	tcase_add_pure_test(tc, unhandled_failures_are_counted);
-	tcase_add_reactor_loop_test(tc, loops_are_counted_from_their_start, 3,
-				    6);
-	tcase_add_reactor_test(tc, each_backend_has_its_reactor);
-	tcase_add_reactor_test(tc, virtual_time_passes_in_turns);
-	tcase_add_reactor_test(tc, run_until_ends_when_it_is_true);
-	tcase_add_pure_test(tc, who_is_a_stranger_is_turned_away);
-	tcase_add_pure_test(tc, nothing_is_on_its_way_when_all_has_come);
-	tcase_add_pure_test(tc, who_knocks_at_a_full_queue_is_not_on_his_way);
-	tcase_add_reactor_test(tc, what_is_on_its_way_comes_before_time_passes);
-	tcase_add_pure_test(tc, peers_talk);
-	tcase_add_pure_test(tc, a_held_port_refuses);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("harness");
-
-	suite_add_tcase(s, seam_case());
-	suite_add_tcase(s, harness_case());
-	return suite_main(s);
 }

@@ -87,7 +87,9 @@ static bool header_and_body(struct plait_protocol *p)
 	return true;
 }
 
-START_TEST(takes_of_different_kinds_follow_each_other)
+GROUP("steps");
+
+TEST(takes_of_different_kinds_follow_each_other, PURE)
 {
 	for (int bytewise = 0; bytewise <= 1; bytewise++) {
 		begin(header_and_body);
@@ -100,7 +102,6 @@ START_TEST(takes_of_different_kinds_follow_each_other)
 		plait_reactor_free(&r);
 	}
 }
-END_TEST
 
 static size_t wanted;
 
@@ -114,7 +115,7 @@ static bool take_wanted(struct plait_protocol *p)
 	return true;
 }
 
-START_TEST(less_may_be_wanted_than_was_gathered)
+TEST(less_may_be_wanted_than_was_gathered, PURE)
 {
 	wanted = 10;
 	begin(take_wanted);
@@ -125,9 +126,8 @@ START_TEST(less_may_be_wanted_than_was_gathered)
 	assert_trace("took(ab) took(cd) took(ef) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(more_may_be_wanted_than_was_gathered_for)
+TEST(more_may_be_wanted_than_was_gathered_for, PURE)
 {
 	wanted = 3;
 	begin(take_wanted);
@@ -138,9 +138,8 @@ START_TEST(more_may_be_wanted_than_was_gathered_for)
 	assert_trace("took(abcde) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(no_memory_to_gather_anew_aborts)
+TEST(no_memory_to_gather_anew_aborts, PURE)
 {
 	for (int i = 0; i < 3; i++) {
 		char text[500] = "";
@@ -159,7 +158,6 @@ START_TEST(no_memory_to_gather_anew_aborts)
 		plait_reactor_free(&r);
 	}
 }
-END_TEST
 
 static bool take_all_twice(struct plait_protocol *p)
 {
@@ -174,7 +172,7 @@ static bool take_all_twice(struct plait_protocol *p)
 	return true;
 }
 
-START_TEST(all_can_be_taken_once)
+TEST(all_can_be_taken_once, PURE)
 {
 	begin(take_all_twice);
 	say("abc");
@@ -182,7 +180,6 @@ START_TEST(all_can_be_taken_once)
 	assert_trace("all(abc) all(d) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static bool never(struct plait_protocol *p)
 {
@@ -190,7 +187,7 @@ static bool never(struct plait_protocol *p)
 	return false;
 }
 
-START_TEST(what_a_step_leaves_is_kept)
+TEST(what_a_step_leaves_is_kept, PURE)
 {
 	begin(never);
 	say("ab");
@@ -200,7 +197,6 @@ START_TEST(what_a_step_leaves_is_kept)
 	assert_trace("step took(abc) took(def) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static bool put_back_once(struct plait_protocol *p)
 {
@@ -215,7 +211,7 @@ static bool put_back_once(struct plait_protocol *p)
 	return false;
 }
 
-START_TEST(put_back_waits_for_a_step_that_wants_it)
+TEST(put_back_waits_for_a_step_that_wants_it, PURE)
 {
 	begin(put_back_once);
 	say("ab");
@@ -225,7 +221,6 @@ START_TEST(put_back_waits_for_a_step_that_wants_it)
 	assert_trace("all(ab) took(xy) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static bool refuse_long(struct plait_protocol *p)
 {
@@ -239,7 +234,7 @@ static bool refuse_long(struct plait_protocol *p)
 	return true;
 }
 
-START_TEST(line_that_is_too_long_is_told_with_its_beginning)
+TEST(line_that_is_too_long_is_told_with_its_beginning, PURE)
 {
 	begin(refuse_long);
 	say_bytewise("abc\r\nabcdefg\r\n");
@@ -248,7 +243,6 @@ START_TEST(line_that_is_too_long_is_told_with_its_beginning)
 	assert_trace("line(abc) long(abcde) line(fg) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static bool no_delimiter(struct plait_protocol *p)
 {
@@ -258,15 +252,14 @@ static bool no_delimiter(struct plait_protocol *p)
 	return plait_input_take_until(input, "", 0, 3, &line, &len) == 0;
 }
 
-START_TEST(delimiter_of_no_bytes_aborts)
+TEST(delimiter_of_no_bytes_aborts, PURE, ABORTS)
 {
 	begin(no_delimiter);
 	say("x");
 }
-END_TEST
 
 /* Pausing and resuming a protocol that has no connection yet. */
-START_TEST(works_before_the_connection)
+TEST(works_before_the_connection, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops);
 
@@ -284,7 +277,6 @@ START_TEST(works_before_the_connection)
 	fault_alloc_off();
 	plait_protocol_free(&p);
 }
-END_TEST
 
 /*
  * The receivers of the library, as they are without a word: with no size of
@@ -328,7 +320,7 @@ static void receive_nonsense(struct plait_protocol *p)
 	p->ops->data_received(p, nonsense, sizeof(nonsense));
 }
 
-START_TEST(a_receiver_without_a_size_has_room_for_its_own_struct)
+TEST(a_receiver_without_a_size_has_room_for_its_own_struct, PURE, TIMES(N_BARE))
 {
 	size_t before = heap_live_bytes();
 	struct plait_protocol *p = plait_protocol_new(bare[_i].ops);
@@ -336,7 +328,6 @@ START_TEST(a_receiver_without_a_size_has_room_for_its_own_struct)
 	ck_assert_uint_ge(heap_live_bytes() - before, bare[_i].size);
 	plait_protocol_free(&p);
 }
-END_TEST
 
 static struct plait_protocol_ops too_small;
 
@@ -345,22 +336,20 @@ static void make_one_that_is_too_small(void *arg)
 	plait_protocol_new(&too_small);
 }
 
-START_TEST(a_receiver_that_is_too_small_aborts_and_is_named)
+TEST(a_receiver_that_is_too_small_aborts_and_is_named, PURE, TIMES(N_BARE))
 {
 	too_small = *bare[_i].ops;
 	too_small.size = bare[_i].size - 1;
 	assert_aborts(make_one_that_is_too_small, NULL, "table \"bare ");
 }
-END_TEST
 
-START_TEST(a_receiver_without_a_connection_gives_up_quietly)
+TEST(a_receiver_without_a_connection_gives_up_quietly, PURE, TIMES(N_BARE))
 {
 	struct plait_protocol *p = plait_protocol_new(bare[_i].ops);
 
 	receive_nonsense(p);
 	plait_protocol_free(&p);
 }
-END_TEST
 
 static void pause_it(struct plait_line_receiver *p, const char *line,
 		     size_t len)
@@ -374,7 +363,7 @@ static const struct plait_line_receiver_ops pausing_ops = {
 };
 
 /* Always one line behind, so that there is always something that is held. */
-START_TEST(what_is_held_is_what_was_not_handled)
+TEST(what_is_held_is_what_was_not_handled, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&pausing_ops.base);
 	struct plait_line_receiver *line =
@@ -391,10 +380,9 @@ START_TEST(what_is_held_is_what_was_not_handled)
 	ck_assert_uint_lt(heap_live_bytes(), before + 1000);
 	plait_protocol_free(&p);
 }
-END_TEST
 
 /* The end of the peer waits for what is held, and for nothing else. */
-START_TEST(a_receiver_says_whether_it_holds_something)
+TEST(a_receiver_says_whether_it_holds_something, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&pausing_ops.base);
 	struct plait_line_receiver *line =
@@ -414,36 +402,4 @@ START_TEST(a_receiver_says_whether_it_holds_something)
 	ck_assert(!p->unread);
 	ck_assert_uint_eq(heap_live_bytes(), before);
 	plait_protocol_free(&p);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("input");
-	TCase *tc = tcase_create("steps");
-
-	tcase_add_pure_test(tc, takes_of_different_kinds_follow_each_other);
-	tcase_add_pure_test(tc, less_may_be_wanted_than_was_gathered);
-	tcase_add_pure_test(tc, more_may_be_wanted_than_was_gathered_for);
-	tcase_add_pure_test(tc, no_memory_to_gather_anew_aborts);
-	tcase_add_pure_test(tc, all_can_be_taken_once);
-	tcase_add_pure_test(tc, what_a_step_leaves_is_kept);
-	tcase_add_pure_test(tc, put_back_waits_for_a_step_that_wants_it);
-	tcase_add_pure_test(tc,
-			    line_that_is_too_long_is_told_with_its_beginning);
-	tcase_add_abort_test(tc, delimiter_of_no_bytes_aborts);
-	tcase_add_pure_test(tc, works_before_the_connection);
-	tcase_add_pure_loop_test(
-		tc, a_receiver_without_a_size_has_room_for_its_own_struct, 0,
-		N_BARE);
-	tcase_add_pure_loop_test(
-		tc, a_receiver_that_is_too_small_aborts_and_is_named, 0,
-		N_BARE);
-	tcase_add_pure_loop_test(
-		tc, a_receiver_without_a_connection_gives_up_quietly, 0,
-		N_BARE);
-	tcase_add_pure_test(tc, what_is_held_is_what_was_not_handled);
-	tcase_add_pure_test(tc, a_receiver_says_whether_it_holds_something);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

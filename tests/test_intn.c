@@ -78,7 +78,9 @@ static void feed_in_pieces(const char *data, size_t len, size_t piece)
 		feed(data + at, piece < len - at ? piece : len - at);
 }
 
-START_TEST(strings_come_in_order_however_they_are_cut)
+GROUP("strings");
+
+TEST(strings_come_in_order_however_they_are_cut, PURE, FROM_TO(1, 20))
 {
 	static const char one[] = "\5hello\0\1x", two[] = "\0\5hello\0\0\0\1x",
 			  four[] = "\0\0\0\5hello\0\0\0\0\0\0\0\1x";
@@ -96,25 +98,24 @@ START_TEST(strings_come_in_order_however_they_are_cut)
 	assert_trace("string(hello) string() string(x) ");
 	finish();
 }
-END_TEST
 
-START_TEST(prefix_is_four_bytes_by_default)
+TEST(prefix_is_four_bytes_by_default, PURE)
 {
 	connect_with(&ops[0]);
 	say("\0\0\0\1x");
 	assert_trace("string(x) ");
 	finish();
 }
-END_TEST
 
-START_TEST(strange_prefix_aborts)
+TEST(strange_prefix_aborts, PURE, TIMES(2), ABORTS)
 {
 	connect_with(&ops[_i == 0 ? 3 : 5]);
 	say("\0\0\0\0\0\0\0\0");
 }
-END_TEST
 
-START_TEST(limit_is_exact_however_it_is_cut)
+GROUP("limits");
+
+TEST(limit_is_exact_however_it_is_cut, PURE, FROM_TO(1, 25))
 {
 	static const char text[] = "\0\0\0\3abc\0\0\0\4abcd\0\0\0\5abcde";
 
@@ -127,9 +128,8 @@ START_TEST(limit_is_exact_however_it_is_cut)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(default_limit_is_twisteds)
+TEST(default_limit_is_twisteds, PURE)
 {
 	connect_with(&ops[4]);
 	say("\x00\x01\x86\x9f"); /* 99,999 */
@@ -140,9 +140,8 @@ START_TEST(default_limit_is_twisteds)
 	assert_trace("limit(100000) ");
 	finish();
 }
-END_TEST
 
-START_TEST(largest_length_is_refused_and_allocates_nothing)
+TEST(largest_length_is_refused_and_allocates_nothing, PURE)
 {
 	unsigned long calls;
 
@@ -153,9 +152,8 @@ START_TEST(largest_length_is_refused_and_allocates_nothing)
 	assert_trace("limit(4294967295) ");
 	finish();
 }
-END_TEST
 
-START_TEST(largest_length_that_is_allowed_allocates_what_comes)
+TEST(largest_length_that_is_allowed_allocates_what_comes, PURE)
 {
 	unsigned long calls;
 
@@ -169,9 +167,8 @@ START_TEST(largest_length_that_is_allowed_allocates_what_comes)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(refused_without_a_callback_closes_too)
+TEST(refused_without_a_callback_closes_too, PURE)
 {
 	connect_with(&deaf_ops);
 	receiver->max_length = 3;
@@ -181,9 +178,8 @@ START_TEST(refused_without_a_callback_closes_too)
 	ck_assert(plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(nothing_is_kept_between_strings)
+TEST(nothing_is_kept_between_strings, PURE)
 {
 	unsigned long before;
 
@@ -195,7 +191,6 @@ START_TEST(nothing_is_kept_between_strings)
 	assert_trace("string(abc) ");
 	finish();
 }
-END_TEST
 
 static void obey(struct plait_intn_receiver *p, const char *data, size_t len)
 {
@@ -209,8 +204,10 @@ static void obey(struct plait_intn_receiver *p, const char *data, size_t len)
 		plait_intn_receiver_resume(p);
 }
 
+GROUP("ends");
+
 /* Twisted delivers the rest of the chunk. */
-START_TEST(nothing_comes_after_a_close)
+TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 {
 	on_string = obey;
 	connect_with(&ops[1]);
@@ -223,9 +220,8 @@ START_TEST(nothing_comes_after_a_close)
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
 	finish();
 }
-END_TEST
 
-START_TEST(pause_holds_the_rest_of_the_chunk)
+TEST(pause_holds_the_rest_of_the_chunk, PURE)
 {
 	on_string = obey;
 	connect_with(&ops[1]);
@@ -239,7 +235,6 @@ START_TEST(pause_holds_the_rest_of_the_chunk)
 	assert_trace("string(bc) ");
 	finish();
 }
-END_TEST
 
 static void assert_written(const char *data, size_t len)
 {
@@ -249,7 +244,9 @@ static void assert_written(const char *data, size_t len)
 	ck_assert_mem_eq(plait_buf_data(b), data, len);
 }
 
-START_TEST(sent_string_has_its_length)
+GROUP("strings");
+
+TEST(sent_string_has_its_length, PURE)
 {
 	connect_with(&ops[1]);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, "abc", 3), 0);
@@ -265,9 +262,8 @@ START_TEST(sent_string_has_its_length)
 	assert_written("\0\0\0\3abc", 7);
 	finish();
 }
-END_TEST
 
-START_TEST(what_the_prefix_cannot_say_is_not_sent)
+TEST(what_the_prefix_cannot_say_is_not_sent, PURE)
 {
 	static const char text[65536];
 
@@ -284,9 +280,8 @@ START_TEST(what_the_prefix_cannot_say_is_not_sent)
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, text, 65535), 0);
 	finish();
 }
-END_TEST
 
-START_TEST(sending_before_the_connection_is_nothing)
+TEST(sending_before_the_connection_is_nothing, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops[1].base);
 
@@ -296,9 +291,10 @@ START_TEST(sending_before_the_connection_is_nothing)
 		0);
 	plait_protocol_free(&p);
 }
-END_TEST
 
-START_TEST(no_memory_aborts_and_leaks_nothing)
+GROUP("ends");
+
+TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 {
 	bool reached = true;
 	unsigned long n;
@@ -320,39 +316,4 @@ START_TEST(no_memory_aborts_and_leaks_nothing)
 		finish();
 	}
 	ck_assert_uint_gt(n, 4);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("intn");
-	TCase *strings = tcase_create("strings"), *limits, *ends;
-
-	tcase_add_pure_loop_test(
-		strings, strings_come_in_order_however_they_are_cut, 1, 20);
-	tcase_add_pure_test(strings, prefix_is_four_bytes_by_default);
-	tcase_add_loop_test_raise_signal(strings, strange_prefix_aborts,
-					 SIGABRT, 0, 2);
-	tcase_add_pure_test(strings, sent_string_has_its_length);
-	tcase_add_pure_test(strings, sending_before_the_connection_is_nothing);
-	tcase_add_pure_test(strings, what_the_prefix_cannot_say_is_not_sent);
-	suite_add_tcase(s, strings);
-	limits = tcase_create("limits");
-	tcase_add_pure_loop_test(limits, limit_is_exact_however_it_is_cut, 1,
-				 25);
-	tcase_add_pure_test(limits, default_limit_is_twisteds);
-	tcase_add_pure_test(limits,
-			    largest_length_is_refused_and_allocates_nothing);
-	tcase_add_pure_test(
-		limits, largest_length_that_is_allowed_allocates_what_comes);
-	tcase_add_pure_test(limits, refused_without_a_callback_closes_too);
-	tcase_add_pure_test(limits, nothing_is_kept_between_strings);
-	suite_add_tcase(s, limits);
-	ends = tcase_create("ends");
-	tcase_add_pure_loop_test(ends, nothing_comes_after_a_close, 0, 2);
-	tcase_add_pure_test(ends, pause_holds_the_rest_of_the_chunk);
-	tcase_add_pure_loop_test(ends, no_memory_aborts_and_leaks_nothing, 0,
-				 2);
-	suite_add_tcase(s, ends);
-	return suite_main(s);
 }

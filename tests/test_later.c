@@ -49,7 +49,9 @@ static void done_with(struct plait_deferred **d)
 
 /* ---- timeouts: what comes of them ----------------------------------- */
 
-START_TEST(time_that_is_up_cancels_and_becomes_timeout_error)
+GROUP("results", .setup = steps_setup);
+
+TEST(time_that_is_up_cancels_and_becomes_timeout_error, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c" };
 	struct plait_deferred *d;
@@ -64,9 +66,8 @@ START_TEST(time_that_is_up_cancels_and_becomes_timeout_error)
 	ck_assert_str_eq(trace(), "!c a:TimeoutError: no result in 2.5 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(the_timeout_says_where_and_why)
+TEST(the_timeout_says_where_and_why, ON_EACH_REACTOR)
 {
 	const struct plait_failure *f;
 	struct plait_deferred *d;
@@ -88,9 +89,8 @@ START_TEST(the_timeout_says_where_and_why)
 	ck_assert_str_eq(plait_failure_reason(f), "timeout");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(a_result_in_time_stops_the_timer)
+TEST(a_result_in_time_stops_the_timer, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 	unsigned long held;
@@ -106,9 +106,8 @@ START_TEST(a_result_in_time_stops_the_timer)
 	ck_assert_str_eq(trace(), "a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancelled_by_somebody_else_stays_cancelled)
+TEST(cancelled_by_somebody_else_stays_cancelled, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -121,9 +120,8 @@ START_TEST(cancelled_by_somebody_else_stays_cancelled)
 	ck_assert_str_eq(trace(), "a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(late_result_is_freed)
+TEST(late_result_is_freed, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -136,7 +134,6 @@ START_TEST(late_result_is_freed)
 	ck_assert_str_eq(trace(), "a:TimeoutError: no result in 1 s ~late");
 	done_with(&d);
 }
-END_TEST
 
 static plait_value on_cancel(plait_value *result, double seconds, void *arg)
 {
@@ -147,7 +144,7 @@ static plait_value on_cancel(plait_value *result, double seconds, void *arg)
 	return plait_int(7);
 }
 
-START_TEST(on_cancel_takes_the_place_of_converting)
+TEST(on_cancel_takes_the_place_of_converting, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -159,9 +156,8 @@ START_TEST(on_cancel_takes_the_place_of_converting)
 	ck_assert_str_eq(trace(), "t after 1:CancelledError a:7");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(on_cancel_is_not_called_for_anothers_cancel)
+TEST(on_cancel_is_not_called_for_anothers_cancel, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -174,9 +170,8 @@ START_TEST(on_cancel_is_not_called_for_anothers_cancel)
 	ck_assert_str_eq(trace(), "a:CancelledError");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(on_cancel_gets_the_value_of_a_canceller)
+TEST(on_cancel_gets_the_value_of_a_canceller, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c",
 			  .answers = true,
@@ -190,9 +185,8 @@ START_TEST(on_cancel_gets_the_value_of_a_canceller)
 	ck_assert_str_eq(trace(), "!c t after 1:3");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(value_of_a_canceller_is_the_result)
+TEST(value_of_a_canceller_is_the_result, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c",
 			  .answers = true,
@@ -207,9 +201,8 @@ START_TEST(value_of_a_canceller_is_the_result)
 	ck_assert_str_eq(trace(), "!c a:3");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(other_failure_of_a_canceller_is_not_converted)
+TEST(other_failure_of_a_canceller_is_not_converted, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c",
 			  .answers = true,
@@ -224,9 +217,8 @@ START_TEST(other_failure_of_a_canceller_is_not_converted)
 	ck_assert_str_eq(trace(), "!c a:Error: broken");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(cancellation_of_a_canceller_itself_is_converted)
+TEST(cancellation_of_a_canceller_itself_is_converted, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c",
 			  .answers = true,
@@ -241,9 +233,8 @@ START_TEST(cancellation_of_a_canceller_itself_is_converted)
 	ck_assert_str_eq(trace(), "!c a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(errback_before_it_may_swallow_the_cancellation)
+TEST(errback_before_it_may_swallow_the_cancellation, ON_EACH_REACTOR)
 {
 	struct step s = { .name = "s",
 			  .answers = true,
@@ -259,9 +250,8 @@ START_TEST(errback_before_it_may_swallow_the_cancellation)
 	ck_assert_str_eq(trace(), "s:CancelledError a:5");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(what_is_waited_for_is_cancelled)
+TEST(what_is_waited_for_is_cancelled, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c" }, s;
 	struct plait_deferred *inner, *d;
@@ -276,9 +266,8 @@ START_TEST(what_is_waited_for_is_cancelled)
 	ck_assert_str_eq(trace(), "!c a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(what_is_added_after_it_has_no_timeout)
+TEST(what_is_added_after_it_has_no_timeout, ON_EACH_REACTOR)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner = plait_deferred_new(&p, NULL, NULL), *d;
@@ -296,9 +285,8 @@ START_TEST(what_is_added_after_it_has_no_timeout)
 	ck_assert_str_eq(trace(), "a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(fired_one_needs_no_timer)
+TEST(fired_one_needs_no_timer, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 	unsigned long held;
@@ -313,9 +301,8 @@ START_TEST(fired_one_needs_no_timer)
 	ck_assert_str_eq(trace(), "a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(endless_timeout_never_comes)
+TEST(endless_timeout_never_comes, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -328,7 +315,6 @@ START_TEST(endless_timeout_never_comes)
 	plait_fire(&promise, plait_int(1));
 	done_with(&d);
 }
-END_TEST
 
 static void with_negative_timeout(void *arg)
 {
@@ -337,12 +323,11 @@ static void with_negative_timeout(void *arg)
 	plait_deferred_add_timeout(d, reactor, -1);
 }
 
-START_TEST(negative_timeout_aborts)
+TEST(negative_timeout_aborts, ON_EACH_REACTOR)
 {
 	timed_start();
 	assert_aborts(with_negative_timeout, NULL, "seconds >= 0");
 }
-END_TEST
 
 /* ---- timeouts: who comes first -------------------------------------- */
 
@@ -351,7 +336,9 @@ static void fire(void *arg)
 	trace_add("fire=%d", plait_fire(&promise, tracked("r")));
 }
 
-START_TEST(result_in_the_same_turn_wins_if_it_is_first)
+GROUP("states", .setup = steps_setup);
+
+TEST(result_in_the_same_turn_wins_if_it_is_first, ON_EACH_REACTOR)
 {
 	struct plait_timer t = { 0 };
 	struct plait_deferred *d;
@@ -365,9 +352,8 @@ START_TEST(result_in_the_same_turn_wins_if_it_is_first)
 	ck_assert_str_eq(trace(), "a:r fire=0");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(timeout_in_the_same_turn_wins_if_it_is_first)
+TEST(timeout_in_the_same_turn_wins_if_it_is_first, ON_EACH_REACTOR)
 {
 	struct plait_timer t = { 0 };
 	struct plait_deferred *d;
@@ -382,9 +368,8 @@ START_TEST(timeout_in_the_same_turn_wins_if_it_is_first)
 				  "fire=-125");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(of_two_the_shorter_converts)
+TEST(of_two_the_shorter_converts, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_deferred *d;
 
@@ -397,9 +382,8 @@ START_TEST(of_two_the_shorter_converts)
 	ck_assert_str_eq(trace(), "a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(an_inner_and_an_outer_timeout_are_told_apart)
+TEST(an_inner_and_an_outer_timeout_are_told_apart, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_deferred *inner, *d;
 	struct step s;
@@ -419,11 +403,10 @@ START_TEST(an_inner_and_an_outer_timeout_are_told_apart)
 				       "a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
 /* ---- timeouts: paused, freed, detached, taken ----------------------- */
 
-START_TEST(paused_one_times_out_and_tells_when_unpaused)
+TEST(paused_one_times_out_and_tells_when_unpaused, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -439,9 +422,8 @@ START_TEST(paused_one_times_out_and_tells_when_unpaused)
 	ck_assert_str_eq(trace(), "a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(paused_with_its_result_it_does_not_time_out)
+TEST(paused_with_its_result_it_does_not_time_out, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_deferred *d;
 
@@ -459,9 +441,8 @@ START_TEST(paused_with_its_result_it_does_not_time_out)
 	ck_assert_str_eq(trace(), _i ? "a:CancelledError" : "a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(on_cancel_is_not_called_for_what_came_in_time)
+TEST(on_cancel_is_not_called_for_what_came_in_time, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -476,9 +457,8 @@ START_TEST(on_cancel_is_not_called_for_what_came_in_time)
 	ck_assert_str_eq(trace(), "a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(what_it_waits_for_once_unpaused_is_cancelled_in_time)
+TEST(what_it_waits_for_once_unpaused_is_cancelled_in_time, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c" }, s;
 	struct plait_deferred *inner, *d;
@@ -497,9 +477,8 @@ START_TEST(what_it_waits_for_once_unpaused_is_cancelled_in_time)
 	ck_assert_str_eq(trace(), "!c a:TimeoutError: no result in 2 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(paused_and_freed_it_is_over)
+TEST(paused_and_freed_it_is_over, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_deferred *d;
 	unsigned long held;
@@ -519,9 +498,8 @@ START_TEST(paused_and_freed_it_is_over)
 	ck_assert_str_eq(trace(), "");
 	unhandled_expect((unsigned)_i); /* what nobody will see */
 }
-END_TEST
 
-START_TEST(freed_one_is_cancelled_and_not_timed_out)
+TEST(freed_one_is_cancelled_and_not_timed_out, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -534,9 +512,8 @@ START_TEST(freed_one_is_cancelled_and_not_timed_out)
 	advance(5);
 	ck_assert_str_eq(trace(), "a:CancelledError");
 }
-END_TEST
 
-START_TEST(detached_one_times_out)
+TEST(detached_one_times_out, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -549,9 +526,8 @@ START_TEST(detached_one_times_out)
 	unhandled_expect(1);
 	plait_promise_drop(&promise);
 }
-END_TEST
 
-START_TEST(taken_by_a_list_it_times_out_alone)
+TEST(taken_by_a_list_it_times_out_alone, ON_EACH_REACTOR)
 {
 	struct plait_deferred *members[2], *d;
 	struct plait_promise *p;
@@ -568,9 +544,8 @@ START_TEST(taken_by_a_list_it_times_out_alone)
 	done_with(&d);
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(a_list_times_out_as_a_whole)
+TEST(a_list_times_out_as_a_whole, ON_EACH_REACTOR)
 {
 	struct step c = { .name = "c" };
 	struct plait_deferred *members[2], *d;
@@ -585,9 +560,8 @@ START_TEST(a_list_times_out_as_a_whole)
 	ck_assert_str_eq(trace(), "!c a:TimeoutError: no result in 1 s");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(a_race_of_timeouts_is_won_by_who_answers)
+TEST(a_race_of_timeouts_is_won_by_who_answers, ON_EACH_REACTOR)
 {
 	struct plait_deferred *members[2], *d;
 	struct plait_promise *p;
@@ -605,9 +579,8 @@ START_TEST(a_race_of_timeouts_is_won_by_who_answers)
 			  1);
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(chained_to_a_promise_it_times_out_for_that)
+TEST(chained_to_a_promise_it_times_out_for_that, ON_EACH_REACTOR)
 {
 	struct plait_promise *p;
 	struct plait_deferred *next = plait_deferred_new(&p, NULL, NULL), *d;
@@ -622,9 +595,8 @@ START_TEST(chained_to_a_promise_it_times_out_for_that)
 	ck_assert_str_eq(trace(), "a:TimeoutError: no result in 1 s");
 	done_with(&next);
 }
-END_TEST
 
-START_TEST(freed_inside_the_timeout_it_is_over)
+TEST(freed_inside_the_timeout_it_is_over, ON_EACH_REACTOR)
 {
 	struct step s = { .act = act_free, .answers = true };
 	struct plait_deferred *d;
@@ -639,7 +611,6 @@ START_TEST(freed_inside_the_timeout_it_is_over)
 	ck_assert_str_eq(trace(), "");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
 static plait_value free_it(plait_value *result, double seconds, void *arg)
 {
@@ -647,7 +618,7 @@ static plait_value free_it(plait_value *result, double seconds, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(freed_in_on_cancel_it_is_over)
+TEST(freed_in_on_cancel_it_is_over, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -660,9 +631,8 @@ START_TEST(freed_in_on_cancel_it_is_over)
 	ck_assert_str_eq(trace(), "");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
-START_TEST(a_reactor_that_is_freed_times_nothing_out)
+TEST(a_reactor_that_is_freed_times_nothing_out, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -677,7 +647,6 @@ START_TEST(a_reactor_that_is_freed_times_nothing_out)
 	ck_assert_str_eq(trace(), "a:1");
 	done_with(&d);
 }
-END_TEST
 
 /* ---- timeouts: chains that go on nevertheless ----------------------- */
 
@@ -712,7 +681,9 @@ static void done_with_stubborn(struct plait_deferred **d)
 	}
 }
 
-START_TEST(the_answer_to_a_timeout_is_cancelled_in_its_turn)
+GROUP("stubborn", .setup = steps_setup);
+
+TEST(the_answer_to_a_timeout_is_cancelled_in_its_turn, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -730,9 +701,8 @@ START_TEST(the_answer_to_a_timeout_is_cancelled_in_its_turn)
 	ck_assert_str_eq(trace(), "!c !c !c a:TimeoutError: no result in 2 s");
 	done_with_stubborn(&d);
 }
-END_TEST
 
-START_TEST(short_timeouts_cancel_once_a_second)
+TEST(short_timeouts_cancel_once_a_second, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -749,9 +719,8 @@ START_TEST(short_timeouts_cancel_once_a_second)
 	ck_assert_str_eq(trace(), "!c !c !c a:TimeoutError: no result in 0 s");
 	done_with_stubborn(&d);
 }
-END_TEST
 
-START_TEST(the_answer_to_a_timeout_may_come)
+TEST(the_answer_to_a_timeout_may_come, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -765,9 +734,8 @@ START_TEST(the_answer_to_a_timeout_may_come)
 	advance(9);
 	done_with_stubborn(&d);
 }
-END_TEST
 
-START_TEST(anothers_cancel_after_the_timeout_stays_a_cancellation)
+TEST(anothers_cancel_after_the_timeout_stays_a_cancellation, ON_EACH_REACTOR)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -785,9 +753,8 @@ START_TEST(anothers_cancel_after_the_timeout_stays_a_cancellation)
 	done_with(&d);
 	plait_promise_drop(&p);
 }
-END_TEST
 
-START_TEST(freeing_after_the_timeout_reports_nothing)
+TEST(freeing_after_the_timeout_reports_nothing, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -801,11 +768,10 @@ START_TEST(freeing_after_the_timeout_reports_nothing)
 	d = plait_succeed(PLAIT_NONE);
 	done_with_stubborn(&d);
 }
-END_TEST
 
 /* ---- timeouts: no memory -------------------------------------------- */
 
-START_TEST(without_memory_it_is_cancelled_at_once)
+TEST(without_memory_it_is_cancelled_at_once, ON_EACH_REACTOR)
 {
 	const struct plait_failure *f;
 	struct plait_deferred *d;
@@ -820,9 +786,8 @@ START_TEST(without_memory_it_is_cancelled_at_once)
 	ck_assert_str_eq(plait_failure_reason(f), "no memory for its timeout");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(without_memory_for_its_pair_it_is_cancelled_at_once)
+TEST(without_memory_for_its_pair_it_is_cancelled_at_once, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 	unsigned long held;
@@ -840,7 +805,6 @@ START_TEST(without_memory_for_its_pair_it_is_cancelled_at_once)
 	advance(3);
 	done_with(&d);
 }
-END_TEST
 
 static void time_out_and_wait(struct plait_reactor *r)
 {
@@ -863,11 +827,10 @@ static void time_out_and_wait(struct plait_reactor *r)
 	plait_promise_drop(&promise);
 }
 
-START_TEST(survives_without_memory)
+TEST(survives_without_memory, ON_EACH_BACKEND)
 {
 	torture(time_out_and_wait, backend);
 }
-END_TEST
 
 /* ---- later ---------------------------------------------------------- */
 
@@ -876,7 +839,9 @@ static plait_value begin(void *arg)
 	return step(&(plait_value){ NULL, NULL }, arg);
 }
 
-START_TEST(fires_later_with_what_the_function_returns)
+GROUP("later", .setup = steps_setup);
+
+TEST(fires_later_with_what_the_function_returns, ON_EACH_REACTOR, TIMES(2))
 {
 	struct step s = { .name = "f",
 			  .answers = true,
@@ -892,9 +857,8 @@ START_TEST(fires_later_with_what_the_function_returns)
 	ck_assert_str_eq(trace(), _i ? "f:none a:Error: e" : "f:none a:1");
 	done_with(&d);
 }
-END_TEST
 
-START_TEST(fires_later_with_none_without_a_function)
+TEST(fires_later_with_none_without_a_function, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -906,7 +870,6 @@ START_TEST(fires_later_with_none_without_a_function)
 	ck_assert_str_eq(trace(), "a:none");
 	done_with(&d);
 }
-END_TEST
 
 /* The states of a later call, and what is done to it. */
 enum state { WAITING, PAUSED, FIRED_AND_PAUSED, BEGUN, N_STATES };
@@ -959,7 +922,8 @@ static const char *const comes[N_STATES][N_ACTIONS] = {
 		    "f:none !c a:CancelledError", "f:none" },
 };
 
-START_TEST(every_state_and_every_action)
+TEST(every_state_and_every_action, ON_EACH_REACTOR,
+     EACH_PAIR(N_STATES, N_ACTIONS))
 {
 	enum state state = _i / N_ACTIONS;
 	enum action action = _i % N_ACTIONS;
@@ -988,9 +952,8 @@ START_TEST(every_state_and_every_action)
 	plait_deferred_free(&f.inner);
 	plait_promise_drop(&promise);
 }
-END_TEST
 
-START_TEST(detached_from_a_reactor_that_is_freed_nothing_is_left)
+TEST(detached_from_a_reactor_that_is_freed_nothing_is_left, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -1002,7 +965,6 @@ START_TEST(detached_from_a_reactor_that_is_freed_nothing_is_left)
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(trace(), "a:AbandonedError: promise dropped");
 }
-END_TEST
 
 static plait_value once_more(plait_value *result, void *arg)
 {
@@ -1028,7 +990,7 @@ static plait_value once_more_on_what_goes(plait_value *result, void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(begun_while_the_reactor_is_freed_it_fails_too)
+TEST(begun_while_the_reactor_is_freed_it_fails_too, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 	int n = 0;
@@ -1041,14 +1003,13 @@ START_TEST(begun_while_the_reactor_is_freed_it_fails_too)
 	plait_reactor_free(&reactor);
 	ck_assert_int_eq(n, 3);
 }
-END_TEST
 
 static void stop_it(void *arg)
 {
 	plait_reactor_stop(arg);
 }
 
-START_TEST(a_reactor_that_stops_lets_it_wait)
+TEST(a_reactor_that_stops_lets_it_wait, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 	int n = 0;
@@ -1064,7 +1025,6 @@ START_TEST(a_reactor_that_stops_lets_it_wait)
 	ck_assert_str_eq(trace(), "a:none");
 	done_with(&d);
 }
-END_TEST
 
 static plait_value free_own(void *arg)
 {
@@ -1072,7 +1032,7 @@ static plait_value free_own(void *arg)
 	return plait_int(1);
 }
 
-START_TEST(freed_by_its_own_function_it_is_over)
+TEST(freed_by_its_own_function_it_is_over, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
@@ -1083,9 +1043,8 @@ START_TEST(freed_by_its_own_function_it_is_over)
 	ck_assert_ptr_null(d);
 	ck_assert_str_eq(trace(), "");
 }
-END_TEST
 
-START_TEST(later_without_memory_has_failed)
+TEST(later_without_memory_has_failed, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_deferred *d;
 
@@ -1098,104 +1057,4 @@ START_TEST(later_without_memory_has_failed)
 		&plait_error_no_memory));
 	advance(2);
 	done_with(&d);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_results(TCase *tc)
-{
-	tcase_add_timed_test(tc,
-			     time_that_is_up_cancels_and_becomes_timeout_error);
-	tcase_add_timed_test(tc, the_timeout_says_where_and_why);
-	tcase_add_timed_test(tc, a_result_in_time_stops_the_timer);
-	tcase_add_timed_test(tc, cancelled_by_somebody_else_stays_cancelled);
-	tcase_add_timed_test(tc, late_result_is_freed);
-	tcase_add_timed_test(tc, on_cancel_takes_the_place_of_converting);
-	tcase_add_timed_test(tc, on_cancel_is_not_called_for_anothers_cancel);
-	tcase_add_timed_test(tc, on_cancel_gets_the_value_of_a_canceller);
-	tcase_add_timed_test(tc, value_of_a_canceller_is_the_result);
-	tcase_add_timed_test(tc, other_failure_of_a_canceller_is_not_converted);
-	tcase_add_timed_test(tc,
-			     cancellation_of_a_canceller_itself_is_converted);
-	tcase_add_timed_test(tc,
-			     errback_before_it_may_swallow_the_cancellation);
-	tcase_add_timed_test(tc, what_is_waited_for_is_cancelled);
-	tcase_add_timed_test(tc, what_is_added_after_it_has_no_timeout);
-	tcase_add_timed_test(tc, fired_one_needs_no_timer);
-	tcase_add_timed_test(tc, endless_timeout_never_comes);
-	tcase_add_timed_test(tc, negative_timeout_aborts);
-}
-
-static void add_states(TCase *tc)
-{
-	tcase_add_timed_test(tc, result_in_the_same_turn_wins_if_it_is_first);
-	tcase_add_timed_test(tc, timeout_in_the_same_turn_wins_if_it_is_first);
-	tcase_add_timed_loop_test(tc, of_two_the_shorter_converts, 0, 2);
-	tcase_add_timed_loop_test(
-		tc, an_inner_and_an_outer_timeout_are_told_apart, 0, 2);
-	tcase_add_timed_test(tc, paused_one_times_out_and_tells_when_unpaused);
-	tcase_add_timed_loop_test(
-		tc, paused_with_its_result_it_does_not_time_out, 0, 2);
-	tcase_add_timed_test(tc, on_cancel_is_not_called_for_what_came_in_time);
-	tcase_add_timed_test(
-		tc, what_it_waits_for_once_unpaused_is_cancelled_in_time);
-	tcase_add_timed_loop_test(tc, paused_and_freed_it_is_over, 0, 2);
-	tcase_add_timed_test(tc, freed_one_is_cancelled_and_not_timed_out);
-	tcase_add_timed_test(tc, detached_one_times_out);
-	tcase_add_timed_test(tc, taken_by_a_list_it_times_out_alone);
-	tcase_add_timed_test(tc, a_list_times_out_as_a_whole);
-	tcase_add_timed_test(tc, a_race_of_timeouts_is_won_by_who_answers);
-	tcase_add_timed_test(tc, chained_to_a_promise_it_times_out_for_that);
-	tcase_add_timed_test(tc, freed_inside_the_timeout_it_is_over);
-	tcase_add_timed_test(tc, freed_in_on_cancel_it_is_over);
-	tcase_add_timed_test(tc, a_reactor_that_is_freed_times_nothing_out);
-}
-
-static void add_stubborn(TCase *tc)
-{
-	tcase_add_timed_test(tc,
-			     the_answer_to_a_timeout_is_cancelled_in_its_turn);
-	tcase_add_timed_test(tc, short_timeouts_cancel_once_a_second);
-	tcase_add_timed_test(tc, the_answer_to_a_timeout_may_come);
-	tcase_add_timed_test(
-		tc, anothers_cancel_after_the_timeout_stays_a_cancellation);
-	tcase_add_timed_test(tc, freeing_after_the_timeout_reports_nothing);
-	tcase_add_timed_test(tc, without_memory_it_is_cancelled_at_once);
-	tcase_add_timed_test(
-		tc, without_memory_for_its_pair_it_is_cancelled_at_once);
-	tcase_add_reactor_test(tc, survives_without_memory);
-}
-
-static void add_later(TCase *tc)
-{
-	tcase_add_timed_loop_test(
-		tc, fires_later_with_what_the_function_returns, 0, 2);
-	tcase_add_timed_test(tc, fires_later_with_none_without_a_function);
-	tcase_add_timed_loop_test(tc, every_state_and_every_action, 0,
-				  N_STATES * N_ACTIONS);
-	tcase_add_timed_test(
-		tc, detached_from_a_reactor_that_is_freed_nothing_is_left);
-	tcase_add_timed_test(tc, begun_while_the_reactor_is_freed_it_fails_too);
-	tcase_add_timed_test(tc, a_reactor_that_stops_lets_it_wait);
-	tcase_add_timed_test(tc, freed_by_its_own_function_it_is_over);
-	tcase_add_timed_loop_test(tc, later_without_memory_has_failed, 0, 2);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("later");
-
-	add_results(aspect(s, "results"));
-	add_states(aspect(s, "states"));
-	add_stubborn(aspect(s, "stubborn"));
-	add_later(aspect(s, "later"));
-	return suite_main(s);
 }

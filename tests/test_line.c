@@ -170,7 +170,9 @@ static void say_bytewise(const char *data, size_t len)
 		feed(data + i, 1);
 }
 
-START_TEST(lines_of_a_chunk_come_in_order)
+GROUP("lines");
+
+TEST(lines_of_a_chunk_come_in_order, PURE)
 {
 	connect_with(&ops);
 	say("a\r\n\r\nb c\r\nun");
@@ -179,9 +181,8 @@ START_TEST(lines_of_a_chunk_come_in_order)
 	assert_trace("line(undone) ");
 	finish();
 }
-END_TEST
 
-START_TEST(delimiter_may_be_cut_anywhere)
+TEST(delimiter_may_be_cut_anywhere, PURE)
 {
 	static const char text[] = "one<-->two<--><-->three<-->";
 
@@ -194,9 +195,8 @@ START_TEST(delimiter_may_be_cut_anywhere)
 		finish();
 	}
 }
-END_TEST
 
-START_TEST(beginning_of_a_delimiter_is_text)
+TEST(beginning_of_a_delimiter_is_text, PURE)
 {
 	connect_with(&ops);
 	receiver->delimiter = "aab";
@@ -206,9 +206,8 @@ START_TEST(beginning_of_a_delimiter_is_text)
 	assert_trace("line(ab) ");
 	finish();
 }
-END_TEST
 
-START_TEST(delimiter_may_hold_a_nul)
+TEST(delimiter_may_hold_a_nul, PURE)
 {
 	connect_with(&ops);
 	receiver->delimiter = "";
@@ -217,9 +216,8 @@ START_TEST(delimiter_may_hold_a_nul)
 	assert_trace("line(a) line(b) line() ");
 	finish();
 }
-END_TEST
 
-START_TEST(empty_delimiter_is_the_default)
+TEST(empty_delimiter_is_the_default, PURE)
 {
 	connect_with(&ops);
 	receiver->delimiter = "";
@@ -227,7 +225,6 @@ START_TEST(empty_delimiter_is_the_default)
 	assert_trace("line(a) ");
 	finish();
 }
-END_TEST
 
 static void set_delimiter(struct plait_line_receiver *p, const char *line,
 			  size_t len)
@@ -235,7 +232,7 @@ static void set_delimiter(struct plait_line_receiver *p, const char *line,
 	p->delimiter = ";";
 }
 
-START_TEST(delimiter_changes_for_the_rest_of_the_chunk)
+TEST(delimiter_changes_for_the_rest_of_the_chunk, PURE)
 {
 	on_line = set_delimiter;
 	connect_with(&ops);
@@ -243,9 +240,8 @@ START_TEST(delimiter_changes_for_the_rest_of_the_chunk)
 	assert_trace("line(a) line(b\r\n) line(c) ");
 	finish();
 }
-END_TEST
 
-START_TEST(receiver_without_callbacks_takes_all)
+TEST(receiver_without_callbacks_takes_all, PURE)
 {
 	connect_with(&deaf_ops);
 	say("a\r\nb\r\n");
@@ -254,9 +250,8 @@ START_TEST(receiver_without_callbacks_takes_all)
 	ck_assert(plait_testing_is_connected(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(nothing_is_no_input)
+TEST(nothing_is_no_input, PURE)
 {
 	connect_with(&ops);
 	feed(NULL, 0);
@@ -265,9 +260,8 @@ START_TEST(nothing_is_no_input)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(sent_line_has_its_delimiter)
+TEST(sent_line_has_its_delimiter, PURE)
 {
 	const struct plait_buf *b;
 
@@ -280,9 +274,8 @@ START_TEST(sent_line_has_its_delimiter)
 	ck_assert_mem_eq(plait_buf_data(b), "hello\r\n\n", 8);
 	finish();
 }
-END_TEST
 
-START_TEST(sending_before_the_connection_is_nothing)
+TEST(sending_before_the_connection_is_nothing, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops.base);
 
@@ -290,10 +283,11 @@ START_TEST(sending_before_the_connection_is_nothing)
 				      "x", 1);
 	plait_protocol_free(&p);
 }
-END_TEST
+
+GROUP("limits");
 
 /* Lines of 3 to 6 bytes where 5 are allowed, in pieces of each size. */
-START_TEST(limit_is_exact_however_it_is_cut)
+TEST(limit_is_exact_however_it_is_cut, PURE, FROM_TO(1, 33))
 {
 	static const char text[] = "abc\r\nabcd\r\nabcde\r\nabcdef\r\nx\r\n";
 	size_t piece = (size_t)_i;
@@ -309,7 +303,6 @@ START_TEST(limit_is_exact_however_it_is_cut)
 		     "line(\nx) ");
 	finish();
 }
-END_TEST
 
 static void check_default_limit(size_t len, bool fits)
 {
@@ -334,15 +327,14 @@ static void check_default_limit(size_t len, bool fits)
 	free(text);
 }
 
-START_TEST(default_limit_is_twisteds)
+TEST(default_limit_is_twisteds, PURE)
 {
 	check_default_limit(16383, true);
 	check_default_limit(16384, true);
 	check_default_limit(16385, false);
 }
-END_TEST
 
-START_TEST(line_too_long_closes)
+TEST(line_too_long_closes, PURE)
 {
 	connect_with(&ops);
 	receiver->max_length = 3;
@@ -356,9 +348,8 @@ START_TEST(line_too_long_closes)
 	ck_assert(!plait_testing_is_aborted(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(limit_may_be_lowered_under_what_has_come)
+TEST(limit_may_be_lowered_under_what_has_come, PURE)
 {
 	connect_with(&tolerant_ops);
 	say("abcdefgh");
@@ -369,9 +360,8 @@ START_TEST(limit_may_be_lowered_under_what_has_come)
 	assert_trace("line(i) ");
 	finish();
 }
-END_TEST
 
-START_TEST(limit_may_be_none)
+TEST(limit_may_be_none, PURE)
 {
 	connect_with(&ops);
 	receiver->max_length = SIZE_MAX;
@@ -380,10 +370,9 @@ START_TEST(limit_may_be_none)
 	assert_trace("line(abcdef) ");
 	finish();
 }
-END_TEST
 
 /* A peer that never ends its line: what it can make us keep. */
-START_TEST(unfinished_line_takes_no_more_than_its_limit)
+TEST(unfinished_line_takes_no_more_than_its_limit, PURE)
 {
 	size_t before, most = 0;
 
@@ -398,9 +387,8 @@ START_TEST(unfinished_line_takes_no_more_than_its_limit)
 	ck_assert_uint_lt(most, 2 * 10000 + 2);
 	finish();
 }
-END_TEST
 
-START_TEST(nothing_is_kept_between_lines)
+TEST(nothing_is_kept_between_lines, PURE)
 {
 	unsigned long before;
 
@@ -411,9 +399,8 @@ START_TEST(nothing_is_kept_between_lines)
 	assert_trace("line(a line) ");
 	finish();
 }
-END_TEST
 
-START_TEST(whole_lines_are_not_copied)
+TEST(whole_lines_are_not_copied, PURE)
 {
 	static char text[300000];
 
@@ -425,10 +412,9 @@ START_TEST(whole_lines_are_not_copied)
 	ck_assert_uint_eq(lines, 100000);
 	finish();
 }
-END_TEST
 
 /* A megabyte in pieces of that size: 100-byte lines, then one long one. */
-START_TEST(work_is_linear_in_the_input)
+TEST(work_is_linear_in_the_input, PURE, TIMES(6))
 {
 	static const size_t pieces[] = { 1, 7, 99, 101, 1000, 131072 };
 	static char text[1 << 20];
@@ -451,7 +437,6 @@ START_TEST(work_is_linear_in_the_input)
 	ck_assert_uint_le(bytes_searched, 4 * sizeof(text));
 	finish();
 }
-END_TEST
 
 /* A line "N" is followed by N raw bytes. */
 static void count_to_raw(struct plait_line_receiver *p, const char *line,
@@ -474,7 +459,9 @@ static void take_raw(struct plait_line_receiver *p, const char *data,
 		plait_line_receiver_set_line_mode(p, data + mine, len - mine);
 }
 
-START_TEST(raw_mode_begins_with_the_next_byte)
+GROUP("modes");
+
+TEST(raw_mode_begins_with_the_next_byte, PURE)
 {
 	on_line = count_to_raw;
 	on_raw = take_raw;
@@ -486,9 +473,8 @@ START_TEST(raw_mode_begins_with_the_next_byte)
 		     "line(line) ");
 	finish();
 }
-END_TEST
 
-START_TEST(mode_switches_neither_copy_nor_recurse)
+TEST(mode_switches_neither_copy_nor_recurse, PURE)
 {
 	static char text[131072];
 
@@ -502,9 +488,8 @@ START_TEST(mode_switches_neither_copy_nor_recurse)
 	ck_assert_uint_eq(lines, sizeof(text) / 4);
 	finish();
 }
-END_TEST
 
-START_TEST(unfinished_line_is_raw_after_a_switch_from_outside)
+TEST(unfinished_line_is_raw_after_a_switch_from_outside, PURE)
 {
 	connect_with(&ops);
 	say("half");
@@ -514,9 +499,8 @@ START_TEST(unfinished_line_is_raw_after_a_switch_from_outside)
 	assert_trace("raw(half) raw(and) ");
 	finish();
 }
-END_TEST
 
-START_TEST(extra_from_outside_ends_the_unfinished_line)
+TEST(extra_from_outside_ends_the_unfinished_line, PURE)
 {
 	connect_with(&ops);
 	say("half");
@@ -526,7 +510,6 @@ START_TEST(extra_from_outside_ends_the_unfinished_line)
 	assert_trace("line(undone) ");
 	finish();
 }
-END_TEST
 
 static void insert_once(struct plait_line_receiver *p, const char *line,
 			size_t len)
@@ -536,7 +519,7 @@ static void insert_once(struct plait_line_receiver *p, const char *line,
 	trace_bytes("still", line, len);
 }
 
-START_TEST(extra_comes_before_the_rest)
+TEST(extra_comes_before_the_rest, PURE)
 {
 	on_line = insert_once;
 	connect_with(&ops);
@@ -547,7 +530,6 @@ START_TEST(extra_comes_before_the_rest)
 	assert_trace("line(cd) still(cd) line(new) line(e) ");
 	finish();
 }
-END_TEST
 
 static void insert_twice(struct plait_line_receiver *p, const char *line,
 			 size_t len)
@@ -558,7 +540,7 @@ static void insert_twice(struct plait_line_receiver *p, const char *line,
 	trace_bytes("still", line, len);
 }
 
-START_TEST(line_stays_while_extras_replace_what_it_lies_in)
+TEST(line_stays_while_extras_replace_what_it_lies_in, PURE)
 {
 	connect_with(&ops);
 	plait_line_receiver_pause(receiver);
@@ -568,7 +550,6 @@ START_TEST(line_stays_while_extras_replace_what_it_lies_in)
 	assert_trace("line(a) still(a) line(one) line(two) line(b) ");
 	finish();
 }
-END_TEST
 
 static void give_back_first_half(struct plait_line_receiver *p,
 				 const char *data, size_t len)
@@ -577,7 +558,7 @@ static void give_back_first_half(struct plait_line_receiver *p,
 	plait_line_receiver_set_line_mode(p, data, len / 2);
 }
 
-START_TEST(extra_may_be_any_part_of_what_was_raw)
+TEST(extra_may_be_any_part_of_what_was_raw, PURE)
 {
 	on_raw = give_back_first_half;
 	connect_with(&ops);
@@ -586,7 +567,6 @@ START_TEST(extra_may_be_any_part_of_what_was_raw)
 	assert_trace("raw(a\r\nbcd) line(a) ");
 	finish();
 }
-END_TEST
 
 static void pause_at(struct plait_line_receiver *p, const char *line,
 		     size_t len)
@@ -595,7 +575,9 @@ static void pause_at(struct plait_line_receiver *p, const char *line,
 		plait_line_receiver_pause(p);
 }
 
-START_TEST(pause_holds_the_rest_of_the_chunk)
+GROUP("pause");
+
+TEST(pause_holds_the_rest_of_the_chunk, PURE)
 {
 	on_line = pause_at;
 	connect_with(&ops);
@@ -611,7 +593,6 @@ START_TEST(pause_holds_the_rest_of_the_chunk)
 	assert_trace("line(undone) ");
 	finish();
 }
-END_TEST
 
 static void pause_at_each(struct plait_line_receiver *p, const char *line,
 			  size_t len)
@@ -620,7 +601,7 @@ static void pause_at_each(struct plait_line_receiver *p, const char *line,
 }
 
 /* Lines that have come are not lost because the peer has gone meanwhile. */
-START_TEST(the_end_waits_for_the_lines_that_are_held)
+TEST(the_end_waits_for_the_lines_that_are_held, PURE, TIMES(2))
 {
 	plait_value v = plait_fail(&plait_error_connection_lost, "reset");
 
@@ -644,9 +625,8 @@ START_TEST(the_end_waits_for_the_lines_that_are_held)
 	ck_assert(!plait_testing_is_connected(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(the_end_comes_when_what_is_held_is_cleared)
+TEST(the_end_comes_when_what_is_held_is_cleared, PURE)
 {
 	on_line = pause_at_each;
 	connect_with(&ops);
@@ -660,7 +640,6 @@ START_TEST(the_end_comes_when_what_is_held_is_cleared)
 	assert_trace("line(a) ");
 	finish();
 }
-END_TEST
 
 static void pause_and_resume(struct plait_line_receiver *p, const char *line,
 			     size_t len)
@@ -669,7 +648,7 @@ static void pause_and_resume(struct plait_line_receiver *p, const char *line,
 	plait_line_receiver_resume(p);
 }
 
-START_TEST(resume_inside_a_callback_does_not_recurse)
+TEST(resume_inside_a_callback_does_not_recurse, PURE)
 {
 	static char text[131072];
 
@@ -683,9 +662,8 @@ START_TEST(resume_inside_a_callback_does_not_recurse)
 	ck_assert_uint_eq(lines, sizeof(text) / 2);
 	finish();
 }
-END_TEST
 
-START_TEST(pausing_after_every_line_is_linear)
+TEST(pausing_after_every_line_is_linear, PURE)
 {
 	static char text[131072];
 
@@ -702,9 +680,8 @@ START_TEST(pausing_after_every_line_is_linear)
 	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
 	finish();
 }
-END_TEST
 
-START_TEST(input_while_paused_is_kept_at_linear_cost)
+TEST(input_while_paused_is_kept_at_linear_cost, PURE)
 {
 	static char text[100000];
 
@@ -720,9 +697,8 @@ START_TEST(input_while_paused_is_kept_at_linear_cost)
 	ck_assert_uint_eq(lines, 1);
 	finish();
 }
-END_TEST
 
-START_TEST(input_while_paused_is_behind_what_is_held)
+TEST(input_while_paused_is_behind_what_is_held, PURE)
 {
 	on_line = pause_at;
 	connect_with(&ops);
@@ -735,9 +711,8 @@ START_TEST(input_while_paused_is_behind_what_is_held)
 	assert_trace("line(xa) line(bc) line(d) ");
 	finish();
 }
-END_TEST
 
-START_TEST(resume_when_not_paused_is_nothing)
+TEST(resume_when_not_paused_is_nothing, PURE)
 {
 	connect_with(&ops);
 	plait_line_receiver_resume(receiver);
@@ -745,7 +720,6 @@ START_TEST(resume_when_not_paused_is_nothing)
 	assert_trace("line(a) ");
 	finish();
 }
-END_TEST
 
 static void receive_more(struct plait_line_receiver *p, const char *line,
 			 size_t len)
@@ -754,7 +728,7 @@ static void receive_more(struct plait_line_receiver *p, const char *line,
 	plait_line_receiver_data(&p->base, "more\r\n", 6);
 }
 
-START_TEST(input_from_inside_a_callback_is_behind_the_rest)
+TEST(input_from_inside_a_callback_is_behind_the_rest, PURE)
 {
 	on_line = receive_more;
 	connect_with(&ops);
@@ -765,7 +739,6 @@ START_TEST(input_from_inside_a_callback_is_behind_the_rest)
 	assert_trace("line(a) line(more) ");
 	finish();
 }
-END_TEST
 
 static void close_at(struct plait_line_receiver *p, const char *line,
 		     size_t len)
@@ -776,7 +749,9 @@ static void close_at(struct plait_line_receiver *p, const char *line,
 		plait_transport_abort(p->base.transport);
 }
 
-START_TEST(nothing_comes_after_a_close)
+GROUP("ends");
+
+TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 {
 	static const char *const texts[] = { "a\r\nC\r\nb\r\n",
 					     "a\r\nA\r\nb\r\n" };
@@ -791,7 +766,6 @@ START_TEST(nothing_comes_after_a_close)
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
 	finish();
 }
-END_TEST
 
 static void close_with_extra(struct plait_line_receiver *p, const char *data,
 			     size_t len)
@@ -801,7 +775,7 @@ static void close_with_extra(struct plait_line_receiver *p, const char *data,
 }
 
 /* Twisted still delivers one line here. */
-START_TEST(extra_after_a_close_goes_nowhere)
+TEST(extra_after_a_close_goes_nowhere, PURE)
 {
 	on_raw = close_with_extra;
 	connect_with(&ops);
@@ -812,9 +786,8 @@ START_TEST(extra_after_a_close_goes_nowhere)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(close_while_paused_drops_what_is_held)
+TEST(close_while_paused_drops_what_is_held, PURE)
 {
 	on_line = pause_at;
 	connect_with(&ops);
@@ -824,7 +797,6 @@ START_TEST(close_while_paused_drops_what_is_held)
 	assert_trace("line(P) ");
 	finish();
 }
-END_TEST
 
 static struct plait_buf *rest;
 
@@ -840,7 +812,7 @@ static void assert_rest(const char *text)
 	ck_assert_mem_eq(plait_buf_data(rest), text, strlen(text));
 }
 
-START_TEST(cleared_buffer_is_handed_over)
+TEST(cleared_buffer_is_handed_over, PURE)
 {
 	rest = plait_buf_new(100);
 	on_line = take_the_rest;
@@ -856,9 +828,8 @@ START_TEST(cleared_buffer_is_handed_over)
 	plait_buf_unref(&rest);
 	finish();
 }
-END_TEST
 
-START_TEST(cleared_while_paused)
+TEST(cleared_while_paused, PURE)
 {
 	on_line = pause_at;
 	connect_with(&ops);
@@ -869,9 +840,8 @@ START_TEST(cleared_while_paused)
 	assert_trace("line(P) line(b) ");
 	finish();
 }
-END_TEST
 
-START_TEST(failed_clear_changes_nothing)
+TEST(failed_clear_changes_nothing, PURE)
 {
 	struct plait_buf *small = plait_buf_new(2);
 
@@ -885,7 +855,6 @@ START_TEST(failed_clear_changes_nothing)
 	plait_buf_unref(&small);
 	finish();
 }
-END_TEST
 
 /* All that makes a receiver allocate. */
 static void busy_life(void)
@@ -904,7 +873,7 @@ static void busy_life(void)
 }
 
 /* Each allocation in turn is refused, alone or with all that follow. */
-START_TEST(no_memory_aborts_and_leaks_nothing)
+TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 {
 	bool persistent = _i == 1, reached = true;
 	unsigned long n;
@@ -922,7 +891,6 @@ START_TEST(no_memory_aborts_and_leaks_nothing)
 	}
 	ck_assert_uint_gt(n, 8);
 }
-END_TEST
 
 static void insert_without_memory(struct plait_line_receiver *p,
 				  const char *line, size_t len)
@@ -933,7 +901,7 @@ static void insert_without_memory(struct plait_line_receiver *p,
 	trace_bytes("still", line, len);
 }
 
-START_TEST(line_stays_when_there_is_no_memory_for_extra)
+TEST(line_stays_when_there_is_no_memory_for_extra, PURE)
 {
 	connect_with(&ops);
 	plait_line_receiver_pause(receiver);
@@ -945,9 +913,8 @@ START_TEST(line_stays_when_there_is_no_memory_for_extra)
 	ck_assert(plait_testing_is_aborted(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(no_memory_for_a_clear_changes_nothing)
+TEST(no_memory_for_a_clear_changes_nothing, PURE)
 {
 	struct plait_buf *b = plait_buf_new(10000);
 	char text[1000];
@@ -965,7 +932,6 @@ START_TEST(no_memory_for_a_clear_changes_nothing)
 	plait_buf_unref(&b);
 	finish();
 }
-END_TEST
 
 /*
  * Whatever is done in whatever order, no byte is lost or comes twice: what was
@@ -1059,7 +1025,9 @@ static const struct plait_line_receiver_ops random_ops = {
 	.line_length_exceeded = on_random_long,
 };
 
-START_TEST(no_byte_is_lost_or_comes_twice)
+GROUP("random");
+
+TEST(no_byte_is_lost_or_comes_twice, PURE, TIMES(30))
 {
 	const char *text;
 	size_t len;
@@ -1083,7 +1051,6 @@ START_TEST(no_byte_is_lost_or_comes_twice)
 	plait_buf_unref(&rest);
 	finish();
 }
-END_TEST
 
 /* The receiver of lines alone. */
 static struct plait_line_only_receiver *only;
@@ -1136,7 +1103,9 @@ static void say_only(const char *text)
 	plait_line_only_receiver_data(&only->base, text, strlen(text));
 }
 
-START_TEST(only_lines_come_until_a_close)
+GROUP("only");
+
+TEST(only_lines_come_until_a_close, PURE)
 {
 	connect_only(&only_ops);
 	say_only("a\r\nb\r");
@@ -1144,10 +1113,9 @@ START_TEST(only_lines_come_until_a_close)
 	assert_trace("line(a) line(b) line(C) ");
 	finish();
 }
-END_TEST
 
 /* Twisted refuses the second one if it is cut before its last byte. */
-START_TEST(only_limit_is_exact_however_it_is_cut)
+TEST(only_limit_is_exact_however_it_is_cut, PURE)
 {
 	static const char text[] = "abc\nabcd\nabcde\nx\n";
 
@@ -1163,9 +1131,8 @@ START_TEST(only_limit_is_exact_however_it_is_cut)
 		finish();
 	}
 }
-END_TEST
 
-START_TEST(only_line_too_long_closes)
+TEST(only_line_too_long_closes, PURE)
 {
 	connect_only(&only_ops);
 	only->max_length = 3;
@@ -1174,140 +1141,20 @@ START_TEST(only_line_too_long_closes)
 	ck_assert(plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(only_receiver_without_callbacks_takes_all)
+TEST(only_receiver_without_callbacks_takes_all, PURE)
 {
 	connect_only(&only_deaf_ops);
 	say_only("a\r\nb\r\nc");
 	ck_assert(plait_testing_is_connected(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(only_sent_line_has_its_delimiter)
+TEST(only_sent_line_has_its_delimiter, PURE)
 {
 	connect_only(&only_ops);
 	only->delimiter = "\n";
 	plait_line_only_receiver_send_line(only, "hello", 5);
 	ck_assert_uint_eq(plait_buf_size(plait_testing_written(transport)), 6);
 	finish();
-}
-END_TEST
-
-static void add_lines(Suite *s)
-{
-	TCase *tc = tcase_create("lines");
-
-	tcase_add_pure_test(tc, lines_of_a_chunk_come_in_order);
-	tcase_add_pure_test(tc, delimiter_may_be_cut_anywhere);
-	tcase_add_pure_test(tc, beginning_of_a_delimiter_is_text);
-	tcase_add_pure_test(tc, delimiter_may_hold_a_nul);
-	tcase_add_pure_test(tc, empty_delimiter_is_the_default);
-	tcase_add_pure_test(tc, delimiter_changes_for_the_rest_of_the_chunk);
-	tcase_add_pure_test(tc, receiver_without_callbacks_takes_all);
-	tcase_add_pure_test(tc, nothing_is_no_input);
-	tcase_add_pure_test(tc, sent_line_has_its_delimiter);
-	tcase_add_pure_test(tc, sending_before_the_connection_is_nothing);
-	suite_add_tcase(s, tc);
-}
-
-static void add_limits(Suite *s)
-{
-	TCase *tc = tcase_create("limits");
-
-	tcase_add_pure_loop_test(tc, limit_is_exact_however_it_is_cut, 1, 33);
-	tcase_add_pure_test(tc, default_limit_is_twisteds);
-	tcase_add_pure_test(tc, line_too_long_closes);
-	tcase_add_pure_test(tc, limit_may_be_lowered_under_what_has_come);
-	tcase_add_pure_test(tc, limit_may_be_none);
-	tcase_add_pure_test(tc, unfinished_line_takes_no_more_than_its_limit);
-	tcase_add_pure_test(tc, nothing_is_kept_between_lines);
-	tcase_add_pure_test(tc, whole_lines_are_not_copied);
-	tcase_add_pure_loop_test(tc, work_is_linear_in_the_input, 0, 6);
-	suite_add_tcase(s, tc);
-}
-
-static void add_modes(Suite *s)
-{
-	TCase *tc = tcase_create("modes");
-
-	tcase_add_pure_test(tc, raw_mode_begins_with_the_next_byte);
-	tcase_add_pure_test(tc, mode_switches_neither_copy_nor_recurse);
-	tcase_add_pure_test(tc,
-			    unfinished_line_is_raw_after_a_switch_from_outside);
-	tcase_add_pure_test(tc, extra_from_outside_ends_the_unfinished_line);
-	tcase_add_pure_test(tc, extra_comes_before_the_rest);
-	tcase_add_pure_test(tc,
-			    line_stays_while_extras_replace_what_it_lies_in);
-	tcase_add_pure_test(tc, extra_may_be_any_part_of_what_was_raw);
-	suite_add_tcase(s, tc);
-}
-
-static void add_pausing(Suite *s)
-{
-	TCase *tc = tcase_create("pause");
-
-	tcase_add_pure_test(tc, pause_holds_the_rest_of_the_chunk);
-	tcase_add_pure_loop_test(tc, the_end_waits_for_the_lines_that_are_held,
-				 0, 2);
-	tcase_add_pure_test(tc, the_end_comes_when_what_is_held_is_cleared);
-	tcase_add_pure_test(tc, resume_inside_a_callback_does_not_recurse);
-	tcase_add_pure_test(tc, pausing_after_every_line_is_linear);
-	tcase_add_pure_test(tc, input_while_paused_is_kept_at_linear_cost);
-	tcase_add_pure_test(tc, input_while_paused_is_behind_what_is_held);
-	tcase_add_pure_test(tc, resume_when_not_paused_is_nothing);
-	tcase_add_pure_test(tc,
-			    input_from_inside_a_callback_is_behind_the_rest);
-	suite_add_tcase(s, tc);
-}
-
-static void add_ends(Suite *s)
-{
-	TCase *tc = tcase_create("ends");
-
-	tcase_add_pure_loop_test(tc, nothing_comes_after_a_close, 0, 2);
-	tcase_add_pure_test(tc, extra_after_a_close_goes_nowhere);
-	tcase_add_pure_test(tc, close_while_paused_drops_what_is_held);
-	tcase_add_pure_test(tc, cleared_buffer_is_handed_over);
-	tcase_add_pure_test(tc, cleared_while_paused);
-	tcase_add_pure_test(tc, failed_clear_changes_nothing);
-	tcase_add_pure_loop_test(tc, no_memory_aborts_and_leaks_nothing, 0, 2);
-	tcase_add_pure_test(tc, line_stays_when_there_is_no_memory_for_extra);
-	tcase_add_pure_test(tc, no_memory_for_a_clear_changes_nothing);
-	suite_add_tcase(s, tc);
-}
-
-static void add_random(Suite *s)
-{
-	TCase *tc = tcase_create("random");
-
-	tcase_add_pure_loop_test(tc, no_byte_is_lost_or_comes_twice, 0, 30);
-	suite_add_tcase(s, tc);
-}
-
-static void add_only(Suite *s)
-{
-	TCase *tc = tcase_create("only");
-
-	tcase_add_pure_test(tc, only_lines_come_until_a_close);
-	tcase_add_pure_test(tc, only_limit_is_exact_however_it_is_cut);
-	tcase_add_pure_test(tc, only_line_too_long_closes);
-	tcase_add_pure_test(tc, only_receiver_without_callbacks_takes_all);
-	tcase_add_pure_test(tc, only_sent_line_has_its_delimiter);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("line");
-
-	add_lines(s);
-	add_limits(s);
-	add_modes(s);
-	add_pausing(s);
-	add_ends(s);
-	add_random(s);
-	add_only(s);
-	return suite_main(s);
 }

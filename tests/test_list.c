@@ -48,41 +48,39 @@ static void append(int from, int to)
 		plait_list_append(&head, &items[i].link);
 }
 
-START_TEST(initialised_head_is_empty)
+GROUP("list", .setup = setup);
+
+TEST(initialised_head_is_empty, PURE)
 {
 	ck_assert(plait_list_is_empty(&head));
 	ck_assert_ptr_null(plait_list_first(&head));
 	ck_assert_str_eq(digits(&head), "");
 }
-END_TEST
 
-START_TEST(zeroed_node_is_in_no_list)
+TEST(zeroed_node_is_in_no_list, PURE)
 {
 	ck_assert(!plait_list_is_linked(&items[0].link));
 	plait_list_remove(&items[0].link);
 	ck_assert(!plait_list_is_linked(&items[0].link));
 }
-END_TEST
 
-START_TEST(appending_keeps_the_order)
+TEST(appending_keeps_the_order, PURE)
 {
 	append(0, N);
 	ck_assert_str_eq(digits(&head), "01234");
 	ck_assert_ptr_eq(plait_list_first(&head), &items[0].link);
 	ck_assert(plait_list_is_linked(&items[4].link));
 }
-END_TEST
 
-START_TEST(inserting_puts_before)
+TEST(inserting_puts_before, PURE)
 {
 	append(0, 3);
 	plait_list_insert(&items[1].link, &items[3].link);
 	plait_list_insert(&items[0].link, &items[4].link);
 	ck_assert_str_eq(digits(&head), "40312");
 }
-END_TEST
 
-START_TEST(removing_twice_is_nothing)
+TEST(removing_twice_is_nothing, PURE)
 {
 	append(0, 3);
 	plait_list_remove(&items[1].link);
@@ -93,30 +91,27 @@ START_TEST(removing_twice_is_nothing)
 	plait_list_remove(&items[2].link);
 	ck_assert(plait_list_is_empty(&head));
 }
-END_TEST
 
-START_TEST(removed_node_may_come_again)
+TEST(removed_node_may_come_again, PURE)
 {
 	append(0, 3);
 	plait_list_remove(&items[0].link);
 	append(0, 1);
 	ck_assert_str_eq(digits(&head), "120");
 }
-END_TEST
 
 static void insert_again(void *arg)
 {
 	append(1, 2);
 }
 
-START_TEST(inserting_what_is_in_a_list_aborts)
+TEST(inserting_what_is_in_a_list_aborts, PURE)
 {
 	append(0, 3);
 	assert_aborts(insert_again, NULL, "!plait_list_is_linked(l)");
 }
-END_TEST
 
-START_TEST(moving_takes_all_to_the_end)
+TEST(moving_takes_all_to_the_end, PURE)
 {
 	struct plait_list other;
 
@@ -133,9 +128,8 @@ START_TEST(moving_takes_all_to_the_end)
 	ck_assert_str_eq(digits(&head), "34012");
 	ck_assert(plait_list_is_empty(&other));
 }
-END_TEST
 
-START_TEST(safe_walk_may_remove_what_it_visits)
+TEST(safe_walk_may_remove_what_it_visits, PURE)
 {
 	struct plait_list *l, *following;
 
@@ -144,24 +138,4 @@ START_TEST(safe_walk_may_remove_what_it_visits)
 		if (plait_container(l, struct item, link)->n % 2 == 0)
 			plait_list_remove(l);
 	ck_assert_str_eq(digits(&head), "13");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("list");
-	TCase *tc = tcase_create("list");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_pure_test(tc, initialised_head_is_empty);
-	tcase_add_pure_test(tc, zeroed_node_is_in_no_list);
-	tcase_add_pure_test(tc, appending_keeps_the_order);
-	tcase_add_pure_test(tc, inserting_puts_before);
-	tcase_add_pure_test(tc, removing_twice_is_nothing);
-	tcase_add_pure_test(tc, removed_node_may_come_again);
-	tcase_add_pure_test(tc, inserting_what_is_in_a_list_aborts);
-	tcase_add_pure_test(tc, moving_takes_all_to_the_end);
-	tcase_add_pure_test(tc, safe_walk_may_remove_what_it_visits);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -81,7 +81,9 @@ static void act_release_and_say_locked(struct step *s, plait_value *result)
 
 /* ---- acquiring and releasing ---------------------------------------- */
 
-START_TEST(free_lock_is_acquired_at_once)
+GROUP("acquire and release", .setup = setup);
+
+TEST(free_lock_is_acquired_at_once, PURE)
 {
 	ck_assert(!plait_lock_is_locked(lock));
 	w[0] = acquire("w0");
@@ -91,9 +93,8 @@ START_TEST(free_lock_is_acquired_at_once)
 	ck_assert(!plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(waiters_are_served_in_order_inside_the_release)
+TEST(waiters_are_served_in_order_inside_the_release, PURE)
 {
 	queue_up();
 	ck_assert_str_eq(trace(), "w0:none");
@@ -104,9 +105,8 @@ START_TEST(waiters_are_served_in_order_inside_the_release)
 	ck_assert(plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(lock_stays_locked_while_it_is_handed_over)
+TEST(lock_stays_locked_while_it_is_handed_over, PURE)
 {
 	struct step says = { .act = act_say_locked };
 	struct step both = { .act = act_release_and_say_locked };
@@ -118,9 +118,8 @@ START_TEST(lock_stays_locked_while_it_is_handed_over)
 	ck_assert_str_eq(trace(), "w0:none w1:none locked w2:none locked");
 	done();
 }
-END_TEST
 
-START_TEST(semaphore_has_so_many_tokens)
+TEST(semaphore_has_so_many_tokens, PURE)
 {
 	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
 	w[0] = plait_semaphore_acquire(semaphore);
@@ -138,7 +137,6 @@ START_TEST(semaphore_has_so_many_tokens)
 	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
 	done();
 }
-END_TEST
 
 static void act_say_tokens(struct step *s, plait_value *result)
 {
@@ -151,7 +149,7 @@ static void act_release_and_say_tokens(struct step *s, plait_value *result)
 	act_say_tokens(s, result);
 }
 
-START_TEST(token_is_not_free_while_it_is_handed_over)
+TEST(token_is_not_free_while_it_is_handed_over, PURE)
 {
 	struct step both = { .act = act_release_and_say_tokens };
 	struct step says = { .act = act_say_tokens };
@@ -164,16 +162,14 @@ START_TEST(token_is_not_free_while_it_is_handed_over)
 	ck_assert_str_eq(trace(), "0 0");
 	done();
 }
-END_TEST
 
-START_TEST(semaphore_without_tokens_is_refused)
+TEST(semaphore_without_tokens_is_refused, PURE)
 {
 	errno = 0;
 	ck_assert_ptr_null(plait_semaphore_new(0));
 	ck_assert_int_eq(errno, EINVAL);
 	done();
 }
-END_TEST
 
 static void release_lock(void *arg)
 {
@@ -185,18 +181,19 @@ static void release_semaphore(void *arg)
 	plait_semaphore_release(semaphore);
 }
 
-START_TEST(releasing_what_nobody_acquired_aborts)
+TEST(releasing_what_nobody_acquired_aborts, PURE)
 {
 	assert_aborts(release_lock, NULL, "released what nobody has acquired");
 	assert_aborts(release_semaphore, NULL,
 		      "released what nobody has acquired");
 	done();
 }
-END_TEST
 
 /* ---- cancelling ----------------------------------------------------- */
 
-START_TEST(cancelled_waiter_leaves_and_the_others_keep_their_order)
+GROUP("cancel", .setup = setup);
+
+TEST(cancelled_waiter_leaves_and_the_others_keep_their_order, PURE)
 {
 	queue_up();
 	plait_deferred_cancel(w[1]);
@@ -206,9 +203,8 @@ START_TEST(cancelled_waiter_leaves_and_the_others_keep_their_order)
 	handle_all(w[1]);
 	done();
 }
-END_TEST
 
-START_TEST(freed_waiter_leaves)
+TEST(freed_waiter_leaves, PURE)
 {
 	queue_up();
 	plait_deferred_free(&w[1]);
@@ -216,9 +212,8 @@ START_TEST(freed_waiter_leaves)
 	ck_assert_str_eq(trace(), "w0:none w1:CancelledError w2:none");
 	done();
 }
-END_TEST
 
-START_TEST(detached_waiter_still_gets_the_token)
+TEST(detached_waiter_still_gets_the_token, PURE)
 {
 	queue_up();
 	plait_deferred_detach(&w[1]);
@@ -226,9 +221,8 @@ START_TEST(detached_waiter_still_gets_the_token)
 	ck_assert_str_eq(trace(), "w0:none w1:none");
 	done();
 }
-END_TEST
 
-START_TEST(cancelling_what_was_acquired_is_nothing)
+TEST(cancelling_what_was_acquired_is_nothing, PURE)
 {
 	queue_up();
 	plait_deferred_cancel(w[0]);
@@ -237,11 +231,12 @@ START_TEST(cancelling_what_was_acquired_is_nothing)
 	ck_assert_str_eq(trace(), "w0:none");
 	done();
 }
-END_TEST
 
 /* ---- inside the callbacks of waiters --------------------------------- */
 
-START_TEST(waiter_may_release_inside_its_callback)
+GROUP("inside callbacks", .setup = setup);
+
+TEST(waiter_may_release_inside_its_callback, PURE)
 {
 	struct step releases = { .act = act_release };
 
@@ -253,9 +248,8 @@ START_TEST(waiter_may_release_inside_its_callback)
 	ck_assert(plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(waiter_may_cancel_the_next_inside_its_callback)
+TEST(waiter_may_cancel_the_next_inside_its_callback, PURE)
 {
 	struct step cancels = { .act = act_cancel };
 
@@ -269,9 +263,8 @@ START_TEST(waiter_may_cancel_the_next_inside_its_callback)
 	handle_all(w[2]);
 	done();
 }
-END_TEST
 
-START_TEST(next_may_be_cancelled_after_the_token_was_released_for_it)
+TEST(next_may_be_cancelled_after_the_token_was_released_for_it, PURE)
 {
 	struct step releases = { .act = act_release };
 	struct step cancels = { .act = act_cancel };
@@ -286,9 +279,8 @@ START_TEST(next_may_be_cancelled_after_the_token_was_released_for_it)
 	handle_all(w[2]);
 	done();
 }
-END_TEST
 
-START_TEST(acquiring_again_inside_queues_at_the_end)
+TEST(acquiring_again_inside_queues_at_the_end, PURE)
 {
 	struct step acquires = { .act = act_acquire };
 
@@ -300,9 +292,8 @@ START_TEST(acquiring_again_inside_queues_at_the_end)
 	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
 	done();
 }
-END_TEST
 
-START_TEST(released_inside_it_still_goes_to_the_first_not_to_who_comes)
+TEST(released_inside_it_still_goes_to_the_first_not_to_who_comes, PURE)
 {
 	struct step releases = { .act = act_release };
 	struct step acquires = { .act = act_acquire };
@@ -316,9 +307,8 @@ START_TEST(released_inside_it_still_goes_to_the_first_not_to_who_comes)
 	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
 	done();
 }
-END_TEST
 
-START_TEST(lock_may_be_freed_inside_a_callback)
+TEST(lock_may_be_freed_inside_a_callback, PURE)
 {
 	struct step frees = { .act = act_free_lock };
 
@@ -330,11 +320,12 @@ START_TEST(lock_may_be_freed_inside_a_callback)
 	handle_all(w[2]);
 	done();
 }
-END_TEST
 
 /* ---- freeing the lock ------------------------------------------------ */
 
-START_TEST(freeing_abandons_who_waits)
+GROUP("free", .setup = setup);
+
+TEST(freeing_abandons_who_waits, PURE)
 {
 	queue_up();
 	plait_lock_free(&lock);
@@ -346,7 +337,6 @@ START_TEST(freeing_abandons_who_waits)
 	handle_all(w[2]);
 	done();
 }
-END_TEST
 
 static plait_value acquire_again(plait_value *result, void *arg)
 {
@@ -358,7 +348,7 @@ static plait_value acquire_again(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(acquiring_while_it_is_freed_fails_at_once)
+TEST(acquiring_while_it_is_freed_fails_at_once, PURE)
 {
 	queue_up();
 	plait_deferred_add_both(w[2], acquire_again, lock);
@@ -370,7 +360,6 @@ START_TEST(acquiring_while_it_is_freed_fails_at_once)
 				  "again:AbandonedError: the lock was freed");
 	done();
 }
-END_TEST
 
 static plait_value release_it(plait_value *result, void *arg)
 {
@@ -379,7 +368,7 @@ static plait_value release_it(plait_value *result, void *arg)
 }
 
 /* He who got it could not give it back. */
-START_TEST(token_released_while_it_is_freed_goes_to_nobody)
+TEST(token_released_while_it_is_freed_goes_to_nobody, PURE)
 {
 	queue_up();
 	plait_deferred_add_both(w[1], release_it, lock);
@@ -390,9 +379,8 @@ START_TEST(token_released_while_it_is_freed_goes_to_nobody)
 	handle_all(w[2]);
 	done();
 }
-END_TEST
 
-START_TEST(freeing_null_is_nothing)
+TEST(freeing_null_is_nothing, PURE)
 {
 	struct plait_lock *no_lock = NULL;
 	struct plait_semaphore *no_semaphore = NULL;
@@ -401,7 +389,6 @@ START_TEST(freeing_null_is_nothing)
 	plait_semaphore_free(&no_semaphore);
 	done();
 }
-END_TEST
 
 /* ---- run ------------------------------------------------------------ */
 
@@ -425,7 +412,9 @@ static void set_working(struct step *s, const char *name)
 							&work_canceller) };
 }
 
-START_TEST(run_acquires_calls_and_releases)
+GROUP("run", .setup = setup);
+
+TEST(run_acquires_calls_and_releases, PURE)
 {
 	struct step s = { .name = "fn",
 			  .act = act_say_locked,
@@ -438,9 +427,8 @@ START_TEST(run_acquires_calls_and_releases)
 	ck_assert(!plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(run_waits_for_the_work_and_passes_its_result_on)
+TEST(run_waits_for_the_work_and_passes_its_result_on, PURE, TIMES(2))
 {
 	plait_value results[] = { plait_int(5), error("no") };
 	static const char *const traces[] = { "fn:none w0:5",
@@ -458,9 +446,8 @@ START_TEST(run_waits_for_the_work_and_passes_its_result_on)
 	handle_all(w[0]);
 	done();
 }
-END_TEST
 
-START_TEST(run_that_fails_releases)
+TEST(run_that_fails_releases, PURE)
 {
 	struct step s = { .answers = true, .answer = error("no") };
 
@@ -469,9 +456,8 @@ START_TEST(run_that_fails_releases)
 	handle_all(w[0]);
 	done();
 }
-END_TEST
 
-START_TEST(run_waits_for_its_turn)
+TEST(run_waits_for_its_turn, PURE)
 {
 	struct step s = { .name = "fn" };
 
@@ -484,9 +470,8 @@ START_TEST(run_waits_for_its_turn)
 	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 1);
 	done();
 }
-END_TEST
 
-START_TEST(run_cancelled_while_it_waits_never_calls)
+TEST(run_cancelled_while_it_waits_never_calls, PURE, TIMES(2))
 {
 	struct step s = { .name = "never" };
 
@@ -502,9 +487,8 @@ START_TEST(run_cancelled_while_it_waits_never_calls)
 	ck_assert(!plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(run_cancelled_at_work_stops_that_and_then_releases)
+TEST(run_cancelled_at_work_stops_that_and_then_releases, PURE, TIMES(2))
 {
 	struct step s;
 
@@ -520,10 +504,9 @@ START_TEST(run_cancelled_at_work_stops_that_and_then_releases)
 	plait_promise_drop(&work);
 	done();
 }
-END_TEST
 
 /* Work that, when it is cancelled, has something to clear up and waits. */
-START_TEST(freed_run_releases_when_all_of_its_work_has_ended)
+TEST(freed_run_releases_when_all_of_its_work_has_ended, PURE)
 {
 	struct plait_promise *clearing;
 	struct step c = { .name = "clearing" };
@@ -543,9 +526,8 @@ START_TEST(freed_run_releases_when_all_of_its_work_has_ended)
 	plait_promise_drop(&clearing);
 	done();
 }
-END_TEST
 
-START_TEST(cancelled_run_holds_on_while_its_work_clears_up)
+TEST(cancelled_run_holds_on_while_its_work_clears_up, PURE)
 {
 	struct plait_promise *clearing;
 	struct step clears = { .inner = plait_deferred_new(&clearing, NULL,
@@ -562,9 +544,8 @@ START_TEST(cancelled_run_holds_on_while_its_work_clears_up)
 	plait_promise_drop(&work);
 	done();
 }
-END_TEST
 
-START_TEST(run_freed_inside_its_function_releases_after_that)
+TEST(run_freed_inside_its_function_releases_after_that, PURE)
 {
 	struct step s;
 
@@ -580,10 +561,9 @@ START_TEST(run_freed_inside_its_function_releases_after_that)
 	plait_promise_drop(&work);
 	done();
 }
-END_TEST
 
 /* The pair that releases is one of its chain. */
-START_TEST(paused_run_keeps_the_lock_until_it_is_unpaused)
+TEST(paused_run_keeps_the_lock_until_it_is_unpaused, PURE)
 {
 	struct step s;
 
@@ -596,9 +576,8 @@ START_TEST(paused_run_keeps_the_lock_until_it_is_unpaused)
 	ck_assert(!plait_lock_is_locked(lock));
 	done();
 }
-END_TEST
 
-START_TEST(lock_freed_while_run_is_at_work_lets_it_finish)
+TEST(lock_freed_while_run_is_at_work_lets_it_finish, PURE)
 {
 	struct step s;
 
@@ -610,9 +589,8 @@ START_TEST(lock_freed_while_run_is_at_work_lets_it_finish)
 	ck_assert_str_eq(trace(), "fn:none w0:5");
 	done();
 }
-END_TEST
 
-START_TEST(function_that_frees_the_lock_is_run_to_its_end)
+TEST(function_that_frees_the_lock_is_run_to_its_end, PURE)
 {
 	struct step s = { .name = "fn", .act = act_free_lock };
 
@@ -621,9 +599,8 @@ START_TEST(function_that_frees_the_lock_is_run_to_its_end)
 	ck_assert(plait_deferred_is_fired(w[0]));
 	done();
 }
-END_TEST
 
-START_TEST(run_that_waits_for_a_freed_lock_is_abandoned)
+TEST(run_that_waits_for_a_freed_lock_is_abandoned, PURE)
 {
 	struct step s = { .name = "never" };
 
@@ -635,7 +612,6 @@ START_TEST(run_that_waits_for_a_freed_lock_is_abandoned)
 	handle_all(w[1]);
 	done();
 }
-END_TEST
 
 /* ---- freed or cancelled while the work is on the stack ----------------- */
 
@@ -753,8 +729,11 @@ static void end_shape(void)
 	done();
 }
 
+GROUP("on the stack", .setup = setup);
+
 /* The shared operation is not freed with its waiter: it runs to its end. */
-START_TEST(lock_is_held_until_the_callback_that_frees_the_run_returns)
+TEST(lock_is_held_until_the_callback_that_frees_the_run_returns, PURE,
+     TIMES(SHAPES))
 {
 	struct step ends = { .name = "cb", .act = act_end_run };
 	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
@@ -774,9 +753,9 @@ START_TEST(lock_is_held_until_the_callback_that_frees_the_run_returns)
 					  "locked next:none");
 	end_shape();
 }
-END_TEST
 
-START_TEST(lock_is_held_until_the_callback_that_cancels_the_run_returns)
+TEST(lock_is_held_until_the_callback_that_cancels_the_run_returns, PURE,
+     TIMES(SHAPES))
 {
 	struct plait_promise *cancels;
 	struct plait_deferred *unused =
@@ -793,9 +772,9 @@ START_TEST(lock_is_held_until_the_callback_that_cancels_the_run_returns)
 	plait_deferred_free(&unused);
 	end_shape();
 }
-END_TEST
 
-START_TEST(lock_is_held_until_the_canceller_that_frees_the_run_returns)
+TEST(lock_is_held_until_the_canceller_that_frees_the_run_returns, PURE,
+     TIMES(SHAPES))
 {
 	struct plait_deferred *d;
 
@@ -807,9 +786,9 @@ START_TEST(lock_is_held_until_the_canceller_that_frees_the_run_returns)
 	ck_assert_str_eq(trace(), "!c in locked next:none");
 	end_shape();
 }
-END_TEST
 
-START_TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns)
+TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns, PURE,
+     TIMES(SHAPES))
 {
 	struct step ends = { .name = "cb", .act = act_say_locked };
 	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
@@ -821,10 +800,9 @@ START_TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns)
 	ck_assert_str_eq(trace(), "cb:none locked next:none");
 	end_shape();
 }
-END_TEST
 
 /* Two members at once: the one's callback fires the other, which frees. */
-START_TEST(lock_is_held_until_all_members_on_the_stack_have_returned)
+TEST(lock_is_held_until_all_members_on_the_stack_have_returned, PURE)
 {
 	struct plait_promise *second;
 	struct plait_deferred *m[] = {
@@ -847,7 +825,6 @@ START_TEST(lock_is_held_until_all_members_on_the_stack_have_returned)
 				  "next:none locked");
 	end_shape();
 }
-END_TEST
 
 static void act_end_run_and_shared(struct step *s, plait_value *result)
 {
@@ -857,7 +834,7 @@ static void act_end_run_and_shared(struct step *s, plait_value *result)
 }
 
 /* That frees the operation, which is held for its member on the stack. */
-START_TEST(lock_is_held_if_the_shared_operation_is_freed_as_well)
+TEST(lock_is_held_if_the_shared_operation_is_freed_as_well, PURE)
 {
 	struct step ends = { .name = "cb", .act = act_end_run_and_shared };
 	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
@@ -868,9 +845,8 @@ START_TEST(lock_is_held_if_the_shared_operation_is_freed_as_well)
 	ck_assert_str_eq(trace(), "cb:none locked next:none");
 	end_shape();
 }
-END_TEST
 
-START_TEST(result_of_a_freed_run_goes_before_the_lock)
+TEST(result_of_a_freed_run_goes_before_the_lock, PURE)
 {
 	struct step ends = { .act = act_end_run,
 			     .answers = true,
@@ -883,7 +859,6 @@ START_TEST(result_of_a_freed_run_goes_before_the_lock)
 	ck_assert_str_eq(trace(), "in locked ~v next:none");
 	end_shape();
 }
-END_TEST
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 
@@ -932,7 +907,9 @@ static void contend(int who, int when, int action)
 	plait_lock_free(&contended);
 }
 
-START_TEST(each_run_settles_once_whatever_happens_when)
+GROUP("extremes", .setup = setup, .timeout = 60);
+
+TEST(each_run_settles_once_whatever_happens_when, PURE)
 {
 	done();
 	for (int who = 0; who < WAITERS; who++)
@@ -940,7 +917,6 @@ START_TEST(each_run_settles_once_whatever_happens_when)
 			for (int action = 0; action < 4; action++)
 				contend(who, when, action);
 }
-END_TEST
 
 static void whole_life(void)
 {
@@ -970,12 +946,11 @@ static void whole_life(void)
 	plait_lock_free(&l);
 }
 
-START_TEST(no_token_is_lost_when_memory_runs_out)
+TEST(no_token_is_lost_when_memory_runs_out, PURE)
 {
 	done();
 	without_each_allocation(whole_life);
 }
-END_TEST
 
 enum { MILLION = 1000000 };
 
@@ -1017,135 +992,10 @@ static void *million_waiters(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiters_end_on_a_small_stack)
+TEST(million_waiters_end_on_a_small_stack, PURE, TIMES(3))
 {
 	done();
 	how = _i;
 	on_small_stack(million_waiters);
 	ck_assert_uint_eq(served, MILLION);
-}
-END_TEST
-
-static TCase *add_case(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_token_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "acquire and release");
-
-	tcase_add_pure_test(tc, free_lock_is_acquired_at_once);
-	tcase_add_pure_test(tc, waiters_are_served_in_order_inside_the_release);
-	tcase_add_pure_test(tc, lock_stays_locked_while_it_is_handed_over);
-	tcase_add_pure_test(tc, semaphore_has_so_many_tokens);
-	tcase_add_pure_test(tc, token_is_not_free_while_it_is_handed_over);
-	tcase_add_pure_test(tc, semaphore_without_tokens_is_refused);
-	tcase_add_pure_test(tc, releasing_what_nobody_acquired_aborts);
-
-	tc = add_case(s, "cancel");
-	tcase_add_pure_test(
-		tc, cancelled_waiter_leaves_and_the_others_keep_their_order);
-	tcase_add_pure_test(tc, freed_waiter_leaves);
-	tcase_add_pure_test(tc, detached_waiter_still_gets_the_token);
-	tcase_add_pure_test(tc, cancelling_what_was_acquired_is_nothing);
-}
-
-static void add_inside_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "inside callbacks");
-
-	tcase_add_pure_test(tc, waiter_may_release_inside_its_callback);
-	tcase_add_pure_test(tc, waiter_may_cancel_the_next_inside_its_callback);
-	tcase_add_pure_test(
-		tc, next_may_be_cancelled_after_the_token_was_released_for_it);
-	tcase_add_pure_test(tc, acquiring_again_inside_queues_at_the_end);
-	tcase_add_pure_test(
-		tc,
-		released_inside_it_still_goes_to_the_first_not_to_who_comes);
-	tcase_add_pure_test(tc, lock_may_be_freed_inside_a_callback);
-
-	tc = add_case(s, "free");
-	tcase_add_pure_test(tc, freeing_abandons_who_waits);
-	tcase_add_pure_test(tc, acquiring_while_it_is_freed_fails_at_once);
-	tcase_add_pure_test(tc,
-			    token_released_while_it_is_freed_goes_to_nobody);
-	tcase_add_pure_test(tc, freeing_null_is_nothing);
-}
-
-static void add_run_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "run");
-
-	tcase_add_pure_test(tc, run_acquires_calls_and_releases);
-	tcase_add_pure_loop_test(
-		tc, run_waits_for_the_work_and_passes_its_result_on, 0, 2);
-	tcase_add_pure_test(tc, run_that_fails_releases);
-	tcase_add_pure_test(tc, run_waits_for_its_turn);
-	tcase_add_pure_loop_test(tc, run_cancelled_while_it_waits_never_calls,
-				 0, 2);
-	tcase_add_pure_loop_test(
-		tc, run_cancelled_at_work_stops_that_and_then_releases, 0, 2);
-	tcase_add_pure_test(tc,
-			    freed_run_releases_when_all_of_its_work_has_ended);
-	tcase_add_pure_test(tc,
-			    cancelled_run_holds_on_while_its_work_clears_up);
-	tcase_add_pure_test(tc,
-			    run_freed_inside_its_function_releases_after_that);
-	tcase_add_pure_test(tc, paused_run_keeps_the_lock_until_it_is_unpaused);
-	tcase_add_pure_test(tc, lock_freed_while_run_is_at_work_lets_it_finish);
-	tcase_add_pure_test(tc, function_that_frees_the_lock_is_run_to_its_end);
-	tcase_add_pure_test(tc, run_that_waits_for_a_freed_lock_is_abandoned);
-}
-
-static void add_stack_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "on the stack");
-
-	tcase_add_pure_loop_test(
-		tc, lock_is_held_until_the_callback_that_frees_the_run_returns,
-		0, SHAPES);
-	tcase_add_pure_loop_test(
-		tc,
-		lock_is_held_until_the_callback_that_cancels_the_run_returns, 0,
-		SHAPES);
-	tcase_add_pure_loop_test(
-		tc, lock_is_held_until_the_canceller_that_frees_the_run_returns,
-		0, SHAPES);
-	tcase_add_pure_loop_test(
-		tc,
-		lock_is_let_go_when_the_run_is_detached_and_the_callback_returns,
-		0, SHAPES);
-	tcase_add_pure_test(
-		tc, lock_is_held_until_all_members_on_the_stack_have_returned);
-	tcase_add_pure_test(
-		tc, lock_is_held_if_the_shared_operation_is_freed_as_well);
-	tcase_add_pure_test(tc, result_of_a_freed_run_goes_before_the_lock);
-}
-
-static void add_extreme_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "extremes");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, each_run_settles_once_whatever_happens_when);
-	tcase_add_pure_test(tc, no_token_is_lost_when_memory_runs_out);
-	tcase_add_pure_loop_test(tc, million_waiters_end_on_a_small_stack, 0,
-				 3);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("lock");
-
-	add_token_cases(s);
-	add_inside_cases(s);
-	add_run_cases(s);
-	add_stack_cases(s);
-	add_extreme_cases(s);
-	return suite_main(s);
 }

@@ -81,7 +81,9 @@ static void pass_time(double step, unsigned n)
 
 /* ---- the grid ------------------------------------------------------- */
 
-START_TEST(calls_now_and_at_each_interval)
+GROUP("grid", .setup = steps_setup);
+
+TEST(calls_now_and_at_each_interval, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(2, true);
@@ -91,9 +93,8 @@ START_TEST(calls_now_and_at_each_interval)
 	ck_assert_uint_eq(counted, 4);
 	done();
 }
-END_TEST
 
-START_TEST(may_begin_an_interval_later)
+TEST(may_begin_an_interval_later, ON_EACH_REACTOR)
 {
 	double start;
 
@@ -106,14 +107,13 @@ START_TEST(may_begin_an_interval_later)
 	ck_assert_double_eq_tol(called_at[0] - start, 2, 1e-6);
 	done();
 }
-END_TEST
 
 static void hold_up(void)
 {
 	clock_advance(3.5);
 }
 
-START_TEST(a_late_call_does_not_shift_the_grid)
+TEST(a_late_call_does_not_shift_the_grid, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -129,9 +129,8 @@ START_TEST(a_late_call_does_not_shift_the_grid)
 	ck_assert_uint_eq(counted, 5);
 	done();
 }
-END_TEST
 
-START_TEST(a_slow_function_skips_and_counts)
+TEST(a_slow_function_skips_and_counts, ON_EACH_BACKEND)
 {
 	timed_start();
 	act_at(2, hold_up);
@@ -144,9 +143,8 @@ START_TEST(a_slow_function_skips_and_counts)
 	ck_assert_uint_eq(last_count, 4);
 	done();
 }
-END_TEST
 
-START_TEST(on_a_point_the_next_one_is_an_interval_away)
+TEST(on_a_point_the_next_one_is_an_interval_away, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -155,10 +153,9 @@ START_TEST(on_a_point_the_next_one_is_an_interval_away)
 	ck_assert_uint_eq(counted, 6);
 	done();
 }
-END_TEST
 
 /* On every tick of a clock that is never late, exactly one call. */
-START_TEST(no_call_is_made_twice_or_left_out)
+TEST(no_call_is_made_twice_or_left_out, PURE, TIMES(5))
 {
 	static const double intervals[] = { 1. / 3, 0.1, 1e-3, 0.7, 1e-6 / 7 };
 	double interval = intervals[_i];
@@ -176,7 +173,6 @@ START_TEST(no_call_is_made_twice_or_left_out)
 	}
 	done();
 }
-END_TEST
 
 /* The clock of a testing reactor, to the nanosecond. */
 static int64_t now;
@@ -200,7 +196,7 @@ static int64_t point(uint64_t k)
 }
 
 /* A nanosecond before a point it has not come, and on it, it has. */
-START_TEST(a_point_comes_on_its_nanosecond)
+TEST(a_point_comes_on_its_nanosecond, PURE, TIMES(4))
 {
 	uint64_t k = 0, random = 1;
 
@@ -221,9 +217,8 @@ START_TEST(a_point_comes_on_its_nanosecond)
 	}
 	done();
 }
-END_TEST
 
-START_TEST(late_and_on_a_point_it_is_called_once)
+TEST(late_and_on_a_point_it_is_called_once, PURE, TIMES(4))
 {
 	uint64_t k = 0;
 
@@ -239,10 +234,9 @@ START_TEST(late_and_on_a_point_it_is_called_once)
 	}
 	done();
 }
-END_TEST
 
 /* After a thousand million intervals it is a few nanoseconds off at most. */
-START_TEST(the_grid_does_not_drift)
+TEST(the_grid_does_not_drift, PURE, TIMES(4))
 {
 	static const double intervals[] = { 1. / 3, 0.1, 1e-3, 1. / 48000 };
 	const double n = 1e9;
@@ -266,9 +260,8 @@ START_TEST(the_grid_does_not_drift)
 	}
 	done();
 }
-END_TEST
 
-START_TEST(an_interval_shorter_than_a_turn_is_counted)
+TEST(an_interval_shorter_than_a_turn_is_counted, PURE)
 {
 	timed_start();
 	begin_loop(1e-9, false);
@@ -279,9 +272,8 @@ START_TEST(an_interval_shorter_than_a_turn_is_counted)
 	ck_assert_uint_eq(counted, 2000000000);
 	done();
 }
-END_TEST
 
-START_TEST(no_interval_is_too_short_or_too_long)
+TEST(no_interval_is_too_short_or_too_long, ON_EACH_REACTOR, TIMES(5))
 {
 	static const double intervals[] = { 1e-300, 4.9e-324, 1e-12, 1e300,
 					    INFINITY };
@@ -300,9 +292,8 @@ START_TEST(no_interval_is_too_short_or_too_long)
 		ck_assert_uint_ge(calls, 9);
 	done();
 }
-END_TEST
 
-START_TEST(interval_of_zero_is_once_per_turn)
+TEST(interval_of_zero_is_once_per_turn, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(0, true);
@@ -313,7 +304,6 @@ START_TEST(interval_of_zero_is_once_per_turn)
 	}
 	done();
 }
-END_TEST
 
 static bool readable;
 
@@ -323,7 +313,7 @@ static void is_readable(struct plait_watch *w, unsigned events)
 	plait_watch_stop(w);
 }
 
-START_TEST(interval_of_zero_does_not_starve_descriptors)
+TEST(interval_of_zero_does_not_starve_descriptors, ON_EACH_BACKEND)
 {
 	struct plait_watch w = { 0 };
 	int fd[2];
@@ -343,11 +333,12 @@ START_TEST(interval_of_zero_does_not_starve_descriptors)
 	close(fd[1]);
 	done();
 }
-END_TEST
 
 /* ---- stopping ------------------------------------------------------- */
 
-START_TEST(stopping_fires_before_it_returns)
+GROUP("stopping", .setup = steps_setup);
+
+TEST(stopping_fires_before_it_returns, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -361,9 +352,8 @@ START_TEST(stopping_fires_before_it_returns)
 	ck_assert_uint_eq(calls, 1);
 	done();
 }
-END_TEST
 
-START_TEST(one_that_never_ran_may_be_stopped_reset_and_freed)
+TEST(one_that_never_ran_may_be_stopped_reset_and_freed, ON_EACH_REACTOR)
 {
 	timed_start();
 	loop = plait_looping_call_new(reactor, work, &calls);
@@ -373,9 +363,8 @@ START_TEST(one_that_never_ran_may_be_stopped_reset_and_freed)
 	plait_looping_call_free(&loop);
 	plait_looping_call_free(&loop);
 }
-END_TEST
 
-START_TEST(may_be_started_again_with_a_new_grid)
+TEST(may_be_started_again_with_a_new_grid, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -387,14 +376,13 @@ START_TEST(may_be_started_again_with_a_new_grid)
 	assert_times(4, 0., 1., 1.25, 3.25);
 	done();
 }
-END_TEST
 
 static plait_value broken(void)
 {
 	return calls == 2 ? plait_fail(&plait_error_any, "broken") : PLAIT_NONE;
 }
 
-START_TEST(a_failure_ends_it)
+TEST(a_failure_ends_it, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = broken;
@@ -406,14 +394,13 @@ START_TEST(a_failure_ends_it)
 	ck_assert_uint_eq(calls, 2);
 	done();
 }
-END_TEST
 
 static plait_value some_value(void)
 {
 	return tracked("v");
 }
 
-START_TEST(what_the_function_returns_is_freed)
+TEST(what_the_function_returns_is_freed, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = some_value;
@@ -422,9 +409,8 @@ START_TEST(what_the_function_returns_is_freed)
 	ck_assert_str_eq(trace(), "~v ~v");
 	done();
 }
-END_TEST
 
-START_TEST(cancelling_the_deferred_stops_it)
+TEST(cancelling_the_deferred_stops_it, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -439,9 +425,8 @@ START_TEST(cancelling_the_deferred_stops_it)
 	ck_assert_uint_eq(calls, 2);
 	done();
 }
-END_TEST
 
-START_TEST(detached_it_runs_on)
+TEST(detached_it_runs_on, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -451,9 +436,8 @@ START_TEST(detached_it_runs_on)
 	done();
 	ck_assert_str_eq(trace(), "end:none");
 }
-END_TEST
 
-START_TEST(freeing_it_fires_too)
+TEST(freeing_it_fires_too, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -463,9 +447,8 @@ START_TEST(freeing_it_fires_too)
 	ck_assert_uint_eq(calls, 1);
 	done();
 }
-END_TEST
 
-START_TEST(a_reactor_that_is_freed_abandons_it)
+TEST(a_reactor_that_is_freed_abandons_it, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(1, true);
@@ -476,9 +459,8 @@ START_TEST(a_reactor_that_is_freed_abandons_it)
 	plait_looping_call_stop(loop);
 	done();
 }
-END_TEST
 
-START_TEST(resetting_begins_a_new_grid)
+TEST(resetting_begins_a_new_grid, ON_EACH_REACTOR)
 {
 	timed_start();
 	begin_loop(2, true);
@@ -489,7 +471,6 @@ START_TEST(resetting_begins_a_new_grid)
 	ck_assert_uint_eq(counted, 3);
 	done();
 }
-END_TEST
 
 /* ---- from inside the function --------------------------------------- */
 
@@ -501,7 +482,9 @@ static void stop_it(void)
 	trace_add("stopped");
 }
 
-START_TEST(stopped_inside_it_ends_when_the_function_returns)
+GROUP("inside", .setup = steps_setup);
+
+TEST(stopped_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR)
 {
 	timed_start();
 	act_at(2, stop_it);
@@ -512,9 +495,8 @@ START_TEST(stopped_inside_it_ends_when_the_function_returns)
 	ck_assert_uint_eq(calls, 2);
 	done();
 }
-END_TEST
 
-START_TEST(stopped_inside_the_first_call_it_has_ended_in_start)
+TEST(stopped_inside_the_first_call_it_has_ended_in_start, ON_EACH_REACTOR)
 {
 	timed_start();
 	act_at(1, stop_it);
@@ -523,7 +505,6 @@ START_TEST(stopped_inside_the_first_call_it_has_ended_in_start)
 	ck_assert_str_eq(trace(), "stopped end:none");
 	done();
 }
-END_TEST
 
 static void free_it(void)
 {
@@ -531,7 +512,8 @@ static void free_it(void)
 	trace_add("freed");
 }
 
-START_TEST(freed_inside_it_ends_when_the_function_returns)
+TEST(freed_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR,
+     FROM_TO(1, 3))
 {
 	timed_start();
 	act_at((unsigned)_i, free_it);
@@ -542,7 +524,6 @@ START_TEST(freed_inside_it_ends_when_the_function_returns)
 	ck_assert_uint_eq(calls, (unsigned)_i);
 	done();
 }
-END_TEST
 
 static void cancel_it(void)
 {
@@ -550,7 +531,7 @@ static void cancel_it(void)
 	trace_add("cancelled");
 }
 
-START_TEST(cancelled_inside_it_stops_at_once)
+TEST(cancelled_inside_it_stops_at_once, ON_EACH_REACTOR)
 {
 	timed_start();
 	act_at(2, cancel_it);
@@ -561,14 +542,13 @@ START_TEST(cancelled_inside_it_stops_at_once)
 	ck_assert_uint_eq(calls, 2);
 	done();
 }
-END_TEST
 
 static void reset_it(void)
 {
 	plait_looping_call_reset(loop);
 }
 
-START_TEST(reset_inside_it_goes_on_from_there)
+TEST(reset_inside_it_goes_on_from_there, ON_EACH_REACTOR)
 {
 	timed_start();
 	act_at(2, reset_it);
@@ -581,7 +561,6 @@ START_TEST(reset_inside_it_goes_on_from_there)
 	assert_times(3, 0., 1.5, 2.5);
 	done();
 }
-END_TEST
 
 static void start_it(void)
 {
@@ -614,7 +593,7 @@ static void start_nowhere(void *arg)
 	begin_loop(NAN, false);
 }
 
-START_TEST(a_mistake_aborts)
+TEST(a_mistake_aborts, ON_EACH_REACTOR)
 {
 	timed_start();
 	assert_aborts(start_inside, NULL, "has not ended");
@@ -622,7 +601,6 @@ START_TEST(a_mistake_aborts)
 	assert_aborts(start_backwards, NULL, "interval >= 0");
 	assert_aborts(start_nowhere, NULL, "interval >= 0");
 }
-END_TEST
 
 static plait_value start_again(plait_value *result, void *arg)
 {
@@ -631,7 +609,7 @@ static plait_value start_again(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(what_its_end_calls_may_start_it_again)
+TEST(what_its_end_calls_may_start_it_again, ON_EACH_REACTOR)
 {
 	timed_start();
 	act_at(2, stop_it);
@@ -641,7 +619,6 @@ START_TEST(what_its_end_calls_may_start_it_again)
 	assert_times(4, 0., 1., 1., 4.);
 	done();
 }
-END_TEST
 
 static plait_value free_at_end(plait_value *result, void *arg)
 {
@@ -649,7 +626,7 @@ static plait_value free_at_end(plait_value *result, void *arg)
 	return *result;
 }
 
-START_TEST(what_its_end_calls_may_free_it)
+TEST(what_its_end_calls_may_free_it, ON_EACH_REACTOR, TIMES(5))
 {
 	timed_start();
 	begin_loop(1, true);
@@ -676,7 +653,6 @@ START_TEST(what_its_end_calls_may_free_it)
 	ck_assert_ptr_nonnull(strstr(trace(), "end:"));
 	done();
 }
-END_TEST
 
 /* ---- waiting for what the function returns -------------------------- */
 
@@ -704,7 +680,9 @@ static void begin_and_wait(void)
 	ck_assert_ptr_nonnull(promise);
 }
 
-START_TEST(a_deferred_is_waited_for_and_the_grid_stays)
+GROUP("waiting", .setup = steps_setup);
+
+TEST(a_deferred_is_waited_for_and_the_grid_stays, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	pass_time(0.5, 6);
@@ -717,7 +695,6 @@ START_TEST(a_deferred_is_waited_for_and_the_grid_stays)
 	ck_assert_uint_eq(last_count, 4);
 	done();
 }
-END_TEST
 
 static plait_value fired_already(void)
 {
@@ -726,7 +703,7 @@ static plait_value fired_already(void)
 	return plait_chain(&d);
 }
 
-START_TEST(a_fired_deferred_is_not_waited_for)
+TEST(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = fired_already;
@@ -735,18 +712,16 @@ START_TEST(a_fired_deferred_is_not_waited_for)
 	assert_times(3, 0., 1., 2.);
 	done();
 }
-END_TEST
 
-START_TEST(failing_it_ends_the_loop)
+TEST(failing_it_ends_the_loop, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	plait_fire(&promise, plait_fail(&plait_error_any, "e"));
 	ck_assert_str_eq(trace(), "work:Error: e end:Error: e");
 	done();
 }
-END_TEST
 
-START_TEST(stopping_waits_for_it)
+TEST(stopping_waits_for_it, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	plait_looping_call_stop(loop);
@@ -756,9 +731,8 @@ START_TEST(stopping_waits_for_it)
 	ck_assert_str_eq(trace(), "work:1 end:none");
 	done();
 }
-END_TEST
 
-START_TEST(resetting_while_it_works_counts_from_then)
+TEST(resetting_while_it_works_counts_from_then, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	plait_looping_call_reset(loop);
@@ -768,9 +742,8 @@ START_TEST(resetting_while_it_works_counts_from_then)
 	assert_times(3, 0., 1., 2.5);
 	done();
 }
-END_TEST
 
-START_TEST(resetting_does_not_call_while_it_works)
+TEST(resetting_does_not_call_while_it_works, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	plait_looping_call_reset(loop);
@@ -781,9 +754,8 @@ START_TEST(resetting_does_not_call_while_it_works)
 	assert_times(3, 0., 1., 4.5);
 	done();
 }
-END_TEST
 
-START_TEST(ending_the_loop_cancels_it)
+TEST(ending_the_loop_cancels_it, ON_EACH_REACTOR, TIMES(4))
 {
 	static const char *const ends[] = {
 		"!c work:CancelledError end:CancelledError",
@@ -809,7 +781,6 @@ START_TEST(ending_the_loop_cancels_it)
 	ck_assert_str_eq(trace(), ends[_i]);
 	done();
 }
-END_TEST
 
 static plait_value cancel_inside(plait_value *result, void *arg)
 {
@@ -827,7 +798,7 @@ static plait_value begin_work_that_cancels(void)
 	return plait_chain(&d);
 }
 
-START_TEST(cancelled_by_its_work_it_ends_when_that_has_returned)
+TEST(cancelled_by_its_work_it_ends_when_that_has_returned, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = begin_work_that_cancels;
@@ -836,9 +807,8 @@ START_TEST(cancelled_by_its_work_it_ends_when_that_has_returned)
 	ck_assert_str_eq(trace(), "in out end:CancelledError");
 	done();
 }
-END_TEST
 
-START_TEST(stopped_while_it_works_a_freed_reactor_cancels_it)
+TEST(stopped_while_it_works_a_freed_reactor_cancels_it, ON_EACH_REACTOR)
 {
 	begin_and_wait();
 	plait_looping_call_stop(loop);
@@ -847,7 +817,6 @@ START_TEST(stopped_while_it_works_a_freed_reactor_cancels_it)
 				  "end:AbandonedError: promise dropped");
 	done();
 }
-END_TEST
 
 static struct step stubborn;
 static struct plait_promise *further;
@@ -861,7 +830,7 @@ static plait_value begin_stubborn_work(void)
 	return plait_chain(&d);
 }
 
-START_TEST(work_that_answers_its_cancel_with_more_does_not_go_on)
+TEST(work_that_answers_its_cancel_with_more_does_not_go_on, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = begin_stubborn_work;
@@ -872,10 +841,9 @@ START_TEST(work_that_answers_its_cancel_with_more_does_not_go_on)
 	plait_promise_drop(&further);
 	done();
 }
-END_TEST
 
 /* The function ends its loop, and returns a deferred nevertheless. */
-START_TEST(begun_by_a_function_that_ended_its_loop)
+TEST(begun_by_a_function_that_ended_its_loop, ON_EACH_REACTOR, TIMES(3))
 {
 	static const char *const ends[] = {
 		"stopped",
@@ -895,7 +863,6 @@ START_TEST(begun_by_a_function_that_ended_its_loop)
 	}
 	done();
 }
-END_TEST
 
 static plait_value free_loop(plait_value *result, void *arg)
 {
@@ -911,7 +878,7 @@ static plait_value begin_freeing_work(void)
 	return plait_chain(&d);
 }
 
-START_TEST(freed_by_its_work_while_that_is_cancelled)
+TEST(freed_by_its_work_while_that_is_cancelled, ON_EACH_REACTOR, TIMES(4))
 {
 	timed_start();
 	answer = begin_freeing_work;
@@ -934,11 +901,12 @@ START_TEST(freed_by_its_work_while_that_is_cancelled)
 	ck_assert_ptr_null(loop);
 	done();
 }
-END_TEST
 
 /* ---- no memory ------------------------------------------------------ */
 
-START_TEST(without_memory_it_does_not_start)
+GROUP("memory", .setup = steps_setup);
+
+TEST(without_memory_it_does_not_start, ON_EACH_REACTOR)
 {
 	timed_start();
 	fault_alloc_at(0, false);
@@ -957,7 +925,6 @@ START_TEST(without_memory_it_does_not_start)
 	ck_assert_uint_eq(calls, 1);
 	done();
 }
-END_TEST
 
 static plait_value begin_crowded_work(void)
 {
@@ -971,7 +938,7 @@ static plait_value begin_crowded_work(void)
 	return plait_chain(&d);
 }
 
-START_TEST(without_memory_to_wait_the_work_is_cancelled)
+TEST(without_memory_to_wait_the_work_is_cancelled, ON_EACH_REACTOR)
 {
 	timed_start();
 	answer = begin_crowded_work;
@@ -982,7 +949,6 @@ START_TEST(without_memory_to_wait_the_work_is_cancelled)
 	ck_assert_ptr_nonnull(strstr(trace(), "end:NoMemoryError"));
 	done();
 }
-END_TEST
 
 static plait_value begin_later(void)
 {
@@ -1012,107 +978,7 @@ static void loop_for_a_while(struct plait_reactor *r)
 	trace_clear();
 }
 
-START_TEST(survives_without_memory)
+TEST(survives_without_memory, ON_EACH_BACKEND)
 {
 	torture(loop_for_a_while, backend);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_grid(TCase *tc)
-{
-	tcase_add_timed_test(tc, calls_now_and_at_each_interval);
-	tcase_add_timed_test(tc, may_begin_an_interval_later);
-	tcase_add_timed_test(tc, a_late_call_does_not_shift_the_grid);
-	tcase_add_reactor_test(tc, a_slow_function_skips_and_counts);
-	tcase_add_timed_test(tc, on_a_point_the_next_one_is_an_interval_away);
-	tcase_add_pure_loop_test(tc, no_call_is_made_twice_or_left_out, 0, 5);
-	tcase_add_pure_loop_test(tc, a_point_comes_on_its_nanosecond, 0, 4);
-	tcase_add_pure_loop_test(tc, late_and_on_a_point_it_is_called_once, 0,
-				 4);
-	tcase_add_pure_loop_test(tc, the_grid_does_not_drift, 0, 4);
-	tcase_add_pure_test(tc, an_interval_shorter_than_a_turn_is_counted);
-	tcase_add_timed_loop_test(tc, no_interval_is_too_short_or_too_long, 0,
-				  5);
-	tcase_add_timed_test(tc, interval_of_zero_is_once_per_turn);
-	tcase_add_reactor_test(tc,
-			       interval_of_zero_does_not_starve_descriptors);
-}
-
-static void add_stopping(TCase *tc)
-{
-	tcase_add_timed_test(tc, stopping_fires_before_it_returns);
-	tcase_add_timed_test(tc,
-			     one_that_never_ran_may_be_stopped_reset_and_freed);
-	tcase_add_timed_test(tc, may_be_started_again_with_a_new_grid);
-	tcase_add_timed_test(tc, a_failure_ends_it);
-	tcase_add_timed_test(tc, what_the_function_returns_is_freed);
-	tcase_add_timed_test(tc, cancelling_the_deferred_stops_it);
-	tcase_add_timed_test(tc, detached_it_runs_on);
-	tcase_add_timed_test(tc, freeing_it_fires_too);
-	tcase_add_timed_test(tc, a_reactor_that_is_freed_abandons_it);
-	tcase_add_timed_test(tc, resetting_begins_a_new_grid);
-}
-
-static void add_inside(TCase *tc)
-{
-	tcase_add_timed_test(tc,
-			     stopped_inside_it_ends_when_the_function_returns);
-	tcase_add_timed_test(
-		tc, stopped_inside_the_first_call_it_has_ended_in_start);
-	tcase_add_timed_loop_test(
-		tc, freed_inside_it_ends_when_the_function_returns, 1, 3);
-	tcase_add_timed_test(tc, cancelled_inside_it_stops_at_once);
-	tcase_add_timed_test(tc, reset_inside_it_goes_on_from_there);
-	tcase_add_timed_test(tc, a_mistake_aborts);
-	tcase_add_timed_test(tc, what_its_end_calls_may_start_it_again);
-	tcase_add_timed_loop_test(tc, what_its_end_calls_may_free_it, 0, 5);
-}
-
-static void add_waiting(TCase *tc)
-{
-	tcase_add_timed_test(tc, a_deferred_is_waited_for_and_the_grid_stays);
-	tcase_add_timed_test(tc, a_fired_deferred_is_not_waited_for);
-	tcase_add_timed_test(tc, failing_it_ends_the_loop);
-	tcase_add_timed_test(tc, stopping_waits_for_it);
-	tcase_add_timed_test(tc, resetting_while_it_works_counts_from_then);
-	tcase_add_timed_test(tc, resetting_does_not_call_while_it_works);
-	tcase_add_timed_loop_test(tc, ending_the_loop_cancels_it, 0, 4);
-	tcase_add_timed_test(
-		tc, cancelled_by_its_work_it_ends_when_that_has_returned);
-	tcase_add_timed_test(tc,
-			     stopped_while_it_works_a_freed_reactor_cancels_it);
-	tcase_add_timed_test(
-		tc, work_that_answers_its_cancel_with_more_does_not_go_on);
-	tcase_add_timed_loop_test(tc, begun_by_a_function_that_ended_its_loop,
-				  0, 3);
-	tcase_add_timed_loop_test(tc, freed_by_its_work_while_that_is_cancelled,
-				  0, 4);
-}
-
-static void add_memory(TCase *tc)
-{
-	tcase_add_timed_test(tc, without_memory_it_does_not_start);
-	tcase_add_timed_test(tc, without_memory_to_wait_the_work_is_cancelled);
-	tcase_add_reactor_test(tc, survives_without_memory);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("looping_call");
-
-	add_grid(aspect(s, "grid"));
-	add_stopping(aspect(s, "stopping"));
-	add_inside(aspect(s, "inside"));
-	add_waiting(aspect(s, "waiting"));
-	add_memory(aspect(s, "memory"));
-	return suite_main(s);
 }

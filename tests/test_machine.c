@@ -60,38 +60,21 @@ static void run_programs(const char *on, bool fakes_inside,
 	ck_assert_uint_eq(plait_deferred_report_pending(), 0);
 }
 
-START_TEST(random_programs_on_sockets_leave_nothing)
+GROUP("random");
+
+TEST(random_programs_on_sockets_leave_nothing, ON_EACH_BACKEND, TIMES(4))
 {
 	run_programs(backend, false, _i % 2, (unsigned)_i);
 }
-END_TEST
 
-START_TEST(random_programs_on_fakes_leave_nothing)
+TEST(random_programs_on_fakes_leave_nothing, PURE, TIMES(4))
 {
 	run_programs(NULL, false, _i % 2, (unsigned)_i);
 }
-END_TEST
 
-START_TEST(callbacks_that_play_the_network_leave_nothing)
+GROUP("fakes");
+
+TEST(callbacks_that_play_the_network_leave_nothing, PURE, TIMES(4))
 {
 	run_programs(NULL, true, _i % 2, (unsigned)_i);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("machine");
-	TCase *tc = tcase_create("random");
-
-	tcase_add_reactor_loop_test(
-		tc, random_programs_on_sockets_leave_nothing, 0, 4);
-	tcase_add_pure_loop_test(tc, random_programs_on_fakes_leave_nothing, 0,
-				 4);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("fakes");
-	tcase_add_pure_loop_test(
-		tc, callbacks_that_play_the_network_leave_nothing, 0, 4);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -68,7 +68,9 @@ static void say(const char *text)
 	feed(text, strlen(text));
 }
 
-START_TEST(strings_come_in_order_however_they_are_cut)
+GROUP("grammar");
+
+TEST(strings_come_in_order_however_they_are_cut, PURE, FROM_TO(1, 33))
 {
 	static const char text[] = "5:hello,0:,12:hello, world,1:,,";
 	size_t piece = (size_t)_i, len = sizeof(text) - 1;
@@ -80,7 +82,6 @@ START_TEST(strings_come_in_order_however_they_are_cut)
 	ck_assert(!plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
 /* Each with what Twisted says of it, too. */
 static const char *const refused[] = {
@@ -105,7 +106,7 @@ static const char *const refused[] = {
 	"18446744073709551617:a,",
 };
 
-START_TEST(what_is_no_netstring_closes)
+TEST(what_is_no_netstring_closes, PURE, EACH_PAIR(2, N_OF(refused)))
 {
 	const char *text = refused[_i / 2];
 
@@ -119,19 +120,17 @@ START_TEST(what_is_no_netstring_closes)
 	ck_assert(plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
 /* Twisted waits for one more byte here: "$" matches before a newline. */
-START_TEST(newline_after_the_length_closes)
+TEST(newline_after_the_length_closes, PURE)
 {
 	connect_with(&ops);
 	say("12\n");
 	assert_trace("fail ");
 	finish();
 }
-END_TEST
 
-START_TEST(length_alone_waits)
+TEST(length_alone_waits, PURE, TIMES(5))
 {
 	static const char *const texts[] = { "3", "3:", "3:ab", "3:abc", "0" };
 
@@ -141,9 +140,10 @@ START_TEST(length_alone_waits)
 	ck_assert(!plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(limit_is_exact)
+GROUP("limits");
+
+TEST(limit_is_exact, PURE)
 {
 	connect_with(&ops);
 	receiver->max_length = 10;
@@ -153,9 +153,8 @@ START_TEST(limit_is_exact)
 	assert_trace("fail ");
 	finish();
 }
-END_TEST
 
-START_TEST(limit_of_one_digit_refuses_larger_digits)
+TEST(limit_of_one_digit_refuses_larger_digits, PURE)
 {
 	connect_with(&ops);
 	receiver->max_length = 5;
@@ -165,9 +164,8 @@ START_TEST(limit_of_one_digit_refuses_larger_digits)
 	assert_trace("fail ");
 	finish();
 }
-END_TEST
 
-START_TEST(limit_may_be_all_there_is)
+TEST(limit_may_be_all_there_is, PURE)
 {
 	connect_with(&ops);
 	receiver->max_length = SIZE_MAX;
@@ -182,9 +180,8 @@ START_TEST(limit_may_be_all_there_is)
 	assert_trace("fail ");
 	finish();
 }
-END_TEST
 
-START_TEST(refused_without_a_callback_closes_too)
+TEST(refused_without_a_callback_closes_too, PURE)
 {
 	connect_with(&deaf_ops);
 	say("1:a,");
@@ -193,9 +190,8 @@ START_TEST(refused_without_a_callback_closes_too)
 	ck_assert(plait_transport_is_disconnecting(transport));
 	finish();
 }
-END_TEST
 
-START_TEST(announced_length_allocates_nothing)
+TEST(announced_length_allocates_nothing, PURE)
 {
 	unsigned long calls;
 
@@ -207,9 +203,8 @@ START_TEST(announced_length_allocates_nothing)
 	ck_assert_uint_lt(heap_live_bytes(), 100000);
 	finish();
 }
-END_TEST
 
-START_TEST(nothing_is_kept_between_strings)
+TEST(nothing_is_kept_between_strings, PURE)
 {
 	unsigned long before;
 
@@ -221,7 +216,6 @@ START_TEST(nothing_is_kept_between_strings)
 	assert_trace("string(abc) ");
 	finish();
 }
-END_TEST
 
 static void obey(struct plait_netstring_receiver *p, const char *data,
 		 size_t len)
@@ -236,8 +230,10 @@ static void obey(struct plait_netstring_receiver *p, const char *data,
 		plait_netstring_receiver_resume(p);
 }
 
+GROUP("ends");
+
 /* Twisted delivers the rest of the chunk. */
-START_TEST(nothing_comes_after_a_close)
+TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 {
 	on_string = obey;
 	connect_with(&ops);
@@ -247,9 +243,8 @@ START_TEST(nothing_comes_after_a_close)
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
 	finish();
 }
-END_TEST
 
-START_TEST(pause_holds_the_rest_of_the_chunk)
+TEST(pause_holds_the_rest_of_the_chunk, PURE)
 {
 	on_string = obey;
 	connect_with(&ops);
@@ -263,9 +258,10 @@ START_TEST(pause_holds_the_rest_of_the_chunk)
 	assert_trace("string(bc) ");
 	finish();
 }
-END_TEST
 
-START_TEST(sent_string_is_a_netstring)
+GROUP("grammar");
+
+TEST(sent_string_is_a_netstring, PURE)
 {
 	const struct plait_buf *b;
 
@@ -277,9 +273,8 @@ START_TEST(sent_string_is_a_netstring)
 	ck_assert_mem_eq(plait_buf_data(b), "12:hello, world,0:,", 19);
 	finish();
 }
-END_TEST
 
-START_TEST(sending_before_the_connection_is_nothing)
+TEST(sending_before_the_connection_is_nothing, PURE)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops.base);
 
@@ -287,9 +282,10 @@ START_TEST(sending_before_the_connection_is_nothing)
 		plait_self(p, struct plait_netstring_receiver), "x", 1);
 	plait_protocol_free(&p);
 }
-END_TEST
 
-START_TEST(no_memory_aborts_and_leaks_nothing)
+GROUP("ends");
+
+TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 {
 	bool reached = true;
 	unsigned long n;
@@ -310,37 +306,4 @@ START_TEST(no_memory_aborts_and_leaks_nothing)
 		finish();
 	}
 	ck_assert_uint_gt(n, 4);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("netstring");
-	TCase *grammar = tcase_create("grammar"), *limits, *ends;
-	int n_refused = sizeof(refused) / sizeof(refused[0]);
-
-	tcase_add_pure_loop_test(
-		grammar, strings_come_in_order_however_they_are_cut, 1, 33);
-	tcase_add_pure_loop_test(grammar, what_is_no_netstring_closes, 0,
-				 2 * n_refused);
-	tcase_add_pure_test(grammar, newline_after_the_length_closes);
-	tcase_add_pure_loop_test(grammar, length_alone_waits, 0, 5);
-	tcase_add_pure_test(grammar, sent_string_is_a_netstring);
-	tcase_add_pure_test(grammar, sending_before_the_connection_is_nothing);
-	suite_add_tcase(s, grammar);
-	limits = tcase_create("limits");
-	tcase_add_pure_test(limits, limit_is_exact);
-	tcase_add_pure_test(limits, limit_of_one_digit_refuses_larger_digits);
-	tcase_add_pure_test(limits, limit_may_be_all_there_is);
-	tcase_add_pure_test(limits, refused_without_a_callback_closes_too);
-	tcase_add_pure_test(limits, announced_length_allocates_nothing);
-	tcase_add_pure_test(limits, nothing_is_kept_between_strings);
-	suite_add_tcase(s, limits);
-	ends = tcase_create("ends");
-	tcase_add_pure_loop_test(ends, nothing_comes_after_a_close, 0, 2);
-	tcase_add_pure_test(ends, pause_holds_the_rest_of_the_chunk);
-	tcase_add_pure_loop_test(ends, no_memory_aborts_and_leaks_nothing, 0,
-				 2);
-	suite_add_tcase(s, ends);
-	return suite_main(s);
 }

@@ -46,7 +46,9 @@ static void add(struct output *o, const char *text)
 	ck_assert_int_eq(plait_i_output_add(o, reactor, text, strlen(text)), 0);
 }
 
-START_TEST(an_empty_one_has_nothing)
+GROUP("queue");
+
+TEST(an_empty_one_has_nothing, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 
@@ -56,9 +58,8 @@ START_TEST(an_empty_one_has_nothing)
 	ck_assert_int_eq(plait_i_output_add(&o, reactor, "", 0), 0);
 	ck_assert_int_eq(pieces_of(&o), 0);
 }
-END_TEST
 
-START_TEST(small_writes_share_a_block)
+TEST(small_writes_share_a_block, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	unsigned long calls;
@@ -79,10 +80,9 @@ START_TEST(small_writes_share_a_block)
 	plait_i_output_drop(&o, reactor);
 	ck_assert_uint_eq(o.size, 0);
 }
-END_TEST
 
 /* Whatever is written, one byte at a time. */
-START_TEST(blocks_are_no_larger_than_what_is_in_them_needs)
+TEST(blocks_are_no_larger_than_what_is_in_them_needs, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 
@@ -96,9 +96,8 @@ START_TEST(blocks_are_no_larger_than_what_is_in_them_needs)
 	plait_i_output_drop(&o, reactor);
 	ck_assert_uint_eq(held(reactor), 0);
 }
-END_TEST
 
-START_TEST(a_long_write_takes_as_many_blocks_as_it_needs)
+TEST(a_long_write_takes_as_many_blocks_as_it_needs, ON_EACH_BACKEND)
 {
 	enum { N = 1000000 };
 	struct output o = { .size = 0 };
@@ -112,7 +111,6 @@ START_TEST(a_long_write_takes_as_many_blocks_as_it_needs)
 	free(in);
 	free(out);
 }
-END_TEST
 
 enum { LARGE_BUF = 300 };
 
@@ -127,7 +125,7 @@ static struct plait_buf *large_buf(void)
 	return b;
 }
 
-START_TEST(a_small_buffer_is_copied)
+TEST(a_small_buffer_is_copied, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
@@ -144,10 +142,9 @@ START_TEST(a_small_buffer_is_copied)
 	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* A little of a large buffer holds all of it, and what is sent of it too. */
-START_TEST(a_buffer_costs_all_its_memory)
+TEST(a_buffer_costs_all_its_memory, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_new(SIZE_MAX);
@@ -170,9 +167,8 @@ START_TEST(a_buffer_costs_all_its_memory)
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(a_buffer_of_several_is_held_once_and_costs_each)
+TEST(a_buffer_of_several_is_held_once_and_costs_each, ON_EACH_BACKEND)
 {
 	enum { N = 3 };
 	struct output o[N] = { { .size = 0 } };
@@ -198,10 +194,9 @@ START_TEST(a_buffer_of_several_is_held_once_and_costs_each)
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* The second reactor counts what the first has as well, each time. */
-START_TEST(a_buffer_in_two_reactors_counts_in_both)
+TEST(a_buffer_in_two_reactors_counts_in_both, ON_EACH_BACKEND)
 {
 	struct output o[2] = { { .size = 0 } };
 	struct plait_reactor *second = plait_reactor_new(backend);
@@ -227,10 +222,9 @@ START_TEST(a_buffer_in_two_reactors_counts_in_both)
 	plait_buf_unref(&b);
 	plait_reactor_free(&second);
 }
-END_TEST
 
 /* Once the first has let go, it is nobody's, and the second looks only. */
-START_TEST(what_an_end_would_give_back_changes_nothing)
+TEST(what_an_end_would_give_back_changes_nothing, ON_EACH_BACKEND)
 {
 	struct output o[2] = { { .size = 0 } };
 	struct plait_reactor *second = plait_reactor_new(backend);
@@ -249,9 +243,8 @@ START_TEST(what_an_end_would_give_back_changes_nothing)
 	plait_buf_unref(&b);
 	plait_reactor_free(&second);
 }
-END_TEST
 
-START_TEST(a_buffer_is_queued_without_a_copy)
+TEST(a_buffer_is_queued_without_a_copy, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -268,9 +261,8 @@ START_TEST(a_buffer_is_queued_without_a_copy)
 	ck_assert_int_ne(plait_buf_append(b, "x", 1), -EBUSY);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(a_buffer_outlives_who_wrote_it)
+TEST(a_buffer_outlives_who_wrote_it, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
@@ -282,9 +274,8 @@ START_TEST(a_buffer_outlives_who_wrote_it)
 	ck_assert_mem_eq(all, "a poem", 6);
 	plait_i_output_drop(&o, reactor);
 }
-END_TEST
 
-START_TEST(copies_and_buffers_keep_their_order)
+TEST(copies_and_buffers_keep_their_order, ON_EACH_BACKEND)
 {
 	enum { SIZE = 3 + 2 * LARGE_BUF + 5 };
 	struct output o = { .size = 0 };
@@ -310,9 +301,8 @@ START_TEST(copies_and_buffers_keep_their_order)
 	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(no_more_pieces_are_gathered_than_fit)
+TEST(no_more_pieces_are_gathered_than_fit, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -329,10 +319,9 @@ START_TEST(no_more_pieces_are_gathered_than_fit)
 	plait_i_output_drop(&o, reactor);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* What is taken out is always what comes next of one endless stream. */
-START_TEST(any_mixture_comes_out_as_it_went_in)
+TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
 {
 	enum { N = 3000, MOST = 70000 };
 	struct output o = { .size = 0 };
@@ -369,9 +358,8 @@ START_TEST(any_mixture_comes_out_as_it_went_in)
 	free(piece);
 	free(all);
 }
-END_TEST
 
-START_TEST(what_was_sent_holds_no_memory)
+TEST(what_was_sent_holds_no_memory, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -389,9 +377,8 @@ START_TEST(what_was_sent_holds_no_memory)
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(no_memory_is_told_and_nothing_leaks)
+TEST(no_memory_is_told_and_nothing_leaks, ON_EACH_BACKEND, TIMES(5))
 {
 	enum { N = 200000 };
 	struct output o = { .size = 0 };
@@ -411,7 +398,6 @@ START_TEST(no_memory_is_told_and_nothing_leaks)
 	plait_buf_unref(&b);
 	free(bytes);
 }
-END_TEST
 
 static const char *first_byte(const struct output *o)
 {
@@ -423,7 +409,7 @@ static const char *first_byte(const struct output *o)
 }
 
 /* Bytes are copied once, and never moved when those before them are sent. */
-START_TEST(the_work_is_linear_in_the_bytes)
+TEST(the_work_is_linear_in_the_bytes, ON_EACH_BACKEND)
 {
 	enum { N = 1 << 20 };
 	struct output o = { .size = 0 };
@@ -444,36 +430,4 @@ START_TEST(the_work_is_linear_in_the_bytes)
 	ck_assert_uint_le(elsewhere, N / LOOP_BLOCK_SIZE + 6);
 	ck_assert_uint_le(heap_calls() - calls, N / LOOP_BLOCK_SIZE + 2);
 	plait_i_output_drop(&o, reactor);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("output");
-	TCase *tc = tcase_create("queue");
-
-	tcase_add_reactor_test(tc, an_empty_one_has_nothing);
-	tcase_add_reactor_test(tc, small_writes_share_a_block);
-	tcase_add_reactor_test(tc,
-			       a_long_write_takes_as_many_blocks_as_it_needs);
-	tcase_add_reactor_test(tc,
-			       blocks_are_no_larger_than_what_is_in_them_needs);
-	tcase_add_reactor_test(tc, a_small_buffer_is_copied);
-	tcase_add_reactor_test(tc, a_buffer_costs_all_its_memory);
-	tcase_add_reactor_test(tc,
-			       a_buffer_of_several_is_held_once_and_costs_each);
-	tcase_add_reactor_test(tc, a_buffer_in_two_reactors_counts_in_both);
-	tcase_add_reactor_test(tc, what_an_end_would_give_back_changes_nothing);
-	tcase_add_reactor_test(tc, a_buffer_is_queued_without_a_copy);
-	tcase_add_reactor_test(tc, a_buffer_outlives_who_wrote_it);
-	tcase_add_reactor_test(tc, copies_and_buffers_keep_their_order);
-	tcase_add_reactor_test(tc, no_more_pieces_are_gathered_than_fit);
-	tcase_add_reactor_loop_test(tc, any_mixture_comes_out_as_it_went_in, 0,
-				    3);
-	tcase_add_reactor_test(tc, what_was_sent_holds_no_memory);
-	tcase_add_reactor_loop_test(tc, no_memory_is_told_and_nothing_leaks, 0,
-				    5);
-	tcase_add_reactor_test(tc, the_work_is_linear_in_the_bytes);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

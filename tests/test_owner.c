@@ -105,7 +105,10 @@ static void use_elsewhere(void *arg)
 	in_thread(use_it, arg);
 }
 
-START_TEST(using_the_deferred_of_another_thread_aborts_and_names_both)
+GROUP("deferreds", .setup = steps_setup);
+
+TEST(using_the_deferred_of_another_thread_aborts_and_names_both, PURE,
+     TIMES(N_USES))
 {
 	char says[256];
 
@@ -115,7 +118,6 @@ START_TEST(using_the_deferred_of_another_thread_aborts_and_names_both)
 		 uses[_i].where);
 	assert_aborts(use_elsewhere, &_i, says);
 }
-END_TEST
 
 static bool frees = true;
 
@@ -131,13 +133,12 @@ static void *make_and_end(void *arg)
 	return NULL;
 }
 
-START_TEST(each_thread_has_deferreds_of_its_own)
+TEST(each_thread_has_deferreds_of_its_own, PURE)
 {
 	in_thread(make_and_end, &frees);
 	ck_assert_ptr_null(shared);
 	make_and_end(&frees);
 }
-END_TEST
 
 static void free_of_a_dead_thread(void *arg)
 {
@@ -145,13 +146,12 @@ static void free_of_a_dead_thread(void *arg)
 	plait_deferred_free_at(&shared, "main.c:3");
 }
 
-START_TEST(what_a_thread_has_left_behind_is_nobodys)
+TEST(what_a_thread_has_left_behind_is_nobodys, PURE)
 {
 	assert_aborts(free_of_a_dead_thread, NULL,
 		      "main.c:3: thread 2 uses the deferred made at "
 		      "worker.c:1, which belongs to thread 1");
 }
-END_TEST
 
 static void *use_no_memory(void *arg)
 {
@@ -162,7 +162,7 @@ static void *use_no_memory(void *arg)
 	return NULL;
 }
 
-START_TEST(the_deferred_without_memory_is_everybodys)
+TEST(the_deferred_without_memory_is_everybodys, PURE)
 {
 	struct plait_deferred *d;
 
@@ -173,7 +173,6 @@ START_TEST(the_deferred_without_memory_is_everybodys)
 	in_thread(use_no_memory, d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* ---- reactors --------------------------------------------------------- */
 
@@ -420,7 +419,10 @@ static void run_and_use_elsewhere(void *arg)
 	plait_reactor_run_at(reactor, "main.c:1");
 }
 
-START_TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both)
+GROUP("reactors");
+
+TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both,
+     ON_EACH_BACKEND, TIMES(N_REACTOR_USES))
 {
 	char says[256];
 
@@ -430,7 +432,6 @@ START_TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both)
 		 reactor_uses[_i].where);
 	assert_aborts(run_and_use_elsewhere, &_i, says);
 }
-END_TEST
 
 /* The same of a connection. */
 static void do_write(void)
@@ -562,7 +563,8 @@ static void connect_and_use_elsewhere(void *arg)
 	close(fd);
 }
 
-START_TEST(using_a_connection_of_another_thread_aborts_and_names_both)
+TEST(using_a_connection_of_another_thread_aborts_and_names_both,
+     ON_EACH_BACKEND, TIMES(N_TRANSPORT_USES))
 {
 	char says[256];
 
@@ -572,7 +574,6 @@ START_TEST(using_a_connection_of_another_thread_aborts_and_names_both)
 		 transport_uses[_i].where);
 	assert_aborts(connect_and_use_elsewhere, &_i, says);
 }
-END_TEST
 
 static void *run_once(void *arg)
 {
@@ -588,7 +589,7 @@ static void *free_it(void *arg)
 }
 
 /* Made in one, run in two, one after the other, and freed in a fourth. */
-START_TEST(a_reactor_that_does_not_run_is_anybodys)
+TEST(a_reactor_that_does_not_run_is_anybodys, ON_EACH_BACKEND)
 {
 	plait_timer_start(reactor, &parts.timer, 3600, nothing, NULL);
 	in_thread(run_once, reactor);
@@ -597,7 +598,6 @@ START_TEST(a_reactor_that_does_not_run_is_anybodys)
 	in_thread(free_it, &reactor);
 	ck_assert_ptr_null(reactor);
 }
-END_TEST
 
 /* ---- scopes ----------------------------------------------------------- */
 
@@ -694,7 +694,10 @@ static void use_scope_elsewhere(void *arg)
 	in_thread(use_scope, arg);
 }
 
-START_TEST(using_the_scope_of_another_thread_aborts_and_names_both)
+GROUP("scopes", .setup = steps_setup);
+
+TEST(using_the_scope_of_another_thread_aborts_and_names_both, PURE,
+     TIMES(N_SCOPE_USES))
 {
 	char says[256];
 
@@ -704,7 +707,6 @@ START_TEST(using_the_scope_of_another_thread_aborts_and_names_both)
 		 scope_uses[_i].where);
 	assert_aborts(use_scope_elsewhere, &_i, says);
 }
-END_TEST
 
 /* ---- workers ---------------------------------------------------------- */
 
@@ -737,49 +739,10 @@ static void cancel_a_worker(enum way way)
 	plait_deferred_free(&d);
 }
 
-START_TEST(a_worker_may_ask_whether_it_is_cancelled)
+GROUP("workers", .setup = steps_setup);
+
+TEST(a_worker_may_ask_whether_it_is_cancelled, PURE, TIMES(N_WAYS))
 {
 	for (int i = 0; i < 100; i++)
 		cancel_a_worker(_i);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("owner");
-	TCase *tc = tcase_create("deferreds");
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_loop_test(
-		tc, using_the_deferred_of_another_thread_aborts_and_names_both,
-		0, N_USES);
-	tcase_add_pure_test(tc, each_thread_has_deferreds_of_its_own);
-	tcase_add_pure_test(tc, what_a_thread_has_left_behind_is_nobodys);
-	tcase_add_pure_test(tc, the_deferred_without_memory_is_everybodys);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("reactors");
-	tcase_add_reactor_loop_test(
-		tc,
-		using_a_reactor_that_another_thread_runs_aborts_and_names_both,
-		0, N_REACTOR_USES);
-	tcase_add_reactor_loop_test(
-		tc, using_a_connection_of_another_thread_aborts_and_names_both,
-		0, N_TRANSPORT_USES);
-	tcase_add_reactor_test(tc, a_reactor_that_does_not_run_is_anybodys);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("scopes");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_loop_test(
-		tc, using_the_scope_of_another_thread_aborts_and_names_both, 0,
-		N_SCOPE_USES);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("workers");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_loop_test(tc, a_worker_may_ask_whether_it_is_cancelled,
-				 0, N_WAYS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

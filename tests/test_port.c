@@ -73,7 +73,9 @@ static int listener_fd(void)
 	ck_abort_msg("nobody listens");
 }
 
-START_TEST(listening_starts_the_factory)
+GROUP("listening", .setup = setup);
+
+TEST(listening_starts_the_factory, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 
@@ -82,9 +84,8 @@ START_TEST(listening_starts_the_factory)
 	actor_stop(reactor, &port);
 	ck_assert_str_eq(server.trace, "SX");
 }
-END_TEST
 
-START_TEST(the_handle_is_optional)
+TEST(the_handle_is_optional, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 
@@ -93,9 +94,8 @@ START_TEST(the_handle_is_optional)
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(server.trace, "SX");
 }
-END_TEST
 
-START_TEST(a_used_port_is_refused_and_starts_nothing)
+TEST(a_used_port_is_refused_and_starts_nothing, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 	struct actor second;
@@ -110,9 +110,8 @@ START_TEST(a_used_port_is_refused_and_starts_nothing)
 	ck_assert_ptr_eq(none, &second);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(what_is_no_address_is_invalid)
+TEST(what_is_no_address_is_invalid, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options name = { .iface = "example.org" };
 
@@ -125,9 +124,8 @@ START_TEST(what_is_no_address_is_invalid)
 	ck_assert_ptr_null(port);
 	ck_assert_str_eq(server.trace, "");
 }
-END_TEST
 
-START_TEST(an_address_of_another_machine_is_refused)
+TEST(an_address_of_another_machine_is_refused, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options o = { .iface = "192.0.2.1" };
 
@@ -135,9 +133,8 @@ START_TEST(an_address_of_another_machine_is_refused)
 			 -EADDRNOTAVAIL);
 	ck_assert_str_eq(server.trace, "");
 }
-END_TEST
 
-START_TEST(without_options_it_listens_everywhere)
+TEST(without_options_it_listens_everywhere, ON_EACH_BACKEND)
 {
 	struct plait_address a;
 	char text[PLAIT_ADDRESS_SIZE];
@@ -150,9 +147,10 @@ START_TEST(without_options_it_listens_everywhere)
 	hang_up(connect_peer(plait_address_port(&a)));
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(each_connection_gets_a_protocol)
+GROUP("accepting", .setup = setup);
+
+TEST(each_connection_gets_a_protocol, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int a, b;
@@ -170,9 +168,8 @@ START_TEST(each_connection_gets_a_protocol)
 	actor_stop(reactor, &port);
 	ck_assert_str_eq(server.trace, "SBMBMDLLX");
 }
-END_TEST
 
-START_TEST(build_protocol_is_told_who_it_is)
+TEST(build_protocol_is_told_who_it_is, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	struct sockaddr_in mine;
@@ -188,9 +185,8 @@ START_TEST(build_protocol_is_told_who_it_is)
 	hang_up(fd);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(a_refused_connection_is_closed_at_once)
+TEST(a_refused_connection_is_closed_at_once, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd;
@@ -205,7 +201,6 @@ START_TEST(a_refused_connection_is_closed_at_once)
 	ck_assert_uint_eq(server.made, 1);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 static void abort_when_made(struct actor *a, struct plait_protocol *p)
 {
@@ -213,7 +208,7 @@ static void abort_when_made(struct actor *a, struct plait_protocol *p)
 	a->on_made = NULL;
 }
 
-START_TEST(a_protocol_that_gives_up_ends_its_connection_alone)
+TEST(a_protocol_that_gives_up_ends_its_connection_alone, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd;
@@ -230,9 +225,8 @@ START_TEST(a_protocol_that_gives_up_ends_its_connection_alone)
 	actor_stop(reactor, &port);
 	ck_assert_str_eq(server.trace, "SBMLBMDLX");
 }
-END_TEST
 
-START_TEST(a_factory_without_functions_serves_its_table)
+TEST(a_factory_without_functions_serves_its_table, ON_EACH_BACKEND)
 {
 	static const struct plait_protocol_ops ops = { .name = "silent" };
 	struct plait_factory f = { .protocol = &ops };
@@ -250,10 +244,9 @@ START_TEST(a_factory_without_functions_serves_its_table)
 	run_turns(reactor, 3);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 /* A connection that was reset before it was accepted. */
-START_TEST(reset_in_the_backlog_is_made_and_lost)
+TEST(reset_in_the_backlog_is_made_and_lost, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd = peer_connect((uint16_t)number);
@@ -266,7 +259,6 @@ START_TEST(reset_in_the_backlog_is_made_and_lost)
 	ck_assert_uint_ne(plait_address_port(&server.peer), 0);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 static plait_value note_stopped(plait_value *result, void *arg)
 {
@@ -275,7 +267,9 @@ static plait_value note_stopped(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(stop_listening_answers_from_the_loop)
+GROUP("stopping", .setup = setup);
+
+TEST(stop_listening_answers_from_the_loop, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
 	unsigned stopped = 0; /* 1 + how often the factory had */
@@ -290,7 +284,6 @@ START_TEST(stop_listening_answers_from_the_loop)
 	ck_assert_uint_eq(stopped, 2);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void listen_on(uint16_t number)
 {
@@ -306,7 +299,7 @@ static plait_value listen_again(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(the_port_is_free_when_that_is_told)
+TEST(the_port_is_free_when_that_is_told, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
 	uint16_t number;
@@ -323,9 +316,8 @@ START_TEST(the_port_is_free_when_that_is_told)
 	close(kept);
 	ck_assert_str_eq(server.trace, "SXSBMLX");
 }
-END_TEST
 
-START_TEST(accepted_connections_live_on)
+TEST(accepted_connections_live_on, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd;
@@ -338,9 +330,8 @@ START_TEST(accepted_connections_live_on)
 	ck_assert_int_eq(peer_read(reactor, fd, NULL, 5), 5);
 	hang_up(fd);
 }
-END_TEST
 
-START_TEST(a_stopped_port_accepts_nothing_more)
+TEST(a_stopped_port_accepts_nothing_more, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd = peer_connect((uint16_t)number);
@@ -350,9 +341,8 @@ START_TEST(a_stopped_port_accepts_nothing_more)
 	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), -ECONNRESET);
 	close(fd);
 }
-END_TEST
 
-START_TEST(stopping_no_port_has_happened)
+TEST(stopping_no_port_has_happened, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d = plait_port_stop_listening(&port);
 
@@ -360,7 +350,6 @@ START_TEST(stopping_no_port_has_happened)
 	ck_assert(plait_value_is_none(plait_deferred_result(d)));
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static plait_value expect_cancelled(plait_value *result, void *arg)
 {
@@ -370,7 +359,7 @@ static plait_value expect_cancelled(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(cancelling_the_answer_does_not_keep_the_port)
+TEST(cancelling_the_answer_does_not_keep_the_port, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
 	bool cancelled = false;
@@ -384,9 +373,8 @@ START_TEST(cancelling_the_answer_does_not_keep_the_port)
 	ck_assert_str_eq(server.trace, "SX");
 	plait_deferred_free(&d);
 }
-END_TEST
 
-START_TEST(freeing_the_answer_is_fine)
+TEST(freeing_the_answer_is_fine, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
 
@@ -396,9 +384,8 @@ START_TEST(freeing_the_answer_is_fine)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(server.trace, "SX");
 }
-END_TEST
 
-START_TEST(one_factory_may_serve_several_ports)
+TEST(one_factory_may_serve_several_ports, ON_EACH_BACKEND)
 {
 	struct plait_port *second = NULL;
 
@@ -410,7 +397,6 @@ START_TEST(one_factory_may_serve_several_ports)
 	actor_stop(reactor, &second);
 	ck_assert_str_eq(server.trace, "SX");
 }
-END_TEST
 
 /* The first connection comes alone, and the next two in one turn. */
 static void stop_port_at_second(struct actor *a)
@@ -442,24 +428,24 @@ static void stops_in_a_burst(void)
 	run_turns(reactor, 3);
 }
 
-START_TEST(stopped_while_accepting_takes_no_other)
+TEST(stopped_while_accepting_takes_no_other, ON_EACH_BACKEND)
 {
 	server.on_made = stop_port_when_made;
 	stops_in_a_burst();
 	ck_assert_uint_eq(server.builds, 2);
 }
-END_TEST
 
-START_TEST(stopped_while_building_serves_that_one)
+TEST(stopped_while_building_serves_that_one, ON_EACH_BACKEND)
 {
 	server.on_build = stop_port_at_second;
 	stops_in_a_burst();
 	ck_assert_uint_eq(server.builds, 2);
 	ck_assert_uint_eq(server.made, 2);
 }
-END_TEST
 
-START_TEST(connections_share_the_options_of_the_port)
+GROUP("listening", .setup = setup);
+
+TEST(connections_share_the_options_of_the_port, ON_EACH_BACKEND, TIMES(2))
 {
 	const struct plait_listen_options o = {
 		.iface = "127.0.0.1",
@@ -483,9 +469,8 @@ START_TEST(connections_share_the_options_of_the_port)
 	hang_up(fd);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(ipv6_is_served)
+TEST(ipv6_is_served, ON_EACH_BACKEND)
 {
 	const struct plait_listen_options o = { .iface = "::1",
 						.ipv6_only = true };
@@ -510,9 +495,8 @@ START_TEST(ipv6_is_served)
 	hang_up(fd);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(ipv4_is_served_on_the_same_port_unless_refused)
+TEST(ipv4_is_served_on_the_same_port_unless_refused, ON_EACH_BACKEND, TIMES(2))
 {
 	const struct plait_listen_options o = { .iface = "::",
 						.ipv6_only = _i };
@@ -534,9 +518,10 @@ START_TEST(ipv4_is_served_on_the_same_port_unless_refused)
 	hang_up(fd);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(a_lone_connection_costs_one_accept)
+GROUP("accepting", .setup = setup);
+
+TEST(a_lone_connection_costs_one_accept, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 
@@ -553,11 +538,10 @@ START_TEST(a_lone_connection_costs_one_accept)
 	ck_assert_uint_eq(calls_of("ioctl"), 0);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 enum { BURST = 200 };
 
-START_TEST(a_burst_is_accepted_in_bounded_turns)
+TEST(a_burst_is_accepted_in_bounded_turns, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	unsigned before, turns = 0;
@@ -578,14 +562,13 @@ START_TEST(a_burst_is_accepted_in_bounded_turns)
 	run_turns(reactor, 3);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 static void set_flag(void *arg)
 {
 	*(bool *)arg = true;
 }
 
-START_TEST(a_burst_does_not_hold_up_a_timer)
+TEST(a_burst_does_not_hold_up_a_timer, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	struct plait_timer timer = { .reactor = NULL };
@@ -605,7 +588,6 @@ START_TEST(a_burst_does_not_hold_up_a_timer)
 	run_turns(reactor, 3);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 /* How many open descriptors a child would inherit. */
 static unsigned inherited(void)
@@ -620,7 +602,9 @@ static unsigned inherited(void)
 	return n;
 }
 
-START_TEST(no_descriptor_is_inherited_or_blocks)
+GROUP("listening", .setup = setup);
+
+TEST(no_descriptor_is_inherited_or_blocks, ON_EACH_BACKEND)
 {
 	unsigned before = inherited();
 	unsigned number = actor_listen(&server, reactor, &port);
@@ -632,9 +616,8 @@ START_TEST(no_descriptor_is_inherited_or_blocks)
 	hang_up(fd);
 	actor_stop(reactor, &port);
 }
-END_TEST
 
-START_TEST(a_port_can_say_what_it_is)
+TEST(a_port_can_say_what_it_is, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	char text[64], wanted[64];
@@ -647,7 +630,6 @@ START_TEST(a_port_can_say_what_it_is)
 	ck_assert_int_eq(plait_port_str(port, NULL, 0), (int)strlen(wanted));
 	actor_stop(reactor, &port);
 }
-END_TEST
 
 /* In the child: the parent's reactor refuses, and can be freed. */
 static _Noreturn void be_child(void)
@@ -674,7 +656,7 @@ static int connect_raw(unsigned number)
 }
 
 /* Its peers would wait in a queue that nobody accepts from. */
-START_TEST(a_child_that_holds_the_port_does_not_keep_it_listening)
+TEST(a_child_that_holds_the_port_does_not_keep_it_listening, ON_EACH_BACKEND)
 {
 	uint16_t number;
 	int kept = peer_keep_port(&number);
@@ -689,7 +671,6 @@ START_TEST(a_child_that_holds_the_port_does_not_keep_it_listening)
 	child_let_go(child);
 	close(kept);
 }
-END_TEST
 
 static pid_t holder;
 
@@ -699,7 +680,8 @@ static void hold_here(struct actor *a)
 }
 
 /* The factory refuses, or there is no memory for it, or for the stream. */
-START_TEST(a_child_that_holds_who_is_refused_does_not_keep_it_waiting)
+TEST(a_child_that_holds_who_is_refused_does_not_keep_it_waiting,
+     ON_EACH_BACKEND, TIMES(3))
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int fd;
@@ -716,9 +698,8 @@ START_TEST(a_child_that_holds_who_is_refused_does_not_keep_it_waiting)
 	actor_stop(reactor, &port);
 	child_let_go(holder);
 }
-END_TEST
 
-START_TEST(a_forked_child_leaves_the_port_alone)
+TEST(a_forked_child_leaves_the_port_alone, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	int status;
@@ -730,80 +711,4 @@ START_TEST(a_forked_child_leaves_the_port_alone)
 	ck_assert_int_eq(status, 0);
 	hang_up(connect_peer(number));
 	actor_stop(reactor, &port);
-}
-END_TEST
-
-static void add_tests_of_listening(Suite *s)
-{
-	TCase *tc = tcase_create("listening");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc, listening_starts_the_factory);
-	tcase_add_reactor_test(tc, the_handle_is_optional);
-	tcase_add_reactor_test(tc, a_used_port_is_refused_and_starts_nothing);
-	tcase_add_reactor_test(tc, what_is_no_address_is_invalid);
-	tcase_add_reactor_test(tc, an_address_of_another_machine_is_refused);
-	tcase_add_reactor_test(tc, without_options_it_listens_everywhere);
-	tcase_add_reactor_loop_test(
-		tc, connections_share_the_options_of_the_port, 0, 2);
-	tcase_add_reactor_test(tc, ipv6_is_served);
-	tcase_add_reactor_loop_test(
-		tc, ipv4_is_served_on_the_same_port_unless_refused, 0, 2);
-	tcase_add_reactor_test(tc, no_descriptor_is_inherited_or_blocks);
-	tcase_add_reactor_test(tc, a_port_can_say_what_it_is);
-	tcase_add_reactor_test(tc, a_forked_child_leaves_the_port_alone);
-	tcase_add_reactor_test(
-		tc, a_child_that_holds_the_port_does_not_keep_it_listening);
-	tcase_add_reactor_loop_test(
-		tc, a_child_that_holds_who_is_refused_does_not_keep_it_waiting,
-		0, 3);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_accepting(Suite *s)
-{
-	TCase *tc = tcase_create("accepting");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc, each_connection_gets_a_protocol);
-	tcase_add_reactor_test(tc, build_protocol_is_told_who_it_is);
-	tcase_add_reactor_test(tc, a_refused_connection_is_closed_at_once);
-	tcase_add_reactor_test(
-		tc, a_protocol_that_gives_up_ends_its_connection_alone);
-	tcase_add_reactor_test(tc,
-			       a_factory_without_functions_serves_its_table);
-	tcase_add_reactor_test(tc, reset_in_the_backlog_is_made_and_lost);
-	tcase_add_reactor_test(tc, a_lone_connection_costs_one_accept);
-	tcase_add_reactor_test(tc, a_burst_is_accepted_in_bounded_turns);
-	tcase_add_reactor_test(tc, a_burst_does_not_hold_up_a_timer);
-	suite_add_tcase(s, tc);
-}
-
-static void add_tests_of_stopping(Suite *s)
-{
-	TCase *tc = tcase_create("stopping");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc, stop_listening_answers_from_the_loop);
-	tcase_add_reactor_test(tc, the_port_is_free_when_that_is_told);
-	tcase_add_reactor_test(tc, accepted_connections_live_on);
-	tcase_add_reactor_test(tc, a_stopped_port_accepts_nothing_more);
-	tcase_add_reactor_test(tc, stopping_no_port_has_happened);
-	tcase_add_reactor_test(tc,
-			       cancelling_the_answer_does_not_keep_the_port);
-	tcase_add_reactor_test(tc, freeing_the_answer_is_fine);
-	tcase_add_reactor_test(tc, one_factory_may_serve_several_ports);
-	tcase_add_reactor_test(tc, stopped_while_accepting_takes_no_other);
-	tcase_add_reactor_test(tc, stopped_while_building_serves_that_one);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("port");
-
-	add_tests_of_listening(s);
-	add_tests_of_accepting(s);
-	add_tests_of_stopping(s);
-	return suite_main(s);
 }

@@ -188,7 +188,9 @@ static void send_both_ways(void)
 
 enum { FRONT_FIN, FRONT_RST, BEHIND_FIN, BEHIND_RST, WAYS };
 
-START_TEST(whichever_end_goes_the_other_is_told)
+GROUP("forward");
+
+TEST(whichever_end_goes_the_other_is_told, ON_EACH_BACKEND, TIMES(WAYS))
 {
 	bool is_front = _i == FRONT_FIN || _i == FRONT_RST;
 	int goes, stays;
@@ -208,10 +210,10 @@ START_TEST(whichever_end_goes_the_other_is_told)
 	close(stays);
 	stop_forwarding(2);
 }
-END_TEST
 
 /* Each has paused the other for good, and then one of them goes. */
-START_TEST(one_that_goes_while_all_is_full_takes_the_other_along)
+TEST(one_that_goes_while_all_is_full_takes_the_other_along, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	static unsigned char bytes[1 << 20];
 	int idle = 0;
@@ -229,9 +231,8 @@ START_TEST(one_that_goes_while_all_is_full_takes_the_other_along)
 	close(_i == 0 ? behind : front);
 	stop_forwarding(2);
 }
-END_TEST
 
-START_TEST(nobody_behind_ends_the_one_in_front)
+TEST(nobody_behind_ends_the_one_in_front, ON_EACH_BACKEND)
 {
 	int held = start_forwarding(true);
 
@@ -239,20 +240,4 @@ START_TEST(nobody_behind_ends_the_one_in_front)
 	close(front);
 	close(held);
 	stop_forwarding(1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("port forwarder");
-	TCase *tc = tcase_create("forward");
-
-	tcase_add_reactor_loop_test(tc, whichever_end_goes_the_other_is_told, 0,
-				    WAYS);
-	tcase_add_reactor_loop_test(
-		tc, one_that_goes_while_all_is_full_takes_the_other_along, 0,
-		2);
-	tcase_add_reactor_test(tc, nobody_behind_ends_the_one_in_front);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -93,10 +93,12 @@ static bool has_drained(void *arg)
 	return plait_transport_pending(w->transport) == 0;
 }
 
+GROUP("streaming");
+
 /*
  * Streaming ones.
  */
-START_TEST(a_streaming_one_is_told_nothing_when_it_registers)
+TEST(a_streaming_one_is_told_nothing_when_it_registers, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -110,9 +112,8 @@ START_TEST(a_streaming_one_is_told_nothing_when_it_registers)
 	wire_close(&w);
 	ck_assert_str_eq(m.trace, "S");
 }
-END_TEST
 
-START_TEST(it_is_paused_once_and_resumed_at_the_low_mark)
+TEST(it_is_paused_once_and_resumed_at_the_low_mark, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -140,7 +141,6 @@ START_TEST(it_is_paused_once_and_resumed_at_the_low_mark)
 	wire_close(&w);
 	ck_assert_str_eq(m.trace, "PRS");
 }
-END_TEST
 
 static void fault_sends(size_t n_passing)
 {
@@ -151,7 +151,7 @@ static void fault_sends(size_t n_passing)
 	fault_call_forever("send", EAGAIN);
 }
 
-START_TEST(the_marks_are_exact)
+TEST(the_marks_are_exact, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -177,9 +177,8 @@ START_TEST(the_marks_are_exact)
 	fault_off();
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(the_marks_may_be_set)
+TEST(the_marks_may_be_set, ON_EACH_BACKEND)
 {
 	struct plait_limits limits = { .high_water = 1 << 20, .low_water = 1 };
 	struct wire w = { .unix_pair = true };
@@ -203,9 +202,8 @@ START_TEST(the_marks_may_be_set)
 	ck_assert_str_eq(m.trace, "PR");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(registering_on_a_full_transport_pauses_from_the_loop)
+TEST(registering_on_a_full_transport_pauses_from_the_loop, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -219,9 +217,8 @@ START_TEST(registering_on_a_full_transport_pauses_from_the_loop)
 	ck_assert_str_eq(m.trace, "P");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_producer_does_not_lift_the_limit)
+TEST(a_producer_does_not_lift_the_limit, ON_EACH_BACKEND)
 {
 	struct plait_limits limits = { .max_unsent = 1000 };
 	struct wire w = { .on_data = NULL };
@@ -239,7 +236,6 @@ START_TEST(a_producer_does_not_lift_the_limit)
 	ck_assert_uint_eq(m.stops, 1);
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * Pull producers.
@@ -259,7 +255,9 @@ static void make_some(struct maker *m)
 		plait_transport_unregister_producer(m->wire->transport);
 }
 
-START_TEST(a_pull_producer_is_resumed_whenever_all_is_sent)
+GROUP("pull");
+
+TEST(a_pull_producer_is_resumed_whenever_all_is_sent, ON_EACH_BACKEND)
 {
 	enum { N = 300000 };
 	struct wire w = { .on_data = NULL };
@@ -277,9 +275,8 @@ START_TEST(a_pull_producer_is_resumed_whenever_all_is_sent)
 	free(bytes);
 	free(got);
 }
-END_TEST
 
-START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
+TEST(a_pull_producer_that_makes_nothing_is_not_asked_again, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -311,9 +308,8 @@ START_TEST(a_pull_producer_that_makes_nothing_is_not_asked_again)
 	ck_assert_str_eq(m.trace, "RRRRS");
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(a_pull_producer_waits_for_what_is_unsent)
+TEST(a_pull_producer_waits_for_what_is_unsent, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -329,9 +325,8 @@ START_TEST(a_pull_producer_waits_for_what_is_unsent)
 	ck_assert_str_eq(m.trace, "R");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(what_changed_before_it_was_told_counts)
+TEST(what_changed_before_it_was_told_counts, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -343,9 +338,8 @@ START_TEST(what_changed_before_it_was_told_counts)
 	ck_assert_str_eq(m.trace, "");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(unregistering_before_the_first_resume_is_in_time)
+TEST(unregistering_before_the_first_resume_is_in_time, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -359,12 +353,13 @@ START_TEST(unregistering_before_the_first_resume_is_in_time)
 	wire_close(&w);
 	ck_assert_uint_eq(m.stops, 0);
 }
-END_TEST
+
+GROUP("end");
 
 /*
  * The end.
  */
-START_TEST(losing_waits_for_the_producer_and_then_for_the_output)
+TEST(losing_waits_for_the_producer_and_then_for_the_output, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -385,9 +380,8 @@ START_TEST(losing_waits_for_the_producer_and_then_for_the_output)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_uint_eq(m.stops, 0);
 }
-END_TEST
 
-START_TEST(losing_needs_nothing_but_the_unregistering)
+TEST(losing_needs_nothing_but_the_unregistering, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -403,9 +397,8 @@ START_TEST(losing_needs_nothing_but_the_unregistering)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(no_producer_holds_a_close_beyond_its_deadline)
+TEST(no_producer_holds_a_close_beyond_its_deadline, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_limits limits = { .close_timeout = 7 };
 	struct wire w = { .on_data = NULL };
@@ -426,9 +419,8 @@ START_TEST(no_producer_holds_a_close_beyond_its_deadline)
 				"closing made no progress in 7 seconds");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_second_producer_is_refused)
+TEST(a_second_producer_is_refused, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 }, n = { .base.ops = &maker_ops };
@@ -444,9 +436,8 @@ START_TEST(a_second_producer_is_refused)
 	ck_assert_str_eq(m.trace, "S");
 	ck_assert_str_eq(n.trace, "");
 }
-END_TEST
 
-START_TEST(it_is_stopped_once_before_the_protocol_is_told)
+TEST(it_is_stopped_once_before_the_protocol_is_told, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -459,7 +450,6 @@ START_TEST(it_is_stopped_once_before_the_protocol_is_told)
 	ck_assert_uint_eq(m.stops, 1);
 	ck_assert_str_eq(w.trace, "MSL");
 }
-END_TEST
 
 static void register_late(struct wire *w)
 {
@@ -469,7 +459,7 @@ static void register_late(struct wire *w)
 	ck_assert_uint_eq(m->stops, 0);
 }
 
-START_TEST(registering_on_a_lost_connection_is_told_to_stop)
+TEST(registering_on_a_lost_connection_is_told_to_stop, ON_EACH_BACKEND)
 {
 	struct maker m = { .made = 0 };
 	struct wire w = { .on_lost = register_late, .arg = &m };
@@ -479,7 +469,6 @@ START_TEST(registering_on_a_lost_connection_is_told_to_stop)
 	ck_assert_str_eq(m.trace, "S");
 	ck_assert_str_eq(w.trace, "MLS");
 }
-END_TEST
 
 static void register_in_done(struct wire *w)
 {
@@ -488,7 +477,7 @@ static void register_in_done(struct wire *w)
 	w->transport = NULL;
 }
 
-START_TEST(registering_in_done_is_told_to_stop)
+TEST(registering_in_done_is_told_to_stop, ON_EACH_BACKEND)
 {
 	struct maker m = { .made = 0 };
 	struct wire w = { .on_done = register_in_done, .arg = &m };
@@ -498,9 +487,8 @@ START_TEST(registering_in_done_is_told_to_stop)
 	ck_assert_str_eq(m.trace, "S");
 	ck_assert_str_eq(w.trace, "MLS");
 }
-END_TEST
 
-START_TEST(registering_again_while_being_stopped_is_stopped_again)
+TEST(registering_again_while_being_stopped_is_stopped_again, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .registers_again = true };
@@ -511,9 +499,8 @@ START_TEST(registering_again_while_being_stopped_is_stopped_again)
 	ck_assert_uint_eq(m.stops, 2);
 	ck_assert_uint_eq(w.lost, 1);
 }
-END_TEST
 
-START_TEST(there_is_no_use_for_more_when_the_sending_half_closes)
+TEST(there_is_no_use_for_more_when_the_sending_half_closes, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 	struct maker m = { .made = 0 };
@@ -533,9 +520,8 @@ START_TEST(there_is_no_use_for_more_when_the_sending_half_closes)
 	wire_close(&w);
 	ck_assert_uint_eq(m.stops, 2);
 }
-END_TEST
 
-START_TEST(a_producer_does_not_hold_a_peer_that_has_left)
+TEST(a_producer_does_not_hold_a_peer_that_has_left, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct maker m = { .made = 0 };
@@ -548,7 +534,6 @@ START_TEST(a_producer_does_not_hold_a_peer_that_has_left)
 	ck_assert_str_eq(w.trace, "MSL");
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * A transport as a producer.
@@ -568,8 +553,10 @@ static void produce_for_itself(struct wire *w)
 		plait_transport_register_producer(w->transport, p, true), 0);
 }
 
+GROUP("transport");
+
 /* Hazard 35: the echo server that cannot be made to grow. */
-START_TEST(a_peer_that_sends_and_never_reads_is_stopped)
+TEST(a_peer_that_sends_and_never_reads_is_stopped, ON_EACH_BACKEND)
 {
 	size_t most = 0;
 	struct wire w = { .on_made = produce_for_itself,
@@ -593,7 +580,6 @@ START_TEST(a_peer_that_sends_and_never_reads_is_stopped)
 	wire_close(&w);
 	free(bytes);
 }
-END_TEST
 
 static void forward(struct wire *w, const void *data, size_t len)
 {
@@ -602,7 +588,7 @@ static void forward(struct wire *w, const void *data, size_t len)
 	plait_transport_write(to->transport, data, len);
 }
 
-START_TEST(one_transport_produces_for_another)
+TEST(one_transport_produces_for_another, ON_EACH_BACKEND)
 {
 	struct wire in = { .on_data = forward };
 	struct wire out = { .on_data = NULL };
@@ -638,14 +624,13 @@ START_TEST(one_transport_produces_for_another)
 	wire_close(&out);
 	free(bytes);
 }
-END_TEST
 
 static void lose_it(struct wire *w, const void *data, size_t len)
 {
 	plait_transport_lose_connection(w->transport);
 }
 
-START_TEST(its_own_half_does_not_hold_a_close)
+TEST(its_own_half_does_not_hold_a_close, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_made = produce_for_itself, .on_data = lose_it };
 
@@ -665,7 +650,6 @@ START_TEST(its_own_half_does_not_hold_a_close)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 	wire_close(&w);
 }
-END_TEST
 
 static void feed(struct wire *from, struct wire *to)
 {
@@ -677,7 +661,7 @@ static void feed(struct wire *from, struct wire *to)
 }
 
 /* In whatever order they were registered, and one of them left before. */
-START_TEST(being_lost_unregisters_what_it_produces_for)
+TEST(being_lost_unregisters_what_it_produces_for, ON_EACH_BACKEND, TIMES(3))
 {
 	struct wire in = { .on_data = NULL };
 	struct wire out[3] = { { .on_data = NULL } };
@@ -703,14 +687,13 @@ START_TEST(being_lost_unregisters_what_it_produces_for)
 		ck_assert_str_eq(m.trace, "");
 	}
 }
-END_TEST
 
 static void feed_late(struct wire *w)
 {
 	feed(w, w->arg);
 }
 
-START_TEST(what_is_lost_produces_for_nobody)
+TEST(what_is_lost_produces_for_nobody, ON_EACH_BACKEND)
 {
 	struct wire out = { .on_data = NULL };
 	struct wire in = { .on_lost = feed_late, .arg = &out };
@@ -722,86 +705,4 @@ START_TEST(what_is_lost_produces_for_nobody)
 	attach(&out, &m, true);
 	wire_close(&out);
 	ck_assert_str_eq(m.trace, "S");
-}
-END_TEST
-
-static TCase *streaming_case(void)
-{
-	TCase *tc = tcase_create("streaming");
-
-	tcase_add_reactor_test(
-		tc, a_streaming_one_is_told_nothing_when_it_registers);
-	tcase_add_reactor_test(tc,
-			       it_is_paused_once_and_resumed_at_the_low_mark);
-	tcase_add_reactor_test(tc, the_marks_are_exact);
-	tcase_add_reactor_test(tc, the_marks_may_be_set);
-	tcase_add_reactor_test(
-		tc, registering_on_a_full_transport_pauses_from_the_loop);
-	tcase_add_reactor_test(tc, a_producer_does_not_lift_the_limit);
-	return tc;
-}
-
-static TCase *pull_case(void)
-{
-	TCase *tc = tcase_create("pull");
-
-	tcase_add_reactor_test(tc,
-			       a_pull_producer_is_resumed_whenever_all_is_sent);
-	tcase_add_reactor_test(
-		tc, a_pull_producer_that_makes_nothing_is_not_asked_again);
-	tcase_add_reactor_test(tc, a_pull_producer_waits_for_what_is_unsent);
-	tcase_add_reactor_test(tc, what_changed_before_it_was_told_counts);
-	tcase_add_reactor_test(
-		tc, unregistering_before_the_first_resume_is_in_time);
-	return tc;
-}
-
-static TCase *end_case(void)
-{
-	TCase *tc = tcase_create("end");
-
-	tcase_add_reactor_test(
-		tc, losing_waits_for_the_producer_and_then_for_the_output);
-	tcase_add_reactor_test(tc, losing_needs_nothing_but_the_unregistering);
-	tcase_add_reactor_loop_test(
-		tc, no_producer_holds_a_close_beyond_its_deadline, 0, 2);
-	tcase_add_reactor_test(tc, a_second_producer_is_refused);
-	tcase_add_reactor_loop_test(
-		tc, it_is_stopped_once_before_the_protocol_is_told, 0, 2);
-	tcase_add_reactor_test(
-		tc, registering_on_a_lost_connection_is_told_to_stop);
-	tcase_add_reactor_test(tc, registering_in_done_is_told_to_stop);
-	tcase_add_reactor_test(
-		tc, registering_again_while_being_stopped_is_stopped_again);
-	tcase_add_reactor_test(
-		tc, there_is_no_use_for_more_when_the_sending_half_closes);
-	tcase_add_reactor_test(tc,
-			       a_producer_does_not_hold_a_peer_that_has_left);
-	return tc;
-}
-
-static TCase *transport_case(void)
-{
-	TCase *tc = tcase_create("transport");
-
-	tcase_add_reactor_test(tc,
-			       a_peer_that_sends_and_never_reads_is_stopped);
-	tcase_add_reactor_test(tc, one_transport_produces_for_another);
-	tcase_add_reactor_loop_test(tc, its_own_half_does_not_hold_a_close, 0,
-				    2);
-	tcase_add_reactor_loop_test(
-		tc, being_lost_unregisters_what_it_produces_for, 0, 3);
-	tcase_add_reactor_test(tc, what_is_lost_produces_for_nobody);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("producer");
-
-	suite_add_tcase(s, streaming_case());
-	suite_add_tcase(s, pull_case());
-	suite_add_tcase(s, end_case());
-	suite_add_tcase(s, transport_case());
-	return suite_main(s);
 }

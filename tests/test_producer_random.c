@@ -338,7 +338,10 @@ static void play_on_both(unsigned seed)
 		      on_fake.trace, on_socket.trace);
 }
 
-START_TEST(what_is_told_is_the_same_on_a_socket_and_in_a_test)
+GROUP("random", .timeout = 60);
+
+TEST(what_is_told_is_the_same_on_a_socket_and_in_a_test, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	unsigned first = (unsigned)_i * SCRIPTS;
 
@@ -352,17 +355,4 @@ START_TEST(what_is_told_is_the_same_on_a_socket_and_in_a_test)
 	for (unsigned seed = first; seed < first + SCRIPTS; seed++)
 		play_on_both(seed);
 	plait_reactor_free(&fake_reactor);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("random producers");
-	TCase *tc = tcase_create("random");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_reactor_loop_test(
-		tc, what_is_told_is_the_same_on_a_socket_and_in_a_test, 0, 2);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -88,7 +88,9 @@ static void act_say_sizes(struct step *s, plait_value *result)
 
 /* ---- meeting --------------------------------------------------------- */
 
-START_TEST(values_come_out_in_the_order_in_which_they_were_put)
+GROUP("meeting", .setup = setup);
+
+TEST(values_come_out_in_the_order_in_which_they_were_put, PURE)
 {
 	put(1);
 	put(2);
@@ -99,9 +101,8 @@ START_TEST(values_come_out_in_the_order_in_which_they_were_put)
 	ck_assert_uint_eq(plait_queue_size(q), 0);
 	done();
 }
-END_TEST
 
-START_TEST(gets_are_served_in_order_inside_the_put)
+TEST(gets_are_served_in_order_inside_the_put, PURE)
 {
 	wait_for_values(2);
 	ck_assert_uint_eq(plait_queue_waiting(q), 2);
@@ -112,9 +113,8 @@ START_TEST(gets_are_served_in_order_inside_the_put)
 	ck_assert_uint_eq(plait_queue_waiting(q), 0);
 	done();
 }
-END_TEST
 
-START_TEST(failure_and_none_are_values_like_others)
+TEST(failure_and_none_are_values_like_others, PURE)
 {
 	wait_for_values(2);
 	plait_queue_put(q, PLAIT_NONE);
@@ -123,10 +123,9 @@ START_TEST(failure_and_none_are_values_like_others)
 	handle_all(g[1]);
 	done();
 }
-END_TEST
 
 /* A promise cannot be fired with one. */
-START_TEST(deferred_is_refused_and_freed)
+TEST(deferred_is_refused_and_freed, PURE)
 {
 	struct plait_deferred *d = plait_succeed(tracked("x"));
 
@@ -137,11 +136,12 @@ START_TEST(deferred_is_refused_and_freed)
 	ck_assert_str_eq(trace(), "~x g0:1");
 	done();
 }
-END_TEST
 
 /* ---- bounds ---------------------------------------------------------- */
 
-START_TEST(full_queue_refuses_and_frees_what_is_put)
+GROUP("bounds", .setup = setup);
+
+TEST(full_queue_refuses_and_frees_what_is_put, PURE)
 {
 	use_queue(1, SIZE_MAX);
 	ck_assert_int_eq(put(1), 0);
@@ -151,7 +151,6 @@ START_TEST(full_queue_refuses_and_frees_what_is_put)
 	ck_assert_int_eq(put(2), 0);
 	done();
 }
-END_TEST
 
 static void act_put_inside(struct step *s, plait_value *result)
 {
@@ -160,7 +159,7 @@ static void act_put_inside(struct step *s, plait_value *result)
 }
 
 /* It is queued for the second get, until the first one's callback is done. */
-START_TEST(queue_of_no_size_takes_inside_what_the_next_get_waits_for)
+TEST(queue_of_no_size_takes_inside_what_the_next_get_waits_for, PURE)
 {
 	struct step puts = { .name = "g0", .act = act_put_inside };
 
@@ -172,9 +171,8 @@ START_TEST(queue_of_no_size_takes_inside_what_the_next_get_waits_for)
 	ck_assert_str_eq(trace(), "g0:1 g1:2");
 	done();
 }
-END_TEST
 
-START_TEST(queue_of_no_size_takes_what_somebody_waits_for)
+TEST(queue_of_no_size_takes_what_somebody_waits_for, PURE)
 {
 	use_queue(0, SIZE_MAX);
 	ck_assert_int_eq(put(1), -ENOBUFS);
@@ -184,9 +182,8 @@ START_TEST(queue_of_no_size_takes_what_somebody_waits_for)
 	ck_assert_int_eq(put(3), -ENOBUFS);
 	done();
 }
-END_TEST
 
-START_TEST(get_beyond_the_backlog_fails)
+TEST(get_beyond_the_backlog_fails, PURE)
 {
 	use_queue(SIZE_MAX, 1);
 	get(0);
@@ -198,9 +195,8 @@ START_TEST(get_beyond_the_backlog_fails)
 	ck_assert_uint_eq(plait_queue_waiting(q), 1);
 	done();
 }
-END_TEST
 
-START_TEST(queue_without_backlog_gives_what_is_there)
+TEST(queue_without_backlog_gives_what_is_there, PURE)
 {
 	use_queue(SIZE_MAX, 0);
 	g[0] = plait_queue_get(q);
@@ -211,11 +207,12 @@ START_TEST(queue_without_backlog_gives_what_is_there)
 	ck_assert_str_eq(trace(), "g1:1");
 	done();
 }
-END_TEST
 
 /* ---- cancelling ------------------------------------------------------ */
 
-START_TEST(cancelled_get_leaves_and_no_value_is_lost)
+GROUP("cancel", .setup = setup);
+
+TEST(cancelled_get_leaves_and_no_value_is_lost, PURE, TIMES(2))
 {
 	wait_for_values(2);
 	if (_i == 0) {
@@ -228,9 +225,8 @@ START_TEST(cancelled_get_leaves_and_no_value_is_lost)
 	ck_assert_str_eq(trace(), "g0:CancelledError g1:1");
 	done();
 }
-END_TEST
 
-START_TEST(cancelling_what_was_served_does_not_put_it_back)
+TEST(cancelling_what_was_served_does_not_put_it_back, PURE)
 {
 	plait_queue_put(q, tracked("x"));
 	get(0);
@@ -240,9 +236,8 @@ START_TEST(cancelling_what_was_served_does_not_put_it_back)
 	ck_assert_str_eq(trace(), "g0:x ~x");
 	done();
 }
-END_TEST
 
-START_TEST(detached_get_still_takes_a_value)
+TEST(detached_get_still_takes_a_value, PURE)
 {
 	wait_for_values(2);
 	plait_deferred_detach(&g[0]);
@@ -251,11 +246,12 @@ START_TEST(detached_get_still_takes_a_value)
 	ck_assert_str_eq(trace(), "g0:x ~x g1:2");
 	done();
 }
-END_TEST
 
 /* ---- inside callbacks ------------------------------------------------ */
 
-START_TEST(put_inside_a_get_serves_the_next_after_it)
+GROUP("inside callbacks", .setup = setup);
+
+TEST(put_inside_a_get_serves_the_next_after_it, PURE)
 {
 	struct step puts = { .act = act_put };
 	struct step says = { .act = act_say_sizes };
@@ -267,9 +263,8 @@ START_TEST(put_inside_a_get_serves_the_next_after_it)
 	ck_assert_str_eq(trace(), "g0:1 put=0 0/1 g1:7");
 	done();
 }
-END_TEST
 
-START_TEST(put_inside_when_nobody_else_waits_is_queued)
+TEST(put_inside_when_nobody_else_waits_is_queued, PURE)
 {
 	struct step puts = { .act = act_put };
 	struct step says = { .act = act_say_sizes };
@@ -284,9 +279,8 @@ START_TEST(put_inside_when_nobody_else_waits_is_queued)
 	ck_assert_uint_eq(plait_queue_size(q), 1);
 	done();
 }
-END_TEST
 
-START_TEST(get_inside_queues_behind_those_who_wait)
+TEST(get_inside_queues_behind_those_who_wait, PURE)
 {
 	struct step gets = { .act = act_get };
 	struct step puts = { .act = act_put };
@@ -300,9 +294,8 @@ START_TEST(get_inside_queues_behind_those_who_wait)
 	ck_assert_str_eq(trace(), "g0:1 put=0 put=0 g1:7 g3:7");
 	done();
 }
-END_TEST
 
-START_TEST(value_for_a_get_that_is_cancelled_inside_stays)
+TEST(value_for_a_get_that_is_cancelled_inside_stays, PURE)
 {
 	struct step puts = { .act = act_put };
 	struct step cancels = { .act = act_cancel };
@@ -319,9 +312,8 @@ START_TEST(value_for_a_get_that_is_cancelled_inside_stays)
 	ck_assert_str_eq(trace(), "g0:1 put=0 g1:CancelledError g2:7");
 	done();
 }
-END_TEST
 
-START_TEST(closed_inside_it_gives_in_order_what_is_there)
+TEST(closed_inside_it_gives_in_order_what_is_there, PURE)
 {
 	struct step puts = { .act = act_put };
 	struct step closes = { .act = act_close };
@@ -337,9 +329,8 @@ START_TEST(closed_inside_it_gives_in_order_what_is_there)
 	handle_all(g[2]);
 	done();
 }
-END_TEST
 
-START_TEST(freed_inside_it_fails_who_waits_and_frees_the_values)
+TEST(freed_inside_it_fails_who_waits_and_frees_the_values, PURE)
 {
 	struct step frees = { .act = act_free_queue };
 
@@ -351,11 +342,12 @@ START_TEST(freed_inside_it_fails_who_waits_and_frees_the_values)
 	handle_all(g[1]);
 	done();
 }
-END_TEST
 
 /* ---- closing --------------------------------------------------------- */
 
-START_TEST(closing_fails_who_waits)
+GROUP("close", .setup = setup);
+
+TEST(closing_fails_who_waits, PURE)
 {
 	wait_for_values(2);
 	plait_queue_close(q);
@@ -366,9 +358,8 @@ START_TEST(closing_fails_who_waits)
 	handle_all(g[1]);
 	done();
 }
-END_TEST
 
-START_TEST(closed_queue_gives_what_it_has_and_takes_nothing)
+TEST(closed_queue_gives_what_it_has_and_takes_nothing, PURE)
 {
 	put(1);
 	plait_queue_close(q);
@@ -381,9 +372,8 @@ START_TEST(closed_queue_gives_what_it_has_and_takes_nothing)
 	handle_all(g[1]);
 	done();
 }
-END_TEST
 
-START_TEST(getting_again_while_it_closes_fails_at_once)
+TEST(getting_again_while_it_closes_fails_at_once, PURE)
 {
 	struct step gets = { .act = act_get };
 	struct step puts = { .act = act_put };
@@ -401,9 +391,8 @@ START_TEST(getting_again_while_it_closes_fails_at_once)
 	handle_all(g[3]);
 	done();
 }
-END_TEST
 
-START_TEST(freeing_frees_the_values_in_order)
+TEST(freeing_frees_the_values_in_order, PURE)
 {
 	plait_queue_put(q, tracked("a"));
 	plait_queue_put(q, tracked("b"));
@@ -413,7 +402,6 @@ START_TEST(freeing_frees_the_values_in_order)
 	plait_queue_free(&q);
 	done();
 }
-END_TEST
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 
@@ -460,7 +448,9 @@ static void live_through(int who, int when, int action)
 	done();
 }
 
-START_TEST(each_get_settles_once_whatever_happens_when)
+GROUP("extremes", .setup = setup, .timeout = 60);
+
+TEST(each_get_settles_once_whatever_happens_when, PURE)
 {
 	done();
 	for (int who = 0; who < 3; who++)
@@ -468,7 +458,6 @@ START_TEST(each_get_settles_once_whatever_happens_when)
 			for (int action = 0; action < 5; action++)
 				live_through(who, when, action);
 }
-END_TEST
 
 static void whole_life(void)
 {
@@ -492,23 +481,21 @@ static void whole_life(void)
 	done();
 }
 
-START_TEST(no_value_is_lost_when_memory_runs_out)
+TEST(no_value_is_lost_when_memory_runs_out, PURE)
 {
 	done();
 	without_each_allocation(whole_life);
 }
-END_TEST
 
-START_TEST(put_without_memory_says_so_and_frees)
+TEST(put_without_memory_says_so_and_frees, PURE)
 {
 	fault_alloc_at(0, false);
 	ck_assert_int_eq(plait_queue_put(q, tracked("x")), -ENOMEM);
 	ck_assert_str_eq(trace(), "~x");
 	done();
 }
-END_TEST
 
-START_TEST(put_for_a_get_that_waits_needs_no_memory)
+TEST(put_for_a_get_that_waits_needs_no_memory, PURE)
 {
 	get(0);
 	fault_alloc_at(0, true);
@@ -517,9 +504,8 @@ START_TEST(put_for_a_get_that_waits_needs_no_memory)
 	ck_assert_str_eq(trace(), "g0:1");
 	done();
 }
-END_TEST
 
-START_TEST(get_without_memory_leaves_the_value)
+TEST(get_without_memory_leaves_the_value, PURE)
 {
 	put(1);
 	fault_alloc_at(0, false);
@@ -529,7 +515,6 @@ START_TEST(get_without_memory_leaves_the_value)
 	ck_assert_str_eq(trace(), "g1:1");
 	done();
 }
-END_TEST
 
 enum { MILLION = 1000000 };
 
@@ -565,89 +550,10 @@ static void *million_gets(void *arg)
 	return NULL;
 }
 
-START_TEST(million_gets_end_on_a_small_stack)
+TEST(million_gets_end_on_a_small_stack, PURE, TIMES(3))
 {
 	done();
 	how = _i;
 	on_small_stack(million_gets);
 	ck_assert_uint_eq(served, MILLION);
-}
-END_TEST
-
-static TCase *add_case(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_plain_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "meeting");
-
-	tcase_add_pure_test(
-		tc, values_come_out_in_the_order_in_which_they_were_put);
-	tcase_add_pure_test(tc, gets_are_served_in_order_inside_the_put);
-	tcase_add_pure_test(tc, failure_and_none_are_values_like_others);
-	tcase_add_pure_test(tc, deferred_is_refused_and_freed);
-
-	tc = add_case(s, "bounds");
-	tcase_add_pure_test(tc, full_queue_refuses_and_frees_what_is_put);
-	tcase_add_pure_test(tc, queue_of_no_size_takes_what_somebody_waits_for);
-	tcase_add_pure_test(
-		tc, queue_of_no_size_takes_inside_what_the_next_get_waits_for);
-	tcase_add_pure_test(tc, get_beyond_the_backlog_fails);
-	tcase_add_pure_test(tc, queue_without_backlog_gives_what_is_there);
-
-	tc = add_case(s, "cancel");
-	tcase_add_pure_loop_test(tc, cancelled_get_leaves_and_no_value_is_lost,
-				 0, 2);
-	tcase_add_pure_test(tc,
-			    cancelling_what_was_served_does_not_put_it_back);
-	tcase_add_pure_test(tc, detached_get_still_takes_a_value);
-}
-
-static void add_inside_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "inside callbacks");
-
-	tcase_add_pure_test(tc, put_inside_a_get_serves_the_next_after_it);
-	tcase_add_pure_test(tc, put_inside_when_nobody_else_waits_is_queued);
-	tcase_add_pure_test(tc, get_inside_queues_behind_those_who_wait);
-	tcase_add_pure_test(tc, value_for_a_get_that_is_cancelled_inside_stays);
-	tcase_add_pure_test(tc, closed_inside_it_gives_in_order_what_is_there);
-	tcase_add_pure_test(
-		tc, freed_inside_it_fails_who_waits_and_frees_the_values);
-
-	tc = add_case(s, "close");
-	tcase_add_pure_test(tc, closing_fails_who_waits);
-	tcase_add_pure_test(tc,
-			    closed_queue_gives_what_it_has_and_takes_nothing);
-	tcase_add_pure_test(tc, getting_again_while_it_closes_fails_at_once);
-	tcase_add_pure_test(tc, freeing_frees_the_values_in_order);
-}
-
-static void add_extreme_cases(Suite *s)
-{
-	TCase *tc = add_case(s, "extremes");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, each_get_settles_once_whatever_happens_when);
-	tcase_add_pure_test(tc, no_value_is_lost_when_memory_runs_out);
-	tcase_add_pure_test(tc, put_without_memory_says_so_and_frees);
-	tcase_add_pure_test(tc, put_for_a_get_that_waits_needs_no_memory);
-	tcase_add_pure_test(tc, get_without_memory_leaves_the_value);
-	tcase_add_pure_loop_test(tc, million_gets_end_on_a_small_stack, 0, 3);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("queue");
-
-	add_plain_cases(s);
-	add_inside_cases(s);
-	add_extreme_cases(s);
-	return suite_main(s);
 }

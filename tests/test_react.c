@@ -129,12 +129,13 @@ static void assert_ended(int status, int ending)
 	unhandled_expect(unhandled_count());
 }
 
-START_TEST(returned_at_once)
+GROUP("status", .setup = setup);
+
+TEST(returned_at_once, ON_EACH_BACKEND, TIMES(N_ENDINGS))
 {
 	program.answer = endings[_i].answer;
 	assert_ended(run_program(), _i);
 }
-END_TEST
 
 static plait_value (*fired_with)(void);
 
@@ -145,13 +146,12 @@ static plait_value fired(void)
 	return plait_chain(&d);
 }
 
-START_TEST(returned_as_a_fired_deferred)
+TEST(returned_as_a_fired_deferred, ON_EACH_BACKEND, TIMES(N_ENDINGS))
 {
 	fired_with = endings[_i].answer;
 	program.answer = fired;
 	assert_ended(run_program(), _i);
 }
-END_TEST
 
 static plait_value finish_later(void *arg)
 {
@@ -166,15 +166,14 @@ static plait_value later(void)
 	return plait_chain(&d);
 }
 
-START_TEST(returned_later)
+TEST(returned_later, ON_EACH_BACKEND, TIMES(N_ENDINGS))
 {
 	fired_with = endings[_i].answer;
 	program.answer = later;
 	assert_ended(run_program(), _i);
 }
-END_TEST
 
-START_TEST(an_exit_says_its_status)
+TEST(an_exit_says_its_status, PURE)
 {
 	plait_value v = plait_exit(3);
 	const struct plait_failure *f = plait_value_failure(&v);
@@ -186,7 +185,6 @@ START_TEST(an_exit_says_its_status)
 		strstr(plait_failure_where(f), "tests/test_react.c:"));
 	plait_value_free(&v);
 }
-END_TEST
 
 /* ---- told to end ---------------------------------------------------- */
 
@@ -236,16 +234,18 @@ static void told_by(int way)
 	program.act = way < N_WAYS ? tell_later : tell_now;
 }
 
-START_TEST(told_to_end_it_cancels_main_and_is_well)
+GROUP("ending", .setup = setup);
+
+TEST(told_to_end_it_cancels_main_and_is_well, ON_EACH_BACKEND,
+     TIMES(2 * N_WAYS))
 {
 	program.answer = pending;
 	told_by(_i);
 	ck_assert_int_eq(run_program(), 0);
 	ck_assert_str_eq(trace(), "!c main:CancelledError");
 }
-END_TEST
 
-START_TEST(a_value_or_failure_that_comes_of_it_counts)
+TEST(a_value_or_failure_that_comes_of_it_counts, ON_EACH_BACKEND, TIMES(3))
 {
 	canceller = (struct step){
 		.answers = true,
@@ -259,7 +259,6 @@ START_TEST(a_value_or_failure_that_comes_of_it_counts)
 	ck_assert_uint_eq(unhandled_count(), _i == 1);
 	unhandled_expect(_i == 1);
 }
-END_TEST
 
 static void say_goodbye(void *arg)
 {
@@ -285,14 +284,14 @@ static plait_value pending_with_cleaning(void)
 	return plait_chain(&d);
 }
 
-START_TEST(the_shutdown_waits_for_what_main_does_about_it)
+TEST(the_shutdown_waits_for_what_main_does_about_it, ON_EACH_BACKEND,
+     TIMES(2 * N_WAYS))
 {
 	program.answer = pending_with_cleaning;
 	told_by(_i);
 	ck_assert_int_eq(run_program(), 0);
 	ck_assert_str_eq(trace(), "cleaning goodbye main:none");
 }
-END_TEST
 
 static void stop_now(void *arg)
 {
@@ -321,7 +320,8 @@ static plait_value pending_with_endless_cleaning(void)
 }
 
 /* What main does about its end is cancelled, and it counts as a failure. */
-START_TEST(a_second_signal_ends_what_main_does_about_the_first)
+TEST(a_second_signal_ends_what_main_does_about_the_first, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	clock_virtual(true);
 	insist = _i == 0 ? raise_term : stop_now;
@@ -331,29 +331,28 @@ START_TEST(a_second_signal_ends_what_main_does_about_the_first)
 	ck_assert_str_eq(trace(), "cleaning goodbye cleaned:CancelledError");
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(stopped_by_itself_as_it_fires)
+TEST(stopped_by_itself_as_it_fires, ON_EACH_BACKEND)
 {
 	tell = stop;
 	program.act = tell_now;
 	program.answer = exit_7;
 	ck_assert_int_eq(run_program(), 7);
 }
-END_TEST
 
 /* ---- what it leaves, and what goes wrong ----------------------------- */
 
-START_TEST(may_be_called_again)
+GROUP("faults", .setup = setup);
+
+TEST(may_be_called_again, ON_EACH_BACKEND)
 {
 	program.answer = exit_7;
 	ck_assert_int_eq(run_program(), 7);
 	ck_assert_int_eq(run_program(), 7);
 	ck_assert_uint_eq(program.calls, 2);
 }
-END_TEST
 
-START_TEST(no_reactor_is_status_1)
+TEST(no_reactor_is_status_1, PURE)
 {
 	setenv("PLAIT_REACTOR", "bogus", 1);
 	ck_assert_int_eq(plait_react(program_main, &program), 1);
@@ -363,7 +362,6 @@ START_TEST(no_reactor_is_status_1)
 					   "(PLAIT_REACTOR)");
 	unhandled_expect(1);
 }
-END_TEST
 
 static void react_on_no_backend(void *arg)
 {
@@ -371,7 +369,7 @@ static void react_on_no_backend(void *arg)
 	plait_react(program_main, &program);
 }
 
-START_TEST(what_is_no_deferreds_failure_is_not_called_one)
+TEST(what_is_no_deferreds_failure_is_not_called_one, PURE)
 {
 	const char *said;
 
@@ -380,9 +378,8 @@ START_TEST(what_is_no_deferreds_failure_is_not_called_one)
 			       "cannot run: no backend \"bo\\x0agus\" "
 			       "(PLAIT_REACTOR)\n");
 }
-END_TEST
 
-START_TEST(a_reactor_that_cannot_run_is_status_1)
+TEST(a_reactor_that_cannot_run_is_status_1, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
 	fault_call("sigaction", 1, EINVAL);
@@ -390,7 +387,6 @@ START_TEST(a_reactor_that_cannot_run_is_status_1)
 	ck_assert_uint_eq(program.calls, 0);
 	unhandled_expect(1);
 }
-END_TEST
 
 static void break_waiting(void)
 {
@@ -398,7 +394,7 @@ static void break_waiting(void)
 		   EINVAL);
 }
 
-START_TEST(a_reactor_that_breaks_down_cancels_main)
+TEST(a_reactor_that_breaks_down_cancels_main, ON_EACH_BACKEND)
 {
 	program.act = break_waiting;
 	program.answer = pending;
@@ -407,12 +403,11 @@ START_TEST(a_reactor_that_breaks_down_cancels_main)
 	ck_assert_ptr_nonnull(strstr(unhandled_text(), "cannot run"));
 	unhandled_expect(1);
 }
-END_TEST
 
 static unsigned refuse;
 
 /* Whatever it can't have, it ends, with a status. */
-START_TEST(survives_without_memory)
+TEST(survives_without_memory, ON_EACH_BACKEND, TIMES(2))
 {
 	bool reached = true;
 
@@ -431,7 +426,6 @@ START_TEST(survives_without_memory)
 	ck_assert_uint_gt(refuse, 3);
 	unhandled_expect(unhandled_count());
 }
-END_TEST
 
 static void refuse_and_tell(void)
 {
@@ -440,7 +434,7 @@ static void refuse_and_tell(void)
 }
 
 /* The first is for main's own deferred, the second to wait for its end. */
-START_TEST(told_to_end_without_memory_it_ends)
+TEST(told_to_end_without_memory_it_ends, ON_EACH_BACKEND, TIMES(3))
 {
 	refuse = (unsigned)_i;
 	program.act = refuse_and_tell;
@@ -450,59 +444,4 @@ START_TEST(told_to_end_without_memory_it_ends)
 						      ? "main:NoMemoryError"
 						      : "main:CancelledError"));
 	unhandled_expect(refuse == 0);
-}
-END_TEST
-
-static TCase *aspect(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_status(TCase *tc)
-{
-	tcase_add_reactor_loop_test(tc, returned_at_once, 0, N_ENDINGS);
-	tcase_add_reactor_loop_test(tc, returned_as_a_fired_deferred, 0,
-				    N_ENDINGS);
-	tcase_add_reactor_loop_test(tc, returned_later, 0, N_ENDINGS);
-	tcase_add_pure_test(tc, an_exit_says_its_status);
-}
-
-static void add_ending(TCase *tc)
-{
-	tcase_add_reactor_loop_test(tc, told_to_end_it_cancels_main_and_is_well,
-				    0, 2 * N_WAYS);
-	tcase_add_reactor_loop_test(
-		tc, a_value_or_failure_that_comes_of_it_counts, 0, 3);
-	tcase_add_reactor_loop_test(
-		tc, a_second_signal_ends_what_main_does_about_the_first, 0, 2);
-	tcase_add_reactor_loop_test(
-		tc, the_shutdown_waits_for_what_main_does_about_it, 0,
-		2 * N_WAYS);
-	tcase_add_reactor_test(tc, stopped_by_itself_as_it_fires);
-}
-
-static void add_faults(TCase *tc)
-{
-	tcase_add_reactor_test(tc, may_be_called_again);
-	tcase_add_pure_test(tc, no_reactor_is_status_1);
-	tcase_add_pure_test(tc, what_is_no_deferreds_failure_is_not_called_one);
-	tcase_add_reactor_test(tc, a_reactor_that_cannot_run_is_status_1);
-	tcase_add_reactor_test(tc, a_reactor_that_breaks_down_cancels_main);
-	tcase_add_reactor_loop_test(tc, survives_without_memory, 0, 2);
-	tcase_add_reactor_loop_test(tc, told_to_end_without_memory_it_ends, 0,
-				    3);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("react");
-
-	add_status(aspect(s, "status"));
-	add_ending(aspect(s, "ending"));
-	add_faults(aspect(s, "faults"));
-	return suite_main(s);
 }

@@ -35,7 +35,9 @@ static void stop(void *arg)
 
 /* Making it. */
 
-START_TEST(each_backend_of_the_list_can_be_had_by_name)
+GROUP("new");
+
+TEST(each_backend_of_the_list_can_be_had_by_name, PURE)
 {
 	struct plait_reactor *r;
 	size_t n = 0;
@@ -52,7 +54,6 @@ START_TEST(each_backend_of_the_list_can_be_had_by_name)
 	ck_assert_ptr_null(plait_reactor_backend(n + 10));
 	ck_assert_str_eq(plait_reactor_backend(n - 1), "select");
 }
-END_TEST
 
 static void assert_default(const char *env, const char *name)
 {
@@ -68,15 +69,14 @@ static void assert_default(const char *env, const char *name)
 	plait_reactor_free(&r);
 }
 
-START_TEST(the_default_is_the_best_or_that_of_the_environment)
+TEST(the_default_is_the_best_or_that_of_the_environment, PURE)
 {
 	assert_default(NULL, plait_reactor_backend(0));
 	assert_default("", plait_reactor_backend(0));
 	assert_default("select", "select");
 }
-END_TEST
 
-START_TEST(an_unknown_backend_is_refused)
+TEST(an_unknown_backend_is_refused, PURE)
 {
 	errno = 0;
 	ck_assert_ptr_null(plait_reactor_new("kqueue"));
@@ -86,9 +86,8 @@ START_TEST(an_unknown_backend_is_refused)
 	ck_assert_ptr_null(plait_reactor_new(NULL));
 	ck_assert_int_eq(errno, EINVAL);
 }
-END_TEST
 
-START_TEST(the_last_reactor_reports_what_has_fired_and_is_kept)
+TEST(the_last_reactor_reports_what_has_fired_and_is_kept, ON_EACH_BACKEND)
 {
 	struct plait_deferred *kept = plait_succeed(PLAIT_NONE);
 	struct plait_reactor *other = plait_reactor_new(backend);
@@ -101,9 +100,8 @@ START_TEST(the_last_reactor_reports_what_has_fired_and_is_kept)
 	unhandled_expect(1);
 	plait_deferred_free(&kept);
 }
-END_TEST
 
-START_TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept)
+TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d = plait_defer_later(reactor, 1000, NULL, NULL);
 
@@ -113,7 +111,6 @@ START_TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept)
 	handle_all(d);
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void make_with_environment(void *name)
 {
@@ -126,7 +123,7 @@ static void make_with_environment(void *name)
 	ck_assert_ptr_null(r);
 }
 
-START_TEST(a_wrong_backend_of_the_environment_is_said)
+TEST(a_wrong_backend_of_the_environment_is_said, PURE)
 {
 	const char *said;
 	char name[] = "poll";
@@ -134,7 +131,6 @@ START_TEST(a_wrong_backend_of_the_environment_is_said)
 	ck_assert_int_eq(child_run(make_with_environment, name, &said), 0);
 	ck_assert_str_eq(said, "plait: no backend \"poll\" (PLAIT_REACTOR)\n");
 }
-END_TEST
 
 static void refused(const char *name, const char *call, int err)
 {
@@ -151,7 +147,7 @@ static void refused(const char *name, const char *call, int err)
 	plait_reactor_free(&r);
 }
 
-START_TEST(what_the_kernel_refuses_is_said_and_undone)
+TEST(what_the_kernel_refuses_is_said_and_undone, ON_EACH_BACKEND)
 {
 	static const int errors[] = { EMFILE, ENFILE, ENOMEM };
 
@@ -161,9 +157,8 @@ START_TEST(what_the_kernel_refuses_is_said_and_undone)
 		refused(backend, "epoll_ctl", errors[i]);
 	}
 }
-END_TEST
 
-START_TEST(without_memory_there_is_none)
+TEST(without_memory_there_is_none, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_reactor *r = NULL;
 	unsigned long n;
@@ -179,9 +174,8 @@ START_TEST(without_memory_there_is_none)
 	ck_assert_uint_gt(n, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(making_one_costs_two_descriptors_at_most)
+TEST(making_one_costs_two_descriptors_at_most, ON_EACH_BACKEND)
 {
 	struct plait_reactor *r;
 	unsigned long mine;
@@ -197,9 +191,8 @@ START_TEST(making_one_costs_two_descriptors_at_most)
 	plait_reactor_free(&r);
 	ck_assert_uint_eq(calls_of("close"), 1 + mine);
 }
-END_TEST
 
-START_TEST(a_virtual_one_costs_no_descriptor)
+TEST(a_virtual_one_costs_no_descriptor, PURE)
 {
 	struct plait_reactor *r;
 
@@ -210,16 +203,16 @@ START_TEST(a_virtual_one_costs_no_descriptor)
 	plait_reactor_free(&r);
 	ck_assert_uint_eq(calls_of("eventfd") + calls_of("close"), 0);
 }
-END_TEST
 
-START_TEST(freeing_none_is_nothing)
+GROUP("free");
+
+TEST(freeing_none_is_nothing, PURE)
 {
 	struct plait_reactor *r = NULL;
 
 	plait_reactor_free(&r);
 	ck_assert_ptr_null(r);
 }
-END_TEST
 
 static void free_in_callback(void *arg)
 {
@@ -241,16 +234,17 @@ static void iterate_and_free(void *arg)
 	plait_reactor_iterate(reactor, 0);
 }
 
-START_TEST(freeing_it_while_it_turns_aborts)
+TEST(freeing_it_while_it_turns_aborts, ON_EACH_BACKEND)
 {
 	assert_aborts(run_and_free, NULL, "is_busy");
 	assert_aborts(iterate_and_free, NULL, "is_busy");
 }
-END_TEST
 
 /* Running. */
 
-START_TEST(it_runs_until_it_is_stopped_and_may_run_again)
+GROUP("run");
+
+TEST(it_runs_until_it_is_stopped_and_may_run_again, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < 3; i++) {
 		ck_assert(!plait_reactor_is_running(reactor));
@@ -260,7 +254,6 @@ START_TEST(it_runs_until_it_is_stopped_and_may_run_again)
 	}
 	ck_assert_str_eq(ran, "sss");
 }
-END_TEST
 
 static void stop_twice(void *arg)
 {
@@ -270,7 +263,7 @@ static void stop_twice(void *arg)
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 }
 
-START_TEST(stopping_only_marks_and_only_once)
+TEST(stopping_only_marks_and_only_once, ON_EACH_BACKEND)
 {
 	later(0, stop_twice, "a");
 	later(0, note, "b");
@@ -278,7 +271,6 @@ START_TEST(stopping_only_marks_and_only_once)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(ran, "wab");
 }
-END_TEST
 
 static void lose_a_failure(void *arg)
 {
@@ -289,7 +281,8 @@ static void lose_a_failure(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on)
+TEST(a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on,
+     ON_EACH_BACKEND)
 {
 	unhandled_expect(2);
 	plait_call_from_thread(reactor, lose_a_failure, (void *)"a");
@@ -303,7 +296,6 @@ START_TEST(a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_uint_eq(unhandled_count(), 2);
 }
-END_TEST
 
 static void run_inside(void *arg)
 {
@@ -318,7 +310,7 @@ static void run_inside_and_stop(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(turning_it_in_its_own_callback_is_refused)
+TEST(turning_it_in_its_own_callback_is_refused, ON_EACH_BACKEND)
 {
 	later(0, run_inside, "i");
 	run_turns(reactor, 1);
@@ -326,7 +318,6 @@ START_TEST(turning_it_in_its_own_callback_is_refused)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(ran, "ir");
 }
-END_TEST
 
 static void start_turns_it(struct plait_factory *f)
 {
@@ -334,7 +325,7 @@ static void start_turns_it(struct plait_factory *f)
 }
 
 /* A callback that listening makes, before the reactor ever runs. */
-START_TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused)
+TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused, ON_EACH_BACKEND)
 {
 	static const struct plait_factory_ops ops = { .start = start_turns_it };
 	struct plait_factory f = { .ops = &ops };
@@ -344,9 +335,8 @@ START_TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused)
 	run_turns(reactor, 1);
 	plait_reactor_free(&reactor);
 }
-END_TEST
 
-START_TEST(it_may_be_stopped_from_any_kind_of_callback)
+TEST(it_may_be_stopped_from_any_kind_of_callback, ON_EACH_BACKEND, TIMES(3))
 {
 	if (_i == 0)
 		later(0, stop, "s");
@@ -358,9 +348,8 @@ START_TEST(it_may_be_stopped_from_any_kind_of_callback)
 	ck_assert_str_eq(ran, "s");
 	run_turns(reactor, 2);
 }
-END_TEST
 
-START_TEST(an_idle_loop_sleeps_for_ever)
+TEST(an_idle_loop_sleeps_for_ever, ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	plait_call_from_thread(reactor, note, (void *)"a");
@@ -370,9 +359,8 @@ START_TEST(an_idle_loop_sleeps_for_ever)
 	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
 	ck_assert_double_eq_tol(wait_timeout(), 100, 1e-3);
 }
-END_TEST
 
-START_TEST(iterating_waits_no_longer_than_asked)
+TEST(iterating_waits_no_longer_than_asked, ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	later(50, note, "a");
@@ -383,23 +371,21 @@ START_TEST(iterating_waits_no_longer_than_asked)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "a");
 }
-END_TEST
 
 static void iterate_with(void *arg)
 {
 	plait_reactor_iterate(reactor, *(double *)arg);
 }
 
-START_TEST(iterating_for_no_time_that_exists_aborts)
+TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_BACKEND)
 {
 	double negative = -1, nan = NAN;
 
 	assert_aborts(iterate_with, &negative, "seconds >= 0");
 	assert_aborts(iterate_with, &nan, "seconds >= 0");
 }
-END_TEST
 
-START_TEST(a_virtual_run_ends_when_nothing_can_ever_happen)
+TEST(a_virtual_run_ends_when_nothing_can_ever_happen, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
@@ -412,7 +398,6 @@ START_TEST(a_virtual_run_ends_when_nothing_can_ever_happen)
 	ck_assert_double_eq(plait_reactor_seconds(r), 5);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 /* Tasks. */
 
@@ -442,7 +427,9 @@ static void again_next_turn(struct job *j)
 	plait_i_loop_next_turn(reactor, &j->task);
 }
 
-START_TEST(a_task_that_queues_itself_runs_once_a_turn)
+GROUP("turn");
+
+TEST(a_task_that_queues_itself_runs_once_a_turn, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j", .act = again_next_turn);
 
@@ -457,9 +444,8 @@ START_TEST(a_task_that_queues_itself_runs_once_a_turn)
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(n_ran, 4);
 }
-END_TEST
 
-START_TEST(queueing_a_task_twice_runs_it_once)
+TEST(queueing_a_task_twice_runs_it_once, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j");
 
@@ -469,14 +455,13 @@ START_TEST(queueing_a_task_twice_runs_it_once)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(ran, "j");
 }
-END_TEST
 
 static void cancel_other(struct job *j)
 {
 	loop_task_cancel(&j->other->task);
 }
 
-START_TEST(a_task_cancels_another_of_its_turn)
+TEST(a_task_cancels_another_of_its_turn, ON_EACH_BACKEND)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = cancel_other, .other = &b);
 
@@ -485,7 +470,6 @@ START_TEST(a_task_cancels_another_of_its_turn)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(ran, "a");
 }
-END_TEST
 
 static void queue_after(void *arg)
 {
@@ -493,7 +477,7 @@ static void queue_after(void *arg)
 	note((void *)"c");
 }
 
-START_TEST(what_a_callback_left_is_done_when_it_returns)
+TEST(what_a_callback_left_is_done_when_it_returns, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j");
 
@@ -502,9 +486,8 @@ START_TEST(what_a_callback_left_is_done_when_it_returns)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "cjd");
 }
-END_TEST
 
-START_TEST(only_the_outermost_callback_is_followed_by_it)
+TEST(only_the_outermost_callback_is_followed_by_it, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j");
 
@@ -516,9 +499,8 @@ START_TEST(only_the_outermost_callback_is_followed_by_it)
 	plait_i_loop_leave(reactor);
 	ck_assert_str_eq(ran, "j");
 }
-END_TEST
 
-START_TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn)
+TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j");
 
@@ -528,14 +510,13 @@ START_TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "j");
 }
-END_TEST
 
 static void bury_other(struct job *j)
 {
 	plait_i_loop_bury(reactor, &j->other->task);
 }
 
-START_TEST(a_burial_that_leads_to_another_is_one_burial)
+TEST(a_burial_that_leads_to_another_is_one_burial, ON_EACH_BACKEND)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = bury_other, .other = &b);
 
@@ -543,7 +524,6 @@ START_TEST(a_burial_that_leads_to_another_is_one_burial)
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
 	ck_assert_str_eq(ran, "ab");
 }
-END_TEST
 
 static struct job buried = JOB("b");
 
@@ -553,7 +533,7 @@ static void on_writable(struct plait_watch *w, unsigned events)
 	plait_i_loop_bury(reactor, &buried.task);
 }
 
-START_TEST(nobody_is_buried_inside_a_batch)
+TEST(nobody_is_buried_inside_a_batch, ON_EACH_BACKEND)
 {
 	struct plait_watch w[2] = { 0 };
 	int fd[2];
@@ -570,14 +550,13 @@ START_TEST(nobody_is_buried_inside_a_batch)
 	}
 	close(fd[0]);
 }
-END_TEST
 
 static void bury_from_timer(void *arg)
 {
 	plait_i_loop_bury(reactor, &buried.task);
 }
 
-START_TEST(the_dead_of_a_timer_do_not_wait_with_the_loop)
+TEST(the_dead_of_a_timer_do_not_wait_with_the_loop, ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	later(0, bury_from_timer, NULL);
@@ -585,9 +564,8 @@ START_TEST(the_dead_of_a_timer_do_not_wait_with_the_loop)
 	ck_assert_double_eq_tol(wait_timeout(), 10, 1e-3);
 	ck_assert_str_eq(ran, "b");
 }
-END_TEST
 
-START_TEST(a_turn_has_its_order)
+TEST(a_turn_has_its_order, ON_EACH_BACKEND)
 {
 	struct job j = JOB("j");
 
@@ -598,16 +576,14 @@ START_TEST(a_turn_has_its_order)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "cjtb");
 }
-END_TEST
 
-START_TEST(turns_are_counted)
+TEST(turns_are_counted, ON_EACH_BACKEND)
 {
 	uint64_t turn = plait_i_loop_turn(reactor);
 
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(plait_i_loop_turn(reactor), turn + 3);
 }
-END_TEST
 
 /* Members. */
 
@@ -668,7 +644,9 @@ static plait_value during(void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on)
+GROUP("run");
+
+TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on, ON_EACH_BACKEND)
 {
 	struct member two;
 
@@ -681,26 +659,25 @@ START_TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on)
 	ck_assert_str_eq(ran, "sllttbbltbltbd");
 	ck_assert(!plait_i_loop_is_closing(reactor));
 }
-END_TEST
 
-START_TEST(a_reactor_that_is_freed_loses_its_members)
+GROUP("free");
+
+TEST(a_reactor_that_is_freed_loses_its_members, ON_EACH_BACKEND)
 {
 	join(&one, 1);
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "ltbltb");
 }
-END_TEST
 
-START_TEST(a_member_that_has_parted_is_not_lost)
+TEST(a_member_that_has_parted_is_not_lost, ON_EACH_BACKEND)
 {
 	join(&one, 0);
 	loop_part(&one.member);
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "");
 }
-END_TEST
 
-START_TEST(what_is_kept_goes_last)
+TEST(what_is_kept_goes_last, ON_EACH_BACKEND)
 {
 	struct job kept = JOB("k");
 
@@ -710,7 +687,6 @@ START_TEST(what_is_kept_goes_last)
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "ltbk");
 }
-END_TEST
 
 static void use_it(struct job *j)
 {
@@ -719,7 +695,7 @@ static void use_it(struct job *j)
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 }
 
-START_TEST(it_cannot_be_turned_while_it_is_freed)
+TEST(it_cannot_be_turned_while_it_is_freed, ON_EACH_BACKEND)
 {
 	struct plait_reactor *r = reactor;
 	struct job j = JOB("j", .act = use_it);
@@ -729,9 +705,8 @@ START_TEST(it_cannot_be_turned_while_it_is_freed)
 	reactor = NULL;
 	ck_assert_str_eq(ran, "j");
 }
-END_TEST
 
-START_TEST(promises_that_never_fired_are_reported_when_it_is_freed)
+TEST(promises_that_never_fired_are_reported_when_it_is_freed, ON_EACH_BACKEND)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -742,11 +717,12 @@ START_TEST(promises_that_never_fired_are_reported_when_it_is_freed)
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
 }
-END_TEST
 
 /* What connections share. */
 
-START_TEST(the_read_buffer_is_there_when_first_used)
+GROUP("shared");
+
+TEST(the_read_buffer_is_there_when_first_used, ON_EACH_BACKEND)
 {
 	unsigned long before = heap_live();
 	void *buffer;
@@ -759,7 +735,6 @@ START_TEST(the_read_buffer_is_there_when_first_used)
 	ck_assert_ptr_eq(plait_i_loop_read_buffer(reactor), buffer);
 	ck_assert_uint_eq(heap_live(), before + 1);
 }
-END_TEST
 
 enum { LARGE = LOOP_BLOCK_SIZE };
 
@@ -772,7 +747,7 @@ static struct loop_block *get_block(size_t size)
 	return b;
 }
 
-START_TEST(a_block_has_the_size_that_was_asked_for)
+TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_BACKEND)
 {
 	static const size_t sizes[] = { 100, 1024, 1025, 4096, 4097, 32000 };
 	struct loop_block *b;
@@ -790,9 +765,8 @@ START_TEST(a_block_has_the_size_that_was_asked_for)
 	ck_assert_uint_le(loop_block_size(b), LOOP_BLOCK_SIZE);
 	plait_i_loop_block_put(reactor, b);
 }
-END_TEST
 
-START_TEST(a_mebibyte_of_free_blocks_is_kept)
+TEST(a_mebibyte_of_free_blocks_is_kept, ON_EACH_BACKEND)
 {
 	enum { N = 100, KEPT = (1 << 20) / LARGE };
 	struct loop_block *blocks[N];
@@ -814,10 +788,9 @@ START_TEST(a_mebibyte_of_free_blocks_is_kept)
 	for (int i = 0; i <= KEPT; i++)
 		plait_i_loop_block_put(reactor, blocks[i]);
 }
-END_TEST
 
 /* In whatever order the blocks come back. */
-START_TEST(small_blocks_give_their_slabs_back)
+TEST(small_blocks_give_their_slabs_back, ON_EACH_BACKEND)
 {
 	enum { N = 10000 };
 	static struct loop_block *blocks[N];
@@ -837,9 +810,8 @@ START_TEST(small_blocks_give_their_slabs_back)
 	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
-END_TEST
 
-START_TEST(limits_have_defaults_for_what_is_zero)
+TEST(limits_have_defaults_for_what_is_zero, ON_EACH_BACKEND)
 {
 	struct plait_limits limits = { .high_water = 7,
 				       .linger_timeout = INFINITY };
@@ -857,7 +829,6 @@ START_TEST(limits_have_defaults_for_what_is_zero)
 	ck_assert(isinf(l->linger_timeout));
 	ck_assert_uint_eq(l->linger_bytes, 1 << 20);
 }
-END_TEST
 
 static void set_negative_limit(void *arg)
 {
@@ -866,11 +837,10 @@ static void set_negative_limit(void *arg)
 	plait_reactor_set_limits(reactor, &limits);
 }
 
-START_TEST(a_limit_that_is_none_aborts)
+TEST(a_limit_that_is_none_aborts, ON_EACH_BACKEND)
 {
 	assert_aborts(set_negative_limit, NULL, "seconds >= 0");
 }
-END_TEST
 
 /* A whole small program, for the torture. */
 
@@ -908,102 +878,14 @@ static void small_program(struct plait_reactor *r)
 	n_ran = 0;
 }
 
-START_TEST(a_whole_program_survives_without_memory)
+GROUP("torture");
+
+TEST(a_whole_program_survives_without_memory, ON_EACH_BACKEND)
 {
 	torture(small_program, backend);
 }
-END_TEST
 
-START_TEST(a_whole_program_survives_failing_system_calls)
+TEST(a_whole_program_survives_failing_system_calls, ON_EACH_BACKEND)
 {
 	torture_syscalls(small_program, backend);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("reactor");
-	TCase *tc = tcase_create("new");
-
-	tcase_add_pure_test(tc, each_backend_of_the_list_can_be_had_by_name);
-	tcase_add_pure_test(tc,
-			    the_default_is_the_best_or_that_of_the_environment);
-	tcase_add_pure_test(tc, an_unknown_backend_is_refused);
-	tcase_add_pure_test(tc, a_wrong_backend_of_the_environment_is_said);
-	tcase_add_reactor_test(
-		tc, the_last_reactor_reports_what_has_fired_and_is_kept);
-	tcase_add_reactor_test(
-		tc, what_fires_as_the_reactor_is_freed_is_not_called_kept);
-	tcase_add_reactor_test(tc, what_the_kernel_refuses_is_said_and_undone);
-	tcase_add_reactor_loop_test(tc, without_memory_there_is_none, 0, 2);
-	tcase_add_reactor_test(tc, making_one_costs_two_descriptors_at_most);
-	tcase_add_pure_test(tc, a_virtual_one_costs_no_descriptor);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("free");
-	tcase_add_pure_test(tc, freeing_none_is_nothing);
-	tcase_add_reactor_test(tc, freeing_it_while_it_turns_aborts);
-	tcase_add_reactor_test(tc, a_reactor_that_is_freed_loses_its_members);
-	tcase_add_reactor_test(tc, a_member_that_has_parted_is_not_lost);
-	tcase_add_reactor_test(tc, what_is_kept_goes_last);
-	tcase_add_reactor_test(tc, it_cannot_be_turned_while_it_is_freed);
-	tcase_add_reactor_test(
-		tc, promises_that_never_fired_are_reported_when_it_is_freed);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("run");
-	tcase_add_reactor_test(tc,
-			       it_runs_until_it_is_stopped_and_may_run_again);
-	tcase_add_reactor_test(tc, stopping_only_marks_and_only_once);
-	tcase_add_reactor_test(
-		tc,
-		a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on);
-	tcase_add_reactor_test(tc, turning_it_in_its_own_callback_is_refused);
-	tcase_add_reactor_test(
-		tc, turning_it_in_a_callback_outside_of_all_turns_is_refused);
-	tcase_add_reactor_loop_test(
-		tc, it_may_be_stopped_from_any_kind_of_callback, 0, 3);
-	tcase_add_reactor_test(tc, an_idle_loop_sleeps_for_ever);
-	tcase_add_reactor_test(tc, iterating_waits_no_longer_than_asked);
-	tcase_add_reactor_test(tc, iterating_for_no_time_that_exists_aborts);
-	tcase_add_pure_test(tc,
-			    a_virtual_run_ends_when_nothing_can_ever_happen);
-	tcase_add_reactor_test(
-		tc, the_shutdown_loses_all_members_to_the_end_then_goes_on);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("turn");
-	tcase_add_reactor_test(tc, a_task_that_queues_itself_runs_once_a_turn);
-	tcase_add_reactor_test(tc, queueing_a_task_twice_runs_it_once);
-	tcase_add_reactor_test(tc, a_task_cancels_another_of_its_turn);
-	tcase_add_reactor_test(tc,
-			       what_a_callback_left_is_done_when_it_returns);
-	tcase_add_reactor_test(tc,
-			       only_the_outermost_callback_is_followed_by_it);
-	tcase_add_reactor_test(
-		tc, outside_of_all_callbacks_it_is_done_in_the_next_turn);
-	tcase_add_reactor_test(tc,
-			       a_burial_that_leads_to_another_is_one_burial);
-	tcase_add_reactor_test(tc, nobody_is_buried_inside_a_batch);
-	tcase_add_reactor_test(tc,
-			       the_dead_of_a_timer_do_not_wait_with_the_loop);
-	tcase_add_reactor_test(tc, a_turn_has_its_order);
-	tcase_add_reactor_test(tc, turns_are_counted);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("shared");
-	tcase_add_reactor_test(tc, the_read_buffer_is_there_when_first_used);
-	tcase_add_reactor_test(tc, a_block_has_the_size_that_was_asked_for);
-	tcase_add_reactor_test(tc, a_mebibyte_of_free_blocks_is_kept);
-	tcase_add_reactor_test(tc, small_blocks_give_their_slabs_back);
-	tcase_add_reactor_test(tc, limits_have_defaults_for_what_is_zero);
-	tcase_add_reactor_test(tc, a_limit_that_is_none_aborts);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("torture");
-	tcase_add_reactor_test(tc, a_whole_program_survives_without_memory);
-	tcase_add_reactor_test(tc,
-			       a_whole_program_survives_failing_system_calls);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -126,8 +126,10 @@ static double next_delay(void)
 	return delay;
 }
 
+GROUP("delays");
+
 /* Twisted's own with its jitter set to 0. */
-START_TEST(delays_grow_as_twisteds)
+TEST(delays_grow_as_twisteds, PURE)
 {
 	static const double delays[] = {
 		2.718281828459045,
@@ -148,9 +150,8 @@ START_TEST(delays_grow_as_twisteds)
 		ck_assert_double_eq_tol(next_delay(), delays[i], 1e-9);
 	finish();
 }
-END_TEST
 
-START_TEST(settings_are_heeded)
+TEST(settings_are_heeded, PURE)
 {
 	struct plait_reconnecting_factory f = {
 		.jitter = -1, .initial_delay = 0.5, .factor = 2, .max_delay = 3
@@ -163,9 +164,8 @@ START_TEST(settings_are_heeded)
 	ck_assert_double_eq(next_delay(), 3);
 	finish();
 }
-END_TEST
 
-START_TEST(senseless_settings_are_the_defaults)
+TEST(senseless_settings_are_the_defaults, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = NAN,
 						.initial_delay = -1,
@@ -176,9 +176,8 @@ START_TEST(senseless_settings_are_the_defaults)
 	ck_assert_double_eq_tol(next_delay(), 2.718281828459045, 1e-9);
 	finish();
 }
-END_TEST
 
-START_TEST(endless_delays_do_no_harm)
+TEST(endless_delays_do_no_harm, PURE)
 {
 	struct plait_reconnecting_factory f = { .max_delay = INFINITY,
 						.factor = INFINITY,
@@ -194,10 +193,9 @@ START_TEST(endless_delays_do_no_harm)
 	}
 	finish();
 }
-END_TEST
 
 /* Hazard 72: no storm, and no delay above the maximum, in a long night. */
-START_TEST(delays_are_bounded_for_ever)
+TEST(delays_are_bounded_for_ever, PURE)
 {
 	struct plait_reconnecting_factory f = { .random = 42 };
 	double least = INFINITY, most = 0, sum = 0;
@@ -224,9 +222,8 @@ START_TEST(delays_are_bounded_for_ever)
 	ck_assert_double_eq_tol(sum / (n - 20), 3600 * (1 - 0.798 * 0.1196), 5);
 	finish();
 }
-END_TEST
 
-START_TEST(jitter_spreads_around_the_delay)
+TEST(jitter_spreads_around_the_delay, PURE)
 {
 	double sum = 0, squares = 0;
 	int n = 2000;
@@ -249,9 +246,8 @@ START_TEST(jitter_spreads_around_the_delay)
 	ck_assert_double_eq_tol(sum / n, 0, 1.5);
 	ck_assert_double_eq_tol(squares / n, 100, 15);
 }
-END_TEST
 
-START_TEST(no_two_factories_move_in_step)
+TEST(no_two_factories_move_in_step, PURE)
 {
 	struct plait_reconnecting_factory f[2] = { { .jitter = 0 } };
 	double delays[2];
@@ -264,9 +260,8 @@ START_TEST(no_two_factories_move_in_step)
 	}
 	ck_assert_double_ne(delays[0], delays[1]);
 }
-END_TEST
 
-START_TEST(seed_makes_it_repeat)
+TEST(seed_makes_it_repeat, PURE)
 {
 	double delays[2];
 
@@ -280,10 +275,9 @@ START_TEST(seed_makes_it_repeat)
 	}
 	ck_assert_double_eq(delays[0], delays[1]);
 }
-END_TEST
 
 /* A server that accepts and hangs up is not stormed. */
-START_TEST(success_alone_does_not_reset)
+TEST(success_alone_does_not_reset, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
 
@@ -295,9 +289,8 @@ START_TEST(success_alone_does_not_reset)
 	ck_assert_uint_eq(attempts, 3);
 	finish();
 }
-END_TEST
 
-START_TEST(content_protocol_resets)
+TEST(content_protocol_resets, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
 
@@ -309,7 +302,6 @@ START_TEST(content_protocol_resets)
 	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 2);
 	finish();
 }
-END_TEST
 
 /* Told of the beginning and no more, it holds no connector for good. */
 static void note_failed(struct plait_factory *f, struct plait_connector *c,
@@ -325,7 +317,7 @@ static const struct plait_factory_ops forgetful_ops = {
 	.connection_lost = note_failed,
 };
 
-START_TEST(content_or_stopped_one_holds_no_connector)
+TEST(content_or_stopped_one_holds_no_connector, PURE, TIMES(2))
 {
 	struct plait_reconnecting_factory f = { .base.ops = &forgetful_ops };
 
@@ -339,9 +331,8 @@ START_TEST(content_or_stopped_one_holds_no_connector)
 	plait_reactor_free(&r);
 	ck_assert_ptr_null(f.connector);
 }
-END_TEST
 
-START_TEST(reset_in_a_delay_lets_it_run)
+TEST(reset_in_a_delay_lets_it_run, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
 
@@ -355,9 +346,8 @@ START_TEST(reset_in_a_delay_lets_it_run)
 	ck_assert_double_eq(next_delay(), 2);
 	finish();
 }
-END_TEST
 
-START_TEST(gives_up_after_so_many_retries_in_a_row)
+TEST(gives_up_after_so_many_retries_in_a_row, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1,
 						.max_retries = 2 };
@@ -376,9 +366,10 @@ START_TEST(gives_up_after_so_many_retries_in_a_row)
 	/* nothing is held, though it was not stopped */
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(stop_ends_a_delay)
+GROUP("stop");
+
+TEST(stop_ends_a_delay, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -391,9 +382,8 @@ START_TEST(stop_ends_a_delay)
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(stop_ends_an_attempt)
+TEST(stop_ends_an_attempt, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -406,7 +396,6 @@ START_TEST(stop_ends_an_attempt)
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static void refuse_only(struct plait_connector *c)
 {
@@ -423,7 +412,7 @@ static void stop_then_failed(struct plait_factory *f, struct plait_connector *c,
 	failed(f, c, why);
 }
 
-START_TEST(stop_wins_over_the_failure_that_is_being_told)
+TEST(stop_wins_over_the_failure_that_is_being_told, PURE)
 {
 	static const struct plait_factory_ops ops = {
 		.name = "stopping",
@@ -439,9 +428,8 @@ START_TEST(stop_wins_over_the_failure_that_is_being_told)
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(stop_leaves_a_connection_but_not_its_successor)
+TEST(stop_leaves_a_connection_but_not_its_successor, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 	struct plait_transport *t;
@@ -458,9 +446,8 @@ START_TEST(stop_leaves_a_connection_but_not_its_successor)
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(stop_from_started_connecting)
+TEST(stop_from_started_connecting, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -474,9 +461,8 @@ START_TEST(stop_from_started_connecting)
 	assert_trace("failed(ConnectionRefusedError) failed(UserError) ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(start_undoes_a_stop)
+TEST(start_undoes_a_stop, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
 
@@ -489,9 +475,8 @@ START_TEST(start_undoes_a_stop)
 	ck_assert_double_eq(next_delay(), 2);
 	finish();
 }
-END_TEST
 
-START_TEST(without_a_start_a_stopped_one_tries_once)
+TEST(without_a_start_a_stopped_one_tries_once, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -504,9 +489,10 @@ START_TEST(without_a_start_a_stopped_one_tries_once)
 	ck_assert_uint_eq(attempts, 2);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(connecting_by_hand_ends_the_delay)
+GROUP("connectors");
+
+TEST(connecting_by_hand_ends_the_delay, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -518,7 +504,6 @@ START_TEST(connecting_by_hand_ends_the_delay)
 	ck_assert_uint_eq(attempts, 2);
 	finish();
 }
-END_TEST
 
 static void remember_connector(struct plait_factory *f,
 			       struct plait_connector *c)
@@ -527,7 +512,7 @@ static void remember_connector(struct plait_factory *f,
 }
 
 /* A factory that was not told of the attempt finds it when the delay ends. */
-START_TEST(attempt_of_somebody_else_is_left_alone)
+TEST(attempt_of_somebody_else_is_left_alone, PURE)
 {
 	static const struct plait_factory_ops ops = {
 		.name = "ignorant",
@@ -545,9 +530,8 @@ START_TEST(attempt_of_somebody_else_is_left_alone)
 	plait_reactor_free(&r);
 	plait_reconnecting_factory_stop(client);
 }
-END_TEST
 
-START_TEST(factory_is_out_of_use_in_a_delay)
+TEST(factory_is_out_of_use_in_a_delay, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1,
 						.base.ops = &counting_ops };
@@ -563,9 +547,8 @@ START_TEST(factory_is_out_of_use_in_a_delay)
 	assert_trace("failed(UserError) stop ");
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(table_of_the_header_suffices)
+TEST(table_of_the_header_suffices, PURE)
 {
 	struct plait_reconnecting_factory f = { .jitter = -1,
 						.base.ops = &plain_ops };
@@ -581,9 +564,8 @@ START_TEST(table_of_the_header_suffices)
 	plait_connector_unref(&c);
 	finish();
 }
-END_TEST
 
-START_TEST(without_a_connector_it_gives_up)
+TEST(without_a_connector_it_gives_up, PURE)
 {
 	struct plait_reconnecting_factory f = { .base.ops = &noting_ops };
 	plait_value why = plait_no_memory();
@@ -594,10 +576,11 @@ START_TEST(without_a_connector_it_gives_up)
 	plait_reconnecting_factory_reset(&f);
 	plait_reconnecting_factory_stop(&f);
 }
-END_TEST
+
+GROUP("stop");
 
 /* What a delay holds when its reactor goes is let go by stop. */
-START_TEST(stop_after_the_reactor_was_freed)
+TEST(stop_after_the_reactor_was_freed, PURE, TIMES(3))
 {
 	struct plait_reconnecting_factory f = { .jitter = -1 };
 
@@ -610,7 +593,6 @@ START_TEST(stop_after_the_reactor_was_freed)
 	plait_reconnecting_factory_stop(client);
 	ck_assert_uint_eq(attempts, 1);
 }
-END_TEST
 
 /* On real sockets: refused by a port that is held, then let in. */
 static void real_connection_made(struct plait_protocol *p)
@@ -618,7 +600,9 @@ static void real_connection_made(struct plait_protocol *p)
 	content = true;
 }
 
-START_TEST(connects_again_on_real_sockets)
+GROUP("connectors");
+
+TEST(connects_again_on_real_sockets, ON_EACH_BACKEND)
 {
 	static const struct plait_protocol_ops ops = {
 		.name = "real",
@@ -643,64 +627,4 @@ START_TEST(connects_again_on_real_sockets)
 	run_until_count(reactor, &attempts, attempts + 2);
 	plait_reconnecting_factory_stop(&f);
 	plait_reactor_free(&reactor);
-}
-END_TEST
-
-static void add_delays(Suite *s)
-{
-	TCase *tc = tcase_create("delays");
-
-	tcase_add_pure_test(tc, delays_grow_as_twisteds);
-	tcase_add_pure_test(tc, settings_are_heeded);
-	tcase_add_pure_test(tc, senseless_settings_are_the_defaults);
-	tcase_add_pure_test(tc, endless_delays_do_no_harm);
-	tcase_add_pure_test(tc, delays_are_bounded_for_ever);
-	tcase_add_pure_test(tc, jitter_spreads_around_the_delay);
-	tcase_add_pure_test(tc, no_two_factories_move_in_step);
-	tcase_add_pure_test(tc, seed_makes_it_repeat);
-	tcase_add_pure_test(tc, success_alone_does_not_reset);
-	tcase_add_pure_test(tc, content_protocol_resets);
-	tcase_add_pure_loop_test(tc, content_or_stopped_one_holds_no_connector,
-				 0, 2);
-	tcase_add_pure_test(tc, reset_in_a_delay_lets_it_run);
-	tcase_add_pure_test(tc, gives_up_after_so_many_retries_in_a_row);
-	suite_add_tcase(s, tc);
-}
-
-static void add_stopping(Suite *s)
-{
-	TCase *tc = tcase_create("stop");
-
-	tcase_add_pure_test(tc, stop_ends_a_delay);
-	tcase_add_pure_test(tc, stop_ends_an_attempt);
-	tcase_add_pure_test(tc, stop_wins_over_the_failure_that_is_being_told);
-	tcase_add_pure_test(tc, stop_leaves_a_connection_but_not_its_successor);
-	tcase_add_pure_test(tc, stop_from_started_connecting);
-	tcase_add_pure_test(tc, start_undoes_a_stop);
-	tcase_add_pure_test(tc, without_a_start_a_stopped_one_tries_once);
-	tcase_add_pure_loop_test(tc, stop_after_the_reactor_was_freed, 0, 3);
-	suite_add_tcase(s, tc);
-}
-
-static void add_connectors(Suite *s)
-{
-	TCase *tc = tcase_create("connectors");
-
-	tcase_add_pure_test(tc, connecting_by_hand_ends_the_delay);
-	tcase_add_pure_test(tc, attempt_of_somebody_else_is_left_alone);
-	tcase_add_pure_test(tc, factory_is_out_of_use_in_a_delay);
-	tcase_add_pure_test(tc, table_of_the_header_suffices);
-	tcase_add_pure_test(tc, without_a_connector_it_gives_up);
-	tcase_add_reactor_test(tc, connects_again_on_real_sockets);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("reconnect");
-
-	add_delays(s);
-	add_stopping(s);
-	add_connectors(s);
-	return suite_main(s);
 }

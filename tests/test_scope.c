@@ -71,7 +71,9 @@ static void free_scope(struct plait_scope **s, bool has_ended)
 
 /* ---- what is cancelled --------------------------------------------- */
 
-START_TEST(what_was_started_is_cancelled_the_last_first)
+GROUP("cancelling", .setup = steps_setup);
+
+TEST(what_was_started_is_cancelled_the_last_first, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a, b;
@@ -90,9 +92,8 @@ START_TEST(what_was_started_is_cancelled_the_last_first)
 	finish(&b);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(result_passes_through_and_leaves_the_scope)
+TEST(result_passes_through_and_leaves_the_scope, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -108,9 +109,8 @@ START_TEST(result_passes_through_and_leaves_the_scope)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(failure_passes_through_too)
+TEST(failure_passes_through_too, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -122,9 +122,8 @@ START_TEST(failure_passes_through_too)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(starting_in_a_cancelled_scope_is_cancelled_at_once)
+TEST(starting_in_a_cancelled_scope_is_cancelled_at_once, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -137,9 +136,8 @@ START_TEST(starting_in_a_cancelled_scope_is_cancelled_at_once)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(what_has_fired_leaves_at_once)
+TEST(what_has_fired_leaves_at_once, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_deferred *d = plait_succeed(plait_int(1));
@@ -153,14 +151,13 @@ START_TEST(what_has_fired_leaves_at_once)
 	plait_deferred_free(&d);
 	free_scope(&s, true);
 }
-END_TEST
 
 static void never(void *arg)
 {
 	ck_abort_msg("called");
 }
 
-START_TEST(null_scope_counts_as_cancelled)
+TEST(null_scope_counts_as_cancelled, PURE)
 {
 	struct plait_scope_entry e = { 0 };
 	struct plait_scope *s = NULL;
@@ -189,9 +186,8 @@ START_TEST(null_scope_counts_as_cancelled)
 	ck_assert(isinf(plait_scope_deadline(NULL)));
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(cancelling_twice_keeps_the_first_reason)
+TEST(cancelling_twice_keeps_the_first_reason, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 
@@ -200,9 +196,8 @@ START_TEST(cancelling_twice_keeps_the_first_reason)
 	ck_assert_str_eq(plait_scope_reason(s), "one");
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(who_cancels_its_deferred_alone_keeps_that_reason)
+TEST(who_cancels_its_deferred_alone_keeps_that_reason, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -214,9 +209,8 @@ START_TEST(who_cancels_its_deferred_alone_keeps_that_reason)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(canceller_may_answer_with_a_value)
+TEST(canceller_may_answer_with_a_value, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -229,11 +223,10 @@ START_TEST(canceller_may_answer_with_a_value)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- the waiting end ----------------------------------------------- */
 
-START_TEST(freeing_a_deferred_ends_its_place)
+TEST(freeing_a_deferred_ends_its_place, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -255,9 +248,8 @@ START_TEST(freeing_a_deferred_ends_its_place)
 	ck_assert(plait_scope_is_empty(s));
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(detached_deferred_is_cancelled_all_the_same)
+TEST(detached_deferred_is_cancelled_all_the_same, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -270,9 +262,8 @@ START_TEST(detached_deferred_is_cancelled_all_the_same)
 	plait_promise_drop(&a.p);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(paused_deferred_ends_when_it_is_unpaused)
+TEST(paused_deferred_ends_when_it_is_unpaused, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_deferred *ended;
@@ -289,9 +280,8 @@ START_TEST(paused_deferred_ends_when_it_is_unpaused)
 	finish(&a);
 	plait_deferred_free(&ended);
 }
-END_TEST
 
-START_TEST(what_waits_for_an_inner_has_that_cancelled)
+TEST(what_waits_for_an_inner_has_that_cancelled, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -312,7 +302,6 @@ START_TEST(what_waits_for_an_inner_has_that_cancelled)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- owned --------------------------------------------------------- */
 
@@ -326,7 +315,9 @@ static void hand_over(struct op *o, struct plait_scope *s, const char *name)
 	ck_assert_ptr_null(o->d);
 }
 
-START_TEST(owned_one_runs_on_as_if_detached)
+GROUP("owned", .setup = steps_setup);
+
+TEST(owned_one_runs_on_as_if_detached, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -338,9 +329,8 @@ START_TEST(owned_one_runs_on_as_if_detached)
 	ck_assert(plait_scope_is_empty(s));
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(owned_one_is_cancelled_and_freed_without_a_report)
+TEST(owned_one_is_cancelled_and_freed_without_a_report, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -352,9 +342,8 @@ START_TEST(owned_one_is_cancelled_and_freed_without_a_report)
 	ck_assert_int_eq(plait_fire(&a.p, tracked("late")), -ECANCELED);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(owned_one_has_what_it_waits_for_cancelled_too)
+TEST(owned_one_has_what_it_waits_for_cancelled_too, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a, inner = { .step.name = "inner" };
@@ -374,9 +363,8 @@ START_TEST(owned_one_has_what_it_waits_for_cancelled_too)
 	plait_promise_drop(&a.p);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(failure_of_an_owned_one_is_reported_if_nobody_handles_it)
+TEST(failure_of_an_owned_one_is_reported_if_nobody_handles_it, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -387,7 +375,6 @@ START_TEST(failure_of_an_owned_one_is_reported_if_nobody_handles_it)
 	unhandled_expect(1);
 	free_scope(&s, true);
 }
-END_TEST
 
 static plait_value cancel_scope(plait_value *result, void *arg)
 {
@@ -402,7 +389,7 @@ static plait_value drop_promise(struct plait_deferred *d, void *arg)
 }
 
 /* With no memory for the pair it is cancelled, and that frees it. */
-START_TEST(owned_one_may_end_its_scope_when_memory_runs_out)
+TEST(owned_one_may_end_its_scope_when_memory_runs_out, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_promise *p;
@@ -418,7 +405,6 @@ START_TEST(owned_one_may_end_its_scope_when_memory_runs_out)
 	ck_assert_str_eq(trace(), "");
 	free_scope(&s, true);
 }
-END_TEST
 
 static plait_value free_handle(plait_value *result, void *arg)
 {
@@ -430,7 +416,7 @@ static plait_value free_handle(plait_value *result, void *arg)
 }
 
 /* Or else the callback and the scope would both free it. */
-START_TEST(owned_one_is_taken_before_memory_runs_out)
+TEST(owned_one_is_taken_before_memory_runs_out, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_promise *p;
@@ -446,9 +432,8 @@ START_TEST(owned_one_is_taken_before_memory_runs_out)
 	free_scope(&s, true);
 	unhandled_expect(unhandled_count());
 }
-END_TEST
 
-START_TEST(owning_what_has_fired_ends_it)
+TEST(owning_what_has_fired_ends_it, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_deferred *d = plait_succeed(tracked("v"));
@@ -462,9 +447,8 @@ START_TEST(owning_what_has_fired_ends_it)
 	ck_assert_str_eq(trace(), "~v ~w");
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(owning_in_a_cancelled_scope_cancels_and_frees)
+TEST(owning_in_a_cancelled_scope_cancels_and_frees, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a;
@@ -476,11 +460,12 @@ START_TEST(owning_in_a_cancelled_scope_cancels_and_frees)
 	plait_promise_drop(&a.p);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- the tree ------------------------------------------------------ */
 
-START_TEST(scopes_inside_are_cancelled_too)
+GROUP("tree", .setup = steps_setup);
+
+TEST(scopes_inside_are_cancelled_too, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -500,9 +485,8 @@ START_TEST(scopes_inside_are_cancelled_too)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(scope_around_is_left_alone)
+TEST(scope_around_is_left_alone, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -516,9 +500,8 @@ START_TEST(scope_around_is_left_alone)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(scope_made_in_a_cancelled_one_is_cancelled)
+TEST(scope_made_in_a_cancelled_one_is_cancelled, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in;
@@ -535,9 +518,8 @@ START_TEST(scope_made_in_a_cancelled_one_is_cancelled)
 	free_scope(&s, false);
 	free_scope(&in, true);
 }
-END_TEST
 
-START_TEST(inner_cancelled_first_keeps_its_reason)
+TEST(inner_cancelled_first_keeps_its_reason, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -549,7 +531,6 @@ START_TEST(inner_cancelled_first_keeps_its_reason)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- ending -------------------------------------------------------- */
 
@@ -560,7 +541,7 @@ static void note(void *arg)
 	trace_add("%s", (const char *)arg);
 }
 
-START_TEST(entry_is_told_once_and_holds_the_scope_until_it_leaves)
+TEST(entry_is_told_once_and_holds_the_scope_until_it_leaves, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope_entry e = { 0 };
@@ -578,9 +559,8 @@ START_TEST(entry_is_told_once_and_holds_the_scope_until_it_leaves)
 	plait_scope_leave(&e);
 	plait_deferred_free(&ended);
 }
-END_TEST
 
-START_TEST(entering_a_cancelled_scope_is_refused)
+TEST(entering_a_cancelled_scope_is_refused, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope_entry e = { 0 };
@@ -590,9 +570,8 @@ START_TEST(entering_a_cancelled_scope_is_refused)
 	plait_scope_leave(&e);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(entry_that_left_can_enter_again)
+TEST(entry_that_left_can_enter_again, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope_entry e = { 0 };
@@ -605,9 +584,8 @@ START_TEST(entry_that_left_can_enter_again)
 	free_scope(&s, true);
 	ck_assert_str_eq(trace(), "");
 }
-END_TEST
 
-START_TEST(scope_ends_after_those_inside_it)
+TEST(scope_ends_after_those_inside_it, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -624,7 +602,6 @@ START_TEST(scope_ends_after_those_inside_it)
 	plait_deferred_free(&ended);
 	plait_deferred_free(&in_ended);
 }
-END_TEST
 
 static struct plait_scope *scope_of_work;
 static struct plait_deferred *started, *scope_ended;
@@ -653,7 +630,7 @@ static void start_outer_of(struct plait_deferred *d, bool gathered)
 	free(waits);
 }
 
-START_TEST(scope_ends_after_the_callback_that_frees_what_was_started)
+TEST(scope_ends_after_the_callback_that_frees_what_was_started, PURE, TIMES(2))
 {
 	struct step frees = { .name = "cb", .act = act_free_all };
 	struct plait_promise *p;
@@ -665,9 +642,8 @@ START_TEST(scope_ends_after_the_callback_that_frees_what_was_started)
 	ck_assert_str_eq(trace(), "cb:none in out ended:none");
 	plait_deferred_free(&scope_ended);
 }
-END_TEST
 
-START_TEST(scope_ends_after_the_canceller_that_frees_what_was_started)
+TEST(scope_ends_after_the_canceller_that_frees_what_was_started, PURE, TIMES(2))
 {
 	struct step frees = { .name = "c", .act = act_free_all };
 	struct plait_promise *p;
@@ -679,10 +655,9 @@ START_TEST(scope_ends_after_the_canceller_that_frees_what_was_started)
 	plait_promise_drop(&p);
 	plait_deferred_free(&scope_ended);
 }
-END_TEST
 
 /* Nothing is waited for: the canceller is that of what was started itself. */
-START_TEST(scope_ends_after_the_canceller_of_what_was_started_itself)
+TEST(scope_ends_after_the_canceller_of_what_was_started_itself, PURE)
 {
 	struct step frees = { .name = "c", .act = act_free_all };
 	struct plait_promise *p;
@@ -696,7 +671,6 @@ START_TEST(scope_ends_after_the_canceller_of_what_was_started_itself)
 	plait_promise_drop(&p);
 	plait_deferred_free(&scope_ended);
 }
-END_TEST
 
 static plait_value free_outer_scope(plait_value *result, void *arg)
 {
@@ -707,7 +681,7 @@ static plait_value free_outer_scope(plait_value *result, void *arg)
 }
 
 /* Its end is told by the loop that has just told that of the inner one. */
-START_TEST(end_of_a_scope_may_free_the_one_around)
+TEST(end_of_a_scope_may_free_the_one_around, PURE)
 {
 	struct plait_scope *outer = plait_scope_new(NULL);
 	struct plait_scope *inner = plait_scope_new_in(outer);
@@ -721,9 +695,8 @@ START_TEST(end_of_a_scope_may_free_the_one_around)
 	ck_assert_ptr_null(outer);
 	plait_deferred_free(&ended);
 }
-END_TEST
 
-START_TEST(waiting_for_the_end_can_be_given_up)
+TEST(waiting_for_the_end_can_be_given_up, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope_entry e = { 0 };
@@ -743,7 +716,6 @@ START_TEST(waiting_for_the_end_can_be_given_up)
 	plait_deferred_free(&ended);
 	plait_scope_leave(&e);
 }
-END_TEST
 
 /* ---- from inside --------------------------------------------------- */
 
@@ -766,7 +738,9 @@ static void nasty_cancels(void *arg)
 	plait_scope_leave(&n->e);
 }
 
-START_TEST(entry_may_cancel_its_own_scope)
+GROUP("from inside", .setup = steps_setup);
+
+TEST(entry_may_cancel_its_own_scope, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct nasty a = { .scope = &s, .name = "a" };
@@ -780,9 +754,8 @@ START_TEST(entry_may_cancel_its_own_scope)
 	finish(&b);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(entry_may_cancel_the_scope_around)
+TEST(entry_may_cancel_the_scope_around, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -801,9 +774,8 @@ START_TEST(entry_may_cancel_the_scope_around)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(entry_may_cancel_a_scope_that_is_told_next)
+TEST(entry_may_cancel_a_scope_that_is_told_next, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -819,7 +791,6 @@ START_TEST(entry_may_cancel_a_scope_that_is_told_next)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 static void nasty_frees(void *arg)
 {
@@ -832,7 +803,7 @@ static void nasty_frees(void *arg)
 	ck_assert(!plait_deferred_is_fired(n->ended));
 }
 
-START_TEST(entry_may_free_its_own_scope)
+TEST(entry_may_free_its_own_scope, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct nasty a = { .scope = &s, .name = "a" };
@@ -846,9 +817,8 @@ START_TEST(entry_may_free_its_own_scope)
 	plait_deferred_free(&a.ended);
 	finish(&b);
 }
-END_TEST
 
-START_TEST(entry_may_free_the_scope_around)
+TEST(entry_may_free_the_scope_around, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -861,7 +831,6 @@ START_TEST(entry_may_free_the_scope_around)
 	ck_assert(plait_deferred_is_fired(a.ended));
 	plait_deferred_free(&a.ended);
 }
-END_TEST
 
 static void nasty_makes_another_leave(void *arg)
 {
@@ -872,7 +841,7 @@ static void nasty_makes_another_leave(void *arg)
 	plait_scope_leave(&n->e);
 }
 
-START_TEST(entries_may_leave_while_others_are_told)
+TEST(entries_may_leave_while_others_are_told, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct nasty a = { .name = "a" }, b = { .name = "b" };
@@ -888,7 +857,6 @@ START_TEST(entries_may_leave_while_others_are_told)
 	ck_assert(plait_scope_is_empty(s));
 	free_scope(&s, true);
 }
-END_TEST
 
 static void nasty_starts_another(void *arg)
 {
@@ -902,7 +870,7 @@ static void nasty_starts_another(void *arg)
 	plait_scope_leave(&n->e);
 }
 
-START_TEST(starting_from_inside_is_cancelled_at_once)
+TEST(starting_from_inside_is_cancelled_at_once, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct nasty a = { .scope = &s, .name = "a" };
@@ -916,7 +884,6 @@ START_TEST(starting_from_inside_is_cancelled_at_once)
 	finish(&b);
 	free_scope(&s, true);
 }
-END_TEST
 
 static plait_value free_that_scope(plait_value *result, void *arg)
 {
@@ -927,7 +894,7 @@ static plait_value free_that_scope(plait_value *result, void *arg)
 }
 
 /* The last that is in it, and its handle, go while it is being entered. */
-START_TEST(callback_may_free_the_scope_that_it_is_started_in)
+TEST(callback_may_free_the_scope_that_it_is_started_in, PURE)
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
@@ -943,11 +910,12 @@ START_TEST(callback_may_free_the_scope_that_it_is_started_in)
 	ck_assert_str_eq(trace(), "!a");
 	finish(&a);
 }
-END_TEST
 
 /* ---- deadlines ----------------------------------------------------- */
 
-START_TEST(deadline_cancels_and_what_it_cancels_has_timed_out)
+GROUP("time", .setup = steps_setup);
+
+TEST(deadline_cancels_and_what_it_cancels_has_timed_out, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct op a;
@@ -970,9 +938,8 @@ START_TEST(deadline_cancels_and_what_it_cancels_has_timed_out)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(deadline_can_be_moved_and_taken_back)
+TEST(deadline_can_be_moved_and_taken_back, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 
@@ -992,9 +959,8 @@ START_TEST(deadline_can_be_moved_and_taken_back)
 	ck_assert(isinf(plait_scope_deadline(s)));
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(tightest_deadline_holds)
+TEST(tightest_deadline_holds, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1017,7 +983,6 @@ START_TEST(tightest_deadline_holds)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 static void cancel_it(void *arg)
 {
@@ -1025,7 +990,7 @@ static void cancel_it(void *arg)
 }
 
 /* _i is 1 if the cancel from outside comes first. */
-START_TEST(outside_and_deadline_in_the_same_turn)
+TEST(outside_and_deadline_in_the_same_turn, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1047,10 +1012,9 @@ START_TEST(outside_and_deadline_in_the_same_turn)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* What the deadline has cancelled is still ending when the other comes. */
-START_TEST(outside_outranks_a_deadline_inside)
+TEST(outside_outranks_a_deadline_inside, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1072,10 +1036,9 @@ START_TEST(outside_outranks_a_deadline_inside)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* The one in between lives on, but it is inside what was cancelled. */
-START_TEST(outside_outranks_a_deadline_inside_a_shield)
+TEST(outside_outranks_a_deadline_inside_a_shield, ON_EACH_BACKEND)
 {
 	struct plait_scope *s[3];
 
@@ -1092,9 +1055,8 @@ START_TEST(outside_outranks_a_deadline_inside_a_shield)
 	for (int i = 3; i-- > 0;)
 		free_scope(&s[i], true);
 }
-END_TEST
 
-START_TEST(deadline_around_does_not_outrank)
+TEST(deadline_around_does_not_outrank, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1111,9 +1073,8 @@ START_TEST(deadline_around_does_not_outrank)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(own_cancellation_does_not_become_a_timeout)
+TEST(own_cancellation_does_not_become_a_timeout, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct op a;
@@ -1128,11 +1089,10 @@ START_TEST(own_cancellation_does_not_become_a_timeout)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- shields ------------------------------------------------------- */
 
-START_TEST(shielded_scope_is_given_its_time)
+TEST(shielded_scope_is_given_its_time, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1156,9 +1116,8 @@ START_TEST(shielded_scope_is_given_its_time)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(shield_does_not_lengthen_an_own_deadline)
+TEST(shield_does_not_lengthen_an_own_deadline, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1171,9 +1130,8 @@ START_TEST(shield_does_not_lengthen_an_own_deadline)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(shield_cuts_an_own_deadline)
+TEST(shield_cuts_an_own_deadline, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1190,9 +1148,8 @@ START_TEST(shield_cuts_an_own_deadline)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(sheltered_scope_may_be_hurried)
+TEST(sheltered_scope_may_be_hurried, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1205,9 +1162,8 @@ START_TEST(sheltered_scope_may_be_hurried)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(shielded_scope_ends_early_when_its_work_is_done)
+TEST(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1224,9 +1180,8 @@ START_TEST(shielded_scope_ends_early_when_its_work_is_done)
 	plait_deferred_free(&ended);
 	finish(&a);
 }
-END_TEST
 
-START_TEST(shield_is_no_shield_against_the_own_cancel)
+TEST(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct op a;
@@ -1238,11 +1193,10 @@ START_TEST(shield_is_no_shield_against_the_own_cancel)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- the reactor goes ---------------------------------------------- */
 
-START_TEST(scope_outlives_the_reactor_without_a_deadline)
+TEST(scope_outlives_the_reactor_without_a_deadline, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1266,9 +1220,8 @@ START_TEST(scope_outlives_the_reactor_without_a_deadline)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(sheltered_scope_is_cancelled_with_the_reactor)
+TEST(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);
 	struct plait_scope *in = plait_scope_new_in(s);
@@ -1285,7 +1238,6 @@ START_TEST(sheltered_scope_is_cancelled_with_the_reactor)
 	free_scope(&in, true);
 	free_scope(&s, true);
 }
-END_TEST
 
 /* ---- depth --------------------------------------------------------- */
 
@@ -1318,11 +1270,12 @@ static void *cancel_nested(void *arg)
 	return NULL;
 }
 
-START_TEST(million_nested_scopes_end_on_a_small_stack)
+GROUP("depth", .timeout = 60);
+
+TEST(million_nested_scopes_end_on_a_small_stack, PURE)
 {
 	on_small_stack(cancel_nested);
 }
-END_TEST
 
 static void *cancel_many(void *arg)
 {
@@ -1363,12 +1316,14 @@ static void free_scopes(void)
 		free_scope(&deep[i], true);
 }
 
+GROUP("time", .setup = steps_setup);
+
 /*
  * The innermost times out with as many in it as there are scopes around it,
  * and in between one far outside is cancelled by a call.  The time limit is
  * that of a test: looking at each scope for each deferred would take minutes.
  */
-START_TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth)
+TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth, ON_EACH_BACKEND)
 {
 	struct plait_scope *last;
 
@@ -1390,9 +1345,9 @@ START_TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth)
 	}
 	free_scopes();
 }
-END_TEST
 
-START_TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth)
+TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth,
+     ON_EACH_BACKEND)
 {
 	nest_scopes();
 	plait_scope_set_deadline(deep[0], 1e6);
@@ -1404,10 +1359,9 @@ START_TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth)
 	}
 	free_scopes();
 }
-END_TEST
 
 /* What is kept is forgotten whenever something around changes. */
-START_TEST(deadline_that_was_asked_for_follows_what_changes)
+TEST(deadline_that_was_asked_for_follows_what_changes, ON_EACH_BACKEND)
 {
 	struct plait_scope *s[3];
 	double now = plait_reactor_seconds(reactor);
@@ -1433,14 +1387,14 @@ START_TEST(deadline_that_was_asked_for_follows_what_changes)
 	for (int i = 3; i-- > 0;)
 		free_scope(&s[i], true);
 }
-END_TEST
 
-START_TEST(million_deferreds_come_and_go)
+GROUP("depth", .timeout = 60);
+
+TEST(million_deferreds_come_and_go, PURE)
 {
 	unhandled_expect(MANY); /* abandoned */
 	on_small_stack(cancel_many);
 }
-END_TEST
 
 /* ---- connections --------------------------------------------------- */
 
@@ -1467,7 +1421,10 @@ static void look_when_lost(struct wire *w)
 	finish(&on_wire);
 }
 
-START_TEST(scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss)
+GROUP("connections", .setup = steps_setup);
+
+TEST(scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss,
+     ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = start_on_wire, .on_lost = look_when_lost };
 
@@ -1475,7 +1432,6 @@ START_TEST(scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss)
 	wire_close(&w);
 	ck_assert_str_eq(trace(), "!a then:CancelledError lost");
 }
-END_TEST
 
 static void expect_none(struct wire *w)
 {
@@ -1492,7 +1448,7 @@ static const struct plait_protocol_ops recorded_ops = {
 	.connection_made = start_in_its_scope,
 };
 
-START_TEST(recording_transport_has_one_too)
+TEST(recording_transport_has_one_too, PURE)
 {
 	struct plait_factory f = { .protocol = &recorded_ops };
 	struct plait_transport *t;
@@ -1506,9 +1462,8 @@ START_TEST(recording_transport_has_one_too)
 	ck_assert_ptr_null(plait_transport_scope(t));
 	finish(&on_wire);
 }
-END_TEST
 
-START_TEST(scope_of_a_connection_is_not_made_after_the_loss)
+TEST(scope_of_a_connection_is_not_made_after_the_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_lost = expect_none };
 
@@ -1516,7 +1471,6 @@ START_TEST(scope_of_a_connection_is_not_made_after_the_loss)
 	wire_close(&w);
 	ck_assert_uint_eq(w.lost, 1);
 }
-END_TEST
 
 /* What is in it may end after the connection. */
 static void start_paused(struct wire *w)
@@ -1525,7 +1479,7 @@ static void start_paused(struct wire *w)
 	plait_deferred_pause(on_wire.d);
 }
 
-START_TEST(scope_of_a_connection_outlives_it_if_something_is_in_it)
+TEST(scope_of_a_connection_outlives_it_if_something_is_in_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = start_paused };
 
@@ -1536,9 +1490,8 @@ START_TEST(scope_of_a_connection_outlives_it_if_something_is_in_it)
 	assert_cancelled(&on_wire, "ConnectionDone");
 	finish(&on_wire);
 }
-END_TEST
 
-START_TEST(reactor_that_goes_cancels_the_scopes_of_its_connections)
+TEST(reactor_that_goes_cancels_the_scopes_of_its_connections, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = start_on_wire };
 
@@ -1548,7 +1501,6 @@ START_TEST(reactor_that_goes_cancels_the_scopes_of_its_connections)
 	finish(&on_wire);
 	wire_hang_up(&w);
 }
-END_TEST
 
 /* ---- without memory ------------------------------------------------ */
 
@@ -1581,7 +1533,9 @@ static void whole_life(struct plait_reactor *r)
 	trace_clear();
 }
 
-START_TEST(what_cannot_be_entered_is_cancelled)
+GROUP("torture", .setup = steps_setup, .timeout = 60);
+
+TEST(what_cannot_be_entered_is_cancelled, PURE, TIMES(2))
 {
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct op a = { .step.name = "a" };
@@ -1598,13 +1552,11 @@ START_TEST(what_cannot_be_entered_is_cancelled)
 	finish(&a);
 	free_scope(&s, true);
 }
-END_TEST
 
-START_TEST(scopes_without_memory_cancel_at_once)
+TEST(scopes_without_memory_cancel_at_once, ON_EACH_BACKEND)
 {
 	torture(whole_life, backend);
 }
-END_TEST
 
 static void start_many_pairs(struct wire *w)
 {
@@ -1628,157 +1580,9 @@ static void connection_life(struct plait_reactor *r)
 	trace_clear();
 }
 
-START_TEST(scope_of_a_connection_without_memory_cancels_at_once)
+TEST(scope_of_a_connection_without_memory_cancels_at_once, ON_EACH_BACKEND)
 {
 	torture(connection_life, backend);
 }
-END_TEST
 
 /* -------------------------------------------------------------------- */
-
-static void add_pure(Suite *s)
-{
-	TCase *tc = tcase_create("cancelling");
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_test(tc, what_was_started_is_cancelled_the_last_first);
-	tcase_add_pure_test(tc, result_passes_through_and_leaves_the_scope);
-	tcase_add_pure_test(tc, failure_passes_through_too);
-	tcase_add_pure_test(tc,
-			    starting_in_a_cancelled_scope_is_cancelled_at_once);
-	tcase_add_pure_test(tc, what_has_fired_leaves_at_once);
-	tcase_add_pure_test(tc, null_scope_counts_as_cancelled);
-	tcase_add_pure_test(tc, cancelling_twice_keeps_the_first_reason);
-	tcase_add_pure_test(tc,
-			    who_cancels_its_deferred_alone_keeps_that_reason);
-	tcase_add_pure_test(tc, canceller_may_answer_with_a_value);
-	tcase_add_pure_test(tc, freeing_a_deferred_ends_its_place);
-	tcase_add_pure_test(tc, detached_deferred_is_cancelled_all_the_same);
-	tcase_add_pure_test(tc, paused_deferred_ends_when_it_is_unpaused);
-	tcase_add_pure_test(tc, what_waits_for_an_inner_has_that_cancelled);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("owned");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_test(tc, owned_one_runs_on_as_if_detached);
-	tcase_add_pure_test(tc,
-			    owned_one_is_cancelled_and_freed_without_a_report);
-	tcase_add_pure_test(tc, owned_one_has_what_it_waits_for_cancelled_too);
-	tcase_add_pure_test(
-		tc, failure_of_an_owned_one_is_reported_if_nobody_handles_it);
-	tcase_add_pure_test(tc,
-			    owned_one_may_end_its_scope_when_memory_runs_out);
-	tcase_add_pure_test(tc, owned_one_is_taken_before_memory_runs_out);
-	tcase_add_pure_test(tc, owning_what_has_fired_ends_it);
-	tcase_add_pure_test(tc, owning_in_a_cancelled_scope_cancels_and_frees);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("tree");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_test(tc, scopes_inside_are_cancelled_too);
-	tcase_add_pure_test(tc, scope_around_is_left_alone);
-	tcase_add_pure_test(tc, scope_made_in_a_cancelled_one_is_cancelled);
-	tcase_add_pure_test(tc, inner_cancelled_first_keeps_its_reason);
-	tcase_add_pure_test(
-		tc, entry_is_told_once_and_holds_the_scope_until_it_leaves);
-	tcase_add_pure_test(tc, entering_a_cancelled_scope_is_refused);
-	tcase_add_pure_test(tc, entry_that_left_can_enter_again);
-	tcase_add_pure_test(tc, scope_ends_after_those_inside_it);
-	tcase_add_pure_loop_test(
-		tc, scope_ends_after_the_callback_that_frees_what_was_started,
-		0, 2);
-	tcase_add_pure_loop_test(
-		tc, scope_ends_after_the_canceller_that_frees_what_was_started,
-		0, 2);
-	tcase_add_pure_test(
-		tc, scope_ends_after_the_canceller_of_what_was_started_itself);
-	tcase_add_pure_test(tc, end_of_a_scope_may_free_the_one_around);
-	tcase_add_pure_test(tc, waiting_for_the_end_can_be_given_up);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("from inside");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_pure_test(tc, entry_may_cancel_its_own_scope);
-	tcase_add_pure_test(tc, entry_may_cancel_the_scope_around);
-	tcase_add_pure_test(tc, entry_may_cancel_a_scope_that_is_told_next);
-	tcase_add_pure_test(tc, entry_may_free_its_own_scope);
-	tcase_add_pure_test(tc, entry_may_free_the_scope_around);
-	tcase_add_pure_test(tc, entries_may_leave_while_others_are_told);
-	tcase_add_pure_test(tc, starting_from_inside_is_cancelled_at_once);
-	tcase_add_pure_test(tc,
-			    callback_may_free_the_scope_that_it_is_started_in);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("depth");
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, million_nested_scopes_end_on_a_small_stack);
-	tcase_add_pure_test(tc, million_deferreds_come_and_go);
-	suite_add_tcase(s, tc);
-}
-
-static void add_reactor(Suite *s)
-{
-	TCase *tc = tcase_create("time");
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(
-		tc, deadline_cancels_and_what_it_cancels_has_timed_out);
-	tcase_add_reactor_test(tc, deadline_can_be_moved_and_taken_back);
-	tcase_add_reactor_test(tc, tightest_deadline_holds);
-	tcase_add_reactor_test(
-		tc, deadline_that_was_asked_for_follows_what_changes);
-	tcase_add_reactor_test(
-		tc, many_that_time_out_deep_inside_cost_no_more_for_the_depth);
-	tcase_add_reactor_test(
-		tc, deadlines_asked_for_deep_inside_cost_no_more_for_the_depth);
-	tcase_add_reactor_loop_test(tc, outside_and_deadline_in_the_same_turn,
-				    0, 2);
-	tcase_add_reactor_test(tc, outside_outranks_a_deadline_inside);
-	tcase_add_reactor_test(tc, outside_outranks_a_deadline_inside_a_shield);
-	tcase_add_reactor_test(tc, deadline_around_does_not_outrank);
-	tcase_add_reactor_test(tc, own_cancellation_does_not_become_a_timeout);
-	tcase_add_reactor_test(tc, shielded_scope_is_given_its_time);
-	tcase_add_reactor_test(tc, shield_does_not_lengthen_an_own_deadline);
-	tcase_add_reactor_test(tc, shield_cuts_an_own_deadline);
-	tcase_add_reactor_test(tc, sheltered_scope_may_be_hurried);
-	tcase_add_reactor_test(tc,
-			       shielded_scope_ends_early_when_its_work_is_done);
-	tcase_add_reactor_test(tc, shield_is_no_shield_against_the_own_cancel);
-	tcase_add_reactor_test(tc,
-			       scope_outlives_the_reactor_without_a_deadline);
-	tcase_add_reactor_test(tc,
-			       sheltered_scope_is_cancelled_with_the_reactor);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("connections");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(
-		tc,
-		scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss);
-	tcase_add_reactor_test(
-		tc, scope_of_a_connection_is_not_made_after_the_loss);
-	tcase_add_pure_test(tc, recording_transport_has_one_too);
-	tcase_add_reactor_test(
-		tc, scope_of_a_connection_outlives_it_if_something_is_in_it);
-	tcase_add_reactor_test(
-		tc, reactor_that_goes_cancels_the_scopes_of_its_connections);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("torture");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_loop_test(tc, what_cannot_be_entered_is_cancelled, 0, 2);
-	tcase_add_reactor_test(tc, scopes_without_memory_cancel_at_once);
-	tcase_add_reactor_test(
-		tc, scope_of_a_connection_without_memory_cancels_at_once);
-	suite_add_tcase(s, tc);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("scope");
-
-	add_pure(s);
-	add_reactor(s);
-	return suite_main(s);
-}

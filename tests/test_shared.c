@@ -116,7 +116,9 @@ static void act_free_shared(struct step *st, plait_value *result)
 
 /* ---- sharing --------------------------------------------------------- */
 
-START_TEST(all_who_wait_have_the_result_in_order)
+GROUP("share", .setup = setup);
+
+TEST(all_who_wait_have_the_result_in_order, PURE)
 {
 	wait_all();
 	ck_assert_uint_eq(plait_shared_waiting(s), WAITERS);
@@ -128,18 +130,16 @@ START_TEST(all_who_wait_have_the_result_in_order)
 	ck_assert_uint_eq(live, WAITERS + 1);
 	done();
 }
-END_TEST
 
-START_TEST(who_comes_later_has_it_at_once)
+TEST(who_comes_later_has_it_at_once, PURE)
 {
 	plait_fire(&work, poem());
 	wait_all();
 	ck_assert_str_eq(trace(), "w0:poem w1:poem w2:poem");
 	done();
 }
-END_TEST
 
-START_TEST(operation_that_has_fired_can_be_shared)
+TEST(operation_that_has_fired_can_be_shared, PURE)
 {
 	plait_shared_free(&s);
 	plait_promise_drop(&work);
@@ -151,9 +151,8 @@ START_TEST(operation_that_has_fired_can_be_shared)
 	ck_assert_str_eq(trace(), "w0:5 w1:5");
 	done();
 }
-END_TEST
 
-START_TEST(failure_goes_to_all_and_each_may_handle_it)
+TEST(failure_goes_to_all_and_each_may_handle_it, PURE)
 {
 	wait_all();
 	plait_fire(&work, error("no"));
@@ -161,9 +160,8 @@ START_TEST(failure_goes_to_all_and_each_may_handle_it)
 	handle_waiters();
 	done();
 }
-END_TEST
 
-START_TEST(failure_that_nobody_was_told_is_reported_when_it_is_freed)
+TEST(failure_that_nobody_was_told_is_reported_when_it_is_freed, PURE)
 {
 	trace_unhandled();
 	plait_fire(&work, error("no"));
@@ -172,9 +170,8 @@ START_TEST(failure_that_nobody_was_told_is_reported_when_it_is_freed)
 	ck_assert_str_eq(trace(), "?Error: no");
 	done();
 }
-END_TEST
 
-START_TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported)
+TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported, PURE)
 {
 	struct plait_promise *q;
 	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
@@ -185,10 +182,9 @@ START_TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported)
 	plait_promise_drop(&q);
 	done();
 }
-END_TEST
 
 /* It was not cancelled because nobody waits. */
-START_TEST(cancellation_that_comes_from_elsewhere_is_reported)
+TEST(cancellation_that_comes_from_elsewhere_is_reported, PURE)
 {
 	struct plait_promise *q;
 	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
@@ -203,20 +199,20 @@ START_TEST(cancellation_that_comes_from_elsewhere_is_reported)
 	ck_assert_str_eq(trace(), "?CancelledError");
 	done();
 }
-END_TEST
 
-START_TEST(failure_that_somebody_was_told_is_his)
+TEST(failure_that_somebody_was_told_is_his, PURE)
 {
 	plait_fire(&work, error("no"));
 	wait_for(0);
 	handle_all(w[0]);
 	done();
 }
-END_TEST
 
 /* ---- what has but one owner ------------------------------------------ */
 
-START_TEST(value_with_one_owner_goes_to_the_only_waiter)
+GROUP("one owner", .setup = setup);
+
+TEST(value_with_one_owner_goes_to_the_only_waiter, PURE, TIMES(2))
 {
 	if (_i == 0)
 		wait_for(0);
@@ -229,9 +225,8 @@ START_TEST(value_with_one_owner_goes_to_the_only_waiter)
 	ck_assert_str_eq(trace(), "w0:x ~x");
 	done();
 }
-END_TEST
 
-START_TEST(value_with_one_owner_stays_when_there_is_no_memory_to_give_it)
+TEST(value_with_one_owner_stays_when_there_is_no_memory_to_give_it, PURE)
 {
 	plait_fire(&work, tracked("x"));
 	fault_alloc_at(0, true);
@@ -242,16 +237,14 @@ START_TEST(value_with_one_owner_stays_when_there_is_no_memory_to_give_it)
 	handle_all(w[0]);
 	done();
 }
-END_TEST
 
-START_TEST(value_with_one_owner_that_nobody_has_is_freed)
+TEST(value_with_one_owner_that_nobody_has_is_freed, PURE)
 {
 	plait_fire(&work, tracked("x"));
 	plait_shared_free(&s);
 	ck_assert_str_eq(trace(), "~x");
 	done();
 }
-END_TEST
 
 static void share_between_two(void *arg)
 {
@@ -260,17 +253,18 @@ static void share_between_two(void *arg)
 	wait_for(1);
 }
 
-START_TEST(value_with_one_owner_and_two_waiters_aborts)
+TEST(value_with_one_owner_and_two_waiters_aborts, PURE)
 {
 	assert_aborts(share_between_two, NULL,
 		      "a value of type tracked has but one owner");
 	done();
 }
-END_TEST
 
 /* ---- going ----------------------------------------------------------- */
 
-START_TEST(waiter_goes_alone)
+GROUP("go", .setup = setup);
+
+TEST(waiter_goes_alone, PURE, TIMES(2))
 {
 	wait_all();
 	if (_i == 0) {
@@ -283,9 +277,8 @@ START_TEST(waiter_goes_alone)
 	ck_assert_str_eq(trace(), "w1:CancelledError w0:poem w2:poem");
 	done();
 }
-END_TEST
 
-START_TEST(last_who_goes_cancels_the_operation)
+TEST(last_who_goes_cancels_the_operation, PURE)
 {
 	wait_for(0);
 	wait_for(1);
@@ -296,9 +289,8 @@ START_TEST(last_who_goes_cancels_the_operation)
 	ck_assert(plait_promise_is_cancelled(work));
 	done();
 }
-END_TEST
 
-START_TEST(who_comes_after_all_have_gone_has_that_cancellation)
+TEST(who_comes_after_all_have_gone_has_that_cancellation, PURE)
 {
 	const struct plait_failure *f;
 
@@ -311,9 +303,8 @@ START_TEST(who_comes_after_all_have_gone_has_that_cancellation)
 	handle_all(w[1]);
 	done();
 }
-END_TEST
 
-START_TEST(waiter_that_has_the_result_may_go_without_harm)
+TEST(waiter_that_has_the_result_may_go_without_harm, PURE)
 {
 	wait_for(0);
 	plait_fire(&work, poem());
@@ -323,9 +314,8 @@ START_TEST(waiter_that_has_the_result_may_go_without_harm)
 	ck_assert_str_eq(trace(), "w0:poem w1:poem");
 	done();
 }
-END_TEST
 
-START_TEST(operation_that_fails_otherwise_when_given_up_is_reported)
+TEST(operation_that_fails_otherwise_when_given_up_is_reported, PURE)
 {
 	trace_unhandled();
 	canceller.answers = true;
@@ -336,9 +326,8 @@ START_TEST(operation_that_fails_otherwise_when_given_up_is_reported)
 	ck_assert_str_eq(trace(), "!op w0:CancelledError ?Error: broken");
 	done();
 }
-END_TEST
 
-START_TEST(operation_that_answers_its_cancel_with_a_value_has_that)
+TEST(operation_that_answers_its_cancel_with_a_value_has_that, PURE, TIMES(2))
 {
 	canceller.answers = true;
 	canceller.answer = tracked("x");
@@ -350,10 +339,9 @@ START_TEST(operation_that_answers_its_cancel_with_a_value_has_that)
 					  : "!op w0:CancelledError");
 	done();
 }
-END_TEST
 
 /* An operation that has something to clear up when it is cancelled. */
-START_TEST(operation_that_clears_up_is_waited_for)
+TEST(operation_that_clears_up_is_waited_for, PURE, TIMES(2))
 {
 	struct plait_promise *clearing;
 	struct step c = { .name = "clearing" };
@@ -378,9 +366,8 @@ START_TEST(operation_that_clears_up_is_waited_for)
 	plait_promise_drop(&clearing);
 	done();
 }
-END_TEST
 
-START_TEST(freed_one_does_not_wait_for_the_operation_to_clear_up)
+TEST(freed_one_does_not_wait_for_the_operation_to_clear_up, PURE)
 {
 	struct plait_promise *clearing;
 	struct step c = { .name = "clearing" };
@@ -396,11 +383,12 @@ START_TEST(freed_one_does_not_wait_for_the_operation_to_clear_up)
 	plait_promise_drop(&clearing);
 	done();
 }
-END_TEST
 
 /* ---- freeing it ------------------------------------------------------ */
 
-START_TEST(freeing_with_nobody_waiting_cancels)
+GROUP("free", .setup = setup);
+
+TEST(freeing_with_nobody_waiting_cancels, PURE)
 {
 	plait_shared_free(&s);
 	ck_assert_ptr_null(s);
@@ -408,9 +396,8 @@ START_TEST(freeing_with_nobody_waiting_cancels)
 	plait_shared_free(&s);
 	done();
 }
-END_TEST
 
-START_TEST(freeing_leaves_those_who_wait)
+TEST(freeing_leaves_those_who_wait, PURE, TIMES(2))
 {
 	wait_all();
 	plait_shared_free(&s);
@@ -427,11 +414,12 @@ START_TEST(freeing_leaves_those_who_wait)
 	}
 	done();
 }
-END_TEST
 
 /* ---- inside delivery ------------------------------------------------- */
 
-START_TEST(waiter_may_cancel_the_others_inside)
+GROUP("inside", .setup = setup);
+
+TEST(waiter_may_cancel_the_others_inside, PURE)
 {
 	struct step cancels = { .act = act_cancel };
 
@@ -443,9 +431,8 @@ START_TEST(waiter_may_cancel_the_others_inside)
 	handle_all(w[1]);
 	done();
 }
-END_TEST
 
-START_TEST(last_who_goes_inside_delivery_cancels_nothing)
+TEST(last_who_goes_inside_delivery_cancels_nothing, PURE)
 {
 	struct step frees = { .act = act_free };
 
@@ -458,9 +445,8 @@ START_TEST(last_who_goes_inside_delivery_cancels_nothing)
 	ck_assert_str_eq(trace(), "w0:poem w1:CancelledError");
 	done();
 }
-END_TEST
 
-START_TEST(waiting_inside_delivery_has_it_at_once)
+TEST(waiting_inside_delivery_has_it_at_once, PURE)
 {
 	struct step waits = { .act = act_wait };
 
@@ -471,9 +457,8 @@ START_TEST(waiting_inside_delivery_has_it_at_once)
 	ck_assert_str_eq(trace(), "w0:poem again:poem w1:poem");
 	done();
 }
-END_TEST
 
-START_TEST(freed_inside_delivery_it_still_delivers)
+TEST(freed_inside_delivery_it_still_delivers, PURE, TIMES(2))
 {
 	struct step frees = { .act = act_free_shared };
 
@@ -485,9 +470,8 @@ START_TEST(freed_inside_delivery_it_still_delivers)
 	ck_assert_str_eq(trace(), "w0:poem w1:poem");
 	done();
 }
-END_TEST
 
-START_TEST(freed_inside_the_canceller_of_its_operation)
+TEST(freed_inside_the_canceller_of_its_operation, PURE)
 {
 	canceller.act = act_free_shared;
 	wait_for(0);
@@ -496,9 +480,8 @@ START_TEST(freed_inside_the_canceller_of_its_operation)
 	ck_assert_str_eq(trace(), "!op w0:CancelledError");
 	done();
 }
-END_TEST
 
-START_TEST(waiting_inside_the_canceller_has_what_it_answers)
+TEST(waiting_inside_the_canceller_has_what_it_answers, PURE)
 {
 	canceller.act = act_wait;
 	wait_for(0);
@@ -507,9 +490,8 @@ START_TEST(waiting_inside_the_canceller_has_what_it_answers)
 	handle_all(w[WAITERS]);
 	done();
 }
-END_TEST
 
-START_TEST(list_that_fires_early_ends_its_rest_when_it_is_shared)
+TEST(list_that_fires_early_ends_its_rest_when_it_is_shared, PURE)
 {
 	struct plait_deferred *two[2];
 
@@ -524,7 +506,6 @@ START_TEST(list_that_fires_early_ends_its_rest_when_it_is_shared)
 	ck_assert_str_eq(trace(), "!op w0:1: 5");
 	done();
 }
-END_TEST
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 
@@ -572,7 +553,9 @@ static void live_through(int first, int second, int when)
 	done();
 }
 
-START_TEST(each_waiter_settles_once_whatever_happens_when)
+GROUP("extremes", .setup = setup, .timeout = 60);
+
+TEST(each_waiter_settles_once_whatever_happens_when, PURE)
 {
 	plait_shared_free(&s);
 	done();
@@ -581,7 +564,6 @@ START_TEST(each_waiter_settles_once_whatever_happens_when)
 			for (int when = 0; when < 3; when++)
 				live_through(first, second, when);
 }
-END_TEST
 
 static void whole_life(void)
 {
@@ -606,15 +588,14 @@ static void whole_life(void)
 	done();
 }
 
-START_TEST(nothing_is_lost_when_memory_runs_out)
+TEST(nothing_is_lost_when_memory_runs_out, PURE)
 {
 	plait_shared_free(&s);
 	done();
 	without_each_allocation(whole_life);
 }
-END_TEST
 
-START_TEST(operation_without_room_for_the_pair_is_ended)
+TEST(operation_without_room_for_the_pair_is_ended, PURE)
 {
 	struct plait_deferred *operation;
 
@@ -633,7 +614,6 @@ START_TEST(operation_without_room_for_the_pair_is_ended)
 	handle_all(w[0]);
 	done();
 }
-END_TEST
 
 static void share_nothing(void *arg)
 {
@@ -642,13 +622,12 @@ static void share_nothing(void *arg)
 	plait_shared_new(&none);
 }
 
-START_TEST(sharing_nothing_aborts)
+TEST(sharing_nothing_aborts, PURE)
 {
 	assert_aborts(share_nothing, NULL, "*dp != NULL");
 	plait_shared_free(&s);
 	done();
 }
-END_TEST
 
 enum { MILLION = 1000000 };
 
@@ -667,109 +646,9 @@ static void *million_waiters(void *arg)
 	return NULL;
 }
 
-START_TEST(million_waiters_end_on_a_small_stack)
+TEST(million_waiters_end_on_a_small_stack, PURE)
 {
 	plait_shared_free(&s);
 	done();
 	on_small_stack(million_waiters);
-}
-END_TEST
-
-static TCase *add_case(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
-static void add_sharing_cases(Suite *suite)
-{
-	TCase *tc = add_case(suite, "share");
-
-	tcase_add_pure_test(tc, all_who_wait_have_the_result_in_order);
-	tcase_add_pure_test(tc, who_comes_later_has_it_at_once);
-	tcase_add_pure_test(tc, operation_that_has_fired_can_be_shared);
-	tcase_add_pure_test(tc, failure_goes_to_all_and_each_may_handle_it);
-	tcase_add_pure_test(
-		tc, failure_that_nobody_was_told_is_reported_when_it_is_freed);
-	tcase_add_pure_test(
-		tc,
-		cancellation_of_freeing_that_nobody_was_told_is_not_reported);
-	tcase_add_pure_test(tc,
-			    cancellation_that_comes_from_elsewhere_is_reported);
-	tcase_add_pure_test(tc, failure_that_somebody_was_told_is_his);
-
-	tc = add_case(suite, "one owner");
-	tcase_add_pure_loop_test(
-		tc, value_with_one_owner_goes_to_the_only_waiter, 0, 2);
-	tcase_add_pure_test(
-		tc,
-		value_with_one_owner_stays_when_there_is_no_memory_to_give_it);
-	tcase_add_pure_test(tc, value_with_one_owner_that_nobody_has_is_freed);
-	tcase_add_pure_test(tc, value_with_one_owner_and_two_waiters_aborts);
-}
-
-static void add_going_cases(Suite *suite)
-{
-	TCase *tc = add_case(suite, "go");
-
-	tcase_add_pure_loop_test(tc, waiter_goes_alone, 0, 2);
-	tcase_add_pure_test(tc, last_who_goes_cancels_the_operation);
-	tcase_add_pure_test(
-		tc, who_comes_after_all_have_gone_has_that_cancellation);
-	tcase_add_pure_test(tc, waiter_that_has_the_result_may_go_without_harm);
-	tcase_add_pure_test(
-		tc, operation_that_fails_otherwise_when_given_up_is_reported);
-	tcase_add_pure_loop_test(
-		tc, operation_that_answers_its_cancel_with_a_value_has_that, 0,
-		2);
-	tcase_add_pure_loop_test(tc, operation_that_clears_up_is_waited_for, 0,
-				 2);
-	tcase_add_pure_test(
-		tc, freed_one_does_not_wait_for_the_operation_to_clear_up);
-
-	tc = add_case(suite, "free");
-	tcase_add_pure_test(tc, freeing_with_nobody_waiting_cancels);
-	tcase_add_pure_loop_test(tc, freeing_leaves_those_who_wait, 0, 2);
-}
-
-static void add_inside_cases(Suite *suite)
-{
-	TCase *tc = add_case(suite, "inside");
-
-	tcase_add_pure_test(tc, waiter_may_cancel_the_others_inside);
-	tcase_add_pure_test(tc, last_who_goes_inside_delivery_cancels_nothing);
-	tcase_add_pure_test(tc, waiting_inside_delivery_has_it_at_once);
-	tcase_add_pure_loop_test(tc, freed_inside_delivery_it_still_delivers, 0,
-				 2);
-	tcase_add_pure_test(tc, freed_inside_the_canceller_of_its_operation);
-	tcase_add_pure_test(tc,
-			    waiting_inside_the_canceller_has_what_it_answers);
-	tcase_add_pure_test(
-		tc, list_that_fires_early_ends_its_rest_when_it_is_shared);
-}
-
-static void add_extreme_cases(Suite *suite)
-{
-	TCase *tc = add_case(suite, "extremes");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_pure_test(tc, each_waiter_settles_once_whatever_happens_when);
-	tcase_add_pure_test(tc, nothing_is_lost_when_memory_runs_out);
-	tcase_add_pure_test(tc, operation_without_room_for_the_pair_is_ended);
-	tcase_add_pure_test(tc, sharing_nothing_aborts);
-	tcase_add_pure_test(tc, million_waiters_end_on_a_small_stack);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("shared");
-
-	add_sharing_cases(suite);
-	add_going_cases(suite);
-	add_inside_cases(suite);
-	add_extreme_cases(suite);
-	return suite_main(suite);
 }

@@ -53,7 +53,9 @@ static void (*const ends[])(void) = { run_and_stop, iterate_and_stop, free_it };
 
 enum { N_ENDS = sizeof(ends) / sizeof(ends[0]) };
 
-START_TEST(every_connection_and_port_is_told)
+GROUP("told", .setup = setup);
+
+TEST(every_connection_and_port_is_told, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	connect_both();
 	ends[_i]();
@@ -65,10 +67,9 @@ START_TEST(every_connection_and_port_is_told)
 	ck_assert_uint_eq(server.stops, 1);
 	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_lost);
 }
-END_TEST
 
 /* It has heard the last of its peer, so only the shutdown can end it. */
-START_TEST(a_connection_that_is_held_is_told)
+TEST(a_connection_that_is_held_is_told, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	client.half_closeable = server.half_closeable = true;
 	connect_both();
@@ -82,9 +83,8 @@ START_TEST(a_connection_that_is_held_is_told)
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
 	ck_assert_uint_eq(server.lost, 1);
 }
-END_TEST
 
-START_TEST(an_attempt_is_told)
+TEST(an_attempt_is_told, ON_EACH_BACKEND, TIMES(2))
 {
 	uint16_t refusing;
 	int held = peer_hold_port(&refusing);
@@ -100,9 +100,8 @@ START_TEST(an_attempt_is_told)
 		ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
 	close(held);
 }
-END_TEST
 
-START_TEST(an_attempt_in_progress_is_told)
+TEST(an_attempt_in_progress_is_told, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	uint16_t full;
 	int listener = peer_listen(&full, 0);
@@ -118,9 +117,8 @@ START_TEST(an_attempt_in_progress_is_told)
 	close(waiting);
 	close(listener);
 }
-END_TEST
 
-START_TEST(a_stopped_attempt_is_told_what_stopped_it)
+TEST(a_stopped_attempt_is_told_what_stopped_it, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	actor_connect(&client, reactor, 1);
 	plait_connector_stop_connecting(client.connector);
@@ -128,18 +126,18 @@ START_TEST(a_stopped_attempt_is_told_what_stopped_it)
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
 }
-END_TEST
 
-START_TEST(an_attempt_that_cannot_succeed_is_told_why)
+TEST(an_attempt_that_cannot_succeed_is_told_why, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	plait_connect_tcp(reactor, "name.example", 1, &client.base, NULL);
 	ends[_i]();
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
 }
-END_TEST
 
-START_TEST(a_stopping_port_answers)
+GROUP("ports", .setup = setup);
+
+TEST(a_stopping_port_answers, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	struct plait_deferred *d;
 
@@ -151,10 +149,9 @@ START_TEST(a_stopping_port_answers)
 	ck_assert_str_eq(server.trace, "SX");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 /* The handle is good until the reactor is freed. */
-START_TEST(a_port_that_was_closed_can_be_stopped)
+TEST(a_port_that_was_closed_can_be_stopped, ON_EACH_BACKEND, TIMES(2))
 {
 	struct plait_deferred *d;
 	char text[64];
@@ -171,7 +168,6 @@ START_TEST(a_port_that_was_closed_can_be_stopped)
 	ck_assert_str_eq(server.trace, "SX");
 	plait_deferred_free(&d);
 }
-END_TEST
 
 static void stop_port(struct actor *a)
 {
@@ -180,7 +176,7 @@ static void stop_port(struct actor *a)
 	plait_deferred_detach(&d);
 }
 
-START_TEST(a_port_may_be_stopped_by_its_own_end)
+TEST(a_port_may_be_stopped_by_its_own_end, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	actor_listen(&server, reactor, &port);
 	server.on_stop = stop_port;
@@ -188,14 +184,15 @@ START_TEST(a_port_may_be_stopped_by_its_own_end)
 	ck_assert_str_eq(server.trace, "SX");
 	ck_assert_ptr_null(port);
 }
-END_TEST
 
 static void connect_again(struct actor *a)
 {
 	ck_assert_int_eq(plait_connector_connect(a->connector), -ESHUTDOWN);
 }
 
-START_TEST(connecting_again_is_refused_while_all_is_lost)
+GROUP("anew", .setup = setup);
+
+TEST(connecting_again_is_refused_while_all_is_lost, ON_EACH_BACKEND)
 {
 	connect_both();
 	client.on_client_lost = client.on_failed = connect_again;
@@ -205,7 +202,6 @@ START_TEST(connecting_again_is_refused_while_all_is_lost)
 	ck_assert_uint_eq(client.started, 2);
 	ck_assert_uint_eq(client.stops, 1);
 }
-END_TEST
 
 /* Something new, of every kind, in the middle of the end. */
 static void begin_anew(struct actor *a)
@@ -220,7 +216,7 @@ static void begin_anew(struct actor *a)
 	ck_assert_ptr_null(second);
 }
 
-START_TEST(what_begins_meanwhile_is_lost_too)
+TEST(what_begins_meanwhile_is_lost_too, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	connect_both();
 	client.on_client_lost = client.on_failed = begin_anew;
@@ -231,9 +227,8 @@ START_TEST(what_begins_meanwhile_is_lost_too)
 	ck_assert_uint_eq(client.base.users, 0);
 	ck_assert_uint_eq(server.base.users, 0);
 }
-END_TEST
 
-START_TEST(a_reactor_works_again_after_a_stop)
+TEST(a_reactor_works_again_after_a_stop, ON_EACH_BACKEND, TIMES(2))
 {
 	for (int i = 0; i < 3; i++) {
 		connect_both();
@@ -243,9 +238,10 @@ START_TEST(a_reactor_works_again_after_a_stop)
 		setup();
 	}
 }
-END_TEST
 
-START_TEST(what_was_written_before_is_sent)
+GROUP("told", .setup = setup);
+
+TEST(what_was_written_before_is_sent, ON_EACH_BACKEND, TIMES(N_ENDS))
 {
 	char got[6] = "";
 	int fd;
@@ -258,47 +254,4 @@ START_TEST(what_was_written_before_is_sent)
 	ck_assert_int_eq(recv(fd, got, sizeof(got), 0), 5);
 	ck_assert_str_eq(got, "last");
 	close(fd);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("shutdown");
-	TCase *tc = tcase_create("told");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, every_connection_and_port_is_told, 0,
-				    N_ENDS);
-	tcase_add_reactor_loop_test(tc, a_connection_that_is_held_is_told, 0,
-				    N_ENDS);
-	tcase_add_reactor_loop_test(tc, an_attempt_is_told, 0, 2);
-	tcase_add_reactor_loop_test(tc, an_attempt_in_progress_is_told, 0,
-				    N_ENDS);
-	tcase_add_reactor_loop_test(
-		tc, a_stopped_attempt_is_told_what_stopped_it, 0, N_ENDS);
-	tcase_add_reactor_loop_test(
-		tc, an_attempt_that_cannot_succeed_is_told_why, 0, N_ENDS);
-	tcase_add_reactor_loop_test(tc, what_was_written_before_is_sent, 0,
-				    N_ENDS);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("ports");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, a_stopping_port_answers, 0, N_ENDS);
-	tcase_add_reactor_loop_test(tc, a_port_that_was_closed_can_be_stopped,
-				    0, 2);
-	tcase_add_reactor_loop_test(tc, a_port_may_be_stopped_by_its_own_end, 0,
-				    N_ENDS);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("anew");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc,
-			       connecting_again_is_refused_while_all_is_lost);
-	tcase_add_reactor_loop_test(tc, what_begins_meanwhile_is_lost_too, 0,
-				    N_ENDS);
-	tcase_add_reactor_loop_test(tc, a_reactor_works_again_after_a_stop, 0,
-				    2);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -48,14 +48,15 @@ static void raise_it(void *arg)
 	raise(*(const int *)arg);
 }
 
-START_TEST(a_signal_stops_a_running_reactor)
+GROUP("stop", .setup = set_defaults);
+
+TEST(a_signal_stops_a_running_reactor, ON_EACH_BACKEND, TIMES(2))
 {
 	plait_call_when_running(reactor, raise_it, (void *)&stopping[_i]);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert(!plait_reactor_is_running(reactor));
 	ck_assert_ptr_eq(handler_of(stopping[_i]), SIG_DFL);
 }
-END_TEST
 
 static pthread_t main_thread;
 
@@ -64,14 +65,13 @@ static void raise_when_asleep(void *arg)
 	pthread_kill(main_thread, SIGTERM);
 }
 
-START_TEST(a_signal_just_before_the_wait_wakes_it)
+TEST(a_signal_just_before_the_wait_wakes_it, ON_EACH_BACKEND)
 {
 	main_thread = pthread_self();
 	call_hook(strcmp(backend, "epoll") ? "select" : "epoll_wait",
 		  raise_when_asleep, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static void stop_it(void *arg)
 {
@@ -87,23 +87,23 @@ static void check_taken(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(the_default_actions_are_taken_and_given_back)
+GROUP("actions", .setup = set_defaults);
+
+TEST(the_default_actions_are_taken_and_given_back, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, check_taken, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), SIG_DFL);
 }
-END_TEST
 
-START_TEST(nothing_is_taken_without_running)
+TEST(nothing_is_taken_without_running, ON_EACH_BACKEND)
 {
 	run_turns(reactor, 2);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), SIG_DFL);
 	ck_assert_uint_eq(calls_of("sigaction"), 0);
 }
-END_TEST
 
 static volatile sig_atomic_t handled;
 
@@ -119,7 +119,7 @@ static void raise_all(void *arg)
 	plait_call_later(reactor, 0, stop_it, NULL);
 }
 
-START_TEST(what_the_program_handles_itself_is_left_alone)
+TEST(what_the_program_handles_itself_is_left_alone, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < N_ALL; i++)
 		set_handler(all[i], own_handler);
@@ -129,7 +129,6 @@ START_TEST(what_the_program_handles_itself_is_left_alone)
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), own_handler);
 }
-END_TEST
 
 static void take_over(void *arg)
 {
@@ -137,14 +136,13 @@ static void take_over(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(what_the_program_sets_meanwhile_stays_set)
+TEST(what_the_program_sets_meanwhile_stays_set, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, take_over, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
 	ck_assert_ptr_eq(handler_of(SIGINT), SIG_DFL);
 }
-END_TEST
 
 static void ignore_broken_pipes(void *arg)
 {
@@ -152,7 +150,7 @@ static void ignore_broken_pipes(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(broken_pipes_that_the_program_ignores_stay_ignored)
+TEST(broken_pipes_that_the_program_ignores_stay_ignored, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, ignore_broken_pipes, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
@@ -161,7 +159,6 @@ START_TEST(broken_pipes_that_the_program_ignores_stay_ignored)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
 }
-END_TEST
 
 /* How a program that is spawned ends when it sends itself that signal. */
 static int status_of_spawned(const char *script)
@@ -183,7 +180,7 @@ static void spawn_and_stop(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(a_program_that_is_started_meanwhile_has_the_defaults)
+TEST(a_program_that_is_started_meanwhile_has_the_defaults, ON_EACH_BACKEND)
 {
 	int status = 0;
 
@@ -192,7 +189,6 @@ START_TEST(a_program_that_is_started_meanwhile_has_the_defaults)
 	ck_assert(WIFSIGNALED(status));
 	ck_assert_int_eq(WTERMSIG(status), SIGPIPE);
 }
-END_TEST
 
 static void siginfo_handler(int signo, siginfo_t *info, void *context)
 {
@@ -222,7 +218,7 @@ static void check_action(int signo, const struct sigaction *want)
 			 sigismember(&want->sa_mask, SIGUSR2));
 }
 
-START_TEST(flags_masks_and_siginfo_handlers_stay)
+TEST(flags_masks_and_siginfo_handlers_stay, ON_EACH_BACKEND)
 {
 	struct sigaction given = own_action(SA_NODEFER);
 	struct sigaction left = own_action(SA_SIGINFO | SA_RESTART);
@@ -239,7 +235,6 @@ START_TEST(flags_masks_and_siginfo_handlers_stay)
 	check_action(SIGUSR1, &left);
 	set_handler(SIGUSR1, SIG_DFL);
 }
-END_TEST
 
 static void check_default(void *arg)
 {
@@ -257,7 +252,8 @@ static void want_dumps(void *arg)
  * A run and the dumper want the same signal: one begins first, and one ends
  * first.  Whatever is left at last is the program's.
  */
-START_TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order)
+TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order, ON_EACH_BACKEND,
+     TIMES(4))
 {
 	bool dumps_first = _i & 1, dumper_moves = _i & 2;
 	static const int other = SIGUSR1;
@@ -283,7 +279,6 @@ START_TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order)
 	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
 	ck_assert_ptr_eq(handler_of(SIGUSR1), SIG_DFL);
 }
-END_TEST
 
 static bool reached;
 
@@ -300,7 +295,7 @@ static void raise_and_go_on(void *arg)
 }
 
 /* Whichever came first. */
-START_TEST(a_signal_that_is_wanted_twice_dumps)
+TEST(a_signal_that_is_wanted_twice_dumps, ON_EACH_BACKEND, TIMES(2))
 {
 	if (_i == 0)
 		want_dumps((void *)&stopping[1]);
@@ -311,7 +306,6 @@ START_TEST(a_signal_that_is_wanted_twice_dumps)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert(reached);
 }
-END_TEST
 
 static void set_default(void *arg)
 {
@@ -319,7 +313,7 @@ static void set_default(void *arg)
 }
 
 /* The run has lost it then, and does not give back what it has not. */
-START_TEST(what_the_program_has_set_ends_what_a_run_wanted)
+TEST(what_the_program_has_set_ends_what_a_run_wanted, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, set_default, NULL);
 	plait_call_when_running(reactor, want_dumps, (void *)&stopping[1]);
@@ -327,7 +321,6 @@ START_TEST(what_the_program_has_set_ends_what_a_run_wanted)
 	plait_call_when_running(reactor, check_default, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static void set_own_and_want_dumps(void *arg)
 {
@@ -336,14 +329,13 @@ static void set_own_and_want_dumps(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile)
+TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, set_own_and_want_dumps, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	plait_reactor_free(&reactor);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
 }
-END_TEST
 
 static void set_default_and_run_nothing(void *arg)
 {
@@ -352,7 +344,7 @@ static void set_default_and_run_nothing(void *arg)
 }
 
 /* The program's word counts: it has ended the dumps. */
-START_TEST(what_the_program_has_set_ends_what_was_wanted_before)
+TEST(what_the_program_has_set_ends_what_was_wanted_before, ON_EACH_BACKEND)
 {
 	want_dumps((void *)&stopping[1]);
 	plait_call_when_running(reactor, set_default_and_run_nothing, NULL);
@@ -362,7 +354,6 @@ START_TEST(what_the_program_has_set_ends_what_was_wanted_before)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
 }
-END_TEST
 
 static void write_to_nobody(void *arg)
 {
@@ -376,12 +367,11 @@ static void write_to_nobody(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(a_broken_pipe_kills_nobody)
+TEST(a_broken_pipe_kills_nobody, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, write_to_nobody, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static void raise_with_errno(void *arg)
 {
@@ -392,12 +382,14 @@ static void raise_with_errno(void *arg)
 	ck_assert(fault_used("write"));
 }
 
-START_TEST(the_handler_leaves_errno_alone_and_survives_a_full_eventfd)
+GROUP("stop", .setup = set_defaults);
+
+TEST(the_handler_leaves_errno_alone_and_survives_a_full_eventfd,
+     ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, raise_with_errno, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static void raise_many(void *arg)
 {
@@ -405,14 +397,13 @@ static void raise_many(void *arg)
 		raise(i % 2 ? SIGINT : SIGTERM);
 }
 
-START_TEST(many_signals_are_one_stop)
+TEST(many_signals_are_one_stop, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, raise_many, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	plait_call_later(reactor, 0, stop_it, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 /* ---- the second one --------------------------------------------------- */
 
@@ -455,7 +446,9 @@ static void start_waiting(void)
 				  wait_for_ever, NULL, NULL);
 }
 
-START_TEST(a_second_signal_ends_a_shutdown_that_waits)
+GROUP("second", .setup = set_defaults);
+
+TEST(a_second_signal_ends_a_shutdown_that_waits, ON_EACH_REACTOR, TIMES(2))
 {
 	start_waiting();
 	raise_at(1, stopping[_i]);
@@ -466,9 +459,8 @@ START_TEST(a_second_signal_ends_a_shutdown_that_waits)
 	raise_at(5, SIGTERM);
 	run_to_the_end_at(5);
 }
-END_TEST
 
-START_TEST(one_within_100_ms_of_the_first_is_the_same)
+TEST(one_within_100_ms_of_the_first_is_the_same, ON_EACH_REACTOR)
 {
 	start_waiting();
 	raise_at(1, SIGTERM);
@@ -478,9 +470,8 @@ START_TEST(one_within_100_ms_of_the_first_is_the_same)
 	raise_at(2, SIGTERM);
 	run_to_the_end_at(1.101);
 }
-END_TEST
 
-START_TEST(the_first_one_is_not_the_second_stop)
+TEST(the_first_one_is_not_the_second_stop, ON_EACH_REACTOR)
 {
 	start_waiting();
 	plait_call_later(reactor, 1, stop_it, NULL);
@@ -488,7 +479,6 @@ START_TEST(the_first_one_is_not_the_second_stop)
 	raise_at(3, SIGTERM);
 	run_to_the_end_at(3);
 }
-END_TEST
 
 /* Two that came apart, in a callback that took long, are not one. */
 static void raise_apart(void *arg)
@@ -498,15 +488,16 @@ static void raise_apart(void *arg)
 	raise(SIGTERM);
 }
 
-START_TEST(two_that_come_in_one_callback_are_two)
+TEST(two_that_come_in_one_callback_are_two, ON_EACH_BACKEND)
 {
 	start_waiting();
 	plait_call_later(reactor, 0, raise_apart, NULL);
 	run_to_the_end_at(1);
 }
-END_TEST
 
-START_TEST(a_signal_that_cannot_be_taken_ends_the_run)
+GROUP("actions", .setup = set_defaults);
+
+TEST(a_signal_that_cannot_be_taken_ends_the_run, ON_EACH_BACKEND, TIMES(6))
 {
 	fault_pass("sigaction", (unsigned long)_i);
 	fault_call("sigaction", 1, EINVAL);
@@ -516,7 +507,6 @@ START_TEST(a_signal_that_cannot_be_taken_ends_the_run)
 	plait_call_when_running(reactor, stop_it, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static struct plait_reactor *second;
 
@@ -545,12 +535,11 @@ static void run_another_meanwhile(void *arg)
 	raise(SIGTERM);
 }
 
-START_TEST(a_second_reactor_does_not_take_them_over)
+TEST(a_second_reactor_does_not_take_them_over, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, run_another_meanwhile, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 /* The first run to end has been the first to begin. */
 static struct {
@@ -582,7 +571,7 @@ static void begin_the_other(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(no_pipe_kills_as_long_as_any_reactor_runs)
+TEST(no_pipe_kills_as_long_as_any_reactor_runs, ON_EACH_BACKEND)
 {
 	pthread_t thread;
 
@@ -600,7 +589,6 @@ START_TEST(no_pipe_kills_as_long_as_any_reactor_runs)
 	sem_destroy(&other_run.runs);
 	sem_destroy(&other_run.ends);
 }
-END_TEST
 
 /* A handler in another thread, between finding the reactor and waking it. */
 static struct {
@@ -686,7 +674,7 @@ static void fork_beside_a_handler(void *arg)
 }
 
 /* Its owner, its dumper and the handlers of its threads are the parent's. */
-START_TEST(a_forked_child_has_the_signals_for_itself)
+TEST(a_forked_child_has_the_signals_for_itself, ON_EACH_BACKEND, TIMES(2))
 {
 	bool frees = _i == 1;
 	pthread_t thread;
@@ -700,9 +688,9 @@ START_TEST(a_forked_child_has_the_signals_for_itself)
 	sem_destroy(&late.found);
 	sem_destroy(&late.go_on);
 }
-END_TEST
 
-START_TEST(the_run_ends_after_the_handlers_that_know_its_reactor)
+TEST(the_run_ends_after_the_handlers_that_know_its_reactor, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	pthread_t thread;
 
@@ -721,7 +709,6 @@ START_TEST(the_run_ends_after_the_handlers_that_know_its_reactor)
 	sem_destroy(&late.found);
 	sem_destroy(&late.go_on);
 }
-END_TEST
 
 static unsigned ticks;
 
@@ -734,8 +721,10 @@ static void tick(void *arg)
 		plait_call_from_thread(reactor, tick, NULL);
 }
 
+GROUP("stop", .setup = set_defaults);
+
 /* Whatever the loop does just then, an interruption must not matter. */
-START_TEST(a_storm_of_signals_interrupts_nothing_for_good)
+TEST(a_storm_of_signals_interrupts_nothing_for_good, ON_EACH_BACKEND)
 {
 	struct itimerval often = { { 0, 100 }, { 0, 100 } },
 			 off = { { 0, 0 }, { 0, 0 } };
@@ -748,7 +737,6 @@ START_TEST(a_storm_of_signals_interrupts_nothing_for_good)
 	setitimer(ITIMER_REAL, &off, NULL);
 	ck_assert_uint_eq(ticks, 20000);
 }
-END_TEST
 
 static void fork_and_kill(void *arg)
 {
@@ -766,12 +754,13 @@ static void fork_and_kill(void *arg)
 	plait_call_later(reactor, 0, stop_it, NULL);
 }
 
-START_TEST(a_forked_child_dies_of_its_own_signals)
+GROUP("actions", .setup = set_defaults);
+
+TEST(a_forked_child_dies_of_its_own_signals, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, fork_and_kill, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 /* It has its parent's memory, but is not its parent. */
 static void kill_a_vfork(void *arg)
@@ -790,12 +779,11 @@ static void kill_a_vfork(void *arg)
 	plait_call_later(reactor, 0, raise_it, (void *)&stopping[0]);
 }
 
-START_TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents)
+TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, kill_a_vfork, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
-END_TEST
 
 static struct sigaction saved;
 
@@ -818,7 +806,8 @@ static void run_and_restore(void)
 }
 
 /* Or else the process could not be stopped any more. */
-START_TEST(a_handler_of_plaits_that_the_program_restores_is_the_default)
+TEST(a_handler_of_plaits_that_the_program_restores_is_the_default,
+     ON_EACH_BACKEND)
 {
 	int status;
 	pid_t pid = fork();
@@ -832,83 +821,14 @@ START_TEST(a_handler_of_plaits_that_the_program_restores_is_the_default)
 	ck_assert(WIFSIGNALED(status));
 	ck_assert_int_eq(WTERMSIG(status), SIGTERM);
 }
-END_TEST
 
-START_TEST(a_virtual_reactor_is_stopped_too)
+GROUP("stop", .setup = set_defaults);
+
+TEST(a_virtual_reactor_is_stopped_too, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
 	plait_call_when_running(r, raise_it, (void *)&stopping[0]);
 	ck_assert_int_eq(plait_reactor_run(r), 0);
 	plait_reactor_free(&r);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("signal");
-	TCase *tc = tcase_create("stop");
-
-	tcase_add_checked_fixture(tc, set_defaults, NULL);
-	tcase_add_reactor_loop_test(tc, a_signal_stops_a_running_reactor, 0, 2);
-	tcase_add_reactor_test(tc, a_signal_just_before_the_wait_wakes_it);
-	tcase_add_reactor_test(tc, many_signals_are_one_stop);
-	tcase_add_pure_test(tc, a_virtual_reactor_is_stopped_too);
-	tcase_add_reactor_test(
-		tc, the_handler_leaves_errno_alone_and_survives_a_full_eventfd);
-	tcase_add_reactor_test(tc,
-			       a_storm_of_signals_interrupts_nothing_for_good);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("second");
-	tcase_add_checked_fixture(tc, set_defaults, NULL);
-	tcase_add_timed_loop_test(
-		tc, a_second_signal_ends_a_shutdown_that_waits, 0, 2);
-	tcase_add_timed_test(tc, one_within_100_ms_of_the_first_is_the_same);
-	tcase_add_timed_test(tc, the_first_one_is_not_the_second_stop);
-	tcase_add_reactor_test(tc, two_that_come_in_one_callback_are_two);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("actions");
-	tcase_add_checked_fixture(tc, set_defaults, NULL);
-	tcase_add_reactor_test(tc,
-			       the_default_actions_are_taken_and_given_back);
-	tcase_add_reactor_test(tc, nothing_is_taken_without_running);
-	tcase_add_reactor_test(tc,
-			       what_the_program_handles_itself_is_left_alone);
-	tcase_add_reactor_test(tc, what_the_program_sets_meanwhile_stays_set);
-	tcase_add_reactor_test(
-		tc, broken_pipes_that_the_program_ignores_stay_ignored);
-	tcase_add_reactor_test(
-		tc, a_program_that_is_started_meanwhile_has_the_defaults);
-	tcase_add_reactor_test(tc, flags_masks_and_siginfo_handlers_stay);
-	tcase_add_reactor_loop_test(
-		tc, a_signal_that_is_wanted_twice_is_given_back_in_any_order, 0,
-		4);
-	tcase_add_reactor_test(
-		tc, the_dumper_gives_back_what_the_program_has_set_meanwhile);
-	tcase_add_reactor_test(
-		tc, what_the_program_has_set_ends_what_was_wanted_before);
-	tcase_add_reactor_test(tc, a_broken_pipe_kills_nobody);
-	tcase_add_reactor_test(tc, no_pipe_kills_as_long_as_any_reactor_runs);
-	tcase_add_reactor_loop_test(
-		tc, a_forked_child_has_the_signals_for_itself, 0, 2);
-	tcase_add_reactor_loop_test(tc, a_signal_that_is_wanted_twice_dumps, 0,
-				    2);
-	tcase_add_reactor_test(tc,
-			       what_the_program_has_set_ends_what_a_run_wanted);
-	tcase_add_reactor_loop_test(
-		tc, the_run_ends_after_the_handlers_that_know_its_reactor, 0,
-		2);
-	tcase_add_reactor_test(
-		tc, a_signal_of_a_child_that_shares_memory_is_not_the_parents);
-	tcase_add_reactor_test(
-		tc,
-		a_handler_of_plaits_that_the_program_restores_is_the_default);
-	tcase_add_reactor_loop_test(
-		tc, a_signal_that_cannot_be_taken_ends_the_run, 0, 6);
-	tcase_add_reactor_test(tc, a_second_reactor_does_not_take_them_over);
-	tcase_add_reactor_test(tc, a_forked_child_dies_of_its_own_signals);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

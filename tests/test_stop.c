@@ -120,7 +120,9 @@ static void start_reading(void *arg)
 			 0);
 }
 
-START_TEST(what_is_being_closed_is_sent_to_the_end)
+GROUP("closing", .setup = setup);
+
+TEST(what_is_being_closed_is_sent_to_the_end, ON_EACH_BACKEND, TIMES(N_WAYS))
 {
 	set_stop_timeout(1000);
 	ck_assert(wire_open(&wire, reactor));
@@ -133,7 +135,6 @@ START_TEST(what_is_being_closed_is_sent_to_the_end)
 	ck_assert_str_eq(wire.why, "ConnectionDone");
 	wire_close(&wire);
 }
-END_TEST
 
 static void stop_when_lost(struct wire *w)
 {
@@ -147,7 +148,7 @@ static bool was_lost(void *arg)
 }
 
 /* Its request is not read, so closing at once would reset it. */
-START_TEST(what_lingers_is_given_its_time)
+TEST(what_lingers_is_given_its_time, ON_EACH_BACKEND, TIMES(N_WAYS))
 {
 	unsigned char *bytes = wire_bytes(SOME);
 
@@ -174,7 +175,6 @@ START_TEST(what_lingers_is_given_its_time)
 	ck_assert_uint_eq(reader.got, SOME);
 	wire_close(&wire);
 }
-END_TEST
 
 static void close_it(struct plait_promise **promise)
 {
@@ -191,7 +191,7 @@ static plait_value close_before(void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(a_trigger_before_may_close_what_is_open)
+TEST(a_trigger_before_may_close_what_is_open, ON_EACH_BACKEND, TIMES(N_WAYS))
 {
 	set_stop_timeout(1000);
 	ck_assert(wire_open(&wire, reactor));
@@ -204,14 +204,15 @@ START_TEST(a_trigger_before_may_close_what_is_open)
 	ck_assert_str_eq(wire.why, "ConnectionDone");
 	wire_close(&wire);
 }
-END_TEST
 
 static void note_lost(struct wire *w)
 {
 	trace_add("lost@%d", elapsed());
 }
 
-START_TEST(their_time_is_stop_timeout)
+GROUP("time", .setup = setup);
+
+TEST(their_time_is_stop_timeout, ON_EACH_BACKEND, TIMES(3))
 {
 	static const struct {
 		double limit;
@@ -233,9 +234,8 @@ START_TEST(their_time_is_stop_timeout)
 	ck_assert_int_eq(peer_read(NULL, wire.peer, NULL, MUCH), -ECONNRESET);
 	wire_hang_up(&wire);
 }
-END_TEST
 
-START_TEST(stop_now_cuts_it_short)
+TEST(stop_now_cuts_it_short, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
@@ -244,10 +244,9 @@ START_TEST(stop_now_cuts_it_short)
 	assert_trace("lost@2 during@2 ");
 	wire_hang_up(&wire);
 }
-END_TEST
 
 /* From a loop of the program's own, between two turns. */
-START_TEST(stop_now_may_come_from_outside)
+TEST(stop_now_may_come_from_outside, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
@@ -262,14 +261,13 @@ START_TEST(stop_now_may_come_from_outside)
 	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 static void raise_sigterm(void *arg)
 {
 	raise(SIGTERM);
 }
 
-START_TEST(a_second_signal_cuts_it_short)
+TEST(a_second_signal_cuts_it_short, ON_EACH_BACKEND)
 {
 	signal(SIGTERM, SIG_DFL);
 	open_stuck();
@@ -281,7 +279,6 @@ START_TEST(a_second_signal_cuts_it_short)
 	assert_trace("lost@3 ");
 	wire_hang_up(&wire);
 }
-END_TEST
 
 static void stop_again(void *arg)
 {
@@ -290,7 +287,7 @@ static void stop_again(void *arg)
 	trace_add("again@%d", elapsed());
 }
 
-START_TEST(stopping_again_changes_nothing)
+TEST(stopping_again_changes_nothing, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
@@ -299,7 +296,6 @@ START_TEST(stopping_again_changes_nothing)
 	assert_trace("again@1 lost@5 during@5 ");
 	wire_hang_up(&wire);
 }
-END_TEST
 
 /* Everybody who is not closing. */
 static struct wire open_one;
@@ -344,7 +340,7 @@ static void try_to_begin(void *arg)
 			  connect_from_event);
 }
 
-START_TEST(all_others_are_lost_at_once_and_nobody_comes_in)
+TEST(all_others_are_lost_at_once_and_nobody_comes_in, ON_EACH_BACKEND)
 {
 	uint16_t full;
 	int listener = peer_listen(&full, 0), waiting = peer_connect(full);
@@ -373,9 +369,8 @@ START_TEST(all_others_are_lost_at_once_and_nobody_comes_in)
 	wire_hang_up(&open_one);
 	wire_hang_up(&wire);
 }
-END_TEST
 
-START_TEST(it_may_run_again_afterwards)
+TEST(it_may_run_again_afterwards, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < 2; i++) {
 		setup();
@@ -387,7 +382,6 @@ START_TEST(it_may_run_again_afterwards)
 		wire_hang_up(&wire);
 	}
 }
-END_TEST
 
 static void break_waiting(void *arg)
 {
@@ -396,7 +390,7 @@ static void break_waiting(void *arg)
 }
 
 /* What it had not lost is a connection as it was before. */
-START_TEST(a_run_that_breaks_down_meanwhile_loses_nobody)
+TEST(a_run_that_breaks_down_meanwhile_loses_nobody, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
@@ -411,9 +405,10 @@ START_TEST(a_run_that_breaks_down_meanwhile_loses_nobody)
 	assert_trace("lost@18 ");
 	wire_hang_up(&wire);
 }
-END_TEST
 
-START_TEST(it_may_be_freed_meanwhile)
+GROUP("free", .setup = setup);
+
+TEST(it_may_be_freed_meanwhile, ON_EACH_BACKEND)
 {
 	open_stuck();
 	plait_call_later(reactor, 0, stop, NULL);
@@ -425,13 +420,12 @@ START_TEST(it_may_be_freed_meanwhile)
 	ck_assert_uint_eq(wire.done, 1);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 /*
  * Freed, it waits for nobody; but what the kernel has is sent, whatever the
  * peer has said before.
  */
-START_TEST(freed_it_does_not_reset_who_only_reads)
+TEST(freed_it_does_not_reset_who_only_reads, ON_EACH_BACKEND, TIMES(3))
 {
 	unsigned char *bytes = wire_bytes(SOME), *got = malloc(SOME + 1);
 	bool closes = _i < 2, lingers = _i == 1;
@@ -458,10 +452,9 @@ START_TEST(freed_it_does_not_reset_who_only_reads)
 	free(got);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 /* A peer that sends without end does not hold the end. */
-START_TEST(freed_it_reads_no_more_than_linger_bytes)
+TEST(freed_it_reads_no_more_than_linger_bytes, ON_EACH_BACKEND)
 {
 	struct plait_limits limits = { .linger_bytes = 1 };
 
@@ -479,9 +472,8 @@ START_TEST(freed_it_reads_no_more_than_linger_bytes)
 	ck_assert_uint_eq(calls_of("recv"), 1);
 	wire_hang_up(&wire);
 }
-END_TEST
 
-START_TEST(freed_it_survives_a_peer_that_is_gone)
+TEST(freed_it_survives_a_peer_that_is_gone, ON_EACH_BACKEND, TIMES(3))
 {
 	ck_assert(wire_open(&wire, reactor));
 	plait_transport_write(wire.transport, "a", 1);
@@ -494,7 +486,6 @@ START_TEST(freed_it_survives_a_peer_that_is_gone)
 	ck_assert_uint_eq(wire.lost, 1);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 /*
  * Once it is lost by the reactor nobody would come back to it; so whatever is
@@ -511,7 +502,8 @@ static void pause_at_data(struct wire *w, const void *data, size_t len)
 }
 
 /* It is broken as well: what has come is delivered before that is told. */
-START_TEST(whoever_pauses_at_the_end_is_told_all_the_same)
+TEST(whoever_pauses_at_the_end_is_told_all_the_same, ON_EACH_BACKEND,
+     TIMES(N_WAYS + 1))
 {
 	wire.on_data = pause_at_data;
 	ck_assert(wire_open(&wire, reactor));
@@ -527,7 +519,6 @@ START_TEST(whoever_pauses_at_the_end_is_told_all_the_same)
 	ck_assert_int_eq(wire.err, EPIPE);
 	wire_hang_up(&wire);
 }
-END_TEST
 
 static struct wire other;
 
@@ -576,7 +567,7 @@ static void (*const late_things[])(struct wire *w) = {
 enum { N_LATE = sizeof(late_things) / sizeof(late_things[0]) };
 
 /* It has nothing left to be sent, when the reactor is freed. */
-START_TEST(what_closes_when_it_is_freed_takes_no_more)
+TEST(what_closes_when_it_is_freed_takes_no_more, ON_EACH_BACKEND, TIMES(N_LATE))
 {
 	wire.on_lost = late_things[_i];
 	ck_assert(wire_open(&wire, reactor));
@@ -590,7 +581,6 @@ START_TEST(what_closes_when_it_is_freed_takes_no_more)
 	wire_hang_up(&wire);
 	wire_hang_up(&other);
 }
-END_TEST
 
 /*
  * The testing reactor does the same with what its transports have not been
@@ -618,7 +608,9 @@ static void open_window(void *arg)
 	plait_testing_set_window(fake, SIZE_MAX);
 }
 
-START_TEST(on_the_testing_reactor_it_is_the_same)
+GROUP("testing");
+
+TEST(on_the_testing_reactor_it_is_the_same, PURE, TIMES(4))
 {
 	static const char *const traces[] = { "lost@5 during@5 ",
 					      "lost@1 during@1 ",
@@ -641,7 +633,6 @@ START_TEST(on_the_testing_reactor_it_is_the_same)
 			 : _i == 3 ? &plait_error_connection_aborted
 				   : &plait_error_connection_lost);
 }
-END_TEST
 
 static plait_value wait_for_ever(void *arg)
 {
@@ -653,7 +644,7 @@ static plait_value wait_for_ever(void *arg)
 }
 
 /* Advancing goes on until nothing is left to be done, of a shutdown too. */
-START_TEST(on_the_testing_reactor_it_advances_to_the_end)
+TEST(on_the_testing_reactor_it_advances_to_the_end, PURE, TIMES(3))
 {
 	struct plait_promise **waiting = NULL;
 
@@ -674,9 +665,8 @@ START_TEST(on_the_testing_reactor_it_advances_to_the_end)
 	if (waiting != NULL)
 		plait_promise_drop(waiting);
 }
-END_TEST
 
-START_TEST(on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done)
+TEST(on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done, PURE)
 {
 	timed_start();
 	open_fake();
@@ -684,7 +674,6 @@ START_TEST(on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done)
 	plait_reactor_free(&reactor);
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
 }
-END_TEST
 
 static struct plait_transport *late;
 
@@ -698,7 +687,7 @@ static void do_late_thing(struct actor *a, struct plait_protocol *p)
 		plait_transport_register_producer(late, &producer, true);
 }
 
-START_TEST(on_the_testing_reactor_it_takes_no_more_either)
+TEST(on_the_testing_reactor_it_takes_no_more_either, PURE, TIMES(2))
 {
 	timed_start();
 	actor_init(&actor);
@@ -713,9 +702,8 @@ START_TEST(on_the_testing_reactor_it_takes_no_more_either)
 	ck_assert_uint_eq(stops, _i);
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
 }
-END_TEST
 
-START_TEST(on_the_testing_reactor_a_paused_reader_is_told_as_well)
+TEST(on_the_testing_reactor_a_paused_reader_is_told_as_well, PURE)
 {
 	plait_value v = plait_fail(&plait_error_connection_lost, "test");
 
@@ -730,64 +718,4 @@ START_TEST(on_the_testing_reactor_a_paused_reader_is_told_as_well)
 	ck_assert_uint_eq(actor.lost, 1);
 	ck_assert_str_eq(actor.lost_why, "ConnectionLost: test");
 	plait_value_free(&v);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("stop");
-	TCase *tc = tcase_create("closing");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, what_is_being_closed_is_sent_to_the_end,
-				    0, N_WAYS);
-	tcase_add_reactor_loop_test(tc, what_lingers_is_given_its_time, 0,
-				    N_WAYS);
-	tcase_add_reactor_loop_test(tc, a_trigger_before_may_close_what_is_open,
-				    0, N_WAYS);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("time");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(tc, their_time_is_stop_timeout, 0, 3);
-	tcase_add_reactor_test(tc, stop_now_cuts_it_short);
-	tcase_add_reactor_test(tc, stop_now_may_come_from_outside);
-	tcase_add_reactor_test(tc, a_second_signal_cuts_it_short);
-	tcase_add_reactor_test(tc, stopping_again_changes_nothing);
-	tcase_add_reactor_test(tc,
-			       all_others_are_lost_at_once_and_nobody_comes_in);
-	tcase_add_reactor_test(tc, it_may_run_again_afterwards);
-	tcase_add_reactor_test(tc,
-			       a_run_that_breaks_down_meanwhile_loses_nobody);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("free");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_test(tc, it_may_be_freed_meanwhile);
-	tcase_add_reactor_loop_test(tc, freed_it_does_not_reset_who_only_reads,
-				    0, 3);
-	tcase_add_reactor_test(tc, freed_it_reads_no_more_than_linger_bytes);
-	tcase_add_reactor_loop_test(tc, freed_it_survives_a_peer_that_is_gone,
-				    0, 3);
-	tcase_add_reactor_loop_test(
-		tc, whoever_pauses_at_the_end_is_told_all_the_same, 0,
-		N_WAYS + 1);
-	tcase_add_reactor_loop_test(
-		tc, what_closes_when_it_is_freed_takes_no_more, 0, N_LATE);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("testing");
-	tcase_add_pure_loop_test(tc, on_the_testing_reactor_it_is_the_same, 0,
-				 4);
-	tcase_add_pure_loop_test(
-		tc, on_the_testing_reactor_it_advances_to_the_end, 0, 3);
-	tcase_add_pure_test(
-		tc,
-		on_the_testing_reactor_what_is_sent_when_it_is_freed_is_done);
-	tcase_add_pure_loop_test(
-		tc, on_the_testing_reactor_it_takes_no_more_either, 0, 2);
-	tcase_add_pure_test(
-		tc, on_the_testing_reactor_a_paused_reader_is_told_as_well);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -59,10 +59,12 @@ static void expect_bytes(struct wire *w, size_t n)
 	free(got);
 }
 
+GROUP("writing");
+
 /*
  * Hazard 27: writing.
  */
-START_TEST(a_mixture_of_megabytes_arrives_byte_for_byte)
+TEST(a_mixture_of_megabytes_arrives_byte_for_byte, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .unix_pair = _i == 1 };
 
@@ -72,9 +74,8 @@ START_TEST(a_mixture_of_megabytes_arrives_byte_for_byte)
 	expect_bytes(&w, LOTS);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(one_byte_at_a_time_arrives)
+TEST(one_byte_at_a_time_arrives, ON_EACH_BACKEND)
 {
 	enum { N = 3000 };
 	struct wire w = { .on_data = NULL };
@@ -87,10 +88,9 @@ START_TEST(one_byte_at_a_time_arrives)
 	expect_bytes(&w, N);
 	wire_close(&w);
 }
-END_TEST
 
 /* So that it ends in the middle of each piece, and on each border. */
-START_TEST(a_write_cut_short_anywhere_goes_on_there)
+TEST(a_write_cut_short_anywhere_goes_on_there, ON_EACH_BACKEND, TIMES(8))
 {
 	enum { SHARED = 300, N = 2 + SHARED + 2 };
 	static const size_t cuts[] = { 0,	   1,	       2,	   3,
@@ -112,11 +112,10 @@ START_TEST(a_write_cut_short_anywhere_goes_on_there)
 	plait_buf_unref(&b);
 	free(bytes);
 }
-END_TEST
 
 static const int passing[] = { EAGAIN, ENOBUFS, ENOMEM, EINTR };
 
-START_TEST(a_write_put_off_is_made_later)
+TEST(a_write_put_off_is_made_later, ON_EACH_BACKEND, TIMES(8))
 {
 	struct wire w = { .on_data = NULL };
 	int err = passing[_i % 4];
@@ -131,9 +130,8 @@ START_TEST(a_write_put_off_is_made_later)
 	wire_close(&w);
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(every_other_write_is_put_off)
+TEST(every_other_write_is_put_off, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -148,9 +146,8 @@ START_TEST(every_other_write_is_put_off)
 	expect_bytes(&w, 100000);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(an_interrupted_write_is_repeated_at_once)
+TEST(an_interrupted_write_is_repeated_at_once, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	char c;
@@ -164,11 +161,10 @@ START_TEST(an_interrupted_write_is_repeated_at_once)
 	ck_assert_int_eq(recv(w.peer, &c, 1, MSG_DONTWAIT), 1);
 	wire_close(&w);
 }
-END_TEST
 
 static const int fatal[] = { ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH };
 
-START_TEST(a_write_that_fails_loses_the_connection_once)
+TEST(a_write_that_fails_loses_the_connection_once, ON_EACH_BACKEND, TIMES(4))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -183,7 +179,6 @@ START_TEST(a_write_that_fails_loses_the_connection_once)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
 static void write_and_lose(struct wire *w, const void *data, size_t len)
 {
@@ -191,7 +186,7 @@ static void write_and_lose(struct wire *w, const void *data, size_t len)
 	ck_assert_uint_eq(w->lost, 0);
 }
 
-START_TEST(a_write_that_fails_in_a_callback_is_told_after_it)
+TEST(a_write_that_fails_in_a_callback_is_told_after_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = write_and_lose };
 
@@ -203,7 +198,6 @@ START_TEST(a_write_that_fails_in_a_callback_is_told_after_it)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "MDL");
 }
-END_TEST
 
 static void write_then_abort(struct wire *w, const void *data, size_t len)
 {
@@ -217,7 +211,7 @@ static void write_then_abort(struct wire *w, const void *data, size_t len)
 }
 
 /* Two callbacks of one batch: the write of the first fails after it. */
-START_TEST(the_first_reason_is_the_one_that_is_told)
+TEST(the_first_reason_is_the_one_that_is_told, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct wire a = { .on_data = write_then_abort, .arg = &w };
@@ -236,10 +230,9 @@ START_TEST(the_first_reason_is_the_one_that_is_told)
 	wire_close(&a);
 	wire_close(&b);
 }
-END_TEST
 
 /* Hazard 28: nothing may be killed. */
-START_TEST(writing_to_a_peer_that_is_gone_kills_nobody)
+TEST(writing_to_a_peer_that_is_gone_kills_nobody, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .unix_pair = _i == 1, .half_closeable = true };
 
@@ -254,10 +247,9 @@ START_TEST(writing_to_a_peer_that_is_gone_kills_nobody)
 	wire_close(&w);
 	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
 }
-END_TEST
 
 /* Hazard 13: the kernel would take all of it, but others wait, too. */
-START_TEST(a_flush_is_bounded_and_goes_on)
+TEST(a_flush_is_bounded_and_goes_on, ON_EACH_BACKEND)
 {
 	enum { N = 3000, SIZE = 300, PIECES = 64, SENDS = 16 };
 	struct wire w = { .on_data = NULL };
@@ -278,7 +270,6 @@ START_TEST(a_flush_is_bounded_and_goes_on)
 	plait_buf_unref(&b);
 	free(bytes);
 }
-END_TEST
 
 /* The peer reads whenever it is written to, so that there is always room. */
 static void read_all(void *arg)
@@ -292,7 +283,7 @@ static void read_all(void *arg)
 }
 
 /* In bytes as well: other connections have a turn in between. */
-START_TEST(a_flush_to_a_peer_that_reads_all_is_bounded)
+TEST(a_flush_to_a_peer_that_reads_all_is_bounded, ON_EACH_BACKEND)
 {
 	enum { N = 3000, SIZE = 1500, SEND = 64 * SIZE, MIB = 1 << 20 };
 	const unsigned n_sends = (MIB + SEND - 1) / SEND;
@@ -320,7 +311,6 @@ START_TEST(a_flush_to_a_peer_that_reads_all_is_bounded)
 	plait_buf_unref(&b);
 	free(bytes);
 }
-END_TEST
 
 /*
  * What had come when writing failed.
@@ -347,7 +337,9 @@ static void break_off(struct wire *w)
 	plait_transport_write(w->transport, "x", 1);
 }
 
-START_TEST(what_has_come_is_delivered_when_writing_fails)
+GROUP("come");
+
+TEST(what_has_come_is_delivered_when_writing_fails, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -360,7 +352,6 @@ START_TEST(what_has_come_is_delivered_when_writing_fails)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
 static void acknowledge(struct wire *w, const void *data, size_t len)
 {
@@ -368,7 +359,7 @@ static void acknowledge(struct wire *w, const void *data, size_t len)
 }
 
 /* A client that sends all, reads no answer and goes. */
-START_TEST(all_of_a_peer_that_reads_no_answer_is_delivered)
+TEST(all_of_a_peer_that_reads_no_answer_is_delivered, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = acknowledge };
 
@@ -380,9 +371,8 @@ START_TEST(all_of_a_peer_that_reads_no_answer_is_delivered)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert_int_eq(strncmp(w.why, "ConnectionLost: send", 20), 0);
 }
-END_TEST
 
-START_TEST(who_is_paused_gets_it_when_it_goes_on)
+TEST(who_is_paused_gets_it_when_it_goes_on, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -398,7 +388,6 @@ START_TEST(who_is_paused_gets_it_when_it_goes_on)
 	ck_assert_uint_eq(w.received, COME);
 	ck_assert_str_eq(w.trace, "MDL");
 }
-END_TEST
 
 static void pause_it(struct wire *w, const void *data, size_t len)
 {
@@ -406,7 +395,7 @@ static void pause_it(struct wire *w, const void *data, size_t len)
 }
 
 /* The time that it is kept begins anew with each pause. */
-START_TEST(who_pauses_again_is_waited_for_again)
+TEST(who_pauses_again_is_waited_for_again, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = pause_it };
 	unsigned calls = 0;
@@ -424,9 +413,8 @@ START_TEST(who_pauses_again_is_waited_for_again)
 	ck_assert_uint_eq(w.calls, 3);
 	ck_assert_uint_eq(w.received, COME);
 }
-END_TEST
 
-START_TEST(who_stays_paused_is_not_waited_for_long)
+TEST(who_stays_paused_is_not_waited_for_long, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -437,9 +425,8 @@ START_TEST(who_stays_paused_is_not_waited_for_long)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
-START_TEST(waiting_for_who_is_paused_does_not_spin)
+TEST(waiting_for_who_is_paused_does_not_spin, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -451,10 +438,9 @@ START_TEST(waiting_for_who_is_paused_does_not_spin)
 	ck_assert_double_ge(wait_timeout(), 1);
 	wire_close(&w);
 }
-END_TEST
 
 /* Nobody wants what has come: what was sent before that is no reason. */
-START_TEST(who_closes_meanwhile_is_told_at_once)
+TEST(who_closes_meanwhile_is_told_at_once, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -469,9 +455,8 @@ START_TEST(who_closes_meanwhile_is_told_at_once)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
-START_TEST(who_has_closed_before_is_told_at_once)
+TEST(who_has_closed_before_is_told_at_once, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -481,9 +466,8 @@ START_TEST(who_has_closed_before_is_told_at_once)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(a_writer_that_pauses_with_nothing_unread_is_told_at_once)
+TEST(a_writer_that_pauses_with_nothing_unread_is_told_at_once, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -497,10 +481,9 @@ START_TEST(a_writer_that_pauses_with_nothing_unread_is_told_at_once)
 	ck_assert_int_eq(w.err, EPIPE);
 	wire_close(&w);
 }
-END_TEST
 
 /* The reactor goes: what can be delivered still is, if nobody holds it. */
-START_TEST(the_end_of_the_reactor_delivers_what_has_come)
+TEST(the_end_of_the_reactor_delivers_what_has_come, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -515,9 +498,8 @@ START_TEST(the_end_of_the_reactor_delivers_what_has_come)
 	ck_assert_uint_eq(w.lost, 1);
 	ck_assert_uint_eq(w.received, _i == 0 ? COME : 0);
 }
-END_TEST
 
-START_TEST(no_memory_to_deliver_what_has_come_is_an_end)
+TEST(no_memory_to_deliver_what_has_come_is_an_end, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -531,12 +513,13 @@ START_TEST(no_memory_to_deliver_what_has_come_is_an_end)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
+
+GROUP("reading");
 
 /*
  * Reading.
  */
-START_TEST(a_read_put_off_or_interrupted_is_no_loss)
+TEST(a_read_put_off_or_interrupted_is_no_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -550,9 +533,8 @@ START_TEST(a_read_put_off_or_interrupted_is_no_loss)
 	wire_close(&w);
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(short_reads_deliver_all)
+TEST(short_reads_deliver_all, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -563,9 +545,8 @@ START_TEST(short_reads_deliver_all)
 	ck_assert_str_eq(w.text, "byte by byte");
 	ck_assert_uint_eq(w.calls, 12);
 }
-END_TEST
 
-START_TEST(a_read_that_fails_loses_the_connection_once)
+TEST(a_read_that_fails_loses_the_connection_once, ON_EACH_BACKEND, TIMES(4))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -577,10 +558,9 @@ START_TEST(a_read_that_fails_loses_the_connection_once)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
 /* A close that fails has closed: it must not be repeated. */
-START_TEST(a_close_that_fails_is_not_repeated)
+TEST(a_close_that_fails_is_not_repeated, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -591,12 +571,13 @@ START_TEST(a_close_that_fails_is_not_repeated)
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(calls_of("close"), 1);
 }
-END_TEST
+
+GROUP("memory");
 
 /*
  * No memory.
  */
-START_TEST(no_memory_to_read_into_is_a_loss)
+TEST(no_memory_to_read_into_is_a_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -608,7 +589,6 @@ START_TEST(no_memory_to_read_into_is_a_loss)
 	fault_alloc_off();
 	wire_close(&w);
 }
-END_TEST
 
 static void write_copy(struct wire *w)
 {
@@ -620,7 +600,7 @@ static void write_shared(struct wire *w)
 	plait_transport_write_buf(w->transport, w->arg);
 }
 
-START_TEST(no_memory_to_write_is_a_loss_told_from_the_loop)
+TEST(no_memory_to_write_is_a_loss_told_from_the_loop, ON_EACH_BACKEND, TIMES(2))
 {
 	static void (*const ways[])(struct wire *) = { write_copy,
 						       write_shared };
@@ -640,9 +620,8 @@ START_TEST(no_memory_to_write_is_a_loss_told_from_the_loop)
 	wire_close(&w);
 	plait_buf_unref(&b);
 }
-END_TEST
 
-START_TEST(aborting_needs_no_memory)
+TEST(aborting_needs_no_memory, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -654,7 +633,6 @@ START_TEST(aborting_needs_no_memory)
 	fault_alloc_off();
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * Whole lives, with each allocation and each call failing once.
@@ -690,17 +668,17 @@ static void converse(struct plait_reactor *r)
 	ck_assert_uint_eq(w.done, 1);
 }
 
-START_TEST(a_conversation_survives_every_refused_allocation)
+GROUP("torture", .timeout = 60);
+
+TEST(a_conversation_survives_every_refused_allocation, ON_EACH_BACKEND)
 {
 	torture(converse, backend);
 }
-END_TEST
 
-START_TEST(a_conversation_survives_every_failed_call)
+TEST(a_conversation_survives_every_failed_call, ON_EACH_BACKEND)
 {
 	torture_syscalls(converse, backend);
 }
-END_TEST
 
 /* Live connections in all their states when the reactor goes. */
 static void leave_all_open(struct plait_reactor *r)
@@ -732,111 +710,12 @@ static void leave_all_open(struct plait_reactor *r)
 	run_turns(r, 3);
 }
 
-START_TEST(all_states_survive_every_refused_allocation)
+TEST(all_states_survive_every_refused_allocation, ON_EACH_BACKEND)
 {
 	torture(leave_all_open, backend);
 }
-END_TEST
 
-START_TEST(all_states_survive_every_failed_call)
+TEST(all_states_survive_every_failed_call, ON_EACH_BACKEND)
 {
 	torture_syscalls(leave_all_open, backend);
-}
-END_TEST
-
-static TCase *writing_case(void)
-{
-	TCase *tc = tcase_create("writing");
-
-	tcase_add_reactor_loop_test(
-		tc, a_mixture_of_megabytes_arrives_byte_for_byte, 0, 2);
-	tcase_add_reactor_test(tc, one_byte_at_a_time_arrives);
-	tcase_add_reactor_loop_test(
-		tc, a_write_cut_short_anywhere_goes_on_there, 0, 8);
-	tcase_add_reactor_loop_test(tc, a_write_put_off_is_made_later, 0, 8);
-	tcase_add_reactor_test(tc, every_other_write_is_put_off);
-	tcase_add_reactor_test(tc, an_interrupted_write_is_repeated_at_once);
-	tcase_add_reactor_loop_test(
-		tc, a_write_that_fails_loses_the_connection_once, 0, 4);
-	tcase_add_reactor_test(
-		tc, a_write_that_fails_in_a_callback_is_told_after_it);
-	tcase_add_reactor_test(tc, the_first_reason_is_the_one_that_is_told);
-	tcase_add_reactor_loop_test(
-		tc, writing_to_a_peer_that_is_gone_kills_nobody, 0, 2);
-	tcase_add_reactor_test(tc, a_flush_is_bounded_and_goes_on);
-	tcase_add_reactor_test(tc, a_flush_to_a_peer_that_reads_all_is_bounded);
-	return tc;
-}
-
-static TCase *come_case(void)
-{
-	TCase *tc = tcase_create("come");
-
-	tcase_add_reactor_test(tc,
-			       what_has_come_is_delivered_when_writing_fails);
-	tcase_add_reactor_test(tc,
-			       all_of_a_peer_that_reads_no_answer_is_delivered);
-	tcase_add_reactor_test(tc, who_is_paused_gets_it_when_it_goes_on);
-	tcase_add_reactor_test(tc, who_pauses_again_is_waited_for_again);
-	tcase_add_reactor_test(tc, who_stays_paused_is_not_waited_for_long);
-	tcase_add_reactor_test(tc, waiting_for_who_is_paused_does_not_spin);
-	tcase_add_reactor_loop_test(tc, who_closes_meanwhile_is_told_at_once, 0,
-				    2);
-	tcase_add_reactor_test(tc, who_has_closed_before_is_told_at_once);
-	tcase_add_reactor_test(
-		tc, a_writer_that_pauses_with_nothing_unread_is_told_at_once);
-	tcase_add_reactor_loop_test(
-		tc, the_end_of_the_reactor_delivers_what_has_come, 0, 2);
-	tcase_add_reactor_test(tc,
-			       no_memory_to_deliver_what_has_come_is_an_end);
-	return tc;
-}
-
-static TCase *reading_case(void)
-{
-	TCase *tc = tcase_create("reading");
-
-	tcase_add_reactor_test(tc, a_read_put_off_or_interrupted_is_no_loss);
-	tcase_add_reactor_test(tc, short_reads_deliver_all);
-	tcase_add_reactor_loop_test(
-		tc, a_read_that_fails_loses_the_connection_once, 0, 4);
-	tcase_add_reactor_loop_test(tc, a_close_that_fails_is_not_repeated, 0,
-				    2);
-	return tc;
-}
-
-static TCase *memory_case(void)
-{
-	TCase *tc = tcase_create("memory");
-
-	tcase_add_reactor_test(tc, no_memory_to_read_into_is_a_loss);
-	tcase_add_reactor_loop_test(
-		tc, no_memory_to_write_is_a_loss_told_from_the_loop, 0, 2);
-	tcase_add_reactor_test(tc, aborting_needs_no_memory);
-	return tc;
-}
-
-static TCase *torture_case(void)
-{
-	TCase *tc = tcase_create("torture");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_reactor_test(
-		tc, a_conversation_survives_every_refused_allocation);
-	tcase_add_reactor_test(tc, a_conversation_survives_every_failed_call);
-	tcase_add_reactor_test(tc, all_states_survive_every_refused_allocation);
-	tcase_add_reactor_test(tc, all_states_survive_every_failed_call);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("stream faults");
-
-	suite_add_tcase(s, writing_case());
-	suite_add_tcase(s, come_case());
-	suite_add_tcase(s, reading_case());
-	suite_add_tcase(s, memory_case());
-	suite_add_tcase(s, torture_case());
-	return suite_main(s);
 }

@@ -67,7 +67,9 @@ static void exchange(struct wire *w)
 	ck_assert_int_eq(recv(w->peer, &c, 1, MSG_DONTWAIT), 1);
 }
 
-START_TEST(a_request_costs_one_read_one_write_and_one_wait)
+GROUP("working");
+
+TEST(a_request_costs_one_read_one_write_and_one_wait, ON_EACH_BACKEND)
 {
 	enum { N = 100 };
 	struct wire w = { .on_data = echo };
@@ -85,9 +87,8 @@ START_TEST(a_request_costs_one_read_one_write_and_one_wait)
 	ck_assert_uint_eq(others(), 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(answers_to_32_lines_leave_in_one_write)
+TEST(answers_to_32_lines_leave_in_one_write, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = answer_lines };
 	char lines[32 * 5 + 1] = "";
@@ -107,7 +108,6 @@ START_TEST(answers_to_32_lines_leave_in_one_write)
 	ck_assert_uint_eq(others(), 0);
 	wire_close(&w);
 }
-END_TEST
 
 static void write_shared(struct wire *w, const void *data, size_t len)
 {
@@ -117,7 +117,7 @@ static void write_shared(struct wire *w, const void *data, size_t len)
 	}
 }
 
-START_TEST(copies_and_shared_buffers_leave_in_one_write)
+TEST(copies_and_shared_buffers_leave_in_one_write, ON_EACH_BACKEND)
 {
 	struct plait_buf *poem = plait_buf_copy("poem", 4);
 	struct wire w = { .on_data = write_shared, .arg = poem };
@@ -130,7 +130,6 @@ START_TEST(copies_and_shared_buffers_leave_in_one_write)
 	wire_close(&w);
 	plait_buf_unref(&poem);
 }
-END_TEST
 
 static void pause_and_resume(struct wire *w, const void *data, size_t len)
 {
@@ -139,7 +138,7 @@ static void pause_and_resume(struct wire *w, const void *data, size_t len)
 	echo(w, data, len);
 }
 
-START_TEST(pausing_and_resuming_in_one_callback_costs_nothing)
+TEST(pausing_and_resuming_in_one_callback_costs_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = pause_and_resume };
 
@@ -150,9 +149,8 @@ START_TEST(pausing_and_resuming_in_one_callback_costs_nothing)
 	ck_assert_uint_eq(others(), 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(waiting_for_room_is_armed_only_while_there_is_none)
+TEST(waiting_for_room_is_armed_only_while_there_is_none, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = echo };
 	unsigned char *bytes = wire_bytes(8 << 20);
@@ -176,9 +174,8 @@ START_TEST(waiting_for_room_is_armed_only_while_there_is_none)
 	wire_close(&w);
 	free(bytes);
 }
-END_TEST
 
-START_TEST(after_a_short_write_the_next_waits_for_room)
+TEST(after_a_short_write_the_next_waits_for_room, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = echo };
 
@@ -193,7 +190,6 @@ START_TEST(after_a_short_write_the_next_waits_for_room)
 	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 5), 5);
 	wire_close(&w);
 }
-END_TEST
 
 static void answer_and_lose(struct wire *w, const void *data, size_t len)
 {
@@ -201,7 +197,7 @@ static void answer_and_lose(struct wire *w, const void *data, size_t len)
 	plait_transport_lose_connection(w->transport);
 }
 
-START_TEST(closing_costs_a_shutdown_a_read_and_a_close)
+TEST(closing_costs_a_shutdown_a_read_and_a_close, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = answer_and_lose };
 	unsigned long controls = strcmp(backend, "epoll") == 0;
@@ -227,7 +223,6 @@ START_TEST(closing_costs_a_shutdown_a_read_and_a_close)
 	/* With select() the watch asks once whether it is open at all. */
 	ck_assert_uint_eq(calls_of("fcntl"), 1 - controls);
 }
-END_TEST
 
 /*
  * Idle servers.
@@ -286,7 +281,9 @@ static void close_server(struct server *s)
 	plait_deferred_free(&d);
 }
 
-START_TEST(an_idle_connection_holds_less_than_512_bytes)
+GROUP("idle");
+
+TEST(an_idle_connection_holds_less_than_512_bytes, ON_EACH_BACKEND)
 {
 	struct server s;
 
@@ -295,7 +292,6 @@ START_TEST(an_idle_connection_holds_less_than_512_bytes)
 	ck_assert_uint_lt(s.bytes, 512);
 	close_server(&s);
 }
-END_TEST
 
 static unsigned n_waits;
 
@@ -313,7 +309,7 @@ static void end_the_wait(void *arg)
 				 0);
 }
 
-START_TEST(an_idle_server_sleeps_until_something_happens)
+TEST(an_idle_server_sleeps_until_something_happens, ON_EACH_BACKEND)
 {
 	const char *wait =
 		strcmp(backend, "epoll") == 0 ? "epoll_wait" : "select";
@@ -329,43 +325,4 @@ START_TEST(an_idle_server_sleeps_until_something_happens)
 	ck_assert_uint_eq(calls_of("recv"), 0);
 	for (int i = 0; i < MANY; i++)
 		close(s.peers[i]);
-}
-END_TEST
-
-static TCase *working_case(void)
-{
-	TCase *tc = tcase_create("working");
-
-	tcase_add_reactor_test(tc,
-			       a_request_costs_one_read_one_write_and_one_wait);
-	tcase_add_reactor_test(tc, answers_to_32_lines_leave_in_one_write);
-	tcase_add_reactor_test(tc,
-			       copies_and_shared_buffers_leave_in_one_write);
-	tcase_add_reactor_test(
-		tc, pausing_and_resuming_in_one_callback_costs_nothing);
-	tcase_add_reactor_test(
-		tc, waiting_for_room_is_armed_only_while_there_is_none);
-	tcase_add_reactor_test(tc, after_a_short_write_the_next_waits_for_room);
-	tcase_add_reactor_test(tc, closing_costs_a_shutdown_a_read_and_a_close);
-	return tc;
-}
-
-static TCase *idle_case(void)
-{
-	TCase *tc = tcase_create("idle");
-
-	tcase_add_reactor_test(tc,
-			       an_idle_connection_holds_less_than_512_bytes);
-	tcase_add_reactor_test(tc,
-			       an_idle_server_sleeps_until_something_happens);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("system calls");
-
-	suite_add_tcase(s, working_case());
-	suite_add_tcase(s, idle_case());
-	return suite_main(s);
 }

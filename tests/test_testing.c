@@ -45,8 +45,10 @@ static void count(void *arg)
 	++*(unsigned *)arg;
 }
 
+GROUP("clock", .setup = setup);
+
 /* The clock. */
-START_TEST(the_clock_starts_at_zero_and_stands_still)
+TEST(the_clock_starts_at_zero_and_stands_still, PURE)
 {
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 0);
 	settle();
@@ -56,14 +58,13 @@ START_TEST(the_clock_starts_at_zero_and_stands_still)
 	plait_testing_advance(reactor, 0.25);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 1.75);
 }
-END_TEST
 
 static void note_seconds(void *arg)
 {
 	*(double *)arg = plait_reactor_seconds(reactor);
 }
 
-START_TEST(timers_see_the_final_time)
+TEST(timers_see_the_final_time, PURE)
 {
 	struct plait_timer a = { .reactor = NULL }, b = { .reactor = NULL };
 	double first = 0, second = 0;
@@ -76,9 +77,8 @@ START_TEST(timers_see_the_final_time)
 	ck_assert_double_eq(first, 10);
 	ck_assert_double_eq(second, 10);
 }
-END_TEST
 
-START_TEST(advancing_by_nothing_runs_what_is_due)
+TEST(advancing_by_nothing_runs_what_is_due, PURE)
 {
 	unsigned n = 0;
 
@@ -88,7 +88,6 @@ START_TEST(advancing_by_nothing_runs_what_is_due)
 	plait_testing_advance(reactor, 0);
 	ck_assert_uint_eq(n, 1);
 }
-END_TEST
 
 static void lose_a_failure(void *arg)
 {
@@ -98,7 +97,7 @@ static void lose_a_failure(void *arg)
 	plait_deferred_free(&d);
 }
 
-START_TEST(whatever_a_call_does_the_others_of_the_time_run)
+TEST(whatever_a_call_does_the_others_of_the_time_run, PURE)
 {
 	unsigned n = 0;
 
@@ -111,7 +110,6 @@ START_TEST(whatever_a_call_does_the_others_of_the_time_run)
 	ck_assert_uint_eq(unhandled_count(), 2);
 	ck_assert_uint_eq(n, 2);
 }
-END_TEST
 
 static void call_again(void *arg)
 {
@@ -121,7 +119,7 @@ static void call_again(void *arg)
 		plait_call_later(reactor, 0, call_again, n);
 }
 
-START_TEST(what_becomes_due_meanwhile_runs_too)
+TEST(what_becomes_due_meanwhile_runs_too, PURE)
 {
 	unsigned n = 0;
 
@@ -129,14 +127,13 @@ START_TEST(what_becomes_due_meanwhile_runs_too)
 	plait_testing_advance(reactor, 1);
 	ck_assert_uint_eq(n, 3);
 }
-END_TEST
 
 static void stop_reactor(void *arg)
 {
 	plait_reactor_stop(reactor);
 }
 
-START_TEST(running_jumps_from_timer_to_timer)
+TEST(running_jumps_from_timer_to_timer, PURE)
 {
 	unsigned n = 0;
 
@@ -146,13 +143,11 @@ START_TEST(running_jumps_from_timer_to_timer)
 	ck_assert_uint_eq(n, 1);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 5000);
 }
-END_TEST
 
-START_TEST(running_with_nothing_to_come_ends)
+TEST(running_with_nothing_to_come_ends, PURE)
 {
 	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
 }
-END_TEST
 
 static void advance_inside(void *arg)
 {
@@ -160,7 +155,7 @@ static void advance_inside(void *arg)
 	plait_testing_advance(reactor, 1);
 }
 
-START_TEST(advancing_inside_a_turn_only_moves_the_clock)
+TEST(advancing_inside_a_turn_only_moves_the_clock, PURE)
 {
 	bool called = false;
 
@@ -169,9 +164,8 @@ START_TEST(advancing_inside_a_turn_only_moves_the_clock)
 	ck_assert(called);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 1);
 }
-END_TEST
 
-START_TEST(it_needs_no_descriptor)
+TEST(it_needs_no_descriptor, PURE)
 {
 	calls_reset();
 	plait_reactor_free(&reactor);
@@ -180,7 +174,6 @@ START_TEST(it_needs_no_descriptor)
 	ck_assert_uint_eq(calls_of("eventfd"), 0);
 	ck_assert_uint_eq(calls_of("socket"), 0);
 }
-END_TEST
 
 /* The recording transport. */
 static struct plait_transport *connect_actor(void)
@@ -191,7 +184,9 @@ static struct plait_transport *connect_actor(void)
 	return t;
 }
 
-START_TEST(a_connection_is_made_at_once)
+GROUP("transport", .setup = setup);
+
+TEST(a_connection_is_made_at_once, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	struct plait_address a;
@@ -206,17 +201,15 @@ START_TEST(a_connection_is_made_at_once)
 	ck_assert_int_eq(plait_transport_host(t, &a), 0);
 	ck_assert_int_eq(plait_transport_set_no_delay(t, true), -ENOTSUP);
 }
-END_TEST
 
-START_TEST(a_factory_that_refuses_gets_no_transport)
+TEST(a_factory_that_refuses_gets_no_transport, PURE)
 {
 	actor.refuses = true;
 	ck_assert_ptr_null(plait_testing_connect(reactor, &actor.base));
 	ck_assert_str_eq(actor.trace, "SBX");
 }
-END_TEST
 
-START_TEST(what_is_written_is_recorded)
+TEST(what_is_written_is_recorded, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	struct plait_buf *b = plait_buf_copy("c", 1);
@@ -232,9 +225,8 @@ START_TEST(what_is_written_is_recorded)
 	plait_transport_write(t, "d", 1);
 	ck_assert_str_eq(written(t), "d");
 }
-END_TEST
 
-START_TEST(what_is_delivered_arrives_at_once)
+TEST(what_is_delivered_arrives_at_once, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -245,7 +237,6 @@ START_TEST(what_is_delivered_arrives_at_once)
 	ck_assert_str_eq(actor.text, "onetwo");
 	ck_assert_str_eq(actor.trace, "SBMD");
 }
-END_TEST
 
 static void note_most(struct actor *a, struct plait_protocol *p,
 		      const void *data, size_t len)
@@ -256,7 +247,7 @@ static void note_most(struct actor *a, struct plait_protocol *p,
 		*most = len;
 }
 
-START_TEST(much_comes_in_pieces)
+TEST(much_comes_in_pieces, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	char *data = calloc(1, 300000);
@@ -269,9 +260,8 @@ START_TEST(much_comes_in_pieces)
 	ck_assert_uint_eq(actor.received, 300000);
 	ck_assert_uint_eq(most, 131072);
 }
-END_TEST
 
-START_TEST(nothing_arrives_while_reading_is_paused)
+TEST(nothing_arrives_while_reading_is_paused, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -286,7 +276,6 @@ START_TEST(nothing_arrives_while_reading_is_paused)
 	settle();
 	ck_assert_str_eq(actor.text, "onetwo");
 }
-END_TEST
 
 static void pause_after_one(struct actor *a, struct plait_protocol *p,
 			    const void *data, size_t len)
@@ -294,7 +283,7 @@ static void pause_after_one(struct actor *a, struct plait_protocol *p,
 	plait_transport_pause_reading(p->transport);
 }
 
-START_TEST(pausing_keeps_the_rest_and_the_end)
+TEST(pausing_keeps_the_rest_and_the_end, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	char *data = calloc(1, 200000);
@@ -313,7 +302,6 @@ START_TEST(pausing_keeps_the_rest_and_the_end)
 	ck_assert_str_eq(actor.trace, "SBMDLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
 }
-END_TEST
 
 static void fin(struct plait_transport *t)
 {
@@ -345,7 +333,7 @@ static void work_in_scope(struct plait_transport *t, bool *ended)
 	plait_scope_own(plait_transport_scope(t), &d);
 }
 
-START_TEST(a_hang_up_while_paused_ends_the_work)
+TEST(a_hang_up_while_paused_ends_the_work, PURE, TIMES(2))
 {
 	struct plait_transport *t = connect_actor();
 	bool ended = false;
@@ -360,9 +348,8 @@ START_TEST(a_hang_up_while_paused_ends_the_work)
 	ck_assert(ended);
 	ck_assert_str_eq(actor.trace, "SBMDLX");
 }
-END_TEST
 
-START_TEST(an_end_behind_unread_input_waits_for_it)
+TEST(an_end_behind_unread_input_waits_for_it, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	bool ended = false;
@@ -381,9 +368,8 @@ START_TEST(an_end_behind_unread_input_waits_for_it)
 	ck_assert_str_eq(actor.trace, "SBMDLX");
 	ck_assert(ended);
 }
-END_TEST
 
-START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
+TEST(a_reset_ends_the_work_before_unread_input_is_read, PURE, TIMES(3))
 {
 	struct plait_transport *t = connect_actor();
 	bool ended = false;
@@ -413,9 +399,8 @@ START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
 	ck_assert_str_eq(actor.lost_why,
 			 "ConnectionLost: recv: Connection reset by peer");
 }
-END_TEST
 
-START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
+TEST(a_half_closeable_one_is_told_of_the_end_while_paused, PURE)
 {
 	struct plait_transport *t;
 	bool ended = false;
@@ -432,10 +417,9 @@ START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
 	settle();
 	ck_assert(ended);
 }
-END_TEST
 
 /* After a reset there is no end of the input that could be told. */
-START_TEST(a_reset_is_all_that_is_told)
+TEST(a_reset_is_all_that_is_told, PURE, TIMES(2))
 {
 	struct plait_transport *t;
 
@@ -451,7 +435,6 @@ START_TEST(a_reset_is_all_that_is_told)
 	settle();
 	ck_assert_str_eq(actor.trace, "SBMLX");
 }
-END_TEST
 
 /* Inside its callbacks it is only on its way. */
 static void rst_here(struct actor *a, struct plait_protocol *p)
@@ -472,7 +455,7 @@ static void rst_at_data(struct actor *a, struct plait_protocol *p,
 	rst_here(a, p);
 }
 
-START_TEST(what_is_lost_inside_is_told_after_it)
+TEST(what_is_lost_inside_is_told_after_it, PURE, TIMES(3))
 {
 	struct plait_transport *t;
 
@@ -492,7 +475,6 @@ START_TEST(what_is_lost_inside_is_told_after_it)
 						: "SBMDRLX");
 	ck_assert_int_eq(strncmp(actor.lost_why, "ConnectionLost", 14), 0);
 }
-END_TEST
 
 static void lose_and_take_all(struct actor *a, struct plait_protocol *p,
 			      const void *data, size_t len)
@@ -503,7 +485,7 @@ static void lose_and_take_all(struct actor *a, struct plait_protocol *p,
 	ck_assert(plait_testing_is_connected(p->transport));
 }
 
-START_TEST(what_is_answered_inside_is_answered_after_it)
+TEST(what_is_answered_inside_is_answered_after_it, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -514,7 +496,6 @@ START_TEST(what_is_answered_inside_is_answered_after_it)
 	ck_assert_str_eq(actor.trace, "SBMDLX");
 	ck_assert_str_eq(written(t), "bye");
 }
-END_TEST
 
 static void deliver_to_other(struct actor *a, struct plait_protocol *p,
 			     const void *data, size_t len)
@@ -527,7 +508,7 @@ static void deliver_to_other(struct actor *a, struct plait_protocol *p,
 	ck_assert_mem_eq(data, "first", 5);
 }
 
-START_TEST(delivering_to_another_from_inside_keeps_the_data)
+TEST(delivering_to_another_from_inside_keeps_the_data, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -536,7 +517,6 @@ START_TEST(delivering_to_another_from_inside_keeps_the_data)
 	deliver(t, "first");
 	ck_assert_str_eq(actor.text, "firstothers");
 }
-END_TEST
 
 static void pump_here(struct actor *a, struct plait_protocol *p,
 		      const void *data, size_t len)
@@ -547,7 +527,7 @@ static void pump_here(struct actor *a, struct plait_protocol *p,
 	ck_assert_mem_eq(data, "first", 5);
 }
 
-START_TEST(a_pump_from_inside_carries_what_there_is)
+TEST(a_pump_from_inside_carries_what_there_is, PURE)
 {
 	struct plait_transport *t, *other;
 	struct actor client;
@@ -565,7 +545,6 @@ START_TEST(a_pump_from_inside_carries_what_there_is)
 	ck_assert_str_eq(actor.text, "firstsecond");
 	ck_assert_str_eq(actor.trace, "SBMDLX");
 }
-END_TEST
 
 static void deliver_more(struct actor *a, struct plait_protocol *p,
 			 const void *data, size_t len)
@@ -577,7 +556,7 @@ static void deliver_more(struct actor *a, struct plait_protocol *p,
 	ck_assert_mem_eq(data, "first", 5);
 }
 
-START_TEST(delivered_from_inside_it_comes_next)
+TEST(delivered_from_inside_it_comes_next, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -585,9 +564,8 @@ START_TEST(delivered_from_inside_it_comes_next)
 	deliver(t, "first");
 	ck_assert_str_eq(actor.text, "firstsecond");
 }
-END_TEST
 
-START_TEST(lose_connection_answers_from_the_loop)
+TEST(lose_connection_answers_from_the_loop, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -606,9 +584,8 @@ START_TEST(lose_connection_answers_from_the_loop)
 	ck_assert_ptr_null(plait_testing_protocol(t));
 	ck_assert(!plait_testing_is_aborted(t));
 }
-END_TEST
 
-START_TEST(abort_answers_from_the_loop)
+TEST(abort_answers_from_the_loop, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -619,9 +596,8 @@ START_TEST(abort_answers_from_the_loop)
 	ck_assert_str_eq(actor.trace, "SBMLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_aborted);
 }
-END_TEST
 
-START_TEST(half_closing_is_told_from_the_loop)
+TEST(half_closing_is_told_from_the_loop, PURE)
 {
 	struct plait_transport *t;
 
@@ -643,9 +619,8 @@ START_TEST(half_closing_is_told_from_the_loop)
 	settle();
 	ck_assert_str_eq(actor.trace, "SBMWRLX");
 }
-END_TEST
 
-START_TEST(the_peers_end_loses_the_connection)
+TEST(the_peers_end_loses_the_connection, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -661,9 +636,8 @@ START_TEST(the_peers_end_loses_the_connection)
 	ck_assert_str_eq(actor.trace, "SBMLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
 }
-END_TEST
 
-START_TEST(lost_is_told_at_once_and_once)
+TEST(lost_is_told_at_once_and_once, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	plait_value v = plait_fail(&plait_error_connection_lost, "by a test");
@@ -682,9 +656,8 @@ START_TEST(lost_is_told_at_once_and_once)
 	ck_assert_str_eq(written(t), "");
 	plait_value_free(&v);
 }
-END_TEST
 
-START_TEST(the_window_lets_through_what_it_says)
+TEST(the_window_lets_through_what_it_says, PURE)
 {
 	struct plait_transport *t = connect_actor();
 
@@ -699,7 +672,6 @@ START_TEST(the_window_lets_through_what_it_says)
 	ck_assert_str_eq(written(t), "abcdef");
 	ck_assert_uint_eq(plait_transport_pending(t), 0);
 }
-END_TEST
 
 struct producer {
 	struct plait_producer base;
@@ -728,7 +700,7 @@ static const struct plait_producer_ops producer_ops = {
 	.stop = producer_stop,
 };
 
-START_TEST(a_slow_peer_pauses_the_producer)
+TEST(a_slow_peer_pauses_the_producer, PURE)
 {
 	struct plait_transport *t = connect_actor();
 	struct producer p = { .base.ops = &producer_ops };
@@ -755,7 +727,6 @@ START_TEST(a_slow_peer_pauses_the_producer)
 	ck_assert_uint_eq(actor.lost, 1);
 	ck_assert_uint_eq(p.stopped, 0);
 }
-END_TEST
 
 static void produce_for_itself(struct actor *a, struct plait_protocol *p)
 {
@@ -763,7 +734,7 @@ static void produce_for_itself(struct actor *a, struct plait_protocol *p)
 		p->transport, plait_transport_producer(p->transport), true);
 }
 
-START_TEST(its_own_half_does_not_hold_a_close)
+TEST(its_own_half_does_not_hold_a_close, PURE)
 {
 	struct plait_transport *t;
 
@@ -778,10 +749,9 @@ START_TEST(its_own_half_does_not_hold_a_close)
 	settle();
 	ck_assert_str_eq(actor.lost_why, "ConnectionDone");
 }
-END_TEST
 
 /* As slow as they may be: from the last progress on. */
-START_TEST(a_close_without_progress_is_given_up)
+TEST(a_close_without_progress_is_given_up, PURE)
 {
 	struct plait_transport *t = plait_testing_connect(reactor, &actor.base);
 
@@ -799,18 +769,16 @@ START_TEST(a_close_without_progress_is_given_up)
 			 "ConnectionAborted: "
 			 "closing made no progress in 30 seconds");
 }
-END_TEST
 
-START_TEST(the_reactor_loses_what_is_left)
+TEST(the_reactor_loses_what_is_left, PURE)
 {
 	connect_actor();
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(actor.trace, "SBMLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_lost);
 }
-END_TEST
 
-START_TEST(each_connection_counts_as_one_user)
+TEST(each_connection_counts_as_one_user, PURE)
 {
 	struct plait_transport *a = connect_actor();
 	struct plait_transport *b = connect_actor();
@@ -822,10 +790,11 @@ START_TEST(each_connection_counts_as_one_user)
 	settle();
 	ck_assert_str_eq(actor.trace, "SBMBMLLX");
 }
-END_TEST
+
+GROUP("network", .setup = setup);
 
 /* The network. */
-START_TEST(a_port_accepts_when_the_test_connects)
+TEST(a_port_accepts_when_the_test_connects, PURE)
 {
 	struct plait_port *port;
 	struct plait_transport *t;
@@ -848,7 +817,6 @@ START_TEST(a_port_accepts_when_the_test_connects)
 	plait_transport_lose_connection(t);
 	settle();
 }
-END_TEST
 
 static void stop_listening(void *arg)
 {
@@ -858,7 +826,7 @@ static void stop_listening(void *arg)
 	plait_deferred_detach(&d);
 }
 
-START_TEST(a_stopped_port_accepts_nobody)
+TEST(a_stopped_port_accepts_nobody, PURE)
 {
 	struct plait_port *port, *same;
 
@@ -870,9 +838,8 @@ START_TEST(a_stopped_port_accepts_nobody)
 	settle();
 	ck_assert_str_eq(actor.trace, "SX");
 }
-END_TEST
 
-START_TEST(a_connector_waits_for_the_test)
+TEST(a_connector_waits_for_the_test, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 	struct plait_transport *t;
@@ -891,9 +858,8 @@ START_TEST(a_connector_waits_for_the_test)
 	settle();
 	ck_assert_str_eq(actor.trace, "ScBMLCX");
 }
-END_TEST
 
-START_TEST(a_connector_fails_as_the_test_says)
+TEST(a_connector_fails_as_the_test_says, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 	plait_value v = plait_fail(&plait_error_connection_refused, "no");
@@ -909,10 +875,9 @@ START_TEST(a_connector_fails_as_the_test_says)
 	settle();
 	plait_connector_unref(&c);
 }
-END_TEST
 
 /* No turn lies between one attempt and the next. */
-START_TEST(a_connector_fails_and_connects_without_a_turn)
+TEST(a_connector_fails_and_connects_without_a_turn, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 	plait_value v = plait_fail(&plait_error_connection_refused, "no");
@@ -929,7 +894,6 @@ START_TEST(a_connector_fails_and_connects_without_a_turn)
 	settle();
 	ck_assert_str_eq(actor.trace, "ScFXScFXScFXScBMLCX");
 }
-END_TEST
 
 static void decide(struct actor *a)
 {
@@ -948,7 +912,8 @@ static void decide(struct actor *a)
 }
 
 /* As on sockets: start(), started_connecting(), the outcome. */
-START_TEST(an_outcome_decided_in_start_comes_after_the_attempt_is_told)
+TEST(an_outcome_decided_in_start_comes_after_the_attempt_is_told, PURE,
+     TIMES(2))
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 
@@ -964,10 +929,9 @@ START_TEST(an_outcome_decided_in_start_comes_after_the_attempt_is_told)
 	ck_assert_str_eq(actor.trace, _i ? "ScFXScBM" : "ScFXScFX");
 	plait_connector_unref(&c);
 }
-END_TEST
 
 /* The program's stop counts if it comes before the outcome is told. */
-START_TEST(an_outcome_decided_in_start_may_be_stopped)
+TEST(an_outcome_decided_in_start_may_be_stopped, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 
@@ -983,9 +947,8 @@ START_TEST(an_outcome_decided_in_start_may_be_stopped)
 	ck_assert_ptr_eq(actor.kind, &plait_error_user);
 	plait_connector_unref(&c);
 }
-END_TEST
 
-START_TEST(a_stopped_attempt_has_no_other_outcome)
+TEST(a_stopped_attempt_has_no_other_outcome, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
 
@@ -996,9 +959,8 @@ START_TEST(a_stopped_attempt_has_no_other_outcome)
 	ck_assert_str_eq(actor.trace, "ScFX");
 	ck_assert_ptr_eq(actor.kind, &plait_error_user);
 }
-END_TEST
 
-START_TEST(an_attempt_times_out_on_the_virtual_clock)
+TEST(an_attempt_times_out_on_the_virtual_clock, PURE)
 {
 	actor_connect(&actor, reactor, 80);
 	plait_testing_advance(reactor, 29.9);
@@ -1007,9 +969,8 @@ START_TEST(an_attempt_times_out_on_the_virtual_clock)
 	ck_assert_str_eq(actor.trace, "ScFX");
 	ck_assert_ptr_eq(actor.kind, &plait_error_connect_timeout);
 }
-END_TEST
 
-START_TEST(a_client_that_refuses_gets_no_transport)
+TEST(a_client_that_refuses_gets_no_transport, PURE)
 {
 	actor.refuses = true;
 	ck_assert_ptr_null(
@@ -1017,7 +978,6 @@ START_TEST(a_client_that_refuses_gets_no_transport)
 	ck_assert_str_eq(actor.trace, "ScBCX");
 	settle();
 }
-END_TEST
 
 /* What happened, and when. */
 static char diary[512];
@@ -1065,7 +1025,7 @@ static void play(void)
 }
 
 /* Neither the addresses nor the pace of the machine have a say. */
-START_TEST(a_run_is_the_same_each_time)
+TEST(a_run_is_the_same_each_time, PURE)
 {
 	char first[sizeof(diary)], *elsewhere;
 
@@ -1079,7 +1039,6 @@ START_TEST(a_run_is_the_same_each_time)
 	ck_assert_str_eq(diary, first);
 	free(elsewhere);
 }
-END_TEST
 
 /* Two recording transports. */
 static void count_down(struct actor *a, struct plait_protocol *p,
@@ -1093,7 +1052,7 @@ static void count_down(struct actor *a, struct plait_protocol *p,
 		plait_transport_lose_connection(p->transport);
 }
 
-START_TEST(a_pump_carries_until_both_are_silent)
+TEST(a_pump_carries_until_both_are_silent, PURE)
 {
 	struct plait_transport *a, *b;
 	struct actor other;
@@ -1111,9 +1070,8 @@ START_TEST(a_pump_carries_until_both_are_silent)
 	ck_assert_str_eq(other.trace, "SBMDLX");
 	ck_assert_ptr_eq(other.lost_kind, &plait_error_connection_done);
 }
-END_TEST
 
-START_TEST(a_pump_carries_how_it_ended)
+TEST(a_pump_carries_how_it_ended, PURE)
 {
 	struct plait_transport *a, *b;
 	struct actor other;
@@ -1131,9 +1089,8 @@ START_TEST(a_pump_carries_how_it_ended)
 	ck_assert_str_eq(actor.trace, "SBMLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_lost);
 }
-END_TEST
 
-START_TEST(a_pump_waits_for_a_paused_reader)
+TEST(a_pump_waits_for_a_paused_reader, PURE)
 {
 	struct plait_transport *a, *b;
 	struct actor other;
@@ -1152,10 +1109,11 @@ START_TEST(a_pump_waits_for_a_paused_reader)
 	ck_assert_str_eq(other.text, "hello");
 	ck_assert_str_eq(other.trace, "SBMDLX");
 }
-END_TEST
+
+GROUP("faults", .setup = setup);
 
 /* Memory. */
-START_TEST(without_memory_the_transport_is_refused)
+TEST(without_memory_the_transport_is_refused, PURE, TIMES(4))
 {
 	fault_alloc_at((unsigned)_i, false);
 	ck_assert_ptr_null(plait_testing_connect(reactor, &actor.base));
@@ -1163,9 +1121,8 @@ START_TEST(without_memory_the_transport_is_refused)
 	ck_assert_uint_eq(actor.stops, 1);
 	ck_assert_ptr_nonnull(connect_actor());
 }
-END_TEST
 
-START_TEST(without_memory_it_is_aborted)
+TEST(without_memory_it_is_aborted, PURE, TIMES(3))
 {
 	struct plait_transport *t = connect_actor();
 
@@ -1188,9 +1145,8 @@ START_TEST(without_memory_it_is_aborted)
 	ck_assert_str_eq(actor.trace, "SBMLX");
 	ck_assert_ptr_eq(actor.lost_kind, &plait_error_no_memory);
 }
-END_TEST
 
-START_TEST(without_memory_nothing_can_be_made)
+TEST(without_memory_nothing_can_be_made, PURE)
 {
 	struct plait_port *port;
 
@@ -1208,7 +1164,6 @@ START_TEST(without_memory_nothing_can_be_made)
 	fault_alloc_off();
 	ck_assert_str_eq(actor.trace, "SFX");
 }
-END_TEST
 
 /* Mistakes: objects of a real reactor. */
 static void advance_real(void *arg)
@@ -1256,118 +1211,7 @@ static const struct {
 	{ written_real, "plait_testing_written: a tcp transport is not" },
 };
 
-START_TEST(what_is_not_of_a_testing_reactor_aborts)
+TEST(what_is_not_of_a_testing_reactor_aborts, PURE, EACH_OF(mistakes))
 {
 	assert_aborts(mistakes[_i].fn, NULL, mistakes[_i].says);
-}
-END_TEST
-
-static TCase *add_case(Suite *s, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	suite_add_tcase(s, tc);
-	return tc;
-}
-
-static void add_tests_of_clock(Suite *s)
-{
-	TCase *tc = add_case(s, "clock");
-
-	tcase_add_pure_test(tc, the_clock_starts_at_zero_and_stands_still);
-	tcase_add_pure_test(tc, timers_see_the_final_time);
-	tcase_add_pure_test(tc, advancing_by_nothing_runs_what_is_due);
-	tcase_add_pure_test(tc,
-			    whatever_a_call_does_the_others_of_the_time_run);
-	tcase_add_pure_test(tc, what_becomes_due_meanwhile_runs_too);
-	tcase_add_pure_test(tc, running_jumps_from_timer_to_timer);
-	tcase_add_pure_test(tc, running_with_nothing_to_come_ends);
-	tcase_add_pure_test(tc, advancing_inside_a_turn_only_moves_the_clock);
-	tcase_add_pure_test(tc, it_needs_no_descriptor);
-}
-
-static void add_tests_of_transport(Suite *s)
-{
-	TCase *tc = add_case(s, "transport");
-
-	tcase_add_pure_test(tc, a_connection_is_made_at_once);
-	tcase_add_pure_test(tc, a_factory_that_refuses_gets_no_transport);
-	tcase_add_pure_test(tc, what_is_written_is_recorded);
-	tcase_add_pure_test(tc, what_is_delivered_arrives_at_once);
-	tcase_add_pure_test(tc, much_comes_in_pieces);
-	tcase_add_pure_test(tc, nothing_arrives_while_reading_is_paused);
-	tcase_add_pure_test(tc, pausing_keeps_the_rest_and_the_end);
-	tcase_add_pure_test(tc, delivered_from_inside_it_comes_next);
-	tcase_add_pure_test(tc, lose_connection_answers_from_the_loop);
-	tcase_add_pure_test(tc, abort_answers_from_the_loop);
-	tcase_add_pure_test(tc, half_closing_is_told_from_the_loop);
-	tcase_add_pure_test(tc, the_peers_end_loses_the_connection);
-	tcase_add_pure_test(tc, lost_is_told_at_once_and_once);
-	tcase_add_pure_test(tc, the_window_lets_through_what_it_says);
-	tcase_add_pure_test(tc, a_slow_peer_pauses_the_producer);
-	tcase_add_pure_loop_test(tc, a_hang_up_while_paused_ends_the_work, 0,
-				 2);
-	tcase_add_pure_test(tc, an_end_behind_unread_input_waits_for_it);
-	tcase_add_pure_loop_test(
-		tc, a_reset_ends_the_work_before_unread_input_is_read, 0, 3);
-	tcase_add_pure_test(
-		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
-	tcase_add_pure_loop_test(tc, a_reset_is_all_that_is_told, 0, 2);
-	tcase_add_pure_test(tc, what_is_answered_inside_is_answered_after_it);
-	tcase_add_pure_loop_test(tc, what_is_lost_inside_is_told_after_it, 0,
-				 3);
-	tcase_add_pure_test(tc,
-			    delivering_to_another_from_inside_keeps_the_data);
-	tcase_add_pure_test(tc, a_pump_from_inside_carries_what_there_is);
-	tcase_add_pure_test(tc, its_own_half_does_not_hold_a_close);
-	tcase_add_pure_test(tc, a_close_without_progress_is_given_up);
-	tcase_add_pure_test(tc, the_reactor_loses_what_is_left);
-	tcase_add_pure_test(tc, each_connection_counts_as_one_user);
-}
-
-static void add_tests_of_network(Suite *s)
-{
-	TCase *tc = add_case(s, "network");
-
-	tcase_add_pure_test(tc, a_port_accepts_when_the_test_connects);
-	tcase_add_pure_test(tc, a_stopped_port_accepts_nobody);
-	tcase_add_pure_test(tc, a_connector_waits_for_the_test);
-	tcase_add_pure_test(tc, a_connector_fails_as_the_test_says);
-	tcase_add_pure_test(tc, a_connector_fails_and_connects_without_a_turn);
-	tcase_add_pure_loop_test(
-		tc, an_outcome_decided_in_start_comes_after_the_attempt_is_told,
-		0, 2);
-	tcase_add_pure_test(tc, an_outcome_decided_in_start_may_be_stopped);
-	tcase_add_pure_test(tc, a_stopped_attempt_has_no_other_outcome);
-	tcase_add_pure_test(tc, an_attempt_times_out_on_the_virtual_clock);
-	tcase_add_pure_test(tc, a_client_that_refuses_gets_no_transport);
-	tcase_add_pure_test(tc, a_run_is_the_same_each_time);
-	tcase_add_pure_test(tc, a_pump_carries_until_both_are_silent);
-	tcase_add_pure_test(tc, a_pump_carries_how_it_ended);
-	tcase_add_pure_test(tc, a_pump_waits_for_a_paused_reader);
-}
-
-static void add_tests_of_faults(Suite *s)
-{
-	TCase *tc = add_case(s, "faults");
-	const int n = sizeof(mistakes) / sizeof(mistakes[0]);
-
-	tcase_add_pure_loop_test(tc, without_memory_the_transport_is_refused, 0,
-				 4);
-	tcase_add_pure_loop_test(tc, without_memory_it_is_aborted, 0, 3);
-	tcase_add_pure_test(tc, without_memory_nothing_can_be_made);
-	tcase_add_pure_loop_test(tc, what_is_not_of_a_testing_reactor_aborts, 0,
-				 n);
-}
-
-int main(void)
-{
-	Suite *s = suite_create("testing");
-
-	add_tests_of_clock(s);
-	add_tests_of_transport(s);
-	add_tests_of_network(s);
-	add_tests_of_faults(s);
-	return suite_main(s);
 }

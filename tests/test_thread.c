@@ -26,7 +26,9 @@ static void from_thread(plait_func *fn, const char *name)
 	ck_assert_int_eq(plait_call_from_thread(reactor, fn, (void *)name), 0);
 }
 
-START_TEST(calls_are_made_in_the_order_in_which_they_were_queued)
+GROUP("order");
+
+TEST(calls_are_made_in_the_order_in_which_they_were_queued, ON_EACH_BACKEND)
 {
 	from_thread(note, "a");
 	from_thread(note, "b");
@@ -35,7 +37,6 @@ START_TEST(calls_are_made_in_the_order_in_which_they_were_queued)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "abc");
 }
-END_TEST
 
 static void queue_itself(void *arg)
 {
@@ -43,7 +44,7 @@ static void queue_itself(void *arg)
 	from_thread(queue_itself, arg);
 }
 
-START_TEST(a_call_that_is_made_in_a_call_waits_for_the_next_turn)
+TEST(a_call_that_is_made_in_a_call_waits_for_the_next_turn, ON_EACH_BACKEND)
 {
 	from_thread(queue_itself, "a");
 	for (unsigned i = 1; i < 5; i++) {
@@ -51,18 +52,18 @@ START_TEST(a_call_that_is_made_in_a_call_waits_for_the_next_turn)
 		ck_assert_uint_eq(n_ran, i);
 	}
 }
-END_TEST
 
-START_TEST(calls_come_before_the_timers_of_a_turn)
+TEST(calls_come_before_the_timers_of_a_turn, ON_EACH_BACKEND)
 {
 	plait_call_later(reactor, 0, note, (void *)"t");
 	from_thread(note, "c");
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "ct");
 }
-END_TEST
 
-START_TEST(the_eventfd_is_written_only_when_no_call_is_waiting)
+GROUP("waking up");
+
+TEST(the_eventfd_is_written_only_when_no_call_is_waiting, ON_EACH_BACKEND)
 {
 	calls_reset();
 	for (int i = 0; i < 10; i++)
@@ -75,9 +76,8 @@ START_TEST(the_eventfd_is_written_only_when_no_call_is_waiting)
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, 11);
 }
-END_TEST
 
-START_TEST(waking_up_survives_interruption_and_a_full_eventfd)
+TEST(waking_up_survives_interruption_and_a_full_eventfd, ON_EACH_BACKEND)
 {
 	fault_call("write", 3, EINTR);
 	fault_call("read", 3, EINTR);
@@ -93,9 +93,10 @@ START_TEST(waking_up_survives_interruption_and_a_full_eventfd)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(ran, "abc");
 }
-END_TEST
 
-START_TEST(without_memory_it_says_so)
+GROUP("life");
+
+TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 {
 	fault_alloc_at(0, false);
 	ck_assert_int_eq(plait_call_from_thread(reactor, note, (void *)"a"),
@@ -104,16 +105,14 @@ START_TEST(without_memory_it_says_so)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "b");
 }
-END_TEST
 
-START_TEST(calls_that_are_left_are_dropped_with_the_reactor)
+TEST(calls_that_are_left_are_dropped_with_the_reactor, ON_EACH_BACKEND)
 {
 	from_thread(note, "a");
 	from_thread(note, "b");
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "");
 }
-END_TEST
 
 static bool hooked;
 
@@ -125,8 +124,10 @@ static void call_just_before_the_wait(void *arg)
 	}
 }
 
+GROUP("waking up");
+
 /* Between "nothing to do" and falling asleep: the wait must not sleep. */
-START_TEST(a_call_just_before_the_wait_wakes_it)
+TEST(a_call_just_before_the_wait_wakes_it, ON_EACH_BACKEND)
 {
 	call_hook(strcmp(backend, "epoll") ? "select" : "epoll_wait",
 		  call_just_before_the_wait, NULL);
@@ -134,10 +135,9 @@ START_TEST(a_call_just_before_the_wait_wakes_it)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "a");
 }
-END_TEST
 
 /* After the eventfd was emptied: this call has to fill it again. */
-START_TEST(a_call_just_before_the_eventfd_is_emptied_is_not_lost)
+TEST(a_call_just_before_the_eventfd_is_emptied_is_not_lost, ON_EACH_BACKEND)
 {
 	from_thread(note, "x");
 	call_hook("read", call_just_before_the_wait, NULL);
@@ -151,7 +151,6 @@ START_TEST(a_call_just_before_the_eventfd_is_emptied_is_not_lost)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "a");
 }
-END_TEST
 
 static void *call_once(void *arg)
 {
@@ -164,7 +163,7 @@ static bool has_run(void *arg)
 	return n_ran > 0;
 }
 
-START_TEST(a_sleeping_loop_is_woken)
+TEST(a_sleeping_loop_is_woken, ON_EACH_BACKEND)
 {
 	pthread_t thread;
 
@@ -172,7 +171,6 @@ START_TEST(a_sleeping_loop_is_woken)
 	ck_assert(run_until(reactor, has_run, NULL));
 	pthread_join(thread, NULL);
 }
-END_TEST
 
 static struct {
 	unsigned next[N_THREADS]; /* what each has to call next */
@@ -201,7 +199,9 @@ static void *storm_thread(void *arg)
 	return NULL;
 }
 
-START_TEST(a_storm_of_calls_arrives_whole_and_in_order)
+GROUP("order");
+
+TEST(a_storm_of_calls_arrives_whole_and_in_order, ON_EACH_BACKEND)
 {
 	pthread_t threads[N_THREADS];
 
@@ -215,10 +215,11 @@ START_TEST(a_storm_of_calls_arrives_whole_and_in_order)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(storm.total, N_THREADS * storm.each);
 }
-END_TEST
+
+GROUP("life");
 
 /* The last calls may come while the loop ends; it is freed after them. */
-START_TEST(calls_may_come_while_the_reactor_stops)
+TEST(calls_may_come_while_the_reactor_stops, ON_EACH_BACKEND)
 {
 	enum { ROUNDS = 200 };
 
@@ -235,7 +236,6 @@ START_TEST(calls_may_come_while_the_reactor_stops)
 		plait_reactor_free(&reactor);
 	}
 }
-END_TEST
 
 /* A thread whose call is made, and frees the reactor, before it has woken it.
  */
@@ -262,7 +262,7 @@ static void let_the_waker_go_on(void *arg)
 	waker.waited = true;
 }
 
-START_TEST(freeing_waits_until_the_waker_is_done_with_it)
+TEST(freeing_waits_until_the_waker_is_done_with_it, ON_EACH_BACKEND)
 {
 	pthread_t thread;
 
@@ -282,7 +282,6 @@ START_TEST(freeing_waits_until_the_waker_is_done_with_it)
 	sem_destroy(&waker.pushed);
 	sem_destroy(&waker.go_on);
 }
-END_TEST
 
 static void leave(void *arg)
 {
@@ -290,7 +289,7 @@ static void leave(void *arg)
 }
 
 /* It has no other thread that could let it go on. */
-START_TEST(a_forked_child_does_not_wait_for_the_waker)
+TEST(a_forked_child_does_not_wait_for_the_waker, ON_EACH_BACKEND)
 {
 	pthread_t thread;
 	int status;
@@ -316,10 +315,9 @@ START_TEST(a_forked_child_does_not_wait_for_the_waker)
 	sem_destroy(&waker.pushed);
 	sem_destroy(&waker.go_on);
 }
-END_TEST
 
 /* Their last push touches nothing that freeing could take away. */
-START_TEST(calls_that_wake_nobody_leave_nothing_to_wait_for)
+TEST(calls_that_wake_nobody_leave_nothing_to_wait_for, ON_EACH_BACKEND)
 {
 	call_hook("sched_yield", let_the_waker_go_on, NULL);
 	from_thread(note, "a");
@@ -327,7 +325,6 @@ START_TEST(calls_that_wake_nobody_leave_nothing_to_wait_for)
 	plait_reactor_free(&reactor);
 	ck_assert(!waker.waited);
 }
-END_TEST
 
 static void *run_its_own(void *arg)
 {
@@ -341,7 +338,7 @@ static void *run_its_own(void *arg)
 	return n == 100 ? arg : NULL;
 }
 
-START_TEST(each_thread_may_have_a_reactor)
+TEST(each_thread_may_have_a_reactor, ON_EACH_BACKEND)
 {
 	pthread_t thread;
 	void *result;
@@ -352,9 +349,8 @@ START_TEST(each_thread_may_have_a_reactor)
 	pthread_join(thread, &result);
 	ck_assert_ptr_eq(result, backend);
 }
-END_TEST
 
-START_TEST(a_virtual_reactor_takes_calls_too)
+TEST(a_virtual_reactor_takes_calls_too, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 
@@ -363,45 +359,4 @@ START_TEST(a_virtual_reactor_takes_calls_too)
 	ck_assert_str_eq(ran, "a");
 	ck_assert_uint_eq(calls_of("eventfd"), 0);
 	plait_reactor_free(&r);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("thread");
-	TCase *tc = tcase_create("order");
-
-	tcase_add_reactor_test(
-		tc, calls_are_made_in_the_order_in_which_they_were_queued);
-	tcase_add_reactor_test(
-		tc, a_call_that_is_made_in_a_call_waits_for_the_next_turn);
-	tcase_add_reactor_test(tc, calls_come_before_the_timers_of_a_turn);
-	tcase_add_reactor_test(tc, a_storm_of_calls_arrives_whole_and_in_order);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("waking up");
-	tcase_add_reactor_test(
-		tc, the_eventfd_is_written_only_when_no_call_is_waiting);
-	tcase_add_reactor_test(
-		tc, waking_up_survives_interruption_and_a_full_eventfd);
-	tcase_add_reactor_test(tc, a_call_just_before_the_wait_wakes_it);
-	tcase_add_reactor_test(
-		tc, a_call_just_before_the_eventfd_is_emptied_is_not_lost);
-	tcase_add_reactor_test(tc, a_sleeping_loop_is_woken);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("life");
-	tcase_add_reactor_test(tc, without_memory_it_says_so);
-	tcase_add_reactor_test(
-		tc, calls_that_are_left_are_dropped_with_the_reactor);
-	tcase_add_reactor_test(tc, calls_may_come_while_the_reactor_stops);
-	tcase_add_reactor_test(tc,
-			       freeing_waits_until_the_waker_is_done_with_it);
-	tcase_add_reactor_test(tc, a_forked_child_does_not_wait_for_the_waker);
-	tcase_add_reactor_test(
-		tc, calls_that_wake_nobody_leave_nothing_to_wait_for);
-	tcase_add_reactor_test(tc, each_thread_may_have_a_reactor);
-	tcase_add_pure_test(tc, a_virtual_reactor_takes_calls_too);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -66,7 +66,9 @@ static void finish(void)
 	plait_reactor_free(&r);
 }
 
-START_TEST(silence_times_out_once)
+GROUP("timeout");
+
+TEST(silence_times_out_once, PURE)
 {
 	begin(timed_out, 10);
 	plait_testing_advance(r, 9.999);
@@ -77,9 +79,8 @@ START_TEST(silence_times_out_once)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(timing_out_closes_by_default)
+TEST(timing_out_closes_by_default, PURE)
 {
 	begin(NULL, 10);
 	plait_testing_advance(r, 10);
@@ -87,9 +88,8 @@ START_TEST(timing_out_closes_by_default)
 	ck_assert(!plait_testing_is_connected(transport));
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(reset_starts_the_time_anew)
+TEST(reset_starts_the_time_anew, PURE)
 {
 	begin(timed_out, 10);
 	plait_testing_advance(r, 7.3);
@@ -100,10 +100,9 @@ START_TEST(reset_starts_the_time_anew)
 	assert_trace("out(17.3) ");
 	finish();
 }
-END_TEST
 
 /* A byte every 9 of 10 seconds keeps it open, for ever. */
-START_TEST(resets_in_time_keep_it_open)
+TEST(resets_in_time_keep_it_open, PURE)
 {
 	begin(timed_out, 10);
 	for (int i = 0; i < 10000; i++) {
@@ -117,7 +116,6 @@ START_TEST(resets_in_time_keep_it_open)
 	assert_trace("out(90010) ");
 	finish();
 }
-END_TEST
 
 static unsigned outs;
 
@@ -133,7 +131,7 @@ static void jump_to_timer(void)
 }
 
 /* Fractions that no double holds must not make it spin or wait too long. */
-START_TEST(odd_times_are_kept)
+TEST(odd_times_are_kept, PURE)
 {
 	begin(count, 1);
 	for (unsigned i = 1; i < 5000; i++) {
@@ -150,9 +148,8 @@ START_TEST(odd_times_are_kept)
 	}
 	finish();
 }
-END_TEST
 
-START_TEST(reset_does_not_touch_the_timer)
+TEST(reset_does_not_touch_the_timer, PURE)
 {
 	double when;
 
@@ -164,9 +161,8 @@ START_TEST(reset_does_not_touch_the_timer)
 	ck_assert_double_eq(plait_timer_when(&timeout->timer), when);
 	finish();
 }
-END_TEST
 
-START_TEST(clock_that_jumped_over_all_of_it_times_out)
+TEST(clock_that_jumped_over_all_of_it_times_out, PURE)
 {
 	begin(timed_out, 10);
 	plait_testing_advance(r, 5);
@@ -175,9 +171,8 @@ START_TEST(clock_that_jumped_over_all_of_it_times_out)
 	assert_trace("out(1005) ");
 	finish();
 }
-END_TEST
 
-START_TEST(start_changes_the_time)
+TEST(start_changes_the_time, PURE)
 {
 	begin(timed_out, 10);
 	plait_testing_advance(r, 5);
@@ -191,9 +186,8 @@ START_TEST(start_changes_the_time)
 	assert_trace("out(37) ");
 	finish();
 }
-END_TEST
 
-START_TEST(stopped_one_never_times_out)
+TEST(stopped_one_never_times_out, PURE)
 {
 	begin(timed_out, 10);
 	plait_timeout_stop(timeout);
@@ -203,9 +197,8 @@ START_TEST(stopped_one_never_times_out)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(reset_after_the_end_is_nothing)
+TEST(reset_after_the_end_is_nothing, PURE)
 {
 	begin(timed_out, 10);
 	plait_testing_advance(r, 10);
@@ -214,16 +207,14 @@ START_TEST(reset_after_the_end_is_nothing)
 	assert_trace("out(10) ");
 	finish();
 }
-END_TEST
 
-START_TEST(zeroed_one_may_be_stopped_and_reset)
+TEST(zeroed_one_may_be_stopped_and_reset, PURE)
 {
 	struct plait_timeout t = { .timed_out = timed_out };
 
 	plait_timeout_reset(&t);
 	plait_timeout_stop(&t);
 }
-END_TEST
 
 static void again(struct plait_protocol *p)
 {
@@ -231,7 +222,7 @@ static void again(struct plait_protocol *p)
 	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 3);
 }
 
-START_TEST(may_start_again_when_it_times_out)
+TEST(may_start_again_when_it_times_out, PURE)
 {
 	begin(again, 10);
 	plait_testing_advance(r, 10);
@@ -239,9 +230,8 @@ START_TEST(may_start_again_when_it_times_out)
 	assert_trace("out(10) out(13) ");
 	finish();
 }
-END_TEST
 
-START_TEST(endless_time_never_ends)
+TEST(endless_time_never_ends, PURE)
 {
 	begin(timed_out, INFINITY);
 	plait_testing_advance(r, 1e9);
@@ -250,35 +240,10 @@ START_TEST(endless_time_never_ends)
 	assert_trace("");
 	finish();
 }
-END_TEST
 
-START_TEST(start_before_the_connection_aborts)
+TEST(start_before_the_connection_aborts, PURE, ABORTS)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops);
 
 	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("timeout");
-	TCase *tc = tcase_create("timeout");
-
-	tcase_add_pure_test(tc, silence_times_out_once);
-	tcase_add_pure_test(tc, timing_out_closes_by_default);
-	tcase_add_pure_test(tc, reset_starts_the_time_anew);
-	tcase_add_pure_test(tc, resets_in_time_keep_it_open);
-	tcase_add_pure_test(tc, odd_times_are_kept);
-	tcase_add_pure_test(tc, reset_does_not_touch_the_timer);
-	tcase_add_pure_test(tc, clock_that_jumped_over_all_of_it_times_out);
-	tcase_add_pure_test(tc, start_changes_the_time);
-	tcase_add_pure_test(tc, stopped_one_never_times_out);
-	tcase_add_pure_test(tc, reset_after_the_end_is_nothing);
-	tcase_add_pure_test(tc, zeroed_one_may_be_stopped_and_reset);
-	tcase_add_pure_test(tc, may_start_again_when_it_times_out);
-	tcase_add_pure_test(tc, endless_time_never_ends);
-	tcase_add_abort_test(tc, start_before_the_connection_aborts);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

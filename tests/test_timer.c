@@ -35,7 +35,9 @@ static void count(void *arg)
 	++*(unsigned *)arg;
 }
 
-START_TEST(deadlines_run_in_order)
+GROUP("order");
+
+TEST(deadlines_run_in_order, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 };
 
@@ -45,9 +47,8 @@ START_TEST(deadlines_run_in_order)
 	run_for(reactor, 4);
 	ck_assert_str_eq(ran, "bca");
 }
-END_TEST
 
-START_TEST(equal_deadlines_run_in_the_order_they_were_set)
+TEST(equal_deadlines_run_in_the_order_they_were_set, ON_EACH_BACKEND)
 {
 	struct plait_timer t[5] = { 0 };
 
@@ -58,9 +59,8 @@ START_TEST(equal_deadlines_run_in_the_order_they_were_set)
 	run_for(reactor, 2);
 	ck_assert_str_eq(ran, "acdeb");
 }
-END_TEST
 
-START_TEST(put_off_they_run_in_the_order_they_were_set)
+TEST(put_off_they_run_in_the_order_they_were_set, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
 
@@ -75,9 +75,8 @@ START_TEST(put_off_they_run_in_the_order_they_were_set)
 	run_for(reactor, 3);
 	ck_assert_str_eq(ran, "cbad");
 }
-END_TEST
 
-START_TEST(put_off_it_runs_in_the_turn_in_which_it_is_due)
+TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -92,9 +91,8 @@ START_TEST(put_off_it_runs_in_the_turn_in_which_it_is_due)
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "ba");
 }
-END_TEST
 
-START_TEST(put_off_it_hides_nobody_who_is_due)
+TEST(put_off_it_hides_nobody_who_is_due, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer a = { 0 }, b = { 0 };
@@ -109,9 +107,10 @@ START_TEST(put_off_it_hides_nobody_who_is_due)
 	ck_assert(plait_i_loop_has_work(r));
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(a_zeroed_timer_is_stopped_and_may_be_stopped)
+GROUP("stop");
+
+TEST(a_zeroed_timer_is_stopped_and_may_be_stopped, PURE)
 {
 	struct plait_timer t = { 0 };
 
@@ -120,9 +119,8 @@ START_TEST(a_zeroed_timer_is_stopped_and_may_be_stopped)
 	plait_timer_stop(&t);
 	ck_assert(isnan(plait_timer_when(&t)));
 }
-END_TEST
 
-START_TEST(a_stopped_timer_never_runs)
+TEST(a_stopped_timer_never_runs, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 
@@ -133,9 +131,8 @@ START_TEST(a_stopped_timer_never_runs)
 	run_for(reactor, 1);
 	ck_assert_str_eq(ran, "");
 }
-END_TEST
 
-START_TEST(starting_a_running_timer_moves_it)
+TEST(starting_a_running_timer_moves_it, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -148,7 +145,6 @@ START_TEST(starting_a_running_timer_moves_it)
 	run_for(reactor, 4);
 	ck_assert_str_eq(ran, "bA");
 }
-END_TEST
 
 static void is_stopped_inside(void *arg)
 {
@@ -159,7 +155,7 @@ static void is_stopped_inside(void *arg)
 	n_ran++;
 }
 
-START_TEST(inside_its_callback_it_is_not_running)
+TEST(inside_its_callback_it_is_not_running, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 
@@ -167,7 +163,6 @@ START_TEST(inside_its_callback_it_is_not_running)
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, 1);
 }
-END_TEST
 
 static void free_itself(void *arg)
 {
@@ -175,7 +170,7 @@ static void free_itself(void *arg)
 	n_ran++;
 }
 
-START_TEST(may_be_freed_in_its_own_callback)
+TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
 {
 	struct plait_timer *t = calloc(1, sizeof(*t));
 
@@ -183,7 +178,6 @@ START_TEST(may_be_freed_in_its_own_callback)
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, 1);
 }
-END_TEST
 
 /* Four timers that are due at once; i does something to j. */
 enum { N_SIBLINGS = 4, N_PAIRS = N_SIBLINGS * N_SIBLINGS };
@@ -216,7 +210,9 @@ static void start_siblings(int pair)
 				  &siblings[i]);
 }
 
-START_TEST(one_of_the_batch_stops_another)
+GROUP("turn");
+
+TEST(one_of_the_batch_stops_another, ON_EACH_BACKEND, TIMES(N_PAIRS))
 {
 	act = plait_timer_stop;
 	start_siblings(_i);
@@ -224,14 +220,13 @@ START_TEST(one_of_the_batch_stops_another)
 	for (int i = 0; i < N_SIBLINGS; i++)
 		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
 }
-END_TEST
 
 static void start_again(struct plait_timer *t)
 {
 	plait_timer_start(reactor, t, 0, sibling_ran, t);
 }
 
-START_TEST(one_of_the_batch_starts_another_anew)
+TEST(one_of_the_batch_starts_another_anew, ON_EACH_BACKEND, TIMES(N_PAIRS))
 {
 	act = start_again;
 	start_siblings(_i);
@@ -243,14 +238,13 @@ START_TEST(one_of_the_batch_starts_another_anew)
 		ck_assert_uint_eq(times[i],
 				  i == victim && victim <= actor ? 2 : 1);
 }
-END_TEST
 
 static void start_later(struct plait_timer *t)
 {
 	plait_timer_start(reactor, t, 5, sibling_ran, t);
 }
 
-START_TEST(one_of_the_batch_puts_another_off)
+TEST(one_of_the_batch_puts_another_off, ON_EACH_BACKEND, TIMES(N_PAIRS))
 {
 	act = start_later;
 	start_siblings(_i);
@@ -262,10 +256,9 @@ START_TEST(one_of_the_batch_puts_another_off)
 		ck_assert_uint_eq(times[i],
 				  i == victim && victim <= actor ? 2 : 1);
 }
-END_TEST
 
 /* Overdue, and put off to this very moment. */
-START_TEST(put_off_in_a_turn_it_runs_in_the_next)
+TEST(put_off_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND, TIMES(N_PAIRS))
 {
 	act = start_again;
 	start_siblings(_i);
@@ -274,7 +267,6 @@ START_TEST(put_off_in_a_turn_it_runs_in_the_next)
 	for (int i = 0; i < N_SIBLINGS; i++)
 		ck_assert_uint_eq(times[i], i != victim || victim <= actor);
 }
-END_TEST
 
 static struct plait_timer again;
 
@@ -284,7 +276,7 @@ static void set_again(void *arg)
 	plait_timer_start(reactor, &again, 0, set_again, arg);
 }
 
-START_TEST(set_in_a_turn_runs_no_earlier_than_the_next)
+TEST(set_in_a_turn_runs_no_earlier_than_the_next, ON_EACH_BACKEND)
 {
 	unsigned n = 0;
 
@@ -295,7 +287,6 @@ START_TEST(set_in_a_turn_runs_no_earlier_than_the_next)
 	}
 	plait_timer_stop(&again);
 }
-END_TEST
 
 static void set_and_stop(void *arg)
 {
@@ -309,7 +300,7 @@ static void set_and_stop(void *arg)
 	plait_timer_stop(&again);
 }
 
-START_TEST(set_and_stopped_in_the_same_turn_it_never_runs)
+TEST(set_and_stopped_in_the_same_turn_it_never_runs, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
@@ -318,14 +309,13 @@ START_TEST(set_and_stopped_in_the_same_turn_it_never_runs)
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(n, 0);
 }
-END_TEST
 
 static void set_from_thread_call(void *arg)
 {
 	plait_timer_start(reactor, &again, 0, count, arg);
 }
 
-START_TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too)
+TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too, ON_EACH_BACKEND)
 {
 	unsigned n = 0;
 
@@ -335,14 +325,13 @@ START_TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too)
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(n, 1);
 }
-END_TEST
 
 static void on_readable(struct plait_watch *w, unsigned events)
 {
 	n_ran++;
 }
 
-START_TEST(a_timer_that_sets_itself_does_not_starve_descriptors)
+TEST(a_timer_that_sets_itself_does_not_starve_descriptors, ON_EACH_BACKEND)
 {
 	struct plait_watch w = { 0 };
 	unsigned n = 0;
@@ -362,7 +351,6 @@ START_TEST(a_timer_that_sets_itself_does_not_starve_descriptors)
 	close(fd[0]);
 	close(fd[1]);
 }
-END_TEST
 
 static double real_now(void)
 {
@@ -377,8 +365,10 @@ static void note_time(void *arg)
 	*(double *)arg = real_now();
 }
 
+GROUP("clock");
+
 /* Odd fractions of a millisecond, on the real clock. */
-START_TEST(never_early_and_at_most_two_waits)
+TEST(never_early_and_at_most_two_waits, ON_EACH_BACKEND, TIMES(6))
 {
 	struct plait_timer t = { 0 };
 	double delay = 0.0001 + _i * 0.00037, begin = real_now(), end = 0;
@@ -390,7 +380,6 @@ START_TEST(never_early_and_at_most_two_waits)
 	ck_assert_double_ge(end - begin, delay - 1e-9);
 	ck_assert_uint_le(calls_of("epoll_wait") + calls_of("select"), 2);
 }
-END_TEST
 
 static void set_after_a_long_time(void *arg)
 {
@@ -403,7 +392,7 @@ static void set_one_second(void *arg)
 }
 
 /* The clock of a callback is not that of the one before it. */
-START_TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next)
+TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 	double start_time, end = 0;
@@ -418,7 +407,6 @@ START_TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next)
 				1e-6);
 	plait_timer_stop(&again);
 }
-END_TEST
 
 static void same_time(void *arg)
 {
@@ -429,7 +417,7 @@ static void same_time(void *arg)
 	n_ran++;
 }
 
-START_TEST(the_time_stands_still_all_through_a_callback)
+TEST(the_time_stands_still_all_through_a_callback, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 	double before;
@@ -441,9 +429,8 @@ START_TEST(the_time_stands_still_all_through_a_callback)
 	clock_advance(5);
 	ck_assert_double_ge(plait_reactor_seconds(reactor), before + 5);
 }
-END_TEST
 
-START_TEST(a_callback_outside_of_a_turn_has_its_own_time)
+TEST(a_callback_outside_of_a_turn_has_its_own_time, ON_EACH_BACKEND)
 {
 	double before, inside;
 
@@ -459,18 +446,16 @@ START_TEST(a_callback_outside_of_a_turn_has_its_own_time)
 	ck_assert_double_eq(plait_reactor_seconds(reactor), inside);
 	plait_i_loop_leave(reactor);
 }
-END_TEST
 
-START_TEST(a_turn_without_timers_asks_for_no_time)
+TEST(a_turn_without_timers_asks_for_no_time, ON_EACH_BACKEND)
 {
 	run_turns(reactor, 1);
 	calls_reset();
 	run_turns(reactor, 5);
 	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
 }
-END_TEST
 
-START_TEST(a_timer_costs_one_look_at_the_clock_a_turn)
+TEST(a_timer_costs_one_look_at_the_clock_a_turn, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 
@@ -480,7 +465,6 @@ START_TEST(a_timer_costs_one_look_at_the_clock_a_turn)
 	ck_assert_uint_eq(calls_of("clock_gettime"), 5);
 	plait_timer_stop(&t);
 }
-END_TEST
 
 /* The longest sleep that fits, and then the rest of it. */
 static void sleeps_at_most(double delay, double most)
@@ -511,13 +495,12 @@ static const double far[] = {
 };
 enum { N_FAR = sizeof(far) / sizeof(far[0]) };
 
-START_TEST(the_far_future_is_slept_for_in_pieces)
+TEST(the_far_future_is_slept_for_in_pieces, ON_EACH_BACKEND, TIMES(N_FAR))
 {
 	sleeps_at_most(far[_i], (double)INT_MAX / 1000 + 0.001);
 }
-END_TEST
 
-START_TEST(put_off_it_wakes_nobody_at_its_old_time)
+TEST(put_off_it_wakes_nobody_at_its_old_time, ON_EACH_BACKEND)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -531,9 +514,8 @@ START_TEST(put_off_it_wakes_nobody_at_its_old_time)
 	plait_timer_stop(&a);
 	plait_timer_stop(&b);
 }
-END_TEST
 
-START_TEST(a_timer_beyond_the_longest_sleep_is_still_exact)
+TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 	double end = 0, start_time;
@@ -547,9 +529,8 @@ START_TEST(a_timer_beyond_the_longest_sleep_is_still_exact)
 	ck_assert(!plait_timer_is_running(&t));
 	ck_assert_double_ge(clock_now(), start_time + 5e6);
 }
-END_TEST
 
-START_TEST(a_clock_near_its_end_does_not_wrap)
+TEST(a_clock_near_its_end_does_not_wrap, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
@@ -564,7 +545,6 @@ START_TEST(a_clock_near_its_end_does_not_wrap)
 	ck_assert_uint_eq(n, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static void start_with(void *arg)
 {
@@ -574,16 +554,15 @@ static void start_with(void *arg)
 	plait_timer_start(r, &t, *(double *)arg, count, NULL);
 }
 
-START_TEST(a_delay_that_is_none_aborts)
+TEST(a_delay_that_is_none_aborts, PURE)
 {
 	double negative = -0.001, nan = NAN;
 
 	assert_aborts(start_with, &negative, "seconds >= 0");
 	assert_aborts(start_with, &nan, "seconds >= 0");
 }
-END_TEST
 
-START_TEST(a_jump_of_the_clock_runs_a_timer_once)
+TEST(a_jump_of_the_clock_runs_a_timer_once, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
@@ -594,9 +573,10 @@ START_TEST(a_jump_of_the_clock_runs_a_timer_once)
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(n, 1);
 }
-END_TEST
 
-START_TEST(a_reactor_that_is_freed_stops_its_timers)
+GROUP("stop");
+
+TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 {
 	struct plait_timer t[20] = { 0 };
 
@@ -611,9 +591,8 @@ START_TEST(a_reactor_that_is_freed_stops_its_timers)
 		plait_timer_stop(&t[i]);
 	}
 }
-END_TEST
 
-START_TEST(a_timer_may_move_to_another_reactor)
+TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
@@ -627,10 +606,9 @@ START_TEST(a_timer_may_move_to_another_reactor)
 	ck_assert_uint_eq(other, 1);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 /* Later there than here, where it must not stay. */
-START_TEST(a_timer_may_move_to_a_later_time_of_another_reactor)
+TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer t = { 0 };
@@ -645,7 +623,6 @@ START_TEST(a_timer_may_move_to_a_later_time_of_another_reactor)
 	plait_reactor_free(&r);
 	ck_assert(!plait_timer_is_running(&t));
 }
-END_TEST
 
 /* Against a model: a table that is searched for the least. */
 enum { N_MODEL = 40 };
@@ -700,7 +677,9 @@ static void random_step(struct plait_reactor *r, uint32_t *seed, double now)
 			  &modelled[i]);
 }
 
-START_TEST(a_random_history_runs_as_the_model_says)
+GROUP("order");
+
+TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	uint32_t seed = (uint32_t)_i;
@@ -721,9 +700,10 @@ START_TEST(a_random_history_runs_as_the_model_says)
 	}
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(the_virtual_clock_jumps_to_the_next_deadline)
+GROUP("clock");
+
+TEST(the_virtual_clock_jumps_to_the_next_deadline, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_timer a = { 0 }, b = { 0 };
@@ -737,75 +717,4 @@ START_TEST(the_virtual_clock_jumps_to_the_next_deadline)
 	ck_assert_int_eq(plait_reactor_iterate(r, 10), 0);
 	ck_assert_double_eq(plait_reactor_seconds(r), 3600);
 	plait_reactor_free(&r);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("timer");
-	TCase *tc = tcase_create("order");
-
-	tcase_add_reactor_test(tc, deadlines_run_in_order);
-	tcase_add_reactor_test(tc,
-			       equal_deadlines_run_in_the_order_they_were_set);
-	tcase_add_reactor_test(tc, put_off_they_run_in_the_order_they_were_set);
-	tcase_add_reactor_test(tc,
-			       put_off_it_runs_in_the_turn_in_which_it_is_due);
-	tcase_add_pure_test(tc, put_off_it_hides_nobody_who_is_due);
-	tcase_add_pure_loop_test(tc, a_random_history_runs_as_the_model_says, 0,
-				 10);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("stop");
-	tcase_add_pure_test(tc, a_zeroed_timer_is_stopped_and_may_be_stopped);
-	tcase_add_reactor_test(tc, a_stopped_timer_never_runs);
-	tcase_add_reactor_test(tc, starting_a_running_timer_moves_it);
-	tcase_add_reactor_test(tc, inside_its_callback_it_is_not_running);
-	tcase_add_reactor_test(tc, may_be_freed_in_its_own_callback);
-	tcase_add_reactor_test(tc, a_reactor_that_is_freed_stops_its_timers);
-	tcase_add_reactor_test(tc, a_timer_may_move_to_another_reactor);
-	tcase_add_reactor_test(
-		tc, a_timer_may_move_to_a_later_time_of_another_reactor);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("turn");
-	tcase_add_reactor_loop_test(tc, one_of_the_batch_stops_another, 0,
-				    N_PAIRS);
-	tcase_add_reactor_loop_test(tc, one_of_the_batch_starts_another_anew, 0,
-				    N_PAIRS);
-	tcase_add_reactor_loop_test(tc, one_of_the_batch_puts_another_off, 0,
-				    N_PAIRS);
-	tcase_add_reactor_loop_test(tc, put_off_in_a_turn_it_runs_in_the_next,
-				    0, N_PAIRS);
-	tcase_add_reactor_test(tc, set_in_a_turn_runs_no_earlier_than_the_next);
-	tcase_add_reactor_test(tc,
-			       set_and_stopped_in_the_same_turn_it_never_runs);
-	tcase_add_reactor_test(
-		tc, set_before_the_timers_of_a_turn_waits_for_the_next_too);
-	tcase_add_reactor_test(
-		tc, a_timer_that_sets_itself_does_not_starve_descriptors);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("clock");
-	tcase_add_reactor_loop_test(tc, never_early_and_at_most_two_waits, 0,
-				    6);
-	tcase_add_reactor_test(
-		tc, a_slow_callback_does_not_shorten_the_timers_of_the_next);
-	tcase_add_reactor_test(tc,
-			       the_time_stands_still_all_through_a_callback);
-	tcase_add_reactor_test(tc,
-			       a_callback_outside_of_a_turn_has_its_own_time);
-	tcase_add_reactor_test(tc, a_turn_without_timers_asks_for_no_time);
-	tcase_add_reactor_test(tc, a_timer_costs_one_look_at_the_clock_a_turn);
-	tcase_add_reactor_loop_test(tc, the_far_future_is_slept_for_in_pieces,
-				    0, N_FAR);
-	tcase_add_reactor_test(tc, put_off_it_wakes_nobody_at_its_old_time);
-	tcase_add_reactor_test(tc,
-			       a_timer_beyond_the_longest_sleep_is_still_exact);
-	tcase_add_pure_test(tc, a_clock_near_its_end_does_not_wrap);
-	tcase_add_pure_test(tc, a_delay_that_is_none_aborts);
-	tcase_add_reactor_test(tc, a_jump_of_the_clock_runs_a_timer_once);
-	tcase_add_pure_test(tc, the_virtual_clock_jumps_to_the_next_deadline);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

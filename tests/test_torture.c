@@ -670,32 +670,16 @@ static scenario *const scenarios[] = {
 
 enum { N_SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 
-START_TEST(survives_any_refused_allocation)
+GROUP("memory", .timeout = 120 * test_mult());
+
+TEST(survives_any_refused_allocation, ON_EACH_BACKEND, TIMES(N_SCENARIOS))
 {
 	torture(scenarios[_i], backend);
 }
-END_TEST
 
-START_TEST(survives_any_failed_system_call)
+GROUP("system", .timeout = 120 * test_mult());
+
+TEST(survives_any_failed_system_call, ON_EACH_BACKEND, TIMES(N_SCENARIOS))
 {
 	torture_syscalls(scenarios[_i], backend);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("torture");
-	TCase *tc = tcase_create("memory");
-
-	tcase_set_timeout(tc, 120 * test_mult());
-	tcase_add_reactor_loop_test(tc, survives_any_refused_allocation, 0,
-				    N_SCENARIOS);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("system");
-	tcase_set_timeout(tc, 120 * test_mult());
-	tcase_add_reactor_loop_test(tc, survives_any_failed_system_call, 0,
-				    N_SCENARIOS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

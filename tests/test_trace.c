@@ -150,7 +150,9 @@ static plait_value return_deferred(plait_value *result, void *arg)
 
 /* ---- recording ---------------------------------------------------------- */
 
-START_TEST(nothing_is_recorded_unless_it_was_started)
+GROUP("recording", .setup = setup, .teardown = teardown);
+
+TEST(nothing_is_recorded_unless_it_was_started, PURE)
 {
 	struct plait_deferred *d = plait_succeed(plait_int(1));
 
@@ -159,17 +161,15 @@ START_TEST(nothing_is_recorded_unless_it_was_started)
 	plait_trace_stop();
 	ck_assert_str_eq(read_back(), "");
 }
-END_TEST
 
-START_TEST(empty_trace_is_json_too)
+TEST(empty_trace_is_json_too, PURE)
 {
 	ck_assert_int_eq(plait_trace_start(0), 0);
 	dump_at_last();
 	ck_assert_uint_eq(count("\"ph\""), 1);
 }
-END_TEST
 
-START_TEST(deferred_is_a_span_from_made_to_fired)
+TEST(deferred_is_a_span_from_made_to_fired, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -186,9 +186,8 @@ START_TEST(deferred_is_a_span_from_made_to_fired)
 	ck_assert_uint_eq(count_of('B', "cancel"), 0);
 	ck_assert_ptr_nonnull(strstr(text, "\"at\":\"tests/test_trace.c:"));
 }
-END_TEST
 
-START_TEST(waiting_names_both)
+TEST(waiting_names_both, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *inner, *outer;
@@ -205,7 +204,6 @@ START_TEST(waiting_names_both)
 	ck_assert_uint_eq(count_of('i', "waits"), 1);
 	ck_assert_uint_eq(count(needle), 1);
 }
-END_TEST
 
 static plait_value cancel_another(struct plait_deferred *d, void *arg)
 {
@@ -213,7 +211,7 @@ static plait_value cancel_another(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-START_TEST(cancels_nest_and_each_has_a_number)
+TEST(cancels_nest_and_each_has_a_number, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a, *b;
@@ -233,9 +231,8 @@ START_TEST(cancels_nest_and_each_has_a_number)
 	ck_assert_uint_eq(count("\"cancel\":2"), 3);
 	unhandled_expect(1);
 }
-END_TEST
 
-START_TEST(cancelling_what_has_fired_is_no_cancel)
+TEST(cancelling_what_has_fired_is_no_cancel, PURE)
 {
 	struct plait_deferred *d;
 
@@ -246,9 +243,8 @@ START_TEST(cancelling_what_has_fired_is_no_cancel)
 	dump_at_last();
 	ck_assert_uint_eq(count_of('B', "cancel"), 0);
 }
-END_TEST
 
-START_TEST(ring_keeps_the_newest)
+TEST(ring_keeps_the_newest, PURE)
 {
 	struct plait_deferred *d;
 
@@ -261,9 +257,8 @@ START_TEST(ring_keeps_the_newest)
 	ck_assert_uint_eq(count_of('b', "deferred"), 2);
 	ck_assert_uint_eq(count_of('e', "deferred"), 2);
 }
-END_TEST
 
-START_TEST(slice_whose_beginning_is_forgotten_does_not_end)
+TEST(slice_whose_beginning_is_forgotten_does_not_end, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -275,9 +270,8 @@ START_TEST(slice_whose_beginning_is_forgotten_does_not_end)
 	dump_at_last();
 	ck_assert_uint_eq(count("\"ph\""), 1);
 }
-END_TEST
 
-START_TEST(starting_again_forgets)
+TEST(starting_again_forgets, PURE)
 {
 	struct plait_deferred *d;
 
@@ -288,7 +282,6 @@ START_TEST(starting_again_forgets)
 	dump_at_last();
 	ck_assert_uint_eq(count("\"ph\""), 1);
 }
-END_TEST
 
 /* One that starts or stops in the middle of a cancel sees half of it. */
 static plait_value start_now(struct plait_deferred *d, void *arg)
@@ -303,7 +296,7 @@ static plait_value stop_now(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-START_TEST(starting_and_stopping_inside_a_cancel)
+TEST(starting_and_stopping_inside_a_cancel, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *a = plait_deferred_new(&p, start_now, NULL);
@@ -318,9 +311,8 @@ START_TEST(starting_and_stopping_inside_a_cancel)
 	plait_promise_drop(&p);
 	plait_promise_drop(&q);
 }
-END_TEST
 
-START_TEST(text_that_is_no_json_is_left_out)
+TEST(text_that_is_no_json_is_left_out, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -332,7 +324,6 @@ START_TEST(text_that_is_no_json_is_left_out)
 	dump_at_last();
 	ck_assert_ptr_nonnull(strstr(text, "\"abcd:1\""));
 }
-END_TEST
 
 /* ---- connections -------------------------------------------------------- */
 
@@ -351,7 +342,9 @@ static plait_value disconnect(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
-START_TEST(connection_is_opened_read_written_and_closed)
+GROUP("connections", .setup = setup, .teardown = teardown);
+
+TEST(connection_is_opened_read_written_and_closed, ON_EACH_BACKEND)
 {
 	struct actor a, b;
 	struct plait_port *port;
@@ -386,7 +379,6 @@ START_TEST(connection_is_opened_read_written_and_closed)
 	ck_assert_uint_gt(count_of('B', "callback"), 0);
 	ck_assert_uint_eq(count_of('B', "callback"), count_of('E', "callback"));
 }
-END_TEST
 
 /* Connects as work for a deferred, waits for what, and cancels. */
 static void cancel_connection(struct actor *b, unsigned number,
@@ -413,7 +405,7 @@ static void assert_arrow(void)
 	ck_assert_uint_eq(count("\"bp\":\"e\",\"id\":1}"), 2);
 }
 
-START_TEST(arrow_goes_from_a_cancel_to_the_connection_it_closed)
+TEST(arrow_goes_from_a_cancel_to_the_connection_it_closed, ON_EACH_BACKEND)
 {
 	struct actor a, b;
 	struct plait_port *port;
@@ -432,9 +424,8 @@ START_TEST(arrow_goes_from_a_cancel_to_the_connection_it_closed)
 	assert_arrow();
 	ck_assert_uint_eq(count_of('i', "closing"), 1);
 }
-END_TEST
 
-START_TEST(arrow_goes_to_an_attempt_that_was_stopped)
+TEST(arrow_goes_to_an_attempt_that_was_stopped, ON_EACH_BACKEND)
 {
 	uint16_t number;
 	int holder = peer_hold_port(&number);
@@ -450,14 +441,13 @@ START_TEST(arrow_goes_to_an_attempt_that_was_stopped)
 	ck_assert_uint_eq(count_of('e', "attempt"), 1);
 	ck_assert_uint_eq(count_of('b', "connection"), 0);
 }
-END_TEST
 
 static void record_cancel(void)
 {
 	trace_cancel_end(path, trace_cancel_begin(path, "where"));
 }
 
-START_TEST(arrow_whose_start_is_forgotten_is_none)
+TEST(arrow_whose_start_is_forgotten_is_none, PURE)
 {
 	plait_trace_start(2);
 	record_cancel();
@@ -476,9 +466,8 @@ START_TEST(arrow_whose_start_is_forgotten_is_none)
 	ck_assert_uint_eq(count_of('f', "stops"), 0);
 	plait_trace_stop();
 }
-END_TEST
 
-START_TEST(attempt_that_fails_by_itself_has_no_cause)
+TEST(attempt_that_fails_by_itself_has_no_cause, ON_EACH_BACKEND)
 {
 	uint16_t number;
 	int holder = peer_hold_port(&number);
@@ -493,11 +482,12 @@ START_TEST(attempt_that_fails_by_itself_has_no_cause)
 	ck_assert_uint_eq(count_of('e', "attempt"), 1);
 	ck_assert_uint_eq(count_of('f', "stops"), 0);
 }
-END_TEST
 
 /* ---- what can go wrong -------------------------------------------------- */
 
-START_TEST(no_memory_to_start_leaves_what_was)
+GROUP("faults", .setup = setup, .teardown = teardown);
+
+TEST(no_memory_to_start_leaves_what_was, PURE)
 {
 	fault_alloc_at(0, false);
 	ck_assert_int_eq(plait_trace_start(0), -ENOMEM);
@@ -508,14 +498,12 @@ START_TEST(no_memory_to_start_leaves_what_was)
 	fault_alloc_off();
 	dump_at_last();
 }
-END_TEST
 
-START_TEST(more_than_there_can_be_is_no_memory)
+TEST(more_than_there_can_be_is_no_memory, PURE)
 {
 	ck_assert_int_eq(plait_trace_start(SIZE_MAX), -ENOMEM);
 	ck_assert_int_eq(plait_trace_start(SIZE_MAX / 8), -ENOMEM);
 }
-END_TEST
 
 static void record_and_dump(void)
 {
@@ -533,11 +521,10 @@ static void record_and_dump(void)
 	plait_trace_stop();
 }
 
-START_TEST(no_memory_anywhere)
+TEST(no_memory_anywhere, PURE)
 {
 	without_each_allocation(record_and_dump);
 }
-END_TEST
 
 static void record_some(void)
 {
@@ -550,7 +537,7 @@ static void record_some(void)
 	}
 }
 
-START_TEST(file_that_cannot_be_opened)
+TEST(file_that_cannot_be_opened, PURE)
 {
 	record_some();
 	ck_assert_int_eq(plait_trace_dump("/nowhere/at/all"), -ENOENT);
@@ -559,9 +546,8 @@ START_TEST(file_that_cannot_be_opened)
 	ck_assert_int_eq(plait_trace_dump(path), -EMFILE);
 	dump_at_last();
 }
-END_TEST
 
-START_TEST(file_that_cannot_be_written)
+TEST(file_that_cannot_be_written, PURE)
 {
 	record_some();
 	fault_call("write", 1, ENOSPC);
@@ -573,9 +559,8 @@ START_TEST(file_that_cannot_be_written)
 	ck_assert_int_eq(plait_trace_dump(path), -ENOSPC);
 	dump_at_last();
 }
-END_TEST
 
-START_TEST(writing_goes_on_after_a_signal_and_a_piece)
+TEST(writing_goes_on_after_a_signal_and_a_piece, PURE)
 {
 	record_some();
 	fault_call("write", 1, EINTR);
@@ -584,7 +569,6 @@ START_TEST(writing_goes_on_after_a_signal_and_a_piece)
 	ck_assert(fault_used("write"));
 	ck_assert_uint_eq(count_of('b', "deferred"), 100);
 }
-END_TEST
 
 /* ---- the environment ---------------------------------------------------- */
 
@@ -602,7 +586,9 @@ static void run_a_reactor(void *arg)
 		abort();
 }
 
-START_TEST(environment_names_the_file)
+GROUP("environment", .setup = setup, .teardown = teardown);
+
+TEST(environment_names_the_file, PURE)
 {
 	const char *said;
 
@@ -611,9 +597,8 @@ START_TEST(environment_names_the_file)
 	assert_json(read_back());
 	ck_assert_uint_eq(count_of('b', "deferred"), 1);
 }
-END_TEST
 
-START_TEST(environment_that_names_no_file_is_told)
+TEST(environment_that_names_no_file_is_told, PURE)
 {
 	const char *said;
 	char wrong[] = "/nowhere/at/all";
@@ -622,7 +607,6 @@ START_TEST(environment_that_names_no_file_is_told)
 	ck_assert_str_eq(said, "plait: PLAIT_TRACE: /nowhere/at/all: "
 			       "No such file or directory\n");
 }
-END_TEST
 
 /* What is not a file of ours alone, at a further path; 0 or errno. */
 static char strange[80];
@@ -663,7 +647,7 @@ static int make_strange(int kind)
 
 enum { N_STRANGE = 7 };
 
-START_TEST(environment_names_only_a_file_that_is_ours_alone)
+TEST(environment_names_only_a_file_that_is_ours_alone, PURE, TIMES(N_STRANGE))
 {
 	FILE *f = fopen(path, "w");
 	const char *said;
@@ -685,9 +669,8 @@ START_TEST(environment_names_only_a_file_that_is_ours_alone)
 	if (_i != 4 && (_i == 3 ? rmdir(strange) : unlink(strange)) < 0)
 		ck_abort_msg("%s: %s", strange, strerror(errno));
 }
-END_TEST
 
-START_TEST(environment_empties_the_file)
+TEST(environment_empties_the_file, PURE)
 {
 	FILE *f = fopen(path, "w");
 	const char *said;
@@ -698,7 +681,6 @@ START_TEST(environment_empties_the_file)
 	ck_assert_int_eq(child_run(run_a_reactor, path, &said), 0);
 	assert_json(read_back());
 }
-END_TEST
 
 static const char *const failing[] = { "fstat", "ftruncate", "write" };
 
@@ -712,7 +694,7 @@ static void run_and_fail(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(environment_whose_file_fails_is_told)
+TEST(environment_whose_file_fails_is_told, PURE, TIMES(3))
 {
 	const char *said;
 	char name[16], line[128];
@@ -723,7 +705,6 @@ START_TEST(environment_whose_file_fails_is_told)
 	ck_assert_int_eq(child_run(run_and_fail, name, &said), 0);
 	ck_assert_str_eq(said, line);
 }
-END_TEST
 
 static void must_be_there(const char *name)
 {
@@ -742,14 +723,13 @@ static void name_the_process(void *arg)
 	must_be_there(name);
 }
 
-START_TEST(environment_may_name_the_process)
+TEST(environment_may_name_the_process, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(name_the_process, NULL, &said), 0);
 	ck_assert_str_eq(said, "");
 }
-END_TEST
 
 /* One after the other, and two at once, in the order in which they began. */
 static void run_four(void *arg)
@@ -769,7 +749,7 @@ static void run_four(void *arg)
 	}
 }
 
-START_TEST(later_reactors_write_files_of_their_own)
+TEST(later_reactors_write_files_of_their_own, PURE)
 {
 	const char *said;
 
@@ -778,7 +758,6 @@ START_TEST(later_reactors_write_files_of_their_own)
 	assert_json(read_back());
 	ck_assert_uint_eq(count_of('b', "deferred"), 1);
 }
-END_TEST
 
 static void run_two_reactors(void *arg)
 {
@@ -807,7 +786,7 @@ static void run_one_inside_another(void *arg)
 		abort();
 }
 
-START_TEST(second_reactor_of_a_thread_shares_the_trace)
+TEST(second_reactor_of_a_thread_shares_the_trace, PURE)
 {
 	const char *said;
 
@@ -816,7 +795,6 @@ START_TEST(second_reactor_of_a_thread_shares_the_trace)
 	assert_json(read_back());
 	ck_assert_uint_eq(count_of('b', "deferred"), 1);
 }
-END_TEST
 
 static void trace_by_hand(void *arg)
 {
@@ -832,14 +810,13 @@ static void trace_by_hand(void *arg)
 	plait_trace_stop();
 }
 
-START_TEST(environment_does_not_end_what_the_program_began)
+TEST(environment_does_not_end_what_the_program_began, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(trace_by_hand, path, &said), 0);
 	assert_json(read_back());
 }
-END_TEST
 
 static void free_in_a_fork(void *arg)
 {
@@ -857,14 +834,13 @@ static void free_in_a_fork(void *arg)
 	_exit(0);
 }
 
-START_TEST(forked_child_writes_nothing)
+TEST(forked_child_writes_nothing, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(free_in_a_fork, path, &said), 0);
 	ck_assert_str_eq(read_back(), "");
 }
-END_TEST
 
 static void start_without_memory(void *arg)
 {
@@ -884,73 +860,9 @@ static void start_without_memory(void *arg)
 	plait_reactor_free(&r);
 }
 
-START_TEST(reactor_without_memory_for_a_trace_goes_untraced)
+TEST(reactor_without_memory_for_a_trace_goes_untraced, PURE)
 {
 	const char *said;
 
 	ck_assert_int_eq(child_run(start_without_memory, path, &said), 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("trace");
-	TCase *tc = tcase_create("recording");
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_pure_test(tc, nothing_is_recorded_unless_it_was_started);
-	tcase_add_pure_test(tc, empty_trace_is_json_too);
-	tcase_add_pure_test(tc, deferred_is_a_span_from_made_to_fired);
-	tcase_add_pure_test(tc, waiting_names_both);
-	tcase_add_pure_test(tc, cancels_nest_and_each_has_a_number);
-	tcase_add_pure_test(tc, cancelling_what_has_fired_is_no_cancel);
-	tcase_add_pure_test(tc, ring_keeps_the_newest);
-	tcase_add_pure_test(tc,
-			    slice_whose_beginning_is_forgotten_does_not_end);
-	tcase_add_pure_test(tc, starting_again_forgets);
-	tcase_add_pure_test(tc, starting_and_stopping_inside_a_cancel);
-	tcase_add_pure_test(tc, text_that_is_no_json_is_left_out);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("connections");
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_reactor_test(tc,
-			       connection_is_opened_read_written_and_closed);
-	tcase_add_reactor_test(
-		tc, arrow_goes_from_a_cancel_to_the_connection_it_closed);
-	tcase_add_reactor_test(tc, arrow_goes_to_an_attempt_that_was_stopped);
-	tcase_add_pure_test(tc, arrow_whose_start_is_forgotten_is_none);
-	tcase_add_reactor_test(tc, attempt_that_fails_by_itself_has_no_cause);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("faults");
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_pure_test(tc, no_memory_to_start_leaves_what_was);
-	tcase_add_pure_test(tc, more_than_there_can_be_is_no_memory);
-	tcase_add_pure_test(tc, no_memory_anywhere);
-	tcase_add_pure_test(tc, file_that_cannot_be_opened);
-	tcase_add_pure_test(tc, file_that_cannot_be_written);
-	tcase_add_pure_test(tc, writing_goes_on_after_a_signal_and_a_piece);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("environment");
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_pure_test(tc, environment_names_the_file);
-	tcase_add_pure_test(tc, environment_that_names_no_file_is_told);
-	tcase_add_pure_loop_test(
-		tc, environment_names_only_a_file_that_is_ours_alone, 0,
-		N_STRANGE);
-	tcase_add_pure_test(tc, environment_empties_the_file);
-	tcase_add_pure_loop_test(tc, environment_whose_file_fails_is_told, 0,
-				 3);
-	tcase_add_pure_test(tc, environment_may_name_the_process);
-	tcase_add_pure_test(tc, later_reactors_write_files_of_their_own);
-	tcase_add_pure_test(tc, second_reactor_of_a_thread_shares_the_trace);
-	tcase_add_pure_test(tc,
-			    environment_does_not_end_what_the_program_began);
-	tcase_add_pure_test(tc, forked_child_writes_nothing);
-	tcase_add_pure_test(tc,
-			    reactor_without_memory_for_a_trace_goes_untraced);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

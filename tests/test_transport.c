@@ -54,7 +54,9 @@ static const struct plait_factory_ops count_ops = {
 	.build_protocol = count_build,
 };
 
-START_TEST(a_factory_starts_and_stops_once_for_all_its_users)
+GROUP("objects");
+
+TEST(a_factory_starts_and_stops_once_for_all_its_users, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 
@@ -69,9 +71,8 @@ START_TEST(a_factory_starts_and_stops_once_for_all_its_users)
 	ck_assert_uint_eq(c.starts, 2);
 	plait_i_factory_stop(&c.base);
 }
-END_TEST
 
-START_TEST(stopping_a_factory_that_nobody_uses_is_nothing)
+TEST(stopping_a_factory_that_nobody_uses_is_nothing, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 
@@ -82,9 +83,8 @@ START_TEST(stopping_a_factory_that_nobody_uses_is_nothing)
 	plait_i_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 1);
 }
-END_TEST
 
-START_TEST(a_factory_may_have_no_functions)
+TEST(a_factory_may_have_no_functions, PURE)
 {
 	static const struct plait_factory_ops empty;
 	struct plait_factory bare = { .protocol = &bare_ops };
@@ -107,9 +107,8 @@ START_TEST(a_factory_may_have_no_functions)
 	ck_assert_ptr_null(plait_i_factory_build(&none, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 }
-END_TEST
 
-START_TEST(a_built_protocol_knows_its_factory)
+TEST(a_built_protocol_knows_its_factory, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 	struct plait_address peer = { .port = 42 };
@@ -121,9 +120,8 @@ START_TEST(a_built_protocol_knows_its_factory)
 	plait_protocol_free(&p);
 	ck_assert_uint_eq(c.builds, 1);
 }
-END_TEST
 
-START_TEST(refusing_is_told_from_no_memory)
+TEST(refusing_is_told_from_no_memory, PURE)
 {
 	struct counted c = { .base.ops = &count_ops, .refuses = true };
 	struct plait_address peer = { .port = 42 };
@@ -136,7 +134,6 @@ START_TEST(refusing_is_told_from_no_memory)
 	ck_assert_ptr_null(plait_i_factory_build(&c.base, &peer));
 	ck_assert_int_eq(errno, ENOMEM);
 }
-END_TEST
 
 struct big {
 	struct plait_protocol base;
@@ -155,7 +152,7 @@ static const struct plait_protocol_ops big_ops = {
 	.done = count_done,
 };
 
-START_TEST(a_protocol_is_as_big_as_its_table_says_and_zeroed)
+TEST(a_protocol_is_as_big_as_its_table_says_and_zeroed, PURE)
 {
 	unsigned done = 0;
 	struct plait_protocol *p = plait_protocol_new(&big_ops);
@@ -171,18 +168,16 @@ START_TEST(a_protocol_is_as_big_as_its_table_says_and_zeroed)
 	plait_protocol_free(&p);
 	ck_assert_uint_eq(done, 1);
 }
-END_TEST
 
-START_TEST(a_protocol_smaller_than_its_base_is_a_mistake)
+TEST(a_protocol_smaller_than_its_base_is_a_mistake, PURE, ABORTS)
 {
 	static const struct plait_protocol_ops ops = { .size = 1 };
 
 	plait_protocol_new(&ops);
 }
-END_TEST
 
 /* There is no value to be returned by mistake: the type sees to that. */
-START_TEST(data_received_returns_nothing)
+TEST(data_received_returns_nothing, PURE)
 {
 	struct plait_protocol_ops ops = { .name = "typed" };
 
@@ -191,7 +186,6 @@ START_TEST(data_received_returns_nothing)
 			   : true, default
 			   : false));
 }
-END_TEST
 
 /*
  * The order of things.
@@ -201,7 +195,9 @@ static void echo(struct wire *w, const void *data, size_t len)
 	plait_transport_write(w->transport, data, len);
 }
 
-START_TEST(made_then_data_then_lost_and_nothing_after)
+GROUP("order");
+
+TEST(made_then_data_then_lost_and_nothing_after, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = echo };
 	char text[8];
@@ -215,9 +211,8 @@ START_TEST(made_then_data_then_lost_and_nothing_after)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
-END_TEST
 
-START_TEST(data_comes_before_the_end)
+TEST(data_comes_before_the_end, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -227,9 +222,8 @@ START_TEST(data_comes_before_the_end)
 	ck_assert_str_eq(w.text, "last words");
 	ck_assert_str_eq(w.trace, "MDL");
 }
-END_TEST
 
-START_TEST(a_reset_is_a_loss_with_its_errno)
+TEST(a_reset_is_a_loss_with_its_errno, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -240,9 +234,8 @@ START_TEST(a_reset_is_a_loss_with_its_errno)
 	ck_assert_int_eq(w.err, ECONNRESET);
 	ck_assert_int_eq(strncmp(w.why, "ConnectionLost", 14), 0);
 }
-END_TEST
 
-START_TEST(a_protocol_without_functions_lives_and_dies)
+TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 {
 	static const struct plait_protocol_ops ops = { .name = "nothing" };
 	struct plait_address none = { .family = 0 };
@@ -261,7 +254,6 @@ START_TEST(a_protocol_without_functions_lives_and_dies)
 		peer_read_to_eof(reactor, fds[1], trash, sizeof(trash)), 0);
 	close(fds[1]);
 }
-END_TEST
 
 struct told {
 	struct transport_owner base;
@@ -280,7 +272,7 @@ static void tell_owner(struct transport_owner *o,
 }
 
 /* What a connector does whose factory refuses to build. */
-START_TEST(a_transport_without_a_protocol_closes_and_tells_its_owner)
+TEST(a_transport_without_a_protocol_closes_and_tells_its_owner, ON_EACH_BACKEND)
 {
 	struct told told = { .base.lost = tell_owner };
 	struct plait_address none = { .family = 0 };
@@ -299,7 +291,6 @@ START_TEST(a_transport_without_a_protocol_closes_and_tells_its_owner)
 	close(fds[1]);
 	run_turns(reactor, 3);
 }
-END_TEST
 
 /*
  * Reading.
@@ -313,7 +304,9 @@ static void check_bytes(struct wire *w, const void *data, size_t len)
 		ck_assert_uint_eq(p[i], wire_byte(start + i));
 }
 
-START_TEST(a_megabyte_arrives_as_it_was_sent)
+GROUP("reading");
+
+TEST(a_megabyte_arrives_as_it_was_sent, ON_EACH_BACKEND)
 {
 	enum { N = 1 << 20 };
 	struct wire w = { .on_data = check_bytes };
@@ -326,9 +319,8 @@ START_TEST(a_megabyte_arrives_as_it_was_sent)
 	ck_assert_uint_le(w.most, 131072);
 	free(bytes);
 }
-END_TEST
 
-START_TEST(a_read_is_128_kib_at_most)
+TEST(a_read_is_128_kib_at_most, ON_EACH_BACKEND)
 {
 	enum { N = 1 << 20 };
 	struct wire w = { .on_data = check_bytes };
@@ -344,14 +336,13 @@ START_TEST(a_read_is_128_kib_at_most)
 	ck_assert_uint_eq(w.most, 131072);
 	free(bytes);
 }
-END_TEST
 
 static void pause_at_once(struct wire *w, const void *data, size_t len)
 {
 	plait_transport_pause_reading(w->transport);
 }
 
-START_TEST(nothing_is_delivered_while_paused)
+TEST(nothing_is_delivered_while_paused, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = pause_at_once };
 
@@ -368,9 +359,8 @@ START_TEST(nothing_is_delivered_while_paused)
 	plait_transport_resume_reading(w.transport);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_pause_before_the_first_byte_holds)
+TEST(a_pause_before_the_first_byte_holds, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -384,7 +374,6 @@ START_TEST(a_pause_before_the_first_byte_holds)
 	wire_close(&w);
 	ck_assert_str_eq(w.text, "early");
 }
-END_TEST
 
 static void pause_and_resume(struct wire *w, const void *data, size_t len)
 {
@@ -395,7 +384,7 @@ static void pause_and_resume(struct wire *w, const void *data, size_t len)
 	ck_assert_uint_eq(w->calls, calls);
 }
 
-START_TEST(resuming_inside_a_callback_does_not_recurse)
+TEST(resuming_inside_a_callback_does_not_recurse, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = pause_and_resume };
 	unsigned char *bytes = wire_bytes(300000);
@@ -406,10 +395,9 @@ START_TEST(resuming_inside_a_callback_does_not_recurse)
 	ck_assert_uint_eq(w.received, 300000);
 	free(bytes);
 }
-END_TEST
 
 /* Hazard 5: a hang-up must not overtake the data. */
-START_TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused)
+TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused, ON_EACH_BACKEND)
 {
 	enum { N = 100000 };
 	struct wire w = { .on_data = check_bytes };
@@ -428,7 +416,6 @@ START_TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused)
 	ck_assert_str_eq(w.trace, "MDL");
 	free(bytes);
 }
-END_TEST
 
 static void pause_it(struct wire *w)
 {
@@ -455,7 +442,7 @@ static unsigned long waits(void)
 }
 
 /* Hazard 4: errors cannot be masked, and a hang-up behind input stays. */
-START_TEST(a_reset_while_paused_does_not_spin)
+TEST(a_reset_while_paused_does_not_spin, ON_EACH_BACKEND, TIMES(4))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -477,10 +464,9 @@ START_TEST(a_reset_while_paused_does_not_spin)
 	ck_assert_str_eq(w.text, "unread");
 	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
 }
-END_TEST
 
 /* The same while the kernel has no room for output. */
-START_TEST(a_hang_up_while_paused_and_full_does_not_spin)
+TEST(a_hang_up_while_paused_and_full_does_not_spin, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .half_closeable = true };
 	unsigned char *bytes = wire_bytes(8 << 20);
@@ -507,7 +493,6 @@ START_TEST(a_hang_up_while_paused_and_full_does_not_spin)
 	wire_close(&w);
 	free(bytes);
 }
-END_TEST
 
 /* What stands for work in the connection's scope: it notes its end. */
 static plait_value note_end(plait_value *result, void *arg)
@@ -524,7 +509,7 @@ static void work_in_scope(struct wire *w, bool *ended)
 	plait_scope_own(plait_transport_scope(w->transport), &d);
 }
 
-START_TEST(a_hang_up_while_paused_ends_the_work)
+TEST(a_hang_up_while_paused_ends_the_work, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 	bool ended = false;
@@ -541,10 +526,9 @@ START_TEST(a_hang_up_while_paused_ends_the_work)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert_int_eq(w.err, _i ? ECONNRESET : 0);
 }
-END_TEST
 
 /* Paused first, and then the peer has gone: when it is armed it is there. */
-START_TEST(pausing_after_the_hang_up_finds_it)
+TEST(pausing_after_the_hang_up_finds_it, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -555,9 +539,8 @@ START_TEST(pausing_after_the_hang_up_finds_it)
 	run_turns(reactor, 2);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(an_end_behind_unread_input_waits_for_it)
+TEST(an_end_behind_unread_input_waits_for_it, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	bool ended = false;
@@ -577,13 +560,12 @@ START_TEST(an_end_behind_unread_input_waits_for_it)
 	ck_assert_str_eq(w.trace, "MDL");
 	ck_assert(ended);
 }
-END_TEST
 
 /*
  * An error is not behind anything.  select() sees it when it looks: it has
  * seen the input before.
  */
-START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
+TEST(a_reset_ends_the_work_before_unread_input_is_read, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	bool epoll = strcmp(backend, "epoll") == 0;
@@ -605,9 +587,8 @@ START_TEST(a_reset_ends_the_work_before_unread_input_is_read)
 	ck_assert_str_eq(w.text, "unread");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
-START_TEST(what_a_reset_leaves_is_kept_for_a_bounded_time)
+TEST(what_a_reset_leaves_is_kept_for_a_bounded_time, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -622,10 +603,9 @@ START_TEST(what_a_reset_leaves_is_kept_for_a_bounded_time)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_int_eq(w.err, ECONNRESET);
 }
-END_TEST
 
 /* What the protocol itself has not handled counts as unread. */
-START_TEST(an_end_waits_for_what_the_protocol_holds)
+TEST(an_end_waits_for_what_the_protocol_holds, ON_EACH_BACKEND, TIMES(4))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -649,10 +629,9 @@ START_TEST(an_end_waits_for_what_the_protocol_holds)
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
 }
-END_TEST
 
 /* Also after the end was told, when a send finds that the peer is gone. */
-START_TEST(a_failed_send_waits_for_what_the_protocol_holds)
+TEST(a_failed_send_waits_for_what_the_protocol_holds, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 
@@ -671,9 +650,8 @@ START_TEST(a_failed_send_waits_for_what_the_protocol_holds)
 	ck_assert_str_eq(w.trace, "MRL");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
+TEST(a_half_closeable_one_is_told_of_the_end_while_paused, ON_EACH_BACKEND)
 {
 	struct wire w = { .half_closeable = true };
 	bool ended = false;
@@ -695,11 +673,10 @@ START_TEST(a_half_closeable_one_is_told_of_the_end_while_paused)
 	wire_close(&w);
 	ck_assert(ended);
 }
-END_TEST
 
 #ifdef HAVE_EPOLL
 /* After the end there is nothing to read, but the peer may still reset. */
-START_TEST(a_reset_after_the_end_is_noticed)
+TEST(a_reset_after_the_end_is_noticed, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .half_closeable = true };
 
@@ -716,10 +693,9 @@ START_TEST(a_reset_after_the_end_is_noticed)
 	ck_assert_str_eq(w.trace, "MRL");
 	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
 }
-END_TEST
 #endif
 
-START_TEST(looking_for_a_hang_up_survives_interruptions)
+TEST(looking_for_a_hang_up_survives_interruptions, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -731,9 +707,8 @@ START_TEST(looking_for_a_hang_up_survives_interruptions)
 	ck_assert(fault_used("recv"));
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(not_knowing_is_no_hang_up)
+TEST(not_knowing_is_no_hang_up, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -748,7 +723,6 @@ START_TEST(not_knowing_is_no_hang_up)
 	plait_transport_resume_reading(w.transport);
 	wire_close(&w);
 }
-END_TEST
 
 static void abort_other(struct wire *w, const void *data, size_t len)
 {
@@ -758,8 +732,10 @@ static void abort_other(struct wire *w, const void *data, size_t len)
 		plait_transport_abort(other->transport);
 }
 
+GROUP("order");
+
 /* Hazard 2: both are ready in one batch, the first ends the second. */
-START_TEST(ending_another_of_the_same_batch_is_safe)
+TEST(ending_another_of_the_same_batch_is_safe, ON_EACH_BACKEND)
 {
 	struct wire a = { .on_data = abort_other };
 	struct wire b = { .on_data = abort_other, .arg = &a };
@@ -775,7 +751,6 @@ START_TEST(ending_another_of_the_same_batch_is_safe)
 	wire_close(&a);
 	wire_close(&b);
 }
-END_TEST
 
 static void abort_self(struct wire *w, const void *data, size_t len)
 {
@@ -783,8 +758,10 @@ static void abort_self(struct wire *w, const void *data, size_t len)
 	plait_transport_abort(w->transport);
 }
 
+GROUP("writing");
+
 /* Hazard 3: the write half of the same event must not run. */
-START_TEST(nothing_is_sent_after_an_abort_in_the_same_event)
+TEST(nothing_is_sent_after_an_abort_in_the_same_event, ON_EACH_BACKEND)
 {
 	enum { N = 8 << 20 };
 	struct wire w = { .on_data = abort_self };
@@ -802,10 +779,11 @@ START_TEST(nothing_is_sent_after_an_abort_in_the_same_event)
 	wire_close(&w);
 	free(bytes);
 }
-END_TEST
+
+GROUP("reading");
 
 /* Hazard 13: each turn serves everybody. */
-START_TEST(a_peer_that_sends_without_end_starves_nobody)
+TEST(a_peer_that_sends_without_end_starves_nobody, ON_EACH_BACKEND)
 {
 	enum { N = 1 << 20 };
 	struct wire fast = { .on_data = NULL }, slow = { .on_data = NULL };
@@ -825,12 +803,13 @@ START_TEST(a_peer_that_sends_without_end_starves_nobody)
 	wire_close(&slow);
 	free(bytes);
 }
-END_TEST
+
+GROUP("writing");
 
 /*
  * Writing.
  */
-START_TEST(what_is_written_arrives_in_order_whatever_way)
+TEST(what_is_written_arrives_in_order_whatever_way, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_copy("-buf-", 5);
@@ -852,10 +831,9 @@ START_TEST(what_is_written_arrives_in_order_whatever_way)
 	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
 	wire_close(&w);
 }
-END_TEST
 
 /* Hazard 37. */
-START_TEST(writing_nothing_is_nothing)
+TEST(writing_nothing_is_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_new(10);
@@ -875,9 +853,9 @@ START_TEST(writing_nothing_is_nothing)
 	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(writing_never_blocks_and_keeps_what_the_peer_does_not_take)
+TEST(writing_never_blocks_and_keeps_what_the_peer_does_not_take,
+     ON_EACH_BACKEND)
 {
 	enum { N = 8 << 20 };
 	struct wire w = { .on_data = NULL };
@@ -895,9 +873,8 @@ START_TEST(writing_never_blocks_and_keeps_what_the_peer_does_not_take)
 	free(bytes);
 	free(out);
 }
-END_TEST
 
-START_TEST(many_pieces_at_once_are_written)
+TEST(many_pieces_at_once_are_written, ON_EACH_BACKEND)
 {
 	enum { N = 5000 };
 	struct wire w = { .on_data = NULL };
@@ -914,14 +891,13 @@ START_TEST(many_pieces_at_once_are_written)
 	free(bytes);
 	free(out);
 }
-END_TEST
 
 static void write_in_made(struct wire *w)
 {
 	plait_transport_write(w->transport, "welcome", 7);
 }
 
-START_TEST(connection_made_may_write)
+TEST(connection_made_may_write, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = write_in_made };
 	char text[8] = "";
@@ -931,7 +907,6 @@ START_TEST(connection_made_may_write)
 	ck_assert_str_eq(text, "welcome");
 	wire_close(&w);
 }
-END_TEST
 
 /* The chat server's case: one callback writes to another connection. */
 static void tell_other(struct wire *w, const void *data, size_t len)
@@ -941,7 +916,7 @@ static void tell_other(struct wire *w, const void *data, size_t len)
 	plait_transport_write(other->transport, data, len);
 }
 
-START_TEST(writing_to_another_connection_works)
+TEST(writing_to_another_connection_works, ON_EACH_BACKEND)
 {
 	struct wire a = { .on_data = tell_other }, b = { .on_data = NULL };
 	char text[8] = "";
@@ -955,7 +930,6 @@ START_TEST(writing_to_another_connection_works)
 	wire_close(&a);
 	wire_close(&b);
 }
-END_TEST
 
 /*
  * Limits.
@@ -967,7 +941,7 @@ static void set_max_unsent(size_t max)
 	plait_reactor_set_limits(reactor, &limits);
 }
 
-START_TEST(as_much_as_the_limit_may_be_unsent)
+TEST(as_much_as_the_limit_may_be_unsent, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -979,9 +953,8 @@ START_TEST(as_much_as_the_limit_may_be_unsent)
 	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 20), 20);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(more_unsent_than_the_limit_aborts)
+TEST(more_unsent_than_the_limit_aborts, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	char c;
@@ -998,10 +971,9 @@ START_TEST(more_unsent_than_the_limit_aborts)
 	ck_assert_int_eq(peer_read(reactor, w.peer, &c, 1), -ECONNRESET);
 	wire_close(&w);
 }
-END_TEST
 
 /* Hazard 38. */
-START_TEST(lengths_that_overflow_when_added_are_beyond_any_limit)
+TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct iovec pieces[] = { { NULL, SIZE_MAX - 5 }, { NULL, 10 } };
@@ -1013,9 +985,8 @@ START_TEST(lengths_that_overflow_when_added_are_beyond_any_limit)
 			 "ConnectionAborted: more than 67108864 bytes unsent");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(limits_are_for_connections_that_begin_later)
+TEST(limits_are_for_connections_that_begin_later, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1025,12 +996,13 @@ START_TEST(limits_are_for_connections_that_begin_later)
 	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 13), 13);
 	wire_close(&w);
 }
-END_TEST
+
+GROUP("asking");
 
 /*
  * What the other calls say.
  */
-START_TEST(it_knows_both_its_addresses)
+TEST(it_knows_both_its_addresses, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_address host, peer;
@@ -1048,7 +1020,6 @@ START_TEST(it_knows_both_its_addresses)
 	ck_assert_ptr_eq(plait_transport_reactor(w.transport), reactor);
 	wire_close(&w);
 }
-END_TEST
 
 static void ask_peer(struct wire *w)
 {
@@ -1059,7 +1030,7 @@ static void ask_peer(struct wire *w)
 }
 
 /* Hazard 21: the kernel has forgotten it by then. */
-START_TEST(the_peer_is_known_after_it_has_reset)
+TEST(the_peer_is_known_after_it_has_reset, ON_EACH_BACKEND)
 {
 	unsigned port = 0;
 	struct wire w = { .on_lost = ask_peer, .arg = &port };
@@ -1074,9 +1045,8 @@ START_TEST(the_peer_is_known_after_it_has_reset)
 	wire_close(&w);
 	ck_assert_uint_eq(port, before);
 }
-END_TEST
 
-START_TEST(a_peer_without_an_address_is_unknown)
+TEST(a_peer_without_an_address_is_unknown, ON_EACH_BACKEND)
 {
 	struct wire w = { .unix_pair = true };
 	struct plait_address a = { .port = 7 };
@@ -1086,7 +1056,6 @@ START_TEST(a_peer_without_an_address_is_unknown)
 	ck_assert_uint_eq(a.port, 7);
 	wire_close(&w);
 }
-END_TEST
 
 static bool option_of(int fd, int level, int option)
 {
@@ -1097,7 +1066,7 @@ static bool option_of(int fd, int level, int option)
 	return value != 0;
 }
 
-START_TEST(options_are_set_when_asked_for_and_not_before)
+TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1116,9 +1085,8 @@ START_TEST(options_are_set_when_asked_for_and_not_before)
 			 -ENOBUFS);
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(another_kind_of_transport_has_no_options)
+TEST(another_kind_of_transport_has_no_options, PURE)
 {
 	struct plait_reactor *r = plait_testing_reactor_new();
 	struct plait_factory f = { .protocol = &bare_ops };
@@ -1128,7 +1096,6 @@ START_TEST(another_kind_of_transport_has_no_options)
 	ck_assert_int_eq(plait_transport_set_keep_alive(t, true), -ENOTSUP);
 	plait_reactor_free(&r);
 }
-END_TEST
 
 static void check_str(struct wire *w, const char *state)
 {
@@ -1149,7 +1116,7 @@ static void check_lost_str(struct wire *w)
 	check_str(w, "lost, 0 bytes unsent");
 }
 
-START_TEST(it_can_print_itself_in_every_state)
+TEST(it_can_print_itself_in_every_state, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_lost = check_lost_str };
 
@@ -1165,12 +1132,11 @@ START_TEST(it_can_print_itself_in_every_state)
 	check_str(&w, "aborted, 0 bytes unsent");
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * To be added to deferreds.
  */
-START_TEST(then_write_sends_a_buffer_or_text_and_passes_none_on)
+TEST(then_write_sends_a_buffer_or_text_and_passes_none_on, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_deferred *d;
@@ -1190,16 +1156,14 @@ START_TEST(then_write_sends_a_buffer_or_text_and_passes_none_on)
 	ck_assert_str_eq(text, "a buf+text");
 	wire_close(&w);
 }
-END_TEST
 
-START_TEST(then_write_of_something_else_is_a_mistake)
+TEST(then_write_of_something_else_is_a_mistake, PURE, ABORTS)
 {
 	struct plait_transport *t = NULL;
 	plait_value v = plait_int(7);
 
 	plait_then_write(&v, t);
 }
-END_TEST
 
 /*
  * Hazard 32: every call in every state.
@@ -1267,7 +1231,9 @@ static void leave(struct wire *w)
 {
 }
 
-START_TEST(every_call_in_every_state_is_defined)
+GROUP("states");
+
+TEST(every_call_in_every_state_is_defined, ON_EACH_BACKEND, TIMES(8))
 {
 	static void (*const before[])(struct wire *) = { leave, lose,
 							 lose_write, abort_it };
@@ -1283,9 +1249,8 @@ START_TEST(every_call_in_every_state_is_defined)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
-START_TEST(every_call_inside_connection_made_is_defined)
+TEST(every_call_inside_connection_made_is_defined, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_made = call_everything,
 			  .on_lost = call_everything };
@@ -1294,7 +1259,6 @@ START_TEST(every_call_inside_connection_made_is_defined)
 	wire_close(&w);
 	ck_assert_str_eq(w.trace, "ML");
 }
-END_TEST
 
 static void write_after(struct wire *w)
 {
@@ -1305,7 +1269,7 @@ static void write_after(struct wire *w)
 			 -ENOTCONN);
 }
 
-START_TEST(calls_inside_connection_lost_are_nothing)
+TEST(calls_inside_connection_lost_are_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_lost = write_after };
 	char c;
@@ -1317,12 +1281,12 @@ START_TEST(calls_inside_connection_lost_are_nothing)
 	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
 	wire_close(&w);
 }
-END_TEST
 
 /*
  * Watching.
  */
-START_TEST(a_connection_that_cannot_be_watched_is_refused_and_closed)
+TEST(a_connection_that_cannot_be_watched_is_refused_and_closed, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1331,10 +1295,9 @@ START_TEST(a_connection_that_cannot_be_watched_is_refused_and_closed)
 	ck_assert_int_eq(errno, ENOMEM);
 	fault_alloc_off();
 }
-END_TEST
 
 #ifdef HAVE_EPOLL
-START_TEST(what_epoll_refuses_is_told)
+TEST(what_epoll_refuses_is_told, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1353,11 +1316,10 @@ START_TEST(what_epoll_refuses_is_told)
 	ck_assert_int_eq(w.err, ENOSPC);
 	wire_close(&w);
 }
-END_TEST
 #endif
 
 /* Hazard 10: closed by somebody else; what has its number now is not ours. */
-START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
+TEST(a_descriptor_closed_by_somebody_else_is_a_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -1369,7 +1331,6 @@ START_TEST(a_descriptor_closed_by_somebody_else_is_a_loss)
 	wire_close(&w);
 	ck_assert_uint_eq(calls_of("close"), 0);
 }
-END_TEST
 
 static void abort_the_other(struct wire *w)
 {
@@ -1380,7 +1341,7 @@ static void abort_the_other(struct wire *w)
 }
 
 /* It was ending already when its descriptor was found to be lost. */
-START_TEST(a_descriptor_lost_at_the_end_is_not_closed_again)
+TEST(a_descriptor_lost_at_the_end_is_not_closed_again, ON_EACH_BACKEND)
 {
 	struct wire a = { .on_lost = abort_the_other };
 	struct wire b = { .on_lost = abort_the_other };
@@ -1396,151 +1357,4 @@ START_TEST(a_descriptor_lost_at_the_end_is_not_closed_again)
 	wire_close(&a);
 	wire_close(&b);
 	ck_assert_uint_eq(calls_of("close"), 0);
-}
-END_TEST
-
-static TCase *object_case(void)
-{
-	TCase *tc = tcase_create("objects");
-
-	tcase_add_pure_test(tc,
-			    a_factory_starts_and_stops_once_for_all_its_users);
-	tcase_add_pure_test(tc, stopping_a_factory_that_nobody_uses_is_nothing);
-	tcase_add_pure_test(tc, a_factory_may_have_no_functions);
-	tcase_add_pure_test(tc, a_built_protocol_knows_its_factory);
-	tcase_add_pure_test(tc, refusing_is_told_from_no_memory);
-	tcase_add_pure_test(tc,
-			    a_protocol_is_as_big_as_its_table_says_and_zeroed);
-	tcase_add_pure_test(tc, data_received_returns_nothing);
-	tcase_add_abort_test(tc, a_protocol_smaller_than_its_base_is_a_mistake);
-	return tc;
-}
-
-static TCase *order_case(void)
-{
-	TCase *tc = tcase_create("order");
-
-	tcase_add_reactor_test(tc, made_then_data_then_lost_and_nothing_after);
-	tcase_add_reactor_test(tc, data_comes_before_the_end);
-	tcase_add_reactor_test(tc, a_reset_is_a_loss_with_its_errno);
-	tcase_add_reactor_test(tc, a_protocol_without_functions_lives_and_dies);
-	tcase_add_reactor_test(
-		tc, a_transport_without_a_protocol_closes_and_tells_its_owner);
-	tcase_add_reactor_test(tc, ending_another_of_the_same_batch_is_safe);
-	return tc;
-}
-
-static TCase *reading_case(void)
-{
-	TCase *tc = tcase_create("reading");
-
-	tcase_add_reactor_test(tc, a_megabyte_arrives_as_it_was_sent);
-	tcase_add_reactor_test(tc, a_read_is_128_kib_at_most);
-	tcase_add_reactor_test(tc, nothing_is_delivered_while_paused);
-	tcase_add_reactor_test(tc, a_pause_before_the_first_byte_holds);
-	tcase_add_reactor_test(tc, resuming_inside_a_callback_does_not_recurse);
-	tcase_add_reactor_test(
-		tc, all_is_read_of_a_peer_that_wrote_and_closed_while_paused);
-	tcase_add_reactor_loop_test(tc, a_reset_while_paused_does_not_spin, 0,
-				    4);
-	tcase_add_reactor_loop_test(
-		tc, a_hang_up_while_paused_and_full_does_not_spin, 0, 2);
-	tcase_add_reactor_loop_test(tc, a_hang_up_while_paused_ends_the_work, 0,
-				    2);
-	tcase_add_reactor_loop_test(tc, pausing_after_the_hang_up_finds_it, 0,
-				    2);
-	tcase_add_reactor_test(tc, an_end_behind_unread_input_waits_for_it);
-	tcase_add_reactor_test(
-		tc, a_reset_ends_the_work_before_unread_input_is_read);
-	tcase_add_reactor_test(tc,
-			       what_a_reset_leaves_is_kept_for_a_bounded_time);
-	tcase_add_reactor_loop_test(
-		tc, an_end_waits_for_what_the_protocol_holds, 0, 4);
-	tcase_add_reactor_test(tc,
-			       a_failed_send_waits_for_what_the_protocol_holds);
-	tcase_add_reactor_test(
-		tc, a_half_closeable_one_is_told_of_the_end_while_paused);
-#ifdef HAVE_EPOLL
-	tcase_add_reactor_loop_test(tc, a_reset_after_the_end_is_noticed, 0, 2);
-#endif
-	tcase_add_reactor_test(tc,
-			       looking_for_a_hang_up_survives_interruptions);
-	tcase_add_reactor_test(tc, not_knowing_is_no_hang_up);
-	tcase_add_reactor_test(tc,
-			       a_peer_that_sends_without_end_starves_nobody);
-	return tc;
-}
-
-static TCase *writing_case(void)
-{
-	TCase *tc = tcase_create("writing");
-
-	tcase_add_reactor_test(tc,
-			       what_is_written_arrives_in_order_whatever_way);
-	tcase_add_reactor_test(tc, writing_nothing_is_nothing);
-	tcase_add_reactor_test(
-		tc, writing_never_blocks_and_keeps_what_the_peer_does_not_take);
-	tcase_add_reactor_test(tc, many_pieces_at_once_are_written);
-	tcase_add_reactor_test(tc, connection_made_may_write);
-	tcase_add_reactor_test(tc, writing_to_another_connection_works);
-	tcase_add_reactor_test(
-		tc, nothing_is_sent_after_an_abort_in_the_same_event);
-	tcase_add_reactor_test(tc, as_much_as_the_limit_may_be_unsent);
-	tcase_add_reactor_test(tc, more_unsent_than_the_limit_aborts);
-	tcase_add_reactor_test(
-		tc, lengths_that_overflow_when_added_are_beyond_any_limit);
-	tcase_add_reactor_test(tc, limits_are_for_connections_that_begin_later);
-	return tc;
-}
-
-static TCase *asking_case(void)
-{
-	TCase *tc = tcase_create("asking");
-
-	tcase_add_reactor_test(tc, it_knows_both_its_addresses);
-	tcase_add_reactor_test(tc, the_peer_is_known_after_it_has_reset);
-	tcase_add_reactor_test(tc, a_peer_without_an_address_is_unknown);
-	tcase_add_reactor_test(tc,
-			       options_are_set_when_asked_for_and_not_before);
-	tcase_add_pure_test(tc, another_kind_of_transport_has_no_options);
-	tcase_add_reactor_test(tc, it_can_print_itself_in_every_state);
-	tcase_add_reactor_test(
-		tc, then_write_sends_a_buffer_or_text_and_passes_none_on);
-	tcase_add_abort_test(tc, then_write_of_something_else_is_a_mistake);
-	return tc;
-}
-
-static TCase *state_case(void)
-{
-	TCase *tc = tcase_create("states");
-
-	tcase_add_reactor_loop_test(tc, every_call_in_every_state_is_defined, 0,
-				    8);
-	tcase_add_reactor_test(tc,
-			       every_call_inside_connection_made_is_defined);
-	tcase_add_reactor_test(tc, calls_inside_connection_lost_are_nothing);
-	tcase_add_reactor_loop_test(
-		tc, a_connection_that_cannot_be_watched_is_refused_and_closed,
-		0, 2);
-#ifdef HAVE_EPOLL
-	tcase_add_reactor_test(tc, what_epoll_refuses_is_told);
-#endif
-	tcase_add_reactor_test(tc,
-			       a_descriptor_closed_by_somebody_else_is_a_loss);
-	tcase_add_reactor_test(
-		tc, a_descriptor_lost_at_the_end_is_not_closed_again);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("transport");
-
-	suite_add_tcase(s, object_case());
-	suite_add_tcase(s, order_case());
-	suite_add_tcase(s, reading_case());
-	suite_add_tcase(s, writing_case());
-	suite_add_tcase(s, asking_case());
-	suite_add_tcase(s, state_case());
-	return suite_main(s);
 }

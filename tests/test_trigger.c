@@ -44,7 +44,9 @@ static void run_and_stop(void)
 	ck_assert(!plait_reactor_is_running(reactor));
 }
 
-START_TEST(phases_run_in_order_and_triggers_as_they_were_added)
+GROUP("order", .setup = steps_setup);
+
+TEST(phases_run_in_order_and_triggers_as_they_were_added, ON_EACH_BACKEND)
 {
 	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
 	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
@@ -56,9 +58,8 @@ START_TEST(phases_run_in_order_and_triggers_as_they_were_added)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "a- A- b+ c+ stop x+ y- z-");
 }
-END_TEST
 
-START_TEST(triggers_stay_for_the_next_run)
+TEST(triggers_stay_for_the_next_run, ON_EACH_BACKEND)
 {
 	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
 	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
@@ -66,9 +67,10 @@ START_TEST(triggers_stay_for_the_next_run)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "a- stop z- a- stop z-");
 }
-END_TEST
 
-START_TEST(a_phase_that_does_not_exist_is_refused)
+GROUP("add and remove", .setup = steps_setup);
+
+TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_BACKEND)
 {
 	uint64_t id = 42;
 
@@ -83,9 +85,8 @@ START_TEST(a_phase_that_does_not_exist_is_refused)
 			 -EINVAL);
 	ck_assert_uint_eq(id, 42);
 }
-END_TEST
 
-START_TEST(without_memory_it_says_so)
+TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 {
 	uint64_t id = 42;
 
@@ -100,9 +101,8 @@ START_TEST(without_memory_it_says_so)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop");
 }
-END_TEST
 
-START_TEST(a_removed_trigger_does_not_run_and_goes_once)
+TEST(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_BACKEND)
 {
 	uint64_t id = add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "x");
 
@@ -114,7 +114,6 @@ START_TEST(a_removed_trigger_does_not_run_and_goes_once)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop y-");
 }
-END_TEST
 
 /* Three of a phase; i removes j. */
 enum { N_THREE = 3, N_PAIRS = N_THREE * N_THREE };
@@ -133,7 +132,7 @@ static plait_value removes(void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(a_trigger_may_remove_any_of_its_phase)
+TEST(a_trigger_may_remove_any_of_its_phase, ON_EACH_BACKEND, TIMES(N_PAIRS))
 {
 	static const char *const expected[N_THREE][N_THREE] = {
 		{ "stop a b c", "stop a c", "stop a b" },
@@ -149,7 +148,6 @@ START_TEST(a_trigger_may_remove_any_of_its_phase)
 	run_and_stop();
 	ck_assert_str_eq(trace(), expected[actor][victim]);
 }
-END_TEST
 
 static plait_value adds(void *arg)
 {
@@ -158,14 +156,15 @@ static plait_value adds(void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(one_that_is_added_to_the_running_phase_runs_last)
+GROUP("order", .setup = steps_setup);
+
+TEST(one_that_is_added_to_the_running_phase_runs_last, ON_EACH_BACKEND)
 {
 	add(PLAIT_DURING, PLAIT_SHUTDOWN, adds, "new");
 	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "old");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop adds old- new-");
 }
-END_TEST
 
 static struct plait_promise *promise;
 static struct plait_deferred *waited_for;
@@ -190,7 +189,9 @@ static plait_value waits_and_fires_later(void *arg)
 	return waits(arg);
 }
 
-START_TEST(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on)
+GROUP("waiting", .setup = steps_setup);
+
+TEST(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on, ON_EACH_BACKEND)
 {
 	add_shutdown(waits_and_fires_later, "w");
 	add_shutdown(says, "x");
@@ -198,7 +199,6 @@ START_TEST(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop w x+ fire+ y-");
 }
-END_TEST
 
 static plait_value returns_fired(void *arg)
 {
@@ -207,13 +207,12 @@ static plait_value returns_fired(void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(a_deferred_that_has_fired_holds_nothing_up)
+TEST(a_deferred_that_has_fired_holds_nothing_up, ON_EACH_BACKEND)
 {
 	add_shutdown(returns_fired, "f");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop");
 }
-END_TEST
 
 static plait_value tracked_value(void *arg)
 {
@@ -227,7 +226,7 @@ static plait_value returns_tracked_deferred(void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(what_nobody_waits_for_is_freed)
+TEST(what_nobody_waits_for_is_freed, ON_EACH_BACKEND)
 {
 	add_shutdown(tracked_value, "v");
 	add_shutdown(returns_tracked_deferred, "d");
@@ -235,7 +234,6 @@ START_TEST(what_nobody_waits_for_is_freed)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop ~v ~d ~e");
 }
-END_TEST
 
 static plait_value fails(void *arg)
 {
@@ -249,7 +247,7 @@ static plait_value returns_failed(void *arg)
 	return plait_chain(&d);
 }
 
-START_TEST(a_trigger_that_fails_is_reported_and_the_others_run)
+TEST(a_trigger_that_fails_is_reported_and_the_others_run, ON_EACH_BACKEND)
 {
 	unhandled_expect(4);
 	add(PLAIT_BEFORE, PLAIT_STARTUP, fails, "first");
@@ -262,7 +260,6 @@ START_TEST(a_trigger_that_fails_is_reported_and_the_others_run)
 	ck_assert_str_eq(trace(), "stop x+ z-");
 	ck_assert_uint_eq(unhandled_count(), 4);
 }
-END_TEST
 
 static void stop_again(void *arg)
 {
@@ -277,13 +274,12 @@ static plait_value waits_and_is_stopped_again(void *arg)
 	return waits(arg);
 }
 
-START_TEST(stopping_while_it_stops_is_refused)
+TEST(stopping_while_it_stops_is_refused, ON_EACH_BACKEND)
 {
 	add_shutdown(waits_and_is_stopped_again, "w");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop w again");
 }
-END_TEST
 
 static uint64_t own_id;
 
@@ -301,13 +297,12 @@ static plait_value waits_and_is_removed(void *arg)
 	return waits(arg);
 }
 
-START_TEST(what_a_removed_trigger_returned_is_still_waited_for)
+TEST(what_a_removed_trigger_returned_is_still_waited_for, ON_EACH_BACKEND)
 {
 	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_and_is_removed, "w");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop w fire+");
 }
-END_TEST
 
 static plait_value removes_itself_and_waits(void *arg)
 {
@@ -315,14 +310,13 @@ static plait_value removes_itself_and_waits(void *arg)
 	return waits_and_fires_later(arg);
 }
 
-START_TEST(a_trigger_may_remove_itself_and_be_waited_for)
+TEST(a_trigger_may_remove_itself_and_be_waited_for, ON_EACH_BACKEND)
 {
 	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes_itself_and_waits,
 		     "w");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop w fire+");
 }
-END_TEST
 
 static plait_value removes_itself(void *arg)
 {
@@ -333,7 +327,8 @@ static plait_value removes_itself(void *arg)
 	return plait_chain(&waited_for);
 }
 
-START_TEST(nothing_is_left_of_a_trigger_that_removes_itself)
+TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	bool waits_for_it = _i;
 	unsigned long before = heap_live();
@@ -346,7 +341,6 @@ START_TEST(nothing_is_left_of_a_trigger_that_removes_itself)
 	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id),
 			 -ENOENT);
 }
-END_TEST
 
 static plait_value cancelled(struct plait_deferred *d, void *arg)
 {
@@ -360,7 +354,8 @@ static plait_value waits_for_ever(void *arg)
 	return plait_chain(&waited_for);
 }
 
-START_TEST(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for)
+TEST(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for,
+     ON_EACH_BACKEND)
 {
 	add_shutdown(waits_for_ever, "w");
 	plait_call_later(reactor, 0, stop, NULL);
@@ -369,9 +364,8 @@ START_TEST(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for)
 	ck_assert_str_eq(trace(), "stop !c");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
-START_TEST(what_a_removed_trigger_returned_is_cancelled_too)
+TEST(what_a_removed_trigger_returned_is_cancelled_too, ON_EACH_BACKEND)
 {
 	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
 	plait_call_later(reactor, 0, stop, NULL);
@@ -381,7 +375,6 @@ START_TEST(what_a_removed_trigger_returned_is_cancelled_too)
 	ck_assert_str_eq(trace(), "stop !c");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
 static void stop_now(void *arg)
 {
@@ -396,7 +389,7 @@ static plait_value waits_and_is_hurried(void *arg)
 	return waits_for_ever(arg);
 }
 
-START_TEST(stop_now_cancels_what_is_waited_for)
+TEST(stop_now_cancels_what_is_waited_for, ON_EACH_BACKEND)
 {
 	add_shutdown(waits_and_is_hurried, "w");
 	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
@@ -404,10 +397,9 @@ START_TEST(stop_now_cancels_what_is_waited_for)
 	ck_assert_str_eq(trace(), "stop now !c y-");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
 /* The triggers run, and none holds anything up; the next run does wait. */
-START_TEST(stop_now_alone_stops_too)
+TEST(stop_now_alone_stops_too, ON_EACH_BACKEND)
 {
 	uint64_t id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
 
@@ -424,7 +416,6 @@ START_TEST(stop_now_alone_stops_too)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "stop x+ w fire+");
 }
-END_TEST
 
 static plait_value stops(void *arg)
 {
@@ -440,7 +431,7 @@ static void too_late(void *arg)
 }
 
 /* Whoever starts up may find that it cannot. */
-START_TEST(stopped_by_the_startup_it_starts_up_and_stops)
+TEST(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_BACKEND, TIMES(3))
 {
 	static const char *const traces[] = { "stops b+ c+ z-",
 					      "a- stops c+ z-",
@@ -459,9 +450,8 @@ START_TEST(stopped_by_the_startup_it_starts_up_and_stops)
 	ck_assert_str_eq(trace(), traces[_i]);
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 }
-END_TEST
 
-START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
+TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
 	reactor = plait_i_loop_new(&plait_i_backend_virtual);
@@ -472,7 +462,6 @@ START_TEST(waiting_for_what_can_never_come_is_a_deadlock)
 	ck_assert_str_eq(trace(), "stop !c");
 	plait_promise_drop(&promise);
 }
-END_TEST
 
 static void running(void *arg)
 {
@@ -487,7 +476,9 @@ static plait_value calls_when_running(void *arg)
 	return PLAIT_NONE;
 }
 
-START_TEST(when_running_is_last_in_the_startup_and_only_once)
+GROUP("when running", .setup = steps_setup);
+
+TEST(when_running_is_last_in_the_startup_and_only_once, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, running, (void *)"r");
 	add(PLAIT_BEFORE, PLAIT_STARTUP, calls_when_running, "b");
@@ -495,17 +486,17 @@ START_TEST(when_running_is_last_in_the_startup_and_only_once)
 	run_and_stop();
 	ck_assert_str_eq(trace(), "then a+ r+ stop b+");
 }
-END_TEST
 
-START_TEST(when_running_already_it_is_called_at_once)
+TEST(when_running_already_it_is_called_at_once, ON_EACH_BACKEND)
 {
 	add(PLAIT_DURING, PLAIT_STARTUP, calls_when_running, "r");
 	run_and_stop();
 	ck_assert_str_eq(trace(), "r+ then stop");
 }
-END_TEST
 
-START_TEST(what_is_never_run_is_freed)
+GROUP("add and remove", .setup = steps_setup);
+
+TEST(what_is_never_run_is_freed, ON_EACH_BACKEND)
 {
 	plait_call_when_running(reactor, running, (void *)"r");
 	plait_call_when_running(reactor, running, (void *)"s");
@@ -514,9 +505,11 @@ START_TEST(what_is_never_run_is_freed)
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(trace(), "");
 }
-END_TEST
 
-START_TEST(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for)
+GROUP("order", .setup = steps_setup);
+
+TEST(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for,
+     ON_EACH_BACKEND)
 {
 	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
 	add_shutdown(waits_and_fires_later, "w");
@@ -528,69 +521,4 @@ START_TEST(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for)
 	ck_assert_str_eq(trace(), "stop w");
 	run_for(reactor, 0.01);
 	ck_assert_str_eq(trace(), "stop w fire- z-");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("trigger");
-	TCase *tc = tcase_create("order");
-
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(
-		tc, phases_run_in_order_and_triggers_as_they_were_added);
-	tcase_add_reactor_test(tc, triggers_stay_for_the_next_run);
-	tcase_add_reactor_test(
-		tc, one_that_is_added_to_the_running_phase_runs_last);
-	tcase_add_reactor_test(
-		tc,
-		iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("add and remove");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(tc, a_phase_that_does_not_exist_is_refused);
-	tcase_add_reactor_test(tc, without_memory_it_says_so);
-	tcase_add_reactor_test(tc,
-			       a_removed_trigger_does_not_run_and_goes_once);
-	tcase_add_reactor_loop_test(tc, a_trigger_may_remove_any_of_its_phase,
-				    0, N_PAIRS);
-	tcase_add_reactor_test(tc, what_is_never_run_is_freed);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("waiting");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(
-		tc, the_shutdown_waits_for_a_deferred_while_the_loop_goes_on);
-	tcase_add_reactor_test(tc, a_deferred_that_has_fired_holds_nothing_up);
-	tcase_add_reactor_test(tc, what_nobody_waits_for_is_freed);
-	tcase_add_reactor_test(
-		tc, a_trigger_that_fails_is_reported_and_the_others_run);
-	tcase_add_reactor_test(tc, stopping_while_it_stops_is_refused);
-	tcase_add_reactor_test(tc, stop_now_cancels_what_is_waited_for);
-	tcase_add_reactor_test(tc, stop_now_alone_stops_too);
-	tcase_add_reactor_loop_test(
-		tc, stopped_by_the_startup_it_starts_up_and_stops, 0, 3);
-	tcase_add_reactor_test(
-		tc, what_a_removed_trigger_returned_is_still_waited_for);
-	tcase_add_reactor_test(tc,
-			       a_trigger_may_remove_itself_and_be_waited_for);
-	tcase_add_reactor_loop_test(
-		tc, nothing_is_left_of_a_trigger_that_removes_itself, 0, 2);
-	tcase_add_reactor_test(
-		tc,
-		a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for);
-	tcase_add_reactor_test(
-		tc, what_a_removed_trigger_returned_is_cancelled_too);
-	tcase_add_reactor_test(tc,
-			       waiting_for_what_can_never_come_is_a_deadlock);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("when running");
-	tcase_add_checked_fixture(tc, steps_setup, NULL);
-	tcase_add_reactor_test(
-		tc, when_running_is_last_in_the_startup_and_only_once);
-	tcase_add_reactor_test(tc, when_running_already_it_is_called_at_once);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -77,7 +77,10 @@ static void assert_order(unsigned n)
 		ck_assert_uint_eq(ran[i], i);
 }
 
-START_TEST(a_turn_does_its_share_and_the_next_goes_on)
+GROUP("share", .setup = setup);
+
+TEST(a_turn_does_its_share_and_the_next_goes_on, ON_EACH_REACTOR,
+     TIMES(N_KINDS))
 {
 	timed_start();
 	queue_many(_i);
@@ -92,7 +95,6 @@ START_TEST(a_turn_does_its_share_and_the_next_goes_on)
 	assert_order(MANY);
 	ck_assert(!plait_i_loop_has_work(reactor));
 }
-END_TEST
 
 /* Each piece asks for another: those come after all of the first. */
 static int kind_of_new;
@@ -103,7 +105,8 @@ static void queue_another(struct piece *p)
 		queue[kind_of_new](&pieces[MANY + p->number]);
 }
 
-START_TEST(what_is_queued_meanwhile_comes_after_what_is_left)
+TEST(what_is_queued_meanwhile_comes_after_what_is_left, ON_EACH_REACTOR,
+     TIMES(N_KINDS))
 {
 	timed_start();
 	kind_of_new = _i;
@@ -112,10 +115,9 @@ START_TEST(what_is_queued_meanwhile_comes_after_what_is_left)
 	run_turns(reactor, 9);
 	assert_order(2 * MANY);
 }
-END_TEST
 
 /* Each kind has its share in each turn, whatever the others have. */
-START_TEST(no_kind_holds_up_the_others)
+TEST(no_kind_holds_up_the_others, ON_EACH_REACTOR, TIMES(N_KINDS))
 {
 	unsigned place;
 
@@ -130,7 +132,6 @@ START_TEST(no_kind_holds_up_the_others)
 		place++;
 	ck_assert_uint_lt(place, n_ran);
 }
-END_TEST
 
 static struct {
 	struct plait_watch watch;
@@ -142,7 +143,7 @@ static void count_event(struct plait_watch *w, unsigned events)
 	watched.events++;
 }
 
-START_TEST(descriptors_have_their_turn_too)
+TEST(descriptors_have_their_turn_too, ON_EACH_BACKEND, TIMES(N_KINDS))
 {
 	int fd[2];
 
@@ -159,9 +160,8 @@ START_TEST(descriptors_have_their_turn_too)
 	close(fd[0]);
 	close(fd[1]);
 }
-END_TEST
 
-START_TEST(what_is_left_is_dropped_with_the_reactor)
+TEST(what_is_left_is_dropped_with_the_reactor, ON_EACH_BACKEND, TIMES(N_KINDS))
 {
 	queue_many(_i);
 	run_turns(reactor, 1);
@@ -175,7 +175,6 @@ START_TEST(what_is_left_is_dropped_with_the_reactor)
 		plait_timer_stop(&pieces[i].timer);
 	}
 }
-END_TEST
 
 static void cancel(struct piece *p)
 {
@@ -183,7 +182,7 @@ static void cancel(struct piece *p)
 	plait_timer_stop(&p->timer);
 }
 
-START_TEST(what_is_left_may_be_cancelled)
+TEST(what_is_left_may_be_cancelled, ON_EACH_REACTOR, TIMES(2))
 {
 	struct plait_timer later = { 0 };
 	int kind = TASKS + _i;
@@ -202,7 +201,6 @@ START_TEST(what_is_left_may_be_cancelled)
 	ck_assert_uint_eq(ran[SHARE], other.number);
 	plait_timer_stop(&later);
 }
-END_TEST
 
 /*
  * Timers: those that were due stay before those that are set later, even where
@@ -217,7 +215,9 @@ static void set_in_the_past(struct piece *p)
 	ck_assert_int_eq(plait_call_delay(call, -1000), 0);
 }
 
-START_TEST(timers_that_were_due_come_before_those_set_later)
+GROUP("timers", .setup = setup);
+
+TEST(timers_that_were_due_come_before_those_set_later, ON_EACH_REACTOR)
 {
 	timed_start();
 	advance(2000);
@@ -227,7 +227,6 @@ START_TEST(timers_that_were_due_come_before_those_set_later)
 	ck_assert_uint_eq(n_ran, MANY + 1);
 	ck_assert_uint_eq(ran[MANY], other.number);
 }
-END_TEST
 
 /* From an event, when the timers of the turn have run but not all that are due.
  */
@@ -237,7 +236,7 @@ static void set_from_event(struct plait_watch *w, unsigned events)
 	set_in_the_past(NULL);
 }
 
-START_TEST(also_those_that_are_set_by_an_event)
+TEST(also_those_that_are_set_by_an_event, ON_EACH_BACKEND)
 {
 	int fd[2];
 
@@ -253,7 +252,6 @@ START_TEST(also_those_that_are_set_by_an_event)
 	close(fd[0]);
 	close(fd[1]);
 }
-END_TEST
 
 static void restart_next(struct piece *p)
 {
@@ -261,7 +259,7 @@ static void restart_next(struct piece *p)
 		queue_timer(&pieces[MANY - 1]);
 }
 
-START_TEST(one_of_those_left_that_is_started_anew_is_the_last)
+TEST(one_of_those_left_that_is_started_anew_is_the_last, ON_EACH_REACTOR)
 {
 	timed_start();
 	act = restart_next;
@@ -275,7 +273,6 @@ START_TEST(one_of_those_left_that_is_started_anew_is_the_last)
 	ck_assert_uint_eq(ran[MANY - 2], MANY - 1);
 	ck_assert_uint_eq(ran[MANY - 1], SHARE);
 }
-END_TEST
 
 /* A batch that takes long does not make timers late for good, or early. */
 static void take_a_second(struct piece *p)
@@ -283,7 +280,8 @@ static void take_a_second(struct piece *p)
 	clock_advance(1);
 }
 
-START_TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through)
+TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through,
+     ON_EACH_BACKEND)
 {
 	clock_virtual(true);
 	act = take_a_second;
@@ -294,11 +292,13 @@ START_TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through)
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(n_ran, MANY + 1);
 }
-END_TEST
 
 /* ---- what is never put off, and what goes on to the end --------------- */
 
-START_TEST(burials_and_what_follows_a_callback_have_no_share)
+GROUP("all", .setup = setup);
+
+TEST(burials_and_what_follows_a_callback_have_no_share, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	for (unsigned i = 0; i < MANY; i++)
 		if (_i == 0)
@@ -308,53 +308,11 @@ START_TEST(burials_and_what_follows_a_callback_have_no_share)
 	run_turns(reactor, 1);
 	assert_order(MANY);
 }
-END_TEST
 
-START_TEST(advancing_goes_on_until_nothing_is_due)
+TEST(advancing_goes_on_until_nothing_is_due, PURE, TIMES(N_KINDS))
 {
 	timed_start();
 	queue_many(_i);
 	plait_testing_advance(reactor, 0);
 	assert_order(MANY);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("turn");
-	TCase *tc = tcase_create("share");
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_timed_loop_test(
-		tc, a_turn_does_its_share_and_the_next_goes_on, 0, N_KINDS);
-	tcase_add_timed_loop_test(
-		tc, what_is_queued_meanwhile_comes_after_what_is_left, 0,
-		N_KINDS);
-	tcase_add_timed_loop_test(tc, no_kind_holds_up_the_others, 0, N_KINDS);
-	tcase_add_reactor_loop_test(tc, descriptors_have_their_turn_too, 0,
-				    N_KINDS);
-	tcase_add_reactor_loop_test(
-		tc, what_is_left_is_dropped_with_the_reactor, 0, N_KINDS);
-	tcase_add_timed_loop_test(tc, what_is_left_may_be_cancelled, 0, 2);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("timers");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_timed_test(tc,
-			     timers_that_were_due_come_before_those_set_later);
-	tcase_add_reactor_test(tc, also_those_that_are_set_by_an_event);
-	tcase_add_timed_test(
-		tc, one_of_those_left_that_is_started_anew_is_the_last);
-	tcase_add_reactor_test(
-		tc, what_becomes_due_meanwhile_comes_when_the_batch_is_through);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("all");
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_reactor_loop_test(
-		tc, burials_and_what_follows_a_callback_have_no_share, 0, 2);
-	tcase_add_pure_loop_test(tc, advancing_goes_on_until_nothing_is_due, 0,
-				 N_KINDS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

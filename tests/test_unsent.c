@@ -75,7 +75,6 @@ static void close_deaf(struct deaf *d)
 		close(d->peer);
 }
 
-/* On a testing reactor if the test is pure; the harness frees it. */
 static void begin(size_t max_unsent, size_t max_unsent_total)
 {
 	struct plait_limits limits = {
@@ -83,9 +82,6 @@ static void begin(size_t max_unsent, size_t max_unsent_total)
 		.max_unsent_total = max_unsent_total,
 	};
 
-	if (backend == NULL)
-		reactor = plait_testing_reactor_new();
-	ck_assert_ptr_nonnull(reactor);
 	plait_reactor_set_limits(reactor, &limits);
 	fault_call_forever("send", EAGAIN);
 	fault_call_forever("sendmsg", EAGAIN);
@@ -117,7 +113,7 @@ static bool is_ending(const struct deaf *d)
 
 /* Of one connection. */
 
-START_TEST(buffers_of_any_size_hold_no_more_than_the_limit)
+TEST(buffers_of_any_size_hold_no_more_than_the_limit, ON_EACH_REACTOR, TIMES(7))
 {
 	static const size_t sizes[] = { 1, 16, 100, 256, 257, 1000, 30000 };
 	struct plait_buf *b = buf_of(sizes[_i]);
@@ -140,10 +136,9 @@ START_TEST(buffers_of_any_size_hold_no_more_than_the_limit)
 	close_deaf(&d);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 /* Of which each holds a large one. */
-START_TEST(little_of_a_large_buffer_counts_as_all_of_it)
+TEST(little_of_a_large_buffer_counts_as_all_of_it, ON_EACH_REACTOR)
 {
 	struct plait_buf *b = plait_buf_new(SIZE_MAX);
 	struct deaf d;
@@ -161,14 +156,13 @@ START_TEST(little_of_a_large_buffer_counts_as_all_of_it)
 	close_deaf(&d);
 	plait_buf_unref(&b);
 }
-END_TEST
 
 static void hold_reading(struct plait_producer *p)
 {
 }
 
 /* Whoever else writes to a connection does not heed its producer. */
-START_TEST(the_limit_is_in_force_with_a_producer)
+TEST(the_limit_is_in_force_with_a_producer, ON_EACH_REACTOR)
 {
 	static const struct plait_producer_ops ops = {
 		.pause = hold_reading,
@@ -191,7 +185,6 @@ START_TEST(the_limit_is_in_force_with_a_producer)
 	ck_assert_str_eq(d.why,
 			 "ConnectionAborted: more than 4194304 bytes unsent");
 }
-END_TEST
 
 /* Of all. */
 
@@ -204,7 +197,7 @@ static void expect_largest(struct deaf *d)
 			 "on all connections (max_unsent_total)");
 }
 
-START_TEST(over_the_total_the_largest_connection_ends)
+TEST(over_the_total_the_largest_connection_ends, ON_EACH_REACTOR)
 {
 	struct deaf d[3];
 
@@ -229,9 +222,8 @@ START_TEST(over_the_total_the_largest_connection_ends)
 		close_deaf(&d[i]);
 	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
 }
-END_TEST
 
-START_TEST(over_the_total_the_writer_may_be_the_largest)
+TEST(over_the_total_the_writer_may_be_the_largest, ON_EACH_REACTOR)
 {
 	struct deaf d[2];
 
@@ -248,9 +240,8 @@ START_TEST(over_the_total_the_writer_may_be_the_largest)
 	close_deaf(&d[0]);
 	close_deaf(&d[1]);
 }
-END_TEST
 
-START_TEST(as_many_end_as_must)
+TEST(as_many_end_as_must, ON_EACH_REACTOR)
 {
 	struct plait_limits limits = { .max_unsent_total = 10 * MIB };
 	struct deaf d[5];
@@ -268,10 +259,9 @@ START_TEST(as_many_end_as_must)
 	for (int i = 0; i < 5; i++)
 		close_deaf(&d[i]);
 }
-END_TEST
 
 /* To each who is slow, the same poem. */
-START_TEST(a_shared_buffer_is_in_the_total_once)
+TEST(a_shared_buffer_is_in_the_total_once, ON_EACH_REACTOR)
 {
 	enum { N = 20 };
 	struct plait_buf *poem = buf_of(4 * MIB);
@@ -300,9 +290,8 @@ START_TEST(a_shared_buffer_is_in_the_total_once)
 	close_deaf(&d[N]);
 	plait_buf_unref(&poem);
 }
-END_TEST
 
-START_TEST(the_last_who_has_a_buffer_gives_it_back)
+TEST(the_last_who_has_a_buffer_gives_it_back, ON_EACH_REACTOR)
 {
 	struct plait_buf *poem = buf_of(6 * MIB);
 	struct deaf d[3];
@@ -321,9 +310,8 @@ START_TEST(the_last_who_has_a_buffer_gives_it_back)
 	close_deaf(&d[2]);
 	plait_buf_unref(&poem);
 }
-END_TEST
 
-START_TEST(the_total_is_in_force_at_once)
+TEST(the_total_is_in_force_at_once, ON_EACH_REACTOR)
 {
 	struct plait_limits limits = { .max_unsent_total = 10 * MIB };
 	struct deaf d[2];
@@ -340,7 +328,6 @@ START_TEST(the_total_is_in_force_at_once)
 	close_deaf(&d[0]);
 	close_deaf(&d[1]);
 }
-END_TEST
 
 static void stop_it(void *arg)
 {
@@ -348,7 +335,7 @@ static void stop_it(void *arg)
 }
 
 /* Both are waited for; one has a producer, say, that writes on. */
-START_TEST(what_closes_at_a_shutdown_is_in_the_total)
+TEST(what_closes_at_a_shutdown_is_in_the_total, ON_EACH_REACTOR)
 {
 	struct deaf d[2];
 
@@ -368,10 +355,9 @@ START_TEST(what_closes_at_a_shutdown_is_in_the_total)
 	close_deaf(&d[0]);
 	close_deaf(&d[1]);
 }
-END_TEST
 
 /* What one holds is little more than what it owes. */
-START_TEST(a_few_bytes_to_each_of_many_hold_little)
+TEST(a_few_bytes_to_each_of_many_hold_little, ON_EACH_REACTOR)
 {
 	enum { N = 100 };
 	struct deaf d[N];
@@ -388,11 +374,10 @@ START_TEST(a_few_bytes_to_each_of_many_hold_little)
 	for (int i = 0; i < N; i++)
 		close_deaf(&d[i]);
 }
-END_TEST
 
 /* Giving back. */
 
-START_TEST(after_a_burst_mappings_are_given_back_at_once)
+TEST(after_a_burst_mappings_are_given_back_at_once, ON_EACH_REACTOR)
 {
 	struct deaf d[20];
 	size_t before;
@@ -409,7 +394,6 @@ START_TEST(after_a_burst_mappings_are_given_back_at_once)
 		close_deaf(&d[i]);
 	ck_assert_uint_le(heap_live_bytes(), before + MIB + 3 * 64 * KIB);
 }
-END_TEST
 
 static struct plait_buf *left;
 
@@ -434,7 +418,9 @@ static void write_and_drop_bufs(size_t total, size_t size)
 }
 
 /* What free() has kept. */
-START_TEST(half_a_second_after_a_burst_the_heap_is_trimmed_once)
+GROUP("sockets");
+
+TEST(half_a_second_after_a_burst_the_heap_is_trimmed_once, ON_EACH_BACKEND)
 {
 	begin(0, 0);
 	write_and_drop_bufs(MIB, 10 * KIB);
@@ -450,7 +436,6 @@ START_TEST(half_a_second_after_a_burst_the_heap_is_trimmed_once)
 	ck_assert_uint_eq(calls_of("malloc_trim"), 1);
 	plait_buf_unref(&left);
 }
-END_TEST
 
 static size_t resident(void)
 {
@@ -464,7 +449,7 @@ static size_t resident(void)
 }
 
 /* Sanitizers keep what is freed, to find who uses it. */
-START_TEST(a_second_after_a_burst_memory_is_where_it_was)
+TEST(a_second_after_a_burst_memory_is_where_it_was, ON_EACH_BACKEND)
 {
 	size_t before;
 
@@ -480,61 +465,4 @@ START_TEST(a_second_after_a_burst_memory_is_where_it_was)
 			ck_assert_uint_le(resident(), before + 4 * MIB);
 	}
 	plait_buf_unref(&left);
-}
-END_TEST
-
-static TCase *socket_case(void)
-{
-	TCase *tc = tcase_create("sockets");
-
-	tcase_add_reactor_loop_test(
-		tc, buffers_of_any_size_hold_no_more_than_the_limit, 0, 7);
-	tcase_add_reactor_test(tc,
-			       little_of_a_large_buffer_counts_as_all_of_it);
-	tcase_add_reactor_test(tc, the_limit_is_in_force_with_a_producer);
-	tcase_add_reactor_test(tc, over_the_total_the_largest_connection_ends);
-	tcase_add_reactor_test(tc,
-			       over_the_total_the_writer_may_be_the_largest);
-	tcase_add_reactor_test(tc, as_many_end_as_must);
-	tcase_add_reactor_test(tc, a_shared_buffer_is_in_the_total_once);
-	tcase_add_reactor_test(tc, the_last_who_has_a_buffer_gives_it_back);
-	tcase_add_reactor_test(tc, the_total_is_in_force_at_once);
-	tcase_add_reactor_test(tc, what_closes_at_a_shutdown_is_in_the_total);
-	tcase_add_reactor_test(tc, a_few_bytes_to_each_of_many_hold_little);
-	tcase_add_reactor_test(tc,
-			       after_a_burst_mappings_are_given_back_at_once);
-	tcase_add_reactor_test(
-		tc, half_a_second_after_a_burst_the_heap_is_trimmed_once);
-	tcase_add_reactor_test(tc,
-			       a_second_after_a_burst_memory_is_where_it_was);
-	return tc;
-}
-
-static TCase *testing_case(void)
-{
-	TCase *tc = tcase_create("testing reactor");
-
-	tcase_add_pure_loop_test(
-		tc, buffers_of_any_size_hold_no_more_than_the_limit, 0, 7);
-	tcase_add_pure_test(tc, little_of_a_large_buffer_counts_as_all_of_it);
-	tcase_add_pure_test(tc, the_limit_is_in_force_with_a_producer);
-	tcase_add_pure_test(tc, over_the_total_the_largest_connection_ends);
-	tcase_add_pure_test(tc, over_the_total_the_writer_may_be_the_largest);
-	tcase_add_pure_test(tc, as_many_end_as_must);
-	tcase_add_pure_test(tc, a_shared_buffer_is_in_the_total_once);
-	tcase_add_pure_test(tc, the_last_who_has_a_buffer_gives_it_back);
-	tcase_add_pure_test(tc, the_total_is_in_force_at_once);
-	tcase_add_pure_test(tc, what_closes_at_a_shutdown_is_in_the_total);
-	tcase_add_pure_test(tc, a_few_bytes_to_each_of_many_hold_little);
-	tcase_add_pure_test(tc, after_a_burst_mappings_are_given_back_at_once);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *s = suite_create("unsent");
-
-	suite_add_tcase(s, socket_case());
-	suite_add_tcase(s, testing_case());
-	return suite_main(s);
 }

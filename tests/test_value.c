@@ -11,16 +11,17 @@
 static const struct plait_type thing_type = { .name = "thing" };
 static const struct plait_type apple_type = { .name = "apple" };
 
-START_TEST(zeroed_value_is_none)
+GROUP("slot", .setup = steps_setup);
+
+TEST(zeroed_value_is_none, PURE)
 {
 	plait_value v = { NULL, NULL };
 
 	ck_assert(plait_value_is_none(&v));
 	ck_assert(!plait_value_is_failure(&v));
 }
-END_TEST
 
-START_TEST(taking_empties_the_slot)
+TEST(taking_empties_the_slot, PURE)
 {
 	plait_value slot = tracked("v");
 	plait_value v = plait_take(&slot);
@@ -30,9 +31,8 @@ START_TEST(taking_empties_the_slot)
 	plait_value_free(&v);
 	ck_assert_uint_eq(tracked_live(), 0);
 }
-END_TEST
 
-START_TEST(freeing_a_slot_twice_frees_once)
+TEST(freeing_a_slot_twice_frees_once, PURE)
 {
 	plait_value slot = tracked("v");
 
@@ -41,7 +41,6 @@ START_TEST(freeing_a_slot_twice_frees_once)
 	plait_value_free(&slot);
 	ck_assert_str_eq(trace(), "~v");
 }
-END_TEST
 
 static plait_value *slot_of_nosy;
 
@@ -57,7 +56,7 @@ static const struct plait_type nosy_type = {
 	.free = nosy_free,
 };
 
-START_TEST(free_of_a_type_finds_the_slot_empty_already)
+TEST(free_of_a_type_finds_the_slot_empty_already, PURE)
 {
 	int freed = 0;
 	plait_value slot = plait_value_make(&nosy_type, &freed);
@@ -66,9 +65,8 @@ START_TEST(free_of_a_type_finds_the_slot_empty_already)
 	plait_value_free(&slot);
 	ck_assert_int_eq(freed, 1);
 }
-END_TEST
 
-START_TEST(type_without_free_is_just_forgotten)
+TEST(type_without_free_is_just_forgotten, PURE)
 {
 	int x;
 	plait_value slot = plait_value_make(&thing_type, &x);
@@ -76,9 +74,10 @@ START_TEST(type_without_free_is_just_forgotten)
 	plait_value_free(&slot);
 	ck_assert(plait_value_is_none(&slot));
 }
-END_TEST
 
-START_TEST(numbers_and_text_need_no_memory)
+GROUP("type");
+
+TEST(numbers_and_text_need_no_memory, PURE)
 {
 	unsigned long calls = heap_calls();
 	plait_value n = plait_int(INTPTR_MIN), t = plait_text("poem");
@@ -89,9 +88,8 @@ START_TEST(numbers_and_text_need_no_memory)
 	plait_value_free(&t);
 	ck_assert_uint_eq(heap_calls(), calls);
 }
-END_TEST
 
-START_TEST(get_gives_the_pointer_of_the_right_type)
+TEST(get_gives_the_pointer_of_the_right_type, PURE)
 {
 	int x;
 	plait_value v = plait_value_make(&thing_type, &x);
@@ -100,7 +98,6 @@ START_TEST(get_gives_the_pointer_of_the_right_type)
 	ck_assert(!plait_value_is(&v, &apple_type));
 	ck_assert_ptr_eq(plait_value_get(&v, &thing_type), &x);
 }
-END_TEST
 
 static void as_buf(void *v)
 {
@@ -151,7 +148,7 @@ static const struct plait_type counted_type = {
 	.ref = counted_ref,
 };
 
-START_TEST(further_reference_is_freed_on_its_own)
+TEST(further_reference_is_freed_on_its_own, PURE)
 {
 	plait_value v = plait_value_make(&counted_type, &counted), other;
 
@@ -162,9 +159,8 @@ START_TEST(further_reference_is_freed_on_its_own)
 	plait_value_free(&other);
 	ck_assert_uint_eq(counted, 0);
 }
-END_TEST
 
-START_TEST(what_needs_no_freeing_is_just_copied)
+TEST(what_needs_no_freeing_is_just_copied, PURE)
 {
 	plait_value none = PLAIT_NONE, five = plait_int(5), v;
 
@@ -173,9 +169,8 @@ START_TEST(what_needs_no_freeing_is_just_copied)
 	v = plait_value_ref(&five);
 	ck_assert_int_eq(plait_value_int(&v), 5);
 }
-END_TEST
 
-START_TEST(failure_and_its_reference_are_one)
+TEST(failure_and_its_reference_are_one, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "no");
 	plait_value other = plait_value_ref(&v);
@@ -186,7 +181,6 @@ START_TEST(failure_and_its_reference_are_one)
 			 "no");
 	plait_value_free(&other);
 }
-END_TEST
 
 static void share_what_has_one_owner(void *arg)
 {
@@ -195,12 +189,11 @@ static void share_what_has_one_owner(void *arg)
 	plait_value_ref(&v);
 }
 
-START_TEST(sharing_what_has_but_one_owner_aborts)
+TEST(sharing_what_has_but_one_owner_aborts, PURE)
 {
 	assert_aborts(share_what_has_one_owner, NULL,
 		      "a value of type tracked has but one owner");
 }
-END_TEST
 
 /* Each function that insists on a type, as a program calls it. */
 static void read_wrongly(void *arg)
@@ -251,7 +244,7 @@ static void read_wrongly(void *arg)
 
 enum { WRONG_READERS = 12, FIRST_LINE = __LINE__ - 39 };
 
-START_TEST(wrong_type_names_the_line_of_the_program)
+TEST(wrong_type_names_the_line_of_the_program, PURE, TIMES(WRONG_READERS))
 {
 	char says[128];
 
@@ -261,9 +254,8 @@ START_TEST(wrong_type_names_the_line_of_the_program)
 		snprintf(says, sizeof(says), "plait: plait_then_write(): ");
 	assert_aborts(read_wrongly, &_i, says);
 }
-END_TEST
 
-START_TEST(reading_another_type_aborts_and_names_both)
+TEST(reading_another_type_aborts_and_names_both, PURE)
 {
 	plait_value n = plait_int(1), none = PLAIT_NONE;
 	plait_value gone = plait_cancelled();
@@ -275,7 +267,6 @@ START_TEST(reading_another_type_aborts_and_names_both)
 	assert_aborts(as_none, &gone, "value is a failure, not none\n");
 	assert_aborts(as_apple, &gone, "value is a failure, not an apple\n");
 }
-END_TEST
 
 static const char *str(plait_value v)
 {
@@ -287,7 +278,9 @@ static const char *str(plait_value v)
 	return buf;
 }
 
-START_TEST(every_value_has_a_text)
+GROUP("text");
+
+TEST(every_value_has_a_text, PURE)
 {
 	ck_assert_str_eq(str(PLAIT_NONE), "none");
 	ck_assert_str_eq(str(plait_int(-42)), "-42");
@@ -297,9 +290,8 @@ START_TEST(every_value_has_a_text)
 	ck_assert_str_eq(str(plait_cancelled()), "CancelledError");
 	ck_assert_str_eq(str(plait_buf_value(plait_buf_copy("ab", 2))), "ab");
 }
-END_TEST
 
-START_TEST(text_that_is_cut_says_how_long_it_would_be)
+TEST(text_that_is_cut_says_how_long_it_would_be, PURE)
 {
 	plait_value v = plait_text("midnight");
 	char buf[4];
@@ -308,7 +300,6 @@ START_TEST(text_that_is_cut_says_how_long_it_would_be)
 	ck_assert_str_eq(buf, "mid");
 	ck_assert_int_eq(plait_value_str(&v, NULL, 0), 8);
 }
-END_TEST
 
 static void die(void *arg)
 {
@@ -320,7 +311,9 @@ static void assert_falsehood(void *arg)
 	plait_assert(arg != NULL);
 }
 
-START_TEST(dying_says_where_and_why_in_one_line)
+GROUP("death");
+
+TEST(dying_says_where_and_why_in_one_line, PURE)
 {
 	char text[] = "no such thing";
 	const char *said;
@@ -328,9 +321,8 @@ START_TEST(dying_says_where_and_why_in_one_line)
 	ck_assert_int_eq(child_run(die, text, &said), CHILD_ABORTED);
 	ck_assert_str_eq(said, "plait: here.c:1: no such thing\n");
 }
-END_TEST
 
-START_TEST(dying_of_a_long_story_cuts_it)
+TEST(dying_of_a_long_story_cuts_it, PURE)
 {
 	char text[2000];
 	const char *said;
@@ -341,7 +333,6 @@ START_TEST(dying_of_a_long_story_cuts_it)
 	ck_assert_uint_lt(strlen(said), 600);
 	ck_assert_int_eq(said[strlen(said) - 1], '\n');
 }
-END_TEST
 
 static void die_of_bad_format(void *arg)
 {
@@ -350,11 +341,10 @@ static void die_of_bad_format(void *arg)
 	plait_die("here.c:1", "%ls", no_character);
 }
 
-START_TEST(dying_works_even_if_the_story_cannot_be_told)
+TEST(dying_works_even_if_the_story_cannot_be_told, PURE)
 {
 	assert_aborts(die_of_bad_format, NULL, "plait: here.c:1: ");
 }
-END_TEST
 
 static void die_interrupted(void *arg)
 {
@@ -362,19 +352,17 @@ static void die_interrupted(void *arg)
 	plait_die("here.c:1", "still heard");
 }
 
-START_TEST(dying_is_heard_though_a_signal_interrupts)
+TEST(dying_is_heard_though_a_signal_interrupts, PURE)
 {
 	assert_aborts(die_interrupted, NULL, "plait: here.c:1: still heard\n");
 }
-END_TEST
 
-START_TEST(assertion_prints_its_condition)
+TEST(assertion_prints_its_condition, PURE)
 {
 	assert_aborts(assert_falsehood, NULL, ": arg != NULL\n");
 }
-END_TEST
 
-START_TEST(version_that_runs_is_the_version_compiled_for)
+TEST(version_that_runs_is_the_version_compiled_for, PURE)
 {
 	char text[32];
 
@@ -382,48 +370,4 @@ START_TEST(version_that_runs_is_the_version_compiled_for)
 	snprintf(text, sizeof(text), "%d.%d.%d", PLAIT_VERSION_NUMBER >> 16,
 		 PLAIT_VERSION_NUMBER >> 8 & 0xff, PLAIT_VERSION_NUMBER & 0xff);
 	ck_assert_str_eq(plait_version(), text);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("value");
-	TCase *slot = tcase_create("slot");
-	TCase *type = tcase_create("type");
-	TCase *text = tcase_create("text");
-	TCase *death = tcase_create("death");
-
-	tcase_add_checked_fixture(slot, steps_setup, NULL);
-	tcase_add_pure_test(slot, zeroed_value_is_none);
-	tcase_add_pure_test(slot, taking_empties_the_slot);
-	tcase_add_pure_test(slot, freeing_a_slot_twice_frees_once);
-	tcase_add_pure_test(slot, free_of_a_type_finds_the_slot_empty_already);
-	tcase_add_pure_test(slot, type_without_free_is_just_forgotten);
-	suite_add_tcase(s, slot);
-
-	tcase_add_pure_test(type, numbers_and_text_need_no_memory);
-	tcase_add_pure_test(type, get_gives_the_pointer_of_the_right_type);
-	tcase_add_pure_test(type, further_reference_is_freed_on_its_own);
-	tcase_add_pure_test(type, what_needs_no_freeing_is_just_copied);
-	tcase_add_pure_test(type, failure_and_its_reference_are_one);
-	tcase_add_pure_test(type, sharing_what_has_but_one_owner_aborts);
-	tcase_add_pure_test(type, reading_another_type_aborts_and_names_both);
-	tcase_add_pure_loop_test(type, wrong_type_names_the_line_of_the_program,
-				 0, WRONG_READERS);
-	suite_add_tcase(s, type);
-
-	tcase_add_pure_test(text, every_value_has_a_text);
-	tcase_add_pure_test(text, text_that_is_cut_says_how_long_it_would_be);
-	suite_add_tcase(s, text);
-
-	tcase_add_pure_test(death, dying_says_where_and_why_in_one_line);
-	tcase_add_pure_test(death, dying_of_a_long_story_cuts_it);
-	tcase_add_pure_test(death,
-			    dying_works_even_if_the_story_cannot_be_told);
-	tcase_add_pure_test(death, dying_is_heard_though_a_signal_interrupts);
-	tcase_add_pure_test(death, assertion_prints_its_condition);
-	tcase_add_pure_test(death,
-			    version_that_runs_is_the_version_compiled_for);
-	suite_add_tcase(s, death);
-	return suite_main(s);
 }

@@ -128,7 +128,9 @@ static bool check_program(struct plait_reactor *r,
 	return differs;
 }
 
-START_TEST(events_are_those_of_twisted_byte_by_byte)
+GROUP("twisted");
+
+TEST(events_are_those_of_twisted_byte_by_byte, PURE, TIMES(N_RECEIVER_KINDS))
 {
 	const struct receiver_kind *kind = &receiver_kinds[_i];
 	struct plait_reactor *r = plait_testing_reactor_new();
@@ -143,16 +145,4 @@ START_TEST(events_are_those_of_twisted_byte_by_byte)
 	ck_assert_uint_eq(programs, counts[_i].programs);
 	ck_assert_uint_ge(departures, counts[_i].departures);
 	plait_reactor_free(&r);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("vectors");
-	TCase *tc = tcase_create("twisted");
-
-	tcase_add_pure_loop_test(tc, events_are_those_of_twisted_byte_by_byte,
-				 0, N_RECEIVER_KINDS);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

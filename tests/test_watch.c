@@ -89,7 +89,9 @@ static void stop(struct end *e)
 	plait_watch_stop(&e->w);
 }
 
-START_TEST(told_in_every_turn_in_which_it_is_ready)
+GROUP("events");
+
+TEST(told_in_every_turn_in_which_it_is_ready, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -104,9 +106,8 @@ START_TEST(told_in_every_turn_in_which_it_is_ready)
 	ck_assert_uint_eq(e->calls, 3);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(both_at_once_are_told_at_once)
+TEST(both_at_once_are_told_at_once, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ | PLAIT_WRITE);
 
@@ -118,9 +119,8 @@ START_TEST(both_at_once_are_told_at_once)
 	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(only_what_is_waited_for_is_told)
+TEST(only_what_is_waited_for_is_told, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_WRITE);
 
@@ -135,7 +135,6 @@ START_TEST(only_what_is_waited_for_is_told)
 	ck_assert_uint_eq(e->calls, 2);
 	close_end(e);
 }
-END_TEST
 
 static void say_nothing_to(struct end *e)
 {
@@ -144,7 +143,7 @@ static void say_nothing_to(struct end *e)
 }
 
 /* Whatever else the bits are inside. */
-START_TEST(bits_that_are_no_events_are_dropped)
+TEST(bits_that_are_no_events_are_dropped, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, ~3u);
 
@@ -164,9 +163,8 @@ START_TEST(bits_that_are_no_events_are_dropped)
 	e->peer = -1;
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_hang_up_wakes_nobody_who_waits_for_nothing)
+TEST(a_hang_up_wakes_nobody_who_waits_for_nothing, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -181,9 +179,8 @@ START_TEST(a_hang_up_wakes_nobody_who_waits_for_nothing)
 	e->peer = -1;
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_hang_up_is_told_to_who_waits_for_anything)
+TEST(a_hang_up_is_told_to_who_waits_for_anything, ON_EACH_BACKEND, TIMES(2))
 {
 	struct end *e = open_end(0, _i == 0 ? PLAIT_READ : PLAIT_WRITE);
 
@@ -196,9 +193,10 @@ START_TEST(a_hang_up_is_told_to_who_waits_for_anything)
 	e->peer = -1;
 	close_end(e);
 }
-END_TEST
 
-START_TEST(stopping_twice_is_nothing_and_it_may_start_again)
+GROUP("start and stop");
+
+TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 	struct plait_watch zeroed = { 0 };
@@ -216,9 +214,8 @@ START_TEST(stopping_twice_is_nothing_and_it_may_start_again)
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(what_cannot_be_watched_is_refused)
+TEST(what_cannot_be_watched_is_refused, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 	struct plait_watch w = { 0 };
@@ -244,9 +241,8 @@ START_TEST(what_cannot_be_watched_is_refused)
 	plait_watch_stop(&w);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_virtual_reactor_watches_nothing)
+TEST(a_virtual_reactor_watches_nothing, PURE)
 {
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
 	struct plait_watch w = { 0 };
@@ -256,9 +252,8 @@ START_TEST(a_virtual_reactor_watches_nothing)
 	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
 	plait_reactor_free(&r);
 }
-END_TEST
 
-START_TEST(without_memory_for_the_table_it_is_refused)
+TEST(without_memory_for_the_table_it_is_refused, ON_EACH_BACKEND)
 {
 	struct plait_watch w = { 0 };
 	int fd = fcntl(1, F_DUPFD_CLOEXEC, 200);
@@ -272,12 +267,11 @@ START_TEST(without_memory_for_the_table_it_is_refused)
 	plait_watch_stop(&w);
 	close(fd);
 }
-END_TEST
 
 #ifdef HAVE_EPOLL
 static const int epoll_errors[] = { ENOMEM, ENOSPC };
 
-START_TEST(what_epoll_refuses_leaves_all_as_it_was)
+TEST(what_epoll_refuses_leaves_all_as_it_was, ON_EACH_BACKEND, TIMES(2))
 {
 	struct end *e;
 	int err = epoll_errors[_i];
@@ -300,7 +294,6 @@ START_TEST(what_epoll_refuses_leaves_all_as_it_was)
 	ck_assert_uint_eq(e->events, PLAIT_READ);
 	close_end(e);
 }
-END_TEST
 #endif
 
 static void make_file_end(int fd)
@@ -312,7 +305,9 @@ static void make_file_end(int fd)
 			 0);
 }
 
-START_TEST(a_file_is_always_ready)
+GROUP("files");
+
+TEST(a_file_is_always_ready, ON_EACH_BACKEND)
 {
 	struct end *e = &ends[0];
 
@@ -332,9 +327,8 @@ START_TEST(a_file_is_always_ready)
 	ck_assert_uint_eq(e->events, PLAIT_WRITE);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_file_may_be_stopped_in_its_callback)
+TEST(a_file_may_be_stopped_in_its_callback, ON_EACH_BACKEND)
 {
 	struct end *e = &ends[0];
 
@@ -344,9 +338,10 @@ START_TEST(a_file_may_be_stopped_in_its_callback)
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(an_interrupted_wait_is_a_turn_without_events)
+GROUP("events");
+
+TEST(an_interrupted_wait_is_a_turn_without_events, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -358,16 +353,14 @@ START_TEST(an_interrupted_wait_is_a_turn_without_events)
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_wait_that_cannot_be_ends_the_run)
+TEST(a_wait_that_cannot_be_ends_the_run, ON_EACH_BACKEND)
 {
 	fault_call(has_select() ? "select" : "epoll_wait", 1, EINVAL);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EINVAL);
 	ck_assert(!plait_reactor_is_running(reactor));
 	run_turns(reactor, 1);
 }
-END_TEST
 
 /* The number is taken again at once; the event was for the one before. */
 static int reused = -1;
@@ -393,8 +386,11 @@ static void close_and_reuse(struct end *e)
 			 0);
 }
 
+GROUP("batch");
+
 /* Whichever comes first in the batch closes the other; twice: the hang-up. */
-START_TEST(a_stale_event_does_not_reach_the_new_owner_of_the_number)
+TEST(a_stale_event_does_not_reach_the_new_owner_of_the_number, ON_EACH_BACKEND,
+     TIMES(2))
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	struct end *first = has_select() ? a : b;
@@ -417,7 +413,6 @@ START_TEST(a_stale_event_does_not_reach_the_new_owner_of_the_number)
 	close_end(a);
 	close_end(b);
 }
-END_TEST
 
 static void rearm_other(struct end *e)
 {
@@ -430,7 +425,7 @@ static void rearm_other(struct end *e)
 	ck_assert_int_eq(plait_watch_change(&other->w, PLAIT_READ), 0);
 }
 
-START_TEST(an_event_from_before_it_was_armed_again_is_not_told)
+TEST(an_event_from_before_it_was_armed_again_is_not_told, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
@@ -444,7 +439,6 @@ START_TEST(an_event_from_before_it_was_armed_again_is_not_told)
 	close_end(a);
 	close_end(b);
 }
-END_TEST
 
 /* All orders of arrival of n ends, of which the first to be told stops and
    closes all the others. */
@@ -498,22 +492,21 @@ static void run_order(int n, int number)
 	ck_assert_uint_eq(n_ran, 1);
 }
 
-START_TEST(the_first_told_closes_all_others_in_every_order)
+TEST(the_first_told_closes_all_others_in_every_order, ON_EACH_BACKEND,
+     FROM_TO(2, 6))
 {
 	static const int factorial[] = { 1, 1, 2, 6, 24, 120 };
 
 	for (int number = 0; number < factorial[_i]; number++)
 		run_order(_i, number);
 }
-END_TEST
 
-START_TEST(the_first_told_of_many_closes_all_others)
+TEST(the_first_told_of_many_closes_all_others, ON_EACH_BACKEND)
 {
 	for (int n = 6; n <= MAX_PAIRS; n++)
 		for (int number = 0; number < 20; number++)
 			run_order(n, number * 7919);
 }
-END_TEST
 
 static void stop_and_free(struct plait_watch *w, unsigned events)
 {
@@ -522,7 +515,7 @@ static void stop_and_free(struct plait_watch *w, unsigned events)
 	n_ran++;
 }
 
-START_TEST(may_be_freed_in_its_own_callback)
+TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
 {
 	struct plait_watch *w = calloc(1, sizeof(*w));
 	int fd[2];
@@ -536,10 +529,11 @@ START_TEST(may_be_freed_in_its_own_callback)
 	close(fd[0]);
 	close(fd[1]);
 }
-END_TEST
+
+GROUP("behind its back");
 
 /* Closed without a word; another must not suffer, and nothing may spin. */
-START_TEST(a_descriptor_closed_behind_its_back_is_told_as_lost)
+TEST(a_descriptor_closed_behind_its_back_is_told_as_lost, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
@@ -562,9 +556,8 @@ START_TEST(a_descriptor_closed_behind_its_back_is_told_as_lost)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
-START_TEST(a_lost_one_may_be_stopped_before_it_is_told)
+TEST(a_lost_one_may_be_stopped_before_it_is_told, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 
@@ -575,10 +568,9 @@ START_TEST(a_lost_one_may_be_stopped_before_it_is_told)
 	ck_assert_uint_eq(a->calls, 0);
 	close(a->peer);
 }
-END_TEST
 
 /* A duplicate keeps the file in the kernel's set after its number closed. */
-START_TEST(a_duplicate_left_behind_does_not_spin)
+TEST(a_duplicate_left_behind_does_not_spin, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = dup(a->w.fd);
@@ -600,10 +592,9 @@ START_TEST(a_duplicate_left_behind_does_not_spin)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
 /* The number belongs to another by now, which must stay watched. */
-START_TEST(a_duplicate_left_behind_does_not_harm_the_new_owner)
+TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b;
 	int duplicate = dup(a->w.fd), number = a->w.fd;
@@ -622,9 +613,9 @@ START_TEST(a_duplicate_left_behind_does_not_harm_the_new_owner)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
-START_TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks)
+TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
+     ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 
@@ -640,7 +631,6 @@ START_TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks)
 	ck_assert_uint_eq(a->calls, 0);
 	close_end(a);
 }
-END_TEST
 
 /*
  * A registration that is over and that only a new set can get rid of: its file
@@ -666,7 +656,8 @@ static void assert_sleeps(void)
 	clock_virtual(false);
 }
 
-START_TEST(without_descriptors_the_old_set_makes_room_for_the_new_one)
+TEST(without_descriptors_the_old_set_makes_room_for_the_new_one,
+     ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = leave_an_orphan(a);
@@ -681,7 +672,6 @@ START_TEST(without_descriptors_the_old_set_makes_room_for_the_new_one)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
 /* How many turns it makes in a second in which nothing happens. */
 static unsigned turns_in_a_second(void)
@@ -698,7 +688,7 @@ static unsigned turns_in_a_second(void)
 	return n;
 }
 
-START_TEST(without_any_set_it_rests_and_tries_again)
+TEST(without_any_set_it_rests_and_tries_again, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	struct end *c = open_end(2, PLAIT_READ), *d;
@@ -725,7 +715,6 @@ START_TEST(without_any_set_it_rests_and_tries_again)
 	close_end(c);
 	close_end(d);
 }
-END_TEST
 
 static void count(void *arg)
 {
@@ -733,7 +722,7 @@ static void count(void *arg)
 }
 
 /* It has no time to rest if something is due, and never rests too long. */
-START_TEST(resting_makes_no_timer_late)
+TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
 	struct end *a = open_end(0, PLAIT_READ);
@@ -752,9 +741,8 @@ START_TEST(resting_makes_no_timer_late)
 	close(duplicate);
 	close(a->peer);
 }
-END_TEST
 
-START_TEST(a_reactor_without_a_set_may_be_freed)
+TEST(a_reactor_without_a_set_may_be_freed, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 	int duplicate = leave_an_orphan(a);
@@ -765,10 +753,9 @@ START_TEST(a_reactor_without_a_set_may_be_freed)
 	close(duplicate);
 	close(a->peer);
 }
-END_TEST
 
 /* The old one serves, but it reports the orphan again and again. */
-START_TEST(without_memory_for_a_new_set_it_rests_too)
+TEST(without_memory_for_a_new_set_it_rests_too, ON_EACH_BACKEND, TIMES(2))
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = leave_an_orphan(a);
@@ -789,10 +776,10 @@ START_TEST(without_memory_for_a_new_set_it_rests_too)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
 /* Whoever has put another file there has not stopped the watch. */
-START_TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set)
+TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
+     ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = leave_an_orphan(a), file;
@@ -810,10 +797,9 @@ START_TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set)
 	close(a->peer);
 	close_end(b);
 }
-END_TEST
 
 /* Its peer has hung up, which cannot be masked. */
-START_TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set)
+TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate;
@@ -829,9 +815,8 @@ START_TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set)
 	plait_watch_stop(&b->w);
 	close(b->w.fd);
 }
-END_TEST
 
-START_TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others)
+TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
@@ -846,7 +831,6 @@ START_TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others)
 	close(a->peer);
 	close(b->peer);
 }
-END_TEST
 
 static struct end *changed;
 static unsigned changed_to;
@@ -864,7 +848,8 @@ static void change_the_other(struct end *e)
 	ck_assert_int_eq(plait_watch_change(&changed->w, changed_to), 0);
 }
 
-START_TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more)
+TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more,
+     ON_EACH_BACKEND, TIMES(4))
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
@@ -887,9 +872,8 @@ START_TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more)
 	close(a->peer);
 	close(b->peer);
 }
-END_TEST
 
-START_TEST(a_new_set_finds_out_who_else_is_lost)
+TEST(a_new_set_finds_out_who_else_is_lost, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = dup(a->w.fd);
@@ -907,10 +891,9 @@ START_TEST(a_new_set_finds_out_who_else_is_lost)
 	close(a->peer);
 	close(b->peer);
 }
-END_TEST
 
 /* epoll still has the file, or has it no more, and plait cannot know. */
-START_TEST(a_set_that_knows_better_is_followed)
+TEST(a_set_that_knows_better_is_followed, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 	int number = a->w.fd, duplicate = dup(number);
@@ -927,9 +910,8 @@ START_TEST(a_set_that_knows_better_is_followed)
 	close(duplicate);
 	close_end(a);
 }
-END_TEST
 
-START_TEST(a_number_that_leads_to_another_file_can_be_changed)
+TEST(a_number_that_leads_to_another_file_can_be_changed, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ);
 	int number = a->w.fd, fd[2];
@@ -945,11 +927,13 @@ START_TEST(a_number_that_leads_to_another_file_can_be_changed)
 	close(fd[1]);
 	close_end(a);
 }
-END_TEST
 
 static const int high[] = { 1023, 1024, 1500 };
 
-START_TEST(a_number_too_high_for_select_is_refused_by_select_alone)
+GROUP("start and stop");
+
+TEST(a_number_too_high_for_select_is_refused_by_select_alone, ON_EACH_BACKEND,
+     TIMES(3))
 {
 	struct end *e = open_end(0, PLAIT_READ);
 	struct plait_watch w = { 0 };
@@ -969,10 +953,11 @@ START_TEST(a_number_too_high_for_select_is_refused_by_select_alone)
 	close(fd);
 	close_end(e);
 }
-END_TEST
+
+GROUP("behind its back");
 
 /* epoll calls that a hang-up and nothing else. */
-START_TEST(the_end_of_a_pipe_is_readable)
+TEST(the_end_of_a_pipe_is_readable, ON_EACH_BACKEND)
 {
 	struct end *e = &ends[0];
 	int fd[2];
@@ -990,9 +975,8 @@ START_TEST(the_end_of_a_pipe_is_readable)
 	plait_watch_stop(&e->w);
 	close(fd[0]);
 }
-END_TEST
 
-START_TEST(without_memory_select_waits_again)
+TEST(without_memory_select_waits_again, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -1006,9 +990,8 @@ START_TEST(without_memory_select_waits_again)
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(a_number_that_is_refused_costs_nothing)
+TEST(a_number_that_is_refused_costs_nothing, ON_EACH_REACTOR, TIMES(3))
 {
 	static const int numbers[] = { 2000, 20 * 1000 * 1000, INT_MAX };
 	struct plait_watch w = { 0 };
@@ -1026,9 +1009,10 @@ START_TEST(a_number_that_is_refused_costs_nothing)
 	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
 	plait_watch_stop(&w);
 }
-END_TEST
 
-START_TEST(each_ready_one_is_told_in_each_turn)
+GROUP("events");
+
+TEST(each_ready_one_is_told_in_each_turn, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < MAX_PAIRS; i++)
 		say(open_end(i, PLAIT_READ));
@@ -1038,9 +1022,10 @@ START_TEST(each_ready_one_is_told_in_each_turn)
 		close_end(&ends[i]);
 	}
 }
-END_TEST
 
-START_TEST(a_reactor_that_is_freed_stops_its_watches)
+GROUP("start and stop");
+
+TEST(a_reactor_that_is_freed_stops_its_watches, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -1048,9 +1033,10 @@ START_TEST(a_reactor_that_is_freed_stops_its_watches)
 	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), -EINVAL);
 	close_end(e);
 }
-END_TEST
 
-START_TEST(an_event_costs_one_wait_and_nothing_else)
+GROUP("events");
+
+TEST(an_event_costs_one_wait_and_nothing_else, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
@@ -1063,98 +1049,4 @@ START_TEST(an_event_costs_one_wait_and_nothing_else)
 	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
 	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
 	close_end(e);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("watch");
-	TCase *tc = tcase_create("events");
-
-	tcase_add_reactor_test(tc, told_in_every_turn_in_which_it_is_ready);
-	tcase_add_reactor_test(tc, both_at_once_are_told_at_once);
-	tcase_add_reactor_test(tc, only_what_is_waited_for_is_told);
-	tcase_add_reactor_test(tc, bits_that_are_no_events_are_dropped);
-	tcase_add_reactor_test(tc,
-			       a_hang_up_wakes_nobody_who_waits_for_nothing);
-	tcase_add_reactor_loop_test(
-		tc, a_hang_up_is_told_to_who_waits_for_anything, 0, 2);
-	tcase_add_reactor_test(tc,
-			       an_interrupted_wait_is_a_turn_without_events);
-	tcase_add_reactor_test(tc, a_wait_that_cannot_be_ends_the_run);
-	tcase_add_reactor_test(tc, each_ready_one_is_told_in_each_turn);
-	tcase_add_reactor_test(tc, an_event_costs_one_wait_and_nothing_else);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("start and stop");
-	tcase_add_reactor_test(
-		tc, stopping_twice_is_nothing_and_it_may_start_again);
-	tcase_add_reactor_test(tc, what_cannot_be_watched_is_refused);
-	tcase_add_pure_test(tc, a_virtual_reactor_watches_nothing);
-	tcase_add_reactor_test(tc, without_memory_for_the_table_it_is_refused);
-#ifdef HAVE_EPOLL
-	tcase_add_reactor_loop_test(tc, what_epoll_refuses_leaves_all_as_it_was,
-				    0, 2);
-#endif
-	tcase_add_reactor_loop_test(
-		tc, a_number_too_high_for_select_is_refused_by_select_alone, 0,
-		3);
-	tcase_add_reactor_test(tc, a_reactor_that_is_freed_stops_its_watches);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("files");
-	tcase_add_reactor_test(tc, a_file_is_always_ready);
-	tcase_add_reactor_test(tc, a_file_may_be_stopped_in_its_callback);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("batch");
-	tcase_add_reactor_loop_test(
-		tc, a_stale_event_does_not_reach_the_new_owner_of_the_number, 0,
-		2);
-	tcase_add_reactor_test(
-		tc, an_event_from_before_it_was_armed_again_is_not_told);
-	tcase_add_reactor_loop_test(
-		tc, the_first_told_closes_all_others_in_every_order, 2, 6);
-	tcase_add_reactor_test(tc, the_first_told_of_many_closes_all_others);
-	tcase_add_reactor_test(tc, may_be_freed_in_its_own_callback);
-	suite_add_tcase(s, tc);
-
-	tc = tcase_create("behind its back");
-	tcase_add_reactor_test(
-		tc, a_descriptor_closed_behind_its_back_is_told_as_lost);
-	tcase_add_reactor_test(tc, a_lost_one_may_be_stopped_before_it_is_told);
-	tcase_add_reactor_test(tc, a_duplicate_left_behind_does_not_spin);
-	tcase_add_reactor_test(
-		tc, a_duplicate_left_behind_does_not_harm_the_new_owner);
-	tcase_add_reactor_test(
-		tc,
-		a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks);
-	tcase_add_reactor_test(
-		tc, without_descriptors_the_old_set_makes_room_for_the_new_one);
-	tcase_add_reactor_test(tc, without_any_set_it_rests_and_tries_again);
-	tcase_add_reactor_test(tc, resting_makes_no_timer_late);
-	tcase_add_reactor_test(tc, a_reactor_without_a_set_may_be_freed);
-	tcase_add_reactor_loop_test(
-		tc, without_memory_for_a_new_set_it_rests_too, 0, 2);
-	tcase_add_reactor_test(
-		tc,
-		a_number_that_has_become_a_regular_file_is_lost_with_the_set);
-	tcase_add_reactor_test(
-		tc, a_watch_that_waits_for_nothing_stays_out_of_a_new_set);
-	tcase_add_reactor_test(
-		tc, a_watch_that_waits_for_nothing_is_not_lost_with_others);
-	tcase_add_reactor_loop_test(
-		tc,
-		one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more, 0,
-		4);
-	tcase_add_reactor_test(tc, the_end_of_a_pipe_is_readable);
-	tcase_add_reactor_test(tc, without_memory_select_waits_again);
-	tcase_add_timed_loop_test(tc, a_number_that_is_refused_costs_nothing, 0,
-				  3);
-	tcase_add_reactor_test(tc, a_new_set_finds_out_who_else_is_lost);
-	tcase_add_reactor_test(tc, a_set_that_knows_better_is_followed);
-	tcase_add_reactor_test(
-		tc, a_number_that_leads_to_another_file_can_be_changed);
-	suite_add_tcase(s, tc);
-	return suite_main(s);
 }

@@ -6,7 +6,7 @@
 void timed_start(void)
 {
 	clock_virtual(true);
-	if (backend == NULL)
+	if (reactor == NULL)
 		reactor = plait_testing_reactor_new();
 	ck_assert_ptr_nonnull(reactor);
 }
