@@ -22,7 +22,6 @@
 
 #include <stdint.h>
 
-#include <plait/address.h>
 #include <plait/reactor.h>
 #include <plait/timer.h>
 
@@ -295,10 +294,6 @@ void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
 void plait_i_loop_trace_start(struct plait_reactor *r);
 void plait_i_loop_trace_end(unsigned number, bool forked);
-
-/* A connection or an attempt begins; that is its other end. */
-void plait_i_loop_trace_address(enum trace_kind kind, const void *object,
-				const struct plait_address *address);
 
 /*
  * True if PLAIT_REACTOR names a backend that there is not; why gets the words

@@ -233,17 +233,6 @@ int plait_trace_dump(const char *path)
 	return trace_is_on() ? dump_trace(path, open_any) : -EINVAL;
 }
 
-void plait_i_loop_trace_address(enum trace_kind kind, const void *object,
-				const struct plait_address *address)
-{
-	char text[PLAIT_ADDRESS_SIZE];
-
-	if (!trace_is_on())
-		return;
-	plait_address_str(address, text, sizeof(text));
-	plait_i_trace_record_label(kind, object, text);
-}
-
 /* ---- asked for by the environment ------------------------------------ */
 
 static const char variable[] = "PLAIT_TRACE";

@@ -195,3 +195,14 @@ int plait_i_address_of_peer(int fd, struct plait_address *ret)
 {
 	return address_by(getpeername, fd, ret);
 }
+
+void plait_i_address_trace(const struct plait_address *a, enum trace_kind kind,
+			   const void *object)
+{
+	char text[PLAIT_ADDRESS_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_address_str(a, text, sizeof(text));
+	plait_i_trace_record_label(kind, object, text);
+}

@@ -9,6 +9,8 @@
 
 #include <plait/address.h>
 
+#include "lib/trace.h"
+
 /* A family that plait does not know gives no address. */
 void plait_i_address_from_kernel(struct plait_address *ret,
 				 const struct sockaddr_storage *ss);
@@ -27,5 +29,10 @@ bool plait_i_address_equal(const struct plait_address *a,
  */
 int plait_i_address_of_socket(int fd, struct plait_address *ret);
 int plait_i_address_of_peer(int fd, struct plait_address *ret);
+
+/* In a trace: object, a connection or an attempt, begins; a is its other end.
+ */
+void plait_i_address_trace(const struct plait_address *a, enum trace_kind kind,
+			   const void *object);
 
 #endif

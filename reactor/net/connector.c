@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "reactor/net/address.h"
 #include "reactor/net/endpoint.h"
 
 static const double default_timeout = 30;
@@ -295,7 +296,7 @@ static void start_attempt(struct plait_connector *c)
 	}
 	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
-	plait_i_loop_trace_address(TRACE_ATTEMPT, c, &c->destination);
+	plait_i_address_trace(&c->destination, TRACE_ATTEMPT, c);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, time_out, c);
 	if (c->unusable != NULL)
 		plait_i_connector_answer(c, plait_failure_ref(c->unusable));

@@ -865,7 +865,7 @@ struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
 	if (err != 0)
 		goto err_free;
 	plait_i_loop_join(r, &s->member);
-	plait_i_loop_trace_address(TRACE_OPENED, &s->base, peer);
+	plait_i_address_trace(peer, TRACE_OPENED, &s->base);
 	verify(s);
 	return &s->base;
 
