@@ -147,7 +147,7 @@ TEST(what_the_kernel_gets_comes_back, PURE, EACH_OF(good))
 	ck_assert_uint_gt(plait_i_address_to_kernel(&a, &ss), 0);
 	ck_assert_int_eq(ss.ss_family, a.family);
 	plait_i_address_from_kernel(&back, &ss);
-	ck_assert(plait_i_address_equal(&a, &back));
+	ck_assert(plait_address_equal(&a, &back));
 }
 
 TEST(a_foreign_family_is_no_address, PURE)
@@ -175,11 +175,59 @@ TEST(equal_means_the_same_end, PURE)
 
 	plait_address_parse(&a, "fe80::1%2", 80);
 	plait_address_parse(&b, "fe80:0::1%2", 80);
-	ck_assert(plait_i_address_equal(&a, &b));
+	ck_assert(plait_address_equal(&a, &b));
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		plait_address_parse(&b, others[i].host, others[i].port);
-		ck_assert(!plait_i_address_equal(&a, &b));
+		ck_assert(!plait_address_equal(&a, &b));
 	}
+}
+
+static const struct {
+	const char *host;
+	unsigned ipv4_bits, ipv6_bits;
+	const char *network;
+} networks[] = {
+	{ "192.0.2.255", 32, 64, "192.0.2.255" },
+	{ "192.0.2.255", 31, 64, "192.0.2.254" },
+	{ "192.0.2.255", 24, 64, "192.0.2.0" },
+	{ "192.255.2.1", 9, 64, "192.128.0.0" },
+	{ "192.0.2.255", 0, 64, "0.0.0.0" },
+	{ "192.0.2.255", 400, 64, "192.0.2.255" },
+	{ "2001:db8:1:2:3:4:5:6", 32, 64, "2001:db8:1:2::" },
+	{ "2001:db8:1:2:3:4:5:6", 32, 128, "2001:db8:1:2:3:4:5:6" },
+	{ "2001:db8:1:2:3:4:5:6", 32, 127, "2001:db8:1:2:3:4:5:6" },
+	{ "2001:db8:1:2:3:4:5:7", 32, 127, "2001:db8:1:2:3:4:5:6" },
+	{ "2001:db8:ffff::1", 32, 33, "2001:db8:8000::" },
+	{ "2001:db8::1", 32, 0, "::" },
+	{ "fe80::1%3", 32, 64, "fe80::%3" },
+	{ "::ffff:192.0.2.255", 24, 64, "192.0.2.0" },
+	{ "::ffff:0:0", 32, 64, "0.0.0.0" },
+	{ "::fffe:192.0.2.255", 24, 64, "::" },
+	{ "::1:ffff:192.0.2.255", 24, 128, "::1:ffff:c000:2ff" },
+};
+
+TEST(network_is_the_leading_bits, PURE, EACH_OF(networks))
+{
+	struct plait_address a, net, expected;
+
+	plait_address_parse(&a, networks[_i].host, 80);
+	plait_address_parse(&expected, networks[_i].network, 0);
+	plait_address_network(&a, networks[_i].ipv4_bits,
+			      networks[_i].ipv6_bits, &net);
+	ck_assert(plait_address_equal(&net, &expected));
+	ck_assert_uint_eq(plait_address_port(&a), 80);
+	plait_address_network(&a, networks[_i].ipv4_bits,
+			      networks[_i].ipv6_bits, &a);
+	ck_assert(plait_address_equal(&a, &expected));
+}
+
+TEST(network_of_no_address_is_none, PURE)
+{
+	static const struct plait_address none;
+	struct plait_address net = { .port = 42 };
+
+	plait_address_network(&none, 32, 64, &net);
+	ck_assert(plait_address_equal(&net, &none));
 }
 
 TEST(a_socket_without_address_says_so, PURE)

@@ -4,6 +4,7 @@
 #ifndef PLAIT_ADDRESS_H
 #define PLAIT_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,19 @@ int plait_address_parse(struct plait_address *ret, const char *host,
 			unsigned port);
 
 unsigned plait_address_port(const struct plait_address *a);
+
+/* True if both are the same IP, port and interface. */
+bool plait_address_equal(const struct plait_address *a,
+			 const struct plait_address *b);
+
+/*
+ * The network that a is in: the leading bits of its IP, that many of an IPv4
+ * address (at most 32) or of an IPv6 address (at most 128), then zeros, and
+ * port 0.  An IPv4 address inside an IPv6 one, such as ::ffff:192.0.2.1,
+ * becomes the IPv4 address first.  *ret may be *a.
+ */
+void plait_address_network(const struct plait_address *a, unsigned ipv4_bits,
+			   unsigned ipv6_bits, struct plait_address *ret);
 
 /*
  * Write as snprintf() would: the one "127.0.0.1" or "::1", the other

@@ -165,11 +165,40 @@ socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 	return 0;
 }
 
-bool plait_i_address_equal(const struct plait_address *a,
-			   const struct plait_address *b)
+bool plait_address_equal(const struct plait_address *a,
+			 const struct plait_address *b)
 {
 	return a->family == b->family && a->port == b->port &&
 	       a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+/* An IPv4 address in an IPv6 one is what a port on "::" sees. */
+static void address_unmap(struct plait_address *a)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (a->family != AF_INET6 || memcmp(a->ip, mapped, sizeof(mapped)) != 0)
+		return;
+	memmove(a->ip, a->ip + sizeof(mapped), 4);
+	memset(a->ip + 4, 0, sizeof(a->ip) - 4);
+	a->family = AF_INET;
+	a->scope = 0;
+}
+
+void plait_address_network(const struct plait_address *a, unsigned ipv4_bits,
+			   unsigned ipv6_bits, struct plait_address *ret)
+{
+	struct plait_address net = *a;
+	unsigned bits;
+
+	net.port = 0;
+	address_unmap(&net);
+	bits = net.family == AF_INET ? ipv4_bits : ipv6_bits;
+	for (unsigned i = 0; i < sizeof(net.ip); i++) {
+		if (bits < 8 * i + 8)
+			net.ip[i] &= bits <= 8 * i ? 0 : 0xff00u >> (bits % 8);
+	}
+	*ret = net;
 }
 
 typedef int name_call(int fd, struct sockaddr *sa, socklen_t *len);

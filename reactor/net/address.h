@@ -4,7 +4,6 @@
 #ifndef REACTOR_ADDRESS_H
 #define REACTOR_ADDRESS_H
 
-#include <stdbool.h>
 #include <sys/socket.h>
 
 #include <plait/address.h>
@@ -18,10 +17,6 @@ void plait_i_address_from_kernel(struct plait_address *ret,
 /* Gives the length that bind() and connect() want; 0 for no address. */
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 				    struct sockaddr_storage *ret);
-
-/* True if both are the same end: family, IP, port and scope. */
-bool plait_i_address_equal(const struct plait_address *a,
-			   const struct plait_address *b);
 
 /*
  * What getsockname() and getpeername() say.  0, or -ENOTCONN when the kernel

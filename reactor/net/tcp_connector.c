@@ -47,7 +47,7 @@ static bool is_connected_to_itself(const struct tcp_connector *c)
 	return plait_i_address_of_socket(c->fd, &host) == 0 &&
 	       host.port == c->base.destination.port &&
 	       plait_i_address_of_peer(c->fd, &peer) == 0 &&
-	       plait_i_address_equal(&host, &peer);
+	       plait_address_equal(&host, &peer);
 }
 
 static void succeed(struct tcp_connector *c)
