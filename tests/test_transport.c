@@ -11,6 +11,7 @@
 
 #include <plait/testing.h>
 
+#include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
 #include "tests/wire.h"
 

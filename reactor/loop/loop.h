@@ -129,16 +129,25 @@ bool plait_i_loop_refuses(struct plait_reactor *r);
 bool plait_i_loop_tells_of_new(struct plait_reactor *r);
 
 /*
- * Factories that wait to be told of a connector for which there was no
- * memory; connector.c's, which sets task.run.
+ * Whoever has to be told something from the loop for which there was no
+ * memory: a list, and the task that empties it.  Those who use it set task.run.
  */
-struct loop_unreported {
+struct loop_untold {
 	struct plait_reactor *reactor;
-	struct plait_list factories;
+	struct plait_list list;
 	struct loop_task task;
 };
 
-struct loop_unreported *plait_i_loop_unreported(struct plait_reactor *r);
+struct loop_untold *plait_i_loop_untold(struct plait_reactor *r);
+
+/*
+ * What stands for the kernel's sockets, borrowed (reactor/net/network.h); NULL,
+ * as at first: they do themselves.
+ */
+struct network_ops;
+void plait_i_loop_set_network(struct plait_reactor *r,
+			      const struct network_ops *network);
+const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);

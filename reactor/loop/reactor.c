@@ -236,9 +236,20 @@ struct plait_list *plait_i_loop_finishing(struct plait_reactor *r)
 	return &r->finishing;
 }
 
-struct loop_unreported *plait_i_loop_unreported(struct plait_reactor *r)
+struct loop_untold *plait_i_loop_untold(struct plait_reactor *r)
 {
-	return &r->unreported;
+	return &r->untold;
+}
+
+void plait_i_loop_set_network(struct plait_reactor *r,
+			      const struct network_ops *network)
+{
+	r->network = network;
+}
+
+const struct network_ops *plait_i_loop_network(const struct plait_reactor *r)
+{
+	return r->network;
 }
 
 uint64_t plait_i_loop_next_number(struct plait_reactor *r)
@@ -328,8 +339,8 @@ static void init(struct plait_reactor *r, const struct backend *backend)
 	plait_list_init(&r->leaving);
 	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
-	plait_list_init(&r->unreported.factories);
-	r->unreported.reactor = r;
+	plait_list_init(&r->untold.list);
+	r->untold.reactor = r;
 	plait_i_watch_init(r);
 	plait_i_trigger_init(r);
 	plait_i_pool_init(r);

@@ -197,9 +197,10 @@ struct plait_reactor {
 	unsigned refusals;	     /* in this callback meanwhile */
 	uint64_t rounds, last_begun; /* of losing; when something began */
 	unsigned begun;		     /* in how many of them */
-	struct loop_unreported unreported;
-	uint64_t turns;	  /* begun so far */
-	uint64_t numbers; /* given out so far */
+	struct loop_untold untold;
+	const struct network_ops *network; /* NULL: sockets */
+	uint64_t turns;			   /* begun so far */
+	uint64_t numbers;		   /* given out so far */
 
 	struct watches watches;
 	struct timers timers;

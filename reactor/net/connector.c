@@ -14,11 +14,11 @@
 #include <sys/socket.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/endpoint.h"
+#include "reactor/net/admit.h"
+#include "reactor/net/connector.h"
+#include "reactor/net/protocol.h"
 
-static const double default_timeout = 30;
-
-static const struct plait_error *kind_of(int err)
+static const struct plait_error *connector_kind_of(int err)
 {
 	switch (err) {
 	case ECONNREFUSED:
@@ -47,12 +47,12 @@ plait_i_connector_failure(const struct plait_connector *c,
 
 	plait_address_str(&c->destination, to, sizeof(to));
 	if (kind == NULL)
-		kind = kind_of(err);
+		kind = connector_kind_of(err);
 	return failure_in(plait_fail_errno(kind, err, "connect to %s", to));
 }
 
 /* Nothing but the caller can end the attempt any more. */
-static void end_waiting(struct plait_connector *c)
+static void connector_end_waiting(struct plait_connector *c)
 {
 	plait_timer_stop(&c->timer);
 	loop_part(&c->member);
@@ -62,7 +62,7 @@ static void end_waiting(struct plait_connector *c)
 void plait_i_connector_answer(struct plait_connector *c,
 			      const struct plait_failure *why)
 {
-	end_waiting(c);
+	connector_end_waiting(c);
 	c->why = why;
 	plait_i_loop_next_turn(c->reactor, &c->answer);
 }
@@ -71,7 +71,7 @@ void plait_i_connector_answer(struct plait_connector *c,
  * The factory was told of the end.  If that did not start a new attempt, the
  * factory is done with this connector.
  */
-static void end_attempt(struct plait_connector *c)
+static void connector_end_attempt(struct plait_connector *c)
 {
 	if (loop_is_forked(c->reactor))
 		return;
@@ -83,7 +83,7 @@ static void end_attempt(struct plait_connector *c)
 }
 
 /* Ends the reference that the attempts have. */
-static void let_go(struct plait_connector *c)
+static void connector_let_go(struct plait_connector *c)
 {
 	if (c->held) {
 		c->held = false;
@@ -91,17 +91,17 @@ static void let_go(struct plait_connector *c)
 	}
 }
 
-static void run_burial(struct loop_task *task)
+static void connector_run_burial(struct loop_task *task)
 {
 	struct plait_connector *c =
 		plait_container(task, struct plait_connector, burial);
 
 	c->ops->close(c);
 	if (c->state == PLAIT_DISCONNECTED)
-		let_go(c);
+		connector_let_go(c);
 }
 
-static void run_answer(struct loop_task *task)
+static void connector_run_answer(struct loop_task *task)
 {
 	struct plait_connector *c =
 		plait_container(task, struct plait_connector, answer);
@@ -118,30 +118,30 @@ static void run_answer(struct loop_task *task)
  * The reactor goes, and the user may have a reference.  In a forked child an
  * attempt may have one, too.
  */
-static void run_keep(struct loop_task *task)
+static void connector_run_keep(struct loop_task *task)
 {
 	struct plait_connector *c =
 		plait_container(task, struct plait_connector, keep);
 
-	end_waiting(c);
+	connector_end_waiting(c);
 	c->state = PLAIT_DISCONNECTED;
 	plait_failure_unref(&c->why);
 	c->ops->close(c);
 	c->reactor = NULL;
-	let_go(c);
+	connector_let_go(c);
 }
 
 /* In a forked child: tells nobody. */
-static void abandon_attempt(struct loop_member *m)
+static void connector_abandon(struct loop_member *m)
 {
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
-	end_waiting(c);
+	connector_end_waiting(c);
 	c->ops->close(c);
 }
 
-static void lose_attempt(struct loop_member *m)
+static void connector_lose(struct loop_member *m)
 {
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
@@ -151,12 +151,12 @@ static void lose_attempt(struct loop_member *m)
 		plait_i_connector_failure(c, &plait_error_connection_lost, 0));
 }
 
-static const struct loop_member_ops attempt_ops = {
-	.lose = lose_attempt,
-	.abandon = abandon_attempt,
+static const struct loop_member_ops connector_member_ops = {
+	.lose = connector_lose,
+	.abandon = connector_abandon,
 };
 
-static void time_out(void *arg)
+static void connector_time_out(void *arg)
 {
 	struct plait_connector *c = arg;
 
@@ -165,7 +165,7 @@ static void time_out(void *arg)
 		plait_i_connector_failure(c, &plait_error_connect_timeout, 0));
 }
 
-static void tell_started(struct plait_connector *c)
+static void connector_tell_started(struct plait_connector *c)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;
 
@@ -177,15 +177,16 @@ static void tell_started(struct plait_connector *c)
 }
 
 /* c is NULL if there was no memory for it. */
-static void tell_failed(struct plait_factory *f, struct plait_connector *c,
-			const struct plait_failure *why)
+static void connector_tell_failed(struct plait_factory *f,
+				  struct plait_connector *c,
+				  const struct plait_failure *why)
 {
 	if (f->ops != NULL && f->ops->connection_failed != NULL)
 		f->ops->connection_failed(f, c, why);
 }
 
-static void tell_lost(struct plait_connector *c,
-		      const struct plait_failure *why)
+static void connector_tell_lost(struct plait_connector *c,
+				const struct plait_failure *why)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;
 
@@ -196,97 +197,91 @@ static void tell_lost(struct plait_connector *c,
 void plait_i_connector_failed(struct plait_connector *c,
 			      const struct plait_failure *why)
 {
-	struct plait_reactor *r = c->reactor;
-
 	/* The factory, or the protocol's, has forked. */
-	if (loop_is_forked(r)) {
+	if (loop_is_forked(c->reactor)) {
 		plait_failure_unref(&why);
 		return;
 	}
-	plait_i_loop_enter(r);
-	end_waiting(c);
+	connector_end_waiting(c);
 	if (c->state == PLAIT_CONNECTING)
 		trace_end(TRACE_ENDED, c, c->cause);
 	c->state = PLAIT_DISCONNECTED;
-	tell_failed(c->factory, c, why);
+	connector_tell_failed(c->factory, c, why);
 	plait_failure_unref(&why);
-	end_attempt(c);
-	plait_i_loop_leave(r);
+	connector_end_attempt(c);
 }
 
-static void disconnected(struct plait_connector *c,
-			 const struct plait_failure *why)
+static void connector_disconnected(struct plait_connector *c,
+				   const struct plait_failure *why)
 {
 	c->transport = NULL;
 	if (loop_is_forked(c->reactor))
 		return;
 	c->state = PLAIT_DISCONNECTED;
-	tell_lost(c, why);
-	end_attempt(c);
+	connector_tell_lost(c, why);
+	connector_end_attempt(c);
 }
 
-static void lost(struct transport_owner *o, const struct plait_failure *why)
+static void connector_lost(struct transport_owner *o,
+			   const struct plait_failure *why)
 {
-	struct plait_connector *c =
-		plait_container(o, struct plait_connector, owner);
-	struct plait_reactor *r = c->reactor;
-
-	plait_i_loop_enter(r);
-	disconnected(c, why);
-	plait_i_loop_leave(r);
+	connector_disconnected(
+		plait_container(o, struct plait_connector, owner), why);
 }
 
-/* There is no protocol: the factory refused, or had no memory. */
-static void not_built(struct plait_connector *c, int err)
+/* What a connector has reached. */
+struct reached {
+	struct newcomer base;
+	struct plait_connector *connector;
+};
+
+static struct plait_transport *reached_transport(struct newcomer *n,
+						 struct transport_owner *owner)
+{
+	struct plait_connector *c = plait_self(n, struct reached)->connector;
+
+	c->transport = c->ops->transport(c);
+	return c->transport;
+}
+
+/* Neither does a child go on with it, nor is anybody told there. */
+static void connector_not_admitted(struct plait_connector *c, int err)
 {
 	plait_value done = plait_connection_done();
 
-	if (err == ENOMEM)
+	if (err == ECONNREFUSED)
+		connector_disconnected(c, plait_value_failure(&done));
+	else if (err == ENOMEM)
 		plait_i_connector_failed(c, failure_in(plait_no_memory()));
-	else
-		disconnected(c, plait_value_failure(&done));
-}
-
-/* The protocol is there: taken. */
-static void built(struct plait_connector *c, struct plait_protocol *p)
-{
-	struct plait_transport *t = c->ops->transport(c);
-	int err = errno;
-
-	if (t == NULL) {
-		plait_protocol_free(&p);
+	else if (err != ECHILD)
 		plait_i_connector_failed(
-			c, err == ENOMEM
-				   ? failure_in(plait_no_memory())
-				   : plait_i_connector_failure(c, NULL, err));
-		return;
-	}
-	c->transport = t;
-	plait_i_transport_made(t, p);
-	if (c->lose_when_made)
-		plait_transport_lose_connection(t);
+			c, plait_i_connector_failure(c, NULL, err));
 }
 
 void plait_i_connector_connected(struct plait_connector *c)
 {
-	struct plait_reactor *r = c->reactor;
-	struct plait_protocol *p;
+	struct reached reached = {
+		.base.reactor = c->reactor,
+		.base.factory = c->factory,
+		.base.peer = &c->destination,
+		.base.owner = &c->owner,
+		.base.transport = reached_transport,
+		.connector = c,
+	};
+	struct plait_transport *t;
 
-	plait_i_loop_enter(r);
-	end_waiting(c);
+	connector_end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTED;
 	c->lose_when_made = false;
-	errno = 0;
-	p = plait_i_factory_build(c->factory, &c->destination);
-	if (p != NULL)
-		built(c, p);
-	else
-		not_built(c, errno);
-	plait_i_loop_leave(r);
+	t = plait_i_admit(&reached.base);
+	if (t == NULL)
+		connector_not_admitted(c, errno);
+	else if (c->lose_when_made)
+		plait_transport_lose_connection(t);
 }
 
-static void start_attempt(struct plait_connector *c)
+static void connector_start_attempt(struct plait_connector *c)
 {
 	c->state = PLAIT_CONNECTING;
 	c->told = false;
@@ -297,136 +292,95 @@ static void start_attempt(struct plait_connector *c)
 	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
 	plait_i_address_trace(&c->destination, TRACE_ATTEMPT, c);
-	plait_timer_start(c->reactor, &c->timer, c->timeout, time_out, c);
+	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
+			  c);
 	if (c->unusable != NULL)
 		plait_i_connector_answer(c, plait_failure_ref(c->unusable));
 	else if (plait_i_loop_is_closing(c->reactor))
-		lose_attempt(&c->member);
+		connector_lose(&c->member);
 	else
 		c->ops->start(c);
 }
 
-static void connect_factory(struct plait_connector *c)
+void plait_i_connector_start(struct plait_connector *c)
 {
 	struct plait_reactor *r = c->reactor;
 
 	plait_i_loop_enter(r);
-	start_attempt(c);
+	connector_start_attempt(c);
 	if (!c->counted) {
 		c->counted = true;
 		plait_i_factory_start(c->factory);
 	}
-	tell_started(c);
+	connector_tell_started(c);
 	plait_i_loop_leave(r);
 }
 
-/* Reads where to; if that is no address, every attempt will fail. */
-static void read_destination(struct plait_connector *c, const char *host,
-			     unsigned port)
-{
-	int err = -plait_address_parse(&c->destination, host, port);
-	const char *name = host != NULL ? host : "";
-
-	if (err == EADDRNOTAVAIL)
-		c->unusable = failure_in(plait_fail(
-			&plait_error_dns_lookup,
-			"connect to %s:%u: not a numeric address", name, port));
-	else if (err != 0)
-		c->unusable = failure_in(
-			plait_fail_errno(&plait_error_connect, err,
-					 "connect to %s:%u", name, port));
-}
-
-static void read_bind_address(struct plait_connector *c, const char *host,
-			      unsigned port)
-{
-	int err;
-
-	if (host == NULL && port == 0)
-		return;
-	if (host == NULL && c->destination.family == AF_INET6)
-		host = "::";
-	err = -plait_address_parse(&c->bind, host, port);
-	if (err != 0 && c->unusable == NULL)
-		c->unusable =
-			plait_i_connector_failure(c, &plait_error_bind, err);
-}
-
-static void read_options(struct plait_connector *c,
-			 const struct plait_connect_options *options)
-{
-	c->timeout = options->timeout == 0 ? default_timeout : options->timeout;
-	c->no_delay = options->no_delay;
-	c->keep_alive = options->keep_alive;
-	read_bind_address(c, options->bind_address, options->bind_port);
-}
-
-static void init(struct plait_connector *c, struct plait_reactor *r,
-		 struct plait_factory *f)
+static void connector_init(struct plait_connector *c, struct plait_reactor *r,
+			   struct plait_factory *f)
 {
 	c->reactor = r;
 	c->factory = f;
-	c->owner.lost = lost;
-	c->member.ops = &attempt_ops;
-	c->answer.run = run_answer;
-	c->burial.run = run_burial;
-	c->keep.run = run_keep;
+	c->owner.lost = connector_lost;
+	c->member.ops = &connector_member_ops;
+	c->answer.run = connector_run_answer;
+	c->burial.run = connector_run_burial;
+	c->keep.run = connector_run_keep;
 	plait_i_loop_keep(r, &c->keep);
 }
 
 /* Tells one factory of the connectors that it could not have. */
-static void report(struct plait_reactor *r, struct plait_factory *f)
+static void connector_report(struct plait_reactor *r, struct plait_factory *f)
 {
 	plait_value no_memory = plait_no_memory();
 	unsigned n = f->unreported;
 
 	f->unreported = 0;
 	plait_list_remove(&f->link);
-	plait_i_loop_enter(r);
 	/* After the last stop() the factory may be gone. */
 	for (; n > 0 && !loop_is_forked(r); n--) {
-		tell_failed(f, NULL, plait_value_failure(&no_memory));
+		connector_tell_failed(f, NULL, plait_value_failure(&no_memory));
 		plait_i_factory_stop(f);
 	}
-	plait_i_loop_leave(r);
 }
 
-static void run_report(struct loop_task *task)
+static void connector_run_report(struct loop_task *task)
 {
-	struct loop_unreported *u =
-		plait_container(task, struct loop_unreported, task);
+	struct loop_untold *u = plait_container(task, struct loop_untold, task);
 	struct plait_list factories, *l;
 
 	plait_list_init(&factories);
-	plait_list_move(&factories, &u->factories);
+	plait_list_move(&factories, &u->list);
 	while ((l = plait_list_first(&factories)) != NULL)
-		report(u->reactor,
-		       plait_container(l, struct plait_factory, link));
+		connector_report(
+			u->reactor,
+			plait_container(l, struct plait_factory, link));
 }
 
 /* There is no memory even for the connector: the factory itself waits. */
-static void report_later(struct plait_reactor *r, struct plait_factory *f)
+static void connector_report_later(struct plait_reactor *r,
+				   struct plait_factory *f)
 {
-	struct loop_unreported *u = plait_i_loop_unreported(r);
+	struct loop_untold *u = plait_i_loop_untold(r);
 
-	u->task.run = run_report;
+	u->task.run = connector_run_report;
 	if (f->unreported++ == 0)
-		plait_list_append(&u->factories, &f->link);
+		plait_list_append(&u->list, &f->link);
 	plait_i_loop_next_turn(r, &u->task);
 	plait_i_loop_enter(r);
 	plait_i_factory_start(f);
 	plait_i_loop_leave(r);
 }
 
-struct plait_connector *
-plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
-		  struct plait_factory *f,
-		  const struct plait_connect_options *options)
+struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
+					      const char *function,
+					      connector_maker *make,
+					      struct plait_factory *f)
 {
-	static const struct plait_connect_options defaults;
+	const struct network_ops *network = plait_i_loop_network(r);
 	struct plait_connector *c;
 
-	loop_check(r, "plait_connect_tcp()");
+	loop_check(r, function);
 	if (loop_is_forked(r)) {
 		errno = ECHILD;
 		return NULL;
@@ -435,17 +389,13 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		errno = ESHUTDOWN;
 		return NULL;
 	}
-	c = plait_i_loop_is_virtual(r) ? plait_i_testing_connector_new()
-				       : plait_i_tcp_connector_new();
+	c = network != NULL ? network->connector() : make();
 	if (c == NULL) {
-		report_later(r, f);
+		connector_report_later(r, f);
 		errno = ENOMEM;
 		return NULL;
 	}
-	init(c, r, f);
-	read_destination(c, host, port);
-	read_options(c, options != NULL ? options : &defaults);
-	connect_factory(c);
+	connector_init(c, r, f);
 	return c;
 }
 
@@ -483,7 +433,7 @@ int plait_connector_connect(struct plait_connector *c)
 	/* Else a factory that reconnects at once would go on for ever. */
 	if (plait_i_loop_is_closing(c->reactor))
 		return -ESHUTDOWN;
-	connect_factory(c);
+	plait_i_connector_start(c);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "reactor/net/endpoint.h"
+#include "reactor/net/guest.h"
 
 struct guest {
 	struct transport_owner owner;
@@ -51,14 +51,14 @@ static void guest_abandon(struct transport_owner *o)
 	guest_free(plait_container(o, struct guest, owner));
 }
 
-static bool has_hook(const struct plait_port *p)
+static bool guest_has_hook(const struct plait_port *p)
 {
 	return p->factory->ops != NULL && p->factory->ops->port_full != NULL;
 }
 
-static bool counts_guests(const struct plait_port *p)
+static bool guest_counts(const struct plait_port *p)
 {
-	return p->max_connections > 0 || p->shed_idle || has_hook(p);
+	return p->max_connections > 0 || p->shed_idle || guest_has_hook(p);
 }
 
 int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret)
@@ -66,7 +66,7 @@ int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret)
 	struct guest *g;
 
 	*ret = NULL;
-	if (!counts_guests(p))
+	if (!guest_counts(p))
 		return 0;
 	g = malloc(sizeof(*g));
 	if (g == NULL)
@@ -99,7 +99,7 @@ void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t)
 }
 
 /* True if a guest is about to be lost. */
-static bool is_making_room(const struct plait_port *p)
+static bool guest_is_leaving(const struct plait_port *p)
 {
 	struct plait_list *l;
 
@@ -110,7 +110,7 @@ static bool is_making_room(const struct plait_port *p)
 	return false;
 }
 
-static struct plait_transport *idlest(const struct plait_port *p)
+static struct plait_transport *guest_idlest(const struct plait_port *p)
 {
 	struct plait_transport *t, *ret = NULL;
 	struct plait_list *l;
@@ -123,19 +123,17 @@ static struct plait_transport *idlest(const struct plait_port *p)
 	return ret;
 }
 
-static void tell_factory(struct plait_port *p)
+static void guest_tell_factory(struct plait_port *p)
 {
-	struct plait_transport *t = idlest(p);
+	struct plait_transport *t = guest_idlest(p);
 
-	plait_i_loop_enter(p->reactor);
 	p->factory->ops->port_full(p->factory, p,
 				   t != NULL ? t->protocol : NULL);
-	plait_i_loop_leave(p->reactor);
 }
 
-static void shed_idlest(struct plait_port *p)
+static void guest_shed_idlest(struct plait_port *p)
 {
-	struct plait_transport *t = idlest(p);
+	struct plait_transport *t = guest_idlest(p);
 	plait_value v;
 
 	if (t == NULL)
@@ -147,16 +145,16 @@ static void shed_idlest(struct plait_port *p)
 
 bool plait_i_guest_make_room(struct plait_port *p)
 {
-	if (is_making_room(p))
+	if (guest_is_leaving(p))
 		return true;
-	if (has_hook(p))
-		tell_factory(p);
+	if (guest_has_hook(p))
+		guest_tell_factory(p);
 	/* The hook may have stopped the port, or forked. */
 	if (!p->open || loop_is_forked(p->reactor))
 		return false;
-	if (p->shed_idle && !is_making_room(p))
-		shed_idlest(p);
-	return is_making_room(p);
+	if (p->shed_idle && !guest_is_leaving(p))
+		guest_shed_idlest(p);
+	return guest_is_leaving(p);
 }
 
 bool plait_i_guest_has_room(const struct plait_port *p)

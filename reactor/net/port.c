@@ -12,26 +12,23 @@
 #include <stdio.h>
 
 #include "lib/deferred.h"
-#include "reactor/net/endpoint.h"
+#include "reactor/net/guest.h"
+#include "reactor/net/port.h"
+#include "reactor/net/protocol.h"
 
-static struct plait_port *port_of_answer(struct loop_task *task)
-{
-	return plait_container(task, struct plait_port, answer);
-}
-
-static void free_port(struct plait_port *p)
+static void port_free(struct plait_port *p)
 {
 	plait_i_guest_forget_port(p);
 	p->ops->free(p);
 }
 
-static void run_burial(struct loop_task *task)
+static void port_run_burial(struct loop_task *task)
 {
-	free_port(plait_container(task, struct plait_port, burial));
+	port_free(plait_container(task, struct plait_port, burial));
 }
 
 /* In a forked child, where it may listen still: tells nobody. */
-static void abandon_port(struct plait_port *p)
+static void port_abandon(struct plait_port *p)
 {
 	loop_part(&p->member);
 	p->open = false;
@@ -39,49 +36,46 @@ static void abandon_port(struct plait_port *p)
 	p->ops->close(p);
 }
 
-static void abandon_member(struct loop_member *m)
+static void port_abandon_member(struct loop_member *m)
 {
-	abandon_port(plait_container(m, struct plait_port, member));
+	port_abandon(plait_container(m, struct plait_port, member));
 }
 
 /* The reactor goes, and nobody gave the handle back. */
-static void run_keep(struct loop_task *task)
+static void port_run_keep(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, keep);
 
-	abandon_port(p);
+	port_abandon(p);
 	loop_task_cancel(&p->answer);
 	plait_i_deferred_abandon(&p->stopped);
-	free_port(p);
+	port_free(p);
 }
 
-static void close_port(struct plait_port *p)
+static void port_close(struct plait_port *p)
 {
 	p->closed = true;
 	p->ops->close(p);
 	plait_i_factory_stop(p->factory);
 }
 
-static void run_answer(struct loop_task *task)
+static void port_run_answer(struct loop_task *task)
 {
-	struct plait_port *p = port_of_answer(task);
-	struct plait_reactor *r = p->reactor;
+	struct plait_port *p = plait_container(task, struct plait_port, answer);
 
-	plait_i_loop_enter(r);
 	if (!p->closed)
-		close_port(p);
-	if (p->released && !loop_is_forked(r)) {
-		/* The factory's stop() may have been where it was. */
-		loop_task_cancel(&p->answer);
-		loop_task_cancel(&p->keep);
-		plait_i_loop_bury(r, &p->burial);
-		plait_fire(&p->stopped, PLAIT_NONE);
-	}
-	plait_i_loop_leave(r);
+		port_close(p);
+	if (!p->released || loop_is_forked(p->reactor))
+		return;
+	/* The factory's stop() may have been where it was. */
+	loop_task_cancel(&p->answer);
+	loop_task_cancel(&p->keep);
+	plait_i_loop_bury(p->reactor, &p->burial);
+	plait_fire(&p->stopped, PLAIT_NONE);
 }
 
 /* Accepts no more, and leaves the rest to the loop. */
-static void end_port(struct plait_port *p)
+static void port_end(struct plait_port *p)
 {
 	if (p->open) {
 		p->open = false;
@@ -91,17 +85,17 @@ static void end_port(struct plait_port *p)
 	plait_i_loop_next_turn(p->reactor, &p->answer);
 }
 
-static void lose_port(struct loop_member *m)
+static void port_lose(struct loop_member *m)
 {
-	end_port(plait_container(m, struct plait_port, member));
+	port_end(plait_container(m, struct plait_port, member));
 }
 
 static const struct loop_member_ops port_member_ops = {
-	.lose = lose_port,
-	.abandon = abandon_member,
+	.lose = port_lose,
+	.abandon = port_abandon_member,
 };
 
-static void open_port(struct plait_port *p, struct plait_reactor *r,
+static void port_open(struct plait_port *p, struct plait_reactor *r,
 		      struct plait_factory *f,
 		      const struct plait_listen_options *options)
 {
@@ -111,9 +105,9 @@ static void open_port(struct plait_port *p, struct plait_reactor *r,
 	p->shed_idle = options->shed_idle;
 	plait_list_init(&p->guests);
 	p->member.ops = &port_member_ops;
-	p->answer.run = run_answer;
-	p->burial.run = run_burial;
-	p->keep.run = run_keep;
+	p->answer.run = port_run_answer;
+	p->burial.run = port_run_burial;
+	p->keep.run = port_run_keep;
 	p->open = true;
 	plait_i_loop_join(r, &p->member);
 	plait_i_loop_keep(r, &p->keep);
@@ -122,33 +116,31 @@ static void open_port(struct plait_port *p, struct plait_reactor *r,
 	plait_i_loop_leave(r);
 }
 
-int plait_listen_tcp(struct plait_reactor *r, unsigned port,
-		     struct plait_factory *f,
-		     const struct plait_listen_options *options,
-		     struct plait_port **ret)
+int plait_i_port_listen(struct plait_reactor *r, const char *function,
+			port_maker *make, const struct plait_address *address,
+			const struct plait_listen_options *options,
+			struct plait_factory *f, struct plait_port **ret)
 {
 	static const struct plait_listen_options defaults;
-	port_maker *make = plait_i_loop_is_virtual(r) ? plait_i_testing_port_new
-						      : plait_i_tcp_port_new;
-	struct plait_address address;
+	const struct network_ops *network = plait_i_loop_network(r);
 	struct plait_port *p;
 	int err;
 
-	loop_check(r, "plait_listen_tcp()");
+	loop_check(r, function);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (plait_i_loop_is_closing(r))
 		return -ESHUTDOWN;
 	if (options == NULL)
 		options = &defaults;
-	if (plait_address_parse(&address, options->iface, port) < 0)
-		return -EINVAL;
-	err = make(r, &address, options, &p);
+	if (network != NULL)
+		make = network->port;
+	err = make(r, address, options, &p);
 	if (err < 0)
 		return err;
 	if (ret != NULL)
 		*ret = p;
-	open_port(p, r, f, options);
+	port_open(p, r, f, options);
 	return 0;
 }
 
@@ -168,12 +160,12 @@ struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
 		return plait_succeed_at(PLAIT_NONE, where);
 	loop_check(p->reactor, where);
 	if (loop_is_forked(p->reactor)) {
-		abandon_port(p);
+		port_abandon(p);
 		return plait_succeed_at(PLAIT_NONE, where);
 	}
 	d = plait_deferred_new_at(&p->stopped, NULL, NULL, where);
 	p->released = true;
-	end_port(p);
+	port_end(p);
 	return d;
 }
 

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "reactor/net/transport.h"
+#include "reactor/net/protocol.h"
 
 /* A struct that is too small would be written behind its end. */
 static size_t size_of(const struct plait_protocol_ops *ops)

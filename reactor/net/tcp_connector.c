@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/endpoint.h"
+#include "reactor/net/tcp.h"
 
 struct tcp_connector {
 	struct plait_connector base;
@@ -28,8 +28,8 @@ static struct tcp_connector *tcp(struct plait_connector *c)
 	return plait_self(c, struct tcp_connector);
 }
 
-static void fail(struct tcp_connector *c, const struct plait_error *kind,
-		 int err)
+static void tcp_connector_fail(struct tcp_connector *c,
+			       const struct plait_error *kind, int err)
 {
 	plait_i_connector_failed(
 		&c->base, plait_i_connector_failure(&c->base, kind, err));
@@ -39,7 +39,7 @@ static void fail(struct tcp_connector *c, const struct plait_error *kind,
  * Connecting to a free port of this machine may meet itself: the kernel picks
  * the very port that is connected to.  Nobody listens there.
  */
-static bool is_connected_to_itself(const struct tcp_connector *c)
+static bool tcp_connector_met_itself(const struct tcp_connector *c)
 {
 	struct plait_address host, peer;
 
@@ -50,16 +50,16 @@ static bool is_connected_to_itself(const struct tcp_connector *c)
 	       plait_address_equal(&host, &peer);
 }
 
-static void succeed(struct tcp_connector *c)
+static void tcp_connector_succeed(struct tcp_connector *c)
 {
-	if (is_connected_to_itself(c))
-		fail(c, NULL, ECONNREFUSED);
+	if (tcp_connector_met_itself(c))
+		tcp_connector_fail(c, NULL, ECONNREFUSED);
 	else
 		plait_i_connector_connected(&c->base);
 }
 
 /* What became of a connect() that was in progress: 0 or an errno. */
-static int outcome(struct tcp_connector *c, unsigned events)
+static int tcp_connector_outcome(struct tcp_connector *c, unsigned events)
 {
 	int err = 0;
 	socklen_t len = sizeof(err);
@@ -79,36 +79,36 @@ static int outcome(struct tcp_connector *c, unsigned events)
  * is delivered, although the peer is gone.  If it has sent nothing, the attempt
  * fails, as if the peer had refused.
  */
-static bool has_spoken(const struct tcp_connector *c)
+static bool tcp_connector_has_spoken(const struct tcp_connector *c)
 {
 	char byte;
 
 	return recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-static void on_ready(struct plait_watch *w, unsigned events)
+static void tcp_connector_on_ready(struct plait_watch *w, unsigned events)
 {
 	struct tcp_connector *c =
 		plait_container(w, struct tcp_connector, watch);
-	int err = outcome(c, events);
+	int err = tcp_connector_outcome(c, events);
 
-	if (err != 0 && has_spoken(c)) {
+	if (err != 0 && tcp_connector_has_spoken(c)) {
 		c->gone = err;
 		err = 0;
 	}
 	if (err != 0)
-		fail(c, NULL, err);
+		tcp_connector_fail(c, NULL, err);
 	else
-		succeed(c);
+		tcp_connector_succeed(c);
 }
 
-static void wait_for_outcome(struct tcp_connector *c)
+static void tcp_connector_wait(struct tcp_connector *c)
 {
 	int r = plait_watch_start(c->base.reactor, &c->watch, c->fd,
-				  PLAIT_WRITE, on_ready);
+				  PLAIT_WRITE, tcp_connector_on_ready);
 
 	if (r < 0)
-		fail(c, NULL, -r);
+		tcp_connector_fail(c, NULL, -r);
 }
 
 static bool set_option(int fd, int level, int option)
@@ -119,7 +119,7 @@ static bool set_option(int fd, int level, int option)
 }
 
 /* 0 or an errno. */
-static int make_socket(struct tcp_connector *c)
+static int tcp_connector_make_socket(struct tcp_connector *c)
 {
 	c->fd = plait_i_loop_descriptor(
 		socket(c->base.destination.family,
@@ -133,7 +133,7 @@ static int make_socket(struct tcp_connector *c)
 	return 0;
 }
 
-static int bind_socket(struct tcp_connector *c)
+static int tcp_connector_bind(struct tcp_connector *c)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = plait_i_address_to_kernel(&c->base.bind, &ss);
@@ -143,7 +143,7 @@ static int bind_socket(struct tcp_connector *c)
 	return bind(c->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
 }
 
-static int connect_socket(struct tcp_connector *c)
+static int tcp_connector_connect(struct tcp_connector *c)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = plait_i_address_to_kernel(&c->base.destination, &ss);
@@ -151,50 +151,51 @@ static int connect_socket(struct tcp_connector *c)
 	return connect(c->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
 }
 
-static void run_attempt(struct loop_task *task)
+static void tcp_connector_run(struct loop_task *task)
 {
 	struct tcp_connector *c =
 		plait_container(task, struct tcp_connector, attempt);
-	int err = make_socket(c);
+	int err = tcp_connector_make_socket(c);
 
 	if (err != 0) {
-		fail(c, NULL, err);
+		tcp_connector_fail(c, NULL, err);
 		return;
 	}
-	err = bind_socket(c);
+	err = tcp_connector_bind(c);
 	if (err != 0) {
-		fail(c, &plait_error_bind, err);
+		tcp_connector_fail(c, &plait_error_bind, err);
 		return;
 	}
-	err = connect_socket(c);
+	err = tcp_connector_connect(c);
 	/* A connect() that was interrupted goes on all the same. */
 	if (err == EINPROGRESS || err == EINTR)
-		wait_for_outcome(c);
+		tcp_connector_wait(c);
 	else if (err != 0)
-		fail(c, NULL, err);
+		tcp_connector_fail(c, NULL, err);
 	else
-		succeed(c);
+		tcp_connector_succeed(c);
 }
 
-static void tcp_start(struct plait_connector *c)
+static void tcp_connector_start(struct plait_connector *c)
 {
 	plait_i_loop_next_turn(c->reactor, &tcp(c)->attempt);
 }
 
-static void tcp_stop(struct plait_connector *c)
+static void tcp_connector_stop(struct plait_connector *c)
 {
 	loop_task_cancel(&tcp(c)->attempt);
 	plait_watch_stop(&tcp(c)->watch);
 }
 
-static void tcp_close(struct plait_connector *c)
+static void tcp_connector_close(struct plait_connector *c)
 {
 	if (tcp(c)->fd >= 0)
 		plait_i_loop_close(c->reactor, tcp(c)->fd);
 	tcp(c)->fd = -1;
 }
 
-static struct plait_transport *tcp_transport(struct plait_connector *c)
+static struct plait_transport *
+tcp_connector_transport(struct plait_connector *c)
 {
 	struct plait_transport *t;
 	int fd = tcp(c)->fd, gone = tcp(c)->gone;
@@ -207,17 +208,17 @@ static struct plait_transport *tcp_transport(struct plait_connector *c)
 	return t;
 }
 
-static void tcp_free(struct plait_connector *c)
+static void tcp_connector_free(struct plait_connector *c)
 {
 	free(tcp(c));
 }
 
 static const struct connector_ops tcp_connector_ops = {
-	.start = tcp_start,
-	.stop = tcp_stop,
-	.close = tcp_close,
-	.transport = tcp_transport,
-	.free = tcp_free,
+	.start = tcp_connector_start,
+	.stop = tcp_connector_stop,
+	.close = tcp_connector_close,
+	.transport = tcp_connector_transport,
+	.free = tcp_connector_free,
 };
 
 struct plait_connector *plait_i_tcp_connector_new(void)
@@ -227,7 +228,7 @@ struct plait_connector *plait_i_tcp_connector_new(void)
 	if (c == NULL)
 		return NULL;
 	c->base.ops = &tcp_connector_ops;
-	c->attempt.run = run_attempt;
+	c->attempt.run = tcp_connector_run;
 	c->fd = -1;
 	return &c->base;
 }

@@ -1,16 +1,16 @@
 /*
  * Listening TCP sockets.
  *
- * on_ready() accepts what its budget allows: accept_one() takes a connection
- * from the kernel, and admit() gives it a protocol.  No error of accept() ends
- * a listener; go_on_after() says what it does:
+ * tcp_port_on_ready() accepts what its budget allows: tcp_port_accept() takes
+ * a connection from the kernel, and tcp_port_admit() gives it a protocol.  No
+ * error of accept() ends a listener; tcp_port_go_on_after() says what it does:
  *
  * - An error of one connection skips that connection.
  * - Without descriptors, a guest is asked to leave (guest.c) and the port is
- *   held until it has left.  If none leaves, shed() closes the descriptor that
- *   is kept in reserve, accepts a connection with it and closes that at once:
- *   so the peer knows, and the loop does not spin.
- * - Anything else that is missing is waited for: pause_port().
+ *   held until it has left.  If none leaves, tcp_port_shed() closes the
+ *   descriptor that is kept in reserve, accepts a connection with it and
+ *   closes that at once: so the peer knows, and the loop does not spin.
+ * - Anything else that is missing is waited for: tcp_port_pause().
  *
  * While the port is held or paused its watch waits for nothing.  A port is
  * also held while it has all the guests that it may have.
@@ -28,7 +28,9 @@
 
 #include "lib/failure.h"
 #include "reactor/net/address.h"
-#include "reactor/net/endpoint.h"
+#include "reactor/net/admit.h"
+#include "reactor/net/guest.h"
+#include "reactor/net/tcp.h"
 
 enum { MAX_BUDGET = 32 };
 
@@ -51,7 +53,7 @@ static struct tcp_port *tcp(struct plait_port *p)
 	return plait_self(p, struct tcp_port);
 }
 
-static int open_reserve(void)
+static int tcp_port_open_reserve(void)
 {
 	return plait_i_loop_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
@@ -64,7 +66,7 @@ static void close_fd(int *fd)
 }
 
 /* Not more than one report a second. */
-static bool may_report(struct tcp_port *p)
+static bool tcp_port_may_report(struct tcp_port *p)
 {
 	int64_t now = plait_i_loop_now(p->base.reactor);
 
@@ -75,17 +77,13 @@ static bool may_report(struct tcp_port *p)
 }
 
 /* Tells the unhandled hook; v is a failure, and taken. */
-static void report(struct tcp_port *p, plait_value v)
+static void tcp_port_report(struct tcp_port *p, plait_value v)
 {
-	struct plait_reactor *r = p->base.reactor;
-
-	plait_i_loop_enter(r);
 	plait_i_failure_unhandled(plait_value_failure(&v), "Error in a port");
-	plait_i_loop_leave(r);
 	plait_value_free(&v);
 }
 
-static const char *reason(int err)
+static const char *tcp_port_reason(int err)
 {
 	switch (err) {
 	case EMFILE:
@@ -99,31 +97,33 @@ static const char *reason(int err)
 	}
 }
 
-static void report_refused(struct tcp_port *p, int err,
-			   const struct plait_address *peer)
+static void tcp_port_report_refused(struct tcp_port *p, int err,
+				    const struct plait_address *peer)
 {
 	char who[PLAIT_ADDRESS_SIZE];
 
-	if (!may_report(p))
+	if (!tcp_port_may_report(p))
 		return;
 	plait_address_str(peer, who, sizeof(who));
-	report(p, plait_fail_errno(&plait_error_os, err,
-				   "%s: connection from %s refused",
-				   reason(err), who));
+	tcp_port_report(p, plait_fail_errno(&plait_error_os, err,
+					    "%s: connection from %s refused",
+					    tcp_port_reason(err), who));
 }
 
-static void report_broken(struct tcp_port *p, int err, const char *what)
+static void tcp_port_report_broken(struct tcp_port *p, int err,
+				   const char *what)
 {
 	char where[PLAIT_ADDRESS_SIZE];
 
-	if (!may_report(p))
+	if (!tcp_port_may_report(p))
 		return;
 	plait_address_str(&p->base.address, where, sizeof(where));
-	report(p, plait_fail_errno(&plait_error_os, err, "%s: port on %s %s",
-				   reason(err), where, what));
+	tcp_port_report(p, plait_fail_errno(&plait_error_os, err,
+					    "%s: port on %s %s",
+					    tcp_port_reason(err), where, what));
 }
 
-static int accept_one(struct tcp_port *p, struct plait_address *peer)
+static int tcp_port_accept(struct tcp_port *p, struct plait_address *peer)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
@@ -136,90 +136,88 @@ static int accept_one(struct tcp_port *p, struct plait_address *peer)
 	return fd;
 }
 
-static struct plait_transport *refuse(struct tcp_port *p, int fd)
+/* What was accepted. */
+struct tcp_newcomer {
+	struct newcomer base;
+	int fd; /* -1: its transport has it */
+};
+
+static struct plait_transport *
+tcp_newcomer_transport(struct newcomer *base, struct transport_owner *owner)
 {
-	plait_i_loop_close(p->base.reactor, fd);
-	errno = ENOMEM;
-	return NULL;
+	struct tcp_newcomer *n = plait_self(base, struct tcp_newcomer);
+	int fd = n->fd;
+
+	n->fd = -1;
+	return plait_i_stream_new(base->reactor, fd, base->peer, owner);
 }
 
 /* The connection on fd, which is taken, gets its protocol. */
-static void admit(struct tcp_port *p, int fd, const struct plait_address *peer)
+static void tcp_port_admit(struct tcp_port *p, int fd,
+			   const struct plait_address *peer)
 {
-	struct plait_protocol *protocol;
-	struct transport_owner *guest;
-	struct plait_transport *t;
+	struct tcp_newcomer n = {
+		.base.reactor = p->base.reactor,
+		.base.factory = p->base.factory,
+		.base.peer = peer,
+		.base.port = &p->base,
+		.base.transport = tcp_newcomer_transport,
+		.fd = fd,
+	};
 
-	protocol = plait_i_factory_build(p->base.factory, peer);
-	if (protocol == NULL) {
-		if (errno == ENOMEM)
-			report_refused(p, ENOMEM, peer);
-		plait_i_loop_close(p->base.reactor, fd);
+	if (plait_i_admit(&n.base) != NULL)
 		return;
-	}
-	/* build_protocol() may have forked: in the child nobody else has it. */
-	if (loop_is_forked(p->base.reactor)) {
-		plait_protocol_free(&protocol);
-		plait_i_loop_close(p->base.reactor, fd);
-		return;
-	}
-	t = plait_i_guest_new(&p->base, &guest) == 0
-		    ? plait_i_stream_new(p->base.reactor, fd, peer, guest)
-		    : refuse(p, fd);
-	if (t == NULL) {
-		report_refused(p, errno, peer);
-		plait_protocol_free(&protocol);
-		plait_i_guest_drop(guest);
-		return;
-	}
-	plait_i_guest_enter(guest, t);
-	plait_i_transport_made(t, protocol);
+	if (errno != ECONNREFUSED && errno != ECHILD)
+		tcp_port_report_refused(p, errno, peer);
+	if (n.fd >= 0)
+		plait_i_loop_close(p->base.reactor, n.fd);
 }
 
-static void resume(void *arg);
+static void tcp_port_resume(void *arg);
 
 /* Waits a little, so that what is missing may come back. */
-static void pause_port(struct tcp_port *p, int err)
+static void tcp_port_pause(struct tcp_port *p, int err)
 {
 	plait_watch_change(&p->watch, 0);
-	plait_timer_start(p->base.reactor, &p->pause, pause_seconds, resume, p);
-	report_broken(p, err, "waits");
+	plait_timer_start(p->base.reactor, &p->pause, pause_seconds,
+			  tcp_port_resume, p);
+	tcp_port_report_broken(p, err, "waits");
 }
 
 /* Accepts, unless it has to wait for a while, or for a guest to leave. */
-static void accept_again(struct tcp_port *p)
+static void tcp_port_accept_again(struct tcp_port *p)
 {
 	int r = 0;
 
 	if (!p->held && !plait_timer_is_running(&p->pause))
 		r = plait_watch_change(&p->watch, PLAIT_READ);
 	if (r < 0)
-		pause_port(p, -r);
+		tcp_port_pause(p, -r);
 }
 
-static void resume(void *arg)
+static void tcp_port_resume(void *arg)
 {
 	struct tcp_port *p = arg;
 
 	if (p->reserve < 0)
-		p->reserve = open_reserve();
-	accept_again(p);
+		p->reserve = tcp_port_open_reserve();
+	tcp_port_accept_again(p);
 }
 
-static void hold(struct tcp_port *p)
+static void tcp_port_hold(struct tcp_port *p)
 {
 	p->held = true;
 	plait_watch_change(&p->watch, 0);
 }
 
-static void tcp_room(struct plait_port *base)
+static void tcp_port_room(struct plait_port *base)
 {
 	struct tcp_port *p = tcp(base);
 
 	if (!p->held)
 		return;
 	p->held = false;
-	accept_again(p);
+	tcp_port_accept_again(p);
 }
 
 /*
@@ -227,26 +225,26 @@ static void tcp_room(struct plait_port *base)
  * attempt: accept() may say that descriptors are missing when there is no
  * connection at all.
  */
-static void shed(struct tcp_port *p, int why)
+static void tcp_port_shed(struct tcp_port *p, int why)
 {
 	struct plait_address peer;
 	bool shut;
 	int fd;
 
 	if (p->reserve < 0) {
-		pause_port(p, why);
+		tcp_port_pause(p, why);
 		return;
 	}
 	close_fd(&p->reserve);
-	fd = accept_one(p, &peer);
+	fd = tcp_port_accept(p, &peer);
 	shut = fd >= 0 || errno == EAGAIN;
 	if (fd >= 0)
 		plait_i_loop_close(p->base.reactor, fd);
-	p->reserve = open_reserve();
+	p->reserve = tcp_port_open_reserve();
 	if (fd >= 0)
-		report_refused(p, why, &peer);
+		tcp_port_report_refused(p, why, &peer);
 	if (p->base.open && (!shut || p->reserve < 0))
-		pause_port(p, why);
+		tcp_port_pause(p, why);
 }
 
 /*
@@ -256,13 +254,13 @@ static void shed(struct tcp_port *p, int why)
 static void out_of_descriptors(struct tcp_port *p, int why)
 {
 	if (plait_i_guest_make_room(&p->base))
-		hold(p);
+		tcp_port_hold(p);
 	else if (p->base.open && !loop_is_forked(p->base.reactor))
-		shed(p, why);
+		tcp_port_shed(p, why);
 }
 
 /* True if the next accept() may do better, in this very turn. */
-static bool go_on_after(struct tcp_port *p, int err)
+static bool tcp_port_go_on_after(struct tcp_port *p, int err)
 {
 	switch (err) {
 	case EAGAIN:
@@ -286,32 +284,32 @@ static bool go_on_after(struct tcp_port *p, int err)
 	case ETIMEDOUT:
 		return true;
 	default:
-		pause_port(p, err);
+		tcp_port_pause(p, err);
 		return false;
 	}
 }
 
-static bool accept_next(struct tcp_port *p)
+static bool tcp_port_accept_next(struct tcp_port *p)
 {
 	struct plait_address peer;
-	int fd = accept_one(p, &peer);
+	int fd = tcp_port_accept(p, &peer);
 
 	if (fd < 0)
-		return go_on_after(p, errno);
-	admit(p, fd, &peer);
+		return tcp_port_go_on_after(p, errno);
+	tcp_port_admit(p, fd, &peer);
 	/* In a child that was forked meanwhile the next one is the parent's. */
 	return p->base.open && plait_i_guest_has_room(&p->base) &&
 	       !loop_is_forked(p->base.reactor);
 }
 
-static unsigned budget_of_turn(const struct tcp_port *p, uint64_t turn)
+static unsigned tcp_port_budget(const struct tcp_port *p, uint64_t turn)
 {
 	if (turn != p->busy_turn + 1)
 		return 1;
 	return p->budget < MAX_BUDGET / 2 ? p->budget * 2 : MAX_BUDGET;
 }
 
-static void on_ready(struct plait_watch *w, unsigned events)
+static void tcp_port_on_ready(struct plait_watch *w, unsigned events)
 {
 	struct tcp_port *p = plait_container(w, struct tcp_port, watch);
 	uint64_t turn = plait_i_loop_turn(p->base.reactor);
@@ -320,16 +318,16 @@ static void on_ready(struct plait_watch *w, unsigned events)
 	if (events & PLAIT_LOST) {
 		/* Somebody else closed it; the number may be another's. */
 		p->fd = -1;
-		report_broken(p, EBADF, "lost its descriptor");
+		tcp_port_report_broken(p, EBADF, "lost its descriptor");
 		return;
 	}
 	if (!plait_i_guest_has_room(&p->base)) {
 		plait_i_guest_make_room(&p->base);
-		hold(p);
+		tcp_port_hold(p);
 		return;
 	}
-	p->budget = budget_of_turn(p, turn);
-	while (n < p->budget && accept_next(p))
+	p->budget = tcp_port_budget(p, turn);
+	while (n < p->budget && tcp_port_accept_next(p))
 		n++;
 	if (n == p->budget)
 		p->busy_turn = turn;
@@ -341,8 +339,8 @@ static bool set_option(int fd, int level, int option, int value)
 }
 
 /* What is set here is inherited by the connections. */
-static bool set_options(int fd, int family,
-			const struct plait_listen_options *o)
+static bool tcp_port_set_options(int fd, int family,
+				 const struct plait_listen_options *o)
 {
 	return (o->no_address_reuse ||
 		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1)) &&
@@ -353,22 +351,23 @@ static bool set_options(int fd, int family,
 }
 
 /* The socket of p->fd listens, and p knows where.  0 or -errno. */
-static int listen_on(struct tcp_port *p, const struct plait_address *address,
-		     const struct plait_listen_options *o)
+static int tcp_port_listen(struct tcp_port *p,
+			   const struct plait_address *address,
+			   const struct plait_listen_options *o)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = plait_i_address_to_kernel(address, &ss);
 
-	if (!set_options(p->fd, address->family, o) ||
+	if (!tcp_port_set_options(p->fd, address->family, o) ||
 	    bind(p->fd, (struct sockaddr *)&ss, len) < 0 ||
 	    listen(p->fd, o->backlog > 0 ? o->backlog : SOMAXCONN) < 0)
 		return -errno;
 	return plait_i_address_of_socket(p->fd, &p->base.address);
 }
 
-static int open_port(struct tcp_port *p, struct plait_reactor *r,
-		     const struct plait_address *address,
-		     const struct plait_listen_options *o)
+static int tcp_port_open(struct tcp_port *p, struct plait_reactor *r,
+			 const struct plait_address *address,
+			 const struct plait_listen_options *o)
 {
 	int err;
 
@@ -377,22 +376,23 @@ static int open_port(struct tcp_port *p, struct plait_reactor *r,
 		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (p->fd < 0)
 		return -errno;
-	err = listen_on(p, address, o);
+	err = tcp_port_listen(p, address, o);
 	if (err < 0)
 		return err;
-	p->reserve = open_reserve();
+	p->reserve = tcp_port_open_reserve();
 	if (p->reserve < 0)
 		return -errno;
-	return plait_watch_start(r, &p->watch, p->fd, PLAIT_READ, on_ready);
+	return plait_watch_start(r, &p->watch, p->fd, PLAIT_READ,
+				 tcp_port_on_ready);
 }
 
-static void tcp_stop(struct plait_port *p)
+static void tcp_port_stop(struct plait_port *p)
 {
 	plait_watch_stop(&tcp(p)->watch);
 	plait_timer_stop(&tcp(p)->pause);
 }
 
-static void tcp_close(struct plait_port *p)
+static void tcp_port_close(struct plait_port *p)
 {
 	if (tcp(p)->fd >= 0)
 		plait_i_loop_close(p->reactor, tcp(p)->fd);
@@ -400,16 +400,16 @@ static void tcp_close(struct plait_port *p)
 	close_fd(&tcp(p)->reserve);
 }
 
-static void tcp_free(struct plait_port *p)
+static void tcp_port_free(struct plait_port *p)
 {
 	free(tcp(p));
 }
 
 static const struct port_ops tcp_port_ops = {
-	.stop = tcp_stop,
-	.close = tcp_close,
-	.room = tcp_room,
-	.free = tcp_free,
+	.stop = tcp_port_stop,
+	.close = tcp_port_close,
+	.room = tcp_port_room,
+	.free = tcp_port_free,
 };
 
 int plait_i_tcp_port_new(struct plait_reactor *r,
@@ -429,10 +429,10 @@ int plait_i_tcp_port_new(struct plait_reactor *r,
 		.reserve = -1,
 		.busy_turn = UINT64_MAX,
 	};
-	err = open_port(p, r, address, options);
+	err = tcp_port_open(p, r, address, options);
 	if (err < 0) {
-		tcp_close(&p->base);
-		tcp_free(&p->base);
+		tcp_port_close(&p->base);
+		tcp_port_free(&p->base);
 		return err;
 	}
 	*ret = &p->base;

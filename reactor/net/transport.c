@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "reactor/task/scope.h"
+#include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
 
 static const struct plait_producer_ops as_producer_ops;

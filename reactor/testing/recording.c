@@ -14,6 +14,7 @@
 #include <plait/testing.h>
 
 #include "lib/failure.h"
+#include "reactor/net/protocol.h"
 #include "reactor/testing/recording.h"
 
 struct recording {
