@@ -61,27 +61,27 @@ TEST(a_factory_starts_and_stops_once_for_all_its_users, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 
-	plait_i_factory_start(&c.base);
-	plait_i_factory_start(&c.base);
+	plait_factory_start(&c.base);
+	plait_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 1);
-	plait_i_factory_stop(&c.base);
+	plait_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 0);
-	plait_i_factory_stop(&c.base);
+	plait_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 1);
-	plait_i_factory_start(&c.base);
+	plait_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 2);
-	plait_i_factory_stop(&c.base);
+	plait_factory_stop(&c.base);
 }
 
 TEST(stopping_a_factory_that_nobody_uses_is_nothing, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 
-	plait_i_factory_stop(&c.base);
+	plait_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 0);
-	plait_i_factory_start(&c.base);
+	plait_factory_start(&c.base);
 	ck_assert_uint_eq(c.starts, 1);
-	plait_i_factory_stop(&c.base);
+	plait_factory_stop(&c.base);
 	ck_assert_uint_eq(c.stops, 1);
 }
 
@@ -94,18 +94,18 @@ TEST(a_factory_may_have_no_functions, PURE)
 	struct plait_address peer = { .port = 42 };
 	struct plait_protocol *p;
 
-	plait_i_factory_start(&bare);
-	plait_i_factory_stop(&bare);
-	plait_i_factory_start(&f);
-	plait_i_factory_stop(&f);
-	p = plait_i_factory_build(&bare, &peer);
+	plait_factory_start(&bare);
+	plait_factory_stop(&bare);
+	plait_factory_start(&f);
+	plait_factory_stop(&f);
+	p = plait_factory_build(&bare, &peer);
 	ck_assert_ptr_eq(p->ops, &bare_ops);
 	plait_protocol_free(&p);
-	p = plait_i_factory_build(&f, &peer);
+	p = plait_factory_build(&f, &peer);
 	ck_assert_ptr_eq(p->factory, &f);
 	plait_protocol_free(&p);
 	errno = ENOMEM;
-	ck_assert_ptr_null(plait_i_factory_build(&none, &peer));
+	ck_assert_ptr_null(plait_factory_build(&none, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 }
 
@@ -113,7 +113,7 @@ TEST(a_built_protocol_knows_its_factory, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 	struct plait_address peer = { .port = 42 };
-	struct plait_protocol *p = plait_i_factory_build(&c.base, &peer);
+	struct plait_protocol *p = plait_factory_build(&c.base, &peer);
 
 	ck_assert_ptr_eq(p->factory, &c.base);
 	ck_assert_ptr_null(p->transport);
@@ -128,11 +128,11 @@ TEST(refusing_is_told_from_no_memory, PURE)
 	struct plait_address peer = { .port = 42 };
 
 	errno = ENOMEM;
-	ck_assert_ptr_null(plait_i_factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_factory_build(&c.base, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 	c.refuses = false;
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(plait_i_factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_factory_build(&c.base, &peer));
 	ck_assert_int_eq(errno, ENOMEM);
 }
 

@@ -51,7 +51,7 @@ static void open_socket(struct deaf *d)
 	d->transport = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
 	plait_i_transport_made(d->transport,
-			       plait_i_factory_build(&d->factory, &nobody));
+			       plait_factory_build(&d->factory, &nobody));
 }
 
 static void open_deaf(struct deaf *d)

@@ -91,6 +91,11 @@ struct plait_protocol {
  * all the connections that it may have, or there is no descriptor.  idlest is
  * the protocol of the connection of that port that has been idle longest,
  * borrowed, NULL if it has none.  If it is aborted the new one comes in.
+ *
+ * port_opened() says that a port of the factory listens, from inside the call
+ * that made it, after start(); port_closed() that it listens no more, before
+ * stop().  Each comes once for each port, which is borrowed and good until
+ * port_closed() has returned.
  */
 struct plait_factory_ops {
 	const char *name;
@@ -108,6 +113,8 @@ struct plait_factory_ops {
 				const struct plait_failure *why);
 	void (*port_full)(struct plait_factory *f, struct plait_port *p,
 			  struct plait_protocol *idlest);
+	void (*port_opened)(struct plait_factory *f, struct plait_port *p);
+	void (*port_closed)(struct plait_factory *f, struct plait_port *p);
 };
 
 /* Both tables are borrowed for good; ops may be NULL. */
@@ -119,6 +126,18 @@ struct plait_factory {
 	unsigned unreported;
 	struct plait_list link;
 };
+
+/*
+ * For a factory that stands in front of another one, and does with that what
+ * the library does: counts one more user of f, and calls start() for the first;
+ * counts one less, and calls stop() for the last; and builds a protocol that
+ * belongs to f, given, or NULL if f refuses, with ENOMEM in errno if there is
+ * no memory.  All call the user before they return.
+ */
+void plait_factory_start(struct plait_factory *f);
+void plait_factory_stop(struct plait_factory *f);
+struct plait_protocol *plait_factory_build(struct plait_factory *f,
+					   const struct plait_address *peer);
 
 /*
  * A zeroed protocol with that table, given: for build_protocol(), which gives

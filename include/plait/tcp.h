@@ -56,6 +56,16 @@ struct plait_deferred *
 plait_port_stop_listening_at(struct plait_port **pp,
 			     const char *where) PLAIT_MUST_USE;
 
+/*
+ * Accepts no more connections for the time being, and goes on; connections
+ * that were accepted live on.  Who connects meanwhile waits in the queue of
+ * the system (backlog).  Pauses are counted: the port accepts again when each
+ * was taken back.  From any callback; what is paused while it accepts takes no
+ * other.  To resume a port that is not paused aborts.
+ */
+void plait_port_pause_accepting(struct plait_port *p);
+void plait_port_resume_accepting(struct plait_port *p);
+
 /* Writes its state in one line, as snprintf() would. */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
 

@@ -73,8 +73,9 @@ bool plait_testing_is_aborted(struct plait_transport *t);
 bool plait_testing_is_paused(struct plait_transport *t);
 
 /*
- * Plays a client of a port made on a testing reactor; NULL if it is refused, or
- * if the port is full: what that does is done in the next turn.
+ * Plays a client of a port made on a testing reactor; NULL if it is refused, if
+ * the port is paused, or if it is full: what that does is done in the next
+ * turn.
  */
 struct plait_transport *plait_testing_accept(struct plait_port *p);
 

@@ -77,7 +77,7 @@ static void connector_end_attempt(struct plait_connector *c)
 		return;
 	if (c->state == PLAIT_DISCONNECTED && c->counted) {
 		c->counted = false;
-		plait_i_factory_stop(c->factory);
+		plait_factory_stop(c->factory);
 	}
 	plait_i_loop_bury(c->reactor, &c->burial);
 }
@@ -310,7 +310,7 @@ void plait_i_connector_start(struct plait_connector *c)
 	connector_start_attempt(c);
 	if (!c->counted) {
 		c->counted = true;
-		plait_i_factory_start(c->factory);
+		plait_factory_start(c->factory);
 	}
 	connector_tell_started(c);
 	plait_i_loop_leave(r);
@@ -340,7 +340,7 @@ static void connector_report(struct plait_reactor *r, struct plait_factory *f)
 	/* After the last stop() the factory may be gone. */
 	for (; n > 0 && !loop_is_forked(r); n--) {
 		connector_tell_failed(f, NULL, plait_value_failure(&no_memory));
-		plait_i_factory_stop(f);
+		plait_factory_stop(f);
 	}
 }
 
@@ -368,7 +368,7 @@ static void connector_report_later(struct plait_reactor *r,
 		plait_list_append(&u->list, &f->link);
 	plait_i_loop_next_turn(r, &u->task);
 	plait_i_loop_enter(r);
-	plait_i_factory_start(f);
+	plait_factory_start(f);
 	plait_i_loop_leave(r);
 }
 

@@ -1,12 +1,12 @@
 /*
  * Ports: what is the same for all of them.
  *
- * A port accepts while it is open.  It ends in two steps, whoever asked: at
- * once it accepts no more, and from the loop, when no event can refer to its
- * descriptor, it is closed, its factory stopped and whoever waits for it
- * told.  The struct lives on until the user has given the handle back or the
- * reactor is freed, so a handle to a port that a shutdown has closed is still
- * good.
+ * A port accepts while it is open and not paused.  It ends in two steps,
+ * whoever asked: at once it accepts no more, and from the loop, when no event
+ * can refer to its descriptor, it is closed, its factory stopped and whoever
+ * waits for it told.  The struct lives on until the user has given the handle
+ * back or the reactor is freed, so a handle to a port that a shutdown has
+ * closed is still good.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,11 +52,26 @@ static void port_run_keep(struct loop_task *task)
 	port_free(p);
 }
 
+static void port_tell_opened(struct plait_port *p)
+{
+	const struct plait_factory_ops *ops = p->factory->ops;
+
+	/* start() may have forked. */
+	if (ops != NULL && ops->port_opened != NULL &&
+	    !loop_is_forked(p->reactor))
+		ops->port_opened(p->factory, p);
+}
+
 static void port_close(struct plait_port *p)
 {
+	const struct plait_factory_ops *ops = p->factory->ops;
+
 	p->closed = true;
 	p->ops->close(p);
-	plait_i_factory_stop(p->factory);
+	if (ops != NULL && ops->port_closed != NULL)
+		ops->port_closed(p->factory, p);
+	if (!loop_is_forked(p->reactor))
+		plait_factory_stop(p->factory);
 }
 
 static void port_run_answer(struct loop_task *task)
@@ -112,7 +127,8 @@ static void port_open(struct plait_port *p, struct plait_reactor *r,
 	plait_i_loop_join(r, &p->member);
 	plait_i_loop_keep(r, &p->keep);
 	plait_i_loop_enter(r);
-	plait_i_factory_start(f);
+	plait_factory_start(f);
+	port_tell_opened(p);
 	plait_i_loop_leave(r);
 }
 
@@ -149,6 +165,28 @@ void plait_port_address(const struct plait_port *p, struct plait_address *ret)
 	*ret = p->address;
 }
 
+static void port_set_paused(struct plait_port *p, bool changes, bool on)
+{
+	if (changes && p->open && p->ops->pause != NULL &&
+	    !loop_is_forked(p->reactor))
+		p->ops->pause(p, on);
+}
+
+void plait_port_pause_accepting(struct plait_port *p)
+{
+	loop_check(p->reactor, "plait_port_pause_accepting()");
+	port_set_paused(p, p->pauses++ == 0, true);
+}
+
+void plait_port_resume_accepting(struct plait_port *p)
+{
+	loop_check(p->reactor, "plait_port_resume_accepting()");
+	if (p->pauses == 0)
+		plait_die("plait_port_resume_accepting",
+			  "the port is not paused");
+	port_set_paused(p, --p->pauses == 0, false);
+}
+
 struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
 						    const char *where)
 {
@@ -175,5 +213,7 @@ int plait_port_str(const struct plait_port *p, char *buf, size_t size)
 
 	plait_address_str(&p->address, address, sizeof(address));
 	return snprintf(buf, size, "port on %s, %s", address,
-			p->open ? "listening" : "closed");
+			!p->open	? "closed"
+			: p->pauses > 0 ? "paused"
+					: "listening");
 }

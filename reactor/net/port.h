@@ -14,6 +14,8 @@ struct port_ops {
 	void (*stop)(struct plait_port *p);  /* accepts no more, from now on */
 	void (*close)(struct plait_port *p); /* later, outside of all events */
 	void (*room)(struct plait_port *p);  /* a guest has left */
+	/* Accepts none for the time being, or goes on.  NULL: nothing to do. */
+	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
 };
 
@@ -28,11 +30,18 @@ struct plait_port {
 	struct loop_task answer, burial, keep;
 	struct plait_list guests; /* in the order in which they came */
 	unsigned n_guests, max_connections; /* 0: no limit */
+	unsigned pauses; /* that were not taken back; accepts at 0 */
 	bool shed_idle;
 	bool open;     /* accepts */
 	bool closed;   /* it is over, and the factory knows */
 	bool released; /* the user has given the handle back */
 };
+
+/* True unless it was stopped or paused. */
+static inline bool port_is_accepting(const struct plait_port *p)
+{
+	return p->open && p->pauses == 0;
+}
 
 /*
  * What plait_listen_tcp() and its likes have in common: a port for the

@@ -51,13 +51,13 @@ void plait_protocol_free(struct plait_protocol **pp)
 	free(p);
 }
 
-void plait_i_factory_start(struct plait_factory *f)
+void plait_factory_start(struct plait_factory *f)
 {
 	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)
 		f->ops->start(f);
 }
 
-void plait_i_factory_stop(struct plait_factory *f)
+void plait_factory_stop(struct plait_factory *f)
 {
 	if (f->users == 0)
 		return;
@@ -73,8 +73,8 @@ static struct plait_protocol *build(struct plait_factory *f,
 	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
 }
 
-struct plait_protocol *plait_i_factory_build(struct plait_factory *f,
-					     const struct plait_address *peer)
+struct plait_protocol *plait_factory_build(struct plait_factory *f,
+					   const struct plait_address *peer)
 {
 	struct plait_protocol *p;
 

@@ -10,10 +10,11 @@
  *   held until it has left.  If none leaves, tcp_port_shed() closes the
  *   descriptor that is kept in reserve, accepts a connection with it and
  *   closes that at once: so the peer knows, and the loop does not spin.
- * - Anything else that is missing is waited for: tcp_port_pause().
+ * - Anything else that is missing is waited for: tcp_port_back_off().
  *
- * While the port is held or paused its watch waits for nothing.  A port is
- * also held while it has all the guests that it may have.
+ * While the port is held, backs off or was paused by the program, its watch
+ * waits for nothing.  A port is also held while it has all the guests that it
+ * may have.  tcp_port_watch() goes on if none of the three is left.
  *
  * The budget of a turn adapts: one, so that a lone connection costs one
  * accept(); twice as many as before when all were there and the very next turn
@@ -34,14 +35,14 @@
 
 enum { MAX_BUDGET = 32 };
 
-static const double pause_seconds = 0.1;
+static const double back_off_seconds = 0.1;
 static const int64_t report_interval = 1000000000; /* ns */
 
 struct tcp_port {
 	struct plait_port base;
 	struct plait_watch watch;
-	struct plait_timer pause;
-	int fd, reserve; /* -1: none */
+	struct plait_timer back_off; /* running: waits for what is missing */
+	int fd, reserve;	     /* -1: none */
 	unsigned budget;
 	bool held;	     /* until a guest has left */
 	uint64_t busy_turn;  /* the last in which the budget was used up */
@@ -173,29 +174,40 @@ static void tcp_port_admit(struct tcp_port *p, int fd,
 		plait_i_loop_close(p->base.reactor, n.fd);
 }
 
-static void tcp_port_resume(void *arg);
+static void tcp_port_retry(void *arg);
 
 /* Waits a little, so that what is missing may come back. */
-static void tcp_port_pause(struct tcp_port *p, int err)
+static void tcp_port_wait(struct tcp_port *p)
+{
+	plait_timer_start(p->base.reactor, &p->back_off, back_off_seconds,
+			  tcp_port_retry, p);
+}
+
+static void tcp_port_back_off(struct tcp_port *p, int err)
 {
 	plait_watch_change(&p->watch, 0);
-	plait_timer_start(p->base.reactor, &p->pause, pause_seconds,
-			  tcp_port_resume, p);
+	tcp_port_wait(p);
 	tcp_port_report_broken(p, err, "waits");
 }
 
-/* Accepts, unless it has to wait for a while, or for a guest to leave. */
-static void tcp_port_accept_again(struct tcp_port *p)
+/* Waits for connections, unless it has to wait for something else; -errno. */
+static int tcp_port_watch(struct tcp_port *p)
 {
-	int r = 0;
-
-	if (!p->held && !plait_timer_is_running(&p->pause))
-		r = plait_watch_change(&p->watch, PLAIT_READ);
-	if (r < 0)
-		tcp_port_pause(p, -r);
+	if (p->fd < 0 || p->held || !port_is_accepting(&p->base) ||
+	    plait_timer_is_running(&p->back_off))
+		return 0;
+	return plait_watch_change(&p->watch, PLAIT_READ);
 }
 
-static void tcp_port_resume(void *arg)
+static void tcp_port_accept_again(struct tcp_port *p)
+{
+	int r = tcp_port_watch(p);
+
+	if (r < 0)
+		tcp_port_back_off(p, -r);
+}
+
+static void tcp_port_retry(void *arg)
 {
 	struct tcp_port *p = arg;
 
@@ -220,6 +232,17 @@ static void tcp_port_room(struct plait_port *base)
 	tcp_port_accept_again(p);
 }
 
+/* A program's call is not the moment to report that it has to wait. */
+static void tcp_port_pause(struct plait_port *base, bool on)
+{
+	struct tcp_port *p = tcp(base);
+
+	if (on)
+		plait_watch_change(&p->watch, 0);
+	else if (tcp_port_watch(p) < 0)
+		tcp_port_wait(p);
+}
+
 /*
  * Trades the reserve for the connection that there is no descriptor for.  One
  * attempt: accept() may say that descriptors are missing when there is no
@@ -232,7 +255,7 @@ static void tcp_port_shed(struct tcp_port *p, int why)
 	int fd;
 
 	if (p->reserve < 0) {
-		tcp_port_pause(p, why);
+		tcp_port_back_off(p, why);
 		return;
 	}
 	close_fd(&p->reserve);
@@ -244,7 +267,7 @@ static void tcp_port_shed(struct tcp_port *p, int why)
 	if (fd >= 0)
 		tcp_port_report_refused(p, why, &peer);
 	if (p->base.open && (!shut || p->reserve < 0))
-		tcp_port_pause(p, why);
+		tcp_port_back_off(p, why);
 }
 
 /*
@@ -284,7 +307,7 @@ static bool tcp_port_go_on_after(struct tcp_port *p, int err)
 	case ETIMEDOUT:
 		return true;
 	default:
-		tcp_port_pause(p, err);
+		tcp_port_back_off(p, err);
 		return false;
 	}
 }
@@ -298,7 +321,8 @@ static bool tcp_port_accept_next(struct tcp_port *p)
 		return tcp_port_go_on_after(p, errno);
 	tcp_port_admit(p, fd, &peer);
 	/* In a child that was forked meanwhile the next one is the parent's. */
-	return p->base.open && plait_i_guest_has_room(&p->base) &&
+	return port_is_accepting(&p->base) &&
+	       plait_i_guest_has_room(&p->base) &&
 	       !loop_is_forked(p->base.reactor);
 }
 
@@ -389,7 +413,7 @@ static int tcp_port_open(struct tcp_port *p, struct plait_reactor *r,
 static void tcp_port_stop(struct plait_port *p)
 {
 	plait_watch_stop(&tcp(p)->watch);
-	plait_timer_stop(&tcp(p)->pause);
+	plait_timer_stop(&tcp(p)->back_off);
 }
 
 static void tcp_port_close(struct plait_port *p)
@@ -409,6 +433,7 @@ static const struct port_ops tcp_port_ops = {
 	.stop = tcp_port_stop,
 	.close = tcp_port_close,
 	.room = tcp_port_room,
+	.pause = tcp_port_pause,
 	.free = tcp_port_free,
 };
 

@@ -484,7 +484,7 @@ struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
 static void stop_counting(struct transport_owner *o,
 			  const struct plait_failure *why)
 {
-	plait_i_factory_stop(
+	plait_factory_stop(
 		plait_container(o, struct recording, counting)->counted);
 }
 

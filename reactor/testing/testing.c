@@ -89,10 +89,10 @@ struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 
 	testing_check_reactor(r, __func__);
 	plait_i_loop_enter(r);
-	plait_i_factory_start(f);
+	plait_factory_start(f);
 	t = plait_i_admit(&p.base);
 	if (t == NULL && !loop_is_forked(r))
-		plait_i_factory_stop(f);
+		plait_factory_stop(f);
 	plait_i_loop_leave(r);
 	return t;
 }
@@ -159,7 +159,7 @@ struct plait_transport *plait_testing_accept(struct plait_port *p)
 	struct plait_transport *t = NULL;
 
 	testing_check_reactor(r, __func__);
-	if (!p->open)
+	if (!port_is_accepting(p))
 		return NULL;
 	plait_i_loop_enter(r);
 	if (plait_i_guest_has_room(p))
