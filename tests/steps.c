@@ -70,7 +70,7 @@ unsigned tracked_live(void)
 	return live;
 }
 
-static void trace_value(const char *name, const plait_value *v)
+void trace_value(const char *name, const plait_value *v)
 {
 	char buf[128];
 

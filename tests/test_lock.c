@@ -7,20 +7,13 @@
 #include "tests/child.h"
 #include "tests/extreme.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 enum { WAITERS = 3 };
 
 static struct plait_lock *lock;
 static struct plait_semaphore *semaphore; /* of two tokens */
 static struct plait_deferred *w[WAITERS + 2];
-
-static void setup(void)
-{
-	steps_setup();
-	lock = plait_lock_new();
-	semaphore = plait_semaphore_new(2);
-}
 
 static void done(void)
 {
@@ -38,130 +31,119 @@ static struct plait_deferred *acquire(const char *name)
 	return d;
 }
 
-/* w[0] has the lock, and the others wait for it. */
-static void queue_up(void)
-{
-	static const char *const names[] = { "w0", "w1", "w2" };
-
-	for (int i = 0; i < WAITERS; i++)
-		w[i] = acquire(names[i]);
-}
-
-static plait_value error(const char *message)
-{
-	return plait_fail(&plait_error_any, "%s", message);
-}
-
-/* Things to do in a step. */
-static void act_release(struct step *s, plait_value *result)
-{
-	plait_lock_release(lock);
-}
-
-static void act_acquire(struct step *s, plait_value *result)
-{
-	w[WAITERS] = acquire("again");
-}
-
-static void act_free_lock(struct step *s, plait_value *result)
-{
-	plait_lock_free(&lock);
-}
-
 static void act_say_locked(struct step *s, plait_value *result)
 {
 	trace_add("%s", plait_lock_is_locked(lock) ? "locked" : "free");
 }
 
-static void act_release_and_say_locked(struct step *s, plait_value *result)
+/* For those who use the lock while it is being freed. */
+static struct plait_lock *raw;
+
+/* The verbs of this suite: on the lock, and on the semaphore. */
+static void do_acquire(void)
 {
-	act_release(s, result);
-	act_say_locked(s, result);
+	while (script_more()) {
+		struct script_part *part = script_part();
+
+		part->d = plait_lock_acquire(raw);
+		pass_both(part->d, part->name);
+	}
+}
+
+static void do_release(void)
+{
+	plait_lock_release(raw);
+}
+
+static void do_locked(void)
+{
+	trace_add("%s", plait_lock_is_locked(lock) ? "locked" : "free");
+}
+
+static void do_run(void)
+{
+	struct script_part *part = script_part();
+
+	part->d = plait_lock_run(lock, script_operation, script_pair());
+}
+
+static void do_free_lock(void)
+{
+	plait_lock_free(&lock);
+	ck_assert_ptr_null(lock);
+}
+
+static void do_take(void)
+{
+	while (script_more()) {
+		struct script_part *part = script_part();
+
+		part->d = plait_semaphore_acquire(semaphore);
+		pass_both(part->d, part->name);
+	}
+}
+
+static void do_give(void)
+{
+	plait_semaphore_release(semaphore);
+}
+
+static void do_tokens(void)
+{
+	trace_add("%zu", plait_semaphore_tokens(semaphore));
+}
+
+static void do_run_with(void)
+{
+	struct script_part *part = script_part();
+
+	part->d =
+		plait_semaphore_run(semaphore, script_operation, script_pair());
+}
+
+static const struct script_verb verbs[] = {
+	{ "acquire", do_acquire },	   { "release", do_release },
+	{ "locked?", do_locked },	   { "run", do_run },
+	{ "free_lock", do_free_lock },	   { "take_token", do_take },
+	{ "give_token", do_give },	   { "tokens?", do_tokens },
+	{ "run_with_token", do_run_with }, { NULL, NULL },
+};
+
+static void setup(void)
+{
+	steps_setup();
+	lock = plait_lock_new();
+	semaphore = plait_semaphore_new(2);
+	raw = lock;
+	script_words(verbs, done);
 }
 
 /* ---- acquiring and releasing ---------------------------------------- */
 
 GROUP("acquire and release", .setup = setup);
 
-TEST(free_lock_is_acquired_at_once, PURE)
-{
-	ck_assert(!plait_lock_is_locked(lock));
-	w[0] = acquire("w0");
-	ck_assert_str_eq(trace(), "w0:none");
-	ck_assert(plait_lock_is_locked(lock));
-	plait_lock_release(lock);
-	ck_assert(!plait_lock_is_locked(lock));
-	done();
-}
+SCRIPT(free_lock_is_acquired_at_once, PURE,
+       "locked?; acquire a; locked?; release; locked?",
+       "free a:none locked free")
 
-TEST(waiters_are_served_in_order_inside_the_release, PURE)
-{
-	queue_up();
-	ck_assert_str_eq(trace(), "w0:none");
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none");
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:none");
-	ck_assert(plait_lock_is_locked(lock));
-	done();
-}
+SCRIPT(waiters_are_served_in_order_inside_the_release, PURE,
+       "acquire a b c | release | release; locked?",
+       "a:none | b:none | c:none locked")
 
-TEST(lock_stays_locked_while_it_is_handed_over, PURE)
-{
-	struct step says = { .act = act_say_locked };
-	struct step both = { .act = act_release_and_say_locked };
+SCRIPT(lock_stays_locked_while_it_is_handed_over, PURE,
+       "acquire a b c; both b { release; locked? }; both c { locked? } | "
+       "release",
+       "a:none | b:none locked c:none locked")
 
-	queue_up();
-	plait_deferred_add_both(w[1], step, &both);
-	plait_deferred_add_both(w[2], step, &says);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none locked w2:none locked");
-	done();
-}
+SCRIPT(semaphore_has_so_many_tokens, PURE,
+       "tokens?; take_token a b c; tokens? | give_token; tokens? | give_token; "
+       "tokens?; give_token; tokens?",
+       "2 a:none b:none 0 | c:none 0 | 1 2")
 
-TEST(semaphore_has_so_many_tokens, PURE)
-{
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
-	w[0] = plait_semaphore_acquire(semaphore);
-	w[1] = plait_semaphore_acquire(semaphore);
-	w[2] = plait_semaphore_acquire(semaphore);
-	ck_assert(plait_deferred_is_fired(w[1]));
-	ck_assert(!plait_deferred_is_fired(w[2]));
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 0);
-	plait_semaphore_release(semaphore);
-	ck_assert(plait_deferred_is_fired(w[2]));
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 0);
-	plait_semaphore_release(semaphore);
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 1);
-	plait_semaphore_release(semaphore);
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 2);
-	done();
-}
-
-static void act_say_tokens(struct step *s, plait_value *result)
-{
-	trace_add("%zu", plait_semaphore_tokens(semaphore));
-}
-
-static void act_release_and_say_tokens(struct step *s, plait_value *result)
-{
-	plait_semaphore_release(semaphore);
-	act_say_tokens(s, result);
-}
-
-TEST(token_is_not_free_while_it_is_handed_over, PURE)
-{
-	struct step both = { .act = act_release_and_say_tokens };
-	struct step says = { .act = act_say_tokens };
-
-	for (int i = 0; i < 4; i++)
-		w[i] = plait_semaphore_acquire(semaphore);
-	plait_deferred_add_both(w[2], step, &both);
-	plait_deferred_add_both(w[3], step, &says);
-	plait_semaphore_release(semaphore);
-	ck_assert_str_eq(trace(), "0 0");
-	done();
-}
+SCRIPT(token_is_not_free_while_it_is_handed_over, PURE,
+       "take_token a b c d; both c { give_token; tokens? }; both d { tokens? } "
+       "| give_token",
+       "a:none b:none | c:none 0 d:none 0")
 
 TEST(semaphore_without_tokens_is_refused, PURE)
 {
@@ -193,192 +175,67 @@ TEST(releasing_what_nobody_acquired_aborts, PURE)
 
 GROUP("cancel", .setup = setup);
 
-TEST(cancelled_waiter_leaves_and_the_others_keep_their_order, PURE)
-{
-	queue_up();
-	plait_deferred_cancel(w[1]);
-	ck_assert_str_eq(trace(), "w0:none w1:CancelledError");
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:CancelledError w2:none");
-	handle_all(w[1]);
-	done();
-}
+SCRIPT(cancelled_waiter_leaves_and_the_others_keep_their_order, PURE,
+       "acquire a b c | cancel b | release",
+       "a:none | b:CancelledError | c:none")
 
-TEST(freed_waiter_leaves, PURE)
-{
-	queue_up();
-	plait_deferred_free(&w[1]);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:CancelledError w2:none");
-	done();
-}
+SCRIPT(freed_waiter_leaves, PURE, "acquire a b c | free b | release",
+       "a:none | b:CancelledError | c:none")
 
-TEST(detached_waiter_still_gets_the_token, PURE)
-{
-	queue_up();
-	plait_deferred_detach(&w[1]);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none");
-	done();
-}
+SCRIPT(detached_waiter_still_gets_the_token, PURE,
+       "acquire a b c | detach b; release", "a:none | b:none")
 
-TEST(cancelling_what_was_acquired_is_nothing, PURE)
-{
-	queue_up();
-	plait_deferred_cancel(w[0]);
-	plait_deferred_free(&w[0]);
-	ck_assert(plait_lock_is_locked(lock));
-	ck_assert_str_eq(trace(), "w0:none");
-	done();
-}
+SCRIPT(cancelling_what_was_acquired_is_nothing, PURE,
+       "acquire a b c | cancel a; free a; locked?", "a:none | locked")
 
 /* ---- inside the callbacks of waiters --------------------------------- */
 
 GROUP("inside callbacks", .setup = setup);
 
-TEST(waiter_may_release_inside_its_callback, PURE)
-{
-	struct step releases = { .act = act_release };
+SCRIPT(waiter_may_release_inside_its_callback, PURE,
+       "acquire a b c; both b { release }; both b after | release; locked?",
+       "a:none | b:none after:none c:none locked")
 
-	queue_up();
-	plait_deferred_add_both(w[1], step, &releases);
-	pass_both(w[1], "after");
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none after:none w2:none");
-	ck_assert(plait_lock_is_locked(lock));
-	done();
-}
+SCRIPT(waiter_may_cancel_the_next_inside_its_callback, PURE,
+       "acquire a b c; both b { cancel c } | release | release; locked?",
+       "a:none | b:none c:CancelledError | free")
 
-TEST(waiter_may_cancel_the_next_inside_its_callback, PURE)
-{
-	struct step cancels = { .act = act_cancel };
+SCRIPT(next_may_be_cancelled_after_the_token_was_released_for_it, PURE,
+       "acquire a b c; both b { release }; both b { cancel c } | release; "
+       "locked?",
+       "a:none | b:none c:CancelledError free")
 
-	queue_up();
-	cancels.d = w[2];
-	plait_deferred_add_both(w[1], step, &cancels);
-	plait_lock_release(lock);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:CancelledError");
-	ck_assert(!plait_lock_is_locked(lock));
-	handle_all(w[2]);
-	done();
-}
+SCRIPT(acquiring_again_inside_queues_at_the_end, PURE,
+       "acquire a b c; both b { acquire again } | release | release | release",
+       "a:none | b:none | c:none | again:none")
 
-TEST(next_may_be_cancelled_after_the_token_was_released_for_it, PURE)
-{
-	struct step releases = { .act = act_release };
-	struct step cancels = { .act = act_cancel };
+SCRIPT(released_inside_it_still_goes_to_the_first_not_to_who_comes, PURE,
+       "acquire a b c; both b { release }; both b { acquire again } | release "
+       "| release",
+       "a:none | b:none c:none | again:none")
 
-	queue_up();
-	cancels.d = w[2];
-	plait_deferred_add_both(w[1], step, &releases);
-	plait_deferred_add_both(w[1], step, &cancels);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:CancelledError");
-	ck_assert(!plait_lock_is_locked(lock));
-	handle_all(w[2]);
-	done();
-}
-
-TEST(acquiring_again_inside_queues_at_the_end, PURE)
-{
-	struct step acquires = { .act = act_acquire };
-
-	queue_up();
-	plait_deferred_add_both(w[1], step, &acquires);
-	plait_lock_release(lock);
-	plait_lock_release(lock);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
-	done();
-}
-
-TEST(released_inside_it_still_goes_to_the_first_not_to_who_comes, PURE)
-{
-	struct step releases = { .act = act_release };
-	struct step acquires = { .act = act_acquire };
-
-	queue_up();
-	plait_deferred_add_both(w[1], step, &releases);
-	plait_deferred_add_both(w[1], step, &acquires);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:none");
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "w0:none w1:none w2:none again:none");
-	done();
-}
-
-TEST(lock_may_be_freed_inside_a_callback, PURE)
-{
-	struct step frees = { .act = act_free_lock };
-
-	queue_up();
-	plait_deferred_add_both(w[1], step, &frees);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(),
-			 "w0:none w1:none w2:AbandonedError: promise dropped");
-	handle_all(w[2]);
-	done();
-}
+SCRIPT(lock_may_be_freed_inside_a_callback, PURE,
+       "acquire a b c; both b { free_lock } | release",
+       "a:none | b:none c:AbandonedError: promise dropped")
 
 /* ---- freeing the lock ------------------------------------------------ */
 
 GROUP("free", .setup = setup);
 
-TEST(freeing_abandons_who_waits, PURE)
-{
-	queue_up();
-	plait_lock_free(&lock);
-	ck_assert_ptr_null(lock);
-	ck_assert_str_eq(trace(), "w0:none "
-				  "w1:AbandonedError: promise dropped "
-				  "w2:AbandonedError: promise dropped");
-	handle_all(w[1]);
-	handle_all(w[2]);
-	done();
-}
+SCRIPT(freeing_abandons_who_waits, PURE, "acquire a b c | free_lock",
+       "a:none | b:AbandonedError: promise dropped c:AbandonedError: promise "
+       "dropped")
 
-static plait_value acquire_again(plait_value *result, void *arg)
-{
-	struct plait_lock *l = arg;
-
-	w[WAITERS] = plait_lock_acquire(l);
-	pass_both(w[WAITERS], "again");
-	handle_all(w[WAITERS]);
-	return PLAIT_NONE;
-}
-
-TEST(acquiring_while_it_is_freed_fails_at_once, PURE)
-{
-	queue_up();
-	plait_deferred_add_both(w[2], acquire_again, lock);
-	handle_all(w[1]);
-	plait_lock_free(&lock);
-	ck_assert_str_eq(trace(), "w0:none "
-				  "w1:AbandonedError: promise dropped "
-				  "w2:AbandonedError: promise dropped "
-				  "again:AbandonedError: the lock was freed");
-	done();
-}
-
-static plait_value release_it(plait_value *result, void *arg)
-{
-	plait_lock_release(arg);
-	return PLAIT_NONE;
-}
+SCRIPT(acquiring_while_it_is_freed_fails_at_once, PURE,
+       "acquire a b c; both c { acquire again } | free_lock",
+       "a:none | b:AbandonedError: promise dropped c:AbandonedError: promise "
+       "dropped again:AbandonedError: the lock was freed")
 
 /* He who got it could not give it back. */
-TEST(token_released_while_it_is_freed_goes_to_nobody, PURE)
-{
-	queue_up();
-	plait_deferred_add_both(w[1], release_it, lock);
-	plait_lock_free(&lock);
-	ck_assert_str_eq(trace(), "w0:none "
-				  "w1:AbandonedError: promise dropped "
-				  "w2:AbandonedError: promise dropped");
-	handle_all(w[2]);
-	done();
-}
+SCRIPT(token_released_while_it_is_freed_goes_to_nobody, PURE,
+       "acquire a b c; both b { release } = none | free_lock",
+       "a:none | b:AbandonedError: promise dropped c:AbandonedError: promise "
+       "dropped")
 
 TEST(freeing_null_is_nothing, PURE)
 {
@@ -403,215 +260,70 @@ static plait_value operate(void *arg)
 static struct plait_promise *work;
 static struct step work_canceller;
 
-/* An operation whose work can be cancelled. */
-static void set_working(struct step *s, const char *name)
-{
-	work_canceller = (struct step){ .name = name };
-	*s = (struct step){ .name = name,
-			    .inner = plait_deferred_new(&work, step_canceller,
-							&work_canceller) };
-}
-
 GROUP("run", .setup = setup);
 
-TEST(run_acquires_calls_and_releases, PURE)
-{
-	struct step s = { .name = "fn",
-			  .act = act_say_locked,
-			  .answers = true,
-			  .answer = plait_int(5) };
+SCRIPT(run_acquires_calls_and_releases, PURE,
+       "run a fn { locked? } = 5; show a; locked?", "fn:none locked a=5 free")
 
-	w[0] = plait_lock_run(lock, operate, &s);
-	ck_assert_str_eq(trace(), "fn:none locked");
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(w[0])), 5);
-	ck_assert(!plait_lock_is_locked(lock));
-	done();
-}
+SCRIPTS(run_waits_for_the_work_and_passes_its_result_on, PURE,
+	{ "new work; run a fn = work; locked?; both a a | fire work 5; locked?",
+	  "fn:none locked | a:5 free" },
+	{ "new work; run a fn = work; locked?; both a a | fire work Error:no; "
+	  "locked?",
+	  "fn:none locked | a:Error: no free" })
 
-TEST(run_waits_for_the_work_and_passes_its_result_on, PURE, TIMES(2))
-{
-	plait_value results[] = { plait_int(5), error("no") };
-	static const char *const traces[] = { "fn:none w0:5",
-					      "fn:none w0:Error: no" };
-	struct step s;
+SCRIPT(run_that_fails_releases, PURE, "run a = Error:no; locked?", "free")
 
-	set_working(&s, "fn");
-	w[0] = plait_lock_run(lock, operate, &s);
-	ck_assert(plait_lock_is_locked(lock));
-	pass_both(w[0], "w0");
-	plait_fire(&work, plait_take(&results[_i]));
-	ck_assert_str_eq(trace(), traces[_i]);
-	ck_assert(!plait_lock_is_locked(lock));
-	plait_value_free(&results[1]);
-	handle_all(w[0]);
-	done();
-}
+SCRIPT(run_waits_for_its_turn, PURE,
+       "take_token a b; run_with_token c fn | give_token; tokens?",
+       "a:none b:none | fn:none 1")
 
-TEST(run_that_fails_releases, PURE)
-{
-	struct step s = { .answers = true, .answer = error("no") };
+SCRIPTS(run_cancelled_while_it_waits_never_calls, PURE,
+	{ "acquire a; run b never | cancel b; catch b = none; free b; release; "
+	  "locked?",
+	  "a:none | free" },
+	{ "acquire a; run b never | free b; release; locked?",
+	  "a:none | free" })
 
-	w[0] = plait_lock_run(lock, operate, &s);
-	ck_assert(!plait_lock_is_locked(lock));
-	handle_all(w[0]);
-	done();
-}
-
-TEST(run_waits_for_its_turn, PURE)
-{
-	struct step s = { .name = "fn" };
-
-	w[0] = plait_semaphore_acquire(semaphore);
-	w[1] = plait_semaphore_acquire(semaphore);
-	w[2] = plait_semaphore_run(semaphore, operate, &s);
-	ck_assert_str_eq(trace(), "");
-	plait_semaphore_release(semaphore);
-	ck_assert_str_eq(trace(), "fn:none");
-	ck_assert_uint_eq(plait_semaphore_tokens(semaphore), 1);
-	done();
-}
-
-TEST(run_cancelled_while_it_waits_never_calls, PURE, TIMES(2))
-{
-	struct step s = { .name = "never" };
-
-	w[0] = plait_lock_acquire(lock);
-	w[1] = plait_lock_run(lock, operate, &s);
-	if (_i == 0) {
-		plait_deferred_cancel(w[1]);
-		handle_all(w[1]);
-	}
-	plait_deferred_free(&w[1]);
-	plait_lock_release(lock);
-	ck_assert_str_eq(trace(), "");
-	ck_assert(!plait_lock_is_locked(lock));
-	done();
-}
-
-TEST(run_cancelled_at_work_stops_that_and_then_releases, PURE, TIMES(2))
-{
-	struct step s;
-
-	set_working(&s, "fn");
-	w[0] = plait_lock_run(lock, operate, &s);
-	w[1] = acquire("next");
-	if (_i == 0) {
-		plait_deferred_cancel(w[0]);
-		handle_all(w[0]);
-	}
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "fn:none !fn next:none");
-	plait_promise_drop(&work);
-	done();
-}
+SCRIPTS(run_cancelled_at_work_stops_that_and_then_releases, PURE,
+	{ "new work !work; run a fn = work; acquire next | cancel a; catch a = "
+	  "none; free a",
+	  "fn:none | !work next:none" },
+	{ "new work !work; run a fn = work; acquire next | free a",
+	  "fn:none | !work next:none" })
 
 /* Work that, when it is cancelled, has something to clear up and waits. */
-TEST(freed_run_releases_when_all_of_its_work_has_ended, PURE)
-{
-	struct plait_promise *clearing;
-	struct step c = { .name = "clearing" };
-	struct step clears = { .name = "cancelled",
-			       .inner = plait_deferred_new(
-				       &clearing, step_canceller, &c) };
-	struct step s;
+SCRIPT(freed_run_releases_when_all_of_its_work_has_ended, PURE,
+       "new work !work; new clearing !clearing; catch work cancelled = "
+       "clearing; run a fn = work; acquire next | free a",
+       "fn:none | !work cancelled:CancelledError !clearing next:none")
 
-	set_working(&s, "fn");
-	plait_deferred_add_errback(s.inner, step, &clears);
-	w[0] = plait_lock_run(lock, operate, &s);
-	w[1] = acquire("next");
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "fn:none !fn cancelled:CancelledError "
-				  "!clearing next:none");
-	plait_promise_drop(&work);
-	plait_promise_drop(&clearing);
-	done();
-}
+SCRIPT(cancelled_run_holds_on_while_its_work_clears_up, PURE,
+       "new work !work; new clearing; catch work = clearing; run a fn = work | "
+       "cancel a; locked? | fire clearing none; locked?",
+       "fn:none | !work locked | free")
 
-TEST(cancelled_run_holds_on_while_its_work_clears_up, PURE)
-{
-	struct plait_promise *clearing;
-	struct step clears = { .inner = plait_deferred_new(&clearing, NULL,
-							   NULL) };
-	struct step s;
-
-	set_working(&s, "fn");
-	plait_deferred_add_errback(s.inner, step, &clears);
-	w[0] = plait_lock_run(lock, operate, &s);
-	plait_deferred_cancel(w[0]);
-	ck_assert(plait_lock_is_locked(lock));
-	plait_fire(&clearing, PLAIT_NONE);
-	ck_assert(!plait_lock_is_locked(lock));
-	plait_promise_drop(&work);
-	done();
-}
-
-TEST(run_freed_inside_its_function_releases_after_that, PURE)
-{
-	struct step s;
-
-	w[0] = plait_lock_acquire(lock);
-	set_working(&s, "fn");
-	w[1] = plait_lock_run(lock, operate, &s);
-	w[2] = acquire("next");
-	s.act = act_free;
-	s.d = w[1];
-	plait_lock_release(lock);
-	w[1] = NULL;
-	ck_assert_str_eq(trace(), "fn:none !fn next:none");
-	plait_promise_drop(&work);
-	done();
-}
+SCRIPT(run_freed_inside_its_function_releases_after_that, PURE,
+       "new work !work; acquire a; run b fn { free b } = work; acquire next | "
+       "release",
+       "a:none | fn:none !work next:none")
 
 /* The pair that releases is one of its chain. */
-TEST(paused_run_keeps_the_lock_until_it_is_unpaused, PURE)
-{
-	struct step s;
+SCRIPT(paused_run_keeps_the_lock_until_it_is_unpaused, PURE,
+       "new work; run a fn = work; pause a | fire work none; locked? | unpause "
+       "a; locked?",
+       "fn:none | locked | free")
 
-	set_working(&s, "fn");
-	w[0] = plait_lock_run(lock, operate, &s);
-	plait_deferred_pause(w[0]);
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert(plait_lock_is_locked(lock));
-	plait_deferred_unpause(w[0]);
-	ck_assert(!plait_lock_is_locked(lock));
-	done();
-}
+SCRIPT(lock_freed_while_run_is_at_work_lets_it_finish, PURE,
+       "new work; run a fn = work; both a a | free_lock; fire work 5",
+       "fn:none | a:5")
 
-TEST(lock_freed_while_run_is_at_work_lets_it_finish, PURE)
-{
-	struct step s;
+SCRIPT(function_that_frees_the_lock_is_run_to_its_end, PURE,
+       "run a fn { free_lock }; show a", "fn:none a=none")
 
-	set_working(&s, "fn");
-	w[0] = plait_lock_run(lock, operate, &s);
-	pass_both(w[0], "w0");
-	plait_lock_free(&lock);
-	plait_fire(&work, plait_int(5));
-	ck_assert_str_eq(trace(), "fn:none w0:5");
-	done();
-}
-
-TEST(function_that_frees_the_lock_is_run_to_its_end, PURE)
-{
-	struct step s = { .name = "fn", .act = act_free_lock };
-
-	w[0] = plait_lock_run(lock, operate, &s);
-	ck_assert_str_eq(trace(), "fn:none");
-	ck_assert(plait_deferred_is_fired(w[0]));
-	done();
-}
-
-TEST(run_that_waits_for_a_freed_lock_is_abandoned, PURE)
-{
-	struct step s = { .name = "never" };
-
-	w[0] = plait_lock_acquire(lock);
-	w[1] = plait_lock_run(lock, operate, &s);
-	pass_both(w[1], "w1");
-	plait_lock_free(&lock);
-	ck_assert_str_eq(trace(), "w1:AbandonedError: promise dropped");
-	handle_all(w[1]);
-	done();
-}
+SCRIPT(run_that_waits_for_a_freed_lock_is_abandoned, PURE,
+       "acquire a; run b never; both b b | free_lock",
+       "a:none | b:AbandonedError: promise dropped")
 
 /* ---- freed or cancelled while the work is on the stack ----------------- */
 
@@ -802,29 +514,11 @@ TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns, PURE,
 }
 
 /* Two members at once: the one's callback fires the other, which frees. */
-TEST(lock_is_held_until_all_members_on_the_stack_have_returned, PURE)
-{
-	struct plait_promise *second;
-	struct plait_deferred *m[] = {
-		plait_deferred_new(&work, NULL, NULL),
-		plait_deferred_new(&second, NULL, NULL),
-	};
-	struct step ends = { .name = "second", .act = act_end_run };
-	struct step fires = { .name = "first", .act = act_fire, .p = second };
-	struct step says = { .act = act_say_locked };
-	struct step s;
-
-	plait_deferred_add_both(m[0], step, &fires);
-	plait_deferred_add_both(m[1], step, &ends);
-	s = (struct step){ .inner = plait_gather(m, 2, 0) };
-	w[0] = plait_lock_run(lock, operate, &s);
-	w[1] = acquire("next");
-	plait_deferred_add_both(w[1], step, &says);
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "first:none second:99 in locked fire=0 "
-				  "next:none locked");
-	end_shape();
-}
+SCRIPT(lock_is_held_until_all_members_on_the_stack_have_returned, PURE,
+       "new m; new n; both m first { fire n 99; say fired }; both n second { "
+       "free a; locked? }; gather all m n; run a = all; acquire next; both "
+       "next { locked? } | fire m none",
+       "| first:none second:99 locked fired next:none locked")
 
 static void act_end_run_and_shared(struct step *s, plait_value *result)
 {
@@ -846,19 +540,10 @@ TEST(lock_is_held_if_the_shared_operation_is_freed_as_well, PURE)
 	end_shape();
 }
 
-TEST(result_of_a_freed_run_goes_before_the_lock, PURE)
-{
-	struct step ends = { .act = act_end_run,
-			     .answers = true,
-			     .answer = tracked("v") };
-	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
-
-	plait_deferred_add_both(d, step, &ends);
-	run_shape(PLAIN, d);
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "in locked ~v next:none");
-	end_shape();
-}
+SCRIPT(result_of_a_freed_run_goes_before_the_lock, PURE,
+       "new work; both work { free a; locked? } = ~v; run a = work; acquire "
+       "next | fire work none",
+       "| locked ~v next:none")
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 

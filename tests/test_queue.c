@@ -6,25 +6,13 @@
 
 #include "tests/extreme.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 enum { GETS = 4 };
 
 static struct plait_queue *q;
 static struct plait_deferred *g[GETS];
 static const char *const names[GETS] = { "g0", "g1", "g2", "g3" };
-
-static void setup(void)
-{
-	steps_setup();
-	q = plait_queue_new(SIZE_MAX, SIZE_MAX);
-}
-
-static void use_queue(size_t size, size_t backlog)
-{
-	plait_queue_free(&q);
-	q = plait_queue_new(size, backlog);
-}
 
 static void done(void)
 {
@@ -66,342 +54,164 @@ static void act_put(struct step *s, plait_value *result)
 	trace_add("put=%d", put(7));
 }
 
-static void act_get(struct step *s, plait_value *result)
+/* The verbs of this suite. */
+static void do_queue(void)
 {
-	get(GETS - 1);
+	size_t size = (size_t)script_number();
+
+	plait_queue_free(&q);
+	q = plait_queue_new(size, (size_t)script_number());
 }
 
-static void act_close(struct step *s, plait_value *result)
+static void do_get(void)
+{
+	while (script_more()) {
+		struct script_part *part = script_part();
+
+		part->d = plait_queue_get(q);
+		pass_both(part->d, part->name);
+	}
+}
+
+static void do_put(void)
+{
+	while (script_more())
+		script_errno(plait_queue_put(q, script_value()));
+}
+
+static void do_size(void)
+{
+	trace_add("%zu/%zu", plait_queue_size(q), plait_queue_waiting(q));
+}
+
+static void do_close(void)
 {
 	plait_queue_close(q);
 }
 
-static void act_free_queue(struct step *s, plait_value *result)
+static void do_free_queue(void)
 {
 	plait_queue_free(&q);
+	ck_assert_ptr_null(q);
 }
 
-static void act_say_sizes(struct step *s, plait_value *result)
+static const struct script_verb verbs[] = {
+	{ "queue", do_queue }, /* SIZE BACKLOG: a new one with these bounds */
+	{ "get", do_get },     { "put", do_put },
+	{ "size?", do_size }, /* VALUES/GETS that wait */
+	{ "close", do_close }, { "free_queue", do_free_queue },
+	{ NULL, NULL },
+};
+
+static void setup(void)
 {
-	trace_add("%zu/%zu", plait_queue_size(q), plait_queue_waiting(q));
+	steps_setup();
+	q = plait_queue_new(SIZE_MAX, SIZE_MAX);
+	script_words(verbs, done);
 }
 
 /* ---- meeting --------------------------------------------------------- */
 
 GROUP("meeting", .setup = setup);
 
-TEST(values_come_out_in_the_order_in_which_they_were_put, PURE)
-{
-	put(1);
-	put(2);
-	ck_assert_uint_eq(plait_queue_size(q), 2);
-	get(0);
-	get(1);
-	ck_assert_str_eq(trace(), "g0:1 g1:2");
-	ck_assert_uint_eq(plait_queue_size(q), 0);
-	done();
-}
+SCRIPT(values_come_out_in_the_order_in_which_they_were_put, PURE,
+       "put 1 2; size? | get a b; size?", "2/0 | a:1 b:2 0/0")
 
-TEST(gets_are_served_in_order_inside_the_put, PURE)
-{
-	wait_for_values(2);
-	ck_assert_uint_eq(plait_queue_waiting(q), 2);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1");
-	put(2);
-	ck_assert_str_eq(trace(), "g0:1 g1:2");
-	ck_assert_uint_eq(plait_queue_waiting(q), 0);
-	done();
-}
+SCRIPT(gets_are_served_in_order_inside_the_put, PURE,
+       "get a b; size? | put 1 | put 2; size?", "0/2 | a:1 | b:2 0/0")
 
-TEST(failure_and_none_are_values_like_others, PURE)
-{
-	wait_for_values(2);
-	plait_queue_put(q, PLAIT_NONE);
-	plait_queue_put(q, plait_fail(&plait_error_any, "no"));
-	ck_assert_str_eq(trace(), "g0:none g1:Error: no");
-	handle_all(g[1]);
-	done();
-}
+SCRIPT(failure_and_none_are_values_like_others, PURE,
+       "get a b | put none Error:no", "| a:none b:Error: no")
 
 /* A promise cannot be fired with one. */
-TEST(deferred_is_refused_and_freed, PURE)
-{
-	struct plait_deferred *d = plait_succeed(tracked("x"));
-
-	get(0);
-	ck_assert_int_eq(plait_queue_put(q, plait_chain(&d)), -EINVAL);
-	ck_assert_str_eq(trace(), "~x");
-	put(1);
-	ck_assert_str_eq(trace(), "~x g0:1");
-	done();
-}
+SCRIPT(deferred_is_refused_and_freed, PURE, "fired d ~x; get a | put d | put 1",
+       "| ~x EINVAL | a:1")
 
 /* ---- bounds ---------------------------------------------------------- */
 
 GROUP("bounds", .setup = setup);
 
-TEST(full_queue_refuses_and_frees_what_is_put, PURE)
-{
-	use_queue(1, SIZE_MAX);
-	ck_assert_int_eq(put(1), 0);
-	ck_assert_int_eq(plait_queue_put(q, tracked("x")), -ENOBUFS);
-	ck_assert_str_eq(trace(), "~x");
-	get(0);
-	ck_assert_int_eq(put(2), 0);
-	done();
-}
-
-static void act_put_inside(struct step *s, plait_value *result)
-{
-	ck_assert_int_eq(put(2), 0);
-	ck_assert_int_eq(put(3), -ENOBUFS);
-}
+SCRIPT(full_queue_refuses_and_frees_what_is_put, PURE,
+       "queue 1 9; put 1 | put ~x | get a; put 2; size?",
+       "| ~x ENOBUFS | a:1 1/0")
 
 /* It is queued for the second get, until the first one's callback is done. */
-TEST(queue_of_no_size_takes_inside_what_the_next_get_waits_for, PURE)
-{
-	struct step puts = { .name = "g0", .act = act_put_inside };
+SCRIPT(queue_of_no_size_takes_inside_what_the_next_get_waits_for, PURE,
+       "queue 0 2; get a; both a { put 2; put 3 }; get b | put 1",
+       "| a:1 ENOBUFS b:2")
 
-	use_queue(0, 2);
-	g[0] = plait_queue_get(q);
-	plait_deferred_add_both(g[0], step, &puts);
-	get(1);
-	ck_assert_int_eq(put(1), 0);
-	ck_assert_str_eq(trace(), "g0:1 g1:2");
-	done();
-}
+SCRIPT(queue_of_no_size_takes_what_somebody_waits_for, PURE,
+       "queue 0 9; put 1 | get a; put 2 | put 3", "ENOBUFS | a:2 | ENOBUFS")
 
-TEST(queue_of_no_size_takes_what_somebody_waits_for, PURE)
-{
-	use_queue(0, SIZE_MAX);
-	ck_assert_int_eq(put(1), -ENOBUFS);
-	get(0);
-	ck_assert_int_eq(put(2), 0);
-	ck_assert_str_eq(trace(), "g0:2");
-	ck_assert_int_eq(put(3), -ENOBUFS);
-	done();
-}
+SCRIPT(get_beyond_the_backlog_fails, PURE,
+       "queue 9 1; get a b | put 1 | get c; size?",
+       "b:QueueUnderflow: 1 wait already | a:1 | 0/1")
 
-TEST(get_beyond_the_backlog_fails, PURE)
-{
-	use_queue(SIZE_MAX, 1);
-	get(0);
-	g[1] = plait_queue_get(q);
-	ck_assert_ptr_eq(kind_of(g[1]), &plait_error_queue_underflow);
-	handle_all(g[1]);
-	put(1);
-	get(2);
-	ck_assert_uint_eq(plait_queue_waiting(q), 1);
-	done();
-}
-
-TEST(queue_without_backlog_gives_what_is_there, PURE)
-{
-	use_queue(SIZE_MAX, 0);
-	g[0] = plait_queue_get(q);
-	ck_assert_ptr_eq(kind_of(g[0]), &plait_error_queue_underflow);
-	handle_all(g[0]);
-	put(1);
-	get(1);
-	ck_assert_str_eq(trace(), "g1:1");
-	done();
-}
+SCRIPT(queue_without_backlog_gives_what_is_there, PURE,
+       "queue 9 0; get a | put 1; get b",
+       "a:QueueUnderflow: 0 wait already | b:1")
 
 /* ---- cancelling ------------------------------------------------------ */
 
 GROUP("cancel", .setup = setup);
 
-TEST(cancelled_get_leaves_and_no_value_is_lost, PURE, TIMES(2))
-{
-	wait_for_values(2);
-	if (_i == 0) {
-		plait_deferred_cancel(g[0]);
-		handle_all(g[0]);
-	}
-	plait_deferred_free(&g[0]);
-	ck_assert_uint_eq(plait_queue_waiting(q), 1);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:CancelledError g1:1");
-	done();
-}
+SCRIPTS(cancelled_get_leaves_and_no_value_is_lost, PURE,
+	{ "get a b | cancel a; catch a = none; free a; size? | put 1",
+	  "| a:CancelledError 0/1 | b:1" },
+	{ "get a b | free a; size? | put 1", "| a:CancelledError 0/1 | b:1" })
 
-TEST(cancelling_what_was_served_does_not_put_it_back, PURE)
-{
-	plait_queue_put(q, tracked("x"));
-	get(0);
-	plait_deferred_cancel(g[0]);
-	ck_assert_uint_eq(plait_queue_size(q), 0);
-	plait_deferred_free(&g[0]);
-	ck_assert_str_eq(trace(), "g0:x ~x");
-	done();
-}
+SCRIPT(cancelling_what_was_served_does_not_put_it_back, PURE,
+       "put ~x; get a | cancel a; size? | free a", "a:x | 0/0 | ~x")
 
-TEST(detached_get_still_takes_a_value, PURE)
-{
-	wait_for_values(2);
-	plait_deferred_detach(&g[0]);
-	plait_queue_put(q, tracked("x"));
-	put(2);
-	ck_assert_str_eq(trace(), "g0:x ~x g1:2");
-	done();
-}
+SCRIPT(detached_get_still_takes_a_value, PURE,
+       "get a b; detach a | put ~x | put 2", "| a:x ~x | b:2")
 
 /* ---- inside callbacks ------------------------------------------------ */
 
 GROUP("inside callbacks", .setup = setup);
 
-TEST(put_inside_a_get_serves_the_next_after_it, PURE)
-{
-	struct step puts = { .act = act_put };
-	struct step says = { .act = act_say_sizes };
+SCRIPT(put_inside_a_get_serves_the_next_after_it, PURE,
+       "get a b c; both a { put 7; size? } | put 1", "| a:1 0/1 b:7")
 
-	wait_for_values(3);
-	plait_deferred_add_both(g[0], step, &puts);
-	plait_deferred_add_both(g[0], step, &says);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1 put=0 0/1 g1:7");
-	done();
-}
+SCRIPT(put_inside_when_nobody_else_waits_is_queued, PURE,
+       "queue 1 1; get a; both a { put 7; size?; put 7; size? } | put 1; size?",
+       "| a:1 1/0 ENOBUFS 1/0 1/0")
 
-TEST(put_inside_when_nobody_else_waits_is_queued, PURE)
-{
-	struct step puts = { .act = act_put };
-	struct step says = { .act = act_say_sizes };
+SCRIPT(get_inside_queues_behind_those_who_wait, PURE,
+       "queue 9 2; get a b; both a { put 7 7; get c } | put 1", "| a:1 b:7 c:7")
 
-	use_queue(1, 1);
-	get(0);
-	for (int i = 0; i < 2; i++)
-		plait_deferred_add_both(g[0], step, &puts);
-	plait_deferred_add_both(g[0], step, &says);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1 put=0 put=-105 1/0");
-	ck_assert_uint_eq(plait_queue_size(q), 1);
-	done();
-}
+SCRIPT(value_for_a_get_that_is_cancelled_inside_stays, PURE,
+       "get a b; both a { put 7 }; both a { cancel b } | put 1; size? | get c",
+       "| a:1 b:CancelledError 1/0 | c:7")
 
-TEST(get_inside_queues_behind_those_who_wait, PURE)
-{
-	struct step gets = { .act = act_get };
-	struct step puts = { .act = act_put };
+SCRIPT(closed_inside_it_gives_in_order_what_is_there, PURE,
+       "get a b c; both a { put 7 }; both a { close }; both a { put 7 } | put "
+       "1",
+       "| a:1 b:7 c:QueueClosed: nothing more will come ESHUTDOWN")
 
-	use_queue(SIZE_MAX, 2);
-	wait_for_values(2);
-	for (int i = 0; i < 2; i++)
-		plait_deferred_add_both(g[0], step, &puts);
-	plait_deferred_add_both(g[0], step, &gets);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1 put=0 put=0 g1:7 g3:7");
-	done();
-}
-
-TEST(value_for_a_get_that_is_cancelled_inside_stays, PURE)
-{
-	struct step puts = { .act = act_put };
-	struct step cancels = { .act = act_cancel };
-
-	wait_for_values(2);
-	cancels.d = g[1];
-	plait_deferred_add_both(g[0], step, &puts);
-	plait_deferred_add_both(g[0], step, &cancels);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1 put=0 g1:CancelledError");
-	ck_assert_uint_eq(plait_queue_size(q), 1);
-	handle_all(g[1]);
-	get(2);
-	ck_assert_str_eq(trace(), "g0:1 put=0 g1:CancelledError g2:7");
-	done();
-}
-
-TEST(closed_inside_it_gives_in_order_what_is_there, PURE)
-{
-	struct step puts = { .act = act_put };
-	struct step closes = { .act = act_close };
-
-	wait_for_values(3);
-	plait_deferred_add_both(g[0], step, &puts);
-	plait_deferred_add_both(g[0], step, &closes);
-	plait_deferred_add_both(g[0], step, &puts);
-	put(1);
-	ck_assert_str_eq(trace(), "g0:1 put=0 g1:7 "
-				  "g2:QueueClosed: nothing more will come "
-				  "put=-108");
-	handle_all(g[2]);
-	done();
-}
-
-TEST(freed_inside_it_fails_who_waits_and_frees_the_values, PURE)
-{
-	struct step frees = { .act = act_free_queue };
-
-	wait_for_values(2);
-	plait_deferred_add_both(g[0], step, &frees);
-	plait_queue_put(q, tracked("x"));
-	ck_assert_str_eq(trace(),
-			 "g0:x g1:QueueClosed: nothing more will come");
-	handle_all(g[1]);
-	done();
-}
+SCRIPT(freed_inside_it_fails_who_waits_and_frees_the_values, PURE,
+       "get a b; both a { free_queue } | put ~x",
+       "| a:x b:QueueClosed: nothing more will come")
 
 /* ---- closing --------------------------------------------------------- */
 
 GROUP("close", .setup = setup);
 
-TEST(closing_fails_who_waits, PURE)
-{
-	wait_for_values(2);
-	plait_queue_close(q);
-	ck_assert_ptr_eq(kind_of(g[0]), &plait_error_queue_closed);
-	ck_assert_ptr_eq(kind_of(g[1]), &plait_error_queue_closed);
-	plait_queue_close(q);
-	handle_all(g[0]);
-	handle_all(g[1]);
-	done();
-}
+SCRIPT(closing_fails_who_waits, PURE, "get a b | close | close",
+       "| a:QueueClosed: nothing more will come b:QueueClosed: nothing more "
+       "will come |")
 
-TEST(closed_queue_gives_what_it_has_and_takes_nothing, PURE)
-{
-	put(1);
-	plait_queue_close(q);
-	ck_assert_int_eq(plait_queue_put(q, tracked("x")), -ESHUTDOWN);
-	ck_assert_str_eq(trace(), "~x");
-	get(0);
-	ck_assert_str_eq(trace(), "~x g0:1");
-	g[1] = plait_queue_get(q);
-	ck_assert_ptr_eq(kind_of(g[1]), &plait_error_queue_closed);
-	handle_all(g[1]);
-	done();
-}
+SCRIPT(closed_queue_gives_what_it_has_and_takes_nothing, PURE,
+       "put 1; close | put ~x | get a | get b",
+       "| ~x ESHUTDOWN | a:1 | b:QueueClosed: nothing more will come")
 
-TEST(getting_again_while_it_closes_fails_at_once, PURE)
-{
-	struct step gets = { .act = act_get };
-	struct step puts = { .act = act_put };
+SCRIPT(getting_again_while_it_closes_fails_at_once, PURE,
+       "get a b; both a { get c }; both a { put 7 }; catch a = none | close",
+       "| a:QueueClosed: nothing more will come c:QueueClosed: nothing more "
+       "will come ESHUTDOWN b:QueueClosed: nothing more will come")
 
-	wait_for_values(2);
-	plait_deferred_add_both(g[0], step, &gets);
-	plait_deferred_add_both(g[0], step, &puts);
-	handle_all(g[0]);
-	plait_queue_close(q);
-	ck_assert_str_eq(trace(), "g0:QueueClosed: nothing more will come "
-				  "g3:QueueClosed: nothing more will come "
-				  "put=-108 "
-				  "g1:QueueClosed: nothing more will come");
-	handle_all(g[1]);
-	handle_all(g[3]);
-	done();
-}
-
-TEST(freeing_frees_the_values_in_order, PURE)
-{
-	plait_queue_put(q, tracked("a"));
-	plait_queue_put(q, tracked("b"));
-	plait_queue_free(&q);
-	ck_assert_ptr_null(q);
-	ck_assert_str_eq(trace(), "~a ~b");
-	plait_queue_free(&q);
-	done();
-}
+SCRIPT(freeing_frees_the_values_in_order, PURE,
+       "put ~a ~b | free_queue | free_queue", "| ~a ~b |")
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 

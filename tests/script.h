@@ -1,0 +1,105 @@
+/*
+ * Scripts: tests of deferreds, and of what is made of them, in words.
+ *
+ *	SCRIPT(late_result_is_freed, PURE,
+ *	       "new d; both d a; cancel d | fire d ~late",
+ *	       "a:CancelledError | ~late ECANCELED")
+ *
+ * is a test that does the steps and compares the trace (see steps.h) with
+ * what is expected.  Steps end with ";", or with "|", which is traced as well,
+ * so that both strings have the same parts.  SCRIPTS(name, PURE,
+ * { steps, trace }, ...) is a test with several runs.  After the comparison
+ * the player handles and frees all that a script has made; a value that is
+ * left then fails the test, and so does a failure that is reported only then.
+ *
+ * A deferred has a name, and its promise has the same name.
+ *
+ *	new d CANCELLER	    d is a deferred that has not fired
+ *	fired d VALUE	    d has fired already
+ *	waiting d e	    d has fired and waits for e, which it takes
+ *	list d +FLAG e f    d is a list of e and f; also gather, race; the flags
+ *			    are +consume, +callback, +errback
+ *	both d PAIR	    d gets a pair; also then (a callback), catch
+ *	fire d VALUE	    traces the error if it is refused: ECANCELED
+ *	chain d e	    the result of d fires the promise of e
+ *	drop d, cancel d, free d, detach d, pause d, unpause d
+ *	show d		    traces "d=RESULT", "d waits" or "d pending"
+ *	wanted d	    traces "d wanted" or "d unwanted", of its promise
+ *	say WORD	    traces it
+ *	heap N PAIR	    does the steps, which leave N more blocks of memory
+ *	refuse N PAIR	    does them, while the Nth allocation from 0 fails
+ *
+ * and on a reactor, whose time is virtual (see timed.h):
+ *
+ *	advance SECONDS	    time passes
+ *	after SECONDS PAIR  does the steps of the pair then
+ *	free_reactor
+ *
+ * A PAIR is NAME { STEPS } = VALUE, and each of the three may be left out.
+ * With a name it traces "NAME:RESULT".  Then it does the steps, and answers
+ * with the value, or else with the result that it got.  A CANCELLER is the
+ * same after a "!": it traces "!NAME", and without a value it answers with a
+ * cancellation.
+ *
+ * A VALUE is a number, none, ~v (traced when it is freed), Error:m or
+ * Cancelled:m (a failure with that message), a text in 'quotes', or e, which
+ * is that deferred.
+ */
+#ifndef TESTS_SCRIPT_H
+#define TESTS_SCRIPT_H
+
+#include "tests/steps.h"
+
+#define SCRIPT(name, kind, steps, trace) SCRIPTS(name, kind, { steps, trace })
+#define SCRIPTS(name, kind, ...)                                               \
+	static const struct script name##_scripts[] = { __VA_ARGS__ };         \
+	TEST(name, kind, EACH_OF(name##_scripts))                              \
+	{                                                                      \
+		script_play(&name##_scripts[_i]);                              \
+	}
+
+/* Does the steps and compares the trace. */
+struct script {
+	const char *steps, *trace;
+};
+void script_play(const struct script *s);
+
+/*
+ * A suite's own verbs, the last with NULL for its name, and what is to be
+ * called at the end of each script; NULL: none.  For a fixture, after
+ * steps_setup().
+ */
+struct script_verb {
+	const char *name;
+	void (*act)(void);
+};
+void script_words(const struct script_verb *verbs, void (*end)(void));
+
+/* For verbs: what follows in the step.  Each fails the test if it is not so. */
+bool script_more(void);
+const char *script_word(void); /* stays as long as the script */
+double script_number(void);
+plait_value script_value(void);
+
+/* The deferred of that name, new or not: its two ends. */
+struct script_part {
+	const char *name;
+	struct plait_deferred *d;
+	struct plait_promise *p;
+	bool taken; /* d is another's now */
+};
+struct script_part *script_part(void);
+
+/* Traces the name of the error that r is, of those of the library's calls. */
+void script_errno(int r);
+
+/* Gives the deferred away. */
+struct plait_deferred *script_take(struct script_part *part);
+
+/* A pair, for step callbacks, for cancellers, and for operations. */
+struct script_pair;
+struct script_pair *script_pair(void);
+plait_callback script_callback;		  /* arg is a pair */
+plait_value script_operation(void *pair); /* a callback that gets none */
+
+#endif
