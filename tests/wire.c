@@ -127,13 +127,14 @@ static const struct plait_protocol_ops half_closeable_ops = {
 /* Gives the library's end, and the address of the test's. */
 static int open_tcp(struct wire *w, struct plait_address *peer)
 {
+	struct kernel k = { .calls = &plait_i_linux_calls };
 	uint16_t port;
 	int listener = peer_listen(&port, 1);
 	int fd = peer_connect(port);
 
 	w->peer = peer_accept(listener);
 	close(listener);
-	plait_i_address_of_peer(fd, peer);
+	plait_i_address_of_peer(&k, fd, peer);
 	return fd;
 }
 

@@ -7,9 +7,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "reactor/loop/loop.h"
+#include "reactor/kernel/kernel.h"
 
-int plait_i_loop_descriptor(int fd)
+int plait_i_descriptor(int fd)
 {
 	int err, higher;
 

@@ -25,7 +25,7 @@ enum { BATCH = 256, NS_PER_MS = 1000000, REST_MS = 20 };
 
 static int init(struct plait_reactor *r)
 {
-	r->epoll_fd = plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	r->epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
 	return r->epoll_fd < 0 ? -errno : 0;
 }
 
@@ -137,12 +137,11 @@ static int register_all(struct plait_reactor *r, int epoll_fd)
 /* False if there are no descriptors, or no memory, for that now. */
 static bool rebuild(struct plait_reactor *r)
 {
-	int epoll_fd = plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	int epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
 
 	if (epoll_fd < 0) {
 		close_set(r);
-		epoll_fd =
-			plait_i_loop_descriptor(epoll_create1(EPOLL_CLOEXEC));
+		epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
 	}
 	if (epoll_fd < 0)
 		return false;

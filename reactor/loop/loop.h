@@ -29,6 +29,7 @@
 #include "lib/fork.h"
 #include "lib/owner.h"
 #include "lib/trace.h"
+#include "reactor/kernel/kernel.h"
 
 /* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
 struct loop_task {
@@ -165,13 +166,6 @@ int64_t plait_i_loop_clock(struct plait_reactor *r);
 int64_t
 plait_i_loop_nanoseconds(double seconds); /* aborts on negative and NaN */
 
-/*
- * Stands around each call that makes a descriptor, and takes fd, which that has
- * returned.  Returns fd; or a copy, if fd is 0, 1 or 2, as that was closed.  If
- * fd is -1 or there is no copy, returns -1 with errno.
- */
-int plait_i_loop_descriptor(int fd);
-
 /* The read buffer that all connections of the reactor share. */
 enum { LOOP_READ_SIZE = 128 * 1024 };
 void *plait_i_loop_read_buffer(struct plait_reactor *r);
@@ -247,15 +241,31 @@ int plait_i_loop_watch_change(struct plait_watch *w, unsigned events);
 void plait_i_loop_forget(struct plait_watch *w);
 
 /*
- * Who has a reactor, which begins with this, as it is looked at in every call.
- * While a thread runs the reactor, no other may touch it; before and after, any
- * may.
+ * Who has a reactor.  While a thread runs the reactor, no other may touch it;
+ * before and after, any may.
  */
 struct loop_owner {
 	unsigned thread; /* that runs it; 0: none */
 	unsigned forks;	 /* how many there had been when it was made */
 	const char *where;
 };
+
+/* What a reactor begins with, as it is looked at in every call. */
+struct loop_base {
+	struct loop_owner owner;
+	struct kernel kernel;
+};
+
+static inline const struct loop_owner *loop_owner(const struct plait_reactor *r)
+{
+	return &((const struct loop_base *)(const void *)r)->owner;
+}
+
+/* What it remembers is its own, so whoever only looks at r may ask it. */
+static inline struct kernel *loop_kernel(const struct plait_reactor *r)
+{
+	return &((struct loop_base *)(uintptr_t)r)->kernel;
+}
 
 /* Another thread runs r, or nobody: aborts if it is the former. */
 void plait_i_loop_check_thread(const struct plait_reactor *r,
@@ -264,17 +274,15 @@ void plait_i_loop_check_thread(const struct plait_reactor *r,
 /* At the beginning of what a program can do with r or a part of it. */
 static inline void loop_check(const struct plait_reactor *r, const char *where)
 {
-	const struct loop_owner *owner = (const void *)r;
-
-	if (!owner_is_self(__atomic_load_n(&owner->thread, __ATOMIC_RELAXED)))
+	if (!owner_is_self(
+		    __atomic_load_n(&loop_owner(r)->thread, __ATOMIC_RELAXED)))
 		plait_i_loop_check_thread(r, where);
 }
 
 /* True in a child of the process that made the reactor. */
 static inline bool loop_is_forked(const struct plait_reactor *r)
 {
-	return fork_inherited(
-		((const struct loop_owner *)(const void *)r)->forks);
+	return fork_inherited(loop_owner(r)->forks);
 }
 
 /*

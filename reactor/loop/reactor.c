@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/debug.h"
@@ -30,8 +28,8 @@ static const struct backend *const backends[] = {
 	&plait_i_backend_select,
 };
 
-_Static_assert(offsetof(struct plait_reactor, owner) == 0,
-	       "loop_check() and loop_is_forked() look there");
+_Static_assert(offsetof(struct plait_reactor, base) == 0,
+	       "the functions of struct loop_base look there");
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
@@ -73,8 +71,8 @@ bool plait_i_loop_is_shared(const struct plait_reactor *r)
 void plait_i_loop_close(const struct plait_reactor *r, int fd)
 {
 	if (plait_i_loop_is_shared(r))
-		shutdown(fd, SHUT_RDWR);
-	close(fd);
+		kernel_shutdown(loop_kernel(r), fd, SHUT_RDWR);
+	kernel_close(loop_kernel(r), fd);
 }
 
 /* Tasks. */
@@ -218,7 +216,7 @@ void plait_i_loop_woke(struct plait_reactor *r)
 	if (r->backend->is_virtual)
 		plait_i_deferred_set_time(r->virtual_now);
 	else
-		plait_i_deferred_set_clock(plait_i_timer_monotonic);
+		plait_i_deferred_set_clock(plait_i_linux_clock);
 }
 
 void plait_i_loop_join(struct plait_reactor *r, struct loop_member *m)
@@ -325,8 +323,9 @@ struct plait_reactor *plait_reactor_new(const char *name)
 
 static void init(struct plait_reactor *r, const struct backend *backend)
 {
+	r->base.kernel.calls = &plait_i_linux_calls;
 	r->backend = backend;
-	r->owner.forks = fork_count();
+	r->base.owner.forks = fork_count();
 	r->forks_begun = fork_begun_count();
 	plait_i_signal_init(r);
 	r->limits = default_limits;
@@ -484,23 +483,25 @@ static void return_to_here(struct plait_reactor *r, const char *where)
 {
 	r->in_turn = true;
 	r->runner = pthread_self();
-	r->owner.where = where;
-	__atomic_store_n(&r->owner.thread, owner_number(), __ATOMIC_RELAXED);
+	r->base.owner.where = where;
+	__atomic_store_n(&r->base.owner.thread, owner_number(),
+			 __ATOMIC_RELAXED);
 }
 
 static void set_runner_free(struct plait_reactor *r)
 {
-	__atomic_store_n(&r->owner.thread, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->base.owner.thread, 0, __ATOMIC_RELAXED);
 }
 
 void plait_i_loop_check_thread(const struct plait_reactor *r, const char *where)
 {
-	unsigned thread = __atomic_load_n(&r->owner.thread, __ATOMIC_RELAXED);
+	unsigned thread =
+		__atomic_load_n(&r->base.owner.thread, __ATOMIC_RELAXED);
 
 	if (thread == 0 || loop_is_forked(r))
 		return;
 	plait_die(where, "thread %u uses the reactor that thread %u runs at %s",
-		  owner_number(), thread, r->owner.where);
+		  owner_number(), thread, r->base.owner.where);
 }
 
 /* Everything that calls the user for the last time. */

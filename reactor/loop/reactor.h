@@ -71,7 +71,6 @@ void plait_i_timer_done(struct plait_reactor *r);
 bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
 void plait_i_timer_delay(struct plait_timer *t, double seconds);
 int64_t plait_i_timer_clock(struct plait_reactor *r);
-int64_t plait_i_timer_monotonic(void);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct calls {
@@ -166,7 +165,7 @@ enum shutdown {
 };
 
 struct plait_reactor {
-	struct loop_owner owner; /* first: see loop_check() */
+	struct loop_base base; /* first: see there */
 	const struct backend *backend;
 	int epoll_fd;
 	int64_t virtual_now;

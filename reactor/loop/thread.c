@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "reactor/loop/reactor.h"
 
@@ -27,30 +25,17 @@ struct thread_call {
 	void *arg;
 };
 
-/*
- * Also from a signal handler, so errno stays as it is.  A full eventfd means
- * that a wake-up is waiting already.
- */
+/* Also from a signal handler. */
 void plait_i_thread_wake(struct plait_reactor *r)
 {
-	uint64_t one = 1;
-	int saved = errno;
-
-	if (r->thread.fd >= 0) {
-		while (write(r->thread.fd, &one, sizeof(one)) < 0 &&
-		       errno == EINTR)
-			;
-	}
-	errno = saved;
+	if (r->thread.fd >= 0)
+		kernel_wake(loop_kernel(r), r->thread.fd);
 }
 
 /* What there is to do is found at the start of the next turn. */
-static void drain(struct plait_watch *w, unsigned events)
+static void thread_woken(struct plait_watch *w, unsigned events)
 {
-	uint64_t n;
-
-	while (read(w->fd, &n, sizeof(n)) < 0 && errno == EINTR)
-		;
+	kernel_drain(loop_kernel(w->reactor), w->fd);
 }
 
 int plait_i_thread_init(struct plait_reactor *r)
@@ -61,14 +46,13 @@ int plait_i_thread_init(struct plait_reactor *r)
 	r->thread.end = &r->thread.oldest;
 	if (plait_i_loop_is_virtual(r))
 		return 0;
-	r->thread.fd =
-		plait_i_loop_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	r->thread.fd = kernel_waker(loop_kernel(r));
 	if (r->thread.fd < 0)
 		return -errno;
 	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd, PLAIT_READ,
-			       drain);
+			       thread_woken);
 	if (rc < 0)
-		close(r->thread.fd);
+		kernel_close(loop_kernel(r), r->thread.fd);
 	return rc;
 }
 
@@ -174,6 +158,6 @@ void plait_i_thread_done(struct plait_reactor *r)
 		thread_pop(r);
 	if (r->thread.fd >= 0) {
 		plait_i_loop_forget(&r->thread.watch);
-		close(r->thread.fd);
+		kernel_close(loop_kernel(r), r->thread.fd);
 	}
 }

@@ -20,23 +20,14 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "reactor/loop/reactor.h"
 
 enum { NS_PER_S = 1000000000 };
 
-int64_t plait_i_timer_monotonic(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 int64_t plait_i_timer_clock(struct plait_reactor *r)
 {
-	return plait_i_timer_monotonic();
+	return plait_i_linux_clock();
 }
 
 int64_t plait_i_loop_clock(struct plait_reactor *r)

@@ -54,7 +54,7 @@ static const struct shape shapes[] = {
 int plait_trace_start(size_t events)
 {
 	return plait_i_trace_start(events != 0 ? events : DEFAULT_EVENTS,
-				   plait_i_timer_monotonic);
+				   plait_i_linux_clock);
 }
 
 void plait_trace_stop(void)
@@ -222,7 +222,7 @@ static int dump_trace(const char *path, open_file *open_it)
 
 static int open_any(const char *path)
 {
-	int fd = plait_i_loop_descriptor(
+	int fd = plait_i_descriptor(
 		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
 
 	return fd < 0 ? -errno : fd;
@@ -277,7 +277,7 @@ void plait_i_loop_trace_start(struct plait_reactor *r)
  */
 static int open_own(const char *path)
 {
-	int fd = plait_i_loop_descriptor(open(
+	int fd = plait_i_descriptor(open(
 		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 		0666));
 	struct stat st;

@@ -201,28 +201,31 @@ void plait_address_network(const struct plait_address *a, unsigned ipv4_bits,
 	*ret = net;
 }
 
-typedef int name_call(int fd, struct sockaddr *sa, socklen_t *len);
+typedef int name_call(struct kernel *k, int fd, struct sockaddr *sa,
+		      socklen_t *len);
 
-static int address_by(name_call *call, int fd, struct plait_address *ret)
+static int address_by(name_call *call, struct kernel *k, int fd,
+		      struct plait_address *ret)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
 
-	if (call(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	if (call(k, fd, (struct sockaddr *)&ss, &len) < 0 ||
 	    ss.ss_family == AF_UNSPEC)
 		return -ENOTCONN;
 	plait_i_address_from_kernel(ret, &ss);
 	return 0;
 }
 
-int plait_i_address_of_socket(int fd, struct plait_address *ret)
+int plait_i_address_of_socket(struct kernel *k, int fd,
+			      struct plait_address *ret)
 {
-	return address_by(getsockname, fd, ret);
+	return address_by(kernel_getsockname, k, fd, ret);
 }
 
-int plait_i_address_of_peer(int fd, struct plait_address *ret)
+int plait_i_address_of_peer(struct kernel *k, int fd, struct plait_address *ret)
 {
-	return address_by(getpeername, fd, ret);
+	return address_by(kernel_getpeername, k, fd, ret);
 }
 
 void plait_i_address_trace(const struct plait_address *a, enum trace_kind kind,

@@ -9,6 +9,7 @@
 #include <plait/address.h>
 
 #include "lib/trace.h"
+#include "reactor/kernel/kernel.h"
 
 /* A family that plait does not know gives no address. */
 void plait_i_address_from_kernel(struct plait_address *ret,
@@ -22,8 +23,10 @@ socklen_t plait_i_address_to_kernel(const struct plait_address *a,
  * What getsockname() and getpeername() say.  0, or -ENOTCONN when the kernel
  * knows no address; *ret is untouched then.
  */
-int plait_i_address_of_socket(int fd, struct plait_address *ret);
-int plait_i_address_of_peer(int fd, struct plait_address *ret);
+int plait_i_address_of_socket(struct kernel *k, int fd,
+			      struct plait_address *ret);
+int plait_i_address_of_peer(struct kernel *k, int fd,
+			    struct plait_address *ret);
 
 /* In a trace: object, a connection or an attempt, begins; a is its other end.
  */

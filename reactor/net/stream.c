@@ -28,7 +28,6 @@
  * bury().  out_of_time() is the deadline of closing, draining and lingering.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -77,6 +76,11 @@ static struct stream *self_of(struct plait_transport *t)
 static struct plait_reactor *reactor_of(const struct stream *s)
 {
 	return s->base.reactor;
+}
+
+static struct kernel *kernel_of(const struct stream *s)
+{
+	return loop_kernel(s->base.reactor);
 }
 
 static void verify(const struct stream *s)
@@ -156,7 +160,8 @@ static bool has_unread(struct stream *s)
 	char c;
 
 	return plait_i_transport_has_unread(&s->base) ||
-	       recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) > 0;
+	       kernel_recv(kernel_of(s), s->fd, &c, sizeof(c),
+			   MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /*
@@ -187,12 +192,14 @@ static void reset(struct stream *s)
 {
 	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	struct kernel *k = kernel_of(s);
 
 	if (loop_is_forked(reactor_of(s)))
 		return;
-	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	kernel_setsockopt(k, s->fd, SOL_SOCKET, SO_LINGER, &linger,
+			  sizeof(linger));
 	if (plait_i_loop_is_shared(reactor_of(s)))
-		connect(s->fd, &nobody, sizeof(nobody));
+		kernel_connect(k, s->fd, &nobody, sizeof(nobody));
 }
 
 /*
@@ -203,15 +210,16 @@ static void reset(struct stream *s)
 static void leave_hurried(struct stream *s)
 {
 	void *buf = plait_i_loop_read_buffer(reactor_of(s));
+	struct kernel *k = kernel_of(s);
 	size_t total = 0;
 	ssize_t n;
 
 	if (!s->shut)
-		shutdown(s->fd, SHUT_WR);
+		kernel_shutdown(k, s->fd, SHUT_WR);
 	if (buf == NULL)
 		return;
 	do {
-		n = recv(s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
+		n = kernel_recv(k, s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
 		total += n > 0 ? (size_t)n : 0;
 	} while (total < s->base.limits.linger_bytes &&
 		 (n > 0 || (n < 0 && errno == EINTR)));
@@ -301,6 +309,7 @@ static ssize_t send_some(struct stream *s)
 	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 	struct iovec iov[MAX_PIECES];
 	struct msghdr msg = { .msg_iov = iov };
+	struct kernel *k = kernel_of(s);
 	size_t want;
 	ssize_t n;
 
@@ -308,8 +317,8 @@ static ssize_t send_some(struct stream *s)
 		plait_i_output_gather(&s->output, iov, MAX_PIECES, &want);
 	do {
 		n = msg.msg_iovlen == 1
-			    ? send(s->fd, iov->iov_base, want, flags)
-			    : sendmsg(s->fd, &msg, flags);
+			    ? kernel_send(k, s->fd, iov->iov_base, want, flags)
+			    : kernel_sendmsg(k, s->fd, &msg, flags);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -464,7 +473,7 @@ static void settle_task(struct loop_task *task)
 static bool shut(struct stream *s)
 {
 	s->shut = true;
-	return shutdown(s->fd, SHUT_WR) == 0;
+	return kernel_shutdown(kernel_of(s), s->fd, SHUT_WR) == 0;
 }
 
 /*
@@ -587,7 +596,8 @@ static void receive(struct stream *s)
 		return;
 	}
 	do {
-		n = recv(s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
+		n = kernel_recv(kernel_of(s), s->fd, buf, LOOP_READ_SIZE,
+				MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		input(s, buf, (size_t)n);
@@ -604,7 +614,8 @@ static int pending_error(struct stream *s)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+	if (kernel_getsockopt(kernel_of(s), s->fd, SOL_SOCKET, SO_ERROR, &err,
+			      &len) < 0)
 		return errno;
 	return err;
 }
@@ -622,7 +633,8 @@ static void look_for_hang_up(struct stream *s)
 
 	s->look = false;
 	do {
-		n = recv(s->fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT);
+		n = kernel_recv(kernel_of(s), s->fd, &c, sizeof(c),
+				MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	err = n < 0 ? errno : pending_error(s);
 	if (err == EAGAIN || err == EWOULDBLOCK)
@@ -706,11 +718,9 @@ static void stream_set_reading(struct plait_transport *t, bool on)
 static bool stream_peer_has_closed(const struct plait_transport *t)
 {
 	const struct stream *s = plait_container(t, const struct stream, base);
-	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
 
 	return s->eof || s->why != NULL ||
-	       (poll(&p, 1, 0) > 0 &&
-		(p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0);
+	       kernel_has_hung_up(kernel_of(s), s->fd);
 }
 
 static void stream_abort(struct plait_transport *t,
@@ -729,7 +739,8 @@ static struct output *stream_output(struct plait_transport *t)
 
 static int stream_host(struct plait_transport *t, struct plait_address *ret)
 {
-	return plait_i_address_of_socket(self_of(t)->fd, ret);
+	return plait_i_address_of_socket(loop_kernel(t->reactor),
+					 self_of(t)->fd, ret);
 }
 
 static int stream_peer(struct plait_transport *t, struct plait_address *ret)
@@ -747,7 +758,8 @@ static int stream_set_option(struct plait_transport *t, int level, int option,
 {
 	int fd = self_of(t)->fd;
 
-	if (setsockopt(fd, level, option, &value, sizeof(value)) < 0)
+	if (kernel_setsockopt(loop_kernel(t->reactor), fd, level, option,
+			      &value, sizeof(value)) < 0)
 		return -errno;
 	return 0;
 }

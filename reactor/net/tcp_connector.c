@@ -28,6 +28,11 @@ static struct tcp_connector *tcp(struct plait_connector *c)
 	return plait_self(c, struct tcp_connector);
 }
 
+static struct kernel *tcp_connector_kernel(const struct tcp_connector *c)
+{
+	return loop_kernel(c->base.reactor);
+}
+
 static void tcp_connector_fail(struct tcp_connector *c,
 			       const struct plait_error *kind, int err)
 {
@@ -42,11 +47,12 @@ static void tcp_connector_fail(struct tcp_connector *c,
 static bool tcp_connector_met_itself(const struct tcp_connector *c)
 {
 	struct plait_address host, peer;
+	struct kernel *k = tcp_connector_kernel(c);
 
 	/* Where it went is not always what was asked for: 0.0.0.0 is here. */
-	return plait_i_address_of_socket(c->fd, &host) == 0 &&
+	return plait_i_address_of_socket(k, c->fd, &host) == 0 &&
 	       host.port == c->base.destination.port &&
-	       plait_i_address_of_peer(c->fd, &peer) == 0 &&
+	       plait_i_address_of_peer(k, c->fd, &peer) == 0 &&
 	       plait_address_equal(&host, &peer);
 }
 
@@ -69,7 +75,8 @@ static int tcp_connector_outcome(struct tcp_connector *c, unsigned events)
 		c->fd = -1;
 		return EBADF;
 	}
-	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+	if (kernel_getsockopt(tcp_connector_kernel(c), c->fd, SOL_SOCKET,
+			      SO_ERROR, &err, &len) < 0)
 		return errno;
 	return err;
 }
@@ -83,7 +90,8 @@ static bool tcp_connector_has_spoken(const struct tcp_connector *c)
 {
 	char byte;
 
-	return recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+	return kernel_recv(tcp_connector_kernel(c), c->fd, &byte, sizeof(byte),
+			   MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static void tcp_connector_on_ready(struct plait_watch *w, unsigned events)
@@ -111,24 +119,27 @@ static void tcp_connector_wait(struct tcp_connector *c)
 		tcp_connector_fail(c, NULL, -r);
 }
 
-static bool set_option(int fd, int level, int option)
+static bool tcp_connector_set_option(struct tcp_connector *c, int level,
+				     int option)
 {
 	int on = 1;
 
-	return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
+	return kernel_setsockopt(tcp_connector_kernel(c), c->fd, level, option,
+				 &on, sizeof(on)) == 0;
 }
 
 /* 0 or an errno. */
 static int tcp_connector_make_socket(struct tcp_connector *c)
 {
-	c->fd = plait_i_loop_descriptor(
-		socket(c->base.destination.family,
-		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	c->fd = kernel_socket(tcp_connector_kernel(c),
+			      c->base.destination.family, SOCK_STREAM);
 	if (c->fd < 0)
 		return errno;
-	if (c->base.no_delay && !set_option(c->fd, IPPROTO_TCP, TCP_NODELAY))
+	if (c->base.no_delay &&
+	    !tcp_connector_set_option(c, IPPROTO_TCP, TCP_NODELAY))
 		return errno;
-	if (c->base.keep_alive && !set_option(c->fd, SOL_SOCKET, SO_KEEPALIVE))
+	if (c->base.keep_alive &&
+	    !tcp_connector_set_option(c, SOL_SOCKET, SO_KEEPALIVE))
 		return errno;
 	return 0;
 }
@@ -140,7 +151,10 @@ static int tcp_connector_bind(struct tcp_connector *c)
 
 	if (len == 0)
 		return 0;
-	return bind(c->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
+	return kernel_bind(tcp_connector_kernel(c), c->fd,
+			   (struct sockaddr *)&ss, len) < 0
+		       ? errno
+		       : 0;
 }
 
 static int tcp_connector_connect(struct tcp_connector *c)
@@ -148,7 +162,10 @@ static int tcp_connector_connect(struct tcp_connector *c)
 	struct sockaddr_storage ss;
 	socklen_t len = plait_i_address_to_kernel(&c->base.destination, &ss);
 
-	return connect(c->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
+	return kernel_connect(tcp_connector_kernel(c), c->fd,
+			      (struct sockaddr *)&ss, len) < 0
+		       ? errno
+		       : 0;
 }
 
 static void tcp_connector_run(struct loop_task *task)

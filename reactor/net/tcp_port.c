@@ -21,11 +21,9 @@
  * finds more; never more than MAX_BUDGET, so that a burst starves nobody.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lib/failure.h"
 #include "reactor/net/address.h"
@@ -54,16 +52,21 @@ static struct tcp_port *tcp(struct plait_port *p)
 	return plait_self(p, struct tcp_port);
 }
 
-static int tcp_port_open_reserve(void)
+static struct kernel *tcp_port_kernel(const struct tcp_port *p)
 {
-	return plait_i_loop_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+	return loop_kernel(p->base.reactor);
 }
 
-static void close_fd(int *fd)
+static void tcp_port_open_reserve(struct tcp_port *p)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	p->reserve = kernel_reserve(tcp_port_kernel(p));
+}
+
+static void tcp_port_close_reserve(struct tcp_port *p)
+{
+	if (p->reserve >= 0)
+		kernel_close(tcp_port_kernel(p), p->reserve);
+	p->reserve = -1;
 }
 
 /* Not more than one report a second. */
@@ -128,9 +131,8 @@ static int tcp_port_accept(struct tcp_port *p, struct plait_address *peer)
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
-	int fd = plait_i_loop_descriptor(accept4(p->fd, (struct sockaddr *)&ss,
-						 &len,
-						 SOCK_NONBLOCK | SOCK_CLOEXEC));
+	int fd = kernel_accept(tcp_port_kernel(p), p->fd,
+			       (struct sockaddr *)&ss, &len);
 
 	if (fd >= 0)
 		plait_i_address_from_kernel(peer, &ss);
@@ -212,7 +214,7 @@ static void tcp_port_retry(void *arg)
 	struct tcp_port *p = arg;
 
 	if (p->reserve < 0)
-		p->reserve = tcp_port_open_reserve();
+		tcp_port_open_reserve(p);
 	tcp_port_accept_again(p);
 }
 
@@ -258,12 +260,12 @@ static void tcp_port_shed(struct tcp_port *p, int why)
 		tcp_port_back_off(p, why);
 		return;
 	}
-	close_fd(&p->reserve);
+	tcp_port_close_reserve(p);
 	fd = tcp_port_accept(p, &peer);
 	shut = fd >= 0 || errno == EAGAIN;
 	if (fd >= 0)
 		plait_i_loop_close(p->base.reactor, fd);
-	p->reserve = tcp_port_open_reserve();
+	tcp_port_open_reserve(p);
 	if (fd >= 0)
 		tcp_port_report_refused(p, why, &peer);
 	if (p->base.open && (!shut || p->reserve < 0))
@@ -357,21 +359,26 @@ static void tcp_port_on_ready(struct plait_watch *w, unsigned events)
 		p->busy_turn = turn;
 }
 
-static bool set_option(int fd, int level, int option, int value)
+static bool tcp_port_set_option(struct tcp_port *p, int level, int option,
+				int value)
 {
-	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+	return kernel_setsockopt(tcp_port_kernel(p), p->fd, level, option,
+				 &value, sizeof(value)) == 0;
 }
 
 /* What is set here is inherited by the connections. */
-static bool tcp_port_set_options(int fd, int family,
+static bool tcp_port_set_options(struct tcp_port *p, int family,
 				 const struct plait_listen_options *o)
 {
 	return (o->no_address_reuse ||
-		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1)) &&
+		tcp_port_set_option(p, SOL_SOCKET, SO_REUSEADDR, 1)) &&
 	       (family != AF_INET6 ||
-		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6_only)) &&
-	       (!o->no_delay || set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)) &&
-	       (!o->keep_alive || set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1));
+		tcp_port_set_option(p, IPPROTO_IPV6, IPV6_V6ONLY,
+				    o->ipv6_only)) &&
+	       (!o->no_delay ||
+		tcp_port_set_option(p, IPPROTO_TCP, TCP_NODELAY, 1)) &&
+	       (!o->keep_alive ||
+		tcp_port_set_option(p, SOL_SOCKET, SO_KEEPALIVE, 1));
 }
 
 /* The socket of p->fd listens, and p knows where.  0 or -errno. */
@@ -381,12 +388,14 @@ static int tcp_port_listen(struct tcp_port *p,
 {
 	struct sockaddr_storage ss;
 	socklen_t len = plait_i_address_to_kernel(address, &ss);
+	struct kernel *k = tcp_port_kernel(p);
 
-	if (!tcp_port_set_options(p->fd, address->family, o) ||
-	    bind(p->fd, (struct sockaddr *)&ss, len) < 0 ||
-	    listen(p->fd, o->backlog > 0 ? o->backlog : SOMAXCONN) < 0)
+	if (!tcp_port_set_options(p, address->family, o) ||
+	    kernel_bind(k, p->fd, (struct sockaddr *)&ss, len) < 0 ||
+	    kernel_listen(k, p->fd, o->backlog > 0 ? o->backlog : SOMAXCONN) <
+		    0)
 		return -errno;
-	return plait_i_address_of_socket(p->fd, &p->base.address);
+	return plait_i_address_of_socket(k, p->fd, &p->base.address);
 }
 
 static int tcp_port_open(struct tcp_port *p, struct plait_reactor *r,
@@ -395,15 +404,13 @@ static int tcp_port_open(struct tcp_port *p, struct plait_reactor *r,
 {
 	int err;
 
-	p->fd = plait_i_loop_descriptor(
-		socket(address->family,
-		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	p->fd = kernel_socket(tcp_port_kernel(p), address->family, SOCK_STREAM);
 	if (p->fd < 0)
 		return -errno;
 	err = tcp_port_listen(p, address, o);
 	if (err < 0)
 		return err;
-	p->reserve = tcp_port_open_reserve();
+	tcp_port_open_reserve(p);
 	if (p->reserve < 0)
 		return -errno;
 	return plait_watch_start(r, &p->watch, p->fd, PLAIT_READ,
@@ -421,7 +428,7 @@ static void tcp_port_close(struct plait_port *p)
 	if (tcp(p)->fd >= 0)
 		plait_i_loop_close(p->reactor, tcp(p)->fd);
 	tcp(p)->fd = -1;
-	close_fd(&tcp(p)->reserve);
+	tcp_port_close_reserve(tcp(p));
 }
 
 static void tcp_port_free(struct plait_port *p)

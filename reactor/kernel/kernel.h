@@ -1,0 +1,187 @@
+/*
+ * A kernel: what a reactor asks of the system that it runs on, in one table,
+ * so that the same ports, connections and connectors run on any.
+ *
+ * The calls keep libc's convention: -1 and errno.  What plait never wants apart
+ * is one call: each descriptor that a kernel gives is non-blocking, closed
+ * when a program is executed, and never 0, 1 or 2.
+ */
+#ifndef REACTOR_KERNEL_H
+#define REACTOR_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct kernel;
+
+/* What is not said here is as in section 2 of the manual. */
+struct kernel_calls {
+	int (*socket)(struct kernel *k, int family, int type);
+	int (*bind)(struct kernel *k, int fd, const struct sockaddr *sa,
+		    socklen_t len);
+	int (*listen)(struct kernel *k, int fd, int backlog);
+	int (*accept)(struct kernel *k, int fd, struct sockaddr *sa,
+		      socklen_t *len);
+	int (*connect)(struct kernel *k, int fd, const struct sockaddr *sa,
+		       socklen_t len);
+	ssize_t (*recv)(struct kernel *k, int fd, void *buf, size_t len,
+			int flags);
+	ssize_t (*send)(struct kernel *k, int fd, const void *buf, size_t len,
+			int flags);
+	ssize_t (*sendmsg)(struct kernel *k, int fd, const struct msghdr *msg,
+			   int flags);
+	int (*shutdown)(struct kernel *k, int fd, int how);
+	int (*close)(struct kernel *k, int fd);
+	int (*getsockopt)(struct kernel *k, int fd, int level, int option,
+			  void *value, socklen_t *len);
+	int (*setsockopt)(struct kernel *k, int fd, int level, int option,
+			  const void *value, socklen_t len);
+	int (*getsockname)(struct kernel *k, int fd, struct sockaddr *sa,
+			   socklen_t *len);
+	int (*getpeername)(struct kernel *k, int fd, struct sockaddr *sa,
+			   socklen_t *len);
+	/* The peer sends no more, or there was an error. */
+	bool (*has_hung_up)(struct kernel *k, int fd);
+	/* A descriptor that leads nowhere, to be traded for one that does. */
+	int (*reserve)(struct kernel *k);
+	/*
+	 * A descriptor that is readable from wake() to drain().  wake() is
+	 * async-signal-safe, and any thread may call it.
+	 */
+	int (*waker)(struct kernel *k);
+	void (*wake)(struct kernel *k, int fd);
+	void (*drain)(struct kernel *k, int fd);
+	/* Nanoseconds since some moment; async-signal-safe. */
+	int64_t (*clock)(struct kernel *k);
+};
+
+/* A reactor has its own. */
+struct kernel {
+	const struct kernel_calls *calls;
+};
+
+extern const struct kernel_calls plait_i_linux_calls;
+
+/* The real clock, whatever reactors there are. */
+int64_t plait_i_linux_clock(void);
+
+/*
+ * Stands around each call that makes a descriptor, and takes fd, which that has
+ * returned.  Returns fd; or a copy, if fd is 0, 1 or 2, as that was closed.  If
+ * fd is -1 or there is no copy, returns -1 with errno.
+ */
+int plait_i_descriptor(int fd);
+
+static inline int kernel_socket(struct kernel *k, int family, int type)
+{
+	return k->calls->socket(k, family, type);
+}
+
+static inline int kernel_bind(struct kernel *k, int fd,
+			      const struct sockaddr *sa, socklen_t len)
+{
+	return k->calls->bind(k, fd, sa, len);
+}
+
+static inline int kernel_listen(struct kernel *k, int fd, int backlog)
+{
+	return k->calls->listen(k, fd, backlog);
+}
+
+static inline int kernel_accept(struct kernel *k, int fd, struct sockaddr *sa,
+				socklen_t *len)
+{
+	return k->calls->accept(k, fd, sa, len);
+}
+
+static inline int kernel_connect(struct kernel *k, int fd,
+				 const struct sockaddr *sa, socklen_t len)
+{
+	return k->calls->connect(k, fd, sa, len);
+}
+
+static inline ssize_t kernel_recv(struct kernel *k, int fd, void *buf,
+				  size_t len, int flags)
+{
+	return k->calls->recv(k, fd, buf, len, flags);
+}
+
+static inline ssize_t kernel_send(struct kernel *k, int fd, const void *buf,
+				  size_t len, int flags)
+{
+	return k->calls->send(k, fd, buf, len, flags);
+}
+
+static inline ssize_t kernel_sendmsg(struct kernel *k, int fd,
+				     const struct msghdr *msg, int flags)
+{
+	return k->calls->sendmsg(k, fd, msg, flags);
+}
+
+static inline int kernel_shutdown(struct kernel *k, int fd, int how)
+{
+	return k->calls->shutdown(k, fd, how);
+}
+
+static inline int kernel_close(struct kernel *k, int fd)
+{
+	return k->calls->close(k, fd);
+}
+
+static inline int kernel_getsockopt(struct kernel *k, int fd, int level,
+				    int option, void *value, socklen_t *len)
+{
+	return k->calls->getsockopt(k, fd, level, option, value, len);
+}
+
+static inline int kernel_setsockopt(struct kernel *k, int fd, int level,
+				    int option, const void *value,
+				    socklen_t len)
+{
+	return k->calls->setsockopt(k, fd, level, option, value, len);
+}
+
+static inline int kernel_getsockname(struct kernel *k, int fd,
+				     struct sockaddr *sa, socklen_t *len)
+{
+	return k->calls->getsockname(k, fd, sa, len);
+}
+
+static inline int kernel_getpeername(struct kernel *k, int fd,
+				     struct sockaddr *sa, socklen_t *len)
+{
+	return k->calls->getpeername(k, fd, sa, len);
+}
+
+static inline bool kernel_has_hung_up(struct kernel *k, int fd)
+{
+	return k->calls->has_hung_up(k, fd);
+}
+
+static inline int kernel_reserve(struct kernel *k)
+{
+	return k->calls->reserve(k);
+}
+
+static inline int kernel_waker(struct kernel *k)
+{
+	return k->calls->waker(k);
+}
+
+static inline void kernel_wake(struct kernel *k, int fd)
+{
+	k->calls->wake(k, fd);
+}
+
+static inline void kernel_drain(struct kernel *k, int fd)
+{
+	k->calls->drain(k, fd);
+}
+
+static inline int64_t kernel_clock(struct kernel *k)
+{
+	return k->calls->clock(k);
+}
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * The calls of the kernel that the program runs on, whichever way it waits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "reactor/kernel/kernel.h"
+
+enum { NS_PER_S = 1000000000 };
+
+static int linux_socket(struct kernel *k, int family, int type)
+{
+	return plait_i_descriptor(
+		socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+static int linux_bind(struct kernel *k, int fd, const struct sockaddr *sa,
+		      socklen_t len)
+{
+	return bind(fd, sa, len);
+}
+
+static int linux_listen(struct kernel *k, int fd, int backlog)
+{
+	return listen(fd, backlog);
+}
+
+static int linux_accept(struct kernel *k, int fd, struct sockaddr *sa,
+			socklen_t *len)
+{
+	return plait_i_descriptor(
+		accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+static int linux_connect(struct kernel *k, int fd, const struct sockaddr *sa,
+			 socklen_t len)
+{
+	return connect(fd, sa, len);
+}
+
+static ssize_t linux_recv(struct kernel *k, int fd, void *buf, size_t len,
+			  int flags)
+{
+	return recv(fd, buf, len, flags);
+}
+
+static ssize_t linux_send(struct kernel *k, int fd, const void *buf, size_t len,
+			  int flags)
+{
+	return send(fd, buf, len, flags);
+}
+
+static ssize_t linux_sendmsg(struct kernel *k, int fd, const struct msghdr *msg,
+			     int flags)
+{
+	return sendmsg(fd, msg, flags);
+}
+
+static int linux_shutdown(struct kernel *k, int fd, int how)
+{
+	return shutdown(fd, how);
+}
+
+static int linux_close(struct kernel *k, int fd)
+{
+	return close(fd);
+}
+
+static int linux_getsockopt(struct kernel *k, int fd, int level, int option,
+			    void *value, socklen_t *len)
+{
+	return getsockopt(fd, level, option, value, len);
+}
+
+static int linux_setsockopt(struct kernel *k, int fd, int level, int option,
+			    const void *value, socklen_t len)
+{
+	return setsockopt(fd, level, option, value, len);
+}
+
+static int linux_getsockname(struct kernel *k, int fd, struct sockaddr *sa,
+			     socklen_t *len)
+{
+	return getsockname(fd, sa, len);
+}
+
+static int linux_getpeername(struct kernel *k, int fd, struct sockaddr *sa,
+			     socklen_t *len)
+{
+	return getpeername(fd, sa, len);
+}
+
+static bool linux_has_hung_up(struct kernel *k, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 &&
+	       (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+static int linux_reserve(struct kernel *k)
+{
+	return plait_i_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+static int linux_waker(struct kernel *k)
+{
+	return plait_i_descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+/* A full eventfd means that a wake-up is waiting already. */
+static void linux_wake(struct kernel *k, int fd)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
+
+static void linux_drain(struct kernel *k, int fd)
+{
+	uint64_t n;
+
+	while (read(fd, &n, sizeof(n)) < 0 && errno == EINTR)
+		;
+}
+
+int64_t plait_i_linux_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static int64_t linux_clock(struct kernel *k)
+{
+	return plait_i_linux_clock();
+}
+
+const struct kernel_calls plait_i_linux_calls = {
+	.socket = linux_socket,
+	.bind = linux_bind,
+	.listen = linux_listen,
+	.accept = linux_accept,
+	.connect = linux_connect,
+	.recv = linux_recv,
+	.send = linux_send,
+	.sendmsg = linux_sendmsg,
+	.shutdown = linux_shutdown,
+	.close = linux_close,
+	.getsockopt = linux_getsockopt,
+	.setsockopt = linux_setsockopt,
+	.getsockname = linux_getsockname,
+	.getpeername = linux_getpeername,
+	.has_hung_up = linux_has_hung_up,
+	.reserve = linux_reserve,
+	.waker = linux_waker,
+	.wake = linux_wake,
+	.drain = linux_drain,
+	.clock = linux_clock,
+};
