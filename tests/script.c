@@ -1,6 +1,6 @@
 /*
  * The player of scripts: see script.h.  It reads a step where it stands, so
- * that the steps of a pair are played when the pair runs, and may nest.
+ * that the steps of a cb are played when the cb runs, and may nest.
  */
 #include <check.h>
 #include <errno.h>
@@ -11,9 +11,10 @@
 #include "tests/script.h"
 #include "tests/timed.h"
 
-enum { MAX_PARTS = 16, MAX_PAIRS = 64, MAX_TIMERS = 8, MAX_TEXT = 2048 };
+enum { MAX_PARTS = 16, MAX_CALLBACKS = 64, MAX_TIMERS = 8, MAX_TEXT = 2048 };
 
-struct script_pair {
+struct script_callback {
+	const struct script_part *of; /* for a canceller */
 	const char *name;
 	const char *block;  /* after the brace */
 	const char *answer; /* after the "=" */
@@ -23,9 +24,9 @@ static const char *whole, *at; /* the script, and where it is read */
 static char text[MAX_TEXT];    /* words, one after the other */
 static size_t text_used;
 static struct script_part parts[MAX_PARTS];
-static struct script_pair pairs[MAX_PAIRS];
+static struct script_callback callbacks[MAX_CALLBACKS];
 static struct plait_timer timers[MAX_TIMERS];
-static unsigned n_parts, n_pairs, n_timers;
+static unsigned n_parts, n_callbacks, n_timers;
 static const struct script_verb *own_verbs;
 static void (*own_end)(void);
 
@@ -64,7 +65,7 @@ const char *script_word(void)
 
 	if (!script_more())
 		script_fail("too short a step", "");
-	len = *at == '\'' ? strcspn(at + 1, "'") + 2 : strcspn(at, " ;|{}");
+	len = *at == '\'' ? strcspn(at + 1, "'") + 2 : strcspn(at, " ,;|{}");
 	ck_assert_uint_lt(text_used + len, sizeof(text));
 	memcpy(word, at, len);
 	word[len] = '\0';
@@ -138,7 +139,7 @@ plait_value script_value(void)
 	return plait_chain(&d);
 }
 
-/* ---- pairs ----------------------------------------------------------- */
+/* ---- callbacks ----------------------------------------------------------- */
 
 static const char *skip_block(void)
 {
@@ -152,68 +153,69 @@ static const char *skip_block(void)
 	return block;
 }
 
-struct script_pair *script_pair(void)
+struct script_callback *script_callback(void)
 {
-	struct script_pair *pair = &pairs[n_pairs++];
+	struct script_callback *cb = &callbacks[n_callbacks++];
 
-	ck_assert_uint_le(n_pairs, MAX_PAIRS);
-	*pair = (struct script_pair){ .name = NULL };
+	ck_assert_uint_le(n_callbacks, MAX_CALLBACKS);
+	*cb = (struct script_callback){ .name = NULL };
 	skip_blanks();
 	if (script_more() && strchr("{=", *at) == NULL)
-		pair->name = script_word();
+		cb->name = script_word();
 	if (next_is("{"))
-		pair->block = skip_block();
+		cb->block = skip_block();
 	if (next_is("=")) {
-		pair->answer = at;
+		cb->answer = at;
 		script_word();
 	}
-	return pair;
+	return cb;
 }
 
 static void play_from(const char *steps);
 
-static void play_block(const struct script_pair *pair)
+static void play_block(const struct script_callback *cb)
 {
 	const char *after = at;
 
-	if (pair->block != NULL)
-		play_from(pair->block);
+	if (cb->block != NULL)
+		play_from(cb->block);
 	at = after;
 }
 
-static plait_value answer_of(const struct script_pair *pair)
+static plait_value answer_of(const struct script_callback *cb)
 {
 	const char *after = at;
 	plait_value v;
 
-	at = pair->answer;
+	at = cb->answer;
 	v = script_value();
 	at = after;
 	return v;
 }
 
-plait_value script_callback(plait_value *result, void *arg)
+plait_value script_call(plait_value *result, void *arg)
 {
-	const struct script_pair *pair = arg;
+	const struct script_callback *cb = arg;
 
-	if (pair->name != NULL)
-		trace_value(pair->name, result);
-	play_block(pair);
-	return pair->answer != NULL ? answer_of(pair) : *result;
+	if (cb->name != NULL)
+		trace_value(cb->name, result);
+	play_block(cb);
+	return cb->answer != NULL ? answer_of(cb) : *result;
 }
 
-plait_value script_operation(void *pair)
+plait_value script_operation(void *cb)
 {
-	return script_callback(&(plait_value){ NULL, NULL }, pair);
+	return script_call(&(plait_value){ NULL, NULL }, cb);
 }
 
 static plait_value canceller(struct plait_deferred *d, void *arg)
 {
-	const struct script_pair *pair = arg;
+	const struct script_callback *cb = arg;
 
-	trace_add("!%s", pair->name);
-	play_block(pair);
-	return pair->answer != NULL ? answer_of(pair) : plait_cancelled();
+	ck_assert(d == cb->of->d || cb->of->d == NULL);
+	trace_add("!%s", cb->name);
+	play_block(cb);
+	return cb->answer != NULL ? answer_of(cb) : plait_cancelled();
 }
 
 /* ---- verbs ----------------------------------------------------------- */
@@ -221,12 +223,13 @@ static plait_value canceller(struct plait_deferred *d, void *arg)
 static void do_new(void)
 {
 	struct script_part *part = script_part();
+	struct script_callback *cb = NULL;
 
-	if (next_is("!"))
-		part->d =
-			plait_deferred_new(&part->p, canceller, script_pair());
-	else
-		part->d = plait_deferred_new(&part->p, NULL, NULL);
+	if (next_is("!")) {
+		cb = script_callback();
+		cb->of = part;
+	}
+	part->d = plait_deferred_new(&part->p, cb ? canceller : NULL, cb);
 }
 
 static void do_fired(void)
@@ -308,21 +311,36 @@ static void do_both(void)
 {
 	struct plait_deferred *d = script_part()->d;
 
-	plait_deferred_add_both(d, script_callback, script_pair());
+	plait_deferred_add_both(d, script_call, script_callback());
+}
+
+static void do_pair(void)
+{
+	struct plait_deferred *d = script_part()->d;
+	struct script_callback *callback = NULL, *errback = NULL;
+
+	if (!next_is(",")) {
+		callback = script_callback();
+		next_is(",");
+	}
+	if (script_more())
+		errback = script_callback();
+	plait_deferred_add_callbacks(d, callback ? script_call : NULL, callback,
+				     errback ? script_call : NULL, errback);
 }
 
 static void do_then(void)
 {
 	struct plait_deferred *d = script_part()->d;
 
-	plait_deferred_add_callback(d, script_callback, script_pair());
+	plait_deferred_add_callback(d, script_call, script_callback());
 }
 
 static void do_catch(void)
 {
 	struct plait_deferred *d = script_part()->d;
 
-	plait_deferred_add_errback(d, script_callback, script_pair());
+	plait_deferred_add_errback(d, script_call, script_callback());
 }
 
 void script_errno(int r)
@@ -370,7 +388,21 @@ static void do_drop(void)
 
 static void do_cancel(void)
 {
-	plait_deferred_cancel(script_part()->d);
+	struct plait_deferred *d = script_part()->d;
+
+	if (script_more())
+		plait_deferred_cancel_because(d, script_word());
+	else
+		plait_deferred_cancel(d);
+}
+
+static void do_why(void)
+{
+	const struct script_part *part = script_part();
+	const plait_value *v = plait_deferred_result(part->d);
+
+	trace_add("%s: %s", part->name,
+		  plait_failure_reason(plait_value_failure(v)));
 }
 
 static void do_free(void)
@@ -399,19 +431,41 @@ static void do_unpause(void)
 	plait_deferred_unpause(script_part()->d);
 }
 
+/* Values as "[VALUE VALUE]". */
+static const char *script_text(const plait_value *v)
+{
+	static char buf[512];
+	const struct plait_values *values;
+	size_t len = 1;
+
+	if (!plait_value_is(v, &plait_values_type)) {
+		plait_value_str(v, buf, sizeof(buf));
+		return buf;
+	}
+	values = plait_value_values(v);
+	strcpy(buf, "[");
+	for (size_t i = 0; i < values->count; i++) {
+		len += (size_t)plait_value_str(&values->items[i], buf + len,
+					       sizeof(buf) - len);
+		ck_assert_uint_lt(len + 2, sizeof(buf));
+		strcpy(buf + len, i + 1 < values->count ? " " : "");
+		len += strlen(buf + len);
+	}
+	strcpy(buf + len, "]");
+	return buf;
+}
+
 static void do_show(void)
 {
 	const struct script_part *part = script_part();
 	const plait_value *v = plait_deferred_result(part->d);
-	char buf[256];
 
 	if (!plait_deferred_is_fired(part->d)) {
 		trace_add("%s pending", part->name);
 	} else if (v == NULL) {
 		trace_add("%s waits", part->name);
 	} else {
-		plait_value_str(v, buf, sizeof(buf));
-		trace_add("%s=%s", part->name, buf);
+		trace_add("%s=%s", part->name, script_text(v));
 	}
 }
 
@@ -433,9 +487,9 @@ static void do_advance(void)
 	advance(script_number());
 }
 
-static void run_pair(void *pair)
+static void run_callback(void *cb)
 {
-	script_operation(pair);
+	script_operation(cb);
 }
 
 static void do_after(void)
@@ -443,8 +497,8 @@ static void do_after(void)
 	double seconds = script_number();
 
 	ck_assert_uint_lt(n_timers, MAX_TIMERS);
-	plait_timer_start(reactor, &timers[n_timers++], seconds, run_pair,
-			  script_pair());
+	plait_timer_start(reactor, &timers[n_timers++], seconds, run_callback,
+			  script_callback());
 }
 
 static void do_free_reactor(void)
@@ -452,15 +506,26 @@ static void do_free_reactor(void)
 	plait_reactor_free(&reactor);
 }
 
-static void do_refuse(void)
+/* Does the steps of a callback without that allocation of the library's. */
+static void refuse(bool and_later)
 {
 	unsigned which = (unsigned)script_number();
-	struct script_pair *pair = script_pair();
+	struct script_callback *cb = script_callback();
 
-	fault_alloc_at(which, false);
-	script_operation(pair);
+	fault_alloc_at(which, and_later);
+	script_operation(cb);
 	ck_assert(fault_alloc_reached());
 	fault_alloc_off();
+}
+
+static void do_refuse(void)
+{
+	refuse(false);
+}
+
+static void do_refuse_all(void)
+{
+	refuse(true);
 }
 
 static void do_heap(void)
@@ -468,7 +533,7 @@ static void do_heap(void)
 	unsigned long more = (unsigned long)script_number();
 	unsigned long held = heap_live();
 
-	script_operation(script_pair());
+	script_operation(script_callback());
 	ck_assert_uint_eq(heap_live(), held + more);
 }
 
@@ -480,6 +545,7 @@ static const struct script_verb verbs[] = {
 	{ "gather", do_gather },
 	{ "race", do_race },
 	{ "both", do_both },
+	{ "pair", do_pair },
 	{ "then", do_then },
 	{ "catch", do_catch },
 	{ "fire", do_fire },
@@ -497,6 +563,8 @@ static const struct script_verb verbs[] = {
 	{ "after", do_after },
 	{ "free_reactor", do_free_reactor },
 	{ "refuse", do_refuse },
+	{ "refuse_all", do_refuse_all },
+	{ "why", do_why },
 	{ "heap", do_heap },
 	{ NULL, NULL },
 };
@@ -580,7 +648,7 @@ static void end_all(void)
 
 void script_play(const struct script *s)
 {
-	n_parts = n_pairs = n_timers = 0;
+	n_parts = n_callbacks = n_timers = 0;
 	text_used = 0;
 	whole = s->steps;
 	plait_set_unhandled(script_unhandled, NULL);

@@ -14,28 +14,34 @@
  *
  * A deferred has a name, and its promise has the same name.
  *
- *	new d CANCELLER	    d is a deferred that has not fired
- *	fired d VALUE	    d has fired already
- *	waiting d e	    d has fired and waits for e, which it takes
- *	list d +FLAG e f    d is a list of e and f; also gather, race; the flags
- *			    are +consume, +callback, +errback
- *	both d PAIR	    d gets a pair; also then (a callback), catch
- *	fire d VALUE	    traces the error if it is refused: ECANCELED
- *	chain d e	    the result of d fires the promise of e
- *	drop d, cancel d, free d, detach d, pause d, unpause d
- *	show d		    traces "d=RESULT", "d waits" or "d pending"
- *	wanted d	    traces "d wanted" or "d unwanted", of its promise
- *	say WORD	    traces it
- *	heap N PAIR	    does the steps, which leave N more blocks of memory
- *	refuse N PAIR	    does them, while the Nth allocation from 0 fails
+ *     new d CANCELLER    d is a deferred that has not fired
+ *     fired d VALUE      d has fired already
+ *     waiting d e        d has fired and waits for e, which it takes
+ *     list d +FLAG e f   d is a list of e and f; also gather and race; flags
+ *                        are +consume, +callback and +errback
+ *     both d CALLBACK    d gets it for values and failures,
+ *     then d CALLBACK    ... for values, and
+ *     catch d CALLBACK   ... for failures
+ *     pair d CALLBACK, CALLBACK
+ *     fire d VALUE       traces the error if it is refused: ECANCELED
+ *     chain d e          the result of d fires the promise of e
+ *     cancel d REASON    the reason may be left out
+ *     drop d, free d, detach d, pause d, unpause d
+ *     show d             traces "d=RESULT", "d waits" or "d pending"
+ *     why d              traces "d: REASON", of its cancellation
+ *     wanted d           traces "d wanted" or "d unwanted", of its promise
+ *     say WORD           traces it
+ *     heap N CALLBACK    does the steps, which leave N blocks of memory more
+ *     refuse N CALLBACK  does them, and the Nth allocation from 0 fails
+ *     refuse_all N ...   ... and all that come after it
  *
  * and on a reactor, whose time is virtual (see timed.h):
  *
- *	advance SECONDS	    time passes
- *	after SECONDS PAIR  does the steps of the pair then
- *	free_reactor
+ *     advance SECONDS    time passes
+ *     after SECONDS CALLBACK
+ *     free_reactor
  *
- * A PAIR is NAME { STEPS } = VALUE, and each of the three may be left out.
+ * A CALLBACK is NAME { STEPS } = VALUE, and each of the three may be left out.
  * With a name it traces "NAME:RESULT".  Then it does the steps, and answers
  * with the value, or else with the result that it got.  A CANCELLER is the
  * same after a "!": it traces "!NAME", and without a value it answers with a
@@ -96,10 +102,10 @@ void script_errno(int r);
 /* Gives the deferred away. */
 struct plait_deferred *script_take(struct script_part *part);
 
-/* A pair, for step callbacks, for cancellers, and for operations. */
-struct script_pair;
-struct script_pair *script_pair(void);
-plait_callback script_callback;		  /* arg is a pair */
-plait_value script_operation(void *pair); /* a callback that gets none */
+/* A callback of a script, also for cancellers and for operations. */
+struct script_callback;
+struct script_callback *script_callback(void);
+plait_callback script_call;		/* arg is one of these */
+plait_value script_operation(void *cb); /* a callback that gets none */
 
 #endif

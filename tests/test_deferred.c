@@ -7,7 +7,7 @@
 
 #include "tests/child.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 static struct plait_deferred *make(struct plait_promise **p)
 {
@@ -33,102 +33,30 @@ static void assert_result(const struct plait_deferred *d, const char *text)
 
 GROUP("firing", .setup = steps_setup);
 
-TEST(new_one_has_not_fired_and_has_no_result, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(new_one_has_not_fired_and_has_no_result, PURE, "new d; show d; wanted d",
+       "d pending d wanted")
 
-	ck_assert_ptr_nonnull(p);
-	ck_assert(!plait_deferred_is_fired(d));
-	ck_assert_ptr_null(plait_deferred_result(d));
-	ck_assert(!plait_promise_is_cancelled(p));
-	plait_fire(&p, PLAIT_NONE);
-	plait_deferred_free(&d);
-}
+SCRIPT(firing_runs_the_chain_before_it_returns, PURE,
+       "new d; then d a; then d b; fire d 1; say fired; show d",
+       "a:1 b:1 fired d=1")
 
-TEST(firing_runs_the_chain_before_it_returns, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(firing_spends_the_promise, PURE,
+       "new d; fire d 1; wanted d | fire d ~v | fire d Error:late; show d",
+       "d unwanted | ~v EALREADY | EALREADY d=1")
 
-	pass_callback(d, "a");
-	pass_callback(d, "b");
-	ck_assert_int_eq(plait_fire(&p, plait_int(1)), 0);
-	ck_assert_str_eq(trace(), "a:1 b:1");
-	ck_assert(plait_deferred_is_fired(d));
-	assert_result(d, "1");
-	plait_deferred_free(&d);
-}
+SCRIPT(failure_that_is_fired_goes_to_the_errbacks, PURE,
+       "new d; then d never; catch d b; fire d Error:e", "b:Error: e")
 
-TEST(firing_spends_the_promise, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(none_is_an_ordinary_result, PURE, "new d; then d a; fire d none; show d",
+       "a:none d=none")
 
-	plait_fire(&p, plait_int(1));
-	ck_assert_ptr_null(p);
-	ck_assert(plait_promise_is_cancelled(p));
-	ck_assert_int_eq(plait_fire(&p, tracked("v")), -EALREADY);
-	ck_assert_str_eq(trace(), "~v");
-	ck_assert_int_eq(plait_fire(&p, error("late")), -EALREADY);
-	ck_assert_uint_eq(unhandled_count(), 0);
-	assert_result(d, "1");
-	plait_deferred_free(&d);
-}
+SCRIPT(firing_with_a_deferred_is_refused_and_frees_it, PURE,
+       "new d; new e; fire d e; wanted e; show d | fire d 1; fired f ~v; fire "
+       "d f",
+       "EINVAL e unwanted d pending | ~v EINVAL")
 
-TEST(failure_that_is_fired_goes_to_the_errbacks, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	pass_callback(d, "a");
-	pass_errback(d, "b");
-	plait_fire(&p, error("e"));
-	ck_assert_str_eq(trace(), "b:Error: e");
-	handle_all(d);
-	plait_deferred_free(&d);
-}
-
-TEST(none_is_an_ordinary_result, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	pass_callback(d, "a");
-	plait_fire(&p, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "a:none");
-	assert_result(d, "none");
-	plait_deferred_free(&d);
-}
-
-TEST(firing_with_a_deferred_is_refused_and_frees_it, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *d = make(&p), *other = make(&q);
-
-	ck_assert_int_eq(plait_fire(&p, plait_chain(&other)), -EINVAL);
-	ck_assert_ptr_null(other);
-	ck_assert(plait_promise_is_cancelled(q));
-	plait_promise_drop(&q);
-	ck_assert(!plait_deferred_is_fired(d));
-	ck_assert_int_eq(plait_fire(&p, plait_int(1)), 0);
-	other = plait_succeed(tracked("v"));
-	ck_assert_int_eq(plait_fire(&p, plait_chain(&other)), -EINVAL);
-	ck_assert_str_eq(trace(), "~v");
-	plait_deferred_free(&d);
-}
-
-TEST(callback_that_fires_its_own_promise_gets_ealready, PURE)
-{
-	struct step s = { .name = "a", .act = act_fire };
-	struct plait_deferred *d = make(&s.p);
-
-	plait_deferred_add_callback(d, step, &s);
-	ck_assert_int_eq(plait_fire(&s.p, plait_int(1)), 0);
-	ck_assert_str_eq(trace(), "a:1 fire=-114");
-	assert_result(d, "1");
-	plait_deferred_free(&d);
-}
+SCRIPT(callback_that_fires_its_own_promise_gets_ealready, PURE,
+       "new d; then d a { fire d 99 }; fire d 1; show d", "a:1 EALREADY d=1")
 
 static plait_value raise_ealready(plait_value *result, void *arg)
 {
@@ -155,61 +83,23 @@ TEST(refusal_to_fire_twice_may_be_made_a_failure, PURE)
 	plait_deferred_free(&d);
 }
 
-TEST(dropped_promise_fires_abandoned, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	const struct plait_failure *f;
-
-	plait_promise_drop(&p);
-	ck_assert_ptr_null(p);
-	f = plait_value_failure(plait_deferred_result(d));
-	ck_assert(plait_failure_check(f, &plait_error_abandoned));
-	plait_promise_drop(&p);
-	handle_all(d);
-	plait_deferred_free(&d);
-}
+SCRIPT(dropped_promise_fires_abandoned, PURE, "new d; drop d; show d; drop d",
+       "d=AbandonedError: promise dropped")
 
 /* ---- the chain ----------------------------------------------------- */
 
 GROUP("chain", .setup = steps_setup);
 
-TEST(pairs_run_in_order_and_once, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	static const char *const names[] = { "a", "b", "c", "d", "e",
-					     "f", "g", "h", "i", "j" };
-
-	for (int i = 0; i < 10; i++)
-		pass_both(d, names[i]);
-	plait_fire(&p, plait_int(1));
-	pass_both(d, "k");
-	ck_assert_str_eq(trace(),
-			 "a:1 b:1 c:1 d:1 e:1 f:1 g:1 h:1 i:1 j:1 k:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(pairs_run_in_order_and_once, PURE,
+       "new d; both d a; both d b; both d c; both d d; both d e; both d f; "
+       "both d g; both d h; both d i; both d j; fire d 1 | both d k",
+       "a:1 b:1 c:1 d:1 e:1 f:1 g:1 h:1 i:1 j:1 | k:1")
 
 /* The pair's other half is skipped, whatever its own half answers. */
-TEST(pair_runs_the_half_that_the_result_asks_for, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step fails = { .name = "c",
-			      .answers = true,
-			      .answer = error("e") };
-	struct step recovers = { .name = "e",
-				 .answers = true,
-				 .answer = plait_int(2) };
-	struct step never = { .name = "never" };
-
-	plait_deferred_add_callbacks(d, step, &fails, step, &never);
-	plait_deferred_add_callbacks(d, step, &never, step, &recovers);
-	pass_callback(d, "last");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "c:1 e:Error: e last:2");
-	plait_deferred_free(&d);
-}
+SCRIPT(pair_runs_the_half_that_the_result_asks_for, PURE,
+       "new d; pair d c = Error:e, never; pair d never, e = 2; then d last; "
+       "fire d 1",
+       "c:1 e:Error: e last:2")
 
 /* Errbacks get every failure: static ones, and kinds of the program's own. */
 TEST(kind_of_a_failure_does_not_matter_to_the_chain, PURE)
@@ -259,33 +149,12 @@ TEST(errback_that_traps_one_kind_passes_others_on, PURE)
 	plait_deferred_free(&e);
 }
 
-TEST(returned_value_is_the_next_result, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step two = { .name = "a",
-			    .answers = true,
-			    .answer = plait_int(2) };
-	struct step none = { .name = "b", .answers = true };
+SCRIPT(returned_value_is_the_next_result, PURE,
+       "new d; then d a = 2; then d b = none; then d c; fire d ~v",
+       "a:v ~v b:2 c:none")
 
-	plait_deferred_add_callback(d, step, &two);
-	plait_deferred_add_callback(d, step, &none);
-	pass_callback(d, "c");
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "a:v ~v b:2 c:none");
-	plait_deferred_free(&d);
-}
-
-TEST(what_a_callback_leaves_in_the_slot_is_freed, PURE)
-{
-	struct plait_deferred *d = plait_succeed(tracked("v"));
-	struct step s = { .answers = true, .answer = tracked("w") };
-
-	plait_deferred_add_callback(d, step, &s);
-	ck_assert_str_eq(trace(), "~v");
-	plait_deferred_free(&d);
-	ck_assert_str_eq(trace(), "~v ~w");
-}
+SCRIPT(what_a_callback_leaves_in_the_slot_is_freed, PURE,
+       "fired d ~v; then d = ~w | free d", "~v | ~w")
 
 static plait_value take_it(plait_value *result, void *arg)
 {
@@ -321,37 +190,13 @@ TEST(taking_and_returning_passes_on, PURE)
 	ck_assert_uint_eq(tracked_live(), 0);
 }
 
-TEST(half_that_is_missing_passes_the_result_through, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(1));
-	struct plait_deferred *e = plait_failed(error("e"));
-	struct step never = { .name = "never" };
+SCRIPTS(half_that_is_missing_passes_the_result_through, PURE,
+	{ "fired d 1; catch d never; pair d , never; both d d", "d:1" },
+	{ "fired d Error:e; then d never; pair d never, ; both d e",
+	  "e:Error: e" })
 
-	plait_deferred_add_errback(d, step, &never);
-	plait_deferred_add_callbacks(d, NULL, NULL, step, &never);
-	pass_both(d, "d");
-	plait_deferred_add_callback(e, step, &never);
-	plait_deferred_add_callbacks(e, step, &never, NULL, NULL);
-	pass_both(e, "e");
-	ck_assert_str_eq(trace(), "d:1 e:Error: e");
-	handle_all(e);
-	plait_deferred_free(&d);
-	plait_deferred_free(&e);
-}
-
-TEST(both_is_one_function_for_either, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(1));
-	struct step fails = { .name = "a",
-			      .answers = true,
-			      .answer = error("e") };
-
-	plait_deferred_add_both(d, step, &fails);
-	pass_both(d, "b");
-	ck_assert_str_eq(trace(), "a:1 b:Error: e");
-	handle_all(d);
-	plait_deferred_free(&d);
-}
+SCRIPT(both_is_one_function_for_either, PURE,
+       "fired d 1; both d a = Error:e; both d b", "a:1 b:Error: e")
 
 static plait_value note_address(plait_value *result, void *arg)
 {
@@ -390,33 +235,16 @@ TEST(adding_returns_the_deferred_itself, PURE)
 	plait_deferred_free(&d);
 }
 
-TEST(adding_to_a_fired_one_runs_at_once, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(7));
-
-	pass_both(d, "a");
-	ck_assert_str_eq(trace(), "a:7");
-	pass_both(d, "b");
-	ck_assert_str_eq(trace(), "a:7 b:7");
-	plait_deferred_free(&d);
-}
+SCRIPT(adding_to_a_fired_one_runs_at_once, PURE,
+       "fired d 7; both d a | both d b", "a:7 | b:7")
 
 /* ---- inside a callback --------------------------------------------- */
 
 GROUP("inside a callback", .setup = steps_setup);
 
-TEST(added_inside_a_callback_runs_after_those_queued, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_add, .d = d };
-
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1 b:1 added:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(added_inside_a_callback_runs_after_those_queued, PURE,
+       "new d; both d a { both d added }; both d b; fire d 1",
+       "a:1 b:1 added:1")
 
 static void act_look(struct step *s, plait_value *result)
 {
@@ -438,164 +266,46 @@ TEST(result_during_a_callback_is_its_argument, PURE)
 	plait_deferred_free(&d);
 }
 
-TEST(firing_another_inside_runs_that_chain_first, PURE)
-{
-	struct plait_promise *p;
-	struct step s = { .name = "a", .act = act_fire };
-	struct plait_deferred *d = make(&p), *other = make(&s.p);
+SCRIPT(firing_another_inside_runs_that_chain_first, PURE,
+       "new d; new e; both d a { fire e 99; say fired }; both d b; both e x; "
+       "both e y; fire d 1",
+       "a:1 x:99 y:99 fired b:1")
 
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	pass_both(other, "x");
-	pass_both(other, "y");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1 x:99 y:99 fire=0 b:1");
-	plait_deferred_free(&d);
-	plait_deferred_free(&other);
-}
+SCRIPT(pausing_inside_holds_after_that_callback, PURE,
+       "new d; both d a { pause d }; both d b; fire d 1 | unpause d",
+       "a:1 | b:1")
 
-TEST(pausing_inside_holds_after_that_callback, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_pause, .d = d };
+SCRIPT(cancelling_inside_is_nothing, PURE,
+       "new d; both d a { cancel d }; both d b; fire d 1", "a:1 b:1")
 
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1");
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "a:1 b:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(freeing_inside_runs_no_further_callback, PURE,
+       "new d; both d a { free d }; both d never; fire d ~v", "a:v ~v")
 
-TEST(cancelling_inside_is_nothing, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_cancel, .d = d };
+SCRIPT(freeing_inside_frees_what_the_callback_returns, PURE,
+       "new d; new e; both d a { free d } = e; fire d ~v; wanted e",
+       "a:v ~v e unwanted")
 
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1 b:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(detaching_inside_lets_the_rest_run, PURE,
+       "new d; both d a { detach d }; both d b; fire d ~v", "a:v b:v ~v")
 
-TEST(freeing_inside_runs_no_further_callback, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_free, .d = d };
-
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "a:v ~v");
-	ck_assert_ptr_null(s.d);
-}
-
-TEST(freeing_inside_frees_what_the_callback_returns, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_free, .d = d };
-
-	s.inner = make(&q);
-	plait_deferred_add_both(d, step, &s);
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "a:v ~v");
-	ck_assert(plait_promise_is_cancelled(q));
-	plait_promise_drop(&q);
-}
-
-TEST(detaching_inside_lets_the_rest_run, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "a", .act = act_detach, .d = d };
-
-	plait_deferred_add_both(d, step, &s);
-	pass_both(d, "b");
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "a:v b:v ~v");
-}
-
-/* A deferred may be returned to another while one of its callbacks runs. */
-static plait_value give_self_away(plait_value *result, void *arg)
-{
-	struct step *s = arg;
-
-	trace_add("inner");
-	plait_fire(&s->p, PLAIT_NONE);
-	return plait_int(5);
-}
-
-TEST(waiting_for_one_that_is_running_waits_for_its_end, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *outer = make(&q), *inner = make(&p);
-	struct step returns = { .name = "outer" };
-	struct step fires = { .p = q };
-
-	plait_deferred_add_both(inner, give_self_away, &fires);
-	pass_both(inner, "b");
-	returns.inner = inner;
-	plait_deferred_add_both(outer, step, &returns);
-	pass_both(outer, "c");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "inner outer:none b:5 c:5");
-	plait_deferred_free(&outer);
-}
+SCRIPT(waiting_for_one_that_is_running_waits_for_its_end, PURE,
+       "new outer; new inner; both inner i { fire outer none } = 5; both inner "
+       "b; both outer o = inner; both outer c; fire inner 1",
+       "i:1 o:none b:5 c:5")
 
 /* ---- pausing ------------------------------------------------------- */
 
 GROUP("pausing", .setup = steps_setup);
 
-TEST(pauses_are_counted, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(1));
+SCRIPT(pauses_are_counted, PURE,
+       "fired d 1; pause d; pause d; both d a; unpause d | unpause d", "| a:1")
 
-	plait_deferred_pause(d);
-	plait_deferred_pause(d);
-	pass_both(d, "a");
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "");
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "a:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(paused_one_can_be_fired, PURE,
+       "new d; both d a; pause d; fire d 1; show d; both d b | unpause d",
+       "d=1 | a:1 b:1")
 
-TEST(paused_one_can_be_fired, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	pass_both(d, "a");
-	plait_deferred_pause(d);
-	ck_assert_int_eq(plait_fire(&p, plait_int(1)), 0);
-	ck_assert(plait_deferred_is_fired(d));
-	assert_result(d, "1");
-	ck_assert_str_eq(trace(), "");
-	pass_both(d, "b");
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "a:1 b:1");
-	plait_deferred_free(&d);
-}
-
-TEST(pausing_before_firing_has_no_effect_of_its_own, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	pass_both(d, "a");
-	plait_deferred_pause(d);
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(pausing_before_firing_has_no_effect_of_its_own, PURE,
+       "new d; both d a; pause d; unpause d | fire d 1", "| a:1")
 
 static void unpause(void *d)
 {
@@ -611,62 +321,21 @@ TEST(unpausing_what_is_not_paused_aborts, PURE)
 }
 
 /* The outer is paused by the user and waits; both holds have to end. */
-TEST(paused_outer_gets_the_result_and_runs_when_unpaused, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct step s = { .name = "a", .inner = inner };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
+SCRIPT(paused_outer_gets_the_result_and_runs_when_unpaused, PURE,
+       "new inner; both inner i; fired d none; both d a = inner; both d b; "
+       "pause d; fire inner 1; show d | unpause d",
+       "a:none i:1 d=1 | b:1")
 
-	pass_both(inner, "i");
-	plait_deferred_add_both(outer, step, &s);
-	pass_both(outer, "b");
-	plait_deferred_pause(outer);
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:none i:1");
-	assert_result(outer, "1");
-	plait_deferred_unpause(outer);
-	ck_assert_str_eq(trace(), "a:none i:1 b:1");
-	plait_deferred_free(&outer);
-}
-
-TEST(unpausing_a_waiting_outer_does_not_run_it, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct step s = { .inner = inner };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	plait_deferred_add_both(outer, step, &s);
-	pass_both(outer, "b");
-	plait_deferred_pause(outer);
-	plait_deferred_unpause(outer);
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "b:1");
-	plait_deferred_free(&outer);
-}
+SCRIPT(unpausing_a_waiting_outer_does_not_run_it, PURE,
+       "new inner; waiting d inner; both d b; pause d; unpause d | fire inner "
+       "1",
+       "| b:1")
 
 /* A run that stops at a paused outer still ends the runs around it. */
-TEST(paused_outer_does_not_stop_a_run_around_it, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *first = make(&q), *inner = make(&p);
-	struct step s = { .inner = inner };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	plait_deferred_add_both(outer, step, &s);
-	pass_both(outer, "b");
-	plait_deferred_pause(outer);
-	plait_deferred_chain(first, &p);
-	pass_both(first, "f");
-	plait_fire(&q, plait_int(1));
-	ck_assert_str_eq(trace(), "f:none");
-	plait_deferred_unpause(outer);
-	ck_assert_str_eq(trace(), "f:none b:1");
-	plait_deferred_free(&outer);
-	plait_deferred_free(&first);
-}
+SCRIPT(paused_outer_does_not_stop_a_run_around_it, PURE,
+       "new first; new inner; waiting d inner; both d b; pause d; chain first "
+       "inner; both first f; fire first 1 | unpause d",
+       "f:none | b:1")
 
 /* ---- waiting ------------------------------------------------------- */
 
@@ -682,211 +351,68 @@ static struct plait_deferred *waiting_for(struct plait_deferred **inner)
 
 GROUP("waiting", .setup = steps_setup);
 
-TEST(outer_waits_for_an_inner_that_has_not_fired, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
+SCRIPT(outer_waits_for_an_inner_that_has_not_fired, PURE,
+       "new inner; waiting d inner; both d a; show d | fire inner 3",
+       "d waits | a:3")
 
-	pass_both(outer, "a");
-	ck_assert_str_eq(trace(), "");
-	ck_assert_ptr_null(plait_deferred_result(outer));
-	ck_assert(plait_deferred_is_fired(outer));
-	plait_fire(&p, plait_int(3));
-	ck_assert_str_eq(trace(), "a:3");
-	plait_deferred_free(&outer);
-}
+SCRIPT(outer_runs_inside_the_firing_after_the_inners_pairs, PURE,
+       "new inner; both inner i = 2; waiting d inner; both d o; fire inner 1",
+       "i:1 o:2")
 
-TEST(outer_runs_inside_the_firing_after_the_inners_pairs, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p), *outer;
-	struct step two = { .name = "i",
-			    .answers = true,
-			    .answer = plait_int(2) };
+SCRIPT(result_moves_to_the_outer_and_is_freed_once, PURE,
+       "new inner; waiting d inner; fire inner ~v; show d | free d", "d=v | ~v")
 
-	plait_deferred_add_both(inner, step, &two);
-	outer = waiting_for(&inner);
-	pass_both(outer, "o");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "i:1 o:2");
-	plait_deferred_free(&outer);
-}
+SCRIPT(failure_moves_and_with_it_the_duty_to_report, PURE,
+       "new inner; waiting d inner; fire inner Error:e | free d", "| ?Error: e")
 
-TEST(result_moves_to_the_outer_and_is_freed_once, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
+SCRIPTS(fired_inner_is_not_waited_for, PURE,
+	{ "fired inner 4; waiting d inner; show d; both d a", "d=4 a:4" },
+	{ "fired inner Error:e; waiting d inner; show d", "d=Error: e" })
 
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "");
-	assert_result(outer, "v");
-	plait_deferred_free(&outer);
-	ck_assert_str_eq(trace(), "~v");
-}
-
-TEST(failure_moves_and_with_it_the_duty_to_report, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	plait_fire(&p, error("e"));
-	ck_assert_uint_eq(unhandled_count(), 0);
-	plait_deferred_free(&outer);
-	ck_assert_uint_eq(unhandled_count(), 1);
-	ck_assert_str_eq(unhandled_text(), "Error: e");
-	unhandled_expect(1);
-}
-
-TEST(fired_inner_is_not_waited_for, PURE)
-{
-	struct plait_deferred *inner = plait_succeed(plait_int(4));
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	assert_result(outer, "4");
-	pass_both(outer, "a");
-	ck_assert_str_eq(trace(), "a:4");
-	plait_deferred_free(&outer);
-
-	inner = plait_failed(error("e"));
-	outer = waiting_for(&inner);
-	assert_result(outer, "Error: e");
-	handle_all(outer);
-	plait_deferred_free(&outer);
-}
-
-TEST(chains_resolve_innermost_first, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *a = make(&p), *b, *c;
-
-	pass_both(a, "a");
-	b = waiting_for(&a);
-	pass_both(b, "b");
-	c = waiting_for(&b);
-	pass_both(c, "c");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:1 b:1 c:1");
-	plait_deferred_free(&c);
-}
+SCRIPT(chains_resolve_innermost_first, PURE,
+       "new a; both a a; waiting b a; both b b; waiting c b; both c c; fire a "
+       "1",
+       "a:1 b:1 c:1")
 
 /* Its handle is gone, so nobody could unpause it. */
-TEST(pauses_of_an_inner_end_when_it_is_taken, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *fired = plait_succeed(plait_int(1));
-	struct plait_deferred *pending = make(&p), *outer;
-
-	plait_deferred_pause(fired);
-	plait_deferred_pause(fired);
-	pass_both(fired, "a");
-	outer = waiting_for(&fired);
-	pass_both(outer, "b");
-	ck_assert_str_eq(trace(), "a:1 b:1");
-	plait_deferred_free(&outer);
-
-	plait_deferred_pause(pending);
-	outer = waiting_for(&pending);
-	plait_fire(&p, plait_int(2));
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(outer)), 2);
-	plait_deferred_free(&outer);
-}
+SCRIPTS(pauses_of_an_inner_end_when_it_is_taken, PURE,
+	{ "fired inner 1; pause inner; pause inner; both inner a; waiting d "
+	  "inner; both d b",
+	  "a:1 b:1" },
+	{ "new inner; pause inner; waiting d inner; fire inner 2; show d",
+	  "d=2" })
 
 /* Those that it takes while it runs run before it goes on, and in order. */
-TEST(paused_inner_that_is_taken_runs_before_its_outer, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = plait_succeed(plait_int(1));
-	struct plait_deferred *outer = make(&p);
-	struct step waits = { .name = "outer", .inner = inner };
-
-	plait_deferred_pause(inner);
-	pass_both(inner, "a");
-	pass_both(inner, "b");
-	plait_deferred_add_both(outer, step, &waits);
-	pass_both(outer, "c");
-	plait_fire(&p, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "outer:none a:1 b:1 c:1");
-	plait_deferred_free(&outer);
-}
+SCRIPT(paused_inner_that_is_taken_runs_before_its_outer, PURE,
+       "fired inner 1; new d; pause inner; both inner a; both inner b; both d "
+       "d = inner; both d c; fire d none",
+       "d:none a:1 b:1 c:1")
 
 /* It paused itself in the callback that makes it wait. */
-TEST(inner_that_waits_and_is_paused_is_waited_for, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make(&p), *innermost = make(&q), *outer;
-	struct step waits = { .act = act_pause, .d = inner };
+SCRIPT(inner_that_waits_and_is_paused_is_waited_for, PURE,
+       "new inner; new innermost; both inner { pause inner } = innermost; "
+       "waiting d inner; both d a; fire inner none; fire innermost 1 | unpause "
+       "inner",
+       "| a:1")
 
-	waits.inner = innermost;
-	plait_deferred_add_both(inner, step, &waits);
-	outer = waiting_for(&inner);
-	pass_both(outer, "a");
-	plait_fire(&p, PLAIT_NONE);
-	plait_fire(&q, plait_int(1));
-	ck_assert_str_eq(trace(), "");
-	plait_deferred_unpause(waits.d);
-	ck_assert_str_eq(trace(), "a:1");
-	plait_deferred_free(&outer);
-}
+SCRIPT(inner_that_waits_itself_is_waited_for, PURE,
+       "new a; waiting b a; waiting c b; show c | fire a 1; show c",
+       "c waits | c=1")
 
-TEST(inner_that_waits_itself_is_waited_for, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *a = make(&p);
-	struct plait_deferred *b = waiting_for(&a);
-	struct plait_deferred *c = waiting_for(&b);
+SCRIPT(promise_of_a_waiting_outer_is_spent, PURE,
+       "new inner; new d; both d = inner; fire d none; fire d 9 | fire inner "
+       "1; show d",
+       "EALREADY | d=1")
 
-	ck_assert_ptr_null(plait_deferred_result(c));
-	plait_fire(&p, plait_int(1));
-	assert_result(c, "1");
-	plait_deferred_free(&c);
-}
+SCRIPT(pairs_added_to_a_waiting_outer_run_after_the_inner, PURE,
+       "new inner; waiting d inner; both d a; both d b; both d c; both d d; "
+       "both d e; both d f | fire inner 1",
+       "| a:1 b:1 c:1 d:1 e:1 f:1")
 
-TEST(promise_of_a_waiting_outer_is_spent, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make(&p), *outer = make(&q);
-	struct step s = { .inner = inner };
-
-	plait_deferred_add_both(outer, step, &s);
-	plait_fire(&q, PLAIT_NONE);
-	ck_assert_int_eq(plait_fire(&q, plait_int(9)), -EALREADY);
-	plait_fire(&p, plait_int(1));
-	assert_result(outer, "1");
-	plait_deferred_free(&outer);
-}
-
-TEST(pairs_added_to_a_waiting_outer_run_after_the_inner, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	for (int i = 0; i < 6; i++)
-		pass_both(outer, "x");
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "x:1 x:1 x:1 x:1 x:1 x:1");
-	plait_deferred_free(&outer);
-}
-
-TEST(inner_may_answer_with_yet_another, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make(&p), *outer;
-	struct step s = { .inner = make(&q) };
-
-	plait_deferred_add_both(inner, step, &s);
-	outer = waiting_for(&inner);
-	pass_both(outer, "a");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&q, plait_int(2));
-	ck_assert_str_eq(trace(), "a:2");
-	plait_deferred_free(&outer);
-}
+SCRIPT(inner_may_answer_with_yet_another, PURE,
+       "new inner; new innermost; both inner = innermost; waiting d inner; "
+       "both d a; fire inner 1 | fire innermost 2",
+       "| a:2")
 
 TEST(chaining_takes_the_handle, PURE)
 {
@@ -899,30 +425,22 @@ TEST(chaining_takes_the_handle, PURE)
 	plait_value_free(&v);
 }
 
-/* What may happen to the outer while a callback of its inner runs. */
-static void (*const on_outer[])(struct step *, plait_value *) = {
-	act_free, act_detach, act_cancel, act_pause, act_add
-};
-static const char *const outer_traces[] = {
-	"i:v ~v",  "i:v j:v o:v ~v",	  "i:v j:v o:v",
-	"i:v j:v", "i:v j:v o:v added:v",
-};
-
-TEST(callback_of_the_inner_may_do_anything_to_its_outer, PURE, TIMES(5))
-{
-	struct step s = { .name = "i", .act = on_outer[_i] };
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-
-	plait_deferred_add_both(inner, step, &s);
-	pass_both(inner, "j");
-	s.d = waiting_for(&inner);
-	pass_both(s.d, "o");
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), outer_traces[_i]);
-	plait_deferred_free(&s.d);
-	ck_assert_uint_eq(tracked_live(), 0);
-}
+SCRIPTS(callback_of_the_inner_may_do_anything_to_its_outer, PURE,
+	{ "new inner; both inner i { free d }; both inner j; waiting d inner; "
+	  "both d o; fire inner ~v",
+	  "i:v ~v" },
+	{ "new inner; both inner i { detach d }; both inner j; waiting d "
+	  "inner; both d o; fire inner ~v",
+	  "i:v j:v o:v ~v" },
+	{ "new inner; both inner i { cancel d }; both inner j; waiting d "
+	  "inner; both d o; fire inner ~v",
+	  "i:v j:v o:v" },
+	{ "new inner; both inner i { pause d }; both inner j; waiting d inner; "
+	  "both d o; fire inner ~v",
+	  "i:v j:v" },
+	{ "new inner; both inner i { both d added }; both inner j; waiting d "
+	  "inner; both d o; fire inner ~v",
+	  "i:v j:v o:v added:v" })
 
 static void return_itself(void *arg)
 {
@@ -1011,211 +529,66 @@ TEST(one_that_was_taken_has_no_second_owner, PURE)
 
 GROUP("chaining to a promise", .setup = steps_setup);
 
-TEST(chaining_fires_the_promise_with_the_result, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make(&p), *b = make(&q);
+SCRIPT(chaining_fires_the_promise_with_the_result, PURE,
+       "new a; new b; both b b; chain a b; both a a; fire a ~v | free a; free "
+       "b",
+       "b:v a:none | ~v")
 
-	pass_both(b, "b");
-	plait_deferred_chain(a, &q);
-	ck_assert_ptr_null(q);
-	pass_both(a, "a");
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "b:v a:none");
-	plait_deferred_free(&a);
-	plait_deferred_free(&b);
-	ck_assert_str_eq(trace(), "b:v a:none ~v");
-}
+SCRIPT(chaining_moves_failures_too, PURE,
+       "fired a Error:e; new b; chain a b; show a; show b | free a",
+       "a=none b=Error: e |")
 
-TEST(chaining_moves_failures_too, PURE)
-{
-	struct plait_promise *q;
-	struct plait_deferred *a = plait_failed(error("e")), *b = make(&q);
+SCRIPT(chaining_to_a_cancelled_one_frees_the_result, PURE,
+       "new a; new b; chain a b; cancel b; show a | fire a ~v; show a",
+       "a pending | ~v a=none")
 
-	plait_deferred_chain(a, &q);
-	assert_result(a, "none");
-	assert_result(b, "Error: e");
-	plait_deferred_free(&a);
-	handle_all(b);
-	plait_deferred_free(&b);
-}
+SCRIPT(chaining_to_a_spent_promise_frees_the_result, PURE,
+       "new a; new b; fire b none; chain a b | fire a ~v; show a",
+       "| ~v a=none")
 
-TEST(chaining_to_a_cancelled_one_frees_the_result, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make(&p), *b = make(&q);
+SCRIPT(chaining_to_a_paused_one_fires_it_and_goes_on, PURE,
+       "new a; new b; both b b; pause b; chain a b; both a a; fire a 1 | "
+       "unpause b",
+       "a:none | b:1")
 
-	plait_deferred_chain(a, &q);
-	plait_deferred_cancel(b);
-	handle_all(b);
-	ck_assert(!plait_deferred_is_fired(a));
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "~v");
-	assert_result(a, "none");
-	plait_deferred_free(&a);
-	plait_deferred_free(&b);
-}
+SCRIPT(freeing_the_first_of_a_chain_cancels_the_last, PURE,
+       "new a; new b; chain a b; both b b; free a", "b:CancelledError")
 
-TEST(chaining_to_a_spent_promise_frees_the_result, PURE)
-{
-	struct plait_promise *p, *spent = NULL;
-	struct plait_deferred *a = make(&p);
+SCRIPT(freeing_before_a_chain_step_abandons_the_promise, PURE,
+       "fired a 1; new b; pause a; chain a b; both b b; free a",
+       "b:AbandonedError: promise dropped")
 
-	plait_deferred_chain(a, &spent);
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "~v");
-	assert_result(a, "none");
-	plait_deferred_free(&a);
-}
-
-TEST(chaining_to_a_paused_one_fires_it_and_goes_on, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make(&p), *b = make(&q);
-
-	pass_both(b, "b");
-	plait_deferred_pause(b);
-	plait_deferred_chain(a, &q);
-	pass_both(a, "a");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "a:none");
-	plait_deferred_unpause(b);
-	ck_assert_str_eq(trace(), "a:none b:1");
-	plait_deferred_free(&a);
-	plait_deferred_free(&b);
-}
-
-TEST(freeing_the_first_of_a_chain_cancels_the_last, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make(&p), *b = make(&q);
-
-	plait_deferred_chain(a, &q);
-	pass_both(b, "b");
-	plait_deferred_free(&a);
-	ck_assert_str_eq(trace(), "b:CancelledError");
-	plait_promise_drop(&p);
-	plait_deferred_free(&b);
-}
-
-TEST(freeing_before_a_chain_step_abandons_the_promise, PURE)
-{
-	struct plait_promise *q;
-	struct plait_deferred *a = plait_succeed(plait_int(1)), *b = make(&q);
-
-	plait_deferred_pause(a);
-	plait_deferred_chain(a, &q);
-	pass_both(b, "b");
-	plait_deferred_free(&a);
-	ck_assert(plait_failure_check(
-		plait_value_failure(plait_deferred_result(b)),
-		&plait_error_abandoned));
-	handle_all(b);
-	plait_deferred_free(&b);
-}
-
-static void act_free_and_say_so(struct step *s, plait_value *result)
-{
-	plait_deferred_free(&s->d);
-	trace_add("freed");
-}
-
-TEST(freed_inside_it_abandons_the_promise_when_the_callback_returns, PURE)
-{
-	struct step frees = { .name = "a", .act = act_free_and_say_so };
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = frees.d = make(&p), *b = make(&q);
-
-	plait_deferred_add_both(a, step, &frees);
-	plait_deferred_chain(a, &q);
-	pass_both(b, "b");
-	handle_all(b);
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(),
-			 "a:1 freed b:AbandonedError: promise dropped");
-	plait_deferred_free(&b);
-}
+SCRIPT(freed_inside_it_abandons_the_promise_when_the_callback_returns, PURE,
+       "new a; new b; both a a { free a; say freed }; chain a b; both b b; "
+       "fire a 1",
+       "a:1 freed b:AbandonedError: promise dropped")
 
 /* What waits for what is ended from the inside. */
-TEST(freeing_ends_the_inner_before_what_waited_for_it, PURE)
-{
-	struct plait_promise *p, *q, *again;
-	struct step c = { .name = "inner" };
-	struct step waits = { .inner = make(&p) };
-	struct step recovers = { .name = "r" };
-	struct plait_deferred *a = plait_succeed(PLAIT_NONE), *b = make(&q);
-
-	recovers.inner = plait_deferred_new(&again, step_canceller, &c);
-	plait_deferred_add_errback(waits.inner, step, &recovers);
-	plait_deferred_add_both(a, step, &waits);
-	plait_deferred_chain(a, &q);
-	pass_both(b, "b");
-	handle_all(b);
-	plait_deferred_free(&a);
-	ck_assert_str_eq(trace(), "r:CancelledError !inner "
-				  "b:AbandonedError: promise dropped");
-	plait_promise_drop(&p);
-	plait_promise_drop(&again);
-	plait_deferred_free(&b);
-}
+SCRIPT(freeing_ends_the_inner_before_what_waited_for_it, PURE,
+       "new inner; new again !again; catch inner r = again; waiting a inner; "
+       "new b; chain a b; both b b; free a",
+       "r:CancelledError !again b:AbandonedError: promise dropped")
 
 /* ---- ends ---------------------------------------------------------- */
 
 GROUP("ends", .setup = steps_setup);
 
-TEST(detached_one_runs_on_and_frees_its_result, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(detached_one_runs_on_and_frees_its_result, PURE,
+       "new d; both d a; detach d; wanted d | fire d ~v | detach d",
+       "d wanted | a:v ~v |")
 
-	pass_both(d, "a");
-	plait_deferred_detach(&d);
-	ck_assert_ptr_null(d);
-	ck_assert(!plait_promise_is_cancelled(p));
-	ck_assert_int_eq(plait_fire(&p, tracked("v")), 0);
-	ck_assert_str_eq(trace(), "a:v ~v");
-	plait_deferred_detach(&d);
-}
+SCRIPT(detaching_a_fired_one_frees_its_result, PURE, "fired d ~v; detach d",
+       "~v")
 
-TEST(detaching_a_fired_one_frees_its_result, PURE)
-{
-	struct plait_deferred *d = plait_succeed(tracked("v"));
+SCRIPT(detaching_a_paused_one_lets_it_run, PURE,
+       "fired d ~v; pause d; both d a; detach d", "a:v ~v")
 
-	plait_deferred_detach(&d);
-	ck_assert_str_eq(trace(), "~v");
-}
+SCRIPT(detached_waiter_runs_on, PURE,
+       "new inner; waiting d inner; both d a; detach d; fire inner ~v",
+       "a:v ~v")
 
-TEST(detaching_a_paused_one_lets_it_run, PURE)
-{
-	struct plait_deferred *d = plait_succeed(tracked("v"));
-
-	plait_deferred_pause(d);
-	pass_both(d, "a");
-	plait_deferred_detach(&d);
-	ck_assert_str_eq(trace(), "a:v ~v");
-}
-
-TEST(detached_waiter_runs_on, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	pass_both(outer, "a");
-	plait_deferred_detach(&outer);
-	plait_fire(&p, tracked("v"));
-	ck_assert_str_eq(trace(), "a:v ~v");
-}
-
-TEST(free_of_a_fired_one_frees_its_result, PURE)
-{
-	struct plait_deferred *d = plait_succeed(tracked("v"));
-
-	plait_deferred_free(&d);
-	ck_assert_ptr_null(d);
-	ck_assert_str_eq(trace(), "~v");
-	plait_deferred_free(&d);
-}
+SCRIPT(free_of_a_fired_one_frees_its_result, PURE,
+       "fired d ~v; free d | free d", "~v |")
 
 TEST(deferred_as_a_value_is_freed_as_a_deferred, PURE)
 {
@@ -1235,123 +608,36 @@ TEST(deferred_as_a_value_is_freed_as_a_deferred, PURE)
 
 GROUP("unhandled", .setup = steps_setup);
 
-TEST(failure_that_is_freed_unseen_is_reported, PURE)
-{
-	struct plait_deferred *d = plait_failed(error("e"));
+SCRIPT(failure_that_is_freed_unseen_is_reported, PURE,
+       "fired d Error:e; both d a | free d", "a:Error: e | ?Error: e")
 
-	pass_both(d, "a");
-	ck_assert_uint_eq(unhandled_count(), 0);
-	plait_deferred_free(&d);
-	ck_assert_uint_eq(unhandled_count(), 1);
-	ck_assert_str_eq(unhandled_text(), "Error: e");
-	unhandled_expect(1);
-}
+SCRIPT(failure_that_is_handled_late_is_not_reported, PURE,
+       "fired d Error:e; catch d a | catch d = none; free d", "a:Error: e |")
 
-TEST(failure_that_is_handled_late_is_not_reported, PURE)
-{
-	struct plait_deferred *d = plait_failed(error("e"));
+SCRIPT(errback_that_fails_itself_leaves_its_failure_to_report, PURE,
+       "fired d Error:first; catch d = Error:second | free d",
+       "| ?Error: second")
 
-	pass_errback(d, "a");
-	handle_all(d);
-	plait_deferred_free(&d);
-	ck_assert_uint_eq(unhandled_count(), 0);
-}
+SCRIPT(cancellation_that_nobody_handles_is_reported, PURE,
+       "new d; cancel d; drop d | free d", "| ?CancelledError")
 
-TEST(errback_that_fails_itself_leaves_its_failure_to_report, PURE)
-{
-	struct plait_deferred *d = plait_failed(error("first"));
-	struct step s = { .answers = true, .answer = error("second") };
+SCRIPT(cancellation_by_freeing_alone_is_not_reported, PURE,
+       "new d; both d a; free d; drop d", "a:CancelledError")
 
-	plait_deferred_add_errback(d, step, &s);
-	plait_deferred_free(&d);
-	ck_assert_uint_eq(unhandled_count(), 1);
-	ck_assert_str_eq(unhandled_text(), "Error: second");
-	unhandled_expect(1);
-}
+SCRIPT(other_failure_that_freeing_brings_about_is_reported, PURE,
+       "new d; catch d = Error:e; free d; drop d", "?Error: e")
 
-TEST(cancellation_that_nobody_handles_is_reported, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(paused_failure_that_is_freed_is_reported, PURE,
+       "new d; pause d; catch d = none; fire d Error:e | free d", "| ?Error: e")
 
-	plait_deferred_cancel(d);
-	plait_promise_drop(&p);
-	ck_assert_uint_eq(unhandled_count(), 0);
-	plait_deferred_free(&d);
-	ck_assert_str_eq(unhandled_text(), "CancelledError");
-	unhandled_expect(1);
-}
+SCRIPT(detached_failure_is_reported_when_it_comes, PURE,
+       "new d; detach d | fire d Error:e", "| ?Error: e")
 
-TEST(cancellation_by_freeing_alone_is_not_reported, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(waiting_one_reports_nothing, PURE,
+       "new inner; waiting d inner; free d; drop inner", "")
 
-	pass_both(d, "a");
-	plait_deferred_free(&d);
-	plait_promise_drop(&p);
-	ck_assert_str_eq(trace(), "a:CancelledError");
-	ck_assert_uint_eq(unhandled_count(), 0);
-}
-
-TEST(other_failure_that_freeing_brings_about_is_reported, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .answers = true, .answer = error("e") };
-
-	plait_deferred_add_errback(d, step, &s);
-	plait_deferred_free(&d);
-	plait_promise_drop(&p);
-	ck_assert_str_eq(unhandled_text(), "Error: e");
-	unhandled_expect(1);
-}
-
-TEST(paused_failure_that_is_freed_is_reported, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	plait_deferred_pause(d);
-	handle_all(d);
-	plait_fire(&p, error("e"));
-	plait_deferred_free(&d);
-	ck_assert_str_eq(unhandled_text(), "Error: e");
-	unhandled_expect(1);
-}
-
-TEST(detached_failure_is_reported_when_it_comes, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	plait_deferred_detach(&d);
-	ck_assert_uint_eq(unhandled_count(), 0);
-	plait_fire(&p, error("e"));
-	ck_assert_uint_eq(unhandled_count(), 1);
-	unhandled_expect(1);
-}
-
-TEST(waiting_one_reports_nothing, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	plait_deferred_free(&outer);
-	plait_promise_drop(&p);
-	ck_assert_uint_eq(unhandled_count(), 0);
-}
-
-TEST(late_failure_after_a_cancel_is_swallowed_unreported, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	plait_deferred_free(&d);
-	ck_assert_int_eq(plait_fire(&p, error("late")), -ECANCELED);
-	ck_assert_uint_eq(unhandled_count(), 0);
-}
+SCRIPT(late_failure_after_a_cancel_is_swallowed_unreported, PURE,
+       "new d; free d; fire d Error:late", "ECANCELED")
 
 TEST(promises_never_fired_are_reported_with_their_place, PURE)
 {
@@ -1476,19 +762,8 @@ TEST(report_at_exit_is_made_once_if_asked_for, PURE)
 
 GROUP("made with a result", .setup = steps_setup);
 
-TEST(succeed_and_failed_have_fired, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(1));
-	struct plait_deferred *e = plait_failed(error("e"));
-
-	ck_assert(plait_deferred_is_fired(d));
-	assert_result(d, "1");
-	ck_assert(plait_deferred_is_fired(e));
-	assert_result(e, "Error: e");
-	handle_all(e);
-	plait_deferred_free(&d);
-	plait_deferred_free(&e);
-}
+SCRIPT(succeed_and_failed_have_fired, PURE,
+       "fired d 1; fired e Error:e; show d; show e", "d=1 e=Error: e")
 
 TEST(maybe_deferred_gives_a_deferred_back_itself, PURE)
 {
@@ -1679,19 +954,8 @@ TEST(without_memory_a_deferred_has_failed_already, PURE)
 	ck_assert_ptr_null(d);
 }
 
-TEST(without_memory_succeed_frees_its_value_and_fails, PURE)
-{
-	struct plait_deferred *d;
-
-	fault_alloc_at(0, true);
-	d = plait_succeed(tracked("v"));
-	ck_assert_str_eq(trace(), "~v");
-	assert_result(d, "NoMemoryError");
-	plait_deferred_free(&d);
-	d = plait_maybe_deferred(tracked("w"));
-	ck_assert_str_eq(trace(), "~v ~w");
-	plait_deferred_free(&d);
-}
+SCRIPT(without_memory_succeed_frees_its_value_and_fails, PURE,
+       "refuse 0 { fired d ~v }; show d", "~v d=NoMemoryError")
 
 TEST(no_memory_deferred_may_be_waited_for_and_chained, PURE)
 {
@@ -1715,38 +979,12 @@ TEST(no_memory_deferred_may_be_waited_for_and_chained, PURE)
 	plait_deferred_free(&last);
 }
 
-TEST(without_memory_for_a_pair_it_runs_at_once_out_of_turn, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step s = { .name = "x",
-			  .answers = true,
-			  .answer = tracked("v") };
+SCRIPT(without_memory_for_a_pair_it_runs_at_once_out_of_turn, PURE,
+       "new d; both d a; both d b; both d c; both d d; refuse 0 { both d x = "
+       "~v } | fire d 1",
+       "x:NoMemoryError ~v | a:1 b:1 c:1 d:1")
 
-	for (int i = 0; i < 4; i++)
-		pass_both(d, "a");
-	fault_alloc_at(0, true);
-	plait_deferred_add_both(d, step, &s);
-	fault_alloc_off();
-	ck_assert_str_eq(trace(), "x:NoMemoryError ~v");
-	plait_fire(&p, plait_int(1));
-	ck_assert_str_eq(trace(), "x:NoMemoryError ~v a:1 a:1 a:1 a:1");
-	plait_deferred_free(&d);
-}
-
-TEST(without_memory_for_a_chain_step_the_promise_fails, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *d = make(&p), *last = make(&q);
-
-	for (int i = 0; i < 4; i++)
-		pass_both(d, "a");
-	fault_alloc_at(0, true);
-	plait_deferred_chain(d, &q);
-	fault_alloc_off();
-	assert_result(last, "NoMemoryError");
-	handle_all(last);
-	plait_fire(&p, PLAIT_NONE);
-	plait_deferred_free(&d);
-	plait_deferred_free(&last);
-}
+SCRIPT(without_memory_for_a_chain_step_the_promise_fails, PURE,
+       "new d; new last; both d a; both d b; both d c; both d d; refuse 0 { "
+       "chain d last }; show last | fire d none",
+       "last=NoMemoryError | a:none b:none c:none d:none")

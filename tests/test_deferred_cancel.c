@@ -6,7 +6,7 @@
 
 #include "tests/child.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 static struct plait_deferred *make(struct plait_promise **p)
 {
@@ -53,139 +53,43 @@ static void done_with(struct plait_deferred **d)
 
 GROUP("without a canceller", .setup = steps_setup);
 
-TEST(cancelling_fires_cancelled_before_it_returns, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(cancelling_fires_cancelled_before_it_returns, PURE,
+       "new d; then d never; catch d a; cancel d; show d; wanted d",
+       "a:CancelledError d=CancelledError d unwanted")
 
-	pass_callback(d, "never");
-	pass_errback(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "a:CancelledError");
-	ck_assert(plait_deferred_is_fired(d));
-	ck_assert(plait_promise_is_cancelled(p));
-	plait_promise_drop(&p);
-	done_with(&d);
-}
+SCRIPT(first_late_result_is_ecanceled_and_freed, PURE,
+       "new d; both d a; cancel d | fire d ~late",
+       "a:CancelledError | ~late ECANCELED")
 
-TEST(first_late_result_is_ecanceled_and_freed, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(second_late_result_is_ealready_and_freed, PURE,
+       "new d; cancel d; fire d Error:late | fire d ~later",
+       "ECANCELED | ~later EALREADY")
 
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_ptr_nonnull(p);
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-	ck_assert_str_eq(trace(), "a:CancelledError ~late");
-	ck_assert_ptr_null(p);
-	done_with(&d);
-}
+SCRIPT(cancelling_again_is_nothing_before_and_after_the_late_result, PURE,
+       "new d; both d a; cancel d | cancel d; fire d none | cancel d; fire d "
+       "none",
+       "a:CancelledError | ECANCELED | EALREADY")
 
-TEST(second_late_result_is_ealready_and_freed, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPTS(cancelling_a_fired_one_is_nothing, PURE,
+	{ "new d !c; fire d 1; cancel d; both d a", "a:1" },
+	{ "new d !c; fire d none; cancel d; both d a", "a:none" },
+	{ "new d !c; fire d Error:e; cancel d; both d a", "a:Error: e" })
 
-	plait_deferred_cancel(d);
-	plait_fire(&p, error("late"));
-	ck_assert_int_eq(plait_fire(&p, tracked("later")), -EALREADY);
-	ck_assert_str_eq(trace(), "~later");
-	ck_assert_uint_eq(unhandled_count(), 0);
-	done_with(&d);
-}
+SCRIPT(queued_pairs_get_the_cancellation_in_order_and_may_recover, PURE,
+       "new d; catch d a; catch d b = 2; then d c; cancel d",
+       "a:CancelledError b:CancelledError c:2")
 
-TEST(cancelling_again_is_nothing_before_and_after_the_late_result, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(cancelling_from_the_errback_is_nothing, PURE,
+       "new d; catch d a { cancel d }; both d b; cancel d",
+       "a:CancelledError b:CancelledError")
 
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	plait_deferred_cancel(d);
-	ck_assert_int_eq(plait_fire(&p, PLAIT_NONE), -ECANCELED);
-	plait_deferred_cancel(d);
-	ck_assert_int_eq(plait_fire(&p, PLAIT_NONE), -EALREADY);
-	ck_assert_str_eq(trace(), "a:CancelledError");
-	done_with(&d);
-}
+SCRIPT(freeing_from_the_errback_runs_no_further_one, PURE,
+       "new d; catch d a { free d } = ~v; both d never; cancel d | fire d "
+       "~late",
+       "a:CancelledError ~v | ~late ECANCELED")
 
-TEST(cancelling_a_fired_one_is_nothing, PURE, TIMES(3))
-{
-	struct step s = { .name = "c" };
-	plait_value results[] = { plait_int(1), PLAIT_NONE, error("e") };
-	static const char *const traces[] = { "a:1", "a:none", "a:Error: e" };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	plait_fire(&p, results[_i]);
-	for (int i = 0; i < 3; i++)
-		if (i != _i)
-			plait_value_free(&results[i]);
-	plait_deferred_cancel(d);
-	pass_both(d, "a");
-	ck_assert_str_eq(trace(), traces[_i]);
-	done_with(&d);
-}
-
-TEST(queued_pairs_get_the_cancellation_in_order_and_may_recover, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-	struct step recovers = { .name = "b",
-				 .answers = true,
-				 .answer = plait_int(2) };
-
-	pass_errback(d, "a");
-	plait_deferred_add_errback(d, step, &recovers);
-	pass_callback(d, "c");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "a:CancelledError b:CancelledError c:2");
-	plait_promise_drop(&p);
-	plait_deferred_free(&d);
-}
-
-TEST(cancelling_from_the_errback_is_nothing, PURE)
-{
-	struct step s = { .name = "a", .act = act_cancel };
-	struct plait_promise *p;
-
-	s.d = make(&p);
-	plait_deferred_add_errback(s.d, step, &s);
-	pass_both(s.d, "b");
-	plait_deferred_cancel(s.d);
-	ck_assert_str_eq(trace(), "a:CancelledError b:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&s.d);
-}
-
-TEST(freeing_from_the_errback_runs_no_further_one, PURE)
-{
-	struct step s = { .name = "a",
-			  .act = act_free,
-			  .answers = true,
-			  .answer = tracked("v") };
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	s.d = d;
-	plait_deferred_add_errback(d, step, &s);
-	pass_both(d, "b");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "a:CancelledError ~v");
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-}
-
-TEST(late_result_fired_inside_the_errback_is_swallowed, PURE)
-{
-	struct step s = { .name = "a", .act = act_fire };
-	struct plait_deferred *d = make(&s.p);
-
-	plait_deferred_add_errback(d, step, &s);
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "a:CancelledError fire=-125");
-	done_with(&d);
-}
+SCRIPT(late_result_fired_inside_the_errback_is_swallowed, PURE,
+       "new d; catch d a { fire d 99 }; cancel d", "a:CancelledError ECANCELED")
 
 /* ---- who asked ----------------------------------------------------- */
 
@@ -269,251 +173,62 @@ TEST(cancelling_allocates_nothing_and_works_without_memory, PURE)
 
 GROUP("with a canceller", .setup = steps_setup);
 
-TEST(canceller_runs_first_and_is_given_the_deferred, PURE)
-{
-	struct step s = { .name = "c" };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
+SCRIPT(canceller_runs_first_and_is_given_the_deferred, PURE,
+       "new d !c; both d a; cancel d", "!c a:CancelledError")
 
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&d);
-}
+SCRIPT(canceller_sees_one_that_has_not_fired_yet, PURE,
+       "new d !c { show d; wanted d }; cancel d", "!c d pending d unwanted")
 
-static plait_value check_arguments(struct plait_deferred *d, void *arg)
-{
-	ck_assert_ptr_eq(d, *(struct plait_deferred **)arg);
-	ck_assert(!plait_deferred_is_fired(d));
-	return PLAIT_NONE;
-}
+SCRIPT(canceller_is_called_once, PURE,
+       "new d !c; cancel d; cancel d; drop d; cancel d", "!c")
 
-TEST(canceller_sees_one_that_has_not_fired_yet, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, check_arguments, &d);
+SCRIPT(value_of_the_canceller_is_the_result, PURE,
+       "new d !c = 'half a poem'; then d a; cancel d | fire d ~late",
+       "!c a:half a poem | ~late ECANCELED")
 
-	plait_deferred_cancel(d);
-	plait_promise_drop(&p);
-	plait_deferred_free(&d);
-}
+SCRIPT(failure_of_the_canceller_is_the_result, PURE,
+       "new d !c = Error:mine; catch d a; cancel d", "!c a:Error: mine")
 
-TEST(canceller_is_called_once, PURE)
-{
-	struct step s = { .name = "c" };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
+SCRIPT(result_fired_by_the_operation_being_torn_down_is_swallowed, PURE,
+       "new d !c { fire d 99 }; both d a; cancel d",
+       "!c ECANCELED a:CancelledError")
 
-	plait_deferred_cancel(d);
-	plait_deferred_cancel(d);
-	plait_promise_drop(&p);
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c");
-	done_with(&d);
-}
+SCRIPT(canceller_that_fires_and_fails_has_failed, PURE,
+       "new d !c { fire d 99 } = Error:mine; both d a; cancel d",
+       "!c ECANCELED a:Error: mine")
 
-TEST(value_of_the_canceller_is_the_result, PURE)
-{
-	struct step s = { .name = "c",
-			  .answers = true,
-			  .answer = plait_text("half a poem") };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
+SCRIPT(canceller_fires_in_vain_however_often, PURE,
+       "new d !c { fire d ~v; fire d ~w }; both d a; cancel d",
+       "!c ~v ECANCELED ~w EALREADY a:CancelledError")
 
-	pass_callback(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:half a poem");
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-	ck_assert_uint_eq(tracked_live(), 0);
-	plait_deferred_free(&d);
-}
+SCRIPT(promise_dropped_by_the_canceller_is_no_abandonment, PURE,
+       "new d !c { drop d }; both d a; cancel d", "!c a:CancelledError")
 
-TEST(failure_of_the_canceller_is_the_result, PURE)
-{
-	struct step s = { .name = "c",
-			  .answers = true,
-			  .answer = error("my own") };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
+SCRIPT(promise_tells_the_operation_that_it_is_cancelled, PURE,
+       "new d; wanted d; cancel d; wanted d", "d wanted d unwanted")
 
-	pass_errback(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:Error: my own");
-	plait_promise_drop(&p);
-	done_with(&d);
-}
+SCRIPT(canceller_that_cancels_its_own_is_not_called_again, PURE,
+       "new d !c { cancel d }; both d a; cancel d", "!c a:CancelledError")
 
-TEST(result_fired_by_the_operation_being_torn_down_is_swallowed, PURE)
-{
-	struct step s = { .name = "c", .act = act_fire };
-	struct plait_deferred *d = make_cancellable(&s.p, &s);
+SCRIPT(canceller_may_free_its_own, PURE,
+       "new d !c { free d } = ~v; both d never; cancel d", "!c ~v")
 
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c fire=-125 a:CancelledError");
-	ck_assert_ptr_null(s.p);
-	done_with(&d);
-}
+SCRIPT(canceller_may_detach_its_own, PURE,
+       "new d !c { detach d }; both d a; catch d = none; cancel d",
+       "!c a:CancelledError")
 
-TEST(canceller_that_fires_and_fails_has_failed, PURE)
-{
-	struct step s = { .name = "c",
-			  .act = act_fire,
-			  .answers = true,
-			  .answer = error("my own") };
-	struct plait_deferred *d = make_cancellable(&s.p, &s);
+SCRIPT(canceller_may_add_to_its_own, PURE,
+       "new d !c { both d added }; both d a; cancel d",
+       "!c a:CancelledError added:CancelledError")
 
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c fire=-125 a:Error: my own");
-	done_with(&d);
-}
+SCRIPT(canceller_may_pause_its_own, PURE,
+       "new d !c { pause d }; both d a; cancel d; show d | unpause d",
+       "!c d=CancelledError | a:CancelledError")
 
-static void act_fire_twice(struct step *s, plait_value *result)
-{
-	ck_assert_int_eq(plait_fire(&s->p, tracked("v")), -ECANCELED);
-	ck_assert_int_eq(plait_fire(&s->p, tracked("w")), -EALREADY);
-}
-
-TEST(canceller_fires_in_vain_however_often, PURE)
-{
-	struct step s = { .name = "c", .act = act_fire_twice };
-	struct plait_deferred *d = make_cancellable(&s.p, &s);
-
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c ~v ~w a:CancelledError");
-	done_with(&d);
-}
-
-static void act_drop(struct step *s, plait_value *result)
-{
-	plait_promise_drop(&s->p);
-	ck_assert_ptr_null(s->p);
-}
-
-TEST(promise_dropped_by_the_canceller_is_no_abandonment, PURE)
-{
-	struct step s = { .name = "c", .act = act_drop };
-	struct plait_deferred *d = make_cancellable(&s.p, &s);
-
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	done_with(&d);
-}
-
-TEST(promise_tells_the_operation_that_it_is_cancelled, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	ck_assert(!plait_promise_is_cancelled(p));
-	plait_deferred_cancel(d);
-	ck_assert(plait_promise_is_cancelled(p));
-	plait_promise_drop(&p);
-	done_with(&d);
-}
-
-TEST(canceller_that_cancels_its_own_is_not_called_again, PURE)
-{
-	struct step s = { .name = "c", .act = act_cancel };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	s.d = d;
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&d);
-}
-
-TEST(canceller_may_free_its_own, PURE)
-{
-	struct step s = { .name = "c",
-			  .act = act_free,
-			  .answers = true,
-			  .answer = tracked("v") };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	s.d = d;
-	pass_both(d, "never");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c ~v");
-	ck_assert_ptr_null(s.d);
-	plait_promise_drop(&p);
-}
-
-TEST(canceller_may_detach_its_own, PURE)
-{
-	struct step s = { .name = "c", .act = act_detach };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	s.d = d;
-	pass_both(d, "a");
-	handle_all(d);
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	plait_promise_drop(&p);
-}
-
-TEST(canceller_may_add_to_its_own, PURE)
-{
-	struct step s = { .name = "c", .act = act_add };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	s.d = d;
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError added:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&d);
-}
-
-TEST(canceller_may_pause_its_own, PURE)
-{
-	struct step s = { .name = "c", .act = act_pause };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &s);
-
-	s.d = d;
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	ck_assert_str_eq(trace(), "!c");
-	ck_assert(plait_deferred_is_fired(d));
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&d);
-}
-
-TEST(canceller_may_cancel_and_fire_others_nested, PURE)
-{
-	struct step fires = { .name = "b", .act = act_fire };
-	struct step cancels = { .name = "a", .act = act_cancel };
-	struct plait_promise *p, *q;
-	struct plait_deferred *a, *b, *c = make(&fires.p);
-
-	a = make_cancellable(&p, &cancels);
-	b = make_cancellable(&q, &fires);
-	cancels.d = b;
-	pass_both(a, "A");
-	pass_both(b, "B");
-	pass_both(c, "C");
-	plait_deferred_cancel(a);
-	ck_assert_str_eq(trace(), "!a !b C:99 fire=0 B:CancelledError "
-				  "A:CancelledError");
-	plait_promise_drop(&p);
-	plait_promise_drop(&q);
-	done_with(&a);
-	done_with(&b);
-	done_with(&c);
-}
+SCRIPT(canceller_may_cancel_and_fire_others_nested, PURE,
+       "new c; new b !b { fire c 99; say fired }; new a !a { cancel b }; both "
+       "a A; both b B; both c C; cancel a",
+       "!a !b C:99 fired B:CancelledError A:CancelledError")
 
 static plait_value answer_with_deferred(struct plait_deferred *d, void *arg)
 {
@@ -537,74 +252,25 @@ TEST(canceller_that_answers_with_a_deferred_aborts, PURE)
 
 /* ---- paused -------------------------------------------------------- */
 
-TEST(cancelling_a_paused_one_fires_it, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(cancelling_a_paused_one_fires_it, PURE,
+       "new d; both d a; pause d; cancel d; show d; fire d none | unpause d",
+       "d=CancelledError ECANCELED | a:CancelledError")
 
-	pass_both(d, "a");
-	plait_deferred_pause(d);
-	plait_deferred_cancel(d);
-	ck_assert(plait_deferred_is_fired(d));
-	ck_assert_str_eq(trace(), "");
-	ck_assert_int_eq(plait_fire(&p, PLAIT_NONE), -ECANCELED);
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "a:CancelledError");
-	done_with(&d);
-}
-
-TEST(cancelling_a_fired_and_paused_one_is_nothing, PURE)
-{
-	struct plait_deferred *d = plait_succeed(plait_int(1));
-
-	plait_deferred_pause(d);
-	pass_both(d, "a");
-	plait_deferred_cancel(d);
-	plait_deferred_unpause(d);
-	ck_assert_str_eq(trace(), "a:1");
-	plait_deferred_free(&d);
-}
+SCRIPT(cancelling_a_fired_and_paused_one_is_nothing, PURE,
+       "fired d 1; pause d; both d a; cancel d; unpause d", "a:1")
 
 /* ---- waiting ------------------------------------------------------- */
 
 GROUP("waiting", .setup = steps_setup);
 
-TEST(cancelling_a_waiting_one_cancels_what_it_waits_for, PURE)
-{
-	struct step inner_c = { .name = "inner" }, outer_c = { .name = "no" };
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make_cancellable(&p, &inner_c);
-	struct plait_deferred *outer = make_cancellable(&q, &outer_c);
-	struct step s = { .inner = inner };
+SCRIPT(cancelling_a_waiting_one_cancels_what_it_waits_for, PURE,
+       "new inner !inner; new d !never; both inner i; both d = inner; both d "
+       "o; fire d none; cancel d | fire inner ~late; fire inner none",
+       "!inner i:CancelledError o:CancelledError | ~late ECANCELED EALREADY")
 
-	pass_both(inner, "i");
-	plait_deferred_add_both(outer, step, &s);
-	pass_both(outer, "o");
-	plait_fire(&q, PLAIT_NONE);
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!inner i:CancelledError o:CancelledError");
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-	ck_assert_uint_eq(tracked_live(), 0);
-	ck_assert_int_eq(plait_fire(&p, PLAIT_NONE), -EALREADY);
-	done_with(&outer);
-}
-
-TEST(outer_gets_what_the_cancelled_inner_yields, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p), *outer;
-	struct step s = { .name = "i",
-			  .answers = true,
-			  .answer = plait_int(2) };
-
-	plait_deferred_add_errback(inner, step, &s);
-	outer = waiting_for(&inner);
-	pass_callback(outer, "o");
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "i:CancelledError o:2");
-	plait_promise_drop(&p);
-	plait_deferred_free(&outer);
-}
+SCRIPT(outer_gets_what_the_cancelled_inner_yields, PURE,
+       "new inner; catch inner i = 2; waiting d inner; then d o; cancel d",
+       "i:CancelledError o:2")
 
 TEST(innermost_of_many_is_cancelled_and_all_resolve, PURE)
 {
@@ -624,202 +290,62 @@ TEST(innermost_of_many_is_cancelled_and_all_resolve, PURE)
 	done_with(&d);
 }
 
-TEST(inner_that_answers_with_another_keeps_the_outer_waiting, PURE)
-{
-	struct step first = { .name = "first" }, second = { .name = "second" };
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make_cancellable(&p, &first), *outer;
-	struct step s = { .inner = make_cancellable(&q, &second) };
+SCRIPT(inner_that_answers_with_another_keeps_the_outer_waiting, PURE,
+       "new first !first; new second !second; catch first = second; waiting d "
+       "first; both d o; cancel d; show d | cancel d",
+       "!first d waits | !second o:CancelledError")
 
-	plait_deferred_add_errback(inner, step, &s);
-	outer = waiting_for(&inner);
-	pass_both(outer, "o");
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!first");
-	ck_assert_ptr_null(plait_deferred_result(outer));
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!first !second o:CancelledError");
-	plait_promise_drop(&p);
-	plait_promise_drop(&q);
-	done_with(&outer);
-}
+SCRIPT(cancelling_before_the_inner_is_returned_does_not_reach_it, PURE,
+       "fired d none; new inner !c; both d { cancel d } = inner; wanted inner "
+       "| cancel d",
+       "inner wanted | !c")
 
-TEST(cancelling_before_the_inner_is_returned_does_not_reach_it, PURE)
-{
-	struct step c = { .name = "c" };
-	struct plait_promise *p;
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-	struct step s = { .act = act_cancel,
-			  .d = outer,
-			  .inner = make_cancellable(&p, &c) };
-
-	plait_deferred_add_both(outer, step, &s);
-	ck_assert_str_eq(trace(), "");
-	ck_assert(!plait_promise_is_cancelled(p));
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!c");
-	plait_promise_drop(&p);
-	done_with(&outer);
-}
-
-TEST(inner_that_its_canceller_pauses_is_not_cancelled_again, PURE)
-{
-	struct plait_promise *p;
-	struct step c = { .name = "c", .act = act_pause };
-	struct plait_deferred *inner =
-		plait_deferred_new(&p, step_canceller, &c);
-	struct plait_deferred *outer;
-
-	c.d = inner;
-	outer = waiting_for(&inner);
-	pass_both(outer, "o");
-	plait_deferred_cancel(outer);
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!c");
-	plait_deferred_unpause(c.d);
-	ck_assert_str_eq(trace(), "!c o:CancelledError");
-	plait_promise_drop(&p);
-	done_with(&outer);
-}
+SCRIPT(inner_that_its_canceller_pauses_is_not_cancelled_again, PURE,
+       "new inner !c { pause inner }; waiting d inner; both d o; cancel d; "
+       "cancel d | unpause inner",
+       "!c | o:CancelledError")
 
 /* ---- chained to a promise ------------------------------------------ */
 
-TEST(cancelling_the_first_of_a_chain_reaches_the_last, PURE)
-{
-	struct step c = { .name = "no" };
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make(&p), *b = make_cancellable(&q, &c);
+SCRIPT(cancelling_the_first_of_a_chain_reaches_the_last, PURE,
+       "new a; new b !never; chain a b; both a a; both b b; cancel a",
+       "b:CancelledError a:none")
 
-	plait_deferred_chain(a, &q);
-	pass_both(a, "a");
-	pass_both(b, "b");
-	plait_deferred_cancel(a);
-	ck_assert_str_eq(trace(), "b:CancelledError a:none");
-	plait_promise_drop(&p);
-	plait_deferred_free(&a);
-	done_with(&b);
-}
-
-TEST(cancelling_the_last_of_a_chain_leaves_the_first_alone, PURE)
-{
-	struct step c = { .name = "c" };
-	struct plait_promise *p, *q;
-	struct plait_deferred *a = make_cancellable(&p, &c), *b = make(&q);
-
-	plait_deferred_chain(a, &q);
-	plait_deferred_cancel(b);
-	ck_assert(!plait_deferred_is_fired(a));
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&p, tracked("late"));
-	ck_assert_str_eq(trace(), "~late");
-	plait_deferred_free(&a);
-	done_with(&b);
-}
+SCRIPT(cancelling_the_last_of_a_chain_leaves_the_first_alone, PURE,
+       "new a !c; new b; chain a b; cancel b; show a | fire a ~late",
+       "a pending | ~late")
 
 /* ---- freeing ------------------------------------------------------- */
 
 GROUP("freeing", .setup = steps_setup);
 
-TEST(freeing_a_pending_one_cancels_it, PURE)
-{
-	struct step c = { .name = "c" };
-	struct plait_promise *p;
-	struct plait_deferred *d = make_cancellable(&p, &c);
+SCRIPT(freeing_a_pending_one_cancels_it, PURE,
+       "new d !c; both d a; free d | fire d ~late",
+       "!c a:CancelledError | ~late ECANCELED")
 
-	pass_both(d, "a");
-	plait_deferred_free(&d);
-	ck_assert_str_eq(trace(), "!c a:CancelledError");
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-	ck_assert_str_eq(trace(), "!c a:CancelledError ~late");
-}
+SCRIPT(freeing_a_waiting_one_frees_what_it_waits_for, PURE,
+       "new inner !c; both inner i; waiting d inner; both d o; free d",
+       "!c i:CancelledError o:CancelledError")
 
-TEST(freeing_a_waiting_one_frees_what_it_waits_for, PURE)
-{
-	struct step c = { .name = "c" };
-	struct plait_promise *p;
-	struct plait_deferred *inner = make_cancellable(&p, &c), *outer;
+SCRIPT(freeing_one_that_goes_on_waiting_ends_all_of_it, PURE,
+       "new first !first; new second !second; catch first = second; both first "
+       "i; waiting d first; both d never; free d | drop first; drop second",
+       "!first !second |")
 
-	pass_both(inner, "i");
-	outer = waiting_for(&inner);
-	pass_both(outer, "o");
-	plait_deferred_free(&outer);
-	ck_assert_str_eq(trace(), "!c i:CancelledError o:CancelledError");
-	plait_promise_drop(&p);
-}
-
-TEST(freeing_one_that_goes_on_waiting_ends_all_of_it, PURE)
-{
-	struct step first = { .name = "first" }, second = { .name = "second" };
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make_cancellable(&p, &first), *outer;
-	struct step s = { .inner = make_cancellable(&q, &second) };
-
-	plait_deferred_add_errback(inner, step, &s);
-	pass_both(inner, "i");
-	outer = waiting_for(&inner);
-	pass_both(outer, "never");
-	plait_deferred_free(&outer);
-	ck_assert_ptr_eq(strstr(trace(), "!first !second"), trace());
-	ck_assert_ptr_null(strstr(trace(), "never"));
-	plait_promise_drop(&p);
-	plait_promise_drop(&q);
-	ck_assert_ptr_null(strstr(trace(), "never"));
-}
-
-TEST(freeing_a_waiting_one_with_a_paused_inner_runs_nothing, PURE)
-{
-	struct plait_promise *p;
-	struct step c = { .name = "c",
-			  .act = act_pause,
-			  .answers = true,
-			  .answer = tracked("v") };
-	struct plait_deferred *inner =
-		plait_deferred_new(&p, step_canceller, &c);
-	struct plait_deferred *outer;
-
-	c.d = inner;
-	pass_both(inner, "never");
-	outer = waiting_for(&inner);
-	pass_both(outer, "never");
-	plait_deferred_free(&outer);
-	ck_assert_str_eq(trace(), "!c ~v");
-	plait_promise_drop(&p);
-}
+SCRIPT(freeing_a_waiting_one_with_a_paused_inner_runs_nothing, PURE,
+       "new inner !c { pause inner } = ~v; both inner never; waiting d inner; "
+       "both d never; free d",
+       "!c ~v")
 
 /* Each answers its cancellation with the next, which has nothing else to do. */
-TEST(freeing_ends_what_is_answered_again_and_again, PURE)
-{
-	struct plait_promise *p[3];
-	struct step c[3] = { { .name = "a" },
-			     { .name = "b" },
-			     { .name = "c" } };
-	struct step answers[2];
-	struct plait_deferred *d[3], *outer;
+SCRIPT(freeing_ends_what_is_answered_again_and_again, PURE,
+       "new a !a; new b !b; new c !c; catch a = b; catch b = c; waiting d a; "
+       "free d",
+       "!a !b !c")
 
-	for (int i = 0; i < 3; i++)
-		d[i] = plait_deferred_new(&p[i], step_canceller, &c[i]);
-	for (int i = 0; i < 2; i++) {
-		answers[i] = (struct step){ .inner = d[i + 1] };
-		plait_deferred_add_errback(d[i], step, &answers[i]);
-	}
-	outer = waiting_for(&d[0]);
-	plait_deferred_free(&outer);
-	ck_assert_str_eq(trace(), "!a !b !c");
-	for (int i = 0; i < 3; i++)
-		plait_promise_drop(&p[i]);
-}
-
-TEST(freeing_a_paused_pending_one_runs_no_callback_later, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	plait_deferred_pause(d);
-	pass_both(d, "never");
-	plait_deferred_free(&d);
-	ck_assert_int_eq(plait_fire(&p, tracked("late")), -ECANCELED);
-	ck_assert_str_eq(trace(), "~late");
-}
+SCRIPT(freeing_a_paused_pending_one_runs_no_callback_later, PURE,
+       "new d; pause d; both d never; free d | fire d ~late",
+       "| ~late ECANCELED")
 
 static plait_value keep(plait_value *result, void *arg)
 {
@@ -844,17 +370,8 @@ TEST(freeing_says_who_freed_and_a_reason, PURE)
 	plait_promise_drop(&p);
 }
 
-TEST(freeing_what_was_cancelled_before_reports_the_cancellation, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
-
-	plait_deferred_cancel_because(d, "first");
-	plait_deferred_free(&d);
-	plait_promise_drop(&p);
-	ck_assert_str_eq(unhandled_text(), "CancelledError");
-	unhandled_expect(1);
-}
+SCRIPT(freeing_what_was_cancelled_before_reports_the_cancellation, PURE,
+       "new d; cancel d; free d", "?CancelledError")
 
 /* ---- the matrix ---------------------------------------------------- */
 

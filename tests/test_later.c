@@ -38,10 +38,10 @@ static void do_timeout(void)
 		plait_deferred_add_timeout(d, reactor, script_number()), d);
 }
 
-static plait_value timed_out(plait_value *result, double seconds, void *pair)
+static plait_value timed_out(plait_value *result, double seconds, void *cb)
 {
 	trace_add("after %g", seconds);
-	return script_callback(result, pair);
+	return script_call(result, cb);
 }
 
 static void do_timeout_with(void)
@@ -50,7 +50,7 @@ static void do_timeout_with(void)
 	double seconds = script_number();
 
 	plait_deferred_add_timeout_with(d, reactor, seconds, timed_out,
-					script_pair());
+					script_callback());
 }
 
 static void do_later(void)
@@ -60,15 +60,15 @@ static void do_later(void)
 
 	if (script_more())
 		part->d = plait_defer_later(reactor, seconds, script_operation,
-					    script_pair());
+					    script_callback());
 	else
 		part->d = plait_defer_later(reactor, seconds, NULL, NULL);
 }
 
 static const struct script_verb verbs[] = {
 	{ "timeout", do_timeout },	     /* D SECONDS */
-	{ "timeout_with", do_timeout_with }, /* D SECONDS PAIR */
-	{ "later", do_later },		     /* D SECONDS [PAIR] */
+	{ "timeout_with", do_timeout_with }, /* D SECONDS CALLBACK */
+	{ "later", do_later },		     /* D SECONDS [CALLBACK] */
 	{ NULL, NULL },
 };
 

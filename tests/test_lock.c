@@ -64,7 +64,7 @@ static void do_run(void)
 {
 	struct script_part *part = script_part();
 
-	part->d = plait_lock_run(lock, script_operation, script_pair());
+	part->d = plait_lock_run(lock, script_operation, script_callback());
 }
 
 static void do_free_lock(void)
@@ -97,8 +97,8 @@ static void do_run_with(void)
 {
 	struct script_part *part = script_part();
 
-	part->d =
-		plait_semaphore_run(semaphore, script_operation, script_pair());
+	part->d = plait_semaphore_run(semaphore, script_operation,
+				      script_callback());
 }
 
 static const struct script_verb verbs[] = {
