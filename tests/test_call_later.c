@@ -3,7 +3,7 @@
  */
 #include <math.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
@@ -318,14 +318,14 @@ TEST(calls_that_are_left_are_not_made_when_the_reactor_is_freed,
 
 static void negative(void *arg)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 
 	plait_call_later(r, -1, note, (void *)"a");
 }
 
 static void delay_by_nan(void *arg)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 
 	plait_call_delay(plait_call_later(r, 1, note, (void *)"a"), NAN);
 }

@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
@@ -197,8 +197,8 @@ TEST(a_virtual_one_costs_no_descriptor, PURE)
 	struct plait_reactor *r;
 
 	calls_reset();
-	r = plait_i_loop_new(&plait_i_backend_virtual);
-	ck_assert(plait_i_loop_is_virtual(r));
+	r = plait_i_loop_new(&plait_i_kernel_testing);
+	ck_assert(loop_is_virtual(r));
 	ck_assert_double_eq(plait_reactor_seconds(r), 0);
 	plait_reactor_free(&r);
 	ck_assert_uint_eq(calls_of("eventfd") + calls_of("close"), 0);
@@ -387,7 +387,7 @@ TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_BACKEND)
 
 TEST(a_virtual_run_ends_when_nothing_can_ever_happen, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(r));

@@ -13,7 +13,7 @@
 
 #include <plait/debug.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/timed.h"
 
@@ -826,7 +826,7 @@ GROUP("stop", .setup = set_defaults);
 
 TEST(a_virtual_reactor_is_stopped_too, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 
 	plait_call_when_running(r, raise_it, (void *)&stopping[0]);
 	ck_assert_int_eq(plait_reactor_run(r), 0);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/child.h"
 #include "tests/harness.h"
@@ -94,7 +94,7 @@ TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_BACKEND)
 
 TEST(put_off_it_hides_nobody_who_is_due, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
@@ -532,7 +532,7 @@ TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_BACKEND)
 
 TEST(a_clock_near_its_end_does_not_wrap, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
 
@@ -548,7 +548,7 @@ TEST(a_clock_near_its_end_does_not_wrap, PURE)
 
 static void start_with(void *arg)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 
 	plait_timer_start(r, &t, *(double *)arg, count, NULL);
@@ -594,7 +594,7 @@ TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 
 TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -610,7 +610,7 @@ TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 /* Later there than here, where it must not stay. */
 TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -681,7 +681,7 @@ GROUP("order");
 
 TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	uint32_t seed = (uint32_t)_i;
 	double now = 0;
 
@@ -705,7 +705,7 @@ GROUP("clock");
 
 TEST(the_virtual_clock_jumps_to_the_next_deadline, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 

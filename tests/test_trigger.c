@@ -2,7 +2,7 @@
  * Triggers: the phases of the startup and the shutdown, in order, what they
  * may do to each other, and the deferreds for which the shutdown waits.
  */
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/harness.h"
 #include "tests/steps.h"
@@ -454,7 +454,7 @@ TEST(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_BACKEND, TIMES(3))
 TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
-	reactor = plait_i_loop_new(&plait_i_backend_virtual);
+	reactor = plait_i_loop_new(&plait_i_kernel_testing);
 	add_shutdown(waits_for_ever, "w");
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);

@@ -5,9 +5,10 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/timed.h"
 
@@ -244,7 +245,7 @@ TEST(what_cannot_be_watched_is_refused, ON_EACH_BACKEND)
 
 TEST(a_virtual_reactor_watches_nothing, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_watch w = { 0 };
 
 	ck_assert_int_eq(plait_watch_start(r, &w, 0, PLAIT_READ, on_ready),
@@ -1021,6 +1022,78 @@ TEST(each_ready_one_is_told_in_each_turn, ON_EACH_BACKEND)
 		ck_assert_uint_eq(ends[i].calls, 5);
 		close_end(&ends[i]);
 	}
+}
+
+/* More than one wait gives. */
+enum { CROWD = KERNEL_BATCH + 44 };
+
+struct crowd {
+	struct plait_watch w[CROWD];
+	unsigned calls[CROWD];
+};
+
+static struct crowd crowd;
+
+static void crowd_ready(struct plait_watch *w, unsigned events)
+{
+	crowd.calls[w - crowd.w]++;
+}
+
+static void crowd_gather(void)
+{
+	for (int i = 0; i < CROWD; i++) {
+		int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+
+		ck_assert_int_ge(fd, 0);
+		crowd.calls[i] = 0;
+		ck_assert_int_eq(plait_watch_start(reactor, &crowd.w[i], fd,
+						   PLAIT_READ, crowd_ready),
+				 0);
+	}
+}
+
+static void crowd_leave(void)
+{
+	for (int i = 0; i < CROWD; i++) {
+		int fd = crowd.w[i].fd;
+
+		plait_watch_stop(&crowd.w[i]);
+		close(fd);
+	}
+}
+
+TEST(what_one_wait_has_no_room_for_comes_first_in_the_next, ON_EACH_BACKEND)
+{
+	crowd_gather();
+	for (unsigned turns = 1; turns < 20; turns++) {
+		unsigned sum = 0, share = turns * KERNEL_BATCH / CROWD;
+
+		run_turns(reactor, 1);
+		for (int i = 0; i < CROWD; i++) {
+			ck_assert_uint_ge(crowd.calls[i], share);
+			ck_assert_uint_le(crowd.calls[i], share + 1);
+			sum += crowd.calls[i];
+		}
+		ck_assert_uint_eq(sum, turns * KERNEL_BATCH);
+	}
+	crowd_leave();
+}
+
+static void crowd_goes(struct plait_watch *w, unsigned events)
+{
+	crowd_ready(w, events);
+	plait_watch_stop(w);
+}
+
+TEST(a_crowd_that_goes_when_it_is_told_is_told_once_each, ON_EACH_BACKEND)
+{
+	crowd_gather();
+	for (int i = 0; i < CROWD; i++)
+		crowd.w[i].fn = crowd_goes;
+	run_turns(reactor, 2);
+	for (int i = 0; i < CROWD; i++)
+		ck_assert_uint_eq(crowd.calls[i], 1);
+	crowd_leave();
 }
 
 GROUP("start and stop");

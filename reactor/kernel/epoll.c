@@ -10,42 +10,71 @@
  *
  * Without descriptors the old set is closed first, so that its own descriptor
  * serves for the new one.  As long as there is no new one, or the old one could
- * not be given up, the loop rests a little in each turn: late, but not a spin.
+ * not be given up, each wait begins with a little rest: late, but not a spin.
  */
 #ifdef HAVE_EPOLL
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <unistd.h>
 
-#include "reactor/loop/reactor.h"
+#include "lib/base.h"
+#include "lib/deferred.h"
+#include "reactor/kernel/kernel.h"
 
-enum { BATCH = 256, NS_PER_MS = 1000000, REST_MS = 20 };
+enum { NS_PER_MS = 1000000, REST_MS = 20 };
 
-static int init(struct plait_reactor *r)
+struct epoll {
+	int fd;		/* -1: there is none now */
+	bool is_broken; /* there is none, or it reports what is over */
+};
+
+static struct epoll *epoll_of(struct kernel *k)
 {
-	r->epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
-	return r->epoll_fd < 0 ? -errno : 0;
+	return k->state;
+}
+
+static int epoll_make_set(void)
+{
+	return plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int epoll_init(struct kernel *k)
+{
+	struct epoll *ep = calloc(1, sizeof(*ep));
+
+	if (ep == NULL)
+		return -ENOMEM;
+	ep->fd = epoll_make_set();
+	if (ep->fd < 0) {
+		free(ep);
+		return -errno;
+	}
+	k->state = ep;
+	return 0;
 }
 
 /* Until the next one, there is none. */
-static void close_set(struct plait_reactor *r)
+static void epoll_close_set(struct epoll *ep)
 {
-	if (r->epoll_fd >= 0)
-		close(r->epoll_fd);
-	r->epoll_fd = -1;
+	if (ep->fd >= 0)
+		close(ep->fd);
+	ep->fd = -1;
 }
 
-static void done(struct plait_reactor *r)
+static void epoll_done(struct kernel *k)
 {
-	close_set(r);
+	epoll_close_set(epoll_of(k));
+	free(k->state);
+	k->state = NULL;
 }
 
-static struct epoll_event registration(struct plait_reactor *r,
-				       const struct plait_watch *w)
+static struct epoll_event epoll_registration(const struct watches *ws,
+					     const struct plait_watch *w)
 {
-	uint64_t generation = watch_generation(r, w->fd);
+	uint64_t generation = watch_generation(ws, w->fd);
 
 	return (struct epoll_event){
 		.events = (w->events & PLAIT_READ ? EPOLLIN : 0) |
@@ -57,21 +86,24 @@ static struct epoll_event registration(struct plait_reactor *r,
 	};
 }
 
-/* The one who waits for this event, or NULL if it is stale. */
-static struct plait_watch *find(struct plait_reactor *r,
-				const struct epoll_event *e)
+static int epoll_descriptor(const struct epoll_event *e)
 {
-	int fd = (int)(uint32_t)e->data.u64;
-	struct plait_watch *w = watch_find(r, fd);
-	uint32_t generation = (uint32_t)(e->data.u64 >> 32);
+	return (int)(uint32_t)e->data.u64;
+}
 
-	if (w == NULL || (uint32_t)watch_generation(r, fd) != generation)
-		return NULL;
-	return w;
+/* Its registration is over. */
+static bool epoll_is_stale(const struct watches *ws,
+			   const struct epoll_event *e)
+{
+	int fd = epoll_descriptor(e);
+
+	return watch_find(ws, fd) == NULL ||
+	       (uint32_t)watch_generation(ws, fd) !=
+		       (uint32_t)(e->data.u64 >> 32);
 }
 
 /* The operation, or its opposite if the kernel knows better. */
-static int control(int epoll_fd, int op, int fd, struct epoll_event *e)
+static int epoll_control(int epoll_fd, int op, int fd, struct epoll_event *e)
 {
 	if (epoll_ctl(epoll_fd, op, fd, e) == 0)
 		return 0;
@@ -84,10 +116,11 @@ static int control(int epoll_fd, int op, int fd, struct epoll_event *e)
 	return epoll_ctl(epoll_fd, op, fd, e) == 0 ? 0 : -errno;
 }
 
-static int update(struct plait_reactor *r, struct plait_watch *w)
+static int epoll_update(struct kernel *k, struct watches *ws,
+			struct plait_watch *w)
 {
-	struct epoll_event e = registration(r, w);
-	int rc;
+	struct epoll_event e = epoll_registration(ws, w);
+	int fd = epoll_of(k)->fd, rc;
 
 	if (w->events == 0) {
 		/* Errors and hang-ups cannot be masked, so it has to go.  If
@@ -95,18 +128,18 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
 		if (plait_list_is_linked(&w->link))
 			plait_list_remove(&w->link);
 		else
-			epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, w->fd, &e);
+			epoll_ctl(fd, EPOLL_CTL_DEL, w->fd, &e);
 		return 0;
 	}
 	/* What is not registered now will be with all others. */
-	if (plait_list_is_linked(&w->link) || r->epoll_fd < 0)
+	if (plait_list_is_linked(&w->link) || fd < 0)
 		return 0;
-	rc = control(r->epoll_fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
-		     w->fd, &e);
+	rc = epoll_control(fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd,
+			   &e);
 	if (rc != -EPERM)
 		return rc;
 	/* A regular file: ready always, as select() has it. */
-	plait_i_watch_always(r, w);
+	watch_always(ws, w);
 	return 0;
 }
 
@@ -114,72 +147,57 @@ static int update(struct plait_reactor *r, struct plait_watch *w)
  * Registers everybody in a new set; 0, or -errno if there is no memory for it.
  * A number that cannot be registered any more is closed, or another file's.
  */
-static int register_all(struct plait_reactor *r, int epoll_fd)
+static int epoll_register_all(int epoll_fd, struct watches *ws)
 {
-	for (size_t i = 0; i < r->watches.n; i++) {
-		struct plait_watch *w = r->watches.slots[i].watch;
+	for (size_t i = 0; i < ws->n; i++) {
+		struct plait_watch *w = ws->slots[i].watch;
 		struct epoll_event e;
 		int rc;
 
 		if (w == NULL || w->armed == 0 ||
 		    plait_list_is_linked(&w->link))
 			continue;
-		e = registration(r, w);
-		rc = control(epoll_fd, EPOLL_CTL_ADD, w->fd, &e);
+		e = epoll_registration(ws, w);
+		rc = epoll_control(epoll_fd, EPOLL_CTL_ADD, w->fd, &e);
 		if (rc == -ENOMEM || rc == -ENOSPC)
 			return rc;
 		if (rc < 0)
-			plait_i_watch_lost(r, w);
+			watch_lost(ws, w);
 	}
 	return 0;
 }
 
 /* False if there are no descriptors, or no memory, for that now. */
-static bool rebuild(struct plait_reactor *r)
+static bool epoll_rebuild(struct epoll *ep, struct watches *ws)
 {
-	int epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	int fd = epoll_make_set();
 
-	if (epoll_fd < 0) {
-		close_set(r);
-		epoll_fd = plait_i_descriptor(epoll_create1(EPOLL_CLOEXEC));
+	if (fd < 0) {
+		epoll_close_set(ep);
+		fd = epoll_make_set();
 	}
-	if (epoll_fd < 0)
+	if (fd < 0)
 		return false;
-	if (register_all(r, epoll_fd) < 0) {
-		close(epoll_fd);
+	if (epoll_register_all(fd, ws) < 0) {
+		close(fd);
 		return false;
 	}
-	close_set(r);
-	r->epoll_fd = epoll_fd;
+	epoll_close_set(ep);
+	ep->fd = fd;
 	return true;
 }
 
 /* True if what was not stopped properly, and is reported still, is out. */
-static bool remove_orphan(struct plait_reactor *r, struct epoll_event *e)
+static bool epoll_remove_orphan(struct epoll *ep, const struct watches *ws,
+				struct epoll_event *e)
 {
-	int fd = (int)(uint32_t)e->data.u64;
+	int fd = epoll_descriptor(e);
 
-	return watch_find(r, fd) == NULL &&
-	       epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, fd, e) == 0;
+	return watch_find(ws, fd) == NULL &&
+	       epoll_ctl(ep->fd, EPOLL_CTL_DEL, fd, e) == 0;
 }
 
-/*
- * Before any callback of the batch: what is stale now was stale before.  Where
- * the number belongs to another registration by now, the set must be rebuilt.
- * False if that was not possible.
- */
-static bool remove_orphans(struct plait_reactor *r, struct epoll_event *events,
-			   int n)
-{
-	for (int i = 0; i < n; i++) {
-		if (find(r, &events[i]) == NULL &&
-		    !remove_orphan(r, &events[i]))
-			return rebuild(r);
-	}
-	return true;
-}
-
-static unsigned readiness(uint32_t events)
+static unsigned epoll_readiness(uint32_t events)
 {
 	if (events & (EPOLLERR | EPOLLHUP))
 		return PLAIT_READ | PLAIT_WRITE | LOOP_HANGUP;
@@ -188,8 +206,46 @@ static unsigned readiness(uint32_t events)
 	       (events & EPOLLRDHUP ? LOOP_HANGUP : 0);
 }
 
+/* Gives those that are not stale; how many. */
+static int epoll_translate(const struct watches *ws,
+			   const struct epoll_event *events, int n,
+			   struct kernel_event *ret)
+{
+	struct kernel_event *next = ret;
+
+	for (const struct epoll_event *e = events; e < events + n; e++) {
+		int fd = epoll_descriptor(e);
+
+		if (epoll_is_stale(ws, e))
+			continue;
+		*next++ = (struct kernel_event){
+			.fd = fd,
+			.events = epoll_readiness(e->events),
+			.generation = watch_generation(ws, fd),
+		};
+	}
+	return (int)(next - ret);
+}
+
+/*
+ * Where the number belongs to another registration by now, the set must be
+ * rebuilt.
+ */
+static OUT_OF_LINE void epoll_remove_orphans(struct epoll *ep,
+					     struct watches *ws,
+					     struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (!epoll_is_stale(ws, &events[i]) ||
+		    epoll_remove_orphan(ep, ws, &events[i]))
+			continue;
+		ep->is_broken = !epoll_rebuild(ep, ws);
+		return;
+	}
+}
+
 /* Rounded up, so that no wait ends just before a deadline. */
-static int milliseconds(int64_t timeout)
+static int epoll_milliseconds(int64_t timeout)
 {
 	int64_t ms;
 
@@ -200,50 +256,56 @@ static int milliseconds(int64_t timeout)
 }
 
 /* What cannot be waited for is looked for again, but not at once. */
-static void rest(struct plait_reactor *r, int64_t timeout)
+static void epoll_rest(int64_t timeout)
 {
-	int ms = milliseconds(timeout);
+	int ms = epoll_milliseconds(timeout);
 	struct timeval tv = { 0 };
 
 	tv.tv_usec = (ms >= 0 && ms < REST_MS ? ms : REST_MS) * 1000;
 	select(0, NULL, NULL, NULL, &tv);
-	plait_i_loop_woke(r);
+	plait_i_deferred_set_clock(plait_i_linux_clock);
 }
 
-static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
+/* Before a wait on a set that is broken.  False if there is none still. */
+static OUT_OF_LINE bool epoll_mend(struct epoll *ep, struct watches *ws,
+				   int64_t *timeout)
 {
-	struct epoll_event events[BATCH];
-	bool is_clean;
-	int n;
-
-	if (r->epoll_fd < 0 && !rebuild(r)) {
-		rest(r, timeout);
-		return 0;
+	if (ep->fd >= 0 || !epoll_rebuild(ep, ws)) {
+		epoll_rest(*timeout);
+		*timeout = 0;
 	}
-	n = epoll_wait(r->epoll_fd, events, BATCH, milliseconds(timeout));
-	plait_i_loop_woke(r);
+	ep->is_broken = ep->fd < 0;
+	return !ep->is_broken;
+}
+
+static int epoll_wait_for(struct kernel *k, struct watches *ws, int64_t timeout,
+			  struct kernel_event *ret)
+{
+	struct epoll_event events[KERNEL_BATCH];
+	struct epoll *ep = epoll_of(k);
+	int n, count;
+
+	if (ep->is_broken && !epoll_mend(ep, ws, &timeout))
+		return 0;
+	n = epoll_wait(ep->fd, events, KERNEL_BATCH,
+		       epoll_milliseconds(timeout));
+	plait_i_deferred_set_clock(plait_i_linux_clock);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	is_clean = remove_orphans(r, events, n);
-	for (int i = 0; i < n; i++) {
-		struct plait_watch *w = find(r, &events[i]);
-
-		if (w != NULL)
-			plait_i_watch_deliver(r, w,
-					      readiness(events[i].events));
-	}
-	if (!is_clean)
-		rest(r, timeout);
-	return 0;
+	count = epoll_translate(ws, events, n, ret);
+	/* What is stale before any callback of the batch will come again. */
+	if (count < n)
+		epoll_remove_orphans(ep, ws, events, n);
+	return count;
 }
 
-const struct backend plait_i_backend_epoll = {
+const struct kernel_ops plait_i_kernel_epoll = {
 	.name = "epoll",
-	.init = init,
-	.done = done,
-	.check = plait_i_watch_check_open,
-	.update = update,
-	.poll = wait_and_deliver,
-	.now = plait_i_timer_clock,
+	.calls = &plait_i_linux_calls,
+	.init = epoll_init,
+	.done = epoll_done,
+	.check = plait_i_linux_check,
+	.update = epoll_update,
+	.wait = epoll_wait_for,
 };
 #endif

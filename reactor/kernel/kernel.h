@@ -1,6 +1,7 @@
 /*
- * A kernel: what a reactor asks of the system that it runs on, in one table,
- * so that the same ports, connections and connectors run on any.
+ * A kernel: what a reactor asks of the system that it runs on, in a table of
+ * calls and one of ways to wait, so that the same ports, connections and
+ * connectors run on any.  A kernel knows no reactor.
  *
  * The calls keep libc's convention: -1 and errno.  What plait never wants apart
  * is one call: each descriptor that a kernel gives is non-blocking, closed
@@ -12,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+
+#include "reactor/kernel/watches.h"
 
 struct kernel;
 
@@ -54,17 +57,99 @@ struct kernel_calls {
 	void (*drain)(struct kernel *k, int fd);
 	/* Nanoseconds since some moment; async-signal-safe. */
 	int64_t (*clock)(struct kernel *k);
+	/* From now on the ages of this thread's deferreds are by that clock. */
+	void (*lend_clock)(struct kernel *k);
+};
+
+/* What a wait has found, to be told to whoever still watches. */
+struct kernel_event {
+	int fd;
+	unsigned events;
+	uint64_t generation; /* that was armed when the wait began */
+};
+
+enum { KERNEL_BATCH = 256 }; /* events of one wait, at most */
+
+/* A kernel and a way to wait. */
+struct kernel_ops {
+	const char *name;
+	const struct kernel_calls *calls;
+	/* Has no descriptors, so there is no waking up, and a clock that is
+	   moved. */
+	bool is_virtual;
+	/* 0 or -errno.  done() comes only after an init() that succeeded. */
+	int (*init)(struct kernel *k);
+	void (*done)(struct kernel *k);
+	/*
+	 * 0, or -errno if it could never wait for that descriptor: asked
+	 * before the table of watches grows for it.
+	 */
+	int (*check)(struct kernel *k, int fd);
+	/*
+	 * Waits for w->events instead of w->armed from now on.  0, or -errno
+	 * with the old interest still in force; -EBADF: none is.
+	 */
+	int (*update)(struct kernel *k, struct watches *ws,
+		      struct plait_watch *w);
+	/*
+	 * Waits for at most that many nanoseconds, for ever if negative.  Gives
+	 * KERNEL_BATCH events at most, each of another descriptor and none of a
+	 * registration that is over; those that are left come in the next
+	 * waits, before the same come again.  How many, or -errno if it cannot
+	 * wait.
+	 */
+	int (*wait)(struct kernel *k, struct watches *ws, int64_t timeout,
+		    struct kernel_event *ret);
 };
 
 /* A reactor has its own. */
 struct kernel {
-	const struct kernel_calls *calls;
+	const struct kernel_ops *ops;
+	const struct kernel_calls *calls; /* the same as in ops, at hand */
+	void *state;			  /* what its ops keep */
 };
 
+extern const struct kernel_ops plait_i_kernel_epoll;
+extern const struct kernel_ops plait_i_kernel_select;
+extern const struct kernel_ops plait_i_kernel_testing;
+
+/* linux.c, for those that wait in its ways: -EBADF if fd is not open. */
 extern const struct kernel_calls plait_i_linux_calls;
+int plait_i_linux_check(struct kernel *k, int fd);
 
 /* The real clock, whatever reactors there are. */
 int64_t plait_i_linux_clock(void);
+
+/* Of the testing kernel: moves its clock. */
+void plait_i_testing_advance(struct kernel *k, int64_t nanoseconds);
+
+static inline int kernel_init(struct kernel *k, const struct kernel_ops *ops)
+{
+	*k = (struct kernel){ .ops = ops, .calls = ops->calls };
+	return ops->init(k);
+}
+
+static inline void kernel_done(struct kernel *k)
+{
+	k->ops->done(k);
+}
+
+static inline int kernel_check(struct kernel *k, int fd)
+{
+	return k->ops->check(k, fd);
+}
+
+static inline int kernel_update(struct kernel *k, struct watches *ws,
+				struct plait_watch *w)
+{
+	return k->ops->update(k, ws, w);
+}
+
+static inline int kernel_wait(struct kernel *k, struct watches *ws,
+			      int64_t timeout, struct kernel_event *ret)
+{
+	return k->ops->wait(k, ws, timeout, ret);
+}
 
 /*
  * Stands around each call that makes a descriptor, and takes fd, which that has
@@ -182,6 +267,11 @@ static inline void kernel_drain(struct kernel *k, int fd)
 static inline int64_t kernel_clock(struct kernel *k)
 {
 	return k->calls->clock(k);
+}
+
+static inline void kernel_lend_clock(struct kernel *k)
+{
+	k->calls->lend_clock(k);
 }
 
 #endif

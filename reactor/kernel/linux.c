@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/deferred.h"
 #include "reactor/kernel/kernel.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -144,6 +145,16 @@ static int64_t linux_clock(struct kernel *k)
 	return plait_i_linux_clock();
 }
 
+static void linux_lend_clock(struct kernel *k)
+{
+	plait_i_deferred_set_clock(plait_i_linux_clock);
+}
+
+int plait_i_linux_check(struct kernel *k, int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
+}
+
 const struct kernel_calls plait_i_linux_calls = {
 	.socket = linux_socket,
 	.bind = linux_bind,
@@ -165,4 +176,5 @@ const struct kernel_calls plait_i_linux_calls = {
 	.wake = linux_wake,
 	.drain = linux_drain,
 	.clock = linux_clock,
+	.lend_clock = linux_lend_clock,
 };

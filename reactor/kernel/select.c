@@ -1,95 +1,122 @@
 /*
- * The select backend, for wherever epoll is not.
+ * Waiting by select(), for wherever epoll is not.
  *
- * It keeps nothing between two waits: the sets are made from the table of
- * watches each time, so they cannot disagree with it.  select() knows no
- * generations; but what was armed after the wait began has a higher one than
- * all that it can have reported.
+ * The sets are made from the table of watches each time, so they cannot
+ * disagree with it.  All that is kept between two waits is where to look first,
+ * if one had found more than there was room for.
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/select.h>
 
-#include "reactor/loop/reactor.h"
+#include "lib/deferred.h"
+#include "reactor/kernel/kernel.h"
 
 enum { NS_PER_US = 1000, US_PER_S = 1000000 };
 
-static int init(struct plait_reactor *r)
+struct ready {
+	fd_set readable, writable;
+	int n; /* how many descriptors are looked at */
+};
+
+static int select_init(struct kernel *k)
 {
+	int *first = calloc(1, sizeof(*first));
+
+	if (first == NULL)
+		return -ENOMEM;
+	k->state = first;
 	return 0;
 }
 
-static void done(struct plait_reactor *r)
+static void select_done(struct kernel *k)
 {
+	free(k->state);
+	k->state = NULL;
 }
 
-static int check(struct plait_reactor *r, int fd)
+static int select_check(struct kernel *k, int fd)
 {
-	return fd < FD_SETSIZE ? plait_i_watch_check_open(r, fd) : -EMFILE;
+	return fd < FD_SETSIZE ? plait_i_linux_check(k, fd) : -EMFILE;
 }
 
-static int update(struct plait_reactor *r, struct plait_watch *w)
+static int select_update(struct kernel *k, struct watches *ws,
+			 struct plait_watch *w)
 {
 	/* Only when it begins; later the wait itself finds out. */
-	return w->armed == 0 ? check(r, w->fd) : 0;
+	return w->armed == 0 ? select_check(k, w->fd) : 0;
 }
 
-/* Returns how many descriptors select() has to look at. */
-static int make_sets(struct plait_reactor *r, fd_set *readable,
-		     fd_set *writable)
+static void select_make_sets(struct ready *ready, const struct watches *ws)
 {
-	int n = 0;
-
-	FD_ZERO(readable);
-	FD_ZERO(writable);
-	for (size_t i = 0; i < r->watches.n; i++) {
-		struct plait_watch *w = r->watches.slots[i].watch;
+	ready->n = 0;
+	FD_ZERO(&ready->readable);
+	FD_ZERO(&ready->writable);
+	for (size_t i = 0; i < ws->n; i++) {
+		struct plait_watch *w = ws->slots[i].watch;
 
 		if (w == NULL)
 			continue;
 		if (w->armed & (PLAIT_READ | LOOP_HANGUP))
-			FD_SET(w->fd, readable);
+			FD_SET(w->fd, &ready->readable);
 		if (w->armed & PLAIT_WRITE)
-			FD_SET(w->fd, writable);
-		n = w->fd + 1;
+			FD_SET(w->fd, &ready->writable);
+		ready->n = w->fd + 1;
 	}
-	return n;
 }
 
 /* Someone closed a descriptor that is watched; find out which. */
-static void lose_bad_ones(struct plait_reactor *r, int n)
+static void select_lose_bad_ones(struct kernel *k, struct watches *ws, int n)
 {
 	for (int fd = 0; fd < n; fd++) {
-		struct plait_watch *w = watch_find(r, fd);
+		struct plait_watch *w = watch_find(ws, fd);
 
 		if (w != NULL && w->armed != 0 &&
-		    plait_i_watch_check_open(r, fd) < 0)
-			plait_i_watch_lost(r, w);
+		    plait_i_linux_check(k, fd) < 0)
+			watch_lost(ws, w);
 	}
 }
 
-static void deliver(struct plait_reactor *r, int n, const fd_set *readable,
-		    const fd_set *writable)
+static unsigned select_readiness(const struct ready *ready, int fd)
 {
-	uint64_t last = r->watches.generations;
+	return (FD_ISSET(fd, &ready->readable) ? PLAIT_READ | LOOP_HANGUP : 0) |
+	       (FD_ISSET(fd, &ready->writable) ? PLAIT_WRITE : 0);
+}
 
-	for (int fd = 0; fd < n; fd++) {
-		struct plait_watch *w = watch_find(r, fd);
-		unsigned events =
-			(FD_ISSET(fd, readable) ? PLAIT_READ | LOOP_HANGUP
-						: 0) |
-			(FD_ISSET(fd, writable) ? PLAIT_WRITE : 0);
+/*
+ * Gives those that are ready, from the first one on and then those before it;
+ * how many.  What there is no room for comes first in the next wait.
+ */
+static int select_collect(const struct watches *ws, const struct ready *ready,
+			  int *first, struct kernel_event *ret)
+{
+	int begin = *first, count = 0;
 
-		if (w == NULL || watch_generation(r, fd) > last)
+	*first = 0;
+	for (int i = 0; i < ready->n; i++) {
+		int fd = (begin + i) % ready->n;
+		unsigned events = select_readiness(ready, fd);
+
+		if (events == 0)
 			continue;
+		if (count == KERNEL_BATCH) {
+			*first = fd;
+			break;
+		}
 		/* Told once, as whatever makes it readable stays. */
-		w->armed &= ~(events & LOOP_HANGUP);
-		plait_i_watch_deliver(r, w, events);
+		ws->slots[fd].watch->armed &= ~(events & LOOP_HANGUP);
+		ret[count++] = (struct kernel_event){
+			.fd = fd,
+			.events = events,
+			.generation = watch_generation(ws, fd),
+		};
 	}
+	return count;
 }
 
 /* Rounded up, so that no wait ends just before a deadline; and cut. */
-static struct timeval *to_timeval(int64_t timeout, struct timeval *tv)
+static struct timeval *select_timeval(int64_t timeout, struct timeval *tv)
 {
 	int64_t longest = (int64_t)INT_MAX * 1000;
 	int64_t us = timeout / NS_PER_US + (timeout % NS_PER_US != 0);
@@ -102,32 +129,32 @@ static struct timeval *to_timeval(int64_t timeout, struct timeval *tv)
 	return tv;
 }
 
-static int wait_and_deliver(struct plait_reactor *r, int64_t timeout)
+static int select_wait(struct kernel *k, struct watches *ws, int64_t timeout,
+		       struct kernel_event *ret)
 {
-	fd_set readable, writable;
+	struct ready ready;
 	struct timeval tv;
-	int n = make_sets(r, &readable, &writable);
-	int rc =
-		select(n, &readable, &writable, NULL, to_timeval(timeout, &tv));
+	int rc;
 
-	plait_i_loop_woke(r);
-	if (rc > 0) {
-		deliver(r, n, &readable, &writable);
-	} else if (rc < 0) {
-		if (errno == EBADF)
-			lose_bad_ones(r, n);
-		else if (errno != EINTR && errno != ENOMEM)
-			return -errno;
-	}
+	select_make_sets(&ready, ws);
+	rc = select(ready.n, &ready.readable, &ready.writable, NULL,
+		    select_timeval(timeout, &tv));
+	plait_i_deferred_set_clock(plait_i_linux_clock);
+	if (rc > 0)
+		return select_collect(ws, &ready, k->state, ret);
+	if (rc < 0 && errno == EBADF)
+		select_lose_bad_ones(k, ws, ready.n);
+	else if (rc < 0 && errno != EINTR && errno != ENOMEM)
+		return -errno;
 	return 0;
 }
 
-const struct backend plait_i_backend_select = {
+const struct kernel_ops plait_i_kernel_select = {
 	.name = "select",
-	.init = init,
-	.done = done,
-	.check = check,
-	.update = update,
-	.poll = wait_and_deliver,
-	.now = plait_i_timer_clock,
+	.calls = &plait_i_linux_calls,
+	.init = select_init,
+	.done = select_done,
+	.check = select_check,
+	.update = select_update,
+	.wait = select_wait,
 };

@@ -210,22 +210,11 @@ struct loop_unsent {
 
 struct loop_unsent *plait_i_loop_unsent(struct plait_reactor *r);
 
-/* True for a reactor of testing.h: no descriptors, a virtual clock. */
-bool plait_i_loop_is_virtual(const struct plait_reactor *r);
-
 /* True while the shutdown, or plait_reactor_free(), loses the members. */
 bool plait_i_loop_is_closing(const struct plait_reactor *r);
 
 /* True if the next turn would not sleep: something is due or queued. */
 bool plait_i_loop_has_work(const struct plait_reactor *r);
-
-/*
- * Beside PLAIT_READ and PLAIT_WRITE: the peer may have hung up.  It is told
- * when it is armed and when it happens, not for as long as it lasts, and may
- * be told for nothing: select() knows a hang-up only by its being readable,
- * and sees none behind input.
- */
-enum { LOOP_HANGUP = 8 };
 
 /*
  * As plait_watch_change(), which drops what a program may not ask for; w is
@@ -267,6 +256,12 @@ static inline struct kernel *loop_kernel(const struct plait_reactor *r)
 	return &((struct loop_base *)(uintptr_t)r)->kernel;
 }
 
+/* True for a reactor of testing.h: no descriptors, a virtual clock. */
+static inline bool loop_is_virtual(const struct plait_reactor *r)
+{
+	return loop_kernel(r)->ops->is_virtual;
+}
+
 /* Another thread runs r, or nobody: aborts if it is the former. */
 void plait_i_loop_check_thread(const struct plait_reactor *r,
 			       const char *where);
@@ -300,12 +295,12 @@ bool plait_i_loop_is_shared(const struct plait_reactor *r);
 void plait_i_loop_close(const struct plait_reactor *r, int fd);
 
 /*
- * Of the virtual backend: runs the task as an event, in the wait of this turn
- * if that is yet to come, or else of the next turn.
+ * What the test brings to a testing reactor: runs the task as an event, before
+ * the wait of this turn if that is yet to come, or else of the next turn.
  */
 void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task);
 
-/* Of the virtual backend: moves the clock. */
+/* Of a testing reactor: moves the clock. */
 void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds);
 
 /* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
@@ -319,8 +314,7 @@ void plait_i_loop_trace_end(unsigned number, bool forked);
 enum { LOOP_UNKNOWN_BACKEND = 128 };
 bool plait_i_loop_unknown_backend(char *why, size_t size);
 
-/* A reactor on a backend that is not in the public table. */
-struct backend;
-struct plait_reactor *plait_i_loop_new(const struct backend *backend);
+/* A reactor on a kernel that is not in the public table. */
+struct plait_reactor *plait_i_loop_new(const struct kernel_ops *kernel);
 
 #endif

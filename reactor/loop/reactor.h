@@ -5,6 +5,7 @@
  * Each part is a struct here and a file of its own that keeps it: watch.c,
  * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part
  * that is zeroed is empty, but for its lists, which its init function makes.
+ * The parts stand on loop.c and clock.c; shutdown.c and reactor.c on the parts.
  */
 #ifndef REACTOR_REACTOR_H
 #define REACTOR_REACTOR_H
@@ -13,7 +14,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "reactor/kernel/backend.h"
 #include "reactor/loop/loop.h"
 
 /*
@@ -23,34 +23,21 @@
  */
 enum { REACTOR_SHARE = 256 };
 
+/* loop.c: running what is queued. */
+void plait_i_loop_run_after_callback(struct plait_reactor *r);
+void plait_i_loop_run_next_turn(struct plait_reactor *r);
+void plait_i_loop_run_arrivals(struct plait_reactor *r);
+void plait_i_loop_run_burials(struct plait_reactor *r);
+void plait_i_loop_run_each(struct plait_list *tasks);
+void plait_i_loop_forget_all(struct plait_reactor *r);
+
+/* clock.c: as plait_i_loop_nanoseconds(), but for negative ones as well. */
+int64_t plait_i_clock_nanoseconds(double seconds);
+
 /* watch.c: who watches which descriptor. */
-struct watch_slot {
-	struct plait_watch *watch; /* NULL: nobody */
-	uint64_t generation;	   /* of the last time it was armed */
-};
-
-struct watches {
-	struct watch_slot *slots; /* by descriptor */
-	size_t n;
-	uint64_t generations;	  /* given out so far */
-	struct plait_list always; /* ready in each turn */
-	struct plait_list lost;	  /* to be told so */
-};
-
 void plait_i_watch_init(struct plait_reactor *r);
 void plait_i_watch_done(struct plait_reactor *r);
 int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
-
-/* For the backends: -EBADF if there is no such descriptor. */
-int plait_i_watch_check_open(struct plait_reactor *r, int fd);
-
-/* For the backends: calling a watch, if it still waits. */
-void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
-			   unsigned events);
-
-/* For the backends: ready in every turn; or gone, to be told PLAIT_LOST. */
-void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w);
-void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w);
 
 /* timer.c: two pairing heaps. */
 struct timers {
@@ -62,15 +49,10 @@ struct timers {
 	bool unfinished;	   /* the batch goes on in the next turn */
 };
 
-/* After each wait: what was known of the time is old. */
-void plait_i_loop_woke(struct plait_reactor *r);
-
-void plait_i_timer_hold(struct plait_reactor *r);
 void plait_i_timer_run_due(struct plait_reactor *r);
 void plait_i_timer_done(struct plait_reactor *r);
 bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
 void plait_i_timer_delay(struct plait_timer *t, double seconds);
-int64_t plait_i_timer_clock(struct plait_reactor *r);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct calls {
@@ -103,7 +85,7 @@ struct thread_calls {
 	struct thread_call *oldest, **end; /* those that were taken */
 	atomic_uint waking; /* threads that are about to write the eventfd */
 	struct plait_watch watch;
-	int fd; /* eventfd; -1: a virtual reactor */
+	int fd; /* the waker; -1: a virtual reactor */
 };
 
 int plait_i_thread_init(struct plait_reactor *r);
@@ -165,10 +147,7 @@ enum shutdown {
 };
 
 struct plait_reactor {
-	struct loop_base base; /* first: see there */
-	const struct backend *backend;
-	int epoll_fd;
-	int64_t virtual_now;
+	struct loop_base base;	    /* first: see there */
 	unsigned forks_begun;	    /* how many, when it was made */
 	const unsigned *counted_in; /* by the thread that has made it */
 	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
@@ -176,7 +155,6 @@ struct plait_reactor {
 	int64_t now; /* if now_is_known, the time of this callback */
 	bool now_is_known;
 	bool in_turn;	/* run() or iterate() is on the stack */
-	bool in_run;	/* run() is */
 	bool running;	/* as the public predicate has it */
 	unsigned depth; /* of plait_i_loop_enter() */
 	enum shutdown shutdown;
@@ -184,7 +162,7 @@ struct plait_reactor {
 	bool hurried; /* by plait_reactor_stop_now() */
 
 	struct plait_list after_callback, next_turn, burials;
-	struct plait_list arrivals; /* virtual.c: what a wait would bring */
+	struct plait_list arrivals;	      /* what a test brings */
 	struct plait_list members, finishing; /* the latter close, in time */
 	struct plait_list leaving; /* were lost, until they have parted */
 	struct plait_timer time_to_finish;
@@ -212,7 +190,33 @@ struct plait_reactor {
 	struct plait_limits limits;
 };
 
+/* shutdown.c */
+void plait_i_shutdown_go_on(struct plait_reactor *r);
+bool plait_i_shutdown_is_due(const struct plait_reactor *r);
+void plait_i_shutdown_wait_no_longer(struct plait_reactor *r);
+void plait_i_shutdown_lose_everything(struct plait_reactor *r);
+void plait_i_shutdown_abandon(struct plait_list *members);
+
 /* Several times a turn, mostly in vain. */
+static inline bool loop_has_tasks(const struct plait_reactor *r)
+{
+	return !plait_list_is_empty(&r->after_callback) ||
+	       !plait_list_is_empty(&r->next_turn) ||
+	       !plait_list_is_empty(&r->burials);
+}
+
+static inline void loop_run_after_callback(struct plait_reactor *r)
+{
+	if (!plait_list_is_empty(&r->after_callback))
+		plait_i_loop_run_after_callback(r);
+}
+
+static inline void loop_run_burials(struct plait_reactor *r)
+{
+	if (!plait_list_is_empty(&r->burials))
+		plait_i_loop_run_burials(r);
+}
+
 static inline bool thread_has_work(const struct plait_reactor *r)
 {
 	return r->thread.oldest != NULL ||
@@ -220,10 +224,28 @@ static inline bool thread_has_work(const struct plait_reactor *r)
 		       NULL;
 }
 
+static inline bool timer_is_any(const struct plait_reactor *r)
+{
+	return r->timers.root != NULL || r->timers.fresh != NULL;
+}
+
+/* From here to plait_i_timer_run_due(), new ones wait for the next turn. */
+static inline void timer_hold(struct plait_reactor *r)
+{
+	r->timers.holding = true;
+}
+
+static inline void timer_run_due(struct plait_reactor *r)
+{
+	if (timer_is_any(r))
+		plait_i_timer_run_due(r);
+	else
+		r->timers.holding = r->timers.unfinished = false;
+}
+
 static inline bool watch_has_work(const struct plait_reactor *r)
 {
-	return !plait_list_is_empty(&r->watches.always) ||
-	       !plait_list_is_empty(&r->watches.lost);
+	return !plait_list_is_empty(&r->watches.apart);
 }
 
 static inline bool signal_has_come(const struct plait_reactor *r)
@@ -231,18 +253,6 @@ static inline bool signal_has_come(const struct plait_reactor *r)
 	return atomic_load(&r->signals.arrived) ||
 	       atomic_load(&r->signals.insisted) ||
 	       atomic_load(&r->signals.dump_arrived);
-}
-
-/* For the backends, several times an event: who is watching now. */
-static inline struct plait_watch *watch_find(const struct plait_reactor *r,
-					     int fd)
-{
-	return (size_t)fd < r->watches.n ? r->watches.slots[fd].watch : NULL;
-}
-
-static inline uint64_t watch_generation(const struct plait_reactor *r, int fd)
-{
-	return r->watches.slots[fd].generation;
 }
 
 #endif

@@ -44,7 +44,7 @@ int plait_i_thread_init(struct plait_reactor *r)
 
 	r->thread.fd = -1;
 	r->thread.end = &r->thread.oldest;
-	if (plait_i_loop_is_virtual(r))
+	if (loop_is_virtual(r))
 		return 0;
 	r->thread.fd = kernel_waker(loop_kernel(r));
 	if (r->thread.fd < 0)

@@ -1,5 +1,5 @@
 /*
- * Timers and the clock.
+ * Timers.
  *
  * The timers of a reactor are a pairing heap, ordered by deadline and then by
  * the order in which they were set.  It lives in the timers themselves: child
@@ -17,55 +17,11 @@
  * it goes on in the next turn, and new timers go on waiting in their heap: so
  * none of them comes before one that was due when it was set.
  */
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "reactor/loop/reactor.h"
 
 enum { NS_PER_S = 1000000000 };
-
-int64_t plait_i_timer_clock(struct plait_reactor *r)
-{
-	return plait_i_linux_clock();
-}
-
-int64_t plait_i_loop_clock(struct plait_reactor *r)
-{
-	return r->backend->now(r);
-}
-
-int64_t plait_i_loop_now(const struct plait_reactor *cr)
-{
-	/* Asking for the time changes nothing but what is remembered. */
-	struct plait_reactor *r = (struct plait_reactor *)cr;
-
-	/* Outside of all callbacks nobody says when it is over. */
-	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
-		r->now = plait_i_loop_clock(r);
-		r->now_is_known = true;
-	}
-	return r->now;
-}
-
-/* To the nearest nanosecond; beyond 292 years, the last there is. */
-static int64_t to_nanoseconds(double seconds)
-{
-	double ns = seconds * NS_PER_S;
-
-	plait_assert(!isnan(seconds));
-	if (ns >= (double)INT64_MAX)
-		return INT64_MAX;
-	if (ns <= -(double)INT64_MAX)
-		return -INT64_MAX;
-	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
-}
-
-int64_t plait_i_loop_nanoseconds(double seconds)
-{
-	plait_assert(seconds >= 0);
-	return to_nanoseconds(seconds);
-}
 
 /* when + by, cut to what there is. */
 static int64_t add(int64_t when, int64_t by)
@@ -75,11 +31,6 @@ static int64_t add(int64_t when, int64_t by)
 	if (__builtin_add_overflow(when, by, &sum))
 		return by < 0 ? INT64_MIN : INT64_MAX;
 	return sum;
-}
-
-double plait_reactor_seconds(const struct plait_reactor *r)
-{
-	return (double)plait_i_loop_now(r) / NS_PER_S;
 }
 
 static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
@@ -256,7 +207,7 @@ static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
 {
 	loop_check(t->reactor, "plait_call_delay()");
-	set(t->reactor, t, add(t->when, to_nanoseconds(seconds)));
+	set(t->reactor, t, add(t->when, plait_i_clock_nanoseconds(seconds)));
 }
 
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
@@ -287,11 +238,6 @@ bool plait_timer_is_running(const struct plait_timer *t)
 double plait_timer_when(const struct plait_timer *t)
 {
 	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
-}
-
-void plait_i_timer_hold(struct plait_reactor *r)
-{
-	r->timers.holding = true;
 }
 
 /* What the turn set joins only when all that was due has run. */

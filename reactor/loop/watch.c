@@ -2,13 +2,12 @@
  * Watches: which descriptor is waited for, by whom.
  *
  * The table of slots, indexed by descriptor, is the truth; the kernel's set
- * is a copy of it that the backend keeps.  Whenever a descriptor is armed it
+ * is a copy of it that the kernel keeps.  Whenever a descriptor is armed it
  * gets a new generation, and an event is delivered only to the generation
  * that was armed when the wait began: a descriptor that was closed and opened
  * again within a batch is another one, although its number is the same.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "reactor/loop/reactor.h"
@@ -21,12 +20,11 @@ enum {
 
 void plait_i_watch_init(struct plait_reactor *r)
 {
-	plait_list_init(&r->watches.always);
-	plait_list_init(&r->watches.lost);
+	plait_list_init(&r->watches.apart);
 }
 
 /* w watches nothing from here on. */
-static void clear(struct plait_reactor *r, struct plait_watch *w)
+static void watch_clear(struct plait_reactor *r, struct plait_watch *w)
 {
 	r->watches.slots[w->fd].watch = NULL;
 	plait_list_remove(&w->link);
@@ -38,25 +36,20 @@ void plait_i_watch_done(struct plait_reactor *r)
 {
 	for (size_t i = 0; i < r->watches.n; i++) {
 		if (r->watches.slots[i].watch != NULL)
-			clear(r, r->watches.slots[i].watch);
+			watch_clear(r, r->watches.slots[i].watch);
 	}
 	free(r->watches.slots);
 	r->watches.slots = NULL;
 	r->watches.n = 0;
 }
 
-int plait_i_watch_check_open(struct plait_reactor *r, int fd)
-{
-	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
-}
-
 /* A number that is refused may be any, and the table is as long as that. */
-static int grow(struct plait_reactor *r, int fd)
+static int watch_grow(struct plait_reactor *r, int fd)
 {
 	struct watches *ws = &r->watches;
 	size_t n = ws->n ? ws->n : 16;
 	struct watch_slot *slots;
-	int rc = r->backend->check(r, fd);
+	int rc = kernel_check(loop_kernel(r), fd);
 
 	if (rc < 0)
 		return rc;
@@ -73,8 +66,8 @@ static int grow(struct plait_reactor *r, int fd)
 	return 0;
 }
 
-/* Tells the backend; a failure leaves the old interest. */
-static int update(struct plait_watch *w, unsigned events)
+/* Tells the kernel; a failure leaves the old interest. */
+static int watch_update(struct plait_watch *w, unsigned events)
 {
 	struct plait_reactor *r = w->reactor;
 	unsigned old = w->events;
@@ -84,7 +77,7 @@ static int update(struct plait_watch *w, unsigned events)
 	if (w->armed == 0)
 		r->watches.slots[w->fd].generation = ++r->watches.generations;
 	if (events != w->armed)
-		rc = r->backend->update(r, w);
+		rc = kernel_update(loop_kernel(r), &r->watches, w);
 	if (rc == 0)
 		w->armed = events;
 	else
@@ -104,18 +97,18 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		return -EBUSY;
 	if (fd < 0)
 		return -EBADF;
-	if (watch_find(r, fd) != NULL)
+	if (watch_find(&r->watches, fd) != NULL)
 		return -EEXIST;
 	if ((size_t)fd >= r->watches.n) {
-		rc = grow(r, fd);
+		rc = watch_grow(r, fd);
 		if (rc < 0)
 			return rc;
 	}
 	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
 	r->watches.slots[fd].watch = w;
-	rc = update(w, events & PUBLIC_EVENTS);
+	rc = watch_update(w, events & PUBLIC_EVENTS);
 	if (rc < 0)
-		clear(r, w);
+		watch_clear(r, w);
 	return rc;
 }
 
@@ -136,12 +129,12 @@ int plait_i_loop_watch_change(struct plait_watch *w, unsigned events)
 		return -ECHILD;
 	if (w->events == PLAIT_LOST)
 		return 0;
-	rc = update(w, events);
+	rc = watch_update(w, events);
 	if (rc != -EBADF)
 		return rc;
 	/* Closed behind our back: select only notices when it waits, so epoll
 	   tells it from the loop, too. */
-	plait_i_watch_lost(r, w);
+	watch_lost(&r->watches, w);
 	return 0;
 }
 
@@ -150,8 +143,8 @@ void plait_i_loop_forget(struct plait_watch *w)
 	if (w->reactor == NULL)
 		return;
 	if (plait_i_loop_is_shared(w->reactor))
-		update(w, 0);
-	clear(w->reactor, w);
+		watch_update(w, 0);
+	watch_clear(w->reactor, w);
 }
 
 void plait_watch_stop(struct plait_watch *w)
@@ -161,26 +154,13 @@ void plait_watch_stop(struct plait_watch *w)
 		return;
 	loop_check(w->reactor, "plait_watch_stop()");
 	if (!loop_is_forked(w->reactor))
-		update(w, 0);
-	clear(w->reactor, w);
+		watch_update(w, 0);
+	watch_clear(w->reactor, w);
 }
 
-void plait_i_watch_always(struct plait_reactor *r, struct plait_watch *w)
-{
-	if (!plait_list_is_linked(&w->link))
-		plait_list_append(&r->watches.always, &w->link);
-}
-
-void plait_i_watch_lost(struct plait_reactor *r, struct plait_watch *w)
-{
-	plait_list_remove(&w->link);
-	plait_list_append(&r->watches.lost, &w->link);
-	w->events = PLAIT_LOST;
-	w->armed = 0;
-}
-
-void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
-			   unsigned events)
+/* If it waits for any of these. */
+static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
+				 unsigned events)
 {
 	events &= w->events & WATCH_EVENTS;
 	if (events == 0 || loop_is_forked(r))
@@ -191,47 +171,56 @@ void plait_i_watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 	plait_i_loop_leave(r);
 }
 
-static OUT_OF_LINE void deliver_always(struct plait_reactor *r)
+/* To whoever watched when the wait began, and still does. */
+static inline void watch_deliver_event(struct plait_reactor *r,
+				       const struct kernel_event *e)
+{
+	struct plait_watch *w = watch_find(&r->watches, e->fd);
+
+	if (w == NULL || watch_generation(&r->watches, e->fd) != e->generation)
+		return;
+	watch_deliver(r, w, e->events);
+}
+
+/* A watch that is lost watches nothing by the time it is told. */
+static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
+{
+	watch_clear(r, w);
+	r->done.events++;
+	plait_i_loop_enter(r);
+	w->fn(w, PLAIT_LOST);
+	plait_i_loop_leave(r);
+}
+
+/* To those that need no kernel for it: a snapshot. */
+static OUT_OF_LINE void watch_deliver_apart(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
 	plait_list_init(&todo);
-	plait_list_move(&todo, &r->watches.always);
+	plait_list_move(&todo, &r->watches.apart);
 	while ((l = plait_list_first(&todo)) != NULL) {
 		struct plait_watch *w =
 			plait_container(l, struct plait_watch, link);
 
 		plait_list_remove(l);
-		plait_list_append(&r->watches.always, l);
-		plait_i_watch_deliver(r, w, WATCH_EVENTS);
-	}
-}
-
-/* A watch that is lost has been stopped when it is told, so it ends. */
-static OUT_OF_LINE void deliver_lost(struct plait_reactor *r)
-{
-	struct plait_list *l;
-
-	while ((l = plait_list_first(&r->watches.lost)) != NULL &&
-	       !loop_is_forked(r)) {
-		struct plait_watch *w =
-			plait_container(l, struct plait_watch, link);
-
-		clear(r, w);
-		r->done.events++;
-		plait_i_loop_enter(r);
-		w->fn(w, PLAIT_LOST);
-		plait_i_loop_leave(r);
+		plait_list_append(&r->watches.apart, l);
+		if (w->events != PLAIT_LOST)
+			watch_deliver(r, w, WATCH_EVENTS);
+		else if (!loop_is_forked(r))
+			watch_tell_lost(r, w);
 	}
 }
 
 int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
 {
-	int rc = r->backend->poll(r, timeout);
+	struct kernel_event events[KERNEL_BATCH];
+	int n = kernel_wait(loop_kernel(r), &r->watches, timeout, events);
 
-	if (!plait_list_is_empty(&r->watches.always))
-		deliver_always(r);
-	if (!plait_list_is_empty(&r->watches.lost))
-		deliver_lost(r);
-	return rc;
+	r->now_is_known = false;
+	for (int i = 0; i < n; i++)
+		watch_deliver_event(r, &events[i]);
+	if (!plait_list_is_empty(&r->watches.apart))
+		watch_deliver_apart(r);
+	return n < 0 ? n : 0;
 }

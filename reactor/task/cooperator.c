@@ -211,7 +211,7 @@ static void run_slice(void *arg)
 {
 	struct plait_cooperator *c = arg;
 	int64_t began = plait_i_loop_clock(c->reactor);
-	bool one_each = c->slice == 0 || plait_i_loop_is_virtual(c->reactor);
+	bool one_each = c->slice == 0 || loop_is_virtual(c->reactor);
 
 	c->refs++;
 	plait_list_move(&c->line, &c->next);

@@ -11,7 +11,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/kernel/backend.h"
+#include "reactor/kernel/kernel.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"
 #include "reactor/net/connector.h"
@@ -24,7 +24,7 @@ enum { FREE_PORT = 49152 };
 static void testing_check_reactor(const struct plait_reactor *r,
 				  const char *function)
 {
-	if (!plait_i_loop_is_virtual(r))
+	if (!loop_is_virtual(r))
 		plait_die(function, "the %s reactor is not a testing one",
 			  plait_reactor_name(r));
 }
@@ -221,7 +221,7 @@ static const struct network_ops testing_network = {
 
 struct plait_reactor *plait_testing_reactor_new(void)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_backend_virtual);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 
 	if (r != NULL)
 		plait_i_loop_set_network(r, &testing_network);

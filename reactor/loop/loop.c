@@ -1,0 +1,281 @@
+/*
+ * The bottom of the loop: tasks, the frame around callbacks, what a shutdown
+ * has to end, and whose reactor it is.  loop.h says what a turn is and what
+ * the three promises are.
+ *
+ * Tasks of three kinds wait in three lists.  Those of the next turn are taken
+ * as a snapshot, so many at a time.  The others are run until none is left, so
+ * they must end.
+ */
+#include "reactor/loop/reactor.h"
+
+/* What is begun anew whenever it is lost has to come to an end some time. */
+enum { MAX_REFUSALS = 100, MAX_BEGUN = 1000 };
+
+/* ---- whose it is --------------------------------------------------------- */
+
+void plait_i_loop_check_thread(const struct plait_reactor *r, const char *where)
+{
+	unsigned thread =
+		__atomic_load_n(&r->base.owner.thread, __ATOMIC_RELAXED);
+
+	if (thread == 0 || loop_is_forked(r))
+		return;
+	plait_die(where, "thread %u uses the reactor that thread %u runs at %s",
+		  owner_number(), thread, r->base.owner.where);
+}
+
+bool plait_i_loop_is_shared(const struct plait_reactor *r)
+{
+	return !loop_is_forked(r) && r->forks_begun != fork_begun_count();
+}
+
+void plait_i_loop_close(const struct plait_reactor *r, int fd)
+{
+	if (plait_i_loop_is_shared(r))
+		kernel_shutdown(loop_kernel(r), fd, SHUT_RDWR);
+	kernel_close(loop_kernel(r), fd);
+}
+
+/* ---- tasks --------------------------------------------------------------- */
+
+static void loop_queue(struct plait_list *tasks, struct loop_task *task)
+{
+	if (!plait_list_is_linked(&task->link))
+		plait_list_append(tasks, &task->link);
+}
+
+void plait_i_loop_after_callback(struct plait_reactor *r,
+				 struct loop_task *task)
+{
+	loop_queue(&r->after_callback, task);
+}
+
+void plait_i_loop_next_turn(struct plait_reactor *r, struct loop_task *task)
+{
+	loop_queue(&r->next_turn, task);
+}
+
+void plait_i_loop_bury(struct plait_reactor *r, struct loop_task *task)
+{
+	loop_queue(&r->burials, task);
+}
+
+void plait_i_loop_when_freed(struct plait_reactor *r, struct loop_task *task)
+{
+	if (!r->ending)
+		loop_queue(&r->when_freed, task);
+	else if (plait_i_loop_tells_of_new(r))
+		loop_queue(&r->next_turn, task);
+}
+
+void plait_i_loop_keep(struct plait_reactor *r, struct loop_task *task)
+{
+	loop_queue(&r->kept, task);
+}
+
+/*
+ * Runs them all, and those that they queue in the same list.  What is left is
+ * the parent's when a callback has forked, and the child returns from it: that
+ * holds for everything here that calls back more than once.
+ */
+static void loop_run_all(struct plait_reactor *r, struct plait_list *tasks)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(tasks)) != NULL && !loop_is_forked(r)) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		task->run(task);
+	}
+}
+
+/* In a forked child as well: of those that only give something back. */
+void plait_i_loop_run_each(struct plait_list *tasks)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(tasks)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		task->run(task);
+	}
+}
+
+/* Those that are left stay before those that are queued meanwhile. */
+void plait_i_loop_run_next_turn(struct plait_reactor *r)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &r->next_turn);
+	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
+			(l = plait_list_first(&todo)) != NULL;
+	     i++) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		r->done.calls++;
+		r->refusals = 0;
+		plait_i_loop_enter(r);
+		task->run(task);
+		plait_i_loop_leave(r);
+	}
+	plait_list_move(&todo, &r->next_turn);
+	plait_list_move(&r->next_turn, &todo);
+}
+
+void plait_i_loop_run_burials(struct plait_reactor *r)
+{
+	loop_run_all(r, &r->burials);
+}
+
+static void loop_unlink_all(struct plait_list *list)
+{
+	while (!plait_list_is_empty(list))
+		plait_list_remove(list->next);
+}
+
+/* In a forked child there may be some that were not lost. */
+void plait_i_loop_forget_all(struct plait_reactor *r)
+{
+	loop_unlink_all(&r->members);
+	loop_unlink_all(&r->finishing);
+	loop_unlink_all(&r->leaving);
+	loop_unlink_all(&r->after_callback);
+	loop_unlink_all(&r->next_turn);
+	loop_unlink_all(&r->arrivals);
+	loop_unlink_all(&r->when_freed);
+	loop_unlink_all(&r->burials);
+}
+
+/* ---- callbacks ----------------------------------------------------------- */
+
+void plait_i_loop_enter(struct plait_reactor *r)
+{
+	if (r->depth++ > 0)
+		return;
+	r->now_is_known = false;
+	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
+}
+
+void plait_i_loop_leave(struct plait_reactor *r)
+{
+	if (r->depth == 1)
+		loop_run_all(r, &r->after_callback);
+	if (--r->depth > 0)
+		return;
+	r->now_is_known = false;
+	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
+}
+
+/* Runs what the callbacks before it left to be done after them. */
+void plait_i_loop_run_after_callback(struct plait_reactor *r)
+{
+	plait_i_loop_enter(r);
+	plait_i_loop_leave(r);
+}
+
+void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task)
+{
+	loop_queue(&r->arrivals, task);
+}
+
+void plait_i_loop_run_arrivals(struct plait_reactor *r)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &r->arrivals);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		struct loop_task *task =
+			plait_container(l, struct loop_task, link);
+
+		plait_list_remove(l);
+		/* In a forked child nothing more comes. */
+		if (loop_is_forked(r))
+			continue;
+		r->done.events++;
+		plait_i_loop_enter(r);
+		task->run(task);
+		plait_i_loop_leave(r);
+	}
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+bool plait_i_loop_is_ending(const struct plait_reactor *r)
+{
+	return r->ending;
+}
+
+bool plait_i_loop_is_closing(const struct plait_reactor *r)
+{
+	return r->shutdown == SHUTDOWN_CLOSING;
+}
+
+bool plait_i_loop_refuses(struct plait_reactor *r)
+{
+	return r->ending && r->refusals++ < MAX_REFUSALS;
+}
+
+bool plait_i_loop_tells_of_new(struct plait_reactor *r)
+{
+	if (r->last_begun != r->rounds)
+		r->begun++;
+	r->last_begun = r->rounds;
+	return r->begun <= MAX_BEGUN;
+}
+
+/* ---- what others may know of it ------------------------------------------ */
+
+void plait_i_loop_join(struct plait_reactor *r, struct loop_member *m)
+{
+	plait_list_append(&r->members, &m->link);
+}
+
+struct plait_list *plait_i_loop_members(struct plait_reactor *r)
+{
+	return &r->members;
+}
+
+struct plait_list *plait_i_loop_finishing(struct plait_reactor *r)
+{
+	return &r->finishing;
+}
+
+struct loop_untold *plait_i_loop_untold(struct plait_reactor *r)
+{
+	return &r->untold;
+}
+
+void plait_i_loop_set_network(struct plait_reactor *r,
+			      const struct network_ops *network)
+{
+	r->network = network;
+}
+
+const struct network_ops *plait_i_loop_network(const struct plait_reactor *r)
+{
+	return r->network;
+}
+
+const struct plait_limits *plait_i_loop_limits(const struct plait_reactor *r)
+{
+	return &r->limits;
+}
+
+uint64_t plait_i_loop_next_number(struct plait_reactor *r)
+{
+	return ++r->numbers;
+}
+
+uint64_t plait_i_loop_turn(const struct plait_reactor *r)
+{
+	return r->turns;
+}

@@ -1,0 +1,187 @@
+/*
+ * The shutdown: in how many turns it takes, triggers are fired and members
+ * lost, and those that are closing get their time.
+ *
+ * SHUTDOWN_ASKED fires the triggers before it, and SHUTDOWN_WAITING waits for
+ * what they have returned.  SHUTDOWN_CLOSING loses the members: those that are
+ * closing anyway move to finishing, and have stop_timeout for it.  When none
+ * of them is left, the triggers during and after the shutdown are fired, and
+ * all is done.  plait_reactor_free() loses everything as well, without a turn.
+ */
+#include <errno.h>
+
+#include "lib/base.h"
+#include "reactor/loop/reactor.h"
+
+static void shutdown_lose(struct plait_reactor *r, struct loop_member *m)
+{
+	plait_list_remove(&m->link);
+	if (r->waits && m->ops->is_closing != NULL && m->ops->is_closing(m)) {
+		plait_list_append(&r->finishing, &m->link);
+	} else {
+		plait_list_append(&r->leaving, &m->link);
+		m->ops->lose(m);
+	}
+}
+
+static void shutdown_lose_members(struct plait_reactor *r)
+{
+	struct plait_list *l;
+
+	/* Losing one sends what is left, which a forked child must not. */
+	while (!loop_is_forked(r) &&
+	       (l = plait_list_first(&r->members)) != NULL)
+		shutdown_lose(r, plait_container(l, struct loop_member, link));
+}
+
+/* From here on those that close are lost like all others. */
+void plait_i_shutdown_wait_no_longer(struct plait_reactor *r)
+{
+	r->waits = false;
+	plait_timer_stop(&r->time_to_finish);
+	plait_list_move(&r->members, &r->finishing);
+}
+
+/*
+ * What is lost may tell the user, who may begin something new; that is told in
+ * the next round.
+ */
+void plait_i_shutdown_lose_everything(struct plait_reactor *r)
+{
+	while (!loop_is_forked(r) &&
+	       (loop_has_tasks(r) || !plait_list_is_empty(&r->members))) {
+		r->rounds++;
+		shutdown_lose_members(r);
+		loop_run_after_callback(r);
+		plait_i_loop_run_next_turn(r);
+		loop_run_burials(r);
+	}
+}
+
+void plait_i_shutdown_abandon(struct plait_list *members)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(members)) != NULL) {
+		struct loop_member *m =
+			plait_container(l, struct loop_member, link);
+
+		plait_list_remove(l);
+		m->ops->abandon(m);
+	}
+}
+
+/* ---- asking for it ------------------------------------------------------- */
+
+/*
+ * A run can be stopped before it counts as running, as something of the startup
+ * may fail; and so can a turn of plait_reactor_iterate() in a program that
+ * never runs.
+ */
+static bool shutdown_can_begin(const struct plait_reactor *r)
+{
+	return r->shutdown == SHUTDOWN_NONE && r->in_turn;
+}
+
+int plait_reactor_stop(struct plait_reactor *r)
+{
+	loop_check(r, "plait_reactor_stop()");
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (!shutdown_can_begin(r))
+		return -EALREADY;
+	r->shutdown = SHUTDOWN_ASKED;
+	return 0;
+}
+
+int plait_reactor_stop_now(struct plait_reactor *r)
+{
+	bool is_stopping = r->shutdown == SHUTDOWN_ASKED ||
+			   r->shutdown == SHUTDOWN_WAITING ||
+			   (r->shutdown == SHUTDOWN_CLOSING && r->waits);
+
+	loop_check(r, "plait_reactor_stop_now()");
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (r->hurried || (!is_stopping && plait_reactor_stop(r) < 0))
+		return -EALREADY;
+	r->hurried = true;
+	return 0;
+}
+
+/* ---- going on with it ---------------------------------------------------- */
+
+static void shutdown_out_of_time(void *arg)
+{
+	plait_i_shutdown_wait_no_longer(arg);
+}
+
+/*
+ * Loses what is there, but for the connections that close: what was promised
+ * to them is kept, if the peer takes it in time.
+ */
+static void shutdown_begin_closing(struct plait_reactor *r)
+{
+	r->shutdown = SHUTDOWN_CLOSING;
+	r->running = false;
+	r->waits = !r->hurried;
+	r->begun = 0;
+	shutdown_lose_members(r);
+	if (!plait_list_is_empty(&r->finishing))
+		plait_timer_start(r, &r->time_to_finish, r->limits.stop_timeout,
+				  shutdown_out_of_time, r);
+}
+
+static void shutdown_end_closing(struct plait_reactor *r)
+{
+	plait_i_shutdown_wait_no_longer(r);
+	plait_i_shutdown_lose_everything(r);
+	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
+	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
+	plait_i_shutdown_lose_everything(r);
+	r->shutdown = SHUTDOWN_DONE;
+	r->hurried = false;
+}
+
+/* plait_reactor_stop_now(): nobody is waited for. */
+static void shutdown_hurry(struct plait_reactor *r)
+{
+	plait_i_loop_enter(r);
+	plait_i_trigger_stop_waiting(r);
+	plait_i_loop_leave(r);
+	plait_i_shutdown_wait_no_longer(r);
+}
+
+/* As far as it goes in this turn. */
+OUT_OF_LINE void plait_i_shutdown_go_on(struct plait_reactor *r)
+{
+	if (r->shutdown == SHUTDOWN_ASKED) {
+		r->shutdown = SHUTDOWN_WAITING;
+		plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
+	}
+	if (r->hurried)
+		shutdown_hurry(r);
+	if (r->shutdown == SHUTDOWN_WAITING && r->triggers.waiting == 0)
+		shutdown_begin_closing(r);
+	if (r->shutdown == SHUTDOWN_CLOSING) {
+		r->rounds++;
+		shutdown_lose_members(r);
+		if (plait_list_is_empty(&r->finishing))
+			shutdown_end_closing(r);
+	}
+}
+
+OUT_OF_LINE bool plait_i_shutdown_is_due(const struct plait_reactor *r)
+{
+	switch (r->shutdown) {
+	case SHUTDOWN_ASKED:
+		return true;
+	case SHUTDOWN_WAITING:
+		return r->triggers.waiting == 0 || r->hurried;
+	case SHUTDOWN_CLOSING:
+		return plait_list_is_empty(&r->finishing) ||
+		       !plait_list_is_empty(&r->members) || r->hurried;
+	default:
+		return false;
+	}
+}
