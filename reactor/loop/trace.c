@@ -8,13 +8,11 @@
  * program close was closed, which may be many turns later.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <plait/debug.h>
@@ -22,6 +20,7 @@
 #include "lib/fork.h"
 #include "lib/print.h"
 #include "lib/base.h"
+#include "reactor/kernel/file.h"
 #include "reactor/loop/reactor.h"
 
 enum { DEFAULT_EVENTS = 65536 };
@@ -172,33 +171,6 @@ static void write_events(struct writing *w)
 	plait_i_print(&w->p, "\n]}\n");
 }
 
-/* 0 or -errno. */
-static int write_all(int fd, const char *data, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, data, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Writes all into fd, which is closed; 0 or -errno. */
-static int write_and_close(int fd, const struct plait_buf *b)
-{
-	int r = write_all(fd, plait_buf_data(b), plait_buf_size(b));
-
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	return r;
-}
-
 /* The descriptor of a file to be written, or -errno. */
 typedef int open_file(const char *path);
 
@@ -214,23 +186,17 @@ static int dump_trace(const char *path, open_file *open_it)
 	r = w.p.error;
 	if (r == 0) {
 		fd = open_it(path);
-		r = fd < 0 ? fd : write_and_close(fd, w.p.to);
+		r = fd < 0 ? fd
+			   : plait_i_file_write(fd, plait_buf_data(w.p.to),
+						plait_buf_size(w.p.to));
 	}
 	plait_buf_unref(&w.p.to);
 	return r;
 }
 
-static int open_any(const char *path)
-{
-	int fd = plait_i_descriptor(
-		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-
-	return fd < 0 ? -errno : fd;
-}
-
 int plait_trace_dump(const char *path)
 {
-	return trace_is_on() ? dump_trace(path, open_any) : -EINVAL;
+	return trace_is_on() ? dump_trace(path, plait_i_file_open) : -EINVAL;
 }
 
 /* ---- asked for by the environment ------------------------------------ */
@@ -270,35 +236,6 @@ void plait_i_loop_trace_start(struct plait_reactor *r)
 }
 
 /*
- * Who chose the name is not the program, and who runs the program need not
- * have chosen it: nothing is written through a link, into a device or a pipe,
- * or into a file that is somebody else's or has a further name.  So the file
- * is emptied only after a look at it.
- */
-static int open_own(const char *path)
-{
-	int fd = plait_i_descriptor(open(
-		path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-		0666));
-	struct stat st;
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = errno;
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-		 st.st_nlink != 1)
-		err = EPERM;
-	else if (ftruncate(fd, 0) < 0)
-		err = errno;
-	if (err == 0)
-		return fd;
-	close(fd);
-	return -err;
-}
-
-/*
  * The name of the file: %p is the process, and what a later reactor writes has
  * its number behind it.  With a NUL, given; NULL without memory.
  */
@@ -335,7 +272,7 @@ static void dump_as_asked(const char *name, unsigned number)
 	int r = -ENOMEM;
 
 	if (path != NULL)
-		r = dump_trace(plait_buf_data(path), open_own);
+		r = dump_trace(plait_buf_data(path), plait_i_file_open_own);
 	if (r < 0)
 		say_failed(path != NULL ? plait_buf_data(path) : name, -r);
 	plait_buf_unref(&path);
