@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "tests/child.h"
-#include "tests/wire.h"
+#include "tests/play.h"
 
 enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
 
@@ -32,23 +32,6 @@ static void write_bytes(struct wire *w, size_t n)
 	free(bytes);
 }
 
-/* All of them come, and then the end. */
-static void expect_bytes(struct wire *w, size_t n)
-{
-	unsigned char *bytes = wire_bytes(n), *got = malloc(n);
-
-	ck_assert_int_eq(peer_read_to_eof(reactor, w->peer, got, n),
-			 (ssize_t)n);
-	ck_assert(memcmp(bytes, got, n) == 0);
-	free(bytes);
-	free(got);
-}
-
-static unsigned long closes(void)
-{
-	return calls_of("close");
-}
-
 static void say_bye_and_lose(struct wire *w)
 {
 	plait_transport_write(w->transport, "bye", 3);
@@ -60,280 +43,81 @@ GROUP("lose");
 /*
  * Losing the connection.
  */
-TEST(losing_is_answered_from_the_loop, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(losing_is_answered_from_the_loop,
+      "open; lose; lost 0; is closing; lost; why ConnectionDone;"
+      "peer gets end; end");
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
-	ck_assert_uint_eq(w.lost, 0);
-	ck_assert(plait_transport_is_disconnecting(w.transport));
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	expect_bytes(&w, 0);
-	wire_close(&w);
-}
+STORY(losing_again_is_nothing,
+      "open; lose; lose; lose; end; why ConnectionDone");
 
-TEST(losing_again_is_nothing, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(what_is_written_around_losing_is_sent,
+      "D { write bye; lose; write !; lost 0 } open; peer says go;"
+      "peer gets bye!; peer gets end; end; trace MDL");
 
-	ck_assert(wire_open(&w, reactor));
-	for (int i = 0; i < 3; i++)
-		plait_transport_lose_connection(w.transport);
-	wire_close(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
+STORY(connection_made_may_lose_it,
+      "M { write bye; lose; write !; lost 0 } open; peer gets bye!;"
+      "peer gets end; end; trace ML");
 
-static void lose_now(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_write(w->transport, "bye", 3);
-	plait_transport_lose_connection(w->transport);
-	plait_transport_write(w->transport, "!", 1);
-	ck_assert_uint_eq(w->lost, 0);
-}
+STORY(nothing_is_received_after_losing,
+      "open; peer says too late; write bye; lose; lost;"
+      "peer says much too late; turn 3; end; trace ML");
 
-TEST(what_is_written_around_losing_is_sent, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = lose_now };
-	char text[8] = "";
+STORY(losing_waits_until_all_is_sent,
+      "open; write 8M bytes; lose; peer says ignored; count; turn 20;"
+      "calls recv 0; lost 0; peer gets 8M bytes, end; end; trace ML");
 
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "go");
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 4), 4);
-	ck_assert_str_eq(text, "bye!");
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MDL");
-}
-
-static void lose_in_made(struct wire *w)
-{
-	lose_now(w, NULL, 0);
-}
-
-TEST(connection_made_may_lose_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_made = lose_in_made };
-	char text[8] = "";
-
-	ck_assert(wire_open(&w, reactor));
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, text, 4), 4);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(nothing_is_received_after_losing, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "too late");
-	say_bye_and_lose(&w);
-	wire_wait_lost(&w);
-	peer_say(w.peer, "much too late");
-	run_turns(reactor, 3);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(losing_waits_until_all_is_sent, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_transport_lose_connection(w.transport);
-	peer_say(w.peer, "ignored");
-	calls_reset();
-	run_turns(reactor, 20);
-	ck_assert_uint_eq(calls_of("recv"), 0);
-	ck_assert_uint_eq(w.lost, 0);
-	expect_bytes(&w, MUCH);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(bytes_written_while_it_flushes_are_sent_too, ON_EACH_BACKEND)
-{
-	enum { MORE = 1000 };
-	struct wire w = { .on_data = NULL };
-	unsigned char *bytes = wire_bytes(MUCH + MORE);
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_transport_lose_connection(w.transport);
-	run_turns(reactor, 3);
-	plait_transport_write(w.transport, bytes + MUCH, MORE);
-	expect_bytes(&w, MUCH + MORE);
-	wire_close(&w);
-	free(bytes);
-}
+STORY(bytes_written_while_it_flushes_are_sent_too,
+      "open; write 8M bytes; lose; turn 3; write 1000 bytes;"
+      "peer gets 8M bytes; peer gets 1000 bytes, end; end");
 
 /* Hazard 29: closing with unread input would destroy what is on its way. */
-TEST(unread_input_does_not_destroy_output, ON_EACH_BACKEND)
-{
-	enum { N = 4 << 20, INPUT = 200000 };
-	struct wire w = { .on_data = NULL };
-	unsigned char *bytes = wire_bytes(INPUT);
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	ck_assert(peer_send(NULL, w.peer, bytes, INPUT));
-	write_bytes(&w, N);
-	plait_transport_lose_connection(w.transport);
-	run_turns(reactor, 20);
-	expect_bytes(&w, N);
-	ck_assert_uint_eq(w.received, 0);
-	wire_close(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	free(bytes);
-}
+STORY(unread_input_does_not_destroy_output,
+      "open; pause; turn; peer sends 200000 bytes; write 4M bytes; lose;"
+      "turn 20; peer gets 4M bytes, end; received 0; end;"
+      "why ConnectionDone");
 
 /* The same with a peer that has closed nothing and reads at its leisure. */
-TEST(a_peer_that_reads_late_gets_all, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "never read");
-	write_bytes(&w, 100000);
-	plait_transport_lose_connection(w.transport);
-	wire_wait_lost(&w);
-	run_turns(reactor, 10);
-	expect_bytes(&w, 100000);
-	wire_close(&w);
-}
+STORY(a_peer_that_reads_late_gets_all,
+      "open; peer says never read; write 100000 bytes; lose; lost; turn 10;"
+      "peer gets 100000 bytes, end; end");
 
 GROUP("linger");
 
 /*
  * Lingering.
  */
-TEST(the_protocol_does_not_wait_for_the_lingering, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(the_protocol_does_not_wait_for_the_lingering,
+      "open; write bye; lose; count; lost; done 1; calls close 0;"
+      "peer closes; turn 3; calls close 1");
 
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	calls_reset();
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(w.done, 1);
-	ck_assert_uint_eq(closes(), 0);
-	wire_hang_up(&w);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 1);
-}
+STORY(lingering_ends_with_its_time,
+      "limit close_timeout 30; limit linger_timeout 5; limit linger_bytes 1e6;"
+      "open; count; write bye; lose; wait 4.9; lost 1; calls close 0;"
+      "wait 0.2; turn 2; calls close 1");
 
-TEST(lingering_ends_with_its_time, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(lingering_ends_when_the_peer_sends_too_much,
+      "limit linger_bytes 100000; open; write bye; lose; lost; count;"
+      "peer sends 65536 bytes; turn 3; calls close 0;"
+      "peer sends 65536 bytes; turn 3; calls close 1; received 0");
 
-	set_limits(30, 5, 1 << 20);
-	ck_assert(wire_open(&w, reactor));
-	calls_reset();
-	say_bye_and_lose(&w);
-	run_for(reactor, 4.9);
-	ck_assert_uint_eq(w.lost, 1);
-	ck_assert_uint_eq(closes(), 0);
-	run_for(reactor, 0.2);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(closes(), 1);
-	wire_hang_up(&w);
-}
+STORY(the_bytes_of_lingering_are_exact,
+      "limit linger_bytes 10000; open; write bye; lose; lost; count;"
+      "peer sends 9999 bytes; turn 3; calls close 0;"
+      "peer says x; turn 3; calls close 1");
 
-TEST(lingering_ends_when_the_peer_sends_too_much, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	unsigned char *bytes = wire_bytes(65536);
+STORY(lingering_ends_when_the_peer_resets,
+      "open; write bye; lose; lost; count; peer resets; turn 3;"
+      "calls close 1");
 
-	set_limits(30, 5, 100000);
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	wire_wait_lost(&w);
-	calls_reset();
-	ck_assert(peer_send(reactor, w.peer, bytes, 65536));
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 0);
-	ck_assert(peer_send(reactor, w.peer, bytes, 65536));
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 1);
-	ck_assert_uint_eq(w.received, 0);
-	wire_hang_up(&w);
-	free(bytes);
-}
+STORY(lingering_survives_interruptions,
+      "open; write bye; lose; lost; count; fail recv EINTR 3;"
+      "fail recv EAGAIN; peer says x; turn 5; calls recv 5; calls close 0;"
+      "peer closes; turn 3; calls close 1");
 
-TEST(the_bytes_of_lingering_are_exact, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	unsigned char *bytes = wire_bytes(9999);
-
-	set_limits(30, 5, 10000);
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	wire_wait_lost(&w);
-	calls_reset();
-	ck_assert(peer_send(reactor, w.peer, bytes, 9999));
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 0);
-	peer_say(w.peer, "x");
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 1);
-	wire_hang_up(&w);
-	free(bytes);
-}
-
-TEST(lingering_ends_when_the_peer_resets, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	wire_wait_lost(&w);
-	calls_reset();
-	peer_reset(w.peer);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 1);
-	w.peer = -1;
-}
-
-TEST(lingering_survives_interruptions, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	wire_wait_lost(&w);
-	calls_reset();
-	fault_call("recv", 3, EINTR);
-	fault_call("recv", 1, EAGAIN);
-	peer_say(w.peer, "x");
-	run_turns(reactor, 5);
-	ck_assert_uint_eq(calls_of("recv"), 5);
-	ck_assert_uint_eq(closes(), 0);
-	wire_hang_up(&w);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(closes(), 1);
-}
-
-TEST(lingering_ends_if_it_cannot_be_watched_or_read, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 2);
-	say_bye_and_lose(&w);
-	calls_reset();
-	fault_alloc_at(0, true);
-	fault_call("epoll_ctl", 1, ENOMEM);
-	peer_say(w.peer, "x");
-	wire_wait_lost(&w);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_uint_eq(closes(), 1);
-	wire_hang_up(&w);
-}
+STORY(lingering_ends_if_it_cannot_be_watched_or_read,
+      "open; pause; turn 2; write bye; lose; count; no-memory;"
+      "fail epoll_ctl ENOMEM; peer says x; lost; turn 3;"
+      "why ConnectionDone; calls close 1");
 
 TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_BACKEND)
 {
@@ -351,106 +135,33 @@ TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_BACKEND)
 	ck_assert_uint_le(before, 511);
 }
 
-TEST(there_is_no_lingering_when_the_peer_has_closed, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
-
-	ck_assert(wire_open(&w, reactor));
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MR");
-	plait_transport_write(w.transport, "bye", 3);
-	plait_transport_lose_connection(w.transport);
-	calls_reset();
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(closes(), 1);
-	ck_assert_uint_eq(calls_of("shutdown"), 0);
-	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 3), 3);
-	wire_close(&w);
-}
+STORY(there_is_no_lingering_when_the_peer_has_closed,
+      "half-closeable; open; peer shuts; turn 3; trace MR; write bye; lose;"
+      "count; lost; calls close 1; calls shutdown 0; peer gets bye; end");
 
 /* Nothing is on its way that a reset could destroy. */
-TEST(there_is_no_lingering_when_nothing_was_written, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
+STORY(there_is_no_lingering_when_nothing_was_written,
+      "open; lose; peer says more; count; lost; why ConnectionDone;"
+      "calls close 1; calls recv 0; peer cannot send",
+      "open; lose write; turn 2; lose; peer says more; count; lost;"
+      "why ConnectionDone; calls close 1; calls recv 0; peer cannot send");
 
-	ck_assert(wire_open(&w, reactor));
-	if (_i == 0) {
-		plait_transport_lose_connection(w.transport);
-	} else {
-		plait_transport_lose_write_connection(w.transport);
-		run_turns(reactor, 2);
-		plait_transport_lose_connection(w.transport);
-	}
-	peer_say(w.peer, "more and more");
-	calls_reset();
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_uint_eq(closes(), 1);
-	ck_assert_uint_eq(calls_of("recv"), 0);
-	ck_assert_int_lt(peer_read_to_eof(reactor, w.peer, NULL, 0), 1);
-	errno = 0;
-	while (send(w.peer, "x", 1, MSG_NOSIGNAL) == 1)
-		;
-	ck_assert(errno == EPIPE || errno == ECONNRESET);
-	wire_hang_up(&w);
-}
+STORY(what_was_written_as_a_buffer_lingers_too,
+      "open; share bye; lose; count; lost; calls close 0");
 
-TEST(what_was_written_as_a_buffer_lingers_too, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	struct plait_buf *b = plait_buf_copy("bye", 3);
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_write_buf(w.transport, b);
-	plait_buf_unref(&b);
-	plait_transport_lose_connection(w.transport);
-	calls_reset();
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(closes(), 0);
-	wire_hang_up(&w);
-}
-
-TEST(there_is_no_lingering_without_a_peer, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	fault_call("shutdown", 1, ENOTCONN);
-	calls_reset();
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_uint_eq(closes(), 1);
-	wire_hang_up(&w);
-}
+STORY(there_is_no_lingering_without_a_peer,
+      "open; write bye; lose; fail shutdown ENOTCONN; count; lost;"
+      "why ConnectionDone; calls close 1");
 
 GROUP("deadline");
 
 /*
  * Deadlines: hazard 36.
  */
-TEST(closing_gives_up_when_the_peer_takes_nothing, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	size_t unsent;
-
-	set_limits(7, 5, 1 << 20);
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	run_for(reactor, 100);
-	ck_assert_uint_eq(w.lost, 0);
-	plait_transport_lose_connection(w.transport);
-	run_for(reactor, 6.9);
-	ck_assert_uint_eq(w.lost, 0);
-	unsent = plait_transport_pending(w.transport);
-	ck_assert_uint_gt(unsent, 0);
-	run_for(reactor, 0.2);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionAborted: "
-				"closing made no progress in 7 seconds");
-	wire_close(&w);
-}
+STORY(closing_gives_up_when_the_peer_takes_nothing,
+      "limit close_timeout 7; open; write 8M bytes; wait 100; lost 0; lose;"
+      "wait 6.9; lost 0; unsent >0; wait 0.2; lost;"
+      "why ConnectionAborted: closing made no progress in 7 seconds; end");
 
 /* A socketpair, whose kernel needs no time of its own. */
 TEST(closing_goes_on_while_the_peer_takes_something, ON_EACH_BACKEND)
@@ -527,75 +238,28 @@ TEST(what_the_kernel_takes_by_itself_is_no_progress, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
-TEST(a_closing_without_end_may_be_asked_for, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(a_closing_without_end_may_be_asked_for,
+      "limit close_timeout inf; limit linger_timeout inf;"
+      "limit linger_bytes inf; open; write 8M bytes; lose; wait 1e6; lost 0;"
+      "abort; lost;"
+      "why ConnectionAborted: by this end; end");
 
-	set_limits(INFINITY, INFINITY, SIZE_MAX);
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_transport_lose_connection(w.transport);
-	run_for(reactor, 1e6);
-	ck_assert_uint_eq(w.lost, 0);
-	plait_transport_abort(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
-	wire_close(&w);
-}
-
-TEST(a_peer_that_left_and_takes_nothing_is_given_up, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	set_limits(7, 5, 1 << 20);
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	shutdown(w.peer, SHUT_WR);
-	run_for(reactor, 8);
-	wire_wait_lost(&w);
-	ck_assert_int_eq(strncmp(w.why, "ConnectionAborted", 17), 0);
-	wire_close(&w);
-}
+STORY(a_peer_that_left_and_takes_nothing_is_given_up,
+      "limit close_timeout 7; open; write 8M bytes; peer shuts; wait 8; lost;"
+      "why ConnectionAborted...; end");
 
 GROUP("abort");
 
 /*
  * Aborting: hazard 34.
  */
-TEST(aborting_resets_and_is_told_from_the_loop, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	ssize_t n;
+STORY(aborting_resets_and_is_told_from_the_loop,
+      "open; write 8M bytes; turn 5; abort; lost 0; unsent 0; turn; lost 1;"
+      "why ConnectionAborted: by this end; peer gets reset; end");
 
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	run_turns(reactor, 5);
-	plait_transport_abort(w.transport);
-	ck_assert_uint_eq(w.lost, 0);
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(w.lost, 1);
-	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
-	n = peer_read(reactor, w.peer, NULL, MUCH);
-	ck_assert_int_eq(n, -ECONNRESET);
-	wire_close(&w);
-}
-
-TEST(aborting_ends_a_slow_close, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_transport_lose_connection(w.transport);
-	run_turns(reactor, 5);
-	plait_transport_abort(w.transport);
-	plait_transport_abort(w.transport);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(w.lost, 1);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
+STORY(aborting_ends_a_slow_close,
+      "open; write 8M bytes; lose; turn 5; abort; abort; turn 2; lost 1; end;"
+      "trace ML");
 
 static void abort_wire(void *arg)
 {
@@ -646,215 +310,64 @@ GROUP("eof");
 /*
  * The peer leaves: hazard 30.
  */
-TEST(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half,
-     ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(what_is_unsent_is_flushed_when_the_peer_has_closed_its_half,
+      "open; write 8M bytes; peer shuts; turn 20; lost 0;"
+      "peer gets 8M bytes, end; end; why ConnectionDone; trace ML");
 
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 20);
-	ck_assert_uint_eq(w.lost, 0);
-	expect_bytes(&w, MUCH);
-	wire_close(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_str_eq(w.trace, "ML");
-}
+STORY(a_request_and_a_fin_at_once_get_their_answer,
+      "D { write 8M bytes } open; peer says GET /; peer shuts;"
+      "peer gets 8M bytes, end; end");
 
-static void answer(struct wire *w, const void *data, size_t len)
-{
-	write_bytes(w, MUCH);
-}
+STORY(the_end_of_the_input_does_not_spin,
+      "open; write 8M bytes; peer shuts; turn 20; count; sleeps 1;"
+      "calls recv 0; end");
 
-TEST(a_request_and_a_fin_at_once_get_their_answer, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = answer };
+STORY(a_half_closeable_protocol_is_told_and_goes_on,
+      "half-closeable; open; peer says request; peer shuts; turn 5; trace MDR;"
+      "count; sleeps 1000; calls recv 0; write 1000 bytes; turn 2; lost 0;"
+      "lose; peer gets 1000 bytes, end; end; trace MDRL");
 
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "GET /");
-	shutdown(w.peer, SHUT_WR);
-	expect_bytes(&w, MUCH);
-	wire_close(&w);
-}
-
-TEST(the_end_of_the_input_does_not_spin, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 20);
-	calls_reset();
-	clock_virtual(true);
-	plait_reactor_iterate(reactor, 1);
-	ck_assert_double_ge(wait_timeout(), 0.9);
-	ck_assert_uint_eq(calls_of("recv"), 0);
-	wire_close(&w);
-}
-
-TEST(a_half_closeable_protocol_is_told_and_goes_on, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "request");
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 5);
-	ck_assert_str_eq(w.trace, "MDR");
-	calls_reset();
-	clock_virtual(true);
-	plait_reactor_iterate(reactor, 1000);
-	ck_assert_double_ge(wait_timeout(), 999);
-	ck_assert_uint_eq(calls_of("recv"), 0);
-	write_bytes(&w, 1000);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(w.lost, 0);
-	plait_transport_lose_connection(w.transport);
-	expect_bytes(&w, 1000);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MDRL");
-}
-
-static void lose_it(struct wire *w)
-{
-	plait_transport_lose_connection(w->transport);
-}
-
-TEST(read_connection_lost_may_lose_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, 1000);
-	shutdown(w.peer, SHUT_WR);
-	expect_bytes(&w, 1000);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MRL");
-}
+STORY(read_connection_lost_may_lose_it,
+      "half-closeable; R { lose } open; write 1000 bytes; peer shuts;"
+      "peer gets 1000 bytes, end; end; trace MRL");
 
 GROUP("half");
 
 /*
  * Closing one's own half.
  */
-TEST(the_sending_half_closes_after_what_is_queued, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
+STORY(the_sending_half_closes_after_what_is_queued,
+      "half-closeable; open; write 8M bytes; lose write; lose write;"
+      "write too late; trace M; is open; peer gets 8M bytes, end;"
+      "turn 2; trace MW; peer says still heard; turn 3; text still heard;"
+      "peer shuts; turn 3; trace MWDR; lost 0; lose; lost 0; end;"
+      "trace MWDRL; why ConnectionDone");
 
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_transport_lose_write_connection(w.transport);
-	plait_transport_lose_write_connection(w.transport);
-	plait_transport_write(w.transport, "too late", 8);
-	ck_assert_str_eq(w.trace, "M");
-	ck_assert(!plait_transport_is_disconnecting(w.transport));
-	expect_bytes(&w, MUCH);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "MW");
-	peer_say(w.peer, "still heard");
-	run_until_count(reactor, &w.calls, 1);
-	ck_assert_str_eq(w.text, "still heard");
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MWDR");
-	ck_assert_uint_eq(w.lost, 0);
-	plait_transport_lose_connection(w.transport);
-	ck_assert_uint_eq(w.lost, 0);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MWDRL");
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
+STORY(a_protocol_without_half_closing_may_close_its_half,
+      "open; lose write; peer gets end; peer says heard; end; trace MDL;"
+      "why ConnectionDone");
 
-TEST(a_protocol_without_half_closing_may_close_its_half, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(the_halves_close_in_either_order,
+      "half-closeable; open; peer shuts; turn 3; trace MR; write 100 bytes;"
+      "lose write; peer gets 100 bytes, end; turn 3; trace MRW; lose; end;"
+      "trace MRWL");
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_write_connection(w.transport);
-	expect_bytes(&w, 0);
-	peer_say(w.peer, "heard");
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
-
-TEST(the_halves_close_in_either_order, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
-
-	ck_assert(wire_open(&w, reactor));
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MR");
-	write_bytes(&w, 100);
-	plait_transport_lose_write_connection(w.transport);
-	expect_bytes(&w, 100);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MRW");
-	plait_transport_lose_connection(w.transport);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MRWL");
-}
-
-TEST(write_connection_lost_may_lose_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true, .on_write_lost = lose_it };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_write_connection(w.transport);
-	expect_bytes(&w, 0);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MWL");
-}
+STORY(write_connection_lost_may_lose_it,
+      "half-closeable; W { lose } open; lose write; peer gets end; end;"
+      "trace MWL");
 
 /* The peer was gone before the half was closed, and that must be noticed. */
-TEST(a_half_close_without_a_peer_ends_in_a_loss, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
+STORY(a_half_close_without_a_peer_ends_in_a_loss,
+      "half-closeable; open; lose write; peer resets; lost; trace MWL;"
+      "errno ECONNRESET");
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_write_connection(w.transport);
-	peer_reset(w.peer);
-	w.peer = -1;
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.trace, "MWL");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
+STORY(losing_after_the_half_close_is_one_loss,
+      "half-closeable; open; lose write; pause; lose; lost 0; end; trace ML;"
+      "why ConnectionDone");
 
-TEST(losing_after_the_half_close_is_one_loss, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_write_connection(w.transport);
-	plait_transport_pause_reading(w.transport);
-	plait_transport_lose_connection(w.transport);
-	ck_assert_uint_eq(w.lost, 0);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
-
-TEST(pausing_with_the_half_close_is_not_forgotten, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true, .on_read_lost = lose_it };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_write_connection(w.transport);
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 2);
-	peer_say(w.peer, "x");
-	calls_reset();
-	clock_virtual(true);
-	plait_reactor_iterate(reactor, 10);
-	ck_assert_double_ge(wait_timeout(), 9);
-	ck_assert_uint_eq(w.calls, 0);
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MWDRL");
-}
+STORY(pausing_with_the_half_close_is_not_forgotten,
+      "half-closeable; R { lose } open; lose write; pause; turn 2;"
+      "peer says x; sleeps 10; reads 0; resume; end; trace MWDRL");
 
 GROUP("shutdown");
 
@@ -886,17 +399,8 @@ TEST(the_end_of_the_reactor_loses_every_connection, ON_EACH_BACKEND)
 		wire_hang_up(&w[i]);
 }
 
-TEST(a_peer_that_did_not_get_all_before_the_end_is_reset, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	write_bytes(&w, MUCH);
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(w.lost, 1);
-	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, MUCH), -ECONNRESET);
-	wire_hang_up(&w);
-}
+STORY(a_peer_that_did_not_get_all_before_the_end_is_reset,
+      "open; write 8M bytes; free-reactor; lost 1; peer gets reset");
 
 TEST(the_end_of_the_reactor_ends_lingering_and_dying, ON_EACH_BACKEND)
 {
@@ -965,80 +469,30 @@ TEST(a_forked_child_does_not_disturb_the_connection, ON_EACH_BACKEND, TIMES(2))
 	wire_close(&w);
 }
 
-/*
- * A child holds what this end closes: the peer must learn of it all the same.
- */
-static void lose_held(struct wire *w)
-{
-	plait_transport_lose_connection(w->transport);
-}
-
-static void hang_up_half(struct wire *w)
-{
-	shutdown(w->peer, SHUT_WR);
-}
-
 GROUP("held");
 
-TEST(a_child_that_holds_the_socket_does_not_hold_the_end, ON_EACH_BACKEND,
-     TIMES(6))
-{
-	static void (*const ways[])(
-		struct wire *) = { lose_held, say_bye_and_lose, hang_up_half };
-	struct wire w = { .unix_pair = _i >= 3 };
-	pid_t child;
+#define TOLD "lost; why ConnectionDone; "
+#define OVER "; end; turn 3; let-go"
 
-	ck_assert(wire_open(&w, reactor));
-	child = child_hold();
-	ways[_i % 3](&w);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 3),
-			 _i % 3 == 1 ? 3 : 0);
-	wire_close(&w);
-	run_turns(reactor, 3);
-	child_let_go(child);
-}
+STORY(a_child_that_holds_the_socket_does_not_hold_the_end,
+      "open; hold; lose; " TOLD "peer gets end" OVER,
+      "open; hold; write bye; lose; " TOLD "peer gets bye; peer gets end" OVER,
+      "open; hold; peer shuts; " TOLD "peer gets end" OVER,
+      "pair; open; hold; lose; " TOLD "peer gets end" OVER,
+      "pair; open; hold; write bye; lose; " TOLD
+      "peer gets bye; peer gets end" OVER,
+      "pair; open; hold; peer shuts; " TOLD "peer gets end" OVER);
 
 /* Nobody is left who could reset it by closing. */
-TEST(a_child_that_holds_the_socket_does_not_hold_a_reset, ON_EACH_BACKEND,
-     TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
-	pid_t child;
+STORY(a_child_that_holds_the_socket_does_not_hold_a_reset,
+      "open; hold; turn 2; abort; lost; peer gets reset; end; let-go",
+      "open; hold; write 8M bytes; turn 2; abort; lost; peer gets reset; end;"
+      "let-go");
 
-	ck_assert(wire_open(&w, reactor));
-	child = child_hold();
-	if (_i == 1)
-		write_bytes(&w, MUCH);
-	run_turns(reactor, 2);
-	plait_transport_abort(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, MUCH), -ECONNRESET);
-	wire_close(&w);
-	child_let_go(child);
-}
-
-TEST(lingering_that_ends_lets_the_peer_know_of_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	pid_t child;
-
-	ck_assert(wire_open(&w, reactor));
-	say_bye_and_lose(&w);
-	child = child_hold();
-	wire_wait_lost(&w);
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 3), 3);
-	peer_say(w.peer, "still there?");
-	run_for(reactor, 5.1);
-	run_turns(reactor, 2);
-	errno = 0;
-	while (send(w.peer, "x", 1, MSG_NOSIGNAL) == 1)
-		;
-	ck_assert(errno == EPIPE || errno == ECONNRESET);
-	wire_close(&w);
-	child_let_go(child);
-}
+STORY(lingering_that_ends_lets_the_peer_know_of_it,
+      "open; write bye; lose; hold; lost; peer gets bye; peer gets end;"
+      "peer says still there?; wait 5.1; turn 2; peer cannot send; end;"
+      "let-go");
 
 /* A copy that a child holds stays in the kernel's set unless it is removed. */
 TEST(what_a_child_holds_leaves_the_kernels_set, ON_EACH_BACKEND)

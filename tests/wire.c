@@ -7,7 +7,7 @@
 
 #include "reactor/net/address.h"
 #include "reactor/net/transport.h"
-#include "tests/wire.h"
+#include "tests/play.h"
 
 struct wire_protocol {
 	struct plait_protocol base;
@@ -30,6 +30,12 @@ void wire_note(struct wire *w, char what)
 		w->trace[n] = what;
 }
 
+static void react(struct wire *w, char what)
+{
+	if (w->plays[what - 'A'] != NULL)
+		play(w, w->plays[what - 'A']);
+}
+
 static void made(struct plait_protocol *p)
 {
 	struct wire *w = wire_of(p);
@@ -39,6 +45,7 @@ static void made(struct plait_protocol *p)
 	wire_note(w, 'M');
 	if (w->on_made != NULL)
 		w->on_made(w);
+	react(w, 'M');
 }
 
 static void keep_text(struct wire *w, const void *data, size_t len)
@@ -66,6 +73,7 @@ static void data_received(struct plait_protocol *p, const void *data,
 		w->most = len;
 	if (w->on_data != NULL)
 		w->on_data(w, data, len);
+	react(w, 'D');
 }
 
 static void connection_lost(struct plait_protocol *p,
@@ -80,6 +88,7 @@ static void connection_lost(struct plait_protocol *p,
 	plait_failure_str(why, w->why, sizeof(w->why));
 	if (w->on_lost != NULL)
 		w->on_lost(w);
+	react(w, 'L');
 	w->transport = NULL;
 }
 
@@ -90,6 +99,7 @@ static void read_lost(struct plait_protocol *p)
 	wire_note(w, 'R');
 	if (w->on_read_lost != NULL)
 		w->on_read_lost(w);
+	react(w, 'R');
 }
 
 static void write_lost(struct plait_protocol *p)
@@ -99,6 +109,7 @@ static void write_lost(struct plait_protocol *p)
 	wire_note(w, 'W');
 	if (w->on_write_lost != NULL)
 		w->on_write_lost(w);
+	react(w, 'W');
 }
 
 static void done(struct plait_protocol *p)
@@ -110,6 +121,7 @@ static void done(struct plait_protocol *p)
 	w->done++;
 	if (w->on_done != NULL)
 		w->on_done(w);
+	react(w, 'E');
 }
 
 #define COMMON                                                                 \
@@ -190,6 +202,12 @@ void wire_hang_up(struct wire *w)
 	w->peer = -1;
 }
 
+void wire_reset(struct wire *w)
+{
+	peer_reset(w->peer);
+	w->peer = -1;
+}
+
 void wire_wait_lost(struct wire *w)
 {
 	run_until_count(w->reactor, &w->lost, 1);
@@ -202,6 +220,83 @@ void wire_close(struct wire *w)
 	wire_wait_lost(w);
 	ck_assert_uint_eq(w->lost, 1);
 	ck_assert_uint_eq(w->done, 1);
+}
+
+static struct wire *wire_of_producer(struct plait_producer *p)
+{
+	return plait_container(p, struct wire, producer);
+}
+
+static void tell(struct wire *w, char what)
+{
+	size_t n = strlen(w->told);
+
+	if (n + 1 < sizeof(w->told))
+		w->told[n] = what;
+}
+
+static void pause_producer(struct plait_producer *p)
+{
+	tell(wire_of_producer(p), 'P');
+}
+
+static void resume_producer(struct plait_producer *p)
+{
+	struct wire *w = wire_of_producer(p);
+
+	tell(w, 'R');
+	if (w->on_resume != NULL)
+		w->on_resume(w);
+}
+
+static void stop_producer(struct plait_producer *p)
+{
+	struct wire *w = wire_of_producer(p);
+
+	tell(w, 'S');
+	wire_note(w, 'S');
+	w->stops++;
+	if (w->on_stop != NULL)
+		w->on_stop(w);
+}
+
+static const struct plait_producer_ops producer_ops = {
+	.name = "producer of a wire",
+	.pause = pause_producer,
+	.resume = resume_producer,
+	.stop = stop_producer,
+};
+
+void wire_produce(struct wire *w, bool streaming)
+{
+	w->producer.ops = &producer_ops;
+	ck_assert_int_eq(plait_transport_register_producer(
+				 w->transport, &w->producer, streaming),
+			 0);
+}
+
+static plait_value note_end(plait_value *result, void *arg)
+{
+	*(bool *)arg = plait_value_is_failure(result);
+	return PLAIT_NONE;
+}
+
+void wire_work(struct wire *w)
+{
+	struct plait_deferred *d =
+		plait_defer_later(w->reactor, 3600, NULL, NULL);
+
+	plait_deferred_add_both(d, note_end, &w->ended);
+	plait_scope_own(plait_transport_scope(w->transport), &d);
+}
+
+void wire_check_bytes(struct wire *w, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	size_t start = w->received - len;
+
+	for (size_t i = 0; i < len; i++)
+		ck_assert_uint_eq(p[i], wire_byte(start + i));
 }
 
 unsigned char *wire_bytes(size_t n)

@@ -25,7 +25,10 @@ struct wire {
 	void (*on_done)(struct wire *w);
 	void (*on_read_lost)(struct wire *w);
 	void (*on_write_lost)(struct wire *w);
+	void (*on_resume)(struct wire *w); /* of its producer */
+	void (*on_stop)(struct wire *w);
 	void *arg;
+	const char *plays[26]; /* by letter of the trace, E is done: play.h */
 
 	/* What there is, and what came of it. */
 	struct plait_reactor *reactor;
@@ -42,6 +45,13 @@ struct wire {
 	char trace[64];	 /* M D R W L: made, data, read, write, lost */
 	char why[128];	 /* of connection_lost() */
 	int err;	 /* its errno */
+	struct plait_producer producer; /* of wire_produce() */
+	char told[32];	       /* P R S: it was told to pause, resume, stop */
+	unsigned stops;	       /* how often it was */
+	bool ended;	       /* what wire_work() began */
+	size_t written, taken; /* of wire_byte(), by play() */
+	pid_t child;	       /* that holds its descriptor */
+	struct plait_limits limits; /* that play() has set */
 };
 
 /*
@@ -53,14 +63,24 @@ bool wire_open(struct wire *w, struct plait_reactor *r);
 /* Adds to the trace. */
 void wire_note(struct wire *w, char what);
 
-/* Closes the test's end. */
+/* Closes the test's end, or resets. */
 void wire_hang_up(struct wire *w);
+void wire_reset(struct wire *w);
 
 /* Turns until the protocol was told of the loss, and until it is buried. */
 void wire_wait_lost(struct wire *w);
 
 /* Both, and asserts that it was told once. */
 void wire_close(struct wire *w);
+
+/* Registers a producer that notes what it is told; S is in trace, too. */
+void wire_produce(struct wire *w, bool streaming);
+
+/* Begins something in the connection's scope that takes an hour. */
+void wire_work(struct wire *w);
+
+/* For on_data: what comes has to be the bytes of wire_bytes(). */
+void wire_check_bytes(struct wire *w, const void *data, size_t len);
 
 /* The i-th byte of a stream that does not repeat soon. */
 static inline unsigned char wire_byte(size_t i)

@@ -1,0 +1,81 @@
+/*
+ * The story of one connection, told in steps: what this end, the peer and the
+ * kernel do, and what has come of it.
+ *
+ *	STORY(the_halves_close_in_either_order,
+ *	      "half-closeable; open; peer shuts; turn 3; trace MR;"
+ *	      "write 100 bytes; lose write; peer gets 100 bytes, end; turn 3;"
+ *	      "trace MRW; lose; end; trace MRWL");
+ *
+ * It is a TEST ON_EACH_BACKEND; one of several stories runs once with each.
+ *
+ *	half-closeable, pair	before open: as in wire.h
+ *	check-bytes		what comes has to be wire_byte()
+ *	limit close_timeout 7	of the reactor, for what is opened later
+ *	open			connects
+ *	D { lose; write x }	is what its protocol does on each D of the
+ *				trace: M D R W L as in wire.h, E: done()
+ *
+ *	write TEXT		this end's calls; TEXT goes as far as the ;
+ *	write 8M bytes		... of wire_byte(), from where it was; K or M
+ *	share TEXT		... as a plait_buf
+ *	mix 8M bytes		... in pieces of all sizes, of both kinds
+ *	lose, lose write, abort, pause, resume
+ *	produce, pull, unregister	a producer that notes what it is told
+ *	holds-unread, has-read	what its protocol says of itself
+ *	work			something begins in its scope
+ *	free-reactor
+ *
+ *	peer says TEXT, peer sends 5 bytes, peer shuts, peer closes
+ *	peer resets
+ *	peer gets TEXT		turns until it has come
+ *	peer gets 5 bytes	... and are wire_byte(), from where it was
+ *	peer gets 5 bytes, end	... and then the end; or: peer gets end
+ *	peer gets reset		after whatever
+ *	peer takes 5 bytes	which have come
+ *	peer cannot send	as this end has gone for good
+ *	hold, let-go		a forked child has all descriptors meanwhile
+ *
+ *	turn, turn 3		turns that wait for nothing
+ *	wait 4.9		that many seconds of virtual time
+ *	sleeps 9		a turn finds nothing to do for that long
+ *	quiet 0.2		that time passes in few turns
+ *	until reads 1, until lost 1
+ *	real-time		no more virtual time
+ *	lost			turns until connection_lost(), and it is done
+ *	end			the peer closes, lost, once each
+ *
+ *	fail recv EINTR, fail recv EINTR 3, fail recv EINTR forever
+ *	short recv 9, short recv 9 forever	moves that many bytes
+ *	pass recv 2		as fault.h says
+ *	no-memory, memory, used recv
+ *	count			calls, from now on: calls recv 5
+ *
+ *	trace MDL, text TEXT, why TEXT, errno EPIPE, lost 0, done 1
+ *	why TEXT...		begins so
+ *	received 5, reads 2, unsent 9	bytes, and calls of data_received();
+ *				>5 and <5 as well
+ *	is closing, is open, peer is gone, peer is there
+ *	producer PRS		what it was told; - is nothing
+ *	work ended, work goes-on
+ *
+ * play() does the same in the middle of another test.
+ */
+#ifndef TESTS_PLAY_H
+#define TESTS_PLAY_H
+
+#include "tests/wire.h"
+
+#define STORY(claim, ...)                                                      \
+	static const char *const claim##_told[] = { __VA_ARGS__ };             \
+	TEST(claim, ON_EACH_BACKEND, EACH_OF(claim##_told))                    \
+	{                                                                      \
+		struct wire w = { .peer = -1 };                                \
+                                                                               \
+		play(&w, claim##_told[_i]);                                    \
+		wire_hang_up(&w);                                              \
+	}
+
+void play(struct wire *w, const char *story);
+
+#endif
