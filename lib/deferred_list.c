@@ -14,6 +14,7 @@
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
+#include "lib/value.h"
 
 const struct plait_error plait_error_first = {
 	.name = "FirstError",
@@ -66,18 +67,6 @@ static plait_value make_indexed(size_t index, plait_value v)
 	}
 	*indexed = (struct plait_indexed){ index, v };
 	return plait_value_make(&plait_indexed_type, indexed);
-}
-
-static struct plait_values *new_values(size_t count)
-{
-	struct plait_values *values =
-		calloc(1, sizeof(*values) + count * sizeof(plait_value));
-
-	if (values == NULL)
-		return NULL;
-	values->count = count;
-	values->items = (plait_value *)(void *)(values + 1);
-	return values;
 }
 
 /* ---- the members ---------------------------------------------------- */
@@ -395,7 +384,7 @@ static struct combined *new_combined(size_t n, unsigned flags,
 		.refs = 1,
 		.forks = fork_count()
 	};
-	c->values = new_values(n);
+	c->values = plait_i_values_new(n);
 	if (c->values == NULL) {
 		free(c);
 		return NULL;

@@ -249,22 +249,45 @@ plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 	return give(f);
 }
 
-plait_value plait_fail_with_at(const char *where,
-			       const struct plait_error *kind,
-			       plait_value detail, const char *fmt, ...)
+static plait_value fail_with(const char *where, const struct plait_error *kind,
+			     int err, plait_value detail, const char *fmt,
+			     va_list ap)
 {
-	struct plait_failure *f;
-	va_list ap;
+	struct plait_failure *f = make(where, kind, fmt, ap);
 
-	va_start(ap, fmt);
-	f = make(where, kind, fmt, ap);
-	va_end(ap);
 	if (f == NULL) {
 		plait_value_free(&detail);
 		return plait_no_memory();
 	}
+	f->err = err;
 	f->detail = detail;
 	return give(f);
+}
+
+plait_value plait_fail_with_at(const char *where,
+			       const struct plait_error *kind,
+			       plait_value detail, const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = fail_with(where, kind, 0, detail, fmt, ap);
+	va_end(ap);
+	return v;
+}
+
+plait_value plait_i_failure_with(const char *where,
+				 const struct plait_error *kind, int err,
+				 plait_value detail, const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = fail_with(where, kind, err, detail, fmt, ap);
+	va_end(ap);
+	return v;
 }
 
 plait_value plait_cancelled(void)

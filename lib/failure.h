@@ -41,6 +41,12 @@ void plait_i_failure_init(struct plait_failure *f,
 void plait_i_failure_unhandled(const struct plait_failure *f,
 			       const char *words);
 
+/* As plait_fail_with(), for an errno as well. */
+plait_value plait_i_failure_with(const char *where,
+				 const struct plait_error *kind, int err,
+				 plait_value detail, const char *fmt, ...)
+	PLAIT_PRINTF(5, 6);
+
 /* A cancellation that says that, as if a cancel of its own had made it. */
 plait_value plait_i_failure_cancelled_by(const char *reason, const char *where);
 

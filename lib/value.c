@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/deferred_list.h>
+#include "lib/value.h"
 
 static int int_format(const void *ptr, char *buf, size_t size)
 {
@@ -150,6 +150,18 @@ static void free_nest(plait_value nest)
 static void free_values(void *ptr)
 {
 	free_nest(plait_value_make(&plait_values_type, ptr));
+}
+
+struct plait_values *plait_i_values_new(size_t count)
+{
+	struct plait_values *values =
+		calloc(1, sizeof(*values) + count * sizeof(plait_value));
+
+	if (values == NULL)
+		return NULL;
+	values->count = count;
+	values->items = (plait_value *)(void *)(values + 1);
+	return values;
 }
 
 static int format_values(const void *ptr, char *buf, size_t size)

@@ -1,66 +1,48 @@
 /*
  * Connectors: what is the same for all of them.
  *
- * A connector is disconnected, connecting or connected.  An attempt ends in
- * exactly one of plait_i_connector_connected() and plait_i_connector_failed(),
- * whichever comes first: it stops everything else that could end the attempt
- * (the timer, the network, the answer to stop_connecting()).  Attempts hold one
- * reference, from the start of the first until the burial of the last, in the
- * turn in which the factory was told of its end; what an attempt has left is
- * closed there.  The next attempt opens nothing before the turn after.
+ * A connector is disconnected, connecting or connected.  While it connects, its
+ * attempts (attempt.c) try one address after the other.  Connecting ends in
+ * exactly one of connector_connected() and connector_failed(), whichever comes
+ * first: it stops everything else that could end it (the attempts, the timer,
+ * the answer to stop_connecting()).  A connector holds a reference to itself
+ * while it connects or is connected, until the burial in the turn in which the
+ * factory was told of the end; what the attempts have left is closed before.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "reactor/net/address.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/connector.h"
+#include "reactor/net/network.h"
 #include "reactor/net/protocol.h"
 
-static const struct plait_error *connector_kind_of(int err)
+/* What to say when it fails as a whole, given. */
+static const struct plait_failure *
+connector_failure(const struct plait_connector *c,
+		  const struct plait_error *kind)
 {
-	switch (err) {
-	case ECONNREFUSED:
-		return &plait_error_connection_refused;
-	case ENETUNREACH:
-	case EHOSTUNREACH:
-		return &plait_error_no_route;
-	case ETIMEDOUT:
-		return &plait_error_tcp_timed_out;
-	default:
-		return &plait_error_connect;
-	}
+	return plait_i_attempts_failure_of(&c->attempts, kind, 0,
+					   &c->destination);
 }
 
-/* The failure that a new value is, with the value's reference. */
-static const struct plait_failure *failure_in(plait_value v)
-{
-	return plait_value_failure(&v);
-}
-
-const struct plait_failure *
-plait_i_connector_failure(const struct plait_connector *c,
-			  const struct plait_error *kind, int err)
-{
-	char to[PLAIT_ADDRESS_SIZE];
-
-	plait_address_str(&c->destination, to, sizeof(to));
-	if (kind == NULL)
-		kind = connector_kind_of(err);
-	return failure_in(plait_fail_errno(kind, err, "connect to %s", to));
-}
-
-/* Nothing but the caller can end the attempt any more. */
+/* Nothing but the caller can end the connecting any more. */
 static void connector_end_waiting(struct plait_connector *c)
 {
 	plait_timer_stop(&c->timer);
 	loop_part(&c->member);
-	c->ops->stop(c);
+	plait_i_attempts_stop(&c->attempts);
 }
 
-void plait_i_connector_answer(struct plait_connector *c,
-			      const struct plait_failure *why)
+/*
+ * Brings the outcome from the loop: it fails, for that reason, which is taken;
+ * NULL: the winner has won.  The last outcome of a turn counts.
+ */
+static void connector_answer(struct plait_connector *c,
+			     const struct plait_failure *why)
 {
 	connector_end_waiting(c);
 	c->why = why;
@@ -68,10 +50,10 @@ void plait_i_connector_answer(struct plait_connector *c,
 }
 
 /*
- * The factory was told of the end.  If that did not start a new attempt, the
- * factory is done with this connector.
+ * The factory was told of the end.  If that did not connect again, the factory
+ * is done with this connector.
  */
-static void connector_end_attempt(struct plait_connector *c)
+static void connector_end(struct plait_connector *c)
 {
 	if (loop_is_forked(c->reactor))
 		return;
@@ -82,7 +64,7 @@ static void connector_end_attempt(struct plait_connector *c)
 	plait_i_loop_bury(c->reactor, &c->burial);
 }
 
-/* Ends the reference that the attempts have. */
+/* Ends the reference that it has to itself. */
 static void connector_let_go(struct plait_connector *c)
 {
 	if (c->held) {
@@ -96,27 +78,13 @@ static void connector_run_burial(struct loop_task *task)
 	struct plait_connector *c =
 		plait_container(task, struct plait_connector, burial);
 
-	c->ops->close(c);
 	if (c->state == PLAIT_DISCONNECTED)
 		connector_let_go(c);
 }
 
-static void connector_run_answer(struct loop_task *task)
-{
-	struct plait_connector *c =
-		plait_container(task, struct plait_connector, answer);
-	const struct plait_failure *why = c->why;
-
-	c->why = NULL;
-	if (why != NULL)
-		plait_i_connector_failed(c, why);
-	else
-		plait_i_connector_connected(c);
-}
-
 /*
- * The reactor goes, and the user may have a reference.  In a forked child an
- * attempt may have one, too.
+ * The reactor goes, and the user may have a reference.  In a forked child it
+ * may have its own, too.
  */
 static void connector_run_keep(struct loop_task *task)
 {
@@ -126,7 +94,7 @@ static void connector_run_keep(struct loop_task *task)
 	connector_end_waiting(c);
 	c->state = PLAIT_DISCONNECTED;
 	plait_failure_unref(&c->why);
-	c->ops->close(c);
+	plait_i_attempts_close(&c->attempts);
 	c->reactor = NULL;
 	connector_let_go(c);
 }
@@ -138,7 +106,7 @@ static void connector_abandon(struct loop_member *m)
 		plait_container(m, struct plait_connector, member);
 
 	connector_end_waiting(c);
-	c->ops->close(c);
+	plait_i_attempts_close(&c->attempts);
 }
 
 static void connector_lose(struct loop_member *m)
@@ -146,24 +114,13 @@ static void connector_lose(struct loop_member *m)
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
-	plait_i_connector_answer(
-		c,
-		plait_i_connector_failure(c, &plait_error_connection_lost, 0));
+	connector_answer(c, connector_failure(c, &plait_error_connection_lost));
 }
 
 static const struct loop_member_ops connector_member_ops = {
 	.lose = connector_lose,
 	.abandon = connector_abandon,
 };
-
-static void connector_time_out(void *arg)
-{
-	struct plait_connector *c = arg;
-
-	plait_i_connector_failed(
-		c,
-		plait_i_connector_failure(c, &plait_error_connect_timeout, 0));
-}
 
 static void connector_tell_started(struct plait_connector *c)
 {
@@ -194,8 +151,9 @@ static void connector_tell_lost(struct plait_connector *c,
 		ops->connection_lost(c->factory, c, why);
 }
 
-void plait_i_connector_failed(struct plait_connector *c,
-			      const struct plait_failure *why)
+/* why is taken. */
+static void connector_failed(struct plait_connector *c,
+			     const struct plait_failure *why)
 {
 	/* The factory, or the protocol's, has forked. */
 	if (loop_is_forked(c->reactor)) {
@@ -208,7 +166,26 @@ void plait_i_connector_failed(struct plait_connector *c,
 	c->state = PLAIT_DISCONNECTED;
 	connector_tell_failed(c->factory, c, why);
 	plait_failure_unref(&why);
-	connector_end_attempt(c);
+	connector_end(c);
+}
+
+static void connector_time_out(void *arg)
+{
+	struct plait_connector *c = arg;
+
+	connector_failed(c, connector_failure(c, &plait_error_connect_timeout));
+}
+
+/* Before the factory has heard of it, the outcome has to wait. */
+static void connector_all_failed(struct attempts *s)
+{
+	struct plait_connector *c =
+		plait_container(s, struct plait_connector, attempts);
+
+	if (c->told)
+		connector_failed(c, plait_i_attempts_failure(s));
+	else
+		connector_answer(c, plait_i_attempts_failure(s));
 }
 
 static void connector_disconnected(struct plait_connector *c,
@@ -219,7 +196,7 @@ static void connector_disconnected(struct plait_connector *c,
 		return;
 	c->state = PLAIT_DISCONNECTED;
 	connector_tell_lost(c, why);
-	connector_end_attempt(c);
+	connector_end(c);
 }
 
 static void connector_lost(struct transport_owner *o,
@@ -233,32 +210,38 @@ static void connector_lost(struct transport_owner *o,
 struct reached {
 	struct newcomer base;
 	struct plait_connector *connector;
+	struct attempt *by;
 };
 
 static struct plait_transport *reached_transport(struct newcomer *n,
 						 struct transport_owner *owner)
 {
-	struct plait_connector *c = plait_self(n, struct reached)->connector;
+	struct reached *reached = plait_self(n, struct reached);
+	struct plait_connector *c = reached->connector;
 
-	c->transport = c->ops->transport(c);
+	c->transport = c->attempts.ops->transport(reached->by, owner);
 	return c->transport;
 }
 
 /* Neither does a child go on with it, nor is anybody told there. */
 static void connector_not_admitted(struct plait_connector *c, int err)
 {
-	plait_value done = plait_connection_done();
+	plait_value v = plait_connection_done();
 
-	if (err == ECONNREFUSED)
-		connector_disconnected(c, plait_value_failure(&done));
-	else if (err == ENOMEM)
-		plait_i_connector_failed(c, failure_in(plait_no_memory()));
-	else if (err != ECHILD)
-		plait_i_connector_failed(
-			c, plait_i_connector_failure(c, NULL, err));
+	if (err == ECHILD)
+		return;
+	if (err == ECONNREFUSED) {
+		connector_disconnected(c, plait_value_failure(&v));
+		return;
+	}
+	v = plait_no_memory();
+	connector_failed(c, err == ENOMEM
+				    ? plait_value_failure(&v)
+				    : plait_i_attempt_failure(&c->destination,
+							      NULL, err));
 }
 
-void plait_i_connector_connected(struct plait_connector *c)
+static void connector_connected(struct plait_connector *c, struct attempt *a)
 {
 	struct reached reached = {
 		.base.reactor = c->reactor,
@@ -267,12 +250,14 @@ void plait_i_connector_connected(struct plait_connector *c)
 		.base.owner = &c->owner,
 		.base.transport = reached_transport,
 		.connector = c,
+		.by = a,
 	};
 	struct plait_transport *t;
 
 	connector_end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTED;
+	c->destination = a->to;
 	c->lose_when_made = false;
 	t = plait_i_admit(&reached.base);
 	if (t == NULL)
@@ -281,7 +266,45 @@ void plait_i_connector_connected(struct plait_connector *c)
 		plait_transport_lose_connection(t);
 }
 
-static void connector_start_attempt(struct plait_connector *c)
+/* Before the factory has heard of it, the outcome has to wait. */
+static void connector_won(struct attempts *s, struct attempt *a)
+{
+	struct plait_connector *c =
+		plait_container(s, struct plait_connector, attempts);
+
+	if (c->told) {
+		connector_connected(c, a);
+		return;
+	}
+	c->winner = a;
+	connector_answer(c, NULL);
+}
+
+static void connector_run_answer(struct loop_task *task)
+{
+	struct plait_connector *c =
+		plait_container(task, struct plait_connector, answer);
+	const struct plait_failure *why = c->why;
+
+	c->why = NULL;
+	if (why != NULL)
+		connector_failed(c, why);
+	else
+		connector_connected(c, c->winner);
+}
+
+/* Whoever searches may know something at once. */
+static void connector_try(struct plait_connector *c)
+{
+	struct attempts *s = &c->attempts;
+
+	if (s->search != NULL)
+		s->search->start(s->search);
+	else if (!plait_i_attempts_go_on(s))
+		connector_answer(c, plait_i_attempts_failure(s));
+}
+
+static void connector_begin(struct plait_connector *c)
 {
 	c->state = PLAIT_CONNECTING;
 	c->told = false;
@@ -291,15 +314,16 @@ static void connector_start_attempt(struct plait_connector *c)
 	}
 	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
+	plait_i_attempts_reset(&c->attempts);
 	plait_i_address_trace(&c->destination, TRACE_ATTEMPT, c);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
 			  c);
 	if (c->unusable != NULL)
-		plait_i_connector_answer(c, plait_failure_ref(c->unusable));
+		connector_answer(c, plait_failure_ref(c->unusable));
 	else if (plait_i_loop_is_closing(c->reactor))
 		connector_lose(&c->member);
 	else
-		c->ops->start(c);
+		connector_try(c);
 }
 
 void plait_i_connector_start(struct plait_connector *c)
@@ -307,7 +331,7 @@ void plait_i_connector_start(struct plait_connector *c)
 	struct plait_reactor *r = c->reactor;
 
 	plait_i_loop_enter(r);
-	connector_start_attempt(c);
+	connector_begin(c);
 	if (!c->counted) {
 		c->counted = true;
 		plait_factory_start(c->factory);
@@ -316,17 +340,27 @@ void plait_i_connector_start(struct plait_connector *c)
 	plait_i_loop_leave(r);
 }
 
-static void connector_init(struct plait_connector *c, struct plait_reactor *r,
-			   struct plait_factory *f)
+/* The first address lies behind the connector. */
+static struct plait_connector *connector_alloc(struct plait_reactor *r,
+					       const struct attempt_ops *ops,
+					       struct plait_factory *f)
 {
+	struct plait_connector *c = calloc(1, sizeof(*c) + ops->size);
+
+	if (c == NULL)
+		return NULL;
 	c->reactor = r;
 	c->factory = f;
+	plait_i_attempts_init(&c->attempts, r, ops, (void *)(c + 1));
+	c->attempts.won = connector_won;
+	c->attempts.lost = connector_all_failed;
 	c->owner.lost = connector_lost;
 	c->member.ops = &connector_member_ops;
 	c->answer.run = connector_run_answer;
 	c->burial.run = connector_run_burial;
 	c->keep.run = connector_run_keep;
 	plait_i_loop_keep(r, &c->keep);
+	return c;
 }
 
 /* Tells one factory of the connectors that it could not have. */
@@ -374,7 +408,7 @@ static void connector_report_later(struct plait_reactor *r,
 
 struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 					      const char *function,
-					      connector_maker *make,
+					      const struct attempt_ops *ops,
 					      struct plait_factory *f)
 {
 	const struct network_ops *network = plait_i_loop_network(r);
@@ -389,13 +423,11 @@ struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 		errno = ESHUTDOWN;
 		return NULL;
 	}
-	c = network != NULL ? network->connector() : make();
+	c = connector_alloc(r, network != NULL ? network->attempt : ops, f);
 	if (c == NULL) {
 		connector_report_later(r, f);
 		errno = ENOMEM;
-		return NULL;
 	}
-	connector_init(c, r, f);
 	return c;
 }
 
@@ -418,7 +450,54 @@ void plait_connector_unref(struct plait_connector **cp)
 		return;
 	loop_task_cancel(&c->keep);
 	plait_failure_unref(&c->unusable);
-	c->ops->free(c);
+	plait_i_attempts_done(&c->attempts);
+	free(c);
+}
+
+/* True if an address that comes now is of use. */
+static bool connector_is_searching(const struct plait_connector *c)
+{
+	return c->state == PLAIT_CONNECTING &&
+	       !plait_list_is_linked(&c->answer.link);
+}
+
+int plait_i_connector_add(struct plait_connector *c,
+			  const struct plait_address *to)
+{
+	bool searching = connector_is_searching(c);
+	int err;
+
+	if (!searching && c->attempts.search != NULL)
+		return -ENOTCONN;
+	err = plait_i_attempts_add(&c->attempts, to);
+	if (err < 0)
+		return err;
+	if (c->destination.family == AF_UNSPEC)
+		c->destination = *to;
+	if (searching)
+		plait_i_attempts_go_on(&c->attempts);
+	return 0;
+}
+
+bool plait_i_connector_try_next(struct plait_connector *c)
+{
+	return connector_is_searching(c) &&
+	       plait_i_attempts_try_next(&c->attempts);
+}
+
+void plait_i_connector_no_more(struct plait_connector *c,
+			       const struct plait_failure *why)
+{
+	struct attempts *s = &c->attempts;
+
+	if (!connector_is_searching(c) || s->complete) {
+		plait_failure_unref(&why);
+		return;
+	}
+	s->complete = true;
+	s->why = why;
+	if (!plait_i_attempts_go_on(s))
+		connector_answer(c, plait_i_attempts_failure(s));
 }
 
 int plait_connector_connect(struct plait_connector *c)
@@ -448,8 +527,7 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	if (c->why != NULL)
 		return 0;
 	c->cause = plait_i_trace_ending(TRACE_STOPPING, c, 0);
-	plait_i_connector_answer(
-		c, plait_i_connector_failure(c, &plait_error_user, 0));
+	connector_answer(c, connector_failure(c, &plait_error_user));
 	return 0;
 }
 

@@ -7,32 +7,17 @@
 
 #include <plait/tcp.h>
 
-#include "reactor/net/network.h"
+#include "reactor/net/attempt.h"
 #include "reactor/net/transport.h"
 
-/* How a kind of connector makes an attempt.  None may call the user. */
-struct connector_ops {
-	/* Starts; the outcome comes later as plait_i_connector_connected() or
-	   plait_i_connector_failed(), never from inside. */
-	void (*start)(struct plait_connector *c);
-	/* Nothing more may come of the attempt.  Stopping twice is nothing. */
-	void (*stop)(struct plait_connector *c);
-	/* Closes what a stopped attempt has left, outside of all events. */
-	void (*close)(struct plait_connector *c);
-	/* The transport of an attempt that succeeded, owned by c->owner; NULL
-	   with errno. */
-	struct plait_transport *(*transport)(struct plait_connector *c);
-	void (*free)(struct plait_connector *c);
-};
-
-/* Embedded first by each kind of connector; refcounted. */
+/* Refcounted. */
 struct plait_connector {
-	const struct connector_ops *ops;
 	struct plait_reactor *reactor; /* NULL: it was freed */
 	struct plait_factory *factory;
-	struct plait_address destination;
-	struct plait_address bind; /* zeroed: any */
+	struct plait_address destination; /* the first; when won, that one */
 	double timeout;
+	struct attempts attempts;
+	struct attempt *winner; /* if the answer will be that it has won */
 	struct plait_transport *transport;
 	struct transport_owner owner;
 	struct loop_member member;
@@ -42,47 +27,47 @@ struct plait_connector {
 	const struct plait_failure *unusable; /* why no attempt can be made */
 	enum plait_connector_state state;
 	unsigned refs;
-	uint32_t cause;	     /* the cancel that stopped the attempt; 0: none */
-	bool held;	     /* by an attempt */
+	uint32_t cause;	     /* the cancel that stopped it; 0: none */
+	bool held;	     /* while it connects or is connected */
 	bool counted;	     /* among those that use the factory */
-	bool told;	     /* the factory knows of the attempt */
+	bool told;	     /* the factory knows that it connects */
 	bool lose_when_made; /* asked for before there was a transport */
-	bool no_delay, keep_alive;
 };
 
 /*
- * What plait_connect_tcp() and its likes have in common: a connector, made by
- * make() or by the network that the reactor has instead of sockets.  NULL with
- * errno; if that is ENOMEM the factory will be told.  Its user fills in where
- * to, how, and why it can't be, and then starts the first attempt.
+ * What plait_connect_tcp() and its likes have in common: a connector whose
+ * attempts are of that kind, or of that of the network that the reactor has
+ * instead of sockets.  NULL with errno; if that is ENOMEM the factory will be
+ * told.  Its user adds addresses or a search, says how to connect, and why it
+ * can't be, and then starts it.
  */
 struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 					      const char *function,
-					      connector_maker *make,
+					      const struct attempt_ops *ops,
 					      struct plait_factory *f);
 void plait_i_connector_start(struct plait_connector *c);
 
 /*
- * The attempt succeeded: builds the protocol and connects it.  The attempt
- * failed: why is taken.  Both call the user, so only from the loop.
+ * Where to, before it starts; and while it connects, if it has a search
+ * (c->attempts.search, taken).  0; -ENOMEM; -E2BIG above ATTEMPTS_MAX;
+ * -ENOTCONN if it has an outcome already.
+ *
+ * The connector tries one address after the other.  If all have failed it waits
+ * for more, until it is told that no more come; then connection_failed() is
+ * told what plait_i_attempts_failure() makes of it.  The timeout is for all of
+ * that together.
  */
-void plait_i_connector_connected(struct plait_connector *c);
-void plait_i_connector_failed(struct plait_connector *c,
-			      const struct plait_failure *why);
+int plait_i_connector_add(struct plait_connector *c,
+			  const struct plait_address *to);
+
+/* Tries the next address beside what is under way; false: there is none. */
+bool plait_i_connector_try_next(struct plait_connector *c);
 
 /*
- * Brings the outcome from the loop: the attempt fails, for that reason, which
- * is taken; NULL: it succeeds.  The last outcome of a turn counts.
+ * The search is over.  why, which is taken, is why it has failed, or NULL.
+ * When there is an outcome already this does nothing.
  */
-void plait_i_connector_answer(struct plait_connector *c,
-			      const struct plait_failure *why);
-
-/*
- * What to say when connecting fails with that errno, given.  kind is NULL
- * where the errno tells which.
- */
-const struct plait_failure *
-plait_i_connector_failure(const struct plait_connector *c,
-			  const struct plait_error *kind, int err);
+void plait_i_connector_no_more(struct plait_connector *c,
+			       const struct plait_failure *why);
 
 #endif

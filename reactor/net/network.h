@@ -17,12 +17,11 @@ typedef int port_maker(struct plait_reactor *r,
 		       const struct plait_listen_options *options,
 		       struct plait_port **ret);
 
-/* Zeroed but for its ops; NULL with no memory. */
-typedef struct plait_connector *connector_maker(void);
+struct attempt_ops;
 
 struct network_ops {
 	port_maker *port;
-	connector_maker *connector;
+	const struct attempt_ops *attempt; /* how connectors connect */
 };
 
 #endif

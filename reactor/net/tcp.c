@@ -1,13 +1,19 @@
 /*
- * TCP as a program sees it: plait_listen_tcp() and plait_connect_tcp().
+ * TCP: plait_listen_tcp() and plait_connect_tcp(), and how its sockets are
+ * made to connect.
  *
- * They read what the program says, and leave the rest to port.c and
- * connector.c, which use the sockets of tcp_port.c and tcp_connector.c unless
- * the reactor has a network of its own.
+ * The two read what the program says.  The rest is port.c's and connector.c's,
+ * on the sockets of tcp_port.c and dial.c unless the reactor has a network of
+ * its own.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "reactor/net/address.h"
+#include "reactor/net/connector.h"
+#include "reactor/net/dial.h"
 #include "reactor/net/tcp.h"
 
 static const double default_timeout = 30;
@@ -28,6 +34,71 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 				   ret);
 }
 
+static bool tcp_dial_set(struct dial *d, int level, int option)
+{
+	int on = 1;
+
+	return kernel_setsockopt(dial_kernel(d), d->fd, level, option, &on,
+				 sizeof(on)) == 0;
+}
+
+static int tcp_dial_bind(struct dial *d)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = plait_i_address_to_kernel(&d->base.of->bind, &ss);
+
+	if (len > 0 &&
+	    kernel_bind(dial_kernel(d), d->fd, (struct sockaddr *)&ss, len) < 0)
+		return errno;
+	return 0;
+}
+
+static int tcp_dial_open(struct dial *d, const struct plait_error **kind)
+{
+	const struct attempts *s = d->base.of;
+	int err;
+
+	d->fd = kernel_socket(dial_kernel(d), d->base.to.family, SOCK_STREAM);
+	if (d->fd < 0 ||
+	    (s->no_delay && !tcp_dial_set(d, IPPROTO_TCP, TCP_NODELAY)) ||
+	    (s->keep_alive && !tcp_dial_set(d, SOL_SOCKET, SO_KEEPALIVE)))
+		return errno;
+	err = tcp_dial_bind(d);
+	if (err != 0)
+		*kind = &plait_error_bind;
+	return err;
+}
+
+static socklen_t tcp_dial_name(const struct dial *d,
+			       struct sockaddr_storage *ret)
+{
+	return plait_i_address_to_kernel(&d->base.to, ret);
+}
+
+/*
+ * Connecting to a free port of this machine may meet itself: the kernel picks
+ * the very port that is connected to.  Nobody listens there.
+ */
+static int tcp_dial_check(const struct dial *d)
+{
+	struct plait_address host, peer;
+	struct kernel *k = dial_kernel(d);
+	/* Where it went is not always what was asked for: 0.0.0.0 is here. */
+	bool met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
+			  host.port == d->base.to.port &&
+			  plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
+			  plait_address_equal(&host, &peer);
+
+	return met_itself ? ECONNREFUSED : 0;
+}
+
+const struct dial_ops plait_i_tcp_dial_ops = {
+	.base = DIAL_ATTEMPT(struct dial),
+	.open = tcp_dial_open,
+	.name = tcp_dial_name,
+	.check = tcp_dial_check,
+};
+
 /* The failure that a new value is, with the value's reference. */
 static const struct plait_failure *tcp_failure(plait_value v)
 {
@@ -38,9 +109,12 @@ static const struct plait_failure *tcp_failure(plait_value v)
 static void tcp_read_destination(struct plait_connector *c, const char *host,
 				 unsigned port)
 {
-	int err = -plait_address_parse(&c->destination, host, port);
+	struct plait_address to;
+	int err = -plait_address_parse(&to, host, port);
 	const char *name = host != NULL ? host : "";
 
+	if (err == 0)
+		plait_i_connector_add(c, &to);
 	if (err == EADDRNOTAVAIL)
 		c->unusable = tcp_failure(plait_fail(
 			&plait_error_dns_lookup,
@@ -60,18 +134,18 @@ static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 		return;
 	if (host == NULL && c->destination.family == AF_INET6)
 		host = "::";
-	err = -plait_address_parse(&c->bind, host, port);
+	err = -plait_address_parse(&c->attempts.bind, host, port);
 	if (err != 0 && c->unusable == NULL)
-		c->unusable =
-			plait_i_connector_failure(c, &plait_error_bind, err);
+		c->unusable = plait_i_attempt_failure(&c->destination,
+						      &plait_error_bind, err);
 }
 
 static void tcp_read_options(struct plait_connector *c,
 			     const struct plait_connect_options *options)
 {
 	c->timeout = options->timeout == 0 ? default_timeout : options->timeout;
-	c->no_delay = options->no_delay;
-	c->keep_alive = options->keep_alive;
+	c->attempts.no_delay = options->no_delay;
+	c->attempts.keep_alive = options->keep_alive;
 	tcp_read_bind_address(c, options->bind_address, options->bind_port);
 }
 
@@ -82,7 +156,7 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 {
 	static const struct plait_connect_options defaults;
 	struct plait_connector *c = plait_i_connector_new(
-		r, "plait_connect_tcp()", plait_i_tcp_connector_new, f);
+		r, "plait_connect_tcp()", &plait_i_tcp_dial_ops.base, f);
 
 	if (c == NULL)
 		return NULL;

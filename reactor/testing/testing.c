@@ -170,53 +170,39 @@ struct plait_transport *plait_testing_accept(struct plait_port *p)
 	return t;
 }
 
-static void testing_connector_start(struct plait_connector *c)
+static void testing_attempt_start(struct attempt *a)
 {
 }
 
-static void testing_connector_stop(struct plait_connector *c)
+static void testing_attempt_stop(struct attempt *a)
 {
 }
 
-static void testing_connector_close(struct plait_connector *c)
+static void testing_attempt_close(struct attempt *a)
 {
 }
 
 static struct plait_transport *
-testing_connector_transport(struct plait_connector *c)
+testing_attempt_transport(struct attempt *a, struct transport_owner *owner)
 {
-	struct plait_address host =
-		c->bind.port != 0 ? c->bind : testing_loopback(FREE_PORT);
+	struct plait_address host = a->of->bind.port != 0
+					    ? a->of->bind
+					    : testing_loopback(FREE_PORT);
 
-	return plait_i_recording_new(c->reactor, &host, &c->destination,
-				     &c->owner);
+	return plait_i_recording_new(a->of->reactor, &host, &a->to, owner);
 }
 
-static void testing_connector_free(struct plait_connector *c)
-{
-	free(c);
-}
-
-static const struct connector_ops testing_connector_ops = {
-	.start = testing_connector_start,
-	.stop = testing_connector_stop,
-	.close = testing_connector_close,
-	.transport = testing_connector_transport,
-	.free = testing_connector_free,
+static const struct attempt_ops testing_attempt_ops = {
+	.size = sizeof(struct attempt),
+	.start = testing_attempt_start,
+	.stop = testing_attempt_stop,
+	.close = testing_attempt_close,
+	.transport = testing_attempt_transport,
 };
-
-static struct plait_connector *testing_connector_new(void)
-{
-	struct plait_connector *c = calloc(1, sizeof(*c));
-
-	if (c != NULL)
-		c->ops = &testing_connector_ops;
-	return c;
-}
 
 static const struct network_ops testing_network = {
 	.port = testing_port_new,
-	.connector = testing_connector_new,
+	.attempt = &testing_attempt_ops,
 };
 
 struct plait_reactor *plait_testing_reactor_new(void)
@@ -228,48 +214,38 @@ struct plait_reactor *plait_testing_reactor_new(void)
 	return r;
 }
 
-/* True if the attempt may have an outcome: it has none yet. */
-static bool testing_is_trying(const struct plait_connector *c,
-			      const char *function)
+/* The attempt that the test decides on; NULL: it has decided on all. */
+static struct attempt *testing_trying(const struct plait_connector *c,
+				      const char *function)
 {
-	if (c->ops != &testing_connector_ops)
+	if (c->attempts.ops != &testing_attempt_ops)
 		plait_die(function, "the connector is not one of a testing "
 				    "reactor");
-	return c->state == PLAIT_CONNECTING &&
-	       !plait_list_is_linked(&c->answer.link);
+	return plait_i_attempts_trying(&c->attempts);
 }
 
 struct plait_transport *plait_testing_complete(struct plait_connector *c)
 {
-	struct plait_reactor *r = c->reactor;
+	struct attempt *a = testing_trying(c, __func__);
 
-	if (!testing_is_trying(c, __func__))
+	if (a == NULL)
 		return NULL;
-	/* Inside start(): first the factory must hear that it has begun. */
-	if (!c->told) {
-		plait_i_connector_answer(c, NULL);
-		return NULL;
-	}
-	plait_i_loop_enter(r);
-	plait_i_connector_connected(c);
-	plait_i_loop_leave(r);
+	plait_i_loop_enter(a->of->reactor);
+	plait_i_attempt_connected(a);
+	plait_i_loop_leave(a->of->reactor);
 	return c->transport;
 }
 
 void plait_testing_refuse(struct plait_connector *c,
 			  const struct plait_failure *why)
 {
-	struct plait_reactor *r = c->reactor;
+	struct attempt *a = testing_trying(c, __func__);
 
-	if (!testing_is_trying(c, __func__))
+	if (a == NULL)
 		return;
-	if (!c->told) {
-		plait_i_connector_answer(c, plait_failure_ref(why));
-		return;
-	}
-	plait_i_loop_enter(r);
-	plait_i_connector_failed(c, plait_failure_ref(why));
-	plait_i_loop_leave(r);
+	plait_i_loop_enter(a->of->reactor);
+	plait_i_attempt_failed(a, plait_failure_ref(why));
+	plait_i_loop_leave(a->of->reactor);
 }
 
 /* Runs what is due; true if there was anything. */
