@@ -10,7 +10,7 @@ static struct plait_transport *newcomer_as_guest(struct newcomer *n)
 	struct transport_owner *guest;
 	struct plait_transport *t;
 
-	if (plait_i_guest_new(n->port, &guest) < 0) {
+	if (plait_i_guest_new(n->acceptor, &guest) < 0) {
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -35,8 +35,8 @@ struct plait_transport *plait_i_admit(struct newcomer *n)
 	}
 	/* build_protocol() may have forked: the connection is the parent's. */
 	if (!loop_is_forked(n->reactor)) {
-		t = n->port != NULL ? newcomer_as_guest(n)
-				    : n->transport(n, n->owner);
+		t = n->acceptor != NULL ? newcomer_as_guest(n)
+					: n->transport(n, n->owner);
 		err = errno;
 	}
 	if (t != NULL) {

@@ -6,7 +6,7 @@
 #ifndef REACTOR_ADMIT_H
 #define REACTOR_ADMIT_H
 
-#include "reactor/net/port.h"
+#include "reactor/net/acceptor.h"
 #include "reactor/net/transport.h"
 
 /* A connection that is there, and is nobody's yet. */
@@ -14,7 +14,7 @@ struct newcomer {
 	struct plait_reactor *reactor;
 	struct plait_factory *factory;
 	const struct plait_address *peer;
-	struct plait_port *port;       /* whose guest it is; NULL: it is none */
+	struct acceptor *acceptor;     /* whose guest it is; NULL: it is none */
 	struct transport_owner *owner; /* if it is no port's guest */
 	/*
 	 * Makes its transport, for that owner.  NULL with errno.  Not called

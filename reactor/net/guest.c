@@ -17,7 +17,7 @@
 
 struct guest {
 	struct transport_owner owner;
-	struct plait_port *port; /* NULL: it has gone */
+	struct acceptor *acceptor; /* NULL: it has gone */
 	struct plait_transport *transport;
 	struct plait_list link;
 };
@@ -29,8 +29,8 @@ static struct guest *guest_of(struct plait_list *l)
 
 static void guest_free(struct guest *g)
 {
-	if (plait_list_is_linked(&g->link) && g->port != NULL)
-		g->port->n_guests--;
+	if (plait_list_is_linked(&g->link) && g->acceptor != NULL)
+		g->acceptor->n_guests--;
 	plait_list_remove(&g->link);
 	free(g);
 }
@@ -39,11 +39,11 @@ static void guest_lost(struct transport_owner *o,
 		       const struct plait_failure *why)
 {
 	struct guest *g = plait_container(o, struct guest, owner);
-	struct plait_port *p = g->port;
+	struct acceptor *a = g->acceptor;
 
 	guest_free(g);
-	if (p != NULL && p->open)
-		p->ops->room(p);
+	if (a != NULL && a->port.open)
+		acceptor_ops(a)->room(a);
 }
 
 static void guest_abandon(struct transport_owner *o)
@@ -51,22 +51,22 @@ static void guest_abandon(struct transport_owner *o)
 	guest_free(plait_container(o, struct guest, owner));
 }
 
-static bool guest_has_hook(const struct plait_port *p)
+static bool guest_has_hook(const struct acceptor *a)
 {
-	return p->factory->ops != NULL && p->factory->ops->port_full != NULL;
+	return a->factory->ops != NULL && a->factory->ops->port_full != NULL;
 }
 
-static bool guest_counts(const struct plait_port *p)
+static bool guest_counts(const struct acceptor *a)
 {
-	return p->max_connections > 0 || p->shed_idle || guest_has_hook(p);
+	return a->max_connections > 0 || a->shed_idle || guest_has_hook(a);
 }
 
-int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret)
+int plait_i_guest_new(struct acceptor *a, struct transport_owner **ret)
 {
 	struct guest *g;
 
 	*ret = NULL;
-	if (!guest_counts(p))
+	if (!guest_counts(a))
 		return 0;
 	g = malloc(sizeof(*g));
 	if (g == NULL)
@@ -74,7 +74,7 @@ int plait_i_guest_new(struct plait_port *p, struct transport_owner **ret)
 	*g = (struct guest){
 		.owner.lost = guest_lost,
 		.owner.abandon = guest_abandon,
-		.port = p,
+		.acceptor = a,
 	};
 	*ret = &g->owner;
 	return 0;
@@ -94,28 +94,28 @@ void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t)
 		return;
 	g = plait_container(o, struct guest, owner);
 	g->transport = t;
-	g->port->n_guests++;
-	plait_list_append(&g->port->guests, &g->link);
+	g->acceptor->n_guests++;
+	plait_list_append(&g->acceptor->guests, &g->link);
 }
 
 /* True if a guest is about to be lost. */
-static bool guest_is_leaving(const struct plait_port *p)
+static bool guest_is_leaving(const struct acceptor *a)
 {
 	struct plait_list *l;
 
-	plait_list_for_each (l, &p->guests) {
+	plait_list_for_each (l, &a->guests) {
 		if (guest_of(l)->transport->aborted)
 			return true;
 	}
 	return false;
 }
 
-static struct plait_transport *guest_idlest(const struct plait_port *p)
+static struct plait_transport *guest_idlest(const struct acceptor *a)
 {
 	struct plait_transport *t, *ret = NULL;
 	struct plait_list *l;
 
-	plait_list_for_each (l, &p->guests) {
+	plait_list_for_each (l, &a->guests) {
 		t = guest_of(l)->transport;
 		if (ret == NULL || t->active < ret->active)
 			ret = t;
@@ -123,17 +123,17 @@ static struct plait_transport *guest_idlest(const struct plait_port *p)
 	return ret;
 }
 
-static void guest_tell_factory(struct plait_port *p)
+static void guest_tell_factory(struct acceptor *a)
 {
-	struct plait_transport *t = guest_idlest(p);
+	struct plait_transport *t = guest_idlest(a);
 
-	p->factory->ops->port_full(p->factory, p,
+	a->factory->ops->port_full(a->factory, &a->port,
 				   t != NULL ? t->protocol : NULL);
 }
 
-static void guest_shed_idlest(struct plait_port *p)
+static void guest_shed_idlest(struct acceptor *a)
 {
-	struct plait_transport *t = guest_idlest(p);
+	struct plait_transport *t = guest_idlest(a);
 	plait_value v;
 
 	if (t == NULL)
@@ -143,31 +143,31 @@ static void guest_shed_idlest(struct plait_port *p)
 	plait_i_transport_shed(t, plait_value_failure(&v));
 }
 
-bool plait_i_guest_make_room(struct plait_port *p)
+bool plait_i_guest_make_room(struct acceptor *a)
 {
-	if (guest_is_leaving(p))
+	if (guest_is_leaving(a))
 		return true;
-	if (guest_has_hook(p))
-		guest_tell_factory(p);
+	if (guest_has_hook(a))
+		guest_tell_factory(a);
 	/* The hook may have stopped the port, or forked. */
-	if (!p->open || loop_is_forked(p->reactor))
+	if (!a->port.open || loop_is_forked(a->port.reactor))
 		return false;
-	if (p->shed_idle && !guest_is_leaving(p))
-		guest_shed_idlest(p);
-	return guest_is_leaving(p);
+	if (a->shed_idle && !guest_is_leaving(a))
+		guest_shed_idlest(a);
+	return guest_is_leaving(a);
 }
 
-bool plait_i_guest_has_room(const struct plait_port *p)
+bool plait_i_guest_has_room(const struct acceptor *a)
 {
-	return p->max_connections == 0 || p->n_guests < p->max_connections;
+	return a->max_connections == 0 || a->n_guests < a->max_connections;
 }
 
-void plait_i_guest_forget_port(struct plait_port *p)
+void plait_i_guest_forget_acceptor(struct acceptor *a)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&p->guests)) != NULL) {
-		guest_of(l)->port = NULL;
+	while ((l = plait_list_first(&a->guests)) != NULL) {
+		guest_of(l)->acceptor = NULL;
 		plait_list_remove(l);
 	}
 }

@@ -7,20 +7,20 @@
 
 #include <plait/tcp.h>
 
-/*
- * A port of that kind, listening on that address but not accepting yet: its
- * ops, and its address if that is not the one that was asked for, are filled
- * in.  0 or -errno.
- */
-typedef int port_maker(struct plait_reactor *r,
-		       const struct plait_address *address,
-		       const struct plait_listen_options *options,
-		       struct plait_port **ret);
-
+struct acceptor;
 struct attempt_ops;
 
+/*
+ * An acceptor of that kind, listening on that address but not accepting yet:
+ * its ops and its address are filled in.  0 or -errno.
+ */
+typedef int acceptor_maker(struct plait_reactor *r,
+			   const struct plait_address *address,
+			   const struct plait_listen_options *options,
+			   struct acceptor **ret);
+
 struct network_ops {
-	port_maker *port;
+	acceptor_maker *acceptor;
 	const struct attempt_ops *attempt; /* how connectors connect */
 };
 

@@ -3,28 +3,22 @@
  *
  * A port accepts while it is open and not paused.  It ends in two steps,
  * whoever asked: at once it accepts no more, and from the loop, when no event
- * can refer to its descriptor, it is closed, its factory stopped and whoever
- * waits for it told.  The struct lives on until the user has given the handle
- * back or the reactor is freed, so a handle to a port that a shutdown has
- * closed is still good.
+ * can refer to its descriptor, it is closed and those
+ * whom that concerns are told: its factory, if it has one, and whoever waits.
+ * The struct lives on until the user has given the handle back or the reactor
+ * is freed, so a handle to a port that a shutdown has closed is still good.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "lib/deferred.h"
-#include "reactor/net/guest.h"
 #include "reactor/net/port.h"
-#include "reactor/net/protocol.h"
-
-static void port_free(struct plait_port *p)
-{
-	plait_i_guest_forget_port(p);
-	p->ops->free(p);
-}
 
 static void port_run_burial(struct loop_task *task)
 {
-	port_free(plait_container(task, struct plait_port, burial));
+	struct plait_port *p = plait_container(task, struct plait_port, burial);
+
+	p->ops->free(p);
 }
 
 /* In a forked child, where it may listen still: tells nobody. */
@@ -49,29 +43,15 @@ static void port_run_keep(struct loop_task *task)
 	port_abandon(p);
 	loop_task_cancel(&p->answer);
 	plait_i_deferred_abandon(&p->stopped);
-	port_free(p);
-}
-
-static void port_tell_opened(struct plait_port *p)
-{
-	const struct plait_factory_ops *ops = p->factory->ops;
-
-	/* start() may have forked. */
-	if (ops != NULL && ops->port_opened != NULL &&
-	    !loop_is_forked(p->reactor))
-		ops->port_opened(p->factory, p);
+	p->ops->free(p);
 }
 
 static void port_close(struct plait_port *p)
 {
-	const struct plait_factory_ops *ops = p->factory->ops;
-
 	p->closed = true;
 	p->ops->close(p);
-	if (ops != NULL && ops->port_closed != NULL)
-		ops->port_closed(p->factory, p);
-	if (!loop_is_forked(p->reactor))
-		plait_factory_stop(p->factory);
+	if (p->ops->ended != NULL)
+		p->ops->ended(p);
 }
 
 static void port_run_answer(struct loop_task *task)
@@ -82,14 +62,14 @@ static void port_run_answer(struct loop_task *task)
 		port_close(p);
 	if (!p->released || loop_is_forked(p->reactor))
 		return;
-	/* The factory's stop() may have been where it was. */
+	/* Being told of the end may have been where it was released. */
 	loop_task_cancel(&p->answer);
 	loop_task_cancel(&p->keep);
 	plait_i_loop_bury(p->reactor, &p->burial);
 	plait_fire(&p->stopped, PLAIT_NONE);
 }
 
-/* Accepts no more, and leaves the rest to the loop. */
+/* Takes no more, and leaves the rest to the loop. */
 static void port_end(struct plait_port *p)
 {
 	if (p->open) {
@@ -110,15 +90,17 @@ static const struct loop_member_ops port_member_ops = {
 	.abandon = port_abandon_member,
 };
 
-static void port_open(struct plait_port *p, struct plait_reactor *r,
-		      struct plait_factory *f,
-		      const struct plait_listen_options *options)
+int plait_i_port_check(struct plait_reactor *r, const char *function)
+{
+	loop_check(r, function);
+	if (loop_is_forked(r))
+		return -ECHILD;
+	return plait_i_loop_is_closing(r) ? -ESHUTDOWN : 0;
+}
+
+void plait_i_port_open(struct plait_port *p, struct plait_reactor *r)
 {
 	p->reactor = r;
-	p->factory = f;
-	p->max_connections = options->max_connections;
-	p->shed_idle = options->shed_idle;
-	plait_list_init(&p->guests);
 	p->member.ops = &port_member_ops;
 	p->answer.run = port_run_answer;
 	p->burial.run = port_run_burial;
@@ -126,38 +108,6 @@ static void port_open(struct plait_port *p, struct plait_reactor *r,
 	p->open = true;
 	plait_i_loop_join(r, &p->member);
 	plait_i_loop_keep(r, &p->keep);
-	plait_i_loop_enter(r);
-	plait_factory_start(f);
-	port_tell_opened(p);
-	plait_i_loop_leave(r);
-}
-
-int plait_i_port_listen(struct plait_reactor *r, const char *function,
-			port_maker *make, const struct plait_address *address,
-			const struct plait_listen_options *options,
-			struct plait_factory *f, struct plait_port **ret)
-{
-	static const struct plait_listen_options defaults;
-	const struct network_ops *network = plait_i_loop_network(r);
-	struct plait_port *p;
-	int err;
-
-	loop_check(r, function);
-	if (loop_is_forked(r))
-		return -ECHILD;
-	if (plait_i_loop_is_closing(r))
-		return -ESHUTDOWN;
-	if (options == NULL)
-		options = &defaults;
-	if (network != NULL)
-		make = network->port;
-	err = make(r, address, options, &p);
-	if (err < 0)
-		return err;
-	if (ret != NULL)
-		*ret = p;
-	port_open(p, r, f, options);
-	return 0;
 }
 
 void plait_port_address(const struct plait_port *p, struct plait_address *ret)

@@ -1,38 +1,23 @@
 /*
  * TCP: plait_listen_tcp() and plait_connect_tcp(), and how its sockets are
- * made to connect.
+ * made.
  *
- * The two read what the program says.  The rest is port.c's and connector.c's,
- * on the sockets of tcp_port.c and dial.c unless the reactor has a network of
- * its own.
+ * The two read what the program says.  The rest is acceptor.c's and
+ * connector.c's, on sockets (listener.c, dial.c) unless the reactor has a
+ * network of its own.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "reactor/net/address.h"
 #include "reactor/net/connector.h"
-#include "reactor/net/dial.h"
+#include "reactor/net/listener.h"
 #include "reactor/net/tcp.h"
 
 static const double default_timeout = 30;
-
-int plait_listen_tcp(struct plait_reactor *r, unsigned port,
-		     struct plait_factory *f,
-		     const struct plait_listen_options *options,
-		     struct plait_port **ret)
-{
-	struct plait_address address;
-
-	if (plait_address_parse(&address,
-				options != NULL ? options->iface : NULL,
-				port) < 0)
-		return -EINVAL;
-	return plait_i_port_listen(r, "plait_listen_tcp()",
-				   plait_i_tcp_port_new, &address, options, f,
-				   ret);
-}
 
 static bool tcp_dial_set(struct dial *d, int level, int option)
 {
@@ -98,6 +83,99 @@ const struct dial_ops plait_i_tcp_dial_ops = {
 	.name = tcp_dial_name,
 	.check = tcp_dial_check,
 };
+
+static bool tcp_port_set(struct kernel *k, int fd, int level, int option,
+			 int value)
+{
+	return kernel_setsockopt(k, fd, level, option, &value, sizeof(value)) ==
+	       0;
+}
+
+/* What is set here is inherited by the connections. */
+static bool tcp_port_set_options(struct kernel *k, int fd, int family,
+				 const struct plait_listen_options *o)
+{
+	return (o->no_address_reuse ||
+		tcp_port_set(k, fd, SOL_SOCKET, SO_REUSEADDR, 1)) &&
+	       (family != AF_INET6 ||
+		tcp_port_set(k, fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6_only)) &&
+	       (!o->no_delay ||
+		tcp_port_set(k, fd, IPPROTO_TCP, TCP_NODELAY, 1)) &&
+	       (!o->keep_alive ||
+		tcp_port_set(k, fd, SOL_SOCKET, SO_KEEPALIVE, 1));
+}
+
+/* The socket listens, and *ret is where.  0 or -errno. */
+static int tcp_port_bind(struct kernel *k, int fd,
+			 const struct plait_address *address,
+			 const struct plait_listen_options *o,
+			 struct plait_address *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = plait_i_address_to_kernel(address, &ss);
+	int backlog = o->backlog > 0 ? o->backlog : SOMAXCONN;
+
+	if (!tcp_port_set_options(k, fd, address->family, o) ||
+	    kernel_bind(k, fd, (struct sockaddr *)&ss, len) < 0 ||
+	    kernel_listen(k, fd, backlog) < 0)
+		return -errno;
+	return plait_i_address_of_socket(k, fd, ret);
+}
+
+static const struct acceptor_ops tcp_port_ops = {
+	.port = LISTENER_PORT,
+	.room = plait_i_listener_room,
+};
+
+static int tcp_port_open(struct listener *l, struct plait_reactor *r,
+			 const struct plait_address *address,
+			 const struct plait_listen_options *options)
+{
+	struct kernel *k = loop_kernel(r);
+	int fd = kernel_socket(k, address->family, SOCK_STREAM);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = tcp_port_bind(k, fd, address, options, &l->base.port.address);
+	if (err == 0)
+		return plait_i_listener_init(l, &tcp_port_ops, r, fd);
+	plait_i_loop_close(r, fd);
+	return err;
+}
+
+static int tcp_port_new(struct plait_reactor *r,
+			const struct plait_address *address,
+			const struct plait_listen_options *options,
+			struct acceptor **ret)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (l == NULL)
+		return -ENOMEM;
+	err = tcp_port_open(l, r, address, options);
+	if (err < 0)
+		free(l);
+	else
+		*ret = &l->base;
+	return err;
+}
+
+int plait_listen_tcp(struct plait_reactor *r, unsigned port,
+		     struct plait_factory *f,
+		     const struct plait_listen_options *options,
+		     struct plait_port **ret)
+{
+	struct plait_address address;
+
+	if (plait_address_parse(&address,
+				options != NULL ? options->iface : NULL,
+				port) < 0)
+		return -EINVAL;
+	return plait_i_acceptor_listen(r, "plait_listen_tcp()", tcp_port_new,
+				       &address, options, f, ret);
+}
 
 /* The failure that a new value is, with the value's reference. */
 static const struct plait_failure *tcp_failure(plait_value v)

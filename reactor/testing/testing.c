@@ -105,49 +105,53 @@ static void testing_port_close(struct plait_port *p)
 {
 }
 
-static void testing_port_room(struct plait_port *p)
-{
-}
-
 static void testing_port_free(struct plait_port *p)
 {
-	free(p);
+	struct acceptor *a = plait_self(p, struct acceptor);
+
+	plait_i_guest_forget_acceptor(a);
+	free(a);
 }
 
-static const struct port_ops testing_port_ops = {
-	.stop = testing_port_stop,
-	.close = testing_port_close,
+static void testing_port_room(struct acceptor *a)
+{
+}
+
+static const struct acceptor_ops testing_port_ops = {
+	.port.stop = testing_port_stop,
+	.port.close = testing_port_close,
+	.port.ended = plait_i_acceptor_ended,
+	.port.free = testing_port_free,
 	.room = testing_port_room,
-	.free = testing_port_free,
 };
 
 static int testing_port_new(struct plait_reactor *r,
 			    const struct plait_address *address,
 			    const struct plait_listen_options *options,
-			    struct plait_port **ret)
+			    struct acceptor **ret)
 {
-	struct plait_port *p = calloc(1, sizeof(*p));
+	struct acceptor *a = calloc(1, sizeof(*a));
 
-	if (p == NULL)
+	if (a == NULL)
 		return -ENOMEM;
-	p->ops = &testing_port_ops;
-	p->address = *address;
-	if (p->address.port == 0)
-		p->address.port = FREE_PORT;
-	*ret = p;
+	a->port.ops = &testing_port_ops.port;
+	a->port.address = *address;
+	if (a->port.address.port == 0)
+		a->port.address.port = FREE_PORT;
+	*ret = a;
 	return 0;
 }
 
-static struct plait_transport *testing_port_admit(struct plait_port *port)
+static struct plait_transport *testing_port_admit(struct acceptor *a)
 {
 	struct plait_address peer = testing_loopback(FREE_PORT);
 	struct played p = {
-		.base.reactor = port->reactor,
-		.base.factory = port->factory,
+		.base.reactor = a->port.reactor,
+		.base.factory = a->factory,
 		.base.peer = &peer,
-		.base.port = port,
+		.base.acceptor = a,
 		.base.transport = played_transport,
-		.host = &port->address,
+		.host = &a->port.address,
 	};
 
 	return plait_i_admit(&p.base);
@@ -155,6 +159,7 @@ static struct plait_transport *testing_port_admit(struct plait_port *port)
 
 struct plait_transport *plait_testing_accept(struct plait_port *p)
 {
+	struct acceptor *a = plait_self(p, struct acceptor);
 	struct plait_reactor *r = p->reactor;
 	struct plait_transport *t = NULL;
 
@@ -162,10 +167,10 @@ struct plait_transport *plait_testing_accept(struct plait_port *p)
 	if (!port_is_accepting(p))
 		return NULL;
 	plait_i_loop_enter(r);
-	if (plait_i_guest_has_room(p))
-		t = testing_port_admit(p);
+	if (plait_i_guest_has_room(a))
+		t = testing_port_admit(a);
 	else
-		plait_i_guest_make_room(p);
+		plait_i_guest_make_room(a);
 	plait_i_loop_leave(r);
 	return t;
 }
@@ -201,7 +206,7 @@ static const struct attempt_ops testing_attempt_ops = {
 };
 
 static const struct network_ops testing_network = {
-	.port = testing_port_new,
+	.acceptor = testing_port_new,
 	.attempt = &testing_attempt_ops,
 };
 

@@ -1,0 +1,44 @@
+/*
+ * A port that accepts connections for a factory, whatever it listens on.
+ */
+#ifndef REACTOR_ACCEPTOR_H
+#define REACTOR_ACCEPTOR_H
+
+#include "reactor/net/network.h"
+#include "reactor/net/port.h"
+
+/* How a kind of acceptor does it.  None may call the user. */
+struct acceptor_ops {
+	struct port_ops port; /* .ended is plait_i_acceptor_ended() */
+	void (*room)(struct acceptor *a); /* a guest has left */
+};
+
+/* Embedded first by each kind of acceptor. */
+struct acceptor {
+	struct plait_port port;
+	struct plait_factory *factory;
+	struct plait_list guests; /* in the order in which they came */
+	unsigned n_guests, max_connections; /* 0: no limit */
+	bool shed_idle;
+};
+
+static inline const struct acceptor_ops *acceptor_ops(const struct acceptor *a)
+{
+	return (const struct acceptor_ops *)(const void *)a->port.ops;
+}
+
+/*
+ * What plait_listen_tcp() and its likes have in common: a port for the
+ * factory, made by make() or by the network that the reactor has instead of
+ * sockets.  options may be NULL.
+ */
+int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
+			    acceptor_maker *make,
+			    const struct plait_address *address,
+			    const struct plait_listen_options *options,
+			    struct plait_factory *f, struct plait_port **ret);
+
+/* It is over: tells the factory. */
+void plait_i_acceptor_ended(struct plait_port *p);
+
+#endif

@@ -1,0 +1,394 @@
+/*
+ * Acceptors on listening stream sockets.
+ *
+ * listener_on_ready() accepts what its budget allows: listener_accept() takes
+ * a connection from the kernel, and listener_admit() gives it a protocol.  No
+ * error of accept() ends a listener; listener_go_on_after() says what it does:
+ *
+ * - An error of one connection skips that connection.
+ * - Without descriptors, a guest is asked to leave (guest.c) and the port is
+ *   held until it has left.  If none leaves, listener_shed() closes the
+ *   descriptor that is kept in reserve, accepts a connection with it and
+ *   closes that at once: so the peer knows, and the loop does not spin.
+ * - Anything else that is missing is waited for: listener_back_off().
+ *
+ * While the port is held, backs off or was paused by the program, its watch
+ * waits for nothing.  A port is also held while it has all the guests that it
+ * may have.  listener_watch() goes on if none of the three is left.
+ *
+ * The budget of a turn adapts: one, so that a lone connection costs one
+ * accept(); twice as many as before when all were there and the very next turn
+ * finds more; never more than MAX_BUDGET, so that a burst starves nobody.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/failure.h"
+#include "reactor/net/address.h"
+#include "reactor/net/admit.h"
+#include "reactor/net/guest.h"
+#include "reactor/net/listener.h"
+#include "reactor/net/transport.h"
+
+enum { MAX_BUDGET = 32 };
+
+static const double back_off_seconds = 0.1;
+static const int64_t report_interval = 1000000000; /* ns */
+
+static struct listener *listener(struct plait_port *p)
+{
+	return plait_self(p, struct listener);
+}
+
+static struct kernel *listener_kernel(const struct listener *l)
+{
+	return loop_kernel(l->base.port.reactor);
+}
+
+static void listener_open_reserve(struct listener *l)
+{
+	l->reserve = kernel_reserve(listener_kernel(l));
+}
+
+static void listener_close_reserve(struct listener *l)
+{
+	if (l->reserve >= 0)
+		kernel_close(listener_kernel(l), l->reserve);
+	l->reserve = -1;
+}
+
+/* Not more than one report a second. */
+static bool listener_may_report(struct listener *l)
+{
+	int64_t now = plait_i_loop_now(l->base.port.reactor);
+
+	if (now < l->next_report)
+		return false;
+	l->next_report = now + report_interval;
+	return true;
+}
+
+/* Tells the unhandled hook; v is a failure, and taken. */
+static void listener_report(struct listener *l, plait_value v)
+{
+	plait_i_failure_unhandled(plait_value_failure(&v), "Error in a port");
+	plait_value_free(&v);
+}
+
+static const char *listener_reason(int err)
+{
+	switch (err) {
+	case EMFILE:
+	case ENFILE:
+		return "out of descriptors";
+	case ENOMEM:
+	case ENOBUFS:
+		return "out of memory";
+	default:
+		return "the system refused";
+	}
+}
+
+static void listener_report_refused(struct listener *l, int err,
+				    const struct plait_address *peer)
+{
+	char who[PLAIT_ADDRESS_SIZE];
+
+	if (!listener_may_report(l))
+		return;
+	plait_address_str(peer, who, sizeof(who));
+	listener_report(l, plait_fail_errno(&plait_error_os, err,
+					    "%s: connection from %s refused",
+					    listener_reason(err), who));
+}
+
+static void listener_report_broken(struct listener *l, int err,
+				   const char *what)
+{
+	char where[PLAIT_ADDRESS_SIZE];
+
+	if (!listener_may_report(l))
+		return;
+	plait_address_str(&l->base.port.address, where, sizeof(where));
+	listener_report(l, plait_fail_errno(&plait_error_os, err,
+					    "%s: port on %s %s",
+					    listener_reason(err), where, what));
+}
+
+static int listener_accept(struct listener *l, struct plait_address *peer)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(ss);
+	int fd = kernel_accept(listener_kernel(l), l->fd,
+			       (struct sockaddr *)&ss, &len);
+
+	if (fd >= 0)
+		plait_i_address_from_kernel(peer, &ss);
+	return fd;
+}
+
+/* What was accepted. */
+struct accepted {
+	struct newcomer base;
+	int fd; /* -1: its transport has it */
+};
+
+static struct plait_transport *accepted_transport(struct newcomer *base,
+						  struct transport_owner *owner)
+{
+	struct accepted *n = plait_self(base, struct accepted);
+	int fd = n->fd;
+
+	n->fd = -1;
+	return plait_i_stream_new(base->reactor, fd, base->peer, owner);
+}
+
+/* The connection on fd, which is taken, gets its protocol. */
+static void listener_admit(struct listener *l, int fd,
+			   const struct plait_address *peer)
+{
+	struct accepted n = {
+		.base.reactor = l->base.port.reactor,
+		.base.factory = l->base.factory,
+		.base.peer = peer,
+		.base.acceptor = &l->base,
+		.base.transport = accepted_transport,
+		.fd = fd,
+	};
+
+	if (plait_i_admit(&n.base) != NULL)
+		return;
+	if (errno != ECONNREFUSED && errno != ECHILD)
+		listener_report_refused(l, errno, peer);
+	if (n.fd >= 0)
+		plait_i_loop_close(l->base.port.reactor, n.fd);
+}
+
+static void listener_retry(void *arg);
+
+/* Waits a little, so that what is missing may come back. */
+static void listener_wait(struct listener *l)
+{
+	plait_timer_start(l->base.port.reactor, &l->back_off, back_off_seconds,
+			  listener_retry, l);
+}
+
+static void listener_back_off(struct listener *l, int err)
+{
+	plait_watch_change(&l->watch, 0);
+	listener_wait(l);
+	listener_report_broken(l, err, "waits");
+}
+
+/* Waits for connections, unless it has to wait for something else; -errno. */
+static int listener_watch(struct listener *l)
+{
+	if (l->fd < 0 || l->held || !port_is_accepting(&l->base.port) ||
+	    plait_timer_is_running(&l->back_off))
+		return 0;
+	return plait_watch_change(&l->watch, PLAIT_READ);
+}
+
+static void listener_accept_again(struct listener *l)
+{
+	int r = listener_watch(l);
+
+	if (r < 0)
+		listener_back_off(l, -r);
+}
+
+static void listener_retry(void *arg)
+{
+	struct listener *l = arg;
+
+	if (l->reserve < 0)
+		listener_open_reserve(l);
+	listener_accept_again(l);
+}
+
+static void listener_hold(struct listener *l)
+{
+	l->held = true;
+	plait_watch_change(&l->watch, 0);
+}
+
+void plait_i_listener_room(struct acceptor *a)
+{
+	struct listener *l = listener(&a->port);
+
+	if (!l->held)
+		return;
+	l->held = false;
+	listener_accept_again(l);
+}
+
+/* A program's call is not the moment to report that it has to wait. */
+void plait_i_listener_pause(struct plait_port *p, bool on)
+{
+	struct listener *l = listener(p);
+
+	if (on)
+		plait_watch_change(&l->watch, 0);
+	else if (listener_watch(l) < 0)
+		listener_wait(l);
+}
+
+/*
+ * Trades the reserve for the connection that there is no descriptor for.  One
+ * attempt: accept() may say that descriptors are missing when there is no
+ * connection at all.
+ */
+static void listener_shed(struct listener *l, int why)
+{
+	struct plait_address peer;
+	bool shut;
+	int fd;
+
+	if (l->reserve < 0) {
+		listener_back_off(l, why);
+		return;
+	}
+	listener_close_reserve(l);
+	fd = listener_accept(l, &peer);
+	shut = fd >= 0 || errno == EAGAIN;
+	if (fd >= 0)
+		plait_i_loop_close(l->base.port.reactor, fd);
+	listener_open_reserve(l);
+	if (fd >= 0)
+		listener_report_refused(l, why, &peer);
+	if (l->base.port.open && (!shut || l->reserve < 0))
+		listener_back_off(l, why);
+}
+
+/*
+ * A client waits, and there is no descriptor for it.  If a guest is about to be
+ * lost, the client waits for its descriptor; if not, it is disconnected.
+ */
+static void out_of_descriptors(struct listener *l, int why)
+{
+	if (plait_i_guest_make_room(&l->base))
+		listener_hold(l);
+	else if (l->base.port.open && !loop_is_forked(l->base.port.reactor))
+		listener_shed(l, why);
+}
+
+/* True if the next accept() may do better, in this very turn. */
+static bool listener_go_on_after(struct listener *l, int err)
+{
+	switch (err) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+		out_of_descriptors(l, err);
+		return false;
+	case EINTR:
+	/* Errors of the connection that waited, which is gone. */
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case ETIMEDOUT:
+		return true;
+	default:
+		listener_back_off(l, err);
+		return false;
+	}
+}
+
+static bool listener_accept_next(struct listener *l)
+{
+	struct plait_address peer;
+	int fd = listener_accept(l, &peer);
+
+	if (fd < 0)
+		return listener_go_on_after(l, errno);
+	listener_admit(l, fd, &peer);
+	/* In a child that was forked meanwhile the next one is the parent's. */
+	return port_is_accepting(&l->base.port) &&
+	       plait_i_guest_has_room(&l->base) &&
+	       !loop_is_forked(l->base.port.reactor);
+}
+
+static unsigned listener_budget(const struct listener *l, uint64_t turn)
+{
+	if (turn != l->busy_turn + 1)
+		return 1;
+	return l->budget < MAX_BUDGET / 2 ? l->budget * 2 : MAX_BUDGET;
+}
+
+static void listener_on_ready(struct plait_watch *w, unsigned events)
+{
+	struct listener *l = plait_container(w, struct listener, watch);
+	uint64_t turn = plait_i_loop_turn(l->base.port.reactor);
+	unsigned n = 0;
+
+	if (events & PLAIT_LOST) {
+		/* Somebody else closed it; the number may be another's. */
+		l->fd = -1;
+		listener_report_broken(l, EBADF, "lost its descriptor");
+		return;
+	}
+	if (!plait_i_guest_has_room(&l->base)) {
+		plait_i_guest_make_room(&l->base);
+		listener_hold(l);
+		return;
+	}
+	l->budget = listener_budget(l, turn);
+	while (n < l->budget && listener_accept_next(l))
+		n++;
+	if (n == l->budget)
+		l->busy_turn = turn;
+}
+
+void plait_i_listener_stop(struct plait_port *p)
+{
+	plait_watch_stop(&listener(p)->watch);
+	plait_timer_stop(&listener(p)->back_off);
+}
+
+void plait_i_listener_close(struct plait_port *p)
+{
+	struct listener *l = listener(p);
+
+	if (l->fd >= 0)
+		plait_i_loop_close(p->reactor, l->fd);
+	l->fd = -1;
+	listener_close_reserve(l);
+}
+
+void plait_i_listener_free(struct plait_port *p)
+{
+	plait_i_guest_forget_acceptor(&listener(p)->base);
+	free(listener(p));
+}
+
+static int listener_start(struct listener *l)
+{
+	listener_open_reserve(l);
+	if (l->reserve < 0)
+		return -errno;
+	return plait_watch_start(l->base.port.reactor, &l->watch, l->fd,
+				 PLAIT_READ, listener_on_ready);
+}
+
+int plait_i_listener_init(struct listener *l, const struct acceptor_ops *ops,
+			  struct plait_reactor *r, int fd)
+{
+	int err;
+
+	l->base.port.ops = &ops->port;
+	l->base.port.reactor = r;
+	l->fd = fd;
+	l->busy_turn = UINT64_MAX;
+	err = listener_start(l);
+	if (err < 0)
+		plait_i_listener_close(&l->base.port);
+	return err;
+}

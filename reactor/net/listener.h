@@ -1,0 +1,43 @@
+/*
+ * Acceptors on a listening stream socket, of whatever family.
+ */
+#ifndef REACTOR_LISTENER_H
+#define REACTOR_LISTENER_H
+
+#include "reactor/net/acceptor.h"
+
+struct listener {
+	struct acceptor base;
+	struct plait_watch watch;
+	struct plait_timer back_off; /* running: waits for what is missing */
+	int fd, reserve;	     /* -1: none */
+	unsigned budget;
+	bool held;	     /* until a guest has left */
+	uint64_t busy_turn;  /* the last in which the budget was used up */
+	int64_t next_report; /* not before */
+};
+
+/*
+ * Makes *l, which is zeroed and may begin a larger struct, one that accepts
+ * from fd: a listening socket, non-blocking, which is taken: closed on failure,
+ * too.  0 or -errno.
+ */
+int plait_i_listener_init(struct listener *l, const struct acceptor_ops *ops,
+			  struct plait_reactor *r, int fd);
+
+/* Those of a listener; it is freed by free(). */
+void plait_i_listener_stop(struct plait_port *p);
+void plait_i_listener_close(struct plait_port *p);
+void plait_i_listener_pause(struct plait_port *p, bool on);
+void plait_i_listener_free(struct plait_port *p);
+void plait_i_listener_room(struct acceptor *a);
+
+#define LISTENER_PORT                                                          \
+	{                                                                      \
+		.stop = plait_i_listener_stop,                                 \
+		.close = plait_i_listener_close,                               \
+		.ended = plait_i_acceptor_ended,                               \
+		.pause = plait_i_listener_pause, .free = plait_i_listener_free \
+	}
+
+#endif
