@@ -47,7 +47,7 @@ struct plait_deferred plait_i_deferred_no_memory = {
 };
 
 _Thread_local struct deferred_thread plait_i_deferred_thread
-	__attribute__((tls_model("initial-exec"))) = { .now = -1 };
+	__attribute__((tls_model("initial-exec"))) = { .time.now = -1 };
 
 const char plait_i_deferred_freed_reason[] = "nobody waits for it any more";
 
@@ -217,7 +217,7 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
 
 static int64_t coarse_time(void)
 {
-	struct deferred_thread *t = &plait_i_deferred_thread;
+	struct deferred_time *t = &plait_i_deferred_thread.time;
 
 	if (t->now < 0 && t->clock != NULL)
 		t->now = t->clock();
@@ -233,6 +233,7 @@ static inline void init(struct plait_deferred *d, const char *where)
 	d->arg = NULL;
 	d->where = where;
 	d->made = coarse_time();
+	d->home = plait_i_deferred_thread.time.home;
 	d->inner = d->outer = d->resume = d->held = NULL;
 	d->pairs = d->inline_pairs;
 	d->kept = d->head = d->count = 0;

@@ -125,17 +125,51 @@ void plait_i_deferred_free_for(struct plait_deferred *d,
 
 /*
  * The report of what never ended, in two steps.  The first notes which
- * deferreds of this thread have fired and are kept.  The second tells of all
- * that have not fired, and, if with_kept, of those that were noted and still
- * are kept.  Returns how many.
+ * deferreds of this thread have fired and are kept.  The second tells of those
+ * that have not fired and were made in turns of the reactor of that number.  If
+ * all, it tells of any that have not fired, and of those that were noted and
+ * still are kept.  Returns how many.
  */
 void plait_i_deferred_note_kept(void);
-size_t plait_i_deferred_report(bool with_kept);
+size_t plait_i_deferred_report(unsigned reactor, bool all);
 
 /*
- * This layer has no clock, so that the ages of this thread's deferreds need
- * somebody who has one.  It gives nanoseconds, and is asked at most once until
- * plait_i_deferred_set_clock() is called again.  Or else now is the time for
+ * Where a deferred is made, in a word.  lib/ knows no reactor, so one says who
+ * it is when it turns.  Reactors whose clock is not their own all have the
+ * system's.
+ */
+struct deferred_home {
+	unsigned reactor : 30; /* its number; 0: there was none yet */
+	bool in_turn : 1;      /* made in a turn of it, so its own */
+	bool own_clock : 1;
+};
+
+/*
+ * Where, and at what time.  lib/ has no clock either: a reactor lends its own
+ * to the thread that turns it, for the ages of deferreds.
+ */
+struct deferred_time {
+	struct deferred_home home;
+	int64_t (*clock)(void); /* nanoseconds; NULL: time stands still */
+	int64_t now;		/* negative: to be asked for, if there is one */
+};
+
+/*
+ * A turn begins: what is made is at home there, until the end of the turn gives
+ * back what this returns.  Between turns, the time of the last one holds on.
+ */
+struct deferred_time plait_i_deferred_begin(struct deferred_home home);
+void plait_i_deferred_end(const struct deferred_time *before);
+
+/*
+ * Outside of a turn of home: it may lend its clock now, which is true unless
+ * another reactor turns.
+ */
+bool plait_i_deferred_may_lend(struct deferred_home home);
+
+/*
+ * From now on the time of this thread's deferreds is what the clock says, which
+ * is asked at most once until this is called again; or that it is now, for
  * good.
  */
 void plait_i_deferred_set_clock(int64_t (*clock)(void));

@@ -50,6 +50,7 @@ struct plait_deferred {
 	bool noted;	/* by plait_i_deferred_note_kept() */
 	uint16_t forks; /* how many there had been when it was made */
 	unsigned owner; /* the thread that has made it */
+	struct deferred_home home;
 	union {
 		const char *fired_at; /* if fired */
 		uint32_t cause; /* of a trace; of a group being cancelled */
@@ -65,8 +66,7 @@ extern struct plait_deferred plait_i_deferred_no_memory;
 
 struct deferred_thread {
 	struct plait_list live; /* oldest first; zeroed: none yet */
-	int64_t (*clock)(void); /* NULL: nobody has one */
-	int64_t now;		/* nanoseconds; negative: to be asked for */
+	struct deferred_time time;
 };
 
 /* Initial-exec, because it is looked at for each deferred. */

@@ -21,27 +21,60 @@
 
 void plait_i_deferred_set_clock(int64_t (*clock)(void))
 {
-	plait_i_deferred_thread.clock = clock;
-	plait_i_deferred_thread.now = -1;
+	plait_i_deferred_thread.time.clock = clock;
+	plait_i_deferred_thread.time.now = -1;
 }
 
 void plait_i_deferred_set_time(int64_t now)
 {
-	plait_i_deferred_thread.clock = NULL;
-	plait_i_deferred_thread.now = now;
+	plait_i_deferred_thread.time.clock = NULL;
+	plait_i_deferred_thread.time.now = now;
+}
+
+struct deferred_time plait_i_deferred_begin(struct deferred_home home)
+{
+	struct deferred_time before = plait_i_deferred_thread.time;
+
+	plait_i_deferred_thread.time.home = home;
+	return before;
+}
+
+bool plait_i_deferred_may_lend(struct deferred_home home)
+{
+	struct deferred_home *h = &plait_i_deferred_thread.time.home;
+
+	if (h->in_turn)
+		return h->reactor == home.reactor;
+	*h = home;
+	return true;
+}
+
+/* The turn may have been in a callback of another reactor's. */
+void plait_i_deferred_end(const struct deferred_time *before)
+{
+	if (before->home.in_turn)
+		plait_i_deferred_thread.time = *before;
+	else
+		plait_i_deferred_thread.time.home.in_turn = false;
 }
 
 enum { AGE_SIZE = 32 };
 
+/* True if the two times are by the same clock. */
+static bool is_comparable(struct deferred_home a, struct deferred_home b)
+{
+	return a.own_clock || b.own_clock
+		       ? a.own_clock && b.own_clock && a.reactor == b.reactor
+		       : true;
+}
+
 /* How old, in seconds; nothing if nobody knows. */
 static const char *age_of(const struct plait_deferred *d, char *buf)
 {
-	int64_t now = plait_i_deferred_thread.clock != NULL
-			      ? plait_i_deferred_thread.clock()
-			      : plait_i_deferred_thread.now;
-	int64_t age = now - d->made;
+	const struct deferred_time *t = &plait_i_deferred_thread.time;
+	int64_t age = (t->clock != NULL ? t->clock() : t->now) - d->made;
 
-	if (d->made < 0 || age < 0)
+	if (d->made < 0 || age < 0 || !is_comparable(d->home, t->home))
 		return "unknown";
 	snprintf(buf, AGE_SIZE, "%" PRId64 ".%03d s", age / 1000000000,
 		 (int)(age / 1000000 % 1000));
@@ -113,25 +146,31 @@ void plait_i_deferred_note_kept(void)
 	}
 }
 
-/* True if there was something to be told. */
-static bool report_one(const struct plait_deferred *d, bool with_kept)
+/* What is not of the reactor's turns may be for another one to fire. */
+static bool is_to_be_told(const struct plait_deferred *d, unsigned reactor,
+			  bool all)
 {
-	bool kept = with_kept && d->noted && is_kept(d);
+	if (deferred_is_inherited(d))
+		return false;
+	if (d->fired)
+		return all && d->noted && is_kept(d);
+	return all || (d->home.in_turn && d->home.reactor == reactor);
+}
+
+static void report_one(const struct plait_deferred *d)
+{
 	plait_value v;
 
-	if (deferred_is_inherited(d) || (d->fired && !kept))
-		return false;
 	v = d->fired ? never_freed(d) : never_fired(d);
 	plait_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);
-	return true;
 }
 
 /*
  * Each is put on a list of the told before the hook sees it, so the hook may
  * fire or free what it likes; what it makes is not told.
  */
-size_t plait_i_deferred_report(bool with_kept)
+size_t plait_i_deferred_report(unsigned reactor, bool all)
 {
 	struct plait_list *live = &plait_i_deferred_thread.live, todo, told, *l;
 	size_t n = 0;
@@ -145,7 +184,10 @@ size_t plait_i_deferred_report(bool with_kept)
 
 		plait_list_remove(l);
 		plait_list_append(&told, l);
-		n += report_one(d, with_kept);
+		if (is_to_be_told(d, reactor, all)) {
+			report_one(d);
+			n++;
+		}
 	}
 	plait_list_move(live, &told);
 	return n;
@@ -154,7 +196,7 @@ size_t plait_i_deferred_report(bool with_kept)
 size_t plait_deferred_report_pending(void)
 {
 	plait_i_deferred_note_kept();
-	return plait_i_deferred_report(true);
+	return plait_i_deferred_report(0, true);
 }
 
 static void report_at_exit(void)

@@ -196,9 +196,10 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size);
  * fired nor been dropped, nor been cancelled: NeverFiredError, with the place
  * that made it; and of every deferred that has fired and is still held,
  * neither freed, detached nor given away: NeverFreedError.  Returns how many.
- * plait_reactor_free() makes this report.  It leaves deferreds that have fired
- * out while another reactor of this thread lives, and always those that only
- * fire while the reactor is freed.
+ * plait_reactor_free() makes this report.  While another reactor of this thread
+ * lives, it tells only of promises that were made in callbacks of the reactor
+ * that is freed.  It never tells of deferreds that only fire while the reactor
+ * is freed.
  */
 size_t plait_deferred_report_pending(void);
 

@@ -48,7 +48,6 @@ void plait_i_testing_advance(struct kernel *k, int64_t nanoseconds)
 	if (__builtin_add_overflow(*testing_now(k), nanoseconds,
 				   testing_now(k)))
 		*testing_now(k) = INT64_MAX;
-	testing_lend_clock(k);
 }
 
 static int testing_wait(struct kernel *k, struct watches *ws, int64_t timeout,
@@ -57,6 +56,7 @@ static int testing_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 	if (timeout < 0)
 		return -EDEADLK;
 	plait_i_testing_advance(k, timeout);
+	testing_lend_clock(k);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The reactor's clock: its kernel's, looked at once a callback at most.
+ * The reactor's clock: its kernel's, looked at once a callback at most.  A
+ * thread may have several reactors, and each lends its clock while it turns.
  */
 #include <math.h>
 
@@ -52,4 +53,32 @@ void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds)
 {
 	plait_i_testing_advance(loop_kernel(r), nanoseconds);
 	r->now_is_known = false;
+	plait_i_clock_lend(r);
+}
+
+/* ---- lending it to deferreds --------------------------------------------- */
+
+static struct deferred_home clock_home(const struct plait_reactor *r,
+				       bool in_turn)
+{
+	return (struct deferred_home){ .reactor = r->number,
+				       .in_turn = in_turn,
+				       .own_clock = loop_is_virtual(r) };
+}
+
+void plait_i_clock_lend(struct plait_reactor *r)
+{
+	if (plait_i_deferred_may_lend(clock_home(r, false)))
+		kernel_lend_clock(loop_kernel(r));
+}
+
+void plait_i_clock_begin(struct plait_reactor *r)
+{
+	r->time_before = plait_i_deferred_begin(clock_home(r, true));
+	kernel_lend_clock(loop_kernel(r));
+}
+
+void plait_i_clock_end(struct plait_reactor *r)
+{
+	plait_i_deferred_end(&r->time_before);
 }

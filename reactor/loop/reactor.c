@@ -12,7 +12,6 @@
 
 #include "lib/base.h"
 #include "lib/debug.h"
-#include "lib/deferred.h"
 #include "lib/fork.h"
 #include "reactor/loop/reactor.h"
 
@@ -119,6 +118,9 @@ struct plait_reactor *plait_reactor_new(const char *name)
 
 static void reactor_init(struct plait_reactor *r)
 {
+	static atomic_uint numbers;
+
+	r->number = atomic_fetch_add(&numbers, 1) + 1;
 	r->base.owner.forks = fork_count();
 	r->forks_begun = fork_begun_count();
 	plait_i_signal_init(r);
@@ -179,7 +181,7 @@ struct plait_reactor *plait_i_loop_new(const struct kernel_ops *kernel)
 	rc = plait_i_thread_init(r);
 	if (rc < 0)
 		goto err_kernel;
-	kernel_lend_clock(&r->base.kernel);
+	plait_i_clock_lend(r);
 	plait_i_loop_trace_start(r);
 	reactor_count(r);
 	return r;
@@ -204,7 +206,7 @@ static bool reactor_is_busy(const struct plait_reactor *r)
 static void reactor_take(struct plait_reactor *r, const char *where)
 {
 	r->in_turn = true;
-	kernel_lend_clock(&r->base.kernel);
+	plait_i_clock_begin(r);
 	r->runner = pthread_self();
 	r->base.owner.where = where;
 	__atomic_store_n(&r->base.owner.thread, owner_number(),
@@ -213,6 +215,7 @@ static void reactor_take(struct plait_reactor *r, const char *where)
 
 static void reactor_give_up(struct plait_reactor *r)
 {
+	plait_i_clock_end(r);
 	__atomic_store_n(&r->base.owner.thread, 0, __ATOMIC_RELAXED);
 }
 
@@ -230,7 +233,7 @@ static void reactor_end(struct plait_reactor *r, bool is_last)
 	plait_list_move(&r->next_turn, &r->when_freed);
 	plait_i_shutdown_lose_everything(r);
 	if (!loop_is_forked(r))
-		plait_i_deferred_report(is_last);
+		plait_i_deferred_report(r->number, is_last);
 	/* What the hook for failures has begun. */
 	plait_i_shutdown_lose_everything(r);
 	r->in_turn = false;

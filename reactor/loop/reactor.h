@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "lib/deferred.h"
 #include "reactor/loop/loop.h"
 
 /*
@@ -33,6 +34,14 @@ void plait_i_loop_forget_all(struct plait_reactor *r);
 
 /* clock.c: as plait_i_loop_nanoseconds(), but for negative ones as well. */
 int64_t plait_i_clock_nanoseconds(double seconds);
+
+/*
+ * The reactor's clock, and its number, for the deferreds of this thread: from
+ * now on, unless another one turns; and for as long as it turns.
+ */
+void plait_i_clock_lend(struct plait_reactor *r);
+void plait_i_clock_begin(struct plait_reactor *r);
+void plait_i_clock_end(struct plait_reactor *r);
 
 /* watch.c: who watches which descriptor. */
 void plait_i_watch_init(struct plait_reactor *r);
@@ -150,7 +159,9 @@ struct plait_reactor {
 	struct loop_base base;	    /* first: see there */
 	unsigned forks_begun;	    /* how many, when it was made */
 	const unsigned *counted_in; /* by the thread that has made it */
+	unsigned number;	    /* of those of the process */
 	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
+	struct deferred_time time_before; /* this turn, in this thread */
 
 	int64_t now; /* if now_is_known, the time of this callback */
 	bool now_is_known;
