@@ -295,6 +295,39 @@ static void raise_and_go_on(void *arg)
 }
 
 /* Whichever came first. */
+/* The C library keeps two for itself. */
+static bool can_be_caught(int signo)
+{
+	struct sigaction now;
+
+	return signo != SIGKILL && signo != SIGSTOP &&
+	       sigaction(signo, NULL, &now) == 0;
+}
+
+static void have_signal(int signo)
+{
+	struct plait_reactor *r = plait_reactor_new(backend);
+	void (*before)(int) = handler_of(signo);
+
+	ck_assert_int_eq(plait_reactor_dump_on_signal(r, signo), 0);
+	ck_assert_ptr_ne(handler_of(signo), before);
+	raise(signo);
+	plait_reactor_free(&r);
+	ck_assert_ptr_eq(handler_of(signo), before);
+}
+
+TEST(any_signal_that_can_be_caught_can_be_had, ON_EACH_BACKEND)
+{
+	for (int signo = 1; signo < NSIG; signo++) {
+		if (can_be_caught(signo))
+			have_signal(signo);
+		else
+			ck_assert_int_eq(
+				plait_reactor_dump_on_signal(reactor, signo),
+				-EINVAL);
+	}
+}
+
 TEST(a_signal_that_is_wanted_twice_dumps, ON_EACH_BACKEND, TIMES(2))
 {
 	if (_i == 0)

@@ -402,11 +402,13 @@ static int64_t reactor_waiting_time(struct plait_reactor *r, int64_t limit)
 
 static OUT_OF_LINE void reactor_heed_signals(struct plait_reactor *r)
 {
-	if (plait_i_signal_take_arrived(r))
+	unsigned marks = plait_i_signal_take_marks(r);
+
+	if (marks & SIGNAL_STOP)
 		plait_reactor_stop(r);
-	if (plait_i_signal_take_insisted(r))
+	if (marks & SIGNAL_STOP_NOW)
 		plait_reactor_stop_now(r);
-	if (plait_i_signal_take_dump(r))
+	if (marks & SIGNAL_DUMP)
 		plait_i_report_pending();
 }
 

@@ -102,21 +102,33 @@ void plait_i_thread_done(struct plait_reactor *r);
 void plait_i_thread_run(struct plait_reactor *r);
 void plait_i_thread_wake(struct plait_reactor *r); /* async-signal-safe */
 
-/* signal.c */
+/* signal.c: who wants which signal, and what has come. */
+struct signal_want {
+	_Atomic(struct signal_want *) next; /* who wants it as well */
+	const struct signal_kind *kind;
+	struct plait_reactor *reactor;
+	int number; /* 0: wants none */
+};
+
+enum { WANT_INT, WANT_TERM, WANT_PIPE, WANT_DUMP, N_WANTS };
+
+enum signal_mark {
+	SIGNAL_STOP = 1,
+	SIGNAL_STOP_NOW = 2, /* the second one */
+	SIGNAL_DUMP = 4	     /* of plait_reactor_dump_on_signal() */
+};
+
 struct signals {
-	pid_t process;	/* whose signals the reactor is told of */
-	unsigned taken; /* a bit for each claim that its run has */
-	atomic_bool arrived, insisted; /* the first one; a second one */
-	_Atomic int64_t first;	       /* when it came; INT64_MIN: not yet */
-	atomic_bool dump_arrived;      /* of plait_reactor_dump_on_signal() */
+	pid_t process; /* whose signals the reactor is told of */
+	struct signal_want wants[N_WANTS];
+	atomic_uint marks;     /* set by handlers */
+	_Atomic int64_t first; /* when that came; INT64_MIN: not yet */
 };
 
 void plait_i_signal_init(struct plait_reactor *r);
 int plait_i_signal_take(struct plait_reactor *r);
 void plait_i_signal_release(struct plait_reactor *r);
-bool plait_i_signal_take_arrived(struct plait_reactor *r);
-bool plait_i_signal_take_insisted(struct plait_reactor *r);
-bool plait_i_signal_take_dump(struct plait_reactor *r);
+unsigned plait_i_signal_take_marks(struct plait_reactor *r);
 void plait_i_signal_done(struct plait_reactor *r);
 void plait_i_signal_before_fork(void);
 void plait_i_signal_in_parent(void);
@@ -261,9 +273,8 @@ static inline bool watch_has_work(const struct plait_reactor *r)
 
 static inline bool signal_has_come(const struct plait_reactor *r)
 {
-	return atomic_load(&r->signals.arrived) ||
-	       atomic_load(&r->signals.insisted) ||
-	       atomic_load(&r->signals.dump_arrived);
+	return atomic_load_explicit(&r->signals.marks, memory_order_relaxed) !=
+	       0;
 }
 
 #endif

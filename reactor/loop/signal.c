@@ -4,16 +4,18 @@
  * reactor say what is pending, as long as it lives.
  *
  * Signals belong to the process, so this holds the library's only state that
- * is not a reactor's, but for the count of forks: which reactor has the
- * signals, and what the program had set.  Of the reactors that run, the first
- * has those that stop; another that runs meanwhile leaves them alone.  Runs
- * take only what had its default action.
+ * is not a reactor's, but for the count of forks: a registry, by the number of
+ * the signal, of those who want it, and of what the program had set.  Of the
+ * reactors that run, the first has those that stop; another that runs meanwhile
+ * leaves them alone.  Runs take only what had its default action.
  *
- * Each signal that plait may have is a claim.  It knows who wants the signal,
- * and the action to give back when nobody does any more: always one that the
- * program has set, never a handler of plait's, in whatever order those who
- * want it come and go.  An action that is not plait's was set by the program
- * since, and is left alone.
+ * Whoever wants a signal has a struct signal_want in its reactor and a kind,
+ * which says what to do.  There is one handler for all: it tells each who wants
+ * the signal, or only the first one if that wants it alone.  When nobody wants
+ * the signal any more the program's action is given back: always one that the
+ * program has set, never plait's, in whatever order those who want it come and
+ * go.  An action that is not plait's was set by the program since, and is left
+ * alone.
  *
  * A handler must not act for a process that is not its reactor's: between
  * fork() and the handlers of pthread_atfork(), and in a child made by vfork(),
@@ -28,222 +30,259 @@
 
 #include "reactor/loop/reactor.h"
 
-typedef void handler(int signo);
-
-struct signal_claim {
-	int number;	      /* 0: of no signal */
-	unsigned runs;	      /* that want it */
-	bool dumps;	      /* wanted by the dumper, who comes first */
-	struct sigaction own; /* the program's */
+struct signal_kind {
+	/* In a handler.  True if the signal was for w. */
+	bool (*tell)(struct signal_want *w);
+	bool alone; /* comes first, and nobody else is told */
 };
 
-/* The last one is the dumper's, unless its signal is one of the others. */
-enum { N_TAKEN = 3, N_CLAIMS };
-
-enum { SAME_SIGNAL = 100000000 }; /* ns after the first one */
+struct signal_slot {
+	_Atomic(struct signal_want *) first;
+	struct sigaction own; /* the program's, while anybody wants it */
+};
 
 /* The lock is for all of these; handlers and forked children need none. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct signal_claim claims[N_CLAIMS] = {
-	{ .number = SIGINT },
-	{ .number = SIGTERM },
-	{ .number = SIGPIPE },
-};
-static struct signal_claim *dumped; /* the dumper's; NULL: none */
+static pthread_mutex_t signal_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct signal_slot signal_slots[NSIG];		  /* by number */
+static struct plait_reactor *signal_stops, *signal_dumps; /* who has those */
 
-static _Atomic(struct plait_reactor *) owner, dumper;
-static atomic_int handling; /* handlers that may be looking at the owner */
+static atomic_int signal_handling; /* handlers that look at the registry */
+
+enum { SAME_SIGNAL = 100000000 }; /* ns after the first one */
 
 /* ---- handlers: nothing in here may change errno ------------------------ */
 
 /* Nobody here wants it: it does what it would do without plait. */
-static void leave_to_program(int signo)
+static void signal_leave_to_program(int number)
 {
 	int saved = errno;
 
-	for (int i = 0; i < N_CLAIMS; i++) {
-		if (claims[i].number == signo)
-			sigaction(signo, &claims[i].own, NULL);
-	}
-	kill(getpid(), signo);
+	sigaction(number, &signal_slots[number].own, NULL);
+	kill(getpid(), number);
 	errno = saved;
 }
 
-static bool is_of_this_process(const struct plait_reactor *r)
+static void signal_on_arrival(int number)
 {
-	return r != NULL && r->signals.process == getpid();
+	struct signal_want *w;
+	bool told = false;
+
+	atomic_fetch_add(&signal_handling, 1);
+	w = atomic_load(&signal_slots[number].first);
+	for (; w != NULL; w = atomic_load(&w->next)) {
+		if (!w->kind->tell(w))
+			continue;
+		told = true;
+		if (w->kind->alone)
+			break;
+	}
+	if (!told)
+		signal_leave_to_program(number);
+	atomic_fetch_sub(&signal_handling, 1);
+}
+
+static bool signal_mark(struct signal_want *w, unsigned mark)
+{
+	atomic_fetch_or(&w->reactor->signals.marks, mark);
+	plait_i_thread_wake(w->reactor);
+	return true;
+}
+
+static bool signal_is_of_this_process(const struct signal_want *w)
+{
+	return w->reactor->signals.process == getpid();
 }
 
 /*
- * Which mark a signal that stops has to set.  Terminals and supervisors often
- * send two, so one that comes right after the first counts as the same.
+ * Terminals and supervisors often send two, so one that comes right after the
+ * first counts as the same.
  */
-static atomic_bool *stop_mark(struct plait_reactor *r)
+static bool signal_tell_stop(struct signal_want *w)
 {
-	struct signals *s = &r->signals;
-	int64_t now = plait_i_loop_clock(r), first = INT64_MIN;
+	struct signals *s = &w->reactor->signals;
+	int64_t now, first = INT64_MIN;
 
+	if (!signal_is_of_this_process(w))
+		return false;
+	now = plait_i_loop_clock(w->reactor);
 	if (atomic_compare_exchange_strong(&s->first, &first, now) ||
 	    now - first < SAME_SIGNAL)
-		return &s->arrived;
-	return &s->insisted;
+		return signal_mark(w, SIGNAL_STOP);
+	return signal_mark(w, SIGNAL_STOP_NOW);
 }
 
-static void on_signal(int signo)
+static bool signal_tell_dump(struct signal_want *w)
 {
-	struct plait_reactor *r;
-
-	atomic_fetch_add(&handling, 1);
-	r = atomic_load(&owner);
-	if (is_of_this_process(r)) {
-		atomic_store(stop_mark(r), true);
-		plait_i_thread_wake(r);
-	} else {
-		leave_to_program(signo);
-	}
-	atomic_fetch_sub(&handling, 1);
-}
-
-static void on_dump(int signo)
-{
-	struct plait_reactor *r;
-
-	atomic_fetch_add(&handling, 1);
-	r = atomic_load(&dumper);
-	if (is_of_this_process(r)) {
-		atomic_store(&r->signals.dump_arrived, true);
-		plait_i_thread_wake(r);
-	} else {
-		leave_to_program(signo);
-	}
-	atomic_fetch_sub(&handling, 1);
+	return signal_is_of_this_process(w) && signal_mark(w, SIGNAL_DUMP);
 }
 
 /*
  * Instead of SIG_IGN, which a program that is executed would inherit: so it
  * has the default, as if there were no plait.
  */
-static void on_broken_pipe(int signo)
+static bool signal_tell_broken_pipe(struct signal_want *w)
 {
+	return true;
 }
 
-/* A handler in another thread may have read the owner just before. */
-static void wait_for_handlers(void)
+static const struct signal_kind signal_stop = { signal_tell_stop, false };
+static const struct signal_kind signal_dump = { signal_tell_dump, true };
+static const struct signal_kind signal_pipe = { signal_tell_broken_pipe,
+						false };
+
+/* ---- the registry ------------------------------------------------------- */
+
+/* One in another thread may look at who has just been taken out. */
+static void signal_wait_for_handlers(void)
 {
-	while (atomic_load(&handling) > 0)
+	while (atomic_load(&signal_handling) > 0)
 		sched_yield();
 }
 
-/* ---- claims ------------------------------------------------------------- */
-
-static bool is_plaits(const struct sigaction *a)
+static bool signal_is_plaits(const struct sigaction *a)
 {
-	return a->sa_handler == on_signal || a->sa_handler == on_dump ||
-	       a->sa_handler == on_broken_pipe;
+	return a->sa_handler == signal_on_arrival;
 }
 
-/* What plait wants to do with it; NULL: nothing. */
-static handler *handler_of(const struct signal_claim *c)
+static void signal_drop_all(struct signal_slot *s)
 {
-	if (c->dumps)
-		return on_dump;
-	if (c->runs == 0)
-		return NULL;
-	return c->number == SIGPIPE ? on_broken_pipe : on_signal;
-}
+	struct signal_want *w = atomic_exchange(&s->first, NULL);
 
-/* Sets what is wanted, or else the program's own action.  0 or -errno. */
-static int claim_set(const struct signal_claim *c)
-{
-	struct sigaction plaits = { .sa_handler = handler_of(c),
-				    .sa_flags = SA_RESTART };
-	const struct sigaction *a =
-		plaits.sa_handler != NULL ? &plaits : &c->own;
-
-	return sigaction(c->number, a, NULL) < 0 ? -errno : 0;
+	for (; w != NULL; w = atomic_load(&w->next))
+		w->number = 0;
+	/* Before any of them is put in again, somewhere else. */
+	signal_wait_for_handlers();
 }
 
 /*
  * What the program has set is what it gets back; it has ended what others
  * wanted before.  0 or -errno.
  */
-static int claim_look(struct signal_claim *c)
+static int signal_look(int number)
 {
+	struct signal_slot *s = &signal_slots[number];
 	struct sigaction now;
 
-	if (sigaction(c->number, NULL, &now) < 0)
+	if (sigaction(number, NULL, &now) < 0)
 		return -errno;
-	if (is_plaits(&now))
+	if (signal_is_plaits(&now))
 		return 0;
-	c->own = now;
-	c->runs = 0;
-	c->dumps = false;
+	signal_drop_all(s);
+	s->own = now;
 	return 0;
 }
 
-/* Somebody wants it no more; the program may have set another since. */
-static void claim_give_back(const struct signal_claim *c)
+static void signal_take_out(struct signal_want *w)
+{
+	_Atomic(struct signal_want *) *place = &signal_slots[w->number].first;
+
+	while (atomic_load(place) != w)
+		place = &atomic_load(place)->next;
+	atomic_store(place, atomic_load(&w->next));
+	w->number = 0;
+}
+
+static void signal_put_in(struct signal_want *w, int number,
+			  const struct signal_kind *kind)
+{
+	_Atomic(struct signal_want *) *place = &signal_slots[number].first;
+
+	w->number = number;
+	w->kind = kind;
+	while (!kind->alone && atomic_load(place) != NULL)
+		place = &atomic_load(place)->next;
+	atomic_store(&w->next, atomic_load(place));
+	atomic_store(place, w);
+}
+
+/* After a look.  0 or -errno. */
+static int signal_want(struct signal_want *w, int number,
+		       const struct signal_kind *kind)
+{
+	struct sigaction plaits = { .sa_handler = signal_on_arrival,
+				    .sa_flags = SA_RESTART };
+	int rc;
+
+	signal_put_in(w, number, kind);
+	if (sigaction(number, &plaits, NULL) == 0)
+		return 0;
+	rc = -errno;
+	signal_take_out(w);
+	signal_wait_for_handlers();
+	return rc;
+}
+
+/* Unless the program has set another since. */
+static void signal_give_back(int number)
 {
 	struct sigaction now;
 
-	if (sigaction(c->number, NULL, &now) == 0 && is_plaits(&now))
-		claim_set(c);
+	if (sigaction(number, NULL, &now) == 0 && signal_is_plaits(&now))
+		sigaction(number, &signal_slots[number].own, NULL);
+}
+
+/* Does nothing if the program has ended it. */
+static void signal_want_no_more(struct signal_want *w)
+{
+	int number = w->number;
+
+	if (number == 0)
+		return;
+	signal_take_out(w);
+	if (atomic_load(&signal_slots[number].first) == NULL)
+		signal_give_back(number);
+	signal_wait_for_handlers();
+}
+
+void plait_i_signal_init(struct plait_reactor *r)
+{
+	struct signals *s = &r->signals;
+
+	s->process = getpid();
+	for (size_t i = 0; i < sizeof(s->wants) / sizeof(s->wants[0]); i++)
+		s->wants[i].reactor = r;
 }
 
 /* ---- runs --------------------------------------------------------------- */
 
-void plait_i_signal_init(struct plait_reactor *r)
-{
-	r->signals.process = getpid();
-}
-
 /* Takes it for a run, if it has its default action.  0 or -errno. */
-static int take(struct plait_reactor *r, int i)
+static int signal_want_default(struct signal_want *w, int number,
+			       const struct signal_kind *kind)
 {
-	struct signal_claim *c = &claims[i];
-	int rc = claim_look(c);
+	int rc = signal_look(number);
 
-	if (rc < 0 || c->own.sa_handler != SIG_DFL)
+	if (rc < 0 || signal_slots[number].own.sa_handler != SIG_DFL)
 		return rc;
-	c->runs++;
-	rc = claim_set(c);
-	if (rc < 0)
-		c->runs--;
-	else
-		r->signals.taken |= 1u << i;
-	return rc;
+	return signal_want(w, number, kind);
 }
 
-static void release(struct plait_reactor *r)
+/* 0 or -errno. */
+static int signal_take_for_run(struct plait_reactor *r)
 {
-	for (int i = 0; i < N_TAKEN; i++) {
-		struct signal_claim *c = &claims[i];
+	struct signal_want *w = r->signals.wants;
+	int rc = 0;
 
-		if (!(r->signals.taken & 1u << i) || c->runs == 0)
-			continue;
-		c->runs--;
-		claim_give_back(c);
-	}
-	r->signals.taken = 0;
+	if (signal_stops == NULL)
+		signal_stops = r;
+	if (signal_stops == r)
+		rc = signal_want_default(&w[WANT_INT], SIGINT, &signal_stop);
+	if (signal_stops == r && rc == 0)
+		rc = signal_want_default(&w[WANT_TERM], SIGTERM, &signal_stop);
+	/* Whoever runs last keeps SIGPIPE from killing. */
+	if (rc == 0)
+		rc = signal_want_default(&w[WANT_PIPE], SIGPIPE, &signal_pipe);
+	return rc;
 }
 
 int plait_i_signal_take(struct plait_reactor *r)
 {
-	struct plait_reactor *nobody = NULL;
-	bool first;
-	int rc = 0;
+	int rc;
 
-	atomic_store(&r->signals.arrived, false);
-	atomic_store(&r->signals.insisted, false);
+	atomic_fetch_and(&r->signals.marks, ~(SIGNAL_STOP | SIGNAL_STOP_NOW));
 	atomic_store(&r->signals.first, INT64_MIN);
-	first = atomic_compare_exchange_strong(&owner, &nobody, r);
-	pthread_mutex_lock(&lock);
-	for (int i = 0; i < N_TAKEN && rc == 0; i++) {
-		/* Whoever runs last keeps SIGPIPE from killing. */
-		if (first || claims[i].number == SIGPIPE)
-			rc = take(r, i);
-	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_lock(&signal_lock);
+	rc = signal_take_for_run(r);
+	pthread_mutex_unlock(&signal_lock);
 	if (rc < 0)
 		plait_i_signal_release(r);
 	return rc;
@@ -253,96 +292,64 @@ void plait_i_signal_release(struct plait_reactor *r)
 {
 	if (loop_is_forked(r))
 		return;
-	pthread_mutex_lock(&lock);
-	release(r);
-	pthread_mutex_unlock(&lock);
-	if (atomic_load(&owner) != r)
-		return;
-	atomic_store(&owner, NULL);
-	wait_for_handlers();
+	pthread_mutex_lock(&signal_lock);
+	for (int i = WANT_INT; i <= WANT_PIPE; i++)
+		signal_want_no_more(&r->signals.wants[i]);
+	if (signal_stops == r)
+		signal_stops = NULL;
+	pthread_mutex_unlock(&signal_lock);
 }
 
-static bool take_mark(atomic_bool *arrived)
+unsigned plait_i_signal_take_marks(struct plait_reactor *r)
 {
-	return atomic_load_explicit(arrived, memory_order_relaxed) &&
-	       atomic_exchange(arrived, false);
-}
-
-bool plait_i_signal_take_arrived(struct plait_reactor *r)
-{
-	return take_mark(&r->signals.arrived);
-}
-
-bool plait_i_signal_take_insisted(struct plait_reactor *r)
-{
-	return take_mark(&r->signals.insisted);
-}
-
-bool plait_i_signal_take_dump(struct plait_reactor *r)
-{
-	return take_mark(&r->signals.dump_arrived);
+	return atomic_exchange(&r->signals.marks, 0);
 }
 
 /* ---- the dumper --------------------------------------------------------- */
 
-void plait_i_signal_done(struct plait_reactor *r)
+static void signal_stop_dumping(struct plait_reactor *r)
 {
-	if (atomic_load(&dumper) != r)
+	if (signal_dumps != r)
 		return;
-	pthread_mutex_lock(&lock);
-	if (dumped != NULL) {
-		dumped->dumps = false;
-		claim_give_back(dumped);
-		dumped = NULL;
-	}
-	pthread_mutex_unlock(&lock);
-	atomic_store(&dumper, NULL);
-	wait_for_handlers();
+	signal_want_no_more(&r->signals.wants[WANT_DUMP]);
+	signal_dumps = NULL;
 }
 
-static struct signal_claim *claim_of(int signal)
+void plait_i_signal_done(struct plait_reactor *r)
 {
-	struct signal_claim *c = claims;
-
-	while (c < &claims[N_TAKEN] && c->number != signal)
-		c++;
-	if (c->number != signal)
-		*c = (struct signal_claim){ .number = signal };
-	return c;
+	pthread_mutex_lock(&signal_lock);
+	signal_stop_dumping(r);
+	pthread_mutex_unlock(&signal_lock);
 }
 
 /* 0 or -errno. */
-static int take_for_dump(int signal)
+static int signal_take_for_dump(struct plait_reactor *r, int number)
 {
-	struct signal_claim *c = claim_of(signal);
-	int rc = claim_look(c);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	c->dumps = true;
-	rc = claim_set(c);
-	if (rc < 0)
-		c->dumps = false;
-	else
-		dumped = c;
+	signal_stop_dumping(r);
+	if (signal_dumps != NULL)
+		return -EBUSY;
+	if (number <= 0 || number >= NSIG)
+		return -EINVAL;
+	rc = signal_look(number);
+	if (rc == 0)
+		rc = signal_want(&r->signals.wants[WANT_DUMP], number,
+				 &signal_dump);
+	if (rc == 0)
+		signal_dumps = r;
 	return rc;
 }
 
 int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal)
 {
-	struct plait_reactor *nobody = NULL;
 	int rc;
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	plait_i_signal_done(r);
-	if (!atomic_compare_exchange_strong(&dumper, &nobody, r))
-		return -EBUSY;
-	pthread_mutex_lock(&lock);
-	rc = take_for_dump(signal);
-	pthread_mutex_unlock(&lock);
-	if (rc < 0)
-		plait_i_signal_done(r);
+	pthread_mutex_lock(&signal_lock);
+	rc = signal_take_for_dump(r, signal);
+	pthread_mutex_unlock(&signal_lock);
 	return rc;
 }
 
@@ -350,28 +357,25 @@ int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal)
 
 void plait_i_signal_before_fork(void)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&signal_lock);
 }
 
 void plait_i_signal_in_parent(void)
 {
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&signal_lock);
 }
 
 /* A reactor of the child's own shall find what the program had set. */
 void plait_i_signal_in_child(void)
 {
-	for (int i = 0; i < N_CLAIMS; i++) {
-		struct signal_claim *c = &claims[i];
-
-		c->runs = 0;
-		c->dumps = false;
-		claim_give_back(c);
-	}
-	dumped = NULL;
-	atomic_store(&owner, NULL);
-	atomic_store(&dumper, NULL);
 	/* Other threads, and what they were in, are the parent's. */
-	atomic_store(&handling, 0);
-	pthread_mutex_unlock(&lock);
+	atomic_store(&signal_handling, 0);
+	for (int i = 1; i < NSIG; i++) {
+		if (atomic_load(&signal_slots[i].first) == NULL)
+			continue;
+		signal_drop_all(&signal_slots[i]);
+		signal_give_back(i);
+	}
+	signal_stops = signal_dumps = NULL;
+	pthread_mutex_unlock(&signal_lock);
 }
