@@ -230,7 +230,7 @@ static double seam_seconds(void)
 {
 	struct timespec ts;
 
-	seam_clock_gettime(CLOCK_MONOTONIC, &ts);
+	ck_assert_int_eq(seam_clock_gettime(CLOCK_MONOTONIC, &ts), 0);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
