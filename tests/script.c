@@ -123,6 +123,8 @@ plait_value script_value(void)
 		return plait_int(n);
 	if (word[0] == '~')
 		return tracked(word + 1);
+	if (word[0] == '&')
+		return owned_by_many(word + 1);
 	if (word[0] == '\'') {
 		word[strlen(word) - 1] = '\0';
 		return plait_text(word + 1);
@@ -225,6 +227,7 @@ static void do_new(void)
 	struct script_part *part = script_part();
 	struct script_callback *cb = NULL;
 
+	plait_promise_drop(&part->p);
 	if (next_is("!")) {
 		cb = script_callback();
 		cb->of = part;
@@ -482,6 +485,11 @@ static void do_say(void)
 	trace_add("%s", script_word());
 }
 
+static void do_live(void)
+{
+	trace_add("%u live", tracked_live());
+}
+
 static void do_advance(void)
 {
 	advance(script_number());
@@ -559,6 +567,7 @@ static const struct script_verb verbs[] = {
 	{ "show", do_show },
 	{ "wanted", do_wanted },
 	{ "say", do_say },
+	{ "live?", do_live },
 	{ "advance", do_advance },
 	{ "after", do_after },
 	{ "free_reactor", do_free_reactor },
@@ -578,7 +587,7 @@ void script_words(const struct script_verb *own, void (*end)(void))
 /* Where a promise was made, and when, says nothing of the script. */
 static void script_unhandled(const struct plait_failure *why, void *arg)
 {
-	char buf[128];
+	char buf[256];
 
 	if (plait_failure_check(why, &plait_error_never_fired) ||
 	    plait_failure_check(why, &plait_error_never_freed))

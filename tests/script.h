@@ -30,6 +30,7 @@
  *     show d             traces "d=RESULT", "d waits" or "d pending"
  *     why d              traces "d: REASON", of its cancellation
  *     wanted d           traces "d wanted" or "d unwanted", of its promise
+ *     live?              traces how many owners of ~v and &v there are
  *     say WORD           traces it
  *     heap N CALLBACK    does the steps, which leave N blocks of memory more
  *     refuse N CALLBACK  does them, and the Nth allocation from 0 fails
@@ -47,9 +48,9 @@
  * same after a "!": it traces "!NAME", and without a value it answers with a
  * cancellation.
  *
- * A VALUE is a number, none, ~v (traced when it is freed), Error:m or
- * Cancelled:m (a failure with that message), a text in 'quotes', or e, which
- * is that deferred.
+ * A VALUE is a number, none, ~v (traced when it is freed), &v (may have many
+ * owners), Error:m or Cancelled:m (a failure with that message), a text in
+ * 'quotes', or e, which is that deferred.
  */
 #ifndef TESTS_SCRIPT_H
 #define TESTS_SCRIPT_H

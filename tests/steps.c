@@ -65,6 +65,30 @@ plait_value tracked(const char *name)
 	return plait_value_make(&tracked_type, (void *)(uintptr_t)name);
 }
 
+static void many_free(void *ptr)
+{
+	live--;
+}
+
+static void *many_ref(void *ptr)
+{
+	live++;
+	return ptr;
+}
+
+static const struct plait_type many_type = {
+	.name = "owned by many",
+	.free = many_free,
+	.format = tracked_format,
+	.ref = many_ref,
+};
+
+plait_value owned_by_many(const char *name)
+{
+	live++;
+	return plait_value_make(&many_type, (void *)(uintptr_t)name);
+}
+
 unsigned tracked_live(void)
 {
 	return live;

@@ -21,8 +21,12 @@ void trace_value(const char *name, const plait_value *v); /* "NAME:VALUE" */
 /* For .setup of a GROUP: nothing traced, no value alive. */
 void steps_setup(void);
 
-/* A value that is traced when it is freed, and how many are alive. */
+/*
+ * A value that is traced when it is freed; one with several owners, which is
+ * not; and how many there are, each owner counted.
+ */
 plait_value tracked(const char *name);
+plait_value owned_by_many(const char *name);
 unsigned tracked_live(void);
 
 /*

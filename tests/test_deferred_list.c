@@ -7,7 +7,7 @@
 #include "tests/child.h"
 #include "tests/extreme.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 enum { MEMBERS = 3 };
 
@@ -21,11 +21,10 @@ static struct step cancellers[MEMBERS];
 /* The list that most tests make of them. */
 static struct plait_deferred *all;
 
-static void setup(void)
+static void make_members(void)
 {
 	static const char *const names[MEMBERS] = { "c0", "c1", "c2" };
 
-	steps_setup();
 	for (int i = 0; i < MEMBERS; i++) {
 		cancellers[i] = (struct step){ .name = names[i] };
 		m[i] = plait_deferred_new(&p[i], step_canceller,
@@ -36,11 +35,6 @@ static void setup(void)
 static void make_list(unsigned flags)
 {
 	all = plait_deferred_list(m, MEMBERS, flags);
-}
-
-static void make_race(void)
-{
-	all = plait_race(m, MEMBERS);
 }
 
 static struct plait_deferred *combine(enum kind kind, unsigned flags)
@@ -99,148 +93,83 @@ static const char *text_of(const plait_value *v)
 	return text;
 }
 
-/* The values as text: "1 Error: no none". */
-static const char *texts_of(const plait_value *v)
-{
-	const struct plait_values *values = plait_value_values(v);
-	static char text[512];
+/* Three members, each with a canceller that traces. */
+#define M "new a !a; new b !b; new c !c; "
 
-	text[0] = '\0';
-	for (size_t i = 0; i < values->count; i++) {
-		strcat(text, i > 0 ? " " : "");
-		strcat(text, text_of(&values->items[i]));
+/* The script on a list, a gather and a race of them. */
+#define ON_A(kind, before, after, trace)                                       \
+	{                                                                      \
+		M before kind " all a b c; " after, trace                      \
 	}
-	return text;
-}
+#define ON_EACH_KIND(before, after, trace)                                     \
+	ON_A("list", before, after, trace),                                    \
+		ON_A("gather", before, after, trace),                          \
+		ON_A("race", before, after, trace)
 
 /* ---- lists ---------------------------------------------------------- */
 
-GROUP("list", .setup = setup);
+GROUP("list", .setup = steps_setup);
 
-TEST(list_fires_with_all_results_in_the_order_of_members, PURE)
-{
-	make_list(0);
-	plait_fire(&p[2], plait_int(2));
-	plait_fire(&p[0], plait_int(0));
-	ck_assert(!plait_deferred_is_fired(all));
-	plait_fire(&p[1], plait_int(1));
-	ck_assert_str_eq(texts_of(result()), "0 1 2");
-	done();
-}
+SCRIPT(list_fires_with_all_results_in_the_order_of_members, PURE,
+       M "list all a b c; fire c 2; fire a 0; show all | fire b 1; show all",
+       "all pending | all=[0 1 2]")
 
-TEST(failures_are_among_the_values_and_are_reported, PURE)
-{
-	trace_unhandled();
-	make_list(0);
-	plait_fire(&p[0], plait_int(0));
-	plait_fire(&p[1], error("no"));
-	ck_assert_str_eq(trace(), "?Error: no");
-	plait_fire(&p[2], PLAIT_NONE);
-	ck_assert_str_eq(texts_of(result()), "0 Error: no none");
-	done();
-	ck_assert_str_eq(trace(), "?Error: no");
-}
+SCRIPT(failures_are_among_the_values_and_are_reported, PURE,
+       M "list all a b c; fire a 0; fire b Error:no | fire c none; show all | "
+	 "free all",
+       "?Error: no | all=[0 Error: no none] |")
 
-TEST(consumed_failures_are_not_reported, PURE)
-{
-	make_list(PLAIT_CONSUME_ERRORS);
-	for (int i = 0; i < MEMBERS; i++)
-		plait_fire(&p[i], error("no"));
-	ck_assert_str_eq(texts_of(result()), "Error: no Error: no Error: no");
-	done();
-}
+SCRIPT(consumed_failures_are_not_reported, PURE,
+       M "list all +consume a b c; fire a Error:no; fire b Error:no; fire c "
+	 "Error:no; show all | free all",
+       "all=[Error: no Error: no Error: no] |")
 
 TEST(members_are_taken, PURE)
 {
+	make_members();
 	make_list(0);
 	for (int i = 0; i < MEMBERS; i++)
 		ck_assert_ptr_null(m[i]);
 	done();
 }
 
-TEST(empty_list_fires_at_once, PURE, TIMES(3))
-{
-	static const unsigned flags[] = { 0, PLAIT_FIRE_ON_ONE_CALLBACK,
-					  PLAIT_FIRE_ON_ONE_ERRBACK };
-	struct plait_deferred *d = plait_deferred_list(NULL, 0, flags[_i]);
+SCRIPTS(empty_list_fires_at_once, PURE, { "list all; show all", "all=[]" },
+	{ "list all +callback; show all", "all=[]" },
+	{ "list all +errback; show all", "all=[]" })
 
-	ck_assert(plait_deferred_is_fired(d));
-	ck_assert_uint_eq(plait_value_values(plait_deferred_result(d))->count,
-			  0);
-	plait_deferred_free(&d);
-	setup();
-	plait_deferred_free(&m[0]);
-	plait_deferred_free(&m[1]);
-	plait_deferred_free(&m[2]);
-	drop_promises();
-}
+SCRIPT(members_that_fired_before_count_at_once, PURE,
+       M "fire a 0; fire c 2; list all a b c; show all | fire b 1; show all",
+       "all pending | all=[0 1 2]")
 
-TEST(members_that_fired_before_count_at_once, PURE)
-{
-	plait_fire(&p[0], plait_int(0));
-	plait_fire(&p[2], plait_int(2));
-	make_list(0);
-	ck_assert(!plait_deferred_is_fired(all));
-	plait_fire(&p[1], plait_int(1));
-	ck_assert_str_eq(texts_of(result()), "0 1 2");
-	done();
-}
+SCRIPT(list_of_fired_members_has_fired_when_it_is_made, PURE,
+       M "fire a 0; fire b 1; fire c 2; list all a b c; show all",
+       "all=[0 1 2]")
 
-TEST(list_of_fired_members_has_fired_when_it_is_made, PURE)
-{
-	for (int i = 0; i < MEMBERS; i++)
-		plait_fire(&p[i], plait_int(i));
-	make_list(0);
-	ck_assert_str_eq(texts_of(result()), "0 1 2");
-	done();
-}
-
-TEST(member_that_waits_counts_when_it_goes_on, PURE)
-{
-	struct plait_promise *inner_promise;
-	struct step waits = { .inner = plait_deferred_new(&inner_promise, NULL,
-							  NULL) };
-
-	plait_deferred_add_callback(m[1], step, &waits);
-	for (int i = 0; i < MEMBERS; i++)
-		plait_fire(&p[i], plait_int(i));
-	make_list(0);
-	ck_assert(!plait_deferred_is_fired(all));
-	plait_fire(&inner_promise, plait_int(9));
-	ck_assert_str_eq(texts_of(result()), "0 9 2");
-	done();
-}
+SCRIPT(member_that_waits_counts_when_it_goes_on, PURE,
+       M "new inner; then b = inner; fire a 0; fire b 1; fire c 2; list all a "
+	 "b c; show all | fire inner 9; show all",
+       "all pending | all=[0 9 2]")
 
 /* Nobody could unpause it any more. */
-TEST(pauses_of_a_member_end_when_it_is_taken, PURE, TIMES(3))
-{
-	plait_deferred_pause(m[0]);
-	plait_deferred_pause(m[1]);
-	pass_both(m[0], "m0");
-	plait_fire(&p[0], plait_int(0));
-	all = combine((enum kind)_i, 0);
-	ck_assert_str_eq(trace(), _i == RACE ? "m0:0 !c1 !c2" : "m0:0");
-	plait_fire(&p[1], plait_int(1));
-	plait_fire(&p[2], plait_int(2));
-	if (_i != RACE)
-		ck_assert_str_eq(texts_of(result()), "0 1 2");
-	done();
-}
+SCRIPTS(pauses_of_a_member_end_when_it_is_taken, PURE,
+	{ M "pause a; pause b; both a a; fire a 0; list all a b c | fire b 1; "
+	    "fire c 2; show all",
+	  "a:0 | all=[0 1 2]" },
+	{ M "pause a; pause b; both a a; fire a 0; gather all a b c | fire b "
+	    "1; fire c 2; show all",
+	  "a:0 | all=[0 1 2]" },
+	{ M "pause a; pause b; both a a; fire a 0; race all a b c; show all",
+	  "a:0 !b !c all=0: 0" })
 
-TEST(pairs_of_the_members_run_before_the_lists, PURE)
-{
-	pass_both(m[0], "m0");
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	pass_both(all, "all");
-	plait_fire(&p[0], plait_int(7));
-	ck_assert_str_eq(trace(), "m0:7 all:0: 7");
-	done();
-}
+SCRIPT(pairs_of_the_members_run_before_the_lists, PURE,
+       M "both a a; list all +callback a b c; both all all; fire a 7",
+       "a:7 all:0: 7")
 
 TEST(values_may_be_taken_and_the_rest_is_freed, PURE)
 {
 	plait_value mine;
 
+	make_members();
 	make_list(0);
 	plait_fire(&p[0], tracked("a"));
 	plait_fire(&p[1], tracked("b"));
@@ -252,45 +181,29 @@ TEST(values_may_be_taken_and_the_rest_is_freed, PURE)
 	done();
 }
 
-TEST(values_print_themselves, PURE)
-{
-	make_list(0);
-	for (int i = 0; i < MEMBERS; i++)
-		plait_fire(&p[i], plait_int(i));
-	ck_assert_str_eq(text_of(result()), "<3 values>");
-	done();
-}
+SCRIPT(values_print_themselves, PURE,
+       M "list all a b c; both all all; fire a 0; fire b 1; fire c 2",
+       "all:<3 values>")
 
 /* ---- firing early --------------------------------------------------- */
 
-GROUP("firing early", .setup = setup);
+GROUP("firing early", .setup = steps_setup);
 
-TEST(first_success_fires_with_its_index, PURE)
-{
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
-	plait_fire(&p[0], error("no"));
-	ck_assert(!plait_deferred_is_fired(all));
-	plait_fire(&p[2], plait_int(42));
-	ck_assert_uint_eq(plait_value_indexed(result())->index, 2);
-	ck_assert_int_eq(plait_value_int(&plait_value_indexed(result())->value),
-			 42);
-	done();
-}
+SCRIPT(first_success_fires_with_its_index, PURE,
+       M "list all +callback +consume a b c; fire a Error:no; show all | fire "
+	 "c 42; show all",
+       "all pending | all=2: 42")
 
-TEST(with_no_success_it_fires_with_all_failures, PURE)
-{
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK | PLAIT_CONSUME_ERRORS);
-	plait_fire(&p[2], error("c"));
-	plait_fire(&p[0], error("a"));
-	plait_fire(&p[1], error("b"));
-	ck_assert_str_eq(texts_of(result()), "Error: a Error: b Error: c");
-	done();
-}
+SCRIPT(with_no_success_it_fires_with_all_failures, PURE,
+       M "list all +callback +consume a b c; fire c Error:c; fire a Error:a; "
+	 "fire b Error:b; show all",
+       "all=[Error: a Error: b Error: c]")
 
 TEST(first_failure_fails_with_first_error, PURE)
 {
 	const struct plait_indexed *detail;
 
+	make_members();
 	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
 	plait_fire(&p[0], plait_int(0));
 	plait_fire(&p[1], error("no"));
@@ -305,282 +218,131 @@ TEST(first_failure_fails_with_first_error, PURE)
 	handled();
 }
 
-TEST(results_before_and_after_the_early_one_are_freed, PURE)
-{
-	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
-	handle_all(all);
-	plait_fire(&p[0], tracked("early"));
-	plait_fire(&p[1], error("no"));
-	ck_assert_str_eq(trace(), "~early");
-	plait_fire(&p[2], tracked("late"));
-	ck_assert_str_eq(trace(), "~early ~late");
-	done();
-}
+SCRIPT(results_before_and_after_the_early_one_are_freed, PURE,
+       M "list all +errback +consume a b c; catch all = none; fire a ~early; "
+	 "fire b Error:no | fire c ~late",
+       "~early | ~late")
 
-TEST(later_failures_are_reported_unless_consumed, PURE, TIMES(2))
-{
-	static const char *const traces[] = { "?Error: b ?Error: c", "" };
+SCRIPTS(later_failures_are_reported_unless_consumed, PURE,
+	{ M "list all +callback a b c; fire a none; fire b Error:b; fire c "
+	    "Error:c",
+	  "?Error: b ?Error: c" },
+	{ M "list all +callback +consume a b c; fire a none; fire b Error:b; "
+	    "fire c Error:c",
+	  "" })
 
-	trace_unhandled();
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK |
-		  (_i == 1 ? PLAIT_CONSUME_ERRORS : 0));
-	plait_fire(&p[0], PLAIT_NONE);
-	plait_fire(&p[1], error("b"));
-	plait_fire(&p[2], error("c"));
-	ck_assert_str_eq(trace(), traces[_i]);
-	done();
-}
+SCRIPT(members_run_on_after_an_early_result, PURE,
+       M "list all +callback a b c; fire a none; wanted b | cancel all | "
+	 "cancel all; free all",
+       "b wanted | !b !c |")
 
-TEST(members_run_on_after_an_early_result, PURE)
-{
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_fire(&p[0], PLAIT_NONE);
-	ck_assert_str_eq(trace(), "");
-	ck_assert(!plait_promise_is_cancelled(p[1]));
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c1 !c2");
-	plait_deferred_cancel(all);
-	done();
-	ck_assert_str_eq(trace(), "!c1 !c2");
-}
+SCRIPT(freeing_one_that_fired_early_cancels_the_rest, PURE,
+       M "list all +callback a b c; fire b none | free all", "| !a !c")
 
-TEST(freeing_one_that_fired_early_cancels_the_rest, PURE)
-{
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_fire(&p[1], PLAIT_NONE);
-	plait_deferred_free(&all);
-	ck_assert_str_eq(trace(), "!c0 !c2");
-	done();
-}
+SCRIPT(freed_inside_its_own_callback_it_cancels_the_rest, PURE,
+       M "list all +callback a b c; both all all { free all }; both all never; "
+	 "fire b 5",
+       "all:1: 5 !a !c")
 
-TEST(freed_inside_its_own_callback_it_cancels_the_rest, PURE)
-{
-	struct step frees = { .name = "all", .act = act_free };
+SCRIPTS(detached_one_lets_its_members_run_on, PURE,
+	{ M "list all +callback a b c; detach all; fire a ~a; fire b ~b; "
+	    "wanted c; fire c ~c",
+	  "~a ~b c wanted ~c" },
+	{ M "list all +callback a b c; fire a ~a; detach all; fire b ~b; "
+	    "wanted c; fire c ~c",
+	  "~a ~b c wanted ~c" })
 
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	frees.d = all;
-	plait_deferred_add_both(all, step, &frees);
-	pass_both(all, "never");
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "all:1: 5 !c0 !c2");
-	all = NULL;
-	done();
-}
+SCRIPT(detached_list_still_runs_its_callbacks, PURE,
+       M
+       "list all a b c; both all all; detach all; fire a 0; fire b 1; fire c 2",
+       "all:<3 values>")
 
-TEST(detached_one_lets_its_members_run_on, PURE, TIMES(2))
-{
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	if (_i == 0)
-		plait_deferred_detach(&all);
-	plait_fire(&p[0], tracked("a"));
-	plait_deferred_detach(&all);
-	plait_fire(&p[1], tracked("b"));
-	ck_assert(!plait_promise_is_cancelled(p[2]));
-	plait_fire(&p[2], tracked("c"));
-	ck_assert_str_eq(trace(), "~a ~b ~c");
-	done();
-}
-
-TEST(detached_list_still_runs_its_callbacks, PURE)
-{
-	make_list(0);
-	pass_both(all, "all");
-	plait_deferred_detach(&all);
-	for (int i = 0; i < MEMBERS; i++)
-		plait_fire(&p[i], plait_int(i));
-	ck_assert_str_eq(trace(), "all:<3 values>");
-	done();
-}
-
-TEST(first_error_that_nobody_handles_is_reported_once, PURE)
-{
-	trace_unhandled();
-	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
-	plait_fire(&p[1], error("no"));
-	done();
-	ck_assert_str_eq(trace(), "!c0 !c2 "
-				  "?FirstError: member 1 failed: Error: no");
-}
+SCRIPT(first_error_that_nobody_handles_is_reported_once, PURE,
+       M "list all +errback +consume a b c; fire b Error:no | free all",
+       "| !a !c ?FirstError: member 1 failed: Error: no")
 
 /* ---- gathers -------------------------------------------------------- */
 
-GROUP("gather", .setup = setup);
+GROUP("gather", .setup = steps_setup);
 
-TEST(gather_fires_with_the_values, PURE)
-{
-	all = plait_gather(m, MEMBERS, 0);
-	for (int i = MEMBERS - 1; i >= 0; i--)
-		plait_fire(&p[i], plait_int(i));
-	ck_assert_str_eq(texts_of(result()), "0 1 2");
-	done();
-}
+SCRIPT(gather_fires_with_the_values, PURE,
+       M "gather all a b c; fire c 2; fire b 1; fire a 0; show all",
+       "all=[0 1 2]")
 
-TEST(gather_fails_with_the_first_failure_and_reports_unless_consumed, PURE,
-     TIMES(2))
-{
-	static const char *const traces[] = { "?Error: no", "" };
+SCRIPTS(gather_fails_with_the_first_failure_and_reports_unless_consumed, PURE,
+	{ M "gather all a b c; fire b Error:no; show all; catch all = none | "
+	    "free all",
+	  "?Error: no all=FirstError: member 1 failed: Error: no | !a !c" },
+	{ M "gather all +consume a b c; fire b Error:no; show all; catch all = "
+	    "none | free all",
+	  "all=FirstError: member 1 failed: Error: no | !a !c" })
 
-	trace_unhandled();
-	all = plait_gather(m, MEMBERS, _i == 1 ? PLAIT_CONSUME_ERRORS : 0);
-	plait_fire(&p[1], error("no"));
-	ck_assert_str_eq(trace(), traces[_i]);
-	ck_assert(plait_failure_check(failure(), &plait_error_first));
-	trace_clear();
-	handled();
-	ck_assert_str_eq(trace(), "!c0 !c2");
-}
+SCRIPT(gather_takes_no_other_flags, PURE,
+       M "gather all +callback a b c; fire a none; show all", "all pending")
 
-TEST(gather_takes_no_other_flags, PURE)
-{
-	all = plait_gather(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_fire(&p[0], PLAIT_NONE);
-	ck_assert(!plait_deferred_is_fired(all));
-	done();
-}
-
-TEST(empty_gather_fires_at_once, PURE)
-{
-	struct plait_deferred *d = plait_gather(NULL, 0, 0);
-
-	ck_assert_uint_eq(plait_value_values(plait_deferred_result(d))->count,
-			  0);
-	plait_deferred_free(&d);
-	make_list(0);
-	done();
-}
+SCRIPT(empty_gather_fires_at_once, PURE, "gather all; show all", "all=[]")
 
 /* ---- races ---------------------------------------------------------- */
 
-GROUP("race", .setup = setup);
+GROUP("race", .setup = steps_setup);
 
-TEST(race_cancels_the_losers_in_order_and_then_fires, PURE)
-{
-	make_race();
-	pass_both(all, "all");
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "!c0 !c2 all:1: 5");
-	ck_assert_int_eq(plait_fire(&p[0], tracked("late")), -ECANCELED);
-	ck_assert_str_eq(trace(), "!c0 !c2 all:1: 5 ~late");
-	done();
-}
+SCRIPT(race_cancels_the_losers_in_order_and_then_fires, PURE,
+       M "race all a b c; both all all; fire b 5 | fire a ~late",
+       "!a !c all:1: 5 | ~late ECANCELED")
 
-TEST(failures_do_not_end_a_race, PURE)
-{
-	make_race();
-	plait_fire(&p[0], error("no"));
-	plait_fire(&p[1], error("no"));
-	ck_assert(!plait_deferred_is_fired(all));
-	plait_fire(&p[2], plait_int(5));
-	ck_assert_str_eq(text_of(result()), "2: 5");
-	done();
-}
+SCRIPT(failures_do_not_end_a_race, PURE,
+       M "race all a b c; fire a Error:no; fire b Error:no; show all | fire c "
+	 "5; show all",
+       "all pending | all=2: 5")
 
-TEST(race_that_all_lose_fails_with_the_group_in_order, PURE)
-{
-	make_race();
-	plait_fire(&p[2], error("c"));
-	plait_fire(&p[1], error("b"));
-	plait_fire(&p[0], error("a"));
-	ck_assert(plait_failure_check(failure(), &plait_error_group));
-	ck_assert_str_eq(text_of(result()),
-			 "FailureGroup: all of 3 members failed: "
-			 "Error: a; Error: b; Error: c");
-	ck_assert_str_eq(texts_of(plait_failure_detail(failure())),
-			 "Error: a Error: b Error: c");
-	handled();
-}
+SCRIPT(race_that_all_lose_fails_with_the_group_in_order, PURE,
+       M "race all a b c; fire c Error:c; fire b Error:b; fire a Error:a; show "
+	 "all",
+       "all=FailureGroup: all of 3 members failed: Error: a; Error: b; Error: "
+       "c")
 
-TEST(empty_race_fails_at_once, PURE)
-{
-	struct plait_deferred *d = plait_race(NULL, 0);
-	const struct plait_failure *f =
-		plait_value_failure(plait_deferred_result(d));
+SCRIPT(empty_race_fails_at_once, PURE, "race all; show all",
+       "all=FailureGroup: all of 0 members failed")
 
-	ck_assert(plait_failure_check(f, &plait_error_group));
-	handle_all(d);
-	plait_deferred_free(&d);
-	make_list(0);
-	done();
-}
+SCRIPT(loser_that_answers_its_canceller_with_a_value_is_too_late, PURE,
+       "new a !a = ~x; new b !b; new c !c = Error:y; race all a b c; fire b 5; "
+       "show all",
+       "!a ~x !c all=1: 5")
 
-TEST(loser_that_answers_its_canceller_with_a_value_is_too_late, PURE)
-{
-	cancellers[0].answers = cancellers[2].answers = true;
-	cancellers[0].answer = tracked("x");
-	cancellers[2].answer = error("y");
-	make_race();
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(text_of(result()), "1: 5");
-	ck_assert_str_eq(trace(), "!c0 ~x !c2");
-	done();
-}
+SCRIPT(loser_that_fires_in_its_canceller_is_too_late, PURE,
+       "new c !c; new a !a { fire c 99; say fired }; new b !b; race all a b c; "
+       "fire b 5; show all",
+       "!a fired all=1: 5")
 
-TEST(loser_that_fires_in_its_canceller_is_too_late, PURE)
-{
-	cancellers[0].act = act_fire;
-	cancellers[0].p = p[2];
-	p[2] = NULL;
-	make_race();
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(text_of(result()), "1: 5");
-	ck_assert_str_eq(trace(), "!c0 fire=0");
-	done();
-}
+SCRIPT(member_that_has_fired_wins_when_the_race_is_made, PURE,
+       M "fire b 5; race all a b c; show all", "!a !c all=1: 5")
 
-TEST(member_that_has_fired_wins_when_the_race_is_made, PURE)
-{
-	plait_fire(&p[1], plait_int(5));
-	make_race();
-	ck_assert_str_eq(trace(), "!c0 !c2");
-	ck_assert_str_eq(text_of(result()), "1: 5");
-	done();
-}
+SCRIPT(members_behind_the_winner_that_fired_are_silent_losers, PURE,
+       M "fire a 5; fire b Error:no; fire c ~x; race all a b c; show all",
+       "~x all=0: 5")
 
-TEST(members_behind_the_winner_that_fired_are_silent_losers, PURE)
-{
-	plait_fire(&p[0], plait_int(5));
-	plait_fire(&p[1], error("no"));
-	plait_fire(&p[2], tracked("x"));
-	make_race();
-	ck_assert_str_eq(text_of(result()), "0: 5");
-	ck_assert_str_eq(trace(), "~x");
-	done();
-}
-
-TEST(member_freed_by_the_race_that_is_being_made_may_fire_others, PURE)
-{
-	cancellers[0].act = act_fire;
-	cancellers[0].p = p[2];
-	p[2] = NULL;
-	plait_fire(&p[1], plait_int(5));
-	make_race();
-	ck_assert_str_eq(trace(), "!c0 fire=0");
-	ck_assert_str_eq(text_of(result()), "1: 5");
-	done();
-}
+SCRIPT(member_freed_by_the_race_that_is_being_made_may_fire_others, PURE,
+       "new c !c; new a !a { fire c 99; say fired }; new b !b; fire b 5; race "
+       "all a b c; show all",
+       "!a fired all=1: 5")
 
 /* ---- cancelling ----------------------------------------------------- */
 
-GROUP("cancel", .setup = setup);
+GROUP("cancel", .setup = steps_setup);
 
-TEST(cancelling_cancels_all_in_order_and_fails_with_cancelled, PURE, TIMES(3))
-{
-	all = combine((enum kind)_i, 0);
-	pass_both(all, "all");
-	plait_fire(&p[1], _i == RACE ? error("no") : PLAIT_NONE);
-	plait_deferred_cancel_because(all, "enough");
-	ck_assert_str_eq(trace(), "!c0 !c2 all:CancelledError");
-	ck_assert_str_eq(plait_failure_reason(failure()), "enough");
-	handled();
-}
+SCRIPTS(cancelling_cancels_all_in_order_and_fails_with_cancelled, PURE,
+	{ M "list all a b c; both all all; fire b none; cancel all enough; why "
+	    "all",
+	  "!a !c all:CancelledError all: enough" },
+	{ M "gather all a b c; both all all; fire b none; cancel all enough; "
+	    "why all",
+	  "!a !c all:CancelledError all: enough" },
+	{ M "race all a b c; both all all; fire b Error:no; cancel all enough; "
+	    "why all",
+	  "!a !c all:CancelledError all: enough" })
 
-TEST(freeing_cancels_all_and_reports_nothing, PURE, TIMES(3))
-{
-	all = combine((enum kind)_i, 0);
-	plait_deferred_free(&all);
-	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
-	done();
-}
+SCRIPTS(freeing_cancels_all_and_reports_nothing, PURE,
+	ON_EACH_KIND("", "free all", "!a !b !c"))
 
 static plait_value note_place(plait_value *v, void *arg)
 {
@@ -594,6 +356,7 @@ TEST(members_are_told_the_place_of_the_list_that_cancelled_them, PURE)
 {
 	const char *place = "";
 
+	make_members();
 	plait_deferred_add_errback(m[0], note_place, &place);
 	make_list(0);
 	plait_deferred_free(&all);
@@ -601,404 +364,149 @@ TEST(members_are_told_the_place_of_the_list_that_cancelled_them, PURE)
 	done();
 }
 
-TEST(member_that_ends_otherwise_than_cancelled_is_reported, PURE, TIMES(2))
-{
-	static const char *const traces[] = { "!c0 ?Error: broken !c1 !c2",
-					      "!c0 !c1 !c2" };
-
-	trace_unhandled();
-	cancellers[0].answers = cancellers[1].answers = true;
-	cancellers[0].answer = error("broken");
-	cancellers[1].answer = plait_int(1);
-	make_list(_i == 1 ? PLAIT_CONSUME_ERRORS : 0);
-	plait_deferred_free(&all);
-	ck_assert_str_eq(trace(), traces[_i]);
-	done();
-}
+SCRIPTS(member_that_ends_otherwise_than_cancelled_is_reported, PURE,
+	{ "new a !a = Error:broken; new b !b = 1; new c !c; list all a b c; "
+	  "free all",
+	  "!a ?Error: broken !b !c" },
+	{ "new a !a = Error:broken; new b !b = 1; new c !c; list all +consume "
+	  "a b c; free all",
+	  "!a !b !c" })
 
 /* A deferred that is freed, and chained to the promise of a member. */
-TEST(cancellation_of_freeing_that_reaches_a_member_is_not_reported, PURE,
-     TIMES(3))
-{
-	struct plait_promise *q;
-	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
-
-	plait_deferred_chain(first, &p[0]);
-	trace_unhandled();
-	all = combine((enum kind)_i, 0);
-	plait_deferred_free(&first);
-	plait_deferred_free(&all);
-	ck_assert_str_eq(trace(), "!c1 !c2");
-	plait_promise_drop(&q);
-	done();
-}
+SCRIPTS(cancellation_of_freeing_that_reaches_a_member_is_not_reported, PURE,
+	ON_EACH_KIND("new first; chain first a; ", "free first; free all",
+		     "!b !c"))
 
 /* The list was not given up, so its members' failures are news. */
-TEST(cancellation_that_a_member_gets_from_elsewhere_is_reported, PURE)
-{
-	struct plait_promise *q;
-	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
-
-	plait_deferred_chain(first, &p[0]);
-	trace_unhandled();
-	make_list(0);
-	plait_deferred_cancel(first);
-	ck_assert_str_eq(trace(), "?CancelledError");
-	plait_fire(&p[1], PLAIT_NONE);
-	plait_fire(&p[2], PLAIT_NONE);
-	plait_deferred_free(&first);
-	plait_promise_drop(&q);
-	done();
-}
+SCRIPT(cancellation_that_a_member_gets_from_elsewhere_is_reported, PURE,
+       M "new first; chain first a; list all a b c; cancel first; fire b none; "
+	 "fire c none",
+       "?CancelledError")
 
 /* All members of the race have failed so, of a gather of it too. */
-TEST(group_of_nothing_but_such_cancellations_is_not_reported, PURE, TIMES(2))
-{
-	struct plait_deferred *race = plait_race(m, MEMBERS);
+SCRIPTS(group_of_nothing_but_such_cancellations_is_not_reported, PURE,
+	{ M "race r a b c; gather all r; new x; chain x a; free x; new x; "
+	    "chain x b; free x; new x; chain x c; free x; show all | free all",
+	  "all=FirstError: member 0 failed: FailureGroup: all of 3 members "
+	  "failed: CancelledError; CancelledError; CancelledError |" },
+	{ M "race r a b c; gather all r; new x; chain x a; free x; new x; "
+	    "chain x b; drop x; free x; new x; chain x c; free x | free all",
+	  "?FailureGroup: all of 3 members failed: CancelledError; "
+	  "AbandonedError: promise dropped; CancelledError | ?FirstError: "
+	  "member 0 failed: FailureGroup: all of 3 members failed: "
+	  "CancelledError; AbandonedError: promise dropped; CancelledError" })
 
-	trace_unhandled();
-	all = plait_gather(&race, 1, 0);
-	for (int i = 0; i < MEMBERS; i++) {
-		struct plait_promise *q;
-		struct plait_deferred *d = plait_deferred_new(&q, NULL, NULL);
+SCRIPT(member_that_cannot_run_its_pair_ends_too, PURE,
+       "new a !a { pause a }; new b !b; new c !c; both a never; list all a b "
+       "c; cancel all",
+       "!a !b !c")
 
-		plait_deferred_chain(d, &p[i]);
-		if (_i == 1 && i == 1)
-			plait_promise_drop(&q);
-		plait_deferred_free(&d);
-		plait_promise_drop(&q);
-	}
-	ck_assert_ptr_eq(plait_failure_kind(failure()), &plait_error_first);
-	plait_deferred_free(&all);
-	if (_i == 0)
-		ck_assert_str_eq(trace(), "");
-	else
-		ck_assert_ptr_nonnull(strstr(trace(), "FailureGroup"));
-	done();
-}
-
-TEST(member_that_cannot_run_its_pair_ends_too, PURE)
-{
-	cancellers[0].act = act_pause;
-	cancellers[0].d = m[0];
-	pass_both(m[0], "never");
-	make_list(0);
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
-	handled();
-}
-
-TEST(member_that_waits_again_when_it_is_cancelled_ends_too, PURE)
-{
-	struct step c = { .name = "inner" };
-	struct plait_promise *inner_promise;
-	struct step recovers = { .name = "m0",
-				 .inner = plait_deferred_new(
-					 &inner_promise, step_canceller, &c) };
-
-	plait_deferred_add_errback(m[0], step, &recovers);
-	make_list(0);
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c0 m0:CancelledError !inner !c1 !c2");
-	plait_promise_drop(&inner_promise);
-	handled();
-}
+SCRIPT(member_that_waits_again_when_it_is_cancelled_ends_too, PURE,
+       M "new inner !inner; catch a a = inner; list all a b c; cancel all",
+       "!a a:CancelledError !inner !b !c")
 
 /* A callback of a member, before the list's own, ends the list. */
-TEST(list_is_ended_inside_a_callback_of_a_member, PURE, TIMES(6))
-{
-	static void (*const acts[])(struct step *,
-				    plait_value *) = { act_cancel, act_free };
-	static const char *const traces[] = {
-		"m1:5 !c0 !c2 all:CancelledError",
-		"m1:5 !c0 !c2 all:CancelledError"
-	};
-	struct step ends = { .name = "m1", .act = acts[_i % 2] };
+SCRIPTS(list_is_ended_inside_a_callback_of_a_member, PURE,
+	{ M "both b b { cancel all }; list all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" },
+	{ M "both b b { free all }; list all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" },
+	{ M "both b b { cancel all }; gather all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" },
+	{ M "both b b { free all }; gather all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" },
+	{ M "both b b { cancel all }; race all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" },
+	{ M "both b b { free all }; race all a b c; both all all; fire b 5",
+	  "b:5 !a !c all:CancelledError" })
 
-	plait_deferred_add_both(m[1], step, &ends);
-	all = ends.d = combine((enum kind)(_i / 2), 0);
-	pass_both(all, "all");
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), traces[_i % 2]);
-	if (_i % 2 == 1)
-		all = NULL;
-	else
-		handle_all(all);
-	done();
-}
+SCRIPTS(list_is_freed_inside_the_canceller_of_a_member, PURE,
+	{ "new a !a { free all }; new b !b; new c !c; list all a b c; both all "
+	  "all; cancel all",
+	  "!a !b !c ?CancelledError" },
+	{ "new a !a { free all }; new b !b; new c !c; gather all a b c; both "
+	  "all all; cancel all",
+	  "!a !b !c ?CancelledError" },
+	{ "new a !a { free all }; new b !b; new c !c; race all a b c; both all "
+	  "all; fire b ~x",
+	  "!a !c all:CancelledError ~x" })
 
-TEST(list_is_freed_inside_the_canceller_of_a_member, PURE, TIMES(3))
-{
-	all = combine((enum kind)_i, 0);
-	cancellers[0].act = act_free;
-	cancellers[0].d = all;
-	pass_both(all, "all");
-	if (_i == RACE)
-		plait_fire(&p[1], tracked("x"));
-	else
-		plait_deferred_cancel(all);
-	all = NULL;
-	unhandled_expect(_i == RACE ? 0 : 1);
-	ck_assert_str_eq(trace(), _i == RACE ? "!c0 !c2 all:CancelledError ~x"
-					     : "!c0 !c1 !c2");
-	done();
-}
-
-/* A list that has fired early and waits, inside one more that waits for it. */
-static struct plait_promise *late;
-static struct plait_deferred *waits_for;
-
-static struct plait_deferred *early_and_waiting(struct step *waits)
-{
-	waits_for = plait_deferred_new(&late, NULL, NULL);
-	*waits = (struct step){ .inner = waits_for };
-	all = plait_deferred_list(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_deferred_add_callback(all, step, waits);
-	plait_fire(&p[0], PLAIT_NONE);
-	return all;
-}
-
-TEST(list_that_waits_lets_its_members_run_on_until_it_hands_over, PURE)
-{
-	struct step waits, gives = { .inner = early_and_waiting(&waits) };
-
-	all = plait_succeed(PLAIT_NONE);
-	plait_deferred_add_callback(all, step, &gives);
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&late, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "!c1 !c2");
-	done();
-}
-
-static struct plait_deferred *outer_of_held;
-static struct plait_promise *answered;
-
-/* Cancels the list that this member is of, and has another wait for it. */
-static void act_cancel_and_take(struct step *s, plait_value *result)
-{
-	struct step gives = { .inner = s->d };
-
-	plait_deferred_cancel(s->d);
-	outer_of_held = plait_succeed(PLAIT_NONE);
-	plait_deferred_add_callback(outer_of_held, step, &gives);
-	pass_both(outer_of_held, "outer");
-	plait_fire(&answered, plait_int(7));
-	trace_add("out");
-}
+SCRIPT(list_that_waits_lets_its_members_run_on_until_it_hands_over, PURE,
+       M "new late; list all +callback a b c; then all = late; fire a none; "
+	 "waiting outer all | fire late none",
+       "| !b !c")
 
 /* What the list waits for answers its cancel with one more, and that fires. */
-TEST(held_list_that_is_taken_while_it_waits_is_waited_for, PURE)
-{
-	struct step ends = { .name = "m1", .act = act_cancel_and_take };
-	struct step clears = { .inner = plait_deferred_new(&answered, NULL,
-							   NULL) };
-	struct step waits;
+SCRIPT(held_list_that_is_taken_while_it_waits_is_waited_for, PURE,
+       M "new late; new last; both b b { cancel all; waiting outer all; both "
+	 "outer outer; fire last 7; say out }; list all +callback a b c; then "
+	 "all = late; fire a none; catch late = last; fire b none",
+       "b:none !c out outer:7")
 
-	plait_deferred_add_both(m[1], step, &ends);
-	ends.d = early_and_waiting(&waits);
-	plait_deferred_add_errback(waits_for, step, &clears);
-	all = NULL;
-	plait_fire(&p[1], PLAIT_NONE);
-	ck_assert_str_eq(trace(), "m1:none !c2 out outer:7");
-	plait_deferred_free(&outer_of_held);
-	plait_promise_drop(&late);
-	done();
-}
-
-TEST(member_fired_inside_the_canceller_of_another, PURE)
-{
-	make_list(0);
-	cancellers[0].act = act_fire;
-	cancellers[0].p = p[2];
-	p[2] = NULL;
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c0 fire=0 !c1");
-	handled();
-}
+SCRIPT(member_fired_inside_the_canceller_of_another, PURE,
+       "new c !c; new a !a { fire c 99; say fired }; new b !b; list all a b c; "
+       "cancel all",
+       "!a fired !b")
 
 /* ---- as an inner, and nested ---------------------------------------- */
 
-/* A deferred that waits for the list. */
-static struct plait_deferred *outer_of(struct plait_deferred **d)
-{
-	static struct step waits;
+GROUP("nesting", .setup = steps_setup);
 
-	waits = (struct step){ .inner = *d };
-	*d = NULL;
-	return plait_deferred_add_both(plait_succeed(PLAIT_NONE), step, &waits);
-}
+SCRIPTS(outer_that_waits_for_a_list_cancels_it, PURE,
+	ON_EACH_KIND("", "waiting outer all; cancel outer", "!a !b !c"))
 
-GROUP("nesting", .setup = setup);
+SCRIPTS(handing_an_early_result_over_ends_the_rest, PURE,
+	{ M "fire b 5; list all +callback a b c; waiting outer all; both outer "
+	    "outer",
+	  "!a !c outer:1: 5" },
+	{ M "list all +callback a b c; waiting outer all; both outer outer; "
+	    "fire b 5",
+	  "!a !c outer:1: 5" })
 
-TEST(outer_that_waits_for_a_list_cancels_it, PURE, TIMES(3))
-{
-	struct plait_deferred *outer;
+SCRIPT(outer_is_freed_while_the_rest_is_ended, PURE,
+       "new a !a { free outer }; new b !b; new c !c; list all +callback a b c; "
+       "waiting outer all; both outer never; fire b ~x",
+       "!a !c ~x")
 
-	all = combine((enum kind)_i, 0);
-	outer = outer_of(&all);
-	plait_deferred_cancel(outer);
-	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
-	handle_all(outer);
-	plait_deferred_free(&outer);
-	done();
-}
+SCRIPT(outer_is_waited_for_while_the_rest_is_ended, PURE,
+       "new a !a { waiting third outer; both third third }; new b !b; new c "
+       "!c; list all +callback a b c; waiting outer all; both outer outer; "
+       "fire b 5",
+       "!a !c outer:1: 5 third:1: 5")
 
-TEST(handing_an_early_result_over_ends_the_rest, PURE, TIMES(2))
-{
-	struct plait_deferred *outer;
-
-	if (_i == 0)
-		plait_fire(&p[1], plait_int(5));
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	outer = outer_of(&all);
-	pass_both(outer, "outer");
-	if (_i == 1)
-		plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "!c0 !c2 outer:1: 5");
-	plait_deferred_free(&outer);
-	done();
-}
-
-TEST(outer_is_freed_while_the_rest_is_ended, PURE)
-{
-	struct plait_deferred *outer;
-
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	outer = outer_of(&all);
-	pass_both(outer, "never");
-	cancellers[0].act = act_free;
-	cancellers[0].d = outer;
-	plait_fire(&p[1], tracked("x"));
-	ck_assert_str_eq(trace(), "!c0 !c2 ~x");
-	done();
-}
-
-static void act_wait_for_d(struct step *s, plait_value *result)
-{
-	static struct step waits;
-
-	waits = (struct step){ .inner = s->d };
-	s->d = plait_deferred_add_both(plait_succeed(PLAIT_NONE), step, &waits);
-	pass_both(s->d, "third");
-}
-
-TEST(outer_is_waited_for_while_the_rest_is_ended, PURE)
-{
-	struct plait_deferred *outer;
-
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	outer = outer_of(&all);
-	pass_both(outer, "outer");
-	cancellers[0].act = act_wait_for_d;
-	cancellers[0].d = outer;
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "!c0 !c2 outer:1: 5 third:1: 5");
-	plait_deferred_free(&cancellers[0].d);
-	done();
-}
-
-TEST(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest, PURE)
-{
-	struct plait_promise *inner_promise;
-	struct step c = { .name = "inner" };
-	struct step waits = { .inner = plait_deferred_new(&inner_promise,
-							  step_canceller, &c) };
-
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_deferred_add_both(all, step, &waits);
-	plait_fire(&p[1], PLAIT_NONE);
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c0 !c2 !inner");
-	plait_promise_drop(&inner_promise);
-	handled();
-}
+SCRIPT(fired_one_that_waits_cancels_what_it_waits_for_and_the_rest, PURE,
+       M "new inner !inner; list all +callback a b c; both all = inner; fire b "
+	 "none; cancel all",
+       "!a !c !inner")
 
 /* A canceller of the rest frees the very list that is being cancelled. */
-TEST(fired_one_that_waits_is_freed_while_it_is_cancelled, PURE)
-{
-	struct plait_promise *inner_promise;
-	struct step c = { .name = "inner" };
-	struct step waits = { .inner = plait_deferred_new(&inner_promise,
-							  step_canceller, &c) };
+SCRIPT(fired_one_that_waits_is_freed_while_it_is_cancelled, PURE,
+       "new a !a { free all }; new b !b; new c !c; new inner !inner; list all "
+       "+callback a b c; both all = inner; fire b none; cancel all",
+       "!a !inner !c")
 
-	make_list(PLAIT_FIRE_ON_ONE_CALLBACK);
-	plait_deferred_add_both(all, step, &waits);
-	plait_fire(&p[1], PLAIT_NONE);
-	cancellers[0].act = act_free;
-	cancellers[0].d = all;
-	plait_deferred_cancel(all);
-	all = NULL;
-	ck_assert_str_eq(trace(), "!c0 !inner !c2");
-	plait_promise_drop(&inner_promise);
-	done();
-}
+SCRIPT(gather_of_a_race_and_a_list, PURE,
+       M "race r a b; list l c; gather all r l; fire c 7; fire b 5; show all",
+       "!a all=[1: 5 <1 values>]")
 
-TEST(gather_of_a_race_and_a_list, PURE)
-{
-	struct plait_deferred *two[2];
+SCRIPTS(nested_ones_are_cancelled_from_the_outside, PURE,
+	{ M "race r a b; gather g c; gather all r g; cancel all", "!a !b !c" },
+	{ M "race r a b; gather g c; race all r g; cancel all", "!a !b !c" })
 
-	two[0] = plait_race(m, 2);
-	two[1] = plait_deferred_list(m + 2, 1, 0);
-	all = plait_gather(two, 2, 0);
-	plait_fire(&p[2], plait_int(7));
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "!c0");
-	ck_assert_str_eq(texts_of(result()), "1: 5 <1 values>");
-	done();
-}
+SCRIPT(race_of_gathers_cancels_all_of_the_loser, PURE,
+       M "gather g a b; gather h c; race all g h; fire c 7; show all",
+       "!a !b all=1: <1 values>")
 
-TEST(nested_ones_are_cancelled_from_the_outside, PURE, TIMES(2))
-{
-	struct plait_deferred *two[2];
+SCRIPT(member_that_fired_early_ends_its_rest_when_its_list_has_it, PURE,
+       M "list early +callback a b c; fired d 1; gather all early d; fire b 5; "
+	 "show all",
+       "!a !c all=[1: 5 1]")
 
-	two[0] = plait_race(m, 2);
-	two[1] = plait_gather(m + 2, 1, 0);
-	all = _i == 0 ? plait_gather(two, 2, 0) : plait_race(two, 2);
-	plait_deferred_cancel(all);
-	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
-	handled();
-}
-
-TEST(race_of_gathers_cancels_all_of_the_loser, PURE)
-{
-	struct plait_deferred *two[2];
-
-	two[0] = plait_gather(m, 2, 0);
-	two[1] = plait_gather(m + 2, 1, 0);
-	all = plait_race(two, 2);
-	plait_fire(&p[2], plait_int(7));
-	ck_assert_str_eq(trace(), "!c0 !c1");
-	ck_assert_str_eq(text_of(result()), "1: <1 values>");
-	done();
-}
-
-TEST(member_that_fired_early_ends_its_rest_when_its_list_has_it, PURE)
-{
-	struct plait_deferred *two[2] = { NULL, plait_succeed(plait_int(1)) };
-
-	two[0] = plait_deferred_list(m, MEMBERS, PLAIT_FIRE_ON_ONE_CALLBACK);
-	all = plait_gather(two, 2, 0);
-	plait_fire(&p[1], plait_int(5));
-	ck_assert_str_eq(trace(), "!c0 !c2");
-	ck_assert_str_eq(texts_of(result()), "1: 5 1");
-	done();
-}
-
-TEST(first_errors_nest, PURE)
-{
-	struct plait_deferred *two[2];
-	const plait_value *v;
-
-	two[0] = plait_race(m, 2);
-	two[1] = plait_gather(m + 2, 1, PLAIT_CONSUME_ERRORS);
-	all = plait_gather(two, 2, PLAIT_CONSUME_ERRORS);
-	plait_fire(&p[2], error("deep"));
-	v = &plait_value_indexed(plait_failure_detail(failure()))->value;
-	v = plait_failure_detail(plait_value_failure(v));
-	ck_assert_str_eq(text_of(&plait_value_indexed(v)->value),
-			 "Error: deep");
-	handled();
-}
+SCRIPT(first_errors_nest, PURE,
+       M "race r a b; gather g +consume c; gather all +consume r g; fire c "
+	 "Error:deep; show all",
+       "all=FirstError: member 1 failed: FirstError: member 0 failed: Error: "
+       "deep")
 
 /* ---- misuse --------------------------------------------------------- */
 
@@ -1062,7 +570,7 @@ static void wait_for_a_member(void *arg)
 	plait_deferred_add_both(outer, step, &waits);
 }
 
-GROUP("extremes", .setup = setup, .timeout = 60);
+GROUP("extremes", .setup = steps_setup, .timeout = 60);
 
 TEST(member_that_is_given_twice_aborts_and_names_both_places, PURE, TIMES(15))
 {
@@ -1074,6 +582,7 @@ TEST(member_that_is_given_twice_aborts_and_names_both_places, PURE, TIMES(15))
 	enum kind kind = (enum kind)(_i % 3);
 	void (*fn)(void *) = fns[_i / 3];
 
+	make_members();
 	assert_aborts(fn, &kind,
 		      "takes the deferred made at tests/test_deferred_list.c:");
 	assert_aborts(fn, &kind, ", which is another's already");
@@ -1090,8 +599,6 @@ TEST(mistakes_abort, PURE)
 		      "value is an int, not a list of values");
 	assert_aborts(read_as_indexed, NULL,
 		      "value is none, not an indexed value");
-	make_list(0);
-	done();
 }
 
 /* ---- every moment, every action, no memory, no stack ----------------- */
@@ -1124,7 +631,8 @@ static void live_through(enum kind kind, unsigned flags, int how, int when,
 {
 	unsigned settled = 0;
 
-	setup();
+	steps_setup();
+	make_members();
 	all = combine(kind, flags);
 	plait_deferred_add_both(all, note_once, &settled);
 	for (int i = 0; i < MOMENTS; i++) {
@@ -1143,8 +651,6 @@ TEST(settles_once_whatever_happens_when, PURE, TIMES(3))
 {
 	static const enum kind kinds[] = { LIST, GATHER, RACE };
 
-	make_list(0);
-	done();
 	for (unsigned flags = 0; flags < FLAGS; flags++)
 		for (int how = 0; how < 1 << MEMBERS; how++)
 			for (int when = 0; when < MOMENTS; when++)
@@ -1156,7 +662,8 @@ TEST(settles_once_whatever_happens_when, PURE, TIMES(3))
 
 static void whole_life(enum kind kind, bool cancelled)
 {
-	setup();
+	steps_setup();
+	make_members();
 	pass_both(m[0], "m");
 	all = combine(kind, PLAIT_FIRE_ON_ONE_CALLBACK);
 	handle_all(all);
@@ -1178,35 +685,22 @@ static void whole_lives(void)
 
 TEST(nothing_is_lost_when_memory_runs_out, PURE)
 {
-	make_list(0);
-	done();
 	without_each_allocation(whole_lives);
 }
 
-TEST(without_memory_it_has_failed_and_the_members_are_cancelled, PURE, TIMES(3))
-{
-	fault_alloc_at((unsigned long)_i, true);
-	make_list(0);
-	fault_alloc_off();
-	ck_assert(plait_failure_check(failure(), &plait_error_no_memory));
-	ck_assert_str_eq(trace(), "!c0 !c1 !c2");
-	done();
-}
+SCRIPTS(without_memory_it_has_failed_and_the_members_are_cancelled, PURE,
+	{ M "refuse_all 0 { list all a b c }; show all",
+	  "!a !b !c all=NoMemoryError" },
+	{ M "refuse_all 1 { list all a b c }; show all",
+	  "!a !b !c all=NoMemoryError" },
+	{ M "refuse_all 2 { list all a b c }; show all",
+	  "!a !b !c all=NoMemoryError" })
 
 /* A member that has no room for the list's pair is cancelled. */
-TEST(member_without_room_for_the_pair_fails_alone, PURE)
-{
-	for (int i = 0; i < 4; i++)
-		pass_callback(m[1], "m1");
-	fault_alloc_at(3, false);
-	make_list(PLAIT_CONSUME_ERRORS);
-	fault_alloc_off();
-	ck_assert_str_eq(trace(), "!c1");
-	plait_fire(&p[0], plait_int(0));
-	plait_fire(&p[2], plait_int(2));
-	ck_assert_str_eq(texts_of(result()), "0 CancelledError 2");
-	done();
-}
+SCRIPT(member_without_room_for_the_pair_fails_alone, PURE,
+       M "then b b; then b b; then b b; then b b; refuse 3 { list all +consume "
+	 "a b c } | fire a 0; fire c 2; show all",
+       "!b | all=[0 CancelledError 2]")
 
 enum { MILLION = 1000000 };
 
@@ -1241,8 +735,6 @@ static void *end_a_million(void *arg)
 
 TEST(million_members_end_on_a_small_stack, PURE, TIMES(3))
 {
-	make_list(0);
-	done();
 	how_a_million_end = _i;
 	on_small_stack(end_a_million);
 }

@@ -2,14 +2,12 @@
  * One operation for many: each waiter has the result or goes alone, and the
  * operation lives exactly as long as somebody could want it.
  */
-#include <stdio.h>
-
 #include <plait/plait.h>
 
 #include "tests/child.h"
 #include "tests/extreme.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 
 enum { WAITERS = 3 };
 
@@ -18,43 +16,6 @@ static struct plait_promise *work;
 static struct step canceller;
 static struct plait_deferred *w[WAITERS + 1];
 static const char *const names[WAITERS + 1] = { "w0", "w1", "w2", "again" };
-
-/* A value that can be shared, and traces each reference that goes. */
-static unsigned live;
-
-static void counted_free(void *ptr)
-{
-	live--;
-}
-
-static void *counted_ref(void *ptr)
-{
-	live++;
-	return ptr;
-}
-
-static int counted_format(const void *ptr, char *buf, size_t size)
-{
-	return snprintf(buf, size, "poem");
-}
-
-static const struct plait_type counted_type = {
-	.name = "poem",
-	.free = counted_free,
-	.format = counted_format,
-	.ref = counted_ref,
-};
-
-static plait_value poem(void)
-{
-	live++;
-	return plait_value_make(&counted_type, &live);
-}
-
-static plait_value error(const char *message)
-{
-	return plait_fail(&plait_error_any, "%s", message);
-}
 
 static struct plait_deferred *make_operation(void)
 {
@@ -68,10 +29,9 @@ static void share(struct plait_deferred *operation)
 	ck_assert_ptr_null(operation);
 }
 
-static void setup(void)
+static void set_up(void)
 {
 	steps_setup();
-	live = 0;
 	share(make_operation());
 }
 
@@ -82,7 +42,6 @@ static void done(void)
 	plait_shared_free(&s);
 	ck_assert(plait_promise_is_cancelled(work));
 	plait_promise_drop(&work);
-	ck_assert_uint_eq(live, 0);
 	ck_assert_uint_eq(tracked_live(), 0);
 }
 
@@ -104,150 +63,110 @@ static void handle_waiters(void)
 		handle_all(w[i]);
 }
 
-static void act_wait(struct step *st, plait_value *result)
+/* The verbs of this suite. */
+static void do_share(void)
 {
-	wait_for(WAITERS);
+	struct plait_deferred *d = script_take(script_part());
+
+	share(d);
 }
 
-static void act_free_shared(struct step *st, plait_value *result)
+static void do_wait(void)
+{
+	while (script_more()) {
+		struct script_part *part = script_part();
+
+		part->d = plait_shared_wait(s);
+		pass_both(part->d, part->name);
+	}
+}
+
+static void do_waiting(void)
+{
+	trace_add("%zu wait for %s", plait_shared_waiting(s),
+		  plait_shared_is_fired(s) ? "nothing" : "it");
+}
+
+static void do_free_shared(void)
+{
+	plait_shared_free(&s);
+	ck_assert_ptr_null(s);
+}
+
+static const struct script_verb verbs[] = {
+	{ "share", do_share },
+	{ "wait", do_wait },
+	{ "waiting?", do_waiting },
+	{ "free_shared", do_free_shared },
+	{ NULL, NULL },
+};
+
+static void end_script(void)
 {
 	plait_shared_free(&s);
 }
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, end_script);
+}
+
+#define SHARE "new op !op; share op; "
 
 /* ---- sharing --------------------------------------------------------- */
 
 GROUP("share", .setup = setup);
 
-TEST(all_who_wait_have_the_result_in_order, PURE)
-{
-	wait_all();
-	ck_assert_uint_eq(plait_shared_waiting(s), WAITERS);
-	ck_assert(!plait_shared_is_fired(s));
-	plait_fire(&work, poem());
-	ck_assert_str_eq(trace(), "w0:poem w1:poem w2:poem");
-	ck_assert_uint_eq(plait_shared_waiting(s), 0);
-	ck_assert(plait_shared_is_fired(s));
-	ck_assert_uint_eq(live, WAITERS + 1);
-	done();
-}
+SCRIPT(all_who_wait_have_the_result_in_order, PURE,
+       SHARE "wait a b c; waiting? | fire op &poem; waiting?; live?",
+       "3 wait for it | a:poem b:poem c:poem 0 wait for nothing 4 live")
 
-TEST(who_comes_later_has_it_at_once, PURE)
-{
-	plait_fire(&work, poem());
-	wait_all();
-	ck_assert_str_eq(trace(), "w0:poem w1:poem w2:poem");
-	done();
-}
+SCRIPT(who_comes_later_has_it_at_once, PURE, SHARE "fire op &poem | wait a b c",
+       "| a:poem b:poem c:poem")
 
-TEST(operation_that_has_fired_can_be_shared, PURE)
-{
-	plait_shared_free(&s);
-	plait_promise_drop(&work);
-	trace_clear();
-	share(plait_succeed(plait_int(5)));
-	ck_assert(plait_shared_is_fired(s));
-	wait_for(0);
-	wait_for(1);
-	ck_assert_str_eq(trace(), "w0:5 w1:5");
-	done();
-}
+SCRIPT(operation_that_has_fired_can_be_shared, PURE,
+       "fired op 5; share op; waiting?; wait a b", "0 wait for nothing a:5 b:5")
 
-TEST(failure_goes_to_all_and_each_may_handle_it, PURE)
-{
-	wait_all();
-	plait_fire(&work, error("no"));
-	ck_assert_str_eq(trace(), "w0:Error: no w1:Error: no w2:Error: no");
-	handle_waiters();
-	done();
-}
+SCRIPT(failure_goes_to_all_and_each_may_handle_it, PURE,
+       SHARE "wait a b c; fire op Error:no; catch a = none; catch b = none; "
+	     "catch c = none; free a; free b; free c; free_shared",
+       "a:Error: no b:Error: no c:Error: no")
 
-TEST(failure_that_nobody_was_told_is_reported_when_it_is_freed, PURE)
-{
-	trace_unhandled();
-	plait_fire(&work, error("no"));
-	ck_assert_str_eq(trace(), "");
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "?Error: no");
-	done();
-}
+SCRIPT(failure_that_nobody_was_told_is_reported_when_it_is_freed, PURE,
+       SHARE "fire op Error:no | free_shared", "| ?Error: no")
 
-TEST(cancellation_of_freeing_that_nobody_was_told_is_not_reported, PURE)
-{
-	struct plait_promise *q;
-	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
-
-	plait_deferred_chain(first, &work);
-	plait_deferred_free(&first);
-	ck_assert(plait_shared_is_fired(s));
-	plait_promise_drop(&q);
-	done();
-}
+SCRIPT(cancellation_of_freeing_that_nobody_was_told_is_not_reported, PURE,
+       SHARE "new first; chain first op; free first; waiting?; free_shared",
+       "0 wait for nothing")
 
 /* It was not cancelled because nobody waits. */
-TEST(cancellation_that_comes_from_elsewhere_is_reported, PURE)
-{
-	struct plait_promise *q;
-	struct plait_deferred *first = plait_deferred_new(&q, NULL, NULL);
+SCRIPT(cancellation_that_comes_from_elsewhere_is_reported, PURE,
+       SHARE "new first; chain first op; cancel first | free_shared",
+       "| ?CancelledError")
 
-	trace_unhandled();
-	plait_deferred_chain(first, &work);
-	plait_deferred_cancel(first);
-	ck_assert_str_eq(trace(), "");
-	plait_deferred_free(&first);
-	plait_promise_drop(&q);
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "?CancelledError");
-	done();
-}
-
-TEST(failure_that_somebody_was_told_is_his, PURE)
-{
-	plait_fire(&work, error("no"));
-	wait_for(0);
-	handle_all(w[0]);
-	done();
-}
+SCRIPT(failure_that_somebody_was_told_is_his, PURE,
+       SHARE "fire op Error:no; wait a; catch a = none; free a; free_shared",
+       "a:Error: no")
 
 /* ---- what has but one owner ------------------------------------------ */
 
 GROUP("one owner", .setup = setup);
 
-TEST(value_with_one_owner_goes_to_the_only_waiter, PURE, TIMES(2))
-{
-	if (_i == 0)
-		wait_for(0);
-	plait_fire(&work, tracked("x"));
-	if (_i == 1)
-		wait_for(0);
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "w0:x ~x");
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "w0:x ~x");
-	done();
-}
+SCRIPTS(value_with_one_owner_goes_to_the_only_waiter, PURE,
+	{ SHARE "wait a; fire op ~x; free a | free_shared", "a:x ~x |" },
+	{ SHARE "fire op ~x; wait a; free a | free_shared", "a:x ~x |" })
 
-TEST(value_with_one_owner_stays_when_there_is_no_memory_to_give_it, PURE)
-{
-	plait_fire(&work, tracked("x"));
-	fault_alloc_at(0, true);
-	wait_for(0);
-	fault_alloc_off();
-	wait_for(1);
-	ck_assert_str_eq(trace(), "w0:NoMemoryError w1:x");
-	handle_all(w[0]);
-	done();
-}
+SCRIPT(value_with_one_owner_stays_when_there_is_no_memory_to_give_it, PURE,
+       SHARE "fire op ~x; refuse_all 0 { wait a } | wait b",
+       "a:NoMemoryError | b:x")
 
-TEST(value_with_one_owner_that_nobody_has_is_freed, PURE)
-{
-	plait_fire(&work, tracked("x"));
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "~x");
-	done();
-}
+SCRIPT(value_with_one_owner_that_nobody_has_is_freed, PURE,
+       SHARE "fire op ~x | free_shared", "| ~x")
 
 static void share_between_two(void *arg)
 {
+	share(make_operation());
 	wait_for(0);
 	plait_fire(&work, tracked("x"));
 	wait_for(1);
@@ -264,248 +183,95 @@ TEST(value_with_one_owner_and_two_waiters_aborts, PURE)
 
 GROUP("go", .setup = setup);
 
-TEST(waiter_goes_alone, PURE, TIMES(2))
-{
-	wait_all();
-	if (_i == 0) {
-		plait_deferred_cancel(w[1]);
-		handle_all(w[1]);
-	}
-	plait_deferred_free(&w[1]);
-	ck_assert_uint_eq(plait_shared_waiting(s), 2);
-	plait_fire(&work, poem());
-	ck_assert_str_eq(trace(), "w1:CancelledError w0:poem w2:poem");
-	done();
-}
+SCRIPTS(waiter_goes_alone, PURE,
+	{ SHARE "wait a b c; cancel b; catch b = none; free b; waiting? | fire "
+		"op &poem",
+	  "b:CancelledError 2 wait for it | a:poem c:poem" },
+	{ SHARE "wait a b c; free b; waiting? | fire op &poem",
+	  "b:CancelledError 2 wait for it | a:poem c:poem" })
 
-TEST(last_who_goes_cancels_the_operation, PURE)
-{
-	wait_for(0);
-	wait_for(1);
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "w0:CancelledError");
-	plait_deferred_free(&w[1]);
-	ck_assert_str_eq(trace(), "w0:CancelledError !op w1:CancelledError");
-	ck_assert(plait_promise_is_cancelled(work));
-	done();
-}
+SCRIPT(last_who_goes_cancels_the_operation, PURE,
+       SHARE "wait a b; free a | free b; wanted op",
+       "a:CancelledError | !op b:CancelledError op unwanted")
 
-TEST(who_comes_after_all_have_gone_has_that_cancellation, PURE)
-{
-	const struct plait_failure *f;
+SCRIPT(who_comes_after_all_have_gone_has_that_cancellation, PURE,
+       SHARE "wait a; free a | wait b; why b",
+       "!op a:CancelledError | b:CancelledError b: nobody waits any more")
 
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	w[1] = plait_shared_wait(s);
-	f = plait_value_failure(plait_deferred_result(w[1]));
-	ck_assert(plait_failure_check(f, &plait_error_cancelled));
-	ck_assert_str_eq(plait_failure_reason(f), "nobody waits any more");
-	handle_all(w[1]);
-	done();
-}
+SCRIPT(waiter_that_has_the_result_may_go_without_harm, PURE,
+       SHARE "wait a; fire op &poem; cancel a; free a | wait b",
+       "a:poem | b:poem")
 
-TEST(waiter_that_has_the_result_may_go_without_harm, PURE)
-{
-	wait_for(0);
-	plait_fire(&work, poem());
-	plait_deferred_cancel(w[0]);
-	plait_deferred_free(&w[0]);
-	wait_for(1);
-	ck_assert_str_eq(trace(), "w0:poem w1:poem");
-	done();
-}
+SCRIPT(operation_that_fails_otherwise_when_given_up_is_reported, PURE,
+       "new op !op = Error:broken; share op; wait a; free a | free_shared",
+       "!op a:CancelledError | ?Error: broken")
 
-TEST(operation_that_fails_otherwise_when_given_up_is_reported, PURE)
-{
-	trace_unhandled();
-	canceller.answers = true;
-	canceller.answer = error("broken");
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "!op w0:CancelledError ?Error: broken");
-	done();
-}
-
-TEST(operation_that_answers_its_cancel_with_a_value_has_that, PURE, TIMES(2))
-{
-	canceller.answers = true;
-	canceller.answer = tracked("x");
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	if (_i == 0)
-		wait_for(1);
-	ck_assert_str_eq(trace(), _i == 0 ? "!op w0:CancelledError w1:x"
-					  : "!op w0:CancelledError");
-	done();
-}
+SCRIPTS(operation_that_answers_its_cancel_with_a_value_has_that, PURE,
+	{ "new op !op = ~x; share op; wait a; free a | wait b",
+	  "!op a:CancelledError | b:x" },
+	{ "new op !op = ~x; share op; wait a; free a | free_shared",
+	  "!op a:CancelledError | ~x" })
 
 /* An operation that has something to clear up when it is cancelled. */
-TEST(operation_that_clears_up_is_waited_for, PURE, TIMES(2))
-{
-	struct plait_promise *clearing;
-	struct step c = { .name = "clearing" };
-	struct step clears = { .inner = plait_deferred_new(
-				       &clearing, step_canceller, &c) };
+SCRIPTS(operation_that_clears_up_is_waited_for, PURE,
+	{ "new op !op; new clearing !clearing; catch op = clearing; share op; "
+	  "wait a; free a; waiting? | wait b; fire clearing &poem",
+	  "!op a:CancelledError 0 wait for it | b:poem" },
+	{ "new op !op; new clearing !clearing; catch op = clearing; share op; "
+	  "wait a; free a; waiting? | wait b; free b",
+	  "!op a:CancelledError 0 wait for it | !clearing b:CancelledError" })
 
-	plait_shared_free(&s);
-	plait_promise_drop(&work);
-	trace_clear();
-	share(plait_deferred_add_errback(make_operation(), step, &clears));
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	ck_assert(!plait_shared_is_fired(s));
-	wait_for(1);
-	if (_i == 0)
-		plait_fire(&clearing, poem());
-	else
-		plait_deferred_free(&w[1]);
-	ck_assert_str_eq(trace(), _i == 0 ? "!op w0:CancelledError w1:poem"
-					  : "!op w0:CancelledError "
-					    "!clearing w1:CancelledError");
-	plait_promise_drop(&clearing);
-	done();
-}
-
-TEST(freed_one_does_not_wait_for_the_operation_to_clear_up, PURE)
-{
-	struct plait_promise *clearing;
-	struct step c = { .name = "clearing" };
-	struct step clears = { .inner = plait_deferred_new(
-				       &clearing, step_canceller, &c) };
-
-	plait_shared_free(&s);
-	plait_promise_drop(&work);
-	trace_clear();
-	share(plait_deferred_add_errback(make_operation(), step, &clears));
-	plait_shared_free(&s);
-	ck_assert_str_eq(trace(), "!op !clearing");
-	plait_promise_drop(&clearing);
-	done();
-}
+SCRIPT(freed_one_does_not_wait_for_the_operation_to_clear_up, PURE,
+       "new op !op; new clearing !clearing; catch op = clearing; share op | "
+       "free_shared",
+       "| !op !clearing")
 
 /* ---- freeing it ------------------------------------------------------ */
 
 GROUP("free", .setup = setup);
 
-TEST(freeing_with_nobody_waiting_cancels, PURE)
-{
-	plait_shared_free(&s);
-	ck_assert_ptr_null(s);
-	ck_assert_str_eq(trace(), "!op");
-	plait_shared_free(&s);
-	done();
-}
+SCRIPT(freeing_with_nobody_waiting_cancels, PURE,
+       SHARE "free_shared | free_shared", "!op |")
 
-TEST(freeing_leaves_those_who_wait, PURE, TIMES(2))
-{
-	wait_all();
-	plait_shared_free(&s);
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "w0:CancelledError");
-	if (_i == 0) {
-		plait_fire(&work, poem());
-		ck_assert_str_eq(trace(), "w0:CancelledError w1:poem w2:poem");
-	} else {
-		plait_deferred_free(&w[1]);
-		plait_deferred_free(&w[2]);
-		ck_assert_str_eq(trace(), "w0:CancelledError w1:CancelledError "
-					  "!op w2:CancelledError");
-	}
-	done();
-}
+SCRIPTS(freeing_leaves_those_who_wait, PURE,
+	{ SHARE "wait a b c; free_shared; free a | fire op &poem",
+	  "a:CancelledError | b:poem c:poem" },
+	{ SHARE "wait a b c; free_shared; free a | free b; free c",
+	  "a:CancelledError | b:CancelledError !op c:CancelledError" })
 
 /* ---- inside delivery ------------------------------------------------- */
 
 GROUP("inside", .setup = setup);
 
-TEST(waiter_may_cancel_the_others_inside, PURE)
-{
-	struct step cancels = { .act = act_cancel };
+SCRIPT(waiter_may_cancel_the_others_inside, PURE,
+       SHARE "wait a b c; both a { cancel b }; fire op &poem",
+       "a:poem b:CancelledError c:poem")
 
-	wait_all();
-	cancels.d = w[1];
-	plait_deferred_add_both(w[0], step, &cancels);
-	plait_fire(&work, poem());
-	ck_assert_str_eq(trace(), "w0:poem w1:CancelledError w2:poem");
-	handle_all(w[1]);
-	done();
-}
+SCRIPT(last_who_goes_inside_delivery_cancels_nothing, PURE,
+       SHARE "wait a b; both a { free b }; fire op &poem",
+       "a:poem b:CancelledError")
 
-TEST(last_who_goes_inside_delivery_cancels_nothing, PURE)
-{
-	struct step frees = { .act = act_free };
+SCRIPT(waiting_inside_delivery_has_it_at_once, PURE,
+       SHARE "wait a b; both a { wait again }; fire op &poem",
+       "a:poem again:poem b:poem")
 
-	wait_for(0);
-	wait_for(1);
-	frees.d = w[1];
-	plait_deferred_add_both(w[0], step, &frees);
-	plait_fire(&work, poem());
-	w[1] = NULL;
-	ck_assert_str_eq(trace(), "w0:poem w1:CancelledError");
-	done();
-}
+SCRIPTS(freed_inside_delivery_it_still_delivers, PURE,
+	{ SHARE "wait a b; both a { free_shared }; fire op &poem",
+	  "a:poem b:poem" },
+	{ SHARE "wait a b; both b { free_shared }; fire op &poem",
+	  "a:poem b:poem" })
 
-TEST(waiting_inside_delivery_has_it_at_once, PURE)
-{
-	struct step waits = { .act = act_wait };
+SCRIPT(freed_inside_the_canceller_of_its_operation, PURE,
+       "new op !op { free_shared }; share op; wait a; free a",
+       "!op a:CancelledError")
 
-	wait_for(0);
-	wait_for(1);
-	plait_deferred_add_both(w[0], step, &waits);
-	plait_fire(&work, poem());
-	ck_assert_str_eq(trace(), "w0:poem again:poem w1:poem");
-	done();
-}
+SCRIPT(waiting_inside_the_canceller_has_what_it_answers, PURE,
+       "new op !op { wait again }; share op; wait a; free a",
+       "!op again:CancelledError a:CancelledError")
 
-TEST(freed_inside_delivery_it_still_delivers, PURE, TIMES(2))
-{
-	struct step frees = { .act = act_free_shared };
-
-	wait_for(0);
-	wait_for(1);
-	plait_deferred_add_both(w[_i], step, &frees);
-	plait_fire(&work, poem());
-	ck_assert_ptr_null(s);
-	ck_assert_str_eq(trace(), "w0:poem w1:poem");
-	done();
-}
-
-TEST(freed_inside_the_canceller_of_its_operation, PURE)
-{
-	canceller.act = act_free_shared;
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	ck_assert_ptr_null(s);
-	ck_assert_str_eq(trace(), "!op w0:CancelledError");
-	done();
-}
-
-TEST(waiting_inside_the_canceller_has_what_it_answers, PURE)
-{
-	canceller.act = act_wait;
-	wait_for(0);
-	plait_deferred_free(&w[0]);
-	ck_assert_str_eq(trace(), "!op again:CancelledError w0:CancelledError");
-	handle_all(w[WAITERS]);
-	done();
-}
-
-TEST(list_that_fires_early_ends_its_rest_when_it_is_shared, PURE)
-{
-	struct plait_deferred *two[2];
-
-	plait_shared_free(&s);
-	plait_promise_drop(&work);
-	trace_clear();
-	two[0] = make_operation();
-	two[1] = plait_succeed(plait_int(5));
-	share(plait_deferred_list(two, 2, PLAIT_FIRE_ON_ONE_CALLBACK));
-	ck_assert_str_eq(trace(), "!op");
-	wait_for(0);
-	ck_assert_str_eq(trace(), "!op w0:1: 5");
-	done();
-}
+SCRIPT(list_that_fires_early_ends_its_rest_when_it_is_shared, PURE,
+       "new op !op; fired b 5; list all +callback op b; share all | wait a",
+       "!op | a:1: 5")
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 
@@ -534,7 +300,7 @@ static void live_through(int first, int second, int when)
 {
 	unsigned settled[2] = { 0 };
 
-	setup();
+	set_up();
 	for (int i = 0; i < 2; i++) {
 		w[i] = plait_shared_wait(s);
 		plait_deferred_add_both(w[i], count_settled, &settled[i]);
@@ -543,7 +309,7 @@ static void live_through(int first, int second, int when)
 		act_on(first, &w[0]);
 	if (when > 1)
 		act_on(second, &w[1]);
-	plait_fire(&work, poem());
+	plait_fire(&work, owned_by_many("poem"));
 	if (when <= 0)
 		act_on(first, &w[0]);
 	if (when <= 1)
@@ -557,8 +323,6 @@ GROUP("extremes", .setup = setup, .timeout = 60);
 
 TEST(each_waiter_settles_once_whatever_happens_when, PURE)
 {
-	plait_shared_free(&s);
-	done();
 	for (int first = 0; first < 4; first++)
 		for (int second = 0; second < 4; second++)
 			for (int when = 0; when < 3; when++)
@@ -582,7 +346,7 @@ static void whole_life(void)
 	wait_all();
 	handle_waiters();
 	plait_deferred_free(&w[1]);
-	plait_fire(&work, poem());
+	plait_fire(&work, owned_by_many("poem"));
 	wait_for(WAITERS);
 	handle_all(w[WAITERS]);
 	done();
@@ -590,30 +354,13 @@ static void whole_life(void)
 
 TEST(nothing_is_lost_when_memory_runs_out, PURE)
 {
-	plait_shared_free(&s);
-	done();
 	without_each_allocation(whole_life);
 }
 
-TEST(operation_without_room_for_the_pair_is_ended, PURE)
-{
-	struct plait_deferred *operation;
-
-	plait_shared_free(&s);
-	plait_promise_drop(&work);
-	trace_clear();
-	operation = make_operation();
-	for (int i = 0; i < 4; i++)
-		pass_callback(operation, "op");
-	fault_alloc_at(1, false);
-	s = plait_shared_new(&operation);
-	fault_alloc_off();
-	ck_assert_str_eq(trace(), "!op");
-	wait_for(0);
-	ck_assert_str_eq(trace(), "!op w0:NoMemoryError");
-	handle_all(w[0]);
-	done();
-}
+SCRIPT(operation_without_room_for_the_pair_is_ended, PURE,
+       "new op !op; then op; then op; then op; then op; refuse 1 { share op } "
+       "| wait a",
+       "!op | a:NoMemoryError")
 
 static void share_nothing(void *arg)
 {
@@ -625,8 +372,6 @@ static void share_nothing(void *arg)
 TEST(sharing_nothing_aborts, PURE)
 {
 	assert_aborts(share_nothing, NULL, "*dp != NULL");
-	plait_shared_free(&s);
-	done();
 }
 
 enum { MILLION = 1000000 };
@@ -648,7 +393,5 @@ static void *million_waiters(void *arg)
 
 TEST(million_waiters_end_on_a_small_stack, PURE)
 {
-	plait_shared_free(&s);
-	done();
 	on_small_stack(million_waiters);
 }
