@@ -232,6 +232,7 @@ static void do_new(void)
 		cb = script_callback();
 		cb->of = part;
 	}
+	part->taken = false;
 	part->d = plait_deferred_new(&part->p, cb ? canceller : NULL, cb);
 }
 
@@ -240,8 +241,11 @@ static void do_fired(void)
 	struct script_part *part = script_part();
 	plait_value v = script_value();
 
-	part->d =
-		plait_value_is_failure(&v) ? plait_failed(v) : plait_succeed(v);
+	part->taken = false;
+	if (plait_value_is_failure(&v))
+		part->d = plait_failed(v);
+	else
+		part->d = plait_succeed(v);
 }
 
 static plait_value chain_to(plait_value *result, void *arg)
@@ -403,9 +407,10 @@ static void do_why(void)
 {
 	const struct script_part *part = script_part();
 	const plait_value *v = plait_deferred_result(part->d);
+	const struct plait_failure *f = plait_value_failure(v);
 
-	trace_add("%s: %s", part->name,
-		  plait_failure_reason(plait_value_failure(v)));
+	trace_add("%s=%s(%s)", part->name, plait_failure_kind(f)->name,
+		  plait_failure_reason(f));
 }
 
 static void do_free(void)

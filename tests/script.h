@@ -28,7 +28,7 @@
  *     cancel d REASON    the reason may be left out
  *     drop d, free d, detach d, pause d, unpause d
  *     show d             traces "d=RESULT", "d waits" or "d pending"
- *     why d              traces "d: REASON", of its cancellation
+ *     why d              traces "d=KIND(REASON)", of its failure
  *     wanted d           traces "d wanted" or "d unwanted", of its promise
  *     live?              traces how many owners of ~v and &v there are
  *     say WORD           traces it

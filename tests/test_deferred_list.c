@@ -333,13 +333,13 @@ GROUP("cancel", .setup = steps_setup);
 SCRIPTS(cancelling_cancels_all_in_order_and_fails_with_cancelled, PURE,
 	{ M "list all a b c; both all all; fire b none; cancel all enough; why "
 	    "all",
-	  "!a !c all:CancelledError all: enough" },
+	  "!a !c all:CancelledError all=CancelledError(enough)" },
 	{ M "gather all a b c; both all all; fire b none; cancel all enough; "
 	    "why all",
-	  "!a !c all:CancelledError all: enough" },
+	  "!a !c all:CancelledError all=CancelledError(enough)" },
 	{ M "race all a b c; both all all; fire b Error:no; cancel all enough; "
 	    "why all",
-	  "!a !c all:CancelledError all: enough" })
+	  "!a !c all:CancelledError all=CancelledError(enough)" })
 
 SCRIPTS(freeing_cancels_all_and_reports_nothing, PURE,
 	ON_EACH_KIND("", "free all", "!a !b !c"))

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 #include "tests/child.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 #include "tests/timed.h"
 
 static struct plait_looping_call *loop;
@@ -44,12 +44,6 @@ static void begin_loop(double interval, bool now)
 		pass_both(ended, "end");
 }
 
-static void act_at(unsigned call, void (*fn)(void))
-{
-	act_in = call;
-	act = fn;
-}
-
 static void done(void)
 {
 	plait_looping_call_free(&loop);
@@ -59,100 +53,158 @@ static void done(void)
 	plait_promise_drop(&promise);
 }
 
-static void assert_times(unsigned n, ...)
-{
-	/* The kernel waits for whole milliseconds. */
-	double tolerance = backend != NULL ? 0.02 : 1e-6;
-	va_list ap;
-
-	ck_assert_uint_eq(calls, n);
-	va_start(ap, n);
-	for (unsigned i = 0; i < n; i++)
-		ck_assert_double_eq_tol(called_at[i] - called_at[0],
-					va_arg(ap, double), tolerance);
-	va_end(ap);
-}
-
 static void pass_time(double step, unsigned n)
 {
 	while (n-- > 0)
 		advance(step);
 }
 
+/* What the function does in scripts: at each call, and at one of them. */
+static struct script_callback *each_call, *one_call;
+static unsigned which_call;
+static double begun_at;
+
+/*
+ * Traces "@SECONDS", since the loop was started, and "xCOUNT" if it counts
+ * more than one.  On a backend the kernel waits for whole milliseconds.
+ */
+static plait_value traced_work(size_t count, void *arg)
+{
+	double at = plait_reactor_seconds(reactor) - begun_at;
+	double on_grid = round(at * 20) / 20;
+	double tolerance = backend != NULL ? 0.02 : 1e-6;
+
+	if (fabs(at - on_grid) < tolerance)
+		at = on_grid;
+	if (count == 1)
+		trace_add("@%g", at);
+	else
+		trace_add("@%gx%zu", at, count);
+	if (++calls == which_call)
+		return script_operation(one_call);
+	return each_call != NULL ? script_operation(each_call) : PLAIT_NONE;
+}
+
+/* D, which is its end, and the interval. */
+static void start_loop(bool now)
+{
+	struct script_part *part = script_part();
+
+	if (loop == NULL)
+		loop = plait_looping_call_new(reactor, traced_work, NULL);
+	begun_at = plait_reactor_seconds(reactor);
+	part->d = plait_looping_call_start(loop, script_number(), now);
+	pass_both(part->d, "end");
+}
+
+static void do_loop(void)
+{
+	start_loop(true);
+}
+
+static void do_loop_later(void)
+{
+	start_loop(false);
+}
+
+static void do_each_call(void)
+{
+	each_call = script_callback();
+}
+
+static void do_on_call(void)
+{
+	which_call = (unsigned)script_number();
+	one_call = script_callback();
+}
+
+static void do_stop(void)
+{
+	plait_looping_call_stop(loop);
+}
+
+static void do_reset(void)
+{
+	plait_looping_call_reset(loop);
+}
+
+static void do_free_loop(void)
+{
+	plait_looping_call_free(&loop);
+	ck_assert_ptr_null(loop);
+}
+
+static void do_running(void)
+{
+	trace_add("%s",
+		  plait_looping_call_is_running(loop) ? "running" : "stopped");
+}
+
+static void do_pass(void)
+{
+	double step = script_number();
+
+	pass_time(step, (unsigned)script_number());
+}
+
+/* The clock goes on, and nobody has had a look at it. */
+static void do_jump(void)
+{
+	if (backend != NULL)
+		clock_advance(script_number());
+	else
+		advance(script_number());
+}
+
+static const struct script_verb verbs[] = {
+	{ "loop", do_loop },		 /* D INTERVAL: it calls at once */
+	{ "loop_later", do_loop_later }, /* D INTERVAL */
+	{ "each_call", do_each_call },	 /* CALLBACK */
+	{ "on_call", do_on_call },	 /* N CALLBACK: the Nth of all calls */
+	{ "stop", do_stop },
+	{ "reset", do_reset },
+	{ "free_loop", do_free_loop },
+	{ "running?", do_running },
+	{ "pass", do_pass }, /* STEP N: as many steps of time */
+	{ "jump", do_jump }, /* SECONDS */
+	{ NULL, NULL },
+};
+
+static void end_script(void)
+{
+	plait_looping_call_free(&loop);
+}
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, end_script);
+}
+
+/* Waits for what its second call has begun. */
+#define WORKING                                                                \
+	"new work !c; both work work; on_call 2 = work; loop end 1; "          \
+	"pass 0.5 3 | "
+
 /* ---- the grid ------------------------------------------------------- */
 
-GROUP("grid", .setup = steps_setup);
+GROUP("grid", .setup = setup);
 
-TEST(calls_now_and_at_each_interval, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(2, true);
-	ck_assert_uint_eq(calls, 1);
-	pass_time(0.5, 13);
-	assert_times(4, 0., 2., 4., 6.);
-	ck_assert_uint_eq(counted, 4);
-	done();
-}
+SCRIPT(calls_now_and_at_each_interval, ON_EACH_REACTOR,
+       "loop end 2 | pass 0.5 13", "@0 | @2 @4 @6")
 
-TEST(may_begin_an_interval_later, ON_EACH_REACTOR)
-{
-	double start;
+SCRIPT(may_begin_an_interval_later, ON_EACH_REACTOR,
+       "loop_later end 2 | pass 0.5 9", "| @2 @4")
 
-	timed_start();
-	start = plait_reactor_seconds(reactor);
-	begin_loop(2, false);
-	ck_assert_uint_eq(calls, 0);
-	pass_time(0.5, 9);
-	assert_times(2, 0., 2.);
-	ck_assert_double_eq_tol(called_at[0] - start, 2, 1e-6);
-	done();
-}
+SCRIPT(a_late_call_does_not_shift_the_grid, ON_EACH_REACTOR,
+       "loop end 1 | jump 3.5; advance 0 | pass 0.25 3", "@0 | @3.5x3 | @4")
 
-static void hold_up(void)
-{
-	clock_advance(3.5);
-}
+SCRIPT(a_slow_function_skips_and_counts, ON_EACH_BACKEND,
+       "on_call 2 { jump 3.5 }; loop end 1; pass 0.25 4 | pass 0.25 3",
+       "@0 @1 | @5x4")
 
-TEST(a_late_call_does_not_shift_the_grid, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	/* The clock jumps over three points. */
-	if (backend != NULL)
-		clock_advance(3.5);
-	advance(backend != NULL ? 0 : 3.5);
-	ck_assert_uint_eq(calls, 2);
-	ck_assert_uint_eq(last_count, 3);
-	pass_time(0.25, 3);
-	assert_times(3, 0., 3.5, 4.);
-	ck_assert_uint_eq(last_count, 1);
-	ck_assert_uint_eq(counted, 5);
-	done();
-}
-
-TEST(a_slow_function_skips_and_counts, ON_EACH_BACKEND)
-{
-	timed_start();
-	act_at(2, hold_up);
-	begin_loop(1, true);
-	pass_time(0.25, 4);
-	ck_assert_uint_eq(calls, 2);
-	/* Inside 3.5 s have passed: the next point is 5. */
-	pass_time(0.25, 3);
-	assert_times(3, 0., 1., 5.);
-	ck_assert_uint_eq(last_count, 4);
-	done();
-}
-
-TEST(on_a_point_the_next_one_is_an_interval_away, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	pass_time(1, 5);
-	assert_times(6, 0., 1., 2., 3., 4., 5.);
-	ck_assert_uint_eq(counted, 6);
-	done();
-}
+SCRIPT(on_a_point_the_next_one_is_an_interval_away, ON_EACH_REACTOR,
+       "loop end 1; pass 1 5", "@0 @1 @2 @3 @4 @5")
 
 /* On every tick of a clock that is never late, exactly one call. */
 TEST(no_call_is_made_twice_or_left_out, PURE, TIMES(5))
@@ -336,22 +388,11 @@ TEST(interval_of_zero_does_not_starve_descriptors, ON_EACH_BACKEND)
 
 /* ---- stopping ------------------------------------------------------- */
 
-GROUP("stopping", .setup = steps_setup);
+GROUP("stopping", .setup = setup);
 
-TEST(stopping_fires_before_it_returns, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	ck_assert(plait_looping_call_is_running(loop));
-	plait_looping_call_stop(loop);
-	ck_assert_str_eq(trace(), "end:none");
-	ck_assert(!plait_looping_call_is_running(loop));
-	plait_looping_call_stop(loop);
-	plait_looping_call_reset(loop);
-	advance(5);
-	ck_assert_uint_eq(calls, 1);
-	done();
-}
+SCRIPT(stopping_fires_before_it_returns, ON_EACH_REACTOR,
+       "loop end 1; running? | stop; running? | stop; reset; advance 5",
+       "@0 running | end:none stopped |")
 
 TEST(one_that_never_ran_may_be_stopped_reset_and_freed, ON_EACH_REACTOR)
 {
@@ -364,203 +405,63 @@ TEST(one_that_never_ran_may_be_stopped_reset_and_freed, ON_EACH_REACTOR)
 	plait_looping_call_free(&loop);
 }
 
-TEST(may_be_started_again_with_a_new_grid, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	pass_time(0.25, 5);
-	plait_looping_call_stop(loop);
-	plait_deferred_free(&ended);
-	begin_loop(2, true);
-	pass_time(0.5, 5);
-	assert_times(4, 0., 1., 1.25, 3.25);
-	done();
-}
+SCRIPT(may_be_started_again_with_a_new_grid, ON_EACH_REACTOR,
+       "loop end 1; pass 0.25 5 | stop; free end | loop end 2; pass 0.5 5",
+       "@0 @1 | end:none | @0 @2")
 
-static plait_value broken(void)
-{
-	return calls == 2 ? plait_fail(&plait_error_any, "broken") : PLAIT_NONE;
-}
+SCRIPT(a_failure_ends_it, ON_EACH_REACTOR,
+       "on_call 2 = Error:broken; loop end 1; pass 0.5 3; running? | advance 5",
+       "@0 @1 end:Error: broken stopped |")
 
-TEST(a_failure_ends_it, ON_EACH_REACTOR)
-{
-	timed_start();
-	answer = broken;
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), "end:Error: broken");
-	ck_assert(!plait_looping_call_is_running(loop));
-	advance(5);
-	ck_assert_uint_eq(calls, 2);
-	done();
-}
+SCRIPT(what_the_function_returns_is_freed, ON_EACH_REACTOR,
+       "each_call = ~v; loop end 1; pass 0.5 3", "@0 ~v @1 ~v")
 
-static plait_value some_value(void)
-{
-	return tracked("v");
-}
+SCRIPT(cancelling_the_deferred_stops_it, ON_EACH_REACTOR,
+       "loop end 1; cancel end; running?; advance 5 | catch end = none; free "
+       "end; loop end 1",
+       "@0 end:CancelledError stopped | @0")
 
-TEST(what_the_function_returns_is_freed, ON_EACH_REACTOR)
-{
-	timed_start();
-	answer = some_value;
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), "~v ~v");
-	done();
-}
+SCRIPT(detached_it_runs_on, ON_EACH_REACTOR,
+       "loop end 1; detach end; pass 0.5 3 | free_loop", "@0 @1 | end:none")
 
-TEST(cancelling_the_deferred_stops_it, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	plait_deferred_cancel(ended);
-	ck_assert_str_eq(trace(), "end:CancelledError");
-	ck_assert(!plait_looping_call_is_running(loop));
-	advance(5);
-	ck_assert_uint_eq(calls, 1);
-	handle_all(ended);
-	plait_deferred_free(&ended);
-	begin_loop(1, true);
-	ck_assert_uint_eq(calls, 2);
-	done();
-}
+SCRIPT(freeing_it_fires_too, ON_EACH_REACTOR,
+       "loop end 1; free_loop | advance 5", "@0 end:none |")
 
-TEST(detached_it_runs_on, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	plait_deferred_detach(&ended);
-	advance(1.5);
-	ck_assert_uint_eq(calls, 2);
-	done();
-	ck_assert_str_eq(trace(), "end:none");
-}
+SCRIPT(a_reactor_that_is_freed_abandons_it, ON_EACH_REACTOR,
+       "loop end 1 | free_reactor; running? | reset; stop",
+       "@0 | end:AbandonedError: promise dropped stopped |")
 
-TEST(freeing_it_fires_too, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	plait_looping_call_free(&loop);
-	ck_assert_str_eq(trace(), "end:none");
-	advance(5);
-	ck_assert_uint_eq(calls, 1);
-	done();
-}
-
-TEST(a_reactor_that_is_freed_abandons_it, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(1, true);
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "end:AbandonedError: promise dropped");
-	ck_assert(!plait_looping_call_is_running(loop));
-	plait_looping_call_reset(loop);
-	plait_looping_call_stop(loop);
-	done();
-}
-
-TEST(resetting_begins_a_new_grid, ON_EACH_REACTOR)
-{
-	timed_start();
-	begin_loop(2, true);
-	advance(1.5);
-	plait_looping_call_reset(loop);
-	pass_time(0.5, 9);
-	assert_times(3, 0., 3.5, 5.5);
-	ck_assert_uint_eq(counted, 3);
-	done();
-}
+SCRIPT(resetting_begins_a_new_grid, ON_EACH_REACTOR,
+       "loop end 2; pass 0.5 3; reset; pass 0.5 9", "@0 @3.5 @5.5")
 
 /* ---- from inside the function --------------------------------------- */
 
-static void stop_it(void)
-{
-	plait_looping_call_stop(loop);
-	ck_assert(!plait_looping_call_is_running(loop));
-	ck_assert_str_eq(trace(), "");
-	trace_add("stopped");
-}
+GROUP("inside", .setup = setup);
 
-GROUP("inside", .setup = steps_setup);
+SCRIPT(stopped_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR,
+       "on_call 2 { stop; running?; say out }; loop end 1; pass 0.5 3 | "
+       "advance 5",
+       "@0 @1 stopped out end:none |")
 
-TEST(stopped_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR)
-{
-	timed_start();
-	act_at(2, stop_it);
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), "stopped end:none");
-	advance(5);
-	ck_assert_uint_eq(calls, 2);
-	done();
-}
+SCRIPT(stopped_inside_the_first_call_it_has_ended_in_start, ON_EACH_REACTOR,
+       "on_call 1 { stop; say out }; loop end 1; show end",
+       "@0 out end:none end=none")
 
-TEST(stopped_inside_the_first_call_it_has_ended_in_start, ON_EACH_REACTOR)
-{
-	timed_start();
-	act_at(1, stop_it);
-	begin_loop(1, true);
-	ck_assert(plait_deferred_is_fired(ended));
-	ck_assert_str_eq(trace(), "stopped end:none");
-	done();
-}
+SCRIPTS(freed_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR,
+	{ "on_call 1 { free_loop; say out }; loop end 1; pass 0.5 3 | advance "
+	  "5",
+	  "@0 out end:none |" },
+	{ "on_call 2 { free_loop; say out }; loop end 1; pass 0.5 3 | advance "
+	  "5",
+	  "@0 @1 out end:none |" })
 
-static void free_it(void)
-{
-	plait_looping_call_free(&loop);
-	trace_add("freed");
-}
+SCRIPT(cancelled_inside_it_stops_at_once, ON_EACH_REACTOR,
+       "on_call 2 { cancel end; say out }; loop end 1; pass 0.5 3 | advance 5",
+       "@0 @1 end:CancelledError out |")
 
-TEST(freed_inside_it_ends_when_the_function_returns, ON_EACH_REACTOR,
-     FROM_TO(1, 3))
-{
-	timed_start();
-	act_at((unsigned)_i, free_it);
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), "freed end:none");
-	advance(5);
-	ck_assert_uint_eq(calls, (unsigned)_i);
-	done();
-}
-
-static void cancel_it(void)
-{
-	plait_deferred_cancel(ended);
-	trace_add("cancelled");
-}
-
-TEST(cancelled_inside_it_stops_at_once, ON_EACH_REACTOR)
-{
-	timed_start();
-	act_at(2, cancel_it);
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), "end:CancelledError cancelled");
-	advance(5);
-	ck_assert_uint_eq(calls, 2);
-	done();
-}
-
-static void reset_it(void)
-{
-	plait_looping_call_reset(loop);
-}
-
-TEST(reset_inside_it_goes_on_from_there, ON_EACH_REACTOR)
-{
-	timed_start();
-	act_at(2, reset_it);
-	begin_loop(1, true);
-	/* The second call comes late. */
-	if (backend != NULL)
-		clock_advance(1.5);
-	advance(backend != NULL ? 0 : 1.5);
-	pass_time(0.25, 5);
-	assert_times(3, 0., 1.5, 2.5);
-	done();
-}
+SCRIPT(reset_inside_it_goes_on_from_there, ON_EACH_REACTOR,
+       "on_call 2 { reset }; loop end 1; jump 1.5; advance 0 | pass 0.25 5",
+       "@0 @1.5 | @2.5")
 
 static void start_it(void)
 {
@@ -573,7 +474,8 @@ static void start_it(void)
 
 static void start_inside(void *arg)
 {
-	act_at(1, start_it);
+	act_in = 1;
+	act = start_it;
 	begin_loop(1, true);
 }
 
@@ -602,309 +504,102 @@ TEST(a_mistake_aborts, ON_EACH_REACTOR)
 	assert_aborts(start_nowhere, NULL, "interval >= 0");
 }
 
-static plait_value start_again(plait_value *result, void *arg)
-{
-	plait_deferred_detach(&ended);
-	begin_loop(3, true);
-	return PLAIT_NONE;
-}
+SCRIPT(what_its_end_calls_may_start_it_again, ON_EACH_REACTOR,
+       "on_call 2 { stop }; loop end 1; both end { detach end; loop again 3 } "
+       "= none; pass 0.5 9",
+       "@0 @1 end:none @0 @3")
 
-TEST(what_its_end_calls_may_start_it_again, ON_EACH_REACTOR)
-{
-	timed_start();
-	act_at(2, stop_it);
-	begin_loop(1, true);
-	plait_deferred_add_both(ended, start_again, NULL);
-	pass_time(0.5, 9);
-	assert_times(4, 0., 1., 1., 4.);
-	done();
-}
-
-static plait_value free_at_end(plait_value *result, void *arg)
-{
-	plait_looping_call_free(&loop);
-	return *result;
-}
-
-TEST(what_its_end_calls_may_free_it, ON_EACH_REACTOR, TIMES(5))
-{
-	timed_start();
-	begin_loop(1, true);
-	plait_deferred_add_both(ended, free_at_end, NULL);
-	switch (_i) {
-	case 0:
-		plait_looping_call_stop(loop);
-		break;
-	case 1:
-		plait_deferred_cancel(ended);
-		break;
-	case 2:
-		answer = broken;
-		advance(1.5);
-		break;
-	case 3:
-		act_at(2, stop_it);
-		advance(1.5);
-		break;
-	default:
-		plait_looping_call_free(&loop);
-	}
-	ck_assert_ptr_null(loop);
-	ck_assert_ptr_nonnull(strstr(trace(), "end:"));
-	done();
-}
+SCRIPTS(what_its_end_calls_may_free_it, ON_EACH_REACTOR,
+	{ "loop end 1; both end { free_loop }; stop", "@0 end:none" },
+	{ "loop end 1; both end { free_loop }; cancel end",
+	  "@0 end:CancelledError" },
+	{ "on_call 2 = Error:broken; loop end 1; both end { free_loop }; pass "
+	  "0.5 3",
+	  "@0 @1 end:Error: broken" },
+	{ "on_call 2 { stop }; loop end 1; both end { free_loop }; pass 0.5 3",
+	  "@0 @1 end:none" },
+	{ "loop end 1; both end { free_loop }; free_loop", "@0 end:none" })
 
 /* ---- waiting for what the function returns -------------------------- */
 
 static struct step canceller;
 
-static plait_value begin_work(void)
-{
-	struct plait_deferred *d;
+GROUP("waiting", .setup = setup);
 
-	if (calls != 2)
-		return PLAIT_NONE;
-	canceller.name = "c";
-	d = plait_deferred_new(&promise, step_canceller, &canceller);
-	pass_both(d, "work");
-	return plait_chain(&d);
-}
+SCRIPT(a_deferred_is_waited_for_and_the_grid_stays, ON_EACH_REACTOR,
+       WORKING "pass 0.5 6 | fire work ~v | pass 0.25 4",
+       "@0 @1 | | work:v ~v | @5x4")
 
-/* Waits for what its second call has begun. */
-static void begin_and_wait(void)
-{
-	timed_start();
-	answer = begin_work;
-	begin_loop(1, true);
-	pass_time(0.5, 3);
-	ck_assert_ptr_nonnull(promise);
-}
+SCRIPT(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR,
+       "each_call { fired f none } = f; loop end 1; pass 0.5 5", "@0 @1 @2")
 
-GROUP("waiting", .setup = steps_setup);
+SCRIPT(failing_it_ends_the_loop, ON_EACH_REACTOR, WORKING "fire work Error:e",
+       "@0 @1 | work:Error: e end:Error: e")
 
-TEST(a_deferred_is_waited_for_and_the_grid_stays, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	pass_time(0.5, 6);
-	ck_assert_uint_eq(calls, 2);
-	plait_fire(&promise, tracked("v"));
-	ck_assert_str_eq(trace(), "work:v ~v");
-	ck_assert_uint_eq(calls, 2);
-	pass_time(0.25, 4);
-	assert_times(3, 0., 1., 5.);
-	ck_assert_uint_eq(last_count, 4);
-	done();
-}
+SCRIPT(stopping_waits_for_it, ON_EACH_REACTOR,
+       WORKING "stop; running? | fire work 1",
+       "@0 @1 | stopped | work:1 end:none")
 
-static plait_value fired_already(void)
-{
-	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+SCRIPT(resetting_while_it_works_counts_from_then, ON_EACH_REACTOR,
+       WORKING "reset; advance 0.25; fire work none | pass 0.25 4",
+       "@0 @1 | work:none | @2.5")
 
-	return plait_chain(&d);
-}
+SCRIPT(resetting_does_not_call_while_it_works, ON_EACH_REACTOR,
+       WORKING "reset; pass 0.5 5 | fire work none | pass 0.25 4",
+       "@0 @1 | | work:none | @4.5x3")
 
-TEST(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR)
-{
-	timed_start();
-	answer = fired_already;
-	begin_loop(1, true);
-	pass_time(0.5, 5);
-	assert_times(3, 0., 1., 2.);
-	done();
-}
+SCRIPTS(ending_the_loop_cancels_it, ON_EACH_REACTOR,
+	{ WORKING "cancel end",
+	  "@0 @1 | !c work:CancelledError end:CancelledError" },
+	{ WORKING "free end",
+	  "@0 @1 | !c work:CancelledError end:CancelledError" },
+	{ WORKING "free_loop", "@0 @1 | !c work:CancelledError end:none" },
+	{ WORKING "free_reactor", "@0 @1 | !c work:CancelledError "
+				  "end:AbandonedError: promise dropped" })
 
-TEST(failing_it_ends_the_loop, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	plait_fire(&promise, plait_fail(&plait_error_any, "e"));
-	ck_assert_str_eq(trace(), "work:Error: e end:Error: e");
-	done();
-}
+SCRIPT(cancelled_by_its_work_it_ends_when_that_has_returned, ON_EACH_REACTOR,
+       "new work; then work { say in; cancel end; say out } = none; each_call "
+       "= work; loop end 1; fire work none",
+       "@0 in out end:CancelledError")
 
-TEST(stopping_waits_for_it, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	plait_looping_call_stop(loop);
-	ck_assert(!plait_looping_call_is_running(loop));
-	ck_assert_str_eq(trace(), "");
-	plait_fire(&promise, plait_int(1));
-	ck_assert_str_eq(trace(), "work:1 end:none");
-	done();
-}
+SCRIPT(stopped_while_it_works_a_freed_reactor_cancels_it, ON_EACH_REACTOR,
+       WORKING "stop; free_reactor",
+       "@0 @1 | !c work:CancelledError end:AbandonedError: promise dropped")
 
-TEST(resetting_while_it_works_counts_from_then, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	plait_looping_call_reset(loop);
-	advance(0.25);
-	plait_fire(&promise, PLAIT_NONE);
-	pass_time(0.25, 4);
-	assert_times(3, 0., 1., 2.5);
-	done();
-}
-
-TEST(resetting_does_not_call_while_it_works, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	plait_looping_call_reset(loop);
-	pass_time(0.5, 5);
-	ck_assert_uint_eq(calls, 2);
-	plait_fire(&promise, PLAIT_NONE);
-	pass_time(0.25, 4);
-	assert_times(3, 0., 1., 4.5);
-	done();
-}
-
-TEST(ending_the_loop_cancels_it, ON_EACH_REACTOR, TIMES(4))
-{
-	static const char *const ends[] = {
-		"!c work:CancelledError end:CancelledError",
-		"!c work:CancelledError end:CancelledError",
-		"!c work:CancelledError end:none",
-		"!c work:CancelledError end:AbandonedError: promise dropped",
-	};
-
-	begin_and_wait();
-	switch (_i) {
-	case 0:
-		plait_deferred_cancel(ended);
-		break;
-	case 1:
-		plait_deferred_free(&ended);
-		break;
-	case 2:
-		plait_looping_call_free(&loop);
-		break;
-	default:
-		plait_reactor_free(&reactor);
-	}
-	ck_assert_str_eq(trace(), ends[_i]);
-	done();
-}
-
-static plait_value cancel_inside(plait_value *result, void *arg)
-{
-	trace_add("in");
-	plait_deferred_cancel(ended);
-	trace_add("out");
-	return PLAIT_NONE;
-}
-
-static plait_value begin_work_that_cancels(void)
-{
-	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
-
-	plait_deferred_add_callback(d, cancel_inside, NULL);
-	return plait_chain(&d);
-}
-
-TEST(cancelled_by_its_work_it_ends_when_that_has_returned, ON_EACH_REACTOR)
-{
-	timed_start();
-	answer = begin_work_that_cancels;
-	begin_loop(1, true);
-	plait_fire(&promise, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "in out end:CancelledError");
-	done();
-}
-
-TEST(stopped_while_it_works_a_freed_reactor_cancels_it, ON_EACH_REACTOR)
-{
-	begin_and_wait();
-	plait_looping_call_stop(loop);
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "!c work:CancelledError "
-				  "end:AbandonedError: promise dropped");
-	done();
-}
-
-static struct step stubborn;
-static struct plait_promise *further;
-
-static plait_value begin_stubborn_work(void)
-{
-	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
-
-	stubborn.inner = plait_deferred_new(&further, NULL, NULL);
-	plait_deferred_add_errback(d, step, &stubborn);
-	return plait_chain(&d);
-}
-
-TEST(work_that_answers_its_cancel_with_more_does_not_go_on, ON_EACH_REACTOR)
-{
-	timed_start();
-	answer = begin_stubborn_work;
-	begin_loop(1, false);
-	advance(1.5);
-	plait_looping_call_free(&loop);
-	ck_assert_str_eq(trace(), "end:none");
-	plait_promise_drop(&further);
-	done();
-}
+SCRIPT(work_that_answers_its_cancel_with_more_does_not_go_on, ON_EACH_REACTOR,
+       "new work; new more; catch work = more; each_call = work; loop_later "
+       "end 1; pass 0.5 3 | free_loop",
+       "@1 | end:none")
 
 /* The function ends its loop, and returns a deferred nevertheless. */
-TEST(begun_by_a_function_that_ended_its_loop, ON_EACH_REACTOR, TIMES(3))
-{
-	static const char *const ends[] = {
-		"stopped",
-		"freed !c work:CancelledError end:none",
-		"end:CancelledError cancelled !c work:CancelledError",
-	};
+SCRIPTS(begun_by_a_function_that_ended_its_loop, ON_EACH_REACTOR,
+	{ "new work !c; both work work; on_call 2 { stop } = work; loop end 1; "
+	  "pass 0.5 3 | fire work none",
+	  "@0 @1 | work:none end:none" },
+	{ "new work !c; both work work; on_call 2 { free_loop } = work; loop "
+	  "end 1; pass 0.5 3",
+	  "@0 @1 !c work:CancelledError end:none" },
+	{ "new work !c; both work work; on_call 2 { cancel end } = work; loop "
+	  "end 1; pass 0.5 3",
+	  "@0 @1 end:CancelledError !c work:CancelledError" })
 
-	timed_start();
-	answer = begin_work;
-	act_at(2, _i == 0 ? stop_it : _i == 1 ? free_it : cancel_it);
-	begin_loop(1, true);
-	advance(1.5);
-	ck_assert_str_eq(trace(), ends[_i]);
-	if (_i == 0) {
-		plait_fire(&promise, PLAIT_NONE);
-		ck_assert_str_eq(trace(), "stopped work:none end:none");
-	}
-	done();
-}
-
-static plait_value free_loop(plait_value *result, void *arg)
-{
-	plait_looping_call_free(&loop);
-	return *result;
-}
-
-static plait_value begin_freeing_work(void)
-{
-	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
-
-	plait_deferred_add_both(d, free_loop, NULL);
-	return plait_chain(&d);
-}
-
-TEST(freed_by_its_work_while_that_is_cancelled, ON_EACH_REACTOR, TIMES(4))
-{
-	timed_start();
-	answer = begin_freeing_work;
-	begin_loop(1, false);
-	advance(1.5);
-	switch (_i) {
-	case 0:
-		plait_deferred_cancel(ended);
-		break;
-	case 1:
-		plait_fire(&promise, PLAIT_NONE);
-		break;
-	case 2:
-		plait_reactor_free(&reactor);
-		break;
-	default:
-		plait_looping_call_stop(loop);
-		plait_deferred_free(&ended);
-	}
-	ck_assert_ptr_null(loop);
-	done();
-}
+SCRIPTS(freed_by_its_work_while_that_is_cancelled, ON_EACH_REACTOR,
+	{ "new work; both work { free_loop }; each_call = work; loop_later end "
+	  "1; pass 0.5 3 | cancel end",
+	  "@1 | end:CancelledError" },
+	{ "new work; both work { free_loop }; each_call = work; loop_later end "
+	  "1; pass 0.5 3 | fire work none",
+	  "@1 | end:none" },
+	{ "new work; both work { free_loop }; each_call = work; loop_later end "
+	  "1; pass 0.5 3 | free_reactor",
+	  "@1 | end:none" },
+	{ "new work; both work { free_loop }; each_call = work; loop_later end "
+	  "1; pass 0.5 3 | stop; free end",
+	  "@1 | end:CancelledError" })
 
 /* ---- no memory ------------------------------------------------------ */
 
-GROUP("memory", .setup = steps_setup);
+GROUP("memory", .setup = setup);
 
 TEST(without_memory_it_does_not_start, ON_EACH_REACTOR)
 {

@@ -12,7 +12,7 @@
 
 #include "tests/extreme.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 #include "tests/wire.h"
 
 /* An operation of the test: what is cancelled is traced. */
@@ -69,88 +69,228 @@ static void free_scope(struct plait_scope **s, bool has_ended)
 	plait_deferred_detach(&d);
 }
 
+/* The verbs of this suite: scopes and entries have names of their own. */
+struct place {
+	const char *name;
+	struct plait_scope *s;
+	struct plait_scope_entry entry;
+	struct script_callback *told;
+};
+
+enum { MAX_PLACES = 8 };
+
+static struct place places[MAX_PLACES];
+static unsigned n_places;
+
+static struct place *place(void)
+{
+	const char *name = script_word();
+
+	for (unsigned i = 0; i < n_places; i++)
+		if (strcmp(places[i].name, name) == 0)
+			return &places[i];
+	ck_assert_uint_lt(n_places, MAX_PLACES);
+	places[n_places].name = name;
+	return &places[n_places++];
+}
+
+static void do_scope(void)
+{
+	struct place *p = place();
+
+	p->s = script_more() ? plait_scope_new_in(place()->s)
+			     : plait_scope_new(reactor);
+}
+
+static void do_start(void)
+{
+	struct plait_scope *s = place()->s;
+
+	plait_scope_start(s, script_part()->d);
+}
+
+static void do_own(void)
+{
+	struct plait_scope *s = place()->s;
+	struct script_part *part = script_part();
+
+	plait_scope_own(s, &part->d);
+	ck_assert_ptr_null(part->d);
+}
+
+static void do_cancel_scope(void)
+{
+	struct plait_scope *s = place()->s;
+
+	plait_scope_cancel(s, script_more() ? script_word() : NULL);
+}
+
+/* Its end is the deferred that is named next; else it is told at once. */
+static void do_free_scope(void)
+{
+	struct place *p = place();
+	struct script_part *ended = script_more() ? script_part() : NULL;
+	struct plait_deferred *d = plait_scope_free(&p->s);
+
+	ck_assert_ptr_null(p->s);
+	if (ended != NULL) {
+		ended->d = d;
+		return;
+	}
+	trace_add("%s %s", p->name,
+		  plait_deferred_is_fired(d) ? "ended" : "goes on");
+	plait_deferred_detach(&d);
+}
+
+static void do_empty(void)
+{
+	const struct place *p = place();
+
+	trace_add("%s %s", p->name,
+		  plait_scope_is_empty(p->s) ? "empty" : "not empty");
+}
+
+static void do_reason(void)
+{
+	const struct place *p = place();
+
+	if (plait_scope_is_cancelled(p->s))
+		trace_add("%s: %s", p->name, plait_scope_reason(p->s));
+	else
+		trace_add("%s lives", p->name);
+}
+
+static void do_deadline(void)
+{
+	struct plait_scope *s = place()->s;
+
+	plait_scope_set_deadline(s, script_number());
+}
+
+/* In seconds from now. */
+static void do_say_deadline(void)
+{
+	double deadline = plait_scope_deadline(place()->s);
+
+	trace_add("%.3g", isinf(deadline)
+				  ? deadline
+				  : deadline - plait_reactor_seconds(reactor));
+}
+
+static void do_shield(void)
+{
+	struct plait_scope *s = place()->s;
+
+	plait_scope_shield(s, script_number());
+}
+
+static void tell(void *arg)
+{
+	struct place *entry = arg;
+
+	trace_add("%s", entry->name);
+	script_operation(entry->told);
+}
+
+static void do_enter(void)
+{
+	struct plait_scope *s = place()->s;
+	struct place *entry = place();
+
+	entry->told = script_callback();
+	script_errno(plait_scope_enter(s, &entry->entry, tell, entry));
+}
+
+static void do_leave(void)
+{
+	plait_scope_leave(&place()->entry);
+}
+
+/* The file that cancelled it, and what its timeout was made of. */
+static void do_by(void)
+{
+	const struct script_part *part = script_part();
+	const char *at = plait_failure_cancelled_at(
+		plait_value_failure(plait_deferred_result(part->d)));
+
+	trace_add("%s by %.*s", part->name, (int)strcspn(at, ":"), at);
+}
+
+static void do_cause(void)
+{
+	const struct script_part *part = script_part();
+	const struct plait_failure *cause = plait_failure_cause(
+		plait_value_failure(plait_deferred_result(part->d)));
+
+	trace_add("%s caused by %s", part->name,
+		  plait_failure_kind(cause)->name);
+}
+
+static const struct script_verb verbs[] = {
+	{ "scope", do_scope },		     /* SCOPE [AROUND] */
+	{ "start", do_start },		     /* SCOPE D */
+	{ "own", do_own },		     /* SCOPE D */
+	{ "cancel_scope", do_cancel_scope }, /* SCOPE [REASON] */
+	{ "free_scope", do_free_scope },     /* SCOPE [D] */
+	{ "empty?", do_empty },
+	{ "reason?", do_reason },
+	{ "deadline", do_deadline },
+	{ "deadline?", do_say_deadline },
+	{ "shield", do_shield },
+	{ "enter",
+	  do_enter }, /* SCOPE ENTRY CALLBACK: what it does when told */
+	{ "leave", do_leave }, /* ENTRY */
+	{ "by", do_by },
+	{ "cause", do_cause },
+	{ NULL, NULL },
+};
+
+static void end_script(void)
+{
+	for (unsigned i = 0; i < n_places; i++)
+		plait_scope_leave(&places[i].entry);
+	for (unsigned i = n_places; i-- > 0;) /* those inside others first */
+		if (places[i].s != NULL)
+			free_scope(&places[i].s, true);
+}
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, end_script);
+}
+
+/* A scope that a was started in; one that owns it; two, one in the other. */
+#define STARTED "scope s; new a !a; start s a; "
+#define OWNED "scope s; new a !a; both a then; own s a; "
+#define TWO "scope s; scope in s; "
+
 /* ---- what is cancelled --------------------------------------------- */
 
-GROUP("cancelling", .setup = steps_setup);
+GROUP("cancelling", .setup = setup);
 
-TEST(what_was_started_is_cancelled_the_last_first, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a, b;
+SCRIPT(what_was_started_is_cancelled_the_last_first, PURE,
+       STARTED "new b !b; start s b; cancel_scope s enough | why a; why b; by "
+	       "a; reason? s; free_scope s",
+       "!b !a | a=CancelledError(enough) b=CancelledError(enough) a by "
+       "tests/test_scope.c s: enough s ended")
 
-	begin(&a, s, "a");
-	begin(&b, s, "b");
-	plait_scope_cancel(s, "enough");
-	ck_assert_str_eq(trace(), "!b !a");
-	assert_cancelled(&a, "enough");
-	assert_cancelled(&b, "enough");
-	ck_assert_ptr_nonnull(
-		strstr(plait_failure_cancelled_at(failure_of(&a)), "scope.c:"));
-	ck_assert(plait_scope_is_cancelled(s));
-	ck_assert_str_eq(plait_scope_reason(s), "enough");
-	finish(&a);
-	finish(&b);
-	free_scope(&s, true);
-}
+SCRIPT(result_passes_through_and_leaves_the_scope, PURE,
+       STARTED "both a then; empty? s | fire a 7; empty? s | cancel_scope s; "
+	       "show a; free_scope s",
+       "s not empty | then:7 s empty | a=7 s ended")
 
-TEST(result_passes_through_and_leaves_the_scope, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
+SCRIPT(failure_passes_through_too, PURE,
+       STARTED "fire a Error:hm; show a; empty? s", "a=Error: hm s empty")
 
-	begin(&a, s, "a");
-	ck_assert(!plait_scope_is_empty(s));
-	pass_both(a.d, "then");
-	plait_fire(&a.p, plait_int(7));
-	ck_assert_str_eq(trace(), "then:7");
-	ck_assert(plait_scope_is_empty(s));
-	plait_scope_cancel(s, NULL);
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(a.d)), 7);
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(starting_in_a_cancelled_scope_is_cancelled_at_once, PURE,
+       "scope s; cancel_scope s over; new a !a; start s a; why a; empty? s",
+       "!a a=CancelledError(over) s empty")
 
-TEST(failure_passes_through_too, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	begin(&a, s, "a");
-	plait_fire(&a.p, plait_fail(&plait_error_any, "hm"));
-	ck_assert_str_eq(plait_failure_message(failure_of(&a)), "hm");
-	ck_assert(plait_scope_is_empty(s));
-	finish(&a);
-	free_scope(&s, true);
-}
-
-TEST(starting_in_a_cancelled_scope_is_cancelled_at_once, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	plait_scope_cancel(s, "over");
-	begin(&a, s, "a");
-	ck_assert_str_eq(trace(), "!a");
-	assert_cancelled(&a, "over");
-	ck_assert(plait_scope_is_empty(s));
-	finish(&a);
-	free_scope(&s, true);
-}
-
-TEST(what_has_fired_leaves_at_once, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_deferred *d = plait_succeed(plait_int(1));
-
-	plait_scope_start(s, d);
-	ck_assert(plait_scope_is_empty(s));
-	plait_scope_cancel(s, "over");
-	plait_scope_start(s, d);
-	ck_assert(plait_scope_is_empty(s));
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
-	plait_deferred_free(&d);
-	free_scope(&s, true);
-}
+SCRIPT(what_has_fired_leaves_at_once, PURE,
+       "scope s; fired d 1; start s d; empty? s; cancel_scope s over; start s "
+       "d; empty? s; show d",
+       "s empty s empty d=1")
 
 static void never(void *arg)
 {
@@ -187,224 +327,63 @@ TEST(null_scope_counts_as_cancelled, PURE)
 	free_scope(&s, true);
 }
 
-TEST(cancelling_twice_keeps_the_first_reason, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
+SCRIPT(cancelling_twice_keeps_the_first_reason, PURE,
+       "scope s; cancel_scope s one; cancel_scope s two; reason? s", "s: one")
 
-	plait_scope_cancel(s, "one");
-	plait_scope_cancel(s, "two");
-	ck_assert_str_eq(plait_scope_reason(s), "one");
-	free_scope(&s, true);
-}
+SCRIPT(who_cancels_its_deferred_alone_keeps_that_reason, PURE,
+       STARTED "cancel a mine; why a; empty? s",
+       "!a a=CancelledError(mine) s empty")
 
-TEST(who_cancels_its_deferred_alone_keeps_that_reason, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	begin(&a, s, "a");
-	plait_deferred_cancel_because(a.d, "mine");
-	assert_cancelled(&a, "mine");
-	ck_assert(plait_scope_is_empty(s));
-	finish(&a);
-	free_scope(&s, true);
-}
-
-TEST(canceller_may_answer_with_a_value, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	begin(&a, s, "a");
-	a.step.answers = true;
-	a.step.answer = plait_int(3);
-	plait_scope_cancel(s, "over");
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(a.d)), 3);
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(canceller_may_answer_with_a_value, PURE,
+       "scope s; new a !a = 3; start s a; cancel_scope s over; show a",
+       "!a a=3")
 
 /* ---- the waiting end ----------------------------------------------- */
 
-TEST(freeing_a_deferred_ends_its_place, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
+SCRIPT(freeing_a_deferred_ends_its_place, PURE,
+       STARTED
+       "free a; empty? s | new a !a; start s a; pause a; free a; empty? s | "
+       "new a !a; start s a; pause a; fire a none; empty? s | free a; empty? s",
+       "!a s empty | !a s empty | s not empty | s empty")
 
-	begin(&a, s, "a");
-	finish(&a);
-	ck_assert(plait_scope_is_empty(s));
+SCRIPT(detached_deferred_is_cancelled_all_the_same, PURE,
+       STARTED "catch a = none; detach a; cancel_scope s over", "!a")
 
-	begin(&a, s, "a");
-	plait_deferred_pause(a.d);
-	finish(&a);
-	ck_assert(plait_scope_is_empty(s));
+SCRIPT(paused_deferred_ends_when_it_is_unpaused, PURE,
+       STARTED
+       "pause a; free_scope s ended; show ended | unpause a; show ended; why a",
+       "!a ended pending | ended=none a=CancelledError(the scope has ended)")
 
-	begin(&a, s, "a");
-	plait_deferred_pause(a.d);
-	plait_fire(&a.p, PLAIT_NONE);
-	ck_assert(!plait_scope_is_empty(s));
-	finish(&a);
-	ck_assert(plait_scope_is_empty(s));
-	free_scope(&s, true);
-}
-
-TEST(detached_deferred_is_cancelled_all_the_same, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	begin(&a, s, "a");
-	handle_all(a.d);
-	plait_deferred_detach(&a.d);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "!a");
-	plait_promise_drop(&a.p);
-	free_scope(&s, true);
-}
-
-TEST(paused_deferred_ends_when_it_is_unpaused, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_deferred *ended;
-	struct op a;
-
-	begin(&a, s, "a");
-	plait_deferred_pause(a.d);
-	ended = plait_scope_free(&s);
-	ck_assert_str_eq(trace(), "!a");
-	ck_assert(!plait_deferred_is_fired(ended));
-	plait_deferred_unpause(a.d);
-	ck_assert(plait_deferred_is_fired(ended));
-	assert_cancelled(&a, "the scope has ended");
-	finish(&a);
-	plait_deferred_free(&ended);
-}
-
-TEST(what_waits_for_an_inner_has_that_cancelled, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-	struct step wait = { .name = "wait" };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	begin(&a, NULL, "x");
-	finish(&a);
-	trace_clear();
-	a = (struct op){ .step.name = "a" };
-	wait.inner = plait_deferred_new(&a.p, step_canceller, &a.step);
-	plait_deferred_add_both(outer, step, &wait);
-	plait_scope_start(s, outer);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "wait:none !a");
-	a.d = outer;
-	assert_cancelled(&a, "over");
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(what_waits_for_an_inner_has_that_cancelled, PURE,
+       "scope s; new a !a; waiting d a; start s d; cancel_scope s over; why d",
+       "!a d=CancelledError(over)")
 
 /* ---- owned --------------------------------------------------------- */
 
-/* One that is handed over with a callback; its handle is NULL after that. */
-static void hand_over(struct op *o, struct plait_scope *s, const char *name)
-{
-	*o = (struct op){ .step.name = name };
-	o->d = plait_deferred_new(&o->p, step_canceller, &o->step);
-	pass_both(o->d, "then");
-	plait_scope_own(s, &o->d);
-	ck_assert_ptr_null(o->d);
-}
+GROUP("owned", .setup = setup);
 
-GROUP("owned", .setup = steps_setup);
+SCRIPT(owned_one_runs_on_as_if_detached, PURE,
+       OWNED "empty? s | fire a ~v; empty? s",
+       "s not empty | then:v ~v s empty")
 
-TEST(owned_one_runs_on_as_if_detached, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
+SCRIPT(owned_one_is_cancelled_and_freed_without_a_report, PURE,
+       OWNED "cancel_scope s over; empty? s | fire a ~late",
+       "!a then:CancelledError s empty | ~late ECANCELED")
 
-	hand_over(&a, s, "a");
-	ck_assert(!plait_scope_is_empty(s));
-	plait_fire(&a.p, tracked("v"));
-	ck_assert_str_eq(trace(), "then:v ~v");
-	ck_assert(plait_scope_is_empty(s));
-	free_scope(&s, true);
-}
+SCRIPT(owned_one_has_what_it_waits_for_cancelled_too, PURE,
+       "scope s; new a !a; new inner !inner; both a wait = inner; both a then; "
+       "own s a; cancel_scope s over; empty? s | fire inner ~late",
+       "!a wait:CancelledError !inner then:CancelledError s empty | ~late "
+       "ECANCELED")
 
-TEST(owned_one_is_cancelled_and_freed_without_a_report, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	hand_over(&a, s, "a");
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "!a then:CancelledError");
-	ck_assert(plait_scope_is_empty(s));
-	ck_assert_int_eq(plait_fire(&a.p, tracked("late")), -ECANCELED);
-	free_scope(&s, true);
-}
-
-TEST(owned_one_has_what_it_waits_for_cancelled_too, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a, inner = { .step.name = "inner" };
-	struct step wait = { .name = "wait" };
-
-	a = (struct op){ .step.name = "a" };
-	a.d = plait_deferred_new(&a.p, step_canceller, &a.step);
-	wait.inner = plait_deferred_new(&inner.p, step_canceller, &inner.step);
-	plait_deferred_add_both(a.d, step, &wait);
-	pass_both(a.d, "then");
-	plait_scope_own(s, &a.d);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(),
-			 "!a wait:CancelledError !inner then:CancelledError");
-	ck_assert(plait_scope_is_empty(s));
-	ck_assert_int_eq(plait_fire(&inner.p, tracked("late")), -ECANCELED);
-	plait_promise_drop(&a.p);
-	free_scope(&s, true);
-}
-
-TEST(failure_of_an_owned_one_is_reported_if_nobody_handles_it, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	hand_over(&a, s, "a");
-	plait_fire(&a.p, plait_fail(&plait_error_any, "hm"));
-	ck_assert_uint_eq(unhandled_count(), 1);
-	unhandled_expect(1);
-	free_scope(&s, true);
-}
-
-static plait_value cancel_scope(plait_value *result, void *arg)
-{
-	plait_scope_cancel(arg, "over");
-	return PLAIT_NONE;
-}
-
-static plait_value drop_promise(struct plait_deferred *d, void *arg)
-{
-	plait_promise_drop((struct plait_promise **)arg);
-	return plait_cancelled();
-}
+SCRIPT(failure_of_an_owned_one_is_reported_if_nobody_handles_it, PURE,
+       OWNED "fire a Error:hm", "then:Error: hm ?Error: hm")
 
 /* With no memory for the pair it is cancelled, and that frees it. */
-TEST(owned_one_may_end_its_scope_when_memory_runs_out, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, drop_promise, &p);
-
-	plait_deferred_add_both(d, cancel_scope, s);
-	for (int i = 0; i < 3; i++)
-		pass_both(d, "pass");
-	fault_alloc_at(1, false);
-	plait_scope_own(s, &d);
-	ck_assert(fault_alloc_reached());
-	fault_alloc_off();
-	ck_assert_str_eq(trace(), "");
-	free_scope(&s, true);
-}
+SCRIPT(owned_one_may_end_its_scope_when_memory_runs_out, PURE,
+       "scope s; new d !c { drop d }; both d { cancel_scope s over } = none; "
+       "both d pass; both d pass; both d pass; refuse 1 { own s d }; reason? s",
+       "!c s: over")
 
 static plait_value free_handle(plait_value *result, void *arg)
 {
@@ -433,811 +412,244 @@ TEST(owned_one_is_taken_before_memory_runs_out, PURE)
 	unhandled_expect(unhandled_count());
 }
 
-TEST(owning_what_has_fired_ends_it, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_deferred *d = plait_succeed(tracked("v"));
+SCRIPT(owning_what_has_fired_ends_it, PURE,
+       "scope s; fired d ~v; own s d; empty? s | cancel_scope s over; fired e "
+       "~w; own s e",
+       "~v s empty | ~w")
 
-	plait_scope_own(s, &d);
-	ck_assert_str_eq(trace(), "~v");
-	ck_assert(plait_scope_is_empty(s));
-	plait_scope_cancel(s, "over");
-	d = plait_succeed(tracked("w"));
-	plait_scope_own(s, &d);
-	ck_assert_str_eq(trace(), "~v ~w");
-	free_scope(&s, true);
-}
-
-TEST(owning_in_a_cancelled_scope_cancels_and_frees, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a;
-
-	plait_scope_cancel(s, "over");
-	hand_over(&a, s, "a");
-	ck_assert_str_eq(trace(), "!a then:CancelledError");
-	ck_assert(plait_scope_is_empty(s));
-	plait_promise_drop(&a.p);
-	free_scope(&s, true);
-}
+SCRIPT(owning_in_a_cancelled_scope_cancels_and_frees, PURE,
+       "scope s; cancel_scope s over; new a !a; both a then; own s a; empty? s",
+       "!a then:CancelledError s empty")
 
 /* ---- the tree ------------------------------------------------------ */
 
-GROUP("tree", .setup = steps_setup);
+GROUP("tree", .setup = setup);
 
-TEST(scopes_inside_are_cancelled_too, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a, b, c;
+SCRIPT(scopes_inside_are_cancelled_too, PURE,
+       TWO
+       "new a !a; start s a; new b !b; start in b; new c !c; start s c; "
+       "cancel_scope s over | reason? in; why b; free_scope in; free_scope s",
+       "!c !a !b | in: over b=CancelledError(over) in ended s ended")
 
-	begin(&a, s, "a");
-	begin(&b, in, "b");
-	begin(&c, s, "c");
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "!c !a !b");
-	ck_assert(plait_scope_is_cancelled(in));
-	ck_assert_str_eq(plait_scope_reason(in), "over");
-	assert_cancelled(&b, "over");
-	finish(&a);
-	finish(&b);
-	finish(&c);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(scope_around_is_left_alone, PURE,
+       TWO "new a !a; start s a; cancel_scope in in; reason? s; free_scope in",
+       "s lives in ended")
 
-TEST(scope_around_is_left_alone, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a;
+SCRIPT(scope_made_in_a_cancelled_one_is_cancelled, PURE,
+       "scope s; cancel_scope s over; scope in s; reason? in; shield in 10; "
+       "new a !a; start in a; why a; free_scope s; free_scope in",
+       "in: over !a a=CancelledError(over) s goes on in ended")
 
-	begin(&a, s, "a");
-	plait_scope_cancel(in, "in");
-	ck_assert(!plait_scope_is_cancelled(s));
-	ck_assert_str_eq(trace(), "");
-	free_scope(&in, true);
-	finish(&a);
-	free_scope(&s, true);
-}
-
-TEST(scope_made_in_a_cancelled_one_is_cancelled, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in;
-	struct op a;
-
-	plait_scope_cancel(s, "over");
-	in = plait_scope_new_in(s);
-	ck_assert(plait_scope_is_cancelled(in));
-	ck_assert_str_eq(plait_scope_reason(in), "over");
-	plait_scope_shield(in, 10);
-	begin(&a, in, "a");
-	assert_cancelled(&a, "over");
-	finish(&a);
-	free_scope(&s, false);
-	free_scope(&in, true);
-}
-
-TEST(inner_cancelled_first_keeps_its_reason, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-
-	plait_scope_cancel(in, "in");
-	plait_scope_cancel(s, "out");
-	ck_assert_str_eq(plait_scope_reason(in), "in");
-	ck_assert_str_eq(plait_scope_reason(s), "out");
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(inner_cancelled_first_keeps_its_reason, PURE,
+       TWO "cancel_scope in in; cancel_scope s out; reason? in; reason? s",
+       "in: in s: out")
 
 /* ---- ending -------------------------------------------------------- */
 
-static char e_name[] = "e";
+SCRIPT(entry_is_told_once_and_holds_the_scope_until_it_leaves, PURE,
+       "scope s; enter s e; cancel_scope s over; cancel_scope s over | "
+       "free_scope s ended; both ended ended | leave e | leave e",
+       "e | | ended:none |")
 
-static void note(void *arg)
-{
-	trace_add("%s", (const char *)arg);
-}
+SCRIPT(entering_a_cancelled_scope_is_refused, PURE,
+       "scope s; cancel_scope s over; enter s e; leave e; free_scope s",
+       "ECANCELED s ended")
 
-TEST(entry_is_told_once_and_holds_the_scope_until_it_leaves, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope_entry e = { 0 };
-	struct plait_deferred *ended;
+SCRIPT(entry_that_left_can_enter_again, PURE,
+       "scope s; enter s e; leave e; empty? s; enter s e; leave e; free_scope "
+       "s",
+       "s empty s ended")
 
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
-	plait_scope_cancel(s, "over");
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "e");
-	ended = plait_scope_free(&s);
-	pass_both(ended, "ended");
-	ck_assert_str_eq(trace(), "e");
-	plait_scope_leave(&e);
-	ck_assert_str_eq(trace(), "e ended:none");
-	plait_scope_leave(&e);
-	plait_deferred_free(&ended);
-}
+SCRIPT(scope_ends_after_those_inside_it, PURE,
+       TWO "enter in e; free_scope s out; both out out; free_scope in inner; "
+	   "both inner in; leave e",
+       "e in:none out:none")
 
-TEST(entering_a_cancelled_scope_is_refused, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope_entry e = { 0 };
+SCRIPTS(scope_ends_after_the_callback_that_frees_what_was_started, PURE,
+	{ "scope s; new d; both d cb { free work; empty? s; free_scope s "
+	  "ended; both ended ended; say out }; waiting work d; start s work; "
+	  "fire d none",
+	  "cb:none s not empty out ended:none" },
+	{ "scope s; new d; both d cb { free work; empty? s; free_scope s "
+	  "ended; both ended ended; say out }; gather all d; waiting work all; "
+	  "start s work; fire d none",
+	  "cb:none s not empty out ended:none" })
 
-	plait_scope_cancel(s, "over");
-	ck_assert_int_eq(plait_scope_enter(s, &e, never, NULL), -ECANCELED);
-	plait_scope_leave(&e);
-	free_scope(&s, true);
-}
-
-TEST(entry_that_left_can_enter_again, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope_entry e = { 0 };
-
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
-	plait_scope_leave(&e);
-	ck_assert(plait_scope_is_empty(s));
-	ck_assert_int_eq(plait_scope_enter(s, &e, note, e_name), 0);
-	plait_scope_leave(&e);
-	free_scope(&s, true);
-	ck_assert_str_eq(trace(), "");
-}
-
-TEST(scope_ends_after_those_inside_it, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct plait_scope_entry e = { 0 };
-	struct plait_deferred *ended, *in_ended;
-
-	plait_scope_enter(in, &e, note, e_name);
-	ended = plait_scope_free(&s);
-	pass_both(ended, "out");
-	in_ended = plait_scope_free(&in);
-	pass_both(in_ended, "in");
-	plait_scope_leave(&e);
-	ck_assert_str_eq(trace(), "e in:none out:none");
-	plait_deferred_free(&ended);
-	plait_deferred_free(&in_ended);
-}
-
-static struct plait_scope *scope_of_work;
-static struct plait_deferred *started, *scope_ended;
-
-/* Frees what was started, and then the scope; says whether that has ended. */
-static void act_free_all(struct step *st, plait_value *result)
-{
-	trace_add("in");
-	plait_deferred_free(&started);
-	ck_assert(!plait_scope_is_empty(scope_of_work));
-	scope_ended = plait_scope_free(&scope_of_work);
-	pass_both(scope_ended, "ended");
-	trace_add("out");
-}
-
-/* Starts a deferred that waits for d, itself or in a gather. */
-static void start_outer_of(struct plait_deferred *d, bool gathered)
-{
-	struct step *waits = calloc(1, sizeof(*waits));
-
-	waits->inner = gathered ? plait_gather(&d, 1, 0) : d;
-	scope_of_work = plait_scope_new(NULL);
-	started = plait_succeed(PLAIT_NONE);
-	plait_deferred_add_callback(started, step, waits);
-	plait_scope_start(scope_of_work, started);
-	free(waits);
-}
-
-TEST(scope_ends_after_the_callback_that_frees_what_was_started, PURE, TIMES(2))
-{
-	struct step frees = { .name = "cb", .act = act_free_all };
-	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
-
-	plait_deferred_add_both(d, step, &frees);
-	start_outer_of(d, _i == 1);
-	plait_fire(&p, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "cb:none in out ended:none");
-	plait_deferred_free(&scope_ended);
-}
-
-TEST(scope_ends_after_the_canceller_that_frees_what_was_started, PURE, TIMES(2))
-{
-	struct step frees = { .name = "c", .act = act_free_all };
-	struct plait_promise *p;
-
-	unhandled_expect(1);
-	start_outer_of(plait_deferred_new(&p, step_canceller, &frees), _i == 1);
-	plait_deferred_cancel(started);
-	ck_assert_str_eq(trace(), "!c in out ended:none");
-	plait_promise_drop(&p);
-	plait_deferred_free(&scope_ended);
-}
+SCRIPTS(scope_ends_after_the_canceller_that_frees_what_was_started, PURE,
+	{ "scope s; new d !c { free work; empty? s; free_scope s ended; both "
+	  "ended ended; say out }; waiting work d; start s work; cancel work",
+	  "!c s not empty out ?CancelledError ended:none" },
+	{ "scope s; new d !c { free work; empty? s; free_scope s ended; both "
+	  "ended ended; say out }; gather all d; waiting work all; start s "
+	  "work; cancel work",
+	  "!c s not empty out ?CancelledError ended:none" })
 
 /* Nothing is waited for: the canceller is that of what was started itself. */
-TEST(scope_ends_after_the_canceller_of_what_was_started_itself, PURE)
-{
-	struct step frees = { .name = "c", .act = act_free_all };
-	struct plait_promise *p;
-
-	unhandled_expect(1);
-	scope_of_work = plait_scope_new(NULL);
-	started = plait_deferred_new(&p, step_canceller, &frees);
-	plait_scope_start(scope_of_work, started);
-	plait_deferred_cancel(started);
-	ck_assert_str_eq(trace(), "!c in out ended:none");
-	plait_promise_drop(&p);
-	plait_deferred_free(&scope_ended);
-}
-
-static plait_value free_outer_scope(plait_value *result, void *arg)
-{
-	struct plait_scope **outer = arg;
-
-	free_scope(outer, false);
-	return PLAIT_NONE;
-}
+SCRIPT(scope_ends_after_the_canceller_of_what_was_started_itself, PURE,
+       "scope s; new d !c { free d; empty? s; free_scope s ended; both ended "
+       "ended; say out }; start s d; cancel d",
+       "!c s not empty out ended:none ?CancelledError")
 
 /* Its end is told by the loop that has just told that of the inner one. */
-TEST(end_of_a_scope_may_free_the_one_around, PURE)
-{
-	struct plait_scope *outer = plait_scope_new(NULL);
-	struct plait_scope *inner = plait_scope_new_in(outer);
-	struct plait_scope_entry e = { .scope = NULL };
-	struct plait_deferred *ended;
+SCRIPT(end_of_a_scope_may_free_the_one_around, PURE,
+       TWO
+       "enter in e; free_scope in ended; both ended { free_scope s }; leave e",
+       "e s goes on")
 
-	ck_assert_int_eq(plait_scope_enter(inner, &e, note, e_name), 0);
-	ended = plait_scope_free(&inner);
-	plait_deferred_add_both(ended, free_outer_scope, &outer);
-	plait_scope_leave(&e);
-	ck_assert_ptr_null(outer);
-	plait_deferred_free(&ended);
-}
-
-TEST(waiting_for_the_end_can_be_given_up, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope_entry e = { 0 };
-	struct plait_deferred *ended;
-
-	plait_scope_enter(s, &e, note, e_name);
-	ended = plait_scope_free(&s);
-	plait_deferred_cancel(ended);
-	ck_assert(plait_deferred_is_fired(ended));
-	handle_all(ended);
-	plait_deferred_free(&ended);
-	plait_scope_leave(&e);
-
-	s = plait_scope_new(NULL);
-	plait_scope_enter(s, &e, note, e_name);
-	ended = plait_scope_free(&s);
-	plait_deferred_free(&ended);
-	plait_scope_leave(&e);
-}
+SCRIPT(waiting_for_the_end_can_be_given_up, PURE,
+       "scope s; enter s e; free_scope s ended; cancel ended; show ended; "
+       "catch ended = none; free ended; leave e | scope s; enter s e; "
+       "free_scope s ended; free ended; leave e",
+       "e ended=CancelledError | e")
 
 /* ---- from inside --------------------------------------------------- */
 
-/* What an entry does when it is told. */
-struct nasty {
-	struct plait_scope_entry e;
-	struct plait_scope **scope;
-	struct nasty *other;
-	struct plait_deferred *ended;
-	struct op op;
-	const char *name;
-};
+GROUP("from inside", .setup = setup);
 
-static void nasty_cancels(void *arg)
-{
-	struct nasty *n = arg;
+SCRIPT(entry_may_cancel_its_own_scope, PURE,
+       "scope s; new b !b; start s b; enter s a { cancel_scope s inside; leave "
+       "a }; cancel_scope s over; why b",
+       "a !b b=CancelledError(over)")
 
-	trace_add("%s", n->name);
-	plait_scope_cancel(*n->scope, "from inside");
-	plait_scope_leave(&n->e);
-}
+SCRIPT(entry_may_cancel_the_scope_around, PURE,
+       TWO
+       "new b !b; start in b; new c !c; start s c; enter in a { cancel_scope s "
+       "inside; leave a }; cancel_scope in over; why b; why c",
+       "a !c !b b=CancelledError(over) c=CancelledError(inside)")
 
-GROUP("from inside", .setup = steps_setup);
+SCRIPT(entry_may_cancel_a_scope_that_is_told_next, PURE,
+       TWO "new b !b; start in b; enter s a { cancel_scope in inside; leave a "
+	   "}; cancel_scope s over; why b",
+       "a !b b=CancelledError(inside)")
 
-TEST(entry_may_cancel_its_own_scope, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct nasty a = { .scope = &s, .name = "a" };
-	struct op b;
+SCRIPT(entry_may_free_its_own_scope, PURE,
+       "scope s; new b !b; start s b; enter s a { free_scope s ended; show "
+       "ended; leave a; show ended }; cancel_scope s over; show ended",
+       "a ended pending ended pending !b ended=none")
 
-	begin(&b, s, "b");
-	plait_scope_enter(s, &a.e, nasty_cancels, &a);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "a !b");
-	assert_cancelled(&b, "over");
-	finish(&b);
-	free_scope(&s, true);
-}
+SCRIPT(entry_may_free_the_scope_around, PURE,
+       TWO "enter in a { free_scope s ended; show ended; leave a; show ended "
+	   "}; cancel_scope s over; show ended | free_scope in; show ended",
+       "a ended pending ended pending ended pending | in ended ended=none")
 
-TEST(entry_may_cancel_the_scope_around, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct nasty a = { .scope = &s, .name = "a" };
-	struct op b, c;
+SCRIPT(entries_may_leave_while_others_are_told, PURE,
+       "scope s; enter s a { leave b; leave a }; enter s b { leave a; leave b "
+       "}; enter s c { leave a; leave c }; cancel_scope s over; empty? s",
+       "c b s empty")
 
-	begin(&b, in, "b");
-	begin(&c, s, "c");
-	plait_scope_enter(in, &a.e, nasty_cancels, &a);
-	plait_scope_cancel(in, "over");
-	ck_assert_str_eq(trace(), "a !c !b");
-	assert_cancelled(&b, "over");
-	assert_cancelled(&c, "from inside");
-	finish(&b);
-	finish(&c);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-TEST(entry_may_cancel_a_scope_that_is_told_next, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct nasty a = { .scope = &in, .name = "a" };
-	struct op b;
-
-	begin(&b, in, "b");
-	plait_scope_enter(s, &a.e, nasty_cancels, &a);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "a !b");
-	assert_cancelled(&b, "from inside");
-	finish(&b);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-static void nasty_frees(void *arg)
-{
-	struct nasty *n = arg;
-
-	trace_add("%s", n->name);
-	n->ended = plait_scope_free(n->scope);
-	ck_assert(!plait_deferred_is_fired(n->ended));
-	plait_scope_leave(&n->e);
-	ck_assert(!plait_deferred_is_fired(n->ended));
-}
-
-TEST(entry_may_free_its_own_scope, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct nasty a = { .scope = &s, .name = "a" };
-	struct op b;
-
-	begin(&b, s, "b");
-	plait_scope_enter(s, &a.e, nasty_frees, &a);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "a !b");
-	ck_assert(plait_deferred_is_fired(a.ended));
-	plait_deferred_free(&a.ended);
-	finish(&b);
-}
-
-TEST(entry_may_free_the_scope_around, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct nasty a = { .scope = &s, .name = "a" };
-
-	plait_scope_enter(in, &a.e, nasty_frees, &a);
-	plait_scope_cancel(s, "over");
-	ck_assert(!plait_deferred_is_fired(a.ended));
-	free_scope(&in, true);
-	ck_assert(plait_deferred_is_fired(a.ended));
-	plait_deferred_free(&a.ended);
-}
-
-static void nasty_makes_another_leave(void *arg)
-{
-	struct nasty *n = arg;
-
-	trace_add("%s", n->name);
-	plait_scope_leave(&n->other->e);
-	plait_scope_leave(&n->e);
-}
-
-TEST(entries_may_leave_while_others_are_told, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct nasty a = { .name = "a" }, b = { .name = "b" };
-	struct nasty c = { .name = "c", .other = &a };
-
-	b.other = &c;
-	a.other = &b;
-	plait_scope_enter(s, &a.e, nasty_makes_another_leave, &a);
-	plait_scope_enter(s, &b.e, nasty_makes_another_leave, &b);
-	plait_scope_enter(s, &c.e, nasty_makes_another_leave, &c);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "c b");
-	ck_assert(plait_scope_is_empty(s));
-	free_scope(&s, true);
-}
-
-static void nasty_starts_another(void *arg)
-{
-	struct nasty *n = arg;
-	struct plait_scope *in = plait_scope_new_in(*n->scope);
-
-	trace_add("%s", n->name);
-	begin(&n->op, *n->scope, "started");
-	ck_assert(plait_scope_is_cancelled(in));
-	free_scope(&in, true);
-	plait_scope_leave(&n->e);
-}
-
-TEST(starting_from_inside_is_cancelled_at_once, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct nasty a = { .scope = &s, .name = "a" };
-	struct op b;
-
-	begin(&b, s, "b");
-	plait_scope_enter(s, &a.e, nasty_starts_another, &a);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "a !started !b");
-	finish(&a.op);
-	finish(&b);
-	free_scope(&s, true);
-}
-
-static plait_value free_that_scope(plait_value *result, void *arg)
-{
-	struct plait_deferred *ended = plait_scope_free(arg);
-
-	plait_deferred_detach(&ended);
-	return *result;
-}
+SCRIPT(starting_from_inside_is_cancelled_at_once, PURE,
+       "scope s; new b !b; start s b; enter s a { scope in s; new c !c; start "
+       "s c; reason? in; free_scope in; leave a }; cancel_scope s over",
+       "a !c in: over in ended !b")
 
 /* The last that is in it, and its handle, go while it is being entered. */
-TEST(callback_may_free_the_scope_that_it_is_started_in, PURE)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
-	struct op a = { .step.name = "a" };
-
-	plait_scope_start(s, d);
-	plait_deferred_free(&d);
-	plait_scope_cancel(s, "over");
-	a.d = plait_deferred_new(&a.p, step_canceller, &a.step);
-	plait_deferred_add_both(a.d, free_that_scope, &s);
-	plait_scope_start(s, a.d);
-	ck_assert_ptr_null(s);
-	ck_assert_str_eq(trace(), "!a");
-	finish(&a);
-}
+SCRIPT(callback_may_free_the_scope_that_it_is_started_in, PURE,
+       "scope s; fired d none; start s d; free d; cancel_scope s over; new a "
+       "!a; both a { free_scope s }; start s a",
+       "!a s goes on")
 
 /* ---- deadlines ----------------------------------------------------- */
 
-GROUP("time", .setup = steps_setup);
+GROUP("time", .setup = setup);
 
-TEST(deadline_cancels_and_what_it_cancels_has_timed_out, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct op a;
-	const struct plait_failure *cause;
+SCRIPT(deadline_cancels_and_what_it_cancels_has_timed_out, ON_EACH_BACKEND,
+       "scope s; deadline s 5; new a !a; start s a; advance 4.9; reason? s | "
+       "advance 0.2; reason? s; show a; cause a | new b !b; start s b; show b",
+       "s lives | !a s: the deadline has passed a=TimeoutError: the deadline "
+       "has passed a caused by CancelledError | !b b=TimeoutError: the "
+       "deadline has passed")
 
-	plait_scope_set_deadline(s, 5);
-	begin(&a, s, "a");
-	run_for(reactor, 4.9);
-	ck_assert(!plait_scope_is_cancelled(s));
-	run_for(reactor, 0.2);
-	ck_assert(plait_scope_is_cancelled(s));
-	ck_assert_str_eq(plait_scope_reason(s), "the deadline has passed");
-	ck_assert_str_eq(trace(), "!a");
-	assert_timed_out(&a);
-	cause = plait_failure_cause(failure_of(&a));
-	ck_assert_ptr_eq(plait_failure_kind(cause), &plait_error_cancelled);
-	finish(&a);
-	begin(&a, s, "b");
-	assert_timed_out(&a);
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(deadline_can_be_moved_and_taken_back, ON_EACH_BACKEND,
+       "scope s; deadline? s; deadline s 1; deadline s 3; advance 2; reason? "
+       "s; deadline s inf; deadline? s; advance 10; reason? s | deadline s 0; "
+       "advance 0.1; reason? s; deadline s 1; deadline? s",
+       "inf s lives inf s lives | s: the deadline has passed inf")
 
-TEST(deadline_can_be_moved_and_taken_back, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-
-	ck_assert(isinf(plait_scope_deadline(s)));
-	plait_scope_set_deadline(s, 1);
-	plait_scope_set_deadline(s, 3);
-	run_for(reactor, 2);
-	ck_assert(!plait_scope_is_cancelled(s));
-	plait_scope_set_deadline(s, INFINITY);
-	ck_assert(isinf(plait_scope_deadline(s)));
-	run_for(reactor, 10);
-	ck_assert(!plait_scope_is_cancelled(s));
-	plait_scope_set_deadline(s, 0);
-	run_for(reactor, 0.1);
-	ck_assert(plait_scope_is_cancelled(s));
-	plait_scope_set_deadline(s, 1);
-	ck_assert(isinf(plait_scope_deadline(s)));
-	free_scope(&s, true);
-}
-
-TEST(tightest_deadline_holds, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	double now;
-	struct op a;
-
-	clock_virtual(true);
-	run_turns(reactor, 1);
-	now = plait_reactor_seconds(reactor);
-	plait_scope_set_deadline(s, 2);
-	plait_scope_set_deadline(in, 5);
-	ck_assert_double_eq_tol(plait_scope_deadline(in), now + 2, 1e-6);
-	plait_scope_shield(in, 1);
-	ck_assert_double_eq_tol(plait_scope_deadline(in), now + 3, 1e-6);
-	plait_scope_shield(in, 0);
-	begin(&a, in, "a");
-	run_for(reactor, 2.1);
-	assert_timed_out(&a);
-	finish(&a);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-static void cancel_it(void *arg)
-{
-	plait_scope_cancel((struct plait_scope *)arg, "outside");
-}
+SCRIPT(tightest_deadline_holds, ON_EACH_BACKEND,
+       TWO
+       "advance 0; deadline s 2; deadline in 5; deadline? in; shield in 1; "
+       "deadline? in; shield in 0; new a !a; start in a; advance 2.1; show a",
+       "2 3 !a a=TimeoutError: the deadline has passed")
 
 /* _i is 1 if the cancel from outside comes first. */
-TEST(outside_and_deadline_in_the_same_turn, ON_EACH_BACKEND, TIMES(2))
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct plait_timer timer = { 0 };
-	struct op a;
-
-	begin(&a, in, "a");
-	if (_i == 1)
-		plait_timer_start(reactor, &timer, 1, cancel_it, s);
-	plait_scope_set_deadline(in, 1);
-	if (_i == 0)
-		plait_timer_start(reactor, &timer, 1, cancel_it, s);
-	run_for(reactor, 2);
-	if (_i == 1)
-		assert_cancelled(&a, "outside");
-	else
-		assert_timed_out(&a);
-	finish(&a);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPTS(outside_and_deadline_in_the_same_turn, ON_EACH_BACKEND,
+	{ TWO "new a !a; start in a; deadline in 1; after 1 { cancel_scope s "
+	      "outside }; advance 2; show a",
+	  "!a a=TimeoutError: the deadline has passed" },
+	{ TWO "new a !a; start in a; after 1 { cancel_scope s outside }; "
+	      "deadline in 1; advance 2; why a",
+	  "!a a=CancelledError(outside)" })
 
 /* What the deadline has cancelled is still ending when the other comes. */
-TEST(outside_outranks_a_deadline_inside, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a;
-
-	begin(&a, in, "a");
-	plait_deferred_pause(a.d);
-	plait_scope_set_deadline(in, 1);
-	run_for(reactor, 2);
-	ck_assert_str_eq(trace(), "!a");
-	ck_assert_str_eq(plait_scope_reason(in), "the deadline has passed");
-	plait_scope_cancel(s, "outside");
-	ck_assert_str_eq(plait_scope_reason(in), "outside");
-	plait_deferred_unpause(a.d);
-	assert_cancelled(&a, "outside");
-	ck_assert_ptr_nonnull(strstr(plait_failure_cancelled_at(failure_of(&a)),
-				     "test_scope"));
-	finish(&a);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(outside_outranks_a_deadline_inside, ON_EACH_BACKEND,
+       TWO "new a !a; start in a; pause a; deadline in 1; advance 2; reason? "
+	   "in | cancel_scope s outside; reason? in; unpause a; why a; by a",
+       "!a in: the deadline has passed | in: outside a=CancelledError(outside) "
+       "a by tests/test_scope.c")
 
 /* The one in between lives on, but it is inside what was cancelled. */
-TEST(outside_outranks_a_deadline_inside_a_shield, ON_EACH_BACKEND)
-{
-	struct plait_scope *s[3];
+SCRIPT(outside_outranks_a_deadline_inside_a_shield, ON_EACH_BACKEND,
+       "scope s; scope t s; scope u t; shield t 60; deadline u 1; advance 2; "
+       "reason? u | cancel_scope s outside; reason? t; reason? u",
+       "u: the deadline has passed | t lives u: outside")
 
-	s[0] = plait_scope_new(reactor);
-	s[1] = plait_scope_new_in(s[0]);
-	s[2] = plait_scope_new_in(s[1]);
-	plait_scope_shield(s[1], 60);
-	plait_scope_set_deadline(s[2], 1);
-	run_for(reactor, 2);
-	ck_assert_str_eq(plait_scope_reason(s[2]), "the deadline has passed");
-	plait_scope_cancel(s[0], "outside");
-	ck_assert(!plait_scope_is_cancelled(s[1]));
-	ck_assert_str_eq(plait_scope_reason(s[2]), "outside");
-	for (int i = 3; i-- > 0;)
-		free_scope(&s[i], true);
-}
+SCRIPT(deadline_around_does_not_outrank, ON_EACH_BACKEND,
+       TWO "new a !a; start in a; deadline in 1; deadline s 1.5; pause a; "
+	   "advance 2; unpause a; show a",
+       "!a a=TimeoutError: the deadline has passed")
 
-TEST(deadline_around_does_not_outrank, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a;
-
-	begin(&a, in, "a");
-	plait_scope_set_deadline(in, 1);
-	plait_scope_set_deadline(s, 1.5);
-	plait_deferred_pause(a.d);
-	run_for(reactor, 2);
-	plait_deferred_unpause(a.d);
-	assert_timed_out(&a);
-	finish(&a);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-TEST(own_cancellation_does_not_become_a_timeout, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct op a;
-
-	begin(&a, s, "a");
-	plait_deferred_pause(a.d);
-	plait_deferred_cancel_because(a.d, "mine");
-	plait_scope_set_deadline(s, 1);
-	run_for(reactor, 2);
-	plait_deferred_unpause(a.d);
-	assert_cancelled(&a, "mine");
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(own_cancellation_does_not_become_a_timeout, ON_EACH_BACKEND,
+       STARTED
+       "pause a; cancel a mine; deadline s 1; advance 2; unpause a; why a",
+       "!a a=CancelledError(mine)")
 
 /* ---- shields ------------------------------------------------------- */
 
-TEST(shielded_scope_is_given_its_time, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a, b;
+SCRIPT(shielded_scope_is_given_its_time, ON_EACH_BACKEND,
+       TWO "shield in 3; new a !a; start in a; advance 1; cancel_scope s "
+	   "outside; reason? in; new b !b; start in b; advance 2.9 | advance "
+	   "0.2; why a; why b; reason? in",
+       "in lives | !b !a a=CancelledError(outside) b=CancelledError(outside) "
+       "in: outside")
 
-	plait_scope_shield(in, 3);
-	begin(&a, in, "a");
-	run_for(reactor, 1);
-	plait_scope_cancel(s, "outside");
-	ck_assert(!plait_scope_is_cancelled(in));
-	begin(&b, in, "b");
-	run_for(reactor, 2.9);
-	ck_assert_str_eq(trace(), "");
-	run_for(reactor, 0.2);
-	ck_assert_str_eq(trace(), "!b !a");
-	assert_cancelled(&a, "outside");
-	assert_cancelled(&b, "outside");
-	ck_assert_str_eq(plait_scope_reason(in), "outside");
-	finish(&a);
-	finish(&b);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(shield_does_not_lengthen_an_own_deadline, ON_EACH_BACKEND,
+       TWO "shield in 3; deadline in 2; cancel_scope s outside; advance 2.1; "
+	   "reason? in",
+       "in: outside")
 
-TEST(shield_does_not_lengthen_an_own_deadline, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
+SCRIPT(shield_cuts_an_own_deadline, ON_EACH_BACKEND,
+       TWO
+       "shield in 3; deadline in 100; cancel_scope s outside; deadline in 100; "
+       "deadline in inf; advance 2.9; reason? in | advance 0.2; reason? in",
+       "in lives | in: outside")
 
-	plait_scope_shield(in, 3);
-	plait_scope_set_deadline(in, 2);
-	plait_scope_cancel(s, "outside");
-	run_for(reactor, 2.1);
-	ck_assert(plait_scope_is_cancelled(in));
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(sheltered_scope_may_be_hurried, ON_EACH_BACKEND,
+       TWO "shield in 3; cancel_scope s outside; deadline in 1; advance 1.1; "
+	   "reason? in",
+       "in: outside")
 
-TEST(shield_cuts_an_own_deadline, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
+SCRIPT(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_BACKEND,
+       TWO "shield in 3; new a !a; start in a; free_scope s ended; fire a "
+	   "none; show ended | free_scope in; show ended",
+       "ended pending | in ended ended=none")
 
-	plait_scope_shield(in, 3);
-	plait_scope_set_deadline(in, 100);
-	plait_scope_cancel(s, "outside");
-	plait_scope_set_deadline(in, 100);
-	plait_scope_set_deadline(in, INFINITY);
-	run_for(reactor, 2.9);
-	ck_assert(!plait_scope_is_cancelled(in));
-	run_for(reactor, 0.2);
-	ck_assert(plait_scope_is_cancelled(in));
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-TEST(sheltered_scope_may_be_hurried, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-
-	plait_scope_shield(in, 3);
-	plait_scope_cancel(s, "outside");
-	plait_scope_set_deadline(in, 1);
-	run_for(reactor, 1.1);
-	ck_assert(plait_scope_is_cancelled(in));
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-TEST(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct plait_deferred *ended;
-	struct op a;
-
-	plait_scope_shield(in, 3);
-	begin(&a, in, "a");
-	ended = plait_scope_free(&s);
-	plait_fire(&a.p, PLAIT_NONE);
-	ck_assert(!plait_deferred_is_fired(ended));
-	free_scope(&in, true);
-	ck_assert(plait_deferred_is_fired(ended));
-	plait_deferred_free(&ended);
-	finish(&a);
-}
-
-TEST(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct op a;
-
-	plait_scope_shield(s, 3);
-	begin(&a, s, "a");
-	plait_scope_cancel(s, "over");
-	assert_cancelled(&a, "over");
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPT(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND,
+       "scope s; shield s 3; new a !a; start s a; cancel_scope s over; why a",
+       "!a a=CancelledError(over)")
 
 /* ---- the reactor goes ---------------------------------------------- */
 
-TEST(scope_outlives_the_reactor_without_a_deadline, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct plait_scope *late;
-	struct op a;
+SCRIPT(scope_outlives_the_reactor_without_a_deadline, ON_EACH_BACKEND,
+       TWO "deadline s 1; shield in 1; new a !a; start in a; free_reactor; "
+	   "reason? s; deadline? s; deadline s 1 | scope late in; cancel_scope "
+	   "s over; why a; free_scope late; free_scope in; free_scope s",
+       "?NeverFiredError s lives inf | !a a=CancelledError(over) late ended in "
+       "ended s ended")
 
-	plait_scope_set_deadline(s, 1);
-	plait_scope_shield(in, 1);
-	begin(&a, in, "a");
-	unhandled_expect(1); /* a promise is pending */
-	plait_reactor_free(&reactor);
-	ck_assert(!plait_scope_is_cancelled(s));
-	ck_assert(isinf(plait_scope_deadline(s)));
-	plait_scope_set_deadline(s, 1);
-	late = plait_scope_new_in(in);
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "!a");
-	assert_cancelled(&a, "over");
-	finish(&a);
-	free_scope(&late, true);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
-
-TEST(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_BACKEND)
-{
-	struct plait_scope *s = plait_scope_new(reactor);
-	struct plait_scope *in = plait_scope_new_in(s);
-	struct op a;
-
-	plait_scope_shield(in, 1000);
-	begin(&a, in, "a");
-	plait_scope_cancel(s, "over");
-	ck_assert_str_eq(trace(), "");
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "!a");
-	assert_cancelled(&a, "over");
-	finish(&a);
-	free_scope(&in, true);
-	free_scope(&s, true);
-}
+SCRIPT(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_BACKEND,
+       TWO "shield in 1000; new a !a; start in a; cancel_scope s over | "
+	   "free_reactor; why a",
+       "| !a a=CancelledError(over)")
 
 /* ---- depth --------------------------------------------------------- */
 
@@ -1316,7 +728,7 @@ static void free_scopes(void)
 		free_scope(&deep[i], true);
 }
 
-GROUP("time", .setup = steps_setup);
+GROUP("time", .setup = setup);
 
 /*
  * The innermost times out with as many in it as there are scopes around it,
@@ -1361,32 +773,12 @@ TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth,
 }
 
 /* What is kept is forgotten whenever something around changes. */
-TEST(deadline_that_was_asked_for_follows_what_changes, ON_EACH_BACKEND)
-{
-	struct plait_scope *s[3];
-	double now = plait_reactor_seconds(reactor);
-
-	s[0] = plait_scope_new(reactor);
-	s[1] = plait_scope_new_in(s[0]);
-	s[2] = plait_scope_new_in(s[1]);
-	ck_assert(isinf(plait_scope_deadline(s[2])));
-	plait_scope_set_deadline(s[0], 10);
-	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 10, 0.5);
-	plait_scope_shield(s[1], 5);
-	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 15, 0.5);
-	plait_scope_set_deadline(s[2], 3);
-	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 3, 0.5);
-	plait_scope_set_deadline(s[2], INFINITY);
-	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 15, 0.5);
-	plait_scope_set_deadline(s[0], INFINITY);
-	ck_assert(isinf(plait_scope_deadline(s[2])));
-	plait_scope_set_deadline(s[1], 7);
-	ck_assert_double_eq_tol(plait_scope_deadline(s[2]) - now, 7, 0.5);
-	plait_scope_cancel(s[1], NULL);
-	ck_assert(isinf(plait_scope_deadline(s[2])));
-	for (int i = 3; i-- > 0;)
-		free_scope(&s[i], true);
-}
+SCRIPT(deadline_that_was_asked_for_follows_what_changes, ON_EACH_BACKEND,
+       "scope s; scope t s; scope u t; advance 0; deadline? u; deadline s 10; "
+       "deadline? u; shield t 5; deadline? u; deadline u 3; deadline? u; "
+       "deadline u inf; deadline? u; deadline s inf; deadline? u; deadline t "
+       "7; deadline? u; cancel_scope t; deadline? u",
+       "inf 10 15 3 15 inf 7 inf")
 
 GROUP("depth", .timeout = 60);
 
@@ -1421,7 +813,7 @@ static void look_when_lost(struct wire *w)
 	finish(&on_wire);
 }
 
-GROUP("connections", .setup = steps_setup);
+GROUP("connections", .setup = setup);
 
 TEST(scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss,
      ON_EACH_BACKEND)
@@ -1533,25 +925,15 @@ static void whole_life(struct plait_reactor *r)
 	trace_clear();
 }
 
-GROUP("torture", .setup = steps_setup, .timeout = 60);
+GROUP("torture", .setup = setup, .timeout = 60);
 
-TEST(what_cannot_be_entered_is_cancelled, PURE, TIMES(2))
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct op a = { .step.name = "a" };
-
-	a.d = plait_deferred_new(&a.p, step_canceller, &a.step);
-	for (int i = 0; i < 4; i++)
-		handle_all(a.d);
-	fault_alloc_at((unsigned long)_i, false);
-	plait_scope_start(s, a.d);
-	ck_assert(fault_alloc_reached());
-	fault_off();
-	ck_assert_str_eq(trace(), "!a");
-	ck_assert(plait_scope_is_empty(s));
-	finish(&a);
-	free_scope(&s, true);
-}
+SCRIPTS(what_cannot_be_entered_is_cancelled, PURE,
+	{ "scope s; new a !a; then a; then a; then a; then a; refuse 0 { start "
+	  "s a }; empty? s",
+	  "!a s empty" },
+	{ "scope s; new a !a; then a; then a; then a; then a; refuse 1 { start "
+	  "s a }; empty? s",
+	  "!a s empty" })
 
 TEST(scopes_without_memory_cancel_at_once, ON_EACH_BACKEND)
 {

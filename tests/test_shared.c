@@ -196,7 +196,8 @@ SCRIPT(last_who_goes_cancels_the_operation, PURE,
 
 SCRIPT(who_comes_after_all_have_gone_has_that_cancellation, PURE,
        SHARE "wait a; free a | wait b; why b",
-       "!op a:CancelledError | b:CancelledError b: nobody waits any more")
+       "!op a:CancelledError | b:CancelledError b=CancelledError(nobody waits "
+       "any more)")
 
 SCRIPT(waiter_that_has_the_result_may_go_without_harm, PURE,
        SHARE "wait a; fire op &poem; cancel a; free a | wait b",
