@@ -19,7 +19,8 @@ struct verb {
 static const char *now;
 
 #define HOLDS(what, ...)                                                       \
-	ck_assert_msg(what, "\"%.60s\": %s", now, play_text(__VA_ARGS__))
+	ck_assert_msg(what, "\"%.*s\": %s", (int)strcspn(now, ";}"), now,      \
+		      play_text(__VA_ARGS__))
 
 static const char *play_text(const char *fmt, ...)
 {
@@ -173,6 +174,14 @@ static void produce(struct wire *w, const char *nothing)
 static void pull(struct wire *w, const char *nothing)
 {
 	wire_produce(w, false);
+}
+
+static void produce_for_itself(struct wire *w, const char *nothing)
+{
+	struct plait_producer *p = plait_transport_producer(w->transport);
+
+	ck_assert_int_eq(
+		plait_transport_register_producer(w->transport, p, true), 0);
 }
 
 static void unregister(struct wire *w, const char *nothing)
@@ -573,6 +582,7 @@ static const struct verb verbs[] = {
 	{ "pause", pause_it },
 	{ "peer", peer },
 	{ "produce", produce },
+	{ "produce-for-itself", produce_for_itself },
 	{ "producer", producer },
 	{ "pull", pull },
 	{ "quiet", quiet },

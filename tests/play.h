@@ -22,6 +22,7 @@
  *	mix 8M bytes		... in pieces of all sizes, of both kinds
  *	lose, lose write, abort, pause, resume
  *	produce, pull, unregister	a producer that notes what it is told
+ *	produce-for-itself	its reading stops while it cannot write
  *	holds-unread, has-read	what its protocol says of itself
  *	work			something begins in its scope
  *	free-reactor

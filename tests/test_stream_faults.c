@@ -6,57 +6,11 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "tests/wire.h"
-
-enum { LOTS = 5 << 20 };
-
-static const char *const sends[] = { "send", "sendmsg" };
-
-static void fault_sends(unsigned long n, int err)
-{
-	for (int i = 0; i < 2; i++)
-		fault_call(sends[i], n, err);
-}
+#include "tests/play.h"
 
 static unsigned long sends_made(void)
 {
 	return calls_of("send") + calls_of("sendmsg");
-}
-
-/* Writes n bytes of the stream in pieces of all sizes, copied and shared. */
-static void write_mixed(struct wire *w, size_t n, unsigned seed)
-{
-	unsigned char *bytes = wire_bytes(n);
-	size_t at = 0, len;
-	struct plait_buf *b;
-
-	srand(seed);
-	while (at < n) {
-		len = (size_t)rand() % (rand() % 8 ? 3000 : 200000) + 1;
-		if (len > n - at)
-			len = n - at;
-		if (rand() % 2) {
-			plait_transport_write(w->transport, bytes + at, len);
-		} else {
-			b = plait_buf_copy(bytes + at, len);
-			plait_transport_write_buf(w->transport, b);
-			plait_buf_unref(&b);
-		}
-		at += len;
-	}
-	ck_assert_uint_eq(plait_transport_pending(w->transport), n);
-	free(bytes);
-}
-
-static void expect_bytes(struct wire *w, size_t n)
-{
-	unsigned char *bytes = wire_bytes(n), *got = malloc(n);
-
-	ck_assert_int_eq(peer_read_to_eof(reactor, w->peer, got, n),
-			 (ssize_t)n);
-	ck_assert(memcmp(bytes, got, n) == 0);
-	free(bytes);
-	free(got);
 }
 
 GROUP("writing");
@@ -64,30 +18,13 @@ GROUP("writing");
 /*
  * Hazard 27: writing.
  */
-TEST(a_mixture_of_megabytes_arrives_byte_for_byte, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .unix_pair = _i == 1 };
+STORY(a_mixture_of_megabytes_arrives_byte_for_byte,
+      "open; mix 5M bytes; lose; peer gets 5M bytes, end; end",
+      "pair; open; mix 5M bytes; lose; peer gets 5M bytes, end; end");
 
-	ck_assert(wire_open(&w, reactor));
-	write_mixed(&w, LOTS, 1 + (unsigned)_i);
-	plait_transport_lose_connection(w.transport);
-	expect_bytes(&w, LOTS);
-	wire_close(&w);
-}
-
-TEST(one_byte_at_a_time_arrives, ON_EACH_BACKEND)
-{
-	enum { N = 3000 };
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_short_forever("send", 1);
-	fault_short_forever("sendmsg", 1);
-	write_mixed(&w, N, 7);
-	plait_transport_lose_connection(w.transport);
-	expect_bytes(&w, N);
-	wire_close(&w);
-}
+STORY(one_byte_at_a_time_arrives,
+      "open; short send 1 forever; short sendmsg 1 forever; mix 3000 bytes;"
+      "lose; peer gets 3000 bytes, end; end");
 
 /* So that it ends in the middle of each piece, and on each border. */
 TEST(a_write_cut_short_anywhere_goes_on_there, ON_EACH_BACKEND, TIMES(8))
@@ -113,91 +50,41 @@ TEST(a_write_cut_short_anywhere_goes_on_there, ON_EACH_BACKEND, TIMES(8))
 	free(bytes);
 }
 
-static const int passing[] = { EAGAIN, ENOBUFS, ENOMEM, EINTR };
+#define PUT_OFF(err)                                                           \
+	"open; fail send " err "; fail sendmsg " err "; mix 100000 bytes;"     \
+	"lose; peer gets 100000 bytes, end; used sendmsg; end;"                \
+	"why ConnectionDone"
 
-TEST(a_write_put_off_is_made_later, ON_EACH_BACKEND, TIMES(8))
-{
-	struct wire w = { .on_data = NULL };
-	int err = passing[_i % 4];
-	unsigned long times = _i < 4 ? 1 : 3;
+STORY(a_write_put_off_is_made_later, PUT_OFF("EAGAIN"), PUT_OFF("ENOBUFS"),
+      PUT_OFF("ENOMEM"), PUT_OFF("EINTR"), PUT_OFF("EAGAIN 3"),
+      PUT_OFF("ENOBUFS 3"), PUT_OFF("ENOMEM 3"), PUT_OFF("EINTR 3"));
 
-	ck_assert(wire_open(&w, reactor));
-	fault_sends(times, err);
-	write_mixed(&w, 100000, 3);
-	plait_transport_lose_connection(w.transport);
-	expect_bytes(&w, 100000);
-	ck_assert(fault_used("sendmsg"));
-	wire_close(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
+#define PUTS_OFF(err)                                                          \
+	"short send 1000; short sendmsg 1000;"                                 \
+	"fail send " err "; fail sendmsg " err "; "
 
-TEST(every_other_write_is_put_off, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(every_other_write_is_put_off,
+      "open;" PUTS_OFF("EAGAIN") PUTS_OFF("ENOBUFS") PUTS_OFF("ENOMEM")
+	      PUTS_OFF("EINTR") PUTS_OFF("EAGAIN")
+		      PUTS_OFF("ENOBUFS") "mix 100000 bytes; lose; peer gets "
+					  "100000 bytes, end; end");
 
-	ck_assert(wire_open(&w, reactor));
-	for (int i = 0; i < 6; i++) {
-		fault_short("send", 1, 1000);
-		fault_short("sendmsg", 1, 1000);
-		fault_sends(1, passing[i % 4]);
-	}
-	write_mixed(&w, 100000, 4);
-	plait_transport_lose_connection(w.transport);
-	expect_bytes(&w, 100000);
-	wire_close(&w);
-}
+STORY(an_interrupted_write_is_repeated_at_once,
+      "open; fail send EINTR 3; count; write x; turn; calls send 4;"
+      "peer takes 1 bytes; end");
 
-TEST(an_interrupted_write_is_repeated_at_once, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	char c;
+#define WRITE_FAILS(err)                                                       \
+	"open; short sendmsg 1500; mix 10000 bytes; fail sendmsg " err ";"     \
+	"fail send " err "; lost; errno " err "; why ConnectionLost...; end;"  \
+	"trace ML"
 
-	ck_assert(wire_open(&w, reactor));
-	fault_call("send", 3, EINTR);
-	calls_reset();
-	plait_transport_write(w.transport, "x", 1);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(calls_of("send"), 4);
-	ck_assert_int_eq(recv(w.peer, &c, 1, MSG_DONTWAIT), 1);
-	wire_close(&w);
-}
+STORY(a_write_that_fails_loses_the_connection_once, WRITE_FAILS("ECONNRESET"),
+      WRITE_FAILS("EPIPE"), WRITE_FAILS("ETIMEDOUT"),
+      WRITE_FAILS("EHOSTUNREACH"));
 
-static const int fatal[] = { ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH };
-
-TEST(a_write_that_fails_loses_the_connection_once, ON_EACH_BACKEND, TIMES(4))
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_short("sendmsg", 1, 1500);
-	write_mixed(&w, 10000, 5);
-	fault_call("sendmsg", 1, fatal[_i]);
-	fault_call("send", 1, fatal[_i]);
-	wire_wait_lost(&w);
-	ck_assert_int_eq(w.err, fatal[_i]);
-	ck_assert_int_eq(strncmp(w.why, "ConnectionLost", 14), 0);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-static void write_and_lose(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_write(w->transport, "answer", 6);
-	ck_assert_uint_eq(w->lost, 0);
-}
-
-TEST(a_write_that_fails_in_a_callback_is_told_after_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = write_and_lose };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_call("send", 1, EPIPE);
-	peer_say(w.peer, "question");
-	wire_wait_lost(&w);
-	ck_assert_int_eq(w.err, EPIPE);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MDL");
-}
+STORY(a_write_that_fails_in_a_callback_is_told_after_it,
+      "D { write answer; lost 0 } open; fail send EPIPE; peer says question;"
+      "lost; errno EPIPE; end; trace MDL");
 
 static void write_then_abort(struct wire *w, const void *data, size_t len)
 {
@@ -217,16 +104,11 @@ TEST(the_first_reason_is_the_one_that_is_told, ON_EACH_BACKEND)
 	struct wire a = { .on_data = write_then_abort, .arg = &w };
 	struct wire b = { .on_data = write_then_abort, .arg = &w };
 
-	ck_assert(wire_open(&w, reactor));
-	ck_assert(wire_open(&a, reactor));
-	ck_assert(wire_open(&b, reactor));
-	fault_call("send", 1, EPIPE);
-	peer_say(a.peer, "x");
-	peer_say(b.peer, "x");
-	wire_wait_lost(&w);
+	play(&w, "open; fail send EPIPE");
+	play(&a, "open; peer says x");
+	play(&b, "open; peer says x");
+	play(&w, "lost; errno EPIPE; end");
 	ck_assert_uint_eq(a.calls + b.calls, 2);
-	ck_assert_int_eq(w.err, EPIPE);
-	wire_close(&w);
 	wire_close(&a);
 	wire_close(&b);
 }
@@ -236,14 +118,9 @@ TEST(writing_to_a_peer_that_is_gone_kills_nobody, ON_EACH_BACKEND, TIMES(2))
 {
 	struct wire w = { .unix_pair = _i == 1, .half_closeable = true };
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	wire_hang_up(&w);
-	for (int i = 0; i < 10 && w.lost == 0; i++) {
-		plait_transport_write(w.transport, "x", 1);
-		run_turns(reactor, 1);
-	}
+	play(&w, "open; pause; turn; peer closes");
+	for (int i = 0; i < 10 && w.lost == 0; i++)
+		play(&w, "write x; turn");
 	wire_close(&w);
 	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
 }
@@ -315,280 +192,98 @@ TEST(a_flush_to_a_peer_that_reads_all_is_bounded, ON_EACH_BACKEND)
 /*
  * What had come when writing failed.
  */
-enum { COME = 50000, PIECE = 20000 };
+#define SENT_AND_RESET                                                         \
+	"open; pause; turn; short recv 20000 forever; peer sends 50000 bytes;" \
+	"peer resets; "
 
 /* The peer has sent, and is gone; this end learns of it by writing. */
-static void send_and_reset(struct wire *w)
-{
-	unsigned char *bytes = wire_bytes(COME);
-
-	plait_transport_pause_reading(w->transport);
-	run_turns(reactor, 1);
-	fault_short_forever("recv", PIECE);
-	ck_assert(peer_send(NULL, w->peer, bytes, COME));
-	peer_reset(w->peer);
-	w->peer = -1;
-	free(bytes);
-}
-
-static void break_off(struct wire *w)
-{
-	send_and_reset(w);
-	plait_transport_write(w->transport, "x", 1);
-}
+#define BROKEN_OFF SENT_AND_RESET "write x; "
 
 GROUP("come");
 
-TEST(what_has_come_is_delivered_when_writing_fails, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	plait_transport_resume_reading(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(w.received, COME);
-	ck_assert_uint_eq(w.calls, 3);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
-
-static void acknowledge(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_write(w->transport, "ok", 2);
-}
+STORY(what_has_come_is_delivered_when_writing_fails,
+      BROKEN_OFF "resume; lost; received 50000; reads 3; trace MDL; errno "
+		 "ECONNRESET");
 
 /* A client that sends all, reads no answer and goes. */
-TEST(all_of_a_peer_that_reads_no_answer_is_delivered, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = acknowledge };
+STORY(all_of_a_peer_that_reads_no_answer_is_delivered,
+      "D { write ok } " SENT_AND_RESET
+      "resume; lost; received 50000; trace MDL; why ConnectionLost: send...");
 
-	ck_assert(wire_open(&w, reactor));
-	send_and_reset(&w);
-	plait_transport_resume_reading(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(w.received, COME);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_int_eq(strncmp(w.why, "ConnectionLost: send", 20), 0);
-}
-
-TEST(who_is_paused_gets_it_when_it_goes_on, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_for(reactor, 4.9);
-	ck_assert_str_eq(w.trace, "M");
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
-	plait_transport_write(w.transport, "into the void", 13);
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
-	plait_transport_resume_reading(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(w.received, COME);
-	ck_assert_str_eq(w.trace, "MDL");
-}
-
-static void pause_it(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_pause_reading(w->transport);
-}
+STORY(who_is_paused_gets_it_when_it_goes_on, BROKEN_OFF
+      "wait 4.9; trace M; unsent 0; write into the void; unsent 0; resume;"
+      "lost; received 50000; trace MDL");
 
 /* The time that it is kept begins anew with each pause. */
-TEST(who_pauses_again_is_waited_for_again, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = pause_it };
-	unsigned calls = 0;
+STORY(who_pauses_again_is_waited_for_again,
+      "D { pause } " BROKEN_OFF "wait 4; reads 0; resume; turn 3; lost 0;"
+      "wait 4; reads 1; resume; turn 3; lost 0;"
+      "wait 4; reads 2; resume; turn 3; lost 0;"
+      "wait 4; reads 3; resume; turn 3; lost 1; received 50000");
 
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	while (w.lost == 0) {
-		run_for(reactor, 4);
-		ck_assert_uint_eq(w.calls, calls);
-		plait_transport_resume_reading(w.transport);
-		run_turns(reactor, 3);
-		calls++;
-	}
-	/* The fourth time there is nothing but the end. */
-	ck_assert_uint_eq(w.calls, 3);
-	ck_assert_uint_eq(w.received, COME);
-}
+STORY(who_stays_paused_is_not_waited_for_long,
+      BROKEN_OFF "wait 5.1; lost; trace ML; errno ECONNRESET");
 
-TEST(who_stays_paused_is_not_waited_for_long, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_for(reactor, 5.1);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
-
-TEST(waiting_for_who_is_paused_does_not_spin, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_turns(reactor, 5);
-	clock_virtual(true);
-	plait_reactor_iterate(reactor, 1);
-	ck_assert_double_ge(wait_timeout(), 1);
-	wire_close(&w);
-}
+STORY(waiting_for_who_is_paused_does_not_spin,
+      BROKEN_OFF "turn 5; sleeps 1; end");
 
 /* Nobody wants what has come: what was sent before that is no reason. */
-TEST(who_closes_meanwhile_is_told_at_once, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
+STORY(who_closes_meanwhile_is_told_at_once,
+      BROKEN_OFF "turn 2; lose; turn 2; trace ML; errno ECONNRESET",
+      BROKEN_OFF "turn 2; abort; turn 2; trace ML; errno ECONNRESET");
 
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_turns(reactor, 2);
-	if (_i == 0)
-		plait_transport_lose_connection(w.transport);
-	else
-		plait_transport_abort(w.transport);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
+STORY(who_has_closed_before_is_told_at_once,
+      BROKEN_OFF "lose; turn 2; trace ML");
 
-TEST(who_has_closed_before_is_told_at_once, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	plait_transport_lose_connection(w.transport);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(a_writer_that_pauses_with_nothing_unread_is_told_at_once, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	plait_transport_write(w.transport, "x", 1);
-	fault_call("send", 1, EPIPE);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, EPIPE);
-	wire_close(&w);
-}
+STORY(a_writer_that_pauses_with_nothing_unread_is_told_at_once,
+      "open; pause; turn; write x; fail send EPIPE; turn 2; trace ML;"
+      "errno EPIPE; end");
 
 /* The reactor goes: what can be delivered still is, if nobody holds it. */
-TEST(the_end_of_the_reactor_delivers_what_has_come, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
+STORY(the_end_of_the_reactor_delivers_what_has_come,
+      BROKEN_OFF
+      "turn 2; resume; turn; lost 0; free-reactor; lost 1; received 50000",
+      BROKEN_OFF "turn 2; lost 0; free-reactor; lost 1; received 0");
 
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_turns(reactor, 2);
-	if (_i == 0)
-		plait_transport_resume_reading(w.transport);
-	run_turns(reactor, _i == 0);
-	ck_assert_uint_eq(w.lost, 0);
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(w.lost, 1);
-	ck_assert_uint_eq(w.received, _i == 0 ? COME : 0);
-}
-
-TEST(no_memory_to_deliver_what_has_come_is_an_end, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	break_off(&w);
-	run_turns(reactor, 2);
-	fault_alloc_at(0, true);
-	plait_transport_resume_reading(w.transport);
-	wire_wait_lost(&w);
-	fault_alloc_off();
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
+STORY(no_memory_to_deliver_what_has_come_is_an_end, BROKEN_OFF
+      "turn 2; no-memory; resume; lost; memory; trace ML; errno ECONNRESET");
 
 GROUP("reading");
 
 /*
  * Reading.
  */
-TEST(a_read_put_off_or_interrupted_is_no_loss, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(a_read_put_off_or_interrupted_is_no_loss,
+      "open; fail recv EINTR 3; fail recv EAGAIN 2; peer says patience;"
+      "until reads 1; used recv; text patience; end; why ConnectionDone");
 
-	ck_assert(wire_open(&w, reactor));
-	fault_call("recv", 3, EINTR);
-	fault_call("recv", 2, EAGAIN);
-	peer_say(w.peer, "patience");
-	run_until_count(reactor, &w.calls, 1);
-	ck_assert(fault_used("recv"));
-	ck_assert_str_eq(w.text, "patience");
-	wire_close(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
+STORY(short_reads_deliver_all,
+      "open; short recv 1 forever; peer says byte by byte; end;"
+      "text byte by byte; reads 12");
 
-TEST(short_reads_deliver_all, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_short_forever("recv", 1);
-	peer_say(w.peer, "byte by byte");
-	wire_close(&w);
-	ck_assert_str_eq(w.text, "byte by byte");
-	ck_assert_uint_eq(w.calls, 12);
-}
-
-TEST(a_read_that_fails_loses_the_connection_once, ON_EACH_BACKEND, TIMES(4))
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_call("recv", 1, fatal[_i]);
-	peer_say(w.peer, "x");
-	wire_wait_lost(&w);
-	ck_assert_int_eq(w.err, fatal[_i]);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
-}
+STORY(a_read_that_fails_loses_the_connection_once,
+      "open; fail recv ECONNRESET; peer says x; lost; errno ECONNRESET; end;"
+      "trace ML",
+      "open; fail recv EPIPE; peer says x; lost; errno EPIPE; end;"
+      "trace ML",
+      "open; fail recv ETIMEDOUT; peer says x; lost; errno ETIMEDOUT; end;"
+      "trace ML",
+      "open; fail recv EHOSTUNREACH; peer says x; lost; errno EHOSTUNREACH; "
+      "end;"
+      "trace ML");
 
 /* A close that fails has closed: it must not be repeated. */
-TEST(a_close_that_fails_is_not_repeated, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_call("close", 1, _i ? EINTR : EIO);
-	calls_reset();
-	wire_close(&w);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(calls_of("close"), 1);
-}
+STORY(a_close_that_fails_is_not_repeated,
+      "open; fail close EIO; count; end; turn 2; calls close 1",
+      "open; fail close EINTR; count; end; turn 2; calls close 1");
 
 GROUP("memory");
 
 /*
  * No memory.
  */
-TEST(no_memory_to_read_into_is_a_loss, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_alloc_at(0, true);
-	peer_say(w.peer, "x");
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "NoMemoryError");
-	fault_alloc_off();
-	wire_close(&w);
-}
+STORY(no_memory_to_read_into_is_a_loss,
+      "open; no-memory; peer says x; lost; why NoMemoryError; memory; end");
 
 static void write_copy(struct wire *w)
 {
@@ -607,32 +302,17 @@ TEST(no_memory_to_write_is_a_loss_told_from_the_loop, ON_EACH_BACKEND, TIMES(2))
 	struct plait_buf *b = plait_buf_copy("buf", 3);
 	struct wire w = { .arg = b };
 
-	ck_assert(wire_open(&w, reactor));
-	fault_alloc_at(0, true);
+	play(&w, "open; no-memory");
 	ways[_i](&w);
 	ck_assert_uint_eq(w.lost, 0);
 	ways[_i](&w);
 	ck_assert(fault_alloc_reached());
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "NoMemoryError");
-	fault_alloc_off();
-	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 1), -ECONNRESET);
-	wire_close(&w);
+	play(&w, "lost; why NoMemoryError; memory; peer gets reset; end");
 	plait_buf_unref(&b);
 }
 
-TEST(aborting_needs_no_memory, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	fault_alloc_at(0, true);
-	plait_transport_abort(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_uint_eq(w.lost, 1);
-	fault_alloc_off();
-	wire_close(&w);
-}
+STORY(aborting_needs_no_memory,
+      "open; no-memory; abort; lost; lost 1; memory; end");
 
 /*
  * Whole lives, with each allocation and each call failing once.

@@ -13,7 +13,7 @@
 
 #include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
-#include "tests/wire.h"
+#include "tests/play.h"
 
 /*
  * Protocols and factories.
@@ -188,53 +188,17 @@ TEST(data_received_returns_nothing, PURE)
 			   : false));
 }
 
-/*
- * The order of things.
- */
-static void echo(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_write(w->transport, data, len);
-}
-
 GROUP("order");
 
-TEST(made_then_data_then_lost_and_nothing_after, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = echo };
-	char text[8];
+STORY(made_then_data_then_lost_and_nothing_after,
+      "D { write hello } open; trace M; peer says hello; peer gets hello;"
+      "end; trace MDL; why ConnectionDone");
 
-	ck_assert(wire_open(&w, reactor));
-	ck_assert_str_eq(w.trace, "M");
-	peer_say(w.peer, "hello");
-	ck_assert_int_eq(peer_read(reactor, w.peer, text, 5), 5);
-	ck_assert_mem_eq(text, "hello", 5);
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_str_eq(w.why, "ConnectionDone");
-}
+STORY(data_comes_before_the_end,
+      "open; peer says last words; end; text last words; trace MDL");
 
-TEST(data_comes_before_the_end, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "last words");
-	wire_close(&w);
-	ck_assert_str_eq(w.text, "last words");
-	ck_assert_str_eq(w.trace, "MDL");
-}
-
-TEST(a_reset_is_a_loss_with_its_errno, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_reset(w.peer);
-	w.peer = -1;
-	wire_close(&w);
-	ck_assert_int_eq(w.err, ECONNRESET);
-	ck_assert_int_eq(strncmp(w.why, "ConnectionLost", 14), 0);
-}
+STORY(a_reset_is_a_loss_with_its_errno,
+      "open; peer resets; end; errno ECONNRESET; why ConnectionLost...");
 
 TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 {
@@ -293,38 +257,20 @@ TEST(a_transport_without_a_protocol_closes_and_tells_its_owner, ON_EACH_BACKEND)
 	run_turns(reactor, 3);
 }
 
-/*
- * Reading.
- */
-static void check_bytes(struct wire *w, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-	size_t start = w->received - len;
-
-	for (size_t i = 0; i < len; i++)
-		ck_assert_uint_eq(p[i], wire_byte(start + i));
-}
-
 GROUP("reading");
 
 TEST(a_megabyte_arrives_as_it_was_sent, ON_EACH_BACKEND)
 {
-	enum { N = 1 << 20 };
-	struct wire w = { .on_data = check_bytes };
-	unsigned char *bytes = wire_bytes(N);
+	struct wire w = { .on_data = wire_check_bytes };
 
-	ck_assert(wire_open(&w, reactor));
-	ck_assert(peer_send(reactor, w.peer, bytes, N));
-	wire_close(&w);
-	ck_assert_uint_eq(w.received, N);
+	play(&w, "open; peer sends 1M bytes; end; received 1M");
 	ck_assert_uint_le(w.most, 131072);
-	free(bytes);
 }
 
 TEST(a_read_is_128_kib_at_most, ON_EACH_BACKEND)
 {
 	enum { N = 1 << 20 };
-	struct wire w = { .on_data = check_bytes };
+	struct wire w = { .on_data = wire_check_bytes };
 	unsigned char *bytes = wire_bytes(N);
 	size_t sent = 0;
 	ssize_t n;
@@ -338,43 +284,13 @@ TEST(a_read_is_128_kib_at_most, ON_EACH_BACKEND)
 	free(bytes);
 }
 
-static void pause_at_once(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_pause_reading(w->transport);
-}
+STORY(nothing_is_delivered_while_paused,
+      "D { pause } open; peer says one; until reads 1; peer says two; turn 5;"
+      "reads 1; resume; reads 1; until reads 2; text onetwo; resume; end");
 
-TEST(nothing_is_delivered_while_paused, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = pause_at_once };
-
-	ck_assert(wire_open(&w, reactor));
-	peer_say(w.peer, "one");
-	run_until_count(reactor, &w.calls, 1);
-	peer_say(w.peer, "two");
-	run_turns(reactor, 5);
-	ck_assert_uint_eq(w.calls, 1);
-	plait_transport_resume_reading(w.transport);
-	ck_assert_uint_eq(w.calls, 1);
-	run_until_count(reactor, &w.calls, 2);
-	ck_assert_str_eq(w.text, "onetwo");
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-}
-
-TEST(a_pause_before_the_first_byte_holds, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	plait_transport_pause_reading(w.transport);
-	peer_say(w.peer, "early");
-	run_turns(reactor, 5);
-	ck_assert_uint_eq(w.calls, 0);
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-	ck_assert_str_eq(w.text, "early");
-}
+STORY(a_pause_before_the_first_byte_holds,
+      "open; pause; pause; peer says early; turn 5; reads 0; resume; end;"
+      "text early");
 
 static void pause_and_resume(struct wire *w, const void *data, size_t len)
 {
@@ -388,179 +304,56 @@ static void pause_and_resume(struct wire *w, const void *data, size_t len)
 TEST(resuming_inside_a_callback_does_not_recurse, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = pause_and_resume };
-	unsigned char *bytes = wire_bytes(300000);
 
-	ck_assert(wire_open(&w, reactor));
-	ck_assert(peer_send(reactor, w.peer, bytes, 300000));
-	wire_close(&w);
-	ck_assert_uint_eq(w.received, 300000);
-	free(bytes);
+	play(&w, "open; peer sends 300000 bytes; end; received 300000");
 }
 
 /* Hazard 5: a hang-up must not overtake the data. */
-TEST(all_is_read_of_a_peer_that_wrote_and_closed_while_paused, ON_EACH_BACKEND)
-{
-	enum { N = 100000 };
-	struct wire w = { .on_data = check_bytes };
-	unsigned char *bytes = wire_bytes(N);
+STORY(all_is_read_of_a_peer_that_wrote_and_closed_while_paused,
+      "check-bytes; open; pause; turn; peer sends 100000 bytes; peer closes;"
+      "turn 5; received 0; resume; end; received 100000; trace MDL");
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	ck_assert(peer_send(NULL, w.peer, bytes, N));
-	wire_hang_up(&w);
-	run_turns(reactor, 5);
-	ck_assert_uint_eq(w.received, 0);
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-	ck_assert_uint_eq(w.received, N);
-	ck_assert_str_eq(w.trace, "MDL");
-	free(bytes);
-}
-
-static void pause_it(struct wire *w)
-{
-	plait_transport_pause_reading(w->transport);
-	run_turns(reactor, 1);
-}
-
-static void fin(struct wire *w)
-{
-	wire_hang_up(w);
-}
-
-static void rst(struct wire *w)
-{
-	peer_reset(w->peer);
-	w->peer = -1;
-}
-
-static void (*const ways_to_go[])(struct wire *) = { fin, rst };
-
-static unsigned long waits(void)
-{
-	return calls_of("epoll_wait") + calls_of("select");
-}
+#define UNREAD                                                                 \
+	"count; quiet 0.2; calls recv <3; lost 0; peer is gone; resume; end;"  \
+	"text unread; "
 
 /* Hazard 4: errors cannot be masked, and a hang-up behind input stays. */
-TEST(a_reset_while_paused_does_not_spin, ON_EACH_BACKEND, TIMES(4))
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	if (_i >= 2)
-		plait_transport_lose_write_connection(w.transport);
-	peer_say(w.peer, "unread");
-	run_turns(reactor, 2);
-	ways_to_go[_i % 2](&w);
-	calls_reset();
-	run_for(reactor, 0.2);
-	ck_assert_uint_le(waits(), 3);
-	ck_assert_uint_le(calls_of("recv"), 2);
-	ck_assert_uint_eq(w.lost, 0);
-	ck_assert(plait_transport_peer_has_closed(w.transport));
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-	ck_assert_str_eq(w.text, "unread");
-	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
-}
+STORY(a_reset_while_paused_does_not_spin,
+      "open; pause; turn; peer says unread; turn 2; peer closes;" UNREAD
+      "errno 0",
+      "open; pause; turn; peer says unread; turn 2; peer resets;" UNREAD
+      "errno ECONNRESET",
+      "open; pause; turn; lose write; peer says unread; turn 2; peer "
+      "closes;" UNREAD "errno 0",
+      "open; pause; turn; lose write; peer says unread; turn 2; peer "
+      "resets;" UNREAD "errno ECONNRESET");
 
 /* The same while the kernel has no room for output. */
-TEST(a_hang_up_while_paused_and_full_does_not_spin, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .half_closeable = true };
-	unsigned char *bytes = wire_bytes(8 << 20);
+STORY(a_hang_up_while_paused_and_full_does_not_spin,
+      "half-closeable; open; pause; turn; write 8M bytes; peer says unread;"
+      "turn 10; peer shuts; turn 3; trace M; quiet 0.2;"
+      "peer gets 8M bytes; turn 3; lost 0; resume; turn 3; trace MDR; lose;"
+      "end",
+      "half-closeable; open; pause; turn; write 8M bytes; turn 10; peer shuts;"
+      "turn 3; trace MR; quiet 0.2; peer gets 8M bytes; turn 3; lost 0;"
+      "resume; turn 3; trace MR; lose; end");
 
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	plait_transport_write(w.transport, bytes, 8 << 20);
-	if (_i == 0)
-		peer_say(w.peer, "unread");
-	run_turns(reactor, 10);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, _i == 0 ? "M" : "MR");
-	calls_reset();
-	run_for(reactor, 0.2);
-	ck_assert_uint_le(waits(), 3);
-	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 8 << 20), 8 << 20);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(w.lost, 0);
-	plait_transport_resume_reading(w.transport);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, _i == 0 ? "MDR" : "MR");
-	plait_transport_lose_connection(w.transport);
-	wire_close(&w);
-	free(bytes);
-}
-
-/* What stands for work in the connection's scope: it notes its end. */
-static plait_value note_end(plait_value *result, void *arg)
-{
-	*(bool *)arg = plait_value_is_failure(result);
-	return PLAIT_NONE;
-}
-
-static void work_in_scope(struct wire *w, bool *ended)
-{
-	struct plait_deferred *d = plait_defer_later(reactor, 3600, NULL, NULL);
-
-	plait_deferred_add_both(d, note_end, ended);
-	plait_scope_own(plait_transport_scope(w->transport), &d);
-}
-
-TEST(a_hang_up_while_paused_ends_the_work, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
-	bool ended = false;
-
-	ck_assert(wire_open(&w, reactor));
-	work_in_scope(&w, &ended);
-	peer_say(w.peer, "request");
-	run_until_count(reactor, &w.calls, 1);
-	pause_it(&w);
-	ck_assert(!plait_transport_peer_has_closed(w.transport));
-	ways_to_go[_i](&w);
-	run_turns(reactor, 1);
-	ck_assert(ended);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_int_eq(w.err, _i ? ECONNRESET : 0);
-}
+STORY(a_hang_up_while_paused_ends_the_work,
+      "open; work; peer says request; until reads 1; pause; turn;"
+      "peer is there; peer closes; turn; work ended; trace MDL; errno 0",
+      "open; work; peer says request; until reads 1; pause; turn;"
+      "peer is there; peer resets; turn; work ended; trace MDL;"
+      "errno ECONNRESET");
 
 /* Paused first, and then the peer has gone: when it is armed it is there. */
-TEST(pausing_after_the_hang_up_finds_it, ON_EACH_BACKEND, TIMES(2))
-{
-	struct wire w = { .on_data = NULL };
+STORY(pausing_after_the_hang_up_finds_it,
+      "open; turn; peer closes; pause; turn 2; trace ML",
+      "open; turn; peer resets; pause; turn 2; trace ML");
 
-	ck_assert(wire_open(&w, reactor));
-	run_turns(reactor, 1);
-	ways_to_go[_i](&w);
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(an_end_behind_unread_input_waits_for_it, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	bool ended = false;
-
-	ck_assert(wire_open(&w, reactor));
-	work_in_scope(&w, &ended);
-	pause_it(&w);
-	peer_say(w.peer, "unread");
-	ck_assert(!plait_transport_peer_has_closed(w.transport));
-	wire_hang_up(&w);
-	ck_assert(plait_transport_peer_has_closed(w.transport));
-	run_for(reactor, 3600 - 1);
-	ck_assert_str_eq(w.trace, "M");
-	ck_assert(!ended);
-	plait_transport_resume_reading(w.transport);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert(ended);
-}
+STORY(an_end_behind_unread_input_waits_for_it,
+      "open; work; pause; turn; peer says unread; peer is there;"
+      "peer closes; peer is gone; wait 3599; trace M; work goes-on; resume;"
+      "turn 3; trace MDL; work ended");
 
 /*
  * An error is not behind anything.  select() sees it when it looks: it has
@@ -569,111 +362,39 @@ TEST(an_end_behind_unread_input_waits_for_it, ON_EACH_BACKEND)
 TEST(a_reset_ends_the_work_before_unread_input_is_read, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
-	bool epoll = strcmp(backend, "epoll") == 0;
-	bool ended = false;
 
-	ck_assert(wire_open(&w, reactor));
-	work_in_scope(&w, &ended);
-	pause_it(&w);
-	peer_say(w.peer, "unread");
-	run_turns(reactor, 2);
-	rst(&w);
-	run_turns(reactor, 2);
-	ck_assert(ended == epoll);
-	ck_assert(plait_transport_peer_has_closed(w.transport));
-	ck_assert_str_eq(w.trace, "M");
-	plait_transport_resume_reading(w.transport);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MDL");
-	ck_assert_str_eq(w.text, "unread");
-	ck_assert_int_eq(w.err, ECONNRESET);
+	play(&w, "open; work; pause; turn; peer says unread; turn 2;"
+		 "peer resets; turn 2");
+	ck_assert(w.ended == (strcmp(backend, "epoll") == 0));
+	play(&w, "peer is gone; trace M; resume; turn 3; trace MDL;"
+		 "text unread; errno ECONNRESET");
 }
 
-TEST(what_a_reset_leaves_is_kept_for_a_bounded_time, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	peer_say(w.peer, "unread");
-	rst(&w);
-	run_for(reactor, 4.9);
-	ck_assert_str_eq(w.trace, "M");
-	run_for(reactor, 0.2);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, ECONNRESET);
-}
+STORY(what_a_reset_leaves_is_kept_for_a_bounded_time,
+      "open; pause; turn; peer says unread; peer resets; wait 4.9; trace M;"
+      "wait 0.2; turn; trace ML; errno ECONNRESET");
 
 /* What the protocol itself has not handled counts as unread. */
-TEST(an_end_waits_for_what_the_protocol_holds, ON_EACH_BACKEND, TIMES(4))
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	w.protocol->unread = true;
-	ways_to_go[_i % 2](&w);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "M");
-	if (_i < 2) {
-		plait_transport_resume_reading(w.transport);
-		w.protocol->unread = false;
-		plait_transport_pause_reading(w.transport);
-	} else {
-		plait_transport_resume_reading(w.transport);
-	}
-	run_turns(reactor, 3);
-	if (_i == 1) /* paused still: it is kept for its time */
-		run_for(reactor, 5.1);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(w.trace, "ML");
-	ck_assert_int_eq(w.err, _i % 2 ? ECONNRESET : 0);
-}
+STORY(an_end_waits_for_what_the_protocol_holds,
+      "open; pause; turn; holds-unread; peer closes; turn 3; trace M; resume;"
+      "has-read; pause; turn 4; trace ML; errno 0",
+      "open; pause; turn; holds-unread; peer resets; turn 3; trace M; resume;"
+      "has-read; pause; turn 3; wait 5.1; turn; trace ML; errno ECONNRESET",
+      "open; pause; turn; holds-unread; peer closes; turn 3; trace M; resume;"
+      "turn 4; trace ML; errno 0",
+      "open; pause; turn; holds-unread; peer resets; turn 3; trace M; resume;"
+      "turn 4; trace ML; errno ECONNRESET");
 
 /* Also after the end was told, when a send finds that the peer is gone. */
-TEST(a_failed_send_waits_for_what_the_protocol_holds, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
+STORY(a_failed_send_waits_for_what_the_protocol_holds,
+      "half-closeable; open; pause; turn; peer shuts; turn 2; trace MR;"
+      "holds-unread; write x; fail send EPIPE; turn 3; trace MR; resume;"
+      "turn 2; trace MRL; end");
 
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "MR");
-	w.protocol->unread = true;
-	plait_transport_write(w.transport, "x", 1);
-	fault_call("send", 1, EPIPE);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MR");
-	plait_transport_resume_reading(w.transport);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "MRL");
-	wire_close(&w);
-}
-
-TEST(a_half_closeable_one_is_told_of_the_end_while_paused, ON_EACH_BACKEND)
-{
-	struct wire w = { .half_closeable = true };
-	bool ended = false;
-
-	ck_assert(wire_open(&w, reactor));
-	work_in_scope(&w, &ended);
-	pause_it(&w);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "MR");
-	ck_assert(!ended);
-	calls_reset();
-	run_for(reactor, 0.2);
-	ck_assert_uint_le(waits(), 3);
-	plait_transport_resume_reading(w.transport);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MR");
-	plait_transport_lose_connection(w.transport);
-	wire_close(&w);
-	ck_assert(ended);
-}
+STORY(a_half_closeable_one_is_told_of_the_end_while_paused,
+      "half-closeable; open; work; pause; turn; peer shuts; turn 2; trace MR;"
+      "work goes-on; quiet 0.2; resume; turn 3; trace MR; lose; end;"
+      "work ended");
 
 #ifdef HAVE_EPOLL
 /* After the end there is nothing to read, but the peer may still reset. */
@@ -683,47 +404,20 @@ TEST(a_reset_after_the_end_is_noticed, ON_EACH_BACKEND, TIMES(2))
 
 	if (strcmp(backend, "epoll") != 0)
 		return;
-	ck_assert(wire_open(&w, reactor));
-	if (_i == 1)
-		pause_it(&w);
-	shutdown(w.peer, SHUT_WR);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(w.trace, "MR");
-	rst(&w);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(w.trace, "MRL");
+	play(&w, _i == 0 ? "open" : "open; pause; turn");
+	play(&w,
+	     "peer shuts; turn 3; trace MR; peer resets; turn 2; trace MRL");
 	ck_assert(w.err == EPIPE || w.err == ECONNRESET);
 }
 #endif
 
-TEST(looking_for_a_hang_up_survives_interruptions, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
+STORY(looking_for_a_hang_up_survives_interruptions,
+      "open; pause; turn; fail recv EINTR 3; peer closes; turn; used recv;"
+      "trace ML");
 
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	fault_call("recv", 3, EINTR);
-	fin(&w);
-	run_turns(reactor, 1);
-	ck_assert(fault_used("recv"));
-	ck_assert_str_eq(w.trace, "ML");
-}
-
-TEST(not_knowing_is_no_hang_up, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	pause_it(&w);
-	fault_call("poll", 1, ENOMEM);
-	ck_assert(!plait_transport_peer_has_closed(w.transport));
-	fault_call("recv", 1, EAGAIN);
-	fin(&w);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(w.trace, "M");
-	plait_transport_resume_reading(w.transport);
-	wire_close(&w);
-}
+STORY(not_knowing_is_no_hang_up,
+      "open; pause; turn; fail poll ENOMEM; peer is there; fail recv EAGAIN;"
+      "peer closes; turn; trace M; resume; end");
 
 static void abort_other(struct wire *w, const void *data, size_t len)
 {
@@ -742,44 +436,21 @@ TEST(ending_another_of_the_same_batch_is_safe, ON_EACH_BACKEND)
 	struct wire b = { .on_data = abort_other, .arg = &a };
 
 	a.arg = &b;
-	ck_assert(wire_open(&a, reactor));
-	ck_assert(wire_open(&b, reactor));
-	peer_say(a.peer, "x");
-	peer_say(b.peer, "x");
-	run_turns(reactor, 5);
+	play(&a, "open; peer says x");
+	play(&b, "open; peer says x; turn 5");
 	ck_assert_uint_eq(a.calls + b.calls, 1);
 	ck_assert_uint_eq(a.lost + b.lost, 1);
 	wire_close(&a);
 	wire_close(&b);
 }
 
-static void abort_self(struct wire *w, const void *data, size_t len)
-{
-	plait_transport_write(w->transport, "never sent", 10);
-	plait_transport_abort(w->transport);
-}
-
 GROUP("writing");
 
 /* Hazard 3: the write half of the same event must not run. */
-TEST(nothing_is_sent_after_an_abort_in_the_same_event, ON_EACH_BACKEND)
-{
-	enum { N = 8 << 20 };
-	struct wire w = { .on_data = abort_self };
-	unsigned char *bytes = wire_bytes(N);
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_write(w.transport, bytes, N);
-	run_turns(reactor, 3);
-	peer_say(w.peer, "x");
-	ck_assert_int_eq(peer_read(NULL, w.peer, NULL, 100000), 100000);
-	calls_reset();
-	run_until_count(reactor, &w.lost, 1);
-	ck_assert_uint_eq(calls_of("send") + calls_of("sendmsg"), 0);
-	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
-	wire_close(&w);
-	free(bytes);
-}
+STORY(nothing_is_sent_after_an_abort_in_the_same_event,
+      "D { write never sent; abort } open; write 8M bytes; turn 3;"
+      "peer says x; peer takes 100000 bytes; count; until lost 1;"
+      "calls send 0; calls sendmsg 0; why ConnectionAborted: by this end; end");
 
 GROUP("reading");
 
@@ -839,75 +510,38 @@ TEST(writing_nothing_is_nothing, ON_EACH_BACKEND)
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_new(10);
 	struct iovec piece = { NULL, 0 };
-	char c;
 
-	ck_assert(wire_open(&w, reactor));
-	calls_reset();
+	play(&w, "open; count");
 	plait_transport_write(w.transport, NULL, 0);
 	plait_transport_write_several(w.transport, &piece, 1);
 	plait_transport_write_several(w.transport, NULL, 0);
 	plait_transport_write_buf(w.transport, b);
 	plait_buf_unref(&b);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(calls_of("send") + calls_of("sendmsg"), 0);
-	plait_transport_lose_connection(w.transport);
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
-	wire_close(&w);
+	play(&w, "turn 2; calls send 0; calls sendmsg 0; lose; peer gets end;"
+		 "end");
 }
 
-TEST(writing_never_blocks_and_keeps_what_the_peer_does_not_take,
-     ON_EACH_BACKEND)
-{
-	enum { N = 8 << 20 };
-	struct wire w = { .on_data = NULL };
-	unsigned char *bytes = wire_bytes(N), *out = malloc(N);
-
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_write(w.transport, bytes, N);
-	ck_assert_uint_eq(plait_transport_pending(w.transport), N);
-	run_turns(reactor, 50);
-	ck_assert_uint_gt(plait_transport_pending(w.transport), 0);
-	ck_assert_uint_lt(plait_transport_pending(w.transport), N);
-	ck_assert_int_eq(peer_read(reactor, w.peer, out, N), N);
-	ck_assert(memcmp(bytes, out, N) == 0);
-	wire_close(&w);
-	free(bytes);
-	free(out);
-}
+STORY(writing_never_blocks_and_keeps_what_the_peer_does_not_take,
+      "open; write 8M bytes; unsent 8M; turn 50; unsent >0; unsent <8M;"
+      "peer gets 8M bytes; end");
 
 TEST(many_pieces_at_once_are_written, ON_EACH_BACKEND)
 {
 	enum { N = 5000 };
 	struct wire w = { .on_data = NULL };
 	struct iovec pieces[N];
-	unsigned char *bytes = wire_bytes(N), *out = malloc(N);
+	unsigned char *bytes = wire_bytes(N);
 
 	for (int i = 0; i < N; i++)
 		pieces[i] = (struct iovec){ bytes + i, 1 };
-	ck_assert(wire_open(&w, reactor));
+	play(&w, "open");
 	plait_transport_write_several(w.transport, pieces, N);
-	ck_assert_int_eq(peer_read(reactor, w.peer, out, N), N);
-	ck_assert(memcmp(bytes, out, N) == 0);
-	wire_close(&w);
+	play(&w, "peer gets 5000 bytes; end");
 	free(bytes);
-	free(out);
 }
 
-static void write_in_made(struct wire *w)
-{
-	plait_transport_write(w->transport, "welcome", 7);
-}
-
-TEST(connection_made_may_write, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_made = write_in_made };
-	char text[8] = "";
-
-	ck_assert(wire_open(&w, reactor));
-	ck_assert_int_eq(peer_read(reactor, w.peer, text, 7), 7);
-	ck_assert_str_eq(text, "welcome");
-	wire_close(&w);
-}
+STORY(connection_made_may_write,
+      "M { write welcome } open; peer gets welcome; end");
 
 /* The chat server's case: one callback writes to another connection. */
 static void tell_other(struct wire *w, const void *data, size_t len)
@@ -919,59 +553,24 @@ static void tell_other(struct wire *w, const void *data, size_t len)
 
 TEST(writing_to_another_connection_works, ON_EACH_BACKEND)
 {
-	struct wire a = { .on_data = tell_other }, b = { .on_data = NULL };
-	char text[8] = "";
+	struct wire b = { .on_data = NULL };
+	struct wire a = { .on_data = tell_other, .arg = &b };
 
-	a.arg = &b;
-	ck_assert(wire_open(&a, reactor));
-	ck_assert(wire_open(&b, reactor));
-	peer_say(a.peer, "gossip");
-	ck_assert_int_eq(peer_read(reactor, b.peer, text, 6), 6);
-	ck_assert_str_eq(text, "gossip");
-	wire_close(&a);
-	wire_close(&b);
+	play(&a, "open");
+	play(&b, "open");
+	play(&a, "peer says gossip");
+	play(&b, "peer gets gossip; end");
+	play(&a, "end");
 }
 
-/*
- * Limits.
- */
-static void set_max_unsent(size_t max)
-{
-	struct plait_limits limits = { .max_unsent = max };
+STORY(as_much_as_the_limit_may_be_unsent,
+      "limit max_unsent 10; open; write 0123456789; turn 2; write 0123456789;"
+      "peer gets 01234567890123456789; end");
 
-	plait_reactor_set_limits(reactor, &limits);
-}
-
-TEST(as_much_as_the_limit_may_be_unsent, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	set_max_unsent(10);
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_write(w.transport, "0123456789", 10);
-	run_turns(reactor, 2);
-	plait_transport_write(w.transport, "0123456789", 10);
-	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 20), 20);
-	wire_close(&w);
-}
-
-TEST(more_unsent_than_the_limit_aborts, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-	char c;
-
-	set_max_unsent(10);
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_write(w.transport, "0123456789", 10);
-	plait_transport_write(w.transport, "!", 1);
-	ck_assert(plait_transport_is_disconnecting(w.transport));
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
-	ck_assert_uint_eq(w.lost, 0);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionAborted: more than 10 bytes unsent");
-	ck_assert_int_eq(peer_read(reactor, w.peer, &c, 1), -ECONNRESET);
-	wire_close(&w);
-}
+STORY(more_unsent_than_the_limit_aborts,
+      "limit max_unsent 10; open; write 0123456789; write !; is closing;"
+      "unsent 0; lost 0; lost; peer gets reset; end;"
+      "why ConnectionAborted: more than 10 bytes unsent");
 
 /* Hazard 38. */
 TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
@@ -979,24 +578,15 @@ TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
 	struct wire w = { .on_data = NULL };
 	struct iovec pieces[] = { { NULL, SIZE_MAX - 5 }, { NULL, 10 } };
 
-	ck_assert(wire_open(&w, reactor));
+	play(&w, "open");
 	plait_transport_write_several(w.transport, pieces, 2);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why,
-			 "ConnectionAborted: more than 67108864 bytes unsent");
-	wire_close(&w);
+	play(&w, "lost; end;"
+		 "why ConnectionAborted: more than 67108864 bytes unsent");
 }
 
-TEST(limits_are_for_connections_that_begin_later, ON_EACH_BACKEND)
-{
-	struct wire w = { .on_data = NULL };
-
-	ck_assert(wire_open(&w, reactor));
-	set_max_unsent(1);
-	plait_transport_write(w.transport, "more than one", 13);
-	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, 13), 13);
-	wire_close(&w);
-}
+STORY(limits_are_for_connections_that_begin_later,
+      "open; limit max_unsent 1; write more than one;"
+      "peer gets more than one; end");
 
 GROUP("asking");
 
@@ -1036,23 +626,19 @@ TEST(the_peer_is_known_after_it_has_reset, ON_EACH_BACKEND)
 	unsigned port = 0;
 	struct wire w = { .on_lost = ask_peer, .arg = &port };
 	struct plait_address peer;
-	unsigned before;
 
-	ck_assert(wire_open(&w, reactor));
+	play(&w, "open");
 	plait_transport_peer(w.transport, &peer);
-	before = plait_address_port(&peer);
-	peer_reset(w.peer);
-	w.peer = -1;
-	wire_close(&w);
-	ck_assert_uint_eq(port, before);
+	play(&w, "peer resets; end");
+	ck_assert_uint_eq(port, plait_address_port(&peer));
 }
 
 TEST(a_peer_without_an_address_is_unknown, ON_EACH_BACKEND)
 {
-	struct wire w = { .unix_pair = true };
+	struct wire w = { .on_data = NULL };
 	struct plait_address a = { .port = 7 };
 
-	ck_assert(wire_open(&w, reactor));
+	play(&w, "pair; open");
 	ck_assert_int_eq(plait_transport_peer(w.transport, &a), -ENOTCONN);
 	ck_assert_uint_eq(a.port, 7);
 	wire_close(&w);
@@ -1213,42 +799,19 @@ static void call_everything(struct wire *w)
 	plait_buf_unref(&b);
 }
 
-static void lose(struct wire *w)
-{
-	plait_transport_lose_connection(w->transport);
-}
-
-static void lose_write(struct wire *w)
-{
-	plait_transport_lose_write_connection(w->transport);
-}
-
-static void abort_it(struct wire *w)
-{
-	plait_transport_abort(w->transport);
-}
-
-static void leave(struct wire *w)
-{
-}
-
 GROUP("states");
 
 TEST(every_call_in_every_state_is_defined, ON_EACH_BACKEND, TIMES(8))
 {
-	static void (*const before[])(struct wire *) = { leave, lose,
-							 lose_write, abort_it };
+	static const char *const before[] = { "open", "open; lose",
+					      "open; lose write",
+					      "open; abort" };
 	struct wire w = { .on_lost = call_everything };
 
-	ck_assert(wire_open(&w, reactor));
-	before[_i % 4](&w);
+	play(&w, before[_i % 4]);
 	call_everything(&w);
-	if (_i >= 4)
-		run_turns(reactor, 1);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionAborted: by this end");
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
+	play(&w, _i >= 4 ? "turn" : "");
+	play(&w, "lost; why ConnectionAborted: by this end; end; trace ML");
 }
 
 TEST(every_call_inside_connection_made_is_defined, ON_EACH_BACKEND)
@@ -1256,9 +819,7 @@ TEST(every_call_inside_connection_made_is_defined, ON_EACH_BACKEND)
 	struct wire w = { .on_made = call_everything,
 			  .on_lost = call_everything };
 
-	ck_assert(wire_open(&w, reactor));
-	wire_close(&w);
-	ck_assert_str_eq(w.trace, "ML");
+	play(&w, "open; end; trace ML");
 }
 
 static void write_after(struct wire *w)
@@ -1273,14 +834,8 @@ static void write_after(struct wire *w)
 TEST(calls_inside_connection_lost_are_nothing, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_lost = write_after };
-	char c;
 
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_lose_connection(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_str_eq(w.why, "ConnectionDone");
-	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, &c, 1), 0);
-	wire_close(&w);
+	play(&w, "open; lose; lost; why ConnectionDone; peer gets end; end");
 }
 
 /*
@@ -1308,14 +863,8 @@ TEST(what_epoll_refuses_is_told, ON_EACH_BACKEND)
 	ck_assert(!wire_open(&w, reactor));
 	ck_assert_int_eq(errno, ENOSPC);
 	w = (struct wire){ .on_data = NULL };
-	ck_assert(wire_open(&w, reactor));
-	plait_transport_pause_reading(w.transport);
-	run_turns(reactor, 1);
-	plait_transport_resume_reading(w.transport);
-	fault_call("epoll_ctl", 1, ENOSPC);
-	wire_wait_lost(&w);
-	ck_assert_int_eq(w.err, ENOSPC);
-	wire_close(&w);
+	play(&w, "open; pause; turn; resume; fail epoll_ctl ENOSPC; lost;"
+		 "errno ENOSPC; end");
 }
 #endif
 
@@ -1324,13 +873,9 @@ TEST(a_descriptor_closed_by_somebody_else_is_a_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
 
-	ck_assert(wire_open(&w, reactor));
+	play(&w, "open");
 	close(w.fd);
-	plait_transport_pause_reading(w.transport);
-	wire_wait_lost(&w);
-	ck_assert_int_eq(w.err, EBADF);
-	wire_close(&w);
-	ck_assert_uint_eq(calls_of("close"), 0);
+	play(&w, "pause; lost; errno EBADF; end; calls close 0");
 }
 
 static void abort_the_other(struct wire *w)
@@ -1345,17 +890,15 @@ static void abort_the_other(struct wire *w)
 TEST(a_descriptor_lost_at_the_end_is_not_closed_again, ON_EACH_BACKEND)
 {
 	struct wire a = { .on_lost = abort_the_other };
-	struct wire b = { .on_lost = abort_the_other };
+	struct wire b = { .on_lost = abort_the_other, .arg = &a };
 
 	a.arg = &b;
-	b.arg = &a;
-	ck_assert(wire_open(&a, reactor));
-	ck_assert(wire_open(&b, reactor));
+	play(&a, "open");
+	play(&b, "open");
 	close(a.fd);
 	close(b.fd);
-	plait_transport_pause_reading(a.transport);
-	plait_transport_pause_reading(b.transport);
+	play(&a, "pause");
+	play(&b, "pause");
 	wire_close(&a);
-	wire_close(&b);
-	ck_assert_uint_eq(calls_of("close"), 0);
+	play(&b, "end; calls close 0");
 }
