@@ -9,31 +9,27 @@
 #include "tests/child.h"
 #include "tests/play.h"
 
-/* A step is cut at its first blank: a verb, and what comes after it. */
-struct verb {
-	const char *name;
-	void (*run)(struct wire *w, const char *rest);
-};
-
 /* Where the step came from, for what it says when it does not hold. */
 static const char *now;
 
-#define HOLDS(what, ...)                                                       \
-	ck_assert_msg(what, "\"%.*s\": %s", (int)strcspn(now, ";}"), now,      \
-		      play_text(__VA_ARGS__))
+const char *play_block;
 
-static const char *play_text(const char *fmt, ...)
+static const struct play_verb *own_verbs;
+
+void play_holds(bool it_does, const char *fmt, ...)
 {
-	static char text[512];
+	char text[512];
 	va_list ap;
 
+	if (it_does)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return text;
+	ck_abort_msg("\"%.*s\": %s", (int)strcspn(now, ";{}"), now, text);
 }
 
-static bool begins(const char *s, const char *with)
+bool play_begins(const char *s, const char *with)
 {
 	return strncmp(s, with, strlen(with)) == 0;
 }
@@ -44,7 +40,7 @@ static size_t number(const char *s, const char **end)
 	char *rest;
 	double n = strtod(s, &rest);
 
-	HOLDS(rest != s, "no number");
+	play_holds(rest != s, "no number");
 	if (*rest == 'K' || *rest == 'M')
 		n *= *rest++ == 'K' ? 1024 : 1024 * 1024;
 	*end = rest;
@@ -82,12 +78,12 @@ static const struct {
 	{ "ETIMEDOUT", ETIMEDOUT },
 };
 
-static int errno_of(const char *s)
+int play_errno_of(const char *s)
 {
 	for (int i = 0; i < N_OF(errnos); i++)
-		if (begins(s, errnos[i].name))
+		if (play_begins(s, errnos[i].name))
 			return errnos[i].err;
-	HOLDS(false, "no errno");
+	play_holds(false, "no errno");
 	return 0;
 }
 
@@ -102,8 +98,8 @@ static void write_step(struct wire *w, const char *what)
 		plait_transport_write(w->transport, what, strlen(what));
 		return;
 	}
-	bytes = wire_bytes(w->written + n);
-	plait_transport_write(w->transport, bytes + w->written, n);
+	bytes = wire_bytes_from(w->written, n);
+	plait_transport_write(w->transport, bytes, n);
 	w->written += n;
 	free(bytes);
 }
@@ -116,7 +112,7 @@ static void mix(struct wire *w, const char *what)
 	struct plait_buf *b;
 	bool end;
 
-	HOLDS(is_bytes(what, &n, &end), "how many bytes?");
+	play_holds(is_bytes(what, &n, &end), "how many bytes?");
 	bytes = wire_bytes(n);
 	for (srand((unsigned)n); at < n; at += len) {
 		len = (size_t)rand() % (rand() % 8 ? 3000 : 200000) + 1;
@@ -130,7 +126,7 @@ static void mix(struct wire *w, const char *what)
 			plait_buf_unref(&b);
 		}
 	}
-	HOLDS(plait_transport_pending(w->transport) == n, "not all");
+	play_holds(plait_transport_pending(w->transport) == n, "not all");
 	free(bytes);
 }
 
@@ -209,7 +205,7 @@ static void work(struct wire *w, const char *ended)
 	if (*ended == '\0')
 		wire_work(w);
 	else
-		HOLDS(w->ended == (strcmp(ended, "ended") == 0), "not so");
+		play_holds(w->ended == (strcmp(ended, "ended") == 0), "not so");
 }
 
 /* The peer. */
@@ -217,18 +213,20 @@ static void peer_sends(struct wire *w, size_t n)
 {
 	unsigned char *bytes = wire_bytes(n);
 
-	HOLDS(peer_send(w->reactor, w->peer, bytes, n), "%s", strerror(errno));
+	play_holds(peer_send(reactor, w->peer, bytes, n), "%s",
+		   strerror(errno));
 	free(bytes);
 }
 
 static void peer_gets_bytes(struct wire *w, size_t n, bool and_end)
 {
-	unsigned char *bytes = wire_bytes(w->taken + n), *got = malloc(n + 1);
-	ssize_t came = and_end ? peer_read_to_eof(w->reactor, w->peer, got, n)
-			       : peer_read(w->reactor, w->peer, got, n);
+	unsigned char *bytes = wire_bytes_from(w->taken, n);
+	unsigned char *got = malloc(n + 1);
+	ssize_t came = and_end ? peer_read_to_eof(reactor, w->peer, got, n)
+			       : peer_read(reactor, w->peer, got, n);
 
-	HOLDS(came == (ssize_t)n, "%zd bytes came", came);
-	HOLDS(memcmp(got, bytes + w->taken, n) == 0, "they are others");
+	play_holds(came == (ssize_t)n, "%zd bytes came", came);
+	play_holds(memcmp(got, bytes, n) == 0, "they are others");
 	w->taken += n;
 	free(bytes);
 	free(got);
@@ -237,10 +235,10 @@ static void peer_gets_bytes(struct wire *w, size_t n, bool and_end)
 static void peer_gets_text(struct wire *w, const char *text)
 {
 	char got[256] = "";
-	ssize_t n = peer_read(w->reactor, w->peer, got, strlen(text));
+	ssize_t n = peer_read(reactor, w->peer, got, strlen(text));
 
-	HOLDS(n == (ssize_t)strlen(text) && strcmp(got, text) == 0,
-	      "it got \"%s\", %zd", got, n);
+	play_holds(n == (ssize_t)strlen(text) && strcmp(got, text) == 0,
+		   "it got \"%s\", %zd", got, n);
 }
 
 static void peer_gets(struct wire *w, const char *what)
@@ -253,42 +251,45 @@ static void peer_gets(struct wire *w, const char *what)
 	else if (strcmp(what, "end") == 0)
 		peer_gets_bytes(w, 0, true);
 	else if (strcmp(what, "reset") == 0)
-		HOLDS(peer_read(w->reactor, w->peer, NULL, SIZE_MAX / 2) ==
-			      -ECONNRESET,
-		      "an end");
+		play_holds(peer_read(reactor, w->peer, NULL, SIZE_MAX / 2) ==
+				   -ECONNRESET,
+			   "an end");
 	else
 		peer_gets_text(w, what);
 }
 
 static void peer_has(struct wire *w, bool gone)
 {
-	HOLDS(plait_transport_peer_has_closed(w->transport) == gone, "not so");
+	play_holds(plait_transport_peer_has_closed(w->transport) == gone,
+		   "not so");
 }
 
 static void peer_cannot_send(struct wire *w)
 {
-	HOLDS(peer_read_to_eof(w->reactor, w->peer, NULL, 0) < 1, "it gets");
+	play_holds(peer_read_to_eof(reactor, w->peer, NULL, 0) < 1, "it gets");
 	errno = 0;
 	while (send(w->peer, "x", 1, MSG_NOSIGNAL) == 1)
 		;
-	HOLDS(errno == EPIPE || errno == ECONNRESET, "%s", strerror(errno));
+	play_holds(errno == EPIPE || errno == ECONNRESET, "%s",
+		   strerror(errno));
 }
 
-static void peer(struct wire *w, const char *does)
+void play_peer(struct wire *w, const char *does)
 {
 	const char *what = strchr(does, ' ');
 	bool end;
 	size_t n;
 
 	what = what != NULL ? what + 1 : "";
-	if (begins(does, "says "))
+	if (play_begins(does, "says "))
 		peer_say(w->peer, what);
-	else if (begins(does, "sends ") && is_bytes(what, &n, &end))
+	else if (play_begins(does, "sends ") && is_bytes(what, &n, &end))
 		peer_sends(w, n);
-	else if (begins(does, "gets "))
+	else if (play_begins(does, "gets "))
 		peer_gets(w, what);
-	else if (begins(does, "takes ") && is_bytes(what, &n, &end))
-		HOLDS(peer_read(NULL, w->peer, NULL, n) == (ssize_t)n, "less");
+	else if (play_begins(does, "takes ") && is_bytes(what, &n, &end))
+		play_holds(peer_read(NULL, w->peer, NULL, n) == (ssize_t)n,
+			   "less");
 	else if (strcmp(does, "cannot send") == 0)
 		peer_cannot_send(w);
 	else if (strcmp(does, "shuts") == 0)
@@ -297,21 +298,21 @@ static void peer(struct wire *w, const char *does)
 		wire_hang_up(w);
 	else if (strcmp(does, "resets") == 0)
 		wire_reset(w);
-	else if (begins(does, "is "))
+	else if (play_begins(does, "is "))
 		peer_has(w, strcmp(what, "gone") == 0);
 	else
-		HOLDS(false, "no peer does that");
+		play_holds(false, "no peer does that");
 }
 
 /* Time. */
 static void turn(struct wire *w, const char *n)
 {
-	run_turns(w->reactor, *n == '\0' ? 1 : (unsigned)atoi(n));
+	run_turns(reactor, *n == '\0' ? 1 : (unsigned)atoi(n));
 }
 
 static void wait_step(struct wire *w, const char *seconds)
 {
-	run_for(w->reactor, atof(seconds));
+	run_for(reactor, atof(seconds));
 }
 
 static void sleeps(struct wire *w, const char *seconds)
@@ -319,8 +320,8 @@ static void sleeps(struct wire *w, const char *seconds)
 	double s = atof(seconds);
 
 	clock_virtual(true);
-	ck_assert_int_eq(plait_reactor_iterate(w->reactor, s), 0);
-	HOLDS(wait_timeout() >= 0.9 * s, "only %g", wait_timeout());
+	ck_assert_int_eq(plait_reactor_iterate(reactor, s), 0);
+	play_holds(wait_timeout() >= 0.9 * s, "only %g", wait_timeout());
 }
 
 static unsigned long waits(void)
@@ -333,16 +334,16 @@ static void quiet(struct wire *w, const char *seconds)
 {
 	unsigned long before = waits();
 
-	run_for(w->reactor, atof(seconds));
-	HOLDS(waits() - before <= 3, "%lu waits", waits() - before);
+	run_for(reactor, atof(seconds));
+	play_holds(waits() - before <= 3, "%lu waits", waits() - before);
 }
 
 static void until(struct wire *w, const char *what)
 {
 	unsigned n = (unsigned)atoi(what + strcspn(what, " "));
 
-	run_until_count(w->reactor, begins(what, "lost") ? &w->lost : &w->calls,
-			n);
+	run_until_count(reactor,
+			play_begins(what, "lost") ? &w->lost : &w->calls, n);
 }
 
 static void real_time(struct wire *w, const char *nothing)
@@ -359,9 +360,9 @@ static void script_call(const char *what, bool fails)
 	sscanf(what, "%31s %31s %31s", call, how, times);
 	forever = strcmp(times, "forever") == 0;
 	if (fails && forever)
-		fault_call_forever(call, errno_of(how));
+		fault_call_forever(call, play_errno_of(how));
 	else if (fails)
-		fault_call(call, strtoul(times, NULL, 10), errno_of(how));
+		fault_call(call, strtoul(times, NULL, 10), play_errno_of(how));
 	else if (forever)
 		fault_short_forever(call, strtoul(how, NULL, 10));
 	else
@@ -399,7 +400,7 @@ static void memory(struct wire *w, const char *nothing)
 
 static void used(struct wire *w, const char *call)
 {
-	HOLDS(fault_used(call), "it is not");
+	play_holds(fault_used(call), "it is not");
 }
 
 static void count(struct wire *w, const char *nothing)
@@ -409,15 +410,15 @@ static void count(struct wire *w, const char *nothing)
 
 /* What has come of it. */
 /* "5", "<5" or ">5" */
-static void is_number(size_t n, const char *expected)
+void play_is_number(size_t n, const char *expected)
 {
 	const char *end, *digits = expected + strspn(expected, "<>");
 	size_t than = number(digits, &end);
 
-	HOLDS(*expected == '<'	 ? n < than
-	      : *expected == '>' ? n > than
-				 : n == than,
-	      "it is %zu", n);
+	play_holds(*expected == '<'   ? n < than
+		   : *expected == '>' ? n > than
+				      : n == than,
+		   "it is %zu", n);
 }
 
 static void calls(struct wire *w, const char *what)
@@ -425,37 +426,37 @@ static void calls(struct wire *w, const char *what)
 	char call[32] = "", n[16] = "";
 
 	sscanf(what, "%31s %15s", call, n);
-	is_number(calls_of(call), n);
+	play_is_number(calls_of(call), n);
 }
 
-static void text_is(const char *text, const char *expected)
+void play_text_is(const char *text, const char *expected)
 {
 	size_t n = strlen(expected);
 	bool more = n > 3 && strcmp(expected + n - 3, "...") == 0;
 
-	HOLDS(more ? strncmp(text, expected, n - 3) == 0
-		   : strcmp(text, expected) == 0,
-	      "it is \"%s\"", text);
+	play_holds(more ? strncmp(text, expected, n - 3) == 0
+			: strcmp(text, expected) == 0,
+		   "it is \"%s\"", text);
 }
 
 static void trace_step(struct wire *w, const char *expected)
 {
-	text_is(w->trace, expected);
+	play_text_is(w->trace, expected);
 }
 
 static void text_step(struct wire *w, const char *expected)
 {
-	text_is(w->text, expected);
+	play_text_is(w->text, expected);
 }
 
 static void why(struct wire *w, const char *expected)
 {
-	text_is(w->why, expected);
+	play_text_is(w->why, expected);
 }
 
 static void errno_step(struct wire *w, const char *name)
 {
-	HOLDS(w->err == errno_of(name), "it is %s", strerror(w->err));
+	play_holds(w->err == play_errno_of(name), "it is %s", strerror(w->err));
 }
 
 static void lost(struct wire *w, const char *times)
@@ -463,39 +464,39 @@ static void lost(struct wire *w, const char *times)
 	if (*times == '\0')
 		wire_wait_lost(w);
 	else
-		is_number(w->lost, times);
+		play_is_number(w->lost, times);
 }
 
 static void done(struct wire *w, const char *times)
 {
-	is_number(w->done, times);
+	play_is_number(w->done, times);
 }
 
 static void received(struct wire *w, const char *n)
 {
-	is_number(w->received, n);
+	play_is_number(w->received, n);
 }
 
 static void reads(struct wire *w, const char *n)
 {
-	is_number(w->calls, n);
+	play_is_number(w->calls, n);
 }
 
 static void unsent(struct wire *w, const char *n)
 {
-	is_number(plait_transport_pending(w->transport), n);
+	play_is_number(plait_transport_pending(w->transport), n);
 }
 
 static void is(struct wire *w, const char *what)
 {
-	HOLDS(plait_transport_is_disconnecting(w->transport) ==
-		      (strcmp(what, "closing") == 0),
-	      "not so");
+	play_holds(plait_transport_is_disconnecting(w->transport) ==
+			   (strcmp(what, "closing") == 0),
+		   "not so");
 }
 
 static void producer(struct wire *w, const char *told)
 {
-	text_is(w->told, strcmp(told, "-") == 0 ? "" : told);
+	play_text_is(w->told, strcmp(told, "-") == 0 ? "" : told);
 }
 
 static void end(struct wire *w, const char *nothing)
@@ -518,7 +519,6 @@ static void let_go(struct wire *w, const char *nothing)
 static void free_reactor(struct wire *w, const char *nothing)
 {
 	plait_reactor_free(&reactor);
-	w->reactor = NULL;
 }
 
 static void half_closeable(struct wire *w, const char *nothing)
@@ -533,7 +533,7 @@ static void pair(struct wire *w, const char *nothing)
 
 static void open_step(struct wire *w, const char *nothing)
 {
-	HOLDS(wire_open(w, reactor), "%s", strerror(errno));
+	play_holds(wire_open(w, reactor), "%s", strerror(errno));
 }
 
 static void limit(struct wire *w, const char *what)
@@ -541,20 +541,20 @@ static void limit(struct wire *w, const char *what)
 	double n = atof(what + strcspn(what, " "));
 	size_t size = n >= 1e18 ? SIZE_MAX : (size_t)n;
 
-	if (begins(what, "close_timeout "))
+	if (play_begins(what, "close_timeout "))
 		w->limits.close_timeout = n;
-	else if (begins(what, "linger_timeout "))
+	else if (play_begins(what, "linger_timeout "))
 		w->limits.linger_timeout = n;
-	else if (begins(what, "linger_bytes "))
+	else if (play_begins(what, "linger_bytes "))
 		w->limits.linger_bytes = size;
-	else if (begins(what, "max_unsent "))
+	else if (play_begins(what, "max_unsent "))
 		w->limits.max_unsent = size;
 	else
-		HOLDS(false, "no such limit");
+		play_holds(false, "no such limit");
 	plait_reactor_set_limits(reactor, &w->limits);
 }
 
-static const struct verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "abort", abort_it },
 	{ "calls", calls },
 	{ "check-bytes", check_bytes },
@@ -580,7 +580,7 @@ static const struct verb verbs[] = {
 	{ "pair", pair },
 	{ "pass", pass },
 	{ "pause", pause_it },
-	{ "peer", peer },
+	{ "peer", play_peer },
 	{ "produce", produce },
 	{ "produce-for-itself", produce_for_itself },
 	{ "producer", producer },
@@ -604,52 +604,68 @@ static const struct verb verbs[] = {
 	{ "why", why },
 	{ "work", work },
 	{ "write", write_step },
+	{ NULL, NULL },
 };
 
+void play_words(const struct play_verb *own)
+{
+	own_verbs = own;
+}
+
+static bool run_verb(const struct play_verb *v, struct wire *w,
+		     const char *name, const char *rest)
+{
+	while (v != NULL && v->name != NULL && strcmp(v->name, name) != 0)
+		v++;
+	if (v == NULL || v->name == NULL)
+		return false;
+	v->run(w, rest);
+	return true;
+}
+
+/* A verb, and after the first blank what it is to do that with. */
 static void run_step(struct wire *w, char *step)
 {
 	char *rest = step + strcspn(step, " ");
 
 	if (*rest != '\0')
 		*rest++ = '\0';
-	for (int i = 0; i < N_OF(verbs); i++) {
-		if (strcmp(verbs[i].name, step) != 0)
-			continue;
-		verbs[i].run(w, rest);
-		return;
-	}
-	HOLDS(false, "no such step");
+	if (play_block != NULL && step[1] == '\0')
+		w->plays[(unsigned char)*step] = play_block;
+	else if (!run_verb(own_verbs, w, step, rest) &&
+		 !run_verb(verbs, w, step, rest))
+		play_holds(false, "no such step");
 }
 
-/* "D { ... }": remembers where it stands; returns what is behind it. */
-static const char *note_reaction(struct wire *w, const char *s)
+/* Cuts the step off at s, and its { block }; returns what is behind. */
+static const char *next_step(const char *s, char *step, size_t size)
 {
-	const char *end = strchr(s, '}');
+	size_t len = strcspn(s, ";{}");
+	const char *end = s + len;
 
-	HOLDS(end != NULL, "no }");
-	w->plays[*s - 'A'] = strchr(s, '{') + 1;
-	return end + 1;
+	ck_assert_uint_lt(len, size);
+	play_block = NULL;
+	if (*end == '{') {
+		play_block = end + 1;
+		end = strchr(end, '}');
+		play_holds(end != NULL, "no }");
+		end++;
+	}
+	while (len > 0 && s[len - 1] == ' ')
+		len--;
+	memcpy(step, s, len);
+	step[len] = '\0';
+	return end;
 }
 
 void play(struct wire *w, const char *story)
 {
 	const char *s = story, *before = now;
 	char step[256];
-	size_t len;
 
 	while (*(s += strspn(s, " ;")) != '\0' && *s != '}') {
 		now = s;
-		if (begins(s + 1, " {")) {
-			s = note_reaction(w, s);
-			continue;
-		}
-		len = strcspn(s, ";}");
-		ck_assert_uint_lt(len, sizeof(step));
-		memcpy(step, s, len);
-		while (len > 0 && step[len - 1] == ' ')
-			len--;
-		step[len] = '\0';
-		s += strcspn(s, ";}");
+		s = next_step(s, step, sizeof(step));
 		run_step(w, step);
 	}
 	now = before;

@@ -79,4 +79,26 @@
 
 void play(struct wire *w, const char *story);
 
+/*
+ * A suite's own verbs, the last with NULL for its name; they come first.  rest
+ * is what follows in the step, and play_block the { block } behind it, NULL
+ * without: it may be played as long as the story lives.
+ */
+struct play_verb {
+	const char *name;
+	void (*run)(struct wire *w, const char *rest);
+};
+void play_words(const struct play_verb *own);
+extern const char *play_block;
+
+/* For verbs.  Each fails the test, and quotes the step, if it is not so. */
+void play_holds(bool it_does, const char *fmt, ...) PLAIT_PRINTF(2, 3);
+void play_text_is(const char *text, const char *expected); /* or "begins..." */
+void play_is_number(size_t n, const char *expected);	   /* or <5 or >5 */
+bool play_begins(const char *s, const char *with);
+int play_errno_of(const char *s);
+
+/* What that peer does: "says hello". */
+void play_peer(struct wire *w, const char *does);
+
 #endif

@@ -32,8 +32,8 @@ void wire_note(struct wire *w, char what)
 
 static void react(struct wire *w, char what)
 {
-	if (w->plays[what - 'A'] != NULL)
-		play(w, w->plays[what - 'A']);
+	if (w->plays[(unsigned char)what] != NULL)
+		play(w, w->plays[(unsigned char)what]);
 }
 
 static void made(struct plait_protocol *p)
@@ -299,12 +299,17 @@ void wire_check_bytes(struct wire *w, const void *data, size_t len)
 		ck_assert_uint_eq(p[i], wire_byte(start + i));
 }
 
-unsigned char *wire_bytes(size_t n)
+unsigned char *wire_bytes_from(size_t at, size_t n)
 {
 	unsigned char *bytes = malloc(n);
 
 	ck_assert_ptr_nonnull(bytes);
 	for (size_t i = 0; i < n; i++)
-		bytes[i] = wire_byte(i);
+		bytes[i] = wire_byte(at + i);
 	return bytes;
+}
+
+unsigned char *wire_bytes(size_t n)
+{
+	return wire_bytes_from(0, n);
 }

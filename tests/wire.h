@@ -28,7 +28,7 @@ struct wire {
 	void (*on_resume)(struct wire *w); /* of its producer */
 	void (*on_stop)(struct wire *w);
 	void *arg;
-	const char *plays[26]; /* by letter of the trace, E is done: play.h */
+	const char *plays[128]; /* by letter of the trace, E is done: play.h */
 
 	/* What there is, and what came of it. */
 	struct plait_reactor *reactor;
@@ -90,5 +90,6 @@ static inline unsigned char wire_byte(size_t i)
 
 /* Such bytes, from the test's own memory; free() it. */
 unsigned char *wire_bytes(size_t n);
+unsigned char *wire_bytes_from(size_t at, size_t n);
 
 #endif
