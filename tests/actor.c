@@ -21,6 +21,12 @@ static void note(struct actor *a, char what)
 		a->trace[n] = what;
 }
 
+static void event(struct actor *a, char what)
+{
+	if (a->on_event != NULL)
+		a->on_event(a, what);
+}
+
 static void note_why(struct actor *a, const struct plait_failure *why)
 {
 	a->kind = plait_failure_kind(why);
@@ -38,6 +44,7 @@ static void made(struct plait_protocol *p)
 	a->transport = p->transport;
 	if (a->on_made != NULL)
 		a->on_made(a, p);
+	event(a, 'M');
 }
 
 static void keep_text(struct actor *a, const void *data, size_t len)
@@ -60,6 +67,7 @@ static void data_received(struct plait_protocol *p, const void *data,
 	a->received += len;
 	if (a->on_data != NULL)
 		a->on_data(a, p, data, len);
+	event(a, 'D');
 }
 
 static void connection_lost(struct plait_protocol *p,
@@ -74,6 +82,7 @@ static void connection_lost(struct plait_protocol *p,
 	plait_failure_str(why, a->lost_why, sizeof(a->lost_why));
 	if (a->on_lost != NULL)
 		a->on_lost(a, p);
+	event(a, 'L');
 	if (a->transport == p->transport)
 		a->transport = NULL;
 }
@@ -85,6 +94,7 @@ static void read_lost(struct plait_protocol *p)
 	note(a, 'R');
 	if (a->on_read_lost != NULL)
 		a->on_read_lost(a, p);
+	event(a, 'R');
 }
 
 static void write_lost(struct plait_protocol *p)
@@ -111,6 +121,7 @@ static void start(struct plait_factory *f)
 	a->starts++;
 	if (a->on_start != NULL)
 		a->on_start(a);
+	event(a, 'S');
 }
 
 static void stop(struct plait_factory *f)
@@ -121,6 +132,7 @@ static void stop(struct plait_factory *f)
 	a->stops++;
 	if (a->on_stop != NULL)
 		a->on_stop(a);
+	event(a, 'X');
 }
 
 static struct plait_protocol *build(struct plait_factory *f,
@@ -133,6 +145,7 @@ static struct plait_protocol *build(struct plait_factory *f,
 	a->peer = *peer;
 	if (a->on_build != NULL)
 		a->on_build(a);
+	event(a, 'B');
 	if (a->has_no_memory)
 		errno = ENOMEM;
 	if (a->refuses || a->has_no_memory)
@@ -151,6 +164,7 @@ static void started_connecting(struct plait_factory *f,
 	a->connector = c;
 	if (a->on_started != NULL)
 		a->on_started(a);
+	event(a, 'c');
 }
 
 static void connection_failed(struct plait_factory *f,
@@ -165,6 +179,7 @@ static void connection_failed(struct plait_factory *f,
 	note_why(a, why);
 	if (a->on_failed != NULL)
 		a->on_failed(a);
+	event(a, 'F');
 }
 
 static void client_lost(struct plait_factory *f, struct plait_connector *c,
@@ -178,6 +193,7 @@ static void client_lost(struct plait_factory *f, struct plait_connector *c,
 	note_why(a, why);
 	if (a->on_client_lost != NULL)
 		a->on_client_lost(a);
+	event(a, 'C');
 }
 
 static const struct plait_factory_ops actor_ops = {

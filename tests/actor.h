@@ -35,6 +35,7 @@ struct actor {
 	void (*on_read_lost)(struct actor *a, struct plait_protocol *p);
 	void (*on_failed)(struct actor *a);
 	void (*on_client_lost)(struct actor *a);
+	void (*on_event)(struct actor *a, char what); /* after each of these */
 	void *arg;
 
 	/* What came of it. */

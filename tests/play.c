@@ -15,6 +15,8 @@ static const char *now;
 const char *play_block;
 
 static const struct play_verb *own_verbs;
+static void (*own_end)(void);
+static bool is_over;
 
 void play_holds(bool it_does, const char *fmt, ...)
 {
@@ -59,23 +61,24 @@ static bool is_bytes(const char *s, size_t *n, bool *and_end)
 	return *and_end || strcmp(rest, " bytes") == 0;
 }
 
+#define E(name)                                                                \
+	{                                                                      \
+#name, name                                                    \
+	}
+
 static const struct {
 	const char *name;
 	int err;
 } errnos[] = {
-	{ "0", 0 },
-	{ "EAGAIN", EAGAIN },
-	{ "EBADF", EBADF },
-	{ "ECONNRESET", ECONNRESET },
-	{ "EHOSTUNREACH", EHOSTUNREACH },
-	{ "EINTR", EINTR },
-	{ "EIO", EIO },
-	{ "ENOBUFS", ENOBUFS },
-	{ "ENOMEM", ENOMEM },
-	{ "ENOSPC", ENOSPC },
-	{ "ENOTCONN", ENOTCONN },
-	{ "EPIPE", EPIPE },
-	{ "ETIMEDOUT", ETIMEDOUT },
+	{ "0", 0 },	 E(EACCES),	  E(EADDRINUSE), E(EADDRNOTAVAIL),
+	E(EAGAIN),	 E(EALREADY),	  E(EBADF),	 E(ECHILD),
+	E(ECONNABORTED), E(ECONNREFUSED), E(ECONNRESET), E(EHOSTDOWN),
+	E(EHOSTUNREACH), E(EINPROGRESS),  E(EINTR),	 E(EINVAL),
+	E(EIO),		 E(EISCONN),	  E(EMFILE),	 E(ENETDOWN),
+	E(ENETUNREACH),	 E(ENFILE),	  E(ENOBUFS),	 E(ENOMEM),
+	E(ENONET),	 E(ENOPROTOOPT),  E(ENOSPC),	 E(ENOTCONN),
+	E(EOPNOTSUPP),	 E(EPERM),	  E(EPIPE),	 E(EPROTO),
+	E(ESHUTDOWN),	 E(ETIMEDOUT),
 };
 
 int play_errno_of(const char *s)
@@ -431,11 +434,15 @@ static void calls(struct wire *w, const char *what)
 
 void play_text_is(const char *text, const char *expected)
 {
-	size_t n = strlen(expected);
-	bool more = n > 3 && strcmp(expected + n - 3, "...") == 0;
+	const char *gap = strstr(expected, "...");
+	const char *rest = gap != NULL ? gap + 3 : "";
+	size_t n = strlen(text), begin = 0, end = strlen(rest);
 
-	play_holds(more ? strncmp(text, expected, n - 3) == 0
-			: strcmp(text, expected) == 0,
+	begin = gap != NULL ? (size_t)(gap - expected) : n + 1;
+	play_holds(gap == NULL ? strcmp(text, expected) == 0
+			       : n >= begin + end &&
+					 strncmp(text, expected, begin) == 0 &&
+					 strcmp(text + n - end, rest) == 0,
 		   "it is \"%s\"", text);
 }
 
@@ -607,9 +614,15 @@ static const struct play_verb verbs[] = {
 	{ NULL, NULL },
 };
 
-void play_words(const struct play_verb *own)
+void play_words(const struct play_verb *own, void (*at_the_end)(void))
 {
 	own_verbs = own;
+	own_end = at_the_end;
+}
+
+void play_end(void)
+{
+	is_over = true;
 }
 
 static bool run_verb(const struct play_verb *v, struct wire *w,
@@ -637,6 +650,15 @@ static void run_step(struct wire *w, char *step)
 		play_holds(false, "no such step");
 }
 
+static const char *behind_block(const char *s)
+{
+	for (int depth = 1; depth > 0; s++) {
+		play_holds(*s != '\0', "no }");
+		depth += (*s == '{') - (*s == '}');
+	}
+	return s;
+}
+
 /* Cuts the step off at s, and its { block }; returns what is behind. */
 static const char *next_step(const char *s, char *step, size_t size)
 {
@@ -647,9 +669,7 @@ static const char *next_step(const char *s, char *step, size_t size)
 	play_block = NULL;
 	if (*end == '{') {
 		play_block = end + 1;
-		end = strchr(end, '}');
-		play_holds(end != NULL, "no }");
-		end++;
+		end = behind_block(play_block);
 	}
 	while (len > 0 && s[len - 1] == ' ')
 		len--;
@@ -663,10 +683,19 @@ void play(struct wire *w, const char *story)
 	const char *s = story, *before = now;
 	char step[256];
 
-	while (*(s += strspn(s, " ;")) != '\0' && *s != '}') {
+	while (!is_over && *(s += strspn(s, " ;")) != '\0' && *s != '}') {
 		now = s;
 		s = next_step(s, step, sizeof(step));
 		run_step(w, step);
 	}
 	now = before;
+}
+
+void play_story(struct wire *w, const char *story)
+{
+	is_over = false;
+	play(w, story);
+	wire_hang_up(w);
+	if (own_end != NULL)
+		own_end();
 }

@@ -53,7 +53,7 @@
  *	count			calls, from now on: calls recv 5
  *
  *	trace MDL, text TEXT, why TEXT, errno EPIPE, lost 0, done 1
- *	why TEXT...		begins so
+ *	why TEXT...TEXT		begins and ends so
  *	received 5, reads 2, unsent 9	bytes, and calls of data_received();
  *				>5 and <5 as well
  *	is closing, is open, peer is gone, peer is there
@@ -73,27 +73,33 @@
 	{                                                                      \
 		struct wire w = { .peer = -1 };                                \
                                                                                \
-		play(&w, claim##_told[_i]);                                    \
-		wire_hang_up(&w);                                              \
+		play_story(&w, claim##_told[_i]);                              \
 	}
 
 void play(struct wire *w, const char *story);
 
+/* The same for a STORY: closes what is left open. */
+void play_story(struct wire *w, const char *story);
+
+/* For a step: the story ends with it. */
+void play_end(void);
+
 /*
- * A suite's own verbs, the last with NULL for its name; they come first.  rest
- * is what follows in the step, and play_block the { block } behind it, NULL
- * without: it may be played as long as the story lives.
+ * A suite's own verbs, the last with NULL for its name; they come first.  end,
+ * which may be NULL, is called after a STORY.  rest is what follows in the
+ * step, and play_block the { block } behind it, NULL without: it may be played
+ * as long as the story lives.
  */
 struct play_verb {
 	const char *name;
 	void (*run)(struct wire *w, const char *rest);
 };
-void play_words(const struct play_verb *own);
+void play_words(const struct play_verb *own, void (*end)(void));
 extern const char *play_block;
 
 /* For verbs.  Each fails the test, and quotes the step, if it is not so. */
 void play_holds(bool it_does, const char *fmt, ...) PLAIT_PRINTF(2, 3);
-void play_text_is(const char *text, const char *expected); /* or "begins..." */
+void play_text_is(const char *text, const char *expected); /* or ... in it */
 void play_is_number(size_t n, const char *expected);	   /* or <5 or >5 */
 bool play_begins(const char *s, const char *with);
 int play_errno_of(const char *s);

@@ -8,32 +8,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "tests/actor.h"
-
-static struct actor client;
-static struct actor server;
-static struct plait_port *port;
-static unsigned number;
-
-static void setup(void)
-{
-	actor_init(&client);
-	actor_init(&server);
-}
-
-static void listen_now(void)
-{
-	number = actor_listen(&server, reactor, &port);
-}
-
-static void end(void)
-{
-	actor_wait_idle(&client, reactor);
-	if (server.made > server.lost)
-		run_until_count(reactor, &server.lost, server.made);
-	actor_stop(reactor, &port);
-	run_turns(reactor, 3);
-}
+#include "tests/stage.h"
 
 /* What fails with which errno, and what that is called. */
 static const struct {
@@ -61,7 +36,7 @@ static const struct {
 	{ "setsockopt", ENOBUFS, &plait_error_connect },
 };
 
-GROUP("calls", .setup = setup);
+GROUP("calls", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(every_failure_has_its_name, ON_EACH_BACKEND, EACH_OF(failures))
 {
@@ -71,16 +46,17 @@ TEST(every_failure_has_its_name, ON_EACH_BACKEND, EACH_OF(failures))
 		.keep_alive = true,
 	};
 
-	listen_now();
+	stage_listen();
 	fault_call(failures[_i].call, 1, failures[_i].err);
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	plait_connect_tcp(reactor, "127.0.0.1", server_number, &client.base,
+			  &o);
 	ck_assert_str_eq(client.trace, "Sc");
 	actor_wait_idle(&client, reactor);
 	ck_assert(fault_used(failures[_i].call));
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, failures[_i].kind);
 	ck_assert_int_eq(client.err, failures[_i].err);
-	end();
+	stage_over();
 	ck_assert_str_eq(client.trace, "ScFX");
 }
 
@@ -98,57 +74,36 @@ TEST(after_every_failure_it_can_connect_again, ON_EACH_BACKEND,
 		.no_delay = true,
 	};
 
-	listen_now();
+	stage_listen();
 	client.on_failed = connect_once_more;
 	client.on_made = actor_lose;
 	fault_call(failures[_i].call, 1, failures[_i].err);
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
-	end();
+	plait_connect_tcp(reactor, "127.0.0.1", server_number, &client.base,
+			  &o);
+	stage_over();
 	ck_assert_str_eq(client.trace, "ScFcBMLCX");
 }
 
 /* The second setsockopt() of an attempt. */
-TEST(an_option_that_is_refused_fails_the_attempt, ON_EACH_BACKEND)
-{
-	const struct plait_connect_options o = { .no_delay = true,
-						 .keep_alive = true };
+STORY(an_option_that_is_refused_fails_the_attempt,
+      "server listens; option no_delay; option keep_alive; pass setsockopt 1;"
+      "fail setsockopt ENOBUFS; client connects; over; client trace ScFX;"
+      "client errno ENOBUFS");
 
-	listen_now();
-	fault_pass("setsockopt", 1);
-	fault_call("setsockopt", 1, ENOBUFS);
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
-	end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_int_eq(client.err, ENOBUFS);
-}
+#define IN_PROGRESS(err)                                                       \
+	"client M { client loses } server listens; fail connect " err ";"      \
+	"count; client connects; over; calls connect 1; calls getsockopt 1;"   \
+	"client trace ScBMLCX"
 
 /* In progress, and interrupted, which is the same. */
-TEST(what_is_in_progress_is_waited_for, ON_EACH_BACKEND, TIMES(2))
-{
-	listen_now();
-	client.on_made = actor_lose;
-	fault_call("connect", 1, _i ? EINTR : EINPROGRESS);
-	actor_connect(&client, reactor, number);
-	calls_reset();
-	end();
-	ck_assert_uint_eq(calls_of("connect"), 1);
-	ck_assert_uint_eq(calls_of("getsockopt"), 1);
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-}
+STORY(what_is_in_progress_is_waited_for, IN_PROGRESS("EINPROGRESS"),
+      IN_PROGRESS("EINTR"));
 
-TEST(what_was_in_progress_may_be_refused, ON_EACH_BACKEND, TIMES(2))
-{
-	uint16_t refusing;
-	int held = peer_hold_port(&refusing);
-
-	fault_call("connect", 1, _i ? EINTR : EINPROGRESS);
-	actor_connect(&client, reactor, refusing);
-	actor_wait_idle(&client, reactor);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
-	close(held);
-}
+STORY(what_was_in_progress_may_be_refused,
+      "fail connect EINPROGRESS; client connects; over; client trace ScFX;"
+      "client kind ConnectionRefusedError",
+      "fail connect EINTR; client connects; over; client trace ScFX;"
+      "client kind ConnectionRefusedError");
 
 /* The library's socket that is connected to that port. */
 static int client_fd(unsigned to)
@@ -180,18 +135,19 @@ TEST(options_are_set_if_wanted, ON_EACH_BACKEND, TIMES(2))
 						 .keep_alive = _i };
 	int fd;
 
-	listen_now();
+	stage_listen();
 	calls_reset();
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
+	plait_connect_tcp(reactor, "127.0.0.1", server_number, &client.base,
+			  &o);
 	run_until_count(reactor, &client.made, 1);
-	fd = client_fd(number);
+	fd = client_fd(server_number);
 	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_NODELAY), _i);
 	ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), _i);
 	ck_assert_uint_eq(calls_of("setsockopt"), _i ? 2 : 0);
 	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	plait_transport_lose_connection(client.transport);
-	end();
+	stage_over();
 }
 
 /*
@@ -221,31 +177,15 @@ TEST(connecting_to_oneself_is_refused, ON_EACH_BACKEND, TIMES(2))
 	close(held);
 }
 
-TEST(not_knowing_ones_address_is_no_failure, ON_EACH_BACKEND)
-{
-	listen_now();
-	client.on_made = actor_lose;
-	fault_call("getsockname", 1, ENOBUFS);
-	actor_connect(&client, reactor, number);
-	end();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-}
+STORY(not_knowing_ones_address_is_no_failure,
+      "client M { client loses } server listens; fail getsockname ENOBUFS;"
+      "client connects; over; client trace ScBMLCX");
 
 /* epoll_ctl() refuses to watch: the connecting socket, then the stream. */
-TEST(what_cannot_be_watched_has_failed, ON_EACH_BACKEND)
-{
-	if (strcmp(backend, "epoll") != 0)
-		return;
-	listen_now();
-	run_turns(reactor, 1);
-	fault_call("connect", 1, EINPROGRESS);
-	fault_call("epoll_ctl", 1, ENOSPC);
-	actor_connect(&client, reactor, number);
-	end();
-	ck_assert(fault_used("epoll_ctl"));
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_int_eq(client.err, ENOSPC);
-}
+STORY(what_cannot_be_watched_has_failed,
+      "epoll-only; server listens; turn; fail connect EINPROGRESS;"
+      "fail epoll_ctl ENOSPC; client connects; over; used epoll_ctl;"
+      "client trace ScFX; client errno ENOSPC");
 
 /* The number of a descriptor that was closed is anybody's. */
 static void take_the_number(struct actor *a)
@@ -270,7 +210,7 @@ TEST(a_lost_descriptor_has_failed, ON_EACH_BACKEND)
 		run_turns(reactor, 1);
 		ck_assert_str_eq(client.trace, "Sc");
 		close(fd);
-		end();
+		stage_over();
 		ck_assert_str_eq(client.trace, "ScFX");
 		ck_assert_int_eq(client.err, EBADF);
 	}
@@ -295,12 +235,12 @@ TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_BACKEND)
 {
 	int fd;
 
-	listen_now();
+	stage_listen();
 	fd = dup(0);
 	close(fd);
 	client.on_made = say_and_lose;
 	server.on_made = hold;
-	actor_connect(&client, reactor, number);
+	actor_connect(&client, reactor, server_number);
 	run_until_count(reactor, &client.client_lost, 1);
 	run_until_count(reactor, &server.made, 1);
 	if (strcmp(backend, "select") == 0) {
@@ -309,7 +249,7 @@ TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_BACKEND)
 		ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
 	}
 	plait_transport_abort(server.transport);
-	end();
+	stage_over();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 	if (strcmp(backend, "select") == 0)
 		ck_assert_int_eq(close(fd), 0);
@@ -322,16 +262,16 @@ static void refuse_transport(struct actor *a)
 	a->on_build = NULL;
 }
 
-GROUP("memory", .setup = setup);
+GROUP("memory", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(no_memory_for_the_transport_has_failed, ON_EACH_BACKEND)
 {
-	listen_now();
+	stage_listen();
 	client.on_build = refuse_transport;
 	client.on_failed = connect_once_more;
 	client.on_made = actor_lose;
-	actor_connect(&client, reactor, number);
-	end();
+	actor_connect(&client, reactor, server_number);
+	stage_over();
 	ck_assert(fault_alloc_reached());
 	ck_assert_str_eq(client.trace, "ScBFcBMLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
@@ -378,33 +318,13 @@ TEST(told_of_no_memory_it_may_try_again, ON_EACH_BACKEND)
 	ck_assert_str_eq(client.trace, "SFFX");
 }
 
-TEST(several_factories_may_have_had_no_memory, ON_EACH_BACKEND, TIMES(2))
-{
-	fault_alloc_at(0, true);
-	actor_connect(&client, reactor, 1);
-	actor_connect(&server, reactor, 1);
-	actor_connect(&client, reactor, 1);
-	fault_alloc_off();
-	if (_i == 0)
-		run_turns(reactor, 1);
-	else
-		plait_reactor_free(&reactor);
-	ck_assert_str_eq(client.trace, "SFFX");
-	ck_assert_str_eq(server.trace, "SFX");
-}
+STORY(several_factories_may_have_had_no_memory,
+      "no-memory; client connects; server connects; client connects; memory;"
+      "turn; client trace SFFX; server trace SFX",
+      "no-memory; client connects; server connects; client connects; memory;"
+      "free-reactor; client trace SFFX; server trace SFX");
 
 /* With no memory even to say so. */
-TEST(a_failure_without_memory_is_told, ON_EACH_BACKEND)
-{
-	uint16_t refusing;
-	int held = peer_hold_port(&refusing);
-
-	actor_connect(&client, reactor, refusing);
-	fault_alloc_at(0, true);
-	run_until_count(reactor, &client.failed, 1);
-	fault_alloc_off();
-	ck_assert_ptr_eq(client.kind, &plait_error_no_memory);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(client.trace, "ScFX");
-	close(held);
-}
+STORY(a_failure_without_memory_is_told,
+      "client connects; no-memory; until client failed 1; memory;"
+      "client kind NoMemoryError; turn 2; client trace ScFX");

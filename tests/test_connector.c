@@ -10,26 +10,8 @@
 
 #include <plait/testing.h>
 
-#include "tests/actor.h"
 #include "tests/child.h"
-
-static struct actor client;
-static struct actor server;
-static struct plait_port *port;
-static int held;	  /* a port that refuses */
-static uint16_t refusing; /* its number */
-
-static void setup(void)
-{
-	actor_init(&client);
-	actor_init(&server);
-	held = peer_hold_port(&refusing);
-}
-
-static void teardown(void)
-{
-	close(held);
-}
+#include "tests/stage.h"
 
 /* A connection between client and server; the server's port is closed. */
 static struct plait_connector *connect_both(void)
@@ -43,26 +25,7 @@ static struct plait_connector *connect_both(void)
 	return c;
 }
 
-/* Turns until the kernel tries, and sees no event before that. */
-static void begin_attempt(void)
-{
-	bool epoll = strcmp(backend, "epoll") == 0;
-
-	calls_reset();
-	while (calls_of("connect") == 0) {
-		fault_call(epoll ? "epoll_wait" : "select", 1, EINTR);
-		run_turns(reactor, 1);
-	}
-}
-
-static void wait_end(void)
-{
-	actor_wait_idle(&client, reactor);
-	actor_wait_idle(&server, reactor);
-	run_turns(reactor, 3);
-}
-
-GROUP("attempt", .setup = setup, .teardown = teardown);
+GROUP("attempt", .setup = stage_setup, .teardown = stage_teardown);
 
 /* Connected and reset before that was seen: what it has said is heard. */
 TEST(a_peer_that_speaks_and_resets_at_once_is_heard, ON_EACH_BACKEND, TIMES(2))
@@ -71,12 +34,12 @@ TEST(a_peer_that_speaks_and_resets_at_once_is_heard, ON_EACH_BACKEND, TIMES(2))
 	int listener = peer_listen(&number, 1), fd;
 
 	actor_connect(&client, reactor, number);
-	begin_attempt();
+	stage_attempt();
 	fd = peer_accept(listener);
 	if (_i == 0)
 		peer_say(fd, "go away");
 	peer_reset(fd);
-	wait_end();
+	stage_over();
 	if (_i == 0) {
 		ck_assert_str_eq(client.trace, "ScBMDLCX");
 		ck_assert_str_eq(client.text, "go away");
@@ -98,10 +61,10 @@ TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting,
 	struct plait_connector *c = actor_connect(&client, reactor, number);
 	pid_t child;
 
-	begin_attempt();
+	stage_attempt();
 	child = child_hold();
 	plait_connector_stop_connecting(c);
-	wait_end();
+	stage_over();
 	fd = peer_accept(listener);
 	ck_assert_int_lt(peer_read_to_eof(reactor, fd, NULL, 0), 1);
 	close(fd);
@@ -109,51 +72,18 @@ TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting,
 	child_let_go(child);
 }
 
-TEST(connecting_starts_and_tells_nothing_else, ON_EACH_BACKEND)
-{
-	struct plait_connector *c;
+STORY(connecting_starts_and_tells_nothing_else,
+      "count; client connects; client trace Sc; client is connecting;"
+      "calls socket 0; calls connect 0; over");
 
-	calls_reset();
-	c = actor_connect(&client, reactor, refusing);
-	ck_assert_ptr_nonnull(c);
-	ck_assert_ptr_eq(client.connector, c);
-	ck_assert_str_eq(client.trace, "Sc");
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
-	ck_assert_uint_eq(calls_of("socket"), 0);
-	ck_assert_uint_eq(calls_of("connect"), 0);
-	wait_end();
-}
+STORY(success_is_made_then_lost_then_stopped,
+      "server listens; client connects; met; client is connected;"
+      "client trace ScBM; server loses; over; client trace ScBMLCX;"
+      "client kind ConnectionDone");
 
-TEST(success_is_made_then_lost_then_stopped, ON_EACH_BACKEND)
-{
-	struct plait_connector *c = connect_both();
-
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
-	ck_assert_str_eq(client.trace, "ScBM");
-	plait_transport_lose_connection(server.transport);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
-}
-
-static void expect_connected(struct actor *a)
-{
-	ck_assert_int_eq(plait_connector_state(a->connector), PLAIT_CONNECTED);
-}
-
-TEST(it_is_connected_before_the_protocol_is_built, ON_EACH_BACKEND)
-{
-	client.on_build = expect_connected;
-	connect_both();
-	plait_transport_lose_connection(client.transport);
-	wait_end();
-}
-
-static void expect_still_connected(struct actor *a, struct plait_protocol *p)
-{
-	expect_connected(a);
-	ck_assert_int_eq(plait_connector_connect(a->connector), -EISCONN);
-}
+STORY(it_is_connected_before_the_protocol_is_built,
+      "client B { client is connected } server listens; client connects; met;"
+      "client loses; over");
 
 static void expect_disconnected(struct actor *a)
 {
@@ -161,18 +91,12 @@ static void expect_disconnected(struct actor *a)
 			 PLAIT_DISCONNECTED);
 }
 
-TEST(it_is_connected_until_the_factory_hears_of_the_loss, ON_EACH_BACKEND)
-{
-	client.on_lost = expect_still_connected;
-	client.on_client_lost = expect_disconnected;
-	connect_both();
-	plait_transport_abort(server.transport);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	/* The same reason for both. */
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
-	ck_assert_str_eq(client.why, client.lost_why);
-}
+STORY(it_is_connected_until_the_factory_hears_of_the_loss,
+      "client L { client is connected; client again EISCONN }"
+      "client C { client is disconnected }"
+      "server listens; client connects; met; server aborts; over;"
+      "client trace ScBMLCX; client kind ConnectionLost;"
+      "client lost-kind ConnectionLost");
 
 /* All that a protocol can do wrong in its last moment. */
 static void do_everything(struct actor *a, struct plait_protocol *p)
@@ -195,7 +119,7 @@ TEST(whatever_connection_lost_does_the_factory_is_told, ON_EACH_BACKEND)
 	client.on_client_lost = expect_disconnected;
 	connect_both();
 	plait_transport_lose_connection(server.transport);
-	wait_end();
+	stage_over();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
 	ck_assert_uint_eq(unhandled_count(), 1);
@@ -210,39 +134,22 @@ static void expect_unwatched(void *arg)
 /* A socket that has not begun to connect hangs up at once. */
 TEST(it_is_watched_after_it_has_begun_to_connect, ON_EACH_BACKEND)
 {
-	unsigned number = actor_listen(&server, reactor, &port);
+	struct wire none = { .peer = -1 };
 	bool called = false;
 
-	run_turns(reactor, 1);
+	play(&none, "server listens; turn");
 	call_hook("connect", expect_unwatched, &called);
-	calls_reset();
-	actor_connect(&client, reactor, number);
-	run_until_count(reactor, &client.made, 1);
+	play(&none, "count; client connects; until client made 1");
 	ck_assert(called);
-	plait_connector_disconnect(client.connector);
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	run_until_count(reactor, &server.lost, server.builds);
-	actor_stop(reactor, &port);
-	wait_end();
+	play(&none, "client disconnects; over; client trace ScBMLCX");
 }
 
-TEST(refused_is_failed_then_stopped, ON_EACH_BACKEND)
-{
-	char wanted[128];
-
-	client.on_failed = expect_disconnected;
-	actor_connect(&client, reactor, refusing);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
-	ck_assert_int_eq(client.err, ECONNREFUSED);
-	snprintf(wanted, sizeof(wanted),
-		 "ConnectionRefusedError: connect to 127.0.0.1:%u: "
-		 "Connection refused",
-		 refusing);
-	ck_assert_str_eq(client.why, wanted);
-}
+STORY(refused_is_failed_then_stopped,
+      "client F { client is disconnected } client connects; over;"
+      "client trace ScFX; client kind ConnectionRefusedError;"
+      "client errno ECONNREFUSED;"
+      "client why ConnectionRefusedError: connect to 127.0.0.1:...: "
+      "Connection refused");
 
 TEST(build_protocol_is_told_where_it_connected, ON_EACH_BACKEND)
 {
@@ -254,170 +161,77 @@ TEST(build_protocol_is_told_where_it_connected, ON_EACH_BACKEND)
 	ck_assert_uint_eq(plait_address_port(&client.peer),
 			  plait_address_port(&a));
 	plait_transport_lose_connection(client.transport);
-	wait_end();
+	stage_over();
 }
 
-TEST(a_client_that_refuses_has_lost_the_connection, ON_EACH_BACKEND)
-{
-	client.refuses = true;
-	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScBCX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
-	run_until_count(reactor, &server.lost, 1);
-	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_done);
-	actor_stop(reactor, &port);
-	wait_end();
-}
+STORY(a_client_that_refuses_has_lost_the_connection,
+      "client refuses; server listens; client connects; client idle;"
+      "client trace ScBCX; client kind ConnectionDone; over;"
+      "server lost-kind ConnectionDone");
 
-TEST(a_client_without_memory_has_failed, ON_EACH_BACKEND)
-{
-	client.has_no_memory = true;
-	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScBFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_no_memory);
-	run_until_count(reactor, &server.lost, 1);
-	actor_stop(reactor, &port);
-	wait_end();
-}
+STORY(a_client_without_memory_has_failed,
+      "client has-no-memory; server listens; client connects; client idle;"
+      "client trace ScBFX; client kind NoMemoryError; over");
 
-/* What cannot be connected to: where to, and what it is called. */
-static const struct {
-	const char *host;
-	unsigned port;
-	const struct plait_error *kind;
-	const char *why;
-} impossible[] = {
-	{ "poetry.example", 10001, &plait_error_dns_lookup,
-	  "DNSLookupError: connect to poetry.example:10001: "
-	  "not a numeric address" },
-	{ "127.0.0.1", 65536, &plait_error_connect,
-	  "ConnectError: connect to 127.0.0.1:65536: Invalid argument" },
-	{ "fe80::1%eth0", 1, &plait_error_dns_lookup,
-	  "DNSLookupError: connect to fe80::1%eth0:1: "
-	  "not a numeric address" },
-};
+#define NO_ADDRESS(to)                                                         \
+	"client connects " to "; client trace Sc; client is connecting;"       \
+	"count; over; client trace ScFX; calls socket 0;"
 
-TEST(what_is_no_address_fails_from_the_loop, ON_EACH_BACKEND, TIMES(3))
-{
-	struct plait_connector *c =
-		plait_connect_tcp(reactor, impossible[_i].host,
-				  impossible[_i].port, &client.base, NULL);
+STORY(what_is_no_address_fails_from_the_loop,
+      NO_ADDRESS("poetry.example 10001") "client kind DNSLookupError; client "
+					 "why DNSLookupError: connect to "
+					 "poetry.example:10001: not a numeric "
+					 "address",
+      NO_ADDRESS("127.0.0.1 65536") "client kind ConnectError; client why "
+				    "ConnectError: connect to "
+				    "127.0.0.1:65536: Invalid argument",
+      NO_ADDRESS("fe80::1%eth0 1") "client kind DNSLookupError; client why "
+				   "DNSLookupError: connect to "
+				   "fe80::1%eth0:1: not a numeric address");
 
-	ck_assert_str_eq(client.trace, "Sc");
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
-	calls_reset();
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, impossible[_i].kind);
-	ck_assert_str_eq(client.why, impossible[_i].why);
-	ck_assert_uint_eq(calls_of("socket"), 0);
-}
+STORY(this_end_can_be_chosen,
+      "option bind_address 127.0.0.2; server listens;"
+      "client connects localhost; met; server peer 127.0.0.2;"
+      "client loses; over");
 
-TEST(this_end_can_be_chosen, ON_EACH_BACKEND)
-{
-	struct plait_connect_options o = { .bind_address = "127.0.0.2" };
-	char text[PLAIT_ADDRESS_SIZE];
+#define NOT_THERE(err)                                                         \
+	"client connects 127.0.0.1 1; over; client trace ScFX;"                \
+	"client kind ConnectBindError; client errno " err
 
-	plait_connect_tcp(reactor, "localhost",
-			  actor_listen(&server, reactor, &port), &client.base,
-			  &o);
-	run_until_count(reactor, &server.made, 1);
-	plait_address_host(&server.peer, text, sizeof(text));
-	ck_assert_str_eq(text, "127.0.0.2");
-	run_until_count(reactor, &client.made, 1);
-	plait_transport_lose_connection(client.transport);
-	actor_stop(reactor, &port);
-	wait_end();
-}
-
-TEST(this_end_must_be_there, ON_EACH_BACKEND, TIMES(4))
-{
-	static const struct plait_connect_options ends[] = {
-		{ .bind_address = "192.0.2.1" },
-		{ .bind_address = "here.example" },
-		{ .bind_port = 65536 },
-	};
-	struct plait_connect_options o = { .bind_address = "127.0.0.1",
-					   .bind_port = refusing };
-	const struct plait_connect_options *chosen = _i < 3 ? &ends[_i] : &o;
-
-	plait_connect_tcp(reactor, "127.0.0.1", refusing, &client.base, chosen);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_bind);
-	ck_assert_int_ne(client.err, 0);
-}
+STORY(this_end_must_be_there,
+      "option bind_address 192.0.2.1; " NOT_THERE("EADDRNOTAVAIL"),
+      "option bind_address here.example; " NOT_THERE("EADDRNOTAVAIL"),
+      "option bind_port 65536; " NOT_THERE("EINVAL"),
+      "option bind_address 127.0.0.1; option bind_port refusing; " NOT_THERE(
+	      "EADDRINUSE"));
 
 /* The other end comes first, and the failure of this one is no leak. */
-TEST(if_neither_end_is_an_address_the_other_one_is_told, ON_EACH_BACKEND)
-{
-	struct plait_connect_options o = { .bind_address = "none.example" };
+STORY(if_neither_end_is_an_address_the_other_one_is_told,
+      "option bind_address none.example; client connects there.example 1;"
+      "over; client kind DNSLookupError;"
+      "client why DNSLookupError: connect to there.example:1...");
 
-	plait_connect_tcp(reactor, "there.example", 1, &client.base, &o);
-	wait_end();
-	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
-	ck_assert_ptr_nonnull(strstr(client.why, "there.example:1"));
-}
+GROUP("stop", .setup = stage_setup, .teardown = stage_teardown);
 
-static void stop_connecting(struct actor *a)
-{
-	ck_assert_int_eq(plait_connector_stop_connecting(a->connector), 0);
-}
+/* What comes after is the same; it is stopped already. */
+#define GIVEN_UP                                                               \
+	"client trace Sc; count; client gives-up; client idle;"                \
+	"client trace ScFX; client kind UserError; calls socket 0; over;"      \
+	"client builds 0"
 
-GROUP("stop", .setup = setup, .teardown = teardown);
+/* In started_connecting, before a turn, and while the kernel tries. */
+STORY(stopped_attempts_fail_from_the_loop,
+      "client c { client gives-up } server listens; client connects;" GIVEN_UP,
+      "server listens; client connects; client gives-up;" GIVEN_UP,
+      "server listens; client connects; attempt; client gives-up;" GIVEN_UP);
 
-/* 0: in started_connecting; 1: before a turn; 2: while the kernel tries. */
-TEST(stopped_attempts_fail_from_the_loop, ON_EACH_BACKEND, TIMES(3))
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	struct plait_connector *c;
+STORY(stop_connecting_needs_an_attempt,
+      "server listens; client connects; met; client gives-up ENOTCONN; keep;"
+      "client loses; over; client gives-up ENOTCONN; client failed 0; drop");
 
-	if (_i == 0)
-		client.on_started = stop_connecting;
-	c = actor_connect(&client, reactor, number);
-	if (_i == 2)
-		begin_attempt();
-	if (_i > 0)
-		ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
-	ck_assert_str_eq(client.trace, "Sc");
-	calls_reset();
-	/* Again: it is stopped already. */
-	ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_user);
-	ck_assert_uint_eq(calls_of("socket"), 0);
-	actor_stop(reactor, &port);
-	wait_end();
-	ck_assert_uint_eq(client.builds, 0);
-}
-
-TEST(stop_connecting_needs_an_attempt, ON_EACH_BACKEND)
-{
-	struct plait_connector *c = connect_both();
-
-	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
-	plait_connector_ref(c);
-	plait_transport_lose_connection(client.transport);
-	wait_end();
-	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
-	ck_assert_uint_eq(client.failed, 0);
-	plait_connector_unref(&c);
-	ck_assert_ptr_null(c);
-}
-
-TEST(disconnect_gives_up_an_attempt, ON_EACH_BACKEND)
-{
-	struct plait_connector *c = actor_connect(&client, reactor, refusing);
-
-	plait_connector_disconnect(c);
-	ck_assert_str_eq(client.trace, "Sc");
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_user);
-}
+STORY(disconnect_gives_up_an_attempt,
+      "client connects; client disconnects; client trace Sc; over;"
+      "client trace ScFX; client kind UserError");
 
 static struct plait_promise *promise;
 
@@ -453,74 +267,33 @@ TEST(cancelling_who_waits_for_an_attempt_gives_it_up, ON_EACH_BACKEND)
 	plait_deferred_cancel(d);
 	ck_assert_ptr_eq(kind, &plait_error_cancelled);
 	ck_assert_str_eq(client.trace, "Sc");
-	wait_end();
+	stage_over();
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_user);
 	ck_assert_ptr_null(promise);
 	plait_deferred_free(&d);
 }
 
-TEST(disconnect_loses_a_connection_from_the_loop, ON_EACH_BACKEND)
-{
-	struct plait_connector *c = connect_both();
+STORY(disconnect_loses_a_connection_from_the_loop,
+      "server listens; client connects; met; client disconnects;"
+      "client disconnects; client is connected; client trace ScBM; over;"
+      "client trace ScBMLCX; client kind ConnectionDone");
 
-	plait_connector_disconnect(c);
-	plait_connector_disconnect(c);
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
-	ck_assert_str_eq(client.trace, "ScBM");
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
-}
-
-static void disconnect(struct actor *a)
-{
-	plait_connector_disconnect(a->connector);
-}
-
-TEST(disconnect_while_building_loses_what_was_built, ON_EACH_BACKEND)
-{
-	client.on_build = disconnect;
-	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_done);
-	run_until_count(reactor, &server.lost, 1);
-	actor_stop(reactor, &port);
-	wait_end();
-}
-
-static void connect_anew(struct actor *a)
-{
-	a->on_build = NULL;
-	a->on_client_lost = NULL;
-	ck_assert_int_eq(plait_connector_connect(a->connector), 0);
-}
+STORY(disconnect_while_building_loses_what_was_built,
+      "client B { client disconnects } server listens; client connects;"
+      "client idle; client trace ScBMLCX; client kind ConnectionDone;"
+      "until server lost 1; over");
 
 /* What was asked of one attempt is not done to the next. */
-TEST(disconnect_while_building_does_not_lose_the_next, ON_EACH_BACKEND)
-{
-	client.on_build = disconnect;
-	client.on_client_lost = connect_anew;
-	actor_connect(&client, reactor, actor_listen(&server, reactor, &port));
-	run_until_count(reactor, &client.made, 2);
-	run_turns(reactor, 3);
-	ck_assert(!plait_transport_is_disconnecting(client.transport));
-	plait_connector_disconnect(client.connector);
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScBMLCcBMLCX");
-	run_until_count(reactor, &server.lost, 2);
-	actor_stop(reactor, &port);
-	wait_end();
-}
+STORY(disconnect_while_building_does_not_lose_the_next,
+      "client B { client B { } client disconnects }"
+      "client C { client C { } client again } server listens;"
+      "client connects; until client made 2; turn 3; client is connected;"
+      "client disconnects; client idle; client trace ScBMLCcBMLCX; over");
 
-TEST(disconnect_when_it_is_over_is_nothing, ON_EACH_BACKEND)
-{
-	client.on_failed = disconnect;
-	actor_connect(&client, reactor, refusing);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-}
+STORY(disconnect_when_it_is_over_is_nothing,
+      "client F { client disconnects } client connects; over;"
+      "client trace ScFX");
 
 TEST(no_connector_is_nothing, ON_EACH_BACKEND)
 {
@@ -540,88 +313,35 @@ TEST(no_connector_is_nothing, ON_EACH_BACKEND)
 	ck_assert_str_eq(text, "no connector");
 }
 
-/* Connecting again. */
-static void connect_once_more(struct actor *a)
-{
-	if (a->started < 2)
-		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
-}
+GROUP("again", .setup = stage_setup, .teardown = stage_teardown);
 
-GROUP("again", .setup = setup, .teardown = teardown);
+STORY(connecting_again_when_it_failed_keeps_the_factory,
+      "client F { client F { } client again } client connects; over;"
+      "client trace ScFcFX");
 
-TEST(connecting_again_when_it_failed_keeps_the_factory, ON_EACH_BACKEND)
-{
-	client.on_failed = connect_once_more;
-	actor_connect(&client, reactor, refusing);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFcFX");
-}
+STORY(connecting_again_when_it_was_lost_keeps_the_factory,
+      "server M { server loses } client C { client C { } client again }"
+      "server listens; client connects; client idle; over;"
+      "client trace ScBMLCcBMLCX");
 
-TEST(connecting_again_when_it_was_lost_keeps_the_factory, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
+STORY(connecting_again_later_starts_the_factory_anew,
+      "client connects; keep; over; client trace ScFX; client again;"
+      "client trace ScFXSc; over; client trace ScFXScFX; drop");
 
-	client.on_client_lost = connect_once_more;
-	server.on_made = actor_lose;
-	actor_connect(&client, reactor, number);
-	actor_wait_idle(&client, reactor);
-	actor_stop(reactor, &port);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScBMLCcBMLCX");
-}
+STORY(one_connector_connects_once_at_a_time,
+      "client connects; client again EISCONN; client gives-up;"
+      "client again EISCONN; over; server listens; client connects; met;"
+      "client again EISCONN; client disconnects; over");
 
-TEST(connecting_again_later_starts_the_factory_anew, ON_EACH_BACKEND)
-{
-	struct plait_connector *c =
-		plait_connector_ref(actor_connect(&client, reactor, refusing));
+STORY(what_is_no_address_stays_none,
+      "client F { client F { } client again }"
+      "client connects name.example 1; over;"
+      "client trace ScFcFX; client kind DNSLookupError");
 
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_int_eq(plait_connector_connect(c), 0);
-	ck_assert_str_eq(client.trace, "ScFXSc");
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFXScFX");
-	plait_connector_unref(&c);
-}
-
-TEST(one_connector_connects_once_at_a_time, ON_EACH_BACKEND)
-{
-	struct plait_connector *c = actor_connect(&client, reactor, refusing);
-
-	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
-	ck_assert_int_eq(plait_connector_stop_connecting(c), 0);
-	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
-	wait_end();
-	c = connect_both();
-	ck_assert_int_eq(plait_connector_connect(c), -EISCONN);
-	plait_connector_disconnect(c);
-	wait_end();
-}
-
-TEST(what_is_no_address_stays_none, ON_EACH_BACKEND)
-{
-	client.on_failed = connect_once_more;
-	plait_connect_tcp(reactor, "name.example", 1, &client.base, NULL);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFcFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
-}
-
-static void connect_and_stop(struct actor *a)
-{
-	connect_once_more(a);
-	if (a->started == 2)
-		plait_connector_stop_connecting(a->connector);
-}
-
-TEST(connecting_again_and_stopping_at_once_is_told_once, ON_EACH_BACKEND)
-{
-	client.on_failed = connect_and_stop;
-	actor_connect(&client, reactor, refusing);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFcFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_user);
-}
+STORY(connecting_again_and_stopping_at_once_is_told_once,
+      "client F { client F { } client again; client gives-up }"
+      "client connects; over;"
+      "client trace ScFcFX; client kind UserError");
 
 TEST(one_factory_counts_all_its_connectors, ON_EACH_BACKEND)
 {
@@ -635,7 +355,7 @@ TEST(one_factory_counts_all_its_connectors, ON_EACH_BACKEND)
 	ck_assert_uint_ne(number, 0);
 	actor_stop(reactor, &port);
 	ck_assert_uint_eq(client.stops, 1);
-	wait_end();
+	stage_over();
 }
 
 /* Time. */
@@ -657,44 +377,24 @@ static void empty(struct full_port *f)
 	close(f->listener);
 }
 
-GROUP("time", .setup = setup, .teardown = teardown);
+GROUP("time", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(an_attempt_without_answer_times_out, ON_EACH_BACKEND, TIMES(2))
-{
-	const struct plait_connect_options o = { .timeout = 2.5 };
-	struct full_port full;
-	double start;
-	char wanted[128];
+#define TIMED_OUT                                                              \
+	"over; client trace ScFX; client kind ConnectTimeoutError;"            \
+	"client why ConnectTimeoutError: connect to 127.0.0.1:...; wait 100;"  \
+	"client trace ScFX"
 
-	fill(&full);
-	clock_virtual(true);
-	start = clock_now();
-	plait_connect_tcp(reactor, "127.0.0.1", full.number, &client.base,
-			  _i ? &o : NULL);
-	wait_end();
-	ck_assert_double_ge(clock_now() - start, _i ? 2.5 : 30);
-	ck_assert_double_lt(clock_now() - start, _i ? 2.6 : 30.1);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
-	snprintf(wanted, sizeof(wanted),
-		 "ConnectTimeoutError: connect to 127.0.0.1:%u", full.number);
-	ck_assert_str_eq(client.why, wanted);
-	/* Once: nothing comes later. */
-	run_for(reactor, 100);
-	ck_assert_str_eq(client.trace, "ScFX");
-	empty(&full);
-}
+STORY(an_attempt_without_answer_times_out,
+      "virtual; client connects full; wait 29.9; client trace Sc; wait "
+      "0.2;" TIMED_OUT,
+      "virtual; option timeout 2.5; client connects full; wait 2.4;"
+      "client trace Sc; wait 0.2;" TIMED_OUT);
 
 /* The second reason neither replaces the first nor is lost. */
-TEST(the_first_of_two_addresses_that_cannot_be_read_is_told, ON_EACH_BACKEND)
-{
-	const struct plait_connect_options o = { .bind_address = "here" };
-
-	plait_connect_tcp(reactor, "there", 1, &client.base, &o);
-	wait_end();
-	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
-	ck_assert_ptr_nonnull(strstr(client.why, "there"));
-}
+STORY(the_first_of_two_addresses_that_cannot_be_read_is_told,
+      "option bind_address here; client connects there 1; over;"
+      "client kind DNSLookupError; client why DNSLookupError: connect to "
+      "there...");
 
 TEST(a_port_of_its_own_is_of_the_family_of_the_destination, PURE, TIMES(2))
 {
@@ -712,16 +412,9 @@ TEST(a_port_of_its_own_is_of_the_family_of_the_destination, PURE, TIMES(2))
 }
 
 /* Only who may have met himself is looked at. */
-TEST(a_connection_does_not_ask_who_its_peer_is, ON_EACH_BACKEND)
-{
-	struct plait_connector *c;
-
-	calls_reset();
-	c = connect_both();
-	ck_assert_uint_eq(calls_of("getpeername"), 0);
-	plait_connector_disconnect(c);
-	wait_end();
-}
+STORY(a_connection_does_not_ask_who_its_peer_is,
+      "count; server listens; client connects; met; calls getpeername 0;"
+      "client disconnects; over");
 
 /* The number may be another's by then; select() alone finds out. */
 TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses,
@@ -732,78 +425,39 @@ TEST(an_attempt_whose_descriptor_was_closed_closes_nobody_elses,
 	int fd;
 
 	fill(&full);
-	fd = dup(held);
+	fd = dup(0);
 	close(fd);
 	c = actor_connect(&client, reactor, full.number);
-	begin_attempt();
+	stage_attempt();
 	ck_assert_int_eq(close(fd), 0);
 	calls_reset();
 	if (strcmp(backend, "select") == 0) {
-		wait_end();
+		stage_over();
 		ck_assert_int_eq(client.err, EBADF);
 		ck_assert_uint_eq(calls_of("close"), 0);
 	} else {
 		plait_connector_stop_connecting(c);
-		wait_end();
+		stage_over();
 	}
 	empty(&full);
 }
 
-TEST(an_attempt_may_last_for_ever, ON_EACH_BACKEND)
-{
-	const struct plait_connect_options o = { .timeout = INFINITY };
-	struct full_port full;
-	struct plait_connector *c;
+STORY(an_attempt_may_last_for_ever,
+      "option timeout inf; client connects full; turn 2; virtual; jump 1e6;"
+      "turn 2; client is connecting; client disconnects; over");
 
-	fill(&full);
-	c = plait_connect_tcp(reactor, "127.0.0.1", full.number, &client.base,
-			      &o);
-	run_turns(reactor, 2);
-	clock_virtual(true);
-	clock_advance(1e6);
-	run_turns(reactor, 2);
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
-	plait_connector_disconnect(c);
-	wait_end();
-	empty(&full);
-}
-
-TEST(the_timeout_ends_with_the_attempt, ON_EACH_BACKEND)
-{
-	connect_both();
-	run_for(reactor, 100);
-	ck_assert_str_eq(client.trace, "ScBM");
-	plait_transport_lose_connection(client.transport);
-	wait_end();
-	clock_virtual(false);
-	run_turns(reactor, 2);
-	/* Of a stopped one, too. */
-	actor_connect(&client, reactor, refusing);
-	plait_connector_disconnect(client.connector);
-	run_for(reactor, 100);
-	ck_assert_uint_eq(client.failed, 1);
-	ck_assert_ptr_eq(client.kind, &plait_error_user);
-}
+STORY(the_timeout_ends_with_the_attempt,
+      "server listens; client connects; met; server stops; wait 100;"
+      "client trace ScBM; client loses; over; real-time; turn 2;"
+      "client connects; client disconnects; wait 100; client failed 1;"
+      "client kind UserError");
 
 /* The timer is due and the socket is ready in one turn: timers come first. */
-TEST(timed_out_when_it_was_about_to_connect, ON_EACH_BACKEND)
-{
-	const struct plait_connect_options o = { .timeout = 1 };
-	unsigned number = actor_listen(&server, reactor, &port);
-
-	clock_virtual(true);
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
-	begin_attempt();
-	ck_assert_str_eq(client.trace, "Sc");
-	clock_advance(1);
-	actor_wait_idle(&client, reactor);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
-	ck_assert_uint_eq(client.builds, 0);
-	run_until_count(reactor, &server.lost, 1);
-	actor_stop(reactor, &port);
-	wait_end();
-}
+STORY(timed_out_when_it_was_about_to_connect,
+      "server listens; virtual; option timeout 1; client connects; attempt;"
+      "client trace Sc; jump 1; client idle; client trace ScFX;"
+      "client kind ConnectTimeoutError; client builds 0;"
+      "until server lost 1; over");
 
 static void let_time_pass(void *arg)
 {
@@ -814,20 +468,13 @@ static void let_time_pass(void *arg)
 /* The other way round: it has connected when the timer comes due. */
 TEST(connected_when_it_was_about_to_time_out, ON_EACH_BACKEND)
 {
-	const struct plait_connect_options o = { .timeout = 1 };
-	unsigned number = actor_listen(&server, reactor, &port);
+	struct wire none = { .peer = -1 };
 
-	clock_virtual(true);
 	call_hook("getsockopt", let_time_pass, NULL);
-	plait_connect_tcp(reactor, "127.0.0.1", number, &client.base, &o);
-	run_until_count(reactor, &client.made, 1);
-	run_for(reactor, 10);
-	ck_assert_str_eq(client.trace, "ScBM");
-	run_until_count(reactor, &server.made, 1);
-	plait_connector_disconnect(client.connector);
-	actor_stop(reactor, &port);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
+	play(&none, "virtual; option timeout 1; server listens;"
+		    "client connects; until client made 1; wait 10;"
+		    "client trace ScBM; until server made 1;"
+		    "client disconnects; over; client trace ScBMLCX");
 }
 
 static void connect_for(void *timeout)
@@ -846,48 +493,20 @@ TEST(a_timeout_that_is_no_time_aborts, PURE, TIMES(2))
 	assert_aborts(connect_for, &timeout, "seconds >= 0");
 }
 
-GROUP("references", .setup = setup, .teardown = teardown);
+GROUP("references", .setup = stage_setup, .teardown = stage_teardown);
 
 /* References. */
-TEST(a_reference_outlives_the_reactor, ON_EACH_BACKEND)
-{
-	struct plait_connector *c =
-		plait_connector_ref(actor_connect(&client, reactor, refusing));
-	char text[64];
+STORY(a_reference_outlives_the_reactor,
+      "client connects; keep; free-reactor; client trace ScFX;"
+      "client kind ConnectionLost; client again ESHUTDOWN;"
+      "client gives-up ENOTCONN; client disconnects; drop");
 
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
-	ck_assert_int_eq(plait_connector_connect(c), -ESHUTDOWN);
-	ck_assert_int_eq(plait_connector_stop_connecting(c), -ENOTCONN);
-	plait_connector_disconnect(c);
-	plait_connector_str(c, text, sizeof(text));
-	plait_connector_unref(&c);
-}
+STORY(the_last_reference_may_end_anywhere,
+      "client F { drop } client connects; keep; over; client trace ScFX",
+      "client X { drop } client connects; keep; over; client trace ScFX",
+      "client connects; keep; drop; over; client trace ScFX");
 
-static void drop_reference(struct actor *a)
-{
-	plait_connector_unref((struct plait_connector **)a->arg);
-}
-
-TEST(the_last_reference_may_end_anywhere, ON_EACH_BACKEND, TIMES(3))
-{
-	struct plait_connector *c =
-		plait_connector_ref(actor_connect(&client, reactor, refusing));
-
-	client.arg = &c;
-	if (_i == 0)
-		client.on_failed = drop_reference;
-	else if (_i == 1)
-		client.on_stop = drop_reference;
-	else
-		plait_connector_unref(&c);
-	wait_end();
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_null(c);
-}
-
-GROUP("attempt", .setup = setup, .teardown = teardown);
+GROUP("attempt", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(a_connector_can_say_what_it_is, ON_EACH_BACKEND)
 {
@@ -900,7 +519,7 @@ TEST(a_connector_can_say_what_it_is, ON_EACH_BACKEND)
 			 (int)strlen(wanted));
 	ck_assert_str_eq(text, wanted);
 	plait_connector_ref(c);
-	wait_end();
+	stage_over();
 	plait_connector_str(c, text, sizeof(text));
 	ck_assert_ptr_nonnull(strstr(text, "disconnected"));
 	plait_connector_unref(&c);
@@ -920,7 +539,7 @@ static _Noreturn void be_child(struct plait_connector *c)
 	_exit(good && heap_live() == 0 ? 0 : 1);
 }
 
-GROUP("references", .setup = setup, .teardown = teardown);
+GROUP("references", .setup = stage_setup, .teardown = stage_teardown);
 
 /* 0: before the attempt has a socket; 1: while the kernel tries. */
 TEST(a_forked_child_leaves_the_attempt_alone, ON_EACH_BACKEND, TIMES(2))
@@ -939,7 +558,7 @@ TEST(a_forked_child_leaves_the_attempt_alone, ON_EACH_BACKEND, TIMES(2))
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 	clock_virtual(true);
-	wait_end();
+	stage_over();
 	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
 	plait_connector_unref(&c);
 	empty(&full);

@@ -9,18 +9,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "tests/actor.h"
 #include "tests/child.h"
+#include "tests/stage.h"
 #include "tests/stranger.h"
-
-static struct actor server;
-static struct plait_port *port;
-
-static void setup(void)
-{
-	actor_init(&server);
-	port = NULL;
-}
 
 /* Connects a peer and waits until the server has built its protocol. */
 static int connect_peer(unsigned number)
@@ -73,17 +64,10 @@ static int listener_fd(void)
 	ck_abort_msg("nobody listens");
 }
 
-GROUP("listening", .setup = setup);
+GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(listening_starts_the_factory, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-
-	ck_assert_str_eq(server.trace, "S");
-	ck_assert_uint_gt(number, 0);
-	actor_stop(reactor, &port);
-	ck_assert_str_eq(server.trace, "SX");
-}
+STORY(listening_starts_the_factory,
+      "server listens; server trace S; server stops; server trace SX");
 
 TEST(the_handle_is_optional, ON_EACH_BACKEND)
 {
@@ -125,14 +109,9 @@ TEST(what_is_no_address_is_invalid, ON_EACH_BACKEND)
 	ck_assert_str_eq(server.trace, "");
 }
 
-TEST(an_address_of_another_machine_is_refused, ON_EACH_BACKEND)
-{
-	const struct plait_listen_options o = { .iface = "192.0.2.1" };
-
-	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
-			 -EADDRNOTAVAIL);
-	ck_assert_str_eq(server.trace, "");
-}
+STORY(an_address_of_another_machine_is_refused,
+      "option iface 192.0.2.1; server listens EADDRNOTAVAIL;"
+      "server starts 0");
 
 TEST(without_options_it_listens_everywhere, ON_EACH_BACKEND)
 {
@@ -148,26 +127,12 @@ TEST(without_options_it_listens_everywhere, ON_EACH_BACKEND)
 	actor_stop(reactor, &port);
 }
 
-GROUP("accepting", .setup = setup);
+GROUP("accepting", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(each_connection_gets_a_protocol, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int a, b;
-
-	server.on_data = actor_echo;
-	a = connect_peer(number);
-	b = connect_peer(number);
-	ck_assert_uint_eq(server.made, 2);
-	peer_say(a, "one");
-	peer_say(b, "two");
-	ck_assert_int_eq(peer_read(reactor, a, NULL, 3), 3);
-	ck_assert_int_eq(peer_read(reactor, b, NULL, 3), 3);
-	close(a);
-	hang_up(b);
-	actor_stop(reactor, &port);
-	ck_assert_str_eq(server.trace, "SBMBMDLLX");
-}
+STORY(each_connection_gets_a_protocol,
+      "server echoes; server listens; a connects; b connects; server made 2;"
+      "a says one; b says two; a gets one; b gets two; a closes; b leaves;"
+      "server stops; server trace SBMBMDLLX");
 
 TEST(build_protocol_is_told_who_it_is, ON_EACH_BACKEND)
 {
@@ -186,45 +151,15 @@ TEST(build_protocol_is_told_who_it_is, ON_EACH_BACKEND)
 	actor_stop(reactor, &port);
 }
 
-TEST(a_refused_connection_is_closed_at_once, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fd;
+STORY(a_refused_connection_is_closed_at_once,
+      "server listens; server refuses; a connects; a gets end; a closes;"
+      "server made 0; server accepts; b connects; b leaves; server made 1;"
+      "server stops");
 
-	server.refuses = true;
-	fd = connect_peer(number);
-	ck_assert_int_eq(peer_read_to_eof(NULL, fd, NULL, 0), 0);
-	close(fd);
-	ck_assert_uint_eq(server.made, 0);
-	server.refuses = false;
-	hang_up(connect_peer(number));
-	ck_assert_uint_eq(server.made, 1);
-	actor_stop(reactor, &port);
-}
-
-static void abort_when_made(struct actor *a, struct plait_protocol *p)
-{
-	plait_transport_abort(p->transport);
-	a->on_made = NULL;
-}
-
-TEST(a_protocol_that_gives_up_ends_its_connection_alone, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fd;
-
-	server.on_made = abort_when_made;
-	server.on_data = actor_echo;
-	fd = connect_peer(number);
-	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), -ECONNRESET);
-	close(fd);
-	fd = connect_peer(number);
-	peer_say(fd, "hello");
-	ck_assert_int_eq(peer_read(reactor, fd, NULL, 5), 5);
-	hang_up(fd);
-	actor_stop(reactor, &port);
-	ck_assert_str_eq(server.trace, "SBMLBMDLX");
-}
+STORY(a_protocol_that_gives_up_ends_its_connection_alone,
+      "server M { server M { } server aborts } server echoes; server listens;"
+      "a connects; a gets reset; a closes; b connects; b says hello;"
+      "b gets hello; b leaves; server stops; server trace SBMLBMDLX");
 
 TEST(a_factory_without_functions_serves_its_table, ON_EACH_BACKEND)
 {
@@ -246,19 +181,9 @@ TEST(a_factory_without_functions_serves_its_table, ON_EACH_BACKEND)
 }
 
 /* A connection that was reset before it was accepted. */
-TEST(reset_in_the_backlog_is_made_and_lost, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fd = peer_connect((uint16_t)number);
-
-	peer_reset(fd);
-	run_until_count(reactor, &server.lost, 1);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(server.trace, "SBML");
-	ck_assert_ptr_eq(server.lost_kind, &plait_error_connection_lost);
-	ck_assert_uint_ne(plait_address_port(&server.peer), 0);
-	actor_stop(reactor, &port);
-}
+STORY(reset_in_the_backlog_is_made_and_lost,
+      "server listens; a knocks; a resets; until server lost 1; turn 2;"
+      "server trace SBML; server lost-kind ConnectionLost; server stops");
 
 static plait_value note_stopped(plait_value *result, void *arg)
 {
@@ -267,7 +192,7 @@ static plait_value note_stopped(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-GROUP("stopping", .setup = setup);
+GROUP("stopping", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(stop_listening_answers_from_the_loop, ON_EACH_BACKEND)
 {
@@ -317,30 +242,12 @@ TEST(the_port_is_free_when_that_is_told, ON_EACH_BACKEND)
 	ck_assert_str_eq(server.trace, "SXSBMLX");
 }
 
-TEST(accepted_connections_live_on, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fd;
+STORY(accepted_connections_live_on,
+      "server echoes; server listens; a connects; server stops;"
+      "server trace SBMX; a says hello; a gets hello; a leaves");
 
-	server.on_data = actor_echo;
-	fd = connect_peer(number);
-	actor_stop(reactor, &port);
-	ck_assert_str_eq(server.trace, "SBMX");
-	peer_say(fd, "hello");
-	ck_assert_int_eq(peer_read(reactor, fd, NULL, 5), 5);
-	hang_up(fd);
-}
-
-TEST(a_stopped_port_accepts_nothing_more, ON_EACH_BACKEND)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fd = peer_connect((uint16_t)number);
-
-	actor_stop(reactor, &port);
-	ck_assert_str_eq(server.trace, "SX");
-	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), -ECONNRESET);
-	close(fd);
-}
+STORY(a_stopped_port_accepts_nothing_more,
+      "server listens; a knocks; server stops; server trace SX; a gets reset");
 
 TEST(stopping_no_port_has_happened, ON_EACH_BACKEND)
 {
@@ -443,7 +350,7 @@ TEST(stopped_while_building_serves_that_one, ON_EACH_BACKEND)
 	ck_assert_uint_eq(server.made, 2);
 }
 
-GROUP("listening", .setup = setup);
+GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(connections_share_the_options_of_the_port, ON_EACH_BACKEND, TIMES(2))
 {
@@ -519,7 +426,7 @@ TEST(ipv4_is_served_on_the_same_port_unless_refused, ON_EACH_BACKEND, TIMES(2))
 	actor_stop(reactor, &port);
 }
 
-GROUP("accepting", .setup = setup);
+GROUP("accepting", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(a_lone_connection_costs_one_accept, ON_EACH_BACKEND)
 {
@@ -602,7 +509,7 @@ static unsigned inherited(void)
 	return n;
 }
 
-GROUP("listening", .setup = setup);
+GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(no_descriptor_is_inherited_or_blocks, ON_EACH_BACKEND)
 {

@@ -1,0 +1,73 @@
+/*
+ * The cast of stories about ports and connectors: see play.h for what a story
+ * is.  Two actors (actor.h), the client and the server, and plain peers whose
+ * names are a to h.
+ *
+ *	GROUP("stop", .setup = stage_setup, .teardown = stage_teardown);
+ *
+ *	STORY(stopped_while_the_kernel_tries,
+ *	      "server listens; client connects; attempt; client gives-up;"
+ *	      "client trace Sc; over; client trace ScFX; client kind
+ *UserError");
+ *
+ *	server listens		on 127.0.0.1; what connects goes to it
+ *	listens ERRNO		... or is refused
+ *	server stops		waits until that is done
+ *	server stops-listening	does not
+ *	client connects		to the server, or else to a port that refuses
+ *	client connects full	to one whose queue is full, for ever
+ *	client connects HOST 7
+ *	option no_delay		of what listens or connects later; also
+ *				keep_alive, no_address_reuse, timeout 2.5,
+ *				iface, bind_address, bind_port, ipv6_only
+ *	attempt			turns until the kernel tries to connect, and
+ *				has seen no event
+ *	met			... until both have their protocol
+ *	over			until neither has anything left
+ *	until client lost 1	until it was so often: made, lost, failed,
+ *				client_lost, builds, started, stops
+ *
+ *	client F { client again }	is what it does on each F of its trace
+ *	client F { }			... no longer
+ *	client again, client again EISCONN	its connector connects
+ *	client gives-up, client gives-up ENOTCONN, client disconnects
+ *	client refuses, client has-no-memory, client accepts, client echoes,
+ *	client half-closeable		its build_protocol(), its protocols
+ *	client loses, client loses write, client aborts, client pauses,
+ *	client writes TEXT		its last transport
+ *	keep, drop			a reference to the client's connector
+ *
+ *	a connects		and the server has built its protocol
+ *	a knocks		only that
+ *	a leaves		closes, and the server has heard of all
+ *	a says TEXT, a gets 5 bytes, ...	as the peer of play.h
+ *
+ *	client trace ScFX, client kind ConnectionDone, client errno EPIPE,
+ *	client why TEXT, client lost-kind NAME, client lost-why TEXT,
+ *	client peer HOST, client text TEXT, client builds 0 (and so on), client
+ *is connecting unhandled 1		as many are expected, from here on
+ *	reported 1, reported TEXT	so many were; the last says that
+ *	virtual, jump 10	the clock
+ *	epoll-only		the story ends here with any other backend
+ */
+#ifndef TESTS_STAGE_H
+#define TESTS_STAGE_H
+
+#include "tests/actor.h"
+#include "tests/play.h"
+
+extern struct actor client, server;
+extern struct plait_port *port; /* the server's */
+extern unsigned server_number;	/* its number */
+extern uint16_t refusing;	/* the number of one that refuses */
+
+void stage_setup(void);
+void stage_teardown(void);
+
+/* What some of the steps do, for other tests. */
+void stage_listen(void);
+void stage_attempt(void);
+void stage_meet(void);
+void stage_over(void);
+
+#endif
