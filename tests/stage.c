@@ -453,6 +453,23 @@ static void reported(struct wire *w, const char *what)
 			   unhandled_text());
 }
 
+static void stop_reactor(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+static void run_and_stop(struct wire *w, const char *nothing)
+{
+	plait_call_when_running(reactor, stop_reactor, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+
+static void iterate_and_stop(struct wire *w, const char *nothing)
+{
+	plait_call_later(reactor, 0, stop_reactor, NULL);
+	run_turns(reactor, 2);
+}
+
 static void virtual_time(struct wire *w, const char *nothing)
 {
 	clock_virtual(true);
@@ -478,12 +495,14 @@ static const struct play_verb words[] = {
 	{ "d", peer_d },
 	{ "drop", drop },
 	{ "epoll-only", epoll_only },
+	{ "iterate-and-stop", iterate_and_stop },
 	{ "jump", jump },
 	{ "keep", keep },
 	{ "met", met },
 	{ "option", option },
 	{ "over", over },
 	{ "reported", reported },
+	{ "run-and-stop", run_and_stop },
 	{ "server", server_step },
 	{ "unhandled", unhandled },
 	{ "until", until },

@@ -7,28 +7,18 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "tests/actor.h"
 #include "tests/child.h"
-
-static struct actor server;
-static struct plait_port *port;
-static unsigned number;
-
-static void setup(void)
-{
-	actor_init(&server);
-	port = NULL;
-}
+#include "tests/stage.h"
 
 static void listen_now(void)
 {
-	number = actor_listen(&server, reactor, &port);
+	stage_listen();
 	calls_reset();
 }
 
 static int connect_peer(void)
 {
-	return peer_connect((uint16_t)number);
+	return peer_connect((uint16_t)server_number);
 }
 
 static const char *wait_call(void)
@@ -67,7 +57,7 @@ enum {
 	N_WAITED_FOR = sizeof(waited_for) / sizeof(waited_for[0])
 };
 
-GROUP("accept", .setup = setup);
+GROUP("accept", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(a_passing_error_skips_one_connection, ON_EACH_BACKEND, TIMES(N_SKIPPED))
 {
@@ -119,46 +109,26 @@ TEST(a_lasting_error_is_waited_for, ON_EACH_BACKEND, TIMES(N_WAITED_FOR))
 	serve_and_stop(fd);
 }
 
-TEST(stopped_while_it_waits_leaves_no_timer, ON_EACH_BACKEND)
-{
-	int fd;
+STORY(stopped_while_it_waits_leaves_no_timer,
+      "virtual; unhandled 1; server listens; count; a knocks;"
+      "fail accept4 ENOBUFS; turn 2; calls accept4 1; server stops; wait 10;"
+      "server trace SX");
 
-	clock_virtual(true);
-	unhandled_expect(1);
-	listen_now();
-	fd = connect_peer();
-	fault_call("accept4", 1, ENOBUFS);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(calls_of("accept4"), 1);
-	actor_stop(reactor, &port);
-	run_for(reactor, 10);
-	ck_assert_str_eq(server.trace, "SX");
-	close(fd);
-}
+/* One more is let in, and the port stops. */
+#define SERVES "d connects; d leaves; server stops"
 
 /* Out of descriptors. */
 static const int missing[] = { EMFILE, ENFILE };
 
-GROUP("descriptors", .setup = setup);
+GROUP("descriptors", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(the_reserve_sheds_a_connection, ON_EACH_BACKEND, TIMES(2))
-{
-	int fd;
+#define SHED(err)                                                              \
+	"unhandled 1; server listens; count; fail accept4 " err "; a knocks;"  \
+	"a gets end; a closes; server builds 0; calls accept4 2;"              \
+	"reported OSError: out of descriptors: connection from 127.0.0.1:;"    \
+	"reported refused; " SERVES
 
-	unhandled_expect(1);
-	listen_now();
-	fault_call("accept4", 1, missing[_i]);
-	fd = connect_peer();
-	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
-	close(fd);
-	ck_assert_uint_eq(server.builds, 0);
-	ck_assert_uint_eq(calls_of("accept4"), 2);
-	ck_assert_ptr_nonnull(strstr(
-		unhandled_text(),
-		"OSError: out of descriptors: connection from 127.0.0.1:"));
-	ck_assert_ptr_nonnull(strstr(unhandled_text(), " refused"));
-	serve_and_stop(-1);
-}
+STORY(the_reserve_sheds_a_connection, SHED("EMFILE"), SHED("ENFILE"));
 
 /* In a child, which has a reactor of its own. */
 static void shed_one(void *arg)
@@ -166,7 +136,7 @@ static void shed_one(void *arg)
 	struct plait_reactor *r = plait_reactor_new(arg);
 	int fd;
 
-	number = actor_listen(&server, r, &port);
+	server_number = actor_listen(&server, r, &port);
 	fault_call("accept4", 1, EMFILE);
 	fd = connect_peer();
 	peer_read_to_eof(r, fd, NULL, 0);
@@ -187,20 +157,13 @@ TEST(refusing_is_not_called_a_deferreds_error, ON_EACH_BACKEND)
 	ck_assert_ptr_nonnull(strstr(said, " refused: Too many open files\n"));
 }
 
-TEST(an_empty_queue_is_not_shed_twice, ON_EACH_BACKEND, TIMES(2))
-{
-	listen_now();
-	/* The kernel says that descriptors are missing before it looks. */
-	fault_call("accept4", 1, missing[_i]);
-	fault_call("accept4", 1, EAGAIN);
-	calls_reset();
-	close(connect_peer());
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(calls_of("accept4"), 2);
-	ck_assert_uint_eq(unhandled_count(), 0);
-	run_until_count(reactor, &server.lost, 1);
-	serve_and_stop(-1);
-}
+/* The kernel says that descriptors are missing before it looks. */
+#define EMPTY(err)                                                             \
+	"server listens; fail accept4 " err "; fail accept4 EAGAIN; count;"    \
+	"a knocks; a closes; turn; calls accept4 2; reported 0;"               \
+	"until server lost 1; " SERVES
+
+STORY(an_empty_queue_is_not_shed_twice, EMPTY("EMFILE"), EMPTY("ENFILE"));
 
 TEST(when_even_shedding_fails_it_waits, ON_EACH_BACKEND, TIMES(2))
 {
@@ -248,32 +211,11 @@ TEST(a_port_that_is_stopped_by_the_report_does_not_wait, ON_EACH_BACKEND,
 	close(fd);
 }
 
-TEST(a_lost_reserve_is_made_again, ON_EACH_BACKEND)
-{
-	int a, b;
-
-	clock_virtual(true);
-	unhandled_expect(1);
-	listen_now();
-	fault_call("accept4", 1, EMFILE);
-	fault_call("open", 2, EMFILE);
-	a = connect_peer();
-	b = connect_peer();
-	/* Sheds a, and cannot open the reserve, nor when it looks again. */
-	ck_assert_int_eq(peer_read_to_eof(reactor, a, NULL, 0), 0);
-	close(a);
-	run_for(reactor, 0.15);
-	ck_assert(fault_used("open"));
-	run_until_count(reactor, &server.made, 1);
-	close(b);
-	run_until_count(reactor, &server.lost, 1);
-	/* With no reserve nothing can be shed: it waits, and has one again. */
-	fault_call("accept4", 1, EMFILE);
-	calls_reset();
-	serve_and_stop(-1);
-	ck_assert_uint_eq(calls_of("accept4"), 2);
-	ck_assert_uint_eq(calls_of("open"), 1);
-}
+STORY(a_lost_reserve_is_made_again,
+      "virtual; unhandled 1; server listens; fail accept4 EMFILE;"
+      "fail open EMFILE 2; a knocks; b knocks; a gets end; a closes;"
+      "wait 0.15; used open; until server made 1; b leaves;"
+      "fail accept4 EMFILE; count; " SERVES "; calls accept4 2; calls open 1");
 
 TEST(reports_come_once_a_second, ON_EACH_BACKEND)
 {
@@ -367,24 +309,13 @@ TEST(really_out_of_descriptors_it_sheds_and_recovers, ON_EACH_BACKEND)
 	serve_and_stop(-1);
 }
 
-GROUP("neighbours", .setup = setup);
+GROUP("neighbours", .setup = stage_setup, .teardown = stage_teardown);
 
 /* Faults after the accept. */
-TEST(no_memory_for_a_protocol_closes_the_connection, ON_EACH_BACKEND)
-{
-	int fd;
-
-	unhandled_expect(1);
-	listen_now();
-	server.has_no_memory = true;
-	fd = connect_peer();
-	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
-	close(fd);
-	ck_assert_str_eq(server.trace, "SB");
-	ck_assert_ptr_nonnull(strstr(unhandled_text(), "out of memory"));
-	server.has_no_memory = false;
-	serve_and_stop(-1);
-}
+STORY(no_memory_for_a_protocol_closes_the_connection,
+      "unhandled 1; server listens; server has-no-memory; a knocks; a gets end;"
+      "a closes; server trace SB; reported out of memory; server "
+      "accepts; " SERVES);
 
 /* The protocol is the next allocation, the transport the one after. */
 static void refuse_transport(struct actor *a)
@@ -408,40 +339,16 @@ TEST(no_memory_for_a_transport_closes_the_connection, ON_EACH_BACKEND)
 	serve_and_stop(-1);
 }
 
-TEST(a_connection_that_cannot_be_watched_is_closed, ON_EACH_BACKEND)
-{
-	int fd;
+STORY(a_connection_that_cannot_be_watched_is_closed,
+      "epoll-only; unhandled 1; server listens; turn; fail epoll_ctl ENOSPC;"
+      "a knocks; a gets end; a closes; server trace SB;"
+      "reported the system refused: connection; " SERVES);
 
-	if (strcmp(backend, "epoll") != 0)
-		return;
-	unhandled_expect(1);
-	listen_now();
-	run_turns(reactor, 1);
-	fault_call("epoll_ctl", 1, ENOSPC);
-	fd = connect_peer();
-	ck_assert_int_eq(peer_read_to_eof(reactor, fd, NULL, 0), 0);
-	close(fd);
-	ck_assert_str_eq(server.trace, "SB");
-	ck_assert_ptr_nonnull(
-		strstr(unhandled_text(), "the system refused: connection"));
-	serve_and_stop(-1);
-}
+GROUP("accept", .setup = stage_setup, .teardown = stage_teardown);
 
-GROUP("accept", .setup = setup);
-
-TEST(a_port_that_cannot_be_watched_again_tries_later, ON_EACH_BACKEND)
-{
-	if (strcmp(backend, "epoll") != 0)
-		return;
-	clock_virtual(true);
-	unhandled_expect(1);
-	listen_now();
-	fault_call("accept4", 1, ENOBUFS);
-	fault_pass("epoll_ctl", 1);
-	fault_call("epoll_ctl", 3, ENOMEM);
-	serve_and_stop(-1);
-	ck_assert(fault_used("epoll_ctl"));
-}
+STORY(a_port_that_cannot_be_watched_again_tries_later,
+      "epoll-only; virtual; unhandled 1; server listens; fail accept4 ENOBUFS;"
+      "pass epoll_ctl 1; fail epoll_ctl ENOMEM 3; " SERVES "; used epoll_ctl");
 
 static int listener_fd(void)
 {
@@ -501,7 +408,7 @@ static const struct {
 	{ "open", EMFILE, -EMFILE },
 };
 
-GROUP("neighbours", .setup = setup);
+GROUP("neighbours", .setup = stage_setup, .teardown = stage_teardown);
 
 TEST(what_fails_while_listening_is_returned, ON_EACH_BACKEND,
      EACH_OF(listening))
@@ -517,31 +424,19 @@ TEST(what_fails_while_listening_is_returned, ON_EACH_BACKEND,
 	serve_and_stop(-1);
 }
 
-TEST(an_option_that_is_refused_is_returned, ON_EACH_BACKEND, TIMES(3))
-{
-	const struct plait_listen_options o = {
-		.iface = "127.0.0.1",
-		.no_delay = true,
-		.keep_alive = true,
-	};
+STORY(an_option_that_is_refused_is_returned,
+      "option no_delay; option keep_alive; pass setsockopt 0;"
+      "fail setsockopt ENOBUFS; server listens ENOBUFS; used setsockopt;"
+      "server starts 0",
+      "option no_delay; option keep_alive; pass setsockopt 1;"
+      "fail setsockopt ENOBUFS; server listens ENOBUFS; used setsockopt;"
+      "server starts 0",
+      "option no_delay; option keep_alive; pass setsockopt 2;"
+      "fail setsockopt ENOBUFS; server listens ENOBUFS; used setsockopt;"
+      "server starts 0");
 
-	fault_pass("setsockopt", (unsigned)_i);
-	fault_call("setsockopt", 1, ENOBUFS);
-	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
-			 -ENOBUFS);
-	ck_assert(fault_used("setsockopt"));
-	ck_assert_str_eq(server.trace, "");
-}
-
-TEST(no_memory_while_listening_is_returned, ON_EACH_BACKEND)
-{
-	const struct plait_listen_options o = { .iface = "127.0.0.1" };
-
-	fault_alloc_at(0, false);
-	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
-			 -ENOMEM);
-	ck_assert_str_eq(server.trace, "");
-}
+STORY(no_memory_while_listening_is_returned,
+      "no-memory; server listens ENOMEM; memory; server starts 0");
 
 static plait_value expect_no_memory(plait_value *result, void *arg)
 {
