@@ -8,16 +8,9 @@
 
 #include "tests/actor.h"
 #include "tests/child.h"
+#include "tests/play.h"
 
 static struct actor actor;
-
-/* The harness frees the reactor. */
-static void setup(void)
-{
-	actor_init(&actor);
-	reactor = plait_testing_reactor_new();
-	ck_assert_ptr_nonnull(reactor);
-}
 
 /* What was written, as text. */
 static const char *written(struct plait_transport *t)
@@ -38,6 +31,93 @@ static void deliver(struct plait_transport *t, const char *text)
 static void settle(void)
 {
 	plait_testing_advance(reactor, 0);
+}
+
+/* The words for a recording transport: what the test plays on it. */
+static struct plait_transport *recording;
+
+static void step_record(struct wire *w, const char *is)
+{
+	if (*is == '\0')
+		recording = wire_record(w, reactor);
+	else if (strcmp(is, "is paused") == 0)
+		play_holds(plait_testing_is_paused(recording), "it is not");
+	else if (strcmp(is, "is aborted") == 0)
+		play_holds(plait_testing_is_aborted(recording), "it is not");
+	else
+		play_holds(plait_testing_is_connected(recording) ==
+				   (strcmp(is, "is connected") == 0),
+			   "it is not");
+}
+
+static void step_deliver(struct wire *w, const char *what)
+{
+	unsigned n = 0;
+	char *bytes;
+
+	if (sscanf(what, "%u bytes", &n) == 0 || n == 0) {
+		deliver(recording, what);
+		return;
+	}
+	bytes = calloc(1, n);
+	plait_testing_deliver(recording, bytes, n);
+	free(bytes);
+}
+
+static void step_fin(struct wire *w, const char *nothing)
+{
+	plait_testing_deliver_eof(recording);
+}
+
+static void rst(struct plait_transport *t);
+
+static void step_rst(struct wire *w, const char *nothing)
+{
+	rst(recording);
+}
+
+static void step_written(struct wire *w, const char *expected)
+{
+	play_text_is(written(recording), expected);
+}
+
+static void step_clear(struct wire *w, const char *nothing)
+{
+	plait_testing_clear(recording);
+}
+
+static void step_window(struct wire *w, const char *bytes)
+{
+	plait_testing_set_window(recording, strcmp(bytes, "inf") == 0
+						    ? SIZE_MAX
+						    : (size_t)atol(bytes));
+}
+
+static void step_settle(struct wire *w, const char *nothing)
+{
+	settle();
+}
+
+static void step_wait(struct wire *w, const char *seconds)
+{
+	plait_testing_advance(reactor, atof(seconds));
+}
+
+static const struct play_verb words[] = {
+	{ "clear", step_clear },     { "deliver", step_deliver },
+	{ "fin", step_fin },	     { "record", step_record },
+	{ "rst", step_rst },	     { "settle", step_settle },
+	{ "wait", step_wait },	     { "window", step_window },
+	{ "written", step_written }, { NULL, NULL },
+};
+
+/* The harness frees the reactor. */
+static void setup(void)
+{
+	actor_init(&actor);
+	reactor = plait_testing_reactor_new();
+	ck_assert_ptr_nonnull(reactor);
+	play_words(words, NULL);
 }
 
 static void count(void *arg)
@@ -209,34 +289,13 @@ TEST(a_factory_that_refuses_gets_no_transport, PURE)
 	ck_assert_str_eq(actor.trace, "SBX");
 }
 
-TEST(what_is_written_is_recorded, PURE)
-{
-	struct plait_transport *t = connect_actor();
-	struct plait_buf *b = plait_buf_copy("c", 1);
+STORY_ON(what_is_written_is_recorded, PURE,
+	 "record; written -; write a; write b; share c; written abc; clear;"
+	 "written -; write d; written d");
 
-	ck_assert_str_eq(written(t), "");
-	plait_transport_write(t, "a", 1);
-	plait_transport_write(t, "b", 1);
-	plait_transport_write_buf(t, b);
-	plait_buf_unref(&b);
-	ck_assert_str_eq(written(t), "abc");
-	plait_testing_clear(t);
-	ck_assert_str_eq(written(t), "");
-	plait_transport_write(t, "d", 1);
-	ck_assert_str_eq(written(t), "d");
-}
-
-TEST(what_is_delivered_arrives_at_once, PURE)
-{
-	struct plait_transport *t = connect_actor();
-
-	deliver(t, "one");
-	ck_assert_str_eq(actor.text, "one");
-	deliver(t, "");
-	deliver(t, "two");
-	ck_assert_str_eq(actor.text, "onetwo");
-	ck_assert_str_eq(actor.trace, "SBMD");
-}
+STORY_ON(what_is_delivered_arrives_at_once, PURE,
+	 "record; deliver one; text one; deliver; deliver two; text onetwo; "
+	 "trace MD");
 
 static void note_most(struct actor *a, struct plait_protocol *p,
 		      const void *data, size_t len)
@@ -261,52 +320,15 @@ TEST(much_comes_in_pieces, PURE)
 	ck_assert_uint_eq(most, 131072);
 }
 
-TEST(nothing_arrives_while_reading_is_paused, PURE)
-{
-	struct plait_transport *t = connect_actor();
+STORY_ON(nothing_arrives_while_reading_is_paused, PURE,
+	 "record; pause; record is paused; deliver one; deliver two; settle;"
+	 "received 0; resume; received 0; settle; text onetwo");
 
-	plait_transport_pause_reading(t);
-	ck_assert(plait_testing_is_paused(t));
-	deliver(t, "one");
-	deliver(t, "two");
-	settle();
-	ck_assert_uint_eq(actor.received, 0);
-	plait_transport_resume_reading(t);
-	ck_assert_uint_eq(actor.received, 0);
-	settle();
-	ck_assert_str_eq(actor.text, "onetwo");
-}
-
-static void pause_after_one(struct actor *a, struct plait_protocol *p,
-			    const void *data, size_t len)
-{
-	plait_transport_pause_reading(p->transport);
-}
-
-TEST(pausing_keeps_the_rest_and_the_end, PURE)
-{
-	struct plait_transport *t = connect_actor();
-	char *data = calloc(1, 200000);
-
-	actor.on_data = pause_after_one;
-	plait_testing_deliver(t, data, 200000);
-	free(data);
-	plait_testing_deliver_eof(t);
-	settle();
-	ck_assert_uint_eq(actor.received, 131072);
-	ck_assert_str_eq(actor.trace, "SBMD");
-	plait_transport_resume_reading(t);
-	settle();
-	ck_assert_uint_eq(actor.received, 200000);
-	/* Paused again, but nothing is left that the end could wait for. */
-	ck_assert_str_eq(actor.trace, "SBMDLX");
-	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
-}
-
-static void fin(struct plait_transport *t)
-{
-	plait_testing_deliver_eof(t);
-}
+STORY_ON(pausing_keeps_the_rest_and_the_end, PURE,
+	 "D { pause } record; deliver 200000 bytes; fin; settle; received "
+	 "131072;"
+	 "trace MD; resume; settle; received 200000; trace MDL;"
+	 "why ConnectionDone");
 
 static void rst(struct plait_transport *t)
 {
@@ -317,131 +339,53 @@ static void rst(struct plait_transport *t)
 	plait_value_free(&v);
 }
 
-static void (*const ways_to_go[])(struct plait_transport *) = { fin, rst };
+STORY_ON(a_hang_up_while_paused_ends_the_work, PURE,
+	 "record; work; deliver request; pause; settle; peer is there; fin;"
+	 "settle; work ended; trace MDL",
+	 "record; work; deliver request; pause; settle; peer is there; rst;"
+	 "settle; work ended; trace MDL");
 
+STORY_ON(an_end_behind_unread_input_waits_for_it, PURE,
+	 "record; work; pause; deliver unread; peer is there; fin; wait 100;"
+	 "trace M; work goes-on; peer is gone; resume; settle; trace MDL;"
+	 "work ended");
+
+#define IN_THE_GRAVE                                                           \
+	"record; work; pause; deliver unread; rst; work ended;"                \
+	"write into the void; deliver from the grave; fin; rst; wait 4.9;"     \
+	"trace M; peer is gone; written -; "
+#define RESET "why ConnectionLost: recv: Connection reset by peer"
+
+STORY_ON(a_reset_ends_the_work_before_unread_input_is_read, PURE,
+	 IN_THE_GRAVE "resume; settle; trace MDL; text unread; " RESET,
+	 IN_THE_GRAVE "lose; settle; trace ML; text -; " RESET,
+	 IN_THE_GRAVE "wait 0.2; settle; trace ML; text -; " RESET);
+
+STORY_ON(a_half_closeable_one_is_told_of_the_end_while_paused, PURE,
+	 "half-closeable; record; work; pause; fin; settle; trace MR;"
+	 "work goes-on; lose; settle; work ended");
+
+/* After a reset there is no end of the input that could be told. */
+STORY_ON(a_reset_is_all_that_is_told, PURE,
+	 "half-closeable; record; pause; holds-unread; fin; rst; settle;"
+	 "trace M; resume; settle; trace ML",
+	 "half-closeable; record; pause; holds-unread; rst; fin; settle;"
+	 "trace M; resume; settle; trace ML");
+
+/* Inside its callbacks it is only on its way. */
 static plait_value note_end(plait_value *result, void *arg)
 {
-	*(bool *)arg = plait_value_is_failure(result);
+	*(bool *)arg = true;
 	return PLAIT_NONE;
 }
 
-static void work_in_scope(struct plait_transport *t, bool *ended)
-{
-	struct plait_deferred *d = plait_defer_later(reactor, 3600, NULL, NULL);
-
-	plait_deferred_add_both(d, note_end, ended);
-	plait_scope_own(plait_transport_scope(t), &d);
-}
-
-TEST(a_hang_up_while_paused_ends_the_work, PURE, TIMES(2))
-{
-	struct plait_transport *t = connect_actor();
-	bool ended = false;
-
-	work_in_scope(t, &ended);
-	deliver(t, "request");
-	plait_transport_pause_reading(t);
-	settle();
-	ck_assert(!plait_transport_peer_has_closed(t));
-	ways_to_go[_i](t);
-	settle();
-	ck_assert(ended);
-	ck_assert_str_eq(actor.trace, "SBMDLX");
-}
-
-TEST(an_end_behind_unread_input_waits_for_it, PURE)
-{
-	struct plait_transport *t = connect_actor();
-	bool ended = false;
-
-	work_in_scope(t, &ended);
-	plait_transport_pause_reading(t);
-	deliver(t, "unread");
-	ck_assert(!plait_transport_peer_has_closed(t));
-	fin(t);
-	plait_testing_advance(reactor, 100);
-	ck_assert_str_eq(actor.trace, "SBM");
-	ck_assert(!ended);
-	ck_assert(plait_transport_peer_has_closed(t));
-	plait_transport_resume_reading(t);
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMDLX");
-	ck_assert(ended);
-}
-
-TEST(a_reset_ends_the_work_before_unread_input_is_read, PURE, TIMES(3))
-{
-	struct plait_transport *t = connect_actor();
-	bool ended = false;
-
-	work_in_scope(t, &ended);
-	plait_transport_pause_reading(t);
-	deliver(t, "unread");
-	rst(t);
-	ck_assert(ended);
-	plait_transport_write(t, "into the void", 13);
-	deliver(t, "from the grave");
-	fin(t);
-	rst(t);
-	plait_testing_advance(reactor, 4.9);
-	ck_assert_str_eq(actor.trace, "SBM");
-	ck_assert(plait_transport_peer_has_closed(t));
-	ck_assert_str_eq(written(t), "");
-	if (_i == 0)
-		plait_transport_resume_reading(t);
-	else if (_i == 1)
-		plait_transport_lose_connection(t);
-	else
-		plait_testing_advance(reactor, 0.2);
-	settle();
-	ck_assert_str_eq(actor.trace, _i == 0 ? "SBMDLX" : "SBMLX");
-	ck_assert_str_eq(actor.text, _i == 0 ? "unread" : "");
-	ck_assert_str_eq(actor.lost_why,
-			 "ConnectionLost: recv: Connection reset by peer");
-}
-
-TEST(a_half_closeable_one_is_told_of_the_end_while_paused, PURE)
-{
-	struct plait_transport *t;
-	bool ended = false;
-
-	actor.half_closeable = true;
-	t = connect_actor();
-	work_in_scope(t, &ended);
-	plait_transport_pause_reading(t);
-	fin(t);
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMR");
-	ck_assert(!ended);
-	plait_transport_lose_connection(t);
-	settle();
-	ck_assert(ended);
-}
-
-/* After a reset there is no end of the input that could be told. */
-TEST(a_reset_is_all_that_is_told, PURE, TIMES(2))
-{
-	struct plait_transport *t;
-
-	actor.half_closeable = true;
-	t = connect_actor();
-	plait_transport_pause_reading(t);
-	plait_testing_protocol(t)->unread = true;
-	ways_to_go[_i](t);
-	ways_to_go[1 - _i](t);
-	settle();
-	ck_assert_str_eq(actor.trace, "SBM");
-	plait_transport_resume_reading(t);
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMLX");
-}
-
-/* Inside its callbacks it is only on its way. */
 static void rst_here(struct actor *a, struct plait_protocol *p)
 {
 	bool ended = false;
+	struct plait_deferred *d = plait_deferred_add_both(
+		plait_defer_later(reactor, 3600, NULL, NULL), note_end, &ended);
 
-	work_in_scope(p->transport, &ended);
+	plait_scope_own(plait_transport_scope(p->transport), &d);
 	rst(p->transport);
 	ck_assert(!ended);
 	ck_assert(plait_testing_is_connected(p->transport));
@@ -468,7 +412,7 @@ TEST(what_is_lost_inside_is_told_after_it, PURE, TIMES(3))
 		actor.on_read_lost = rst_here;
 	t = connect_actor();
 	deliver(t, "x");
-	fin(t);
+	plait_testing_deliver_eof(t);
 	settle();
 	ck_assert_str_eq(actor.trace, _i == 0	? "SBMLX"
 				      : _i == 1 ? "SBMDLX"
@@ -476,26 +420,9 @@ TEST(what_is_lost_inside_is_told_after_it, PURE, TIMES(3))
 	ck_assert_int_eq(strncmp(actor.lost_why, "ConnectionLost", 14), 0);
 }
 
-static void lose_and_take_all(struct actor *a, struct plait_protocol *p,
-			      const void *data, size_t len)
-{
-	plait_transport_write(p->transport, "bye", 3);
-	plait_transport_lose_connection(p->transport);
-	plait_testing_set_window(p->transport, SIZE_MAX);
-	ck_assert(plait_testing_is_connected(p->transport));
-}
-
-TEST(what_is_answered_inside_is_answered_after_it, PURE)
-{
-	struct plait_transport *t = connect_actor();
-
-	actor.on_data = lose_and_take_all;
-	plait_testing_set_window(t, 0);
-	deliver(t, "x");
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMDLX");
-	ck_assert_str_eq(written(t), "bye");
-}
+STORY_ON(what_is_answered_inside_is_answered_after_it, PURE,
+	 "D { write bye; lose; window inf; record is connected } record;"
+	 "window 0; deliver x; settle; trace MDL; written bye");
 
 static void deliver_to_other(struct actor *a, struct plait_protocol *p,
 			     const void *data, size_t len)
@@ -565,77 +492,24 @@ TEST(delivered_from_inside_it_comes_next, PURE)
 	ck_assert_str_eq(actor.text, "firstsecond");
 }
 
-TEST(lose_connection_answers_from_the_loop, PURE)
-{
-	struct plait_transport *t = connect_actor();
+STORY_ON(lose_connection_answers_from_the_loop, PURE,
+	 "record; write bye; lose; write !; deliver too late; trace M;"
+	 "record is connected; settle; trace ML; why ConnectionDone;"
+	 "written bye!; record is gone");
 
-	plait_transport_write(t, "bye", 3);
-	plait_transport_lose_connection(t);
-	plait_transport_write(t, "!", 1);
-	deliver(t, "too late");
-	ck_assert_str_eq(actor.trace, "SBM");
-	ck_assert(plait_testing_is_connected(t));
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMLX");
-	ck_assert_str_eq(actor.lost_why, "ConnectionDone");
-	/* It can still be looked at. */
-	ck_assert_str_eq(written(t), "bye!");
-	ck_assert(!plait_testing_is_connected(t));
-	ck_assert_ptr_null(plait_testing_protocol(t));
-	ck_assert(!plait_testing_is_aborted(t));
-}
+STORY_ON(abort_answers_from_the_loop, PURE,
+	 "record; abort; record is aborted; trace M; settle; trace ML;"
+	 "why ConnectionAborted...");
 
-TEST(abort_answers_from_the_loop, PURE)
-{
-	struct plait_transport *t = connect_actor();
+STORY_ON(half_closing_is_told_from_the_loop, PURE,
+	 "half-closeable; record; lose write; write no; trace M; settle; trace "
+	 "MW;"
+	 "written -; fin; trace MWR; fin; deliver after the end; settle;"
+	 "trace MWR; lose; settle; trace MWRL");
 
-	plait_transport_abort(t);
-	ck_assert(plait_testing_is_aborted(t));
-	ck_assert_str_eq(actor.trace, "SBM");
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMLX");
-	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_aborted);
-}
-
-TEST(half_closing_is_told_from_the_loop, PURE)
-{
-	struct plait_transport *t;
-
-	actor.half_closeable = true;
-	t = connect_actor();
-	plait_transport_lose_write_connection(t);
-	plait_transport_write(t, "no", 2);
-	ck_assert_str_eq(actor.trace, "SBM");
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMW");
-	ck_assert_str_eq(written(t), "");
-	plait_testing_deliver_eof(t);
-	ck_assert_str_eq(actor.trace, "SBMWR");
-	plait_testing_deliver_eof(t);
-	deliver(t, "after the end");
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMWR");
-	plait_transport_lose_connection(t);
-	settle();
-	ck_assert_str_eq(actor.trace, "SBMWRLX");
-}
-
-TEST(the_peers_end_loses_the_connection, PURE)
-{
-	struct plait_transport *t = connect_actor();
-
-	plait_testing_set_window(t, 1);
-	plait_transport_write(t, "abc", 3);
-	plait_testing_deliver_eof(t);
-	settle();
-	/* What is unsent is flushed first. */
-	ck_assert_uint_eq(actor.lost, 0);
-	plait_testing_set_window(t, SIZE_MAX);
-	settle();
-	ck_assert_str_eq(written(t), "abc");
-	ck_assert_str_eq(actor.trace, "SBMLX");
-	ck_assert_ptr_eq(actor.lost_kind, &plait_error_connection_done);
-}
+STORY_ON(the_peers_end_loses_the_connection, PURE,
+	 "record; window 1; write abc; fin; settle; lost 0; window inf; settle;"
+	 "written abc; trace ML; why ConnectionDone");
 
 TEST(lost_is_told_at_once_and_once, PURE)
 {
@@ -657,118 +531,25 @@ TEST(lost_is_told_at_once_and_once, PURE)
 	plait_value_free(&v);
 }
 
-TEST(the_window_lets_through_what_it_says, PURE)
-{
-	struct plait_transport *t = connect_actor();
+STORY_ON(the_window_lets_through_what_it_says, PURE,
+	 "record; window 4; write abc; write def; written abcd; unsent 2;"
+	 "window 1; written abcde; window inf; written abcdef; unsent 0");
 
-	plait_testing_set_window(t, 4);
-	plait_transport_write(t, "abc", 3);
-	plait_transport_write(t, "def", 3);
-	ck_assert_str_eq(written(t), "abcd");
-	ck_assert_uint_eq(plait_transport_pending(t), 2);
-	plait_testing_set_window(t, 1);
-	ck_assert_str_eq(written(t), "abcde");
-	plait_testing_set_window(t, SIZE_MAX);
-	ck_assert_str_eq(written(t), "abcdef");
-	ck_assert_uint_eq(plait_transport_pending(t), 0);
-}
+STORY_ON(a_slow_peer_pauses_the_producer, PURE,
+	 "record; window 0; produce; write 100000 bytes; settle; producer P;"
+	 "window 80000; settle; producer P; window 4000; settle; producer PR;"
+	 "lose; window inf; settle; lost 0; unregister; settle; lost 1;"
+	 "producer PR");
 
-struct producer {
-	struct plait_producer base;
-	unsigned paused, resumed, stopped;
-};
-
-static void producer_pause(struct plait_producer *p)
-{
-	plait_self(p, struct producer)->paused++;
-}
-
-static void producer_resume(struct plait_producer *p)
-{
-	plait_self(p, struct producer)->resumed++;
-}
-
-static void producer_stop(struct plait_producer *p)
-{
-	plait_self(p, struct producer)->stopped++;
-}
-
-static const struct plait_producer_ops producer_ops = {
-	.name = "test",
-	.pause = producer_pause,
-	.resume = producer_resume,
-	.stop = producer_stop,
-};
-
-TEST(a_slow_peer_pauses_the_producer, PURE)
-{
-	struct plait_transport *t = connect_actor();
-	struct producer p = { .base.ops = &producer_ops };
-	char *data = calloc(1, 100000);
-
-	plait_testing_set_window(t, 0);
-	plait_transport_register_producer(t, &p.base, true);
-	plait_transport_write(t, data, 100000);
-	free(data);
-	settle();
-	ck_assert_uint_eq(p.paused, 1);
-	plait_testing_set_window(t, 80000);
-	settle();
-	ck_assert_uint_eq(p.resumed, 0);
-	plait_testing_set_window(t, 4000);
-	settle();
-	ck_assert_uint_eq(p.resumed, 1);
-	plait_transport_lose_connection(t);
-	plait_testing_set_window(t, SIZE_MAX);
-	settle();
-	ck_assert_uint_eq(actor.lost, 0);
-	plait_transport_unregister_producer(t);
-	settle();
-	ck_assert_uint_eq(actor.lost, 1);
-	ck_assert_uint_eq(p.stopped, 0);
-}
-
-static void produce_for_itself(struct actor *a, struct plait_protocol *p)
-{
-	plait_transport_register_producer(
-		p->transport, plait_transport_producer(p->transport), true);
-}
-
-TEST(its_own_half_does_not_hold_a_close, PURE)
-{
-	struct plait_transport *t;
-
-	actor.on_made = produce_for_itself;
-	t = plait_testing_connect(reactor, &actor.base);
-	plait_testing_set_window(t, 0);
-	plait_transport_write(t, "bye", 3);
-	plait_transport_lose_connection(t);
-	plait_testing_advance(reactor, 10);
-	ck_assert_uint_eq(actor.lost, 0);
-	plait_testing_set_window(t, 3);
-	settle();
-	ck_assert_str_eq(actor.lost_why, "ConnectionDone");
-}
+STORY_ON(its_own_half_does_not_hold_a_close, PURE,
+	 "M { produce-for-itself } record; window 0; write bye; lose; wait 10;"
+	 "lost 0; window 3; settle; why ConnectionDone");
 
 /* As slow as they may be: from the last progress on. */
-TEST(a_close_without_progress_is_given_up, PURE)
-{
-	struct plait_transport *t = plait_testing_connect(reactor, &actor.base);
-
-	plait_testing_set_window(t, 0);
-	plait_transport_write(t, "Nevermore", 9);
-	plait_transport_lose_connection(t);
-	settle();
-	plait_testing_advance(reactor, 29);
-	plait_testing_set_window(t, 5);
-	plait_testing_advance(reactor, 29);
-	ck_assert_uint_eq(actor.lost, 0);
-	plait_testing_set_window(t, 0);
-	plait_testing_advance(reactor, 1);
-	ck_assert_str_eq(actor.lost_why,
-			 "ConnectionAborted: "
-			 "closing made no progress in 30 seconds");
-}
+STORY_ON(a_close_without_progress_is_given_up, PURE,
+	 "record; window 0; write Nevermore; lose; settle; wait 29; window 5;"
+	 "wait 29; lost 0; window 0; wait 1;"
+	 "why ConnectionAborted: closing made no progress in 30 seconds");
 
 TEST(the_reactor_loses_what_is_left, PURE)
 {
@@ -1005,7 +786,7 @@ static void lose(void *transport)
 	plait_transport_lose_connection(transport);
 }
 
-static void play(void)
+static void keep_a_diary(void)
 {
 	static const char names[] = "abcdefghijklmnopqrst";
 
@@ -1030,12 +811,12 @@ TEST(a_run_is_the_same_each_time, PURE)
 	char first[sizeof(diary)], *elsewhere;
 
 	plait_reactor_free(&reactor);
-	play();
+	keep_a_diary();
 	memcpy(first, diary, sizeof(first));
 	ck_assert_ptr_nonnull(strstr(first, "q2 t2 L2 L2 L2 c3 "));
 	ck_assert_ptr_nonnull(strstr(first, " F30 .30 "));
 	elsewhere = malloc(100000);
-	play();
+	keep_a_diary();
 	ck_assert_str_eq(diary, first);
 	free(elsewhere);
 }
@@ -1122,29 +903,13 @@ TEST(without_memory_the_transport_is_refused, PURE, TIMES(4))
 	ck_assert_ptr_nonnull(connect_actor());
 }
 
-TEST(without_memory_it_is_aborted, PURE, TIMES(3))
-{
-	struct plait_transport *t = connect_actor();
-
-	fault_alloc_at(0, true);
-	switch (_i) {
-	case 0:
-		plait_transport_write(t, "a", 1);
-		break;
-	case 1:
-		deliver(t, "a");
-		break;
-	case 2:
-		plait_testing_set_window(t, 0);
-		plait_transport_write(t, "a", 1);
-		break;
-	}
-	ck_assert(fault_alloc_reached());
-	settle();
-	fault_alloc_off();
-	ck_assert_str_eq(actor.trace, "SBMLX");
-	ck_assert_ptr_eq(actor.lost_kind, &plait_error_no_memory);
-}
+STORY_ON(without_memory_it_is_aborted, PURE,
+	 "record; no-memory; write a; settle; memory; trace ML; why "
+	 "NoMemoryError",
+	 "record; no-memory; deliver a; settle; memory; trace ML; why "
+	 "NoMemoryError",
+	 "record; no-memory; window 0; write a; settle; memory; trace ML; why "
+	 "NoMemoryError");
 
 TEST(without_memory_nothing_can_be_made, PURE)
 {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include <plait/testing.h>
+
 #include "reactor/net/address.h"
 #include "reactor/net/transport.h"
 #include "tests/play.h"
@@ -41,6 +43,8 @@ static void made(struct plait_protocol *p)
 	struct wire *w = wire_of(p);
 
 	ck_assert(p->connected);
+	if (w->factory.ops != NULL)
+		w->transport = p->transport;
 	ck_assert_ptr_eq(p->transport, w->transport);
 	wire_note(w, 'M');
 	if (w->on_made != NULL)
@@ -193,6 +197,28 @@ bool wire_open(struct wire *w, struct plait_reactor *r)
 		return true;
 	wire_hang_up(w);
 	return false;
+}
+
+static struct plait_protocol *build(struct plait_factory *f,
+				    const struct plait_address *peer)
+{
+	struct wire *w = plait_container(f, struct wire, factory);
+
+	w->protocol = plait_protocol_new(w->half_closeable ? &half_closeable_ops
+							   : &plain_ops);
+	ck_assert_ptr_nonnull(w->protocol);
+	plait_self(w->protocol, struct wire_protocol)->wire = w;
+	return w->protocol;
+}
+
+static const struct plait_factory_ops factory_ops = { .build_protocol = build };
+
+struct plait_transport *wire_record(struct wire *w, struct plait_reactor *r)
+{
+	w->reactor = r;
+	w->peer = -1;
+	w->factory.ops = &factory_ops;
+	return plait_testing_connect(r, &w->factory);
 }
 
 void wire_hang_up(struct wire *w)

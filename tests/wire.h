@@ -32,6 +32,7 @@ struct wire {
 
 	/* What there is, and what came of it. */
 	struct plait_reactor *reactor;
+	struct plait_factory factory;	   /* of wire_record() */
 	struct plait_transport *transport; /* NULL when it is gone */
 	struct plait_protocol *protocol;
 	int fd;		 /* of the transport */
@@ -59,6 +60,9 @@ struct wire {
  * closed, and errno says why.
  */
 bool wire_open(struct wire *w, struct plait_reactor *r);
+
+/* The same on a recording transport of that testing reactor. */
+struct plait_transport *wire_record(struct wire *w, struct plait_reactor *r);
 
 /* Adds to the trace. */
 void wire_note(struct wire *w, char what);
