@@ -12,7 +12,7 @@
 /* Where the step came from, for what it says when it does not hold. */
 static const char *now;
 
-const char *play_block;
+const char *play_block, *play_name;
 
 static const struct play_verb *own_verbs;
 static void (*own_end)(void);
@@ -645,6 +645,7 @@ static void run_step(struct wire *w, char *step)
 
 	if (*rest != '\0')
 		*rest++ = '\0';
+	play_name = step;
 	if (play_block != NULL && step[1] == '\0')
 		w->plays[(unsigned char)*step] = play_block;
 	else if (!run_verb(own_verbs, w, step, rest) &&

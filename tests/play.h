@@ -90,14 +90,15 @@ void play_end(void);
  * A suite's own verbs, the last with NULL for its name; they come first.  end,
  * which may be NULL, is called after a STORY.  rest is what follows in the
  * step, and play_block the { block } behind it, NULL without: it may be played
- * as long as the story lives.
+ * as long as the story lives.  play_name is the verb, for a function that has
+ * several.
  */
 struct play_verb {
 	const char *name;
 	void (*run)(struct wire *w, const char *rest);
 };
 void play_words(const struct play_verb *own, void (*end)(void));
-extern const char *play_block;
+extern const char *play_block, *play_name;
 
 /* For verbs.  Each fails the test, and quotes the step, if it is not so. */
 void play_holds(bool it_does, const char *fmt, ...) PLAIT_PRINTF(2, 3);

@@ -5,7 +5,7 @@
 
 #include "tests/stage.h"
 
-enum { N_PEERS = 8 };
+enum { N_PEERS = 4 };
 
 struct actor client, server;
 struct plait_port *port;
@@ -343,8 +343,10 @@ static void peer_leaves(struct wire *p)
 	run_turns(reactor, 3);
 }
 
-static void peer_step(struct wire *p, const char *does)
+static void peer_step(struct wire *w, const char *does)
 {
+	struct wire *p = &peers[*play_name - 'a'];
+
 	if (strcmp(does, "connects") == 0)
 		peer_connects(p);
 	else if (strcmp(does, "knocks") == 0)
@@ -353,26 +355,6 @@ static void peer_step(struct wire *p, const char *does)
 		peer_leaves(p);
 	else
 		play_peer(p, does);
-}
-
-static void peer_a(struct wire *w, const char *does)
-{
-	peer_step(&peers[0], does);
-}
-
-static void peer_b(struct wire *w, const char *does)
-{
-	peer_step(&peers[1], does);
-}
-
-static void peer_c(struct wire *w, const char *does)
-{
-	peer_step(&peers[2], does);
-}
-
-static void peer_d(struct wire *w, const char *does)
-{
-	peer_step(&peers[3], does);
 }
 
 /* Everything else. */
@@ -487,12 +469,12 @@ static void epoll_only(struct wire *w, const char *nothing)
 }
 
 static const struct play_verb words[] = {
-	{ "a", peer_a },
+	{ "a", peer_step },
 	{ "attempt", attempt },
-	{ "b", peer_b },
-	{ "c", peer_c },
+	{ "b", peer_step },
+	{ "c", peer_step },
 	{ "client", client_step },
-	{ "d", peer_d },
+	{ "d", peer_step },
 	{ "drop", drop },
 	{ "epoll-only", epoll_only },
 	{ "iterate-and-stop", iterate_and_stop },

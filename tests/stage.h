@@ -1,7 +1,7 @@
 /*
  * The cast of stories about ports and connectors: see play.h for what a story
  * is.  Two actors (actor.h), the client and the server, and plain peers whose
- * names are a to h.
+ * names are a to d.
  *
  *	GROUP("stop", .setup = stage_setup, .teardown = stage_teardown);
  *

@@ -12,7 +12,7 @@
 
 #include <plait/testing.h>
 
-#include "tests/harness.h"
+#include "tests/play.h"
 
 enum { MAX_GUESTS = 16 };
 
@@ -129,34 +129,6 @@ static void stop_listening(void)
 	run_turns(reactor, 3);
 }
 
-/* Somebody who is let in, in a turn of his own. */
-static int let_in(void)
-{
-	unsigned made = inn.made;
-	int fd = peer_connect(inn.number);
-
-	run_until_count(reactor, &inn.made, made + 1);
-	return fd;
-}
-
-/* Somebody else, who may have to wait. */
-static int knock(void)
-{
-	int fd = peer_connect(inn.number);
-
-	run_turns(reactor, 6);
-	return fd;
-}
-
-static void leave(int fd)
-{
-	unsigned lost = inn.lost;
-
-	close(fd);
-	run_until_count(reactor, &inn.lost, lost + 1);
-	run_turns(reactor, 3);
-}
-
 /* Ends all who are left, and the inn. */
 static void close_inn(void)
 {
@@ -168,349 +140,254 @@ static void close_inn(void)
 	ck_assert_uint_eq(inn.lost, inn.made);
 }
 
-static bool is_ended(int fd)
+/* The words of these stories: a to f knock, A to F are the guests. */
+static struct wire peers['f' - 'a' + 1];
+static unsigned max_guests;
+static bool sheds;
+static const struct plait_factory_ops *ops;
+static const char *when_full;
+static struct plait_protocol *told_idlest;
+
+static void full(struct inn *i, struct plait_protocol *idlest)
 {
+	static struct wire nobody;
+
+	told_idlest = idlest;
+	if (when_full != NULL)
+		play(&nobody, when_full);
+}
+
+static void step_option(struct wire *w, const char *what)
+{
+	if (*play_name == 'h')
+		ops = &with_hook;
+	else if (*play_name == 's')
+		sheds = true;
+	else if (*play_name == 'm')
+		max_guests = (unsigned)atoi(what);
+	else
+		when_full = play_block;
+}
+
+static void step_inn(struct wire *w, const char *nothing)
+{
+	open_inn(ops, max_guests, sheds);
+	inn.on_full = full;
+}
+
+static void step_peer(struct wire *w, const char *does)
+{
+	struct wire *p = &peers[*play_name - 'a'];
+	unsigned made = inn.made, lost = inn.lost;
 	char c;
 
-	return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
-}
-
-GROUP("number");
-
-TEST(no_more_are_accepted_than_may_be_and_the_next_waits, ON_EACH_BACKEND)
-{
-	int a, b, c, d;
-
-	open_inn(NULL, 2, false);
-	a = let_in();
-	b = let_in();
-	c = knock();
-	d = knock();
-	ck_assert_str_eq(inn.trace, "AB");
-	leave(a);
-	ck_assert_str_eq(inn.trace, "ABaC");
-	leave(b);
-	ck_assert_str_eq(inn.trace, "ABaCbD");
-	leave(d);
-	close(let_in());
-	close_inn();
-	close(c);
-}
-
-/* Nobody looks for one who waits, until somebody has left. */
-TEST(a_full_port_costs_nothing, ON_EACH_BACKEND)
-{
-	int a, b;
-
-	open_inn(&with_hook, 1, false);
-	a = let_in();
-	b = knock();
-	ck_assert_str_eq(inn.trace, "A?a");
-	calls_reset();
-	run_turns(reactor, 1);
-	plait_reactor_iterate(reactor, 0.01);
-	ck_assert_uint_eq(calls_of("accept4") + calls_of("epoll_ctl"), 0);
-	ck_assert_str_eq(inn.trace, "A?a");
-	leave(a);
-	ck_assert_str_eq(inn.trace, "A?aaB");
-	close_inn();
-	close(b);
-}
-
-TEST(the_idlest_is_shed_and_the_new_one_let_in, ON_EACH_BACKEND)
-{
-	int a, b, c, d;
-
-	open_inn(NULL, 2, true);
-	a = let_in();
-	b = let_in();
-	c = knock();
-	ck_assert_str_eq(inn.trace, "ABaC");
-	ck_assert_str_eq(inn.why, "ConnectionAborted: idle longest when "
-				  "another came");
-	/* In good order, as nothing is lost. */
-	ck_assert(is_ended(a));
-	d = knock();
-	ck_assert_str_eq(inn.trace, "ABaCbD");
-	ck_assert(is_ended(b) && !is_ended(c) && !is_ended(d));
-	close_inn();
-	close(a);
-	close(b);
-	close(c);
-	close(d);
-}
-
-TEST(several_who_wait_are_let_in_one_after_the_other, ON_EACH_BACKEND)
-{
-	int fds[6];
-
-	open_inn(NULL, 2, true);
-	for (int i = 0; i < 6; i++)
-		fds[i] = peer_connect(inn.number);
-	run_until_count(reactor, &inn.made, 6);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(inn.trace, "ABaCbDcEdF");
-	close_inn();
-	for (int i = 0; i < 6; i++)
-		close(fds[i]);
-}
-
-static void hear(int fd, unsigned guest)
-{
-	peer_say(fd, "x");
-	run_turns(reactor, 2);
-}
-
-static void tell(int fd, unsigned guest)
-{
-	plait_transport_write(inn.guests[guest]->transport, "x", 1);
-	run_turns(reactor, 1);
-	ck_assert_int_eq(peer_read(reactor, fd, NULL, 1), 1);
-}
-
-/* Also if the protocol does not hear of it. */
-TEST(bytes_read_or_written_are_no_idleness, ON_EACH_BACKEND, TIMES(2))
-{
-	void (*const active[])(int fd, unsigned guest) = { hear, tell };
-	int fds[5];
-
-	open_inn(&with_hook, 3, true);
-	for (int i = 0; i < 3; i++)
-		fds[i] = let_in();
-	active[_i](fds[0], 0);
-	active[_i](fds[1], 1);
-	active[_i](fds[0], 0);
-	fds[3] = knock();
-	ck_assert_str_eq(inn.trace, "ABC?ccD");
-	active[_i](fds[3], 3);
-	fds[4] = knock();
-	ck_assert_str_eq(inn.trace, "ABC?ccD?bbE");
-	close_inn();
-	for (int i = 0; i < 5; i++)
-		close(fds[i]);
-}
-
-/* What the program wrote and the peer did not take. */
-TEST(unsent_output_is_no_activity, ON_EACH_BACKEND)
-{
-	int a, b, c;
-
-	open_inn(NULL, 2, true);
-	a = let_in();
-	b = let_in();
-	fault_call_forever("send", EAGAIN);
-	run_turns(reactor, 1);
-	plait_transport_write(inn.guests[0]->transport, "x", 1);
-	c = knock();
-	ck_assert_str_eq(inn.trace, "ABaC");
-	/* It must not believe that all has come. */
-	ck_assert_int_eq(peer_read(NULL, a, NULL, 1), -ECONNRESET);
-	close_inn();
-	close(a);
-	close(b);
-	close(c);
-}
-
-static void abort_it(struct inn *i, struct plait_protocol *idlest)
-{
-	plait_transport_abort(idlest->transport);
-}
-
-static void abort_all(struct inn *i, struct plait_protocol *idlest)
-{
-	for (unsigned n = 0; n < i->made; n++) {
-		if (i->guests[n] != NULL)
-			plait_transport_abort(i->guests[n]->transport);
+	if (strcmp(does, "in") == 0 || strcmp(does, "comes") == 0 ||
+	    strcmp(does, "knocks") == 0)
+		p->peer = peer_connect(inn.number);
+	if (strcmp(does, "in") == 0) {
+		run_until_count(reactor, &inn.made, made + 1);
+	} else if (strcmp(does, "knocks") == 0) {
+		run_turns(reactor, 6);
+	} else if (strcmp(does, "leaves") == 0) {
+		wire_hang_up(p);
+		run_until_count(reactor, &inn.lost, lost + 1);
+		run_turns(reactor, 3);
+	} else if (strncmp(does, "is-", 3) == 0) {
+		/* In good order, as nothing is lost. */
+		made = recv(p->peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+		play_holds(made == (strcmp(does, "is-out") == 0), "not so");
+	} else if (strcmp(does, "comes") != 0) {
+		play_peer(p, does);
 	}
 }
 
-static void lose_it(struct inn *i, struct plait_protocol *idlest)
+static void step_guest(struct wire *w, const char *does)
 {
-	plait_transport_lose_connection(idlest->transport);
+	struct plait_protocol *p =
+		*play_name == 'i' ? told_idlest : inn.guests[*play_name - 'A'];
+
+	if (strcmp(does, "aborts") == 0)
+		plait_transport_abort(p->transport);
+	else if (strcmp(does, "loses") == 0)
+		plait_transport_lose_connection(p->transport);
+	else
+		plait_transport_write(p->transport, "x", 1);
 }
 
-static void abort_last(struct inn *i, struct plait_protocol *idlest)
+static void step_guests(struct wire *w, const char *expected)
 {
-	plait_transport_abort(i->guests[i->made - 1]->transport);
+	play_text_is(inn.trace, expected);
 }
 
-/* And then none is shed. */
-TEST(the_hook_may_end_whom_it_likes, ON_EACH_BACKEND, TIMES(4))
+static void step_why(struct wire *w, const char *expected)
 {
-	static const struct {
-		void (*on_full)(struct inn *i, struct plait_protocol *idlest);
-		const char *trace;
-	} hooks[] = {
-		{ abort_it, "AB?aaC" },
-		{ abort_all, "AB?aabC" },
-		{ lose_it, "AB?aaC" },
-		{ abort_last, "AB?abC" },
-	};
-	int a, b, c;
-
-	/* To lose a connection may take time; so it is not counted on. */
-	open_inn(&with_hook, 2, hooks[_i].on_full != lose_it);
-	inn.on_full = hooks[_i].on_full;
-	a = let_in();
-	b = let_in();
-	c = knock();
-	ck_assert_str_eq(inn.trace, hooks[_i].trace);
-	close_inn();
-	close(a);
-	close(b);
-	close(c);
+	play_text_is(inn.why, expected);
 }
 
-static void stop_it(struct inn *i, struct plait_protocol *idlest)
+static void step_stop(struct wire *w, const char *nothing)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&i->port);
+	struct plait_deferred *d = plait_port_stop_listening(&inn.port);
 
 	plait_deferred_detach(&d);
 }
 
-TEST(the_hook_may_stop_the_port, ON_EACH_BACKEND)
+static void step_closed(struct wire *w, const char *nothing)
 {
-	int a, b;
-
-	open_inn(&with_hook, 1, true);
-	inn.on_full = stop_it;
-	a = let_in();
-	b = knock();
-	ck_assert_str_eq(inn.trace, "A?a");
-	ck_assert_ptr_null(inn.port);
-	close_inn();
-	close(a);
-	close(b);
+	play_holds(inn.port == NULL, "it is not");
 }
 
-TEST(guests_outlive_their_port, ON_EACH_BACKEND)
+static void step_close(struct wire *w, const char *nothing)
 {
-	int a, b;
-
-	open_inn(&with_hook, 1, true);
-	a = let_in();
-	b = knock();
-	stop_listening();
-	ck_assert_str_eq(inn.trace, "A?aaB");
-	leave(b);
 	close_inn();
-	close(a);
 }
 
-TEST(one_who_ends_just_then_makes_room, ON_EACH_BACKEND)
+static void step_unhandled(struct wire *w, const char *n)
 {
-	int a, b;
-
-	open_inn(&with_hook, 1, true);
-	a = let_in();
-	b = peer_connect(inn.number);
-	plait_transport_abort(inn.guests[0]->transport);
-	run_turns(reactor, 6);
-	ck_assert_str_eq(inn.trace, "AaB");
-	ck_assert_ptr_null(strstr(inn.why, "idle"));
-	close_inn();
-	close(a);
-	close(b);
+	unhandled_expect((unsigned)atoi(n));
 }
+
+static const struct play_verb words[] = {
+	{ "A", step_guest },
+	{ "B", step_guest },
+	{ "C", step_guest },
+	{ "D", step_guest },
+	{ "a", step_peer },
+	{ "b", step_peer },
+	{ "c", step_peer },
+	{ "close", step_close },
+	{ "closed", step_closed },
+	{ "d", step_peer },
+	{ "e", step_peer },
+	{ "f", step_peer },
+	{ "full", step_option },
+	{ "guest-why", step_why },
+	{ "guests", step_guests },
+	{ "hook", step_option },
+	{ "idlest", step_guest },
+	{ "inn", step_inn },
+	{ "max", step_option },
+	{ "shed", step_option },
+	{ "stop-listening", step_stop },
+	{ "unhandled", step_unhandled },
+	{ NULL, NULL },
+};
+
+static void hang_up_all(void)
+{
+	for (int i = 0; i < N_OF(peers); i++)
+		wire_hang_up(&peers[i]);
+}
+
+static void setup(void)
+{
+	for (int i = 0; i < N_OF(peers); i++)
+		peers[i] = (struct wire){ .peer = -1 };
+	max_guests = 0;
+	sheds = false;
+	ops = NULL;
+	when_full = NULL;
+	play_words(words, hang_up_all);
+}
+
+GROUP("number", .setup = setup);
+
+STORY(no_more_are_accepted_than_may_be_and_the_next_waits,
+      "max 2; inn; a in; b in; c knocks; d knocks; guests AB; a leaves;"
+      "guests ABaC; b leaves; guests ABaCbD; d leaves; a in; a closes; close");
+
+/* Nobody looks for one who waits, until somebody has left. */
+STORY(a_full_port_costs_nothing,
+      "hook; max 1; inn; a in; b knocks; guests A?a; count; turn; sleeps 0.01;"
+      "calls accept4 0; calls epoll_ctl 0; guests A?a; a leaves;"
+      "guests A?aaB; close");
+
+STORY(the_idlest_is_shed_and_the_new_one_let_in,
+      "max 2; shed; inn; a in; b in; c knocks; guests ABaC;"
+      "guest-why ConnectionAborted: idle longest when another came;"
+      "a is-out; d knocks; guests ABaCbD; b is-out; c is-in; d is-in; close");
+
+STORY(several_who_wait_are_let_in_one_after_the_other,
+      "max 2; shed; inn; a comes; b comes; c comes; d comes; e comes; f comes;"
+      "turn 30; guests ABaCbDcEdF; close");
+
+/* Also if the protocol does not hear of it. */
+STORY(bytes_read_or_written_are_no_idleness,
+      "hook; max 3; shed; inn; a in; b in; c in; a says x; turn 2; b says x;"
+      "turn 2; a says x; turn 2; d knocks; guests ABC?ccD; d says x; turn 2;"
+      "e knocks; guests ABC?ccD?bbE; close",
+      "hook; max 3; shed; inn; a in; b in; c in; A writes x; turn; a gets x;"
+      "B writes x; turn; b gets x; A writes x; turn; a gets x; d knocks;"
+      "guests ABC?ccD; D writes x; turn; d gets x; e knocks;"
+      "guests ABC?ccD?bbE; close");
+
+/* What the program wrote and the peer did not take. */
+STORY(unsent_output_is_no_activity,
+      "max 2; shed; inn; a in; b in; fail send EAGAIN forever; turn; A writes "
+      "x;"
+      "c knocks; guests ABaC; a gets reset; close");
+
+/* And then none is shed. */
+STORY(the_hook_may_end_whom_it_likes,
+      "hook; max 2; shed; full { idlest aborts } inn; a in; b in; c knocks;"
+      "guests AB?aaC; close",
+      "hook; max 2; shed; full { A aborts; B aborts } inn; a in; b in; c "
+      "knocks;"
+      "guests AB?aabC; close",
+      "hook; max 2; full { idlest loses } inn; a in; b in; c knocks;"
+      "guests AB?aaC; close",
+      "hook; max 2; shed; full { B aborts } inn; a in; b in; c knocks;"
+      "guests AB?abC; close");
+
+STORY(the_hook_may_stop_the_port,
+      "hook; max 1; shed; full { stop-listening } inn; a in; b knocks;"
+      "guests A?a; closed; close");
+
+STORY(guests_outlive_their_port,
+      "hook; max 1; shed; inn; a in; b knocks; stop-listening; turn 3;"
+      "guests A?aaB; b leaves; close");
+
+STORY(one_who_ends_just_then_makes_room,
+      "hook; max 1; shed; inn; a in; b comes; A aborts; turn 6; guests AaB;"
+      "guest-why ConnectionAborted: by this end; close");
 
 /* Out of descriptors. */
 
-GROUP("missing");
+GROUP("missing", .setup = setup);
 
-TEST(without_descriptors_the_idlest_is_shed, ON_EACH_BACKEND, TIMES(2))
-{
-	int a, b;
+STORY(without_descriptors_the_idlest_is_shed,
+      "hook; shed; inn; a in; fail accept4 ENFILE; b knocks; guests A?aaB;"
+      "a is-out; b is-in; close",
+      "hook; shed; inn; a in; fail accept4 EMFILE; b knocks; guests A?aaB;"
+      "a is-out; b is-in; close");
 
-	open_inn(&with_hook, 0, true);
-	a = let_in();
-	fault_call("accept4", 1, _i ? EMFILE : ENFILE);
-	b = knock();
-	ck_assert_str_eq(inn.trace, "A?aaB");
-	ck_assert(is_ended(a) && !is_ended(b));
-	close_inn();
-	close(a);
-	close(b);
-}
-
-TEST(without_descriptors_the_hook_may_make_room, ON_EACH_BACKEND)
-{
-	int a, b;
-
-	open_inn(&with_hook, 0, false);
-	inn.on_full = abort_it;
-	a = let_in();
-	fault_call("accept4", 1, EMFILE);
-	b = knock();
-	ck_assert_str_eq(inn.trace, "A?aaB");
-	close_inn();
-	close(a);
-	close(b);
-}
+STORY(without_descriptors_the_hook_may_make_room,
+      "hook; full { idlest aborts } inn; a in; fail accept4 EMFILE; b knocks;"
+      "guests A?aaB; close");
 
 /* The reserve is what is left. */
-TEST(without_room_or_guests_the_new_one_is_refused, ON_EACH_BACKEND, TIMES(2))
-{
-	int a, b;
+STORY(without_room_or_guests_the_new_one_is_refused,
+      "unhandled 1; hook; inn; fail accept4 EMFILE; a knocks; guests ?-;"
+      "a is-out; b in; fail accept4 EMFILE; c knocks; guests ?-A?a; c is-out;"
+      "close",
+      "unhandled 1; hook; shed; inn; fail accept4 EMFILE; a knocks; guests ?-;"
+      "a is-out; close");
 
-	unhandled_expect(1);
-	open_inn(&with_hook, 0, _i);
-	fault_call("accept4", 1, EMFILE);
-	a = knock();
-	ck_assert_str_eq(inn.trace, "?-");
-	ck_assert(is_ended(a));
-	close(a);
-	if (_i == 0) {
-		a = let_in();
-		fault_call("accept4", 1, EMFILE);
-		b = knock();
-		ck_assert_str_eq(inn.trace, "?-A?a");
-		ck_assert(is_ended(b));
-		close(a);
-		close(b);
-	}
-	close_inn();
-}
+/* The protocol, then the guest. */
+STORY(without_memory_for_a_guest_he_is_refused,
+      "unhandled 1; max 1; inn; pass malloc 0; fail malloc ENOMEM; a knocks;"
+      "a is-out; b in; guests A; close");
 
-TEST(without_memory_for_a_guest_he_is_refused, ON_EACH_BACKEND)
-{
-	int a, b;
-
-	unhandled_expect(1);
-	open_inn(NULL, 1, false);
-	/* The protocol, then the guest. */
-	fault_pass("malloc", 0);
-	fault_call("malloc", 1, ENOMEM);
-	a = knock();
-	ck_assert(is_ended(a));
-	b = let_in();
-	ck_assert_str_eq(inn.trace, "A");
-	close_inn();
-	close(a);
-	close(b);
-}
-
-TEST(freeing_the_reactor_loses_the_guests, ON_EACH_BACKEND)
-{
-	int a, b;
-
-	open_inn(&with_hook, 1, false);
-	a = let_in();
-	b = knock();
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(inn.trace, "A?aa");
-	close(a);
-	close(b);
-}
+STORY(freeing_the_reactor_loses_the_guests,
+      "hook; max 1; inn; a in; b knocks; free-reactor; guests A?aa");
 
 TEST(a_forked_child_gives_them_back, ON_EACH_BACKEND)
 {
+	struct wire none = { .peer = -1 };
 	unsigned long left;
-	int a, b, status;
+	int status;
 	pid_t pid;
 
-	open_inn(&with_hook, 1, false);
-	a = let_in();
-	b = knock();
+	play(&none, "hook; max 1; inn; a in; b knocks");
 	pid = fork();
 	if (pid == 0) {
 		plait_reactor_free(&reactor);
@@ -520,15 +397,13 @@ TEST(a_forked_child_gives_them_back, ON_EACH_BACKEND)
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
-	leave(a);
-	ck_assert_str_eq(inn.trace, "A?aaB");
-	close_inn();
-	close(b);
+	play(&none, "a leaves; guests A?aaB; close");
+	hang_up_all();
 }
 
 /* On a testing reactor. */
 
-GROUP("testing");
+GROUP("testing", .setup = setup);
 
 TEST(the_ports_of_a_testing_reactor_do_the_same, PURE)
 {
