@@ -357,8 +357,8 @@ void script_errno(int r)
 		const char *name;
 	} names[] = {
 		{ ECANCELED, "ECANCELED" }, { EALREADY, "EALREADY" },
-		{ EINVAL, "EINVAL" },	    { ENOBUFS, "ENOBUFS" },
-		{ ESHUTDOWN, "ESHUTDOWN" },
+		{ EINVAL, "EINVAL" },	    { ENOENT, "ENOENT" },
+		{ ENOBUFS, "ENOBUFS" },	    { ESHUTDOWN, "ESHUTDOWN" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

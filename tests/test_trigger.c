@@ -1,11 +1,23 @@
 /*
  * Triggers: the phases of the startup and the shutdown, in order, what they
  * may do to each other, and the deferreds for which the shutdown waits.
+ *
+ * In a trace what runs has a "+" while the reactor is running, a "-" if not.
  */
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/harness.h"
-#include "tests/steps.h"
+#include "tests/script.h"
+
+/* A trigger or call of a script: its name, and what it does. */
+struct part {
+	const char *name;
+	uint64_t id;
+	struct script_callback *does;
+};
+
+static struct part triggers[16];
+static unsigned n_triggers;
 
 static plait_value says(void *arg)
 {
@@ -14,21 +26,81 @@ static plait_value says(void *arg)
 	return PLAIT_NONE;
 }
 
-static uint64_t add(enum plait_phase phase, enum plait_event event,
-		    plait_trigger_func *fn, const char *name)
+static plait_value run_trigger(void *arg)
 {
-	uint64_t id = 0;
+	struct part *t = arg;
 
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, phase, event, fn,
-						   (void *)name, &id),
-			 0);
-	ck_assert_uint_ne(id, 0);
-	return id;
+	says((void *)(uintptr_t)t->name);
+	return script_operation(t->does);
 }
 
-static void add_shutdown(plait_trigger_func *fn, const char *name)
+static void run_call(void *arg)
 {
-	add(PLAIT_BEFORE, PLAIT_SHUTDOWN, fn, name);
+	run_trigger(arg);
+}
+
+static struct part *next_part(void)
+{
+	struct part *t = &triggers[n_triggers++];
+
+	*t = (struct part){ .name = script_word() };
+	t->does = script_callback();
+	return t;
+}
+
+/* on before-startup NAME CALLBACK */
+static void do_on(void)
+{
+	static const char *const phases[] = { "before", "during", "after" };
+	const char *when = script_word(), *event = strchr(when, '-');
+	int phase = 0;
+	struct part *t = next_part();
+
+	ck_assert_ptr_nonnull(event);
+	while (strncmp(when, phases[phase], strlen(phases[phase])) != 0)
+		ck_assert_int_lt(++phase, 3);
+	ck_assert_int_eq(plait_reactor_add_trigger(
+				 reactor, (enum plait_phase)phase,
+				 strcmp(event, "-startup") ? PLAIT_SHUTDOWN
+							   : PLAIT_STARTUP,
+				 run_trigger, t, &t->id),
+			 0);
+	ck_assert_uint_ne(t->id, 0);
+}
+
+static void do_when_running(void)
+{
+	ck_assert_int_eq(
+		plait_call_when_running(reactor, run_call, next_part()), 0);
+}
+
+/* By its name, or by a number that nothing has. */
+static void do_remove(void)
+{
+	const char *name = script_word();
+	uint64_t id = strtoull(name, NULL, 10);
+
+	for (unsigned i = 0; i < n_triggers; i++)
+		if (strcmp(triggers[i].name, name) == 0)
+			id = triggers[i].id;
+	script_errno(plait_reactor_remove_trigger(reactor, id));
+}
+
+static void do_stop(void)
+{
+	script_errno(plait_reactor_stop(reactor));
+}
+
+static void do_stop_now(void)
+{
+	script_errno(plait_reactor_stop_now(reactor));
+}
+
+/* Until somebody stops it. */
+static void do_run(void)
+{
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(!plait_reactor_is_running(reactor));
 }
 
 static void stop(void *arg)
@@ -37,52 +109,78 @@ static void stop(void *arg)
 	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
 }
 
-static void run_and_stop(void)
+/* Runs, and stops at once. */
+static void do_start_and_stop(void)
 {
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	ck_assert(!plait_reactor_is_running(reactor));
+	do_run();
 }
 
-GROUP("order", .setup = steps_setup);
-
-TEST(phases_run_in_order_and_triggers_as_they_were_added, ON_EACH_BACKEND)
+static void do_turn(void)
 {
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
-	add(PLAIT_BEFORE, PLAIT_SHUTDOWN, says, "x");
-	add(PLAIT_AFTER, PLAIT_STARTUP, says, "c");
-	add(PLAIT_DURING, PLAIT_STARTUP, says, "b");
-	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
-	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "A");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "a- A- b+ c+ stop x+ y- z-");
+	run_turns(reactor, (unsigned)script_number());
 }
 
-TEST(triggers_stay_for_the_next_run, ON_EACH_BACKEND)
+static const struct script_verb verbs[] = {
+	{ "on", do_on },
+	{ "when_running", do_when_running },
+	{ "remove", do_remove },
+	{ "stop", do_stop },
+	{ "stop_now", do_stop_now },
+	{ "run", do_run },
+	{ "start_and_stop", do_start_and_stop },
+	{ "turn", do_turn },
+	{ NULL, NULL },
+};
+
+static void setup(void)
 {
-	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	run_and_stop();
-	run_and_stop();
-	ck_assert_str_eq(trace(), "a- stop z- a- stop z-");
+	steps_setup();
+	n_triggers = 0;
+	script_words(verbs, NULL);
 }
 
-GROUP("add and remove", .setup = steps_setup);
+GROUP("order", .setup = setup);
+
+SCRIPT(phases_run_in_order_and_triggers_as_they_were_added, ON_EACH_BACKEND,
+       "on after-shutdown z; on during-shutdown y; on before-shutdown x;"
+       "on after-startup c; on during-startup b; on before-startup a;"
+       "on before-startup A; start_and_stop",
+       "a- A- b+ c+ stop x+ y- z-")
+
+SCRIPT(triggers_stay_for_the_next_run, ON_EACH_BACKEND,
+       "on before-startup a; on after-shutdown z; start_and_stop |"
+       "start_and_stop",
+       "a- stop z- | a- stop z-")
+
+SCRIPT(one_that_is_added_to_the_running_phase_runs_last, ON_EACH_BACKEND,
+       "on during-shutdown adds { on during-shutdown new };"
+       "on during-shutdown old; start_and_stop",
+       "stop adds- old- new-")
+
+SCRIPT(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for,
+       ON_EACH_BACKEND,
+       "on before-startup a; new d; on after-shutdown z;"
+       "on before-shutdown w { after 0.001 { say fire; fire d none } } = d;"
+       "turn 2 | after 0 { stop }; turn 2 | advance 0.01",
+       "| w- | fire z-")
+
+GROUP("add and remove", .setup = setup);
 
 TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_BACKEND)
 {
+	static const struct {
+		int phase, event;
+	} none[] = { { 3, PLAIT_STARTUP },
+		     { PLAIT_BEFORE, 2 },
+		     { -1, PLAIT_STARTUP } };
 	uint64_t id = 42;
 
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, 3, PLAIT_STARTUP,
-						   says, NULL, &id),
-			 -EINVAL);
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE, 2,
-						   says, NULL, &id),
-			 -EINVAL);
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, -1, PLAIT_STARTUP,
-						   says, NULL, &id),
-			 -EINVAL);
+	for (int i = 0; i < N_OF(none); i++)
+		ck_assert_int_eq(plait_reactor_add_trigger(
+					 reactor, none[i].phase, none[i].event,
+					 says, NULL, &id),
+				 -EINVAL);
 	ck_assert_uint_eq(id, 42);
 }
 
@@ -98,249 +196,136 @@ TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), -ENOMEM);
 	fault_alloc_off();
 	ck_assert_uint_eq(id, 42);
-	run_and_stop();
+	do_start_and_stop();
 	ck_assert_str_eq(trace(), "stop");
 }
 
-TEST(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_BACKEND)
-{
-	uint64_t id = add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "x");
+SCRIPT(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_BACKEND,
+       "on during-shutdown x; on during-shutdown y; remove x | remove x;"
+       "remove 0; remove 77 | start_and_stop",
+       "| ENOENT ENOENT ENOENT | stop y-")
 
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, id), 0);
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, id), -ENOENT);
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, 0), -ENOENT);
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, 77), -ENOENT);
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop y-");
-}
+#define THREE(a, b, c)                                                         \
+	"on before-shutdown a " a "; on before-shutdown b " b ";"              \
+	"on before-shutdown c " c "; start_and_stop"
 
-/* Three of a phase; i removes j. */
-enum { N_THREE = 3, N_PAIRS = N_THREE * N_THREE };
+SCRIPTS(a_trigger_may_remove_any_of_its_phase, ON_EACH_BACKEND,
+	{ THREE("{ remove a }", "", ""), "stop a+ b+ c+" },
+	{ THREE("{ remove b }", "", ""), "stop a+ c+" },
+	{ THREE("{ remove c }", "", ""), "stop a+ b+" },
+	{ THREE("", "{ remove a }", ""), "stop a+ b+ c+" },
+	{ THREE("", "{ remove b }", ""), "stop a+ b+ c+" },
+	{ THREE("", "{ remove c }", ""), "stop a+ b+" },
+	{ THREE("", "", "{ remove a }"), "stop a+ b+ c+" },
+	{ THREE("", "", "{ remove b }"), "stop a+ b+ c+" },
+	{ THREE("", "", "{ remove c }"), "stop a+ b+ c+" })
 
-static uint64_t ids[N_THREE];
-static int actor, victim;
+SCRIPT(what_is_never_run_is_freed, ON_EACH_BACKEND,
+       "when_running r; when_running s; on before-startup a;"
+       "on after-shutdown z; free_reactor",
+       "")
 
-static plait_value removes(void *arg)
-{
-	int i = *(const char *)arg - 'a';
+GROUP("waiting", .setup = setup);
 
-	trace_add("%s", (const char *)arg);
-	if (i == actor)
-		ck_assert_int_eq(
-			plait_reactor_remove_trigger(reactor, ids[victim]), 0);
-	return PLAIT_NONE;
-}
+SCRIPT(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on,
+       ON_EACH_BACKEND,
+       "new d; on before-shutdown x; on during-shutdown y;"
+       "on before-shutdown w { after 0.001 { say fire; fire d none } } = d;"
+       "start_and_stop",
+       "stop x+ w+ fire y-")
 
-TEST(a_trigger_may_remove_any_of_its_phase, ON_EACH_BACKEND, TIMES(N_PAIRS))
-{
-	static const char *const expected[N_THREE][N_THREE] = {
-		{ "stop a b c", "stop a c", "stop a b" },
-		{ "stop a b c", "stop a b c", "stop a b" },
-		{ "stop a b c", "stop a b c", "stop a b c" },
-	};
+SCRIPT(a_deferred_that_has_fired_holds_nothing_up, ON_EACH_BACKEND,
+       "fired d none; on before-shutdown f = d; start_and_stop", "stop f+")
 
-	actor = _i / N_THREE;
-	victim = _i % N_THREE;
-	ids[0] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "a");
-	ids[1] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "b");
-	ids[2] = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes, "c");
-	run_and_stop();
-	ck_assert_str_eq(trace(), expected[actor][victim]);
-}
+SCRIPT(what_nobody_waits_for_is_freed, ON_EACH_BACKEND,
+       "fired d ~d; fired e ~e; on before-shutdown v = ~v;"
+       "on before-shutdown w = d; on during-shutdown x = e; start_and_stop",
+       "stop v+ ~v w+ ~d x- ~e")
 
-static plait_value adds(void *arg)
-{
-	trace_add("adds");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, arg);
-	return PLAIT_NONE;
-}
+SCRIPT(a_trigger_that_fails_is_reported_and_the_others_run, ON_EACH_BACKEND,
+       "on before-startup a = Error:1; on before-shutdown b = Error:2;"
+       "fired d Error:3; on before-shutdown c = d; on before-shutdown x;"
+       "on after-shutdown e = Error:4; on after-shutdown z; start_and_stop",
+       "a- ?Error: 1 stop b+ ?Error: 2 c+ ?Error: 3 x+ e- ?Error: 4 z-")
 
-GROUP("order", .setup = steps_setup);
+SCRIPT(stopping_while_it_stops_is_refused, ON_EACH_BACKEND,
+       "new d; on before-shutdown w { after 0 { stop; fire d none } } = d;"
+       "start_and_stop",
+       "stop w+ EALREADY")
 
-TEST(one_that_is_added_to_the_running_phase_runs_last, ON_EACH_BACKEND)
-{
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, adds, "new");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "old");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop adds old- new-");
-}
+SCRIPT(what_a_removed_trigger_returned_is_still_waited_for, ON_EACH_BACKEND,
+       "new d; on before-shutdown w { after 0 { remove w; remove w;"
+       "after 0 { say fire; fire d none } } } = d; start_and_stop",
+       "stop w+ ENOENT fire")
 
-static struct plait_promise *promise;
-static struct plait_deferred *waited_for;
-
-static plait_value waits(void *arg)
-{
-	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
-
-	trace_add("%s", (const char *)arg);
-	return plait_chain(&d);
-}
-
-static void fire(void *arg)
-{
-	trace_add("fire%s", plait_reactor_is_running(reactor) ? "+" : "-");
-	plait_fire(&promise, PLAIT_NONE);
-}
-
-static plait_value waits_and_fires_later(void *arg)
-{
-	plait_call_later(reactor, 0.001, fire, NULL);
-	return waits(arg);
-}
-
-GROUP("waiting", .setup = steps_setup);
-
-TEST(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on, ON_EACH_BACKEND)
-{
-	add_shutdown(waits_and_fires_later, "w");
-	add_shutdown(says, "x");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop w x+ fire+ y-");
-}
-
-static plait_value returns_fired(void *arg)
-{
-	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
-
-	return plait_chain(&d);
-}
-
-TEST(a_deferred_that_has_fired_holds_nothing_up, ON_EACH_BACKEND)
-{
-	add_shutdown(returns_fired, "f");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop");
-}
-
-static plait_value tracked_value(void *arg)
-{
-	return tracked(arg);
-}
-
-static plait_value returns_tracked_deferred(void *arg)
-{
-	struct plait_deferred *d = plait_succeed(tracked(arg));
-
-	return plait_chain(&d);
-}
-
-TEST(what_nobody_waits_for_is_freed, ON_EACH_BACKEND)
-{
-	add_shutdown(tracked_value, "v");
-	add_shutdown(returns_tracked_deferred, "d");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, returns_tracked_deferred, "e");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop ~v ~d ~e");
-}
-
-static plait_value fails(void *arg)
-{
-	return plait_fail(&plait_error_any, "%s", (const char *)arg);
-}
-
-static plait_value returns_failed(void *arg)
-{
-	struct plait_deferred *d = plait_failed(fails(arg));
-
-	return plait_chain(&d);
-}
-
-TEST(a_trigger_that_fails_is_reported_and_the_others_run, ON_EACH_BACKEND)
-{
-	unhandled_expect(4);
-	add(PLAIT_BEFORE, PLAIT_STARTUP, fails, "first");
-	add_shutdown(fails, "second");
-	add_shutdown(returns_failed, "third");
-	add_shutdown(says, "x");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, fails, "fourth");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop x+ z-");
-	ck_assert_uint_eq(unhandled_count(), 4);
-}
-
-static void stop_again(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
-	trace_add("again");
-	plait_fire(&promise, PLAIT_NONE);
-}
-
-static plait_value waits_and_is_stopped_again(void *arg)
-{
-	plait_call_later(reactor, 0, stop_again, NULL);
-	return waits(arg);
-}
-
-TEST(stopping_while_it_stops_is_refused, ON_EACH_BACKEND)
-{
-	add_shutdown(waits_and_is_stopped_again, "w");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop w again");
-}
+SCRIPT(a_trigger_may_remove_itself_and_be_waited_for, ON_EACH_BACKEND,
+       "new d; on before-shutdown w { remove w;"
+       "after 0.001 { say fire; fire d none } } = d; start_and_stop",
+       "stop w+ fire")
 
 static uint64_t own_id;
 
-static void remove_and_fire(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id),
-			 -ENOENT);
-	plait_call_later(reactor, 0, fire, NULL);
-}
-
-static plait_value waits_and_is_removed(void *arg)
-{
-	plait_call_later(reactor, 0, remove_and_fire, NULL);
-	return waits(arg);
-}
-
-TEST(what_a_removed_trigger_returned_is_still_waited_for, ON_EACH_BACKEND)
-{
-	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_and_is_removed, "w");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop w fire+");
-}
-
-static plait_value removes_itself_and_waits(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
-	return waits_and_fires_later(arg);
-}
-
-TEST(a_trigger_may_remove_itself_and_be_waited_for, ON_EACH_BACKEND)
-{
-	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes_itself_and_waits,
-		     "w");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop w fire+");
-}
-
 static plait_value removes_itself(void *arg)
 {
+	struct plait_deferred *d;
+
 	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
 	if (arg == NULL)
 		return PLAIT_NONE;
-	waited_for = plait_succeed(PLAIT_NONE);
-	return plait_chain(&waited_for);
+	d = plait_succeed(PLAIT_NONE);
+	return plait_chain(&d);
 }
 
 TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
      TIMES(2))
 {
-	bool waits_for_it = _i;
 	unsigned long before = heap_live();
 
-	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, removes_itself,
-		     waits_for_it ? "w" : NULL);
+	ck_assert_int_eq(plait_reactor_add_trigger(
+				 reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
+				 removes_itself, _i ? &own_id : NULL, &own_id),
+			 0);
 	ck_assert_uint_eq(heap_live(), before + 1);
-	run_and_stop();
+	do_start_and_stop();
 	ck_assert_uint_eq(heap_live(), before);
 	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id),
 			 -ENOENT);
 }
+
+SCRIPT(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for,
+       ON_EACH_BACKEND,
+       "new d !c; on before-shutdown w = d; after 0 { stop }; turn 1 |"
+       "free_reactor",
+       "w- | !c")
+
+SCRIPT(what_a_removed_trigger_returned_is_cancelled_too, ON_EACH_BACKEND,
+       "new d !c; on before-shutdown w = d; after 0 { stop }; turn 1;"
+       "remove w | free_reactor",
+       "w- | !c")
+
+SCRIPT(stop_now_cancels_what_is_waited_for, ON_EACH_BACKEND,
+       "new d !c; on before-shutdown w { after 0 { say now; stop_now;"
+       "stop_now } } = d; on during-shutdown y; start_and_stop",
+       "stop w+ now EALREADY !c y-")
+
+SCRIPT(stop_now_alone_stops_too, ON_EACH_BACKEND,
+       "stop_now | new d !c; on before-shutdown w = d; on before-shutdown x;"
+       "when_running now { stop_now; stop_now }; run; stop_now | remove w;"
+       "new e; on before-shutdown v { after 0.001 { say fire;"
+       "fire e none } } = e; start_and_stop",
+       "EALREADY | now+ EALREADY w+ x+ !c EALREADY | stop x+ v+ fire")
+
+#define UP(a, b, c)                                                            \
+	"on before-startup a " a "; on during-startup b " b ";"                \
+	"on after-startup c " c "; on after-shutdown z;"                       \
+	"after 1000 { say late }; run; stop"
+
+SCRIPTS(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_BACKEND,
+	{ UP("{ stop; stop }", "", ""), "a- EALREADY b+ c+ z- EALREADY" },
+	{ UP("", "{ stop; stop }", ""), "a- b+ EALREADY c+ z- EALREADY" },
+	{ UP("", "", "{ stop; stop }"), "a- b+ c+ EALREADY z- EALREADY" })
+
+static struct plait_promise *promise;
 
 static plait_value cancelled(struct plait_deferred *d, void *arg)
 {
@@ -350,112 +335,18 @@ static plait_value cancelled(struct plait_deferred *d, void *arg)
 
 static plait_value waits_for_ever(void *arg)
 {
-	waited_for = plait_deferred_new(&promise, cancelled, NULL);
-	return plait_chain(&waited_for);
-}
+	struct plait_deferred *d =
+		plait_deferred_new(&promise, cancelled, NULL);
 
-TEST(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for,
-     ON_EACH_BACKEND)
-{
-	add_shutdown(waits_for_ever, "w");
-	plait_call_later(reactor, 0, stop, NULL);
-	run_turns(reactor, 1);
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "stop !c");
-	plait_promise_drop(&promise);
-}
-
-TEST(what_a_removed_trigger_returned_is_cancelled_too, ON_EACH_BACKEND)
-{
-	own_id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
-	plait_call_later(reactor, 0, stop, NULL);
-	run_turns(reactor, 1);
-	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, own_id), 0);
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "stop !c");
-	plait_promise_drop(&promise);
-}
-
-static void stop_now(void *arg)
-{
-	trace_add("now");
-	ck_assert_int_eq(plait_reactor_stop_now(reactor), 0);
-	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
-}
-
-static plait_value waits_and_is_hurried(void *arg)
-{
-	plait_call_later(reactor, 0, stop_now, NULL);
-	return waits_for_ever(arg);
-}
-
-TEST(stop_now_cancels_what_is_waited_for, ON_EACH_BACKEND)
-{
-	add_shutdown(waits_and_is_hurried, "w");
-	add(PLAIT_DURING, PLAIT_SHUTDOWN, says, "y");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop now !c y-");
-	plait_promise_drop(&promise);
-}
-
-/* The triggers run, and none holds anything up; the next run does wait. */
-TEST(stop_now_alone_stops_too, ON_EACH_BACKEND)
-{
-	uint64_t id = add(PLAIT_BEFORE, PLAIT_SHUTDOWN, waits_for_ever, "w");
-
-	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
-	add_shutdown(says, "x");
-	plait_call_when_running(reactor, stop_now, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
-	ck_assert_str_eq(trace(), "now x+ !c");
-	plait_promise_drop(&promise);
-	plait_reactor_remove_trigger(reactor, id);
-	trace_clear();
-	add_shutdown(waits_and_fires_later, "w");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "stop x+ w fire+");
-}
-
-static plait_value stops(void *arg)
-{
-	trace_add("%s", (const char *)arg);
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
-	return PLAIT_NONE;
-}
-
-static void too_late(void *arg)
-{
-	ck_abort_msg("it ran on");
-}
-
-/* Whoever starts up may find that it cannot. */
-TEST(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_BACKEND, TIMES(3))
-{
-	static const char *const traces[] = { "stops b+ c+ z-",
-					      "a- stops c+ z-",
-					      "a- b+ stops z-" };
-
-	for (int phase = PLAIT_BEFORE; phase <= PLAIT_AFTER; phase++)
-		add((enum plait_phase)phase, PLAIT_STARTUP,
-		    phase == _i ? stops : says,
-		    phase == _i		    ? "stops"
-		    : phase == PLAIT_BEFORE ? "a"
-		    : phase == PLAIT_DURING ? "b"
-					    : "c");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	plait_call_later(reactor, 1000, too_late, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	ck_assert_str_eq(trace(), traces[_i]);
-	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
+	return plait_chain(&d);
 }
 
 TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
 	reactor = plait_i_loop_new(&plait_i_kernel_testing);
-	add_shutdown(waits_for_ever, "w");
+	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
+				  waits_for_ever, NULL, NULL);
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(reactor));
@@ -463,62 +354,13 @@ TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 	plait_promise_drop(&promise);
 }
 
-static void running(void *arg)
-{
-	trace_add("%s%s", (const char *)arg,
-		  plait_reactor_is_running(reactor) ? "+" : "-");
-}
+GROUP("when running", .setup = setup);
 
-static plait_value calls_when_running(void *arg)
-{
-	plait_call_when_running(reactor, running, arg);
-	trace_add("then");
-	return PLAIT_NONE;
-}
+SCRIPT(when_running_is_last_in_the_startup_and_only_once, ON_EACH_BACKEND,
+       "when_running r; on after-startup a;"
+       "on before-startup b { when_running c }; start_and_stop",
+       "b- a+ r+ stop c+")
 
-GROUP("when running", .setup = steps_setup);
-
-TEST(when_running_is_last_in_the_startup_and_only_once, ON_EACH_BACKEND)
-{
-	plait_call_when_running(reactor, running, (void *)"r");
-	add(PLAIT_BEFORE, PLAIT_STARTUP, calls_when_running, "b");
-	add(PLAIT_AFTER, PLAIT_STARTUP, says, "a");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "then a+ r+ stop b+");
-}
-
-TEST(when_running_already_it_is_called_at_once, ON_EACH_BACKEND)
-{
-	add(PLAIT_DURING, PLAIT_STARTUP, calls_when_running, "r");
-	run_and_stop();
-	ck_assert_str_eq(trace(), "r+ then stop");
-}
-
-GROUP("add and remove", .setup = steps_setup);
-
-TEST(what_is_never_run_is_freed, ON_EACH_BACKEND)
-{
-	plait_call_when_running(reactor, running, (void *)"r");
-	plait_call_when_running(reactor, running, (void *)"s");
-	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(trace(), "");
-}
-
-GROUP("order", .setup = steps_setup);
-
-TEST(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for,
-     ON_EACH_BACKEND)
-{
-	add(PLAIT_BEFORE, PLAIT_STARTUP, says, "a");
-	add_shutdown(waits_and_fires_later, "w");
-	add(PLAIT_AFTER, PLAIT_SHUTDOWN, says, "z");
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "");
-	plait_call_later(reactor, 0, stop, NULL);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "stop w");
-	run_for(reactor, 0.01);
-	ck_assert_str_eq(trace(), "stop w fire- z-");
-}
+SCRIPT(when_running_already_it_is_called_at_once, ON_EACH_BACKEND,
+       "on during-startup d { when_running r; say then }; start_and_stop",
+       "d+ r+ then stop")
