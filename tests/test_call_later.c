@@ -6,23 +6,19 @@
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/child.h"
-#include "tests/harness.h"
+#include "tests/script.h"
+#include "tests/timed.h"
 
-enum { MAX_NOTES = 64 };
-
-static char ran[MAX_NOTES + 1];
 static unsigned n_ran;
 
-static void note(void *arg)
+static void count(void *arg)
 {
-	ck_assert_uint_lt(n_ran, MAX_NOTES);
-	ran[n_ran++] = *(const char *)arg;
-	ran[n_ran] = '\0';
+	n_ran++;
 }
 
-static struct plait_call later(double seconds, const char *name)
+static struct plait_call later(double seconds)
 {
-	return plait_call_later(reactor, seconds, note, (void *)name);
+	return plait_call_later(reactor, seconds, count, NULL);
 }
 
 /* What every function says to a handle of a call that is over. */
@@ -38,43 +34,126 @@ static void assert_over(struct plait_call c)
 	ck_assert_double_eq(when, 42);
 }
 
-GROUP("calls");
+/* The calls of a script: each has a letter for its name. */
+static struct script_call {
+	struct plait_call call;
+	struct script_callback *does;
+} calls['z' + 1];
 
-TEST(runs_once_when_its_time_has_come, ON_EACH_BACKEND)
+static struct plait_call *next_call(void)
 {
-	struct plait_call c = later(1, "c");
-
-	ck_assert(plait_call_is_active(c));
-	run_for(reactor, 0.9);
-	ck_assert_str_eq(ran, "");
-	run_for(reactor, 5);
-	ck_assert_str_eq(ran, "c");
-	assert_over(c);
+	return &calls[(unsigned char)*script_word()].call;
 }
 
-TEST(calls_run_in_time_order_and_equal_ones_as_they_were_made, ON_EACH_BACKEND)
+static void run_call(void *arg)
 {
-	clock_virtual(true);
-	later(2, "a");
-	later(1, "b");
-	later(2, "c");
-	later(0, "d");
-	later(1, "e");
-	run_for(reactor, 3);
-	ck_assert_str_eq(ran, "dbeac");
+	struct script_call *c = arg;
+
+	trace_add("%c", (int)(c - calls));
+	script_operation(c->does);
 }
 
-GROUP("cancel");
-
-TEST(a_cancelled_call_never_runs, ON_EACH_BACKEND)
+/* later NAME SECONDS { STEPS } */
+static void do_later(void)
 {
-	struct plait_call c = later(0, "c");
+	struct script_call *c = &calls[(unsigned char)*script_word()];
+	double seconds = script_number();
 
-	ck_assert_int_eq(plait_call_cancel(c), 0);
-	assert_over(c);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(ran, "");
+	c->does = script_callback();
+	c->call = plait_call_later(reactor, seconds, run_call, c);
+	ck_assert(plait_call_is_active(c->call));
 }
+
+static void do_cancel_call(void)
+{
+	ck_assert_int_eq(plait_call_cancel(*next_call()), 0);
+}
+
+static void do_reset(void)
+{
+	struct plait_call *c = next_call();
+
+	ck_assert_int_eq(plait_call_reset(*c, script_number()), 0);
+}
+
+static void do_delay(void)
+{
+	struct plait_call *c = next_call();
+
+	ck_assert_int_eq(plait_call_delay(*c, script_number()), 0);
+}
+
+static void do_over(void)
+{
+	assert_over(*next_call());
+}
+
+/* How many seconds it is from now. */
+static void do_due(void)
+{
+	double when, now = plait_reactor_seconds(reactor);
+
+	ck_assert_int_eq(plait_call_time(*next_call(), &when), 0);
+	trace_add("in%g", round((when - now) * 100) / 100);
+}
+
+static void do_turn(void)
+{
+	run_turns(reactor, (unsigned)script_number());
+}
+
+static const struct script_verb verbs[] = {
+	{ "later", do_later }, { "cancel_call", do_cancel_call },
+	{ "reset", do_reset }, { "delay", do_delay },
+	{ "over", do_over },   { "due", do_due },
+	{ "turn", do_turn },   { NULL, NULL },
+};
+
+static void setup(void)
+{
+	steps_setup();
+	n_ran = 0;
+	script_words(verbs, NULL);
+}
+
+GROUP("calls", .setup = setup);
+
+SCRIPT(runs_once_when_its_time_has_come, ON_EACH_BACKEND,
+       "later c 1; advance 0.9 | advance 5; over c", "| c")
+
+SCRIPT(calls_run_in_time_order_and_equal_ones_as_they_were_made,
+       ON_EACH_BACKEND,
+       "later a 2; later b 1; later c 2; later d 0; later e 1; advance 3",
+       "d b e a c")
+
+SCRIPT(a_call_made_by_a_call_runs_in_the_next_turn, ON_EACH_BACKEND,
+       "later a 0 { later b 0 { later c 0 { later d 0 } } };"
+       "turn 1 | turn 1 | turn 1 | turn 1",
+       "a | b | c | d")
+
+TEST(many_calls_at_once_are_all_made, ON_EACH_BACKEND)
+{
+	enum { N = 1000 };
+	static struct plait_call all[N];
+
+	for (int i = 0; i < N; i++)
+		all[i] = later(1 + i % 7);
+	for (int i = 0; i < N; i++)
+		if (i % 20 != 0)
+			ck_assert_int_eq(plait_call_cancel(all[i]), 0);
+	run_for(reactor, 10);
+	ck_assert_uint_eq(n_ran, N / 20);
+	for (int i = 0; i < N; i++)
+		assert_over(all[i]);
+}
+
+SCRIPT(calls_that_are_left_are_not_made_when_the_reactor_is_freed,
+       ON_EACH_BACKEND, "later a 0; later b 1; free_reactor", "")
+
+GROUP("cancel", .setup = setup);
+
+SCRIPT(a_cancelled_call_never_runs, ON_EACH_BACKEND,
+       "later c 0; cancel_call c; over c; turn 3", "")
 
 TEST(a_zeroed_handle_is_a_call_of_long_ago, PURE)
 {
@@ -83,208 +162,84 @@ TEST(a_zeroed_handle_is_a_call_of_long_ago, PURE)
 
 TEST(an_old_handle_does_not_reach_the_call_that_came_after, ON_EACH_BACKEND)
 {
-	struct plait_call old = later(0, "o"), new;
+	struct plait_call old = later(0), new;
 
 	run_turns(reactor, 1);
-	new = later(0, "n");
+	new = later(0);
 	ck_assert_ptr_eq(old.slot, new.slot);
 	assert_over(old);
 	ck_assert(plait_call_is_active(new));
 	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "on");
+	ck_assert_uint_eq(n_ran, 2);
 }
 
-static struct plait_call self;
+SCRIPT(inside_the_call_it_is_over, ON_EACH_BACKEND,
+       "later a 0 { over a }; turn 2", "a")
 
-static void use_itself(void *arg)
-{
-	assert_over(self);
-	n_ran++;
-}
+SCRIPT(one_that_is_due_may_be_cancelled_by_another, ON_EACH_BACKEND,
+       "later a 0 { cancel_call b }; later b 0; turn 3", "a")
 
-TEST(inside_the_call_it_is_over, ON_EACH_BACKEND)
-{
-	self = plait_call_later(reactor, 0, use_itself, NULL);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(n_ran, 1);
-}
+GROUP("move", .setup = setup);
 
-GROUP("move");
+SCRIPT(reset_counts_from_now_to_sooner_and_to_later, ON_EACH_BACKEND,
+       "later a 10; later b 1; advance 0.5; reset a 1; reset b 2; due a |"
+       "advance 1.1 | advance 1",
+       "in1 | a | b")
 
-TEST(reset_counts_from_now_to_sooner_and_to_later, ON_EACH_BACKEND)
-{
-	struct plait_call a, b;
-	double when, now;
+SCRIPT(delay_counts_from_the_due_time_and_may_be_negative, ON_EACH_BACKEND,
+       "later a 10; later b 10; advance 1; delay a 5; delay b -7; due a;"
+       "due b | advance 2.5 | advance 12",
+       "in14 in2 | b | a")
 
-	clock_virtual(true);
-	a = later(10, "a");
-	b = later(1, "b");
-	run_for(reactor, 0.5);
-	now = plait_reactor_seconds(reactor);
-	ck_assert_int_eq(plait_call_reset(a, 1), 0);
-	ck_assert_int_eq(plait_call_reset(b, 2), 0);
-	ck_assert_int_eq(plait_call_time(a, &when), 0);
-	ck_assert_double_eq_tol(when, now + 1, 1e-6);
-	run_for(reactor, 1.1);
-	ck_assert_str_eq(ran, "a");
-	run_for(reactor, 1);
-	ck_assert_str_eq(ran, "ab");
-}
+SCRIPT(a_time_in_the_past_is_due_in_the_next_turn_in_its_order, ON_EACH_BACKEND,
+       "later a 1; later b 1; delay a -10; delay b -20; turn 1", "b a")
 
-TEST(delay_counts_from_the_due_time_and_may_be_negative, ON_EACH_BACKEND)
-{
-	struct plait_call a, b;
-	double when, start;
-
-	clock_virtual(true);
-	start = plait_reactor_seconds(reactor);
-	a = later(10, "a");
-	b = later(10, "b");
-	run_for(reactor, 1);
-	ck_assert_int_eq(plait_call_delay(a, 5), 0);
-	ck_assert_int_eq(plait_call_delay(b, -7), 0);
-	ck_assert_int_eq(plait_call_time(a, &when), 0);
-	ck_assert_double_eq_tol(when, start + 15, 1e-6);
-	ck_assert_int_eq(plait_call_time(b, &when), 0);
-	ck_assert_double_eq_tol(when, start + 3, 1e-6);
-	run_for(reactor, 2.5);
-	ck_assert_str_eq(ran, "b");
-	run_for(reactor, 12);
-	ck_assert_str_eq(ran, "ba");
-}
-
-TEST(a_time_in_the_past_is_due_in_the_next_turn_in_its_order, ON_EACH_BACKEND)
-{
-	struct plait_call a = later(1, "a"), b = later(1, "b");
-
-	ck_assert_int_eq(plait_call_delay(a, -10), 0);
-	ck_assert_int_eq(plait_call_delay(b, -20), 0);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "ba");
-}
-
-TEST(a_delay_without_end_is_cut, ON_EACH_BACKEND)
-{
-	struct plait_call a = later(INFINITY, "a"), b = later(1, "b");
-
-	ck_assert_int_eq(plait_call_delay(a, INFINITY), 0);
-	ck_assert_int_eq(plait_call_delay(a, 1e300), 0);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "");
-	ck_assert_int_eq(plait_call_delay(b, -INFINITY), 0);
-	ck_assert_int_eq(plait_call_delay(b, -1e300), 0);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "b");
-	ck_assert_int_eq(plait_call_cancel(a), 0);
-}
-
-static struct plait_call moved;
+SCRIPT(a_delay_without_end_is_cut, ON_EACH_BACKEND,
+       "later a inf; later b 1; delay a inf; delay a 1e300; turn 1 |"
+       "delay b -inf; delay b -1e300; turn 1; cancel_call a",
+       "| b")
 
 /* Long before all that is due; but it was moved in this turn. */
-static void move_far_back(void *arg)
+SCRIPT(moved_into_the_past_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND,
+       "later m 100; later a 0 { delay m -1e6 }; later b 0; turn 1 | turn 1",
+       "a b | m")
+
+SCRIPT(one_that_is_due_and_reset_by_another_runs_in_the_next_turn,
+       ON_EACH_BACKEND, "later a 0 { reset b 0 }; later b 0; turn 1 | turn 1",
+       "a | b")
+
+static void negative(void *arg)
 {
-	note(arg);
-	ck_assert_int_eq(plait_call_delay(moved, -1e6), 0);
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+
+	plait_call_later(r, -1, count, NULL);
 }
 
-TEST(moved_into_the_past_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND)
+static void delay_by_nan(void *arg)
 {
-	clock_virtual(true);
-	plait_call_later(reactor, 0, move_far_back, (void *)"a");
-	later(0, "b");
-	moved = later(100, "m");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "ab");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "abm");
+	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+
+	plait_call_delay(plait_call_later(r, 1, count, NULL), NAN);
 }
 
-static struct plait_call other;
-
-static void cancel_other(void *arg)
+TEST(a_delay_that_is_none_aborts, PURE)
 {
-	note(arg);
-	ck_assert_int_eq(plait_call_cancel(other), 0);
+	assert_aborts(negative, NULL, "seconds >= 0");
+	assert_aborts(delay_by_nan, NULL, "isnan");
 }
 
-GROUP("cancel");
-
-TEST(one_that_is_due_may_be_cancelled_by_another, ON_EACH_BACKEND)
-{
-	plait_call_later(reactor, 0, cancel_other, (void *)"a");
-	other = later(0, "b");
-	run_turns(reactor, 3);
-	ck_assert_str_eq(ran, "a");
-}
-
-static void reset_other(void *arg)
-{
-	note(arg);
-	ck_assert_int_eq(plait_call_reset(other, 0), 0);
-}
-
-GROUP("move");
-
-TEST(one_that_is_due_and_reset_by_another_runs_in_the_next_turn,
-     ON_EACH_BACKEND)
-{
-	plait_call_later(reactor, 0, reset_other, (void *)"a");
-	other = later(0, "b");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "a");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "ab");
-}
-
-static void call_again(void *arg)
-{
-	n_ran++;
-	plait_call_later(reactor, 0, call_again, NULL);
-}
-
-GROUP("calls");
-
-TEST(a_call_made_by_a_call_runs_in_the_next_turn, ON_EACH_BACKEND)
-{
-	plait_call_later(reactor, 0, call_again, NULL);
-	for (unsigned i = 1; i < 5; i++) {
-		run_turns(reactor, 1);
-		ck_assert_uint_eq(n_ran, i);
-	}
-}
-
-GROUP("memory");
+GROUP("memory", .setup = setup);
 
 TEST(cancelled_calls_hold_no_memory, ON_EACH_BACKEND)
 {
 	size_t bytes;
 
-	plait_call_cancel(later(3600, "c"));
+	plait_call_cancel(later(3600));
 	bytes = heap_live_bytes();
 	for (int i = 0; i < 1000000; i++)
-		plait_call_cancel(later(3600, "c"));
+		plait_call_cancel(later(3600));
 	ck_assert_uint_eq(heap_live_bytes(), bytes);
 }
-
-GROUP("calls");
-
-TEST(many_calls_at_once_are_all_made, ON_EACH_BACKEND)
-{
-	enum { N = 1000 };
-	static struct plait_call calls[N];
-
-	for (int i = 0; i < N; i++)
-		calls[i] = later(1 + i % 7, "c");
-	for (int i = 0; i < N; i++)
-		if (i % 20 != 0)
-			ck_assert_int_eq(plait_call_cancel(calls[i]), 0);
-	run_for(reactor, 10);
-	ck_assert_uint_eq(n_ran, N / 20);
-	for (int i = 0; i < N; i++)
-		assert_over(calls[i]);
-}
-
-GROUP("memory");
 
 TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_BACKEND)
 {
@@ -293,47 +248,14 @@ TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_BACKEND)
 	unhandled_expect(1);
 	fault_alloc_at(0, true);
 	errno = 0;
-	c = later(0, "c");
+	c = later(0);
 	ck_assert_int_eq(errno, ENOMEM);
 	fault_alloc_off();
 	assert_over(c);
 	ck_assert_str_eq(unhandled_text(), "NoMemoryError");
 	run_turns(reactor, 2);
-	ck_assert_str_eq(ran, "");
-	later(0, "d");
+	ck_assert_uint_eq(n_ran, 0);
+	later(0);
 	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "d");
-}
-
-GROUP("calls");
-
-TEST(calls_that_are_left_are_not_made_when_the_reactor_is_freed,
-     ON_EACH_BACKEND)
-{
-	later(0, "a");
-	later(1, "b");
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(ran, "");
-}
-
-static void negative(void *arg)
-{
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
-
-	plait_call_later(r, -1, note, (void *)"a");
-}
-
-static void delay_by_nan(void *arg)
-{
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
-
-	plait_call_delay(plait_call_later(r, 1, note, (void *)"a"), NAN);
-}
-
-GROUP("move");
-
-TEST(a_delay_that_is_none_aborts, PURE)
-{
-	assert_aborts(negative, NULL, "seconds >= 0");
-	assert_aborts(delay_by_nan, NULL, "isnan");
+	ck_assert_uint_eq(n_ran, 1);
 }
