@@ -386,6 +386,16 @@ void run_for(struct plait_reactor *r, double seconds)
 		turn(r, end - clock_now() + 1e-9);
 }
 
+void call_stop(void *nothing)
+{
+	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
+}
+
+void call_count(void *n)
+{
+	++*(unsigned *)n;
+}
+
 /* Descriptors. */
 struct fd {
 	int fd;
@@ -801,6 +811,23 @@ int peer_connect_start(uint16_t port)
 		ck_assert_int_eq(errno, EINPROGRESS);
 	stranger_is_not(fd);
 	return fd;
+}
+
+int socket_option(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	getsockopt(fd, level, option, &value, &len);
+	return value;
+}
+
+int listening_socket(void)
+{
+	for (int fd = 3; fd < 1024; fd++)
+		if (socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1)
+			return fd;
+	ck_abort_msg("nobody listens");
 }
 
 static void wait_for(struct plait_reactor *r, int fd, short events)

@@ -148,6 +148,10 @@ void run_turns(struct plait_reactor *r, unsigned n);
  */
 void run_for(struct plait_reactor *r, double seconds);
 
+/* For calls and timers: stops reactor; adds one to an unsigned. */
+void call_stop(void *nothing);
+void call_count(void *n);
+
 /*
  * Open descriptors.  fd_table_new() notes them; fd_table_check() prints what
  * has changed since, returns how much, and frees the table.
@@ -197,6 +201,10 @@ int peer_connect(uint16_t port);
 int peer_connect_start(uint16_t port); /* non-blocking */
 void peer_say(int fd, const char *text);
 void peer_reset(int fd); /* closes with a RST */
+
+/* What the kernel says of that socket; and which one of all listens. */
+int socket_option(int fd, int level, int option);
+int listening_socket(void);
 
 /*
  * Sends all of it, turning the reactor while there is no room (NULL: only

@@ -435,20 +435,15 @@ static void reported(struct wire *w, const char *what)
 			   unhandled_text());
 }
 
-static void stop_reactor(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-}
-
 static void run_and_stop(struct wire *w, const char *nothing)
 {
-	plait_call_when_running(reactor, stop_reactor, NULL);
+	plait_call_when_running(reactor, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
 
 static void iterate_and_stop(struct wire *w, const char *nothing)
 {
-	plait_call_later(reactor, 0, stop_reactor, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	run_turns(reactor, 2);
 }
 

@@ -350,21 +350,6 @@ STORY(a_port_that_cannot_be_watched_again_tries_later,
       "epoll-only; virtual; unhandled 1; server listens; fail accept4 ENOBUFS;"
       "pass epoll_ctl 1; fail epoll_ctl ENOMEM 3; " SERVES "; used epoll_ctl");
 
-static int listener_fd(void)
-{
-	int value;
-	socklen_t len;
-
-	for (int fd = 3; fd < 1024; fd++) {
-		len = sizeof(value);
-		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) ==
-			    0 &&
-		    value == 1)
-			return fd;
-	}
-	ck_abort_msg("nobody listens");
-}
-
 static bool is_reported(void *arg)
 {
 	return unhandled_count() == 1;
@@ -376,7 +361,7 @@ TEST(a_lost_descriptor_is_told, ON_EACH_BACKEND)
 	int fd;
 
 	listen_now();
-	fd = listener_fd();
+	fd = listening_socket();
 	if (strcmp(backend, "select") == 0) {
 		unhandled_expect(1);
 		close(fd);

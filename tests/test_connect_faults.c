@@ -120,15 +120,6 @@ static int client_fd(unsigned to)
 	ck_abort_msg("nobody has connected");
 }
 
-static int option_of(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	getsockopt(fd, level, option, &value, &len);
-	return value;
-}
-
 TEST(options_are_set_if_wanted, ON_EACH_BACKEND, TIMES(2))
 {
 	const struct plait_connect_options o = { .no_delay = _i,
@@ -141,8 +132,8 @@ TEST(options_are_set_if_wanted, ON_EACH_BACKEND, TIMES(2))
 			  &o);
 	run_until_count(reactor, &client.made, 1);
 	fd = client_fd(server_number);
-	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_NODELAY), _i);
-	ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), _i);
+	ck_assert_int_eq(socket_option(fd, IPPROTO_TCP, TCP_NODELAY), _i);
+	ck_assert_int_eq(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), _i);
 	ck_assert_uint_eq(calls_of("setsockopt"), _i ? 2 : 0);
 	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);

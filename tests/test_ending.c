@@ -506,11 +506,6 @@ static void connect_again(struct actor *a)
 		ck_assert_int_eq(errno, ESHUTDOWN);
 }
 
-static void stop(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-}
-
 static void expect_a_thousand_failures(void)
 {
 	plait_reactor_free(&reactor);
@@ -522,7 +517,7 @@ static void expect_a_thousand_failures(void)
 
 static void run_and_stop(void)
 {
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_uint_eq(client.stops, client.starts);
 }

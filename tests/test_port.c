@@ -46,24 +46,6 @@ static int other_end(int peer)
 	ck_abort_msg("there is no other end");
 }
 
-static int option_of(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	getsockopt(fd, level, option, &value, &len);
-	return value;
-}
-
-static int listener_fd(void)
-{
-	for (int fd = 3; fd < 1024; fd++) {
-		if (option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1)
-			return fd;
-	}
-	ck_abort_msg("nobody listens");
-}
-
 GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 
 STORY(listening_starts_the_factory,
@@ -366,12 +348,13 @@ TEST(connections_share_the_options_of_the_port, ON_EACH_BACKEND, TIMES(2))
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
 			 0);
 	plait_port_address(port, &a);
-	ck_assert_int_eq(option_of(listener_fd(), SOL_SOCKET, SO_REUSEADDR),
-			 !_i);
+	ck_assert_int_eq(
+		socket_option(listening_socket(), SOL_SOCKET, SO_REUSEADDR),
+		!_i);
 	fd = connect_peer(plait_address_port(&a));
-	ck_assert_int_eq(option_of(other_end(fd), IPPROTO_TCP, TCP_NODELAY),
+	ck_assert_int_eq(socket_option(other_end(fd), IPPROTO_TCP, TCP_NODELAY),
 			 _i);
-	ck_assert_int_eq(option_of(other_end(fd), SOL_SOCKET, SO_KEEPALIVE),
+	ck_assert_int_eq(socket_option(other_end(fd), SOL_SOCKET, SO_KEEPALIVE),
 			 _i);
 	hang_up(fd);
 	actor_stop(reactor, &port);
@@ -518,7 +501,7 @@ TEST(no_descriptor_is_inherited_or_blocks, ON_EACH_BACKEND)
 	int fd = connect_peer(number);
 
 	ck_assert_uint_eq(inherited(), before);
-	ck_assert(fcntl(listener_fd(), F_GETFL) & O_NONBLOCK);
+	ck_assert(fcntl(listening_socket(), F_GETFL) & O_NONBLOCK);
 	ck_assert(fcntl(other_end(fd), F_GETFL) & O_NONBLOCK);
 	hang_up(fd);
 	actor_stop(reactor, &port);

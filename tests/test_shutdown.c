@@ -7,11 +7,6 @@
 
 #include "tests/stage.h"
 
-static void stop_reactor(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-}
-
 /* A connection between client and server, and a port that still listens. */
 static void connect_both(void)
 {
@@ -23,13 +18,13 @@ static void connect_both(void)
 /* The ways in which it may end. */
 static void run_and_stop(void)
 {
-	plait_call_when_running(reactor, stop_reactor, NULL);
+	plait_call_when_running(reactor, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
 
 static void iterate_and_stop(void)
 {
-	plait_call_later(reactor, 0, stop_reactor, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	run_turns(reactor, 2);
 }
 

@@ -40,11 +40,6 @@ static void write_much(struct wire *w)
 	free(bytes);
 }
 
-static void stop(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-}
-
 static void stop_now(void *arg)
 {
 	ck_assert_int_eq(plait_reactor_stop_now(reactor), 0);
@@ -82,7 +77,7 @@ static void stop_in(int way)
 {
 	plait_reactor_add_trigger(reactor, PLAIT_DURING, PLAIT_SHUTDOWN,
 				  note_during, NULL, NULL);
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	if (way == RUN)
 		ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	for (int i = 0; i < 100000 && !during_has_come; i++)
@@ -138,7 +133,7 @@ TEST(what_is_being_closed_is_sent_to_the_end, ON_EACH_BACKEND, TIMES(N_WAYS))
 
 static void stop_when_lost(struct wire *w)
 {
-	stop(NULL);
+	call_stop(NULL);
 	start_reading(NULL);
 }
 
@@ -250,7 +245,7 @@ TEST(stop_now_may_come_from_outside, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
 	stop_now(NULL);
@@ -376,7 +371,7 @@ TEST(it_may_run_again_afterwards, ON_EACH_BACKEND)
 		setup();
 		open_stuck();
 		wire.on_lost = note_lost;
-		plait_call_later(reactor, 0, stop, NULL);
+		plait_call_later(reactor, 0, call_stop, NULL);
 		ck_assert_int_eq(plait_reactor_run(reactor), 0);
 		assert_trace("lost@5 ");
 		wire_hang_up(&wire);
@@ -394,13 +389,13 @@ TEST(a_run_that_breaks_down_meanwhile_loses_nobody, ON_EACH_BACKEND)
 {
 	open_stuck();
 	wire.on_lost = note_lost;
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	plait_call_later(reactor, 1, break_waiting, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EINVAL);
 	ck_assert_uint_eq(wire.lost, 0);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 10), 0);
 	ck_assert_double_eq_tol(wait_timeout(), 10, 1e-3);
-	plait_call_later(reactor, 2, stop, NULL);
+	plait_call_later(reactor, 2, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	assert_trace("lost@18 ");
 	wire_hang_up(&wire);
@@ -411,7 +406,7 @@ GROUP("free", .setup = setup);
 TEST(it_may_be_freed_meanwhile, ON_EACH_BACKEND)
 {
 	open_stuck();
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
 	ck_assert_uint_eq(wire.lost, 0);
@@ -653,7 +648,7 @@ TEST(on_the_testing_reactor_it_advances_to_the_end, PURE, TIMES(3))
 	if (_i == 0)
 		plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
 					  wait_for_ever, &waiting, NULL);
-	plait_call_later(reactor, 0, stop, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	plait_testing_advance(reactor, 0);
 	ck_assert_uint_eq(actor.lost, 0);
 	if (_i == 2)

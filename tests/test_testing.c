@@ -120,11 +120,6 @@ static void setup(void)
 	play_words(words, NULL);
 }
 
-static void count(void *arg)
-{
-	++*(unsigned *)arg;
-}
-
 GROUP("clock", .setup = setup);
 
 /* The clock. */
@@ -162,8 +157,8 @@ TEST(advancing_by_nothing_runs_what_is_due, PURE)
 {
 	unsigned n = 0;
 
-	plait_call_later(reactor, 0, count, &n);
-	plait_call_later(reactor, 0.001, count, &n);
+	plait_call_later(reactor, 0, call_count, &n);
+	plait_call_later(reactor, 0.001, call_count, &n);
 	ck_assert_uint_eq(n, 0);
 	plait_testing_advance(reactor, 0);
 	ck_assert_uint_eq(n, 1);
@@ -183,9 +178,9 @@ TEST(whatever_a_call_does_the_others_of_the_time_run, PURE)
 
 	unhandled_expect(2);
 	plait_call_later(reactor, 1, lose_a_failure, NULL);
-	plait_call_later(reactor, 1, count, &n);
+	plait_call_later(reactor, 1, call_count, &n);
 	plait_call_later(reactor, 2, lose_a_failure, NULL);
-	plait_call_later(reactor, 3, count, &n);
+	plait_call_later(reactor, 3, call_count, &n);
 	plait_testing_advance(reactor, 5);
 	ck_assert_uint_eq(unhandled_count(), 2);
 	ck_assert_uint_eq(n, 2);
@@ -208,17 +203,12 @@ TEST(what_becomes_due_meanwhile_runs_too, PURE)
 	ck_assert_uint_eq(n, 3);
 }
 
-static void stop_reactor(void *arg)
-{
-	plait_reactor_stop(reactor);
-}
-
 TEST(running_jumps_from_timer_to_timer, PURE)
 {
 	unsigned n = 0;
 
-	plait_call_later(reactor, 1000, count, &n);
-	plait_call_later(reactor, 5000, stop_reactor, NULL);
+	plait_call_later(reactor, 1000, call_count, &n);
+	plait_call_later(reactor, 5000, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_uint_eq(n, 1);
 	ck_assert_double_eq(plait_reactor_seconds(reactor), 5000);

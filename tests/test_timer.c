@@ -30,11 +30,6 @@ static void start(struct plait_timer *t, double seconds, const char *name)
 	plait_timer_start(reactor, t, seconds, note, (void *)name);
 }
 
-static void count(void *arg)
-{
-	++*(unsigned *)arg;
-}
-
 GROUP("order");
 
 TEST(deadlines_run_in_order, ON_EACH_BACKEND)
@@ -98,9 +93,9 @@ TEST(put_off_it_hides_nobody_who_is_due, PURE)
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
-	plait_timer_start(r, &a, 1, count, &n);
-	plait_timer_start(r, &b, 2, count, &n);
-	plait_timer_start(r, &a, 3, count, &n);
+	plait_timer_start(r, &a, 1, call_count, &n);
+	plait_timer_start(r, &b, 2, call_count, &n);
+	plait_timer_start(r, &a, 3, call_count, &n);
 	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1.5));
 	ck_assert(!plait_i_loop_has_work(r));
 	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1));
@@ -292,10 +287,10 @@ static void set_and_stop(void *arg)
 {
 	struct plait_timer later = { 0 };
 
-	plait_timer_start(reactor, &again, 0, count, arg);
+	plait_timer_start(reactor, &again, 0, call_count, arg);
 	plait_timer_stop(&again);
-	plait_timer_start(reactor, &again, 0, count, arg);
-	plait_timer_start(reactor, &later, 1, count, arg);
+	plait_timer_start(reactor, &again, 0, call_count, arg);
+	plait_timer_start(reactor, &later, 1, call_count, arg);
 	plait_timer_stop(&later);
 	plait_timer_stop(&again);
 }
@@ -312,7 +307,7 @@ TEST(set_and_stopped_in_the_same_turn_it_never_runs, ON_EACH_BACKEND)
 
 static void set_from_thread_call(void *arg)
 {
-	plait_timer_start(reactor, &again, 0, count, arg);
+	plait_timer_start(reactor, &again, 0, call_count, arg);
 }
 
 TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too, ON_EACH_BACKEND)
@@ -473,7 +468,7 @@ static void sleeps_at_most(double delay, double most)
 	unsigned n = 0;
 
 	clock_virtual(true);
-	plait_timer_start(reactor, &t, delay, count, &n);
+	plait_timer_start(reactor, &t, delay, call_count, &n);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, INFINITY), 0);
 	ck_assert_double_ge(wait_timeout(), 0);
 	ck_assert_double_le(wait_timeout(), most);
@@ -537,7 +532,7 @@ TEST(a_clock_near_its_end_does_not_wrap, PURE)
 	unsigned n = 0;
 
 	plait_i_loop_advance(r, INT64_MAX - 5);
-	plait_timer_start(r, &t, 1, count, &n);
+	plait_timer_start(r, &t, 1, call_count, &n);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 0);
 	plait_i_loop_advance(r, INT64_MAX);
@@ -551,7 +546,7 @@ static void start_with(void *arg)
 	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 
-	plait_timer_start(r, &t, *(double *)arg, count, NULL);
+	plait_timer_start(r, &t, *(double *)arg, call_count, NULL);
 }
 
 TEST(a_delay_that_is_none_aborts, PURE)
@@ -568,7 +563,7 @@ TEST(a_jump_of_the_clock_runs_a_timer_once, ON_EACH_BACKEND)
 	unsigned n = 0;
 
 	clock_virtual(true);
-	plait_timer_start(reactor, &t, 10, count, &n);
+	plait_timer_start(reactor, &t, 10, call_count, &n);
 	clock_advance(1e6);
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(n, 1);
@@ -598,8 +593,8 @@ TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
-	plait_timer_start(reactor, &t, 0, count, &n);
-	plait_timer_start(r, &t, 0, count, &other);
+	plait_timer_start(reactor, &t, 0, call_count, &n);
+	plait_timer_start(r, &t, 0, call_count, &other);
 	run_turns(reactor, 1);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 0);
@@ -615,8 +610,8 @@ TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 	unsigned n = 0, other = 0;
 
 	clock_virtual(true);
-	plait_timer_start(reactor, &t, 0, count, &n);
-	plait_timer_start(r, &t, plait_reactor_seconds(reactor) + 1, count,
+	plait_timer_start(reactor, &t, 0, call_count, &n);
+	plait_timer_start(r, &t, plait_reactor_seconds(reactor) + 1, call_count,
 			  &other);
 	run_for(reactor, 2);
 	ck_assert_uint_eq(n + other, 0);
@@ -709,8 +704,8 @@ TEST(the_virtual_clock_jumps_to_the_next_deadline, PURE)
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
-	plait_timer_start(r, &a, 3600, count, &n);
-	plait_timer_start(r, &b, 0.5, count, &n);
+	plait_timer_start(r, &a, 3600, call_count, &n);
+	plait_timer_start(r, &b, 0.5, call_count, &n);
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
 	ck_assert_uint_eq(n, 2);
 	ck_assert_double_eq(plait_reactor_seconds(r), 3600);

@@ -644,15 +644,6 @@ TEST(a_peer_without_an_address_is_unknown, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
-static bool option_of(int fd, int level, int option)
-{
-	socklen_t len = sizeof(int);
-	int value = -1;
-
-	ck_assert_int_eq(getsockopt(fd, level, option, &value, &len), 0);
-	return value != 0;
-}
-
 TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_data = NULL };
@@ -663,10 +654,10 @@ TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_BACKEND)
 	ck_assert_uint_eq(calls_of("getsockname"), 0);
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true), 0);
 	ck_assert_int_eq(plait_transport_set_keep_alive(w.transport, true), 0);
-	ck_assert(option_of(w.fd, IPPROTO_TCP, TCP_NODELAY));
-	ck_assert(option_of(w.fd, SOL_SOCKET, SO_KEEPALIVE));
+	ck_assert(socket_option(w.fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert(socket_option(w.fd, SOL_SOCKET, SO_KEEPALIVE));
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, false), 0);
-	ck_assert(!option_of(w.fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert(!socket_option(w.fd, IPPROTO_TCP, TCP_NODELAY));
 	fault_call("setsockopt", 1, ENOBUFS);
 	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true),
 			 -ENOBUFS);

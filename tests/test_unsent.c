@@ -330,11 +330,6 @@ TEST(the_total_is_in_force_at_once, ON_EACH_REACTOR)
 	close_deaf(&d[1]);
 }
 
-static void stop_it(void *arg)
-{
-	ck_assert_int_eq(plait_reactor_stop(reactor), 0);
-}
-
 /* Both are waited for; one has a producer, say, that writes on. */
 TEST(what_closes_at_a_shutdown_is_in_the_total, ON_EACH_REACTOR)
 {
@@ -347,7 +342,7 @@ TEST(what_closes_at_a_shutdown_is_in_the_total, ON_EACH_REACTOR)
 	write_bytes(&d[1], 1);
 	plait_transport_lose_connection(d[0].transport);
 	plait_transport_lose_connection(d[1].transport);
-	plait_call_later(reactor, 0, stop_it, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(d[0].lost + d[1].lost, 0);
 	write_bytes(&d[1], 2 * MIB);

@@ -717,11 +717,6 @@ TEST(without_any_set_it_rests_and_tries_again, ON_EACH_BACKEND)
 	close_end(d);
 }
 
-static void count(void *arg)
-{
-	++*(unsigned *)arg;
-}
-
 /* It has no time to rest if something is due, and never rests too long. */
 TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 {
@@ -733,7 +728,7 @@ TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 	clock_virtual(true);
 	fault_call_forever("epoll_create1", EMFILE);
 	run_turns(reactor, 2);
-	plait_timer_start(reactor, &t, 0.003, count, &n);
+	plait_timer_start(reactor, &t, 0.003, call_count, &n);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
 	ck_assert_double_le(wait_timeout(), 0.004);
 	run_turns(reactor, 1);
