@@ -70,11 +70,13 @@ HARDEN_LDFLAGS = $(eval HARDEN_LDFLAGS := $(call PROBE,-Wl$(comma)-z$(comma)relr
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter
+# Of what is compiled for others; the tests use sockets as everybody does.
+ALIASING = $(if $(DEVELOPER),-Wstrict-aliasing=2)
 LANGUAGE = -std=gnu11 $(if $(DEVELOPER),$(WARNINGS) -Werror,-Wall) -pthread
 INSTRUMENT = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage -O0 -fprofile-update=atomic -DPLAIT_COVERAGE)
 COMMON_FLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(CPPFLAGS)
-LIB_FLAGS = $(COMMON_FLAGS) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
+LIB_FLAGS = $(COMMON_FLAGS) $(ALIASING) -fPIC -fno-semantic-interposition -D_GNU_SOURCE \
 	$(if $(HAVE_EPOLL),-DHAVE_EPOLL)
 # The tests' own build of the library: it verifies itself, and the compiler
 # may neither remove an allocation nor swap a call for a checked one, nor hide
@@ -107,7 +109,7 @@ $O/verify/%.o: %.c $O/flags
 	$(call Q,CC,$@) $(CC) $(VERIFY_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
 $O/samples/%.o: samples/%.c $O/flags
 	@mkdir -p $(@D)
-	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -Iinclude -Isamples -MMD -MP -c -o $@ $<
+	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) $(ALIASING) -Iinclude -Isamples -MMD -MP -c -o $@ $<
 $O/tests/%.o: tests/%.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE $(if $(HAVE_EPOLL),-DHAVE_EPOLL) \

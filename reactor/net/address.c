@@ -128,13 +128,13 @@ static void from_ipv6(struct plait_address *a, const struct sockaddr_in6 *in)
 }
 
 void plait_i_address_from_kernel(struct plait_address *ret,
-				 const struct sockaddr_storage *ss)
+				 const union kernel_address *from)
 {
 	*ret = (struct plait_address){ .family = AF_UNSPEC };
-	if (ss->ss_family == AF_INET)
-		from_ipv4(ret, (const struct sockaddr_in *)ss);
-	else if (ss->ss_family == AF_INET6)
-		from_ipv6(ret, (const struct sockaddr_in6 *)ss);
+	if (from->any.sa_family == AF_INET)
+		from_ipv4(ret, &from->ipv4);
+	else if (from->any.sa_family == AF_INET6)
+		from_ipv6(ret, &from->ipv6);
 }
 
 static socklen_t to_ipv4(const struct plait_address *a, struct sockaddr_in *in)
@@ -155,13 +155,13 @@ static socklen_t to_ipv6(const struct plait_address *a, struct sockaddr_in6 *in)
 }
 
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
-				    struct sockaddr_storage *ret)
+				    union kernel_address *ret)
 {
-	*ret = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	*ret = (union kernel_address){ .room.ss_family = AF_UNSPEC };
 	if (a->family == AF_INET)
-		return to_ipv4(a, (struct sockaddr_in *)ret);
+		return to_ipv4(a, &ret->ipv4);
 	if (a->family == AF_INET6)
-		return to_ipv6(a, (struct sockaddr_in6 *)ret);
+		return to_ipv6(a, &ret->ipv6);
 	return 0;
 }
 
@@ -207,13 +207,12 @@ typedef int name_call(struct kernel *k, int fd, struct sockaddr *sa,
 static int address_by(name_call *call, struct kernel *k, int fd,
 		      struct plait_address *ret)
 {
-	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(ss);
+	union kernel_address from = { .room.ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(from);
 
-	if (call(k, fd, (struct sockaddr *)&ss, &len) < 0 ||
-	    ss.ss_family == AF_UNSPEC)
+	if (call(k, fd, &from.any, &len) < 0 || from.any.sa_family == AF_UNSPEC)
 		return -ENOTCONN;
-	plait_i_address_from_kernel(ret, &ss);
+	plait_i_address_from_kernel(ret, &from);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef REACTOR_ADDRESS_H
 #define REACTOR_ADDRESS_H
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <plait/address.h>
@@ -11,13 +12,21 @@
 #include "lib/trace.h"
 #include "reactor/kernel/kernel.h"
 
+/* One of them, as `any' says: a union, as each may be looked at in one. */
+union kernel_address {
+	struct sockaddr any;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+	struct sockaddr_storage room; /* for what plait does not know, too */
+};
+
 /* A family that plait does not know gives no address. */
 void plait_i_address_from_kernel(struct plait_address *ret,
-				 const struct sockaddr_storage *ss);
+				 const union kernel_address *from);
 
 /* Gives the length that bind() and connect() want; 0 for no address. */
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
-				    struct sockaddr_storage *ret);
+				    union kernel_address *ret);
 
 /*
  * What getsockname() and getpeername() say.  0, or -ENOTCONN when the kernel

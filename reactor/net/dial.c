@@ -95,11 +95,10 @@ static void dial_wait(struct dial *d)
 
 static int dial_connect(struct dial *d)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = dial_ops(d)->name(d, &ss);
+	union kernel_address to;
+	socklen_t len = dial_ops(d)->name(d, &to);
 
-	if (kernel_connect(dial_kernel(d), d->fd, (struct sockaddr *)&ss, len) <
-	    0)
+	if (kernel_connect(dial_kernel(d), d->fd, &to.any, len) < 0)
 		return errno;
 	return 0;
 }

@@ -4,10 +4,9 @@
 #ifndef REACTOR_DIAL_H
 #define REACTOR_DIAL_H
 
-#include <sys/socket.h>
-
 #include <plait/reactor.h>
 
+#include "reactor/net/address.h"
 #include "reactor/net/attempt.h"
 
 struct dial {
@@ -32,7 +31,7 @@ struct dial_ops {
 	 */
 	int (*open)(struct dial *d, const struct plait_error **kind);
 	/* Where to; gives the length that connect() wants. */
-	socklen_t (*name)(const struct dial *d, struct sockaddr_storage *ret);
+	socklen_t (*name)(const struct dial *d, union kernel_address *ret);
 	/* It is connected: 0, or an errno if not to whom it should be. */
 	int (*check)(const struct dial *d);
 };

@@ -117,13 +117,12 @@ static void listener_report_broken(struct listener *l, int err,
 
 static int listener_accept(struct listener *l, struct plait_address *peer)
 {
-	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(ss);
-	int fd = kernel_accept(listener_kernel(l), l->fd,
-			       (struct sockaddr *)&ss, &len);
+	union kernel_address from = { .room.ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(from);
+	int fd = kernel_accept(listener_kernel(l), l->fd, &from.any, &len);
 
 	if (fd >= 0)
-		plait_i_address_from_kernel(peer, &ss);
+		plait_i_address_from_kernel(peer, &from);
 	return fd;
 }
 

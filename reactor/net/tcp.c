@@ -29,11 +29,10 @@ static bool tcp_dial_set(struct dial *d, int level, int option)
 
 static int tcp_dial_bind(struct dial *d)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = plait_i_address_to_kernel(&d->base.of->bind, &ss);
+	union kernel_address from;
+	socklen_t len = plait_i_address_to_kernel(&d->base.of->bind, &from);
 
-	if (len > 0 &&
-	    kernel_bind(dial_kernel(d), d->fd, (struct sockaddr *)&ss, len) < 0)
+	if (len > 0 && kernel_bind(dial_kernel(d), d->fd, &from.any, len) < 0)
 		return errno;
 	return 0;
 }
@@ -54,8 +53,7 @@ static int tcp_dial_open(struct dial *d, const struct plait_error **kind)
 	return err;
 }
 
-static socklen_t tcp_dial_name(const struct dial *d,
-			       struct sockaddr_storage *ret)
+static socklen_t tcp_dial_name(const struct dial *d, union kernel_address *ret)
 {
 	return plait_i_address_to_kernel(&d->base.to, ret);
 }
@@ -111,12 +109,12 @@ static int tcp_port_bind(struct kernel *k, int fd,
 			 const struct plait_listen_options *o,
 			 struct plait_address *ret)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = plait_i_address_to_kernel(address, &ss);
+	union kernel_address at;
+	socklen_t len = plait_i_address_to_kernel(address, &at);
 	int backlog = o->backlog > 0 ? o->backlog : SOMAXCONN;
 
 	if (!tcp_port_set_options(k, fd, address->family, o) ||
-	    kernel_bind(k, fd, (struct sockaddr *)&ss, len) < 0 ||
+	    kernel_bind(k, fd, &at.any, len) < 0 ||
 	    kernel_listen(k, fd, backlog) < 0)
 		return -errno;
 	return plait_i_address_of_socket(k, fd, ret);
