@@ -199,7 +199,7 @@ void plait_i_base_say_lost(void)
 /* ---- dying ----------------------------------------------------------- */
 
 /* How many characters snprintf() really wrote into that many bytes. */
-static size_t written(int wanted, size_t size)
+static size_t written_length(int wanted, size_t size)
 {
 	if (wanted < 0)
 		return 0;
@@ -213,9 +213,10 @@ void plait_die(const char *where, const char *fmt, ...)
 	size_t len;
 	va_list ap;
 
-	len = written(snprintf(line, room, "plait: %s: ", where), room);
+	len = written_length(snprintf(line, room, "plait: %s: ", where), room);
 	va_start(ap, fmt);
-	len += written(vsnprintf(line + len, room - len, fmt, ap), room - len);
+	len += written_length(vsnprintf(line + len, room - len, fmt, ap),
+			      room - len);
 	va_end(ap);
 	line[len++] = '\n';
 	plait_i_base_say(line, len);

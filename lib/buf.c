@@ -31,7 +31,7 @@ struct plait_buf {
 	unsigned char own[];
 };
 
-static void verify(const struct plait_buf *b)
+static void buf_verify(const struct plait_buf *b)
 {
 #ifdef PLAIT_VERIFY
 	plait_assert(b->refs > 0);
@@ -57,7 +57,7 @@ static struct plait_buf *new (size_t max, size_t capacity)
 		.capacity = capacity,
 	};
 	b->bytes = b->own;
-	verify(b);
+	buf_verify(b);
 	return b;
 }
 
@@ -84,7 +84,7 @@ struct plait_buf *plait_buf_ref(struct plait_buf *b)
 {
 	b->refs++;
 	b->reserved = 0;
-	verify(b);
+	buf_verify(b);
 	return b;
 }
 
@@ -116,7 +116,7 @@ static size_t next_capacity(const struct plait_buf *b, size_t needed)
 	return b->start == 0 && capacity > b->max ? b->max : capacity;
 }
 
-static int grow(struct plait_buf *b, size_t needed)
+static int buf_grow(struct plait_buf *b, size_t needed)
 {
 	size_t capacity = next_capacity(b, needed);
 	unsigned char *bytes = malloc(capacity + 1);
@@ -132,21 +132,21 @@ static int grow(struct plait_buf *b, size_t needed)
 }
 
 /* Moves the bytes to the front of the block. */
-static void compact(struct plait_buf *b)
+static void buf_compact(struct plait_buf *b)
 {
 	memmove(b->bytes, b->bytes + b->start, b->size);
 	b->start = 0;
 }
 
-static int make_room(struct plait_buf *b, size_t len)
+static int buf_make_room(struct plait_buf *b, size_t len)
 {
 	size_t needed = b->size + len;
 
 	if (len <= b->capacity - b->start - b->size)
 		return 0;
 	if (needed > b->capacity || b->start < b->size)
-		return grow(b, needed);
-	compact(b);
+		return buf_grow(b, needed);
+	buf_compact(b);
 	return 0;
 }
 
@@ -158,11 +158,11 @@ int plait_buf_reserve(struct plait_buf *b, size_t len, void **ret)
 		return -EBUSY;
 	if (len > b->max - b->size)
 		return -EMSGSIZE;
-	r = make_room(b, len);
+	r = buf_make_room(b, len);
 	if (r < 0)
 		return r;
 	b->reserved = len;
-	verify(b);
+	buf_verify(b);
 	*ret = b->bytes + b->start + b->size;
 	return 0;
 }
@@ -172,7 +172,7 @@ void plait_buf_commit(struct plait_buf *b, size_t len)
 	plait_assert(len <= b->reserved);
 	b->size += len;
 	b->reserved = 0;
-	verify(b);
+	buf_verify(b);
 }
 
 int plait_buf_append(struct plait_buf *b, const void *data, size_t len)
@@ -227,7 +227,7 @@ int plait_buf_consume(struct plait_buf *b, size_t len)
 	b->size -= len;
 	b->start = b->size > 0 ? b->start + len : 0;
 	b->reserved = 0;
-	verify(b);
+	buf_verify(b);
 	return 0;
 }
 
@@ -285,19 +285,19 @@ void plait_i_buf_take_back(struct plait_buf *b, const void *holder)
 		b->held++;
 }
 
-static void value_free(void *ptr)
+static void buf_value_free(void *ptr)
 {
 	struct plait_buf *b = ptr;
 
 	plait_buf_unref(&b);
 }
 
-static void *value_ref(void *ptr)
+static void *buf_value_ref(void *ptr)
 {
 	return plait_buf_ref(ptr);
 }
 
-static int value_format(const void *ptr, char *buf, size_t size)
+static int buf_value_format(const void *ptr, char *buf, size_t size)
 {
 	const struct plait_buf *b = ptr;
 	size_t len;
@@ -312,9 +312,9 @@ static int value_format(const void *ptr, char *buf, size_t size)
 
 const struct plait_type plait_buf_type = {
 	.name = "buf",
-	.free = value_free,
-	.format = value_format,
-	.ref = value_ref,
+	.free = buf_value_free,
+	.format = buf_value_format,
+	.ref = buf_value_ref,
 };
 
 plait_value plait_buf_value(struct plait_buf *b)

@@ -11,21 +11,23 @@
  * blocked until inner hands its result over.  resume: this one was fired from
  * a run of another, by plait_deferred_chain() or a list, and that run goes on
  * afterwards; or it is a list that is being cancelled as a part of another.
- * run() follows both kinds with a loop, never by calling itself, so the stack
- * does not grow with the length of a chain; cancelling and freeing walk the
- * links as well.
+ * deferred_run() follows both kinds with a loop, never by calling itself, so
+ * the stack does not grow with the length of a chain; cancelling and freeing
+ * walk the links as well.
  *
- * The invariant: a deferred is active from enter() to leave().  While it is,
- * nobody but the loop that entered it touches its result, and whatever ends
- * it meanwhile (free, detach) only takes notes for leave() to act upon.
+ * The invariant: a deferred is active from deferred_enter() to
+ * deferred_leave().  While it is, nobody but the loop that entered it touches
+ * its result, and whatever ends it meanwhile (free, detach) only takes notes
+ * for deferred_leave() to act upon.
  *
  * A deferred may stand for others that no link ties to it, as a list does.  If
  * a callback or canceller of one of those is on the stack when it ends, it is
  * held: what it guards is kept until that function has returned.  Those that
  * wait for another to leave the stack are linked from its held, by resume.
  *
- * To follow a result, read plait_fire_at(), run_from(), step() and leave(); to
- * follow a cancel, cancel(), cancel_group() and plait_i_deferred_free_for().
+ * To follow a result, read plait_fire_at(), run_from(), deferred_step() and
+ * deferred_leave(); to follow a cancel, deferred_cancel(), cancel_group() and
+ * plait_i_deferred_free_for().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -97,13 +99,13 @@ static bool has_pairs(const struct plait_deferred *d)
 }
 
 /* Pairs are left that may run; those of a freed one are only dropped. */
-static bool has_work(const struct plait_deferred *d)
+static bool deferred_has_work(const struct plait_deferred *d)
 {
 	return has_pairs(d) && !d->freed;
 }
 
 #ifdef PLAIT_VERIFY
-static void verify(const struct plait_deferred *d)
+static void deferred_verify(const struct plait_deferred *d)
 {
 	plait_assert(d->refs > 0);
 	plait_assert(d->kept <= d->head);
@@ -115,12 +117,12 @@ static void verify(const struct plait_deferred *d)
 	plait_assert(d->inner == NULL || plait_value_is_none(&d->result));
 }
 #else
-static inline void verify(const struct plait_deferred *d)
+static inline void deferred_verify(const struct plait_deferred *d)
 {
 }
 #endif
 
-static void unref(struct plait_deferred *d)
+static void deferred_unref(struct plait_deferred *d)
 {
 	if (d == &plait_i_deferred_no_memory || --d->refs > 0)
 		return;
@@ -157,8 +159,8 @@ die_of_use(const struct plait_deferred *d, const char *where)
  * d is not this thread's: aborts, unless it is nobody's.  What the parent has
  * made, a child may use in any of its threads.
  */
-static OUT_OF_LINE void check_owner(const struct plait_deferred *d,
-				    const char *where)
+static OUT_OF_LINE void deferred_check_owner(const struct plait_deferred *d,
+					     const char *where)
 {
 	if (d == &plait_i_deferred_no_memory || deferred_is_inherited(d))
 		return;
@@ -174,7 +176,7 @@ static inline void check_use(const struct plait_deferred *d, const char *where)
 	if (__builtin_expect(d->refs == 0, 0))
 		die_of_use(d, where);
 	if (!owner_is_self(d->owner))
-		check_owner(d, where);
+		deferred_check_owner(d, where);
 }
 
 bool plait_deferred_is_fired(const struct plait_deferred *d)
@@ -225,7 +227,7 @@ static int64_t coarse_time(void)
 }
 
 /* Sets every field but those that are written before they are read. */
-static inline void init(struct plait_deferred *d, const char *where)
+static inline void deferred_init(struct plait_deferred *d, const char *where)
 {
 	d->result = PLAIT_NONE;
 	d->canceller = NULL;
@@ -261,7 +263,7 @@ static void set_fired(struct plait_deferred *d, plait_value v,
 	__atomic_store_n(&d->fired, true, __ATOMIC_RELAXED);
 	d->result = v;
 	d->fired_at = where;
-	verify(d);
+	deferred_verify(d);
 	trace_note(TRACE_FIRED, d, NULL, where, 0);
 }
 
@@ -274,7 +276,7 @@ struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
 	*ret = NULL;
 	if (d == NULL)
 		return &plait_i_deferred_no_memory;
-	init(d, where);
+	deferred_init(d, where);
 	d->canceller = canceller;
 	d->arg = arg;
 	d->refs = 2;
@@ -290,7 +292,7 @@ static struct plait_deferred *new_fired(plait_value v, const char *where)
 		plait_value_free(&v);
 		return &plait_i_deferred_no_memory;
 	}
-	init(d, where);
+	deferred_init(d, where);
 	set_fired(d, v, where);
 	return d;
 }
@@ -334,7 +336,7 @@ bool plait_i_deferred_is_of_freeing(const struct plait_failure *f)
 }
 
 /* Nobody will see the result of d any more. */
-static void dispose(struct plait_deferred *d)
+static void deferred_dispose(struct plait_deferred *d)
 {
 	plait_value v = plait_take(&d->result);
 
@@ -360,14 +362,15 @@ static void give_up_waiting_end(struct plait_deferred *d, bool detached,
 	d->waited = false;
 	d->ended_at = where;
 	if (!d->active && !is_blocked(d))
-		dispose(d);
+		deferred_dispose(d);
 	call_rest(d, detached);
-	unref(d);
+	deferred_unref(d);
 }
 
 /* ---- running ------------------------------------------------------- */
 
-static void enter(struct plait_deferred *d, struct plait_deferred *resume)
+static void deferred_enter(struct plait_deferred *d,
+			   struct plait_deferred *resume)
 {
 	d->refs++;
 	d->active = true;
@@ -458,7 +461,7 @@ static struct plait_deferred *take_inner(struct plait_deferred *d,
 
 	d->inner = NULL;
 	inner->outer = NULL;
-	unref(d);
+	deferred_unref(d);
 	give_up_waiting_end(d, false, where);
 	return inner;
 }
@@ -472,8 +475,8 @@ static void link_inner(struct plait_deferred *d, struct plait_deferred *inner)
 }
 
 /* A paused inner goes on: nobody is left to unpause it. */
-static OUT_OF_LINE void wait_for(struct plait_deferred *d,
-				 struct plait_deferred *inner)
+static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
+					  struct plait_deferred *inner)
 {
 	if (closes_a_cycle(d, inner))
 		plait_die(inner->where,
@@ -497,7 +500,7 @@ static OUT_OF_LINE void wait_for(struct plait_deferred *d,
 }
 
 /* Makes what a callback returned the result; the chain frees what it left. */
-static void settle(struct plait_deferred *d, plait_value returned)
+static void deferred_settle(struct plait_deferred *d, plait_value returned)
 {
 	if (returned.type != d->result.type || returned.ptr != d->result.ptr)
 		plait_value_free(&d->result);
@@ -508,12 +511,12 @@ static void settle(struct plait_deferred *d, plait_value returned)
 	if (d->freed)
 		plait_value_free(&returned);
 	else
-		wait_for(d, returned.ptr);
+		deferred_wait_for(d, returned.ptr);
 }
 
 /*
  * The callback half of a pair made by plait_deferred_chain(), to know it by:
- * run() moves the result to the promise itself, so as not to recurse.
+ * deferred_run() moves the result to the promise itself, so as not to recurse.
  */
 static plait_value fire_promise(plait_value *result, void *arg)
 {
@@ -580,8 +583,8 @@ step_into(struct plait_deferred *d, struct plait_promise *p, plait_value v)
 		return d;
 	}
 	set_fired(target, v, d->fired_at);
-	enter(target, d);
-	unref(target);
+	deferred_enter(target, d);
+	deferred_unref(target);
 	return target;
 }
 
@@ -598,7 +601,7 @@ static OUT_OF_LINE struct plait_deferred *step_feed(struct plait_deferred *d,
 }
 
 /* Runs the next pair of d, and says which deferred to go on with. */
-static struct plait_deferred *step(struct plait_deferred *d)
+static struct plait_deferred *deferred_step(struct plait_deferred *d)
 {
 	const struct pair *pair = &d->pairs[d->head++];
 
@@ -610,8 +613,8 @@ static struct plait_deferred *step(struct plait_deferred *d)
 	}
 	if (pair->callback == feed_others)
 		return step_feed(d, *pair);
-	settle(d, call_half(pair, &d->result));
-	verify(d);
+	deferred_settle(d, call_half(pair, &d->result));
+	deferred_verify(d);
 	return d;
 }
 
@@ -620,8 +623,8 @@ static struct plait_deferred *step(struct plait_deferred *d)
  * is held and is being freed, the callbacks of outer run all the same, but
  * what outer holds is held.
  */
-static OUT_OF_LINE struct plait_deferred *hand_over(struct plait_deferred *d,
-						    struct plait_deferred *next)
+static OUT_OF_LINE struct plait_deferred *
+deferred_hand_over(struct plait_deferred *d, struct plait_deferred *next)
 {
 	struct plait_deferred *outer = d->outer;
 
@@ -632,22 +635,22 @@ static OUT_OF_LINE struct plait_deferred *hand_over(struct plait_deferred *d,
 		plait_i_deferred_hold(outer);
 	else
 		d->outer = NULL;
-	enter(outer, next);
-	unref(outer);
+	deferred_enter(outer, next);
+	deferred_unref(outer);
 	give_up_waiting_end(d, false, outer->where);
 	return outer;
 }
 
 /* A hold of d has ended; says which to go on with, d or else next. */
-static struct plait_deferred *end_hold(struct plait_deferred *d,
-				       struct plait_deferred *next)
+static struct plait_deferred *deferred_end_hold(struct plait_deferred *d,
+						struct plait_deferred *next)
 {
 	d->holds--;
 	if (is_ready(d)) {
-		enter(d, next);
+		deferred_enter(d, next);
 		next = d;
 	}
-	unref(d);
+	deferred_unref(d);
 	return next;
 }
 
@@ -661,7 +664,7 @@ static struct plait_deferred *drop_pair(struct pair pair,
 		plait_promise_drop(&p);
 	else if (is_guarded(&pair))
 		held = pair.drop(pair.callback_arg);
-	return held != NULL ? end_hold(held, next) : next;
+	return held != NULL ? deferred_end_hold(held, next) : next;
 }
 
 /*
@@ -691,7 +694,7 @@ end_holds_for(struct plait_deferred *d, struct plait_deferred *next)
 		struct plait_deferred *held = d->held;
 
 		d->held = held->resume;
-		next = end_hold(held, next);
+		next = deferred_end_hold(held, next);
 	}
 	return next;
 }
@@ -714,7 +717,7 @@ static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 		return next;
 	d->handed = false;
 	d->outer = NULL;
-	return end_hold(outer, next);
+	return deferred_end_hold(outer, next);
 }
 
 /*
@@ -730,10 +733,10 @@ static struct plait_deferred *leave_waiting(struct plait_deferred *d,
 	if (outer != NULL && is_empty_link(d)) {
 		d->outer = NULL;
 		link_inner(outer, take_inner(d, outer->where));
-		unref(outer);
+		deferred_unref(outer);
 	}
 	if (is_ready(inner)) {
-		enter(inner, next);
+		deferred_enter(inner, next);
 		next = inner;
 	}
 	return next;
@@ -744,7 +747,7 @@ static struct plait_deferred *leave_waiting(struct plait_deferred *d,
  * waits for d, or what d waits for, if that was paused; then those that d has
  * held, then the one that fired it.
  */
-static struct plait_deferred *leave(struct plait_deferred *d)
+static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 {
 	struct plait_deferred *next;
 
@@ -756,32 +759,33 @@ static struct plait_deferred *leave(struct plait_deferred *d)
 		if (d->holds == 0)
 			next = end_own_holds(d, next);
 		if (is_for_nobody(d))
-			dispose(d);
+			deferred_dispose(d);
 		if (d->outer != NULL && !d->handed)
-			next = hand_over(d, next);
+			next = deferred_hand_over(d, next);
 	} else if (d->inner != NULL) {
 		next = leave_waiting(d, next);
 	}
-	unref(d);
+	deferred_unref(d);
 	return next;
 }
 
 static void run_from(struct plait_deferred *d)
 {
 	while (d != NULL)
-		d = is_blocked(d) || !has_work(d) ? leave(d) : step(d);
+		d = is_blocked(d) || !deferred_has_work(d) ? deferred_leave(d)
+							   : deferred_step(d);
 }
 
-static void run(struct plait_deferred *d)
+static void deferred_run(struct plait_deferred *d)
 {
-	enter(d, NULL);
+	deferred_enter(d, NULL);
 	run_from(d);
 }
 
 static void run_if_ready(struct plait_deferred *d)
 {
 	if (is_ready(d))
-		run(d);
+		deferred_run(d);
 }
 
 /* The canceller of d has returned, or a hold has ended. */
@@ -803,7 +807,7 @@ void plait_i_deferred_release(struct plait_deferred *d)
 {
 	d->holds--;
 	go_on(d);
-	unref(d);
+	deferred_unref(d);
 }
 
 /* Its canceller runs, so d is not active: resume is free to link it. */
@@ -847,7 +851,7 @@ int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where)
 		run_if_ready(d);
 	}
 	if (d != NULL)
-		unref(d);
+		deferred_unref(d);
 	return r;
 }
 
@@ -860,7 +864,7 @@ void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 	check_use(d, where);
 	if (is_spent(d)) {
 		*pp = NULL;
-		unref(d);
+		deferred_unref(d);
 	} else {
 		plait_fire_at(pp,
 			      plait_fail_at(d->where, &plait_error_abandoned, 0,
@@ -875,7 +879,7 @@ void plait_i_deferred_abandon(struct plait_promise **pp)
 
 	*pp = NULL;
 	if (d != NULL)
-		unref(d);
+		deferred_unref(d);
 }
 
 /*
@@ -896,7 +900,7 @@ bool plait_promise_is_cancelled(const struct plait_promise *p)
 
 /* ---- adding callbacks ---------------------------------------------- */
 
-static void compact(struct plait_deferred *d)
+static void deferred_compact(struct plait_deferred *d)
 {
 	memmove(d->pairs + d->kept, d->pairs + d->head,
 		(d->count - d->head) * sizeof(*d->pairs));
@@ -904,7 +908,7 @@ static void compact(struct plait_deferred *d)
 	d->head = d->kept;
 }
 
-static bool grow(struct plait_deferred *d)
+static bool deferred_grow(struct plait_deferred *d)
 {
 	bool inlined = d->pairs == d->inline_pairs;
 	struct pair *pairs = NULL;
@@ -922,7 +926,7 @@ static bool grow(struct plait_deferred *d)
 }
 
 /* Compacting once half has run costs a move per pair, however many come. */
-static inline bool make_room(struct plait_deferred *d)
+static inline bool deferred_make_room(struct plait_deferred *d)
 {
 	unsigned run = d->head - d->kept;
 
@@ -931,10 +935,10 @@ static inline bool make_room(struct plait_deferred *d)
 	if (d->count < d->room)
 		return true;
 	if (run >= d->room / 2 || (run > 0 && d->pairs == d->inline_pairs)) {
-		compact(d);
+		deferred_compact(d);
 		return true;
 	}
-	return grow(d);
+	return deferred_grow(d);
 }
 
 static void feed_out_of_turn(const struct pair *pair, plait_value *result)
@@ -969,21 +973,21 @@ static inline struct pair *next_pair(struct plait_deferred *d,
 				     struct pair *out_of_turn)
 {
 	check_use(d, "plait_deferred_add_callbacks()");
-	if (d == &plait_i_deferred_no_memory || !make_room(d))
+	if (d == &plait_i_deferred_no_memory || !deferred_make_room(d))
 		return out_of_turn;
 	plait_assert(d->waited);
 	return &d->pairs[d->count++];
 }
 
 /* The pair has been written. */
-static inline struct plait_deferred *add(struct plait_deferred *d,
-					 const struct pair *pair,
-					 const struct pair *out_of_turn)
+static inline struct plait_deferred *
+deferred_add(struct plait_deferred *d, const struct pair *pair,
+	     const struct pair *out_of_turn)
 {
 	if (pair == out_of_turn) {
 		run_out_of_turn(pair);
 	} else {
-		verify(d);
+		deferred_verify(d);
 		run_if_ready(d);
 	}
 	return d;
@@ -1001,7 +1005,7 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 	pair->callback_arg = callback_arg;
 	pair->errback = errback;
 	pair->errback_arg = errback_arg;
-	return add(d, pair, &out_of_turn);
+	return deferred_add(d, pair, &out_of_turn);
 }
 
 /* Cancelling runs pairs that wait.  One of them may free d, even for good. */
@@ -1011,8 +1015,8 @@ static bool make_room_by_cancelling(struct plait_deferred *d)
 
 	d->refs++;
 	plait_deferred_cancel_because(d, "no memory");
-	has_room = d->waited && make_room(d);
-	unref(d);
+	has_room = d->waited && deferred_make_room(d);
+	deferred_unref(d);
 	return has_room;
 }
 
@@ -1020,7 +1024,7 @@ static bool has_room_for_guarded(struct plait_deferred *d)
 {
 	check_use(d, "plait_deferred_add_both()");
 	return d != &plait_i_deferred_no_memory &&
-	       (make_room(d) || make_room_by_cancelling(d));
+	       (deferred_make_room(d) || make_room_by_cancelling(d));
 }
 
 struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
@@ -1036,7 +1040,7 @@ struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
 	pair->callback_arg = arg;
 	pair->errback = guarded;
 	pair->drop = drop;
-	return add(d, pair, &out_of_turn);
+	return deferred_add(d, pair, &out_of_turn);
 }
 
 struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
@@ -1051,7 +1055,7 @@ struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
 	pair->callback_arg = arg;
 	pair->feed = feed;
 	pair->drop = drop;
-	return add(d, pair, &out_of_turn);
+	return deferred_add(d, pair, &out_of_turn);
 }
 
 struct plait_deferred *plait_deferred_add_callback(struct plait_deferred *d,
@@ -1086,7 +1090,7 @@ void plait_deferred_chain(struct plait_deferred *d, struct plait_promise **pp)
 
 static void release_cancellation(struct plait_failure *f)
 {
-	unref(plait_container(f, struct plait_deferred, cancellation));
+	deferred_unref(plait_container(f, struct plait_deferred, cancellation));
 }
 
 /* The cancellation failure of d itself, which says who asked. */
@@ -1120,7 +1124,7 @@ static plait_value call_canceller(struct plait_deferred *d)
  * What d waits for in the end; a reference, given.  What has fired early on
  * the way stops the rest of its work, which may change the way.
  */
-static struct plait_deferred *innermost(struct plait_deferred *d)
+static struct plait_deferred *deferred_innermost(struct plait_deferred *d)
 {
 	struct plait_deferred *inner;
 
@@ -1132,7 +1136,7 @@ static struct plait_deferred *innermost(struct plait_deferred *d)
 		if (inner == NULL)
 			return d;
 		inner->refs++;
-		unref(d);
+		deferred_unref(d);
 		d = inner;
 	}
 }
@@ -1174,7 +1178,7 @@ static struct plait_deferred *cancel_part(struct plait_deferred *up,
 {
 	const struct deferred_group *g = up->arg;
 	uint32_t cause = trace_cancel_begin(part, g->where);
-	struct plait_deferred *d = innermost(part);
+	struct plait_deferred *d = deferred_innermost(part);
 
 	if (!is_spent(d) && d->canceller == cancel_parts) {
 		begin_group(d, up, cause);
@@ -1182,7 +1186,7 @@ static struct plait_deferred *cancel_part(struct plait_deferred *up,
 	}
 	if (!is_spent(d))
 		fire_cancelled(d, call_canceller(d), g->reason, g->where);
-	unref(d);
+	deferred_unref(d);
 	trace_cancel_end(part, cause);
 	return up;
 }
@@ -1200,7 +1204,7 @@ static struct plait_deferred *end_group(struct plait_deferred *d,
 		       g != NULL ? g->where : where);
 	if (g != NULL)
 		trace_cancel_end(d, cause);
-	unref(d);
+	deferred_unref(d);
 	return up;
 }
 
@@ -1219,17 +1223,17 @@ static void cancel_group(struct plait_deferred *d, const char *reason,
 	}
 }
 
-static void cancel(struct plait_deferred *d, const char *reason,
-		   const char *where)
+static void deferred_cancel(struct plait_deferred *d, const char *reason,
+			    const char *where)
 {
-	d = innermost(d);
+	d = deferred_innermost(d);
 	if (!is_spent(d) && d->canceller == cancel_parts) {
 		cancel_group(d, reason, where);
 		return;
 	}
 	if (!is_spent(d))
 		fire_cancelled(d, call_canceller(d), reason, where);
-	unref(d);
+	deferred_unref(d);
 }
 
 void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
@@ -1241,7 +1245,7 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 	if (is_spent(d) && d->inner == NULL && d->rest == NULL)
 		return;
 	cause = trace_cancel_begin(d, where);
-	cancel(d, reason, where);
+	deferred_cancel(d, reason, where);
 	trace_cancel_end(d, cause);
 }
 
@@ -1278,7 +1282,7 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 			break;
 		inner->freeing = true;
 		inner->refs++;
-		unref(d);
+		deferred_unref(d);
 		d = inner;
 	}
 	run_if_ready(d);
@@ -1308,7 +1312,7 @@ static void end_freeing(struct plait_deferred *held, struct plait_deferred *d,
 
 	if (held != NULL)
 		hold_for(held, innermost);
-	unref(innermost);
+	deferred_unref(innermost);
 	give_up_waiting_end(d, false, where);
 }
 

@@ -81,7 +81,7 @@ static void forget_values(struct combined *c)
 	plait_value_free(&v);
 }
 
-static void unref(struct combined *c)
+static void list_unref(struct combined *c)
 {
 	if (--c->refs > 0 || c->pending > 0)
 		return;
@@ -126,7 +126,7 @@ static void end_members(struct combined *c)
 	c->refs++;
 	while ((m = next_to_end(c)) != NULL)
 		plait_deferred_free_at(&m->deferred, c->where);
-	unref(c);
+	list_unref(c);
 }
 
 /* Nobody waits for all of them any more. */
@@ -147,10 +147,10 @@ static void end_giving_up(struct combined *c)
 		c->held = true;
 		plait_i_deferred_hold(c->deferred);
 	}
-	unref(c);
+	list_unref(c);
 }
 
-static void give_up(struct combined *c)
+static void list_give_up(struct combined *c)
 {
 	begin_to_give_up(c);
 	end_members(c);
@@ -217,8 +217,8 @@ static plait_value first_error(struct combined *c, size_t index, plait_value v)
  * Says that it is to be fired with v, which is taken.  If no member is left,
  * there is no rest that could be stopped.
  */
-static struct plait_promise *fire(struct combined *c, plait_value v,
-				  struct deferred_fed *ret)
+static struct plait_promise *list_fire(struct combined *c, plait_value v,
+				       struct deferred_fed *ret)
 {
 	struct plait_promise *p = c->promise;
 
@@ -227,7 +227,7 @@ static struct plait_promise *fire(struct combined *c, plait_value v,
 	if (c->pending == 0 && c->lets_go) {
 		c->lets_go = false;
 		plait_i_deferred_set_rest(c->deferred, NULL);
-		unref(c);
+		list_unref(c);
 	}
 	return p;
 }
@@ -242,11 +242,11 @@ static struct plait_promise *fire_early(struct combined *c, size_t index,
 	if (c->flags & IS_RACE)
 		end_members(c);
 	v = failed ? first_error(c, index, v) : make_indexed(index, v);
-	return fire(c, v, ret);
+	return list_fire(c, v, ret);
 }
 
-static struct plait_promise *decide(struct combined *c, size_t index,
-				    struct deferred_fed *ret)
+static struct plait_promise *list_decide(struct combined *c, size_t index,
+					 struct deferred_fed *ret)
 {
 	bool failed = plait_value_is_failure(&c->values->items[index]);
 	unsigned early =
@@ -254,11 +254,11 @@ static struct plait_promise *decide(struct combined *c, size_t index,
 
 	if (c->flags & early)
 		return fire_early(c, index, failed, ret);
-	return c->pending == 0 ? fire(c, all_values(c), ret) : NULL;
+	return c->pending == 0 ? list_fire(c, all_values(c), ret) : NULL;
 }
 
 /* That a member was cancelled because all are given up is no news. */
-static bool wants_report(const struct combined *c, const plait_value *v)
+static bool list_wants_report(const struct combined *c, const plait_value *v)
 {
 	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
 	    fork_inherited(c->forks) || !plait_value_is_failure(v) ||
@@ -276,11 +276,11 @@ static struct plait_promise *end_member(struct member *m, plait_value v,
 	size_t index = (size_t)(m - c->members);
 
 	c->pending--;
-	if (wants_report(c, &v))
+	if (list_wants_report(c, &v))
 		plait_unhandled(plait_value_failure(&v));
 	if (c->values != NULL) {
 		c->values->items[index] = v;
-		return decide(c, index, ret);
+		return list_decide(c, index, ret);
 	}
 	plait_value_free(&v);
 	return NULL;
@@ -312,7 +312,7 @@ static struct plait_promise *member_done(plait_value *result, void *arg,
 	plait_deferred_free(&m->deferred);
 	p = end_member(m, v, ret);
 	held = no_longer_held(c);
-	unref(c);
+	list_unref(c);
 	if (held != NULL)
 		plait_i_deferred_release(held);
 	return p;
@@ -329,7 +329,7 @@ static struct plait_deferred *member_dropped(void *arg)
 	plait_assert(c->values == NULL);
 	held = no_longer_held(c);
 	c->refs++;
-	unref(c);
+	list_unref(c);
 	return held;
 }
 
@@ -362,8 +362,8 @@ static void let_go(void *arg, bool detached)
 
 	c->lets_go = false;
 	if (!detached)
-		give_up(c);
-	unref(c);
+		list_give_up(c);
+	list_unref(c);
 }
 
 static struct combined *new_combined(size_t n, unsigned flags,
@@ -425,14 +425,15 @@ static void start_members(struct combined *c)
 	while (c->started < c->n)
 		start_next_member(c);
 	if (c->n == 0) {
-		p = fire(c, all_values(c), &fed);
+		p = list_fire(c, all_values(c), &fed);
 		plait_fire(&p, fed.value);
 	}
-	unref(c);
+	list_unref(c);
 }
 
-static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
-				      unsigned flags, const char *where)
+static struct plait_deferred *list_combine(struct plait_deferred **members,
+					   size_t n, unsigned flags,
+					   const char *where)
 {
 	struct combined *c;
 	struct plait_deferred *d;
@@ -447,7 +448,7 @@ static struct plait_deferred *combine(struct plait_deferred **members, size_t n,
 	if (c->promise == NULL) {
 		free_members(members, n);
 		c->pending = 0;
-		unref(c);
+		list_unref(c);
 		return d;
 	}
 	c->deferred = d;
@@ -462,25 +463,26 @@ struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 					      size_t n, unsigned flags,
 					      const char *where)
 {
-	return combine(members, n,
-		       flags & (PLAIT_FIRE_ON_ONE_CALLBACK |
-				PLAIT_FIRE_ON_ONE_ERRBACK |
-				PLAIT_CONSUME_ERRORS),
-		       where);
+	return list_combine(members, n,
+			    flags & (PLAIT_FIRE_ON_ONE_CALLBACK |
+				     PLAIT_FIRE_ON_ONE_ERRBACK |
+				     PLAIT_CONSUME_ERRORS),
+			    where);
 }
 
 struct plait_deferred *plait_gather_at(struct plait_deferred **members,
 				       size_t n, unsigned flags,
 				       const char *where)
 {
-	return combine(members, n,
-		       PLAIT_FIRE_ON_ONE_ERRBACK |
-			       (flags & PLAIT_CONSUME_ERRORS),
-		       where);
+	return list_combine(members, n,
+			    PLAIT_FIRE_ON_ONE_ERRBACK |
+				    (flags & PLAIT_CONSUME_ERRORS),
+			    where);
 }
 
 struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
 				     const char *where)
 {
-	return combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE, where);
+	return list_combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE,
+			    where);
 }

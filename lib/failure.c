@@ -158,28 +158,28 @@ const struct plait_failure plait_i_failure_no_memory = {
 	SILENT,
 };
 
-static void value_free(void *ptr)
+static void failure_value_free(void *ptr)
 {
 	const struct plait_failure *f = ptr;
 
 	plait_failure_unref(&f);
 }
 
-static void *value_ref(void *ptr)
+static void *failure_value_ref(void *ptr)
 {
 	return (void *)(uintptr_t)plait_failure_ref(ptr);
 }
 
-static int value_format(const void *ptr, char *buf, size_t size)
+static int failure_value_format(const void *ptr, char *buf, size_t size)
 {
 	return plait_failure_str(ptr, buf, size);
 }
 
 const struct plait_type plait_failure_type = {
 	.name = "failure",
-	.free = value_free,
-	.format = value_format,
-	.ref = value_ref,
+	.free = failure_value_free,
+	.format = failure_value_format,
+	.ref = failure_value_ref,
 };
 
 void plait_i_failure_init(struct plait_failure *f,
@@ -196,13 +196,13 @@ void plait_i_failure_init(struct plait_failure *f,
 }
 
 /* A value that takes over the caller's reference. */
-static plait_value give(const struct plait_failure *f)
+static plait_value failure_give(const struct plait_failure *f)
 {
 	return plait_value_make(&plait_failure_type, (void *)(uintptr_t)f);
 }
 
 /* The length of the message; 0 if printf() can't make it. */
-static size_t measure(const char *fmt, va_list ap)
+static size_t failure_measure(const char *fmt, va_list ap)
 {
 	int len = vsnprintf(NULL, 0, fmt, ap);
 
@@ -210,9 +210,9 @@ static size_t measure(const char *fmt, va_list ap)
 }
 
 /* A failure with that message, or NULL. */
-static struct plait_failure *make(const char *where,
-				  const struct plait_error *kind,
-				  const char *fmt, va_list ap)
+static struct plait_failure *failure_make(const char *where,
+					  const struct plait_error *kind,
+					  const char *fmt, va_list ap)
 {
 	struct plait_failure *f;
 	size_t len;
@@ -220,7 +220,7 @@ static struct plait_failure *make(const char *where,
 	va_list again;
 
 	va_copy(again, ap);
-	len = measure(fmt, again);
+	len = failure_measure(fmt, again);
 	va_end(again);
 	f = malloc(sizeof(*f) + len + 1);
 	if (f == NULL)
@@ -240,20 +240,20 @@ plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 	va_list ap;
 
 	va_start(ap, fmt);
-	f = make(where, kind, fmt, ap);
+	f = failure_make(where, kind, fmt, ap);
 	va_end(ap);
 	if (f == NULL)
 		return plait_no_memory();
 	f->err = err;
 	f->cause = plait_failure_ref(cause);
-	return give(f);
+	return failure_give(f);
 }
 
 static plait_value fail_with(const char *where, const struct plait_error *kind,
 			     int err, plait_value detail, const char *fmt,
 			     va_list ap)
 {
-	struct plait_failure *f = make(where, kind, fmt, ap);
+	struct plait_failure *f = failure_make(where, kind, fmt, ap);
 
 	if (f == NULL) {
 		plait_value_free(&detail);
@@ -261,7 +261,7 @@ static plait_value fail_with(const char *where, const struct plait_error *kind,
 	}
 	f->err = err;
 	f->detail = detail;
-	return give(f);
+	return failure_give(f);
 }
 
 plait_value plait_fail_with_at(const char *where,
@@ -292,7 +292,7 @@ plait_value plait_i_failure_with(const char *where,
 
 plait_value plait_cancelled(void)
 {
-	return give(&plait_i_failure_cancelled);
+	return failure_give(&plait_i_failure_cancelled);
 }
 
 plait_value plait_i_failure_cancelled_by(const char *reason, const char *where)
@@ -304,17 +304,17 @@ plait_value plait_i_failure_cancelled_by(const char *reason, const char *where)
 	plait_i_failure_init(f, &plait_error_cancelled, where, NULL);
 	f->cancelled_at = where;
 	f->reason = reason;
-	return give(f);
+	return failure_give(f);
 }
 
 plait_value plait_connection_done(void)
 {
-	return give(&plait_i_failure_connection_done);
+	return failure_give(&plait_i_failure_connection_done);
 }
 
 plait_value plait_no_memory(void)
 {
-	return give(&plait_i_failure_no_memory);
+	return failure_give(&plait_i_failure_no_memory);
 }
 
 const struct plait_failure *plait_value_failure_at(const plait_value *v,
@@ -325,11 +325,11 @@ const struct plait_failure *plait_value_failure_at(const plait_value *v,
 
 plait_value plait_failure_value(const struct plait_failure *f)
 {
-	return give(plait_failure_ref(f));
+	return failure_give(plait_failure_ref(f));
 }
 
 /* Only the count of a failure ever changes, so everybody else has it const. */
-static struct plait_failure *counted(const struct plait_failure *f)
+static struct plait_failure *failure_counted(const struct plait_failure *f)
 {
 	return f != NULL && f->refs > 0 ? (struct plait_failure *)(uintptr_t)f
 					: NULL;
@@ -337,7 +337,7 @@ static struct plait_failure *counted(const struct plait_failure *f)
 
 const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 {
-	struct plait_failure *c = counted(f);
+	struct plait_failure *c = failure_counted(f);
 
 	if (c != NULL)
 		c->refs++;
@@ -347,7 +347,7 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 /* Those that nobody refers to, by their cause, until they are buried. */
 static _Thread_local const struct plait_failure *dead;
 
-static void bury(void)
+static void failure_bury(void)
 {
 	static _Thread_local bool burying;
 
@@ -369,7 +369,7 @@ static void bury(void)
 
 void plait_failure_unref(const struct plait_failure **fp)
 {
-	struct plait_failure *f = counted(*fp);
+	struct plait_failure *f = failure_counted(*fp);
 	const struct plait_failure *cause;
 
 	*fp = NULL;
@@ -377,9 +377,9 @@ void plait_failure_unref(const struct plait_failure **fp)
 		cause = f->cause;
 		f->cause = dead;
 		dead = f;
-		f = counted(cause);
+		f = failure_counted(cause);
 	}
-	bury();
+	failure_bury();
 }
 
 bool plait_failure_check(const struct plait_failure *f,

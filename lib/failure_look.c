@@ -155,8 +155,8 @@ static void explain_cause(struct explanation *e, struct visit *v)
  * What f carries at that place, which may be no failure, and its number; NULL
  * after the last.
  */
-static const plait_value *member(const struct plait_failure *f, size_t i,
-				 size_t *number)
+static const plait_value *member_of(const struct plait_failure *f, size_t i,
+				    size_t *number)
 {
 	const plait_value *detail = &f->detail;
 
@@ -178,7 +178,7 @@ static void explain_next(struct explanation *e)
 {
 	struct visit *v = &e->visits[e->depth - 1];
 	size_t number;
-	const plait_value *m = member(v->failure, v->next++, &number);
+	const plait_value *m = member_of(v->failure, v->next++, &number);
 	char words[64];
 
 	if (m == NULL) {

@@ -54,7 +54,7 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens)
 	return s;
 }
 
-static void unref(struct plait_semaphore *s)
+static void lock_unref(struct plait_semaphore *s)
 {
 	if (--s->refs == 0)
 		free(s);
@@ -73,7 +73,7 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 
 		plait_promise_drop(&p);
 	}
-	unref(s);
+	lock_unref(s);
 }
 
 struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
@@ -96,7 +96,7 @@ struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
 	return d;
 }
 
-static void hand_over(struct plait_semaphore *s)
+static void lock_hand_over(struct plait_semaphore *s)
 {
 	s->handing_over = true;
 	s->refs++;
@@ -107,7 +107,7 @@ static void hand_over(struct plait_semaphore *s)
 		plait_fire(&p, PLAIT_NONE);
 	}
 	s->handing_over = false;
-	unref(s);
+	lock_unref(s);
 }
 
 void plait_semaphore_release(struct plait_semaphore *s)
@@ -117,16 +117,16 @@ void plait_semaphore_release(struct plait_semaphore *s)
 			  "released what nobody has acquired");
 	s->tokens++;
 	if (!s->handing_over && !s->freed)
-		hand_over(s);
+		lock_hand_over(s);
 }
 
-static struct plait_deferred *end_hold(void *arg)
+static struct plait_deferred *lock_end_hold(void *arg)
 {
 	struct held *h = arg;
 
 	if (h->acquired)
 		plait_semaphore_release(h->semaphore);
-	unref(h->semaphore);
+	lock_unref(h->semaphore);
 	free(h);
 	return NULL;
 }
@@ -141,7 +141,7 @@ static plait_value call_held(plait_value *result, void *arg)
 
 static plait_value release_held(plait_value *result, void *arg)
 {
-	end_hold(arg);
+	lock_end_hold(arg);
 	return *result;
 }
 
@@ -158,7 +158,7 @@ struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
 	s->refs++;
 	d = plait_semaphore_acquire_at(s, where);
 	plait_deferred_add_callback(d, call_held, h);
-	return plait_i_deferred_add_guarded(d, release_held, h, end_hold);
+	return plait_i_deferred_add_guarded(d, release_held, h, lock_end_hold);
 }
 
 /* A token that was released for somebody who waits is not free. */

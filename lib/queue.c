@@ -1,7 +1,7 @@
 /*
  * Queues of values, bounded both ways.
  *
- * Values and waiting gets are both there only while serve() is at work
+ * Values and waiting gets are both there only while queue_serve() is at work
  * further up the stack: it gives the first value to the first get until one
  * side is empty.  So a put from inside a get's callback does not recurse, and
  * a get never overtakes another.  A value and a get that will meet that way
@@ -66,7 +66,7 @@ static plait_value pop_value(struct plait_queue *q)
 	return v;
 }
 
-static void unref(struct plait_queue *q)
+static void queue_unref(struct plait_queue *q)
 {
 	if (--q->refs > 0)
 		return;
@@ -86,7 +86,7 @@ void plait_queue_free(struct plait_queue **qp)
 	if (q == NULL)
 		return;
 	plait_queue_close(q);
-	unref(q);
+	queue_unref(q);
 }
 
 /* As far as the outside sees: those that will not meet. */
@@ -105,7 +105,7 @@ size_t plait_queue_waiting(const struct plait_queue *q)
 }
 
 /* Gives v to the first get, and what is put meanwhile to those behind it. */
-static void serve(struct plait_queue *q, plait_value v)
+static void queue_serve(struct plait_queue *q, plait_value v)
 {
 	struct plait_promise *p = plait_i_waiters_pop(&q->waiters);
 
@@ -117,10 +117,10 @@ static void serve(struct plait_queue *q, plait_value v)
 		plait_fire(&p, pop_value(q));
 	}
 	q->serving = false;
-	unref(q);
+	queue_unref(q);
 }
 
-static int append(struct plait_queue *q, plait_value v)
+static int queue_append(struct plait_queue *q, plait_value v)
 {
 	struct queued *n;
 
@@ -144,9 +144,9 @@ int plait_queue_put(struct plait_queue *q, plait_value v)
 	else if (q->closed)
 		r = -ESHUTDOWN;
 	else if (q->waiters.count > 0 && !q->serving)
-		serve(q, v);
+		queue_serve(q, v);
 	else
-		r = append(q, v);
+		r = queue_append(q, v);
 	if (r < 0)
 		plait_value_free(&v);
 	return r;
@@ -203,5 +203,5 @@ void plait_queue_close(struct plait_queue *q)
 					     : plait_value_ref(&closed));
 	}
 	plait_value_free(&closed);
-	unref(q);
+	queue_unref(q);
 }

@@ -41,7 +41,7 @@ static plait_value share_result(struct plait_shared *s)
 }
 
 /* That it was cancelled because nobody waited is no news to nobody. */
-static bool wants_report(const struct plait_shared *s)
+static bool shared_wants_report(const struct plait_shared *s)
 {
 	const struct plait_failure *f;
 
@@ -58,13 +58,13 @@ static void free_result(struct plait_shared *s)
 {
 	if (s->told && has_one_owner(&s->result))
 		return;
-	if (wants_report(s))
+	if (shared_wants_report(s))
 		plait_unhandled(plait_value_failure(&s->result));
 	plait_value_free(&s->result);
 }
 
 /* Freeing the operation may fire it, so the last reference goes after that. */
-static void unref(struct plait_shared *s)
+static void shared_unref(struct plait_shared *s)
 {
 	if (s->refs == 1 && s->waiters.count == 0) {
 		plait_deferred_free(&s->operation);
@@ -79,8 +79,8 @@ static void unref(struct plait_shared *s)
  * The pair at the end of the operation, which is done with then: its result
  * goes to all who wait, one by one.
  */
-static struct plait_promise *deliver(plait_value *result, void *arg,
-				     struct deferred_fed *ret)
+static struct plait_promise *shared_deliver(plait_value *result, void *arg,
+					    struct deferred_fed *ret)
 {
 	struct plait_shared *s = arg;
 
@@ -95,13 +95,13 @@ static struct plait_promise *deliver(plait_value *result, void *arg,
 		return plait_i_waiters_pop(&s->waiters);
 	}
 	plait_deferred_free(&s->operation);
-	unref(s);
+	shared_unref(s);
 	return NULL;
 }
 
 static const char given_up[] = "nobody waits any more";
 
-static void give_up(struct plait_shared *s)
+static void shared_give_up(struct plait_shared *s)
 {
 	if (s->waiters.count > 0 || s->fired)
 		return;
@@ -115,7 +115,7 @@ static struct plait_shared *shared_of(struct waiters *w)
 }
 
 /* The last one to go has the operation cancelled. */
-static struct plait_deferred *left(struct waiters *w)
+static struct plait_deferred *shared_left(struct waiters *w)
 {
 	struct plait_shared *s = shared_of(w);
 
@@ -130,13 +130,13 @@ static struct plait_deferred *left(struct waiters *w)
  * d, the last one, goes on only when the callback or canceller of the operation
  * that is on the stack has returned.
  */
-static void gone(struct waiters *w, struct plait_deferred *d)
+static void shared_gone(struct waiters *w, struct plait_deferred *d)
 {
 	struct plait_shared *s = shared_of(w);
 
 	if (!s->fired)
 		plait_i_deferred_hold_for(d, s->operation);
-	unref(s);
+	shared_unref(s);
 }
 
 struct plait_shared *plait_shared_new(struct plait_deferred **dp)
@@ -154,11 +154,11 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 				    .forks = fork_count() };
 	*dp = NULL;
 	plait_i_waiters_init(&s->waiters);
-	s->waiters.left = left;
-	s->waiters.gone = gone;
+	s->waiters.left = shared_left;
+	s->waiters.gone = shared_gone;
 	s->waiters.reason = given_up;
 	s->waiters.where = PLAIT_HERE;
-	plait_i_deferred_add_feed(s->operation, deliver, s, NULL);
+	plait_i_deferred_add_feed(s->operation, shared_deliver, s, NULL);
 	return s;
 }
 
@@ -194,6 +194,6 @@ void plait_shared_free(struct plait_shared **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	give_up(s);
-	unref(s);
+	shared_give_up(s);
+	shared_unref(s);
 }

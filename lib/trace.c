@@ -33,7 +33,8 @@ void plait_i_trace_stop(void)
 }
 
 /* The oldest event becomes this one; what belongs to its kind is not set. */
-static struct trace_event *record(enum trace_kind kind, const void *object)
+static struct trace_event *trace_record(enum trace_kind kind,
+					const void *object)
 {
 	struct trace_ring *r = &plait_i_trace_ring;
 	struct trace_event *e = &r->events[r->count++ % r->room];
@@ -48,7 +49,7 @@ static struct trace_event *record(enum trace_kind kind, const void *object)
 void plait_i_trace_record(enum trace_kind kind, const void *object,
 			  const void *other, const char *text, size_t n)
 {
-	struct trace_event *e = record(kind, object);
+	struct trace_event *e = trace_record(kind, object);
 
 	e->other = other;
 	e->text = text;
@@ -58,7 +59,7 @@ void plait_i_trace_record(enum trace_kind kind, const void *object,
 void plait_i_trace_record_label(enum trace_kind kind, const void *object,
 				const char *label)
 {
-	struct trace_event *e = record(kind, object);
+	struct trace_event *e = trace_record(kind, object);
 
 	snprintf(e->label, sizeof(e->label), "%s", label);
 }
@@ -73,7 +74,7 @@ uint32_t plait_i_trace_ending(enum trace_kind kind, const void *object,
 void plait_i_trace_record_end(enum trace_kind kind, const void *object,
 			      uint32_t cause)
 {
-	struct trace_event *e = record(kind, object);
+	struct trace_event *e = trace_record(kind, object);
 
 	e->other = e->text = NULL;
 	e->n = 0;

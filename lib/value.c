@@ -49,14 +49,14 @@ plait_value plait_value_ref_at(const plait_value *v, const char *where)
 	return plait_value_make(v->type, v->type->ref(v->ptr));
 }
 
-static const char *article(const struct plait_type *type)
+static const char *article_of(const struct plait_type *type)
 {
 	if (type == NULL)
 		return "";
 	return strchr("aeiou", type->name[0]) != NULL ? "an " : "a ";
 }
 
-static const char *name(const struct plait_type *type)
+static const char *name_of(const struct plait_type *type)
 {
 	return type != NULL ? type->name : "none";
 }
@@ -65,8 +65,8 @@ void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
 			 const char *where)
 {
 	if (v->type != type)
-		plait_die(where, "value is %s%s, not %s%s", article(v->type),
-			  name(v->type), article(type), name(type));
+		plait_die(where, "value is %s%s, not %s%s", article_of(v->type),
+			  name_of(v->type), article_of(type), name_of(type));
 	return v->ptr;
 }
 
@@ -97,7 +97,7 @@ static bool is_nest(const plait_value *v)
 }
 
 /* The place in a nest that its last item was taken from. */
-static plait_value *vacated(const plait_value *nest)
+static plait_value *value_vacated(const plait_value *nest)
 {
 	struct plait_indexed *indexed = nest->ptr;
 	struct plait_values *values = nest->ptr;
@@ -117,7 +117,7 @@ static bool take_item(const plait_value *nest, plait_value *ret)
 		values->items++;
 		values->count--;
 	}
-	*ret = plait_take(vacated(nest));
+	*ret = plait_take(value_vacated(nest));
 	return nest->type == &plait_values_type || !plait_value_is_none(ret);
 }
 
@@ -135,9 +135,9 @@ static void free_nest(plait_value nest)
 			if (plait_value_is_none(&around))
 				return;
 			nest = around;
-			around = plait_take(vacated(&nest));
+			around = plait_take(value_vacated(&nest));
 		} else if (is_nest(&item)) {
-			link = vacated(&nest);
+			link = value_vacated(&nest);
 			*link = around;
 			around = nest;
 			nest = item;

@@ -27,8 +27,8 @@ static void take_out(struct waiter *one)
 }
 
 /* The first call takes the waiter out of the line, the last one frees it. */
-static struct plait_deferred *leave(struct deferred_group *g,
-				    struct plait_deferred *d)
+static struct plait_deferred *waiters_leave(struct deferred_group *g,
+					    struct plait_deferred *d)
 {
 	struct waiter *one = plait_container(g, struct waiter, group);
 	struct waiters *w = one->waiters;
@@ -54,7 +54,7 @@ struct plait_deferred *plait_i_waiters_add(struct waiters *w, const char *where)
 
 	if (one == NULL)
 		return plait_failed_at(plait_no_memory(), where);
-	*one = (struct waiter){ .group = { leave, w->reason, w->where },
+	*one = (struct waiter){ .group = { waiters_leave, w->reason, w->where },
 				.waiters = w };
 	d = plait_i_deferred_new_group(&one->promise, &one->group, where);
 	if (one->promise == NULL) {

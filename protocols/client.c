@@ -1,7 +1,7 @@
 /*
  * Clients: connections as deferreds.  A client is a factory for one
- * connection.  Two hold it: the reactor, from connecting until stop(), and
- * the value that the deferred fired with, until that is taken or freed.
+ * connection.  Two hold it: the reactor, from connecting until client_stop(),
+ * and the value that the deferred fired with, until that is taken or freed.
  *
  * The protocol is known from the moment it is built; that its connection is
  * made is only sure in the next turn, which is when the deferred fires.
@@ -22,7 +22,7 @@ struct client {
 	bool is_value, stopped;
 };
 
-static void release(struct client *c)
+static void client_release(struct client *c)
 {
 	if (!c->is_value && c->stopped)
 		free(c);
@@ -34,42 +34,42 @@ static void release(struct client *c)
  * The reactor is the parent's, in a forked child: nobody tells the factory of
  * the end.
  */
-static bool is_abandoned(const struct client *c)
+static bool client_is_abandoned(const struct client *c)
 {
 	return c->stopped || (c->connector != NULL &&
 			      plait_connector_reactor(c->connector) == NULL);
 }
 
-static void abandon(struct client *c)
+static void client_abandon(struct client *c)
 {
 	plait_timer_stop(&c->made);
 	plait_connector_unref(&c->connector);
 	plait_promise_drop(&c->promise);
 	c->stopped = true;
-	release(c);
+	client_release(c);
 }
 
 static void give_up_value(struct client *c)
 {
 	c->is_value = false;
-	if (is_abandoned(c))
-		abandon(c);
+	if (client_is_abandoned(c))
+		client_abandon(c);
 	else
-		release(c);
+		client_release(c);
 }
 
-static void value_free(void *ptr)
+static void client_value_free(void *ptr)
 {
 	struct client *c = ptr;
 
-	if (c->protocol != NULL && !is_abandoned(c))
+	if (c->protocol != NULL && !client_is_abandoned(c))
 		plait_transport_lose_connection(c->protocol->transport);
 	give_up_value(c);
 }
 
 const struct plait_type plait_client_type = {
 	.name = "client",
-	.free = value_free,
+	.free = client_value_free,
 };
 
 struct plait_protocol *plait_value_client_at(const plait_value *v,
@@ -92,7 +92,7 @@ struct plait_protocol *plait_client_take_at(plait_value *slot,
 
 /* ---- the factory ---------------------------------------------------- */
 
-static void fire(void *arg)
+static void client_fire(void *arg)
 {
 	struct client *c = arg;
 
@@ -100,19 +100,20 @@ static void fire(void *arg)
 	plait_fire(&c->promise, plait_value_make(&plait_client_type, c));
 }
 
-static struct plait_protocol *build(struct plait_factory *f,
-				    const struct plait_address *peer)
+static struct plait_protocol *client_build(struct plait_factory *f,
+					   const struct plait_address *peer)
 {
 	struct client *c = plait_self(f, struct client);
 
 	c->protocol = plait_protocol_new(f->protocol);
-	plait_timer_start(c->reactor, &c->made, 0, fire, c);
+	plait_timer_start(c->reactor, &c->made, 0, client_fire, c);
 	return c->protocol;
 }
 
 /* Connecting failed, or the connection was lost; perhaps before it fired. */
-static void end(struct plait_factory *f, struct plait_connector *connector,
-		const struct plait_failure *why)
+static void client_end(struct plait_factory *f,
+		       struct plait_connector *connector,
+		       const struct plait_failure *why)
 {
 	struct client *c = plait_self(f, struct client);
 
@@ -122,31 +123,31 @@ static void end(struct plait_factory *f, struct plait_connector *connector,
 	plait_fire(&c->promise, plait_failure_value(why));
 }
 
-static void stop(struct plait_factory *f)
+static void client_stop(struct plait_factory *f)
 {
 	struct client *c = plait_self(f, struct client);
 
 	plait_promise_drop(&c->promise);
 	c->stopped = true;
-	release(c);
+	client_release(c);
 }
 
 static const struct plait_factory_ops client_ops = {
 	.name = "client",
-	.stop = stop,
-	.build_protocol = build,
-	.connection_failed = end,
-	.connection_lost = end,
+	.stop = client_stop,
+	.build_protocol = client_build,
+	.connection_failed = client_end,
+	.connection_lost = client_end,
 };
 
 /* ---- connecting ----------------------------------------------------- */
 
-static plait_value cancel(struct plait_deferred *d, void *arg)
+static plait_value client_cancel(struct plait_deferred *d, void *arg)
 {
 	struct client *c = arg;
 
-	if (is_abandoned(c))
-		abandon(c);
+	if (client_is_abandoned(c))
+		client_abandon(c);
 	else
 		plait_connector_disconnect(c->connector);
 	return plait_cancelled();
@@ -157,7 +158,7 @@ static plait_value cancel(struct plait_deferred *d, void *arg)
  * it is ending and that callbacks begin anew each time when they are told so.
  * Told again, they would go on without end; so the deferred stays pending.
  */
-static void refuse(struct client *c, int err)
+static void client_refuse(struct client *c, int err)
 {
 	if (err == ESHUTDOWN) {
 		c->stopped = true;
@@ -182,7 +183,7 @@ plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
 	c->factory.ops = &client_ops;
 	c->factory.protocol = ops;
 	c->reactor = r;
-	d = plait_deferred_new_at(&c->promise, cancel, c, where);
+	d = plait_deferred_new_at(&c->promise, client_cancel, c, where);
 	if (c->promise == NULL) {
 		free(c);
 		return d;
@@ -190,6 +191,6 @@ plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
 	c->connector = plait_connector_ref(
 		plait_connect_tcp(r, host, port, &c->factory, options));
 	if (c->connector == NULL && errno != ENOMEM)
-		refuse(c, errno);
+		client_refuse(c, errno);
 	return d;
 }

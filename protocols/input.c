@@ -16,14 +16,14 @@
 
 #include <plait/input.h>
 
-static bool is_closing(const struct plait_protocol *p)
+static bool input_is_closing(const struct plait_protocol *p)
 {
 	return p->transport != NULL &&
 	       plait_transport_is_disconnecting(p->transport);
 }
 
 /* Frees where the bytes lay that were held, but not while they are lent. */
-static void unhold(struct plait_input *in)
+static void input_unhold(struct plait_input *in)
 {
 	if (in->busy && in->taken == NULL) {
 		in->taken = in->held;
@@ -32,33 +32,34 @@ static void unhold(struct plait_input *in)
 	plait_buf_unref(&in->held);
 }
 
-static void drop(struct plait_input *in)
+static void input_drop(struct plait_input *in)
 {
 	plait_buf_unref(&in->unfinished);
-	unhold(in);
+	input_unhold(in);
 	in->next = NULL;
 	in->left = 0;
 }
 
 /* There is no telling what the peer meant without the bytes that are lost. */
-static void out_of_memory(struct plait_input *in, struct plait_protocol *p)
+static void input_out_of_memory(struct plait_input *in,
+				struct plait_protocol *p)
 {
-	drop(in);
+	input_drop(in);
 	if (p->transport != NULL)
 		plait_transport_abort(p->transport);
 }
 
 /* What was handed out may be forgotten. */
-static void release(struct plait_input *in)
+static void input_release(struct plait_input *in)
 {
 	plait_buf_unref(&in->taken);
 	in->handed = 0;
 }
 
 /* What is left becomes these bytes. */
-static void hold(struct plait_input *in, struct plait_buf *b)
+static void input_hold(struct plait_input *in, struct plait_buf *b)
 {
-	unhold(in);
+	input_unhold(in);
 	in->held = b;
 	in->next = plait_buf_data(b);
 	in->left = plait_buf_size(b);
@@ -73,15 +74,15 @@ static void hold_both(struct plait_input *in, struct plait_protocol *p,
 	if (buf == NULL || plait_buf_append(buf, a, a_len) < 0 ||
 	    plait_buf_append(buf, b, b_len) < 0) {
 		plait_buf_unref(&buf);
-		out_of_memory(in, p);
+		input_out_of_memory(in, p);
 		return;
 	}
-	hold(in, buf);
+	input_hold(in, buf);
 }
 
 /* Puts bytes behind what is left. */
-static void queue(struct plait_input *in, struct plait_protocol *p,
-		  const void *data, size_t len)
+static void input_queue(struct plait_input *in, struct plait_protocol *p,
+			const void *data, size_t len)
 {
 	if (in->busy) {
 		hold_both(in, p, in->next, in->left, data, len);
@@ -90,7 +91,7 @@ static void queue(struct plait_input *in, struct plait_protocol *p,
 	/* What was handled must not be kept for as long as something is. */
 	plait_buf_consume(in->held, plait_buf_size(in->held) - in->left);
 	if (plait_buf_append(in->held, data, len) < 0) {
-		out_of_memory(in, p);
+		input_out_of_memory(in, p);
 		return;
 	}
 	in->next = plait_buf_data(in->held);
@@ -98,11 +99,11 @@ static void queue(struct plait_input *in, struct plait_protocol *p,
 }
 
 /* After the last step: the chunk goes, what is left of it must stay. */
-static void settle(struct plait_input *in, struct plait_protocol *p)
+static void input_settle(struct plait_input *in, struct plait_protocol *p)
 {
-	release(in);
-	if (is_closing(p))
-		drop(in);
+	input_release(in);
+	if (input_is_closing(p))
+		input_drop(in);
 	else if (in->left == 0)
 		plait_buf_unref(&in->held);
 	else if (in->held == NULL)
@@ -110,15 +111,15 @@ static void settle(struct plait_input *in, struct plait_protocol *p)
 	p->unread = in->left > 0;
 }
 
-static void run(struct plait_input *in, struct plait_protocol *p,
-		plait_input_step *step)
+static void input_run(struct plait_input *in, struct plait_protocol *p,
+		      plait_input_step *step)
 {
 	in->protocol = p;
 	in->busy = true;
-	while (in->left > 0 && !in->paused && !is_closing(p) && step(p))
-		release(in);
+	while (in->left > 0 && !in->paused && !input_is_closing(p) && step(p))
+		input_release(in);
 	in->busy = false;
-	settle(in, p);
+	input_settle(in, p);
 }
 
 void plait_input_receive(struct plait_input *in, struct plait_protocol *p,
@@ -127,13 +128,13 @@ void plait_input_receive(struct plait_input *in, struct plait_protocol *p,
 	if (len == 0)
 		return;
 	if (in->left > 0 || in->busy) {
-		queue(in, p, data, len);
+		input_queue(in, p, data, len);
 	} else {
 		in->next = data;
 		in->left = len;
 	}
 	if (!in->busy)
-		run(in, p, step);
+		input_run(in, p, step);
 }
 
 void plait_input_pause(struct plait_input *in, struct plait_protocol *p)
@@ -150,11 +151,11 @@ void plait_input_resume(struct plait_input *in, struct plait_protocol *p,
 	if (p->transport != NULL)
 		plait_transport_resume_reading(p->transport);
 	if (!in->busy)
-		run(in, p, step);
+		input_run(in, p, step);
 }
 
 /* Takes from the front of what lies in one piece, in place. */
-static const char *advance(struct plait_input *in, size_t n)
+static const char *input_advance(struct plait_input *in, size_t n)
 {
 	const char *data = in->next;
 
@@ -170,7 +171,7 @@ static size_t gathered(const struct plait_input *in)
 }
 
 /* Makes `unfinished' such that it may hold up to total bytes. */
-static int make_room(struct plait_input *in, size_t total)
+static int input_make_room(struct plait_input *in, size_t total)
 {
 	struct plait_buf *b;
 
@@ -191,21 +192,21 @@ static int make_room(struct plait_input *in, size_t total)
 }
 
 /* Moves n bytes to `unfinished', for a message of at most total bytes. */
-static int gather(struct plait_input *in, size_t n, size_t total)
+static int input_gather(struct plait_input *in, size_t n, size_t total)
 {
 	if (n == 0)
 		return 0;
-	if (make_room(in, total) < 0 ||
+	if (input_make_room(in, total) < 0 ||
 	    plait_buf_append(in->unfinished, in->next, n) < 0) {
-		out_of_memory(in, in->protocol);
+		input_out_of_memory(in, in->protocol);
 		return -EAGAIN;
 	}
-	advance(in, n);
+	input_advance(in, n);
 	return 0;
 }
 
 /* What was gathered for another message is input like the rest again. */
-static void ungather(struct plait_input *in)
+static void input_ungather(struct plait_input *in)
 {
 	hold_both(in, in->protocol, plait_buf_data(in->unfinished),
 		  plait_buf_size(in->unfinished), in->next, in->left);
@@ -213,7 +214,7 @@ static void ungather(struct plait_input *in)
 }
 
 /* Hands out what was gathered. */
-static const char *finish(struct plait_input *in)
+static const char *input_finish(struct plait_input *in)
 {
 	in->taken = in->unfinished;
 	in->unfinished = NULL;
@@ -221,24 +222,24 @@ static const char *finish(struct plait_input *in)
 	return plait_buf_data(in->taken);
 }
 
-static size_t smaller(size_t a, size_t b)
+static size_t smaller_size(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
 
 int plait_input_take(struct plait_input *in, size_t n, const void **ret)
 {
-	release(in);
+	input_release(in);
 	if (gathered(in) > n)
-		ungather(in);
+		input_ungather(in);
 	if (gathered(in) == 0 && in->left >= n) {
-		*ret = n > 0 ? advance(in, n) : "";
+		*ret = n > 0 ? input_advance(in, n) : "";
 		return 0;
 	}
-	if (gather(in, smaller(n - gathered(in), in->left), n) < 0 ||
+	if (input_gather(in, smaller_size(n - gathered(in), in->left), n) < 0 ||
 	    gathered(in) < n)
 		return -EAGAIN;
-	*ret = finish(in);
+	*ret = input_finish(in);
 	return 0;
 }
 
@@ -268,10 +269,10 @@ static int gather_line(struct plait_input *in, const void *delimiter,
 		       size_t size, size_t limit, size_t *end)
 {
 	size_t old = gathered(in), from = old < size ? 0 : old - (size - 1);
-	size_t room = smaller(in->left, limit - old);
+	size_t room = smaller_size(in->left, limit - old);
 	size_t n = find_end(in->next, room, delimiter, size);
 
-	if (gather(in, n > 0 ? n : room, limit) < 0)
+	if (input_gather(in, n > 0 ? n : room, limit) < 0)
 		return -EAGAIN;
 	*end = find_end((const char *)plait_buf_data(in->unfinished) + from,
 			gathered(in) - from, delimiter, size);
@@ -294,7 +295,7 @@ static int take_gathered_line(struct plait_input *in, const void *delimiter,
 	if (r == -EAGAIN)
 		return r;
 	*len = r == 0 ? end - size : gathered(in);
-	*ret = finish(in);
+	*ret = input_finish(in);
 	return r;
 }
 
@@ -305,44 +306,44 @@ int plait_input_take_until(struct plait_input *in, const void *delimiter,
 	size_t limit, end;
 
 	plait_assert(delimiter_size > 0);
-	release(in);
-	limit = smaller(max, PLAIT_BUF_UNBOUNDED - delimiter_size) +
+	input_release(in);
+	limit = smaller_size(max, PLAIT_BUF_UNBOUNDED - delimiter_size) +
 		delimiter_size;
 	if (gathered(in) >= limit)
-		ungather(in);
+		input_ungather(in);
 	if (gathered(in) > 0)
 		return take_gathered_line(in, delimiter, delimiter_size, limit,
 					  ret, len);
-	end = find_end(in->next, smaller(in->left, limit), delimiter,
+	end = find_end(in->next, smaller_size(in->left, limit), delimiter,
 		       delimiter_size);
 	if (end == 0 && in->left < limit) {
-		gather(in, in->left, limit);
+		input_gather(in, in->left, limit);
 		return -EAGAIN;
 	}
 	*len = end > 0 ? end - delimiter_size : limit;
-	*ret = advance(in, end > 0 ? end : limit);
+	*ret = input_advance(in, end > 0 ? end : limit);
 	return end > 0 ? 0 : -EMSGSIZE;
 }
 
 int plait_input_take_all(struct plait_input *in, const void **ret, size_t *len)
 {
-	release(in);
+	input_release(in);
 	if (gathered(in) > 0) {
 		*len = gathered(in);
-		*ret = finish(in);
+		*ret = input_finish(in);
 		return 0;
 	}
 	if (in->left == 0)
 		return -EAGAIN;
 	*len = in->left;
-	*ret = advance(in, in->left);
+	*ret = input_advance(in, in->left);
 	return 0;
 }
 
 void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 			  plait_input_step *step, const void *data, size_t len)
 {
-	if (len == 0 || is_closing(p))
+	if (len == 0 || input_is_closing(p))
 		return;
 	if (len <= in->handed && (const char *)data + len == in->next) {
 		in->next -= len;
@@ -352,7 +353,7 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 		hold_both(in, p, data, len, in->next, in->left);
 	}
 	if (!in->busy)
-		run(in, p, step);
+		input_run(in, p, step);
 }
 
 /*
@@ -383,7 +384,7 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 		plait_buf_append(buf, in->next, in->left);
 	}
 	plait_buf_unref(&in->unfinished);
-	unhold(in);
+	input_unhold(in);
 	in->left = 0;
 	in->handed = 0;
 	if (in->protocol != NULL)
@@ -393,6 +394,6 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 
 void plait_input_done(struct plait_input *in)
 {
-	drop(in);
-	release(in);
+	input_drop(in);
+	input_release(in);
 }

@@ -8,30 +8,30 @@
 #include <plait/intn.h>
 
 static const struct plait_intn_receiver_ops *
-ops_of(const struct plait_intn_receiver *p)
+intn_ops_of(const struct plait_intn_receiver *p)
 {
 	return plait_self(p->base.ops, const struct plait_intn_receiver_ops);
 }
 
 static size_t prefix_of(const struct plait_intn_receiver *p)
 {
-	unsigned n = ops_of(p)->prefix;
+	unsigned n = intn_ops_of(p)->prefix;
 
 	plait_assert(n <= 4 && n != 3);
 	return n > 0 ? n : 4;
 }
 
-static void fail(struct plait_intn_receiver *p)
+static void intn_fail(struct plait_intn_receiver *p)
 {
 	p->failed = true;
-	if (ops_of(p)->length_limit_exceeded != NULL)
-		ops_of(p)->length_limit_exceeded(p, p->length);
+	if (intn_ops_of(p)->length_limit_exceeded != NULL)
+		intn_ops_of(p)->length_limit_exceeded(p, p->length);
 	if (p->base.transport != NULL)
 		plait_transport_lose_connection(p->base.transport);
 }
 
 /* True once the length is there; false to wait, or if it has failed. */
-static bool take_length(struct plait_intn_receiver *p)
+static bool intn_take_length(struct plait_intn_receiver *p)
 {
 	size_t i, n = prefix_of(p);
 	const void *data;
@@ -44,22 +44,22 @@ static bool take_length(struct plait_intn_receiver *p)
 		p->length = p->length << 8 | ((const unsigned char *)data)[i];
 	p->has_length = p->length <= (p->max_length ? p->max_length : 99999);
 	if (!p->has_length)
-		fail(p);
+		intn_fail(p);
 	return p->has_length;
 }
 
-static bool step(struct plait_protocol *base)
+static bool intn_step(struct plait_protocol *base)
 {
 	struct plait_intn_receiver *p =
 		plait_self(base, struct plait_intn_receiver);
 	const void *data;
 
-	if (!take_length(p) ||
+	if (!intn_take_length(p) ||
 	    plait_input_take(&p->input, p->length, &data) < 0)
 		return false;
 	p->has_length = false;
-	if (ops_of(p)->string_received != NULL)
-		ops_of(p)->string_received(p, data, p->length);
+	if (intn_ops_of(p)->string_received != NULL)
+		intn_ops_of(p)->string_received(p, data, p->length);
 	return true;
 }
 
@@ -70,7 +70,7 @@ void plait_intn_receiver_pause(struct plait_intn_receiver *p)
 
 void plait_intn_receiver_resume(struct plait_intn_receiver *p)
 {
-	plait_input_resume(&p->input, &p->base, step);
+	plait_input_resume(&p->input, &p->base, intn_step);
 }
 
 int plait_intn_receiver_send(struct plait_intn_receiver *p, const void *data,
@@ -99,7 +99,7 @@ void plait_intn_receiver_data(struct plait_protocol *base, const void *data,
 		plait_self(base, struct plait_intn_receiver);
 
 	if (!p->failed)
-		plait_input_receive(&p->input, base, step, data, len);
+		plait_input_receive(&p->input, base, intn_step, data, len);
 }
 
 void plait_intn_receiver_done(struct plait_protocol *base)

@@ -17,7 +17,7 @@ struct ending {
 	size_t size, max;
 };
 
-static struct ending ending(const char *delimiter, size_t size, size_t max)
+static struct ending make_ending(const char *delimiter, size_t size, size_t max)
 {
 	if (delimiter != NULL && size == 0)
 		size = strlen(delimiter);
@@ -48,21 +48,21 @@ static void write_line(struct plait_protocol *p, struct ending e,
 }
 
 /* There may be no connection: in a test, in a layer. */
-static void lose(struct plait_protocol *p)
+static void line_lose(struct plait_protocol *p)
 {
 	if (p->transport != NULL)
 		plait_transport_lose_connection(p->transport);
 }
 
 static const struct plait_line_receiver_ops *
-ops_of(const struct plait_line_receiver *p)
+line_ops_of(const struct plait_line_receiver *p)
 {
 	return plait_self(p->base.ops, const struct plait_line_receiver_ops);
 }
 
 static struct ending ending_of(const struct plait_line_receiver *p)
 {
-	return ending(p->delimiter, p->delimiter_size, p->max_length);
+	return make_ending(p->delimiter, p->delimiter_size, p->max_length);
 }
 
 static void take_raw(struct plait_line_receiver *p)
@@ -71,15 +71,15 @@ static void take_raw(struct plait_line_receiver *p)
 	size_t len;
 
 	if (plait_input_take_all(&p->input, &data, &len) == 0 &&
-	    ops_of(p)->raw_data_received != NULL)
-		ops_of(p)->raw_data_received(p, data, len);
+	    line_ops_of(p)->raw_data_received != NULL)
+		line_ops_of(p)->raw_data_received(p, data, len);
 }
 
-static bool step(struct plait_protocol *base)
+static bool line_step(struct plait_protocol *base)
 {
 	struct plait_line_receiver *p =
 		plait_self(base, struct plait_line_receiver);
-	const struct plait_line_receiver_ops *ops = ops_of(p);
+	const struct plait_line_receiver_ops *ops = line_ops_of(p);
 	const char *line;
 	size_t len;
 	int r;
@@ -94,7 +94,7 @@ static bool step(struct plait_protocol *base)
 	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
-		lose(base);
+		line_lose(base);
 	else if (ops->line_received != NULL)
 		ops->line_received(p, line, len);
 	return true;
@@ -109,7 +109,7 @@ void plait_line_receiver_set_line_mode(struct plait_line_receiver *p,
 				       const void *extra, size_t len)
 {
 	p->raw = false;
-	plait_input_put_back(&p->input, &p->base, step, extra, len);
+	plait_input_put_back(&p->input, &p->base, line_step, extra, len);
 }
 
 int plait_line_receiver_clear_buffer(struct plait_line_receiver *p,
@@ -125,7 +125,7 @@ void plait_line_receiver_pause(struct plait_line_receiver *p)
 
 void plait_line_receiver_resume(struct plait_line_receiver *p)
 {
-	plait_input_resume(&p->input, &p->base, step);
+	plait_input_resume(&p->input, &p->base, line_step);
 }
 
 void plait_line_receiver_send_line(struct plait_line_receiver *p,
@@ -140,7 +140,7 @@ void plait_line_receiver_data(struct plait_protocol *base, const void *data,
 	struct plait_line_receiver *p =
 		plait_self(base, struct plait_line_receiver);
 
-	plait_input_receive(&p->input, base, step, data, len);
+	plait_input_receive(&p->input, base, line_step, data, len);
 }
 
 void plait_line_receiver_done(struct plait_protocol *base)
@@ -157,7 +157,7 @@ only_ops_of(const struct plait_line_only_receiver *p)
 
 static struct ending only_ending_of(const struct plait_line_only_receiver *p)
 {
-	return ending(p->delimiter, p->delimiter_size, p->max_length);
+	return make_ending(p->delimiter, p->delimiter_size, p->max_length);
 }
 
 static bool only_step(struct plait_protocol *base)
@@ -174,7 +174,7 @@ static bool only_step(struct plait_protocol *base)
 	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
-		lose(base);
+		line_lose(base);
 	else if (ops->line_received != NULL)
 		ops->line_received(p, line, len);
 	return true;

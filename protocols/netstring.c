@@ -9,17 +9,17 @@
 #include <plait/netstring.h>
 
 static const struct plait_netstring_receiver_ops *
-ops_of(const struct plait_netstring_receiver *p)
+netstring_ops_of(const struct plait_netstring_receiver *p)
 {
 	return plait_self(p->base.ops,
 			  const struct plait_netstring_receiver_ops);
 }
 
-static void fail(struct plait_netstring_receiver *p)
+static void netstring_fail(struct plait_netstring_receiver *p)
 {
 	p->failed = true;
-	if (ops_of(p)->parse_failed != NULL)
-		ops_of(p)->parse_failed(p);
+	if (netstring_ops_of(p)->parse_failed != NULL)
+		netstring_ops_of(p)->parse_failed(p);
 	if (p->base.transport != NULL)
 		plait_transport_lose_connection(p->base.transport);
 }
@@ -52,7 +52,7 @@ static bool add_to_length(struct plait_netstring_receiver *p, char c)
 }
 
 /* True once the length is there; false to wait, or if it has failed. */
-static bool take_length(struct plait_netstring_receiver *p)
+static bool netstring_take_length(struct plait_netstring_receiver *p)
 {
 	const void *c;
 
@@ -60,21 +60,21 @@ static bool take_length(struct plait_netstring_receiver *p)
 		if (plait_input_take(&p->input, 1, &c) < 0)
 			return false;
 		if (!add_to_length(p, *(const char *)c)) {
-			fail(p);
+			netstring_fail(p);
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool step(struct plait_protocol *base)
+static bool netstring_step(struct plait_protocol *base)
 {
 	struct plait_netstring_receiver *p =
 		plait_self(base, struct plait_netstring_receiver);
 	size_t len;
 	const void *data;
 
-	if (!take_length(p))
+	if (!netstring_take_length(p))
 		return false;
 	len = p->length;
 	if (plait_input_take(&p->input, len + 1, &data) < 0)
@@ -82,9 +82,9 @@ static bool step(struct plait_protocol *base)
 	p->length = 0;
 	p->has_digit = p->has_length = false;
 	if (((const char *)data)[len] != ',')
-		fail(p);
-	else if (ops_of(p)->string_received != NULL)
-		ops_of(p)->string_received(p, data, len);
+		netstring_fail(p);
+	else if (netstring_ops_of(p)->string_received != NULL)
+		netstring_ops_of(p)->string_received(p, data, len);
 	return true;
 }
 
@@ -95,7 +95,7 @@ void plait_netstring_receiver_pause(struct plait_netstring_receiver *p)
 
 void plait_netstring_receiver_resume(struct plait_netstring_receiver *p)
 {
-	plait_input_resume(&p->input, &p->base, step);
+	plait_input_resume(&p->input, &p->base, netstring_step);
 }
 
 void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
@@ -120,7 +120,7 @@ void plait_netstring_receiver_data(struct plait_protocol *base,
 		plait_self(base, struct plait_netstring_receiver);
 
 	if (!p->failed)
-		plait_input_receive(&p->input, base, step, data, len);
+		plait_input_receive(&p->input, base, netstring_step, data, len);
 }
 
 void plait_netstring_receiver_done(struct plait_protocol *base)

@@ -17,7 +17,7 @@ static double positive_or(double value, double otherwise)
 	return value > 0 ? value : otherwise;
 }
 
-static double smaller(double a, double b)
+static double smaller_delay(double a, double b)
 {
 	return a < b ? a : b;
 }
@@ -25,11 +25,11 @@ static double smaller(double a, double b)
 /* In force; a delay of more than thirty years is as good as any longer one. */
 static double max_delay(const struct plait_reconnecting_factory *f)
 {
-	return smaller(positive_or(f->max_delay, 3600), 1e9);
+	return smaller_delay(positive_or(f->max_delay, 3600), 1e9);
 }
 
 /* Of the address, for factories that begin in the same moment, and the time. */
-static uint64_t seed(const struct plait_reconnecting_factory *f)
+static uint64_t reconnect_seed(const struct plait_reconnecting_factory *f)
 {
 	double now =
 		plait_reactor_seconds(plait_connector_reactor(f->connector));
@@ -42,12 +42,12 @@ static uint64_t seed(const struct plait_reconnecting_factory *f)
  * Different in every factory, so that the clients of a server that went away
  * do not all come back at once.
  */
-static double draw(struct plait_reconnecting_factory *f)
+static double reconnect_draw(struct plait_reconnecting_factory *f)
 {
 	uint64_t z;
 
 	if (f->random == 0)
-		f->random = seed(f);
+		f->random = reconnect_seed(f);
 	z = f->random += 0x9e3779b97f4a7c15;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -61,7 +61,7 @@ static double draw_normal(struct plait_reconnecting_factory *f)
 	int i;
 
 	for (i = 0; i < 12; i++)
-		sum += draw(f);
+		sum += reconnect_draw(f);
 	return sum;
 }
 
@@ -75,7 +75,7 @@ static double with_jitter(struct plait_reconnecting_factory *f, double delay)
 	double max = max_delay(f);
 
 	if (share > 0)
-		delay += delay * smaller(share, 1) * draw_normal(f);
+		delay += delay * smaller_delay(share, 1) * draw_normal(f);
 	while (delay < 0 || delay > max)
 		delay = delay < 0 ? -delay : 2 * max - delay;
 	return delay;
@@ -86,21 +86,21 @@ static double next_delay(const struct plait_reconnecting_factory *f)
 	double last =
 		f->delay > 0 ? f->delay : positive_or(f->initial_delay, 1);
 
-	return smaller(last * positive_or(f->factor, 2.7182818284590451),
-		       max_delay(f));
+	return smaller_delay(last * positive_or(f->factor, 2.7182818284590451),
+			     max_delay(f));
 }
 
-static void forget(struct plait_reconnecting_factory *f)
+static void reconnect_forget(struct plait_reconnecting_factory *f)
 {
 	plait_timer_stop(&f->timer);
 	plait_connector_unref(&f->connector);
 }
 
-static void remember(struct plait_reconnecting_factory *f,
-		     struct plait_connector *c)
+static void reconnect_remember(struct plait_reconnecting_factory *f,
+			       struct plait_connector *c)
 {
 	plait_connector_ref(c);
-	forget(f);
+	reconnect_forget(f);
 	f->connector = c;
 }
 
@@ -121,14 +121,14 @@ static bool may_retry(struct plait_reconnecting_factory *f)
 	return true;
 }
 
-static void retry(struct plait_reconnecting_factory *f,
-		  struct plait_connector *c)
+static void reconnect_retry(struct plait_reconnecting_factory *f,
+			    struct plait_connector *c)
 {
 	if (c == NULL || !may_retry(f)) {
-		forget(f);
+		reconnect_forget(f);
 		return;
 	}
-	remember(f, c);
+	reconnect_remember(f, c);
 	f->delay = next_delay(f);
 	f->wait = with_jitter(f, f->delay);
 	plait_timer_start(plait_connector_reactor(c), &f->timer, f->wait,
@@ -140,14 +140,14 @@ void plait_reconnecting_factory_reset(struct plait_reconnecting_factory *f)
 	f->delay = 0;
 	f->retries = 0;
 	if (plait_connector_state(f->connector) == PLAIT_CONNECTED)
-		forget(f);
+		reconnect_forget(f);
 }
 
 void plait_reconnecting_factory_stop(struct plait_reconnecting_factory *f)
 {
 	f->stopped = true;
 	plait_connector_stop_connecting(f->connector);
-	forget(f);
+	reconnect_forget(f);
 }
 
 void plait_reconnecting_factory_start(struct plait_reconnecting_factory *f)
@@ -169,19 +169,19 @@ void plait_reconnecting_factory_started(struct plait_factory *base,
 		plait_self(base, struct plait_reconnecting_factory);
 
 	if (!f->stopped)
-		remember(f, c);
+		reconnect_remember(f, c);
 }
 
 void plait_reconnecting_factory_failed(struct plait_factory *base,
 				       struct plait_connector *c,
 				       const struct plait_failure *why)
 {
-	retry(plait_self(base, struct plait_reconnecting_factory), c);
+	reconnect_retry(plait_self(base, struct plait_reconnecting_factory), c);
 }
 
 void plait_reconnecting_factory_lost(struct plait_factory *base,
 				     struct plait_connector *c,
 				     const struct plait_failure *why)
 {
-	retry(plait_self(base, struct plait_reconnecting_factory), c);
+	reconnect_retry(plait_self(base, struct plait_reconnecting_factory), c);
 }

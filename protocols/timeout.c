@@ -7,26 +7,27 @@
 
 static void run_out(void *arg);
 
-static struct plait_reactor *reactor_of(const struct plait_timeout *t)
+static struct plait_reactor *timeout_reactor_of(const struct plait_timeout *t)
 {
 	return plait_transport_reactor(t->protocol->transport);
 }
 
 /* For that long after the last reset. */
-static void wait_for(struct plait_timeout *t, double seconds)
+static void timeout_wait_for(struct plait_timeout *t, double seconds)
 {
 	t->armed = t->since;
-	plait_timer_start(reactor_of(t), &t->timer, seconds, run_out, t);
+	plait_timer_start(timeout_reactor_of(t), &t->timer, seconds, run_out,
+			  t);
 }
 
 static void run_out(void *arg)
 {
 	struct plait_timeout *t = arg;
-	double rest =
-		t->since + t->seconds - plait_reactor_seconds(reactor_of(t));
+	double rest = t->since + t->seconds -
+		      plait_reactor_seconds(timeout_reactor_of(t));
 
 	if (t->since > t->armed && rest > 0)
-		wait_for(t, rest);
+		timeout_wait_for(t, rest);
 	else if (t->timed_out != NULL)
 		t->timed_out(t->protocol);
 	else
@@ -39,14 +40,14 @@ void plait_timeout_start(struct plait_timeout *t, struct plait_protocol *p,
 	plait_assert(p->transport != NULL);
 	t->protocol = p;
 	t->seconds = seconds;
-	t->since = plait_reactor_seconds(reactor_of(t));
-	wait_for(t, seconds);
+	t->since = plait_reactor_seconds(timeout_reactor_of(t));
+	timeout_wait_for(t, seconds);
 }
 
 void plait_timeout_reset(struct plait_timeout *t)
 {
 	if (plait_timer_is_running(&t->timer))
-		t->since = plait_reactor_seconds(reactor_of(t));
+		t->since = plait_reactor_seconds(timeout_reactor_of(t));
 }
 
 void plait_timeout_stop(struct plait_timeout *t)

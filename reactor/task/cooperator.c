@@ -64,7 +64,7 @@ struct plait_coiterator {
 	bool ended, told; /* somebody has seen how */
 };
 
-static void unref(struct plait_cooperator *c)
+static void cooperator_unref(struct plait_cooperator *c)
 {
 	if (--c->refs > 0)
 		return;
@@ -81,7 +81,7 @@ static void unref_task(struct plait_coiterator *t)
 		plait_i_failure_unhandled(plait_value_failure(&t->result),
 					  "Unhandled error in a task");
 	plait_value_free(&t->result);
-	unref(t->cooperator);
+	cooperator_unref(t->cooperator);
 	free(t);
 }
 
@@ -89,7 +89,7 @@ static void unref_task(struct plait_coiterator *t)
 
 static void run_slice(void *arg);
 
-static bool has_work(const struct plait_cooperator *c)
+static bool cooperator_has_work(const struct plait_cooperator *c)
 {
 	return !c->stopped && (!plait_list_is_empty(&c->line) ||
 			       !plait_list_is_empty(&c->next));
@@ -97,7 +97,7 @@ static bool has_work(const struct plait_cooperator *c)
 
 static void set_timer(struct plait_cooperator *c)
 {
-	if (!has_work(c) || c->reactor == NULL)
+	if (!cooperator_has_work(c) || c->reactor == NULL)
 		plait_timer_stop(&c->timer);
 	else if (!plait_timer_is_running(&c->timer))
 		plait_timer_start(c->reactor, &c->timer, 0, run_slice, c);
@@ -110,7 +110,7 @@ static bool is_held(const struct plait_coiterator *t)
 }
 
 /* To the list where it belongs now; to that one, if its step may come. */
-static void move(struct plait_coiterator *t, struct plait_list *list)
+static void move_task(struct plait_coiterator *t, struct plait_list *list)
 {
 	struct plait_cooperator *c = t->cooperator;
 
@@ -126,7 +126,7 @@ static void end_task(struct plait_coiterator *t, plait_value v)
 	t->refs++;
 	t->ended = true;
 	t->result = v;
-	move(t, NULL);
+	move_task(t, NULL);
 	plait_deferred_free(&t->awaited);
 	while (t->waiters.count > 0) {
 		struct plait_promise *p = plait_i_waiters_pop(&t->waiters);
@@ -158,14 +158,14 @@ static plait_value awaited_done(plait_value *result, void *arg)
 		if (t->last)
 			end_task(t, PLAIT_NONE);
 		else
-			move(t, &t->cooperator->next);
+			move_task(t, &t->cooperator->next);
 	}
 	unref_task(t);
 	return PLAIT_NONE;
 }
 
 /* What a step gave back, which is taken. */
-static void stepped(struct plait_coiterator *t, plait_value v)
+static void task_stepped(struct plait_coiterator *t, plait_value v)
 {
 	if (!t->ended && plait_value_is(&v, &plait_deferred_type)) {
 		t->awaited = plait_i_deferred_take_value(v, PLAIT_HERE);
@@ -182,27 +182,27 @@ static void stepped(struct plait_coiterator *t, plait_value v)
 }
 
 /* If it can go on after its step, it is put in that list. */
-static void step(struct plait_coiterator *t, struct plait_list *list)
+static void step_task(struct plait_coiterator *t, struct plait_list *list)
 {
 	plait_value v = PLAIT_NONE;
 
 	t->refs++;
 	t->last = !t->step(&v, t->arg);
-	stepped(t, v);
-	move(t, list);
+	task_stepped(t, v);
+	move_task(t, list);
 	unref_task(t);
 }
 
 /* ---- slices --------------------------------------------------------- */
 
-static struct plait_coiterator *first(const struct plait_list *list)
+static struct plait_coiterator *first_of(const struct plait_list *list)
 {
 	return plait_container(plait_list_first(list), struct plait_coiterator,
 			       link);
 }
 
 /* In a forked child nobody's turn comes. */
-static bool is_abandoned(const struct plait_cooperator *c)
+static bool cooperator_is_abandoned(const struct plait_cooperator *c)
 {
 	return c->reactor == NULL || loop_is_forked(c->reactor);
 }
@@ -215,27 +215,27 @@ static void run_slice(void *arg)
 
 	c->refs++;
 	plait_list_move(&c->line, &c->next);
-	while (!plait_list_is_empty(&c->line) && !is_abandoned(c)) {
-		step(first(&c->line), one_each ? &c->next : &c->line);
-		if (!one_each && !is_abandoned(c) &&
+	while (!plait_list_is_empty(&c->line) && !cooperator_is_abandoned(c)) {
+		step_task(first_of(&c->line), one_each ? &c->next : &c->line);
+		if (!one_each && !cooperator_is_abandoned(c) &&
 		    plait_i_loop_clock(c->reactor) - began >= c->slice)
 			break;
 	}
-	unref(c);
+	cooperator_unref(c);
 }
 
-static void reactor_freed(struct loop_task *task);
+static void cooperator_reactor_freed(struct loop_task *task);
 
-static void forget_reactor(struct loop_task *task)
+static void cooperator_forget_reactor(struct loop_task *task)
 {
 	plait_container(task, struct plait_cooperator, reactor_freed)->reactor =
 		NULL;
 }
 
 /* When the last callbacks have been told of the end of the reactor. */
-static void forget_reactor_later(struct plait_cooperator *c)
+static void cooperator_forget_reactor_later(struct plait_cooperator *c)
 {
-	c->reactor_freed.run = forget_reactor;
+	c->reactor_freed.run = cooperator_forget_reactor;
 	plait_i_loop_keep(c->reactor, &c->reactor_freed);
 }
 
@@ -250,7 +250,8 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 	if (c == NULL)
 		return NULL;
 	*c = (struct plait_cooperator){ .reactor = r,
-					.reactor_freed.run = reactor_freed,
+					.reactor_freed.run =
+						cooperator_reactor_freed,
 					.slice = nanoseconds,
 					.refs = 1,
 					.stopped = plait_i_loop_is_ending(r) };
@@ -259,7 +260,7 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 	plait_list_init(&c->held);
 	plait_list_init(&c->refused);
 	if (c->stopped)
-		forget_reactor_later(c);
+		cooperator_forget_reactor_later(c);
 	else
 		plait_i_loop_when_freed(r, &c->reactor_freed);
 	return c;
@@ -281,7 +282,7 @@ static void stop_task(struct plait_coiterator *t, plait_value why)
 static void stop_all(struct plait_list *list, const plait_value *why)
 {
 	while (!plait_list_is_empty(list))
-		stop_task(first(list), plait_value_ref(why));
+		stop_task(first_of(list), plait_value_ref(why));
 }
 
 static void stop_cooperator(struct plait_cooperator *c)
@@ -294,7 +295,7 @@ static void stop_cooperator(struct plait_cooperator *c)
 	stop_all(&c->next, &why);
 	stop_all(&c->held, &why);
 	plait_value_free(&why);
-	unref(c);
+	cooperator_unref(c);
 }
 
 void plait_cooperator_stop(struct plait_cooperator *c)
@@ -312,7 +313,7 @@ void plait_cooperator_stop(struct plait_cooperator *c)
  * Tasks that are begun while the reactor is ending end at once, or in the next
  * round, when this comes again; so it is known until the last was told.
  */
-static void reactor_freed(struct loop_task *task)
+static void cooperator_reactor_freed(struct loop_task *task)
 {
 	struct plait_cooperator *c =
 		plait_container(task, struct plait_cooperator, reactor_freed);
@@ -325,8 +326,8 @@ static void reactor_freed(struct loop_task *task)
 	plait_list_move(&c->held, &c->refused);
 	stop_cooperator(c);
 	if (!plait_list_is_linked(&task->link))
-		forget_reactor_later(c);
-	unref(c);
+		cooperator_forget_reactor_later(c);
+	cooperator_unref(c);
 }
 
 /*
@@ -345,10 +346,10 @@ static void refuse_task(struct plait_coiterator *t)
 	}
 	plait_list_append(&c->refused, &t->link);
 	loop_task_cancel(&c->reactor_freed);
-	c->reactor_freed.run = reactor_freed;
+	c->reactor_freed.run = cooperator_reactor_freed;
 	plait_i_loop_when_freed(c->reactor, &c->reactor_freed);
 	if (!plait_list_is_linked(&c->reactor_freed.link))
-		forget_reactor_later(c);
+		cooperator_forget_reactor_later(c);
 }
 
 void plait_cooperator_free(struct plait_cooperator **cp)
@@ -359,7 +360,7 @@ void plait_cooperator_free(struct plait_cooperator **cp)
 	if (c == NULL)
 		return;
 	plait_cooperator_stop(c);
-	unref(c);
+	cooperator_unref(c);
 }
 
 /* ---- the handle of a task ------------------------------------------- */
@@ -382,7 +383,7 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 	if (c->stopped)
 		refuse_task(t);
 	else
-		move(t, &c->next);
+		move_task(t, &c->next);
 	return t;
 }
 
@@ -400,7 +401,7 @@ int plait_coiterator_pause(struct plait_coiterator *t)
 	if (t->ended)
 		return -EALREADY;
 	t->pauses++;
-	move(t, NULL);
+	move_task(t, NULL);
 	return 0;
 }
 
@@ -412,7 +413,7 @@ int plait_coiterator_resume(struct plait_coiterator *t)
 		return -EINVAL;
 	t->pauses--;
 	if (t->pauses == 0)
-		move(t, &t->cooperator->next);
+		move_task(t, &t->cooperator->next);
 	return 0;
 }
 

@@ -45,13 +45,13 @@ static const char timed_out[] = "timeout";
  * Whatever the chain does next, the time is up; so the timer goes on, until
  * the pair is reached.  It is set first: cancelling may free the timeout.
  */
-static void time_is_up(void *arg)
+static void later_time_is_up(void *arg)
 {
 	struct timeout *t = arg;
 	bool often = t->seconds < min_period;
 
 	plait_timer_start(t->reactor, &t->timer,
-			  often ? min_period : t->seconds, time_is_up, t);
+			  often ? min_period : t->seconds, later_time_is_up, t);
 	if (plait_i_deferred_is_pending(t->deferred))
 		t->cancelled = true;
 	plait_deferred_cancel_at(t->deferred, timed_out, t->where);
@@ -79,7 +79,7 @@ static bool is_anothers(const plait_value *result)
 }
 
 /* A cancellation becomes TimeoutError, what else there is stays. */
-static plait_value convert(const struct timeout *t, plait_value *result)
+static plait_value later_convert(const struct timeout *t, plait_value *result)
 {
 	const struct plait_failure *f;
 
@@ -101,7 +101,7 @@ static plait_value end_timeout(plait_value *result, void *arg)
 		return *result;
 	if (t.on_cancel != NULL)
 		return t.on_cancel(result, t.seconds, t.arg);
-	return convert(&t, result);
+	return later_convert(&t, result);
 }
 
 struct plait_deferred *
@@ -121,7 +121,7 @@ plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
 			       .arg = arg,
 			       .seconds = seconds,
 			       .where = where };
-	plait_timer_start(r, &t->timer, seconds, time_is_up, t);
+	plait_timer_start(r, &t->timer, seconds, later_time_is_up, t);
 	return plait_i_deferred_add_guarded(d, end_timeout, t, drop_timeout);
 }
 
@@ -135,7 +135,7 @@ static void fire_later(void *arg)
 }
 
 /* What is begun when there is no time any more is cancelled. */
-static plait_value reactor_freed(const char *where)
+static plait_value later_reactor_freed(const char *where)
 {
 	return plait_i_failure_cancelled_by("reactor freed", where);
 }
@@ -146,7 +146,7 @@ static void abandon_later(struct loop_task *task)
 
 	plait_timer_stop(&l->timer);
 	if (l->late != NULL)
-		plait_fire(&l->promise, reactor_freed(l->late));
+		plait_fire(&l->promise, later_reactor_freed(l->late));
 	else if (!loop_is_forked(l->reactor))
 		plait_promise_drop(&l->promise);
 }
@@ -191,7 +191,7 @@ struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
 	struct plait_deferred *d;
 
 	if (plait_i_loop_refuses(r))
-		return plait_failed_at(reactor_freed(where), where);
+		return plait_failed_at(later_reactor_freed(where), where);
 	l = malloc(sizeof(*l));
 	if (l == NULL)
 		return plait_failed_at(plait_no_memory(), where);

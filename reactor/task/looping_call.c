@@ -33,18 +33,18 @@ struct plait_looping_call {
 	bool running, calling, freed;
 };
 
-static void abandon(struct loop_task *task);
+static void looping_abandon(struct loop_task *task);
 
-static void forget_reactor(struct loop_task *task)
+static void looping_forget_reactor(struct loop_task *task)
 {
 	plait_container(task, struct plait_looping_call, reactor_freed)
 		->reactor = NULL;
 }
 
 /* When the last callbacks have been told of the end of the reactor. */
-static void forget_reactor_later(struct plait_looping_call *l)
+static void looping_forget_reactor_later(struct plait_looping_call *l)
 {
-	l->reactor_freed.run = forget_reactor;
+	l->reactor_freed.run = looping_forget_reactor;
 	plait_i_loop_keep(l->reactor, &l->reactor_freed);
 }
 
@@ -61,16 +61,16 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 	*l = (struct plait_looping_call){ .reactor = r,
 					  .fn = fn,
 					  .arg = arg,
-					  .reactor_freed.run = abandon,
+					  .reactor_freed.run = looping_abandon,
 					  .refs = 1 };
 	if (plait_i_loop_is_ending(r))
-		forget_reactor_later(l);
+		looping_forget_reactor_later(l);
 	else
 		plait_i_loop_when_freed(r, &l->reactor_freed);
 	return l;
 }
 
-static void unref(struct plait_looping_call *l)
+static void looping_unref(struct plait_looping_call *l)
 {
 	if (--l->refs == 0)
 		free(l);
@@ -79,7 +79,7 @@ static void unref(struct plait_looping_call *l)
 /* ---- the grid ------------------------------------------------------- */
 
 /* Nanoseconds from the start to the k-th point. */
-static int64_t offset(const struct plait_looping_call *l, uint64_t k)
+static int64_t looping_offset(const struct plait_looping_call *l, uint64_t k)
 {
 	return k == 0 ? 0 : plait_i_loop_nanoseconds((double)k * l->interval);
 }
@@ -93,20 +93,20 @@ static uint64_t points_passed(const struct plait_looping_call *l, int64_t now)
 	uint64_t k = n < most ? (uint64_t)n : (uint64_t)most;
 
 	/* The division is rounded, so it may be off by one. */
-	if (offset(l, k) > passed)
+	if (looping_offset(l, k) > passed)
 		k--;
-	else if (offset(l, k + 1) <= passed)
+	else if (looping_offset(l, k + 1) <= passed)
 		k++;
 	return k;
 }
 
-static void time_is_up(void *arg);
+static void looping_time_is_up(void *arg);
 
 /*
  * What the function has missed by its own slowness is skipped, so this looks
  * at the clock; the timer counts from the beginning of this callback.
  */
-static void schedule(struct plait_looping_call *l)
+static void looping_schedule(struct plait_looping_call *l)
 {
 	int64_t wait = 0;
 
@@ -117,44 +117,45 @@ static void schedule(struct plait_looping_call *l)
 
 		if (k > l->next)
 			l->next = k;
-		wait = offset(l, l->next) -
+		wait = looping_offset(l, l->next) -
 		       (plait_i_loop_now(l->reactor) - l->started);
 	}
 	plait_timer_start(l->reactor, &l->timer,
-			  wait > 0 ? (double)wait / 1e9 : 0, time_is_up, l);
+			  wait > 0 ? (double)wait / 1e9 : 0, looping_time_is_up,
+			  l);
 }
 
 /* ---- calls ---------------------------------------------------------- */
 
-static void halt(struct plait_looping_call *l)
+static void looping_halt(struct plait_looping_call *l)
 {
 	l->running = false;
 	plait_timer_stop(&l->timer);
 }
 
 /* The last step; what the promise fires may start it again, or free it. */
-static void finish(struct plait_looping_call *l, plait_value v)
+static void looping_finish(struct plait_looping_call *l, plait_value v)
 {
-	halt(l);
+	looping_halt(l);
 	plait_fire(&l->promise, v);
 }
 
 /* A call has ended, with v, which is taken. */
-static void called(struct plait_looping_call *l, plait_value v)
+static void looping_called(struct plait_looping_call *l, plait_value v)
 {
 	if (l->reactor == NULL) {
 		plait_value_free(&v);
 		return;
 	}
 	if (plait_value_is_failure(&v)) {
-		finish(l, v);
+		looping_finish(l, v);
 		return;
 	}
 	plait_value_free(&v);
 	if (l->running)
-		schedule(l);
+		looping_schedule(l);
 	else
-		finish(l, PLAIT_NONE);
+		looping_finish(l, PLAIT_NONE);
 }
 
 /*
@@ -172,11 +173,11 @@ static plait_value begun_done(plait_value *result, void *arg)
 	v = plait_take(result);
 	l->begun = NULL;
 	plait_deferred_free(&begun);
-	called(l, v);
+	looping_called(l, v);
 	return PLAIT_NONE;
 }
 
-static void call(struct plait_looping_call *l, uint64_t count)
+static void looping_call(struct plait_looping_call *l, uint64_t count)
 {
 	plait_value v;
 
@@ -192,12 +193,12 @@ static void call(struct plait_looping_call *l, uint64_t count)
 		l->begun = plait_i_deferred_take_value(v, PLAIT_HERE);
 		plait_deferred_add_both(l->begun, begun_done, l);
 	} else {
-		called(l, v);
+		looping_called(l, v);
 	}
-	unref(l);
+	looping_unref(l);
 }
 
-static void time_is_up(void *arg)
+static void looping_time_is_up(void *arg)
 {
 	struct plait_looping_call *l = arg;
 	uint64_t before = l->last;
@@ -209,7 +210,7 @@ static void time_is_up(void *arg)
 		if (k > l->last)
 			l->last = k;
 	}
-	call(l, l->last - before);
+	looping_call(l, l->last - before);
 }
 
 /* ---- starting and stopping ------------------------------------------ */
@@ -219,46 +220,48 @@ static void time_is_up(void *arg)
  * if that is being cancelled, or NULL: it waits until the callbacks and
  * cancellers of what the function began have left the stack.
  */
-static void break_off(struct plait_looping_call *l, struct plait_deferred *held)
+static void looping_break_off(struct plait_looping_call *l,
+			      struct plait_deferred *held)
 {
 	struct plait_deferred *begun = l->begun;
 
-	halt(l);
+	looping_halt(l);
 	l->begun = NULL;
 	plait_i_deferred_free_for(held, &begun, PLAIT_HERE);
 }
 
-static void give_up(struct plait_looping_call *l, struct plait_deferred *held)
+static void looping_give_up(struct plait_looping_call *l,
+			    struct plait_deferred *held)
 {
 	l->refs++;
-	break_off(l, held);
+	looping_break_off(l, held);
 	plait_promise_drop(&l->promise);
-	unref(l);
+	looping_unref(l);
 }
 
 static plait_value cancel_loop(struct plait_deferred *d, void *arg)
 {
-	give_up(arg, d);
+	looping_give_up(arg, d);
 	return plait_cancelled();
 }
 
 /* A forked child tells nobody; what the function began is the program's. */
-static void abandon(struct loop_task *task)
+static void looping_abandon(struct loop_task *task)
 {
 	struct plait_looping_call *l =
 		plait_container(task, struct plait_looping_call, reactor_freed);
 
 	if (loop_is_forked(l->reactor)) {
 		l->reactor = NULL;
-		halt(l);
+		looping_halt(l);
 		return;
 	}
 	l->refs++;
-	give_up(l, NULL);
+	looping_give_up(l, NULL);
 	/* Unless it was started anew meanwhile. */
 	if (!l->freed && !plait_list_is_linked(&task->link))
-		forget_reactor_later(l);
-	unref(l);
+		looping_forget_reactor_later(l);
+	looping_unref(l);
 }
 
 /*
@@ -267,12 +270,12 @@ static void abandon(struct loop_task *task)
  */
 static void start_in_vain(struct plait_looping_call *l)
 {
-	halt(l);
+	looping_halt(l);
 	loop_task_cancel(&l->reactor_freed);
-	l->reactor_freed.run = abandon;
+	l->reactor_freed.run = looping_abandon;
 	plait_i_loop_when_freed(l->reactor, &l->reactor_freed);
 	if (!plait_list_is_linked(&l->reactor_freed.link))
-		forget_reactor_later(l);
+		looping_forget_reactor_later(l);
 }
 
 static void begin_grid(struct plait_looping_call *l)
@@ -308,9 +311,9 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 	if (plait_i_loop_is_ending(l->reactor))
 		start_in_vain(l);
 	else if (now)
-		call(l, 1);
+		looping_call(l, 1);
 	else
-		schedule(l);
+		looping_schedule(l);
 	return d;
 }
 
@@ -319,9 +322,9 @@ void plait_looping_call_stop(struct plait_looping_call *l)
 	if (!l->running)
 		return;
 	if (l->calling || l->begun != NULL)
-		halt(l);
+		looping_halt(l);
 	else
-		finish(l, PLAIT_NONE);
+		looping_finish(l, PLAIT_NONE);
 }
 
 void plait_looping_call_reset(struct plait_looping_call *l)
@@ -330,7 +333,7 @@ void plait_looping_call_reset(struct plait_looping_call *l)
 		return;
 	begin_grid(l);
 	if (plait_timer_is_running(&l->timer))
-		schedule(l);
+		looping_schedule(l);
 }
 
 bool plait_looping_call_is_running(const struct plait_looping_call *l)
@@ -349,8 +352,8 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 		loop_check(l->reactor, "plait_looping_call_free()");
 	l->freed = true;
 	loop_task_cancel(&l->reactor_freed);
-	break_off(l, NULL);
+	looping_break_off(l, NULL);
 	if (!l->calling)
 		plait_fire(&l->promise, PLAIT_NONE);
-	unref(l);
+	looping_unref(l);
 }

@@ -88,7 +88,7 @@ static plait_value cancel_main(void *arg)
 }
 
 /* 0 or -errno, if it could not run to its end. */
-static int run(struct frame *self)
+static int react_run(struct frame *self)
 {
 	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_BEFORE,
 					   PLAIT_SHUTDOWN, cancel_main, self,
@@ -102,7 +102,7 @@ static int run(struct frame *self)
 }
 
 /* The errno or the words say why there is no run; the exit status. */
-static int complain(int err, const char *why)
+static int react_complain(int err, const char *why)
 {
 	plait_value v = plait_fail_errno(&plait_error_os, err,
 					 "the reactor cannot run%s", why);
@@ -118,9 +118,9 @@ static int make_reactor(struct frame *self)
 	char why[2 + LOOP_UNKNOWN_BACKEND] = ": ";
 
 	if (plait_i_loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
-		return complain(0, why);
+		return react_complain(0, why);
 	self->reactor = plait_reactor_new(NULL);
-	return self->reactor != NULL ? 0 : complain(errno, "");
+	return self->reactor != NULL ? 0 : react_complain(errno, "");
 }
 
 int plait_react(plait_main *main, void *arg)
@@ -131,7 +131,7 @@ int plait_react(plait_main *main, void *arg)
 	self.status = make_reactor(&self);
 	if (self.reactor == NULL)
 		return self.status;
-	rc = run(&self);
+	rc = react_run(&self);
 	/*
 	 * If it could not run, that is what went wrong, not what follows.  If
 	 * it ran, and what main does about its end is cut short now, that is.
@@ -141,7 +141,7 @@ int plait_react(plait_main *main, void *arg)
 	plait_promise_drop(&self.ended);
 	/* What went on when a child was forked is the parent's to report. */
 	if (rc < 0)
-		self.status = rc == -ECHILD ? 1 : complain(-rc, "");
+		self.status = rc == -ECHILD ? 1 : react_complain(-rc, "");
 	plait_reactor_free(&self.reactor);
 	return self.status;
 }

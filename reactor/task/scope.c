@@ -71,7 +71,7 @@ struct started {
 	const struct plait_scope *told;	 /* the cause, when it was cancelled */
 };
 
-static void end(struct plait_scope *s);
+static void scope_end(struct plait_scope *s);
 
 static bool is_child(const struct plait_scope_entry *e)
 {
@@ -83,14 +83,14 @@ static struct plait_scope *child_of(struct plait_scope_entry *e)
 	return plait_container(e, struct plait_scope, entry);
 }
 
-static void unref(struct plait_scope *s)
+static void scope_unref(struct plait_scope *s)
 {
 	s->refs--;
-	end(s);
+	scope_end(s);
 }
 
 /* At the beginning of what a program can do with a scope. */
-static void check_owner(const struct plait_scope *s, const char *where)
+static void scope_check_owner(const struct plait_scope *s, const char *where)
 {
 	if (s != NULL && !owner_is_self(s->owner) && !fork_inherited(s->forks))
 		plait_die(where,
@@ -103,8 +103,9 @@ static void check_owner(const struct plait_scope *s, const char *where)
 
 static void lose_reactor(struct loop_task *task);
 
-static struct plait_scope *make(struct plait_reactor *r,
-				struct plait_scope *parent, const char *where)
+static struct plait_scope *scope_make(struct plait_reactor *r,
+				      struct plait_scope *parent,
+				      const char *where)
 {
 	struct plait_scope *s = malloc(sizeof(*s));
 
@@ -137,7 +138,7 @@ struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
 {
 	if (r != NULL)
 		loop_check(r, where);
-	return make(r, NULL, where);
+	return scope_make(r, NULL, where);
 }
 
 struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
@@ -149,8 +150,8 @@ struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
 		errno = ENOMEM;
 		return NULL;
 	}
-	check_owner(parent, where);
-	s = make(parent->reactor, parent, where);
+	scope_check_owner(parent, where);
+	s = scope_make(parent->reactor, parent, where);
 	if (s == NULL)
 		return NULL;
 	s->cause = parent->cause;
@@ -186,7 +187,7 @@ static const struct plait_scope *called_off_by(struct plait_scope *s)
 }
 
 /* Why s was cancelled: from outside outranks a deadline inside. */
-static const struct plait_scope *why(const struct plait_scope *s)
+static const struct plait_scope *scope_why(const struct plait_scope *s)
 {
 	const struct plait_scope *cause = s->cause, *outer = NULL;
 
@@ -208,7 +209,7 @@ static void stop_timer(struct plait_scope *s)
 	deadline_changed(s);
 }
 
-static void mark(struct plait_scope *s, const struct plait_scope *cause)
+static void scope_mark(struct plait_scope *s, const struct plait_scope *cause)
 {
 	s->cause = cause;
 	stop_timer(s);
@@ -227,7 +228,7 @@ static struct plait_scope *tell_child(struct plait_scope *s,
 		start_timer(child, child->shield);
 		return s;
 	}
-	mark(child, s->cause);
+	scope_mark(child, s->cause);
 	child->refs++;
 	child->resume = s;
 	return child;
@@ -259,7 +260,7 @@ static void tell_all(struct plait_scope *s)
 			continue;
 		}
 		s = s->resume;
-		unref(told);
+		scope_unref(told);
 	}
 }
 
@@ -268,7 +269,7 @@ static void become_cause(struct plait_scope *s, const char *reason,
 {
 	s->reason = reason != NULL ? reason : "";
 	s->where = where;
-	mark(s, s);
+	scope_mark(s, s);
 }
 
 void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
@@ -285,7 +286,7 @@ void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
 void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
 			   const char *where)
 {
-	check_owner(s, where);
+	scope_check_owner(s, where);
 	plait_i_scope_cancel(s, reason, where);
 }
 
@@ -296,8 +297,8 @@ bool plait_scope_is_cancelled(const struct plait_scope *s)
 
 const char *plait_scope_reason(const struct plait_scope *s)
 {
-	check_owner(s, "plait_scope_reason()");
-	return s != NULL && s->cause != NULL ? why(s)->reason : "";
+	scope_check_owner(s, "plait_scope_reason()");
+	return s != NULL && s->cause != NULL ? scope_why(s)->reason : "";
 }
 
 /* ---- ending --------------------------------------------------------- */
@@ -309,7 +310,7 @@ bool plait_scope_is_empty(const struct plait_scope *s)
 }
 
 /* Frees s, and tells who waited for its end; the scope around it stays. */
-static void bury(struct plait_scope *s)
+static void scope_bury(struct plait_scope *s)
 {
 	struct plait_promise *ended = s->ended;
 
@@ -321,7 +322,7 @@ static void bury(struct plait_scope *s)
 }
 
 /* Ends s if it is over, and the scopes around it that only waited for it. */
-static void end(struct plait_scope *s)
+static void scope_end(struct plait_scope *s)
 {
 	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
 		struct plait_scope *parent = s->parent;
@@ -330,7 +331,7 @@ static void end(struct plait_scope *s)
 			parent->refs++;
 			parent->children--;
 		}
-		bury(s);
+		scope_bury(s);
 		if (parent != NULL)
 			parent->refs--;
 		s = parent;
@@ -353,7 +354,7 @@ void plait_i_scope_end(struct plait_scope **sp, const char *where)
 	if (s == NULL)
 		return;
 	plait_i_scope_cancel(s, "the scope has ended", where);
-	unref(s);
+	scope_unref(s);
 }
 
 void plait_i_scope_abandon(struct plait_scope **sp)
@@ -362,7 +363,7 @@ void plait_i_scope_abandon(struct plait_scope **sp)
 
 	*sp = NULL;
 	if (s != NULL)
-		unref(s);
+		scope_unref(s);
 }
 
 struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
@@ -373,7 +374,7 @@ struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
 
 	if (s == NULL)
 		return plait_succeed_at(PLAIT_NONE, where);
-	check_owner(s, where);
+	scope_check_owner(s, where);
 	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
 	plait_i_scope_end(sp, where);
 	return d;
@@ -381,8 +382,8 @@ struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
 
 /* ---- what is in it -------------------------------------------------- */
 
-static void enter(struct plait_scope *s, struct plait_scope_entry *e,
-		  plait_func *cancel, void *arg)
+static void scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
+			plait_func *cancel, void *arg)
 {
 	*e = (struct plait_scope_entry){ .scope = s,
 					 .cancel = cancel,
@@ -394,10 +395,10 @@ int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 		      plait_func *cancel, void *arg)
 {
 	plait_assert(cancel != NULL && e->scope == NULL);
-	check_owner(s, "plait_scope_enter()");
+	scope_check_owner(s, "plait_scope_enter()");
 	if (plait_scope_is_cancelled(s))
 		return -ECANCELED;
-	enter(s, e, cancel, arg);
+	scope_enter(s, e, cancel, arg);
 	return 0;
 }
 
@@ -407,10 +408,10 @@ void plait_scope_leave(struct plait_scope_entry *e)
 
 	if (s == NULL)
 		return;
-	check_owner(s, "plait_scope_leave()");
+	scope_check_owner(s, "plait_scope_leave()");
 	e->scope = NULL;
 	plait_list_remove(&e->link);
-	end(s);
+	scope_end(s);
 }
 
 static struct plait_deferred *leave_started(void *arg)
@@ -426,15 +427,15 @@ static struct plait_deferred *leave_started(void *arg)
  * Enters d, with a pair that ends its place.  In a scope that was cancelled
  * it is told at once, if it has not ended by then.
  */
-static void start(struct plait_scope *s, struct started *st, plait_func *cancel,
-		  plait_callback *settle)
+static void scope_start(struct plait_scope *s, struct started *st,
+			plait_func *cancel, plait_callback *settle)
 {
 	s->refs++;
-	enter(s, &st->entry, cancel, st);
+	scope_enter(s, &st->entry, cancel, st);
 	plait_i_deferred_add_guarded(st->deferred, settle, st, leave_started);
 	if (s->cause != NULL && s->running.prev == &st->entry.link)
 		tell_one(s);
-	unref(s);
+	scope_unref(s);
 }
 
 /* NULL with no memory: then d was cancelled. */
@@ -452,7 +453,7 @@ static struct started *started_new(const struct plait_scope *s,
 
 static void cancel_told(struct started *st, struct plait_deferred *d)
 {
-	st->told = why(st->entry.scope);
+	st->told = scope_why(st->entry.scope);
 	plait_deferred_cancel_at(d, st->told->reason, st->told->where);
 }
 
@@ -477,9 +478,9 @@ static void cancel_started(void *arg)
 }
 
 /* What a cancellation that came from here has become meanwhile. */
-static plait_value judge(const struct started *st, plait_value *v)
+static plait_value scope_judge(const struct started *st, plait_value *v)
 {
-	const struct plait_scope *cause = why(st->entry.scope);
+	const struct plait_scope *cause = scope_why(st->entry.scope);
 	plait_value verdict;
 
 	if (cause->timed_out)
@@ -501,7 +502,7 @@ static plait_value settle_started(plait_value *result, void *arg)
 	plait_value v = plait_take(result);
 
 	if (is_cancelled_by(st->told, &v))
-		v = judge(st, &v);
+		v = scope_judge(st, &v);
 	leave_started(st);
 	return v;
 }
@@ -511,10 +512,10 @@ struct plait_deferred *plait_scope_start(struct plait_scope *s,
 {
 	struct started *st;
 
-	check_owner(s, "plait_scope_start()");
+	scope_check_owner(s, "plait_scope_start()");
 	st = started_new(s, d);
 	if (st != NULL)
-		start(s, st, cancel_started, settle_started);
+		scope_start(s, st, cancel_started, settle_started);
 	return d;
 }
 
@@ -547,24 +548,24 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
 	struct started *st;
 
 	*dp = NULL;
-	check_owner(s, "plait_scope_own()");
+	scope_check_owner(s, "plait_scope_own()");
 	plait_i_deferred_take(d, "plait_scope_own()");
 	st = started_new(s, d);
 	if (st != NULL)
-		start(s, st, cancel_owned, settle_owned);
+		scope_start(s, st, cancel_owned, settle_owned);
 	else
 		plait_deferred_free(&d);
 }
 
 /* ---- deadlines ------------------------------------------------------ */
 
-static void expire(void *arg)
+static void scope_expire(void *arg)
 {
 	struct plait_scope *s = arg;
 
 	s->timed_out = true;
 	become_cause(s, "the deadline has passed", PLAIT_HERE);
-	mark(s, why(s));
+	scope_mark(s, scope_why(s));
 	tell_all(s);
 }
 
@@ -580,7 +581,7 @@ static void lose_reactor(struct loop_task *task)
 	if (!s->sheltered || s->cause != NULL || loop_is_forked(r))
 		return;
 	plait_i_loop_enter(r);
-	expire(s);
+	scope_expire(s);
 	plait_i_loop_leave(r);
 }
 
@@ -593,13 +594,13 @@ static void start_timer(struct plait_scope *s, double seconds)
 	/* Not a number if it is not running. */
 	if (s->sheltered && left <= seconds)
 		return;
-	plait_timer_start(s->reactor, &s->timer, seconds, expire, s);
+	plait_timer_start(s->reactor, &s->timer, seconds, scope_expire, s);
 	deadline_changed(s);
 }
 
 void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 {
-	check_owner(s, "plait_scope_set_deadline()");
+	scope_check_owner(s, "plait_scope_set_deadline()");
 	if (plait_scope_is_cancelled(s) || s->reactor == NULL)
 		return;
 	if (isinf(seconds) && seconds > 0 && !s->sheltered)
@@ -609,7 +610,7 @@ void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 }
 
 /* Given that of the scope around it, after which its shield lets it live. */
-static double tighten(const struct plait_scope *s, double around)
+static double scope_tighten(const struct plait_scope *s, double around)
 {
 	double own = plait_timer_when(&s->timer);
 
@@ -628,7 +629,7 @@ double plait_scope_deadline(const struct plait_scope *asked)
 	struct plait_scope *inner = NULL;
 	double tightest = INFINITY;
 
-	check_owner(s, "plait_scope_deadline()");
+	scope_check_owner(s, "plait_scope_deadline()");
 	for (; !plait_scope_is_cancelled(s) && !knows_deadline(s);
 	     s = s->parent) {
 		s->asks = inner;
@@ -637,7 +638,7 @@ double plait_scope_deadline(const struct plait_scope *asked)
 	if (!plait_scope_is_cancelled(s))
 		tightest = s->around.deadline;
 	for (; inner != NULL; inner = inner->asks) {
-		tightest = tighten(inner, tightest);
+		tightest = scope_tighten(inner, tightest);
 		inner->around.deadline = tightest;
 		inner->around.deadline_as_of = inner->root->deadlines;
 	}
@@ -647,7 +648,7 @@ double plait_scope_deadline(const struct plait_scope *asked)
 void plait_scope_shield(struct plait_scope *s, double seconds)
 {
 	plait_assert(seconds >= 0);
-	check_owner(s, "plait_scope_shield()");
+	scope_check_owner(s, "plait_scope_shield()");
 	if (s == NULL)
 		return;
 	s->shield = seconds;
