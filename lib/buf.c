@@ -131,13 +131,6 @@ static int buf_grow(struct plait_buf *b, size_t needed)
 	return 0;
 }
 
-/* Moves the bytes to the front of the block. */
-static void buf_compact(struct plait_buf *b)
-{
-	memmove(b->bytes, b->bytes + b->start, b->size);
-	b->start = 0;
-}
-
 static int buf_make_room(struct plait_buf *b, size_t len)
 {
 	size_t needed = b->size + len;
@@ -146,7 +139,8 @@ static int buf_make_room(struct plait_buf *b, size_t len)
 		return 0;
 	if (needed > b->capacity || b->start < b->size)
 		return buf_grow(b, needed);
-	buf_compact(b);
+	memmove(b->bytes, b->bytes + b->start, b->size);
+	b->start = 0;
 	return 0;
 }
 

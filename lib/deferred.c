@@ -11,7 +11,7 @@
  * blocked until inner hands its result over.  resume: this one was fired from
  * a run of another, by plait_deferred_chain() or a list, and that run goes on
  * afterwards; or it is a list that is being cancelled as a part of another.
- * deferred_run() follows both kinds with a loop, never by calling itself, so
+ * run_from() follows both kinds with a loop, never by calling itself, so
  * the stack does not grow with the length of a chain; cancelling and freeing
  * walk the links as well.
  *
@@ -96,12 +96,6 @@ static bool is_on_stack(const struct plait_deferred *d)
 static bool has_pairs(const struct plait_deferred *d)
 {
 	return d->head < d->count;
-}
-
-/* Pairs are left that may run; those of a freed one are only dropped. */
-static bool deferred_has_work(const struct plait_deferred *d)
-{
-	return has_pairs(d) && !d->freed;
 }
 
 #ifdef PLAIT_VERIFY
@@ -516,7 +510,7 @@ static void deferred_settle(struct plait_deferred *d, plait_value returned)
 
 /*
  * The callback half of a pair made by plait_deferred_chain(), to know it by:
- * deferred_run() moves the result to the promise itself, so as not to recurse.
+ * run_from() moves the result to the promise itself, so as not to recurse.
  */
 static plait_value fire_promise(plait_value *result, void *arg)
 {
@@ -769,23 +763,21 @@ static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 	return next;
 }
 
+/* The pairs of a freed one do not run, they are only dropped. */
 static void run_from(struct plait_deferred *d)
 {
 	while (d != NULL)
-		d = is_blocked(d) || !deferred_has_work(d) ? deferred_leave(d)
-							   : deferred_step(d);
-}
-
-static void deferred_run(struct plait_deferred *d)
-{
-	deferred_enter(d, NULL);
-	run_from(d);
+		d = is_blocked(d) || !has_pairs(d) || d->freed
+			    ? deferred_leave(d)
+			    : deferred_step(d);
 }
 
 static void run_if_ready(struct plait_deferred *d)
 {
-	if (is_ready(d))
-		deferred_run(d);
+	if (!is_ready(d))
+		return;
+	deferred_enter(d, NULL);
+	run_from(d);
 }
 
 /* The canceller of d has returned, or a hold has ended. */

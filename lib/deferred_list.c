@@ -150,13 +150,6 @@ static void end_giving_up(struct combined *c)
 	list_unref(c);
 }
 
-static void list_give_up(struct combined *c)
-{
-	begin_to_give_up(c);
-	end_members(c);
-	end_giving_up(c);
-}
-
 /* ---- deciding ------------------------------------------------------- */
 
 static bool is_of_freeing(const plait_value *v)
@@ -361,8 +354,11 @@ static void let_go(void *arg, bool detached)
 	struct combined *c = arg;
 
 	c->lets_go = false;
-	if (!detached)
-		list_give_up(c);
+	if (!detached) {
+		begin_to_give_up(c);
+		end_members(c);
+		end_giving_up(c);
+	}
 	list_unref(c);
 }
 
