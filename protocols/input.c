@@ -165,7 +165,7 @@ static const char *input_advance(struct plait_input *in, size_t n)
 	return data;
 }
 
-static size_t gathered(const struct plait_input *in)
+static size_t input_gathered(const struct plait_input *in)
 {
 	return in->unfinished == NULL ? 0 : plait_buf_size(in->unfinished);
 }
@@ -230,14 +230,15 @@ static size_t smaller_size(size_t a, size_t b)
 int plait_input_take(struct plait_input *in, size_t n, const void **ret)
 {
 	input_release(in);
-	if (gathered(in) > n)
+	if (input_gathered(in) > n)
 		input_ungather(in);
-	if (gathered(in) == 0 && in->left >= n) {
+	if (input_gathered(in) == 0 && in->left >= n) {
 		*ret = n > 0 ? input_advance(in, n) : "";
 		return 0;
 	}
-	if (input_gather(in, smaller_size(n - gathered(in), in->left), n) < 0 ||
-	    gathered(in) < n)
+	if (input_gather(in, smaller_size(n - input_gathered(in), in->left),
+			 n) < 0 ||
+	    input_gathered(in) < n)
 		return -EAGAIN;
 	*ret = input_finish(in);
 	return 0;
@@ -268,20 +269,21 @@ static size_t find_end(const char *data, size_t len, const void *delimiter,
 static int gather_line(struct plait_input *in, const void *delimiter,
 		       size_t size, size_t limit, size_t *end)
 {
-	size_t old = gathered(in), from = old < size ? 0 : old - (size - 1);
+	size_t old = input_gathered(in),
+	       from = old < size ? 0 : old - (size - 1);
 	size_t room = smaller_size(in->left, limit - old);
 	size_t n = find_end(in->next, room, delimiter, size);
 
 	if (input_gather(in, n > 0 ? n : room, limit) < 0)
 		return -EAGAIN;
 	*end = find_end((const char *)plait_buf_data(in->unfinished) + from,
-			gathered(in) - from, delimiter, size);
+			input_gathered(in) - from, delimiter, size);
 	if (*end == 0)
-		return gathered(in) < limit ? -EAGAIN : -EMSGSIZE;
+		return input_gathered(in) < limit ? -EAGAIN : -EMSGSIZE;
 	*end += from;
 	/* A delimiter across the cut leaves bytes that are not this line's. */
-	in->next -= gathered(in) - *end;
-	in->left += gathered(in) - *end;
+	in->next -= input_gathered(in) - *end;
+	in->left += input_gathered(in) - *end;
 	return 0;
 }
 
@@ -294,7 +296,7 @@ static int take_gathered_line(struct plait_input *in, const void *delimiter,
 
 	if (r == -EAGAIN)
 		return r;
-	*len = r == 0 ? end - size : gathered(in);
+	*len = r == 0 ? end - size : input_gathered(in);
 	*ret = input_finish(in);
 	return r;
 }
@@ -309,9 +311,9 @@ int plait_input_take_until(struct plait_input *in, const void *delimiter,
 	input_release(in);
 	limit = smaller_size(max, PLAIT_BUF_UNBOUNDED - delimiter_size) +
 		delimiter_size;
-	if (gathered(in) >= limit)
+	if (input_gathered(in) >= limit)
 		input_ungather(in);
-	if (gathered(in) > 0)
+	if (input_gathered(in) > 0)
 		return take_gathered_line(in, delimiter, delimiter_size, limit,
 					  ret, len);
 	end = find_end(in->next, smaller_size(in->left, limit), delimiter,
@@ -328,8 +330,8 @@ int plait_input_take_until(struct plait_input *in, const void *delimiter,
 int plait_input_take_all(struct plait_input *in, const void **ret, size_t *len)
 {
 	input_release(in);
-	if (gathered(in) > 0) {
-		*len = gathered(in);
+	if (input_gathered(in) > 0) {
+		*len = input_gathered(in);
 		*ret = input_finish(in);
 		return 0;
 	}
@@ -375,12 +377,13 @@ int plait_input_clear(struct plait_input *in, struct plait_buf *buf)
 	int r;
 
 	if (buf != NULL) {
-		r = plait_buf_reserve(buf, gathered(in) + in->left, &room);
+		r = plait_buf_reserve(buf, input_gathered(in) + in->left,
+				      &room);
 		if (r < 0)
 			return r;
-		if (gathered(in) > 0)
+		if (input_gathered(in) > 0)
 			plait_buf_append(buf, plait_buf_data(in->unfinished),
-					 gathered(in));
+					 input_gathered(in));
 		plait_buf_append(buf, in->next, in->left);
 	}
 	plait_buf_unref(&in->unfinished);

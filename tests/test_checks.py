@@ -120,6 +120,28 @@ class Circles(Tree):
                    "lib/low.c: no object of it defines anything")
 
 
+class Names(Tree):
+    def setUp(self):
+        super().setUp()
+        self.write("tests/wrap.list", "")
+        self.write("tests/allow.list", "")
+
+    def test_static_functions_with_a_noun_pass(self):
+        self.write("lib/a.c", "static int\na_step(int (*f)(void))\n{\n}\n")
+        self.write("lib/b.c", "static void b_step(void);\n"
+                   "static void b_step(void)\n{\n}\n")
+        self.write("lib/it.c", "static int it(void *ptr)\n{\n}\n")
+        self.passes("check-symbols")
+
+    def test_static_functions_without_a_noun_are_told(self):
+        self.write("lib/a.c", "static void\nstep(int n,\n\tint m)\n{\n}\n")
+        self.write("lib/b.h", "static inline int take_one(void)\n{\n}\n")
+        self.write("lib/c.c", "static struct c *take_one(int n)\n{\n}\n")
+        self.fails("check-symbols",
+                   "lib/a.c: step() needs its noun in its name",
+                   "lib/c.c: take_one() is a function of lib/b.h, too")
+
+
 def main():
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
