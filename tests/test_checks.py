@@ -117,7 +117,7 @@ class Circles(Tree):
         self.write("lib/low.c", "")
         self.picture("lib", "low.c")
         self.fails("check-circles",
-                   "lib/low.c: no object of it defines anything")
+                   "lib/low.c: there is no object of it")
 
 
 class Names(Tree):
