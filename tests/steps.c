@@ -1,40 +1,13 @@
 /*
  * What the tests of deferreds are written with: see steps.h.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/steps.h"
 
-static char text[4096];
-static size_t used;
 static unsigned live;
-
-const char *trace(void)
-{
-	return text;
-}
-
-void trace_clear(void)
-{
-	used = 0;
-	text[0] = '\0';
-}
-
-void trace_add(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (used > 0)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, " ");
-	va_start(ap, fmt);
-	used += (size_t)vsnprintf(text + used, sizeof(text) - used, fmt, ap);
-	va_end(ap);
-	if (used >= sizeof(text))
-		abort();
-}
 
 void steps_setup(void)
 {

@@ -13,10 +13,10 @@
 
 #include <plait/plait.h>
 
-const char *trace(void);
-void trace_clear(void);
-void trace_add(const char *fmt, ...) PLAIT_PRINTF(1, 2);
-void trace_value(const char *name, const plait_value *v); /* "NAME:VALUE" */
+#include "tests/trace.h"
+
+/* Traces "NAME:VALUE". */
+void trace_value(const char *name, const plait_value *v);
 
 /* For .setup of a GROUP: nothing traced, no value alive. */
 void steps_setup(void);

@@ -85,7 +85,7 @@ TEST(the_handle_is_good_until_the_last_callback, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(use_it);
-	assert_trace("used ");
+	assert_trace("used");
 	ck_assert(!plait_timer_is_running(&timer));
 	plait_timer_stop(&timer);
 }
@@ -103,7 +103,7 @@ TEST(freeing_it_again_in_a_callback_does_nothing, ON_EACH_REACTOR)
 {
 	timed_start();
 	free_and(free_it_again);
-	assert_trace("used ");
+	assert_trace("used");
 }
 
 static void note_failed(struct actor *a)
@@ -130,7 +130,7 @@ TEST(failures_that_nobody_handled_are_told_before_it_is_gone, ON_EACH_REACTOR)
 	client.on_failed = note_failed;
 	plait_set_unhandled(begin_in_hook, NULL);
 	plait_reactor_free(&reactor);
-	assert_trace("used failed ");
+	assert_trace("used failed");
 	ck_assert_uint_eq(client.stops, 1);
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);

@@ -98,7 +98,7 @@ TEST(takes_of_different_kinds_follow_each_other, PURE)
 		else
 			say("abc;xyz;a;1");
 		assert_trace("header(abc) body(xyz) header() body() "
-			     "header(a) body(1) ");
+			     "header(a) body(1)");
 		plait_reactor_free(&r);
 	}
 }
@@ -123,7 +123,7 @@ TEST(less_may_be_wanted_than_was_gathered, PURE)
 	assert_trace("");
 	wanted = 2;
 	say("g");
-	assert_trace("took(ab) took(cd) took(ef) ");
+	assert_trace("took(ab) took(cd) took(ef)");
 	plait_reactor_free(&r);
 }
 
@@ -135,7 +135,7 @@ TEST(more_may_be_wanted_than_was_gathered_for, PURE)
 	wanted = 5;
 	say("cd");
 	say("ef");
-	assert_trace("took(abcde) ");
+	assert_trace("took(abcde)");
 	plait_reactor_free(&r);
 }
 
@@ -177,7 +177,7 @@ TEST(all_can_be_taken_once, PURE)
 	begin(take_all_twice);
 	say("abc");
 	say("d");
-	assert_trace("all(abc) all(d) ");
+	assert_trace("all(abc) all(d)");
 	plait_reactor_free(&r);
 }
 
@@ -194,7 +194,7 @@ TEST(what_a_step_leaves_is_kept, PURE)
 	own_step = take_wanted;
 	wanted = 3;
 	say("cdef");
-	assert_trace("step took(abc) took(def) ");
+	assert_trace("step took(abc) took(def)");
 	plait_reactor_free(&r);
 }
 
@@ -218,7 +218,7 @@ TEST(put_back_waits_for_a_step_that_wants_it, PURE)
 	own_step = take_wanted;
 	wanted = 2;
 	plait_input_resume(input, protocol, own_step);
-	assert_trace("all(ab) took(xy) ");
+	assert_trace("all(ab) took(xy)");
 	plait_reactor_free(&r);
 }
 
@@ -238,9 +238,9 @@ TEST(line_that_is_too_long_is_told_with_its_beginning, PURE)
 {
 	begin(refuse_long);
 	say_bytewise("abc\r\nabcdefg\r\n");
-	assert_trace("line(abc) long(abcde) line(fg) ");
+	assert_trace("line(abc) long(abcde) line(fg)");
 	say("abc\r\nabcdefg\r\n");
-	assert_trace("line(abc) long(abcde) line(fg) ");
+	assert_trace("line(abc) long(abcde) line(fg)");
 	plait_reactor_free(&r);
 }
 
@@ -269,7 +269,7 @@ TEST(works_before_the_connection, PURE)
 	plait_input_put_back(input, p, take_wanted, "ab", 2);
 	assert_trace("");
 	plait_input_resume(input, p, take_wanted);
-	assert_trace("took(ab) ");
+	assert_trace("took(ab)");
 	plait_input_receive(input, p, take_wanted, "c", 1);
 	fault_alloc_at(0, false);
 	wanted = 100;

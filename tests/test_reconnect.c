@@ -206,7 +206,7 @@ TEST(delays_are_bounded_for_ever, PURE)
 		double delay;
 
 		refuse();
-		trace_len = 0;
+		trace_clear();
 		delay = plait_reconnecting_factory_delay(client);
 		plait_testing_advance(r, 3600);
 		ck_assert_uint_eq(attempts, (unsigned)i + 2);
@@ -241,7 +241,7 @@ TEST(jitter_spreads_around_the_delay, PURE)
 		sum += d;
 		squares += d * d;
 		finish();
-		trace_len = 0;
+		trace_clear();
 	}
 	ck_assert_double_eq_tol(sum / n, 0, 1.5);
 	ck_assert_double_eq_tol(squares / n, 100, 15);
@@ -391,7 +391,7 @@ TEST(stop_ends_an_attempt, PURE)
 	plait_reconnecting_factory_stop(client);
 	assert_trace("");
 	plait_testing_advance(r, 0);
-	assert_trace("failed(UserError) ");
+	assert_trace("failed(UserError)");
 	plait_testing_advance(r, 1e6);
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
@@ -424,7 +424,7 @@ TEST(stop_wins_over_the_failure_that_is_being_told, PURE)
 	begin(&f);
 	refuse_only(connector);
 	plait_testing_advance(r, 1e6);
-	assert_trace("failed(ConnectionRefusedError) ");
+	assert_trace("failed(ConnectionRefusedError)");
 	ck_assert_uint_eq(attempts, 1);
 	plait_reactor_free(&r);
 }
@@ -458,7 +458,7 @@ TEST(stop_from_started_connecting, PURE)
 	plait_reconnecting_factory_stop(client);
 	plait_testing_advance(r, 1e6);
 	ck_assert_uint_eq(attempts, 2);
-	assert_trace("failed(ConnectionRefusedError) failed(UserError) ");
+	assert_trace("failed(ConnectionRefusedError) failed(UserError)");
 	plait_reactor_free(&r);
 }
 
@@ -537,14 +537,14 @@ TEST(factory_is_out_of_use_in_a_delay, PURE)
 						.base.ops = &counting_ops };
 
 	begin(&f);
-	assert_trace("start ");
+	assert_trace("start");
 	refuse();
-	assert_trace("failed(ConnectionRefusedError) stop ");
+	assert_trace("failed(ConnectionRefusedError) stop");
 	plait_testing_advance(r, 3);
-	assert_trace("start ");
+	assert_trace("start");
 	plait_reconnecting_factory_stop(client);
 	plait_testing_advance(r, 0);
-	assert_trace("failed(UserError) stop ");
+	assert_trace("failed(UserError) stop");
 	plait_reactor_free(&r);
 }
 

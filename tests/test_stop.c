@@ -213,9 +213,9 @@ TEST(their_time_is_stop_timeout, ON_EACH_BACKEND, TIMES(3))
 		double limit;
 		const char *trace;
 	} cases[] = {
-		{ 0, "lost@5 during@5 " },
-		{ 2, "lost@2 during@2 " },
-		{ INFINITY, "lost@30 during@30 " }, /* by close_timeout */
+		{ 0, "lost@5 during@5" },
+		{ 2, "lost@2 during@2" },
+		{ INFINITY, "lost@30 during@30" }, /* by close_timeout */
 	};
 
 	open_stuck();
@@ -236,7 +236,7 @@ TEST(stop_now_cuts_it_short, ON_EACH_BACKEND)
 	wire.on_lost = note_lost;
 	plait_call_later(reactor, 2, stop_now, NULL);
 	stop_in(RUN);
-	assert_trace("lost@2 during@2 ");
+	assert_trace("lost@2 during@2");
 	wire_hang_up(&wire);
 }
 
@@ -252,7 +252,7 @@ TEST(stop_now_may_come_from_outside, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
 	ck_assert_uint_eq(wire.lost, 0);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
-	assert_trace("lost@1 ");
+	assert_trace("lost@1");
 	ck_assert_int_eq(plait_reactor_stop_now(reactor), -EALREADY);
 	wire_hang_up(&wire);
 }
@@ -271,7 +271,7 @@ TEST(a_second_signal_cuts_it_short, ON_EACH_BACKEND)
 	plait_call_later(reactor, 0.09, raise_sigterm, NULL);
 	plait_call_later(reactor, 3, raise_sigterm, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	assert_trace("lost@3 ");
+	assert_trace("lost@3");
 	wire_hang_up(&wire);
 }
 
@@ -288,7 +288,7 @@ TEST(stopping_again_changes_nothing, ON_EACH_BACKEND)
 	wire.on_lost = note_lost;
 	plait_call_later(reactor, 1, stop_again, NULL);
 	stop_in(RUN);
-	assert_trace("again@1 lost@5 during@5 ");
+	assert_trace("again@1 lost@5 during@5");
 	wire_hang_up(&wire);
 }
 
@@ -355,7 +355,7 @@ TEST(all_others_are_lost_at_once_and_nobody_comes_in, ON_EACH_BACKEND)
 	stop_in(RUN);
 	assert_trace("other@0 stopped@0 failed@0 try@2 "
 		     "failed@2 "
-		     "lost@5 during@5 ");
+		     "lost@5 during@5");
 	ck_assert_uint_eq(calls_of("connect"),
 			  0); /* the wires' are the test's */
 	ck_assert_uint_eq(actor.starts, 1);
@@ -373,7 +373,7 @@ TEST(it_may_run_again_afterwards, ON_EACH_BACKEND)
 		wire.on_lost = note_lost;
 		plait_call_later(reactor, 0, call_stop, NULL);
 		ck_assert_int_eq(plait_reactor_run(reactor), 0);
-		assert_trace("lost@5 ");
+		assert_trace("lost@5");
 		wire_hang_up(&wire);
 	}
 }
@@ -397,7 +397,7 @@ TEST(a_run_that_breaks_down_meanwhile_loses_nobody, ON_EACH_BACKEND)
 	ck_assert_double_eq_tol(wait_timeout(), 10, 1e-3);
 	plait_call_later(reactor, 2, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	assert_trace("lost@18 ");
+	assert_trace("lost@18");
 	wire_hang_up(&wire);
 }
 
@@ -607,9 +607,9 @@ GROUP("testing");
 
 TEST(on_the_testing_reactor_it_is_the_same, PURE, TIMES(4))
 {
-	static const char *const traces[] = { "lost@5 during@5 ",
-					      "lost@1 during@1 ",
-					      "lost@2 during@2 ", "during@0 " };
+	static const char *const traces[] = { "lost@5 during@5",
+					      "lost@1 during@1",
+					      "lost@2 during@2", "during@0" };
 
 	timed_start();
 	open_fake();

@@ -62,7 +62,7 @@ static void finish(void)
 {
 	plait_timeout_stop(timeout);
 	plait_testing_advance(r, 0);
-	trace_len = 0;
+	trace_clear();
 	plait_reactor_free(&r);
 }
 
@@ -74,7 +74,7 @@ TEST(silence_times_out_once, PURE)
 	plait_testing_advance(r, 9.999);
 	assert_trace("");
 	plait_testing_advance(r, 0.001);
-	assert_trace("out(10) ");
+	assert_trace("out(10)");
 	plait_testing_advance(r, 100);
 	assert_trace("");
 	finish();
@@ -84,7 +84,7 @@ TEST(timing_out_closes_by_default, PURE)
 {
 	begin(NULL, 10);
 	plait_testing_advance(r, 10);
-	assert_trace("lost(ConnectionDone) ");
+	assert_trace("lost(ConnectionDone)");
 	ck_assert(!plait_testing_is_connected(transport));
 	plait_reactor_free(&r);
 }
@@ -97,7 +97,7 @@ TEST(reset_starts_the_time_anew, PURE)
 	plait_testing_advance(r, 9.99);
 	assert_trace("");
 	plait_testing_advance(r, 0.01);
-	assert_trace("out(17.3) ");
+	assert_trace("out(17.3)");
 	finish();
 }
 
@@ -113,7 +113,7 @@ TEST(resets_in_time_keep_it_open, PURE)
 	plait_testing_advance(r, 9);
 	assert_trace("");
 	plait_testing_advance(r, 1);
-	assert_trace("out(90010) ");
+	assert_trace("out(90010)");
 	finish();
 }
 
@@ -168,7 +168,7 @@ TEST(clock_that_jumped_over_all_of_it_times_out, PURE)
 	plait_testing_advance(r, 5);
 	plait_timeout_reset(timeout);
 	plait_testing_advance(r, 1000);
-	assert_trace("out(1005) ");
+	assert_trace("out(1005)");
 	finish();
 }
 
@@ -178,12 +178,12 @@ TEST(start_changes_the_time, PURE)
 	plait_testing_advance(r, 5);
 	plait_timeout_start(timeout, plait_testing_protocol(transport), 2);
 	plait_testing_advance(r, 2);
-	assert_trace("out(7) ");
+	assert_trace("out(7)");
 	plait_timeout_start(timeout, plait_testing_protocol(transport), 30);
 	plait_testing_advance(r, 29);
 	assert_trace("");
 	plait_testing_advance(r, 1);
-	assert_trace("out(37) ");
+	assert_trace("out(37)");
 	finish();
 }
 
@@ -204,7 +204,7 @@ TEST(reset_after_the_end_is_nothing, PURE)
 	plait_testing_advance(r, 10);
 	plait_timeout_reset(timeout);
 	plait_testing_advance(r, 100);
-	assert_trace("out(10) ");
+	assert_trace("out(10)");
 	finish();
 }
 
@@ -227,7 +227,7 @@ TEST(may_start_again_when_it_times_out, PURE)
 	begin(again, 10);
 	plait_testing_advance(r, 10);
 	plait_testing_advance(r, 3);
-	assert_trace("out(10) out(13) ");
+	assert_trace("out(10) out(13)");
 	finish();
 }
 
