@@ -83,26 +83,26 @@ static void done_with_it(void)
 }
 
 /* A server that listens, and a client that connects to it. */
-static void start(struct actor *server, struct plait_port **port)
+static struct actor server;
+static struct plait_port *listening;
+
+static void start(void)
 {
-	actor_init(server);
-	connect_to(reactor, actor_listen(server, reactor, port));
+	actor_init(&server);
+	connect_to(reactor, actor_listen(&server, reactor, &listening));
 }
 
-static void finish(struct actor *server, struct plait_port **port)
+static void finish(void)
 {
-	actor_stop(reactor, port);
-	actor_wait_idle(server, reactor);
+	actor_stop(reactor, &listening);
+	actor_wait_idle(&server, reactor);
 }
 
 GROUP("connecting", .setup = setup);
 
 TEST(fires_with_the_protocol_after_it_was_connected, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
-	start(&server, &port);
+	start();
 	ck_assert_uint_eq(seen.fired, 0);
 	run_until_count(reactor, &seen.made, 1);
 	ck_assert_uint_eq(seen.fired, 0);
@@ -116,40 +116,32 @@ TEST(fires_with_the_protocol_after_it_was_connected, ON_EACH_BACKEND)
 	ck_assert_uint_eq(seen.lost, 0);
 	plait_transport_lose_connection(seen.p->transport);
 	run_until_count(reactor, &seen.lost, 1);
-	finish(&server, &port);
+	finish();
 }
 
 TEST(connection_that_nobody_takes_is_closed, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
-	start(&server, &port);
+	start();
 	run_until_count(reactor, &seen.fired, 1);
 	plait_deferred_free(&seen.d);
 	run_until_count(reactor, &seen.lost, 1);
-	finish(&server, &port);
+	finish();
 }
 
 TEST(detached_one_is_closed_when_it_is_connected, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
-	start(&server, &port);
+	start();
 	plait_deferred_detach(&seen.d);
 	run_until_count(reactor, &seen.lost, 1);
 	ck_assert_uint_eq(seen.fired, 1);
-	finish(&server, &port);
+	finish();
 }
 
 TEST(value_of_a_lost_connection_is_null, ON_EACH_BACKEND, TIMES(2))
 {
-	struct actor server;
-	struct plait_port *port;
 	const plait_value *v;
 
-	start(&server, &port);
+	start();
 	run_until_count(reactor, &seen.fired, 1);
 	v = plait_deferred_result(seen.d);
 	ck_assert_ptr_nonnull(plait_value_client(v));
@@ -161,7 +153,7 @@ TEST(value_of_a_lost_connection_is_null, ON_EACH_BACKEND, TIMES(2))
 		ck_assert_ptr_null(seen.p);
 	}
 	plait_deferred_free(&seen.d);
-	finish(&server, &port);
+	finish();
 }
 
 TEST(refused_connection_is_a_failure, ON_EACH_BACKEND)
@@ -217,17 +209,14 @@ GROUP("cancelling", .setup = setup);
 
 TEST(cancelling_stops_connecting, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
-	start(&server, &port);
+	start();
 	plait_deferred_cancel(seen.d);
 	ck_assert_uint_eq(seen.fired, 1);
 	ck_assert_ptr_eq(failed_with(), &plait_error_cancelled);
 	done_with_it();
 	run_turns(reactor, 10);
 	ck_assert_uint_eq(seen.made, 0);
-	finish(&server, &port);
+	finish();
 }
 
 static void cancel_it(struct plait_protocol *p)
@@ -238,30 +227,24 @@ static void cancel_it(struct plait_protocol *p)
 
 TEST(cancelling_when_it_is_connected_already_closes, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
 	seen.on_made = cancel_it;
-	start(&server, &port);
+	start();
 	run_until_count(reactor, &seen.lost, 1);
 	ck_assert_ptr_eq(failed_with(), &plait_error_cancelled);
 	done_with_it();
-	finish(&server, &port);
+	finish();
 }
 
 TEST(cancelling_after_it_has_fired_is_nothing, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
-	start(&server, &port);
+	start();
 	run_until_count(reactor, &seen.fired, 1);
 	plait_deferred_cancel(seen.d);
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(seen.lost, 0);
 	plait_deferred_free(&seen.d);
 	run_until_count(reactor, &seen.lost, 1);
-	finish(&server, &port);
+	finish();
 }
 
 static void abort_it(struct plait_protocol *p)
@@ -271,15 +254,12 @@ static void abort_it(struct plait_protocol *p)
 
 TEST(connection_that_is_lost_before_it_fires_is_a_failure, ON_EACH_BACKEND)
 {
-	struct actor server;
-	struct plait_port *port;
-
 	seen.on_made = abort_it;
-	start(&server, &port);
+	start();
 	run_until_count(reactor, &seen.fired, 1);
 	ck_assert_ptr_eq(failed_with(), &plait_error_connection_aborted);
 	done_with_it();
-	finish(&server, &port);
+	finish();
 }
 
 /* ---- the reactor goes ---------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include "tests/child.h"
 #include "tests/extreme.h"
-#include "tests/steps.h"
+#include "tests/script.h"
 #include "tests/timed.h"
 
 enum { MAX_TASKS = 4 };
@@ -24,10 +24,12 @@ struct job {
 	struct plait_deferred *done;
 	struct plait_promise *promise;
 	struct step canceller;
+	struct script_callback *script; /* for act */
 };
 
 static struct plait_cooperator *cooperator;
 static struct job jobs[MAX_TASKS];
+static struct script_callback *each_step; /* any other, in a script */
 
 static bool job_step(plait_value *ret, void *arg)
 {
@@ -41,6 +43,8 @@ static bool job_step(plait_value *ret, void *arg)
 		self->left--;
 	if (++self->steps == self->act_in)
 		self->act(self, ret);
+	else if (each_step != NULL)
+		*ret = script_operation(each_step);
 	return more;
 }
 
@@ -55,14 +59,13 @@ static void begin(double slice)
 static struct job *add(unsigned n, unsigned steps)
 {
 	static const char *const names[] = { "a", "b", "c", "d" };
-	static const char *const ends[] = { "A", "B", "C", "D" };
 	struct job *j = &jobs[n];
 
 	*j = (struct job){ .name = names[n], .left = steps - 1 };
 	j->task = plait_cooperate(cooperator, job_step, j);
 	ck_assert_ptr_nonnull(j->task);
 	j->done = plait_coiterator_when_done(j->task);
-	pass_both(j->done, ends[n]);
+	pass_both(j->done, j->name);
 	return j;
 }
 
@@ -96,80 +99,166 @@ static void assert_idle(void)
 	}
 }
 
+/* The verbs of this suite: a task has its name, and so has its end. */
+static unsigned n_jobs;
+
+static struct job *job(void)
+{
+	const char *name = script_word();
+
+	for (unsigned i = 0; i < n_jobs; i++)
+		if (strcmp(jobs[i].name, name) == 0)
+			return &jobs[i];
+	ck_abort_msg("no task %s", name);
+}
+
+static void act_script(struct job *self, plait_value *ret)
+{
+	*ret = script_operation(self->script);
+}
+
+static void do_slice(void)
+{
+	begin(script_number());
+}
+
+static void do_task(void)
+{
+	struct script_part *end = script_part();
+	struct job *j;
+
+	if (cooperator == NULL)
+		begin(0);
+	j = add(n_jobs++, (unsigned)script_number());
+	ck_assert_str_eq(j->name, end->name);
+	end->d = j->done;
+	j->done = NULL;
+}
+
+static void do_on_step(void)
+{
+	struct job *j = job();
+
+	act_at(j, (unsigned)script_number(), act_script);
+	j->script = script_callback();
+}
+
+static void do_each_step(void)
+{
+	each_step = script_callback();
+}
+
+static void do_wait_for(void)
+{
+	const struct job *j = job();
+	struct script_part *part = script_part();
+
+	part->d = plait_coiterator_when_done(j->task);
+	pass_both(part->d, part->name);
+}
+
+static void do_stop_task(void)
+{
+	script_errno(plait_coiterator_stop(job()->task));
+}
+
+static void do_free_task(void)
+{
+	struct job *j = job();
+
+	plait_coiterator_free(&j->task);
+	ck_assert_ptr_null(j->task);
+}
+
+static void do_pause_task(void)
+{
+	script_errno(plait_coiterator_pause(job()->task));
+}
+
+static void do_resume_task(void)
+{
+	script_errno(plait_coiterator_resume(job()->task));
+}
+
+static void do_stop_all(void)
+{
+	plait_cooperator_stop(cooperator);
+}
+
+static void do_free_all(void)
+{
+	plait_cooperator_free(&cooperator);
+}
+
+static void do_turns(void)
+{
+	run_turns(reactor, (unsigned)script_number());
+}
+
+static void do_jump(void)
+{
+	clock_advance(script_number());
+}
+
+static void do_idle(void)
+{
+	assert_idle();
+	trace_add("idle");
+}
+
+static const struct script_verb verbs[] = {
+	{ "slice", do_slice },	       /* SECONDS: of the cooperator; else 0 */
+	{ "task", do_task },	       /* a, b, c or d, and how many steps */
+	{ "on_step", do_on_step },     /* D N CALLBACK: its Nth step */
+	{ "each_step", do_each_step }, /* CALLBACK: any other of any task */
+	{ "wait_for", do_wait_for },   /* D E: one more waits for its end */
+	{ "stop_task", do_stop_task },
+	{ "free_task", do_free_task },
+	{ "pause_task", do_pause_task },
+	{ "resume_task", do_resume_task },
+	{ "stop_all", do_stop_all }, /* the cooperator */
+	{ "free_all", do_free_all },
+	{ "turns", do_turns }, /* N */
+	{ "jump", do_jump },   /* SECONDS: they pass inside a step */
+	{ "idle?", do_idle },
+	{ NULL, NULL },
+};
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, done);
+}
+
+/* The first step of a waits for w. */
+#define WAITING(steps) "task a " steps "; new w !x; both w w; on_step a 1 = w; "
+
+/* Who is told the end of b frees all. */
+#define THREE                                                                  \
+	"task a 3; task b 3; task c 4; both b { free_all; free_task a; "       \
+	"free_task b; free_task c }; "
+
 /* ---- turns and slices ----------------------------------------------- */
 
-GROUP("slices", .setup = steps_setup);
+GROUP("slices", .setup = setup);
 
-TEST(first_step_is_in_the_next_turn, ON_EACH_REACTOR)
-{
-	begin(0);
-	add(0, 1);
-	ck_assert_str_eq(trace(), "");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(trace(), "a A:none");
-	done();
-}
+SCRIPT(first_step_is_in_the_next_turn, ON_EACH_REACTOR, "task a 1 | turns 1",
+       "| a a:none")
 
-TEST(tasks_take_turns, ON_EACH_REACTOR)
-{
-	begin(0);
-	add(0, 3);
-	add(1, 2);
-	add(2, 3);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(trace(), "a b c");
-	run_turns(reactor, 5);
-	ck_assert_str_eq(trace(), "a b c a b B:none c a A:none c C:none");
-	done();
-}
+SCRIPT(tasks_take_turns, ON_EACH_REACTOR,
+       "task a 3; task b 2; task c 3; turns 1 | turns 5",
+       "a b c | a b b:none c a a:none c c:none")
 
-TEST(an_idle_cooperator_costs_nothing, ON_EACH_REACTOR)
-{
-	begin(0.01);
-	add(0, 1);
-	run_turns(reactor, 3);
-	assert_idle();
-	done();
-}
+SCRIPT(an_idle_cooperator_costs_nothing, ON_EACH_REACTOR,
+       "slice 0.01; task a 1; turns 3; idle?", "a a:none idle")
 
-static void take_4_ms(struct job *self, plait_value *ret)
-{
-	clock_advance(0.004);
-	self->act_in++;
-}
+SCRIPT(a_slice_ends_when_its_time_is_over, ON_EACH_BACKEND,
+       "slice 0.01; task a 99; task b 99; task c 99; each_step { jump 0.004 }; "
+       "turns 1 | turns 1 | free_task b; turns 2",
+       "a b c | a b c | b:TaskStopped: the task was stopped a c a c a c")
 
-TEST(a_slice_ends_when_its_time_is_over, ON_EACH_BACKEND)
-{
-	begin(0.01);
-	for (unsigned i = 0; i < 3; i++)
-		act_at(add(i, 100), 1, take_4_ms);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(trace(), "a b c");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(trace(), "a b c a b c");
-	/* A slice that ends in the middle of a round goes on from there. */
-	plait_coiterator_free(&jobs[1].task);
-	trace_clear();
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "a c a c a c");
-	done();
-}
-
-static void take_long(struct job *self, plait_value *ret)
-{
-	clock_advance(1);
-	self->act_in++;
-}
-
-TEST(a_slice_makes_one_step_at_least, ON_EACH_BACKEND)
-{
-	begin(1e-9);
-	for (unsigned i = 0; i < 2; i++)
-		act_at(add(i, 9), 1, take_long);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a b a");
-	done();
-}
+SCRIPT(a_slice_makes_one_step_at_least, ON_EACH_BACKEND,
+       "slice 1e-9; task a 9; task b 9; each_step { jump 1 }; turns 3", "a b a")
 
 TEST(short_steps_share_a_slice, ON_EACH_BACKEND)
 {
@@ -182,22 +271,8 @@ TEST(short_steps_share_a_slice, ON_EACH_BACKEND)
 	done();
 }
 
-static void note(void *arg)
-{
-	trace_add("timer");
-}
-
-TEST(timers_run_between_slices, ON_EACH_REACTOR)
-{
-	struct plait_timer t = { 0 };
-
-	begin(0);
-	add(0, 3);
-	plait_timer_start(reactor, &t, 0, note, NULL);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a timer a a A:none");
-	done();
-}
+SCRIPT(timers_run_between_slices, ON_EACH_REACTOR,
+       "task a 3; after 0 { say timer }; turns 3", "a timer a a a:none")
 
 static bool readable;
 
@@ -238,246 +313,101 @@ TEST(a_slice_that_is_none_aborts, ON_EACH_REACTOR)
 
 /* ---- how a task ends ------------------------------------------------ */
 
-GROUP("ends", .setup = steps_setup);
+GROUP("ends", .setup = setup);
 
-TEST(any_number_may_wait_also_afterwards, ON_EACH_REACTOR)
-{
-	struct plait_deferred *early, *late;
+SCRIPT(any_number_may_wait_also_afterwards, ON_EACH_REACTOR,
+       "task a 1; wait_for a early; turns 1 | wait_for a late",
+       "a a:none early:none | late:none")
 
-	begin(0);
-	add(0, 1);
-	early = plait_coiterator_when_done(jobs[0].task);
-	pass_both(early, "early");
-	run_turns(reactor, 1);
-	late = plait_coiterator_when_done(jobs[0].task);
-	pass_both(late, "late");
-	ck_assert_str_eq(trace(), "a A:none early:none late:none");
-	plait_deferred_free(&early);
-	plait_deferred_free(&late);
-	done();
-}
-
-TEST(cancelling_a_wait_lets_the_task_go_on, ON_EACH_REACTOR)
-{
-	begin(0);
-	add(0, 2);
-	run_turns(reactor, 1);
-	plait_deferred_cancel(jobs[0].done);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "a A:CancelledError a");
-	ck_assert_uint_eq(jobs[0].left, 0);
-	done();
-}
+SCRIPT(cancelling_a_wait_lets_the_task_go_on, ON_EACH_REACTOR,
+       "task a 2; turns 1 | cancel a | turns 2", "a | a:CancelledError | a")
 
 static void raise_failure(struct job *self, plait_value *ret)
 {
 	*ret = plait_fail(&plait_error_any, "broken");
 }
 
-TEST(a_failure_ends_the_task, ON_EACH_REACTOR)
-{
-	begin(0);
-	act_at(add(0, 9), 2, raise_failure);
-	add(1, 3);
-	run_turns(reactor, 4);
-	ck_assert_str_eq(trace(), "a b a A:Error: broken b b B:none");
-	ck_assert_int_eq(plait_coiterator_stop(jobs[0].task), -EALREADY);
-	done();
-}
+SCRIPT(a_failure_ends_the_task, ON_EACH_REACTOR,
+       "task a 9; on_step a 2 = Error:broken; task b 3; turns 4 | stop_task a",
+       "a b a a:Error: broken b b b:none | EALREADY")
 
-TEST(a_failure_that_nobody_was_told_is_reported, ON_EACH_REACTOR, TIMES(2))
-{
-	begin(0);
-	act_at(add(0, 9), 1, raise_failure);
-	plait_deferred_cancel(jobs[0].done);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(unhandled_count(), 0);
-	if (_i) {
-		struct plait_deferred *d =
-			plait_coiterator_when_done(jobs[0].task);
+SCRIPTS(a_failure_that_nobody_was_told_is_reported, ON_EACH_REACTOR,
+	{ "task a 9; on_step a 1 = Error:broken; cancel a; turns 1 | free_task "
+	  "a",
+	  "a:CancelledError a | ?Error: broken" },
+	{ "task a 9; on_step a 1 = Error:broken; cancel a; turns 1 | wait_for "
+	  "a late; catch late = none; free late; free_task a",
+	  "a:CancelledError a | late:Error: broken" })
 
-		handle_all(d);
-		plait_deferred_free(&d);
-	}
-	plait_coiterator_free(&jobs[0].task);
-	ck_assert_uint_eq(unhandled_count(), !_i);
-	unhandled_expect(!_i);
-	done();
-}
+SCRIPTS(a_value_is_freed, ON_EACH_REACTOR,
+	{ "task a 2; on_step a 1 = ~v; turns 3", "a ~v a a:none" },
+	{ "task a 2; on_step a 2 = ~v; turns 3", "a a ~v a:none" })
 
-static void answer_value(struct job *self, plait_value *ret)
-{
-	*ret = tracked("v");
-}
+SCRIPT(stopping_tells_task_stopped, ON_EACH_REACTOR,
+       "task a 9; task b 2; turns 1 | stop_task a | stop_task a | turns 3",
+       "a b | a:TaskStopped: the task was stopped | EALREADY | b b:none")
 
-TEST(a_value_is_freed, ON_EACH_REACTOR, FROM_TO(1, 3))
-{
-	begin(0);
-	act_at(add(0, 2), (unsigned)_i, answer_value);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), _i == 1 ? "a ~v a A:none" : "a a ~v A:none");
-	done();
-}
+SCRIPTS(freeing_stops, ON_EACH_REACTOR,
+	{ "task a 9; free_task a; free_task a; turns 3",
+	  "a:TaskStopped: the task was stopped" },
+	{ "task a 9; turns 1; free_task a; free_task a; turns 3",
+	  "a a:TaskStopped: the task was stopped" })
 
-TEST(stopping_tells_task_stopped, ON_EACH_REACTOR)
-{
-	begin(0);
-	add(0, 9);
-	add(1, 2);
-	run_turns(reactor, 1);
-	ck_assert_int_eq(plait_coiterator_stop(jobs[0].task), 0);
-	ck_assert_int_eq(plait_coiterator_stop(jobs[0].task), -EALREADY);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a b A:TaskStopped: the task was stopped "
-				  "b B:none");
-	done();
-}
+SCRIPTS(stopping_the_cooperator_ends_every_task, ON_EACH_REACTOR,
+	{ "task a 9; task b 9; pause_task b; turns 1 | stop_all; stop_all | "
+	  "task c 9; turns 3; idle?; pause_task a",
+	  "a | a:SchedulerStopped: the cooperator was stopped "
+	  "b:SchedulerStopped: the cooperator was stopped | "
+	  "c:SchedulerStopped: the cooperator was stopped idle EALREADY" },
+	{ "task a 9; task b 9; pause_task b; turns 1 | stop_all; stop_all; "
+	  "free_all | turns 3; idle?; pause_task a",
+	  "a | a:SchedulerStopped: the cooperator was stopped "
+	  "b:SchedulerStopped: the cooperator was stopped | idle EALREADY" },
+	{ "task a 9; task b 9; pause_task b; turns 1 | free_reactor; stop_all "
+	  "| task c 9; pause_task a",
+	  "a | a:SchedulerStopped: the cooperator was stopped "
+	  "b:SchedulerStopped: the cooperator was stopped | "
+	  "c:SchedulerStopped: the cooperator was stopped EALREADY" })
 
-TEST(freeing_stops, ON_EACH_REACTOR, TIMES(2))
-{
-	begin(0);
-	add(0, 9);
-	if (_i)
-		run_turns(reactor, 1);
-	plait_coiterator_free(&jobs[0].task);
-	plait_coiterator_free(&jobs[0].task);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), _i ? "a A:TaskStopped: the task was stopped"
-				     : "A:TaskStopped: the task was stopped");
-	done();
-}
+SCRIPTS(a_task_resumed_while_the_cooperator_stops_ends_too, ON_EACH_REACTOR,
+	{ "task a 9; task b 9; pause_task a; pause_task b; both a { "
+	  "resume_task b } = none; stop_all; idle?",
+	  "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
+	  "the cooperator was stopped idle" },
+	{ "task a 9; task b 9; pause_task a; pause_task b; both a { "
+	  "resume_task b } = none; free_reactor",
+	  "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
+	  "the cooperator was stopped" })
 
-TEST(stopping_the_cooperator_ends_every_task, ON_EACH_REACTOR, TIMES(3))
-{
-	static const char *const says =
-		"a b c "
-		"A:SchedulerStopped: the cooperator was stopped "
-		"B:SchedulerStopped: the cooperator was stopped "
-		"C:SchedulerStopped: the cooperator was stopped "
-		"D:SchedulerStopped: the cooperator was stopped";
-
-	begin(0);
-	for (unsigned i = 0; i < 3; i++)
-		add(i, 9);
-	run_turns(reactor, 1);
-	plait_coiterator_pause(jobs[2].task);
-	if (_i == 2)
-		plait_reactor_free(&reactor);
-	else
-		plait_cooperator_stop(cooperator);
-	plait_cooperator_stop(cooperator);
-	if (_i == 1)
-		plait_cooperator_free(&cooperator);
-	if (_i != 1)
-		add(3, 9);
-	else
-		trace_add("D:SchedulerStopped: the cooperator was stopped");
-	if (reactor != NULL) {
-		run_turns(reactor, 3);
-		assert_idle();
-	}
-	ck_assert_str_eq(trace(), says);
-	ck_assert_int_eq(plait_coiterator_pause(jobs[0].task), -EALREADY);
-	done();
-}
-
-static plait_value resume_second(plait_value *result, void *arg)
-{
-	ck_assert_int_eq(plait_coiterator_resume(jobs[1].task), 0);
-	return PLAIT_NONE;
-}
-
-TEST(a_task_resumed_while_the_cooperator_stops_ends_too, ON_EACH_REACTOR,
-     TIMES(2))
-{
-	begin(0);
-	for (unsigned i = 0; i < 2; i++)
-		plait_coiterator_pause(add(i, 9)->task);
-	plait_deferred_add_both(jobs[0].done, resume_second, NULL);
-	if (_i == 1)
-		plait_reactor_free(&reactor);
-	else
-		plait_cooperator_stop(cooperator);
-	ck_assert_str_eq(trace(),
-			 "A:SchedulerStopped: the cooperator was stopped "
-			 "B:SchedulerStopped: the cooperator was stopped");
-	if (reactor != NULL)
-		assert_idle();
-	done();
-}
-
-TEST(nobody_need_wait_for_what_was_stopped, ON_EACH_REACTOR, TIMES(3))
-{
-	begin(0);
-	add(0, 9);
-	plait_deferred_cancel(jobs[0].done);
-	handle_all(jobs[0].done);
-	switch (_i) {
-	case 0:
-		plait_coiterator_stop(jobs[0].task);
-		break;
-	case 1:
-		plait_cooperator_free(&cooperator);
-		break;
-	default:
-		plait_reactor_free(&reactor);
-	}
-	done();
-	/* Only that the deferred is kept longer than the reactor. */
-	unhandled_expect(_i == 2);
-	ck_assert_uint_eq(unhandled_count(), _i == 2);
-}
+SCRIPTS(nobody_need_wait_for_what_was_stopped, ON_EACH_REACTOR,
+	{ "task a 9; cancel a; catch a = none | stop_task a",
+	  "a:CancelledError |" },
+	{ "task a 9; cancel a; catch a = none | free_all",
+	  "a:CancelledError |" },
+	{ "task a 9; cancel a; catch a = none | free_reactor",
+	  "a:CancelledError | ?NeverFreedError" })
 
 /* ---- pausing -------------------------------------------------------- */
 
-GROUP("waiting", .setup = steps_setup);
+GROUP("waiting", .setup = setup);
 
-TEST(pauses_nest, ON_EACH_REACTOR)
-{
-	begin(0);
-	add(0, 2);
-	ck_assert_int_eq(plait_coiterator_resume(jobs[0].task), -EINVAL);
-	ck_assert_int_eq(plait_coiterator_pause(jobs[0].task), 0);
-	ck_assert_int_eq(plait_coiterator_pause(jobs[0].task), 0);
-	run_turns(reactor, 2);
-	assert_idle();
-	ck_assert_int_eq(plait_coiterator_resume(jobs[0].task), 0);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "");
-	ck_assert_int_eq(plait_coiterator_resume(jobs[0].task), 0);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "a a A:none");
-	ck_assert_int_eq(plait_coiterator_pause(jobs[0].task), -EALREADY);
-	ck_assert_int_eq(plait_coiterator_resume(jobs[0].task), -EALREADY);
-	done();
-}
+SCRIPT(pauses_nest, ON_EACH_REACTOR,
+       "task a 2; resume_task a; pause_task a; pause_task a; turns 2; idle?; "
+       "resume_task a; turns 2 | resume_task a; turns 2 | pause_task a; "
+       "resume_task a",
+       "EINVAL idle | a a a:none | EALREADY EALREADY")
 
 static void pause_self(struct job *self, plait_value *ret)
 {
 	plait_coiterator_pause(self->task);
 }
 
-static void pause_and_resume_self(struct job *self, plait_value *ret)
-{
-	plait_coiterator_pause(self->task);
-	plait_coiterator_resume(self->task);
-}
-
-TEST(a_step_may_pause_its_task, ON_EACH_REACTOR, TIMES(2))
-{
-	begin(0);
-	act_at(add(0, 3), 1, _i ? pause_and_resume_self : pause_self);
-	run_turns(reactor, 3);
-	if (_i) {
-		ck_assert_str_eq(trace(), "a a a A:none");
-	} else {
-		ck_assert_str_eq(trace(), "a");
-		plait_coiterator_resume(jobs[0].task);
-		run_turns(reactor, 2);
-		ck_assert_str_eq(trace(), "a a a A:none");
-	}
-	done();
-}
+SCRIPTS(a_step_may_pause_its_task, ON_EACH_REACTOR,
+	{ "task a 3; on_step a 1 { pause_task a }; turns 3 | resume_task a; "
+	  "turns 2",
+	  "a | a a a:none" },
+	{ "task a 3; on_step a 1 { pause_task a; resume_task a }; turns 3",
+	  "a a a a:none" })
 
 /* ---- waiting for a deferred ----------------------------------------- */
 
@@ -492,103 +422,43 @@ static void wait(struct job *self, plait_value *ret)
 	*ret = plait_chain(&d);
 }
 
-static void wait_for_fired(struct job *self, plait_value *ret)
-{
-	struct plait_deferred *d = plait_succeed(tracked("v"));
+SCRIPT(a_deferred_is_waited_for, ON_EACH_REACTOR,
+       WAITING("2") "task b 3; turns 3; idle? | fire w ~v; turns 2",
+       "a b b b b:none idle | w:v ~v a a:none")
 
-	*ret = plait_chain(&d);
-	self->act_in++;
-}
+SCRIPT(the_last_step_may_wait_too, ON_EACH_REACTOR,
+       WAITING("1") "turns 3 | fire w none", "a | w:none a:none")
 
-TEST(a_deferred_is_waited_for, ON_EACH_REACTOR)
-{
-	begin(0);
-	act_at(add(0, 2), 1, wait);
-	add(1, 3);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a b b b B:none");
-	assert_idle();
-	plait_fire(&jobs[0].promise, tracked("v"));
-	run_turns(reactor, 2);
-	ck_assert_str_eq(trace(), "a b b b B:none w:v ~v a A:none");
-	done();
-}
+SCRIPT(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR,
+       "task a 3; each_step { fired f ~v } = f; turns 3",
+       "a ~v a ~v a ~v a:none")
 
-TEST(the_last_step_may_wait_too, ON_EACH_REACTOR)
-{
-	begin(0);
-	act_at(add(0, 1), 1, wait);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a");
-	plait_fire(&jobs[0].promise, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "a w:none A:none");
-	done();
-}
+SCRIPT(its_failure_ends_the_task, ON_EACH_REACTOR,
+       WAITING("9") "turns 1 | fire w Error:e; turns 2",
+       "a | w:Error: e a:Error: e")
 
-TEST(a_fired_deferred_is_not_waited_for, ON_EACH_REACTOR)
-{
-	begin(0);
-	act_at(add(0, 3), 1, wait_for_fired);
-	run_turns(reactor, 3);
-	ck_assert_str_eq(trace(), "a ~v a ~v a ~v A:none");
-	done();
-}
+SCRIPTS(whatever_stops_the_task_cancels_it, ON_EACH_REACTOR,
+	{ WAITING("9") "turns 1 | stop_task a",
+	  "a | !x w:CancelledError a:TaskStopped: the task was stopped" },
+	{ WAITING("9") "turns 1 | free_task a",
+	  "a | !x w:CancelledError a:TaskStopped: the task was stopped" },
+	{ WAITING("9") "turns 1 | stop_all",
+	  "a | !x w:CancelledError a:SchedulerStopped: the cooperator was "
+	  "stopped" },
+	{ WAITING("9") "turns 1 | free_all",
+	  "a | !x w:CancelledError a:SchedulerStopped: the cooperator was "
+	  "stopped" },
+	{ WAITING("9") "turns 1 | free_reactor",
+	  "a | !x w:CancelledError a:SchedulerStopped: the cooperator was "
+	  "stopped" })
 
-TEST(its_failure_ends_the_task, ON_EACH_REACTOR)
-{
-	begin(0);
-	act_at(add(0, 9), 1, wait);
-	run_turns(reactor, 1);
-	plait_fire(&jobs[0].promise, plait_fail(&plait_error_any, "e"));
-	ck_assert_str_eq(trace(), "a w:Error: e A:Error: e");
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(jobs[0].steps, 1);
-	done();
-}
-
-TEST(whatever_stops_the_task_cancels_it, ON_EACH_REACTOR, TIMES(5))
-{
-	begin(0);
-	act_at(add(0, 9), 1, wait);
-	run_turns(reactor, 1);
-	switch (_i) {
-	case 0:
-		plait_coiterator_stop(jobs[0].task);
-		break;
-	case 1:
-		plait_coiterator_free(&jobs[0].task);
-		break;
-	case 2:
-		plait_cooperator_stop(cooperator);
-		break;
-	case 3:
-		plait_cooperator_free(&cooperator);
-		break;
-	default:
-		plait_reactor_free(&reactor);
-	}
-	ck_assert_ptr_eq(strstr(trace(), "a !x w:CancelledError A:"), trace());
-	done();
-}
-
-TEST(paused_while_it_waits, ON_EACH_REACTOR, TIMES(2))
-{
-	begin(0);
-	act_at(add(0, 2), 1, wait);
-	run_turns(reactor, 1);
-	plait_coiterator_pause(jobs[0].task);
-	if (_i)
-		plait_coiterator_resume(jobs[0].task);
-	plait_fire(&jobs[0].promise, PLAIT_NONE);
-	run_turns(reactor, 2);
-	if (!_i) {
-		ck_assert_str_eq(trace(), "a w:none");
-		plait_coiterator_resume(jobs[0].task);
-		run_turns(reactor, 2);
-	}
-	ck_assert_str_eq(trace(), "a w:none a A:none");
-	done();
-}
+SCRIPTS(paused_while_it_waits, ON_EACH_REACTOR,
+	{ WAITING("2") "turns 1; pause_task a; fire w none; turns 2 | "
+		       "resume_task a; turns 2",
+	  "a w:none | a a:none" },
+	{ WAITING("2") "turns 1; pause_task a; resume_task a; fire w none; "
+		       "turns 2",
+	  "a w:none a a:none" })
 
 /* ---- what a step may do --------------------------------------------- */
 
@@ -644,7 +514,7 @@ static void (*const deeds[])(struct job *, plait_value *) = {
 
 enum { N_DEEDS = sizeof(deeds) / sizeof(deeds[0]) };
 
-GROUP("steps", .setup = steps_setup);
+GROUP("steps", .setup = setup);
 
 /* Whatever is done, in whichever slice, the others end and nothing is left. */
 TEST(a_step_may_do_anything, ON_EACH_REACTOR, TIMES(N_DEEDS * 18))
@@ -676,38 +546,23 @@ TEST(a_step_may_do_anything, ON_EACH_REACTOR, TIMES(N_DEEDS * 18))
 	done();
 }
 
-static plait_value free_everything(plait_value *result, void *arg)
-{
-	free_all(NULL, NULL);
-	return *result;
-}
-
-TEST(who_is_told_the_end_may_free_everything, ON_EACH_REACTOR, TIMES(5))
-{
-	begin(0);
-	for (unsigned i = 0; i < 3; i++)
-		add(i, 3 + (i == 2));
-	plait_deferred_add_both(jobs[1].done, free_everything, NULL);
-	switch (_i) {
-	case 0:
-		run_turns(reactor, 5);
-		break;
-	case 1:
-		plait_coiterator_stop(jobs[1].task);
-		break;
-	case 2:
-		plait_coiterator_free(&jobs[1].task);
-		break;
-	case 3:
-		plait_cooperator_free(&cooperator);
-		break;
-	default:
-		plait_reactor_free(&reactor);
-	}
-	for (unsigned i = 0; i < 3; i++)
-		ck_assert(plait_deferred_is_fired(jobs[i].done));
-	done();
-}
+SCRIPTS(who_is_told_the_end_may_free_everything, ON_EACH_REACTOR,
+	{ THREE "turns 5", "a b c a b c a a:none b b:none c:SchedulerStopped: "
+			   "the cooperator was stopped" },
+	{ THREE "stop_task b",
+	  "b:TaskStopped: the task was stopped a:SchedulerStopped: the "
+	  "cooperator was stopped c:SchedulerStopped: the cooperator was "
+	  "stopped" },
+	{ THREE "free_task b",
+	  "b:TaskStopped: the task was stopped a:SchedulerStopped: the "
+	  "cooperator was stopped c:SchedulerStopped: the cooperator was "
+	  "stopped" },
+	{ THREE "free_all",
+	  "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
+	  "the cooperator was stopped c:TaskStopped: the task was stopped" },
+	{ THREE "free_reactor",
+	  "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
+	  "the cooperator was stopped c:TaskStopped: the task was stopped" })
 
 /* ---- many tasks, and no memory -------------------------------------- */
 
@@ -735,7 +590,7 @@ static void add_many(struct plait_coiterator **tasks, struct job *many,
 	}
 }
 
-GROUP("limits", .setup = steps_setup);
+GROUP("limits", .setup = setup);
 
 TEST(a_hundred_thousand_tasks, ON_EACH_BACKEND, TIMES(2))
 {
@@ -827,7 +682,7 @@ TEST(without_memory_to_wait_it_fails_and_cancels, ON_EACH_REACTOR)
 	run_turns(reactor, 1);
 	ck_assert(fault_alloc_reached());
 	ck_assert_ptr_nonnull(strstr(trace(), "!x w:CancelledError"));
-	ck_assert_ptr_nonnull(strstr(trace(), "A:NoMemoryError"));
+	ck_assert_ptr_nonnull(strstr(trace(), "a:NoMemoryError"));
 	done();
 }
 

@@ -38,7 +38,6 @@ static const struct plait_protocol_ops ops = {
 	.done = done,
 };
 
-static struct plait_reactor *r;
 static struct plait_protocol *protocol;
 static struct plait_input *input;
 
@@ -47,8 +46,9 @@ static void begin(plait_input_step *step)
 	static struct plait_factory f = { .protocol = &ops };
 
 	own_step = step;
-	r = plait_testing_reactor_new();
-	protocol = plait_testing_protocol(plait_testing_connect(r, &f));
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	protocol = plait_testing_protocol(plait_testing_connect(reactor, &f));
 	input = &plait_self(protocol, struct own)->input;
 }
 
@@ -99,7 +99,6 @@ TEST(takes_of_different_kinds_follow_each_other, PURE)
 			say("abc;xyz;a;1");
 		assert_trace("header(abc) body(xyz) header() body() "
 			     "header(a) body(1)");
-		plait_reactor_free(&r);
 	}
 }
 
@@ -124,7 +123,6 @@ TEST(less_may_be_wanted_than_was_gathered, PURE)
 	wanted = 2;
 	say("g");
 	assert_trace("took(ab) took(cd) took(ef)");
-	plait_reactor_free(&r);
 }
 
 TEST(more_may_be_wanted_than_was_gathered_for, PURE)
@@ -136,7 +134,6 @@ TEST(more_may_be_wanted_than_was_gathered_for, PURE)
 	say("cd");
 	say("ef");
 	assert_trace("took(abcde)");
-	plait_reactor_free(&r);
 }
 
 TEST(no_memory_to_gather_anew_aborts, PURE)
@@ -154,8 +151,7 @@ TEST(no_memory_to_gather_anew_aborts, PURE)
 		ck_assert(fault_alloc_reached());
 		fault_alloc_off();
 		assert_trace("");
-		plait_testing_advance(r, 0);
-		plait_reactor_free(&r);
+		plait_testing_advance(reactor, 0);
 	}
 }
 
@@ -178,7 +174,6 @@ TEST(all_can_be_taken_once, PURE)
 	say("abc");
 	say("d");
 	assert_trace("all(abc) all(d)");
-	plait_reactor_free(&r);
 }
 
 static bool never(struct plait_protocol *p)
@@ -195,7 +190,6 @@ TEST(what_a_step_leaves_is_kept, PURE)
 	wanted = 3;
 	say("cdef");
 	assert_trace("step took(abc) took(def)");
-	plait_reactor_free(&r);
 }
 
 static bool put_back_once(struct plait_protocol *p)
@@ -219,7 +213,6 @@ TEST(put_back_waits_for_a_step_that_wants_it, PURE)
 	wanted = 2;
 	plait_input_resume(input, protocol, own_step);
 	assert_trace("all(ab) took(xy)");
-	plait_reactor_free(&r);
 }
 
 static bool refuse_long(struct plait_protocol *p)
@@ -241,7 +234,6 @@ TEST(line_that_is_too_long_is_told_with_its_beginning, PURE)
 	assert_trace("line(abc) long(abcde) line(fg)");
 	say("abc\r\nabcdefg\r\n");
 	assert_trace("line(abc) long(abcde) line(fg)");
-	plait_reactor_free(&r);
 }
 
 static bool no_delimiter(struct plait_protocol *p)

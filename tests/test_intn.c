@@ -14,7 +14,6 @@
 static void (*on_string)(struct plait_intn_receiver *p, const char *data,
 			 size_t len);
 
-static struct plait_reactor *r;
 static struct plait_transport *transport;
 static struct plait_intn_receiver *receiver;
 
@@ -53,15 +52,11 @@ static void connect_with(const struct plait_intn_receiver_ops *o)
 	static struct plait_factory f;
 
 	f.protocol = &o->base;
-	r = plait_testing_reactor_new();
-	transport = plait_testing_connect(r, &f);
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	transport = plait_testing_connect(reactor, &f);
 	receiver = plait_self(plait_testing_protocol(transport),
 			      struct plait_intn_receiver);
-}
-
-static void finish(void)
-{
-	plait_reactor_free(&r);
 }
 
 static void feed(const void *data, size_t len)
@@ -88,15 +83,12 @@ TEST(strings_come_in_order_however_they_are_cut, PURE, FROM_TO(1, 20))
 	connect_with(&ops[1]);
 	feed_in_pieces(one, sizeof(one) - 1, (size_t)_i);
 	assert_trace("string(hello) string() string(x)");
-	finish();
 	connect_with(&ops[2]);
 	feed_in_pieces(two, sizeof(two) - 1, (size_t)_i);
 	assert_trace("string(hello) string() string(x)");
-	finish();
 	connect_with(&ops[4]);
 	feed_in_pieces(four, sizeof(four) - 1, (size_t)_i);
 	assert_trace("string(hello) string() string(x)");
-	finish();
 }
 
 TEST(prefix_is_four_bytes_by_default, PURE)
@@ -104,7 +96,6 @@ TEST(prefix_is_four_bytes_by_default, PURE)
 	connect_with(&ops[0]);
 	say("\0\0\0\1x");
 	assert_trace("string(x)");
-	finish();
 }
 
 TEST(strange_prefix_aborts, PURE, TIMES(2), ABORTS)
@@ -126,7 +117,6 @@ TEST(limit_is_exact_however_it_is_cut, PURE, FROM_TO(1, 25))
 	ck_assert(plait_transport_is_disconnecting(transport));
 	say("\0\0\0\1x");
 	assert_trace("");
-	finish();
 }
 
 TEST(default_limit_is_twisteds, PURE)
@@ -134,11 +124,9 @@ TEST(default_limit_is_twisteds, PURE)
 	connect_with(&ops[4]);
 	say("\x00\x01\x86\x9f"); /* 99,999 */
 	assert_trace("");
-	finish();
 	connect_with(&ops[4]);
 	say("\x00\x01\x86\xa0");
 	assert_trace("limit(100000)");
-	finish();
 }
 
 TEST(largest_length_is_refused_and_allocates_nothing, PURE)
@@ -150,7 +138,6 @@ TEST(largest_length_is_refused_and_allocates_nothing, PURE)
 	say("\xff\xff\xff\xff");
 	ck_assert_uint_eq(heap_calls(), calls);
 	assert_trace("limit(4294967295)");
-	finish();
 }
 
 TEST(largest_length_that_is_allowed_allocates_what_comes, PURE)
@@ -165,7 +152,6 @@ TEST(largest_length_that_is_allowed_allocates_what_comes, PURE)
 	say("some bytes");
 	ck_assert_uint_lt(heap_live_bytes(), 100000);
 	assert_trace("");
-	finish();
 }
 
 TEST(refused_without_a_callback_closes_too, PURE)
@@ -176,7 +162,6 @@ TEST(refused_without_a_callback_closes_too, PURE)
 	ck_assert(!plait_transport_is_disconnecting(transport));
 	say("\4");
 	ck_assert(plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 TEST(nothing_is_kept_between_strings, PURE)
@@ -189,7 +174,6 @@ TEST(nothing_is_kept_between_strings, PURE)
 	say("bc");
 	ck_assert_uint_eq(heap_live(), before);
 	assert_trace("string(abc)");
-	finish();
 }
 
 static void obey(struct plait_intn_receiver *p, const char *data, size_t len)
@@ -216,9 +200,8 @@ TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 	else
 		say("\1a\1A\1b");
 	ck_assert_ptr_null(strstr(trace(), "string(b)"));
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
-	finish();
 }
 
 TEST(pause_holds_the_rest_of_the_chunk, PURE)
@@ -233,7 +216,6 @@ TEST(pause_holds_the_rest_of_the_chunk, PURE)
 	assert_trace("string(a)");
 	say("c");
 	assert_trace("string(bc)");
-	finish();
 }
 
 static void assert_written(const char *data, size_t len)
@@ -252,15 +234,12 @@ TEST(sent_string_has_its_length, PURE)
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, "abc", 3), 0);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, NULL, 0), 0);
 	assert_written("\3abc\0", 5);
-	finish();
 	connect_with(&ops[2]);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, "abc", 3), 0);
 	assert_written("\0\3abc", 5);
-	finish();
 	connect_with(&ops[4]);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, "abc", 3), 0);
 	assert_written("\0\0\0\3abc", 7);
-	finish();
 }
 
 TEST(what_the_prefix_cannot_say_is_not_sent, PURE)
@@ -272,13 +251,11 @@ TEST(what_the_prefix_cannot_say_is_not_sent, PURE)
 			 -EMSGSIZE);
 	assert_written("", 0);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, text, 255), 0);
-	finish();
 	connect_with(&ops[2]);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, text, 65536),
 			 -EMSGSIZE);
 	assert_written("", 0);
 	ck_assert_int_eq(plait_intn_receiver_send(receiver, text, 65535), 0);
-	finish();
 }
 
 TEST(sending_before_the_connection_is_nothing, PURE)
@@ -311,9 +288,8 @@ TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 		plait_intn_receiver_resume(receiver);
 		reached = fault_alloc_reached();
 		fault_alloc_off();
-		plait_testing_advance(r, 0);
+		plait_testing_advance(reactor, 0);
 		ck_assert_int_eq(plait_testing_is_aborted(transport), reached);
-		finish();
 	}
 	ck_assert_uint_gt(n, 4);
 }

@@ -80,7 +80,6 @@ static void (*on_raw)(struct plait_line_receiver *p, const char *data,
 static bool silent;
 static unsigned lines;
 
-static struct plait_reactor *r;
 static struct plait_transport *transport;
 static struct plait_line_receiver *receiver;
 
@@ -134,15 +133,11 @@ static void connect_with(const struct plait_line_receiver_ops *o)
 	static struct plait_factory f;
 
 	f.protocol = &o->base;
-	r = plait_testing_reactor_new();
-	transport = plait_testing_connect(r, &f);
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	transport = plait_testing_connect(reactor, &f);
 	receiver = plait_self(plait_testing_protocol(transport),
 			      struct plait_line_receiver);
-}
-
-static void finish(void)
-{
-	plait_reactor_free(&r);
 }
 
 /* Input that comes right from a transport, with nothing in between. */
@@ -179,7 +174,6 @@ TEST(lines_of_a_chunk_come_in_order, PURE)
 	assert_trace("line(a) line() line(b c)");
 	say("done\r\n");
 	assert_trace("line(undone)");
-	finish();
 }
 
 TEST(delimiter_may_be_cut_anywhere, PURE)
@@ -192,7 +186,6 @@ TEST(delimiter_may_be_cut_anywhere, PURE)
 		feed(text, cut);
 		feed(text + cut, sizeof(text) - 1 - cut);
 		assert_trace("line(one) line(two) line() line(three)");
-		finish();
 	}
 }
 
@@ -204,7 +197,6 @@ TEST(beginning_of_a_delimiter_is_text, PURE)
 	assert_trace("line(a) line(aa)");
 	say("aab");
 	assert_trace("line(ab)");
-	finish();
 }
 
 TEST(delimiter_may_hold_a_nul, PURE)
@@ -214,7 +206,6 @@ TEST(delimiter_may_hold_a_nul, PURE)
 	receiver->delimiter_size = 1;
 	feed("a\0b\0\0", 5);
 	assert_trace("line(a) line(b) line()");
-	finish();
 }
 
 TEST(empty_delimiter_is_the_default, PURE)
@@ -223,7 +214,6 @@ TEST(empty_delimiter_is_the_default, PURE)
 	receiver->delimiter = "";
 	say("a\r\n");
 	assert_trace("line(a)");
-	finish();
 }
 
 static void set_delimiter(struct plait_line_receiver *p, const char *line,
@@ -238,7 +228,6 @@ TEST(delimiter_changes_for_the_rest_of_the_chunk, PURE)
 	connect_with(&ops);
 	say("a\r\nb\r\n;c;");
 	assert_trace("line(a) line(b\r\n) line(c)");
-	finish();
 }
 
 TEST(receiver_without_callbacks_takes_all, PURE)
@@ -248,7 +237,6 @@ TEST(receiver_without_callbacks_takes_all, PURE)
 	plait_line_receiver_set_raw_mode(receiver);
 	say("raw");
 	ck_assert(plait_testing_is_connected(transport));
-	finish();
 }
 
 TEST(nothing_is_no_input, PURE)
@@ -258,7 +246,6 @@ TEST(nothing_is_no_input, PURE)
 	feed("", 0);
 	plait_line_receiver_set_line_mode(receiver, NULL, 0);
 	assert_trace("");
-	finish();
 }
 
 TEST(sent_line_has_its_delimiter, PURE)
@@ -272,7 +259,6 @@ TEST(sent_line_has_its_delimiter, PURE)
 	b = plait_testing_written(transport);
 	ck_assert_uint_eq(plait_buf_size(b), 8);
 	ck_assert_mem_eq(plait_buf_data(b), "hello\r\n\n", 8);
-	finish();
 }
 
 TEST(sending_before_the_connection_is_nothing, PURE)
@@ -301,7 +287,6 @@ TEST(limit_is_exact_however_it_is_cut, PURE, FROM_TO(1, 33))
 	/* seven bytes hold no delimiter; the eighth begins the next line */
 	assert_trace("line(abc) line(abcd) line(abcde) long(abcdef\r) "
 		     "line(\nx)");
-	finish();
 }
 
 static void check_default_limit(size_t len, bool fits)
@@ -322,7 +307,6 @@ static void check_default_limit(size_t len, bool fits)
 		ck_assert_uint_eq(lines, fits);
 		ck_assert_int_eq(plait_transport_is_disconnecting(transport),
 				 !fits);
-		finish();
 	}
 	free(text);
 }
@@ -343,10 +327,9 @@ TEST(line_too_long_closes, PURE)
 	ck_assert(plait_transport_is_disconnecting(transport));
 	say("later\r\n");
 	assert_trace("");
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert(!plait_testing_is_connected(transport));
 	ck_assert(!plait_testing_is_aborted(transport));
-	finish();
 }
 
 TEST(limit_may_be_lowered_under_what_has_come, PURE)
@@ -358,7 +341,6 @@ TEST(limit_may_be_lowered_under_what_has_come, PURE)
 	assert_trace("long(abcd) long(efgh)");
 	say("\r\n");
 	assert_trace("line(i)");
-	finish();
 }
 
 TEST(limit_may_be_none, PURE)
@@ -368,7 +350,6 @@ TEST(limit_may_be_none, PURE)
 	say("abc");
 	say("def\r\n");
 	assert_trace("line(abcdef)");
-	finish();
 }
 
 /* A peer that never ends its line: what it can make us keep. */
@@ -385,7 +366,6 @@ TEST(unfinished_line_takes_no_more_than_its_limit, PURE)
 			most = heap_live_bytes() - before;
 	}
 	ck_assert_uint_lt(most, 2 * 10000 + 2);
-	finish();
 }
 
 TEST(nothing_is_kept_between_lines, PURE)
@@ -397,7 +377,6 @@ TEST(nothing_is_kept_between_lines, PURE)
 	say_bytewise("a line\r\n", 8);
 	ck_assert_uint_eq(heap_live(), before);
 	assert_trace("line(a line)");
-	finish();
 }
 
 TEST(whole_lines_are_not_copied, PURE)
@@ -410,7 +389,6 @@ TEST(whole_lines_are_not_copied, PURE)
 	silent = true;
 	ck_assert_uint_eq(moved_by(text, sizeof(text)), 0);
 	ck_assert_uint_eq(lines, 100000);
-	finish();
 }
 
 /* A megabyte in pieces of that size: 100-byte lines, then one long one. */
@@ -435,7 +413,6 @@ TEST(work_is_linear_in_the_input, PURE, TIMES(6))
 	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
 	ck_assert_uint_ge(bytes_searched, sizeof(text) / 2);
 	ck_assert_uint_le(bytes_searched, 4 * sizeof(text));
-	finish();
 }
 
 /* A line "N" is followed by N raw bytes. */
@@ -471,7 +448,6 @@ TEST(raw_mode_begins_with_the_next_byte, PURE)
 	say("c2\r\nxyline\r\n");
 	assert_trace("raw(c2\r\nxyline\r\n) line(2) raw(xyline\r\n) "
 		     "line(line)");
-	finish();
 }
 
 TEST(mode_switches_neither_copy_nor_recurse, PURE)
@@ -486,7 +462,6 @@ TEST(mode_switches_neither_copy_nor_recurse, PURE)
 	connect_with(&ops);
 	ck_assert_uint_eq(moved_by(text, sizeof(text)), 0);
 	ck_assert_uint_eq(lines, sizeof(text) / 4);
-	finish();
 }
 
 TEST(unfinished_line_is_raw_after_a_switch_from_outside, PURE)
@@ -497,7 +472,6 @@ TEST(unfinished_line_is_raw_after_a_switch_from_outside, PURE)
 	assert_trace("");
 	say("and");
 	assert_trace("raw(half) raw(and)");
-	finish();
 }
 
 TEST(extra_from_outside_ends_the_unfinished_line, PURE)
@@ -508,7 +482,6 @@ TEST(extra_from_outside_ends_the_unfinished_line, PURE)
 	assert_trace("line(halfway)");
 	say("done\r\n");
 	assert_trace("line(undone)");
-	finish();
 }
 
 static void insert_once(struct plait_line_receiver *p, const char *line,
@@ -528,7 +501,6 @@ TEST(extra_comes_before_the_rest, PURE)
 	on_line = insert_once;
 	say("d\r\ne\r\n");
 	assert_trace("line(cd) still(cd) line(new) line(e)");
-	finish();
 }
 
 static void insert_twice(struct plait_line_receiver *p, const char *line,
@@ -548,7 +520,6 @@ TEST(line_stays_while_extras_replace_what_it_lies_in, PURE)
 	on_line = insert_twice;
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(a) still(a) line(one) line(two) line(b)");
-	finish();
 }
 
 static void give_back_first_half(struct plait_line_receiver *p,
@@ -565,7 +536,6 @@ TEST(extra_may_be_any_part_of_what_was_raw, PURE)
 	plait_line_receiver_set_raw_mode(receiver);
 	say("a\r\nbcd");
 	assert_trace("raw(a\r\nbcd) line(a)");
-	finish();
 }
 
 static void pause_at(struct plait_line_receiver *p, const char *line,
@@ -591,7 +561,6 @@ TEST(pause_holds_the_rest_of_the_chunk, PURE)
 	ck_assert(!plait_testing_is_paused(transport));
 	say("done\r\n");
 	assert_trace("line(undone)");
-	finish();
 }
 
 static void pause_at_each(struct plait_line_receiver *p, const char *line,
@@ -613,17 +582,16 @@ TEST(the_end_waits_for_the_lines_that_are_held, PURE, TIMES(2))
 	else
 		plait_testing_lose(transport, plait_value_failure(&v));
 	plait_value_free(&v);
-	plait_testing_advance(r, 1);
+	plait_testing_advance(reactor, 1);
 	assert_trace("line(a)");
 	plait_line_receiver_resume(receiver);
-	plait_testing_advance(r, 1);
+	plait_testing_advance(reactor, 1);
 	assert_trace("line(b)");
 	ck_assert(plait_testing_is_connected(transport));
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(c)");
-	plait_testing_advance(r, _i == 0 ? 0 : 5);
+	plait_testing_advance(reactor, _i == 0 ? 0 : 5);
 	ck_assert(!plait_testing_is_connected(transport));
-	finish();
 }
 
 TEST(the_end_comes_when_what_is_held_is_cleared, PURE)
@@ -632,13 +600,12 @@ TEST(the_end_comes_when_what_is_held_is_cleared, PURE)
 	connect_with(&ops);
 	say("a\r\nb\r\n");
 	plait_testing_deliver_eof(transport);
-	plait_testing_advance(r, 1);
+	plait_testing_advance(reactor, 1);
 	ck_assert(plait_testing_is_connected(transport));
 	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, NULL), 0);
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert(!plait_testing_is_connected(transport));
 	assert_trace("line(a)");
-	finish();
 }
 
 static void pause_and_resume(struct plait_line_receiver *p, const char *line,
@@ -660,7 +627,6 @@ TEST(resume_inside_a_callback_does_not_recurse, PURE)
 	receiver->delimiter = "\n";
 	feed(text, sizeof(text));
 	ck_assert_uint_eq(lines, sizeof(text) / 2);
-	finish();
 }
 
 TEST(pausing_after_every_line_is_linear, PURE)
@@ -678,7 +644,6 @@ TEST(pausing_after_every_line_is_linear, PURE)
 	while (lines < sizeof(text) / 2)
 		plait_line_receiver_resume(receiver);
 	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
-	finish();
 }
 
 TEST(input_while_paused_is_kept_at_linear_cost, PURE)
@@ -695,7 +660,6 @@ TEST(input_while_paused_is_kept_at_linear_cost, PURE)
 	plait_line_receiver_resume(receiver);
 	ck_assert_uint_le(bytes_moved, 4 * sizeof(text));
 	ck_assert_uint_eq(lines, 1);
-	finish();
 }
 
 TEST(input_while_paused_is_behind_what_is_held, PURE)
@@ -709,7 +673,6 @@ TEST(input_while_paused_is_behind_what_is_held, PURE)
 	assert_trace("line(P)");
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(xa) line(bc) line(d)");
-	finish();
 }
 
 TEST(resume_when_not_paused_is_nothing, PURE)
@@ -718,7 +681,6 @@ TEST(resume_when_not_paused_is_nothing, PURE)
 	plait_line_receiver_resume(receiver);
 	say("a\r\n");
 	assert_trace("line(a)");
-	finish();
 }
 
 static void receive_more(struct plait_line_receiver *p, const char *line,
@@ -737,7 +699,6 @@ TEST(input_from_inside_a_callback_is_behind_the_rest, PURE)
 	on_line = receive_more;
 	say("a\r\n");
 	assert_trace("line(a) line(more)");
-	finish();
 }
 
 static void close_at(struct plait_line_receiver *p, const char *line,
@@ -761,10 +722,9 @@ TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 	plait_testing_deliver(transport, texts[_i], strlen(texts[_i]));
 	ck_assert_str_ne(trace(), "");
 	ck_assert_ptr_null(strstr(trace(), "line(b)"));
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert(!plait_testing_is_connected(transport));
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
-	finish();
 }
 
 static void close_with_extra(struct plait_line_receiver *p, const char *data,
@@ -784,7 +744,6 @@ TEST(extra_after_a_close_goes_nowhere, PURE)
 	assert_trace("raw(a\r\nb\r\n)");
 	plait_line_receiver_set_line_mode(receiver, "c\r\n", 3);
 	assert_trace("");
-	finish();
 }
 
 TEST(close_while_paused_drops_what_is_held, PURE)
@@ -795,7 +754,6 @@ TEST(close_while_paused_drops_what_is_held, PURE)
 	plait_transport_lose_connection(transport);
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(P)");
-	finish();
 }
 
 static struct plait_buf *rest;
@@ -826,7 +784,6 @@ TEST(cleared_buffer_is_handed_over, PURE)
 	say("x\r\n");
 	assert_trace("line(x)");
 	plait_buf_unref(&rest);
-	finish();
 }
 
 TEST(cleared_while_paused, PURE)
@@ -838,7 +795,6 @@ TEST(cleared_while_paused, PURE)
 	say("b\r\n");
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(P) line(b)");
-	finish();
 }
 
 TEST(failed_clear_changes_nothing, PURE)
@@ -853,7 +809,6 @@ TEST(failed_clear_changes_nothing, PURE)
 	say("\r\n");
 	assert_trace("line(abc)");
 	plait_buf_unref(&small);
-	finish();
 }
 
 /* All that makes a receiver allocate. */
@@ -885,9 +840,8 @@ TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 		busy_life();
 		reached = fault_alloc_reached();
 		fault_alloc_off();
-		plait_testing_advance(r, 0);
+		plait_testing_advance(reactor, 0);
 		ck_assert_int_eq(plait_testing_is_aborted(transport), reached);
-		finish();
 	}
 	ck_assert_uint_gt(n, 8);
 }
@@ -909,9 +863,8 @@ TEST(line_stays_when_there_is_no_memory_for_extra, PURE)
 	on_line = insert_without_memory;
 	plait_line_receiver_resume(receiver);
 	assert_trace("line(a long line) still(a long line)");
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert(plait_testing_is_aborted(transport));
-	finish();
 }
 
 TEST(no_memory_for_a_clear_changes_nothing, PURE)
@@ -930,7 +883,6 @@ TEST(no_memory_for_a_clear_changes_nothing, PURE)
 	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, b), 0);
 	ck_assert_uint_eq(plait_buf_size(b), sizeof(text));
 	plait_buf_unref(&b);
-	finish();
 }
 
 /*
@@ -1049,7 +1001,6 @@ TEST(no_byte_is_lost_or_comes_twice, PURE, TIMES(30))
 	ck_assert_int_eq(plait_line_receiver_clear_buffer(receiver, rest), 0);
 	ck_assert_uint_eq(got + plait_buf_size(rest), given);
 	plait_buf_unref(&rest);
-	finish();
 }
 
 /* The receiver of lines alone. */
@@ -1092,8 +1043,9 @@ static void connect_only(const struct plait_line_only_receiver_ops *o)
 	static struct plait_factory f;
 
 	f.protocol = &o->base;
-	r = plait_testing_reactor_new();
-	transport = plait_testing_connect(r, &f);
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	transport = plait_testing_connect(reactor, &f);
 	only = plait_self(plait_testing_protocol(transport),
 			  struct plait_line_only_receiver);
 }
@@ -1111,7 +1063,6 @@ TEST(only_lines_come_until_a_close, PURE)
 	say_only("a\r\nb\r");
 	say_only("\nC\r\nd\r\n");
 	assert_trace("line(a) line(b) line(C)");
-	finish();
 }
 
 /* Twisted refuses the second one if it is cut before its last byte. */
@@ -1128,7 +1079,6 @@ TEST(only_limit_is_exact_however_it_is_cut, PURE)
 					      sizeof(text) - 1 - cut);
 		assert_trace("line(abc) line(abcd) long(abcde) line() "
 			     "line(x)");
-		finish();
 	}
 }
 
@@ -1139,7 +1089,6 @@ TEST(only_line_too_long_closes, PURE)
 	say_only("abcdef\r\nb\r\n");
 	assert_trace("");
 	ck_assert(plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 TEST(only_receiver_without_callbacks_takes_all, PURE)
@@ -1147,7 +1096,6 @@ TEST(only_receiver_without_callbacks_takes_all, PURE)
 	connect_only(&only_deaf_ops);
 	say_only("a\r\nb\r\nc");
 	ck_assert(plait_testing_is_connected(transport));
-	finish();
 }
 
 TEST(only_sent_line_has_its_delimiter, PURE)
@@ -1156,5 +1104,4 @@ TEST(only_sent_line_has_its_delimiter, PURE)
 	only->delimiter = "\n";
 	plait_line_only_receiver_send_line(only, "hello", 5);
 	ck_assert_uint_eq(plait_buf_size(plait_testing_written(transport)), 6);
-	finish();
 }

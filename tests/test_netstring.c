@@ -13,7 +13,6 @@
 static void (*on_string)(struct plait_netstring_receiver *p, const char *data,
 			 size_t len);
 
-static struct plait_reactor *r;
 static struct plait_transport *transport;
 static struct plait_netstring_receiver *receiver;
 
@@ -47,15 +46,11 @@ static void connect_with(const struct plait_netstring_receiver_ops *o)
 	static struct plait_factory f;
 
 	f.protocol = &o->base;
-	r = plait_testing_reactor_new();
-	transport = plait_testing_connect(r, &f);
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	transport = plait_testing_connect(reactor, &f);
 	receiver = plait_self(plait_testing_protocol(transport),
 			      struct plait_netstring_receiver);
-}
-
-static void finish(void)
-{
-	plait_reactor_free(&r);
 }
 
 static void feed(const void *data, size_t len)
@@ -80,7 +75,6 @@ TEST(strings_come_in_order_however_they_are_cut, PURE, FROM_TO(1, 33))
 		feed(text + at, piece < len - at ? piece : len - at);
 	assert_trace("string(hello) string() string(hello, world) string(,)");
 	ck_assert(!plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 /* Each with what Twisted says of it, too. */
@@ -118,7 +112,6 @@ TEST(what_is_no_netstring_closes, PURE, EACH_PAIR(2, N_OF(refused)))
 	say("1:a,");
 	assert_trace("fail");
 	ck_assert(plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 /* Twisted waits for one more byte here: "$" matches before a newline. */
@@ -127,7 +120,6 @@ TEST(newline_after_the_length_closes, PURE)
 	connect_with(&ops);
 	say("12\n");
 	assert_trace("fail");
-	finish();
 }
 
 TEST(length_alone_waits, PURE, TIMES(5))
@@ -138,7 +130,6 @@ TEST(length_alone_waits, PURE, TIMES(5))
 	say(texts[_i]);
 	assert_trace("");
 	ck_assert(!plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 GROUP("limits");
@@ -151,7 +142,6 @@ TEST(limit_is_exact, PURE)
 	assert_trace("string(123456789) string(1234567890)");
 	say("11");
 	assert_trace("fail");
-	finish();
 }
 
 TEST(limit_of_one_digit_refuses_larger_digits, PURE)
@@ -162,7 +152,6 @@ TEST(limit_of_one_digit_refuses_larger_digits, PURE)
 	assert_trace("string(12345)");
 	say("6");
 	assert_trace("fail");
-	finish();
 }
 
 TEST(limit_may_be_all_there_is, PURE)
@@ -173,12 +162,10 @@ TEST(limit_may_be_all_there_is, PURE)
 	assert_trace("string(ab)");
 	say("y");
 	ck_assert_uint_lt(heap_live_bytes(), 1000000);
-	finish();
 	connect_with(&ops);
 	receiver->max_length = SIZE_MAX;
 	say("18446744073709551617:a,");
 	assert_trace("fail");
-	finish();
 }
 
 TEST(refused_without_a_callback_closes_too, PURE)
@@ -188,7 +175,6 @@ TEST(refused_without_a_callback_closes_too, PURE)
 	ck_assert(!plait_transport_is_disconnecting(transport));
 	say("x");
 	ck_assert(plait_transport_is_disconnecting(transport));
-	finish();
 }
 
 TEST(announced_length_allocates_nothing, PURE)
@@ -201,7 +187,6 @@ TEST(announced_length_allocates_nothing, PURE)
 	ck_assert_uint_eq(heap_calls(), calls);
 	say("x");
 	ck_assert_uint_lt(heap_live_bytes(), 100000);
-	finish();
 }
 
 TEST(nothing_is_kept_between_strings, PURE)
@@ -214,7 +199,6 @@ TEST(nothing_is_kept_between_strings, PURE)
 	say("bc,");
 	ck_assert_uint_eq(heap_live(), before);
 	assert_trace("string(abc)");
-	finish();
 }
 
 static void obey(struct plait_netstring_receiver *p, const char *data,
@@ -239,9 +223,8 @@ TEST(nothing_comes_after_a_close, PURE, TIMES(2))
 	connect_with(&ops);
 	say(_i == 0 ? "1:a,1:C,1:b," : "1:a,1:A,1:b,");
 	ck_assert_ptr_null(strstr(trace(), "string(b)"));
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 	ck_assert_int_eq(plait_testing_is_aborted(transport), _i);
-	finish();
 }
 
 TEST(pause_holds_the_rest_of_the_chunk, PURE)
@@ -256,7 +239,6 @@ TEST(pause_holds_the_rest_of_the_chunk, PURE)
 	assert_trace("string(a)");
 	say("c,");
 	assert_trace("string(bc)");
-	finish();
 }
 
 GROUP("grammar");
@@ -271,7 +253,6 @@ TEST(sent_string_is_a_netstring, PURE)
 	b = plait_testing_written(transport);
 	ck_assert_uint_eq(plait_buf_size(b), 19);
 	ck_assert_mem_eq(plait_buf_data(b), "12:hello, world,0:,", 19);
-	finish();
 }
 
 TEST(sending_before_the_connection_is_nothing, PURE)
@@ -301,9 +282,8 @@ TEST(no_memory_aborts_and_leaks_nothing, PURE, TIMES(2))
 		plait_netstring_receiver_resume(receiver);
 		reached = fault_alloc_reached();
 		fault_alloc_off();
-		plait_testing_advance(r, 0);
+		plait_testing_advance(reactor, 0);
 		ck_assert_int_eq(plait_testing_is_aborted(transport), reached);
-		finish();
 	}
 	ck_assert_uint_gt(n, 4);
 }

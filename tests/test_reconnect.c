@@ -9,12 +9,13 @@
 #include <plait/testing.h>
 
 #include "tests/harness.h"
-#include "tests/trace.h"
+#include "tests/script.h"
+#include "tests/timed.h"
 
-static struct plait_reactor *r;
 static struct plait_reconnecting_factory *client;
 static struct plait_connector *connector; /* of the last attempt */
 static unsigned attempts;
+static bool quiet;
 static bool content; /* the protocol resets when it is connected */
 
 static void connection_made(struct plait_protocol *p)
@@ -33,6 +34,8 @@ static const struct plait_protocol_ops protocol_ops = {
 static void started(struct plait_factory *f, struct plait_connector *c)
 {
 	attempts++;
+	if (!quiet)
+		trace_add("try");
 	connector = c;
 	plait_reconnecting_factory_started(f, c);
 }
@@ -40,7 +43,8 @@ static void started(struct plait_factory *f, struct plait_connector *c)
 static void failed(struct plait_factory *f, struct plait_connector *c,
 		   const struct plait_failure *why)
 {
-	trace_add("failed(%s)", plait_failure_kind(why)->name);
+	if (!quiet)
+		trace_add("failed(%s)", plait_failure_kind(why)->name);
 	plait_reconnecting_factory_failed(f, c, why);
 }
 
@@ -76,22 +80,23 @@ static const struct plait_factory_ops plain_ops = {
 };
 
 /* A factory with these settings that is connecting. */
-static void begin(struct plait_reconnecting_factory *settings)
+static void begin(struct plait_reconnecting_factory *f)
 {
-	client = settings;
+	client = f;
 	if (client->base.ops == NULL)
 		client->base.ops = &noting_ops;
 	client->base.protocol = &protocol_ops;
 	attempts = 0;
-	r = plait_testing_reactor_new();
-	plait_connect_tcp(r, "127.0.0.1", 7, &client->base, NULL);
+	reactor = plait_testing_reactor_new();
+	plait_connect_tcp(reactor, "127.0.0.1", 7, &client->base, NULL);
 }
 
 static void finish(void)
 {
 	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 0);
-	plait_reactor_free(&r);
+	if (reactor != NULL)
+		plait_testing_advance(reactor, 0);
+	plait_reactor_free(&reactor);
 }
 
 static void refuse(void)
@@ -100,7 +105,7 @@ static void refuse(void)
 
 	plait_testing_refuse(connector, plait_value_failure(&why));
 	plait_value_free(&why);
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 }
 
 static void lose(struct plait_transport *t)
@@ -108,7 +113,7 @@ static void lose(struct plait_transport *t)
 	plait_value why = plait_connection_done();
 
 	plait_testing_lose(t, plait_value_failure(&why));
-	plait_testing_advance(r, 0);
+	plait_testing_advance(reactor, 0);
 }
 
 /* The delay of the next failure, after which it tries again. */
@@ -119,63 +124,144 @@ static double next_delay(void)
 
 	refuse();
 	delay = plait_reconnecting_factory_delay(client);
-	plait_testing_advance(r, delay * 0.999);
+	plait_testing_advance(reactor, delay * 0.999);
 	ck_assert_uint_eq(attempts, before);
-	plait_testing_advance(r, delay * 0.001 + 1e-6);
+	plait_testing_advance(reactor, delay * 0.001 + 1e-6);
 	ck_assert_uint_eq(attempts, before + 1);
 	return delay;
 }
 
-GROUP("delays");
+/* The verbs of this suite: of one factory and its last connection. */
+static struct plait_reconnecting_factory settings;
+static struct plait_transport *last;
+
+/* Each setting that is named, and its number. */
+static void do_client(void)
+{
+	static const char *const names[] = { "jitter", "factor", "initial",
+					     "max" };
+	double *const numbers[] = { &settings.jitter, &settings.factor,
+				    &settings.initial_delay,
+				    &settings.max_delay };
+
+	while (script_more()) {
+		const char *name = script_word();
+		double number = script_number();
+
+		if (strcmp(name, "retries") == 0)
+			settings.max_retries = (unsigned)number;
+		for (size_t i = 0; i < 4; i++)
+			if (strcmp(name, names[i]) == 0)
+				*numbers[i] = number;
+	}
+	begin(&settings);
+}
+
+static void do_content(void)
+{
+	content = true;
+}
+
+static void do_in_use(void)
+{
+	settings.base.ops = &counting_ops;
+}
+
+/* So many failures: only how long it then waits is traced. */
+static void do_delays(void)
+{
+	for (int n = (int)script_number(); n > 0; n--) {
+		quiet = true;
+		double delay = next_delay();
+
+		quiet = false;
+		trace_add("%.12g", delay);
+	}
+}
+
+static void do_delay(void)
+{
+	trace_add("%.12g", plait_reconnecting_factory_delay(client));
+}
+
+static void do_complete(void)
+{
+	last = plait_testing_complete(connector);
+}
+
+static void do_lose(void)
+{
+	lose(last);
+}
+
+static void do_connected(void)
+{
+	trace_add("%s",
+		  plait_testing_is_connected(last) ? "connected" : "lost");
+}
+
+static void do_stop(void)
+{
+	plait_reconnecting_factory_stop(client);
+}
+
+static void do_start(void)
+{
+	plait_reconnecting_factory_start(client);
+}
+
+static void do_reset(void)
+{
+	plait_reconnecting_factory_reset(client);
+}
+
+static void do_connect(void)
+{
+	ck_assert_int_eq(plait_connector_connect(connector), 0);
+}
+
+static void do_connect_tcp(void)
+{
+	plait_connect_tcp(reactor, "127.0.0.1", 7, &client->base, NULL);
+}
+
+static const struct script_verb verbs[] = {
+	{ "client", do_client },   /* [SETTING NUMBER ...]: it connects */
+	{ "content", do_content }, /* its protocols reset it */
+	{ "in_use", do_in_use },   /* traces start() and stop() */
+	{ "delays", do_delays },   /* N */
+	{ "delay?", do_delay },
+	{ "refuse", refuse },
+	{ "complete", do_complete },
+	{ "lose", do_lose },
+	{ "connected?", do_connected },
+	{ "stop", do_stop },
+	{ "start", do_start },
+	{ "reset", do_reset },
+	{ "connect", do_connect },
+	{ "connect_tcp", do_connect_tcp },
+	{ NULL, NULL },
+};
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, finish);
+}
+
+GROUP("delays", .setup = setup);
 
 /* Twisted's own with its jitter set to 0. */
-TEST(delays_grow_as_twisteds, PURE)
-{
-	static const double delays[] = {
-		2.718281828459045,
-		7.3890560989306495,
-		20.085536923187664,
-		54.59815003314423,
-		148.4131591025766,
-		403.428793492735,
-		1096.6331584284583,
-		2980.957987041727,
-		3600,
-		3600,
-	};
-	struct plait_reconnecting_factory f = { .jitter = -1 };
+SCRIPT(delays_grow_as_twisteds, PURE, "client jitter -1; delays 10",
+       "try 2.71828182846 7.38905609893 20.0855369232 54.5981500331 "
+       "148.413159103 403.428793493 1096.63315843 2980.95798704 3600 3600")
 
-	begin(&f);
-	for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++)
-		ck_assert_double_eq_tol(next_delay(), delays[i], 1e-9);
-	finish();
-}
+SCRIPT(settings_are_heeded, PURE,
+       "client jitter -1 initial 0.5 factor 2 max 3; delays 4", "try 1 2 3 3")
 
-TEST(settings_are_heeded, PURE)
-{
-	struct plait_reconnecting_factory f = {
-		.jitter = -1, .initial_delay = 0.5, .factor = 2, .max_delay = 3
-	};
-
-	begin(&f);
-	ck_assert_double_eq(next_delay(), 1);
-	ck_assert_double_eq(next_delay(), 2);
-	ck_assert_double_eq(next_delay(), 3);
-	ck_assert_double_eq(next_delay(), 3);
-	finish();
-}
-
-TEST(senseless_settings_are_the_defaults, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = NAN,
-						.initial_delay = -1,
-						.factor = NAN,
-						.max_delay = -INFINITY };
-
-	begin(&f);
-	ck_assert_double_eq_tol(next_delay(), 2.718281828459045, 1e-9);
-	finish();
-}
+SCRIPT(senseless_settings_are_the_defaults, PURE,
+       "client jitter nan initial -1 factor nan max -inf; delays 1",
+       "try 2.71828182846")
 
 TEST(endless_delays_do_no_harm, PURE)
 {
@@ -188,7 +274,7 @@ TEST(endless_delays_do_no_harm, PURE)
 	for (int i = 0; i < 8; i++) {
 		refuse();
 		ck_assert(plait_reconnecting_factory_delay(client) <= 1e9);
-		plait_testing_advance(r, 1e9);
+		plait_testing_advance(reactor, 1e9);
 		ck_assert_uint_eq(attempts, (unsigned)i + 2);
 	}
 	finish();
@@ -208,7 +294,7 @@ TEST(delays_are_bounded_for_ever, PURE)
 		refuse();
 		trace_clear();
 		delay = plait_reconnecting_factory_delay(client);
-		plait_testing_advance(r, 3600);
+		plait_testing_advance(reactor, 3600);
 		ck_assert_uint_eq(attempts, (unsigned)i + 2);
 		if (i < 20)
 			continue;
@@ -277,31 +363,13 @@ TEST(seed_makes_it_repeat, PURE)
 }
 
 /* A server that accepts and hangs up is not stormed. */
-TEST(success_alone_does_not_reset, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
+SCRIPT(success_alone_does_not_reset, PURE,
+       "client jitter -1 factor 2; delays 1; complete; lose; delay?; advance 4",
+       "try 2 made 4 try")
 
-	begin(&f);
-	ck_assert_double_eq(next_delay(), 2);
-	lose(plait_testing_complete(connector));
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 4);
-	plait_testing_advance(r, 4);
-	ck_assert_uint_eq(attempts, 3);
-	finish();
-}
-
-TEST(content_protocol_resets, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
-
-	content = true;
-	begin(&f);
-	next_delay();
-	next_delay();
-	lose(plait_testing_complete(connector));
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 2);
-	finish();
-}
+SCRIPT(content_protocol_resets, PURE,
+       "content; client jitter -1 factor 2; delays 2; complete; lose; delay?",
+       "try 2 4 made 2")
 
 /* Told of the beginning and no more, it holds no connector for good. */
 static void note_failed(struct plait_factory *f, struct plait_connector *c,
@@ -328,74 +396,30 @@ TEST(content_or_stopped_one_holds_no_connector, PURE, TIMES(2))
 		plait_testing_complete(connector);
 	else
 		refuse();
-	plait_reactor_free(&r);
+	plait_reactor_free(&reactor);
 	ck_assert_ptr_null(f.connector);
 }
 
-TEST(reset_in_a_delay_lets_it_run, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
+SCRIPT(reset_in_a_delay_lets_it_run, PURE,
+       "client jitter -1 factor 2; delays 1; refuse; reset; delay?; advance 4; "
+       "delays 1",
+       "try 2 failed(ConnectionRefusedError) 4 try 2")
 
-	begin(&f);
-	next_delay();
-	refuse();
-	plait_reconnecting_factory_reset(client);
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 4);
-	plait_testing_advance(r, 4);
-	ck_assert_uint_eq(attempts, 3);
-	ck_assert_double_eq(next_delay(), 2);
-	finish();
-}
+SCRIPT(gives_up_after_so_many_retries_in_a_row, PURE,
+       "content; client jitter -1 factor 2 retries 2; delays 2; complete; "
+       "lose; advance 2; delays 1; refuse; delay?; advance 1e6; free_reactor",
+       "try 2 4 made try 4 failed(ConnectionRefusedError) 0")
 
-TEST(gives_up_after_so_many_retries_in_a_row, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1,
-						.max_retries = 2 };
+GROUP("stop", .setup = setup);
 
-	content = true;
-	begin(&f);
-	next_delay();
-	next_delay();
-	lose(plait_testing_complete(connector));
-	plait_testing_advance(r, 4);
-	next_delay();
-	refuse();
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 5);
-	/* nothing is held, though it was not stopped */
-	plait_reactor_free(&r);
-}
+SCRIPT(stop_ends_a_delay, PURE,
+       "client jitter -1; refuse; stop; stop; delay?; advance 1e6; "
+       "free_reactor",
+       "try failed(ConnectionRefusedError) 0")
 
-GROUP("stop");
-
-TEST(stop_ends_a_delay, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-
-	begin(&f);
-	refuse();
-	plait_reconnecting_factory_stop(client);
-	plait_reconnecting_factory_stop(client);
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 1);
-	plait_reactor_free(&r);
-}
-
-TEST(stop_ends_an_attempt, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-
-	begin(&f);
-	plait_reconnecting_factory_stop(client);
-	assert_trace("");
-	plait_testing_advance(r, 0);
-	assert_trace("failed(UserError)");
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 1);
-	plait_reactor_free(&r);
-}
+SCRIPT(stop_ends_an_attempt, PURE,
+       "client jitter -1; stop | advance 0 | advance 1e6; free_reactor",
+       "try | failed(UserError) |")
 
 static void refuse_only(struct plait_connector *c)
 {
@@ -423,87 +447,36 @@ TEST(stop_wins_over_the_failure_that_is_being_told, PURE)
 
 	begin(&f);
 	refuse_only(connector);
-	plait_testing_advance(r, 1e6);
-	assert_trace("failed(ConnectionRefusedError)");
+	plait_testing_advance(reactor, 1e6);
+	assert_trace("try failed(ConnectionRefusedError)");
 	ck_assert_uint_eq(attempts, 1);
-	plait_reactor_free(&r);
+	plait_reactor_free(&reactor);
 }
 
-TEST(stop_leaves_a_connection_but_not_its_successor, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-	struct plait_transport *t;
+SCRIPT(stop_leaves_a_connection_but_not_its_successor, PURE,
+       "client jitter -1; complete; stop; advance 100; connected? | reset; "
+       "lose; advance 1e6; free_reactor",
+       "try made connected |")
 
-	begin(&f);
-	t = plait_testing_complete(connector);
-	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 100);
-	ck_assert(plait_testing_is_connected(t));
-	/* nor does a protocol that is content too late bring it back */
-	plait_reconnecting_factory_reset(client);
-	lose(t);
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 1);
-	plait_reactor_free(&r);
-}
+SCRIPT(stop_from_started_connecting, PURE,
+       "client jitter -1; refuse; advance 3 | stop; advance 1e6; free_reactor",
+       "try failed(ConnectionRefusedError) try | failed(UserError)")
 
-TEST(stop_from_started_connecting, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
+SCRIPT(start_undoes_a_stop, PURE,
+       "client jitter -1 factor 2; delays 1; stop; advance 1; start; "
+       "connect_tcp; delays 1",
+       "try 2 failed(UserError) try 2")
 
-	begin(&f);
-	refuse();
-	plait_testing_advance(r, 3);
-	ck_assert_uint_eq(attempts, 2);
-	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 2);
-	assert_trace("failed(ConnectionRefusedError) failed(UserError)");
-	plait_reactor_free(&r);
-}
+SCRIPT(without_a_start_a_stopped_one_tries_once, PURE,
+       "client jitter -1; stop; advance 1; connect_tcp; refuse; advance 1e6; "
+       "free_reactor",
+       "try failed(UserError) try failed(ConnectionRefusedError)")
 
-TEST(start_undoes_a_stop, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1, .factor = 2 };
+GROUP("connectors", .setup = setup);
 
-	begin(&f);
-	next_delay();
-	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 1);
-	plait_reconnecting_factory_start(client);
-	plait_connect_tcp(r, "127.0.0.1", 7, &client->base, NULL);
-	ck_assert_double_eq(next_delay(), 2);
-	finish();
-}
-
-TEST(without_a_start_a_stopped_one_tries_once, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-
-	begin(&f);
-	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 1);
-	plait_connect_tcp(r, "127.0.0.1", 7, &client->base, NULL);
-	refuse();
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 2);
-	plait_reactor_free(&r);
-}
-
-GROUP("connectors");
-
-TEST(connecting_by_hand_ends_the_delay, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-
-	begin(&f);
-	refuse();
-	ck_assert_int_eq(plait_connector_connect(connector), 0);
-	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
-	plait_testing_advance(r, 1e6);
-	ck_assert_uint_eq(attempts, 2);
-	finish();
-}
+SCRIPT(connecting_by_hand_ends_the_delay, PURE,
+       "client jitter -1; refuse; connect; delay?; advance 1e6",
+       "try failed(ConnectionRefusedError) try 0 failed(ConnectTimeoutError)")
 
 static void remember_connector(struct plait_factory *f,
 			       struct plait_connector *c)
@@ -524,29 +497,18 @@ TEST(attempt_of_somebody_else_is_left_alone, PURE)
 	begin(&f);
 	refuse();
 	ck_assert_int_eq(plait_connector_connect(connector), 0);
-	plait_testing_advance(r, 10);
+	plait_testing_advance(reactor, 10);
 	ck_assert_int_eq(plait_connector_state(connector), PLAIT_CONNECTING);
 	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
-	plait_reactor_free(&r);
+	plait_reactor_free(&reactor);
 	plait_reconnecting_factory_stop(client);
 }
 
-TEST(factory_is_out_of_use_in_a_delay, PURE)
-{
-	struct plait_reconnecting_factory f = { .jitter = -1,
-						.base.ops = &counting_ops };
-
-	begin(&f);
-	assert_trace("start");
-	refuse();
-	assert_trace("failed(ConnectionRefusedError) stop");
-	plait_testing_advance(r, 3);
-	assert_trace("start");
-	plait_reconnecting_factory_stop(client);
-	plait_testing_advance(r, 0);
-	assert_trace("failed(UserError) stop");
-	plait_reactor_free(&r);
-}
+SCRIPT(factory_is_out_of_use_in_a_delay, PURE,
+       "in_use; client jitter -1 | refuse | advance 3 | stop; advance 0; "
+       "free_reactor",
+       "start try | failed(ConnectionRefusedError) stop | start try | "
+       "failed(UserError) stop")
 
 TEST(table_of_the_header_suffices, PURE)
 {
@@ -557,9 +519,9 @@ TEST(table_of_the_header_suffices, PURE)
 	begin(&f);
 	c = plait_connector_ref(f.connector);
 	refuse_only(c);
-	plait_testing_advance(r, 3);
+	plait_testing_advance(reactor, 3);
 	lose(plait_testing_complete(c));
-	plait_testing_advance(r, 100);
+	plait_testing_advance(reactor, 100);
 	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
 	plait_connector_unref(&c);
 	finish();
@@ -577,22 +539,15 @@ TEST(without_a_connector_it_gives_up, PURE)
 	plait_reconnecting_factory_stop(&f);
 }
 
-GROUP("stop");
+GROUP("stop", .setup = setup);
 
 /* What a delay holds when its reactor goes is let go by stop. */
-TEST(stop_after_the_reactor_was_freed, PURE, TIMES(3))
-{
-	struct plait_reconnecting_factory f = { .jitter = -1 };
-
-	begin(&f);
-	if (_i == 1)
-		refuse();
-	else if (_i == 2)
-		plait_testing_complete(connector);
-	plait_reactor_free(&r);
-	plait_reconnecting_factory_stop(client);
-	ck_assert_uint_eq(attempts, 1);
-}
+SCRIPTS(stop_after_the_reactor_was_freed, PURE,
+	{ "client jitter -1; free_reactor; stop",
+	  "try failed(ConnectionLost)" },
+	{ "client jitter -1; refuse; free_reactor; stop",
+	  "try failed(ConnectionRefusedError)" },
+	{ "client jitter -1; complete; free_reactor; stop", "try made" })
 
 /* On real sockets: refused by a port that is held, then let in. */
 static void real_connection_made(struct plait_protocol *p)
@@ -600,7 +555,7 @@ static void real_connection_made(struct plait_protocol *p)
 	content = true;
 }
 
-GROUP("connectors");
+GROUP("connectors", .setup = setup);
 
 TEST(connects_again_on_real_sockets, ON_EACH_BACKEND)
 {

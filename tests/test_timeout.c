@@ -1,14 +1,13 @@
 /*
  * Timeouts of idle connections, on a clock that the test moves.
  */
-#include <math.h>
 #include <signal.h>
 
 #include <plait/testing.h>
 #include <plait/timeout.h>
 
 #include "tests/harness.h"
-#include "tests/trace.h"
+#include "tests/script.h"
 
 struct idle {
 	struct plait_protocol base;
@@ -35,13 +34,12 @@ static const struct plait_protocol_ops ops = {
 	.connection_lost = connection_lost,
 };
 
-static struct plait_reactor *r;
 static struct plait_transport *transport;
 static struct plait_timeout *timeout;
 
 static void timed_out(struct plait_protocol *p)
 {
-	trace_add("out(%g)", plait_reactor_seconds(r));
+	trace_add("out(%g)", plait_reactor_seconds(reactor));
 }
 
 /* Note what happens; or, without a callback of its own, lose. */
@@ -50,8 +48,9 @@ static void begin(plait_timeout_func *fn, double seconds)
 	static struct plait_factory f = { .protocol = &ops };
 	struct plait_protocol *p;
 
-	r = plait_testing_reactor_new();
-	transport = plait_testing_connect(r, &f);
+	plait_reactor_free(&reactor);
+	reactor = plait_testing_reactor_new();
+	transport = plait_testing_connect(reactor, &f);
 	p = plait_testing_protocol(transport);
 	timeout = &plait_self(p, struct idle)->timeout;
 	timeout->timed_out = fn;
@@ -61,58 +60,80 @@ static void begin(plait_timeout_func *fn, double seconds)
 static void finish(void)
 {
 	plait_timeout_stop(timeout);
-	plait_testing_advance(r, 0);
-	trace_clear();
-	plait_reactor_free(&r);
+	plait_reactor_free(&reactor);
 }
 
-GROUP("timeout");
-
-TEST(silence_times_out_once, PURE)
+/* The verbs of this suite: SECONDS of silence of one connection. */
+static void do_idle(void)
 {
-	begin(timed_out, 10);
-	plait_testing_advance(r, 9.999);
-	assert_trace("");
-	plait_testing_advance(r, 0.001);
-	assert_trace("out(10)");
-	plait_testing_advance(r, 100);
-	assert_trace("");
-	finish();
+	begin(timed_out, script_number());
 }
 
-TEST(timing_out_closes_by_default, PURE)
+static void do_idle_alone(void)
 {
-	begin(NULL, 10);
-	plait_testing_advance(r, 10);
-	assert_trace("lost(ConnectionDone)");
-	ck_assert(!plait_testing_is_connected(transport));
-	plait_reactor_free(&r);
+	begin(NULL, script_number());
 }
 
-TEST(reset_starts_the_time_anew, PURE)
+static void do_start(void)
 {
-	begin(timed_out, 10);
-	plait_testing_advance(r, 7.3);
+	plait_timeout_start(timeout, plait_testing_protocol(transport),
+			    script_number());
+}
+
+static void do_data(void)
+{
 	plait_testing_deliver(transport, "x", 1);
-	plait_testing_advance(r, 9.99);
-	assert_trace("");
-	plait_testing_advance(r, 0.01);
-	assert_trace("out(17.3)");
-	finish();
 }
+
+static void do_reset(void)
+{
+	plait_timeout_reset(timeout);
+}
+
+static void do_stop(void)
+{
+	plait_timeout_stop(timeout);
+}
+
+static const struct script_verb verbs[] = {
+	{ "idle", do_idle },		 /* connects, and starts it */
+	{ "idle_alone", do_idle_alone }, /* without a callback */
+	{ "start", do_start },		 /* SECONDS */
+	{ "data", do_data },
+	{ "reset", do_reset },
+	{ "stop", do_stop },
+	{ NULL, NULL },
+};
+
+static void setup(void)
+{
+	steps_setup();
+	script_words(verbs, do_stop);
+}
+
+GROUP("timeout", .setup = setup);
+
+SCRIPT(silence_times_out_once, PURE,
+       "idle 10; advance 9.999 | advance 0.001 | advance 100", "| out(10) |")
+
+SCRIPT(timing_out_closes_by_default, PURE,
+       "idle_alone 10; advance 9.999 | advance 0.001", "| lost(ConnectionDone)")
+
+SCRIPT(reset_starts_the_time_anew, PURE,
+       "idle 10; advance 7.3; data; advance 9.99 | advance 0.01", "| out(17.3)")
 
 /* A byte every 9 of 10 seconds keeps it open, for ever. */
 TEST(resets_in_time_keep_it_open, PURE)
 {
 	begin(timed_out, 10);
 	for (int i = 0; i < 10000; i++) {
-		plait_testing_advance(r, 9);
+		plait_testing_advance(reactor, 9);
 		plait_timeout_reset(timeout);
 	}
 	assert_trace("");
-	plait_testing_advance(r, 9);
+	plait_testing_advance(reactor, 9);
 	assert_trace("");
-	plait_testing_advance(r, 1);
+	plait_testing_advance(reactor, 1);
 	assert_trace("out(90010)");
 	finish();
 }
@@ -126,8 +147,8 @@ static void count(struct plait_protocol *p)
 
 static void jump_to_timer(void)
 {
-	plait_testing_advance(r, plait_timer_when(&timeout->timer) -
-					 plait_reactor_seconds(r));
+	plait_testing_advance(reactor, plait_timer_when(&timeout->timer) -
+					       plait_reactor_seconds(reactor));
 }
 
 /* Fractions that no double holds must not make it spin or wait too long. */
@@ -139,7 +160,7 @@ TEST(odd_times_are_kept, PURE)
 
 		plait_timeout_start(timeout, plait_testing_protocol(transport),
 				    seconds);
-		plait_testing_advance(r, 0.07);
+		plait_testing_advance(reactor, 0.07);
 		plait_timeout_reset(timeout);
 		jump_to_timer();
 		ck_assert_uint_eq(outs, i - 1);
@@ -155,58 +176,26 @@ TEST(reset_does_not_touch_the_timer, PURE)
 
 	begin(timed_out, 10);
 	when = plait_timer_when(&timeout->timer);
-	plait_testing_advance(r, 5);
+	plait_testing_advance(reactor, 5);
 	for (int i = 0; i < 1000; i++)
 		plait_timeout_reset(timeout);
 	ck_assert_double_eq(plait_timer_when(&timeout->timer), when);
 	finish();
 }
 
-TEST(clock_that_jumped_over_all_of_it_times_out, PURE)
-{
-	begin(timed_out, 10);
-	plait_testing_advance(r, 5);
-	plait_timeout_reset(timeout);
-	plait_testing_advance(r, 1000);
-	assert_trace("out(1005)");
-	finish();
-}
+SCRIPT(clock_that_jumped_over_all_of_it_times_out, PURE,
+       "idle 10; advance 5; reset; advance 1000", "out(1005)")
 
-TEST(start_changes_the_time, PURE)
-{
-	begin(timed_out, 10);
-	plait_testing_advance(r, 5);
-	plait_timeout_start(timeout, plait_testing_protocol(transport), 2);
-	plait_testing_advance(r, 2);
-	assert_trace("out(7)");
-	plait_timeout_start(timeout, plait_testing_protocol(transport), 30);
-	plait_testing_advance(r, 29);
-	assert_trace("");
-	plait_testing_advance(r, 1);
-	assert_trace("out(37)");
-	finish();
-}
+SCRIPT(start_changes_the_time, PURE,
+       "idle 10; advance 5; start 2; advance 2 | start 30; advance 29 | "
+       "advance 1",
+       "out(7) | | out(37)")
 
-TEST(stopped_one_never_times_out, PURE)
-{
-	begin(timed_out, 10);
-	plait_timeout_stop(timeout);
-	plait_timeout_stop(timeout);
-	plait_timeout_reset(timeout);
-	plait_testing_advance(r, 100);
-	assert_trace("");
-	finish();
-}
+SCRIPT(stopped_one_never_times_out, PURE,
+       "idle 10; stop; stop; reset; advance 100", "")
 
-TEST(reset_after_the_end_is_nothing, PURE)
-{
-	begin(timed_out, 10);
-	plait_testing_advance(r, 10);
-	plait_timeout_reset(timeout);
-	plait_testing_advance(r, 100);
-	assert_trace("out(10)");
-	finish();
-}
+SCRIPT(reset_after_the_end_is_nothing, PURE,
+       "idle 10; advance 10 | reset; advance 100", "out(10) |")
 
 TEST(zeroed_one_may_be_stopped_and_reset, PURE)
 {
@@ -225,21 +214,14 @@ static void again(struct plait_protocol *p)
 TEST(may_start_again_when_it_times_out, PURE)
 {
 	begin(again, 10);
-	plait_testing_advance(r, 10);
-	plait_testing_advance(r, 3);
+	plait_testing_advance(reactor, 10);
+	plait_testing_advance(reactor, 3);
 	assert_trace("out(10) out(13)");
 	finish();
 }
 
-TEST(endless_time_never_ends, PURE)
-{
-	begin(timed_out, INFINITY);
-	plait_testing_advance(r, 1e9);
-	plait_timeout_reset(timeout);
-	plait_testing_advance(r, 1e9);
-	assert_trace("");
-	finish();
-}
+SCRIPT(endless_time_never_ends, PURE,
+       "idle inf; advance 1e9; reset; advance 1e9", "")
 
 TEST(start_before_the_connection_aborts, PURE, ABORTS)
 {
