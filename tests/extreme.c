@@ -6,18 +6,31 @@
 #include <plait/plait.h>
 
 #include "tests/extreme.h"
-#include "tests/harness.h"
 
 enum { STACK = 256 * 1024 };
 
-void on_small_stack(void *(*run)(void *arg))
+struct small {
+	void (*run)(int i);
+	int i;
+};
+
+static void *run_small(void *arg)
 {
+	const struct small *s = arg;
+
+	s->run(s->i);
+	return NULL;
+}
+
+void on_small_stack(void (*run)(int i), int i)
+{
+	struct small s = { run, i };
 	pthread_attr_t attr;
 	pthread_t thread;
 
 	ck_assert_int_eq(pthread_attr_init(&attr), 0);
 	ck_assert_int_eq(pthread_attr_setstacksize(&attr, STACK), 0);
-	ck_assert_int_eq(pthread_create(&thread, &attr, run, NULL), 0);
+	ck_assert_int_eq(pthread_create(&thread, &attr, run_small, &s), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	pthread_attr_destroy(&attr);
 }

@@ -4,8 +4,18 @@
 #ifndef TESTS_EXTREME_H
 #define TESTS_EXTREME_H
 
-/* Runs it in a thread with a stack of 256 KiB. */
-void on_small_stack(void *(*run)(void *arg));
+#include "tests/harness.h"
+
+/* A TEST whose body runs in a thread with a stack of 256 KiB. */
+#define TEST_ON_SMALL_STACK(claim, ...)                                        \
+	static void claim##_in_thread(int _i);                                 \
+	TEST(claim, __VA_ARGS__)                                               \
+	{                                                                      \
+		on_small_stack(claim##_in_thread, _i);                         \
+	}                                                                      \
+	static void claim##_in_thread(int _i)
+
+void on_small_stack(void (*run)(int i), int i);
 
 /*
  * Runs a whole life once for each allocation that it makes, which fails; then

@@ -630,7 +630,7 @@ static void let_a_million_wait(void)
 }
 
 /* A deferred belongs to its thread, and so does all that waits here. */
-static void *tell_a_million(void *arg)
+TEST_ON_SMALL_STACK(a_million_waiters_on_a_small_stack, PURE)
 {
 	timed_start();
 	cooperator = plait_cooperator_new(reactor, 0);
@@ -638,12 +638,6 @@ static void *tell_a_million(void *arg)
 	let_a_million_wait();
 	plait_cooperator_free(&cooperator);
 	plait_reactor_free(&reactor);
-	return NULL;
-}
-
-TEST(a_million_waiters_on_a_small_stack, PURE)
-{
-	on_small_stack(tell_a_million);
 	ck_assert_uint_eq(ended, A_MILLION);
 }
 

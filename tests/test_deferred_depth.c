@@ -59,7 +59,9 @@ static void assert_all_ran(unsigned long links, bool and_failed)
 
 /* ---- implicit: a callback returns the next ------------------------- */
 
-static void *fire_inwards(void *arg)
+GROUP("implicit", .setup = setup, .timeout = 30);
+
+TEST_ON_SMALL_STACK(million_waiting_links_fire, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = chain_inwards(&p);
@@ -67,18 +69,10 @@ static void *fire_inwards(void *arg)
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-GROUP("implicit", .setup = setup, .timeout = 30);
-
-TEST(million_waiting_links_fire, PURE)
-{
-	on_small_stack(fire_inwards);
 	assert_all_ran(LINKS, false);
 }
 
-static void *fail_inwards(void *arg)
+TEST_ON_SMALL_STACK(million_waiting_links_fail, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = chain_inwards(&p);
@@ -86,16 +80,10 @@ static void *fail_inwards(void *arg)
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-TEST(million_waiting_links_fail, PURE)
-{
-	on_small_stack(fail_inwards);
 	assert_all_ran(LINKS, true);
 }
 
-static void *cancel_inwards(void *arg)
+TEST_ON_SMALL_STACK(million_waiting_links_are_cancelled, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = chain_inwards(&p);
@@ -104,28 +92,16 @@ static void *cancel_inwards(void *arg)
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-TEST(million_waiting_links_are_cancelled, PURE)
-{
-	on_small_stack(cancel_inwards);
 	assert_all_ran(LINKS, true);
 }
 
-static void *free_inwards(void *arg)
+TEST_ON_SMALL_STACK(million_waiting_links_are_freed, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = chain_inwards(&p);
 
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
-	return NULL;
-}
-
-TEST(million_waiting_links_are_freed, PURE)
-{
-	on_small_stack(free_inwards);
 	assert_all_ran(LINKS, true);
 }
 
@@ -136,7 +112,7 @@ static plait_value pause_it(struct plait_deferred *d, void *arg)
 }
 
 /* The innermost is paused then, so cancelling does not resolve the others. */
-static void *free_held(void *arg)
+TEST_ON_SMALL_STACK(million_links_that_wait_for_a_paused_one_are_freed, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, pause_it, NULL);
@@ -145,19 +121,13 @@ static void *free_held(void *arg)
 		d = waiting_for(&d);
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
-	return NULL;
-}
-
-TEST(million_links_that_wait_for_a_paused_one_are_freed, PURE)
-{
-	on_small_stack(free_held);
 	assert_all_ran(0, false);
 }
 
 static struct plait_deferred *paused[LINKS];
 
 /* Each has fired, is paused, and waits for the next once that has ended. */
-static void *take_paused(void *arg)
+TEST_ON_SMALL_STACK(million_paused_links_go_on_when_they_are_taken, PURE)
 {
 	for (int i = 0; i < LINKS; i++) {
 		paused[i] = plait_succeed(plait_int(i));
@@ -171,28 +141,16 @@ static void *take_paused(void *arg)
 	ck_assert_int_eq(
 		plait_value_int(plait_deferred_result(paused[LINKS - 1])), 0);
 	plait_deferred_free(&paused[LINKS - 1]);
-	return NULL;
-}
-
-TEST(million_paused_links_go_on_when_they_are_taken, PURE)
-{
-	on_small_stack(take_paused);
 	assert_all_ran(LINKS, false);
 }
 
-static void *detach_inwards(void *arg)
+TEST_ON_SMALL_STACK(million_detached_links_run_on_and_go, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = chain_inwards(&p);
 
 	plait_deferred_detach(&d);
 	plait_fire(&p, plait_int(1));
-	return NULL;
-}
-
-TEST(million_detached_links_run_on_and_go, PURE)
-{
-	on_small_stack(detach_inwards);
 	assert_all_ran(LINKS, false);
 }
 
@@ -220,107 +178,73 @@ static void free_row(void)
 		plait_deferred_free(&row[i]);
 }
 
-static void *fire_row(void *arg)
+GROUP("explicit", .setup = setup, .timeout = 30);
+
+TEST_ON_SMALL_STACK(million_chained_links_fire, PURE)
 {
 	chain_row();
 	plait_fire(&first, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(row[LINKS - 1])),
 			 1);
 	free_row();
-	return NULL;
-}
-
-GROUP("explicit", .setup = setup, .timeout = 30);
-
-TEST(million_chained_links_fire, PURE)
-{
-	on_small_stack(fire_row);
 	assert_all_ran(LINKS, false);
 }
 
-static void *cancel_row(void *arg)
+TEST_ON_SMALL_STACK(million_chained_links_are_cancelled, PURE)
 {
 	chain_row();
 	plait_deferred_cancel(row[0]);
 	plait_promise_drop(&first);
 	handle_all(row[LINKS - 1]);
 	free_row();
-	return NULL;
-}
-
-TEST(million_chained_links_are_cancelled, PURE)
-{
-	on_small_stack(cancel_row);
 	ck_assert_uint_eq(ran, LINKS);
 	ck_assert_uint_eq(failed, 1);
 }
 
-static void *free_row_from_its_front(void *arg)
+TEST_ON_SMALL_STACK(million_chained_links_are_freed_from_the_front, PURE)
 {
 	chain_row();
 	free_row();
 	plait_promise_drop(&first);
-	return NULL;
-}
-
-TEST(million_chained_links_are_freed_from_the_front, PURE)
-{
-	on_small_stack(free_row_from_its_front);
 	ck_assert_uint_eq(ran, LINKS);
 }
 
-static void *free_row_from_its_back(void *arg)
+TEST_ON_SMALL_STACK(million_chained_links_are_freed_from_the_back, PURE)
 {
 	chain_row();
 	for (int i = LINKS; i-- > 0;)
 		plait_deferred_free(&row[i]);
 	plait_promise_drop(&first);
-	return NULL;
-}
-
-TEST(million_chained_links_are_freed_from_the_back, PURE)
-{
-	on_small_stack(free_row_from_its_back);
 	ck_assert_uint_eq(ran, LINKS);
 }
 
-static void *let_row_go(void *arg)
+TEST_ON_SMALL_STACK(million_detached_chained_links_run_on_and_go, PURE)
 {
 	chain_row();
 	for (int i = 0; i < LINKS; i++)
 		plait_deferred_detach(&row[i]);
 	plait_fire(&first, plait_int(1));
-	return NULL;
-}
-
-TEST(million_detached_chained_links_run_on_and_go, PURE)
-{
-	on_small_stack(let_row_go);
 	assert_all_ran(LINKS, false);
 }
 
 /* A fired link that is paused holds all that are behind it. */
-static void *abandon_row(void *arg)
+TEST_ON_SMALL_STACK(million_chained_links_are_abandoned, PURE)
 {
+	unhandled_expect(1);
 	chain_row();
 	for (int i = 1; i < LINKS; i++)
 		plait_deferred_detach(&row[i]);
 	plait_deferred_pause(row[0]);
 	plait_fire(&first, plait_int(1));
 	plait_deferred_free(&row[0]);
-	return NULL;
-}
-
-TEST(million_chained_links_are_abandoned, PURE)
-{
-	unhandled_expect(1);
-	on_small_stack(abandon_row);
 	ck_assert_uint_eq(ran, LINKS - 1);
 }
 
 /* ---- both in turn -------------------------------------------------- */
 
-static void *fire_both_kinds(void *arg)
+GROUP("both", .setup = setup, .timeout = 30);
+
+TEST_ON_SMALL_STACK(million_links_of_both_kinds_in_turn_fire, PURE)
 {
 	struct plait_promise *p, *next;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -336,14 +260,6 @@ static void *fire_both_kinds(void *arg)
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-GROUP("both", .setup = setup, .timeout = 30);
-
-TEST(million_links_of_both_kinds_in_turn_fire, PURE)
-{
-	on_small_stack(fire_both_kinds);
 	assert_all_ran(LINKS / 2, false);
 }
 
@@ -389,73 +305,6 @@ static void free_shared(void)
 		plait_shared_free(&shared[--n_shared]);
 }
 
-static enum nest nest_kind;
-
-static void *fire_nest(void *arg)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d =
-		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
-	char text[100];
-
-	plait_fire(&p, plait_int(1));
-	plait_value_str(plait_deferred_result(d), text, sizeof(text));
-	plait_deferred_free(&d);
-	free_shared();
-	return NULL;
-}
-
-static void *fail_nest(void *arg)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d =
-		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
-
-	plait_promise_drop(&p);
-	handle_all(d);
-	plait_deferred_free(&d);
-	free_shared();
-	return NULL;
-}
-
-static void *cancel_nest(void *arg)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d =
-		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
-
-	plait_deferred_cancel(d);
-	plait_promise_drop(&p);
-	handle_all(d);
-	plait_deferred_free(&d);
-	free_shared();
-	return NULL;
-}
-
-static void *free_nest(void *arg)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d =
-		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
-
-	plait_deferred_free(&d);
-	plait_promise_drop(&p);
-	free_shared();
-	return NULL;
-}
-
-static void *detach_nest(void *arg)
-{
-	struct plait_promise *p;
-	struct plait_deferred *d =
-		nest(nest_kind, plait_deferred_new(&p, NULL, NULL));
-
-	plait_deferred_detach(&d);
-	free_shared();
-	plait_fire(&p, plait_int(1));
-	return NULL;
-}
-
 static struct plait_deferred *outermost;
 
 static plait_value end_outermost(plait_value *result, void *arg)
@@ -464,54 +313,57 @@ static plait_value end_outermost(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-static void *free_nest_from_its_innermost(void *arg)
+/* How a nest ends; the last has fired before it is made. */
+enum { FIRE, FAIL, CANCEL, FREE, DETACH, FREE_INSIDE, FIRED, NEST_ENDS };
+
+static void end_nest(enum nest kind, int how)
 {
-	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	struct plait_promise *p = NULL;
+	struct plait_deferred *d = how == FIRED
+					   ? plait_succeed(plait_int(1))
+					   : plait_deferred_new(&p, NULL, NULL);
+	char text[100];
 
-	plait_deferred_add_both(d, end_outermost, NULL);
-	outermost = nest(nest_kind, d);
-	plait_fire(&p, PLAIT_NONE);
+	if (how == FREE_INSIDE)
+		plait_deferred_add_both(d, end_outermost, NULL);
+	outermost = nest(kind, d);
+	if (how == CANCEL) {
+		plait_deferred_cancel(outermost);
+	} else if (how == FREE) {
+		plait_deferred_free(&outermost);
+	} else if (how == DETACH) {
+		plait_deferred_detach(&outermost);
+		free_shared();
+	}
+	if (how == FIRE || how == DETACH || how == FREE_INSIDE)
+		plait_fire(&p, plait_int(1));
+	if (how == FIRE)
+		plait_value_str(plait_deferred_result(outermost), text,
+				sizeof(text));
+	plait_promise_drop(&p);
+	if (outermost != NULL)
+		handle_all(outermost);
+	plait_deferred_free(&outermost);
 	free_shared();
-	return NULL;
 }
-
-/* Each is ready when the next is made around it. */
-static void *nest_what_has_fired(void *arg)
-{
-	struct plait_deferred *d = nest(nest_kind, plait_succeed(plait_int(1)));
-
-	plait_deferred_free(&d);
-	free_shared();
-	return NULL;
-}
-
-static void *(*const nest_ends[])(void *) = {
-	fire_nest,	     fail_nest,	  cancel_nest,
-	free_nest,	     detach_nest, free_nest_from_its_innermost,
-	nest_what_has_fired,
-};
-
-enum { NEST_ENDS = sizeof(nest_ends) / sizeof(nest_ends[0]) };
 
 GROUP("nested", .setup = setup, .timeout = 30);
 
-TEST(nested_ones_end_on_a_small_stack, PURE, EACH_PAIR(NESTS, NEST_ENDS))
+TEST_ON_SMALL_STACK(nested_ones_end_on_a_small_stack, PURE,
+		    EACH_PAIR(NESTS, NEST_ENDS))
 {
 	levels = LEVELS;
-	nest_kind = (enum nest)(_i % NESTS);
-	on_small_stack(nest_ends[_i / NESTS]);
+	end_nest((enum nest)(_i % NESTS), _i / NESTS);
 	ck_assert_uint_eq(ran, LEVELS);
 }
 
-TEST(million_nested_ones_of_all_kinds_end_on_a_small_stack, PURE, TIMES(3))
+TEST_ON_SMALL_STACK(million_nested_ones_of_all_kinds_end_on_a_small_stack, PURE,
+		    TIMES(3))
 {
-	static void *(*const ends[])(void *) = { fire_nest, cancel_nest,
-						 free_nest };
+	static const int ends[] = { FIRE, CANCEL, FREE };
 
 	levels = LINKS;
-	nest_kind = IN_TURN;
-	on_small_stack(ends[_i]);
+	end_nest(IN_TURN, ends[_i]);
 	ck_assert_uint_eq(ran, LINKS);
 }
 
@@ -534,7 +386,9 @@ static plait_value next_operation(plait_value *result, void *arg)
 	return plait_chain(&next);
 }
 
-static void *loop_synchronously(void *arg)
+GROUP("synchronous", .setup = setup, .timeout = 30);
+
+TEST_ON_SMALL_STACK(million_operations_that_are_ready_at_once_are_a_loop, PURE)
 {
 	struct loop l = { .left = LINKS };
 
@@ -542,14 +396,6 @@ static void *loop_synchronously(void *arg)
 	plait_deferred_add_callback(l.d, next_operation, &l);
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(l.d)), 1);
 	plait_deferred_free(&l.d);
-	return NULL;
-}
-
-GROUP("synchronous", .setup = setup, .timeout = 30);
-
-TEST(million_operations_that_are_ready_at_once_are_a_loop, PURE)
-{
-	on_small_stack(loop_synchronously);
 	assert_all_ran(LINKS, false);
 }
 
@@ -561,7 +407,7 @@ static plait_value ready_at_once(plait_value *result, void *arg)
 	return plait_chain(&next);
 }
 
-static void *run_many_pairs(void *arg)
+TEST_ON_SMALL_STACK(million_callbacks_that_answer_at_once_are_a_loop, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -571,12 +417,6 @@ static void *run_many_pairs(void *arg)
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-TEST(million_callbacks_that_answer_at_once_are_a_loop, PURE)
-{
-	on_small_stack(run_many_pairs);
 	assert_all_ran(LINKS, false);
 }
 
@@ -591,7 +431,8 @@ static plait_value next_pending(plait_value *result, void *arg)
 	return plait_chain(&next);
 }
 
-static void *chain_and_fire(void *arg)
+TEST_ON_SMALL_STACK(million_operations_one_after_another_resolve_from_the_last,
+		    PURE)
 {
 	struct plait_promise *p, *current;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -607,12 +448,6 @@ static void *chain_and_fire(void *arg)
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	return NULL;
-}
-
-TEST(million_operations_one_after_another_resolve_from_the_last, PURE)
-{
-	on_small_stack(chain_and_fire);
 	ck_assert_uint_eq(ran, LINKS - 1);
 }
 
@@ -657,11 +492,13 @@ static void run_rounds(int n)
 	}
 }
 
-static void *work_for_ever(void *arg)
+TEST_ON_SMALL_STACK(million_rounds_of_a_worker_hold_no_more_than_three, PURE,
+		    TIMES(3))
 {
 	struct plait_deferred *d = begin_round();
 	unsigned long live;
 
+	round_kind = (enum kind)_i;
 	plait_deferred_add_both(d, count, NULL);
 	run_rounds(3);
 	live = heap_live();
@@ -672,20 +509,15 @@ static void *work_for_ever(void *arg)
 	handle_all(d);
 	plait_deferred_free(&d);
 	plait_promise_drop(&round_promise);
-	return NULL;
-}
-
-TEST(million_rounds_of_a_worker_hold_no_more_than_three, PURE, TIMES(3))
-{
-	round_kind = (enum kind)_i;
-	on_small_stack(work_for_ever);
 	ck_assert_uint_eq(ran, LINKS + 4);
 	ck_assert_uint_eq(failed, 1);
 }
 
 /* ---- failures ------------------------------------------------------ */
 
-static void *chain_causes(void *arg)
+GROUP("causes", .setup = setup, .timeout = 30);
+
+TEST_ON_SMALL_STACK(million_causes_are_freed, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "first"), effect;
 
@@ -696,12 +528,4 @@ static void *chain_causes(void *arg)
 		v = effect;
 	}
 	plait_value_free(&v);
-	return NULL;
-}
-
-GROUP("causes", .setup = setup, .timeout = 30);
-
-TEST(million_causes_are_freed, PURE)
-{
-	on_small_stack(chain_causes);
 }

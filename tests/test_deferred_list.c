@@ -704,18 +704,17 @@ SCRIPT(member_without_room_for_the_pair_fails_alone, PURE,
 
 enum { MILLION = 1000000 };
 
-static void *million_members(void *arg)
+TEST_ON_SMALL_STACK(million_members_end_on_a_small_stack, PURE, TIMES(3))
 {
 	struct plait_deferred **members = malloc(MILLION * sizeof(*members));
 	struct plait_promise **promises = malloc(MILLION * sizeof(*promises));
 	struct plait_deferred *d;
-	int how = *(int *)arg;
 
 	for (int i = 0; i < MILLION; i++)
 		members[i] = plait_deferred_new(&promises[i], NULL, NULL);
-	d = how == 0 ? plait_gather(members, MILLION, 0)
-		     : plait_race(members, MILLION);
-	if (how < 2)
+	d = _i == 0 ? plait_gather(members, MILLION, 0)
+		    : plait_race(members, MILLION);
+	if (_i < 2)
 		for (int i = MILLION - 1; i >= 0; i--)
 			plait_fire(&promises[i], plait_int(i));
 	plait_deferred_free(&d);
@@ -723,18 +722,4 @@ static void *million_members(void *arg)
 		plait_promise_drop(&promises[i]);
 	free(members);
 	free(promises);
-	return NULL;
-}
-
-static int how_a_million_end;
-
-static void *end_a_million(void *arg)
-{
-	return million_members(&how_a_million_end);
-}
-
-TEST(million_members_end_on_a_small_stack, PURE, TIMES(3))
-{
-	how_a_million_end = _i;
-	on_small_stack(end_a_million);
 }

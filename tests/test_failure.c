@@ -440,19 +440,13 @@ TEST(without_memory_the_detail_is_freed, PURE)
 	ck_assert_str_eq(trace(), "~x");
 }
 
-static void *wrap_a_million_times(void *arg)
+TEST_ON_SMALL_STACK(failures_may_nest_to_any_depth, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "no");
 
 	for (int i = 0; i < 1000000; i++)
 		v = plait_fail_with(&plait_error_any, v, "again");
 	plait_value_free(&v);
-	return NULL;
-}
-
-TEST(failures_may_nest_to_any_depth, PURE)
-{
-	on_small_stack(wrap_a_million_times);
 }
 
 TEST(static_failure_may_be_a_cause, PURE)
@@ -620,11 +614,10 @@ static plait_value (*const huge[])(void) = {
 	carry_themselves,
 };
 
-enum { N_HUGE = sizeof(huge) / sizeof(huge[0]) };
-
-static void *explain_huge(void *arg)
+TEST_ON_SMALL_STACK(explanation_of_any_tree_ends_and_needs_no_stack, PURE,
+		    EACH_OF(huge))
 {
-	plait_value v = huge[*(int *)arg]();
+	plait_value v = huge[_i]();
 	size_t size, failures = 0;
 	const char *text = explained(&v, &size);
 	const char *end = strstr(text, "and more\n");
@@ -636,20 +629,6 @@ static void *explain_huge(void *arg)
 		failures++;
 	ck_assert_uint_eq(failures, 10000);
 	plait_value_free(&v);
-	return NULL;
-}
-
-static int huge_one;
-
-static void *explain_huge_one(void *arg)
-{
-	return explain_huge(&huge_one);
-}
-
-TEST(explanation_of_any_tree_ends_and_needs_no_stack, PURE, TIMES(N_HUGE))
-{
-	huge_one = _i;
-	on_small_stack(explain_huge_one);
 }
 
 TEST(explanation_stops_where_there_is_no_room_for_it, PURE)

@@ -592,11 +592,10 @@ static void contend(int who, int when, int action)
 	plait_lock_free(&contended);
 }
 
-GROUP("extremes", .setup = setup, .timeout = 60);
+GROUP("extremes", .setup = steps_setup, .timeout = 60);
 
 TEST(each_run_settles_once_whatever_happens_when, PURE)
 {
-	done();
 	for (int who = 0; who < WAITERS; who++)
 		for (int when = 0; when <= WAITERS; when++)
 			for (int action = 0; action < 4; action++)
@@ -633,7 +632,6 @@ static void whole_life(void)
 
 TEST(no_token_is_lost_when_memory_runs_out, PURE)
 {
-	done();
 	without_each_allocation(whole_life);
 }
 
@@ -655,32 +653,21 @@ static plait_value serve_one(void *arg)
 	return PLAIT_NONE;
 }
 
-/* How a million waiters are made, and then ended. */
-static int how;
-
-static void *million_waiters(void *arg)
+TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE, TIMES(3))
 {
 	struct plait_lock *l = plait_lock_new();
 	struct plait_deferred *d = plait_lock_acquire(l);
 
 	plait_deferred_free(&d);
 	for (int i = 0; i < MILLION; i++) {
-		d = how == 1 ? plait_lock_run(l, serve_one, NULL)
-			     : plait_lock_acquire(l);
-		if (how != 1)
+		d = _i == 1 ? plait_lock_run(l, serve_one, NULL)
+			    : plait_lock_acquire(l);
+		if (_i != 1)
 			plait_deferred_add_both(d, release_next, l);
 		plait_deferred_detach(&d);
 	}
-	if (how < 2)
+	if (_i < 2)
 		plait_lock_release(l);
 	plait_lock_free(&l);
-	return NULL;
-}
-
-TEST(million_waiters_end_on_a_small_stack, PURE, TIMES(3))
-{
-	done();
-	how = _i;
-	on_small_stack(million_waiters);
 	ck_assert_uint_eq(served, MILLION);
 }

@@ -342,10 +342,13 @@ static plait_value put_next(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-static void *million_gets(void *arg)
+GROUP("extremes", .setup = steps_setup, .timeout = 60);
+
+TEST_ON_SMALL_STACK(million_gets_end_on_a_small_stack, PURE, TIMES(3))
 {
 	struct plait_queue *queue = plait_queue_new(SIZE_MAX, SIZE_MAX);
 
+	how = _i;
 	for (int i = 0; i < MILLION; i++) {
 		struct plait_deferred *d = plait_queue_get(queue);
 
@@ -357,13 +360,5 @@ static void *million_gets(void *arg)
 	else if (how == CLOSE)
 		plait_queue_close(queue);
 	plait_queue_free(&queue);
-	return NULL;
-}
-
-TEST(million_gets_end_on_a_small_stack, PURE, TIMES(3))
-{
-	done();
-	how = _i;
-	on_small_stack(million_gets);
 	ck_assert_uint_eq(served, MILLION);
 }

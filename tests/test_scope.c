@@ -664,7 +664,9 @@ static plait_value count_ended(plait_value *result, void *arg)
 	return *result;
 }
 
-static void *cancel_nested(void *arg)
+GROUP("depth", .timeout = 60);
+
+TEST_ON_SMALL_STACK(million_nested_scopes_end_on_a_small_stack, PURE)
 {
 	struct plait_deferred *d;
 
@@ -679,33 +681,6 @@ static void *cancel_nested(void *arg)
 		plait_deferred_detach(&d);
 	}
 	ck_assert_uint_eq(n_ended, MANY);
-	return NULL;
-}
-
-GROUP("depth", .timeout = 60);
-
-TEST(million_nested_scopes_end_on_a_small_stack, PURE)
-{
-	on_small_stack(cancel_nested);
-}
-
-static void *cancel_many(void *arg)
-{
-	struct plait_scope *s = plait_scope_new(NULL);
-	struct plait_scope *in = plait_scope_new_in(s);
-
-	for (int i = 0; i < MANY; i++) {
-		struct plait_promise *p;
-		struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
-
-		plait_deferred_add_both(d, count_ended, NULL);
-		plait_scope_own(i % 2 ? s : in, &d);
-		plait_promise_drop(&p);
-	}
-	ck_assert_uint_eq(n_ended, MANY);
-	free_scope(&in, true);
-	free_scope(&s, true);
-	return NULL;
 }
 
 enum { DEEP = 100000 };
@@ -782,10 +757,23 @@ SCRIPT(deadline_that_was_asked_for_follows_what_changes, ON_EACH_BACKEND,
 
 GROUP("depth", .timeout = 60);
 
-TEST(million_deferreds_come_and_go, PURE)
+TEST_ON_SMALL_STACK(million_deferreds_come_and_go, PURE)
 {
+	struct plait_scope *s = plait_scope_new(NULL);
+	struct plait_scope *in = plait_scope_new_in(s);
+
 	unhandled_expect(MANY); /* abandoned */
-	on_small_stack(cancel_many);
+	for (int i = 0; i < MANY; i++) {
+		struct plait_promise *p;
+		struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+
+		plait_deferred_add_both(d, count_ended, NULL);
+		plait_scope_own(i % 2 ? s : in, &d);
+		plait_promise_drop(&p);
+	}
+	ck_assert_uint_eq(n_ended, MANY);
+	free_scope(&in, true);
+	free_scope(&s, true);
 }
 
 /* ---- connections --------------------------------------------------- */

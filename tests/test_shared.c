@@ -377,7 +377,7 @@ TEST(sharing_nothing_aborts, PURE)
 
 enum { MILLION = 1000000 };
 
-static void *million_waiters(void *arg)
+TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -389,10 +389,4 @@ static void *million_waiters(void *arg)
 	}
 	plait_shared_free(&shared);
 	plait_fire(&p, plait_int(1));
-	return NULL;
-}
-
-TEST(million_waiters_end_on_a_small_stack, PURE)
-{
-	on_small_stack(million_waiters);
 }
