@@ -141,6 +141,16 @@ plait_value script_value(void)
 	return plait_chain(&d);
 }
 
+void script_make_each(struct plait_deferred *(*make)(void))
+{
+	while (script_more()) {
+		struct script_part *part = script_part();
+
+		part->d = make();
+		pass_both(part->d, part->name);
+	}
+}
+
 /* ---- callbacks ----------------------------------------------------------- */
 
 static const char *skip_block(void)
@@ -359,6 +369,7 @@ void script_errno(int r)
 		{ ECANCELED, "ECANCELED" }, { EALREADY, "EALREADY" },
 		{ EINVAL, "EINVAL" },	    { ENOENT, "ENOENT" },
 		{ ENOBUFS, "ENOBUFS" },	    { ESHUTDOWN, "ESHUTDOWN" },
+		{ ENOMEM, "ENOMEM" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -550,6 +561,14 @@ static void do_heap(void)
 	ck_assert_uint_eq(heap_live(), held + more);
 }
 
+static void do_allocates(void)
+{
+	unsigned long calls = (unsigned long)script_number() + heap_calls();
+
+	script_operation(script_callback());
+	ck_assert_uint_eq(heap_calls(), calls);
+}
+
 static const struct script_verb verbs[] = {
 	{ "new", do_new },
 	{ "fired", do_fired },
@@ -580,6 +599,7 @@ static const struct script_verb verbs[] = {
 	{ "refuse_all", do_refuse_all },
 	{ "why", do_why },
 	{ "heap", do_heap },
+	{ "allocates", do_allocates },
 	{ NULL, NULL },
 };
 

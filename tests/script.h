@@ -33,6 +33,7 @@
  *     live?              traces how many owners of ~v and &v there are
  *     say WORD           traces it
  *     heap N CALLBACK    does the steps, which leave N blocks of memory more
+ *     allocates N ...    does the steps, which allocate as often
  *     refuse N CALLBACK  does them, and the Nth allocation from 0 fails
  *     refuse_all N ...   ... and all that come after it
  *
@@ -99,6 +100,9 @@ struct script_part *script_part(void);
 
 /* Traces the name of the error that r is, of those of the library's calls. */
 void script_errno(int r);
+
+/* For each name in the step: makes one, which traces as its name. */
+void script_make_each(struct plait_deferred *(*make)(void));
 
 /* Gives the deferred away. */
 struct plait_deferred *script_take(struct script_part *part);

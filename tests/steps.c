@@ -111,6 +111,14 @@ void pass_both(struct plait_deferred *d, const char *name)
 	plait_deferred_add_both(d, pass, (void *)(uintptr_t)name);
 }
 
+plait_value count_settled(plait_value *result, void *arg)
+{
+	unsigned *n = arg;
+
+	(*n)++;
+	return PLAIT_NONE;
+}
+
 static plait_value swallow(plait_value *result, void *arg)
 {
 	return PLAIT_NONE;

@@ -50,6 +50,9 @@ void pass_callback(struct plait_deferred *d, const char *name);
 void pass_errback(struct plait_deferred *d, const char *name);
 void pass_both(struct plait_deferred *d, const char *name);
 
+/* Counts in the unsigned that is its arg, and handles whatever it gets. */
+plait_callback count_settled;
+
 /* An errback that handles whatever it gets, without a word. */
 void handle_all(struct plait_deferred *d);
 

@@ -852,38 +852,15 @@ TEST(text_says_what_it_has_or_waits_for, PURE)
 
 GROUP("memory", .setup = steps_setup);
 
-TEST(four_pairs_are_one_allocation_and_firing_is_none, PURE)
-{
-	unsigned long calls = heap_calls();
-	struct plait_promise *p;
-	struct plait_deferred *d = make(&p);
+SCRIPT(four_pairs_are_one_allocation_and_firing_is_none, PURE,
+       "allocates 1 { new d; both d a; both d b; both d c; both d d; fire d 1; "
+       "both d e; free d }",
+       "a:1 b:1 c:1 d:1 e:1")
 
-	for (int i = 0; i < 4; i++)
-		pass_both(d, "a");
-	ck_assert_uint_eq(heap_calls(), calls + 1);
-	plait_fire(&p, plait_int(1));
-	pass_both(d, "b");
-	plait_deferred_free(&d);
-	ck_assert_uint_eq(heap_calls(), calls + 1);
-}
-
-TEST(waiting_and_chaining_cost_nothing, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *inner = make(&p), *outer;
-	struct plait_deferred *last = make(&q);
-	unsigned long calls;
-
-	outer = plait_succeed(PLAIT_NONE);
-	calls = heap_calls();
-	plait_deferred_add_both(outer, step, &(struct step){ .inner = inner });
-	plait_deferred_chain(outer, &q);
-	plait_fire(&p, plait_int(1));
-	ck_assert_uint_eq(heap_calls(), calls);
-	assert_result(last, "1");
-	plait_deferred_free(&outer);
-	plait_deferred_free(&last);
-}
+SCRIPT(waiting_and_chaining_cost_nothing, PURE,
+       "new inner; fired outer none; new last; allocates 0 { both outer = "
+       "inner; chain outer last; fire inner 1 }; show last",
+       "last=1")
 
 /* A callback that adds the next one: the queue is used again and again. */
 static void act_add_itself(struct step *s, plait_value *result)
@@ -957,27 +934,11 @@ TEST(without_memory_a_deferred_has_failed_already, PURE)
 SCRIPT(without_memory_succeed_frees_its_value_and_fails, PURE,
        "refuse 0 { fired d ~v }; show d", "~v d=NoMemoryError")
 
-TEST(no_memory_deferred_may_be_waited_for_and_chained, PURE)
-{
-	struct plait_promise *p, *q;
-	struct plait_deferred *d, *outer = make(&q), *last = make(&p);
-	struct step s = { .name = NULL };
-
-	plait_deferred_add_both(outer, step, &s);
-	fault_alloc_at(0, true);
-	s.inner = plait_succeed(PLAIT_NONE);
-	plait_fire(&q, PLAIT_NONE);
-	assert_result(outer, "NoMemoryError");
-	d = plait_succeed(PLAIT_NONE);
-	plait_deferred_chain(d, &p);
-	assert_result(last, "NoMemoryError");
-	fault_alloc_off();
-	handle_all(outer);
-	handle_all(last);
-	plait_deferred_free(&d);
-	plait_deferred_free(&outer);
-	plait_deferred_free(&last);
-}
+SCRIPT(no_memory_deferred_may_be_waited_for_and_chained, PURE,
+       "new outer; new last; both outer = inner; refuse_all 0 { fired inner "
+       "none; fire outer none; fired d none; chain d last }; show outer; show "
+       "last",
+       "outer=NoMemoryError last=NoMemoryError")
 
 SCRIPT(without_memory_for_a_pair_it_runs_at_once_out_of_turn, PURE,
        "new d; both d a; both d b; both d c; both d d; refuse 0 { both d x = "

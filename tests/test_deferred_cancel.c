@@ -123,17 +123,9 @@ TEST(cancellation_without_a_reason_still_says_who_asked, PURE)
 	done_with(&d);
 }
 
-TEST(inner_cancelled_through_its_outer_says_who_asked, PURE)
-{
-	struct plait_promise *p;
-	struct plait_deferred *inner = make(&p);
-	struct plait_deferred *outer = waiting_for(&inner);
-
-	plait_deferred_cancel_because(outer, "enough");
-	ck_assert_str_eq(plait_failure_reason(failure_of(outer)), "enough");
-	plait_promise_drop(&p);
-	done_with(&outer);
-}
+SCRIPT(inner_cancelled_through_its_outer_says_who_asked, PURE,
+       "new inner; waiting d inner; cancel d enough; why d",
+       "d=CancelledError(enough)")
 
 TEST(cancellation_outlives_its_deferred, PURE)
 {

@@ -617,14 +617,6 @@ static void act_on(enum action action)
 		plait_deferred_cancel(all);
 }
 
-static plait_value note_once(plait_value *v, void *arg)
-{
-	unsigned *n = arg;
-
-	(*n)++;
-	return PLAIT_NONE;
-}
-
 /* Members fire or fail by the bits of how; at one moment the action comes. */
 static void live_through(enum kind kind, unsigned flags, int how, int when,
 			 enum action action)
@@ -634,7 +626,7 @@ static void live_through(enum kind kind, unsigned flags, int how, int when,
 	steps_setup();
 	make_members();
 	all = combine(kind, flags);
-	plait_deferred_add_both(all, note_once, &settled);
+	plait_deferred_add_both(all, count_settled, &settled);
 	for (int i = 0; i < MOMENTS; i++) {
 		if (i == when)
 			act_on(action);

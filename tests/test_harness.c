@@ -19,6 +19,7 @@
 #include "tests/child.h"
 #include "tests/flight.h"
 #include "tests/harness.h"
+#include "tests/script.h"
 #include "tests/stranger.h"
 
 void *seam_malloc(size_t size);
@@ -416,6 +417,29 @@ static void is_tortured_to_death_by_calls(int _i)
 	torture_syscalls(trusts_open, plait_reactor_backend(0));
 }
 
+/* Scripts of which only the first is right. */
+static const struct script scripts[] = {
+	{ "new d; both d a | fire d ~v; free d", "| a:v ~v" },
+	{ "new d; both d a | fire d ~v; free d", "a:v ~v" },
+	{ "new d; both d a | fire d ~v; free d", "| a:v ~v b:v" },
+	{ "now d", "" },
+	{ "new", "" },
+	{ "new d e", "" },
+	{ "new d; fire d one", "" },
+	{ "new d; both d { fire d 1", "" },
+	{ "new d; heap all { fire d 1 }", "" },
+	{ "new d; list l d d", "" },
+	{ "heap 0 { new d }", "" },
+	{ "refuse 9 { new d }", "" },
+	{ "new d !c = Error:reported_after_it; list l d", "" },
+};
+
+static void plays(int _i)
+{
+	steps_setup();
+	script_play(&scripts[_i]);
+}
+
 static void passes(int _i)
 {
 }
@@ -452,6 +476,14 @@ TEST(what_is_left_is_noticed, PURE)
 	ck_assert(!suite_passes(leaves_a_failure_unhandled, 0));
 	ck_assert(!suite_passes(misses_a_failure, 0));
 	ck_assert(!suite_passes(scripts_an_unknown_call, 0));
+}
+
+TEST(script_that_is_wrong_in_anything_fails, PURE)
+{
+	ck_assert(suite_passes(plays, 0));
+	for (int i = 1; i < N_OF(scripts); i++)
+		ck_assert_msg(!suite_passes(plays, i), "passes: \"%s\"",
+			      scripts[i].steps);
 }
 
 TEST(torture_finds_what_is_wrong, PURE)

@@ -13,41 +13,28 @@ enum { WAITERS = 3 };
 
 static struct plait_lock *lock;
 static struct plait_semaphore *semaphore; /* of two tokens */
-static struct plait_deferred *w[WAITERS + 2];
+static struct plait_shared *shared;
+static struct plait_deferred *w[WAITERS];
 
 static void done(void)
 {
-	for (int i = 0; i < WAITERS + 2; i++)
-		plait_deferred_free(&w[i]);
+	plait_shared_free(&shared);
 	plait_lock_free(&lock);
 	plait_semaphore_free(&semaphore);
-}
-
-static struct plait_deferred *acquire(const char *name)
-{
-	struct plait_deferred *d = plait_lock_acquire(lock);
-
-	pass_both(d, name);
-	return d;
-}
-
-static void act_say_locked(struct step *s, plait_value *result)
-{
-	trace_add("%s", plait_lock_is_locked(lock) ? "locked" : "free");
 }
 
 /* For those who use the lock while it is being freed. */
 static struct plait_lock *raw;
 
 /* The verbs of this suite: on the lock, and on the semaphore. */
+static struct plait_deferred *acquire(void)
+{
+	return plait_lock_acquire(raw);
+}
+
 static void do_acquire(void)
 {
-	while (script_more()) {
-		struct script_part *part = script_part();
-
-		part->d = plait_lock_acquire(raw);
-		pass_both(part->d, part->name);
-	}
+	script_make_each(acquire);
 }
 
 static void do_release(void)
@@ -73,14 +60,14 @@ static void do_free_lock(void)
 	ck_assert_ptr_null(lock);
 }
 
+static struct plait_deferred *take(void)
+{
+	return plait_semaphore_acquire(semaphore);
+}
+
 static void do_take(void)
 {
-	while (script_more()) {
-		struct script_part *part = script_part();
-
-		part->d = plait_semaphore_acquire(semaphore);
-		pass_both(part->d, part->name);
-	}
+	script_make_each(take);
 }
 
 static void do_give(void)
@@ -101,12 +88,28 @@ static void do_run_with(void)
 				      script_callback());
 }
 
+/* The only waiter of an operation that is shared. */
+static void do_share(void)
+{
+	struct script_part *part = script_part();
+	struct plait_deferred *d = script_take(script_part());
+
+	shared = plait_shared_new(&d);
+	part->d = plait_shared_wait(shared);
+}
+
+static void do_free_shared(void)
+{
+	plait_shared_free(&shared);
+}
+
 static const struct script_verb verbs[] = {
 	{ "acquire", do_acquire },	   { "release", do_release },
 	{ "locked?", do_locked },	   { "run", do_run },
 	{ "free_lock", do_free_lock },	   { "take_token", do_take },
 	{ "give_token", do_give },	   { "tokens?", do_tokens },
-	{ "run_with_token", do_run_with }, { NULL, NULL },
+	{ "run_with_token", do_run_with }, { "share", do_share },
+	{ "free_shared", do_free_shared }, { NULL, NULL },
 };
 
 static void setup(void)
@@ -257,9 +260,6 @@ static plait_value operate(void *arg)
 	return step(&none, arg);
 }
 
-static struct plait_promise *work;
-static struct step work_canceller;
-
 GROUP("run", .setup = setup);
 
 SCRIPT(run_acquires_calls_and_releases, PURE,
@@ -327,191 +327,59 @@ SCRIPT(run_that_waits_for_a_freed_lock_is_abandoned, PURE,
 
 /* ---- freed or cancelled while the work is on the stack ----------------- */
 
-/* What a run may wait for; work is at the bottom of all. */
-enum shape {
-	PLAIN,
-	CHAIN,	/* through another deferred */
-	GATHER, /* of one */
-	LIST,	/* of one that is done and this one */
-	RACE,	/* with one that never fires */
-	NESTED, /* a gather of a list of a chain */
-	SHARED, /* this is the only waiter */
-	RUN,	/* of a semaphore inside the run of the lock */
-	SHAPES
-};
-
-static struct plait_shared *shared;
-static struct plait_promise *other;
-
-static plait_value give_inner(plait_value *result, void *arg)
-{
-	return plait_chain(arg);
-}
-
-static plait_value give_operation(void *arg)
-{
-	return plait_chain(arg);
-}
-
-static struct plait_deferred *chain_of(struct plait_deferred *d)
-{
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	return plait_deferred_add_callback(outer, give_inner, &d);
-}
-
-static struct plait_deferred *list_of(struct plait_deferred *d)
-{
-	struct plait_deferred *members[] = { plait_succeed(PLAIT_NONE), d };
-
-	return plait_deferred_list(members, 2, PLAIT_CONSUME_ERRORS);
-}
-
-static struct plait_deferred *race_of(struct plait_deferred *d)
-{
-	struct plait_deferred *members[] = {
-		plait_deferred_new(&other, NULL, NULL), d
-	};
-
-	return plait_race(members, 2);
-}
-
-static struct plait_deferred *gather_of(struct plait_deferred *d)
-{
-	return plait_gather(&d, 1, PLAIT_CONSUME_ERRORS);
-}
-
-static struct plait_deferred *shared_of(struct plait_deferred *d)
-{
-	shared = plait_shared_new(&d);
-	return plait_shared_wait(shared);
-}
-
-static struct plait_deferred *shape(enum shape kind, struct plait_deferred *d)
-{
-	switch (kind) {
-	case CHAIN:
-		return chain_of(d);
-	case GATHER:
-		return gather_of(d);
-	case LIST:
-		return list_of(d);
-	case RACE:
-		return race_of(d);
-	case NESTED:
-		return gather_of(list_of(chain_of(d)));
-	case SHARED:
-		return shared_of(d);
-	case RUN:
-		return plait_semaphore_run(semaphore, give_operation, &d);
-	default:
-		return d;
+/*
+ * What a run may wait for, with work at the bottom: that itself, one that
+ * waits for it, a gather, a list with one that is done, a race with one that
+ * never fires, a gather of a list of one that waits, a shared operation whose
+ * only waiter it is, and the run of a semaphore.
+ */
+#define ON_EACH_SHAPE(before, after, trace, trace_of_many, trace_of_shared)    \
+	{ before "run a = work; " after, trace },                              \
+		{ before "waiting s work; run a = s; " after, trace },         \
+		{ before "gather s +consume work; run a = s; " after,          \
+		  trace_of_many },                                             \
+		{ before                                                       \
+		  "fired f none; list s +consume f work; run a = s; " after,   \
+		  trace_of_many },                                             \
+		{ before "new x; race s x work; run a = s; " after,            \
+		  trace_of_many },                                             \
+		{ before "waiting c work; fired f none; list l +consume f c; " \
+			 "gather s +consume l; run a = s; " after,             \
+		  trace_of_many },                                             \
+		{ before "share s work; run a = s; " after, trace_of_shared }, \
+	{                                                                      \
+		before "run_with_token s = work; run a = s; " after, trace     \
 	}
-}
-
-/* Ends the run in the way, and says whether the lock stays meanwhile. */
-static void act_end_run(struct step *s, plait_value *result)
-{
-	trace_add("in");
-	if (w[0] != NULL && s->p == NULL)
-		plait_deferred_free(&w[0]);
-	else if (w[0] != NULL)
-		plait_deferred_cancel(w[0]);
-	act_say_locked(s, result);
-	if (w[0] != NULL)
-		trace_add("cancelled");
-}
-
-/* Runs work of that shape under the lock; next waits for it. */
-static void run_shape(enum shape kind, struct plait_deferred *d)
-{
-	struct step s = { .inner = shape(kind, d) };
-
-	w[0] = plait_lock_run(lock, operate, &s);
-	w[1] = acquire("next");
-}
-
-static void end_shape(void)
-{
-	if (w[0] != NULL)
-		handle_all(w[0]);
-	plait_shared_free(&shared);
-	plait_promise_drop(&other);
-	plait_promise_drop(&work);
-	done();
-}
 
 GROUP("on the stack", .setup = setup);
 
 /* The shared operation is not freed with its waiter: it runs to its end. */
-TEST(lock_is_held_until_the_callback_that_frees_the_run_returns, PURE,
-     TIMES(SHAPES))
-{
-	struct step ends = { .name = "cb", .act = act_end_run };
-	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+SCRIPTS(lock_is_held_until_the_callback_that_frees_the_run_returns, PURE,
+	ON_EACH_SHAPE("new work; both work cb { free a; locked? }; "
+		      "both work cb2; ",
+		      "acquire next; both a run; fire work none",
+		      "cb:none locked next:none",
+		      "cb:none run:CancelledError locked next:none",
+		      "cb:none run:CancelledError locked cb2:none next:none"))
 
-	plait_deferred_add_both(d, step, &ends);
-	pass_both(d, "cb2");
-	run_shape((enum shape)_i, d);
-	pass_both(w[0], "run");
-	plait_fire(&work, PLAIT_NONE);
-	if (_i == PLAIN || _i == CHAIN || _i == RUN)
-		ck_assert_str_eq(trace(), "cb:none in locked next:none");
-	else if (_i == SHARED)
-		ck_assert_str_eq(trace(), "cb:none in run:CancelledError "
-					  "locked cb2:none next:none");
-	else
-		ck_assert_str_eq(trace(), "cb:none in run:CancelledError "
-					  "locked next:none");
-	end_shape();
-}
+SCRIPTS(lock_is_held_until_the_callback_that_cancels_the_run_returns, PURE,
+	ON_EACH_SHAPE("new work; both work cb { cancel a; locked? }; ",
+		      "acquire next; fire work none",
+		      "cb:none locked next:none", "cb:none locked next:none",
+		      "cb:none locked next:none"))
 
-TEST(lock_is_held_until_the_callback_that_cancels_the_run_returns, PURE,
-     TIMES(SHAPES))
-{
-	struct plait_promise *cancels;
-	struct plait_deferred *unused =
-		plait_deferred_new(&cancels, NULL, NULL);
-	struct step ends = { .name = "cb", .act = act_end_run, .p = cancels };
-	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
+SCRIPTS(lock_is_held_until_the_canceller_that_frees_the_run_returns, PURE,
+	ON_EACH_SHAPE("new work !c { free a; locked? }; ",
+		      "acquire next; cancel a",
+		      "!c locked ?CancelledError next:none",
+		      "!c locked ?CancelledError next:none",
+		      "!c locked ?CancelledError next:none"))
 
-	plait_deferred_add_both(d, step, &ends);
-	run_shape((enum shape)_i, d);
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "cb:none in locked cancelled next:none");
-	plait_promise_drop(&cancels);
-	handle_all(unused);
-	plait_deferred_free(&unused);
-	end_shape();
-}
-
-TEST(lock_is_held_until_the_canceller_that_frees_the_run_returns, PURE,
-     TIMES(SHAPES))
-{
-	struct plait_deferred *d;
-
-	work_canceller = (struct step){ .name = "c", .act = act_end_run };
-	d = plait_deferred_new(&work, step_canceller, &work_canceller);
-	run_shape((enum shape)_i, d);
-	unhandled_expect(1);
-	plait_deferred_cancel(w[0]);
-	ck_assert_str_eq(trace(), "!c in locked next:none");
-	end_shape();
-}
-
-TEST(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns, PURE,
-     TIMES(SHAPES))
-{
-	struct step ends = { .name = "cb", .act = act_say_locked };
-	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
-
-	plait_deferred_add_both(d, step, &ends);
-	run_shape((enum shape)_i, d);
-	plait_deferred_detach(&w[0]);
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "cb:none locked next:none");
-	end_shape();
-}
+SCRIPTS(lock_is_let_go_when_the_run_is_detached_and_the_callback_returns, PURE,
+	ON_EACH_SHAPE("new work; both work cb { locked? }; ",
+		      "acquire next; detach a; fire work none",
+		      "cb:none locked next:none", "cb:none locked next:none",
+		      "cb:none locked next:none"))
 
 /* Two members at once: the one's callback fires the other, which frees. */
 SCRIPT(lock_is_held_until_all_members_on_the_stack_have_returned, PURE,
@@ -520,25 +388,11 @@ SCRIPT(lock_is_held_until_all_members_on_the_stack_have_returned, PURE,
        "next { locked? } | fire m none",
        "| first:none second:99 locked fired next:none locked")
 
-static void act_end_run_and_shared(struct step *s, plait_value *result)
-{
-	plait_deferred_free(&w[0]);
-	plait_shared_free(&shared);
-	act_say_locked(s, result);
-}
-
 /* That frees the operation, which is held for its member on the stack. */
-TEST(lock_is_held_if_the_shared_operation_is_freed_as_well, PURE)
-{
-	struct step ends = { .name = "cb", .act = act_end_run_and_shared };
-	struct plait_deferred *d = plait_deferred_new(&work, NULL, NULL);
-
-	plait_deferred_add_both(d, step, &ends);
-	run_shape(SHARED, gather_of(d));
-	plait_fire(&work, PLAIT_NONE);
-	ck_assert_str_eq(trace(), "cb:none locked next:none");
-	end_shape();
-}
+SCRIPT(lock_is_held_if_the_shared_operation_is_freed_as_well, PURE,
+       "new work; both work cb { free a; free_shared; locked? }; gather all "
+       "+consume work; share s all; run a = s; acquire next; fire work none",
+       "cb:none locked next:none")
 
 SCRIPT(result_of_a_freed_run_goes_before_the_lock, PURE,
        "new work; both work { free a; locked? } = ~v; run a = work; acquire "
@@ -548,14 +402,6 @@ SCRIPT(result_of_a_freed_run_goes_before_the_lock, PURE,
 /* ---- every moment, no memory, no stack ------------------------------- */
 
 static struct plait_lock *contended;
-
-static plait_value count_settled(plait_value *result, void *arg)
-{
-	unsigned *n = arg;
-
-	(*n)++;
-	return PLAIT_NONE;
-}
 
 /* Three runs at one lock; at a moment something happens to one of them. */
 static void contend(int who, int when, int action)

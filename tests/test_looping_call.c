@@ -2,7 +2,6 @@
  * Looping calls: the grid, and what a function may do to its own loop.
  */
 #include <math.h>
-#include <stdarg.h>
 
 #include "tests/child.h"
 #include "tests/script.h"
@@ -14,7 +13,6 @@ static struct plait_deferred *ended;
 /* What the function has seen, and what it is to do and to answer. */
 static unsigned calls;
 static size_t counted, last_count;
-static double called_at[64];
 static void (*act)(void);
 static unsigned act_in; /* this call */
 static struct plait_promise *promise;
@@ -24,8 +22,6 @@ static plait_value work(size_t count, void *arg)
 {
 	ck_assert_ptr_eq(arg, &calls);
 	ck_assert_uint_ge(count, 1);
-	if (calls < 64)
-		called_at[calls] = plait_reactor_seconds(reactor);
 	calls++;
 	counted += count;
 	last_count = count;

@@ -40,14 +40,6 @@ static int put(intptr_t n)
 	return plait_queue_put(q, plait_int(n));
 }
 
-static const struct plait_error *kind_of(const struct plait_deferred *d)
-{
-	const plait_value *v = plait_deferred_result(d);
-
-	ck_assert_ptr_nonnull(v);
-	return plait_failure_kind(plait_value_failure(v));
-}
-
 /* Things to do in a step. */
 static void act_put(struct step *s, plait_value *result)
 {
@@ -63,14 +55,14 @@ static void do_queue(void)
 	q = plait_queue_new(size, (size_t)script_number());
 }
 
+static struct plait_deferred *get_one(void)
+{
+	return plait_queue_get(q);
+}
+
 static void do_get(void)
 {
-	while (script_more()) {
-		struct script_part *part = script_part();
-
-		part->d = plait_queue_get(q);
-		pass_both(part->d, part->name);
-	}
+	script_make_each(get_one);
 }
 
 static void do_put(void)
@@ -215,14 +207,6 @@ SCRIPT(freeing_frees_the_values_in_order, PURE,
 
 /* ---- every moment, no memory, no stack ------------------------------- */
 
-static plait_value count_settled(plait_value *result, void *arg)
-{
-	unsigned *n = arg;
-
-	(*n)++;
-	return PLAIT_NONE;
-}
-
 static void act_on(int action, struct plait_deferred **d)
 {
 	if (action == 0)
@@ -297,13 +281,8 @@ TEST(no_value_is_lost_when_memory_runs_out, PURE)
 	without_each_allocation(whole_life);
 }
 
-TEST(put_without_memory_says_so_and_frees, PURE)
-{
-	fault_alloc_at(0, false);
-	ck_assert_int_eq(plait_queue_put(q, tracked("x")), -ENOMEM);
-	ck_assert_str_eq(trace(), "~x");
-	done();
-}
+SCRIPT(put_without_memory_says_so_and_frees, PURE, "refuse 0 { put ~x }",
+       "~x ENOMEM")
 
 TEST(put_for_a_get_that_waits_needs_no_memory, PURE)
 {
@@ -315,16 +294,8 @@ TEST(put_for_a_get_that_waits_needs_no_memory, PURE)
 	done();
 }
 
-TEST(get_without_memory_leaves_the_value, PURE)
-{
-	put(1);
-	fault_alloc_at(0, false);
-	g[0] = plait_queue_get(q);
-	ck_assert_ptr_eq(kind_of(g[0]), &plait_error_no_memory);
-	get(1);
-	ck_assert_str_eq(trace(), "g1:1");
-	done();
-}
+SCRIPT(get_without_memory_leaves_the_value, PURE,
+       "put 1; refuse 0 { get a } | get b", "a:NoMemoryError | b:1")
 
 enum { MILLION = 1000000 };
 

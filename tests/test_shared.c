@@ -71,14 +71,14 @@ static void do_share(void)
 	share(d);
 }
 
+static struct plait_deferred *wait_one(void)
+{
+	return plait_shared_wait(s);
+}
+
 static void do_wait(void)
 {
-	while (script_more()) {
-		struct script_part *part = script_part();
-
-		part->d = plait_shared_wait(s);
-		pass_both(part->d, part->name);
-	}
+	script_make_each(wait_one);
 }
 
 static void do_waiting(void)
@@ -275,14 +275,6 @@ SCRIPT(list_that_fires_early_ends_its_rest_when_it_is_shared, PURE,
        "!op | a:1: 5")
 
 /* ---- every moment, no memory, no stack ------------------------------- */
-
-static plait_value count_settled(plait_value *result, void *arg)
-{
-	unsigned *n = arg;
-
-	(*n)++;
-	return PLAIT_NONE;
-}
 
 static void act_on(int action, struct plait_deferred **d)
 {
