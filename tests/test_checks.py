@@ -142,6 +142,30 @@ class Names(Tree):
                    "lib/c.c: take_one() is a function of lib/b.h, too")
 
 
+class Kernel(Tree):
+    def setUp(self):
+        super().setUp()
+        self.write("tests/wrap.list", "mmap\nopen\nrecv\n")
+        self.write("tests/allow.list", "")
+
+    def test_calls_of_the_kernel_stand_in_its_folder(self):
+        self.add("reactor/kernel/linux.c", "plait_i_linux", "recv")
+        self.add("reactor/net/stream.c", "plait_i_stream",
+                 "plait_i_linux")
+        self.add("reactor/loop/pool.c", "plait_i_pool", "mmap")
+        self.add("lib/base.c", "plait_i_base", "open")
+        self.passes("check-symbols")
+
+    def test_who_goes_past_the_table_is_told(self):
+        self.add("lib/low.c", "plait_i_low", "open")
+        self.add("reactor/net/stream.c", "plait_i_stream", "recv")
+        self.add("reactor/loop/pool.c", "plait_i_pool", "recv")
+        self.fails("check-symbols",
+                   "lib/low.c: may not call open",
+                   "reactor/loop/pool.c: may not call recv",
+                   "reactor/net/stream.c: may not call recv")
+
+
 def main():
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
