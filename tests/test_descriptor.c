@@ -78,7 +78,7 @@ TEST(nor_is_that_of_a_new_set, ON_EACH_BACKEND, TIMES(2))
 	ck_assert_int_eq(
 		plait_watch_start(reactor, &w, fd[0], PLAIT_READ, NULL), 0);
 	duplicate = dup(fd[0]);
-	plait_i_loop_forget(&w);
+	plait_i_watch_forget(&w);
 	close(fd[0]);
 	ck_assert_int_eq(write(fd[1], "x", 1), 1);
 	close_standard();

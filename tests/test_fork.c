@@ -355,7 +355,7 @@ TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin,
 		close(done[1]);
 		_exit(read(done[0], &c, 1) == 0 ? 0 : 1);
 	}
-	plait_i_loop_forget(&watch);
+	plait_i_watch_forget(&watch);
 	close(pair[0]);
 	ck_assert_int_eq(write(pair[1], "x", 1), 1);
 	run_turns(reactor, 3);

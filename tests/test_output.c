@@ -38,7 +38,7 @@ enum { SMALL_BLOCK = 1024 };
 
 static size_t held(struct plait_reactor *r)
 {
-	return plait_i_loop_unsent(r)->held;
+	return plait_i_pool_unsent(r)->held;
 }
 
 static void add(struct output *o, const char *text)
@@ -90,7 +90,7 @@ TEST(blocks_are_no_larger_than_what_is_in_them_needs, ON_EACH_BACKEND)
 		add(&o, "x");
 		ck_assert_uint_le(held(reactor), SMALL_BLOCK + 5 * n);
 		ck_assert_uint_le(held(reactor),
-				  n + n / 16 + 3 * LOOP_BLOCK_SIZE);
+				  n + n / 16 + 3 * POOL_BLOCK_SIZE);
 		ck_assert_uint_eq(plait_i_output_cost(&o), n);
 	}
 	plait_i_output_drop(&o, reactor);
@@ -104,7 +104,7 @@ TEST(a_long_write_takes_as_many_blocks_as_it_needs, ON_EACH_BACKEND)
 	unsigned char *in = wire_bytes(N), *out = malloc(N);
 
 	ck_assert_int_eq(plait_i_output_add(&o, reactor, in, N), 0);
-	ck_assert_int_le(pieces_of(&o), N / LOOP_BLOCK_SIZE + 2);
+	ck_assert_int_le(pieces_of(&o), N / POOL_BLOCK_SIZE + 2);
 	ck_assert_uint_eq(contents(&o, out, N), N);
 	ck_assert(memcmp(in, out, N) == 0);
 	plait_i_output_drop(&o, reactor);
@@ -427,7 +427,7 @@ TEST(the_work_is_linear_in_the_bytes, ON_EACH_BACKEND)
 		elsewhere += first_byte(&o) != first + 1;
 	}
 	/* Only where a block ends, the first of which are small. */
-	ck_assert_uint_le(elsewhere, N / LOOP_BLOCK_SIZE + 6);
-	ck_assert_uint_le(heap_calls() - calls, N / LOOP_BLOCK_SIZE + 2);
+	ck_assert_uint_le(elsewhere, N / POOL_BLOCK_SIZE + 6);
+	ck_assert_uint_le(heap_calls() - calls, N / POOL_BLOCK_SIZE + 2);
 	plait_i_output_drop(&o, reactor);
 }

@@ -197,7 +197,7 @@ TEST(a_virtual_one_costs_no_descriptor, PURE)
 	struct plait_reactor *r;
 
 	calls_reset();
-	r = plait_i_loop_new(&plait_i_kernel_testing);
+	r = plait_i_reactor_new(&plait_i_kernel_testing);
 	ck_assert(loop_is_virtual(r));
 	ck_assert_double_eq(plait_reactor_seconds(r), 0);
 	plait_reactor_free(&r);
@@ -387,7 +387,7 @@ TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_BACKEND)
 
 TEST(a_virtual_run_ends_when_nothing_can_ever_happen, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(r));
@@ -434,13 +434,13 @@ TEST(a_task_that_queues_itself_runs_once_a_turn, ON_EACH_BACKEND)
 	struct job j = JOB("j", .act = again_next_turn);
 
 	plait_i_loop_next_turn(reactor, &j.task);
-	ck_assert(plait_i_loop_has_work(reactor));
+	ck_assert(plait_i_reactor_has_work(reactor));
 	for (unsigned i = 1; i < 5; i++) {
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
 		ck_assert_uint_eq(n_ran, i);
 	}
 	loop_task_cancel(&j.task);
-	ck_assert(!plait_i_loop_has_work(reactor));
+	ck_assert(!plait_i_reactor_has_work(reactor));
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(n_ran, 4);
 }
@@ -506,7 +506,7 @@ TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn, ON_EACH_BACKEND)
 
 	plait_i_loop_after_callback(reactor, &j.task);
 	ck_assert_str_eq(ran, "");
-	ck_assert(plait_i_loop_has_work(reactor));
+	ck_assert(plait_i_reactor_has_work(reactor));
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "j");
 }
@@ -728,19 +728,19 @@ TEST(the_read_buffer_is_there_when_first_used, ON_EACH_BACKEND)
 	void *buffer;
 
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(plait_i_loop_read_buffer(reactor));
-	buffer = plait_i_loop_read_buffer(reactor);
+	ck_assert_ptr_null(plait_i_pool_read_buffer(reactor));
+	buffer = plait_i_pool_read_buffer(reactor);
 	ck_assert_ptr_nonnull(buffer);
-	memset(buffer, 1, LOOP_READ_SIZE);
-	ck_assert_ptr_eq(plait_i_loop_read_buffer(reactor), buffer);
+	memset(buffer, 1, POOL_READ_SIZE);
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), buffer);
 	ck_assert_uint_eq(heap_live(), before + 1);
 }
 
-enum { LARGE = LOOP_BLOCK_SIZE };
+enum { LARGE = POOL_BLOCK_SIZE };
 
-static struct loop_block *get_block(size_t size)
+static struct pool_block *get_block(size_t size)
 {
-	struct loop_block *b = plait_i_loop_block_get(reactor, size);
+	struct pool_block *b = plait_i_pool_get(reactor, size);
 
 	ck_assert_ptr_nonnull(b);
 	memset(b + 1, 1, (size_t)(b->limit - (unsigned char *)(b + 1)));
@@ -750,64 +750,63 @@ static struct loop_block *get_block(size_t size)
 TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_BACKEND)
 {
 	static const size_t sizes[] = { 100, 1024, 1025, 4096, 4097, 32000 };
-	struct loop_block *b;
+	struct pool_block *b;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		b = get_block(sizes[i]);
-		ck_assert_uint_ge(loop_block_size(b), sizes[i]);
-		ck_assert_uint_le(loop_block_size(b), 8 * sizes[i] + 1024);
-		ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held,
-				  loop_block_size(b));
-		plait_i_loop_block_put(reactor, b);
-		ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
+		ck_assert_uint_ge(pool_block_size(b), sizes[i]);
+		ck_assert_uint_le(pool_block_size(b), 8 * sizes[i] + 1024);
+		ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held,
+				  pool_block_size(b));
+		plait_i_pool_put(reactor, b);
+		ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
 	}
 	b = get_block(SIZE_MAX);
-	ck_assert_uint_le(loop_block_size(b), LOOP_BLOCK_SIZE);
-	plait_i_loop_block_put(reactor, b);
+	ck_assert_uint_le(pool_block_size(b), POOL_BLOCK_SIZE);
+	plait_i_pool_put(reactor, b);
 }
 
 TEST(a_mebibyte_of_free_blocks_is_kept, ON_EACH_BACKEND)
 {
 	enum { N = 100, KEPT = (1 << 20) / LARGE };
-	struct loop_block *blocks[N];
+	struct pool_block *blocks[N];
 	size_t before = heap_live_bytes();
 
 	for (int i = 0; i < N; i++)
 		blocks[i] = get_block(LARGE);
 	for (int i = 0; i < N; i++)
-		plait_i_loop_block_put(reactor, blocks[i]);
+		plait_i_pool_put(reactor, blocks[i]);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + LARGE);
 	fault_alloc_at(0, true);
 	for (int i = 0; i < KEPT; i++)
 		blocks[i] = get_block(LARGE);
 	ck_assert(!fault_alloc_reached());
-	ck_assert_ptr_nonnull(blocks[KEPT] =
-				      plait_i_loop_block_get(reactor, LARGE));
-	ck_assert_ptr_null(plait_i_loop_block_get(reactor, LARGE));
+	ck_assert_ptr_nonnull(blocks[KEPT] = plait_i_pool_get(reactor, LARGE));
+	ck_assert_ptr_null(plait_i_pool_get(reactor, LARGE));
 	fault_alloc_off();
 	for (int i = 0; i <= KEPT; i++)
-		plait_i_loop_block_put(reactor, blocks[i]);
+		plait_i_pool_put(reactor, blocks[i]);
 }
 
 /* In whatever order the blocks come back. */
 TEST(small_blocks_give_their_slabs_back, ON_EACH_BACKEND)
 {
 	enum { N = 10000 };
-	static struct loop_block *blocks[N];
+	static struct pool_block *blocks[N];
 	size_t before = heap_live_bytes();
 
 	srand(1);
 	for (int i = 0; i < N; i++)
 		blocks[i] = get_block((size_t)rand() % 4000);
 	ck_assert_uint_ge(heap_live_bytes() - before,
-			  plait_i_loop_unsent(reactor)->held);
+			  plait_i_pool_unsent(reactor)->held);
 	for (int n = N; n > 0; n--) {
 		int i = rand() % n;
 
-		plait_i_loop_block_put(reactor, blocks[i]);
+		plait_i_pool_put(reactor, blocks[i]);
 		blocks[i] = blocks[n - 1];
 	}
-	ck_assert_uint_eq(plait_i_loop_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
 

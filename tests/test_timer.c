@@ -89,17 +89,17 @@ TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_BACKEND)
 
 TEST(put_off_it_hides_nobody_who_is_due, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
 	plait_timer_start(r, &a, 1, call_count, &n);
 	plait_timer_start(r, &b, 2, call_count, &n);
 	plait_timer_start(r, &a, 3, call_count, &n);
-	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1.5));
-	ck_assert(!plait_i_loop_has_work(r));
-	plait_i_loop_advance(r, plait_i_loop_nanoseconds(1));
-	ck_assert(plait_i_loop_has_work(r));
+	plait_i_clock_advance(r, plait_i_clock_delay(1.5));
+	ck_assert(!plait_i_reactor_has_work(r));
+	plait_i_clock_advance(r, plait_i_clock_delay(1));
+	ck_assert(plait_i_reactor_has_work(r));
 	plait_reactor_free(&r);
 }
 
@@ -527,15 +527,15 @@ TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_BACKEND)
 
 TEST(a_clock_near_its_end_does_not_wrap, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
 
-	plait_i_loop_advance(r, INT64_MAX - 5);
+	plait_i_clock_advance(r, INT64_MAX - 5);
 	plait_timer_start(r, &t, 1, call_count, &n);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 0);
-	plait_i_loop_advance(r, INT64_MAX);
+	plait_i_clock_advance(r, INT64_MAX);
 	ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 	ck_assert_uint_eq(n, 1);
 	plait_reactor_free(&r);
@@ -543,7 +543,7 @@ TEST(a_clock_near_its_end_does_not_wrap, PURE)
 
 static void start_with(void *arg)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 
 	plait_timer_start(r, &t, *(double *)arg, call_count, NULL);
@@ -589,7 +589,7 @@ TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 
 TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -605,7 +605,7 @@ TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 /* Later there than here, where it must not stay. */
 TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -676,7 +676,7 @@ GROUP("order");
 
 TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	uint32_t seed = (uint32_t)_i;
 	double now = 0;
 
@@ -685,7 +685,7 @@ TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
 		if (random_below(&seed, 10) != 0)
 			continue;
 		now += 1;
-		plait_i_loop_advance(r, plait_i_loop_nanoseconds(1));
+		plait_i_clock_advance(r, plait_i_clock_delay(1));
 		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
 		for (int j = 0; j < N_MODEL; j++) {
 			ck_assert(!model[j].on || model[j].when > now);
@@ -700,7 +700,7 @@ GROUP("clock");
 
 TEST(the_virtual_clock_jumps_to_the_next_deadline, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 

@@ -88,12 +88,12 @@ TEST(a_turn_does_its_share_and_the_next_goes_on, ON_EACH_REACTOR,
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
 		assert_order(n);
 		/* It does not sleep on what is left. */
-		ck_assert(plait_i_loop_has_work(reactor));
+		ck_assert(plait_i_reactor_has_work(reactor));
 		ck_assert(wait_timeout() == 0 || backend == NULL);
 	}
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), 0);
 	assert_order(MANY);
-	ck_assert(!plait_i_loop_has_work(reactor));
+	ck_assert(!plait_i_reactor_has_work(reactor));
 }
 
 /* Each piece asks for another: those come after all of the first. */
@@ -193,9 +193,9 @@ TEST(what_is_left_may_be_cancelled, ON_EACH_REACTOR, TIMES(2))
 	run_turns(reactor, 1);
 	for (unsigned i = SHARE; i < MANY; i++)
 		cancel(&pieces[i]);
-	ck_assert(!plait_i_loop_has_work(reactor));
+	ck_assert(!plait_i_reactor_has_work(reactor));
 	queue[kind](&other);
-	ck_assert(plait_i_loop_has_work(reactor));
+	ck_assert(plait_i_reactor_has_work(reactor));
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(n_ran, SHARE + 1);
 	ck_assert_uint_eq(ran[SHARE], other.number);

@@ -245,7 +245,7 @@ TEST(what_cannot_be_watched_is_refused, ON_EACH_BACKEND)
 
 TEST(a_virtual_reactor_watches_nothing, PURE)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 	struct plait_watch w = { 0 };
 
 	ck_assert_int_eq(plait_watch_start(r, &w, 0, PLAIT_READ, on_ready),
@@ -576,7 +576,7 @@ TEST(a_duplicate_left_behind_does_not_spin, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate = dup(a->w.fd);
 
-	plait_i_loop_forget(&a->w);
+	plait_i_watch_forget(&a->w);
 	close(a->w.fd);
 	say(a);
 	run_turns(reactor, 2);
@@ -600,7 +600,7 @@ TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ), *b;
 	int duplicate = dup(a->w.fd), number = a->w.fd;
 
-	plait_i_loop_forget(&a->w);
+	plait_i_watch_forget(&a->w);
 	close(number);
 	b = open_end(1, PLAIT_READ);
 	ck_assert_int_eq(b->w.fd, number);
@@ -620,7 +620,7 @@ TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
 {
 	struct end *a = open_end(0, PLAIT_READ);
 
-	plait_i_loop_forget(&a->w);
+	plait_i_watch_forget(&a->w);
 	say(a);
 	run_turns(reactor, 1);
 	clock_virtual(true);
@@ -641,7 +641,7 @@ static int leave_an_orphan(struct end *e)
 {
 	int duplicate = dup(e->w.fd);
 
-	plait_i_loop_forget(&e->w);
+	plait_i_watch_forget(&e->w);
 	close(e->w.fd);
 	say(e);
 	return duplicate;
@@ -876,7 +876,7 @@ TEST(a_new_set_finds_out_who_else_is_lost, ON_EACH_BACKEND)
 
 	if (has_select())
 		ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ), 0);
-	plait_i_loop_forget(&a->w);
+	plait_i_watch_forget(&a->w);
 	close(a->w.fd);
 	close(b->w.fd);
 	say(a);
@@ -894,7 +894,7 @@ TEST(a_set_that_knows_better_is_followed, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ);
 	int number = a->w.fd, duplicate = dup(number);
 
-	plait_i_loop_forget(&a->w);
+	plait_i_watch_forget(&a->w);
 	close(number);
 	ck_assert_int_eq(dup2(duplicate, number), number);
 	ck_assert_int_eq(

@@ -79,9 +79,9 @@ static struct epoll_event epoll_registration(const struct watches *ws,
 	return (struct epoll_event){
 		.events = (w->events & PLAIT_READ ? EPOLLIN : 0) |
 			  (w->events & PLAIT_WRITE ? EPOLLOUT : 0) |
-			  (w->events & LOOP_HANGUP ? EPOLLRDHUP : 0) |
+			  (w->events & WATCH_HANGUP ? EPOLLRDHUP : 0) |
 			  /* A hang-up lasts.  Alone, it is told once. */
-			  (w->events == LOOP_HANGUP ? (uint32_t)EPOLLET : 0),
+			  (w->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
 		.data.u64 = generation << 32 | (uint32_t)w->fd,
 	};
 }
@@ -200,10 +200,10 @@ static bool epoll_remove_orphan(struct epoll *ep, const struct watches *ws,
 static unsigned epoll_readiness(uint32_t events)
 {
 	if (events & (EPOLLERR | EPOLLHUP))
-		return PLAIT_READ | PLAIT_WRITE | LOOP_HANGUP;
+		return PLAIT_READ | PLAIT_WRITE | WATCH_HANGUP;
 	return (events & EPOLLIN ? PLAIT_READ : 0) |
 	       (events & EPOLLOUT ? PLAIT_WRITE : 0) |
-	       (events & EPOLLRDHUP ? LOOP_HANGUP : 0);
+	       (events & EPOLLRDHUP ? WATCH_HANGUP : 0);
 }
 
 /* Gives those that are not stale; how many. */

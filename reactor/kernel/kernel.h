@@ -70,7 +70,7 @@ struct kernel_event {
 
 enum { KERNEL_BATCH = 256 }; /* events of one wait, at most */
 
-/* A kernel and a way to wait. */
+/* A kernel and a way to wait: a backend, as the public names have it. */
 struct kernel_ops {
 	const char *name;
 	const struct kernel_calls *calls;

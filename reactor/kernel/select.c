@@ -58,7 +58,7 @@ static void select_make_sets(struct ready *ready, const struct watches *ws)
 
 		if (w == NULL)
 			continue;
-		if (w->armed & (PLAIT_READ | LOOP_HANGUP))
+		if (w->armed & (PLAIT_READ | WATCH_HANGUP))
 			FD_SET(w->fd, &ready->readable);
 		if (w->armed & PLAIT_WRITE)
 			FD_SET(w->fd, &ready->writable);
@@ -80,7 +80,8 @@ static void select_lose_bad_ones(struct kernel *k, struct watches *ws, int n)
 
 static unsigned select_readiness(const struct ready *ready, int fd)
 {
-	return (FD_ISSET(fd, &ready->readable) ? PLAIT_READ | LOOP_HANGUP : 0) |
+	return (FD_ISSET(fd, &ready->readable) ? PLAIT_READ | WATCH_HANGUP
+					       : 0) |
 	       (FD_ISSET(fd, &ready->writable) ? PLAIT_WRITE : 0);
 }
 
@@ -105,7 +106,7 @@ static int select_collect(const struct watches *ws, const struct ready *ready,
 			break;
 		}
 		/* Told once, as whatever makes it readable stays. */
-		ws->slots[fd].watch->armed &= ~(events & LOOP_HANGUP);
+		ws->slots[fd].watch->armed &= ~(events & WATCH_HANGUP);
 		ret[count++] = (struct kernel_event){
 			.fd = fd,
 			.events = events,

@@ -18,7 +18,7 @@
  * be told for nothing: select() knows a hang-up only by its being readable,
  * and sees none behind input.
  */
-enum { LOOP_HANGUP = 8 };
+enum { WATCH_HANGUP = 8 };
 
 struct watch_slot {
 	struct plait_watch *watch; /* NULL: nobody */

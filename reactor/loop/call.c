@@ -28,7 +28,7 @@ struct call_chunk {
 	struct plait_call_slot slots[SLOTS_PER_CHUNK];
 };
 
-static void put(struct calls *cs, struct plait_call_slot *slot)
+static void call_put(struct calls *cs, struct plait_call_slot *slot)
 {
 	slot->id = 0;
 	slot->next = cs->unused;
@@ -36,7 +36,7 @@ static void put(struct calls *cs, struct plait_call_slot *slot)
 }
 
 /* An unused slot, or NULL without memory. */
-static struct plait_call_slot *get(struct calls *cs)
+static struct plait_call_slot *call_get(struct calls *cs)
 {
 	struct plait_call_slot *slot;
 
@@ -49,7 +49,7 @@ static struct plait_call_slot *get(struct calls *cs)
 		cs->chunks = chunk;
 		for (int i = SLOTS_PER_CHUNK; i-- > 0;) {
 			chunk->slots[i].home = cs;
-			put(cs, &chunk->slots[i]);
+			call_put(cs, &chunk->slots[i]);
 		}
 	}
 	slot = cs->unused;
@@ -68,13 +68,13 @@ void plait_i_call_done(struct plait_reactor *r)
 	}
 }
 
-static void make_call(void *arg)
+static void call_make(void *arg)
 {
 	struct plait_call_slot *slot = arg;
 	plait_func *fn = slot->fn;
 	void *fn_arg = slot->arg;
 
-	put(slot->home, slot);
+	call_put(slot->home, slot);
 	fn(fn_arg);
 }
 
@@ -84,7 +84,7 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 	struct plait_call_slot *slot;
 
 	loop_check(r, "plait_call_later()");
-	slot = get(&r->calls);
+	slot = call_get(&r->calls);
 	if (slot == NULL) {
 		plait_value v = plait_no_memory();
 
@@ -96,7 +96,7 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 	}
 	slot->fn = fn;
 	slot->arg = arg;
-	plait_timer_start(r, &slot->timer, seconds, make_call, slot);
+	plait_timer_start(r, &slot->timer, seconds, call_make, slot);
 	return (struct plait_call){ slot, slot->id };
 }
 
@@ -106,7 +106,7 @@ bool plait_call_is_active(struct plait_call call)
 }
 
 /* 0 if the call can still be changed, else what to say. */
-static int check(struct plait_call call)
+static int call_check(struct plait_call call)
 {
 	if (!plait_call_is_active(call))
 		return -EALREADY;
@@ -115,19 +115,19 @@ static int check(struct plait_call call)
 
 int plait_call_cancel(struct plait_call call)
 {
-	int rc = check(call);
+	int rc = call_check(call);
 
 	if (rc < 0)
 		return rc;
 	plait_timer_stop(&call.slot->timer);
-	put(call.slot->home, call.slot);
+	call_put(call.slot->home, call.slot);
 	return 0;
 }
 
 int plait_call_reset(struct plait_call call, double seconds)
 {
 	struct plait_timer *t;
-	int rc = check(call);
+	int rc = call_check(call);
 
 	if (rc < 0)
 		return rc;
@@ -138,7 +138,7 @@ int plait_call_reset(struct plait_call call, double seconds)
 
 int plait_call_delay(struct plait_call call, double seconds)
 {
-	int rc = check(call);
+	int rc = call_check(call);
 
 	if (rc == 0)
 		plait_i_timer_delay(&call.slot->timer, seconds);
@@ -147,7 +147,7 @@ int plait_call_delay(struct plait_call call, double seconds)
 
 int plait_call_time(struct plait_call call, double *ret)
 {
-	int rc = check(call);
+	int rc = call_check(call);
 
 	if (rc == 0)
 		*ret = plait_timer_when(&call.slot->timer);

@@ -8,25 +8,25 @@
 
 enum { NS_PER_S = 1000000000 };
 
-int64_t plait_i_loop_clock(struct plait_reactor *r)
+int64_t plait_i_clock_read(struct plait_reactor *r)
 {
 	return kernel_clock(loop_kernel(r));
 }
 
-int64_t plait_i_loop_now(const struct plait_reactor *cr)
+int64_t plait_i_clock_now(const struct plait_reactor *cr)
 {
 	/* Asking for the time changes nothing but what is remembered. */
 	struct plait_reactor *r = (struct plait_reactor *)cr;
 
 	/* Outside of all callbacks nobody says when it is over. */
 	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
-		r->now = plait_i_loop_clock(r);
+		r->now = plait_i_clock_read(r);
 		r->now_is_known = true;
 	}
 	return r->now;
 }
 
-int64_t plait_i_clock_nanoseconds(double seconds)
+int64_t plait_i_clock_span(double seconds)
 {
 	double ns = seconds * NS_PER_S;
 
@@ -38,18 +38,18 @@ int64_t plait_i_clock_nanoseconds(double seconds)
 	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
 }
 
-int64_t plait_i_loop_nanoseconds(double seconds)
+int64_t plait_i_clock_delay(double seconds)
 {
 	plait_assert(seconds >= 0);
-	return plait_i_clock_nanoseconds(seconds);
+	return plait_i_clock_span(seconds);
 }
 
 double plait_reactor_seconds(const struct plait_reactor *r)
 {
-	return (double)plait_i_loop_now(r) / NS_PER_S;
+	return (double)plait_i_clock_now(r) / NS_PER_S;
 }
 
-void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds)
+void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds)
 {
 	plait_i_testing_advance(loop_kernel(r), nanoseconds);
 	r->now_is_known = false;

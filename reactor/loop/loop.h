@@ -31,6 +31,8 @@
 #include "lib/trace.h"
 #include "reactor/kernel/kernel.h"
 
+/* ---- loop.c -------------------------------------------------------------- */
+
 /* Work that waits for its moment.  Embedded, zeroed; queued at most once. */
 struct loop_task {
 	struct plait_list link;
@@ -156,78 +158,11 @@ uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 /* The next number of another count, for which of two things came first. */
 uint64_t plait_i_loop_next_number(struct plait_reactor *r);
 
-/*
- * Nanoseconds on the reactor's clock: as this callback has it, looked at when
- * somebody asks, at most once a callback; and at this very moment.  And
- * checked conversion to them.
- */
-int64_t plait_i_loop_now(const struct plait_reactor *r);
-int64_t plait_i_loop_clock(struct plait_reactor *r);
-int64_t
-plait_i_loop_nanoseconds(double seconds); /* aborts on negative and NaN */
-
-/* The read buffer that all connections of the reactor share. */
-enum { LOOP_READ_SIZE = 128 * 1024 };
-void *plait_i_loop_read_buffer(struct plait_reactor *r);
-
 /* In force, no field is 0. */
 const struct plait_limits *plait_i_loop_limits(const struct plait_reactor *r);
 
-/*
- * A block of memory for unsent output, in one of a few sizes of which this is
- * the largest.  Its user embeds the struct first.
- */
-enum { LOOP_BLOCK_SIZE = 32 * 1024 };
-
-struct loop_block {
-	struct loop_block *next_free;
-	struct pool_slab *slab;
-	unsigned char *limit; /* where the block ends */
-};
-
-/*
- * Gives a block of that size at least, or the largest if it is smaller; NULL
- * with no memory.  It counts as held until it is put back.
- */
-struct loop_block *plait_i_loop_block_get(struct plait_reactor *r, size_t size);
-void plait_i_loop_block_put(struct plait_reactor *r, struct loop_block *b);
-
-/* All that it takes, which is what it counts. */
-static inline size_t loop_block_size(const struct loop_block *b)
-{
-	return (size_t)(b->limit - (const unsigned char *)b);
-}
-
-/* Counts so many bytes of a shared buffer as held, and not any more. */
-void plait_i_loop_hold(struct plait_reactor *r, size_t bytes);
-void plait_i_loop_let_go(struct plait_reactor *r, size_t bytes);
-
-/* What the unsent output of all connections takes. */
-struct loop_unsent {
-	size_t held; /* in blocks and in shared buffers */
-	size_t max;
-};
-
-struct loop_unsent *plait_i_loop_unsent(struct plait_reactor *r);
-
 /* True while the shutdown, or plait_reactor_free(), loses the members. */
 bool plait_i_loop_is_closing(const struct plait_reactor *r);
-
-/* True if the next turn would not sleep: something is due or queued. */
-bool plait_i_loop_has_work(const struct plait_reactor *r);
-
-/*
- * As plait_watch_change(), which drops what a program may not ask for; w is
- * watched.
- */
-int plait_i_loop_watch_change(struct plait_watch *w, unsigned events);
-
-/*
- * Stops watching without telling the kernel, which saves a system call.  For
- * a descriptor that plait made and closes in this turn's burial: until then
- * its events find nobody, and closing it takes it out of the kernel's set.
- */
-void plait_i_loop_forget(struct plait_watch *w);
 
 /*
  * Who has a reactor.  While a thread runs the reactor, no other may touch it;
@@ -300,21 +235,91 @@ void plait_i_loop_close(const struct plait_reactor *r, int fd);
  */
 void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task);
 
-/* Of a testing reactor: moves the clock. */
-void plait_i_loop_advance(struct plait_reactor *r, int64_t nanoseconds);
+/* ---- clock.c ------------------------------------------------------------- */
 
-/* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
-void plait_i_loop_trace_start(struct plait_reactor *r);
-void plait_i_loop_trace_end(unsigned number, bool forked);
+/*
+ * Nanoseconds on the reactor's clock: as this callback has it, looked at when
+ * somebody asks, at most once a callback; and at this very moment.  And
+ * checked conversion to them.
+ */
+int64_t plait_i_clock_now(const struct plait_reactor *r);
+int64_t plait_i_clock_read(struct plait_reactor *r);
+int64_t plait_i_clock_delay(double seconds); /* aborts on negative and NaN */
+
+/* Of a testing reactor: moves the clock. */
+void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds);
+
+/* ---- watch.c ------------------------------------------------------------- */
+
+/*
+ * As plait_watch_change(), which drops what a program may not ask for; w is
+ * watched.
+ */
+int plait_i_watch_change(struct plait_watch *w, unsigned events);
+
+/*
+ * Stops watching without telling the kernel, which saves a system call.  For
+ * a descriptor that plait made and closes in this turn's burial: until then
+ * its events find nobody, and closing it takes it out of the kernel's set.
+ */
+void plait_i_watch_forget(struct plait_watch *w);
+
+/* ---- pool.c -------------------------------------------------------------- */
+
+/* The read buffer that all connections of the reactor share. */
+enum { POOL_READ_SIZE = 128 * 1024 };
+void *plait_i_pool_read_buffer(struct plait_reactor *r);
+
+/*
+ * A block of memory for unsent output, in one of a few sizes of which this is
+ * the largest.  Its user embeds the struct first.
+ */
+enum { POOL_BLOCK_SIZE = 32 * 1024 };
+
+struct pool_block {
+	struct pool_block *next_free;
+	struct pool_slab *slab;
+	unsigned char *limit; /* where the block ends */
+};
+
+/*
+ * Gives a block of that size at least, or the largest if it is smaller; NULL
+ * with no memory.  It counts as held until it is put back.
+ */
+struct pool_block *plait_i_pool_get(struct plait_reactor *r, size_t size);
+void plait_i_pool_put(struct plait_reactor *r, struct pool_block *b);
+
+/* All that it takes, which is what it counts. */
+static inline size_t pool_block_size(const struct pool_block *b)
+{
+	return (size_t)(b->limit - (const unsigned char *)b);
+}
+
+/* Counts so many bytes of a shared buffer as held, and not any more. */
+void plait_i_pool_hold(struct plait_reactor *r, size_t bytes);
+void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes);
+
+/* What the unsent output of all connections takes. */
+struct pool_unsent {
+	size_t held; /* in blocks and in shared buffers */
+	size_t max;
+};
+
+struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r);
+
+/* ---- reactor.c ----------------------------------------------------------- */
+
+/* True if the next turn would not sleep: something is due or queued. */
+bool plait_i_reactor_has_work(const struct plait_reactor *r);
 
 /*
  * True if PLAIT_REACTOR names a backend that there is not; why gets the words
  * for it.
  */
-enum { LOOP_UNKNOWN_BACKEND = 128 };
-bool plait_i_loop_unknown_backend(char *why, size_t size);
+enum { REACTOR_UNKNOWN_BACKEND = 128 };
+bool plait_i_reactor_unknown_backend(char *why, size_t size);
 
 /* A reactor on a kernel that is not in the public table. */
-struct plait_reactor *plait_i_loop_new(const struct kernel_ops *kernel);
+struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel);
 
 #endif

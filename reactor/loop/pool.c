@@ -23,7 +23,7 @@
 
 struct pool_slab {
 	struct plait_list link;	 /* among those that have a free block */
-	struct loop_block *free; /* which were in use before */
+	struct pool_block *free; /* which were in use before */
 	unsigned size;		 /* which of sizes[] */
 	unsigned used;		 /* blocks that are in use */
 	unsigned cut;		 /* ... and those that ever were */
@@ -36,7 +36,7 @@ static const struct {
 } sizes[POOL_SIZES] = {
 	{ 64 * 1024, 1024 },
 	{ 64 * 1024, 4096 },
-	{ LOOP_BLOCK_SIZE, LOOP_BLOCK_SIZE - sizeof(struct pool_slab) },
+	{ POOL_BLOCK_SIZE, POOL_BLOCK_SIZE - sizeof(struct pool_slab) },
 };
 
 /* So many bytes of empty slabs are kept. */
@@ -47,14 +47,14 @@ enum { WORTH_TRIMMING = 2 * 1024 * 1024 };
 
 static const double trim_seconds = 0.5;
 
-void *plait_i_loop_read_buffer(struct plait_reactor *r)
+void *plait_i_pool_read_buffer(struct plait_reactor *r)
 {
 	if (r->pool.read_buffer == NULL)
-		r->pool.read_buffer = malloc(LOOP_READ_SIZE);
+		r->pool.read_buffer = malloc(POOL_READ_SIZE);
 	return r->pool.read_buffer;
 }
 
-static unsigned blocks_of(unsigned size)
+static unsigned pool_blocks_of(unsigned size)
 {
 	return (unsigned)((sizes[size].slab - sizeof(struct pool_slab)) /
 			  sizes[size].block);
@@ -82,37 +82,37 @@ static void slab_free(struct plait_reactor *r, struct pool_slab *s)
 }
 
 /* Takes a block that was in use before, for it is in the cache; or cuts one. */
-static struct loop_block *slab_take(struct plait_reactor *r,
+static struct pool_block *slab_take(struct plait_reactor *r,
 				    struct pool_slab *s)
 {
-	struct loop_block *b = s->free;
+	struct pool_block *b = s->free;
 	size_t block = sizes[s->size].block;
 
 	if (b != NULL) {
 		s->free = b->next_free;
 	} else {
-		b = (struct loop_block *)(s->blocks + s->cut++ * block);
+		b = (struct pool_block *)(s->blocks + s->cut++ * block);
 		b->slab = s;
 		b->limit = (unsigned char *)b + block;
 	}
 	if (s->used++ == 0)
 		r->pool.spare -= sizes[s->size].slab;
-	if (s->used == blocks_of(s->size))
+	if (s->used == pool_blocks_of(s->size))
 		plait_list_remove(&s->link);
 	return b;
 }
 
-static OUT_OF_LINE struct loop_block *take(struct plait_reactor *r,
-					   unsigned size)
+static OUT_OF_LINE struct pool_block *pool_take(struct plait_reactor *r,
+						unsigned size)
 {
 	struct plait_list *l = plait_list_first(&r->pool.slabs[size]);
 	struct pool_slab *s =
 		l != NULL ? plait_container(l, struct pool_slab, link)
 			  : slab_new(r, size);
-	struct loop_block *b = s != NULL ? slab_take(r, s) : NULL;
+	struct pool_block *b = s != NULL ? slab_take(r, s) : NULL;
 
 	if (b != NULL)
-		r->pool.unsent.held += loop_block_size(b);
+		r->pool.unsent.held += pool_block_size(b);
 	return b;
 }
 
@@ -128,55 +128,55 @@ static void slab_emptied(struct plait_reactor *r, struct pool_slab *s)
 	}
 }
 
-static void put_back(struct plait_reactor *r, struct loop_block *b)
+static void pool_put_back(struct plait_reactor *r, struct pool_block *b)
 {
 	struct pool_slab *s = b->slab;
 
 	b->next_free = s->free;
 	s->free = b;
-	if (s->used-- == blocks_of(s->size))
+	if (s->used-- == pool_blocks_of(s->size))
 		plait_list_insert(r->pool.slabs[s->size].next, &s->link);
 	if (s->used == 0)
 		slab_emptied(r, s);
 }
 
-struct loop_block *plait_i_loop_block_get(struct plait_reactor *r, size_t size)
+struct pool_block *plait_i_pool_get(struct plait_reactor *r, size_t size)
 {
-	struct loop_block *b;
+	struct pool_block *b;
 	unsigned i = 0;
 
 	while (i < POOL_SIZES - 1 && size > sizes[i].block)
 		i++;
 	b = r->pool.recent[i];
 	if (b == NULL)
-		return take(r, i);
+		return pool_take(r, i);
 	r->pool.recent[i] = NULL;
-	r->pool.unsent.held += loop_block_size(b);
+	r->pool.unsent.held += pool_block_size(b);
 	return b;
 }
 
-void plait_i_loop_block_put(struct plait_reactor *r, struct loop_block *b)
+void plait_i_pool_put(struct plait_reactor *r, struct pool_block *b)
 {
-	struct loop_block **recent = &r->pool.recent[b->slab->size];
+	struct pool_block **recent = &r->pool.recent[b->slab->size];
 
-	r->pool.unsent.held -= loop_block_size(b);
+	r->pool.unsent.held -= pool_block_size(b);
 	if (*recent == NULL)
 		*recent = b;
 	else
-		put_back(r, b);
+		pool_put_back(r, b);
 }
 
-static bool has_fallen(const struct pool *p)
+static bool pool_has_fallen(const struct pool *p)
 {
 	return p->bufs < p->bufs_peak &&
 	       p->bufs_peak - p->bufs >= WORTH_TRIMMING;
 }
 
-static void trim(void *arg)
+static void pool_trim(void *arg)
 {
 	struct plait_reactor *r = arg;
 
-	if (!has_fallen(&r->pool))
+	if (!pool_has_fallen(&r->pool))
 		return;
 	r->pool.bufs_peak = r->pool.bufs;
 #ifdef __GLIBC__
@@ -184,7 +184,7 @@ static void trim(void *arg)
 #endif
 }
 
-void plait_i_loop_hold(struct plait_reactor *r, size_t bytes)
+void plait_i_pool_hold(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
@@ -194,17 +194,17 @@ void plait_i_loop_hold(struct plait_reactor *r, size_t bytes)
 		p->bufs_peak = p->bufs;
 }
 
-void plait_i_loop_let_go(struct plait_reactor *r, size_t bytes)
+void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
 	p->unsent.held -= bytes;
 	p->bufs -= bytes;
-	if (has_fallen(p) && !plait_timer_is_running(&p->trimming))
-		plait_timer_start(r, &p->trimming, trim_seconds, trim, r);
+	if (pool_has_fallen(p) && !plait_timer_is_running(&p->trimming))
+		plait_timer_start(r, &p->trimming, trim_seconds, pool_trim, r);
 }
 
-struct loop_unsent *plait_i_loop_unsent(struct plait_reactor *r)
+struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r)
 {
 	return &r->pool.unsent;
 }
@@ -222,7 +222,7 @@ void plait_i_pool_done(struct plait_reactor *r)
 	free(r->pool.read_buffer);
 	for (unsigned i = 0; i < POOL_SIZES; i++) {
 		if (r->pool.recent[i] != NULL)
-			put_back(r, r->pool.recent[i]);
+			pool_put_back(r, r->pool.recent[i]);
 		while ((l = plait_list_first(&r->pool.slabs[i])) != NULL)
 			slab_free(r,
 				  plait_container(l, struct pool_slab, link));

@@ -82,7 +82,7 @@ const char *plait_reactor_name(const struct plait_reactor *r)
 	return r->base.kernel.ops->name;
 }
 
-bool plait_i_loop_unknown_backend(char *why, size_t size)
+bool plait_i_reactor_unknown_backend(char *why, size_t size)
 {
 	if (reactor_find_kernel(NULL) != NULL)
 		return false;
@@ -94,10 +94,10 @@ bool plait_i_loop_unknown_backend(char *why, size_t size)
 /* The program knows the name that it gave itself. */
 static void reactor_say_unknown_backend(void)
 {
-	char why[LOOP_UNKNOWN_BACKEND], line[LOOP_UNKNOWN_BACKEND + 16];
+	char why[REACTOR_UNKNOWN_BACKEND], line[REACTOR_UNKNOWN_BACKEND + 16];
 	int len;
 
-	if (!plait_i_loop_unknown_backend(why, sizeof(why)))
+	if (!plait_i_reactor_unknown_backend(why, sizeof(why)))
 		return;
 	len = snprintf(line, sizeof(line), "plait: %s\n", why);
 	plait_i_base_say(line, (size_t)len);
@@ -113,7 +113,7 @@ struct plait_reactor *plait_reactor_new(const char *name)
 		errno = EINVAL;
 		return NULL;
 	}
-	return plait_i_loop_new(kernel);
+	return plait_i_reactor_new(kernel);
 }
 
 static void reactor_init(struct plait_reactor *r)
@@ -139,7 +139,7 @@ static void reactor_init(struct plait_reactor *r)
 	plait_i_watch_init(r);
 	plait_i_trigger_init(r);
 	plait_i_pool_init(r);
-	plait_i_loop_unsent(r)->max = r->limits.max_unsent_total;
+	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
 }
 
 /*
@@ -162,7 +162,7 @@ static bool reactor_uncount(const struct plait_reactor *r)
 	return reactors == 0;
 }
 
-struct plait_reactor *plait_i_loop_new(const struct kernel_ops *kernel)
+struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel)
 {
 	struct plait_reactor *r;
 	int rc = reactor_watch_forks();
@@ -182,7 +182,7 @@ struct plait_reactor *plait_i_loop_new(const struct kernel_ops *kernel)
 	if (rc < 0)
 		goto err_kernel;
 	plait_i_clock_lend(r);
-	plait_i_loop_trace_start(r);
+	plait_i_trace_reactor_begins(r);
 	reactor_count(r);
 	return r;
 
@@ -321,13 +321,13 @@ void plait_reactor_free(struct plait_reactor **rp)
 	if (loop_is_forked(r)) {
 		reactor_free_in_child(r);
 		plait_i_base_say_lost();
-		plait_i_loop_trace_end(number, true);
+		plait_i_trace_reactor_ends(number, true);
 		return;
 	}
 	reactor_detach(r);
 	reactor_release(r);
 	plait_i_base_say_lost();
-	plait_i_loop_trace_end(number, false);
+	plait_i_trace_reactor_ends(number, false);
 }
 
 static void limits_set_size(size_t *limit, size_t size, size_t if_zero)
@@ -354,7 +354,7 @@ void plait_reactor_set_limits(struct plait_reactor *r,
 	limits_set_size(&r->limits.low_water, l->low_water, d->low_water);
 	limits_set_size(&r->limits.linger_bytes, l->linger_bytes,
 			d->linger_bytes);
-	plait_i_loop_unsent(r)->max = r->limits.max_unsent_total;
+	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
 	limits_set_seconds(&r->limits.close_timeout, l->close_timeout,
 			   d->close_timeout);
 	limits_set_seconds(&r->limits.linger_timeout, l->linger_timeout,
@@ -378,12 +378,12 @@ static bool reactor_has_work(const struct plait_reactor *r)
 	       (r->shutdown != SHUTDOWN_NONE && plait_i_shutdown_is_due(r));
 }
 
-bool plait_i_loop_has_work(const struct plait_reactor *r)
+bool plait_i_reactor_has_work(const struct plait_reactor *r)
 {
 	int64_t when;
 
 	return reactor_has_work(r) ||
-	       (plait_i_timer_next(r, &when) && when <= plait_i_loop_now(r));
+	       (plait_i_timer_next(r, &when) && when <= plait_i_clock_now(r));
 }
 
 /* How long the wait of this turn may be; negative: for ever. */
@@ -395,7 +395,7 @@ static int64_t reactor_waiting_time(struct plait_reactor *r, int64_t limit)
 		return 0;
 	if (!timer_is_any(r) || !plait_i_timer_next(r, &when))
 		return limit;
-	now = plait_i_loop_now(r);
+	now = plait_i_clock_now(r);
 	left = when > now ? when - now : 0;
 	return limit >= 0 && limit < left ? limit : left;
 }
@@ -470,7 +470,7 @@ static int reactor_return(struct plait_reactor *r, int rc)
 int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
 			     const char *where)
 {
-	int64_t limit = plait_i_loop_nanoseconds(seconds);
+	int64_t limit = plait_i_clock_delay(seconds);
 	int rc;
 
 	loop_check(r, where);

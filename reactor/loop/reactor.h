@@ -32,8 +32,8 @@ void plait_i_loop_run_burials(struct plait_reactor *r);
 void plait_i_loop_run_each(struct plait_list *tasks);
 void plait_i_loop_forget_all(struct plait_reactor *r);
 
-/* clock.c: as plait_i_loop_nanoseconds(), but for negative ones as well. */
-int64_t plait_i_clock_nanoseconds(double seconds);
+/* clock.c: as plait_i_clock_delay(), but for negative ones as well. */
+int64_t plait_i_clock_span(double seconds);
 
 /*
  * The reactor's clock, and its number, for the deferreds of this thread: from
@@ -142,15 +142,19 @@ struct done {
 void plait_i_report_turn(const struct plait_reactor *r);
 void plait_i_report_pending(void);
 
+/* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
+void plait_i_trace_reactor_begins(struct plait_reactor *r);
+void plait_i_trace_reactor_ends(unsigned number, bool forked);
+
 /* pool.c */
 enum { POOL_SIZES = 3 };
 
 struct pool {
 	void *read_buffer;
 	struct plait_list slabs[POOL_SIZES];   /* that have a free block */
-	struct loop_block *recent[POOL_SIZES]; /* one that is in no use */
+	struct pool_block *recent[POOL_SIZES]; /* one that is in no use */
 	size_t spare;			       /* bytes of empty slabs */
-	struct loop_unsent unsent;
+	struct pool_unsent unsent;
 	size_t bufs, bufs_peak; /* of unsent.held, in buffers */
 	struct plait_timer trimming;
 };

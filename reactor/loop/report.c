@@ -11,7 +11,7 @@
 #include "reactor/loop/reactor.h"
 
 /* 0 or as plait_buf_append(). */
-static int describe_pending(struct plait_buf *b)
+static int report_describe_pending(struct plait_buf *b)
 {
 	size_t before;
 	int r = plait_buf_printf(b, "plait: pending deferreds:\n");
@@ -31,7 +31,7 @@ void plait_i_report_pending(void)
 		"plait: no memory to say what is pending\n";
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
-	if (b != NULL && describe_pending(b) == 0)
+	if (b != NULL && report_describe_pending(b) == 0)
 		plait_i_base_say(plait_buf_data(b), plait_buf_size(b));
 	else
 		plait_i_base_say(no_memory, sizeof(no_memory) - 1);

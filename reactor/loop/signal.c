@@ -104,7 +104,7 @@ static bool signal_tell_stop(struct signal_want *w)
 
 	if (!signal_is_of_this_process(w))
 		return false;
-	now = plait_i_loop_clock(w->reactor);
+	now = plait_i_clock_read(w->reactor);
 	if (atomic_compare_exchange_strong(&s->first, &first, now) ||
 	    now - first < SAME_SIGNAL)
 		return signal_mark(w, SIGNAL_STOP);

@@ -157,7 +157,7 @@ void plait_i_thread_done(struct plait_reactor *r)
 	while (r->thread.oldest != NULL)
 		thread_pop(r);
 	if (r->thread.fd >= 0) {
-		plait_i_loop_forget(&r->thread.watch);
+		plait_i_watch_forget(&r->thread.watch);
 		kernel_close(loop_kernel(r), r->thread.fd);
 	}
 }

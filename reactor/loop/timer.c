@@ -24,7 +24,7 @@
 enum { NS_PER_S = 1000000000 };
 
 /* when + by, cut to what there is. */
-static int64_t add(int64_t when, int64_t by)
+static int64_t timer_add(int64_t when, int64_t by)
 {
 	int64_t sum;
 
@@ -33,14 +33,16 @@ static int64_t add(int64_t when, int64_t by)
 	return sum;
 }
 
-static bool is_before(const struct plait_timer *a, const struct plait_timer *b)
+static bool timer_is_before(const struct plait_timer *a,
+			    const struct plait_timer *b)
 {
 	return a->place != b->place ? a->place < b->place
 				    : a->place_order < b->place_order;
 }
 
 /* Makes one heap of two, each of which may be empty. */
-static struct plait_timer *merge(struct plait_timer *a, struct plait_timer *b)
+static struct plait_timer *timer_merge(struct plait_timer *a,
+				       struct plait_timer *b)
 {
 	struct plait_timer *root;
 
@@ -48,7 +50,7 @@ static struct plait_timer *merge(struct plait_timer *a, struct plait_timer *b)
 		return b;
 	if (b == NULL)
 		return a;
-	root = is_before(a, b) ? a : b;
+	root = timer_is_before(a, b) ? a : b;
 	if (root == b)
 		b = a;
 	b->prev = root;
@@ -60,7 +62,7 @@ static struct plait_timer *merge(struct plait_timer *a, struct plait_timer *b)
 }
 
 /* A sibling becomes the root of a heap of its own; gives the next one. */
-static struct plait_timer *detach(struct plait_timer *t)
+static struct plait_timer *timer_detach(struct plait_timer *t)
 {
 	struct plait_timer *next = t->next;
 
@@ -72,30 +74,30 @@ static struct plait_timer *detach(struct plait_timer *t)
  * Makes one heap of a row of siblings: pairs from left to right, then all of
  * them from right to left.  That is what keeps a pairing heap flat.
  */
-static struct plait_timer *merge_row(struct plait_timer *row)
+static struct plait_timer *timer_merge_row(struct plait_timer *row)
 {
 	struct plait_timer *pairs = NULL, *root = NULL;
 
 	while (row != NULL) {
-		struct plait_timer *a = row, *b = detach(a);
+		struct plait_timer *a = row, *b = timer_detach(a);
 
-		row = b != NULL ? detach(b) : NULL;
-		a = merge(a, b);
+		row = b != NULL ? timer_detach(b) : NULL;
+		a = timer_merge(a, b);
 		a->next = pairs;
 		pairs = a;
 	}
 	while (pairs != NULL) {
 		struct plait_timer *a = pairs;
 
-		pairs = detach(a);
-		root = merge(root, a);
+		pairs = timer_detach(a);
+		root = timer_merge(root, a);
 	}
 	return root;
 }
 
 /* Puts the heap by, which may be empty, where t was. */
-static void replace(struct timers *ts, struct plait_timer *t,
-		    struct plait_timer *by)
+static void timer_replace(struct timers *ts, struct plait_timer *t,
+			  struct plait_timer *by)
 {
 	if (t == ts->root) {
 		ts->root = by;
@@ -123,7 +125,7 @@ static void replace(struct timers *ts, struct plait_timer *t,
 
 #ifdef PLAIT_VERIFY
 /* Walks over the first few nodes: all of them would take too long. */
-static void verify(const struct plait_timer *root)
+static void timer_verify(const struct plait_timer *root)
 {
 	const struct plait_timer *t = root;
 
@@ -136,12 +138,12 @@ static void verify(const struct plait_timer *root)
 		plait_assert(c == NULL || c->prev == t);
 		plait_assert(t->next == NULL || t->next->prev == t);
 		for (int j = 0; j < 8 && c != NULL; j++, c = c->next)
-			plait_assert(is_before(t, c));
+			plait_assert(timer_is_before(t, c));
 		t = t->child != NULL ? t->child : t->next;
 	}
 }
 #else
-static inline void verify(const struct plait_timer *root)
+static inline void timer_verify(const struct plait_timer *root)
 {
 }
 #endif
@@ -151,28 +153,28 @@ static void heap_insert(struct plait_timer **root, struct plait_timer *t)
 	t->place = t->when;
 	t->place_order = t->order;
 	t->child = t->prev = t->next = NULL;
-	*root = merge(*root, t);
-	verify(*root);
+	*root = timer_merge(*root, t);
+	timer_verify(*root);
 }
 
 static void heap_remove(struct timers *ts, struct plait_timer *t)
 {
-	replace(ts, t, merge_row(t->child));
-	verify(ts->root);
-	verify(ts->fresh);
+	timer_replace(ts, t, timer_merge_row(t->child));
+	timer_verify(ts->root);
+	timer_verify(ts->fresh);
 }
 
-static bool is_in_place(const struct plait_timer *t)
+static bool timer_is_in_place(const struct plait_timer *t)
 {
 	return t == NULL || t->place == t->when;
 }
 
-static struct plait_timer *put_in_place(struct timers *ts,
-					struct plait_timer **root)
+static struct plait_timer *timer_put_in_place(struct timers *ts,
+					      struct plait_timer **root)
 {
 	struct plait_timer *t;
 
-	while (!is_in_place(t = *root)) {
+	while (!timer_is_in_place(t = *root)) {
 		heap_remove(ts, t);
 		heap_insert(root, t);
 	}
@@ -180,17 +182,18 @@ static struct plait_timer *put_in_place(struct timers *ts,
 }
 
 /* The heap's first, or NULL; those before it get their places. */
-static inline struct plait_timer *earliest(struct timers *ts,
-					   struct plait_timer **root)
+static inline struct plait_timer *timer_earliest(struct timers *ts,
+						 struct plait_timer **root)
 {
-	return is_in_place(*root) ? *root : put_in_place(ts, root);
+	return timer_is_in_place(*root) ? *root : timer_put_in_place(ts, root);
 }
 
 /*
  * Makes it one of r's, due at that time.  While others run, it may not stay
  * among them: it would be put into its place, and run, in this very turn.
  */
-static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
+static void timer_set(struct plait_reactor *r, struct plait_timer *t,
+		      int64_t when)
 {
 	struct timers *ts = &r->timers;
 	bool stays = t->reactor == r && !ts->holding && when > t->place;
@@ -207,16 +210,17 @@ static void set(struct plait_reactor *r, struct plait_timer *t, int64_t when)
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
 {
 	loop_check(t->reactor, "plait_call_delay()");
-	set(t->reactor, t, add(t->when, plait_i_clock_nanoseconds(seconds)));
+	timer_set(t->reactor, t,
+		  timer_add(t->when, plait_i_clock_span(seconds)));
 }
 
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
-	int64_t delay = plait_i_loop_nanoseconds(seconds);
+	int64_t delay = plait_i_clock_delay(seconds);
 
 	loop_check(r, "plait_timer_start()");
-	set(r, t, add(plait_i_loop_now(r), delay));
+	timer_set(r, t, timer_add(plait_i_clock_now(r), delay));
 	t->fn = fn;
 	t->arg = arg;
 }
@@ -241,19 +245,19 @@ double plait_timer_when(const struct plait_timer *t)
 }
 
 /* What the turn set joins only when all that was due has run. */
-static void release(struct timers *ts)
+static void timer_release(struct timers *ts)
 {
 	if (ts->fresh != NULL)
-		ts->root = merge(ts->root, ts->fresh);
+		ts->root = timer_merge(ts->root, ts->fresh);
 	ts->fresh = NULL;
 	ts->holding = false;
-	verify(ts->root);
+	timer_verify(ts->root);
 }
 
 /* The next one of the batch, or NULL. */
-static struct plait_timer *next_due(struct timers *ts)
+static struct plait_timer *timer_next_due(struct timers *ts)
 {
-	struct plait_timer *t = earliest(ts, &ts->root);
+	struct plait_timer *t = timer_earliest(ts, &ts->root);
 
 	return t != NULL && t->when <= ts->due ? t : NULL;
 }
@@ -264,8 +268,8 @@ void plait_i_timer_run_due(struct plait_reactor *r)
 	struct plait_timer *t;
 
 	if (!ts->unfinished)
-		ts->due = ts->root != NULL ? plait_i_loop_now(r) : 0;
-	for (int i = 0; (t = next_due(ts)) != NULL && i < REACTOR_SHARE &&
+		ts->due = ts->root != NULL ? plait_i_clock_now(r) : 0;
+	for (int i = 0; (t = timer_next_due(ts)) != NULL && i < REACTOR_SHARE &&
 			!loop_is_forked(r);
 	     i++) {
 		plait_timer_stop(t);
@@ -276,7 +280,7 @@ void plait_i_timer_run_due(struct plait_reactor *r)
 	}
 	ts->unfinished = t != NULL;
 	if (!ts->unfinished)
-		release(ts);
+		timer_release(ts);
 }
 
 bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
@@ -287,8 +291,8 @@ bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 
 	if (ts->root == NULL && ts->fresh == NULL)
 		return false;
-	a = earliest(ts, &ts->root);
-	b = earliest(ts, &ts->fresh);
+	a = timer_earliest(ts, &ts->root);
+	b = timer_earliest(ts, &ts->fresh);
 	if (a == NULL || (b != NULL && b->when < a->when))
 		a = b;
 	if (a != NULL)
@@ -296,7 +300,7 @@ bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 	return a != NULL;
 }
 
-static void forget(struct plait_timer *t)
+static void timer_forget(struct plait_timer *t)
 {
 	struct plait_timer *last = t;
 
@@ -315,7 +319,7 @@ static void forget(struct plait_timer *t)
  */
 void plait_i_timer_done(struct plait_reactor *r)
 {
-	forget(r->timers.root);
-	forget(r->timers.fresh);
+	timer_forget(r->timers.root);
+	timer_forget(r->timers.fresh);
 	r->timers.root = r->timers.fresh = NULL;
 }

@@ -63,8 +63,8 @@ void plait_trace_stop(void)
 
 /* ---- writing it down ------------------------------------------------ */
 
-static void print_head(struct print *p, const struct trace_event *e, char phase,
-		       const char *name, const char *category)
+static void trace_print_head(struct print *p, const struct trace_event *e,
+			     char phase, const char *name, const char *category)
 {
 	plait_i_print(
 		p,
@@ -74,7 +74,7 @@ static void print_head(struct print *p, const struct trace_event *e, char phase,
 }
 
 /* What is not there is left out. */
-static void print_text(struct print *p, const char *key, const char *text)
+static void trace_print_text(struct print *p, const char *key, const char *text)
 {
 	if (text == NULL)
 		return;
@@ -83,50 +83,51 @@ static void print_text(struct print *p, const char *key, const char *text)
 	plait_i_print(p, "\"");
 }
 
-static void print_args(struct print *p, const struct trace_event *e)
+static void trace_print_args(struct print *p, const struct trace_event *e)
 {
 	plait_i_print(p, ",\"args\":{\"object\":\"%p\"", e->object);
 	if (e->cause != 0)
 		plait_i_print(p, ",\"cancel\":%" PRIu32, e->cause);
 	if (shapes[e->kind].has_label) {
-		print_text(p, "address", e->label);
+		trace_print_text(p, "address", e->label);
 	} else {
 		if (e->other != NULL)
 			plait_i_print(p, ",\"other\":\"%p\"", e->other);
 		if (e->n != 0)
 			plait_i_print(p, ",\"bytes\":%zu", e->n);
-		print_text(p, "at", e->text);
+		trace_print_text(p, "at", e->text);
 	}
 	plait_i_print(p, "}}");
 }
 
-static void print_event(struct print *p, const struct trace_event *e)
+static void trace_print_event(struct print *p, const struct trace_event *e)
 {
 	const struct shape *s = &shapes[e->kind];
 
-	print_head(p, e, s->phase, s->name, s->category);
+	trace_print_head(p, e, s->phase, s->name, s->category);
 	if (s->phase == 'b' || s->phase == 'e')
 		plait_i_print(p, ",\"id\":\"%p\"", e->object);
 	if (s->phase == 'i')
 		plait_i_print(p, ",\"s\":\"t\"");
-	print_args(p, e);
+	trace_print_args(p, e);
 }
 
 /* One end of an arrow: 's' where it starts, 'f' where it ends. */
-static void print_arrow(struct print *p, const struct trace_event *e,
-			char phase)
+static void trace_print_arrow(struct print *p, const struct trace_event *e,
+			      char phase)
 {
-	print_head(p, e, phase, "stops", "cancel");
+	trace_print_head(p, e, phase, "stops", "cancel");
 	plait_i_print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
 }
 
 /* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
-static void print_end_of_arrow(struct print *p, const struct trace_event *e)
+static void trace_print_end_of_arrow(struct print *p,
+				     const struct trace_event *e)
 {
-	print_head(p, e, 'X', "closed", "connection");
+	trace_print_head(p, e, 'X', "closed", "connection");
 	plait_i_print(p, ",\"dur\":1");
-	print_args(p, e);
-	print_arrow(p, e, 'f');
+	trace_print_args(p, e);
+	trace_print_arrow(p, e, 'f');
 }
 
 /*
@@ -139,7 +140,7 @@ struct writing {
 	uint32_t first_cause; /* 0: there was none yet */
 };
 
-static void write_event(struct writing *w, const struct trace_event *e)
+static void trace_write_event(struct writing *w, const struct trace_event *e)
 {
 	char phase = shapes[e->kind].phase;
 
@@ -147,18 +148,18 @@ static void write_event(struct writing *w, const struct trace_event *e)
 		return;
 	w->depth += phase == 'B';
 	w->depth -= phase == 'E';
-	print_event(&w->p, e);
+	trace_print_event(&w->p, e);
 	if (e->kind == TRACE_CANCEL) {
 		if (w->first_cause == 0)
 			w->first_cause = e->cause;
-		print_arrow(&w->p, e, 's');
+		trace_print_arrow(&w->p, e, 's');
 	}
 	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED) &&
 	    w->first_cause != 0 && e->cause >= w->first_cause)
-		print_end_of_arrow(&w->p, e);
+		trace_print_end_of_arrow(&w->p, e);
 }
 
-static void write_events(struct writing *w)
+static void trace_write_events(struct writing *w)
 {
 	const struct trace_ring *r = &plait_i_trace_ring;
 	uint64_t oldest = r->count > r->room ? r->count - r->room : 0;
@@ -167,14 +168,14 @@ static void write_events(struct writing *w)
 			     "\"process_name\",\"pid\":1,\"args\":{\"name\":"
 			     "\"plait\"}}");
 	for (uint64_t i = oldest; i < r->count; i++)
-		write_event(w, &r->events[i % r->room]);
+		trace_write_event(w, &r->events[i % r->room]);
 	plait_i_print(&w->p, "\n]}\n");
 }
 
 /* The descriptor of a file to be written, or -errno. */
 typedef int open_file(const char *path);
 
-static int dump_trace(const char *path, open_file *open_it)
+static int trace_dump(const char *path, open_file *open_it)
 {
 	struct writing w = { .depth = 0 };
 	int fd, r;
@@ -182,7 +183,7 @@ static int dump_trace(const char *path, open_file *open_it)
 	w.p.to = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (w.p.to == NULL)
 		return -ENOMEM;
-	write_events(&w);
+	trace_write_events(&w);
 	r = w.p.error;
 	if (r == 0) {
 		fd = open_it(path);
@@ -196,7 +197,7 @@ static int dump_trace(const char *path, open_file *open_it)
 
 int plait_trace_dump(const char *path)
 {
-	return trace_is_on() ? dump_trace(path, plait_i_file_open) : -EINVAL;
+	return trace_is_on() ? trace_dump(path, plait_i_file_open) : -EINVAL;
 }
 
 /* ---- asked for by the environment ------------------------------------ */
@@ -209,7 +210,7 @@ static _Thread_local bool asker_began;
 static _Thread_local unsigned asker_forks; /* ... when that was */
 
 /* In a child: what was traced until then is the parent's to write down. */
-static void forget_parents_trace(void)
+static void trace_forget_parents_trace(void)
 {
 	if (!fork_inherited(asker_forks))
 		return;
@@ -223,12 +224,12 @@ static void forget_parents_trace(void)
 /* Those of the process that have asked. */
 static atomic_uint numbers;
 
-void plait_i_loop_trace_start(struct plait_reactor *r)
+void plait_i_trace_reactor_begins(struct plait_reactor *r)
 {
 	if (secure_getenv(variable) == NULL)
 		return;
 	r->trace_number = atomic_fetch_add(&numbers, 1) + 1;
-	forget_parents_trace();
+	trace_forget_parents_trace();
 	if (!trace_is_on())
 		asker_began = plait_trace_start(0) == 0;
 	if (trace_is_on())
@@ -239,7 +240,7 @@ void plait_i_loop_trace_start(struct plait_reactor *r)
  * The name of the file: %p is the process, and what a later reactor writes has
  * its number behind it.  With a NUL, given; NULL without memory.
  */
-static struct plait_buf *name_file(const char *name, unsigned number)
+static struct plait_buf *trace_name_file(const char *name, unsigned number)
 {
 	struct print p = { .to = plait_buf_new(PLAIT_BUF_UNBOUNDED) };
 	const char *mark;
@@ -257,7 +258,7 @@ static struct plait_buf *name_file(const char *name, unsigned number)
 	return p.to;
 }
 
-static void say_failed(const char *path, int err)
+static void trace_say_failed(const char *path, int err)
 {
 	char line[512];
 	int n = snprintf(line, sizeof(line), "plait: %s: %.400s: %s\n",
@@ -266,28 +267,29 @@ static void say_failed(const char *path, int err)
 	plait_i_base_say(line, (size_t)n);
 }
 
-static void dump_as_asked(const char *name, unsigned number)
+static void trace_dump_as_asked(const char *name, unsigned number)
 {
-	struct plait_buf *path = name_file(name, number);
+	struct plait_buf *path = trace_name_file(name, number);
 	int r = -ENOMEM;
 
 	if (path != NULL)
-		r = dump_trace(plait_buf_data(path), plait_i_file_open_own);
+		r = trace_dump(plait_buf_data(path), plait_i_file_open_own);
 	if (r < 0)
-		say_failed(path != NULL ? plait_buf_data(path) : name, -r);
+		trace_say_failed(path != NULL ? plait_buf_data(path) : name,
+				 -r);
 	plait_buf_unref(&path);
 }
 
-void plait_i_loop_trace_end(unsigned number, bool forked)
+void plait_i_trace_reactor_ends(unsigned number, bool forked)
 {
 	const char *name = secure_getenv(variable);
 
-	forget_parents_trace();
+	trace_forget_parents_trace();
 	if (name == NULL || askers == 0 || forked)
 		return;
 	askers--;
 	if (trace_is_on())
-		dump_as_asked(name, number);
+		trace_dump_as_asked(name, number);
 	if (askers > 0 || !asker_began)
 		return;
 	asker_began = false;

@@ -32,7 +32,7 @@ struct when_running {
 	void *arg;
 };
 
-static struct trigger *from_link(struct plait_list *l)
+static struct trigger *trigger_from_link(struct plait_list *l)
 {
 	return plait_container(l, struct trigger, link);
 }
@@ -47,7 +47,7 @@ void plait_i_trigger_init(struct plait_reactor *r)
 	plait_list_init(&r->triggers.when_running);
 }
 
-static bool is_phase(enum plait_phase phase, enum plait_event event)
+static bool trigger_is_phase(enum plait_phase phase, enum plait_event event)
 {
 	return (unsigned)phase <= PLAIT_AFTER &&
 	       (unsigned)event <= PLAIT_SHUTDOWN;
@@ -62,7 +62,7 @@ int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
 	loop_check(r, "plait_reactor_add_trigger()");
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (!is_phase(phase, event))
+	if (!trigger_is_phase(phase, event))
 		return -EINVAL;
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
@@ -77,30 +77,31 @@ int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
 	return 0;
 }
 
-static struct trigger *find_in(struct plait_list *list, uint64_t id)
+static struct trigger *trigger_find_in(struct plait_list *list, uint64_t id)
 {
 	struct plait_list *l;
 
 	plait_list_for_each (l, list) {
-		if (from_link(l)->id == id)
-			return from_link(l);
+		if (trigger_from_link(l)->id == id)
+			return trigger_from_link(l);
 	}
 	return NULL;
 }
 
-static struct trigger *find(struct plait_reactor *r, uint64_t id)
+static struct trigger *trigger_find(struct plait_reactor *r, uint64_t id)
 {
 	struct trigger *t = NULL;
 
 	for (int event = 0; event < 2 && t == NULL; event++) {
 		for (int phase = 0; phase < 3 && t == NULL; phase++)
-			t = find_in(&r->triggers.lists[event][phase], id);
+			t = trigger_find_in(&r->triggers.lists[event][phase],
+					    id);
 	}
 	return t;
 }
 
 /* The last step of a trigger that was removed. */
-static void free_removed(struct trigger *t)
+static void trigger_free_removed(struct trigger *t)
 {
 	if (t->id != 0 || t->busy)
 		return;
@@ -113,7 +114,7 @@ int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id)
 	struct trigger *t;
 
 	loop_check(r, "plait_reactor_remove_trigger()");
-	t = id != 0 ? find(r, id) : NULL;
+	t = id != 0 ? trigger_find(r, id) : NULL;
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (t == NULL)
@@ -121,41 +122,41 @@ int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id)
 	t->id = 0;
 	plait_list_remove(&t->link);
 	plait_list_append(&r->triggers.removed, &t->link);
-	free_removed(t);
+	trigger_free_removed(t);
 	return 0;
 }
 
-static void end_waiting(struct trigger *t)
+static void trigger_end_waiting(struct trigger *t)
 {
 	if (t->reactor != NULL)
 		t->reactor->triggers.waiting--;
 	t->busy = false;
-	free_removed(t);
+	trigger_free_removed(t);
 }
 
-static plait_value waited_for_fired(plait_value *result, void *arg)
+static plait_value trigger_waited_for_fired(plait_value *result, void *arg)
 {
 	struct trigger *t = arg;
 
 	if (t->deferred != NULL) {
 		plait_deferred_detach(&t->deferred);
-		end_waiting(t);
+		trigger_end_waiting(t);
 	}
 	return *result;
 }
 
-static void wait_for(struct trigger *t, plait_value deferred)
+static void trigger_wait_for(struct trigger *t, plait_value deferred)
 {
 	struct plait_deferred *d =
 		plait_i_deferred_take_value(deferred, PLAIT_HERE);
 
 	t->deferred = d;
 	t->reactor->triggers.waiting++;
-	plait_deferred_add_both(d, waited_for_fired, t);
+	plait_deferred_add_both(d, trigger_waited_for_fired, t);
 }
 
 /* What nobody waits for ends here; a failure among it not silently. */
-static void dispose(plait_value v)
+static void trigger_dispose(plait_value v)
 {
 	if (plait_value_is_failure(&v))
 		plait_i_failure_unhandled(plait_value_failure(&v),
@@ -163,7 +164,7 @@ static void dispose(plait_value v)
 	plait_value_free(&v);
 }
 
-static void fire_one(struct trigger *t, bool may_wait)
+static void trigger_fire_one(struct trigger *t, bool may_wait)
 {
 	struct plait_reactor *r = t->reactor;
 	plait_value v;
@@ -172,11 +173,11 @@ static void fire_one(struct trigger *t, bool may_wait)
 	plait_i_loop_enter(r);
 	v = t->fn(t->arg);
 	if (may_wait && plait_value_is(&v, &plait_deferred_type)) {
-		wait_for(t, v);
+		trigger_wait_for(t, v);
 	} else {
 		t->busy = false;
-		free_removed(t);
-		dispose(v);
+		trigger_free_removed(t);
+		trigger_dispose(v);
 	}
 	plait_i_loop_leave(r);
 }
@@ -194,40 +195,41 @@ void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
 
 		plait_list_remove(&cursor.link);
 		plait_list_insert(l->next, &cursor.link);
-		fire_one(from_link(l), may_wait);
+		trigger_fire_one(trigger_from_link(l), may_wait);
 	}
 	plait_list_remove(&cursor.link);
 }
 
-static struct trigger *find_waiting(struct plait_list *list)
+static struct trigger *trigger_find_waiting(struct plait_list *list)
 {
 	struct plait_list *l;
 
 	plait_list_for_each (l, list) {
-		if (from_link(l)->deferred != NULL)
-			return from_link(l);
+		if (trigger_from_link(l)->deferred != NULL)
+			return trigger_from_link(l);
 	}
 	return NULL;
 }
 
 /* Nobody waits any more: that cancels it. */
-static void stop_waiting_in(struct plait_list *list)
+static void trigger_stop_waiting_in(struct plait_list *list)
 {
 	struct trigger *t;
 
-	while ((t = find_waiting(list)) != NULL) {
+	while ((t = trigger_find_waiting(list)) != NULL) {
 		struct plait_deferred *d = t->deferred;
 
 		t->deferred = NULL;
 		plait_deferred_free(&d);
-		end_waiting(t);
+		trigger_end_waiting(t);
 	}
 }
 
 void plait_i_trigger_stop_waiting(struct plait_reactor *r)
 {
-	stop_waiting_in(&r->triggers.lists[PLAIT_SHUTDOWN][PLAIT_BEFORE]);
-	stop_waiting_in(&r->triggers.removed);
+	trigger_stop_waiting_in(
+		&r->triggers.lists[PLAIT_SHUTDOWN][PLAIT_BEFORE]);
+	trigger_stop_waiting_in(&r->triggers.removed);
 }
 
 int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
@@ -252,7 +254,7 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
 	return 0;
 }
 
-static struct when_running *next_when_running(struct plait_reactor *r)
+static struct when_running *trigger_next_when_running(struct plait_reactor *r)
 {
 	struct plait_list *l = plait_list_first(&r->triggers.when_running);
 
@@ -266,7 +268,8 @@ void plait_i_trigger_fire_when_running(struct plait_reactor *r)
 {
 	struct when_running *w;
 
-	while (!loop_is_forked(r) && (w = next_when_running(r)) != NULL) {
+	while (!loop_is_forked(r) &&
+	       (w = trigger_next_when_running(r)) != NULL) {
 		struct when_running call = *w;
 
 		free(w);
@@ -281,12 +284,12 @@ void plait_i_trigger_fire_when_running(struct plait_reactor *r)
  * trigger is freed when that fires, which may be after the child has freed the
  * reactor.
  */
-static void free_all(struct plait_list *list)
+static void trigger_free_all(struct plait_list *list)
 {
 	struct plait_list *l;
 
 	while ((l = plait_list_first(list)) != NULL) {
-		struct trigger *t = from_link(l);
+		struct trigger *t = trigger_from_link(l);
 
 		plait_list_remove(l);
 		/* The cursor of another thread, which is in the parent. */
@@ -295,7 +298,7 @@ static void free_all(struct plait_list *list)
 		t->reactor = NULL;
 		t->id = 0;
 		t->busy = t->deferred != NULL;
-		free_removed(t);
+		trigger_free_removed(t);
 	}
 }
 
@@ -305,9 +308,9 @@ void plait_i_trigger_done(struct plait_reactor *r)
 
 	for (int event = 0; event < 2; event++) {
 		for (int phase = 0; phase < 3; phase++)
-			free_all(&r->triggers.lists[event][phase]);
+			trigger_free_all(&r->triggers.lists[event][phase]);
 	}
-	free_all(&r->triggers.removed);
-	while ((w = next_when_running(r)) != NULL)
+	trigger_free_all(&r->triggers.removed);
+	while ((w = trigger_next_when_running(r)) != NULL)
 		free(w);
 }

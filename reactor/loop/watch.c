@@ -15,7 +15,7 @@
 /* What a program may ask for; the library may ask for a hang-up as well. */
 enum {
 	PUBLIC_EVENTS = PLAIT_READ | PLAIT_WRITE,
-	WATCH_EVENTS = PUBLIC_EVENTS | LOOP_HANGUP
+	WATCH_EVENTS = PUBLIC_EVENTS | WATCH_HANGUP
 };
 
 void plait_i_watch_init(struct plait_reactor *r)
@@ -117,10 +117,10 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 	if (w->reactor == NULL)
 		return -EINVAL;
 	loop_check(w->reactor, "plait_watch_change()");
-	return plait_i_loop_watch_change(w, events & PUBLIC_EVENTS);
+	return plait_i_watch_change(w, events & PUBLIC_EVENTS);
 }
 
-int plait_i_loop_watch_change(struct plait_watch *w, unsigned events)
+int plait_i_watch_change(struct plait_watch *w, unsigned events)
 {
 	struct plait_reactor *r = w->reactor;
 	int rc;
@@ -138,7 +138,7 @@ int plait_i_loop_watch_change(struct plait_watch *w, unsigned events)
 	return 0;
 }
 
-void plait_i_loop_forget(struct plait_watch *w)
+void plait_i_watch_forget(struct plait_watch *w)
 {
 	if (w->reactor == NULL)
 		return;

@@ -60,7 +60,7 @@ static void listener_close_reserve(struct listener *l)
 /* Not more than one report a second. */
 static bool listener_may_report(struct listener *l)
 {
-	int64_t now = plait_i_loop_now(l->base.port.reactor);
+	int64_t now = plait_i_clock_now(l->base.port.reactor);
 
 	if (now < l->next_report)
 		return false;

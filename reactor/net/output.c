@@ -22,7 +22,7 @@ struct output_piece {
 };
 
 struct output_block {
-	struct loop_block base;
+	struct pool_block base;
 	struct output_block *next;
 	struct output_piece *first, *last; /* not yet sent */
 	unsigned char *end;
@@ -111,7 +111,7 @@ static void verify(const struct output *o)
 	for (b = o->first; b != NULL; b = b->next) {
 		plait_assert(b->end <= limit_of(b));
 		plait_assert(b->next != NULL || b == o->last);
-		blocks += loop_block_size(&b->base);
+		blocks += pool_block_size(&b->base);
 	}
 	plait_assert(size == o->size);
 	plait_assert(cost == plait_i_output_cost(o));
@@ -125,20 +125,20 @@ static struct output_block *add_block(struct output *o, struct plait_reactor *r,
 {
 	const struct output_block *last = o->last;
 	size_t room = last != NULL ? last->blocks / 2 : 0;
-	struct loop_block *base;
+	struct pool_block *base;
 	struct output_block *b;
 
 	if (room < len)
-		room = len < LOOP_BLOCK_SIZE ? len : LOOP_BLOCK_SIZE;
-	base = plait_i_loop_block_get(
-		r, sizeof(*b) + sizeof(struct output_piece) + room);
+		room = len < POOL_BLOCK_SIZE ? len : POOL_BLOCK_SIZE;
+	base = plait_i_pool_get(r, sizeof(*b) + sizeof(struct output_piece) +
+					   room);
 	if (base == NULL)
 		return NULL;
 	b = plait_container(base, struct output_block, base);
 	b->next = NULL;
 	b->first = b->last = NULL;
 	b->end = b->data;
-	b->blocks = loop_block_size(base) + (last != NULL ? last->blocks : 0);
+	b->blocks = pool_block_size(base) + (last != NULL ? last->blocks : 0);
 	b->overhead = last != NULL ? last->overhead : 0;
 	if (o->last != NULL)
 		o->last->next = b;
@@ -238,7 +238,7 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 		.size = size,
 	};
 	if (plait_i_buf_hold(buf, r))
-		plait_i_loop_hold(r, plait_i_buf_footprint(buf));
+		plait_i_pool_hold(r, plait_i_buf_footprint(buf));
 	o->size += size;
 	o->last->overhead += plait_i_output_cost_of_buf(buf) - size;
 	verify(o);
@@ -286,7 +286,7 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 static OUT_OF_LINE void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
 {
 	if (plait_i_buf_let_go(buf, r))
-		plait_i_loop_let_go(r, plait_i_buf_footprint(buf));
+		plait_i_pool_let_go(r, plait_i_buf_footprint(buf));
 	plait_buf_unref(&buf);
 }
 
@@ -296,8 +296,8 @@ static void drop_first_block(struct output *o, struct plait_reactor *r)
 	struct output_block *b = o->first;
 
 	o->first = b->next;
-	o->last->blocks -= loop_block_size(&b->base);
-	plait_i_loop_block_put(r, &b->base);
+	o->last->blocks -= pool_block_size(&b->base);
+	plait_i_pool_put(r, &b->base);
 }
 
 /* Another is behind it. */
@@ -346,7 +346,7 @@ static void drop_block(struct plait_reactor *r, struct output_block *b)
 		if (p == b->last)
 			break;
 	}
-	plait_i_loop_block_put(r, &b->base);
+	plait_i_pool_put(r, &b->base);
 }
 
 void plait_i_output_drop(struct output *o, struct plait_reactor *r)

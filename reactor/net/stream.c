@@ -209,7 +209,7 @@ static void reset(struct stream *s)
  */
 static void leave_hurried(struct stream *s)
 {
-	void *buf = plait_i_loop_read_buffer(reactor_of(s));
+	void *buf = plait_i_pool_read_buffer(reactor_of(s));
 	struct kernel *k = kernel_of(s);
 	size_t total = 0;
 	ssize_t n;
@@ -219,7 +219,7 @@ static void leave_hurried(struct stream *s)
 	if (buf == NULL)
 		return;
 	do {
-		n = kernel_recv(k, s->fd, buf, LOOP_READ_SIZE, MSG_DONTWAIT);
+		n = kernel_recv(k, s->fd, buf, POOL_READ_SIZE, MSG_DONTWAIT);
 		total += n > 0 ? (size_t)n : 0;
 	} while (total < s->base.limits.linger_bytes &&
 		 (n > 0 || (n < 0 && errno == EINTR)));
@@ -234,7 +234,7 @@ static void bury(struct loop_task *task)
 	struct stream *s = plait_container(task, struct stream, answering);
 	struct plait_reactor *r = reactor_of(s);
 
-	plait_i_loop_forget(&s->watch);
+	plait_i_watch_forget(&s->watch);
 	if (s->fd >= 0) {
 		if (s->reset)
 			reset(s);
@@ -280,13 +280,13 @@ static unsigned wanted_events(const struct stream *s)
 	if (!s->eof && !s->base.reading_paused)
 		events |= PLAIT_READ;
 	else if (!s->hung_up || !s->blocked)
-		events |= LOOP_HANGUP;
+		events |= WATCH_HANGUP;
 	return events;
 }
 
 static OUT_OF_LINE void stream_watch(struct stream *s, unsigned events)
 {
-	int r = plait_i_loop_watch_change(&s->watch, events);
+	int r = plait_i_watch_change(&s->watch, events);
 
 	if (r < 0)
 		fail_errno(s, -r, "watch");
@@ -588,7 +588,7 @@ static void input_error(struct stream *s, int err)
 /* One read, so that a peer that sends without end keeps nobody waiting. */
 static void receive(struct stream *s)
 {
-	void *buf = plait_i_loop_read_buffer(reactor_of(s));
+	void *buf = plait_i_pool_read_buffer(reactor_of(s));
 	ssize_t n;
 
 	if (buf == NULL) {
@@ -596,7 +596,7 @@ static void receive(struct stream *s)
 		return;
 	}
 	do {
-		n = kernel_recv(kernel_of(s), s->fd, buf, LOOP_READ_SIZE,
+		n = kernel_recv(kernel_of(s), s->fd, buf, POOL_READ_SIZE,
 				MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
@@ -661,7 +661,7 @@ static void ready(struct plait_watch *w, unsigned events)
 		events &= wanted_events(s) | PLAIT_WRITE;
 	if (events & PLAIT_READ)
 		receive(s);
-	else if (events & LOOP_HANGUP)
+	else if (events & WATCH_HANGUP)
 		look_for_hang_up(s);
 	if (events & PLAIT_WRITE)
 		s->blocked = false;
@@ -829,7 +829,7 @@ static void stream_abandon(struct loop_member *m)
 	plait_timer_stop(&s->deadline);
 	loop_task_cancel(&s->settling);
 	loop_task_cancel(&s->answering);
-	plait_i_loop_forget(&s->watch);
+	plait_i_watch_forget(&s->watch);
 	if (s->fd >= 0)
 		plait_i_loop_close(reactor_of(s), s->fd);
 	s->fd = -1;

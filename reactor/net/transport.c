@@ -369,7 +369,7 @@ static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
 				  const struct plait_buf *buf)
 {
 	struct plait_reactor *r = writer->reactor;
-	const struct loop_unsent *unsent = plait_i_loop_unsent(r);
+	const struct pool_unsent *unsent = plait_i_pool_unsent(r);
 	struct plait_transport *t;
 	size_t more;
 
@@ -390,7 +390,7 @@ static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
 static bool may_hold(struct plait_transport *t, size_t cost,
 		     const struct plait_buf *buf)
 {
-	struct loop_unsent *unsent = plait_i_loop_unsent(t->reactor);
+	struct pool_unsent *unsent = plait_i_pool_unsent(t->reactor);
 	size_t has = plait_i_output_cost(t->ops->output(t)), sum;
 
 	if (__builtin_add_overflow(has, cost, &sum) ||

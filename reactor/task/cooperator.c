@@ -210,7 +210,7 @@ static bool cooperator_is_abandoned(const struct plait_cooperator *c)
 static void run_slice(void *arg)
 {
 	struct plait_cooperator *c = arg;
-	int64_t began = plait_i_loop_clock(c->reactor);
+	int64_t began = plait_i_clock_read(c->reactor);
 	bool one_each = c->slice == 0 || loop_is_virtual(c->reactor);
 
 	c->refs++;
@@ -218,7 +218,7 @@ static void run_slice(void *arg)
 	while (!plait_list_is_empty(&c->line) && !cooperator_is_abandoned(c)) {
 		step_task(first_of(&c->line), one_each ? &c->next : &c->line);
 		if (!one_each && !cooperator_is_abandoned(c) &&
-		    plait_i_loop_clock(c->reactor) - began >= c->slice)
+		    plait_i_clock_read(c->reactor) - began >= c->slice)
 			break;
 	}
 	cooperator_unref(c);
@@ -242,7 +242,7 @@ static void cooperator_forget_reactor_later(struct plait_cooperator *c)
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice)
 {
-	int64_t nanoseconds = plait_i_loop_nanoseconds(slice);
+	int64_t nanoseconds = plait_i_clock_delay(slice);
 	struct plait_cooperator *c;
 
 	loop_check(r, "plait_cooperator_new()");

@@ -81,7 +81,7 @@ static void looping_unref(struct plait_looping_call *l)
 /* Nanoseconds from the start to the k-th point. */
 static int64_t looping_offset(const struct plait_looping_call *l, uint64_t k)
 {
-	return k == 0 ? 0 : plait_i_loop_nanoseconds((double)k * l->interval);
+	return k == 0 ? 0 : plait_i_clock_delay((double)k * l->interval);
 }
 
 /* The last point of the grid that is not later than now. */
@@ -113,12 +113,12 @@ static void looping_schedule(struct plait_looping_call *l)
 	l->next = l->last + 1;
 	if (l->interval > 0) {
 		uint64_t k =
-			points_passed(l, plait_i_loop_clock(l->reactor)) + 1;
+			points_passed(l, plait_i_clock_read(l->reactor)) + 1;
 
 		if (k > l->next)
 			l->next = k;
 		wait = looping_offset(l, l->next) -
-		       (plait_i_loop_now(l->reactor) - l->started);
+		       (plait_i_clock_now(l->reactor) - l->started);
 	}
 	plait_timer_start(l->reactor, &l->timer,
 			  wait > 0 ? (double)wait / 1e9 : 0, looping_time_is_up,
@@ -205,7 +205,7 @@ static void looping_time_is_up(void *arg)
 
 	l->last = l->next;
 	if (l->interval > 0) {
-		uint64_t k = points_passed(l, plait_i_loop_now(l->reactor));
+		uint64_t k = points_passed(l, plait_i_clock_now(l->reactor));
 
 		if (k > l->last)
 			l->last = k;
@@ -280,7 +280,7 @@ static void start_in_vain(struct plait_looping_call *l)
 
 static void begin_grid(struct plait_looping_call *l)
 {
-	l->started = plait_i_loop_now(l->reactor);
+	l->started = plait_i_clock_now(l->reactor);
 	l->last = 0;
 }
 

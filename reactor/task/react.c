@@ -115,9 +115,9 @@ static int react_complain(int err, const char *why)
 
 static int make_reactor(struct frame *self)
 {
-	char why[2 + LOOP_UNKNOWN_BACKEND] = ": ";
+	char why[2 + REACTOR_UNKNOWN_BACKEND] = ": ";
 
-	if (plait_i_loop_unknown_backend(why + 2, LOOP_UNKNOWN_BACKEND))
+	if (plait_i_reactor_unknown_backend(why + 2, REACTOR_UNKNOWN_BACKEND))
 		return react_complain(0, why);
 	self->reactor = plait_reactor_new(NULL);
 	return self->reactor != NULL ? 0 : react_complain(errno, "");

@@ -200,7 +200,7 @@ static void tell_eof(struct recording *s)
 static void deliver_piece(struct recording *s)
 {
 	size_t size = plait_buf_size(s->input);
-	size_t n = size < LOOP_READ_SIZE ? size : LOOP_READ_SIZE;
+	size_t n = size < POOL_READ_SIZE ? size : POOL_READ_SIZE;
 	struct plait_buf *piece = plait_buf_copy(plait_buf_data(s->input), n);
 
 	if (piece == NULL) {

@@ -32,7 +32,7 @@ static void testing_check_reactor(const struct plait_reactor *r,
 /* False if the reactor is in a turn already, and can't be turned. */
 static bool testing_run_due(struct plait_reactor *r)
 {
-	while (plait_i_loop_has_work(r)) {
+	while (plait_i_reactor_has_work(r)) {
 		if (plait_reactor_iterate(r, 0) < 0)
 			return false;
 	}
@@ -42,7 +42,7 @@ static bool testing_run_due(struct plait_reactor *r)
 void plait_testing_advance(struct plait_reactor *r, double seconds)
 {
 	testing_check_reactor(r, __func__);
-	plait_i_loop_advance(r, plait_i_loop_nanoseconds(seconds));
+	plait_i_clock_advance(r, plait_i_clock_delay(seconds));
 	testing_run_due(r);
 }
 
@@ -212,7 +212,7 @@ static const struct network_ops testing_network = {
 
 struct plait_reactor *plait_testing_reactor_new(void)
 {
-	struct plait_reactor *r = plait_i_loop_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
 
 	if (r != NULL)
 		plait_i_loop_set_network(r, &testing_network);
@@ -256,7 +256,7 @@ void plait_testing_refuse(struct plait_connector *c,
 /* Runs what is due; true if there was anything. */
 static bool testing_turn(struct plait_reactor *r)
 {
-	return plait_i_loop_has_work(r) && testing_run_due(r);
+	return plait_i_reactor_has_work(r) && testing_run_due(r);
 }
 
 void plait_testing_pump(struct plait_transport *a, struct plait_transport *b)
