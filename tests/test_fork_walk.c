@@ -352,6 +352,39 @@ TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor, PURE,
 	plait_value_free(&why);
 }
 
+static void fork_and_free(void *arg)
+{
+	pid_t *pid = arg;
+
+	*pid = fork();
+	ck_assert_int_ge(*pid, 0);
+	if (*pid == 0)
+		plait_reactor_free(&reactor);
+}
+
+/* The child frees its copy of the output after its reactor's clock. */
+TEST(a_child_frees_a_testing_reactor_that_holds_much_output, PURE)
+{
+	static char much[3 << 20];
+	struct plait_buf *buf = plait_buf_copy(much, sizeof(much));
+	struct plait_transport *t;
+	struct actor a;
+	pid_t pid = -1;
+
+	actor_init(&a);
+	reactor = plait_testing_reactor_new();
+	t = plait_testing_connect(reactor, &a.base);
+	plait_testing_set_window(t, 0);
+	plait_transport_write_buf(t, buf);
+	plait_buf_unref(&buf);
+	plait_call_later(reactor, 0, fork_and_free, &pid);
+	plait_testing_advance(reactor, 0);
+	if (pid == 0)
+		child_leave(0);
+	wait_for_child(pid);
+	plait_reactor_free(&reactor);
+}
+
 /* ---- freeing all that there is, in any order ---------------------------- */
 
 enum { MAX_PROMISES = 24, MAX_PROTOCOLS = 64, ORDERS = 40 };

@@ -106,7 +106,11 @@ struct kernel_ops {
 struct kernel {
 	const struct kernel_ops *ops;
 	const struct kernel_calls *calls; /* the same as in ops, at hand */
-	void *state;			  /* what its ops keep */
+	/* What its ops keep.  A number lasts beyond done(). */
+	union {
+		void *state;
+		int64_t number;
+	};
 };
 
 extern const struct kernel_ops plait_i_kernel_epoll;

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <sys/select.h>
 
 #include "lib/deferred.h"
@@ -22,18 +21,11 @@ struct ready {
 
 static int select_init(struct kernel *k)
 {
-	int *first = calloc(1, sizeof(*first));
-
-	if (first == NULL)
-		return -ENOMEM;
-	k->state = first;
 	return 0;
 }
 
 static void select_done(struct kernel *k)
 {
-	free(k->state);
-	k->state = NULL;
 }
 
 static int select_check(struct kernel *k, int fd)
@@ -90,9 +82,9 @@ static unsigned select_readiness(const struct ready *ready, int fd)
  * how many.  What there is no room for comes first in the next wait.
  */
 static int select_collect(const struct watches *ws, const struct ready *ready,
-			  int *first, struct kernel_event *ret)
+			  int64_t *first, struct kernel_event *ret)
 {
-	int begin = *first, count = 0;
+	int begin = (int)*first, count = 0;
 
 	*first = 0;
 	for (int i = 0; i < ready->n; i++) {
@@ -142,7 +134,7 @@ static int select_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 		    select_timeval(timeout, &tv));
 	plait_i_deferred_set_clock(plait_i_linux_clock);
 	if (rc > 0)
-		return select_collect(ws, &ready, k->state, ret);
+		return select_collect(ws, &ready, &k->number, ret);
 	if (rc < 0 && errno == EBADF)
 		select_lose_bad_ones(k, ws, ready.n);
 	else if (rc < 0 && errno != EINTR && errno != ENOMEM)
