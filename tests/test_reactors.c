@@ -3,6 +3,7 @@
  * its own descriptors and its own deferreds, and none gets anything of
  * another's.
  */
+#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include <plait/debug.h>
@@ -204,6 +205,28 @@ TEST(the_last_one_reports_all_that_is_left, ON_EACH_REACTOR)
 
 	make(&m);
 	plait_reactor_free(&other);
+	ck_assert_uint_eq(unhandled_count(), 0);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(unhandled_count(), 1);
+	unhandled_expect(1);
+	end(&m);
+}
+
+static void *free_it(void *arg)
+{
+	plait_reactor_free(arg);
+	return NULL;
+}
+
+TEST(one_that_another_thread_has_freed_is_none_any_more, ON_EACH_REACTOR)
+{
+	struct plait_reactor *other = plait_testing_reactor_new();
+	struct made m = { .where = "a" };
+	pthread_t thread;
+
+	make(&m);
+	ck_assert_int_eq(pthread_create(&thread, NULL, free_it, &other), 0);
+	pthread_join(thread, NULL);
 	ck_assert_uint_eq(unhandled_count(), 0);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(unhandled_count(), 1);

@@ -143,23 +143,30 @@ static void reactor_init(struct plait_reactor *r)
 }
 
 /*
- * How many reactors there are that this thread has made.  A deferred that has
- * fired may be kept for another of them, with good reason.
+ * How many reactors live that a thread has made: what it has not fired may be
+ * another's of them to fire.  By the number of the thread, as another thread
+ * may free one; two threads share a place if there were so many between them,
+ * and then their reports may leave something out.
  */
-static _Thread_local unsigned reactors;
+enum { COUNTED_THREADS = 256 };
+static atomic_uint reactor_counts[COUNTED_THREADS];
 
 static void reactor_count(struct plait_reactor *r)
 {
-	reactors++;
-	r->counted_in = &reactors;
+	r->maker = owner_number();
+	atomic_fetch_add(&reactor_counts[r->maker % COUNTED_THREADS], 1);
 }
 
-/* True if it was the last of this thread, or another thread's. */
-static bool reactor_uncount(const struct plait_reactor *r)
+/* True if this thread has no other one. */
+static bool reactor_uncount(struct plait_reactor *r)
 {
-	if (r->counted_in == &reactors && reactors > 0)
-		reactors--;
-	return reactors == 0;
+	/* A child that was forked in a callback of the end frees it again. */
+	if (r->maker != 0)
+		atomic_fetch_sub(&reactor_counts[r->maker % COUNTED_THREADS],
+				 1);
+	r->maker = 0;
+	return atomic_load(&reactor_counts[owner_number() % COUNTED_THREADS]) ==
+	       0;
 }
 
 struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel)

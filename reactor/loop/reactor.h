@@ -172,10 +172,10 @@ enum shutdown {
 };
 
 struct plait_reactor {
-	struct loop_base base;	    /* first: see there */
-	unsigned forks_begun;	    /* how many, when it was made */
-	const unsigned *counted_in; /* by the thread that has made it */
-	unsigned number;	    /* of those of the process */
+	struct loop_base base; /* first: see there */
+	unsigned forks_begun;  /* how many, when it was made */
+	unsigned maker;	       /* the thread; 0: not counted any more */
+	unsigned number;       /* of those of the process */
 	unsigned trace_number; /* of those that PLAIT_TRACE was there for */
 	struct deferred_time time_before; /* this turn, in this thread */
 
