@@ -1,9 +1,11 @@
 /*
- * Failures, and the kinds that the library brings.  A failure never changes
- * after it was made, so it is shared by counting references; one whose count
- * is 0 is static and is never counted.  A failure holds a reference to its
- * cause and may hold others in its detail; all are let go in a loop, so
- * chains may be of any length.
+ * Failures, and the kinds that need neither a clock nor a network; the others
+ * are in reactor/.
+ *
+ * A failure never changes after it was made, so it is shared by counting
+ * references; one whose count is 0 is static and is never counted.  A failure
+ * holds a reference to its cause and may hold others in its detail; all are let
+ * go in a loop, so chains may be of any length.
  *
  * A failure and its message are one allocation.  When that fails, the static
  * no-memory failure is the answer: making a failure cannot fail.
@@ -26,12 +28,6 @@ const struct plait_error plait_error_any = {
 const struct plait_error plait_error_cancelled = {
 	.name = "CancelledError",
 	.text = "The result was no longer wanted.",
-	.parent = &plait_error_any,
-};
-
-const struct plait_error plait_error_timeout = {
-	.name = "TimeoutError",
-	.text = "The result did not come in time.",
 	.parent = &plait_error_any,
 };
 
@@ -65,97 +61,16 @@ const struct plait_error plait_error_os = {
 	.parent = &plait_error_any,
 };
 
-const struct plait_error plait_error_connect = {
-	.name = "ConnectError",
-	.text = "The connection could not be made.",
-	.parent = &plait_error_any,
-};
-
-const struct plait_error plait_error_connection_refused = {
-	.name = "ConnectionRefusedError",
-	.text = "Nobody listens at that address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_no_route = {
-	.name = "NoRouteError",
-	.text = "No way leads to that address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_tcp_timed_out = {
-	.name = "TCPTimedOutError",
-	.text = "The system got no answer from that address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_bind = {
-	.name = "ConnectBindError",
-	.text = "The connection could not start from the wanted address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_dns_lookup = {
-	.name = "DNSLookupError",
-	.text = "The name has no address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_user = {
-	.name = "UserError",
-	.text = "The program itself stopped the attempt.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_connect_timeout = {
-	.name = "ConnectTimeoutError",
-	.text = "The connection was not made in time.",
-	.parent = &plait_error_user,
-};
-
-const struct plait_error plait_error_connection_closed = {
-	.name = "ConnectionClosed",
-	.text = "The connection is over.",
-	.parent = &plait_error_any,
-};
-
-const struct plait_error plait_error_connection_done = {
-	.name = "ConnectionDone",
-	.text = "The connection was closed cleanly.",
-	.parent = &plait_error_connection_closed,
-};
-
-const struct plait_error plait_error_connection_lost = {
-	.name = "ConnectionLost",
-	.text = "The connection broke off.",
-	.parent = &plait_error_connection_closed,
-};
-
-const struct plait_error plait_error_connection_aborted = {
-	.name = "ConnectionAborted",
-	.text = "The program itself broke the connection off.",
-	.parent = &plait_error_connection_lost,
-};
-
-/* What every failure has in common that has nothing more to say. */
-#define SILENT .message = "", .cancelled_at = "", .reason = ""
-
 const struct plait_failure plait_i_failure_cancelled = {
 	.kind = &plait_error_cancelled,
 	.where = "",
-	SILENT,
-};
-
-const struct plait_failure plait_i_failure_connection_done = {
-	.kind = &plait_error_connection_done,
-	.where = "",
-	SILENT,
+	FAILURE_SILENT,
 };
 
 const struct plait_failure plait_i_failure_no_memory = {
 	.kind = &plait_error_no_memory,
 	.where = "",
-	SILENT,
+	FAILURE_SILENT,
 };
 
 static void failure_value_free(void *ptr)
@@ -191,7 +106,7 @@ void plait_i_failure_init(struct plait_failure *f,
 		.kind = kind,
 		.where = where,
 		.release = release,
-		SILENT,
+		FAILURE_SILENT,
 	};
 }
 
@@ -305,11 +220,6 @@ plait_value plait_i_failure_cancelled_by(const char *reason, const char *where)
 	f->cancelled_at = where;
 	f->reason = reason;
 	return failure_give(f);
-}
-
-plait_value plait_connection_done(void)
-{
-	return failure_give(&plait_i_failure_connection_done);
 }
 
 plait_value plait_no_memory(void)

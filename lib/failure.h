@@ -21,9 +21,11 @@ struct plait_failure {
 	void (*release)(struct plait_failure *f);
 };
 
-/* What plait_cancelled() and the like give. */
+/* What a failure has in common with all that have nothing more to say. */
+#define FAILURE_SILENT .message = "", .cancelled_at = "", .reason = ""
+
+/* What plait_cancelled() and plait_no_memory() give. */
 extern const struct plait_failure plait_i_failure_cancelled;
-extern const struct plait_failure plait_i_failure_connection_done;
 extern const struct plait_failure plait_i_failure_no_memory;
 
 /*
@@ -40,6 +42,12 @@ void plait_i_failure_init(struct plait_failure *f,
  */
 void plait_i_failure_unhandled(const struct plait_failure *f,
 			       const char *words);
+
+/* The failure that a new value is, with the value's reference. */
+static inline const struct plait_failure *failure_in(plait_value v)
+{
+	return plait_value_failure(&v);
+}
 
 /* As plait_fail_with(), for an errno as well. */
 plait_value plait_i_failure_with(const char *where,

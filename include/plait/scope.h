@@ -18,13 +18,15 @@
 #define PLAIT_SCOPE_H
 
 #include <plait/deferred.h>
-#include <plait/transport.h>
+#include <plait/list.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+struct plait_reactor;
 struct plait_scope;
+struct plait_transport;
 
 /*
  * A new scope, given; one inside another, which is cancelled too if that

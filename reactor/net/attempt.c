@@ -203,12 +203,6 @@ static const struct plait_error *attempt_kind_of(int err)
 	}
 }
 
-/* The failure that a new value is, with the value's reference. */
-static const struct plait_failure *failure_in(plait_value v)
-{
-	return plait_value_failure(&v);
-}
-
 const struct plait_failure *
 plait_i_attempt_failure(const struct plait_address *to,
 			const struct plait_error *kind, int err)

@@ -31,8 +31,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "lib/failure.h"
 #include "reactor/net/address.h"
+#include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
 
 enum {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/failure.h"
 #include "reactor/net/address.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/listener.h"
@@ -175,12 +176,6 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 				       &address, options, f, ret);
 }
 
-/* The failure that a new value is, with the value's reference. */
-static const struct plait_failure *tcp_failure(plait_value v)
-{
-	return plait_value_failure(&v);
-}
-
 /* Reads where to; if that is no address, every attempt will fail. */
 static void tcp_read_destination(struct plait_connector *c, const char *host,
 				 unsigned port)
@@ -192,11 +187,11 @@ static void tcp_read_destination(struct plait_connector *c, const char *host,
 	if (err == 0)
 		plait_i_connector_add(c, &to);
 	if (err == EADDRNOTAVAIL)
-		c->unusable = tcp_failure(plait_fail(
+		c->unusable = failure_in(plait_fail(
 			&plait_error_dns_lookup,
 			"connect to %s:%u: not a numeric address", name, port));
 	else if (err != 0)
-		c->unusable = tcp_failure(
+		c->unusable = failure_in(
 			plait_fail_errno(&plait_error_connect, err,
 					 "connect to %s:%u", name, port));
 }

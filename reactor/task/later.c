@@ -12,6 +12,12 @@
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
 
+const struct plait_error plait_error_timeout = {
+	.name = "TimeoutError",
+	.text = "The result did not come in time.",
+	.parent = &plait_error_any,
+};
+
 struct timeout {
 	struct plait_timer timer;
 	struct plait_reactor *reactor;

@@ -13,7 +13,7 @@
 
 #include <plait/testing.h>
 
-#include "lib/failure.h"
+#include "reactor/net/errors.h"
 #include "reactor/net/protocol.h"
 #include "reactor/testing/recording.h"
 
