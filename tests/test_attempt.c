@@ -826,6 +826,43 @@ TEST(on_a_testing_reactor_a_list_grows_too, PURE)
 	plait_value_free(&v);
 }
 
+/* A kind of the test's own, which never has an outcome. */
+static void idle(struct attempt *a)
+{
+}
+
+static int moon(const struct attempt *a, char *buf, size_t size)
+{
+	return snprintf(buf, size, "the moon");
+}
+
+static const struct attempt_ops moon_ops = {
+	.size = sizeof(struct attempt),
+	.start = idle,
+	.stop = idle,
+	.close = idle,
+	.where = moon,
+};
+
+GROUP("kind", .setup = setup);
+
+TEST(a_kind_without_an_address_says_where_it_goes, ON_EACH_BACKEND)
+{
+	const struct plait_address nowhere = { 0 };
+	char text[64];
+
+	connector = plait_connector_ref(plait_i_connector_new(
+		reactor, "test", &moon_ops, &client.base));
+	ck_assert_int_eq(plait_i_connector_add(connector, &nowhere), 0);
+	start();
+	plait_connector_str(connector, text, sizeof(text));
+	ck_assert_str_eq(text, "connector to the moon, connecting");
+	plait_connector_stop_connecting(connector);
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.why, "UserError: connect to the moon");
+	plait_connector_unref(&connector);
+}
+
 /* Whatever is refused, nothing is left. */
 GROUP("memory", .setup = setup, .timeout = 60);
 

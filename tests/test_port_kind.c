@@ -191,6 +191,30 @@ TEST(it_says_what_it_is, ON_EACH_REACTOR)
 	run_turns(reactor, 1);
 }
 
+static int ear_where(const struct plait_port *p, char *buf, size_t size)
+{
+	return snprintf(buf, size, "the wall");
+}
+
+static const struct port_ops wall_ops = {
+	.stop = ear_stop,
+	.close = ear_close,
+	.free = ear_free,
+	.where = ear_where,
+};
+
+TEST(one_without_an_address_says_where_it_is, ON_EACH_REACTOR)
+{
+	char text[64];
+
+	ear.base.ops = &wall_ops;
+	open_ear();
+	plait_port_str(port, text, sizeof(text));
+	ck_assert_str_eq(text, "port on the wall, listening");
+	stop_ear();
+	run_turns(reactor, 1);
+}
+
 TEST(one_that_tells_nobody_and_cannot_pause_works, ON_EACH_REACTOR)
 {
 	ear.base.ops = &dull_ops;

@@ -29,10 +29,13 @@ void plait_i_acceptor_ended(struct plait_port *p)
 		plait_factory_stop(f);
 }
 
-static void acceptor_open(struct acceptor *a, struct plait_reactor *r,
-			  struct plait_factory *f,
-			  const struct plait_listen_options *options)
+void plait_i_acceptor_open(struct acceptor *a, struct plait_reactor *r,
+			   struct plait_factory *f,
+			   const struct plait_listen_options *options,
+			   struct plait_port **ret)
 {
+	if (ret != NULL)
+		*ret = &a->port;
 	a->factory = f;
 	a->max_connections = options->max_connections;
 	a->shed_idle = options->shed_idle;
@@ -64,8 +67,6 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 	err = make(r, address, options, &a);
 	if (err < 0)
 		return err;
-	if (ret != NULL)
-		*ret = &a->port;
-	acceptor_open(a, r, f, options);
+	plait_i_acceptor_open(a, r, f, options, ret);
 	return 0;
 }

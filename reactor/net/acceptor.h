@@ -38,6 +38,15 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 			    const struct plait_listen_options *options,
 			    struct plait_factory *f, struct plait_port **ret);
 
+/*
+ * The last part of that, for one that was made otherwise, after
+ * plait_i_port_check(): from here on the factory has it.
+ */
+void plait_i_acceptor_open(struct acceptor *a, struct plait_reactor *r,
+			   struct plait_factory *f,
+			   const struct plait_listen_options *options,
+			   struct plait_port **ret);
+
 /* It is over: tells the factory. */
 void plait_i_acceptor_ended(struct plait_port *p);
 

@@ -118,10 +118,12 @@ void plait_i_attempts_reset(struct attempts *s)
 		struct attempt *a = attempt_of(l);
 
 		plait_failure_unref(&a->why);
-		if (s->search != NULL)
+		if (s->search != NULL) {
 			a->state = ATTEMPT_UNUSED;
-		else if (a->state != ATTEMPT_UNUSED)
+			a->to = (struct plait_address){ 0 };
+		} else if (a->state != ATTEMPT_UNUSED) {
 			a->state = ATTEMPT_UNTRIED;
+		}
 	}
 	plait_failure_unref(&s->why);
 	s->complete = s->search == NULL;
@@ -203,13 +205,21 @@ static const struct plait_error *attempt_kind_of(int err)
 	}
 }
 
-const struct plait_failure *
-plait_i_attempt_failure(const struct plait_address *to,
-			const struct plait_error *kind, int err)
+int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size)
 {
-	char text[PLAIT_ADDRESS_SIZE];
+	const struct attempt_ops *ops = a->of->ops;
 
-	plait_address_str(to, text, sizeof(text));
+	return ops->where != NULL ? ops->where(a, buf, size)
+				  : plait_address_str(&a->to, buf, size);
+}
+
+const struct plait_failure *
+plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
+			int err)
+{
+	char text[ATTEMPT_WHERE_SIZE];
+
+	plait_i_attempt_where(a, text, sizeof(text));
 	if (kind == NULL)
 		kind = attempt_kind_of(err);
 	return failure_in(plait_fail_errno(kind, err, "connect to %s", text));
@@ -287,17 +297,16 @@ const struct plait_failure *plait_i_attempts_failure(const struct attempts *s)
 
 const struct plait_failure *
 plait_i_attempts_failure_of(const struct attempts *s,
-			    const struct plait_error *kind, int err,
-			    const struct plait_address *to)
+			    const struct plait_error *kind)
 {
 	const struct plait_failure *why;
 	size_t n = attempts_failed(s, &why);
-	char text[PLAIT_ADDRESS_SIZE];
+	char text[ATTEMPT_WHERE_SIZE];
 
 	if (n == 0)
-		return plait_i_attempt_failure(to, kind, err);
-	plait_address_str(to, text, sizeof(text));
-	return failure_in(plait_i_failure_with(PLAIT_HERE, kind, err,
+		return plait_i_attempt_failure(s->first, kind, 0);
+	plait_i_attempt_where(s->first, text, sizeof(text));
+	return failure_in(plait_i_failure_with(PLAIT_HERE, kind, 0,
 					       attempts_all_failures(s, n),
 					       "connect to %s", text));
 }

@@ -34,7 +34,11 @@ struct attempt_ops {
 	/* The transport of the one that has won; NULL with errno. */
 	struct plait_transport *(*transport)(struct attempt *a,
 					     struct transport_owner *owner);
+	/* Where to, for people, as snprintf(); NULL: its address. */
+	int (*where)(const struct attempt *a, char *buf, size_t size);
 };
+
+enum { ATTEMPT_WHERE_SIZE = 128 };
 
 enum attempt_state {
 	ATTEMPT_UNUSED, /* it has no address */
@@ -73,7 +77,7 @@ struct attempts {
 	void (*won)(struct attempts *s, struct attempt *a);
 	void (*lost)(struct attempts *s);
 	struct plait_list all;
-	struct attempt *first; /* which lies in other memory, NULL: none */
+	struct attempt *first; /* always there, in memory that is not its own */
 	struct attempt_search *search;	 /* NULL: the addresses are known */
 	const struct plait_failure *why; /* the search failed */
 	bool complete;			 /* no more addresses come */
@@ -131,8 +135,7 @@ const struct plait_failure *plait_i_attempts_failure(const struct attempts *s);
  */
 const struct plait_failure *
 plait_i_attempts_failure_of(const struct attempts *s,
-			    const struct plait_error *kind, int err,
-			    const struct plait_address *to);
+			    const struct plait_error *kind);
 
 /*
  * By the kinds of attempts, from the loop.  It is connected; it has failed: why
@@ -142,11 +145,14 @@ void plait_i_attempt_connected(struct attempt *a);
 void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why);
 
 /*
- * What to say when connecting there fails with that errno, given.  kind is
- * NULL where the errno tells which.
+ * What to say when it fails with that errno, given.  kind is NULL where the
+ * errno tells which.
  */
 const struct plait_failure *
-plait_i_attempt_failure(const struct plait_address *to,
-			const struct plait_error *kind, int err);
+plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
+			int err);
+
+/* Writes where to, for people, as snprintf() would. */
+int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size);
 
 #endif

@@ -20,14 +20,7 @@
 #include "reactor/net/network.h"
 #include "reactor/net/protocol.h"
 
-/* What to say when it fails as a whole, given. */
-static const struct plait_failure *
-connector_failure(const struct plait_connector *c,
-		  const struct plait_error *kind)
-{
-	return plait_i_attempts_failure_of(&c->attempts, kind, 0,
-					   &c->destination);
-}
+static const double default_timeout = 30;
 
 /* Nothing but the caller can end the connecting any more. */
 static void connector_end_waiting(struct plait_connector *c)
@@ -39,7 +32,7 @@ static void connector_end_waiting(struct plait_connector *c)
 
 /*
  * Brings the outcome from the loop: it fails, for that reason, which is taken;
- * NULL: the winner has won.  The last outcome of a turn counts.
+ * NULL: the attempt that it is at has won.  The last outcome of a turn counts.
  */
 static void connector_answer(struct plait_connector *c,
 			     const struct plait_failure *why)
@@ -114,7 +107,9 @@ static void connector_lose(struct loop_member *m)
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
-	connector_answer(c, connector_failure(c, &plait_error_connection_lost));
+	connector_answer(
+		c, plait_i_attempts_failure_of(&c->attempts,
+					       &plait_error_connection_lost));
 }
 
 static const struct loop_member_ops connector_member_ops = {
@@ -173,7 +168,9 @@ static void connector_time_out(void *arg)
 {
 	struct plait_connector *c = arg;
 
-	connector_failed(c, connector_failure(c, &plait_error_connect_timeout));
+	connector_failed(
+		c, plait_i_attempts_failure_of(&c->attempts,
+					       &plait_error_connect_timeout));
 }
 
 /* Before the factory has heard of it, the outcome has to wait. */
@@ -235,10 +232,9 @@ static void connector_not_admitted(struct plait_connector *c, int err)
 		return;
 	}
 	v = plait_no_memory();
-	connector_failed(c, err == ENOMEM
-				    ? plait_value_failure(&v)
-				    : plait_i_attempt_failure(&c->destination,
-							      NULL, err));
+	connector_failed(
+		c, err == ENOMEM ? plait_value_failure(&v)
+				 : plait_i_attempt_failure(c->at, NULL, err));
 }
 
 static void connector_connected(struct plait_connector *c, struct attempt *a)
@@ -246,7 +242,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 	struct reached reached = {
 		.base.reactor = c->reactor,
 		.base.factory = c->factory,
-		.base.peer = &c->destination,
+		.base.peer = &a->to,
 		.base.owner = &c->owner,
 		.base.transport = reached_transport,
 		.connector = c,
@@ -257,7 +253,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 	connector_end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTED;
-	c->destination = a->to;
+	c->at = a;
 	c->lose_when_made = false;
 	t = plait_i_admit(&reached.base);
 	if (t == NULL)
@@ -276,7 +272,7 @@ static void connector_won(struct attempts *s, struct attempt *a)
 		connector_connected(c, a);
 		return;
 	}
-	c->winner = a;
+	c->at = a;
 	connector_answer(c, NULL);
 }
 
@@ -290,7 +286,7 @@ static void connector_run_answer(struct loop_task *task)
 	if (why != NULL)
 		connector_failed(c, why);
 	else
-		connector_connected(c, c->winner);
+		connector_connected(c, c->at);
 }
 
 /* Whoever searches may know something at once. */
@@ -314,8 +310,9 @@ static void connector_begin(struct plait_connector *c)
 	}
 	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
+	c->at = c->attempts.first;
 	plait_i_attempts_reset(&c->attempts);
-	plait_i_address_trace(&c->destination, TRACE_ATTEMPT, c);
+	plait_i_address_trace(&c->at->to, TRACE_ATTEMPT, c);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
 			  c);
 	if (c->unusable != NULL)
@@ -351,7 +348,9 @@ static struct plait_connector *connector_alloc(struct plait_reactor *r,
 		return NULL;
 	c->reactor = r;
 	c->factory = f;
+	c->timeout = default_timeout;
 	plait_i_attempts_init(&c->attempts, r, ops, (void *)(c + 1));
+	c->at = c->attempts.first;
 	c->attempts.won = connector_won;
 	c->attempts.lost = connector_all_failed;
 	c->owner.lost = connector_lost;
@@ -472,8 +471,6 @@ int plait_i_connector_add(struct plait_connector *c,
 	err = plait_i_attempts_add(&c->attempts, to);
 	if (err < 0)
 		return err;
-	if (c->destination.family == AF_UNSPEC)
-		c->destination = *to;
 	if (searching)
 		plait_i_attempts_go_on(&c->attempts);
 	return 0;
@@ -527,7 +524,8 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	if (c->why != NULL)
 		return 0;
 	c->cause = plait_i_trace_ending(TRACE_STOPPING, c, 0);
-	connector_answer(c, connector_failure(c, &plait_error_user));
+	connector_answer(c, plait_i_attempts_failure_of(&c->attempts,
+							&plait_error_user));
 	return 0;
 }
 
@@ -564,7 +562,7 @@ void plait_connector_destination(const struct plait_connector *c,
 {
 	static const struct plait_address none;
 
-	*ret = c != NULL ? c->destination : none;
+	*ret = c != NULL ? c->at->to : none;
 }
 
 int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)
@@ -574,10 +572,10 @@ int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)
 		[PLAIT_CONNECTING] = "connecting",
 		[PLAIT_CONNECTED] = "connected",
 	};
-	char to[PLAIT_ADDRESS_SIZE];
+	char to[ATTEMPT_WHERE_SIZE];
 
 	if (c == NULL)
 		return snprintf(buf, size, "no connector");
-	plait_address_str(&c->destination, to, sizeof(to));
+	plait_i_attempt_where(c->at, to, sizeof(to));
 	return snprintf(buf, size, "connector to %s, %s", to, states[c->state]);
 }

@@ -14,10 +14,9 @@
 struct plait_connector {
 	struct plait_reactor *reactor; /* NULL: it was freed */
 	struct plait_factory *factory;
-	struct plait_address destination; /* the first; when won, that one */
 	double timeout;
 	struct attempts attempts;
-	struct attempt *winner; /* if the answer will be that it has won */
+	struct attempt *at; /* the first; when one has won, that */
 	struct plait_transport *transport;
 	struct transport_owner owner;
 	struct loop_member member;

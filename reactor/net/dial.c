@@ -25,7 +25,7 @@ static const struct dial_ops *dial_ops(const struct dial *d)
 static void dial_fail(struct dial *d, const struct plait_error *kind, int err)
 {
 	plait_i_attempt_failed(&d->base,
-			       plait_i_attempt_failure(&d->base.to, kind, err));
+			       plait_i_attempt_failure(&d->base, kind, err));
 }
 
 static void dial_succeed(struct dial *d)

@@ -22,7 +22,7 @@ static inline struct kernel *dial_kernel(const struct dial *d)
 	return loop_kernel(d->base.of->reactor);
 }
 
-/* What a family of sockets adds; base is DIAL_ATTEMPT. */
+/* What a family of sockets adds; base begins with DIAL_ATTEMPT. */
 struct dial_ops {
 	struct attempt_ops base;
 	/*
@@ -32,7 +32,8 @@ struct dial_ops {
 	int (*open)(struct dial *d, const struct plait_error **kind);
 	/* Where to; gives the length that connect() wants. */
 	socklen_t (*name)(const struct dial *d, union kernel_address *ret);
-	/* It is connected: 0, or an errno if not to whom it should be. */
+	/* It is connected: 0, or an errno if not to whom it should be.  NULL:
+	   it always is. */
 	int (*check)(const struct dial *d);
 };
 
@@ -45,11 +46,8 @@ struct plait_transport *plait_i_dial_transport(struct attempt *a,
 					       struct transport_owner *owner);
 
 #define DIAL_ATTEMPT(kind)                                                     \
-	{                                                                      \
-		.size = sizeof(kind), .init = plait_i_dial_init,               \
-		.start = plait_i_dial_start, .stop = plait_i_dial_stop,        \
-		.close = plait_i_dial_close,                                   \
-		.transport = plait_i_dial_transport                            \
-	}
+	.size = sizeof(kind), .init = plait_i_dial_init,                       \
+	.start = plait_i_dial_start, .stop = plait_i_dial_stop,                \
+	.close = plait_i_dial_close, .transport = plait_i_dial_transport
 
 #endif

@@ -105,11 +105,11 @@ static void listener_report_refused(struct listener *l, int err,
 static void listener_report_broken(struct listener *l, int err,
 				   const char *what)
 {
-	char where[PLAIT_ADDRESS_SIZE];
+	char where[PORT_WHERE_SIZE];
 
 	if (!listener_may_report(l))
 		return;
-	plait_address_str(&l->base.port.address, where, sizeof(where));
+	plait_i_port_where(&l->base.port, where, sizeof(where));
 	listener_report(l, plait_fail_errno(&plait_error_os, err,
 					    "%s: port on %s %s",
 					    listener_reason(err), where, what));

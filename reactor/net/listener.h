@@ -25,7 +25,7 @@ struct listener {
 int plait_i_listener_init(struct listener *l, const struct acceptor_ops *ops,
 			  struct plait_reactor *r, int fd);
 
-/* Those of a listener; it is freed by free(). */
+/* What the table of a listener begins with; it is freed by free(). */
 void plait_i_listener_stop(struct plait_port *p);
 void plait_i_listener_close(struct plait_port *p);
 void plait_i_listener_pause(struct plait_port *p, bool on);
@@ -33,11 +33,8 @@ void plait_i_listener_free(struct plait_port *p);
 void plait_i_listener_room(struct acceptor *a);
 
 #define LISTENER_PORT                                                          \
-	{                                                                      \
-		.stop = plait_i_listener_stop,                                 \
-		.close = plait_i_listener_close,                               \
-		.ended = plait_i_acceptor_ended,                               \
-		.pause = plait_i_listener_pause, .free = plait_i_listener_free \
-	}
+	.stop = plait_i_listener_stop, .close = plait_i_listener_close,        \
+	.ended = plait_i_acceptor_ended, .pause = plait_i_listener_pause,      \
+	.free = plait_i_listener_free
 
 #endif

@@ -157,12 +157,19 @@ struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
 	return d;
 }
 
+int plait_i_port_where(const struct plait_port *p, char *buf, size_t size)
+{
+	return p->ops->where != NULL
+		       ? p->ops->where(p, buf, size)
+		       : plait_address_str(&p->address, buf, size);
+}
+
 int plait_port_str(const struct plait_port *p, char *buf, size_t size)
 {
-	char address[PLAIT_ADDRESS_SIZE];
+	char where[PORT_WHERE_SIZE];
 
-	plait_address_str(&p->address, address, sizeof(address));
-	return snprintf(buf, size, "port on %s, %s", address,
+	plait_i_port_where(p, where, sizeof(where));
+	return snprintf(buf, size, "port on %s, %s", where,
 			!p->open	? "closed"
 			: p->pauses > 0 ? "paused"
 					: "listening");

@@ -19,7 +19,11 @@ struct port_ops {
 	/* Takes none for the time being, or goes on.  NULL: nothing to do. */
 	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
+	/* Where it is, for people, as snprintf(); NULL: its address. */
+	int (*where)(const struct plait_port *p, char *buf, size_t size);
 };
+
+enum { PORT_WHERE_SIZE = 128 };
 
 /* Embedded first by each kind of port. */
 struct plait_port {
@@ -44,6 +48,9 @@ int plait_i_port_check(struct plait_reactor *r, const char *function);
  * close() and ended(), and free() when nobody has the handle any more.
  */
 void plait_i_port_open(struct plait_port *p, struct plait_reactor *r);
+
+/* Writes where it is, for people, as snprintf() would. */
+int plait_i_port_where(const struct plait_port *p, char *buf, size_t size);
 
 /* True unless it was stopped or paused. */
 static inline bool port_is_accepting(const struct plait_port *p)

@@ -18,8 +18,6 @@
 #include "reactor/net/listener.h"
 #include "reactor/net/tcp.h"
 
-static const double default_timeout = 30;
-
 static bool tcp_dial_set(struct dial *d, int level, int option)
 {
 	int on = 1;
@@ -77,7 +75,7 @@ static int tcp_dial_check(const struct dial *d)
 }
 
 const struct dial_ops plait_i_tcp_dial_ops = {
-	.base = DIAL_ATTEMPT(struct dial),
+	.base = { DIAL_ATTEMPT(struct dial) },
 	.open = tcp_dial_open,
 	.name = tcp_dial_name,
 	.check = tcp_dial_check,
@@ -122,7 +120,7 @@ static int tcp_port_bind(struct kernel *k, int fd,
 }
 
 static const struct acceptor_ops tcp_port_ops = {
-	.port = LISTENER_PORT,
+	.port = { LISTENER_PORT },
 	.room = plait_i_listener_room,
 };
 
@@ -203,18 +201,19 @@ static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 
 	if (host == NULL && port == 0)
 		return;
-	if (host == NULL && c->destination.family == AF_INET6)
+	if (host == NULL && c->at->to.family == AF_INET6)
 		host = "::";
 	err = -plait_address_parse(&c->attempts.bind, host, port);
 	if (err != 0 && c->unusable == NULL)
-		c->unusable = plait_i_attempt_failure(&c->destination,
-						      &plait_error_bind, err);
+		c->unusable =
+			plait_i_attempt_failure(c->at, &plait_error_bind, err);
 }
 
 static void tcp_read_options(struct plait_connector *c,
 			     const struct plait_connect_options *options)
 {
-	c->timeout = options->timeout == 0 ? default_timeout : options->timeout;
+	if (options->timeout != 0)
+		c->timeout = options->timeout;
 	c->attempts.no_delay = options->no_delay;
 	c->attempts.keep_alive = options->keep_alive;
 	tcp_read_bind_address(c, options->bind_address, options->bind_port);
