@@ -57,11 +57,15 @@ struct attempt {
 	struct loop_task burial;	 /* closes what is left */
 };
 
-/* Where addresses come from, if not all are known at the beginning. */
+/*
+ * Where addresses come from, if not all are known at the beginning.  None may
+ * call the user.
+ */
 struct attempt_search {
-	/* It begins: plait_i_connector_add() and the like may follow. */
+	/* It begins: plait_i_connector_add() and the like may follow, from
+	   inside too. */
 	void (*start)(struct attempt_search *s);
-	/* Nothing more may come of it.  Stopping twice is nothing. */
+	/* Nothing more may come of it.  If it does not run, that is nothing. */
 	void (*stop)(struct attempt_search *s);
 	/* The connector is gone. */
 	void (*free)(struct attempt_search *s);

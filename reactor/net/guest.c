@@ -123,14 +123,6 @@ static struct plait_transport *guest_idlest(const struct acceptor *a)
 	return ret;
 }
 
-static void guest_tell_factory(struct acceptor *a)
-{
-	struct plait_transport *t = guest_idlest(a);
-
-	a->factory->ops->port_full(a->factory, &a->port,
-				   t != NULL ? t->protocol : NULL);
-}
-
 static void guest_shed_idlest(struct acceptor *a)
 {
 	struct plait_transport *t = guest_idlest(a);
@@ -145,10 +137,15 @@ static void guest_shed_idlest(struct acceptor *a)
 
 bool plait_i_guest_make_room(struct acceptor *a)
 {
+	struct plait_transport *t;
+
 	if (guest_is_leaving(a))
 		return true;
-	if (guest_has_hook(a))
-		guest_tell_factory(a);
+	if (guest_has_hook(a)) {
+		t = guest_idlest(a);
+		a->factory->ops->port_full(a->factory, &a->port,
+					   t != NULL ? t->protocol : NULL);
+	}
 	/* The hook may have stopped the port, or forked. */
 	if (!a->port.open || loop_is_forked(a->port.reactor))
 		return false;

@@ -263,7 +263,7 @@ static void listener_shed(struct listener *l, int why)
  * A client waits, and there is no descriptor for it.  If a guest is about to be
  * lost, the client waits for its descriptor; if not, it is disconnected.
  */
-static void out_of_descriptors(struct listener *l, int why)
+static void listener_out_of_descriptors(struct listener *l, int why)
 {
 	if (plait_i_guest_make_room(&l->base))
 		listener_hold(l);
@@ -279,7 +279,7 @@ static bool listener_go_on_after(struct listener *l, int err)
 		return false;
 	case EMFILE:
 	case ENFILE:
-		out_of_descriptors(l, err);
+		listener_out_of_descriptors(l, err);
 		return false;
 	case EINTR:
 	/* Errors of the connection that waited, which is gone. */

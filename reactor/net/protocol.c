@@ -12,7 +12,7 @@
 #include "reactor/net/protocol.h"
 
 /* A struct that is too small would be written behind its end. */
-static size_t size_of(const struct plait_protocol_ops *ops)
+static size_t protocol_size(const struct plait_protocol_ops *ops)
 {
 	size_t least = ops->base_size != 0 ? ops->base_size
 					   : sizeof(struct plait_protocol);
@@ -27,7 +27,7 @@ static size_t size_of(const struct plait_protocol_ops *ops)
 
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 {
-	struct plait_protocol *p = calloc(1, size_of(ops));
+	struct plait_protocol *p = calloc(1, protocol_size(ops));
 
 	if (p != NULL)
 		p->ops = ops;
@@ -65,8 +65,8 @@ void plait_factory_stop(struct plait_factory *f)
 		f->ops->stop(f);
 }
 
-static struct plait_protocol *build(struct plait_factory *f,
-				    const struct plait_address *peer)
+static struct plait_protocol *factory_build(struct plait_factory *f,
+					    const struct plait_address *peer)
 {
 	if (f->ops != NULL && f->ops->build_protocol != NULL)
 		return f->ops->build_protocol(f, peer);
@@ -79,7 +79,7 @@ struct plait_protocol *plait_factory_build(struct plait_factory *f,
 	struct plait_protocol *p;
 
 	errno = 0;
-	p = build(f, peer);
+	p = factory_build(f, peer);
 	if (p != NULL)
 		p->factory = f;
 	return p;

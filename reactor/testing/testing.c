@@ -232,12 +232,13 @@ static struct attempt *testing_trying(const struct plait_connector *c,
 struct plait_transport *plait_testing_complete(struct plait_connector *c)
 {
 	struct attempt *a = testing_trying(c, __func__);
+	struct plait_reactor *r = c->reactor;
 
 	if (a == NULL)
 		return NULL;
-	plait_i_loop_enter(a->of->reactor);
+	plait_i_loop_enter(r);
 	plait_i_attempt_connected(a);
-	plait_i_loop_leave(a->of->reactor);
+	plait_i_loop_leave(r);
 	return c->transport;
 }
 
@@ -245,12 +246,13 @@ void plait_testing_refuse(struct plait_connector *c,
 			  const struct plait_failure *why)
 {
 	struct attempt *a = testing_trying(c, __func__);
+	struct plait_reactor *r = c->reactor;
 
 	if (a == NULL)
 		return;
-	plait_i_loop_enter(a->of->reactor);
+	plait_i_loop_enter(r);
 	plait_i_attempt_failed(a, plait_failure_ref(why));
-	plait_i_loop_leave(a->of->reactor);
+	plait_i_loop_leave(r);
 }
 
 /* Runs what is due; true if there was anything. */
