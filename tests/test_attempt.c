@@ -803,6 +803,30 @@ TEST(on_a_testing_reactor_start_may_decide_on_all, PURE)
 	plait_reactor_free(&reactor);
 }
 
+/* Its burial waits already when the last attempt ends. */
+TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
+{
+	plait_value v = plait_fail(&plait_error_connection_refused, "by me");
+	struct plait_connector *c;
+	struct plait_transport *t;
+
+	reactor = plait_testing_reactor_new();
+	make(30);
+	add(1);
+	start();
+	c = connector;
+	plait_connector_unref(&connector);
+	t = plait_testing_complete(c);
+	plait_testing_advance(reactor, 0);
+	plait_testing_lose(t, plait_value_failure(&v));
+	ck_assert_int_eq(plait_connector_connect(c), 0);
+	plait_testing_refuse(c, plait_value_failure(&v));
+	ck_assert_str_eq(client.trace, "ScBMLCXScFX");
+	plait_testing_advance(reactor, 0);
+	plait_reactor_free(&reactor);
+	plait_value_free(&v);
+}
+
 TEST(on_a_testing_reactor_a_list_grows_too, PURE)
 {
 	plait_value v = plait_fail(&plait_error_connection_refused, "by me");

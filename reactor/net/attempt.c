@@ -56,6 +56,11 @@ void plait_i_attempts_done(struct attempts *s)
 	while ((l = plait_list_first(&s->all)) != NULL) {
 		a = attempt_of(l);
 		plait_list_remove(l);
+		/* The connector's own burial may come before. */
+		if (plait_list_is_linked(&a->burial.link)) {
+			loop_task_cancel(&a->burial);
+			s->ops->close(a);
+		}
 		plait_failure_unref(&a->why);
 		if (a != s->first)
 			free(a);
