@@ -36,13 +36,6 @@ void plait_i_failure_init(struct plait_failure *f,
 			  const struct plait_error *kind, const char *where,
 			  void (*release)(struct plait_failure *f));
 
-/*
- * As plait_unhandled(), for what is no deferred's: the default hook begins its
- * line with these words instead.
- */
-void plait_i_failure_unhandled(const struct plait_failure *f,
-			       const char *words);
-
 /* The failure that a new value is, with the value's reference. */
 static inline const struct plait_failure *failure_in(plait_value v)
 {

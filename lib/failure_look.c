@@ -1,6 +1,5 @@
 /*
- * Looking at failures: all that one knows, as lines; and what is said of one
- * that nobody handled.
+ * Looking at failures: all that one knows, as lines.
  *
  * A failure, its members and its causes are a tree.  It is walked with a
  * stack on the heap that is as deep as members lie in members.  A cause is
@@ -16,8 +15,6 @@
 #include <plait/buf.h>
 #include <plait/deferred_list.h>
 
-#include "lib/base.h"
-#include "lib/debug.h"
 #include "lib/failure.h"
 #include "lib/print.h"
 
@@ -36,18 +33,13 @@ struct explanation {
 	size_t left;
 };
 
-static bool is_printable(char c)
-{
-	return c >= 0x20 && c <= 0x7e;
-}
-
 /* A byte that could end or forge a line is shown by its number instead. */
 static void print_escaped(struct print *p, const char *text)
 {
 	while (*text != '\0') {
 		int len = 0;
 
-		while (is_printable(text[len]))
+		while (print_is_visible(text[len]))
 			len++;
 		if (len > 0)
 			plait_i_print(p, "%.*s", len, text);
@@ -198,103 +190,4 @@ int plait_failure_explain(const struct plait_failure *f, struct plait_buf *b)
 		explain_next(&e);
 	free(e.visits);
 	return e.p.error;
-}
-
-/* ---- unhandled ------------------------------------------------------- */
-
-/*
- * One line being made.  Space for its end is never given away: the mark that
- * it was cut, and the newline.
- */
-struct line {
-	char text[1024];
-	size_t len;
-	bool cut;
-};
-
-static const char cut_end[] = "...\n";
-
-static void line_add_byte(struct line *l, char c)
-{
-	size_t room = sizeof(l->text) - sizeof(cut_end) - l->len;
-	int len =
-		snprintf(l->text + l->len, room,
-			 is_printable(c) ? "%c" : "\\x%02x", (unsigned char)c);
-
-	l->cut = (size_t)len >= room;
-	if (!l->cut)
-		l->len += (size_t)len;
-}
-
-static void line_add(struct line *l, const char *text)
-{
-	for (; *text != '\0' && !l->cut; text++)
-		line_add_byte(l, *text);
-}
-
-static void line_say(struct line *l)
-{
-	const char *end = l->cut ? cut_end : "\n";
-	size_t len = strlen(end);
-
-	memcpy(l->text + l->len, end, len);
-	plait_i_base_say(l->text, l->len + len);
-}
-
-/* All that it knows, but for the head, which was said. */
-static void say_explanation(const struct plait_failure *f)
-{
-	static const char no_memory[] = "  no memory to say more\n";
-	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
-	const char *text, *rest;
-
-	if (b != NULL && plait_failure_explain(f, b) == 0) {
-		text = plait_buf_data(b);
-		rest = (const char *)memchr(text, '\n', plait_buf_size(b)) + 1;
-		plait_i_base_say(rest,
-				 plait_buf_size(b) - (size_t)(rest - text));
-	} else {
-		plait_i_base_say(no_memory, sizeof(no_memory) - 1);
-	}
-	plait_buf_unref(&b);
-}
-
-/* What the line that the hook may print begins with. */
-static _Thread_local const char *unhandled_words;
-
-static void print_unhandled(const struct plait_failure *why, void *arg)
-{
-	struct line l = { .len = 0 };
-	char text[sizeof(l.text)];
-
-	plait_failure_str(why, text, sizeof(text));
-	line_add(&l, unhandled_words);
-	line_add(&l, ": ");
-	line_add(&l, text);
-	line_say(&l);
-	if (debug_is_on(DEBUG_FAILURES))
-		say_explanation(why);
-}
-
-static plait_unhandled_hook *unhandled_hook = print_unhandled;
-static void *unhandled_arg;
-
-void plait_set_unhandled(plait_unhandled_hook *hook, void *arg)
-{
-	unhandled_hook = hook != NULL ? hook : print_unhandled;
-	unhandled_arg = arg;
-}
-
-void plait_i_failure_unhandled(const struct plait_failure *f, const char *words)
-{
-	const char *outer = unhandled_words;
-
-	unhandled_words = words;
-	unhandled_hook(f, unhandled_arg);
-	unhandled_words = outer;
-}
-
-void plait_unhandled(const struct plait_failure *f)
-{
-	plait_i_failure_unhandled(f, "Unhandled error in Deferred");
 }

@@ -12,6 +12,12 @@ struct print {
 	int error; /* 0 or -errno */
 };
 
+/* True for what can neither end nor forge a line. */
+static inline bool print_is_visible(char c)
+{
+	return c >= 0x20 && c <= 0x7e;
+}
+
 void plait_i_print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
 
 /*

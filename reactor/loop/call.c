@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lib/failure.h"
+#include "lib/unhandled.h"
 #include "reactor/loop/reactor.h"
 
 enum { SLOTS_PER_CHUNK = 32 };

@@ -12,7 +12,7 @@
 #include <plait/deferred.h>
 
 #include "lib/deferred.h"
-#include "lib/failure.h"
+#include "lib/unhandled.h"
 #include "reactor/loop/reactor.h"
 
 struct trigger {

@@ -23,7 +23,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lib/failure.h"
+#include "lib/unhandled.h"
 #include "reactor/net/address.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"

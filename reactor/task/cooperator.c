@@ -17,8 +17,8 @@
 #include <plait/timer.h>
 
 #include "lib/deferred.h"
-#include "lib/failure.h"
 #include "lib/fork.h"
+#include "lib/unhandled.h"
 #include "lib/waiters.h"
 #include "reactor/loop/loop.h"
 

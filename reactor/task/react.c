@@ -9,7 +9,7 @@
 #include <plait/react.h>
 
 #include "lib/deferred.h"
-#include "lib/failure.h"
+#include "lib/unhandled.h"
 #include "reactor/loop/loop.h"
 
 const struct plait_error plait_error_exit = {
