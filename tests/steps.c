@@ -129,34 +129,9 @@ void handle_all(struct plait_deferred *d)
 	plait_deferred_add_errback(d, swallow, NULL);
 }
 
-void act_free(struct step *s, plait_value *result)
-{
-	plait_deferred_free(&s->d);
-}
-
-void act_detach(struct step *s, plait_value *result)
-{
-	plait_deferred_detach(&s->d);
-}
-
-void act_cancel(struct step *s, plait_value *result)
-{
-	plait_deferred_cancel(s->d);
-}
-
-void act_pause(struct step *s, plait_value *result)
-{
-	plait_deferred_pause(s->d);
-}
-
 void act_add(struct step *s, plait_value *result)
 {
 	pass_both(s->d, "added");
-}
-
-void act_fire(struct step *s, plait_value *result)
-{
-	trace_add("fire=%d", plait_fire(&s->p, plait_int(99)));
 }
 
 plait_value step_canceller(struct plait_deferred *d, void *arg)
@@ -167,17 +142,4 @@ plait_value step_canceller(struct plait_deferred *d, void *arg)
 	if (s->act != NULL)
 		s->act(s, NULL);
 	return s->answers ? plait_take(&s->answer) : plait_cancelled();
-}
-
-static void note(const struct plait_failure *why, void *arg)
-{
-	char buf[128];
-
-	plait_failure_str(why, buf, sizeof(buf));
-	trace_add("?%s", buf);
-}
-
-void trace_unhandled(void)
-{
-	plait_set_unhandled(note, NULL);
 }

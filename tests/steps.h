@@ -38,7 +38,6 @@ struct step {
 	const char *name;
 	void (*act)(struct step *s, plait_value *result);
 	struct plait_deferred *d; /* for act */
-	struct plait_promise *p;
 	struct plait_deferred *inner;
 	bool answers;
 	plait_value answer;
@@ -56,19 +55,10 @@ plait_callback count_settled;
 /* An errback that handles whatever it gets, without a word. */
 void handle_all(struct plait_deferred *d);
 
-/* Things to do in a step, with its d or p. */
-void act_free(struct step *s, plait_value *result);
-void act_detach(struct step *s, plait_value *result);
-void act_cancel(struct step *s, plait_value *result);
-void act_pause(struct step *s, plait_value *result);
+/* Something to do in a step, with its d. */
 void act_add(struct step *s, plait_value *result); /* pass_both "added" */
-void act_fire(struct step *s,
-	      plait_value *result); /* and traces what it says */
 
 /* A canceller that answers as its arg, a struct step, says. */
 plait_canceller step_canceller;
-
-/* Makes unhandled failures part of the trace. */
-void trace_unhandled(void);
 
 #endif

@@ -20,11 +20,6 @@ static struct plait_deferred *make_cancellable(struct plait_promise **p,
 	return plait_deferred_new(p, step_canceller, s);
 }
 
-static plait_value error(const char *message)
-{
-	return plait_fail(&plait_error_any, "%s", message);
-}
-
 /* A fired deferred that waits for inner; *inner is taken. */
 static struct plait_deferred *waiting_for(struct plait_deferred **inner)
 {
@@ -372,69 +367,30 @@ SCRIPT(freeing_what_was_cancelled_before_reports_the_cancellation, PURE,
  * two rules: the canceller runs once if nothing was fired before, and then
  * its answer is the result; and a late result never counts.
  */
-enum moment { BEFORE, AFTER, TWICE, INSIDE, WAITING, FREED, N_MOMENTS };
-enum answer { NOTHING, A_VALUE, A_FAILURE, NO_CANCELLER, N_ANSWERS };
-
-static const char *expected(enum moment m, enum answer a)
-{
-	static const char *const results[] = { "CancelledError", "7",
-					       "Error: mine",
-					       "CancelledError" };
-	static char text[64];
-
-	if (m == AFTER || m == INSIDE)
-		return "a:1";
-	snprintf(text, sizeof(text), "%sa:%s", a == NO_CANCELLER ? "" : "!c ",
-		 results[a]);
-	return text;
-}
-
-static plait_value answer_of(enum answer a)
-{
-	if (a == A_VALUE)
-		return plait_int(7);
-	return a == A_FAILURE ? error("mine") : PLAIT_NONE;
-}
-
-static void cancel_at(enum moment m, struct plait_deferred **d,
-		      struct plait_promise **p)
-{
-	if (m == AFTER || m == INSIDE)
-		ck_assert_int_eq(plait_fire(p, plait_int(1)), 0);
-	if (m == FREED)
-		plait_deferred_free(d);
-	else if (m != INSIDE)
-		plait_deferred_cancel(*d);
-	if (m == TWICE)
-		plait_deferred_cancel(*d);
-}
+#define NEW(canceller) "new d" canceller "; both d a; catch d = none; "
+#define AT_EACH_MOMENT(canceller, called, result)                              \
+	{ NEW(canceller) "cancel d | fire d ~late",                            \
+	  called "a:" result " | ~late ECANCELED" },                           \
+		{ NEW(canceller) "fire d 1; cancel d | fire d ~late",          \
+		  "a:1 | ~late EALREADY" },                                    \
+		{ NEW(canceller) "cancel d; cancel d | fire d ~late",          \
+		  called "a:" result " | ~late ECANCELED" },                   \
+		{ "new d" canceller "; both d a { cancel d }; fire d 1 | "     \
+		  "fire d ~late",                                              \
+		  "a:1 | ~late EALREADY" },                                    \
+		{ "new e" canceller "; waiting d e; both d a; catch d = none;" \
+		  "cancel d | fire e ~late",                                   \
+		  called "a:" result " | ~late ECANCELED" },                   \
+	{                                                                      \
+		NEW(canceller)                                                 \
+		"free d | fire d ~late",                                       \
+			called "a:" result " | ~late ECANCELED"                \
+	}
 
 GROUP("matrix", .setup = steps_setup);
 
-TEST(every_moment_and_every_answer, PURE, EACH_PAIR(N_MOMENTS, N_ANSWERS))
-{
-	enum moment m = (enum moment)(_i % N_MOMENTS);
-	enum answer a = (enum answer)(_i / N_MOMENTS);
-	struct step c = { .name = "c",
-			  .answers = a == A_VALUE || a == A_FAILURE,
-			  .answer = answer_of(a) };
-	struct step inside = { .name = "a",
-			       .act = m == INSIDE ? act_cancel : NULL };
-	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new(
-		&p, a == NO_CANCELLER ? NULL : step_canceller, &c);
-	bool fired = m == AFTER || m == INSIDE;
-
-	if (m == WAITING)
-		d = waiting_for(&d);
-	inside.d = d;
-	plait_deferred_add_both(d, step, &inside);
-	handle_all(d);
-	cancel_at(m, &d, &p);
-	ck_assert_str_eq(trace(), expected(m, a));
-	ck_assert_int_eq(plait_fire(&p, tracked("late")),
-			 fired ? -EALREADY : -ECANCELED);
-	ck_assert_uint_eq(tracked_live(), 0);
-	plait_deferred_free(&d);
-	plait_value_free(&c.answer);
-}
+SCRIPTS(every_moment_and_every_answer, PURE,
+	AT_EACH_MOMENT(" !c", "!c ", "CancelledError"),
+	AT_EACH_MOMENT(" !c = 7", "!c ", "7"),
+	AT_EACH_MOMENT(" !c = Error:mine", "!c ", "Error: mine"),
+	AT_EACH_MOMENT("", "", "CancelledError"))

@@ -307,21 +307,9 @@ SCRIPT(freeing_after_the_timeout_reports_nothing, ON_EACH_REACTOR,
 
 /* ---- timeouts: no memory -------------------------------------------- */
 
-TEST(without_memory_it_is_cancelled_at_once, ON_EACH_REACTOR)
-{
-	const struct plait_failure *f;
-	struct plait_deferred *d;
-
-	timed_start();
-	d = make();
-	fault_alloc_at(0, false);
-	plait_deferred_add_timeout(d, reactor, 1);
-	ck_assert(fault_alloc_reached());
-	f = plait_value_failure(plait_deferred_result(d));
-	ck_assert(plait_failure_check(f, &plait_error_cancelled));
-	ck_assert_str_eq(plait_failure_reason(f), "no memory for its timeout");
-	done_with(&d);
-}
+SCRIPT(without_memory_it_is_cancelled_at_once, ON_EACH_REACTOR,
+       "new d; refuse 0 { timeout d 1 }; why d",
+       "d=CancelledError(no memory for its timeout)")
 
 SCRIPT(without_memory_for_its_pair_it_is_cancelled_at_once, ON_EACH_REACTOR,
        "new d; both d a; both d a; both d a; both d a; heap 0 { refuse 1 { "

@@ -238,7 +238,8 @@ SCRIPTS(freeing_leaves_those_who_wait, PURE,
 	{ SHARE "wait a b c; free_shared; free a | fire op &poem",
 	  "a:CancelledError | b:poem c:poem" },
 	{ SHARE "wait a b c; free_shared; free a | free b; free c",
-	  "a:CancelledError | b:CancelledError !op c:CancelledError" })
+	  "a:CancelledError | b:CancelledError !op c:CancelledError" },
+	{ SHARE "wait a; free_shared | fire op &poem", "| a:poem" })
 
 /* ---- inside delivery ------------------------------------------------- */
 
