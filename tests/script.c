@@ -1,6 +1,6 @@
 /*
  * The player of scripts: see script.h.  It reads a step where it stands, so
- * that the steps of a cb are played when the cb runs, and may nest.
+ * that the steps of a callback are played when it runs, and may nest.
  */
 #include <check.h>
 #include <errno.h>
@@ -103,6 +103,16 @@ struct script_part *script_part(void)
 	ck_assert_uint_lt(n_parts, MAX_PARTS);
 	parts[n_parts] = (struct script_part){ .name = name };
 	return &parts[n_parts++];
+}
+
+struct script_part *script_known(void)
+{
+	const char *name = script_word();
+	struct script_part *part = find_part(name);
+
+	if (part == NULL)
+		script_fail("no deferred", name);
+	return part;
 }
 
 struct plait_deferred *script_take(struct script_part *part)
@@ -270,7 +280,7 @@ static void do_waiting(void)
 	struct script_part *part = script_part();
 
 	part->d = plait_deferred_add_both(plait_succeed(PLAIT_NONE), chain_to,
-					  script_part());
+					  script_known());
 }
 
 static unsigned script_flags(void)
@@ -294,7 +304,7 @@ static size_t script_members(struct plait_deferred **members)
 	size_t n = 0;
 
 	while (script_more())
-		members[n++] = script_take(script_part());
+		members[n++] = script_take(script_known());
 	return n;
 }
 
@@ -326,14 +336,14 @@ static void do_race(void)
 
 static void do_both(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 
 	plait_deferred_add_both(d, script_call, script_callback());
 }
 
 static void do_pair(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 	struct script_callback *callback = NULL, *errback = NULL;
 
 	if (!next_is(",")) {
@@ -348,14 +358,14 @@ static void do_pair(void)
 
 static void do_then(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 
 	plait_deferred_add_callback(d, script_call, script_callback());
 }
 
 static void do_catch(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 
 	plait_deferred_add_errback(d, script_call, script_callback());
 }
@@ -379,7 +389,7 @@ void script_errno(int r)
 
 static void do_fire(void)
 {
-	struct script_part *part = script_part();
+	struct script_part *part = script_known();
 	plait_value v = script_value();
 	int r = plait_fire(&part->p, v);
 
@@ -389,8 +399,8 @@ static void do_fire(void)
 
 static void do_chain(void)
 {
-	struct plait_deferred *d = script_part()->d;
-	struct script_part *next = script_part();
+	struct plait_deferred *d = script_known()->d;
+	struct script_part *next = script_known();
 
 	plait_deferred_chain(d, &next->p);
 	ck_assert_ptr_null(next->p);
@@ -398,7 +408,7 @@ static void do_chain(void)
 
 static void do_drop(void)
 {
-	struct script_part *part = script_part();
+	struct script_part *part = script_known();
 
 	plait_promise_drop(&part->p);
 	ck_assert_ptr_null(part->p);
@@ -406,7 +416,7 @@ static void do_drop(void)
 
 static void do_cancel(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 
 	if (script_more())
 		plait_deferred_cancel_because(d, script_word());
@@ -416,7 +426,7 @@ static void do_cancel(void)
 
 static void do_why(void)
 {
-	const struct script_part *part = script_part();
+	const struct script_part *part = script_known();
 	const plait_value *v = plait_deferred_result(part->d);
 	const struct plait_failure *f = plait_value_failure(v);
 
@@ -426,7 +436,7 @@ static void do_why(void)
 
 static void do_free(void)
 {
-	struct script_part *part = script_part();
+	struct script_part *part = script_known();
 
 	plait_deferred_free(&part->d);
 	ck_assert_ptr_null(part->d);
@@ -434,7 +444,7 @@ static void do_free(void)
 
 static void do_detach(void)
 {
-	struct script_part *part = script_part();
+	struct script_part *part = script_known();
 
 	plait_deferred_detach(&part->d);
 	ck_assert_ptr_null(part->d);
@@ -442,12 +452,12 @@ static void do_detach(void)
 
 static void do_pause(void)
 {
-	plait_deferred_pause(script_part()->d);
+	plait_deferred_pause(script_known()->d);
 }
 
 static void do_unpause(void)
 {
-	plait_deferred_unpause(script_part()->d);
+	plait_deferred_unpause(script_known()->d);
 }
 
 /* Values as "[VALUE VALUE]". */
@@ -476,7 +486,7 @@ static const char *script_text(const plait_value *v)
 
 static void do_show(void)
 {
-	const struct script_part *part = script_part();
+	const struct script_part *part = script_known();
 	const plait_value *v = plait_deferred_result(part->d);
 
 	if (!plait_deferred_is_fired(part->d)) {
@@ -490,7 +500,7 @@ static void do_show(void)
 
 static void do_wanted(void)
 {
-	const struct script_part *part = script_part();
+	const struct script_part *part = script_known();
 
 	trace_add("%s %s", part->name,
 		  plait_promise_is_cancelled(part->p) ? "unwanted" : "wanted");

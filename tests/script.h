@@ -97,6 +97,7 @@ struct script_part {
 	bool taken; /* d is another's now */
 };
 struct script_part *script_part(void);
+struct script_part *script_known(void); /* not new */
 
 /* Traces the name of the error that r is, of those of the library's calls. */
 void script_errno(int r);

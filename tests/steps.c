@@ -90,6 +90,15 @@ plait_value step(plait_value *result, void *arg)
 	return *result;
 }
 
+struct plait_deferred *waiting_for(struct plait_deferred **inner)
+{
+	struct step s = { .inner = *inner };
+	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
+
+	*inner = NULL;
+	return plait_deferred_add_both(outer, step, &s);
+}
+
 static plait_value pass(plait_value *result, void *arg)
 {
 	trace_value(arg, result);

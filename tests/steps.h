@@ -44,6 +44,9 @@ struct step {
 };
 plait_callback step;
 
+/* A fired deferred that waits for inner; *inner is taken. */
+struct plait_deferred *waiting_for(struct plait_deferred **inner);
+
 /* Adds a step that only writes itself down, as what its name says. */
 void pass_callback(struct plait_deferred *d, const char *name);
 void pass_errback(struct plait_deferred *d, const char *name);

@@ -339,16 +339,6 @@ SCRIPT(paused_outer_does_not_stop_a_run_around_it, PURE,
 
 /* ---- waiting ------------------------------------------------------- */
 
-/* A fired deferred that waits for inner; *inner is taken. */
-static struct plait_deferred *waiting_for(struct plait_deferred **inner)
-{
-	struct step s = { .inner = *inner };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	*inner = NULL;
-	return plait_deferred_add_both(outer, step, &s);
-}
-
 GROUP("waiting", .setup = steps_setup);
 
 SCRIPT(outer_waits_for_an_inner_that_has_not_fired, PURE,

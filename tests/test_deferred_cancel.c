@@ -20,16 +20,6 @@ static struct plait_deferred *make_cancellable(struct plait_promise **p,
 	return plait_deferred_new(p, step_canceller, s);
 }
 
-/* A fired deferred that waits for inner; *inner is taken. */
-static struct plait_deferred *waiting_for(struct plait_deferred **inner)
-{
-	struct step s = { .inner = *inner };
-	struct plait_deferred *outer = plait_succeed(PLAIT_NONE);
-
-	*inner = NULL;
-	return plait_deferred_add_both(outer, step, &s);
-}
-
 static const struct plait_failure *failure_of(const struct plait_deferred *d)
 {
 	const plait_value *v = plait_deferred_result(d);

@@ -32,13 +32,9 @@ static plait_value return_inner(plait_value *result, void *arg)
 	return plait_chain((struct plait_deferred **)arg);
 }
 
-/* A deferred that waits for *inner, which is taken. */
-static struct plait_deferred *waiting_for(struct plait_deferred **inner)
+static struct plait_deferred *counted_outer_of(struct plait_deferred **inner)
 {
-	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
-
-	plait_deferred_add_both(d, return_inner, inner);
-	return plait_deferred_add_both(d, count, NULL);
+	return plait_deferred_add_both(waiting_for(inner), count, NULL);
 }
 
 /* The outermost of a million, each waiting for the next; the last has p. */
@@ -47,7 +43,7 @@ static struct plait_deferred *chain_inwards(struct plait_promise **p)
 	struct plait_deferred *d = plait_deferred_new(p, NULL, NULL);
 
 	for (int i = 0; i < LINKS; i++)
-		d = waiting_for(&d);
+		d = counted_outer_of(&d);
 	return d;
 }
 
@@ -118,7 +114,7 @@ TEST_ON_SMALL_STACK(million_links_that_wait_for_a_paused_one_are_freed, PURE)
 	struct plait_deferred *d = plait_deferred_new(&p, pause_it, NULL);
 
 	for (int i = 0; i < LINKS; i++)
-		d = waiting_for(&d);
+		d = counted_outer_of(&d);
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
 	assert_all_ran(0, false);
@@ -251,7 +247,7 @@ TEST_ON_SMALL_STACK(million_links_of_both_kinds_in_turn_fire, PURE)
 	struct plait_deferred *after;
 
 	for (int i = 0; i < LINKS / 2; i++) {
-		d = waiting_for(&d);
+		d = counted_outer_of(&d);
 		after = plait_deferred_new(&next, NULL, NULL);
 		plait_deferred_chain(d, &next);
 		plait_deferred_detach(&d);

@@ -425,6 +425,7 @@ static const struct script scripts[] = {
 	{ "now d", "" },
 	{ "new", "" },
 	{ "new d e", "" },
+	{ "new d; free e", "" },
 	{ "new d; fire d one", "" },
 	{ "new d; both d { fire d 1", "" },
 	{ "new d; heap all { fire d 1 }", "" },

@@ -32,7 +32,7 @@ static void done_with(struct plait_deferred **d)
 /* The verbs of this suite. */
 static void do_timeout(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 
 	ck_assert_ptr_eq(
 		plait_deferred_add_timeout(d, reactor, script_number()), d);
@@ -46,7 +46,7 @@ static plait_value timed_out(plait_value *result, double seconds, void *cb)
 
 static void do_timeout_with(void)
 {
-	struct plait_deferred *d = script_part()->d;
+	struct plait_deferred *d = script_known()->d;
 	double seconds = script_number();
 
 	plait_deferred_add_timeout_with(d, reactor, seconds, timed_out,

@@ -92,7 +92,7 @@ static void do_run_with(void)
 static void do_share(void)
 {
 	struct script_part *part = script_part();
-	struct plait_deferred *d = script_take(script_part());
+	struct plait_deferred *d = script_take(script_known());
 
 	shared = plait_shared_new(&d);
 	part->d = plait_shared_wait(shared);

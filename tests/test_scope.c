@@ -106,13 +106,13 @@ static void do_start(void)
 {
 	struct plait_scope *s = place()->s;
 
-	plait_scope_start(s, script_part()->d);
+	plait_scope_start(s, script_known()->d);
 }
 
 static void do_own(void)
 {
 	struct plait_scope *s = place()->s;
-	struct script_part *part = script_part();
+	struct script_part *part = script_known();
 
 	plait_scope_own(s, &part->d);
 	ck_assert_ptr_null(part->d);
@@ -209,7 +209,7 @@ static void do_leave(void)
 /* The file that cancelled it, and what its timeout was made of. */
 static void do_by(void)
 {
-	const struct script_part *part = script_part();
+	const struct script_part *part = script_known();
 	const char *at = plait_failure_cancelled_at(
 		plait_value_failure(plait_deferred_result(part->d)));
 
@@ -218,7 +218,7 @@ static void do_by(void)
 
 static void do_cause(void)
 {
-	const struct script_part *part = script_part();
+	const struct script_part *part = script_known();
 	const struct plait_failure *cause = plait_failure_cause(
 		plait_value_failure(plait_deferred_result(part->d)));
 

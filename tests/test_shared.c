@@ -66,7 +66,7 @@ static void handle_waiters(void)
 /* The verbs of this suite. */
 static void do_share(void)
 {
-	struct plait_deferred *d = script_take(script_part());
+	struct plait_deferred *d = script_take(script_known());
 
 	share(d);
 }
