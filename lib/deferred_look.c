@@ -157,15 +157,6 @@ static bool is_to_be_told(const struct plait_deferred *d, unsigned reactor,
 	return all || (d->home.in_turn && d->home.reactor == reactor);
 }
 
-static void report_one(const struct plait_deferred *d)
-{
-	plait_value v;
-
-	v = d->fired ? never_freed(d) : never_fired(d);
-	plait_unhandled(plait_value_failure(&v));
-	plait_value_free(&v);
-}
-
 /*
  * Each is put on a list of the told before the hook sees it, so the hook may
  * fire or free what it likes; what it makes is not told.
@@ -181,13 +172,16 @@ size_t plait_i_deferred_report(unsigned reactor, bool all)
 	while ((l = plait_list_first(&todo)) != NULL) {
 		const struct plait_deferred *d =
 			plait_container(l, struct plait_deferred, live);
+		plait_value v;
 
 		plait_list_remove(l);
 		plait_list_append(&told, l);
-		if (is_to_be_told(d, reactor, all)) {
-			report_one(d);
-			n++;
-		}
+		if (!is_to_be_told(d, reactor, all))
+			continue;
+		n++;
+		v = d->fired ? never_freed(d) : never_fired(d);
+		plait_unhandled(plait_value_failure(&v));
+		plait_value_free(&v);
 	}
 	plait_list_move(live, &told);
 	return n;
@@ -264,19 +258,6 @@ static struct group *add_group(struct groups *gs,
 	return &gs->items[gs->n++];
 }
 
-/* 0 or -ENOMEM. */
-static int count_one(struct groups *gs, const struct plait_deferred *d)
-{
-	struct group *g = find_group(gs, d);
-
-	if (g == NULL)
-		g = add_group(gs, d);
-	if (g == NULL)
-		return -ENOMEM;
-	g->count++;
-	return 0;
-}
-
 static const struct plait_deferred *at_link(const struct plait_list *l)
 {
 	return l != NULL && l != &plait_i_deferred_thread.live
@@ -296,16 +277,24 @@ static const struct plait_deferred *next_live(const struct plait_deferred *d)
 	return d;
 }
 
+/* 0 or -ENOMEM. */
 static int count_all(struct groups *gs)
 {
 	const struct plait_deferred *d = next_live(NULL);
-	int r = 0;
 
-	for (; d != NULL && r == 0; d = next_live(d)) {
-		if (!d->fired)
-			r = count_one(gs, d);
+	for (; d != NULL; d = next_live(d)) {
+		struct group *g;
+
+		if (d->fired)
+			continue;
+		g = find_group(gs, d);
+		if (g == NULL)
+			g = add_group(gs, d);
+		if (g == NULL)
+			return -ENOMEM;
+		g->count++;
 	}
-	return r;
+	return 0;
 }
 
 static void print_group(struct print *p, const struct group *g)
