@@ -26,7 +26,8 @@ int64_t plait_i_clock_now(const struct plait_reactor *cr)
 	return r->now;
 }
 
-int64_t plait_i_clock_span(double seconds)
+/* To the nearest nanosecond; beyond 292 years, the last there is. */
+static int64_t clock_nanoseconds(double seconds)
 {
 	double ns = seconds * NS_PER_S;
 
@@ -41,7 +42,28 @@ int64_t plait_i_clock_span(double seconds)
 int64_t plait_i_clock_delay(double seconds)
 {
 	plait_assert(seconds >= 0);
-	return plait_i_clock_span(seconds);
+	return clock_nanoseconds(seconds);
+}
+
+static int64_t clock_sum(int64_t when, int64_t by)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(when, by, &sum))
+		return by < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds)
+{
+	int64_t delay = plait_i_clock_delay(seconds);
+
+	return clock_sum(plait_i_clock_now(r), delay);
+}
+
+int64_t plait_i_clock_add(int64_t when, double seconds)
+{
+	return clock_sum(when, clock_nanoseconds(seconds));
 }
 
 double plait_reactor_seconds(const struct plait_reactor *r)

@@ -197,15 +197,17 @@ static inline bool loop_is_virtual(const struct plait_reactor *r)
 	return loop_kernel(r)->ops->is_virtual;
 }
 
-/* Another thread runs r, or nobody: aborts if it is the former. */
+/* Another thread runs r: aborts. */
 void plait_i_loop_check_thread(const struct plait_reactor *r,
 			       const char *where);
 
 /* At the beginning of what a program can do with r or a part of it. */
 static inline void loop_check(const struct plait_reactor *r, const char *where)
 {
-	if (!owner_is_self(
-		    __atomic_load_n(&loop_owner(r)->thread, __ATOMIC_RELAXED)))
+	unsigned thread =
+		__atomic_load_n(&loop_owner(r)->thread, __ATOMIC_RELAXED);
+
+	if (!owner_is_self(thread) && thread != 0)
 		plait_i_loop_check_thread(r, where);
 }
 

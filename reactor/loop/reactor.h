@@ -32,8 +32,12 @@ void plait_i_loop_run_burials(struct plait_reactor *r);
 void plait_i_loop_run_each(struct plait_list *tasks);
 void plait_i_loop_forget_all(struct plait_reactor *r);
 
-/* clock.c: as plait_i_clock_delay(), but for negative ones as well. */
-int64_t plait_i_clock_span(double seconds);
+/*
+ * clock.c: the time so many seconds from now; and so many from then, which may
+ * be negative.  Cut to what there is.
+ */
+int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds);
+int64_t plait_i_clock_add(int64_t when, double seconds);
 
 /*
  * The reactor's clock, and its number, for the deferreds of this thread: from

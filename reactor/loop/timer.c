@@ -23,16 +23,6 @@
 
 enum { NS_PER_S = 1000000000 };
 
-/* when + by, cut to what there is. */
-static int64_t timer_add(int64_t when, int64_t by)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(when, by, &sum))
-		return by < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
-}
-
 static bool timer_is_before(const struct plait_timer *a,
 			    const struct plait_timer *b)
 {
@@ -210,17 +200,14 @@ static void timer_set(struct plait_reactor *r, struct plait_timer *t,
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
 {
 	loop_check(t->reactor, "plait_call_delay()");
-	timer_set(t->reactor, t,
-		  timer_add(t->when, plait_i_clock_span(seconds)));
+	timer_set(t->reactor, t, plait_i_clock_add(t->when, seconds));
 }
 
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
-	int64_t delay = plait_i_clock_delay(seconds);
-
 	loop_check(r, "plait_timer_start()");
-	timer_set(r, t, timer_add(plait_i_clock_now(r), delay));
+	timer_set(r, t, plait_i_clock_after(r, seconds));
 	t->fn = fn;
 	t->arg = arg;
 }
