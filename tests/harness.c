@@ -189,6 +189,8 @@ static void run_entry(int i)
 		reactor = plait_reactor_new(backend);
 	else if (e->test->kind == ON_EACH_REACTOR)
 		reactor = plait_testing_reactor_new();
+	if (e->test->kind == ON_EACH_REACTOR)
+		clock_virtual(true);
 	ck_assert_msg(reactor != NULL || e->test->kind == PURE,
 		      "no reactor: %s", strerror(errno));
 	e->test->check.fn(i - e->first + e->test->from);

@@ -43,7 +43,7 @@
 enum test_kind {
 	PURE,		 /* once, without a reactor */
 	ON_EACH_BACKEND, /* on a new reactor of each backend */
-	ON_EACH_REACTOR, /* on those, and before on one of testing.h */
+	ON_EACH_REACTOR, /* on those, and before on one of testing.h: timed.h */
 };
 
 /* How often: for each _i from the first up to the last, without that. */

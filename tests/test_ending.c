@@ -83,7 +83,6 @@ GROUP("handle");
 
 TEST(the_handle_is_good_until_the_last_callback, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(use_it);
 	assert_trace("used");
 	ck_assert(!plait_timer_is_running(&timer));
@@ -101,7 +100,6 @@ static void free_it_again(void)
 
 TEST(freeing_it_again_in_a_callback_does_nothing, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(free_it_again);
 	assert_trace("used");
 }
@@ -125,7 +123,6 @@ TEST(failures_that_nobody_handled_are_told_before_it_is_gone, ON_EACH_REACTOR)
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 
-	timed_start();
 	actor_init(&client);
 	client.on_failed = note_failed;
 	plait_set_unhandled(begin_in_hook, NULL);
@@ -231,7 +228,6 @@ GROUP("begun");
 
 TEST(what_is_begun_has_failed_at_once, ON_EACH_REACTOR, EACH_OF(kinds))
 {
-	timed_start();
 	free_and(kinds[_i]);
 }
 
@@ -250,7 +246,6 @@ static void start_the_old_one(void)
 
 TEST(what_was_there_before_starts_nothing, ON_EACH_REACTOR)
 {
-	timed_start();
 	looping = plait_looping_call_new(reactor, loop, NULL);
 	free_and(start_the_old_one);
 	plait_looping_call_free(&looping);
@@ -276,7 +271,6 @@ static void begin_many(void)
 
 TEST(any_number_is_told, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(begin_many);
 	ck_assert_uint_eq(n_settled, MANY);
 	for (int i = 0; i < MANY; i++)
@@ -298,7 +292,6 @@ TEST(each_callback_is_answered_at_once, ON_EACH_REACTOR)
 {
 	struct plait_deferred *d;
 
-	timed_start();
 	for (int i = 0; i < 3; i++) {
 		d = plait_defer_later(reactor, 1000, NULL, NULL);
 		plait_deferred_add_both(d, begin_sixty, NULL);
@@ -319,7 +312,6 @@ static void begin_many_attempts(void)
 /* It is rounds that are counted, not attempts. */
 TEST(any_number_of_attempts_is_told, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(begin_many_attempts);
 	ck_assert_uint_eq(client.failed, 2 * MANY);
 	ck_assert_uint_eq(client.stops, 1);
@@ -334,7 +326,6 @@ static void begin_connecting(void)
 
 TEST(attempts_to_connect_are_told_before_it_is_gone, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(begin_connecting);
 	ck_assert_str_eq(client.trace, "ScFX");
 	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
@@ -353,7 +344,6 @@ static void begin_client(void)
 
 TEST(so_are_clients, ON_EACH_REACTOR)
 {
-	timed_start();
 	free_and(begin_client);
 	ck_assert(plait_failure_check(
 		plait_value_failure(plait_deferred_result(connecting)),
@@ -459,7 +449,6 @@ TEST(who_tries_again_without_end_is_left_waiting, ON_EACH_REACTOR,
 {
 	struct plait_deferred *d;
 
-	timed_start();
 	d = start_trying(_i);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_gt(tries, 500);
@@ -486,7 +475,6 @@ TEST(who_gives_up_is_told_to_the_end, ON_EACH_REACTOR, TIMES(N_WAYS))
 {
 	struct plait_deferred *d;
 
-	timed_start();
 	way = ways[_i];
 	start_helpers();
 	d = way();
@@ -525,7 +513,6 @@ static void run_and_stop(void)
 /* The reactor is freed, or stopped. */
 TEST(a_factory_that_connects_again_comes_to_an_end, ON_EACH_REACTOR, TIMES(2))
 {
-	timed_start();
 	actor_init(&client);
 	client.on_failed = connect_again;
 	actor_connect(&client, reactor, 1);
@@ -558,7 +545,6 @@ TEST(it_ends_while_something_else_closes_slowly, PURE)
 /* A stop that came to an end that way does not spoil the next one. */
 TEST(the_next_end_is_told_anew, ON_EACH_REACTOR)
 {
-	timed_start();
 	for (int i = 0; i < 2; i++) {
 		actor_init(&client);
 		client.on_failed = connect_again;

@@ -82,7 +82,6 @@ GROUP("share", .setup = setup);
 TEST(a_turn_does_its_share_and_the_next_goes_on, ON_EACH_REACTOR,
      TIMES(N_KINDS))
 {
-	timed_start();
 	queue_many(_i);
 	for (unsigned n = SHARE; n < MANY; n += SHARE) {
 		ck_assert_int_eq(plait_reactor_iterate(reactor, 100), 0);
@@ -108,7 +107,6 @@ static void queue_another(struct piece *p)
 TEST(what_is_queued_meanwhile_comes_after_what_is_left, ON_EACH_REACTOR,
      TIMES(N_KINDS))
 {
-	timed_start();
 	kind_of_new = _i;
 	act = queue_another;
 	queue_many(_i);
@@ -121,7 +119,6 @@ TEST(no_kind_holds_up_the_others, ON_EACH_REACTOR, TIMES(N_KINDS))
 {
 	unsigned place;
 
-	timed_start();
 	queue_many(_i);
 	run_turns(reactor, 1);
 	place = n_ran;
@@ -187,7 +184,6 @@ TEST(what_is_left_may_be_cancelled, ON_EACH_REACTOR, TIMES(2))
 	struct plait_timer later = { 0 };
 	int kind = TASKS + _i;
 
-	timed_start();
 	plait_timer_start(reactor, &later, 3600, run_piece, &other);
 	queue_many(kind);
 	run_turns(reactor, 1);
@@ -219,7 +215,6 @@ GROUP("timers", .setup = setup);
 
 TEST(timers_that_were_due_come_before_those_set_later, ON_EACH_REACTOR)
 {
-	timed_start();
 	advance(2000);
 	act = set_in_the_past;
 	queue_many(TIMERS);
@@ -261,7 +256,6 @@ static void restart_next(struct piece *p)
 
 TEST(one_of_those_left_that_is_started_anew_is_the_last, ON_EACH_REACTOR)
 {
-	timed_start();
 	act = restart_next;
 	queue_many(TIMERS);
 	run_turns(reactor, 1);

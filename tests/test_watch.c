@@ -993,7 +993,6 @@ TEST(a_number_that_is_refused_costs_nothing, ON_EACH_REACTOR, TIMES(3))
 	struct plait_watch w = { 0 };
 	size_t before;
 
-	timed_start();
 	before = heap_live_bytes();
 
 	ck_assert_int_eq(plait_watch_start(reactor, &w, numbers[_i], PLAIT_READ,

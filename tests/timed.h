@@ -9,7 +9,10 @@
 
 #include "tests/harness.h"
 
-/* To begin with; makes reactor one of testing.h if a PURE test has none. */
+/*
+ * Begins a PURE one: makes reactor one of testing.h.  Those ON_EACH_REACTOR
+ * have begun so.
+ */
 void timed_start(void);
 
 /* Lets that much time pass; what was due has run. */
