@@ -18,7 +18,7 @@
 
 #include "tests/child.h"
 #include "tests/flight.h"
-#include "tests/harness.h"
+#include "tests/play.h"
 #include "tests/script.h"
 #include "tests/stranger.h"
 
@@ -493,6 +493,25 @@ TEST(torture_finds_what_is_wrong, PURE)
 	     i++)
 		ck_assert(!suite_passes(is_tortured_to_death, (int)i));
 	ck_assert(!suite_passes(is_tortured_to_death_by_calls, 0));
+}
+
+static const char *const stories[] = {
+	"trace -", /* the one that holds */
+	"no-such-step", "trace M",	     "text a...b", "errno EXYZ",
+	"D { lose",	"limit high_tide 7", "peer sings", "lost 1; trace -",
+};
+
+static void tells(int _i)
+{
+	struct wire w = { .peer = -1 };
+
+	play(&w, stories[_i]);
+}
+
+TEST(a_story_that_does_not_hold_fails, PURE)
+{
+	for (int i = 0; i < N_OF(stories); i++)
+		ck_assert_int_eq(suite_passes(tells, i), i == 0);
 }
 
 TEST(torture_passes_the_careful, ON_EACH_BACKEND)
