@@ -48,12 +48,18 @@ static void raise_it(void *arg)
 	raise(*(const int *)arg);
 }
 
+/* Runs until that call, or what comes of it, stops it. */
+static void run_with(plait_func *fn, void *arg)
+{
+	ck_assert_int_eq(plait_call_when_running(reactor, fn, arg), 0);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+
 GROUP("stop", .setup = set_defaults);
 
 TEST(a_signal_stops_a_running_reactor, ON_EACH_BACKEND, TIMES(2))
 {
-	plait_call_when_running(reactor, raise_it, (void *)&stopping[_i]);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(raise_it, (void *)&stopping[_i]);
 	ck_assert(!plait_reactor_is_running(reactor));
 	ck_assert_ptr_eq(handler_of(stopping[_i]), SIG_DFL);
 }
@@ -73,11 +79,6 @@ TEST(a_signal_just_before_the_wait_wakes_it, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
 
-static void stop_it(void *arg)
-{
-	plait_reactor_stop(reactor);
-}
-
 static void check_taken(void *arg)
 {
 	for (int i = 0; i < N_ALL; i++)
@@ -91,8 +92,7 @@ GROUP("actions", .setup = set_defaults);
 
 TEST(the_default_actions_are_taken_and_given_back, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, check_taken, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(check_taken, NULL);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), SIG_DFL);
 }
@@ -116,15 +116,14 @@ static void raise_all(void *arg)
 {
 	for (int i = 0; i < N_ALL; i++)
 		raise(all[i]);
-	plait_call_later(reactor, 0, stop_it, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 }
 
 TEST(what_the_program_handles_itself_is_left_alone, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < N_ALL; i++)
 		set_handler(all[i], own_handler);
-	plait_call_when_running(reactor, raise_all, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(raise_all, NULL);
 	ck_assert_int_eq(handled, N_ALL);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), own_handler);
@@ -138,8 +137,7 @@ static void take_over(void *arg)
 
 TEST(what_the_program_sets_meanwhile_stays_set, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, take_over, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(take_over, NULL);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
 	ck_assert_ptr_eq(handler_of(SIGINT), SIG_DFL);
 }
@@ -152,11 +150,9 @@ static void ignore_broken_pipes(void *arg)
 
 TEST(broken_pipes_that_the_program_ignores_stay_ignored, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, ignore_broken_pipes, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(ignore_broken_pipes, NULL);
 	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
-	plait_call_when_running(reactor, stop_it, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(call_stop, NULL);
 	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
 }
 
@@ -184,8 +180,7 @@ TEST(a_program_that_is_started_meanwhile_has_the_defaults, ON_EACH_BACKEND)
 {
 	int status = 0;
 
-	plait_call_when_running(reactor, spawn_and_stop, &status);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(spawn_and_stop, &status);
 	ck_assert(WIFSIGNALED(status));
 	ck_assert_int_eq(WTERMSIG(status), SIGPIPE);
 }
@@ -227,8 +222,7 @@ TEST(flags_masks_and_siginfo_handlers_stay, ON_EACH_BACKEND)
 	ck_assert_int_eq(sigaction(SIGTERM, &left, NULL), 0);
 	ck_assert_int_eq(sigaction(SIGUSR1, &left, NULL), 0);
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
-	plait_call_when_running(reactor, raise_it, (void *)&stopping[0]);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(raise_it, (void *)&stopping[0]);
 	plait_reactor_free(&reactor);
 	check_action(SIGINT, &given);
 	check_action(SIGTERM, &left);
@@ -267,7 +261,7 @@ TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order, ON_EACH_BACKEND,
 		plait_call_later(reactor, 0, want_dumps, (void *)&other);
 		plait_call_later(reactor, 0, raise_it, (void *)&stopping[1]);
 	} else {
-		plait_call_later(reactor, 0, stop_it, NULL);
+		plait_call_later(reactor, 0, call_stop, NULL);
 	}
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_ptr_eq(handler_of(SIGINT), SIG_DFL);
@@ -294,7 +288,6 @@ static void raise_and_go_on(void *arg)
 	plait_call_later(reactor, 0, reach, NULL);
 }
 
-/* Whichever came first. */
 /* The C library keeps two for itself. */
 static bool can_be_caught(int signo)
 {
@@ -328,6 +321,7 @@ TEST(any_signal_that_can_be_caught_can_be_had, ON_EACH_BACKEND)
 	}
 }
 
+/* Whichever came first. */
 TEST(a_signal_that_is_wanted_twice_dumps, ON_EACH_BACKEND, TIMES(2))
 {
 	if (_i == 0)
@@ -351,8 +345,7 @@ TEST(what_the_program_has_set_ends_what_a_run_wanted, ON_EACH_BACKEND)
 	plait_call_when_running(reactor, set_default, NULL);
 	plait_call_when_running(reactor, want_dumps, (void *)&stopping[1]);
 	plait_call_when_running(reactor, want_dumps, (void *)&stopping[0]);
-	plait_call_when_running(reactor, check_default, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(check_default, NULL);
 }
 
 static void set_own_and_want_dumps(void *arg)
@@ -364,13 +357,12 @@ static void set_own_and_want_dumps(void *arg)
 
 TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, set_own_and_want_dumps, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(set_own_and_want_dumps, NULL);
 	plait_reactor_free(&reactor);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
 }
 
-static void set_default_and_run_nothing(void *arg)
+static void set_default_and_stop(void *arg)
 {
 	set_handler(SIGTERM, SIG_DFL);
 	plait_reactor_stop(reactor);
@@ -380,11 +372,9 @@ static void set_default_and_run_nothing(void *arg)
 TEST(what_the_program_has_set_ends_what_was_wanted_before, ON_EACH_BACKEND)
 {
 	want_dumps((void *)&stopping[1]);
-	plait_call_when_running(reactor, set_default_and_run_nothing, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(set_default_and_stop, NULL);
 	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
-	plait_call_when_running(reactor, raise_it, (void *)&stopping[1]);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(raise_it, (void *)&stopping[1]);
 	ck_assert_ptr_eq(handler_of(SIGTERM), SIG_DFL);
 }
 
@@ -402,8 +392,7 @@ static void write_to_nobody(void *arg)
 
 TEST(a_broken_pipe_kills_nobody, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, write_to_nobody, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(write_to_nobody, NULL);
 }
 
 static void raise_with_errno(void *arg)
@@ -420,8 +409,7 @@ GROUP("stop", .setup = set_defaults);
 TEST(the_handler_leaves_errno_alone_and_survives_a_full_eventfd,
      ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, raise_with_errno, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(raise_with_errno, NULL);
 }
 
 static void raise_many(void *arg)
@@ -432,9 +420,8 @@ static void raise_many(void *arg)
 
 TEST(many_signals_are_one_stop, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, raise_many, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	plait_call_later(reactor, 0, stop_it, NULL);
+	run_with(raise_many, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 }
 
@@ -507,7 +494,7 @@ TEST(one_within_100_ms_of_the_first_is_the_same, ON_EACH_REACTOR)
 TEST(the_first_one_is_not_the_second_stop, ON_EACH_REACTOR)
 {
 	start_waiting();
-	plait_call_later(reactor, 1, stop_it, NULL);
+	plait_call_later(reactor, 1, call_stop, NULL);
 	raise_at(2, SIGTERM);
 	raise_at(3, SIGTERM);
 	run_to_the_end_at(3);
@@ -537,8 +524,7 @@ TEST(a_signal_that_cannot_be_taken_ends_the_run, ON_EACH_BACKEND, TIMES(6))
 	ck_assert_int_eq(plait_reactor_run(reactor), -EINVAL);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), SIG_DFL);
-	plait_call_when_running(reactor, stop_it, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(call_stop, NULL);
 }
 
 static struct plait_reactor *second;
@@ -570,8 +556,7 @@ static void run_another_meanwhile(void *arg)
 
 TEST(a_second_reactor_does_not_take_them_over, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, run_another_meanwhile, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(run_another_meanwhile, NULL);
 }
 
 /* The first run to end has been the first to begin. */
@@ -611,8 +596,7 @@ TEST(no_pipe_kills_as_long_as_any_reactor_runs, ON_EACH_BACKEND)
 	ck_assert_int_eq(sem_init(&other_run.runs, 0, 0), 0);
 	ck_assert_int_eq(sem_init(&other_run.ends, 0, 0), 0);
 	second = plait_reactor_new(backend);
-	plait_call_when_running(reactor, begin_the_other, &thread);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(begin_the_other, &thread);
 	ck_assert_ptr_ne(handler_of(SIGPIPE), SIG_DFL);
 	sem_post(&other_run.ends);
 	pthread_join(thread, NULL);
@@ -715,8 +699,7 @@ TEST(a_forked_child_has_the_signals_for_itself, ON_EACH_BACKEND, TIMES(2))
 	late.frees = &frees;
 	ck_assert_int_eq(sem_init(&late.found, 0, 0), 0);
 	ck_assert_int_eq(sem_init(&late.go_on, 0, 0), 0);
-	plait_call_when_running(reactor, fork_beside_a_handler, &thread);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(fork_beside_a_handler, &thread);
 	pthread_join(thread, NULL);
 	sem_destroy(&late.found);
 	sem_destroy(&late.go_on);
@@ -784,15 +767,14 @@ static void fork_and_kill(void *arg)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status));
 	ck_assert_int_eq(WTERMSIG(status), SIGTERM);
-	plait_call_later(reactor, 0, stop_it, NULL);
+	plait_call_later(reactor, 0, call_stop, NULL);
 }
 
 GROUP("actions", .setup = set_defaults);
 
 TEST(a_forked_child_dies_of_its_own_signals, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, fork_and_kill, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(fork_and_kill, NULL);
 }
 
 /* It has its parent's memory, but is not its parent. */
@@ -814,8 +796,7 @@ static void kill_a_vfork(void *arg)
 
 TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents, ON_EACH_BACKEND)
 {
-	plait_call_when_running(reactor, kill_a_vfork, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	run_with(kill_a_vfork, NULL);
 }
 
 static struct sigaction saved;

@@ -51,6 +51,17 @@ static bool has_select(void)
 	return strcmp(backend, "select") == 0;
 }
 
+static void watch(struct end *e, int fd, unsigned events)
+{
+	ck_assert_int_eq(
+		plait_watch_start(reactor, &e->w, fd, events, on_ready), 0);
+}
+
+static void want(struct end *e, unsigned events)
+{
+	ck_assert_int_eq(plait_watch_change(&e->w, events), 0);
+}
+
 static struct end *open_end(int i, unsigned events)
 {
 	struct end *e = &ends[i];
@@ -61,8 +72,7 @@ static struct end *open_end(int i, unsigned events)
 				    0, fd),
 			 0);
 	e->peer = fd[1];
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &e->w, fd[0], events, on_ready), 0);
+	watch(e, fd[0], events);
 	return e;
 }
 
@@ -128,10 +138,10 @@ TEST(only_what_is_waited_for_is_told, ON_EACH_BACKEND)
 	say(e);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->events, PLAIT_WRITE);
-	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), 0);
+	want(e, PLAIT_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->events, PLAIT_READ);
-	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	want(e, 0);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(e->calls, 2);
 	close_end(e);
@@ -152,13 +162,13 @@ TEST(bits_that_are_no_events_are_dropped, ON_EACH_BACKEND)
 		if (i == 1)
 			close(e->peer);
 		say_nothing_to(e);
-		ck_assert_int_eq(plait_watch_change(&e->w, ~3u), 0);
+		want(e, ~3u);
 		say_nothing_to(e);
-		ck_assert_int_eq(plait_watch_change(&e->w, ~1u), 0);
+		want(e, ~1u);
 		run_turns(reactor, 1);
 		ck_assert_uint_eq(e->calls, 1);
 		ck_assert_uint_eq(e->events, PLAIT_WRITE);
-		ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+		want(e, 0);
 		e->calls = 0;
 	}
 	e->peer = -1;
@@ -169,7 +179,7 @@ TEST(a_hang_up_wakes_nobody_who_waits_for_nothing, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_READ);
 
-	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	want(e, 0);
 	close(e->peer);
 	clock_virtual(true);
 	calls_reset();
@@ -208,9 +218,7 @@ TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 	say(e);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 0);
-	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
-					   on_ready),
-			 0);
+	watch(e, e->w.fd, PLAIT_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
@@ -285,9 +293,7 @@ TEST(what_epoll_refuses_leaves_all_as_it_was, ON_EACH_BACKEND, TIMES(2))
 	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
 					   on_ready),
 			 -err);
-	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
-					   on_ready),
-			 0);
+	watch(e, e->w.fd, PLAIT_READ);
 	fault_call("epoll_ctl", 1, err);
 	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_WRITE), -err);
 	say(e);
@@ -317,13 +323,13 @@ TEST(a_file_is_always_ready, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
 	ck_assert_uint_eq(e->calls, 2);
 	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
-	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), 0);
+	want(e, PLAIT_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->events, PLAIT_READ);
-	ck_assert_int_eq(plait_watch_change(&e->w, 0), 0);
+	want(e, 0);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(e->calls, 3);
-	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_WRITE), 0);
+	want(e, PLAIT_WRITE);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->events, PLAIT_WRITE);
 	close_end(e);
@@ -382,9 +388,7 @@ static void close_and_reuse(struct end *e)
 	close(closed->peer);
 	closed->peer = fd[1];
 	closed->calls = 0;
-	ck_assert_int_eq(plait_watch_start(reactor, &closed->w, reused,
-					   PLAIT_READ, on_ready),
-			 0);
+	watch(closed, reused, PLAIT_READ);
 }
 
 GROUP("batch");
@@ -421,9 +425,9 @@ static void rearm_other(struct end *e)
 
 	if (other->calls > 0 || e->calls > 1)
 		return;
-	ck_assert_int_eq(plait_watch_change(&other->w, 0), 0);
+	want(other, 0);
 	read_one(other);
-	ck_assert_int_eq(plait_watch_change(&other->w, PLAIT_READ), 0);
+	want(other, PLAIT_READ);
 }
 
 TEST(an_event_from_before_it_was_armed_again_is_not_told, ON_EACH_BACKEND)
@@ -539,9 +543,8 @@ TEST(a_descriptor_closed_behind_its_back_is_told_as_lost, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
 	close(a->w.fd);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
-			 0);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ), 0);
+	want(a, PLAIT_READ | PLAIT_WRITE);
+	want(a, PLAIT_READ);
 	say(b);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(a->events, PLAIT_LOST);
@@ -563,7 +566,7 @@ TEST(a_lost_one_may_be_stopped_before_it_is_told, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ);
 
 	close(a->w.fd);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_WRITE), 0);
+	want(a, PLAIT_WRITE);
 	plait_watch_stop(&a->w);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(a->calls, 0);
@@ -700,8 +703,7 @@ TEST(without_any_set_it_rests_and_tries_again, ON_EACH_BACKEND)
 	ck_assert_uint_le(turns_in_a_second(), 60);
 	/* Watches come, go and change meanwhile. */
 	d = open_end(3, PLAIT_READ);
-	ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ | PLAIT_WRITE),
-			 0);
+	want(b, PLAIT_READ | PLAIT_WRITE);
 	plait_watch_stop(&c->w);
 	say(c);
 	say(d);
@@ -800,7 +802,7 @@ TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set, ON_EACH_BACKEND)
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 	int duplicate;
 
-	ck_assert_int_eq(plait_watch_change(&b->w, 0), 0);
+	want(b, 0);
 	close(b->peer);
 	duplicate = leave_an_orphan(a);
 	run_turns(reactor, 1);
@@ -816,11 +818,10 @@ TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others, ON_EACH_BACKEND)
 {
 	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
 
-	ck_assert_int_eq(plait_watch_change(&b->w, 0), 0);
+	want(b, 0);
 	close(a->w.fd);
 	close(b->w.fd);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
-			 0);
+	want(a, PLAIT_READ | PLAIT_WRITE);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(a->events, PLAIT_LOST);
 	ck_assert_uint_eq(b->calls, 0);
@@ -839,9 +840,9 @@ static void change_the_other(struct end *e)
 	/* The number is good again, but that is another file. */
 	ck_assert_int_eq(dup2(put_there, changed->w.fd), changed->w.fd);
 	calls_reset();
-	ck_assert_int_eq(plait_watch_change(&changed->w, PLAIT_READ), 0);
-	ck_assert_int_eq(plait_watch_change(&changed->w, 0), 0);
-	ck_assert_int_eq(plait_watch_change(&changed->w, changed_to), 0);
+	want(changed, PLAIT_READ);
+	want(changed, 0);
+	want(changed, changed_to);
 }
 
 TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more,
@@ -875,7 +876,7 @@ TEST(a_new_set_finds_out_who_else_is_lost, ON_EACH_BACKEND)
 	int duplicate = dup(a->w.fd);
 
 	if (has_select())
-		ck_assert_int_eq(plait_watch_change(&b->w, PLAIT_READ), 0);
+		want(b, PLAIT_READ);
 	plait_i_watch_forget(&a->w);
 	close(a->w.fd);
 	close(b->w.fd);
@@ -897,9 +898,7 @@ TEST(a_set_that_knows_better_is_followed, ON_EACH_BACKEND)
 	plait_i_watch_forget(&a->w);
 	close(number);
 	ck_assert_int_eq(dup2(duplicate, number), number);
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &a->w, number, PLAIT_READ, on_ready),
-		0);
+	watch(a, number, PLAIT_READ);
 	say(a);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(a->calls, 1);
@@ -915,8 +914,7 @@ TEST(a_number_that_leads_to_another_file_can_be_changed, ON_EACH_BACKEND)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
 			 0);
 	ck_assert_int_eq(dup2(fd[0], number), number);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ | PLAIT_WRITE),
-			 0);
+	want(a, PLAIT_READ | PLAIT_WRITE);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(a->events, PLAIT_WRITE);
 	close(fd[0]);
@@ -959,9 +957,7 @@ TEST(the_end_of_a_pipe_is_readable, ON_EACH_BACKEND)
 	int fd[2];
 
 	ck_assert_int_eq(pipe(fd), 0);
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &e->w, fd[0], PLAIT_READ, on_ready),
-		0);
+	watch(e, fd[0], PLAIT_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 0);
 	close(fd[1]);
