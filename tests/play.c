@@ -354,6 +354,23 @@ static void real_time(struct wire *w, const char *nothing)
 	clock_virtual(false);
 }
 
+static void run_and_stop(struct wire *w, const char *nothing)
+{
+	plait_call_when_running(reactor, call_stop, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+
+static void iterate_and_stop(struct wire *w, const char *nothing)
+{
+	plait_call_later(reactor, 0, call_stop, NULL);
+	run_turns(reactor, 2);
+}
+
+static void virtual_time(struct wire *w, const char *nothing)
+{
+	clock_virtual(true);
+}
+
 /* The kernel and the allocator. */
 static void script_call(const char *what, bool fails)
 {
@@ -578,6 +595,7 @@ static const struct play_verb verbs[] = {
 	{ "hold", hold },
 	{ "holds-unread", holds_unread },
 	{ "is", is },
+	{ "iterate-and-stop", iterate_and_stop },
 	{ "let-go", let_go },
 	{ "limit", limit },
 	{ "lose", lose },
@@ -599,6 +617,7 @@ static const struct play_verb verbs[] = {
 	{ "real-time", real_time },
 	{ "received", received },
 	{ "resume", resume_it },
+	{ "run-and-stop", run_and_stop },
 	{ "share", share },
 	{ "short", cut_short },
 	{ "sleeps", sleeps },
@@ -609,6 +628,7 @@ static const struct play_verb verbs[] = {
 	{ "unsent", unsent },
 	{ "until", until },
 	{ "used", used },
+	{ "virtual", virtual_time },
 	{ "wait", wait_step },
 	{ "why", why },
 	{ "work", work },

@@ -25,7 +25,6 @@
  *	produce-for-itself	its reading stops while it cannot write
  *	holds-unread, has-read	what its protocol says of itself
  *	work			something begins in its scope
- *	free-reactor
  *
  *	peer says TEXT, peer sends 5 bytes, peer shuts, peer closes
  *	peer resets
@@ -42,7 +41,8 @@
  *	sleeps 9		a turn finds nothing to do for that long
  *	quiet 0.2		that time passes in few turns
  *	until reads 1, until lost 1
- *	real-time		no more virtual time
+ *	virtual, real-time	the clock
+ *	run-and-stop, iterate-and-stop, free-reactor
  *	lost			turns until connection_lost(), and it is done
  *	end			the peer closes, lost, once each
  *

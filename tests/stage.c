@@ -435,23 +435,6 @@ static void reported(struct wire *w, const char *what)
 			   unhandled_text());
 }
 
-static void run_and_stop(struct wire *w, const char *nothing)
-{
-	plait_call_when_running(reactor, call_stop, NULL);
-	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-}
-
-static void iterate_and_stop(struct wire *w, const char *nothing)
-{
-	plait_call_later(reactor, 0, call_stop, NULL);
-	run_turns(reactor, 2);
-}
-
-static void virtual_time(struct wire *w, const char *nothing)
-{
-	clock_virtual(true);
-}
-
 static void jump(struct wire *w, const char *seconds)
 {
 	clock_advance(atof(seconds));
@@ -472,18 +455,15 @@ static const struct play_verb words[] = {
 	{ "d", peer_step },
 	{ "drop", drop },
 	{ "epoll-only", epoll_only },
-	{ "iterate-and-stop", iterate_and_stop },
 	{ "jump", jump },
 	{ "keep", keep },
 	{ "met", met },
 	{ "option", option },
 	{ "over", over },
 	{ "reported", reported },
-	{ "run-and-stop", run_and_stop },
 	{ "server", server_step },
 	{ "unhandled", unhandled },
 	{ "until", until },
-	{ "virtual", virtual_time },
 	{ NULL, NULL },
 };
 

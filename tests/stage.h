@@ -47,8 +47,7 @@
  *	client peer HOST, client text TEXT, client builds 0 (and so on), client
  *is connecting unhandled 1		as many are expected, from here on
  *	reported 1, reported TEXT	so many were; the last says that
- *	virtual, jump 10	the clock
- *	run-and-stop, iterate-and-stop	the reactor
+ *	jump 10			the clock
  *	epoll-only		the story ends here with any other backend
  */
 #ifndef TESTS_STAGE_H

@@ -13,7 +13,7 @@
 #include "tests/actor.h"
 #include "tests/timed.h"
 #include "tests/trace.h"
-#include "tests/wire.h"
+#include "tests/play.h"
 
 enum { MUCH = 8 << 20, SOME = 300000 };
 
@@ -403,117 +403,46 @@ TEST(a_run_that_breaks_down_meanwhile_loses_nobody, ON_EACH_BACKEND)
 
 GROUP("free", .setup = setup);
 
-TEST(it_may_be_freed_meanwhile, ON_EACH_BACKEND)
-{
-	open_stuck();
-	plait_call_later(reactor, 0, call_stop, NULL);
-	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
-	ck_assert_uint_eq(wire.lost, 0);
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(wire.lost, 1);
-	ck_assert_uint_eq(wire.done, 1);
-	wire_hang_up(&wire);
-}
+STORY(it_may_be_freed_meanwhile,
+      "virtual; open; write 8M bytes; lose; iterate-and-stop; lost 0;"
+      "free-reactor; lost 1; done 1");
 
 /*
  * Freed, it waits for nobody; but what the kernel has is sent, whatever the
  * peer has said before.
  */
-TEST(freed_it_does_not_reset_who_only_reads, ON_EACH_BACKEND, TIMES(3))
-{
-	unsigned char *bytes = wire_bytes(SOME), *got = malloc(SOME + 1);
-	bool closes = _i < 2, lingers = _i == 1;
+#define ONLY_READS                                                             \
+	"virtual; open; pause; peer sends 20000 bytes; write 300000 bytes; "
+#define FREED                                                                  \
+	"peer says more; free-reactor; lost 1; peer gets 300000 bytes, end;"
 
-	clock_virtual(true);
-	ck_assert(wire_open(&wire, reactor));
-	plait_transport_pause_reading(wire.transport);
-	ck_assert(peer_send(reactor, wire.peer, bytes, 20000));
-	plait_transport_write(wire.transport, bytes, SOME);
-	if (closes)
-		plait_transport_lose_connection(wire.transport);
-	if (lingers)
-		run_until(reactor, was_lost, NULL);
-	peer_say(wire.peer, "more");
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(wire.lost, 1);
-	ck_assert_str_eq(wire.why,
-			 closes ? "ConnectionDone"
-				: "ConnectionLost: the reactor was shut down");
-	ck_assert_int_eq(peer_read_to_eof(NULL, wire.peer, got, SOME + 1),
-			 SOME);
-	ck_assert(memcmp(bytes, got, SOME) == 0);
-	free(bytes);
-	free(got);
-	wire_hang_up(&wire);
-}
+STORY(freed_it_does_not_reset_who_only_reads,
+      ONLY_READS "lose; " FREED "why ConnectionDone",
+      ONLY_READS "lose; until lost 1; " FREED "why ConnectionDone",
+      ONLY_READS FREED "why ConnectionLost: the reactor was shut down");
 
 /* A peer that sends without end does not hold the end. */
-TEST(freed_it_reads_no_more_than_linger_bytes, ON_EACH_BACKEND)
-{
-	struct plait_limits limits = { .linger_bytes = 1 };
+STORY(freed_it_reads_no_more_than_linger_bytes,
+      "limit linger_bytes 1; open; pause; peer says a; write a; turn;"
+      "short recv 1 forever; count; peer says bcdef; free-reactor;"
+      "calls shutdown 1; calls recv 1");
 
-	plait_reactor_set_limits(reactor, &limits);
-	ck_assert(wire_open(&wire, reactor));
-	plait_transport_pause_reading(wire.transport);
-	peer_say(wire.peer, "a");
-	plait_transport_write(wire.transport, "a", 1);
-	run_turns(reactor, 1);
-	fault_short_forever("recv", 1);
-	calls_reset();
-	peer_say(wire.peer, "bcdef");
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(calls_of("shutdown"), 1);
-	ck_assert_uint_eq(calls_of("recv"), 1);
-	wire_hang_up(&wire);
-}
-
-TEST(freed_it_survives_a_peer_that_is_gone, ON_EACH_BACKEND, TIMES(3))
-{
-	ck_assert(wire_open(&wire, reactor));
-	plait_transport_write(wire.transport, "a", 1);
-	run_turns(reactor, 1);
-	fault_call("recv", 2, EINTR);
-	fault_call("recv", 1, _i == 0 ? ECONNRESET : EAGAIN);
-	if (_i == 2)
-		fault_call("shutdown", 1, ENOTCONN);
-	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(wire.lost, 1);
-	wire_hang_up(&wire);
-}
-
-/*
- * Once it is lost by the reactor nobody would come back to it; so whatever is
- * done to it until it is told must not make it wait.
- */
-static void pause_reading(struct wire *w)
-{
-	plait_transport_pause_reading(w->transport);
-}
-
-static void pause_at_data(struct wire *w, const void *data, size_t len)
-{
-	pause_reading(w);
-}
+STORY(freed_it_survives_a_peer_that_is_gone,
+      "open; write a; turn; fail recv EINTR 2; fail recv ECONNRESET;"
+      "free-reactor; lost 1",
+      "open; write a; turn; fail recv EINTR 2; fail recv EAGAIN;"
+      "free-reactor; lost 1",
+      "open; write a; turn; fail recv EINTR 2; fail recv EAGAIN;"
+      "fail shutdown ENOTCONN; free-reactor; lost 1");
 
 /* It is broken as well: what has come is delivered before that is told. */
-TEST(whoever_pauses_at_the_end_is_told_all_the_same, ON_EACH_BACKEND,
-     TIMES(N_WAYS + 1))
-{
-	wire.on_data = pause_at_data;
-	ck_assert(wire_open(&wire, reactor));
-	ck_assert(peer_send(reactor, wire.peer, "last words", 10));
-	plait_transport_write(wire.transport, "x", 1);
-	fault_call("send", 1, EPIPE);
-	if (_i == 0)
-		plait_reactor_free(&reactor);
-	else
-		stop_in(_i - 1);
-	ck_assert_str_eq(wire.text, "last words");
-	ck_assert_uint_eq(wire.lost, 1);
-	ck_assert_int_eq(wire.err, EPIPE);
-	wire_hang_up(&wire);
-}
+#define LAST_WORDS(end)                                                        \
+	"D { pause } open; peer says last words; write x; fail send "          \
+	"EPIPE;" end "; text last words; lost 1; errno EPIPE"
+
+STORY(whoever_pauses_at_the_end_is_told_all_the_same,
+      LAST_WORDS("free-reactor"), LAST_WORDS("run-and-stop"),
+      LAST_WORDS("iterate-and-stop"));
 
 static struct wire other;
 
