@@ -642,16 +642,6 @@ static void make_all(void)
 
 /* What a child does with each of them.  A handle may end with its reactor. */
 
-static void end_reactor(void)
-{
-	plait_reactor_free(&reactor);
-}
-
-static void end_fakes(void)
-{
-	plait_reactor_free(&all.virtual);
-}
-
 static void end_fake_scope(void)
 {
 	struct plait_deferred *d = plait_scope_free(&all.fake_scope);
@@ -672,12 +662,6 @@ static void use_transport(void)
 		child_leave(10);
 }
 
-static void abort_transport(void)
-{
-	if (reactor != NULL)
-		plait_transport_abort(all.wire.transport);
-}
-
 static void end_port(void)
 {
 	struct plait_deferred *d;
@@ -686,11 +670,6 @@ static void end_port(void)
 		return;
 	d = plait_port_stop_listening(&all.port);
 	plait_deferred_detach(&d);
-}
-
-static void end_stopped(void)
-{
-	plait_deferred_free(&all.stopped);
 }
 
 static void end_connector(void)
@@ -709,36 +688,6 @@ static void end_attempt(void)
 	plait_connector_unref(&all.attempt);
 }
 
-static void end_connecting(void)
-{
-	plait_deferred_free(&all.connecting);
-}
-
-static void end_connection(void)
-{
-	plait_value_free(&all.connection);
-}
-
-static void end_reconnecting(void)
-{
-	plait_reconnecting_factory_stop(&all.factory);
-}
-
-static void end_looping(void)
-{
-	plait_looping_call_free(&all.looping);
-}
-
-static void end_looped(void)
-{
-	plait_deferred_free(&all.looped);
-}
-
-static void end_cooperator(void)
-{
-	plait_cooperator_free(&all.cooperator);
-}
-
 static void end_tasks(void)
 {
 	for (int i = 0; i < 3; i++)
@@ -749,16 +698,6 @@ static void end_done(void)
 {
 	for (int i = 0; i < 3; i++)
 		plait_deferred_free(&all.done[i]);
-}
-
-static void end_later(void)
-{
-	plait_deferred_free(&all.later);
-}
-
-static void end_timed(void)
-{
-	plait_deferred_free(&all.timed);
 }
 
 static void end_scope(void)
@@ -779,85 +718,10 @@ static void end_inner(void)
 	plait_deferred_detach(&d);
 }
 
-static void end_entry(void)
-{
-	plait_scope_leave(&all.entry);
-}
-
-static void end_late_entry(void)
-{
-	plait_scope_leave(&all.late_entry);
-}
-
-static void end_ended(void)
-{
-	plait_deferred_free(&all.ended);
-}
-
-static void end_started(void)
-{
-	plait_deferred_free(&all.started);
-}
-
-static void end_in_wire(void)
-{
-	plait_deferred_free(&all.in_wire);
-}
-
-static void end_lock(void)
-{
-	plait_lock_free(&all.lock);
-}
-
-static void end_waiter(void)
-{
-	plait_deferred_free(&all.waiter);
-}
-
-static void end_locked(void)
-{
-	plait_deferred_free(&all.locked);
-}
-
-static void end_semaphore(void)
-{
-	plait_semaphore_free(&all.semaphore);
-}
-
-static void end_limited(void)
-{
-	plait_deferred_free(&all.limited);
-}
-
-static void end_queue(void)
-{
-	plait_queue_free(&all.queue);
-}
-
-static void end_got(void)
-{
-	plait_deferred_free(&all.got);
-}
-
-static void end_shared(void)
-{
-	plait_shared_free(&all.shared);
-}
-
-static void end_share(void)
-{
-	plait_deferred_free(&all.share);
-}
-
 static void end_lists(void)
 {
 	plait_deferred_free(&all.all);
 	plait_deferred_free(&all.one);
-}
-
-static void end_chained(void)
-{
-	plait_deferred_free(&all.chained);
 }
 
 static void end_timers(void)
@@ -891,24 +755,62 @@ static void end_other_promises(void)
 		plait_promise_drop(&all.promises[i]);
 }
 
-static void (*const enders[])(void) = {
-	end_reactor,	   end_fakes,	       end_fake_scope,
-	use_transport,	   abort_transport,    end_port,
-	end_stopped,	   end_connector,      end_attempt,
-	end_connecting,	   end_connection,     end_reconnecting,
-	end_looping,	   end_looped,	       end_cooperator,
-	end_tasks,	   end_done,	       end_later,
-	end_timed,	   end_scope,	       end_inner,
-	end_entry,	   end_late_entry,     end_ended,
-	end_started,	   end_in_wire,	       end_lock,
-	end_waiter,	   end_locked,	       end_semaphore,
-	end_limited,	   end_queue,	       end_got,
-	end_shared,	   end_share,	       end_lists,
-	end_chained,	   end_timers,	       end_watch,
-	end_some_promises, end_other_promises,
-};
+/* All of them, in no order: a list, for END(statement). */
+#define ENDS(END)                                                              \
+	END(plait_reactor_free(&reactor))                                      \
+	END(plait_reactor_free(&all.virtual))                                  \
+	END(end_fake_scope())                                                  \
+	END(use_transport())                                                   \
+	END(if (reactor != NULL) plait_transport_abort(all.wire.transport))    \
+	END(end_port())                                                        \
+	END(plait_deferred_free(&all.stopped))                                 \
+	END(end_connector())                                                   \
+	END(end_attempt())                                                     \
+	END(plait_deferred_free(&all.connecting))                              \
+	END(plait_value_free(&all.connection))                                 \
+	END(plait_reconnecting_factory_stop(&all.factory))                     \
+	END(plait_looping_call_free(&all.looping))                             \
+	END(plait_deferred_free(&all.looped))                                  \
+	END(plait_cooperator_free(&all.cooperator))                            \
+	END(end_tasks())                                                       \
+	END(end_done())                                                        \
+	END(plait_deferred_free(&all.later))                                   \
+	END(plait_deferred_free(&all.timed))                                   \
+	END(end_scope())                                                       \
+	END(end_inner())                                                       \
+	END(plait_scope_leave(&all.entry))                                     \
+	END(plait_scope_leave(&all.late_entry))                                \
+	END(plait_deferred_free(&all.ended))                                   \
+	END(plait_deferred_free(&all.started))                                 \
+	END(plait_deferred_free(&all.in_wire))                                 \
+	END(plait_lock_free(&all.lock))                                        \
+	END(plait_deferred_free(&all.waiter))                                  \
+	END(plait_deferred_free(&all.locked))                                  \
+	END(plait_semaphore_free(&all.semaphore))                              \
+	END(plait_deferred_free(&all.limited))                                 \
+	END(plait_queue_free(&all.queue))                                      \
+	END(plait_deferred_free(&all.got))                                     \
+	END(plait_shared_free(&all.shared))                                    \
+	END(plait_deferred_free(&all.share))                                   \
+	END(end_lists())                                                       \
+	END(plait_deferred_free(&all.chained))                                 \
+	END(end_timers())                                                      \
+	END(end_watch())                                                       \
+	END(end_some_promises())                                               \
+	END(end_other_promises())
 
-enum { N_ENDERS = sizeof(enders) / sizeof(enders[0]) };
+#define COUNT_IT(...) +1
+#define DO_IT(...)                                                             \
+	if (n-- == 0) {                                                        \
+		__VA_ARGS__;                                                   \
+	}
+
+enum { N_ENDERS = ENDS(COUNT_IT) };
+
+static void end_one(unsigned n)
+{
+	ENDS(DO_IT)
+}
 
 static void end_all(unsigned seed)
 {
@@ -921,7 +823,7 @@ static void end_all(unsigned seed)
 		order[j] = i;
 	}
 	for (unsigned i = 0; i < N_ENDERS; i++)
-		enders[order[i]]();
+		end_one(order[i]);
 	for (unsigned i = 0; i < all.n_protocols; i++)
 		plait_protocol_free(&all.protocols[i]);
 	plait_protocol_free(&all.wire.protocol);
