@@ -202,9 +202,22 @@ static void errno_is(struct actor *a, const char *err)
 	says_errno(-a->err, err);
 }
 
+/* With the number of the port that refuses, or is full, for $port. */
+static const char *filled_in(const char *s)
+{
+	static char text[256];
+	const char *gap = strstr(s, "$port");
+
+	if (gap == NULL)
+		return s;
+	snprintf(text, sizeof(text), "%.*s%u%s", (int)(gap - s), s,
+		 full >= 0 ? full_number : refusing, gap + strlen("$port"));
+	return text;
+}
+
 static void why_is(struct actor *a, const char *expected)
 {
-	play_text_is(a->why, expected);
+	play_text_is(a->why, filled_in(expected));
 }
 
 static void lost_why_is(struct actor *a, const char *expected)

@@ -7,11 +7,11 @@
  *
  *	STORY(stopped_while_the_kernel_tries,
  *	      "server listens; client connects; attempt; client gives-up;"
- *	      "client trace Sc; over; client trace ScFX; client kind
- *UserError");
+ *	      "client trace Sc; over; client trace ScFX;"
+ *	      "client kind UserError");
  *
  *	server listens		on 127.0.0.1; what connects goes to it
- *	listens ERRNO		... or is refused
+ *	server listens EINVAL	... or is refused
  *	server stops		waits until that is done
  *	server stops-listening	does not
  *	client connects		to the server, or else to a port that refuses
@@ -19,13 +19,14 @@
  *	client connects HOST 7
  *	option no_delay		of what listens or connects later; also
  *				keep_alive, no_address_reuse, timeout 2.5,
- *				iface, bind_address, bind_port, ipv6_only
+ *				iface, bind_address, bind_port
  *	attempt			turns until the kernel tries to connect, and
  *				has seen no event
  *	met			... until both have their protocol
  *	over			until neither has anything left
  *	until client lost 1	until it was so often: made, lost, failed,
- *				client_lost, builds, started, stops
+ *				client_lost, builds, started, starts, stopped,
+ *				users
  *
  *	client F { client again }	is what it does on each F of its trace
  *	client F { }			... no longer
@@ -43,9 +44,11 @@
  *	a says TEXT, a gets 5 bytes, ...	as the peer of play.h
  *
  *	client trace ScFX, client kind ConnectionDone, client errno EPIPE,
- *	client why TEXT, client lost-kind NAME, client lost-why TEXT,
- *	client peer HOST, client text TEXT, client builds 0 (and so on), client
- *is connecting unhandled 1		as many are expected, from here on
+ *	client lost-kind NAME, client lost-why TEXT, client text TEXT,
+ *	client peer HOST, client builds 0 and so on, client is connecting
+ *	client why TEXT		$port is the number of the port that refuses,
+ *				or is full
+ *	unhandled 1		as many are expected, from here on
  *	reported 1, reported TEXT	so many were; the last says that
  *	jump 10			the clock
  *	epoll-only		the story ends here with any other backend

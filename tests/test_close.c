@@ -339,7 +339,8 @@ GROUP("half");
 STORY(the_sending_half_closes_after_what_is_queued,
       "half-closeable; open; write 8M bytes; lose write; lose write;"
       "write too late; trace M; is open; peer gets 8M bytes, end;"
-      "turn 2; trace MW; peer says still heard; turn 3; text still heard;"
+      "turn 2; trace MW; peer says still heard; until reads 1;"
+      "text still heard;"
       "peer shuts; turn 3; trace MWDR; lost 0; lose; lost 0; end;"
       "trace MWDRL; why ConnectionDone");
 

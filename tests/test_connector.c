@@ -95,8 +95,9 @@ STORY(it_is_connected_until_the_factory_hears_of_the_loss,
       "client L { client is connected; client again EISCONN }"
       "client C { client is disconnected }"
       "server listens; client connects; met; server aborts; over;"
-      "client trace ScBMLCX; client kind ConnectionLost;"
-      "client lost-kind ConnectionLost");
+      "client trace ScBMLCX;"
+      "client why ConnectionLost: recv: Connection reset by peer;"
+      "client lost-why ConnectionLost: recv: Connection reset by peer");
 
 /* All that a protocol can do wrong in its last moment. */
 static void do_everything(struct actor *a, struct plait_protocol *p)
@@ -148,7 +149,7 @@ STORY(refused_is_failed_then_stopped,
       "client F { client is disconnected } client connects; over;"
       "client trace ScFX; client kind ConnectionRefusedError;"
       "client errno ECONNREFUSED;"
-      "client why ConnectionRefusedError: connect to 127.0.0.1:...: "
+      "client why ConnectionRefusedError: connect to 127.0.0.1:$port: "
       "Connection refused");
 
 TEST(build_protocol_is_told_where_it_connected, ON_EACH_BACKEND)
@@ -381,7 +382,8 @@ GROUP("time", .setup = stage_setup, .teardown = stage_teardown);
 
 #define TIMED_OUT                                                              \
 	"over; client trace ScFX; client kind ConnectTimeoutError;"            \
-	"client why ConnectTimeoutError: connect to 127.0.0.1:...; wait 100;"  \
+	"client why ConnectTimeoutError: connect to 127.0.0.1:$port; wait "    \
+	"100;"                                                                 \
 	"client trace ScFX"
 
 STORY(an_attempt_without_answer_times_out,

@@ -224,6 +224,11 @@ static void step_why(struct wire *w, const char *expected)
 	play_text_is(inn.why, expected);
 }
 
+static void step_until_made(struct wire *w, const char *n)
+{
+	run_until_count(reactor, &inn.made, (unsigned)atoi(n));
+}
+
 static void step_stop(struct wire *w, const char *nothing)
 {
 	struct plait_deferred *d = plait_port_stop_listening(&inn.port);
@@ -269,6 +274,7 @@ static const struct play_verb words[] = {
 	{ "shed", step_option },
 	{ "stop-listening", step_stop },
 	{ "unhandled", step_unhandled },
+	{ "until-made", step_until_made },
 	{ NULL, NULL },
 };
 
@@ -308,7 +314,7 @@ STORY(the_idlest_is_shed_and_the_new_one_let_in,
 
 STORY(several_who_wait_are_let_in_one_after_the_other,
       "max 2; shed; inn; a comes; b comes; c comes; d comes; e comes; f comes;"
-      "turn 30; guests ABaCbDcEdF; close");
+      "until-made 6; turn 3; guests ABaCbDcEdF; close");
 
 /* Also if the protocol does not hear of it. */
 STORY(bytes_read_or_written_are_no_idleness,
