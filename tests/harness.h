@@ -148,6 +148,17 @@ void run_turns(struct plait_reactor *r, unsigned n);
  */
 void run_for(struct plait_reactor *r, double seconds);
 
+/*
+ * For a list of things to do, #define LIST(USE) USE("where", statement) ...:
+ * LIST(USE_WHERE) is a table of where an abort says that they are, and
+ * LIST(USE_DO) does the n-th, and counts n down.
+ */
+#define USE_WHERE(where, ...) where,
+#define USE_DO(where, ...)                                                     \
+	if (n-- == 0) {                                                        \
+		__VA_ARGS__;                                                   \
+	}
+
 /* For calls and timers: stops reactor; adds one to an unsigned. */
 void call_stop(void *nothing);
 void call_count(void *n);

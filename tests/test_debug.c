@@ -736,8 +736,7 @@ TEST(failure_tells_who_cancelled, PURE)
 			       "  because no more\\x0apaper\n");
 }
 
-/* ---- quarantine
- * -------------------------------------------------------------- */
+/* ---- quarantine ------------------------------------------------------- */
 
 /* A deferred that has ended at both ends, and the handles of somebody who
    does not know. */
@@ -756,109 +755,45 @@ static void make_stale(void)
 	plait_deferred_free_at(&d, "freed.c:3");
 }
 
-static void use_fire(void)
-{
-	plait_fire_at(&stale_promise, PLAIT_NONE, "used.c:4");
-}
+#define USES(USE)                                                              \
+	USE("used.c:4", plait_fire_at(&stale_promise, PLAIT_NONE, "used.c:4")) \
+	USE("used.c:4", plait_promise_drop_at(&stale_promise, "used.c:4"))     \
+	USE("plait_promise_is_cancelled()",                                    \
+	    plait_promise_is_cancelled(stale_promise))                         \
+	USE("used.c:4", plait_deferred_cancel_at(stale, NULL, "used.c:4"))     \
+	USE("used.c:4", plait_deferred_free_at(&stale, "used.c:4"))            \
+	USE("plait_deferred_detach()", plait_deferred_detach(&stale))          \
+	USE("plait_deferred_add_callbacks()",                                  \
+	    plait_deferred_add_both(stale, pass, NULL))                        \
+	USE("plait_chain()", plait_value v = plait_chain(&stale);              \
+	    plait_value_free(&v))                                              \
+	USE("plait_deferred_pause()", plait_deferred_pause(stale))             \
+	USE("plait_deferred_unpause()", plait_deferred_unpause(stale))         \
+	USE("plait_deferred_is_fired()", plait_deferred_is_fired(stale))       \
+	USE("plait_deferred_result()", plait_deferred_result(stale))           \
+	USE("plait_deferred_result()",                                         \
+	    plait_deferred_str(stale, text, sizeof(text)))
 
-static void use_drop(void)
-{
-	plait_promise_drop_at(&stale_promise, "used.c:4");
-}
-
-static void use_is_cancelled(void)
-{
-	plait_promise_is_cancelled(stale_promise);
-}
-
-static void use_cancel(void)
-{
-	plait_deferred_cancel_at(stale, NULL, "used.c:4");
-}
-
-static void use_free(void)
-{
-	plait_deferred_free_at(&stale, "used.c:4");
-}
-
-static void use_detach(void)
-{
-	plait_deferred_detach(&stale);
-}
-
-static void use_add(void)
-{
-	plait_deferred_add_both(stale, pass, NULL);
-}
-
-static void use_chain(void)
-{
-	plait_value v = plait_chain(&stale);
-
-	plait_value_free(&v);
-}
-
-static void use_pause(void)
-{
-	plait_deferred_pause(stale);
-}
-
-static void use_unpause(void)
-{
-	plait_deferred_unpause(stale);
-}
-
-static void use_is_fired(void)
-{
-	plait_deferred_is_fired(stale);
-}
-
-static void use_result(void)
-{
-	plait_deferred_result(stale);
-}
-
-static void use_str(void)
-{
-	plait_deferred_str(stale, text, sizeof(text));
-}
-
-static const struct {
-	void (*use)(void);
-	const char *where;
-} uses[] = {
-	{ use_fire, "used.c:4" },
-	{ use_drop, "used.c:4" },
-	{ use_is_cancelled, "plait_promise_is_cancelled()" },
-	{ use_cancel, "used.c:4" },
-	{ use_free, "used.c:4" },
-	{ use_detach, "plait_deferred_detach()" },
-	{ use_add, "plait_deferred_add_callbacks()" },
-	{ use_chain, "plait_chain()" },
-	{ use_pause, "plait_deferred_pause()" },
-	{ use_unpause, "plait_deferred_unpause()" },
-	{ use_is_fired, "plait_deferred_is_fired()" },
-	{ use_result, "plait_deferred_result()" },
-	{ use_str, "plait_deferred_result()" },
-};
-enum { USES = sizeof(uses) / sizeof(uses[0]) };
+static const char *const uses[] = { USES(USE_WHERE) };
 
 static void use_stale(void *arg)
 {
+	int n = *(const int *)arg;
+
 	make_stale();
-	uses[*(int *)arg].use();
+	USES(USE_DO)
 }
 
 GROUP("quarantine");
 
-TEST(use_of_what_was_freed_aborts_and_names_all, PURE, TIMES(USES))
+TEST(use_of_what_was_freed_aborts_and_names_all, PURE, EACH_OF(uses))
 {
 	char says[256];
 
 	snprintf(says, sizeof(says),
 		 "plait: %s: uses the deferred made at made.c:1 fired at "
 		 "fired.c:2, which ended at freed.c:3\n",
-		 uses[_i].where);
+		 uses[_i]);
 	assert_aborts(use_stale, &_i, says);
 }
 

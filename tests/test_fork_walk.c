@@ -800,10 +800,7 @@ static void end_other_promises(void)
 	END(end_other_promises())
 
 #define COUNT_IT(...) +1
-#define DO_IT(...)                                                             \
-	if (n-- == 0) {                                                        \
-		__VA_ARGS__;                                                   \
-	}
+#define DO_IT(...) USE_DO(, __VA_ARGS__)
 
 enum { N_ENDERS = ENDS(COUNT_IT) };
 

@@ -18,13 +18,6 @@ static void in_thread(void *(*fn)(void *arg), void *arg)
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 
-/* Of a list of uses: where the abort says that each is, and the n-th one. */
-#define WHERE(where, ...) where,
-#define DO(where, ...)                                                         \
-	if (n-- == 0) {                                                        \
-		__VA_ARGS__;                                                   \
-	}
-
 /* ---- deferreds -------------------------------------------------------- */
 
 static struct plait_deferred *shared;
@@ -44,13 +37,13 @@ static struct plait_promise *promise;
 	USE("plait_deferred_result()", plait_deferred_result(shared))          \
 	USE("plait_deferred_is_fired()", plait_deferred_is_fired(shared))
 
-static const char *const uses[] = { DEFERRED_USES(WHERE) };
+static const char *const uses[] = { DEFERRED_USES(USE_WHERE) };
 
 static void *use_it(void *arg)
 {
 	int n = *(const int *)arg;
 
-	DEFERRED_USES(DO)
+	DEFERRED_USES(USE_DO)
 	return NULL;
 }
 
@@ -211,14 +204,14 @@ static plait_value no_call(size_t count, void *arg)
 	USE("plait_connector_disconnect()",                                    \
 	    plait_connector_disconnect(parts.connector))
 
-static const char *const reactor_uses[] = { REACTOR_USES(WHERE) };
+static const char *const reactor_uses[] = { REACTOR_USES(USE_WHERE) };
 
 static void *use_reactor(void *arg)
 {
 	int n = *(const int *)arg;
 
 	owner_number();
-	REACTOR_USES(DO)
+	REACTOR_USES(USE_DO)
 	return NULL;
 }
 
@@ -299,13 +292,13 @@ TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both,
 	USE("plait_transport_resume_reading()",                                \
 	    plait_transport_resume_reading(parts.transport))
 
-static const char *const transport_uses[] = { TRANSPORT_USES(WHERE) };
+static const char *const transport_uses[] = { TRANSPORT_USES(USE_WHERE) };
 
 static void *use_transport(void *arg)
 {
 	int n = *(const int *)arg;
 
-	TRANSPORT_USES(DO)
+	TRANSPORT_USES(USE_DO)
 	return NULL;
 }
 
@@ -396,14 +389,14 @@ TEST(a_reactor_that_does_not_run_is_anybodys, ON_EACH_BACKEND)
 	USE("plait_scope_deadline()", plait_scope_deadline(parts.scope))       \
 	USE("plait_scope_reason()", plait_scope_reason(parts.scope))
 
-static const char *const scope_uses[] = { SCOPE_USES(WHERE) };
+static const char *const scope_uses[] = { SCOPE_USES(USE_WHERE) };
 
 static void *use_scope(void *arg)
 {
 	int n = *(const int *)arg;
 
 	shared = plait_succeed(PLAIT_NONE);
-	SCOPE_USES(DO)
+	SCOPE_USES(USE_DO)
 	return NULL;
 }
 
