@@ -369,3 +369,20 @@ void plait_i_output_consume(struct output *o, struct plait_reactor *r,
 	else
 		consume_some(o, r, len);
 }
+
+void plait_i_output_move(struct output *o, struct output *from)
+{
+	if (from->first == NULL)
+		return;
+	if (o->last != NULL) {
+		o->last->next = from->first;
+		from->last->blocks += o->last->blocks;
+		from->last->overhead += o->last->overhead;
+	} else {
+		o->first = from->first;
+	}
+	o->last = from->last;
+	o->size += from->size;
+	*from = (struct output){ .size = 0 };
+	verify(o);
+}

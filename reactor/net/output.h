@@ -59,6 +59,9 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 void plait_i_output_consume(struct output *o, struct plait_reactor *r,
 			    size_t len);
 
+/* Appends all of another one, which is empty then. */
+void plait_i_output_move(struct output *o, struct output *from);
+
 /* Forgets all of it. */
 void plait_i_output_drop(struct output *o, struct plait_reactor *r);
 
