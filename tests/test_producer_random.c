@@ -13,7 +13,8 @@
 
 #include <plait/testing.h>
 
-#include "reactor/net/transport.h"
+#include "reactor/net/protocol.h"
+#include "reactor/net/stream.h"
 #include "tests/wire.h"
 
 enum { HIGH = 3000, LOW = 1000, STEPS = 12, SCRIPTS = 750 };
@@ -244,7 +245,7 @@ static void real_open(struct plait_factory *f)
 	p->factory = f;
 	t = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(t);
-	plait_i_transport_made(t, p);
+	plait_transport_made(t, p);
 }
 
 /* The kernel always has room: how much is taken the seam decides. */

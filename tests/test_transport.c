@@ -12,7 +12,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/protocol.h"
-#include "reactor/net/transport.h"
+#include "reactor/net/stream.h"
 #include "tests/play.h"
 
 /*
@@ -211,7 +211,7 @@ TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t = plait_i_stream_new(reactor, fds[0], &none, NULL);
-	plait_i_transport_made(t, plait_protocol_new(&ops));
+	plait_transport_made(t, plait_protocol_new(&ops));
 	peer_say(fds[1], "is anybody there?");
 	run_turns(reactor, 3);
 	shutdown(fds[1], SHUT_WR);

@@ -10,7 +10,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/protocol.h"
-#include "reactor/net/transport.h"
+#include "reactor/net/stream.h"
 #include "tests/wire.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
@@ -50,8 +50,8 @@ static void open_socket(struct deaf *d)
 	d->peer = fds[1];
 	d->transport = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
-	plait_i_transport_made(d->transport,
-			       plait_factory_build(&d->factory, &nobody));
+	plait_transport_made(d->transport,
+			     plait_factory_build(&d->factory, &nobody));
 }
 
 static void open_deaf(struct deaf *d)

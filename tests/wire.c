@@ -8,7 +8,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/transport.h"
+#include "reactor/net/stream.h"
 #include "tests/play.h"
 
 struct wire_protocol {
@@ -180,7 +180,7 @@ static bool connect_wire(struct wire *w, int fd,
 		return false;
 	}
 	w->protocol = p;
-	plait_i_transport_made(w->transport, p);
+	plait_transport_made(w->transport, p);
 	return true;
 }
 

@@ -32,6 +32,7 @@
 #include <plait/timeout.h>
 #include <plait/timer.h>
 #include <plait/transport.h>
+#include <plait/transport_ops.h>
 #include <plait/value.h>
 
 #endif

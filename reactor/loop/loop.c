@@ -164,6 +164,11 @@ void plait_i_loop_enter(struct plait_reactor *r)
 	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
 }
 
+bool plait_i_loop_is_entered(const struct plait_reactor *r)
+{
+	return r->depth > 0;
+}
+
 void plait_i_loop_leave(struct plait_reactor *r)
 {
 	if (r->depth == 1)

@@ -61,6 +61,7 @@ static inline void loop_task_cancel(struct loop_task *task)
 /* Around every callback into user code made by the loop or its files. */
 void plait_i_loop_enter(struct plait_reactor *r);
 void plait_i_loop_leave(struct plait_reactor *r);
+bool plait_i_loop_is_entered(const struct plait_reactor *r);
 
 struct loop_member;
 

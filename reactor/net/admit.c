@@ -40,7 +40,7 @@ struct plait_transport *plait_i_admit(struct newcomer *n)
 		err = errno;
 	}
 	if (t != NULL) {
-		plait_i_transport_made(t, p);
+		plait_transport_made(t, p);
 		return t;
 	}
 	plait_protocol_free(&p);

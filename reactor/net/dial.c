@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "reactor/net/dial.h"
-#include "reactor/net/transport.h"
+#include "reactor/net/stream.h"
 
 static struct dial *dial(struct attempt *a)
 {

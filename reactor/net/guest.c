@@ -104,7 +104,7 @@ static bool guest_is_leaving(const struct acceptor *a)
 	struct plait_list *l;
 
 	plait_list_for_each (l, &a->guests) {
-		if (guest_of(l)->transport->aborted)
+		if (transport_of(guest_of(l)->transport)->aborted)
 			return true;
 	}
 	return false;
@@ -117,7 +117,8 @@ static struct plait_transport *guest_idlest(const struct acceptor *a)
 
 	plait_list_for_each (l, &a->guests) {
 		t = guest_of(l)->transport;
-		if (ret == NULL || t->active < ret->active)
+		if (ret == NULL ||
+		    transport_of(t)->active < transport_of(ret)->active)
 			ret = t;
 	}
 	return ret;
@@ -143,6 +144,10 @@ bool plait_i_guest_make_room(struct acceptor *a)
 		return true;
 	if (guest_has_hook(a)) {
 		t = guest_idlest(a);
+		/* Of several that wrap each other, the one that the factory
+		   knows. */
+		if (t != NULL)
+			t = &transport_top(transport_of(t))->base;
 		a->factory->ops->port_full(a->factory, &a->port,
 					   t != NULL ? t->protocol : NULL);
 	}

@@ -28,7 +28,7 @@
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"
 #include "reactor/net/listener.h"
-#include "reactor/net/transport.h"
+#include "reactor/net/stream.h"
 
 enum { MAX_BUDGET = 32 };
 

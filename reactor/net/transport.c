@@ -3,10 +3,9 @@
  * transport, the callbacks of a transport to its protocol, and producers.
  *
  * A transport goes one way through its states: new, connected, disconnecting
- * (or aborted), lost.  The calls check the state here, so a kind of transport
- * is only asked for what makes sense, and a lost one is asked for nothing.
- * None of the calls tells the user anything; they leave a mark and let the
- * loop do it.
+ * (or aborted), lost.  The calls check the state here, change it, and leave a
+ * mark (transport_touch()): none of them tells the user anything or asks the
+ * kernel for anything.  The rest is done from the loop, in closing.c.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,25 +15,28 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "reactor/task/scope.h"
-#include "reactor/net/protocol.h"
+#include <plait/scope.h>
+
+#include "lib/failure.h"
 #include "reactor/net/transport.h"
 
 static const struct plait_producer_ops as_producer_ops;
 
-static void verify(const struct plait_transport *t)
+static void transport_verify(const struct transport *t)
 {
 #ifdef PLAIT_VERIFY
+	const struct plait_protocol *p = t->base.protocol;
+
 	plait_assert(!t->aborted || t->disconnecting);
 	plait_assert(!t->lost || t->disconnecting);
 	plait_assert(t->streaming || !t->producer_paused);
-	plait_assert(t->protocol == NULL || t->protocol->transport == t);
+	plait_assert(!t->blocked || t->output.size > 0);
+	plait_assert(!t->peer_left || t->eof);
+	plait_assert(!t->draining || t->why != NULL);
+	plait_assert(!t->lingering || (t->lost && t->output.size == 0));
+	plait_assert(!t->dead || t->lost);
+	plait_assert(p == NULL || p->transport == &t->base);
 #endif
-}
-
-static size_t unsent_bytes(const struct plait_transport *t)
-{
-	return t->ops->output((struct plait_transport *)(uintptr_t)t)->size;
 }
 
 /*
@@ -43,9 +45,9 @@ static size_t unsent_bytes(const struct plait_transport *t)
  */
 enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
 
-static enum order producer_order(const struct plait_transport *t)
+static enum order transport_order(const struct transport *t)
 {
-	size_t unsent = unsent_bytes(t);
+	size_t unsent = plait_transport_pending(&t->base);
 
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;
@@ -56,21 +58,20 @@ static enum order producer_order(const struct plait_transport *t)
 	return unsent <= t->limits.low_water ? ORDER_RESUME : ORDER_NONE;
 }
 
-/* Forgets the producer before it is told, so that it may register anew. */
-static void stop_producer(struct plait_transport *t)
+void plait_i_transport_stop_producer(struct transport *t)
 {
 	struct plait_producer *p = t->producer;
 
-	plait_transport_unregister_producer(t);
+	plait_transport_unregister_producer(&t->base);
 	if (p != NULL)
 		p->ops->stop(p);
 }
 
-static void tell_producer(struct plait_transport *t)
+static void transport_tell_producer(struct transport *t)
 {
 	struct plait_producer *p = t->producer;
 
-	switch (producer_order(t)) {
+	switch (transport_order(t)) {
 	case ORDER_NONE:
 		break;
 	case ORDER_PAUSE:
@@ -83,27 +84,24 @@ static void tell_producer(struct plait_transport *t)
 		p->ops->resume(p);
 		break;
 	case ORDER_STOP:
-		stop_producer(t);
+		plait_i_transport_stop_producer(t);
 		break;
 	}
 }
 
-static void produce(struct loop_task *task)
+static void transport_produce(struct loop_task *task)
 {
-	struct plait_transport *t =
-		plait_container(task, struct plait_transport, producing);
-	struct plait_reactor *r = t->reactor;
-
-	plait_i_loop_enter(r);
-	tell_producer(t);
-	plait_i_loop_leave(r);
+	transport_tell_producer(
+		plait_container(task, struct transport, producing));
 }
 
-void plait_i_transport_output_changed(struct plait_transport *t)
+void plait_i_transport_output_changed(struct transport *t)
 {
-	verify(t);
-	if (t->producer != NULL && producer_order(t) != ORDER_NONE)
-		plait_i_loop_next_turn(t->reactor, &t->producing);
+	transport_verify(t);
+	if (t->producer != NULL && transport_order(t) != ORDER_NONE)
+		plait_i_loop_next_turn(transport_reactor(t), &t->producing);
+	if (transport_above(t) != NULL)
+		plait_i_transport_output_changed(transport_above(t));
 }
 
 static struct transport_limits limits_of(const struct plait_reactor *r)
@@ -120,224 +118,67 @@ static struct transport_limits limits_of(const struct plait_reactor *r)
 	};
 }
 
-void plait_i_transport_init(struct plait_transport *t,
-			    const struct transport_ops *ops,
-			    struct plait_reactor *r,
-			    struct transport_owner *owner)
+void plait_i_transport_init(struct transport *t,
+			    const struct plait_transport_ops *ops,
+			    struct plait_reactor *r)
 {
-	*t = (struct plait_transport){
-		.ops = ops,
-		.reactor = r,
-		.owner = owner,
+	*t = (struct transport){
+		.base.ops = ops,
+		.base.reactor = r,
 		.as_producer.ops = &as_producer_ops,
 		.limits = limits_of(r),
 		.active = plait_i_loop_next_number(r),
-		.producing.run = produce,
+		.producing.run = transport_produce,
 	};
 }
 
-static void enter_protocol(struct plait_transport *t)
+struct transport_extra *plait_i_transport_extra(struct transport *t)
 {
-	plait_i_loop_enter(t->reactor);
-	t->inside++;
+	if (t->extra == NULL)
+		t->extra = calloc(1, sizeof(*t->extra));
+	return t->extra;
 }
 
-static void leave_protocol(struct plait_transport *t)
-{
-	t->inside--;
-	plait_i_loop_leave(t->reactor);
-}
-
-void plait_i_transport_made(struct plait_transport *t, struct plait_protocol *p)
-{
-	t->protocol = p;
-	p->transport = t;
-	p->connected = true;
-	verify(t);
-	enter_protocol(t);
-	if (p->ops->connection_made != NULL)
-		p->ops->connection_made(p);
-	leave_protocol(t);
-}
-
-void plait_i_transport_data(struct plait_transport *t, const void *data,
-			    size_t len)
-{
-	struct plait_protocol *p = t->protocol;
-
-	transport_is_active(t);
-	if (p == NULL || t->disconnecting || p->ops->data_received == NULL)
-		return;
-	enter_protocol(t);
-	p->ops->data_received(p, data, len);
-	leave_protocol(t);
-}
-
-bool plait_i_transport_read_lost(struct plait_transport *t)
-{
-	struct plait_protocol *p = t->protocol;
-
-	if (p == NULL || p->ops->read_connection_lost == NULL)
-		return false;
-	enter_protocol(t);
-	p->ops->read_connection_lost(p);
-	leave_protocol(t);
-	return true;
-}
-
-void plait_i_transport_write_lost(struct plait_transport *t)
-{
-	struct plait_protocol *p = t->protocol;
-
-	if (p == NULL || p->ops->write_connection_lost == NULL)
-		return;
-	enter_protocol(t);
-	p->ops->write_connection_lost(p);
-	leave_protocol(t);
-}
-
-bool plait_i_transport_has_unread(const struct plait_transport *t)
-{
-	return t->protocol != NULL && t->protocol->unread;
-}
-
-void plait_i_transport_broken(struct plait_transport *t,
-			      const struct plait_failure *why)
-{
-	plait_i_loop_enter(t->reactor);
-	plait_scope_cancel(t->scope, plait_failure_kind(why)->name);
-	plait_i_loop_leave(t->reactor);
-}
-
-static void tell_protocol_lost(struct plait_transport *t,
-			       const struct plait_failure *why)
-{
-	struct plait_protocol *p = t->protocol;
-
-	/* The end of the producer may have forked. */
-	if (p == NULL || loop_is_forked(t->reactor))
-		return;
-	p->connected = false;
-	plait_i_scope_cancel(t->scope, plait_failure_kind(why)->name,
-			     PLAIT_HERE);
-	if (p->ops->connection_lost != NULL && !loop_is_forked(t->reactor))
-		p->ops->connection_lost(p, why);
-}
-
-/* A producer registered in done() may be a part of the protocol. */
-static void end_protocol(struct plait_transport *t)
-{
-	struct plait_protocol *p = t->protocol;
-
-	t->protocol = NULL;
-	if (p == NULL)
-		return;
-	plait_i_protocol_done(p);
-	if (!loop_is_forked(t->reactor))
-		stop_producer(t);
-	free(p);
-}
-
-/* Nothing will come of it any more, and soon it will be gone itself. */
-static void stop_feeding(struct plait_transport *t)
-{
-	while (t->fed != NULL)
-		plait_transport_unregister_producer(t->fed);
-}
-
-/*
- * Whatever is called may return in a child that it has forked: the rest is the
- * parent's, and who owns t there may be gone, if the child has freed the
- * reactor.
- */
-static void end(struct plait_transport *t, const struct plait_failure *why)
-{
-	struct transport_owner *owner;
-
-	/* One may have been registered meanwhile. */
-	stop_producer(t);
-	/* Before the owner is told, whose factory may be gone after that. */
-	if (!loop_is_forked(t->reactor))
-		end_protocol(t);
-	if (!loop_is_forked(t->reactor))
-		plait_i_scope_end(&t->scope, PLAIT_HERE);
-	if (loop_is_forked(t->reactor))
-		return;
-	owner = t->owner;
-	t->owner = NULL;
-	if (owner != NULL)
-		owner->lost(owner, why);
-}
-
-void plait_i_transport_lost(struct plait_transport *t,
-			    const struct plait_failure *why)
-{
-	if (t->lost)
-		return;
-	t->lost = t->disconnecting = true;
-	verify(t);
-	plait_i_loop_enter(t->reactor);
-	stop_feeding(t);
-	stop_producer(t);
-	tell_protocol_lost(t, why);
-	/* Not in a child that was forked meanwhile. */
-	if (!loop_is_forked(t->reactor))
-		end(t, why);
-	plait_i_loop_leave(t->reactor);
-}
-
-void plait_i_transport_abandon(struct plait_transport *t)
-{
-	struct plait_protocol *p = t->protocol;
-
-	t->lost = t->disconnecting = true;
-	t->protocol = NULL;
-	t->producer = NULL;
-	t->fed = t->next_fed = NULL;
-	if (t->owner != NULL && t->owner->abandon != NULL)
-		t->owner->abandon(t->owner);
-	t->owner = NULL;
-	loop_task_cancel(&t->producing);
-	plait_i_scope_abandon(&t->scope);
-	if (p == NULL)
-		return;
-	p->transport = NULL;
-	p->connected = false;
-}
-
-static OUT_OF_LINE void abort_unsent(struct plait_transport *t, size_t limit,
-				     const char *of_what)
+/* With t all that stand over it; they go down with it. */
+static OUT_OF_LINE void
+transport_abort_unsent(struct transport *t, size_t limit, const char *of_what)
 {
 	plait_value v =
 		plait_fail(&plait_error_connection_aborted,
 			   "more than %zu bytes unsent%s", limit, of_what);
 
-	plait_i_transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(&transport_top(t)->base,
+				plait_value_failure(&v));
 }
 
 /* What the end of t would make free, if the writer were to hold more. */
-static size_t gives_back(const struct plait_transport *writer, size_t more,
-			 struct plait_transport *t)
+static size_t transport_gives_back(const struct transport *writer, size_t more,
+				   struct transport *t)
 {
-	size_t bytes = plait_i_output_gives_back(t->ops->output(t), t->reactor);
+	size_t bytes = t == writer ? more : 0;
 
-	return t == writer ? bytes + more : bytes;
+	for (; t != NULL; t = transport_above(t))
+		bytes += plait_i_output_gives_back(&t->output,
+						   transport_reactor(t));
+	return bytes;
 }
 
 /* The one of the list whose end makes most memory free, if that is more. */
-static void find_larger(struct plait_list *members,
-			const struct plait_transport *writer, size_t more,
-			struct plait_transport **largest)
+static void transport_find_larger(struct plait_list *members,
+				  const struct transport *writer, size_t more,
+				  struct transport **largest)
 {
-	size_t bytes, most = gives_back(writer, more, *largest);
-	struct plait_transport *t;
+	size_t bytes, most = transport_gives_back(writer, more, *largest);
+	struct transport *t;
 	struct loop_member *m;
 	struct plait_list *l;
 
 	plait_list_for_each (l, members) {
 		m = plait_container(l, struct loop_member, link);
-		t = m->ops->transport != NULL ? m->ops->transport(m) : NULL;
-		bytes = t != NULL ? gives_back(writer, more, t) : 0;
+		if (m->ops->transport == NULL)
+			continue;
+		t = transport_of(m->ops->transport(m));
+		bytes = transport_gives_back(writer, more, t);
 		if (bytes > most) {
 			most = bytes;
 			*largest = t;
@@ -349,14 +190,14 @@ static void find_larger(struct plait_list *members,
  * The transport whose end makes most memory free, if the writer were to hold
  * so much more: also one that is only waited for, at a shutdown.
  */
-static struct plait_transport *largest(struct plait_transport *writer,
-				       size_t more)
+static struct transport *transport_largest(struct transport *writer,
+					   size_t more)
 {
-	struct plait_transport *ret = writer;
+	struct plait_reactor *r = transport_reactor(writer);
+	struct transport *ret = writer;
 
-	find_larger(plait_i_loop_members(writer->reactor), writer, more, &ret);
-	find_larger(plait_i_loop_finishing(writer->reactor), writer, more,
-		    &ret);
+	transport_find_larger(plait_i_loop_members(r), writer, more, &ret);
+	transport_find_larger(plait_i_loop_finishing(r), writer, more, &ret);
 	return ret;
 }
 
@@ -365,59 +206,89 @@ static struct plait_transport *largest(struct plait_transport *writer,
  * one, until there is room for so much more, or only for what is new of buf.
  * False if it was the writer.
  */
-static OUT_OF_LINE bool make_room(struct plait_transport *writer, size_t cost,
-				  const struct plait_buf *buf)
+static OUT_OF_LINE bool transport_make_room(struct transport *writer,
+					    size_t cost,
+					    const struct plait_buf *buf)
 {
-	struct plait_reactor *r = writer->reactor;
+	struct plait_reactor *r = transport_reactor(writer);
 	const struct pool_unsent *unsent = plait_i_pool_unsent(r);
-	struct plait_transport *t;
+	struct transport *t;
 	size_t more;
 
+	writer = transport_bottom(writer);
 	for (;;) {
 		more = buf != NULL ? plait_i_output_adds_of_buf(buf, r) : cost;
 		if (unsent->held <= unsent->max &&
 		    more <= unsent->max - unsent->held)
 			return true;
-		t = largest(writer, more);
-		abort_unsent(t, unsent->max,
-			     " on all connections (max_unsent_total)");
+		t = transport_largest(writer, more);
+		transport_abort_unsent(
+			t, unsent->max,
+			" on all connections (max_unsent_total)");
 		if (t == writer)
 			return false;
 	}
 }
 
-/* It may hold so much more, with buf or without; aborts at a limit. */
-static bool may_hold(struct plait_transport *t, size_t cost,
-		     const struct plait_buf *buf)
+/* What it has queued, and those below have that it was handed down to. */
+static inline size_t transport_cost(const struct transport *t)
 {
-	struct pool_unsent *unsent = plait_i_pool_unsent(t->reactor);
-	size_t has = plait_i_output_cost(t->ops->output(t)), sum;
+	size_t cost = plait_i_output_cost(&t->output);
 
-	if (__builtin_add_overflow(has, cost, &sum) ||
+	while ((t = transport_below(t)) != NULL)
+		cost += plait_i_output_cost(&t->output);
+	return cost;
+}
+
+/* It may hold so much more, with buf or without; aborts at a limit. */
+static bool transport_may_hold(struct transport *t, size_t cost,
+			       const struct plait_buf *buf)
+{
+	struct pool_unsent *unsent = plait_i_pool_unsent(transport_reactor(t));
+	size_t sum;
+
+	if (__builtin_add_overflow(transport_cost(t), cost, &sum) ||
 	    sum > t->limits.max_unsent) {
-		abort_unsent(t, t->limits.max_unsent, "");
+		transport_abort_unsent(t, t->limits.max_unsent, "");
 		return false;
 	}
 	if (!__builtin_add_overflow(unsent->held, cost, &sum) &&
 	    sum <= unsent->max)
 		return true;
-	return make_room(t, cost, buf);
+	return transport_make_room(t, cost, buf);
 }
 
-static bool may_write(const struct plait_transport *t)
+static bool transport_may_write(const struct transport *t)
 {
 	return !t->lost && !t->aborted && !t->write_closed;
 }
 
-/* So many bytes, in n pieces. */
-static inline void write_pieces(struct plait_transport *t,
-				const struct iovec *pieces, int n, size_t len)
+/* Something was queued, or could not be. */
+static inline void transport_queued(struct transport *t, int rc)
 {
-	if (len > 0 && may_write(t) && may_hold(t, len, NULL)) {
+	if (rc < 0)
+		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
+	else
+		transport_touch(t);
+}
+
+/* So many bytes, in n pieces. */
+static inline void transport_write_pieces(struct transport *t,
+					  const struct iovec *pieces, int n,
+					  size_t len)
+{
+	int r = 0;
+
+	if (len > 0 && transport_may_write(t) &&
+	    transport_may_hold(t, len, NULL)) {
 		t->asked = false;
-		t->ops->write(t, pieces, n);
+		for (int i = 0; i < n && r == 0; i++)
+			r = plait_i_output_add(&t->output, transport_reactor(t),
+					       pieces[i].iov_base,
+					       pieces[i].iov_len);
+		transport_queued(t, r);
 	}
-	verify(t);
+	transport_verify(t);
 }
 
 void plait_transport_write_several(struct plait_transport *t,
@@ -433,7 +304,7 @@ void plait_transport_write_several(struct plait_transport *t,
 		else
 			len += pieces[i].iov_len;
 	}
-	write_pieces(t, pieces, n, len);
+	transport_write_pieces(transport_of(t), pieces, n, len);
 }
 
 void plait_transport_write(struct plait_transport *t, const void *data,
@@ -443,141 +314,226 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 			       .iov_len = len };
 
 	loop_check(t->reactor, "plait_transport_write()");
-	write_pieces(t, &piece, 1, len);
+	transport_write_pieces(transport_of(t), &piece, 1, len);
 }
 
-void plait_transport_write_buf(struct plait_transport *t, struct plait_buf *buf)
+void plait_transport_write_buf(struct plait_transport *base,
+			       struct plait_buf *buf)
 {
-	loop_check(t->reactor, "plait_transport_write_buf()");
-	if (plait_buf_size(buf) > 0 && may_write(t) &&
-	    may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_write_buf()");
+	if (plait_buf_size(buf) > 0 && transport_may_write(t) &&
+	    transport_may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
 		t->asked = false;
-		t->ops->write_buf(t, buf);
+		transport_queued(t, plait_i_output_add_buf(&t->output,
+							   base->reactor, buf));
 	}
-	verify(t);
+	transport_verify(t);
 }
 
-void plait_transport_lose_connection(struct plait_transport *t)
+void plait_i_transport_pass_down(struct transport *t)
 {
-	loop_check(t->reactor, "plait_transport_lose_connection()");
+	struct transport *below = transport_below(t);
+
+	transport_is_active(t);
+	if (transport_may_write(below)) {
+		below->asked = false;
+		plait_i_output_move(&below->output, &t->output);
+		transport_touch(below);
+	} else {
+		plait_i_output_drop(&t->output, transport_reactor(t));
+	}
+}
+
+void plait_transport_lose_connection(struct plait_transport *base)
+{
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_lose_connection()");
 	if (t->disconnecting)
 		return;
 	t->disconnecting = true;
-	t->cause = plait_i_trace_ending(TRACE_CLOSING, t, t->cause);
-	t->ops->lose(t);
-	verify(t);
+	t->cause = plait_i_trace_ending(TRACE_CLOSING, base, t->cause);
+	transport_touch(t);
+	transport_verify(t);
 }
 
-static void end_now(struct plait_transport *t, const struct plait_failure *why,
-		    bool reset)
+void plait_i_transport_fail(struct transport *t,
+			    const struct plait_failure *why)
+{
+	/* A peer that did not get all must not believe that it did. */
+	if (t->output.size > 0)
+		t->reset = true;
+	plait_i_output_drop(&t->output, transport_reactor(t));
+	t->blocked = t->draining = false;
+	if (t->why == NULL)
+		t->why = why;
+	else
+		plait_failure_unref(&why);
+	transport_owe_answer(t);
+	/* The one below is to end in the same turn. */
+	if (transport_below(t) != NULL)
+		transport_touch(t);
+	transport_verify(t);
+}
+
+void plait_i_transport_end_now(struct transport *t,
+			       const struct plait_failure *why, bool reset)
 {
 	if (t->lost || t->aborted) {
 		plait_failure_unref(&why);
 		return;
 	}
 	t->disconnecting = t->aborted = true;
-	t->cause = plait_i_trace_ending(TRACE_CLOSING, t, t->cause);
-	t->ops->abort(t, why, reset);
-	verify(t);
+	t->cause = plait_i_trace_ending(TRACE_CLOSING, &t->base, t->cause);
+	t->reset |= reset;
+	plait_i_transport_fail(t, why);
 }
 
 void plait_i_transport_abort(struct plait_transport *t,
 			     const struct plait_failure *why)
 {
-	end_now(t, why, true);
+	plait_i_transport_end_now(transport_of(t), why, true);
 }
 
 void plait_i_transport_shed(struct plait_transport *t,
 			    const struct plait_failure *why)
 {
-	end_now(t, why, false);
+	plait_i_transport_end_now(transport_top(transport_of(t)), why, false);
 }
 
-void plait_i_transport_leave(struct plait_transport *t)
-{
-	t->leaving = t->write_closed = true;
-}
-
-void plait_i_transport_give_up(struct plait_transport *t)
+void plait_i_transport_give_up(struct transport *t)
 {
 	plait_value v = plait_fail(&plait_error_connection_aborted,
 				   "closing made no progress in %g seconds",
 				   t->limits.close_timeout);
 
-	plait_i_transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(&t->base, plait_value_failure(&v));
 }
 
-void plait_transport_abort(struct plait_transport *t)
+void plait_transport_abort(struct plait_transport *base)
 {
+	const struct transport *t = transport_of(base);
 	plait_value v;
 
-	loop_check(t->reactor, "plait_transport_abort()");
+	loop_check(base->reactor, "plait_transport_abort()");
 	if (t->lost || t->aborted)
 		return;
 	v = plait_fail(&plait_error_connection_aborted, "by this end");
-	plait_i_transport_abort(t, plait_value_failure(&v));
+	plait_i_transport_abort(base, plait_value_failure(&v));
 }
 
-void plait_transport_lose_write_connection(struct plait_transport *t)
+void plait_transport_lose_write_connection(struct plait_transport *base)
 {
-	loop_check(t->reactor, "plait_transport_lose_write_connection()");
-	if (t->lost || t->aborted || t->write_closed)
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_lose_write_connection()");
+	if (!transport_may_write(t))
 		return;
 	t->write_closed = true;
-	t->ops->lose_write(t);
+	transport_touch(t);
 }
 
-static void set_reading(struct plait_transport *t, bool on)
+static void transport_set_reading(struct transport *t, bool on)
 {
 	if (t->lost || t->reading_paused == !on)
 		return;
 	t->reading_paused = !on;
-	t->ops->set_reading(t, on);
+	/* Those below too: an end that waits there may be due. */
+	for (; t != NULL; t = transport_below(t))
+		transport_touch(t);
 }
 
 void plait_transport_pause_reading(struct plait_transport *t)
 {
 	loop_check(t->reactor, "plait_transport_pause_reading()");
-	set_reading(t, false);
+	transport_set_reading(transport_of(t), false);
 }
 
 void plait_transport_resume_reading(struct plait_transport *t)
 {
 	loop_check(t->reactor, "plait_transport_resume_reading()");
-	set_reading(t, true);
+	transport_set_reading(transport_of(t), true);
+}
+
+struct plait_transport *plait_transport_below(const struct plait_transport *t)
+{
+	struct transport *below = transport_below(transport_of(t));
+
+	return below != NULL ? &below->base : NULL;
+}
+
+size_t plait_i_transport_own_unsent(const struct transport *t)
+{
+	const struct plait_transport *base = &t->base;
+
+	return t->output.size +
+	       (base->ops->unsent != NULL ? base->ops->unsent(base) : 0);
 }
 
 size_t plait_transport_pending(const struct plait_transport *t)
 {
-	return unsent_bytes(t);
+	size_t bytes = 0;
+
+	/* Those below hear of it in this turn. */
+	if (transport_of(t)->aborted)
+		return 0;
+	for (; t != NULL; t = plait_transport_below(t))
+		bytes += plait_i_transport_own_unsent(transport_of(t));
+	return bytes;
 }
 
-bool plait_transport_peer_has_closed(const struct plait_transport *t)
+bool plait_transport_peer_has_closed(const struct plait_transport *base)
 {
-	return t->lost || t->ops->peer_has_closed(t);
+	const struct transport *t = transport_of(base);
+
+	if (t->lost || t->eof || t->end_waits || t->why != NULL)
+		return true;
+	if (base->ops->peer_has_closed != NULL)
+		return base->ops->peer_has_closed(base);
+	return transport_below(t) != NULL &&
+	       plait_transport_peer_has_closed(&transport_below(t)->base);
 }
 
 /* In a forked child it is as good as lost; so receivers stop there, too. */
 bool plait_transport_is_disconnecting(const struct plait_transport *t)
 {
-	return t->disconnecting || loop_is_forked(t->reactor);
+	if (loop_is_forked(t->reactor))
+		return true;
+	for (; t != NULL; t = plait_transport_below(t)) {
+		if (transport_of(t)->disconnecting)
+			return true;
+	}
+	return false;
 }
 
 int plait_transport_host(struct plait_transport *t, struct plait_address *ret)
 {
-	return t->ops->host(t, ret);
+	struct plait_transport *below = plait_transport_below(t);
+
+	if (t->ops->host != NULL)
+		return t->ops->host(t, ret);
+	return below != NULL ? plait_transport_host(below, ret) : -ENOTCONN;
 }
 
 int plait_transport_peer(struct plait_transport *t, struct plait_address *ret)
 {
-	return t->ops->peer(t, ret);
+	struct plait_transport *below = plait_transport_below(t);
+
+	if (t->ops->peer != NULL)
+		return t->ops->peer(t, ret);
+	return below != NULL ? plait_transport_peer(below, ret) : -ENOTCONN;
 }
 
-static int set_option(struct plait_transport *t, int level, int option, bool on)
+static int transport_set_option(struct plait_transport *t, int level,
+				int option, bool on)
 {
+	while (t->ops->set_option == NULL && plait_transport_below(t) != NULL)
+		t = plait_transport_below(t);
 	if (t->ops->set_option == NULL)
 		return -ENOTSUP;
-	if (t->lost)
+	if (transport_of(t)->lost)
 		return -ENOTCONN;
 	if (loop_is_forked(t->reactor))
 		return -ECHILD;
@@ -587,20 +543,22 @@ static int set_option(struct plait_transport *t, int level, int option, bool on)
 int plait_transport_set_no_delay(struct plait_transport *t, bool on)
 {
 	loop_check(t->reactor, "plait_transport_set_no_delay()");
-	return set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
+	return transport_set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int plait_transport_set_keep_alive(struct plait_transport *t, bool on)
 {
 	loop_check(t->reactor, "plait_transport_set_keep_alive()");
-	return set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
+	return transport_set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
 }
 
-struct plait_scope *plait_transport_scope(struct plait_transport *t)
+struct plait_scope *plait_transport_scope(struct plait_transport *base)
 {
-	loop_check(t->reactor, "plait_transport_scope()");
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_scope()");
 	if (t->scope == NULL && !t->lost)
-		t->scope = plait_scope_new_at(t->reactor,
+		t->scope = plait_scope_new_at(base->reactor,
 					      "plait_transport_scope()");
 	return t->scope;
 }
@@ -610,7 +568,7 @@ struct plait_reactor *plait_transport_reactor(const struct plait_transport *t)
 	return t->reactor;
 }
 
-static const char *state_str(const struct plait_transport *t)
+static const char *transport_state(const struct transport *t)
 {
 	if (t->lost)
 		return "lost";
@@ -618,7 +576,7 @@ static const char *state_str(const struct plait_transport *t)
 		return "aborted";
 	if (t->disconnecting)
 		return "disconnecting";
-	return t->protocol != NULL ? "connected" : "new";
+	return t->base.protocol != NULL ? "connected" : "new";
 }
 
 int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
@@ -629,20 +587,23 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 	plait_transport_peer(t, &peer);
 	plait_address_str(&peer, name, sizeof(name));
 	return snprintf(buf, size, "%s to %s, %s, %zu bytes unsent%s",
-			t->ops->name, name, state_str(t),
+			t->ops->name, name, transport_state(transport_of(t)),
 			plait_transport_pending(t),
-			t->reading_paused ? ", reading paused" : "");
+			transport_of(t)->reading_paused ? ", reading paused"
+							: "");
 }
 
-static struct plait_transport *produced_by(struct plait_producer *p)
+/* The transport whose receiving half p is. */
+static struct transport *produced_by(struct plait_producer *p)
 {
-	return plait_container(p, struct plait_transport, as_producer);
+	return plait_container(p, struct transport, as_producer);
 }
 
 /* False if p is a transport that is lost, which can't feed anybody. */
-static bool begin_feeding(struct plait_transport *t, struct plait_producer *p)
+static bool transport_begin_feeding(struct transport *t,
+				    struct plait_producer *p)
 {
-	struct plait_transport *from;
+	struct transport *from;
 
 	if (p->ops != &as_producer_ops)
 		return true;
@@ -654,9 +615,9 @@ static bool begin_feeding(struct plait_transport *t, struct plait_producer *p)
 	return true;
 }
 
-static void end_feeding(struct plait_transport *t, struct plait_producer *p)
+static void transport_end_feeding(struct transport *t, struct plait_producer *p)
 {
-	struct plait_transport **at;
+	struct transport **at;
 
 	if (p->ops != &as_producer_ops)
 		return;
@@ -667,50 +628,53 @@ static void end_feeding(struct plait_transport *t, struct plait_producer *p)
 	t->next_fed = NULL;
 }
 
-int plait_transport_register_producer(struct plait_transport *t,
+int plait_transport_register_producer(struct plait_transport *base,
 				      struct plait_producer *p, bool streaming)
 {
-	loop_check(t->reactor, "plait_transport_register_producer()");
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_register_producer()");
 	if (t->producer != NULL)
 		return -EBUSY;
-	if (!begin_feeding(t, p))
+	if (!transport_begin_feeding(t, p))
 		return 0;
 	t->producer = p;
 	t->streaming = streaming;
 	t->producer_paused = t->asked = false;
-	/* On a lost one plait_i_transport_lost() is at work, and will stop it.
-	 */
+	/* On a lost one its end is at work, and will stop it. */
 	if (!t->lost)
 		plait_i_transport_output_changed(t);
 	return 0;
 }
 
-void plait_transport_unregister_producer(struct plait_transport *t)
+void plait_transport_unregister_producer(struct plait_transport *base)
 {
-	loop_check(t->reactor, "plait_transport_unregister_producer()");
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_unregister_producer()");
 	loop_task_cancel(&t->producing);
 	if (t->producer == NULL)
 		return;
-	end_feeding(t, t->producer);
+	transport_end_feeding(t, t->producer);
 	t->producer = NULL;
 	t->streaming = t->producer_paused = false;
 	if (t->disconnecting && !t->aborted && !t->lost)
-		t->ops->lose(t);
+		transport_touch(t);
 }
 
 static void producer_pause(struct plait_producer *p)
 {
-	plait_transport_pause_reading(produced_by(p));
+	plait_transport_pause_reading(&produced_by(p)->base);
 }
 
 static void producer_resume(struct plait_producer *p)
 {
-	plait_transport_resume_reading(produced_by(p));
+	plait_transport_resume_reading(&produced_by(p)->base);
 }
 
 static void producer_stop(struct plait_producer *p)
 {
-	plait_transport_lose_connection(produced_by(p));
+	plait_transport_lose_connection(&produced_by(p)->base);
 }
 
 static const struct plait_producer_ops as_producer_ops = {
@@ -722,7 +686,7 @@ static const struct plait_producer_ops as_producer_ops = {
 
 struct plait_producer *plait_transport_producer(struct plait_transport *t)
 {
-	return &t->as_producer;
+	return &transport_of(t)->as_producer;
 }
 
 plait_value plait_then_write(plait_value *result, void *arg)

@@ -1,51 +1,26 @@
 /*
- * The inside of a transport: what the TCP one (stream.c) and the recording
- * one (testing.c) share.
+ * The inside of a transport: what is the same for all kinds.
  *
- * The base keeps the state that every protocol can see: connected or not,
- * closing or not, the producer and its marks, and the order of the callbacks.
- * A kind of transport adds how bytes leave and come.  connection_made(),
- * data_received() and connection_lost() are called here and nowhere else.
+ * struct transport is the state of one connection: what its program has asked
+ * for, its unsent output, and how far its end is.  The base that kinds embed,
+ * struct plait_transport of <plait/transport_ops.h>, is its last member, so
+ * that one piece of memory holds first this, which outsiders do not see, and
+ * then theirs.
+ *
+ * transport.c has the calls of a protocol, which only change that state and
+ * leave a mark; telling.c the callbacks to the protocol.  closing.c acts on the
+ * state, from the loop: it sends, answers, closes.  transport_ops.c is the door
+ * for kinds of transports, which say how bytes leave and come.
  */
 #ifndef REACTOR_TRANSPORT_H
 #define REACTOR_TRANSPORT_H
 
-#include <plait/protocol.h>
+#include <stddef.h>
+
+#include <plait/transport_ops.h>
 
 #include "reactor/loop/loop.h"
 #include "reactor/net/output.h"
-
-/* How a kind of transport does it.  None may call the user. */
-struct transport_ops {
-	const char *name; /* "tcp" */
-	/*
-	 * Queue for sending.  The base has checked that writing is possible,
-	 * that there is something to write and that the limits allow it.
-	 */
-	void (*write)(struct plait_transport *t, const struct iovec *pieces,
-		      int n);
-	void (*write_buf)(struct plait_transport *t, struct plait_buf *buf);
-	/*
-	 * Close once all is sent and no producer holds it; called again when
-	 * the producer has gone.
-	 */
-	void (*lose)(struct plait_transport *t);
-	/*
-	 * Drop the output and be lost in the next turn, for that reason,
-	 * which is taken; reset the connection, or only if output is lost.
-	 */
-	void (*abort)(struct plait_transport *t,
-		      const struct plait_failure *why, bool reset);
-	void (*lose_write)(struct plait_transport *t);
-	void (*set_reading)(struct plait_transport *t, bool on);
-	struct output *(*output)(struct plait_transport *t);
-	bool (*peer_has_closed)(const struct plait_transport *t);
-	int (*host)(struct plait_transport *t, struct plait_address *ret);
-	int (*peer)(struct plait_transport *t, struct plait_address *ret);
-	/* NULL: there are no options. */
-	int (*set_option)(struct plait_transport *t, int level, int option,
-			  int value);
-};
 
 /*
  * Told after the protocol that the connection is over: a connector's, or a
@@ -64,77 +39,217 @@ struct transport_limits {
 	double close_timeout, linger_timeout;
 };
 
-struct plait_transport {
-	const struct transport_ops *ops;
-	struct plait_reactor *reactor;
-	struct plait_protocol *protocol; /* NULL before and after */
-	struct transport_owner *owner;	 /* NULL: nobody has to know */
-	struct plait_producer *producer;
-	struct plait_producer as_producer;
-	struct plait_transport *fed;	  /* the first that as_producer feeds */
-	struct plait_transport *next_fed; /* by the same producer */
-	struct transport_limits limits;
-	struct plait_scope *scope;  /* NULL: nobody has asked for it */
-	struct loop_task producing; /* the producer is to be told something */
-	uint64_t active;	    /* numbers when bytes last moved */
-	uint32_t cause;		    /* the cancel that closed it; 0: none */
-	/* Bits, as there may be many that are idle. */
-	bool streaming : 1, producer_paused : 1;
-	bool asked : 1; /* a pull producer, and nothing was written since */
-	bool disconnecting : 1, aborted : 1, write_closed : 1, lost : 1;
-	bool reading_paused : 1;
-	bool leaving : 1; /* the reactor has lost it, and waits for nobody */
-	unsigned char inside; /* callbacks of the protocol on the stack */
+/* What few have. */
+struct transport_extra {
+	struct transport *above; /* it wraps this one */
+	struct transport *below; /* this one wraps it */
+	struct plait_buf *held;	 /* has come, and nobody wants it yet */
 };
 
-void plait_i_transport_init(struct plait_transport *t,
-			    const struct transport_ops *ops,
-			    struct plait_reactor *r,
-			    struct transport_owner *owner);
+struct transport {
+	struct transport_owner *owner; /* NULL: nobody has to know */
+	struct transport_extra *extra; /* mostly NULL */
+	struct plait_producer *producer;
+	struct plait_producer as_producer;
+	struct transport *fed;	    /* the first that as_producer feeds */
+	struct transport *next_fed; /* by the same producer */
+	struct transport_limits limits;
+	struct plait_scope *scope; /* NULL: nobody has asked for it */
+	struct output output;
+	const struct plait_failure *why; /* it is over, for this reason */
+	struct loop_member member;
+	struct loop_task producing;  /* the producer is to be told something */
+	struct loop_task settling;   /* a callback has changed something */
+	struct loop_task answering;  /* at last: the burial */
+	struct plait_timer deadline; /* of closing, draining, lingering */
+	uint64_t active;	     /* numbers when bytes last moved */
+	uint32_t cause;		     /* the cancel that closed it; 0: none */
+	/* Bits, as there may be many that are idle.  These are told apart from
+	   the rest at each event (transport_is_plain()): */
+	bool disconnecting : 1; /* the program has closed it */
+	bool peer_left : 1;	/* the end of the input ends the connection */
+	bool write_closed : 1;	/* nothing may be written any more */
+	bool reading_paused : 1;
+	bool end_waits : 1; /* the end of the input is known, and not told */
+	bool eof : 1;	    /* it was told */
+	bool inside : 1;    /* a callback of the protocol is on the stack */
+	bool more : 1;	    /* it could send more, but others come first */
+	/* The producer: */
+	bool streaming : 1, producer_paused : 1;
+	bool asked : 1; /* a pull producer, and nothing was written since */
+	/* Sending: */
+	bool sent : 1;		 /* anything, ever */
+	bool blocked : 1;	 /* the kind of transport takes no more now */
+	bool room : 1;		 /* it has just said that it does */
+	bool odd_turn : 1;	 /* of the turn in which there was more */
+	bool looked : 1;	 /* one look for room was made, of a close */
+	unsigned idle_looks : 2; /* ... in a row, in vain */
+	unsigned wants : 3;	 /* what the kind of transport was told last */
+	bool unsettled : 1; /* an event has come, and may be answered at once */
+	bool hung_up : 1;   /* a stream knows it; input may be before it */
+	/* The end: */
+	bool aborted : 1;
+	bool shut : 1;	   /* we send no more */
+	bool shutting : 1; /* ... and the kind will say when that is done */
+	bool reset : 1;	   /* the peer did not get all */
+	bool draining : 1; /* input is delivered before why is told */
+	bool ending : 1;   /* the kind was told to end, and will say when */
+	bool ending_failed : 1; /* ... and not in order */
+	bool over : 1;		/* the kind says that it is */
+	bool leaving : 1; /* the reactor has lost it, and waits for nobody */
+	bool hurried : 1; /* ... and does not let it linger */
+	bool lost : 1;
+	bool lingering : 1;
+	bool dead : 1;
+	bool done : 1; /* the kind's done() was called */
+	bool kept : 1; /* its memory stays until the reactor goes */
 
-/*
- * Takes the protocol, connects it and calls connection_made().  A transport
- * that gets none may still be closed: its owner alone is told then.
- */
-void plait_i_transport_made(struct plait_transport *t,
-			    struct plait_protocol *p);
+	_Alignas(max_align_t) struct plait_transport base;
+};
 
-/* True if the protocol holds input that it has not handled. */
-bool plait_i_transport_has_unread(const struct plait_transport *t);
-
-/*
- * The connection is broken, but is not lost before what has come is
- * delivered: what it works for ends now.
- */
-void plait_i_transport_broken(struct plait_transport *t,
-			      const struct plait_failure *why);
-
-/* Delivers, if the protocol still listens; not while reading is paused. */
-void plait_i_transport_data(struct plait_transport *t, const void *data,
-			    size_t len);
-
-/* Bytes have moved: of all transports it is the one that is least idle. */
-static inline void transport_is_active(struct plait_transport *t)
+static inline struct transport *transport_of(const struct plait_transport *t)
 {
-	t->active = plait_i_loop_next_number(t->reactor);
+	return plait_container((struct plait_transport *)(uintptr_t)t,
+			       struct transport, base);
 }
 
-/* The peer closed its half: true if the protocol was half-closeable. */
-bool plait_i_transport_read_lost(struct plait_transport *t);
-void plait_i_transport_write_lost(struct plait_transport *t);
+/* It has its protocol, and is the reactor's. */
+static inline bool transport_is_made(const struct transport *t)
+{
+	return t->base.protocol != NULL;
+}
+
+static inline struct plait_reactor *transport_reactor(const struct transport *t)
+{
+	return t->base.reactor;
+}
+
+/* The one that it wraps, or NULL. */
+static inline struct transport *transport_below(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->below : NULL;
+}
+
+/* The one that wraps it, or NULL. */
+static inline struct transport *transport_above(const struct transport *t)
+{
+	struct transport *above = t->extra != NULL ? t->extra->above : NULL;
+
+	return above != NULL && transport_is_made(above) ? above : NULL;
+}
+
+/* The first and the last of all that stand on each other. */
+static inline struct transport *transport_bottom(struct transport *t)
+{
+	while (transport_below(t) != NULL)
+		t = transport_below(t);
+	return t;
+}
+
+static inline struct transport *transport_top(struct transport *t)
+{
+	while (transport_above(t) != NULL)
+		t = transport_above(t);
+	return t;
+}
+
+static inline struct plait_buf *transport_held_input(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->held : NULL;
+}
+
+/* Bytes have moved: of all transports it is the one that is least idle. */
+static inline void transport_is_active(struct transport *t)
+{
+	t->active = plait_i_loop_next_number(transport_reactor(t));
+}
+
+/* Something was asked for: settle it when the callback has returned. */
+static inline void transport_touch(struct transport *t)
+{
+	plait_i_loop_after_callback(transport_reactor(t), &t->settling);
+}
+
+/* The protocol is to be told something, but not from here. */
+static inline void transport_owe_answer(struct transport *t)
+{
+	plait_i_loop_next_turn(transport_reactor(t), &t->answering);
+}
+
+static inline bool transport_is_closing(const struct transport *t)
+{
+	return t->disconnecting || t->peer_left;
+}
+
+/* As most are most of the time: there is nothing to answer. */
+static inline bool transport_is_plain(const struct transport *t)
+{
+	return !(t->disconnecting || t->peer_left || t->write_closed ||
+		 t->reading_paused || t->end_waits || t->eof || t->inside ||
+		 t->more) &&
+	       t->extra == NULL && t->why == NULL;
+}
 
 /*
- * Stops the producer, calls connection_lost() and the owner, and frees the
- * protocol.  Once.  why is borrowed.
+ * True if a producer holds up a close, as it may yet make output.  A connection
+ * that is its own producer does not: while it closes it receives no more.
  */
-void plait_i_transport_lost(struct plait_transport *t,
+static inline bool transport_is_held(const struct transport *t)
+{
+	return t->producer != NULL && t->producer != &t->as_producer &&
+	       !t->leaving;
+}
+
+/* What the kind of transport should tell from now on. */
+static inline unsigned transport_wants(const struct transport *t)
+{
+	unsigned wants = t->blocked ? PLAIT_WANTS_ROOM : 0;
+
+	if (t->why != NULL)
+		return 0;
+	if (transport_is_closing(t))
+		return wants;
+	if (!t->eof && !t->reading_paused)
+		return wants | PLAIT_WANTS_INPUT;
+	return wants | PLAIT_WANTS_END;
+}
+
+/* ---- transport.c: the calls, and producers ---------------------------- */
+
+void plait_i_transport_init(struct transport *t,
+			    const struct plait_transport_ops *ops,
+			    struct plait_reactor *r);
+
+/* Makes extra, if there is none.  NULL with no memory. */
+struct transport_extra *plait_i_transport_extra(struct transport *t);
+
+/* Unsent bytes, without those of the transports below. */
+size_t plait_i_transport_own_unsent(const struct transport *t);
+
+/* Hands its output, as it is, to the transport below. */
+void plait_i_transport_pass_down(struct transport *t);
+
+/* Forgets the producer, which may register anew, and tells it to stop. */
+void plait_i_transport_stop_producer(struct transport *t);
+
+/*
+ * Unsent output grew or shrank.  Tells the producer, in the next turn, what
+ * follows from it, and those of the transports above.
+ */
+void plait_i_transport_output_changed(struct transport *t);
+
+static inline void transport_output_changed(struct transport *t)
+{
+	if (t->producer != NULL || t->extra != NULL)
+		plait_i_transport_output_changed(t);
+}
+
+/*
+ * It is over, for that reason, which is taken: nothing more is sent, and the
+ * next turn tells.  The first reason is the one that is told.
+ */
+void plait_i_transport_fail(struct transport *t,
 			    const struct plait_failure *why);
-
-/*
- * In a forked child that frees the reactor, instead: tells nobody.  The
- * protocol is the program's from here on.
- */
-void plait_i_transport_abandon(struct plait_transport *t);
 
 /*
  * Ends it in the next turn, for that reason, which is taken: what abort()
@@ -143,49 +258,90 @@ void plait_i_transport_abandon(struct plait_transport *t);
 void plait_i_transport_abort(struct plait_transport *t,
 			     const struct plait_failure *why);
 
-/* The same, for a close that took too long. */
-void plait_i_transport_give_up(struct plait_transport *t);
+/* The same, and resets the connection only if something is unsent, or so. */
+void plait_i_transport_end_now(struct transport *t,
+			       const struct plait_failure *why, bool reset);
 
-/*
- * True if a producer holds up a close, as it may yet make output.  A connection
- * that is its own producer does not: while it closes it receives no more.
- */
-static inline bool transport_is_held(const struct plait_transport *t)
-{
-	return t->producer != NULL && t->producer != &t->as_producer &&
-	       !t->leaving;
-}
-
-/* The same, but if nothing is unsent the peer sees an orderly end. */
+/* The same, of all that stand over t: the peer may see an orderly end. */
 void plait_i_transport_shed(struct plait_transport *t,
 			    const struct plait_failure *why);
 
-/*
- * The reactor has lost it and will not look at it again: so from here on it
- * takes no more output, and waits for neither reader nor producer, whatever
- * others do to it until it is told.
- */
-void plait_i_transport_leave(struct plait_transport *t);
+/* The same as abort, for a close that took too long. */
+void plait_i_transport_give_up(struct transport *t);
+
+/* ---- telling.c: the callbacks ----------------------------------------- */
+
+/* Takes the protocol, connects it and calls connection_made(). */
+void plait_i_transport_connect(struct transport *t, struct plait_protocol *p);
+
+/* Delivers; there is a protocol. */
+void plait_i_transport_data(struct transport *t, const void *data, size_t len);
+
+/* The peer closed its half: true if the protocol was half-closeable. */
+bool plait_i_transport_tell_read_lost(struct transport *t);
+void plait_i_transport_tell_write_lost(struct transport *t);
+
+/* True if the protocol, or one above, holds input that it has not handled. */
+bool plait_i_transport_has_unread(const struct transport *t);
 
 /*
- * Unsent output grew or shrank.  Tells the producer, in the next turn, what
- * follows from it.
+ * The connection is broken, but is not lost before what has come is
+ * delivered: what it works for ends now, also above.
  */
-void plait_i_transport_output_changed(struct plait_transport *t);
+void plait_i_transport_cancel_scope(struct transport *t);
 
 /*
- * A TCP connection on fd, which is non-blocking and taken: closed on failure
- * too.  NULL with ENOMEM in errno or what the reactor says.  Then
- * plait_i_transport_made() it.
+ * Stops the producer, calls connection_lost() and the owner, and frees the
+ * protocol.  Once.  why is borrowed.  over() is called for the transport above,
+ * after the protocol of this one has been told.
  */
-struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
-					   const struct plait_address *peer,
-					   struct transport_owner *owner);
+typedef void transport_over(struct transport *t,
+			    const struct plait_failure *why);
+void plait_i_transport_tell_lost(struct transport *t,
+				 const struct plait_failure *why,
+				 transport_over *over);
 
 /*
- * The other end of a new one is gone already: what it has sent is delivered,
- * then the connection is lost with that errno.
+ * In a forked child that frees the reactor, instead: tells nobody.  The
+ * protocol is the program's from here on.
  */
-void plait_i_stream_break_off(struct plait_transport *t, int err);
+void plait_i_transport_abandon(struct transport *t);
+
+/* ---- closing.c: what the loop does with it ---------------------------- */
+
+/* Sets the tasks of a new one. */
+void plait_i_closing_init(struct transport *t);
+
+/* From here on it is the reactor's. */
+void plait_i_closing_join(struct transport *t);
+
+/* What kinds tell, as transport_ops.h says; in a frame of the loop. */
+void plait_i_transport_received(struct transport *t, const void *data,
+				size_t len);
+void plait_i_transport_read_lost(struct transport *t);
+void plait_i_transport_write_lost(struct transport *t);
+void plait_i_transport_broken(struct transport *t,
+			      const struct plait_failure *why); /* taken */
+void plait_i_transport_over(struct transport *t,
+			    const struct plait_failure *why);
+void plait_i_transport_gone(struct transport *t);
+
+static inline void transport_writable(struct transport *t)
+{
+	t->blocked = false;
+	t->room = true;
+}
+
+/*
+ * An event has come, and its callbacks have returned: brings the kind of
+ * transport into line with what they asked for, and answers at once.
+ */
+void plait_i_transport_settle(struct transport *t);
+
+/* Sends what can be sent now, from the topmost transport down. */
+void plait_i_transport_flush(struct transport *t);
+
+/* Ends what the kind has, and the memory of one that was not made. */
+void plait_i_transport_free(struct transport *t);
 
 #endif

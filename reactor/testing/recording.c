@@ -3,10 +3,10 @@
  *
  * What is written goes through a window to the peer, who has all that came
  * through in one buffer; the rest is unsent, as it would be with a slow peer.
- * So unsent is empty unless the window is 0.  What the test does happens at
- * once, as an event would; what the protocol asks for is answered from the
- * loop.  The struct lives as long as the reactor, so that a test may look at
- * it after the connection was lost.
+ * What the test sends waits in another buffer, as in a socket, until it is
+ * wanted.  What the test does happens at once, as an event would; what the
+ * protocol asks for is answered from the loop.  The struct lives as long as the
+ * reactor, so that a test may look at it after the connection was lost.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,468 +21,229 @@ struct recording {
 	struct plait_transport base;
 	struct transport_owner counting;
 	struct plait_factory *counted; /* NULL: not by this connection */
-	struct loop_member member;
-	struct loop_task settling, arriving, answering, keep;
-	struct plait_timer deadline; /* of closing */
+	struct loop_task arriving;
 	struct plait_address host, peer;
-	struct output unsent;
 	struct plait_buf *written;
-	struct plait_buf *input; /* came while reading was paused */
+	struct plait_buf *input; /* has come, and was not wanted yet */
 	size_t window;
-	const struct plait_failure *why; /* it is to be lost, for this reason */
-	bool eof_waits;			 /* behind the input */
-	bool eof;			 /* the protocol knows of it */
-	bool peer_left;			 /* ... and that ends the connection */
-	bool shut;			 /* we send no more */
-	bool clean;			 /* how it was lost */
-	bool draining; /* before why is told, input is delivered */
+	bool eof; /* behind the input */
 	bool end_carried;
 	bool delivering;
 };
 
-static const struct transport_ops recording_ops;
+static const struct plait_transport_ops recording_ops;
 
-/* The recording transport that t must be, for that function. */
+/* The recording transport that t must be or stand on, for that function. */
 static struct recording *recording_of(const struct plait_transport *t,
 				      const char *function)
 {
+	t = &transport_bottom(transport_of(t))->base;
 	if (t->ops != &recording_ops)
 		plait_die(function,
 			  "a %s transport is not one of a testing "
 			  "reactor",
 			  t->ops->name);
-	return plait_container(t, struct recording, base);
+	return plait_container((struct plait_transport *)(uintptr_t)t,
+			       struct recording, base);
 }
 
-static struct recording *self_of(const struct plait_transport *t)
+static struct recording *recording_self(const struct plait_transport *t)
 {
-	return plait_container(t, struct recording, base);
+	return plait_container((struct plait_transport *)(uintptr_t)t,
+			       struct recording, base);
 }
 
-static bool is_closing(const struct recording *s)
+static struct transport *transport_of_recording(const struct recording *s)
 {
-	return s->base.disconnecting || s->peer_left;
+	return transport_of(&s->base);
 }
 
-static bool is_finished(const struct recording *s)
+static bool recording_wants(const struct recording *s, unsigned wants)
 {
-	return is_closing(s) && s->unsent.size == 0 &&
-	       (!transport_is_held(&s->base) || s->peer_left);
-}
+	const struct transport *t = transport_of_recording(s);
 
-static bool is_write_finished(const struct recording *s)
-{
-	return s->base.write_closed && s->unsent.size == 0 && !s->shut;
-}
-
-static bool wants_input(const struct recording *s)
-{
-	return !s->base.reading_paused && !is_closing(s) &&
-	       !loop_is_forked(s->base.reactor) && plait_buf_size(s->input) > 0;
-}
-
-/* Something that has come, and nobody has handled. */
-static bool has_unread(const struct recording *s)
-{
-	return plait_buf_size(s->input) > 0 ||
-	       plait_i_transport_has_unread(&s->base);
-}
-
-/* The end waits behind what is unread, but not for a reader of nothing. */
-static bool end_is_due(const struct recording *s)
-{
-	return s->eof_waits && s->why == NULL && !is_closing(s) &&
-	       !loop_is_forked(s->base.reactor) &&
-	       (s->base.reading_paused ? !has_unread(s)
-				       : plait_buf_size(s->input) == 0);
-}
-
-static bool waits_for_reader(const struct recording *s)
-{
-	return s->draining && s->base.reading_paused && !is_closing(s) &&
-	       !s->base.leaving;
-}
-
-static void out_of_time(void *arg)
-{
-	struct recording *s = arg;
-
-	if (!s->draining) {
-		plait_i_transport_give_up(&s->base);
-		return;
-	}
-	s->draining = false;
-	plait_i_loop_next_turn(s->base.reactor, &s->answering);
-}
-
-static void wait(struct recording *s, double seconds)
-{
-	if (!plait_timer_is_running(&s->deadline))
-		plait_timer_start(s->base.reactor, &s->deadline, seconds,
-				  out_of_time, s);
-}
-
-static void mind_deadline(struct recording *s)
-{
-	if (waits_for_reader(s))
-		wait(s, s->base.limits.linger_timeout);
-	else if (is_closing(s) && !is_finished(s))
-		wait(s, s->base.limits.close_timeout);
-	else
-		plait_timer_stop(&s->deadline);
-}
-
-/* Leaves to the loop what there is to tell, if anything. */
-static void settle(struct recording *s)
-{
-	loop_task_cancel(&s->settling);
-	if (s->base.lost)
-		return;
-	mind_deadline(s);
-	if ((s->why != NULL && !waits_for_reader(s)) || is_finished(s) ||
-	    is_write_finished(s))
-		plait_i_loop_next_turn(s->base.reactor, &s->answering);
-	else if (wants_input(s) || end_is_due(s))
-		plait_i_loop_arrive(s->base.reactor, &s->arriving);
-	/* Behind the answer, which may be the last. */
-	plait_i_transport_output_changed(&s->base);
-}
-
-static void run_settling(struct loop_task *task)
-{
-	settle(plait_container(task, struct recording, settling));
-}
-
-/* Once for all that a callback does, as on a socket. */
-static void touch(struct recording *s)
-{
-	plait_i_loop_after_callback(s->base.reactor, &s->settling);
-}
-
-static void drop(struct plait_buf *b)
-{
-	plait_buf_consume(b, plait_buf_size(b));
-}
-
-static void lose(struct recording *s, const struct plait_failure *why)
-{
-	if (s->base.lost)
-		return;
-	s->clean = plait_failure_check(why, &plait_error_connection_done);
-	plait_timer_stop(&s->deadline);
-	loop_task_cancel(&s->settling);
-	loop_task_cancel(&s->arriving);
-	plait_i_output_drop(&s->unsent, s->base.reactor);
-	plait_i_transport_lost(&s->base, why);
-	drop(s->input);
-	/* In a child that a callback has forked it is still to be abandoned. */
-	if (!loop_is_forked(s->base.reactor))
-		loop_part(&s->member);
-}
-
-static void out_of_memory(struct recording *s)
-{
-	plait_i_transport_abort(&s->base, &plait_i_failure_no_memory);
-}
-
-static void tell_eof(struct recording *s)
-{
-	s->eof_waits = false;
-	s->eof = true;
-	if (!plait_i_transport_read_lost(&s->base))
-		s->peer_left = true;
+	return !t->lost && !loop_is_forked(s->base.reactor) &&
+	       (transport_wants(t) & wants);
 }
 
 /*
  * One piece of the input, in memory of its own: the protocol may deliver to
  * itself and to others, and whoever keeps what it was lent is found out.
  */
-static void deliver_piece(struct recording *s)
+static bool recording_deliver_piece(struct recording *s)
 {
+	struct transport *t = transport_of_recording(s);
 	size_t size = plait_buf_size(s->input);
 	size_t n = size < POOL_READ_SIZE ? size : POOL_READ_SIZE;
-	struct plait_buf *piece = plait_buf_copy(plait_buf_data(s->input), n);
+	struct plait_buf *piece;
 
+	if (n == 0)
+		return false;
+	piece = plait_buf_copy(plait_buf_data(s->input), n);
 	if (piece == NULL) {
-		out_of_memory(s);
-		return;
+		plait_i_transport_abort(&s->base, &plait_i_failure_no_memory);
+		return false;
 	}
 	plait_buf_consume(s->input, n);
-	plait_i_transport_data(&s->base, plait_buf_data(piece), n);
+	plait_i_transport_received(t, plait_buf_data(piece), n);
 	plait_buf_unref(&piece);
+	return true;
 }
 
 /*
  * Delivers what is wanted.  What comes meanwhile, from inside the protocol,
  * only joins the input, to be delivered when that has returned.
  */
-static void deliver_input(struct recording *s)
+static void recording_deliver(struct recording *s)
 {
 	bool any = false;
 
-	if (s->delivering)
+	if (s->delivering || transport_of_recording(s)->inside > 0)
 		return;
 	s->delivering = true;
-	while (wants_input(s)) {
-		deliver_piece(s);
+	while (recording_wants(s, PLAIT_WANTS_INPUT) &&
+	       recording_deliver_piece(s))
 		any = true;
-	}
 	s->delivering = false;
 	/* A socket's end comes with an event of its own. */
-	if (!any && end_is_due(s))
-		tell_eof(s);
+	if (!any && s->eof && plait_buf_size(s->input) == 0)
+		plait_i_transport_read_lost(transport_of_recording(s));
 }
 
-/* The connection is broken; what had come before is delivered first. */
-static void drain(struct recording *s)
+/* Something has come that is wanted. */
+static bool recording_has_event(const struct recording *s)
 {
-	plait_i_transport_broken(&s->base, s->why);
-	deliver_input(s);
-	if (waits_for_reader(s))
-		return;
-	s->draining = false;
-	lose(s, s->why);
+	const struct transport *t = transport_of_recording(s);
+
+	if (plait_buf_size(s->input) > 0)
+		return recording_wants(s, PLAIT_WANTS_INPUT);
+	return s->eof && !t->eof && !t->end_waits &&
+	       recording_wants(s, PLAIT_WANTS_INPUT | PLAIT_WANTS_END);
 }
 
-static void answer(struct recording *s)
+/* An event has come.  What it leaves to be told comes with another one. */
+static void recording_settle(struct recording *s)
 {
-	loop_task_cancel(&s->answering);
-	if (s->draining) {
-		drain(s);
-	} else if (s->why != NULL) {
-		lose(s, s->why);
-	} else if (is_finished(s)) {
-		lose(s, &plait_i_failure_connection_done);
-	} else if (is_write_finished(s)) {
-		s->shut = true;
-		plait_i_transport_write_lost(&s->base);
-	}
-	settle(s);
+	plait_i_transport_settle(transport_of_recording(s));
+	if (recording_has_event(s))
+		plait_i_loop_arrive(s->base.reactor, &s->arriving);
 }
 
-static void run_answer(struct loop_task *task)
-{
-	answer(plait_container(task, struct recording, answering));
-}
-
-/* The callbacks have returned, so their answer need not wait. */
-static void end_event(struct recording *s)
-{
-	settle(s);
-	if (s->base.inside == 0 && plait_list_is_linked(&s->answering.link))
-		answer(s);
-}
-
-/* What a socket's event would bring, and the answer to that. */
-static void arrive(struct loop_task *task)
+static void recording_arrive(struct loop_task *task)
 {
 	struct recording *s = plait_container(task, struct recording, arriving);
 
-	deliver_input(s);
-	end_event(s);
+	recording_deliver(s);
+	recording_settle(s);
 }
 
-/* The peer takes what its window lets through.  0 or -ENOMEM. */
-static int send_some(struct recording *s, const char *data, size_t len)
+static int recording_want(struct plait_transport *t, unsigned wants)
 {
-	size_t n = len < s->window ? len : s->window;
-	int r = plait_buf_append(s->written, data, n);
+	struct recording *s = recording_self(t);
 
-	if (n > 0)
-		transport_is_active(&s->base);
-	if (r == 0 && s->window != SIZE_MAX)
-		s->window -= n;
-	if (r < 0 || n == len)
-		return r;
-	return plait_i_output_add(&s->unsent, s->base.reactor, data + n,
-				  len - n);
+	if (recording_has_event(s))
+		plait_i_loop_arrive(t->reactor, &s->arriving);
+	return 0;
 }
 
-static void recording_write(struct plait_transport *t,
-			    const struct iovec *pieces, int n)
+/* The peer takes what its window lets through. */
+static ssize_t recording_send(struct plait_transport *t,
+			      const struct iovec *pieces, int n)
 {
-	struct recording *s = self_of(t);
-	int r = 0;
+	struct recording *s = recording_self(t);
+	size_t sent = 0, len;
 
-	for (int i = 0; i < n && r == 0; i++)
-		r = send_some(s, pieces[i].iov_base, pieces[i].iov_len);
-	if (r < 0)
-		out_of_memory(s);
-	touch(s);
-}
-
-static void recording_write_buf(struct plait_transport *t,
-				struct plait_buf *buf)
-{
-	struct recording *s = self_of(t);
-	struct iovec piece = {
-		.iov_base = (void *)(uintptr_t)plait_buf_data(buf),
-		.iov_len = plait_buf_size(buf),
-	};
-
-	if (s->window > 0) {
-		recording_write(t, &piece, 1);
-		return;
+	for (int i = 0; i < n && s->window > 0; i++) {
+		len = pieces[i].iov_len;
+		if (len > s->window)
+			len = s->window;
+		if (plait_buf_append(s->written, pieces[i].iov_base, len) < 0)
+			return -ENOMEM;
+		if (s->window != SIZE_MAX)
+			s->window -= len;
+		sent += len;
 	}
-	if (plait_i_output_add_buf(&s->unsent, t->reactor, buf) < 0)
-		out_of_memory(s);
-	touch(s);
+	return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 
-static void recording_touch(struct plait_transport *t)
+static bool recording_has_input(struct plait_transport *t)
 {
-	touch(self_of(t));
+	return plait_buf_size(recording_self(t)->input) > 0;
 }
 
-static void recording_set_reading(struct plait_transport *t, bool on)
+static bool recording_drain(struct plait_transport *t)
 {
-	touch(self_of(t));
+	return recording_deliver_piece(recording_self(t));
 }
 
-/* The first reason is the one that is told. */
-static void recording_abort(struct plait_transport *t,
-			    const struct plait_failure *why, bool reset)
+static bool recording_peer_has_closed(const struct plait_transport *t)
 {
-	struct recording *s = self_of(t);
-
-	plait_i_output_drop(&s->unsent, s->base.reactor);
-	if (s->why == NULL)
-		s->why = why;
-	else
-		plait_failure_unref(&why);
-	plait_i_loop_next_turn(t->reactor, &s->answering);
-	touch(s);
-}
-
-static struct output *recording_output(struct plait_transport *t)
-{
-	return &self_of(t)->unsent;
+	return recording_self(t)->eof;
 }
 
 static int recording_host(struct plait_transport *t, struct plait_address *ret)
 {
-	*ret = self_of(t)->host;
+	*ret = recording_self(t)->host;
 	return 0;
 }
 
 static int recording_peer(struct plait_transport *t, struct plait_address *ret)
 {
-	*ret = self_of(t)->peer;
+	*ret = recording_self(t)->peer;
 	return 0;
 }
 
-static bool recording_peer_has_closed(const struct plait_transport *t)
+static void recording_done(struct plait_transport *t)
 {
-	const struct recording *s = self_of(t);
+	struct recording *s = recording_self(t);
 
-	return s->eof || s->eof_waits || s->why != NULL;
+	plait_buf_unref(&s->written);
+	plait_buf_unref(&s->input);
 }
 
-static const struct transport_ops recording_ops = {
+static const struct plait_transport_ops recording_ops = {
 	.name = "recording",
-	.write = recording_write,
-	.write_buf = recording_write_buf,
-	.lose = recording_touch,
-	.abort = recording_abort,
-	.lose_write = recording_touch,
-	.set_reading = recording_set_reading,
-	.output = recording_output,
+	.size = sizeof(struct recording),
+	.send = recording_send,
+	.want = recording_want,
+	.has_input = recording_has_input,
+	.drain = recording_drain,
 	.peer_has_closed = recording_peer_has_closed,
 	.host = recording_host,
 	.peer = recording_peer,
+	.done = recording_done,
 };
-
-static bool member_is_closing(const struct loop_member *m)
-{
-	const struct recording *s =
-		plait_container(m, const struct recording, member);
-
-	return is_closing(s) && s->why == NULL;
-}
-
-/* The reactor shuts down. */
-static void lose_member(struct loop_member *m)
-{
-	struct recording *s = plait_container(m, struct recording, member);
-	plait_value v;
-
-	if (!is_finished(s)) {
-		v = plait_fail(&plait_error_connection_lost,
-			       "the reactor was shut down");
-		recording_abort(&s->base, plait_value_failure(&v), true);
-	}
-	plait_i_transport_leave(&s->base);
-}
-
-/* In a forked child. */
-static void abandon_member(struct loop_member *m)
-{
-	struct recording *s = plait_container(m, struct recording, member);
-
-	loop_task_cancel(&s->answering);
-	plait_i_transport_abandon(&s->base);
-}
-
-static struct plait_transport *member_transport(struct loop_member *m)
-{
-	return &plait_container(m, struct recording, member)->base;
-}
-
-static const struct loop_member_ops recording_member_ops = {
-	.lose = lose_member,
-	.is_closing = member_is_closing,
-	.abandon = abandon_member,
-	.transport = member_transport,
-};
-
-static void free_recording(struct recording *s)
-{
-	plait_i_output_drop(&s->unsent, s->base.reactor);
-	plait_failure_unref(&s->why);
-	plait_buf_unref(&s->written);
-	plait_buf_unref(&s->input);
-	free(s);
-}
-
-static void run_keep(struct loop_task *task)
-{
-	free_recording(plait_container(task, struct recording, keep));
-}
 
 struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
 					      const struct plait_address *host,
 					      const struct plait_address *peer,
 					      struct transport_owner *owner)
 {
-	struct recording *s = malloc(sizeof(*s));
+	struct plait_transport *t =
+		plait_transport_new(&recording_ops, r, NULL);
+	struct recording *s;
 
-	if (s == NULL)
+	if (t == NULL)
 		return NULL;
-	*s = (struct recording){
-		.member.ops = &recording_member_ops,
-		.settling.run = run_settling,
-		.arriving.run = arrive,
-		.answering.run = run_answer,
-		.keep.run = run_keep,
-		.host = *host,
-		.peer = *peer,
-		.written = plait_buf_new(PLAIT_BUF_UNBOUNDED),
-		.input = plait_buf_new(PLAIT_BUF_UNBOUNDED),
-		.window = SIZE_MAX,
-	};
-	plait_i_transport_init(&s->base, &recording_ops, r, owner);
+	s = recording_self(t);
+	s->arriving.run = recording_arrive;
+	s->host = *host;
+	s->peer = *peer;
+	s->written = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	s->input = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	s->window = SIZE_MAX;
+	transport_of(t)->owner = owner;
+	transport_of(t)->kept = true;
+	transport_of(t)->wants = PLAIT_WANTS_INPUT;
 	if (s->written == NULL || s->input == NULL) {
-		free_recording(s);
+		plait_transport_free(&t);
 		errno = ENOMEM;
-		return NULL;
 	}
-	plait_i_loop_join(r, &s->member);
-	plait_i_loop_keep(r, &s->keep);
-	return &s->base;
+	return t;
 }
 
-static void stop_counting(struct transport_owner *o,
-			  const struct plait_failure *why)
+static void recording_stop_counting(struct transport_owner *o,
+				    const struct plait_failure *why)
 {
 	plait_factory_stop(
 		plait_container(o, struct recording, counting)->counted);
@@ -490,15 +251,22 @@ static void stop_counting(struct transport_owner *o,
 
 void plait_i_recording_count(struct plait_transport *t, struct plait_factory *f)
 {
-	struct recording *s = self_of(t);
+	struct recording *s = recording_self(t);
 
 	s->counted = f;
-	s->counting.lost = stop_counting;
-	t->owner = &s->counting;
+	s->counting.lost = recording_stop_counting;
+	transport_of(t)->owner = &s->counting;
+}
+
+/* What was written until now, if it was not sent yet. */
+static struct recording *recording_flushed(struct recording *s)
+{
+	plait_i_transport_flush(transport_of_recording(s));
+	return s;
 }
 
 /* Takes out what was written.  NULL with no memory for a new buffer. */
-static struct plait_buf *take_written(struct recording *s)
+static struct plait_buf *recording_take_written(struct recording *s)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	struct plait_buf *written = s->written;
@@ -509,15 +277,17 @@ static struct plait_buf *take_written(struct recording *s)
 	return written;
 }
 
-static bool carry_bytes(struct recording *from, struct plait_transport *to)
+static bool recording_carry_bytes(struct recording *from,
+				  struct plait_transport *to)
 {
 	struct plait_buf *b;
 
 	if (plait_buf_size(from->written) == 0 || plait_testing_is_paused(to))
 		return false;
-	b = take_written(from);
+	b = recording_take_written(from);
 	if (b == NULL) {
-		out_of_memory(from);
+		plait_i_transport_abort(&from->base,
+					&plait_i_failure_no_memory);
 		return false;
 	}
 	plait_testing_deliver(to, plait_buf_data(b), plait_buf_size(b));
@@ -525,15 +295,17 @@ static bool carry_bytes(struct recording *from, struct plait_transport *to)
 	return true;
 }
 
-static bool carry_end(struct recording *from, struct plait_transport *to)
+static bool recording_carry_end(struct recording *from,
+				struct plait_transport *to)
 {
+	const struct transport *t = transport_of_recording(from);
 	plait_value v;
 
 	if (from->end_carried || plait_buf_size(from->written) > 0 ||
-	    (!from->base.lost && !from->shut))
+	    (!t->lost && !t->shut))
 		return false;
 	from->end_carried = true;
-	if (!from->base.lost || from->clean) {
+	if (!t->lost || t->why == NULL) {
 		plait_testing_deliver_eof(to);
 		return true;
 	}
@@ -546,10 +318,11 @@ static bool carry_end(struct recording *from, struct plait_transport *to)
 bool plait_i_recording_carry(struct plait_transport *from,
 			     struct plait_transport *to)
 {
-	struct recording *s = recording_of(from, "plait_testing_pump");
+	struct recording *s =
+		recording_flushed(recording_of(from, "plait_testing_pump"));
 
 	recording_of(to, "plait_testing_pump");
-	return carry_bytes(s, to) || carry_end(s, to);
+	return recording_carry_bytes(s, to) || recording_carry_end(s, to);
 }
 
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
@@ -557,114 +330,107 @@ struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
 	return recording_of(t, __func__)->base.protocol;
 }
 
-void plait_testing_deliver(struct plait_transport *t, const void *data,
-			   size_t len)
+/* What the test does is an event, with a frame of its own. */
+static struct transport *recording_enter(struct recording *s)
 {
-	struct recording *s = recording_of(t, __func__);
-
-	if (s->eof || s->eof_waits || s->why != NULL || is_closing(s))
-		return;
-	if (plait_buf_append(s->input, data, len) < 0)
-		out_of_memory(s);
-	else
-		deliver_input(s);
-	end_event(s);
+	plait_i_loop_enter(s->base.reactor);
+	return transport_of_recording(s);
 }
 
-void plait_testing_deliver_eof(struct plait_transport *t)
+static void recording_leave(struct recording *s)
 {
-	struct recording *s = recording_of(t, __func__);
+	recording_settle(s);
+	plait_i_loop_leave(s->base.reactor);
+}
 
-	if (s->eof || is_closing(s))
+void plait_testing_deliver(struct plait_transport *base, const void *data,
+			   size_t len)
+{
+	struct recording *s = recording_of(base, __func__);
+	struct transport *t = transport_of(base);
+
+	if (s->eof || t->why != NULL || transport_is_closing(t))
 		return;
-	s->eof_waits = true;
-	deliver_input(s);
-	end_event(s);
+	recording_enter(s);
+	if (plait_buf_append(s->input, data, len) < 0)
+		plait_i_transport_abort(base, &plait_i_failure_no_memory);
+	else
+		recording_deliver(s);
+	recording_leave(s);
+}
+
+void plait_testing_deliver_eof(struct plait_transport *base)
+{
+	struct recording *s = recording_of(base, __func__);
+
+	if (s->eof || transport_is_closing(transport_of(base)))
+		return;
+	recording_enter(s);
+	s->eof = true;
+	recording_deliver(s);
+	recording_leave(s);
 }
 
 /* Not under the feet of the protocol, nor before what a reader holds. */
-static bool must_wait(const struct recording *s)
+static bool recording_must_wait(const struct recording *s)
 {
-	return s->base.inside > 0 ||
-	       (s->base.reading_paused && !is_closing(s) && has_unread(s));
+	const struct transport *t = transport_of_recording(s);
+
+	return t->inside > 0 ||
+	       (t->reading_paused && !transport_is_closing(t) &&
+		(plait_buf_size(s->input) > 0 ||
+		 plait_i_transport_has_unread(t)));
 }
 
-void plait_testing_lose(struct plait_transport *t,
+void plait_testing_lose(struct plait_transport *base,
 			const struct plait_failure *why)
 {
-	struct recording *s = recording_of(t, __func__);
+	struct recording *s = recording_of(base, __func__);
+	struct transport *t = recording_enter(s);
 
-	if (!must_wait(s)) {
-		lose(s, why);
-		return;
-	}
-	if (s->base.lost || s->why != NULL)
-		return;
-	s->why = plait_failure_ref(why);
-	s->draining = true;
-	s->base.write_closed = s->shut = true;
-	plait_i_output_drop(&s->unsent, s->base.reactor);
-	if (s->base.inside == 0)
-		plait_i_transport_broken(&s->base, why);
-	settle(s);
+	if (!recording_must_wait(s))
+		plait_i_transport_over(t, why);
+	else if (t->why == NULL && !t->lost)
+		plait_i_transport_broken(t, plait_failure_ref(why));
+	recording_leave(s);
 }
 
 const struct plait_buf *plait_testing_written(struct plait_transport *t)
 {
-	return recording_of(t, __func__)->written;
+	return recording_flushed(recording_of(t, __func__))->written;
 }
 
 void plait_testing_clear(struct plait_transport *t)
 {
-	drop(recording_of(t, __func__)->written);
+	struct plait_buf *b =
+		recording_flushed(recording_of(t, __func__))->written;
+
+	plait_buf_consume(b, plait_buf_size(b));
 }
 
-/* What fits goes through, piece by piece.  0 or -ENOMEM. */
-static int send_unsent(struct recording *s)
+void plait_testing_set_window(struct plait_transport *base, size_t bytes)
 {
-	struct iovec piece;
-	size_t n;
-	int r;
-
-	while (plait_i_output_gather(&s->unsent, &piece, 1, &n) > 0 &&
-	       s->window > 0) {
-		if (n > s->window)
-			n = s->window;
-		r = plait_buf_append(s->written, piece.iov_base, n);
-		if (r < 0)
-			return r;
-		plait_i_output_consume(&s->unsent, s->base.reactor, n);
-		transport_is_active(&s->base);
-		plait_timer_stop(&s->deadline);
-		if (s->window != SIZE_MAX)
-			s->window -= n;
-	}
-	return 0;
-}
-
-void plait_testing_set_window(struct plait_transport *t, size_t bytes)
-{
-	struct recording *s = recording_of(t, __func__);
-	bool waited = s->unsent.size > 0;
+	struct recording *s = recording_flushed(recording_of(base, __func__));
+	struct transport *t = recording_enter(s);
 
 	s->window = bytes;
-	if (send_unsent(s) < 0)
-		out_of_memory(s);
-	if (waited)
-		end_event(s);
+	if (bytes > 0)
+		transport_writable(t);
+	recording_leave(s);
 }
 
 bool plait_testing_is_connected(struct plait_transport *t)
 {
-	return !recording_of(t, __func__)->base.lost;
+	return !transport_of_recording(recording_of(t, __func__))->lost;
 }
 
 bool plait_testing_is_aborted(struct plait_transport *t)
 {
-	return recording_of(t, __func__)->base.aborted;
+	return transport_of_recording(recording_of(t, __func__))->aborted;
 }
 
 bool plait_testing_is_paused(struct plait_transport *t)
 {
-	return recording_of(t, __func__)->base.reading_paused;
+	return transport_of_recording(recording_of(t, __func__))
+		->reading_paused;
 }

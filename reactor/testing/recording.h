@@ -8,7 +8,7 @@
 
 /*
  * A new one, which lives until its reactor is freed; NULL with ENOMEM.  Then
- * plait_i_transport_made() it.
+ * plait_transport_made() it.
  */
 struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
 					      const struct plait_address *host,

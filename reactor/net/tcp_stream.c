@@ -1,0 +1,144 @@
+/*
+ * A stream on a TCP socket: its system calls.
+ */
+#include <errno.h>
+
+#include "reactor/net/address.h"
+#include "reactor/net/stream.h"
+
+static bool is_passing(int err)
+{
+	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS ||
+	       err == ENOMEM;
+}
+
+static OUT_OF_LINE ssize_t tcp_stream_send_pieces(struct kernel *k, int fd,
+						  const struct iovec *pieces,
+						  int n)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
+			      .msg_iovlen = (size_t)n };
+
+	return kernel_sendmsg(k, fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t tcp_stream_send(struct plait_transport *t,
+			       const struct iovec *pieces, int n)
+{
+	struct kernel *k = loop_kernel(t->reactor);
+	int fd = stream_of(t)->fd;
+	ssize_t r;
+
+	do {
+		r = n == 1 ? kernel_send(k, fd, pieces->iov_base,
+					 pieces->iov_len,
+					 MSG_NOSIGNAL | MSG_DONTWAIT)
+			   : tcp_stream_send_pieces(k, fd, pieces, n);
+	} while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return r;
+	return is_passing(errno) ? -EAGAIN : -errno;
+}
+
+static ssize_t tcp_stream_recv(struct stream *s, void *buf, size_t size,
+			       int flags)
+{
+	ssize_t n;
+
+	do {
+		n = kernel_recv(loop_kernel(s->base.reactor), s->fd, buf, size,
+				flags | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static ssize_t tcp_stream_read(struct stream *s, void *buf, size_t size)
+{
+	return tcp_stream_recv(s, buf, size, 0);
+}
+
+static ssize_t tcp_stream_peek(struct stream *s)
+{
+	char c;
+
+	return tcp_stream_recv(s, &c, sizeof(c), MSG_PEEK);
+}
+
+static int tcp_stream_error(struct stream *s)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (kernel_getsockopt(loop_kernel(s->base.reactor), s->fd, SOL_SOCKET,
+			      SO_ERROR, &err, &len) < 0)
+		return errno;
+	return err;
+}
+
+static int tcp_stream_shut(struct stream *s)
+{
+	return kernel_shutdown(loop_kernel(s->base.reactor), s->fd, SHUT_WR) < 0
+		       ? -errno
+		       : 0;
+}
+
+/*
+ * Closing alone resets a connection only if nobody else holds the socket.  To
+ * connect it to nobody resets it, whoever holds it.
+ */
+static void tcp_stream_reset(struct stream *s)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	struct kernel *k = loop_kernel(s->base.reactor);
+
+	kernel_setsockopt(k, s->fd, SOL_SOCKET, SO_LINGER, &linger,
+			  sizeof(linger));
+	if (plait_i_loop_is_shared(s->base.reactor))
+		kernel_connect(k, s->fd, &nobody, sizeof(nobody));
+}
+
+static bool tcp_stream_peer_has_closed(const struct plait_transport *t)
+{
+	return kernel_has_hung_up(loop_kernel(t->reactor), stream_of(t)->fd);
+}
+
+static int tcp_stream_host(struct plait_transport *t, struct plait_address *ret)
+{
+	return plait_i_address_of_socket(loop_kernel(t->reactor),
+					 stream_of(t)->fd, ret);
+}
+
+static int tcp_stream_set_option(struct plait_transport *t, int level,
+				 int option, int value)
+{
+	if (kernel_setsockopt(loop_kernel(t->reactor), stream_of(t)->fd, level,
+			      option, &value, sizeof(value)) < 0)
+		return -errno;
+	return 0;
+}
+
+static const struct stream_io tcp_stream_io = {
+	.transport = {
+		STREAM_TRANSPORT,
+		.name = "tcp",
+		.send = tcp_stream_send,
+		.peer_has_closed = tcp_stream_peer_has_closed,
+		.host = tcp_stream_host,
+		.set_option = tcp_stream_set_option,
+	},
+	.read = tcp_stream_read,
+	.peek = tcp_stream_peek,
+	.error = tcp_stream_error,
+	.shut = tcp_stream_shut,
+	.reset = tcp_stream_reset,
+};
+
+struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
+					   const struct plait_address *peer,
+					   struct transport_owner *owner)
+{
+	return plait_i_stream_open(&tcp_stream_io, r, fd, peer, owner);
+}

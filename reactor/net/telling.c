@@ -1,0 +1,208 @@
+/*
+ * What a transport tells its protocol: the callbacks, in their order, each
+ * called here and nowhere else.
+ *
+ * A callback may do anything to the transport but free it: whoever calls one
+ * has to look at the state again.  It may also return in a child that it has
+ * forked, where the rest is the parent's.  The loop stands around all of them
+ * (plait_i_loop_enter()), so that what a callback asks for is settled when it
+ * has returned.
+ */
+#include <stdlib.h>
+
+#include "reactor/task/scope.h"
+#include "reactor/net/protocol.h"
+#include "reactor/net/transport.h"
+
+/* Gives what leave() takes. */
+static inline bool transport_enter(struct transport *t)
+{
+	bool was = t->inside;
+
+#ifdef PLAIT_VERIFY
+	plait_assert(plait_i_loop_is_entered(transport_reactor(t)));
+#endif
+	t->inside = true;
+	return was;
+}
+
+static inline void transport_leave(struct transport *t, bool was)
+{
+	t->inside = was;
+}
+
+void plait_i_transport_connect(struct transport *t, struct plait_protocol *p)
+{
+	bool was;
+
+	t->base.protocol = p;
+	p->transport = &t->base;
+	p->connected = true;
+	was = transport_enter(t);
+	if (p->ops->connection_made != NULL)
+		p->ops->connection_made(p);
+	transport_leave(t, was);
+}
+
+void plait_i_transport_data(struct transport *t, const void *data, size_t len)
+{
+	struct plait_protocol *p = t->base.protocol;
+	bool was;
+
+	if (p->ops->data_received == NULL)
+		return;
+	was = transport_enter(t);
+	p->ops->data_received(p, data, len);
+	transport_leave(t, was);
+}
+
+bool plait_i_transport_tell_read_lost(struct transport *t)
+{
+	struct plait_protocol *p = t->base.protocol;
+	bool was;
+
+	if (p == NULL || p->ops->read_connection_lost == NULL)
+		return false;
+	was = transport_enter(t);
+	p->ops->read_connection_lost(p);
+	transport_leave(t, was);
+	return true;
+}
+
+void plait_i_transport_tell_write_lost(struct transport *t)
+{
+	struct plait_protocol *p = t->base.protocol;
+	bool was;
+
+	if (p == NULL || p->ops->write_connection_lost == NULL)
+		return;
+	was = transport_enter(t);
+	p->ops->write_connection_lost(p);
+	transport_leave(t, was);
+}
+
+bool plait_i_transport_has_unread(const struct transport *t)
+{
+	for (; t != NULL; t = transport_above(t)) {
+		if (transport_held_input(t) != NULL ||
+		    (t->base.protocol != NULL && t->base.protocol->unread))
+			return true;
+	}
+	return false;
+}
+
+void plait_i_transport_cancel_scope(struct transport *t)
+{
+	const char *why = plait_failure_kind(t->why)->name;
+
+	for (; t != NULL && !loop_is_forked(transport_reactor(t));
+	     t = transport_above(t))
+		plait_scope_cancel(t->scope, why);
+}
+
+static void transport_tell_protocol_lost(struct transport *t,
+					 const struct plait_failure *why)
+{
+	struct plait_protocol *p = t->base.protocol;
+
+	/* The end of the producer may have forked. */
+	if (p == NULL || loop_is_forked(transport_reactor(t)))
+		return;
+	p->connected = false;
+	plait_i_scope_cancel(t->scope, plait_failure_kind(why)->name,
+			     PLAIT_HERE);
+	if (p->ops->connection_lost != NULL &&
+	    !loop_is_forked(transport_reactor(t)))
+		p->ops->connection_lost(p, why);
+}
+
+/* A producer registered in done() may be a part of the protocol. */
+static void transport_end_protocol(struct transport *t)
+{
+	struct plait_protocol *p = t->base.protocol;
+
+	t->base.protocol = NULL;
+	if (p == NULL)
+		return;
+	plait_i_protocol_done(p);
+	if (!loop_is_forked(transport_reactor(t)))
+		plait_i_transport_stop_producer(t);
+	free(p);
+}
+
+/* Nothing will come of it any more, and soon it will be gone itself. */
+static void transport_stop_feeding(struct transport *t)
+{
+	while (t->fed != NULL)
+		plait_transport_unregister_producer(&t->fed->base);
+}
+
+/*
+ * Whatever is called may return in a child that it has forked: the rest is the
+ * parent's, and who owns t there may be gone, if the child has freed the
+ * reactor.
+ */
+static void transport_tell_end(struct transport *t,
+			       const struct plait_failure *why)
+{
+	struct plait_reactor *r = transport_reactor(t);
+	struct transport_owner *owner;
+
+	/* One may have been registered meanwhile. */
+	plait_i_transport_stop_producer(t);
+	/* Before the owner is told, whose factory may be gone after that. */
+	if (!loop_is_forked(r))
+		transport_end_protocol(t);
+	if (!loop_is_forked(r))
+		plait_i_scope_end(&t->scope, PLAIT_HERE);
+	if (loop_is_forked(r))
+		return;
+	owner = t->owner;
+	t->owner = NULL;
+	if (owner != NULL)
+		owner->lost(owner, why);
+}
+
+void plait_i_transport_tell_lost(struct transport *t,
+				 const struct plait_failure *why,
+				 transport_over *over)
+{
+	struct plait_reactor *r = transport_reactor(t);
+	bool was;
+
+	if (t->lost)
+		return;
+	t->lost = t->disconnecting = true;
+	was = transport_enter(t);
+	transport_stop_feeding(t);
+	plait_i_transport_stop_producer(t);
+	transport_tell_protocol_lost(t, why);
+	if (transport_above(t) != NULL && !loop_is_forked(r))
+		over(transport_above(t), why);
+	/* Not in a child that was forked meanwhile. */
+	if (!loop_is_forked(r))
+		transport_tell_end(t, why);
+	transport_leave(t, was);
+}
+
+void plait_i_transport_abandon(struct transport *t)
+{
+	struct plait_protocol *p = t->base.protocol;
+
+	t->lost = t->disconnecting = true;
+	t->producer = NULL;
+	t->fed = t->next_fed = NULL;
+	if (t->owner != NULL && t->owner->abandon != NULL)
+		t->owner->abandon(t->owner);
+	t->owner = NULL;
+	loop_task_cancel(&t->producing);
+	plait_i_scope_abandon(&t->scope);
+	if (p == NULL)
+		return;
+	p->transport = NULL;
+	p->connected = false;
+	/* Nobody but the library knows of a wrapper: it is buried with this,
+	   as it may be in a callback. */
+	if (t->extra == NULL || t->extra->above == NULL)
+		t->base.protocol = NULL;
+}

@@ -1,0 +1,185 @@
+/*
+ * The door for kinds of transports: how they are made, and what they tell.
+ *
+ * Whatever is told here calls the protocol, and may come from the loop or from
+ * outside; so a frame of the loop stands around it.  The transport is settled
+ * when that ends, and as it is an event, its answer follows at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reactor/net/address.h"
+#include "reactor/net/transport.h"
+
+static struct transport *transport_enter(struct plait_transport *t,
+					 const char *where)
+{
+	loop_check(t->reactor, where);
+	plait_i_loop_enter(t->reactor);
+	return transport_of(t);
+}
+
+static void transport_leave(struct transport *t)
+{
+	/* Before it is made nothing is wanted of it. */
+	if (!t->lost && t->base.protocol != NULL) {
+		t->unsettled = true;
+		transport_touch(t);
+	}
+	plait_i_loop_leave(transport_reactor(t));
+}
+
+/* 0 or -errno: it can stand over that one. */
+static int transport_stack(struct transport *t, struct transport *below)
+{
+	struct transport_extra *own = plait_i_transport_extra(t);
+	struct transport_extra *theirs = plait_i_transport_extra(below);
+
+	if (below->lost)
+		return -ENOTCONN;
+	if (own == NULL || theirs == NULL)
+		return -ENOMEM;
+	plait_assert(theirs->above == NULL);
+	own->below = below;
+	theirs->above = t;
+	return 0;
+}
+
+/* Zeroed behind the base. */
+static struct transport *transport_alloc(const struct plait_transport_ops *ops,
+					 struct plait_reactor *r)
+{
+	size_t size =
+		ops->size > 0 ? ops->size : sizeof(struct plait_transport);
+	size_t offset = offsetof(struct transport, base);
+	struct transport *t;
+
+	plait_assert(size >= sizeof(t->base));
+	/* The whole struct is longer than that, if the base is all of it. */
+	if (size < sizeof(*t) - offset)
+		size = sizeof(*t) - offset;
+	t = malloc(offset + size);
+	if (t == NULL)
+		return NULL;
+	memset((char *)t + offset, 0, size);
+	plait_i_transport_init(t, ops, r);
+	plait_i_closing_init(t);
+	return t;
+}
+
+struct plait_transport *
+plait_transport_new(const struct plait_transport_ops *ops,
+		    struct plait_reactor *r, struct plait_transport *below)
+{
+	struct transport *t;
+	int err = ENOMEM;
+
+	loop_check(r, "plait_transport_new()");
+	plait_assert(ops->send != NULL || below != NULL);
+	t = loop_is_forked(r) ? NULL : transport_alloc(ops, r);
+	if (t != NULL && below != NULL)
+		err = -transport_stack(t, transport_of(below));
+	else if (t != NULL)
+		err = 0;
+	else if (loop_is_forked(r))
+		err = ECHILD;
+	if (err == 0)
+		return &t->base;
+	if (t != NULL)
+		free(t->extra);
+	free(t);
+	errno = err;
+	return NULL;
+}
+
+void plait_transport_free(struct plait_transport **tp)
+{
+	if (*tp == NULL)
+		return;
+	loop_check((*tp)->reactor, "plait_transport_free()");
+	plait_assert((*tp)->protocol == NULL && !transport_of(*tp)->lost);
+	plait_i_transport_free(transport_of(*tp));
+	*tp = NULL;
+}
+
+void plait_transport_made(struct plait_transport *base,
+			  struct plait_protocol *p)
+{
+	struct transport *t = transport_enter(base, "plait_transport_made()");
+	struct plait_address peer = { .family = 0 };
+
+	plait_assert(base->protocol == NULL && !t->lost);
+	plait_assert(base->ops->send != NULL || transport_below(t) != NULL);
+	if (transport_below(t) == NULL)
+		plait_i_closing_join(t);
+	if (trace_is_on()) {
+		plait_transport_peer(base, &peer);
+		plait_i_address_trace(&peer, TRACE_OPENED, base);
+	}
+	plait_i_transport_connect(t, p);
+	transport_leave(t);
+}
+
+void plait_transport_received(struct plait_transport *base, const void *data,
+			      size_t len)
+{
+	struct transport *t =
+		transport_enter(base, "plait_transport_received()");
+
+	if (len > 0)
+		plait_i_transport_received(t, data, len);
+	transport_leave(t);
+}
+
+void plait_transport_read_lost(struct plait_transport *base)
+{
+	struct transport *t =
+		transport_enter(base, "plait_transport_read_lost()");
+
+	plait_i_transport_read_lost(t);
+	transport_leave(t);
+}
+
+void plait_transport_write_lost(struct plait_transport *base)
+{
+	struct transport *t =
+		transport_enter(base, "plait_transport_write_lost()");
+
+	plait_i_transport_write_lost(t);
+	transport_leave(t);
+}
+
+void plait_transport_writable(struct plait_transport *base)
+{
+	struct transport *t =
+		transport_enter(base, "plait_transport_writable()");
+
+	transport_writable(t);
+	transport_leave(t);
+}
+
+void plait_transport_broken(struct plait_transport *base,
+			    const struct plait_failure *why)
+{
+	struct transport *t = transport_enter(base, "plait_transport_broken()");
+
+	if (!t->lost && !t->over)
+		plait_i_transport_broken(t, plait_failure_ref(why));
+	transport_leave(t);
+}
+
+void plait_transport_lost(struct plait_transport *base,
+			  const struct plait_failure *why)
+{
+	struct transport *t = transport_enter(base, "plait_transport_lost()");
+
+	plait_i_transport_over(t, why);
+	transport_leave(t);
+}
+
+void plait_transport_gone(struct plait_transport *base)
+{
+	loop_check(base->reactor, "plait_transport_gone()");
+	plait_i_transport_gone(transport_of(base));
+}
