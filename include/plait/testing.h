@@ -37,7 +37,11 @@ void plait_testing_advance(struct plait_reactor *r, double seconds);
 struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 					      struct plait_factory *f);
 
-/* The protocol of a recording transport, borrowed; NULL after the loss. */
+/*
+ * The protocol of a recording transport, borrowed; NULL after the loss.  Of one
+ * that is wrapped it is the inner protocol; and all functions here take the
+ * inner one's transport, too.
+ */
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t);
 
 /*

@@ -237,6 +237,12 @@ static void connector_not_admitted(struct plait_connector *c, int err)
 				 : plait_i_attempt_failure(c->at, NULL, err));
 }
 
+/* Of a wrapped one all is sent that was written to the inner transport. */
+static void connector_lose_all(struct plait_transport *t)
+{
+	plait_transport_lose_connection(&transport_top(transport_of(t))->base);
+}
+
 static void connector_connected(struct plait_connector *c, struct attempt *a)
 {
 	struct reached reached = {
@@ -259,7 +265,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 	if (t == NULL)
 		connector_not_admitted(c, errno);
 	else if (c->lose_when_made)
-		plait_transport_lose_connection(t);
+		connector_lose_all(t);
 }
 
 /* Before the factory has heard of it, the outcome has to wait. */
@@ -538,7 +544,7 @@ void plait_connector_disconnect(struct plait_connector *c)
 	if (c->state == PLAIT_CONNECTING)
 		plait_connector_stop_connecting(c);
 	else if (c->transport != NULL)
-		plait_transport_lose_connection(c->transport);
+		connector_lose_all(c->transport);
 	else
 		c->lose_when_made = true;
 }

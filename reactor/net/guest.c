@@ -102,9 +102,12 @@ void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t)
 static bool guest_is_leaving(const struct acceptor *a)
 {
 	struct plait_list *l;
+	struct transport *t;
 
 	plait_list_for_each (l, &a->guests) {
-		if (transport_of(guest_of(l)->transport)->aborted)
+		/* Who stands over it is aborted first. */
+		t = transport_top(transport_of(guest_of(l)->transport));
+		if (t->aborted)
 			return true;
 	}
 	return false;

@@ -327,7 +327,9 @@ bool plait_i_recording_carry(struct plait_transport *from,
 
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
 {
-	return recording_of(t, __func__)->base.protocol;
+	struct recording *s = recording_of(t, __func__);
+
+	return transport_top(transport_of_recording(s))->base.protocol;
 }
 
 /* What the test does is an event, with a frame of its own. */
