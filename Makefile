@@ -51,7 +51,8 @@ TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
-FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c tests/trace.c
+FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c \
+	tests/trace.c tests/wrapped.c
 PROGRAM_TESTS = $(wildcard tests/test_*.py)
 PAGES = $(wildcard man/*.[137])
 ALIAS_STAMP = $O/man/aliases

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/actor.h"
+#include "tests/wrapped.h"
 
 static struct actor *actor_of(struct plait_factory *f)
 {
@@ -219,7 +220,7 @@ unsigned actor_listen(struct actor *a, struct plait_reactor *r,
 	int err;
 
 	*ret = NULL;
-	err = plait_listen_tcp(r, 0, &a->base, &o, ret);
+	err = plait_listen_tcp(r, 0, wrapped(&a->base), &o, ret);
 	ck_assert_msg(torture_faulty() || err == 0, "plait_listen_tcp: %s",
 		      strerror(-err));
 	if (err < 0)
@@ -231,7 +232,7 @@ unsigned actor_listen(struct actor *a, struct plait_reactor *r,
 struct plait_connector *actor_connect(struct actor *a, struct plait_reactor *r,
 				      unsigned port)
 {
-	return plait_connect_tcp(r, "127.0.0.1", port, &a->base, NULL);
+	return plait_connect_tcp(r, "127.0.0.1", port, wrapped(&a->base), NULL);
 }
 
 static plait_value set_flag(plait_value *result, void *arg)

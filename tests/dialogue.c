@@ -13,6 +13,7 @@
 #include <plait/plait.h>
 
 #include "tests/dialogue.h"
+#include "tests/wrapped.h"
 
 enum {
 	MOST = 100000,	  /* bytes of one write */
@@ -338,11 +339,11 @@ static void connect_both(void)
 	const struct plait_listen_options o = { .iface = own_address() };
 	struct plait_address a;
 
-	plait_assert(plait_listen_tcp(reactor, 0, &server.factory, &o, &port) ==
-		     0);
+	plait_assert(plait_listen_tcp(reactor, 0, wrapped(&server.factory), &o,
+				      &port) == 0);
 	plait_port_address(port, &a);
 	plait_assert(plait_connect_tcp(reactor, o.iface, plait_address_port(&a),
-				       &client.factory, NULL) != NULL);
+				       wrapped(&client.factory), NULL) != NULL);
 	for (int i = 0; client.made == 0 || server.made == 0; i++) {
 		plait_assert(i < PATIENCE);
 		turn(0.001);

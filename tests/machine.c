@@ -15,6 +15,7 @@
 #include <plait/testing.h>
 
 #include "tests/machine.h"
+#include "tests/wrapped.h"
 
 enum {
 	MAX_CONNS = 16,
@@ -438,8 +439,9 @@ static void port_listen(void)
 	struct plait_listen_options o = { .iface = "127.0.0.1" };
 	struct plait_port **p = &m.ports[choose(N_PORTS)], *made;
 
-	if (*p != NULL || plait_listen_tcp(m.reactor, 0, &some_factory()->base,
-					   &o, &made) < 0)
+	if (*p != NULL ||
+	    plait_listen_tcp(m.reactor, 0, wrapped(&some_factory()->base), &o,
+			     &made) < 0)
 		return;
 	/* start() may have filled the place. */
 	if (*p == NULL) {
@@ -477,7 +479,7 @@ static void connector_connect(void)
 
 	keep_connector(plait_connect_tcp(m.reactor, "127.0.0.1",
 					 some_port_number(),
-					 &some_factory()->base, &o));
+					 wrapped(&some_factory()->base), &o));
 }
 
 static void connector_use(void)
@@ -1103,7 +1105,7 @@ static void conn_fake(void)
 
 static void factory_fake(void)
 {
-	plait_testing_connect(m.reactor, &some_factory()->base);
+	plait_testing_connect(m.reactor, wrapped(&some_factory()->base));
 }
 
 static void clock_fake(void)

@@ -15,6 +15,7 @@
 #include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/wire.h"
+#include "tests/wrapped.h"
 
 /* ---- children ----------------------------------------------------------- */
 
@@ -201,8 +202,8 @@ static void begin(void *arg)
 	if (heard())
 		return;
 	/* It counts its guests. */
-	rc = plait_listen_tcp(reactor, 0, &program.server.base, &options,
-			      &program.port);
+	rc = plait_listen_tcp(reactor, 0, wrapped(&program.server.base),
+			      &options, &program.port);
 	if (forking.child)
 		return;
 	ck_assert_int_eq(rc, 0);
@@ -298,12 +299,13 @@ static bool fork_in_callback_number(unsigned at, bool frees, bool stays_open)
 
 GROUP("returning");
 
-TEST(a_child_that_returns_hears_nothing_more, ON_EACH_BACKEND, TIMES(4))
+TEST(a_child_that_returns_hears_nothing_more, ON_EACH_BACKEND, TIMES(8))
 {
 	unsigned n = 0;
 
 	plait_reactor_free(&reactor);
-	while (fork_in_callback_number(n, _i % 2 == 1, _i >= 2))
+	wrapped_as(_i < 4 ? WRAPPED_NOT : WRAPPED_ALL, 100000);
+	while (fork_in_callback_number(n, _i % 2 == 1, _i / 2 % 2 == 1))
 		n++;
 	ck_assert_uint_gt(n, 30);
 }
@@ -323,7 +325,7 @@ static void fork_at_build(struct actor *a)
 }
 
 TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor, PURE,
-     TIMES(2))
+     TIMES(4))
 {
 	const struct plait_listen_options options = { .max_connections = 9 };
 	plait_value why = plait_fail(&plait_error_connection_lost, "test");
@@ -332,12 +334,14 @@ TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor, PURE,
 	struct plait_transport *t;
 	struct actor a;
 
+	wrapped_as(_i < 2 ? WRAPPED_NOT : WRAPPED_ALL, 100000);
 	actor_init(&a);
-	a.on_build = _i == 0 ? fork_at_build : NULL;
+	a.on_build = _i % 2 == 0 ? fork_at_build : NULL;
 	a.on_lost = fork_at_loss;
 	reactor = plait_testing_reactor_new();
-	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &a.base, &options, &port),
-			 0);
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, wrapped(&a.base), &options, &port),
+		0);
 	t = plait_testing_accept(port);
 	if (t != NULL) {
 		plait_transport_scope(t);
@@ -346,6 +350,7 @@ TEST(a_child_gives_back_what_was_begun_or_ended_on_a_testing_reactor, PURE,
 	plait_reactor_free(&reactor);
 	if (forking.child) {
 		plait_protocol_free(&orphan);
+		wrapped_as(WRAPPED_NOT, 0);
 		child_leave(heap_left_since(mark, stderr) == 0 ? 0 : 1);
 	}
 	wait_for_child(forking.pid);

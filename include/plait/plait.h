@@ -16,6 +16,7 @@
 #include <plait/input.h>
 #include <plait/intn.h>
 #include <plait/later.h>
+#include <plait/limit.h>
 #include <plait/line.h>
 #include <plait/list.h>
 #include <plait/lock.h>
@@ -29,10 +30,12 @@
 #include <plait/scope.h>
 #include <plait/shared.h>
 #include <plait/tcp.h>
+#include <plait/throttle.h>
 #include <plait/timeout.h>
 #include <plait/timer.h>
 #include <plait/transport.h>
 #include <plait/transport_ops.h>
 #include <plait/value.h>
+#include <plait/wrap.h>
 
 #endif
