@@ -43,6 +43,7 @@ SERVERS = {
     "transformedpoetry": [],
     "poetry-proxy": ["1"],
     "echo": [],
+    "guarded-echo": [],
     "chat": [],
 }
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
@@ -521,6 +522,8 @@ class CommandLine(ProgramTest):
         for n in ["0", "-1", "x"]:
             self.complains("--num-bytes", "slowpoetry", "--num-bytes", n, "x")
             self.complains("--hz", "ticker", "--hz", n)
+            self.complains("--clients", "guarded-echo", "--clients", n)
+            self.complains("--rate", "guarded-echo", "--rate", n)
             self.complains("--scale", "defer-cancel-9", "--scale", n)
             self.complains("--timeout", "get-poetry", "--timeout", n, "1")
 
@@ -534,7 +537,8 @@ class CommandLine(ProgramTest):
             self.complains("is missing", name)
         for name in ["slowpoetry", "fastpoetry", "poetry-proxy"]:
             self.complains("too much", name, "1", "2")
-        for name in DEFER_CANCEL + ["echo", "chat", "ticker"]:
+        for name in DEFER_CANCEL + ["echo", "guarded-echo", "chat",
+                                    "ticker"]:
             self.complains("too much", name, "1")
 
     def test_port_in_use(self):
@@ -573,7 +577,7 @@ class Signals(ProgramTest):
             # An answer shows that the server has accepted it.
             if name == "slowpoetry":
                 connection.recv(1)
-            elif name == "echo":
+            elif name in ("echo", "guarded-echo"):
                 connection.sendall(b"x")
                 connection.recv(1)
             # The proxy says that its download, from port 1, has failed.
@@ -1177,6 +1181,39 @@ class SystemCalls(ProgramTest):
         wait = [name for name in costs if name in self.WAIT[self.backend]]
         self.assertEqual(costs, {wait[0]: 100, "recvfrom": 100,
                                  "sendto": 100})
+
+
+class GuardedEcho(ProgramTest):
+    def test_one_too_many_of_an_address_is_refused(self):
+        server = self.serve("guarded-echo", "--per-address", "1")
+        first = self.connect(server)
+        first.sendall(b"x")
+        self.assertEqual(first.recv(1), b"x")
+        self.assertEqual(read_all(self.connect(server)), b"")
+        self.assertEqual(server.line(), "Refused 127.0.0.1, which has 1.")
+        self.stop(server)
+
+    def test_others_wait_until_there_is_room(self):
+        server = self.serve("guarded-echo", "--clients", "1")
+        first = self.connect(server)
+        self.assertEqual(server.line(), "Full: whoever comes has to wait.")
+        second = self.connect(server)
+        second.sendall(b"y")
+        first.sendall(b"x")
+        self.assertEqual(first.recv(1), b"x")
+        first.close()
+        self.assertEqual(second.recv(1), b"y")
+        self.stop(server)
+
+    def test_bytes_come_back_no_faster_than_the_rate(self):
+        server = self.serve("guarded-echo", "--rate", "2000")
+        client = self.connect(server)
+        begin = time.monotonic()
+        client.sendall(bytes(3000))
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(len(read_all(client)), 3000)
+        self.assertGreaterEqual(time.monotonic() - begin, .5)
+        self.stop(server)
 
 
 class Chat(ProgramTest):
