@@ -28,17 +28,6 @@ _Static_assert(offsetof(struct plait_reactor, base) == 0,
 
 enum { N_KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
 
-static const struct plait_limits default_limits = {
-	.max_unsent = 64 << 20,
-	.max_unsent_total = 1 << 30,
-	.high_water = 65536,
-	.low_water = 16384,
-	.close_timeout = 30,
-	.linger_timeout = 5,
-	.linger_bytes = 1 << 20,
-	.stop_timeout = 5,
-};
-
 /* Once a process; 0 or -errno. */
 static int reactor_watch_forks(void)
 {
@@ -124,7 +113,7 @@ static void reactor_init(struct plait_reactor *r)
 	r->base.owner.forks = fork_count();
 	r->forks_begun = fork_begun_count();
 	plait_i_signal_init(r);
-	r->limits = default_limits;
+	plait_i_limits_init(r);
 	plait_list_init(&r->after_callback);
 	plait_list_init(&r->next_turn);
 	plait_list_init(&r->arrivals);
@@ -139,7 +128,6 @@ static void reactor_init(struct plait_reactor *r)
 	plait_i_watch_init(r);
 	plait_i_trigger_init(r);
 	plait_i_pool_init(r);
-	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
 }
 
 /*
@@ -335,39 +323,6 @@ void plait_reactor_free(struct plait_reactor **rp)
 	reactor_release(r);
 	plait_i_base_say_lost();
 	plait_i_trace_reactor_ends(number, false);
-}
-
-static void limits_set_size(size_t *limit, size_t size, size_t if_zero)
-{
-	*limit = size != 0 ? size : if_zero;
-}
-
-static void limits_set_seconds(double *limit, double seconds, double if_zero)
-{
-	plait_assert(seconds >= 0);
-	*limit = seconds > 0 ? seconds : if_zero;
-}
-
-void plait_reactor_set_limits(struct plait_reactor *r,
-			      const struct plait_limits *l)
-{
-	const struct plait_limits *d = &default_limits;
-
-	loop_check(r, "plait_reactor_set_limits()");
-	limits_set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
-	limits_set_size(&r->limits.max_unsent_total, l->max_unsent_total,
-			d->max_unsent_total);
-	limits_set_size(&r->limits.high_water, l->high_water, d->high_water);
-	limits_set_size(&r->limits.low_water, l->low_water, d->low_water);
-	limits_set_size(&r->limits.linger_bytes, l->linger_bytes,
-			d->linger_bytes);
-	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
-	limits_set_seconds(&r->limits.close_timeout, l->close_timeout,
-			   d->close_timeout);
-	limits_set_seconds(&r->limits.linger_timeout, l->linger_timeout,
-			   d->linger_timeout);
-	limits_set_seconds(&r->limits.stop_timeout, l->stop_timeout,
-			   d->stop_timeout);
 }
 
 /* ---- turns --------------------------------------------------------------- */

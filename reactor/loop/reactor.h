@@ -166,6 +166,9 @@ struct pool {
 void plait_i_pool_init(struct plait_reactor *r);
 void plait_i_pool_done(struct plait_reactor *r);
 
+/* limits.c */
+void plait_i_limits_init(struct plait_reactor *r);
+
 /* How far the shutdown is. */
 enum shutdown {
 	SHUTDOWN_NONE,

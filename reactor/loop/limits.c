@@ -1,0 +1,56 @@
+/*
+ * The limits of a reactor's connections: what a field that is 0 means, and
+ * changing them.
+ */
+#include "lib/base.h"
+#include "reactor/loop/reactor.h"
+
+static const struct plait_limits limits_default = {
+	.max_unsent = 64 << 20,
+	.max_unsent_total = 1 << 30,
+	.high_water = 65536,
+	.low_water = 16384,
+	.close_timeout = 30,
+	.linger_timeout = 5,
+	.linger_bytes = 1 << 20,
+	.stop_timeout = 5,
+};
+
+void plait_i_limits_init(struct plait_reactor *r)
+{
+	r->limits = limits_default;
+	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
+}
+
+static void limits_set_size(size_t *limit, size_t size, size_t if_zero)
+{
+	*limit = size != 0 ? size : if_zero;
+}
+
+static void limits_set_seconds(double *limit, double seconds, double if_zero)
+{
+	plait_assert(seconds >= 0);
+	*limit = seconds > 0 ? seconds : if_zero;
+}
+
+void plait_reactor_set_limits(struct plait_reactor *r,
+			      const struct plait_limits *l)
+{
+	const struct plait_limits *d = &limits_default;
+
+	loop_check(r, "plait_reactor_set_limits()");
+	limits_set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
+	limits_set_size(&r->limits.max_unsent_total, l->max_unsent_total,
+			d->max_unsent_total);
+	limits_set_size(&r->limits.high_water, l->high_water, d->high_water);
+	limits_set_size(&r->limits.low_water, l->low_water, d->low_water);
+	limits_set_size(&r->limits.linger_bytes, l->linger_bytes,
+			d->linger_bytes);
+	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
+	limits_set_seconds(&r->limits.close_timeout, l->close_timeout,
+			   d->close_timeout);
+	limits_set_seconds(&r->limits.linger_timeout, l->linger_timeout,
+			   d->linger_timeout);
+	limits_set_seconds(&r->limits.stop_timeout, l->stop_timeout,
+			   d->stop_timeout);
+}
