@@ -356,6 +356,10 @@ SCRIPTS(fires_later_with_what_the_function_returns, ON_EACH_REACTOR,
 SCRIPT(fires_later_with_none_without_a_function, ON_EACH_REACTOR,
        "later d 0; both d a | advance 0", "| a:none")
 
+/*
+ * A later call that waits, is paused, has fired and is paused, and has begun:
+ * each is cancelled, freed, detached, and loses its reactor.
+ */
 SCRIPTS(every_state_and_every_action, ON_EACH_REACTOR,
 	{ BEGIN "cancel d; advance 5", "a:CancelledError" },
 	{ BEGIN "free d; advance 5", "a:CancelledError" },
