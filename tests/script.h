@@ -11,6 +11,8 @@
  * { steps, trace }, ...) is a test with several runs.  After the comparison
  * the player handles and frees all that a script has made; a value that is
  * left then fails the test, and so does a failure that is reported only then.
+ * One that is reported before is traced as "?TEXT", and as "?NeverFiredError"
+ * or "?NeverFreedError", whose texts would be about this file.
  *
  * A deferred has a name, and its promise has the same name.
  *
@@ -22,7 +24,7 @@
  *     both d CALLBACK    d gets it for values and failures,
  *     then d CALLBACK    ... for values, and
  *     catch d CALLBACK   ... for failures
- *     pair d CALLBACK, CALLBACK
+ *     pair d CALLBACK, CALLBACK   one for each, or nothing
  *     fire d VALUE       traces the error if it is refused: ECANCELED
  *     chain d e          the result of d fires the promise of e
  *     cancel d REASON    the reason may be left out
@@ -40,8 +42,10 @@
  * and on a reactor, whose time is virtual (see timed.h):
  *
  *     advance SECONDS    time passes
- *     after SECONDS CALLBACK
+ *     after SECONDS CALLBACK   does its steps then
  *     free_reactor
+ *
+ * A suite adds verbs of its own, which its file lists.
  *
  * A CALLBACK is NAME { STEPS } = VALUE, and each of the three may be left out.
  * With a name it traces "NAME:RESULT".  Then it does the steps, and answers
