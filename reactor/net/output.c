@@ -46,7 +46,7 @@ static unsigned char *limit_of(const struct output_block *b)
 }
 
 /* Where the next piece may begin, after something that ends there. */
-static unsigned char *aligned(const unsigned char *end)
+static unsigned char *output_align(const unsigned char *end)
 {
 	uintptr_t up = (uintptr_t)end + ALIGNMENT - 1;
 
@@ -58,7 +58,7 @@ static struct output_piece *next_in_block(struct output_piece *p)
 {
 	if (p->buf != NULL)
 		return p + 1;
-	return (struct output_piece *)aligned(p->data + p->size);
+	return (struct output_piece *)output_align(p->data + p->size);
 }
 
 /* The piece behind p, which is in *b; NULL at the end. */
@@ -96,7 +96,7 @@ size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
 	return plait_i_output_cost_of_buf(buf);
 }
 
-static void verify(const struct output *o)
+static void output_verify(const struct output *o)
 {
 #ifdef PLAIT_VERIFY
 	const struct output_block *b = o->first;
@@ -157,7 +157,7 @@ static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
 {
 	struct output_block *b = o->last;
 	size_t least = sizeof(struct output_piece) + (len > 0);
-	unsigned char *at = b != NULL ? aligned(b->end) : NULL;
+	unsigned char *at = b != NULL ? output_align(b->end) : NULL;
 
 	if (b == NULL || at >= limit_of(b) ||
 	    (size_t)(limit_of(b) - at) < least) {
@@ -217,7 +217,7 @@ int plait_i_output_add(struct output *o, struct plait_reactor *r,
 		from += room;
 		len -= room;
 	}
-	verify(o);
+	output_verify(o);
 	return 0;
 }
 
@@ -241,7 +241,7 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 		plait_i_pool_hold(r, plait_i_buf_footprint(buf));
 	o->size += size;
 	o->last->overhead += plait_i_output_cost_of_buf(buf) - size;
-	verify(o);
+	output_verify(o);
 	return 0;
 }
 
@@ -333,7 +333,7 @@ static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
 	/* However little of a buffer is left, all of it is held. */
 	if (p->buf != NULL)
 		o->last->overhead += len;
-	verify(o);
+	output_verify(o);
 }
 
 static void drop_block(struct plait_reactor *r, struct output_block *b)
