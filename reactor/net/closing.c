@@ -44,7 +44,7 @@ enum {
 	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
 };
 
-static size_t unsent(const struct transport *t)
+static size_t unsent_of(const struct transport *t)
 {
 	return plait_i_transport_own_unsent(t);
 }
@@ -52,13 +52,13 @@ static size_t unsent(const struct transport *t)
 /* A peer that has left is not kept waiting by a producer. */
 static bool transport_is_finished(const struct transport *t)
 {
-	return transport_is_closing(t) && unsent(t) == 0 &&
+	return transport_is_closing(t) && unsent_of(t) == 0 &&
 	       (!transport_is_held(t) || t->peer_left);
 }
 
 static bool transport_is_write_finished(const struct transport *t)
 {
-	return t->write_closed && !t->shut && unsent(t) == 0;
+	return t->write_closed && !t->shut && unsent_of(t) == 0;
 }
 
 /* Input that came when nobody wanted it, or its end, can be told now. */

@@ -384,5 +384,5 @@ void plait_i_output_move(struct output *o, struct output *from)
 	o->last = from->last;
 	o->size += from->size;
 	*from = (struct output){ .size = 0 };
-	verify(o);
+	output_verify(o);
 }

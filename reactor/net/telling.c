@@ -15,7 +15,7 @@
 #include "reactor/net/transport.h"
 
 /* Gives what leave() takes. */
-static inline bool transport_enter(struct transport *t)
+static inline bool tell_enter(struct transport *t)
 {
 	bool was = t->inside;
 
@@ -26,7 +26,7 @@ static inline bool transport_enter(struct transport *t)
 	return was;
 }
 
-static inline void transport_leave(struct transport *t, bool was)
+static inline void tell_leave(struct transport *t, bool was)
 {
 	t->inside = was;
 }
@@ -38,10 +38,10 @@ void plait_i_transport_connect(struct transport *t, struct plait_protocol *p)
 	t->base.protocol = p;
 	p->transport = &t->base;
 	p->connected = true;
-	was = transport_enter(t);
+	was = tell_enter(t);
 	if (p->ops->connection_made != NULL)
 		p->ops->connection_made(p);
-	transport_leave(t, was);
+	tell_leave(t, was);
 }
 
 void plait_i_transport_data(struct transport *t, const void *data, size_t len)
@@ -51,9 +51,9 @@ void plait_i_transport_data(struct transport *t, const void *data, size_t len)
 
 	if (p->ops->data_received == NULL)
 		return;
-	was = transport_enter(t);
+	was = tell_enter(t);
 	p->ops->data_received(p, data, len);
-	transport_leave(t, was);
+	tell_leave(t, was);
 }
 
 bool plait_i_transport_tell_read_lost(struct transport *t)
@@ -63,9 +63,9 @@ bool plait_i_transport_tell_read_lost(struct transport *t)
 
 	if (p == NULL || p->ops->read_connection_lost == NULL)
 		return false;
-	was = transport_enter(t);
+	was = tell_enter(t);
 	p->ops->read_connection_lost(p);
-	transport_leave(t, was);
+	tell_leave(t, was);
 	return true;
 }
 
@@ -76,9 +76,9 @@ void plait_i_transport_tell_write_lost(struct transport *t)
 
 	if (p == NULL || p->ops->write_connection_lost == NULL)
 		return;
-	was = transport_enter(t);
+	was = tell_enter(t);
 	p->ops->write_connection_lost(p);
-	transport_leave(t, was);
+	tell_leave(t, was);
 }
 
 bool plait_i_transport_has_unread(const struct transport *t)
@@ -173,7 +173,7 @@ void plait_i_transport_tell_lost(struct transport *t,
 	if (t->lost)
 		return;
 	t->lost = t->disconnecting = true;
-	was = transport_enter(t);
+	was = tell_enter(t);
 	transport_stop_feeding(t);
 	plait_i_transport_stop_producer(t);
 	transport_tell_protocol_lost(t, why);
@@ -182,7 +182,7 @@ void plait_i_transport_tell_lost(struct transport *t,
 	/* Not in a child that was forked meanwhile. */
 	if (!loop_is_forked(r))
 		transport_tell_end(t, why);
-	transport_leave(t, was);
+	tell_leave(t, was);
 }
 
 void plait_i_transport_abandon(struct transport *t)
