@@ -164,10 +164,15 @@ static inline void transport_is_active(struct transport *t)
 	t->active = plait_i_loop_next_number(transport_reactor(t));
 }
 
-/* Something was asked for: settle it when the callback has returned. */
+/*
+ * Something was asked for: settle it when the callback has returned.  Whoever
+ * has called the protocol does so anyway.
+ */
 static inline void transport_touch(struct transport *t)
 {
-	plait_i_loop_after_callback(transport_reactor(t), &t->settling);
+	if (!t->inside)
+		plait_i_loop_after_callback(transport_reactor(t),
+					    &t->settling);
 }
 
 /* The protocol is to be told something, but not from here. */
