@@ -42,9 +42,9 @@ static void made(struct plait_protocol *p)
 {
 	struct wire *w = wire_of(p);
 
-	ck_assert(p->connected);
-	if (w->factory.ops != NULL)
+	if (w->transport == NULL)
 		w->transport = p->transport;
+	ck_assert(p->connected);
 	ck_assert_ptr_eq(p->transport, w->transport);
 	wire_note(w, 'M');
 	if (w->on_made != NULL)
@@ -163,17 +163,25 @@ static int open_pair(struct wire *w)
 	return fds[0];
 }
 
-static bool connect_wire(struct wire *w, int fd,
-			 const struct plait_address *peer)
+struct plait_protocol *wire_protocol_new(struct wire *w)
 {
 	struct plait_protocol *p = plait_protocol_new(
 		w->half_closeable ? &half_closeable_ops : &plain_ops);
+
+	if (p != NULL)
+		plait_self(p, struct wire_protocol)->wire = w;
+	return p;
+}
+
+static bool connect_wire(struct wire *w, int fd,
+			 const struct plait_address *peer)
+{
+	struct plait_protocol *p = wire_protocol_new(w);
 
 	if (p == NULL) {
 		close(fd);
 		return false;
 	}
-	plait_self(p, struct wire_protocol)->wire = w;
 	w->transport = plait_i_stream_new(w->reactor, fd, peer, NULL);
 	if (w->transport == NULL) {
 		plait_protocol_free(&p);
@@ -204,10 +212,8 @@ static struct plait_protocol *build(struct plait_factory *f,
 {
 	struct wire *w = plait_container(f, struct wire, factory);
 
-	w->protocol = plait_protocol_new(w->half_closeable ? &half_closeable_ops
-							   : &plain_ops);
+	w->protocol = wire_protocol_new(w);
 	ck_assert_ptr_nonnull(w->protocol);
-	plait_self(w->protocol, struct wire_protocol)->wire = w;
 	return w->protocol;
 }
 

@@ -64,6 +64,9 @@ bool wire_open(struct wire *w, struct plait_reactor *r);
 /* The same on a recording transport of that testing reactor. */
 struct plait_transport *wire_record(struct wire *w, struct plait_reactor *r);
 
+/* The protocol of a transport that the test makes itself.  NULL: no memory. */
+struct plait_protocol *wire_protocol_new(struct wire *w);
+
 /* Adds to the trace. */
 void wire_note(struct wire *w, char what);
 

@@ -78,10 +78,11 @@ struct plait_transport_ops {
 	size_t size;	  /* of the whole struct; 0: the base alone */
 
 	/*
-	 * Sends: returns how many bytes it has taken, 1 at least, or -EAGAIN
-	 * if it takes none now, or another -errno: then the connection is
-	 * broken.  After less than all and after -EAGAIN it is not called
-	 * again before you have called writable().  NULL: below, uncopied.
+	 * Takes as many bytes as can go now, and returns how many, 1 at least;
+	 * -EAGAIN: none now; another -errno: the connection is broken.  After
+	 * less than all and after -EAGAIN it is called again when you have
+	 * called writable(); and now and then while it closes, to see whether
+	 * the other end still takes something.  NULL: below, uncopied.
 	 */
 	ssize_t (*send)(struct plait_transport *t, const struct iovec *pieces,
 			int n);

@@ -768,7 +768,10 @@ static void transport_leave_now(struct transport *t)
 		transport_send_the_rest(t);
 		t->hurried = true;
 	}
-	if (t->why == NULL && !transport_is_finished(t)) {
+	/* One that ends later would come too late, but for one that is taken
+	   along. */
+	if (t->why == NULL && (!transport_is_finished(t) ||
+			       (t->ending && transport_below(t) == NULL))) {
 		v = plait_fail(&plait_error_connection_lost,
 			       "the reactor was shut down");
 		plait_i_transport_fail(t, plait_value_failure(&v));

@@ -1,0 +1,871 @@
+/*
+ * Kinds of transports: the same is asked of the TCP one, of a stream on what
+ * is read and written in another way, of the recording one, of one that a
+ * stranger has made on two pipes, and of one that wraps that.
+ */
+#include <sys/wait.h>
+
+#include <plait/testing.h>
+
+#include "tests/carrier.h"
+
+enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
+
+static struct carried c;
+
+static void setup(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	c = (struct carried){ .carrier = NULL };
+}
+
+static void open_kind(int i)
+{
+	c.carrier = &carriers[i];
+	ck_assert(carried_open(&c, reactor));
+}
+
+static void write_much(void)
+{
+	unsigned char *bytes = wire_bytes(MUCH);
+
+	plait_transport_write(c.w.transport, bytes, MUCH);
+	free(bytes);
+}
+
+static void take_much(bool and_end)
+{
+	unsigned char *bytes = wire_bytes(MUCH), *came = malloc(MUCH + 1);
+
+	if (and_end)
+		ck_assert_uint_eq(carried_take_to_end(&c, came, MUCH), MUCH);
+	else
+		carried_take(&c, came, MUCH);
+	ck_assert(memcmp(came, bytes, MUCH) == 0);
+	free(came);
+	free(bytes);
+}
+
+static void turns(void)
+{
+	run_turns(c.w.reactor, 5);
+}
+
+static void echo(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(w->transport, data, len);
+}
+
+GROUP("kinds", .setup = setup);
+
+TEST(bytes_go_both_ways, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	char came[6] = "";
+
+	c.w.on_data = echo;
+	open_kind(_i);
+	carried_say(&c, "hello");
+	carried_take(&c, came, 5);
+	ck_assert_str_eq(came, "hello");
+	ck_assert_str_eq(c.w.text, "hello");
+	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.trace, "MDL");
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
+TEST(what_a_slow_far_end_does_not_take_waits, ON_EACH_BACKEND,
+     TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	turns();
+	ck_assert_uint_gt(plait_transport_pending(c.w.transport), 0);
+	take_much(false);
+	turns();
+	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	carried_close(&c);
+}
+
+TEST(the_far_end_may_close_its_half, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	c.w.half_closeable = true;
+	open_kind(_i);
+	carried_say(&c, "last");
+	carried_shut(&c);
+	turns();
+	ck_assert_str_eq(c.w.trace, "MDR");
+	ck_assert(plait_transport_peer_has_closed(c.w.transport));
+	plait_transport_write(c.w.transport, "late", 4);
+	plait_transport_lose_connection(c.w.transport);
+	ck_assert_uint_eq(carried_take_to_end(&c, NULL, 100), 4);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.trace, "MDRL");
+}
+
+TEST(this_end_may_close_its_half, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	c.w.half_closeable = true;
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_write_connection(c.w.transport);
+	turns();
+	ck_assert_str_eq(c.w.trace, "M");
+	take_much(true);
+	turns();
+	ck_assert_str_eq(c.w.trace, "MW");
+	plait_transport_write(c.w.transport, "ignored", 7);
+	carried_say(&c, "late");
+	turns();
+	ck_assert_str_eq(c.w.trace, "MWD");
+	plait_transport_lose_connection(c.w.transport);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.trace, "MWDL");
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
+TEST(a_close_sends_all_that_is_unsent, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_connection(c.w.transport);
+	turns();
+	ck_assert_uint_eq(c.w.lost, 0);
+	take_much(true);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
+TEST(a_close_without_progress_is_given_up, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_connection(c.w.transport);
+	turns();
+	carried_wait(&c, 29);
+	ck_assert_uint_eq(c.w.lost, 0);
+	carried_wait(&c, 2);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionAborted: closing made no progress "
+				  "in 30 seconds");
+}
+
+TEST(aborting_drops_what_is_unsent, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	turns();
+	plait_transport_abort(c.w.transport);
+	ck_assert_uint_eq(c.w.lost, 0);
+	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	plait_transport_write(c.w.transport, "ignored", 7);
+	wire_wait_lost(&c.w);
+	ck_assert_uint_lt(carried_take_to_end(&c, NULL, MUCH), MUCH);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionAborted: by this end");
+}
+
+static void abort_it(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_abort(w->transport);
+	ck_assert_uint_eq(w->lost, 0);
+}
+
+TEST(aborting_from_a_callback_is_answered_after_it, ON_EACH_BACKEND,
+     TIMES(N_CARRIERS))
+{
+	c.w.on_data = abort_it;
+	open_kind(_i);
+	carried_say(&c, "go");
+	wire_wait_lost(&c.w);
+	ck_assert_str_eq(c.w.trace, "MDL");
+	carried_close(&c);
+}
+
+TEST(a_close_may_turn_into_an_abort, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_connection(c.w.transport);
+	turns();
+	ck_assert_uint_eq(c.w.lost, 0);
+	plait_transport_abort(c.w.transport);
+	wire_wait_lost(&c.w);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionAborted: by this end");
+}
+
+TEST(a_far_end_that_goes_is_told, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	turns();
+	carried_say(&c, "last words");
+	carried_hang_up(&c);
+	wire_wait_lost(&c.w);
+	ck_assert_str_eq(c.w.trace, "MDL");
+	ck_assert_str_eq(c.w.text, "last words");
+	carried_close(&c);
+	ck_assert_ptr_nonnull(strstr(c.w.why, "ConnectionLost"));
+}
+
+TEST(nothing_is_delivered_while_reading_is_paused, ON_EACH_BACKEND,
+     TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	plait_transport_pause_reading(c.w.transport);
+	carried_say(&c, "one, ");
+	turns();
+	plait_transport_resume_reading(c.w.transport);
+	plait_transport_pause_reading(c.w.transport);
+	carried_say(&c, "two");
+	turns();
+	ck_assert_str_eq(c.w.trace, "M");
+	plait_transport_resume_reading(c.w.transport);
+	turns();
+	ck_assert_str_eq(c.w.text, "one, two");
+	carried_close(&c);
+}
+
+TEST(an_end_waits_behind_what_is_not_read, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	plait_transport_pause_reading(c.w.transport);
+	carried_say(&c, "unread");
+	carried_hang_up(&c);
+	turns();
+	ck_assert_str_eq(c.w.trace, "M");
+	plait_transport_resume_reading(c.w.transport);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.trace, "MDL");
+	ck_assert_str_eq(c.w.text, "unread");
+}
+
+TEST(producers_follow_the_far_end, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	wire_produce(&c.w, true);
+	write_much();
+	turns();
+	ck_assert_str_eq(c.w.told, "P");
+	take_much(false);
+	turns();
+	ck_assert_str_eq(c.w.told, "PR");
+	carried_close(&c);
+	ck_assert_str_eq(c.w.told, "PRS");
+	ck_assert_str_eq(c.w.trace, "MSL");
+}
+
+enum { CHUNK = 10000, CHUNKS = 100 };
+
+static void pull(struct wire *w)
+{
+	unsigned char *bytes = wire_bytes(CHUNK);
+
+	plait_transport_write(w->transport, bytes, CHUNK);
+	free(bytes);
+	if (strlen(w->told) % CHUNKS == 20)
+		plait_transport_unregister_producer(w->transport);
+}
+
+TEST(a_pull_producer_is_asked_whenever_all_is_sent, ON_EACH_BACKEND,
+     TIMES(N_CARRIERS))
+{
+	c.w.on_resume = pull;
+	open_kind(_i);
+	wire_produce(&c.w, false);
+	plait_transport_lose_connection(c.w.transport);
+	ck_assert_uint_eq(carried_take_to_end(&c, NULL, 100 * CHUNK),
+			  20 * CHUNK);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
+TEST(the_scope_is_cancelled_at_the_loss, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	wire_work(&c.w);
+	turns();
+	ck_assert(!c.w.ended);
+	carried_close(&c);
+	ck_assert(c.w.ended);
+}
+
+static void free_the_reactor(void)
+{
+	if (c.own == NULL)
+		plait_reactor_free(&reactor);
+	plait_reactor_free(&c.own);
+}
+
+TEST(the_end_of_the_reactor_is_its_end, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	wire_work(&c.w);
+	write_much();
+	free_the_reactor();
+	ck_assert_str_eq(c.w.trace, "ML");
+	ck_assert_uint_eq(c.w.done, 1);
+	ck_assert(c.w.ended);
+	ck_assert_str_eq(c.w.why, "ConnectionLost: the reactor was shut down");
+	if (c.own == NULL && c.in >= 0)
+		carried_hang_up(&c);
+}
+
+static void stop(void *arg)
+{
+	ck_assert_int_eq(plait_reactor_stop(arg), 0);
+}
+
+static void stop_the_reactor(void)
+{
+	plait_call_later(c.w.reactor, 0, stop, c.w.reactor);
+	turns();
+}
+
+TEST(a_shutdown_waits_for_one_that_closes, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_connection(c.w.transport);
+	stop_the_reactor();
+	ck_assert_uint_eq(c.w.lost, 0);
+	take_much(true);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
+TEST(a_shutdown_does_not_wait_for_ever, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	open_kind(_i);
+	write_much();
+	plait_transport_lose_connection(c.w.transport);
+	stop_the_reactor();
+	carried_wait(&c, 6);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionLost: the reactor was shut down");
+}
+
+/* The child closes what it has, and the connection is the parent's. */
+TEST(a_forked_child_leaves_it_alone, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	char came[6] = "";
+	int status;
+	pid_t pid;
+
+	c.w.on_data = echo;
+	open_kind(_i);
+	pid = fork();
+	if (pid == 0) {
+		free_the_reactor();
+		_exit(c.w.lost == 0 && c.w.protocol->transport == NULL ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	carried_say(&c, "hello");
+	carried_take(&c, came, 5);
+	ck_assert_str_eq(came, "hello");
+	carried_close(&c);
+}
+
+TEST(it_says_what_it_is, ON_EACH_BACKEND, TIMES(N_CARRIERS))
+{
+	char text[128];
+
+	open_kind(_i);
+	plait_transport_str(c.w.transport, text, sizeof(text));
+	ck_assert_ptr_eq(strstr(text, c.carrier->name), text);
+	ck_assert_ptr_nonnull(strstr(text, ", connected, "));
+	carried_close(&c);
+}
+
+/* ---- the door --------------------------------------------------------- */
+
+/* Does as it is told, and notes what it is asked. */
+struct puppet {
+	struct plait_transport base;
+	bool deaf; /* the far end: it takes nothing */
+	int error; /* of send(), want() */
+	size_t unsent;
+	bool shuts_later;
+	enum plait_transport_ended ended;
+	const char *input; /* of drain() */
+	char sent[32];
+	char asked[32]; /* I N E: wants; h: shut; S F R: end */
+};
+
+static struct puppet *puppet;
+static struct wire w;
+static unsigned puppets_done;
+
+static void puppet_note(struct plait_transport *t, char what)
+{
+	struct puppet *p = plait_self(t, struct puppet);
+
+	p->asked[strlen(p->asked)] = what;
+}
+
+static ssize_t puppet_send(struct plait_transport *t,
+			   const struct iovec *pieces, int n)
+{
+	struct puppet *p = plait_self(t, struct puppet);
+
+	if (p->error != 0)
+		return -p->error;
+	if (p->deaf)
+		return -EAGAIN;
+	strncat(p->sent, pieces->iov_base, pieces->iov_len);
+	return (ssize_t)pieces->iov_len;
+}
+
+static int puppet_want(struct plait_transport *t, unsigned wants)
+{
+	puppet_note(t, wants & PLAIT_WANTS_INPUT ? 'I'
+		       : wants & PLAIT_WANTS_END ? 'E'
+						 : 'N');
+	if (wants & PLAIT_WANTS_ROOM)
+		puppet_note(t, '+');
+	return -plait_self(t, struct puppet)->error;
+}
+
+static size_t puppet_unsent(const struct plait_transport *t)
+{
+	return plait_container(t, const struct puppet, base)->unsent;
+}
+
+static int puppet_shut(struct plait_transport *t)
+{
+	puppet_note(t, 'h');
+	return plait_self(t, struct puppet)->shuts_later ? -EINPROGRESS : 0;
+}
+
+static enum plait_transport_ended puppet_end(struct plait_transport *t,
+					     enum plait_transport_end how)
+{
+	puppet_note(t, how == PLAIT_END_SENT	 ? 'S'
+		       : how == PLAIT_END_FAILED ? 'F'
+						 : 'R');
+	return plait_self(t, struct puppet)->ended;
+}
+
+static bool puppet_has_input(struct plait_transport *t)
+{
+	return plait_self(t, struct puppet)->input != NULL;
+}
+
+static bool puppet_drain(struct plait_transport *t)
+{
+	struct puppet *p = plait_self(t, struct puppet);
+	const char *text = p->input;
+
+	p->input = NULL;
+	if (text != NULL)
+		plait_transport_received(t, text, strlen(text));
+	return text != NULL;
+}
+
+static void puppet_done(struct plait_transport *t)
+{
+	puppets_done++;
+}
+
+static const struct plait_transport_ops puppet_ops = {
+	.name = "puppet",
+	.size = sizeof(struct puppet),
+	.send = puppet_send,
+	.want = puppet_want,
+	.unsent = puppet_unsent,
+	.shut = puppet_shut,
+	.end = puppet_end,
+	.has_input = puppet_has_input,
+	.drain = puppet_drain,
+	.done = puppet_done,
+};
+
+static void open_puppet(void)
+{
+	w.transport = plait_transport_new(&puppet_ops, reactor, NULL);
+	ck_assert_ptr_nonnull(w.transport);
+	puppet = plait_self(w.transport, struct puppet);
+	w.reactor = reactor;
+	w.peer = -1;
+	w.protocol = wire_protocol_new(&w);
+	plait_transport_made(w.transport, w.protocol);
+}
+
+static void puppet_turns(void)
+{
+	run_turns(reactor, 4);
+}
+
+static void receive(const char *text)
+{
+	plait_transport_received(&puppet->base, text, strlen(text));
+}
+
+static void lose_puppet(const char *text)
+{
+	plait_value why = plait_fail(&plait_error_connection_lost, "%s", text);
+
+	plait_transport_lost(&puppet->base, plait_value_failure(&why));
+	plait_value_free(&why);
+}
+
+static void puppet_setup(void)
+{
+	w = (struct wire){ .peer = -1 };
+	puppets_done = 0;
+}
+
+static void is_buried(const char *why)
+{
+	puppet_turns();
+	ck_assert_uint_eq(w.lost, 1);
+	ck_assert_uint_eq(w.done, 1);
+	ck_assert_str_eq(w.why, why);
+	ck_assert_uint_eq(puppets_done, 1);
+}
+
+GROUP("door", .setup = puppet_setup);
+
+TEST(a_kind_is_told_what_is_wanted_when_that_changes, ON_EACH_REACTOR)
+{
+	open_puppet();
+	ck_assert_str_eq(puppet->asked, "I");
+	plait_transport_pause_reading(w.transport);
+	plait_transport_resume_reading(w.transport);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "I");
+	plait_transport_pause_reading(w.transport);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "IE");
+	plait_transport_resume_reading(w.transport);
+	puppet->deaf = true;
+	plait_transport_write(w.transport, "x", 1);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "IEI+");
+	puppet->deaf = false;
+	plait_transport_writable(w.transport);
+	ck_assert_str_eq(puppet->asked, "IEI+I");
+	ck_assert_str_eq(puppet->sent, "x");
+	plait_transport_lose_connection(w.transport);
+	is_buried("ConnectionDone");
+}
+
+TEST(input_that_nobody_wants_is_kept, ON_EACH_REACTOR)
+{
+	open_puppet();
+	plait_transport_pause_reading(w.transport);
+	receive("once ");
+	receive("more");
+	plait_transport_read_lost(&puppet->base);
+	receive(", never");
+	puppet_turns();
+	ck_assert_str_eq(w.trace, "M");
+	plait_transport_resume_reading(w.transport);
+	is_buried("ConnectionDone");
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_str_eq(w.text, "once more");
+}
+
+TEST(kept_input_comes_in_pieces_of_a_read, ON_EACH_REACTOR)
+{
+	enum { N = 300000 };
+	unsigned char *bytes = wire_bytes(N);
+
+	w.on_data = wire_check_bytes;
+	open_puppet();
+	plait_transport_pause_reading(w.transport);
+	plait_transport_received(&puppet->base, bytes, N);
+	free(bytes);
+	plait_transport_resume_reading(w.transport);
+	puppet_turns();
+	ck_assert_uint_eq(w.received, N);
+	ck_assert_uint_le(w.most, 131072);
+	plait_transport_abort(w.transport);
+	is_buried("ConnectionAborted: by this end");
+}
+
+static void receive_inside(struct wire *wire, const void *data, size_t len)
+{
+	wire->on_data = NULL;
+	receive("second");
+	ck_assert_str_eq(wire->text, "first ");
+}
+
+TEST(what_comes_inside_a_callback_is_told_after_it, ON_EACH_REACTOR)
+{
+	w.on_data = receive_inside;
+	open_puppet();
+	receive("first ");
+	puppet_turns();
+	ck_assert_str_eq(w.text, "first second");
+	lose_puppet("gone");
+	is_buried("ConnectionLost: gone");
+}
+
+static void lose_inside(struct wire *wire, const void *data, size_t len)
+{
+	lose_puppet("gone");
+	ck_assert_uint_eq(wire->lost, 0);
+	receive("never");
+}
+
+TEST(a_loss_inside_a_callback_is_told_after_it, ON_EACH_REACTOR)
+{
+	w.on_data = lose_inside;
+	open_puppet();
+	receive("x");
+	is_buried("ConnectionLost: gone");
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_uint_eq(w.received, 1);
+}
+
+static void tell_all(struct wire *wire)
+{
+	receive("never");
+	plait_transport_read_lost(&puppet->base);
+	plait_transport_write_lost(&puppet->base);
+	plait_transport_writable(&puppet->base);
+	plait_transport_gone(&puppet->base);
+	lose_puppet("again");
+}
+
+TEST(what_is_told_of_a_lost_one_is_nothing, ON_EACH_REACTOR)
+{
+	w.on_lost = tell_all;
+	open_puppet();
+	lose_puppet("gone");
+	tell_all(&w);
+	is_buried("ConnectionLost: gone");
+	ck_assert_str_eq(w.trace, "ML");
+}
+
+TEST(the_first_reason_is_told, ON_EACH_REACTOR)
+{
+	open_puppet();
+	plait_transport_abort(w.transport);
+	lose_puppet("gone");
+	is_buried("ConnectionAborted: by this end");
+}
+
+TEST(one_that_ends_later_is_waited_for, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->ended = PLAIT_ENDS_LATER;
+	plait_transport_write(w.transport, "bye", 3);
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "IS");
+	plait_transport_write(w.transport, "too late", 8);
+	puppet_turns();
+	ck_assert_str_eq(puppet->sent, "bye");
+	ck_assert_uint_eq(w.lost, 0);
+	lose_puppet("as it said");
+	is_buried("ConnectionLost: as it said");
+}
+
+TEST(an_abort_is_told_to_one_that_ends_later, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->ended = PLAIT_ENDS_LATER;
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	plait_transport_abort(w.transport);
+	plait_transport_abort(w.transport);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "ISR");
+	ck_assert_uint_eq(w.lost, 0);
+	lose_puppet("now");
+	is_buried("ConnectionAborted: by this end");
+}
+
+TEST(the_end_of_the_reactor_does_not_wait_for_it, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->ended = PLAIT_ENDS_LATER;
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_uint_eq(puppets_done, 1);
+}
+
+TEST(one_that_lingers_stays_until_it_is_gone, ON_EACH_REACTOR, TIMES(2))
+{
+	open_puppet();
+	puppet->ended = PLAIT_LINGERS;
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	ck_assert_uint_eq(w.done, 1);
+	ck_assert_uint_eq(puppets_done, 0);
+	if (_i == 0)
+		plait_transport_gone(&puppet->base);
+	else if (backend != NULL)
+		run_for(reactor, 6);
+	else
+		plait_testing_advance(reactor, 6);
+	is_buried("ConnectionDone");
+}
+
+TEST(half_a_close_may_take_time, ON_EACH_REACTOR)
+{
+	w.half_closeable = true;
+	open_puppet();
+	puppet->shuts_later = true;
+	plait_transport_write_lost(&puppet->base);
+	plait_transport_lose_write_connection(w.transport);
+	puppet_turns();
+	ck_assert_str_eq(puppet->asked, "Ih");
+	ck_assert_str_eq(w.trace, "M");
+	plait_transport_write_lost(&puppet->base);
+	plait_transport_write_lost(&puppet->base);
+	ck_assert_str_eq(w.trace, "MW");
+	plait_transport_lose_connection(w.transport);
+	is_buried("ConnectionDone");
+}
+
+TEST(what_a_kind_has_in_its_hands_holds_up_a_close, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->unsent = 5;
+	ck_assert_uint_eq(plait_transport_pending(w.transport), 5);
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	ck_assert_uint_eq(w.lost, 0);
+	puppet->unsent = 0;
+	plait_transport_writable(w.transport);
+	is_buried("ConnectionDone");
+}
+
+TEST(what_has_come_is_delivered_when_sending_fails, ON_EACH_REACTOR)
+{
+	open_puppet();
+	wire_work(&w);
+	puppet->error = EPIPE;
+	puppet->input = "last words";
+	plait_transport_write(w.transport, "x", 1);
+	is_buried("ConnectionLost: send: Broken pipe");
+	ck_assert_str_eq(w.text, "last words");
+	ck_assert_int_eq(w.err, EPIPE);
+	ck_assert(w.ended);
+}
+
+TEST(a_kind_may_say_that_it_is_broken, ON_EACH_REACTOR)
+{
+	plait_value why = plait_fail(&plait_error_connection_lost, "cut");
+
+	open_puppet();
+	wire_produce(&w, true);
+	plait_transport_pause_reading(w.transport);
+	puppet->input = "last words";
+	plait_transport_broken(w.transport, plait_value_failure(&why));
+	plait_value_free(&why);
+	puppet_turns();
+	ck_assert_str_eq(w.trace, "MS");
+	plait_transport_resume_reading(w.transport);
+	is_buried("ConnectionLost: cut");
+	ck_assert_str_eq(w.trace, "MSDL");
+}
+
+TEST(a_kind_that_cannot_watch_is_lost, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->error = EMFILE;
+	plait_transport_pause_reading(w.transport);
+	is_buried("ConnectionLost: watch: Too many open files");
+}
+
+TEST(one_that_is_not_made_is_given_up, ON_EACH_REACTOR)
+{
+	struct plait_transport *t =
+		plait_transport_new(&puppet_ops, reactor, NULL);
+
+	plait_transport_writable(t);
+	plait_transport_free(&t);
+	ck_assert_ptr_null(t);
+	plait_transport_free(&t);
+	ck_assert_uint_eq(puppets_done, 1);
+}
+
+static const struct plait_transport_ops over_ops = { .name = "over" };
+
+TEST(without_memory_there_is_none, ON_EACH_REACTOR, TIMES(3))
+{
+	struct plait_transport *t;
+
+	open_puppet();
+	fault_alloc_at((unsigned long)_i, false);
+	t = plait_transport_new(&over_ops, reactor, w.transport);
+	ck_assert_ptr_null(t);
+	ck_assert_int_eq(errno, ENOMEM);
+	t = plait_transport_new(&over_ops, reactor, w.transport);
+	ck_assert_ptr_nonnull(t);
+	ck_assert_ptr_eq(plait_transport_below(t), w.transport);
+	plait_transport_free(&t);
+	plait_transport_abort(w.transport);
+	is_buried("ConnectionAborted: by this end");
+}
+
+static void wrap_it(struct wire *wire)
+{
+	ck_assert_ptr_null(
+		plait_transport_new(&over_ops, reactor, wire->transport));
+	ck_assert_int_eq(errno, ENOTCONN);
+}
+
+TEST(a_lost_one_cannot_be_wrapped, ON_EACH_REACTOR)
+{
+	w.on_lost = wrap_it;
+	open_puppet();
+	plait_transport_lose_connection(w.transport);
+	is_buried("ConnectionDone");
+}
+
+TEST(one_that_can_not_send_aborts, ON_EACH_BACKEND, ABORTS)
+{
+	plait_transport_new(&over_ops, reactor, NULL);
+}
+
+TEST(a_forked_child_makes_none, ON_EACH_BACKEND)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(plait_transport_new(&puppet_ops, reactor, NULL) == NULL &&
+				      errno == ECHILD
+			      ? 0
+			      : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+GROUP("torture", .setup = setup, .timeout = 60);
+
+static int tortured;
+
+static void converse(struct plait_reactor *r)
+{
+	c = (struct carried){ .carrier = &carriers[tortured],
+			      .w.on_data = echo };
+	if (!carried_open(&c, r)) {
+		ck_assert(torture_faulty());
+		run_turns(r, 3);
+		return;
+	}
+	plait_transport_write(c.w.transport, "welcome ", 8);
+	carried_say(&c, "hello");
+	carried_take(&c, NULL, 13);
+	if (c.w.transport != NULL)
+		plait_transport_lose_connection(c.w.transport);
+	carried_take_to_end(&c, NULL, 100);
+	carried_close(&c);
+}
+
+TEST(a_conversation_survives_every_refused_allocation, ON_EACH_BACKEND,
+     TIMES(N_CARRIERS))
+{
+	tortured = _i;
+	torture(converse, backend);
+}
