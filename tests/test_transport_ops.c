@@ -384,8 +384,9 @@ TEST(it_says_what_it_is, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 /* Does as it is told, and notes what it is asked. */
 struct puppet {
 	struct plait_transport base;
-	bool deaf; /* the far end: it takes nothing */
-	int error; /* of send(), want() */
+	bool deaf;   /* the far end: it takes nothing */
+	bool aborts; /* in send() */
+	int error;   /* of send(), want() */
 	size_t unsent;
 	bool shuts_later;
 	enum plait_transport_ended ended;
@@ -410,6 +411,8 @@ static ssize_t puppet_send(struct plait_transport *t,
 {
 	struct puppet *p = plait_self(t, struct puppet);
 
+	if (p->aborts)
+		plait_transport_abort(t);
 	if (p->error != 0)
 		return -p->error;
 	if (p->deaf)
@@ -749,6 +752,14 @@ TEST(what_has_come_is_delivered_when_sending_fails, ON_EACH_REACTOR)
 	ck_assert_str_eq(w.text, "last words");
 	ck_assert_int_eq(w.err, EPIPE);
 	ck_assert(w.ended);
+}
+
+TEST(a_kind_may_abort_itself_while_it_sends, ON_EACH_REACTOR)
+{
+	open_puppet();
+	puppet->aborts = true;
+	plait_transport_write(w.transport, "x", 1);
+	is_buried("ConnectionAborted: by this end");
 }
 
 TEST(a_kind_may_say_that_it_is_broken, ON_EACH_REACTOR)

@@ -44,21 +44,18 @@ enum {
 	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
 };
 
-static size_t unsent_of(const struct transport *t)
-{
-	return plait_i_transport_own_unsent(t);
-}
-
 /* A peer that has left is not kept waiting by a producer. */
 static bool transport_is_finished(const struct transport *t)
 {
-	return transport_is_closing(t) && unsent_of(t) == 0 &&
+	return transport_is_closing(t) &&
+	       plait_i_transport_own_unsent(t) == 0 &&
 	       (!transport_is_held(t) || t->peer_left);
 }
 
 static bool transport_is_write_finished(const struct transport *t)
 {
-	return t->write_closed && !t->shut && unsent_of(t) == 0;
+	return t->write_closed && !t->shut &&
+	       plait_i_transport_own_unsent(t) == 0;
 }
 
 /* Input that came when nobody wanted it, or its end, can be told now. */
@@ -184,6 +181,7 @@ static void transport_die(struct transport *t)
 	loop_task_cancel(&t->answering);
 	t->answering.run = transport_bury;
 	plait_i_loop_bury(transport_reactor(t), &t->answering);
+	transport_verify(t);
 }
 
 static void transport_lose(struct transport *t, const struct plait_failure *why)
@@ -265,6 +263,7 @@ static void transport_linger(struct transport *t)
 	t->lingering = true;
 	plait_timer_start(transport_reactor(t), &t->deadline,
 			  t->limits.linger_timeout, transport_out_of_time, t);
+	transport_verify(t);
 }
 
 /* All is sent. */
@@ -303,6 +302,7 @@ OUT_OF_LINE void plait_i_transport_broken(struct transport *t,
 	t->draining = !transport_wants_no_more(t) &&
 		      (!t->reading_paused || plait_i_transport_has_unread(t) ||
 		       (ops->has_input != NULL && ops->has_input(&t->base)));
+	transport_verify(t);
 }
 
 /* ---- sending --------------------------------------------------------- */
@@ -334,7 +334,7 @@ static inline ssize_t transport_send_some(struct transport *t)
 	n = t->base.ops->send(&t->base, iov, pieces);
 	if (n < 0)
 		return n;
-	t->blocked = (size_t)n < want;
+	t->blocked = (size_t)n < want && t->why == NULL;
 	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
 	return n;
 }
@@ -359,6 +359,9 @@ static size_t transport_flush(struct transport *t)
 			break;
 		}
 		n = transport_send_some(t);
+		/* It may have come to a limit below, and be aborted. */
+		if (t->why != NULL)
+			break;
 		if (n >= 0) {
 			plait_i_output_consume(&t->output, transport_reactor(t),
 					       (size_t)n);
@@ -488,6 +491,7 @@ static void transport_settle(struct transport *t)
 		transport_settle_slowly(t, room && sent > 0);
 	/* Behind the answer, which may be the last. */
 	transport_output_changed(t);
+	transport_verify(t);
 }
 
 /*

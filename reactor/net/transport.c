@@ -22,23 +22,6 @@
 
 static const struct plait_producer_ops as_producer_ops;
 
-static void transport_verify(const struct transport *t)
-{
-#ifdef PLAIT_VERIFY
-	const struct plait_protocol *p = t->base.protocol;
-
-	plait_assert(!t->aborted || t->disconnecting);
-	plait_assert(!t->lost || t->disconnecting);
-	plait_assert(t->streaming || !t->producer_paused);
-	plait_assert(!t->blocked || t->output.size > 0);
-	plait_assert(!t->peer_left || t->eof);
-	plait_assert(!t->draining || t->why != NULL);
-	plait_assert(!t->lingering || (t->lost && t->output.size == 0));
-	plait_assert(!t->dead || t->lost);
-	plait_assert(p == NULL || p->transport == &t->base);
-#endif
-}
-
 /*
  * What the producer is to be told: decided when its turn comes, not when the
  * output changed, for much may have happened between.

@@ -130,6 +130,23 @@ static inline struct transport *transport_below(const struct transport *t)
 	return t->extra != NULL ? t->extra->below : NULL;
 }
 
+static inline void transport_verify(const struct transport *t)
+{
+#ifdef PLAIT_VERIFY
+	const struct plait_protocol *p = t->base.protocol;
+
+	plait_assert(!t->aborted || t->disconnecting);
+	plait_assert(!t->lost || t->disconnecting);
+	plait_assert(t->streaming || !t->producer_paused);
+	plait_assert(!t->blocked || t->output.size > 0);
+	plait_assert(!t->peer_left || t->eof);
+	plait_assert(!t->draining || t->why != NULL);
+	plait_assert(!t->lingering || (t->lost && t->output.size == 0));
+	plait_assert(!t->dead || t->lost);
+	plait_assert(p == NULL || p->transport == &t->base);
+#endif
+}
+
 /* The one that wraps it, or NULL. */
 static inline struct transport *transport_above(const struct transport *t)
 {
@@ -171,8 +188,7 @@ static inline void transport_is_active(struct transport *t)
 static inline void transport_touch(struct transport *t)
 {
 	if (!t->inside)
-		plait_i_loop_after_callback(transport_reactor(t),
-					    &t->settling);
+		plait_i_loop_after_callback(transport_reactor(t), &t->settling);
 }
 
 /* The protocol is to be told something, but not from here. */

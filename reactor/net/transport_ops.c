@@ -73,21 +73,22 @@ plait_transport_new(const struct plait_transport_ops *ops,
 		    struct plait_reactor *r, struct plait_transport *below)
 {
 	struct transport *t;
-	int err = ENOMEM;
+	int err = 0;
 
 	loop_check(r, "plait_transport_new()");
 	plait_assert(ops->send != NULL || below != NULL);
-	t = loop_is_forked(r) ? NULL : transport_alloc(ops, r);
-	if (t != NULL && below != NULL)
+	if (loop_is_forked(r)) {
+		errno = ECHILD;
+		return NULL;
+	}
+	t = transport_alloc(ops, r);
+	if (t == NULL)
+		return NULL;
+	if (below != NULL)
 		err = -transport_stack(t, transport_of(below));
-	else if (t != NULL)
-		err = 0;
-	else if (loop_is_forked(r))
-		err = ECHILD;
 	if (err == 0)
 		return &t->base;
-	if (t != NULL)
-		free(t->extra);
+	free(t->extra);
 	free(t);
 	errno = err;
 	return NULL;
