@@ -777,15 +777,33 @@ static void ignore(const struct plait_failure *why, void *arg)
 {
 }
 
+/* $PLAIT_SEEDS says how many programs to run; a failure names its seed. */
+static unsigned seeds(unsigned usual)
+{
+	const char *n = getenv("PLAIT_SEEDS");
+
+	return n != NULL ? (unsigned)atoi(n) : usual;
+}
+
+static uint32_t running;
+
+static void tell_seed(int sig)
+{
+	dprintf(STDERR_FILENO, "program %u\n", running);
+	signal(SIGABRT, SIG_DFL);
+	abort();
+}
+
 /* Each byte once and in order, one end each, and more: see dialogue.h. */
 TEST(wrapped_peers_get_what_was_sent_and_one_end_each, ON_EACH_BACKEND,
      FROM_TO(1, N_WRAPPED))
 {
 	plait_set_unhandled(ignore, NULL);
+	signal(SIGABRT, tell_seed);
 	clock_virtual(true);
-	for (uint32_t seed = 0; seed < 40; seed++) {
+	for (uint32_t seed = 0; seed < seeds(40); seed++) {
 		wrapped_as((enum wrapped_kind)_i, 20000);
-		state = (uint32_t)_i * 5000 + seed;
+		state = running = (uint32_t)_i * 1000000 + seed;
 		dialogue_run(backend, chance, 150);
 	}
 	wrapped_as(WRAPPED_NOT, 0);
@@ -805,15 +823,16 @@ TEST(programs_of_wrapped_connections_leave_nothing, ON_EACH_REACTOR,
 
 	plait_reactor_free(&reactor);
 	plait_set_unhandled(ignore, NULL);
+	signal(SIGABRT, tell_seed);
 	clock_virtual(backend != NULL);
-	for (uint32_t seed = 0; seed < 30; seed++) {
+	for (uint32_t seed = 0; seed < seeds(30); seed++) {
 		mark = heap_mark();
 		wrapped_as((enum wrapped_kind)(_i / 2), 20000);
-		state = (uint32_t)_i * 5000 + seed;
+		state = running = (uint32_t)_i * 1000000 + seed;
 		machine_run(&machine, 400);
 		fault_alloc_off();
 		ck_assert_msg(heap_left_since(mark, stderr) == 0,
-			      "memory left by program %u", state);
+			      "memory left by program %u", running);
 	}
 }
 
