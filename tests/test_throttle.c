@@ -717,6 +717,39 @@ TEST(without_memory_to_hold_the_connection_is_aborted, PURE, TIMES(8))
 
 /* ---- on sockets --------------------------------------------------------- */
 
+static void write_and_lose(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, bytes, 100000);
+	plait_transport_lose_connection(p->transport);
+}
+
+TEST(peer_that_did_not_get_all_before_the_stop_is_reset, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct plait_port *port;
+	struct plait_address a;
+	int fd;
+
+	out = (struct plait_bucket){ .rate = _i ? 1000 : 50000 };
+	plait_listen_tcp(reactor, 0, throttle(NULL, &out), &o, &port);
+	server.on_made = write_and_lose;
+	plait_port_address(port, &a);
+	fd = peer_connect((uint16_t)plait_address_port(&a));
+	run_until_count(reactor, &server.made, 1);
+	clock_virtual(true);
+	plait_call_later(reactor, 1, stop, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_uint_eq(server.lost, 1);
+	if (_i == 0)
+		ck_assert_int_eq(peer_read_to_eof(NULL, fd, NULL, 200000),
+				 100000);
+	else
+		ck_assert_int_eq(peer_read_to_eof(NULL, fd, NULL, 200000),
+				 -ECONNRESET);
+	close(fd);
+}
+
 static void echo(struct plait_reactor *r)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
