@@ -27,22 +27,12 @@ int64_t plait_i_clock_now(const struct plait_reactor *cr)
 }
 
 /* To the nearest nanosecond; beyond 292 years, the last there is. */
-static int64_t clock_nanoseconds(double seconds)
+int64_t plait_i_clock_delay(double seconds)
 {
 	double ns = seconds * NS_PER_S;
 
-	plait_assert(!isnan(seconds));
-	if (ns >= (double)INT64_MAX)
-		return INT64_MAX;
-	if (ns <= -(double)INT64_MAX)
-		return -INT64_MAX;
-	return (int64_t)(ns + (ns < 0 ? -0.5 : 0.5));
-}
-
-int64_t plait_i_clock_delay(double seconds)
-{
 	plait_assert(seconds >= 0);
-	return clock_nanoseconds(seconds);
+	return ns < (double)INT64_MAX ? (int64_t)(ns + 0.5) : INT64_MAX;
 }
 
 static int64_t clock_sum(int64_t when, int64_t by)
@@ -63,7 +53,9 @@ int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds)
 
 int64_t plait_i_clock_add(int64_t when, double seconds)
 {
-	return clock_sum(when, clock_nanoseconds(seconds));
+	plait_assert(!isnan(seconds));
+	return clock_sum(when, seconds < 0 ? -plait_i_clock_delay(-seconds)
+					   : plait_i_clock_delay(seconds));
 }
 
 double plait_reactor_seconds(const struct plait_reactor *r)

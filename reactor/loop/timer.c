@@ -207,9 +207,9 @@ void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
 	loop_check(r, "plait_timer_start()");
-	timer_set(r, t, plait_i_clock_after(r, seconds));
 	t->fn = fn;
 	t->arg = arg;
+	timer_set(r, t, plait_i_clock_after(r, seconds));
 }
 
 void plait_timer_stop(struct plait_timer *t)
