@@ -9,13 +9,12 @@
  * makes REACTOR_SHARE at most, and the next turn begins with those that are
  * left; what is sent after a callback and the burials are never put off.
  *
- * Three promises hold it together.  Everything that calls the user runs
- * between plait_i_loop_enter() and plait_i_loop_leave(), which sends what the
- * callback wrote. Whatever may be referred to by an event of this turn is only
- * buried, never closed or freed, before the turn ends.  And an answer that the
- * API puts off
- * ("the loop tells") is a task for the next turn, so it never runs inside the
- * call that asked for it.
+ * Three promises hold it together.  Everything that calls the user runs between
+ * plait_i_loop_enter() and plait_i_loop_leave(), which sends what the callback
+ * wrote.  Whatever may be referred to by an event of this turn is only buried,
+ * never closed or freed, before the turn ends.  And an answer that the API puts
+ * off ("the loop tells") is a task for the next turn, so it never runs inside
+ * the call that asked for it.
  */
 #ifndef REACTOR_LOOP_H
 #define REACTOR_LOOP_H

@@ -3,11 +3,11 @@
  * for anybody, and SIGPIPE never kills; one that the program names makes a
  * reactor say what is pending, as long as it lives.
  *
- * Signals belong to the process, so this holds the library's only state that
- * is not a reactor's, but for the count of forks: a registry, by the number of
- * the signal, of those who want it, and of what the program had set.  Of the
- * reactors that run, the first has those that stop; another that runs meanwhile
- * leaves them alone.  Runs take only what had its default action.
+ * Signals belong to the process, so what is kept of them is no reactor's: a
+ * registry, by the number of the signal, of those who want it, and of what the
+ * program had set.  Of the reactors that run, the first has those that stop;
+ * another that runs meanwhile leaves them alone.  Runs take only what had its
+ * default action.
  *
  * Whoever wants a signal has a struct signal_want in its reactor and a kind,
  * which says what to do.  There is one handler for all: it tells each who wants

@@ -3,8 +3,8 @@
  *
  * A port accepts while it is open and not paused.  It ends in two steps,
  * whoever asked: at once it accepts no more, and from the loop, when no event
- * can refer to its descriptor, it is closed and those
- * whom that concerns are told: its factory, if it has one, and whoever waits.
+ * can refer to its descriptor, it is closed and those whom that concerns are
+ * told: its factory, if it has one, and whoever waits.
  * The struct lives on until the user has given the handle back or the reactor
  * is freed, so a handle to a port that a shutdown has closed is still good.
  */

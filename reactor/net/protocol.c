@@ -1,6 +1,6 @@
 /*
  * Protocols and factories as objects: making and freeing them, and counting
- * who uses a factory.  What happens on a connection is transport.c's.
+ * who uses a factory.  What is told on a connection is telling.c's.
  *
  * A factory is in use while its count is above zero: start() is called when
  * it leaves zero, stop() when it is back, so both may come again and again,

@@ -9,11 +9,10 @@
  * input; while nobody reads, for a hang-up alone; and for room only after a
  * send that found none.  The story of an event:
  *
- *   stream_ready()		it has come: receive, or look for a hang-up;
- *then the transport is settled stream_receive()		one read: input,
- *its end, an error stream_look()		nobody reads: is the peer gone?
- *   stream_discard()		the protocol is gone, and the peer is still
- *				sending: lingering, until its end
+ *   stream_ready()	it has come; what follows is settled at its end
+ *   stream_receive()	one read: input, its end, an error
+ *   stream_look()	nobody reads: is the peer gone?
+ *   stream_discard()	lingering: the protocol is gone, the peer still sends
  *
  * and of an end: plait_i_stream_end() lets it linger if anything was sent;
  * plait_i_stream_done() closes the descriptor, with a reset if the peer did not

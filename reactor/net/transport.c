@@ -1,11 +1,12 @@
 /*
  * What all transports have in common: the calls of a protocol on its
- * transport, the callbacks of a transport to its protocol, and producers.
+ * transport, the limits of what it may write, and producers.
  *
  * A transport goes one way through its states: new, connected, disconnecting
  * (or aborted), lost.  The calls check the state here, change it, and leave a
  * mark (transport_touch()): none of them tells the user anything or asks the
- * kernel for anything.  The rest is done from the loop, in closing.c.
+ * kernel for anything.  The rest is done from the loop, in closing.c; the
+ * callbacks are telling.c's.
  */
 #include <errno.h>
 #include <netinet/in.h>
