@@ -17,7 +17,7 @@
 static const unsigned max_port = 65535;
 
 /* Reads the decimal number of an interface behind the `%' of an address. */
-static int parse_scope(const char *text, uint32_t *ret)
+static int address_parse_scope(const char *text, uint32_t *ret)
 {
 	uint64_t scope = 0;
 
@@ -34,7 +34,7 @@ static int parse_scope(const char *text, uint32_t *ret)
 	return 0;
 }
 
-static int parse_ipv6(struct plait_address *a, const char *host)
+static int address_parse_ipv6(struct plait_address *a, const char *host)
 {
 	const char *percent = strchr(host, '%');
 	size_t len = percent != NULL ? (size_t)(percent - host) : strlen(host);
@@ -47,10 +47,11 @@ static int parse_ipv6(struct plait_address *a, const char *host)
 	if (inet_pton(AF_INET6, ip, a->ip) != 1)
 		return -EADDRNOTAVAIL;
 	a->family = AF_INET6;
-	return percent != NULL ? parse_scope(percent + 1, &a->scope) : 0;
+	return percent != NULL ? address_parse_scope(percent + 1, &a->scope)
+			       : 0;
 }
 
-static int parse_host(struct plait_address *a, const char *host)
+static int address_parse_host(struct plait_address *a, const char *host)
 {
 	if (host == NULL || *host == '\0')
 		host = "0.0.0.0";
@@ -60,7 +61,7 @@ static int parse_host(struct plait_address *a, const char *host)
 		a->family = AF_INET;
 		return 0;
 	}
-	return parse_ipv6(a, host);
+	return address_parse_ipv6(a, host);
 }
 
 int plait_address_parse(struct plait_address *ret, const char *host,
@@ -71,7 +72,7 @@ int plait_address_parse(struct plait_address *ret, const char *host,
 
 	if (port > max_port)
 		return -EINVAL;
-	r = parse_host(&a, host);
+	r = address_parse_host(&a, host);
 	if (r == 0)
 		*ret = a;
 	return r;
@@ -83,8 +84,8 @@ unsigned plait_address_port(const struct plait_address *a)
 }
 
 /* The IP as text; empty for no address. */
-static void format_ip(const struct plait_address *a,
-		      char text[INET6_ADDRSTRLEN])
+static void address_format_ip(const struct plait_address *a,
+			      char text[INET6_ADDRSTRLEN])
 {
 	if (inet_ntop(a->family, a->ip, text, INET6_ADDRSTRLEN) == NULL)
 		text[0] = '\0';
@@ -94,7 +95,7 @@ int plait_address_host(const struct plait_address *a, char *buf, size_t size)
 {
 	char ip[INET6_ADDRSTRLEN];
 
-	format_ip(a, ip);
+	address_format_ip(a, ip);
 	if (a->scope == 0)
 		return snprintf(buf, size, "%s", ip);
 	return snprintf(buf, size, "%s%%%u", ip, (unsigned)a->scope);
@@ -112,14 +113,16 @@ int plait_address_str(const struct plait_address *a, char *buf, size_t size)
 			brackets ? "]" : "", (unsigned)a->port);
 }
 
-static void from_ipv4(struct plait_address *a, const struct sockaddr_in *in)
+static void address_from_ipv4(struct plait_address *a,
+			      const struct sockaddr_in *in)
 {
 	a->family = AF_INET;
 	a->port = ntohs(in->sin_port);
 	memcpy(a->ip, &in->sin_addr, sizeof(in->sin_addr));
 }
 
-static void from_ipv6(struct plait_address *a, const struct sockaddr_in6 *in)
+static void address_from_ipv6(struct plait_address *a,
+			      const struct sockaddr_in6 *in)
 {
 	a->family = AF_INET6;
 	a->port = ntohs(in->sin6_port);
@@ -132,12 +135,13 @@ void plait_i_address_from_kernel(struct plait_address *ret,
 {
 	*ret = (struct plait_address){ .family = AF_UNSPEC };
 	if (from->any.sa_family == AF_INET)
-		from_ipv4(ret, &from->ipv4);
+		address_from_ipv4(ret, &from->ipv4);
 	else if (from->any.sa_family == AF_INET6)
-		from_ipv6(ret, &from->ipv6);
+		address_from_ipv6(ret, &from->ipv6);
 }
 
-static socklen_t to_ipv4(const struct plait_address *a, struct sockaddr_in *in)
+static socklen_t address_to_ipv4(const struct plait_address *a,
+				 struct sockaddr_in *in)
 {
 	in->sin_family = AF_INET;
 	in->sin_port = htons(a->port);
@@ -145,7 +149,8 @@ static socklen_t to_ipv4(const struct plait_address *a, struct sockaddr_in *in)
 	return sizeof(*in);
 }
 
-static socklen_t to_ipv6(const struct plait_address *a, struct sockaddr_in6 *in)
+static socklen_t address_to_ipv6(const struct plait_address *a,
+				 struct sockaddr_in6 *in)
 {
 	in->sin6_family = AF_INET6;
 	in->sin6_port = htons(a->port);
@@ -159,9 +164,9 @@ socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 {
 	*ret = (union kernel_address){ .room.ss_family = AF_UNSPEC };
 	if (a->family == AF_INET)
-		return to_ipv4(a, &ret->ipv4);
+		return address_to_ipv4(a, &ret->ipv4);
 	if (a->family == AF_INET6)
-		return to_ipv6(a, &ret->ipv6);
+		return address_to_ipv6(a, &ret->ipv6);
 	return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "reactor/net/address.h"
 #include "reactor/net/stream.h"
 
-static bool is_passing(int err)
+static bool tcp_stream_is_passing(int err)
 {
 	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS ||
 	       err == ENOMEM;
@@ -37,7 +37,7 @@ static ssize_t tcp_stream_send(struct plait_transport *t,
 	} while (r < 0 && errno == EINTR);
 	if (r >= 0)
 		return r;
-	return is_passing(errno) ? -EAGAIN : -errno;
+	return tcp_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 
 static ssize_t tcp_stream_recv(struct stream *s, void *buf, size_t size,
