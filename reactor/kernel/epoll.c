@@ -44,13 +44,15 @@ static int epoll_make_set(void)
 static int epoll_init(struct kernel *k)
 {
 	struct epoll *ep = calloc(1, sizeof(*ep));
+	int err;
 
 	if (ep == NULL)
 		return -ENOMEM;
 	ep->fd = epoll_make_set();
 	if (ep->fd < 0) {
+		err = errno;
 		free(ep);
-		return -errno;
+		return -err;
 	}
 	k->state = ep;
 	return 0;
