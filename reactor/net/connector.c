@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/failure.h"
 #include "reactor/net/address.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/connector.h"
+#include "reactor/net/errors.h"
 #include "reactor/net/network.h"
 #include "reactor/net/protocol.h"
 
@@ -223,18 +225,14 @@ static struct plait_transport *reached_transport(struct newcomer *n,
 /* Neither does a child go on with it, nor is anybody told there. */
 static void connector_not_admitted(struct plait_connector *c, int err)
 {
-	plait_value v = plait_connection_done();
-
 	if (err == ECHILD)
 		return;
-	if (err == ECONNREFUSED) {
-		connector_disconnected(c, plait_value_failure(&v));
-		return;
-	}
-	v = plait_no_memory();
-	connector_failed(
-		c, err == ENOMEM ? plait_value_failure(&v)
-				 : plait_i_attempt_failure(c->at, NULL, err));
+	if (err == ECONNREFUSED)
+		connector_disconnected(c, &plait_i_failure_connection_done);
+	else if (err == ENOMEM)
+		connector_failed(c, &plait_i_failure_no_memory);
+	else
+		connector_failed(c, plait_i_attempt_failure(c->at, NULL, err));
 }
 
 /* Of a wrapped one all is sent that was written to the inner transport. */

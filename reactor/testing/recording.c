@@ -98,7 +98,7 @@ static void recording_deliver(struct recording *s)
 {
 	bool any = false;
 
-	if (s->delivering || transport_of_recording(s)->inside > 0)
+	if (s->delivering || transport_of_recording(s)->inside)
 		return;
 	s->delivering = true;
 	while (recording_wants(s, PLAIT_WANTS_INPUT) &&
@@ -378,10 +378,9 @@ static bool recording_must_wait(const struct recording *s)
 {
 	const struct transport *t = transport_of_recording(s);
 
-	return t->inside > 0 ||
-	       (t->reading_paused && !transport_is_closing(t) &&
-		(plait_buf_size(s->input) > 0 ||
-		 plait_i_transport_has_unread(t)));
+	return t->inside || (t->reading_paused && !transport_is_closing(t) &&
+			     (plait_buf_size(s->input) > 0 ||
+			      plait_i_transport_has_unread(t)));
 }
 
 void plait_testing_lose(struct plait_transport *base,
