@@ -359,6 +359,37 @@ TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
 	free(all);
 }
 
+/* Buffers and copies, behind nothing and behind others. */
+TEST(a_queue_goes_behind_another_as_it_is, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 }, more = { .size = 0 };
+	unsigned char *thousand = wire_bytes(1000), bytes[4096];
+	struct plait_buf *b = plait_buf_copy(thousand, 1000);
+	size_t before, cost;
+
+	free(thousand);
+	plait_i_output_move(&o, &more);
+	ck_assert_int_eq(pieces_of(&o), 0);
+	for (int i = 0; i < 2; i++) {
+		add(&more, "first");
+		ck_assert_int_eq(plait_i_output_add_buf(&more, reactor, b), 0);
+		before = held(reactor);
+		cost = plait_i_output_cost(&o) + plait_i_output_cost(&more);
+		plait_i_output_move(&o, &more);
+		ck_assert_int_eq(pieces_of(&more), 0);
+		ck_assert_uint_eq(plait_i_output_cost(&o), cost);
+		ck_assert_uint_eq(held(reactor), before);
+	}
+	add(&o, "last");
+	ck_assert_uint_eq(contents(&o, bytes, sizeof(bytes)), 2014);
+	ck_assert(memcmp(bytes + 1005, "first", 5) == 0);
+	ck_assert(memcmp(bytes + 2010, "last", 4) == 0);
+	plait_i_output_consume(&o, reactor, 2000);
+	plait_i_output_drop(&o, reactor);
+	plait_buf_unref(&b);
+	ck_assert_uint_eq(held(reactor), 0);
+}
+
 TEST(what_was_sent_holds_no_memory, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };

@@ -368,6 +368,46 @@ TEST(a_forked_child_leaves_it_alone, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 	carried_close(&c);
 }
 
+/* The one that wraps another, on pipes, which take little by themselves. */
+enum { PASSING = 3, MIB = 1 << 20, MOST = 700 << 10 };
+
+static void write_most(void)
+{
+	unsigned char *bytes = wire_bytes(MOST);
+
+	plait_transport_write(c.w.transport, bytes, MOST);
+	free(bytes);
+	turns();
+}
+
+TEST(what_waits_below_counts_above, ON_EACH_BACKEND)
+{
+	struct plait_limits limits = { .max_unsent = MIB };
+
+	plait_reactor_set_limits(reactor, &limits);
+	open_kind(PASSING);
+	write_most();
+	ck_assert_uint_gt(plait_transport_pending(c.w.transport), MOST / 2);
+	ck_assert_uint_eq(c.w.lost, 0);
+	write_most();
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why,
+			 "ConnectionAborted: more than 1048576 bytes unsent");
+}
+
+TEST(what_waits_below_counts_once, ON_EACH_BACKEND)
+{
+	struct plait_limits limits = { .max_unsent_total = MIB };
+
+	plait_reactor_set_limits(reactor, &limits);
+	open_kind(PASSING);
+	write_most();
+	ck_assert_uint_gt(plait_transport_pending(c.w.transport), MOST / 2);
+	carried_take(&c, NULL, MOST);
+	carried_close(&c);
+	ck_assert_str_eq(c.w.why, "ConnectionDone");
+}
+
 TEST(it_says_what_it_is, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 {
 	char text[128];
