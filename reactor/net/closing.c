@@ -331,6 +331,7 @@ static inline ssize_t transport_send_some(struct transport *t)
 	int pieces;
 
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
+	plait_assert(pieces > 0);
 	n = t->base.ops->send(&t->base, iov, pieces);
 	if (n < 0)
 		return n;
