@@ -1,113 +1,83 @@
 /*
- * The story of one connection, told in steps: what this end, the peer and the
- * kernel do, and what has come of it.
+ * The player of tests in words.  What is played is steps:
  *
- *	STORY(the_halves_close_in_either_order,
- *	      "half-closeable; open; peer shuts; turn 3; trace MR;"
- *	      "write 100 bytes; lose write; peer gets 100 bytes, end; turn 3;"
- *	      "trace MRW; lose; end; trace MRWL");
+ *	half-closeable; open; D { write x; lose }; peer says hello; turn 3;
+ *	fail recv EINTR; trace MDL
  *
- * It is a TEST ON_EACH_BACKEND; one of several stories runs once with each.
+ * A step is a verb and what the verb wants.  It ends with ";", with a block in
+ * braces, or with "|", which is traced as well (see trace.h).
  *
- *	half-closeable, pair	before open: as in wire.h
- *	check-bytes		what comes has to be wire_byte()
- *	limit close_timeout 7	of the reactor, for what is opened later
- *	open			connects
- *	D { lose; write x }	is what its protocol does on each D of the
- *				trace: M D R W L as in wire.h, E: done()
+ *	WORD		ends at a blank or a comma
+ *	NUMBER		3, 0.5, 8K, 8M
+ *	N bytes		5 bytes, 8M bytes
+ *	ERROR		the name of an errno: EINTR; 0 is none
+ *	TEXT		the rest of the step
+ *	{ STEPS }	are played when, and as often as, the verb says
  *
- *	write TEXT		this end's calls; TEXT goes as far as the ;
- *	write 8M bytes		... of wire_byte(), from where it was; K or M
- *	share TEXT		... as a plait_buf
- *	mix 8M bytes		... in pieces of all sizes, of both kinds
- *	lose, lose write, abort, pause, resume
- *	produce, pull, unregister	a producer that notes what it is told
- *	produce-for-itself	its reading stops while it cannot write
- *	holds-unread, has-read	what its protocol says of itself
- *	work			something begins in its scope
+ * and where something is expected,
  *
- *	peer says TEXT, peer sends 5 bytes, peer shuts, peer closes
- *	peer resets
- *	peer gets TEXT		turns until it has come
- *	peer gets 5 bytes	... and are wire_byte(), from where it was
- *	peer gets 5 bytes, end	... and then the end; or: peer gets end
- *	peer gets reset		after whatever
- *	peer takes 5 bytes	which have come
- *	peer cannot send	as this end has gone for good
- *	hold, let-go		a forked child has all descriptors meanwhile
+ *	NUMBER		... or <5 or >5
+ *	TEXT		... or its begin...its end, or - for nothing
  *
- *	turn, turn 3		turns that wait for nothing
- *	wait 4.9		that many seconds of virtual time
- *	sleeps 9		a turn finds nothing to do for that long
- *	quiet 0.2		that time passes in few turns
- *	until reads 1, until lost 1
- *	virtual, real-time	the clock
- *	run-and-stop, iterate-and-stop, free-reactor
- *	lost			turns until connection_lost(), and it is done
- *	end			the peer closes, lost, once each
+ * The words themselves are in three headers: script.h has those for deferreds
+ * (SCRIPT), story.h those for a connection and stage.h those for ports and
+ * connectors (STORY).  A suite adds its own, which its file lists.
  *
- *	fail recv EINTR, fail recv EINTR 3, fail recv EINTR forever
- *	short recv 9, short recv 9 forever	moves that many bytes
- *	pass recv 2		as fault.h says
- *	no-memory, memory, used recv
- *	count			calls, from now on: calls recv 5
- *
- *	trace MDL, text TEXT, why TEXT, errno EPIPE, lost 0, done 1
- *	why TEXT...TEXT		begins and ends so
- *	received 5, reads 2, unsent 9	bytes, and calls of data_received();
- *				>5 and <5 as well
- *	is closing, is open, peer is gone, peer is there
- *	producer PRS		what it was told; - is nothing
- *	work ended, work goes-on
- *
- * play() does the same in the middle of another test.
+ * A step that is no such thing, or that does not hold, fails the test, which
+ * quotes it.
  */
 #ifndef TESTS_PLAY_H
 #define TESTS_PLAY_H
 
-#include "tests/wire.h"
+#include "tests/harness.h"
 
-#define STORY(claim, ...) STORY_ON(claim, ON_EACH_BACKEND, __VA_ARGS__)
-#define STORY_ON(claim, kind, ...)                                             \
-	static const char *const claim##_told[] = { __VA_ARGS__ };             \
-	TEST(claim, kind, EACH_OF(claim##_told))                               \
-	{                                                                      \
-		static struct wire w; /* it may outlive the story */           \
-                                                                               \
-		w = (struct wire){ .peer = -1 };                               \
-		play_story(&w, claim##_told[_i]);                              \
-	}
-
-void play(struct wire *w, const char *story);
-
-/* The same for a STORY: closes what is left open. */
-void play_story(struct wire *w, const char *story);
-
-/* For a step: the story ends with it. */
-void play_end(void);
-
-/*
- * A suite's own verbs, the last with NULL for its name; they come first.  end,
- * which may be NULL, is called after a STORY.  rest is what follows in the
- * step, and play_block the { block } behind it, NULL without: it may be played
- * as long as the story lives.  play_name is the verb, for a function that has
- * several.
- */
+/* The last of a table has NULL for its name. */
 struct play_verb {
 	const char *name;
-	void (*run)(struct wire *w, const char *rest);
+	void (*act)(void);
 };
+
+/*
+ * A suite's own verbs, which come first, and what is to be called at the end
+ * of each SCRIPT or STORY; either may be NULL.  For a fixture.
+ */
 void play_words(const struct play_verb *own, void (*end)(void));
-extern const char *play_block, *play_name;
 
-/* For verbs.  Each fails the test, and quotes the step, if it is not so. */
+/* For the three headers: plays steps with the verbs of one of them. */
+void play_begin(void);
+void play_steps(const struct play_verb *verbs, const char *steps);
+void play_end(void);
+
+/* For verbs: nothing after this step is played. */
+void play_no_further(void);
+
+/*
+ * For verbs: what follows in the step.  It fails the test if there is no such
+ * thing.  A word or text stays until the next play_begin().
+ */
+bool play_more(void);
+const char *play_word(void);
+const char *play_text(void);
+double play_number(void);
+int play_errno(void);
+bool play_either(const char *yes, const char *no); /* it is this word */
+
+/* ... if it is there. */
+bool play_mark(const char *mark);
+bool play_bytes(size_t *n);
+unsigned long play_count(unsigned long otherwise);
+const char *play_block(void); /* what is in the braces, or NULL */
+
+/* ... with a verb; play_name is the verb that acts. */
+bool play_act(const struct play_verb *verbs);
+extern const char *play_name;
+
+/* Expectations. */
 void play_holds(bool it_does, const char *fmt, ...) PLAIT_PRINTF(2, 3);
-void play_text_is(const char *text, const char *expected); /* or ... in it */
-void play_is_number(size_t n, const char *expected);	   /* or <5 or >5 */
-bool play_begins(const char *s, const char *with);
-int play_errno_of(const char *s);
+void play_text_is(const char *text, const char *expected);
+void play_number_is(size_t n); /* NUMBER is next in the step */
 
-/* What that peer does: "says hello". */
-void play_peer(struct wire *w, const char *does);
+/* "EINTR", and "0" for 0. */
+const char *play_errno_name(int err);
 
 #endif

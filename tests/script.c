@@ -1,89 +1,23 @@
 /*
- * The player of scripts: see script.h.  It reads a step where it stands, so
- * that the steps of a callback are played when it runs, and may nest.
+ * The words for deferreds: see script.h.
  */
-#include <check.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "tests/script.h"
 #include "tests/timed.h"
 
-enum { MAX_PARTS = 16, MAX_CALLBACKS = 64, MAX_TIMERS = 8, MAX_TEXT = 2048 };
+enum { MAX_PARTS = 16, MAX_CALLBACKS = 64, MAX_TIMERS = 8 };
 
 struct script_callback {
 	const struct script_part *of; /* for a canceller */
 	const char *name;
-	const char *block;  /* after the brace */
-	const char *answer; /* after the "=" */
+	const char *block, *answer; /* NULL: none */
 };
 
-static const char *whole, *at; /* the script, and where it is read */
-static char text[MAX_TEXT];    /* words, one after the other */
-static size_t text_used;
 static struct script_part parts[MAX_PARTS];
 static struct script_callback callbacks[MAX_CALLBACKS];
 static struct plait_timer timers[MAX_TIMERS];
 static unsigned n_parts, n_callbacks, n_timers;
-static const struct script_verb *own_verbs;
-static void (*own_end)(void);
-
-static void script_fail(const char *what, const char *word)
-{
-	ck_abort_msg("script: %s `%s', before \"%s\" in \"%s\"", what, word, at,
-		     whole);
-}
-
-/* ---- words ----------------------------------------------------------- */
-
-static void skip_blanks(void)
-{
-	at += strspn(at, " ");
-}
-
-bool script_more(void)
-{
-	skip_blanks();
-	return strchr(";|}", *at) == NULL; /* nor the end */
-}
-
-static bool next_is(const char *mark)
-{
-	skip_blanks();
-	if (strncmp(at, mark, strlen(mark)) != 0)
-		return false;
-	at += strlen(mark);
-	return true;
-}
-
-const char *script_word(void)
-{
-	char *word = text + text_used;
-	size_t len;
-
-	if (!script_more())
-		script_fail("too short a step", "");
-	len = *at == '\'' ? strcspn(at + 1, "'") + 2 : strcspn(at, " ,;|{}");
-	ck_assert_uint_lt(text_used + len, sizeof(text));
-	memcpy(word, at, len);
-	word[len] = '\0';
-	text_used += len + 1;
-	at += len;
-	return word;
-}
-
-double script_number(void)
-{
-	const char *word = script_word();
-	char *end;
-	double number = strtod(word, &end);
-
-	if (*end != '\0')
-		script_fail("not a number:", word);
-	return number;
-}
 
 static struct script_part *find_part(const char *name)
 {
@@ -95,7 +29,7 @@ static struct script_part *find_part(const char *name)
 
 struct script_part *script_part(void)
 {
-	const char *name = script_word();
+	const char *name = play_word();
 	struct script_part *part = find_part(name);
 
 	if (part != NULL)
@@ -107,26 +41,26 @@ struct script_part *script_part(void)
 
 struct script_part *script_known(void)
 {
-	const char *name = script_word();
+	const char *name = play_word();
 	struct script_part *part = find_part(name);
 
-	if (part == NULL)
-		script_fail("no deferred", name);
+	play_holds(part != NULL, "no deferred %s", name);
 	return part;
 }
 
 struct plait_deferred *script_take(struct script_part *part)
 {
-	if (part == NULL || part->d == NULL || part->taken)
-		script_fail("not to be given away:", part ? part->name : "");
+	play_holds(part->d != NULL && !part->taken, "%s is not to be given",
+		   part->name);
 	part->taken = true;
 	return part->d;
 }
 
-plait_value script_value(void)
+static plait_value value_of(const char *word)
 {
-	char *word = (char *)(uintptr_t)script_word(), *end;
+	char *end;
 	intptr_t n = strtol(word, &end, 10);
+	struct script_part *part;
 	struct plait_deferred *d;
 
 	if (*end == '\0')
@@ -135,25 +69,28 @@ plait_value script_value(void)
 		return tracked(word + 1);
 	if (word[0] == '&')
 		return owned_by_many(word + 1);
-	if (word[0] == '\'') {
-		word[strlen(word) - 1] = '\0';
+	if (word[0] == '\'')
 		return plait_text(word + 1);
-	}
 	if (strncmp(word, "Error:", 6) == 0)
 		return plait_fail(&plait_error_any, "%s", word + 6);
 	if (strncmp(word, "Cancelled:", 10) == 0)
 		return plait_fail(&plait_error_cancelled, "%s", word + 10);
 	if (strcmp(word, "none") == 0)
 		return PLAIT_NONE;
-	if (find_part(word) == NULL)
-		script_fail("not a value:", word);
-	d = script_take(find_part(word));
+	part = find_part(word);
+	play_holds(part != NULL, "not a value: %s", word);
+	d = script_take(part);
 	return plait_chain(&d);
+}
+
+plait_value script_value(void)
+{
+	return value_of(play_word());
 }
 
 void script_make_each(struct plait_deferred *(*make)(void))
 {
-	while (script_more()) {
+	while (play_more()) {
 		struct script_part *part = script_part();
 
 		part->d = make();
@@ -163,56 +100,34 @@ void script_make_each(struct plait_deferred *(*make)(void))
 
 /* ---- callbacks ----------------------------------------------------------- */
 
-static const char *skip_block(void)
-{
-	const char *block = at;
-
-	for (int depth = 1; depth > 0; at++) {
-		if (*at == '\0')
-			script_fail("no end of", block);
-		depth += (*at == '{') - (*at == '}');
-	}
-	return block;
-}
-
 struct script_callback *script_callback(void)
 {
 	struct script_callback *cb = &callbacks[n_callbacks++];
+	bool answers = play_mark("=");
 
 	ck_assert_uint_le(n_callbacks, MAX_CALLBACKS);
 	*cb = (struct script_callback){ .name = NULL };
-	skip_blanks();
-	if (script_more() && strchr("{=", *at) == NULL)
-		cb->name = script_word();
-	if (next_is("{"))
-		cb->block = skip_block();
-	if (next_is("=")) {
-		cb->answer = at;
-		script_word();
+	if (!answers) {
+		cb->block = play_block();
+		if (cb->block == NULL && play_more()) {
+			cb->name = play_word();
+			cb->block = play_block();
+		}
+		answers = play_mark("=");
 	}
+	if (answers)
+		cb->answer = play_word();
 	return cb;
 }
 
-static void play_from(const char *steps);
+static void script_steps(const char *steps);
 
-static void play_block(const struct script_callback *cb)
+static plait_value play_callback(const struct script_callback *cb,
+				 plait_value otherwise)
 {
-	const char *after = at;
-
 	if (cb->block != NULL)
-		play_from(cb->block);
-	at = after;
-}
-
-static plait_value answer_of(const struct script_callback *cb)
-{
-	const char *after = at;
-	plait_value v;
-
-	at = cb->answer;
-	v = script_value();
-	at = after;
-	return v;
+		script_steps(cb->block);
+	return cb->answer != NULL ? value_of(cb->answer) : otherwise;
 }
 
 plait_value script_call(plait_value *result, void *arg)
@@ -221,8 +136,7 @@ plait_value script_call(plait_value *result, void *arg)
 
 	if (cb->name != NULL)
 		trace_value(cb->name, result);
-	play_block(cb);
-	return cb->answer != NULL ? answer_of(cb) : *result;
+	return play_callback(cb, *result);
 }
 
 plait_value script_operation(void *cb)
@@ -236,8 +150,7 @@ static plait_value canceller(struct plait_deferred *d, void *arg)
 
 	ck_assert(d == cb->of->d || cb->of->d == NULL);
 	trace_add("!%s", cb->name);
-	play_block(cb);
-	return cb->answer != NULL ? answer_of(cb) : plait_cancelled();
+	return play_callback(cb, plait_cancelled());
 }
 
 /* ---- verbs ----------------------------------------------------------- */
@@ -248,7 +161,7 @@ static void do_new(void)
 	struct script_callback *cb = NULL;
 
 	plait_promise_drop(&part->p);
-	if (next_is("!")) {
+	if (play_mark("!")) {
 		cb = script_callback();
 		cb->of = part;
 	}
@@ -288,11 +201,11 @@ static unsigned script_flags(void)
 	unsigned flags = 0;
 
 	for (;;) {
-		if (next_is("+consume"))
+		if (play_mark("+consume"))
 			flags |= PLAIT_CONSUME_ERRORS;
-		else if (next_is("+callback"))
+		else if (play_mark("+callback"))
 			flags |= PLAIT_FIRE_ON_ONE_CALLBACK;
-		else if (next_is("+errback"))
+		else if (play_mark("+errback"))
 			flags |= PLAIT_FIRE_ON_ONE_ERRBACK;
 		else
 			return flags;
@@ -303,7 +216,7 @@ static size_t script_members(struct plait_deferred **members)
 {
 	size_t n = 0;
 
-	while (script_more())
+	while (play_more())
 		members[n++] = script_take(script_known());
 	return n;
 }
@@ -346,11 +259,11 @@ static void do_pair(void)
 	struct plait_deferred *d = script_known()->d;
 	struct script_callback *callback = NULL, *errback = NULL;
 
-	if (!next_is(",")) {
+	if (!play_mark(",")) {
 		callback = script_callback();
-		next_is(",");
+		play_mark(",");
 	}
-	if (script_more())
+	if (play_more())
 		errback = script_callback();
 	plait_deferred_add_callbacks(d, callback ? script_call : NULL, callback,
 				     errback ? script_call : NULL, errback);
@@ -372,19 +285,8 @@ static void do_catch(void)
 
 void script_errno(int r)
 {
-	static const struct {
-		int err;
-		const char *name;
-	} names[] = {
-		{ ECANCELED, "ECANCELED" }, { EALREADY, "EALREADY" },
-		{ EINVAL, "EINVAL" },	    { ENOENT, "ENOENT" },
-		{ ENOBUFS, "ENOBUFS" },	    { ESHUTDOWN, "ESHUTDOWN" },
-		{ ENOMEM, "ENOMEM" },
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (r == -names[i].err)
-			trace_add("%s", names[i].name);
+	if (r < 0)
+		trace_add("%s", play_errno_name(-r));
 }
 
 static void do_fire(void)
@@ -418,8 +320,8 @@ static void do_cancel(void)
 {
 	struct plait_deferred *d = script_known()->d;
 
-	if (script_more())
-		plait_deferred_cancel_because(d, script_word());
+	if (play_more())
+		plait_deferred_cancel_because(d, play_word());
 	else
 		plait_deferred_cancel(d);
 }
@@ -508,7 +410,7 @@ static void do_wanted(void)
 
 static void do_say(void)
 {
-	trace_add("%s", script_word());
+	trace_add("%s", play_word());
 }
 
 static void do_live(void)
@@ -518,7 +420,7 @@ static void do_live(void)
 
 static void do_advance(void)
 {
-	advance(script_number());
+	advance(play_number());
 }
 
 static void run_callback(void *cb)
@@ -528,7 +430,7 @@ static void run_callback(void *cb)
 
 static void do_after(void)
 {
-	double seconds = script_number();
+	double seconds = play_number();
 
 	ck_assert_uint_lt(n_timers, MAX_TIMERS);
 	plait_timer_start(reactor, &timers[n_timers++], seconds, run_callback,
@@ -543,7 +445,7 @@ static void do_free_reactor(void)
 /* Does the steps of a callback without that allocation of the library's. */
 static void refuse(bool and_later)
 {
-	unsigned which = (unsigned)script_number();
+	unsigned which = (unsigned)play_number();
 	struct script_callback *cb = script_callback();
 
 	fault_alloc_at(which, and_later);
@@ -564,7 +466,7 @@ static void do_refuse_all(void)
 
 static void do_heap(void)
 {
-	unsigned long more = (unsigned long)script_number();
+	unsigned long more = (unsigned long)play_number();
 	unsigned long held = heap_live();
 
 	script_operation(script_callback());
@@ -573,13 +475,13 @@ static void do_heap(void)
 
 static void do_allocates(void)
 {
-	unsigned long calls = (unsigned long)script_number() + heap_calls();
+	unsigned long calls = (unsigned long)play_number() + heap_calls();
 
 	script_operation(script_callback());
 	ck_assert_uint_eq(heap_calls(), calls);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "new", do_new },
 	{ "fired", do_fired },
 	{ "waiting", do_waiting },
@@ -613,12 +515,6 @@ static const struct script_verb verbs[] = {
 	{ NULL, NULL },
 };
 
-void script_words(const struct script_verb *own, void (*end)(void))
-{
-	own_verbs = own;
-	own_end = end;
-}
-
 /* Where a promise was made, and when, says nothing of the script. */
 static void script_unhandled(const struct plait_failure *why, void *arg)
 {
@@ -634,42 +530,9 @@ static void script_unhandled(const struct plait_failure *why, void *arg)
 
 /* ---- the play -------------------------------------------------------- */
 
-static const struct script_verb *find_verb(const struct script_verb *verb,
-					   const char *name)
+static void script_steps(const char *steps)
 {
-	while (verb != NULL && verb->name != NULL) {
-		if (strcmp(verb->name, name) == 0)
-			return verb;
-		verb++;
-	}
-	return NULL;
-}
-
-static void play_step(void)
-{
-	const char *name = script_word();
-	const struct script_verb *verb = find_verb(own_verbs, name);
-
-	if (verb == NULL)
-		verb = find_verb(verbs, name);
-	if (verb == NULL)
-		script_fail("no verb", name);
-	verb->act();
-	if (script_more())
-		script_fail("too long a step:", name);
-}
-
-static void play_from(const char *steps)
-{
-	at = steps;
-	for (;;) {
-		if (script_more())
-			play_step();
-		if (*at == '\0' || *at == '}')
-			return;
-		if (*at++ == '|')
-			trace_add("|");
-	}
+	play_steps(verbs, steps);
 }
 
 /* A failure that comes up only now is one that the trace should have had. */
@@ -684,8 +547,7 @@ static void end_all(void)
 	}
 	for (unsigned i = 0; i < n_parts; i++)
 		plait_promise_drop(&parts[i].p);
-	if (own_end != NULL)
-		own_end();
+	play_end();
 	ck_assert_ptr_null(strchr(trace(), '?'));
 	ck_assert_uint_eq(tracked_live(), 0);
 }
@@ -693,12 +555,11 @@ static void end_all(void)
 void script_play(const struct script *s)
 {
 	n_parts = n_callbacks = n_timers = 0;
-	text_used = 0;
-	whole = s->steps;
+	play_begin();
 	plait_set_unhandled(script_unhandled, NULL);
 	if (reactor != NULL)
 		timed_start();
-	play_from(whole);
+	script_steps(s->steps);
 	if (strcmp(trace(), s->trace) != 0)
 		ck_abort_msg("\n  script   \"%s\"\n  expected \"%s\"\n"
 			     "  traced   \"%s\"",

@@ -5,14 +5,14 @@
  *	       "new d; both d a; cancel d | fire d ~late",
  *	       "a:CancelledError | ~late ECANCELED")
  *
- * is a test that does the steps and compares the trace (see steps.h) with
- * what is expected.  Steps end with ";", or with "|", which is traced as well,
- * so that both strings have the same parts.  SCRIPTS(name, PURE,
- * { steps, trace }, ...) is a test with several runs.  After the comparison
- * the player handles and frees all that a script has made; a value that is
- * left then fails the test, and so does a failure that is reported only then.
- * One that is reported before is traced as "?TEXT", and as "?NeverFiredError"
- * or "?NeverFreedError", whose texts would be about this file.
+ * is a test that does the steps (see play.h) and compares the trace (see
+ * steps.h) with what is expected.  As "|" is traced as well, both strings have
+ * the same parts.  SCRIPTS(name, PURE, { steps, trace }, ...) is a test with
+ * several runs.  After the comparison all that a script has made is handled
+ * and freed; a value that is left then fails the test, and so does a failure
+ * that is reported only then.  One that is reported before is traced as
+ * "?TEXT", and as "?NeverFiredError" or "?NeverFreedError", whose texts would
+ * be about this file.
  *
  * A deferred has a name, and its promise has the same name.
  *
@@ -45,8 +45,6 @@
  *     after SECONDS CALLBACK   does its steps then
  *     free_reactor
  *
- * A suite adds verbs of its own, which its file lists.
- *
  * A CALLBACK is NAME { STEPS } = VALUE, and each of the three may be left out.
  * With a name it traces "NAME:RESULT".  Then it does the steps, and answers
  * with the value, or else with the result that it got.  A CANCELLER is the
@@ -54,12 +52,13 @@
  * cancellation.
  *
  * A VALUE is a number, none, ~v (traced when it is freed), &v (may have many
- * owners), Error:m or Cancelled:m (a failure with that message), a text in
- * 'quotes', or e, which is that deferred.
+ * owners), 'v (a text), Error:m or Cancelled:m (a failure with that message),
+ * or e, which is that deferred.
  */
 #ifndef TESTS_SCRIPT_H
 #define TESTS_SCRIPT_H
 
+#include "tests/play.h"
 #include "tests/steps.h"
 
 #define SCRIPT(name, kind, steps, trace) SCRIPTS(name, kind, { steps, trace })
@@ -76,21 +75,7 @@ struct script {
 };
 void script_play(const struct script *s);
 
-/*
- * A suite's own verbs, the last with NULL for its name, and what is to be
- * called at the end of each script; NULL: none.  For a fixture, after
- * steps_setup().
- */
-struct script_verb {
-	const char *name;
-	void (*act)(void);
-};
-void script_words(const struct script_verb *verbs, void (*end)(void));
-
-/* For verbs: what follows in the step.  Each fails the test if it is not so. */
-bool script_more(void);
-const char *script_word(void); /* stays as long as the script */
-double script_number(void);
+/* For verbs, as those of play.h. */
 plait_value script_value(void);
 
 /* The deferred of that name, new or not: its two ends. */

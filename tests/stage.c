@@ -52,154 +52,157 @@ void stage_over(void)
 	run_turns(reactor, 3);
 }
 
-static bool is_word(const char *s, const char *word, const char **rest)
-{
-	size_t n = strlen(word);
+/* What an actor does; its verbs are about who. */
+static struct actor *who;
 
-	if (strncmp(s, word, n) != 0 || (s[n] != ' ' && s[n] != '\0'))
-		return false;
-	*rest = s + n + (s[n] == ' ');
-	return true;
-}
-
-/* What an actor does. */
-static void connects(struct actor *a, const char *to)
+static void connects(void)
 {
-	char host[64] = "127.0.0.1";
+	const char *host = "127.0.0.1";
 	unsigned n = port != NULL ? server_number : refusing;
 
-	if (strcmp(to, "full") == 0) {
+	if (play_mark("full")) {
 		full = peer_listen(&full_number, 0);
 		waiting = peer_connect(full_number);
 		n = full_number;
-	} else if (*to != '\0') {
-		sscanf(to, "%63s %u", host, &n);
+	} else if (play_more()) {
+		host = play_word();
+		n = (unsigned)play_count(n);
 	}
-	plait_connect_tcp(reactor, host, n, &a->base, &connect_options);
+	plait_connect_tcp(reactor, host, n, &who->base, &connect_options);
 }
 
-static void listens(struct actor *a, const char *err)
+/* The call gave this errno, or was well. */
+static void gave(int r)
+{
+	int expected = play_more() ? play_errno() : 0;
+
+	play_holds(r == -expected, "%s", play_errno_name(-r));
+}
+
+static void listens(void)
 {
 	struct plait_address address;
-	int r = plait_listen_tcp(reactor, 0, &a->base, &listen_options, &port);
+	int r = plait_listen_tcp(reactor, 0, &who->base, &listen_options,
+				 &port);
 
-	play_holds(r == -play_errno_of(*err ? err : "0"), "%s", strerror(-r));
+	gave(r);
 	if (r < 0)
 		return;
 	plait_port_address(port, &address);
 	server_number = plait_address_port(&address);
 }
 
-static void stops(struct actor *a, const char *nothing)
+static void stops(void)
 {
 	actor_stop(reactor, &port);
 }
 
-static void stops_listening(struct actor *a, const char *nothing)
+static void stops_listening(void)
 {
 	struct plait_deferred *d = plait_port_stop_listening(&port);
 
 	plait_deferred_detach(&d);
 }
 
-static void says_errno(int r, const char *err)
+static void again(void)
 {
-	play_holds(r == -play_errno_of(*err ? err : "0"), "%s", strerror(-r));
+	gave(plait_connector_connect(who->connector));
 }
 
-static void again(struct actor *a, const char *err)
+static void gives_up(void)
 {
-	says_errno(plait_connector_connect(a->connector), err);
+	gave(plait_connector_stop_connecting(who->connector));
 }
 
-static void gives_up(struct actor *a, const char *err)
+static void disconnects(void)
 {
-	says_errno(plait_connector_stop_connecting(a->connector), err);
+	plait_connector_disconnect(who->connector);
 }
 
-static void disconnects(struct actor *a, const char *nothing)
+static void refuses(void)
 {
-	plait_connector_disconnect(a->connector);
+	who->refuses = true;
 }
 
-static void refuses(struct actor *a, const char *nothing)
+static void has_no_memory(void)
 {
-	a->refuses = true;
+	who->has_no_memory = true;
 }
 
-static void has_no_memory(struct actor *a, const char *nothing)
+static void accepts(void)
 {
-	a->has_no_memory = true;
+	who->refuses = who->has_no_memory = false;
 }
 
-static void accepts(struct actor *a, const char *nothing)
+static void half_closeable(void)
 {
-	a->refuses = a->has_no_memory = false;
+	who->half_closeable = true;
 }
 
-static void half_closeable(struct actor *a, const char *nothing)
+static void echoes(void)
 {
-	a->half_closeable = true;
+	who->on_data = actor_echo;
 }
 
-static void echoes(struct actor *a, const char *nothing)
+static void loses(void)
 {
-	a->on_data = actor_echo;
-}
-
-static void loses(struct actor *a, const char *half)
-{
-	if (*half != '\0')
-		plait_transport_lose_write_connection(a->transport);
+	if (play_mark("write"))
+		plait_transport_lose_write_connection(who->transport);
 	else
-		plait_transport_lose_connection(a->transport);
+		plait_transport_lose_connection(who->transport);
 }
 
-static void aborts(struct actor *a, const char *nothing)
+static void aborts(void)
 {
-	plait_transport_abort(a->transport);
+	plait_transport_abort(who->transport);
 }
 
-static void pauses(struct actor *a, const char *nothing)
+static void pauses(void)
 {
-	plait_transport_pause_reading(a->transport);
+	plait_transport_pause_reading(who->transport);
 }
 
-static void writes(struct actor *a, const char *text)
+static void writes(void)
 {
-	plait_transport_write(a->transport, text, strlen(text));
+	const char *text = play_text();
+
+	plait_transport_write(who->transport, text, strlen(text));
 }
 
-static void idle(struct actor *a, const char *nothing)
+static void idle(void)
 {
-	actor_wait_idle(a, reactor);
+	actor_wait_idle(who, reactor);
 }
 
 /* What has come of it. */
-static void trace_is(struct actor *a, const char *expected)
+static void trace_is(void)
 {
-	play_text_is(a->trace, expected);
+	play_text_is(who->trace, play_text());
 }
 
-static void text_is(struct actor *a, const char *expected)
+static void text_is(void)
 {
-	play_text_is(a->text, expected);
+	play_text_is(who->text, play_text());
 }
 
-static void kind_is(struct actor *a, const char *expected)
+static void is_kind(const struct plait_error *kind)
 {
-	play_text_is(a->kind != NULL ? a->kind->name : "none", expected);
+	play_text_is(kind != NULL ? kind->name : "none", play_text());
 }
 
-static void lost_kind_is(struct actor *a, const char *expected)
+static void kind_is(void)
 {
-	play_text_is(a->lost_kind != NULL ? a->lost_kind->name : "none",
-		     expected);
+	is_kind(who->kind);
 }
 
-static void errno_is(struct actor *a, const char *err)
+static void lost_kind_is(void)
 {
-	says_errno(-a->err, err);
+	is_kind(who->lost_kind);
+}
+
+static void errno_is(void)
+{
+	gave(-who->err);
 }
 
 /* With the number of the port that refuses, or is full, for $port. */
@@ -215,17 +218,17 @@ static const char *filled_in(const char *s)
 	return text;
 }
 
-static void why_is(struct actor *a, const char *expected)
+static void why_is(void)
 {
-	play_text_is(a->why, filled_in(expected));
+	play_text_is(who->why, filled_in(play_text()));
 }
 
-static void lost_why_is(struct actor *a, const char *expected)
+static void lost_why_is(void)
 {
-	play_text_is(a->lost_why, expected);
+	play_text_is(who->lost_why, play_text());
 }
 
-static void is(struct actor *a, const char *state)
+static void is(void)
 {
 	static const char *const states[] = {
 		[PLAIT_DISCONNECTED] = "disconnected",
@@ -233,21 +236,19 @@ static void is(struct actor *a, const char *state)
 		[PLAIT_CONNECTED] = "connected",
 	};
 
-	play_text_is(states[plait_connector_state(a->connector)], state);
+	play_text_is(states[plait_connector_state(who->connector)],
+		     play_text());
 }
 
-static void peer_is(struct actor *a, const char *host)
+static void peer_is(void)
 {
 	char text[PLAIT_ADDRESS_SIZE];
 
-	plait_address_host(&a->peer, text, sizeof(text));
-	play_text_is(text, host);
+	plait_address_host(&who->peer, text, sizeof(text));
+	play_text_is(text, play_text());
 }
 
-static const struct {
-	const char *name;
-	void (*does)(struct actor *a, const char *rest);
-} deeds[] = {
+static const struct play_verb deeds[] = {
 	{ "aborts", aborts },
 	{ "accepts", accepts },
 	{ "again", again },
@@ -274,11 +275,11 @@ static const struct {
 	{ "trace", trace_is },
 	{ "why", why_is },
 	{ "writes", writes },
+	{ NULL, NULL },
 };
 
 /* What an actor counts. */
-static const unsigned *counter(const struct actor *a, const char *s,
-			       const char **rest)
+static const unsigned *counter(const struct actor *a, const char *name)
 {
 	const struct {
 		const char *name;
@@ -296,8 +297,9 @@ static const unsigned *counter(const struct actor *a, const char *s,
 	};
 
 	for (int i = 0; i < N_OF(counters); i++)
-		if (is_word(s, counters[i].name, rest))
+		if (strcmp(counters[i].name, name) == 0)
 			return counters[i].n;
+	play_holds(false, "no actor does that");
 	return NULL;
 }
 
@@ -309,86 +311,85 @@ static void on_event(struct actor *a, char what)
 		play(&nobody, story);
 }
 
-static void act(struct actor *a, const char *does)
+static void act(struct actor *a)
 {
-	const unsigned *n;
-	const char *rest;
+	struct actor *before = who;
+	const char *name, *steps;
 
-	if (play_block != NULL) {
-		plays[a == &server][(unsigned char)*does] =
-			*play_block == '}' ? NULL : play_block;
-		return;
+	who = a;
+	if (!play_act(deeds)) {
+		name = play_word();
+		steps = play_block();
+		if (steps != NULL)
+			plays[a == &server][(unsigned char)*name] = steps;
+		else
+			play_number_is(*counter(a, name));
 	}
-	for (int i = 0; i < N_OF(deeds); i++) {
-		if (!is_word(does, deeds[i].name, &rest))
-			continue;
-		deeds[i].does(a, rest);
-		return;
-	}
-	n = counter(a, does, &rest);
-	play_holds(n != NULL, "no actor does that");
-	play_is_number(*n, rest);
+	who = before;
 }
 
-static void client_step(struct wire *w, const char *does)
+static void client_step(void)
 {
-	act(&client, does);
+	act(&client);
 }
 
-static void server_step(struct wire *w, const char *does)
+static void server_step(void)
 {
-	act(&server, does);
+	act(&server);
 }
 
 /* Plain peers. */
-static void peer_connects(struct wire *p)
+static struct wire *peer;
+
+static void peer_knocks(void)
+{
+	peer->peer = peer_connect((uint16_t)server_number);
+}
+
+static void peer_connects(void)
 {
 	unsigned builds = server.builds;
 
-	p->peer = peer_connect((uint16_t)server_number);
+	peer_knocks();
 	run_until_count(reactor, &server.builds, builds + 1);
 }
 
-static void peer_leaves(struct wire *p)
+static void peer_leaves(void)
 {
-	wire_hang_up(p);
+	wire_hang_up(peer);
 	run_until_count(reactor, &server.lost, server.made);
 	run_turns(reactor, 3);
 }
 
-static void peer_step(struct wire *w, const char *does)
-{
-	struct wire *p = &peers[*play_name - 'a'];
+static const struct play_verb peer_deeds[] = {
+	{ "connects", peer_connects },
+	{ "knocks", peer_knocks },
+	{ "leaves", peer_leaves },
+	{ NULL, NULL },
+};
 
-	if (strcmp(does, "connects") == 0)
-		peer_connects(p);
-	else if (strcmp(does, "knocks") == 0)
-		p->peer = peer_connect((uint16_t)server_number);
-	else if (strcmp(does, "leaves") == 0)
-		peer_leaves(p);
-	else
-		play_peer(p, does);
+static void peer_step(void)
+{
+	peer = &peers[*play_name - 'a'];
+	if (!play_act(peer_deeds))
+		story_peer(peer);
 }
 
 /* Everything else. */
-static void option(struct wire *w, const char *what)
+static void option(void)
 {
-	static char texts[4][64];
-	static int n;
-	char name[32] = "", *value = texts[n++ % 4];
+	const char *name = play_word();
 
-	*value = '\0';
-	sscanf(what, "%31s %63s", name, value);
 	if (strcmp(name, "timeout") == 0)
-		connect_options.timeout = atof(value);
+		connect_options.timeout = play_number();
 	else if (strcmp(name, "bind_address") == 0)
-		connect_options.bind_address = value;
+		connect_options.bind_address = play_word();
 	else if (strcmp(name, "bind_port") == 0)
-		connect_options.bind_port = strcmp(value, "refusing") == 0
+		connect_options.bind_port = play_mark("refusing")
 						    ? refusing
-						    : (unsigned)atoi(value);
+						    : (unsigned)play_number();
 	else if (strcmp(name, "iface") == 0)
-		listen_options.iface = value;
+		listen_options.iface = play_word();
 	else if (strcmp(name, "no_address_reuse") == 0)
 		listen_options.no_address_reuse = true;
 	else if (strcmp(name, "no_delay") == 0)
@@ -399,64 +400,65 @@ static void option(struct wire *w, const char *what)
 		play_holds(false, "no such option");
 }
 
-static void until(struct wire *w, const char *what)
+static void until(void)
 {
-	struct actor *a = play_begins(what, "client ") ? &client : &server;
-	const char *rest;
-	const unsigned *n = counter(a, what + strcspn(what, " ") + 1, &rest);
+	struct actor *a = play_either("client", "server") ? &client : &server;
+	const unsigned *n = counter(a, play_word());
 
-	play_holds(n != NULL, "nobody counts that");
-	run_until_count(reactor, n, (unsigned)atoi(rest));
+	run_until_count(reactor, n, (unsigned)play_number());
 }
 
-static void attempt(struct wire *w, const char *nothing)
+static void attempt(void)
 {
 	stage_attempt();
 }
 
-static void met(struct wire *w, const char *nothing)
+static void met(void)
 {
 	stage_meet();
 }
 
-static void over(struct wire *w, const char *nothing)
+static void over(void)
 {
 	stage_over();
 }
 
-static void keep(struct wire *w, const char *nothing)
+static void keep(void)
 {
 	kept = plait_connector_ref(client.connector);
 }
 
-static void drop(struct wire *w, const char *nothing)
+static void drop(void)
 {
 	plait_connector_unref(&kept);
 }
 
-static void unhandled(struct wire *w, const char *n)
+static void unhandled(void)
 {
-	unhandled_expect((unsigned)atoi(n));
+	unhandled_expect((unsigned)play_number());
 }
 
-static void reported(struct wire *w, const char *what)
+static void reported(void)
 {
+	const char *what = play_text();
+
 	if (what[strspn(what, "0123456789")] == '\0')
-		play_is_number(unhandled_count(), what);
+		play_holds(unhandled_count() == (unsigned)atoi(what), "but %u",
+			   unhandled_count());
 	else
 		play_holds(strstr(unhandled_text(), what) != NULL, "but %s",
 			   unhandled_text());
 }
 
-static void jump(struct wire *w, const char *seconds)
+static void jump(void)
 {
-	clock_advance(atof(seconds));
+	clock_advance(play_number());
 }
 
-static void epoll_only(struct wire *w, const char *nothing)
+static void epoll_only(void)
 {
 	if (strcmp(backend, "epoll") != 0)
-		play_end();
+		play_no_further();
 }
 
 static const struct play_verb words[] = {

@@ -1,7 +1,7 @@
 /*
- * The cast of stories about ports and connectors: see play.h for what a story
- * is.  Two actors (actor.h), the client and the server, and plain peers whose
- * names are a to d.
+ * The cast of stories about ports and connectors: see story.h for what a
+ * story is.  Two actors (actor.h), the client and the server, and plain peers
+ *whose names are a to d.
  *
  *	GROUP("stop", .setup = stage_setup, .teardown = stage_teardown);
  *
@@ -16,7 +16,7 @@
  *	server stops-listening	does not
  *	client connects		to the server, or else to a port that refuses
  *	client connects full	to one whose queue is full, for ever
- *	client connects HOST 7
+ *	client connects HOST, client connects HOST 7
  *	option no_delay		of what listens or connects later; also
  *				keep_alive, no_address_reuse, timeout 2.5,
  *				iface, bind_address, bind_port
@@ -29,7 +29,6 @@
  *				users
  *
  *	client F { client again }	is what it does on each F of its trace
- *	client F { }			... no longer
  *	client again, client again EISCONN	its connector connects
  *	client gives-up, client gives-up ENOTCONN, client disconnects
  *	client refuses, client has-no-memory, client accepts, client echoes,
@@ -41,7 +40,7 @@
  *	a connects		and the server has built its protocol
  *	a knocks		only that
  *	a leaves		closes, and the server has heard of all
- *	a says TEXT, a gets 5 bytes, ...	as the peer of play.h
+ *	a says TEXT, a gets 5 bytes, ...	as the peer of story.h
  *
  *	client trace ScFX, client kind ConnectionDone, client errno EPIPE,
  *	client lost-kind NAME, client lost-why TEXT, client text TEXT,
@@ -57,7 +56,7 @@
 #define TESTS_STAGE_H
 
 #include "tests/actor.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 extern struct actor client, server;
 extern struct plait_port *port; /* the server's */

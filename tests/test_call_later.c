@@ -42,7 +42,7 @@ static struct script_call {
 
 static struct plait_call *next_call(void)
 {
-	return &calls[(unsigned char)*script_word()].call;
+	return &calls[(unsigned char)*play_word()].call;
 }
 
 static void run_call(void *arg)
@@ -56,8 +56,8 @@ static void run_call(void *arg)
 /* later NAME SECONDS { STEPS } */
 static void do_later(void)
 {
-	struct script_call *c = &calls[(unsigned char)*script_word()];
-	double seconds = script_number();
+	struct script_call *c = &calls[(unsigned char)*play_word()];
+	double seconds = play_number();
 
 	c->does = script_callback();
 	c->call = plait_call_later(reactor, seconds, run_call, c);
@@ -73,14 +73,14 @@ static void do_reset(void)
 {
 	struct plait_call *c = next_call();
 
-	ck_assert_int_eq(plait_call_reset(*c, script_number()), 0);
+	ck_assert_int_eq(plait_call_reset(*c, play_number()), 0);
 }
 
 static void do_delay(void)
 {
 	struct plait_call *c = next_call();
 
-	ck_assert_int_eq(plait_call_delay(*c, script_number()), 0);
+	ck_assert_int_eq(plait_call_delay(*c, play_number()), 0);
 }
 
 static void do_over(void)
@@ -99,10 +99,10 @@ static void do_due(void)
 
 static void do_turn(void)
 {
-	run_turns(reactor, (unsigned)script_number());
+	run_turns(reactor, (unsigned)play_number());
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "later", do_later }, { "cancel_call", do_cancel_call },
 	{ "reset", do_reset }, { "delay", do_delay },
 	{ "over", do_over },   { "due", do_due },
@@ -113,7 +113,7 @@ static void setup(void)
 {
 	steps_setup();
 	n_ran = 0;
-	script_words(verbs, NULL);
+	play_words(verbs, NULL);
 }
 
 GROUP("calls", .setup = setup);

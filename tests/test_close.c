@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "tests/child.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
 
@@ -142,9 +142,9 @@ STORY(there_is_no_lingering_when_the_peer_has_closed,
 /* Nothing is on its way that a reset could destroy. */
 STORY(there_is_no_lingering_when_nothing_was_written,
       "open; lose; peer says more; count; lost; why ConnectionDone;"
-      "calls close 1; calls recv 0; peer cannot send",
+      "calls close 1; calls recv 0; peer cannot-send",
       "open; lose write; turn 2; lose; peer says more; count; lost;"
-      "why ConnectionDone; calls close 1; calls recv 0; peer cannot send");
+      "why ConnectionDone; calls close 1; calls recv 0; peer cannot-send");
 
 STORY(what_was_written_as_a_buffer_lingers_too,
       "open; share bye; lose; count; lost; calls close 0");
@@ -492,7 +492,7 @@ STORY(a_child_that_holds_the_socket_does_not_hold_a_reset,
 
 STORY(lingering_that_ends_lets_the_peer_know_of_it,
       "open; write bye; lose; hold; lost; peer gets bye; peer gets end;"
-      "peer says still there?; wait 5.1; turn 2; peer cannot send; end;"
+      "peer says still there?; wait 5.1; turn 2; peer cannot-send; end;"
       "let-go");
 
 /* A copy that a child holds stays in the kernel's set unless it is removed. */

@@ -104,7 +104,7 @@ static unsigned n_jobs;
 
 static struct job *job(void)
 {
-	const char *name = script_word();
+	const char *name = play_word();
 
 	for (unsigned i = 0; i < n_jobs; i++)
 		if (strcmp(jobs[i].name, name) == 0)
@@ -119,7 +119,7 @@ static void act_script(struct job *self, plait_value *ret)
 
 static void do_slice(void)
 {
-	begin(script_number());
+	begin(play_number());
 }
 
 static void do_task(void)
@@ -129,7 +129,7 @@ static void do_task(void)
 
 	if (cooperator == NULL)
 		begin(0);
-	j = add(n_jobs++, (unsigned)script_number());
+	j = add(n_jobs++, (unsigned)play_number());
 	ck_assert_str_eq(j->name, end->name);
 	end->d = j->done;
 	j->done = NULL;
@@ -139,7 +139,7 @@ static void do_on_step(void)
 {
 	struct job *j = job();
 
-	act_at(j, (unsigned)script_number(), act_script);
+	act_at(j, (unsigned)play_number(), act_script);
 	j->script = script_callback();
 }
 
@@ -192,12 +192,12 @@ static void do_free_all(void)
 
 static void do_turns(void)
 {
-	run_turns(reactor, (unsigned)script_number());
+	run_turns(reactor, (unsigned)play_number());
 }
 
 static void do_jump(void)
 {
-	clock_advance(script_number());
+	clock_advance(play_number());
 }
 
 static void do_idle(void)
@@ -206,7 +206,7 @@ static void do_idle(void)
 	trace_add("idle");
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "slice", do_slice },	       /* SECONDS: of the cooperator; else 0 */
 	{ "task", do_task },	       /* a, b, c or d, and how many steps */
 	{ "on_step", do_on_step },     /* D N CALLBACK: its Nth step */
@@ -227,7 +227,7 @@ static const struct script_verb verbs[] = {
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, done);
+	play_words(verbs, done);
 }
 
 /* The first step of a waits for w. */

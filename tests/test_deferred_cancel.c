@@ -160,8 +160,8 @@ SCRIPT(canceller_is_called_once, PURE,
        "new d !c; cancel d; cancel d; drop d; cancel d", "!c")
 
 SCRIPT(value_of_the_canceller_is_the_result, PURE,
-       "new d !c = 'half a poem'; then d a; cancel d | fire d ~late",
-       "!c a:half a poem | ~late ECANCELED")
+       "new d !c = 'half-a-poem; then d a; cancel d | fire d ~late",
+       "!c a:half-a-poem | ~late ECANCELED")
 
 SCRIPT(failure_of_the_canceller_is_the_result, PURE,
        "new d !c = Error:mine; catch d a; cancel d", "!c a:Error: mine")

@@ -12,7 +12,7 @@
 
 #include <plait/testing.h>
 
-#include "tests/play.h"
+#include "tests/story.h"
 
 enum { MAX_GUESTS = 16 };
 
@@ -157,98 +157,140 @@ static void full(struct inn *i, struct plait_protocol *idlest)
 		play(&nobody, when_full);
 }
 
-static void step_option(struct wire *w, const char *what)
+static void step_hook(void)
 {
-	if (*play_name == 'h')
-		ops = &with_hook;
-	else if (*play_name == 's')
-		sheds = true;
-	else if (*play_name == 'm')
-		max_guests = (unsigned)atoi(what);
-	else
-		when_full = play_block;
+	ops = &with_hook;
 }
 
-static void step_inn(struct wire *w, const char *nothing)
+static void step_shed(void)
+{
+	sheds = true;
+}
+
+static void step_max(void)
+{
+	max_guests = (unsigned)play_number();
+}
+
+static void step_full(void)
+{
+	when_full = play_block();
+}
+
+static void step_inn(void)
 {
 	open_inn(ops, max_guests, sheds);
 	inn.on_full = full;
 }
 
-static void step_peer(struct wire *w, const char *does)
-{
-	struct wire *p = &peers[*play_name - 'a'];
-	unsigned made = inn.made, lost = inn.lost;
-	char c;
+static struct wire *peer; /* whose verb it is */
 
-	if (strcmp(does, "in") == 0 || strcmp(does, "comes") == 0 ||
-	    strcmp(does, "knocks") == 0)
-		p->peer = peer_connect(inn.number);
-	if (strcmp(does, "in") == 0) {
-		run_until_count(reactor, &inn.made, made + 1);
-	} else if (strcmp(does, "knocks") == 0) {
-		run_turns(reactor, 6);
-	} else if (strcmp(does, "leaves") == 0) {
-		wire_hang_up(p);
-		run_until_count(reactor, &inn.lost, lost + 1);
-		run_turns(reactor, 3);
-	} else if (strncmp(does, "is-", 3) == 0) {
-		/* In good order, as nothing is lost. */
-		made = recv(p->peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
-		play_holds(made == (strcmp(does, "is-out") == 0), "not so");
-	} else if (strcmp(does, "comes") != 0) {
-		play_peer(p, does);
-	}
+static void step_comes(void)
+{
+	peer->peer = peer_connect(inn.number);
 }
 
-static void step_guest(struct wire *w, const char *does)
+static void step_in(void)
+{
+	unsigned made = inn.made;
+
+	step_comes();
+	run_until_count(reactor, &inn.made, made + 1);
+}
+
+static void step_knocks(void)
+{
+	step_comes();
+	run_turns(reactor, 6);
+}
+
+static void step_leaves(void)
+{
+	unsigned lost = inn.lost;
+
+	wire_hang_up(peer);
+	run_until_count(reactor, &inn.lost, lost + 1);
+	run_turns(reactor, 3);
+}
+
+/* In good order, as nothing is lost. */
+static bool is_out(void)
+{
+	char c;
+
+	return recv(peer->peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+static void step_is_out(void)
+{
+	play_holds(is_out(), "it is not");
+}
+
+static void step_is_in(void)
+{
+	play_holds(!is_out(), "it is not");
+}
+
+static const struct play_verb peer_verbs[] = {
+	{ "comes", step_comes },
+	{ "in", step_in },
+	{ "is-in", step_is_in },
+	{ "is-out", step_is_out },
+	{ "knocks", step_knocks },
+	{ "leaves", step_leaves },
+	{ NULL, NULL },
+};
+
+static void step_peer(void)
+{
+	peer = &peers[*play_name - 'a'];
+	if (!play_act(peer_verbs))
+		story_peer(peer);
+}
+
+static void step_guest(void)
 {
 	struct plait_protocol *p =
 		*play_name == 'i' ? told_idlest : inn.guests[*play_name - 'A'];
 
-	if (strcmp(does, "aborts") == 0)
+	if (play_mark("aborts"))
 		plait_transport_abort(p->transport);
-	else if (strcmp(does, "loses") == 0)
+	else if (play_mark("loses"))
 		plait_transport_lose_connection(p->transport);
-	else
+	else if (play_mark("writes x"))
 		plait_transport_write(p->transport, "x", 1);
 }
 
-static void step_guests(struct wire *w, const char *expected)
+static void step_guests(void)
 {
-	play_text_is(inn.trace, expected);
+	play_text_is(inn.trace, play_text());
 }
 
-static void step_why(struct wire *w, const char *expected)
+static void step_why(void)
 {
-	play_text_is(inn.why, expected);
+	play_text_is(inn.why, play_text());
 }
 
-static void step_until_made(struct wire *w, const char *n)
+static void step_until_made(void)
 {
-	run_until_count(reactor, &inn.made, (unsigned)atoi(n));
+	run_until_count(reactor, &inn.made, (unsigned)play_number());
 }
 
-static void step_stop(struct wire *w, const char *nothing)
+static void step_stop(void)
 {
 	struct plait_deferred *d = plait_port_stop_listening(&inn.port);
 
 	plait_deferred_detach(&d);
 }
 
-static void step_closed(struct wire *w, const char *nothing)
+static void step_closed(void)
 {
 	play_holds(inn.port == NULL, "it is not");
 }
 
-static void step_close(struct wire *w, const char *nothing)
+static void step_unhandled(void)
 {
-	close_inn();
-}
-
-static void step_unhandled(struct wire *w, const char *n)
-{
-	unhandled_expect((unsigned)atoi(n));
+	unhandled_expect((unsigned)play_number());
 }
 
 static const struct play_verb words[] = {
@@ -259,19 +301,19 @@ static const struct play_verb words[] = {
 	{ "a", step_peer },
 	{ "b", step_peer },
 	{ "c", step_peer },
-	{ "close", step_close },
+	{ "close", close_inn },
 	{ "closed", step_closed },
 	{ "d", step_peer },
 	{ "e", step_peer },
 	{ "f", step_peer },
-	{ "full", step_option },
+	{ "full", step_full },
 	{ "guest-why", step_why },
 	{ "guests", step_guests },
-	{ "hook", step_option },
+	{ "hook", step_hook },
 	{ "idlest", step_guest },
 	{ "inn", step_inn },
-	{ "max", step_option },
-	{ "shed", step_option },
+	{ "max", step_max },
+	{ "shed", step_shed },
 	{ "stop-listening", step_stop },
 	{ "unhandled", step_unhandled },
 	{ "until-made", step_until_made },

@@ -18,7 +18,7 @@
 
 #include "tests/child.h"
 #include "tests/flight.h"
-#include "tests/play.h"
+#include "tests/story.h"
 #include "tests/script.h"
 #include "tests/stranger.h"
 
@@ -499,6 +499,7 @@ static const char *const stories[] = {
 	"trace -", /* the one that holds */
 	"no-such-step", "trace M",	     "text a...b", "errno EXYZ",
 	"D { lose",	"limit high_tide 7", "peer sings", "lost 1; trace -",
+	"errno",	"lost 0 times",	     "turn often", "is ajar",
 };
 
 static void tells(int _i)

@@ -34,8 +34,8 @@ static void do_timeout(void)
 {
 	struct plait_deferred *d = script_known()->d;
 
-	ck_assert_ptr_eq(
-		plait_deferred_add_timeout(d, reactor, script_number()), d);
+	ck_assert_ptr_eq(plait_deferred_add_timeout(d, reactor, play_number()),
+			 d);
 }
 
 static plait_value timed_out(plait_value *result, double seconds, void *cb)
@@ -47,7 +47,7 @@ static plait_value timed_out(plait_value *result, double seconds, void *cb)
 static void do_timeout_with(void)
 {
 	struct plait_deferred *d = script_known()->d;
-	double seconds = script_number();
+	double seconds = play_number();
 
 	plait_deferred_add_timeout_with(d, reactor, seconds, timed_out,
 					script_callback());
@@ -56,16 +56,16 @@ static void do_timeout_with(void)
 static void do_later(void)
 {
 	struct script_part *part = script_part();
-	double seconds = script_number();
+	double seconds = play_number();
 
-	if (script_more())
+	if (play_more())
 		part->d = plait_defer_later(reactor, seconds, script_operation,
 					    script_callback());
 	else
 		part->d = plait_defer_later(reactor, seconds, NULL, NULL);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "timeout", do_timeout },	     /* D SECONDS */
 	{ "timeout_with", do_timeout_with }, /* D SECONDS CALLBACK */
 	{ "later", do_later },		     /* D SECONDS [CALLBACK] */
@@ -75,7 +75,7 @@ static const struct script_verb verbs[] = {
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, NULL);
+	play_words(verbs, NULL);
 }
 
 /* d answers each cancel with another deferred, three times. */

@@ -103,7 +103,7 @@ static void do_free_shared(void)
 	plait_shared_free(&shared);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "acquire", do_acquire },	   { "release", do_release },
 	{ "locked?", do_locked },	   { "run", do_run },
 	{ "free_lock", do_free_lock },	   { "take_token", do_take },
@@ -118,7 +118,7 @@ static void setup(void)
 	lock = plait_lock_new();
 	semaphore = plait_semaphore_new(2);
 	raw = lock;
-	script_words(verbs, done);
+	play_words(verbs, done);
 }
 
 /* ---- acquiring and releasing ---------------------------------------- */

@@ -89,7 +89,7 @@ static void start_loop(bool now)
 	if (loop == NULL)
 		loop = plait_looping_call_new(reactor, traced_work, NULL);
 	begun_at = plait_reactor_seconds(reactor);
-	part->d = plait_looping_call_start(loop, script_number(), now);
+	part->d = plait_looping_call_start(loop, play_number(), now);
 	pass_both(part->d, "end");
 }
 
@@ -110,7 +110,7 @@ static void do_each_call(void)
 
 static void do_on_call(void)
 {
-	which_call = (unsigned)script_number();
+	which_call = (unsigned)play_number();
 	one_call = script_callback();
 }
 
@@ -138,21 +138,21 @@ static void do_running(void)
 
 static void do_pass(void)
 {
-	double step = script_number();
+	double step = play_number();
 
-	pass_time(step, (unsigned)script_number());
+	pass_time(step, (unsigned)play_number());
 }
 
 /* The clock goes on, and nobody has had a look at it. */
 static void do_jump(void)
 {
 	if (backend != NULL)
-		clock_advance(script_number());
+		clock_advance(play_number());
 	else
-		advance(script_number());
+		advance(play_number());
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "loop", do_loop },		 /* D INTERVAL: it calls at once */
 	{ "loop_later", do_loop_later }, /* D INTERVAL */
 	{ "each_call", do_each_call },	 /* CALLBACK */
@@ -174,7 +174,7 @@ static void end_script(void)
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, end_script);
+	play_words(verbs, end_script);
 }
 
 /* Waits for what its second call has begun. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "tests/play.h"
+#include "tests/story.h"
 
 enum { HIGH = 65536, LOW = 16384 };
 

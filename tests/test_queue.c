@@ -49,10 +49,10 @@ static void act_put(struct step *s, plait_value *result)
 /* The verbs of this suite. */
 static void do_queue(void)
 {
-	size_t size = (size_t)script_number();
+	size_t size = (size_t)play_number();
 
 	plait_queue_free(&q);
-	q = plait_queue_new(size, (size_t)script_number());
+	q = plait_queue_new(size, (size_t)play_number());
 }
 
 static struct plait_deferred *get_one(void)
@@ -67,7 +67,7 @@ static void do_get(void)
 
 static void do_put(void)
 {
-	while (script_more())
+	while (play_more())
 		script_errno(plait_queue_put(q, script_value()));
 }
 
@@ -87,7 +87,7 @@ static void do_free_queue(void)
 	ck_assert_ptr_null(q);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "queue", do_queue }, /* SIZE BACKLOG: a new one with these bounds */
 	{ "get", do_get },     { "put", do_put },
 	{ "size?", do_size }, /* VALUES/GETS that wait */
@@ -99,7 +99,7 @@ static void setup(void)
 {
 	steps_setup();
 	q = plait_queue_new(SIZE_MAX, SIZE_MAX);
-	script_words(verbs, done);
+	play_words(verbs, done);
 }
 
 /* ---- meeting --------------------------------------------------------- */

@@ -144,9 +144,9 @@ static void do_client(void)
 				    &settings.initial_delay,
 				    &settings.max_delay };
 
-	while (script_more()) {
-		const char *name = script_word();
-		double number = script_number();
+	while (play_more()) {
+		const char *name = play_word();
+		double number = play_number();
 
 		if (strcmp(name, "retries") == 0)
 			settings.max_retries = (unsigned)number;
@@ -170,7 +170,7 @@ static void do_in_use(void)
 /* So many failures: only how long it then waits is traced. */
 static void do_delays(void)
 {
-	for (int n = (int)script_number(); n > 0; n--) {
+	for (int n = (int)play_number(); n > 0; n--) {
 		quiet = true;
 		double delay = next_delay();
 
@@ -225,7 +225,7 @@ static void do_connect_tcp(void)
 	plait_connect_tcp(reactor, "127.0.0.1", 7, &client->base, NULL);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "client", do_client },   /* [SETTING NUMBER ...]: it connects */
 	{ "content", do_content }, /* its protocols reset it */
 	{ "in_use", do_in_use },   /* traces start() and stop() */
@@ -246,7 +246,7 @@ static const struct script_verb verbs[] = {
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, finish);
+	play_words(verbs, finish);
 }
 
 GROUP("delays", .setup = setup);

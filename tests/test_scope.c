@@ -84,7 +84,7 @@ static unsigned n_places;
 
 static struct place *place(void)
 {
-	const char *name = script_word();
+	const char *name = play_word();
 
 	for (unsigned i = 0; i < n_places; i++)
 		if (strcmp(places[i].name, name) == 0)
@@ -98,8 +98,8 @@ static void do_scope(void)
 {
 	struct place *p = place();
 
-	p->s = script_more() ? plait_scope_new_in(place()->s)
-			     : plait_scope_new(reactor);
+	p->s = play_more() ? plait_scope_new_in(place()->s)
+			   : plait_scope_new(reactor);
 }
 
 static void do_start(void)
@@ -122,14 +122,14 @@ static void do_cancel_scope(void)
 {
 	struct plait_scope *s = place()->s;
 
-	plait_scope_cancel(s, script_more() ? script_word() : NULL);
+	plait_scope_cancel(s, play_more() ? play_word() : NULL);
 }
 
 /* Its end is the deferred that is named next; else it is told at once. */
 static void do_free_scope(void)
 {
 	struct place *p = place();
-	struct script_part *ended = script_more() ? script_part() : NULL;
+	struct script_part *ended = play_more() ? script_part() : NULL;
 	struct plait_deferred *d = plait_scope_free(&p->s);
 
 	ck_assert_ptr_null(p->s);
@@ -164,7 +164,7 @@ static void do_deadline(void)
 {
 	struct plait_scope *s = place()->s;
 
-	plait_scope_set_deadline(s, script_number());
+	plait_scope_set_deadline(s, play_number());
 }
 
 /* In seconds from now. */
@@ -181,7 +181,7 @@ static void do_shield(void)
 {
 	struct plait_scope *s = place()->s;
 
-	plait_scope_shield(s, script_number());
+	plait_scope_shield(s, play_number());
 }
 
 static void tell(void *arg)
@@ -226,7 +226,7 @@ static void do_cause(void)
 		  plait_failure_kind(cause)->name);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "scope", do_scope },		     /* SCOPE [AROUND] */
 	{ "start", do_start },		     /* SCOPE D */
 	{ "own", do_own },		     /* SCOPE D */
@@ -257,7 +257,7 @@ static void end_script(void)
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, end_script);
+	play_words(verbs, end_script);
 }
 
 /* A scope that a was started in; one that owns it; two, one in the other. */

@@ -93,7 +93,7 @@ static void do_free_shared(void)
 	ck_assert_ptr_null(s);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "share", do_share },
 	{ "wait", do_wait },
 	{ "waiting?", do_waiting },
@@ -109,7 +109,7 @@ static void end_script(void)
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, end_script);
+	play_words(verbs, end_script);
 }
 
 #define SHARE "new op !op; share op; "

@@ -13,7 +13,7 @@
 #include "tests/actor.h"
 #include "tests/timed.h"
 #include "tests/trace.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 enum { MUCH = 8 << 20, SOME = 300000 };
 

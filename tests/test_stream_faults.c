@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "tests/play.h"
+#include "tests/story.h"
 
 static unsigned long sends_made(void)
 {

@@ -8,7 +8,7 @@
 
 #include "tests/actor.h"
 #include "tests/child.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 static struct actor actor;
 
@@ -36,27 +36,27 @@ static void settle(void)
 /* The words for a recording transport: what the test plays on it. */
 static struct plait_transport *recording;
 
-static void step_record(struct wire *w, const char *is)
+static void step_record(void)
 {
-	if (*is == '\0')
-		recording = wire_record(w, reactor);
-	else if (strcmp(is, "is paused") == 0)
+	if (!play_mark("is"))
+		recording = wire_record(story_wire(), reactor);
+	else if (play_mark("paused"))
 		play_holds(plait_testing_is_paused(recording), "it is not");
-	else if (strcmp(is, "is aborted") == 0)
+	else if (play_mark("aborted"))
 		play_holds(plait_testing_is_aborted(recording), "it is not");
 	else
 		play_holds(plait_testing_is_connected(recording) ==
-				   (strcmp(is, "is connected") == 0),
+				   play_either("connected", "gone"),
 			   "it is not");
 }
 
-static void step_deliver(struct wire *w, const char *what)
+static void step_deliver(void)
 {
-	unsigned n = 0;
+	size_t n;
 	char *bytes;
 
-	if (sscanf(what, "%u bytes", &n) == 0 || n == 0) {
-		deliver(recording, what);
+	if (!play_bytes(&n)) {
+		deliver(recording, play_more() ? play_text() : "");
 		return;
 	}
 	bytes = calloc(1, n);
@@ -64,49 +64,43 @@ static void step_deliver(struct wire *w, const char *what)
 	free(bytes);
 }
 
-static void step_fin(struct wire *w, const char *nothing)
+static void step_fin(void)
 {
 	plait_testing_deliver_eof(recording);
 }
 
 static void rst(struct plait_transport *t);
 
-static void step_rst(struct wire *w, const char *nothing)
+static void step_rst(void)
 {
 	rst(recording);
 }
 
-static void step_written(struct wire *w, const char *expected)
+static void step_written(void)
 {
-	play_text_is(written(recording), expected);
+	play_text_is(written(recording), play_text());
 }
 
-static void step_clear(struct wire *w, const char *nothing)
+static void step_clear(void)
 {
 	plait_testing_clear(recording);
 }
 
-static void step_window(struct wire *w, const char *bytes)
+static void step_window(void)
 {
-	plait_testing_set_window(recording, strcmp(bytes, "inf") == 0
-						    ? SIZE_MAX
-						    : (size_t)atol(bytes));
+	plait_testing_set_window(
+		recording, play_mark("inf") ? SIZE_MAX : (size_t)play_number());
 }
 
-static void step_settle(struct wire *w, const char *nothing)
+static void step_wait(void)
 {
-	settle();
-}
-
-static void step_wait(struct wire *w, const char *seconds)
-{
-	plait_testing_advance(reactor, atof(seconds));
+	plait_testing_advance(reactor, play_number());
 }
 
 static const struct play_verb words[] = {
 	{ "clear", step_clear },     { "deliver", step_deliver },
 	{ "fin", step_fin },	     { "record", step_record },
-	{ "rst", step_rst },	     { "settle", step_settle },
+	{ "rst", step_rst },	     { "settle", settle },
 	{ "wait", step_wait },	     { "window", step_window },
 	{ "written", step_written }, { NULL, NULL },
 };

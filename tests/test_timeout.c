@@ -66,18 +66,18 @@ static void finish(void)
 /* The verbs of this suite: SECONDS of silence of one connection. */
 static void do_idle(void)
 {
-	begin(timed_out, script_number());
+	begin(timed_out, play_number());
 }
 
 static void do_idle_alone(void)
 {
-	begin(NULL, script_number());
+	begin(NULL, play_number());
 }
 
 static void do_start(void)
 {
 	plait_timeout_start(timeout, plait_testing_protocol(transport),
-			    script_number());
+			    play_number());
 }
 
 static void do_data(void)
@@ -95,7 +95,7 @@ static void do_stop(void)
 	plait_timeout_stop(timeout);
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "idle", do_idle },		 /* connects, and starts it */
 	{ "idle_alone", do_idle_alone }, /* without a callback */
 	{ "start", do_start },		 /* SECONDS */
@@ -108,7 +108,7 @@ static const struct script_verb verbs[] = {
 static void setup(void)
 {
 	steps_setup();
-	script_words(verbs, NULL);
+	play_words(verbs, NULL);
 }
 
 GROUP("timeout", .setup = setup);

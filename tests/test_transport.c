@@ -13,7 +13,7 @@
 
 #include "reactor/net/protocol.h"
 #include "reactor/net/stream.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 /*
  * Protocols and factories.

@@ -43,7 +43,7 @@ static struct part *next_part(void)
 {
 	struct part *t = &triggers[n_triggers++];
 
-	*t = (struct part){ .name = script_word() };
+	*t = (struct part){ .name = play_word() };
 	t->does = script_callback();
 	return t;
 }
@@ -52,7 +52,7 @@ static struct part *next_part(void)
 static void do_on(void)
 {
 	static const char *const phases[] = { "before", "during", "after" };
-	const char *when = script_word(), *event = strchr(when, '-');
+	const char *when = play_word(), *event = strchr(when, '-');
 	int phase = 0;
 	struct part *t = next_part();
 
@@ -77,7 +77,7 @@ static void do_when_running(void)
 /* By its name, or by a number that nothing has. */
 static void do_remove(void)
 {
-	const char *name = script_word();
+	const char *name = play_word();
 	uint64_t id = strtoull(name, NULL, 10);
 
 	for (unsigned i = 0; i < n_triggers; i++)
@@ -118,10 +118,10 @@ static void do_start_and_stop(void)
 
 static void do_turn(void)
 {
-	run_turns(reactor, (unsigned)script_number());
+	run_turns(reactor, (unsigned)play_number());
 }
 
-static const struct script_verb verbs[] = {
+static const struct play_verb verbs[] = {
 	{ "on", do_on },
 	{ "when_running", do_when_running },
 	{ "remove", do_remove },
@@ -137,7 +137,7 @@ static void setup(void)
 {
 	steps_setup();
 	n_triggers = 0;
-	script_words(verbs, NULL);
+	play_words(verbs, NULL);
 }
 
 GROUP("order", .setup = setup);

@@ -9,7 +9,7 @@
 
 #include "reactor/net/address.h"
 #include "reactor/net/stream.h"
-#include "tests/play.h"
+#include "tests/story.h"
 
 struct wire_protocol {
 	struct plait_protocol base;

@@ -28,7 +28,7 @@ struct wire {
 	void (*on_resume)(struct wire *w); /* of its producer */
 	void (*on_stop)(struct wire *w);
 	void *arg;
-	const char *plays[128]; /* by letter of the trace, E is done: play.h */
+	const char *plays[128]; /* by letter of the trace, E is done: story.h */
 
 	/* What there is, and what came of it. */
 	struct plait_reactor *reactor;
