@@ -352,7 +352,7 @@ TEST(each_thread_may_have_a_reactor, ON_EACH_BACKEND)
 
 TEST(a_virtual_reactor_takes_calls_too, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
 
 	ck_assert_int_eq(plait_call_from_thread(r, note, (void *)"a"), 0);
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);

@@ -344,7 +344,7 @@ static plait_value waits_for_ever(void *arg)
 TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
-	reactor = plait_i_reactor_new(&plait_i_kernel_testing);
+	reactor = plait_i_reactor_new(&plait_i_kernel_virtual);
 	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
 				  waits_for_ever, NULL, NULL);
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);

@@ -115,7 +115,7 @@ struct kernel {
 
 extern const struct kernel_ops plait_i_kernel_epoll;
 extern const struct kernel_ops plait_i_kernel_select;
-extern const struct kernel_ops plait_i_kernel_testing;
+extern const struct kernel_ops plait_i_kernel_virtual;
 
 /* linux.c, for those that wait in its ways: -EBADF if fd is not open. */
 extern const struct kernel_calls plait_i_linux_calls;
@@ -124,8 +124,8 @@ int plait_i_linux_check(struct kernel *k, int fd);
 /* The real clock, whatever reactors there are. */
 int64_t plait_i_linux_clock(void);
 
-/* Of the testing kernel: moves its clock. */
-void plait_i_testing_advance(struct kernel *k, int64_t nanoseconds);
+/* Of the virtual kernel: moves its clock. */
+void plait_i_virtual_advance(struct kernel *k, int64_t nanoseconds);
 
 static inline int kernel_init(struct kernel *k, const struct kernel_ops *ops)
 {

@@ -65,7 +65,7 @@ double plait_reactor_seconds(const struct plait_reactor *r)
 
 void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds)
 {
-	plait_i_testing_advance(loop_kernel(r), nanoseconds);
+	plait_i_virtual_advance(loop_kernel(r), nanoseconds);
 	r->now_is_known = false;
 	plait_i_clock_lend(r);
 }

@@ -1,6 +1,7 @@
 /*
- * The limits of a reactor's connections: what a field that is 0 means, and
- * changing them.
+ * The limits of a reactor's connections, as numbers: what a field that is 0
+ * means, and changing them.  Those that keep to them are net/unsent.c,
+ * net/closing.c and loop/shutdown.c.
  */
 #include "lib/base.h"
 #include "reactor/loop/reactor.h"

@@ -2,7 +2,7 @@
  * Connectors: what is the same for all of them.
  *
  * A connector is disconnected, connecting or connected.  While it connects, its
- * attempts (attempt.c) try one address after the other.  Connecting ends in
+ * attempts (attempts.c) try one address after the other.  Connecting ends in
  * exactly one of connector_connected() and connector_failed(), whichever comes
  * first: it stops everything else that could end it (the attempts, the timer,
  * the answer to stop_connecting()).  A connector holds a reference to itself

@@ -7,7 +7,7 @@
 
 #include <plait/tcp.h>
 
-#include "reactor/net/attempt.h"
+#include "reactor/net/attempts.h"
 #include "reactor/net/transport.h"
 
 /* Refcounted. */

@@ -7,7 +7,7 @@
 #include <plait/reactor.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/attempt.h"
+#include "reactor/net/attempts.h"
 
 struct dial {
 	struct attempt base;

@@ -19,7 +19,8 @@ struct port_ops {
 	/* Takes none for the time being, or goes on.  NULL: nothing to do. */
 	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
-	/* Where it is, for people, as snprintf(); NULL: its address. */
+	/* Where it is, for people, as snprintf().  NULL: its address says it;
+	   for kinds that are not at one, but at a path, say. */
 	int (*where)(const struct plait_port *p, char *buf, size_t size);
 };
 

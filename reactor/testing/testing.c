@@ -215,7 +215,7 @@ static const struct network_ops testing_network = {
 
 struct plait_reactor *plait_testing_reactor_new(void)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_testing);
+	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
 
 	if (r != NULL)
 		plait_i_loop_set_network(r, &testing_network);

@@ -34,7 +34,8 @@ struct attempt_ops {
 	/* The transport of the one that has won; NULL with errno. */
 	struct plait_transport *(*transport)(struct attempt *a,
 					     struct transport_owner *owner);
-	/* Where to, for people, as snprintf(); NULL: its address. */
+	/* Where to, for people, as snprintf().  NULL: its address says it; for
+	   kinds that go not to one, but to a path, say. */
 	int (*where)(const struct attempt *a, char *buf, size_t size);
 };
 

@@ -1,5 +1,5 @@
 /*
- * The attempts of a connector: see attempt.h.
+ * The attempts of a connector: see attempts.h.
  *
  * An address stands in a struct of the kind of attempt from the moment when it
  * is added.  So only adding needs memory, and starting an attempt cannot fail
@@ -15,7 +15,7 @@
 
 #include "lib/failure.h"
 #include "lib/value.h"
-#include "reactor/net/attempt.h"
+#include "reactor/net/attempts.h"
 
 static struct attempt *attempt_of(struct plait_list *l)
 {

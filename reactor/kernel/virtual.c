@@ -1,0 +1,68 @@
+/*
+ * The virtual kernel, of the testing reactors: no descriptors, and a clock that
+ * moves only when it is told to, or, inside plait_reactor_run(), to the next
+ * deadline.  The time is all that it keeps, in place, as the clock is looked at
+ * until the reactor's memory goes.
+ */
+#include <errno.h>
+
+#include "lib/base.h"
+#include "lib/deferred.h"
+#include "reactor/kernel/kernel.h"
+
+static int virtual_init(struct kernel *k)
+{
+	return 0;
+}
+
+static void virtual_done(struct kernel *k)
+{
+}
+
+static int virtual_check(struct kernel *k, int fd)
+{
+	return -ENOTSUP;
+}
+
+static int64_t virtual_clock(struct kernel *k)
+{
+	return k->number;
+}
+
+static void virtual_lend_clock(struct kernel *k)
+{
+	plait_i_deferred_set_time(k->number);
+}
+
+void plait_i_virtual_advance(struct kernel *k, int64_t nanoseconds)
+{
+	plait_assert(k->ops == &plait_i_kernel_virtual && nanoseconds >= 0);
+	if (__builtin_add_overflow(k->number, nanoseconds, &k->number))
+		k->number = INT64_MAX;
+}
+
+static int virtual_wait(struct kernel *k, struct watches *ws, int64_t timeout,
+			struct kernel_event *ret)
+{
+	if (timeout < 0)
+		return -EDEADLK;
+	plait_i_virtual_advance(k, timeout);
+	virtual_lend_clock(k);
+	return 0;
+}
+
+/* There is nothing that the others could be called with. */
+static const struct kernel_calls virtual_calls = {
+	.clock = virtual_clock,
+	.lend_clock = virtual_lend_clock,
+};
+
+const struct kernel_ops plait_i_kernel_virtual = {
+	.name = "virtual",
+	.calls = &virtual_calls,
+	.is_virtual = true,
+	.init = virtual_init,
+	.done = virtual_done,
+	.check = virtual_check,
+	.wait = virtual_wait,
+};
