@@ -7,10 +7,10 @@
  * that one piece of memory holds first this, which outsiders do not see, and
  * then theirs.
  *
- * transport.c has the calls of a protocol, which only change that state and
- * leave a mark; telling.c the callbacks to the protocol.  closing.c acts on the
- * state, from the loop: it sends, answers, closes.  transport_ops.c is the door
- * for kinds of transports, which say how bytes leave and come.
+ * transport.c and unsent.c have the calls of a protocol, which only change that
+ * state and leave a mark; telling.c the callbacks to the protocol.  closing.c
+ * acts on the state, from the loop: it sends, answers, closes.  transport_ops.c
+ * is the door for kinds of transports, which say how bytes leave and come.
  */
 #ifndef REACTOR_TRANSPORT_H
 #define REACTOR_TRANSPORT_H
@@ -221,6 +221,11 @@ static inline bool transport_is_held(const struct transport *t)
 	       !t->leaving;
 }
 
+static inline bool transport_may_write(const struct transport *t)
+{
+	return !t->lost && !t->aborted && !t->write_closed;
+}
+
 /* What the kind of transport should tell from now on. */
 static inline unsigned transport_wants(const struct transport *t)
 {
@@ -246,9 +251,6 @@ struct transport_extra *plait_i_transport_extra(struct transport *t);
 
 /* Unsent bytes, without those of the transports below. */
 size_t plait_i_transport_own_unsent(const struct transport *t);
-
-/* Hands its output, as it is, to the transport below. */
-void plait_i_transport_pass_down(struct transport *t);
 
 /* Forgets the producer, which may register anew, and tells it to stop. */
 void plait_i_transport_stop_producer(struct transport *t);
@@ -289,6 +291,11 @@ void plait_i_transport_shed(struct plait_transport *t,
 
 /* The same as abort, for a close that took too long. */
 void plait_i_transport_give_up(struct transport *t);
+
+/* ---- unsent.c: the calls that write ------------------------------------ */
+
+/* Hands its output, as it is, to the transport below. */
+void plait_i_transport_pass_down(struct transport *t);
 
 /* ---- telling.c: the callbacks ----------------------------------------- */
 

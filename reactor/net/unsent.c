@@ -1,0 +1,234 @@
+/*
+ * Unsent output: the calls that write, and the limits on what may be unsent.
+ *
+ * What a protocol writes is queued (output.c); it is sent when the callback has
+ * returned.  Before that unsent_may_hold() asks whether there may be so much:
+ *
+ *   max_unsent		on one connection, with what it has handed down to
+ *			those below; who writes more is aborted
+ *   max_unsent_total	on all connections together; unsent_make_room() aborts
+ *			the one whose end gives back most
+ *
+ * What counts is the memory that is held, not the bytes: see output.h.  The
+ * numbers are a reactor's (limits.c), and so is the count of the total
+ *(pool.c).
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "lib/failure.h"
+#include "reactor/net/transport.h"
+
+/* With t all that stand over it; they go down with it. */
+static OUT_OF_LINE void unsent_abort(struct transport *t, size_t limit,
+				     const char *of_what)
+{
+	plait_value v =
+		plait_fail(&plait_error_connection_aborted,
+			   "more than %zu bytes unsent%s", limit, of_what);
+
+	plait_i_transport_abort(&transport_top(t)->base,
+				plait_value_failure(&v));
+}
+
+/* What the end of t would make free, if the writer were to hold more. */
+static size_t unsent_gives_back(const struct transport *writer, size_t more,
+				struct transport *t)
+{
+	size_t bytes = t == writer ? more : 0;
+
+	for (; t != NULL; t = transport_above(t))
+		bytes += plait_i_output_gives_back(&t->output,
+						   transport_reactor(t));
+	return bytes;
+}
+
+/* The one of the list whose end makes most memory free, if that is more. */
+static void unsent_find_larger(struct plait_list *members,
+			       const struct transport *writer, size_t more,
+			       struct transport **largest)
+{
+	size_t bytes, most = unsent_gives_back(writer, more, *largest);
+	struct transport *t;
+	struct loop_member *m;
+	struct plait_list *l;
+
+	plait_list_for_each (l, members) {
+		m = plait_container(l, struct loop_member, link);
+		if (m->ops->transport == NULL)
+			continue;
+		t = transport_of(m->ops->transport(m));
+		bytes = unsent_gives_back(writer, more, t);
+		if (bytes > most) {
+			most = bytes;
+			*largest = t;
+		}
+	}
+}
+
+/*
+ * The transport whose end makes most memory free, if the writer were to hold
+ * so much more: also one that is only waited for, at a shutdown.
+ */
+static struct transport *unsent_largest(struct transport *writer, size_t more)
+{
+	struct plait_reactor *r = transport_reactor(writer);
+	struct transport *ret = writer;
+
+	unsent_find_larger(plait_i_loop_members(r), writer, more, &ret);
+	unsent_find_larger(plait_i_loop_finishing(r), writer, more, &ret);
+	return ret;
+}
+
+/*
+ * All connections together would hold too much: the largest ends, and the next
+ * one, until there is room for so much more, or only for what is new of buf.
+ * False if it was the writer.
+ */
+static OUT_OF_LINE bool unsent_make_room(struct transport *writer, size_t cost,
+					 const struct plait_buf *buf)
+{
+	struct plait_reactor *r = transport_reactor(writer);
+	const struct pool_unsent *unsent = plait_i_pool_unsent(r);
+	struct transport *t;
+	size_t more;
+
+	writer = transport_bottom(writer);
+	for (;;) {
+		more = buf != NULL ? plait_i_output_adds_of_buf(buf, r) : cost;
+		if (unsent->held <= unsent->max &&
+		    more <= unsent->max - unsent->held)
+			return true;
+		t = unsent_largest(writer, more);
+		unsent_abort(t, unsent->max,
+			     " on all connections (max_unsent_total)");
+		if (t == writer)
+			return false;
+	}
+}
+
+/* What it has queued, and those below have that it was handed down to. */
+static inline size_t unsent_cost(const struct transport *t)
+{
+	size_t cost = plait_i_output_cost(&t->output);
+
+	while ((t = transport_below(t)) != NULL)
+		cost += plait_i_output_cost(&t->output);
+	return cost;
+}
+
+/* It may hold so much more, with buf or without; aborts at a limit. */
+static bool unsent_may_hold(struct transport *t, size_t cost,
+			    const struct plait_buf *buf)
+{
+	struct pool_unsent *unsent = plait_i_pool_unsent(transport_reactor(t));
+	size_t sum;
+
+	if (__builtin_add_overflow(unsent_cost(t), cost, &sum) ||
+	    sum > t->limits.max_unsent) {
+		unsent_abort(t, t->limits.max_unsent, "");
+		return false;
+	}
+	if (!__builtin_add_overflow(unsent->held, cost, &sum) &&
+	    sum <= unsent->max)
+		return true;
+	return unsent_make_room(t, cost, buf);
+}
+
+/* Something was queued, or could not be. */
+static inline void unsent_queued(struct transport *t, int rc)
+{
+	if (rc < 0)
+		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
+	else
+		transport_touch(t);
+}
+
+/* So many bytes, in n pieces. */
+static inline void unsent_write_pieces(struct transport *t,
+				       const struct iovec *pieces, int n,
+				       size_t len)
+{
+	int r = 0;
+
+	if (len > 0 && transport_may_write(t) &&
+	    unsent_may_hold(t, len, NULL)) {
+		t->asked = false;
+		for (int i = 0; i < n && r == 0; i++)
+			r = plait_i_output_add(&t->output, transport_reactor(t),
+					       pieces[i].iov_base,
+					       pieces[i].iov_len);
+		unsent_queued(t, r);
+	}
+	transport_verify(t);
+}
+
+void plait_transport_write_several(struct plait_transport *t,
+				   const struct iovec *pieces, int n)
+{
+	size_t len = 0;
+
+	loop_check(t->reactor, "plait_transport_write_several()");
+	for (int i = 0; i < n; i++) {
+		/* More than can be counted is more than any limit. */
+		if (pieces[i].iov_len > SIZE_MAX - len)
+			len = SIZE_MAX;
+		else
+			len += pieces[i].iov_len;
+	}
+	unsent_write_pieces(transport_of(t), pieces, n, len);
+}
+
+void plait_transport_write(struct plait_transport *t, const void *data,
+			   size_t len)
+{
+	struct iovec piece = { .iov_base = (void *)(uintptr_t)data,
+			       .iov_len = len };
+
+	loop_check(t->reactor, "plait_transport_write()");
+	unsent_write_pieces(transport_of(t), &piece, 1, len);
+}
+
+void plait_transport_write_buf(struct plait_transport *base,
+			       struct plait_buf *buf)
+{
+	struct transport *t = transport_of(base);
+
+	loop_check(base->reactor, "plait_transport_write_buf()");
+	if (plait_buf_size(buf) > 0 && transport_may_write(t) &&
+	    unsent_may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
+		t->asked = false;
+		unsent_queued(t, plait_i_output_add_buf(&t->output,
+							base->reactor, buf));
+	}
+	transport_verify(t);
+}
+
+void plait_i_transport_pass_down(struct transport *t)
+{
+	struct transport *below = transport_below(t);
+
+	transport_is_active(t);
+	if (transport_may_write(below)) {
+		below->asked = false;
+		plait_i_output_move(&below->output, &t->output);
+		transport_touch(below);
+	} else {
+		plait_i_output_drop(&t->output, transport_reactor(t));
+	}
+}
+
+plait_value plait_then_write(plait_value *result, void *arg)
+{
+	struct plait_transport *t = arg;
+	const char *text;
+
+	if (plait_value_is(result, &plait_text_type)) {
+		text = plait_value_text(result);
+		plait_transport_write(t, text, strlen(text));
+	} else {
+		plait_transport_write_buf(
+			t, plait_value_buf_at(result, "plait_then_write()"));
+	}
+	return PLAIT_NONE;
+}
