@@ -92,7 +92,8 @@ static bool tcp_open(struct carried *c)
 	set_nonblocking(c->in);
 	plait_i_address_of_peer(&k, fd, &peer);
 	return carried_make(c,
-			    plait_i_stream_new(c->w.reactor, fd, &peer, NULL));
+			    plait_i_stream_new(&plait_i_tcp_stream_io,
+					       c->w.reactor, fd, &peer, NULL));
 }
 
 /* A stream on what does not take recv() and send(). */
@@ -144,8 +145,8 @@ static bool plain_open(struct carried *c)
 	struct plait_address none = { .family = AF_UNSPEC };
 	int fd = socket_pair(c);
 
-	return carried_make(c, plait_i_stream_open(&plain_io, c->w.reactor, fd,
-						   &none, NULL));
+	return carried_make(c, plait_i_stream_new(&plain_io, c->w.reactor, fd,
+						  &none, NULL));
 }
 
 static struct plait_transport *open_pipes(struct carried *c)

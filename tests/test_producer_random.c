@@ -243,7 +243,8 @@ static void real_open(struct plait_factory *f)
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	peer = fds[1];
 	p->factory = f;
-	t = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
+	t = plait_i_stream_new(&plait_i_tcp_stream_io, reactor, fds[0], &nobody,
+			       NULL);
 	ck_assert_ptr_nonnull(t);
 	plait_transport_made(t, p);
 }

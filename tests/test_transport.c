@@ -210,7 +210,8 @@ TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t = plait_i_stream_new(reactor, fds[0], &none, NULL);
+	t = plait_i_stream_new(&plait_i_tcp_stream_io, reactor, fds[0], &none,
+			       NULL);
 	plait_transport_made(t, plait_protocol_new(&ops));
 	peer_say(fds[1], "is anybody there?");
 	run_turns(reactor, 3);
@@ -247,7 +248,8 @@ TEST(a_transport_without_a_protocol_closes_and_tells_its_owner, ON_EACH_BACKEND)
 
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t = plait_i_stream_new(reactor, fds[0], &none, &told.base);
+	t = plait_i_stream_new(&plait_i_tcp_stream_io, reactor, fds[0], &none,
+			       &told.base);
 	plait_transport_lose_connection(t);
 	ck_assert_uint_eq(told.lost, 0);
 	ck_assert_int_eq(peer_read_to_eof(reactor, fds[1], &c, 1), 0);

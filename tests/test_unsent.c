@@ -48,7 +48,8 @@ static void open_socket(struct deaf *d)
 				    0, fds),
 			 0);
 	d->peer = fds[1];
-	d->transport = plait_i_stream_new(reactor, fds[0], &nobody, NULL);
+	d->transport = plait_i_stream_new(&plait_i_tcp_stream_io, reactor,
+					  fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
 	plait_transport_made(d->transport,
 			     plait_factory_build(&d->factory, &nobody));

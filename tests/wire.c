@@ -182,7 +182,8 @@ static bool connect_wire(struct wire *w, int fd,
 		close(fd);
 		return false;
 	}
-	w->transport = plait_i_stream_new(w->reactor, fd, peer, NULL);
+	w->transport = plait_i_stream_new(&plait_i_tcp_stream_io, w->reactor,
+					  fd, peer, NULL);
 	if (w->transport == NULL) {
 		plait_protocol_free(&p);
 		return false;

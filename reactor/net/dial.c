@@ -10,7 +10,6 @@
 #include <errno.h>
 
 #include "reactor/net/dial.h"
-#include "reactor/net/stream.h"
 
 static struct dial *dial(struct attempt *a)
 {
@@ -155,7 +154,8 @@ struct plait_transport *plait_i_dial_transport(struct attempt *a,
 	int fd = dial(a)->fd, gone = dial(a)->gone;
 
 	dial(a)->fd = -1;
-	t = plait_i_stream_new(a->of->reactor, fd, &a->to, owner);
+	t = plait_i_stream_new(dial_ops(dial(a))->io, a->of->reactor, fd,
+			       &a->to, owner);
 	if (t != NULL && gone != 0)
 		plait_i_stream_break_off(t, gone);
 	return t;

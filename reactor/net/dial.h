@@ -8,6 +8,7 @@
 
 #include "reactor/net/address.h"
 #include "reactor/net/attempts.h"
+#include "reactor/net/stream.h"
 
 struct dial {
 	struct attempt base;
@@ -32,6 +33,7 @@ struct dial_ops {
 	int (*open)(struct dial *d, const struct plait_error **kind);
 	/* Where to; gives the length that connect() wants. */
 	socklen_t (*name)(const struct dial *d, union kernel_address *ret);
+	const struct stream_io *io; /* of the connection */
 	/* It is connected: 0, or an errno if not to whom it should be.  NULL:
 	   it always is. */
 	int (*check)(const struct dial *d);

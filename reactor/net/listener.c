@@ -28,7 +28,6 @@
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"
 #include "reactor/net/listener.h"
-#include "reactor/net/stream.h"
 
 enum { MAX_BUDGET = 32 };
 
@@ -38,6 +37,12 @@ static const int64_t report_interval = 1000000000; /* ns */
 static struct listener *listener(struct plait_port *p)
 {
 	return plait_self(p, struct listener);
+}
+
+static const struct stream_io *listener_io(const struct listener *l)
+{
+	return ((const struct listener_ops *)(const void *)l->base.port.ops)
+		->io;
 }
 
 static struct kernel *listener_kernel(const struct listener *l)
@@ -129,6 +134,7 @@ static int listener_accept(struct listener *l, struct plait_address *peer)
 /* What was accepted. */
 struct accepted {
 	struct newcomer base;
+	const struct stream_io *io;
 	int fd; /* -1: its transport has it */
 };
 
@@ -139,7 +145,7 @@ static struct plait_transport *accepted_transport(struct newcomer *base,
 	int fd = n->fd;
 
 	n->fd = -1;
-	return plait_i_stream_new(base->reactor, fd, base->peer, owner);
+	return plait_i_stream_new(n->io, base->reactor, fd, base->peer, owner);
 }
 
 /* The connection on fd, which is taken, gets its protocol. */
@@ -152,6 +158,7 @@ static void listener_admit(struct listener *l, int fd,
 		.base.peer = peer,
 		.base.acceptor = &l->base,
 		.base.transport = accepted_transport,
+		.io = listener_io(l),
 		.fd = fd,
 	};
 
@@ -377,12 +384,12 @@ static int listener_start(struct listener *l)
 				 PLAIT_READ, listener_on_ready);
 }
 
-int plait_i_listener_init(struct listener *l, const struct acceptor_ops *ops,
+int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 			  struct plait_reactor *r, int fd)
 {
 	int err;
 
-	l->base.port.ops = &ops->port;
+	l->base.port.ops = &ops->base.port;
 	l->base.port.reactor = r;
 	l->fd = fd;
 	l->busy_turn = UINT64_MAX;

@@ -5,6 +5,13 @@
 #define REACTOR_LISTENER_H
 
 #include "reactor/net/acceptor.h"
+#include "reactor/net/stream.h"
+
+/* What a family of sockets adds; base.port begins with LISTENER_PORT. */
+struct listener_ops {
+	struct acceptor_ops base;
+	const struct stream_io *io; /* of the connections */
+};
 
 struct listener {
 	struct acceptor base;
@@ -22,7 +29,7 @@ struct listener {
  * from fd: a listening socket, non-blocking, which is taken: closed on failure,
  * too.  0 or -errno.
  */
-int plait_i_listener_init(struct listener *l, const struct acceptor_ops *ops,
+int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 			  struct plait_reactor *r, int fd);
 
 /* What the table of a listener begins with; it is freed by free(). */

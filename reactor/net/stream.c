@@ -282,10 +282,10 @@ int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret)
 	return 0;
 }
 
-struct plait_transport *plait_i_stream_open(const struct stream_io *io,
-					    struct plait_reactor *r, int fd,
-					    const struct plait_address *peer,
-					    struct transport_owner *owner)
+struct plait_transport *plait_i_stream_new(const struct stream_io *io,
+					   struct plait_reactor *r, int fd,
+					   const struct plait_address *peer,
+					   struct transport_owner *owner)
 {
 	struct plait_transport *t =
 		plait_transport_new(&io->transport, r, NULL);

@@ -54,17 +54,16 @@ bool plait_i_stream_drain(struct plait_transport *t);
 int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret);
 void plait_i_stream_done(struct plait_transport *t);
 
-/*
- * A transport on fd, which is taken: closed on failure too.  NULL with ENOMEM
- * in errno or what the reactor says.  Then plait_transport_made() it.
- */
-struct plait_transport *plait_i_stream_open(const struct stream_io *io,
-					    struct plait_reactor *r, int fd,
-					    const struct plait_address *peer,
-					    struct transport_owner *owner);
+/* On a TCP socket. */
+extern const struct stream_io plait_i_tcp_stream_io;
 
-/* The same, on a connected socket, which is non-blocking. */
-struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
+/*
+ * A transport on fd, which does not block and is taken: closed on failure too.
+ * NULL with ENOMEM in errno or what the reactor says.  Then
+ * plait_transport_made() it.
+ */
+struct plait_transport *plait_i_stream_new(const struct stream_io *io,
+					   struct plait_reactor *r, int fd,
 					   const struct plait_address *peer,
 					   struct transport_owner *owner);
 

@@ -78,6 +78,7 @@ const struct dial_ops plait_i_tcp_dial_ops = {
 	.base = { DIAL_ATTEMPT(struct dial) },
 	.open = tcp_dial_open,
 	.name = tcp_dial_name,
+	.io = &plait_i_tcp_stream_io,
 	.check = tcp_dial_check,
 };
 
@@ -119,9 +120,12 @@ static int tcp_port_bind(struct kernel *k, int fd,
 	return plait_i_address_of_socket(k, fd, ret);
 }
 
-static const struct acceptor_ops tcp_port_ops = {
-	.port = { LISTENER_PORT },
-	.room = plait_i_listener_room,
+static const struct listener_ops tcp_port_ops = {
+	.base = {
+		.port = { LISTENER_PORT },
+		.room = plait_i_listener_room,
+	},
+	.io = &plait_i_tcp_stream_io,
 };
 
 static int tcp_port_open(struct listener *l, struct plait_reactor *r,

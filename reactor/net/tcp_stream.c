@@ -120,7 +120,7 @@ static int tcp_stream_set_option(struct plait_transport *t, int level,
 	return 0;
 }
 
-static const struct stream_io tcp_stream_io = {
+const struct stream_io plait_i_tcp_stream_io = {
 	.transport = {
 		STREAM_TRANSPORT,
 		.name = "tcp",
@@ -135,10 +135,3 @@ static const struct stream_io tcp_stream_io = {
 	.shut = tcp_stream_shut,
 	.reset = tcp_stream_reset,
 };
-
-struct plait_transport *plait_i_stream_new(struct plait_reactor *r, int fd,
-					   const struct plait_address *peer,
-					   struct transport_owner *owner)
-{
-	return plait_i_stream_open(&tcp_stream_io, r, fd, peer, owner);
-}
