@@ -892,6 +892,94 @@ TEST(a_forked_child_makes_none, ON_EACH_BACKEND)
 	ck_assert_int_eq(status, 0);
 }
 
+/* ---- one over another --------------------------------------------------- */
+
+/* puppet is the one above. */
+static struct puppet *below;
+
+static struct plait_protocol *build_wire(struct plait_factory *f,
+					 const struct plait_address *peer)
+{
+	return wire_protocol_new(&w);
+}
+
+static void open_stack(void)
+{
+	static const struct plait_factory_ops wire_ops = {
+		.build_protocol = build_wire,
+	};
+	static const struct plait_factory_ops stacking_ops = {
+		PLAIT_WRAPPING_FACTORY,
+	};
+	static const struct plait_protocol_ops stacked_ops = { PLAIT_WRAPPER };
+	static struct plait_factory inner = { .ops = &wire_ops };
+	static struct plait_wrapping_factory stacking = {
+		.base = { .ops = &stacking_ops, .protocol = &stacked_ops },
+		.inner = &inner,
+		.transport = &puppet_ops,
+	};
+	static const struct plait_address nobody;
+	struct plait_transport *t =
+		plait_transport_new(&puppet_ops, reactor, NULL);
+
+	ck_assert_ptr_nonnull(t);
+	w.reactor = reactor;
+	below = plait_self(t, struct puppet);
+	plait_transport_made(t, plait_factory_build(&stacking.base, &nobody));
+	w.transport = plait_transport_above(t);
+	puppet = plait_self(w.transport, struct puppet);
+}
+
+TEST(a_wrapper_may_outlive_the_transport_above, ON_EACH_REACTOR)
+{
+	open_stack();
+	lose_puppet("cut");
+	puppet_turns();
+	ck_assert_str_eq(w.why, "ConnectionLost: cut");
+	ck_assert_uint_eq(puppets_done, 1);
+	ck_assert_ptr_null(plait_transport_above(&below->base));
+	plait_transport_received(&below->base, "never", 5);
+	plait_transport_read_lost(&below->base);
+	plait_transport_lose_write_connection(&below->base);
+	puppet_turns();
+	plait_transport_abort(&below->base);
+	puppet_turns();
+	ck_assert_str_eq(w.trace, "ML");
+	ck_assert_uint_eq(puppets_done, 2);
+}
+
+static void free_in_child(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		plait_reactor_free(&reactor);
+		_exit(puppets_done == 2 ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+TEST(one_that_lingers_goes_with_the_one_below, ON_EACH_REACTOR, TIMES(3))
+{
+	open_stack();
+	puppet->ended = PLAIT_LINGERS;
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+	ck_assert_uint_eq(w.done, 1);
+	ck_assert_uint_eq(puppets_done, 0);
+	if (_i == 1)
+		free_in_child();
+	if (_i == 2) {
+		plait_reactor_free(&reactor);
+	} else {
+		plait_transport_abort(&below->base);
+		puppet_turns();
+	}
+	ck_assert_uint_eq(puppets_done, 2);
+}
+
 GROUP("torture", .setup = setup, .timeout = 60);
 
 static int tortured;

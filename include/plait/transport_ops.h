@@ -159,6 +159,12 @@ plait_transport_new(const struct plait_transport_ops *ops,
 /* The one that t wraps; NULL if there is none, or it is lost. */
 struct plait_transport *plait_transport_below(const struct plait_transport *t);
 
+/*
+ * The one that wraps t; NULL if there is none, or it has ended before t: then
+ * whoever has ended it closes t.
+ */
+struct plait_transport *plait_transport_above(const struct plait_transport *t);
+
 /* Calls done() and frees one that was not made.  Nothing if *tp is NULL. */
 void plait_transport_free(struct plait_transport **tp);
 

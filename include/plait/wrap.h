@@ -53,8 +53,10 @@ extern "C" {
 /* Embed it first.  Read only. */
 struct plait_wrapper {
 	struct plait_protocol base;
-	struct plait_protocol *inner;  /* built; NULL once it has a transport */
-	struct plait_transport *above; /* NULL until connection_made() */
+	struct plait_protocol *inner; /* built; NULL once it has a transport */
+	/* NULL until connection_made().  One that the wrapper ends before that
+	   below goes first: then ask plait_transport_above(). */
+	struct plait_transport *above;
 };
 
 /*

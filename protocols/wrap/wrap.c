@@ -53,23 +53,30 @@ void plait_wrapper_made(struct plait_protocol *p)
 	plait_transport_made(above, inner);
 }
 
+/* Not w->above, which may have ended by itself, and be gone. */
 void plait_wrapper_received(struct plait_protocol *p, const void *data,
 			    size_t len)
 {
-	if (wrapper_of(p)->above != NULL)
-		plait_transport_received(wrapper_of(p)->above, data, len);
+	struct plait_transport *above = plait_transport_above(p->transport);
+
+	if (above != NULL)
+		plait_transport_received(above, data, len);
 }
 
 void plait_wrapper_read_lost(struct plait_protocol *p)
 {
-	if (wrapper_of(p)->above != NULL)
-		plait_transport_read_lost(wrapper_of(p)->above);
+	struct plait_transport *above = plait_transport_above(p->transport);
+
+	if (above != NULL)
+		plait_transport_read_lost(above);
 }
 
 void plait_wrapper_write_lost(struct plait_protocol *p)
 {
-	if (wrapper_of(p)->above != NULL)
-		plait_transport_write_lost(wrapper_of(p)->above);
+	struct plait_transport *above = plait_transport_above(p->transport);
+
+	if (above != NULL)
+		plait_transport_write_lost(above);
 }
 
 /* A transport that was made is the reactor's. */

@@ -95,6 +95,7 @@ static bool transport_waits_for_reader(const struct transport *t)
 }
 
 static void transport_out_of_time(void *arg);
+static void transport_die(struct transport *t);
 
 /* ---- ending ---------------------------------------------------------- */
 
@@ -119,9 +120,10 @@ static void transport_unstack(struct transport *t)
 	if (above == NULL)
 		return;
 	above->extra->below = NULL;
-	/* It waits for a callback to return before it is told. */
-	if (transport_is_made(above) && !above->dead)
-		plait_i_closing_join(above);
+	if (above->lingering)
+		transport_die(above); /* nothing is on its way any more */
+	else if (transport_is_made(above) && !above->dead)
+		plait_i_closing_join(above); /* a callback is to return first */
 }
 
 void plait_i_transport_free(struct transport *t)
@@ -793,8 +795,10 @@ static void transport_member_lose(struct loop_member *m)
 /* The connection is the parent's; what the child has of it is a descriptor. */
 static void transport_leave_to_parent(struct transport *t)
 {
-	if (transport_above(t) != NULL)
-		transport_leave_to_parent(transport_above(t));
+	struct transport *above = t->extra != NULL ? t->extra->above : NULL;
+
+	if (above != NULL && (transport_is_made(above) || above->lingering))
+		transport_leave_to_parent(above);
 	plait_i_transport_abandon(t);
 	plait_timer_stop(&t->deadline);
 	loop_task_cancel(&t->settling);

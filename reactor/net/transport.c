@@ -241,6 +241,14 @@ struct plait_transport *plait_transport_below(const struct plait_transport *t)
 	return below != NULL ? &below->base : NULL;
 }
 
+struct plait_transport *plait_transport_above(const struct plait_transport *t)
+{
+	const struct transport_extra *extra = transport_of(t)->extra;
+
+	return extra != NULL && extra->above != NULL ? &extra->above->base
+						     : NULL;
+}
+
 size_t plait_i_transport_own_unsent(const struct transport *t)
 {
 	const struct plait_transport *base = &t->base;
