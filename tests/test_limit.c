@@ -3,6 +3,7 @@
  * and that it is told.
  */
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <plait/testing.h>
 
@@ -438,6 +439,30 @@ TEST(pauses_of_the_program_and_of_the_limit_add_up, PURE)
 	plait_port_resume_accepting(port);
 	ck_assert_ptr_nonnull(accepted(port));
 	plait_reactor_free(&reactor);
+}
+
+/* Its port and its transports go, in whatever order. */
+TEST(ports_that_wait_end_with_a_forked_child, PURE)
+{
+	struct plait_factory *f = limit(1, 0, true);
+	int status;
+	pid_t pid;
+
+	reactor = plait_testing_reactor_new();
+	plait_listen_tcp(reactor, 1, f, NULL, &port);
+	ck_assert_ptr_nonnull(accepted(port));
+	ck_assert_uint_eq(limited.waits, 1);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		plait_reactor_free(&reactor);
+		plait_limited_factory_done(&limited);
+		_exit(limited.connections == 0 ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(limited.connections, 0);
 }
 
 TEST(port_without_memory_to_wait_refuses, PURE)

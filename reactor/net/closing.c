@@ -157,6 +157,8 @@ static void transport_bury(struct loop_task *task)
 	struct transport *t =
 		plait_container(task, struct transport, answering);
 
+	/* A wrapper, in a forked child: it may know a port, which goes next. */
+	plait_protocol_free(&t->base.protocol);
 	if (!t->kept) {
 		transport_end_done(t);
 		trace_end(TRACE_CLOSED, &t->base, t->cause);
