@@ -197,19 +197,53 @@ static void client_lost(struct plait_factory *f, struct plait_connector *c,
 	event(a, 'C');
 }
 
-static const struct plait_factory_ops actor_ops = {
-	.name = "actor",
-	.start = start,
-	.stop = stop,
-	.build_protocol = build,
-	.started_connecting = started_connecting,
-	.connection_failed = connection_failed,
-	.connection_lost = client_lost,
+static void port_opened(struct plait_factory *f, struct plait_port *p)
+{
+	struct actor *a = actor_of(f);
+
+	note(a, 'O');
+	a->port = p;
+	event(a, 'O');
+}
+
+static void port_full(struct plait_factory *f, struct plait_port *p,
+		      struct plait_protocol *idlest)
+{
+	note(actor_of(f), '?');
+	event(actor_of(f), '?');
+}
+
+static void port_closed(struct plait_factory *f, struct plait_port *p)
+{
+	struct plait_address address;
+
+	plait_port_address(p, &address);
+	ck_assert_uint_gt(plait_address_port(&address), 0);
+	note(actor_of(f), 'o');
+	event(actor_of(f), 'o');
+}
+
+#define FACTORY                                                                \
+	.name = "actor", .start = start, .stop = stop,                         \
+	.build_protocol = build, .started_connecting = started_connecting,     \
+	.connection_failed = connection_failed, .connection_lost = client_lost
+
+static const struct plait_factory_ops actor_ops = { FACTORY };
+static const struct plait_factory_ops hearing_ops = {
+	FACTORY,
+	.port_opened = port_opened,
+	.port_full = port_full,
+	.port_closed = port_closed,
 };
 
 void actor_init(struct actor *a)
 {
 	*a = (struct actor){ .base.ops = &actor_ops };
+}
+
+void actor_hear_of_ports(struct actor *a)
+{
+	a->base.ops = &hearing_ops;
 }
 
 unsigned actor_listen(struct actor *a, struct plait_reactor *r,

@@ -8,6 +8,8 @@
  *	L connection_lost() of the protocol
  *	R read_connection_lost()	W write_connection_lost()
  *	F connection_failed()	C connection_lost() of the factory
+ *	O port_opened()		o port_closed()		? port_full(): if it
+ *				is to hear of ports
  *
  * What it does beyond noting stands in its functions, all of which may be
  * NULL.
@@ -52,10 +54,14 @@ struct actor {
 	struct plait_address peer;	   /* of the last that was built */
 	struct plait_connector *connector; /* borrowed: the last it was told */
 	struct plait_transport *transport; /* of the last made; NULL if lost */
+	struct plait_port *port;	   /* the last it was told of */
 };
 
 /* *a becomes an actor that only notes. */
 void actor_init(struct actor *a);
+
+/* It has functions for what happens to its ports as well. */
+void actor_hear_of_ports(struct actor *a);
 
 /*
  * Listens on 127.0.0.1 and gives the port number.  It has to work, but in the

@@ -86,7 +86,7 @@ static void listens(void)
 				 &port);
 
 	gave(r);
-	if (r < 0)
+	if (r < 0 || port == NULL)
 		return;
 	plait_port_address(port, &address);
 	server_number = plait_address_port(&address);
@@ -117,6 +117,17 @@ static void gives_up(void)
 static void disconnects(void)
 {
 	plait_connector_disconnect(who->connector);
+}
+
+/* Of the last port that it was told of. */
+static void pauses_accepting(void)
+{
+	plait_port_pause_accepting(who->port);
+}
+
+static void resumes_accepting(void)
+{
+	plait_port_resume_accepting(who->port);
 }
 
 static void refuses(void)
@@ -267,8 +278,10 @@ static const struct play_verb deeds[] = {
 	{ "lost-kind", lost_kind_is },
 	{ "lost-why", lost_why_is },
 	{ "pauses", pauses },
+	{ "pauses-accepting", pauses_accepting },
 	{ "peer", peer_is },
 	{ "refuses", refuses },
+	{ "resumes-accepting", resumes_accepting },
 	{ "stops", stops },
 	{ "stops-listening", stops_listening },
 	{ "text", text_is },
@@ -390,6 +403,8 @@ static void option(void)
 						    : (unsigned)play_number();
 	else if (strcmp(name, "iface") == 0)
 		listen_options.iface = play_word();
+	else if (strcmp(name, "max_connections") == 0)
+		listen_options.max_connections = (unsigned)play_number();
 	else if (strcmp(name, "no_address_reuse") == 0)
 		listen_options.no_address_reuse = true;
 	else if (strcmp(name, "no_delay") == 0)

@@ -14,12 +14,14 @@
  *	server listens EINVAL	... or is refused
  *	server stops		waits until that is done
  *	server stops-listening	does not
+ *	server pauses-accepting, server resumes-accepting	at the port
+ *				that it was told of: actor_hear_of_ports()
  *	client connects		to the server, or else to a port that refuses
  *	client connects full	to one whose queue is full, for ever
  *	client connects HOST, client connects HOST 7
  *	option no_delay		of what listens or connects later; also
  *				keep_alive, no_address_reuse, timeout 2.5,
- *				iface, bind_address, bind_port
+ *				iface, bind_address, bind_port, max_connections
  *	attempt			turns until the kernel tries to connect, and
  *				has seen no event
  *	met			... until both have their protocol

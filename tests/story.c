@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "tests/child.h"
 #include "tests/story.h"
@@ -455,6 +456,22 @@ static void let_go(void)
 	child_let_go(w->child);
 }
 
+static void child(void)
+{
+	const char *steps = play_block();
+	int status;
+	pid_t pid;
+
+	play_holds(steps != NULL, "no {");
+	pid = fork();
+	if (pid == 0) {
+		play(w, steps);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	play_holds(status == 0, "not in the child");
+}
+
 /* The beginning, and the end of all. */
 static void free_reactor(void)
 {
@@ -514,6 +531,7 @@ static const struct play_verb verbs[] = {
 	{ "abort", abort_it },
 	{ "calls", calls },
 	{ "check-bytes", check_bytes },
+	{ "child", child },
 	{ "count", count },
 	{ "done", done },
 	{ "end", end },

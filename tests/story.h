@@ -35,6 +35,7 @@
  *	peer takes 5 bytes	which have come
  *	peer cannot-send	as this end has gone for good
  *	hold, let-go		a forked child has all descriptors meanwhile
+ *	child { STEPS }		a forked child does them
  *
  *	turn, turn 3		turns that wait for nothing
  *	wait 4.9		that many seconds of virtual time
