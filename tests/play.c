@@ -16,8 +16,8 @@ static const char *whole, *step, *at; /* what is played, and where it is */
 static char text[MAX_TEXT];	      /* words, one after the other */
 static size_t text_used;
 static bool is_over;
-static const struct play_verb *own_verbs;
-static void (*own_end)(void);
+static const struct play_verb *own_verbs, *added_verbs;
+static void (*own_end)(void), (*added_end)(void);
 
 const char *play_name;
 
@@ -25,6 +25,12 @@ void play_words(const struct play_verb *own, void (*end)(void))
 {
 	own_verbs = own;
 	own_end = end;
+}
+
+void play_add_words(const struct play_verb *verbs, void (*end)(void))
+{
+	added_verbs = verbs;
+	added_end = end;
 }
 
 void play_no_further(void)
@@ -244,7 +250,9 @@ bool play_act(const struct play_verb *verbs)
 static void play_step(const struct play_verb *verbs)
 {
 	step = at;
-	play_holds(play_act(own_verbs) || play_act(verbs), "no such step");
+	play_holds(play_act(own_verbs) || play_act(added_verbs) ||
+			   play_act(verbs),
+		   "no such step");
 	play_holds(at[-1] == '}' || !play_more(), "too long a step");
 }
 
@@ -278,4 +286,6 @@ void play_end(void)
 {
 	if (own_end != NULL)
 		own_end();
+	if (added_end != NULL)
+		added_end();
 }

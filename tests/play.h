@@ -43,6 +43,9 @@ struct play_verb {
  */
 void play_words(const struct play_verb *own, void (*end)(void));
 
+/* For a header that adds to another: these come behind a suite's own. */
+void play_add_words(const struct play_verb *verbs, void (*end)(void));
+
 /* For the three headers: plays steps with the verbs of one of them. */
 void play_begin(void);
 void play_steps(const struct play_verb *verbs, const char *steps);

@@ -52,6 +52,15 @@ void stage_over(void)
 	run_turns(reactor, 3);
 }
 
+uint16_t stage_full(void)
+{
+	if (full < 0) {
+		full = peer_listen(&full_number, 0);
+		waiting = peer_connect(full_number);
+	}
+	return full_number;
+}
+
 /* What an actor does; its verbs are about who. */
 static struct actor *who;
 
@@ -61,9 +70,7 @@ static void connects(void)
 	unsigned n = port != NULL ? server_number : refusing;
 
 	if (play_mark("full")) {
-		full = peer_listen(&full_number, 0);
-		waiting = peer_connect(full_number);
-		n = full_number;
+		n = stage_full();
 	} else if (play_more()) {
 		host = play_word();
 		n = (unsigned)play_count(n);
@@ -497,8 +504,7 @@ static const struct play_verb words[] = {
 	{ NULL, NULL },
 };
 
-/* After the story: nothing that it opened may be left. */
-static void stage_close(void)
+void stage_close(void)
 {
 	for (int i = 0; i < N_PEERS; i++)
 		wire_hang_up(&peers[i]);
@@ -523,7 +529,8 @@ void stage_setup(void)
 	kept = NULL;
 	full = waiting = -1;
 	held = peer_hold_port(&refusing);
-	play_words(words, stage_close);
+	play_words(NULL, NULL);
+	play_add_words(words, stage_close);
 }
 
 void stage_teardown(void)

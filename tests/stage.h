@@ -73,5 +73,9 @@ void stage_listen(void);
 void stage_attempt(void);
 void stage_meet(void);
 void stage_over(void);
+void stage_close(void); /* peers, and the full port; a STORY does it */
+
+/* The number of a port whose queue is full: connecting takes for ever. */
+uint16_t stage_full(void);
 
 #endif

@@ -1,6 +1,21 @@
 /*
  * A connector that tries a list of addresses, which may grow while it runs:
- * by the doors that are inside the library.
+ * by the doors that are inside the library.  The stories have words for it:
+ *
+ *	list, search		a connector of the client's, with a finder
+ *	finds-nothing		and says so when it is asked to start
+ *	start
+ *	add 7, add 7 ENOTCONN	the address of that port: listening (the
+ *				server's), refusing, full, or a number
+ *	no-more, no-more ill	the finder's end
+ *	try-next, try-next no
+ *	tried			turns until what was added has failed
+ *	tries nothing		no attempt is under way
+ *	finder starts 1		also stops, frees
+ *	to 7, reaches 7		where it goes, where the client's protocol is
+ *	close			ends all, and gives the connector back
+ *	forget			only that
+ *	refuse, complete, complete nothing, advance 1	on a testing reactor
  */
 #include <stdio.h>
 #include <sys/socket.h>
@@ -10,7 +25,7 @@
 
 #include "reactor/net/connector.h"
 #include "reactor/net/tcp.h"
-#include "tests/actor.h"
+#include "tests/stage.h"
 
 /* Who finds addresses, and what he is asked. */
 struct finder {
@@ -19,13 +34,8 @@ struct finder {
 	unsigned starts, stops, frees;
 };
 
-static struct actor client, server;
 static struct finder finder;
 static struct plait_connector *connector;
-static struct plait_port *port;
-static uint16_t refusing[3];
-static int held[3];
-static unsigned listening;
 
 static void finder_start(struct attempt_search *s)
 {
@@ -46,50 +56,33 @@ static void finder_free(struct attempt_search *s)
 	plait_self(s, struct finder)->frees++;
 }
 
-static void setup(void)
-{
-	actor_init(&client);
-	actor_init(&server);
-	finder = (struct finder){
-		.base = { finder_start, finder_stop, finder_free },
-	};
-	connector = NULL;
-	port = NULL;
-}
-
-static void open_addresses(void)
-{
-	for (int i = 0; i < 3; i++)
-		held[i] = peer_hold_port(&refusing[i]);
-	listening = actor_listen(&server, reactor, &port);
-}
-
-static void close_addresses(void)
+/* Ends all there is. */
+static void end_all(void)
 {
 	if (client.transport != NULL)
 		plait_transport_abort(client.transport);
-	actor_wait_idle(&client, reactor);
-	if (server.made > server.lost)
-		run_until_count(reactor, &server.lost, server.made);
-	actor_stop(reactor, &port);
 	plait_connector_unref(&connector);
-	run_turns(reactor, 3);
-	for (int i = 0; i < 3; i++)
-		close(held[i]);
+	stage_over();
+	stage_close();
 }
 
-static void make(double timeout)
+static void make_for(struct plait_factory *f, double timeout)
 {
 	struct plait_connector *c = plait_i_connector_new(
-		reactor, "test", &plait_i_tcp_dial_ops.base, &client.base);
+		reactor, "test", &plait_i_tcp_dial_ops.base, f);
 
 	c->timeout = timeout;
 	connector = plait_connector_ref(c);
 }
 
-static void make_searching(double timeout)
+static void make(void)
 {
-	make(timeout);
+	make_for(&client.base, 30);
+}
+
+static void make_searching(void)
+{
+	make();
 	connector->attempts.search = &finder.base;
 }
 
@@ -160,15 +153,6 @@ static const struct plait_factory_ops keeper_ops = {
 
 static struct plait_factory keeper = { .ops = &keeper_ops };
 
-static void make_for_keeper(double timeout)
-{
-	struct plait_connector *c = plait_i_connector_new(
-		reactor, "test", &plait_i_tcp_dial_ops.base, &keeper);
-
-	c->timeout = timeout;
-	connector = plait_connector_ref(c);
-}
-
 static bool is_told(void *arg)
 {
 	return told != NULL;
@@ -181,49 +165,160 @@ static void wait_told(void)
 	plait_connector_unref(&connector);
 }
 
-/* A port whose queue is full: connecting to it takes for ever. */
-struct hanging {
-	uint16_t number;
-	int listener, waiting;
-};
-
-static void hang(struct hanging *h)
+static unsigned number_of(const char *word)
 {
-	h->listener = peer_listen(&h->number, 0);
-	h->waiting = peer_connect(h->number);
+	if (strcmp(word, "listening") == 0)
+		return server_number;
+	if (strcmp(word, "refusing") == 0)
+		return refusing;
+	if (strcmp(word, "full") == 0)
+		return stage_full();
+	return (unsigned)atoi(word);
 }
 
-static void hang_no_more(struct hanging *h)
+static const struct plait_failure *search_failure(void)
 {
-	close(h->waiting);
-	close(h->listener);
+	plait_value v =
+		plait_fail(&plait_error_dns_lookup, "the server is ill");
+
+	return plait_value_failure(&v);
 }
 
-GROUP("list", .setup = setup);
+static void find_nothing(struct finder *f)
+{
+	plait_i_connector_no_more(connector, NULL);
+}
 
-TEST(the_next_address_is_tried_when_one_fails, ON_EACH_BACKEND)
+static void step_finds_nothing(void)
+{
+	finder.on_start = find_nothing;
+}
+
+static void step_add(void)
+{
+	int r = add(number_of(play_word()));
+	int expected = play_more() ? play_errno() : 0;
+
+	play_holds(r == -expected, "%s", play_errno_name(-r));
+}
+
+static void step_no_more(void)
+{
+	plait_i_connector_no_more(connector,
+				  play_mark("ill") ? search_failure() : NULL);
+}
+
+static void step_try_next(void)
+{
+	play_holds(plait_i_connector_try_next(connector) != play_mark("no"),
+		   "not so");
+}
+
+static void step_tries(void)
+{
+	play_holds(play_mark("nothing") && is_idle(NULL), "it does");
+}
+
+static void step_finder(void)
+{
+	const char *what = play_word();
+
+	play_number_is(strcmp(what, "starts") == 0  ? finder.starts
+		       : strcmp(what, "stops") == 0 ? finder.stops
+						    : finder.frees);
+}
+
+static void step_to(void)
 {
 	struct plait_address to;
 
-	open_addresses();
-	make(30);
-	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(add(refusing[i]), 0);
-	ck_assert_int_eq(add(listening), 0);
 	plait_connector_destination(connector, &to);
-	ck_assert_uint_eq(plait_address_port(&to), refusing[0]);
-	calls_reset();
-	start();
-	ck_assert_str_eq(client.trace, "Sc");
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_str_eq(client.trace, "ScBM");
-	ck_assert_uint_eq(calls_of("connect"), 4);
-	plait_connector_destination(connector, &to);
-	ck_assert_uint_eq(plait_address_port(&to), listening);
-	ck_assert_uint_eq(plait_address_port(&client.peer), listening);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
+	play_holds(plait_address_port(&to) == number_of(play_word()),
+		   "elsewhere");
 }
+
+static void step_reaches(void)
+{
+	play_holds(plait_address_port(&client.peer) == number_of(play_word()),
+		   "elsewhere");
+}
+
+static void step_forget(void)
+{
+	plait_connector_unref(&connector);
+}
+
+static void step_refuse(void)
+{
+	plait_value v = plait_fail(&plait_error_connection_refused, "by me");
+
+	plait_testing_refuse(connector, plait_value_failure(&v));
+	plait_value_free(&v);
+}
+
+static void step_complete(void)
+{
+	bool done = plait_testing_complete(connector) != NULL;
+
+	play_holds(done != play_mark("nothing"), "not so");
+}
+
+static void step_advance(void)
+{
+	plait_testing_advance(reactor, play_number());
+}
+
+static const struct play_verb words[] = {
+	{ "add", step_add },
+	{ "advance", step_advance },
+	{ "close", end_all },
+	{ "complete", step_complete },
+	{ "finder", step_finder },
+	{ "finds-nothing", step_finds_nothing },
+	{ "forget", step_forget },
+	{ "list", make },
+	{ "no-more", step_no_more },
+	{ "reaches", step_reaches },
+	{ "refuse", step_refuse },
+	{ "search", make_searching },
+	{ "start", start },
+	{ "to", step_to },
+	{ "tried", wait_tried },
+	{ "tries", step_tries },
+	{ "try-next", step_try_next },
+	{ NULL, NULL },
+};
+
+static void setup(void)
+{
+	stage_setup();
+	play_words(words, NULL);
+	finder = (struct finder){
+		.base = { finder_start, finder_stop, finder_free },
+	};
+	connector = NULL;
+}
+
+static void setup_testing(void)
+{
+	setup();
+	reactor = plait_testing_reactor_new();
+}
+
+static void do_steps(const char *steps)
+{
+	struct wire nobody = { .peer = -1 };
+
+	play(&nobody, steps);
+}
+
+GROUP("list", .setup = setup, .teardown = stage_teardown);
+
+STORY(the_next_address_is_tried_when_one_fails,
+      "server listens; list; add refusing; add refusing; add refusing;"
+      "add listening; to refusing; count; start; client trace Sc;"
+      "until client made 1; client trace ScBM; calls connect 4; to listening;"
+      "reaches listening; close; client trace ScBMLCX");
 
 /* What the attempts fail with, and what is told of them. */
 static const struct {
@@ -249,7 +344,7 @@ TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_BACKEND,
 	char text[256];
 	const char *first, *second;
 
-	make_for_keeper(30);
+	make_for(&keeper, 30);
 	ck_assert_int_eq(add(1), 0);
 	ck_assert_int_eq(add(2), 0);
 	fault_call("connect", 1, tellings[_i].first);
@@ -274,7 +369,7 @@ TEST(of_a_single_address_its_failure_is_told, ON_EACH_BACKEND)
 {
 	char text[256];
 
-	make_for_keeper(30);
+	make_for(&keeper, 30);
 	ck_assert_int_eq(add(1), 0);
 	fault_call("connect", 1, EHOSTUNREACH);
 	start();
@@ -289,7 +384,7 @@ TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_BACKEND)
 {
 	char text[256];
 
-	make_for_keeper(30);
+	make_for(&keeper, 30);
 	ck_assert_int_eq(add(1), 0);
 	ck_assert_int_eq(add(2), 0);
 	fault_call("connect", 2, ECONNREFUSED);
@@ -306,46 +401,21 @@ TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_BACKEND)
 	forget();
 }
 
-TEST(connecting_again_tries_all_from_the_first, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make(30);
-	add(refusing[0]);
-	add(refusing[1]);
-	calls_reset();
-	start();
-	run_until_count(reactor, &client.failed, 1);
-	ck_assert_uint_eq(calls_of("connect"), 2);
-	ck_assert_int_eq(plait_connector_connect(connector), 0);
-	run_until_count(reactor, &client.failed, 2);
-	ck_assert_uint_eq(calls_of("connect"), 4);
-	close_addresses();
-}
-
-static void connect_again(struct actor *a)
-{
-	if (a->started < 3)
-		ck_assert_int_eq(plait_connector_connect(connector), 0);
-}
+STORY(connecting_again_tries_all_from_the_first,
+      "list; add refusing; add refusing; count; start; until client failed 1;"
+      "calls connect 2; client again; until client failed 2; calls connect 4;"
+      "close");
 
 /* The descriptor of the last attempt is closed after it began anew. */
-TEST(connecting_again_at_once_leaves_nothing_open, ON_EACH_BACKEND)
-{
-	open_addresses();
-	client.on_failed = connect_again;
-	make(30);
-	add(refusing[0]);
-	add(refusing[1]);
-	start();
-	run_until_count(reactor, &client.failed, 3);
-	ck_assert_str_eq(client.trace, "ScFcFcFX");
-	close_addresses();
-}
+STORY(connecting_again_at_once_leaves_nothing_open,
+      "client F { client F { client F { } client again } client again }"
+      "list; add refusing; add refusing; start; until client failed 3;"
+      "client trace ScFcFcFX; close");
 
 TEST(so_many_addresses_are_tried_and_no_more, PURE)
 {
 	reactor = plait_testing_reactor_new();
-	make(30);
+	make();
 	for (int i = 1; i <= ATTEMPTS_MAX; i++)
 		ck_assert_int_eq(add((unsigned)i), 0);
 	ck_assert_int_eq(add(1), -E2BIG);
@@ -353,130 +423,51 @@ TEST(so_many_addresses_are_tried_and_no_more, PURE)
 	plait_reactor_free(&reactor);
 }
 
-TEST(the_first_address_needs_no_memory, ON_EACH_REACTOR)
-{
-	make(30);
-	fault_alloc_at(0, true);
-	ck_assert_int_eq(add(1), 0);
-	ck_assert_int_eq(add(2), -ENOMEM);
-	fault_alloc_off();
-	ck_assert_int_eq(add(2), 0);
-	plait_connector_unref(&connector);
-}
+STORY_ON(the_first_address_needs_no_memory, ON_EACH_REACTOR,
+	 "list; no-memory; add 1; add 2 ENOMEM; memory; add 2; forget");
 
-GROUP("search", .setup = setup);
+GROUP("search", .setup = setup, .teardown = stage_teardown);
 
-TEST(a_list_may_grow_after_all_of_it_has_failed, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	ck_assert_uint_eq(finder.starts, 1);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(client.trace, "Sc");
-	add(refusing[0]);
-	wait_tried();
-	add(refusing[1]);
-	wait_tried();
-	ck_assert_str_eq(client.trace, "Sc");
-	ck_assert_uint_eq(finder.stops, 0);
-	add(listening);
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_uint_gt(finder.stops, 0);
-	ck_assert_int_eq(add(refusing[2]), -ENOTCONN);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-	ck_assert_uint_eq(finder.frees, 1);
-}
+STORY(a_list_may_grow_after_all_of_it_has_failed,
+      "server listens; search; start; finder starts 1; turn 2;"
+      "client trace Sc; add refusing; tried; add refusing; tried;"
+      "client trace Sc; finder stops 0; add listening; until client made 1;"
+      "finder stops >0; add refusing ENOTCONN; close; client trace ScBMLCX;"
+      "finder frees 1");
 
-TEST(an_address_that_comes_during_an_attempt_waits_for_that, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	add(refusing[0]);
-	calls_reset();
-	add(listening);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(calls_of("connect"), 1);
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_uint_eq(calls_of("connect"), 2);
-	close_addresses();
-}
+STORY(an_address_that_comes_during_an_attempt_waits_for_that,
+      "server listens; search; start; add refusing; count; add listening;"
+      "turn; calls connect 1; until client made 1; calls connect 2; close");
 
-TEST(when_no_more_come_what_has_failed_is_told, ON_EACH_BACKEND, TIMES(2))
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	add(refusing[0]);
-	if (_i == 0)
-		wait_tried();
-	plait_i_connector_no_more(connector, NULL);
-	ck_assert_str_eq(client.trace, "Sc");
-	run_until_count(reactor, &client.failed, 1);
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScFX");
-}
+#define TOLD                                                                   \
+	"no-more; client trace Sc; until client failed 1;"                     \
+	"client kind ConnectionRefusedError; close; client trace ScFX"
 
-static void find_nothing(struct finder *f)
-{
-	plait_i_connector_no_more(connector, NULL);
-}
+STORY(when_no_more_come_what_has_failed_is_told,
+      "search; start; add refusing; tried;" TOLD,
+      "search; start; add refusing;" TOLD);
 
 /* Nothing is told from inside, neither of the call nor of the start. */
-TEST(no_address_at_all_is_told_from_the_loop, ON_EACH_REACTOR, TIMES(2))
-{
-	if (_i == 0)
-		finder.on_start = find_nothing;
-	make_searching(30);
-	start();
-	if (_i == 1)
-		plait_i_connector_no_more(connector, NULL);
-	ck_assert_str_eq(client.trace, "Sc");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
-	plait_connector_unref(&connector);
-}
+#define NONE                                                                   \
+	"client trace Sc; turn; client trace ScFX;"                            \
+	"client kind DNSLookupError; forget"
 
-TEST(a_list_without_an_address_fails_from_the_loop, ON_EACH_REACTOR)
-{
-	make(30);
-	start();
-	ck_assert_str_eq(client.trace, "Sc");
-	run_turns(reactor, 1);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_dns_lookup);
-	plait_connector_unref(&connector);
-}
+STORY_ON(no_address_at_all_is_told_from_the_loop, ON_EACH_REACTOR,
+	 "finds-nothing; search; start;" NONE, "search; start; no-more;" NONE);
 
-static const struct plait_failure *search_failure(void)
-{
-	plait_value v =
-		plait_fail(&plait_error_dns_lookup, "the server is ill");
+STORY_ON(a_list_without_an_address_fails_from_the_loop, ON_EACH_REACTOR,
+	 "list; start;" NONE);
 
-	return plait_value_failure(&v);
-}
-
-TEST(a_search_that_failed_is_told, ON_EACH_REACTOR)
-{
-	make_searching(30);
-	start();
-	plait_i_connector_no_more(connector, search_failure());
-	run_turns(reactor, 1);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_str_eq(client.why, "DNSLookupError: the server is ill");
-	plait_connector_unref(&connector);
-}
+STORY_ON(a_search_that_failed_is_told, ON_EACH_REACTOR,
+	 "search; start; no-more ill; turn; client trace ScFX;"
+	 "client why DNSLookupError: the server is ill; forget");
 
 /* Half of a search may have failed: what was tried tells more. */
 TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_BACKEND)
 {
 	char text[256];
 
-	make_for_keeper(30);
+	make_for(&keeper, 30);
 	connector->attempts.search = &finder.base;
 	fault_call("connect", 1, EACCES);
 	start();
@@ -490,105 +481,48 @@ TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_BACKEND)
 	forget();
 }
 
-TEST(an_attempt_goes_on_when_its_search_has_failed, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	add(listening);
-	plait_i_connector_no_more(connector, search_failure());
-	run_until_count(reactor, &client.made, 1);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-}
+STORY(an_attempt_goes_on_when_its_search_has_failed,
+      "server listens; search; start; add listening; no-more ill;"
+      "until client made 1; close; client trace ScBMLCX");
 
-TEST(what_a_search_says_too_late_does_nothing, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	plait_i_connector_no_more(connector, NULL);
-	plait_i_connector_no_more(connector, search_failure());
-	ck_assert_int_eq(add(listening), -ENOTCONN);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(client.why, "DNSLookupError: there is no address");
-	plait_i_connector_no_more(connector, search_failure());
-	ck_assert_int_eq(add(listening), -ENOTCONN);
-	ck_assert(!plait_i_connector_try_next(connector));
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScFX");
-}
+STORY(what_a_search_says_too_late_does_nothing,
+      "server listens; search; start; no-more; no-more ill;"
+      "add listening ENOTCONN; turn;"
+      "client why DNSLookupError: there is no address; no-more ill;"
+      "add listening ENOTCONN; try-next no; close; client trace ScFX");
 
-TEST(connecting_again_searches_again, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make_searching(30);
-	start();
-	add(refusing[0]);
-	add(refusing[1]);
-	plait_i_connector_no_more(connector, NULL);
-	run_until_count(reactor, &client.failed, 1);
-	calls_reset();
-	ck_assert_int_eq(plait_connector_connect(connector), 0);
-	ck_assert_uint_eq(finder.starts, 2);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(calls_of("connect"), 0);
-	add(listening);
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_uint_eq(calls_of("connect"), 1);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScFXScBMLCX");
-}
+STORY(connecting_again_searches_again,
+      "server listens; search; start; add refusing; add refusing; no-more;"
+      "until client failed 1; count; client again; finder starts 2; turn 3;"
+      "calls connect 0; add listening; until client made 1; calls connect 1;"
+      "close; client trace ScFXScBMLCX");
 
-GROUP("ending", .setup = setup);
+GROUP("ending", .setup = setup, .teardown = stage_teardown);
 
 /* While it searches; an attempt hangs; two do; one has failed, one hangs. */
-TEST(stopping_ends_all, ON_EACH_BACKEND, TIMES(4))
-{
-	struct hanging h;
+#define STOPS                                                                  \
+	"turn 2; client gives-up; client trace Sc; finder stops >0; turn;"     \
+	"client trace ScFX; client kind UserError; close"
 
-	open_addresses();
-	hang(&h);
-	make_searching(30);
-	start();
-	if (_i == 3) {
-		add(refusing[0]);
-		wait_tried();
-	}
-	if (_i > 0)
-		add(h.number);
-	if (_i == 2) {
-		add(h.number);
-		ck_assert(plait_i_connector_try_next(connector));
-	}
-	run_turns(reactor, 2);
-	ck_assert_int_eq(plait_connector_stop_connecting(connector), 0);
-	ck_assert_str_eq(client.trace, "Sc");
-	ck_assert_uint_gt(finder.stops, 0);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_user);
-	hang_no_more(&h);
-	close_addresses();
-}
+STORY(stopping_ends_all, "search; start;" STOPS,
+      "search; start; add full;" STOPS,
+      "search; start; add full; add full; try-next;" STOPS,
+      "search; start; add refusing; tried; add full;" STOPS);
 
 /* One fails in time, the next hangs; or none comes. */
 TEST(the_timeout_is_for_all_together, ON_EACH_BACKEND, TIMES(2))
 {
 	char text[256], wanted[128];
-	struct hanging h;
 
 	clock_virtual(true);
-	open_addresses();
-	hang(&h);
-	make_for_keeper(10);
+	make_for(&keeper, 10);
 	connector->attempts.search = &finder.base;
 	start();
 	run_for(reactor, 6);
-	add(refusing[0]);
+	add(refusing);
 	wait_tried();
 	if (_i == 0)
-		add(h.number);
+		add(stage_full());
 	run_for(reactor, 3.9);
 	ck_assert_ptr_null(told);
 	run_for(reactor, 0.2);
@@ -597,54 +531,28 @@ TEST(the_timeout_is_for_all_together, ON_EACH_BACKEND, TIMES(2))
 			 &plait_error_connect_timeout);
 	ck_assert_uint_eq(details(told, text, sizeof(text)), 1);
 	snprintf(wanted, sizeof(wanted),
-		 "ConnectionRefusedError: connect to 127.0.0.1:%u: ",
-		 refusing[0]);
+		 "ConnectionRefusedError: connect to 127.0.0.1:%u: ", refusing);
 	ck_assert_ptr_nonnull(strstr(text, wanted));
 	forget();
-	hang_no_more(&h);
-	close_addresses();
+	end_all();
 }
 
 /* While it searches, while attempts are under way. */
-TEST(freeing_the_reactor_ends_all, ON_EACH_BACKEND, TIMES(2))
-{
-	struct hanging h;
+#define FREED                                                                  \
+	"turn 2; free-reactor; client trace ScFX; client kind ConnectionLost;" \
+	"add full ENOTCONN; forget; finder frees 1"
 
-	hang(&h);
-	make_searching(30);
-	start();
-	if (_i == 1) {
-		add(h.number);
-		add(h.number);
-		ck_assert(plait_i_connector_try_next(connector));
-	}
-	run_turns(reactor, 2);
-	plait_reactor_free(&reactor);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_lost);
-	ck_assert_int_eq(add(h.number), -ENOTCONN);
-	plait_connector_unref(&connector);
-	ck_assert_uint_eq(finder.frees, 1);
-	hang_no_more(&h);
-}
+STORY(freeing_the_reactor_ends_all, "search; start;" FREED,
+      "search; start; add full; add full; try-next;" FREED);
 
 /* It has one attempt that has failed and two that are under way. */
 TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 {
-	struct hanging h;
 	int status;
 	pid_t pid;
 
-	open_addresses();
-	hang(&h);
-	make_searching(30);
-	start();
-	add(refusing[0]);
-	wait_tried();
-	add(h.number);
-	add(h.number);
-	ck_assert(plait_i_connector_try_next(connector));
-	run_turns(reactor, 1);
+	do_steps("server listens; search; start; add refusing; tried;"
+		 "add full; add full; try-next; turn");
 	pid = fork();
 	if (pid == 0) {
 		plait_reactor_free(&reactor);
@@ -654,70 +562,25 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
-	add(listening);
-	ck_assert(plait_i_connector_try_next(connector));
-	run_until_count(reactor, &client.made, 1);
-	hang_no_more(&h);
-	close_addresses();
+	do_steps("add listening; try-next; until client made 1; close");
 }
 
-GROUP("overlap", .setup = setup);
+GROUP("overlap", .setup = setup, .teardown = stage_teardown);
 
-TEST(attempts_may_overlap_and_the_first_that_succeeds_wins, ON_EACH_BACKEND)
-{
-	struct hanging h;
+STORY(attempts_may_overlap_and_the_first_that_succeeds_wins,
+      "server listens; search; start; add full; turn; try-next no;"
+      "add listening; turn 2; client trace Sc; try-next;"
+      "until client made 1; tries nothing; close; client trace ScBMLCX");
 
-	open_addresses();
-	hang(&h);
-	make_searching(30);
-	start();
-	add(h.number);
-	run_turns(reactor, 1);
-	ck_assert(!plait_i_connector_try_next(connector));
-	add(listening);
-	run_turns(reactor, 2);
-	ck_assert_str_eq(client.trace, "Sc");
-	ck_assert(plait_i_connector_try_next(connector));
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_ptr_null(plait_i_attempts_trying(&connector->attempts));
-	hang_no_more(&h);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-}
+STORY(one_that_fails_beside_another_starts_the_next,
+      "server listens; list; add full; add refusing; add listening; start;"
+      "try-next; until client made 1; reaches listening; close;"
+      "client trace ScBMLCX");
 
-TEST(one_that_fails_beside_another_starts_the_next, ON_EACH_BACKEND)
-{
-	struct hanging h;
-
-	open_addresses();
-	hang(&h);
-	make(30);
-	add(h.number);
-	add(refusing[0]);
-	add(listening);
-	start();
-	ck_assert(plait_i_connector_try_next(connector));
-	run_until_count(reactor, &client.made, 1);
-	ck_assert_uint_eq(plait_address_port(&client.peer), listening);
-	hang_no_more(&h);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScBMLCX");
-}
-
-TEST(all_have_failed_when_the_last_beside_has, ON_EACH_BACKEND)
-{
-	open_addresses();
-	make(30);
-	for (int i = 0; i < 3; i++)
-		add(refusing[i]);
-	start();
-	ck_assert(plait_i_connector_try_next(connector));
-	ck_assert(plait_i_connector_try_next(connector));
-	ck_assert(!plait_i_connector_try_next(connector));
-	run_until_count(reactor, &client.failed, 1);
-	close_addresses();
-	ck_assert_str_eq(client.trace, "ScFX");
-}
+STORY(all_have_failed_when_the_last_beside_has,
+      "list; add refusing; add refusing; add refusing; start; try-next;"
+      "try-next; try-next no; until client failed 1; close;"
+      "client trace ScFX");
 
 /* Both are connected before the loop looks. */
 TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
@@ -727,7 +590,7 @@ TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
 
 	for (int i = 0; i < 2; i++)
 		listeners[i] = peer_listen(&numbers[i], 4);
-	make(30);
+	make();
 	add(numbers[0]);
 	add(numbers[1]);
 	fault_call("connect", 2, EINPROGRESS);
@@ -751,57 +614,17 @@ TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
 }
 
 /* The network that is the test has the same list. */
-GROUP("testing", .setup = setup);
+GROUP("testing", .setup = setup_testing, .teardown = stage_teardown);
 
-TEST(on_a_testing_reactor_the_test_decides_on_each_attempt, PURE)
-{
-	plait_value v = plait_fail(&plait_error_connection_refused, "by me");
-	struct plait_transport *t;
-
-	reactor = plait_testing_reactor_new();
-	make(30);
-	add(1);
-	add(2);
-	start();
-	plait_testing_refuse(connector, plait_value_failure(&v));
-	ck_assert_str_eq(client.trace, "Sc");
-	t = plait_testing_complete(connector);
-	ck_assert_ptr_nonnull(t);
-	ck_assert_str_eq(client.trace, "ScBM");
-	ck_assert_uint_eq(plait_address_port(&client.peer), 2);
-	plait_transport_abort(t);
-	plait_testing_advance(reactor, 0);
-	plait_connector_unref(&connector);
-	plait_reactor_free(&reactor);
-	plait_value_free(&v);
-}
+STORY_ON(on_a_testing_reactor_the_test_decides_on_each_attempt, PURE,
+	 "list; add 1; add 2; start; refuse; client trace Sc; complete;"
+	 "client trace ScBM; reaches 2; client aborts; advance 0; forget");
 
 /* start() of the factory has its say before the factory has heard of it. */
-static void refuse_first(struct actor *a)
-{
-	plait_value v = plait_fail(&plait_error_connection_refused, "by me");
-
-	plait_testing_refuse(connector, plait_value_failure(&v));
-	ck_assert_ptr_null(plait_testing_complete(connector));
-	plait_value_free(&v);
-}
-
-TEST(on_a_testing_reactor_start_may_decide_on_all, PURE)
-{
-	reactor = plait_testing_reactor_new();
-	client.on_start = refuse_first;
-	make(30);
-	add(1);
-	add(2);
-	start();
-	ck_assert_str_eq(client.trace, "Sc");
-	plait_testing_advance(reactor, 0);
-	ck_assert_str_eq(client.trace, "ScBM");
-	plait_transport_abort(client.transport);
-	plait_testing_advance(reactor, 0);
-	plait_connector_unref(&connector);
-	plait_reactor_free(&reactor);
-}
+STORY_ON(on_a_testing_reactor_start_may_decide_on_all, PURE,
+	 "client S { refuse; complete nothing } list; add 1; add 2; start;"
+	 "client trace Sc; advance 0; client trace ScBM; client aborts;"
+	 "advance 0; forget");
 
 /* Its burial waits already when the last attempt ends. */
 TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
@@ -810,8 +633,7 @@ TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
 	struct plait_connector *c;
 	struct plait_transport *t;
 
-	reactor = plait_testing_reactor_new();
-	make(30);
+	make();
 	add(1);
 	start();
 	c = connector;
@@ -823,32 +645,13 @@ TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
 	plait_testing_refuse(c, plait_value_failure(&v));
 	ck_assert_str_eq(client.trace, "ScBMLCXScFX");
 	plait_testing_advance(reactor, 0);
-	plait_reactor_free(&reactor);
 	plait_value_free(&v);
 }
 
-TEST(on_a_testing_reactor_a_list_grows_too, PURE)
-{
-	plait_value v = plait_fail(&plait_error_connection_refused, "by me");
-
-	reactor = plait_testing_reactor_new();
-	make_searching(30);
-	start();
-	ck_assert_ptr_null(plait_testing_complete(connector));
-	add(1);
-	plait_testing_refuse(connector, plait_value_failure(&v));
-	plait_testing_advance(reactor, 1);
-	ck_assert_str_eq(client.trace, "Sc");
-	add(2);
-	plait_testing_refuse(connector, plait_value_failure(&v));
-	plait_i_connector_no_more(connector, NULL);
-	plait_testing_advance(reactor, 0);
-	ck_assert_str_eq(client.trace, "ScFX");
-	ck_assert_ptr_eq(client.kind, &plait_error_connection_refused);
-	plait_connector_unref(&connector);
-	plait_reactor_free(&reactor);
-	plait_value_free(&v);
-}
+STORY_ON(on_a_testing_reactor_a_list_grows_too, PURE,
+	 "search; start; complete nothing; add 1; refuse; advance 1;"
+	 "client trace Sc; add 2; refuse; no-more; advance 0;"
+	 "client trace ScFX; client kind ConnectionRefusedError; forget");
 
 /* A kind of the test's own, which never has an outcome. */
 static void idle(struct attempt *a)
@@ -868,7 +671,7 @@ static const struct attempt_ops moon_ops = {
 	.where = moon,
 };
 
-GROUP("kind", .setup = setup);
+GROUP("kind", .setup = setup, .teardown = stage_teardown);
 
 TEST(a_kind_without_an_address_says_where_it_goes, ON_EACH_BACKEND)
 {
@@ -888,14 +691,14 @@ TEST(a_kind_without_an_address_says_where_it_goes, ON_EACH_BACKEND)
 }
 
 /* Whatever is refused, nothing is left. */
-GROUP("memory", .setup = setup, .timeout = 60);
+GROUP("memory", .setup = setup, .teardown = stage_teardown, .timeout = 60);
 
 static void scene(struct plait_reactor *r)
 {
 	actor_init(&client);
 	actor_init(&server);
 	reactor = r;
-	open_addresses();
+	stage_listen();
 	connector = plait_connector_ref(plait_i_connector_new(
 		r, "test", &plait_i_tcp_dial_ops.base, &client.base));
 	if (connector != NULL) {
@@ -903,16 +706,16 @@ static void scene(struct plait_reactor *r)
 		connector->attempts.search = &finder.base;
 		connector->timeout = 30;
 		start();
-		add(refusing[0]);
-		add(refusing[1]);
-		add(listening);
+		add(refusing);
+		add(refusing);
+		add(server_number);
 		plait_i_connector_no_more(connector, NULL);
 	}
 	run_until_count(r, client.failed > 0 ? &client.failed : &client.made,
 			1);
 	ck_assert(torture_faulty() || strcmp(client.trace, "ScBM") == 0);
 	plait_connector_disconnect(connector);
-	close_addresses();
+	end_all();
 }
 
 TEST(trying_a_list_survives_any_refused_allocation, ON_EACH_BACKEND)
