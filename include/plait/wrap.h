@@ -23,6 +23,7 @@
  *	static const struct plait_protocol_ops counter_ops = {
  *		.name = "counter",
  *		.size = sizeof(struct counter),
+ *		.base_size = sizeof(struct plait_wrapper),
  *		.connection_made = plait_wrapper_made,
  *		.data_received = received,
  *		.read_connection_lost = plait_wrapper_read_lost,
@@ -98,8 +99,8 @@ struct plait_wrapping_factory {
 
 /*
  * For the tables: see the macros.  A wrapper that has one of these callbacks
- * itself names all of them in place of the macro, and calls the function of
- * that name from its own.  The inner factory is told of everything.
+ * itself names all of them, and base_size, in place of the macro, and calls the
+ * function of that name from its own.  The inner factory is told of everything.
  */
 void plait_wrapper_made(struct plait_protocol *p);
 void plait_wrapper_received(struct plait_protocol *p, const void *data,

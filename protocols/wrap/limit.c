@@ -312,6 +312,7 @@ static void limited_done(struct plait_protocol *p)
 static const struct plait_protocol_ops limited_protocol_ops = {
 	.name = "limited",
 	.size = sizeof(struct limited),
+	.base_size = sizeof(struct plait_wrapper),
 	.connection_made = plait_wrapper_made,
 	.data_received = plait_wrapper_received,
 	.read_connection_lost = plait_wrapper_read_lost,

@@ -460,7 +460,7 @@ static void throttled_made(struct plait_protocol *p)
 
 static const struct plait_protocol_ops throttled_protocol_ops = {
 	.name = "throttled",
-	.size = sizeof(struct plait_wrapper),
+	.base_size = sizeof(struct plait_wrapper),
 	.connection_made = throttled_made,
 	.data_received = throttled_received,
 	.read_connection_lost = plait_wrapper_read_lost,
