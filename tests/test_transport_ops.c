@@ -8,6 +8,7 @@
 #include <plait/testing.h>
 
 #include "tests/carrier.h"
+#include "tests/child.h"
 
 enum { MUCH = 8 << 20 }; /* more than the kernel takes by itself */
 
@@ -876,6 +877,34 @@ TEST(a_lost_one_cannot_be_wrapped, ON_EACH_REACTOR)
 TEST(one_that_can_not_send_aborts, ON_EACH_BACKEND, ABORTS)
 {
 	plait_transport_new(&over_ops, reactor, NULL);
+}
+
+/* Its struct would be written behind its end. */
+TEST(one_whose_struct_is_too_small_aborts, ON_EACH_BACKEND, ABORTS)
+{
+	static const struct plait_transport_ops small_ops = {
+		.name = "small",
+		.size = sizeof(struct plait_transport) - 1,
+		.send = puppet_send,
+	};
+
+	plait_transport_new(&small_ops, reactor, NULL);
+}
+
+static void wrap_another_reactors(void *arg)
+{
+	plait_transport_new(&over_ops, arg, w.transport);
+}
+
+TEST(wrapping_one_of_another_reactor_aborts, ON_EACH_REACTOR)
+{
+	struct plait_reactor *other = plait_testing_reactor_new();
+
+	open_puppet();
+	assert_aborts(wrap_another_reactors, other, "below->reactor == r");
+	plait_reactor_free(&other);
+	plait_transport_abort(w.transport);
+	is_buried("ConnectionAborted: by this end");
 }
 
 TEST(a_forked_child_makes_none, ON_EACH_BACKEND)

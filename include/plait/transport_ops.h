@@ -89,7 +89,7 @@ struct plait_transport_ops {
 
 	/*
 	 * What is to be told from now on, of enum plait_transport_wants; called
-	 * when that has changed.  0 or -errno: then the connection is broken.
+	 * when that has changed.  0 or -errno: then the connection is lost.
 	 * What is received all the same is kept until somebody wants it.
 	 * NULL: below; else nothing is done.
 	 */
@@ -148,9 +148,9 @@ struct plait_transport_ops {
 
 /*
  * A new transport with that table, zeroed behind the base; given, until it is
- * made.  below is one that it wraps, or NULL: connected, borrowed, and wrapped
- * by no other.  NULL with errno: ENOMEM, ECHILD in a child made by fork(),
- * ENOTCONN if below is lost.
+ * made.  below is one that it wraps, or NULL: connected, of the same reactor,
+ * borrowed, and wrapped by no other.  NULL with errno: ENOMEM, ECHILD in a
+ * child made by fork(), ENOTCONN if below is lost.
  */
 struct plait_transport *
 plait_transport_new(const struct plait_transport_ops *ops,

@@ -88,7 +88,8 @@ void plait_i_transport_output_changed(struct transport *t)
 		plait_i_transport_output_changed(transport_above(t));
 }
 
-static struct transport_limits limits_of(const struct plait_reactor *r)
+static struct transport_limits
+transport_limits_of(const struct plait_reactor *r)
 {
 	const struct plait_limits *l = plait_i_loop_limits(r);
 
@@ -110,7 +111,7 @@ void plait_i_transport_init(struct transport *t,
 		.base.ops = ops,
 		.base.reactor = r,
 		.as_producer.ops = &as_producer_ops,
-		.limits = limits_of(r),
+		.limits = transport_limits_of(r),
 		.active = plait_i_loop_next_number(r),
 		.producing.run = transport_produce,
 	};

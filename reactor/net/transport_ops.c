@@ -12,15 +12,15 @@
 #include "reactor/net/address.h"
 #include "reactor/net/transport.h"
 
-static struct transport *transport_enter(struct plait_transport *t,
-					 const char *where)
+static struct transport *transport_begin_telling(struct plait_transport *t,
+						 const char *where)
 {
 	loop_check(t->reactor, where);
 	plait_i_loop_enter(t->reactor);
 	return transport_of(t);
 }
 
-static void transport_leave(struct transport *t)
+static void transport_end_telling(struct transport *t)
 {
 	/* Before it is made nothing is wanted of it. */
 	if (!t->lost && t->base.protocol != NULL) {
@@ -46,19 +46,31 @@ static int transport_stack(struct transport *t, struct transport *below)
 	return 0;
 }
 
-/* Zeroed behind the base. */
+/* A struct that is too small would be written behind its end. */
+static size_t transport_size(const struct plait_transport_ops *ops)
+{
+	size_t least = sizeof(struct plait_transport);
+
+	if (ops->size != 0 && ops->size < least)
+		plait_die("plait_transport_new",
+			  "table \"%s\": size is %zu, but its struct begins "
+			  "with one of %zu",
+			  ops->name, ops->size, least);
+	return ops->size != 0 ? ops->size : least;
+}
+
+/* The library's part, and behind it the kind's, which begins with the base. */
 static struct transport *transport_alloc(const struct plait_transport_ops *ops,
 					 struct plait_reactor *r)
 {
-	size_t size =
-		ops->size > 0 ? ops->size : sizeof(struct plait_transport);
 	size_t offset = offsetof(struct transport, base);
+	size_t size = transport_size(ops);
 	struct transport *t;
 
-	plait_assert(size >= sizeof(t->base));
 	/* The whole struct is longer than that, if the base is all of it. */
 	if (size < sizeof(*t) - offset)
 		size = sizeof(*t) - offset;
+	/* Not calloc(): what was freed last is of no use to glibc's. */
 	t = malloc(offset + size);
 	if (t == NULL)
 		return NULL;
@@ -77,20 +89,23 @@ plait_transport_new(const struct plait_transport_ops *ops,
 
 	loop_check(r, "plait_transport_new()");
 	plait_assert(ops->send != NULL || below != NULL);
+	plait_assert(below == NULL || below->reactor == r);
 	if (loop_is_forked(r)) {
 		errno = ECHILD;
 		return NULL;
 	}
 	t = transport_alloc(ops, r);
-	if (t == NULL)
+	if (t == NULL) {
+		errno = ENOMEM;
 		return NULL;
+	}
 	if (below != NULL)
-		err = -transport_stack(t, transport_of(below));
+		err = transport_stack(t, transport_of(below));
 	if (err == 0)
 		return &t->base;
 	free(t->extra);
 	free(t);
-	errno = err;
+	errno = -err;
 	return NULL;
 }
 
@@ -107,7 +122,8 @@ void plait_transport_free(struct plait_transport **tp)
 void plait_transport_made(struct plait_transport *base,
 			  struct plait_protocol *p)
 {
-	struct transport *t = transport_enter(base, "plait_transport_made()");
+	struct transport *t =
+		transport_begin_telling(base, "plait_transport_made()");
 	struct plait_address peer = { .family = 0 };
 
 	plait_assert(base->protocol == NULL && !t->lost);
@@ -119,64 +135,66 @@ void plait_transport_made(struct plait_transport *base,
 		plait_i_address_trace(&peer, TRACE_OPENED, base);
 	}
 	plait_i_transport_connect(t, p);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_received(struct plait_transport *base, const void *data,
 			      size_t len)
 {
 	struct transport *t =
-		transport_enter(base, "plait_transport_received()");
+		transport_begin_telling(base, "plait_transport_received()");
 
 	if (len > 0)
 		plait_i_transport_received(t, data, len);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_read_lost(struct plait_transport *base)
 {
 	struct transport *t =
-		transport_enter(base, "plait_transport_read_lost()");
+		transport_begin_telling(base, "plait_transport_read_lost()");
 
 	plait_i_transport_read_lost(t);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_write_lost(struct plait_transport *base)
 {
 	struct transport *t =
-		transport_enter(base, "plait_transport_write_lost()");
+		transport_begin_telling(base, "plait_transport_write_lost()");
 
 	plait_i_transport_write_lost(t);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_writable(struct plait_transport *base)
 {
 	struct transport *t =
-		transport_enter(base, "plait_transport_writable()");
+		transport_begin_telling(base, "plait_transport_writable()");
 
 	transport_writable(t);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_broken(struct plait_transport *base,
 			    const struct plait_failure *why)
 {
-	struct transport *t = transport_enter(base, "plait_transport_broken()");
+	struct transport *t =
+		transport_begin_telling(base, "plait_transport_broken()");
 
 	if (!t->lost && !t->over)
 		plait_i_transport_broken(t, plait_failure_ref(why));
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_lost(struct plait_transport *base,
 			  const struct plait_failure *why)
 {
-	struct transport *t = transport_enter(base, "plait_transport_lost()");
+	struct transport *t =
+		transport_begin_telling(base, "plait_transport_lost()");
 
 	plait_i_transport_over(t, why);
-	transport_leave(t);
+	transport_end_telling(t);
 }
 
 void plait_transport_gone(struct plait_transport *base)
