@@ -46,9 +46,10 @@ void plait_i_transport_stop_producer(struct transport *t)
 {
 	struct plait_producer *p = t->producer;
 
+	if (p == NULL)
+		return;
 	plait_transport_unregister_producer(&t->base);
-	if (p != NULL)
-		p->ops->stop(p);
+	p->ops->stop(p);
 }
 
 static void transport_tell_producer(struct transport *t)
