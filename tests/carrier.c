@@ -10,7 +10,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/stream.h"
+#include "reactor/net/tcp.h"
 #include "tests/carrier.h"
 #include "tests/pipes.h"
 

@@ -14,7 +14,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/protocol.h"
-#include "reactor/net/stream.h"
+#include "reactor/net/tcp.h"
 #include "tests/wire.h"
 
 enum { HIGH = 3000, LOW = 1000, STEPS = 12, SCRIPTS = 750 };

@@ -12,7 +12,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/protocol.h"
-#include "reactor/net/stream.h"
+#include "reactor/net/tcp.h"
 #include "tests/story.h"
 
 /*

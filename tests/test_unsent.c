@@ -10,7 +10,7 @@
 #include <plait/testing.h>
 
 #include "reactor/net/protocol.h"
-#include "reactor/net/stream.h"
+#include "reactor/net/tcp.h"
 #include "tests/wire.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };

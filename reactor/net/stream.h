@@ -1,6 +1,6 @@
 /*
- * A transport on one descriptor that is watched: a TCP connection
- * (tcp_stream.c), or whatever else can be read and written.
+ * A transport on one descriptor that is watched: a socket (socket_stream.h), or
+ * whatever else can be read and written.
  */
 #ifndef REACTOR_STREAM_H
 #define REACTOR_STREAM_H
@@ -53,9 +53,6 @@ bool plait_i_stream_has_input(struct plait_transport *t);
 bool plait_i_stream_drain(struct plait_transport *t);
 int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret);
 void plait_i_stream_done(struct plait_transport *t);
-
-/* On a TCP socket. */
-extern const struct stream_io plait_i_tcp_stream_io;
 
 /*
  * A transport on fd, which does not block and is taken: closed on failure too.

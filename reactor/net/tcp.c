@@ -16,7 +16,13 @@
 #include "reactor/net/address.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/listener.h"
+#include "reactor/net/socket_stream.h"
 #include "reactor/net/tcp.h"
+
+const struct stream_io plait_i_tcp_stream_io = {
+	.transport = { SOCKET_TRANSPORT, .name = "tcp" },
+	SOCKET_IO,
+};
 
 static bool tcp_dial_set(struct dial *d, int level, int option)
 {

@@ -1,6 +1,6 @@
 /*
  * How TCP sockets connect, for whoever finds out where to in another way than
- * plait_connect_tcp().
+ * plait_connect_tcp(); and how they are read and written.
  */
 #ifndef REACTOR_TCP_H
 #define REACTOR_TCP_H
@@ -8,5 +8,6 @@
 #include "reactor/net/dial.h"
 
 extern const struct dial_ops plait_i_tcp_dial_ops;
+extern const struct stream_io plait_i_tcp_stream_io;
 
 #endif

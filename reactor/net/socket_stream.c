@@ -1,20 +1,20 @@
 /*
- * A stream on a TCP socket: its system calls.
+ * The system calls of a stream on a socket: see socket_stream.h.
  */
 #include <errno.h>
 
 #include "reactor/net/address.h"
-#include "reactor/net/stream.h"
+#include "reactor/net/socket_stream.h"
 
-static bool tcp_stream_is_passing(int err)
+static bool socket_stream_is_passing(int err)
 {
 	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS ||
 	       err == ENOMEM;
 }
 
-static OUT_OF_LINE ssize_t tcp_stream_send_pieces(struct kernel *k, int fd,
-						  const struct iovec *pieces,
-						  int n)
+static OUT_OF_LINE ssize_t socket_stream_send_pieces(struct kernel *k, int fd,
+						     const struct iovec *pieces,
+						     int n)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
 			      .msg_iovlen = (size_t)n };
@@ -22,8 +22,8 @@ static OUT_OF_LINE ssize_t tcp_stream_send_pieces(struct kernel *k, int fd,
 	return kernel_sendmsg(k, fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static ssize_t tcp_stream_send(struct plait_transport *t,
-			       const struct iovec *pieces, int n)
+ssize_t plait_i_socket_stream_send(struct plait_transport *t,
+				   const struct iovec *pieces, int n)
 {
 	struct kernel *k = loop_kernel(t->reactor);
 	int fd = stream_of(t)->fd;
@@ -33,15 +33,15 @@ static ssize_t tcp_stream_send(struct plait_transport *t,
 		r = n == 1 ? kernel_send(k, fd, pieces->iov_base,
 					 pieces->iov_len,
 					 MSG_NOSIGNAL | MSG_DONTWAIT)
-			   : tcp_stream_send_pieces(k, fd, pieces, n);
+			   : socket_stream_send_pieces(k, fd, pieces, n);
 	} while (r < 0 && errno == EINTR);
 	if (r >= 0)
 		return r;
-	return tcp_stream_is_passing(errno) ? -EAGAIN : -errno;
+	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 
-static ssize_t tcp_stream_recv(struct stream *s, void *buf, size_t size,
-			       int flags)
+static ssize_t socket_stream_recv(struct stream *s, void *buf, size_t size,
+				  int flags)
 {
 	ssize_t n;
 
@@ -54,19 +54,19 @@ static ssize_t tcp_stream_recv(struct stream *s, void *buf, size_t size,
 	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-static ssize_t tcp_stream_read(struct stream *s, void *buf, size_t size)
+ssize_t plait_i_socket_stream_read(struct stream *s, void *buf, size_t size)
 {
-	return tcp_stream_recv(s, buf, size, 0);
+	return socket_stream_recv(s, buf, size, 0);
 }
 
-static ssize_t tcp_stream_peek(struct stream *s)
+ssize_t plait_i_socket_stream_peek(struct stream *s)
 {
 	char c;
 
-	return tcp_stream_recv(s, &c, sizeof(c), MSG_PEEK);
+	return socket_stream_recv(s, &c, sizeof(c), MSG_PEEK);
 }
 
-static int tcp_stream_error(struct stream *s)
+int plait_i_socket_stream_error(struct stream *s)
 {
 	int err = 0;
 	socklen_t len = sizeof(err);
@@ -77,7 +77,7 @@ static int tcp_stream_error(struct stream *s)
 	return err;
 }
 
-static int tcp_stream_shut(struct stream *s)
+int plait_i_socket_stream_shut(struct stream *s)
 {
 	return kernel_shutdown(loop_kernel(s->base.reactor), s->fd, SHUT_WR) < 0
 		       ? -errno
@@ -88,7 +88,7 @@ static int tcp_stream_shut(struct stream *s)
  * Closing alone resets a connection only if nobody else holds the socket.  To
  * connect it to nobody resets it, whoever holds it.
  */
-static void tcp_stream_reset(struct stream *s)
+void plait_i_socket_stream_reset(struct stream *s)
 {
 	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
@@ -100,38 +100,23 @@ static void tcp_stream_reset(struct stream *s)
 		kernel_connect(k, s->fd, &nobody, sizeof(nobody));
 }
 
-static bool tcp_stream_peer_has_closed(const struct plait_transport *t)
+bool plait_i_socket_stream_peer_has_closed(const struct plait_transport *t)
 {
 	return kernel_has_hung_up(loop_kernel(t->reactor), stream_of(t)->fd);
 }
 
-static int tcp_stream_host(struct plait_transport *t, struct plait_address *ret)
+int plait_i_socket_stream_host(struct plait_transport *t,
+			       struct plait_address *ret)
 {
 	return plait_i_address_of_socket(loop_kernel(t->reactor),
 					 stream_of(t)->fd, ret);
 }
 
-static int tcp_stream_set_option(struct plait_transport *t, int level,
-				 int option, int value)
+int plait_i_socket_stream_set_option(struct plait_transport *t, int level,
+				     int option, int value)
 {
 	if (kernel_setsockopt(loop_kernel(t->reactor), stream_of(t)->fd, level,
 			      option, &value, sizeof(value)) < 0)
 		return -errno;
 	return 0;
 }
-
-const struct stream_io plait_i_tcp_stream_io = {
-	.transport = {
-		STREAM_TRANSPORT,
-		.name = "tcp",
-		.send = tcp_stream_send,
-		.peer_has_closed = tcp_stream_peer_has_closed,
-		.host = tcp_stream_host,
-		.set_option = tcp_stream_set_option,
-	},
-	.read = tcp_stream_read,
-	.peek = tcp_stream_peek,
-	.error = tcp_stream_error,
-	.shut = tcp_stream_shut,
-	.reset = tcp_stream_reset,
-};

@@ -1,0 +1,172 @@
+/*
+ * Stream sockets of a family that the library does not have: UNIX sockets, in
+ * one file as it would be among the library's, with nothing changed elsewhere.
+ * The kernel chooses the name of the port, which begins with a NUL and leaves
+ * no file behind.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "reactor/net/connector.h"
+#include "reactor/net/dial.h"
+#include "reactor/net/listener.h"
+#include "reactor/net/socket_stream.h"
+#include "tests/actor.h"
+
+struct name {
+	struct sockaddr_un address;
+	socklen_t len;
+};
+
+struct local_listener {
+	struct listener base;
+	struct name at;
+};
+
+struct local_dial {
+	struct dial base;
+	struct name to;
+};
+
+static const struct stream_io local_stream_io = {
+	.transport = { SOCKET_TRANSPORT, .name = "unix" },
+	SOCKET_IO,
+};
+
+static int name_str(const struct name *n, char *buf, size_t size)
+{
+	return snprintf(buf, size, "@%.*s",
+			(int)(n->len - sizeof(sa_family_t) - 1),
+			n->address.sun_path + 1);
+}
+
+static int local_port_where(const struct plait_port *p, char *buf, size_t size)
+{
+	return name_str(&((const struct local_listener *)p)->at, buf, size);
+}
+
+static const struct listener_ops local_port_ops = {
+	.base = {
+		.port = { LISTENER_PORT, .where = local_port_where },
+		.room = plait_i_listener_room,
+	},
+	.io = &local_stream_io,
+};
+
+static void local_listen(struct plait_factory *f, struct plait_port **ret)
+{
+	static const struct plait_listen_options options;
+	struct local_listener *l = calloc(1, sizeof(*l));
+	struct sockaddr *sa = (struct sockaddr *)&l->at.address;
+	struct kernel *k = loop_kernel(reactor);
+	int fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
+
+	ck_assert_int_ge(fd, 0);
+	sa->sa_family = AF_UNIX;
+	ck_assert_int_eq(kernel_bind(k, fd, sa, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(kernel_listen(k, fd, 5), 0);
+	l->at.len = sizeof(l->at.address);
+	ck_assert_int_eq(kernel_getsockname(k, fd, sa, &l->at.len), 0);
+	ck_assert_int_eq(plait_i_port_check(reactor, "test"), 0);
+	ck_assert_int_eq(
+		plait_i_listener_init(&l->base, &local_port_ops, reactor, fd),
+		0);
+	plait_i_acceptor_open(&l->base.base, reactor, f, &options, ret);
+}
+
+static int local_dial_open(struct dial *d, const struct plait_error **kind)
+{
+	d->fd = kernel_socket(dial_kernel(d), AF_UNIX, SOCK_STREAM);
+	return d->fd < 0 ? errno : 0;
+}
+
+static socklen_t local_dial_name(const struct dial *d,
+				 union kernel_address *ret)
+{
+	const struct name *to = &((const struct local_dial *)d)->to;
+
+	memcpy(&ret->room, &to->address, to->len);
+	return to->len;
+}
+
+static int local_dial_where(const struct attempt *a, char *buf, size_t size)
+{
+	return name_str(&((const struct local_dial *)a)->to, buf, size);
+}
+
+static const struct dial_ops local_dial_ops = {
+	.base = { DIAL_ATTEMPT(struct local_dial), .where = local_dial_where },
+	.open = local_dial_open,
+	.name = local_dial_name,
+	.io = &local_stream_io,
+};
+
+static struct plait_connector *local_connect(const struct name *to,
+					     struct plait_factory *f)
+{
+	static const struct plait_address none;
+	struct plait_connector *c =
+		plait_i_connector_new(reactor, "test", &local_dial_ops.base, f);
+
+	((struct local_dial *)c->at)->to = *to;
+	ck_assert_int_eq(plait_i_connector_add(c, &none), 0);
+	plait_i_connector_start(c);
+	return c;
+}
+
+static struct actor client, server;
+static struct plait_port *port;
+static struct name name;
+static char text[256], at[128];
+
+static void open_port(void)
+{
+	actor_init(&client);
+	actor_init(&server);
+	server.on_data = actor_echo;
+	local_listen(&server.base, &port);
+	name = ((struct local_listener *)port)->at;
+	name_str(&name, at, sizeof(at));
+}
+
+GROUP("family");
+
+TEST(another_family_of_sockets_needs_only_its_tables, ON_EACH_BACKEND)
+{
+	char expected[256];
+
+	open_port();
+	plait_port_str(port, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "port on %s, listening", at);
+	ck_assert_str_eq(text, expected);
+	local_connect(&name, &client.base);
+	plait_connector_str(client.connector, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "connector to %s, connecting", at);
+	ck_assert_str_eq(text, expected);
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_str(client.transport, text, sizeof(text));
+	ck_assert_str_eq(text, "unix to no address, connected, 0 bytes unsent");
+	plait_transport_write(client.transport, "hello", 5);
+	plait_transport_lose_write_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.text, "hello");
+	ck_assert_str_eq(client.trace, "ScBMDLCX");
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SBMDLX");
+}
+
+TEST(what_fails_in_another_family_says_where, ON_EACH_BACKEND)
+{
+	char expected[256];
+
+	open_port();
+	actor_stop(reactor, &port);
+	local_connect(&name, &client.base);
+	actor_wait_idle(&client, reactor);
+	snprintf(expected, sizeof(expected),
+		 "ConnectionRefusedError: connect to %s: Connection refused",
+		 at);
+	ck_assert_str_eq(client.why, expected);
+	ck_assert_str_eq(client.trace, "ScFX");
+}
