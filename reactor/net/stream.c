@@ -190,7 +190,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 		stream_look(s);
 	if (events & PLAIT_WRITE)
 		transport_writable(t);
-	plait_i_transport_settle(t);
+	plait_i_transport_settle_event(t);
 }
 
 /* ---- ending ---------------------------------------------------------- */

@@ -81,16 +81,6 @@ void plait_i_transport_tell_write_lost(struct transport *t)
 	tell_leave(t, was);
 }
 
-bool plait_i_transport_has_unread(const struct transport *t)
-{
-	for (; t != NULL; t = transport_above(t)) {
-		if (transport_held_input(t) != NULL ||
-		    (t->base.protocol != NULL && t->base.protocol->unread))
-			return true;
-	}
-	return false;
-}
-
 void plait_i_transport_cancel_scope(struct transport *t)
 {
 	const char *why = plait_failure_kind(t->why)->name;

@@ -5,8 +5,8 @@
  * A transport goes one way through its states: new, connected, disconnecting
  * (or aborted), lost.  The calls check the state here, change it, and leave a
  * mark (transport_touch()): none of them tells the user anything or asks the
- * kernel for anything.  The rest is done from the loop, in closing.c; the
- * callbacks are telling.c's.
+ * kernel for anything.  The rest is done from the loop, in settling.c and
+ * closing.c; the callbacks are telling.c's.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -154,6 +154,33 @@ void plait_i_transport_fail(struct transport *t,
 	/* The one below is to end in the same turn. */
 	if (transport_below(t) != NULL)
 		transport_touch(t);
+	transport_verify(t);
+}
+
+bool plait_i_transport_has_unread(const struct transport *t)
+{
+	for (; t != NULL; t = transport_above(t)) {
+		if (transport_held_input(t) != NULL ||
+		    (t->base.protocol != NULL && t->base.protocol->unread))
+			return true;
+	}
+	return false;
+}
+
+OUT_OF_LINE void plait_i_transport_broken(struct transport *t,
+					  const struct plait_failure *why)
+{
+	const struct plait_transport_ops *ops = t->base.ops;
+
+	plait_i_transport_fail(t, why);
+	for (struct transport *a = t; a != NULL; a = transport_above(a)) {
+		a->write_closed = a->shut = true;
+		plait_i_output_drop(&a->output, transport_reactor(a));
+		a->blocked = false;
+	}
+	t->draining = !transport_wants_no_more(t) &&
+		      (!t->reading_paused || plait_i_transport_has_unread(t) ||
+		       (ops->has_input != NULL && ops->has_input(&t->base)));
 	transport_verify(t);
 }
 

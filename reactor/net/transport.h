@@ -8,9 +8,9 @@
  * then theirs.
  *
  * transport.c and unsent.c have the calls of a protocol, which only change that
- * state and leave a mark; telling.c the callbacks to the protocol.  closing.c
- * acts on the state, from the loop: it sends, answers, closes.  transport_ops.c
- * is the door for kinds of transports, which say how bytes leave and come.
+ * state and leave a mark; telling.c the callbacks to the protocol.  settling.c
+ * acts on the state, from the loop, and closing.c ends it.  transport_ops.c is
+ * the door for kinds of transports, which say how bytes leave and come.
  */
 #ifndef REACTOR_TRANSPORT_H
 #define REACTOR_TRANSPORT_H
@@ -56,7 +56,7 @@ struct transport {
 	struct transport_limits limits;
 	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct output output;
-	const struct plait_failure *why; /* it is over, for this reason */
+	const struct plait_failure *why; /* it ends, for this reason */
 	struct loop_member member;
 	struct loop_task producing;  /* the producer is to be told something */
 	struct loop_task settling;   /* a callback has changed something */
@@ -78,14 +78,14 @@ struct transport {
 	bool streaming : 1, producer_paused : 1;
 	bool asked : 1; /* a pull producer, and nothing was written since */
 	/* Sending: */
-	bool sent : 1;		 /* anything, ever */
-	bool blocked : 1;	 /* the kind of transport takes no more now */
-	bool room : 1;		 /* it has just said that it does */
-	bool odd_turn : 1;	 /* of the turn in which there was more */
-	bool looked : 1;	 /* one look for room was made, of a close */
-	unsigned idle_looks : 2; /* ... in a row, in vain */
-	unsigned wants : 3;	 /* what the kind of transport was told last */
-	bool unsettled : 1; /* an event has come, and may be answered at once */
+	bool sent : 1;		  /* anything, ever */
+	bool blocked : 1;	  /* the kind of transport takes no more now */
+	bool room : 1;		  /* it has just said that it does */
+	bool odd_turn : 1;	  /* of the turn in which there was more */
+	bool checked : 1;	  /* a close has asked for progress once */
+	unsigned idle_checks : 2; /* ... in a row, in vain */
+	unsigned wants : 3;	  /* what the kind of transport was told last */
+	bool has_event : 1; /* one has come, and may be answered at once */
 	bool hung_up : 1;   /* a stream knows it; input may be before it */
 	/* The end: */
 	bool aborted : 1;
@@ -102,7 +102,8 @@ struct transport {
 	bool lingering : 1;
 	bool dead : 1;
 	bool done : 1; /* the kind's done() was called */
-	bool kept : 1; /* its memory stays until the reactor goes */
+	bool kept : 1; /* its memory stays until the reactor goes: a recording
+			  that a test may look at */
 
 	_Alignas(max_align_t) struct plait_transport base;
 };
@@ -181,6 +182,12 @@ static inline void transport_is_active(struct transport *t)
 	t->active = plait_i_loop_next_number(transport_reactor(t));
 }
 
+/* From here on it is the reactor's. */
+static inline void transport_join(struct transport *t)
+{
+	plait_i_loop_join(transport_reactor(t), &t->member);
+}
+
 /*
  * Something was asked for: settle it when the callback has returned.  Whoever
  * has called the protocol does so anyway.
@@ -200,6 +207,16 @@ static inline void transport_owe_answer(struct transport *t)
 static inline bool transport_is_closing(const struct transport *t)
 {
 	return t->disconnecting || t->peer_left;
+}
+
+/* The program has closed it, or one that stands over it, or the peer has. */
+static inline bool transport_wants_no_more(const struct transport *t)
+{
+	for (; t != NULL; t = transport_above(t)) {
+		if (transport_is_closing(t))
+			return true;
+	}
+	return false;
 }
 
 /* As most are most of the time: there is nothing to answer. */
@@ -261,6 +278,14 @@ void plait_i_transport_stop_producer(struct transport *t);
  */
 void plait_i_transport_output_changed(struct transport *t);
 
+/* A peer that has left is not kept waiting by a producer. */
+static inline bool transport_is_finished(const struct transport *t)
+{
+	return transport_is_closing(t) &&
+	       plait_i_transport_own_unsent(t) == 0 &&
+	       (!transport_is_held(t) || t->peer_left);
+}
+
 static inline void transport_output_changed(struct transport *t)
 {
 	if (t->producer != NULL || t->extra != NULL)
@@ -268,11 +293,22 @@ static inline void transport_output_changed(struct transport *t)
 }
 
 /*
- * It is over, for that reason, which is taken: nothing more is sent, and the
- * next turn tells.  The first reason is the one that is told.
+ * It ends for that reason, which is taken: nothing more is sent, and the next
+ * turn tells.  The first reason is the one that is told.
  */
 void plait_i_transport_fail(struct transport *t,
 			    const struct plait_failure *why);
+
+/*
+ * Nothing can be sent any more, for that reason, which is taken.  That says
+ * nothing about what the peer has sent before: it is delivered first, if
+ * somebody wants it; then the reason is told.
+ */
+void plait_i_transport_broken(struct transport *t,
+			      const struct plait_failure *why);
+
+/* True if the protocol, or one above, holds input that it has not handled. */
+bool plait_i_transport_has_unread(const struct transport *t);
 
 /*
  * Ends it in the next turn, for that reason, which is taken: what abort()
@@ -292,10 +328,16 @@ void plait_i_transport_shed(struct plait_transport *t,
 /* The same as abort, for a close that took too long. */
 void plait_i_transport_give_up(struct transport *t);
 
-/* ---- unsent.c: the calls that write ------------------------------------ */
+/* ---- unsent.c: writing and sending ------------------------------------ */
 
-/* Hands its output, as it is, to the transport below. */
-void plait_i_transport_pass_down(struct transport *t);
+/*
+ * Sends what the kind takes now, of its own output; how many bytes went.  A
+ * part of it if there is much: others first.
+ */
+size_t plait_i_unsent_flush(struct transport *t);
+
+/* Sends what can be sent now, from the topmost transport down. */
+void plait_i_unsent_flush_all(struct transport *t);
 
 /* ---- telling.c: the callbacks ----------------------------------------- */
 
@@ -308,9 +350,6 @@ void plait_i_transport_data(struct transport *t, const void *data, size_t len);
 /* The peer closed its half: true if the protocol was half-closeable. */
 bool plait_i_transport_tell_read_lost(struct transport *t);
 void plait_i_transport_tell_write_lost(struct transport *t);
-
-/* True if the protocol, or one above, holds input that it has not handled. */
-bool plait_i_transport_has_unread(const struct transport *t);
 
 /*
  * The connection is broken, but is not lost before what has come is
@@ -335,24 +374,45 @@ void plait_i_transport_tell_lost(struct transport *t,
  */
 void plait_i_transport_abandon(struct transport *t);
 
-/* ---- closing.c: what the loop does with it ---------------------------- */
+/* ---- closing.c: the end ------------------------------------------------ */
+
+/* The two ways to end: all is sent; or there is a reason (why) to be told. */
+void plait_i_closing_sent(struct transport *t);
+void plait_i_closing_failed(struct transport *t);
+
+/* There is a reason: if it wraps another, that one is to end in this turn. */
+void plait_i_closing_tell_below(struct transport *t);
+
+/* Starts, restarts after progress, or stops the deadline of a close. */
+void plait_i_closing_mind_deadline(struct transport *t, bool progress);
+
+/* What is left waits for a reader who has paused, and no longer than that. */
+void plait_i_closing_wait_for_reader(struct transport *t);
+
+/* What kinds tell: it is over, why is borrowed; the other end has gone. */
+void plait_i_transport_over(struct transport *t,
+			    const struct plait_failure *why);
+void plait_i_transport_gone(struct transport *t);
+
+/*
+ * In a forked child that frees the reactor: the connection is the parent's;
+ * what the child has of it is a descriptor.  Also of those above.
+ */
+void plait_i_closing_abandon(struct transport *t);
+
+/* Ends what the kind has, and the memory of one that was not made. */
+void plait_i_transport_free(struct transport *t);
+
+/* ---- settling.c: what the loop does with it ----------------------------- */
 
 /* Sets the tasks of a new one. */
-void plait_i_closing_init(struct transport *t);
-
-/* From here on it is the reactor's. */
-void plait_i_closing_join(struct transport *t);
+void plait_i_settling_init(struct transport *t);
 
 /* What kinds tell, as transport_ops.h says; in a frame of the loop. */
 void plait_i_transport_received(struct transport *t, const void *data,
 				size_t len);
 void plait_i_transport_read_lost(struct transport *t);
 void plait_i_transport_write_lost(struct transport *t);
-void plait_i_transport_broken(struct transport *t,
-			      const struct plait_failure *why); /* taken */
-void plait_i_transport_over(struct transport *t,
-			    const struct plait_failure *why);
-void plait_i_transport_gone(struct transport *t);
 
 static inline void transport_writable(struct transport *t)
 {
@@ -364,12 +424,6 @@ static inline void transport_writable(struct transport *t)
  * An event has come, and its callbacks have returned: brings the kind of
  * transport into line with what they asked for, and answers at once.
  */
-void plait_i_transport_settle(struct transport *t);
-
-/* Sends what can be sent now, from the topmost transport down. */
-void plait_i_transport_flush(struct transport *t);
-
-/* Ends what the kind has, and the memory of one that was not made. */
-void plait_i_transport_free(struct transport *t);
+void plait_i_transport_settle_event(struct transport *t);
 
 #endif

@@ -24,7 +24,7 @@ static void transport_end_telling(struct transport *t)
 {
 	/* Before it is made nothing is wanted of it. */
 	if (!t->lost && t->base.protocol != NULL) {
-		t->unsettled = true;
+		t->has_event = true;
 		transport_touch(t);
 	}
 	plait_i_loop_leave(transport_reactor(t));
@@ -76,7 +76,7 @@ static struct transport *transport_alloc(const struct plait_transport_ops *ops,
 		return NULL;
 	memset((char *)t + offset, 0, size);
 	plait_i_transport_init(t, ops, r);
-	plait_i_closing_init(t);
+	plait_i_settling_init(t);
 	return t;
 }
 
@@ -129,7 +129,7 @@ void plait_transport_made(struct plait_transport *base,
 	plait_assert(base->protocol == NULL && !t->lost);
 	plait_assert(base->ops->send != NULL || transport_below(t) != NULL);
 	if (transport_below(t) == NULL)
-		plait_i_closing_join(t);
+		transport_join(t);
 	if (trace_is_on()) {
 		plait_transport_peer(base, &peer);
 		plait_i_address_trace(&peer, TRACE_OPENED, base);

@@ -1,8 +1,10 @@
 /*
- * Unsent output: the calls that write, and the limits on what may be unsent.
+ * Unsent output: the calls that write, the limits on what may be unsent, and
+ * sending it.
  *
- * What a protocol writes is queued (output.c); it is sent when the callback has
- * returned.  Before that unsent_may_hold() asks whether there may be so much:
+ * What a protocol writes is queued (output.c), and sent when the callback has
+ * returned: settling.c calls plait_i_unsent_flush().  Before it is queued
+ * unsent_may_hold() asks whether there may be so much:
  *
  *   max_unsent		on one connection, with what it has handed down to
  *			those below; who writes more is aborted
@@ -10,14 +12,22 @@
  *			the one whose end gives back most
  *
  * What counts is the memory that is held, not the bytes: see output.h.  The
- * numbers are a reactor's (limits.c), and so is the count of the total
- *(pool.c).
+ * numbers are the reactor's (limits.c), and so is what it holds (pool.c).
  */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "lib/failure.h"
 #include "reactor/net/transport.h"
+
+enum {
+	MAX_PIECES = 64,	 /* of one send */
+	MAX_SENDS = 16,		 /* of one flush */
+	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
+};
+
+/* ---- limits ----------------------------------------------------------- */
 
 /* With t all that stand over it; they go down with it. */
 static OUT_OF_LINE void unsent_abort(struct transport *t, size_t limit,
@@ -135,6 +145,8 @@ static bool unsent_may_hold(struct transport *t, size_t cost,
 	return unsent_make_room(t, cost, buf);
 }
 
+/* ---- writing ---------------------------------------------------------- */
+
 /* Something was queued, or could not be. */
 static inline void unsent_queued(struct transport *t, int rc)
 {
@@ -204,20 +216,6 @@ void plait_transport_write_buf(struct plait_transport *base,
 	transport_verify(t);
 }
 
-void plait_i_transport_pass_down(struct transport *t)
-{
-	struct transport *below = transport_below(t);
-
-	transport_is_active(t);
-	if (transport_may_write(below)) {
-		below->asked = false;
-		plait_i_output_move(&below->output, &t->output);
-		transport_touch(below);
-	} else {
-		plait_i_output_drop(&t->output, transport_reactor(t));
-	}
-}
-
 plait_value plait_then_write(plait_value *result, void *arg)
 {
 	struct plait_transport *t = arg;
@@ -231,4 +229,103 @@ plait_value plait_then_write(plait_value *result, void *arg)
 			t, plait_value_buf_at(result, "plait_then_write()"));
 	}
 	return PLAIT_NONE;
+}
+
+/* ---- sending ---------------------------------------------------------- */
+
+static OUT_OF_LINE void unsent_cannot_send(struct transport *t, int err)
+{
+	plait_value v;
+
+	if (err == ENOMEM) {
+		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
+		return;
+	}
+	v = plait_fail_errno(&plait_error_connection_lost, err, "send");
+	plait_i_transport_broken(t, plait_value_failure(&v));
+}
+
+/*
+ * One send of all there is, in as many pieces as fit; how many bytes went, or
+ * -errno.  Less than all means that there is no room left.
+ */
+static inline ssize_t unsent_send_some(struct transport *t)
+{
+	struct iovec iov[MAX_PIECES];
+	size_t want;
+	ssize_t n;
+	int pieces;
+
+	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
+	plait_assert(pieces > 0);
+	n = t->base.ops->send(&t->base, iov, pieces);
+	if (n < 0)
+		return n;
+	t->blocked = (size_t)n < want && t->why == NULL;
+	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
+	return n;
+}
+
+/* Hands its output, as it is, to the transport below. */
+static void unsent_pass_down(struct transport *t)
+{
+	struct transport *below = transport_below(t);
+
+	transport_is_active(t);
+	if (transport_may_write(below)) {
+		below->asked = false;
+		plait_i_output_move(&below->output, &t->output);
+		transport_touch(below);
+	} else {
+		plait_i_output_drop(&t->output, transport_reactor(t));
+	}
+}
+
+size_t plait_i_unsent_flush(struct transport *t)
+{
+	size_t sent = 0;
+	ssize_t n;
+
+	t->more = false;
+	for (int i = 0; t->output.size > 0 && !t->blocked; i++) {
+		if (t->base.ops->send == NULL) {
+			unsent_pass_down(t);
+			break;
+		}
+		if (i == MAX_SENDS || sent >= MAX_FLUSH) {
+			/*
+			 * Others first.  It has taken all until now, which is
+			 * as good as to be told that there is room; and an
+			 * answer in this very turn would be too early.
+			 */
+			t->more = t->room = true;
+			t->odd_turn =
+				plait_i_loop_turn(transport_reactor(t)) & 1;
+			break;
+		}
+		n = unsent_send_some(t);
+		/* It may have come to a limit below, and be aborted. */
+		if (t->why != NULL)
+			break;
+		if (n >= 0) {
+			plait_i_output_consume(&t->output, transport_reactor(t),
+					       (size_t)n);
+			sent += (size_t)n;
+			t->sent = true;
+			transport_is_active(t);
+		} else if (n == -EAGAIN) {
+			t->blocked = true;
+		} else {
+			unsent_cannot_send(t, (int)-n);
+		}
+	}
+	return sent;
+}
+
+void plait_i_unsent_flush_all(struct transport *t)
+{
+	if (transport_above(t) != NULL)
+		plait_i_unsent_flush_all(transport_above(t));
+	if (t->why == NULL && !t->lost)
+		plait_i_unsent_flush(t);
 }

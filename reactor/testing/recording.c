@@ -124,7 +124,7 @@ static bool recording_has_event(const struct recording *s)
 /* An event has come.  What it leaves to be told comes with another one. */
 static void recording_settle(struct recording *s)
 {
-	plait_i_transport_settle(transport_of_recording(s));
+	plait_i_transport_settle_event(transport_of_recording(s));
 	if (recording_has_event(s))
 		plait_i_loop_arrive(s->base.reactor, &s->arriving);
 }
@@ -261,7 +261,7 @@ void plait_i_recording_count(struct plait_transport *t, struct plait_factory *f)
 /* What was written until now, if it was not sent yet. */
 static struct recording *recording_flushed(struct recording *s)
 {
-	plait_i_transport_flush(transport_of_recording(s));
+	plait_i_unsent_flush_all(transport_of_recording(s));
 	return s;
 }
 

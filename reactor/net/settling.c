@@ -1,0 +1,415 @@
+/*
+ * What the loop does with a transport, of whatever kind: tells what has come,
+ * sends what is unsent, and finds out what follows from what was asked for.
+ *
+ * The calls of the API change nothing but the state and the output; they queue
+ * transport_settle(), which runs once when the callback has returned.  It sends
+ * what there is, tells the kind of transport what is to be waited for, and owes
+ * the protocol an answer if one is due.  So a callback that writes ten times
+ * costs one send(), one that pauses and resumes costs nothing, and none of the
+ * calls ever calls back: transport_answer() does, from the loop.
+ *
+ * In the order of this file:
+ *
+ *   input	the kind tells what has come, or that no more will; what
+ *		nobody wants now is held
+ *   settling	transport_settle(), after a callback
+ *   answering	transport_answer(), in the next turn; or at once, if it was
+ *		an event and its callbacks have returned
+ *   shutdown	what the reactor asks of a transport that is its member
+ *
+ * An answer ends it (closing.c), goes on draining it, tells input that was
+ * held, or shuts our half.
+ *
+ * A transport that wraps another is no member of the reactor: the one below is,
+ * and takes it along.
+ */
+#include <errno.h>
+
+#include "reactor/net/errors.h"
+#include "reactor/net/transport.h"
+
+/* ---- what is due ------------------------------------------------------ */
+
+static bool transport_is_write_finished(const struct transport *t)
+{
+	return t->write_closed && !t->shut &&
+	       plait_i_transport_own_unsent(t) == 0;
+}
+
+/* Input that came when nobody wanted it, or its end, can be told now. */
+static bool transport_has_late_input(const struct transport *t)
+{
+	bool holds = transport_held_input(t) != NULL;
+
+	if ((!holds && !t->end_waits) || transport_is_closing(t) || t->inside)
+		return false;
+	if (holds)
+		return !t->reading_paused;
+	return !t->reading_paused || !plait_i_transport_has_unread(t);
+}
+
+static bool transport_owes_answer(const struct transport *t)
+{
+	return (transport_is_finished(t) && !t->ending) ||
+	       transport_is_write_finished(t) || transport_has_late_input(t) ||
+	       t->more;
+}
+
+/* A reader that is paused is waited for, unless the program has closed. */
+static bool transport_waits_for_reader(const struct transport *t)
+{
+	return t->draining && t->reading_paused &&
+	       !transport_wants_no_more(t) && !t->leaving;
+}
+
+/* ---- input ------------------------------------------------------------ */
+
+static OUT_OF_LINE void transport_hold(struct transport *t, const void *data,
+				       size_t len)
+{
+	struct transport_extra *e = plait_i_transport_extra(t);
+
+	if (e != NULL && e->held == NULL)
+		e->held = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	if (e == NULL || e->held == NULL ||
+	    plait_buf_append(e->held, data, len) < 0)
+		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
+}
+
+/* It may be that nobody listens any more, or not now. */
+static OUT_OF_LINE void transport_receive_special(struct transport *t,
+						  const void *data, size_t len)
+{
+	if (t->disconnecting || t->eof || t->end_waits ||
+	    (t->why != NULL && !t->draining) || !transport_is_made(t))
+		return;
+	if (t->reading_paused || t->inside || transport_held_input(t) != NULL)
+		transport_hold(t, data, len);
+	else
+		plait_i_transport_data(t, data, len);
+}
+
+void plait_i_transport_received(struct transport *t, const void *data,
+				size_t len)
+{
+	trace_note(TRACE_READ, &t->base, NULL, NULL, len);
+	transport_is_active(t);
+	if (transport_is_plain(t) && transport_is_made(t))
+		plait_i_transport_data(t, data, len);
+	else
+		transport_receive_special(t, data, len);
+}
+
+/* A piece of it, as large as a read gives at most. */
+static void transport_deliver_held(struct transport *t)
+{
+	struct plait_buf **held = &t->extra->held;
+	struct plait_buf *piece = *held;
+
+	if (plait_buf_size(piece) <= POOL_READ_SIZE) {
+		*held = NULL;
+	} else {
+		piece = plait_buf_copy(plait_buf_data(piece), POOL_READ_SIZE);
+		if (piece == NULL) {
+			plait_i_transport_abort(&t->base,
+						&plait_i_failure_no_memory);
+			return;
+		}
+		plait_buf_consume(*held, POOL_READ_SIZE);
+	}
+	plait_i_transport_data(t, plait_buf_data(piece), plait_buf_size(piece));
+	plait_buf_unref(&piece);
+}
+
+static void transport_tell_late_input(struct transport *t)
+{
+	if (transport_held_input(t) != NULL) {
+		transport_deliver_held(t);
+		return;
+	}
+	t->end_waits = false;
+	t->eof = true;
+	if (!plait_i_transport_tell_read_lost(t))
+		t->peer_left = true;
+}
+
+void plait_i_transport_read_lost(struct transport *t)
+{
+	if (t->eof || t->lost || t->why != NULL)
+		return;
+	t->end_waits = true;
+	if (transport_held_input(t) == NULL && transport_has_late_input(t))
+		transport_tell_late_input(t);
+}
+
+void plait_i_transport_write_lost(struct transport *t)
+{
+	if (!t->shutting || t->why != NULL)
+		return;
+	t->shutting = false;
+	plait_i_transport_tell_write_lost(t);
+}
+
+/* ---- settling --------------------------------------------------------- */
+
+static OUT_OF_LINE void transport_tell_wants(struct transport *t,
+					     unsigned wants)
+{
+	const struct plait_transport_ops *ops = t->base.ops;
+	struct transport *below = transport_below(t);
+	plait_value v;
+	int r = 0;
+
+	if (ops->want != NULL)
+		r = ops->want(&t->base, wants);
+	else if (below != NULL && (wants & PLAIT_WANTS_INPUT))
+		plait_transport_resume_reading(&below->base);
+	else if (below != NULL)
+		plait_transport_pause_reading(&below->base);
+	t->wants = wants;
+	if (r == 0)
+		return;
+	v = plait_fail_errno(&plait_error_connection_lost, -r, "watch");
+	plait_i_transport_fail(t, plait_value_failure(&v));
+}
+
+static inline void transport_arm(struct transport *t)
+{
+	unsigned wants = transport_wants(t);
+
+	if (wants != t->wants)
+		transport_tell_wants(t, wants);
+}
+
+/*
+ * There is a reason to end, to be told in the next turn.  If something is left
+ * to be delivered, and the reader has paused, it waits for him, but not for
+ * ever.
+ */
+static OUT_OF_LINE void transport_settle_failed(struct transport *t)
+{
+	plait_i_closing_tell_below(t);
+	if (!transport_waits_for_reader(t)) {
+		transport_owe_answer(t);
+		return;
+	}
+	plait_i_closing_wait_for_reader(t);
+	transport_arm(t);
+}
+
+/* One that is not plain: there may be a deadline, an end, or an answer. */
+static OUT_OF_LINE void transport_settle_special(struct transport *t,
+						 bool progress)
+{
+	if (t->why == NULL)
+		plait_i_closing_mind_deadline(t, progress);
+	/* An answer may change all, and comes before the next wait. */
+	if (t->why != NULL)
+		transport_settle_failed(t);
+	else if (transport_owes_answer(t))
+		transport_owe_answer(t);
+	else
+		transport_arm(t);
+}
+
+/*
+ * Brings the kind of transport into line with what was asked for.  room: it has
+ * just said that there is some, so what can be sent now the peer has taken.
+ */
+static void transport_settle(struct transport *t)
+{
+	bool room = t->room;
+	size_t sent;
+
+	loop_task_cancel(&t->settling);
+	/* In a forked child the connection is still the parent's. */
+	if (t->lost || loop_is_forked(transport_reactor(t)))
+		return;
+	t->room = false;
+	sent = t->why == NULL ? plait_i_unsent_flush(t) : 0;
+	if (transport_is_plain(t))
+		transport_arm(t);
+	else
+		transport_settle_special(t, room && sent > 0);
+	/* Queued behind the answer: if that ends it, the producer is told of
+	   the end and of nothing else. */
+	transport_output_changed(t);
+	transport_verify(t);
+}
+
+/* ---- answering -------------------------------------------------------- */
+
+static bool transport_drain_some(struct transport *t)
+{
+	if (transport_held_input(t) == NULL)
+		return t->base.ops->drain != NULL &&
+		       t->base.ops->drain(&t->base);
+	transport_deliver_held(t);
+	return true;
+}
+
+/* A part of what is left, until there is none or nobody to read it. */
+static void transport_drain(struct transport *t)
+{
+	plait_i_transport_cancel_scope(t);
+	if (!transport_wants_no_more(t) && !t->reading_paused) {
+		plait_timer_stop(&t->deadline);
+		if (!transport_drain_some(t))
+			t->draining = false;
+	} else if (!transport_waits_for_reader(t)) {
+		t->draining = false;
+	}
+	transport_settle_failed(t);
+}
+
+static void transport_shut(struct transport *t)
+{
+	const struct plait_transport_ops *ops = t->base.ops;
+	struct transport *below = transport_below(t);
+
+	t->shut = true;
+	if (ops->shut != NULL) {
+		t->shutting = ops->shut(&t->base) == -EINPROGRESS;
+	} else if (below != NULL) {
+		plait_transport_lose_write_connection(&below->base);
+		t->shutting = true;
+	}
+	if (!t->shutting)
+		plait_i_transport_tell_write_lost(t);
+}
+
+/* It could send more, but has flushed in this turn already. */
+static bool transport_has_had_its_turn(const struct transport *t)
+{
+	return t->more &&
+	       t->odd_turn ==
+		       (bool)(plait_i_loop_turn(transport_reactor(t)) & 1);
+}
+
+static void transport_answer(struct transport *t)
+{
+	loop_task_cancel(&t->answering);
+	if (t->draining) {
+		transport_drain(t);
+	} else if (t->why != NULL) {
+		plait_i_closing_failed(t);
+	} else if (transport_is_finished(t) && !t->ending) {
+		plait_i_closing_sent(t);
+	} else if (transport_has_had_its_turn(t)) {
+		transport_owe_answer(t);
+	} else {
+		if (transport_has_late_input(t))
+			transport_tell_late_input(t);
+		else if (transport_is_write_finished(t))
+			transport_shut(t);
+		transport_settle(t);
+	}
+}
+
+static void transport_answer_task(struct loop_task *task)
+{
+	transport_answer(plait_container(task, struct transport, answering));
+}
+
+void plait_i_transport_settle_event(struct transport *t)
+{
+	t->has_event = false;
+	transport_settle(t);
+	/* The callbacks have returned, so their answer need not wait. */
+	if (plait_list_is_linked(&t->answering.link) && !t->dead && !t->more &&
+	    !t->inside && !loop_is_forked(transport_reactor(t)))
+		transport_answer(t);
+}
+
+static void transport_settle_task(struct loop_task *task)
+{
+	struct transport *t = plait_container(task, struct transport, settling);
+
+	if (t->has_event)
+		plait_i_transport_settle_event(t);
+	else
+		transport_settle(t);
+}
+
+/* ---- shutdown: as a member of the reactor ------------------------------ */
+
+static bool transport_member_is_closing(const struct loop_member *m)
+{
+	const struct transport *t =
+		plait_container(m, const struct transport, member);
+
+	if (t->lingering)
+		return true;
+	for (; t != NULL; t = transport_above(t)) {
+		if (transport_is_closing(t) && t->why == NULL && !t->lost)
+			return true;
+	}
+	return false;
+}
+
+/* As much as it takes at once; there are no others to be served. */
+static void transport_send_the_rest(struct transport *t)
+{
+	do
+		t->blocked = false;
+	while (plait_i_unsent_flush(t) > 0);
+	t->more = false;
+}
+
+/* The reactor shuts down. */
+static void transport_leave_now(struct transport *t)
+{
+	plait_value v;
+
+	if (transport_above(t) != NULL)
+		transport_leave_now(transport_above(t));
+	if (t->lost) {
+		t->hurried = t->lingering;
+		plait_i_transport_gone(t);
+		return;
+	}
+	if (t->why == NULL) {
+		transport_send_the_rest(t);
+		t->hurried = true;
+	}
+	/* A kind that ends later would be too late, unless it wraps another
+	   and is taken along. */
+	if (t->why == NULL && (!transport_is_finished(t) ||
+			       (t->ending && transport_below(t) == NULL))) {
+		v = plait_fail(&plait_error_connection_lost,
+			       "the reactor was shut down");
+		plait_i_transport_fail(t, plait_value_failure(&v));
+	}
+	t->leaving = t->write_closed = true;
+	transport_owe_answer(t);
+}
+
+static void transport_member_leave(struct loop_member *m)
+{
+	transport_leave_now(plait_container(m, struct transport, member));
+}
+
+static void transport_member_abandon(struct loop_member *m)
+{
+	plait_i_closing_abandon(plait_container(m, struct transport, member));
+}
+
+static struct plait_transport *transport_member(struct loop_member *m)
+{
+	return &plait_container(m, struct transport, member)->base;
+}
+
+static const struct loop_member_ops transport_member_ops = {
+	.lose = transport_member_leave,
+	.is_closing = transport_member_is_closing,
+	.abandon = transport_member_abandon,
+	.transport = transport_member,
+};
+
+void plait_i_settling_init(struct transport *t)
+{
+	t->member.ops = &transport_member_ops;
+	t->settling.run = transport_settle_task;
+	t->answering.run = transport_answer_task;
+}
