@@ -45,7 +45,7 @@ static void transport_call_done(struct transport *t)
 	t->done = true;
 }
 
-/* Of those that stand over each other, this one goes. */
+/* It goes from among those that stand over each other. */
 static void transport_unstack(struct transport *t)
 {
 	struct transport *above;
@@ -59,10 +59,12 @@ static void transport_unstack(struct transport *t)
 	if (above == NULL)
 		return;
 	above->extra->below = NULL;
+	/* Nothing is on its way any more; or a callback of it has to return
+	   before it is told, and until then it is the reactor's own member. */
 	if (above->lingering)
-		transport_die(above); /* nothing is on its way any more */
+		transport_die(above);
 	else if (transport_is_made(above) && !above->dead)
-		transport_join(above); /* a callback is to return first */
+		transport_join(above);
 }
 
 void plait_i_transport_free(struct transport *t)

@@ -7,18 +7,24 @@
  *
  * - An error of one connection skips that connection.
  * - Without descriptors, a guest is asked to leave (guest.c) and the port is
- *   held until it has left.  If none leaves, listener_shed() closes the
- *   descriptor that is kept in reserve, accepts a connection with it and
- *   closes that at once: so the peer knows, and the loop does not spin.
+ *   held until it has left.  If none leaves, listener_turn_away() closes the
+ *   descriptor that is kept in reserve, accepts the newcomer with it and closes
+ *   that at once: so the peer knows, and the loop does not spin.
  * - Anything else that is missing is waited for: listener_back_off().
  *
- * While the port is held, backs off or was paused by the program, its watch
- * waits for nothing.  A port is also held while it has all the guests that it
- * may have.  listener_watch() goes on if none of the three is left.
+ * Three things keep a port from accepting, each for itself:
  *
- * The budget of a turn adapts: one, so that a lone connection costs one
- * accept(); twice as many as before when all were there and the very next turn
- * finds more; never more than MAX_BUDGET, so that a burst starves nobody.
+ *   paused	the program has said so: plait_i_listener_pause()
+ *   held	until a guest has left: there are no descriptors, or all the
+ *		guests that there may be
+ *   back-off	for a moment, as something is missing: its timer runs
+ *
+ * Then its watch waits for nothing.  Whoever ends one of them calls
+ * listener_watch(), which goes on if none is left.
+ *
+ * The budget of a turn adapts: one accept(), so that a lone connection costs
+ * no more; after a turn that has used its budget up, twice as many in the next
+ * one, but never more than MAX_BUDGET, so that a burst starves nobody.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -170,22 +176,6 @@ static void listener_admit(struct listener *l, int fd,
 		plait_i_loop_close(l->base.port.reactor, n.fd);
 }
 
-static void listener_retry(void *arg);
-
-/* Waits a little, so that what is missing may come back. */
-static void listener_wait(struct listener *l)
-{
-	plait_timer_start(l->base.port.reactor, &l->back_off, back_off_seconds,
-			  listener_retry, l);
-}
-
-static void listener_back_off(struct listener *l, int err)
-{
-	plait_watch_change(&l->watch, 0);
-	listener_wait(l);
-	listener_report_broken(l, err, "waits");
-}
-
 /* Waits for connections, unless it has to wait for something else; -errno. */
 static int listener_watch(struct listener *l)
 {
@@ -195,21 +185,34 @@ static int listener_watch(struct listener *l)
 	return plait_watch_change(&l->watch, PLAIT_READ);
 }
 
-static void listener_accept_again(struct listener *l)
-{
-	int r = listener_watch(l);
-
-	if (r < 0)
-		listener_back_off(l, -r);
-}
-
+/* The back-off is over, and begins anew if the watch is still refused. */
 static void listener_retry(void *arg)
 {
 	struct listener *l = arg;
+	int r;
 
 	if (l->reserve < 0)
 		listener_open_reserve(l);
-	listener_accept_again(l);
+	r = listener_watch(l);
+	if (r == 0)
+		return;
+	plait_timer_start(l->base.port.reactor, &l->back_off, back_off_seconds,
+			  listener_retry, l);
+	listener_report_broken(l, -r, "waits");
+}
+
+static void listener_start_back_off(struct listener *l)
+{
+	plait_timer_start(l->base.port.reactor, &l->back_off, back_off_seconds,
+			  listener_retry, l);
+}
+
+/* Whoever hears the report may close the port. */
+static void listener_back_off(struct listener *l, int err)
+{
+	plait_watch_change(&l->watch, 0);
+	listener_start_back_off(l);
+	listener_report_broken(l, err, "waits");
 }
 
 static void listener_hold(struct listener *l)
@@ -221,11 +224,14 @@ static void listener_hold(struct listener *l)
 void plait_i_listener_room(struct acceptor *a)
 {
 	struct listener *l = listener(&a->port);
+	int r;
 
 	if (!l->held)
 		return;
 	l->held = false;
-	listener_accept_again(l);
+	r = listener_watch(l);
+	if (r < 0)
+		listener_back_off(l, -r);
 }
 
 /* A program's call is not the moment to report that it has to wait. */
@@ -236,7 +242,7 @@ void plait_i_listener_pause(struct plait_port *p, bool on)
 	if (on)
 		plait_watch_change(&l->watch, 0);
 	else if (listener_watch(l) < 0)
-		listener_wait(l);
+		listener_start_back_off(l);
 }
 
 /*
@@ -244,10 +250,10 @@ void plait_i_listener_pause(struct plait_port *p, bool on)
  * attempt: accept() may say that descriptors are missing when there is no
  * connection at all.
  */
-static void listener_shed(struct listener *l, int why)
+static void listener_turn_away(struct listener *l, int why)
 {
 	struct plait_address peer;
-	bool shut;
+	bool waits; /* the newcomer does still */
 	int fd;
 
 	if (l->reserve < 0) {
@@ -256,26 +262,28 @@ static void listener_shed(struct listener *l, int why)
 	}
 	listener_close_reserve(l);
 	fd = listener_accept(l, &peer);
-	shut = fd >= 0 || errno == EAGAIN;
+	waits = fd < 0 && errno != EAGAIN;
 	if (fd >= 0)
 		plait_i_loop_close(l->base.port.reactor, fd);
 	listener_open_reserve(l);
 	if (fd >= 0)
 		listener_report_refused(l, why, &peer);
-	if (l->base.port.open && (!shut || l->reserve < 0))
+	/* Whoever heard that may have closed the port. */
+	if (l->base.port.open && (waits || l->reserve < 0))
 		listener_back_off(l, why);
 }
 
 /*
- * A client waits, and there is no descriptor for it.  If a guest is about to be
- * lost, the client waits for its descriptor; if not, it is disconnected.
+ * A newcomer waits, and there is no descriptor for it.  If a guest is about to
+ * leave, the newcomer gets that one's; if not, it is turned away, as nobody
+ * would end the wait.
  */
 static void listener_out_of_descriptors(struct listener *l, int why)
 {
 	if (plait_i_guest_make_room(&l->base))
 		listener_hold(l);
 	else if (l->base.port.open && !loop_is_forked(l->base.port.reactor))
-		listener_shed(l, why);
+		listener_turn_away(l, why);
 }
 
 /* True if the next accept() may do better, in this very turn. */
@@ -342,6 +350,7 @@ static void listener_on_ready(struct plait_watch *w, unsigned events)
 		return;
 	}
 	if (!plait_i_guest_has_room(&l->base)) {
+		/* Held whether one is about to leave or not: one will. */
 		plait_i_guest_make_room(&l->base);
 		listener_hold(l);
 		return;

@@ -365,6 +365,7 @@ static void transport_leave_now(struct transport *t)
 	if (transport_above(t) != NULL)
 		transport_leave_now(transport_above(t));
 	if (t->lost) {
+		/* Told already; if it lingers, it does so no longer. */
 		t->hurried = t->lingering;
 		plait_i_transport_gone(t);
 		return;

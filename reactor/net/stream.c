@@ -1,22 +1,23 @@
 /*
  * The transport on a descriptor: when it is watched and for what, what an event
- * of it means, and how it is left.  What is sent and told when, and when it
- * ends, is the same for all transports: see closing.c.  How a byte is read and
- * written is said by a table (struct stream_io), as not every descriptor takes
- * recv().
+ * of it means, and how it is left.  What is sent and told when is the same for
+ * all transports: see settling.c; when it ends, and how long it lingers, is in
+ * closing.c.  How a byte is read and written is said by a table (struct
+ * stream_io), as not every descriptor takes recv().
  *
- * The descriptor is watched for what the transport wants, as it wants it: for
- * input; while nobody reads, for a hang-up alone; and for room only after a
- * send that found none.  The story of an event:
+ * The descriptor is watched for input, or for a hang-up alone while nobody
+ * reads; and for room, after a send that found none.  The story of an event:
  *
  *   stream_ready()	it has come; what follows is settled at its end
  *   stream_receive()	one read: input, its end, an error
  *   stream_look()	nobody reads: is the peer gone?
  *   stream_discard()	lingering: the protocol is gone, the peer still sends
  *
- * and of an end: plait_i_stream_end() lets it linger if anything was sent;
- * plait_i_stream_done() closes the descriptor, with a reset if the peer did not
- * get all.
+ * and of an end:
+ *
+ *   plait_i_stream_end()	all is sent: says whether it has to linger
+ *   plait_i_stream_done()	closes the descriptor, with a reset if the peer
+ *				did not get all
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static const struct stream_io *stream_io(const struct stream *s)
 	return (const void *)s->base.ops;
 }
 
+/* An error behind which nothing is unread: the end, in the next turn. */
 static void stream_fail(struct stream *s, int err, const char *call)
 {
 	plait_value v =
@@ -38,6 +40,7 @@ static void stream_fail(struct stream *s, int err, const char *call)
 	plait_i_transport_fail(transport_of(&s->base), plait_value_failure(&v));
 }
 
+/* An error that may have come while input was unread: that is told first. */
 static void stream_break_off(struct stream *s, int err, const char *call)
 {
 	plait_value v =
@@ -47,11 +50,6 @@ static void stream_break_off(struct stream *s, int err, const char *call)
 				 plait_value_failure(&v));
 }
 
-void plait_i_stream_break_off(struct plait_transport *t, int err)
-{
-	stream_break_off(stream_of(t), err, "connect");
-}
-
 /* ---- watching -------------------------------------------------------- */
 
 static int stream_watch(struct stream *s, unsigned wants)
@@ -59,6 +57,8 @@ static int stream_watch(struct stream *s, unsigned wants)
 	bool hung_up = transport_of(&s->base)->hung_up;
 	unsigned events = wants & PLAIT_WANTS_ROOM ? PLAIT_WRITE : 0;
 
+	/* A hang-up that is known is not waited for beside room: it lasts, and
+	   would be told in every turn.  Alone it is told once. */
 	if (wants & PLAIT_WANTS_INPUT)
 		events |= PLAIT_READ;
 	else if ((wants & PLAIT_WANTS_END) &&
@@ -102,7 +102,7 @@ static void stream_receive(struct stream *s)
 		plait_i_transport_received(t, buf, (size_t)n);
 	else if (n == 0)
 		stream_end_of_input(s);
-	else if (n != -EAGAIN)
+	else if (n != -EAGAIN) /* all that came before it was read */
 		stream_fail(s, (int)-n, "recv");
 }
 
@@ -144,9 +144,9 @@ static void stream_discard(struct stream *s)
 }
 
 /*
- * Nobody reads, or the end was read; so the descriptor has to be asked whether
- * the peer is gone.  The end of the input waits behind input that is unread.
- * An error does not wait, as nothing will come after it.
+ * The peer may have hung up, and nobody reads, so the descriptor is asked.  If
+ * the input has ended, that is told when all before it was read, and so not now
+ * if something is there.  An error is told at once: nothing comes after it.
  */
 static void stream_look(struct stream *s)
 {
@@ -170,6 +170,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	struct stream *s = plait_container(w, struct stream, watch);
 	struct transport *t = transport_of(&s->base);
 
+	/* Somebody else closed it; the number may be another's. */
 	if (events & PLAIT_LOST)
 		s->fd = -1;
 	if (t->dead || t->why != NULL)
@@ -178,9 +179,10 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 		stream_discard(s);
 		return;
 	}
-	if (events & PLAIT_LOST)
+	if (s->fd < 0)
 		stream_fail(s, EBADF, "watch");
-	/* What comes before an answer does not arm what is wanted now. */
+	/* While an answer is owed the watch is as it was before, and may tell
+	   of input that is not wanted any more. */
 	if (plait_list_is_linked(&t->answering.link) &&
 	    !(transport_wants(t) & PLAIT_WANTS_INPUT))
 		events &= ~(unsigned)PLAIT_READ;
@@ -203,26 +205,28 @@ int plait_i_stream_shut(struct plait_transport *t)
 }
 
 /*
- * All is sent.  To close now, with input unread, would make the kernel reset
- * the connection and throw away output on its way; if there was any.
+ * To close now, with input unread, would make the kernel reset the connection
+ * and throw away output that is on its way.  So if anything was ever sent, our
+ * half is shut, and what comes is read until the peer has closed its half.
+ * False if that is not needed, or not possible.
  */
-static bool stream_must_linger(struct stream *s)
+static bool stream_begin_to_linger(struct stream *s)
 {
 	const struct transport *t = transport_of(&s->base);
 
-	return t->sent && !t->eof && (t->shut || stream_io(s)->shut(s) == 0);
+	if (!t->sent || t->eof)
+		return false;
+	if (!t->shut && stream_io(s)->shut(s) != 0)
+		return false;
+	return !t->hurried && plait_watch_change(&s->watch, PLAIT_READ) == 0;
 }
 
 enum plait_transport_ended plait_i_stream_end(struct plait_transport *t,
 					      enum plait_transport_end how)
 {
-	struct stream *s = stream_of(t);
-
-	if (how != PLAIT_END_SENT || !stream_must_linger(s) ||
-	    transport_of(t)->hurried ||
-	    plait_watch_change(&s->watch, PLAIT_READ) < 0)
-		return PLAIT_ENDED;
-	return PLAIT_LINGERS;
+	if (how == PLAIT_END_SENT && stream_begin_to_linger(stream_of(t)))
+		return PLAIT_LINGERS;
+	return PLAIT_ENDED;
 }
 
 /*
@@ -311,4 +315,9 @@ err_close:
 	plait_i_loop_close(r, fd);
 	errno = err;
 	return NULL;
+}
+
+void plait_i_stream_break_off(struct plait_transport *t, int err)
+{
+	stream_break_off(stream_of(t), err, "connect");
 }

@@ -2,11 +2,10 @@
  * What all transports have in common: the calls of a protocol on its
  * transport, but for those that write (unsent.c), and producers.
  *
- * A transport goes one way through its states: new, connected, disconnecting
- * (or aborted), lost.  The calls check the state here, change it, and leave a
- * mark (transport_touch()): none of them tells the user anything or asks the
- * kernel for anything.  The rest is done from the loop, in settling.c and
- * closing.c; the callbacks are telling.c's.
+ * The calls check the state (closing.c tells of the states), change it, and
+ * leave a mark (transport_touch()): none of them tells the user anything or
+ * asks the kernel for anything.  The rest is done from the loop, in settling.c
+ * and closing.c; the callbacks are telling.c's.
  */
 #include <errno.h>
 #include <netinet/in.h>

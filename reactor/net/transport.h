@@ -278,7 +278,10 @@ void plait_i_transport_stop_producer(struct transport *t);
  */
 void plait_i_transport_output_changed(struct transport *t);
 
-/* A peer that has left is not kept waiting by a producer. */
+/*
+ * It is to close, all is sent, and no more is to come: a producer may make some
+ * yet, but a peer that has left is not kept waiting for it.
+ */
 static inline bool transport_is_finished(const struct transport *t)
 {
 	return transport_is_closing(t) &&
