@@ -21,29 +21,6 @@
 extern "C" {
 #endif
 
-/* Many values as one, each at the index of its member; the value owns them. */
-struct plait_values {
-	size_t count;
-	plait_value *items;
-};
-
-/* One value, and the index of the member that it came from. */
-struct plait_indexed {
-	size_t index;
-	plait_value value;
-};
-
-extern const struct plait_type plait_values_type;
-extern const struct plait_type plait_indexed_type;
-
-/* What such a value is: borrowed, but items may be taken.  Or aborts. */
-#define plait_value_values(v) plait_value_values_at((v), PLAIT_HERE)
-struct plait_values *plait_value_values_at(const plait_value *v,
-					   const char *where);
-#define plait_value_indexed(v) plait_value_indexed_at((v), PLAIT_HERE)
-struct plait_indexed *plait_value_indexed_at(const plait_value *v,
-					     const char *where);
-
 /*
  * FirstError: a member failed.  Its detail is an indexed value, the member's
  * failure.  FailureGroup: all members failed.  Its detail is their values, all
