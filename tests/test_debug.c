@@ -8,7 +8,7 @@
 #include <plait/testing.h>
 
 #include "lib/debug.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 #include "tests/child.h"
 #include "tests/extreme.h"
 #include "tests/harness.h"

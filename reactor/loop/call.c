@@ -10,13 +10,13 @@
 #include <stdlib.h>
 
 #include "lib/unhandled.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 enum { SLOTS_PER_CHUNK = 32 };
 
 struct plait_call_slot {
 	struct plait_timer timer;
-	struct calls *home;
+	struct call_slots *home;
 	uint64_t id; /* 0: not in use */
 	plait_func *fn;
 	void *arg;
@@ -28,7 +28,7 @@ struct call_chunk {
 	struct plait_call_slot slots[SLOTS_PER_CHUNK];
 };
 
-static void call_put(struct calls *cs, struct plait_call_slot *slot)
+static void call_put(struct call_slots *cs, struct plait_call_slot *slot)
 {
 	slot->id = 0;
 	slot->next = cs->unused;
@@ -36,7 +36,7 @@ static void call_put(struct calls *cs, struct plait_call_slot *slot)
 }
 
 /* An unused slot, or NULL without memory. */
-static struct plait_call_slot *call_get(struct calls *cs)
+static struct plait_call_slot *call_get(struct call_slots *cs)
 {
 	struct plait_call_slot *slot;
 

@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 enum { NS_PER_S = 1000000000 };
 

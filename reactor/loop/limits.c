@@ -4,7 +4,7 @@
  * net/closing.c and loop/shutdown.c.
  */
 #include "lib/base.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 static const struct plait_limits limits_default = {
 	.max_unsent = 64 << 20,

@@ -7,7 +7,7 @@
  * as a snapshot, so many at a time.  The others are run until none is left, so
  * they must end.
  */
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 /* What is begun anew whenever it is lost has to come to an end some time. */
 enum { MAX_REFUSALS = 100, MAX_BEGUN = 1000 };
@@ -120,7 +120,7 @@ void plait_i_loop_run_next_turn(struct plait_reactor *r)
 			plait_container(l, struct loop_task, link);
 
 		plait_list_remove(l);
-		r->done.calls++;
+		r->counts.calls++;
 		r->refusals = 0;
 		plait_i_loop_enter(r);
 		task->run(task);
@@ -205,7 +205,7 @@ void plait_i_loop_run_arrivals(struct plait_reactor *r)
 		/* In a forked child nothing more comes. */
 		if (loop_is_forked(r))
 			continue;
-		r->done.events++;
+		r->counts.events++;
 		plait_i_loop_enter(r);
 		task->run(task);
 		plait_i_loop_leave(r);

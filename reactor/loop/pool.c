@@ -19,7 +19,7 @@
 #include <malloc.h>
 #endif
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 struct pool_slab {
 	struct plait_list link;	 /* among those that have a free block */

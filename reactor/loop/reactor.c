@@ -13,7 +13,7 @@
 #include "lib/base.h"
 #include "lib/debug.h"
 #include "lib/fork.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 /* Best first. */
 static const struct kernel_ops *const kernels[] = {
@@ -403,7 +403,7 @@ static int reactor_turn(struct plait_reactor *r, int64_t limit)
 	int rc = 0;
 
 	r->turns++;
-	r->done = (struct done){ 0 };
+	r->counts = (struct turn_counts){ 0 };
 	reactor_run_due(r);
 	if (r->shutdown != SHUTDOWN_NONE && !loop_is_forked(r))
 		plait_i_shutdown_go_on(r);

@@ -8,7 +8,7 @@
 #include <plait/debug.h>
 
 #include "lib/base.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 /* 0 or as plait_buf_append(). */
 static int report_describe_pending(struct plait_buf *b)
@@ -43,9 +43,9 @@ void plait_i_report_turn(const struct plait_reactor *r)
 	char line[128];
 	int len;
 
-	len = snprintf(line, sizeof(line),
-		       "plait: turn %" PRIu64
-		       ": %u events, %u timers, %u calls\n",
-		       r->turns, r->done.events, r->done.timers, r->done.calls);
+	len = snprintf(
+		line, sizeof(line),
+		"plait: turn %" PRIu64 ": %u events, %u timers, %u calls\n",
+		r->turns, r->counts.events, r->counts.timers, r->counts.calls);
 	plait_i_base_say(line, (size_t)len);
 }

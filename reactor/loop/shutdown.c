@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #include "lib/base.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 static void shutdown_lose(struct plait_reactor *r, struct loop_member *m)
 {

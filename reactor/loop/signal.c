@@ -28,7 +28,7 @@
 
 #include <plait/debug.h>
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 struct signal_kind {
 	/* In a handler.  True if the signal was for w. */

@@ -17,7 +17,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 struct thread_call {
 	struct thread_call *next;
@@ -136,7 +136,7 @@ void plait_i_thread_run(struct plait_reactor *r)
 	     i++) {
 		struct thread_call call = thread_pop(r);
 
-		r->done.calls++;
+		r->counts.calls++;
 		plait_i_loop_enter(r);
 		call.fn(call.arg);
 		plait_i_loop_leave(r);

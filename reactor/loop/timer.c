@@ -19,7 +19,7 @@
  */
 #include <math.h>
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -260,7 +260,7 @@ void plait_i_timer_run_due(struct plait_reactor *r)
 			!loop_is_forked(r);
 	     i++) {
 		plait_timer_stop(t);
-		r->done.timers++;
+		r->counts.timers++;
 		plait_i_loop_enter(r);
 		t->fn(t->arg);
 		plait_i_loop_leave(r);

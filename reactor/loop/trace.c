@@ -21,7 +21,7 @@
 #include "lib/print.h"
 #include "lib/base.h"
 #include "reactor/kernel/file.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 enum { DEFAULT_EVENTS = 65536 };
 

@@ -13,7 +13,7 @@
 
 #include "lib/deferred.h"
 #include "lib/unhandled.h"
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 struct trigger {
 	struct plait_list link;

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "reactor/loop/reactor.h"
+#include "reactor/loop/parts.h"
 
 /* What a program may ask for; the library may ask for a hang-up as well. */
 enum {
@@ -165,7 +165,7 @@ static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 	events &= w->events & WATCH_EVENTS;
 	if (events == 0 || loop_is_forked(r))
 		return;
-	r->done.events++;
+	r->counts.events++;
 	plait_i_loop_enter(r);
 	w->fn(w, events);
 	plait_i_loop_leave(r);
@@ -186,7 +186,7 @@ static inline void watch_deliver_event(struct plait_reactor *r,
 static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
 {
 	watch_clear(r, w);
-	r->done.events++;
+	r->counts.events++;
 	plait_i_loop_enter(r);
 	w->fn(w, PLAIT_LOST);
 	plait_i_loop_leave(r);

@@ -7,8 +7,8 @@
  * that is zeroed is empty, but for its lists, which its init function makes.
  * The parts stand on loop.c and clock.c; shutdown.c and reactor.c on the parts.
  */
-#ifndef REACTOR_REACTOR_H
-#define REACTOR_REACTOR_H
+#ifndef REACTOR_PARTS_H
+#define REACTOR_PARTS_H
 
 #include <pthread.h>
 #include <signal.h>
@@ -68,7 +68,7 @@ bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
 void plait_i_timer_delay(struct plait_timer *t, double seconds);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
-struct calls {
+struct call_slots {
 	struct call_chunk *chunks;
 	struct plait_call_slot *unused;
 	uint64_t ids; /* given out so far */
@@ -139,7 +139,7 @@ void plait_i_signal_in_parent(void);
 void plait_i_signal_in_child(void);
 
 /* report.c: what has run in this turn, and saying so if it is asked for. */
-struct done {
+struct turn_counts {
 	unsigned events, timers, calls;
 };
 
@@ -170,7 +170,7 @@ void plait_i_pool_done(struct plait_reactor *r);
 void plait_i_limits_init(struct plait_reactor *r);
 
 /* How far the shutdown is. */
-enum shutdown {
+enum shutdown_stage {
 	SHUTDOWN_NONE,
 	SHUTDOWN_ASKED,	  /* by plait_reactor_stop() */
 	SHUTDOWN_WAITING, /* for what the triggers returned */
@@ -191,7 +191,7 @@ struct plait_reactor {
 	bool in_turn;	/* run() or iterate() is on the stack */
 	bool running;	/* as the public predicate has it */
 	unsigned depth; /* of plait_i_loop_enter() */
-	enum shutdown shutdown;
+	enum shutdown_stage shutdown;
 	bool waits;   /* the shutdown does, for those that close */
 	bool hurried; /* by plait_reactor_stop_now() */
 
@@ -215,11 +215,11 @@ struct plait_reactor {
 
 	struct watches watches;
 	struct timers timers;
-	struct calls calls;
+	struct call_slots calls;
 	struct triggers triggers;
 	struct thread_calls thread;
 	struct signals signals;
-	struct done done;
+	struct turn_counts counts;
 	struct pool pool;
 	struct plait_limits limits;
 };
