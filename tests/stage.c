@@ -477,12 +477,6 @@ static void jump(void)
 	clock_advance(play_number());
 }
 
-static void epoll_only(void)
-{
-	if (strcmp(backend, "epoll") != 0)
-		play_no_further();
-}
-
 static const struct play_verb words[] = {
 	{ "a", peer_step },
 	{ "attempt", attempt },
@@ -491,7 +485,6 @@ static const struct play_verb words[] = {
 	{ "client", client_step },
 	{ "d", peer_step },
 	{ "drop", drop },
-	{ "epoll-only", epoll_only },
 	{ "jump", jump },
 	{ "keep", keep },
 	{ "met", met },

@@ -52,7 +52,6 @@
  *	unhandled 1		as many are expected, from here on
  *	reported 1, reported TEXT	so many were; the last says that
  *	jump 10			the clock
- *	epoll-only		the story ends here with any other backend
  */
 #ifndef TESTS_STAGE_H
 #define TESTS_STAGE_H

@@ -324,10 +324,25 @@ static void virtual_time(void)
 	clock_virtual(true);
 }
 
+static void epoll_only(void)
+{
+	if (strcmp(backend, "epoll") != 0)
+		play_no_further();
+}
+
 /* The kernel and the allocator. */
+static const char *system_call(void)
+{
+	const char *name = play_word();
+
+	if (strcmp(name, "wait") != 0)
+		return name;
+	return strcmp(backend, "epoll") == 0 ? "epoll_wait" : "select";
+}
+
 static void fail_call(void)
 {
-	const char *call = play_word();
+	const char *call = system_call();
 	int err = play_errno();
 
 	if (play_mark("forever"))
@@ -338,7 +353,7 @@ static void fail_call(void)
 
 static void cut_short(void)
 {
-	const char *call = play_word();
+	const char *call = system_call();
 	size_t n = (size_t)play_number();
 
 	if (play_mark("forever"))
@@ -349,9 +364,14 @@ static void cut_short(void)
 
 static void pass(void)
 {
-	const char *call = play_word();
+	const char *call = system_call();
 
 	fault_pass(call, play_count(1));
+}
+
+static void faults_off(void)
+{
+	fault_off();
 }
 
 static void no_memory(void)
@@ -377,7 +397,7 @@ static void count(void)
 /* What has come of it. */
 static void calls(void)
 {
-	play_number_is(calls_of(play_word()));
+	play_number_is(calls_of(system_call()));
 }
 
 static void trace_step(void)
@@ -536,7 +556,9 @@ static const struct play_verb verbs[] = {
 	{ "done", done },
 	{ "end", end },
 	{ "errno", errno_step },
+	{ "epoll-only", epoll_only },
 	{ "fail", fail_call },
+	{ "faults-off", faults_off },
 	{ "free-reactor", free_reactor },
 	{ "half-closeable", half_closeable },
 	{ "has-read", has_read },

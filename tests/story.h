@@ -43,13 +43,15 @@
  *	quiet 0.2		that time passes in few turns
  *	until reads 1, until lost 1
  *	virtual, real-time	the clock
+ *	epoll-only		the story ends here with any other backend
  *	run-and-stop, iterate-and-stop, free-reactor
  *	lost			turns until connection_lost(), and it is done
  *	end			the peer closes, lost, once each
  *
  *	fail recv EINTR, fail recv EINTR 3, fail recv EINTR forever
  *	short recv 9, short recv 9 forever	moves that many bytes
- *	pass recv 2		as fault.h says
+ *	pass recv 2		as fault.h says; wait is the backend's call
+ *	faults-off
  *	no-memory, memory, used recv
  *	count			calls, from now on: calls recv 5
  *

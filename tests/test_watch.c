@@ -2,6 +2,22 @@
  * Watches: descriptors of the user's own, on every backend alike.  Stale
  * events, descriptors that are closed, duplicated or reused behind the loop's
  * back, and what callbacks of one batch do to each other.
+ *
+ * In the stories a to d are watched ends of socket pairs:
+ *
+ *	a watches R		opens it; W for writing, RW, - for nothing; an
+ *				errno behind it is what that fails with
+ *	a wants RW		changes that
+ *	a stops, a is-forgotten	by the user, inside the library
+ *	a hears			its peer writes a byte
+ *	a reads, a closes	its descriptor, without a word to its watch
+ *	a is-orphaned		forgotten and closed, while its file is open
+ *				elsewhere, and speaks
+ *	a peer-closes
+ *	a calls 3		its callback ran so often
+ *	a events RW		it was told that; L: lost
+ *	rests			the next wait takes all of a minute
+ *	turns-a-second <61	in which nothing happens
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +26,7 @@
 
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
+#include "tests/story.h"
 #include "tests/timed.h"
 
 enum { MAX_PAIRS = 8, MAX_NOTES = 64 };
@@ -17,7 +34,7 @@ enum { MAX_PAIRS = 8, MAX_NOTES = 64 };
 /* A watched end of a socket pair, and what its callback does. */
 struct end {
 	struct plait_watch w;
-	int peer;
+	int fd, peer, twin; /* of a story; -1: none */
 	unsigned calls;
 	unsigned events; /* of the last call */
 	void (*act)(struct end *e);
@@ -62,18 +79,23 @@ static void want(struct end *e, unsigned events)
 	ck_assert_int_eq(plait_watch_change(&e->w, events), 0);
 }
 
-static struct end *open_end(int i, unsigned events)
+static void open_pair(struct end *e)
 {
-	struct end *e = &ends[i];
 	int fd[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX,
 				    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 				    0, fd),
 			 0);
+	e->fd = fd[0];
 	e->peer = fd[1];
-	watch(e, fd[0], events);
-	return e;
+}
+
+static struct end *open_end(int i, unsigned events)
+{
+	open_pair(&ends[i]);
+	watch(&ends[i], ends[i].fd, events);
+	return &ends[i];
 }
 
 static void close_end(struct end *e)
@@ -100,52 +122,200 @@ static void stop(struct end *e)
 	plait_watch_stop(&e->w);
 }
 
-GROUP("events");
-
-TEST(told_in_every_turn_in_which_it_is_ready, ON_EACH_BACKEND)
+/*
+ * A registration that is over and that only a new set can get rid of: its file
+ * is open elsewhere, and speaks.
+ */
+static int leave_an_orphan(struct end *e)
 {
-	struct end *e = open_end(0, PLAIT_READ);
+	int duplicate = dup(e->w.fd);
 
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(e->calls, 0);
+	plait_i_watch_forget(&e->w);
+	close(e->w.fd);
 	say(e);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(e->calls, 3);
-	ck_assert_uint_eq(e->events, PLAIT_READ);
-	read_one(e);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(e->calls, 3);
-	close_end(e);
+	return duplicate;
 }
 
-TEST(both_at_once_are_told_at_once, ON_EACH_BACKEND)
+static void assert_sleeps(void)
 {
-	struct end *e = open_end(0, PLAIT_READ | PLAIT_WRITE);
+	double began = clock_now();
 
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_WRITE);
-	say(e);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->calls, 2);
-	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
-	close_end(e);
+	clock_virtual(true);
+	calls_reset();
+	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
+	ck_assert_double_ge(wait_timeout(), 59);
+	ck_assert_double_ge(clock_now(), began + 59);
+	clock_virtual(false);
 }
 
-TEST(only_what_is_waited_for_is_told, ON_EACH_BACKEND)
+/* How many turns it makes in a second in which nothing happens. */
+static unsigned turns_in_a_second(void)
 {
-	struct end *e = open_end(0, PLAIT_WRITE);
+	double end;
+	unsigned n = 0;
 
-	say(e);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_WRITE);
-	want(e, PLAIT_READ);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_READ);
-	want(e, 0);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(e->calls, 2);
-	close_end(e);
+	clock_virtual(true);
+	for (end = clock_now() + 1; clock_now() < end; n++) {
+		ck_assert_uint_lt(n, 1000);
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 0.5), 0);
+	}
+	clock_virtual(false);
+	return n;
 }
+
+/* The words of the stories. */
+static struct end *who;
+
+static unsigned next_events(void)
+{
+	const char *word = play_word();
+
+	play_holds(word[strspn(word, "RWL-")] == '\0', "no events: %s", word);
+	return (strchr(word, 'R') ? PLAIT_READ : 0) |
+	       (strchr(word, 'W') ? PLAIT_WRITE : 0) |
+	       (strchr(word, 'L') ? PLAIT_LOST : 0);
+}
+
+static void gave(int r)
+{
+	int expected = play_more() ? play_errno() : 0;
+
+	play_holds(r == -expected, "%s", play_errno_name(-r));
+}
+
+static void step_watches(void)
+{
+	unsigned events = next_events();
+
+	if (who->fd < 0)
+		open_pair(who);
+	gave(plait_watch_start(reactor, &who->w, who->fd, events, on_ready));
+}
+
+static void step_wants(void)
+{
+	unsigned events = next_events();
+
+	gave(plait_watch_change(&who->w, events));
+}
+
+static void step_stops(void)
+{
+	plait_watch_stop(&who->w);
+}
+
+static void step_is_forgotten(void)
+{
+	plait_i_watch_forget(&who->w);
+}
+
+static void step_hears(void)
+{
+	say(who);
+}
+
+static void step_reads(void)
+{
+	read_one(who);
+}
+
+static void step_closes(void)
+{
+	close(who->fd);
+	who->fd = -1;
+}
+
+static void step_is_orphaned(void)
+{
+	who->twin = leave_an_orphan(who);
+	who->fd = -1;
+}
+
+static void step_peer_closes(void)
+{
+	close(who->peer);
+	who->peer = -1;
+}
+
+static void step_calls(void)
+{
+	play_number_is(who->calls);
+}
+
+static void step_events(void)
+{
+	play_holds(who->events == next_events(), "they are %u", who->events);
+}
+
+static const struct play_verb end_verbs[] = {
+	{ "calls", step_calls },
+	{ "closes", step_closes },
+	{ "events", step_events },
+	{ "hears", step_hears },
+	{ "is-forgotten", step_is_forgotten },
+	{ "is-orphaned", step_is_orphaned },
+	{ "peer-closes", step_peer_closes },
+	{ "reads", step_reads },
+	{ "stops", step_stops },
+	{ "wants", step_wants },
+	{ "watches", step_watches },
+	{ NULL, NULL },
+};
+
+static void step_end(void)
+{
+	who = &ends[*play_name - 'a'];
+	play_holds(play_act(end_verbs), "no end does that");
+}
+
+static void step_turns(void)
+{
+	play_number_is(turns_in_a_second());
+}
+
+static const struct play_verb words[] = {
+	{ "a", step_end },
+	{ "b", step_end },
+	{ "c", step_end },
+	{ "d", step_end },
+	{ "rests", assert_sleeps },
+	{ "turns-a-second", step_turns },
+	{ NULL, NULL },
+};
+
+static void close_ends(void)
+{
+	for (int i = 0; i < MAX_PAIRS; i++) {
+		plait_watch_stop(&ends[i].w);
+		if (ends[i].fd >= 0)
+			close(ends[i].fd);
+		if (ends[i].peer >= 0)
+			close(ends[i].peer);
+		if (ends[i].twin >= 0)
+			close(ends[i].twin);
+	}
+}
+
+static void setup(void)
+{
+	for (int i = 0; i < MAX_PAIRS; i++)
+		ends[i] = (struct end){ .fd = -1, .peer = -1, .twin = -1 };
+	play_words(words, close_ends);
+}
+
+GROUP("events", .setup = setup);
+
+STORY(told_in_every_turn_in_which_it_is_ready,
+      "a watches R; turn 2; a calls 0; a hears; turn 3; a calls 3;"
+      "a events R; a reads; turn 2; a calls 3");
+
+STORY(both_at_once_are_told_at_once,
+      "a watches RW; turn; a events W; a hears; turn; a calls 2; a events RW");
+
+STORY(only_what_is_waited_for_is_told,
+      "a watches W; a hears; turn; a events W; a wants R; turn; a events R;"
+      "a wants -; turn 2; a calls 2");
 
 static void say_nothing_to(struct end *e)
 {
@@ -175,37 +345,16 @@ TEST(bits_that_are_no_events_are_dropped, ON_EACH_BACKEND)
 	close_end(e);
 }
 
-TEST(a_hang_up_wakes_nobody_who_waits_for_nothing, ON_EACH_BACKEND)
-{
-	struct end *e = open_end(0, PLAIT_READ);
+STORY(a_hang_up_wakes_nobody_who_waits_for_nothing,
+      "a watches R; a wants -; a peer-closes; rests; a calls 0");
 
-	want(e, 0);
-	close(e->peer);
-	clock_virtual(true);
-	calls_reset();
-	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
-	ck_assert_double_eq_tol(wait_timeout(), 60, 1e-3);
-	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
-	ck_assert_uint_eq(e->calls, 0);
-	e->peer = -1;
-	close_end(e);
-}
+STORY(a_hang_up_is_told_to_who_waits_for_anything,
+      "a watches R; turn; a calls 0; a peer-closes; turn; a calls 1; a events "
+      "R",
+      "a watches W; turn; a calls 1; a peer-closes; turn; a calls 2; a events "
+      "W");
 
-TEST(a_hang_up_is_told_to_who_waits_for_anything, ON_EACH_BACKEND, TIMES(2))
-{
-	struct end *e = open_end(0, _i == 0 ? PLAIT_READ : PLAIT_WRITE);
-
-	run_turns(reactor, 1);
-	clear_notes();
-	close(e->peer);
-	run_turns(reactor, 1);
-	ck_assert_str_eq(ran, "a");
-	ck_assert_uint_eq(e->events, _i == 0 ? PLAIT_READ : PLAIT_WRITE);
-	e->peer = -1;
-	close_end(e);
-}
-
-GROUP("start and stop");
+GROUP("start and stop", .setup = setup);
 
 TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 {
@@ -277,31 +426,13 @@ TEST(without_memory_for_the_table_it_is_refused, ON_EACH_BACKEND)
 	close(fd);
 }
 
-#ifdef HAVE_EPOLL
-static const int epoll_errors[] = { ENOMEM, ENOSPC };
-
-TEST(what_epoll_refuses_leaves_all_as_it_was, ON_EACH_BACKEND, TIMES(2))
-{
-	struct end *e;
-	int err = epoll_errors[_i];
-
-	if (has_select())
-		return;
-	e = open_end(0, PLAIT_READ);
-	stop(e);
-	fault_call("epoll_ctl", 1, err);
-	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->w.fd, PLAIT_READ,
-					   on_ready),
-			 -err);
-	watch(e, e->w.fd, PLAIT_READ);
-	fault_call("epoll_ctl", 1, err);
-	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_WRITE), -err);
-	say(e);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_READ);
-	close_end(e);
-}
-#endif
+STORY(what_epoll_refuses_leaves_all_as_it_was,
+      "epoll-only; a watches R; a stops; fail epoll_ctl ENOMEM;"
+      "a watches R ENOMEM; a watches R; fail epoll_ctl ENOMEM;"
+      "a wants W ENOMEM; a hears; turn; a events R",
+      "epoll-only; a watches R; a stops; fail epoll_ctl ENOSPC;"
+      "a watches R ENOSPC; a watches R; fail epoll_ctl ENOSPC;"
+      "a wants W ENOSPC; a hears; turn; a events R");
 
 static void make_file_end(int fd)
 {
@@ -346,20 +477,11 @@ TEST(a_file_may_be_stopped_in_its_callback, ON_EACH_BACKEND)
 	close_end(e);
 }
 
-GROUP("events");
+GROUP("events", .setup = setup);
 
-TEST(an_interrupted_wait_is_a_turn_without_events, ON_EACH_BACKEND)
-{
-	struct end *e = open_end(0, PLAIT_READ);
-
-	say(e);
-	fault_call(has_select() ? "select" : "epoll_wait", 3, EINTR);
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(e->calls, 0);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->calls, 1);
-	close_end(e);
-}
+STORY(an_interrupted_wait_is_a_turn_without_events,
+      "a watches R; a hears; fail wait EINTR 3; turn 3; a calls 0; turn;"
+      "a calls 1");
 
 TEST(a_wait_that_cannot_be_ends_the_run, ON_EACH_BACKEND)
 {
@@ -535,67 +657,21 @@ TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
 	close(fd[1]);
 }
 
-GROUP("behind its back");
+GROUP("behind its back", .setup = setup);
 
 /* Closed without a word; another must not suffer, and nothing may spin. */
-TEST(a_descriptor_closed_behind_its_back_is_told_as_lost, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+STORY(a_descriptor_closed_behind_its_back_is_told_as_lost,
+      "a watches R; b watches R; a closes; a wants RW; a wants R; b hears;"
+      "turn 2; a events L; a calls 1; b calls >0; a wants R EINVAL; b reads;"
+      "rests");
 
-	close(a->w.fd);
-	want(a, PLAIT_READ | PLAIT_WRITE);
-	want(a, PLAIT_READ);
-	say(b);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(a->events, PLAIT_LOST);
-	ck_assert_uint_eq(a->calls, 1);
-	ck_assert_uint_ge(b->calls, 1);
-	ck_assert_int_eq(plait_watch_change(&a->w, PLAIT_READ), -EINVAL);
-	read_one(b);
-	clock_virtual(true);
-	calls_reset();
-	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
-	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
-	ck_assert_double_ge(wait_timeout(), 59);
-	close(a->peer);
-	close_end(b);
-}
-
-TEST(a_lost_one_may_be_stopped_before_it_is_told, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ);
-
-	close(a->w.fd);
-	want(a, PLAIT_WRITE);
-	plait_watch_stop(&a->w);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(a->calls, 0);
-	close(a->peer);
-}
+STORY(a_lost_one_may_be_stopped_before_it_is_told,
+      "a watches R; a closes; a wants W; a stops; turn 2; a calls 0");
 
 /* A duplicate keeps the file in the kernel's set after its number closed. */
-TEST(a_duplicate_left_behind_does_not_spin, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	int duplicate = dup(a->w.fd);
-
-	plait_i_watch_forget(&a->w);
-	close(a->w.fd);
-	say(a);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(a->calls, 0);
-	clock_virtual(true);
-	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
-	ck_assert_double_ge(wait_timeout(), 59);
-	ck_assert_double_ge(clock_now(), 59);
-	clock_virtual(false);
-	say(b);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(b->calls, 1);
-	close(duplicate);
-	close(a->peer);
-	close_end(b);
-}
+STORY(a_duplicate_left_behind_does_not_spin,
+      "a watches R; b watches R; a is-orphaned; turn 2; a calls 0; rests;"
+      "b hears; turn; b calls 1");
 
 /* The number belongs to another by now, which must stay watched. */
 TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
@@ -618,106 +694,20 @@ TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
 	close_end(b);
 }
 
-TEST(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
-     ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ);
+STORY(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
+      "a watches R; a is-forgotten; a hears; turn; rests; count; turn 3;"
+      "calls epoll_ctl 0; a calls 0");
 
-	plait_i_watch_forget(&a->w);
-	say(a);
-	run_turns(reactor, 1);
-	clock_virtual(true);
-	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
-	ck_assert_double_ge(wait_timeout(), 59);
-	calls_reset();
-	run_turns(reactor, 3);
-	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
-	ck_assert_uint_eq(a->calls, 0);
-	close_end(a);
-}
+STORY(without_descriptors_the_old_set_makes_room_for_the_new_one,
+      "a watches R; b watches R; a is-orphaned; fail epoll_create1 EMFILE;"
+      "turn; rests; b hears; turn; b calls 1");
 
-/*
- * A registration that is over and that only a new set can get rid of: its file
- * is open elsewhere, and speaks.
- */
-static int leave_an_orphan(struct end *e)
-{
-	int duplicate = dup(e->w.fd);
-
-	plait_i_watch_forget(&e->w);
-	close(e->w.fd);
-	say(e);
-	return duplicate;
-}
-
-static void assert_sleeps(void)
-{
-	double began = clock_now();
-
-	clock_virtual(true);
-	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
-	ck_assert_double_ge(clock_now(), began + 59);
-	clock_virtual(false);
-}
-
-TEST(without_descriptors_the_old_set_makes_room_for_the_new_one,
-     ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	int duplicate = leave_an_orphan(a);
-
-	fault_call("epoll_create1", 1, EMFILE);
-	run_turns(reactor, 1);
-	assert_sleeps();
-	say(b);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(b->calls, 1);
-	close(duplicate);
-	close(a->peer);
-	close_end(b);
-}
-
-/* How many turns it makes in a second in which nothing happens. */
-static unsigned turns_in_a_second(void)
-{
-	double end;
-	unsigned n = 0;
-
-	clock_virtual(true);
-	for (end = clock_now() + 1; clock_now() < end; n++) {
-		ck_assert_uint_lt(n, 1000);
-		ck_assert_int_eq(plait_reactor_iterate(reactor, 0.5), 0);
-	}
-	clock_virtual(false);
-	return n;
-}
-
-TEST(without_any_set_it_rests_and_tries_again, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	struct end *c = open_end(2, PLAIT_READ), *d;
-	int duplicate = leave_an_orphan(a);
-
-	fault_call_forever("epoll_create1", EMFILE);
-	run_turns(reactor, 1);
-	ck_assert_uint_le(turns_in_a_second(), 60);
-	/* Watches come, go and change meanwhile. */
-	d = open_end(3, PLAIT_READ);
-	want(b, PLAIT_READ | PLAIT_WRITE);
-	plait_watch_stop(&c->w);
-	say(c);
-	say(d);
-	fault_off();
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(b->events, PLAIT_WRITE);
-	ck_assert_uint_eq(c->calls, 0);
-	ck_assert_uint_eq(d->calls, 1);
-	close(duplicate);
-	close(a->peer);
-	close_end(b);
-	close_end(c);
-	close_end(d);
-}
+/* Watches come, go and change meanwhile. */
+STORY(without_any_set_it_rests_and_tries_again,
+      "a watches R; b watches R; c watches R; a is-orphaned;"
+      "fail epoll_create1 EMFILE forever; turn; turns-a-second <61;"
+      "d watches R; b wants RW; c stops; c hears; d hears; faults-off; turn;"
+      "b events W; c calls 0; d calls 1");
 
 /* It has no time to rest if something is due, and never rests too long. */
 TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
@@ -740,40 +730,18 @@ TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 	close(a->peer);
 }
 
-TEST(a_reactor_without_a_set_may_be_freed, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ);
-	int duplicate = leave_an_orphan(a);
-
-	fault_call_forever("epoll_create1", EMFILE);
-	run_turns(reactor, 2);
-	plait_reactor_free(&reactor);
-	close(duplicate);
-	close(a->peer);
-}
+STORY(a_reactor_without_a_set_may_be_freed,
+      "a watches R; a is-orphaned; fail epoll_create1 EMFILE forever; turn 2;"
+      "free-reactor");
 
 /* The old one serves, but it reports the orphan again and again. */
-TEST(without_memory_for_a_new_set_it_rests_too, ON_EACH_BACKEND, TIMES(2))
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	int duplicate = leave_an_orphan(a);
-
-	fault_call_forever("epoll_ctl", _i == 0 ? ENOMEM : ENOSPC);
-	run_turns(reactor, 1);
-	ck_assert_uint_le(turns_in_a_second(), 60);
-	fault_call_forever("epoll_ctl", ENOMEM);
-	say(b);
-	run_turns(reactor, 1);
-	ck_assert_uint_eq(b->calls, 1);
-	ck_assert_uint_eq(b->events, PLAIT_READ);
-	read_one(b);
-	fault_off();
-	run_turns(reactor, 1);
-	assert_sleeps();
-	close(duplicate);
-	close(a->peer);
-	close_end(b);
-}
+STORY(without_memory_for_a_new_set_it_rests_too,
+      "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOMEM forever;"
+      "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
+      "turn; b calls 1; b events R; b reads; faults-off; turn; rests",
+      "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOSPC forever;"
+      "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
+      "turn; b calls 1; b events R; b reads; faults-off; turn; rests");
 
 /* Whoever has put another file there has not stopped the watch. */
 TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
@@ -797,37 +765,13 @@ TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
 }
 
 /* Its peer has hung up, which cannot be masked. */
-TEST(a_watch_that_waits_for_nothing_stays_out_of_a_new_set, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-	int duplicate;
+STORY(a_watch_that_waits_for_nothing_stays_out_of_a_new_set,
+      "a watches R; b watches R; b wants -; b peer-closes; a is-orphaned;"
+      "turn; rests; b calls 0");
 
-	want(b, 0);
-	close(b->peer);
-	duplicate = leave_an_orphan(a);
-	run_turns(reactor, 1);
-	assert_sleeps();
-	ck_assert_uint_eq(b->calls, 0);
-	close(duplicate);
-	close(a->peer);
-	plait_watch_stop(&b->w);
-	close(b->w.fd);
-}
-
-TEST(a_watch_that_waits_for_nothing_is_not_lost_with_others, ON_EACH_BACKEND)
-{
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
-
-	want(b, 0);
-	close(a->w.fd);
-	close(b->w.fd);
-	want(a, PLAIT_READ | PLAIT_WRITE);
-	run_turns(reactor, 2);
-	ck_assert_uint_eq(a->events, PLAIT_LOST);
-	ck_assert_uint_eq(b->calls, 0);
-	close(a->peer);
-	close(b->peer);
-}
+STORY(a_watch_that_waits_for_nothing_is_not_lost_with_others,
+      "a watches R; b watches R; b wants -; a closes; b closes; a wants RW;"
+      "turn 2; a events L; b calls 0");
 
 static struct end *changed;
 static unsigned changed_to;
@@ -924,7 +868,7 @@ TEST(a_number_that_leads_to_another_file_can_be_changed, ON_EACH_BACKEND)
 
 static const int high[] = { 1023, 1024, 1500 };
 
-GROUP("start and stop");
+GROUP("start and stop", .setup = setup);
 
 TEST(a_number_too_high_for_select_is_refused_by_select_alone, ON_EACH_BACKEND,
      TIMES(3))
@@ -948,7 +892,7 @@ TEST(a_number_too_high_for_select_is_refused_by_select_alone, ON_EACH_BACKEND,
 	close_end(e);
 }
 
-GROUP("behind its back");
+GROUP("behind its back", .setup = setup);
 
 /* epoll calls that a hang-up and nothing else. */
 TEST(the_end_of_a_pipe_is_readable, ON_EACH_BACKEND)
@@ -1001,7 +945,7 @@ TEST(a_number_that_is_refused_costs_nothing, ON_EACH_REACTOR, TIMES(3))
 	plait_watch_stop(&w);
 }
 
-GROUP("events");
+GROUP("events", .setup = setup);
 
 TEST(each_ready_one_is_told_in_each_turn, ON_EACH_BACKEND)
 {
@@ -1086,30 +1030,13 @@ TEST(a_crowd_that_goes_when_it_is_told_is_told_once_each, ON_EACH_BACKEND)
 	crowd_leave();
 }
 
-GROUP("start and stop");
+GROUP("start and stop", .setup = setup);
 
-TEST(a_reactor_that_is_freed_stops_its_watches, ON_EACH_BACKEND)
-{
-	struct end *e = open_end(0, PLAIT_READ);
+STORY(a_reactor_that_is_freed_stops_its_watches,
+      "a watches R; free-reactor; a wants R EINVAL");
 
-	plait_reactor_free(&reactor);
-	ck_assert_int_eq(plait_watch_change(&e->w, PLAIT_READ), -EINVAL);
-	close_end(e);
-}
+GROUP("events", .setup = setup);
 
-GROUP("events");
-
-TEST(an_event_costs_one_wait_and_nothing_else, ON_EACH_BACKEND)
-{
-	struct end *e = open_end(0, PLAIT_READ);
-
-	say(e);
-	run_turns(reactor, 1);
-	calls_reset();
-	run_turns(reactor, 10);
-	ck_assert_uint_eq(e->calls, 11);
-	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 10);
-	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
-	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
-	close_end(e);
-}
+STORY(an_event_costs_one_wait_and_nothing_else,
+      "a watches R; a hears; turn; count; turn 10; a calls 11; calls wait 10;"
+      "calls epoll_ctl 0; calls clock_gettime 0");
