@@ -20,6 +20,11 @@ static struct plait_connector *kept;
 static uint16_t full_number;
 static int held, full, waiting; /* sockets that nobody accepts from */
 
+void stage_play(const char *steps)
+{
+	play(&nobody, steps);
+}
+
 void stage_listen(void)
 {
 	server_number = actor_listen(&server, reactor, &port);
@@ -325,10 +330,10 @@ static const unsigned *counter(const struct actor *a, const char *name)
 
 static void on_event(struct actor *a, char what)
 {
-	const char *story = plays[a == &server][(unsigned char)what];
+	const char *steps = plays[a == &server][(unsigned char)what];
 
-	if (story != NULL)
-		play(&nobody, story);
+	if (steps != NULL)
+		stage_play(steps);
 }
 
 static void act(struct actor *a)

@@ -67,7 +67,8 @@ extern uint16_t refusing;	/* the number of one that refuses */
 void stage_setup(void);
 void stage_teardown(void);
 
-/* What some of the steps do, for other tests. */
+/* Steps, or what some of them do, in the middle of another test. */
+void stage_play(const char *steps);
 void stage_listen(void);
 void stage_attempt(void);
 void stage_meet(void);

@@ -305,13 +305,6 @@ static void setup_testing(void)
 	reactor = plait_testing_reactor_new();
 }
 
-static void do_steps(const char *steps)
-{
-	struct wire nobody = { .peer = -1 };
-
-	play(&nobody, steps);
-}
-
 GROUP("list", .setup = setup, .teardown = stage_teardown);
 
 STORY(the_next_address_is_tried_when_one_fails,
@@ -551,8 +544,8 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 	int status;
 	pid_t pid;
 
-	do_steps("server listens; search; start; add refusing; tried;"
-		 "add full; add full; try-next; turn");
+	stage_play("server listens; search; start; add refusing; tried;"
+		   "add full; add full; try-next; turn");
 	pid = fork();
 	if (pid == 0) {
 		plait_reactor_free(&reactor);
@@ -562,7 +555,7 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
-	do_steps("add listening; try-next; until client made 1; close");
+	stage_play("add listening; try-next; until client made 1; close");
 }
 
 GROUP("overlap", .setup = setup, .teardown = stage_teardown);

@@ -287,50 +287,18 @@ TEST(one_factory_may_serve_several_ports, ON_EACH_BACKEND)
 	ck_assert_str_eq(server.trace, "SX");
 }
 
+#define IN_A_BURST                                                             \
+	"server listens; a knocks; b knocks; c knocks; d knocks;"              \
+	"until server stopped 1; a closes; b closes; c closes; d leaves;"      \
+	"server builds 2"
+
 /* The first connection comes alone, and the next two in one turn. */
-static void stop_port_at_second(struct actor *a)
-{
-	struct plait_deferred *d;
+STORY(stopped_while_accepting_takes_no_other,
+      "server M { server M { server stops-listening } }" IN_A_BURST);
 
-	if (a->builds < 2)
-		return;
-	d = plait_port_stop_listening(&port);
-	plait_deferred_detach(&d);
-}
-
-static void stop_port_when_made(struct actor *a, struct plait_protocol *p)
-{
-	stop_port_at_second(a);
-}
-
-static void stops_in_a_burst(void)
-{
-	unsigned number = actor_listen(&server, reactor, &port);
-	int fds[4];
-
-	for (int i = 0; i < 4; i++)
-		fds[i] = peer_connect((uint16_t)number);
-	run_until_count(reactor, &server.stops, 1);
-	for (int i = 0; i < 4; i++)
-		close(fds[i]);
-	run_until_count(reactor, &server.lost, server.made);
-	run_turns(reactor, 3);
-}
-
-TEST(stopped_while_accepting_takes_no_other, ON_EACH_BACKEND)
-{
-	server.on_made = stop_port_when_made;
-	stops_in_a_burst();
-	ck_assert_uint_eq(server.builds, 2);
-}
-
-TEST(stopped_while_building_serves_that_one, ON_EACH_BACKEND)
-{
-	server.on_build = stop_port_at_second;
-	stops_in_a_burst();
-	ck_assert_uint_eq(server.builds, 2);
-	ck_assert_uint_eq(server.made, 2);
-}
+STORY(stopped_while_building_serves_that_one,
+      "server B { server B { server stops-listening } }" IN_A_BURST
+      "; server made 2");
 
 GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 

@@ -16,13 +16,6 @@ static void setup(void)
 	actor_hear_of_ports(&server);
 }
 
-static void do_steps(const char *steps)
-{
-	struct wire nobody = { .peer = -1 };
-
-	play(&nobody, steps);
-}
-
 GROUP("pausing", .setup = setup, .teardown = stage_teardown);
 
 STORY(who_connects_to_a_paused_port_waits,
@@ -47,11 +40,11 @@ static void resume(void *arg)
 
 TEST(resuming_a_port_that_is_not_paused_aborts, ON_EACH_REACTOR)
 {
-	do_steps("server listens");
+	stage_play("server listens");
 	assert_aborts(resume, NULL,
 		      "plait_port_resume_accepting: the port is not paused");
-	do_steps("server pauses-accepting; server resumes-accepting;"
-		 "server stops-listening; turn 3");
+	stage_play("server pauses-accepting; server resumes-accepting;"
+		   "server stops-listening; turn 3");
 }
 
 /* All that have come wait for turns that accept several. */
@@ -66,14 +59,14 @@ TEST(paused_while_accepting_it_takes_no_other, ON_EACH_BACKEND)
 	int fds[8];
 
 	server.on_build = pause_at_fourth;
-	do_steps("server listens");
+	stage_play("server listens");
 	for (int i = 0; i < 8; i++)
 		fds[i] = peer_connect((uint16_t)server_number);
-	do_steps("until server builds 4; turn 5; server builds 4;"
-		 "server resumes-accepting; until server made 8");
+	stage_play("until server builds 4; turn 5; server builds 4;"
+		   "server resumes-accepting; until server made 8");
 	for (int i = 0; i < 8; i++)
 		close(fds[i]);
-	do_steps("until server lost 8; server stops");
+	stage_play("until server lost 8; server stops");
 }
 
 STORY(paused_as_it_opens_it_accepts_nobody,
@@ -124,7 +117,7 @@ TEST(a_port_says_that_it_is_paused, ON_EACH_REACTOR)
 {
 	char text[64], wanted[64];
 
-	do_steps("server listens; server pauses-accepting");
+	stage_play("server listens; server pauses-accepting");
 	snprintf(wanted, sizeof(wanted), "port on 127.0.0.1:%u, paused",
 		 server_number);
 	plait_port_str(port, text, sizeof(text));
@@ -132,7 +125,7 @@ TEST(a_port_says_that_it_is_paused, ON_EACH_REACTOR)
 	plait_port_resume_accepting(port);
 	plait_port_str(port, text, sizeof(text));
 	ck_assert_ptr_nonnull(strstr(text, ", listening"));
-	do_steps("server stops-listening; turn 3");
+	stage_play("server stops-listening; turn 3");
 }
 
 STORY(a_child_that_pauses_does_not_pause_the_parent,
@@ -142,11 +135,11 @@ STORY(a_child_that_pauses_does_not_pause_the_parent,
 TEST(a_paused_port_of_a_testing_reactor_accepts_nobody, PURE)
 {
 	reactor = plait_testing_reactor_new();
-	do_steps("server listens; server pauses-accepting");
+	stage_play("server listens; server pauses-accepting");
 	ck_assert_ptr_null(plait_testing_accept(port));
-	do_steps("server trace SO; server resumes-accepting");
+	stage_play("server trace SO; server resumes-accepting");
 	ck_assert_ptr_nonnull(plait_testing_accept(port));
-	do_steps("server trace SOBM; server stops-listening; turn 3");
+	stage_play("server trace SOBM; server stops-listening; turn 3");
 	plait_reactor_free(&reactor);
 }
 
@@ -156,14 +149,14 @@ TEST(a_factory_is_told_of_each_of_its_ports, ON_EACH_REACTOR)
 {
 	struct plait_port *first;
 
-	do_steps("server listens");
+	stage_play("server listens");
 	first = port;
 	ck_assert_ptr_eq(server.port, first);
-	do_steps("server listens; server trace SOO");
+	stage_play("server listens; server trace SOO");
 	ck_assert_ptr_eq(server.port, port);
-	do_steps("server stops-listening; turn 3; server trace SOOo");
+	stage_play("server stops-listening; turn 3; server trace SOOo");
 	port = first;
-	do_steps("server stops-listening; turn 3; server trace SOOooX");
+	stage_play("server stops-listening; turn 3; server trace SOOooX");
 }
 
 STORY_ON(it_is_told_of_a_port_that_its_start_has_stopped, ON_EACH_REACTOR,
@@ -198,9 +191,9 @@ TEST(a_child_that_was_forked_meanwhile_is_told_nothing_more, ON_EACH_REACTOR,
 	child = 1;
 	fork_at = "So"[_i];
 	server.on_event = fork_here;
-	do_steps("server listens");
+	stage_play("server listens");
 	if (child > 0)
-		do_steps("server stops-listening");
+		stage_play("server stops-listening");
 	/* In the child the first turn that it is in fails. */
 	for (int i = 0; i < 3 && child > 0; i++)
 		plait_reactor_iterate(reactor, 0);
