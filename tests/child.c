@@ -65,6 +65,14 @@ int child_run(void (*fn)(void *arg), void *arg, const char **said)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
+void child_ends(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
 pid_t child_hold(void)
 {
 	pid_t pid = fork();

@@ -19,6 +19,9 @@ int child_run(void (*fn)(void *arg), void *arg, const char **said);
 /* Ends a child with that status, and saves what it has covered. */
 _Noreturn void child_leave(int status);
 
+/* Waits for a child of the test's own, which ends with status 0. */
+void child_ends(pid_t pid);
+
 /*
  * A child that holds every descriptor that is open now, and does nothing,
  * until it is let go.

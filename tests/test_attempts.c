@@ -19,12 +19,12 @@
  */
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <plait/testing.h>
 
 #include "reactor/net/connector.h"
 #include "reactor/net/tcp.h"
+#include "tests/child.h"
 #include "tests/stage.h"
 
 /* Who finds addresses, and what he is asked. */
@@ -541,7 +541,6 @@ STORY(freeing_the_reactor_ends_all, "search; start;" FREED,
 /* It has one attempt that has failed and two that are under way. */
 TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 {
-	int status;
 	pid_t pid;
 
 	stage_play("server listens; search; start; add refusing; tried;"
@@ -553,8 +552,7 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 		_exit(client.failed > 0 || heap_left_since(0, stderr) > 0 ||
 		      finder.frees != 1);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	stage_play("add listening; try-next; until client made 1; close");
 }
 

@@ -291,8 +291,7 @@ TEST(the_child_of_a_shutdown_sends_nothing, ON_EACH_BACKEND)
 	if (forked == 0)
 		child_leave(status == -ECHILD && calls_of("send") == 0 ? 0 : 1);
 	ck_assert_int_eq(status, 0);
-	ck_assert_int_eq(waitpid(forked, &status, 0), forked);
-	ck_assert_int_eq(status, 0);
+	child_ends(forked);
 	wire_hang_up(&wire);
 }
 
@@ -320,14 +319,12 @@ TEST(a_child_may_have_a_reactor_of_its_own, ON_EACH_BACKEND)
 
 static void fork_in_callback(void *arg)
 {
-	int status;
 	pid_t pid = fork();
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
 		child_leave(plait_reactor_stop(reactor) == -ECHILD ? 0 : 1);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	plait_reactor_stop(reactor);
 }
 
@@ -343,7 +340,7 @@ TEST(a_running_parent_goes_on, ON_EACH_BACKEND)
 TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin,
      ON_EACH_BACKEND)
 {
-	int status, done[2];
+	int done[2];
 	pid_t pid;
 	char c;
 
@@ -364,8 +361,7 @@ TEST(a_child_that_holds_a_closed_descriptor_does_not_make_it_spin,
 	ck_assert_double_ge(wait_timeout(), 59);
 	ck_assert_uint_eq(calls, 1);
 	close(done[1]);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	close(done[0]);
 	close(pair[1]);
 }

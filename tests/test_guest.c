@@ -8,10 +8,10 @@
  */
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <plait/testing.h>
 
+#include "tests/child.h"
 #include "tests/story.h"
 
 enum { MAX_GUESTS = 16 };
@@ -432,7 +432,6 @@ TEST(a_forked_child_gives_them_back, ON_EACH_BACKEND)
 {
 	struct wire none = { .peer = -1 };
 	unsigned long left;
-	int status;
 	pid_t pid;
 
 	play(&none, "hook; max 1; inn; a in; b knocks");
@@ -443,8 +442,7 @@ TEST(a_forked_child_gives_them_back, ON_EACH_BACKEND)
 		/* The protocol stays, as nobody is told of anything. */
 		_exit(left > 1);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	play(&none, "a leaves; guests A?aaB; close");
 	hang_up_all();
 }

@@ -7,7 +7,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "tests/child.h"
 #include "tests/stage.h"
@@ -560,13 +559,11 @@ TEST(a_child_that_holds_who_is_refused_does_not_keep_it_waiting,
 TEST(a_forked_child_leaves_the_port_alone, ON_EACH_BACKEND)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
-	int status;
 	pid_t pid = fork();
 
 	if (pid == 0)
 		be_child();
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	hang_up(connect_peer(number));
 	actor_stop(reactor, &port);
 }

@@ -7,11 +7,11 @@
  */
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <plait/testing.h>
 
 #include "reactor/net/port.h"
+#include "tests/child.h"
 #include "tests/harness.h"
 
 struct ear {
@@ -238,7 +238,6 @@ TEST(the_end_of_the_reactor_ends_it, ON_EACH_REACTOR)
 
 TEST(a_forked_child_gives_it_back_and_tells_nobody, ON_EACH_BACKEND)
 {
-	int status;
 	pid_t pid;
 
 	open_ear_on_socket();
@@ -249,8 +248,7 @@ TEST(a_forked_child_gives_it_back_and_tells_nobody, ON_EACH_BACKEND)
 		_exit(strchr(trace, 'e') != NULL || ear.fd >= 0 ||
 		      strchr(trace, 'f') == NULL);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	send(ear.other, "d", 1, 0);
 	run_turns(reactor, 1);
 	ck_assert_str_eq(trace, "d");

@@ -4,10 +4,10 @@
  */
 #include <pthread.h>
 #include <semaphore.h>
-#include <sys/wait.h>
 
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
+#include "tests/child.h"
 #include "tests/harness.h"
 
 enum { N_THREADS = 8 };
@@ -292,7 +292,6 @@ static void leave(void *arg)
 TEST(a_forked_child_does_not_wait_for_the_waker, ON_EACH_BACKEND)
 {
 	pthread_t thread;
-	int status;
 	pid_t pid;
 
 	waker.loop = pthread_self();
@@ -308,8 +307,7 @@ TEST(a_forked_child_does_not_wait_for_the_waker, ON_EACH_BACKEND)
 		plait_reactor_free(&reactor);
 		_exit(0);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	sem_post(&waker.go_on);
 	pthread_join(thread, NULL);
 	sem_destroy(&waker.pushed);

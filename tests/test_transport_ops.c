@@ -3,10 +3,10 @@
  * is read and written in another way, of the recording one, of one that a
  * stranger has made on two pipes, and of one that wraps that.
  */
-#include <sys/wait.h>
 
 #include <plait/testing.h>
 
+#include "tests/child.h"
 #include "tests/carrier.h"
 #include "tests/child.h"
 
@@ -351,7 +351,6 @@ TEST(a_shutdown_does_not_wait_for_ever, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 TEST(a_forked_child_leaves_it_alone, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 {
 	char came[6] = "";
-	int status;
 	pid_t pid;
 
 	c.w.on_data = echo;
@@ -361,8 +360,7 @@ TEST(a_forked_child_leaves_it_alone, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 		free_the_reactor();
 		_exit(c.w.lost == 0 && c.w.protocol->transport == NULL ? 0 : 1);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 	carried_say(&c, "hello");
 	carried_take(&c, came, 5);
 	ck_assert_str_eq(came, "hello");
@@ -909,7 +907,6 @@ TEST(wrapping_one_of_another_reactor_aborts, ON_EACH_REACTOR)
 
 TEST(a_forked_child_makes_none, ON_EACH_BACKEND)
 {
-	int status;
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -917,8 +914,7 @@ TEST(a_forked_child_makes_none, ON_EACH_BACKEND)
 				      errno == ECHILD
 			      ? 0
 			      : 1);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 }
 
 /* ---- one over another --------------------------------------------------- */
@@ -979,15 +975,13 @@ TEST(a_wrapper_may_outlive_the_transport_above, ON_EACH_REACTOR)
 
 static void free_in_child(void)
 {
-	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		plait_reactor_free(&reactor);
 		_exit(puppets_done == 2 ? 0 : 1);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	child_ends(pid);
 }
 
 TEST(one_that_lingers_goes_with_the_one_below, ON_EACH_REACTOR, TIMES(3))
