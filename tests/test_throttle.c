@@ -4,6 +4,7 @@
  */
 #include <math.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <plait/testing.h>
 
@@ -314,6 +315,52 @@ TEST(bucket_goes_on_with_the_next_reactor, PURE)
 		pass(.1 + i);
 		plait_reactor_free(&reactor);
 	}
+}
+
+static void three_write(void)
+{
+	for (unsigned i = 0; i < 3; i++)
+		plait_transport_write(connect_one(i), bytes, 300);
+	plait_testing_advance(reactor, 0);
+}
+
+TEST(bucket_of_two_reactors_at_a_time_aborts, PURE, ABORTS)
+{
+	begin(1000, 100);
+	three_write();
+	reactor = plait_testing_reactor_new();
+	three_write();
+}
+
+/* Those who wait are the parent's, and are forgotten before they are freed. */
+static int throttle_in_child(struct plait_reactor *parents)
+{
+	reactor = plait_testing_reactor_new();
+	three_write();
+	if (sent(0) + sent(1) + sent(2) != 100)
+		return 1;
+	plait_reactor_free(&parents);
+	pass(.1);
+	if (sent(0) + sent(1) + sent(2) != 200)
+		return 2;
+	plait_reactor_free(&reactor);
+	return out.n_waiting == 0 ? 0 : 3;
+}
+
+TEST(bucket_begins_anew_in_a_forked_child, PURE)
+{
+	int status;
+	pid_t pid;
+
+	begin(1000, 100);
+	three_write();
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(throttle_in_child(reactor));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	plait_reactor_free(&reactor);
 }
 
 /* ---- who gets how much -------------------------------------------------- */

@@ -32,7 +32,7 @@ extern "C" {
  * busy connections slower than the rate.
  *
  * Embed or declare it, zeroed but for its settings.  It serves connections of
- * one reactor at a time, and must outlive them.
+ * one reactor at a time, or it aborts, and must outlive them.
  */
 struct plait_bucket {
 	size_t rate;  /* bytes a second; 0: 1; at most 16,000,000,000 */
@@ -41,6 +41,7 @@ struct plait_bucket {
 	uint64_t passed, waits;
 	/* private */
 	struct plait_reactor *reactor; /* NULL: nobody has asked yet */
+	pid_t process;		       /* that has asked */
 	size_t room;		       /* bytes that may pass */
 	uint64_t fraction;	       /* of the next one, in 1/1,000,000,000 */
 	int64_t filled, served_last;   /* ns */

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <plait/throttle.h>
 
@@ -68,11 +69,30 @@ static int64_t bucket_now(const struct plait_bucket *b)
 	return (int64_t)(plait_reactor_seconds(b->reactor) * 1e9 + 0.5);
 }
 
+/* In a child made by fork() those who wait are the parent's. */
+static void bucket_forget_all(struct plait_bucket *b)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&b->waiting)) != NULL)
+		plait_list_remove(l);
+	while ((l = plait_list_first(&b->served)) != NULL)
+		plait_list_remove(l);
+	b->n_waiting = 0;
+	plait_timer_stop(&b->timer);
+}
+
 /* Begins, also anew: with another reactor there is another clock. */
 static void bucket_begin(struct plait_bucket *b, struct plait_reactor *r)
 {
 	if (b->reactor == r && (b->n_waiting > 0 || bucket_now(b) >= b->filled))
 		return;
+	if (b->reactor != NULL && b->process != getpid())
+		bucket_forget_all(b);
+	else if (b->reactor != NULL && b->n_waiting > 0)
+		plait_die("struct plait_bucket",
+			  "connections of two reactors use the same bucket");
+	b->process = getpid();
 	b->reactor = r;
 	b->room = bucket_size(b);
 	b->filled = bucket_now(b);
