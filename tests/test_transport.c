@@ -221,44 +221,6 @@ TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 	close(fds[1]);
 }
 
-struct told {
-	struct transport_owner base;
-	unsigned lost;
-	char why[64];
-	struct wire *wire;
-};
-
-static void tell_owner(struct transport_owner *o,
-		       const struct plait_failure *why)
-{
-	struct told *told = plait_container(o, struct told, base);
-
-	told->lost++;
-	plait_failure_str(why, told->why, sizeof(told->why));
-}
-
-/* What a connector does whose factory refuses to build. */
-TEST(a_transport_without_a_protocol_closes_and_tells_its_owner, ON_EACH_BACKEND)
-{
-	struct told told = { .base.lost = tell_owner };
-	struct plait_address none = { .family = 0 };
-	struct plait_transport *t;
-	char c;
-	int fds[2];
-
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t = plait_i_stream_new(&plait_i_tcp_stream_io, reactor, fds[0], &none,
-			       &told.base);
-	plait_transport_lose_connection(t);
-	ck_assert_uint_eq(told.lost, 0);
-	ck_assert_int_eq(peer_read_to_eof(reactor, fds[1], &c, 1), 0);
-	ck_assert_uint_eq(told.lost, 1);
-	ck_assert_str_eq(told.why, "ConnectionDone");
-	close(fds[1]);
-	run_turns(reactor, 3);
-}
-
 GROUP("reading");
 
 TEST(a_megabyte_arrives_as_it_was_sent, ON_EACH_BACKEND)

@@ -423,9 +423,11 @@ TEST(it_says_what_it_is, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 /* Does as it is told, and notes what it is asked. */
 struct puppet {
 	struct plait_transport base;
-	bool deaf;   /* the far end: it takes nothing */
-	bool aborts; /* in send() */
-	int error;   /* of send(), want() */
+	bool deaf;    /* the far end: it takes nothing */
+	bool aborts;  /* in send() */
+	size_t boast; /* more than send() takes */
+	bool loses;   /* in end() */
+	int error;    /* of send(), want() */
 	size_t unsent;
 	bool shuts_later;
 	enum plait_transport_ended ended;
@@ -457,7 +459,7 @@ static ssize_t puppet_send(struct plait_transport *t,
 	if (p->deaf)
 		return -EAGAIN;
 	strncat(p->sent, pieces->iov_base, pieces->iov_len);
-	return (ssize_t)pieces->iov_len;
+	return (ssize_t)(pieces->iov_len + p->boast);
 }
 
 static int puppet_want(struct plait_transport *t, unsigned wants)
@@ -481,9 +483,19 @@ static int puppet_shut(struct plait_transport *t)
 	return plait_self(t, struct puppet)->shuts_later ? -EINPROGRESS : 0;
 }
 
+static void lose_puppet(const char *text)
+{
+	plait_value why = plait_fail(&plait_error_connection_lost, "%s", text);
+
+	plait_transport_lost(&puppet->base, plait_value_failure(&why));
+	plait_value_free(&why);
+}
+
 static enum plait_transport_ended puppet_end(struct plait_transport *t,
 					     enum plait_transport_end how)
 {
+	if (plait_self(t, struct puppet)->loses)
+		lose_puppet("at once");
 	puppet_note(t, how == PLAIT_END_SENT	 ? 'S'
 		       : how == PLAIT_END_FAILED ? 'F'
 						 : 'R');
@@ -543,14 +555,6 @@ static void puppet_turns(void)
 static void receive(const char *text)
 {
 	plait_transport_received(&puppet->base, text, strlen(text));
-}
-
-static void lose_puppet(const char *text)
-{
-	plait_value why = plait_fail(&plait_error_connection_lost, "%s", text);
-
-	plait_transport_lost(&puppet->base, plait_value_failure(&why));
-	plait_value_free(&why);
 }
 
 static void puppet_setup(void)
@@ -838,6 +842,57 @@ TEST(one_that_is_not_made_is_given_up, ON_EACH_REACTOR)
 	ck_assert_uint_eq(puppets_done, 1);
 }
 
+static void make_early(void)
+{
+	w.transport = plait_transport_new(&puppet_ops, reactor, NULL);
+	ck_assert_ptr_nonnull(w.transport);
+	puppet = plait_self(w.transport, struct puppet);
+	w.protocol = wire_protocol_new(&w);
+	receive("early");
+	plait_transport_read_lost(w.transport);
+	plait_transport_write(w.transport, "x", 1);
+}
+
+TEST(what_is_told_before_it_is_made_waits_for_that, ON_EACH_REACTOR, TIMES(2))
+{
+	make_early();
+	if (_i == 1)
+		lose_puppet("early");
+	puppet_turns();
+	ck_assert_str_eq(puppet->sent, "");
+	ck_assert_str_eq(w.trace, "");
+	ck_assert_uint_eq(puppets_done, 0);
+	plait_transport_made(w.transport, w.protocol);
+	is_buried(_i == 1 ? "ConnectionLost: early" : "ConnectionDone");
+	ck_assert_str_eq(w.trace, _i == 1 ? "ML" : "MDL");
+}
+
+TEST(one_that_is_lost_and_not_made_is_its_makers, ON_EACH_REACTOR)
+{
+	static struct wire other;
+
+	make_early();
+	wire_produce(&w, true);
+	plait_transport_scope(w.transport);
+	lose_puppet("early");
+	plait_transport_abort(w.transport);
+	puppet_turns();
+	other = w;
+	open_puppet();
+	plait_transport_register_producer(
+		w.transport, plait_transport_producer(other.transport), true);
+	plait_transport_free(&other.transport);
+	ck_assert_uint_eq(puppets_done, 1);
+	ck_assert_str_eq(w.told, "S");
+	plait_protocol_free(&other.protocol);
+	puppet->deaf = true;
+	plait_transport_write(w.transport, (char[100000]){ 0 }, 100000);
+	puppet_turns();
+	plait_transport_abort(w.transport);
+	puppet_turns();
+	ck_assert_uint_eq(puppets_done, 2);
+}
+
 static const struct plait_transport_ops over_ops = { .name = "over" };
 
 TEST(without_memory_there_is_none, ON_EACH_REACTOR, TIMES(3))
@@ -903,6 +958,74 @@ TEST(wrapping_one_of_another_reactor_aborts, ON_EACH_REACTOR)
 	plait_reactor_free(&other);
 	plait_transport_abort(w.transport);
 	is_buried("ConnectionAborted: by this end");
+}
+
+TEST(one_that_is_not_made_cannot_be_wrapped, ON_EACH_REACTOR)
+{
+	struct plait_transport *t =
+		plait_transport_new(&puppet_ops, reactor, NULL);
+
+	ck_assert_ptr_null(plait_transport_new(&over_ops, reactor, t));
+	ck_assert_int_eq(errno, ENOTCONN);
+	plait_transport_free(&t);
+}
+
+static void make_twice(void)
+{
+	plait_transport_made(w.transport, wire_protocol_new(&w));
+}
+
+static void make_with_anothers_protocol(void)
+{
+	plait_transport_made(plait_transport_new(&puppet_ops, reactor, NULL),
+			     w.protocol);
+}
+
+static void make_with_no_protocol(void)
+{
+	plait_transport_made(plait_transport_new(&puppet_ops, reactor, NULL),
+			     NULL);
+}
+
+static void free_what_was_made(void)
+{
+	plait_transport_free(&w.transport);
+}
+
+static void wrap_twice(void)
+{
+	plait_transport_new(&over_ops, reactor, w.transport);
+	plait_transport_new(&over_ops, reactor, w.transport);
+}
+
+static void send_more_than_there_is(void)
+{
+	puppet->boast = 5;
+	plait_transport_write(w.transport, "x", 1);
+	puppet_turns();
+}
+
+static void lose_while_it_ends(void)
+{
+	puppet->loses = true;
+	plait_transport_lose_connection(w.transport);
+	puppet_turns();
+}
+
+static void (*const mistakes[])(void) = {
+	make_twice,
+	make_with_anothers_protocol,
+	make_with_no_protocol,
+	free_what_was_made,
+	wrap_twice,
+	send_more_than_there_is,
+	lose_while_it_ends,
+};
+
+TEST(mistakes_at_the_door_abort, ON_EACH_BACKEND, ABORTS, EACH_OF(mistakes))
+{
+	open_puppet();
+	mistakes[_i]();
 }
 
 TEST(a_forked_child_makes_none, ON_EACH_BACKEND)

@@ -150,7 +150,7 @@ struct plait_transport_ops {
  * A new transport with that table, zeroed behind the base; given, until it is
  * made.  below is one that it wraps, or NULL: connected, of the same reactor,
  * borrowed, and wrapped by no other.  NULL with errno: ENOMEM, ECHILD in a
- * child made by fork(), ENOTCONN if below is lost.
+ * child made by fork(), ENOTCONN if below is not made, or lost.
  */
 struct plait_transport *
 plait_transport_new(const struct plait_transport_ops *ops,

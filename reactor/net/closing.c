@@ -161,7 +161,7 @@ void plait_i_transport_over(struct transport *t,
 		return;
 	t->over = true;
 	plait_i_transport_fail(t, plait_failure_ref(why));
-	if (t->inside)
+	if (t->inside || !transport_is_made(t))
 		return;
 	transport_tell_lost(t, t->why);
 	transport_die(t);
@@ -223,6 +223,9 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 		ret = t->base.ops->end(&t->base, how);
 	else
 		ret = transport_end_below(t, how);
+	if (t->lost)
+		plait_die(t->base.ops->name,
+			  "its end() calls plait_transport_lost()");
 	t->ending = ret == PLAIT_ENDS_LATER;
 	return ret;
 }

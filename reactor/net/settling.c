@@ -42,7 +42,8 @@ static bool transport_has_late_input(const struct transport *t)
 {
 	bool holds = transport_held_input(t) != NULL;
 
-	if ((!holds && !t->end_waits) || transport_is_closing(t) || t->inside)
+	if ((!holds && !t->end_waits) || transport_is_closing(t) || t->inside ||
+	    !transport_is_made(t))
 		return false;
 	if (holds)
 		return !t->reading_paused;
@@ -82,9 +83,10 @@ static OUT_OF_LINE void transport_receive_special(struct transport *t,
 						  const void *data, size_t len)
 {
 	if (t->disconnecting || t->eof || t->end_waits ||
-	    (t->why != NULL && !t->draining) || !transport_is_made(t))
+	    (t->why != NULL && !t->draining))
 		return;
-	if (t->reading_paused || t->inside || transport_held_input(t) != NULL)
+	if (t->reading_paused || t->inside || !transport_is_made(t) ||
+	    transport_held_input(t) != NULL)
 		transport_hold(t, data, len);
 	else
 		plait_i_transport_data(t, data, len);
@@ -408,9 +410,19 @@ static const struct loop_member_ops transport_member_ops = {
 	.transport = transport_member,
 };
 
+static void transport_is_not_made(struct loop_task *task)
+{
+}
+
+/* Until it is made the loop leaves it alone: it is its maker's. */
 void plait_i_settling_init(struct transport *t)
 {
 	t->member.ops = &transport_member_ops;
+	t->settling.run = t->answering.run = transport_is_not_made;
+}
+
+void plait_i_settling_begin(struct transport *t)
+{
 	t->settling.run = transport_settle_task;
 	t->answering.run = transport_answer_task;
 }

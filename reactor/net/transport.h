@@ -408,8 +408,9 @@ void plait_i_transport_free(struct transport *t);
 
 /* ---- settling.c: what the loop does with it ----------------------------- */
 
-/* Sets the tasks of a new one. */
+/* Of a new one, and of one that gets its protocol. */
 void plait_i_settling_init(struct transport *t);
+void plait_i_settling_begin(struct transport *t);
 
 /* What kinds tell, as transport_ops.h says; in a frame of the loop. */
 void plait_i_transport_received(struct transport *t, const void *data,

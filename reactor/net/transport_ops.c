@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "reactor/net/address.h"
+#include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
 
 static struct transport *transport_begin_telling(struct plait_transport *t,
@@ -36,11 +37,13 @@ static int transport_stack(struct transport *t, struct transport *below)
 	struct transport_extra *own = plait_i_transport_extra(t);
 	struct transport_extra *theirs = plait_i_transport_extra(below);
 
-	if (below->lost)
+	if (!transport_is_made(below) || below->lost)
 		return -ENOTCONN;
 	if (own == NULL || theirs == NULL)
 		return -ENOMEM;
-	plait_assert(theirs->above == NULL);
+	if (theirs->above != NULL)
+		plait_die("plait_transport_new",
+			  "another transport wraps this one");
 	own->below = below;
 	theirs->above = t;
 	return 0;
@@ -109,14 +112,27 @@ plait_transport_new(const struct plait_transport_ops *ops,
 	return NULL;
 }
 
+/*
+ * It has no protocol, and its owner knows already, but it may have a scope, and
+ * feed others.
+ */
 void plait_transport_free(struct plait_transport **tp)
 {
+	struct plait_reactor *r;
+	struct transport *t;
+
 	if (*tp == NULL)
 		return;
-	loop_check((*tp)->reactor, "plait_transport_free()");
-	plait_assert((*tp)->protocol == NULL && !transport_of(*tp)->lost);
-	plait_i_transport_free(transport_of(*tp));
+	t = transport_begin_telling(*tp, "plait_transport_free()");
+	r = transport_reactor(t);
+	if (transport_is_made(t) || t->lost)
+		plait_die("plait_transport_free",
+			  "the transport was made, and is the reactor's");
+	t->owner = NULL;
+	plait_i_transport_tell_lost(t, &plait_i_failure_connection_done, NULL);
+	plait_i_transport_free(t);
 	*tp = NULL;
+	plait_i_loop_leave(r);
 }
 
 void plait_transport_made(struct plait_transport *base,
@@ -126,8 +142,15 @@ void plait_transport_made(struct plait_transport *base,
 		transport_begin_telling(base, "plait_transport_made()");
 	struct plait_address peer = { .family = 0 };
 
-	plait_assert(base->protocol == NULL && !t->lost);
-	plait_assert(base->ops->send != NULL || transport_below(t) != NULL);
+	if (transport_is_made(t) || t->lost)
+		plait_die("plait_transport_made", "it was made before");
+	if (p == NULL || p->transport != NULL)
+		plait_die("plait_transport_made",
+			  p == NULL ? "there is no protocol"
+				    : "the protocol has a transport already");
+	if (base->ops->send == NULL && transport_below(t) == NULL)
+		plait_die("plait_transport_made", "the one below is lost");
+	plait_i_settling_begin(t);
 	if (transport_below(t) == NULL)
 		transport_join(t);
 	if (trace_is_on()) {

@@ -261,6 +261,10 @@ static inline ssize_t unsent_send_some(struct transport *t)
 	n = t->base.ops->send(&t->base, iov, pieces);
 	if (n < 0)
 		return n;
+	if ((size_t)n > want)
+		plait_die(t->base.ops->name,
+			  "its send() says that it took %zd of %zu bytes", n,
+			  want);
 	t->blocked = (size_t)n < want && t->why == NULL;
 	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
 	return n;
