@@ -549,6 +549,8 @@ static const char *const scripts[] = {
 	"listen accept !p lose",
 	"listen accept !p >w lose time=1 !r",
 	"listen accept !p >w lose time=6",
+	"listen accept !p >w lose !a",
+	"listen accept !u eof lose",
 	/* holding what comes */
 	"listen accept >p >w !r sent",
 	"listen accept !p >w >w !q !r sent",
@@ -622,6 +624,71 @@ TEST(nobody_can_tell_that_a_protocol_is_wrapped, PURE,
 	play(script, half);
 	assert_trace(expected);
 	free(expected);
+}
+
+/* ---- the same by chance -------------------------------------------------- */
+
+static uint32_t state;
+
+static unsigned chance(unsigned n)
+{
+	state = state * 1664525 + 1013904223;
+	return (state >> 8) % n;
+}
+
+/*
+ * Commands to be sent or done, or what somebody else does.  No producers, and
+ * nothing is written once it closes: whether that is in time may differ.
+ */
+static void add_random_word(char *script)
+{
+	static const char commands[] = "wwWbvahprrpuUndqo";
+	static const char *const words[] = {
+		"eof", "lose",	  "win=0",  "win=1",   "win=30000", "win",
+		"win", "time=.1", "time=6", "time=31", "sent",
+	};
+	char *end = script + strlen(script);
+
+	if (chance(3) == 0) {
+		sprintf(end, " %s", words[chance(N_OF(words))]);
+		return;
+	}
+	end += sprintf(end, " %c", chance(2) ? '>' : '!');
+	for (unsigned n = 1 + chance(3); n > 0; n--)
+		end += sprintf(end, "%c",
+			       commands[chance(sizeof(commands) - 1)]);
+}
+
+static void make_script(char *script)
+{
+	static const char *const ends[] = { "", " !c sent win sent", " run=1",
+					    " free" };
+
+	strcpy(script, chance(4) ? "listen accept" : "connect complete");
+	strcat(script, chance(2) ? " !S" : "");
+	for (unsigned n = 2 + chance(14); n > 0; n--)
+		add_random_word(script);
+	strcat(script, ends[chance(N_OF(ends))]);
+}
+
+TEST(nobody_can_tell_by_chance, PURE, FROM_TO(1, N_WRAPPED))
+{
+	char script[256], *expected;
+
+	for (uint32_t seed = 0; seed < 40; seed++) {
+		state = seed * 7919;
+		make_script(script);
+		wrapped_as(WRAPPED_NOT, 0);
+		trace_clear();
+		play(script, seed % 2);
+		expected = strdup(trace());
+		wrapped_as((enum wrapped_kind)_i, 10000000);
+		trace_clear();
+		play(script, seed % 2);
+		if (strcmp(trace(), expected) != 0)
+			ck_abort_msg("%s:\n%s\n%s", script, expected, trace());
+		free(expected);
+	}
 }
 
 /* ---- what tests of others play with -------------------------------------- */
@@ -755,14 +822,6 @@ TEST(in_a_forked_child_the_inner_protocols_are_the_programs, ON_EACH_BACKEND,
 	child_ends(pid);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(server.lost + client.lost, 2);
-}
-
-static uint32_t state;
-
-static unsigned chance(unsigned n)
-{
-	state = state * 1664525 + 1013904223;
-	return (state >> 8) % n;
 }
 
 static void refuse(unsigned n)

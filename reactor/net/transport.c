@@ -156,11 +156,13 @@ void plait_i_transport_fail(struct transport *t,
 	transport_verify(t);
 }
 
+/* unread counts while reading is paused, on that very transport. */
 bool plait_i_transport_has_unread(const struct transport *t)
 {
 	for (; t != NULL; t = transport_above(t)) {
 		if (transport_held_input(t) != NULL ||
-		    (t->base.protocol != NULL && t->base.protocol->unread))
+		    (t->reading_paused && t->base.protocol != NULL &&
+		     t->base.protocol->unread))
 			return true;
 	}
 	return false;
@@ -183,6 +185,20 @@ OUT_OF_LINE void plait_i_transport_broken(struct transport *t,
 	transport_verify(t);
 }
 
+/* One below may be broken, and wait for the reader.  why is taken. */
+static const struct plait_failure *
+transport_first_reason(const struct transport *t,
+		       const struct plait_failure *why)
+{
+	while ((t = transport_below(t)) != NULL) {
+		if (t->why == NULL)
+			continue;
+		plait_failure_unref(&why);
+		return plait_failure_ref(t->why);
+	}
+	return why;
+}
+
 void plait_i_transport_end_now(struct transport *t,
 			       const struct plait_failure *why, bool reset)
 {
@@ -193,7 +209,7 @@ void plait_i_transport_end_now(struct transport *t,
 	t->disconnecting = t->aborted = true;
 	t->cause = plait_i_trace_ending(TRACE_CLOSING, &t->base, t->cause);
 	t->reset |= reset;
-	plait_i_transport_fail(t, why);
+	plait_i_transport_fail(t, transport_first_reason(t, why));
 }
 
 void plait_i_transport_abort(struct plait_transport *t,
