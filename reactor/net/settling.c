@@ -206,6 +206,12 @@ static OUT_OF_LINE void transport_settle_special(struct transport *t,
 {
 	if (t->why == NULL)
 		plait_i_closing_mind_deadline(t, progress);
+	/* What those above have handed down is on its way. */
+	for (struct transport *a = transport_above(t); a != NULL && progress;
+	     a = transport_above(a)) {
+		if (a->why == NULL && !a->lost)
+			plait_i_closing_mind_deadline(a, true);
+	}
 	/* An answer may change all, and comes before the next wait. */
 	if (t->why != NULL)
 		transport_settle_failed(t);
