@@ -590,7 +590,7 @@ static void add_many(struct plait_coiterator **tasks, struct job *many,
 	}
 }
 
-GROUP("limits", .setup = setup);
+GROUP("limits", .setup = setup, .timeout = 60);
 
 TEST(a_hundred_thousand_tasks, ON_EACH_BACKEND, TIMES(2))
 {
