@@ -570,8 +570,8 @@ static const char *const scripts[] = {
 	"listen accept !s !a",
 	"listen accept !s >c >w !x",
 	"listen accept !s >c time=31",
-	"listen accept win=0 !sWc time=29 win=1 time=29 win=1 time=29 win=1 "
-	"time=29 win=1 time=31",
+	("listen accept win=0 !sWc time=29 win=1 time=29 win=1 time=29 win=1 "
+	 "time=29 win=1 time=31"),
 	"listen accept !h !s",
 	"listen accept >e >wc sent",
 	"listen accept >sle",
