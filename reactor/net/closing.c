@@ -1,7 +1,8 @@
 /*
  * How a transport ends, of whatever kind, and the deadlines of that.
  *
- * A transport goes through these states, and may leave out all but three:
+ * A transport goes through these states; only open, lost and dead it never
+ * leaves out:
  *
  *   open
  *   closing	the program has closed it, or the peer has: what is unsent is
@@ -15,7 +16,7 @@
  * A step calls those above it in this file, so the last one comes first:
  *
  *   burial	transport_die(), at the end of the turn transport_bury()
- *   loss	transport_tell_lost(): the protocol is told, and is gone
+ *   loss	closing_tell_lost(): the protocol is told, and is gone
  *   the kind	transport_end_kind(): it is told to end, and may take its time;
  *		then it says so, by plait_i_transport_over()
  *   the end	plait_i_closing_sent() when all is sent, and
@@ -35,7 +36,7 @@
 
 /* ---- the burial ------------------------------------------------------- */
 
-/* It goes up, from one to those above it. */
+/* Those that stand on it may have to die with it. */
 static void transport_die(struct transport *t);
 
 static void transport_call_done(struct transport *t)
@@ -45,7 +46,7 @@ static void transport_call_done(struct transport *t)
 	t->done = true;
 }
 
-/* It goes from among those that stand over each other. */
+/* Takes it out of the stack of those that wrap each other. */
 static void transport_unstack(struct transport *t)
 {
 	struct transport *above;
@@ -59,8 +60,9 @@ static void transport_unstack(struct transport *t)
 	if (above == NULL)
 		return;
 	above->extra->below = NULL;
-	/* Nothing is on its way any more; or a callback of it has to return
-	   before it is told, and until then it is the reactor's own member. */
+	/* One that lingers has nothing more to wait for.  Any other is told of
+	   the loss when its callback has returned; until then it is a member
+	   of the reactor itself. */
 	if (above->lingering)
 		transport_die(above);
 	else if (transport_is_made(above) && !above->dead)
@@ -100,7 +102,8 @@ static void transport_bury(struct loop_task *task)
 	struct transport *t =
 		plait_container(task, struct transport, answering);
 
-	/* A wrapper, in a forked child: it may know a port, which goes next. */
+	/* Of a wrapper, in a forked child.  Its protocol may give something
+	   back to a port, and ports are freed after this. */
 	plait_protocol_free(&t->base.protocol);
 	if (!t->kept) {
 		transport_call_done(t);
@@ -145,8 +148,8 @@ void plait_i_transport_gone(struct transport *t)
 
 /* ---- the loss --------------------------------------------------------- */
 
-static void transport_tell_lost(struct transport *t,
-				const struct plait_failure *why)
+static void closing_tell_lost(struct transport *t,
+			      const struct plait_failure *why)
 {
 	plait_timer_stop(&t->deadline);
 	loop_task_cancel(&t->settling);
@@ -163,7 +166,7 @@ void plait_i_transport_over(struct transport *t,
 	plait_i_transport_fail(t, plait_failure_ref(why));
 	if (t->inside || !transport_is_made(t))
 		return;
-	transport_tell_lost(t, t->why);
+	closing_tell_lost(t, t->why);
 	transport_die(t);
 }
 
@@ -210,7 +213,10 @@ transport_end_below(struct transport *t, enum plait_transport_end how)
 	return PLAIT_ENDS_LATER;
 }
 
-/* Tells the kind to end; a second time only if what was in order fails. */
+/*
+ * Tells the kind to end.  If it ends later it is told once more at most: when
+ * an end in order has become one that failed.
+ */
 static enum plait_transport_ended
 transport_end_kind(struct transport *t, enum plait_transport_end how)
 {
@@ -279,7 +285,7 @@ void plait_i_closing_sent(struct transport *t)
 		t->write_closed = t->shut = true;
 		return;
 	}
-	transport_tell_lost(t, &plait_i_failure_connection_done);
+	closing_tell_lost(t, &plait_i_failure_connection_done);
 	if (ended == PLAIT_LINGERS && !t->hurried &&
 	    !loop_is_forked(transport_reactor(t)))
 		transport_linger(t);
@@ -293,12 +299,14 @@ void plait_i_closing_failed(struct transport *t)
 	    transport_waits_for_kind(
 		    t, transport_end_kind(t, transport_how_failed(t))))
 		return;
-	transport_tell_lost(t, t->why);
+	closing_tell_lost(t, t->why);
 	transport_die(t);
 }
 
 /* ---- the deadlines of draining and closing ------------------------------ */
 
+/* A reader that is paused may keep what has come as long as a peer may linger.
+ */
 static void transport_stop_draining(void *arg)
 {
 	struct transport *t = arg;
@@ -323,8 +331,8 @@ void plait_i_closing_wait_for_reader(struct transport *t)
  *
  * Room that the first check of a close finds is no sign of the peer: its kernel
  * takes bytes that nobody reads, as long as it has memory for them.  After two
- * checks in a row without a sign the close is given up; if the first was late,
- * the second is not.
+ * checks in a row without a sign the close is given up.  The second comes when
+ * close_timeout has passed, also if the loop was late for the first.
  */
 static void transport_check_progress(void *arg)
 {

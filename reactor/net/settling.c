@@ -14,8 +14,8 @@
  *   input	the kind tells what has come, or that no more will; what
  *		nobody wants now is held
  *   settling	transport_settle(), after a callback
- *   answering	transport_answer(), in the next turn; or at once, if it was
- *		an event and its callbacks have returned
+ *   answering	transport_answer(), in the next turn; or at once, when an
+ *		event has been told
  *   shutdown	what the reactor asks of a transport that is its member
  *
  * An answer ends it (closing.c), goes on draining it, tells input that was
@@ -31,7 +31,7 @@
 
 /* ---- what is due ------------------------------------------------------ */
 
-static bool transport_is_write_finished(const struct transport *t)
+static bool transport_must_shut(const struct transport *t)
 {
 	return t->write_closed && !t->shut &&
 	       plait_i_transport_own_unsent(t) == 0;
@@ -47,17 +47,17 @@ static bool transport_has_late_input(const struct transport *t)
 		return false;
 	if (holds)
 		return !t->reading_paused;
+	/* A paused reader hears of the end too, unless it has more to read. */
 	return !t->reading_paused || !plait_i_transport_has_unread(t);
 }
 
 static bool transport_owes_answer(const struct transport *t)
 {
 	return (transport_is_finished(t) && !t->ending) ||
-	       transport_is_write_finished(t) || transport_has_late_input(t) ||
-	       t->more;
+	       transport_must_shut(t) || transport_has_late_input(t) || t->more;
 }
 
-/* A reader that is paused is waited for, unless the program has closed. */
+/* A reader that is paused is waited for, as long as anybody wants input. */
 static bool transport_waits_for_reader(const struct transport *t)
 {
 	return t->draining && t->reading_paused &&
@@ -189,7 +189,7 @@ static inline void transport_arm(struct transport *t)
  * to be delivered, and the reader has paused, it waits for him, but not for
  * ever.
  */
-static OUT_OF_LINE void transport_settle_failed(struct transport *t)
+static OUT_OF_LINE void transport_settle_ending(struct transport *t)
 {
 	plait_i_closing_tell_below(t);
 	if (!transport_waits_for_reader(t)) {
@@ -206,7 +206,8 @@ static OUT_OF_LINE void transport_settle_special(struct transport *t,
 {
 	if (t->why == NULL)
 		plait_i_closing_mind_deadline(t, progress);
-	/* What those above have handed down is on its way. */
+	/* What those above have handed down is on its way: they too make
+	   progress. */
 	for (struct transport *a = transport_above(t); a != NULL && progress;
 	     a = transport_above(a)) {
 		if (a->why == NULL && !a->lost)
@@ -214,7 +215,7 @@ static OUT_OF_LINE void transport_settle_special(struct transport *t,
 	}
 	/* An answer may change all, and comes before the next wait. */
 	if (t->why != NULL)
-		transport_settle_failed(t);
+		transport_settle_ending(t);
 	else if (transport_owes_answer(t))
 		transport_owe_answer(t);
 	else
@@ -222,8 +223,9 @@ static OUT_OF_LINE void transport_settle_special(struct transport *t,
 }
 
 /*
- * Brings the kind of transport into line with what was asked for.  room: it has
- * just said that there is some, so what can be sent now the peer has taken.
+ * Brings the kind of transport into line with what was asked for.  If it has
+ * just said that there is room, the peer has taken something: to be able to
+ * send is progress then.
  */
 static void transport_settle(struct transport *t)
 {
@@ -257,7 +259,8 @@ static bool transport_drain_some(struct transport *t)
 	return true;
 }
 
-/* A part of what is left, until there is none or nobody to read it. */
+/* Delivers a part of the input that is left; it is over when none is left, or
+   nobody reads it. */
 static void transport_drain(struct transport *t)
 {
 	plait_i_transport_cancel_scope(t);
@@ -268,7 +271,7 @@ static void transport_drain(struct transport *t)
 	} else if (!transport_waits_for_reader(t)) {
 		t->draining = false;
 	}
-	transport_settle_failed(t);
+	transport_settle_ending(t);
 }
 
 static void transport_shut(struct transport *t)
@@ -309,7 +312,7 @@ static void transport_answer(struct transport *t)
 	} else {
 		if (transport_has_late_input(t))
 			transport_tell_late_input(t);
-		else if (transport_is_write_finished(t))
+		else if (transport_must_shut(t))
 			transport_shut(t);
 		transport_settle(t);
 	}
@@ -416,7 +419,7 @@ static const struct loop_member_ops transport_member_ops = {
 	.transport = transport_member,
 };
 
-static void transport_is_not_made(struct loop_task *task)
+static void transport_ignore_task(struct loop_task *task)
 {
 }
 
@@ -424,7 +427,7 @@ static void transport_is_not_made(struct loop_task *task)
 void plait_i_settling_init(struct transport *t)
 {
 	t->member.ops = &transport_member_ops;
-	t->settling.run = t->answering.run = transport_is_not_made;
+	t->settling.run = t->answering.run = transport_ignore_task;
 }
 
 void plait_i_settling_begin(struct transport *t)
