@@ -74,7 +74,7 @@ unsigned actor_listen(struct actor *a, struct plait_reactor *r,
 struct plait_connector *actor_connect(struct actor *a, struct plait_reactor *r,
 				      unsigned port);
 
-/* Stops listening and waits until that is done; a NULL port is nothing. */
+/* Stops listening and waits until that is done; a NULL port does nothing. */
 void actor_stop(struct plait_reactor *r, struct plait_port **port);
 
 /* Turns until nothing of it is left: it has stopped, its connections too. */

@@ -30,7 +30,7 @@ struct plait_buf *plait_buf_new(size_t max);
 /* A buffer that holds a copy of these bytes and no room for more. */
 struct plait_buf *plait_buf_copy(const void *data, size_t len);
 
-/* One more reference, given; ends one (NULL is nothing). */
+/* One more reference, given; ends one (NULL does nothing). */
 struct plait_buf *plait_buf_ref(struct plait_buf *b);
 void plait_buf_unref(struct plait_buf **bp);
 

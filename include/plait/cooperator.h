@@ -36,7 +36,7 @@ typedef bool plait_step(plait_value *ret, void *arg);
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice);
 
-/* Stops it and frees it.  NULL is nothing; *cp is NULL afterwards. */
+/* Stops it and frees it.  NULL does nothing; *cp is NULL afterwards. */
 void plait_cooperator_free(struct plait_cooperator **cp);
 
 /*
@@ -54,7 +54,7 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 
 /*
  * Stops the task if it has not ended, and frees the handle.  A failure of the
- * task that nobody was told is told to the unhandled hook.  NULL is nothing;
+ * task that nobody was told is told to the unhandled hook.  NULL does nothing;
  * *tp is NULL afterwards.
  */
 void plait_coiterator_free(struct plait_coiterator **tp);

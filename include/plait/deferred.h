@@ -156,14 +156,14 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
  * Ends the waiting end: cancels what is pending, so that callbacks see the
  * cancellation, and lets none run after it has returned.  Frees the result; a
  * failure in it that nobody handled is reported, unless it is the
- * cancellation itself.  NULL is nothing; *dp is NULL afterwards.
+ * cancellation itself.  NULL does nothing; *dp is NULL afterwards.
  */
 #define plait_deferred_free(dp) plait_deferred_free_at((dp), PLAIT_HERE)
 void plait_deferred_free_at(struct plait_deferred **dp, const char *where);
 
 /*
  * Lets it run on without this end; nobody is left to unpause it, so pauses
- * end.  NULL is nothing; *dp is NULL afterwards.
+ * end.  NULL does nothing; *dp is NULL afterwards.
  */
 void plait_deferred_detach(struct plait_deferred **dp);
 

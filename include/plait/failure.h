@@ -95,7 +95,7 @@ plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 			  int err, const struct plait_failure *cause,
 			  const char *fmt, ...) PLAIT_PRINTF(5, 6);
 
-/* The static failures, as values.  Freeing them is nothing. */
+/* The static failures, as values.  Freeing them does nothing. */
 plait_value plait_cancelled(void);
 plait_value plait_connection_done(void);
 plait_value plait_no_memory(void);
@@ -116,7 +116,7 @@ plait_value plait_failure_value(const struct plait_failure *f);
 /* One more reference to f, given; f itself for a static one. */
 const struct plait_failure *plait_failure_ref(const struct plait_failure *f);
 
-/* Ends a reference; NULL is nothing. */
+/* Ends a reference; NULL does nothing. */
 void plait_failure_unref(const struct plait_failure **fp);
 
 /* True if f is of that kind or of one that descends from it. */

@@ -92,7 +92,10 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
  */
 int plait_input_clear(struct plait_input *in, struct plait_buf *buf);
 
-/* Frees what it holds; for the protocol's done().  Twice is nothing. */
+/*
+ * Frees what it holds; for the protocol's done().  Calling it twice does
+ * nothing.
+ */
 void plait_input_done(struct plait_input *in);
 
 #ifdef __cplusplus

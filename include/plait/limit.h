@@ -76,7 +76,7 @@ void plait_limited_factory_init(struct plait_limited_factory *f,
 /*
  * Frees what f still holds.  That is something only in a child made by fork(),
  * which is not told of the end of ports; else all went with the last port and
- * the last connection, and this is nothing.
+ * the last connection, and this does nothing.
  */
 void plait_limited_factory_done(struct plait_limited_factory *f);
 

@@ -25,7 +25,7 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens);
 /*
  * Frees it; whoever waits fails with AbandonedError, and so does whoever
  * comes meanwhile; what runs inside plait_lock_run() may finish, and releases.
- * NULL is nothing; *lp is NULL afterwards.
+ * NULL does nothing; *lp is NULL afterwards.
  */
 void plait_lock_free(struct plait_lock **lp);
 void plait_semaphore_free(struct plait_semaphore **sp);

@@ -30,7 +30,7 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 /*
  * Stops it and frees it; what the function began is cancelled, and the
  * deferred of start fires before this returns, or when the function returns
- * if this is called in it.  NULL is nothing; *lp is NULL afterwards.
+ * if this is called in it.  NULL does nothing; *lp is NULL afterwards.
  */
 void plait_looping_call_free(struct plait_looping_call **lp);
 

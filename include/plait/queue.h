@@ -23,7 +23,7 @@ extern const struct plait_error plait_error_queue_closed;
 struct plait_queue *plait_queue_new(size_t size, size_t backlog);
 
 /*
- * Closes it and frees it with the values that are left.  NULL is nothing; *qp
+ * Closes it and frees it with the values that are left.  NULL does nothing; *qp
  * is NULL afterwards.
  */
 void plait_queue_free(struct plait_queue **qp);
@@ -47,7 +47,7 @@ struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
 
 /*
  * Nothing more can be put; gets that wait fail with QueueClosed, before this
- * returns.  What is queued can still be got.  Closing twice is nothing.
+ * returns.  What is queued can still be got.  Closing twice does nothing.
  */
 void plait_queue_close(struct plait_queue *q);
 

@@ -192,7 +192,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
  */
 int plait_watch_change(struct plait_watch *w, unsigned events);
 
-/* Stops; fn is not called any more.  Stopping twice is nothing. */
+/* Stops; fn is not called any more.  Stopping twice does nothing. */
 void plait_watch_stop(struct plait_watch *w);
 
 #ifdef __cplusplus

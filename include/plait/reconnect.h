@@ -73,7 +73,7 @@ void plait_reconnecting_factory_reset(struct plait_reconnecting_factory *f);
 /*
  * Tries no more, and gives up a delay or an attempt that is under way; then
  * connection_failed() is told UserError, from the loop.  A connection lives
- * on.  Twice is nothing.
+ * on.  Calling it twice does nothing.
  */
 void plait_reconnecting_factory_stop(struct plait_reconnecting_factory *f);
 

@@ -63,7 +63,7 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp);
 /*
  * Cancels all that is in the scope, and in the scopes inside it: the last
  * that was started first.  reason is borrowed for good; it and the place of
- * the call stand in the failures.  Cancelling what was cancelled is nothing;
+ * the call stand in the failures.  Cancelling what was cancelled does nothing;
  * but cancelled from outside outranks a deadline inside, for all that has not
  * ended yet.
  *
@@ -115,7 +115,7 @@ bool plait_scope_is_empty(const struct plait_scope *s);
  * Holds the scope open for something that is no deferred.  Embed an entry,
  * zeroed.  What is to end is told by cancel(arg), once, from inside the
  * scope's cancelling, and says that it has ended with plait_scope_leave(); to
- * leave twice is nothing.  0; -ECANCELED if the scope was cancelled, and then
+ * leave twice does nothing.  0; -ECANCELED if the scope was cancelled, and then
  * nothing was entered.
  */
 struct plait_scope_entry {

@@ -43,7 +43,7 @@ bool plait_shared_is_fired(const struct plait_shared *s);
 /*
  * Ends the handle.  Those who wait go on waiting; with nobody left the
  * operation is cancelled.  A failure that nobody has got is reported.  NULL
- * is nothing; *sp is NULL afterwards.
+ * does nothing; *sp is NULL afterwards.
  */
 void plait_shared_free(struct plait_shared **sp);
 

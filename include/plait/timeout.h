@@ -38,7 +38,7 @@ void plait_timeout_start(struct plait_timeout *t, struct plait_protocol *p,
  */
 void plait_timeout_reset(struct plait_timeout *t);
 
-/* timed_out() will not be called.  Twice is nothing. */
+/* timed_out() will not be called.  Calling it twice does nothing. */
 void plait_timeout_stop(struct plait_timeout *t);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 /*
  * Timers.  A struct plait_timer lives inside your own struct: starting it
- * needs no memory and cannot fail, and stopping it twice is nothing.
+ * needs no memory and cannot fail, and stopping it twice does nothing.
  * plait_call_later() is Twisted's callLater on top: it gives a handle by
  * value, which may be used at any time, also long after the call was made.
  *

@@ -5,7 +5,7 @@
  * Nothing here calls you back: the loop answers.  Nothing here can fail
  * either: what goes wrong is told to connection_lost().  A transport belongs
  * to the reactor.  The pointer is good until connection_lost() has returned;
- * on a connection that is lost already every call is nothing.
+ * on a connection that is lost already every call does nothing.
  */
 #ifndef PLAIT_TRANSPORT_H
 #define PLAIT_TRANSPORT_H

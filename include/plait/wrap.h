@@ -77,8 +77,8 @@ struct plait_transport *plait_wrapper_transport(struct plait_protocol *p);
 
 /*
  * inner is borrowed, for as long as the wrapping factory is in use.  transport
- * is the table of the transport above, borrowed for good; NULL: one that
- * passes everything.
+ * is the table of the transport above, which must stay valid for ever; NULL:
+ * one that passes everything.
  */
 struct plait_wrapping_factory {
 	struct plait_factory base;

@@ -27,7 +27,7 @@ struct attempt_ops {
 	/* Starts; the outcome comes later as plait_i_attempt_connected() or
 	   plait_i_attempt_failed(), never from inside. */
 	void (*start)(struct attempt *a);
-	/* Nothing more may come of it.  Stopping twice is nothing. */
+	/* Nothing more may come of it.  Stopping twice does nothing. */
 	void (*stop)(struct attempt *a);
 	/* Closes what it has left, outside of all events. */
 	void (*close)(struct attempt *a);
@@ -66,7 +66,8 @@ struct attempt_search {
 	/* It begins: plait_i_connector_add() and the like may follow, from
 	   inside too. */
 	void (*start)(struct attempt_search *s);
-	/* Nothing more may come of it.  If it does not run, that is nothing. */
+	/* Nothing more may come of it.  If it does not run, that does nothing.
+	 */
 	void (*stop)(struct attempt_search *s);
 	/* The connector is gone. */
 	void (*free)(struct attempt_search *s);
