@@ -285,6 +285,33 @@ static void unsent_pass_down(struct transport *t)
 	}
 }
 
+/*
+ * Others first.  It has taken all until now, which is as good as to be told
+ * that there is room; and an answer in this very turn would be too early.
+ */
+static OUT_OF_LINE void unsent_give_way(struct transport *t)
+{
+	t->more = t->room = true;
+	t->odd_turn = plait_i_loop_turn(transport_reactor(t)) & 1;
+}
+
+/* What a send has returned: takes out what went, and says how much that is. */
+static inline size_t unsent_take_out(struct transport *t, ssize_t n)
+{
+	if (n >= 0) {
+		plait_i_output_consume(&t->output, transport_reactor(t),
+				       (size_t)n);
+		t->sent = true;
+		transport_is_active(t);
+		return (size_t)n;
+	}
+	if (n == -EAGAIN)
+		t->blocked = true;
+	else
+		unsent_cannot_send(t, (int)-n);
+	return 0;
+}
+
 size_t plait_i_unsent_flush(struct transport *t)
 {
 	size_t sent = 0;
@@ -297,31 +324,14 @@ size_t plait_i_unsent_flush(struct transport *t)
 			break;
 		}
 		if (i == MAX_SENDS || sent >= MAX_FLUSH) {
-			/*
-			 * Others first.  It has taken all until now, which is
-			 * as good as to be told that there is room; and an
-			 * answer in this very turn would be too early.
-			 */
-			t->more = t->room = true;
-			t->odd_turn =
-				plait_i_loop_turn(transport_reactor(t)) & 1;
+			unsent_give_way(t);
 			break;
 		}
 		n = unsent_send_some(t);
 		/* It may have come to a limit below, and be aborted. */
 		if (t->why != NULL)
 			break;
-		if (n >= 0) {
-			plait_i_output_consume(&t->output, transport_reactor(t),
-					       (size_t)n);
-			sent += (size_t)n;
-			t->sent = true;
-			transport_is_active(t);
-		} else if (n == -EAGAIN) {
-			t->blocked = true;
-		} else {
-			unsent_cannot_send(t, (int)-n);
-		}
+		sent += unsent_take_out(t, n);
 	}
 	return sent;
 }
