@@ -219,7 +219,7 @@ static inline bool transport_wants_no_more(const struct transport *t)
 	return false;
 }
 
-/* As most are most of the time: there is nothing to answer. */
+/* Open, with nothing to answer: as most are, most of the time. */
 static inline bool transport_is_plain(const struct transport *t)
 {
 	return !(t->disconnecting || t->peer_left || t->write_closed ||
