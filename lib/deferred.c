@@ -9,7 +9,7 @@
  * Two links tie deferreds together.  inner and outer: outer's callback
  * returned inner, so inner's waiting end belongs to outer, and outer is
  * blocked until inner hands its result over.  resume: this one was fired from
- * a run of another, by plait_deferred_chain() or a list, and that run goes on
+ * a run of another, by plait_deferred_forward() or a list, and that run goes on
  * afterwards; or it is a list that is being cancelled as a part of another.
  * run_from() follows both kinds with a loop, never by calling itself, so
  * the stack does not grow with the length of a chain; cancelling and freeing
@@ -326,17 +326,17 @@ plait_value plait_chain(struct plait_deferred **dp)
 
 bool plait_i_deferred_is_of_freeing(const struct plait_failure *f)
 {
-	return plait_failure_reason(f) == plait_i_deferred_freed_reason;
+	return plait_failure_cancel_reason(f) == plait_i_deferred_freed_reason;
 }
 
 /* Nobody will see the result of d any more. */
 static void deferred_dispose(struct plait_deferred *d)
 {
-	plait_value v = plait_take(&d->result);
+	plait_value v = plait_value_take(&d->result);
 
 	if (plait_value_is_failure(&v) && !deferred_is_inherited(d) &&
 	    !plait_i_deferred_is_of_freeing(plait_value_failure(&v)))
-		plait_unhandled(plait_value_failure(&v));
+		plait_report_unhandled(plait_value_failure(&v));
 	plait_value_free(&v);
 }
 
@@ -486,7 +486,7 @@ static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
 	while (is_empty_link(inner))
 		inner = take_inner(inner, d->where);
 	if (is_ready(inner) && !has_pairs(inner)) {
-		d->result = plait_take(&inner->result);
+		d->result = plait_value_take(&inner->result);
 		give_up_waiting_end(inner, false, d->where);
 	} else {
 		link_inner(d, inner);
@@ -509,14 +509,14 @@ static void deferred_settle(struct plait_deferred *d, plait_value returned)
 }
 
 /*
- * The callback half of a pair made by plait_deferred_chain(), to know it by:
+ * The callback half of a pair made by plait_deferred_forward(), to know it by:
  * run_from() moves the result to the promise itself, so as not to recurse.
  */
 static plait_value fire_promise(plait_value *result, void *arg)
 {
 	struct plait_promise *p = arg;
 
-	plait_fire(&p, plait_take(result));
+	plait_fire(&p, plait_value_take(result));
 	return PLAIT_NONE;
 }
 
@@ -600,7 +600,8 @@ static struct plait_deferred *deferred_step(struct plait_deferred *d)
 	const struct pair *pair = &d->pairs[d->head++];
 
 	if (pair->callback == fire_promise)
-		return step_into(d, pair->callback_arg, plait_take(&d->result));
+		return step_into(d, pair->callback_arg,
+				 plait_value_take(&d->result));
 	if (d->holds > 0 && is_guarded(pair)) {
 		d->pairs[d->kept++] = *pair;
 		return d;
@@ -623,7 +624,7 @@ deferred_hand_over(struct plait_deferred *d, struct plait_deferred *next)
 	struct plait_deferred *outer = d->outer;
 
 	outer->inner = NULL;
-	outer->result = plait_take(&d->result);
+	outer->result = plait_value_take(&d->result);
 	d->handed = d->holds > 0;
 	if (d->handed)
 		plait_i_deferred_hold(outer);
@@ -1070,7 +1071,7 @@ struct plait_deferred *plait_deferred_add_both(struct plait_deferred *d,
 	return plait_deferred_add_callbacks(d, both, arg, both, arg);
 }
 
-void plait_deferred_chain(struct plait_deferred *d, struct plait_promise **pp)
+void plait_deferred_forward(struct plait_deferred *d, struct plait_promise **pp)
 {
 	struct plait_promise *p = *pp;
 

@@ -73,7 +73,7 @@ struct deferred_thread {
 extern _Thread_local struct deferred_thread plait_i_deferred_thread
 	__attribute__((tls_model("initial-exec")));
 
-/* The promise that the pair fires, if plait_deferred_chain() made it. */
+/* The promise that the pair fires, if plait_deferred_forward() made it. */
 const struct plait_deferred *plait_i_deferred_chained(const struct pair *pair);
 
 /* In a child made by fork(): what became of it is the parent's to report. */

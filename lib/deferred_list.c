@@ -229,7 +229,7 @@ static struct plait_promise *list_fire(struct combined *c, plait_value v,
 static struct plait_promise *fire_early(struct combined *c, size_t index,
 					bool failed, struct deferred_fed *ret)
 {
-	plait_value v = plait_take(&c->values->items[index]);
+	plait_value v = plait_value_take(&c->values->items[index]);
 
 	forget_values(c);
 	if (c->flags & IS_RACE)
@@ -242,8 +242,8 @@ static struct plait_promise *list_decide(struct combined *c, size_t index,
 					 struct deferred_fed *ret)
 {
 	bool failed = plait_value_is_failure(&c->values->items[index]);
-	unsigned early =
-		failed ? PLAIT_FIRE_ON_ONE_ERRBACK : PLAIT_FIRE_ON_ONE_CALLBACK;
+	unsigned early = failed ? PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK
+				: PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK;
 
 	if (c->flags & early)
 		return fire_early(c, index, failed, ret);
@@ -253,7 +253,7 @@ static struct plait_promise *list_decide(struct combined *c, size_t index,
 /* That a member was cancelled because all are given up is no news. */
 static bool list_wants_report(const struct combined *c, const plait_value *v)
 {
-	if (c->flags & (PLAIT_CONSUME_ERRORS | IS_RACE) ||
+	if (c->flags & (PLAIT_DEFERRED_LIST_CONSUME_ERRORS | IS_RACE) ||
 	    fork_inherited(c->forks) || !plait_value_is_failure(v) ||
 	    is_of_freeing(v))
 		return false;
@@ -270,7 +270,7 @@ static struct plait_promise *end_member(struct member *m, plait_value v,
 
 	c->pending--;
 	if (list_wants_report(c, &v))
-		plait_unhandled(plait_value_failure(&v));
+		plait_report_unhandled(plait_value_failure(&v));
 	if (c->values != NULL) {
 		c->values->items[index] = v;
 		return list_decide(c, index, ret);
@@ -297,7 +297,7 @@ static struct plait_promise *member_done(plait_value *result, void *arg,
 {
 	struct member *m = arg;
 	struct combined *c = m->all;
-	plait_value v = plait_take(result);
+	plait_value v = plait_value_take(result);
 	struct plait_promise *p;
 	struct plait_deferred *held;
 
@@ -460,9 +460,9 @@ struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 					      const char *where)
 {
 	return list_combine(members, n,
-			    flags & (PLAIT_FIRE_ON_ONE_CALLBACK |
-				     PLAIT_FIRE_ON_ONE_ERRBACK |
-				     PLAIT_CONSUME_ERRORS),
+			    flags & (PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK |
+				     PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK |
+				     PLAIT_DEFERRED_LIST_CONSUME_ERRORS),
 			    where);
 }
 
@@ -470,15 +470,17 @@ struct plait_deferred *plait_gather_at(struct plait_deferred **members,
 				       size_t n, unsigned flags,
 				       const char *where)
 {
-	return list_combine(members, n,
-			    PLAIT_FIRE_ON_ONE_ERRBACK |
-				    (flags & PLAIT_CONSUME_ERRORS),
-			    where);
+	return list_combine(
+		members, n,
+		PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK |
+			(flags & PLAIT_DEFERRED_LIST_CONSUME_ERRORS),
+		where);
 }
 
 struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
 				     const char *where)
 {
-	return list_combine(members, n, PLAIT_FIRE_ON_ONE_CALLBACK | IS_RACE,
+	return list_combine(members, n,
+			    PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK | IS_RACE,
 			    where);
 }

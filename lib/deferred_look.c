@@ -180,7 +180,7 @@ size_t plait_i_deferred_report(unsigned reactor, bool all)
 			continue;
 		n++;
 		v = d->fired ? never_freed(d) : never_fired(d);
-		plait_unhandled(plait_value_failure(&v));
+		plait_report_unhandled(plait_value_failure(&v));
 		plait_value_free(&v);
 	}
 	plait_list_move(live, &told);

@@ -332,12 +332,12 @@ const plait_value *plait_failure_detail(const struct plait_failure *f)
 	return &f->detail;
 }
 
-const char *plait_failure_cancelled_at(const struct plait_failure *f)
+const char *plait_failure_cancel_where(const struct plait_failure *f)
 {
 	return f->cancelled_at;
 }
 
-const char *plait_failure_reason(const struct plait_failure *f)
+const char *plait_failure_cancel_reason(const struct plait_failure *f)
 {
 	return f->reason;
 }

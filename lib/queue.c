@@ -20,8 +20,8 @@ const struct plait_error plait_error_queue_underflow = {
 	.text = "Too many wait for a value already.",
 	.parent = &plait_error_any,
 };
-const struct plait_error plait_error_queue_closed = {
-	.name = "QueueClosed",
+const struct plait_error plait_error_queue_shut_down = {
+	.name = "QueueShutDown",
 	.text = "Nothing more will come out of the queue.",
 	.parent = &plait_error_any,
 };
@@ -85,7 +85,7 @@ void plait_queue_free(struct plait_queue **qp)
 	*qp = NULL;
 	if (q == NULL)
 		return;
-	plait_queue_close(q);
+	plait_queue_shutdown(q);
 	queue_unref(q);
 }
 
@@ -166,7 +166,8 @@ static struct plait_deferred *get_queued(struct plait_queue *q,
 
 static plait_value closed_failure(void)
 {
-	return plait_fail(&plait_error_queue_closed, "nothing more will come");
+	return plait_fail(&plait_error_queue_shut_down,
+			  "nothing more will come");
 }
 
 struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
@@ -187,7 +188,7 @@ struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
 }
 
 /* Who waits for what is queued already still gets that. */
-void plait_queue_close(struct plait_queue *q)
+void plait_queue_shutdown(struct plait_queue *q)
 {
 	plait_value closed;
 

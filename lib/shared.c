@@ -59,7 +59,7 @@ static void free_result(struct plait_shared *s)
 	if (s->told && has_one_owner(&s->result))
 		return;
 	if (shared_wants_report(s))
-		plait_unhandled(plait_value_failure(&s->result));
+		plait_report_unhandled(plait_value_failure(&s->result));
 	plait_value_free(&s->result);
 }
 
@@ -86,7 +86,7 @@ static struct plait_promise *shared_deliver(plait_value *result, void *arg,
 
 	if (!s->fired) {
 		s->refs++;
-		s->result = plait_take(result);
+		s->result = plait_value_take(result);
 		s->fired = true;
 	}
 	if (s->waiters.count > 0) {

@@ -89,7 +89,7 @@ static void unhandled_print(const struct plait_failure *why, void *arg)
 static plait_unhandled_hook *unhandled_hook = unhandled_print;
 static void *unhandled_arg;
 
-void plait_set_unhandled(plait_unhandled_hook *hook, void *arg)
+void plait_set_unhandled_hook(plait_unhandled_hook *hook, void *arg)
 {
 	unhandled_hook = hook != NULL ? hook : unhandled_print;
 	unhandled_arg = arg;
@@ -104,7 +104,7 @@ void plait_i_failure_unhandled(const struct plait_failure *f, const char *words)
 	unhandled_words = outer;
 }
 
-void plait_unhandled(const struct plait_failure *f)
+void plait_report_unhandled(const struct plait_failure *f)
 {
 	plait_i_failure_unhandled(f, "Unhandled error in Deferred");
 }

@@ -33,7 +33,7 @@ const struct plait_type plait_text_type = {
 
 void plait_value_free(plait_value *slot)
 {
-	plait_value v = plait_take(slot);
+	plait_value v = plait_value_take(slot);
 
 	if (v.type != NULL && v.type->free != NULL)
 		v.type->free(v.ptr);
@@ -117,7 +117,7 @@ static bool take_item(const plait_value *nest, plait_value *ret)
 		values->items++;
 		values->count--;
 	}
-	*ret = plait_take(value_vacated(nest));
+	*ret = plait_value_take(value_vacated(nest));
 	return nest->type == &plait_values_type || !plait_value_is_none(ret);
 }
 
@@ -135,7 +135,7 @@ static void free_nest(plait_value nest)
 			if (plait_value_is_none(&around))
 				return;
 			nest = around;
-			around = plait_take(value_vacated(&nest));
+			around = plait_value_take(value_vacated(&nest));
 		} else if (is_nest(&item)) {
 			link = value_vacated(&nest);
 			*link = around;

@@ -84,7 +84,7 @@ struct plait_protocol *plait_client_take_at(plait_value *slot,
 					    const char *where)
 {
 	struct plait_protocol *p = plait_value_client_at(slot, where);
-	struct client *c = plait_take(slot).ptr;
+	struct client *c = plait_value_take(slot).ptr;
 
 	give_up_value(c);
 	return p;

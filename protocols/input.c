@@ -46,7 +46,7 @@ static void input_out_of_memory(struct plait_input *in,
 {
 	input_drop(in);
 	if (p->transport != NULL)
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 }
 
 /* What was handed out may be forgotten. */

@@ -88,12 +88,12 @@ int plait_intn_receiver_send(struct plait_intn_receiver *p, const void *data,
 	for (i = 0; i < n; i++)
 		length[i] = (unsigned char)(len >> 8 * (n - 1 - i));
 	if (p->base.transport != NULL)
-		plait_transport_write_several(p->base.transport, pieces, 2);
+		plait_transport_write_sequence(p->base.transport, pieces, 2);
 	return 0;
 }
 
-void plait_intn_receiver_data(struct plait_protocol *base, const void *data,
-			      size_t len)
+void plait_intn_receiver_data_received(struct plait_protocol *base,
+				       const void *data, size_t len)
 {
 	struct plait_intn_receiver *p =
 		plait_self(base, struct plait_intn_receiver);

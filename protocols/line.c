@@ -44,7 +44,7 @@ static void write_line(struct plait_protocol *p, struct ending e,
 	};
 
 	if (p->transport != NULL)
-		plait_transport_write_several(p->transport, pieces, 2);
+		plait_transport_write_sequence(p->transport, pieces, 2);
 }
 
 /* There may be no connection: in a test, in a layer. */
@@ -134,8 +134,8 @@ void plait_line_receiver_send_line(struct plait_line_receiver *p,
 	write_line(&p->base, ending_of(p), line, len);
 }
 
-void plait_line_receiver_data(struct plait_protocol *base, const void *data,
-			      size_t len)
+void plait_line_receiver_data_received(struct plait_protocol *base,
+				       const void *data, size_t len)
 {
 	struct plait_line_receiver *p =
 		plait_self(base, struct plait_line_receiver);
@@ -186,8 +186,8 @@ void plait_line_only_receiver_send_line(struct plait_line_only_receiver *p,
 	write_line(&p->base, only_ending_of(p), line, len);
 }
 
-void plait_line_only_receiver_data(struct plait_protocol *base,
-				   const void *data, size_t len)
+void plait_line_only_receiver_data_received(struct plait_protocol *base,
+					    const void *data, size_t len)
 {
 	struct plait_line_only_receiver *p =
 		plait_self(base, struct plait_line_only_receiver);

@@ -110,11 +110,11 @@ void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
 	};
 
 	if (p->base.transport != NULL)
-		plait_transport_write_several(p->base.transport, pieces, 3);
+		plait_transport_write_sequence(p->base.transport, pieces, 3);
 }
 
-void plait_netstring_receiver_data(struct plait_protocol *base,
-				   const void *data, size_t len)
+void plait_netstring_receiver_data_received(struct plait_protocol *base,
+					    const void *data, size_t len)
 {
 	struct plait_netstring_receiver *p =
 		plait_self(base, struct plait_netstring_receiver);

@@ -135,25 +135,28 @@ static void reconnect_retry(struct plait_reconnecting_factory *f,
 			  connect_again, f);
 }
 
-void plait_reconnecting_factory_reset(struct plait_reconnecting_factory *f)
+void plait_reconnecting_factory_reset_delay(
+	struct plait_reconnecting_factory *f)
 {
 	f->delay = 0;
 	f->retries = 0;
-	if (plait_connector_state(f->connector) == PLAIT_CONNECTED)
+	if (plait_connector_state(f->connector) == PLAIT_CONNECTOR_CONNECTED)
 		reconnect_forget(f);
 }
 
-void plait_reconnecting_factory_stop(struct plait_reconnecting_factory *f)
+void plait_reconnecting_factory_stop_trying(
+	struct plait_reconnecting_factory *f)
 {
 	f->stopped = true;
 	plait_connector_stop_connecting(f->connector);
 	reconnect_forget(f);
 }
 
-void plait_reconnecting_factory_start(struct plait_reconnecting_factory *f)
+void plait_reconnecting_factory_start_trying(
+	struct plait_reconnecting_factory *f)
 {
 	f->stopped = false;
-	plait_reconnecting_factory_reset(f);
+	plait_reconnecting_factory_reset_delay(f);
 }
 
 double
@@ -162,8 +165,8 @@ plait_reconnecting_factory_delay(const struct plait_reconnecting_factory *f)
 	return plait_timer_is_running(&f->timer) ? f->wait : 0;
 }
 
-void plait_reconnecting_factory_started(struct plait_factory *base,
-					struct plait_connector *c)
+void plait_reconnecting_factory_started_connecting(struct plait_factory *base,
+						   struct plait_connector *c)
 {
 	struct plait_reconnecting_factory *f =
 		plait_self(base, struct plait_reconnecting_factory);
@@ -172,16 +175,16 @@ void plait_reconnecting_factory_started(struct plait_factory *base,
 		reconnect_remember(f, c);
 }
 
-void plait_reconnecting_factory_failed(struct plait_factory *base,
-				       struct plait_connector *c,
-				       const struct plait_failure *why)
+void plait_reconnecting_factory_connection_failed(
+	struct plait_factory *base, struct plait_connector *c,
+	const struct plait_failure *why)
 {
 	reconnect_retry(plait_self(base, struct plait_reconnecting_factory), c);
 }
 
-void plait_reconnecting_factory_lost(struct plait_factory *base,
-				     struct plait_connector *c,
-				     const struct plait_failure *why)
+void plait_reconnecting_factory_connection_lost(struct plait_factory *base,
+						struct plait_connector *c,
+						const struct plait_failure *why)
 {
 	reconnect_retry(plait_self(base, struct plait_reconnecting_factory), c);
 }

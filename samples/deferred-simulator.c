@@ -126,7 +126,7 @@ static plait_value act(plait_value *result, void *arg)
 	draw_result(self, result);
 	draw_pair(a->pair, self->column);
 	if (a->act == PASS)
-		return plait_take(result);
+		return plait_value_take(result);
 	return a->when == AT_ONCE ? result_of(a) : in_a_deferred(self, a);
 }
 

@@ -201,7 +201,7 @@ static void play(struct demo *demo, struct child *c, const char *const argv[])
 		narrate("There is no memory or no process left.");
 		end_scene(demo);
 	} else if (plait_watch_start(demo->reactor, &c->watch, c->fd,
-				     PLAIT_READ, child_readable) < 0) {
+				     PLAIT_WATCH_READ, child_readable) < 0) {
 		kill(c->pid, SIGKILL);
 		child_wait(c);
 		end_scene(demo);

@@ -32,7 +32,7 @@ static plait_value keep_poem(plait_value *result, void *arg)
 
 	plait_buf_unref(&self->poem);
 	self->poem = plait_buf_ref(plait_value_buf(result));
-	return plait_take(result);
+	return plait_value_take(result);
 }
 
 static plait_value say_why_not(plait_value *failure, void *arg)
@@ -46,7 +46,7 @@ static plait_value say_why_not(plait_value *failure, void *arg)
 		plait_value_str(failure, text, sizeof(text));
 		fprintf(stderr, "Poem download failed: %s\n", text);
 	}
-	return plait_take(failure);
+	return plait_value_take(failure);
 }
 
 static struct plait_deferred *download_poem(struct service *self)
@@ -71,7 +71,7 @@ static struct plait_deferred *download_regardless(struct service *self)
 	struct plait_deferred *d, *download = download_poem(self);
 
 	d = plait_deferred_new(&promise, NULL, NULL);
-	plait_deferred_chain(download, &promise);
+	plait_deferred_forward(download, &promise);
 	plait_deferred_detach(&download);
 	return d;
 }

@@ -217,7 +217,7 @@ static void port_closed(struct plait_factory *f, struct plait_port *p)
 {
 	struct plait_address address;
 
-	plait_port_address(p, &address);
+	plait_port_host(p, &address);
 	ck_assert_uint_gt(plait_address_port(&address), 0);
 	note(actor_of(f), 'o');
 	event(actor_of(f), 'o');
@@ -259,7 +259,7 @@ unsigned actor_listen(struct actor *a, struct plait_reactor *r,
 		      strerror(-err));
 	if (err < 0)
 		return 0;
-	plait_port_address(*ret, &address);
+	plait_port_host(*ret, &address);
 	return plait_address_port(&address);
 }
 

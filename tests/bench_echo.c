@@ -112,9 +112,9 @@ static void serve_protocol(const struct plait_protocol_ops *ops, int control)
 	must(c.reactor != NULL, "reactor");
 	must(plait_listen_tcp(c.reactor, 0, &factory, &options, &port) == 0,
 	     "listen");
-	plait_port_address(port, &address);
+	plait_port_host(port, &address);
 	tell_port(control, plait_address_port(&address));
-	plait_watch_start(c.reactor, &c.watch, control, PLAIT_READ,
+	plait_watch_start(c.reactor, &c.watch, control, PLAIT_WATCH_READ,
 			  told_to_end);
 	plait_reactor_run(c.reactor);
 	plait_reactor_free(&c.reactor);

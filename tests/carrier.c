@@ -192,7 +192,7 @@ static void passing_made(struct plait_protocol *p)
 
 	self->above = plait_transport_new(&passing_ops, r, p->transport);
 	if (!carried_make(self->carried, self->above))
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 }
 
 static void passing_received(struct plait_protocol *p, const void *data,
@@ -312,7 +312,7 @@ static void recording_hang_up(struct carried *c)
 
 	if (c->recording == NULL || !plait_testing_is_connected(c->recording))
 		return;
-	if (plait_transport_pending(c->recording) == 0) {
+	if (plait_transport_unsent(c->recording) == 0) {
 		plait_testing_deliver_eof(c->recording);
 		return;
 	}

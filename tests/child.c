@@ -32,7 +32,7 @@ static void be_child(void (*fn)(void *arg), void *arg, int err)
 {
 	dup2(err, STDERR_FILENO);
 	signal(SIGABRT, leave);
-	plait_set_unhandled(NULL, NULL);
+	plait_set_unhandled_hook(NULL, NULL);
 	fn(arg);
 	exit(0);
 }

@@ -216,7 +216,7 @@ static void write_bytes(struct peer *p, const unsigned char *bytes, size_t n)
 		plait_transport_write(p->transport, bytes, n);
 		break;
 	case 1:
-		plait_transport_write_several(p->transport, halves, 2);
+		plait_transport_write_sequence(p->transport, halves, 2);
 		break;
 	default:
 		b = plait_buf_copy(bytes, n);
@@ -228,7 +228,7 @@ static void write_bytes(struct peer *p, const unsigned char *bytes, size_t n)
 
 static void write_some(struct peer *p)
 {
-	size_t before = plait_transport_pending(p->transport);
+	size_t before = plait_transport_unsent(p->transport);
 	size_t n = some_bytes(), after;
 	unsigned char *bytes;
 
@@ -240,7 +240,7 @@ static void write_some(struct peer *p)
 		bytes[i] = byte_of(p, p->written + i);
 	write_bytes(p, bytes, n);
 	free(bytes);
-	after = plait_transport_pending(p->transport);
+	after = plait_transport_unsent(p->transport);
 	plait_assert(after == before || after == before + n || after == 0);
 	if (after > before)
 		p->written += after - before;
@@ -279,7 +279,7 @@ static void end(struct peer *p)
 	switch (chance(4)) {
 	case 0:
 		p->closing = true;
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 		break;
 	case 1:
 		p->closing = true;
@@ -341,7 +341,7 @@ static void connect_both(void)
 
 	plait_assert(plait_listen_tcp(reactor, 0, wrapped(&server.factory), &o,
 				      &port) == 0);
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	plait_assert(plait_connect_tcp(reactor, o.iface, plait_address_port(&a),
 				       wrapped(&client.factory), NULL) != NULL);
 	for (int i = 0; client.made == 0 || server.made == 0; i++) {
@@ -359,7 +359,7 @@ static void end_peer(struct peer *p, bool now)
 	plait_transport_resume_reading(p->transport);
 	p->paused = false;
 	if (now)
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 	else
 		plait_transport_lose_connection(p->transport);
 }

@@ -23,7 +23,7 @@ static void ignore(const struct plait_failure *why, void *arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	plait_set_unhandled(ignore, NULL);
+	plait_set_unhandled_hook(ignore, NULL);
 	input = (struct fuzz){ data, size };
 	tangle_run(choose, size < MAX_STEPS ? (unsigned)size : MAX_STEPS);
 	plait_assert(plait_deferred_report_pending() == 0);

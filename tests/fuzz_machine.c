@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct machine_world world = { .choose = choose };
 	unsigned i;
 
-	plait_set_unhandled(ignore, NULL);
+	plait_set_unhandled_hook(ignore, NULL);
 	input = (struct fuzz){ data, size };
 	i = choose(4);
 	world.backend = backends[i];

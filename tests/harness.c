@@ -133,7 +133,7 @@ static void reset_unhandled(void)
 {
 	lost.count = lost.expected = 0;
 	lost.text[0] = '\0';
-	plait_set_unhandled(note_unhandled, NULL);
+	plait_set_unhandled_hook(note_unhandled, NULL);
 }
 
 static void check_unhandled(void)
@@ -224,7 +224,7 @@ static void add_entries(TCase *tc, const struct test *t)
 		add_entry(tc, t, NULL);
 	if (t->kind == PURE)
 		return;
-	for (size_t i = 0; (on = plait_reactor_backend(i)) != NULL; i++)
+	for (size_t i = 0; (on = plait_backend_name(i)) != NULL; i++)
 		if (only == NULL || strcmp(only, on) == 0)
 			add_entry(tc, t, on);
 }

@@ -263,7 +263,7 @@ static void conn_close(void)
 		return;
 	switch (choose(4)) {
 	case 0:
-		plait_transport_abort(c->base.transport);
+		plait_transport_abort_connection(c->base.transport);
 		break;
 	case 1:
 		plait_transport_lose_write_connection(c->base.transport);
@@ -406,7 +406,7 @@ static void factory_connecting(struct plait_factory *f,
 			       struct plait_connector *c)
 {
 	plait_assert(factory_of(f)->started);
-	plait_assert(plait_connector_state(c) == PLAIT_CONNECTING);
+	plait_assert(plait_connector_state(c) == PLAIT_CONNECTOR_CONNECTING);
 	factory_of(f)->attempts++;
 	do_something_inside();
 }
@@ -460,7 +460,7 @@ static unsigned some_port_number(void)
 
 	if (p == NULL)
 		return 1;
-	plait_port_address(p, &a);
+	plait_port_host(p, &a);
 	return plait_address_port(&a);
 }
 
@@ -577,14 +577,14 @@ static void watch_use(void)
 {
 	switch (choose(4)) {
 	case 0:
-		plait_watch_start(m.reactor, &m.watch, m.pair[0], PLAIT_READ,
-				  watch_ready);
+		plait_watch_start(m.reactor, &m.watch, m.pair[0],
+				  PLAIT_WATCH_READ, watch_ready);
 		break;
 	case 1:
 		plait_watch_stop(&m.watch);
 		break;
 	case 2:
-		plait_watch_change(&m.watch, choose(2) ? PLAIT_READ : 0);
+		plait_watch_change(&m.watch, choose(2) ? PLAIT_WATCH_READ : 0);
 		break;
 	default:
 		(void)!write(m.pair[1], "x", 1);
@@ -721,7 +721,7 @@ static struct plait_deferred *some_deferred(void)
 		return m.shared != NULL ? plait_shared_wait(m.shared)
 					: operation();
 	case 4:
-		return plait_scope_free(s);
+		return plait_scope_close(s);
 	case 5:
 		return t != NULL ? plait_coiterator_when_done(t) : operation();
 	case 6:
@@ -990,7 +990,7 @@ static void queue_use(void)
 	else if (choose(12) == 0)
 		plait_queue_free(&m.queue);
 	else if (choose(12) == 0)
-		plait_queue_close(m.queue);
+		plait_queue_shutdown(m.queue);
 }
 
 static void shared_use(void)
@@ -1232,7 +1232,7 @@ static void end_handles(void)
 	for (int i = 0; i < N_ENTRIES; i++)
 		plait_scope_leave(&m.entries[i].entry);
 	for (int i = 0; i < N_SCOPES; i++) {
-		d = plait_scope_free(&m.scopes[i]);
+		d = plait_scope_close(&m.scopes[i]);
 		plait_deferred_detach(&d);
 	}
 	for (int i = 0; i < N_TASKS; i++)

@@ -25,13 +25,15 @@ static ssize_t pipes_send(struct plait_transport *t, const struct iovec *pieces,
 static int pipes_want(struct plait_transport *t, unsigned wants)
 {
 	struct pipes *p = plait_self(t, struct pipes);
-	int r = plait_watch_change(&p->reading,
-				   wants & PLAIT_WANTS_INPUT ? PLAIT_READ : 0);
+	int r = plait_watch_change(
+		&p->reading,
+		wants & PLAIT_TRANSPORT_WANTS_INPUT ? PLAIT_WATCH_READ : 0);
 
 	if (r == 0 && p->out >= 0)
-		r = plait_watch_change(&p->writing, wants & PLAIT_WANTS_ROOM
-							    ? PLAIT_WRITE
-							    : 0);
+		r = plait_watch_change(&p->writing,
+				       wants & PLAIT_TRANSPORT_WANTS_ROOM
+					       ? PLAIT_WATCH_WRITE
+					       : 0);
 	return r;
 }
 

@@ -62,7 +62,7 @@ static void act(struct plait_protocol *p, const char *message, size_t len)
 	if (len > 0 && message[0] == 'C')
 		plait_transport_lose_connection(p->transport);
 	else if (len > 0 && message[0] == 'A')
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 }
 
 /* The second byte as a number, if the first is that letter; else -1. */

@@ -202,11 +202,11 @@ static unsigned script_flags(void)
 
 	for (;;) {
 		if (play_mark("+consume"))
-			flags |= PLAIT_CONSUME_ERRORS;
+			flags |= PLAIT_DEFERRED_LIST_CONSUME_ERRORS;
 		else if (play_mark("+callback"))
-			flags |= PLAIT_FIRE_ON_ONE_CALLBACK;
+			flags |= PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK;
 		else if (play_mark("+errback"))
-			flags |= PLAIT_FIRE_ON_ONE_ERRBACK;
+			flags |= PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK;
 		else
 			return flags;
 	}
@@ -304,7 +304,7 @@ static void do_chain(void)
 	struct plait_deferred *d = script_known()->d;
 	struct script_part *next = script_known();
 
-	plait_deferred_chain(d, &next->p);
+	plait_deferred_forward(d, &next->p);
 	ck_assert_ptr_null(next->p);
 }
 
@@ -333,7 +333,7 @@ static void do_why(void)
 	const struct plait_failure *f = plait_value_failure(v);
 
 	trace_add("%s=%s(%s)", part->name, plait_failure_kind(f)->name,
-		  plait_failure_reason(f));
+		  plait_failure_cancel_reason(f));
 }
 
 static void do_free(void)
@@ -556,7 +556,7 @@ void script_play(const struct script *s)
 {
 	n_parts = n_callbacks = n_timers = 0;
 	play_begin();
-	plait_set_unhandled(script_unhandled, NULL);
+	plait_set_unhandled_hook(script_unhandled, NULL);
 	if (reactor != NULL)
 		timed_start();
 	script_steps(s->steps);

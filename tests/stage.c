@@ -100,7 +100,7 @@ static void listens(void)
 	gave(r);
 	if (r < 0 || port == NULL)
 		return;
-	plait_port_address(port, &address);
+	plait_port_host(port, &address);
 	server_number = plait_address_port(&address);
 }
 
@@ -177,7 +177,7 @@ static void loses(void)
 
 static void aborts(void)
 {
-	plait_transport_abort(who->transport);
+	plait_transport_abort_connection(who->transport);
 }
 
 static void pauses(void)
@@ -254,9 +254,9 @@ static void lost_why_is(void)
 static void is(void)
 {
 	static const char *const states[] = {
-		[PLAIT_DISCONNECTED] = "disconnected",
-		[PLAIT_CONNECTING] = "connecting",
-		[PLAIT_CONNECTED] = "connected",
+		[PLAIT_CONNECTOR_DISCONNECTED] = "disconnected",
+		[PLAIT_CONNECTOR_CONNECTING] = "connecting",
+		[PLAIT_CONNECTOR_CONNECTED] = "connected",
 	};
 
 	play_text_is(states[plait_connector_state(who->connector)],

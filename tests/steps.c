@@ -86,7 +86,7 @@ plait_value step(plait_value *result, void *arg)
 	if (s->inner != NULL)
 		return plait_chain(&s->inner);
 	if (s->answers)
-		return plait_take(&s->answer);
+		return plait_value_take(&s->answer);
 	return *result;
 }
 
@@ -150,5 +150,5 @@ plait_value step_canceller(struct plait_deferred *d, void *arg)
 	trace_add("!%s", s->name);
 	if (s->act != NULL)
 		s->act(s, NULL);
-	return s->answers ? plait_take(&s->answer) : plait_cancelled();
+	return s->answers ? plait_value_take(&s->answer) : plait_cancelled();
 }

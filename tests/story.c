@@ -48,7 +48,7 @@ static void mix(void)
 			plait_buf_unref(&b);
 		}
 	}
-	play_holds(plait_transport_pending(w->transport) == n, "not all");
+	play_holds(plait_transport_unsent(w->transport) == n, "not all");
 	free(bytes);
 }
 
@@ -72,7 +72,7 @@ static void lose(void)
 
 static void abort_it(void)
 {
-	plait_transport_abort(w->transport);
+	plait_transport_abort_connection(w->transport);
 }
 
 static void pause_it(void)
@@ -444,7 +444,7 @@ static void reads(void)
 
 static void unsent(void)
 {
-	play_number_is(plait_transport_pending(w->transport));
+	play_number_is(plait_transport_unsent(w->transport));
 }
 
 static void is(void)

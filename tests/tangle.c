@@ -102,7 +102,7 @@ static plait_value answer(plait_value *result, int member)
 	}
 	switch (chance(3)) {
 	case 0:
-		return plait_take(result);
+		return plait_value_take(result);
 	case 1:
 		return *result;
 	default:
@@ -239,7 +239,7 @@ static void hold(struct member *m)
 static void chain(struct member *m)
 {
 	if (m > members)
-		plait_deferred_chain(
+		plait_deferred_forward(
 			m->d, &members[chance((unsigned)(m - members))].p);
 }
 

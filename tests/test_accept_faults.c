@@ -198,7 +198,7 @@ TEST(a_port_that_is_stopped_by_the_report_does_not_wait, ON_EACH_BACKEND,
 	int fd;
 
 	clock_virtual(true);
-	plait_set_unhandled(stop_port, NULL);
+	plait_set_unhandled_hook(stop_port, NULL);
 	listen_now();
 	fd = connect_peer();
 	fault_call("accept4", 1, missing[_i]);

@@ -60,7 +60,7 @@ static void finder_free(struct attempt_search *s)
 static void end_all(void)
 {
 	if (client.transport != NULL)
-		plait_transport_abort(client.transport);
+		plait_transport_abort_connection(client.transport);
 	plait_connector_unref(&connector);
 	stage_over();
 	stage_close();
@@ -592,7 +592,7 @@ TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
 	ck_assert_str_eq(client.trace, "ScBM");
 	for (int i = 0; i < 2; i++)
 		fds[i] = peer_accept(listeners[i]);
-	plait_transport_abort(client.transport);
+	plait_transport_abort_connection(client.transport);
 	actor_wait_idle(&client, reactor);
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_le(peer_read_to_eof(reactor, fds[i], NULL, 0), 0);

@@ -409,7 +409,7 @@ static void stop_scope(struct scene *s)
 	struct plait_deferred *d;
 
 	ck_assert(plait_scope_is_empty(s->scope));
-	d = plait_scope_free(&s->scope);
+	d = plait_scope_close(&s->scope);
 	ck_assert(plait_deferred_is_fired(d));
 	plait_deferred_free(&d);
 }
@@ -428,7 +428,7 @@ static struct plait_deferred *start_scope_free(struct scene *s)
 {
 	s->scope = plait_scope_new(reactor);
 	plait_scope_enter(s->scope, &s->entry, leave_later, s);
-	return plait_scope_free(&s->scope);
+	return plait_scope_close(&s->scope);
 }
 
 static void stop_scope_free(struct scene *s)
@@ -505,7 +505,7 @@ static const struct walk walks[] = {
 	WALK(plait_port_stop_listening, .start = start_stop_listening),
 	WALK(plait_queue_get, .start = start_queue_get, .stop = stop_queue),
 	WALK(plait_race, .start = start_race),
-	WALK(plait_scope_free, .start = start_scope_free,
+	WALK(plait_scope_close, .start = start_scope_free,
 	     .stop = stop_scope_free, .goes_on = true),
 	WALK(plait_scope_start, .start = start_in_scope, .stop = stop_scope),
 	WALK(plait_semaphore_acquire, .start = start_semaphore_acquire,

@@ -145,7 +145,7 @@ TEST(value_of_a_lost_connection_is_null, ON_EACH_BACKEND, TIMES(2))
 	run_until_count(reactor, &seen.fired, 1);
 	v = plait_deferred_result(seen.d);
 	ck_assert_ptr_nonnull(plait_value_client(v));
-	plait_transport_abort(plait_value_client(v)->transport);
+	plait_transport_abort_connection(plait_value_client(v)->transport);
 	run_until_count(reactor, &seen.lost, 1);
 	ck_assert_ptr_null(plait_value_client(v));
 	if (_i == 0) {
@@ -249,7 +249,7 @@ TEST(cancelling_after_it_has_fired_is_nothing, ON_EACH_BACKEND)
 
 static void abort_it(struct plait_protocol *p)
 {
-	plait_transport_abort(p->transport);
+	plait_transport_abort_connection(p->transport);
 }
 
 TEST(connection_that_is_lost_before_it_fires_is_a_failure, ON_EACH_BACKEND)

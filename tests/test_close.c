@@ -195,10 +195,10 @@ TEST(the_deadline_counts_from_the_last_progress, ON_EACH_BACKEND)
 	write_bytes(&w, MUCH);
 	plait_transport_lose_connection(w.transport);
 	run_for(reactor, 6);
-	unsent = plait_transport_pending(w.transport);
+	unsent = plait_transport_unsent(w.transport);
 	peer_read(NULL, w.peer, NULL, MUCH - unsent);
 	run_turns(reactor, 3);
-	ck_assert_uint_lt(plait_transport_pending(w.transport), unsent);
+	ck_assert_uint_lt(plait_transport_unsent(w.transport), unsent);
 	run_for(reactor, 6.9);
 	ck_assert_uint_eq(w.lost, 0);
 	run_for(reactor, 0.2);
@@ -226,11 +226,11 @@ TEST(what_the_kernel_takes_by_itself_is_no_progress, ON_EACH_BACKEND)
 	write_bytes(&w, MUCH);
 	plait_transport_lose_connection(w.transport);
 	run_for(reactor, 3);
-	unsent = plait_transport_pending(w.transport);
+	unsent = plait_transport_unsent(w.transport);
 	size += size / 2;
 	setsockopt(w.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	run_for(reactor, 3.9);
-	ck_assert_uint_lt(plait_transport_pending(w.transport), unsent);
+	ck_assert_uint_lt(plait_transport_unsent(w.transport), unsent);
 	ck_assert_uint_eq(w.lost, 0);
 	run_for(reactor, 0.2);
 	ck_assert_uint_eq(w.lost, 1);
@@ -265,7 +265,7 @@ static void abort_wire(void *arg)
 {
 	struct wire *w = arg;
 
-	plait_transport_abort(w->transport);
+	plait_transport_abort_connection(w->transport);
 }
 
 /* Both are due in one turn, and the first is told. */
@@ -296,7 +296,7 @@ TEST(an_aborted_socket_is_closed_at_once_though_nothing_happens,
 
 	ck_assert(wire_open(&w, reactor));
 	run_turns(reactor, 2);
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	clock_virtual(true);
 	plait_reactor_iterate(reactor, 1000);
 	ck_assert_uint_eq(w.lost, 1);
@@ -411,7 +411,7 @@ TEST(the_end_of_the_reactor_ends_lingering_and_dying, ON_EACH_BACKEND)
 	ck_assert(wire_open(&dies, reactor));
 	say_bye_and_lose(&lingers);
 	wire_wait_lost(&lingers);
-	plait_transport_abort(dies.transport);
+	plait_transport_abort_connection(dies.transport);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(lingers.lost, 1);
 	ck_assert_uint_eq(dies.lost, 1);
@@ -430,7 +430,7 @@ static void disturb_in_a_child(struct wire *w, const void *data, size_t len)
 	if (pid == 0) {
 		plait_transport_write(w->transport, "from the child", 14);
 		if (*(const char *)data == 'a')
-			plait_transport_abort(w->transport);
+			plait_transport_abort_connection(w->transport);
 		else
 			plait_transport_lose_connection(w->transport);
 		w->arg = w;

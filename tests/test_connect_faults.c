@@ -239,7 +239,7 @@ TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_BACKEND)
 		run_turns(reactor, 3);
 		ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
 	}
-	plait_transport_abort(server.transport);
+	plait_transport_abort_connection(server.transport);
 	stage_over();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 	if (strcmp(backend, "select") == 0)

@@ -87,7 +87,7 @@ STORY(it_is_connected_before_the_protocol_is_built,
 static void expect_disconnected(struct actor *a)
 {
 	ck_assert_int_eq(plait_connector_state(a->connector),
-			 PLAIT_DISCONNECTED);
+			 PLAIT_CONNECTOR_DISCONNECTED);
 }
 
 STORY(it_is_connected_until_the_factory_hears_of_the_loss,
@@ -106,7 +106,7 @@ static void do_everything(struct actor *a, struct plait_protocol *p)
 
 	plait_deferred_free(&d);
 	plait_transport_write(p->transport, "x", 1);
-	plait_transport_abort(p->transport);
+	plait_transport_abort_connection(p->transport);
 	plait_connector_disconnect(a->connector);
 	ck_assert_int_eq(plait_connector_stop_connecting(a->connector),
 			 -ENOTCONN);
@@ -306,7 +306,8 @@ TEST(no_connector_is_nothing, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_connector_connect(none), -ESHUTDOWN);
 	ck_assert_int_eq(plait_connector_stop_connecting(none), -ENOTCONN);
 	plait_connector_disconnect(none);
-	ck_assert_int_eq(plait_connector_state(none), PLAIT_DISCONNECTED);
+	ck_assert_int_eq(plait_connector_state(none),
+			 PLAIT_CONNECTOR_DISCONNECTED);
 	plait_connector_destination(none, &a);
 	ck_assert_uint_eq(plait_address_port(&a), 0);
 	plait_connector_str(none, text, sizeof(text));

@@ -290,7 +290,7 @@ TEST(descriptors_are_seen_between_slices, ON_EACH_BACKEND)
 	begin(0);
 	add(0, 100);
 	ck_assert_int_eq(pipe(fd), 0);
-	plait_watch_start(reactor, &w, fd[0], PLAIT_READ, is_readable);
+	plait_watch_start(reactor, &w, fd[0], PLAIT_WATCH_READ, is_readable);
 	ck_assert_int_eq(write(fd[1], "x", 1), 1);
 	run_turns(reactor, 1);
 	ck_assert(readable);

@@ -53,7 +53,7 @@ static void end(struct plait_deferred **d, struct plait_promise **p)
 
 static plait_value pass(plait_value *result, void *arg)
 {
-	return plait_take(result);
+	return plait_value_take(result);
 }
 
 static plait_value return_deferred(plait_value *result, void *arg)
@@ -292,7 +292,7 @@ TEST(graph_has_states_callbacks_and_edges, PURE)
 	plait_deferred_pause(paused);
 	for (int i = 0; i < 9; i++)
 		plait_deferred_add_both(paused, pass, NULL);
-	plait_deferred_chain(pending, &q);
+	plait_deferred_forward(pending, &q);
 	plait_deferred_add_callback(outer, return_deferred, pending);
 	assert_graph(dot());
 	assert_dot_accepts(text);
@@ -450,7 +450,7 @@ static void stop(void *arg)
 static void signal_a_waiting_loop(void *arg)
 {
 	struct plait_reactor *r = new_reactor(SIGUSR2);
-	bool epolls = strcmp(plait_reactor_name(r), "epoll") == 0;
+	bool epolls = strcmp(plait_reactor_backend(r), "epoll") == 0;
 	static char epoll_wait_call[] = "epoll_wait", select_call[] = "select";
 	char *call = epolls ? epoll_wait_call : select_call;
 

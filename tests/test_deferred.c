@@ -158,7 +158,7 @@ SCRIPT(what_a_callback_leaves_in_the_slot_is_freed, PURE,
 
 static plait_value take_it(plait_value *result, void *arg)
 {
-	*(plait_value *)arg = plait_take(result);
+	*(plait_value *)arg = plait_value_take(result);
 	return PLAIT_NONE;
 }
 
@@ -176,7 +176,7 @@ TEST(what_a_callback_takes_is_its_own, PURE)
 
 static plait_value take_and_return(plait_value *result, void *arg)
 {
-	return plait_take(result);
+	return plait_value_take(result);
 }
 
 TEST(taking_and_returning_passes_on, PURE)
@@ -696,7 +696,7 @@ TEST(hook_may_fire_what_is_being_reported, PURE)
 {
 	struct plait_deferred *a = make(&hooked[0]), *b = make(&hooked[1]);
 
-	plait_set_unhandled(fire_hooked, NULL);
+	plait_set_unhandled_hook(fire_hooked, NULL);
 	/* The other has fired by then, but not when the report began. */
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	ck_assert_str_eq(trace(), "?");
@@ -719,7 +719,7 @@ TEST(what_the_hook_makes_is_not_reported_to_it, PURE)
 	struct plait_promise *p;
 	struct plait_deferred *d = make(&p);
 
-	plait_set_unhandled(make_another, NULL);
+	plait_set_unhandled_hook(make_another, NULL);
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	ck_assert_str_eq(trace(), "?");
 	plait_deferred_free(&made_by_hook);

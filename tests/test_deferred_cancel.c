@@ -89,8 +89,9 @@ TEST(cancellation_says_who_asked_and_why, PURE)
 	snprintf(here, sizeof(here), "test_deferred_cancel.c:%d", __LINE__ + 1);
 	plait_deferred_cancel_because(d, "client hung up");
 	ck_assert_ptr_nonnull(
-		strstr(plait_failure_cancelled_at(failure_of(d)), here));
-	ck_assert_str_eq(plait_failure_reason(failure_of(d)), "client hung up");
+		strstr(plait_failure_cancel_where(failure_of(d)), here));
+	ck_assert_str_eq(plait_failure_cancel_reason(failure_of(d)),
+			 "client hung up");
 	ck_assert_str_eq(plait_failure_message(failure_of(d)), "");
 	plait_promise_drop(&p);
 	done_with(&d);
@@ -102,8 +103,8 @@ TEST(cancellation_without_a_reason_still_says_who_asked, PURE)
 	struct plait_deferred *d = make(&p);
 
 	plait_deferred_cancel(d);
-	ck_assert_str_ne(plait_failure_cancelled_at(failure_of(d)), "");
-	ck_assert_str_eq(plait_failure_reason(failure_of(d)), "");
+	ck_assert_str_ne(plait_failure_cancel_where(failure_of(d)), "");
+	ck_assert_str_eq(plait_failure_cancel_reason(failure_of(d)), "");
 	plait_promise_drop(&p);
 	done_with(&d);
 }
@@ -122,7 +123,7 @@ TEST(cancellation_outlives_its_deferred, PURE)
 	f = plait_failure_ref(failure_of(d));
 	plait_promise_drop(&p);
 	done_with(&d);
-	ck_assert_str_eq(plait_failure_reason(f), "enough");
+	ck_assert_str_eq(plait_failure_cancel_reason(f), "enough");
 	plait_failure_unref(&f);
 }
 
@@ -141,7 +142,8 @@ TEST(cancelling_allocates_nothing_and_works_without_memory, PURE)
 	fault_alloc_off();
 	ck_assert_uint_eq(heap_calls(), calls);
 	ck_assert_str_eq(trace(), "i:CancelledError o:CancelledError");
-	ck_assert_str_eq(plait_failure_reason(failure_of(outer)), "enough");
+	ck_assert_str_eq(plait_failure_cancel_reason(failure_of(outer)),
+			 "enough");
 	plait_promise_drop(&p);
 	done_with(&outer);
 }
@@ -326,7 +328,7 @@ SCRIPT(freeing_a_paused_pending_one_runs_no_callback_later, PURE,
 
 static plait_value keep(plait_value *result, void *arg)
 {
-	*(plait_value *)arg = plait_take(result);
+	*(plait_value *)arg = plait_value_take(result);
 	return PLAIT_NONE;
 }
 
@@ -340,8 +342,8 @@ TEST(freeing_says_who_freed_and_a_reason, PURE)
 	plait_deferred_add_errback(d, keep, &kept);
 	plait_deferred_free(&d);
 	f = plait_value_failure(&kept);
-	ck_assert_str_ne(plait_failure_reason(f), "");
-	ck_assert_ptr_nonnull(strstr(plait_failure_cancelled_at(f),
+	ck_assert_str_ne(plait_failure_cancel_reason(f), "");
+	ck_assert_ptr_nonnull(strstr(plait_failure_cancel_where(f),
 				     "test_deferred_cancel.c:"));
 	plait_value_free(&kept);
 	plait_promise_drop(&p);

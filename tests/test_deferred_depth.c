@@ -150,7 +150,7 @@ TEST_ON_SMALL_STACK(million_detached_links_run_on_and_go, PURE)
 	assert_all_ran(LINKS, false);
 }
 
-/* ---- explicit: plait_deferred_chain() ------------------------------ */
+/* ---- explicit: plait_deferred_forward() ------------------------------ */
 
 static struct plait_deferred *row[LINKS];
 static struct plait_promise *first;
@@ -162,7 +162,7 @@ static void chain_row(void)
 	row[0] = plait_deferred_new(&first, NULL, NULL);
 	for (int i = 1; i < LINKS; i++) {
 		row[i] = plait_deferred_new(&next, NULL, NULL);
-		plait_deferred_chain(row[i - 1], &next);
+		plait_deferred_forward(row[i - 1], &next);
 	}
 	for (int i = 0; i < LINKS; i++)
 		plait_deferred_add_both(row[i], count, NULL);
@@ -249,7 +249,7 @@ TEST_ON_SMALL_STACK(million_links_of_both_kinds_in_turn_fire, PURE)
 	for (int i = 0; i < LINKS / 2; i++) {
 		d = counted_outer_of(&d);
 		after = plait_deferred_new(&next, NULL, NULL);
-		plait_deferred_chain(d, &next);
+		plait_deferred_forward(d, &next);
 		plait_deferred_detach(&d);
 		d = after;
 	}
@@ -283,9 +283,11 @@ static struct plait_deferred *nest(enum nest kind, struct plait_deferred *d)
 		enum nest this = kind == IN_TURN ? (enum nest)(i % 4) : kind;
 
 		if (this == GATHERS)
-			d = plait_gather(&d, 1, PLAIT_CONSUME_ERRORS);
+			d = plait_gather(&d, 1,
+					 PLAIT_DEFERRED_LIST_CONSUME_ERRORS);
 		else if (this == LISTS)
-			d = plait_deferred_list(&d, 1, PLAIT_CONSUME_ERRORS);
+			d = plait_deferred_list(
+				&d, 1, PLAIT_DEFERRED_LIST_CONSUME_ERRORS);
 		else if (this == RACES)
 			d = plait_race(&d, 1);
 		else
@@ -397,7 +399,7 @@ TEST_ON_SMALL_STACK(million_operations_that_are_ready_at_once_are_a_loop, PURE)
 
 static plait_value ready_at_once(plait_value *result, void *arg)
 {
-	struct plait_deferred *next = plait_succeed(plait_take(result));
+	struct plait_deferred *next = plait_succeed(plait_value_take(result));
 
 	ran++;
 	return plait_chain(&next);

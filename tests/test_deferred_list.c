@@ -174,7 +174,7 @@ TEST(values_may_be_taken_and_the_rest_is_freed, PURE)
 	plait_fire(&p[0], tracked("a"));
 	plait_fire(&p[1], tracked("b"));
 	plait_fire(&p[2], tracked("c"));
-	mine = plait_take(&plait_value_values(result())->items[1]);
+	mine = plait_value_take(&plait_value_values(result())->items[1]);
 	plait_deferred_free(&all);
 	ck_assert_str_eq(trace(), "~a ~c");
 	plait_value_free(&mine);
@@ -204,7 +204,8 @@ TEST(first_failure_fails_with_first_error, PURE)
 	const struct plait_indexed *detail;
 
 	make_members();
-	make_list(PLAIT_FIRE_ON_ONE_ERRBACK | PLAIT_CONSUME_ERRORS);
+	make_list(PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK |
+		  PLAIT_DEFERRED_LIST_CONSUME_ERRORS);
 	plait_fire(&p[0], plait_int(0));
 	plait_fire(&p[1], error("no"));
 	ck_assert(plait_failure_check(failure(), &plait_error_first));
@@ -348,7 +349,7 @@ static plait_value note_place(plait_value *v, void *arg)
 {
 	const struct plait_failure *f = plait_value_failure(v);
 
-	*(const char **)arg = plait_failure_cancelled_at(f);
+	*(const char **)arg = plait_failure_cancel_where(f);
 	return PLAIT_NONE;
 }
 
@@ -657,7 +658,7 @@ static void whole_life(enum kind kind, bool cancelled)
 	steps_setup();
 	make_members();
 	pass_both(m[0], "m");
-	all = combine(kind, PLAIT_FIRE_ON_ONE_CALLBACK);
+	all = combine(kind, PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK);
 	handle_all(all);
 	plait_fire(&p[0], error("no"));
 	if (cancelled)

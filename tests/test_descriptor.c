@@ -76,7 +76,8 @@ TEST(nor_is_that_of_a_new_set, ON_EACH_BACKEND, TIMES(2))
 
 	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
 	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, fd[0], PLAIT_READ, NULL), 0);
+		plait_watch_start(reactor, &w, fd[0], PLAIT_WATCH_READ, NULL),
+		0);
 	duplicate = dup(fd[0]);
 	plait_i_watch_forget(&w);
 	close(fd[0]);

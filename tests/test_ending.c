@@ -47,9 +47,9 @@ static void assert_freed(const plait_value *v)
 	const struct plait_failure *f = plait_value_failure(v);
 
 	ck_assert(plait_failure_check(f, &plait_error_cancelled));
-	ck_assert_str_eq(plait_failure_reason(f), "reactor freed");
+	ck_assert_str_eq(plait_failure_cancel_reason(f), "reactor freed");
 	ck_assert_ptr_nonnull(
-		strstr(plait_failure_cancelled_at(f), "test_ending.c"));
+		strstr(plait_failure_cancel_where(f), "test_ending.c"));
 }
 
 static plait_value swallow(plait_value *result, void *arg)
@@ -125,7 +125,7 @@ TEST(failures_that_nobody_handled_are_told_before_it_is_gone, ON_EACH_REACTOR)
 
 	actor_init(&client);
 	client.on_failed = note_failed;
-	plait_set_unhandled(begin_in_hook, NULL);
+	plait_set_unhandled_hook(begin_in_hook, NULL);
 	plait_reactor_free(&reactor);
 	assert_trace("used failed");
 	ck_assert_uint_eq(client.stops, 1);
@@ -202,7 +202,7 @@ static void begin_scope(void)
 
 	plait_scope_set_deadline(s, 1);
 	ck_assert(isinf(plait_scope_deadline(s)));
-	d = plait_scope_free(&s);
+	d = plait_scope_close(&s);
 	ck_assert(plait_deferred_is_fired(d));
 	plait_deferred_free(&d);
 }
@@ -465,7 +465,7 @@ static plait_value try_five_times(plait_value *result, void *arg)
 	struct plait_deferred *d;
 
 	if (++tries == 5)
-		return plait_take(result);
+		return plait_value_take(result);
 	d = way();
 	plait_deferred_add_errback(d, try_five_times, NULL);
 	return plait_chain(&d);

@@ -34,8 +34,8 @@ TEST(failure_says_kind_message_and_place, PURE)
 	ck_assert_ptr_nonnull(strstr(plait_failure_where(f), here));
 	ck_assert_int_eq(plait_failure_errno(f), 0);
 	ck_assert_ptr_null(plait_failure_cause(f));
-	ck_assert_str_eq(plait_failure_cancelled_at(f), "");
-	ck_assert_str_eq(plait_failure_reason(f), "");
+	ck_assert_str_eq(plait_failure_cancel_where(f), "");
+	ck_assert_str_eq(plait_failure_cancel_reason(f), "");
 	plait_value_free(&v);
 }
 
@@ -247,7 +247,7 @@ static const struct {
 	{ &plait_error_first, &plait_error_any, "FirstError" },
 	{ &plait_error_group, &plait_error_any, "FailureGroup" },
 	{ &plait_error_queue_underflow, &plait_error_any, "QueueUnderflow" },
-	{ &plait_error_queue_closed, &plait_error_any, "QueueClosed" },
+	{ &plait_error_queue_shut_down, &plait_error_any, "QueueShutDown" },
 };
 
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -320,8 +320,8 @@ TEST(static_failures_cost_nothing_and_are_never_counted, PURE)
 		ck_assert_ptr_eq(plait_failure_kind(f), are[i]);
 		ck_assert_str_eq(plait_failure_message(f), "");
 		ck_assert_str_eq(plait_failure_where(f), "");
-		ck_assert_str_eq(plait_failure_cancelled_at(f), "");
-		ck_assert_str_eq(plait_failure_reason(f), "");
+		ck_assert_str_eq(plait_failure_cancel_where(f), "");
+		ck_assert_str_eq(plait_failure_cancel_reason(f), "");
 		ck_assert_ptr_eq(plait_failure_ref(f), f);
 		for (int n = 0; n < 3; n++) {
 			plait_value again = plait_failure_value(f);
@@ -476,7 +476,7 @@ TEST(embedded_failure_is_released_once_and_not_freed, PURE)
 	plait_i_failure_init(&f, &plait_error_cancelled, "here.c:1",
 			     count_release);
 	ck_assert_str_eq(plait_failure_message(&f), "");
-	ck_assert_str_eq(plait_failure_reason(&f), "");
+	ck_assert_str_eq(plait_failure_cancel_reason(&f), "");
 	ck_assert_str_eq(plait_failure_where(&f), "here.c:1");
 	b = plait_failure_ref(a);
 	plait_failure_unref(&a);
@@ -551,8 +551,8 @@ TEST(explanation_names_the_member_of_a_gather, PURE)
 		plait_succeed(PLAIT_NONE),
 		plait_failed(broken_pipe()),
 	};
-	struct plait_deferred *d =
-		plait_gather_at(members, 2, PLAIT_CONSUME_ERRORS, "gather.c:5");
+	struct plait_deferred *d = plait_gather_at(
+		members, 2, PLAIT_DEFERRED_LIST_CONSUME_ERRORS, "gather.c:5");
 	size_t size;
 
 	ck_assert_str_eq(explained(plait_deferred_result(d), &size),
@@ -668,8 +668,8 @@ TEST(hook_is_told_with_its_arg, PURE)
 	plait_value v = plait_fail(&plait_error_timeout, "late");
 
 	hooked = 0;
-	plait_set_unhandled(my_hook, &hooked);
-	plait_unhandled(plait_value_failure(&v));
+	plait_set_unhandled_hook(my_hook, &hooked);
+	plait_report_unhandled(plait_value_failure(&v));
 	ck_assert_uint_eq(hooked, 1);
 	ck_assert_str_eq(hooked_text, "TimeoutError: late");
 	plait_value_free(&v);
@@ -680,10 +680,10 @@ static void lose(void *message)
 	plait_value v =
 		plait_fail(&plait_error_os, "%s", (const char *)message);
 
-	plait_set_unhandled(my_hook, &hooked);
-	plait_set_unhandled(NULL, NULL);
+	plait_set_unhandled_hook(my_hook, &hooked);
+	plait_set_unhandled_hook(NULL, NULL);
 	calls_reset();
-	plait_unhandled(plait_value_failure(&v));
+	plait_report_unhandled(plait_value_failure(&v));
 	if (calls_of("write") != 1)
 		abort();
 	plait_value_free(&v);
@@ -732,7 +732,7 @@ static void lose_deaf(void *arg)
 {
 	errno = ERANGE;
 	fault_call("write", 1, EIO);
-	plait_unhandled(&plait_i_failure_no_memory);
+	plait_report_unhandled(&plait_i_failure_no_memory);
 	if (errno != ERANGE || calls_of("write") != 1)
 		abort();
 }

@@ -58,8 +58,8 @@ static void start(void)
 {
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	ck_assert_int_eq(plait_watch_start(reactor, &watch, pair[0], PLAIT_READ,
-					   on_ready),
+	ck_assert_int_eq(plait_watch_start(reactor, &watch, pair[0],
+					   PLAIT_WATCH_READ, on_ready),
 			 0);
 	plait_timer_start(reactor, &timer, 0, count, NULL);
 }
@@ -93,14 +93,16 @@ static int try_everything(void)
 		return 4;
 	if (plait_call_from_thread(reactor, count, NULL) != -ECHILD)
 		return 5;
-	if (plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_STARTUP,
-				      trigger, NULL, NULL) != -ECHILD)
+	if (plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+				      PLAIT_TRIGGER_STARTUP, trigger, NULL,
+				      NULL) != -ECHILD)
 		return 6;
 	if (plait_reactor_remove_trigger(reactor, 1) != -ECHILD)
 		return 7;
-	if (plait_watch_start(reactor, &w, 1, PLAIT_READ, on_ready) != -ECHILD)
+	if (plait_watch_start(reactor, &w, 1, PLAIT_WATCH_READ, on_ready) !=
+	    -ECHILD)
 		return 8;
-	if (plait_watch_change(&watch, PLAIT_WRITE) != -ECHILD)
+	if (plait_watch_change(&watch, PLAIT_WATCH_WRITE) != -ECHILD)
 		return 9;
 	if (plait_call_cancel(call) != -ECHILD ||
 	    plait_call_reset(call, 1) != -ECHILD ||
@@ -119,9 +121,9 @@ TEST(in_the_child_everything_is_refused_but_freeing, ON_EACH_BACKEND)
 {
 	start();
 	call = plait_call_later(reactor, 3600, count, NULL);
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
-						   PLAIT_SHUTDOWN, trigger,
-						   NULL, NULL),
+	ck_assert_int_eq(plait_reactor_add_trigger(
+				 reactor, PLAIT_TRIGGER_BEFORE,
+				 PLAIT_TRIGGER_SHUTDOWN, trigger, NULL, NULL),
 			 0);
 	in_child(try_everything);
 	check_undisturbed();
@@ -249,7 +251,7 @@ static void open_blocked_wire(void)
 	fault_call("epoll_wait", 1, EINTR);
 	fault_call("select", 1, EINTR);
 	run_turns(reactor, 1);
-	ck_assert_uint_eq(plait_transport_pending(wire.transport), 6);
+	ck_assert_uint_eq(plait_transport_unsent(wire.transport), 6);
 }
 
 TEST(the_child_gives_back_what_is_being_closed_at_a_stop, ON_EACH_BACKEND)
@@ -280,8 +282,9 @@ TEST(the_child_of_a_shutdown_sends_nothing, ON_EACH_BACKEND)
 	int status;
 
 	open_blocked_wire();
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
-						   PLAIT_SHUTDOWN,
+	ck_assert_int_eq(plait_reactor_add_trigger(reactor,
+						   PLAIT_TRIGGER_BEFORE,
+						   PLAIT_TRIGGER_SHUTDOWN,
 						   fork_in_trigger, NULL, NULL),
 			 0);
 	plait_call_when_running(reactor, stop_it, NULL);

@@ -207,25 +207,27 @@ static void begin(void *arg)
 	if (forking.child)
 		return;
 	ck_assert_int_eq(rc, 0);
-	plait_port_address(program.port, &address);
+	plait_port_host(program.port, &address);
 	actor_connect(&program.client, reactor, address.port);
 }
 
 static void begin_program(void)
 {
-	static const enum plait_phase phases[] = { PLAIT_BEFORE, PLAIT_DURING,
-						   PLAIT_AFTER };
+	static const enum plait_trigger_phase phases[] = {
+		PLAIT_TRIGGER_BEFORE, PLAIT_TRIGGER_DURING, PLAIT_TRIGGER_AFTER
+	};
 
 	hear_all(&program.server);
 	hear_all(&program.client);
 	program.client.on_made = greet;
 	for (int i = 0; i < 6; i++)
 		plait_reactor_add_trigger(reactor, phases[i / 2],
-					  PLAIT_SHUTDOWN, hear_trigger, NULL,
-					  NULL);
+					  PLAIT_TRIGGER_SHUTDOWN, hear_trigger,
+					  NULL, NULL);
 	for (int i = 0; i < 6; i++)
-		plait_reactor_add_trigger(reactor, phases[i / 2], PLAIT_STARTUP,
-					  hear_trigger, NULL, NULL);
+		plait_reactor_add_trigger(reactor, phases[i / 2],
+					  PLAIT_TRIGGER_STARTUP, hear_trigger,
+					  NULL, NULL);
 	for (int i = 0; i < 3; i++) {
 		plait_timer_start(reactor, &program.timers[i], 0, hear, NULL);
 		plait_call_from_thread(reactor, hear, NULL);
@@ -234,7 +236,8 @@ static void begin_program(void)
 		ck_assert_int_eq(pipe(program.pair[i]), 0);
 		ck_assert_int_eq(write(program.pair[i][1], "x", 1), 1);
 		plait_watch_start(reactor, &program.watches[i],
-				  program.pair[i][0], PLAIT_READ, hear_ready);
+				  program.pair[i][0], PLAIT_WATCH_READ,
+				  hear_ready);
 	}
 	program.looping = plait_looping_call_new(reactor, hear_loop, NULL);
 	program.cooperator = plait_cooperator_new(reactor, 1000);
@@ -484,7 +487,7 @@ static const struct plait_protocol_ops client_ops = { .name = "client" };
 
 static plait_value keep_connection(plait_value *result, void *arg)
 {
-	all.connection = plait_take(result);
+	all.connection = plait_value_take(result);
 	keep_protocol(NULL, plait_value_client(&all.connection));
 	return PLAIT_NONE;
 }
@@ -527,8 +530,9 @@ static void make_network(void)
 	all.factory.base.ops = &reconnecting_ops;
 	all.factory.initial_delay = 3600;
 	plait_connect_tcp(reactor, "127.0.0.1", held, &all.factory.base, NULL);
-	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				  hold_up_the_shutdown, NULL, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+				  PLAIT_TRIGGER_SHUTDOWN, hold_up_the_shutdown,
+				  NULL, NULL);
 	plait_call_later(reactor, 0, stop_it, NULL);
 	run_until(reactor, is_waiting, NULL);
 	plait_deferred_free(&d);
@@ -580,7 +584,7 @@ static void make_tasks(void)
 	plait_scope_own(all.inner, &d);
 	all.started = plait_scope_start(all.scope, operation());
 	plait_scope_enter(s, &all.late_entry, nothing, NULL);
-	all.ended = plait_scope_free(&s);
+	all.ended = plait_scope_close(&s);
 }
 
 static void make_waiters(void)
@@ -613,7 +617,7 @@ static void make_timers(void)
 	plait_timer_start(reactor, &all.timers[1], 1800, nothing, NULL);
 	all.call = plait_call_later(reactor, 3600, nothing, NULL);
 	ck_assert_int_eq(pipe(all.pair), 0);
-	plait_watch_start(reactor, &all.watch, all.pair[0], PLAIT_READ,
+	plait_watch_start(reactor, &all.watch, all.pair[0], PLAIT_WATCH_READ,
 			  never_ready);
 	ck_assert_int_eq(plait_reactor_dump_on_signal(reactor, SIGUSR1), 0);
 }
@@ -649,7 +653,7 @@ static void make_all(void)
 
 static void end_fake_scope(void)
 {
-	struct plait_deferred *d = plait_scope_free(&all.fake_scope);
+	struct plait_deferred *d = plait_scope_close(&all.fake_scope);
 
 	plait_deferred_detach(&d);
 	plait_deferred_free(&all.faked);
@@ -663,7 +667,8 @@ static void use_transport(void)
 	plait_transport_write(all.wire.transport, "more", 4);
 	plait_transport_pause_reading(all.wire.transport);
 	plait_transport_lose_connection(all.wire.transport);
-	if (plait_transport_set_no_delay(all.wire.transport, true) != -ECHILD)
+	if (plait_transport_set_tcp_no_delay(all.wire.transport, true) !=
+	    -ECHILD)
 		child_leave(10);
 }
 
@@ -707,7 +712,7 @@ static void end_done(void)
 
 static void end_scope(void)
 {
-	struct plait_deferred *d = plait_scope_free(&all.scope);
+	struct plait_deferred *d = plait_scope_close(&all.scope);
 
 	plait_deferred_detach(&d);
 }
@@ -715,11 +720,11 @@ static void end_scope(void)
 static void end_inner(void)
 {
 	struct plait_scope *s = plait_scope_new_in(all.inner);
-	struct plait_deferred *d = plait_scope_free(&s);
+	struct plait_deferred *d = plait_scope_close(&s);
 
 	plait_deferred_detach(&d);
 	plait_scope_set_deadline(all.inner, 1);
-	d = plait_scope_free(&all.inner);
+	d = plait_scope_close(&all.inner);
 	plait_deferred_detach(&d);
 }
 
@@ -766,14 +771,15 @@ static void end_other_promises(void)
 	END(plait_reactor_free(&all.virtual))                                  \
 	END(end_fake_scope())                                                  \
 	END(use_transport())                                                   \
-	END(if (reactor != NULL) plait_transport_abort(all.wire.transport))    \
+	END(if (reactor != NULL)                                               \
+		    plait_transport_abort_connection(all.wire.transport))      \
 	END(end_port())                                                        \
 	END(plait_deferred_free(&all.stopped))                                 \
 	END(end_connector())                                                   \
 	END(end_attempt())                                                     \
 	END(plait_deferred_free(&all.connecting))                              \
 	END(plait_value_free(&all.connection))                                 \
-	END(plait_reconnecting_factory_stop(&all.factory))                     \
+	END(plait_reconnecting_factory_stop_trying(&all.factory))              \
 	END(plait_looping_call_free(&all.looping))                             \
 	END(plait_deferred_free(&all.looped))                                  \
 	END(plait_cooperator_free(&all.cooperator))                            \
@@ -858,7 +864,7 @@ static void count_unhandled(const struct plait_failure *why, void *arg)
 /* 0 if all went well. */
 static int end_as_child(unsigned seed)
 {
-	plait_set_unhandled(count_unhandled, NULL);
+	plait_set_unhandled_hook(count_unhandled, NULL);
 	end_all(seed);
 	if (run_one_of_its_own() != 0)
 		return 1;

@@ -117,7 +117,7 @@ static void open_inn(const struct plait_factory_ops *ops, unsigned max,
 		reactor = plait_testing_reactor_new();
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &inn.base, &o, &inn.port),
 			 0);
-	plait_port_address(inn.port, &a);
+	plait_port_host(inn.port, &a);
 	inn.number = (uint16_t)plait_address_port(&a);
 }
 
@@ -134,7 +134,8 @@ static void close_inn(void)
 {
 	for (int i = 0; i < MAX_GUESTS; i++) {
 		if (inn.guests[i] != NULL)
-			plait_transport_abort(inn.guests[i]->transport);
+			plait_transport_abort_connection(
+				inn.guests[i]->transport);
 	}
 	stop_listening();
 	ck_assert_uint_eq(inn.lost, inn.made);
@@ -254,7 +255,7 @@ static void step_guest(void)
 		*play_name == 'i' ? told_idlest : inn.guests[*play_name - 'A'];
 
 	if (play_mark("aborts"))
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 	else if (play_mark("loses"))
 		plait_transport_lose_connection(p->transport);
 	else if (play_mark("writes x"))

@@ -332,7 +332,7 @@ static void leaves_a_failure_unhandled(int _i)
 {
 	plait_value v = plait_cancelled();
 
-	plait_unhandled(plait_value_failure(&v));
+	plait_report_unhandled(plait_value_failure(&v));
 }
 
 static void misses_a_failure(int _i)
@@ -409,12 +409,12 @@ static scenario *const bad_scenarios[] = {
 
 static void is_tortured_to_death(int _i)
 {
-	torture(bad_scenarios[_i], plait_reactor_backend(0));
+	torture(bad_scenarios[_i], plait_backend_name(0));
 }
 
 static void is_tortured_to_death_by_calls(int _i)
 {
-	torture_syscalls(trusts_open, plait_reactor_backend(0));
+	torture_syscalls(trusts_open, plait_backend_name(0));
 }
 
 /* Scripts of which only the first is right. */
@@ -526,8 +526,8 @@ TEST(unhandled_failures_are_counted, PURE)
 	plait_value v = plait_cancelled();
 
 	unhandled_expect(2);
-	plait_unhandled(plait_value_failure(&v));
-	plait_unhandled(plait_value_failure(&v));
+	plait_report_unhandled(plait_value_failure(&v));
+	plait_report_unhandled(plait_value_failure(&v));
 	ck_assert_uint_eq(unhandled_count(), 2);
 	ck_assert_str_eq(unhandled_text(), "CancelledError");
 }
@@ -540,7 +540,7 @@ TEST(loops_are_counted_from_their_start, ON_EACH_BACKEND, FROM_TO(3, 6))
 
 TEST(each_backend_has_its_reactor, ON_EACH_BACKEND)
 {
-	ck_assert_str_eq(plait_reactor_name(reactor), backend);
+	ck_assert_str_eq(plait_reactor_backend(reactor), backend);
 	run_turns(reactor, 3);
 }
 
@@ -693,9 +693,9 @@ TEST(what_is_on_its_way_comes_before_time_passes, ON_EACH_BACKEND)
 	child = child_hold();
 	close(p.far);
 	ck_assert(flight_is_on());
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &watch, p.near, PLAIT_READ, see_it),
-		0);
+	ck_assert_int_eq(plait_watch_start(reactor, &watch, p.near,
+					   PLAIT_WATCH_READ, see_it),
+			 0);
 	before = clock_now();
 	kill(child, SIGKILL);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 30), 0);

@@ -362,10 +362,10 @@ TEST(what_is_held_is_what_was_not_handled, PURE)
 		plait_self(p, struct plait_line_receiver);
 	size_t before;
 
-	plait_line_receiver_data(p, "one\r\ntwo\r\n", 10);
+	plait_line_receiver_data_received(p, "one\r\ntwo\r\n", 10);
 	before = heap_live_bytes();
 	for (int i = 0; i < 10000; i++) {
-		plait_line_receiver_data(p, "line\r\n", 6);
+		plait_line_receiver_data_received(p, "line\r\n", 6);
 		ck_assert(p->unread);
 		plait_line_receiver_resume(line);
 	}
@@ -381,14 +381,14 @@ TEST(a_receiver_says_whether_it_holds_something, PURE)
 		plait_self(p, struct plait_line_receiver);
 	size_t before = heap_live_bytes();
 
-	plait_line_receiver_data(p, "one\r\ntwo\r\nthree", 15);
+	plait_line_receiver_data_received(p, "one\r\ntwo\r\nthree", 15);
 	ck_assert(p->unread);
 	plait_line_receiver_resume(line);
 	plait_line_receiver_resume(line);
 	ck_assert(!p->unread);
-	plait_line_receiver_data(p, "\r\n", 2);
+	plait_line_receiver_data_received(p, "\r\n", 2);
 	ck_assert(!p->unread);
-	plait_line_receiver_data(p, "four\r\n", 6);
+	plait_line_receiver_data_received(p, "four\r\n", 6);
 	ck_assert(p->unread);
 	plait_line_receiver_clear_buffer(line, NULL);
 	ck_assert(!p->unread);

@@ -61,7 +61,7 @@ static void connect_with(const struct plait_intn_receiver_ops *o)
 
 static void feed(const void *data, size_t len)
 {
-	plait_intn_receiver_data(&receiver->base, data, len);
+	plait_intn_receiver_data_received(&receiver->base, data, len);
 }
 
 /* For input that is a literal with bytes of any value. */
@@ -181,7 +181,7 @@ static void obey(struct plait_intn_receiver *p, const char *data, size_t len)
 	if (len > 0 && data[0] == 'C')
 		plait_transport_lose_connection(p->base.transport);
 	else if (len > 0 && data[0] == 'A')
-		plait_transport_abort(p->base.transport);
+		plait_transport_abort_connection(p->base.transport);
 	else if (len > 0 && data[0] == 'P')
 		plait_intn_receiver_pause(p);
 	if (len > 1 && data[1] == 'R')

@@ -112,8 +112,8 @@ TEST(the_timeout_says_where_and_why, ON_EACH_REACTOR)
 	ck_assert_str_eq(plait_failure_where(f), where);
 	f = plait_failure_cause(f);
 	ck_assert(plait_failure_check(f, &plait_error_cancelled));
-	ck_assert_str_eq(plait_failure_cancelled_at(f), where);
-	ck_assert_str_eq(plait_failure_reason(f), "timeout");
+	ck_assert_str_eq(plait_failure_cancel_where(f), where);
+	ck_assert_str_eq(plait_failure_cancel_reason(f), "timeout");
 	done_with(&d);
 }
 

@@ -60,7 +60,7 @@ static struct plait_protocol *come_from(const char *host)
 {
 	struct plait_address a = address_of(host);
 
-	return plait_factory_build(&limited.base.base, &a);
+	return plait_factory_build_protocol(&limited.base.base, &a);
 }
 
 /* ---- who counts as whom ------------------------------------------------- */
@@ -269,7 +269,7 @@ static uint16_t port_number(void)
 {
 	struct plait_address a;
 
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	return (uint16_t)plait_address_port(&a);
 }
 

@@ -143,7 +143,7 @@ static void connect_with(const struct plait_line_receiver_ops *o)
 /* Input that comes right from a transport, with nothing in between. */
 static void feed(const void *data, size_t len)
 {
-	plait_line_receiver_data(&receiver->base, data, len);
+	plait_line_receiver_data_received(&receiver->base, data, len);
 }
 
 /* The same; how many bytes the receiver moves for it. */
@@ -687,7 +687,7 @@ static void receive_more(struct plait_line_receiver *p, const char *line,
 			 size_t len)
 {
 	on_line = NULL;
-	plait_line_receiver_data(&p->base, "more\r\n", 6);
+	plait_line_receiver_data_received(&p->base, "more\r\n", 6);
 }
 
 TEST(input_from_inside_a_callback_is_behind_the_rest, PURE)
@@ -707,7 +707,7 @@ static void close_at(struct plait_line_receiver *p, const char *line,
 	if (len > 0 && line[0] == 'C')
 		plait_transport_lose_connection(p->base.transport);
 	else if (len > 0 && line[0] == 'A')
-		plait_transport_abort(p->base.transport);
+		plait_transport_abort_connection(p->base.transport);
 }
 
 GROUP("ends");
@@ -1052,7 +1052,7 @@ static void connect_only(const struct plait_line_only_receiver_ops *o)
 
 static void say_only(const char *text)
 {
-	plait_line_only_receiver_data(&only->base, text, strlen(text));
+	plait_line_only_receiver_data_received(&only->base, text, strlen(text));
 }
 
 GROUP("only");
@@ -1074,9 +1074,9 @@ TEST(only_limit_is_exact_however_it_is_cut, PURE)
 		connect_only(&only_tolerant_ops);
 		only->max_length = 4;
 		only->delimiter = "\n";
-		plait_line_only_receiver_data(&only->base, text, cut);
-		plait_line_only_receiver_data(&only->base, text + cut,
-					      sizeof(text) - 1 - cut);
+		plait_line_only_receiver_data_received(&only->base, text, cut);
+		plait_line_only_receiver_data_received(&only->base, text + cut,
+						       sizeof(text) - 1 - cut);
 		assert_trace("line(abc) line(abcd) long(abcde) line() "
 			     "line(x)");
 	}

@@ -368,9 +368,9 @@ TEST(interval_of_zero_does_not_starve_descriptors, ON_EACH_BACKEND)
 
 	timed_start();
 	ck_assert_int_eq(pipe(fd), 0);
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, fd[0], PLAIT_READ, is_readable),
-		0);
+	ck_assert_int_eq(plait_watch_start(reactor, &w, fd[0], PLAIT_WATCH_READ,
+					   is_readable),
+			 0);
 	begin_loop(0, true);
 	run_turns(reactor, 3);
 	ck_assert(!readable);

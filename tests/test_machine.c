@@ -47,7 +47,7 @@ static void run_programs(const char *on, bool fakes_inside,
 	unsigned n = seeds();
 	unsigned long mark;
 
-	plait_set_unhandled(ignore, NULL);
+	plait_set_unhandled_hook(ignore, NULL);
 	clock_virtual(on != NULL);
 	for (uint32_t i = first * n; i < (first + 1) * n; i++) {
 		mark = heap_mark();

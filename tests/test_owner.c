@@ -166,8 +166,9 @@ static plait_value no_call(size_t count, void *arg)
 	USE("plait_reactor_set_limits()",                                      \
 	    plait_reactor_set_limits(reactor, &(struct plait_limits){ 0 }))    \
 	USE("plait_reactor_add_trigger()",                                     \
-	    plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,   \
-				      no_trigger, NULL, NULL))                 \
+	    plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,           \
+				      PLAIT_TRIGGER_SHUTDOWN, no_trigger,      \
+				      NULL, NULL))                             \
 	USE("plait_reactor_remove_trigger()",                                  \
 	    plait_reactor_remove_trigger(reactor, 1))                          \
 	USE("plait_call_when_running()",                                       \
@@ -188,7 +189,7 @@ static plait_value no_call(size_t count, void *arg)
 	USE("worker.c:2", plait_scope_new_at(reactor, "worker.c:2"))           \
 	USE("plait_watch_start()",                                             \
 	    plait_watch_start(reactor, &(struct plait_watch){ .fn = NULL }, 0, \
-			      PLAIT_READ, never_ready))                        \
+			      PLAIT_WATCH_READ, never_ready))                  \
 	USE("plait_watch_change()", plait_watch_change(&parts.watch, 0))       \
 	USE("plait_watch_stop()", plait_watch_stop(&parts.watch))              \
 	USE("plait_listen_tcp()",                                              \
@@ -227,7 +228,7 @@ static void make_parts(void)
 	parts.call = plait_call_later(reactor, 3600, nothing, NULL);
 	parts.looping = plait_looping_call_new(reactor, no_call, NULL);
 	parts.cooperator = plait_cooperator_new(reactor, 0);
-	plait_watch_start(reactor, &parts.watch, pair[0], PLAIT_READ,
+	plait_watch_start(reactor, &parts.watch, pair[0], PLAIT_WATCH_READ,
 			  never_ready);
 	plait_listen_tcp(reactor, 0, &parts.factory, NULL, &parts.port);
 	parts.connector = plait_connector_ref(plait_connect_tcp(
@@ -265,9 +266,9 @@ TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both,
 #define TRANSPORT_USES(USE)                                                    \
 	USE("plait_transport_write()",                                         \
 	    plait_transport_write(parts.transport, "x", 1))                    \
-	USE("plait_transport_write_several()", char x = 0;                     \
+	USE("plait_transport_write_sequence()", char x = 0;                    \
 	    struct iovec piece = { .iov_base = &x, .iov_len = 1 };             \
-	    plait_transport_write_several(parts.transport, &piece, 1))         \
+	    plait_transport_write_sequence(parts.transport, &piece, 1))        \
 	USE("plait_transport_write_buf()",                                     \
 	    struct plait_buf *b = plait_buf_copy("x", 1);                      \
 	    plait_transport_write_buf(parts.transport, b))                     \
@@ -277,14 +278,15 @@ TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both,
 		    plait_transport_producer(parts.transport), true))          \
 	USE("plait_transport_unregister_producer()",                           \
 	    plait_transport_unregister_producer(parts.transport))              \
-	USE("plait_transport_set_no_delay()",                                  \
-	    plait_transport_set_no_delay(parts.transport, true))               \
-	USE("plait_transport_set_keep_alive()",                                \
-	    plait_transport_set_keep_alive(parts.transport, true))             \
+	USE("plait_transport_set_tcp_no_delay()",                              \
+	    plait_transport_set_tcp_no_delay(parts.transport, true))           \
+	USE("plait_transport_set_tcp_keep_alive()",                            \
+	    plait_transport_set_tcp_keep_alive(parts.transport, true))         \
 	USE("plait_transport_scope()", plait_transport_scope(parts.transport)) \
 	USE("plait_transport_lose_connection()",                               \
 	    plait_transport_lose_connection(parts.transport))                  \
-	USE("plait_transport_abort()", plait_transport_abort(parts.transport)) \
+	USE("plait_transport_abort_connection()",                              \
+	    plait_transport_abort_connection(parts.transport))                 \
 	USE("plait_transport_lose_write_connection()",                         \
 	    plait_transport_lose_write_connection(parts.transport))            \
 	USE("plait_transport_pause_reading()",                                 \
@@ -325,7 +327,7 @@ static void connect_and_use_elsewhere(void *arg)
 	reactor = plait_reactor_new(backend);
 	parts.factory.protocol = &using_ops;
 	plait_listen_tcp(reactor, 0, &parts.factory, NULL, &port);
-	plait_port_address(port, &address);
+	plait_port_host(port, &address);
 	fd = peer_connect((uint16_t)plait_address_port(&address));
 	for (;;)
 		plait_reactor_iterate_at(reactor, 1, "main.c:1");
@@ -379,7 +381,7 @@ TEST(a_reactor_that_does_not_run_is_anybodys, ON_EACH_BACKEND)
 	USE("plait_scope_leave()", plait_scope_leave(&parts.entry))            \
 	USE("worker.c:2",                                                      \
 	    plait_scope_cancel_at(parts.scope, "no", "worker.c:2"))            \
-	USE("worker.c:2", struct plait_deferred *d = plait_scope_free_at(      \
+	USE("worker.c:2", struct plait_deferred *d = plait_scope_close_at(     \
 				  &parts.scope, "worker.c:2");                 \
 	    plait_deferred_free(&d))                                           \
 	USE("plait_scope_set_deadline()",                                      \

@@ -101,7 +101,7 @@ TEST(without_options_it_listens_everywhere, ON_EACH_BACKEND)
 
 	ck_assert_int_eq(
 		plait_listen_tcp(reactor, 0, &server.base, NULL, &port), 0);
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	plait_address_host(&a, text, sizeof(text));
 	ck_assert_str_eq(text, "0.0.0.0");
 	hang_up(connect_peer(plait_address_port(&a)));
@@ -151,7 +151,7 @@ TEST(a_factory_without_functions_serves_its_table, ON_EACH_BACKEND)
 	int fd;
 
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &f, &o, &port), 0);
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	fd = peer_connect((uint16_t)plait_address_port(&a));
 	run_turns(reactor, 3);
 	shutdown(fd, SHUT_WR);
@@ -314,7 +314,7 @@ TEST(connections_share_the_options_of_the_port, ON_EACH_BACKEND, TIMES(2))
 
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &server.base, &o, &port),
 			 0);
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	ck_assert_int_eq(
 		socket_option(listening_socket(), SOL_SOCKET, SO_REUSEADDR),
 		!_i);
@@ -339,7 +339,7 @@ TEST(ipv6_is_served, ON_EACH_BACKEND)
 
 	/* Not every machine has IPv6. */
 	if (fd >= 0 && r == 0) {
-		plait_port_address(port, &a);
+		plait_port_host(port, &a);
 		to.sin6_addr = in6addr_loopback;
 		to.sin6_port = htons((uint16_t)plait_address_port(&a));
 		ck_assert_int_eq(
@@ -362,7 +362,7 @@ TEST(ipv4_is_served_on_the_same_port_unless_refused, ON_EACH_BACKEND, TIMES(2))
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (plait_listen_tcp(reactor, 0, &server.base, &o, &port) == 0) {
-		plait_port_address(port, &a);
+		plait_port_host(port, &a);
 		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		to.sin_port = htons((uint16_t)plait_address_port(&a));
 		ck_assert_int_eq(

@@ -56,7 +56,7 @@ static void ear_pause(struct plait_port *p, bool on)
 {
 	note(on ? 'p' : 'r');
 	if (ear.fd >= 0)
-		plait_watch_change(&ear.watch, on ? 0 : PLAIT_READ);
+		plait_watch_change(&ear.watch, on ? 0 : PLAIT_WATCH_READ);
 }
 
 static void ear_free(struct plait_port *p)
@@ -110,7 +110,7 @@ static void open_ear_on_socket(void)
 	ear.fd = fds[0];
 	ear.other = fds[1];
 	ck_assert_int_eq(plait_watch_start(reactor, &ear.watch, ear.fd,
-					   PLAIT_READ, ear_hears),
+					   PLAIT_WATCH_READ, ear_hears),
 			 0);
 	open_ear();
 }

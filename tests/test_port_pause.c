@@ -211,7 +211,7 @@ TEST(a_factory_in_front_does_what_the_library_does, PURE)
 	plait_address_parse(&a, "localhost", 80);
 	plait_factory_start(&server.base);
 	plait_factory_start(&server.base);
-	p = plait_factory_build(&server.base, &a);
+	p = plait_factory_build_protocol(&server.base, &a);
 	ck_assert_ptr_eq(p->factory, &server.base);
 	plait_protocol_free(&p);
 	plait_factory_stop(&server.base);

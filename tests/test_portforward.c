@@ -134,7 +134,7 @@ static int start_forwarding(bool refuses)
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &forward.base, &options,
 					  &forward.listener),
 			 0);
-	plait_port_address(forward.listener, &a);
+	plait_port_host(forward.listener, &a);
 	front = peer_connect((uint16_t)plait_address_port(&a));
 	return listener;
 }

@@ -27,9 +27,9 @@ TEST(it_is_paused_once_and_resumed_at_the_low_mark, ON_EACH_BACKEND)
 	     "open; produce; write 8M bytes; producer -; turn 10; producer P;"
 	     "write 8M bytes; turn 10");
 	do {
-		unsent = plait_transport_pending(w.transport);
+		unsent = plait_transport_unsent(w.transport);
 		play(&w, "producer P; peer gets 8K bytes; turn");
-	} while (plait_transport_pending(w.transport) > LOW);
+	} while (plait_transport_unsent(w.transport) > LOW);
 	ck_assert_uint_gt(unsent, LOW);
 	play(&w, "turn 2; producer PR; end; producer PRS");
 }
@@ -69,7 +69,7 @@ TEST(the_marks_may_be_set, ON_EACH_BACKEND)
 		 "write 1M bytes; turn 10; producer P");
 	while (w.told[1] == '\0') {
 		play(&w, "peer gets 1000 bytes; turn");
-		if (plait_transport_pending(w.transport) > 1)
+		if (plait_transport_unsent(w.transport) > 1)
 			play(&w, "producer P");
 	}
 	play(&w, "producer PR; end");
@@ -205,8 +205,8 @@ STORY(a_producer_does_not_hold_a_peer_that_has_left,
 static void echo(struct wire *w, const void *data, size_t len)
 {
 	plait_transport_write(w->transport, data, len);
-	if (plait_transport_pending(w->transport) > *(size_t *)w->arg)
-		*(size_t *)w->arg = plait_transport_pending(w->transport);
+	if (plait_transport_unsent(w->transport) > *(size_t *)w->arg)
+		*(size_t *)w->arg = plait_transport_unsent(w->transport);
 }
 
 static void produce_for_itself(struct wire *w)
@@ -271,7 +271,7 @@ TEST(one_transport_produces_for_another, ON_EACH_BACKEND)
 		n = send(in.peer, bytes, 1 << 20, MSG_DONTWAIT);
 		sent += n > 0 ? (size_t)n : 0;
 		run_turns(reactor, 1);
-		ck_assert_uint_le(plait_transport_pending(out.transport),
+		ck_assert_uint_le(plait_transport_unsent(out.transport),
 				  HIGH + 2 * 131072);
 		if (n < 0)
 			got += (size_t)peer_read(reactor, out.peer, NULL,

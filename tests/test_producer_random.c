@@ -82,7 +82,7 @@ static void act(struct player *pl)
 	else if (choose(pl, 3) == 0)
 		plait_transport_lose_connection(pl->t);
 	else if (choose(pl, 4) == 0)
-		plait_transport_abort(pl->t);
+		plait_transport_abort_connection(pl->t);
 }
 
 /* A callback does a few things; what those bring about does none. */
@@ -322,7 +322,7 @@ static void play(struct player *pl, const struct world *world, unsigned seed)
 		world->settle();
 	}
 	if (pl->t != NULL)
-		plait_transport_abort(pl->t);
+		plait_transport_abort_connection(pl->t);
 	world->settle();
 }
 

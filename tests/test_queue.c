@@ -78,7 +78,7 @@ static void do_size(void)
 
 static void do_close(void)
 {
-	plait_queue_close(q);
+	plait_queue_shutdown(q);
 }
 
 static void do_free_queue(void)
@@ -179,28 +179,30 @@ SCRIPT(value_for_a_get_that_is_cancelled_inside_stays, PURE,
 SCRIPT(closed_inside_it_gives_in_order_what_is_there, PURE,
        "get a b c; both a { put 7 }; both a { close }; both a { put 7 } | put "
        "1",
-       "| a:1 b:7 c:QueueClosed: nothing more will come ESHUTDOWN")
+       "| a:1 b:7 c:QueueShutDown: nothing more will come ESHUTDOWN")
 
 SCRIPT(freed_inside_it_fails_who_waits_and_frees_the_values, PURE,
        "get a b; both a { free_queue } | put ~x",
-       "| a:x b:QueueClosed: nothing more will come")
+       "| a:x b:QueueShutDown: nothing more will come")
 
 /* ---- closing --------------------------------------------------------- */
 
 GROUP("close", .setup = setup);
 
 SCRIPT(closing_fails_who_waits, PURE, "get a b | close | close",
-       "| a:QueueClosed: nothing more will come b:QueueClosed: nothing more "
+       "| a:QueueShutDown: nothing more will come b:QueueShutDown: nothing "
+       "more "
        "will come |")
 
 SCRIPT(closed_queue_gives_what_it_has_and_takes_nothing, PURE,
        "put 1; close | put ~x | get a | get b",
-       "| ~x ESHUTDOWN | a:1 | b:QueueClosed: nothing more will come")
+       "| ~x ESHUTDOWN | a:1 | b:QueueShutDown: nothing more will come")
 
 SCRIPT(getting_again_while_it_closes_fails_at_once, PURE,
        "get a b; both a { get c }; both a { put 7 }; catch a = none | close",
-       "| a:QueueClosed: nothing more will come c:QueueClosed: nothing more "
-       "will come ESHUTDOWN b:QueueClosed: nothing more will come")
+       "| a:QueueShutDown: nothing more will come c:QueueShutDown: nothing "
+       "more "
+       "will come ESHUTDOWN b:QueueShutDown: nothing more will come")
 
 SCRIPT(freeing_frees_the_values_in_order, PURE,
        "put ~a ~b | free_queue | free_queue", "| ~a ~b |")
@@ -216,7 +218,7 @@ static void act_on(int action, struct plait_deferred **d)
 	else if (action == 2)
 		plait_deferred_detach(d);
 	else if (action == 3)
-		plait_queue_close(q);
+		plait_queue_shutdown(q);
 	else
 		plait_queue_free(&q);
 }
@@ -269,7 +271,7 @@ static void whole_life(void)
 	plait_queue_put(q, tracked("c"));
 	get(2);
 	get(3);
-	plait_queue_close(q);
+	plait_queue_shutdown(q);
 	for (int i = 0; i < GETS; i++)
 		handle_all(g[i]);
 	done();
@@ -329,7 +331,7 @@ TEST_ON_SMALL_STACK(million_gets_end_on_a_small_stack, PURE, TIMES(3))
 	if (how == PUT_INSIDE)
 		plait_queue_put(queue, plait_int(1));
 	else if (how == CLOSE)
-		plait_queue_close(queue);
+		plait_queue_shutdown(queue);
 	plait_queue_free(&queue);
 	ck_assert_uint_eq(served, MILLION);
 }

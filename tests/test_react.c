@@ -36,7 +36,7 @@ static plait_value program_main(struct plait_reactor *r, void *arg)
 	ck_assert_ptr_eq(arg, &program);
 	ck_assert(plait_reactor_is_running(r));
 	if (backend != NULL)
-		ck_assert_str_eq(plait_reactor_name(r), backend);
+		ck_assert_str_eq(plait_reactor_backend(r), backend);
 	inside = r;
 	program.calls++;
 	if (program.act != NULL)

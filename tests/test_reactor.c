@@ -42,17 +42,17 @@ TEST(each_backend_of_the_list_can_be_had_by_name, PURE)
 	struct plait_reactor *r;
 	size_t n = 0;
 
-	for (; plait_reactor_backend(n) != NULL; n++) {
-		r = plait_reactor_new(plait_reactor_backend(n));
+	for (; plait_backend_name(n) != NULL; n++) {
+		r = plait_reactor_new(plait_backend_name(n));
 		ck_assert_ptr_nonnull(r);
-		ck_assert_str_eq(plait_reactor_name(r),
-				 plait_reactor_backend(n));
+		ck_assert_str_eq(plait_reactor_backend(r),
+				 plait_backend_name(n));
 		plait_reactor_free(&r);
 		ck_assert_ptr_null(r);
 	}
 	ck_assert_uint_ge(n, 1);
-	ck_assert_ptr_null(plait_reactor_backend(n + 10));
-	ck_assert_str_eq(plait_reactor_backend(n - 1), "select");
+	ck_assert_ptr_null(plait_backend_name(n + 10));
+	ck_assert_str_eq(plait_backend_name(n - 1), "select");
 }
 
 static void assert_default(const char *env, const char *name)
@@ -65,14 +65,14 @@ static void assert_default(const char *env, const char *name)
 		unsetenv("PLAIT_REACTOR");
 	r = plait_reactor_new(NULL);
 	ck_assert_ptr_nonnull(r);
-	ck_assert_str_eq(plait_reactor_name(r), name);
+	ck_assert_str_eq(plait_reactor_backend(r), name);
 	plait_reactor_free(&r);
 }
 
 TEST(the_default_is_the_best_or_that_of_the_environment, PURE)
 {
-	assert_default(NULL, plait_reactor_backend(0));
-	assert_default("", plait_reactor_backend(0));
+	assert_default(NULL, plait_backend_name(0));
+	assert_default("", plait_backend_name(0));
 	assert_default("select", "select");
 }
 
@@ -540,8 +540,10 @@ TEST(nobody_is_buried_inside_a_batch, ON_EACH_BACKEND)
 
 	ck_assert_int_eq(pipe(fd), 0);
 	w[1].fd = dup(fd[1]);
-	plait_watch_start(reactor, &w[0], fd[1], PLAIT_WRITE, on_writable);
-	plait_watch_start(reactor, &w[1], w[1].fd, PLAIT_WRITE, on_writable);
+	plait_watch_start(reactor, &w[0], fd[1], PLAIT_WATCH_WRITE,
+			  on_writable);
+	plait_watch_start(reactor, &w[1], w[1].fd, PLAIT_WATCH_WRITE,
+			  on_writable);
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "wwb");
 	for (int i = 0; i < 2; i++) {
@@ -652,8 +654,9 @@ TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on, ON_EACH_BACKEND)
 
 	join(&one, 0);
 	join(&two, 2);
-	plait_reactor_add_trigger(reactor, PLAIT_DURING, PLAIT_SHUTDOWN, during,
-				  (void *)"d", NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_DURING,
+				  PLAIT_TRIGGER_SHUTDOWN, during, (void *)"d",
+				  NULL);
 	later(0, stop, "s");
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(ran, "sllttbbltbltbd");
@@ -859,8 +862,9 @@ static void small_program(struct plait_reactor *r)
 	uint64_t id;
 	int rc;
 
-	rc = plait_reactor_add_trigger(r, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				       just_a_number, NULL, &id);
+	rc = plait_reactor_add_trigger(r, PLAIT_TRIGGER_BEFORE,
+				       PLAIT_TRIGGER_SHUTDOWN, just_a_number,
+				       NULL, &id);
 	if (rc < 0)
 		id = 0;
 	if (plait_call_when_running(r, note, (void *)"w") < 0)

@@ -275,7 +275,7 @@ TEST(each_gets_its_own_events_timers_and_calls, ON_EACH_BACKEND)
 
 		/* The same number in both. */
 		ck_assert_int_eq(plait_watch_start(e->r, &e->watch, fd,
-						   PLAIT_READ, ear_hears),
+						   PLAIT_WATCH_READ, ear_hears),
 				 0);
 		plait_timer_start(e->r, &e->timer, 1, ear_is_due, e);
 	}

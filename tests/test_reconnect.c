@@ -22,7 +22,7 @@ static void connection_made(struct plait_protocol *p)
 {
 	trace_add("made");
 	if (content)
-		plait_reconnecting_factory_reset(plait_self(
+		plait_reconnecting_factory_reset_delay(plait_self(
 			p->factory, struct plait_reconnecting_factory));
 }
 
@@ -37,7 +37,7 @@ static void started(struct plait_factory *f, struct plait_connector *c)
 	if (!quiet)
 		trace_add("try");
 	connector = c;
-	plait_reconnecting_factory_started(f, c);
+	plait_reconnecting_factory_started_connecting(f, c);
 }
 
 static void failed(struct plait_factory *f, struct plait_connector *c,
@@ -45,7 +45,7 @@ static void failed(struct plait_factory *f, struct plait_connector *c,
 {
 	if (!quiet)
 		trace_add("failed(%s)", plait_failure_kind(why)->name);
-	plait_reconnecting_factory_failed(f, c, why);
+	plait_reconnecting_factory_connection_failed(f, c, why);
 }
 
 static void factory_start(struct plait_factory *f)
@@ -62,7 +62,7 @@ static const struct plait_factory_ops noting_ops = {
 	.name = "noting",
 	.started_connecting = started,
 	.connection_failed = failed,
-	.connection_lost = plait_reconnecting_factory_lost,
+	.connection_lost = plait_reconnecting_factory_connection_lost,
 };
 
 static const struct plait_factory_ops counting_ops = {
@@ -71,7 +71,7 @@ static const struct plait_factory_ops counting_ops = {
 	.stop = factory_stop,
 	.started_connecting = started,
 	.connection_failed = failed,
-	.connection_lost = plait_reconnecting_factory_lost,
+	.connection_lost = plait_reconnecting_factory_connection_lost,
 };
 
 static const struct plait_factory_ops plain_ops = {
@@ -93,7 +93,7 @@ static void begin(struct plait_reconnecting_factory *f)
 
 static void finish(void)
 {
-	plait_reconnecting_factory_stop(client);
+	plait_reconnecting_factory_stop_trying(client);
 	if (reactor != NULL)
 		plait_testing_advance(reactor, 0);
 	plait_reactor_free(&reactor);
@@ -202,17 +202,17 @@ static void do_connected(void)
 
 static void do_stop(void)
 {
-	plait_reconnecting_factory_stop(client);
+	plait_reconnecting_factory_stop_trying(client);
 }
 
 static void do_start(void)
 {
-	plait_reconnecting_factory_start(client);
+	plait_reconnecting_factory_start_trying(client);
 }
 
 static void do_reset(void)
 {
-	plait_reconnecting_factory_reset(client);
+	plait_reconnecting_factory_reset_delay(client);
 }
 
 static void do_connect(void)
@@ -432,7 +432,7 @@ static void refuse_only(struct plait_connector *c)
 static void stop_then_failed(struct plait_factory *f, struct plait_connector *c,
 			     const struct plait_failure *why)
 {
-	plait_reconnecting_factory_stop(client);
+	plait_reconnecting_factory_stop_trying(client);
 	failed(f, c, why);
 }
 
@@ -498,10 +498,11 @@ TEST(attempt_of_somebody_else_is_left_alone, PURE)
 	refuse();
 	ck_assert_int_eq(plait_connector_connect(connector), 0);
 	plait_testing_advance(reactor, 10);
-	ck_assert_int_eq(plait_connector_state(connector), PLAIT_CONNECTING);
+	ck_assert_int_eq(plait_connector_state(connector),
+			 PLAIT_CONNECTOR_CONNECTING);
 	ck_assert_double_eq(plait_reconnecting_factory_delay(client), 0);
 	plait_reactor_free(&reactor);
-	plait_reconnecting_factory_stop(client);
+	plait_reconnecting_factory_stop_trying(client);
 }
 
 SCRIPT(factory_is_out_of_use_in_a_delay, PURE,
@@ -522,7 +523,7 @@ TEST(table_of_the_header_suffices, PURE)
 	plait_testing_advance(reactor, 3);
 	lose(plait_testing_complete(c));
 	plait_testing_advance(reactor, 100);
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTOR_CONNECTING);
 	plait_connector_unref(&c);
 	finish();
 }
@@ -532,11 +533,11 @@ TEST(without_a_connector_it_gives_up, PURE)
 	struct plait_reconnecting_factory f = { .base.ops = &noting_ops };
 	plait_value why = plait_no_memory();
 
-	plait_reconnecting_factory_failed(&f.base, NULL,
-					  plait_value_failure(&why));
+	plait_reconnecting_factory_connection_failed(&f.base, NULL,
+						     plait_value_failure(&why));
 	ck_assert_double_eq(plait_reconnecting_factory_delay(&f), 0);
-	plait_reconnecting_factory_reset(&f);
-	plait_reconnecting_factory_stop(&f);
+	plait_reconnecting_factory_reset_delay(&f);
+	plait_reconnecting_factory_stop_trying(&f);
 }
 
 GROUP("stop", .setup = setup);
@@ -580,6 +581,6 @@ TEST(connects_again_on_real_sockets, ON_EACH_BACKEND)
 	close(peer);
 	close(fd);
 	run_until_count(reactor, &attempts, attempts + 2);
-	plait_reconnecting_factory_stop(&f);
+	plait_reconnecting_factory_stop_trying(&f);
 	plait_reactor_free(&reactor);
 }

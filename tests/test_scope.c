@@ -50,7 +50,7 @@ static void assert_cancelled(const struct op *o, const char *reason)
 	const struct plait_failure *f = failure_of(o);
 
 	ck_assert_ptr_eq(plait_failure_kind(f), &plait_error_cancelled);
-	ck_assert_str_eq(plait_failure_reason(f), reason);
+	ck_assert_str_eq(plait_failure_cancel_reason(f), reason);
 }
 
 static void assert_timed_out(const struct op *o)
@@ -62,7 +62,7 @@ static void assert_timed_out(const struct op *o)
 /* Frees the scope, and asserts whether that is its end. */
 static void free_scope(struct plait_scope **s, bool has_ended)
 {
-	struct plait_deferred *d = plait_scope_free(s);
+	struct plait_deferred *d = plait_scope_close(s);
 
 	ck_assert_ptr_null(*s);
 	ck_assert_int_eq(plait_deferred_is_fired(d), has_ended);
@@ -130,7 +130,7 @@ static void do_free_scope(void)
 {
 	struct place *p = place();
 	struct script_part *ended = play_more() ? script_part() : NULL;
-	struct plait_deferred *d = plait_scope_free(&p->s);
+	struct plait_deferred *d = plait_scope_close(&p->s);
 
 	ck_assert_ptr_null(p->s);
 	if (ended != NULL) {
@@ -210,7 +210,7 @@ static void do_leave(void)
 static void do_by(void)
 {
 	const struct script_part *part = script_known();
-	const char *at = plait_failure_cancelled_at(
+	const char *at = plait_failure_cancel_where(
 		plait_value_failure(plait_deferred_result(part->d)));
 
 	trace_add("%s by %.*s", part->name, (int)strcspn(at, ":"), at);
@@ -676,7 +676,7 @@ TEST_ON_SMALL_STACK(million_nested_scopes_end_on_a_small_stack, PURE)
 	plait_scope_cancel(nested[0], "over");
 	ck_assert(plait_scope_is_cancelled(nested[MANY - 1]));
 	for (int i = 0; i < MANY; i++) {
-		d = plait_scope_free(&nested[i]);
+		d = plait_scope_close(&nested[i]);
 		plait_deferred_add_both(d, count_ended, NULL);
 		plait_deferred_detach(&d);
 	}
@@ -836,7 +836,7 @@ TEST(recording_transport_has_one_too, PURE)
 	reactor = plait_testing_reactor_new();
 	t = plait_testing_connect(reactor, &f);
 	ck_assert_str_eq(trace(), "");
-	plait_transport_abort(t);
+	plait_transport_abort_connection(t);
 	plait_testing_advance(reactor, 0);
 	assert_cancelled(&on_wire, "ConnectionAborted");
 	ck_assert_ptr_null(plait_transport_scope(t));
@@ -903,11 +903,11 @@ static void whole_life(struct plait_reactor *r)
 	if (!torture_faulty())
 		assert_timed_out(&a);
 	finish(&a);
-	ended = plait_scope_free(&s);
+	ended = plait_scope_close(&s);
 	handle_all(ended);
 	plait_promise_drop(&b.p);
 	plait_deferred_free(&ended);
-	ended = plait_scope_free(&in);
+	ended = plait_scope_close(&in);
 	handle_all(ended);
 	plait_deferred_free(&ended);
 	trace_clear();

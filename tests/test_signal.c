@@ -462,8 +462,9 @@ static void run_to_the_end_at(double seconds)
 static void start_waiting(void)
 {
 	timed_start();
-	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				  wait_for_ever, NULL, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+				  PLAIT_TRIGGER_SHUTDOWN, wait_for_ever, NULL,
+				  NULL);
 }
 
 GROUP("second", .setup = set_defaults);

@@ -75,8 +75,9 @@ static plait_value note_during(void *arg)
 
 static void stop_in(int way)
 {
-	plait_reactor_add_trigger(reactor, PLAIT_DURING, PLAIT_SHUTDOWN,
-				  note_during, NULL, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_DURING,
+				  PLAIT_TRIGGER_SHUTDOWN, note_during, NULL,
+				  NULL);
 	plait_call_later(reactor, 0, call_stop, NULL);
 	if (way == RUN)
 		ck_assert_int_eq(plait_reactor_run(reactor), 0);
@@ -111,7 +112,7 @@ static void read_more(struct plait_watch *w, unsigned events)
 static void start_reading(void *arg)
 {
 	ck_assert_int_eq(plait_watch_start(reactor, &reader.watch, wire.peer,
-					   PLAIT_READ, read_more),
+					   PLAIT_WATCH_READ, read_more),
 			 0);
 }
 
@@ -192,8 +193,9 @@ TEST(a_trigger_before_may_close_what_is_open, ON_EACH_BACKEND, TIMES(N_WAYS))
 	ck_assert(wire_open(&wire, reactor));
 	write_much(&wire);
 	start_reading(NULL);
-	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				  close_before, NULL, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+				  PLAIT_TRIGGER_SHUTDOWN, close_before, NULL,
+				  NULL);
 	stop_in(_i);
 	ck_assert_uint_eq(reader.got, MUCH);
 	ck_assert_str_eq(wire.why, "ConnectionDone");
@@ -331,7 +333,7 @@ static void try_to_begin(void *arg)
 			 -ESHUTDOWN);
 	ck_assert_ptr_null(none);
 	calls_reset();
-	plait_watch_start(reactor, &reader.watch, wire.peer, PLAIT_READ,
+	plait_watch_start(reactor, &reader.watch, wire.peer, PLAIT_WATCH_READ,
 			  connect_from_event);
 }
 
@@ -548,7 +550,7 @@ TEST(on_the_testing_reactor_it_is_the_same, PURE, TIMES(4))
 	else if (_i == 2)
 		plait_call_later(reactor, 2, stop_now, NULL);
 	else if (_i == 3)
-		plait_transport_abort(fake);
+		plait_transport_abort_connection(fake);
 	stop_in(RUN);
 	if (_i < 3)
 		assert_trace(traces[_i]);
@@ -575,8 +577,9 @@ TEST(on_the_testing_reactor_it_advances_to_the_end, PURE, TIMES(3))
 	timed_start();
 	open_fake();
 	if (_i == 0)
-		plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-					  wait_for_ever, &waiting, NULL);
+		plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+					  PLAIT_TRIGGER_SHUTDOWN, wait_for_ever,
+					  &waiting, NULL);
 	plait_call_later(reactor, 0, call_stop, NULL);
 	plait_testing_advance(reactor, 0);
 	ck_assert_uint_eq(actor.lost, 0);

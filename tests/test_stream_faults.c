@@ -94,7 +94,7 @@ static void write_then_abort(struct wire *w, const void *data, size_t len)
 	if (calls++ == 0)
 		plait_transport_write(other->transport, "x", 1);
 	else
-		plait_transport_abort(other->transport);
+		plait_transport_abort_connection(other->transport);
 }
 
 /* Two callbacks of one batch: the write of the first fails after it. */
@@ -140,7 +140,7 @@ TEST(a_flush_is_bounded_and_goes_on, ON_EACH_BACKEND)
 	for (unsigned turn = 1; turn <= 2; turn++) {
 		run_turns(reactor, 1);
 		ck_assert_uint_eq(sends_made(), turn * SENDS);
-		ck_assert_uint_eq(plait_transport_pending(w.transport),
+		ck_assert_uint_eq(plait_transport_unsent(w.transport),
 				  (N - turn * SENDS * PIECES) * SIZE);
 	}
 	ck_assert_int_eq(peer_read(reactor, w.peer, NULL, N * SIZE), N * SIZE);
@@ -176,9 +176,9 @@ TEST(a_flush_to_a_peer_that_reads_all_is_bounded, ON_EACH_BACKEND)
 	calls_reset();
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(sends_made(), n_sends);
-	ck_assert_uint_eq(plait_transport_pending(w.transport),
+	ck_assert_uint_eq(plait_transport_unsent(w.transport),
 			  (size_t)N * SIZE - (size_t)n_sends * SEND);
-	while (plait_transport_pending(w.transport) > 0) {
+	while (plait_transport_unsent(w.transport) > 0) {
 		read_all(&w);
 		run_turns(reactor, 1);
 	}
@@ -380,7 +380,7 @@ static void leave_all_open(struct plait_reactor *r)
 	plait_reactor_iterate(r, 0);
 	for (int i = 0; i < 4; i++) {
 		if (open[i] && w[i].lost == 0)
-			plait_transport_abort(w[i].transport);
+			plait_transport_abort_connection(w[i].transport);
 	}
 	for (int i = 0; i < 4; i++) {
 		wire_hang_up(&w[i]);

@@ -259,7 +259,7 @@ static void open_server(struct server *s)
 	ck_assert_int_eq(
 		plait_listen_tcp(reactor, 0, &s->factory, &options, &s->port),
 		0);
-	plait_port_address(s->port, &a);
+	plait_port_host(s->port, &a);
 	run_turns(reactor, 1);
 	before = heap_live_bytes();
 	for (unsigned i = 0; i < MANY; i++) {

@@ -263,7 +263,7 @@ TEST(a_connection_is_made_at_once, PURE)
 	ck_assert(!plait_testing_is_paused(t));
 	ck_assert_int_eq(plait_transport_peer(t, &a), 0);
 	ck_assert_int_eq(plait_transport_host(t, &a), 0);
-	ck_assert_int_eq(plait_transport_set_no_delay(t, true), -ENOTSUP);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(t, true), -ENOTSUP);
 }
 
 TEST(a_factory_that_refuses_gets_no_transport, PURE)
@@ -507,7 +507,7 @@ TEST(lost_is_told_at_once_and_once, PURE)
 	plait_testing_deliver_eof(t);
 	deliver(t, "too late");
 	plait_transport_write(t, "too late", 8);
-	plait_transport_abort(t);
+	plait_transport_abort_connection(t);
 	plait_testing_set_window(t, 5);
 	settle();
 	ck_assert_str_eq(actor.trace, "SBMLX");
@@ -567,7 +567,7 @@ TEST(a_port_accepts_when_the_test_connects, PURE)
 
 	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &actor.base, NULL, &port),
 			 0);
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	ck_assert_uint_ne(plait_address_port(&a), 0);
 	ck_assert_str_eq(actor.trace, "S");
 	t = plait_testing_accept(port);
@@ -617,7 +617,7 @@ TEST(a_connector_waits_for_the_test, PURE)
 	ck_assert_str_eq(actor.trace, "ScBM");
 	plait_transport_peer(t, &a);
 	ck_assert_uint_eq(plait_address_port(&a), 80);
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTED);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTOR_CONNECTED);
 	ck_assert_ptr_null(plait_testing_complete(c));
 	plait_connector_disconnect(c);
 	settle();
@@ -689,7 +689,7 @@ TEST(an_outcome_decided_in_start_comes_after_the_attempt_is_told, PURE,
 	settle();
 	ck_assert_int_eq(plait_connector_connect(c), 0);
 	ck_assert_str_eq(actor.trace, "ScFXSc");
-	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTING);
+	ck_assert_int_eq(plait_connector_state(c), PLAIT_CONNECTOR_CONNECTING);
 	settle();
 	ck_assert_str_eq(actor.trace, _i ? "ScFXScBM" : "ScFXScFX");
 	plait_connector_unref(&c);
@@ -848,7 +848,7 @@ TEST(a_pump_carries_how_it_ended, PURE)
 	plait_transport_lose_write_connection(a);
 	plait_testing_pump(a, b);
 	ck_assert_str_eq(other.trace, "SBMR");
-	plait_transport_abort(b);
+	plait_transport_abort_connection(b);
 	plait_testing_pump(a, b);
 	ck_assert_str_eq(other.trace, "SBMRLX");
 	ck_assert_str_eq(actor.trace, "SBMLX");

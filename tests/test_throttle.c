@@ -99,7 +99,7 @@ TEST(output_passes_at_its_time, PURE, EACH_OF(times))
 	for (int i = 0; i < 8; i++) {
 		ck_assert_uint_eq(sent(0), times[_i].passed[i]);
 		ck_assert_uint_eq(out.passed, times[_i].passed[i]);
-		ck_assert_uint_eq(plait_transport_pending(server.transport),
+		ck_assert_uint_eq(plait_transport_unsent(server.transport),
 				  times[_i].bytes - times[_i].passed[i]);
 		plait_testing_advance(reactor, .1);
 	}
@@ -477,7 +477,7 @@ TEST(loop_sleeps_between_the_wakeups_of_a_bucket, ON_EACH_BACKEND)
 	out = (struct plait_bucket){ .rate = 10000, .burst = 1000 };
 	plait_listen_tcp(reactor, 0, throttle(NULL, &out), NULL, &port);
 	server.on_made = write_much;
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	for (int i = 0; i < 20; i++)
 		fds[i] = peer_connect((uint16_t)plait_address_port(&a));
 	run_until_count(reactor, &server.made, 20);
@@ -501,7 +501,7 @@ TEST(bucket_that_nobody_waits_for_does_not_wake, PURE)
 	plait_transport_write(server.transport, bytes, 250);
 	plait_testing_advance(reactor, 0);
 	ck_assert(plait_timer_is_running(&out.timer));
-	plait_transport_abort(server.transport);
+	plait_transport_abort_connection(server.transport);
 	plait_testing_advance(reactor, 0);
 	ck_assert(!plait_timer_is_running(&out.timer));
 	plait_reactor_free(&reactor);
@@ -663,7 +663,7 @@ TEST(what_who_is_lost_has_not_used_is_given_back, PURE, TIMES(4))
 	plait_testing_deliver(peers[1], bytes, 10000);
 	pass(.5);
 	if (_i == 0)
-		plait_transport_abort(t);
+		plait_transport_abort_connection(t);
 	else if (_i == 1)
 		plait_transport_lose_connection(t);
 	else
@@ -781,7 +781,7 @@ TEST(peer_that_did_not_get_all_before_the_stop_is_reset, ON_EACH_BACKEND,
 	out = (struct plait_bucket){ .rate = _i ? 1000 : 50000 };
 	plait_listen_tcp(reactor, 0, throttle(NULL, &out), &o, &port);
 	server.on_made = write_and_lose;
-	plait_port_address(port, &a);
+	plait_port_host(port, &a);
 	fd = peer_connect((uint16_t)plait_address_port(&a));
 	run_until_count(reactor, &server.made, 1);
 	clock_virtual(true);
@@ -809,7 +809,7 @@ static void echo(struct plait_reactor *r)
 	out = (struct plait_bucket){ .rate = 3000, .burst = 500 };
 	if (plait_listen_tcp(r, 0, throttle(&in, &out), &o, &port) == 0) {
 		server.on_data = actor_echo;
-		plait_port_address(port, &a);
+		plait_port_host(port, &a);
 		fd = peer_connect((uint16_t)plait_address_port(&a));
 		peer_send(r, fd, bytes, sizeof(buf));
 		shutdown(fd, SHUT_WR);

@@ -334,9 +334,9 @@ TEST(a_timer_that_sets_itself_does_not_starve_descriptors, ON_EACH_BACKEND)
 
 	ck_assert_int_eq(pipe(fd), 0);
 	ck_assert_int_eq(write(fd[1], "x", 1), 1);
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, fd[0], PLAIT_READ, on_readable),
-		0);
+	ck_assert_int_eq(plait_watch_start(reactor, &w, fd[0], PLAIT_WATCH_READ,
+					   on_readable),
+			 0);
 	plait_timer_start(reactor, &again, 0, set_again, &n);
 	run_turns(reactor, 10);
 	ck_assert_uint_eq(n, 10);

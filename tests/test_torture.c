@@ -53,9 +53,9 @@ static void close_scene(struct scene *s)
 {
 	plait_connector_disconnect(s->connector);
 	if (s->client.transport != NULL)
-		plait_transport_abort(s->client.transport);
+		plait_transport_abort_connection(s->client.transport);
 	if (s->server.transport != NULL)
-		plait_transport_abort(s->server.transport);
+		plait_transport_abort_connection(s->server.transport);
 	actor_stop(s->reactor, &s->port);
 	actor_wait_idle(&s->client, s->reactor);
 	actor_wait_idle(&s->server, s->reactor);
@@ -220,7 +220,7 @@ static void half_close(struct plait_reactor *r)
 static void abort_it(struct actor *a, struct plait_protocol *p,
 		     const void *data, size_t len)
 {
-	plait_transport_abort(p->transport);
+	plait_transport_abort_connection(p->transport);
 }
 
 static void aborted(struct plait_reactor *r)
@@ -356,7 +356,7 @@ static void shed(struct plait_reactor *r)
 	open_scene(&s, r);
 	check(plait_listen_tcp(r, 0, &s.server.base, &o, &s.port) == 0);
 	if (s.port != NULL) {
-		plait_port_address(s.port, &a);
+		plait_port_host(s.port, &a);
 		s.number = plait_address_port(&a);
 	}
 	for (int i = 0; i < 3; i++)
@@ -471,7 +471,7 @@ static void keep_poem(struct actor *a, struct plait_protocol *p,
 	if (x->poem == NULL)
 		x->poem = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (x->poem == NULL || plait_buf_append(x->poem, data, len) < 0)
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 }
 
 static void fire_poem(struct actor *a)
@@ -607,8 +607,9 @@ static void lifecycle(struct plait_reactor *r)
 	struct life l = { .reactor = r };
 	uint64_t id = 0;
 
-	check(plait_reactor_add_trigger(r, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-					hold_up, &l, &id) == 0);
+	check(plait_reactor_add_trigger(r, PLAIT_TRIGGER_BEFORE,
+					PLAIT_TRIGGER_SHUTDOWN, hold_up, &l,
+					&id) == 0);
 	check(plait_call_from_thread(r, count_life, &l) == 0);
 	if (plait_call_when_running(r, stop_reactor, r) == 0)
 		check(plait_reactor_run(r) == 0);

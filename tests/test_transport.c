@@ -98,14 +98,14 @@ TEST(a_factory_may_have_no_functions, PURE)
 	plait_factory_stop(&bare);
 	plait_factory_start(&f);
 	plait_factory_stop(&f);
-	p = plait_factory_build(&bare, &peer);
+	p = plait_factory_build_protocol(&bare, &peer);
 	ck_assert_ptr_eq(p->ops, &bare_ops);
 	plait_protocol_free(&p);
-	p = plait_factory_build(&f, &peer);
+	p = plait_factory_build_protocol(&f, &peer);
 	ck_assert_ptr_eq(p->factory, &f);
 	plait_protocol_free(&p);
 	errno = ENOMEM;
-	ck_assert_ptr_null(plait_factory_build(&none, &peer));
+	ck_assert_ptr_null(plait_factory_build_protocol(&none, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 }
 
@@ -113,7 +113,7 @@ TEST(a_built_protocol_knows_its_factory, PURE)
 {
 	struct counted c = { .base.ops = &count_ops };
 	struct plait_address peer = { .port = 42 };
-	struct plait_protocol *p = plait_factory_build(&c.base, &peer);
+	struct plait_protocol *p = plait_factory_build_protocol(&c.base, &peer);
 
 	ck_assert_ptr_eq(p->factory, &c.base);
 	ck_assert_ptr_null(p->transport);
@@ -128,11 +128,11 @@ TEST(refusing_is_told_from_no_memory, PURE)
 	struct plait_address peer = { .port = 42 };
 
 	errno = ENOMEM;
-	ck_assert_ptr_null(plait_factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_factory_build_protocol(&c.base, &peer));
 	ck_assert_int_ne(errno, ENOMEM);
 	c.refuses = false;
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(plait_factory_build(&c.base, &peer));
+	ck_assert_ptr_null(plait_factory_build_protocol(&c.base, &peer));
 	ck_assert_int_eq(errno, ENOMEM);
 }
 
@@ -388,7 +388,7 @@ static void abort_other(struct wire *w, const void *data, size_t len)
 	struct wire *other = w->arg;
 
 	if (other->transport != NULL)
-		plait_transport_abort(other->transport);
+		plait_transport_abort_connection(other->transport);
 }
 
 GROUP("order");
@@ -458,13 +458,13 @@ TEST(what_is_written_arrives_in_order_whatever_way, ON_EACH_BACKEND)
 	ck_assert(wire_open(&w, reactor));
 	plait_transport_write(w.transport, "a", 1);
 	plait_transport_write_buf(w.transport, b);
-	plait_transport_write_several(w.transport, pieces, 3);
+	plait_transport_write_sequence(w.transport, pieces, 3);
 	plait_transport_write(w.transport, "z", 1);
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 13);
+	ck_assert_uint_eq(plait_transport_unsent(w.transport), 13);
 	plait_buf_unref(&b);
 	peer_read(reactor, w.peer, text, 13);
 	ck_assert_str_eq(text, "a-buf-onetwoz");
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 0);
+	ck_assert_uint_eq(plait_transport_unsent(w.transport), 0);
 	wire_close(&w);
 }
 
@@ -477,8 +477,8 @@ TEST(writing_nothing_is_nothing, ON_EACH_BACKEND)
 
 	play(&w, "open; count");
 	plait_transport_write(w.transport, NULL, 0);
-	plait_transport_write_several(w.transport, &piece, 1);
-	plait_transport_write_several(w.transport, NULL, 0);
+	plait_transport_write_sequence(w.transport, &piece, 1);
+	plait_transport_write_sequence(w.transport, NULL, 0);
 	plait_transport_write_buf(w.transport, b);
 	plait_buf_unref(&b);
 	play(&w, "turn 2; calls send 0; calls sendmsg 0; lose; peer gets end;"
@@ -499,7 +499,7 @@ TEST(many_pieces_at_once_are_written, ON_EACH_BACKEND)
 	for (int i = 0; i < N; i++)
 		pieces[i] = (struct iovec){ bytes + i, 1 };
 	play(&w, "open");
-	plait_transport_write_several(w.transport, pieces, N);
+	plait_transport_write_sequence(w.transport, pieces, N);
 	play(&w, "peer gets 5000 bytes; end");
 	free(bytes);
 }
@@ -543,7 +543,7 @@ TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
 	struct iovec pieces[] = { { NULL, SIZE_MAX - 5 }, { NULL, 10 } };
 
 	play(&w, "open");
-	plait_transport_write_several(w.transport, pieces, 2);
+	plait_transport_write_sequence(w.transport, pieces, 2);
 	play(&w, "lost; end;"
 		 "why ConnectionAborted: more than 67108864 bytes unsent");
 }
@@ -616,14 +616,17 @@ TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_BACKEND)
 	ck_assert(wire_open(&w, reactor));
 	ck_assert_uint_eq(calls_of("setsockopt"), 0);
 	ck_assert_uint_eq(calls_of("getsockname"), 0);
-	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true), 0);
-	ck_assert_int_eq(plait_transport_set_keep_alive(w.transport, true), 0);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(w.transport, true),
+			 0);
+	ck_assert_int_eq(plait_transport_set_tcp_keep_alive(w.transport, true),
+			 0);
 	ck_assert(socket_option(w.fd, IPPROTO_TCP, TCP_NODELAY));
 	ck_assert(socket_option(w.fd, SOL_SOCKET, SO_KEEPALIVE));
-	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, false), 0);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(w.transport, false),
+			 0);
 	ck_assert(!socket_option(w.fd, IPPROTO_TCP, TCP_NODELAY));
 	fault_call("setsockopt", 1, ENOBUFS);
-	ck_assert_int_eq(plait_transport_set_no_delay(w.transport, true),
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(w.transport, true),
 			 -ENOBUFS);
 	wire_close(&w);
 }
@@ -634,8 +637,8 @@ TEST(another_kind_of_transport_has_no_options, PURE)
 	struct plait_factory f = { .protocol = &bare_ops };
 	struct plait_transport *t = plait_testing_connect(r, &f);
 
-	ck_assert_int_eq(plait_transport_set_no_delay(t, true), -ENOTSUP);
-	ck_assert_int_eq(plait_transport_set_keep_alive(t, true), -ENOTSUP);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(t, true), -ENOTSUP);
+	ck_assert_int_eq(plait_transport_set_tcp_keep_alive(t, true), -ENOTSUP);
 	plait_reactor_free(&r);
 }
 
@@ -670,7 +673,7 @@ TEST(it_can_print_itself_in_every_state, ON_EACH_BACKEND)
 	plait_transport_write(w.transport, "x", 1);
 	plait_transport_lose_connection(w.transport);
 	check_str(&w, "disconnecting, 1 bytes unsent");
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	check_str(&w, "aborted, 0 bytes unsent");
 	wire_close(&w);
 }
@@ -731,24 +734,24 @@ static void call_everything(struct wire *w)
 
 	plait_transport_write(t, "w", 1);
 	plait_transport_write_buf(t, b);
-	plait_transport_write_several(t, &piece, 1);
+	plait_transport_write_sequence(t, &piece, 1);
 	plait_transport_pause_reading(t);
 	plait_transport_resume_reading(t);
 	plait_transport_register_producer(t, &p, true);
 	plait_transport_unregister_producer(t);
 	plait_transport_unregister_producer(t);
-	plait_transport_pending(t);
+	plait_transport_unsent(t);
 	plait_transport_host(t, &a);
 	plait_transport_peer(t, &a);
-	plait_transport_set_no_delay(t, true);
-	plait_transport_set_keep_alive(t, true);
+	plait_transport_set_tcp_no_delay(t, true);
+	plait_transport_set_tcp_keep_alive(t, true);
 	plait_transport_str(t, text, sizeof(text));
 	plait_transport_lose_write_connection(t);
 	plait_transport_lose_connection(t);
 	plait_transport_lose_connection(t);
 	plait_transport_producer(t)->ops->stop(plait_transport_producer(t));
-	plait_transport_abort(t);
-	plait_transport_abort(t);
+	plait_transport_abort_connection(t);
+	plait_transport_abort_connection(t);
 	plait_transport_write(t, "w", 1);
 	ck_assert(plait_transport_is_disconnecting(t));
 	plait_buf_unref(&b);
@@ -779,10 +782,10 @@ TEST(every_call_inside_connection_made_is_defined, ON_EACH_BACKEND)
 
 static void write_after(struct wire *w)
 {
-	ck_assert_uint_eq(plait_transport_pending(w->transport), 0);
+	ck_assert_uint_eq(plait_transport_unsent(w->transport), 0);
 	call_everything(w);
-	ck_assert_uint_eq(plait_transport_pending(w->transport), 0);
-	ck_assert_int_eq(plait_transport_set_no_delay(w->transport, true),
+	ck_assert_uint_eq(plait_transport_unsent(w->transport), 0);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(w->transport, true),
 			 -ENOTCONN);
 }
 
@@ -838,7 +841,7 @@ static void abort_the_other(struct wire *w)
 	struct wire *other = w->arg;
 
 	if (other->transport != NULL)
-		plait_transport_abort(other->transport);
+		plait_transport_abort_connection(other->transport);
 }
 
 /* It was ending already when its descriptor was found to be lost. */

@@ -69,7 +69,7 @@ TEST(bytes_go_both_ways, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 	carried_take(&c, came, 5);
 	ck_assert_str_eq(came, "hello");
 	ck_assert_str_eq(c.w.text, "hello");
-	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	ck_assert_uint_eq(plait_transport_unsent(c.w.transport), 0);
 	carried_close(&c);
 	ck_assert_str_eq(c.w.trace, "MDL");
 	ck_assert_str_eq(c.w.why, "ConnectionDone");
@@ -81,10 +81,10 @@ TEST(what_a_slow_far_end_does_not_take_waits, ON_EACH_BACKEND,
 	open_kind(_i);
 	write_much();
 	turns();
-	ck_assert_uint_gt(plait_transport_pending(c.w.transport), 0);
+	ck_assert_uint_gt(plait_transport_unsent(c.w.transport), 0);
 	take_much(false);
 	turns();
-	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	ck_assert_uint_eq(plait_transport_unsent(c.w.transport), 0);
 	carried_close(&c);
 }
 
@@ -156,9 +156,9 @@ TEST(aborting_drops_what_is_unsent, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 	open_kind(_i);
 	write_much();
 	turns();
-	plait_transport_abort(c.w.transport);
+	plait_transport_abort_connection(c.w.transport);
 	ck_assert_uint_eq(c.w.lost, 0);
-	ck_assert_uint_eq(plait_transport_pending(c.w.transport), 0);
+	ck_assert_uint_eq(plait_transport_unsent(c.w.transport), 0);
 	plait_transport_write(c.w.transport, "ignored", 7);
 	wire_wait_lost(&c.w);
 	ck_assert_uint_lt(carried_take_to_end(&c, NULL, MUCH), MUCH);
@@ -168,7 +168,7 @@ TEST(aborting_drops_what_is_unsent, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 
 static void abort_it(struct wire *w, const void *data, size_t len)
 {
-	plait_transport_abort(w->transport);
+	plait_transport_abort_connection(w->transport);
 	ck_assert_uint_eq(w->lost, 0);
 }
 
@@ -190,7 +190,7 @@ TEST(a_close_may_turn_into_an_abort, ON_EACH_BACKEND, TIMES(N_CARRIERS))
 	plait_transport_lose_connection(c.w.transport);
 	turns();
 	ck_assert_uint_eq(c.w.lost, 0);
-	plait_transport_abort(c.w.transport);
+	plait_transport_abort_connection(c.w.transport);
 	wire_wait_lost(&c.w);
 	carried_close(&c);
 	ck_assert_str_eq(c.w.why, "ConnectionAborted: by this end");
@@ -386,7 +386,7 @@ TEST(what_waits_below_counts_above, ON_EACH_BACKEND)
 	plait_reactor_set_limits(reactor, &limits);
 	open_kind(PASSING);
 	write_most();
-	ck_assert_uint_gt(plait_transport_pending(c.w.transport), MOST / 2);
+	ck_assert_uint_gt(plait_transport_unsent(c.w.transport), MOST / 2);
 	ck_assert_uint_eq(c.w.lost, 0);
 	write_most();
 	carried_close(&c);
@@ -401,7 +401,7 @@ TEST(what_waits_below_counts_once, ON_EACH_BACKEND)
 	plait_reactor_set_limits(reactor, &limits);
 	open_kind(PASSING);
 	write_most();
-	ck_assert_uint_gt(plait_transport_pending(c.w.transport), MOST / 2);
+	ck_assert_uint_gt(plait_transport_unsent(c.w.transport), MOST / 2);
 	carried_take(&c, NULL, MOST);
 	carried_close(&c);
 	ck_assert_str_eq(c.w.why, "ConnectionDone");
@@ -453,7 +453,7 @@ static ssize_t puppet_send(struct plait_transport *t,
 	struct puppet *p = plait_self(t, struct puppet);
 
 	if (p->aborts)
-		plait_transport_abort(t);
+		plait_transport_abort_connection(t);
 	if (p->error != 0)
 		return -p->error;
 	if (p->deaf)
@@ -464,10 +464,10 @@ static ssize_t puppet_send(struct plait_transport *t,
 
 static int puppet_want(struct plait_transport *t, unsigned wants)
 {
-	puppet_note(t, wants & PLAIT_WANTS_INPUT ? 'I'
-		       : wants & PLAIT_WANTS_END ? 'E'
-						 : 'N');
-	if (wants & PLAIT_WANTS_ROOM)
+	puppet_note(t, wants & PLAIT_TRANSPORT_WANTS_INPUT ? 'I'
+		       : wants & PLAIT_TRANSPORT_WANTS_END ? 'E'
+							   : 'N');
+	if (wants & PLAIT_TRANSPORT_WANTS_ROOM)
 		puppet_note(t, '+');
 	return -plait_self(t, struct puppet)->error;
 }
@@ -496,9 +496,9 @@ static enum plait_transport_ended puppet_end(struct plait_transport *t,
 {
 	if (plait_self(t, struct puppet)->loses)
 		lose_puppet("at once");
-	puppet_note(t, how == PLAIT_END_SENT	 ? 'S'
-		       : how == PLAIT_END_FAILED ? 'F'
-						 : 'R');
+	puppet_note(t, how == PLAIT_TRANSPORT_END_SENT	   ? 'S'
+		       : how == PLAIT_TRANSPORT_END_FAILED ? 'F'
+							   : 'R');
 	return plait_self(t, struct puppet)->ended;
 }
 
@@ -628,7 +628,7 @@ TEST(kept_input_comes_in_pieces_of_a_read, ON_EACH_REACTOR)
 	puppet_turns();
 	ck_assert_uint_eq(w.received, N);
 	ck_assert_uint_le(w.most, 131072);
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	is_buried("ConnectionAborted: by this end");
 }
 
@@ -690,7 +690,7 @@ TEST(what_is_told_of_a_lost_one_is_nothing, ON_EACH_REACTOR)
 TEST(the_first_reason_is_told, ON_EACH_REACTOR)
 {
 	open_puppet();
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	lose_puppet("gone");
 	is_buried("ConnectionAborted: by this end");
 }
@@ -698,7 +698,7 @@ TEST(the_first_reason_is_told, ON_EACH_REACTOR)
 TEST(one_that_ends_later_is_waited_for, ON_EACH_REACTOR)
 {
 	open_puppet();
-	puppet->ended = PLAIT_ENDS_LATER;
+	puppet->ended = PLAIT_TRANSPORT_ENDS_LATER;
 	plait_transport_write(w.transport, "bye", 3);
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
@@ -714,11 +714,11 @@ TEST(one_that_ends_later_is_waited_for, ON_EACH_REACTOR)
 TEST(an_abort_is_told_to_one_that_ends_later, ON_EACH_REACTOR)
 {
 	open_puppet();
-	puppet->ended = PLAIT_ENDS_LATER;
+	puppet->ended = PLAIT_TRANSPORT_ENDS_LATER;
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
-	plait_transport_abort(w.transport);
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
+	plait_transport_abort_connection(w.transport);
 	puppet_turns();
 	ck_assert_str_eq(puppet->asked, "ISR");
 	ck_assert_uint_eq(w.lost, 0);
@@ -729,7 +729,7 @@ TEST(an_abort_is_told_to_one_that_ends_later, ON_EACH_REACTOR)
 TEST(the_end_of_the_reactor_does_not_wait_for_it, ON_EACH_REACTOR)
 {
 	open_puppet();
-	puppet->ended = PLAIT_ENDS_LATER;
+	puppet->ended = PLAIT_TRANSPORT_ENDS_LATER;
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
 	plait_reactor_free(&reactor);
@@ -740,7 +740,7 @@ TEST(the_end_of_the_reactor_does_not_wait_for_it, ON_EACH_REACTOR)
 TEST(one_that_lingers_stays_until_it_is_gone, ON_EACH_REACTOR, TIMES(2))
 {
 	open_puppet();
-	puppet->ended = PLAIT_LINGERS;
+	puppet->ended = PLAIT_TRANSPORT_LINGERS;
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
 	ck_assert_uint_eq(w.done, 1);
@@ -775,7 +775,7 @@ TEST(what_a_kind_has_in_its_hands_holds_up_a_close, ON_EACH_REACTOR)
 {
 	open_puppet();
 	puppet->unsent = 5;
-	ck_assert_uint_eq(plait_transport_pending(w.transport), 5);
+	ck_assert_uint_eq(plait_transport_unsent(w.transport), 5);
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
 	ck_assert_uint_eq(w.lost, 0);
@@ -875,7 +875,7 @@ TEST(one_that_is_lost_and_not_made_is_its_makers, ON_EACH_REACTOR)
 	wire_produce(&w, true);
 	plait_transport_scope(w.transport);
 	lose_puppet("early");
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	puppet_turns();
 	other = w;
 	open_puppet();
@@ -888,7 +888,7 @@ TEST(one_that_is_lost_and_not_made_is_its_makers, ON_EACH_REACTOR)
 	puppet->deaf = true;
 	plait_transport_write(w.transport, (char[100000]){ 0 }, 100000);
 	puppet_turns();
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	puppet_turns();
 	ck_assert_uint_eq(puppets_done, 2);
 }
@@ -908,7 +908,7 @@ TEST(without_memory_there_is_none, ON_EACH_REACTOR, TIMES(3))
 	ck_assert_ptr_nonnull(t);
 	ck_assert_ptr_eq(plait_transport_below(t), w.transport);
 	plait_transport_free(&t);
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	is_buried("ConnectionAborted: by this end");
 }
 
@@ -956,7 +956,7 @@ TEST(wrapping_one_of_another_reactor_aborts, ON_EACH_REACTOR)
 	open_puppet();
 	assert_aborts(wrap_another_reactors, other, "below->reactor == r");
 	plait_reactor_free(&other);
-	plait_transport_abort(w.transport);
+	plait_transport_abort_connection(w.transport);
 	is_buried("ConnectionAborted: by this end");
 }
 
@@ -1073,7 +1073,8 @@ static void open_stack(void)
 	ck_assert_ptr_nonnull(t);
 	w.reactor = reactor;
 	below = plait_self(t, struct puppet);
-	plait_transport_made(t, plait_factory_build(&stacking.base, &nobody));
+	plait_transport_made(
+		t, plait_factory_build_protocol(&stacking.base, &nobody));
 	w.transport = plait_transport_above(t);
 	puppet = plait_self(w.transport, struct puppet);
 }
@@ -1090,7 +1091,7 @@ TEST(a_wrapper_may_outlive_the_transport_above, ON_EACH_REACTOR)
 	plait_transport_read_lost(&below->base);
 	plait_transport_lose_write_connection(&below->base);
 	puppet_turns();
-	plait_transport_abort(&below->base);
+	plait_transport_abort_connection(&below->base);
 	puppet_turns();
 	ck_assert_str_eq(w.trace, "ML");
 	ck_assert_uint_eq(puppets_done, 2);
@@ -1110,7 +1111,7 @@ static void free_in_child(void)
 TEST(one_that_lingers_goes_with_the_one_below, ON_EACH_REACTOR, TIMES(3))
 {
 	open_stack();
-	puppet->ended = PLAIT_LINGERS;
+	puppet->ended = PLAIT_TRANSPORT_LINGERS;
 	plait_transport_lose_connection(w.transport);
 	puppet_turns();
 	ck_assert_uint_eq(w.done, 1);
@@ -1120,7 +1121,7 @@ TEST(one_that_lingers_goes_with_the_one_below, ON_EACH_REACTOR, TIMES(3))
 	if (_i == 2) {
 		plait_reactor_free(&reactor);
 	} else {
-		plait_transport_abort(&below->base);
+		plait_transport_abort_connection(&below->base);
 		puppet_turns();
 	}
 	ck_assert_uint_eq(puppets_done, 2);

@@ -60,9 +60,10 @@ static void do_on(void)
 	while (strncmp(when, phases[phase], strlen(phases[phase])) != 0)
 		ck_assert_int_lt(++phase, 3);
 	ck_assert_int_eq(plait_reactor_add_trigger(
-				 reactor, (enum plait_phase)phase,
-				 strcmp(event, "-startup") ? PLAIT_SHUTDOWN
-							   : PLAIT_STARTUP,
+				 reactor, (enum plait_trigger_phase)phase,
+				 strcmp(event, "-startup")
+					 ? PLAIT_TRIGGER_SHUTDOWN
+					 : PLAIT_TRIGGER_STARTUP,
 				 run_trigger, t, &t->id),
 			 0);
 	ck_assert_uint_ne(t->id, 0);
@@ -171,9 +172,9 @@ TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_BACKEND)
 {
 	static const struct {
 		int phase, event;
-	} none[] = { { 3, PLAIT_STARTUP },
-		     { PLAIT_BEFORE, 2 },
-		     { -1, PLAIT_STARTUP } };
+	} none[] = { { 3, PLAIT_TRIGGER_STARTUP },
+		     { PLAIT_TRIGGER_BEFORE, 2 },
+		     { -1, PLAIT_TRIGGER_STARTUP } };
 	uint64_t id = 42;
 
 	for (int i = 0; i < N_OF(none); i++)
@@ -189,9 +190,9 @@ TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 	uint64_t id = 42;
 
 	fault_alloc_at(0, true);
-	ck_assert_int_eq(plait_reactor_add_trigger(reactor, PLAIT_BEFORE,
-						   PLAIT_STARTUP, says, NULL,
-						   &id),
+	ck_assert_int_eq(plait_reactor_add_trigger(
+				 reactor, PLAIT_TRIGGER_BEFORE,
+				 PLAIT_TRIGGER_STARTUP, says, NULL, &id),
 			 -ENOMEM);
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), -ENOMEM);
 	fault_alloc_off();
@@ -282,8 +283,9 @@ TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
 	unsigned long before = heap_live();
 
 	ck_assert_int_eq(plait_reactor_add_trigger(
-				 reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				 removes_itself, _i ? &own_id : NULL, &own_id),
+				 reactor, PLAIT_TRIGGER_BEFORE,
+				 PLAIT_TRIGGER_SHUTDOWN, removes_itself,
+				 _i ? &own_id : NULL, &own_id),
 			 0);
 	ck_assert_uint_eq(heap_live(), before + 1);
 	do_start_and_stop();
@@ -345,8 +347,9 @@ TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
 	reactor = plait_i_reactor_new(&plait_i_kernel_virtual);
-	plait_reactor_add_trigger(reactor, PLAIT_BEFORE, PLAIT_SHUTDOWN,
-				  waits_for_ever, NULL, NULL);
+	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
+				  PLAIT_TRIGGER_SHUTDOWN, waits_for_ever, NULL,
+				  NULL);
 	ck_assert_int_eq(plait_call_when_running(reactor, stop, NULL), 0);
 	ck_assert_int_eq(plait_reactor_run(reactor), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(reactor));

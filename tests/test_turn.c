@@ -146,7 +146,7 @@ TEST(descriptors_have_their_turn_too, ON_EACH_BACKEND, TIMES(N_KINDS))
 
 	ck_assert_int_eq(pipe(fd), 0);
 	ck_assert_int_eq(plait_watch_start(reactor, &watched.watch, fd[1],
-					   PLAIT_WRITE, count_event),
+					   PLAIT_WATCH_WRITE, count_event),
 			 0);
 	queue_many(_i);
 	for (unsigned i = 1; n_ran < MANY; i++) {
@@ -238,7 +238,7 @@ TEST(also_those_that_are_set_by_an_event, ON_EACH_BACKEND)
 	ck_assert_int_eq(pipe(fd), 0);
 	clock_virtual(true);
 	ck_assert_int_eq(plait_watch_start(reactor, &watched.watch, fd[1],
-					   PLAIT_WRITE, set_from_event),
+					   PLAIT_WATCH_WRITE, set_from_event),
 			 0);
 	queue_many(TIMERS);
 	run_turns(reactor, 5);

@@ -51,8 +51,8 @@ static void open_socket(struct deaf *d)
 	d->transport = plait_i_stream_new(&plait_i_tcp_stream_io, reactor,
 					  fds[0], &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
-	plait_transport_made(d->transport,
-			     plait_factory_build(&d->factory, &nobody));
+	plait_transport_made(d->transport, plait_factory_build_protocol(
+						   &d->factory, &nobody));
 }
 
 static void open_deaf(struct deaf *d)
@@ -70,7 +70,7 @@ static void open_deaf(struct deaf *d)
 static void close_deaf(struct deaf *d)
 {
 	if (d->transport != NULL)
-		plait_transport_abort(d->transport);
+		plait_transport_abort_connection(d->transport);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(d->lost, 1);
 	if (d->peer >= 0)
@@ -178,8 +178,7 @@ TEST(the_limit_is_in_force_with_a_producer, ON_EACH_REACTOR)
 	open_deaf(&d);
 	plait_transport_register_producer(d.transport, &p, true);
 	while (!is_ending(&d)) {
-		ck_assert_uint_le(plait_transport_pending(d.transport),
-				  4 * MIB);
+		ck_assert_uint_le(plait_transport_unsent(d.transport), 4 * MIB);
 		write_bytes(&d, 64 * KIB);
 		run_turns(reactor, 1);
 	}
@@ -218,7 +217,7 @@ TEST(over_the_total_the_largest_connection_ends, ON_EACH_REACTOR)
 	write_bytes(&d[2], 2 * MIB);
 	ck_assert(!is_ending(&d[0]) && !is_ending(&d[2]));
 	expect_largest(&d[1]);
-	ck_assert_uint_eq(plait_transport_pending(d[0].transport),
+	ck_assert_uint_eq(plait_transport_unsent(d[0].transport),
 			  4 * MIB - 64 * KIB);
 	for (int i = 0; i < 3; i++)
 		close_deaf(&d[i]);

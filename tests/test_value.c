@@ -24,7 +24,7 @@ TEST(zeroed_value_is_none, PURE)
 TEST(taking_empties_the_slot, PURE)
 {
 	plait_value slot = tracked("v");
-	plait_value v = plait_take(&slot);
+	plait_value v = plait_value_take(&slot);
 
 	ck_assert(plait_value_is_none(&slot));
 	ck_assert_uint_eq(tracked_live(), 1);

@@ -172,9 +172,9 @@ static unsigned next_events(void)
 	const char *word = play_word();
 
 	play_holds(word[strspn(word, "RWL-")] == '\0', "no events: %s", word);
-	return (strchr(word, 'R') ? PLAIT_READ : 0) |
-	       (strchr(word, 'W') ? PLAIT_WRITE : 0) |
-	       (strchr(word, 'L') ? PLAIT_LOST : 0);
+	return (strchr(word, 'R') ? PLAIT_WATCH_READ : 0) |
+	       (strchr(word, 'W') ? PLAIT_WATCH_WRITE : 0) |
+	       (strchr(word, 'L') ? PLAIT_WATCH_LOST : 0);
 }
 
 static void gave(int r)
@@ -337,7 +337,7 @@ TEST(bits_that_are_no_events_are_dropped, ON_EACH_BACKEND)
 		want(e, ~1u);
 		run_turns(reactor, 1);
 		ck_assert_uint_eq(e->calls, 1);
-		ck_assert_uint_eq(e->events, PLAIT_WRITE);
+		ck_assert_uint_eq(e->events, PLAIT_WATCH_WRITE);
 		want(e, 0);
 		e->calls = 0;
 	}
@@ -358,7 +358,7 @@ GROUP("start and stop", .setup = setup);
 
 TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 {
-	struct end *e = open_end(0, PLAIT_READ);
+	struct end *e = open_end(0, PLAIT_WATCH_READ);
 	struct plait_watch zeroed = { 0 };
 
 	plait_watch_stop(&zeroed);
@@ -367,7 +367,7 @@ TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 	say(e);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 0);
-	watch(e, e->w.fd, PLAIT_READ);
+	watch(e, e->w.fd, PLAIT_WATCH_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 1);
 	close_end(e);
@@ -375,27 +375,27 @@ TEST(stopping_twice_is_nothing_and_it_may_start_again, ON_EACH_BACKEND)
 
 TEST(what_cannot_be_watched_is_refused, ON_EACH_BACKEND)
 {
-	struct end *e = open_end(0, PLAIT_READ);
+	struct end *e = open_end(0, PLAIT_WATCH_READ);
 	struct plait_watch w = { 0 };
 	int fd = dup(e->peer);
 
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, e->w.fd, PLAIT_READ, on_ready),
-		-EEXIST);
-	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->peer, PLAIT_READ,
-					   on_ready),
+	ck_assert_int_eq(plait_watch_start(reactor, &w, e->w.fd,
+					   PLAIT_WATCH_READ, on_ready),
+			 -EEXIST);
+	ck_assert_int_eq(plait_watch_start(reactor, &e->w, e->peer,
+					   PLAIT_WATCH_READ, on_ready),
 			 -EBUSY);
 	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, -1, PLAIT_READ, on_ready),
+		plait_watch_start(reactor, &w, -1, PLAIT_WATCH_READ, on_ready),
 		-EBADF);
 	close(fd);
 	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, fd, PLAIT_READ, on_ready),
+		plait_watch_start(reactor, &w, fd, PLAIT_WATCH_READ, on_ready),
 		-EBADF);
-	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
-	ck_assert_int_eq(
-		plait_watch_start(reactor, &w, e->peer, PLAIT_READ, on_ready),
-		0);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_WATCH_READ), -EINVAL);
+	ck_assert_int_eq(plait_watch_start(reactor, &w, e->peer,
+					   PLAIT_WATCH_READ, on_ready),
+			 0);
 	plait_watch_stop(&w);
 	close_end(e);
 }
@@ -405,9 +405,10 @@ TEST(a_virtual_reactor_watches_nothing, PURE)
 	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
 	struct plait_watch w = { 0 };
 
-	ck_assert_int_eq(plait_watch_start(r, &w, 0, PLAIT_READ, on_ready),
-			 -ENOTSUP);
-	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
+	ck_assert_int_eq(
+		plait_watch_start(r, &w, 0, PLAIT_WATCH_READ, on_ready),
+		-ENOTSUP);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_WATCH_READ), -EINVAL);
 	plait_reactor_free(&r);
 }
 
@@ -439,7 +440,8 @@ static void make_file_end(int fd)
 	ck_assert_int_ge(fd, 0);
 	ends[0].peer = -1;
 	ck_assert_int_eq(plait_watch_start(reactor, &ends[0].w, fd,
-					   PLAIT_READ | PLAIT_WRITE, on_ready),
+					   PLAIT_WATCH_READ | PLAIT_WATCH_WRITE,
+					   on_ready),
 			 0);
 }
 
@@ -453,16 +455,16 @@ TEST(a_file_is_always_ready, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 1000), 0);
 	ck_assert_uint_eq(e->calls, 2);
-	ck_assert_uint_eq(e->events, PLAIT_READ | PLAIT_WRITE);
-	want(e, PLAIT_READ);
+	ck_assert_uint_eq(e->events, PLAIT_WATCH_READ | PLAIT_WATCH_WRITE);
+	want(e, PLAIT_WATCH_READ);
 	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_READ);
+	ck_assert_uint_eq(e->events, PLAIT_WATCH_READ);
 	want(e, 0);
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(e->calls, 3);
-	want(e, PLAIT_WRITE);
+	want(e, PLAIT_WATCH_WRITE);
 	run_turns(reactor, 1);
-	ck_assert_uint_eq(e->events, PLAIT_WRITE);
+	ck_assert_uint_eq(e->events, PLAIT_WATCH_WRITE);
 	close_end(e);
 }
 
@@ -510,7 +512,7 @@ static void close_and_reuse(struct end *e)
 	close(closed->peer);
 	closed->peer = fd[1];
 	closed->calls = 0;
-	watch(closed, reused, PLAIT_READ);
+	watch(closed, reused, PLAIT_WATCH_READ);
 }
 
 GROUP("batch");
@@ -519,7 +521,8 @@ GROUP("batch");
 TEST(a_stale_event_does_not_reach_the_new_owner_of_the_number, ON_EACH_BACKEND,
      TIMES(2))
 {
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ),
+		   *b = open_end(1, PLAIT_WATCH_READ);
 	struct end *first = has_select() ? a : b;
 
 	closed = first == a ? b : a;
@@ -549,12 +552,13 @@ static void rearm_other(struct end *e)
 		return;
 	want(other, 0);
 	read_one(other);
-	want(other, PLAIT_READ);
+	want(other, PLAIT_WATCH_READ);
 }
 
 TEST(an_event_from_before_it_was_armed_again_is_not_told, ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ),
+		   *b = open_end(1, PLAIT_WATCH_READ);
 
 	a->act = b->act = rearm_other;
 	say(a);
@@ -604,7 +608,7 @@ static void run_order(int n, int number)
 	clear_notes();
 	for (int i = 0; i < n; i++) {
 		ends[i] = (struct end){ .act = close_all_others };
-		open_end(i, PLAIT_READ | PLAIT_WRITE);
+		open_end(i, PLAIT_WATCH_READ | PLAIT_WATCH_WRITE);
 	}
 	for (int i = 0; i < n; i++)
 		say(&ends[order[i]]);
@@ -648,7 +652,7 @@ TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
 	int fd[2];
 
 	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
-	ck_assert_int_eq(plait_watch_start(reactor, w, fd[1], PLAIT_WRITE,
+	ck_assert_int_eq(plait_watch_start(reactor, w, fd[1], PLAIT_WATCH_WRITE,
 					   stop_and_free),
 			 0);
 	run_turns(reactor, 2);
@@ -676,12 +680,12 @@ STORY(a_duplicate_left_behind_does_not_spin,
 /* The number belongs to another by now, which must stay watched. */
 TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ), *b;
+	struct end *a = open_end(0, PLAIT_WATCH_READ), *b;
 	int duplicate = dup(a->w.fd), number = a->w.fd;
 
 	plait_i_watch_forget(&a->w);
 	close(number);
-	b = open_end(1, PLAIT_READ);
+	b = open_end(1, PLAIT_WATCH_READ);
 	ck_assert_int_eq(b->w.fd, number);
 	say(a);
 	run_turns(reactor, 3);
@@ -713,7 +717,7 @@ STORY(without_any_set_it_rests_and_tries_again,
 TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 {
 	struct plait_timer t = { 0 };
-	struct end *a = open_end(0, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ);
 	int duplicate = leave_an_orphan(a);
 	unsigned n = 0;
 
@@ -747,7 +751,8 @@ STORY(without_memory_for_a_new_set_it_rests_too,
 TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
      ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ),
+		   *b = open_end(1, PLAIT_WATCH_READ);
 	int duplicate = leave_an_orphan(a), file;
 
 	if (!has_select()) {
@@ -756,7 +761,7 @@ TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
 		close(file);
 		run_turns(reactor, 2);
 		ck_assert_uint_eq(b->calls, 1);
-		ck_assert_uint_eq(b->events, PLAIT_LOST);
+		ck_assert_uint_eq(b->events, PLAIT_WATCH_LOST);
 		assert_sleeps();
 	}
 	close(duplicate);
@@ -784,7 +789,7 @@ static void change_the_other(struct end *e)
 	/* The number is good again, but that is another file. */
 	ck_assert_int_eq(dup2(put_there, changed->w.fd), changed->w.fd);
 	calls_reset();
-	want(changed, PLAIT_READ);
+	want(changed, PLAIT_WATCH_READ);
 	want(changed, 0);
 	want(changed, changed_to);
 }
@@ -792,7 +797,8 @@ static void change_the_other(struct end *e)
 TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more,
      ON_EACH_BACKEND, TIMES(4))
 {
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ),
+		   *b = open_end(1, PLAIT_WATCH_READ);
 
 	changed_to = (unsigned)_i;
 	put_there = a->peer;
@@ -801,14 +807,16 @@ TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more,
 	close(b->w.fd);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(plait_watch_change(&ends[i].w,
-						    PLAIT_READ | PLAIT_WRITE),
+						    PLAIT_WATCH_READ |
+							    PLAIT_WATCH_WRITE),
 				 0);
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(calls_of("epoll_ctl"), 0);
 	ck_assert_uint_eq(a->calls, 1);
 	ck_assert_uint_eq(b->calls, 1);
-	ck_assert_uint_eq(changed->events, PLAIT_LOST);
-	ck_assert_int_eq(plait_watch_change(&changed->w, PLAIT_READ), -EINVAL);
+	ck_assert_uint_eq(changed->events, PLAIT_WATCH_LOST);
+	ck_assert_int_eq(plait_watch_change(&changed->w, PLAIT_WATCH_READ),
+			 -EINVAL);
 	close(changed->w.fd);
 	close(a->peer);
 	close(b->peer);
@@ -816,18 +824,19 @@ TEST(one_that_is_lost_and_not_told_yet_waits_for_nothing_any_more,
 
 TEST(a_new_set_finds_out_who_else_is_lost, ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ), *b = open_end(1, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ),
+		   *b = open_end(1, PLAIT_WATCH_READ);
 	int duplicate = dup(a->w.fd);
 
 	if (has_select())
-		want(b, PLAIT_READ);
+		want(b, PLAIT_WATCH_READ);
 	plait_i_watch_forget(&a->w);
 	close(a->w.fd);
 	close(b->w.fd);
 	say(a);
 	run_turns(reactor, 3);
 	ck_assert_uint_eq(b->calls, 1);
-	ck_assert_uint_eq(b->events, PLAIT_LOST);
+	ck_assert_uint_eq(b->events, PLAIT_WATCH_LOST);
 	close(duplicate);
 	close(a->peer);
 	close(b->peer);
@@ -836,13 +845,13 @@ TEST(a_new_set_finds_out_who_else_is_lost, ON_EACH_BACKEND)
 /* epoll still has the file, or has it no more, and plait cannot know. */
 TEST(a_set_that_knows_better_is_followed, ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ);
 	int number = a->w.fd, duplicate = dup(number);
 
 	plait_i_watch_forget(&a->w);
 	close(number);
 	ck_assert_int_eq(dup2(duplicate, number), number);
-	watch(a, number, PLAIT_READ);
+	watch(a, number, PLAIT_WATCH_READ);
 	say(a);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(a->calls, 1);
@@ -852,15 +861,15 @@ TEST(a_set_that_knows_better_is_followed, ON_EACH_BACKEND)
 
 TEST(a_number_that_leads_to_another_file_can_be_changed, ON_EACH_BACKEND)
 {
-	struct end *a = open_end(0, PLAIT_READ);
+	struct end *a = open_end(0, PLAIT_WATCH_READ);
 	int number = a->w.fd, fd[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
 			 0);
 	ck_assert_int_eq(dup2(fd[0], number), number);
-	want(a, PLAIT_READ | PLAIT_WRITE);
+	want(a, PLAIT_WATCH_READ | PLAIT_WATCH_WRITE);
 	run_turns(reactor, 1);
-	ck_assert_uint_eq(a->events, PLAIT_WRITE);
+	ck_assert_uint_eq(a->events, PLAIT_WATCH_WRITE);
 	close(fd[0]);
 	close(fd[1]);
 	close_end(a);
@@ -873,7 +882,7 @@ GROUP("start and stop", .setup = setup);
 TEST(a_number_too_high_for_select_is_refused_by_select_alone, ON_EACH_BACKEND,
      TIMES(3))
 {
-	struct end *e = open_end(0, PLAIT_READ);
+	struct end *e = open_end(0, PLAIT_WATCH_READ);
 	struct plait_watch w = { 0 };
 	int fd = fcntl(e->peer, F_DUPFD_CLOEXEC, high[_i]), rc;
 
@@ -882,7 +891,7 @@ TEST(a_number_too_high_for_select_is_refused_by_select_alone, ON_EACH_BACKEND,
 		close_end(e);
 		return;
 	}
-	rc = plait_watch_start(reactor, &w, fd, PLAIT_WRITE, on_ready);
+	rc = plait_watch_start(reactor, &w, fd, PLAIT_WATCH_WRITE, on_ready);
 	ck_assert_int_eq(rc, has_select() && fd >= 1024 ? -EMFILE : 0);
 	plait_watch_stop(&w);
 	say(e);
@@ -901,20 +910,20 @@ TEST(the_end_of_a_pipe_is_readable, ON_EACH_BACKEND)
 	int fd[2];
 
 	ck_assert_int_eq(pipe(fd), 0);
-	watch(e, fd[0], PLAIT_READ);
+	watch(e, fd[0], PLAIT_WATCH_READ);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 0);
 	close(fd[1]);
 	run_turns(reactor, 1);
 	ck_assert_uint_eq(e->calls, 1);
-	ck_assert_uint_eq(e->events, PLAIT_READ);
+	ck_assert_uint_eq(e->events, PLAIT_WATCH_READ);
 	plait_watch_stop(&e->w);
 	close(fd[0]);
 }
 
 TEST(without_memory_select_waits_again, ON_EACH_BACKEND)
 {
-	struct end *e = open_end(0, PLAIT_READ);
+	struct end *e = open_end(0, PLAIT_WATCH_READ);
 
 	say(e);
 	if (has_select()) {
@@ -935,13 +944,13 @@ TEST(a_number_that_is_refused_costs_nothing, ON_EACH_REACTOR, TIMES(3))
 
 	before = heap_live_bytes();
 
-	ck_assert_int_eq(plait_watch_start(reactor, &w, numbers[_i], PLAIT_READ,
-					   on_ready),
+	ck_assert_int_eq(plait_watch_start(reactor, &w, numbers[_i],
+					   PLAIT_WATCH_READ, on_ready),
 			 backend == NULL ? -ENOTSUP
 			 : has_select()	 ? -EMFILE
 					 : -EBADF);
 	ck_assert_uint_eq(heap_live_bytes(), before);
-	ck_assert_int_eq(plait_watch_change(&w, PLAIT_READ), -EINVAL);
+	ck_assert_int_eq(plait_watch_change(&w, PLAIT_WATCH_READ), -EINVAL);
 	plait_watch_stop(&w);
 }
 
@@ -950,7 +959,7 @@ GROUP("events", .setup = setup);
 TEST(each_ready_one_is_told_in_each_turn, ON_EACH_BACKEND)
 {
 	for (int i = 0; i < MAX_PAIRS; i++)
-		say(open_end(i, PLAIT_READ));
+		say(open_end(i, PLAIT_WATCH_READ));
 	run_turns(reactor, 5);
 	for (int i = 0; i < MAX_PAIRS; i++) {
 		ck_assert_uint_eq(ends[i].calls, 5);
@@ -981,7 +990,8 @@ static void crowd_gather(void)
 		ck_assert_int_ge(fd, 0);
 		crowd.calls[i] = 0;
 		ck_assert_int_eq(plait_watch_start(reactor, &crowd.w[i], fd,
-						   PLAIT_READ, crowd_ready),
+						   PLAIT_WATCH_READ,
+						   crowd_ready),
 				 0);
 	}
 }

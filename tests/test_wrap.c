@@ -113,7 +113,7 @@ static void write_several(struct plait_transport *t)
 	static char text[] = "several";
 	const struct iovec pieces[] = { { text, 3 }, { text + 3, 4 } };
 
-	plait_transport_write_several(t, pieces, 2);
+	plait_transport_write_sequence(t, pieces, 2);
 }
 
 static void note_addresses(struct plait_transport *t)
@@ -152,7 +152,7 @@ static void act(struct noting *self, char command)
 		plait_transport_lose_connection(t);
 		break;
 	case 'a':
-		plait_transport_abort(t);
+		plait_transport_abort_connection(t);
 		break;
 	case 'h':
 		plait_transport_lose_write_connection(t);
@@ -187,7 +187,7 @@ static void act(struct noting *self, char command)
 				  note_cancel, self);
 		break;
 	case 'n':
-		trace_add("pending(%zu)", plait_transport_pending(t));
+		trace_add("pending(%zu)", plait_transport_unsent(t));
 		break;
 	case 'd':
 		trace_add("closing(%d)", plait_transport_is_disconnecting(t));
@@ -202,7 +202,8 @@ static void act(struct noting *self, char command)
 		world.kills = true;
 		break;
 	case 'o':
-		trace_add("option(%d)", plait_transport_set_no_delay(t, true));
+		trace_add("option(%d)",
+			  plait_transport_set_tcp_no_delay(t, true));
 		break;
 	default:
 		ck_abort_msg("no command '%c'", command);
@@ -314,7 +315,7 @@ static void note_full(struct plait_factory *f, struct plait_port *p,
 	ck_assert_ptr_eq(p, world.port);
 	trace_add("full(%u)", idlest ? noting_of(idlest)->number : 0);
 	if (world.kills && world.last != NULL)
-		plait_transport_abort(world.last->base.transport);
+		plait_transport_abort_connection(world.last->base.transport);
 }
 
 static void note_opened(struct plait_factory *f, struct plait_port *p)
@@ -743,8 +744,8 @@ static void check_connection(struct actor *a, struct plait_protocol *p)
 	ck_assert_int_eq(plait_transport_peer(t, &address), 0);
 	check_address(&address, "127.0.0.1");
 	ck_assert(plait_address_equal(&address, &a->peer));
-	ck_assert_int_eq(plait_transport_set_no_delay(t, true), 0);
-	ck_assert_int_eq(plait_transport_set_keep_alive(t, true), 0);
+	ck_assert_int_eq(plait_transport_set_tcp_no_delay(t, true), 0);
+	ck_assert_int_eq(plait_transport_set_tcp_keep_alive(t, true), 0);
 	ck_assert(!plait_transport_peer_has_closed(t));
 }
 
@@ -856,7 +857,7 @@ static void tell_seed(int sig)
 TEST(wrapped_peers_get_what_was_sent_and_one_end_each, ON_EACH_BACKEND,
      FROM_TO(1, N_WRAPPED))
 {
-	plait_set_unhandled(ignore, NULL);
+	plait_set_unhandled_hook(ignore, NULL);
 	signal(SIGABRT, tell_seed);
 	clock_virtual(true);
 	for (uint32_t seed = 0; seed < seeds(40); seed++) {
@@ -880,7 +881,7 @@ TEST(programs_of_wrapped_connections_leave_nothing, ON_EACH_REACTOR,
 	unsigned long mark;
 
 	plait_reactor_free(&reactor);
-	plait_set_unhandled(ignore, NULL);
+	plait_set_unhandled_hook(ignore, NULL);
 	signal(SIGABRT, tell_seed);
 	clock_virtual(backend != NULL);
 	for (uint32_t seed = 0; seed < seeds(30); seed++) {
@@ -916,9 +917,9 @@ static void exchange(struct plait_reactor *r)
 	ck_assert(torture_faulty() || client.received == 50000);
 	plait_connector_disconnect(c);
 	if (client.transport != NULL)
-		plait_transport_abort(client.transport);
+		plait_transport_abort_connection(client.transport);
 	if (server.transport != NULL)
-		plait_transport_abort(server.transport);
+		plait_transport_abort_connection(server.transport);
 	actor_stop(r, &port);
 	actor_wait_idle(&client, r);
 	actor_wait_idle(&server, r);

@@ -26,7 +26,7 @@ extern const struct plait_error plait_error_scheduler_stopped;
  * to a deferred, plait_chain(&d), to be waited for before the task goes on or
  * ends, or to a failure, which ends the task.
  */
-typedef bool plait_step(plait_value *ret, void *arg);
+typedef bool plait_coiterator_step(plait_value *ret, void *arg);
 
 /*
  * A new one, given; NULL with ENOMEM in errno.  slice is in seconds, 0.01 in
@@ -50,7 +50,8 @@ void plait_cooperator_stop(struct plait_cooperator *c);
  * freed by plait_coiterator_free(); NULL with ENOMEM in errno.
  */
 struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
-					 plait_step *step, void *arg);
+					 plait_coiterator_step *step,
+					 void *arg);
 
 /*
  * Stops the task if it has not ended, and frees the handle.  A failure of the

@@ -134,7 +134,8 @@ plait_value plait_chain(struct plait_deferred **dp) PLAIT_MUST_USE;
  * that.  Spends the promise: *pp is NULL afterwards.  With a promise that is
  * NULL already the result is freed when it comes.
  */
-void plait_deferred_chain(struct plait_deferred *d, struct plait_promise **pp);
+void plait_deferred_forward(struct plait_deferred *d,
+			    struct plait_promise **pp);
 
 /*
  * Cancels: stops the operation and fires with what its canceller returns,

@@ -30,17 +30,20 @@ extern const struct plait_error plait_error_first;
 extern const struct plait_error plait_error_group;
 
 enum {
-	PLAIT_FIRE_ON_ONE_CALLBACK = 1, /* the first success, indexed */
-	PLAIT_FIRE_ON_ONE_ERRBACK = 2,	/* the first failure, FirstError */
-	PLAIT_CONSUME_ERRORS = 4 /* failures of members are not reported */
+	PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK =
+		1, /* the first success, indexed */
+	PLAIT_DEFERRED_LIST_FIRE_ON_ONE_ERRBACK =
+		2, /* the first failure, FirstError */
+	PLAIT_DEFERRED_LIST_CONSUME_ERRORS =
+		4 /* failures of members are not reported */
 };
 
 /*
  * Waits for all members and fires with their values, failures among them; or
  * earlier, as the flags say.  No members: fires at once, with no values.
- * Without PLAIT_CONSUME_ERRORS each failure of a member is told to the
- * unhandled hook as well, but not that it was cancelled because the list was.
- * Never NULL; with no memory it frees the members and has failed.
+ * Without PLAIT_DEFERRED_LIST_CONSUME_ERRORS each failure of a member is told
+ * to the unhandled hook as well, but not that it was cancelled because the list
+ * was. Never NULL; with no memory it frees the members and has failed.
  */
 #define plait_deferred_list(members, n, flags)                                 \
 	plait_deferred_list_at((members), (n), (flags), PLAIT_HERE)
@@ -50,7 +53,8 @@ struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 
 /*
  * Waits for all members to succeed and fires with their values; fails with
- * the first failure, FirstError.  Of the flags, PLAIT_CONSUME_ERRORS counts.
+ * the first failure, FirstError.  Of the flags,
+ * PLAIT_DEFERRED_LIST_CONSUME_ERRORS counts.
  */
 #define plait_gather(members, n, flags)                                        \
 	plait_gather_at((members), (n), (flags), PLAIT_HERE)

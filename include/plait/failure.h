@@ -137,8 +137,8 @@ const plait_value *plait_failure_detail(const struct plait_failure *f);
  * Of a cancellation: "file.c:42" of the call that cancelled, and the reason
  * that it gave; "" if unknown.  Borrowed from f.
  */
-const char *plait_failure_cancelled_at(const struct plait_failure *f);
-const char *plait_failure_reason(const struct plait_failure *f);
+const char *plait_failure_cancel_where(const struct plait_failure *f);
+const char *plait_failure_cancel_reason(const struct plait_failure *f);
 
 /*
  * Writes what went wrong in one line, as snprintf() would: "Kind: message:
@@ -171,10 +171,10 @@ typedef void plait_unhandled_hook(const struct plait_failure *why, void *arg);
  * failure that does not come from a deferred begins with other words.  NULL
  * brings the default back.
  */
-void plait_set_unhandled(plait_unhandled_hook *hook, void *arg);
+void plait_set_unhandled_hook(plait_unhandled_hook *hook, void *arg);
 
 /* Tells the hook; for code that has nobody else to tell.  f is borrowed. */
-void plait_unhandled(const struct plait_failure *f);
+void plait_report_unhandled(const struct plait_failure *f);
 
 #ifdef __cplusplus
 }

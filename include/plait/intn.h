@@ -35,7 +35,7 @@ struct plait_intn_receiver_ops {
 };
 
 #define PLAIT_INTN_RECEIVER                                                    \
-	.data_received = plait_intn_receiver_data,                             \
+	.data_received = plait_intn_receiver_data_received,                    \
 	.done = plait_intn_receiver_done,                                      \
 	.base_size = sizeof(struct plait_intn_receiver)
 
@@ -64,8 +64,8 @@ int plait_intn_receiver_send(struct plait_intn_receiver *p, const void *data,
 			     size_t len);
 
 /* For the table: see PLAIT_INTN_RECEIVER. */
-void plait_intn_receiver_data(struct plait_protocol *p, const void *data,
-			      size_t len);
+void plait_intn_receiver_data_received(struct plait_protocol *p,
+				       const void *data, size_t len);
 void plait_intn_receiver_done(struct plait_protocol *p);
 
 #ifdef __cplusplus

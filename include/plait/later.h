@@ -15,8 +15,8 @@ extern "C" {
  * What follows from a timeout that has cancelled: gets the result, borrowed
  * as in any callback, and gives the next one.
  */
-typedef plait_value plait_timeout_cancel(plait_value *result, double seconds,
-					 void *arg);
+typedef plait_value plait_on_timeout_cancel(plait_value *result, double seconds,
+					    void *arg);
 
 /*
  * struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
@@ -39,10 +39,9 @@ typedef plait_value plait_timeout_cancel(plait_value *result, double seconds,
 #define plait_deferred_add_timeout_with(d, r, seconds, on_cancel, arg)         \
 	plait_deferred_add_timeout_at((d), (r), (seconds), (on_cancel), (arg), \
 				      PLAIT_HERE)
-struct plait_deferred *
-plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
-			      double seconds, plait_timeout_cancel *on_cancel,
-			      void *arg, const char *where);
+struct plait_deferred *plait_deferred_add_timeout_at(
+	struct plait_deferred *d, struct plait_reactor *r, double seconds,
+	plait_on_timeout_cancel *on_cancel, void *arg, const char *where);
 
 /*
  * Calls fn(arg) in that many seconds and fires with what it returns; with

@@ -17,7 +17,8 @@
  *
  * A factory names &chat_ops.base as its protocol.  A protocol that needs a
  * data_received() or done() of its own names these in place of the macro, and
- * calls plait_line_receiver_data() and plait_line_receiver_done() from them.
+ * calls plait_line_receiver_data_received() and plait_line_receiver_done() from
+ *them.
  *
  * A receiver keeps at most the unfinished line, max_length and a delimiter;
  * while it is paused, also the chunk that it was paused in.  With no memory
@@ -54,7 +55,7 @@ struct plait_line_receiver_ops {
 
 /* The functions that the table of every line receiver must name. */
 #define PLAIT_LINE_RECEIVER                                                    \
-	.data_received = plait_line_receiver_data,                             \
+	.data_received = plait_line_receiver_data_received,                    \
 	.done = plait_line_receiver_done,                                      \
 	.base_size = sizeof(struct plait_line_receiver)
 
@@ -109,8 +110,8 @@ void plait_line_receiver_send_line(struct plait_line_receiver *p,
 				   const char *line, size_t len);
 
 /* For the table: see PLAIT_LINE_RECEIVER. */
-void plait_line_receiver_data(struct plait_protocol *p, const void *data,
-			      size_t len);
+void plait_line_receiver_data_received(struct plait_protocol *p,
+				       const void *data, size_t len);
 void plait_line_receiver_done(struct plait_protocol *p);
 
 /*
@@ -129,7 +130,7 @@ struct plait_line_only_receiver_ops {
 };
 
 #define PLAIT_LINE_ONLY_RECEIVER                                               \
-	.data_received = plait_line_only_receiver_data,                        \
+	.data_received = plait_line_only_receiver_data_received,               \
 	.done = plait_line_only_receiver_done,                                 \
 	.base_size = sizeof(struct plait_line_only_receiver)
 
@@ -148,8 +149,8 @@ void plait_line_only_receiver_send_line(struct plait_line_only_receiver *p,
 					const char *line, size_t len);
 
 /* For the table: see PLAIT_LINE_ONLY_RECEIVER. */
-void plait_line_only_receiver_data(struct plait_protocol *p, const void *data,
-				   size_t len);
+void plait_line_only_receiver_data_received(struct plait_protocol *p,
+					    const void *data, size_t len);
 void plait_line_only_receiver_done(struct plait_protocol *p);
 
 #ifdef __cplusplus

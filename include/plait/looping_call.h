@@ -20,11 +20,11 @@ struct plait_looping_call;
  * were missed.  What it returns is freed; a failure ends the loop; a deferred,
  * plait_chain(&d), is waited for.
  */
-typedef plait_value plait_looping_func(size_t count, void *arg);
+typedef plait_value plait_looping_call_func(size_t count, void *arg);
 
 /* A new one, not started, given; NULL with ENOMEM in errno. */
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
-						  plait_looping_func *fn,
+						  plait_looping_call_func *fn,
 						  void *arg);
 
 /*

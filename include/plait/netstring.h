@@ -33,7 +33,7 @@ struct plait_netstring_receiver_ops {
 };
 
 #define PLAIT_NETSTRING_RECEIVER                                               \
-	.data_received = plait_netstring_receiver_data,                        \
+	.data_received = plait_netstring_receiver_data_received,               \
 	.done = plait_netstring_receiver_done,                                 \
 	.base_size = sizeof(struct plait_netstring_receiver)
 
@@ -59,8 +59,8 @@ void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
 				   const void *data, size_t len);
 
 /* For the table: see PLAIT_NETSTRING_RECEIVER. */
-void plait_netstring_receiver_data(struct plait_protocol *p, const void *data,
-				   size_t len);
+void plait_netstring_receiver_data_received(struct plait_protocol *p,
+					    const void *data, size_t len);
 void plait_netstring_receiver_done(struct plait_protocol *p);
 
 #ifdef __cplusplus

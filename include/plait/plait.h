@@ -31,7 +31,7 @@
 #include <plait/shared.h>
 #include <plait/tcp.h>
 #include <plait/throttle.h>
-#include <plait/timeout.h>
+#include <plait/idle_timeout.h>
 #include <plait/timer.h>
 #include <plait/transport.h>
 #include <plait/transport_ops.h>

@@ -136,8 +136,9 @@ struct plait_factory {
  */
 void plait_factory_start(struct plait_factory *f);
 void plait_factory_stop(struct plait_factory *f);
-struct plait_protocol *plait_factory_build(struct plait_factory *f,
-					   const struct plait_address *peer);
+struct plait_protocol *
+plait_factory_build_protocol(struct plait_factory *f,
+			     const struct plait_address *peer);
 
 /*
  * A zeroed protocol with that table, given: for build_protocol(), which gives

@@ -14,7 +14,7 @@ extern "C" {
 struct plait_queue;
 
 extern const struct plait_error plait_error_queue_underflow;
-extern const struct plait_error plait_error_queue_closed;
+extern const struct plait_error plait_error_queue_shut_down;
 
 /*
  * A new queue for so many values and so many waiting gets, SIZE_MAX for no
@@ -38,7 +38,7 @@ int plait_queue_put(struct plait_queue *q, plait_value v);
 
 /*
  * Gives a deferred that fires with the next value: at once if there is one.
- * Fails with QueueUnderflow if too many wait already, QueueClosed if it is
+ * Fails with QueueUnderflow if too many wait already, QueueShutDown if it is
  * closed and empty.  Cancelling it leaves the queue, and no value is lost.
  */
 #define plait_queue_get(q) plait_queue_get_at((q), PLAIT_HERE)
@@ -46,10 +46,10 @@ struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
 					  const char *where) PLAIT_MUST_USE;
 
 /*
- * Nothing more can be put; gets that wait fail with QueueClosed, before this
+ * Nothing more can be put; gets that wait fail with QueueShutDown, before this
  * returns.  What is queued can still be got.  Closing twice does nothing.
  */
-void plait_queue_close(struct plait_queue *q);
+void plait_queue_shutdown(struct plait_queue *q);
 
 /* Values that nobody waits for; gets that wait for what is not there. */
 size_t plait_queue_size(const struct plait_queue *q);

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* Begins the program's work and returns what it waits for. */
-typedef plait_value plait_main(struct plait_reactor *r, void *arg);
+typedef plait_value plait_react_main(struct plait_reactor *r, void *arg);
 
 /*
  * Makes a reactor, runs it, calls main in it, waits for what that returns,
@@ -22,7 +22,7 @@ typedef plait_value plait_main(struct plait_reactor *r, void *arg);
  * shutdown begins with cancelling what main returned and waits for its end; a
  * cancellation that comes of that is status 0.
  */
-int plait_react(plait_main *main, void *arg);
+int plait_react(plait_react_main *main, void *arg);
 
 /*
  * ExitError: makes plait_react() return that status.  Its detail is the

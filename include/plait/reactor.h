@@ -41,8 +41,8 @@ struct plait_reactor *plait_reactor_new(const char *name);
 void plait_reactor_free(struct plait_reactor **rp);
 
 /* The name of its backend; of the i-th backend, best first, NULL at the end. */
-const char *plait_reactor_name(const struct plait_reactor *r);
-const char *plait_reactor_backend(size_t i);
+const char *plait_reactor_backend(const struct plait_reactor *r);
+const char *plait_backend_name(size_t i);
 
 /*
  * Runs until plait_reactor_stop() and until the shutdown that follows is
@@ -107,12 +107,16 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
 /*
  * Triggers: functions for the phases of the startup and the shutdown.  Each
  * phase runs its triggers in the order of their addition.  A trigger in
- * PLAIT_BEFORE of PLAIT_SHUTDOWN may return a deferred, plait_chain(&d), for
- * which the shutdown waits while the loop goes on; other values are freed.
- * Triggers stay until they are removed, and run every time.
+ * PLAIT_TRIGGER_BEFORE of PLAIT_TRIGGER_SHUTDOWN may return a deferred,
+ * plait_chain(&d), for which the shutdown waits while the loop goes on; other
+ * values are freed. Triggers stay until they are removed, and run every time.
  */
-enum plait_event { PLAIT_STARTUP, PLAIT_SHUTDOWN };
-enum plait_phase { PLAIT_BEFORE, PLAIT_DURING, PLAIT_AFTER };
+enum plait_trigger_event { PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_SHUTDOWN };
+enum plait_trigger_phase {
+	PLAIT_TRIGGER_BEFORE,
+	PLAIT_TRIGGER_DURING,
+	PLAIT_TRIGGER_AFTER
+};
 
 typedef plait_value plait_trigger_func(void *arg);
 
@@ -120,9 +124,10 @@ typedef plait_value plait_trigger_func(void *arg);
  * Adds one; *ret is a number to remove it by, or ret is NULL.  0, -EINVAL for
  * a phase or event that does not exist, -ENOMEM.
  */
-int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
-			      enum plait_event event, plait_trigger_func *fn,
-			      void *arg, uint64_t *ret);
+int plait_reactor_add_trigger(struct plait_reactor *r,
+			      enum plait_trigger_phase phase,
+			      enum plait_trigger_event event,
+			      plait_trigger_func *fn, void *arg, uint64_t *ret);
 
 /* 0, or -ENOENT if there is none of that number (any more). */
 int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id);
@@ -157,9 +162,9 @@ void plait_reactor_set_limits(struct plait_reactor *r,
  * never closes the descriptor.  Stop watching before closing it.
  */
 enum {
-	PLAIT_READ = 1,	 /* reading would not block */
-	PLAIT_WRITE = 2, /* writing would not block */
-	PLAIT_LOST = 4	 /* the descriptor is bad, the watch was stopped */
+	PLAIT_WATCH_READ = 1,  /* reading would not block */
+	PLAIT_WATCH_WRITE = 2, /* writing would not block */
+	PLAIT_WATCH_LOST = 4 /* the descriptor is bad, the watch was stopped */
 };
 
 struct plait_watch;
@@ -176,10 +181,10 @@ struct plait_watch {
 };
 
 /*
- * Watches fd, which stays the caller's, for PLAIT_READ, PLAIT_WRITE or both;
- * fn is called for every turn in which it is ready.  A file that epoll cannot
- * watch is always ready.  0, -EEXIST if fd is watched by another, -EBUSY if w
- * watches already, -EMFILE if select cannot watch so high a descriptor,
+ * Watches fd, which stays the caller's, for PLAIT_WATCH_READ, PLAIT_WATCH_WRITE
+ * or both; fn is called for every turn in which it is ready.  A file that epoll
+ * cannot watch is always ready.  0, -EEXIST if fd is watched by another, -EBUSY
+ * if w watches already, -EMFILE if select cannot watch so high a descriptor,
  * -EBADF, -ENOMEM, -ENOSPC; -ENOTSUP on a testing reactor.
  */
 int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,

@@ -15,9 +15,9 @@
  *	struct client c = { .base.base = { .ops = &client_ops,
  *					   .protocol = &ops } };
  *
- * The protocol calls plait_reconnecting_factory_reset() when it is content
- * with the connection, mostly in connection_made(); nothing else makes the
- * delay small again, so a server that accepts and hangs up is not stormed.
+ * The protocol calls plait_reconnecting_factory_reset_delay() when it is
+ *content with the connection, mostly in connection_made(); nothing else makes
+ *the delay small again, so a server that accepts and hangs up is not stormed.
  *
  * A factory is for one connector at a time; the one that was told of last
  * counts.  While none is connected or connecting the factory is out of use,
@@ -60,28 +60,31 @@ struct plait_reconnecting_factory {
 };
 
 #define PLAIT_RECONNECTING_FACTORY                                             \
-	.started_connecting = plait_reconnecting_factory_started,              \
-	.connection_failed = plait_reconnecting_factory_failed,                \
-	.connection_lost = plait_reconnecting_factory_lost
+	.started_connecting = plait_reconnecting_factory_started_connecting,   \
+	.connection_failed = plait_reconnecting_factory_connection_failed,     \
+	.connection_lost = plait_reconnecting_factory_connection_lost
 
 /*
  * The attempt succeeded: the next delay is the first one again, and retries
  * are counted from 0.  After a stop it changes nothing of that.
  */
-void plait_reconnecting_factory_reset(struct plait_reconnecting_factory *f);
+void plait_reconnecting_factory_reset_delay(
+	struct plait_reconnecting_factory *f);
 
 /*
  * Tries no more, and gives up a delay or an attempt that is under way; then
  * connection_failed() is told UserError, from the loop.  A connection lives
  * on.  Calling it twice does nothing.
  */
-void plait_reconnecting_factory_stop(struct plait_reconnecting_factory *f);
+void plait_reconnecting_factory_stop_trying(
+	struct plait_reconnecting_factory *f);
 
 /*
  * Undoes a stop, and resets: what is connected from now on is connected again.
  * Not needed otherwise.
  */
-void plait_reconnecting_factory_start(struct plait_reconnecting_factory *f);
+void plait_reconnecting_factory_start_trying(
+	struct plait_reconnecting_factory *f);
 
 /* Seconds from the last failure to the next attempt; 0 if none is waiting. */
 double
@@ -91,14 +94,14 @@ plait_reconnecting_factory_delay(const struct plait_reconnecting_factory *f);
  * For the table: see PLAIT_RECONNECTING_FACTORY.  A factory that has one of
  * these callbacks itself calls the function of the same name from it.
  */
-void plait_reconnecting_factory_started(struct plait_factory *f,
-					struct plait_connector *c);
-void plait_reconnecting_factory_failed(struct plait_factory *f,
-				       struct plait_connector *c,
-				       const struct plait_failure *why);
-void plait_reconnecting_factory_lost(struct plait_factory *f,
-				     struct plait_connector *c,
-				     const struct plait_failure *why);
+void plait_reconnecting_factory_started_connecting(struct plait_factory *f,
+						   struct plait_connector *c);
+void plait_reconnecting_factory_connection_failed(
+	struct plait_factory *f, struct plait_connector *c,
+	const struct plait_failure *why);
+void plait_reconnecting_factory_connection_lost(
+	struct plait_factory *f, struct plait_connector *c,
+	const struct plait_failure *why);
 
 #ifdef __cplusplus
 }

@@ -104,9 +104,9 @@ void plait_scope_shield(struct plait_scope *s, double seconds);
  * and have.  Cancelling that deferred is to wait no more.  NULL has ended
  * already; *sp is NULL afterwards.
  */
-#define plait_scope_free(sp) plait_scope_free_at((sp), PLAIT_HERE)
-struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
-					   const char *where) PLAIT_MUST_USE;
+#define plait_scope_close(sp) plait_scope_close_at((sp), PLAIT_HERE)
+struct plait_deferred *plait_scope_close_at(struct plait_scope **sp,
+					    const char *where) PLAIT_MUST_USE;
 
 /* True if nothing is in the scope, and no other scope. */
 bool plait_scope_is_empty(const struct plait_scope *s);

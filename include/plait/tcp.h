@@ -42,7 +42,7 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		     struct plait_port **ret);
 
 /* The address that it listens on. */
-void plait_port_address(const struct plait_port *p, struct plait_address *ret);
+void plait_port_host(const struct plait_port *p, struct plait_address *ret);
 
 /*
  * Stops listening; connections that were accepted live on.  Spends the
@@ -118,9 +118,9 @@ int plait_connector_stop_connecting(struct plait_connector *c);
 void plait_connector_disconnect(struct plait_connector *c);
 
 enum plait_connector_state {
-	PLAIT_DISCONNECTED,
-	PLAIT_CONNECTING,
-	PLAIT_CONNECTED
+	PLAIT_CONNECTOR_DISCONNECTED,
+	PLAIT_CONNECTOR_CONNECTING,
+	PLAIT_CONNECTOR_CONNECTED
 };
 
 enum plait_connector_state

@@ -33,8 +33,8 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 			   size_t len);
 void plait_transport_write_buf(struct plait_transport *t,
 			       struct plait_buf *buf);
-void plait_transport_write_several(struct plait_transport *t,
-				   const struct iovec *pieces, int n);
+void plait_transport_write_sequence(struct plait_transport *t,
+				    const struct iovec *pieces, int n);
 
 /*
  * Closes: no more is received, all that is queued is sent, then
@@ -50,7 +50,7 @@ void plait_transport_lose_connection(struct plait_transport *t);
  * Closes now: drops what is queued, resets the connection.
  * connection_lost() is told ConnectionAborted.
  */
-void plait_transport_abort(struct plait_transport *t);
+void plait_transport_abort_connection(struct plait_transport *t);
 
 /*
  * Closes the sending half after what is queued; then write_connection_lost()
@@ -74,7 +74,7 @@ void plait_transport_resume_reading(struct plait_transport *t);
 bool plait_transport_peer_has_closed(const struct plait_transport *t);
 
 /* Bytes accepted by write and not yet taken by the kernel. */
-size_t plait_transport_pending(const struct plait_transport *t);
+size_t plait_transport_unsent(const struct plait_transport *t);
 
 /* True from the first lose_connection() or abort() on, and when lost. */
 bool plait_transport_is_disconnecting(const struct plait_transport *t);
@@ -87,8 +87,8 @@ int plait_transport_host(struct plait_transport *t, struct plait_address *ret);
 int plait_transport_peer(struct plait_transport *t, struct plait_address *ret);
 
 /* TCP's own.  0, -ENOTSUP on another transport, or what the kernel says. */
-int plait_transport_set_no_delay(struct plait_transport *t, bool on);
-int plait_transport_set_keep_alive(struct plait_transport *t, bool on);
+int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on);
+int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on);
 
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t);
 

@@ -39,34 +39,36 @@ struct plait_transport {
 /* What want() is told.  A transport begins with nothing that is wanted. */
 enum plait_transport_wants {
 	/* received() and read_lost(), when there is something to tell. */
-	PLAIT_WANTS_INPUT = 1,
+	PLAIT_TRANSPORT_WANTS_INPUT = 1,
 	/* writable(), when send() would take more. */
-	PLAIT_WANTS_ROOM = 2,
+	PLAIT_TRANSPORT_WANTS_ROOM = 2,
 	/*
 	 * No input, but its end all the same if nothing is before that, and
 	 * a loss: for a kind that can find out without reading.
 	 */
-	PLAIT_WANTS_END = 4
+	PLAIT_TRANSPORT_WANTS_END = 4
 };
 
 /* How a transport ends. */
 enum plait_transport_end {
-	PLAIT_END_SENT,	  /* in order: all was sent */
-	PLAIT_END_FAILED, /* nothing is unsent, but it was not closed */
-	PLAIT_END_RESET	  /* the peer may not take what it got for all */
+	PLAIT_TRANSPORT_END_SENT,   /* in order: all was sent */
+	PLAIT_TRANSPORT_END_FAILED, /* nothing is unsent, but it was not closed
+				     */
+	PLAIT_TRANSPORT_END_RESET   /* the peer may not take what it got for all
+				     */
 };
 
 /* ... and when. */
 enum plait_transport_ended {
 	/* Now.  The protocol is told in this turn or the next. */
-	PLAIT_ENDED,
+	PLAIT_TRANSPORT_ENDED,
 	/* Later: you call plait_transport_lost(), and soon. */
-	PLAIT_ENDS_LATER,
+	PLAIT_TRANSPORT_ENDS_LATER,
 	/*
 	 * Now, but what it has stays, so that nothing that is on its way is
 	 * destroyed, until plait_transport_gone(); linger_timeout at most.
 	 */
-	PLAIT_LINGERS
+	PLAIT_TRANSPORT_LINGERS
 };
 
 /*
@@ -111,9 +113,10 @@ struct plait_transport_ops {
 
 	/*
 	 * It ends, in that way; at last in done().  Called again, with
-	 * PLAIT_END_RESET or PLAIT_END_FAILED, if it is aborted while it ends
-	 * later.  Not called if it is you who calls lost().  NULL: closes or
-	 * aborts the one below, and is over when that is; else PLAIT_ENDED.
+	 * PLAIT_TRANSPORT_END_RESET or PLAIT_TRANSPORT_END_FAILED, if it is
+	 * aborted while it ends later.  Not called if it is you who calls
+	 * lost().  NULL: closes or aborts the one below, and is over when that
+	 * is; else PLAIT_TRANSPORT_ENDED.
 	 */
 	enum plait_transport_ended (*end)(struct plait_transport *t,
 					  enum plait_transport_end how);

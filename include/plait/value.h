@@ -5,9 +5,9 @@
  *
  * Borrowed in, owned out: a callback gets a pointer to the slot in which the
  * chain keeps its result, and returns the next result.  What is left in the
- * slot the chain frees; plait_take() moves it out; returning *slot untaken
- * passes it on.  So an early return cannot leak.  (Don't return a second
- * reference to what is still in the slot: it is taken for *slot itself.)
+ * slot the chain frees; plait_value_take() moves it out; returning *slot
+ * untaken passes it on.  So an early return cannot leak.  (Don't return a
+ * second reference to what is still in the slot: it is taken for *slot itself.)
  */
 #ifndef PLAIT_VALUE_H
 #define PLAIT_VALUE_H
@@ -83,7 +83,7 @@ static inline plait_value plait_text(const char *text)
 }
 
 /* Moves the value out of the slot, which holds none afterwards.  Given. */
-static inline plait_value plait_take(plait_value *slot)
+static inline plait_value plait_value_take(plait_value *slot)
 {
 	plait_value v = *slot;
 

@@ -17,17 +17,17 @@
  *			     size_t len)
  *	{
  *		plait_self(p, struct counter)->received += len;
- *		plait_wrapper_received(p, data, len);
+ *		plait_wrapper_data_received(p, data, len);
  *	}
  *
  *	static const struct plait_protocol_ops counter_ops = {
  *		.name = "counter",
  *		.size = sizeof(struct counter),
  *		.base_size = sizeof(struct plait_wrapper),
- *		.connection_made = plait_wrapper_made,
+ *		.connection_made = plait_wrapper_connection_made,
  *		.data_received = received,
- *		.read_connection_lost = plait_wrapper_read_lost,
- *		.write_connection_lost = plait_wrapper_write_lost,
+ *		.read_connection_lost = plait_wrapper_read_connection_lost,
+ *		.write_connection_lost = plait_wrapper_write_connection_lost,
  *		.done = plait_wrapper_done,
  *	};
  *
@@ -62,17 +62,17 @@ struct plait_wrapper {
 
 /*
  * Makes the transport above, so that a wrapper's own connection_made() can set
- * up what is behind its base, and calls plait_wrapper_made() then.  Borrowed;
- * NULL with no memory, and then the connection is aborted.
+ * up what is behind its base, and calls plait_wrapper_connection_made() then.
+ * Borrowed; NULL with no memory, and then the connection is aborted.
  */
 struct plait_transport *plait_wrapper_transport(struct plait_protocol *p);
 
 #define PLAIT_WRAPPER                                                          \
 	.base_size = sizeof(struct plait_wrapper),                             \
-	.connection_made = plait_wrapper_made,                                 \
-	.data_received = plait_wrapper_received,                               \
-	.read_connection_lost = plait_wrapper_read_lost,                       \
-	.write_connection_lost = plait_wrapper_write_lost,                     \
+	.connection_made = plait_wrapper_connection_made,                      \
+	.data_received = plait_wrapper_data_received,                          \
+	.read_connection_lost = plait_wrapper_read_connection_lost,            \
+	.write_connection_lost = plait_wrapper_write_connection_lost,          \
 	.done = plait_wrapper_done
 
 /*
@@ -89,7 +89,7 @@ struct plait_wrapping_factory {
 #define PLAIT_WRAPPING_FACTORY                                                 \
 	.start = plait_wrapping_factory_start,                                 \
 	.stop = plait_wrapping_factory_stop,                                   \
-	.build_protocol = plait_wrapping_factory_build,                        \
+	.build_protocol = plait_wrapping_factory_build_protocol,               \
 	.started_connecting = plait_wrapping_factory_started_connecting,       \
 	.connection_failed = plait_wrapping_factory_connection_failed,         \
 	.connection_lost = plait_wrapping_factory_connection_lost,             \
@@ -102,18 +102,18 @@ struct plait_wrapping_factory {
  * itself names all of them, and base_size, in place of the macro, and calls the
  * function of that name from its own.  The inner factory is told of everything.
  */
-void plait_wrapper_made(struct plait_protocol *p);
-void plait_wrapper_received(struct plait_protocol *p, const void *data,
-			    size_t len);
-void plait_wrapper_read_lost(struct plait_protocol *p);
-void plait_wrapper_write_lost(struct plait_protocol *p);
+void plait_wrapper_connection_made(struct plait_protocol *p);
+void plait_wrapper_data_received(struct plait_protocol *p, const void *data,
+				 size_t len);
+void plait_wrapper_read_connection_lost(struct plait_protocol *p);
+void plait_wrapper_write_connection_lost(struct plait_protocol *p);
 void plait_wrapper_done(struct plait_protocol *p);
 
 void plait_wrapping_factory_start(struct plait_factory *f);
 void plait_wrapping_factory_stop(struct plait_factory *f);
 struct plait_protocol *
-plait_wrapping_factory_build(struct plait_factory *f,
-			     const struct plait_address *peer);
+plait_wrapping_factory_build_protocol(struct plait_factory *f,
+				      const struct plait_address *peer);
 void plait_wrapping_factory_started_connecting(struct plait_factory *f,
 					       struct plait_connector *c);
 void plait_wrapping_factory_connection_failed(struct plait_factory *f,

@@ -257,7 +257,7 @@ static struct plait_protocol *limited_admit(struct plait_limited_factory *f,
 	f->connections++;
 	if (net != NULL)
 		net->connections++;
-	p = plait_wrapping_factory_build(&f->base.base, peer);
+	p = plait_wrapping_factory_build_protocol(&f->base.base, peer);
 	if (p == NULL) {
 		err = errno;
 		limited_leave(f, net);
@@ -313,10 +313,10 @@ static const struct plait_protocol_ops limited_protocol_ops = {
 	.name = "limited",
 	.size = sizeof(struct limited),
 	.base_size = sizeof(struct plait_wrapper),
-	.connection_made = plait_wrapper_made,
-	.data_received = plait_wrapper_received,
-	.read_connection_lost = plait_wrapper_read_lost,
-	.write_connection_lost = plait_wrapper_write_lost,
+	.connection_made = plait_wrapper_connection_made,
+	.data_received = plait_wrapper_data_received,
+	.read_connection_lost = plait_wrapper_read_connection_lost,
+	.write_connection_lost = plait_wrapper_write_connection_lost,
 	.done = limited_done,
 };
 

@@ -295,7 +295,7 @@ static void throttled_settle_input(struct throttled *self)
 static void throttled_no_memory(struct throttled *self)
 {
 	asker_stop(&self->in);
-	plait_transport_abort(&self->base);
+	plait_transport_abort_connection(&self->base);
 }
 
 /* A piece of its own, as more may come while the protocol has it. */
@@ -355,7 +355,7 @@ static void throttled_received(struct plait_protocol *p, const void *data,
 
 static int throttled_want(struct plait_transport *t, unsigned wants)
 {
-	throttled_of(t)->wanted = wants & PLAIT_WANTS_INPUT;
+	throttled_of(t)->wanted = wants & PLAIT_TRANSPORT_WANTS_INPUT;
 	throttled_settle_input(throttled_of(t));
 	return 0;
 }
@@ -408,7 +408,7 @@ static ssize_t throttled_send(struct plait_transport *t,
 	struct plait_transport *below = plait_transport_below(t);
 	size_t takes, left, len;
 
-	if (plait_transport_pending(below) > 0)
+	if (plait_transport_unsent(below) > 0)
 		return throttled_wait_for_peer(self);
 	takes = asker_take(&self->out, throttled_size(pieces, n), t->reactor);
 	for (left = takes; left > 0; left -= len) {
@@ -427,7 +427,7 @@ static void throttled_send_again(struct asker *a)
 	struct plait_transport *below = plait_transport_below(t);
 
 	if (below == NULL ||
-	    plait_transport_pending(t) == plait_transport_pending(below))
+	    plait_transport_unsent(t) == plait_transport_unsent(below))
 		asker_stop(a);
 	else
 		plait_transport_writable(t);
@@ -475,7 +475,7 @@ static void throttled_made(struct plait_protocol *p)
 	self->out = (struct asker){ .bucket = f->out,
 				    .go_on = throttled_send_again };
 	self->drained.ops = &drained_ops;
-	plait_wrapper_made(p);
+	plait_wrapper_connection_made(p);
 }
 
 static const struct plait_protocol_ops throttled_protocol_ops = {
@@ -483,8 +483,8 @@ static const struct plait_protocol_ops throttled_protocol_ops = {
 	.base_size = sizeof(struct plait_wrapper),
 	.connection_made = throttled_made,
 	.data_received = throttled_received,
-	.read_connection_lost = plait_wrapper_read_lost,
-	.write_connection_lost = plait_wrapper_write_lost,
+	.read_connection_lost = plait_wrapper_read_connection_lost,
+	.write_connection_lost = plait_wrapper_write_connection_lost,
 	.done = plait_wrapper_done,
 };
 

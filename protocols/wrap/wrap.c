@@ -38,11 +38,11 @@ struct plait_transport *plait_wrapper_transport(struct plait_protocol *p)
 				       plait_transport_reactor(p->transport),
 				       p->transport);
 	if (w->above == NULL)
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 	return w->above;
 }
 
-void plait_wrapper_made(struct plait_protocol *p)
+void plait_wrapper_connection_made(struct plait_protocol *p)
 {
 	struct plait_transport *above = plait_wrapper_transport(p);
 	struct plait_protocol *inner = wrapper_of(p)->inner;
@@ -54,8 +54,8 @@ void plait_wrapper_made(struct plait_protocol *p)
 }
 
 /* Not w->above, which may have ended by itself, and be gone. */
-void plait_wrapper_received(struct plait_protocol *p, const void *data,
-			    size_t len)
+void plait_wrapper_data_received(struct plait_protocol *p, const void *data,
+				 size_t len)
 {
 	struct plait_transport *above = plait_transport_above(p->transport);
 
@@ -63,7 +63,7 @@ void plait_wrapper_received(struct plait_protocol *p, const void *data,
 		plait_transport_received(above, data, len);
 }
 
-void plait_wrapper_read_lost(struct plait_protocol *p)
+void plait_wrapper_read_connection_lost(struct plait_protocol *p)
 {
 	struct plait_transport *above = plait_transport_above(p->transport);
 
@@ -71,7 +71,7 @@ void plait_wrapper_read_lost(struct plait_protocol *p)
 		plait_transport_read_lost(above);
 }
 
-void plait_wrapper_write_lost(struct plait_protocol *p)
+void plait_wrapper_write_connection_lost(struct plait_protocol *p)
 {
 	struct plait_transport *above = plait_transport_above(p->transport);
 
@@ -100,11 +100,11 @@ void plait_wrapping_factory_stop(struct plait_factory *f)
 }
 
 struct plait_protocol *
-plait_wrapping_factory_build(struct plait_factory *f,
-			     const struct plait_address *peer)
+plait_wrapping_factory_build_protocol(struct plait_factory *f,
+				      const struct plait_address *peer)
 {
 	struct plait_protocol *inner =
-		plait_factory_build(wrapping_of(f)->inner, peer);
+		plait_factory_build_protocol(wrapping_of(f)->inner, peer);
 	struct plait_protocol *p;
 
 	if (inner == NULL)

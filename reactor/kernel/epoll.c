@@ -79,8 +79,8 @@ static struct epoll_event epoll_registration(const struct watches *ws,
 	uint64_t generation = watch_generation(ws, w->fd);
 
 	return (struct epoll_event){
-		.events = (w->events & PLAIT_READ ? EPOLLIN : 0) |
-			  (w->events & PLAIT_WRITE ? EPOLLOUT : 0) |
+		.events = (w->events & PLAIT_WATCH_READ ? EPOLLIN : 0) |
+			  (w->events & PLAIT_WATCH_WRITE ? EPOLLOUT : 0) |
 			  (w->events & WATCH_HANGUP ? EPOLLRDHUP : 0) |
 			  /* A hang-up lasts.  Alone, it is told once. */
 			  (w->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
@@ -202,9 +202,9 @@ static bool epoll_remove_orphan(struct epoll *ep, const struct watches *ws,
 static unsigned epoll_readiness(uint32_t events)
 {
 	if (events & (EPOLLERR | EPOLLHUP))
-		return PLAIT_READ | PLAIT_WRITE | WATCH_HANGUP;
-	return (events & EPOLLIN ? PLAIT_READ : 0) |
-	       (events & EPOLLOUT ? PLAIT_WRITE : 0) |
+		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP;
+	return (events & EPOLLIN ? PLAIT_WATCH_READ : 0) |
+	       (events & EPOLLOUT ? PLAIT_WATCH_WRITE : 0) |
 	       (events & EPOLLRDHUP ? WATCH_HANGUP : 0);
 }
 

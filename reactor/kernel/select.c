@@ -50,9 +50,9 @@ static void select_make_sets(struct ready *ready, const struct watches *ws)
 
 		if (w == NULL)
 			continue;
-		if (w->armed & (PLAIT_READ | WATCH_HANGUP))
+		if (w->armed & (PLAIT_WATCH_READ | WATCH_HANGUP))
 			FD_SET(w->fd, &ready->readable);
-		if (w->armed & PLAIT_WRITE)
+		if (w->armed & PLAIT_WATCH_WRITE)
 			FD_SET(w->fd, &ready->writable);
 		ready->n = w->fd + 1;
 	}
@@ -72,9 +72,9 @@ static void select_lose_bad_ones(struct kernel *k, struct watches *ws, int n)
 
 static unsigned select_readiness(const struct ready *ready, int fd)
 {
-	return (FD_ISSET(fd, &ready->readable) ? PLAIT_READ | WATCH_HANGUP
+	return (FD_ISSET(fd, &ready->readable) ? PLAIT_WATCH_READ | WATCH_HANGUP
 					       : 0) |
-	       (FD_ISSET(fd, &ready->writable) ? PLAIT_WRITE : 0);
+	       (FD_ISSET(fd, &ready->writable) ? PLAIT_WATCH_WRITE : 0);
 }
 
 /*

@@ -13,10 +13,10 @@
 #include <plait/reactor.h>
 
 /*
- * Beside PLAIT_READ and PLAIT_WRITE: the peer may have hung up.  It is told
- * when it is armed and when it happens, not for as long as it lasts, and may
- * be told for nothing: select() knows a hang-up only by its being readable,
- * and sees none behind input.
+ * Beside PLAIT_WATCH_READ and PLAIT_WATCH_WRITE: the peer may have hung up.  It
+ * is told when it is armed and when it happens, not for as long as it lasts,
+ * and may be told for nothing: select() knows a hang-up only by its being
+ * readable, and sees none behind input.
  */
 enum { WATCH_HANGUP = 8 };
 
@@ -30,7 +30,7 @@ struct watches {
 	size_t n;
 	uint64_t generations; /* given out so far */
 	struct plait_list
-		apart; /* ready in each turn, or to be told PLAIT_LOST */
+		apart; /* ready in each turn, or to be told PLAIT_WATCH_LOST */
 };
 
 /* Several times an event: who is watching now. */
@@ -51,12 +51,12 @@ static inline void watch_always(struct watches *ws, struct plait_watch *w)
 		plait_list_append(&ws->apart, &w->link);
 }
 
-/* Its descriptor is gone, which it is to be told: PLAIT_LOST. */
+/* Its descriptor is gone, which it is to be told: PLAIT_WATCH_LOST. */
 static inline void watch_lost(struct watches *ws, struct plait_watch *w)
 {
 	plait_list_remove(&w->link);
 	plait_list_append(&ws->apart, &w->link);
-	w->events = PLAIT_LOST;
+	w->events = PLAIT_WATCH_LOST;
 	w->armed = 0;
 }
 

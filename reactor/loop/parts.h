@@ -87,8 +87,9 @@ struct triggers {
 
 void plait_i_trigger_init(struct plait_reactor *r);
 void plait_i_trigger_done(struct plait_reactor *r);
-void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
-			  enum plait_phase phase);
+void plait_i_trigger_fire(struct plait_reactor *r,
+			  enum plait_trigger_event event,
+			  enum plait_trigger_phase phase);
 void plait_i_trigger_fire_when_running(struct plait_reactor *r);
 void plait_i_trigger_stop_waiting(struct plait_reactor *r);
 

@@ -61,12 +61,12 @@ static const struct kernel_ops *reactor_find_kernel(const char *name)
 	return NULL;
 }
 
-const char *plait_reactor_backend(size_t i)
+const char *plait_backend_name(size_t i)
 {
 	return i < N_KERNELS ? kernels[i]->name : NULL;
 }
 
-const char *plait_reactor_name(const struct plait_reactor *r)
+const char *plait_reactor_backend(const struct plait_reactor *r)
 {
 	return r->base.kernel.ops->name;
 }
@@ -450,10 +450,10 @@ int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
 
 static void reactor_start_up(struct plait_reactor *r)
 {
-	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_BEFORE);
+	plait_i_trigger_fire(r, PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_BEFORE);
 	r->running = true;
-	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_DURING);
-	plait_i_trigger_fire(r, PLAIT_STARTUP, PLAIT_AFTER);
+	plait_i_trigger_fire(r, PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_DURING);
+	plait_i_trigger_fire(r, PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_AFTER);
 	plait_i_trigger_fire_when_running(r);
 }
 

@@ -136,8 +136,8 @@ static void shutdown_end_closing(struct plait_reactor *r)
 {
 	plait_i_shutdown_wait_no_longer(r);
 	plait_i_shutdown_lose_everything(r);
-	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_DURING);
-	plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_AFTER);
+	plait_i_trigger_fire(r, PLAIT_TRIGGER_SHUTDOWN, PLAIT_TRIGGER_DURING);
+	plait_i_trigger_fire(r, PLAIT_TRIGGER_SHUTDOWN, PLAIT_TRIGGER_AFTER);
 	plait_i_shutdown_lose_everything(r);
 	r->shutdown = SHUTDOWN_DONE;
 	r->hurried = false;
@@ -157,7 +157,8 @@ OUT_OF_LINE void plait_i_shutdown_go_on(struct plait_reactor *r)
 {
 	if (r->shutdown == SHUTDOWN_ASKED) {
 		r->shutdown = SHUTDOWN_WAITING;
-		plait_i_trigger_fire(r, PLAIT_SHUTDOWN, PLAIT_BEFORE);
+		plait_i_trigger_fire(r, PLAIT_TRIGGER_SHUTDOWN,
+				     PLAIT_TRIGGER_BEFORE);
 	}
 	if (r->hurried)
 		shutdown_hurry(r);

@@ -49,8 +49,8 @@ int plait_i_thread_init(struct plait_reactor *r)
 	r->thread.fd = kernel_waker(loop_kernel(r));
 	if (r->thread.fd < 0)
 		return -errno;
-	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd, PLAIT_READ,
-			       thread_woken);
+	rc = plait_watch_start(r, &r->thread.watch, r->thread.fd,
+			       PLAIT_WATCH_READ, thread_woken);
 	if (rc < 0)
 		kernel_close(loop_kernel(r), r->thread.fd);
 	return rc;

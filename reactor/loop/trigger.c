@@ -47,15 +47,17 @@ void plait_i_trigger_init(struct plait_reactor *r)
 	plait_list_init(&r->triggers.when_running);
 }
 
-static bool trigger_is_phase(enum plait_phase phase, enum plait_event event)
+static bool trigger_is_phase(enum plait_trigger_phase phase,
+			     enum plait_trigger_event event)
 {
-	return (unsigned)phase <= PLAIT_AFTER &&
-	       (unsigned)event <= PLAIT_SHUTDOWN;
+	return (unsigned)phase <= PLAIT_TRIGGER_AFTER &&
+	       (unsigned)event <= PLAIT_TRIGGER_SHUTDOWN;
 }
 
-int plait_reactor_add_trigger(struct plait_reactor *r, enum plait_phase phase,
-			      enum plait_event event, plait_trigger_func *fn,
-			      void *arg, uint64_t *ret)
+int plait_reactor_add_trigger(struct plait_reactor *r,
+			      enum plait_trigger_phase phase,
+			      enum plait_trigger_event event,
+			      plait_trigger_func *fn, void *arg, uint64_t *ret)
 {
 	struct trigger *t;
 
@@ -182,11 +184,13 @@ static void trigger_fire_one(struct trigger *t, bool may_wait)
 	plait_i_loop_leave(r);
 }
 
-void plait_i_trigger_fire(struct plait_reactor *r, enum plait_event event,
-			  enum plait_phase phase)
+void plait_i_trigger_fire(struct plait_reactor *r,
+			  enum plait_trigger_event event,
+			  enum plait_trigger_phase phase)
 {
 	struct plait_list *head = &r->triggers.lists[event][phase];
-	bool may_wait = event == PLAIT_SHUTDOWN && phase == PLAIT_BEFORE;
+	bool may_wait = event == PLAIT_TRIGGER_SHUTDOWN &&
+			phase == PLAIT_TRIGGER_BEFORE;
 	struct trigger cursor = { 0 };
 
 	plait_list_insert(head->next, &cursor.link);
@@ -227,8 +231,8 @@ static void trigger_stop_waiting_in(struct plait_list *list)
 
 void plait_i_trigger_stop_waiting(struct plait_reactor *r)
 {
-	trigger_stop_waiting_in(
-		&r->triggers.lists[PLAIT_SHUTDOWN][PLAIT_BEFORE]);
+	trigger_stop_waiting_in(&r->triggers.lists[PLAIT_TRIGGER_SHUTDOWN]
+						  [PLAIT_TRIGGER_BEFORE]);
 	trigger_stop_waiting_in(&r->triggers.removed);
 }
 

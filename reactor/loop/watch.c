@@ -14,7 +14,7 @@
 
 /* What a program may ask for; the library may ask for a hang-up as well. */
 enum {
-	PUBLIC_EVENTS = PLAIT_READ | PLAIT_WRITE,
+	PUBLIC_EVENTS = PLAIT_WATCH_READ | PLAIT_WATCH_WRITE,
 	WATCH_EVENTS = PUBLIC_EVENTS | WATCH_HANGUP
 };
 
@@ -127,7 +127,7 @@ int plait_i_watch_change(struct plait_watch *w, unsigned events)
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (w->events == PLAIT_LOST)
+	if (w->events == PLAIT_WATCH_LOST)
 		return 0;
 	rc = watch_update(w, events);
 	if (rc != -EBADF)
@@ -188,7 +188,7 @@ static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
 	watch_clear(r, w);
 	r->counts.events++;
 	plait_i_loop_enter(r);
-	w->fn(w, PLAIT_LOST);
+	w->fn(w, PLAIT_WATCH_LOST);
 	plait_i_loop_leave(r);
 }
 
@@ -205,7 +205,7 @@ static OUT_OF_LINE void watch_deliver_apart(struct plait_reactor *r)
 
 		plait_list_remove(l);
 		plait_list_append(&r->watches.apart, l);
-		if (w->events != PLAIT_LOST)
+		if (w->events != PLAIT_WATCH_LOST)
 			watch_deliver(r, w, WATCH_EVENTS);
 		else if (!loop_is_forked(r))
 			watch_tell_lost(r, w);

@@ -24,7 +24,8 @@ static struct plait_transport *newcomer_as_guest(struct newcomer *n)
 
 struct plait_transport *plait_i_admit(struct newcomer *n)
 {
-	struct plait_protocol *p = plait_factory_build(n->factory, n->peer);
+	struct plait_protocol *p =
+		plait_factory_build_protocol(n->factory, n->peer);
 	struct plait_transport *t = NULL;
 	int err = ECHILD;
 

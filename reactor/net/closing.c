@@ -196,21 +196,21 @@ transport_end_below(struct transport *t, enum plait_transport_end how)
 	struct transport *below = transport_below(t);
 
 	if (below == NULL)
-		return PLAIT_ENDED;
+		return PLAIT_TRANSPORT_ENDED;
 	switch (how) {
-	case PLAIT_END_SENT:
+	case PLAIT_TRANSPORT_END_SENT:
 		plait_transport_lose_connection(&below->base);
 		break;
-	case PLAIT_END_FAILED:
+	case PLAIT_TRANSPORT_END_FAILED:
 		plait_i_transport_end_now(below, plait_failure_ref(t->why),
 					  false);
 		break;
-	case PLAIT_END_RESET:
+	case PLAIT_TRANSPORT_END_RESET:
 		plait_i_transport_end_now(below, plait_failure_ref(t->why),
 					  true);
 		break;
 	}
-	return PLAIT_ENDS_LATER;
+	return PLAIT_TRANSPORT_ENDS_LATER;
 }
 
 /*
@@ -222,9 +222,9 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 {
 	enum plait_transport_ended ret;
 
-	if (t->ending && (how == PLAIT_END_SENT || t->ending_failed))
-		return PLAIT_ENDS_LATER;
-	t->ending_failed = how != PLAIT_END_SENT;
+	if (t->ending && (how == PLAIT_TRANSPORT_END_SENT || t->ending_failed))
+		return PLAIT_TRANSPORT_ENDS_LATER;
+	t->ending_failed = how != PLAIT_TRANSPORT_END_SENT;
 	if (t->base.ops->end != NULL)
 		ret = t->base.ops->end(&t->base, how);
 	else
@@ -232,7 +232,7 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 	if (t->lost)
 		plait_die(t->base.ops->name,
 			  "its end() calls plait_transport_lost()");
-	t->ending = ret == PLAIT_ENDS_LATER;
+	t->ending = ret == PLAIT_TRANSPORT_ENDS_LATER;
 	return ret;
 }
 
@@ -243,13 +243,14 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 static bool transport_waits_for_kind(const struct transport *t,
 				     enum plait_transport_ended ended)
 {
-	return ended == PLAIT_ENDS_LATER &&
+	return ended == PLAIT_TRANSPORT_ENDS_LATER &&
 	       (!t->leaving || transport_below(t) != NULL);
 }
 
 static enum plait_transport_end transport_how_failed(const struct transport *t)
 {
-	return t->reset ? PLAIT_END_RESET : PLAIT_END_FAILED;
+	return t->reset ? PLAIT_TRANSPORT_END_RESET
+			: PLAIT_TRANSPORT_END_FAILED;
 }
 
 void plait_i_closing_tell_below(struct transport *t)
@@ -277,7 +278,7 @@ static void transport_linger(struct transport *t)
 void plait_i_closing_sent(struct transport *t)
 {
 	enum plait_transport_ended ended =
-		transport_end_kind(t, PLAIT_END_SENT);
+		transport_end_kind(t, PLAIT_TRANSPORT_END_SENT);
 
 	plait_timer_stop(&t->deadline);
 	if (transport_waits_for_kind(t, ended)) {
@@ -286,7 +287,7 @@ void plait_i_closing_sent(struct transport *t)
 		return;
 	}
 	closing_tell_lost(t, &plait_i_failure_connection_done);
-	if (ended == PLAIT_LINGERS && !t->hurried &&
+	if (ended == PLAIT_TRANSPORT_LINGERS && !t->hurried &&
 	    !loop_is_forked(transport_reactor(t)))
 		transport_linger(t);
 	else

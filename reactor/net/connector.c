@@ -52,7 +52,7 @@ static void connector_end(struct plait_connector *c)
 {
 	if (loop_is_forked(c->reactor))
 		return;
-	if (c->state == PLAIT_DISCONNECTED && c->counted) {
+	if (c->state == PLAIT_CONNECTOR_DISCONNECTED && c->counted) {
 		c->counted = false;
 		plait_factory_stop(c->factory);
 	}
@@ -73,7 +73,7 @@ static void connector_run_burial(struct loop_task *task)
 	struct plait_connector *c =
 		plait_container(task, struct plait_connector, burial);
 
-	if (c->state == PLAIT_DISCONNECTED)
+	if (c->state == PLAIT_CONNECTOR_DISCONNECTED)
 		connector_let_go(c);
 }
 
@@ -87,7 +87,7 @@ static void connector_run_keep(struct loop_task *task)
 		plait_container(task, struct plait_connector, keep);
 
 	connector_end_waiting(c);
-	c->state = PLAIT_DISCONNECTED;
+	c->state = PLAIT_CONNECTOR_DISCONNECTED;
 	plait_failure_unref(&c->why);
 	plait_i_attempts_close(&c->attempts);
 	c->reactor = NULL;
@@ -158,9 +158,9 @@ static void connector_failed(struct plait_connector *c,
 		return;
 	}
 	connector_end_waiting(c);
-	if (c->state == PLAIT_CONNECTING)
+	if (c->state == PLAIT_CONNECTOR_CONNECTING)
 		trace_end(TRACE_ENDED, c, c->cause);
-	c->state = PLAIT_DISCONNECTED;
+	c->state = PLAIT_CONNECTOR_DISCONNECTED;
 	connector_tell_failed(c->factory, c, why);
 	plait_failure_unref(&why);
 	connector_end(c);
@@ -193,7 +193,7 @@ static void connector_disconnected(struct plait_connector *c,
 	c->transport = NULL;
 	if (loop_is_forked(c->reactor))
 		return;
-	c->state = PLAIT_DISCONNECTED;
+	c->state = PLAIT_CONNECTOR_DISCONNECTED;
 	connector_tell_lost(c, why);
 	connector_end(c);
 }
@@ -256,7 +256,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 
 	connector_end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
-	c->state = PLAIT_CONNECTED;
+	c->state = PLAIT_CONNECTOR_CONNECTED;
 	c->at = a;
 	c->lose_when_made = false;
 	t = plait_i_admit(&reached.base);
@@ -306,7 +306,7 @@ static void connector_try(struct plait_connector *c)
 
 static void connector_begin(struct plait_connector *c)
 {
-	c->state = PLAIT_CONNECTING;
+	c->state = PLAIT_CONNECTOR_CONNECTING;
 	c->told = false;
 	if (!c->held) {
 		c->held = true;
@@ -460,7 +460,7 @@ void plait_connector_unref(struct plait_connector **cp)
 /* True if an address that comes now is of use. */
 static bool connector_is_searching(const struct plait_connector *c)
 {
-	return c->state == PLAIT_CONNECTING &&
+	return c->state == PLAIT_CONNECTOR_CONNECTING &&
 	       !plait_list_is_linked(&c->answer.link);
 }
 
@@ -508,7 +508,7 @@ int plait_connector_connect(struct plait_connector *c)
 	loop_check(c->reactor, "plait_connector_connect()");
 	if (loop_is_forked(c->reactor))
 		return -ECHILD;
-	if (c->state != PLAIT_DISCONNECTED)
+	if (c->state != PLAIT_CONNECTOR_DISCONNECTED)
 		return -EISCONN;
 	/* Else a factory that reconnects at once would go on for ever. */
 	if (plait_i_loop_is_closing(c->reactor))
@@ -519,7 +519,7 @@ int plait_connector_connect(struct plait_connector *c)
 
 int plait_connector_stop_connecting(struct plait_connector *c)
 {
-	if (c == NULL || c->state != PLAIT_CONNECTING)
+	if (c == NULL || c->state != PLAIT_CONNECTOR_CONNECTING)
 		return -ENOTCONN;
 	loop_check(c->reactor, "plait_connector_stop_connecting()");
 	if (loop_is_forked(c->reactor))
@@ -536,10 +536,10 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 void plait_connector_disconnect(struct plait_connector *c)
 {
 	if (plait_connector_reactor(c) == NULL ||
-	    c->state == PLAIT_DISCONNECTED)
+	    c->state == PLAIT_CONNECTOR_DISCONNECTED)
 		return;
 	loop_check(c->reactor, "plait_connector_disconnect()");
-	if (c->state == PLAIT_CONNECTING)
+	if (c->state == PLAIT_CONNECTOR_CONNECTING)
 		plait_connector_stop_connecting(c);
 	else if (c->transport != NULL)
 		connector_lose_all(c->transport);
@@ -550,7 +550,7 @@ void plait_connector_disconnect(struct plait_connector *c)
 enum plait_connector_state
 plait_connector_state(const struct plait_connector *c)
 {
-	return c != NULL ? c->state : PLAIT_DISCONNECTED;
+	return c != NULL ? c->state : PLAIT_CONNECTOR_DISCONNECTED;
 }
 
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c)
@@ -572,9 +572,9 @@ void plait_connector_destination(const struct plait_connector *c,
 int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)
 {
 	static const char *const states[] = {
-		[PLAIT_DISCONNECTED] = "disconnected",
-		[PLAIT_CONNECTING] = "connecting",
-		[PLAIT_CONNECTED] = "connected",
+		[PLAIT_CONNECTOR_DISCONNECTED] = "disconnected",
+		[PLAIT_CONNECTOR_CONNECTING] = "connecting",
+		[PLAIT_CONNECTOR_CONNECTED] = "connected",
 	};
 	char to[ATTEMPT_WHERE_SIZE];
 

@@ -44,7 +44,7 @@ static int dial_outcome(struct dial *d, unsigned events)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (events & PLAIT_LOST) {
+	if (events & PLAIT_WATCH_LOST) {
 		/* Somebody else closed it; the number may be another's. */
 		d->fd = -1;
 		return EBADF;
@@ -86,7 +86,7 @@ static void dial_on_ready(struct plait_watch *w, unsigned events)
 static void dial_wait(struct dial *d)
 {
 	int r = plait_watch_start(d->base.of->reactor, &d->watch, d->fd,
-				  PLAIT_WRITE, dial_on_ready);
+				  PLAIT_WATCH_WRITE, dial_on_ready);
 
 	if (r < 0)
 		dial_fail(d, NULL, -r);

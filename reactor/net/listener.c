@@ -182,7 +182,7 @@ static int listener_watch(struct listener *l)
 	if (l->fd < 0 || l->held || !port_is_accepting(&l->base.port) ||
 	    plait_timer_is_running(&l->back_off))
 		return 0;
-	return plait_watch_change(&l->watch, PLAIT_READ);
+	return plait_watch_change(&l->watch, PLAIT_WATCH_READ);
 }
 
 /* The back-off is over, and begins anew if the watch is still refused. */
@@ -343,7 +343,7 @@ static void listener_on_ready(struct plait_watch *w, unsigned events)
 	uint64_t turn = plait_i_loop_turn(l->base.port.reactor);
 	unsigned n = 0;
 
-	if (events & PLAIT_LOST) {
+	if (events & PLAIT_WATCH_LOST) {
 		/* Somebody else closed it; the number may be another's. */
 		l->fd = -1;
 		listener_report_broken(l, EBADF, "lost its descriptor");
@@ -390,7 +390,7 @@ static int listener_start(struct listener *l)
 	if (l->reserve < 0)
 		return -errno;
 	return plait_watch_start(l->base.port.reactor, &l->watch, l->fd,
-				 PLAIT_READ, listener_on_ready);
+				 PLAIT_WATCH_READ, listener_on_ready);
 }
 
 int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,

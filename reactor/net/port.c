@@ -110,7 +110,7 @@ void plait_i_port_open(struct plait_port *p, struct plait_reactor *r)
 	plait_i_loop_keep(r, &p->keep);
 }
 
-void plait_port_address(const struct plait_port *p, struct plait_address *ret)
+void plait_port_host(const struct plait_port *p, struct plait_address *ret)
 {
 	*ret = p->address;
 }

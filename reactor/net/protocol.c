@@ -73,8 +73,9 @@ static struct plait_protocol *factory_build(struct plait_factory *f,
 	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
 }
 
-struct plait_protocol *plait_factory_build(struct plait_factory *f,
-					   const struct plait_address *peer)
+struct plait_protocol *
+plait_factory_build_protocol(struct plait_factory *f,
+			     const struct plait_address *peer)
 {
 	struct plait_protocol *p;
 

@@ -165,7 +165,7 @@ static OUT_OF_LINE void transport_tell_wants(struct transport *t,
 
 	if (ops->want != NULL)
 		r = ops->want(&t->base, wants);
-	else if (below != NULL && (wants & PLAIT_WANTS_INPUT))
+	else if (below != NULL && (wants & PLAIT_TRANSPORT_WANTS_INPUT))
 		plait_transport_resume_reading(&below->base);
 	else if (below != NULL)
 		plait_transport_pause_reading(&below->base);

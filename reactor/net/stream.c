@@ -55,14 +55,15 @@ static void stream_break_off(struct stream *s, int err, const char *call)
 static int stream_watch(struct stream *s, unsigned wants)
 {
 	bool hung_up = transport_of(&s->base)->hung_up;
-	unsigned events = wants & PLAIT_WANTS_ROOM ? PLAIT_WRITE : 0;
+	unsigned events =
+		wants & PLAIT_TRANSPORT_WANTS_ROOM ? PLAIT_WATCH_WRITE : 0;
 
 	/* A hang-up that is known is not waited for beside room: it lasts, and
 	   would be told in every turn.  Alone it is told once. */
-	if (wants & PLAIT_WANTS_INPUT)
-		events |= PLAIT_READ;
-	else if ((wants & PLAIT_WANTS_END) &&
-		 (!hung_up || !(wants & PLAIT_WANTS_ROOM)))
+	if (wants & PLAIT_TRANSPORT_WANTS_INPUT)
+		events |= PLAIT_WATCH_READ;
+	else if ((wants & PLAIT_TRANSPORT_WANTS_END) &&
+		 (!hung_up || !(wants & PLAIT_TRANSPORT_WANTS_ROOM)))
 		events |= WATCH_HANGUP;
 	if (events == s->watch.events)
 		return 0;
@@ -71,7 +72,7 @@ static int stream_watch(struct stream *s, unsigned wants)
 
 int plait_i_stream_want(struct plait_transport *t, unsigned wants)
 {
-	if (wants & PLAIT_WANTS_INPUT)
+	if (wants & PLAIT_TRANSPORT_WANTS_INPUT)
 		transport_of(t)->hung_up = false;
 	return stream_watch(stream_of(t), wants);
 }
@@ -171,7 +172,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	struct transport *t = transport_of(&s->base);
 
 	/* Somebody else closed it; the number may be another's. */
-	if (events & PLAIT_LOST)
+	if (events & PLAIT_WATCH_LOST)
 		s->fd = -1;
 	if (t->dead || t->why != NULL)
 		return;
@@ -184,13 +185,13 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	/* While an answer is owed the watch is as it was before, and may tell
 	   of input that is not wanted any more. */
 	if (plait_list_is_linked(&t->answering.link) &&
-	    !(transport_wants(t) & PLAIT_WANTS_INPUT))
-		events &= ~(unsigned)PLAIT_READ;
-	if (events & PLAIT_READ)
+	    !(transport_wants(t) & PLAIT_TRANSPORT_WANTS_INPUT))
+		events &= ~(unsigned)PLAIT_WATCH_READ;
+	if (events & PLAIT_WATCH_READ)
 		stream_receive(s);
 	else if (events & WATCH_HANGUP)
 		stream_look(s);
-	if (events & PLAIT_WRITE)
+	if (events & PLAIT_WATCH_WRITE)
 		transport_writable(t);
 	plait_i_transport_settle_event(t);
 }
@@ -218,15 +219,17 @@ static bool stream_begin_to_linger(struct stream *s)
 		return false;
 	if (!t->shut && stream_io(s)->shut(s) != 0)
 		return false;
-	return !t->hurried && plait_watch_change(&s->watch, PLAIT_READ) == 0;
+	return !t->hurried &&
+	       plait_watch_change(&s->watch, PLAIT_WATCH_READ) == 0;
 }
 
 enum plait_transport_ended plait_i_stream_end(struct plait_transport *t,
 					      enum plait_transport_end how)
 {
-	if (how == PLAIT_END_SENT && stream_begin_to_linger(stream_of(t)))
-		return PLAIT_LINGERS;
-	return PLAIT_ENDED;
+	if (how == PLAIT_TRANSPORT_END_SENT &&
+	    stream_begin_to_linger(stream_of(t)))
+		return PLAIT_TRANSPORT_LINGERS;
+	return PLAIT_TRANSPORT_ENDED;
 }
 
 /*
@@ -301,10 +304,11 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 	s = stream_of(t);
 	s->peer = *peer;
 	s->fd = fd;
-	err = -plait_watch_start(r, &s->watch, fd, PLAIT_READ, stream_ready);
+	err = -plait_watch_start(r, &s->watch, fd, PLAIT_WATCH_READ,
+				 stream_ready);
 	if (err != 0)
 		goto err_free;
-	transport_of(t)->wants = PLAIT_WANTS_INPUT;
+	transport_of(t)->wants = PLAIT_TRANSPORT_WANTS_INPUT;
 	transport_of(t)->owner = owner;
 	return t;
 

@@ -30,7 +30,7 @@ enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
 
 static enum order transport_order(const struct transport *t)
 {
-	size_t unsent = plait_transport_pending(&t->base);
+	size_t unsent = plait_transport_unsent(&t->base);
 
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;
@@ -233,12 +233,12 @@ void plait_i_transport_give_up(struct transport *t)
 	plait_i_transport_abort(&t->base, plait_value_failure(&v));
 }
 
-void plait_transport_abort(struct plait_transport *base)
+void plait_transport_abort_connection(struct plait_transport *base)
 {
 	const struct transport *t = transport_of(base);
 	plait_value v;
 
-	loop_check(base->reactor, "plait_transport_abort()");
+	loop_check(base->reactor, "plait_transport_abort_connection()");
 	if (t->lost || t->aborted)
 		return;
 	v = plait_fail(&plait_error_connection_aborted, "by this end");
@@ -301,7 +301,7 @@ size_t plait_i_transport_own_unsent(const struct transport *t)
 	       (base->ops->unsent != NULL ? base->ops->unsent(base) : 0);
 }
 
-size_t plait_transport_pending(const struct plait_transport *t)
+size_t plait_transport_unsent(const struct plait_transport *t)
 {
 	size_t bytes = 0;
 
@@ -369,15 +369,15 @@ static int transport_set_option(struct plait_transport *t, int level,
 	return t->ops->set_option(t, level, option, on);
 }
 
-int plait_transport_set_no_delay(struct plait_transport *t, bool on)
+int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on)
 {
-	loop_check(t->reactor, "plait_transport_set_no_delay()");
+	loop_check(t->reactor, "plait_transport_set_tcp_no_delay()");
 	return transport_set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
-int plait_transport_set_keep_alive(struct plait_transport *t, bool on)
+int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on)
 {
-	loop_check(t->reactor, "plait_transport_set_keep_alive()");
+	loop_check(t->reactor, "plait_transport_set_tcp_keep_alive()");
 	return transport_set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
 }
 
@@ -417,7 +417,7 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 	plait_address_str(&peer, name, sizeof(name));
 	return snprintf(buf, size, "%s to %s, %s, %zu bytes unsent%s",
 			t->ops->name, name, transport_state(transport_of(t)),
-			plait_transport_pending(t),
+			plait_transport_unsent(t),
 			transport_of(t)->reading_paused ? ", reading paused"
 							: "");
 }

@@ -246,15 +246,15 @@ static inline bool transport_may_write(const struct transport *t)
 /* What the kind of transport should tell from now on. */
 static inline unsigned transport_wants(const struct transport *t)
 {
-	unsigned wants = t->blocked ? PLAIT_WANTS_ROOM : 0;
+	unsigned wants = t->blocked ? PLAIT_TRANSPORT_WANTS_ROOM : 0;
 
 	if (t->why != NULL)
 		return 0;
 	if (transport_is_closing(t))
 		return wants;
 	if (!t->eof && !t->reading_paused)
-		return wants | PLAIT_WANTS_INPUT;
-	return wants | PLAIT_WANTS_END;
+		return wants | PLAIT_TRANSPORT_WANTS_INPUT;
+	return wants | PLAIT_TRANSPORT_WANTS_END;
 }
 
 /* ---- transport.c: the calls, and producers ---------------------------- */

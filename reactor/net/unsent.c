@@ -175,12 +175,12 @@ static inline void unsent_write_pieces(struct transport *t,
 	transport_verify(t);
 }
 
-void plait_transport_write_several(struct plait_transport *t,
-				   const struct iovec *pieces, int n)
+void plait_transport_write_sequence(struct plait_transport *t,
+				    const struct iovec *pieces, int n)
 {
 	size_t len = 0;
 
-	loop_check(t->reactor, "plait_transport_write_several()");
+	loop_check(t->reactor, "plait_transport_write_sequence()");
 	for (int i = 0; i < n; i++) {
 		/* More than can be counted is more than any limit. */
 		if (pieces[i].iov_len > SIZE_MAX - len)

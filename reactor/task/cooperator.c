@@ -52,7 +52,7 @@ struct plait_cooperator {
 struct plait_coiterator {
 	struct plait_cooperator *cooperator;
 	struct plait_list link;
-	plait_step *step;
+	plait_coiterator_step *step;
 	void *arg;
 	struct waiters waiters;
 	struct plait_deferred *awaited;
@@ -148,7 +148,7 @@ static plait_value awaited_done(plait_value *result, void *arg)
 
 	if (t->ended)
 		return *result;
-	v = plait_take(result);
+	v = plait_value_take(result);
 	t->refs++;
 	plait_deferred_free(&t->awaited);
 	if (plait_value_is_failure(&v)) {
@@ -366,7 +366,8 @@ void plait_cooperator_free(struct plait_cooperator **cp)
 /* ---- the handle of a task ------------------------------------------- */
 
 struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
-					 plait_step *step_fn, void *arg)
+					 plait_coiterator_step *step_fn,
+					 void *arg)
 {
 	struct plait_coiterator *t = malloc(sizeof(*t));
 

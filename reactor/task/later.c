@@ -22,7 +22,7 @@ struct timeout {
 	struct plait_timer timer;
 	struct plait_reactor *reactor;
 	struct plait_deferred *deferred;
-	plait_timeout_cancel *on_cancel; /* NULL: convert */
+	plait_on_timeout_cancel *on_cancel; /* NULL: convert */
 	void *arg;
 	double seconds;
 	const char *where; /* it was added */
@@ -80,8 +80,8 @@ static bool is_anothers(const plait_value *result)
 	if (!plait_value_is_failure(result))
 		return false;
 	f = plait_value_failure(result);
-	return *plait_failure_cancelled_at(f) != '\0' &&
-	       plait_failure_reason(f) != timed_out;
+	return *plait_failure_cancel_where(f) != '\0' &&
+	       plait_failure_cancel_reason(f) != timed_out;
 }
 
 /* A cancellation becomes TimeoutError, what else there is stays. */
@@ -110,10 +110,9 @@ static plait_value end_timeout(plait_value *result, void *arg)
 	return later_convert(&t, result);
 }
 
-struct plait_deferred *
-plait_deferred_add_timeout_at(struct plait_deferred *d, struct plait_reactor *r,
-			      double seconds, plait_timeout_cancel *on_cancel,
-			      void *arg, const char *where)
+struct plait_deferred *plait_deferred_add_timeout_at(
+	struct plait_deferred *d, struct plait_reactor *r, double seconds,
+	plait_on_timeout_cancel *on_cancel, void *arg, const char *where)
 {
 	struct timeout *t = malloc(sizeof(*t));
 

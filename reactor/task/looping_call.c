@@ -20,7 +20,7 @@
 
 struct plait_looping_call {
 	struct plait_reactor *reactor;
-	plait_looping_func *fn;
+	plait_looping_call_func *fn;
 	void *arg;
 	struct plait_timer timer;
 	struct loop_task reactor_freed;
@@ -49,7 +49,7 @@ static void looping_forget_reactor_later(struct plait_looping_call *l)
 }
 
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
-						  plait_looping_func *fn,
+						  plait_looping_call_func *fn,
 						  void *arg)
 {
 	struct plait_looping_call *l;
@@ -170,7 +170,7 @@ static plait_value begun_done(plait_value *result, void *arg)
 
 	if (begun == NULL)
 		return *result;
-	v = plait_take(result);
+	v = plait_value_take(result);
 	l->begun = NULL;
 	plait_deferred_free(&begun);
 	looping_called(l, v);

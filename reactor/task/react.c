@@ -20,7 +20,7 @@ const struct plait_error plait_error_exit = {
 
 struct frame {
 	struct plait_reactor *reactor;
-	plait_main *main;
+	plait_react_main *main;
 	void *arg;
 	struct plait_deferred *deferred;
 	struct plait_promise *ended; /* what the shutdown waits for */
@@ -49,7 +49,7 @@ static int status_of(const struct frame *self, const plait_value *result)
 		return (int)plait_value_int(detail);
 	if (self->stopping && plait_failure_check(f, &plait_error_cancelled))
 		return 0;
-	plait_unhandled(f);
+	plait_report_unhandled(f);
 	return 1;
 }
 
@@ -90,9 +90,9 @@ static plait_value cancel_main(void *arg)
 /* 0 or -errno, if it could not run to its end. */
 static int react_run(struct frame *self)
 {
-	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_BEFORE,
-					   PLAIT_SHUTDOWN, cancel_main, self,
-					   NULL);
+	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_TRIGGER_BEFORE,
+					   PLAIT_TRIGGER_SHUTDOWN, cancel_main,
+					   self, NULL);
 
 	if (rc == 0)
 		rc = plait_call_when_running(self->reactor, call_main, self);
@@ -123,7 +123,7 @@ static int make_reactor(struct frame *self)
 	return self->reactor != NULL ? 0 : react_complain(errno, "");
 }
 
-int plait_react(plait_main *main, void *arg)
+int plait_react(plait_react_main *main, void *arg)
 {
 	struct frame self = { .main = main, .arg = arg };
 	int rc;

@@ -366,8 +366,8 @@ void plait_i_scope_abandon(struct plait_scope **sp)
 		scope_unref(s);
 }
 
-struct plait_deferred *plait_scope_free_at(struct plait_scope **sp,
-					   const char *where)
+struct plait_deferred *plait_scope_close_at(struct plait_scope **sp,
+					    const char *where)
 {
 	struct plait_scope *s = *sp;
 	struct plait_deferred *d;
@@ -466,8 +466,8 @@ static bool is_cancelled_by(const struct plait_scope *cause,
 		return false;
 	f = plait_value_failure(v);
 	return plait_failure_check(f, &plait_error_cancelled) &&
-	       plait_failure_cancelled_at(f) == cause->where &&
-	       plait_failure_reason(f) == cause->reason;
+	       plait_failure_cancel_where(f) == cause->where &&
+	       plait_failure_cancel_reason(f) == cause->reason;
 }
 
 static void cancel_started(void *arg)
@@ -499,7 +499,7 @@ static plait_value scope_judge(const struct started *st, plait_value *v)
 static plait_value settle_started(plait_value *result, void *arg)
 {
 	struct started *st = arg;
-	plait_value v = plait_take(result);
+	plait_value v = plait_value_take(result);
 
 	if (is_cancelled_by(st->told, &v))
 		v = scope_judge(st, &v);
@@ -533,7 +533,7 @@ static void cancel_owned(void *arg)
 static plait_value settle_owned(plait_value *result, void *arg)
 {
 	struct started *st = arg;
-	plait_value v = plait_take(result);
+	plait_value v = plait_value_take(result);
 
 	plait_deferred_detach(&st->deferred);
 	if (is_cancelled_by(st->told, &v))

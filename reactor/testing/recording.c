@@ -101,7 +101,7 @@ static void recording_deliver(struct recording *s)
 	if (s->delivering || transport_of_recording(s)->inside)
 		return;
 	s->delivering = true;
-	while (recording_wants(s, PLAIT_WANTS_INPUT) &&
+	while (recording_wants(s, PLAIT_TRANSPORT_WANTS_INPUT) &&
 	       recording_deliver_piece(s))
 		any = true;
 	s->delivering = false;
@@ -116,9 +116,10 @@ static bool recording_has_event(const struct recording *s)
 	const struct transport *t = transport_of_recording(s);
 
 	if (plait_buf_size(s->input) > 0)
-		return recording_wants(s, PLAIT_WANTS_INPUT);
+		return recording_wants(s, PLAIT_TRANSPORT_WANTS_INPUT);
 	return s->eof && !t->eof && !t->end_waits &&
-	       recording_wants(s, PLAIT_WANTS_INPUT | PLAIT_WANTS_END);
+	       recording_wants(s, PLAIT_TRANSPORT_WANTS_INPUT |
+					  PLAIT_TRANSPORT_WANTS_END);
 }
 
 /* An event has come.  What it leaves to be told comes with another one. */
@@ -234,7 +235,7 @@ struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
 	s->window = SIZE_MAX;
 	transport_of(t)->owner = owner;
 	transport_of(t)->kept = true;
-	transport_of(t)->wants = PLAIT_WANTS_INPUT;
+	transport_of(t)->wants = PLAIT_TRANSPORT_WANTS_INPUT;
 	if (s->written == NULL || s->input == NULL) {
 		plait_transport_free(&t);
 		errno = ENOMEM;

@@ -26,7 +26,7 @@ static void testing_check_reactor(const struct plait_reactor *r,
 {
 	if (!loop_is_virtual(r))
 		plait_die(function, "the %s reactor is not a testing one",
-			  plait_reactor_name(r));
+			  plait_reactor_backend(r));
 }
 
 /* False if the reactor is in a turn already, and can't be turned. */

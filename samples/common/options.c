@@ -123,7 +123,7 @@ static bool read_reactor(const char *text, void *into)
 {
 	const char *name;
 
-	for (size_t i = 0; (name = plait_reactor_backend(i)) != NULL; i++)
+	for (size_t i = 0; (name = plait_backend_name(i)) != NULL; i++)
 		if (strcmp(name, text) == 0)
 			return read_text(name, into);
 	return false;

@@ -83,7 +83,7 @@ static void download_received(struct plait_protocol *p, const void *data,
 	int e = plait_buf_append(self->bytes, data, len);
 
 	if (e < 0) {
-		plait_transport_abort(p->transport);
+		plait_transport_abort_connection(p->transport);
 		plait_fire(&self->promise,
 			   plait_fail_errno(&plait_error_os, -e, "poem from %s",
 					    self->server));

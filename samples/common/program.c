@@ -33,7 +33,7 @@ struct plait_address program_listen(const struct program *p,
 		die("cannot serve on %s, port %u: %s", p->iface, p->port,
 		    strerror(-e));
 	}
-	plait_port_address(port, &address);
+	plait_port_host(port, &address);
 	return address;
 }
 

@@ -4,27 +4,27 @@
 #include <signal.h>
 
 #include <plait/testing.h>
-#include <plait/timeout.h>
+#include <plait/idle_timeout.h>
 
 #include "tests/harness.h"
 #include "tests/script.h"
 
 struct idle {
 	struct plait_protocol base;
-	struct plait_timeout timeout;
+	struct plait_idle_timeout timeout;
 };
 
 static void data_received(struct plait_protocol *p, const void *data,
 			  size_t len)
 {
-	plait_timeout_reset(&plait_self(p, struct idle)->timeout);
+	plait_idle_timeout_reset(&plait_self(p, struct idle)->timeout);
 }
 
 static void connection_lost(struct plait_protocol *p,
 			    const struct plait_failure *why)
 {
 	trace_add("lost(%s)", plait_failure_kind(why)->name);
-	plait_timeout_stop(&plait_self(p, struct idle)->timeout);
+	plait_idle_timeout_stop(&plait_self(p, struct idle)->timeout);
 }
 
 static const struct plait_protocol_ops ops = {
@@ -35,7 +35,7 @@ static const struct plait_protocol_ops ops = {
 };
 
 static struct plait_transport *transport;
-static struct plait_timeout *timeout;
+static struct plait_idle_timeout *timeout;
 
 static void timed_out(struct plait_protocol *p)
 {
@@ -43,7 +43,7 @@ static void timed_out(struct plait_protocol *p)
 }
 
 /* Note what happens; or, without a callback of its own, lose. */
-static void begin(plait_timeout_func *fn, double seconds)
+static void begin(plait_idle_timeout_func *fn, double seconds)
 {
 	static struct plait_factory f = { .protocol = &ops };
 	struct plait_protocol *p;
@@ -54,12 +54,12 @@ static void begin(plait_timeout_func *fn, double seconds)
 	p = plait_testing_protocol(transport);
 	timeout = &plait_self(p, struct idle)->timeout;
 	timeout->timed_out = fn;
-	plait_timeout_start(timeout, p, seconds);
+	plait_idle_timeout_start(timeout, p, seconds);
 }
 
 static void finish(void)
 {
-	plait_timeout_stop(timeout);
+	plait_idle_timeout_stop(timeout);
 	plait_reactor_free(&reactor);
 }
 
@@ -76,8 +76,8 @@ static void do_idle_alone(void)
 
 static void do_start(void)
 {
-	plait_timeout_start(timeout, plait_testing_protocol(transport),
-			    play_number());
+	plait_idle_timeout_start(timeout, plait_testing_protocol(transport),
+				 play_number());
 }
 
 static void do_data(void)
@@ -87,12 +87,12 @@ static void do_data(void)
 
 static void do_reset(void)
 {
-	plait_timeout_reset(timeout);
+	plait_idle_timeout_reset(timeout);
 }
 
 static void do_stop(void)
 {
-	plait_timeout_stop(timeout);
+	plait_idle_timeout_stop(timeout);
 }
 
 static const struct play_verb verbs[] = {
@@ -128,7 +128,7 @@ TEST(resets_in_time_keep_it_open, PURE)
 	begin(timed_out, 10);
 	for (int i = 0; i < 10000; i++) {
 		plait_testing_advance(reactor, 9);
-		plait_timeout_reset(timeout);
+		plait_idle_timeout_reset(timeout);
 	}
 	assert_trace("");
 	plait_testing_advance(reactor, 9);
@@ -158,10 +158,10 @@ TEST(odd_times_are_kept, PURE)
 	for (unsigned i = 1; i < 5000; i++) {
 		double seconds = 0.1 + i / 7000.0;
 
-		plait_timeout_start(timeout, plait_testing_protocol(transport),
-				    seconds);
+		plait_idle_timeout_start(
+			timeout, plait_testing_protocol(transport), seconds);
 		plait_testing_advance(reactor, 0.07);
-		plait_timeout_reset(timeout);
+		plait_idle_timeout_reset(timeout);
 		jump_to_timer();
 		ck_assert_uint_eq(outs, i - 1);
 		jump_to_timer();
@@ -178,7 +178,7 @@ TEST(reset_does_not_touch_the_timer, PURE)
 	when = plait_timer_when(&timeout->timer);
 	plait_testing_advance(reactor, 5);
 	for (int i = 0; i < 1000; i++)
-		plait_timeout_reset(timeout);
+		plait_idle_timeout_reset(timeout);
 	ck_assert_double_eq(plait_timer_when(&timeout->timer), when);
 	finish();
 }
@@ -199,16 +199,16 @@ SCRIPT(reset_after_the_end_is_nothing, PURE,
 
 TEST(zeroed_one_may_be_stopped_and_reset, PURE)
 {
-	struct plait_timeout t = { .timed_out = timed_out };
+	struct plait_idle_timeout t = { .timed_out = timed_out };
 
-	plait_timeout_reset(&t);
-	plait_timeout_stop(&t);
+	plait_idle_timeout_reset(&t);
+	plait_idle_timeout_stop(&t);
 }
 
 static void again(struct plait_protocol *p)
 {
 	timed_out(p);
-	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 3);
+	plait_idle_timeout_start(&plait_self(p, struct idle)->timeout, p, 3);
 }
 
 TEST(may_start_again_when_it_times_out, PURE)
@@ -227,5 +227,5 @@ TEST(start_before_the_connection_aborts, PURE, ABORTS)
 {
 	struct plait_protocol *p = plait_protocol_new(&ops);
 
-	plait_timeout_start(&plait_self(p, struct idle)->timeout, p, 1);
+	plait_idle_timeout_start(&plait_self(p, struct idle)->timeout, p, 1);
 }

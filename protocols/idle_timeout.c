@@ -3,17 +3,18 @@
  * when it runs it is set again to the rest, if there was a reset meanwhile: so
  * a timer is moved once per period, however much happens in it.
  */
-#include <plait/timeout.h>
+#include <plait/idle_timeout.h>
 
 static void run_out(void *arg);
 
-static struct plait_reactor *timeout_reactor_of(const struct plait_timeout *t)
+static struct plait_reactor *
+timeout_reactor_of(const struct plait_idle_timeout *t)
 {
 	return plait_transport_reactor(t->protocol->transport);
 }
 
 /* For that long after the last reset. */
-static void timeout_wait_for(struct plait_timeout *t, double seconds)
+static void timeout_wait_for(struct plait_idle_timeout *t, double seconds)
 {
 	t->armed = t->since;
 	plait_timer_start(timeout_reactor_of(t), &t->timer, seconds, run_out,
@@ -22,7 +23,7 @@ static void timeout_wait_for(struct plait_timeout *t, double seconds)
 
 static void run_out(void *arg)
 {
-	struct plait_timeout *t = arg;
+	struct plait_idle_timeout *t = arg;
 	double rest = t->since + t->seconds -
 		      plait_reactor_seconds(timeout_reactor_of(t));
 
@@ -34,8 +35,8 @@ static void run_out(void *arg)
 		plait_transport_lose_connection(t->protocol->transport);
 }
 
-void plait_timeout_start(struct plait_timeout *t, struct plait_protocol *p,
-			 double seconds)
+void plait_idle_timeout_start(struct plait_idle_timeout *t,
+			      struct plait_protocol *p, double seconds)
 {
 	plait_assert(p->transport != NULL);
 	t->protocol = p;
@@ -44,13 +45,13 @@ void plait_timeout_start(struct plait_timeout *t, struct plait_protocol *p,
 	timeout_wait_for(t, seconds);
 }
 
-void plait_timeout_reset(struct plait_timeout *t)
+void plait_idle_timeout_reset(struct plait_idle_timeout *t)
 {
 	if (plait_timer_is_running(&t->timer))
 		t->since = plait_reactor_seconds(timeout_reactor_of(t));
 }
 
-void plait_timeout_stop(struct plait_timeout *t)
+void plait_idle_timeout_stop(struct plait_idle_timeout *t)
 {
 	plait_timer_stop(&t->timer);
 }
