@@ -19,6 +19,9 @@
 #include "lib/buf.h"
 #include <plait/failure.h>
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_value_buf
+
 struct plait_buf {
 	size_t refs;
 	size_t max;
@@ -318,7 +321,7 @@ plait_value plait_buf_value(struct plait_buf *b)
 	return plait_value_make(&plait_buf_type, b);
 }
 
-struct plait_buf *plait_value_buf_at(const plait_value *v, const char *where)
+struct plait_buf *plait_value_buf(const plait_value *v, const char *where)
 {
-	return plait_value_get_at(v, &plait_buf_type, where);
+	return (plait_value_get)(v, &plait_buf_type, where);
 }

@@ -25,7 +25,7 @@
  * held: what it guards is kept until that function has returned.  Those that
  * wait for another to leave the stack are linked from its held, by resume.
  *
- * To follow a result, read plait_fire_at(), run_from(), deferred_step() and
+ * To follow a result, read plait_fire(), run_from(), deferred_step() and
  * deferred_leave(); to follow a cancel, deferred_cancel(), cancel_group() and
  * plait_i_deferred_free_for().
  */
@@ -39,6 +39,17 @@
 #include "lib/deferred_inside.h"
 #include "lib/owner.h"
 #include "lib/trace.h"
+
+/* Defined here; whoever calls them here says the place. */
+#undef plait_deferred_new
+#undef plait_succeed
+#undef plait_failed
+#undef plait_maybe_deferred
+#undef plait_fire
+#undef plait_promise_drop
+#undef plait_deferred_cancel
+#undef plait_deferred_cancel_because
+#undef plait_deferred_free
 
 struct plait_deferred plait_i_deferred_no_memory = {
 	.where = "no memory",
@@ -57,7 +68,7 @@ static void free_deferred_value(void *ptr)
 {
 	struct plait_deferred *d = ptr;
 
-	plait_deferred_free(&d);
+	plait_deferred_free(&d, PLAIT_HERE);
 }
 
 static int format_deferred_value(const void *ptr, char *buf, size_t size)
@@ -261,9 +272,9 @@ static void set_fired(struct plait_deferred *d, plait_value v,
 	trace_note(TRACE_FIRED, d, NULL, where, 0);
 }
 
-struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
-					     plait_canceller *canceller,
-					     void *arg, const char *where)
+struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
+					  plait_canceller *canceller, void *arg,
+					  const char *where)
 {
 	struct plait_deferred *d = malloc(sizeof(*d));
 
@@ -291,7 +302,7 @@ static struct plait_deferred *new_fired(plait_value v, const char *where)
 	return d;
 }
 
-struct plait_deferred *plait_succeed_at(plait_value v, const char *where)
+struct plait_deferred *plait_succeed(plait_value v, const char *where)
 {
 	if (plait_value_is_failure(&v) ||
 	    plait_value_is(&v, &plait_deferred_type))
@@ -299,13 +310,13 @@ struct plait_deferred *plait_succeed_at(plait_value v, const char *where)
 	return new_fired(v, where);
 }
 
-struct plait_deferred *plait_failed_at(plait_value v, const char *where)
+struct plait_deferred *plait_failed(plait_value v, const char *where)
 {
-	plait_value_failure_at(&v, where);
+	(plait_value_failure)(&v, where);
 	return new_fired(v, where);
 }
 
-struct plait_deferred *plait_maybe_deferred_at(plait_value v, const char *where)
+struct plait_deferred *plait_maybe_deferred(plait_value v, const char *where)
 {
 	if (plait_value_is(&v, &plait_deferred_type))
 		return v.ptr;
@@ -431,7 +442,7 @@ void plait_i_deferred_take(struct plait_deferred *d, const char *where)
 struct plait_deferred *plait_i_deferred_take_value(plait_value v,
 						   const char *where)
 {
-	struct plait_deferred *d = plait_maybe_deferred_at(v, where);
+	struct plait_deferred *d = plait_maybe_deferred(v, where);
 
 	plait_i_deferred_take(d, where);
 	return d;
@@ -516,7 +527,7 @@ static plait_value fire_promise(plait_value *result, void *arg)
 {
 	struct plait_promise *p = arg;
 
-	plait_fire(&p, plait_value_take(result));
+	plait_fire(&p, plait_value_take(result), PLAIT_HERE);
 	return PLAIT_NONE;
 }
 
@@ -573,7 +584,7 @@ step_into(struct plait_deferred *d, struct plait_promise *p, plait_value v)
 	struct plait_deferred *target = p != NULL ? deferred_of(p) : NULL;
 
 	if (target == NULL || is_spent(target)) {
-		plait_fire_at(&p, v, d->fired_at);
+		plait_fire(&p, v, d->fired_at);
 		return d;
 	}
 	set_fired(target, v, d->fired_at);
@@ -656,7 +667,7 @@ static struct plait_deferred *drop_pair(struct pair pair,
 	struct plait_deferred *held = NULL;
 
 	if (pair.callback == fire_promise)
-		plait_promise_drop(&p);
+		plait_promise_drop(&p, PLAIT_HERE);
 	else if (is_guarded(&pair))
 		held = pair.drop(pair.callback_arg);
 	return held != NULL ? deferred_end_hold(held, next) : next;
@@ -824,7 +835,7 @@ void plait_i_deferred_hold_for(struct plait_deferred *d,
 
 /* ---- the firing end ------------------------------------------------ */
 
-int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where)
+int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 	int r = 0;
@@ -848,7 +859,7 @@ int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where)
 	return r;
 }
 
-void plait_promise_drop_at(struct plait_promise **pp, const char *where)
+void plait_promise_drop(struct plait_promise **pp, const char *where)
 {
 	struct plait_deferred *d = deferred_of(*pp);
 
@@ -859,10 +870,10 @@ void plait_promise_drop_at(struct plait_promise **pp, const char *where)
 		*pp = NULL;
 		deferred_unref(d);
 	} else {
-		plait_fire_at(pp,
-			      plait_fail_at(d->where, &plait_error_abandoned, 0,
-					    NULL, "promise dropped"),
-			      where);
+		plait_fire(pp,
+			   (plait_fail)(d->where, &plait_error_abandoned,
+					"promise dropped"),
+			   where);
 	}
 }
 
@@ -942,7 +953,7 @@ static void feed_out_of_turn(const struct pair *pair, plait_value *result)
 	do {
 		fed = (struct deferred_fed){ .again = false };
 		p = pair->feed(result, pair->callback_arg, &fed);
-		plait_fire(&p, fed.value);
+		plait_fire(&p, fed.value, PLAIT_HERE);
 	} while (fed.again);
 }
 
@@ -1007,7 +1018,7 @@ static bool make_room_by_cancelling(struct plait_deferred *d)
 	bool has_room;
 
 	d->refs++;
-	plait_deferred_cancel_because(d, "no memory");
+	plait_deferred_cancel_because(d, "no memory", PLAIT_HERE);
 	has_room = d->waited && deferred_make_room(d);
 	deferred_unref(d);
 	return has_room;
@@ -1153,7 +1164,7 @@ struct plait_deferred *plait_i_deferred_new_group(struct plait_promise **ret,
 						  struct deferred_group *g,
 						  const char *where)
 {
-	return plait_deferred_new_at(ret, cancel_parts, g, where);
+	return plait_deferred_new(ret, cancel_parts, g, where);
 }
 
 /* Its parts come first, and then g itself; up is a group that it is part of. */
@@ -1229,8 +1240,8 @@ static void deferred_cancel(struct plait_deferred *d, const char *reason,
 	deferred_unref(d);
 }
 
-void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
-			      const char *where)
+void plait_deferred_cancel_because(struct plait_deferred *d, const char *reason,
+				   const char *where)
 {
 	uint32_t cause;
 
@@ -1240,6 +1251,11 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
 	cause = trace_cancel_begin(d, where);
 	deferred_cancel(d, reason, where);
 	trace_cancel_end(d, cause);
+}
+
+void plait_deferred_cancel(struct plait_deferred *d, const char *where)
+{
+	plait_deferred_cancel_because(d, NULL, where);
 }
 
 /* Their callbacks see the cancellation, even if they are held. */
@@ -1264,7 +1280,7 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	d->refs++;
 	for (;;) {
 		if (d->inner == NULL) {
-			plait_deferred_cancel_at(
+			plait_deferred_cancel_because(
 				d, plait_i_deferred_freed_reason, where);
 			run_if_ready(d); /* if a hold alone had blocked it */
 		}
@@ -1325,8 +1341,8 @@ void plait_i_deferred_free_for(struct plait_deferred *held,
 	if (d == NULL || !begin_to_free(d, where))
 		return;
 	if (d->inner != NULL)
-		plait_deferred_cancel_at(d, plait_i_deferred_freed_reason,
-					 where);
+		plait_deferred_cancel_because(d, plait_i_deferred_freed_reason,
+					      where);
 	end_freeing(held, d, where);
 }
 
@@ -1338,7 +1354,7 @@ void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where)
 		end_freeing(NULL, d, where);
 }
 
-void plait_deferred_free_at(struct plait_deferred **dp, const char *where)
+void plait_deferred_free(struct plait_deferred **dp, const char *where)
 {
 	plait_i_deferred_free_for(NULL, dp, where);
 }

@@ -48,7 +48,7 @@ struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
 						 deferred_drop *drop);
 
 /*
- * A deferred that stands for others, its parts: as plait_deferred_new_at(), but
+ * A deferred that stands for others, its parts: as (plait_deferred_new)(), but
  * instead of a canceller and its arg it has g, which is borrowed and lies in a
  * struct of the caller's.  When d is cancelled, next_part() returns the parts
  * that are to be cancelled, one in each call, borrowed until the next call, and
@@ -64,7 +64,7 @@ struct plait_deferred *plait_i_deferred_new_group(struct plait_promise **ret,
 						  struct deferred_group *g,
 						  const char *where);
 
-/* As plait_deferred_free_at(), for a part that has been cancelled so. */
+/* As (plait_deferred_free)(), for a part that has been cancelled so. */
 void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where);
 
 /*
@@ -89,7 +89,7 @@ void plait_i_deferred_set_rest(struct plait_deferred *d, deferred_rest *rest);
  */
 void plait_i_deferred_take(struct plait_deferred *d, const char *where);
 
-/* As plait_maybe_deferred_at(), for what a function has returned; taken. */
+/* As (plait_maybe_deferred)(), for what a function has returned; taken. */
 struct plait_deferred *plait_i_deferred_take_value(plait_value v,
 						   const char *where);
 
@@ -117,7 +117,7 @@ void plait_i_deferred_release(struct plait_deferred *d);
 void plait_i_deferred_hold_for(struct plait_deferred *d,
 			       struct plait_deferred *other);
 
-/* As plait_deferred_free_at(), and then as plait_i_deferred_hold_for() of that.
+/* As (plait_deferred_free)(), and then as plait_i_deferred_hold_for() of that.
  */
 void plait_i_deferred_free_for(struct plait_deferred *d,
 			       struct plait_deferred **other,

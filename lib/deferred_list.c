@@ -16,6 +16,11 @@
 #include "lib/fork.h"
 #include "lib/value.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_deferred_list
+#undef plait_gather
+#undef plait_race
+
 const struct plait_error plait_error_first = {
 	.name = "FirstError",
 	.text = "One of several operations failed.",
@@ -125,7 +130,7 @@ static void end_members(struct combined *c)
 
 	c->refs++;
 	while ((m = next_to_end(c)) != NULL)
-		plait_deferred_free_at(&m->deferred, c->where);
+		(plait_deferred_free)(&m->deferred, c->where);
 	list_unref(c);
 }
 
@@ -176,9 +181,9 @@ static plait_value group_error(const struct combined *c,
 
 	for (size_t i = 0; i < values->count; i++)
 		of_freeing = of_freeing && is_of_freeing(&values->items[i]);
-	v = plait_fail_with_at(c->where, &plait_error_group,
-			       plait_value_make(&plait_values_type, values),
-			       "all of %zu members failed", c->n);
+	v = (plait_fail_with)(c->where, &plait_error_group,
+			      plait_value_make(&plait_values_type, values),
+			      "all of %zu members failed", c->n);
 	return of_freeing ? make_of_freeing(v) : v;
 }
 
@@ -201,8 +206,8 @@ static plait_value first_error(struct combined *c, size_t index, plait_value v)
 	v = make_indexed(index, v);
 	if (!plait_value_is(&v, &plait_indexed_type))
 		return v;
-	v = plait_fail_with_at(c->where, &plait_error_first, v,
-			       "member %zu failed: %s", index, text);
+	v = (plait_fail_with)(c->where, &plait_error_first, v,
+			      "member %zu failed: %s", index, text);
 	return of_freeing ? make_of_freeing(v) : v;
 }
 
@@ -438,7 +443,7 @@ static struct plait_deferred *list_combine(struct plait_deferred **members,
 	c = new_combined(n, flags, where);
 	if (c == NULL) {
 		free_members(members, n);
-		return plait_failed_at(plait_no_memory(), where);
+		return (plait_failed)(plait_no_memory(), where);
 	}
 	d = plait_i_deferred_new_group(&c->promise, &c->group, where);
 	if (c->promise == NULL) {
@@ -455,9 +460,9 @@ static struct plait_deferred *list_combine(struct plait_deferred **members,
 	return d;
 }
 
-struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
-					      size_t n, unsigned flags,
-					      const char *where)
+struct plait_deferred *plait_deferred_list(struct plait_deferred **members,
+					   size_t n, unsigned flags,
+					   const char *where)
 {
 	return list_combine(members, n,
 			    flags & (PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK |
@@ -466,9 +471,8 @@ struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
 			    where);
 }
 
-struct plait_deferred *plait_gather_at(struct plait_deferred **members,
-				       size_t n, unsigned flags,
-				       const char *where)
+struct plait_deferred *plait_gather(struct plait_deferred **members, size_t n,
+				    unsigned flags, const char *where)
 {
 	return list_combine(
 		members, n,
@@ -477,8 +481,8 @@ struct plait_deferred *plait_gather_at(struct plait_deferred **members,
 		where);
 }
 
-struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
-				     const char *where)
+struct plait_deferred *plait_race(struct plait_deferred **members, size_t n,
+				  const char *where)
 {
 	return list_combine(members, n,
 			    PLAIT_DEFERRED_LIST_FIRE_ON_ONE_CALLBACK | IS_RACE,

@@ -108,19 +108,19 @@ static plait_value never_fired(const struct plait_deferred *d)
 {
 	char age[AGE_SIZE], waiting[256];
 
-	return plait_fail_at(d->where, &plait_error_never_fired, 0, NULL,
-			     "promise made at %s, age %s, waited for by %s",
-			     d->where, age_of(d, age),
-			     waiting_for(d, waiting, sizeof(waiting)));
+	return (plait_fail)(d->where, &plait_error_never_fired,
+			    "promise made at %s, age %s, waited for by %s",
+			    d->where, age_of(d, age),
+			    waiting_for(d, waiting, sizeof(waiting)));
 }
 
 static plait_value never_freed(const struct plait_deferred *d)
 {
 	char age[AGE_SIZE];
 
-	return plait_fail_at(d->where, &plait_error_never_freed, 0, NULL,
-			     "deferred made at %s, age %s, fired at %s",
-			     d->where, age_of(d, age), d->fired_at);
+	return (plait_fail)(d->where, &plait_error_never_freed,
+			    "deferred made at %s, age %s, fired at %s",
+			    d->where, age_of(d, age), d->fired_at);
 }
 
 /*

@@ -20,6 +20,13 @@
 
 #include "lib/failure.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_fail
+#undef plait_fail_errno
+#undef plait_fail_because
+#undef plait_fail_with
+#undef plait_value_failure
+
 const struct plait_error plait_error_any = {
 	.name = "Error",
 	.text = "Something went wrong.",
@@ -147,16 +154,13 @@ static struct plait_failure *failure_make(const char *where,
 	return f;
 }
 
-plait_value plait_fail_at(const char *where, const struct plait_error *kind,
-			  int err, const struct plait_failure *cause,
-			  const char *fmt, ...)
+static plait_value failure_caused(const char *where,
+				  const struct plait_error *kind, int err,
+				  const struct plait_failure *cause,
+				  const char *fmt, va_list ap)
 {
-	struct plait_failure *f;
-	va_list ap;
+	struct plait_failure *f = failure_make(where, kind, fmt, ap);
 
-	va_start(ap, fmt);
-	f = failure_make(where, kind, fmt, ap);
-	va_end(ap);
 	if (f == NULL)
 		return plait_no_memory();
 	f->err = err;
@@ -164,9 +168,47 @@ plait_value plait_fail_at(const char *where, const struct plait_error *kind,
 	return failure_give(f);
 }
 
-static plait_value fail_with(const char *where, const struct plait_error *kind,
-			     int err, plait_value detail, const char *fmt,
-			     va_list ap)
+plait_value plait_fail(const char *where, const struct plait_error *kind,
+		       const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = failure_caused(where, kind, 0, NULL, fmt, ap);
+	va_end(ap);
+	return v;
+}
+
+plait_value plait_fail_errno(const char *where, const struct plait_error *kind,
+			     int err, const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = failure_caused(where, kind, err, NULL, fmt, ap);
+	va_end(ap);
+	return v;
+}
+
+plait_value plait_fail_because(const char *where,
+			       const struct plait_error *kind,
+			       const struct plait_failure *cause,
+			       const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = failure_caused(where, kind, 0, cause, fmt, ap);
+	va_end(ap);
+	return v;
+}
+
+static plait_value failure_with(const char *where,
+				const struct plait_error *kind, int err,
+				plait_value detail, const char *fmt, va_list ap)
 {
 	struct plait_failure *f = failure_make(where, kind, fmt, ap);
 
@@ -179,15 +221,14 @@ static plait_value fail_with(const char *where, const struct plait_error *kind,
 	return failure_give(f);
 }
 
-plait_value plait_fail_with_at(const char *where,
-			       const struct plait_error *kind,
-			       plait_value detail, const char *fmt, ...)
+plait_value plait_fail_with(const char *where, const struct plait_error *kind,
+			    plait_value detail, const char *fmt, ...)
 {
 	plait_value v;
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = fail_with(where, kind, 0, detail, fmt, ap);
+	v = failure_with(where, kind, 0, detail, fmt, ap);
 	va_end(ap);
 	return v;
 }
@@ -200,7 +241,7 @@ plait_value plait_i_failure_with(const char *where,
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = fail_with(where, kind, err, detail, fmt, ap);
+	v = failure_with(where, kind, err, detail, fmt, ap);
 	va_end(ap);
 	return v;
 }
@@ -227,10 +268,10 @@ plait_value plait_no_memory(void)
 	return failure_give(&plait_i_failure_no_memory);
 }
 
-const struct plait_failure *plait_value_failure_at(const plait_value *v,
-						   const char *where)
+const struct plait_failure *plait_value_failure(const plait_value *v,
+						const char *where)
 {
-	return plait_value_get_at(v, &plait_failure_type, where);
+	return (plait_value_get)(v, &plait_failure_type, where);
 }
 
 plait_value plait_failure_value(const struct plait_failure *f)

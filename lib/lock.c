@@ -16,6 +16,12 @@
 #include "lib/deferred.h"
 #include "lib/waiters.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_lock_acquire
+#undef plait_semaphore_acquire
+#undef plait_lock_run
+#undef plait_semaphore_run
+
 struct plait_semaphore {
 	struct waiters waiters;
 	size_t tokens, limit;
@@ -76,19 +82,19 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 	lock_unref(s);
 }
 
-struct plait_deferred *plait_semaphore_acquire_at(struct plait_semaphore *s,
-						  const char *where)
+struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s,
+					       const char *where)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
 
 	if (s->freed)
-		return plait_failed_at(plait_fail(&plait_error_abandoned,
-						  "the lock was freed"),
-				       where);
+		return (plait_failed)(plait_fail(&plait_error_abandoned,
+						 "the lock was freed"),
+				      where);
 	if (s->tokens == 0 || s->waiters.count > 0)
 		return plait_i_waiters_add(&s->waiters, where);
-	d = plait_deferred_new_at(&p, NULL, NULL, where);
+	d = (plait_deferred_new)(&p, NULL, NULL, where);
 	if (p != NULL) {
 		s->tokens--;
 		plait_fire(&p, PLAIT_NONE);
@@ -145,18 +151,18 @@ static plait_value release_held(plait_value *result, void *arg)
 	return *result;
 }
 
-struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
-					      plait_operation *fn, void *arg,
-					      const char *where)
+struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
+					   plait_operation *fn, void *arg,
+					   const char *where)
 {
 	struct held *h = malloc(sizeof(*h));
 	struct plait_deferred *d;
 
 	if (h == NULL)
-		return plait_failed_at(plait_no_memory(), where);
+		return (plait_failed)(plait_no_memory(), where);
 	*h = (struct held){ .semaphore = s, .fn = fn, .arg = arg };
 	s->refs++;
-	d = plait_semaphore_acquire_at(s, where);
+	d = plait_semaphore_acquire(s, where);
 	plait_deferred_add_callback(d, call_held, h);
 	return plait_i_deferred_add_guarded(d, release_held, h, lock_end_hold);
 }
@@ -182,10 +188,10 @@ void plait_lock_free(struct plait_lock **lp)
 	plait_semaphore_free(&s);
 }
 
-struct plait_deferred *plait_lock_acquire_at(struct plait_lock *l,
-					     const char *where)
+struct plait_deferred *plait_lock_acquire(struct plait_lock *l,
+					  const char *where)
 {
-	return plait_semaphore_acquire_at(&l->semaphore, where);
+	return plait_semaphore_acquire(&l->semaphore, where);
 }
 
 void plait_lock_release(struct plait_lock *l)
@@ -193,11 +199,10 @@ void plait_lock_release(struct plait_lock *l)
 	plait_semaphore_release(&l->semaphore);
 }
 
-struct plait_deferred *plait_lock_run_at(struct plait_lock *l,
-					 plait_operation *fn, void *arg,
-					 const char *where)
+struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
+				      void *arg, const char *where)
 {
-	return plait_semaphore_run_at(&l->semaphore, fn, arg, where);
+	return plait_semaphore_run(&l->semaphore, fn, arg, where);
 }
 
 bool plait_lock_is_locked(const struct plait_lock *l)

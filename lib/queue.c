@@ -15,6 +15,9 @@
 
 #include "lib/waiters.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_queue_get
+
 const struct plait_error plait_error_queue_underflow = {
 	.name = "QueueUnderflow",
 	.text = "Too many wait for a value already.",
@@ -157,7 +160,7 @@ static struct plait_deferred *get_queued(struct plait_queue *q,
 					 const char *where)
 {
 	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new_at(&p, NULL, NULL, where);
+	struct plait_deferred *d = (plait_deferred_new)(&p, NULL, NULL, where);
 
 	if (p != NULL)
 		plait_fire(&p, pop_value(q));
@@ -170,20 +173,19 @@ static plait_value closed_failure(void)
 			  "nothing more will come");
 }
 
-struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
-					  const char *where)
+struct plait_deferred *plait_queue_get(struct plait_queue *q, const char *where)
 {
 	if (plait_queue_size(q) > 0)
 		return q->waiters.count == 0
 			       ? get_queued(q, where)
 			       : plait_i_waiters_add(&q->waiters, where);
 	if (q->closed)
-		return plait_failed_at(closed_failure(), where);
+		return (plait_failed)(closed_failure(), where);
 	if (plait_queue_waiting(q) >= q->backlog)
-		return plait_failed_at(plait_fail(&plait_error_queue_underflow,
-						  "%zu wait already",
-						  plait_queue_waiting(q)),
-				       where);
+		return (plait_failed)(plait_fail(&plait_error_queue_underflow,
+						 "%zu wait already",
+						 plait_queue_waiting(q)),
+				      where);
 	return plait_i_waiters_add(&q->waiters, where);
 }
 

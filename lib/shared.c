@@ -14,6 +14,9 @@
 #include "lib/fork.h"
 #include "lib/waiters.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_shared_wait
+
 struct plait_shared {
 	struct plait_deferred *operation; /* NULL once it has fired */
 	plait_value result;
@@ -162,8 +165,8 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 	return s;
 }
 
-struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
-					    const char *where)
+struct plait_deferred *plait_shared_wait(struct plait_shared *s,
+					 const char *where)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d;
@@ -171,9 +174,9 @@ struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
 	if (!s->fired)
 		return plait_i_waiters_add(&s->waiters, where);
 	/* It comes first: with no memory for it the result must stay. */
-	d = plait_deferred_new_at(&p, NULL, NULL, where);
+	d = (plait_deferred_new)(&p, NULL, NULL, where);
 	if (p != NULL)
-		plait_fire_at(&p, share_result(s), where);
+		(plait_fire)(&p, share_result(s), where);
 	return d;
 }
 

@@ -11,6 +11,14 @@
 
 #include "lib/value.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_value_ref
+#undef plait_value_get
+#undef plait_value_int
+#undef plait_value_text
+#undef plait_value_values
+#undef plait_value_indexed
+
 static int int_format(const void *ptr, char *buf, size_t size)
 {
 	return snprintf(buf, size, "%" PRIdPTR, (intptr_t)ptr);
@@ -39,7 +47,7 @@ void plait_value_free(plait_value *slot)
 		v.type->free(v.ptr);
 }
 
-plait_value plait_value_ref_at(const plait_value *v, const char *where)
+plait_value plait_value_ref(const plait_value *v, const char *where)
 {
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
@@ -61,8 +69,8 @@ static const char *name_of(const struct plait_type *type)
 	return type != NULL ? type->name : "none";
 }
 
-void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
-			 const char *where)
+void *plait_value_get(const plait_value *v, const struct plait_type *type,
+		      const char *where)
 {
 	if (v->type != type)
 		plait_die(where, "value is %s%s, not %s%s", article_of(v->type),
@@ -70,14 +78,14 @@ void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
 	return v->ptr;
 }
 
-intptr_t plait_value_int_at(const plait_value *v, const char *where)
+intptr_t plait_value_int(const plait_value *v, const char *where)
 {
-	return (intptr_t)plait_value_get_at(v, &plait_int_type, where);
+	return (intptr_t)plait_value_get(v, &plait_int_type, where);
 }
 
-const char *plait_value_text_at(const plait_value *v, const char *where)
+const char *plait_value_text(const plait_value *v, const char *where)
 {
-	return plait_value_get_at(v, &plait_text_type, where);
+	return plait_value_get(v, &plait_text_type, where);
 }
 
 int plait_value_str(const plait_value *v, char *buf, size_t size)
@@ -176,10 +184,9 @@ const struct plait_type plait_values_type = {
 	.format = format_values,
 };
 
-struct plait_values *plait_value_values_at(const plait_value *v,
-					   const char *where)
+struct plait_values *plait_value_values(const plait_value *v, const char *where)
 {
-	return plait_value_get_at(v, &plait_values_type, where);
+	return plait_value_get(v, &plait_values_type, where);
 }
 
 static void free_indexed(void *ptr)
@@ -214,8 +221,8 @@ const struct plait_type plait_indexed_type = {
 	.format = format_indexed,
 };
 
-struct plait_indexed *plait_value_indexed_at(const plait_value *v,
-					     const char *where)
+struct plait_indexed *plait_value_indexed(const plait_value *v,
+					  const char *where)
 {
-	return plait_value_get_at(v, &plait_indexed_type, where);
+	return plait_value_get(v, &plait_indexed_type, where);
 }

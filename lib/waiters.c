@@ -53,7 +53,7 @@ struct plait_deferred *plait_i_waiters_add(struct waiters *w, const char *where)
 	struct plait_deferred *d;
 
 	if (one == NULL)
-		return plait_failed_at(plait_no_memory(), where);
+		return (plait_failed)(plait_no_memory(), where);
 	*one = (struct waiter){ .group = { waiters_leave, w->reason, w->where },
 				.waiters = w };
 	d = plait_i_deferred_new_group(&one->promise, &one->group, where);

@@ -12,6 +12,11 @@
 #include <plait/client.h>
 #include <plait/timer.h>
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_client_connect_tcp
+#undef plait_value_client
+#undef plait_client_take
+
 struct client {
 	struct plait_factory factory;
 	struct plait_reactor *reactor;
@@ -72,18 +77,17 @@ const struct plait_type plait_client_type = {
 	.free = client_value_free,
 };
 
-struct plait_protocol *plait_value_client_at(const plait_value *v,
-					     const char *where)
+struct plait_protocol *plait_value_client(const plait_value *v,
+					  const char *where)
 {
-	struct client *c = plait_value_get_at(v, &plait_client_type, where);
+	struct client *c = (plait_value_get)(v, &plait_client_type, where);
 
 	return c->protocol;
 }
 
-struct plait_protocol *plait_client_take_at(plait_value *slot,
-					    const char *where)
+struct plait_protocol *plait_client_take(plait_value *slot, const char *where)
 {
-	struct plait_protocol *p = plait_value_client_at(slot, where);
+	struct plait_protocol *p = plait_value_client(slot, where);
 	struct client *c = plait_value_take(slot).ptr;
 
 	give_up_value(c);
@@ -170,20 +174,20 @@ static void client_refuse(struct client *c, int err)
 }
 
 struct plait_deferred *
-plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
-			    unsigned port, const struct plait_protocol_ops *ops,
-			    const struct plait_connect_options *options,
-			    const char *where)
+plait_client_connect_tcp(struct plait_reactor *r, const char *host,
+			 unsigned port, const struct plait_protocol_ops *ops,
+			 const struct plait_connect_options *options,
+			 const char *where)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	struct plait_deferred *d;
 
 	if (c == NULL)
-		return plait_failed_at(plait_no_memory(), where);
+		return (plait_failed)(plait_no_memory(), where);
 	c->factory.ops = &client_ops;
 	c->factory.protocol = ops;
 	c->reactor = r;
-	d = plait_deferred_new_at(&c->promise, client_cancel, c, where);
+	d = (plait_deferred_new)(&c->promise, client_cancel, c, where);
 	if (c->promise == NULL) {
 		free(c);
 		return d;

@@ -44,9 +44,10 @@ def strip_bodies(text):
 
 class Headers:
     """functions, types: name to squeezed prototype or typedef of a function.
-    macros: name to parameters, of those that are used like functions.
-    inlined: names of functions that no library holds.  documented: prototypes
-    of macros, in comments.  words: every identifier."""
+    macros: name to parameters, of those that are used like functions and are
+    no function's.  placed: names of functions over which a macro adds the place
+    of the call.  inlined: names of functions that no library holds.  words:
+    every identifier."""
 
     def __init__(self, pattern="include/plait/*.h"):
         self.functions = {}
@@ -54,7 +55,7 @@ class Headers:
         self.macros = {}
         self.inlined = set()
         self.words = set()
-        self.documented = {}
+        self.placed = set()
         self.where = {}
         self.by_type = []
         for path in sorted(glob.glob(pattern)):
@@ -71,17 +72,15 @@ class Headers:
         for line in text.splitlines():
             if PRIVATE.search(line):
                 private.update(re.findall(r"\b(plait_\w+)\s*\(", line))
-        for comment in re.findall(r"/\*.*?\*/", text, flags=re.S):
-            comment = re.sub(r"\n\s*\*", "\n", comment[2:-2])
-            for m in re.finditer(r"(?:^|\n)\s*((?:[a-z]\w*[ *]+)+(plait_\w+)"
-                                 r"\([^;.]*\));", comment):
-                self.documented[m[2]] = squeeze(m[1])
         code = strip_comments(text)
         self.words.update(re.findall(r"\b\w+\b", code))
         code = code.replace("\\\n", " ")
-        for m in re.finditer(r"^#\s*define\s+(plait_[a-z0-9_]+)\(([^)]*)\)",
-                             code, re.M):
-            self.add_macro(m[1], m[2], path, private)
+        for m in re.finditer(r"^#\s*define\s+(plait_[a-z0-9_]+)\(([^)]*)\)"
+                             r"(\s*\(\1\)\()?", code, re.M):
+            if m[3]:
+                self.placed.add(m[1])
+            else:
+                self.add_macro(m[1], m[2], path, private)
         code = strip_bodies(code)
         code = re.sub(r"^\s*#.*$", "", code, flags=re.M)
         for statement in self.statements(code):
@@ -131,15 +130,10 @@ class Headers:
                 self.inlined.add(m[1])
 
     def prototype(self, name):
-        """Of a function, a function's type, or a macro, None if unknown.  A
-        macro X over a function X_at that adds the place has its prototype."""
-        for table in (self.functions, self.types, self.documented):
-            if name in table:
-                return table[name]
-        at = self.functions.get(name + "_at")
-        if name in self.macros and at and at.endswith("const char*where)"):
-            at = at.replace(name + "_at(", name + "(", 1)
-            at = re.sub(r",?const char\*where\)$", ")", at)
-            if at.count(",") + 1 == len(self.macros[name]):
-                return at
-        return None
+        """Of a function or a function's type, None if unknown.  Without the
+        place, if a macro adds that."""
+        text = self.functions.get(name, self.types.get(name))
+        if name in self.placed:
+            text = re.sub(r",?const char\*where\)$", ")", text)
+            text = text.replace("(const char*where,", "(", 1)
+        return text

@@ -42,7 +42,7 @@ static const char *dot(void)
 
 static struct plait_deferred *make(const char *where, struct plait_promise **p)
 {
-	return plait_deferred_new_at(p, NULL, NULL, where);
+	return (plait_deferred_new)(p, NULL, NULL, where);
 }
 
 static void end(struct plait_deferred **d, struct plait_promise **p)
@@ -126,9 +126,9 @@ TEST(dump_says_who_waits_for_the_oldest, PURE)
 	ck_assert_ptr_nonnull(strstr(dump(), "waited for by 1 callback\n"));
 	plait_deferred_add_both(d, pass, NULL);
 	ck_assert_ptr_nonnull(strstr(dump(), "waited for by 2 callbacks\n"));
-	middle = plait_succeed_at(PLAIT_NONE, "middle");
+	middle = (plait_succeed)(PLAIT_NONE, "middle");
 	plait_deferred_add_callback(middle, return_deferred, d);
-	outer = plait_succeed_at(PLAIT_NONE, "outer");
+	outer = (plait_succeed)(PLAIT_NONE, "outer");
 	plait_deferred_add_callback(outer, return_deferred, middle);
 	ck_assert_str_eq(dump(), "1 made at a, age unknown, waited for by 2 "
 				 "callbacks, the one made at outer\n");
@@ -281,14 +281,13 @@ TEST(graph_has_states_callbacks_and_edges, PURE)
 {
 	struct plait_promise *p, *q;
 	struct plait_deferred *pending = make("p.c:1", &p), *outer,
-			      *paused =
-				      plait_succeed_at(plait_int(42), "s.c:3"),
-			      *fired = plait_succeed_at(plait_text("x"),
-							"f.c:1"),
+			      *paused = (plait_succeed)(plait_int(42), "s.c:3"),
+			      *fired =
+				      (plait_succeed)(plait_text("x"), "f.c:1"),
 			      *target = make("t.c:4", &q);
 	void *chained = target, *inner = pending;
 
-	outer = plait_succeed_at(PLAIT_NONE, "o.c:2");
+	outer = (plait_succeed)(PLAIT_NONE, "o.c:2");
 	plait_deferred_pause(paused);
 	for (int i = 0; i < 9; i++)
 		plait_deferred_add_both(paused, pass, NULL);
@@ -331,7 +330,7 @@ TEST(graph_may_be_drawn_from_inside, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d =
-		plait_deferred_new_at(&p, look_and_cancel, NULL, "r.c:1");
+		(plait_deferred_new)(&p, look_and_cancel, NULL, "r.c:1");
 
 	plait_deferred_add_both(d, look, d);
 	plait_deferred_free(&d);
@@ -343,7 +342,7 @@ TEST(graph_may_be_drawn_from_inside, PURE)
 TEST(text_that_would_end_the_label_is_left_out, PURE)
 {
 	struct plait_deferred *d =
-		plait_succeed_at(plait_text("a\"];\n\\"), "\"q\\\".c\n:1");
+		(plait_succeed)(plait_text("a\"];\n\\"), "\"q\\\".c\n:1");
 
 	assert_graph(dot());
 	assert_dot_accepts(text);
@@ -684,11 +683,12 @@ static void leave_a_failure(void *arg)
 	struct plait_deferred *d;
 
 	ask_for(arg);
-	deep = plait_fail_at("deep.c:1", &plait_error_os, 0, NULL, "no ink");
-	cause = plait_fail_at("mid.c:2", &plait_error_timeout, 0,
-			      plait_value_failure(&deep), "%s", "");
-	d = plait_failed(plait_fail_at("top.c:3", &plait_error_any, 0,
-				       plait_value_failure(&cause), "no poem"));
+	deep = (plait_fail)("deep.c:1", &plait_error_os, "no ink");
+	cause = (plait_fail_because)("mid.c:2", &plait_error_timeout,
+				     plait_value_failure(&deep), "%s", "");
+	d = plait_failed((plait_fail_because)("top.c:3", &plait_error_any,
+					      plait_value_failure(&cause),
+					      "no poem"));
 	plait_value_free(&cause);
 	plait_value_free(&deep);
 	plait_deferred_free(&d);
@@ -721,7 +721,7 @@ static void leave_a_cancellation(void *arg)
 
 	ask_for("failures");
 	d = make("made.c:1", &p);
-	plait_deferred_cancel_at(d, "no more\npaper", "cancel.c:2");
+	(plait_deferred_cancel_because)(d, "no more\npaper", "cancel.c:2");
 	end(&d, &p);
 }
 
@@ -751,17 +751,18 @@ static void make_stale(void)
 	ask_for("quarantine");
 	stale = d = make("made.c:1", &p);
 	stale_promise = p;
-	plait_fire_at(&p, PLAIT_NONE, "fired.c:2");
-	plait_deferred_free_at(&d, "freed.c:3");
+	(plait_fire)(&p, PLAIT_NONE, "fired.c:2");
+	(plait_deferred_free)(&d, "freed.c:3");
 }
 
 #define USES(USE)                                                              \
-	USE("used.c:4", plait_fire_at(&stale_promise, PLAIT_NONE, "used.c:4")) \
-	USE("used.c:4", plait_promise_drop_at(&stale_promise, "used.c:4"))     \
+	USE("used.c:4", (plait_fire)(&stale_promise, PLAIT_NONE, "used.c:4"))  \
+	USE("used.c:4", (plait_promise_drop)(&stale_promise, "used.c:4"))      \
 	USE("plait_promise_is_cancelled()",                                    \
 	    plait_promise_is_cancelled(stale_promise))                         \
-	USE("used.c:4", plait_deferred_cancel_at(stale, NULL, "used.c:4"))     \
-	USE("used.c:4", plait_deferred_free_at(&stale, "used.c:4"))            \
+	USE("used.c:4",                                                        \
+	    (plait_deferred_cancel_because)(stale, NULL, "used.c:4"))          \
+	USE("used.c:4", (plait_deferred_free)(&stale, "used.c:4"))             \
 	USE("plait_deferred_detach()", plait_deferred_detach(&stale))          \
 	USE("plait_deferred_add_callbacks()",                                  \
 	    plait_deferred_add_both(stale, pass, NULL))                        \
@@ -804,10 +805,10 @@ static void use_what_another_took(void *arg)
 
 	ask_for("quarantine");
 	stale = make("inner.c:1", &p);
-	plait_fire_at(&p, PLAIT_NONE, "fired.c:2");
-	outer = plait_succeed_at(PLAIT_NONE, "outer.c:3");
+	(plait_fire)(&p, PLAIT_NONE, "fired.c:2");
+	outer = (plait_succeed)(PLAIT_NONE, "outer.c:3");
 	plait_deferred_add_callback(outer, return_deferred, stale);
-	plait_deferred_cancel_at(stale, NULL, "used.c:4");
+	(plait_deferred_cancel_because)(stale, NULL, "used.c:4");
 }
 
 TEST(one_that_another_took_ended_there, PURE)

@@ -653,9 +653,9 @@ TEST(promises_never_fired_are_reported_with_their_place, PURE)
 TEST(one_that_fired_and_is_kept_is_reported_with_its_places, PURE)
 {
 	struct plait_promise *p;
-	struct plait_deferred *d = plait_deferred_new_at(&p, NULL, NULL, "m:1");
+	struct plait_deferred *d = (plait_deferred_new)(&p, NULL, NULL, "m:1");
 
-	plait_fire_at(&p, PLAIT_NONE, "f:2");
+	(plait_fire)(&p, PLAIT_NONE, "f:2");
 	ck_assert_uint_eq(plait_deferred_report_pending(), 1);
 	ck_assert_str_eq(unhandled_text(), "NeverFreedError: deferred made at "
 					   "m:1, age unknown, fired at f:2");

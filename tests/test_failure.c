@@ -93,7 +93,7 @@ static plait_value grouped(plait_value *v, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		members[i] = plait_failed(v[i]);
-	race = plait_race_at(members, n, "race.c:1");
+	race = (plait_race)(members, n, "race.c:1");
 	group = plait_value_ref(plait_deferred_result(race));
 	handle_all(race);
 	plait_deferred_free(&race);
@@ -505,9 +505,9 @@ static const char *explained(const plait_value *v, size_t *size)
 static plait_value caused_at(const char *where, plait_value cause,
 			     const char *message)
 {
-	plait_value v =
-		plait_fail_at(where, &plait_error_any, 0,
-			      plait_value_failure(&cause), "%s", message);
+	plait_value v = (plait_fail_because)(where, &plait_error_any,
+					     plait_value_failure(&cause), "%s",
+					     message);
 
 	plait_value_free(&cause);
 	return v;
@@ -515,7 +515,7 @@ static plait_value caused_at(const char *where, plait_value cause,
 
 static plait_value broken_pipe(void)
 {
-	return plait_fail_at("pipe.c:1", &plait_error_os, EPIPE, NULL, "send");
+	return (plait_fail_errno)("pipe.c:1", &plait_error_os, EPIPE, "send");
 }
 
 GROUP("tree");
@@ -551,8 +551,9 @@ TEST(explanation_names_the_member_of_a_gather, PURE)
 		plait_succeed(PLAIT_NONE),
 		plait_failed(broken_pipe()),
 	};
-	struct plait_deferred *d = plait_gather_at(
-		members, 2, PLAIT_DEFERRED_LIST_CONSUME_ERRORS, "gather.c:5");
+	struct plait_deferred *d =
+		(plait_gather)(members, 2, PLAIT_DEFERRED_LIST_CONSUME_ERRORS,
+			       "gather.c:5");
 	size_t size;
 
 	ck_assert_str_eq(explained(plait_deferred_result(d), &size),
@@ -567,8 +568,8 @@ TEST(explanation_names_the_member_of_a_gather, PURE)
 
 TEST(explanation_escapes_what_could_forge_a_line, PURE)
 {
-	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "%s",
-				      "a\n  because \x1b[0m\xc3\xa9");
+	plait_value v = (plait_fail)("w", &plait_error_any, "%s",
+				     "a\n  because \x1b[0m\xc3\xa9");
 	size_t size;
 
 	ck_assert_str_eq(explained(&v, &size),
@@ -579,7 +580,7 @@ TEST(explanation_escapes_what_could_forge_a_line, PURE)
 
 static plait_value cause_a_great_many(void)
 {
-	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "x");
+	plait_value v = (plait_fail)("w", &plait_error_any, "x");
 
 	for (int i = 0; i < 200000; i++)
 		v = caused_at("w", v, "x");
@@ -588,10 +589,10 @@ static plait_value cause_a_great_many(void)
 
 static plait_value carry_a_great_many(void)
 {
-	plait_value v = plait_fail_at("w", &plait_error_any, 0, NULL, "x");
+	plait_value v = (plait_fail)("w", &plait_error_any, "x");
 
 	for (int i = 0; i < 200000; i++)
-		v = plait_fail_with_at("w", &plait_error_any, v, "x");
+		v = (plait_fail_with)("w", &plait_error_any, v, "x");
 	return v;
 }
 

@@ -25,11 +25,10 @@ static struct plait_promise *promise;
 
 #define DEFERRED_USES(USE)                                                     \
 	USE("plait_deferred_add_callbacks()", pass_both(shared, "a"))          \
-	USE("worker.c:2", plait_fire_at(&promise, PLAIT_NONE, "worker.c:2"))   \
-	USE("worker.c:2", plait_promise_drop_at(&promise, "worker.c:2"))       \
-	USE("worker.c:2",                                                      \
-	    plait_deferred_cancel_at(shared, NULL, "worker.c:2"))              \
-	USE("worker.c:2", plait_deferred_free_at(&shared, "worker.c:2"))       \
+	USE("worker.c:2", (plait_fire)(&promise, PLAIT_NONE, "worker.c:2"))    \
+	USE("worker.c:2", (plait_promise_drop)(&promise, "worker.c:2"))        \
+	USE("worker.c:2", (plait_deferred_cancel)(shared, "worker.c:2"))       \
+	USE("worker.c:2", (plait_deferred_free)(&shared, "worker.c:2"))        \
 	USE("plait_deferred_detach()", plait_deferred_detach(&shared))         \
 	USE("plait_deferred_pause()", plait_deferred_pause(shared))            \
 	USE("plait_chain()", plait_value v = plait_chain(&shared);             \
@@ -49,7 +48,7 @@ static void *use_it(void *arg)
 
 static void use_elsewhere(void *arg)
 {
-	shared = plait_deferred_new_at(&promise, NULL, NULL, "main.c:1");
+	shared = (plait_deferred_new)(&promise, NULL, NULL, "main.c:1");
 	in_thread(use_it, arg);
 }
 
@@ -72,7 +71,7 @@ static bool frees = true;
 static void *make_and_end(void *arg)
 {
 	struct plait_deferred *d =
-		plait_deferred_new_at(&promise, NULL, NULL, "worker.c:1");
+		(plait_deferred_new)(&promise, NULL, NULL, "worker.c:1");
 
 	plait_fire(&promise, PLAIT_NONE);
 	shared = d;
@@ -91,7 +90,7 @@ TEST(each_thread_has_deferreds_of_its_own, PURE)
 static void free_of_a_dead_thread(void *arg)
 {
 	in_thread(make_and_end, NULL);
-	plait_deferred_free_at(&shared, "main.c:3");
+	(plait_deferred_free)(&shared, "main.c:3");
 }
 
 TEST(what_a_thread_has_left_behind_is_nobodys, PURE)
@@ -158,8 +157,8 @@ static plait_value no_call(size_t count, void *arg)
 }
 
 #define REACTOR_USES(USE)                                                      \
-	USE("worker.c:2", plait_reactor_run_at(reactor, "worker.c:2"))         \
-	USE("worker.c:2", plait_reactor_iterate_at(reactor, 0, "worker.c:2"))  \
+	USE("worker.c:2", (plait_reactor_run)(reactor, "worker.c:2"))          \
+	USE("worker.c:2", (plait_reactor_iterate)(reactor, 0, "worker.c:2"))   \
 	USE("plait_reactor_stop()", plait_reactor_stop(reactor))               \
 	USE("plait_reactor_stop_now()", plait_reactor_stop_now(reactor))       \
 	USE("plait_reactor_free()", plait_reactor_free(&reactor))              \
@@ -186,7 +185,7 @@ static plait_value no_call(size_t count, void *arg)
 	USE("plait_cooperator_new()", plait_cooperator_new(reactor, 0))        \
 	USE("plait_cooperator_stop()",                                         \
 	    plait_cooperator_stop(parts.cooperator))                           \
-	USE("worker.c:2", plait_scope_new_at(reactor, "worker.c:2"))           \
+	USE("worker.c:2", (plait_scope_new)(reactor, "worker.c:2"))            \
 	USE("plait_watch_start()",                                             \
 	    plait_watch_start(reactor, &(struct plait_watch){ .fn = NULL }, 0, \
 			      PLAIT_WATCH_READ, never_ready))                  \
@@ -196,7 +195,7 @@ static plait_value no_call(size_t count, void *arg)
 	    plait_listen_tcp(reactor, 0, &parts.factory, NULL, NULL))          \
 	USE("worker.c:2",                                                      \
 	    struct plait_deferred *d =                                         \
-		    plait_port_stop_listening_at(&parts.port, "worker.c:2");   \
+		    (plait_port_stop_listening)(&parts.port, "worker.c:2");    \
 	    plait_deferred_free(&d))                                           \
 	USE("plait_connect_tcp()",                                             \
 	    plait_connect_tcp(reactor, "127.0.0.1", 1, &parts.factory, NULL))  \
@@ -246,7 +245,7 @@ static void run_and_use_elsewhere(void *arg)
 	reactor = plait_reactor_new(backend);
 	make_parts();
 	plait_call_later(reactor, 0, use_it_elsewhere, arg);
-	plait_reactor_run_at(reactor, "main.c:1");
+	(plait_reactor_run)(reactor, "main.c:1");
 }
 
 GROUP("reactors");
@@ -330,7 +329,7 @@ static void connect_and_use_elsewhere(void *arg)
 	plait_port_host(port, &address);
 	fd = peer_connect((uint16_t)plait_address_port(&address));
 	for (;;)
-		plait_reactor_iterate_at(reactor, 1, "main.c:1");
+		(plait_reactor_iterate)(reactor, 1, "main.c:1");
 	close(fd);
 }
 
@@ -380,14 +379,15 @@ TEST(a_reactor_that_does_not_run_is_anybodys, ON_EACH_BACKEND)
 			      nothing, NULL))                                  \
 	USE("plait_scope_leave()", plait_scope_leave(&parts.entry))            \
 	USE("worker.c:2",                                                      \
-	    plait_scope_cancel_at(parts.scope, "no", "worker.c:2"))            \
-	USE("worker.c:2", struct plait_deferred *d = plait_scope_close_at(     \
-				  &parts.scope, "worker.c:2");                 \
+	    (plait_scope_cancel)(parts.scope, "no", "worker.c:2"))             \
+	USE("worker.c:2",                                                      \
+	    struct plait_deferred *d =                                         \
+		    (plait_scope_close)(&parts.scope, "worker.c:2");           \
 	    plait_deferred_free(&d))                                           \
 	USE("plait_scope_set_deadline()",                                      \
 	    plait_scope_set_deadline(parts.scope, 1))                          \
 	USE("plait_scope_shield()", plait_scope_shield(parts.scope, 1))        \
-	USE("worker.c:2", plait_scope_new_in_at(parts.scope, "worker.c:2"))    \
+	USE("worker.c:2", (plait_scope_new_in)(parts.scope, "worker.c:2"))     \
 	USE("plait_scope_deadline()", plait_scope_deadline(parts.scope))       \
 	USE("plait_scope_reason()", plait_scope_reason(parts.scope))
 
@@ -404,7 +404,7 @@ static void *use_scope(void *arg)
 
 static void use_scope_elsewhere(void *arg)
 {
-	parts.scope = plait_scope_new_at(NULL, "loop.c:1");
+	parts.scope = (plait_scope_new)(NULL, "loop.c:1");
 	plait_scope_enter(parts.scope, &parts.entry, nothing, NULL);
 	in_thread(use_scope, arg);
 }

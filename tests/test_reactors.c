@@ -24,7 +24,7 @@ static void make(void *arg)
 {
 	struct made *m = arg;
 
-	m->d = plait_deferred_new_at(&m->promise, NULL, NULL, m->where);
+	m->d = (plait_deferred_new)(&m->promise, NULL, NULL, m->where);
 }
 
 static void make_in_turn_of(struct plait_reactor *r, struct made *m)

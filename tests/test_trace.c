@@ -318,7 +318,7 @@ TEST(text_that_is_no_json_is_left_out, PURE)
 	struct plait_deferred *d;
 
 	plait_trace_start(0);
-	d = plait_deferred_new_at(&p, NULL, NULL, "a\"b\\c\nd\xc3:1");
+	d = (plait_deferred_new)(&p, NULL, NULL, "a\"b\\c\nd\xc3:1");
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
 	dump_at_last();

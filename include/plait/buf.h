@@ -68,8 +68,8 @@ size_t plait_buf_max(const struct plait_buf *b);
 plait_value plait_buf_value(struct plait_buf *b);
 
 /* The buffer that the value is: borrowed.  Aborts if it is none. */
-#define plait_value_buf(v) plait_value_buf_at((v), PLAIT_HERE)
-struct plait_buf *plait_value_buf_at(const plait_value *v, const char *where);
+struct plait_buf *plait_value_buf(const plait_value *v, const char *where);
+#define plait_value_buf(...) (plait_value_buf)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }

@@ -33,35 +33,29 @@ extern const struct plait_type plait_client_type;
  * the protocol as a value of the above type, in the turn after its
  * connection_made(); or fails as connecting failed, or as the connection was
  * lost before that.  Cancelling it stops connecting.  Never NULL.
- *
- * struct plait_deferred *plait_client_connect_tcp(struct plait_reactor *r,
- *     const char *host, unsigned port, const struct plait_protocol_ops *ops,
- *     const struct plait_connect_options *options);
  */
-#define plait_client_connect_tcp(r, host, port, ops, options)                  \
-	plait_client_connect_tcp_at((r), (host), (port), (ops), (options),     \
-				    PLAIT_HERE)
 struct plait_deferred *
-plait_client_connect_tcp_at(struct plait_reactor *r, const char *host,
-			    unsigned port, const struct plait_protocol_ops *ops,
-			    const struct plait_connect_options *options,
-			    const char *where) PLAIT_MUST_USE;
+plait_client_connect_tcp(struct plait_reactor *r, const char *host,
+			 unsigned port, const struct plait_protocol_ops *ops,
+			 const struct plait_connect_options *options,
+			 const char *where) PLAIT_MUST_USE;
+#define plait_client_connect_tcp(...)                                          \
+	(plait_client_connect_tcp)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * The protocol of such a value: borrowed, as any from the reactor; NULL if
  * its connection was lost meanwhile.  Any other type aborts.
  */
-#define plait_value_client(v) plait_value_client_at((v), PLAIT_HERE)
-struct plait_protocol *plait_value_client_at(const plait_value *v,
-					     const char *where);
+struct plait_protocol *plait_value_client(const plait_value *v,
+					  const char *where);
+#define plait_value_client(...) (plait_value_client)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * The same, and takes the value out of the slot, which holds none afterwards:
  * the connection is not lost with it any more.
  */
-#define plait_client_take(slot) plait_client_take_at((slot), PLAIT_HERE)
-struct plait_protocol *plait_client_take_at(plait_value *slot,
-					    const char *where);
+struct plait_protocol *plait_client_take(plait_value *slot, const char *where);
+#define plait_client_take(...) (plait_client_take)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }

@@ -65,11 +65,11 @@ void plait_coiterator_free(struct plait_coiterator **tp);
  * step, or fails as it did.  Any number of them, also afterwards.  Cancelling
  * one is to wait no more: the task goes on.
  */
-#define plait_coiterator_when_done(t)                                          \
-	plait_coiterator_when_done_at((t), PLAIT_HERE)
 struct plait_deferred *
-plait_coiterator_when_done_at(struct plait_coiterator *t,
-			      const char *where) PLAIT_MUST_USE;
+plait_coiterator_when_done(struct plait_coiterator *t,
+			   const char *where) PLAIT_MUST_USE;
+#define plait_coiterator_when_done(...)                                        \
+	(plait_coiterator_when_done)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Hold it and let it go on; they nest.  Stop: it makes no further step, what

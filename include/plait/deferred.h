@@ -38,60 +38,52 @@ extern const struct plait_type plait_deferred_type;
 typedef plait_value plait_canceller(struct plait_deferred *d, void *arg);
 
 /*
- * struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
- *     plait_canceller *canceller, void *arg);
- *
  * Gives the waiting end and stores the firing end, which is given too.
  * canceller may be NULL.  Never NULL: with no memory it gives a deferred that
  * has failed with no memory already, and stores NULL.
  */
-#define plait_deferred_new(ret, canceller, arg)                                \
-	plait_deferred_new_at((ret), (canceller), (arg), PLAIT_HERE)
-struct plait_deferred *plait_deferred_new_at(struct plait_promise **ret,
-					     plait_canceller *canceller,
-					     void *arg,
-					     const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
+					  plait_canceller *canceller, void *arg,
+					  const char *where) PLAIT_MUST_USE;
+#define plait_deferred_new(...) (plait_deferred_new)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * A deferred that has fired with v, which is taken.  plait_succeed() takes
  * any value but a failure or a deferred, plait_failed() only a failure;
  * else they abort.  Never NULL.
  */
-#define plait_succeed(v) plait_succeed_at((v), PLAIT_HERE)
-#define plait_failed(v) plait_failed_at((v), PLAIT_HERE)
-struct plait_deferred *plait_succeed_at(plait_value v,
-					const char *where) PLAIT_MUST_USE;
-struct plait_deferred *plait_failed_at(plait_value v,
-				       const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_succeed(plait_value v,
+				     const char *where) PLAIT_MUST_USE;
+#define plait_succeed(...) (plait_succeed)(__VA_ARGS__, PLAIT_HERE)
+struct plait_deferred *plait_failed(plait_value v,
+				    const char *where) PLAIT_MUST_USE;
+#define plait_failed(...) (plait_failed)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * What a function returned, value, failure or deferred, as a deferred: a
  * deferred is given back itself, anything else has fired already.  v is
  * taken.  Never NULL.
  */
-#define plait_maybe_deferred(v) plait_maybe_deferred_at((v), PLAIT_HERE)
-struct plait_deferred *
-plait_maybe_deferred_at(plait_value v, const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_maybe_deferred(plait_value v,
+					    const char *where) PLAIT_MUST_USE;
+#define plait_maybe_deferred(...)                                              \
+	(plait_maybe_deferred)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * int plait_fire(struct plait_promise **pp, plait_value v);
- *
  * Fires: the result is v, which is taken in any case, and the callbacks run
  * before this returns.  Spends the promise: *pp is NULL afterwards.  0;
  * -ECANCELED if the deferred was cancelled, and -EALREADY if *pp was NULL,
  * then v is just freed; -EINVAL if v is a deferred, which is freed, and the
  * promise is not spent.
  */
-#define plait_fire(pp, v) plait_fire_at((pp), (v), PLAIT_HERE)
-int plait_fire_at(struct plait_promise **pp, plait_value v, const char *where);
+int plait_fire(struct plait_promise **pp, plait_value v, const char *where);
+#define plait_fire(...) (plait_fire)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * void plait_promise_drop(struct plait_promise **pp);
- *
  * Gives up the firing end; if it has not fired, fires "abandoned".
  */
-#define plait_promise_drop(pp) plait_promise_drop_at((pp), PLAIT_HERE)
-void plait_promise_drop_at(struct plait_promise **pp, const char *where);
+void plait_promise_drop(struct plait_promise **pp, const char *where);
+#define plait_promise_drop(...) (plait_promise_drop)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * True if nobody wants the result any more, so that work for it may stop.  Any
@@ -142,16 +134,14 @@ void plait_deferred_forward(struct plait_deferred *d,
  * CancelledError without one.  If d waits for another deferred, that one is
  * cancelled instead.  On a deferred that has fired, nothing.  The place of
  * this call, and the reason, borrowed for good, stand in the failure.
- *
- * void plait_deferred_cancel(struct plait_deferred *d);
- * void plait_deferred_cancel_because(struct plait_deferred *d,
- *     const char *reason);
  */
-#define plait_deferred_cancel(d) plait_deferred_cancel_at((d), NULL, PLAIT_HERE)
-#define plait_deferred_cancel_because(d, reason)                               \
-	plait_deferred_cancel_at((d), (reason), PLAIT_HERE)
-void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
-			      const char *where);
+void plait_deferred_cancel(struct plait_deferred *d, const char *where);
+#define plait_deferred_cancel(...)                                             \
+	(plait_deferred_cancel)(__VA_ARGS__, PLAIT_HERE)
+void plait_deferred_cancel_because(struct plait_deferred *d, const char *reason,
+				   const char *where);
+#define plait_deferred_cancel_because(...)                                     \
+	(plait_deferred_cancel_because)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Ends the waiting end: cancels what is pending, so that callbacks see the
@@ -159,8 +149,8 @@ void plait_deferred_cancel_at(struct plait_deferred *d, const char *reason,
  * failure in it that nobody handled is reported, unless it is the
  * cancellation itself.  NULL does nothing; *dp is NULL afterwards.
  */
-#define plait_deferred_free(dp) plait_deferred_free_at((dp), PLAIT_HERE)
-void plait_deferred_free_at(struct plait_deferred **dp, const char *where);
+void plait_deferred_free(struct plait_deferred **dp, const char *where);
+#define plait_deferred_free(...) (plait_deferred_free)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Lets it run on without this end; nobody is left to unpause it, so pauses

@@ -45,31 +45,29 @@ enum {
  * to the unhandled hook as well, but not that it was cancelled because the list
  * was. Never NULL; with no memory it frees the members and has failed.
  */
-#define plait_deferred_list(members, n, flags)                                 \
-	plait_deferred_list_at((members), (n), (flags), PLAIT_HERE)
-struct plait_deferred *plait_deferred_list_at(struct plait_deferred **members,
-					      size_t n, unsigned flags,
-					      const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_deferred_list(struct plait_deferred **members,
+					   size_t n, unsigned flags,
+					   const char *where) PLAIT_MUST_USE;
+#define plait_deferred_list(...) (plait_deferred_list)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Waits for all members to succeed and fires with their values; fails with
  * the first failure, FirstError.  Of the flags,
  * PLAIT_DEFERRED_LIST_CONSUME_ERRORS counts.
  */
-#define plait_gather(members, n, flags)                                        \
-	plait_gather_at((members), (n), (flags), PLAIT_HERE)
-struct plait_deferred *plait_gather_at(struct plait_deferred **members,
-				       size_t n, unsigned flags,
-				       const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_gather(struct plait_deferred **members, size_t n,
+				    unsigned flags,
+				    const char *where) PLAIT_MUST_USE;
+#define plait_gather(...) (plait_gather)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Waits for the first member to succeed, cancels the others, in order, and
  * fires with it, indexed.  Fails with FailureGroup if all fail, at once if
  * there are none.
  */
-#define plait_race(members, n) plait_race_at((members), (n), PLAIT_HERE)
-struct plait_deferred *plait_race_at(struct plait_deferred **members, size_t n,
-				     const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_race(struct plait_deferred **members, size_t n,
+				  const char *where) PLAIT_MUST_USE;
+#define plait_race(...) (plait_race)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }

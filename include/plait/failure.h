@@ -59,41 +59,37 @@ extern const struct plait_error plait_error_connection_aborted;
 extern const struct plait_type plait_failure_type;
 
 /*
- * Makes a failure of that kind, with a message as printf() makes it, and
- * gives it as a value: "raise".
+ * Make a failure of that kind, with a message as printf() makes it, and give
+ * it as a value: "raise".  where is the place that made it, "file.c:42", which
+ * the macros fill in; it must stay valid for ever, as a literal does.
  */
-#define plait_fail(kind, ...)                                                  \
-	plait_fail_at(PLAIT_HERE, (kind), 0, NULL, __VA_ARGS__)
+plait_value plait_fail(const char *where, const struct plait_error *kind,
+		       const char *fmt, ...) PLAIT_PRINTF(3, 4);
+#define plait_fail(...) (plait_fail)(PLAIT_HERE, __VA_ARGS__)
 
 /*
- * The same for an errno.  plait_failure_str() adds its text behind the
- * message, so the message need not say it.
+ * With an errno.  plait_failure_str() adds its text behind the message, so the
+ * message need not say it.
  */
-#define plait_fail_errno(kind, err, ...)                                       \
-	plait_fail_at(PLAIT_HERE, (kind), (err), NULL, __VA_ARGS__)
-
-/* The same for a failure that another one caused; cause is borrowed. */
-#define plait_fail_because(kind, cause, ...)                                   \
-	plait_fail_at(PLAIT_HERE, (kind), 0, (cause), __VA_ARGS__)
+plait_value plait_fail_errno(const char *where, const struct plait_error *kind,
+			     int err, const char *fmt, ...) PLAIT_PRINTF(4, 5);
+#define plait_fail_errno(...) (plait_fail_errno)(PLAIT_HERE, __VA_ARGS__)
 
 /*
- * The same for a failure that carries a value, detail, which is taken.
+ * With the failure that caused it: cause is borrowed, and the new failure
+ * takes a reference of its own.  NULL: no cause.
  */
-#define plait_fail_with(kind, detail, ...)                                     \
-	plait_fail_with_at(PLAIT_HERE, (kind), (detail), __VA_ARGS__)
-plait_value plait_fail_with_at(const char *where,
+plait_value plait_fail_because(const char *where,
 			       const struct plait_error *kind,
-			       plait_value detail, const char *fmt, ...)
-	PLAIT_PRINTF(4, 5);
+			       const struct plait_failure *cause,
+			       const char *fmt, ...) PLAIT_PRINTF(4, 5);
+#define plait_fail_because(...) (plait_fail_because)(PLAIT_HERE, __VA_ARGS__)
 
-/*
- * What the three macros above it call.  where is borrowed for good: a literal.
- * err is an errno or 0.  cause may be NULL; the failure takes a reference of
- * its own.
- */
-plait_value plait_fail_at(const char *where, const struct plait_error *kind,
-			  int err, const struct plait_failure *cause,
-			  const char *fmt, ...) PLAIT_PRINTF(5, 6);
+/* With a value that it carries, detail, which is taken. */
+plait_value plait_fail_with(const char *where, const struct plait_error *kind,
+			    plait_value detail, const char *fmt, ...)
+	PLAIT_PRINTF(4, 5);
+#define plait_fail_with(...) (plait_fail_with)(PLAIT_HERE, __VA_ARGS__)
 
 /* The static failures, as values.  Freeing them does nothing. */
 plait_value plait_cancelled(void);
@@ -106,9 +102,9 @@ static inline bool plait_value_is_failure(const plait_value *v)
 }
 
 /* The failure that the value is: borrowed.  Aborts if it is none. */
-#define plait_value_failure(v) plait_value_failure_at((v), PLAIT_HERE)
-const struct plait_failure *plait_value_failure_at(const plait_value *v,
-						   const char *where);
+const struct plait_failure *plait_value_failure(const plait_value *v,
+						const char *where);
+#define plait_value_failure(...) (plait_value_failure)(__VA_ARGS__, PLAIT_HERE)
 
 /* A value that is f: a reference of its own, f stays the caller's. */
 plait_value plait_failure_value(const struct plait_failure *f);

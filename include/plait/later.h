@@ -19,9 +19,6 @@ typedef plait_value plait_on_timeout_cancel(plait_value *result, double seconds,
 					    void *arg);
 
 /*
- * struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
- *     struct plait_reactor *r, double seconds);
- *
  * Adds a pair that the chain has to reach within that many seconds: else d is
  * cancelled, and the CancelledError that comes of it becomes TimeoutError.
  * One that somebody else caused stays, also if he came second.  A chain that
@@ -33,15 +30,17 @@ typedef plait_value plait_on_timeout_cancel(plait_value *result, double seconds,
  * is, if the timeout did cancel.  With no memory for the timeout, d is
  * cancelled at once.  Both return d.
  */
-#define plait_deferred_add_timeout(d, r, seconds)                              \
-	plait_deferred_add_timeout_at((d), (r), (seconds), NULL, NULL,         \
-				      PLAIT_HERE)
-#define plait_deferred_add_timeout_with(d, r, seconds, on_cancel, arg)         \
-	plait_deferred_add_timeout_at((d), (r), (seconds), (on_cancel), (arg), \
-				      PLAIT_HERE)
-struct plait_deferred *plait_deferred_add_timeout_at(
+struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
+						  struct plait_reactor *r,
+						  double seconds,
+						  const char *where);
+#define plait_deferred_add_timeout(...)                                        \
+	(plait_deferred_add_timeout)(__VA_ARGS__, PLAIT_HERE)
+struct plait_deferred *plait_deferred_add_timeout_with(
 	struct plait_deferred *d, struct plait_reactor *r, double seconds,
 	plait_on_timeout_cancel *on_cancel, void *arg, const char *where);
+#define plait_deferred_add_timeout_with(...)                                   \
+	(plait_deferred_add_timeout_with)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Calls fn(arg) in that many seconds and fires with what it returns; with
@@ -49,12 +48,11 @@ struct plait_deferred *plait_deferred_add_timeout_at(
  * cancels what fn began.  If the reactor is freed first, it fails with
  * AbandonedError.  Never NULL.
  */
-#define plait_defer_later(r, seconds, fn, arg)                                 \
-	plait_defer_later_at((r), (seconds), (fn), (arg), PLAIT_HERE)
-struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
-					    double seconds, plait_operation *fn,
-					    void *arg,
-					    const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_defer_later(struct plait_reactor *r,
+					 double seconds, plait_operation *fn,
+					 void *arg,
+					 const char *where) PLAIT_MUST_USE;
+#define plait_defer_later(...) (plait_defer_later)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }

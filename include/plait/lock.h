@@ -35,13 +35,14 @@ void plait_semaphore_free(struct plait_semaphore **sp);
  * if one is free, else when it is handed over.  Cancelling it leaves the
  * queue; after it has fired, nothing: the token stays the caller's.
  */
-#define plait_lock_acquire(l) plait_lock_acquire_at((l), PLAIT_HERE)
-#define plait_semaphore_acquire(s) plait_semaphore_acquire_at((s), PLAIT_HERE)
-struct plait_deferred *plait_lock_acquire_at(struct plait_lock *l,
-					     const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_lock_acquire(struct plait_lock *l,
+					  const char *where) PLAIT_MUST_USE;
+#define plait_lock_acquire(...) (plait_lock_acquire)(__VA_ARGS__, PLAIT_HERE)
 struct plait_deferred *
-plait_semaphore_acquire_at(struct plait_semaphore *s,
-			   const char *where) PLAIT_MUST_USE;
+plait_semaphore_acquire(struct plait_semaphore *s,
+			const char *where) PLAIT_MUST_USE;
+#define plait_semaphore_acquire(...)                                           \
+	(plait_semaphore_acquire)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Gives a token back.  The first who waits gets it, and his callbacks run
@@ -55,20 +56,15 @@ void plait_semaphore_release(struct plait_semaphore *s);
  * Acquires, calls fn(arg), waits for what it returns, releases whatever
  * happened, and fires with that.  Cancelling it leaves the queue, or cancels
  * what fn began and releases when that has ended.
- *
- * struct plait_deferred *plait_lock_run(struct plait_lock *l,
- *     plait_operation *fn, void *arg);
  */
-#define plait_lock_run(l, fn, arg)                                             \
-	plait_lock_run_at((l), (fn), (arg), PLAIT_HERE)
-#define plait_semaphore_run(s, fn, arg)                                        \
-	plait_semaphore_run_at((s), (fn), (arg), PLAIT_HERE)
-struct plait_deferred *plait_lock_run_at(struct plait_lock *l,
-					 plait_operation *fn, void *arg,
-					 const char *where) PLAIT_MUST_USE;
-struct plait_deferred *plait_semaphore_run_at(struct plait_semaphore *s,
-					      plait_operation *fn, void *arg,
-					      const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
+				      void *arg,
+				      const char *where) PLAIT_MUST_USE;
+#define plait_lock_run(...) (plait_lock_run)(__VA_ARGS__, PLAIT_HERE)
+struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
+					   plait_operation *fn, void *arg,
+					   const char *where) PLAIT_MUST_USE;
+#define plait_semaphore_run(...) (plait_semaphore_run)(__VA_ARGS__, PLAIT_HERE)
 
 bool plait_lock_is_locked(const struct plait_lock *l);
 

@@ -43,15 +43,12 @@ void plait_looping_call_free(struct plait_looping_call **lp);
  * too, and it fails with AbandonedError.  Starting one whose deferred has not
  * fired, also from inside its function, or an interval that is negative or no
  * number, aborts.
- *
- * struct plait_deferred *plait_looping_call_start(
- *     struct plait_looping_call *l, double interval, bool now);
  */
-#define plait_looping_call_start(l, interval, now)                             \
-	plait_looping_call_start_at((l), (interval), (now), PLAIT_HERE)
 struct plait_deferred *
-plait_looping_call_start_at(struct plait_looping_call *l, double interval,
-			    bool now, const char *where) PLAIT_MUST_USE;
+plait_looping_call_start(struct plait_looping_call *l, double interval,
+			 bool now, const char *where) PLAIT_MUST_USE;
+#define plait_looping_call_start(...)                                          \
+	(plait_looping_call_start)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Stops: the pending call is gone, and the deferred of start fires before

@@ -41,9 +41,9 @@ int plait_queue_put(struct plait_queue *q, plait_value v);
  * Fails with QueueUnderflow if too many wait already, QueueShutDown if it is
  * closed and empty.  Cancelling it leaves the queue, and no value is lost.
  */
-#define plait_queue_get(q) plait_queue_get_at((q), PLAIT_HERE)
-struct plait_deferred *plait_queue_get_at(struct plait_queue *q,
-					  const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_queue_get(struct plait_queue *q,
+				       const char *where) PLAIT_MUST_USE;
+#define plait_queue_get(...) (plait_queue_get)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Nothing more can be put; gets that wait fail with QueueShutDown, before this

@@ -29,8 +29,8 @@ int plait_react(plait_react_main *main, void *arg);
  * status, an int; see plait_failure_detail().
  */
 extern const struct plait_error plait_error_exit;
-#define plait_exit(status) plait_exit_at((status), PLAIT_HERE)
-plait_value plait_exit_at(int status, const char *where);
+plait_value plait_exit(int status, const char *where);
+#define plait_exit(...) (plait_exit)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }

@@ -52,8 +52,8 @@ const char *plait_backend_name(size_t i);
  * nothing, each if it had its default action; programs that are executed have
  * that.
  */
-#define plait_reactor_run(r) plait_reactor_run_at((r), PLAIT_HERE)
-int plait_reactor_run_at(struct plait_reactor *r, const char *where);
+int plait_reactor_run(struct plait_reactor *r, const char *where);
+#define plait_reactor_run(...) (plait_reactor_run)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * One turn: what is due, then waiting at most that many seconds for events,
@@ -61,10 +61,10 @@ int plait_reactor_run_at(struct plait_reactor *r, const char *where);
  * no triggers, but for the shutdown that plait_reactor_stop() asked for.
  * Returns as plait_reactor_run() does.
  */
-#define plait_reactor_iterate(r, seconds)                                      \
-	plait_reactor_iterate_at((r), (seconds), PLAIT_HERE)
-int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
-			     const char *where);
+int plait_reactor_iterate(struct plait_reactor *r, double seconds,
+			  const char *where);
+#define plait_reactor_iterate(...)                                             \
+	(plait_reactor_iterate)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Asks a running reactor to stop, after the timers of this turn; a trigger of

@@ -33,12 +33,11 @@ struct plait_transport;
  * was.  NULL with ENOMEM in errno.  r may be NULL for one without deadlines.
  * When the reactor is freed, deadlines end; the scope stays.
  */
-#define plait_scope_new(r) plait_scope_new_at((r), PLAIT_HERE)
-struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
+struct plait_scope *plait_scope_new(struct plait_reactor *r, const char *where);
+#define plait_scope_new(...) (plait_scope_new)(__VA_ARGS__, PLAIT_HERE)
+struct plait_scope *plait_scope_new_in(struct plait_scope *parent,
 				       const char *where);
-#define plait_scope_new_in(parent) plait_scope_new_in_at((parent), PLAIT_HERE)
-struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
-					  const char *where);
+#define plait_scope_new_in(...) (plait_scope_new_in)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Starts d in the scope: it is cancelled with the scope, at once if that has
@@ -66,13 +65,10 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp);
  * the call stand in the failures.  Cancelling what was cancelled does nothing;
  * but cancelled from outside outranks a deadline inside, for all that has not
  * ended yet.
- *
- * void plait_scope_cancel(struct plait_scope *s, const char *reason);
  */
-#define plait_scope_cancel(s, reason)                                          \
-	plait_scope_cancel_at((s), (reason), PLAIT_HERE)
-void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
-			   const char *where);
+void plait_scope_cancel(struct plait_scope *s, const char *reason,
+			const char *where);
+#define plait_scope_cancel(...) (plait_scope_cancel)(__VA_ARGS__, PLAIT_HERE)
 
 bool plait_scope_is_cancelled(const struct plait_scope *s);
 
@@ -104,9 +100,9 @@ void plait_scope_shield(struct plait_scope *s, double seconds);
  * and have.  Cancelling that deferred is to wait no more.  NULL has ended
  * already; *sp is NULL afterwards.
  */
-#define plait_scope_close(sp) plait_scope_close_at((sp), PLAIT_HERE)
-struct plait_deferred *plait_scope_close_at(struct plait_scope **sp,
-					    const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_scope_close(struct plait_scope **sp,
+					 const char *where) PLAIT_MUST_USE;
+#define plait_scope_close(...) (plait_scope_close)(__VA_ARGS__, PLAIT_HERE)
 
 /* True if nothing is in the scope, and no other scope. */
 bool plait_scope_is_empty(const struct plait_scope *s);

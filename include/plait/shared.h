@@ -30,9 +30,9 @@ struct plait_shared *plait_shared_new(struct plait_deferred **dp);
  * Whoever comes after all had gone gets what came of the cancelled operation,
  * mostly its cancellation.
  */
-#define plait_shared_wait(s) plait_shared_wait_at((s), PLAIT_HERE)
-struct plait_deferred *plait_shared_wait_at(struct plait_shared *s,
-					    const char *where) PLAIT_MUST_USE;
+struct plait_deferred *plait_shared_wait(struct plait_shared *s,
+					 const char *where) PLAIT_MUST_USE;
+#define plait_shared_wait(...) (plait_shared_wait)(__VA_ARGS__, PLAIT_HERE)
 
 /* Deferreds that wait now. */
 size_t plait_shared_waiting(const struct plait_shared *s);

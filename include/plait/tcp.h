@@ -50,11 +50,11 @@ void plait_port_host(const struct plait_port *p, struct plait_address *ret);
  * from the loop, after the factory's stop(); with a NULL port it has fired.
  * Cancelling it cannot bring the port back: it just fires CancelledError.
  */
-#define plait_port_stop_listening(pp)                                          \
-	plait_port_stop_listening_at((pp), PLAIT_HERE)
 struct plait_deferred *
-plait_port_stop_listening_at(struct plait_port **pp,
-			     const char *where) PLAIT_MUST_USE;
+plait_port_stop_listening(struct plait_port **pp,
+			  const char *where) PLAIT_MUST_USE;
+#define plait_port_stop_listening(...)                                         \
+	(plait_port_stop_listening)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Accepts no more connections for the time being, and goes on; connections

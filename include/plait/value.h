@@ -109,22 +109,22 @@ void plait_value_free(plait_value *slot);
  * The same value once more, given.  Aborts for a type that has something to
  * free and no ref, and names the place of the call.
  */
-#define plait_value_ref(v) plait_value_ref_at((v), PLAIT_HERE)
-plait_value plait_value_ref_at(const plait_value *v, const char *where);
+plait_value plait_value_ref(const plait_value *v, const char *where);
+#define plait_value_ref(...) (plait_value_ref)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * The ptr of a value of that type, borrowed.  Any other type is a mistake of
  * the program: aborts, and names both types and the place of the call.
  */
-#define plait_value_get(v, type) plait_value_get_at((v), (type), PLAIT_HERE)
-void *plait_value_get_at(const plait_value *v, const struct plait_type *type,
-			 const char *where);
+void *plait_value_get(const plait_value *v, const struct plait_type *type,
+		      const char *where);
+#define plait_value_get(...) (plait_value_get)(__VA_ARGS__, PLAIT_HERE)
 
 /* The same for the common types: the number; the text, borrowed. */
-#define plait_value_int(v) plait_value_int_at((v), PLAIT_HERE)
-intptr_t plait_value_int_at(const plait_value *v, const char *where);
-#define plait_value_text(v) plait_value_text_at((v), PLAIT_HERE)
-const char *plait_value_text_at(const plait_value *v, const char *where);
+intptr_t plait_value_int(const plait_value *v, const char *where);
+#define plait_value_int(...) (plait_value_int)(__VA_ARGS__, PLAIT_HERE)
+const char *plait_value_text(const plait_value *v, const char *where);
+#define plait_value_text(...) (plait_value_text)(__VA_ARGS__, PLAIT_HERE)
 
 /* Many values as one, each at the index of its member; the value owns them. */
 struct plait_values {
@@ -142,12 +142,12 @@ extern const struct plait_type plait_values_type;
 extern const struct plait_type plait_indexed_type;
 
 /* What such a value is: borrowed, but items may be taken.  Or aborts. */
-#define plait_value_values(v) plait_value_values_at((v), PLAIT_HERE)
-struct plait_values *plait_value_values_at(const plait_value *v,
-					   const char *where);
-#define plait_value_indexed(v) plait_value_indexed_at((v), PLAIT_HERE)
-struct plait_indexed *plait_value_indexed_at(const plait_value *v,
-					     const char *where);
+struct plait_values *plait_value_values(const plait_value *v,
+					const char *where);
+#define plait_value_values(...) (plait_value_values)(__VA_ARGS__, PLAIT_HERE)
+struct plait_indexed *plait_value_indexed(const plait_value *v,
+					  const char *where);
+#define plait_value_indexed(...) (plait_value_indexed)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Writes the value as text, NUL-terminated, in at most size bytes; returns

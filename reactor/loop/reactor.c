@@ -15,6 +15,10 @@
 #include "lib/fork.h"
 #include "reactor/loop/parts.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_reactor_run
+#undef plait_reactor_iterate
+
 /* Best first. */
 static const struct kernel_ops *const kernels[] = {
 #ifdef HAVE_EPOLL
@@ -429,8 +433,8 @@ static int reactor_return(struct plait_reactor *r, int rc)
 	return rc;
 }
 
-int plait_reactor_iterate_at(struct plait_reactor *r, double seconds,
-			     const char *where)
+int plait_reactor_iterate(struct plait_reactor *r, double seconds,
+			  const char *where)
 {
 	int64_t limit = plait_i_clock_delay(seconds);
 	int rc;
@@ -474,7 +478,7 @@ static int reactor_go(struct plait_reactor *r)
 	return rc;
 }
 
-int plait_reactor_run_at(struct plait_reactor *r, const char *where)
+int plait_reactor_run(struct plait_reactor *r, const char *where)
 {
 	int rc;
 

@@ -14,6 +14,9 @@
 #include "lib/deferred.h"
 #include "reactor/net/port.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_port_stop_listening
+
 static void port_run_burial(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, burial);
@@ -137,21 +140,21 @@ void plait_port_resume_accepting(struct plait_port *p)
 	port_set_paused(p, --p->pauses == 0, false);
 }
 
-struct plait_deferred *plait_port_stop_listening_at(struct plait_port **pp,
-						    const char *where)
+struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
+						 const char *where)
 {
 	struct plait_port *p = *pp;
 	struct plait_deferred *d;
 
 	*pp = NULL;
 	if (p == NULL)
-		return plait_succeed_at(PLAIT_NONE, where);
+		return (plait_succeed)(PLAIT_NONE, where);
 	loop_check(p->reactor, where);
 	if (loop_is_forked(p->reactor)) {
 		port_abandon(p);
-		return plait_succeed_at(PLAIT_NONE, where);
+		return (plait_succeed)(PLAIT_NONE, where);
 	}
-	d = plait_deferred_new_at(&p->stopped, NULL, NULL, where);
+	d = (plait_deferred_new)(&p->stopped, NULL, NULL, where);
 	p->released = true;
 	port_end(p);
 	return d;

@@ -387,8 +387,8 @@ struct plait_scope *plait_transport_scope(struct plait_transport *base)
 
 	loop_check(base->reactor, "plait_transport_scope()");
 	if (t->scope == NULL && !t->lost)
-		t->scope = plait_scope_new_at(base->reactor,
-					      "plait_transport_scope()");
+		t->scope = (plait_scope_new)(base->reactor,
+					     "plait_transport_scope()");
 	return t->scope;
 }
 

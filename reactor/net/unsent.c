@@ -226,7 +226,7 @@ plait_value plait_then_write(plait_value *result, void *arg)
 		plait_transport_write(t, text, strlen(text));
 	} else {
 		plait_transport_write_buf(
-			t, plait_value_buf_at(result, "plait_then_write()"));
+			t, (plait_value_buf)(result, "plait_then_write()"));
 	}
 	return PLAIT_NONE;
 }

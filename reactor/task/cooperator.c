@@ -22,6 +22,9 @@
 #include "lib/waiters.h"
 #include "reactor/loop/loop.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_coiterator_when_done
+
 const struct plait_error plait_error_task_finished = {
 	.name = "TaskFinished",
 	.text = "The task has ended.",
@@ -388,13 +391,13 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 	return t;
 }
 
-struct plait_deferred *plait_coiterator_when_done_at(struct plait_coiterator *t,
-						     const char *where)
+struct plait_deferred *plait_coiterator_when_done(struct plait_coiterator *t,
+						  const char *where)
 {
 	if (!t->ended)
 		return plait_i_waiters_add(&t->waiters, where);
 	t->told = true;
-	return plait_maybe_deferred_at(plait_value_ref(&t->result), where);
+	return (plait_maybe_deferred)(plait_value_ref(&t->result), where);
 }
 
 int plait_coiterator_pause(struct plait_coiterator *t)

@@ -12,6 +12,11 @@
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_deferred_add_timeout
+#undef plait_deferred_add_timeout_with
+#undef plait_defer_later
+
 const struct plait_error plait_error_timeout = {
 	.name = "TimeoutError",
 	.text = "The result did not come in time.",
@@ -60,7 +65,7 @@ static void later_time_is_up(void *arg)
 			  often ? min_period : t->seconds, later_time_is_up, t);
 	if (plait_i_deferred_is_pending(t->deferred))
 		t->cancelled = true;
-	plait_deferred_cancel_at(t->deferred, timed_out, t->where);
+	(plait_deferred_cancel_because)(t->deferred, timed_out, t->where);
 }
 
 static struct plait_deferred *drop_timeout(void *arg)
@@ -94,8 +99,8 @@ static plait_value later_convert(const struct timeout *t, plait_value *result)
 	f = plait_value_failure(result);
 	if (!plait_failure_check(f, &plait_error_cancelled))
 		return *result;
-	return plait_fail_at(t->where, &plait_error_timeout, 0, f,
-			     "no result in %g s", t->seconds);
+	return (plait_fail_because)(t->where, &plait_error_timeout, f,
+				    "no result in %g s", t->seconds);
 }
 
 static plait_value end_timeout(plait_value *result, void *arg)
@@ -110,14 +115,15 @@ static plait_value end_timeout(plait_value *result, void *arg)
 	return later_convert(&t, result);
 }
 
-struct plait_deferred *plait_deferred_add_timeout_at(
+struct plait_deferred *plait_deferred_add_timeout_with(
 	struct plait_deferred *d, struct plait_reactor *r, double seconds,
 	plait_on_timeout_cancel *on_cancel, void *arg, const char *where)
 {
 	struct timeout *t = malloc(sizeof(*t));
 
 	if (t == NULL) {
-		plait_deferred_cancel_at(d, "no memory for its timeout", where);
+		(plait_deferred_cancel_because)(d, "no memory for its timeout",
+						where);
 		return d;
 	}
 	*t = (struct timeout){ .reactor = r,
@@ -128,6 +134,15 @@ struct plait_deferred *plait_deferred_add_timeout_at(
 			       .where = where };
 	plait_timer_start(r, &t->timer, seconds, later_time_is_up, t);
 	return plait_i_deferred_add_guarded(d, end_timeout, t, drop_timeout);
+}
+
+struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
+						  struct plait_reactor *r,
+						  double seconds,
+						  const char *where)
+{
+	return plait_deferred_add_timeout_with(d, r, seconds, NULL, NULL,
+					       where);
 }
 
 /* ---- later ---------------------------------------------------------- */
@@ -188,24 +203,24 @@ static plait_value call_later(plait_value *result, void *arg)
 	return fn(fn_arg);
 }
 
-struct plait_deferred *plait_defer_later_at(struct plait_reactor *r,
-					    double seconds, plait_operation *fn,
-					    void *arg, const char *where)
+struct plait_deferred *plait_defer_later(struct plait_reactor *r,
+					 double seconds, plait_operation *fn,
+					 void *arg, const char *where)
 {
 	struct later *l;
 	struct plait_deferred *d;
 
 	if (plait_i_loop_refuses(r))
-		return plait_failed_at(later_reactor_freed(where), where);
+		return (plait_failed)(later_reactor_freed(where), where);
 	l = malloc(sizeof(*l));
 	if (l == NULL)
-		return plait_failed_at(plait_no_memory(), where);
+		return (plait_failed)(plait_no_memory(), where);
 	*l = (struct later){ .reactor = r,
 			     .reactor_freed.run = abandon_later,
 			     .fn = fn,
 			     .arg = arg,
 			     .late = plait_i_loop_is_ending(r) ? where : NULL };
-	d = plait_deferred_new_at(&l->promise, cancel_later, l, where);
+	d = (plait_deferred_new)(&l->promise, cancel_later, l, where);
 	if (l->promise == NULL) {
 		free(l);
 		return d;

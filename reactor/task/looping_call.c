@@ -18,6 +18,9 @@
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_looping_call_start
+
 struct plait_looping_call {
 	struct plait_reactor *reactor;
 	plait_looping_call_func *fn;
@@ -284,9 +287,9 @@ static void begin_grid(struct plait_looping_call *l)
 	l->last = 0;
 }
 
-struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
-						   double interval, bool now,
-						   const char *where)
+struct plait_deferred *plait_looping_call_start(struct plait_looping_call *l,
+						double interval, bool now,
+						const char *where)
 {
 	struct plait_deferred *d;
 
@@ -294,15 +297,15 @@ struct plait_deferred *plait_looping_call_start_at(struct plait_looping_call *l,
 	if (l->promise != NULL || l->calling || l->freed)
 		plait_die(where, "starts a looping call that has not ended");
 	if (l->reactor == NULL)
-		return plait_failed_at(plait_fail_at(where,
-						     &plait_error_abandoned, 0,
-						     NULL, "no reactor"),
-				       where);
+		return (plait_failed)((plait_fail)(where,
+						   &plait_error_abandoned,
+						   "no reactor"),
+				      where);
 	if (plait_i_loop_refuses(l->reactor))
-		return plait_failed_at(
-			plait_i_failure_cancelled_by("reactor freed", where),
-			where);
-	d = plait_deferred_new_at(&l->promise, cancel_loop, l, where);
+		return (plait_failed)(plait_i_failure_cancelled_by(
+					      "reactor freed", where),
+				      where);
+	d = (plait_deferred_new)(&l->promise, cancel_loop, l, where);
 	if (l->promise == NULL)
 		return d;
 	l->running = true;

@@ -12,6 +12,9 @@
 #include "lib/unhandled.h"
 #include "reactor/loop/loop.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_exit
+
 const struct plait_error plait_error_exit = {
 	.name = "ExitError",
 	.text = "The program ends with that status.",
@@ -29,10 +32,10 @@ struct frame {
 	int status;
 };
 
-plait_value plait_exit_at(int status, const char *where)
+plait_value plait_exit(int status, const char *where)
 {
-	return plait_fail_with_at(where, &plait_error_exit, plait_int(status),
-				  "status %d", status);
+	return (plait_fail_with)(where, &plait_error_exit, plait_int(status),
+				 "status %d", status);
 }
 
 static int status_of(const struct frame *self, const plait_value *result)

@@ -33,6 +33,12 @@
 #include "reactor/loop/loop.h"
 #include "reactor/task/scope.h"
 
+/* Defined here; whoever calls them here says the place. */
+#undef plait_scope_new
+#undef plait_scope_new_in
+#undef plait_scope_cancel
+#undef plait_scope_close
+
 /* What a scope knows of those around it; good while the root's count stays. */
 struct around {
 	const struct plait_scope *cause; /* its own too, if that was a call */
@@ -133,16 +139,15 @@ static struct plait_scope *scope_make(struct plait_reactor *r,
 	return s;
 }
 
-struct plait_scope *plait_scope_new_at(struct plait_reactor *r,
-				       const char *where)
+struct plait_scope *plait_scope_new(struct plait_reactor *r, const char *where)
 {
 	if (r != NULL)
 		loop_check(r, where);
 	return scope_make(r, NULL, where);
 }
 
-struct plait_scope *plait_scope_new_in_at(struct plait_scope *parent,
-					  const char *where)
+struct plait_scope *plait_scope_new_in(struct plait_scope *parent,
+				       const char *where)
 {
 	struct plait_scope *s;
 
@@ -283,8 +288,8 @@ void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
 	tell_all(s);
 }
 
-void plait_scope_cancel_at(struct plait_scope *s, const char *reason,
-			   const char *where)
+void plait_scope_cancel(struct plait_scope *s, const char *reason,
+			const char *where)
 {
 	scope_check_owner(s, where);
 	plait_i_scope_cancel(s, reason, where);
@@ -366,16 +371,16 @@ void plait_i_scope_abandon(struct plait_scope **sp)
 		scope_unref(s);
 }
 
-struct plait_deferred *plait_scope_close_at(struct plait_scope **sp,
-					    const char *where)
+struct plait_deferred *plait_scope_close(struct plait_scope **sp,
+					 const char *where)
 {
 	struct plait_scope *s = *sp;
 	struct plait_deferred *d;
 
 	if (s == NULL)
-		return plait_succeed_at(PLAIT_NONE, where);
+		return (plait_succeed)(PLAIT_NONE, where);
 	scope_check_owner(s, where);
-	d = plait_deferred_new_at(&s->ended, wait_no_more, s, where);
+	d = (plait_deferred_new)(&s->ended, wait_no_more, s, where);
 	plait_i_scope_end(sp, where);
 	return d;
 }
@@ -454,7 +459,7 @@ static struct started *started_new(const struct plait_scope *s,
 static void cancel_told(struct started *st, struct plait_deferred *d)
 {
 	st->told = scope_why(st->entry.scope);
-	plait_deferred_cancel_at(d, st->told->reason, st->told->where);
+	(plait_deferred_cancel_because)(d, st->told->reason, st->told->where);
 }
 
 static bool is_cancelled_by(const struct plait_scope *cause,
