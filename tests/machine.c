@@ -444,13 +444,10 @@ static void port_listen(void)
 			     &made) < 0)
 		return;
 	/* start() may have filled the place. */
-	if (*p == NULL) {
+	if (*p == NULL)
 		*p = made;
-	} else {
-		struct plait_deferred *d = plait_port_stop_listening(&made);
-
-		plait_deferred_free(&d);
-	}
+	else
+		plait_port_free(&made);
 }
 
 static unsigned some_port_number(void)
@@ -839,17 +836,20 @@ static void scope_make(void)
 
 static void scope_use(void)
 {
-	struct plait_scope *s = m.scopes[choose(N_SCOPES)];
+	struct plait_scope **of = &m.scopes[choose(N_SCOPES)], *s = *of;
 	struct conn *c = some_conn();
 
 	if (s == NULL && c != NULL)
 		s = plait_transport_scope(c->base.transport);
-	switch (choose(3)) {
+	switch (choose(4)) {
 	case 0:
 		plait_scope_cancel(s, "random");
 		break;
 	case 1:
 		plait_scope_shield(s, 0.001);
+		break;
+	case 2:
+		plait_scope_free(of);
 		break;
 	default:
 		plait_scope_set_deadline(s, some_seconds());
@@ -1221,8 +1221,6 @@ static void end_reactor(void)
 
 static void end_handles(void)
 {
-	struct plait_deferred *d;
-
 	for (int i = 0; i < N_CONNECTORS; i++)
 		plait_connector_unref(&m.connectors[i]);
 	for (int i = 0; i < N_DEFERREDS; i++)
@@ -1231,10 +1229,8 @@ static void end_handles(void)
 		plait_promise_drop(&m.promises[i]);
 	for (int i = 0; i < N_ENTRIES; i++)
 		plait_scope_leave(&m.entries[i].entry);
-	for (int i = 0; i < N_SCOPES; i++) {
-		d = plait_scope_close(&m.scopes[i]);
-		plait_deferred_detach(&d);
-	}
+	for (int i = 0; i < N_SCOPES; i++)
+		plait_scope_free(&m.scopes[i]);
 	for (int i = 0; i < N_TASKS; i++)
 		plait_coiterator_free(&m.tasks[i]);
 	plait_cooperator_free(&m.cooperator);

@@ -111,9 +111,7 @@ static void stops(void)
 
 static void stops_listening(void)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&port);
-
-	plait_deferred_detach(&d);
+	plait_port_free(&port);
 }
 
 static void again(void)

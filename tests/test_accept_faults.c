@@ -186,9 +186,7 @@ TEST(when_even_shedding_fails_it_waits, ON_EACH_BACKEND, TIMES(2))
 
 static void stop_port(const struct plait_failure *why, void *arg)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&port);
-
-	plait_deferred_detach(&d);
+	plait_port_free(&port);
 }
 
 /* Told of the connection that was refused, the program has had enough. */

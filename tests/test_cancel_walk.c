@@ -424,14 +424,14 @@ static void leave_later(void *arg)
 	do_later(arg, leave);
 }
 
-static struct plait_deferred *start_scope_free(struct scene *s)
+static struct plait_deferred *start_scope_close(struct scene *s)
 {
 	s->scope = plait_scope_new(reactor);
 	plait_scope_enter(s->scope, &s->entry, leave_later, s);
 	return plait_scope_close(&s->scope);
 }
 
-static void stop_scope_free(struct scene *s)
+static void stop_scope_close(struct scene *s)
 {
 	plait_timer_stop(&s->timer);
 	leave(s);
@@ -505,8 +505,8 @@ static const struct walk walks[] = {
 	WALK(plait_port_stop_listening, .start = start_stop_listening),
 	WALK(plait_queue_get, .start = start_queue_get, .stop = stop_queue),
 	WALK(plait_race, .start = start_race),
-	WALK(plait_scope_close, .start = start_scope_free,
-	     .stop = stop_scope_free, .goes_on = true),
+	WALK(plait_scope_close, .start = start_scope_close,
+	     .stop = stop_scope_close, .goes_on = true),
 	WALK(plait_scope_start, .start = start_in_scope, .stop = stop_scope),
 	WALK(plait_semaphore_acquire, .start = start_semaphore_acquire,
 	     .stop = stop_semaphore),

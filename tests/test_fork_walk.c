@@ -653,9 +653,7 @@ static void make_all(void)
 
 static void end_fake_scope(void)
 {
-	struct plait_deferred *d = plait_scope_close(&all.fake_scope);
-
-	plait_deferred_detach(&d);
+	plait_scope_free(&all.fake_scope);
 	plait_deferred_free(&all.faked);
 	plait_connector_unref(&all.fake_attempt);
 }
@@ -674,12 +672,8 @@ static void use_transport(void)
 
 static void end_port(void)
 {
-	struct plait_deferred *d;
-
-	if (reactor == NULL)
-		return;
-	d = plait_port_stop_listening(&all.port);
-	plait_deferred_detach(&d);
+	if (reactor != NULL)
+		plait_port_free(&all.port);
 }
 
 static void end_connector(void)
@@ -712,17 +706,15 @@ static void end_done(void)
 
 static void end_scope(void)
 {
-	struct plait_deferred *d = plait_scope_close(&all.scope);
-
-	plait_deferred_detach(&d);
+	plait_scope_free(&all.scope);
 }
 
 static void end_inner(void)
 {
 	struct plait_scope *s = plait_scope_new_in(all.inner);
-	struct plait_deferred *d = plait_scope_close(&s);
+	struct plait_deferred *d;
 
-	plait_deferred_detach(&d);
+	plait_scope_free(&s);
 	plait_scope_set_deadline(all.inner, 1);
 	d = plait_scope_close(&all.inner);
 	plait_deferred_detach(&d);

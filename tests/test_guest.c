@@ -123,9 +123,7 @@ static void open_inn(const struct plait_factory_ops *ops, unsigned max,
 
 static void stop_listening(void)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&inn.port);
-
-	plait_deferred_detach(&d);
+	plait_port_free(&inn.port);
 	run_turns(reactor, 3);
 }
 
@@ -279,9 +277,7 @@ static void step_until_made(void)
 
 static void step_stop(void)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&inn.port);
-
-	plait_deferred_detach(&d);
+	plait_port_free(&inn.port);
 }
 
 static void step_closed(void)

@@ -193,6 +193,7 @@ static plait_value no_call(size_t count, void *arg)
 	USE("plait_watch_stop()", plait_watch_stop(&parts.watch))              \
 	USE("plait_listen_tcp()",                                              \
 	    plait_listen_tcp(reactor, 0, &parts.factory, NULL, NULL))          \
+	USE("plait_port_free()", plait_port_free(&parts.port))                 \
 	USE("worker.c:2",                                                      \
 	    struct plait_deferred *d =                                         \
 		    (plait_port_stop_listening)(&parts.port, "worker.c:2");    \
@@ -380,6 +381,7 @@ TEST(a_reactor_that_does_not_run_is_anybodys, ON_EACH_BACKEND)
 	USE("plait_scope_leave()", plait_scope_leave(&parts.entry))            \
 	USE("worker.c:2",                                                      \
 	    (plait_scope_cancel)(parts.scope, "no", "worker.c:2"))             \
+	USE("worker.c:2", (plait_scope_free)(&parts.scope, "worker.c:2"))      \
 	USE("worker.c:2",                                                      \
 	    struct plait_deferred *d =                                         \
 		    (plait_scope_close)(&parts.scope, "worker.c:2");           \

@@ -273,6 +273,18 @@ TEST(freeing_the_answer_is_fine, ON_EACH_BACKEND)
 	ck_assert_str_eq(server.trace, "SX");
 }
 
+STORY_ON(a_freed_port_ends_as_one_that_stops, ON_EACH_REACTOR,
+	 "server listens; server stops-listening; server trace S; turn 2;"
+	 "server trace SX",
+	 "virtual; server listens; server stops-listening; free-reactor;"
+	 "server trace SX");
+
+TEST(freeing_no_port_does_nothing, PURE)
+{
+	plait_port_free(&port);
+	ck_assert_ptr_null(port);
+}
+
 TEST(one_factory_may_serve_several_ports, ON_EACH_BACKEND)
 {
 	struct plait_port *second = NULL;

@@ -59,8 +59,8 @@ static void assert_timed_out(const struct op *o)
 			 &plait_error_timeout);
 }
 
-/* Frees the scope, and asserts whether that is its end. */
-static void free_scope(struct plait_scope **s, bool has_ended)
+/* Closes the scope, and asserts whether that is its end. */
+static void close_scope(struct plait_scope **s, bool has_ended)
 {
 	struct plait_deferred *d = plait_scope_close(s);
 
@@ -126,7 +126,7 @@ static void do_cancel_scope(void)
 }
 
 /* Its end is the deferred that is named next; else it is told at once. */
-static void do_free_scope(void)
+static void do_close_scope(void)
 {
 	struct place *p = place();
 	struct script_part *ended = play_more() ? script_part() : NULL;
@@ -140,6 +140,14 @@ static void do_free_scope(void)
 	trace_add("%s %s", p->name,
 		  plait_deferred_is_fired(d) ? "ended" : "goes on");
 	plait_deferred_detach(&d);
+}
+
+static void do_free_scope(void)
+{
+	struct place *p = place();
+
+	plait_scope_free(&p->s);
+	ck_assert_ptr_null(p->s);
 }
 
 static void do_empty(void)
@@ -231,7 +239,8 @@ static const struct play_verb verbs[] = {
 	{ "start", do_start },		     /* SCOPE D */
 	{ "own", do_own },		     /* SCOPE D */
 	{ "cancel_scope", do_cancel_scope }, /* SCOPE [REASON] */
-	{ "free_scope", do_free_scope },     /* SCOPE [D] */
+	{ "close_scope", do_close_scope },   /* SCOPE [D] */
+	{ "free_scope", do_free_scope },     /* SCOPE */
 	{ "empty?", do_empty },
 	{ "reason?", do_reason },
 	{ "deadline", do_deadline },
@@ -251,7 +260,7 @@ static void end_script(void)
 		plait_scope_leave(&places[i].entry);
 	for (unsigned i = n_places; i-- > 0;) /* those inside others first */
 		if (places[i].s != NULL)
-			free_scope(&places[i].s, true);
+			close_scope(&places[i].s, true);
 }
 
 static void setup(void)
@@ -271,13 +280,13 @@ GROUP("cancelling", .setup = setup);
 
 SCRIPT(what_was_started_is_cancelled_the_last_first, PURE,
        STARTED "new b !b; start s b; cancel_scope s enough | why a; why b; by "
-	       "a; reason? s; free_scope s",
+	       "a; reason? s; close_scope s",
        "!b !a | a=CancelledError(enough) b=CancelledError(enough) a by "
        "tests/test_scope.c s: enough s ended")
 
 SCRIPT(result_passes_through_and_leaves_the_scope, PURE,
        STARTED "both a then; empty? s | fire a 7; empty? s | cancel_scope s; "
-	       "show a; free_scope s",
+	       "show a; close_scope s",
        "s not empty | then:7 s empty | a=7 s ended")
 
 SCRIPT(failure_passes_through_too, PURE,
@@ -324,7 +333,7 @@ TEST(null_scope_counts_as_cancelled, PURE)
 	plait_scope_set_deadline(NULL, 1);
 	plait_scope_shield(NULL, 1);
 	ck_assert(isinf(plait_scope_deadline(NULL)));
-	free_scope(&s, true);
+	close_scope(&s, true);
 }
 
 SCRIPT(cancelling_twice_keeps_the_first_reason, PURE,
@@ -350,8 +359,8 @@ SCRIPT(detached_deferred_is_cancelled_all_the_same, PURE,
        STARTED "catch a = none; detach a; cancel_scope s over", "!a")
 
 SCRIPT(paused_deferred_ends_when_it_is_unpaused, PURE,
-       STARTED
-       "pause a; free_scope s ended; show ended | unpause a; show ended; why a",
+       STARTED "pause a; close_scope s ended; show ended | unpause a; show "
+	       "ended; why a",
        "!a ended pending | ended=none a=CancelledError(the scope has ended)")
 
 SCRIPT(what_waits_for_an_inner_has_that_cancelled, PURE,
@@ -408,7 +417,7 @@ TEST(owned_one_is_taken_before_memory_runs_out, PURE)
 	fault_alloc_off();
 	ck_assert_str_eq(trace(), "taken");
 	plait_promise_drop(&p);
-	free_scope(&s, true);
+	close_scope(&s, true);
 	unhandled_expect(unhandled_count());
 }
 
@@ -428,16 +437,16 @@ GROUP("tree", .setup = setup);
 SCRIPT(scopes_inside_are_cancelled_too, PURE,
        TWO
        "new a !a; start s a; new b !b; start in b; new c !c; start s c; "
-       "cancel_scope s over | reason? in; why b; free_scope in; free_scope s",
+       "cancel_scope s over | reason? in; why b; close_scope in; close_scope s",
        "!c !a !b | in: over b=CancelledError(over) in ended s ended")
 
 SCRIPT(scope_around_is_left_alone, PURE,
-       TWO "new a !a; start s a; cancel_scope in in; reason? s; free_scope in",
+       TWO "new a !a; start s a; cancel_scope in in; reason? s; close_scope in",
        "s lives in ended")
 
 SCRIPT(scope_made_in_a_cancelled_one_is_cancelled, PURE,
        "scope s; cancel_scope s over; scope in s; reason? in; shield in 10; "
-       "new a !a; start in a; why a; free_scope s; free_scope in",
+       "new a !a; start in a; why a; close_scope s; close_scope in",
        "in: over !a a=CancelledError(over) s goes on in ended")
 
 SCRIPT(inner_cancelled_first_keeps_its_reason, PURE,
@@ -448,58 +457,64 @@ SCRIPT(inner_cancelled_first_keeps_its_reason, PURE,
 
 SCRIPT(entry_is_told_once_and_holds_the_scope_until_it_leaves, PURE,
        "scope s; enter s e; cancel_scope s over; cancel_scope s over | "
-       "free_scope s ended; both ended ended | leave e | leave e",
+       "close_scope s ended; both ended ended | leave e | leave e",
        "e | | ended:none |")
 
+SCRIPT(freed_scope_cancels_what_is_in_it_and_goes_when_that_has_ended, PURE,
+       TWO "new a !a; start s a; enter s e; new b !b; start in b; free_scope "
+	   "s | why a; why b; close_scope in; leave e | free_scope s",
+       "e !a !b | a=CancelledError(the scope has ended) "
+       "b=CancelledError(the scope has ended) in ended |")
+
 SCRIPT(entering_a_cancelled_scope_is_refused, PURE,
-       "scope s; cancel_scope s over; enter s e; leave e; free_scope s",
+       "scope s; cancel_scope s over; enter s e; leave e; close_scope s",
        "ECANCELED s ended")
 
 SCRIPT(entry_that_left_can_enter_again, PURE,
-       "scope s; enter s e; leave e; empty? s; enter s e; leave e; free_scope "
+       "scope s; enter s e; leave e; empty? s; enter s e; leave e; close_scope "
        "s",
        "s empty s ended")
 
 SCRIPT(scope_ends_after_those_inside_it, PURE,
-       TWO "enter in e; free_scope s out; both out out; free_scope in inner; "
+       TWO "enter in e; close_scope s out; both out out; close_scope in inner; "
 	   "both inner in; leave e",
        "e in:none out:none")
 
 SCRIPTS(scope_ends_after_the_callback_that_frees_what_was_started, PURE,
-	{ "scope s; new d; both d cb { free work; empty? s; free_scope s "
+	{ "scope s; new d; both d cb { free work; empty? s; close_scope s "
 	  "ended; both ended ended; say out }; waiting work d; start s work; "
 	  "fire d none",
 	  "cb:none s not empty out ended:none" },
-	{ "scope s; new d; both d cb { free work; empty? s; free_scope s "
+	{ "scope s; new d; both d cb { free work; empty? s; close_scope s "
 	  "ended; both ended ended; say out }; gather all d; waiting work all; "
 	  "start s work; fire d none",
 	  "cb:none s not empty out ended:none" })
 
 SCRIPTS(scope_ends_after_the_canceller_that_frees_what_was_started, PURE,
-	{ "scope s; new d !c { free work; empty? s; free_scope s ended; both "
+	{ "scope s; new d !c { free work; empty? s; close_scope s ended; both "
 	  "ended ended; say out }; waiting work d; start s work; cancel work",
 	  "!c s not empty out ?CancelledError ended:none" },
-	{ "scope s; new d !c { free work; empty? s; free_scope s ended; both "
+	{ "scope s; new d !c { free work; empty? s; close_scope s ended; both "
 	  "ended ended; say out }; gather all d; waiting work all; start s "
 	  "work; cancel work",
 	  "!c s not empty out ?CancelledError ended:none" })
 
 /* Nothing is waited for: the canceller is that of what was started itself. */
 SCRIPT(scope_ends_after_the_canceller_of_what_was_started_itself, PURE,
-       "scope s; new d !c { free d; empty? s; free_scope s ended; both ended "
+       "scope s; new d !c { free d; empty? s; close_scope s ended; both ended "
        "ended; say out }; start s d; cancel d",
        "!c s not empty out ended:none ?CancelledError")
 
 /* Its end is told by the loop that has just told that of the inner one. */
 SCRIPT(end_of_a_scope_may_free_the_one_around, PURE,
-       TWO
-       "enter in e; free_scope in ended; both ended { free_scope s }; leave e",
+       TWO "enter in e; close_scope in ended; both ended { close_scope s }; "
+	   "leave e",
        "e s goes on")
 
 SCRIPT(waiting_for_the_end_can_be_given_up, PURE,
-       "scope s; enter s e; free_scope s ended; cancel ended; show ended; "
+       "scope s; enter s e; close_scope s ended; cancel ended; show ended; "
        "catch ended = none; free ended; leave e | scope s; enter s e; "
-       "free_scope s ended; free ended; leave e",
+       "close_scope s ended; free ended; leave e",
        "e ended=CancelledError | e")
 
 /* ---- from inside --------------------------------------------------- */
@@ -523,13 +538,13 @@ SCRIPT(entry_may_cancel_a_scope_that_is_told_next, PURE,
        "a !b b=CancelledError(inside)")
 
 SCRIPT(entry_may_free_its_own_scope, PURE,
-       "scope s; new b !b; start s b; enter s a { free_scope s ended; show "
+       "scope s; new b !b; start s b; enter s a { close_scope s ended; show "
        "ended; leave a; show ended }; cancel_scope s over; show ended",
        "a ended pending ended pending !b ended=none")
 
 SCRIPT(entry_may_free_the_scope_around, PURE,
-       TWO "enter in a { free_scope s ended; show ended; leave a; show ended "
-	   "}; cancel_scope s over; show ended | free_scope in; show ended",
+       TWO "enter in a { close_scope s ended; show ended; leave a; show ended "
+	   "}; cancel_scope s over; show ended | close_scope in; show ended",
        "a ended pending ended pending ended pending | in ended ended=none")
 
 SCRIPT(entries_may_leave_while_others_are_told, PURE,
@@ -539,13 +554,13 @@ SCRIPT(entries_may_leave_while_others_are_told, PURE,
 
 SCRIPT(starting_from_inside_is_cancelled_at_once, PURE,
        "scope s; new b !b; start s b; enter s a { scope in s; new c !c; start "
-       "s c; reason? in; free_scope in; leave a }; cancel_scope s over",
+       "s c; reason? in; close_scope in; leave a }; cancel_scope s over",
        "a !c in: over in ended !b")
 
 /* The last that is in it, and its handle, go while it is being entered. */
 SCRIPT(callback_may_free_the_scope_that_it_is_started_in, PURE,
        "scope s; fired d none; start s d; free d; cancel_scope s over; new a "
-       "!a; both a { free_scope s }; start s a",
+       "!a; both a { close_scope s }; start s a",
        "!a s goes on")
 
 /* ---- deadlines ----------------------------------------------------- */
@@ -629,8 +644,8 @@ SCRIPT(sheltered_scope_may_be_hurried, ON_EACH_BACKEND,
        "in: outside")
 
 SCRIPT(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_BACKEND,
-       TWO "shield in 3; new a !a; start in a; free_scope s ended; fire a "
-	   "none; show ended | free_scope in; show ended",
+       TWO "shield in 3; new a !a; start in a; close_scope s ended; fire a "
+	   "none; show ended | close_scope in; show ended",
        "ended pending | in ended ended=none")
 
 SCRIPT(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND,
@@ -642,7 +657,7 @@ SCRIPT(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND,
 SCRIPT(scope_outlives_the_reactor_without_a_deadline, ON_EACH_BACKEND,
        TWO "deadline s 1; shield in 1; new a !a; start in a; free_reactor; "
 	   "reason? s; deadline? s; deadline s 1 | scope late in; cancel_scope "
-	   "s over; why a; free_scope late; free_scope in; free_scope s",
+	   "s over; why a; close_scope late; close_scope in; close_scope s",
        "?NeverFiredError s lives inf | !a a=CancelledError(over) late ended in "
        "ended s ended")
 
@@ -700,7 +715,7 @@ static void nest_scopes(void)
 static void free_scopes(void)
 {
 	for (int i = DEEP; i-- > 0;)
-		free_scope(&deep[i], true);
+		close_scope(&deep[i], true);
 }
 
 GROUP("time", .setup = setup);
@@ -772,8 +787,8 @@ TEST_ON_SMALL_STACK(million_deferreds_come_and_go, PURE)
 		plait_promise_drop(&p);
 	}
 	ck_assert_uint_eq(n_ended, MANY);
-	free_scope(&in, true);
-	free_scope(&s, true);
+	close_scope(&in, true);
+	close_scope(&s, true);
 }
 
 /* ---- connections --------------------------------------------------- */

@@ -586,9 +586,8 @@ TEST(a_port_accepts_when_the_test_connects, PURE)
 static void stop_listening(void *arg)
 {
 	struct plait_port **port = arg;
-	struct plait_deferred *d = plait_port_stop_listening(port);
 
-	plait_deferred_detach(&d);
+	plait_port_free(port);
 }
 
 TEST(a_stopped_port_accepts_nobody, PURE)

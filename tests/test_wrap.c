@@ -393,10 +393,8 @@ static void end_attempt(bool refused)
 
 static void stop_listening(void)
 {
-	struct plait_deferred *d = plait_port_stop_listening(&world.port);
-
+	plait_port_free(&world.port);
 	plait_testing_advance(world.r, 0);
-	plait_deferred_free(&d);
 }
 
 static void connect_noting(void)

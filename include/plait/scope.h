@@ -95,11 +95,18 @@ double plait_scope_deadline(const struct plait_scope *s);
 void plait_scope_shield(struct plait_scope *s, double seconds);
 
 /*
- * Ends the scope: cancels what is in it, and gives a deferred that fires with
- * none when all of that has really ended, and the scopes inside it were freed
- * and have.  Cancelling that deferred is to wait no more.  NULL has ended
- * already; *sp is NULL afterwards.
+ * Both end the scope: they cancel what is in it, as plait_scope_cancel() does,
+ * and set *sp to NULL.  The memory of the scope is freed when everything that
+ * was in it has ended, which may be later.  A NULL scope has ended already.
+ *
+ * plait_scope_free() is for a caller who does not wait for that: it tells
+ * nobody.  plait_scope_close() gives a deferred that fires with none when
+ * everything that was in the scope has ended, and every scope inside it was
+ * freed or closed and has ended too.  Cancelling that deferred only ends the
+ * wait.
  */
+void plait_scope_free(struct plait_scope **sp, const char *where);
+#define plait_scope_free(...) (plait_scope_free)(__VA_ARGS__, PLAIT_HERE)
 struct plait_deferred *plait_scope_close(struct plait_scope **sp,
 					 const char *where) PLAIT_MUST_USE;
 #define plait_scope_close(...) (plait_scope_close)(__VA_ARGS__, PLAIT_HERE)

@@ -45,11 +45,16 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 void plait_port_host(const struct plait_port *p, struct plait_address *ret);
 
 /*
- * Stops listening; connections that were accepted live on.  Spends the
- * handle: *pp is NULL afterwards.  Gives a deferred that fires with none,
- * from the loop, after the factory's stop(); with a NULL port it has fired.
- * Cancelling it cannot bring the port back: it just fires CancelledError.
+ * Both stop listening, and set *pp to NULL.  Connections that were accepted
+ * live on.  The port is closed, and its factory told, from the loop.  A NULL
+ * port has been closed already.
+ *
+ * plait_port_free() is for a caller who does not wait for that.
+ * plait_port_stop_listening() gives a deferred that fires with none, from the
+ * loop, when the port is closed and the factory's stop() has been called, if
+ * that is due.  Cancelling it only ends the wait, with CancelledError.
  */
+void plait_port_free(struct plait_port **pp);
 struct plait_deferred *
 plait_port_stop_listening(struct plait_port **pp,
 			  const char *where) PLAIT_MUST_USE;

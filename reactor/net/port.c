@@ -140,23 +140,41 @@ void plait_port_resume_accepting(struct plait_port *p)
 	port_set_paused(p, --p->pauses == 0, false);
 }
 
+/* The handle is spent, and the port ends from the loop. */
+static void port_release(struct plait_port **pp)
+{
+	struct plait_port *p = *pp;
+
+	*pp = NULL;
+	if (loop_is_forked(p->reactor)) {
+		port_abandon(p);
+		return;
+	}
+	p->released = true;
+	port_end(p);
+}
+
+void plait_port_free(struct plait_port **pp)
+{
+	if (*pp == NULL)
+		return;
+	loop_check((*pp)->reactor, "plait_port_free()");
+	port_release(pp);
+}
+
 struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 						 const char *where)
 {
 	struct plait_port *p = *pp;
 	struct plait_deferred *d;
 
-	*pp = NULL;
-	if (p == NULL)
-		return (plait_succeed)(PLAIT_NONE, where);
-	loop_check(p->reactor, where);
-	if (loop_is_forked(p->reactor)) {
-		port_abandon(p);
-		return (plait_succeed)(PLAIT_NONE, where);
-	}
-	d = (plait_deferred_new)(&p->stopped, NULL, NULL, where);
-	p->released = true;
-	port_end(p);
+	if (p != NULL)
+		loop_check(p->reactor, where);
+	if (p == NULL || loop_is_forked(p->reactor))
+		d = (plait_succeed)(PLAIT_NONE, where);
+	else
+		d = (plait_deferred_new)(&p->stopped, NULL, NULL, where);
+	plait_port_free(pp);
 	return d;
 }
 

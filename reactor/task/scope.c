@@ -37,6 +37,7 @@
 #undef plait_scope_new
 #undef plait_scope_new_in
 #undef plait_scope_cancel
+#undef plait_scope_free
 #undef plait_scope_close
 
 /* What a scope knows of those around it; good while the root's count stays. */
@@ -369,6 +370,12 @@ void plait_i_scope_abandon(struct plait_scope **sp)
 	*sp = NULL;
 	if (s != NULL)
 		scope_unref(s);
+}
+
+void plait_scope_free(struct plait_scope **sp, const char *where)
+{
+	scope_check_owner(*sp, where);
+	plait_i_scope_end(sp, where);
 }
 
 struct plait_deferred *plait_scope_close(struct plait_scope **sp,

@@ -6,7 +6,7 @@
 
 #include <plait/scope.h>
 
-/* As plait_scope_close(), for one whose end nobody waits for. */
+/* As plait_scope_free(), by the library: in whatever thread it runs. */
 void plait_i_scope_end(struct plait_scope **sp, const char *where);
 
 /* As plait_scope_cancel(), by the library: in whatever thread it runs. */
