@@ -166,6 +166,105 @@ class Kernel(Tree):
                    "reactor/net/stream.c: may not call recv")
 
 
+class Pages(Tree):
+    """A header with two functions, and their page: PAGE, in which a fault is
+    planted."""
+
+    HEADER = """\
+int plait_fail(int n);
+void *plait_make(int n);
+"""
+    PAGE = r""".Dd November 20, 2026
+.Dt PLAIT_FAIL 3
+.Os
+.Sh NAME
+.Nm plait_fail ,
+.Nm plait_make
+.Nd fail in the end
+.Sh SYNOPSIS
+.In plait/plait.h
+.Ft int
+.Fn plait_fail "int n"
+.Ft void *
+.Fn plait_make "int n"
+.Sh DESCRIPTION
+There is much to say.
+.Bl -tag -width Ds
+.It a tag
+Some text.
+.El
+.Sh RETURN VALUES
+.Fn plait_make
+returns
+.Dv NULL
+with
+.Va errno
+set to
+.Er ENOMEM .
+.Sh EXAMPLES
+.Bd -literal
+int n = plait_fail(3);
+.Ed
+.Sh ERRORS
+.Bl -tag -width Er
+.It Bq Er -EINVAL
+Of
+.Fn plait_fail :
+this cannot fail.
+.El
+"""
+
+    def plant(self, old="", new=""):
+        self.assertIn(old, self.PAGE)
+        self.write("include/plait/plait.h", self.HEADER)
+        self.write("man/plait_fail.3", self.PAGE.replace(old, new, 1))
+
+    def test_a_page_without_a_fault_passes(self):
+        self.plant()
+        self.passes("check-man")
+
+    def test_words_that_are_macros_are_told(self):
+        self.plant("It a tag", "It In time")
+        self.fails("check-man",
+                   "man/plait_fail.3:17: In is a macro: write \\&In")
+        self.plant("It a tag", "It No memory")
+        self.fails("check-man",
+                   "man/plait_fail.3:17: No is a macro: write \\&No")
+        self.plant("It a tag", "It Sy limits Li bytes")
+        self.fails("check-man",
+                   "man/plait_fail.3:17: Li is a macro: write \\&Li")
+
+    def test_words_that_are_quoted_or_meant_are_not_told(self):
+        for tag in ('It "In time"', r"It \&In time", "It Sy max , No bytes"):
+            self.plant("It a tag", tag)
+            self.passes("check-man")
+
+    def test_what_is_not_shown_is_told(self):
+        self.plant("int n = plait_fail(3);", 'puts("\\n");')
+        self.fails("check-man", 'man/plait_fail.3:30: unknown escape: puts("\\n");')
+        self.plant("There is much to say.", "'ft B")
+        self.fails("check-man", "man/plait_fail.3:15: a line that begins with "
+                   "' is a macro's")
+
+    def test_an_errno_has_the_sign_that_its_functions_give_it(self):
+        self.plant("Er -EINVAL", "Er EINVAL")
+        self.fails("check-man", "man/plait_fail.3:34: EINVAL is -EINVAL of "
+                   "plait_fail")
+        self.plant(".Fn plait_fail :", ".Fn plait_make :")
+        self.fails("check-man", "man/plait_fail.3:34: -EINVAL is EINVAL of "
+                   "plait_make")
+        self.plant("Er ENOMEM .", "Er -ENOMEM .")
+        self.fails("check-man", "man/plait_fail.3:27: -ENOMEM is ENOMEM of "
+                   "plait_make")
+
+    def test_what_is_wider_than_a_terminal_is_told(self):
+        self.plant("plait_fail(3)", f"plait_fail({'3' * 54})")
+        self.passes("check-man")
+        self.plant("plait_fail(3)", f"plait_fail({'3' * 55})")
+        self.fails("check-man", "man/plait_fail.3: 81 columns: "
+                   f"int n = plait_fail({'3' * 55});")
+
+
 def main():
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
