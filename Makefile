@@ -214,7 +214,7 @@ coverage:
 	$(MAKE) COVERAGE=1 check
 	scripts/coverage build-coverage
 format-check:
-	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')
 
 configure: configure.ac
 	autoconf

@@ -103,8 +103,10 @@ static void client_line(struct plait_line_receiver *p, const char *line,
 }
 
 static const struct plait_line_receiver_ops client_ops = {
-	.base = { PLAIT_LINE_RECEIVER, .name = "chat",
-		  .size = sizeof(struct client), .connection_made = client_made,
+	.base = { .name = "chat",
+		  .size = sizeof(struct client),
+		  .connection_made = client_made,
+		  PLAIT_LINE_RECEIVER,
 		  .connection_lost = client_lost },
 	.line_received = client_line,
 };

@@ -64,8 +64,9 @@ static void poem_received(struct plait_netstring_receiver *p, const void *data,
 }
 
 static const struct plait_netstring_receiver_ops transformer_ops = {
-	.base = { PLAIT_NETSTRING_RECEIVER, .name = "transformedpoetry",
-		  .size = sizeof(struct plait_netstring_receiver) },
+	.base = { .name = "transformedpoetry",
+		  .size = sizeof(struct plait_netstring_receiver),
+		  PLAIT_NETSTRING_RECEIVER },
 	.string_received = poem_received,
 };
 

@@ -9,9 +9,9 @@
  *	};
  *
  *	static const struct plait_line_receiver_ops chat_ops = {
- *		.base = { PLAIT_LINE_RECEIVER,
- *			  .name = "chat",
- *			  .size = sizeof(struct chat) },
+ *		.base = { .name = "chat",
+ *			  .size = sizeof(struct chat),
+ *			  PLAIT_LINE_RECEIVER },
  *		.line_received = chat_line_received,
  *	};
  *

@@ -43,6 +43,9 @@ struct plait_port;
  *
  * done() comes last of all, to end what the struct owns, also when the
  * protocol was built and never connected.
+ *
+ * C++20 wants the members of a table in the order in which they stand here.
+ * So those that the macro of a receiver or of a wrapper names stand together.
  */
 struct plait_protocol_ops {
 	const char *name;
@@ -50,13 +53,13 @@ struct plait_protocol_ops {
 	void (*connection_made)(struct plait_protocol *p);
 	void (*data_received)(struct plait_protocol *p, const void *data,
 			      size_t len);
-	void (*connection_lost)(struct plait_protocol *p,
-				const struct plait_failure *why);
-	void (*read_connection_lost)(struct plait_protocol *p);
-	void (*write_connection_lost)(struct plait_protocol *p);
 	void (*done)(struct plait_protocol *p);
 	size_t base_size; /* of what the struct begins with; 0: the base alone
 			   */
+	void (*read_connection_lost)(struct plait_protocol *p);
+	void (*write_connection_lost)(struct plait_protocol *p);
+	void (*connection_lost)(struct plait_protocol *p,
+				const struct plait_failure *why);
 };
 
 /*

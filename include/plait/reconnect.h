@@ -8,8 +8,8 @@
  *	};
  *
  *	static const struct plait_factory_ops client_ops = {
- *		PLAIT_RECONNECTING_FACTORY,
  *		.name = "client",
+ *		PLAIT_RECONNECTING_FACTORY,
  *	};
  *
  *	struct client c = { .base.base = { .ops = &client_ops,

@@ -23,17 +23,17 @@
  *	static const struct plait_protocol_ops counter_ops = {
  *		.name = "counter",
  *		.size = sizeof(struct counter),
- *		.base_size = sizeof(struct plait_wrapper),
  *		.connection_made = plait_wrapper_connection_made,
  *		.data_received = received,
+ *		.done = plait_wrapper_done,
+ *		.base_size = sizeof(struct plait_wrapper),
  *		.read_connection_lost = plait_wrapper_read_connection_lost,
  *		.write_connection_lost = plait_wrapper_write_connection_lost,
- *		.done = plait_wrapper_done,
  *	};
  *
  *	static const struct plait_factory_ops counting_ops = {
- *		PLAIT_WRAPPING_FACTORY,
  *		.name = "counting",
+ *		PLAIT_WRAPPING_FACTORY,
  *	};
  *
  *	struct plait_wrapping_factory f = {
@@ -68,12 +68,11 @@ struct plait_wrapper {
 struct plait_transport *plait_wrapper_transport(struct plait_protocol *p);
 
 #define PLAIT_WRAPPER                                                          \
-	.base_size = sizeof(struct plait_wrapper),                             \
 	.connection_made = plait_wrapper_connection_made,                      \
 	.data_received = plait_wrapper_data_received,                          \
+	.done = plait_wrapper_done, .base_size = sizeof(struct plait_wrapper), \
 	.read_connection_lost = plait_wrapper_read_connection_lost,            \
-	.write_connection_lost = plait_wrapper_write_connection_lost,          \
-	.done = plait_wrapper_done
+	.write_connection_lost = plait_wrapper_write_connection_lost
 
 /*
  * inner is borrowed, for as long as the wrapping factory is in use.  transport

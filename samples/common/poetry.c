@@ -152,9 +152,10 @@ static void transform_lost(struct plait_protocol *p,
 }
 
 static const struct plait_netstring_receiver_ops transform_ops = {
-	.base = { PLAIT_NETSTRING_RECEIVER, .name = "poetry-transform",
+	.base = { .name = "poetry-transform",
 		  .size = sizeof(struct plait_netstring_receiver),
 		  .connection_made = transform_made,
+		  PLAIT_NETSTRING_RECEIVER,
 		  .connection_lost = transform_lost },
 	.string_received = transform_received,
 };
