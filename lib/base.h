@@ -4,6 +4,9 @@
 #ifndef LIB_BASE_H
 #define LIB_BASE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <plait/base.h>
 
 /*
@@ -11,6 +14,23 @@
  * seldom called one would make every call save registers for it.
  */
 #define OUT_OF_LINE __attribute__((noinline))
+
+/*
+ * True if the program has set a reserved word of a public struct: it was
+ * compiled for a later version, or has not zeroed the struct.
+ */
+#define RESERVED_IN_USE(s)                                                     \
+	(base_any_is_set((s)->reserved,                                        \
+			 sizeof((s)->reserved) / sizeof((s)->reserved[0])))
+
+static inline bool base_any_is_set(const uintptr_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (words[i] != 0)
+			return true;
+	}
+	return false;
+}
 
 /*
  * Puts a report, one or more lines, on standard error, in one write if it is

@@ -116,7 +116,7 @@ static plait_value hear_cancel(struct plait_deferred *d, void *arg)
 
 static void add_producer(struct plait_transport *t)
 {
-	static struct plait_producer producer = { &hear_producer_ops };
+	static struct plait_producer producer = { .ops = &hear_producer_ops };
 
 	ck_assert_int_eq(plait_transport_register_producer(t, &producer, true),
 			 0);

@@ -817,12 +817,11 @@ TEST(limits_have_defaults_for_what_is_zero, ON_EACH_BACKEND)
 {
 	struct plait_limits limits = { .high_water = 7,
 				       .linger_timeout = INFINITY };
-	const struct plait_limits *l = plait_i_loop_limits(reactor);
+	const struct plait_limits *l = loop_limits(reactor);
 
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
 	ck_assert_uint_eq(l->high_water, 65536);
 	plait_reactor_set_limits(reactor, &limits);
-	l = plait_i_loop_limits(reactor);
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
 	ck_assert_uint_eq(l->max_unsent_total, 1 << 30);
 	ck_assert_uint_eq(l->high_water, 7);

@@ -475,7 +475,7 @@ static void note_stop(struct plait_producer *p)
 static const struct plait_producer_ops producer_ops = {
 	.name = "test", .pause = nothing, .resume = nothing, .stop = note_stop
 };
-static struct plait_producer producer = { &producer_ops };
+static struct plait_producer producer = { .ops = &producer_ops };
 
 static void produce_for_other(struct wire *w)
 {

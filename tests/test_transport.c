@@ -548,9 +548,10 @@ TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
 		 "why ConnectionAborted: more than 67108864 bytes unsent");
 }
 
-STORY(limits_are_for_connections_that_begin_later,
-      "open; limit max_unsent 1; write more than one;"
-      "peer gets more than one; end");
+STORY(limits_are_in_force_at_once_for_what_is_open,
+      "open; write more than one; limit max_unsent 1; peer gets more than one;"
+      "lost 0; write 2 bytes; is closing; lost; peer gets reset; end;"
+      "why ConnectionAborted: more than 1 bytes unsent");
 
 GROUP("asking");
 

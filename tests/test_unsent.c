@@ -171,7 +171,7 @@ TEST(the_limit_is_in_force_with_a_producer, ON_EACH_REACTOR)
 		.resume = hold_reading,
 		.stop = hold_reading,
 	};
-	struct plait_producer p = { &ops };
+	struct plait_producer p = { .ops = &ops };
 	struct deaf d;
 
 	begin(4 * MIB, 0);

@@ -2,6 +2,12 @@
  * What every plait header needs: the version, the place a call was written,
  * the way from an embedded base struct to its owner, and an assertion that
  * stays on in release builds and names the culprit.
+ *
+ * The structs that a program makes itself (options, limits, tables, and what it
+ * embeds or declares) end in reserved words, so that a later version of the
+ * library can have further members without a change of their size.  They must
+ * be zero.  A program never names them: it zeroes the struct, or initialises
+ * the members that it wants by their names, which zeroes the others.
  */
 #ifndef PLAIT_BASE_H
 #define PLAIT_BASE_H

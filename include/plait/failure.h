@@ -27,6 +27,7 @@ struct plait_error {
 	const char *name;		  /* "ConnectionRefusedError" */
 	const char *text;		  /* what it means, a sentence */
 	const struct plait_error *parent; /* NULL: none */
+	uintptr_t reserved[8];		  /* zero */
 };
 
 /*

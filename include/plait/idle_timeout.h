@@ -21,6 +21,7 @@ struct plait_idle_timeout {
 	struct plait_protocol *protocol;
 	double seconds, since, armed;
 	struct plait_timer timer;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*

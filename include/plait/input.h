@@ -32,6 +32,7 @@ struct plait_input {
 	size_t left;
 	size_t handed; /* bytes before next that may be put back in place */
 	bool paused, busy;
+	uintptr_t reserved[1]; /* zero */
 };
 
 /*

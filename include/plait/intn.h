@@ -32,6 +32,7 @@ struct plait_intn_receiver_ops {
 				size_t len);
 	void (*length_limit_exceeded)(struct plait_intn_receiver *p,
 				      size_t len);
+	uintptr_t reserved[8]; /* zero */
 };
 
 #define PLAIT_INTN_RECEIVER                                                    \
@@ -46,6 +47,7 @@ struct plait_intn_receiver {
 	struct plait_input input;
 	size_t length;
 	bool has_length, failed;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*

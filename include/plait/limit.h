@@ -51,6 +51,7 @@ struct plait_limited_factory {
 	struct plait_list *networks;
 	size_t n_networks, n_lists;
 	struct plait_list ports;
+	uintptr_t reserved[4]; /* zero */
 };
 
 /*

@@ -51,6 +51,7 @@ struct plait_line_receiver_ops {
 				  const void *data, size_t len);
 	void (*line_length_exceeded)(struct plait_line_receiver *p,
 				     const char *line, size_t len);
+	uintptr_t reserved[8]; /* zero */
 };
 
 /* The functions that the table of every line receiver must name. */
@@ -71,6 +72,7 @@ struct plait_line_receiver {
 	/* private */
 	struct plait_input input;
 	bool raw;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*
@@ -127,6 +129,7 @@ struct plait_line_only_receiver_ops {
 			      const char *line, size_t len);
 	void (*line_length_exceeded)(struct plait_line_only_receiver *p,
 				     const char *line, size_t len);
+	uintptr_t reserved[8]; /* zero */
 };
 
 #define PLAIT_LINE_ONLY_RECEIVER                                               \
@@ -142,6 +145,7 @@ struct plait_line_only_receiver {
 	size_t max_length;
 	/* private */
 	struct plait_input input;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /* Writes the line and its delimiter, copied. */

@@ -30,6 +30,7 @@ struct plait_netstring_receiver_ops {
 	void (*string_received)(struct plait_netstring_receiver *p,
 				const void *data, size_t len);
 	void (*parse_failed)(struct plait_netstring_receiver *p);
+	uintptr_t reserved[8]; /* zero */
 };
 
 #define PLAIT_NETSTRING_RECEIVER                                               \
@@ -44,6 +45,7 @@ struct plait_netstring_receiver {
 	struct plait_input input;
 	size_t length;
 	bool has_digit, has_length, failed;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*

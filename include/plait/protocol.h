@@ -60,6 +60,7 @@ struct plait_protocol_ops {
 	void (*write_connection_lost)(struct plait_protocol *p);
 	void (*connection_lost)(struct plait_protocol *p,
 				const struct plait_failure *why);
+	uintptr_t reserved[8]; /* zero */
 };
 
 /*
@@ -75,6 +76,7 @@ struct plait_protocol {
 	struct plait_transport *transport;
 	bool connected;
 	bool unread;
+	uintptr_t reserved[1]; /* zero */
 };
 
 /*
@@ -118,6 +120,7 @@ struct plait_factory_ops {
 			  struct plait_protocol *idlest);
 	void (*port_opened)(struct plait_factory *f, struct plait_port *p);
 	void (*port_closed)(struct plait_factory *f, struct plait_port *p);
+	uintptr_t reserved[8]; /* zero */
 };
 
 /* Both tables are borrowed for good; ops may be NULL. */
@@ -128,6 +131,7 @@ struct plait_factory {
 	unsigned users;
 	unsigned unreported;
 	struct plait_list link;
+	uintptr_t reserved[4]; /* zero */
 };
 
 /*

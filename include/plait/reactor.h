@@ -148,14 +148,16 @@ struct plait_limits {
 				  for a paused reader of a broken connection */
 	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
 	double stop_timeout;   /* 5: a shutdown waits for what is closing */
+	uintptr_t reserved[8]; /* zero */
 };
 
 /*
- * For the connections that begin from now on, but max_unsent_total, which is
- * the reactor's: it is in force at once.  limits is copied.
+ * Sets the limits of all connections of r, at once; a deadline that runs
+ * already keeps its time.  limits is copied.  0, or -EINVAL if a reserved word
+ * is not zero, and then nothing changed.
  */
-void plait_reactor_set_limits(struct plait_reactor *r,
-			      const struct plait_limits *limits);
+int plait_reactor_set_limits(struct plait_reactor *r,
+			     const struct plait_limits *limits);
 
 /*
  * A descriptor of the user's own, watched.  Embed it, zeroed; the reactor
@@ -175,9 +177,10 @@ struct plait_watch {
 	struct plait_reactor *reactor;
 	plait_watch_func *fn;
 	int fd;
-	unsigned events;
-	unsigned armed;
+	unsigned short events;
+	unsigned short armed;
 	struct plait_list link;
+	uintptr_t reserved[1]; /* zero */
 };
 
 /*

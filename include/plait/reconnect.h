@@ -57,6 +57,7 @@ struct plait_reconnecting_factory {
 	bool stopped;
 	struct plait_connector *connector;
 	struct plait_timer timer;
+	uintptr_t reserved[4]; /* zero */
 };
 
 #define PLAIT_RECONNECTING_FACTORY                                             \

@@ -127,6 +127,7 @@ struct plait_scope_entry {
 	struct plait_scope *scope;
 	plait_func *cancel;
 	void *arg;
+	uintptr_t reserved[2]; /* zero */
 };
 int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 		      plait_func *cancel, void *arg);

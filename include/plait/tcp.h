@@ -25,6 +25,7 @@ struct plait_listen_options {
 	bool keep_alive;	  /* SO_KEEPALIVE on what is accepted */
 	unsigned max_connections; /* accepted at a time; 0: no limit */
 	bool shed_idle;		  /* when full: ends the idlest connection */
+	uintptr_t reserved[8];	  /* zero */
 };
 
 /*
@@ -33,8 +34,8 @@ struct plait_listen_options {
  * *ret, if ret is not NULL, is the port: borrowed from the reactor until it
  * has stopped listening or the reactor is freed.  0, or what the kernel says:
  * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOMEM ...; -EINVAL for a
- * port above 65535 or an iface that is no address; -ESHUTDOWN while the
- * reactor shuts down or is freed.
+ * port above 65535, an iface that is no address or options whose reserved
+ * words are not zero; -ESHUTDOWN while the reactor shuts down or is freed.
  */
 int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		     struct plait_factory *f,
@@ -81,12 +82,14 @@ struct plait_connect_options {
 	unsigned bind_port;	  /* 0: any */
 	bool no_delay;
 	bool keep_alive;
+	uintptr_t reserved[8]; /* zero */
 };
 
 /*
  * Connects the factory, borrowed, to that address; options may be NULL.
  * Calls the factory's start() and started_connecting(), and nothing else:
- * all that goes wrong is told to connection_failed(), from the loop.  Gives a
+ * all that goes wrong is told to connection_failed(), from the loop, also that
+ * reserved words of the options are not zero (ConnectError, EINVAL).  Gives a
  * connector that is borrowed from the reactor; NULL only with no memory, and
  * connection_failed() is told of that too.
  */

@@ -48,6 +48,7 @@ struct plait_bucket {
 	struct plait_list waiting, served;
 	size_t n_waiting;
 	struct plait_timer timer;
+	uintptr_t reserved[4]; /* zero */
 };
 
 /*
@@ -57,6 +58,7 @@ struct plait_bucket {
 struct plait_throttled_factory {
 	struct plait_wrapping_factory base;
 	struct plait_bucket *in, *out;
+	uintptr_t reserved[4]; /* zero */
 };
 
 /*

@@ -29,6 +29,7 @@ struct plait_timer {
 	int64_t place; /* in the heap: where it was when it was put there */
 	uint64_t place_order;
 	struct plait_timer *child, *prev, *next;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*

@@ -109,10 +109,12 @@ struct plait_producer_ops {
 	void (*pause)(struct plait_producer *p); /* streaming ones only */
 	void (*resume)(struct plait_producer *p);
 	void (*stop)(struct plait_producer *p);
+	uintptr_t reserved[8]; /* zero */
 };
 
 struct plait_producer {
 	const struct plait_producer_ops *ops;
+	uintptr_t reserved[1]; /* zero */
 };
 
 /*

@@ -34,6 +34,7 @@ struct plait_transport {
 	const struct plait_transport_ops *ops;
 	struct plait_reactor *reactor;
 	struct plait_protocol *protocol; /* NULL before made() and after */
+	uintptr_t reserved[1];		 /* zero */
 };
 
 /* What want() is told.  A transport begins with nothing that is wanted. */
@@ -147,6 +148,7 @@ struct plait_transport_ops {
 	 * inside of a callback.
 	 */
 	void (*done)(struct plait_transport *t);
+	uintptr_t reserved[8]; /* zero */
 };
 
 /*

@@ -33,6 +33,7 @@ struct plait_type {
 	void (*free)(void *ptr);
 	int (*format)(const void *ptr, char *buf, size_t size);
 	void *(*ref)(void *ptr);
+	uintptr_t reserved[8]; /* zero */
 };
 
 /* A zeroed value is "none", Twisted's None: its type is NULL. */

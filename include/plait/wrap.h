@@ -58,6 +58,7 @@ struct plait_wrapper {
 	/* NULL until connection_made().  One that the wrapper ends before that
 	   below goes first: then ask plait_transport_above(). */
 	struct plait_transport *above;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*
@@ -83,6 +84,7 @@ struct plait_wrapping_factory {
 	struct plait_factory base;
 	struct plait_factory *inner;
 	const struct plait_transport_ops *transport;
+	uintptr_t reserved[4]; /* zero */
 };
 
 #define PLAIT_WRAPPING_FACTORY                                                 \

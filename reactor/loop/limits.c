@@ -3,6 +3,8 @@
  * means, and changing them.  Those that keep to them are net/unsent.c,
  * net/closing.c and loop/shutdown.c.
  */
+#include <errno.h>
+
 #include "lib/base.h"
 #include "reactor/loop/parts.h"
 
@@ -19,8 +21,8 @@ static const struct plait_limits limits_default = {
 
 void plait_i_limits_init(struct plait_reactor *r)
 {
-	r->limits = limits_default;
-	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
+	r->base.limits = limits_default;
+	plait_i_pool_unsent(r)->max = limits_default.max_unsent_total;
 }
 
 static void limits_set_size(size_t *limit, size_t size, size_t if_zero)
@@ -34,24 +36,26 @@ static void limits_set_seconds(double *limit, double seconds, double if_zero)
 	*limit = seconds > 0 ? seconds : if_zero;
 }
 
-void plait_reactor_set_limits(struct plait_reactor *r,
-			      const struct plait_limits *l)
+int plait_reactor_set_limits(struct plait_reactor *r,
+			     const struct plait_limits *l)
 {
 	const struct plait_limits *d = &limits_default;
+	struct plait_limits *to = &r->base.limits;
 
 	loop_check(r, "plait_reactor_set_limits()");
-	limits_set_size(&r->limits.max_unsent, l->max_unsent, d->max_unsent);
-	limits_set_size(&r->limits.max_unsent_total, l->max_unsent_total,
+	if (RESERVED_IN_USE(l))
+		return -EINVAL;
+	limits_set_size(&to->max_unsent, l->max_unsent, d->max_unsent);
+	limits_set_size(&to->max_unsent_total, l->max_unsent_total,
 			d->max_unsent_total);
-	limits_set_size(&r->limits.high_water, l->high_water, d->high_water);
-	limits_set_size(&r->limits.low_water, l->low_water, d->low_water);
-	limits_set_size(&r->limits.linger_bytes, l->linger_bytes,
-			d->linger_bytes);
-	plait_i_pool_unsent(r)->max = r->limits.max_unsent_total;
-	limits_set_seconds(&r->limits.close_timeout, l->close_timeout,
+	limits_set_size(&to->high_water, l->high_water, d->high_water);
+	limits_set_size(&to->low_water, l->low_water, d->low_water);
+	limits_set_size(&to->linger_bytes, l->linger_bytes, d->linger_bytes);
+	limits_set_seconds(&to->close_timeout, l->close_timeout,
 			   d->close_timeout);
-	limits_set_seconds(&r->limits.linger_timeout, l->linger_timeout,
+	limits_set_seconds(&to->linger_timeout, l->linger_timeout,
 			   d->linger_timeout);
-	limits_set_seconds(&r->limits.stop_timeout, l->stop_timeout,
-			   d->stop_timeout);
+	limits_set_seconds(&to->stop_timeout, l->stop_timeout, d->stop_timeout);
+	plait_i_pool_unsent(r)->max = to->max_unsent_total;
+	return 0;
 }

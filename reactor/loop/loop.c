@@ -270,11 +270,6 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r)
 	return r->network;
 }
 
-const struct plait_limits *plait_i_loop_limits(const struct plait_reactor *r)
-{
-	return &r->limits;
-}
-
 uint64_t plait_i_loop_next_number(struct plait_reactor *r)
 {
 	return ++r->numbers;

@@ -158,9 +158,6 @@ uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 /* The next number of another count, for which of two things came first. */
 uint64_t plait_i_loop_next_number(struct plait_reactor *r);
 
-/* In force, no field is 0. */
-const struct plait_limits *plait_i_loop_limits(const struct plait_reactor *r);
-
 /* True while the shutdown, or plait_reactor_free(), loses the members. */
 bool plait_i_loop_is_closing(const struct plait_reactor *r);
 
@@ -178,11 +175,18 @@ struct loop_owner {
 struct loop_base {
 	struct loop_owner owner;
 	struct kernel kernel;
+	struct plait_limits limits; /* in force, no member is 0 */
 };
 
 static inline const struct loop_owner *loop_owner(const struct plait_reactor *r)
 {
 	return &((const struct loop_base *)(const void *)r)->owner;
+}
+
+static inline const struct plait_limits *
+loop_limits(const struct plait_reactor *r)
+{
+	return &((const struct loop_base *)(const void *)r)->limits;
 }
 
 /* What it remembers is its own, so whoever only looks at r may ask it. */

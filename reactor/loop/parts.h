@@ -222,7 +222,6 @@ struct plait_reactor {
 	struct signals signals;
 	struct turn_counts counts;
 	struct pool pool;
-	struct plait_limits limits;
 };
 
 /* shutdown.c */

@@ -128,7 +128,8 @@ static void shutdown_begin_closing(struct plait_reactor *r)
 	r->begun = 0;
 	shutdown_lose_members(r);
 	if (!plait_list_is_empty(&r->finishing))
-		plait_timer_start(r, &r->time_to_finish, r->limits.stop_timeout,
+		plait_timer_start(r, &r->time_to_finish,
+				  r->base.limits.stop_timeout,
 				  shutdown_out_of_time, r);
 }
 

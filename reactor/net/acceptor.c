@@ -1,6 +1,7 @@
 /* Ports that accept connections for a factory: see acceptor.h. */
 #include <errno.h>
 
+#include "lib/base.h"
 #include "reactor/net/acceptor.h"
 #include "reactor/net/guest.h"
 
@@ -62,6 +63,8 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 		return err;
 	if (options == NULL)
 		options = &defaults;
+	if (RESERVED_IN_USE(options))
+		return -EINVAL;
 	if (network != NULL)
 		make = network->acceptor;
 	err = make(r, address, options, &a);

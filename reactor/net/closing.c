@@ -269,9 +269,10 @@ static void transport_linger_timed_out(void *arg)
 static void transport_linger(struct transport *t)
 {
 	t->lingering = true;
+	t->discarded = 0;
 	plait_timer_start(transport_reactor(t), &t->deadline,
-			  t->limits.linger_timeout, transport_linger_timed_out,
-			  t);
+			  transport_limits(t)->linger_timeout,
+			  transport_linger_timed_out, t);
 	transport_verify(t);
 }
 
@@ -320,7 +321,7 @@ void plait_i_closing_wait_for_reader(struct transport *t)
 {
 	if (!plait_timer_is_running(&t->deadline))
 		plait_timer_start(transport_reactor(t), &t->deadline,
-				  t->limits.linger_timeout,
+				  transport_limits(t)->linger_timeout,
 				  transport_stop_draining, t);
 }
 
@@ -340,7 +341,7 @@ static void transport_check_progress(void *arg)
 	struct transport *t = arg;
 	struct plait_reactor *r = transport_reactor(t);
 	double late = (double)(plait_i_clock_now(r) - t->deadline.when) / 1e9;
-	double left = t->limits.close_timeout / 2 - late;
+	double left = transport_limits(t)->close_timeout / 2 - late;
 
 	t->blocked = false;
 	if (plait_i_unsent_flush(t) > 0 && t->checked)
@@ -366,7 +367,7 @@ void plait_i_closing_mind_deadline(struct transport *t, bool progress)
 	} else if (progress || !plait_timer_is_running(&t->deadline)) {
 		t->idle_checks = 0;
 		plait_timer_start(transport_reactor(t), &t->deadline,
-				  t->limits.close_timeout / 2,
+				  transport_limits(t)->close_timeout / 2,
 				  transport_check_progress, t);
 	}
 }

@@ -137,11 +137,9 @@ static void stream_discard(struct stream *s)
 
 	if (n == -EAGAIN)
 		return;
-	/* From here on the limit is what is left of it. */
-	if (n <= 0 || (size_t)n >= t->limits.linger_bytes)
+	t->discarded += n > 0 ? (size_t)n : 0;
+	if (n <= 0 || t->discarded >= transport_limits(t)->linger_bytes)
 		plait_i_transport_gone(t);
-	else
-		t->limits.linger_bytes -= (size_t)n;
 }
 
 /*
@@ -251,7 +249,7 @@ static void stream_leave_hurried(struct stream *s)
 	do {
 		n = stream_io(s)->read(s, buf, POOL_READ_SIZE);
 		total += n > 0 ? (size_t)n : 0;
-	} while (n > 0 && total < t->limits.linger_bytes);
+	} while (n > 0 && total < transport_limits(t)->linger_bytes);
 }
 
 static void stream_take_leave(struct stream *s)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/base.h"
 #include "lib/failure.h"
 #include "reactor/net/address.h"
 #include "reactor/net/connector.h"
@@ -219,9 +220,25 @@ static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 			plait_i_attempt_failure(c->at, &plait_error_bind, err);
 }
 
+/* A reserved word is not zero. */
+static void tcp_refuse_options(struct plait_connector *c)
+{
+	char to[ATTEMPT_WHERE_SIZE];
+
+	if (c->unusable != NULL)
+		return;
+	plait_i_attempt_where(c->at, to, sizeof(to));
+	c->unusable = failure_in(plait_fail_errno(
+		&plait_error_connect, EINVAL,
+		"connect to %s: reserved words of the options are not zero",
+		to));
+}
+
 static void tcp_read_options(struct plait_connector *c,
 			     const struct plait_connect_options *options)
 {
+	if (RESERVED_IN_USE(options))
+		tcp_refuse_options(c);
 	if (options->timeout != 0)
 		c->timeout = options->timeout;
 	c->attempts.no_delay = options->no_delay;

@@ -37,8 +37,10 @@ static enum order transport_order(const struct transport *t)
 	if (!t->streaming)
 		return unsent == 0 && !t->asked ? ORDER_RESUME : ORDER_NONE;
 	if (!t->producer_paused)
-		return unsent > t->limits.high_water ? ORDER_PAUSE : ORDER_NONE;
-	return unsent <= t->limits.low_water ? ORDER_RESUME : ORDER_NONE;
+		return unsent > transport_limits(t)->high_water ? ORDER_PAUSE
+								: ORDER_NONE;
+	return unsent <= transport_limits(t)->low_water ? ORDER_RESUME
+							: ORDER_NONE;
 }
 
 void plait_i_transport_stop_producer(struct transport *t)
@@ -88,21 +90,6 @@ void plait_i_transport_output_changed(struct transport *t)
 		plait_i_transport_output_changed(transport_above(t));
 }
 
-static struct transport_limits
-transport_limits_of(const struct plait_reactor *r)
-{
-	const struct plait_limits *l = plait_i_loop_limits(r);
-
-	return (struct transport_limits){
-		.max_unsent = l->max_unsent,
-		.high_water = l->high_water,
-		.low_water = l->low_water,
-		.linger_bytes = l->linger_bytes,
-		.close_timeout = l->close_timeout,
-		.linger_timeout = l->linger_timeout,
-	};
-}
-
 void plait_i_transport_init(struct transport *t,
 			    const struct plait_transport_ops *ops,
 			    struct plait_reactor *r)
@@ -111,7 +98,6 @@ void plait_i_transport_init(struct transport *t,
 		.base.ops = ops,
 		.base.reactor = r,
 		.as_producer.ops = &as_producer_ops,
-		.limits = transport_limits_of(r),
 		.active = plait_i_loop_next_number(r),
 		.producing.run = transport_produce,
 	};
@@ -228,7 +214,7 @@ void plait_i_transport_give_up(struct transport *t)
 {
 	plait_value v = plait_fail(&plait_error_connection_aborted,
 				   "closing made no progress in %g seconds",
-				   t->limits.close_timeout);
+				   transport_limits(t)->close_timeout);
 
 	plait_i_transport_abort(&t->base, plait_value_failure(&v));
 }

@@ -33,12 +33,6 @@ struct transport_owner {
 	void (*abandon)(struct transport_owner *o);
 };
 
-/* Those of struct plait_limits that are a connection's own. */
-struct transport_limits {
-	size_t max_unsent, high_water, low_water, linger_bytes;
-	double close_timeout, linger_timeout;
-};
-
 /* What few have. */
 struct transport_extra {
 	struct transport *above; /* it wraps this one */
@@ -53,8 +47,7 @@ struct transport {
 	struct plait_producer as_producer;
 	struct transport *fed;	    /* the first that as_producer feeds */
 	struct transport *next_fed; /* by the same producer */
-	struct transport_limits limits;
-	struct plait_scope *scope; /* NULL: nobody has asked for it */
+	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct output output;
 	const struct plait_failure *why; /* it ends, for this reason */
 	struct loop_member member;
@@ -62,8 +55,11 @@ struct transport {
 	struct loop_task settling;   /* a callback has changed something */
 	struct loop_task answering;  /* at last: the burial */
 	struct plait_timer deadline; /* of closing, draining, lingering */
-	uint64_t active;	     /* numbers when bytes last moved */
-	uint32_t cause;		     /* the cancel that closed it; 0: none */
+	union {
+		uint64_t active;  /* numbers when bytes last moved */
+		size_t discarded; /* bytes of input, since it lingers */
+	};
+	uint32_t cause; /* the cancel that closed it; 0: none */
 	/* Bits, as there may be many that are idle.  These are told apart from
 	   the rest at each event (transport_is_plain()): */
 	bool disconnecting : 1; /* the program has closed it */
@@ -123,6 +119,12 @@ static inline bool transport_is_made(const struct transport *t)
 static inline struct plait_reactor *transport_reactor(const struct transport *t)
 {
 	return t->base.reactor;
+}
+
+static inline const struct plait_limits *
+transport_limits(const struct transport *t)
+{
+	return loop_limits(transport_reactor(t));
 }
 
 /* The one that it wraps, or NULL. */

@@ -135,8 +135,8 @@ static bool unsent_may_hold(struct transport *t, size_t cost,
 	size_t sum;
 
 	if (__builtin_add_overflow(unsent_cost(t), cost, &sum) ||
-	    sum > t->limits.max_unsent) {
-		unsent_abort(t, t->limits.max_unsent, "");
+	    sum > transport_limits(t)->max_unsent) {
+		unsent_abort(t, transport_limits(t)->max_unsent, "");
 		return false;
 	}
 	if (!__builtin_add_overflow(unsent->held, cost, &sum) &&
