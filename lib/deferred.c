@@ -882,8 +882,10 @@ void plait_i_deferred_abandon(struct plait_promise **pp)
 	struct plait_deferred *d = deferred_of(*pp);
 
 	*pp = NULL;
-	if (d != NULL)
-		deferred_unref(d);
+	if (d == NULL)
+		return;
+	d->canceller = NULL;
+	deferred_unref(d);
 }
 
 /*

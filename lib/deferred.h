@@ -25,7 +25,8 @@ struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
 
 /*
  * In a forked child: gives the firing end back, and neither fires nor drops
- * it.  What waits is ended by whoever holds the waiting end.
+ * it.  The canceller is not called any more.  What waits is ended by whoever
+ * holds the waiting end.
  */
 void plait_i_deferred_abandon(struct plait_promise **pp);
 

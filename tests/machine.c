@@ -663,7 +663,8 @@ static struct plait_deferred *stop_port(void)
 {
 	struct plait_port **p = &m.ports[choose(N_PORTS)];
 
-	return plait_port_stop_listening(p);
+	return choose(2) == 0 ? plait_port_stop_listening(p)
+			      : plait_port_drain(p);
 }
 
 static struct plait_deferred *connect_client(void)

@@ -114,6 +114,29 @@ static void stops_listening(void)
 	plait_port_free(&port);
 }
 
+/* What a drain has given, if the story has one. */
+static struct plait_deferred *drained;
+
+static void drains(void)
+{
+	drained = plait_port_drain(&port);
+	play_holds(port == NULL, "it has its handle");
+}
+
+static void is_drained(void)
+{
+	play_holds(plait_deferred_is_fired(drained), "it drains still");
+	play_holds(plait_value_is_none(plait_deferred_result(drained)),
+		   "it was cancelled");
+	plait_deferred_free(&drained);
+}
+
+static void stops_draining(void)
+{
+	play_holds(!plait_deferred_is_fired(drained), "it has drained");
+	plait_deferred_free(&drained);
+}
+
 static void again(void)
 {
 	gave(plait_connector_connect(who->connector));
@@ -275,6 +298,8 @@ static const struct play_verb deeds[] = {
 	{ "again", again },
 	{ "connects", connects },
 	{ "disconnects", disconnects },
+	{ "drained", is_drained },
+	{ "drains", drains },
 	{ "echoes", echoes },
 	{ "errno", errno_is },
 	{ "gives-up", gives_up },
@@ -293,6 +318,7 @@ static const struct play_verb deeds[] = {
 	{ "refuses", refuses },
 	{ "resumes-accepting", resumes_accepting },
 	{ "stops", stops },
+	{ "stops-draining", stops_draining },
 	{ "stops-listening", stops_listening },
 	{ "text", text_is },
 	{ "trace", trace_is },
@@ -415,6 +441,8 @@ static void option(void)
 		listen_options.iface = play_word();
 	else if (strcmp(name, "max_connections") == 0)
 		listen_options.max_connections = (unsigned)play_number();
+	else if (strcmp(name, "backlog") == 0)
+		listen_options.backlog = (int)play_number();
 	else if (strcmp(name, "no_address_reuse") == 0)
 		listen_options.no_address_reuse = true;
 	else if (strcmp(name, "no_delay") == 0)

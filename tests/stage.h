@@ -14,6 +14,8 @@
  *	server listens EINVAL	... or is refused
  *	server stops		waits until that is done
  *	server stops-listening	does not
+ *	server drains, server drained	the second: it has, by now
+ *	server stops-draining		the deferred of that is freed
  *	server pauses-accepting, server resumes-accepting	at the port
  *				that it was told of: actor_hear_of_ports()
  *	client connects		to the server, or else to a port that refuses
@@ -21,7 +23,8 @@
  *	client connects HOST, client connects HOST 7
  *	option no_delay		of what listens or connects later; also
  *				keep_alive, no_address_reuse, timeout 2.5,
- *				iface, bind_address, bind_port, max_connections
+ *				iface, bind_address, bind_port, max_connections,
+ *				backlog
  *	attempt			turns until the kernel tries to connect, and
  *				has seen no event
  *	met			... until both have their protocol

@@ -452,6 +452,17 @@ static struct plait_deferred *start_stop_listening(struct scene *s)
 	return plait_port_stop_listening(&port);
 }
 
+static struct plait_deferred *start_drain(struct scene *s)
+{
+	struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct plait_port *port;
+
+	s->factory.protocol = &protocol_ops;
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &s->factory, &o, &port),
+			 0);
+	return plait_port_drain(&port);
+}
+
 /* On a virtual reactor nobody is there, and it times out. */
 static struct plait_deferred *start_client(struct scene *s)
 {
@@ -502,6 +513,7 @@ static const struct walk walks[] = {
 	WALK(plait_looping_call_start, .start = start_looping_call,
 	     .stop = stop_looping_call),
 	WALK(plait_maybe_deferred, .start = start_maybe),
+	WALK(plait_port_drain, .start = start_drain),
 	WALK(plait_port_stop_listening, .start = start_stop_listening),
 	WALK(plait_queue_get, .start = start_queue_get, .stop = stop_queue),
 	WALK(plait_race, .start = start_race),

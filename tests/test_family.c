@@ -13,6 +13,7 @@
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"
 #include "tests/actor.h"
+#include "tests/stranger.h"
 
 struct name {
 	struct sockaddr_un address;
@@ -66,6 +67,7 @@ static void local_listen(struct plait_factory *f, struct plait_port **ret)
 	sa->sa_family = AF_UNIX;
 	ck_assert_int_eq(kernel_bind(k, fd, sa, sizeof(sa_family_t)), 0);
 	ck_assert_int_eq(kernel_listen(k, fd, 5), 0);
+	l->base.backlog = 5;
 	l->at.len = sizeof(l->at.address);
 	ck_assert_int_eq(kernel_getsockname(k, fd, sa, &l->at.len), 0);
 	ck_assert_int_eq(plait_i_port_check(reactor, "test"), 0);
@@ -154,6 +156,31 @@ TEST(another_family_of_sockets_needs_only_its_tables, ON_EACH_BACKEND)
 	ck_assert_str_eq(client.trace, "ScBMDLCX");
 	actor_stop(reactor, &port);
 	ck_assert_str_eq(server.trace, "SBMDLX");
+}
+
+/* It cannot keep others out, so it counts. */
+TEST(a_port_of_another_family_drains_too, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+	int fds[3];
+
+	open_port();
+	for (int i = 0; i < 3; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		stranger_is_not(fds[i]);
+		ck_assert_int_eq(connect(fds[i],
+					 (struct sockaddr *)&name.address,
+					 name.len),
+				 0);
+	}
+	d = plait_port_drain(&port);
+	run_until_count(reactor, &server.stops, 1);
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	ck_assert_str_eq(server.trace, "SBMBMBMX");
+	plait_deferred_free(&d);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	actor_wait_idle(&server, reactor);
 }
 
 TEST(what_fails_in_another_family_says_where, ON_EACH_BACKEND)

@@ -408,7 +408,7 @@ static struct {
 	unsigned n_promises, n_protocols, number;
 	struct wire wire;
 	struct actor server, client, fake;
-	struct plait_port *port, *port_that_stops;
+	struct plait_port *port, *port_that_stops, *port_that_drains;
 	struct plait_connector *connector, *attempt, *fake_attempt;
 	struct plait_reconnecting_factory factory;
 	plait_value connection;
@@ -424,9 +424,9 @@ static struct {
 	struct plait_timer timers[2], fresh;
 	struct plait_watch watch;
 	struct plait_call call;
-	struct plait_deferred *stopped, *connecting, *looped, *done[3], *later,
-		*timed, *ended, *started, *in_wire, *waiter, *locked, *limited,
-		*got, *share, *all, *one, *chained, *faked;
+	struct plait_deferred *stopped, *drained, *connecting, *looped,
+		*done[3], *later, *timed, *ended, *started, *in_wire, *waiter,
+		*locked, *limited, *got, *share, *all, *one, *chained, *faked;
 	int pair[2], held;
 	bool in_shutdown;
 } all;
@@ -521,6 +521,8 @@ static void make_network(void)
 	all.server.on_made = all.client.on_made = keep_protocol;
 	all.number = actor_listen(&all.server, reactor, &all.port);
 	actor_listen(&all.server, reactor, &all.port_that_stops);
+	actor_listen(&all.server, reactor, &all.port_that_drains);
+	plait_port_pause_accepting(all.port_that_drains);
 	all.connector = plait_connector_ref(
 		actor_connect(&all.client, reactor, all.number));
 	d = plait_client_connect_tcp(reactor, "127.0.0.1", all.number,
@@ -634,6 +636,7 @@ static void make_attempts(void)
 	fault_call("select", 1, EINTR);
 	run_turns(reactor, 1);
 	all.stopped = plait_port_stop_listening(&all.port_that_stops);
+	all.drained = plait_port_drain(&all.port_that_drains);
 }
 
 static void make_all(void)
@@ -767,6 +770,7 @@ static void end_other_promises(void)
 		    plait_transport_abort_connection(all.wire.transport))      \
 	END(end_port())                                                        \
 	END(plait_deferred_free(&all.stopped))                                 \
+	END(plait_deferred_free(&all.drained))                                 \
 	END(end_connector())                                                   \
 	END(end_attempt())                                                     \
 	END(plait_deferred_free(&all.connecting))                              \

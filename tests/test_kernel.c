@@ -101,6 +101,7 @@ SPY(int, getpeername, GETPEERNAME,
     (struct kernel * k, int fd, struct sockaddr *sa, socklen_t *len), k, fd, sa,
     len)
 SPY(bool, has_hung_up, HAS_HUNG_UP, (struct kernel * k, int fd), k, fd)
+SPY(bool, is_readable, HAS_HUNG_UP, (struct kernel * k, int fd), k, fd)
 SPY(int, reserve, RESERVE, (struct kernel * k), k)
 SPY(int, waker, WAKER, (struct kernel * k), k)
 SPY(void, wake, WAKE, (struct kernel * k, int fd), k, fd)
@@ -127,6 +128,7 @@ static struct plait_reactor *spied_reactor(void)
 	calls.getsockname = spy_getsockname;
 	calls.getpeername = spy_getpeername;
 	calls.has_hung_up = spy_has_hung_up;
+	calls.is_readable = spy_is_readable;
 	calls.reserve = spy_reserve;
 	calls.waker = spy_waker;
 	calls.wake = spy_wake;

@@ -193,6 +193,10 @@ static plait_value no_call(size_t count, void *arg)
 	USE("plait_watch_stop()", plait_watch_stop(&parts.watch))              \
 	USE("plait_listen_tcp()",                                              \
 	    plait_listen_tcp(reactor, 0, &parts.factory, NULL, NULL))          \
+	USE("worker.c:2",                                                      \
+	    struct plait_deferred *d =                                         \
+		    (plait_port_drain)(&parts.port, "worker.c:2");             \
+	    plait_deferred_free(&d))                                           \
 	USE("plait_port_free()", plait_port_free(&parts.port))                 \
 	USE("worker.c:2",                                                      \
 	    struct plait_deferred *d =                                         \

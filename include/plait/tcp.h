@@ -63,6 +63,18 @@ plait_port_stop_listening(struct plait_port **pp,
 	(plait_port_stop_listening)(__VA_ARGS__, PLAIT_HERE)
 
 /*
+ * The same as plait_port_stop_listening(), but first accepts the clients who
+ * wait in the queue of the system: closing the port would reset their
+ * connections.  From the call on, no new client gets into the queue.  Pauses
+ * and max_connections still hold, so this may wait until the port is resumed
+ * and until connections of the port are lost.  Cancelling the deferred closes
+ * the port at once; so do a stop of the reactor and its end.
+ */
+struct plait_deferred *plait_port_drain(struct plait_port **pp,
+					const char *where) PLAIT_MUST_USE;
+#define plait_port_drain(...) (plait_port_drain)(__VA_ARGS__, PLAIT_HERE)
+
+/*
  * Accepts no more connections for the time being, and goes on; connections
  * that were accepted live on.  Who connects meanwhile waits in the queue of
  * the system (backlog).  Pauses are counted: the port accepts again when each

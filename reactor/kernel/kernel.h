@@ -46,6 +46,8 @@ struct kernel_calls {
 			   socklen_t *len);
 	/* The peer sends no more, or there was an error. */
 	bool (*has_hung_up)(struct kernel *k, int fd);
+	/* Input or a connection waits; true as well if that is unknown. */
+	bool (*is_readable)(struct kernel *k, int fd);
 	/* A descriptor that leads nowhere, to be traded for one that does. */
 	int (*reserve)(struct kernel *k);
 	/*
@@ -246,6 +248,11 @@ static inline int kernel_getpeername(struct kernel *k, int fd,
 static inline bool kernel_has_hung_up(struct kernel *k, int fd)
 {
 	return k->calls->has_hung_up(k, fd);
+}
+
+static inline bool kernel_is_readable(struct kernel *k, int fd)
+{
+	return k->calls->is_readable(k, fd);
 }
 
 static inline int kernel_reserve(struct kernel *k)

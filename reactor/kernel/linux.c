@@ -103,6 +103,13 @@ static bool linux_has_hung_up(struct kernel *k, int fd)
 	       (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+static bool linux_is_readable(struct kernel *k, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
 static int linux_reserve(struct kernel *k)
 {
 	return plait_i_descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -171,6 +178,7 @@ const struct kernel_calls plait_i_linux_calls = {
 	.getsockname = linux_getsockname,
 	.getpeername = linux_getpeername,
 	.has_hung_up = linux_has_hung_up,
+	.is_readable = linux_is_readable,
 	.reserve = linux_reserve,
 	.waker = linux_waker,
 	.wake = linux_wake,

@@ -22,6 +22,12 @@
  * Then its watch waits for nothing.  Whoever ends one of them calls
  * listener_watch(), which goes on if none is left.
  *
+ * A port that drains (plait_port_drain()) does not wait for its watch.  Each
+ * turn listener_run_look() asks whether anybody is in the queue of the kernel,
+ * accepts some, and ends the port when the queue is empty: no event could tell
+ * that.  shut() keeps new clients out meanwhile.  Where it cannot, the port
+ * accepts no more than the queue can have held.
+ *
  * The budget of a turn adapts: one accept(), so that a lone connection costs
  * no more; after a turn that has used its budget up, twice as many in the next
  * one, but never more than MAX_BUDGET, so that a burst starves nobody.
@@ -45,10 +51,9 @@ static struct listener *listener(struct plait_port *p)
 	return plait_self(p, struct listener);
 }
 
-static const struct stream_io *listener_io(const struct listener *l)
+static const struct listener_ops *listener_ops(const struct listener *l)
 {
-	return ((const struct listener_ops *)(const void *)l->base.port.ops)
-		->io;
+	return (const struct listener_ops *)(const void *)l->base.port.ops;
 }
 
 static struct kernel *listener_kernel(const struct listener *l)
@@ -164,7 +169,7 @@ static void listener_admit(struct listener *l, int fd,
 		.base.peer = peer,
 		.base.acceptor = &l->base,
 		.base.transport = accepted_transport,
-		.io = listener_io(l),
+		.io = listener_ops(l)->io,
 		.fd = fd,
 	};
 
@@ -176,13 +181,22 @@ static void listener_admit(struct listener *l, int fd,
 		plait_i_loop_close(l->base.port.reactor, n.fd);
 }
 
-/* Waits for connections, unless it has to wait for something else; -errno. */
+/* Something else has to end before the next connection is accepted. */
+static bool listener_is_kept(const struct listener *l)
+{
+	return l->fd < 0 || l->held || !port_is_accepting(&l->base.port) ||
+	       plait_timer_is_running(&l->back_off);
+}
+
+/* Waits for connections, unless something keeps it from accepting; -errno. */
 static int listener_watch(struct listener *l)
 {
-	if (l->fd < 0 || l->held || !port_is_accepting(&l->base.port) ||
-	    plait_timer_is_running(&l->back_off))
+	if (listener_is_kept(l))
 		return 0;
-	return plait_watch_change(&l->watch, PLAIT_WATCH_READ);
+	if (!l->base.port.draining)
+		return plait_watch_change(&l->watch, PLAIT_WATCH_READ);
+	plait_i_loop_next_turn(l->base.port.reactor, &l->look);
+	return 0;
 }
 
 /* The back-off is over, and begins anew if the watch is still refused. */
@@ -291,6 +305,8 @@ static bool listener_go_on_after(struct listener *l, int err)
 {
 	switch (err) {
 	case EAGAIN:
+		if (l->base.port.draining)
+			plait_i_port_end(&l->base.port);
 		return false;
 	case EMFILE:
 	case ENFILE:
@@ -324,6 +340,8 @@ static bool listener_accept_next(struct listener *l)
 	if (fd < 0)
 		return listener_go_on_after(l, errno);
 	listener_admit(l, fd, &peer);
+	if (l->due > 0 && --l->due == 0)
+		plait_i_port_end(&l->base.port);
 	/* In a child that was forked meanwhile the next one is the parent's. */
 	return port_is_accepting(&l->base.port) &&
 	       plait_i_guest_has_room(&l->base) &&
@@ -337,18 +355,12 @@ static unsigned listener_budget(const struct listener *l, uint64_t turn)
 	return l->budget < MAX_BUDGET / 2 ? l->budget * 2 : MAX_BUDGET;
 }
 
-static void listener_on_ready(struct plait_watch *w, unsigned events)
+/* Somebody waits: accepts as many as there is room for, and budget. */
+static void listener_accept_some(struct listener *l)
 {
-	struct listener *l = plait_container(w, struct listener, watch);
 	uint64_t turn = plait_i_loop_turn(l->base.port.reactor);
 	unsigned n = 0;
 
-	if (events & PLAIT_WATCH_LOST) {
-		/* Somebody else closed it; the number may be another's. */
-		l->fd = -1;
-		listener_report_broken(l, EBADF, "lost its descriptor");
-		return;
-	}
 	if (!plait_i_guest_has_room(&l->base)) {
 		/* Held whether one is about to leave or not: one will. */
 		plait_i_guest_make_room(&l->base);
@@ -362,10 +374,55 @@ static void listener_on_ready(struct plait_watch *w, unsigned events)
 		l->busy_turn = turn;
 }
 
+static void listener_on_ready(struct plait_watch *w, unsigned events)
+{
+	struct listener *l = plait_container(w, struct listener, watch);
+
+	if (!(events & PLAIT_WATCH_LOST)) {
+		listener_accept_some(l);
+		return;
+	}
+	/* Somebody else closed it; the number may be another's. */
+	l->fd = -1;
+	listener_report_broken(l, EBADF, "lost its descriptor");
+	if (l->base.port.draining)
+		plait_i_port_end(&l->base.port);
+}
+
+static void listener_run_look(struct loop_task *task)
+{
+	struct listener *l = plait_container(task, struct listener, look);
+
+	if (listener_is_kept(l))
+		return;
+	if (kernel_is_readable(listener_kernel(l), l->fd)) {
+		listener_accept_some(l);
+		listener_watch(l);
+	} else {
+		plait_i_port_end(&l->base.port);
+	}
+}
+
+void plait_i_listener_drain(struct plait_port *p)
+{
+	struct listener *l = listener(p);
+
+	if (l->fd < 0) {
+		plait_i_port_end(p);
+		return;
+	}
+	/* The queue of the kernel holds one more than it is asked to. */
+	if (listener_ops(l)->shut == NULL || !listener_ops(l)->shut(l))
+		l->due = l->backlog + 1;
+	plait_watch_change(&l->watch, 0);
+	listener_watch(l);
+}
+
 void plait_i_listener_stop(struct plait_port *p)
 {
 	plait_watch_stop(&listener(p)->watch);
 	plait_timer_stop(&listener(p)->back_off);
+	loop_task_cancel(&listener(p)->look);
 }
 
 void plait_i_listener_close(struct plait_port *p)
@@ -400,6 +457,7 @@ int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 
 	l->base.port.ops = &ops->base.port;
 	l->base.port.reactor = r;
+	l->look.run = listener_run_look;
 	l->fd = fd;
 	l->busy_turn = UINT64_MAX;
 	err = listener_start(l);

@@ -7,18 +7,28 @@
 #include "reactor/net/acceptor.h"
 #include "reactor/net/stream.h"
 
+struct listener;
+
 /* What a family of sockets adds; base.port begins with LISTENER_PORT. */
 struct listener_ops {
 	struct acceptor_ops base;
 	const struct stream_io *io; /* of the connections */
+	/*
+	 * Lets no new client into the queue of the kernel; false if that
+	 * failed.  NULL: the family cannot do that.
+	 */
+	bool (*shut)(struct listener *l);
 };
 
 struct listener {
 	struct acceptor base;
 	struct plait_watch watch;
 	struct plait_timer back_off; /* running: waits for what is missing */
+	struct loop_task look;	     /* it drains: whether anybody waits */
 	int fd, reserve;	     /* -1: none */
 	unsigned budget;
+	unsigned backlog;    /* how many the queue of the kernel holds */
+	unsigned due;	     /* it drains: accepts that many at most */
 	bool held;	     /* until a guest has left */
 	uint64_t busy_turn;  /* the last in which the budget was used up */
 	int64_t next_report; /* not before */
@@ -27,7 +37,7 @@ struct listener {
 /*
  * Makes *l, which is zeroed and may begin a larger struct, one that accepts
  * from fd: a listening socket, non-blocking, which is taken: closed on failure,
- * too.  0 or -errno.
+ * too.  backlog is filled in.  0 or -errno.
  */
 int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 			  struct plait_reactor *r, int fd);
@@ -36,12 +46,13 @@ int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 void plait_i_listener_stop(struct plait_port *p);
 void plait_i_listener_close(struct plait_port *p);
 void plait_i_listener_pause(struct plait_port *p, bool on);
+void plait_i_listener_drain(struct plait_port *p);
 void plait_i_listener_free(struct plait_port *p);
 void plait_i_listener_room(struct acceptor *a);
 
 #define LISTENER_PORT                                                          \
 	.stop = plait_i_listener_stop, .close = plait_i_listener_close,        \
 	.ended = plait_i_acceptor_ended, .pause = plait_i_listener_pause,      \
-	.free = plait_i_listener_free
+	.drain = plait_i_listener_drain, .free = plait_i_listener_free
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * Ports: what is the same for all of them.
  *
- * A port accepts while it is open and not paused.  It ends in two steps,
- * whoever asked: at once it accepts no more, and from the loop, when no event
+ * A port accepts while it is open and not paused.  A port that drains does so
+ * too, until nobody waits; then it ends.  A port ends in two steps, whoever
+ * asked: at once it accepts no more, and from the loop, when no event
  * can refer to its descriptor, it is closed and those whom that concerns are
  * told: its factory, if it has one, and whoever waits.
  * The struct lives on until the user has given the handle back or the reactor
@@ -16,6 +17,7 @@
 
 /* Defined here; whoever calls them here says the place. */
 #undef plait_port_stop_listening
+#undef plait_port_drain
 
 static void port_run_burial(struct loop_task *task)
 {
@@ -72,8 +74,7 @@ static void port_run_answer(struct loop_task *task)
 	plait_fire(&p->stopped, PLAIT_NONE);
 }
 
-/* Takes no more, and leaves the rest to the loop. */
-static void port_end(struct plait_port *p)
+void plait_i_port_end(struct plait_port *p)
 {
 	if (p->open) {
 		p->open = false;
@@ -85,7 +86,7 @@ static void port_end(struct plait_port *p)
 
 static void port_lose(struct loop_member *m)
 {
-	port_end(plait_container(m, struct plait_port, member));
+	plait_i_port_end(plait_container(m, struct plait_port, member));
 }
 
 static const struct loop_member_ops port_member_ops = {
@@ -151,7 +152,7 @@ static void port_release(struct plait_port **pp)
 		return;
 	}
 	p->released = true;
-	port_end(p);
+	plait_i_port_end(p);
 }
 
 void plait_port_free(struct plait_port **pp)
@@ -178,6 +179,35 @@ struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 	return d;
 }
 
+/* Wanted no longer: those who still wait are left to the kernel. */
+static plait_value port_cancel_drain(struct plait_deferred *d, void *arg)
+{
+	struct plait_port *p = arg;
+
+	if (loop_is_forked(p->reactor))
+		port_abandon(p);
+	else
+		plait_i_port_end(p);
+	return plait_cancelled();
+}
+
+struct plait_deferred *plait_port_drain(struct plait_port **pp,
+					const char *where)
+{
+	struct plait_port *p = *pp;
+	struct plait_deferred *d;
+
+	if (p == NULL || !p->open || p->ops->drain == NULL ||
+	    loop_is_forked(p->reactor))
+		return plait_port_stop_listening(pp, where);
+	loop_check(p->reactor, where);
+	d = (plait_deferred_new)(&p->stopped, port_cancel_drain, p, where);
+	*pp = NULL;
+	p->released = p->draining = true;
+	p->ops->drain(p);
+	return d;
+}
+
 int plait_i_port_where(const struct plait_port *p, char *buf, size_t size)
 {
 	return p->ops->where != NULL
@@ -193,5 +223,6 @@ int plait_port_str(const struct plait_port *p, char *buf, size_t size)
 	return snprintf(buf, size, "port on %s, %s", where,
 			!p->open	? "closed"
 			: p->pauses > 0 ? "paused"
+			: p->draining	? "draining"
 					: "listening");
 }

@@ -16,6 +16,11 @@ struct port_ops {
 	void (*close)(struct plait_port *p); /* later, outside of all events */
 	/* It is closed: tells whom that concerns.  NULL: nobody. */
 	void (*ended)(struct plait_port *p);
+	/*
+	 * Takes those that wait already, from the loop, then calls
+	 * plait_i_port_end().  NULL: none wait.
+	 */
+	void (*drain)(struct plait_port *p);
 	/* Takes none for the time being, or goes on.  NULL: nothing to do. */
 	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
@@ -38,6 +43,7 @@ struct plait_port {
 	bool open;	 /* takes what comes */
 	bool closed;	 /* it is over, and all know */
 	bool released;	 /* the user has given the handle back */
+	bool draining;	 /* it ends when nobody waits any more */
 };
 
 /* Whether a port may be opened: 0, -ECHILD or -ESHUTDOWN. */
@@ -49,6 +55,12 @@ int plait_i_port_check(struct plait_reactor *r, const char *function);
  * close() and ended(), and free() when nobody has the handle any more.
  */
 void plait_i_port_open(struct plait_port *p, struct plait_reactor *r);
+
+/*
+ * Takes no more from now on, and is closed from the loop.  Does nothing for a
+ * port that ends already.
+ */
+void plait_i_port_end(struct plait_port *p);
 
 /* Writes where it is, for people, as snprintf() would. */
 int plait_i_port_where(const struct plait_port *p, char *buf, size_t size);

@@ -7,6 +7,7 @@
  * network of its own.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -113,12 +114,11 @@ static bool tcp_port_set_options(struct kernel *k, int fd, int family,
 /* The socket listens, and *ret is where.  0 or -errno. */
 static int tcp_port_bind(struct kernel *k, int fd,
 			 const struct plait_address *address,
-			 const struct plait_listen_options *o,
+			 const struct plait_listen_options *o, int backlog,
 			 struct plait_address *ret)
 {
 	union kernel_address at;
 	socklen_t len = plait_i_address_to_kernel(address, &at);
-	int backlog = o->backlog > 0 ? o->backlog : SOMAXCONN;
 
 	if (!tcp_port_set_options(k, fd, address->family, o) ||
 	    kernel_bind(k, fd, &at.any, len) < 0 ||
@@ -127,12 +127,45 @@ static int tcp_port_bind(struct kernel *k, int fd,
 	return plait_i_address_of_socket(k, fd, ret);
 }
 
+/*
+ * A filter that drops the packets that ask for a connection: SYN without ACK.
+ * The clients who have begun before may finish, and one who asks meanwhile
+ * asks again a second later.  Then nobody listens any more, or the next
+ * program does.
+ *
+ * Nothing else will do.  shutdown() resets all who wait in the queue.  After
+ * listen() with a backlog of 0 one client still gets in whenever the queue is
+ * empty, and one who has half connected is reset in the end.
+ *
+ * The connections inherit the filter.  They get no such packets.
+ */
+static bool tcp_port_shut(struct listener *l)
+{
+	enum { FLAGS = 13, SYN = 0x02, ACK = 0x10 };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),	       /* drop it */
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX), /* keep all of it */
+	};
+	struct sock_fprog filter = {
+		.len = sizeof(code) / sizeof(code[0]),
+		.filter = code,
+	};
+
+	return kernel_setsockopt(loop_kernel(l->base.port.reactor), l->fd,
+				 SOL_SOCKET, SO_ATTACH_FILTER, &filter,
+				 sizeof(filter)) == 0;
+}
+
 static const struct listener_ops tcp_port_ops = {
 	.base = {
 		.port = { LISTENER_PORT },
 		.room = plait_i_listener_room,
 	},
 	.io = &plait_i_tcp_stream_io,
+	.shut = tcp_port_shut,
 };
 
 static int tcp_port_open(struct listener *l, struct plait_reactor *r,
@@ -140,12 +173,15 @@ static int tcp_port_open(struct listener *l, struct plait_reactor *r,
 			 const struct plait_listen_options *options)
 {
 	struct kernel *k = loop_kernel(r);
+	int backlog = options->backlog > 0 ? options->backlog : SOMAXCONN;
 	int fd = kernel_socket(k, address->family, SOCK_STREAM);
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	err = tcp_port_bind(k, fd, address, options, &l->base.port.address);
+	l->backlog = (unsigned)backlog;
+	err = tcp_port_bind(k, fd, address, options, backlog,
+			    &l->base.port.address);
 	if (err == 0)
 		return plait_i_listener_init(l, &tcp_port_ops, r, fd);
 	plait_i_loop_close(r, fd);
