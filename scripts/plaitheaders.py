@@ -1,4 +1,5 @@
 """Reads the declarations of include/plait/*.h, for check-man and check-symbols.
+By itself it prints each public name, one a line.
 
 Not a C parser: it knows how plait's headers are written.  A declaration with
 a comment `private' behind it on its line, and a name that begins
@@ -19,6 +20,22 @@ def squeeze(text):
 
 def strip_comments(text):
     return re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+
+
+def shapes(text):
+    """Each (type, its members) that the text shows the inside of, but for
+    reserved words and what stands behind a comment with the word private; none
+    if the comment above begins with it.  A type without a name is called by its
+    first enumerator."""
+    for m in re.finditer(r"^(?:typedef )?((?:struct|union|enum)(?: \w+)?) \{"
+                         r"(?:(.*?)^\}|([^{}]*)\})", text, re.M | re.S):
+        body = re.split(r"/\*[^*]*\bprivate\b", m[2] or m[3] or "")[0]
+        body = squeeze(re.sub(r"\buintptr_t reserved\[\d+\];", "",
+                              strip_comments(body)))
+        if re.search(r"/\* Private\b[^*]*\*/\n$", text[:m.start()]):
+            body = ""
+        name = m[1] if " " in m[1] else f"enum {re.split(r'[ ,]', body)[0]}"
+        yield name, body
 
 
 def strip_bodies(text):
@@ -45,7 +62,9 @@ def strip_bodies(text):
 class Headers:
     """functions, types: name to squeezed prototype or typedef of a function.
     macros: name to parameters, of those that are used like functions and are
-    no function's.  placed: names of functions over which a macro adds the place
+    no function's.  names: each public name, with the header that declares it:
+    those, and other types, constants and variables.  shapes: each type
+    whose inside is shown, such as "struct plait_value", to its public members.  placed: names of functions over which a macro adds the place
     of the call.  inlined: names of functions that no library holds.  words:
     every identifier."""
 
@@ -57,6 +76,8 @@ class Headers:
         self.words = set()
         self.placed = set()
         self.where = {}
+        self.names = {}
+        self.shapes = {}
         self.by_type = []
         for path in sorted(glob.glob(pattern)):
             with open(path, encoding="utf-8") as f:
@@ -66,12 +87,15 @@ class Headers:
                 proto = self.types[type_name].replace("typedef ", "", 1)
                 self.functions[name] = proto.replace(
                     type_name + "(", name + "(", 1)
+        for name in [*self.functions, *self.types]:
+            self.names.setdefault(name, self.where[name])
 
     def read(self, path, text):
         private = set()
         for line in text.splitlines():
             if PRIVATE.search(line):
                 private.update(re.findall(r"\b(plait_\w+)\s*\(", line))
+        self.shapes.update(shapes(text))
         code = strip_comments(text)
         self.words.update(re.findall(r"\b\w+\b", code))
         code = code.replace("\\\n", " ")
@@ -81,10 +105,14 @@ class Headers:
                 self.placed.add(m[1])
             else:
                 self.add_macro(m[1], m[2], path, private)
+        for name in re.findall(r"^#\s*define\s+(\w+)", code, re.M):
+            if not name.endswith("_H"):
+                self.add_name(name, path, private)
         code = strip_bodies(code)
         code = re.sub(r"^\s*#.*$", "", code, flags=re.M)
         for statement in self.statements(code):
             self.add_function(statement, path, private)
+            self.add_names(statement, path, private)
 
     @staticmethod
     def statements(code):
@@ -101,6 +129,26 @@ class Headers:
         return name in private or name.startswith("plait_i_") or \
             name.endswith("_")
 
+    def add_name(self, name, path, private):
+        if not self.is_private(name, private):
+            self.names.setdefault(name, path)
+
+    def add_names(self, statement, path, private):
+        """What a statement declares, functions aside, and enumerators."""
+        s = re.sub(r"__attribute__\s*\(\(.*?\)\)", " ", statement, flags=re.S)
+        s = " ".join(s.split())
+        m = re.match(r"(?:typedef )?(?:struct|union|enum) (plait_\w+)(?: \{|$)",
+                     s)
+        if m:
+            self.add_name(m[1], path, private)
+        if re.match(r"(typedef )?enum\b", s) and "{" in s:
+            body = s[s.index("{") + 1:s.rindex("}")]
+            for name in re.findall(r"(?:^|,) *(\w+)", body):
+                self.add_name(name, path, private)
+        m = re.match(r"(?:extern|typedef) [^(]*?(\w+)(?:\[[^]]*\])?$", s)
+        if m:
+            self.add_name(m[1], path, private)
+
     def add_macro(self, name, params, path, private):
         if not self.is_private(name, private):
             self.macros[name] = [p.strip() for p in params.split(",")]
@@ -115,6 +163,7 @@ class Headers:
         m = re.match(r"typedef\s[^(]*?\b(plait_\w+)\s*\(", s)
         if m:
             self.types[m[1]] = squeeze(s)
+            self.where[m[1]] = path
         if s.startswith("typedef") or "{" in s or "=" in s:
             return
         m = re.match(r"(plait_\w+)\s+(plait_\w+)$", s)
@@ -137,3 +186,7 @@ class Headers:
             text = re.sub(r",?const char\*where\)$", ")", text)
             text = text.replace("(const char*where,", "(", 1)
         return text
+
+
+if __name__ == "__main__":
+    print("\n".join(sorted(Headers().names)))

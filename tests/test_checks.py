@@ -171,6 +171,17 @@ class Pages(Tree):
     planted."""
 
     HEADER = """\
+struct plait_poem {
+	int lines;
+	int (*recite)(struct plait_poem *p);
+	/* private */
+	void *paper;
+	uintptr_t reserved[2]; /* zero */
+};
+enum { PLAIT_SHORT = 1, PLAIT_LONG };
+#define PLAIT_ROOM 3
+typedef void plait_poet(int n);
+extern const struct plait_poem plait_raven;
 int plait_fail(int n);
 void *plait_make(int n);
 """
@@ -183,6 +194,21 @@ void *plait_make(int n);
 .Nd fail in the end
 .Sh SYNOPSIS
 .In plait/plait.h
+.Bd -literal
+struct plait_poem {
+	int lines; /* so many */
+	int (*recite)(struct plait_poem *p);
+};
+
+enum {
+	PLAIT_SHORT = 1, /* or PLAIT_ROOM */
+	PLAIT_LONG
+};
+.Ed
+.Vt extern const struct plait_poem plait_raven ;
+.Fd #define PLAIT_ROOM
+.Ft typedef void
+.Fn plait_poet "int n"
 .Ft int
 .Fn plait_fail "int n"
 .Ft void *
@@ -226,13 +252,13 @@ this cannot fail.
     def test_words_that_are_macros_are_told(self):
         self.plant("It a tag", "It In time")
         self.fails("check-man",
-                   "man/plait_fail.3:17: In is a macro: write \\&In")
+                   "man/plait_fail.3:32: In is a macro: write \\&In")
         self.plant("It a tag", "It No memory")
         self.fails("check-man",
-                   "man/plait_fail.3:17: No is a macro: write \\&No")
+                   "man/plait_fail.3:32: No is a macro: write \\&No")
         self.plant("It a tag", "It Sy limits Li bytes")
         self.fails("check-man",
-                   "man/plait_fail.3:17: Li is a macro: write \\&Li")
+                   "man/plait_fail.3:32: Li is a macro: write \\&Li")
 
     def test_words_that_are_quoted_or_meant_are_not_told(self):
         for tag in ('It "In time"', r"It \&In time", "It Sy max , No bytes"):
@@ -241,21 +267,83 @@ this cannot fail.
 
     def test_what_is_not_shown_is_told(self):
         self.plant("int n = plait_fail(3);", 'puts("\\n");')
-        self.fails("check-man", 'man/plait_fail.3:30: unknown escape: puts("\\n");')
+        self.fails("check-man", 'man/plait_fail.3:45: unknown escape: puts("\\n");')
         self.plant("There is much to say.", "'ft B")
-        self.fails("check-man", "man/plait_fail.3:15: a line that begins with "
+        self.fails("check-man", "man/plait_fail.3:30: a line that begins with "
                    "' is a macro's")
 
     def test_an_errno_has_the_sign_that_its_functions_give_it(self):
         self.plant("Er -EINVAL", "Er EINVAL")
-        self.fails("check-man", "man/plait_fail.3:34: EINVAL is -EINVAL of "
+        self.fails("check-man", "man/plait_fail.3:49: EINVAL is -EINVAL of "
                    "plait_fail")
         self.plant(".Fn plait_fail :", ".Fn plait_make :")
-        self.fails("check-man", "man/plait_fail.3:34: -EINVAL is EINVAL of "
+        self.fails("check-man", "man/plait_fail.3:49: -EINVAL is EINVAL of "
                    "plait_make")
         self.plant("Er ENOMEM .", "Er -ENOMEM .")
-        self.fails("check-man", "man/plait_fail.3:27: -ENOMEM is ENOMEM of "
+        self.fails("check-man", "man/plait_fail.3:42: -ENOMEM is ENOMEM of "
                    "plait_make")
+    def test_a_name_that_no_page_declares_is_told(self):
+        for old, name in (("PLAIT_LONG\n", "PLAIT_LONG"),
+                          (".Fd #define PLAIT_ROOM\n", "PLAIT_ROOM"),
+                          ('.Ft typedef void\n.Fn plait_poet "int n"\n',
+                           "plait_poet"),
+                          (".Vt extern const struct plait_poem plait_raven ;\n",
+                           "plait_raven")):
+            with self.subTest(name):
+                self.plant(old, "")
+                told = self.run_check("check-man").stdout.splitlines()
+                self.assertIn(f"include/plait/plait.h: no page declares {name}",
+                              told)
+
+    def test_a_name_that_is_declared_twice_or_in_no_header_is_told(self):
+        self.plant(".Fd #define PLAIT_ROOM\n",
+                   ".Fd #define PLAIT_ROOM\n.Fd #define PLAIT_GONE\n")
+        self.fails("check-man",
+                   "man/plait_fail.3: PLAIT_GONE is in no header")
+        self.plant()
+        self.write("man/plait_other.3", self.PAGE
+                   .replace("PLAIT_FAIL 3", "PLAIT_OTHER 3")
+                   .replace("Nm plait_fail", "Nm plait_other"))
+        told = self.run_check("check-man").stdout.splitlines()
+        self.assertIn("man-aliases: plait_raven is declared in plait_fail.3 "
+                      "and in plait_other.3", told)
+
+    def test_a_declaration_that_is_repeated_is_of_one_page(self):
+        self.plant(".Ft typedef void\n",
+                   '.\\" from plait_other(3)\n.Ft typedef void\n')
+        self.fails("check-man",
+                   "include/plait/plait.h: no page declares plait_poet")
+
+    def test_a_type_that_is_used_stands_near(self):
+        other = (self.PAGE.replace("PLAIT_FAIL 3", "PLAIT_RECITE 3")
+                 .replace("Nm plait_fail", "Nm plait_recite"))
+        start, end = other.index(".Bd"), other.index(".Sh DESC")
+        other = (other[:start] + """\
+.Ft void
+.Fn plait_recite "struct plait_poem *p" "plait_poet *poet"
+""" + other[end:]).replace(" ,\n.Nm plait_make", "")
+        self.HEADER += "void plait_recite(struct plait_poem *p, " \
+            "plait_poet *poet);\n"
+        self.plant()
+        self.write("man/plait_recite.3", other)
+        self.fails("check-man",
+                   "man/plait_recite.3: the SYNOPSIS uses plait_poet, and does "
+                   "not declare it",
+                   "man/plait_recite.3: the SYNOPSIS uses plait_poem: needs an "
+                   ".Xr to man/plait_fail.3")
+        self.write("man/plait_recite.3", other.replace(
+            ".Ft void\n", '.\\" from plait_fail(3)\n.Ft typedef void\n'
+            '.Fn plait_poet "int n"\n.Ft void\n') +
+            ".Sh SEE ALSO\n.Xr plait_make 3\n")
+        self.passes("check-man")
+
+    def test_members_are_those_of_the_header(self):
+        self.plant("int lines; /* so many */", "int line;")
+        self.fails("check-man", "man/plait_fail.3: struct plait_poem has other "
+                   "members in its header")
+        self.plant("PLAIT_SHORT = 1", "PLAIT_SHORT = 2")
+        self.fails("check-man", "man/plait_fail.3: enum PLAIT_SHORT has other "
+                   "members in its header")
 
     def test_what_is_wider_than_a_terminal_is_told(self):
         self.plant("plait_fail(3)", f"plait_fail({'3' * 54})")
