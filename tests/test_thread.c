@@ -348,6 +348,40 @@ TEST(each_thread_may_have_a_reactor, ON_EACH_BACKEND)
 	ck_assert_ptr_eq(result, backend);
 }
 
+struct handed_over {
+	plait_value failure;
+	struct plait_buf *buf;
+};
+
+static void *make_and_hand_over(void *arg)
+{
+	struct handed_over *h = arg;
+
+	h->buf = plait_buf_copy("a", 1);
+	h->failure = plait_fail(&plait_error_os, "b");
+	from_thread(note, "c");
+	return NULL;
+}
+
+/* Whoever made them, the thread that has them now uses and ends them. */
+TEST(what_a_thread_has_made_may_be_handed_over, ON_EACH_BACKEND)
+{
+	struct handed_over h = { 0 };
+	struct plait_buf *shared;
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, make_and_hand_over, &h),
+			 0);
+	while (n_ran == 0)
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 10), 0);
+	shared = plait_buf_ref(h.buf);
+	plait_buf_unref(&shared);
+	plait_buf_unref(&h.buf);
+	ck_assert(plait_value_is_failure(&h.failure));
+	plait_value_free(&h.failure);
+	pthread_join(thread, NULL);
+}
+
 TEST(a_virtual_reactor_takes_calls_too, PURE)
 {
 	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);

@@ -921,6 +921,43 @@ TEST(the_end_of_a_pipe_is_readable, ON_EACH_BACKEND)
 	close(fd[0]);
 }
 
+/* No event of its own: writing tells it, and it stays. */
+TEST(a_pipe_that_nobody_reads_is_writable, ON_EACH_BACKEND)
+{
+	struct end *e = &ends[0];
+	char full[65536] = "";
+	int fd[2];
+
+	ck_assert_int_eq(pipe2(fd, O_NONBLOCK | O_CLOEXEC), 0);
+	while (write(fd[1], full, sizeof(full)) > 0)
+		;
+	watch(e, fd[1], PLAIT_WATCH_WRITE);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(e->calls, 0);
+	close(fd[0]);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 2);
+	ck_assert_uint_eq(e->events, PLAIT_WATCH_WRITE);
+	want(e, 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(e->calls, 2);
+	plait_watch_stop(&e->w);
+	close(fd[1]);
+}
+
+TEST(a_descriptor_that_blocks_goes_on_blocking, ON_EACH_BACKEND)
+{
+	struct end *e = &ends[0];
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	watch(e, fd[0], PLAIT_WATCH_READ);
+	ck_assert_int_eq(fcntl(fd[0], F_GETFL) & O_NONBLOCK, 0);
+	plait_watch_stop(&e->w);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST(without_memory_select_waits_again, ON_EACH_BACKEND)
 {
 	struct end *e = open_end(0, PLAIT_WATCH_READ);

@@ -1,15 +1,17 @@
 /*
- * The reactor: one loop a thread that waits for descriptors, timers, signals
- * and calls from other threads, and calls you back one event at a time.
+ * The reactor: a loop that waits for descriptors, timers, signals and calls
+ * from other threads, and calls the program back, one event at a time.
  *
- * There is no global reactor and no lock.  Everything here must be called
- * from the thread that runs the reactor, but for plait_call_from_thread();
- * another thread that uses it meanwhile aborts.  While nobody runs it, any
- * thread may use it.
- * In a child made by fork() the parent's reactor may only be freed, which gives
- * descriptors back and tells nobody; what returns an int returns -ECHILD there,
- * also plait_reactor_run() when a callback returns in a child that it forked.
- * All else that the child has inherited may be freed as well, in any order.
+ * There is no global reactor and no lock.  While a thread runs a reactor, only
+ * that thread may use the reactor; a use by another thread aborts.  The one
+ * exception is plait_call_from_thread(), which any thread may call.  While no
+ * thread runs the reactor, any thread may use it, one thread at a time.
+ *
+ * In a child made by fork() the parent's reactor may only be freed.  That
+ * closes the child's descriptors and tells nobody.  Functions that return an
+ * int return -ECHILD there.  If a callback forks and returns in the child,
+ * plait_reactor_run() returns -ECHILD in the child.  The child may free
+ * everything else that it has inherited, too, in any order.
  */
 #ifndef PLAIT_REACTOR_H
 #define PLAIT_REACTOR_H
@@ -24,42 +26,51 @@ extern "C" {
 struct plait_reactor;
 
 /*
- * A new reactor, given; NULL with errno set.  name is the backend, "epoll" or
- * "select"; NULL takes the one in $PLAIT_REACTOR, or the best.  EINVAL: no
- * backend of that name; else what the kernel said.
+ * Gives a new reactor, or NULL with errno set.  name is the backend, "epoll"
+ * or "select", borrowed for the call.  If name is NULL, the environment
+ * variable PLAIT_REACTOR names the backend; if that is not set, the best
+ * backend is taken.  errno is EINVAL if there is no backend of that name,
+ * ENOMEM, or the error of the system call that failed.
  */
 struct plait_reactor *plait_reactor_new(const char *name);
 
 /*
- * Loses every connection, port and connector that is left, as stopping does
- * but without waiting for those that close, then frees.  Reports promises of
- * this thread that were never fired, and deferreds that have fired and were
- * never freed.  *rp is good until all callbacks have returned, and NULL
- * afterwards; if it is NULL already nothing happens.  What the callbacks begin
- * meanwhile fails.  Aborts while the reactor runs.
+ * Frees the reactor.  First it ends every connection, port and connector that
+ * is left, as stopping does, but it does not wait for connections that are
+ * being closed.  It reports the promises of this thread that were never fired,
+ * and the deferreds that have fired and were never freed.  The callbacks that
+ * it calls may still use *rp; what they begin fails.  Then *rp is set to NULL.
+ * If *rp is NULL already, the call does nothing.  It aborts while the reactor
+ * runs.
  */
 void plait_reactor_free(struct plait_reactor **rp);
 
-/* The name of its backend; of the i-th backend, best first, NULL at the end. */
+/*
+ * plait_reactor_backend() returns the name of r's backend.
+ * plait_backend_name() returns the name of backend number i, from 0, best
+ * first; NULL if there are not so many.  Both names are static text.
+ */
 const char *plait_reactor_backend(const struct plait_reactor *r);
 const char *plait_backend_name(size_t i);
 
 /*
- * Runs until plait_reactor_stop() and until the shutdown that follows is
- * through.  May be run again afterwards.  0, or -EBUSY from inside a callback
- * of its own, -ECHILD after fork(), or what the kernel said if it could not
- * wait any more.  Meanwhile SIGINT and SIGTERM stop it and SIGPIPE does
- * nothing, each if it had its default action; programs that are executed have
- * that.
+ * Runs the reactor until plait_reactor_stop() is called and the shutdown that
+ * follows has ended.  The reactor may be run again afterwards.  During the run
+ * SIGINT and SIGTERM stop the reactor and SIGPIPE does nothing, each only if
+ * it had its default action when the run began.  A program that is executed
+ * during the run has the default actions.
+ *
+ * Returns 0; -EBUSY if it is called in a callback of the same reactor; -ECHILD
+ * after fork(); or the error of the kernel, if waiting for events failed.
  */
 int plait_reactor_run(struct plait_reactor *r, const char *where);
 #define plait_reactor_run(...) (plait_reactor_run)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * One turn: what is due, then waiting at most that many seconds for events,
- * and handling them.  For programs with a loop of their own, and tests; runs
- * no triggers, but for the shutdown that plait_reactor_stop() asked for.
- * Returns as plait_reactor_run() does.
+ * Does one turn: it does what is due, waits at most that many seconds for
+ * events, and handles them.  It is for programs with a loop of their own, and
+ * for tests.  It runs triggers only in the shutdown that plait_reactor_stop()
+ * asked for.  Returns the same as plait_reactor_run().
  */
 int plait_reactor_iterate(struct plait_reactor *r, double seconds,
 			  const char *where);
@@ -67,49 +78,61 @@ int plait_reactor_iterate(struct plait_reactor *r, double seconds,
 	(plait_reactor_iterate)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Asks a running reactor to stop, after the timers of this turn; a trigger of
- * the startup may ask so before it counts as running, and in
- * plait_reactor_iterate() one that does not run may be stopped, too.  0, or
- * -EALREADY if there is nothing to stop or it is stopping already.
+ * Asks a running reactor to stop.  The shutdown begins after the timers of
+ * this turn.  A trigger of the startup may call this before the reactor counts
+ * as running; so may a callback in plait_reactor_iterate().  Returns 0, or
+ * -EALREADY if the reactor does not run or is stopping already.
  */
 int plait_reactor_stop(struct plait_reactor *r);
 
 /*
- * The same, and the shutdown waits for nobody: the deferreds that its triggers
- * have returned are freed, which cancels them, and connections that are being
- * closed are lost like all others.  It may also be called while the reactor is
- * stopping already, from outside of a turn too, which a second SIGINT or
- * SIGTERM does.  0, or -EALREADY if that changes nothing.
+ * Asks a running reactor to stop, in a shutdown that waits for nobody: it
+ * frees the deferreds that triggers have returned, which cancels them, and
+ * connections that are being closed are lost like all others.  It may be
+ * called while the reactor is stopping already, to end the waiting, also
+ * between two turns.  A second SIGINT or SIGTERM does the same.  Returns 0, or
+ * -EALREADY if the call changes nothing.
  */
 int plait_reactor_stop_now(struct plait_reactor *r);
 
-/* True from the "during startup" phase to the "during shutdown" phase. */
+/* Is true from the "during startup" phase to the "during shutdown" phase. */
 bool plait_reactor_is_running(const struct plait_reactor *r);
 
-/* Now, in seconds, on the monotonic clock; the same all through a callback. */
+/*
+ * Returns the time in seconds on the monotonic clock.  The time does not
+ * change during a callback.
+ */
 double plait_reactor_seconds(const struct plait_reactor *r);
 
 /*
- * Calls fn(arg) when the reactor runs: now, inside this call, if it does
- * already, else as the last step of startup.  0 or -ENOMEM.
+ * Calls fn(arg) when the reactor runs.  If it runs already, fn is called at
+ * once, inside this call; else fn is called as the last step of the startup,
+ * and arg must stay valid until then.  Returns 0, or -ENOMEM or -ECHILD; then
+ * fn is not called.
  */
 int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg);
 
 /*
- * Calls fn(arg) from the reactor's loop, in the order of the calls, waking it
- * if it sleeps.  The only function that other threads may call, as long as
- * the reactor exists.  The call may free the reactor before this has returned
- * in its thread.  Calls still queued when it is freed are not made.
- * 0 or -ENOMEM.
+ * Queues the call fn(arg): the reactor's loop makes the queued calls, in their
+ * order.  A loop that sleeps is woken.  Any thread may call this as long as
+ * the reactor exists; a signal handler may not.  fn may run, and may even free
+ * the reactor, before this function has returned in the other thread.
+ *
+ * arg must stay valid until fn is called; the library never frees it.  When
+ * the reactor is freed, the calls that are still queued are not made: join the
+ * thread, free the reactor, then free what was queued.
+ *
+ * Returns 0, or -ENOMEM or -ECHILD; then fn is not called.
  */
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
 
 /*
- * Triggers: functions for the phases of the startup and the shutdown.  Each
- * phase runs its triggers in the order of their addition.  A trigger in
- * PLAIT_TRIGGER_BEFORE of PLAIT_TRIGGER_SHUTDOWN may return a deferred,
- * plait_chain(&d), for which the shutdown waits while the loop goes on; other
- * values are freed. Triggers stay until they are removed, and run every time.
+ * Triggers are functions that the reactor calls in the phases of its startup
+ * and its shutdown.  Each phase calls its triggers in the order in which they
+ * were added.  A trigger in PLAIT_TRIGGER_BEFORE of PLAIT_TRIGGER_SHUTDOWN may
+ * return a deferred, with plait_chain(&d): the shutdown waits for it while the
+ * loop goes on.  Other values are freed.  A trigger stays until it is removed,
+ * and is called in every run.
  */
 enum plait_trigger_event { PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_SHUTDOWN };
 enum plait_trigger_phase {
@@ -121,52 +144,69 @@ enum plait_trigger_phase {
 typedef plait_value plait_trigger_func(void *arg);
 
 /*
- * Adds one; *ret is a number to remove it by, or ret is NULL.  0, -EINVAL for
- * a phase or event that does not exist, -ENOMEM.
+ * Adds a trigger.  *ret is set to its number, for
+ * plait_reactor_remove_trigger(); ret may be NULL.  arg must stay valid until
+ * the trigger is removed or the reactor is freed.  Returns 0, -EINVAL if there
+ * is no such phase or event, -ENOMEM or -ECHILD.
  */
 int plait_reactor_add_trigger(struct plait_reactor *r,
 			      enum plait_trigger_phase phase,
 			      enum plait_trigger_event event,
 			      plait_trigger_func *fn, void *arg, uint64_t *ret);
 
-/* 0, or -ENOENT if there is none of that number (any more). */
+/*
+ * Removes a trigger.  Returns 0, -ENOENT if there is no trigger of that number
+ * (any more), or -ECHILD.
+ */
 int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id);
 
 /*
- * What a connection may use at most, and all of them together.  Zero means
- * the default.  Times are seconds, INFINITY for never; sizes are bytes,
- * SIZE_MAX for no bound.
+ * What one connection may use at most, and all connections of a reactor
+ * together.  A field that is zero means its default.  Times are in seconds,
+ * INFINITY means never; sizes are in bytes, SIZE_MAX means no limit.
  */
 struct plait_limits {
-	size_t max_unsent; /* 64 MiB: more memory in unsent output aborts */
-	size_t max_unsent_total; /* 1 GiB: of all connections; more aborts the
-				    one that holds most */
+	size_t max_unsent; /* 64 MiB: a connection whose unsent output needs
+			      more memory is aborted */
+	size_t max_unsent_total; /* 1 GiB: if all connections together need
+				    more, the largest is aborted */
 	size_t high_water;     /* 65536: more unsent output pauses a producer */
-	size_t low_water;      /* 16384: no more than that resumes it */
-	double close_timeout;  /* 30: closing without progress aborts */
-	double linger_timeout; /* 5: waiting for the peer to close, too; and
-				  for a paused reader of a broken connection */
-	size_t linger_bytes;   /* 1 MiB: discarded from the peer meanwhile */
-	double stop_timeout;   /* 5: a shutdown waits for what is closing */
+	size_t low_water;      /* 16384: this much or less resumes it */
+	double close_timeout;  /* 30: a closing connection that makes no
+				  progress for so long is aborted */
+	double linger_timeout; /* 5: so long a closed connection waits for the
+				  peer to close, too, and a broken one for a
+				  protocol that has paused reading */
+	size_t linger_bytes;   /* 1 MiB: of the peer's input is discarded at
+				  most, while it waits so */
+	double stop_timeout;   /* 5: so long a shutdown waits for connections
+				  that are closing */
 	uintptr_t reserved[8]; /* zero */
 };
 
 /*
- * Sets the limits of all connections of r, at once; a deadline that runs
- * already keeps its time.  limits is copied.  0, or -EINVAL if a reserved word
- * is not zero, and then nothing changed.
+ * Sets the limits of all connections of r, at once.  A deadline that runs
+ * already keeps its time.  limits is copied.  Returns 0, or -EINVAL if a
+ * reserved word is not zero; then nothing changes.  A time that is negative or
+ * not a number aborts.
  */
 int plait_reactor_set_limits(struct plait_reactor *r,
 			     const struct plait_limits *limits);
 
 /*
- * A descriptor of the user's own, watched.  Embed it, zeroed; the reactor
- * never closes the descriptor.  Stop watching before closing it.
+ * A watch waits for a descriptor of the program.  Embed a zeroed struct
+ * plait_watch in your own struct.  The reactor never closes the descriptor and
+ * never changes its flags.  Stop the watch before you close the descriptor or
+ * free the struct.
+ *
+ * A hang-up or an error of the descriptor has no event of its own: the watch
+ * is told the events that it waits for, and the read() or write() that follows
+ * returns 0 or the error.
  */
 enum {
-	PLAIT_WATCH_READ = 1,  /* reading would not block */
-	PLAIT_WATCH_WRITE = 2, /* writing would not block */
-	PLAIT_WATCH_LOST = 4 /* the descriptor is bad, the watch was stopped */
+	PLAIT_WATCH_READ = 1,  /* read() would not block */
+	PLAIT_WATCH_WRITE = 2, /* write() would not block */
+	PLAIT_WATCH_LOST = 4   /* closed by somebody; the watch was stopped */
 };
 
 struct plait_watch;
@@ -184,23 +224,31 @@ struct plait_watch {
 };
 
 /*
- * Watches fd, which stays the caller's, for PLAIT_WATCH_READ, PLAIT_WATCH_WRITE
- * or both; fn is called for every turn in which it is ready.  A file that epoll
- * cannot watch is always ready.  0, -EEXIST if fd is watched by another, -EBUSY
- * if w watches already, -EMFILE if select cannot watch so high a descriptor,
- * -EBADF, -ENOMEM, -ENOSPC; -ENOTSUP on a testing reactor.
+ * Watches fd for PLAIT_WATCH_READ, PLAIT_WATCH_WRITE, both, or 0 for neither.
+ * The reactor calls fn once in every turn in which fd is ready.  The caller
+ * keeps fd and w.  A file that epoll cannot watch, such as a regular file, is
+ * always ready.
+ *
+ * Returns 0, or:  -EBUSY: w watches already.  -EEXIST: another watch has fd.
+ * -EBADF: fd is not open.  -EMFILE: fd is too high for select.  -ENOMEM.
+ * -ENOSPC: the kernel watches no more descriptors for this user.  -ENOTSUP: r
+ * is a testing reactor.  -ECHILD.
  */
 int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		      unsigned events, plait_watch_func *fn);
 
 /*
- * Changes what is waited for; 0 waits for nothing, and costs nothing.  An
- * event of this turn that is not waited for any more is not told.  0 or the
- * errors above; -EINVAL if w watches nothing.
+ * Changes the events that w waits for.  With 0 it waits for nothing, which
+ * costs nothing and needs no memory.  An event of this turn that w no longer
+ * waits for is not told.  Returns 0, -EINVAL if w is not started, -ENOMEM,
+ * -ENOSPC or -ECHILD; then w waits for the same events as before.
  */
 int plait_watch_change(struct plait_watch *w, unsigned events);
 
-/* Stops; fn is not called any more.  Stopping twice does nothing. */
+/*
+ * Stops the watch: fn is not called any more, not even for an event of this
+ * turn.  If w is not started, the call does nothing.
+ */
 void plait_watch_stop(struct plait_watch *w);
 
 #ifdef __cplusplus

@@ -1,13 +1,13 @@
 /*
- * Timers.  A struct plait_timer lives inside your own struct: starting it
- * needs no memory and cannot fail, and stopping it twice does nothing.
- * plait_call_later() is Twisted's callLater on top: it gives a handle by
- * value, which may be used at any time, also long after the call was made.
+ * Timers.  A struct plait_timer is a member of your own struct: starting it
+ * needs no memory and cannot fail, and stopping a stopped timer does nothing.
+ * plait_call_later() is Twisted's callLater: it allocates the timer and gives
+ * a handle by value, which may be used at any time until the reactor is freed.
  *
- * Times are seconds on the monotonic clock.  A timer never runs early; equal
- * deadlines run in the order in which they were set; one set in a turn runs
- * no earlier than the next turn.  A delay that is negative or no number
- * aborts; one beyond 290 years is cut to that.
+ * Times are seconds on the monotonic clock.  A timer never runs early.  Timers
+ * with equal times run in the order in which they were started.  A timer that
+ * is started in a turn runs in the next turn at the earliest.  A delay that is
+ * negative or not a number aborts; a delay beyond 290 years becomes 290 years.
  */
 #ifndef PLAIT_TIMER_H
 #define PLAIT_TIMER_H
@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* Embed it, zeroed.  Stop it before its memory goes. */
+/* Embed it, zeroed.  Stop the timer before you free the struct around it. */
 struct plait_timer {
 	/* private */
 	struct plait_reactor *reactor; /* NULL: not running */
@@ -33,48 +33,61 @@ struct plait_timer {
 };
 
 /*
- * Calls fn(arg) in that many seconds.  If the timer is running, it starts
- * anew.
+ * Calls fn(arg) once, in that many seconds.  If the timer is running already,
+ * it is started anew, with the new time, fn and arg.  The caller keeps t and
+ * arg; both must stay valid until fn is called or the timer is stopped.
  */
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg);
 
-/* fn will not be called.  On a timer that is not running, nothing. */
+/* Stops the timer: fn is not called.  Does nothing if t is not running. */
 void plait_timer_stop(struct plait_timer *t);
 
 bool plait_timer_is_running(const struct plait_timer *t);
 
-/* Seconds on the reactor's clock at which it is due; NAN if not running. */
+/*
+ * Returns the time at which t is due, in seconds on the clock of
+ * plait_reactor_seconds(); NAN if t is not running.
+ */
 double plait_timer_when(const struct plait_timer *t);
 
-/* Private inside.  A zeroed one is a call that was made long ago. */
+/* Private inside.  A zeroed handle is a call that was made long ago. */
 struct plait_call {
 	struct plait_call_slot *slot;
 	uint64_t id;
 };
 
 /*
- * Calls fn(arg) in that many seconds, once.  With no memory it gives a zeroed
- * handle with ENOMEM in errno, and tells the unhandled hook.  A handle is
- * good until its reactor is freed.
+ * Calls fn(arg) once, in that many seconds.  Gives a handle by value, which
+ * need not be freed and may be used until the reactor is freed.  arg must stay
+ * valid until fn is called or the call is cancelled.  With no memory, fn is
+ * never called: plait_call_later() gives a zeroed handle, sets errno to ENOMEM,
+ * and reports the failure to the unhandled hook.
  */
 struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 				   plait_func *fn, void *arg);
 
-/* fn will not be called.  0, or -EALREADY if it was called or cancelled. */
+/*
+ * Cancels the call: fn is not called.  Returns 0, -EALREADY if fn was called
+ * or the call was cancelled before, or -ECHILD.
+ */
 int plait_call_cancel(struct plait_call call);
 
 /*
- * Moves it: to that many seconds from now; by that many seconds (negative
- * ones: earlier).  0, or -EALREADY.
+ * plait_call_reset() moves the call to that many seconds from now;
+ * plait_call_delay() moves it by that many seconds from its present time, to
+ * an earlier time if they are negative.  Both return 0, -EALREADY or -ECHILD.
  */
 int plait_call_reset(struct plait_call call, double seconds);
 int plait_call_delay(struct plait_call call, double seconds);
 
-/* True until it is called or cancelled; false inside the call already. */
+/* Is true until fn is called or the call is cancelled; is false inside fn. */
 bool plait_call_is_active(struct plait_call call);
 
-/* Seconds on the reactor's clock at which it is due.  0, or -EALREADY. */
+/*
+ * Sets *ret to the time at which the call is due, in seconds on the clock of
+ * plait_reactor_seconds().  Returns 0, -EALREADY or -ECHILD.
+ */
 int plait_call_time(struct plait_call call, double *ret);
 
 #ifdef __cplusplus
