@@ -30,7 +30,7 @@ enum trace_kind {
 	TRACE_CLOSED	 /* a connection */
 };
 
-enum { TRACE_LABEL = 64 };
+enum { TRACE_LABEL = 64 }; /* of a long label the beginning is kept */
 
 struct trace_event {
 	int64_t when; /* nanoseconds */

@@ -4,7 +4,6 @@
  * The kernel chooses the name of the port, which begins with a NUL and leaves
  * no file behind.
  */
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -15,66 +14,36 @@
 #include "tests/actor.h"
 #include "tests/stranger.h"
 
-struct name {
-	struct sockaddr_un address;
-	socklen_t len;
-};
-
-struct local_listener {
-	struct listener base;
-	struct name at;
-};
-
-struct local_dial {
-	struct dial base;
-	struct name to;
-};
-
 static const struct stream_io local_stream_io = {
 	.transport = { SOCKET_TRANSPORT, .name = "unix" },
 	SOCKET_IO,
 };
 
-static int name_str(const struct name *n, char *buf, size_t size)
-{
-	return snprintf(buf, size, "@%.*s",
-			(int)(n->len - sizeof(sa_family_t) - 1),
-			n->address.sun_path + 1);
-}
-
-static int local_port_where(const struct plait_port *p, char *buf, size_t size)
-{
-	return name_str(&((const struct local_listener *)p)->at, buf, size);
-}
-
 static const struct listener_ops local_port_ops = {
-	.base = {
-		.port = { LISTENER_PORT, .where = local_port_where },
-		.room = plait_i_listener_room,
-	},
+	.base = { .port = { LISTENER_PORT }, .room = plait_i_listener_room },
 	.io = &local_stream_io,
 };
 
+/* At a name that the kernel makes up. */
 static void local_listen(struct plait_factory *f, struct plait_port **ret)
 {
 	static const struct plait_listen_options options;
-	struct local_listener *l = calloc(1, sizeof(*l));
-	struct sockaddr *sa = (struct sockaddr *)&l->at.address;
+	struct sockaddr sa = { .sa_family = AF_UNIX };
+	struct listener *l = calloc(1, sizeof(*l));
 	struct kernel *k = loop_kernel(reactor);
 	int fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
+	struct plait_address at;
 
 	ck_assert_int_ge(fd, 0);
-	sa->sa_family = AF_UNIX;
-	ck_assert_int_eq(kernel_bind(k, fd, sa, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(kernel_bind(k, fd, &sa, sizeof(sa_family_t)), 0);
 	ck_assert_int_eq(kernel_listen(k, fd, 5), 0);
-	l->base.backlog = 5;
-	l->at.len = sizeof(l->at.address);
-	ck_assert_int_eq(kernel_getsockname(k, fd, sa, &l->at.len), 0);
+	l->backlog = 5;
+	ck_assert_int_eq(plait_i_address_of_socket(k, fd, &at), 0);
+	ck_assert_int_eq(plait_i_address_keep(&l->base.port.address, &at), 0);
 	ck_assert_int_eq(plait_i_port_check(reactor, "test"), 0);
-	ck_assert_int_eq(
-		plait_i_listener_init(&l->base, &local_port_ops, reactor, fd),
-		0);
-	plait_i_acceptor_open(&l->base.base, reactor, f, &options, ret);
+	ck_assert_int_eq(plait_i_listener_init(l, &local_port_ops, reactor, fd),
+			 0);
+	plait_i_acceptor_open(&l->base, reactor, f, &options, ret);
 }
 
 static int local_dial_open(struct dial *d, const struct plait_error **kind)
@@ -86,41 +55,33 @@ static int local_dial_open(struct dial *d, const struct plait_error **kind)
 static socklen_t local_dial_name(const struct dial *d,
 				 union kernel_address *ret)
 {
-	const struct name *to = &((const struct local_dial *)d)->to;
+	struct plait_address to;
 
-	memcpy(&ret->room, &to->address, to->len);
-	return to->len;
-}
-
-static int local_dial_where(const struct attempt *a, char *buf, size_t size)
-{
-	return name_str(&((const struct local_dial *)a)->to, buf, size);
+	plait_i_address_get(&d->base.to, &to);
+	return plait_i_address_to_kernel(&to, ret);
 }
 
 static const struct dial_ops local_dial_ops = {
-	.base = { DIAL_ATTEMPT(struct local_dial), .where = local_dial_where },
+	.base = { DIAL_ATTEMPT(struct dial) },
 	.open = local_dial_open,
 	.name = local_dial_name,
 	.io = &local_stream_io,
 };
 
-static struct plait_connector *local_connect(const struct name *to,
-					     struct plait_factory *f)
+static void local_connect(const struct plait_address *to,
+			  struct plait_factory *f)
 {
-	static const struct plait_address none;
 	struct plait_connector *c =
 		plait_i_connector_new(reactor, "test", &local_dial_ops.base, f);
 
-	((struct local_dial *)c->at)->to = *to;
-	ck_assert_int_eq(plait_i_connector_add(c, &none), 0);
+	ck_assert_int_eq(plait_i_connector_add(c, to), 0);
 	plait_i_connector_start(c);
-	return c;
 }
 
 static struct actor client, server;
 static struct plait_port *port;
-static struct name name;
-static char text[256], at[128];
+static struct plait_address name;
+static char text[512], at[PLAIT_ADDRESS_SIZE];
 
 static void open_port(void)
 {
@@ -128,15 +89,17 @@ static void open_port(void)
 	actor_init(&server);
 	server.on_data = actor_echo;
 	local_listen(&server.base, &port);
-	name = ((struct local_listener *)port)->at;
-	name_str(&name, at, sizeof(at));
+	plait_port_host(port, &name);
+	ck_assert_ptr_nonnull(plait_address_abstract(&name, &(size_t){ 0 }));
+	plait_address_str(&name, at, sizeof(at));
 }
 
 GROUP("family");
 
 TEST(another_family_of_sockets_needs_only_its_tables, ON_EACH_BACKEND)
 {
-	char expected[256];
+	struct plait_address to;
+	char expected[512];
 
 	open_port();
 	plait_port_str(port, text, sizeof(text));
@@ -148,7 +111,16 @@ TEST(another_family_of_sockets_needs_only_its_tables, ON_EACH_BACKEND)
 	ck_assert_str_eq(text, expected);
 	run_until_count(reactor, &client.made, 1);
 	plait_transport_str(client.transport, text, sizeof(text));
-	ck_assert_str_eq(text, "unix to no address, connected, 0 bytes unsent");
+	snprintf(expected, sizeof(expected),
+		 "unix to %s, connected, 0 bytes unsent", at);
+	ck_assert_str_eq(text, expected);
+	plait_transport_str(server.transport, text, sizeof(text));
+	ck_assert_str_eq(text, "unix to unnamed UNIX socket, connected, "
+			       "0 bytes unsent");
+	plait_connector_destination(client.connector, &to);
+	ck_assert(plait_address_equal(&to, &name));
+	plait_transport_peer(client.transport, &to);
+	ck_assert(plait_address_equal(&to, &name));
 	plait_transport_write(client.transport, "hello", 5);
 	plait_transport_lose_write_connection(client.transport);
 	actor_wait_idle(&client, reactor);
@@ -162,16 +134,16 @@ TEST(another_family_of_sockets_needs_only_its_tables, ON_EACH_BACKEND)
 TEST(a_port_of_another_family_drains_too, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;
+	union kernel_address to;
+	socklen_t len;
 	int fds[3];
 
 	open_port();
+	len = plait_i_address_to_kernel(&name, &to);
 	for (int i = 0; i < 3; i++) {
 		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		stranger_is_not(fds[i]);
-		ck_assert_int_eq(connect(fds[i],
-					 (struct sockaddr *)&name.address,
-					 name.len),
-				 0);
+		ck_assert_int_eq(connect(fds[i], &to.any, len), 0);
 	}
 	d = plait_port_drain(&port);
 	run_until_count(reactor, &server.stops, 1);
@@ -185,7 +157,7 @@ TEST(a_port_of_another_family_drains_too, ON_EACH_BACKEND)
 
 TEST(what_fails_in_another_family_says_where, ON_EACH_BACKEND)
 {
-	char expected[256];
+	char expected[512];
 
 	open_port();
 	actor_stop(reactor, &port);

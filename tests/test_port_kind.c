@@ -96,7 +96,10 @@ static void setup(void)
 
 static void open_ear(void)
 {
-	plait_address_parse(&ear.base.address, "127.0.0.1", 7);
+	struct plait_address at;
+
+	plait_address_parse(&at, "127.0.0.1", 7);
+	plait_i_address_keep(&ear.base.address, &at);
 	plait_i_port_open(&ear.base, reactor);
 	port = &ear.base;
 }

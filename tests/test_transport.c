@@ -646,7 +646,7 @@ TEST(another_kind_of_transport_has_no_options, PURE)
 static void check_str(struct wire *w, const char *state)
 {
 	struct plait_address peer;
-	char expected[128], text[128], name[PLAIT_ADDRESS_SIZE];
+	char expected[600], text[600], name[PLAIT_ADDRESS_SIZE];
 	int len;
 
 	plait_transport_peer(w->transport, &peer);

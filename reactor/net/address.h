@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <plait/address.h>
 
@@ -17,14 +18,22 @@ union kernel_address {
 	struct sockaddr any;
 	struct sockaddr_in ipv4;
 	struct sockaddr_in6 ipv6;
+	struct sockaddr_un un;
 	struct sockaddr_storage room; /* for what plait does not know, too */
 };
 
-/* A family that plait does not know gives no address. */
+/*
+ * len is the length that the kernel says, more than there is room for too.  A
+ * family that plait does not know gives no address.
+ */
 void plait_i_address_from_kernel(struct plait_address *ret,
-				 const union kernel_address *from);
+				 const union kernel_address *from,
+				 socklen_t len);
 
-/* Gives the length that bind() and connect() want; 0 for no address. */
+/*
+ * Gives the length that bind() and connect() want; 0 for no address, and for a
+ * UNIX socket without a name, as bind() would make a name up for that.
+ */
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 				    union kernel_address *ret);
 
@@ -36,6 +45,31 @@ int plait_i_address_of_socket(struct kernel *k, int fd,
 			      struct plait_address *ret);
 int plait_i_address_of_peer(struct kernel *k, int fd,
 			    struct plait_address *ret);
+
+/*
+ * An address as connections and ports keep it, of whom there may be many: an IP
+ * needs no more than this, all else is in memory of its own.  A zeroed one is
+ * no address.
+ */
+struct kept_address {
+	uint16_t family;
+	uint16_t port;
+	uint32_t scope;
+	union {
+		unsigned char ip[16];
+		struct plait_address *whole; /* NULL: it has no bytes */
+	};
+};
+
+/*
+ * Keeps a copy of a, in *ret, which is none or was dropped; 0 or -ENOMEM.  An
+ * IP needs no memory.  Gives a copy.  Drops it: it is no address then.
+ */
+int plait_i_address_keep(struct kept_address *ret,
+			 const struct plait_address *a);
+void plait_i_address_get(const struct kept_address *k,
+			 struct plait_address *ret);
+void plait_i_address_drop(struct kept_address *k);
 
 /* In a trace: object, a connection or an attempt, begins; a is its other end.
  */

@@ -62,10 +62,12 @@ void plait_i_attempts_done(struct attempts *s)
 			s->ops->close(a);
 		}
 		plait_failure_unref(&a->why);
+		plait_i_address_drop(&a->to);
 		if (a != s->first)
 			free(a);
 	}
 	plait_failure_unref(&s->why);
+	plait_i_address_drop(&s->bind);
 	if (s->search != NULL)
 		s->search->free(s->search);
 }
@@ -101,6 +103,7 @@ static size_t attempts_count(const struct attempts *s)
 int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
 {
 	struct attempt *a = attempts_find(s, ATTEMPT_UNUSED);
+	int err;
 
 	if (a == NULL) {
 		if (attempts_count(s) == ATTEMPTS_MAX)
@@ -110,9 +113,10 @@ int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
 			return -ENOMEM;
 		attempts_append(s, a);
 	}
-	a->to = *to;
-	a->state = ATTEMPT_UNTRIED;
-	return 0;
+	err = plait_i_address_keep(&a->to, to);
+	if (err == 0)
+		a->state = ATTEMPT_UNTRIED;
+	return err;
 }
 
 void plait_i_attempts_reset(struct attempts *s)
@@ -125,7 +129,7 @@ void plait_i_attempts_reset(struct attempts *s)
 		plait_failure_unref(&a->why);
 		if (s->search != NULL) {
 			a->state = ATTEMPT_UNUSED;
-			a->to = (struct plait_address){ 0 };
+			plait_i_address_drop(&a->to);
 		} else if (a->state != ATTEMPT_UNUSED) {
 			a->state = ATTEMPT_UNTRIED;
 		}
@@ -213,9 +217,12 @@ static const struct plait_error *attempt_kind_of(int err)
 int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size)
 {
 	const struct attempt_ops *ops = a->of->ops;
+	struct plait_address to;
 
-	return ops->where != NULL ? ops->where(a, buf, size)
-				  : plait_address_str(&a->to, buf, size);
+	if (ops->where != NULL)
+		return ops->where(a, buf, size);
+	plait_i_address_get(&a->to, &to);
+	return plait_address_str(&to, buf, size);
 }
 
 const struct plait_failure *

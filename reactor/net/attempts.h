@@ -11,10 +11,10 @@
 #ifndef REACTOR_ATTEMPT_H
 #define REACTOR_ATTEMPT_H
 
-#include <plait/address.h>
 #include <plait/failure.h>
 
 #include "reactor/loop/loop.h"
+#include "reactor/net/address.h"
 
 struct attempt;
 struct attempts;
@@ -34,12 +34,11 @@ struct attempt_ops {
 	/* The transport of the one that has won; NULL with errno. */
 	struct plait_transport *(*transport)(struct attempt *a,
 					     struct transport_owner *owner);
-	/* Where to, for people, as snprintf().  NULL: its address says it; for
-	   kinds that go not to one, but to a path, say. */
+	/* Where to, for people, as snprintf().  NULL: its address says it. */
 	int (*where)(const struct attempt *a, char *buf, size_t size);
 };
 
-enum { ATTEMPT_WHERE_SIZE = 128 };
+enum { ATTEMPT_WHERE_SIZE = PLAIT_ADDRESS_SIZE };
 
 enum attempt_state {
 	ATTEMPT_UNUSED, /* it has no address */
@@ -52,7 +51,7 @@ enum attempt_state {
 struct attempt {
 	struct attempts *of;
 	struct plait_list link;
-	struct plait_address to;
+	struct kept_address to;
 	enum attempt_state state;
 	const struct plait_failure *why; /* it has failed; NULL: it has not */
 	struct loop_task burial;	 /* closes what is left */
@@ -88,7 +87,7 @@ struct attempts {
 	const struct plait_failure *why; /* the search failed */
 	bool complete;			 /* no more addresses come */
 	/* What the kind of attempt may want to know; zeroed: nothing. */
-	struct plait_address bind;
+	struct kept_address bind;
 	bool no_delay, keep_alive;
 };
 

@@ -243,10 +243,11 @@ static void connector_lose_all(struct plait_transport *t)
 
 static void connector_connected(struct plait_connector *c, struct attempt *a)
 {
+	struct plait_address peer;
 	struct reached reached = {
 		.base.reactor = c->reactor,
 		.base.factory = c->factory,
-		.base.peer = &a->to,
+		.base.peer = &peer,
 		.base.owner = &c->owner,
 		.base.transport = reached_transport,
 		.connector = c,
@@ -254,6 +255,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 	};
 	struct plait_transport *t;
 
+	plait_i_address_get(&a->to, &peer);
 	connector_end_waiting(c);
 	trace_end(TRACE_ENDED, c, 0);
 	c->state = PLAIT_CONNECTOR_CONNECTED;
@@ -306,6 +308,8 @@ static void connector_try(struct plait_connector *c)
 
 static void connector_begin(struct plait_connector *c)
 {
+	struct plait_address to;
+
 	c->state = PLAIT_CONNECTOR_CONNECTING;
 	c->told = false;
 	if (!c->held) {
@@ -316,7 +320,10 @@ static void connector_begin(struct plait_connector *c)
 	c->cause = 0;
 	c->at = c->attempts.first;
 	plait_i_attempts_reset(&c->attempts);
-	plait_i_address_trace(&c->at->to, TRACE_ATTEMPT, c);
+	if (trace_is_on()) {
+		plait_connector_destination(c, &to);
+		plait_i_address_trace(&to, TRACE_ATTEMPT, c);
+	}
 	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
 			  c);
 	if (c->unusable != NULL)
@@ -564,9 +571,9 @@ struct plait_reactor *plait_connector_reactor(const struct plait_connector *c)
 void plait_connector_destination(const struct plait_connector *c,
 				 struct plait_address *ret)
 {
-	static const struct plait_address none;
+	static const struct kept_address none;
 
-	*ret = c != NULL ? c->at->to : none;
+	plait_i_address_get(c != NULL ? &c->at->to : &none, ret);
 }
 
 int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)

@@ -150,12 +150,14 @@ void plait_i_dial_close(struct attempt *a)
 struct plait_transport *plait_i_dial_transport(struct attempt *a,
 					       struct transport_owner *owner)
 {
+	struct plait_address peer;
 	struct plait_transport *t;
 	int fd = dial(a)->fd, gone = dial(a)->gone;
 
 	dial(a)->fd = -1;
-	t = plait_i_stream_new(dial_ops(dial(a))->io, a->of->reactor, fd,
-			       &a->to, owner);
+	plait_i_address_get(&a->to, &peer);
+	t = plait_i_stream_new(dial_ops(dial(a))->io, a->of->reactor, fd, &peer,
+			       owner);
 	if (t != NULL && gone != 0)
 		plait_i_stream_break_off(t, gone);
 	return t;

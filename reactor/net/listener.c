@@ -138,7 +138,7 @@ static int listener_accept(struct listener *l, struct plait_address *peer)
 	int fd = kernel_accept(listener_kernel(l), l->fd, &from.any, &len);
 
 	if (fd >= 0)
-		plait_i_address_from_kernel(peer, &from);
+		plait_i_address_from_kernel(peer, &from, len);
 	return fd;
 }
 

@@ -19,11 +19,17 @@
 #undef plait_port_stop_listening
 #undef plait_port_drain
 
+static void port_free(struct plait_port *p)
+{
+	plait_i_address_drop(&p->address);
+	p->ops->free(p);
+}
+
 static void port_run_burial(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, burial);
 
-	p->ops->free(p);
+	port_free(p);
 }
 
 /* In a forked child, where it may listen still: tells nobody. */
@@ -48,7 +54,7 @@ static void port_run_keep(struct loop_task *task)
 	port_abandon(p);
 	loop_task_cancel(&p->answer);
 	plait_i_deferred_abandon(&p->stopped);
-	p->ops->free(p);
+	port_free(p);
 }
 
 static void port_close(struct plait_port *p)
@@ -116,7 +122,7 @@ void plait_i_port_open(struct plait_port *p, struct plait_reactor *r)
 
 void plait_port_host(const struct plait_port *p, struct plait_address *ret)
 {
-	*ret = p->address;
+	plait_i_address_get(&p->address, ret);
 }
 
 static void port_set_paused(struct plait_port *p, bool changes, bool on)
@@ -210,9 +216,12 @@ struct plait_deferred *plait_port_drain(struct plait_port **pp,
 
 int plait_i_port_where(const struct plait_port *p, char *buf, size_t size)
 {
-	return p->ops->where != NULL
-		       ? p->ops->where(p, buf, size)
-		       : plait_address_str(&p->address, buf, size);
+	struct plait_address address;
+
+	if (p->ops->where != NULL)
+		return p->ops->where(p, buf, size);
+	plait_port_host(p, &address);
+	return plait_address_str(&address, buf, size);
 }
 
 int plait_port_str(const struct plait_port *p, char *buf, size_t size)

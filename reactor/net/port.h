@@ -9,6 +9,7 @@
 #include <plait/tcp.h>
 
 #include "reactor/loop/loop.h"
+#include "reactor/net/address.h"
 
 /* How a kind of port does it.  Only ended() may call the user. */
 struct port_ops {
@@ -24,18 +25,18 @@ struct port_ops {
 	/* Takes none for the time being, or goes on.  NULL: nothing to do. */
 	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
-	/* Where it is, for people, as snprintf().  NULL: its address says it;
-	   for kinds that are not at one, but at a path, say. */
+	/* Where it is, for people, as snprintf().  NULL: its address says it.
+	 */
 	int (*where)(const struct plait_port *p, char *buf, size_t size);
 };
 
-enum { PORT_WHERE_SIZE = 128 };
+enum { PORT_WHERE_SIZE = PLAIT_ADDRESS_SIZE };
 
 /* Embedded first by each kind of port. */
 struct plait_port {
 	const struct port_ops *ops;
 	struct plait_reactor *reactor;
-	struct plait_address address;
+	struct kept_address address;
 	struct plait_promise *stopped; /* who waits for the end */
 	struct loop_member member;
 	struct loop_task answer, burial, keep;

@@ -267,6 +267,7 @@ void plait_i_stream_done(struct plait_transport *t)
 	struct stream *s = stream_of(t);
 
 	plait_i_watch_forget(&s->watch);
+	plait_i_address_drop(&s->peer);
 	if (s->fd < 0)
 		return;
 	if (!loop_is_forked(t->reactor))
@@ -283,7 +284,7 @@ int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret)
 
 	if (s->peer.family == AF_UNSPEC)
 		return -ENOTCONN;
-	*ret = s->peer;
+	plait_i_address_get(&s->peer, ret);
 	return 0;
 }
 
@@ -300,8 +301,10 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 	if (t == NULL)
 		goto err_close;
 	s = stream_of(t);
-	s->peer = *peer;
 	s->fd = fd;
+	err = -plait_i_address_keep(&s->peer, peer);
+	if (err != 0)
+		goto err_free;
 	err = -plait_watch_start(r, &s->watch, fd, PLAIT_WATCH_READ,
 				 stream_ready);
 	if (err != 0)

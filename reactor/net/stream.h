@@ -5,13 +5,14 @@
 #ifndef REACTOR_STREAM_H
 #define REACTOR_STREAM_H
 
+#include "reactor/net/address.h"
 #include "reactor/net/transport.h"
 
 struct stream {
 	struct plait_transport base;
 	struct plait_watch watch;
-	struct plait_address peer; /* AF_UNSPEC: none */
-	int fd;			   /* -1: somebody else closed it */
+	struct kept_address peer; /* AF_UNSPEC: none */
+	int fd;			  /* -1: somebody else closed it */
 };
 
 static inline struct stream *stream_of(const struct plait_transport *t)

@@ -36,9 +36,12 @@ static bool tcp_dial_set(struct dial *d, int level, int option)
 
 static int tcp_dial_bind(struct dial *d)
 {
+	struct plait_address bind;
 	union kernel_address from;
-	socklen_t len = plait_i_address_to_kernel(&d->base.of->bind, &from);
+	socklen_t len;
 
+	plait_i_address_get(&d->base.of->bind, &bind);
+	len = plait_i_address_to_kernel(&bind, &from);
 	if (len > 0 && kernel_bind(dial_kernel(d), d->fd, &from.any, len) < 0)
 		return errno;
 	return 0;
@@ -62,7 +65,10 @@ static int tcp_dial_open(struct dial *d, const struct plait_error **kind)
 
 static socklen_t tcp_dial_name(const struct dial *d, union kernel_address *ret)
 {
-	return plait_i_address_to_kernel(&d->base.to, ret);
+	struct plait_address to;
+
+	plait_i_address_get(&d->base.to, &to);
+	return plait_i_address_to_kernel(&to, ret);
 }
 
 /*
@@ -175,13 +181,15 @@ static int tcp_port_open(struct listener *l, struct plait_reactor *r,
 	struct kernel *k = loop_kernel(r);
 	int backlog = options->backlog > 0 ? options->backlog : SOMAXCONN;
 	int fd = kernel_socket(k, address->family, SOCK_STREAM);
+	struct plait_address at;
 	int err;
 
 	if (fd < 0)
 		return -errno;
 	l->backlog = (unsigned)backlog;
-	err = tcp_port_bind(k, fd, address, options, backlog,
-			    &l->base.port.address);
+	err = tcp_port_bind(k, fd, address, options, backlog, &at);
+	if (err == 0)
+		err = plait_i_address_keep(&l->base.port.address, &at);
 	if (err == 0)
 		return plait_i_listener_init(l, &tcp_port_ops, r, fd);
 	plait_i_loop_close(r, fd);
@@ -244,13 +252,16 @@ static void tcp_read_destination(struct plait_connector *c, const char *host,
 static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 				  unsigned port)
 {
+	struct plait_address bind;
 	int err;
 
 	if (host == NULL && port == 0)
 		return;
 	if (host == NULL && c->at->to.family == AF_INET6)
 		host = "::";
-	err = -plait_address_parse(&c->attempts.bind, host, port);
+	err = -plait_address_parse(&bind, host, port);
+	if (err == 0)
+		err = -plait_i_address_keep(&c->attempts.bind, &bind);
 	if (err != 0 && c->unusable == NULL)
 		c->unusable =
 			plait_i_attempt_failure(c->at, &plait_error_bind, err);

@@ -131,29 +131,36 @@ static int testing_port_new(struct plait_reactor *r,
 			    struct acceptor **ret)
 {
 	struct acceptor *a = calloc(1, sizeof(*a));
+	struct plait_address at = *address;
+	int err;
 
 	if (a == NULL)
 		return -ENOMEM;
 	a->port.ops = &testing_port_ops.port;
-	a->port.address = *address;
-	if (a->port.address.port == 0)
-		a->port.address.port = FREE_PORT;
-	*ret = a;
-	return 0;
+	if (at.port == 0)
+		at.port = FREE_PORT;
+	err = plait_i_address_keep(&a->port.address, &at);
+	if (err < 0)
+		free(a);
+	else
+		*ret = a;
+	return err;
 }
 
 static struct plait_transport *testing_port_admit(struct acceptor *a)
 {
 	struct plait_address peer = testing_loopback(FREE_PORT);
+	struct plait_address host;
 	struct played p = {
 		.base.reactor = a->port.reactor,
 		.base.factory = a->factory,
 		.base.peer = &peer,
 		.base.acceptor = a,
 		.base.transport = played_transport,
-		.host = &a->port.address,
+		.host = &host,
 	};
 
+	plait_port_host(&a->port, &host);
 	return plait_i_admit(&p.base);
 }
 
@@ -193,11 +200,12 @@ static void testing_attempt_close(struct attempt *a)
 static struct plait_transport *
 testing_attempt_transport(struct attempt *a, struct transport_owner *owner)
 {
-	struct plait_address host = a->of->bind.port != 0
-					    ? a->of->bind
-					    : testing_loopback(FREE_PORT);
+	struct plait_address host = testing_loopback(FREE_PORT), peer;
 
-	return plait_i_recording_new(a->of->reactor, &host, &a->to, owner);
+	if (a->of->bind.port != 0)
+		plait_i_address_get(&a->of->bind, &host);
+	plait_i_address_get(&a->to, &peer);
+	return plait_i_recording_new(a->of->reactor, &host, &peer, owner);
 }
 
 static const struct attempt_ops testing_attempt_ops = {

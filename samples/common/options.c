@@ -96,27 +96,14 @@ bool read_positive(const char *text, void *into)
 /* "10000", "localhost:10000", "[::1]:10000": without a host, this one. */
 bool read_server(const char *text, void *into)
 {
-	const char *colon = strrchr(text, ':');
-	char host[PLAIT_ADDRESS_SIZE] = "127.0.0.1";
+	struct plait_address *server = into;
 	unsigned port;
-	size_t len;
 
-	if (colon != NULL) {
-		len = colon - text;
-		if (len > 1 && *text == '[' && colon[-1] == ']') {
-			text++;
-			len -= 2;
-		} else if (memchr(text, ':', len) != NULL) {
-			return false;
-		}
-		if (len == 0 || len >= sizeof(host))
-			return false;
-		memcpy(host, text, len);
-		host[len] = '\0';
-		text = colon + 1;
-	}
-	return read_port(text, &port) && port != 0 &&
-	       plait_address_parse(into, host, port) == 0;
+	if (strchr(text, ':') == NULL)
+		return read_port(text, &port) && port != 0 &&
+		       plait_address_parse(server, "127.0.0.1", port) == 0;
+	return plait_address_from_str(server, text) == 0 &&
+	       plait_address_port(server) != 0;
 }
 
 static bool read_reactor(const char *text, void *into)
