@@ -19,6 +19,7 @@
 
 struct client {
 	struct plait_factory factory;
+	void *arg;
 	struct plait_reactor *reactor;
 	struct plait_connector *connector; /* referenced; NULL: it is over */
 	struct plait_protocol *protocol;   /* NULL: not yet, or lost */
@@ -144,6 +145,18 @@ static const struct plait_factory_ops client_ops = {
 	.connection_lost = client_end,
 };
 
+void *plait_client_arg(const struct plait_protocol *p)
+{
+	struct plait_factory *f = p->factory;
+
+	if (f == NULL || f->ops != &client_ops)
+		plait_die("plait_client_arg",
+			  "the protocol %s is none of "
+			  "plait_client_connect_tcp()",
+			  p->ops->name);
+	return plait_self(f, struct client)->arg;
+}
+
 /* ---- connecting ----------------------------------------------------- */
 
 static plait_value client_cancel(struct plait_deferred *d, void *arg)
@@ -176,7 +189,7 @@ static void client_refuse(struct client *c, int err)
 struct plait_deferred *
 plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 			 unsigned port, const struct plait_protocol_ops *ops,
-			 const struct plait_connect_options *options,
+			 void *arg, const struct plait_connect_options *options,
 			 const char *where)
 {
 	struct client *c = calloc(1, sizeof(*c));
@@ -186,6 +199,7 @@ plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 		return (plait_failed)(plait_no_memory(), where);
 	c->factory.ops = &client_ops;
 	c->factory.protocol = ops;
+	c->arg = arg;
 	c->reactor = r;
 	d = (plait_deferred_new)(&c->promise, client_cancel, c, where);
 	if (c->promise == NULL) {

@@ -670,7 +670,14 @@ static struct plait_deferred *stop_port(void)
 static struct plait_deferred *connect_client(void)
 {
 	return plait_client_connect_tcp(m.reactor, "127.0.0.1",
-					some_port_number(), &conn_ops[0], NULL);
+					some_port_number(), &conn_ops[0], NULL,
+					NULL);
+}
+
+static struct plait_deferred *read_all(void)
+{
+	return plait_client_read_all(m.reactor, "127.0.0.1", some_port_number(),
+				     plait_text("hello"), choose(10), NULL);
 }
 
 static struct plait_deferred *combine(void)
@@ -732,10 +739,12 @@ static struct plait_deferred *some_deferred(void)
 
 static struct plait_deferred *some_deferred_of_reactor(void)
 {
-	switch (choose(4)) {
+	switch (choose(5)) {
 	case 0:
 		return plait_defer_later(m.reactor, some_seconds(), operate,
 					 NULL);
+	case 3:
+		return read_all();
 	case 1:
 		return stop_port();
 	case 2:

@@ -41,6 +41,7 @@ struct scene {
 	struct plait_deferred *deferred;
 
 	struct plait_timer timer; /* for what is done to it from elsewhere */
+	struct plait_port *port;
 	struct plait_lock *lock;
 	struct plait_semaphore *semaphore;
 	struct plait_queue *queue;
@@ -471,7 +472,38 @@ static struct plait_deferred *start_client(struct scene *s)
 
 	s->fd = peer_listen(&port, 8);
 	return plait_client_connect_tcp(reactor, "127.0.0.1", port,
-					&protocol_ops, &o);
+					&protocol_ops, NULL, &o);
+}
+
+static void hang_up(struct plait_protocol *p)
+{
+	plait_transport_lose_connection(p->transport);
+}
+
+static const struct plait_protocol_ops hasty_ops = {
+	.name = "hasty",
+	.connection_made = hang_up,
+};
+
+static struct plait_deferred *start_read_all(struct scene *s)
+{
+	struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct plait_connect_options timeout = { .timeout = 4 * TURN };
+	struct plait_address a;
+
+	s->factory.protocol = &hasty_ops;
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, &s->factory, &o, &s->port), 0);
+	plait_port_host(s->port, &a);
+	return plait_client_read_all(reactor, "127.0.0.1",
+				     plait_address_port(&a),
+				     plait_text("hello"), 10, &timeout);
+}
+
+static void stop_read_all(struct scene *s)
+{
+	plait_port_free(&s->port);
+	run_turns(reactor, 3);
 }
 
 static void stop_client(struct scene *s)
@@ -494,6 +526,8 @@ static struct plait_deferred *start_new(struct scene *s)
 static const struct walk walks[] = {
 	WALK(plait_client_connect_tcp, .start = start_client,
 	     .stop = stop_client),
+	WALK(plait_client_read_all, .start = start_read_all,
+	     .stop = stop_read_all),
 	WALK(plait_coiterator_when_done, .start = start_task, .stop = stop_task,
 	     .goes_on = true),
 	WALK(plait_defer_later, .start = start_later),

@@ -12,7 +12,7 @@
 
 /* The client's protocol notes what happens to it in this. */
 static struct {
-	unsigned made, lost, fired;
+	unsigned made, lost, done, fired;
 	void (*on_made)(struct plait_protocol *p);
 	struct plait_deferred *d;
 	struct plait_protocol *p; /* taken */
@@ -20,6 +20,7 @@ static struct {
 
 static void note_made(struct plait_protocol *p)
 {
+	ck_assert_ptr_eq(plait_client_arg(p), &seen);
 	seen.made++;
 	if (seen.on_made != NULL)
 		seen.on_made(p);
@@ -27,14 +28,22 @@ static void note_made(struct plait_protocol *p)
 
 static void note_lost(struct plait_protocol *p, const struct plait_failure *why)
 {
+	ck_assert_ptr_eq(plait_client_arg(p), &seen);
 	seen.lost++;
 	seen.p = NULL;
+}
+
+static void note_done(struct plait_protocol *p)
+{
+	ck_assert_ptr_eq(plait_client_arg(p), &seen);
+	seen.done++;
 }
 
 static const struct plait_protocol_ops client_ops = {
 	.name = "client",
 	.connection_made = note_made,
 	.connection_lost = note_lost,
+	.done = note_done,
 };
 
 static void setup(void)
@@ -63,7 +72,7 @@ static plait_value ignore(plait_value *result, void *arg)
 static void connect_to(struct plait_reactor *r, unsigned port)
 {
 	seen.d = plait_client_connect_tcp(r, "127.0.0.1", port, &client_ops,
-					  NULL);
+					  &seen, NULL);
 	ck_assert_ptr_nonnull(seen.d);
 	plait_deferred_add_both(seen.d, note_fired, NULL);
 }
@@ -171,7 +180,7 @@ TEST(refused_connection_is_a_failure, ON_EACH_BACKEND)
 TEST(name_is_a_failure_from_the_loop, ON_EACH_BACKEND)
 {
 	seen.d = plait_client_connect_tcp(reactor, "no.such.host", 1,
-					  &client_ops, NULL);
+					  &client_ops, &seen, NULL);
 	plait_deferred_add_both(seen.d, note_fired, NULL);
 	ck_assert_uint_eq(seen.fired, 0);
 	run_until_count(reactor, &seen.fired, 1);
@@ -190,7 +199,7 @@ TEST(options_are_heeded, ON_EACH_BACKEND)
 
 	clock_virtual(true);
 	seen.d = plait_client_connect_tcp(reactor, "127.0.0.1", port,
-					  &client_ops, &o);
+					  &client_ops, &seen, &o);
 	plait_deferred_add_both(seen.d, note_fired, NULL);
 	run_for(reactor, 2.9);
 	ck_assert_uint_eq(seen.fired, 0);
@@ -291,6 +300,34 @@ TEST(value_outlives_the_reactor, ON_EACH_BACKEND)
 	ck_assert_ptr_null(plait_value_client(plait_deferred_result(seen.d)));
 	plait_deferred_free(&seen.d);
 	close(fd);
+}
+
+TEST(a_protocol_finds_its_argument_until_it_is_gone, ON_EACH_BACKEND)
+{
+	start();
+	run_until_count(reactor, &seen.fired, 1);
+	plait_deferred_free(&seen.d);
+	run_until_count(reactor, &seen.done, 1);
+	ck_assert_uint_eq(seen.made, 1);
+	ck_assert_uint_eq(seen.lost, 1);
+	finish();
+}
+
+static void ask_another(void *arg)
+{
+	struct plait_protocol p = { .ops = &client_ops, .factory = arg };
+
+	plait_client_arg(&p);
+}
+
+TEST(a_protocol_of_another_factory_has_no_argument, PURE)
+{
+	struct plait_factory another = { .protocol = &client_ops };
+
+	assert_aborts(ask_another, &another,
+		      "plait_client_arg: the protocol client is none of "
+		      "plait_client_connect_tcp()");
+	assert_aborts(ask_another, NULL, "plait_client_arg");
 }
 
 static void read_a_number(void *arg)

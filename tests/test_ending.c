@@ -338,7 +338,7 @@ static struct plait_deferred *connecting;
 static void begin_client(void)
 {
 	connecting = plait_client_connect_tcp(reactor, "127.0.0.1", 1,
-					      &no_protocol, NULL);
+					      &no_protocol, NULL, NULL);
 	ck_assert(!plait_deferred_is_fired(connecting));
 }
 
@@ -371,7 +371,7 @@ static struct plait_deferred *try_looping(void)
 static struct plait_deferred *try_client(void)
 {
 	return plait_client_connect_tcp(of_child, "127.0.0.1", 1, &no_protocol,
-					NULL);
+					NULL, NULL);
 }
 
 static struct plait_cooperator *cooperator;

@@ -526,7 +526,7 @@ static void make_network(void)
 	all.connector = plait_connector_ref(
 		actor_connect(&all.client, reactor, all.number));
 	d = plait_client_connect_tcp(reactor, "127.0.0.1", all.number,
-				     &client_ops, NULL);
+				     &client_ops, NULL, NULL);
 	plait_deferred_add_callback(d, keep_connection, NULL);
 	all.held = peer_hold_port(&held);
 	all.factory.base.ops = &reconnecting_ops;
@@ -630,7 +630,7 @@ static void make_attempts(void)
 	all.attempt = plait_connector_ref(
 		actor_connect(&all.client, reactor, all.number));
 	all.connecting = plait_client_connect_tcp(
-		reactor, "127.0.0.1", all.number, &client_ops, NULL);
+		reactor, "127.0.0.1", all.number, &client_ops, NULL, NULL);
 	fault_call("connect", 2, EINPROGRESS);
 	fault_call("epoll_wait", 1, EINTR);
 	fault_call("select", 1, EINTR);

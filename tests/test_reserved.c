@@ -95,7 +95,8 @@ TEST(a_client_fails_of_it, ON_EACH_REACTOR)
 	struct plait_deferred *d;
 	int err = 0;
 
-	d = plait_client_connect_tcp(reactor, "127.0.0.1", 9, &ops, &options);
+	d = plait_client_connect_tcp(reactor, "127.0.0.1", 9, &ops, NULL,
+				     &options);
 	plait_deferred_add_errback(d, keep_errno, &err);
 	run_turns(reactor, 3);
 	ck_assert_int_eq(err, EINVAL);

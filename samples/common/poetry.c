@@ -1,22 +1,33 @@
 /*
- * How to wrap a connection in a deferred with true cancellation.
+ * The clients of the poetry programs.
  *
- * A request is a factory for one connection, and holds the firing end of the
- * deferred that it gave out.  The deferred's canceller disconnects the
- * connector, whether it has connected yet or not; what the connection still
- * fires on its way down goes into the void.  The request lives until the
- * connector is through with it and calls stop().
+ * A download needs no protocol of its own.  A transformation does, and shows
+ * how to wrap a connection in a deferred with true cancellation: a request is
+ * a factory for one connection, and holds the firing end of the deferred that
+ * it has given out.  The deferred's canceller disconnects the connector,
+ * whether it has connected yet or not.  What the connection fires after that
+ * is freed.  The request lives until the connector is through with it and calls
+ * stop().
  */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "common/poetry.h"
+
+struct plait_deferred *get_poetry(struct plait_reactor *r,
+				  const struct plait_address *server)
+{
+	char host[PLAIT_ADDRESS_SIZE];
+
+	plait_address_host(server, host, sizeof(host));
+	return plait_client_read_all(r, host, plait_address_port(server),
+				     PLAIT_NONE, POEM_MAX, NULL);
+}
 
 struct request {
 	struct plait_factory factory;
 	struct plait_connector *connector;
 	struct plait_promise *promise;
-	struct plait_buf *bytes; /* what has come, or what is to be sent */
+	struct plait_buf *bytes; /* to be sent */
 	char server[PLAIT_ADDRESS_SIZE];
 };
 
@@ -49,75 +60,6 @@ static const struct plait_factory_ops request_ops = {
 	.stop = request_stop,
 	.connection_failed = request_failed,
 };
-
-/* Takes bytes, which is NULL if there was no memory for it. */
-static struct plait_deferred *request(struct plait_reactor *r,
-				      const struct plait_address *server,
-				      const struct plait_protocol_ops *protocol,
-				      struct plait_buf *bytes)
-{
-	struct request *self = calloc(1, sizeof(*self));
-	char host[PLAIT_ADDRESS_SIZE];
-	struct plait_deferred *d;
-
-	if (self == NULL || bytes == NULL) {
-		free(self);
-		plait_buf_unref(&bytes);
-		return plait_failed(plait_no_memory());
-	}
-	self->factory.ops = &request_ops;
-	self->factory.protocol = protocol;
-	self->bytes = bytes;
-	plait_address_str(server, self->server, sizeof(self->server));
-	d = plait_deferred_new(&self->promise, request_cancelled, self);
-	plait_address_host(server, host, sizeof(host));
-	self->connector = plait_connect_tcp(r, host, plait_address_port(server),
-					    &self->factory, NULL);
-	return d;
-}
-
-static void download_received(struct plait_protocol *p, const void *data,
-			      size_t len)
-{
-	struct request *self = plait_self(p->factory, struct request);
-	int e = plait_buf_append(self->bytes, data, len);
-
-	if (e < 0) {
-		plait_transport_abort_connection(p->transport);
-		plait_fire(&self->promise,
-			   plait_fail_errno(&plait_error_os, -e, "poem from %s",
-					    self->server));
-	}
-}
-
-/* A server that hangs up has sent the poem; one that breaks off has not. */
-static void download_lost(struct plait_protocol *p,
-			  const struct plait_failure *why)
-{
-	struct request *self = plait_self(p->factory, struct request);
-	struct plait_buf *poem = self->bytes;
-
-	if (plait_failure_check(why, &plait_error_connection_done)) {
-		self->bytes = NULL;
-		plait_fire(&self->promise, plait_buf_value(poem));
-	} else {
-		plait_fire(&self->promise,
-			   plait_fail_because(plait_failure_kind(why), why,
-					      "poem from %s", self->server));
-	}
-}
-
-static const struct plait_protocol_ops download_ops = {
-	.name = "poetry-download",
-	.data_received = download_received,
-	.connection_lost = download_lost,
-};
-
-struct plait_deferred *get_poetry(struct plait_reactor *r,
-				  const struct plait_address *server)
-{
-	return request(r, server, &download_ops, plait_buf_new(POEM_MAX));
-}
 
 static void transform_made(struct plait_protocol *p)
 {
@@ -160,10 +102,9 @@ static const struct plait_netstring_receiver_ops transform_ops = {
 	.string_received = transform_received,
 };
 
-struct plait_deferred *transform_poetry(struct plait_reactor *r,
-					const struct plait_address *server,
-					const char *transformation,
-					struct plait_buf *poem)
+/* What the server is sent; NULL without memory. */
+static struct plait_buf *transform_request(const char *transformation,
+					   struct plait_buf *poem)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
@@ -171,5 +112,31 @@ struct plait_deferred *transform_poetry(struct plait_reactor *r,
 			  plait_buf_append(b, plait_buf_data(poem),
 					   plait_buf_size(poem)) < 0))
 		plait_buf_unref(&b);
-	return request(r, server, &transform_ops.base, b);
+	return b;
+}
+
+struct plait_deferred *transform_poetry(struct plait_reactor *r,
+					const struct plait_address *server,
+					const char *transformation,
+					struct plait_buf *poem)
+{
+	struct request *self = calloc(1, sizeof(*self));
+	char host[PLAIT_ADDRESS_SIZE];
+	struct plait_deferred *d;
+
+	if (self == NULL)
+		return plait_failed(plait_no_memory());
+	self->bytes = transform_request(transformation, poem);
+	if (self->bytes == NULL) {
+		free(self);
+		return plait_failed(plait_no_memory());
+	}
+	self->factory.ops = &request_ops;
+	self->factory.protocol = &transform_ops.base;
+	plait_address_str(server, self->server, sizeof(self->server));
+	d = plait_deferred_new(&self->promise, request_cancelled, self);
+	plait_address_host(server, host, sizeof(host));
+	self->connector = plait_connect_tcp(r, host, plait_address_port(server),
+					    &self->factory, NULL);
+	return d;
 }
