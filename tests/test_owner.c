@@ -270,6 +270,8 @@ TEST(using_a_reactor_that_another_thread_runs_aborts_and_names_both,
 #define TRANSPORT_USES(USE)                                                    \
 	USE("plait_transport_write()",                                         \
 	    plait_transport_write(parts.transport, "x", 1))                    \
+	USE("plait_transport_printf()",                                        \
+	    plait_transport_printf(parts.transport, "x"))                      \
 	USE("plait_transport_write_sequence()", char x = 0;                    \
 	    struct iovec piece = { .iov_base = &x, .iov_len = 1 };             \
 	    plait_transport_write_sequence(parts.transport, &piece, 1))        \

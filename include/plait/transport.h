@@ -37,6 +37,14 @@ void plait_transport_write_sequence(struct plait_transport *t,
 				    const struct iovec *pieces, int n);
 
 /*
+ * Writes text as printf() makes it, of any length, without a NUL behind it.
+ * If printf() refuses the format or an argument, the connection is aborted,
+ * with EINVAL.
+ */
+void plait_transport_printf(struct plait_transport *t, const char *fmt, ...)
+	PLAIT_PRINTF(2, 3);
+
+/*
  * Closes: no more is received, all that is queued is sent, then
  * connection_lost() is told ConnectionDone.  Waits for a registered producer
  * to unregister, for close_timeout at most, unless it is the connection's own

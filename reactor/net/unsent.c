@@ -15,9 +15,12 @@
  * numbers are the reactor's (limits.c), and so is what it holds (pool.c).
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/failure.h"
 #include "reactor/net/transport.h"
 
@@ -214,6 +217,50 @@ void plait_transport_write_buf(struct plait_transport *base,
 							base->reactor, buf));
 	}
 	transport_verify(t);
+}
+
+/* Text that is longer than what the caller has room for. */
+static OUT_OF_LINE void unsent_print_long(struct plait_transport *t, size_t len,
+					  const char *fmt, va_list ap)
+{
+	struct plait_buf *b = plait_buf_new(len);
+
+	if (b != NULL && plait_i_buf_vprintf(b, fmt, ap) == 0)
+		plait_transport_write_buf(t, b);
+	else
+		plait_i_transport_abort(t, &plait_i_failure_no_memory);
+	plait_buf_unref(&b);
+}
+
+/* A message is missing, and what follows it would mean something else. */
+static OUT_OF_LINE void unsent_cannot_print(struct plait_transport *t)
+{
+	plait_value v = plait_fail_errno(&plait_error_connection_aborted,
+					 EINVAL, "printf() refuses a format");
+
+	plait_i_transport_abort(t, plait_value_failure(&v));
+}
+
+void plait_transport_printf(struct plait_transport *t, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int len;
+
+	loop_check(t->reactor, "plait_transport_printf()");
+	if (!transport_may_write(transport_of(t)))
+		return;
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	va_start(ap, fmt);
+	if (len < 0)
+		unsent_cannot_print(t);
+	else if ((size_t)len < sizeof(text))
+		plait_transport_write(t, text, (size_t)len);
+	else
+		unsent_print_long(t, (size_t)len, fmt, ap);
+	va_end(ap);
 }
 
 plait_value plait_then_write(plait_value *result, void *arg)
