@@ -623,6 +623,27 @@ TEST(a_connector_waits_for_the_test, PURE)
 	ck_assert_str_eq(actor.trace, "ScBMLCX");
 }
 
+TEST(a_connector_that_nobody_sees_is_found, PURE)
+{
+	struct plait_connector *first = actor_connect(&actor, reactor, 80);
+	struct plait_deferred *d;
+
+	ck_assert_ptr_eq(plait_testing_connector(reactor), first);
+	d = plait_client_read_all(reactor, "127.0.0.1", 81, PLAIT_NONE, 100,
+				  NULL);
+	ck_assert_ptr_eq(plait_testing_connector(reactor), first);
+	plait_testing_complete(first);
+	ck_assert_ptr_nonnull(plait_testing_connector(reactor));
+	plait_testing_deliver_eof(
+		plait_testing_complete(plait_testing_connector(reactor)));
+	ck_assert_uint_eq(
+		plait_buf_size(plait_value_buf(plait_deferred_result(d))), 0);
+	ck_assert_ptr_null(plait_testing_connector(reactor));
+	plait_deferred_free(&d);
+	plait_connector_disconnect(first);
+	settle();
+}
+
 TEST(a_connector_fails_as_the_test_says, PURE)
 {
 	struct plait_connector *c = actor_connect(&actor, reactor, 80);
@@ -932,6 +953,11 @@ static void accept_real(void *arg)
 	plait_testing_accept(port);
 }
 
+static void find_real(void *arg)
+{
+	plait_testing_connector(plait_reactor_new(NULL));
+}
+
 static void complete_real(void *arg)
 {
 	plait_testing_complete(
@@ -955,6 +981,7 @@ static const struct {
 	{ advance_real, "plait_testing_advance: the " },
 	{ connect_real, "plait_testing_connect: the " },
 	{ accept_real, "plait_testing_accept: the " },
+	{ find_real, "plait_testing_connector: the " },
 	{ complete_real, "plait_testing_complete: the connector is not" },
 	{ written_real, "plait_testing_written: a tcp transport is not" },
 };

@@ -84,6 +84,13 @@ bool plait_testing_is_paused(struct plait_transport *t);
 struct plait_transport *plait_testing_accept(struct plait_port *p);
 
 /*
+ * The connector of a testing reactor that has been connecting for longest,
+ * borrowed; NULL: none does.  For connectors that the program does not see, as
+ * that of plait_client_connect_tcp().
+ */
+struct plait_connector *plait_testing_connector(struct plait_reactor *r);
+
+/*
  * Play the server of a connector made on a testing reactor: lets the attempt
  * succeed, and gives its transport, NULL if the factory refused; lets it fail.
  * Inside the factory's start(), before started_connecting() has told it of

@@ -119,6 +119,13 @@ static const struct loop_member_ops connector_member_ops = {
 	.abandon = connector_abandon,
 };
 
+struct plait_connector *plait_i_connector_of_member(struct loop_member *m)
+{
+	return m->ops == &connector_member_ops
+		       ? plait_container(m, struct plait_connector, member)
+		       : NULL;
+}
+
 static void connector_tell_started(struct plait_connector *c)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;

@@ -33,6 +33,9 @@ struct plait_connector {
 	bool lose_when_made; /* asked for before there was a transport */
 };
 
+/* The connector that m is; NULL: it is none. */
+struct plait_connector *plait_i_connector_of_member(struct loop_member *m);
+
 /*
  * What plait_connect_tcp() and its likes have in common: a connector whose
  * attempts are of that kind, or of that of the network that the reactor has

@@ -230,6 +230,21 @@ struct plait_reactor *plait_testing_reactor_new(void)
 	return r;
 }
 
+struct plait_connector *plait_testing_connector(struct plait_reactor *r)
+{
+	struct plait_list *l;
+	struct plait_connector *c;
+
+	testing_check_reactor(r, __func__);
+	plait_list_for_each (l, plait_i_loop_members(r)) {
+		c = plait_i_connector_of_member(
+			plait_container(l, struct loop_member, link));
+		if (c != NULL && plait_i_attempts_trying(&c->attempts) != NULL)
+			return c;
+	}
+	return NULL;
+}
+
 /* The attempt that the test decides on; NULL: it has decided on all. */
 static struct attempt *testing_trying(const struct plait_connector *c,
 				      const char *function)
