@@ -1,6 +1,9 @@
 /*
- * A timeout for a connection on which nothing happens: Twisted's
- * TimeoutMixin.  Embed it, zeroed, in the protocol.
+ * A timeout for a connection on which nothing happens (Twisted's
+ * TimeoutMixin).  Embed it, zeroed, in the protocol.
+ *
+ * The library does not watch the connection.  The protocol says what counts,
+ * by calling plait_idle_timeout_reset().
  */
 #ifndef PLAIT_IDLE_TIMEOUT_H
 #define PLAIT_IDLE_TIMEOUT_H
@@ -12,7 +15,7 @@
 extern "C" {
 #endif
 
-/* What to do when the time is over; p is borrowed. */
+/* Called when the time is over; p is borrowed. */
 typedef void plait_idle_timeout_func(struct plait_protocol *p);
 
 struct plait_idle_timeout {
@@ -25,21 +28,21 @@ struct plait_idle_timeout {
 };
 
 /*
- * Calls timed_out() once, when nothing has happened for that many seconds on
- * the connection of p, which is borrowed and must be connected.  When it runs
- * already, it starts anew, with the new time.  Seconds as for a timer.  Call
- * plait_idle_timeout_stop() in connection_lost().
+ * Calls timed_out(p) once, when that many seconds have passed without a call
+ * of plait_idle_timeout_reset().  p is borrowed and must be connected.  If the
+ * timeout runs already, it starts anew with the new time.  seconds is as for
+ * plait_timer_start().  Call plait_idle_timeout_stop() in connection_lost().
  */
 void plait_idle_timeout_start(struct plait_idle_timeout *t,
 			      struct plait_protocol *p, double seconds);
 
 /*
- * Something happened: the time starts anew.  Cheap enough for every byte.
- * Nothing if it is stopped or the time is over.
+ * Starts the time anew, as something has happened.  It is cheap: call it for
+ * whatever comes.  Does nothing if the timeout is stopped or over.
  */
 void plait_idle_timeout_reset(struct plait_idle_timeout *t);
 
-/* timed_out() will not be called.  Calling it twice does nothing. */
+/* Stops the timeout: timed_out() is not called.  May be repeated. */
 void plait_idle_timeout_stop(struct plait_idle_timeout *t);
 
 #ifdef __cplusplus

@@ -1,18 +1,18 @@
 /*
- * Scopes: work that ends together.  What is started in a scope is cancelled
- * with it, and so are the scopes inside it; starting anything in a scope that
- * was cancelled is cancelled at once.  So whoever ends a scope need not know
- * what is under way in it.
+ * Scopes: work that ends together.  When a scope is cancelled, everything that
+ * was started in it is cancelled, and so are the scopes inside it.  What is
+ * started in a scope that was cancelled before is cancelled at once.  So
+ * whoever ends a scope need not know what is under way in it.
  *
- * Every connection has one, plait_transport_scope(), which is cancelled when
- * the connection is lost: a protocol that does its work in it needs no
- * connection_lost() of its own for that.
+ * Every connection has a scope, plait_transport_scope(), which is cancelled
+ * when the connection is lost.  A protocol that does its work in this scope
+ * need not stop the work in connection_lost().
  *
- * Cancelling calls back before it returns, and so do freeing and leaving, and
- * starting something in a scope that was cancelled.
+ * These calls call back before they return: cancelling, freeing, closing and
+ * leaving a scope, and starting something in a scope that was cancelled.
  *
- * A NULL scope is one for which there was no memory.  It counts as cancelled,
- * so nobody has to test for it.
+ * A NULL scope stands for a scope that there was no memory for.  It counts as
+ * cancelled, so nobody has to test for it.
  */
 #ifndef PLAIT_SCOPE_H
 #define PLAIT_SCOPE_H
@@ -29,9 +29,10 @@ struct plait_scope;
 struct plait_transport;
 
 /*
- * A new scope, given; one inside another, which is cancelled too if that
- * was.  NULL with ENOMEM in errno.  r may be NULL for one without deadlines.
- * When the reactor is freed, deadlines end; the scope stays.
+ * Make a scope, given; the second makes it inside parent, and if parent was
+ * cancelled, so is the new scope.  Return NULL with ENOMEM in errno.  r is for
+ * deadlines; without any, it may be NULL.  When the reactor is freed, the
+ * deadlines of the scope end and the scope stays.
  */
 struct plait_scope *plait_scope_new(struct plait_reactor *r, const char *where);
 #define plait_scope_new(...) (plait_scope_new)(__VA_ARGS__, PLAIT_HERE)
@@ -40,31 +41,35 @@ struct plait_scope *plait_scope_new_in(struct plait_scope *parent,
 #define plait_scope_new_in(...) (plait_scope_new_in)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Starts d in the scope: it is cancelled with the scope, at once if that has
- * been.  The waiting end stays the caller's.  Its result passes through, but
- * for this: a cancellation that a deadline caused becomes TimeoutError,
- * unless a scope around that was cancelled from outside meanwhile.  d has
- * ended for the scope when its chain gets there, or with d.  With no memory d
- * is cancelled at once.  Returns d.
+ * Starts d in the scope: from now on d is cancelled with the scope; at once,
+ * if the scope was cancelled before.  The caller keeps the waiting end.
+ *
+ * The result of d passes through, with one exception: a cancellation that a
+ * deadline has caused becomes TimeoutError, unless a scope around the one with
+ * the deadline was cancelled by a call meanwhile.  d leaves the scope when its
+ * chain reaches the callback pair that this function adds, or when d is freed.
+ * With no memory d is cancelled at once.  Returns d.
  */
 struct plait_deferred *plait_scope_start(struct plait_scope *s,
 					 struct plait_deferred *d);
 
 /*
- * Hands d over to the scope, with its callbacks: it runs on as if detached,
- * until the scope is cancelled.  Then it is cancelled and freed, and none of
- * its callbacks runs any more; a cancellation that none of them handles is
- * not reported.  With no memory that happens at once, and is reported.  *dp is
- * NULL afterwards.
+ * Hands *dp over to the scope, with its callbacks, and sets *dp to NULL.  The
+ * deferred runs on as if it were detached.  When the scope is cancelled, the
+ * deferred is cancelled and freed: none of its callbacks runs after that, and
+ * nobody is told of a cancellation that they have not handled.  With no memory
+ * the deferred is cancelled and freed at once, and a cancellation that they
+ * have not handled is reported.
  */
 void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp);
 
 /*
- * Cancels all that is in the scope, and in the scopes inside it: the last
- * that was started first.  reason is borrowed for good; it and the place of
- * the call stand in the failures.  Cancelling what was cancelled does nothing;
- * but cancelled from outside outranks a deadline inside, for all that has not
- * ended yet.
+ * Cancels everything in the scope, and in the scopes inside it, and begins
+ * with what was started last.  reason is borrowed for good; the failures have
+ * it, and the place of the call.  Cancelling a scope again does nothing.
+ *
+ * If a deadline has cancelled a scope, and then a scope around it is cancelled
+ * by a call, that call counts, for everything that has not ended yet.
  */
 void plait_scope_cancel(struct plait_scope *s, const char *reason,
 			const char *where);
@@ -72,25 +77,28 @@ void plait_scope_cancel(struct plait_scope *s, const char *reason,
 
 bool plait_scope_is_cancelled(const struct plait_scope *s);
 
-/* Why, "" while it is not cancelled; borrowed for good. */
+/*
+ * The reason why the scope was cancelled, borrowed for good; "" if it was not.
+ */
 const char *plait_scope_reason(const struct plait_scope *s);
 
 /*
- * Cancels the scope in that many seconds; again moves it, INFINITY takes it
- * back.  The tightest of a scope and those around it holds.
+ * Cancels the scope in that many seconds.  Calling it again moves the
+ * deadline, and INFINITY takes it back.  Of the deadlines of a scope and of the
+ * scopes around it, the earliest counts.
  */
 void plait_scope_set_deadline(struct plait_scope *s, double seconds);
 
 /*
- * The tightest: seconds on the reactor's clock; INFINITY for none, or if the
- * scope was cancelled.
+ * The earliest of these deadlines, in seconds on the reactor's clock; INFINITY
+ * if there is none, or if the scope was cancelled.
  */
 double plait_scope_deadline(const struct plait_scope *s);
 
 /*
- * Lets the scope live on for that many seconds after a scope around it was
- * cancelled, to finish what must be finished; then it is cancelled as well.
- * For when that comes; 0, as at first, is no shield.
+ * Shields the scope: when a scope around it is cancelled, this scope lives on
+ * for that many seconds, to finish what must be finished, and is cancelled
+ * then.  0 takes the shield away.
  */
 void plait_scope_shield(struct plait_scope *s, double seconds);
 
@@ -111,15 +119,16 @@ struct plait_deferred *plait_scope_close(struct plait_scope **sp,
 					 const char *where) PLAIT_MUST_USE;
 #define plait_scope_close(...) (plait_scope_close)(__VA_ARGS__, PLAIT_HERE)
 
-/* True if nothing is in the scope, and no other scope. */
+/* True if nothing is in the scope, and no scope is inside it. */
 bool plait_scope_is_empty(const struct plait_scope *s);
 
 /*
- * Holds the scope open for something that is no deferred.  Embed an entry,
- * zeroed.  What is to end is told by cancel(arg), once, from inside the
- * scope's cancelling, and says that it has ended with plait_scope_leave(); to
- * leave twice does nothing.  0; -ECANCELED if the scope was cancelled, and then
- * nothing was entered.
+ * For work that is no deferred.  Embed an entry, zeroed.  The scope has not
+ * ended while the entry is in it.  When the scope is cancelled, it calls
+ * cancel(arg), once.  Call plait_scope_leave() when the work has ended, whether
+ * it was cancelled or not; calling it again does nothing.  plait_scope_enter()
+ * returns 0, or -ECANCELED if the scope was cancelled before, and then nothing
+ * was entered.
  */
 struct plait_scope_entry {
 	/* private */
@@ -134,10 +143,10 @@ int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 void plait_scope_leave(struct plait_scope_entry *e);
 
 /*
- * The scope of a connection, made when it is first asked for: borrowed, good
- * as long as the transport.  It is cancelled right before connection_lost()
- * is called; the reason is the name of the kind of the loss.  NULL with no
- * memory, and when first asked for after that.
+ * The scope of a connection, borrowed, and good as long as the transport.  It
+ * is made by the first call.  It is cancelled right before connection_lost()
+ * is called, and its reason is the name of the kind of the loss.  NULL with no
+ * memory, and if the first call comes after the loss.
  */
 struct plait_scope *plait_transport_scope(struct plait_transport *t);
 

@@ -1,7 +1,7 @@
 /*
- * TCP over IPv4 and IPv6: ports that listen, connectors that connect.
+ * TCP over IPv4 and IPv6.  A port listens, and a connector connects.
  *
- * A host is a numeric address or "localhost"; no name is ever looked up.
+ * A host is a numeric address or "localhost".  The library looks up no names.
  */
 #ifndef PLAIT_TCP_H
 #define PLAIT_TCP_H
@@ -18,31 +18,33 @@ struct plait_port;
 /* Zero means the default. */
 struct plait_listen_options {
 	const char *iface;	  /* address to listen on; NULL: 0.0.0.0 */
-	int backlog;		  /* connections waiting; 0: SOMAXCONN */
+	int backlog;		  /* clients who may wait; 0: SOMAXCONN */
 	bool no_address_reuse;	  /* leave SO_REUSEADDR off */
 	bool ipv6_only;		  /* on "::": refuse IPv4 */
-	bool no_delay;		  /* TCP_NODELAY on what is accepted */
-	bool keep_alive;	  /* SO_KEEPALIVE on what is accepted */
-	unsigned max_connections; /* accepted at a time; 0: no limit */
-	bool shed_idle;		  /* when full: ends the idlest connection */
+	bool no_delay;		  /* set TCP_NODELAY on connections */
+	bool keep_alive;	  /* set SO_KEEPALIVE on connections */
+	unsigned max_connections; /* of this port at a time; 0: no limit */
+	bool shed_idle;		  /* when full, end the idlest one */
 	uintptr_t reserved[8];	  /* zero */
 };
 
 /*
- * Listens on that port (0: one that is free) and hands connections to the
- * factory, borrowed; options may be NULL.  Calls the factory's start().
- * *ret, if ret is not NULL, is the port: borrowed from the reactor until it
- * has stopped listening or the reactor is freed.  0, or what the kernel says:
- * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENOMEM ...; -EINVAL for a
- * port above 65535, an iface that is no address or options whose reserved
- * words are not zero; -ESHUTDOWN while the reactor shuts down or is freed.
+ * Listens on that port, or on a free one if port is 0.  The factory, which is
+ * borrowed, builds a protocol for each connection; its start() is called before
+ * this returns.  options may be NULL.  If ret is not NULL, *ret is the port:
+ * borrowed from the reactor until the program ends it or the reactor is freed.
+ *
+ * Returns 0, or what the kernel says: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
+ * -EMFILE, -ENOMEM and others; -EINVAL if port is above 65535, iface is no
+ * address, or reserved words of the options are not zero; -ESHUTDOWN while the
+ * reactor shuts down or is freed.
  */
 int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 		     struct plait_factory *f,
 		     const struct plait_listen_options *options,
 		     struct plait_port **ret);
 
-/* The address that it listens on. */
+/* Stores the address that the port listens on. */
 void plait_port_host(const struct plait_port *p, struct plait_address *ret);
 
 /*
@@ -75,16 +77,16 @@ struct plait_deferred *plait_port_drain(struct plait_port **pp,
 #define plait_port_drain(...) (plait_port_drain)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Accepts no more connections for the time being, and goes on; connections
- * that were accepted live on.  Who connects meanwhile waits in the queue of
- * the system (backlog).  Pauses are counted: the port accepts again when each
- * was taken back.  From any callback; what is paused while it accepts takes no
- * other.  To resume a port that is not paused aborts.
+ * A paused port listens, and accepts nobody.  Connections that it has accepted
+ * live on, and new clients wait in the queue of the system (backlog).  Pauses
+ * are counted: the port accepts again when it was resumed as often as it was
+ * paused.  Both functions may be called from any callback.  Resuming a port
+ * that is not paused aborts.
  */
 void plait_port_pause_accepting(struct plait_port *p);
 void plait_port_resume_accepting(struct plait_port *p);
 
-/* Writes its state in one line, as snprintf() would. */
+/* Writes the state of the port in one line, as snprintf() would. */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
 
 /* Zero means the default.  The strings are copied. */
@@ -98,42 +100,45 @@ struct plait_connect_options {
 };
 
 /*
- * Connects the factory, borrowed, to that address; options may be NULL.
- * Calls the factory's start() and started_connecting(), and nothing else:
- * all that goes wrong is told to connection_failed(), from the loop, also that
- * reserved words of the options are not zero (ConnectError, EINVAL).  Gives a
- * connector that is borrowed from the reactor; NULL only with no memory, and
- * connection_failed() is told of that too.
+ * Connects the factory, which is borrowed, to that address.  options may be
+ * NULL.  Calls the factory's start() and started_connecting() before it
+ * returns.  Whatever goes wrong is told to the factory's connection_failed(),
+ * from the loop; with ConnectError and EINVAL if reserved words of the options
+ * are not zero.  Gives a connector, borrowed from the reactor.  It is NULL only
+ * with no memory, and connection_failed() is told of that too.
  */
 struct plait_connector *
 plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		  struct plait_factory *f,
 		  const struct plait_connect_options *options);
 
-/* All of these take a NULL connector, and then do nothing. */
+/* All of these functions take a NULL connector, and do nothing then. */
 
 /*
- * To keep a connector beyond connection_failed() or connection_lost(), so as
- * to connect again later.  One more reference, given; ends one.
+ * A reference keeps the connector beyond connection_failed() and
+ * connection_lost(), so that it can connect again later.  The first function
+ * gives one more reference, the second ends one.
  */
 struct plait_connector *plait_connector_ref(struct plait_connector *c);
 void plait_connector_unref(struct plait_connector **cp);
 
 /*
- * Connects again.  0, or -EISCONN unless disconnected; -ESHUTDOWN if c is
- * NULL, its reactor is losing its connections or was freed.
+ * Connects again, to the same address.  Returns 0; -EISCONN if the connector
+ * is connecting or connected; -ESHUTDOWN if c is NULL, or its reactor is losing
+ * its connections or was freed.
  */
 int plait_connector_connect(struct plait_connector *c);
 
 /*
  * Gives up an attempt: connection_failed() is told UserError, from the loop.
- * 0, or -ENOTCONN unless connecting, or -ECHILD after fork().
+ * Returns 0; -ENOTCONN if the connector is not connecting; -ECHILD in a child
+ * made by fork().
  */
 int plait_connector_stop_connecting(struct plait_connector *c);
 
 /*
- * Connecting: gives up the attempt.  Connected: loses the connection.
- * Disconnected: nothing.
+ * Gives up the attempt of a connector that is connecting, and loses the
+ * connection of one that is connected.  Does nothing otherwise.
  */
 void plait_connector_disconnect(struct plait_connector *c);
 
@@ -147,12 +152,15 @@ enum plait_connector_state
 plait_connector_state(const struct plait_connector *c);
 
 /*
- * The reactor that it connects on, borrowed; NULL once that was freed, and in
- * a child made by fork().
+ * The reactor of the connector, borrowed.  NULL when that reactor was freed,
+ * and in a child made by fork().
  */
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c);
 
-/* The address that it connects to; a zeroed one if that could not be read. */
+/*
+ * Stores the address that the connector connects to; a zeroed one if host was
+ * no address.
+ */
 void plait_connector_destination(const struct plait_connector *c,
 				 struct plait_address *ret);
 
