@@ -1,10 +1,11 @@
 /*
  * Clients: connections as deferreds.  A client is a factory for one
- * connection.  Two hold it: the reactor, from connecting until client_stop(),
- * and the value that the deferred fired with, until that is taken or freed.
+ * connection.  The reactor uses it from connecting until client_stop(), and the
+ * value that the deferred fires with uses it until the value is taken or freed.
+ * Whichever ends last frees the client.
  *
- * The protocol is known from the moment it is built; that its connection is
- * made is only sure in the next turn, which is when the deferred fires.
+ * The deferred does not fire before connection_made() has returned, but in the
+ * next turn: connection_made() may have ended the connection.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,8 +38,8 @@ static void client_release(struct client *c)
 /* ---- the value ------------------------------------------------------ */
 
 /*
- * The reactor is the parent's, in a forked child: nobody tells the factory of
- * the end.
+ * True in a forked child, where the reactor is the parent's: nobody will tell
+ * the factory of the end.
  */
 static bool client_is_abandoned(const struct client *c)
 {
@@ -115,7 +116,7 @@ static struct plait_protocol *client_build(struct plait_factory *f,
 	return c->protocol;
 }
 
-/* Connecting failed, or the connection was lost; perhaps before it fired. */
+/* Connecting has failed, or the connection was lost. */
 static void client_end(struct plait_factory *f,
 		       struct plait_connector *connector,
 		       const struct plait_failure *why)

@@ -1,7 +1,7 @@
 /*
- * Timeouts.  A reset only notes the time.  The timer stays where it is, and
- * when it runs it is set again to the rest, if there was a reset meanwhile: so
- * a timer is moved once per period, however much happens in it.
+ * Idle timeouts.  A reset only notes the time.  When the timer runs, and there
+ * was a reset meanwhile, it is started again for the time that is left.  So the
+ * timer is started once a period, however much happens on the connection.
  */
 #include <plait/idle_timeout.h>
 
@@ -13,7 +13,7 @@ timeout_reactor_of(const struct plait_idle_timeout *t)
 	return plait_transport_reactor(t->protocol->transport);
 }
 
-/* For that long after the last reset. */
+/* Until that many seconds have passed. */
 static void timeout_wait_for(struct plait_idle_timeout *t, double seconds)
 {
 	t->armed = t->since;

@@ -7,7 +7,7 @@
 #include "reactor/net/network.h"
 #include "reactor/net/port.h"
 
-/* How a kind of acceptor does it.  None may call the user. */
+/* What differs between kinds of acceptors.  None may call the user. */
 struct acceptor_ops {
 	struct port_ops port; /* .ended is plait_i_acceptor_ended() */
 	void (*room)(struct acceptor *a); /* a guest has left */
@@ -28,9 +28,9 @@ static inline const struct acceptor_ops *acceptor_ops(const struct acceptor *a)
 }
 
 /*
- * What plait_listen_tcp() and its likes have in common: a port for the
- * factory, made by make() or by the network that the reactor has instead of
- * sockets.  options may be NULL.
+ * The common part of plait_listen_tcp() and functions like it.  make() makes
+ * the port; or the reactor's network does, if it has one instead of sockets.
+ * options may be NULL.
  */
 int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 			    acceptor_maker *make,
@@ -39,15 +39,15 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 			    struct plait_factory *f, struct plait_port **ret);
 
 /*
- * The last part of that, for one that was made otherwise, after
- * plait_i_port_check(): from here on the factory has it.
+ * The last part of it, for an acceptor that was made in another way, after
+ * plait_i_port_check(): opens the port and tells the factory.
  */
 void plait_i_acceptor_open(struct acceptor *a, struct plait_reactor *r,
 			   struct plait_factory *f,
 			   const struct plait_listen_options *options,
 			   struct plait_port **ret);
 
-/* It is over: tells the factory. */
+/* The port is closed: tells the factory. */
 void plait_i_acceptor_ended(struct plait_port *p);
 
 #endif

@@ -1,14 +1,14 @@
 /*
  * The attempts of a connector: see attempts.h.
  *
- * An address stands in a struct of the kind of attempt from the moment when it
- * is added.  So only adding needs memory, and starting an attempt cannot fail
- * for want of it.  The structs stay until the connector goes; when addresses
- * are searched anew they are filled again.
+ * When an address is added, it gets the struct of its attempt.  So only adding
+ * needs memory, and starting an attempt cannot fail for want of it.  The
+ * structs are kept until the connector is freed, and used again when addresses
+ * are searched anew.
  *
- * What an attempt has left is closed in a burial, for an event of this turn may
- * refer to its descriptor.  An attempt that is started anew meanwhile opens
- * nothing before the turn after, so the burial closes what is old.
+ * What an attempt has left is closed in a burial, as an event of this turn may
+ * refer to its descriptor.  If the attempt is started anew meanwhile, it opens
+ * nothing before the next turn, so the burial closes only what is old.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ void plait_i_attempts_done(struct attempts *s)
 	while ((l = plait_list_first(&s->all)) != NULL) {
 		a = attempt_of(l);
 		plait_list_remove(l);
-		/* The connector's own burial may come before. */
+		/* The burial of the connector may come first. */
 		if (plait_list_is_linked(&a->burial.link)) {
 			loop_task_cancel(&a->burial);
 			s->ops->close(a);
@@ -72,7 +72,7 @@ void plait_i_attempts_done(struct attempts *s)
 		s->search->free(s->search);
 }
 
-/* The first in that state; NULL: there is none. */
+/* The first attempt in that state.  NULL: there is none. */
 static struct attempt *attempts_find(const struct attempts *s,
 				     enum attempt_state state)
 {
@@ -197,7 +197,7 @@ void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why)
 		s->lost(s);
 }
 
-/* ---- what to say ------------------------------------------------------ */
+/* ---- failures --------------------------------------------------------- */
 
 static const struct plait_error *attempt_kind_of(int err)
 {
@@ -237,7 +237,7 @@ plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 	return failure_in(plait_fail_errno(kind, err, "connect to %s", text));
 }
 
-/* How far an attempt came that has failed so. */
+/* How far an attempt came, by its failure. */
 static int attempt_distance(const struct plait_failure *why)
 {
 	if (plait_failure_check(why, &plait_error_connection_refused))
@@ -249,7 +249,7 @@ static int attempt_distance(const struct plait_failure *why)
 	return 1;
 }
 
-/* What has failed until now, and the most telling; NULL with 0. */
+/* How many have failed until now; and the most telling failure, or NULL. */
 static size_t attempts_failed(const struct attempts *s,
 			      const struct plait_failure **ret)
 {
@@ -273,7 +273,7 @@ static size_t attempts_failed(const struct attempts *s,
 	return n + (s->why != NULL);
 }
 
-/* All that has failed; none if there is no memory. */
+/* All failures as a list; none if there is no memory. */
 static plait_value attempts_all_failures(const struct attempts *s, size_t n)
 {
 	struct plait_values *values = plait_i_values_new(n);

@@ -2,11 +2,11 @@
  * The attempts of a connector: the addresses that it may connect to, and what
  * has become of each.
  *
- * Addresses may be added while attempts are under way, for whoever looks up a
+ * Addresses may be added while attempts are under way, as whoever looks up a
  * name learns them one by one.  Each address is tried once, in the order in
- * which they were added: the next one when an attempt has failed, or earlier
- * if somebody says so, and then attempts overlap.  The first that succeeds
- * wins, and the others are stopped.
+ * which they were added.  The next address is tried when an attempt has failed,
+ * or earlier, if somebody asks for it; then attempts overlap.  The first
+ * attempt that succeeds wins, and the others are stopped.
  */
 #ifndef REACTOR_ATTEMPT_H
 #define REACTOR_ATTEMPT_H
@@ -20,21 +20,23 @@ struct attempt;
 struct attempts;
 struct transport_owner;
 
-/* How a kind of attempt does it.  None may call the user. */
+/* What differs between kinds of attempts.  None may call the user. */
 struct attempt_ops {
 	size_t size; /* of its struct, which begins with a struct attempt */
-	void (*init)(struct attempt *a); /* a zeroed one; NULL: nothing */
-	/* Starts; the outcome comes later as plait_i_attempt_connected() or
-	   plait_i_attempt_failed(), never from inside. */
+	/* Fills in a zeroed attempt.  NULL: there is nothing to fill in. */
+	void (*init)(struct attempt *a);
+	/* Starts.  It tells the outcome later, never from inside, with
+	   plait_i_attempt_connected() or plait_i_attempt_failed(). */
 	void (*start)(struct attempt *a);
-	/* Nothing more may come of it.  Stopping twice does nothing. */
+	/* It tells no outcome any more.  Stopping twice does nothing. */
 	void (*stop)(struct attempt *a);
-	/* Closes what it has left, outside of all events. */
+	/* Closes what the attempt has left, outside of all events. */
 	void (*close)(struct attempt *a);
-	/* The transport of the one that has won; NULL with errno. */
+	/* Makes the transport of the attempt that has won.  NULL with errno. */
 	struct plait_transport *(*transport)(struct attempt *a,
 					     struct transport_owner *owner);
-	/* Where to, for people, as snprintf().  NULL: its address says it. */
+	/* Writes where it goes, for people, as snprintf() would.  NULL: as its
+	   address says. */
 	int (*where)(const struct attempt *a, char *buf, size_t size);
 };
 
@@ -58,106 +60,111 @@ struct attempt {
 };
 
 /*
- * Where addresses come from, if not all are known at the beginning.  None may
- * call the user.
+ * Where addresses come from, if they are not known at the beginning.  None of
+ * the functions may call the user.
  */
 struct attempt_search {
-	/* It begins: plait_i_connector_add() and the like may follow, from
-	   inside too. */
+	/* Starts.  It may call plait_i_connector_add() and the like from now
+	   on, from inside too. */
 	void (*start)(struct attempt_search *s);
-	/* Nothing more may come of it.  If it does not run, that does nothing.
-	 */
+	/* It finds nothing any more.  Does nothing if it does not run. */
 	void (*stop)(struct attempt_search *s);
-	/* The connector is gone. */
+	/* The connector was freed. */
 	void (*free)(struct attempt_search *s);
 };
 
-/* So many addresses are tried; more are refused. */
+/* How many addresses are tried.  More are refused. */
 enum { ATTEMPTS_MAX = 64 };
 
 struct attempts {
 	const struct attempt_ops *ops;
 	struct plait_reactor *reactor;
-	/* How it went, from the loop: a is connected; all have failed. */
+	/* The outcome, told from the loop: a is connected; all have failed. */
 	void (*won)(struct attempts *s, struct attempt *a);
 	void (*lost)(struct attempts *s);
 	struct plait_list all;
-	struct attempt *first; /* always there, in memory that is not its own */
+	struct attempt *first;		 /* in memory of the connector */
 	struct attempt_search *search;	 /* NULL: the addresses are known */
 	const struct plait_failure *why; /* the search failed */
 	bool complete;			 /* no more addresses come */
-	/* What the kind of attempt may want to know; zeroed: nothing. */
+	/* Options, for the kinds of attempts that have them. */
 	struct kept_address bind;
 	bool no_delay, keep_alive;
 };
 
-/* Zeroed, and first, so that the first address needs no memory. */
+/* *s is zeroed, and so is *first.  With it the first address needs no memory.
+ */
 void plait_i_attempts_init(struct attempts *s, struct plait_reactor *r,
 			   const struct attempt_ops *ops,
 			   struct attempt *first);
 void plait_i_attempts_done(struct attempts *s);
 
 /*
- * Adds one: 0; -ENOMEM; -E2BIG if there are too many.  It is not tried before
- * plait_i_attempts_go_on().
+ * Adds an address.  Returns 0, -ENOMEM, or -E2BIG if there are too many.  The
+ * address is not tried before plait_i_attempts_go_on().
  */
 int plait_i_attempts_add(struct attempts *s, const struct plait_address *to);
 
-/* All anew: from the first address, or without any if they are searched. */
+/* Begins anew: with the first address, or with none if there is a search. */
 void plait_i_attempts_reset(struct attempts *s);
 
 /*
- * Tries the next address unless one is being tried.  False if all have failed
- * and no more come.
+ * Tries the next address unless an address is being tried.  False if all have
+ * failed and no more come.
  */
 bool plait_i_attempts_go_on(struct attempts *s);
 
-/* Tries the next address beside those that are tried; false: there is none. */
+/*
+ * Tries the next address while others are being tried.  False if there is no
+ * next address.
+ */
 bool plait_i_attempts_try_next(struct attempts *s);
 
-/* Stops all; and closes at once what has to wait for the burial. */
+/* Stops all attempts; closes at once what would be closed in a burial. */
 void plait_i_attempts_stop(struct attempts *s);
 void plait_i_attempts_close(struct attempts *s);
 
-/* The first that is being tried; NULL: none. */
+/* The first attempt that is under way.  NULL: none is. */
 struct attempt *plait_i_attempts_trying(const struct attempts *s);
 
 /*
- * What to say when all have failed, given: of one, its failure; of several, the
- * kind and errno of the most telling one, and all of them as its detail, in the
- * order of their addresses; of none, why the search failed.
+ * The failure of a connector whose attempts have all failed, given.  If one
+ * attempt has failed, it is the failure of that attempt.  If several have, it
+ * has the kind and the errno of the most telling failure, and all of them as
+ * its detail, in the order of their addresses.  If there was no attempt, it is
+ * the failure of the search.
  *
- * The most telling failure is that of the attempt that came farthest: a peer
- * has refused; the system got no answer; no way led there; anything else, which
- * went wrong on this side.  Of several equal ones it is the first.  That a
- * search failed tells least of all.
+ * The most telling failure is that of the attempt that came farthest.  From far
+ * to near: the peer has refused; the system got no answer; there is no route;
+ * something went wrong on this side; the search has failed.  Of several that
+ * came equally far, the first counts.
  */
 const struct plait_failure *plait_i_attempts_failure(const struct attempts *s);
 
 /*
- * A failure of that kind, of the whole: with those of the attempts that have
- * failed until now as its detail, if any.  Given.
+ * A failure of that kind for the connector, given.  The failures of the
+ * attempts that have failed until now are its detail, if there are any.
  */
 const struct plait_failure *
 plait_i_attempts_failure_of(const struct attempts *s,
 			    const struct plait_error *kind);
 
 /*
- * By the kinds of attempts, from the loop.  It is connected; it has failed: why
- * is taken.
+ * Kinds of attempts call these from the loop, to tell that an attempt is
+ * connected, or has failed.  why is taken.
  */
 void plait_i_attempt_connected(struct attempt *a);
 void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why);
 
 /*
- * What to say when it fails with that errno, given.  kind is NULL where the
- * errno tells which.
+ * The failure of an attempt with that errno, given.  If kind is NULL, the errno
+ * decides the kind.
  */
 const struct plait_failure *
 plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 			int err);
 
-/* Writes where to, for people, as snprintf() would. */
+/* Writes where the attempt goes, for people, as snprintf() would. */
 int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size);
 
 #endif

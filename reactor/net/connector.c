@@ -1,13 +1,15 @@
 /*
- * Connectors: what is the same for all of them.
+ * Connectors: what is the same for all kinds of them.
  *
  * A connector is disconnected, connecting or connected.  While it connects, its
  * attempts (attempts.c) try one address after the other.  Connecting ends in
- * exactly one of connector_connected() and connector_failed(), whichever comes
- * first: it stops everything else that could end it (the attempts, the timer,
- * the answer to stop_connecting()).  A connector holds a reference to itself
- * while it connects or is connected, until the burial in the turn in which the
- * factory was told of the end; what the attempts have left is closed before.
+ * exactly one of connector_connected() and connector_failed().  Whichever comes
+ * first stops everything else that could end it: the attempts, the timer, and
+ * the answer to stop_connecting().
+ *
+ * A connector has a reference to itself while it connects or is connected.  It
+ * keeps it until the burial of the turn in which the factory was told of the
+ * end.  What the attempts have left is closed before that.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@
 
 static const double default_timeout = 30;
 
-/* Nothing but the caller can end the connecting any more. */
+/* From here on only the caller can end the connecting. */
 static void connector_end_waiting(struct plait_connector *c)
 {
 	plait_timer_stop(&c->timer);
@@ -33,8 +35,8 @@ static void connector_end_waiting(struct plait_connector *c)
 }
 
 /*
- * Brings the outcome from the loop: it fails, for that reason, which is taken;
- * NULL: the attempt that it is at has won.  The last outcome of a turn counts.
+ * Tells the outcome from the loop: a failure, which is taken; or NULL, if the
+ * attempt c->at has won.  The last outcome of a turn counts.
  */
 static void connector_answer(struct plait_connector *c,
 			     const struct plait_failure *why)
@@ -45,8 +47,8 @@ static void connector_answer(struct plait_connector *c,
 }
 
 /*
- * The factory was told of the end.  If that did not connect again, the factory
- * is done with this connector.
+ * The factory was told of the end.  If it has not connected again, the
+ * connector uses the factory no longer.
  */
 static void connector_end(struct plait_connector *c)
 {
@@ -59,7 +61,7 @@ static void connector_end(struct plait_connector *c)
 	plait_i_loop_bury(c->reactor, &c->burial);
 }
 
-/* Ends the reference that it has to itself. */
+/* Ends the reference of the connector to itself. */
 static void connector_let_go(struct plait_connector *c)
 {
 	if (c->held) {
@@ -78,8 +80,8 @@ static void connector_run_burial(struct loop_task *task)
 }
 
 /*
- * The reactor goes, and the user may have a reference.  In a forked child it
- * may have its own, too.
+ * The reactor is freed, and the program may have a reference to the connector.
+ * In a forked child, the connector may have its own, too.
  */
 static void connector_run_keep(struct loop_task *task)
 {
@@ -182,7 +184,7 @@ static void connector_time_out(void *arg)
 					       &plait_error_connect_timeout));
 }
 
-/* Before the factory has heard of it, the outcome has to wait. */
+/* If the factory was not told of the start yet, the outcome has to wait. */
 static void connector_all_failed(struct attempts *s)
 {
 	struct plait_connector *c =
@@ -212,7 +214,7 @@ static void connector_lost(struct transport_owner *o,
 		plait_container(o, struct plait_connector, owner), why);
 }
 
-/* What a connector has reached. */
+/* A connection that a connector has made. */
 struct reached {
 	struct newcomer base;
 	struct plait_connector *connector;
@@ -229,7 +231,7 @@ static struct plait_transport *reached_transport(struct newcomer *n,
 	return c->transport;
 }
 
-/* Neither does a child go on with it, nor is anybody told there. */
+/* There is no protocol or no transport.  In a forked child nobody is told. */
 static void connector_not_admitted(struct plait_connector *c, int err)
 {
 	if (err == ECHILD)
@@ -242,7 +244,7 @@ static void connector_not_admitted(struct plait_connector *c, int err)
 		connector_failed(c, plait_i_attempt_failure(c->at, NULL, err));
 }
 
-/* Of a wrapped one all is sent that was written to the inner transport. */
+/* By the outermost transport, so that all of them send what they have. */
 static void connector_lose_all(struct plait_transport *t)
 {
 	plait_transport_lose_connection(&transport_top(transport_of(t))->base);
@@ -275,7 +277,7 @@ static void connector_connected(struct plait_connector *c, struct attempt *a)
 		connector_lose_all(t);
 }
 
-/* Before the factory has heard of it, the outcome has to wait. */
+/* If the factory was not told of the start yet, the outcome has to wait. */
 static void connector_won(struct attempts *s, struct attempt *a)
 {
 	struct plait_connector *c =
@@ -302,7 +304,7 @@ static void connector_run_answer(struct loop_task *task)
 		connector_connected(c, c->at);
 }
 
-/* Whoever searches may know something at once. */
+/* A search may add addresses before start() returns. */
 static void connector_try(struct plait_connector *c)
 {
 	struct attempts *s = &c->attempts;
@@ -380,7 +382,7 @@ static struct plait_connector *connector_alloc(struct plait_reactor *r,
 	return c;
 }
 
-/* Tells one factory of the connectors that it could not have. */
+/* Tells a factory of the connectors that there was no memory for. */
 static void connector_report(struct plait_reactor *r, struct plait_factory *f)
 {
 	plait_value no_memory = plait_no_memory();
@@ -408,7 +410,7 @@ static void connector_run_report(struct loop_task *task)
 			plait_container(l, struct plait_factory, link));
 }
 
-/* There is no memory even for the connector: the factory itself waits. */
+/* There is no memory for the connector, so the factory waits to be told. */
 static void connector_report_later(struct plait_reactor *r,
 				   struct plait_factory *f)
 {
@@ -471,7 +473,7 @@ void plait_connector_unref(struct plait_connector **cp)
 	free(c);
 }
 
-/* True if an address that comes now is of use. */
+/* True if an address that is found now is of use. */
 static bool connector_is_searching(const struct plait_connector *c)
 {
 	return c->state == PLAIT_CONNECTOR_CONNECTING &&
@@ -524,7 +526,7 @@ int plait_connector_connect(struct plait_connector *c)
 		return -ECHILD;
 	if (c->state != PLAIT_CONNECTOR_DISCONNECTED)
 		return -EISCONN;
-	/* Else a factory that reconnects at once would go on for ever. */
+	/* A factory that reconnects at once would go on for ever. */
 	if (plait_i_loop_is_closing(c->reactor))
 		return -ESHUTDOWN;
 	plait_i_connector_start(c);
@@ -569,7 +571,7 @@ plait_connector_state(const struct plait_connector *c)
 
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c)
 {
-	/* In a forked child it is only good for being freed. */
+	/* In a forked child the reactor is only good for being freed. */
 	return c != NULL && c->reactor != NULL && !loop_is_forked(c->reactor)
 		       ? c->reactor
 		       : NULL;

@@ -1,11 +1,11 @@
 /*
  * Attempts to connect a stream socket: see dial.h.
  *
- * Everything happens from the loop: the socket is made in the turn after the
- * attempt began, watched only once connect() was called on it (before, epoll
- * would report a hang-up), and closed at the attempt's burial, unless a stream
- * has taken it.  An attempt that was stopped has no task queued and no watch,
- * so a socket that connects too late is closed and nobody hears of it.
+ * Everything happens from the loop.  The socket is made in the turn after the
+ * attempt has begun.  It is not watched before connect() was called, as epoll
+ * would report a hang-up.  It is closed at the burial of the attempt, unless a
+ * stream has taken it.  An attempt that was stopped has no task and no watch,
+ * so a socket that connects too late is closed, and nobody hears of it.
  */
 #include <errno.h>
 
@@ -38,14 +38,14 @@ static void dial_succeed(struct dial *d)
 		plait_i_attempt_connected(&d->base);
 }
 
-/* What became of a connect() that was in progress: 0 or an errno. */
+/* The outcome of a connect() that was in progress: 0 or an errno. */
 static int dial_outcome(struct dial *d, unsigned events)
 {
 	int err = 0;
 	socklen_t len = sizeof(err);
 
 	if (events & PLAIT_WATCH_LOST) {
-		/* Somebody else closed it; the number may be another's. */
+		/* Somebody else has closed it, and may use its number again. */
 		d->fd = -1;
 		return EBADF;
 	}
@@ -56,8 +56,8 @@ static int dial_outcome(struct dial *d, unsigned events)
 }
 
 /*
- * A peer that has sent something has accepted the connection: what it has sent
- * is delivered, although the peer is gone.  If it has sent nothing, the attempt
+ * If a peer that is gone has sent something, it had accepted the connection,
+ * and what it has sent is delivered.  If it has sent nothing, the attempt
  * fails, as if the peer had refused.
  */
 static bool dial_has_spoken(const struct dial *d)
@@ -113,7 +113,7 @@ static void dial_run(struct loop_task *task)
 		return;
 	}
 	err = dial_connect(d);
-	/* A connect() that was interrupted goes on all the same. */
+	/* A connect() that was interrupted goes on. */
 	if (err == EINPROGRESS || err == EINTR)
 		dial_wait(d);
 	else if (err != 0)

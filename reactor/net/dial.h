@@ -15,7 +15,7 @@ struct dial {
 	struct plait_watch watch;
 	struct loop_task begin;
 	int fd;	  /* -1: none */
-	int gone; /* errno of a peer that accepted and has gone; or 0 */
+	int gone; /* errno of a peer that has accepted and is gone; or 0 */
 };
 
 static inline struct kernel *dial_kernel(const struct dial *d)
@@ -23,23 +23,24 @@ static inline struct kernel *dial_kernel(const struct dial *d)
 	return loop_kernel(d->base.of->reactor);
 }
 
-/* What a family of sockets adds; base begins with DIAL_ATTEMPT. */
+/* What a family of sockets adds.  base begins with DIAL_ATTEMPT. */
 struct dial_ops {
 	struct attempt_ops base;
 	/*
-	 * Makes d->fd, non-blocking and ready for connect().  0 or an errno;
-	 * *kind is the kind of the failure, if the errno alone does not tell.
+	 * Makes d->fd, a socket that does not block and is ready for connect().
+	 * Returns 0 or an errno, and stores the kind of the failure in *kind if
+	 * the errno does not decide it.
 	 */
 	int (*open)(struct dial *d, const struct plait_error **kind);
-	/* Where to; gives the length that connect() wants. */
+	/* Stores where to connect to.  Returns the length for connect(). */
 	socklen_t (*name)(const struct dial *d, union kernel_address *ret);
 	const struct stream_io *io; /* of the connection */
-	/* It is connected: 0, or an errno if not to whom it should be.  NULL:
-	   it always is. */
+	/* Is it connected to the peer that it should be?  Returns 0 if so, or
+	   an errno.  NULL: it always is. */
 	int (*check)(const struct dial *d);
 };
 
-/* Those of a dial; .size is that of the kind's struct. */
+/* The functions of a dial. */
 void plait_i_dial_init(struct attempt *a);
 void plait_i_dial_start(struct attempt *a);
 void plait_i_dial_stop(struct attempt *a);

@@ -12,15 +12,15 @@
  *   that at once: so the peer knows, and the loop does not spin.
  * - Anything else that is missing is waited for: listener_back_off().
  *
- * Three things keep a port from accepting, each for itself:
+ * Three things keep a port from accepting.  They do not depend on each other:
  *
- *   paused	the program has said so: plait_i_listener_pause()
- *   held	until a guest has left: there are no descriptors, or all the
- *		guests that there may be
- *   back-off	for a moment, as something is missing: its timer runs
+ *   paused	the program has paused the port: plait_i_listener_pause()
+ *   held	the port waits until a guest has left: there are no
+ *		descriptors, or as many guests as there may be
+ *   back-off	something is missing, and the timer of the back-off runs
  *
- * Then its watch waits for nothing.  Whoever ends one of them calls
- * listener_watch(), which goes on if none is left.
+ * Meanwhile the watch waits for nothing.  Whoever ends one of the three calls
+ * listener_watch(), which goes on when the last has ended.
  *
  * A port that drains (plait_port_drain()) does not wait for its watch.  Each
  * turn listener_run_look() asks whether anybody is in the queue of the kernel,
@@ -28,9 +28,10 @@
  * that.  shut() keeps new clients out meanwhile.  Where it cannot, the port
  * accepts no more than the queue can have held.
  *
- * The budget of a turn adapts: one accept(), so that a lone connection costs
- * no more; after a turn that has used its budget up, twice as many in the next
- * one, but never more than MAX_BUDGET, so that a burst starves nobody.
+ * The budget of a turn is one accept(), so that a single connection costs no
+ * more than that.  After a turn that has used up its budget, the next turn has
+ * twice as much, but never more than MAX_BUDGET: a burst must not starve
+ * others.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static void listener_close_reserve(struct listener *l)
 	l->reserve = -1;
 }
 
-/* Not more than one report a second. */
+/* At most one report a second. */
 static bool listener_may_report(struct listener *l)
 {
 	int64_t now = plait_i_clock_now(l->base.port.reactor);
@@ -84,7 +85,7 @@ static bool listener_may_report(struct listener *l)
 	return true;
 }
 
-/* Tells the unhandled hook; v is a failure, and taken. */
+/* Tells the unhandled hook.  v is a failure, and taken. */
 static void listener_report(struct listener *l, plait_value v)
 {
 	plait_i_failure_unhandled(plait_value_failure(&v), "Error in a port");
@@ -142,11 +143,11 @@ static int listener_accept(struct listener *l, struct plait_address *peer)
 	return fd;
 }
 
-/* What was accepted. */
+/* A connection that was accepted. */
 struct accepted {
 	struct newcomer base;
 	const struct stream_io *io;
-	int fd; /* -1: its transport has it */
+	int fd; /* -1: the transport has it */
 };
 
 static struct plait_transport *accepted_transport(struct newcomer *base,
@@ -159,7 +160,7 @@ static struct plait_transport *accepted_transport(struct newcomer *base,
 	return plait_i_stream_new(n->io, base->reactor, fd, base->peer, owner);
 }
 
-/* The connection on fd, which is taken, gets its protocol. */
+/* Gives the connection on fd a protocol.  fd is taken. */
 static void listener_admit(struct listener *l, int fd,
 			   const struct plait_address *peer)
 {
@@ -199,7 +200,7 @@ static int listener_watch(struct listener *l)
 	return 0;
 }
 
-/* The back-off is over, and begins anew if the watch is still refused. */
+/* The back-off is over.  It begins anew if the watch is still refused. */
 static void listener_retry(void *arg)
 {
 	struct listener *l = arg;
@@ -221,7 +222,7 @@ static void listener_start_back_off(struct listener *l)
 			  listener_retry, l);
 }
 
-/* Whoever hears the report may close the port. */
+/* The hook that is told of it may close the port. */
 static void listener_back_off(struct listener *l, int err)
 {
 	plait_watch_change(&l->watch, 0);
@@ -248,7 +249,7 @@ void plait_i_listener_room(struct acceptor *a)
 		listener_back_off(l, -r);
 }
 
-/* A program's call is not the moment to report that it has to wait. */
+/* This is a call of the program: it must not call the hook of reports. */
 void plait_i_listener_pause(struct plait_port *p, bool on)
 {
 	struct listener *l = listener(p);
@@ -260,9 +261,8 @@ void plait_i_listener_pause(struct plait_port *p, bool on)
 }
 
 /*
- * Trades the reserve for the connection that there is no descriptor for.  One
- * attempt: accept() may say that descriptors are missing when there is no
- * connection at all.
+ * Accepts a connection in place of the reserve, and closes it.  It tries once:
+ * accept() may say that descriptors are missing when nobody waits.
  */
 static void listener_turn_away(struct listener *l, int why)
 {
@@ -282,15 +282,15 @@ static void listener_turn_away(struct listener *l, int why)
 	listener_open_reserve(l);
 	if (fd >= 0)
 		listener_report_refused(l, why, &peer);
-	/* Whoever heard that may have closed the port. */
+	/* The hook may have closed the port. */
 	if (l->base.port.open && (waits || l->reserve < 0))
 		listener_back_off(l, why);
 }
 
 /*
  * A newcomer waits, and there is no descriptor for it.  If a guest is about to
- * leave, the newcomer gets that one's; if not, it is turned away, as nobody
- * would end the wait.
+ * leave, the newcomer gets the guest's descriptor.  If not, the newcomer is
+ * turned away, as the wait might never end.
  */
 static void listener_out_of_descriptors(struct listener *l, int why)
 {
@@ -300,7 +300,7 @@ static void listener_out_of_descriptors(struct listener *l, int why)
 		listener_turn_away(l, why);
 }
 
-/* True if the next accept() may do better, in this very turn. */
+/* True if it is of use to call accept() again in this turn. */
 static bool listener_go_on_after(struct listener *l, int err)
 {
 	switch (err) {
@@ -342,7 +342,7 @@ static bool listener_accept_next(struct listener *l)
 	listener_admit(l, fd, &peer);
 	if (l->due > 0 && --l->due == 0)
 		plait_i_port_end(&l->base.port);
-	/* In a child that was forked meanwhile the next one is the parent's. */
+	/* In a child that was forked meanwhile, the next is the parent's. */
 	return port_is_accepting(&l->base.port) &&
 	       plait_i_guest_has_room(&l->base) &&
 	       !loop_is_forked(l->base.port.reactor);
@@ -362,7 +362,7 @@ static void listener_accept_some(struct listener *l)
 	unsigned n = 0;
 
 	if (!plait_i_guest_has_room(&l->base)) {
-		/* Held whether one is about to leave or not: one will. */
+		/* Whether a guest is about to leave or not: one will leave. */
 		plait_i_guest_make_room(&l->base);
 		listener_hold(l);
 		return;
@@ -382,7 +382,7 @@ static void listener_on_ready(struct plait_watch *w, unsigned events)
 		listener_accept_some(l);
 		return;
 	}
-	/* Somebody else closed it; the number may be another's. */
+	/* Somebody else has closed it, and may use its number again. */
 	l->fd = -1;
 	listener_report_broken(l, EBADF, "lost its descriptor");
 	if (l->base.port.draining)

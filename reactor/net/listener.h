@@ -9,7 +9,7 @@
 
 struct listener;
 
-/* What a family of sockets adds; base.port begins with LISTENER_PORT. */
+/* What a family of sockets adds.  base.port begins with LISTENER_PORT. */
 struct listener_ops {
 	struct acceptor_ops base;
 	const struct stream_io *io; /* of the connections */
@@ -23,26 +23,26 @@ struct listener_ops {
 struct listener {
 	struct acceptor base;
 	struct plait_watch watch;
-	struct plait_timer back_off; /* running: waits for what is missing */
-	struct loop_task look;	     /* it drains: whether anybody waits */
+	struct plait_timer back_off; /* runs while something is missing */
+	struct loop_task look;	     /* drains: looks whether anybody waits */
 	int fd, reserve;	     /* -1: none */
 	unsigned budget;
 	unsigned backlog;    /* how many the queue of the kernel holds */
-	unsigned due;	     /* it drains: accepts that many at most */
+	unsigned due;	     /* accepts so many more at most; 0: no limit */
 	bool held;	     /* until a guest has left */
 	uint64_t busy_turn;  /* the last in which the budget was used up */
-	int64_t next_report; /* not before */
+	int64_t next_report; /* the earliest time of the next report */
 };
 
 /*
- * Makes *l, which is zeroed and may begin a larger struct, one that accepts
- * from fd: a listening socket, non-blocking, which is taken: closed on failure,
- * too.  backlog is filled in.  0 or -errno.
+ * Makes *l accept from fd, a listening socket that does not block.  fd is
+ * taken, and closed on failure, too.  *l is zeroed, with backlog filled in, and
+ * may be the beginning of a larger struct.  0 or -errno.
  */
 int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 			  struct plait_reactor *r, int fd);
 
-/* What the table of a listener begins with; it is freed by free(). */
+/* The functions of a listener.  free() frees it as one block of memory. */
 void plait_i_listener_stop(struct plait_port *p);
 void plait_i_listener_close(struct plait_port *p);
 void plait_i_listener_pause(struct plait_port *p, bool on);

@@ -1,13 +1,16 @@
 /*
- * Ports: what is the same for all of them.
+ * Ports: what is the same for all kinds of them.
  *
  * A port accepts while it is open and not paused.  A port that drains does so
- * too, until nobody waits; then it ends.  A port ends in two steps, whoever
- * asked: at once it accepts no more, and from the loop, when no event
- * can refer to its descriptor, it is closed and those whom that concerns are
- * told: its factory, if it has one, and whoever waits.
- * The struct lives on until the user has given the handle back or the reactor
- * is freed, so a handle to a port that a shutdown has closed is still good.
+ * too, until nobody waits, and then ends.
+ *
+ * A port ends in two steps, whoever asked for it.  At once it accepts no more.
+ * Later, from the loop, when no event can refer to its descriptor any more, it
+ * is closed; then its factory is told, if it has one, and whoever waits for the
+ * end.
+ *
+ * The struct is kept until the program has ended the handle, or the reactor is
+ * freed.  So a handle is still good when a shutdown has closed the port.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +35,7 @@ static void port_run_burial(struct loop_task *task)
 	port_free(p);
 }
 
-/* In a forked child, where it may listen still: tells nobody. */
+/* In a forked child: closes the port there, and tells nobody. */
 static void port_abandon(struct plait_port *p)
 {
 	loop_part(&p->member);
@@ -46,7 +49,7 @@ static void port_abandon_member(struct loop_member *m)
 	port_abandon(plait_container(m, struct plait_port, member));
 }
 
-/* The reactor goes, and nobody gave the handle back. */
+/* The reactor is freed, and the program has not ended the handle. */
 static void port_run_keep(struct loop_task *task)
 {
 	struct plait_port *p = plait_container(task, struct plait_port, keep);
@@ -73,7 +76,7 @@ static void port_run_answer(struct loop_task *task)
 		port_close(p);
 	if (!p->released || loop_is_forked(p->reactor))
 		return;
-	/* Being told of the end may have been where it was released. */
+	/* The handle may have been ended while users were told of the end. */
 	loop_task_cancel(&p->answer);
 	loop_task_cancel(&p->keep);
 	plait_i_loop_bury(p->reactor, &p->burial);
@@ -147,7 +150,7 @@ void plait_port_resume_accepting(struct plait_port *p)
 	port_set_paused(p, --p->pauses == 0, false);
 }
 
-/* The handle is spent, and the port ends from the loop. */
+/* Ends the handle; the port ends from the loop. */
 static void port_release(struct plait_port **pp)
 {
 	struct plait_port *p = *pp;
@@ -185,7 +188,7 @@ struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 	return d;
 }
 
-/* Wanted no longer: those who still wait are left to the kernel. */
+/* Ends the port; the kernel resets those who still wait. */
 static plait_value port_cancel_drain(struct plait_deferred *d, void *arg)
 {
 	struct plait_port *p = arg;

@@ -1,6 +1,6 @@
 /*
- * The inside of a port: the part that is the same whatever it listens on, and
- * whatever it does with what comes.  A port that accepts connections for a
+ * The part of a port that does not depend on what the port listens on, nor on
+ * what it does with those who come.  A port that accepts connections for a
  * factory is an acceptor (acceptor.h).
  */
 #ifndef REACTOR_PORT_H
@@ -11,22 +11,22 @@
 #include "reactor/loop/loop.h"
 #include "reactor/net/address.h"
 
-/* How a kind of port does it.  Only ended() may call the user. */
+/* What differs between kinds of ports.  Only ended() may call the user. */
 struct port_ops {
-	void (*stop)(struct plait_port *p);  /* takes no more, from now on */
+	void (*stop)(struct plait_port *p);  /* accepts nobody from now on */
 	void (*close)(struct plait_port *p); /* later, outside of all events */
-	/* It is closed: tells whom that concerns.  NULL: nobody. */
+	/* The port is closed: tells its users.  NULL: there are none. */
 	void (*ended)(struct plait_port *p);
 	/*
-	 * Takes those that wait already, from the loop, then calls
-	 * plait_i_port_end().  NULL: none wait.
+	 * Accepts those who wait, from the loop, and then calls
+	 * plait_i_port_end().  NULL: nobody ever waits.
 	 */
 	void (*drain)(struct plait_port *p);
-	/* Takes none for the time being, or goes on.  NULL: nothing to do. */
+	/* Pauses or resumes.  NULL: nothing has to be done for that. */
 	void (*pause)(struct plait_port *p, bool on);
 	void (*free)(struct plait_port *p);
-	/* Where it is, for people, as snprintf().  NULL: its address says it.
-	 */
+	/* Writes where the port is, for people, as snprintf() would.  NULL: as
+	   its address says. */
 	int (*where)(const struct plait_port *p, char *buf, size_t size);
 };
 
@@ -37,13 +37,13 @@ struct plait_port {
 	const struct port_ops *ops;
 	struct plait_reactor *reactor;
 	struct kept_address address;
-	struct plait_promise *stopped; /* who waits for the end */
+	struct plait_promise *stopped; /* for whoever waits for the end */
 	struct loop_member member;
 	struct loop_task answer, burial, keep;
-	unsigned pauses; /* that were not taken back; takes what comes at 0 */
-	bool open;	 /* takes what comes */
-	bool closed;	 /* it is over, and all know */
-	bool released;	 /* the user has given the handle back */
+	unsigned pauses; /* that were not taken back */
+	bool open;	 /* it listens */
+	bool closed;	 /* close() was called, and users were told */
+	bool released;	 /* the program has ended the handle */
 	bool draining;	 /* it ends when nobody waits any more */
 };
 
@@ -51,19 +51,19 @@ struct plait_port {
 int plait_i_port_check(struct plait_reactor *r, const char *function);
 
 /*
- * Opens one whose ops and address are filled in, and which is ready to listen.
- * From here on the reactor has it: the end calls stop(), then, from the loop,
- * close() and ended(), and free() when nobody has the handle any more.
+ * Opens a port that is ready to listen, with its ops and its address filled in.
+ * From here on the port is the reactor's.  Its end calls stop(); then, from the
+ * loop, close() and ended(); and free() when the handle has ended, too.
  */
 void plait_i_port_open(struct plait_port *p, struct plait_reactor *r);
 
 /*
- * Takes no more from now on, and is closed from the loop.  Does nothing for a
- * port that ends already.
+ * The port accepts nobody from now on, and is closed from the loop.  Does
+ * nothing if the port ends already.
  */
 void plait_i_port_end(struct plait_port *p);
 
-/* Writes where it is, for people, as snprintf() would. */
+/* Writes where the port is, for people, as snprintf() would. */
 int plait_i_port_where(const struct plait_port *p, char *buf, size_t size);
 
 /* True unless it was stopped or paused. */

@@ -1,10 +1,9 @@
 /*
- * TCP: plait_listen_tcp() and plait_connect_tcp(), and how its sockets are
- * made.
+ * TCP: plait_listen_tcp(), plait_connect_tcp(), and making their sockets.
  *
- * The two read what the program says.  The rest is acceptor.c's and
- * connector.c's, on sockets (listener.c, dial.c) unless the reactor has a
- * network of its own.
+ * The two functions read the addresses and the options.  acceptor.c and
+ * connector.c do the rest, on sockets (listener.c, dial.c), or on the network
+ * that the reactor has instead.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -72,14 +71,14 @@ static socklen_t tcp_dial_name(const struct dial *d, union kernel_address *ret)
 }
 
 /*
- * Connecting to a free port of this machine may meet itself: the kernel picks
- * the very port that is connected to.  Nobody listens there.
+ * A socket that connects to a free port of this machine may connect to itself:
+ * if the kernel picks that very port for it.  Nobody listens there.
  */
 static int tcp_dial_check(const struct dial *d)
 {
 	struct plait_address host, peer;
 	struct kernel *k = dial_kernel(d);
-	/* Where it went is not always what was asked for: 0.0.0.0 is here. */
+	/* The peer may be another address than to: 0.0.0.0 is this machine. */
 	bool met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
 			  host.port == d->base.to.port &&
 			  plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
@@ -103,7 +102,7 @@ static bool tcp_port_set(struct kernel *k, int fd, int level, int option,
 	       0;
 }
 
-/* What is set here is inherited by the connections. */
+/* The connections inherit what is set here. */
 static bool tcp_port_set_options(struct kernel *k, int fd, int family,
 				 const struct plait_listen_options *o)
 {
@@ -117,7 +116,7 @@ static bool tcp_port_set_options(struct kernel *k, int fd, int family,
 		tcp_port_set(k, fd, SOL_SOCKET, SO_KEEPALIVE, 1));
 }
 
-/* The socket listens, and *ret is where.  0 or -errno. */
+/* Makes the socket listen, and stores where in *ret.  0 or -errno. */
 static int tcp_port_bind(struct kernel *k, int fd,
 			 const struct plait_address *address,
 			 const struct plait_listen_options *o, int backlog,
@@ -229,7 +228,7 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 				       &address, options, f, ret);
 }
 
-/* Reads where to; if that is no address, every attempt will fail. */
+/* Reads the address.  If it is none, every attempt will fail. */
 static void tcp_read_destination(struct plait_connector *c, const char *host,
 				 unsigned port)
 {

@@ -1,23 +1,26 @@
 /*
- * Scopes.  A scope is a list of entries, each of which can be cancelled and
- * says when it has ended; a scope inside another is one of those.
+ * Scopes.  A scope is a list of entries.  Each entry can be cancelled, and says
+ * when it has ended.  A scope inside another scope is an entry of it.
  *
- * Entries wait in one of two lists: running, until they are told to end, and
- * ending, from then until they leave.  They are told one at a time, the last
- * that was started first, and each may change the lists; so each step starts
- * from the scope, not from an entry.  A scope stays as long as its handle, as
- * anything is in it, or as a loop here works on it; so those around it, which
- * it points to, outlive it.
+ * An entry is in one of two lists: in running until it is told to end, and in
+ * ending from then until it leaves.  Entries are told one at a time, and the
+ * one that was started last is told first.  Whoever is told may change the
+ * lists, so each step begins at the scope, not at an entry.
  *
- * Why a scope was cancelled is kept in one place: in the scope that was
- * cancelled by a call or by its own deadline, the cause.  Those inside it
- * point there.
+ * A scope is kept while the program has its handle, while anything is in it,
+ * and while a loop in this file works on it.  So the scopes around it, which it
+ * points to, are kept as well.
  *
- * Cancelling goes down the tree, and ending goes up, in loops: scopes may be
- * nested as deep as memory lasts.  What depends on the scopes around one (which
- * of them outranks a deadline, which deadline is the tightest) is kept in each
- * scope on the way up, until something changes that has scopes inside; so many
- * questions cost as much as one.
+ * Why a scope was cancelled stands in one place, the cause: this is the scope
+ * that was cancelled by a call or by its own deadline.  The scopes inside point
+ * to the cause.
+ *
+ * Scopes may be nested as deep as memory lasts, so cancelling goes down the
+ * tree in a loop, and ending goes up in a loop.  Two questions depend on the
+ * scopes around: which of them outranks a deadline, and which deadline is the
+ * earliest.  The answer is kept in each scope that was passed on the way up,
+ * and is good until something changes in a scope that has others inside.  So
+ * many questions cost as much as one.
  */
 #include <errno.h>
 #include <math.h>
@@ -40,35 +43,35 @@
 #undef plait_scope_free
 #undef plait_scope_close
 
-/* What a scope knows of those around it; good while the root's count stays. */
+/* Answers about a scope and those around it: good for one count of the root. */
 struct around {
-	const struct plait_scope *cause; /* its own too, if that was a call */
-	double deadline;		 /* the tightest, its own too */
+	const struct plait_scope *cause; /* the nearest that was a call */
+	double deadline;		 /* the earliest */
 	uint64_t cause_as_of, deadline_as_of;
 };
 
 struct plait_scope {
-	struct plait_reactor *reactor; /* NULL once that was freed */
+	struct plait_reactor *reactor; /* NULL: none, or it was freed */
 	struct loop_task reactor_freed;
-	struct plait_scope *parent, *root; /* a root is its own */
+	struct plait_scope *parent, *root; /* a root is its own root */
 	struct plait_scope *resume;	   /* its parent, while this is told */
-	struct plait_scope *asks; /* which one inside wants its deadline */
+	struct plait_scope *asks;	 /* the one inside that asks for this */
 	const struct plait_scope *cause; /* NULL: not cancelled */
 	const char *reason, *where;	 /* if it is a cause */
 	const char *made;		 /* the call that has made it */
-	bool timed_out;			 /* ... by its deadline */
-	bool sheltered; /* cancelled around it: no deadline may be later */
+	bool timed_out;			 /* it is a cause, by its deadline */
+	bool sheltered; /* its shield has begun: only earlier deadlines now */
 	struct plait_scope_entry entry; /* in the parent */
 	struct plait_list running, ending;
 	struct plait_timer timer;
 	struct plait_promise *ended; /* who waits for the end */
 	double shield;		     /* seconds; 0: none */
 	struct around around;
-	uint64_t cancels, deadlines; /* of a root: how many have changed */
+	uint64_t cancels, deadlines; /* of a root: counts of changes */
 	size_t children;
-	unsigned refs;	/* the handle's, and those of loops */
-	unsigned owner; /* the thread that has made it, and how many forks */
-	unsigned forks; /* there had been by then */
+	unsigned refs;	/* of the handle, and of loops in this file */
+	unsigned owner; /* the thread that has made it */
+	unsigned forks; /* how many there had been then */
 };
 
 /* A deferred that was started in a scope. */
@@ -96,7 +99,7 @@ static void scope_unref(struct plait_scope *s)
 	scope_end(s);
 }
 
-/* At the beginning of what a program can do with a scope. */
+/* At the beginning of each call of the program. */
 static void scope_check_owner(const struct plait_scope *s, const char *where)
 {
 	if (s != NULL && !owner_is_self(s->owner) && !fork_inherited(s->forks))
@@ -118,7 +121,7 @@ static struct plait_scope *scope_make(struct plait_reactor *r,
 
 	if (s == NULL)
 		return NULL;
-	/* A reactor that is ending has no time for it. */
+	/* A reactor that is ending runs no more timers. */
 	if (r != NULL && plait_i_loop_is_ending(r))
 		r = NULL;
 	*s = (struct plait_scope){
@@ -174,7 +177,7 @@ static bool was_called_off(const struct plait_scope *s)
 	return s->cause != NULL && !s->cause->timed_out;
 }
 
-/* The cause of s, or the nearest around it, that was a call; or NULL. */
+/* The nearest cause that was a call, from s on outwards; or NULL. */
 static const struct plait_scope *called_off_by(struct plait_scope *s)
 {
 	uint64_t now = s->root->cancels;
@@ -192,7 +195,7 @@ static const struct plait_scope *called_off_by(struct plait_scope *s)
 	return cause;
 }
 
-/* Why s was cancelled: from outside outranks a deadline inside. */
+/* Why s was cancelled: a call outside outranks a deadline inside. */
 static const struct plait_scope *scope_why(const struct plait_scope *s)
 {
 	const struct plait_scope *cause = s->cause, *outer = NULL;
@@ -223,7 +226,10 @@ static void scope_mark(struct plait_scope *s, const struct plait_scope *cause)
 
 static void start_timer(struct plait_scope *s, double seconds);
 
-/* A shielded scope is given its time; another one is cancelled as well. */
+/*
+ * A shielded scope is given its time, any other scope is cancelled.  Returns
+ * the scope to go on with.
+ */
 static struct plait_scope *tell_child(struct plait_scope *s,
 				      struct plait_scope *child)
 {
@@ -240,7 +246,7 @@ static struct plait_scope *tell_child(struct plait_scope *s,
 	return child;
 }
 
-/* Tells one entry of s; says which scope to go on with. */
+/* Tells one entry of s to end.  Returns the scope to go on with. */
 static struct plait_scope *tell_one(struct plait_scope *s)
 {
 	struct plait_scope_entry *e = plait_container(
@@ -254,7 +260,7 @@ static struct plait_scope *tell_one(struct plait_scope *s)
 	return s;
 }
 
-/* Each scope on the way is held by a reference until all in it was told. */
+/* Holds a reference to each scope on the way until all in it were told. */
 static void tell_all(struct plait_scope *s)
 {
 	s->refs++;
@@ -315,7 +321,7 @@ bool plait_scope_is_empty(const struct plait_scope *s)
 			     plait_list_is_empty(&s->ending));
 }
 
-/* Frees s, and tells who waited for its end; the scope around it stays. */
+/* Frees s, and tells whoever waits for its end. */
 static void scope_bury(struct plait_scope *s)
 {
 	struct plait_promise *ended = s->ended;
@@ -327,7 +333,7 @@ static void scope_bury(struct plait_scope *s)
 	plait_fire(&ended, PLAIT_NONE);
 }
 
-/* Ends s if it is over, and the scopes around it that only waited for it. */
+/* Frees s if it has ended, and the scopes around it that s kept. */
 static void scope_end(struct plait_scope *s)
 {
 	while (s != NULL && s->refs == 0 && plait_scope_is_empty(s)) {
@@ -436,8 +442,8 @@ static struct plait_deferred *leave_started(void *arg)
 }
 
 /*
- * Enters d, with a pair that ends its place.  In a scope that was cancelled
- * it is told at once, if it has not ended by then.
+ * Enters d, and adds the pair with which it leaves.  If the scope was cancelled
+ * before, d is told at once, unless it has left already.
  */
 static void scope_start(struct plait_scope *s, struct started *st,
 			plait_func *cancel, plait_callback *settle)
@@ -450,7 +456,7 @@ static void scope_start(struct plait_scope *s, struct started *st,
 	scope_unref(s);
 }
 
-/* NULL with no memory: then d was cancelled. */
+/* NULL with no memory, and then d was cancelled. */
 static struct started *started_new(const struct plait_scope *s,
 				   struct plait_deferred *d)
 {
@@ -489,7 +495,7 @@ static void cancel_started(void *arg)
 	cancel_told(st, st->deferred);
 }
 
-/* What a cancellation that came from here has become meanwhile. */
+/* What d fails with, if the scope has cancelled it. */
 static plait_value scope_judge(const struct started *st, plait_value *v)
 {
 	const struct plait_scope *cause = scope_why(st->entry.scope);
@@ -531,7 +537,7 @@ struct plait_deferred *plait_scope_start(struct plait_scope *s,
 	return d;
 }
 
-/* The pair lets go of st on the way, or has to wait for it. */
+/* The pair frees st, during the free or later. */
 static void cancel_owned(void *arg)
 {
 	struct started *st = arg;
@@ -581,7 +587,7 @@ static void scope_expire(void *arg)
 	tell_all(s);
 }
 
-/* Its time will not come any more; what waits for that has had it. */
+/* Deadlines will not come any more, so the time of a shield is over now. */
 static void lose_reactor(struct loop_task *task)
 {
 	struct plait_scope *s =
@@ -597,13 +603,13 @@ static void lose_reactor(struct loop_task *task)
 	plait_i_loop_leave(r);
 }
 
-/* No later than it is due already, for a sheltered one. */
+/* For a sheltered scope, the deadline can only become earlier. */
 static void start_timer(struct plait_scope *s, double seconds)
 {
 	double left =
 		plait_timer_when(&s->timer) - plait_reactor_seconds(s->reactor);
 
-	/* Not a number if it is not running. */
+	/* left is NAN if the timer is not running. */
 	if (s->sheltered && left <= seconds)
 		return;
 	plait_timer_start(s->reactor, &s->timer, seconds, scope_expire, s);
@@ -621,13 +627,13 @@ void plait_scope_set_deadline(struct plait_scope *s, double seconds)
 		start_timer(s, seconds);
 }
 
-/* Given that of the scope around it, after which its shield lets it live. */
+/* Given the deadline around s: its shield lets s live longer than that. */
 static double scope_tighten(const struct plait_scope *s, double around)
 {
 	double own = plait_timer_when(&s->timer);
 
 	around += s->shield;
-	return own < around ? own : around; /* NAN, if it has none, is not */
+	return own < around ? own : around; /* NAN, for none, is not less */
 }
 
 static bool knows_deadline(const struct plait_scope *s)

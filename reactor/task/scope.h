@@ -13,7 +13,10 @@ void plait_i_scope_end(struct plait_scope **sp, const char *where);
 void plait_i_scope_cancel(struct plait_scope *s, const char *reason,
 			  const char *where);
 
-/* In a forked child: cancels nothing.  It goes when what is in it has ended. */
+/*
+ * In a forked child: cancels nothing.  The scope is freed when what is in it
+ * has ended.
+ */
 void plait_i_scope_abandon(struct plait_scope **sp);
 
 #endif
