@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-cancel check-headers check-layers check-symbols \
-	check-circles check-man check-claims check-hardening check-programs demo bench fuzz run-fuzz coverage \
+	check-circles check-man check-claims check-hardening check-growth check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -93,6 +93,7 @@ FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY)
 STATIC = $O/libplait.a
 SHARED = $O/libplait.so.$(VERSION)
 VERIFIED = $O/verify/libplait.a
+GROWN = $O/grown/libplait.a
 # Coverage is counted in one build of each source: samples use that too.
 SAMPLE_LIB = $(if $(COVERAGE),$(VERIFIED),$(STATIC))
 
@@ -108,6 +109,14 @@ $O/obj/%.o: %.c $O/flags
 $O/verify/%.o: %.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$@) $(CC) $(VERIFY_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+# The library as a later version may be: each struct of programs has a member
+# in its reserved words (tests/grown/structs).
+$O/grown/headers: $(HEADERS) tests/grown/structs scripts/grow-headers
+	$(call Q,GROW,$@) scripts/grow-headers $O/grown/include && touch $@
+$O/grown/%.o: %.c $O/flags $O/grown/headers
+	@mkdir -p $(@D)
+	$(call Q,CC,$@) $(CC) $(LIB_FLAGS) -DPLAIT_TEST_GROWN -I$O/grown/include $(INCLUDES) \
+		-MMD -MP -c -o $@ $<
 $O/samples/%.o: samples/%.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) $(ALIASING) -Iinclude -Isamples -MMD -MP -c -o $@ $<
@@ -126,6 +135,8 @@ $(STATIC): $(SRC:%.c=$O/obj/%.o) $O/sources
 	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(VERIFIED): $(SRC:%.c=$O/verify/%.o) $O/sources
 	@mkdir -p $(@D)
+	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(GROWN): $(SRC:%.c=$O/grown/%.o) $O/sources
 	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(SHARED): $(SRC:%.c=$O/obj/%.o) libplait.map $O/sources
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libplait.so.$(ABI) \
@@ -171,8 +182,8 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
 	scripts/check-circles scripts/check-cancel scripts/check-man scripts/check-claims \
-	scripts/check-hardening scripts/man-examples
-BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
+	scripts/check-hardening scripts/man-examples $(if $(COVERAGE),,scripts/check-growth)
+BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) $(if $(COVERAGE),,$(GROWN))
 
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
@@ -183,7 +194,7 @@ check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
 check-cancel check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
-check-symbols check-circles: $(BUILT_LIBS)
+check-symbols check-circles check-growth: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
 	@$(RUN_CHECKS) scripts/$@
@@ -250,7 +261,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -man, -claims, -hardening    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -man, -claims, -hardening, -growth    one kind of check each
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang

@@ -44,7 +44,8 @@ class Tree(unittest.TestCase):
     def run_check(self, name):
         return subprocess.run([os.path.join(TOP, "scripts", name)], text=True,
                               cwd=self.directory.name, check=False,
-                              env={**os.environ, "O": "build"},
+                              env={**os.environ, "O": "build",
+                                   "LIB": "build/libplait.a"},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def passes(self, name):
@@ -351,6 +352,55 @@ this cannot fail.
         self.plant("plait_fail(3)", f"plait_fail({'3' * 55})")
         self.fails("check-man", "man/plait_fail.3: 81 columns: "
                    f"int n = plait_fail({'3' * 55});")
+
+
+class Growth(Tree):
+    """Headers with two structs of programs, and a library with nothing in it."""
+
+    HEADER = """\
+#include <stdint.h>
+struct plait_timer {
+	void *arg;
+	uintptr_t reserved[1];
+};
+struct plait_list {
+	struct plait_list *next;
+};
+"""
+    STRUCTS = """\
+plait_timer void *arg
+plait_list final
+"""
+
+    def plant(self, header=HEADER, structs=STRUCTS, page=".Vt struct plait_list\n"):
+        self.write("include/plait/plait.h", header)
+        self.write("tests/grown/structs", structs)
+        self.write("man/plait.7", page)
+        for name in ("old", "new"):
+            self.write(f"tests/grown/{name}.c", "int main(void) { return 0; }\n")
+        for name in ("libplait.a", "grown/libplait.a"):
+            path = self.write(f"build/{name}", "")
+            os.remove(path)
+            subprocess.run(["ar", "qcs", path], check=True)
+
+    def test_structs_with_room_pass(self):
+        self.plant()
+        self.passes("check-growth")
+
+    def test_a_struct_that_has_lost_its_reserved_words_is_told(self):
+        self.plant(self.HEADER.replace("	uintptr_t reserved[1];\n", ""))
+        self.fails("check-growth", "struct plait_timer has no reserved word: "
+                   "with a further member it has 16 bytes, and not 8")
+
+    def test_a_struct_that_nobody_has_thought_of_is_told(self):
+        self.plant(self.HEADER + "struct plait_new {\n\tint n;\n};\n")
+        self.fails("check-growth", "struct plait_new: in the headers or in "
+                   "tests/grown/structs, not in both")
+
+    def test_a_struct_that_is_final_and_not_said_so_is_told(self):
+        self.plant(page="")
+        self.fails("check-growth",
+                   "man/plait.7: does not say that struct plait_list is final")
 
 
 def main():

@@ -443,6 +443,20 @@ static void transport_end_feeding(struct transport *t, struct plait_producer *p)
 	t->next_fed = NULL;
 }
 
+/*
+ * Nothing is kept in the reserved words of a producer.  In the library that
+ * stands for a later one a word counts its transports.
+ */
+static void producer_used(struct plait_producer *p, int change)
+{
+#ifdef PLAIT_TEST_GROWN
+	p->grown += (uintptr_t)(intptr_t)change;
+	plait_assert(p->grown < 100);
+	if (p->ops->grown != NULL)
+		p->ops->grown(p);
+#endif
+}
+
 int plait_transport_register_producer(struct plait_transport *base,
 				      struct plait_producer *p, bool streaming)
 {
@@ -454,6 +468,7 @@ int plait_transport_register_producer(struct plait_transport *base,
 	if (!transport_begin_feeding(t, p))
 		return 0;
 	t->producer = p;
+	producer_used(p, 1);
 	t->streaming = streaming;
 	t->producer_paused = t->asked = false;
 	/* On a lost one its end is at work, and will stop it. */
@@ -471,6 +486,7 @@ void plait_transport_unregister_producer(struct plait_transport *base)
 	if (t->producer == NULL)
 		return;
 	transport_end_feeding(t, t->producer);
+	producer_used(t->producer, -1);
 	t->producer = NULL;
 	t->streaming = t->producer_paused = false;
 	if (t->disconnecting && !t->aborted && !t->lost)

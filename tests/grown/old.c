@@ -1,0 +1,661 @@
+/*
+ * A program that was compiled before the library has grown: it is linked with
+ * one whose structs have a member more each (scripts/check-growth).
+ *
+ * Each struct of its own lies at the end of a page with none behind it, and so
+ * does each that the library allocates in the size that a table says, as this
+ * program answers the library's calls of calloc().  So whoever looks beyond the
+ * size that the program knows ends it.  And as the library keeps real members
+ * in the reserved words, all this works only if those are the library's alone.
+ *
+ *	old BACKEND
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <plait/plait.h>
+#include <plait/testing.h>
+
+/* ---- memory -------------------------------------------------------------- */
+
+void *__wrap_calloc(size_t n, size_t size);
+void __wrap_free(void *ptr);
+void __real_free(void *ptr);
+
+/* Zeroed memory of that size, behind which nothing may be looked at. */
+static void *at_end(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t room = (size / page + 1) * page;
+	size_t used = (size + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+	char *m = mmap(NULL, room + page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	plait_assert(m != MAP_FAILED);
+	plait_assert(mprotect(m + room, page, PROT_NONE) == 0);
+	return m + room - used;
+}
+
+static void *copy_at_end(const void *from, size_t size)
+{
+	return memcpy(at_end(size), from, size);
+}
+
+/* A struct with these members, and one with none. */
+#define NEW(type, ...)                                                         \
+	((type *)copy_at_end(&(type){ __VA_ARGS__ }, sizeof(type)))
+#define ZEROED(type) ((type *)at_end(sizeof(type)))
+
+/* What the library has allocated so. */
+static void *blocks[1000];
+static size_t n_blocks;
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	plait_assert(n_blocks < sizeof(blocks) / sizeof(blocks[0]));
+	blocks[n_blocks] = at_end(n * size);
+	return blocks[n_blocks++];
+}
+
+/* The mapping stays: it is not used for anything else. */
+void __wrap_free(void *ptr)
+{
+	for (size_t i = 0; ptr != NULL && i < n_blocks; i++) {
+		if (blocks[i] == ptr) {
+			blocks[i] = blocks[--n_blocks];
+			return;
+		}
+	}
+	__real_free(ptr);
+}
+
+/* ---- what all use -------------------------------------------------------- */
+
+static unsigned n_calls;
+
+static void count(void *arg)
+{
+	n_calls++;
+}
+
+/* How often something was called since the last question. */
+static unsigned calls(void)
+{
+	unsigned n = n_calls;
+
+	n_calls = 0;
+	return n;
+}
+
+static void connected(struct plait_protocol *p)
+{
+	n_calls++;
+}
+
+static void received(struct plait_protocol *p, const void *data, size_t len)
+{
+	n_calls += (unsigned)len;
+}
+
+static void lost(struct plait_protocol *p, const struct plait_failure *why)
+{
+	n_calls++;
+}
+
+/* A table, and a factory for it, that only count. */
+static struct plait_factory *counting_factory(void)
+{
+	return NEW(struct plait_factory,
+		   .protocol = NEW(
+			   struct plait_protocol_ops, .name = "counting",
+			   .size = sizeof(struct plait_protocol),
+			   .connection_made = connected,
+			   .data_received = received, .connection_lost = lost));
+}
+
+static void deliver(struct plait_transport *t, const char *text)
+{
+	plait_testing_deliver(t, text, strlen(text));
+}
+
+/* ---- values -------------------------------------------------------------- */
+
+static void use_types(void)
+{
+	plait_value v =
+		plait_value_make(NEW(struct plait_type, .name = "apple"), NULL);
+	char text[20];
+
+	plait_value_str(&v, text, sizeof(text));
+	plait_assert(strcmp(text, "<apple>") == 0);
+	plait_value_free(&v);
+}
+
+static void use_errors(void)
+{
+	const struct plait_error *rotten =
+		NEW(struct plait_error, .name = "RottenError",
+		    .text = "The apple is rotten.");
+	plait_value v = plait_fail(rotten, "bah");
+
+	plait_assert(plait_failure_check(plait_value_failure(&v), rotten));
+	plait_assert(!plait_failure_check(plait_value_failure(&v),
+					  &plait_error_any));
+	plait_value_free(&v);
+}
+
+static void use_addresses(void)
+{
+	struct plait_address *a = ZEROED(struct plait_address);
+	char text[PLAIT_ADDRESS_SIZE];
+
+	plait_assert(plait_address_from_str(a, "[fe80::1%3]:80") == 0);
+	plait_address_str(a, text, sizeof(text));
+	plait_assert(strcmp(text, "[fe80::1%3]:80") == 0);
+	plait_assert(plait_address_from_path(a, "/run/poem") == 0);
+	plait_assert(strcmp(plait_address_path(a), "/run/poem") == 0);
+}
+
+/* ---- time ---------------------------------------------------------------- */
+
+static void use_timers(struct plait_reactor *r)
+{
+	struct plait_timer *a = ZEROED(struct plait_timer);
+	struct plait_timer *b = ZEROED(struct plait_timer);
+
+	plait_timer_start(r, a, 2, count, a);
+	plait_timer_start(r, b, 1, count, b);
+	plait_timer_start(r, a, 1, count, a);
+	plait_testing_advance(r, 1);
+	plait_assert(calls() == 2);
+	plait_timer_start(r, a, 1, count, a);
+	plait_timer_stop(a);
+	plait_testing_advance(r, 1);
+	plait_assert(calls() == 0);
+}
+
+static void use_scope_entries(struct plait_reactor *r)
+{
+	struct plait_scope_entry *a = ZEROED(struct plait_scope_entry);
+	struct plait_scope_entry *b = ZEROED(struct plait_scope_entry);
+	struct plait_scope *s = plait_scope_new(r);
+	struct plait_deferred *d;
+
+	plait_assert(plait_scope_enter(s, a, count, a) == 0);
+	plait_assert(plait_scope_enter(s, b, count, b) == 0);
+	plait_scope_leave(b);
+	plait_scope_cancel(s, "enough");
+	plait_assert(calls() == 1);
+	plait_scope_leave(a);
+	d = plait_scope_close(&s);
+	plait_assert(plait_deferred_is_fired(d));
+	plait_deferred_free(&d);
+}
+
+/* A connection that says nothing. */
+struct silent {
+	struct plait_protocol base;
+	struct plait_idle_timeout idle;
+};
+
+static void start_to_wait(struct plait_protocol *p)
+{
+	plait_idle_timeout_start(&plait_self(p, struct silent)->idle, p, 5);
+}
+
+static void stop_to_wait(struct plait_protocol *p,
+			 const struct plait_failure *why)
+{
+	plait_idle_timeout_stop(&plait_self(p, struct silent)->idle);
+	n_calls++;
+}
+
+static void use_idle_timeouts(struct plait_reactor *r)
+{
+	struct plait_factory *f =
+		NEW(struct plait_factory,
+		    .protocol = NEW(struct plait_protocol_ops, .name = "silent",
+				    .size = sizeof(struct silent),
+				    .connection_made = start_to_wait,
+				    .connection_lost = stop_to_wait));
+
+	plait_testing_connect(r, f);
+	plait_testing_advance(r, 4);
+	plait_assert(calls() == 0);
+	plait_testing_advance(r, 4);
+	plait_assert(calls() == 1);
+}
+
+/* ---- receivers ----------------------------------------------------------- */
+
+static void got_line(struct plait_line_receiver *p, const char *line,
+		     size_t len)
+{
+	n_calls++;
+	if (len == 3 && memcmp(line, "raw", 3) == 0)
+		plait_line_receiver_set_raw_mode(p);
+	if (len == 4 && memcmp(line, "hold", 4) == 0)
+		plait_line_receiver_pause(p);
+}
+
+static void got_raw(struct plait_line_receiver *p, const void *data, size_t len)
+{
+	n_calls += 100;
+	plait_line_receiver_set_line_mode(p, NULL, 0);
+}
+
+static void want_short_lines(struct plait_protocol *p)
+{
+	plait_self(p, struct plait_line_receiver)->max_length = 10;
+}
+
+static void use_line_receivers(struct plait_reactor *r)
+{
+	struct plait_line_receiver_ops *ops =
+		NEW(struct plait_line_receiver_ops,
+		    .base = { PLAIT_LINE_RECEIVER,
+			      .connection_made = want_short_lines },
+		    .line_received = got_line, .raw_data_received = got_raw);
+	struct plait_factory *f =
+		NEW(struct plait_factory, .protocol = &ops->base);
+	struct plait_transport *t = plait_testing_connect(r, f);
+
+	deliver(t, "one\r\nra");
+	deliver(t, "w\r\n");
+	deliver(t, "rawdata");
+	plait_assert(calls() == 102);
+	deliver(t, "hold\r\ntwo\r\nthr");
+	plait_assert(calls() == 1);
+	plait_line_receiver_resume(
+		(struct plait_line_receiver *)plait_testing_protocol(t));
+	plait_assert(calls() == 1);
+	deliver(t, "ee that is too long");
+	plait_testing_advance(r, 0);
+	plait_assert(!plait_testing_is_connected(t));
+}
+
+static void got_only_line(struct plait_line_only_receiver *p, const char *line,
+			  size_t len)
+{
+	n_calls++;
+}
+
+static void use_line_only_receivers(struct plait_reactor *r)
+{
+	struct plait_line_only_receiver_ops *ops =
+		NEW(struct plait_line_only_receiver_ops,
+		    .base = { PLAIT_LINE_ONLY_RECEIVER },
+		    .line_received = got_only_line);
+	struct plait_factory *f =
+		NEW(struct plait_factory, .protocol = &ops->base);
+	struct plait_transport *t = plait_testing_connect(r, f);
+	char line[20000];
+
+	deliver(t, "one\r\ntwo\r\nthree");
+	plait_assert(calls() == 2);
+	memset(line, 'x', sizeof(line));
+	plait_testing_deliver(t, line, sizeof(line));
+	plait_testing_advance(r, 0);
+	plait_assert(!plait_testing_is_connected(t));
+}
+
+static void got_netstring(struct plait_netstring_receiver *p, const void *data,
+			  size_t len)
+{
+	n_calls++;
+}
+
+static void use_netstring_receivers(struct plait_reactor *r)
+{
+	struct plait_netstring_receiver_ops *ops =
+		NEW(struct plait_netstring_receiver_ops,
+		    .base = { PLAIT_NETSTRING_RECEIVER },
+		    .string_received = got_netstring);
+	struct plait_factory *f =
+		NEW(struct plait_factory, .protocol = &ops->base);
+	struct plait_transport *t = plait_testing_connect(r, f);
+
+	deliver(t, "5:apple,4:pe");
+	deliver(t, "ar,");
+	plait_assert(calls() == 2);
+	deliver(t, "no netstring");
+	plait_testing_advance(r, 0);
+	plait_assert(!plait_testing_is_connected(t));
+}
+
+static void got_string(struct plait_intn_receiver *p, const void *data,
+		       size_t len)
+{
+	n_calls++;
+}
+
+static void use_intn_receivers(struct plait_reactor *r)
+{
+	struct plait_intn_receiver_ops *ops = NEW(
+		struct plait_intn_receiver_ops, .base = { PLAIT_INTN_RECEIVER },
+		.prefix = 1, .string_received = got_string);
+	struct plait_factory *f =
+		NEW(struct plait_factory, .protocol = &ops->base);
+	struct plait_transport *t = plait_testing_connect(r, f);
+
+	deliver(t, "\005apple\004pe");
+	deliver(t, "ar");
+	plait_assert(calls() == 2);
+	plait_self(plait_testing_protocol(t), struct plait_intn_receiver)
+		->max_length = 3;
+	deliver(t, "\004");
+	plait_testing_advance(r, 0);
+	plait_assert(!plait_testing_is_connected(t));
+}
+
+/* A protocol of messages of three bytes. */
+struct threes {
+	struct plait_protocol base;
+	struct plait_input input;
+};
+
+static bool take_three(struct plait_protocol *p)
+{
+	const void *three;
+
+	if (plait_input_take(&plait_self(p, struct threes)->input, 3, &three) <
+	    0)
+		return false;
+	if (n_calls++ == 0)
+		plait_input_pause(&plait_self(p, struct threes)->input, p);
+	return true;
+}
+
+static void threes_received(struct plait_protocol *p, const void *data,
+			    size_t len)
+{
+	plait_input_receive(&plait_self(p, struct threes)->input, p, take_three,
+			    data, len);
+}
+
+static void threes_done(struct plait_protocol *p)
+{
+	plait_input_done(&plait_self(p, struct threes)->input);
+}
+
+static void use_inputs(struct plait_reactor *r)
+{
+	struct plait_factory *f =
+		NEW(struct plait_factory,
+		    .protocol = NEW(struct plait_protocol_ops, .name = "threes",
+				    .size = sizeof(struct threes),
+				    .data_received = threes_received,
+				    .done = threes_done));
+	struct plait_transport *t = plait_testing_connect(r, f);
+	struct threes *p = plait_self(plait_testing_protocol(t), struct threes);
+
+	deliver(t, "onetwot");
+	plait_input_resume(&p->input, &p->base, take_three);
+	deliver(t, "en");
+	plait_assert(calls() == 3);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(r, 60);
+}
+
+/* ---- producers and transports -------------------------------------------- */
+
+static void note_order(struct plait_producer *p)
+{
+	n_calls++;
+}
+
+static void use_producers(struct plait_reactor *r)
+{
+	struct plait_producer *p =
+		NEW(struct plait_producer,
+		    .ops = NEW(struct plait_producer_ops, .name = "spring",
+			       .pause = note_order, .resume = note_order,
+			       .stop = note_order));
+	struct plait_transport *t =
+		plait_testing_connect(r, counting_factory());
+	static char water[100000];
+
+	plait_assert(calls() == 1);
+	plait_testing_set_window(t, 0);
+	plait_assert(plait_transport_register_producer(t, p, true) == 0);
+	plait_transport_write(t, water, sizeof(water));
+	plait_testing_advance(r, 0);
+	plait_testing_set_window(t, SIZE_MAX);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 2);
+	plait_transport_unregister_producer(t);
+	plait_assert(plait_transport_register_producer(t, p, true) == 0);
+	plait_transport_abort_connection(t);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 2);
+}
+
+static ssize_t send_nowhere(struct plait_transport *t,
+			    const struct iovec *pieces, int n)
+{
+	n_calls++;
+	return (ssize_t)pieces[0].iov_len;
+}
+
+static void use_transports(struct plait_reactor *r)
+{
+	struct plait_transport *t = plait_transport_new(
+		NEW(struct plait_transport_ops, .name = "void",
+		    .size = sizeof(struct plait_transport),
+		    .send = send_nowhere),
+		r, NULL);
+	struct plait_factory *f = counting_factory();
+
+	plait_transport_made(t, plait_protocol_new(f->protocol));
+	plait_transport_received(t, "hello", 5);
+	plait_assert(calls() == 6);
+	plait_transport_write(t, "hello", 5);
+	plait_assert(plait_transport_unsent(t) == 5);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 1);
+	plait_assert(plait_transport_unsent(t) == 0);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 1);
+}
+
+/* ---- factories ----------------------------------------------------------- */
+
+static void use_reconnecting_factories(struct plait_reactor *r)
+{
+	struct plait_reconnecting_factory *f =
+		NEW(struct plait_reconnecting_factory,
+		    .base = { .ops = NEW(struct plait_factory_ops,
+					 PLAIT_RECONNECTING_FACTORY,
+					 .name = "again"),
+			      .protocol = counting_factory()->protocol },
+		    .jitter = -1);
+	plait_value no = plait_fail(&plait_error_connection_refused, "no");
+	struct plait_connector *c = plait_connect_tcp(
+		r, "127.0.0.1", 9, &f->base,
+		NEW(struct plait_connect_options, .timeout = 3));
+
+	plait_testing_refuse(c, plait_value_failure(&no));
+	plait_testing_advance(r, 3);
+	plait_assert(plait_connector_state(c) == PLAIT_CONNECTOR_CONNECTING);
+	plait_testing_complete(c);
+	plait_assert(calls() == 1);
+	plait_reconnecting_factory_stop_trying(f);
+	plait_connector_disconnect(c);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 1);
+	plait_value_free(&no);
+}
+
+static void use_limited_factories(struct plait_reactor *r)
+{
+	struct plait_limited_factory *f =
+		NEW(struct plait_limited_factory, .max_per_address = 1);
+	struct plait_factory *inner = counting_factory();
+	struct plait_deferred *d;
+	struct plait_port *port;
+
+	plait_limited_factory_init(f, inner);
+	plait_assert(plait_listen_tcp(r, 0, &f->base.base, NULL, &port) == 0);
+	plait_assert(plait_testing_accept(port) != NULL);
+	plait_assert(plait_testing_accept(port) == NULL);
+	plait_assert(f->connections == 1 && f->refused_address == 1);
+	d = plait_port_stop_listening(&port);
+	plait_testing_advance(r, 0);
+	plait_assert(plait_deferred_is_fired(d));
+	plait_deferred_free(&d);
+	calls();
+}
+
+static void use_throttled_factories(struct plait_reactor *r)
+{
+	struct plait_throttled_factory *f =
+		NEW(struct plait_throttled_factory,
+		    .in = NEW(struct plait_bucket, .rate = 10, .burst = 2));
+	struct plait_transport *t;
+
+	plait_throttled_factory_init(f, counting_factory());
+	t = plait_testing_connect(r, &f->base.base);
+	plait_assert(calls() == 1);
+	deliver(t, "slowly");
+	plait_assert(calls() == 2);
+	plait_testing_advance(r, 1);
+	plait_testing_advance(r, 1);
+	plait_assert(calls() == 4);
+	plait_transport_write(t, "hello", 5);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(r, 60);
+	plait_assert(calls() == 1);
+}
+
+static void use_wrappers(struct plait_reactor *r)
+{
+	struct plait_wrapping_factory *f =
+		NEW(struct plait_wrapping_factory,
+		    .base = { .ops = NEW(struct plait_factory_ops,
+					 PLAIT_WRAPPING_FACTORY,
+					 .name = "wrapping"),
+			      .protocol = NEW(
+				      struct plait_protocol_ops, PLAIT_WRAPPER,
+				      .name = "wrapper",
+				      .size = sizeof(struct plait_wrapper)) },
+		    .inner = counting_factory());
+	struct plait_transport *t = plait_testing_connect(r, &f->base);
+
+	deliver(t, "hello");
+	plait_assert(calls() == 6);
+	plait_testing_deliver_eof(t);
+	plait_testing_advance(r, 60);
+	plait_assert(calls() == 1);
+}
+
+/* ---- on sockets ---------------------------------------------------------- */
+
+static void watch_ready(struct plait_watch *w, unsigned events)
+{
+	n_calls += events;
+}
+
+static void use_watches(struct plait_reactor *r)
+{
+	struct plait_watch *w = ZEROED(struct plait_watch);
+	int fds[2];
+
+	plait_assert(pipe(fds) == 0);
+	plait_assert(plait_watch_start(r, w, fds[0], PLAIT_WATCH_READ,
+				       watch_ready) == 0);
+	plait_assert(write(fds[1], "x", 1) == 1);
+	plait_assert(plait_reactor_iterate(r, 10) == 0);
+	plait_assert(calls() == PLAIT_WATCH_READ);
+	plait_watch_stop(w);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void echo_received(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	plait_transport_write(p->transport, data, len);
+}
+
+static void greet(struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, "hello", 5);
+	plait_transport_lose_write_connection(p->transport);
+}
+
+static void hang_up(struct plait_factory *f, struct plait_connector *c,
+		    const struct plait_failure *why)
+{
+	n_calls += 100;
+	plait_reactor_stop(plait_connector_reactor(c));
+}
+
+static void converse(struct plait_reactor *r)
+{
+	struct plait_factory *server =
+		NEW(struct plait_factory,
+		    .protocol = NEW(struct plait_protocol_ops, .name = "echo",
+				    .size = sizeof(struct plait_protocol),
+				    .data_received = echo_received),
+		    .ops = NEW(struct plait_factory_ops, .name = "server"));
+	struct plait_factory *client =
+		NEW(struct plait_factory,
+		    .protocol = NEW(struct plait_protocol_ops, .name = "client",
+				    .size = sizeof(struct plait_protocol),
+				    .connection_made = greet,
+				    .data_received = received,
+				    .connection_lost = lost),
+		    .ops = NEW(struct plait_factory_ops, .name = "client",
+			       .connection_lost = hang_up));
+	struct plait_address *a = ZEROED(struct plait_address);
+	struct plait_port *port;
+
+	plait_assert(plait_reactor_set_limits(
+			     r, NEW(struct plait_limits, .high_water = 3,
+				    .close_timeout = 10)) == 0);
+	plait_assert(plait_listen_tcp(r, 0, server,
+				      NEW(struct plait_listen_options,
+					  .backlog = 3, .no_delay = true),
+				      &port) == 0);
+	plait_port_host(port, a);
+	plait_connect_tcp(r, "127.0.0.1", plait_address_port(a), client,
+			  NEW(struct plait_connect_options, .timeout = 10));
+	plait_assert(plait_reactor_run(r) == 0);
+	plait_assert(calls() == 5 + 1 + 100);
+}
+
+int main(int argc, char **argv)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+
+	plait_assert(r != NULL && argc == 2);
+	use_types();
+	use_errors();
+	use_addresses();
+	use_timers(r);
+	use_scope_entries(r);
+	use_idle_timeouts(r);
+	use_line_receivers(r);
+	use_line_only_receivers(r);
+	use_netstring_receivers(r);
+	use_intn_receivers(r);
+	use_inputs(r);
+	use_producers(r);
+	use_transports(r);
+	use_reconnecting_factories(r);
+	use_limited_factories(r);
+	use_throttled_factories(r);
+	use_wrappers(r);
+	plait_reactor_free(&r);
+	calls();
+	r = plait_reactor_new(argv[1]);
+	plait_assert(r != NULL);
+	use_watches(r);
+	converse(r);
+	plait_reactor_free(&r);
+	return 0;
+}
