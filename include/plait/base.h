@@ -15,7 +15,30 @@
 #include <stddef.h>
 
 #ifdef __cplusplus
+/* Also for a program that includes this in an extern "C" of its own. */
+extern "C++" {
+#include <type_traits>
+}
+
+#define PLAIT_CAST_(type, x) reinterpret_cast<type>(x)
+
+extern "C++" {
+/* A class with virtual functions does not begin with its base. */
+template <typename T> T *plait_self_(void *base)
+{
+	static_assert(!std::is_polymorphic<T>::value,
+		      "the library cannot hold a class with virtual functions");
+	return static_cast<T *>(base);
+}
+template <typename T> const T *plait_self_(const void *base)
+{
+	return plait_self_<T>(const_cast<void *>(base));
+}
+}
+
 extern "C" {
+#else
+#define PLAIT_CAST_(type, x) ((type)(x))
 #endif
 
 #define PLAIT_VERSION "0.1.0"
@@ -39,13 +62,17 @@ extern "C" {
 
 /* The struct of this type that holds ptr as its member. */
 #define plait_container(ptr, type, member)                                     \
-	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+	(plait_self(PLAIT_CAST_(char *, ptr) - offsetof(type, member), type))
 
 /*
  * The user's struct that embeds the base struct first: a protocol's or a
  * factory's own self.
  */
+#ifdef __cplusplus
+#define plait_self(base, type) (plait_self_<type>(base))
+#else
 #define plait_self(base, type) ((type *)(void *)(base))
+#endif
 
 /* A function to be called later, with what was given for it. */
 typedef void plait_func(void *arg);

@@ -74,13 +74,15 @@ static inline plait_value plait_value_make(const struct plait_type *type,
 /* A number as a value, with no allocation. */
 static inline plait_value plait_int(intptr_t n)
 {
-	return plait_value_make(&plait_int_type, (void *)n);
+	return plait_value_make(&plait_int_type, PLAIT_CAST_(void *, n));
 }
 
 /* Text as a value, with no allocation: borrowed, so mostly a literal. */
 static inline plait_value plait_text(const char *text)
 {
-	return plait_value_make(&plait_text_type, (void *)(uintptr_t)text);
+	void *ptr = PLAIT_CAST_(void *, PLAIT_CAST_(uintptr_t, text));
+
+	return plait_value_make(&plait_text_type, ptr);
 }
 
 /* Moves the value out of the slot, which holds none afterwards.  Given. */
