@@ -321,6 +321,75 @@ TEST(a_receiver_without_a_size_has_room_for_its_own_struct, PURE, TIMES(N_BARE))
 	plait_protocol_free(&p);
 }
 
+/* ---- a protocol of its own -------------------------------------------- */
+
+struct constructed {
+	struct plait_line_receiver base;
+	void *memory;
+};
+
+static int constructed_error;
+static unsigned n_done;
+
+/* As a C++ constructor does, it leaves nothing of the base. */
+static int construct(struct plait_protocol *p)
+{
+	struct constructed *self = plait_self(p, struct constructed);
+
+	ck_assert_ptr_null(self->memory);
+	memset(p, 0xff, sizeof(*p));
+	self->memory = constructed_error == 0 ? malloc(1) : NULL;
+	return constructed_error;
+}
+
+static void destroy(struct plait_protocol *p)
+{
+	plait_line_receiver_done(p);
+	free(plait_self(p, struct constructed)->memory);
+	n_done++;
+}
+
+static const struct plait_line_receiver_ops constructed_ops = {
+	.base = { .name = "constructed",
+		  .size = sizeof(struct constructed),
+		  .init = construct,
+		  .data_received = plait_line_receiver_data_received,
+		  .done = destroy,
+		  .base_size = sizeof(struct plait_line_receiver) },
+};
+
+TEST(the_base_is_filled_after_init, PURE)
+{
+	struct plait_protocol *p = plait_protocol_new(&constructed_ops.base);
+
+	ck_assert_ptr_eq(p->ops, &constructed_ops.base);
+	ck_assert_ptr_null(p->factory);
+	ck_assert_ptr_null(p->transport);
+	ck_assert(!p->connected && !p->unread);
+	ck_assert_ptr_nonnull(plait_self(p, struct constructed)->memory);
+	plait_protocol_free(&p);
+	ck_assert_uint_eq(n_done, 1);
+}
+
+TEST(an_init_that_fails_is_the_error_and_done_is_not_called, PURE)
+{
+	constructed_error = -EPERM;
+	errno = 0;
+	ck_assert_ptr_null(plait_protocol_new(&constructed_ops.base));
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_uint_eq(n_done, 0);
+	constructed_error = 0;
+}
+
+TEST(a_protocol_without_memory_is_not_constructed, PURE)
+{
+	fault_alloc_at(0, false);
+	errno = 0;
+	ck_assert_ptr_null(plait_protocol_new(&constructed_ops.base));
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_uint_eq(n_done, 0);
+}
+
 static struct plait_protocol_ops too_small;
 
 static void make_one_that_is_too_small(void *arg)

@@ -912,6 +912,65 @@ TEST(without_memory_there_is_none, ON_EACH_REACTOR, TIMES(3))
 	is_buried("ConnectionAborted: by this end");
 }
 
+struct built {
+	struct plait_transport base;
+	int n;
+};
+
+static int built_error;
+static unsigned n_built_done;
+
+/* As a C++ constructor does, it leaves nothing of the base. */
+static int build(struct plait_transport *t)
+{
+	ck_assert_int_eq(plait_self(t, struct built)->n, 0);
+	memset(t, 0xff, sizeof(*t));
+	plait_self(t, struct built)->n = 3;
+	return built_error;
+}
+
+static void built_done(struct plait_transport *t)
+{
+	ck_assert_int_eq(plait_self(t, struct built)->n, 3);
+	n_built_done++;
+}
+
+static const struct plait_transport_ops built_ops = {
+	.name = "built",
+	.size = sizeof(struct built),
+	.init = build,
+	.done = built_done,
+};
+
+TEST(the_base_of_one_is_filled_after_init, ON_EACH_REACTOR)
+{
+	struct plait_transport *t;
+
+	open_puppet();
+	t = plait_transport_new(&built_ops, reactor, w.transport);
+	ck_assert_ptr_eq(t->ops, &built_ops);
+	ck_assert_ptr_eq(t->reactor, reactor);
+	ck_assert_ptr_null(t->protocol);
+	ck_assert_ptr_eq(plait_transport_below(t), w.transport);
+	plait_transport_free(&t);
+	ck_assert_uint_eq(n_built_done, 1);
+	plait_transport_abort_connection(w.transport);
+	is_buried("ConnectionAborted: by this end");
+}
+
+TEST(one_whose_init_fails_wraps_nothing, ON_EACH_REACTOR)
+{
+	open_puppet();
+	built_error = -EPERM;
+	ck_assert_ptr_null(
+		plait_transport_new(&built_ops, reactor, w.transport));
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_uint_eq(n_built_done, 0);
+	ck_assert_ptr_null(plait_transport_above(w.transport));
+	plait_transport_abort_connection(w.transport);
+	is_buried("ConnectionAborted: by this end");
+}
+
 static void wrap_it(struct wire *wire)
 {
 	ck_assert_ptr_null(

@@ -41,6 +41,12 @@ struct plait_port;
  * base_size is for a library whose users begin their structs with one of its
  * own: it names the size of that, as the receivers do in their macros.
  *
+ * init() comes first of all, from plait_protocol_new(), when the struct is
+ * zeroed: to construct what it owns.  The base is filled when init() has
+ * returned, so a C++ constructor may run over the whole struct.  It returns 0,
+ * or -errno: then the struct is freed without done(), and
+ * plait_protocol_new() gives NULL with that errno.
+ *
  * done() comes last of all, to end what the struct owns, also when the
  * protocol was built and never connected.
  *
@@ -50,6 +56,7 @@ struct plait_port;
 struct plait_protocol_ops {
 	const char *name;
 	size_t size; /* of the whole struct; 0: what base_size says */
+	int (*init)(struct plait_protocol *p);
 	void (*connection_made)(struct plait_protocol *p);
 	void (*data_received)(struct plait_protocol *p, const void *data,
 			      size_t len);
@@ -148,8 +155,9 @@ plait_factory_build_protocol(struct plait_factory *f,
 			     const struct plait_address *peer);
 
 /*
- * A zeroed protocol with that table, given: for build_protocol(), which gives
- * it on.  NULL with ENOMEM in errno.
+ * A new protocol with that table, zeroed but for what init() has made, given:
+ * for build_protocol(), which gives it on.  NULL with ENOMEM in errno, or with
+ * the error of init().
  */
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
 

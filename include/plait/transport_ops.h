@@ -81,6 +81,15 @@ struct plait_transport_ops {
 	size_t size;	  /* of the whole struct; 0: the base alone */
 
 	/*
+	 * Comes first, from plait_transport_new(), when the struct is zeroed:
+	 * to construct what it owns.  The base is filled again when this has
+	 * returned, so a C++ constructor may run over the whole struct.
+	 * Returns 0, or -errno: then the struct is freed without done(), and
+	 * plait_transport_new() gives NULL with that errno.
+	 */
+	int (*init)(struct plait_transport *t);
+
+	/*
 	 * Takes as many bytes as can go now, and returns how many, 1 at least;
 	 * -EAGAIN: none now; another -errno: the connection is broken.  After
 	 * less than all and after -EAGAIN it is called again when you have

@@ -25,13 +25,27 @@ static size_t protocol_size(const struct plait_protocol_ops *ops)
 	return ops->size != 0 ? ops->size : least;
 }
 
+/* A C++ constructor leaves the base as it likes, so that is filled after it. */
+static int protocol_init(const struct plait_protocol_ops *ops,
+			 struct plait_protocol *p)
+{
+	int err = ops->init != NULL ? ops->init(p) : 0;
+
+	return err;
+}
+
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 {
 	struct plait_protocol *p = calloc(1, protocol_size(ops));
+	int err = p != NULL ? protocol_init(ops, p) : -ENOMEM;
 
-	if (p != NULL)
-		p->ops = ops;
-	return p;
+	if (err == 0) {
+		*p = (struct plait_protocol){ .ops = ops };
+		return p;
+	}
+	free(p);
+	errno = -err;
+	return NULL;
 }
 
 void plait_i_protocol_done(struct plait_protocol *p)

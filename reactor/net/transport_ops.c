@@ -62,6 +62,17 @@ static size_t transport_size(const struct plait_transport_ops *ops)
 	return ops->size != 0 ? ops->size : least;
 }
 
+/* A C++ constructor leaves the base as it likes. */
+static int transport_call_init(struct transport *t)
+{
+	const struct plait_transport_ops *ops = t->base.ops;
+	struct plait_transport base = t->base;
+	int err = ops->init != NULL ? ops->init(&t->base) : 0;
+
+	t->base = base;
+	return err;
+}
+
 /* The library's part, and behind it the kind's, which begins with the base. */
 static struct transport *transport_alloc(const struct plait_transport_ops *ops,
 					 struct plait_reactor *r)
@@ -105,9 +116,11 @@ plait_transport_new(const struct plait_transport_ops *ops,
 	if (below != NULL)
 		err = transport_stack(t, transport_of(below));
 	if (err == 0)
+		err = transport_call_init(t);
+	if (err == 0)
 		return &t->base;
-	free(t->extra);
-	free(t);
+	t->done = true;
+	plait_i_transport_free(t);
 	errno = -err;
 	return NULL;
 }
