@@ -84,8 +84,7 @@ LIB_FLAGS = $(COMMON_FLAGS) $(ALIASING) -fPIC -fno-semantic-interposition -D_GNU
 # a call until the program is linked, so that every one can be made to fail.
 VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc \
 	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fno-lto
-# protocols/ and samples/ see the public headers and nothing else.
-INCLUDES = $(if $(filter protocols/%,$<),-Iinclude,-Iinclude -I.)
+INCLUDES = -Iinclude -I.
 ALL_LDFLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(HARDEN_LDFLAGS) $(LDFLAGS)
 FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY)
 

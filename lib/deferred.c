@@ -37,6 +37,7 @@
 #include "lib/base.h"
 #include "lib/debug.h"
 #include "lib/deferred_inside.h"
+#include "lib/exception.h"
 #include "lib/owner.h"
 #include "lib/trace.h"
 
@@ -776,12 +777,13 @@ static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 }
 
 /* The pairs of a freed one do not run, they are only dropped. */
-static void run_from(struct plait_deferred *d)
+static OUT_OF_LINE void run_from(struct plait_deferred *d)
 {
 	while (d != NULL)
 		d = is_blocked(d) || !has_pairs(d) || d->freed
 			    ? deferred_leave(d)
 			    : deferred_step(d);
+	exception_barrier();
 }
 
 static void run_if_ready(struct plait_deferred *d)
@@ -1111,13 +1113,14 @@ static plait_value told_who_asked(struct plait_deferred *d, const char *reason,
 	return plait_value_make(&plait_failure_type, &d->cancellation);
 }
 
-static plait_value call_canceller(struct plait_deferred *d)
+static OUT_OF_LINE plait_value call_canceller(struct plait_deferred *d)
 {
 	plait_value v = plait_cancelled();
 
 	if (d->canceller != NULL) {
 		d->cancelling = true;
 		v = d->canceller(d, d->arg);
+		exception_barrier();
 		d->cancelling = false;
 	}
 	if (plait_value_is(&v, &plait_deferred_type))

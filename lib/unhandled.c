@@ -9,6 +9,7 @@
 
 #include "lib/base.h"
 #include "lib/debug.h"
+#include "lib/exception.h"
 #include "lib/print.h"
 #include "lib/unhandled.h"
 
@@ -95,12 +96,14 @@ void plait_set_unhandled_hook(plait_unhandled_hook *hook, void *arg)
 	unhandled_arg = arg;
 }
 
-void plait_i_failure_unhandled(const struct plait_failure *f, const char *words)
+OUT_OF_LINE void plait_i_failure_unhandled(const struct plait_failure *f,
+					   const char *words)
 {
 	const char *outer = unhandled_words;
 
 	unhandled_words = words;
 	unhandled_hook(f, unhandled_arg);
+	exception_barrier();
 	unhandled_words = outer;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/exception.h"
 #include "lib/value.h"
 
 /* Defined here; whoever calls them here says the place. */
@@ -39,22 +40,27 @@ const struct plait_type plait_text_type = {
 	.format = text_format,
 };
 
-void plait_value_free(plait_value *slot)
+OUT_OF_LINE void plait_value_free(plait_value *slot)
 {
 	plait_value v = plait_value_take(slot);
 
 	if (v.type != NULL && v.type->free != NULL)
 		v.type->free(v.ptr);
+	exception_barrier();
 }
 
-plait_value plait_value_ref(const plait_value *v, const char *where)
+OUT_OF_LINE plait_value plait_value_ref(const plait_value *v, const char *where)
 {
+	void *ptr;
+
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
 	if (v->type->ref == NULL)
 		plait_die(where, "a value of type %s has but one owner",
 			  v->type->name);
-	return plait_value_make(v->type, v->type->ref(v->ptr));
+	ptr = v->type->ref(v->ptr);
+	exception_barrier();
+	return plait_value_make(v->type, ptr);
 }
 
 static const char *article_of(const struct plait_type *type)
@@ -88,13 +94,17 @@ const char *plait_value_text(const plait_value *v, const char *where)
 	return plait_value_get(v, &plait_text_type, where);
 }
 
-int plait_value_str(const plait_value *v, char *buf, size_t size)
+OUT_OF_LINE int plait_value_str(const plait_value *v, char *buf, size_t size)
 {
+	int len;
+
 	if (v->type == NULL)
 		return snprintf(buf, size, "none");
 	if (v->type->format == NULL)
 		return snprintf(buf, size, "<%s>", v->type->name);
-	return v->type->format(v->ptr, buf, size);
+	len = v->type->format(v->ptr, buf, size);
+	exception_barrier();
+	return len;
 }
 
 /* ---- many values as one --------------------------------------------- */

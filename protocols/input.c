@@ -16,6 +16,8 @@
 
 #include <plait/input.h>
 
+#include "lib/exception.h"
+
 static bool input_is_closing(const struct plait_protocol *p)
 {
 	return p->transport != NULL &&
@@ -111,13 +113,15 @@ static void input_settle(struct plait_input *in, struct plait_protocol *p)
 	p->unread = in->left > 0;
 }
 
-static void input_run(struct plait_input *in, struct plait_protocol *p,
-		      plait_input_step *step)
+static OUT_OF_LINE void input_run(struct plait_input *in,
+				  struct plait_protocol *p,
+				  plait_input_step *step)
 {
 	in->protocol = p;
 	in->busy = true;
 	while (in->left > 0 && !in->paused && !input_is_closing(p) && step(p))
 		input_release(in);
+	exception_barrier();
 	in->busy = false;
 	input_settle(in, p);
 }

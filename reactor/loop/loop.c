@@ -7,6 +7,7 @@
  * as a snapshot, so many at a time.  The others are run until none is left, so
  * they must end.
  */
+#include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
 /* What is begun anew whenever it is lost has to come to an end some time. */
@@ -79,7 +80,8 @@ void plait_i_loop_keep(struct plait_reactor *r, struct loop_task *task)
  * the parent's when a callback has forked, and the child returns from it: that
  * holds for everything here that calls back more than once.
  */
-static void loop_run_all(struct plait_reactor *r, struct plait_list *tasks)
+static OUT_OF_LINE void loop_run_all(struct plait_reactor *r,
+				     struct plait_list *tasks)
 {
 	struct plait_list *l;
 
@@ -90,6 +92,7 @@ static void loop_run_all(struct plait_reactor *r, struct plait_list *tasks)
 		plait_list_remove(l);
 		task->run(task);
 	}
+	exception_barrier();
 }
 
 /* In a forked child as well: of those that only give something back. */
@@ -107,7 +110,7 @@ void plait_i_loop_run_each(struct plait_list *tasks)
 }
 
 /* Those that are left stay before those that are queued meanwhile. */
-void plait_i_loop_run_next_turn(struct plait_reactor *r)
+OUT_OF_LINE void plait_i_loop_run_next_turn(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
 
@@ -128,6 +131,7 @@ void plait_i_loop_run_next_turn(struct plait_reactor *r)
 	}
 	plait_list_move(&todo, &r->next_turn);
 	plait_list_move(&r->next_turn, &todo);
+	exception_barrier();
 }
 
 void plait_i_loop_run_burials(struct plait_reactor *r)
@@ -171,7 +175,7 @@ bool plait_i_loop_is_entered(const struct plait_reactor *r)
 
 void plait_i_loop_leave(struct plait_reactor *r)
 {
-	if (r->depth == 1)
+	if (r->depth == 1 && !plait_list_is_empty(&r->after_callback))
 		loop_run_all(r, &r->after_callback);
 	if (--r->depth > 0)
 		return;

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
 struct thread_call {
@@ -127,7 +128,7 @@ static struct thread_call thread_pop(struct plait_reactor *r)
 	return call;
 }
 
-void plait_i_thread_run(struct plait_reactor *r)
+OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 {
 	thread_take(r);
 	/* If a call has forked, the others are the parent's. */
@@ -139,6 +140,7 @@ void plait_i_thread_run(struct plait_reactor *r)
 		r->counts.calls++;
 		plait_i_loop_enter(r);
 		call.fn(call.arg);
+		exception_barrier();
 		plait_i_loop_leave(r);
 	}
 }

@@ -19,6 +19,7 @@
  */
 #include <math.h>
 
+#include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -249,7 +250,7 @@ static struct plait_timer *timer_next_due(struct timers *ts)
 	return t != NULL && t->when <= ts->due ? t : NULL;
 }
 
-void plait_i_timer_run_due(struct plait_reactor *r)
+OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 {
 	struct timers *ts = &r->timers;
 	struct plait_timer *t;
@@ -263,6 +264,7 @@ void plait_i_timer_run_due(struct plait_reactor *r)
 		r->counts.timers++;
 		plait_i_loop_enter(r);
 		t->fn(t->arg);
+		exception_barrier();
 		plait_i_loop_leave(r);
 	}
 	ts->unfinished = t != NULL;

@@ -12,6 +12,7 @@
 #include <plait/deferred.h>
 
 #include "lib/deferred.h"
+#include "lib/exception.h"
 #include "lib/unhandled.h"
 #include "reactor/loop/parts.h"
 
@@ -166,7 +167,7 @@ static void trigger_dispose(plait_value v)
 	plait_value_free(&v);
 }
 
-static void trigger_fire_one(struct trigger *t, bool may_wait)
+static OUT_OF_LINE void trigger_fire_one(struct trigger *t, bool may_wait)
 {
 	struct plait_reactor *r = t->reactor;
 	plait_value v;
@@ -174,6 +175,7 @@ static void trigger_fire_one(struct trigger *t, bool may_wait)
 	t->busy = true;
 	plait_i_loop_enter(r);
 	v = t->fn(t->arg);
+	exception_barrier();
 	if (may_wait && plait_value_is(&v, &plait_deferred_type)) {
 		trigger_wait_for(t, v);
 	} else {
@@ -236,7 +238,8 @@ void plait_i_trigger_stop_waiting(struct plait_reactor *r)
 	trigger_stop_waiting_in(&r->triggers.removed);
 }
 
-int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
+OUT_OF_LINE int plait_call_when_running(struct plait_reactor *r, plait_func *fn,
+					void *arg)
 {
 	struct when_running *w;
 
@@ -246,6 +249,7 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg)
 	if (r->running) {
 		plait_i_loop_enter(r);
 		fn(arg);
+		exception_barrier();
 		plait_i_loop_leave(r);
 		return 0;
 	}
@@ -268,7 +272,7 @@ static struct when_running *trigger_next_when_running(struct plait_reactor *r)
 	return plait_container(l, struct when_running, link);
 }
 
-void plait_i_trigger_fire_when_running(struct plait_reactor *r)
+OUT_OF_LINE void plait_i_trigger_fire_when_running(struct plait_reactor *r)
 {
 	struct when_running *w;
 
@@ -279,6 +283,7 @@ void plait_i_trigger_fire_when_running(struct plait_reactor *r)
 		free(w);
 		plait_i_loop_enter(r);
 		call.fn(call.arg);
+		exception_barrier();
 		plait_i_loop_leave(r);
 	}
 }

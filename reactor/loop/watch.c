@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
 /* What a program may ask for; the library may ask for a hang-up as well. */
@@ -212,7 +213,7 @@ static OUT_OF_LINE void watch_deliver_apart(struct plait_reactor *r)
 	}
 }
 
-int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
+OUT_OF_LINE int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
 {
 	struct kernel_event events[KERNEL_BATCH];
 	int n = kernel_wait(loop_kernel(r), &r->watches, timeout, events);
@@ -222,5 +223,6 @@ int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
 		watch_deliver_event(r, &events[i]);
 	if (!plait_list_is_empty(&r->watches.apart))
 		watch_deliver_apart(r);
+	exception_barrier();
 	return n < 0 ? n : 0;
 }

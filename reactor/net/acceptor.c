@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "lib/base.h"
+#include "lib/exception.h"
 #include "reactor/net/acceptor.h"
 #include "reactor/net/guest.h"
 
@@ -10,7 +11,7 @@ static struct acceptor *acceptor(struct plait_port *p)
 	return plait_self(p, struct acceptor);
 }
 
-static void acceptor_tell_opened(struct acceptor *a)
+static OUT_OF_LINE void acceptor_tell_opened(struct acceptor *a)
 {
 	const struct plait_factory_ops *ops = a->factory->ops;
 
@@ -18,14 +19,16 @@ static void acceptor_tell_opened(struct acceptor *a)
 	if (ops != NULL && ops->port_opened != NULL &&
 	    !loop_is_forked(a->port.reactor))
 		ops->port_opened(a->factory, &a->port);
+	exception_barrier();
 }
 
-void plait_i_acceptor_ended(struct plait_port *p)
+OUT_OF_LINE void plait_i_acceptor_ended(struct plait_port *p)
 {
 	struct plait_factory *f = acceptor(p)->factory;
 
 	if (f->ops != NULL && f->ops->port_closed != NULL)
 		f->ops->port_closed(f, p);
+	exception_barrier();
 	if (!loop_is_forked(p->reactor))
 		plait_factory_stop(f);
 }

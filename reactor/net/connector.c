@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/exception.h"
 #include "lib/failure.h"
 #include "reactor/net/address.h"
 #include "reactor/net/admit.h"
@@ -128,7 +129,7 @@ struct plait_connector *plait_i_connector_of_member(struct loop_member *m)
 		       : NULL;
 }
 
-static void connector_tell_started(struct plait_connector *c)
+static OUT_OF_LINE void connector_tell_started(struct plait_connector *c)
 {
 	const struct plait_factory_ops *ops = c->factory->ops;
 
@@ -137,6 +138,7 @@ static void connector_tell_started(struct plait_connector *c)
 	if (ops != NULL && ops->started_connecting != NULL &&
 	    !loop_is_forked(c->reactor))
 		ops->started_connecting(c->factory, c);
+	exception_barrier();
 }
 
 /* c is NULL if there was no memory for it. */

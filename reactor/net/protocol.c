@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/exception.h"
 #include "reactor/net/protocol.h"
 
 /* A struct that is too small would be written behind its end. */
@@ -26,11 +27,12 @@ static size_t protocol_size(const struct plait_protocol_ops *ops)
 }
 
 /* A C++ constructor leaves the base as it likes, so that is filled after it. */
-static int protocol_init(const struct plait_protocol_ops *ops,
-			 struct plait_protocol *p)
+static OUT_OF_LINE int protocol_init(const struct plait_protocol_ops *ops,
+				     struct plait_protocol *p)
 {
 	int err = ops->init != NULL ? ops->init(p) : 0;
 
+	exception_barrier();
 	return err;
 }
 
@@ -48,10 +50,11 @@ struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 	return NULL;
 }
 
-void plait_i_protocol_done(struct plait_protocol *p)
+OUT_OF_LINE void plait_i_protocol_done(struct plait_protocol *p)
 {
 	if (p->ops->done != NULL)
 		p->ops->done(p);
+	exception_barrier();
 }
 
 void plait_protocol_free(struct plait_protocol **pp)
@@ -65,18 +68,20 @@ void plait_protocol_free(struct plait_protocol **pp)
 	free(p);
 }
 
-void plait_factory_start(struct plait_factory *f)
+OUT_OF_LINE void plait_factory_start(struct plait_factory *f)
 {
 	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)
 		f->ops->start(f);
+	exception_barrier();
 }
 
-void plait_factory_stop(struct plait_factory *f)
+OUT_OF_LINE void plait_factory_stop(struct plait_factory *f)
 {
 	if (f->users == 0)
 		return;
 	if (--f->users == 0 && f->ops != NULL && f->ops->stop != NULL)
 		f->ops->stop(f);
+	exception_barrier();
 }
 
 static struct plait_protocol *factory_build(struct plait_factory *f,
@@ -87,7 +92,7 @@ static struct plait_protocol *factory_build(struct plait_factory *f,
 	return f->protocol != NULL ? plait_protocol_new(f->protocol) : NULL;
 }
 
-struct plait_protocol *
+OUT_OF_LINE struct plait_protocol *
 plait_factory_build_protocol(struct plait_factory *f,
 			     const struct plait_address *peer)
 {
@@ -95,6 +100,7 @@ plait_factory_build_protocol(struct plait_factory *f,
 
 	errno = 0;
 	p = factory_build(f, peer);
+	exception_barrier();
 	if (p != NULL)
 		p->factory = f;
 	return p;

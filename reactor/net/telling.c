@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 
+#include "lib/exception.h"
 #include "reactor/task/scope.h"
 #include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
@@ -31,7 +32,8 @@ static inline void tell_leave(struct transport *t, bool was)
 	t->inside = was;
 }
 
-void plait_i_transport_connect(struct transport *t, struct plait_protocol *p)
+OUT_OF_LINE void plait_i_transport_connect(struct transport *t,
+					   struct plait_protocol *p)
 {
 	bool was;
 
@@ -41,10 +43,12 @@ void plait_i_transport_connect(struct transport *t, struct plait_protocol *p)
 	was = tell_enter(t);
 	if (p->ops->connection_made != NULL)
 		p->ops->connection_made(p);
+	exception_barrier();
 	tell_leave(t, was);
 }
 
-void plait_i_transport_data(struct transport *t, const void *data, size_t len)
+OUT_OF_LINE void plait_i_transport_data(struct transport *t, const void *data,
+					size_t len)
 {
 	struct plait_protocol *p = t->base.protocol;
 	bool was;
@@ -53,10 +57,11 @@ void plait_i_transport_data(struct transport *t, const void *data, size_t len)
 		return;
 	was = tell_enter(t);
 	p->ops->data_received(p, data, len);
+	exception_barrier();
 	tell_leave(t, was);
 }
 
-bool plait_i_transport_tell_read_lost(struct transport *t)
+OUT_OF_LINE bool plait_i_transport_tell_read_lost(struct transport *t)
 {
 	struct plait_protocol *p = t->base.protocol;
 	bool was;
@@ -65,11 +70,12 @@ bool plait_i_transport_tell_read_lost(struct transport *t)
 		return false;
 	was = tell_enter(t);
 	p->ops->read_connection_lost(p);
+	exception_barrier();
 	tell_leave(t, was);
 	return true;
 }
 
-void plait_i_transport_tell_write_lost(struct transport *t)
+OUT_OF_LINE void plait_i_transport_tell_write_lost(struct transport *t)
 {
 	struct plait_protocol *p = t->base.protocol;
 	bool was;
@@ -78,6 +84,7 @@ void plait_i_transport_tell_write_lost(struct transport *t)
 		return;
 	was = tell_enter(t);
 	p->ops->write_connection_lost(p);
+	exception_barrier();
 	tell_leave(t, was);
 }
 
@@ -90,8 +97,9 @@ void plait_i_transport_cancel_scope(struct transport *t)
 		plait_scope_cancel(t->scope, why);
 }
 
-static void transport_tell_protocol_lost(struct transport *t,
-					 const struct plait_failure *why)
+static OUT_OF_LINE void
+transport_tell_protocol_lost(struct transport *t,
+			     const struct plait_failure *why)
 {
 	struct plait_protocol *p = t->base.protocol;
 
@@ -104,6 +112,7 @@ static void transport_tell_protocol_lost(struct transport *t,
 	if (p->ops->connection_lost != NULL &&
 	    !loop_is_forked(transport_reactor(t)))
 		p->ops->connection_lost(p, why);
+	exception_barrier();
 }
 
 /* A producer registered in done() may be a part of the protocol. */

@@ -17,6 +17,7 @@
 
 #include <plait/scope.h>
 
+#include "lib/exception.h"
 #include "lib/failure.h"
 #include "reactor/net/transport.h"
 
@@ -43,7 +44,7 @@ static enum order transport_order(const struct transport *t)
 							: ORDER_NONE;
 }
 
-void plait_i_transport_stop_producer(struct transport *t)
+OUT_OF_LINE void plait_i_transport_stop_producer(struct transport *t)
 {
 	struct plait_producer *p = t->producer;
 
@@ -51,9 +52,10 @@ void plait_i_transport_stop_producer(struct transport *t)
 		return;
 	plait_transport_unregister_producer(&t->base);
 	p->ops->stop(p);
+	exception_barrier();
 }
 
-static void transport_tell_producer(struct transport *t)
+static OUT_OF_LINE void transport_tell_producer(struct transport *t)
 {
 	struct plait_producer *p = t->producer;
 
@@ -73,6 +75,7 @@ static void transport_tell_producer(struct transport *t)
 		plait_i_transport_stop_producer(t);
 		break;
 	}
+	exception_barrier();
 }
 
 static void transport_produce(struct loop_task *task)

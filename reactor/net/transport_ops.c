@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/exception.h"
 #include "reactor/net/address.h"
 #include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
@@ -63,12 +64,13 @@ static size_t transport_size(const struct plait_transport_ops *ops)
 }
 
 /* A C++ constructor leaves the base as it likes. */
-static int transport_call_init(struct transport *t)
+static OUT_OF_LINE int transport_call_init(struct transport *t)
 {
 	const struct plait_transport_ops *ops = t->base.ops;
 	struct plait_transport base = t->base;
 	int err = ops->init != NULL ? ops->init(&t->base) : 0;
 
+	exception_barrier();
 	t->base = base;
 	return err;
 }

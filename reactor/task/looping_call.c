@@ -15,6 +15,7 @@
 #include <plait/timer.h>
 
 #include "lib/deferred.h"
+#include "lib/exception.h"
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
 
@@ -180,13 +181,15 @@ static plait_value begun_done(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-static void looping_call(struct plait_looping_call *l, uint64_t count)
+static OUT_OF_LINE void looping_call(struct plait_looping_call *l,
+				     uint64_t count)
 {
 	plait_value v;
 
 	l->refs++;
 	l->calling = true;
 	v = l->fn((size_t)count, l->arg);
+	exception_barrier();
 	l->calling = false;
 	/* Was it freed or cancelled inside?  Then nobody waits for that. */
 	if (plait_value_is(&v, &plait_deferred_type) &&

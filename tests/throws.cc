@@ -1,0 +1,401 @@
+/*
+ * throws NAME: a program in C++ in which the callback of that name throws, and
+ * main() would catch it.  It must end with a message instead.  Without a name
+ * it prints them all.  test_cxx.py runs it.
+ */
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+#include <unistd.h>
+
+#include <plait/plait.h>
+#include <plait/testing.h>
+
+static const char *name;
+
+static void boom()
+{
+	throw std::runtime_error(name);
+}
+
+/* ---- deferreds and values ------------------------------------------------ */
+
+static plait_value throwing_callback(plait_value *, void *)
+{
+	boom();
+	return PLAIT_NONE;
+}
+
+static void in_callback()
+{
+	plait_promise *p;
+	plait_deferred *d = plait_deferred_new(&p, nullptr, nullptr);
+
+	plait_deferred_add_callback(d, throwing_callback, nullptr);
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&d);
+}
+
+static void in_added_callback()
+{
+	plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+	plait_deferred_add_both(d, throwing_callback, nullptr);
+	plait_deferred_free(&d);
+}
+
+static void in_canceller()
+{
+	plait_promise *p;
+	plait_deferred *d = plait_deferred_new(
+		&p,
+		[](plait_deferred *, void *) -> plait_value {
+			boom();
+			return PLAIT_NONE;
+		},
+		nullptr);
+
+	plait_deferred_cancel(d);
+	plait_deferred_free(&d);
+}
+
+static const plait_type throwing_type = {
+	.name = "throwing",
+	.free = [](void *) { boom(); },
+	.format = [](const void *, char *, size_t) -> int {
+		boom();
+		return 0;
+	},
+	.ref = [](void *) -> void * {
+		boom();
+		return nullptr;
+	},
+};
+
+static void in_free()
+{
+	plait_value v = plait_value_make(&throwing_type, nullptr);
+
+	plait_value_free(&v);
+}
+
+static void in_ref()
+{
+	plait_value v = plait_value_make(&throwing_type, nullptr);
+
+	v = plait_value_ref(&v);
+}
+
+static void in_format()
+{
+	plait_value v = plait_value_make(&throwing_type, nullptr);
+	char text[16];
+
+	plait_value_str(&v, text, sizeof(text));
+}
+
+static void in_unhandled_hook()
+{
+	plait_deferred *d;
+
+	plait_set_unhandled_hook([](const plait_failure *, void *) { boom(); },
+				 nullptr);
+	d = plait_failed(plait_fail(&plait_error_user, "unhandled"));
+	plait_deferred_free(&d);
+}
+
+/* ---- the loop ------------------------------------------------------------ */
+
+static void throwing_func(void *)
+{
+	boom();
+}
+
+static plait_value throwing_operation(void *)
+{
+	boom();
+	return PLAIT_NONE;
+}
+
+/* A reactor for the length of a block. */
+struct loop {
+	plait_reactor *r = plait_reactor_new(nullptr);
+	~loop()
+	{
+		plait_reactor_free(&r);
+	}
+	void run()
+	{
+		plait_reactor_run(r);
+	}
+};
+
+static void in_timer()
+{
+	static plait_timer t;
+	loop l;
+
+	plait_timer_start(l.r, &t, 0, throwing_func, nullptr);
+	l.run();
+}
+
+static void in_call_later()
+{
+	loop l;
+
+	plait_call_later(l.r, 0, throwing_func, nullptr);
+	l.run();
+}
+
+static void in_call_from_thread()
+{
+	loop l;
+
+	plait_call_from_thread(l.r, throwing_func, nullptr);
+	l.run();
+}
+
+static void in_call_when_running()
+{
+	loop l;
+
+	plait_call_when_running(l.r, throwing_func, nullptr);
+	l.run();
+}
+
+static void in_trigger()
+{
+	loop l;
+
+	plait_reactor_add_trigger(l.r, PLAIT_TRIGGER_BEFORE,
+				  PLAIT_TRIGGER_STARTUP, throwing_operation,
+				  nullptr, nullptr);
+	l.run();
+}
+
+static void in_watch()
+{
+	static plait_watch w;
+	int ends[2];
+	loop l;
+
+	if (pipe(ends) == 0 && write(ends[1], "", 1) == 1)
+		plait_watch_start(l.r, &w, ends[0], PLAIT_WATCH_READ,
+				  [](plait_watch *, unsigned) { boom(); });
+	l.run();
+}
+
+static void in_looping_call()
+{
+	loop l;
+	plait_looping_call *call = plait_looping_call_new(
+		l.r,
+		[](size_t, void *) -> plait_value {
+			boom();
+			return PLAIT_NONE;
+		},
+		nullptr);
+	plait_deferred *d = plait_looping_call_start(call, 1, true);
+
+	plait_deferred_free(&d);
+	plait_looping_call_free(&call);
+}
+
+static void in_react()
+{
+	plait_react(
+		[](plait_reactor *, void *) -> plait_value {
+			boom();
+			return PLAIT_NONE;
+		},
+		nullptr);
+}
+
+/* ---- connections --------------------------------------------------------- */
+
+static bool is_named(const char *what)
+{
+	return std::strcmp(name, what) == 0;
+}
+
+static void boom_if_named(const char *what)
+{
+	if (is_named(what))
+		boom();
+}
+
+/* Every callback throws if it is named. */
+static const plait_protocol_ops protocol_ops = {
+	.name = "throwing",
+	.init = [](plait_protocol *) -> int {
+		boom_if_named("init");
+		return 0;
+	},
+	.connection_made =
+		[](plait_protocol *) { boom_if_named("connection_made"); },
+	.data_received = [](plait_protocol *, const void *,
+			    size_t) { boom_if_named("data_received"); },
+	.done = [](plait_protocol *) { boom_if_named("done"); },
+	.connection_lost =
+		[](plait_protocol *, const plait_failure *) {
+			boom_if_named("connection_lost");
+		},
+};
+
+static const plait_factory_ops factory_ops = {
+	.name = "throwing",
+	.start = [](plait_factory *) { boom_if_named("start"); },
+	.stop = [](plait_factory *) { boom_if_named("stop"); },
+	.build_protocol = [](plait_factory *f,
+			     const plait_address *) -> plait_protocol * {
+		boom_if_named("build_protocol");
+		return plait_protocol_new(f->protocol);
+	},
+	.started_connecting =
+		[](plait_factory *, plait_connector *) {
+			boom_if_named("started_connecting");
+		},
+	.connection_failed =
+		[](plait_factory *f, plait_connector *, const plait_failure *) {
+			boom_if_named("connection_failed");
+		},
+	.port_opened = [](plait_factory *,
+			  plait_port *) { boom_if_named("port_opened"); },
+	.port_closed = [](plait_factory *,
+			  plait_port *) { boom_if_named("port_closed"); },
+};
+
+static plait_factory factory = { .ops = &factory_ops,
+				 .protocol = &protocol_ops };
+
+static void in_connection()
+{
+	plait_reactor *r = plait_testing_reactor_new();
+	plait_transport *t = plait_testing_connect(r, &factory);
+
+	plait_testing_deliver(t, "bytes", 5);
+	plait_transport_lose_connection(t);
+	plait_testing_advance(r, 1);
+	plait_reactor_free(&r);
+}
+
+static void in_port()
+{
+	loop l;
+	plait_port *port;
+
+	if (plait_listen_tcp(l.r, 0, &factory, nullptr, &port) == 0)
+		plait_port_free(&port);
+	plait_reactor_iterate(l.r, 0);
+}
+
+/* Nobody is asked to connect: the name is no address. */
+static void in_connector()
+{
+	loop l;
+
+	plait_connect_tcp(l.r, "256.0.0.1", 1, &factory, nullptr);
+	plait_reactor_iterate(l.r, 0);
+}
+
+static const plait_line_receiver_ops line_ops = {
+	.base = { .name = "lines", PLAIT_LINE_RECEIVER },
+	.line_received = [](plait_line_receiver *, const char *,
+			    size_t) { boom(); },
+};
+
+/* From inside a call of the program's, without a connection. */
+static void in_line_received()
+{
+	plait_protocol *p = plait_protocol_new(&line_ops.base);
+
+	plait_line_receiver_data_received(p, "line\r\n", 6);
+	plait_protocol_free(&p);
+}
+
+static void in_producer()
+{
+	static const plait_producer_ops ops = {
+		.pause = [](plait_producer *) {},
+		.resume = [](plait_producer *) { boom(); },
+		.stop = [](plait_producer *) {},
+	};
+	static plait_producer producer = { .ops = &ops };
+	plait_reactor *r = plait_testing_reactor_new();
+	plait_transport *t = plait_testing_connect(r, &factory);
+
+	plait_transport_register_producer(t, &producer, false);
+	plait_testing_advance(r, 1);
+	plait_reactor_free(&r);
+}
+
+static void in_transport_init()
+{
+	static const plait_transport_ops ops = {
+		.name = "throwing",
+		.init = [](plait_transport *) -> int {
+			boom();
+			return 0;
+		},
+		.send = [](plait_transport *, const iovec *, int) -> ssize_t {
+			return -EAGAIN;
+		},
+	};
+	loop l;
+	plait_transport *t = plait_transport_new(&ops, l.r, nullptr);
+
+	plait_transport_free(&t);
+}
+
+static const struct {
+	const char *name;
+	void (*run)();
+} throwers[] = {
+	{ "callback", in_callback },
+	{ "added callback", in_added_callback },
+	{ "canceller", in_canceller },
+	{ "free", in_free },
+	{ "ref", in_ref },
+	{ "format", in_format },
+	{ "unhandled hook", in_unhandled_hook },
+	{ "timer", in_timer },
+	{ "call_later", in_call_later },
+	{ "call_from_thread", in_call_from_thread },
+	{ "call_when_running", in_call_when_running },
+	{ "trigger", in_trigger },
+	{ "watch", in_watch },
+	{ "looping call", in_looping_call },
+	{ "react", in_react },
+	{ "init", in_connection },
+	{ "connection_made", in_connection },
+	{ "data_received", in_connection },
+	{ "done", in_connection },
+	{ "connection_lost", in_connection },
+	{ "start", in_port },
+	{ "stop", in_port },
+	{ "build_protocol", in_connection },
+	{ "started_connecting", in_connector },
+	{ "connection_failed", in_connector },
+	{ "port_opened", in_port },
+	{ "port_closed", in_port },
+	{ "line_received", in_line_received },
+	{ "producer", in_producer },
+	{ "transport init", in_transport_init },
+};
+
+int main(int argc, char **argv)
+{
+	for (const auto &t : throwers) {
+		name = t.name;
+		if (argc < 2)
+			std::puts(name);
+		else if (is_named(argv[1]))
+			try {
+				t.run();
+				std::puts("did not throw");
+			} catch (const std::exception &e) {
+				std::printf("passed: %s\n", e.what());
+			}
+	}
+	return 0;
+}
