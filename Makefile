@@ -19,6 +19,8 @@ libdir = $(exec_prefix)/lib
 includedir = $(prefix)/include
 datarootdir = $(prefix)/share
 mandir = $(datarootdir)/man
+docdir = $(datarootdir)/doc/plait
+examplesdir = $(docdir)/examples
 pkgconfigdir = $(libdir)/pkgconfig
 CC = cc
 CXX = c++
@@ -45,6 +47,7 @@ endif
 SRC = $(sort $(wildcard lib/*.c reactor/*/*.c protocols/*.c protocols/*/*.c))
 HEADERS = $(wildcard include/plait/*.h)
 COMMON_SRC = $(wildcard samples/common/*.c)
+EXAMPLES = $(wildcard samples/Makefile samples/*.c samples/common/*.[ch] samples/poetry/*)
 SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
 TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
@@ -245,12 +248,16 @@ install: all
 	install -m 644 $O/plait.pc '$D$(pkgconfigdir)'
 	for s in 1 3 7; do install -d '$D$(mandir)'/man$$s || exit; done
 	for p in $(PAGES); do install -m 644 $$p '$D$(mandir)'/man$${p##*.}/ || exit; done
+	for d in common poetry; do install -d '$D$(examplesdir)'/$$d || exit; done
+	for f in $(EXAMPLES:samples/%=%); do \
+		install -m 644 samples/$$f '$D$(examplesdir)'/$$f || exit; done
 	for p in $O/man/man3/*; do test ! -f $$p || install -m 644 $$p '$D$(mandir)'/man3/ || exit; done
 uninstall: $(ALIAS_STAMP)
 	rm -f $(HEADERS:include/%='$D$(includedir)'/%) '$D$(libdir)'/libplait.a \
 		'$D$(libdir)'/libplait.so* '$D$(pkgconfigdir)/plait.pc'
 	for p in $(PAGES) $O/man/man3/*; do rm -f '$D$(mandir)'/man$${p##*.}/$${p##*/}; done
-	-rmdir '$D$(includedir)/plait'
+	for f in $(EXAMPLES:samples/%=%); do rm -f '$D$(examplesdir)'/$$f; done
+	-rmdir '$D$(includedir)/plait' '$D$(examplesdir)'/* '$D$(examplesdir)' '$D$(docdir)'
 clean:
 	rm -rf build build-*
 
@@ -268,7 +275,7 @@ help:
 #? make install, uninstall, clean, help
 #? make configure    ./configure from configure.ac; optional, writes config.mak.autogen
 #?
-#? prefix libdir includedir mandir DESTDIR    where things go ($(prefix) is /usr/local)
+#? prefix libdir includedir mandir docdir DESTDIR    where things go ($(prefix) is /usr/local)
 #? CC CXX CFLAGS LDFLAGS    compilers and their flags; changed flags rebuild
 #? V=1            show the commands
 #? DEVELOPER=1    every warning, and each is an error
