@@ -1,18 +1,18 @@
 /*
- * A protocol is what you do with one connection, a factory makes one for each
- * and is told of the attempts.  Embed the base struct first in your own, and
- * name a const table of functions; any may be NULL.
+ * A protocol is what the program does with one connection.  A factory makes a
+ * protocol for each connection, and is told of attempts to connect.  Embed the
+ * base struct first in a struct of your own, and write a const table of
+ * functions, any of which may be NULL.
  *
  * The library allocates the protocol, zeroed, and frees it after
- * connection_lost() has returned.  Factories are yours: one must outlive the
- * ports, connectors and protocols that use it, that is, live until its stop()
- * was called and its last protocol is gone.  A client's protocol is gone before
- * its factory's connection_lost(), so one for a single connection may free
- * itself in stop().
+ * connection_lost() has returned.  The program owns its factories.  A factory
+ * must stay valid until its stop() was called and its last protocol is freed.
+ * A client's protocol is freed before the factory's connection_lost(), so a
+ * factory for a single connection may free itself in stop().
  *
- * In a child made by fork() nobody is told of an end.  When the child has freed
- * the reactor, the protocols of its connections are the program's, without a
- * transport, and plait_protocol_free() ends them.
+ * In a child made by fork() no callback tells of an end.  When the child has
+ * freed the reactor, the child's program owns the protocols of the connections;
+ * their transport is NULL, and plait_protocol_free() frees them.
  */
 #ifndef PLAIT_PROTOCOL_H
 #define PLAIT_PROTOCOL_H
@@ -30,28 +30,32 @@ struct plait_connector;
 struct plait_port;
 
 /*
- * connection_made() comes once, then data_received() any number of times with
- * up to 131,072 bytes that are borrowed for the call, then connection_lost()
- * exactly once, and nothing after it.  why is borrowed.
+ * The library calls connection_made() once, then data_received() any number of
+ * times, with up to 131,072 bytes that are borrowed for the call, then
+ * connection_lost() exactly once, with a reason that is borrowed.  After that
+ * it calls only done().
  *
- * A protocol with read_connection_lost() is half-closeable: it is told when
- * the peer has closed its sending half, and goes on until it loses the
- * connection itself.  Others flush and are lost then.
+ * If a protocol has read_connection_lost(), that is called when the peer has
+ * closed its sending half, and the connection goes on until the protocol loses
+ * it.  If a protocol has none, unsent output is sent and then the connection is
+ * lost.
  *
- * base_size is for a library whose users begin their structs with one of its
- * own: it names the size of that, as the receivers do in their macros.
+ * base_size is for a library whose users begin their structs with a struct of
+ * the library: base_size is the size of that struct, as in the macros of the
+ * receivers.
  *
- * init() comes first of all, from plait_protocol_new(), when the struct is
- * zeroed: to construct what it owns.  The base is filled when init() has
- * returned, so a C++ constructor may run over the whole struct.  It returns 0,
- * or -errno: then the struct is freed without done(), and
- * plait_protocol_new() gives NULL with that errno.
+ * init() is called first, by plait_protocol_new(), when the struct is zeroed,
+ * to construct what the struct owns.  The base is filled in after init() has
+ * returned, so a C++ constructor may run over the whole struct.  init() returns
+ * 0, or -errno: then the struct is freed without done(), and
+ * plait_protocol_new() returns NULL with that errno.
  *
- * done() comes last of all, to end what the struct owns, also when the
- * protocol was built and never connected.
+ * done() is called last, before the protocol is freed, even if the protocol was
+ * built and never connected.  It frees what the struct owns.
  *
- * C++20 wants the members of a table in the order in which they stand here.
- * So those that the macro of a receiver or of a wrapper names stand together.
+ * In C++20 the members of a table must be named in the order in which they are
+ * declared here.  So the members that the macro of a receiver or a wrapper
+ * names are declared next to each other.
  */
 struct plait_protocol_ops {
 	const char *name;
@@ -71,11 +75,12 @@ struct plait_protocol_ops {
 };
 
 /*
- * transport and factory are borrowed; transport is NULL until connected.
+ * transport and factory are borrowed.  transport is NULL until the connection
+ * is made.
  *
- * unread is the protocol's to set: while reading is paused and this is true,
- * it holds input that it will handle later, so that the end of the peer's
- * sending waits behind that.  The receivers set it.
+ * The protocol itself sets unread, to say that it has received input and will
+ * handle it later.  While reading is paused and unread is true, the protocol is
+ * not told that the peer has closed its sending half.  The receivers set it.
  */
 struct plait_protocol {
 	const struct plait_protocol_ops *ops;
@@ -87,27 +92,28 @@ struct plait_protocol {
 };
 
 /*
- * start() comes before the first port or connector, stop() after the last:
- * the factory is out of use then, and may start again.
+ * start() is called before the factory's first port or connector begins, stop()
+ * after the last has ended.  After stop() the factory may be used again.
  *
- * build_protocol() gives a new protocol (plait_protocol_new()) for the peer
- * at that address, borrowed, or NULL to refuse it.  Left out, it makes one
- * with the factory's protocol table.
+ * build_protocol() returns a new protocol, made by plait_protocol_new(), for
+ * the peer at that address (borrowed), or NULL to refuse the connection.  If it
+ * is NULL, the library makes a protocol with the factory's protocol table.
  *
- * The next three are for clients.  A connector that they get is borrowed,
- * and gone after connection_failed() or connection_lost() unless it was
- * connected again or referenced.  It is NULL in one case: there was no memory
- * for it.
+ * started_connecting(), connection_failed() and connection_lost() are for
+ * clients.  Their connector is borrowed.  After connection_failed() or
+ * connection_lost() it is freed, unless the program has connected it again or
+ * has taken a reference.  It is NULL only if there was no memory for it.
  *
- * port_full() is for servers: somebody wants to connect to the port, which has
- * all the connections that it may have, or there is no descriptor.  idlest is
- * the protocol of the connection of that port that has been idle longest,
- * borrowed, NULL if it has none.  If it is aborted the new one comes in.
+ * port_full() is for servers.  It is called when somebody wants to connect to
+ * port p and the port has its maximum of connections, or no descriptor is left.
+ * idlest is the protocol of that port's connection that has been idle longest,
+ * borrowed, or NULL if the port has no connection.  If port_full() aborts a
+ * connection of the port, the new connection is accepted.
  *
- * port_opened() says that a port of the factory listens, from inside the call
- * that made it, after start(); port_closed() that it listens no more, before
- * stop().  Each comes once for each port, which is borrowed and good until
- * port_closed() has returned.
+ * port_opened() is called when a port of the factory begins to listen, inside
+ * the call that makes the port, after start().  port_closed() is called when
+ * the port has stopped listening, before stop().  Each is called once for each
+ * port.  The port is borrowed, and valid until port_closed() has returned.
  */
 struct plait_factory_ops {
 	const char *name;
@@ -130,7 +136,7 @@ struct plait_factory_ops {
 	uintptr_t reserved[8]; /* zero */
 };
 
-/* Both tables are borrowed for good; ops may be NULL. */
+/* Both tables must stay valid for ever.  ops may be NULL. */
 struct plait_factory {
 	const struct plait_factory_ops *ops;
 	const struct plait_protocol_ops *protocol;
@@ -142,11 +148,13 @@ struct plait_factory {
 };
 
 /*
- * For a factory that stands in front of another one, and does with that what
- * the library does: counts one more user of f, and calls start() for the first;
- * counts one less, and calls stop() for the last; and builds a protocol that
- * belongs to f, given, or NULL if f refuses, with ENOMEM in errno if there is
- * no memory.  All call the user before they return.
+ * These are for a factory that wraps another factory f and does with f what the
+ * library does with a factory.  plait_factory_start() counts one more user of f
+ * and calls start() for the first.  plait_factory_stop() counts one user less
+ * and calls stop() for the last.  plait_factory_build_protocol() gives a new
+ * protocol that belongs to f; it returns NULL if f refuses the connection, or,
+ * with ENOMEM in errno, if there is no memory.  All three call f's functions
+ * before they return.
  */
 void plait_factory_start(struct plait_factory *f);
 void plait_factory_stop(struct plait_factory *f);
@@ -155,15 +163,16 @@ plait_factory_build_protocol(struct plait_factory *f,
 			     const struct plait_address *peer);
 
 /*
- * A new protocol with that table, zeroed but for what init() has made, given:
- * for build_protocol(), which gives it on.  NULL with ENOMEM in errno, or with
- * the error of init().
+ * Gives a new protocol with the table ops, zeroed, after init();
+ * build_protocol() returns it.  Returns NULL if there is no memory, with ENOMEM
+ * in errno, or if init() has failed, with its error.
  */
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
 
 /*
- * Calls done() and frees one that was not given on, or whose reactor was freed
- * by a child made by fork().  Does nothing if *pp is NULL.
+ * Frees a protocol that was not passed to the library, or whose reactor was
+ * freed by a child made by fork(): calls done() and sets *pp to NULL.  Does
+ * nothing if *pp is NULL.
  */
 void plait_protocol_free(struct plait_protocol **pp);
 

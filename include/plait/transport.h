@@ -1,11 +1,13 @@
 /*
- * A transport is one connection as its protocol sees it: opaque, and the same
- * whatever carries the bytes (TCP, or the recording one of testing.h).
+ * A transport is one connection as its protocol sees it.  It is opaque, and is
+ * used in the same way whatever carries the bytes: TCP, the recording transport
+ * of testing.h, or a kind of the program's own (transport_ops.h).
  *
- * Nothing here calls you back: the loop answers.  Nothing here can fail
- * either: what goes wrong is told to connection_lost().  A transport belongs
- * to the reactor.  The pointer is good until connection_lost() has returned;
- * on a connection that is lost already every call does nothing.
+ * No function here calls a callback before it returns; the loop does later.  A
+ * void function needs no check: if sending fails, connection_lost() is called.
+ * The reactor owns the transport, and all calls are made in the thread that
+ * runs the reactor.  The pointer is valid until connection_lost() has returned.
+ * When the connection is lost, every call does nothing.
  */
 #ifndef PLAIT_TRANSPORT_H
 #define PLAIT_TRANSPORT_H
@@ -23,11 +25,15 @@ extern "C" {
 struct plait_transport;
 
 /*
- * Sends bytes after what is queued already: copied; shared, without a copy (a
- * reference of its own, the caller keeps buf); or several pieces, copied.
- * What one callback writes leaves in one system call when it returns.  With
- * no memory, or beyond a limit of plait_reactor_set_limits(), the connection is
- * aborted.  A shared buffer of 256 bytes or fewer is copied instead.
+ * These functions send bytes after those that are queued already.
+ * plait_transport_write() copies len bytes.  plait_transport_write_buf() does
+ * not copy: it takes a reference of its own, and the caller keeps buf; a buffer
+ * of 256 bytes or fewer is copied.  plait_transport_write_sequence() copies n
+ * pieces.  The caller keeps data and pieces.
+ *
+ * What one callback writes leaves in one system call when the callback returns.
+ * If there is no memory, or output exceeds a limit of
+ * plait_reactor_set_limits(), a connection is aborted.
  */
 void plait_transport_write(struct plait_transport *t, const void *data,
 			   size_t len);
@@ -37,78 +43,91 @@ void plait_transport_write_sequence(struct plait_transport *t,
 				    const struct iovec *pieces, int n);
 
 /*
- * Writes text as printf() makes it, of any length, without a NUL behind it.
- * If printf() refuses the format or an argument, the connection is aborted,
- * with EINVAL.
+ * Writes the text that printf() would make, of any length, without its NUL.  If
+ * printf() refuses the format or an argument, the connection is aborted, with
+ * EINVAL.
  */
 void plait_transport_printf(struct plait_transport *t, const char *fmt, ...)
 	PLAIT_PRINTF(2, 3);
 
 /*
- * Closes: no more is received, all that is queued is sent, then
- * connection_lost() is told ConnectionDone.  Waits for a registered producer
- * to unregister, for close_timeout at most, unless it is the connection's own
- * receiving half.  If anything was ever written, what the peer still sends is
- * read and discarded for a while, so that unread input cannot destroy output
- * on its way; if not, the socket is closed at once.
+ * Closes the connection: no more is received, everything that is queued is
+ * sent, and then connection_lost() is called with ConnectionDone.  If a
+ * producer is registered, the close first waits until it unregisters, at most
+ * for close_timeout; it does not wait for the connection's own receiving half.
+ * If anything was ever written, the library then reads and discards for a while
+ * what the peer still sends, because a socket that is closed with unread input
+ * destroys output on its way.  If nothing was written, the socket is closed at
+ * once.
  */
 void plait_transport_lose_connection(struct plait_transport *t);
 
 /*
- * Closes now: drops what is queued, resets the connection.
- * connection_lost() is told ConnectionAborted.
+ * Closes the connection now: drops what is queued and resets the connection.
+ * The loop calls connection_lost() with ConnectionAborted.
  */
 void plait_transport_abort_connection(struct plait_transport *t);
 
 /*
- * Closes the sending half after what is queued; then write_connection_lost()
- * is told.  Receiving goes on, later writes are nothing.
+ * Sends what is queued, closes the sending half, and then calls
+ * write_connection_lost().  Receiving goes on.  Later writes do nothing.
  */
 void plait_transport_lose_write_connection(struct plait_transport *t);
 
 /*
- * Holds and lets go what is received.  While held, no data is delivered.  That
- * the peer has closed, or is gone, is told all the same if nothing is unread;
- * else it is told after that was read.
+ * plait_transport_pause_reading() stops delivery: data_received() is not called
+ * until plait_transport_resume_reading().  If the peer closes or is gone while
+ * reading is paused, the protocol is told at once if no input is unread, and
+ * else after that input was read.
  */
 void plait_transport_pause_reading(struct plait_transport *t);
 void plait_transport_resume_reading(struct plait_transport *t);
 
 /*
- * True once the peer has closed its sending half, or is gone, although the
- * protocol has not been told yet: that waits behind input that it has not
- * read.  Asks the kernel.
+ * Is true if the peer has closed its sending half or is gone, even if the
+ * protocol has not been told yet because it has not read all input.  Asks the
+ * kernel.
  */
 bool plait_transport_peer_has_closed(const struct plait_transport *t);
 
-/* Bytes accepted by write and not yet taken by the kernel. */
+/* Returns how many bytes were written and not yet taken by the kernel. */
 size_t plait_transport_unsent(const struct plait_transport *t);
 
-/* True from the first lose_connection() or abort() on, and when lost. */
+/*
+ * Is true after the first plait_transport_lose_connection() or
+ * plait_transport_abort_connection(), and when the connection is lost.
+ */
 bool plait_transport_is_disconnecting(const struct plait_transport *t);
 
 /*
- * The address of this end and of the other.  0, or -ENOTCONN when it is
- * unknown; *ret is untouched then.
+ * Sets *ret to the address of this end (host) or of the other end (peer).
+ * Returns 0, -ENOTCONN if the address is not known, or the error of the kernel;
+ * then *ret is unchanged.
  */
 int plait_transport_host(struct plait_transport *t, struct plait_address *ret);
 int plait_transport_peer(struct plait_transport *t, struct plait_address *ret);
 
-/* TCP's own.  0, -ENOTSUP on another transport, or what the kernel says. */
+/*
+ * Set TCP_NODELAY and SO_KEEPALIVE.  Return 0, -ENOTCONN if the connection is
+ * lost, -ENOTSUP if it is not a TCP connection, or the error of the kernel.
+ */
 int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on);
 int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on);
 
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t);
 
-/* Writes its state in one line, as snprintf() would. */
+/* Writes the state of t in one line, as snprintf() would. */
 int plait_transport_str(struct plait_transport *t, char *buf, size_t size);
 
 /*
- * What makes bytes at the pace at which the peer takes them.  Embed it with a
- * const table.  A streaming (push) producer makes bytes by itself, is paused
- * once when unsent output passes the high mark, and resumed when it has
- * fallen to the low mark.  A pull producer makes some at each resume, which
- * comes whenever all is sent.  stop: there is no use for more, ever.
+ * A producer makes bytes as fast as the peer takes them.  Embed the struct in
+ * your own, with a const table.
+ *
+ * A streaming (push) producer makes bytes by itself: pause() is called once
+ * when the unsent output has passed the high mark, and resume() when it has
+ * fallen to the low mark.  A pull producer makes some bytes at each resume(),
+ * which is called whenever all output is sent.  stop() tells the producer that
+ * no more bytes will ever be sent.  The loop makes these calls.
  */
 struct plait_producer;
 
@@ -126,26 +145,33 @@ struct plait_producer {
 };
 
 /*
- * p is borrowed until it is unregistered or stopped.  0, or -EBUSY if there
- * is one already, and then nothing changed.  On a lost connection p is told
- * to stop, from the loop, and that is 0.
+ * plait_transport_register_producer() registers p, which is borrowed until it
+ * is unregistered or stop() was called.  Returns 0, or -EBUSY if t has a
+ * producer already; then nothing changes.  If the connection is lost, it
+ * returns 0 and the loop calls stop().
+ *
+ * plait_transport_unregister_producer() calls nothing, and does nothing if t
+ * has no producer.
  */
 int plait_transport_register_producer(struct plait_transport *t,
 				      struct plait_producer *p, bool streaming);
 void plait_transport_unregister_producer(struct plait_transport *t);
 
 /*
- * The transport's receiving half as a producer, borrowed: pause and resume
- * hold reading, stop loses the connection.  Registered with the transport
- * that its protocol writes to, it stops a peer that sends and never reads.
- * When t is lost, it is unregistered from whatever it produces for; after
- * that, registering it does nothing and returns 0.
+ * Returns the receiving half of t as a producer, borrowed from t: pause() and
+ * resume() pause and resume reading, stop() loses the connection.  If a
+ * protocol registers the producer of its connection with the transport to which
+ * it forwards what it receives, a peer cannot send faster than that transport
+ * sends.  When t is lost, its producer is unregistered everywhere; registering
+ * it later does nothing and returns 0.
  */
 struct plait_producer *plait_transport_producer(struct plait_transport *t);
 
 /*
- * To add to a deferred with a transport as arg: writes the result, a buffer
- * or text, and passes none on; loses the connection, and passes none on.
+ * Callbacks to add to a deferred, with a transport as arg.  plait_then_write()
+ * writes the result, which must be a buffer or text, and returns PLAIT_NONE.
+ * plait_then_lose_connection() loses the connection and returns PLAIT_NONE,
+ * also for a failure.
  */
 plait_callback plait_then_write;
 plait_callback plait_then_lose_connection;

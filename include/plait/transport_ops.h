@@ -1,19 +1,20 @@
 /*
- * To make a kind of transport of your own: over something that is no TCP
- * socket (pipes, a terminal, memory), or over another transport, which it
- * wraps (limits, TLS, a header in front).  Protocols cannot tell.
+ * How to make a kind of transport of your own: on something that is not a TCP
+ * socket (pipes, a terminal, memory), or on another transport, which it wraps
+ * (limits, TLS, a header in front).  A protocol cannot tell the difference.
  *
- * Embed struct plait_transport first in a struct of your own, and name a const
- * table of functions that say how bytes leave.  What comes you tell with the
- * functions at the end.  The library does the rest: the queue of unsent output
- * and its limits, producers, pausing, the order of a close, its deadlines, the
- * scope, the end of the reactor, forks.
+ * Embed struct plait_transport first in a struct of your own, and write a const
+ * table of functions that send the bytes.  When bytes come, call the functions
+ * at the end of this file.  The library does the rest: the queue of unsent
+ * output and its limits, producers, pausing, the order of a close and its
+ * deadlines, the scope, the end of the reactor, forks.
  *
- * None of the functions in the table may call the user, that is, make, tell or
- * lose a transport with the functions at the end; drain() is the exception.
- * They are called after the callback in which the program asked for something,
- * so what it takes back meanwhile is never asked of you.  They may call
- * anything on a transport below.
+ * A function of the table must not call the functions at the end of this file,
+ * because they call the program; drain() is the exception.  It may call any
+ * function on the transport below.  The library calls the functions of the
+ * table after the callback in which the program asked for something has
+ * returned.  So what the program takes back in the same callback is never asked
+ * of you.  Everything happens in the thread that runs the reactor.
  */
 #ifndef PLAIT_TRANSPORT_OPS_H
 #define PLAIT_TRANSPORT_OPS_H
@@ -29,7 +30,7 @@ extern "C" {
 
 struct plait_transport_ops;
 
-/* Embedded first by each kind of transport.  Read only. */
+/* Each kind of transport embeds this first.  Only read its fields. */
 struct plait_transport {
 	const struct plait_transport_ops *ops;
 	struct plait_reactor *reactor;
@@ -37,195 +38,213 @@ struct plait_transport {
 	uintptr_t reserved[1];		 /* zero */
 };
 
-/* What want() is told.  A transport begins with nothing that is wanted. */
+/* What want() is told.  At first nothing is wanted. */
 enum plait_transport_wants {
-	/* received() and read_lost(), when there is something to tell. */
+	/* Call received() and read_lost() when there is something to tell. */
 	PLAIT_TRANSPORT_WANTS_INPUT = 1,
-	/* writable(), when send() would take more. */
+	/* Call writable() when send() would take more. */
 	PLAIT_TRANSPORT_WANTS_ROOM = 2,
 	/*
-	 * No input, but its end all the same if nothing is before that, and
-	 * a loss: for a kind that can find out without reading.
+	 * Nobody reads now.  If you can find out without reading, tell the end
+	 * of the input if no input is before it, and tell a loss.
 	 */
 	PLAIT_TRANSPORT_WANTS_END = 4
 };
 
 /* How a transport ends. */
 enum plait_transport_end {
-	PLAIT_TRANSPORT_END_SENT,   /* in order: all was sent */
-	PLAIT_TRANSPORT_END_FAILED, /* nothing is unsent, but it was not closed
-				     */
-	PLAIT_TRANSPORT_END_RESET   /* the peer may not take what it got for all
-				     */
+	PLAIT_TRANSPORT_END_SENT,   /* closed in order: all was sent */
+	PLAIT_TRANSPORT_END_FAILED, /* broken, but no output was lost here */
+	PLAIT_TRANSPORT_END_RESET   /* output was dropped: the peer must not
+				       believe that it got everything */
 };
 
-/* ... and when. */
+/* When a transport ends: what end() returns. */
 enum plait_transport_ended {
-	/* Now.  The protocol is told in this turn or the next. */
+	/* Now.  The protocol is told in this turn or in the next turn. */
 	PLAIT_TRANSPORT_ENDED,
-	/* Later: you call plait_transport_lost(), and soon. */
+	/* Later.  You will call plait_transport_lost() soon. */
 	PLAIT_TRANSPORT_ENDS_LATER,
 	/*
-	 * Now, but what it has stays, so that nothing that is on its way is
-	 * destroyed, until plait_transport_gone(); linger_timeout at most.
+	 * Now, but the struct must stay until you call plait_transport_gone(),
+	 * so that bytes on their way are not destroyed.  The library waits for
+	 * linger_timeout at most.
 	 */
 	PLAIT_TRANSPORT_LINGERS
 };
 
 /*
- * What may be NULL is done as it says; "below" is for a transport that wraps
- * another, and does the same on that.
+ * Each comment says what happens if the member is NULL.  "Below" means that the
+ * library does the same to the transport below, if this transport wraps one.
+ * The table must stay valid as long as a transport uses it.
  */
 struct plait_transport_ops {
 	const char *name; /* "tcp" */
 	size_t size;	  /* of the whole struct; 0: the base alone */
 
 	/*
-	 * Comes first, from plait_transport_new(), when the struct is zeroed:
-	 * to construct what it owns.  The base is filled again when this has
-	 * returned, so a C++ constructor may run over the whole struct.
+	 * Is called first, by plait_transport_new(), when the struct is zeroed,
+	 * to construct what the struct owns.  The base is filled in again after
+	 * it has returned, so a C++ constructor may run over the whole struct.
 	 * Returns 0, or -errno: then the struct is freed without done(), and
-	 * plait_transport_new() gives NULL with that errno.
+	 * plait_transport_new() returns NULL with that errno.  NULL: nothing is
+	 * constructed.
 	 */
 	int (*init)(struct plait_transport *t);
 
 	/*
-	 * Takes as many bytes as can go now, and returns how many, 1 at least;
-	 * -EAGAIN: none now; another -errno: the connection is broken.  After
-	 * less than all and after -EAGAIN it is called again when you have
-	 * called writable(); and now and then while it closes, to see whether
-	 * the other end still takes something.  NULL: below, uncopied.
+	 * Takes as many bytes as can go now, and returns how many: 1 at least.
+	 * Returns -EAGAIN if it can take none now; any other -errno breaks the
+	 * connection.  If it has not taken everything, it is called again after
+	 * you have called writable().  While the transport closes it is also
+	 * called now and then, to see whether the other end still takes
+	 * something.  NULL: below, without a copy.
 	 */
 	ssize_t (*send)(struct plait_transport *t, const struct iovec *pieces,
 			int n);
 
 	/*
-	 * What is to be told from now on, of enum plait_transport_wants; called
-	 * when that has changed.  0 or -errno: then the connection is lost.
-	 * What is received all the same is kept until somebody wants it.
-	 * NULL: below; else nothing is done.
+	 * Is called when the set of enum plait_transport_wants, of what you are
+	 * to tell from now on, has changed.  Returns 0; -errno ends the
+	 * connection.  The library keeps what you receive although it is not
+	 * wanted, until it is wanted.  NULL: below; else nothing is done.
 	 */
 	int (*want)(struct plait_transport *t, unsigned wants);
 
 	/*
-	 * Bytes that send() has taken and that you have not sent yet, beside
-	 * those of a transport below.  They count as pending, and hold up a
-	 * close.  Call writable() when there are fewer.  NULL: none.
+	 * Returns how many bytes send() has taken that you have not sent yet,
+	 * without those that wait in a transport below.  They count as unsent,
+	 * and a close waits for them.  Call writable() when there are fewer.
+	 * NULL: 0.
 	 */
 	size_t (*unsent)(const struct plait_transport *t);
 
 	/*
-	 * Everything is sent: tells the peer that this half is closed.  0, or
-	 * -EINPROGRESS: later, then you call write_lost().  NULL: below; else
-	 * nothing is done.
+	 * Is called when everything is sent: tells the peer that this half is
+	 * closed.  Returns 0, or -EINPROGRESS if that takes time; then call
+	 * write_lost() when it is done.  NULL: below; else nothing is done.
 	 */
 	int (*shut)(struct plait_transport *t);
 
 	/*
-	 * It ends, in that way; at last in done().  Called again, with
-	 * PLAIT_TRANSPORT_END_RESET or PLAIT_TRANSPORT_END_FAILED, if it is
-	 * aborted while it ends later.  Not called if it is you who calls
-	 * lost().  NULL: closes or aborts the one below, and is over when that
-	 * is; else PLAIT_TRANSPORT_ENDED.
+	 * Ends the transport in that way; done() follows.  If the transport is
+	 * aborted after end() has returned PLAIT_TRANSPORT_ENDS_LATER, end() is
+	 * called again, with PLAIT_TRANSPORT_END_RESET or
+	 * PLAIT_TRANSPORT_END_FAILED.  It is not called if you call lost().
+	 * NULL: the transport below is closed or aborted, and this transport is
+	 * lost with it; else PLAIT_TRANSPORT_ENDED.
 	 */
 	enum plait_transport_ended (*end)(struct plait_transport *t,
 					  enum plait_transport_end how);
 
 	/*
-	 * For input that you have or can get at once.  has_input() says that
-	 * there is some; drain() delivers a part with received(), once, and
-	 * returns false if there was none.  Called when sending has failed, so
-	 * that what had come is not lost with the connection.  NULL: there
-	 * is none.
+	 * These are called when sending has failed, so that input which had
+	 * come before is not lost with the connection.  has_input() returns
+	 * true if you have input or can get some at once.  drain() calls
+	 * received() once, with a part of it, and returns false if there was no
+	 * input.  NULL: there is no input.
 	 */
 	bool (*has_input)(struct plait_transport *t);
 	bool (*drain)(struct plait_transport *t);
 
-	/* As the calls of transport.h.  NULL: below; else false, -ENOTCONN. */
+	/*
+	 * These do what the functions of transport.h of these names do.
+	 * NULL: below; else false or -ENOTCONN.
+	 */
 	bool (*peer_has_closed)(const struct plait_transport *t);
 	int (*host)(struct plait_transport *t, struct plait_address *ret);
 	int (*peer)(struct plait_transport *t, struct plait_address *ret);
 
-	/* As setsockopt().  NULL: below; else -ENOTSUP. */
+	/* As setsockopt(); returns 0 or -errno.  NULL: below; else -ENOTSUP. */
 	int (*set_option)(struct plait_transport *t, int level, int option,
 			  int value);
 
 	/*
-	 * Comes last: stops watches and timers, closes descriptors, and frees
-	 * what the struct owns, but not the struct.  In a child made by fork()
-	 * that frees the reactor it comes without any other call, and possibly
-	 * inside of a callback.
+	 * Is called last: stops watches and timers, closes descriptors, and
+	 * frees what the struct owns, but not the struct.  In a child made by
+	 * fork() that frees the reactor, it is the only call, and it may come
+	 * inside a callback.  NULL: nothing is done.
 	 */
 	void (*done)(struct plait_transport *t);
 	uintptr_t reserved[8]; /* zero */
 };
 
 /*
- * A new transport with that table, zeroed behind the base; given, until it is
- * made.  below is one that it wraps, or NULL: connected, of the same reactor,
- * borrowed, and wrapped by no other.  NULL with errno: ENOMEM, ECHILD in a
- * child made by fork(), ENOTCONN if below is not made, or lost.
+ * Gives a new transport with the table ops, zeroed behind the base.  The caller
+ * owns it until plait_transport_made().  below is the transport that it wraps,
+ * borrowed, or NULL; it must be connected, of the same reactor, and not wrapped
+ * by another transport.  Returns NULL with errno: ENOMEM; ECHILD in a child
+ * made by fork(); ENOTCONN if below is not connected yet, or is lost.
  */
 struct plait_transport *
 plait_transport_new(const struct plait_transport_ops *ops,
 		    struct plait_reactor *r, struct plait_transport *below);
 
-/* The one that t wraps; NULL if there is none, or it is lost. */
+/*
+ * Returns the transport that t wraps, borrowed; NULL if t wraps none, or if
+ * that transport is lost.
+ */
 struct plait_transport *plait_transport_below(const struct plait_transport *t);
 
 /*
- * The one that wraps t; NULL if there is none, or it has ended before t: then
- * whoever has ended it closes t.
+ * Returns the transport that wraps t, borrowed; NULL if no transport wraps t,
+ * or if that transport has ended before t: then the code that has ended it must
+ * close t.
  */
 struct plait_transport *plait_transport_above(const struct plait_transport *t);
 
-/* Calls done() and frees one that was not made.  Nothing if *tp is NULL. */
+/*
+ * Frees a transport that plait_transport_made() has not taken: calls done() and
+ * sets *tp to NULL.  Does nothing if *tp is NULL.
+ */
 void plait_transport_free(struct plait_transport **tp);
 
 /*
- * The rest call the protocol.  From the loop or from outside, but never from
- * a function of the table.  After t is lost all do nothing; t itself is good
- * until you return to the loop.
+ * The functions from here on call the protocol.  Call them in the loop or
+ * outside it, but never in a function of the table.  After t is lost they all
+ * do nothing; the pointer t is valid until you return to the loop.
  *
- * Takes the protocol, and is the reactor's from here on: calls
- * connection_made().
+ * plait_transport_made() takes the protocol p and calls connection_made().
+ * From then on the reactor owns t.
  */
 void plait_transport_made(struct plait_transport *t, struct plait_protocol *p);
 
 /*
- * Some bytes have come: borrowed.  If they are not wanted, or the protocol is
- * in a callback, they are kept (copied) until they are.
+ * Delivers len bytes, borrowed for the call.  If they are not wanted, or a
+ * callback of the protocol is running, they are copied and delivered later.
  */
 void plait_transport_received(struct plait_transport *t, const void *data,
 			      size_t len);
 
-/* The peer has closed its sending half, behind all that was received. */
+/* Tells that the peer has closed its sending half after all those bytes. */
 void plait_transport_read_lost(struct plait_transport *t);
 
-/* shut() is done, which had returned -EINPROGRESS. */
+/* Tells that what shut() began, when it returned -EINPROGRESS, is done. */
 void plait_transport_write_lost(struct plait_transport *t);
 
-/* send() takes more, or unsent() says less. */
+/* Tells that send() would take more, or that unsent() returns less. */
 void plait_transport_writable(struct plait_transport *t);
 
 /*
- * Nothing can be sent any more, for that reason, borrowed.  What has come is
- * delivered, a paused reader is waited for (linger_timeout at most), then the
- * protocol is told.
+ * Tells that nothing can be sent any more; why is the reason, borrowed.  What
+ * has come is delivered first; if reading is paused, the library waits for it
+ * to be resumed, linger_timeout at most.  Then connection_lost() is called.
  */
 void plait_transport_broken(struct plait_transport *t,
 			    const struct plait_failure *why);
 
 /*
- * It is over, for that reason, borrowed: tells the protocol before this
- * returns, unless that is in a callback.  The first reason is the one that is
- * told.  A transport that wraps another is lost with that by itself, when the
- * other's protocol has been told, and for the same reason.
+ * Tells that the connection is over; why is the reason, borrowed.  The protocol
+ * is told before this function returns or, if one of its callbacks is running,
+ * after that callback.  If there was a reason before, the protocol is told that
+ * reason.  A transport that wraps another needs no call: when the transport
+ * below is lost, its protocol is told, and then the transport above is lost for
+ * the same reason.
  */
 void plait_transport_lost(struct plait_transport *t,
 			  const struct plait_failure *why);
 
-/* It lingers no longer. */
+/* Ends the lingering that end() began with PLAIT_TRANSPORT_LINGERS. */
 void plait_transport_gone(struct plait_transport *t);
 
 #ifdef __cplusplus

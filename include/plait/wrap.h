@@ -1,12 +1,14 @@
 /*
- * Wrappers stand between a connection and the protocol of another factory,
- * which cannot tell: Twisted's WrappingFactory and ProtocolWrapper.  They
- * stack, on ports and on connectors.  limit.h and throttle.h are two.
+ * A wrapper stands between a connection and the protocol of another factory,
+ * and that protocol cannot tell: Twisted's WrappingFactory and ProtocolWrapper.
+ * Wrappers stack, on ports and on connectors.  limit.h and throttle.h are
+ * wrappers.
  *
- * For each connection there are four: the transport below, which may be a
- * wrapper's too; the wrapper, which is its protocol; the transport above,
- * which is the wrapper's own; and the inner protocol, which has that one.
- * What nobody changes passes, in both directions.
+ * Each wrapped connection has four objects, from the network upwards: the
+ * transport below, which may belong to another wrapper; the wrapper, which is
+ * the protocol of the transport below; the transport above, which belongs to
+ * the wrapper; and the inner protocol, whose transport is the transport above.
+ * What the wrapper does not change passes, in both directions.
  *
  *	struct counter {
  *		struct plait_wrapper base;
@@ -51,20 +53,23 @@
 extern "C" {
 #endif
 
-/* Embed it first.  Read only. */
+/* Embed it first in your own struct.  Only read its fields. */
 struct plait_wrapper {
 	struct plait_protocol base;
-	struct plait_protocol *inner; /* built; NULL once it has a transport */
-	/* NULL until connection_made().  One that the wrapper ends before that
-	   below goes first: then ask plait_transport_above(). */
+	/* The inner protocol until it is connected, then NULL. */
+	struct plait_protocol *inner;
+	/* NULL until connection_made().  Do not use it after the wrapper has
+	   ended it before the transport below: ask plait_transport_above(). */
 	struct plait_transport *above;
 	uintptr_t reserved[2]; /* zero */
 };
 
 /*
- * Makes the transport above, so that a wrapper's own connection_made() can set
- * up what is behind its base, and calls plait_wrapper_connection_made() then.
- * Borrowed; NULL with no memory, and then the connection is aborted.
+ * Makes the transport above and returns it, borrowed.  A wrapper whose
+ * transport has more in its struct than the base calls this in its own
+ * connection_made(), sets up the rest, and then calls
+ * plait_wrapper_connection_made().  With no memory it returns NULL and aborts
+ * the connection.
  */
 struct plait_transport *plait_wrapper_transport(struct plait_protocol *p);
 
@@ -76,9 +81,9 @@ struct plait_transport *plait_wrapper_transport(struct plait_protocol *p);
 	.write_connection_lost = plait_wrapper_write_connection_lost
 
 /*
- * inner is borrowed, for as long as the wrapping factory is in use.  transport
- * is the table of the transport above, which must stay valid for ever; NULL:
- * one that passes everything.
+ * inner is the factory that is wrapped; it is borrowed as long as the wrapping
+ * factory is in use.  transport is the table of the transports above, which
+ * must stay valid for ever; NULL means a table that passes everything.
  */
 struct plait_wrapping_factory {
 	struct plait_factory base;
@@ -99,9 +104,11 @@ struct plait_wrapping_factory {
 	.port_closed = plait_wrapping_factory_port_closed
 
 /*
- * For the tables: see the macros.  A wrapper that has one of these callbacks
- * itself names all of them, and base_size, in place of the macro, and calls the
- * function of that name from its own.  The inner factory is told of everything.
+ * The functions of the two macros.  They pass everything on, and the wrapping
+ * factory tells the inner factory of everything.  A wrapper that has one of
+ * these callbacks itself does not use the macro: its table names all of these
+ * functions, and base_size, and its own callback calls the function that it
+ * replaces.
  */
 void plait_wrapper_connection_made(struct plait_protocol *p);
 void plait_wrapper_data_received(struct plait_protocol *p, const void *data,
