@@ -270,6 +270,14 @@ TEST(works_before_the_connection, PURE)
 	plait_protocol_free(&p);
 }
 
+TEST(put_back_outside_of_a_step_calls_it, PURE)
+{
+	begin(take_wanted);
+	wanted = 2;
+	plait_input_put_back(input, protocol, take_wanted, "ab", 2);
+	assert_trace("took(ab)");
+}
+
 /*
  * The receivers of the library, as they are without a word: with no size of
  * their own, and with no connection.

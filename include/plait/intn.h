@@ -1,12 +1,12 @@
 /*
- * Protocols of strings that follow their length, an unsigned number of 1, 2
- * or 4 bytes in network order.  A string is at most 99,999 bytes long unless
- * max_length says otherwise, and never longer than its prefix can say.
- * Nothing is allocated for a string before its bytes come in; with no memory
- * the connection is aborted.
+ * Receivers of prefixed strings: before each string the peer sends its length,
+ * an unsigned number of 1, 2 or 4 bytes in network order.  A string is at most
+ * max_length bytes long, by default 99,999, and not longer than a prefix of so
+ * many bytes can say.  Memory for a string is allocated only when its bytes
+ * come; if there is none, the connection is aborted.
  *
- * Made as a line receiver is (line.h): embed struct plait_intn_receiver
- * first, and put PLAIT_INTN_RECEIVER into the base table.
+ * Make a receiver as in line.h: embed struct plait_intn_receiver first, and put
+ * PLAIT_INTN_RECEIVER into the base table.
  */
 #ifndef PLAIT_INTN_H
 #define PLAIT_INTN_H
@@ -20,10 +20,10 @@ extern "C" {
 struct plait_intn_receiver;
 
 /*
- * string_received() gets each string, borrowed for the call.
- * length_limit_exceeded() is told once the length that was announced; left
- * out, or after it has returned, the connection is lost.  Nothing is
- * delivered any more once the connection is being lost.
+ * string_received() gets each string, borrowed for the call.  If the peer
+ * announces a string that is too long, length_limit_exceeded() is called once,
+ * with the length that was announced; it may be NULL.  Then the connection is
+ * lost.  After the connection has begun to be lost, no function is called.
  */
 struct plait_intn_receiver_ops {
 	struct plait_protocol_ops base;
@@ -51,16 +51,17 @@ struct plait_intn_receiver {
 };
 
 /*
- * Holds delivery, also of strings that have come in already, and reading; and
- * lets go.  What was held is delivered from inside resume, unless that is
- * called from inside a callback.
+ * plait_intn_receiver_pause() pauses reading, and the delivery of strings that
+ * have come already.  plait_intn_receiver_resume() delivers these strings
+ * before it returns, or, if it is called in a callback, after that callback,
+ * and resumes reading.
  */
 void plait_intn_receiver_pause(struct plait_intn_receiver *p);
 void plait_intn_receiver_resume(struct plait_intn_receiver *p);
 
 /*
- * Writes it after its length, copied.  0, or -EMSGSIZE if the prefix cannot
- * say so much: then nothing is written.
+ * Writes the length len and then len bytes, copied.  Returns 0, or -EMSGSIZE if
+ * len is too large for the prefix; then nothing is written.
  */
 int plait_intn_receiver_send(struct plait_intn_receiver *p, const void *data,
 			     size_t len);

@@ -1,6 +1,6 @@
 /*
- * A factory that limits how many connections there are at a time, in total
- * and of one address, for any factory that it wraps: Twisted's
+ * A limited factory wraps any other factory and limits how many connections
+ * that factory has at a time, in total and from one address.  It is Twisted's
  * LimitTotalConnectionsFactory, and more.
  *
  *	struct plait_limited_factory limited = {
@@ -11,8 +11,8 @@
  *	plait_limited_factory_init(&limited, &echo);
  *	plait_listen_tcp(r, 10000, &limited.base.base, NULL, NULL);
  *
- * It may be given to several ports and connectors, which it counts together,
- * and wrap or be wrapped by other wrappers.
+ * Several ports and connectors may use one limited factory: their connections
+ * are counted together.  It may wrap other wrappers, and they may wrap it.
  */
 #ifndef PLAIT_LIMIT_H
 #define PLAIT_LIMIT_H
@@ -24,11 +24,11 @@
 extern "C" {
 #endif
 
-/* What happened because of a limit. */
+/* Which limit was reached, and what happened. */
 enum plait_limited {
-	PLAIT_LIMITED_TOTAL,   /* one was refused: max_connections */
-	PLAIT_LIMITED_ADDRESS, /* one was refused: max_per_address */
-	PLAIT_LIMITED_PORTS    /* the ports accept no more for now */
+	PLAIT_LIMITED_TOTAL,   /* max_connections: a connection was refused */
+	PLAIT_LIMITED_ADDRESS, /* max_per_address: a connection was refused */
+	PLAIT_LIMITED_PORTS    /* max_connections: the ports wait */
 };
 
 struct plait_limited_factory {
@@ -37,13 +37,15 @@ struct plait_limited_factory {
 	unsigned max_per_address; /* 0: no limit */
 	bool wait;		  /* at max_connections the ports wait */
 	/*
-	 * Told of each time that a limit is reached: of the peer that was
-	 * refused, or of the last that came in; borrowed.  NULL: only counted.
+	 * Is called each time a limit is reached.  peer, borrowed, is the peer
+	 * that was refused or, if the ports wait, the last peer that was
+	 * accepted.  NULL: the events are only counted.
 	 */
 	void (*limited)(struct plait_limited_factory *f,
 			enum plait_limited what,
 			const struct plait_address *peer);
-	/* Read only: how many there are, and how often a limit was reached. */
+	/* Only read these: how many connections there are now, and how often a
+	   limit was reached. */
 	unsigned connections;
 	uint64_t refused_total, refused_address, waits;
 	/* private */
@@ -55,35 +57,38 @@ struct plait_limited_factory {
 };
 
 /*
- * Makes f, zeroed but for its settings, ready to wrap inner, which is borrowed
- * for as long as f is in use.
+ * Makes f ready to wrap inner.  Before the call, set the first three fields and
+ * limited(), and zero the rest.  inner is borrowed as long as f is in use.
  *
- * A peer counts by its IPv4 address, or by the first 64 bits of its IPv6
- * address, which is what a single client is usually given.  An IPv4 client of
- * a port on "::" counts as IPv4.  One without an address counts in total only.
+ * At max_connections a new connection is refused: it is accepted, and closed at
+ * once.  If wait is true, the ports of f stop accepting instead, as by
+ * plait_port_pause_accepting(), until a connection is gone; new clients wait in
+ * the backlog of the kernel.  A connector does not wait: its connection is
+ * refused, as if the factory had built no protocol.
  *
- * At max_connections a new connection is refused: accepted, and closed at once.
- * With wait, its ports stop accepting instead, as by
- * plait_port_pause_accepting(), until one of the connections is gone; new
- * clients wait in the backlog of the kernel.  A connector does not wait: it is
- * refused, as it is when the factory builds no protocol.  At max_per_address a
- * new connection is always refused, as one client must not hold up the others.
+ * At max_per_address a new connection is always refused, because one client
+ * must not keep the others waiting.  Peers have the same address if they have
+ * the same IPv4 address, or if the first 64 bits of their IPv6 addresses are
+ * the same, because a single client is usually given that many addresses.  An
+ * IPv4 client of a port on "::" counts as IPv4.  A peer without an address
+ * counts only for max_connections.
  *
- * A connection counts from before its protocol is built until that was freed.
+ * A connection counts from before its protocol is built until the protocol was
+ * freed.
  */
 void plait_limited_factory_init(struct plait_limited_factory *f,
 				struct plait_factory *inner);
 
 /*
- * Frees what f still holds.  That is something only in a child made by fork(),
- * which is not told of the end of ports; else all went with the last port and
- * the last connection, and this does nothing.
+ * Frees what f still holds.  It is needed only in a child made by fork(), where
+ * f is not told that its ports end.  Elsewhere f frees everything with its last
+ * port and its last connection, and this does nothing.
  */
 void plait_limited_factory_done(struct plait_limited_factory *f);
 
 /*
- * The connections of the network that this address is in, now; 0 if
- * max_per_address is 0.
+ * Returns how many connections there are now from the address of peer,
+ * borrowed; 0 if max_per_address is 0.
  */
 unsigned
 plait_limited_factory_connections_of(const struct plait_limited_factory *f,

@@ -1,7 +1,8 @@
 /*
- * Protocols of lines.  A line ends in a delimiter, by default "\r\n", and is
- * at most 16,384 bytes long without it.  How its bytes are cut makes no
- * difference: the events are those of a peer that sends byte by byte.
+ * Line receivers are protocols whose input is lines.  A line ends in a
+ * delimiter, by default "\r\n", and is at most 16,384 bytes long without it.
+ * How the bytes of a line are divided into chunks makes no difference: the
+ * callbacks are the same as if the peer had sent each byte alone.
  *
  *	struct chat {
  *		struct plait_line_receiver base;
@@ -20,9 +21,9 @@
  * calls plait_line_receiver_data_received() and plait_line_receiver_done() from
  *them.
  *
- * A receiver keeps at most the unfinished line, max_length and a delimiter;
- * while it is paused, also the chunk that it was paused in.  With no memory
- * the connection is aborted.
+ * A receiver keeps at most one unfinished line, of max_length bytes and a
+ * delimiter; while it is paused, it also keeps the chunk in which it was
+ *paused. If there is no memory, the connection is aborted.
  */
 #ifndef PLAIT_LINE_H
 #define PLAIT_LINE_H
@@ -36,12 +37,13 @@ extern "C" {
 struct plait_line_receiver;
 
 /*
- * line_received() gets each line without its delimiter, borrowed for the
- * call and followed by no NUL.  raw_data_received() gets what comes in raw
- * mode.  line_length_exceeded() gets the beginning of a line that is too
- * long: max_length bytes and as many more as a delimiter has; what follows
- * them is taken for the next line.  Left out, the connection is lost.
- * Nothing is delivered any more once the connection is being lost.
+ * line_received() gets each line without its delimiter; line is borrowed for
+ * the call, and no NUL follows it.  raw_data_received() gets the bytes that
+ * come in raw mode, borrowed for the call.  line_length_exceeded() gets the
+ * beginning of a line that is too long: max_length bytes and as many more as
+ * the delimiter has.  The bytes after those are the beginning of the next line.
+ * If it is NULL, the connection is lost.  After the connection has begun to be
+ * lost, no function is called.
  */
 struct plait_line_receiver_ops {
 	struct plait_protocol_ops base;
@@ -54,7 +56,7 @@ struct plait_line_receiver_ops {
 	uintptr_t reserved[8]; /* zero */
 };
 
-/* The functions that the table of every line receiver must name. */
+/* Members that the table of every line receiver must name. */
 #define PLAIT_LINE_RECEIVER                                                    \
 	.data_received = plait_line_receiver_data_received,                    \
 	.done = plait_line_receiver_done,                                      \
@@ -67,7 +69,7 @@ struct plait_line_receiver_ops {
 struct plait_line_receiver {
 	struct plait_protocol base;
 	const char *delimiter; /* borrowed; NULL: "\r\n" */
-	size_t delimiter_size; /* 0: as strlen() says */
+	size_t delimiter_size; /* 0: strlen(delimiter) */
 	size_t max_length;     /* 0: 16,384 */
 	/* private */
 	struct plait_input input;
@@ -76,33 +78,36 @@ struct plait_line_receiver {
 };
 
 /*
- * Raw mode, from the next byte on; and back to lines.  In raw mode all that
- * there is of a chunk is delivered at once.  extra, copied, is taken for input
- * that comes before what is still to be delivered: the end of what
- * raw_data_received() got and is not meant for it, which costs no copy.
+ * plait_line_receiver_set_raw_mode() changes to raw mode, from the next byte
+ * on: raw_data_received() gets all bytes of a chunk at once.  The bytes of an
+ * unfinished line become raw, too.  plait_line_receiver_set_line_mode() changes
+ * back to lines.  Its extra bytes are received again, before what is not yet
+ * delivered: pass the end of what raw_data_received() got, if it is not raw.
+ * extra is copied, unless it is that end.
  *
- * May be called from inside the callbacks: nothing recurses.  Called from
- * outside of them, set_line_mode() delivers from inside, unless it is paused;
- * set_raw_mode() waits for the next chunk, and what has come of an unfinished
- * line is raw, too.
+ * Both may be called in the callbacks, which are not nested by that.  If
+ * plait_line_receiver_set_line_mode() is called elsewhere and the receiver is
+ * not paused, it delivers lines before it returns; after
+ * plait_line_receiver_set_raw_mode() bytes are delivered with the next chunk.
  */
 void plait_line_receiver_set_raw_mode(struct plait_line_receiver *p);
 void plait_line_receiver_set_line_mode(struct plait_line_receiver *p,
 				       const void *extra, size_t len);
 
 /*
- * Moves all that has come in and was not delivered, an unfinished line and in
- * a callback also the rest of the chunk, to the end of buf, which may be NULL:
- * then it is dropped.  0, or an error of plait_buf_append(): then all is as it
- * was.
+ * Moves all input that was not delivered to the end of buf: an unfinished line
+ * and, in a callback, the rest of the chunk.  The caller keeps buf.  If buf is
+ * NULL, the input is dropped.  Returns 0, or an error of plait_buf_append();
+ * then nothing changes.
  */
 int plait_line_receiver_clear_buffer(struct plait_line_receiver *p,
 				     struct plait_buf *buf);
 
 /*
- * Holds delivery, also of lines that have come in already, and reading; and
- * lets go.  What was held is delivered from inside resume, unless that is
- * called from inside a callback.
+ * plait_line_receiver_pause() pauses reading, and the delivery of lines that
+ * have come already.  plait_line_receiver_resume() delivers these lines before
+ * it returns, or, if it is called in a callback, after that callback, and
+ * resumes reading.
  */
 void plait_line_receiver_pause(struct plait_line_receiver *p);
 void plait_line_receiver_resume(struct plait_line_receiver *p);
@@ -117,7 +122,7 @@ void plait_line_receiver_data_received(struct plait_protocol *p,
 void plait_line_receiver_done(struct plait_protocol *p);
 
 /*
- * The same for protocols that have nothing but lines: no raw mode, no pause.
+ * Line-only receivers are for protocols that need neither raw mode nor pausing.
  * Put PLAIT_LINE_ONLY_RECEIVER into the base table.
  */
 struct plait_line_only_receiver;

@@ -1,12 +1,13 @@
 /*
- * Protocols of netstrings, "LENGTH:BYTES,".  A string is at most 99,999 bytes
- * long unless max_length says otherwise; whatever is no netstring, or too
- * long, loses the connection.  A length has no sign, no blank and no needless
- * zero.  Nothing is allocated for a string before its bytes come in; with no
- * memory the connection is aborted.
+ * Netstring receivers are protocols whose input is netstrings, "LENGTH:BYTES,".
+ * A length has no sign, no blank and no leading zero.  A string is at most
+ * max_length bytes long, by default 99,999.  If the peer sends something that
+ * is not a netstring, or a longer one, the connection is lost.  Memory for a
+ * string is allocated only when its bytes come; if there is none, the
+ * connection is aborted.
  *
- * Made as a line receiver is (line.h): embed struct plait_netstring_receiver
- * first, and put PLAIT_NETSTRING_RECEIVER into the base table.
+ * Make a receiver as in line.h: embed struct plait_netstring_receiver first,
+ * and put PLAIT_NETSTRING_RECEIVER into the base table.
  */
 #ifndef PLAIT_NETSTRING_H
 #define PLAIT_NETSTRING_H
@@ -20,10 +21,10 @@ extern "C" {
 struct plait_netstring_receiver;
 
 /*
- * string_received() gets each string, borrowed for the call.
- * parse_failed() is told once that the peer sent no netstring; left out, or
- * after it has returned, the connection is lost.  Nothing is delivered any
- * more once the connection is being lost.
+ * string_received() gets each string, borrowed for the call.  parse_failed() is
+ * called once if the peer sends something that is not a netstring, or a
+ * netstring that is too long; it may be NULL.  Then the connection is lost.
+ * After the connection has begun to be lost, no function is called.
  */
 struct plait_netstring_receiver_ops {
 	struct plait_protocol_ops base;
@@ -49,14 +50,15 @@ struct plait_netstring_receiver {
 };
 
 /*
- * Holds delivery, also of strings that have come in already, and reading; and
- * lets go.  What was held is delivered from inside resume, unless that is
- * called from inside a callback.
+ * plait_netstring_receiver_pause() pauses reading, and the delivery of strings
+ * that have come already.  plait_netstring_receiver_resume() delivers these
+ * strings before it returns, or, if it is called in a callback, after that
+ * callback, and resumes reading.
  */
 void plait_netstring_receiver_pause(struct plait_netstring_receiver *p);
 void plait_netstring_receiver_resume(struct plait_netstring_receiver *p);
 
-/* Writes it as a netstring, copied. */
+/* Writes len bytes as a netstring, copied. */
 void plait_netstring_receiver_send(struct plait_netstring_receiver *p,
 				   const void *data, size_t len);
 

@@ -1,5 +1,5 @@
 /*
- * The frame of a program whose main is a deferred.
+ * Runs a program whose main function returns a deferred.
  */
 #ifndef PLAIT_REACT_H
 #define PLAIT_REACT_H
@@ -11,22 +11,29 @@
 extern "C" {
 #endif
 
-/* Begins the program's work and returns what it waits for. */
+/*
+ * Begins the work of the program, and returns a value, a failure, or with
+ * plait_chain() the deferred of the work.
+ */
 typedef plait_value plait_react_main(struct plait_reactor *r, void *arg);
 
 /*
- * Makes a reactor, runs it, calls main in it, waits for what that returns,
- * stops, and returns the exit status: 0; 1 for a failure, which is told to
- * the unhandled hook, or if there is no reactor; n for plait_exit(n), which is
- * not told.  If a signal stops the reactor, or plait_reactor_stop() does, the
- * shutdown begins with cancelling what main returned and waits for its end; a
- * cancellation that comes of that is status 0.
+ * Makes a reactor, runs it, calls main(r, arg) in it, waits until the deferred
+ * that main has returned has fired, stops and frees the reactor, and returns
+ * the exit status of the program: 0 for a value; n for the failure of
+ * plait_exit(n); 1 for any other failure, or if the reactor could not be made
+ * or run, which the unhandled hook is told.
+ *
+ * If a signal or plait_reactor_stop() stops the reactor, the shutdown begins by
+ * cancelling the deferred that main has returned, and waits until it has fired;
+ * if it fails with the cancellation, the status is 0.
  */
 int plait_react(plait_react_main *main, void *arg);
 
 /*
- * ExitError: makes plait_react() return that status.  Its detail is the
- * status, an int; see plait_failure_detail().
+ * plait_exit() makes a failure of the kind ExitError, with which plait_react()
+ * returns that status.  The detail of the failure is the status, an int; see
+ * plait_failure_detail().
  */
 extern const struct plait_error plait_error_exit;
 plait_value plait_exit(int status, const char *where);

@@ -1,9 +1,11 @@
 /*
- * To test protocols with no socket and no sleep: a reactor that needs no
- * descriptor and whose clock you move, and a transport that records.
+ * How to test protocols without sockets and without sleeping: a reactor that
+ * has no descriptors and whose clock the test moves, and a transport that
+ * records what is written.
  *
- * On such a reactor plait_listen_tcp() and plait_connect_tcp() work and
- * connect to nobody: you play the network.
+ * On a testing reactor plait_listen_tcp() and plait_connect_tcp() work, but
+ * connect to nobody: the test plays the network.  A reactor, port, connector or
+ * transport that is not a testing one aborts.
  */
 #ifndef PLAIT_TESTING_H
 #define PLAIT_TESTING_H
@@ -16,41 +18,47 @@ extern "C" {
 #endif
 
 /*
- * A reactor with a virtual clock that starts at 0 and no descriptors, given;
- * NULL with errno set.  Freed by plait_reactor_free().  Its turns never wait:
- * plait_reactor_run() jumps from timer to timer, and stops with -EDEADLK if
- * there is nothing left that could ever happen.
+ * Gives a testing reactor, or NULL with errno set to ENOMEM.  The caller frees
+ * it with plait_reactor_free().  Its virtual clock starts at 0 seconds.  Its
+ * turns never wait: plait_reactor_run() moves the clock from timer to timer,
+ * and returns -EDEADLK if nothing is left that could ever happen.
  */
 struct plait_reactor *plait_testing_reactor_new(void);
 
 /*
- * Moves the clock by that many seconds, then runs turns until nothing is
- * due.  Timers that run see the final time, as Twisted's Clock has it.
+ * Moves the clock by that many seconds, then does turns until nothing is due.
+ * All timers that run see the final time, as with Twisted's Clock.
  */
 void plait_testing_advance(struct plait_reactor *r, double seconds);
 
 /*
- * A recording transport with a protocol that the factory built, connected:
- * borrowed until the reactor is freed, also after the connection was lost.
- * NULL if the factory built none.
+ * Has the factory f build a protocol, and connects the protocol with a
+ * recording transport.  Returns the transport, borrowed until the reactor is
+ * freed: it may be used even after the connection was lost.  Returns NULL if
+ * the factory built no protocol.
  */
 struct plait_transport *plait_testing_connect(struct plait_reactor *r,
 					      struct plait_factory *f);
 
 /*
- * The protocol of a recording transport, borrowed; NULL after the loss.  Of one
- * that is wrapped it is the inner protocol; and all functions here take the
- * inner one's transport, too.
+ * Returns the protocol of a recording transport, borrowed; NULL after the
+ * connection was lost.  If the protocol is wrapped, this is the inner protocol.
+ * All functions of this file also take the transport of the inner protocol.
  */
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t);
 
 /*
- * Plays the peer: sends bytes, which are delivered before this returns, and
- * what the protocol asks for meanwhile is answered, as in the turn of an event,
- * unless reading is paused (then when it is resumed and a turn has come);
- * closes its sending half; is lost, for that reason (borrowed).  The loss is
- * told before this returns, but not inside a callback of that protocol, nor
- * while reading is paused and input is unread.
+ * These play the peer.  plait_testing_deliver() sends len bytes, which are
+ * delivered before it returns; what the protocol asks for in its callback is
+ * done before it returns, too, as in the turn of an event.  If reading is
+ * paused, the bytes are delivered in a turn after reading was resumed.
+ *
+ * plait_testing_deliver_eof() closes the peer's sending half.
+ *
+ * plait_testing_lose() breaks the connection; why is the reason, borrowed.  The
+ * protocol is told before it returns.  If it is called in a callback of the
+ * protocol, the loop tells the protocol.  If reading is paused and input is
+ * unread, the protocol is told as plait_transport_pause_reading() describes.
  */
 void plait_testing_deliver(struct plait_transport *t, const void *data,
 			   size_t len);
@@ -59,50 +67,58 @@ void plait_testing_lose(struct plait_transport *t,
 			const struct plait_failure *why);
 
 /*
- * All that was written and not yet cleared, borrowed until the next write.
+ * plait_testing_written() returns everything that was written since the last
+ * plait_testing_clear(), borrowed until the next write.
  */
 const struct plait_buf *plait_testing_written(struct plait_transport *t);
 void plait_testing_clear(struct plait_transport *t);
 
 /*
- * Plays a slow peer: it takes this many more bytes of output, and what is
- * beyond stays unsent until the window is set again.  SIZE_MAX, the default:
- * all that comes.
+ * Plays a slow peer: the peer takes that many more bytes of output, and the
+ * rest stays unsent until the window is set again.  SIZE_MAX, the default,
+ * means that the peer takes everything.
  */
 void plait_testing_set_window(struct plait_transport *t, size_t bytes);
 
-/* What became of it. */
+/*
+ * Are true while the connection is not lost; if this end has aborted it; while
+ * reading is paused.
+ */
 bool plait_testing_is_connected(struct plait_transport *t);
 bool plait_testing_is_aborted(struct plait_transport *t);
 bool plait_testing_is_paused(struct plait_transport *t);
 
 /*
- * Plays a client of a port made on a testing reactor; NULL if it is refused, if
- * the port is paused, or if it is full: what that does is done in the next
- * turn.
+ * Plays a client that connects to port p of a testing reactor.  Returns the
+ * transport of the server's protocol, borrowed until the reactor is freed.
+ * Returns NULL if the factory refused, or if the port is closed, paused or
+ * full. What a full port does to make room is done in the next turn.
  */
 struct plait_transport *plait_testing_accept(struct plait_port *p);
 
 /*
- * The connector of a testing reactor that has been connecting for longest,
- * borrowed; NULL: none does.  For connectors that the program does not see, as
- * that of plait_client_connect_tcp().
+ * Returns the connector of a testing reactor that has been connecting longest,
+ * borrowed, or NULL if none is connecting.  It is for connectors that the
+ * program does not see, such as the one of plait_client_connect_tcp().
  */
 struct plait_connector *plait_testing_connector(struct plait_reactor *r);
 
 /*
- * Play the server of a connector made on a testing reactor: lets the attempt
- * succeed, and gives its transport, NULL if the factory refused; lets it fail.
- * Inside the factory's start(), before started_connecting() has told it of
- * the attempt, the outcome is left to the loop (NULL).
+ * These play the server to which connector c of a testing reactor connects.
+ * plait_testing_complete() lets the attempt succeed and returns the transport
+ * of the client's protocol, borrowed until the reactor is freed, or NULL if the
+ * factory refused or the attempt is over.  plait_testing_refuse() lets the
+ * attempt fail; why is the reason, borrowed.  If they are called in the
+ * factory's start(), before its started_connecting(), the loop tells the
+ * factory of the outcome later, and plait_testing_complete() returns NULL.
  */
 struct plait_transport *plait_testing_complete(struct plait_connector *c);
 void plait_testing_refuse(struct plait_connector *c,
 			  const struct plait_failure *why);
 
 /*
- * Carries what each has written to the other until both are silent, and
- * their closing too.
+ * Carries what each transport has written to the other, until neither writes
+ * any more.  If one closes its connection, the other is told.
  */
 void plait_testing_pump(struct plait_transport *a, struct plait_transport *b);
 

@@ -1,6 +1,7 @@
 /*
- * A factory that limits how many bytes a second its connections receive and
- * send, for any factory that it wraps: Twisted's ThrottlingFactory.
+ * A throttled factory wraps any other factory and limits how many bytes a
+ *second the connections of that factory receive and send.  It is Twisted's
+ * ThrottlingFactory.
  *
  *	struct plait_bucket out = { .rate = 100000, .burst = 20000 };
  *	struct plait_throttled_factory throttled = { .out = &out };
@@ -8,9 +9,9 @@
  *	plait_throttled_factory_init(&throttled, &echo);
  *	plait_listen_tcp(r, 10000, &throttled.base.base, NULL, NULL);
  *
- * All connections of that factory together send 100,000 bytes a second here.
- * A bucket may be in several factories, in both directions, and a factory may
- * be made for a single connector.
+ * Here all connections of the factory together send 100,000 bytes a second.
+ * Several factories may use one bucket, for both directions.  For a limit of
+ * one connection, make a factory for that connection alone.
  */
 #ifndef PLAIT_THROTTLE_H
 #define PLAIT_THROTTLE_H
@@ -23,27 +24,31 @@ extern "C" {
 #endif
 
 /*
- * A bucket holds up to burst bytes, is full at first, and gets rate bytes a
- * second.  What passes is taken out of it.  So over any time the bytes that
- * have passed are at most rate times the seconds, plus burst: exactly.
+ * A bucket holds up to burst bytes.  It is full at first, and gets rate bytes a
+ * second.  Each byte that passes is taken out of the bucket.  So in any time at
+ * most rate times the seconds, plus burst, bytes pass; this is exact.
  *
- * Who finds too little waits.  Those who wait share what comes evenly, ten
- * times a second at most; so a burst of less than a tenth of the rate makes
- * busy connections slower than the rate.
+ * A connection for which the bucket has too few bytes waits.  At most ten times
+ * a second the bucket gives what it has in equal shares to the connections that
+ * wait.  So if burst is less than a tenth of rate, busy connections get less
+ * than rate.
  *
- * Embed or declare it, zeroed but for its settings.  It serves connections of
- * one reactor at a time, or it aborts, and must outlive them.
+ * Embed or declare a bucket, set rate and burst, and zero the rest.  It must
+ * stay valid until the last connection that uses it is gone.  It serves the
+ * connections of one reactor: it aborts if a connection of another reactor asks
+ * while a connection waits.
  */
 struct plait_bucket {
 	size_t rate;  /* bytes a second; 0: 1; at most 16,000,000,000 */
 	size_t burst; /* bytes; 0: as many as rate */
-	/* Read only: bytes that have passed; how often somebody had to wait. */
+	/* Only read these: how many bytes have passed, and how often a
+	   connection had to wait. */
 	uint64_t passed, waits;
 	/* private */
 	struct plait_reactor *reactor; /* NULL: nobody has asked yet */
 	pid_t process;		       /* that has asked */
 	size_t room;		       /* bytes that may pass */
-	uint64_t fraction;	       /* of the next one, in 1/1,000,000,000 */
+	uint64_t fraction;	       /* of a byte, in 1/1,000,000,000 */
 	int64_t filled, served_last;   /* ns */
 	struct plait_list waiting, served;
 	size_t n_waiting;
@@ -52,8 +57,9 @@ struct plait_bucket {
 };
 
 /*
- * in limits what the inner protocols receive, out what they send; NULL: no
- * limit.  Both are borrowed, and may be the same one.
+ * The bucket in limits what the inner protocols receive, and the bucket out
+ * limits what they send; NULL means no limit.  Both are borrowed as long as f
+ * is in use, and may be the same bucket.
  */
 struct plait_throttled_factory {
 	struct plait_wrapping_factory base;
@@ -62,14 +68,15 @@ struct plait_throttled_factory {
 };
 
 /*
- * Makes f, zeroed but for its buckets, ready to wrap inner, which is borrowed
- * for as long as f is in use.  It needs no end.
+ * Makes f ready to wrap inner.  Before the call, set the buckets and zero the
+ * rest.  inner is borrowed as long as f is in use.  f need not be freed.
  *
  * What the inner protocol writes counts as unsent, for its producer and for the
- * limits of plait_reactor_set_limits(), until the bucket lets it pass and the
- * kernel has taken it.  What comes in is read no faster than the bucket allows;
- * up to 131,072 bytes of a connection are held in memory meanwhile.  The end of
- * the peer's sending comes after them.
+ * limits of plait_reactor_set_limits(), until the bucket has let it pass and
+ * the kernel has taken it.  What the peer sends is read no faster than the
+ * bucket allows; until it may pass, up to 131,072 bytes of a connection are
+ * held in memory.  The protocol is told of the end of the peer's sending after
+ * it has received them.
  */
 void plait_throttled_factory_init(struct plait_throttled_factory *f,
 				  struct plait_factory *inner);
