@@ -1,7 +1,8 @@
 /*
- * The descriptors that plait makes.  In a program that was started with its
- * standard ones closed the kernel hands out 0, 1 and 2; and whatever writes to
- * standard error, printf() or a report of plait's own, would write to a peer.
+ * The descriptors that plait makes.  If a program was started with descriptors
+ * 0, 1 and 2 closed, the kernel gives these numbers to the next sockets.  Then
+ * whatever writes to standard error, such as a report of plait's own, would
+ * write to a peer.  So plait never uses these numbers.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,16 +1,17 @@
 /*
  * The epoll backend.
  *
- * epoll follows the open file, not its number, and never forgets one that is
- * held open elsewhere, in a forked child or as a duplicate.  So each event
- * carries the generation of its registration, and one whose registration is
- * over finds nobody.  If such an event comes in a later batch, too, it would
- * come for ever: then what is registered is taken out by its number, and if
- * the number leads nowhere any more, the whole set is built anew.
+ * epoll watches the open file, not the number of its descriptor.  It never
+ * forgets a file that is still open elsewhere, in a forked child or as a
+ * duplicate.  So each event carries the generation of its registration; an
+ * event whose registration is over is dropped.  If such an event comes in a
+ * later batch, too, it would come for ever.  Then the registration is removed
+ * by the number of its descriptor; if that number is closed or belongs to
+ * another file by now, the whole set is built anew.
  *
- * Without descriptors the old set is closed first, so that its own descriptor
- * serves for the new one.  As long as there is no new one, or the old one could
- * not be given up, each wait begins with a little rest: late, but not a spin.
+ * If there is no descriptor for the new set, the old set is closed first, so
+ * that its descriptor can be used.  As long as there is no new set, each wait
+ * begins with a short sleep, so that the loop does not spin.
  */
 #ifdef HAVE_EPOLL
 #include <errno.h>
@@ -58,7 +59,7 @@ static int epoll_init(struct kernel *k)
 	return 0;
 }
 
-/* Until the next one, there is none. */
+/* There is no set until the next one is made. */
 static void epoll_close_set(struct epoll *ep)
 {
 	if (ep->fd >= 0)
@@ -82,7 +83,8 @@ static struct epoll_event epoll_registration(const struct watches *ws,
 		.events = (w->events & PLAIT_WATCH_READ ? EPOLLIN : 0) |
 			  (w->events & PLAIT_WATCH_WRITE ? EPOLLOUT : 0) |
 			  (w->events & WATCH_HANGUP ? EPOLLRDHUP : 0) |
-			  /* A hang-up lasts.  Alone, it is told once. */
+			  /* A hang-up lasts.  If nothing else is waited
+			     for, it is told once. */
 			  (w->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
 		.data.u64 = generation << 32 | (uint32_t)w->fd,
 	};
@@ -104,7 +106,7 @@ static bool epoll_is_stale(const struct watches *ws,
 		       (uint32_t)(e->data.u64 >> 32);
 }
 
-/* The operation, or its opposite if the kernel knows better. */
+/* Adds or modifies, or the opposite if the kernel says that it must. */
 static int epoll_control(int epoll_fd, int op, int fd, struct epoll_event *e)
 {
 	if (epoll_ctl(epoll_fd, op, fd, e) == 0)
@@ -125,29 +127,30 @@ static int epoll_update(struct kernel *k, struct watches *ws,
 	int fd = epoll_of(k)->fd, rc;
 
 	if (w->events == 0) {
-		/* Errors and hang-ups cannot be masked, so it has to go.  If
-		   it has gone already, all the better. */
+		/* Errors and hang-ups cannot be masked, so the descriptor is
+		   taken out of the set.  It may be out already. */
 		if (plait_list_is_linked(&w->link))
 			plait_list_remove(&w->link);
 		else
 			epoll_ctl(fd, EPOLL_CTL_DEL, w->fd, &e);
 		return 0;
 	}
-	/* What is not registered now will be with all others. */
+	/* Without a set, w is registered when the next set is made. */
 	if (plait_list_is_linked(&w->link) || fd < 0)
 		return 0;
 	rc = epoll_control(fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd,
 			   &e);
 	if (rc != -EPERM)
 		return rc;
-	/* A regular file: ready always, as select() has it. */
+	/* A regular file is always ready, as with select(). */
 	watch_always(ws, w);
 	return 0;
 }
 
 /*
- * Registers everybody in a new set; 0, or -errno if there is no memory for it.
- * A number that cannot be registered any more is closed, or another file's.
+ * Registers all watches in a new set.  Returns 0, or -errno if there is no
+ * memory for it.  If a descriptor cannot be registered any more, somebody has
+ * closed it: its watch is lost.
  */
 static int epoll_register_all(int epoll_fd, struct watches *ws)
 {
@@ -169,7 +172,7 @@ static int epoll_register_all(int epoll_fd, struct watches *ws)
 	return 0;
 }
 
-/* False if there are no descriptors, or no memory, for that now. */
+/* Returns false if there is no descriptor or no memory for a new set now. */
 static bool epoll_rebuild(struct epoll *ep, struct watches *ws)
 {
 	int fd = epoll_make_set();
@@ -189,7 +192,7 @@ static bool epoll_rebuild(struct epoll *ep, struct watches *ws)
 	return true;
 }
 
-/* True if what was not stopped properly, and is reported still, is out. */
+/* Removes a registration that nobody has stopped; true if that worked. */
 static bool epoll_remove_orphan(struct epoll *ep, const struct watches *ws,
 				struct epoll_event *e)
 {
@@ -208,7 +211,7 @@ static unsigned epoll_readiness(uint32_t events)
 	       (events & EPOLLRDHUP ? WATCH_HANGUP : 0);
 }
 
-/* Gives those that are not stale; how many. */
+/* Gives the events that are not stale, and returns how many. */
 static int epoll_translate(const struct watches *ws,
 			   const struct epoll_event *events, int n,
 			   struct kernel_event *ret)
@@ -230,8 +233,8 @@ static int epoll_translate(const struct watches *ws,
 }
 
 /*
- * Where the number belongs to another registration by now, the set must be
- * rebuilt.
+ * If the number of an orphan belongs to another registration by now, the set
+ * must be built anew.
  */
 static OUT_OF_LINE void epoll_remove_orphans(struct epoll *ep,
 					     struct watches *ws,
@@ -257,7 +260,7 @@ static int epoll_milliseconds(int64_t timeout)
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
-/* What cannot be waited for is looked for again, but not at once. */
+/* Sleeps for a moment, before the next try to make a set. */
 static void epoll_rest(int64_t timeout)
 {
 	int ms = epoll_milliseconds(timeout);
@@ -268,7 +271,7 @@ static void epoll_rest(int64_t timeout)
 	plait_i_deferred_set_clock(plait_i_linux_clock);
 }
 
-/* Before a wait on a set that is broken.  False if there is none still. */
+/* Before a wait on a broken set.  Returns false if there is still no set. */
 static OUT_OF_LINE bool epoll_mend(struct epoll *ep, struct watches *ws,
 				   int64_t *timeout)
 {
@@ -295,7 +298,7 @@ static int epoll_wait_for(struct kernel *k, struct watches *ws, int64_t timeout,
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	count = epoll_translate(ws, events, n, ret);
-	/* What is stale before any callback of the batch will come again. */
+	/* An event that was stale before this batch will come again. */
 	if (count < n)
 		epoll_remove_orphans(ep, ws, events, n);
 	return count;

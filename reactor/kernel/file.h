@@ -8,15 +8,15 @@
 #include <stddef.h>
 
 /*
- * A descriptor of the file, emptied or made, or -errno.  The second is for a
- * name that the program has not chosen: nothing is written through a link, into
- * a device or a pipe, or into a file that is somebody else's or has a further
- * name.
+ * Both return a descriptor of the file, which was emptied or made, or -errno.
+ * The second function is for a name that the program has not chosen: it refuses
+ * a symbolic link, a device, a pipe, a file of another user, and a file that
+ * has a second name.
  */
 int plait_i_file_open(const char *path);
 int plait_i_file_open_own(const char *path);
 
-/* Writes all into fd, which is closed; 0 or -errno. */
+/* Writes everything into fd and closes it.  Returns 0 or -errno. */
 int plait_i_file_write(int fd, const void *data, size_t len);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * A kernel: what a reactor asks of the system that it runs on, in a table of
- * calls and one of ways to wait, so that the same ports, connections and
- * connectors run on any.  A kernel knows no reactor.
+ * A kernel is what a reactor asks of the system on which it runs: a table of
+ * calls, and a table of functions that wait.  So the same ports, connections
+ * and connectors run on any kernel.  A kernel knows no reactor.
  *
- * The calls keep libc's convention: -1 and errno.  What plait never wants apart
- * is one call: each descriptor that a kernel gives is non-blocking, closed
- * when a program is executed, and never 0, 1 or 2.
+ * The calls return -1 and set errno, as libc's do.  Each descriptor that a
+ * kernel makes is non-blocking, is closed when a program is executed, and is
+ * never 0, 1 or 2; one call does all of that.
  */
 #ifndef REACTOR_KERNEL_H
 #define REACTOR_KERNEL_H
@@ -18,7 +18,8 @@
 
 struct kernel;
 
-/* What is not said here is as in section 2 of the manual. */
+/* Each does what the page of its name in section 2 says, and what is said here.
+ */
 struct kernel_calls {
 	int (*socket)(struct kernel *k, int family, int type);
 	int (*bind)(struct kernel *k, int fd, const struct sockaddr *sa,
@@ -44,30 +45,32 @@ struct kernel_calls {
 			   socklen_t *len);
 	int (*getpeername)(struct kernel *k, int fd, struct sockaddr *sa,
 			   socklen_t *len);
-	/* The peer sends no more, or there was an error. */
+	/* Is true if the peer sends no more, or if there was an error. */
 	bool (*has_hung_up)(struct kernel *k, int fd);
-	/* Input or a connection waits; true as well if that is unknown. */
+	/* Is true if input or a connection waits, or if that is unknown. */
 	bool (*is_readable)(struct kernel *k, int fd);
-	/* A descriptor that leads nowhere, to be traded for one that does. */
+	/* Makes a descriptor that is only kept in reserve: when there are no
+	   descriptors left, it is closed to make room for another. */
 	int (*reserve)(struct kernel *k);
 	/*
-	 * A descriptor that is readable from wake() to drain().  wake() is
-	 * async-signal-safe, and any thread may call it.
+	 * waker() makes a descriptor that is readable after wake() until
+	 * drain().  wake() is async-signal-safe, and any thread may call it.
 	 */
 	int (*waker)(struct kernel *k);
 	void (*wake)(struct kernel *k, int fd);
 	void (*drain)(struct kernel *k, int fd);
-	/* Nanoseconds since some moment; async-signal-safe. */
+	/* Returns nanoseconds since some moment; async-signal-safe. */
 	int64_t (*clock)(struct kernel *k);
-	/* From now on the ages of this thread's deferreds are by that clock. */
+	/* From now on that clock measures the ages of this thread's deferreds.
+	 */
 	void (*lend_clock)(struct kernel *k);
 };
 
-/* What a wait has found, to be told to whoever still watches. */
+/* What a wait has found.  A watch that still has this generation is told. */
 struct kernel_event {
 	int fd;
 	unsigned events;
-	uint64_t generation; /* that was armed when the wait began */
+	uint64_t generation; /* of the watch, when the wait began */
 };
 
 enum { KERNEL_BATCH = 256 }; /* events of one wait, at most */
@@ -76,35 +79,36 @@ enum { KERNEL_BATCH = 256 }; /* events of one wait, at most */
 struct kernel_ops {
 	const char *name;
 	const struct kernel_calls *calls;
-	/* Has no descriptors, so there is no waking up, and a clock that is
-	   moved. */
+	/* It has no descriptors, so it cannot be woken, and its clock is moved
+	   by its user. */
 	bool is_virtual;
-	/* 0 or -errno.  done() comes only after an init() that succeeded. */
+	/* init() returns 0 or -errno.  done() is called only if it was 0. */
 	int (*init)(struct kernel *k);
 	void (*done)(struct kernel *k);
 	/*
-	 * 0, or -errno if it could never wait for that descriptor: asked
-	 * before the table of watches grows for it.
+	 * Returns 0, or -errno if the kernel can never wait for that
+	 * descriptor.  It is called before the table of watches grows for it.
 	 */
 	int (*check)(struct kernel *k, int fd);
 	/*
-	 * Waits for w->events instead of w->armed from now on.  0, or -errno
-	 * with the old interest still in force; -EBADF: none is.
+	 * Waits for w->events instead of w->armed from now on.  Returns 0; or
+	 * -EBADF, if it waits for nothing now; or another -errno, if it still
+	 * waits for w->armed.
 	 */
 	int (*update)(struct kernel *k, struct watches *ws,
 		      struct plait_watch *w);
 	/*
-	 * Waits for at most that many nanoseconds, for ever if negative.  Gives
-	 * KERNEL_BATCH events at most, each of another descriptor and none of a
-	 * registration that is over; those that are left come in the next
-	 * waits, before the same come again.  How many, or -errno if it cannot
-	 * wait.
+	 * Waits for at most that many nanoseconds, or for ever if negative.
+	 * Gives KERNEL_BATCH events at most, each of another descriptor, and
+	 * none of a registration that is over.  The next waits give the events
+	 * that are left, before the same events again.  Returns how many events
+	 * it gives, or -errno if it cannot wait.
 	 */
 	int (*wait)(struct kernel *k, struct watches *ws, int64_t timeout,
 		    struct kernel_event *ret);
 };
 
-/* A reactor has its own. */
+/* Each reactor has its own kernel. */
 struct kernel {
 	const struct kernel_ops *ops;
 	const struct kernel_calls *calls; /* the same as in ops, at hand */
@@ -119,14 +123,15 @@ extern const struct kernel_ops plait_i_kernel_epoll;
 extern const struct kernel_ops plait_i_kernel_select;
 extern const struct kernel_ops plait_i_kernel_virtual;
 
-/* linux.c, for those that wait in its ways: -EBADF if fd is not open. */
+/* linux.c, for epoll.c and select.c.  Returns 0, or -EBADF if fd is not open.
+ */
 extern const struct kernel_calls plait_i_linux_calls;
 int plait_i_linux_check(struct kernel *k, int fd);
 
 /* The real clock, whatever reactors there are. */
 int64_t plait_i_linux_clock(void);
 
-/* Of the virtual kernel: moves its clock. */
+/* Moves the clock of a virtual kernel. */
 void plait_i_virtual_advance(struct kernel *k, int64_t nanoseconds);
 
 static inline int kernel_init(struct kernel *k, const struct kernel_ops *ops)
@@ -158,9 +163,10 @@ static inline int kernel_wait(struct kernel *k, struct watches *ws,
 }
 
 /*
- * Stands around each call that makes a descriptor, and takes fd, which that has
- * returned.  Returns fd; or a copy, if fd is 0, 1 or 2, as that was closed.  If
- * fd is -1 or there is no copy, returns -1 with errno.
+ * Each call that makes a descriptor passes its result fd through this function.
+ * It takes fd and returns fd.  If fd is 0, 1 or 2, it returns a copy with a
+ * higher number, and closes fd.  If fd is -1, or there is no copy, it returns
+ * -1 with errno.
  */
 int plait_i_descriptor(int fd);
 

@@ -1,9 +1,10 @@
 /*
- * Waiting by select(), for wherever epoll is not.
+ * The select backend, for systems without epoll.
  *
- * The sets are made from the table of watches each time, so they cannot
- * disagree with it.  All that is kept between two waits is where to look first,
- * if one had found more than there was room for.
+ * Each wait makes its sets from the table of watches, so the sets cannot
+ * disagree with the table.  Only one number is kept between two waits: if a
+ * wait has found more events than it had room for, the next wait begins to
+ * look at that descriptor.
  */
 #include <errno.h>
 #include <limits.h>
@@ -36,7 +37,7 @@ static int select_check(struct kernel *k, int fd)
 static int select_update(struct kernel *k, struct watches *ws,
 			 struct plait_watch *w)
 {
-	/* Only when it begins; later the wait itself finds out. */
+	/* Only when the watch begins; later the wait itself finds out. */
 	return w->armed == 0 ? select_check(k, w->fd) : 0;
 }
 
@@ -58,7 +59,7 @@ static void select_make_sets(struct ready *ready, const struct watches *ws)
 	}
 }
 
-/* Someone closed a descriptor that is watched; find out which. */
+/* Somebody has closed a descriptor that is watched: finds out which. */
 static void select_lose_bad_ones(struct kernel *k, struct watches *ws, int n)
 {
 	for (int fd = 0; fd < n; fd++) {
@@ -78,8 +79,9 @@ static unsigned select_readiness(const struct ready *ready, int fd)
 }
 
 /*
- * Gives those that are ready, from the first one on and then those before it;
- * how many.  What there is no room for comes first in the next wait.
+ * Gives the descriptors that are ready, first those from *first on, then those
+ * before it, and returns how many.  If there is no room for all, *first becomes
+ * the first that is left, for the next wait.
  */
 static int select_collect(const struct watches *ws, const struct ready *ready,
 			  int64_t *first, struct kernel_event *ret)
@@ -97,7 +99,7 @@ static int select_collect(const struct watches *ws, const struct ready *ready,
 			*first = fd;
 			break;
 		}
-		/* Told once, as whatever makes it readable stays. */
+		/* A hang-up is told once, because it stays. */
 		ws->slots[fd].watch->armed &= ~(events & WATCH_HANGUP);
 		ret[count++] = (struct kernel_event){
 			.fd = fd,

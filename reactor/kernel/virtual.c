@@ -1,8 +1,8 @@
 /*
- * The virtual kernel, of the testing reactors: no descriptors, and a clock that
- * moves only when it is told to, or, inside plait_reactor_run(), to the next
- * deadline.  The time is all that it keeps, in place, as the clock is looked at
- * until the reactor's memory goes.
+ * The virtual kernel of the testing reactors.  It has no descriptors.  Its
+ * clock moves only when a test moves it, or, inside plait_reactor_run(), to the
+ * next deadline.  It keeps only the time, inside struct kernel, because the
+ * clock is read until the memory of the reactor is freed.
  */
 #include <errno.h>
 
@@ -51,7 +51,7 @@ static int virtual_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 	return 0;
 }
 
-/* There is nothing that the others could be called with. */
+/* The other calls need a descriptor, and there is none. */
 static const struct kernel_calls virtual_calls = {
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,

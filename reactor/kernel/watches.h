@@ -1,8 +1,9 @@
 /*
- * The table of watches: what a kernel is to wait for, and for whom.
+ * The table of watches: for which descriptors a kernel waits, and which watch
+ * is told.
  *
- * The table is the truth, and the kernel's own set a copy of it.  loop/watch.c
- * changes the table and calls who watches; a kernel reads it.
+ * The table decides; the kernel's own set is a copy of it.  loop/watch.c
+ * changes the table and calls the watches; a kernel reads it.
  */
 #ifndef REACTOR_WATCHES_H
 #define REACTOR_WATCHES_H
@@ -13,10 +14,10 @@
 #include <plait/reactor.h>
 
 /*
- * Beside PLAIT_WATCH_READ and PLAIT_WATCH_WRITE: the peer may have hung up.  It
- * is told when it is armed and when it happens, not for as long as it lasts,
- * and may be told for nothing: select() knows a hang-up only by its being
- * readable, and sees none behind input.
+ * An event beside PLAIT_WATCH_READ and PLAIT_WATCH_WRITE: the peer may have
+ * hung up.  It is told once when the watch is armed and once when it happens,
+ * not in each turn.  It may be told although nobody has hung up: for select() a
+ * hang-up looks like input, and it sees no hang-up behind unread input.
  */
 enum { WATCH_HANGUP = 8 };
 
@@ -33,7 +34,7 @@ struct watches {
 		apart; /* ready in each turn, or to be told PLAIT_WATCH_LOST */
 };
 
-/* Several times an event: who is watching now. */
+/* Returns the watch of fd, or NULL.  It is called several times an event. */
 static inline struct plait_watch *watch_find(const struct watches *ws, int fd)
 {
 	return (size_t)fd < ws->n ? ws->slots[fd].watch : NULL;
@@ -44,14 +45,14 @@ static inline uint64_t watch_generation(const struct watches *ws, int fd)
 	return ws->slots[fd].generation;
 }
 
-/* Ready in every turn, without the kernel. */
+/* From now on w is ready in every turn, without the kernel. */
 static inline void watch_always(struct watches *ws, struct plait_watch *w)
 {
 	if (!plait_list_is_linked(&w->link))
 		plait_list_append(&ws->apart, &w->link);
 }
 
-/* Its descriptor is gone, which it is to be told: PLAIT_WATCH_LOST. */
+/* The descriptor of w is closed: w will be told PLAIT_WATCH_LOST. */
 static inline void watch_lost(struct watches *ws, struct plait_watch *w)
 {
 	plait_list_remove(&w->link);

@@ -2,9 +2,9 @@
  * plait_call_later(): timers that the library allocates, and handles by value
  * that stay safe.
  *
- * A handle is the address of a slot and the number of one use of it.  Slots
- * are used again but never freed before the reactor, so an old handle finds a
- * slot whose number is another one, and nothing else.
+ * A handle is the address of a slot and the number of one use of that slot.
+ * Slots are used again, but not freed before the reactor.  So an old handle
+ * finds a slot with another number, and knows that its call is over.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static void call_put(struct call_slots *cs, struct plait_call_slot *slot)
 	cs->unused = slot;
 }
 
-/* An unused slot, or NULL without memory. */
+/* Returns an unused slot, or NULL if there is no memory. */
 static struct plait_call_slot *call_get(struct call_slots *cs)
 {
 	struct plait_call_slot *slot;
@@ -105,7 +105,7 @@ bool plait_call_is_active(struct plait_call call)
 	return call.slot != NULL && call.slot->id == call.id;
 }
 
-/* 0 if the call can still be changed, else what to say. */
+/* Returns 0 if the call can still be changed, else the error to return. */
 static int call_check(struct plait_call call)
 {
 	if (!plait_call_is_active(call))

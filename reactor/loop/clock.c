@@ -1,6 +1,7 @@
 /*
- * The reactor's clock: its kernel's, looked at once a callback at most.  A
- * thread may have several reactors, and each lends its clock while it turns.
+ * The reactor's clock.  It asks the kernel's clock at most once a callback.  A
+ * thread may have several reactors; the reactor that is in a turn lends its
+ * clock to the deferreds of the thread.
  */
 #include <math.h>
 
@@ -18,7 +19,7 @@ int64_t plait_i_clock_now(const struct plait_reactor *cr)
 	/* Asking for the time changes nothing but what is remembered. */
 	struct plait_reactor *r = (struct plait_reactor *)cr;
 
-	/* Outside of all callbacks nobody says when it is over. */
+	/* Outside all callbacks nobody forgets the time again. */
 	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
 		r->now = plait_i_clock_read(r);
 		r->now_is_known = true;
@@ -26,7 +27,7 @@ int64_t plait_i_clock_now(const struct plait_reactor *cr)
 	return r->now;
 }
 
-/* To the nearest nanosecond; beyond 292 years, the last there is. */
+/* Rounds to the nearest nanosecond; beyond 292 years, the latest time. */
 int64_t plait_i_clock_delay(double seconds)
 {
 	double ns = seconds * NS_PER_S;

@@ -1,7 +1,7 @@
 /*
  * The limits of a reactor's connections, as numbers: what a field that is 0
- * means, and changing them.  Those that keep to them are net/unsent.c,
- * net/closing.c and loop/shutdown.c.
+ * means, and changing them.  net/unsent.c, net/closing.c and loop/shutdown.c
+ * enforce them.
  */
 #include <errno.h>
 

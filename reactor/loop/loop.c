@@ -1,16 +1,17 @@
 /*
- * The bottom of the loop: tasks, the frame around callbacks, what a shutdown
- * has to end, and whose reactor it is.  loop.h says what a turn is and what
- * the three promises are.
+ * The bottom of the loop: tasks, the frame around callbacks, the members that a
+ * shutdown has to end, and which thread may use the reactor.  loop.h says what
+ * a turn is and what the three promises are.
  *
- * Tasks of three kinds wait in three lists.  Those of the next turn are taken
- * as a snapshot, so many at a time.  The others are run until none is left, so
- * they must end.
+ * There are three lists of tasks.  Of the tasks for the next turn, a turn takes
+ * a snapshot, and runs a limited number.  The tasks of the other two lists are
+ * run until none is left, so they must not queue each other for ever.
  */
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
-/* What is begun anew whenever it is lost has to come to an end some time. */
+/* If the program begins something new each time it is told of a loss, the end
+   of a reactor gives up after so many rounds. */
 enum { MAX_REFUSALS = 100, MAX_BEGUN = 1000 };
 
 /* ---- whose it is --------------------------------------------------------- */
@@ -76,9 +77,9 @@ void plait_i_loop_keep(struct plait_reactor *r, struct loop_task *task)
 }
 
 /*
- * Runs them all, and those that they queue in the same list.  What is left is
- * the parent's when a callback has forked, and the child returns from it: that
- * holds for everything here that calls back more than once.
+ * Runs all tasks of the list, and those that they add to the same list.  If a
+ * callback has forked and returns in the child, the rest belongs to the parent.
+ * So everything in this file that calls callbacks in a loop stops in the child.
  */
 static OUT_OF_LINE void loop_run_all(struct plait_reactor *r,
 				     struct plait_list *tasks)
@@ -95,7 +96,7 @@ static OUT_OF_LINE void loop_run_all(struct plait_reactor *r,
 	exception_barrier();
 }
 
-/* In a forked child as well: of those that only give something back. */
+/* For tasks that only free something: runs them in a forked child as well. */
 void plait_i_loop_run_each(struct plait_list *tasks)
 {
 	struct plait_list *l;
@@ -109,7 +110,7 @@ void plait_i_loop_run_each(struct plait_list *tasks)
 	}
 }
 
-/* Those that are left stay before those that are queued meanwhile. */
+/* Tasks that are left stay before tasks that were queued during the run. */
 OUT_OF_LINE void plait_i_loop_run_next_turn(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
@@ -145,7 +146,7 @@ static void loop_unlink_all(struct plait_list *list)
 		plait_list_remove(list->next);
 }
 
-/* In a forked child there may be some that were not lost. */
+/* In a forked child there may be members that were not lost. */
 void plait_i_loop_forget_all(struct plait_reactor *r)
 {
 	loop_unlink_all(&r->members);
@@ -183,7 +184,7 @@ void plait_i_loop_leave(struct plait_reactor *r)
 	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
 }
 
-/* Runs what the callbacks before it left to be done after them. */
+/* Runs the tasks that callbacks have queued to be run after them. */
 void plait_i_loop_run_after_callback(struct plait_reactor *r)
 {
 	plait_i_loop_enter(r);
@@ -206,7 +207,7 @@ void plait_i_loop_run_arrivals(struct plait_reactor *r)
 			plait_container(l, struct loop_task, link);
 
 		plait_list_remove(l);
-		/* In a forked child nothing more comes. */
+		/* In a forked child no more tasks run. */
 		if (loop_is_forked(r))
 			continue;
 		r->counts.events++;

@@ -1,13 +1,14 @@
 /*
  * The inside of the reactor, for the files of reactor/.
  *
- * A turn, in this order: calls from other threads and answers that were put
- * off to this turn (both a snapshot), due timers (a snapshot), the shutdown
- * if it was asked for, then one wait for events and their dispatch, and at
- * last the burials.  Those that are due before the wait are held before it,
- * when no event can refer to anybody yet.  Of each of the first three a turn
- * makes REACTOR_SHARE at most, and the next turn begins with those that are
- * left; what is sent after a callback and the burials are never put off.
+ * A turn does, in this order: the calls from other threads and the answers that
+ * were put off to this turn (of both a snapshot), the timers that are due (a
+ * snapshot), the shutdown if somebody asked for it, one wait for events and
+ * their dispatch, and then the burials.  Burials that are due before the wait
+ * are held before the wait, because no event can refer to anything then.  A
+ * turn does at most REACTOR_SHARE calls, answers and timers each; the next turn
+ * begins with those that are left.  Sending after a callback, and burials, are
+ * never put off.
  *
  * Three promises hold it together.  Everything that calls the user runs between
  * plait_i_loop_enter() and plait_i_loop_leave(), which sends what the callback
@@ -38,20 +39,22 @@ struct loop_task {
 	void (*run)(struct loop_task *task);
 };
 
-/* When the callback that runs now has returned; or in the next turn if none. */
+/* Runs the task when the present callback has returned; outside all callbacks,
+   in the next turn. */
 void plait_i_loop_after_callback(struct plait_reactor *r,
 				 struct loop_task *task);
 
 /*
- * In the next turn.  A task that is queued already, in whatever queue, stays
- * where it is; that holds for all three.
+ * Runs the task in the next turn.  A task that is in a queue already, whichever
+ * queue that is, stays there; this holds for all three functions.
  */
 void plait_i_loop_next_turn(struct plait_reactor *r, struct loop_task *task);
 
-/* When this turn ends; tasks queued by such tasks run in the same burial. */
+/* Runs the task when this turn ends.  If the task buries more, that runs in the
+   same burial. */
 void plait_i_loop_bury(struct plait_reactor *r, struct loop_task *task);
 
-/* Takes it out of the queue that it is in, if any. */
+/* Takes the task out of its queue, if it is in one. */
 static inline void loop_task_cancel(struct loop_task *task)
 {
 	plait_list_remove(&task->link);
@@ -67,23 +70,26 @@ struct loop_member;
 /*
  * What shutdown and plait_reactor_free() must end: an open port, connection
  * or connection attempt.  lose() is called once at most; it must not call the
- * user, but may queue tasks.  A member has to part before its memory goes, also
- * after it was lost: in a child that is forked until then it is abandoned.
+ * user, but may queue tasks.  A member has to part before its memory is freed,
+ * even after it was lost: if the process forks before it has parted, the child
+ * calls abandon() for it.
  */
 struct loop_member_ops {
 	void (*lose)(struct loop_member *m);
 	/*
-	 * True if it is about to end by itself: a shutdown gives such a member
-	 * stop_timeout before it loses it.  NULL: never.
+	 * Is true if the member is about to end by itself: a shutdown waits for
+	 * such a member, stop_timeout at most, before it loses it.  NULL:
+	 * false.
 	 */
 	bool (*is_closing)(const struct loop_member *m);
 	/*
-	 * In a forked child that frees the reactor, instead: gives back the
-	 * descriptor, tells nobody, and leaves the memory to a kept task or a
-	 * burial, as one of its callbacks may have forked.
+	 * Is called instead of lose() in a forked child that frees the reactor.
+	 * It closes the descriptor and tells nobody.  A kept task or a burial
+	 * frees the memory later, because a callback of the member may have
+	 * forked and is still on the stack.
 	 */
 	void (*abandon)(struct loop_member *m);
-	/* The connection that it is; NULL: it is none. */
+	/* Returns the connection, if the member is one.  NULL: it is none. */
 	struct plait_transport *(*transport)(struct loop_member *m);
 };
 
@@ -102,38 +108,40 @@ static inline void loop_part(struct loop_member *m)
 }
 
 /*
- * Runs the task when the reactor is freed, last of all: for what was handed
- * to the user until then.  It may not call the user.
+ * Runs the task last when the reactor is freed: for memory to which the program
+ * may have a pointer until then.  The task must not call the user.
  */
 void plait_i_loop_keep(struct plait_reactor *r, struct loop_task *task);
 
 /*
- * Runs the task when the reactor is freed, before anything of it goes: for
- * what waits for a time that never comes then.  It may call the user, but in
- * a forked child it must not, and forgets the reactor.
+ * Runs the task first when the reactor is freed: for what waits for a time that
+ * will never come.  The task may call the user.  In a forked child it must not,
+ * and only forgets the reactor.
  */
 void plait_i_loop_when_freed(struct plait_reactor *r, struct loop_task *task);
 
-/* True while plait_reactor_free() calls the user for the last time. */
+/* Is true while plait_reactor_free() makes the last calls of the user. */
 bool plait_i_loop_is_ending(const struct plait_reactor *r);
 
 /*
- * For what fires by time: true if it has to fail at once, as the reactor is
- * ending.  Whoever begins anew inside of each failure would recurse without
- * end; so after the first hundred in one callback this is false, and what is
- * begun fails when plait_i_loop_when_freed() runs its task.
+ * For deferreds that time fires: returns true if a new one has to fail at once,
+ * because the reactor is being freed.  A program that begins a new one inside
+ * each failure would recurse without end.  So after the first hundred in one
+ * callback this returns false, and the new ones fail when
+ * plait_i_loop_when_freed() runs their tasks.
  */
 bool plait_i_loop_refuses(struct plait_reactor *r);
 
 /*
- * False if the end, of the reactor or of a run, goes on and on because things
- * are begun anew whenever they are lost: then nobody is to be told any more.
+ * Returns false if the end of the reactor or of a run does not come to an end,
+ * because the program begins something new each time it is told of a loss. Then
+ * nobody is told any more.
  */
 bool plait_i_loop_tells_of_new(struct plait_reactor *r);
 
 /*
- * Whoever has to be told something from the loop for which there was no
- * memory: a list, and the task that empties it.  Those who use it set task.run.
+ * A list of those whom the loop has to tell something for which there was no
+ * memory, and the task that empties the list.  The user of it sets task.run.
  */
 struct loop_untold {
 	struct plait_reactor *reactor;
@@ -144,8 +152,8 @@ struct loop_untold {
 struct loop_untold *plait_i_loop_untold(struct plait_reactor *r);
 
 /*
- * What stands for the kernel's sockets, borrowed (reactor/net/network.h); NULL,
- * as at first: they do themselves.
+ * The network that r has instead of the kernel's sockets, borrowed
+ * (reactor/net/network.h).  NULL, as at first: r uses sockets.
  */
 struct network_ops;
 void plait_i_loop_set_network(struct plait_reactor *r,
@@ -155,23 +163,25 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 
-/* The next number of another count, for which of two things came first. */
+/* Returns the next number of a count, which tells which of two things was
+ * first.
+ */
 uint64_t plait_i_loop_next_number(struct plait_reactor *r);
 
-/* True while the shutdown, or plait_reactor_free(), loses the members. */
+/* Is true while the shutdown, or plait_reactor_free(), loses the members. */
 bool plait_i_loop_is_closing(const struct plait_reactor *r);
 
 /*
- * Who has a reactor.  While a thread runs the reactor, no other may touch it;
- * before and after, any may.
+ * Which thread may use a reactor.  While a thread runs the reactor, no other
+ * thread may use it; before and after, any thread may.
  */
 struct loop_owner {
-	unsigned thread; /* that runs it; 0: none */
-	unsigned forks;	 /* how many there had been when it was made */
+	unsigned thread; /* the one that runs it; 0: none */
+	unsigned forks;	 /* how many forks there were when it was made */
 	const char *where;
 };
 
-/* What a reactor begins with, as it is looked at in every call. */
+/* The beginning of a reactor: what every call looks at. */
 struct loop_base {
 	struct loop_owner owner;
 	struct kernel kernel;
@@ -189,23 +199,24 @@ loop_limits(const struct plait_reactor *r)
 	return &((const struct loop_base *)(const void *)r)->limits;
 }
 
-/* What it remembers is its own, so whoever only looks at r may ask it. */
+/* The kernel is no part of what const protects: functions that only ask about r
+   may use it. */
 static inline struct kernel *loop_kernel(const struct plait_reactor *r)
 {
 	return &((struct loop_base *)(uintptr_t)r)->kernel;
 }
 
-/* True for a reactor of testing.h: no descriptors, a virtual clock. */
+/* Is true for a testing reactor: no descriptors, a virtual clock. */
 static inline bool loop_is_virtual(const struct plait_reactor *r)
 {
 	return loop_kernel(r)->ops->is_virtual;
 }
 
-/* Another thread runs r: aborts. */
+/* Aborts: another thread runs r. */
 void plait_i_loop_check_thread(const struct plait_reactor *r,
 			       const char *where);
 
-/* At the beginning of what a program can do with r or a part of it. */
+/* Each public function that uses r, or a part of r, begins with this check. */
 static inline void loop_check(const struct plait_reactor *r, const char *where)
 {
 	unsigned thread =
@@ -222,31 +233,31 @@ static inline bool loop_is_forked(const struct plait_reactor *r)
 }
 
 /*
- * True if the process has forked since it made the reactor: then a child may
- * hold what the reactor holds, and closing alone neither tells the peer nor
- * takes a descriptor out of the kernel's set.
+ * Is true if the process has forked since it made the reactor.  Then a child
+ * may have copies of the descriptors, and close() alone neither tells the peer
+ * nor takes a descriptor out of the kernel's set.
  */
 bool plait_i_loop_is_shared(const struct plait_reactor *r);
 
 /*
- * Closes a socket that the reactor made, and shuts it down before if a child
- * may hold it: the peer must not wait for a process that knows nothing of it.
- * In a child it only closes: the connection is the parent's.
+ * Closes a socket that the reactor made.  If a child may have a copy, it shuts
+ * the socket down before, so that the peer does not wait for the child.  In a
+ * child it only closes, because the connection belongs to the parent.
  */
 void plait_i_loop_close(const struct plait_reactor *r, int fd);
 
 /*
- * What the test brings to a testing reactor: runs the task as an event, before
- * the wait of this turn if that is yet to come, or else of the next turn.
+ * For what a test plays on a testing reactor: runs the task as an event, in
+ * this turn if its wait is yet to come, or else in the next turn.
  */
 void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task);
 
 /* ---- clock.c ------------------------------------------------------------- */
 
 /*
- * Nanoseconds on the reactor's clock: as this callback has it, looked at when
- * somebody asks, at most once a callback; and at this very moment.  And
- * checked conversion to them.
+ * Nanoseconds on the reactor's clock.  plait_i_clock_now() reads the clock at
+ * most once a callback; plait_i_clock_read() reads it each time.
+ * plait_i_clock_delay() converts seconds.
  */
 int64_t plait_i_clock_now(const struct plait_reactor *r);
 int64_t plait_i_clock_read(struct plait_reactor *r);
@@ -258,15 +269,16 @@ void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds);
 /* ---- watch.c ------------------------------------------------------------- */
 
 /*
- * As plait_watch_change(), which drops what a program may not ask for; w is
- * watched.
+ * Does what plait_watch_change() does, for all events of the library; w must be
+ * started.
  */
 int plait_i_watch_change(struct plait_watch *w, unsigned events);
 
 /*
- * Stops watching without telling the kernel, which saves a system call.  For
- * a descriptor that plait made and closes in this turn's burial: until then
- * its events find nobody, and closing it takes it out of the kernel's set.
+ * Stops a watch without telling the kernel, which saves a system call.  It is
+ * for a descriptor that plait has made and will close in this turn's burial.
+ * Until then its events are dropped, and close() takes it out of the kernel's
+ * set.
  */
 void plait_i_watch_forget(struct plait_watch *w);
 
@@ -277,8 +289,8 @@ enum { POOL_READ_SIZE = 128 * 1024 };
 void *plait_i_pool_read_buffer(struct plait_reactor *r);
 
 /*
- * A block of memory for unsent output, in one of a few sizes of which this is
- * the largest.  Its user embeds the struct first.
+ * A block of memory for unsent output.  There are a few sizes; this is the
+ * largest.  Its user embeds the struct first.
  */
 enum { POOL_BLOCK_SIZE = 32 * 1024 };
 
@@ -289,23 +301,24 @@ struct pool_block {
 };
 
 /*
- * Gives a block of that size at least, or the largest if it is smaller; NULL
- * with no memory.  It counts as held until it is put back.
+ * Gives a block of at least that size; if that is more than the largest, a
+ * block of the largest size.  Returns NULL if there is no memory.  The block
+ * counts as held until it is put back.
  */
 struct pool_block *plait_i_pool_get(struct plait_reactor *r, size_t size);
 void plait_i_pool_put(struct plait_reactor *r, struct pool_block *b);
 
-/* All that it takes, which is what it counts. */
+/* The whole size of a block, which is what counts. */
 static inline size_t pool_block_size(const struct pool_block *b)
 {
 	return (size_t)(b->limit - (const unsigned char *)b);
 }
 
-/* Counts so many bytes of a shared buffer as held, and not any more. */
+/* Begin and end to count so many bytes of a shared buffer as held. */
 void plait_i_pool_hold(struct plait_reactor *r, size_t bytes);
 void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes);
 
-/* What the unsent output of all connections takes. */
+/* The memory of the unsent output of all connections. */
 struct pool_unsent {
 	size_t held; /* in blocks and in shared buffers */
 	size_t max;
@@ -315,12 +328,12 @@ struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r);
 
 /* ---- reactor.c ----------------------------------------------------------- */
 
-/* True if the next turn would not sleep: something is due or queued. */
+/* Is true if the next turn would not sleep: something is due or queued. */
 bool plait_i_reactor_has_work(const struct plait_reactor *r);
 
 /*
- * True if PLAIT_REACTOR names a backend that there is not; why gets the words
- * for it.
+ * Returns true if PLAIT_REACTOR names a backend that does not exist, and writes
+ * a message about that to why.
  */
 enum { REACTOR_UNKNOWN_BACKEND = 128 };
 bool plait_i_reactor_unknown_backend(char *why, size_t size);

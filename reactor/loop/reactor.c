@@ -15,7 +15,7 @@
 #include "lib/fork.h"
 #include "reactor/loop/parts.h"
 
-/* Defined here; whoever calls them here says the place. */
+/* They are defined in this file, and their calls here pass the place. */
 #undef plait_reactor_run
 #undef plait_reactor_iterate
 
@@ -32,7 +32,7 @@ _Static_assert(offsetof(struct plait_reactor, base) == 0,
 
 enum { N_KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
 
-/* Once a process; 0 or -errno. */
+/* Is done once a process.  Returns 0 or -errno. */
 static int reactor_watch_forks(void)
 {
 	static atomic_bool watching;
@@ -84,7 +84,8 @@ bool plait_i_reactor_unknown_backend(char *why, size_t size)
 	return true;
 }
 
-/* The program knows the name that it gave itself. */
+/* If the name comes from the program, not from PLAIT_REACTOR, no message is
+   needed. */
 static void reactor_say_unknown_backend(void)
 {
 	char why[REACTOR_UNKNOWN_BACKEND], line[REACTOR_UNKNOWN_BACKEND + 16];
@@ -135,10 +136,11 @@ static void reactor_init(struct plait_reactor *r)
 }
 
 /*
- * How many reactors live that a thread has made: what it has not fired may be
- * another's of them to fire.  By the number of the thread, as another thread
- * may free one; two threads share a place if there were so many between them,
- * and then their reports may leave something out.
+ * How many reactors each thread has made that are not freed: one of them may
+ * still fire the thread's promises.  The index is the number of the thread,
+ * because another thread may free a reactor.  Two threads whose numbers differ
+ * by a multiple of the size share a place; then their reports may leave
+ * something out.
  */
 enum { COUNTED_THREADS = 256 };
 static atomic_uint reactor_counts[COUNTED_THREADS];
@@ -149,10 +151,11 @@ static void reactor_count(struct plait_reactor *r)
 	atomic_fetch_add(&reactor_counts[r->maker % COUNTED_THREADS], 1);
 }
 
-/* True if this thread has no other one. */
+/* Is true if this thread has no other reactor. */
 static bool reactor_uncount(struct plait_reactor *r)
 {
-	/* A child that was forked in a callback of the end frees it again. */
+	/* A child that was forked in a callback of the end frees the reactor
+	   again. */
 	if (r->maker != 0)
 		atomic_fetch_sub(&reactor_counts[r->maker % COUNTED_THREADS],
 				 1);
@@ -201,7 +204,7 @@ static bool reactor_is_busy(const struct plait_reactor *r)
 	return r->in_turn || r->depth > 0;
 }
 
-/* A turn begins, or what else calls back. */
+/* Begins a turn, or something else that calls callbacks. */
 static void reactor_take(struct plait_reactor *r, const char *where)
 {
 	r->in_turn = true;
@@ -218,7 +221,7 @@ static void reactor_give_up(struct plait_reactor *r)
 	__atomic_store_n(&r->base.owner.thread, 0, __ATOMIC_RELAXED);
 }
 
-/* Everything that calls the user for the last time. */
+/* Makes all last calls of the user. */
 static void reactor_end(struct plait_reactor *r, bool is_last)
 {
 	loop_check(r, "plait_reactor_free()");
@@ -233,13 +236,15 @@ static void reactor_end(struct plait_reactor *r, bool is_last)
 	plait_i_shutdown_lose_everything(r);
 	if (!loop_is_forked(r))
 		plait_i_deferred_report(r->number, is_last);
-	/* What the hook for failures has begun. */
+	/* The hook for failures may have begun something. */
 	plait_i_shutdown_lose_everything(r);
 	r->in_turn = false;
 	reactor_give_up(r);
 }
 
-/* Nothing reaches it from outside any more, and no descriptor is left. */
+/* After this nothing reaches the reactor from outside, and it has no
+ * descriptor.
+ */
 static void reactor_detach(struct plait_reactor *r)
 {
 	plait_i_signal_done(r);
@@ -260,9 +265,9 @@ static void reactor_release(struct plait_reactor *r)
 }
 
 /*
- * In a forked child: gives the descriptors back, which would keep peers
- * waiting, and tells nobody.  Frees nothing that a caller of the callback that
- * the child may be in could look at.
+ * In a forked child: closes the descriptors, because they would keep peers
+ * waiting, and tells nobody.  The child may be in a callback; memory that the
+ * callers of that callback use is not freed.
  */
 static void reactor_abandon(struct plait_reactor *r)
 {
@@ -282,7 +287,7 @@ static void reactor_release_in_child(struct plait_reactor *r)
 	reactor_release(r);
 }
 
-/* A turn that another thread was in is in the parent only. */
+/* If another thread was in a turn, that turn goes on in the parent only. */
 static bool reactor_will_return_to(const struct plait_reactor *r)
 {
 	return r->in_turn ? pthread_equal(r->runner, pthread_self())
@@ -304,13 +309,13 @@ void plait_reactor_free(struct plait_reactor **rp)
 	unsigned number;
 	bool last;
 
-	/* From inside a callback that is told of the end it does nothing. */
+	/* In a callback that tells of the end, it does nothing. */
 	if (r == NULL || (r->ending && !loop_is_forked(r))) {
 		*rp = NULL;
 		return;
 	}
 	number = r->trace_number;
-	/* What only fires from here on nobody can have freed before. */
+	/* A deferred that fires only from here on was not left over. */
 	last = reactor_uncount(r);
 	plait_i_deferred_note_kept();
 	if (!loop_is_forked(r))
@@ -336,7 +341,7 @@ bool plait_reactor_is_running(const struct plait_reactor *r)
 	return r->running && !loop_is_forked(r);
 }
 
-/* Something to do now, whatever the time is. */
+/* Is true if there is something to do now, whatever the time is. */
 static bool reactor_has_work(const struct plait_reactor *r)
 {
 	return loop_has_tasks(r) || !plait_list_is_empty(&r->arrivals) ||
@@ -352,7 +357,7 @@ bool plait_i_reactor_has_work(const struct plait_reactor *r)
 	       (plait_i_timer_next(r, &when) && when <= plait_i_clock_now(r));
 }
 
-/* How long the wait of this turn may be; negative: for ever. */
+/* Returns how long this turn may wait, in nanoseconds; negative: for ever. */
 static int64_t reactor_waiting_time(struct plait_reactor *r, int64_t limit)
 {
 	int64_t when, now, left;
@@ -401,7 +406,7 @@ static int reactor_wait(struct plait_reactor *r, int64_t limit)
 	return plait_i_watch_poll(r, timeout);
 }
 
-/* 0, or -errno if the kernel cannot wait. */
+/* Returns 0, or -errno if the kernel cannot wait. */
 static int reactor_turn(struct plait_reactor *r, int64_t limit)
 {
 	int rc = 0;
@@ -411,7 +416,8 @@ static int reactor_turn(struct plait_reactor *r, int64_t limit)
 	reactor_run_due(r);
 	if (r->shutdown != SHUTDOWN_NONE && !loop_is_forked(r))
 		plait_i_shutdown_go_on(r);
-	/* Nothing refers to the dead yet, so they need not wait with us. */
+	/* No event can refer to what is to be buried, so bury before the wait.
+	 */
 	loop_run_burials(r);
 	if (r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = reactor_wait(r, limit);
@@ -423,7 +429,8 @@ static int reactor_turn(struct plait_reactor *r, int64_t limit)
 	return rc;
 }
 
-/* The last step of a run or a turn: in a child, what was freed inside goes. */
+/* The last step of a run or a turn.  In a child that has freed the reactor in a
+   callback, the memory is freed here. */
 static int reactor_return(struct plait_reactor *r, int rc)
 {
 	r->in_turn = false;
@@ -445,7 +452,7 @@ int plait_reactor_iterate(struct plait_reactor *r, double seconds,
 	if (reactor_is_busy(r))
 		return -EBUSY;
 	reactor_take(r, where);
-	/* Whoever turns it by hand moves its clock by hand. */
+	/* A program that iterates a testing reactor also moves its clock. */
 	rc = reactor_turn(r, loop_is_virtual(r) ? 0 : limit);
 	if (r->shutdown == SHUTDOWN_DONE)
 		r->shutdown = SHUTDOWN_NONE;
@@ -468,7 +475,7 @@ static int reactor_go(struct plait_reactor *r)
 	reactor_start_up(r);
 	while (rc == 0 && r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = reactor_turn(r, -1);
-	/* Of a run that could not go on, nothing is left but what it made. */
+	/* A run that failed has no shutdown; what it has made stays. */
 	r->running = r->hurried = false;
 	if (loop_is_forked(r))
 		return -ECHILD;

@@ -1,12 +1,13 @@
 /*
- * The shutdown: in how many turns it takes, triggers are fired and members
- * lost, and those that are closing get their time.
+ * The shutdown.  It may take several turns.
  *
- * SHUTDOWN_ASKED fires the triggers before it, and SHUTDOWN_WAITING waits for
- * what they have returned.  SHUTDOWN_CLOSING loses the members: those that are
- * closing anyway move to finishing, and have stop_timeout for it.  When none
- * of them is left, the triggers during and after the shutdown are fired, and
- * all is done.  plait_reactor_free() loses everything as well, without a turn.
+ * In SHUTDOWN_ASKED the triggers PLAIT_TRIGGER_BEFORE are called.  In
+ * SHUTDOWN_WAITING the deferreds that they have returned are waited for.  In
+ * SHUTDOWN_CLOSING the members are lost; members that are closing already move
+ * to the list finishing, and have stop_timeout.  When that list is empty, the
+ * triggers PLAIT_TRIGGER_DURING and PLAIT_TRIGGER_AFTER are called, and the
+ * shutdown is over.  plait_reactor_free() loses all members, too, without a
+ * turn.
  */
 #include <errno.h>
 
@@ -28,13 +29,13 @@ static void shutdown_lose_members(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	/* Losing one sends what is left, which a forked child must not. */
+	/* To lose a member sends its output, which a forked child must not. */
 	while (!loop_is_forked(r) &&
 	       (l = plait_list_first(&r->members)) != NULL)
 		shutdown_lose(r, plait_container(l, struct loop_member, link));
 }
 
-/* From here on those that close are lost like all others. */
+/* From here on members that are closing are lost like all others. */
 void plait_i_shutdown_wait_no_longer(struct plait_reactor *r)
 {
 	r->waits = false;
@@ -43,8 +44,8 @@ void plait_i_shutdown_wait_no_longer(struct plait_reactor *r)
 }
 
 /*
- * What is lost may tell the user, who may begin something new; that is told in
- * the next round.
+ * When a member is lost the user is told, and may begin something new; that is
+ * lost in the next round.
  */
 void plait_i_shutdown_lose_everything(struct plait_reactor *r)
 {
@@ -74,9 +75,9 @@ void plait_i_shutdown_abandon(struct plait_list *members)
 /* ---- asking for it ------------------------------------------------------- */
 
 /*
- * A run can be stopped before it counts as running, as something of the startup
- * may fail; and so can a turn of plait_reactor_iterate() in a program that
- * never runs.
+ * A run can be stopped before it counts as running, because something may fail
+ * in the startup.  A turn of plait_reactor_iterate() can be stopped in a
+ * program that never runs the reactor.
  */
 static bool shutdown_can_begin(const struct plait_reactor *r)
 {
@@ -117,8 +118,8 @@ static void shutdown_out_of_time(void *arg)
 }
 
 /*
- * Loses what is there, but for the connections that close: what was promised
- * to them is kept, if the peer takes it in time.
+ * Loses all members except connections that are closing: they may still send
+ * their output, if the peer takes it in time.
  */
 static void shutdown_begin_closing(struct plait_reactor *r)
 {
@@ -144,7 +145,7 @@ static void shutdown_end_closing(struct plait_reactor *r)
 	r->hurried = false;
 }
 
-/* plait_reactor_stop_now(): nobody is waited for. */
+/* After plait_reactor_stop_now() the shutdown waits for nobody. */
 static void shutdown_hurry(struct plait_reactor *r)
 {
 	plait_i_loop_enter(r);
@@ -153,7 +154,7 @@ static void shutdown_hurry(struct plait_reactor *r)
 	plait_i_shutdown_wait_no_longer(r);
 }
 
-/* As far as it goes in this turn. */
+/* Does as much of the shutdown as can be done in this turn. */
 OUT_OF_LINE void plait_i_shutdown_go_on(struct plait_reactor *r)
 {
 	if (r->shutdown == SHUTDOWN_ASKED) {

@@ -1,25 +1,25 @@
 /*
- * SIGINT and SIGTERM stop a running reactor, at the second one without waiting
- * for anybody, and SIGPIPE never kills; one that the program names makes a
- * reactor say what is pending, as long as it lives.
+ * SIGINT and SIGTERM stop a running reactor; the second one stops it without
+ * waiting for anybody.  SIGPIPE does nothing.  The signal of
+ * plait_reactor_dump_on_signal() makes a reactor write what is pending.
  *
- * Signals belong to the process, so what is kept of them is no reactor's: a
- * registry, by the number of the signal, of those who want it, and of what the
- * program had set.  Of the reactors that run, the first has those that stop;
- * another that runs meanwhile leaves them alone.  Runs take only what had its
+ * Signals belong to the process, so the registry does, too.  For each number of
+ * a signal it has a list of wants, and the action that the program had set. The
+ * first reactor that runs has SIGINT and SIGTERM; another reactor that runs at
+ * the same time leaves them alone.  A run takes only signals that have their
  * default action.
  *
- * Whoever wants a signal has a struct signal_want in its reactor and a kind,
- * which says what to do.  There is one handler for all: it tells each who wants
- * the signal, or only the first one if that wants it alone.  When nobody wants
- * the signal any more the program's action is given back: always one that the
- * program has set, never plait's, in whatever order those who want it come and
- * go.  An action that is not plait's was set by the program since, and is left
- * alone.
+ * A reactor that wants a signal has a struct signal_want, with a kind that says
+ * what to do.  There is one handler for all signals: it tells all wants of the
+ * signal, or only the first if that want is alone.  When no reactor wants the
+ * signal any more, the signal gets back the action that the program had set,
+ * never plait's, in whatever order reactors come and go.  If the present action
+ * is not plait's, the program has set it since then, and it is left alone.
  *
- * A handler must not act for a process that is not its reactor's: between
- * fork() and the handlers of pthread_atfork(), and in a child made by vfork(),
- * which shares this memory.  There it makes way for the program's action.
+ * A handler must not act for a process that is not its reactor's process:
+ * between fork() and the handlers of pthread_atfork(), and in a child made by
+ * vfork(), which shares this memory.  There it lets the program's action
+ * happen.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -52,7 +52,8 @@ enum { SAME_SIGNAL = 100000000 }; /* ns after the first one */
 
 /* ---- handlers: nothing in here may change errno ------------------------ */
 
-/* Nobody here wants it: it does what it would do without plait. */
+/* No reactor of this process wants the signal: does what the program's action
+   would do without plait. */
 static void signal_leave_to_program(int number)
 {
 	int saved = errno;
@@ -94,8 +95,8 @@ static bool signal_is_of_this_process(const struct signal_want *w)
 }
 
 /*
- * Terminals and supervisors often send two, so one that comes right after the
- * first counts as the same.
+ * Terminals and supervisors often send a signal twice.  So a second one that
+ * comes right after the first one does not count.
  */
 static bool signal_tell_stop(struct signal_want *w)
 {
@@ -117,8 +118,8 @@ static bool signal_tell_dump(struct signal_want *w)
 }
 
 /*
- * Instead of SIG_IGN, which a program that is executed would inherit: so it
- * has the default, as if there were no plait.
+ * A handler that does nothing, instead of SIG_IGN, which a program that is
+ * executed would inherit: so that program has the default action.
  */
 static bool signal_tell_broken_pipe(struct signal_want *w)
 {
@@ -132,7 +133,7 @@ static const struct signal_kind signal_pipe = { signal_tell_broken_pipe,
 
 /* ---- the registry ------------------------------------------------------- */
 
-/* One in another thread may look at who has just been taken out. */
+/* A handler in another thread may still use a want that was just taken out. */
 static void signal_wait_for_handlers(void)
 {
 	while (atomic_load(&signal_handling) > 0)
@@ -150,13 +151,14 @@ static void signal_drop_all(struct signal_slot *s)
 
 	for (; w != NULL; w = atomic_load(&w->next))
 		w->number = 0;
-	/* Before any of them is put in again, somewhere else. */
+	/* Before any of these wants is put into another list. */
 	signal_wait_for_handlers();
 }
 
 /*
- * What the program has set is what it gets back; it has ended what others
- * wanted before.  0 or -errno.
+ * Remembers the program's action, to give it back later.  If the program has
+ * set an action since plait took the signal, the wants from before end. Returns
+ * 0 or -errno.
  */
 static int signal_look(int number)
 {
@@ -195,7 +197,7 @@ static void signal_put_in(struct signal_want *w, int number,
 	atomic_store(place, w);
 }
 
-/* After a look.  0 or -errno. */
+/* Call signal_look() before.  Returns 0 or -errno. */
 static int signal_want(struct signal_want *w, int number,
 		       const struct signal_kind *kind)
 {
@@ -212,7 +214,7 @@ static int signal_want(struct signal_want *w, int number,
 	return rc;
 }
 
-/* Unless the program has set another since. */
+/* Gives the program's action back, unless the program has set another since. */
 static void signal_give_back(int number)
 {
 	struct sigaction now;
@@ -221,7 +223,7 @@ static void signal_give_back(int number)
 		sigaction(number, &signal_slots[number].own, NULL);
 }
 
-/* Does nothing if the program has ended it. */
+/* Does nothing if the program has ended the want by an action of its own. */
 static void signal_want_no_more(struct signal_want *w)
 {
 	int number = w->number;
@@ -245,7 +247,7 @@ void plait_i_signal_init(struct plait_reactor *r)
 
 /* ---- runs --------------------------------------------------------------- */
 
-/* Takes it for a run, if it has its default action.  0 or -errno. */
+/* Takes the signal for a run, if it has its default action.  0 or -errno. */
 static int signal_want_default(struct signal_want *w, int number,
 			       const struct signal_kind *kind)
 {
@@ -268,7 +270,7 @@ static int signal_take_for_run(struct plait_reactor *r)
 		rc = signal_want_default(&w[WANT_INT], SIGINT, &signal_stop);
 	if (signal_stops == r && rc == 0)
 		rc = signal_want_default(&w[WANT_TERM], SIGTERM, &signal_stop);
-	/* Whoever runs last keeps SIGPIPE from killing. */
+	/* SIGPIPE must not kill until the last run has ended. */
 	if (rc == 0)
 		rc = signal_want_default(&w[WANT_PIPE], SIGPIPE, &signal_pipe);
 	return rc;
@@ -365,10 +367,11 @@ void plait_i_signal_in_parent(void)
 	pthread_mutex_unlock(&signal_lock);
 }
 
-/* A reactor of the child's own shall find what the program had set. */
+/* So that a reactor of the child finds the actions that the program had set. */
 void plait_i_signal_in_child(void)
 {
-	/* Other threads, and what they were in, are the parent's. */
+	/* The other threads, and the handlers in them, are in the parent only.
+	 */
 	atomic_store(&signal_handling, 0);
 	for (int i = 1; i < NSIG; i++) {
 		if (atomic_load(&signal_slots[i].first) == NULL)

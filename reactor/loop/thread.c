@@ -1,17 +1,19 @@
 /*
  * Calls from other threads, and waking the loop up.
  *
- * The queue is a stack that any thread pushes to with one compare-and-swap,
- * and that the loop takes as a whole, turns round and puts at the end of a list
- * of its own, of which a turn makes so many; nobody ever waits for anybody.
- * Only who pushes to an empty stack writes the eventfd.  The loop empties the
- * eventfd before it takes the stack: who pushes after that finds it empty and
- * writes again, so no call is left asleep.
+ * The queue is a stack.  A thread pushes a call with one compare-and-swap.  The
+ * loop takes the whole stack, reverses it and appends it to a list of its own;
+ * each turn makes a limited number of calls from that list.  So no thread ever
+ * waits for another.
  *
- * A call may free the reactor, and may be made as soon as it is pushed.  So
- * a push is the last thing that plait_call_from_thread() does to the reactor,
- * unless it has to write the eventfd: then it counts itself in beforehand, and
- * freeing the reactor waits until it has counted itself out again.
+ * Only a thread that pushes to an empty stack writes the eventfd.  The loop
+ * empties the eventfd before it takes the stack.  A thread that pushes after
+ * that finds the stack empty and writes again, so no call is forgotten.
+ *
+ * The loop may make a call as soon as it is pushed, and the call may free the
+ * reactor.  So plait_call_from_thread() does not touch the reactor after the
+ * push, unless it has to write the eventfd: then it adds itself to the count of
+ * wakers before the push, and plait_reactor_free() waits until that count is 0.
  */
 #include <errno.h>
 #include <sched.h>
@@ -26,14 +28,14 @@ struct thread_call {
 	void *arg;
 };
 
-/* Also from a signal handler. */
+/* May be called in a signal handler. */
 void plait_i_thread_wake(struct plait_reactor *r)
 {
 	if (r->thread.fd >= 0)
 		kernel_wake(loop_kernel(r), r->thread.fd);
 }
 
-/* What there is to do is found at the start of the next turn. */
+/* The next turn begins with taking the calls. */
 static void thread_woken(struct plait_watch *w, unsigned events)
 {
 	kernel_drain(loop_kernel(w->reactor), w->fd);
@@ -57,7 +59,7 @@ int plait_i_thread_init(struct plait_reactor *r)
 	return rc;
 }
 
-/* From here on the loop may have made the call and freed it. */
+/* After the push the loop may have made the call and freed it. */
 static bool thread_push(struct plait_reactor *r, struct thread_call *call)
 {
 	return atomic_compare_exchange_weak(&r->thread.newest, &call->next,
@@ -96,7 +98,7 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 	return 0;
 }
 
-/* Puts all that were pushed behind those that were taken before. */
+/* Appends all calls that were pushed to those that were taken before. */
 static void thread_take(struct plait_reactor *r)
 {
 	struct thread_calls *tc = &r->thread;
@@ -116,7 +118,7 @@ static void thread_take(struct plait_reactor *r)
 	tc->end = &last->next;
 }
 
-/* Takes out the first of those that were taken; there has to be one. */
+/* Removes the first call that was taken; there has to be one. */
 static struct thread_call thread_pop(struct plait_reactor *r)
 {
 	struct thread_call *first = r->thread.oldest, call = *first;
@@ -131,7 +133,7 @@ static struct thread_call thread_pop(struct plait_reactor *r)
 OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 {
 	thread_take(r);
-	/* If a call has forked, the others are the parent's. */
+	/* If a call has forked, the child does not make the other calls. */
 	for (int i = 0; i < REACTOR_SHARE && r->thread.oldest != NULL &&
 			!loop_is_forked(r);
 	     i++) {
@@ -145,7 +147,7 @@ OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 	}
 }
 
-/* In a forked child there is no other thread that could count itself out. */
+/* In a forked child there is no other thread that could lower the count. */
 static void thread_wait_for_wakers(struct plait_reactor *r)
 {
 	while (!loop_is_forked(r) && atomic_load(&r->thread.waking) > 0)

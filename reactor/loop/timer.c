@@ -6,16 +6,18 @@
  * is a node's first child, next its next sibling, prev the sibling before it
  * or, for a first child, the parent.  A root has neither prev nor next.
  *
- * A timer that is moved to a later time stays at its old place, and is put
- * into the right one only when it comes to the top: a timeout that is always
- * pushed back costs next to nothing.  No place is ever later than the deadline
- * is, so what is on top and in its right place is the earliest of all.
+ * A timer that is moved to a later time keeps its old place in the heap.  It is
+ * moved to its right place only when it comes to the top, so a timeout that is
+ * always pushed back costs next to nothing.  A place is never later than the
+ * timer's deadline.  So if the timer on top is in its right place, it is the
+ * earliest of all.
  *
- * While a turn runs what is due, new timers go to a heap of their own, so
- * what is set or moved in a turn cannot run in it, however early it is due.
- * What is due when a turn begins is a batch.  If it is more than a turn's share
- * it goes on in the next turn, and new timers go on waiting in their heap: so
- * none of them comes before one that was due when it was set.
+ * While a turn runs the timers that are due, new timers go to a heap of their
+ * own.  So a timer that is started or moved in a turn cannot run in that turn,
+ * even if it is due.  The timers that are due when a turn begins are a batch.
+ * If a batch is more than a turn's share, the next turn goes on with it, and
+ * new timers stay in their own heap.  So no new timer runs before a timer that
+ * was due when the new timer was started.
  */
 #include <math.h>
 
@@ -52,7 +54,7 @@ static struct plait_timer *timer_merge(struct plait_timer *a,
 	return root;
 }
 
-/* A sibling becomes the root of a heap of its own; gives the next one. */
+/* Makes t the root of a heap of its own, and returns its next sibling. */
 static struct plait_timer *timer_detach(struct plait_timer *t)
 {
 	struct plait_timer *next = t->next;
@@ -86,7 +88,7 @@ static struct plait_timer *timer_merge_row(struct plait_timer *row)
 	return root;
 }
 
-/* Puts the heap by, which may be empty, where t was. */
+/* Puts the heap `by', which may be empty, in the place of t. */
 static void timer_replace(struct timers *ts, struct plait_timer *t,
 			  struct plait_timer *by)
 {
@@ -172,7 +174,8 @@ static struct plait_timer *timer_put_in_place(struct timers *ts,
 	return t;
 }
 
-/* The heap's first, or NULL; those before it get their places. */
+/* Returns the earliest timer of the heap, or NULL; moves timers on top that are
+   in a wrong place. */
 static inline struct plait_timer *timer_earliest(struct timers *ts,
 						 struct plait_timer **root)
 {
@@ -180,8 +183,8 @@ static inline struct plait_timer *timer_earliest(struct timers *ts,
 }
 
 /*
- * Makes it one of r's, due at that time.  While others run, it may not stay
- * among them: it would be put into its place, and run, in this very turn.
+ * Starts t, due at that time.  If timers are being run now, t must not stay in
+ * their heap, because it could come to the top and run in this turn.
  */
 static void timer_set(struct plait_reactor *r, struct plait_timer *t,
 		      int64_t when)
@@ -232,7 +235,7 @@ double plait_timer_when(const struct plait_timer *t)
 	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
 }
 
-/* What the turn set joins only when all that was due has run. */
+/* The new timers join the heap when the whole batch has run. */
 static void timer_release(struct timers *ts)
 {
 	if (ts->fresh != NULL)
@@ -242,7 +245,7 @@ static void timer_release(struct timers *ts)
 	timer_verify(ts->root);
 }
 
-/* The next one of the batch, or NULL. */
+/* Returns the next timer of the batch, or NULL. */
 static struct plait_timer *timer_next_due(struct timers *ts)
 {
 	struct plait_timer *t = timer_earliest(ts, &ts->root);
@@ -274,7 +277,8 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 
 bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
-	/* Asking puts timers into their places, and changes nothing else. */
+	/* timer_earliest() may move timers to their right places, and changes
+	   nothing else. */
 	struct timers *ts = &((struct plait_reactor *)cr)->timers;
 	const struct plait_timer *a, *b;
 
@@ -303,8 +307,8 @@ static void timer_forget(struct plait_timer *t)
 }
 
 /*
- * So that those that the user forgot can be stopped even later.  There are
- * fresh ones while a batch is unfinished.
+ * Stops all timers, so that the program can stop them again after the reactor
+ * was freed.  If a batch is unfinished, there are fresh timers, too.
  */
 void plait_i_timer_done(struct plait_reactor *r)
 {

@@ -3,8 +3,8 @@
  *
  * A trigger may be added or removed by any other, or by itself, while its
  * phase is being fired: the place in the list is kept by a cursor that is a
- * node of the same list.  One whose deferred is waited for outlives its
- * removal until that deferred has fired.
+ * node of the same list.  If a trigger is removed while the shutdown waits for
+ * its deferred, it is freed when the deferred has fired.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -103,7 +103,7 @@ static struct trigger *trigger_find(struct plait_reactor *r, uint64_t id)
 	return t;
 }
 
-/* The last step of a trigger that was removed. */
+/* Frees a trigger that was removed and is not waited for. */
 static void trigger_free_removed(struct trigger *t)
 {
 	if (t->id != 0 || t->busy)
@@ -158,7 +158,7 @@ static void trigger_wait_for(struct trigger *t, plait_value deferred)
 	plait_deferred_add_both(d, trigger_waited_for_fired, t);
 }
 
-/* What nobody waits for ends here; a failure among it not silently. */
+/* Frees a value that nobody waits for; reports it if it is a failure. */
 static void trigger_dispose(plait_value v)
 {
 	if (plait_value_is_failure(&v))
@@ -217,7 +217,7 @@ static struct trigger *trigger_find_waiting(struct plait_list *list)
 	return NULL;
 }
 
-/* Nobody waits any more: that cancels it. */
+/* Frees the deferred, which cancels it, because nobody waits any more. */
 static void trigger_stop_waiting_in(struct plait_list *list)
 {
 	struct trigger *t;
@@ -289,9 +289,9 @@ OUT_OF_LINE void plait_i_trigger_fire_when_running(struct plait_reactor *r)
 }
 
 /*
- * In a forked child the deferred of a trigger may be pending still.  Then the
- * trigger is freed when that fires, which may be after the child has freed the
- * reactor.
+ * In a forked child the deferred of a trigger may still be pending.  Then the
+ * trigger is freed when the deferred fires, perhaps after the child has freed
+ * the reactor.
  */
 static void trigger_free_all(struct plait_list *list)
 {
@@ -301,7 +301,8 @@ static void trigger_free_all(struct plait_list *list)
 		struct trigger *t = trigger_from_link(l);
 
 		plait_list_remove(l);
-		/* The cursor of another thread, which is in the parent. */
+		/* The cursor of another thread, which the child does not have.
+		 */
 		if (t->reactor == NULL)
 			continue;
 		t->reactor = NULL;

@@ -1,11 +1,11 @@
 /*
- * Watches: which descriptor is waited for, by whom.
+ * Watches: which watch waits for which descriptor.
  *
- * The table of slots, indexed by descriptor, is the truth; the kernel's set
- * is a copy of it that the kernel keeps.  Whenever a descriptor is armed it
- * gets a new generation, and an event is delivered only to the generation
- * that was armed when the wait began: a descriptor that was closed and opened
- * again within a batch is another one, although its number is the same.
+ * The table of slots, indexed by descriptor, decides; the kernel's set is a
+ * copy of it.  Each time a descriptor is armed it gets a new generation, and an
+ * event is delivered only if the generation is the same as when the wait began.
+ * So if a descriptor is closed and its number is opened again within a batch,
+ * the new watch does not get the events of the old one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +44,8 @@ void plait_i_watch_done(struct plait_reactor *r)
 	r->watches.n = 0;
 }
 
-/* A number that is refused may be any, and the table is as long as that. */
+/* The table is as long as the highest number, so a number that the kernel will
+   refuse must not make it grow. */
 static int watch_grow(struct plait_reactor *r, int fd)
 {
 	struct watches *ws = &r->watches;
@@ -67,7 +68,7 @@ static int watch_grow(struct plait_reactor *r, int fd)
 	return 0;
 }
 
-/* Tells the kernel; a failure leaves the old interest. */
+/* Tells the kernel.  If that fails, w waits for the same events as before. */
 static int watch_update(struct plait_watch *w, unsigned events)
 {
 	struct plait_reactor *r = w->reactor;
@@ -133,8 +134,8 @@ int plait_i_watch_change(struct plait_watch *w, unsigned events)
 	rc = watch_update(w, events);
 	if (rc != -EBADF)
 		return rc;
-	/* Closed behind our back: select only notices when it waits, so epoll
-	   tells it from the loop, too. */
+	/* Somebody has closed the descriptor.  select notices that only when it
+	   waits; so with epoll the loop tells it, too. */
 	watch_lost(&r->watches, w);
 	return 0;
 }
@@ -159,7 +160,7 @@ void plait_watch_stop(struct plait_watch *w)
 	watch_clear(w->reactor, w);
 }
 
-/* If it waits for any of these. */
+/* Calls w if it waits for any of these events. */
 static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 				 unsigned events)
 {
@@ -172,7 +173,8 @@ static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 	plait_i_loop_leave(r);
 }
 
-/* To whoever watched when the wait began, and still does. */
+/* Delivers an event to the watch that had the descriptor when the wait began,
+   if it still has it. */
 static inline void watch_deliver_event(struct plait_reactor *r,
 				       const struct kernel_event *e)
 {
@@ -183,7 +185,7 @@ static inline void watch_deliver_event(struct plait_reactor *r,
 	watch_deliver(r, w, e->events);
 }
 
-/* A watch that is lost watches nothing by the time it is told. */
+/* Before a watch is told that it is lost, it is stopped. */
 static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
 {
 	watch_clear(r, w);
@@ -193,7 +195,7 @@ static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
 	plait_i_loop_leave(r);
 }
 
-/* To those that need no kernel for it: a snapshot. */
+/* Delivers to a snapshot of the watches that do not need the kernel. */
 static OUT_OF_LINE void watch_deliver_apart(struct plait_reactor *r)
 {
 	struct plait_list todo, *l;
