@@ -1,15 +1,15 @@
 /*
  * Input that was not handled yet: the part that all receivers share.
  *
- * What is left is always `unfinished' and then the bytes at `next'.  These lie
- * in the chunk that is being received or, when they have to outlive it, in
- * `held'.  Only a take that finds too little moves bytes to `unfinished', and
- * then it moves all of them; a take that is satisfied with what is in one
- * piece copies nothing.  So every byte is copied twice at most.
+ * The input is always the bytes of `unfinished' and then those at `next'.  The
+ * latter lie in the chunk that is being received or, if they have to outlive
+ * the chunk, in `held'.  If a take finds too few bytes, it moves all of them to
+ * `unfinished'.  If a take finds its bytes in one piece, it copies nothing.  So
+ * each byte is copied twice at most.
  *
- * What was handed out stays where it is until the next take or the end of the
- * step: the buffer that it lies in becomes `taken' when it is not used for
- * anything else any more.
+ * Bytes that a take has given stay where they are until the next take or the
+ * end of the step.  When their buffer is used for nothing else any more, it
+ * becomes `taken'.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static bool input_is_closing(const struct plait_protocol *p)
 	       plait_transport_is_disconnecting(p->transport);
 }
 
-/* Frees where the bytes lay that were held, but not while they are lent. */
+/* Frees the buffer of held bytes, but not while a step has borrowed them. */
 static void input_unhold(struct plait_input *in)
 {
 	if (in->busy && in->taken == NULL) {
@@ -42,7 +42,7 @@ static void input_drop(struct plait_input *in)
 	in->left = 0;
 }
 
-/* There is no telling what the peer meant without the bytes that are lost. */
+/* Without the lost bytes the rest of the stream means nothing. */
 static void input_out_of_memory(struct plait_input *in,
 				struct plait_protocol *p)
 {
@@ -51,14 +51,14 @@ static void input_out_of_memory(struct plait_input *in,
 		plait_transport_abort_connection(p->transport);
 }
 
-/* What was handed out may be forgotten. */
+/* The step does not use the bytes that it took any more. */
 static void input_release(struct plait_input *in)
 {
 	plait_buf_unref(&in->taken);
 	in->handed = 0;
 }
 
-/* What is left becomes these bytes. */
+/* The rest of the input becomes these bytes. */
 static void input_hold(struct plait_input *in, struct plait_buf *b)
 {
 	input_unhold(in);
@@ -82,7 +82,7 @@ static void hold_both(struct plait_input *in, struct plait_protocol *p,
 	input_hold(in, buf);
 }
 
-/* Puts bytes behind what is left. */
+/* Appends bytes to the rest of the input. */
 static void input_queue(struct plait_input *in, struct plait_protocol *p,
 			const void *data, size_t len)
 {
@@ -90,7 +90,7 @@ static void input_queue(struct plait_input *in, struct plait_protocol *p,
 		hold_both(in, p, in->next, in->left, data, len);
 		return;
 	}
-	/* What was handled must not be kept for as long as something is. */
+	/* Do not keep bytes that were handled as long as others are left. */
 	plait_buf_consume(in->held, plait_buf_size(in->held) - in->left);
 	if (plait_buf_append(in->held, data, len) < 0) {
 		input_out_of_memory(in, p);
@@ -100,7 +100,7 @@ static void input_queue(struct plait_input *in, struct plait_protocol *p,
 	in->left += len;
 }
 
-/* After the last step: the chunk goes, what is left of it must stay. */
+/* After the last step: the chunk is freed, so the rest of it is copied. */
 static void input_settle(struct plait_input *in, struct plait_protocol *p)
 {
 	input_release(in);
@@ -158,7 +158,7 @@ void plait_input_resume(struct plait_input *in, struct plait_protocol *p,
 		input_run(in, p, step);
 }
 
-/* Takes from the front of what lies in one piece, in place. */
+/* Takes the first bytes of the piece at `next', without a copy. */
 static const char *input_advance(struct plait_input *in, size_t n)
 {
 	const char *data = in->next;
@@ -209,7 +209,7 @@ static int input_gather(struct plait_input *in, size_t n, size_t total)
 	return 0;
 }
 
-/* What was gathered for another message is input like the rest again. */
+/* Bytes that were gathered for another message become normal input again. */
 static void input_ungather(struct plait_input *in)
 {
 	hold_both(in, in->protocol, plait_buf_data(in->unfinished),
@@ -217,7 +217,7 @@ static void input_ungather(struct plait_input *in)
 	plait_buf_unref(&in->unfinished);
 }
 
-/* Hands out what was gathered. */
+/* Gives the bytes that were gathered. */
 static const char *input_finish(struct plait_input *in)
 {
 	in->taken = in->unfinished;
@@ -249,8 +249,8 @@ int plait_input_take(struct plait_input *in, size_t n, const void **ret)
 }
 
 /*
- * The end of the first delimiter in these bytes; 0: there is none.  Its first
- * byte is rarely anything else, and memchr() looks at many bytes at a time.
+ * Returns the end of the first delimiter in these bytes, or 0.  The first byte
+ * of a delimiter is rare elsewhere, and memchr() looks at many bytes at a time.
  */
 static size_t find_end(const char *data, size_t len, const void *delimiter,
 		       size_t size)
@@ -266,9 +266,10 @@ static size_t find_end(const char *data, size_t len, const void *delimiter,
 }
 
 /*
- * The line began in an earlier chunk.  Gathers up to the first delimiter of
- * this one, and then looks for one that lies across the cut: nothing before
- * that was found when it came.  *end is the end of the line in `unfinished'.
+ * The line began in an earlier chunk.  Gathers bytes up to the first delimiter
+ * of this chunk, and then looks for a delimiter that lies in both chunks; there
+ * is none before, because the earlier chunk was searched when it came.  *end is
+ * the end of the line in `unfinished'.
  */
 static int gather_line(struct plait_input *in, const void *delimiter,
 		       size_t size, size_t limit, size_t *end)
@@ -285,7 +286,7 @@ static int gather_line(struct plait_input *in, const void *delimiter,
 	if (*end == 0)
 		return input_gathered(in) < limit ? -EAGAIN : -EMSGSIZE;
 	*end += from;
-	/* A delimiter across the cut leaves bytes that are not this line's. */
+	/* After a delimiter in both chunks there are bytes of the next line. */
 	in->next -= input_gathered(in) - *end;
 	in->left += input_gathered(in) - *end;
 	return 0;
@@ -363,8 +364,8 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 }
 
 /*
- * Nothing is unread any more, so an end that waited behind it is due.  A
- * transport looks for the end when reading is paused.
+ * No input is unread any more, so the protocol can be told of the end of the
+ * input.  A transport looks for the end when reading is paused.
  */
 static void let_the_end_come(struct plait_input *in, struct plait_protocol *p)
 {

@@ -1,7 +1,7 @@
 /*
  * Strings after their length.  The length is compared with the maximum before
- * anything else is done with it, and nothing is allocated for what it merely
- * announces.
+ * anything else is done with it, and memory is allocated only for bytes that
+ * have come.
  */
 #include <errno.h>
 
@@ -30,7 +30,7 @@ static void intn_fail(struct plait_intn_receiver *p)
 		plait_transport_lose_connection(p->base.transport);
 }
 
-/* True once the length is there; false to wait, or if it has failed. */
+/* Returns true if the length has come; false to wait, or if it is too long. */
 static bool intn_take_length(struct plait_intn_receiver *p)
 {
 	size_t i, n = prefix_of(p);

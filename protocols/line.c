@@ -1,17 +1,16 @@
 /*
  * Lines: the receiver with a raw mode, and the one without.
  *
- * Both take their lines in the same way, so that the limit of a line is the
- * same wherever it is cut: a line is too long as soon as so many bytes have
- * come that no delimiter can end it in time.  The mode is looked at anew for
- * every piece, so switching it in a callback needs no more than a flag.
+ * Both take their lines in the same way, so the limit of a line does not depend
+ * on the chunks: a line is too long as soon as no delimiter can end it in time.
+ * Each step looks at the mode, so a callback switches it by a flag.
  */
 #include <errno.h>
 #include <string.h>
 
 #include <plait/line.h>
 
-/* Where a line ends, with the defaults filled in. */
+/* The delimiter and the limit of a line, with the defaults filled in. */
 struct ending {
 	const char *delimiter;
 	size_t size, max;
@@ -47,7 +46,7 @@ static void write_line(struct plait_protocol *p, struct ending e,
 		plait_transport_write_sequence(p->transport, pieces, 2);
 }
 
-/* There may be no connection: in a test, in a layer. */
+/* There may be no connection, for example in a test. */
 static void line_lose(struct plait_protocol *p)
 {
 	if (p->transport != NULL)

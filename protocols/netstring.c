@@ -1,8 +1,8 @@
 /*
- * Netstrings.  The length is read byte by byte, and compared with the maximum
- * before a digit is added, so no number of digits can wrap it.  The comma is
- * taken together with the string: a string is not delivered before it is seen
- * that it ends where it said.
+ * Netstrings.  The length is read byte by byte.  It is compared with the
+ * maximum before a digit is added, so it cannot overflow.  The comma is taken
+ * together with the string: a string is not delivered before its end was
+ * checked.
  */
 #include <stdio.h>
 
@@ -24,7 +24,7 @@ static void netstring_fail(struct plait_netstring_receiver *p)
 		plait_transport_lose_connection(p->base.transport);
 }
 
-/* In force; with its comma a string must still be one that a buf can hold. */
+/* Returns the maximum; a buffer must be able to hold a string and its comma. */
 static size_t max_length(const struct plait_netstring_receiver *p)
 {
 	size_t max = p->max_length > 0 ? p->max_length : 99999;
@@ -32,7 +32,7 @@ static size_t max_length(const struct plait_netstring_receiver *p)
 	return max < PLAIT_BUF_UNBOUNDED ? max : PLAIT_BUF_UNBOUNDED - 1;
 }
 
-/* False if this byte cannot come here. */
+/* Returns false if this byte is wrong here. */
 static bool add_to_length(struct plait_netstring_receiver *p, char c)
 {
 	size_t max = max_length(p);
@@ -51,7 +51,7 @@ static bool add_to_length(struct plait_netstring_receiver *p, char c)
 	return true;
 }
 
-/* True once the length is there; false to wait, or if it has failed. */
+/* Returns true if the length has come; false to wait, or if it is wrong. */
 static bool netstring_take_length(struct plait_netstring_receiver *p)
 {
 	const void *c;

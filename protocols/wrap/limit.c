@@ -1,17 +1,18 @@
 /*
  * Limits on how many connections there are.
  *
- * A connection is counted before its protocol is built, so that whoever is
- * called meanwhile sees it, and until the wrapper is freed, which comes last of
- * all: after the protocol was told of the loss, and also if it was never
- * connected.  So no count can be lost, and none can be given back twice.
+ * A connection counts from before its protocol is built, so that the functions
+ * that are called then see it, until its wrapper is freed.  That is the last
+ * step: it comes after the protocol was told of the loss, and also if the
+ * protocol was never connected.  So each connection is counted back exactly
+ * once.
  *
  * The networks of peers are in a hash table that grows with them and is freed
- * with the last.  Where it lies is part of the hash, so a stranger cannot
- * choose addresses that meet in one list.
+ * with the last.  The address of the table in memory is part of the hash, so a
+ * stranger cannot choose addresses that fall into one list.
  *
- * While it waits every port of the factory is paused, one that is opened
- * meanwhile too.
+ * While the factory waits, every port of the factory is paused, and so is a
+ * port that is opened then.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static struct limited_network *network_of(struct plait_list *l)
 
 /* ---- networks -------------------------------------------------------- */
 
-/* FNV-1a over the text, which has all that tells one address from another. */
+/* FNV-1a over the text, which is different for different addresses. */
 static struct plait_list *network_list(const struct plait_limited_factory *f,
 				       const struct plait_address *a)
 {
@@ -79,7 +80,7 @@ network_find(const struct plait_limited_factory *f,
 	return NULL;
 }
 
-/* More lists, if there is memory; else the lists get longer. */
+/* Makes more lists, if there is memory; otherwise the lists get longer. */
 static void networks_grow(struct plait_limited_factory *f)
 {
 	size_t n_old = f->n_lists;
@@ -103,7 +104,7 @@ static void networks_grow(struct plait_limited_factory *f)
 	free(old);
 }
 
-/* Without networks no memory is kept for them. */
+/* Frees the table if there are no networks. */
 static void networks_shrink(struct plait_limited_factory *f)
 {
 	if (f->n_networks > 0)
@@ -113,7 +114,7 @@ static void networks_shrink(struct plait_limited_factory *f)
 	f->n_lists = 0;
 }
 
-/* NULL with ENOMEM in errno. */
+/* Returns NULL with ENOMEM in errno if there is no memory. */
 static struct limited_network *network_new(struct plait_limited_factory *f,
 					   const struct plait_address *a)
 {
@@ -180,7 +181,7 @@ static void ports_go_on(struct plait_limited_factory *f)
 			plait_container(l, struct limited_port, link)->port);
 }
 
-/* One that there is no memory for does not wait: it refuses. */
+/* A port for which there is no memory does not wait: it refuses. */
 static void limited_port_opened(struct plait_factory *base,
 				struct plait_port *port)
 {
@@ -196,7 +197,7 @@ static void limited_port_opened(struct plait_factory *base,
 	plait_wrapping_factory_port_opened(base, port);
 }
 
-/* That port, or NULL: all. */
+/* Forgets that port, or all ports if it is NULL. */
 static void ports_forget(struct plait_limited_factory *f,
 			 const struct plait_port *port)
 {
@@ -223,7 +224,7 @@ static void limited_port_closed(struct plait_factory *base,
 
 /* ---- connections ----------------------------------------------------- */
 
-/* There is memory; the program has decided so. */
+/* The reason is not a lack of memory: the program has set the limit. */
 static struct plait_protocol *limited_refuse(struct plait_limited_factory *f,
 					     enum plait_limited what,
 					     const struct plait_address *peer)
@@ -246,7 +247,8 @@ static void limited_leave(struct plait_limited_factory *f,
 	ports_go_on(f);
 }
 
-/* Counts it, and builds it; net is NULL if it does not count by network. */
+/* Counts the connection and builds its protocol; net is NULL if it does not
+   count by network. */
 static struct plait_protocol *limited_admit(struct plait_limited_factory *f,
 					    struct limited_network *net,
 					    const struct plait_address *peer)
@@ -270,7 +272,7 @@ static struct plait_protocol *limited_admit(struct plait_limited_factory *f,
 	return p;
 }
 
-/* What it counts as; false if it does not count by network. */
+/* Gives the network of the peer; false if it does not count by network. */
 static bool limited_counts(const struct plait_limited_factory *f,
 			   const struct plait_address *peer,
 			   struct plait_address *ret)

@@ -1,18 +1,18 @@
 /*
  * Throttling: buckets of bytes, and the transport that takes from them.
  *
- * Whatever passes, in either direction, asks its bucket first.  It gets at once
- * what there is if nobody waits; else it joins those who wait, so that nobody
- * overtakes.  The bucket's timer gives out what has come since, in equal
- * shares, and calls those who got something.  What somebody got and cannot use
- * any more is given back.
+ * Each direction of a connection asks its bucket before bytes pass.  If nobody
+ * waits, it gets at once what the bucket has; otherwise it waits after those
+ * who wait already, so that nobody overtakes.  The bucket's timer gives out the
+ * new bytes in equal shares, and calls those who got a share.  Bytes that a
+ * direction got and cannot use any more are given back.
  *
- * All is counted in whole bytes and the fraction of the next one, in integers:
- * a bucket that was never full has let pass exactly rate times the time,
- * rounded down, and the burst that it began with.
+ * The bucket counts in integers: whole bytes, and the fraction of the next
+ * byte.  So a bucket that was never full has let pass exactly rate times the
+ * time, rounded down, and the burst with which it began.
  *
- * In a child made by fork() a transport counts as being closed, and nobody is
- * called any more.
+ * In a child made by fork() a transport counts as being closed, and the bucket
+ * calls nobody.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static const size_t max_burst = SIZE_MAX / 4; /* sums fit */
 
 enum { LEAST_SHARE = 512 }; /* small pieces cost more than they carry */
 
-/* Who asks a bucket, in one direction of one connection. */
+/* One direction of one connection, which asks a bucket. */
 struct asker {
 	struct plait_bucket *bucket; /* NULL: everything passes */
 	struct plait_list waiting;   /* in the bucket: it wants more */
@@ -69,7 +69,7 @@ static int64_t bucket_now(const struct plait_bucket *b)
 	return (int64_t)(plait_reactor_seconds(b->reactor) * 1e9 + 0.5);
 }
 
-/* In a child made by fork() those who wait are the parent's. */
+/* Forgets those who wait: in a child made by fork() they are the parent's. */
 static void bucket_forget_all(struct plait_bucket *b)
 {
 	struct plait_list *l;
@@ -82,7 +82,7 @@ static void bucket_forget_all(struct plait_bucket *b)
 	plait_timer_stop(&b->timer);
 }
 
-/* Begins, also anew: with another reactor there is another clock. */
+/* Begins, and begins anew for another reactor, which has another clock. */
 static void bucket_begin(struct plait_bucket *b, struct plait_reactor *r)
 {
 	if (b->reactor == r && (b->n_waiting > 0 || bucket_now(b) >= b->filled))
@@ -101,7 +101,7 @@ static void bucket_begin(struct plait_bucket *b, struct plait_reactor *r)
 	plait_list_init(&b->served);
 }
 
-/* Adds what has come since the last time. */
+/* Adds the bytes since the last time. */
 static void bucket_fill(struct plait_bucket *b)
 {
 	uint64_t rate = bucket_rate(b), size = bucket_size(b), parts;
@@ -124,7 +124,7 @@ static void bucket_fill(struct plait_bucket *b)
 
 static void bucket_serve(void *arg);
 
-/* When there is something to give, but never twice in an interval. */
+/* Starts the timer for when there is a byte, but at most once an interval. */
 static void bucket_wake(struct plait_bucket *b)
 {
 	uint64_t rate = bucket_rate(b);
@@ -146,7 +146,7 @@ static void bucket_pour(struct plait_bucket *b, struct asker *a, size_t n)
 	a->got += n;
 }
 
-/* It waits for that many bytes. */
+/* Lets it wait for that many bytes. */
 static void asker_wait(struct asker *a, size_t wants)
 {
 	struct plait_bucket *b = a->bucket;
@@ -171,7 +171,7 @@ static void asker_wait_no_longer(struct asker *a)
 	a->bucket->n_waiting--;
 }
 
-/* It wants nothing any more, and gives back what it has not used. */
+/* Ends its wait, and gives back what it has not used. */
 static void asker_stop(struct asker *a)
 {
 	struct plait_bucket *b = a->bucket;
@@ -188,8 +188,8 @@ static void asker_stop(struct asker *a)
 }
 
 /*
- * How many of so many bytes may pass now.  It waits for the rest, behind those
- * who wait already.
+ * Returns how many of so many bytes may pass now.  It then waits for the rest,
+ * after those who wait already.
  */
 static size_t asker_take(struct asker *a, size_t wants, struct plait_reactor *r)
 {
@@ -212,8 +212,8 @@ static size_t asker_take(struct asker *a, size_t wants, struct plait_reactor *r)
 }
 
 /*
- * Equal shares, to those who have waited longest first.  Who is the last to get
- * something and did not get its whole share is the first when there is more.
+ * Gives equal shares, first to those who have waited longest.  If the last one
+ * did not get its whole share, it is the first the next time.
  */
 static void bucket_share(struct plait_bucket *b)
 {
@@ -273,7 +273,7 @@ static bool throttled_holds(const struct throttled *self)
 	return self->held != NULL && plait_buf_size(self->held) > 0;
 }
 
-/* Brings the transport below, and the bucket, into line with what is held. */
+/* Tells the transport below and the bucket what is wanted, after a change. */
 static void throttled_settle_input(struct throttled *self)
 {
 	struct plait_transport *below = plait_transport_below(&self->base);
@@ -298,7 +298,8 @@ static void throttled_no_memory(struct throttled *self)
 	plait_transport_abort_connection(&self->base);
 }
 
-/* A piece of its own, as more may come while the protocol has it. */
+/* Takes the piece out first, because more may come while the protocol has it.
+ */
 static void throttled_deliver(struct asker *a)
 {
 	struct throttled *self = plait_container(a, struct throttled, in);
@@ -380,7 +381,7 @@ static const struct plait_producer_ops drained_ops = {
 	.stop = throttled_drains_no_more,
 };
 
-/* A slow peer must not take from the bucket what it cannot use. */
+/* A slow peer must not take bytes from the bucket that it cannot use. */
 static ssize_t throttled_wait_for_peer(struct throttled *self)
 {
 	asker_stop(&self->out);
@@ -419,7 +420,7 @@ static ssize_t throttled_send(struct plait_transport *t,
 	return takes > 0 ? (ssize_t)takes : -EAGAIN;
 }
 
-/* What was to be sent may have been dropped: the connection is broken. */
+/* If the connection is broken, the output may have been dropped. */
 static void throttled_send_again(struct asker *a)
 {
 	struct throttled *self = plait_container(a, struct throttled, out);
@@ -450,7 +451,7 @@ static const struct plait_transport_ops throttled_ops = {
 	.done = throttled_done,
 };
 
-/* What it sends passes, uncopied. */
+/* Output passes without a copy. */
 static const struct plait_transport_ops throttled_input_ops = {
 	.name = "throttled",
 	.size = sizeof(struct throttled),

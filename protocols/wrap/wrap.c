@@ -1,11 +1,11 @@
 /*
- * A wrapper that changes nothing: what all others are made of.
+ * A wrapper that changes nothing: the base of all other wrappers.
  *
  * The wrapper is the protocol of the transport below and makes the transport
- * above.  From then on the library ties the two together: what the inner
- * protocol asks of the one above goes to the one below, and the end of the one
- * below is the end of both.  So the wrapper has to carry what comes up, and
- * nothing else.
+ * above.  From then on the library connects the two transports: what the inner
+ * protocol asks of the transport above is passed to the transport below, and
+ * the end of the transport below is the end of both.  So the wrapper only has
+ * to pass up what comes.
  *
  * The inner protocol belongs to the wrapper until the transport above has it.
  */
@@ -23,7 +23,7 @@ static struct plait_wrapping_factory *wrapping_of(struct plait_factory *f)
 	return plait_self(f, struct plait_wrapping_factory);
 }
 
-/* Changes nothing: what a table leaves out passes. */
+/* This table changes nothing, because what a table leaves out is passed on. */
 static const struct plait_transport_ops passing_ops = { .name = "wrapped" };
 
 struct plait_transport *plait_wrapper_transport(struct plait_protocol *p)
@@ -53,7 +53,7 @@ void plait_wrapper_connection_made(struct plait_protocol *p)
 	plait_transport_made(above, inner);
 }
 
-/* Not w->above, which may have ended by itself, and be gone. */
+/* Not w->above, which may have ended before, and be freed. */
 void plait_wrapper_data_received(struct plait_protocol *p, const void *data,
 				 size_t len)
 {
@@ -79,7 +79,7 @@ void plait_wrapper_write_connection_lost(struct plait_protocol *p)
 		plait_transport_write_lost(above);
 }
 
-/* A transport that was made is the reactor's. */
+/* The reactor owns a transport that was made. */
 void plait_wrapper_done(struct plait_protocol *p)
 {
 	struct plait_wrapper *w = wrapper_of(p);
@@ -148,7 +148,7 @@ void plait_wrapping_factory_connection_lost(struct plait_factory *f,
 		inner->ops->connection_lost(inner, c, why);
 }
 
-/* idlest is the inner protocol already, whatever is between. */
+/* idlest is the inner protocol already, however many wrappers there are. */
 void plait_wrapping_factory_port_full(struct plait_factory *f,
 				      struct plait_port *p,
 				      struct plait_protocol *idlest)

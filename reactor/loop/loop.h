@@ -134,8 +134,8 @@ bool plait_i_loop_refuses(struct plait_reactor *r);
 
 /*
  * Returns false if the end of the reactor or of a run does not come to an end,
- * because the program begins something new each time it is told of a loss. Then
- * nobody is told any more.
+ * because the program begins something new each time it is told of a loss.
+ * Then nobody is told any more.
  */
 bool plait_i_loop_tells_of_new(struct plait_reactor *r);
 

@@ -157,8 +157,8 @@ static void signal_drop_all(struct signal_slot *s)
 
 /*
  * Remembers the program's action, to give it back later.  If the program has
- * set an action since plait took the signal, the wants from before end. Returns
- * 0 or -errno.
+ * set an action since plait took the signal, the wants from before end.
+ * Returns 0 or -errno.
  */
 static int signal_look(int number)
 {

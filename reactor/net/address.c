@@ -440,7 +440,7 @@ bool plait_address_equal(const struct plait_address *a,
 	       memcmp(a->bytes, b->bytes, a->length) == 0;
 }
 
-/* An IPv4 address in an IPv6 one is what a port on "::" sees. */
+/* A port on "::" sees IPv4 clients as IPv4 addresses inside IPv6 addresses. */
 static void address_unmap(struct plait_address *a)
 {
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };

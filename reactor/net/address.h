@@ -13,7 +13,8 @@
 #include "lib/trace.h"
 #include "reactor/kernel/kernel.h"
 
-/* One of them, as `any' says: a union, as each may be looked at in one. */
+/* An address of one family, as any.sa_family says.  In a union each member may
+   be read as another. */
 union kernel_address {
 	struct sockaddr any;
 	struct sockaddr_in ipv4;
@@ -23,23 +24,25 @@ union kernel_address {
 };
 
 /*
- * len is the length that the kernel says, more than there is room for too.  A
- * family that plait does not know gives no address.
+ * Converts an address of the kernel.  len is the length that the kernel has
+ * returned, which may be more than there was room for.  From an unknown family
+ * it makes no address.
  */
 void plait_i_address_from_kernel(struct plait_address *ret,
 				 const union kernel_address *from,
 				 socklen_t len);
 
 /*
- * Gives the length that bind() and connect() want; 0 for no address, and for a
- * UNIX socket without a name, as bind() would make a name up for that.
+ * Converts an address for bind() and connect(), and returns its length. Returns
+ * 0 for no address, and for a UNIX socket without a name, because bind() would
+ * invent a name.
  */
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 				    union kernel_address *ret);
 
 /*
- * What getsockname() and getpeername() say.  0, or -ENOTCONN when the kernel
- * knows no address; *ret is untouched then.
+ * Give the addresses of getsockname() and getpeername().  Return 0, or
+ * -ENOTCONN if the kernel knows no address; then *ret is unchanged.
  */
 int plait_i_address_of_socket(struct kernel *k, int fd,
 			      struct plait_address *ret);

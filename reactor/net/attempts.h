@@ -55,7 +55,7 @@ struct attempt {
 	struct plait_list link;
 	struct kept_address to;
 	enum attempt_state state;
-	const struct plait_failure *why; /* it has failed; NULL: it has not */
+	const struct plait_failure *why; /* why it has failed, or NULL */
 	struct loop_task burial;	 /* closes what is left */
 };
 

@@ -1,8 +1,8 @@
 /*
- * How a transport ends, of whatever kind, and the deadlines of that.
+ * How a transport of any kind ends, and the deadlines of that.
  *
- * A transport goes through these states; only open, lost and dead it never
- * leaves out:
+ * A transport goes through these states; it may skip all but open, lost and
+ * dead:
  *
  *   open
  *   closing	the program has closed it, or the peer has: what is unsent is
@@ -27,7 +27,7 @@
  *		of lingering (linger_timeout), transport_linger(): one timer,
  *		for no two of them run at once
  *
- * When it comes to an end is settling.c's to find out.
+ * settling.c decides when a transport ends.
  */
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@
 
 /* ---- the burial ------------------------------------------------------- */
 
-/* Those that stand on it may have to die with it. */
+/* The transports above t may have to die with it. */
 static void transport_die(struct transport *t);
 
 static void transport_call_done(struct transport *t)
@@ -46,7 +46,7 @@ static void transport_call_done(struct transport *t)
 	t->done = true;
 }
 
-/* Takes it out of the stack of those that wrap each other. */
+/* Takes t out of the stack of transports that wrap each other. */
 static void transport_unstack(struct transport *t)
 {
 	struct transport *above;
@@ -60,9 +60,9 @@ static void transport_unstack(struct transport *t)
 	if (above == NULL)
 		return;
 	above->extra->below = NULL;
-	/* One that lingers has nothing more to wait for.  Any other is told of
-	   the loss when its callback has returned; until then it is a member
-	   of the reactor itself. */
+	/* A transport above that lingers has nothing more to wait for.  Any
+	   other is told of the loss when its callback has returned; until then
+	   it is itself a member of the reactor. */
 	if (above->lingering)
 		transport_die(above);
 	else if (transport_is_made(above) && !above->dead)
@@ -92,17 +92,17 @@ static void transport_free_kept(struct loop_task *task)
 }
 
 /*
- * What the kind has is closed here, between turns, so that no event of the turn
- * can meet another's descriptor.  (What was never made has had no event, and a
- * forked child has none: there it may be closed before.)  The task that was
- * for answers has none to give any more.
+ * Between turns the kind closes what it has, so that no event of this turn can
+ * reach a new descriptor of the same number.  (A transport that was never made
+ * has had no event, and a forked child has none: then it may close earlier.)
+ * The burial uses the task of the answers, because no answer can follow.
  */
 static void transport_bury(struct loop_task *task)
 {
 	struct transport *t =
 		plait_container(task, struct transport, answering);
 
-	/* Of a wrapper, in a forked child.  Its protocol may give something
+	/* The protocol of a wrapper, in a forked child.  It may give something
 	   back to a port, and ports are freed after this. */
 	plait_protocol_free(&t->base.protocol);
 	if (!t->kept) {
@@ -122,7 +122,7 @@ static void transport_queue_burial(struct transport *t)
 	plait_i_loop_bury(transport_reactor(t), &t->answering);
 }
 
-/* Nothing can come of it any more. */
+/* Nothing more can happen to the transport. */
 static void transport_die(struct transport *t)
 {
 	/* In a child that a callback has forked it may be buried already. */
@@ -189,7 +189,8 @@ void plait_i_closing_abandon(struct transport *t)
 
 /* ---- the kind is told ------------------------------------------------- */
 
-/* A wrapper without an end of its own: the one below ends, and tells. */
+/* A wrapper without an end() of its own: the transport below ends, and tells.
+ */
 static enum plait_transport_ended
 transport_end_below(struct transport *t, enum plait_transport_end how)
 {
@@ -214,8 +215,8 @@ transport_end_below(struct transport *t, enum plait_transport_end how)
 }
 
 /*
- * Tells the kind to end.  If it ends later it is told once more at most: when
- * an end in order has become one that failed.
+ * Tells the kind to end.  A kind that ends later may be told once more: when an
+ * orderly end has become a failed one.
  */
 static enum plait_transport_ended
 transport_end_kind(struct transport *t, enum plait_transport_end how)
@@ -237,8 +238,9 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 }
 
 /*
- * A kind that ends later is waited for.  When the reactor goes it is not,
- * unless it wraps another, which goes too and takes it along.
+ * Is true if a kind that ends later is waited for.  When the reactor is freed
+ * it is not, unless it wraps another transport, which is freed and ends it,
+ * too.
  */
 static bool transport_waits_for_kind(const struct transport *t,
 				     enum plait_transport_ended ended)
@@ -283,7 +285,7 @@ void plait_i_closing_sent(struct transport *t)
 
 	plait_timer_stop(&t->deadline);
 	if (transport_waits_for_kind(t, ended)) {
-		/* Nothing may be written behind that, and nothing is shut. */
+		/* Nothing may be written after that, and nothing is shut. */
 		t->write_closed = t->shut = true;
 		return;
 	}
@@ -326,15 +328,15 @@ void plait_i_closing_wait_for_reader(struct transport *t)
 }
 
 /*
- * Half of close_timeout has passed without progress that anybody has told of.
- * A kind may call itself writable only when much of its buffer is free, as
- * sockets do; so a peer that is slow, but not dead, may have made room without
- * an event, and the only way to know is to send.
+ * Half of close_timeout has passed, and nobody has told of progress.  A kind
+ * may call itself writable only when much of its buffer is free, as sockets do.
+ * So a slow peer may have made room without an event; the only way to know is
+ * to send.
  *
- * Room that the first check of a close finds is no sign of the peer: its kernel
- * takes bytes that nobody reads, as long as it has memory for them.  After two
- * checks in a row without a sign the close is given up.  The second comes when
- * close_timeout has passed, also if the loop was late for the first.
+ * If the first check of a close finds room, that says nothing about the peer:
+ * its kernel takes bytes that nobody reads, as long as it has memory for them.
+ * After two checks in a row without progress the close is given up.  The second
+ * check is made when close_timeout has passed, even if the first was late.
  */
 static void transport_check_progress(void *arg)
 {
@@ -352,7 +354,7 @@ static void transport_check_progress(void *arg)
 	if (t->idle_checks < 2) {
 		plait_timer_start(r, &t->deadline, left > 0 ? left : 0,
 				  transport_check_progress, t);
-		/* What was found by asking is not what the kind has told. */
+		/* Room that was found by asking was not told by the kind. */
 		t->room = false;
 		transport_touch(t);
 	} else if (t->why == NULL) {

@@ -163,7 +163,7 @@ static void connector_tell_lost(struct plait_connector *c,
 static void connector_failed(struct plait_connector *c,
 			     const struct plait_failure *why)
 {
-	/* The factory, or the protocol's, has forked. */
+	/* A callback of the factory or of the protocol has forked. */
 	if (loop_is_forked(c->reactor)) {
 		plait_failure_unref(&why);
 		return;

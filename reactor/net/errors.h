@@ -6,7 +6,7 @@
 
 #include "lib/failure.h"
 
-/* What plait_connection_done() gives. */
+/* The failure that plait_connection_done() gives. */
 extern const struct plait_failure plait_i_failure_connection_done;
 
 #endif

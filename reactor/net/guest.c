@@ -2,13 +2,12 @@
  * The guests of a port: connections that it has accepted, if it counts them.
  *
  * A guest stays until its protocol was told that the connection is lost; then
- * there is room for another.  So a port that asks for room gets it from the
- * loop, never from inside: plait_i_guest_make_room() only begins to end
- * somebody, and says whether that is so.
+ * there is room for another guest.  So a port that asks for room gets it later,
+ * from the loop: plait_i_guest_make_room() only begins to end a guest, and
+ * returns whether it did.
  *
- * The idlest is looked for among all guests only when it is wanted.  So a
- * connection does no more for each byte that comes or goes than to take the
- * next number of a count.
+ * The idlest guest is looked for only when a port needs room.  So for each
+ * chunk that comes or goes a connection only takes the next number of a count.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -98,14 +97,14 @@ void plait_i_guest_enter(struct transport_owner *o, struct plait_transport *t)
 	plait_list_append(&g->acceptor->guests, &g->link);
 }
 
-/* True if a guest is about to be lost. */
+/* Is true if a guest is about to be lost. */
 static bool guest_is_leaving(const struct acceptor *a)
 {
 	struct plait_list *l;
 	struct transport *t;
 
 	plait_list_for_each (l, &a->guests) {
-		/* Who stands over it is aborted first. */
+		/* The transports above it are aborted first. */
 		t = transport_top(transport_of(guest_of(l)->transport));
 		if (t->aborted)
 			return true;
@@ -147,8 +146,8 @@ bool plait_i_guest_make_room(struct acceptor *a)
 		return true;
 	if (guest_has_hook(a)) {
 		t = guest_idlest(a);
-		/* Of several that wrap each other, the one that the factory
-		   knows. */
+		/* If protocols wrap each other, the factory gets the one that
+		   it has built. */
 		if (t != NULL)
 			t = &transport_top(transport_of(t))->base;
 		a->factory->ops->port_full(a->factory, &a->port,

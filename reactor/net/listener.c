@@ -267,7 +267,7 @@ void plait_i_listener_pause(struct plait_port *p, bool on)
 static void listener_turn_away(struct listener *l, int why)
 {
 	struct plait_address peer;
-	bool waits; /* the newcomer does still */
+	bool waits; /* the newcomer still waits */
 	int fd;
 
 	if (l->reserve < 0) {
@@ -313,7 +313,7 @@ static bool listener_go_on_after(struct listener *l, int err)
 		listener_out_of_descriptors(l, err);
 		return false;
 	case EINTR:
-	/* Errors of the connection that waited, which is gone. */
+	/* These are errors of the connection that waited; it is gone. */
 	case ECONNABORTED:
 	case EPROTO:
 	case EPERM:
@@ -355,7 +355,7 @@ static unsigned listener_budget(const struct listener *l, uint64_t turn)
 	return l->budget < MAX_BUDGET / 2 ? l->budget * 2 : MAX_BUDGET;
 }
 
-/* Somebody waits: accepts as many as there is room for, and budget. */
+/* Somebody waits: accepts as many as room and budget allow. */
 static void listener_accept_some(struct listener *l)
 {
 	uint64_t turn = plait_i_loop_turn(l->base.port.reactor);

@@ -11,8 +11,8 @@ struct acceptor;
 struct attempt_ops;
 
 /*
- * An acceptor of that kind, listening on that address but not accepting yet:
- * its ops and its address are filled in.  0 or -errno.
+ * Makes an acceptor that listens on that address but does not accept yet, with
+ * its ops and its address filled in.  Returns 0 or -errno.
  */
 typedef int acceptor_maker(struct plait_reactor *r,
 			   const struct plait_address *address,

@@ -1,13 +1,13 @@
 /*
- * The queue of unsent bytes of one connection: pieces, one after the other in
- * a list of blocks.  A piece is a copy, whose bytes follow it and which grows
- * with one write after the other while it is the last; or it is a reference to
- * a shared buffer, of which nothing is copied.
+ * The queue of unsent bytes of one connection: pieces, one after the other in a
+ * list of blocks.  A piece is either a copy, whose bytes follow the struct, and
+ * which grows with each write while it is the last piece; or a reference to a
+ * shared buffer, whose bytes are not copied.
  *
- * No piece and no block is ever empty, so an empty queue holds no memory.
- * Every byte is moved once: into its block.  The first block is small, and
- * each further one has about half of what there is, so a peer who is slow with
- * a few bytes costs few.
+ * No piece and no block is ever empty, so an empty queue holds no memory.  Each
+ * byte is copied once, into its block.  The first block is small, and each
+ * further block is about half as large as the queue, so a few unsent bytes hold
+ * little memory.
  */
 #include <errno.h>
 #include <string.h>
@@ -36,7 +36,7 @@ enum {
 	ALIGNMENT = _Alignof(struct output_piece),
 	/* Up to this size a copy of a buffer is cheaper, and holds less. */
 	SMALL_BUF = 256,
-	/* A buffer needs a piece, and a copy behind it begins another one. */
+	/* A buffer needs a piece, and a copy after it needs another piece. */
 	BUF_OVERHEAD = 2 * sizeof(struct output_piece),
 };
 
@@ -45,7 +45,7 @@ static unsigned char *limit_of(const struct output_block *b)
 	return b->base.limit;
 }
 
-/* Where the next piece may begin, after something that ends there. */
+/* Returns where a piece may begin, at that address or after it. */
 static unsigned char *output_align(const unsigned char *end)
 {
 	uintptr_t up = (uintptr_t)end + ALIGNMENT - 1;
@@ -119,7 +119,7 @@ static void output_verify(const struct output *o)
 #endif
 }
 
-/* One more block, with room for a piece and so many bytes, or what it has. */
+/* Adds a block, with room for a piece and so many bytes if there is such. */
 static struct output_block *add_block(struct output *o, struct plait_reactor *r,
 				      size_t len)
 {
@@ -149,8 +149,8 @@ static struct output_block *add_block(struct output *o, struct plait_reactor *r,
 }
 
 /*
- * A new piece at the end, with room for some of so many bytes behind it; NULL
- * with no memory.
+ * Adds a piece at the end, with room for some of so many bytes after it.
+ * Returns NULL if there is no memory.
  */
 static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
 				      size_t len)
@@ -173,7 +173,7 @@ static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
 	return b->last;
 }
 
-/* What the last piece can grow by in its block, if it is a copy. */
+/* Returns by how many bytes the last piece can grow, if it is a copy. */
 static size_t room_to_grow(const struct output_block *b)
 {
 	if (b == NULL || b->last->buf != NULL)
@@ -181,7 +181,7 @@ static size_t room_to_grow(const struct output_block *b)
 	return (size_t)(limit_of(b) - b->end);
 }
 
-/* The last block, which has room for a copy to grow; NULL with no memory. */
+/* Returns the last block, with room for a copy; NULL if there is no memory. */
 static struct output_block *growing_block(struct output *o,
 					  struct plait_reactor *r, size_t len)
 {
@@ -245,7 +245,7 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
-/* Tries to let go of every buffer, to see which would be the last. */
+/* Counts the references to each buffer, to see which nobody else has. */
 size_t plait_i_output_gives_back(const struct output *o,
 				 struct plait_reactor *r)
 {
@@ -330,7 +330,7 @@ static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
 	p->data += len;
 	p->size -= len;
 	o->size -= len;
-	/* However little of a buffer is left, all of it is held. */
+	/* Even if few bytes of a buffer are left, the whole buffer is held. */
 	if (p->buf != NULL)
 		o->last->overhead += len;
 	output_verify(o);

@@ -1,5 +1,6 @@
 /*
- * What was written to a connection and the kernel has not taken yet.
+ * The bytes that were written to a connection and that the kernel has not taken
+ * yet.
  */
 #ifndef REACTOR_OUTPUT_H
 #define REACTOR_OUTPUT_H
@@ -18,13 +19,13 @@ struct output {
 	size_t size; /* bytes to send */
 };
 
-/* What counts against the limit of a connection. */
+/* Returns what counts against the limit of a connection. */
 size_t plait_i_output_cost(const struct output *o);
 
 /*
- * Adds a copy of some bytes; a reference to a buffer that is not empty, or a
- * copy of a small one.  0, or -ENOMEM: then what could be added stays, and the
- * output is fit for nothing but plait_i_output_drop().
+ * The first adds a copy of some bytes.  The second adds a reference to a buffer
+ * that is not empty, or a copy if it is small.  They return 0, or -ENOMEM: then
+ * a part may have been added, and only plait_i_output_drop() may follow.
  */
 int plait_i_output_add(struct output *o, struct plait_reactor *r,
 		       const void *data, size_t len);
@@ -32,34 +33,36 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 			   struct plait_buf *buf);
 
 /*
- * What a buffer adds to the cost: more than its size, as it is held whole
- * however little of it is in use.  Bytes that are copied cost what they are.
+ * Returns what a buffer adds to the cost.  That is more than its size, because
+ * all its memory is held, even if few of its bytes are in use.  A byte that is
+ * copied costs one byte.
  */
 size_t plait_i_output_cost_of_buf(const struct plait_buf *buf);
 
-/* ... and to what the reactor holds, which may have it in another output. */
+/* Returns what it adds to the memory that the reactor holds: nothing, if
+   another output has the buffer. */
 size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
 				  const struct plait_reactor *r);
 
 /*
- * The bytes of memory that would be free without it: its blocks, and the
+ * Returns how many bytes of memory its end would make free: its blocks, and the
  * buffers that no other output of the reactor has.
  */
 size_t plait_i_output_gives_back(const struct output *o,
 				 struct plait_reactor *r);
 
 /*
- * The first bytes in at most max pieces, borrowed until the output changes.
- * Returns how many pieces, and stores how many bytes they are.
+ * Gives the first bytes in at most max pieces, borrowed until the output
+ * changes.  Returns how many pieces, and stores how many bytes they are.
  */
 int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 			  size_t *ret);
 
-/* The kernel has taken so many bytes of it. */
+/* Removes the first bytes, which the kernel has taken. */
 void plait_i_output_consume(struct output *o, struct plait_reactor *r,
 			    size_t len);
 
-/* Appends all of another one, which is empty then. */
+/* Appends everything of another output, which is empty then. */
 void plait_i_output_move(struct output *o, struct output *from);
 
 /* Forgets all of it. */

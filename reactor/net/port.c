@@ -18,7 +18,7 @@
 #include "lib/deferred.h"
 #include "reactor/net/port.h"
 
-/* Defined here; whoever calls them here says the place. */
+/* They are defined in this file, and their calls here pass the place. */
 #undef plait_port_stop_listening
 #undef plait_port_drain
 

@@ -1,10 +1,11 @@
 /*
- * Protocols and factories as objects: making and freeing them, and counting
- * who uses a factory.  What is told on a connection is telling.c's.
+ * Protocols and factories as objects: making and freeing protocols, and
+ * counting the users of a factory.  telling.c calls the callbacks of a
+ * connection.
  *
- * A factory is in use while its count is above zero: start() is called when
- * it leaves zero, stop() when it is back, so both may come again and again,
- * and in turn.
+ * A factory is in use while its count is above 0.  start() is called when the
+ * count becomes 1, and stop() when it is 0 again.  This may happen any number
+ * of times.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "lib/exception.h"
 #include "reactor/net/protocol.h"
 
-/* A struct that is too small would be written behind its end. */
+/* If the struct is too small, the library would write beyond its end. */
 static size_t protocol_size(const struct plait_protocol_ops *ops)
 {
 	size_t least = ops->base_size != 0 ? ops->base_size

@@ -1,13 +1,14 @@
 /*
- * What the loop does with a transport, of whatever kind: tells what has come,
- * sends what is unsent, and finds out what follows from what was asked for.
+ * What the loop does with a transport of any kind: it delivers what has come,
+ * sends what is unsent, and does what the program has asked for.
  *
- * The calls of the API change nothing but the state and the output; they queue
+ * The calls of the API change only the state and the output; they queue
  * transport_settle(), which runs once when the callback has returned.  It sends
- * what there is, tells the kind of transport what is to be waited for, and owes
- * the protocol an answer if one is due.  So a callback that writes ten times
- * costs one send(), one that pauses and resumes costs nothing, and none of the
- * calls ever calls back: transport_answer() does, from the loop.
+ * the output, tells the kind of transport what to wait for, and queues an
+ *answer if the protocol has to be told something.  So a callback that writes
+ *ten times costs one send(), a callback that pauses and resumes costs nothing,
+ *and no call of the API calls a callback: transport_answer() does, from the
+ *loop.
  *
  * In the order of this file:
  *
@@ -37,7 +38,7 @@ static bool transport_must_shut(const struct transport *t)
 	       plait_i_transport_own_unsent(t) == 0;
 }
 
-/* Input that came when nobody wanted it, or its end, can be told now. */
+/* Is true if input that nobody wanted before, or its end, can be told now. */
 static bool transport_has_late_input(const struct transport *t)
 {
 	bool holds = transport_held_input(t) != NULL;
@@ -47,7 +48,7 @@ static bool transport_has_late_input(const struct transport *t)
 		return false;
 	if (holds)
 		return !t->reading_paused;
-	/* A paused reader hears of the end too, unless it has more to read. */
+	/* A paused reader is told of the end, too, unless input is unread. */
 	return !t->reading_paused || !plait_i_transport_has_unread(t);
 }
 
@@ -57,7 +58,7 @@ static bool transport_owes_answer(const struct transport *t)
 	       transport_must_shut(t) || transport_has_late_input(t) || t->more;
 }
 
-/* A reader that is paused is waited for, as long as anybody wants input. */
+/* Is true if a paused reader is waited for: as long as input may be wanted. */
 static bool transport_waits_for_reader(const struct transport *t)
 {
 	return t->draining && t->reading_paused &&
@@ -78,7 +79,7 @@ static OUT_OF_LINE void transport_hold(struct transport *t, const void *data,
 		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
 }
 
-/* It may be that nobody listens any more, or not now. */
+/* The protocol may not want the input any more, or not now. */
 static OUT_OF_LINE void transport_receive_special(struct transport *t,
 						  const void *data, size_t len)
 {
@@ -185,9 +186,9 @@ static inline void transport_arm(struct transport *t)
 }
 
 /*
- * There is a reason to end, to be told in the next turn.  If something is left
- * to be delivered, and the reader has paused, it waits for him, but not for
- * ever.
+ * The transport ends for a reason, which is told in the next turn.  If input is
+ * left and the reader has paused, the transport waits for the reader, but not
+ * for ever.
  */
 static OUT_OF_LINE void transport_settle_ending(struct transport *t)
 {
@@ -200,20 +201,20 @@ static OUT_OF_LINE void transport_settle_ending(struct transport *t)
 	transport_arm(t);
 }
 
-/* One that is not plain: there may be a deadline, an end, or an answer. */
+/* For a transport that may have a deadline, an end, or an answer. */
 static OUT_OF_LINE void transport_settle_special(struct transport *t,
 						 bool progress)
 {
 	if (t->why == NULL)
 		plait_i_closing_mind_deadline(t, progress);
-	/* What those above have handed down is on its way: they too make
-	   progress. */
+	/* Bytes that the transports above have passed down were sent, so they
+	   make progress, too. */
 	for (struct transport *a = transport_above(t); a != NULL && progress;
 	     a = transport_above(a)) {
 		if (a->why == NULL && !a->lost)
 			plait_i_closing_mind_deadline(a, true);
 	}
-	/* An answer may change all, and comes before the next wait. */
+	/* An answer may change everything, and comes before the next wait. */
 	if (t->why != NULL)
 		transport_settle_ending(t);
 	else if (transport_owes_answer(t))
@@ -223,9 +224,9 @@ static OUT_OF_LINE void transport_settle_special(struct transport *t,
 }
 
 /*
- * Brings the kind of transport into line with what was asked for.  If it has
- * just said that there is room, the peer has taken something: to be able to
- * send is progress then.
+ * Tells the kind of transport what the program has asked for.  If the kind has
+ * just said that there is room, the peer has taken something: then it is
+ * progress to be able to send.
  */
 static void transport_settle(struct transport *t)
 {
@@ -242,8 +243,8 @@ static void transport_settle(struct transport *t)
 		transport_arm(t);
 	else
 		transport_settle_special(t, room && sent > 0);
-	/* Queued behind the answer: if that ends it, the producer is told of
-	   the end and of nothing else. */
+	/* It is queued after the answer: if the answer ends the transport, the
+	   producer is only told of the end. */
 	transport_output_changed(t);
 	transport_verify(t);
 }
@@ -259,8 +260,8 @@ static bool transport_drain_some(struct transport *t)
 	return true;
 }
 
-/* Delivers a part of the input that is left; it is over when none is left, or
-   nobody reads it. */
+/* Delivers a part of the input that is left.  The transport is over when no
+   input is left, or nobody reads it. */
 static void transport_drain(struct transport *t)
 {
 	plait_i_transport_cancel_scope(t);
@@ -290,7 +291,7 @@ static void transport_shut(struct transport *t)
 		plait_i_transport_tell_write_lost(t);
 }
 
-/* It could send more, but has flushed in this turn already. */
+/* The transport could send more, but has sent much in this turn already. */
 static bool transport_has_had_its_turn(const struct transport *t)
 {
 	return t->more &&
@@ -327,7 +328,7 @@ void plait_i_transport_settle_event(struct transport *t)
 {
 	t->has_event = false;
 	transport_settle(t);
-	/* The callbacks have returned, so their answer need not wait. */
+	/* The callbacks have returned, so the answer need not wait. */
 	if (plait_list_is_linked(&t->answering.link) && !t->dead && !t->more &&
 	    !t->inside && !loop_is_forked(transport_reactor(t)))
 		transport_answer(t);
@@ -359,7 +360,7 @@ static bool transport_member_is_closing(const struct loop_member *m)
 	return false;
 }
 
-/* As much as it takes at once; there are no others to be served. */
+/* Sends as much as the kind takes now; no other connection has to be served. */
 static void transport_send_the_rest(struct transport *t)
 {
 	do
@@ -376,7 +377,7 @@ static void transport_leave_now(struct transport *t)
 	if (transport_above(t) != NULL)
 		transport_leave_now(transport_above(t));
 	if (t->lost) {
-		/* Told already; if it lingers, it does so no longer. */
+		/* The protocol was told before; end the lingering. */
 		t->hurried = t->lingering;
 		plait_i_transport_gone(t);
 		return;
@@ -385,8 +386,8 @@ static void transport_leave_now(struct transport *t)
 		transport_send_the_rest(t);
 		t->hurried = true;
 	}
-	/* A kind that ends later would be too late, unless it wraps another
-	   and is taken along. */
+	/* A kind that ends later would end too late, unless it wraps another
+	   transport, which ends it. */
 	if (t->why == NULL && (!transport_is_finished(t) ||
 			       (t->ending && transport_below(t) == NULL))) {
 		v = plait_fail(&plait_error_connection_lost,
@@ -423,7 +424,7 @@ static void transport_ignore_task(struct loop_task *task)
 {
 }
 
-/* Until it is made the loop leaves it alone: it is its maker's. */
+/* Until a transport is made, its maker owns it and the loop leaves it alone. */
 void plait_i_settling_init(struct transport *t)
 {
 	t->member.ops = &transport_member_ops;

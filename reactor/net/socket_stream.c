@@ -85,8 +85,8 @@ int plait_i_socket_stream_shut(struct stream *s)
 }
 
 /*
- * Closing alone resets a connection only if nobody else holds the socket.  To
- * connect it to nobody resets it, whoever holds it.
+ * close() resets a connection only if no other process has the socket open.
+ * Connecting the socket to AF_UNSPEC resets it in any case.
  */
 void plait_i_socket_stream_reset(struct stream *s)
 {

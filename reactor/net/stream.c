@@ -1,9 +1,9 @@
 /*
- * The transport on a descriptor: when it is watched and for what, what an event
- * of it means, and how it is left.  What is sent and told when is the same for
- * all transports: see settling.c; when it ends, and how long it lingers, is in
- * closing.c.  How a byte is read and written is said by a table (struct
- * stream_io), as not every descriptor takes recv().
+ * The transport on a descriptor: what the descriptor is watched for, what its
+ * events mean, and how it is closed.  settling.c sends and tells, for all
+ * transports; closing.c ends them and lets them linger.  A table (struct
+ * stream_io) reads and writes the bytes, because not every descriptor takes
+ * recv().
  *
  * The descriptor is watched for input, or for a hang-up alone while nobody
  * reads; and for room, after a send that found none.  The story of an event:
@@ -31,7 +31,9 @@ static const struct stream_io *stream_io(const struct stream *s)
 	return (const void *)s->base.ops;
 }
 
-/* An error behind which nothing is unread: the end, in the next turn. */
+/* An error, with no unread input before it: ends the transport in the next
+ * turn.
+ */
 static void stream_fail(struct stream *s, int err, const char *call)
 {
 	plait_value v =
@@ -40,7 +42,8 @@ static void stream_fail(struct stream *s, int err, const char *call)
 	plait_i_transport_fail(transport_of(&s->base), plait_value_failure(&v));
 }
 
-/* An error that may have come while input was unread: that is told first. */
+/* An error that may have come while input was unread: the input is told first.
+ */
 static void stream_break_off(struct stream *s, int err, const char *call)
 {
 	plait_value v =
@@ -58,8 +61,8 @@ static int stream_watch(struct stream *s, unsigned wants)
 	unsigned events =
 		wants & PLAIT_TRANSPORT_WANTS_ROOM ? PLAIT_WATCH_WRITE : 0;
 
-	/* A hang-up that is known is not waited for beside room: it lasts, and
-	   would be told in every turn.  Alone it is told once. */
+	/* If a hang-up is known, it is not waited for together with room: it
+	   lasts, and would be told in every turn.  Alone it is told once. */
 	if (wants & PLAIT_TRANSPORT_WANTS_INPUT)
 		events |= PLAIT_WATCH_READ;
 	else if ((wants & PLAIT_TRANSPORT_WANTS_END) &&
@@ -87,7 +90,7 @@ static void stream_end_of_input(struct stream *s)
 	plait_i_transport_read_lost(t);
 }
 
-/* One read, so that a peer that sends without end keeps nobody waiting. */
+/* Reads once, so that a peer that sends without end keeps nobody waiting. */
 static void stream_receive(struct stream *s)
 {
 	struct transport *t = transport_of(&s->base);
@@ -103,7 +106,7 @@ static void stream_receive(struct stream *s)
 		plait_i_transport_received(t, buf, (size_t)n);
 	else if (n == 0)
 		stream_end_of_input(s);
-	else if (n != -EAGAIN) /* all that came before it was read */
+	else if (n != -EAGAIN) /* the input before the error was read */
 		stream_fail(s, (int)-n, "recv");
 }
 
@@ -127,7 +130,7 @@ bool plait_i_stream_has_input(struct plait_transport *t)
 	return stream_io(s)->peek(s) > 0;
 }
 
-/* What comes while it lingers, of which there may be so much and no more. */
+/* Discards what comes while the transport lingers, up to the limit. */
 static void stream_discard(struct stream *s)
 {
 	struct transport *t = transport_of(&s->base);
@@ -143,9 +146,10 @@ static void stream_discard(struct stream *s)
 }
 
 /*
- * The peer may have hung up, and nobody reads, so the descriptor is asked.  If
- * the input has ended, that is told when all before it was read, and so not now
- * if something is there.  An error is told at once: nothing comes after it.
+ * The peer may have hung up, and nobody reads, so this asks the descriptor.  If
+ * the input has ended, that is told when all input before the end was read; so
+ * not now, if there is input.  An error is told at once, because nothing comes
+ * after it.
  */
 static void stream_look(struct stream *s)
 {
@@ -169,7 +173,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	struct stream *s = plait_container(w, struct stream, watch);
 	struct transport *t = transport_of(&s->base);
 
-	/* Somebody else closed it; the number may be another's. */
+	/* Somebody has closed the descriptor; its number may be another's. */
 	if (events & PLAIT_WATCH_LOST)
 		s->fd = -1;
 	if (t->dead || t->why != NULL)
@@ -180,7 +184,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	}
 	if (s->fd < 0)
 		stream_fail(s, EBADF, "watch");
-	/* While an answer is owed the watch is as it was before, and may tell
+	/* While an answer is queued the watch is not yet changed, and may tell
 	   of input that is not wanted any more. */
 	if (plait_list_is_linked(&t->answering.link) &&
 	    !(transport_wants(t) & PLAIT_TRANSPORT_WANTS_INPUT))
@@ -204,10 +208,10 @@ int plait_i_stream_shut(struct plait_transport *t)
 }
 
 /*
- * To close now, with input unread, would make the kernel reset the connection
- * and throw away output that is on its way.  So if anything was ever sent, our
- * half is shut, and what comes is read until the peer has closed its half.
- * False if that is not needed, or not possible.
+ * If the descriptor were closed now, with unread input, the kernel would reset
+ * the connection and throw away output that is on its way.  So if anything was
+ * ever sent, this shuts our half, and what comes is read until the peer has
+ * closed its half.  Returns false if that is not needed, or not possible.
  */
 static bool stream_begin_to_linger(struct stream *s)
 {
@@ -231,9 +235,9 @@ enum plait_transport_ended plait_i_stream_end(struct plait_transport *t,
 }
 
 /*
- * For a stream that may not linger: what has arrived is read, as closing with
- * input unread would reset the connection and lose what is on its way.  A peer
- * that only reads gets all.
+ * For a stream that may not linger: reads what has arrived, because closing
+ * with unread input would reset the connection and lose what is on its way.  A
+ * peer that only reads gets everything.
  */
 static void stream_leave_hurried(struct stream *s)
 {

@@ -22,21 +22,22 @@ static inline struct stream *stream_of(const struct plait_transport *t)
 }
 
 /*
- * How bytes come and go on the descriptor.  The transport's table begins with
- * STREAM_TRANSPORT and adds name, send(), and what else the kind of descriptor
- * has.  Nothing may block; what can fail returns -errno, -EAGAIN: not now.
+ * The functions that read and write the descriptor.  The transport's table
+ * begins with STREAM_TRANSPORT and adds name, send(), and what else the kind of
+ * descriptor has.  None may block.  Functions that can fail return -errno;
+ * -EAGAIN means not now.
  */
 struct stream_io {
 	struct plait_transport_ops transport; /* first */
 	/* 0: the end. */
 	ssize_t (*read)(struct stream *s, void *buf, size_t size);
-	/* What read() would say to one byte, without taking it. */
+	/* Returns what read() of one byte would return, without taking it. */
 	ssize_t (*peek)(struct stream *s);
-	/* The error that the descriptor has all the same; 0: none. */
+	/* Returns the error that the descriptor has, or 0. */
 	int (*error)(struct stream *s);
-	/* Ends our half.  What it returns only says whether there is a peer. */
+	/* Ends our half.  Its result only tells whether there is a peer. */
 	int (*shut)(struct stream *s);
-	/* Makes closing it reset the connection.  NULL: it cannot be. */
+	/* Lets close() reset the connection.  NULL: that is not possible. */
 	void (*reset)(struct stream *s);
 };
 
@@ -56,9 +57,9 @@ int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret);
 void plait_i_stream_done(struct plait_transport *t);
 
 /*
- * A transport on fd, which does not block and is taken: closed on failure too.
- * NULL with ENOMEM in errno or what the reactor says.  Then
- * plait_transport_made() it.
+ * Makes a transport on fd, which is non-blocking and is taken: it is closed on
+ * failure, too.  Returns NULL with errno: ENOMEM, or the error of the reactor.
+ * The caller then calls plait_transport_made().
  */
 struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 					   struct plait_reactor *r, int fd,
@@ -66,8 +67,8 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 					   struct transport_owner *owner);
 
 /*
- * The other end of a new one is gone already: what it has sent is delivered,
- * then the connection is lost with that errno.
+ * Tells a new stream that its peer is gone already: what the peer has sent is
+ * delivered, then the connection is lost with that errno.
  */
 void plait_i_stream_break_off(struct plait_transport *t, int err);
 

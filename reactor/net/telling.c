@@ -2,11 +2,11 @@
  * What a transport tells its protocol: the callbacks, in their order, each
  * called here and nowhere else.
  *
- * A callback may do anything to the transport but free it: whoever calls one
- * has to look at the state again.  It may also return in a child that it has
- * forked, where the rest is the parent's.  The loop stands around all of them
- * (plait_i_loop_enter()), so that what a callback asks for is settled when it
- * has returned.
+ * A callback may do anything to the transport except free it, so the code that
+ * calls a callback has to look at the state again.  A callback may also return
+ * in a child that it has forked, where the rest belongs to the parent.  Each
+ * call is made between plait_i_loop_enter() and plait_i_loop_leave(), so that
+ * what the callback asks for is settled when it has returned.
  */
 #include <stdlib.h>
 
@@ -129,7 +129,7 @@ static void transport_end_protocol(struct transport *t)
 	free(p);
 }
 
-/* Nothing will come of it any more, and soon it will be gone itself. */
+/* The transport makes nothing any more, and will be freed soon. */
 static void transport_stop_feeding(struct transport *t)
 {
 	while (t->fed != NULL)
@@ -137,8 +137,8 @@ static void transport_stop_feeding(struct transport *t)
 }
 
 /*
- * Whatever is called may return in a child that it has forked: the rest is the
- * parent's, and who owns t there may be gone, if the child has freed the
+ * Each callback may return in a child that it has forked: the rest belongs to
+ * the parent, and the owner of t may be freed, if the child has freed the
  * reactor.
  */
 static void transport_tell_end(struct transport *t,
@@ -147,9 +147,9 @@ static void transport_tell_end(struct transport *t,
 	struct plait_reactor *r = transport_reactor(t);
 	struct transport_owner *owner;
 
-	/* One may have been registered meanwhile. */
+	/* A producer may have been registered in the callback. */
 	plait_i_transport_stop_producer(t);
-	/* Before the owner is told, whose factory may be gone after that. */
+	/* Before the owner is told, because the factory may be freed then. */
 	if (!loop_is_forked(r))
 		transport_end_protocol(t);
 	if (!loop_is_forked(r))
@@ -200,8 +200,8 @@ void plait_i_transport_abandon(struct transport *t)
 		return;
 	p->transport = NULL;
 	p->connected = false;
-	/* Nobody but the library knows of a wrapper: it is buried with this,
-	   as it may be in a callback. */
+	/* Only the library knows the transport above: it is buried with this
+	   one, because it may be in a callback. */
 	if (t->extra == NULL || t->extra->above == NULL)
 		t->base.protocol = NULL;
 }

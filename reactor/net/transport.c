@@ -1,11 +1,11 @@
 /*
- * What all transports have in common: the calls of a protocol on its
- * transport, but for those that write (unsent.c), and producers.
+ * What all transports have in common: the calls of a protocol on its transport,
+ * except those that write (unsent.c), and producers.
  *
- * The calls check the state (closing.c tells of the states), change it, and
- * leave a mark (transport_touch()): none of them tells the user anything or
- * asks the kernel for anything.  The rest is done from the loop, in settling.c
- * and closing.c; the callbacks are telling.c's.
+ * The calls check the state (see closing.c), change it, and leave a mark
+ * (transport_touch()).  None of them calls the user or the kernel.  The rest is
+ * done from the loop, in settling.c and closing.c; telling.c calls the
+ * callbacks.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,8 +24,8 @@
 static const struct plait_producer_ops as_producer_ops;
 
 /*
- * What the producer is to be told: decided when its turn comes, not when the
- * output changed, for much may have happened between.
+ * Decides what the producer is told.  It does so when the producer is called,
+ * not when the output changed, because much may have happened between.
  */
 enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
 
@@ -139,7 +139,7 @@ void plait_i_transport_fail(struct transport *t,
 	else
 		plait_failure_unref(&why);
 	transport_owe_answer(t);
-	/* The one below is to end in the same turn. */
+	/* The transport below must end in the same turn. */
 	if (transport_below(t) != NULL)
 		transport_touch(t);
 	transport_verify(t);
@@ -174,7 +174,7 @@ OUT_OF_LINE void plait_i_transport_broken(struct transport *t,
 	transport_verify(t);
 }
 
-/* One below may be broken, and wait for the reader.  why is taken. */
+/* A transport below may be broken, and wait for the reader.  why is taken. */
 static const struct plait_failure *
 transport_first_reason(const struct transport *t,
 		       const struct plait_failure *why)
@@ -250,7 +250,7 @@ static void transport_set_reading(struct transport *t, bool on)
 	if (t->lost || t->reading_paused == !on)
 		return;
 	t->reading_paused = !on;
-	/* Those below too: an end that waits there may be due. */
+	/* The transports below, too: an end that waits there may be due. */
 	for (; t != NULL; t = transport_below(t))
 		transport_touch(t);
 }
@@ -294,7 +294,7 @@ size_t plait_transport_unsent(const struct plait_transport *t)
 {
 	size_t bytes = 0;
 
-	/* Those below hear of it in this turn. */
+	/* The abort reaches the transports below only later in this turn. */
 	if (transport_of(t)->aborted)
 		return 0;
 	for (; t != NULL; t = plait_transport_below(t))
@@ -314,7 +314,7 @@ bool plait_transport_peer_has_closed(const struct plait_transport *base)
 	       plait_transport_peer_has_closed(&transport_below(t)->base);
 }
 
-/* In a forked child it is as good as lost; so receivers stop there, too. */
+/* In a forked child the connection counts as lost, so that receivers stop. */
 bool plait_transport_is_disconnecting(const struct plait_transport *t)
 {
 	if (loop_is_forked(t->reactor))
@@ -411,13 +411,13 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 							: "");
 }
 
-/* The transport whose receiving half p is. */
+/* Returns the transport whose receiving half is p. */
 static struct transport *produced_by(struct plait_producer *p)
 {
 	return plait_container(p, struct transport, as_producer);
 }
 
-/* False if p is a transport that is lost, which can't feed anybody. */
+/* Is false if p is the receiving half of a transport that is lost. */
 static bool transport_begin_feeding(struct transport *t,
 				    struct plait_producer *p)
 {
@@ -474,7 +474,7 @@ int plait_transport_register_producer(struct plait_transport *base,
 	producer_used(p, 1);
 	t->streaming = streaming;
 	t->producer_paused = t->asked = false;
-	/* On a lost one its end is at work, and will stop it. */
+	/* The end of a lost connection is at work, and will stop p. */
 	if (!t->lost)
 		plait_i_transport_output_changed(t);
 	return 0;

@@ -2,10 +2,10 @@
  * The inside of a transport: what is the same for all kinds.
  *
  * struct transport is the state of one connection: what its program has asked
- * for, its unsent output, and how far its end is.  The base that kinds embed,
- * struct plait_transport of <plait/transport_ops.h>, is its last member, so
- * that one piece of memory holds first this, which outsiders do not see, and
- * then theirs.
+ * for, its unsent output, and how far its end is.  Its last member is the base
+ * that kinds embed, struct plait_transport of <plait/transport_ops.h>.  So one
+ * piece of memory holds first the library's part, which kinds do not see, and
+ * then the struct of the kind.
  *
  * transport.c and unsent.c have the calls of a protocol, which only change that
  * state and leave a mark; telling.c the callbacks to the protocol.  settling.c
@@ -23,8 +23,8 @@
 #include "reactor/net/output.h"
 
 /*
- * Told after the protocol that the connection is over: a connector's, or a
- * guest's.
+ * A connector or a guest, which is told after the protocol that the connection
+ * is over.
  */
 struct transport_owner {
 	void (*lost)(struct transport_owner *o,
@@ -33,7 +33,7 @@ struct transport_owner {
 	void (*abandon)(struct transport_owner *o);
 };
 
-/* What few have. */
+/* What few transports need. */
 struct transport_extra {
 	struct transport *above; /* it wraps this one */
 	struct transport *below; /* this one wraps it */
@@ -82,7 +82,7 @@ struct transport {
 	unsigned idle_checks : 2; /* ... in a row, in vain */
 	unsigned wants : 3;	  /* what the kind of transport was told last */
 	bool has_event : 1; /* one has come, and may be answered at once */
-	bool hung_up : 1;   /* a stream knows it; input may be before it */
+	bool hung_up : 1;   /* a stream knows of it; input may come first */
 	/* The end: */
 	bool aborted : 1;
 	bool shut : 1;	   /* we send no more */
@@ -110,7 +110,7 @@ static inline struct transport *transport_of(const struct plait_transport *t)
 			       struct transport, base);
 }
 
-/* It has its protocol, and is the reactor's. */
+/* Is true when it has its protocol, and the reactor owns it. */
 static inline bool transport_is_made(const struct transport *t)
 {
 	return t->base.protocol != NULL;
@@ -127,7 +127,7 @@ transport_limits(const struct transport *t)
 	return loop_limits(transport_reactor(t));
 }
 
-/* The one that it wraps, or NULL. */
+/* Returns the transport that t wraps, or NULL. */
 static inline struct transport *transport_below(const struct transport *t)
 {
 	return t->extra != NULL ? t->extra->below : NULL;
@@ -150,7 +150,7 @@ static inline void transport_verify(const struct transport *t)
 #endif
 }
 
-/* The one that wraps it, or NULL. */
+/* Returns the transport that wraps t, or NULL. */
 static inline struct transport *transport_above(const struct transport *t)
 {
 	struct transport *above = t->extra != NULL ? t->extra->above : NULL;
@@ -158,7 +158,7 @@ static inline struct transport *transport_above(const struct transport *t)
 	return above != NULL && transport_is_made(above) ? above : NULL;
 }
 
-/* The first and the last of all that stand on each other. */
+/* Return the lowest and the topmost of the transports that wrap each other. */
 static inline struct transport *transport_bottom(struct transport *t)
 {
 	while (transport_below(t) != NULL)
@@ -178,21 +178,21 @@ static inline struct plait_buf *transport_held_input(const struct transport *t)
 	return t->extra != NULL ? t->extra->held : NULL;
 }
 
-/* Bytes have moved: of all transports it is the one that is least idle. */
+/* Bytes have moved: t becomes the least idle transport. */
 static inline void transport_is_active(struct transport *t)
 {
 	t->active = plait_i_loop_next_number(transport_reactor(t));
 }
 
-/* From here on it is the reactor's. */
+/* From here on the reactor owns it. */
 static inline void transport_join(struct transport *t)
 {
 	plait_i_loop_join(transport_reactor(t), &t->member);
 }
 
 /*
- * Something was asked for: settle it when the callback has returned.  Whoever
- * has called the protocol does so anyway.
+ * The program has asked for something: settles t when the callback has
+ * returned.  The code that has called the protocol of t settles it anyway.
  */
 static inline void transport_touch(struct transport *t)
 {
@@ -200,7 +200,7 @@ static inline void transport_touch(struct transport *t)
 		plait_i_loop_after_callback(transport_reactor(t), &t->settling);
 }
 
-/* The protocol is to be told something, but not from here. */
+/* The protocol has to be told something: the loop does so. */
 static inline void transport_owe_answer(struct transport *t)
 {
 	plait_i_loop_next_turn(transport_reactor(t), &t->answering);
@@ -211,7 +211,8 @@ static inline bool transport_is_closing(const struct transport *t)
 	return t->disconnecting || t->peer_left;
 }
 
-/* The program has closed it, or one that stands over it, or the peer has. */
+/* Is true if the program has closed t or a transport above it, or if the peer
+   has. */
 static inline bool transport_wants_no_more(const struct transport *t)
 {
 	for (; t != NULL; t = transport_above(t)) {
@@ -221,7 +222,7 @@ static inline bool transport_wants_no_more(const struct transport *t)
 	return false;
 }
 
-/* Open, with nothing to answer: as most are, most of the time. */
+/* Is true if t is open and has nothing to answer, as most are. */
 static inline bool transport_is_plain(const struct transport *t)
 {
 	return !(t->disconnecting || t->peer_left || t->write_closed ||
@@ -231,8 +232,9 @@ static inline bool transport_is_plain(const struct transport *t)
 }
 
 /*
- * True if a producer holds up a close, as it may yet make output.  A connection
- * that is its own producer does not: while it closes it receives no more.
+ * Is true if a close waits for the producer, because it may make more output.
+ * A connection that is its own producer makes none: while it closes it receives
+ * nothing.
  */
 static inline bool transport_is_held(const struct transport *t)
 {
@@ -245,7 +247,7 @@ static inline bool transport_may_write(const struct transport *t)
 	return !t->lost && !t->aborted && !t->write_closed;
 }
 
-/* What the kind of transport should tell from now on. */
+/* Returns what the kind of transport should tell from now on. */
 static inline unsigned transport_wants(const struct transport *t)
 {
 	unsigned wants = t->blocked ? PLAIT_TRANSPORT_WANTS_ROOM : 0;
@@ -265,24 +267,24 @@ void plait_i_transport_init(struct transport *t,
 			    const struct plait_transport_ops *ops,
 			    struct plait_reactor *r);
 
-/* Makes extra, if there is none.  NULL with no memory. */
+/* Returns extra, and makes it if there is none; NULL if there is no memory. */
 struct transport_extra *plait_i_transport_extra(struct transport *t);
 
-/* Unsent bytes, without those of the transports below. */
+/* Returns the number of unsent bytes, without those of transports below. */
 size_t plait_i_transport_own_unsent(const struct transport *t);
 
-/* Forgets the producer, which may register anew, and tells it to stop. */
+/* Unregisters the producer and tells it to stop; it may register again. */
 void plait_i_transport_stop_producer(struct transport *t);
 
 /*
- * Unsent output grew or shrank.  Tells the producer, in the next turn, what
- * follows from it, and those of the transports above.
+ * Unsent output grew or shrank: pauses or resumes the producer, and those of
+ * the transports above, in the next turn.
  */
 void plait_i_transport_output_changed(struct transport *t);
 
 /*
- * It is to close, all is sent, and no more is to come: a producer may make some
- * yet, but a peer that has left is not kept waiting for it.
+ * Is true if t is closing, all is sent, and no more output comes.  A close
+ * waits for the producer, unless the peer has left.
  */
 static inline bool transport_is_finished(const struct transport *t)
 {
@@ -298,35 +300,36 @@ static inline void transport_output_changed(struct transport *t)
 }
 
 /*
- * It ends for that reason, which is taken: nothing more is sent, and the next
- * turn tells.  The first reason is the one that is told.
+ * Ends t for that reason, which is taken: nothing more is sent, and the next
+ * turn tells the protocol.  If there was a reason before, that is told.
  */
 void plait_i_transport_fail(struct transport *t,
 			    const struct plait_failure *why);
 
 /*
- * Nothing can be sent any more, for that reason, which is taken.  That says
- * nothing about what the peer has sent before: it is delivered first, if
- * somebody wants it; then the reason is told.
+ * Nothing can be sent any more, for that reason, which is taken.  What the peer
+ * has sent before is still delivered, if the protocol wants it; then the reason
+ * is told.
  */
 void plait_i_transport_broken(struct transport *t,
 			      const struct plait_failure *why);
 
-/* True if the protocol, or one above, holds input that it has not handled. */
+/* Is true if the protocol, or one above, holds input that it has not handled.
+ */
 bool plait_i_transport_has_unread(const struct transport *t);
 
 /*
- * Ends it in the next turn, for that reason, which is taken: what abort()
- * does, and whoever finds that it cannot go on.  Nothing more is sent.
+ * Ends t in the next turn, for that reason, which is taken.  Nothing more is
+ * sent.  It is for aborts, and for code that finds that t cannot go on.
  */
 void plait_i_transport_abort(struct plait_transport *t,
 			     const struct plait_failure *why);
 
-/* The same, and resets the connection only if something is unsent, or so. */
+/* The same, but resets the connection only if the peer did not get all. */
 void plait_i_transport_end_now(struct transport *t,
 			       const struct plait_failure *why, bool reset);
 
-/* The same, of all that stand over t: the peer may see an orderly end. */
+/* The same, for all transports above t: the peer may see an orderly end. */
 void plait_i_transport_shed(struct plait_transport *t,
 			    const struct plait_failure *why);
 
@@ -336,8 +339,9 @@ void plait_i_transport_give_up(struct transport *t);
 /* ---- unsent.c: writing and sending ------------------------------------ */
 
 /*
- * Sends what the kind takes now, of its own output; how many bytes went.  A
- * part of it if there is much: others first.
+ * Sends what the kind takes now, of t's own output, and returns how many bytes
+ * it took.  If there is much output, it sends a part, so that other connections
+ * do not wait.
  */
 size_t plait_i_unsent_flush(struct transport *t);
 
@@ -349,16 +353,17 @@ void plait_i_unsent_flush_all(struct transport *t);
 /* Takes the protocol, connects it and calls connection_made(). */
 void plait_i_transport_connect(struct transport *t, struct plait_protocol *p);
 
-/* Delivers; there is a protocol. */
+/* Delivers bytes; t must have a protocol. */
 void plait_i_transport_data(struct transport *t, const void *data, size_t len);
 
-/* The peer closed its half: true if the protocol was half-closeable. */
+/* The peer has closed its half: tells a protocol that has
+   read_connection_lost(), and returns true if it has. */
 bool plait_i_transport_tell_read_lost(struct transport *t);
 void plait_i_transport_tell_write_lost(struct transport *t);
 
 /*
- * The connection is broken, but is not lost before what has come is
- * delivered: what it works for ends now, also above.
+ * The connection is broken, but is not lost before what has come is delivered:
+ * ends the scope now, also those of transports above.
  */
 void plait_i_transport_cancel_scope(struct transport *t);
 
@@ -374,8 +379,8 @@ void plait_i_transport_tell_lost(struct transport *t,
 				 transport_over *over);
 
 /*
- * In a forked child that frees the reactor, instead: tells nobody.  The
- * protocol is the program's from here on.
+ * Is called instead in a forked child that frees the reactor; it tells nobody.
+ * From here on the program owns the protocol.
  */
 void plait_i_transport_abandon(struct transport *t);
 
@@ -385,32 +390,35 @@ void plait_i_transport_abandon(struct transport *t);
 void plait_i_closing_sent(struct transport *t);
 void plait_i_closing_failed(struct transport *t);
 
-/* There is a reason: if it wraps another, that one is to end in this turn. */
+/* Ends for a reason; if t wraps a transport, that one ends in this turn, too.
+ */
 void plait_i_closing_tell_below(struct transport *t);
 
 /* Starts, restarts after progress, or stops the deadline of a close. */
 void plait_i_closing_mind_deadline(struct transport *t, bool progress);
 
-/* What is left waits for a reader who has paused, and no longer than that. */
+/* Starts the deadline of input that waits for a paused reader. */
 void plait_i_closing_wait_for_reader(struct transport *t);
 
-/* What kinds tell: it is over, why is borrowed; the other end has gone. */
+/* What kinds tell: the connection is over, why is borrowed; lingering has
+ * ended.
+ */
 void plait_i_transport_over(struct transport *t,
 			    const struct plait_failure *why);
 void plait_i_transport_gone(struct transport *t);
 
 /*
- * In a forked child that frees the reactor: the connection is the parent's;
- * what the child has of it is a descriptor.  Also of those above.
+ * In a forked child that frees the reactor: closes the child's descriptor, also
+ * for the transports above.  The connection belongs to the parent.
  */
 void plait_i_closing_abandon(struct transport *t);
 
-/* Ends what the kind has, and the memory of one that was not made. */
+/* Calls done() of the kind, and frees the memory if t was not made. */
 void plait_i_transport_free(struct transport *t);
 
 /* ---- settling.c: what the loop does with it ----------------------------- */
 
-/* Of a new one, and of one that gets its protocol. */
+/* For a new transport, and for one that gets its protocol. */
 void plait_i_settling_init(struct transport *t);
 void plait_i_settling_begin(struct transport *t);
 
@@ -427,8 +435,8 @@ static inline void transport_writable(struct transport *t)
 }
 
 /*
- * An event has come, and its callbacks have returned: brings the kind of
- * transport into line with what they asked for, and answers at once.
+ * An event has come, and its callbacks have returned: tells the kind of
+ * transport what they have asked for, and answers at once.
  */
 void plait_i_transport_settle_event(struct transport *t);
 

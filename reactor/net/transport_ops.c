@@ -1,9 +1,10 @@
 /*
- * The door for kinds of transports: how they are made, and what they tell.
+ * The functions for kinds of transports: how they are made, and what they tell.
  *
- * Whatever is told here calls the protocol, and may come from the loop or from
- * outside; so a frame of the loop stands around it.  The transport is settled
- * when that ends, and as it is an event, its answer follows at once.
+ * Each function that tells something calls the protocol.  It may be called in
+ * the loop or outside it, so it enters and leaves the loop around the call.
+ * Then the transport is settled and, because this is an event, answered at
+ * once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static struct transport *transport_begin_telling(struct plait_transport *t,
 
 static void transport_end_telling(struct transport *t)
 {
-	/* Before it is made nothing is wanted of it. */
+	/* Before a transport is made, nothing is wanted of it. */
 	if (!t->lost && t->base.protocol != NULL) {
 		t->has_event = true;
 		transport_touch(t);
@@ -32,7 +33,7 @@ static void transport_end_telling(struct transport *t)
 	plait_i_loop_leave(transport_reactor(t));
 }
 
-/* 0 or -errno: it can stand over that one. */
+/* Returns 0 if a transport can wrap that one, or -errno. */
 static int transport_stack(struct transport *t, struct transport *below)
 {
 	struct transport_extra *own = plait_i_transport_extra(t);
@@ -50,7 +51,7 @@ static int transport_stack(struct transport *t, struct transport *below)
 	return 0;
 }
 
-/* A struct that is too small would be written behind its end. */
+/* If the struct is too small, the library would write beyond its end. */
 static size_t transport_size(const struct plait_transport_ops *ops)
 {
 	size_t least = sizeof(struct plait_transport);
@@ -63,7 +64,7 @@ static size_t transport_size(const struct plait_transport_ops *ops)
 	return ops->size != 0 ? ops->size : least;
 }
 
-/* A C++ constructor leaves the base as it likes. */
+/* A C++ constructor may change the base, so it is filled in again. */
 static OUT_OF_LINE int transport_call_init(struct transport *t)
 {
 	const struct plait_transport_ops *ops = t->base.ops;
@@ -75,7 +76,7 @@ static OUT_OF_LINE int transport_call_init(struct transport *t)
 	return err;
 }
 
-/* The library's part, and behind it the kind's, which begins with the base. */
+/* Makes the library's part and, after it, the kind's. */
 static struct transport *transport_alloc(const struct plait_transport_ops *ops,
 					 struct plait_reactor *r)
 {
@@ -83,10 +84,12 @@ static struct transport *transport_alloc(const struct plait_transport_ops *ops,
 	size_t size = transport_size(ops);
 	struct transport *t;
 
-	/* The whole struct is longer than that, if the base is all of it. */
+	/* struct transport may be longer than the sum, if size is the base's.
+	 */
 	if (size < sizeof(*t) - offset)
 		size = sizeof(*t) - offset;
-	/* Not calloc(): what was freed last is of no use to glibc's. */
+	/* Not calloc(): glibc's does not reuse the memory that was freed last.
+	 */
 	t = malloc(offset + size);
 	if (t == NULL)
 		return NULL;
@@ -128,8 +131,8 @@ plait_transport_new(const struct plait_transport_ops *ops,
 }
 
 /*
- * It has no protocol, and its owner knows already, but it may have a scope, and
- * feed others.
+ * The transport has no protocol, and its owner knows of the end, but it may
+ * have a scope, and be the producer of others.
  */
 void plait_transport_free(struct plait_transport **tp)
 {
@@ -164,7 +167,8 @@ void plait_transport_made(struct plait_transport *base,
 			  p == NULL ? "there is no protocol"
 				    : "the protocol has a transport already");
 	if (base->ops->send == NULL && transport_below(t) == NULL)
-		plait_die("plait_transport_made", "the one below is lost");
+		plait_die("plait_transport_made",
+			  "the transport below is lost");
 	plait_i_settling_begin(t);
 	if (transport_below(t) == NULL)
 		transport_join(t);

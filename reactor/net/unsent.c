@@ -6,13 +6,13 @@
  * returned: settling.c calls plait_i_unsent_flush().  Before it is queued
  * unsent_may_hold() asks whether there may be so much:
  *
- *   max_unsent		on one connection, with what it has handed down to
- *			those below; who writes more is aborted
+ *   max_unsent		on one connection, with what it has passed down to
+ *			those below; a connection with more is aborted
  *   max_unsent_total	on all connections together; unsent_make_room() aborts
  *			the one whose end gives back most
  *
- * What counts is the memory that is held, not the bytes: see output.h.  The
- * numbers are the reactor's (limits.c), and so is what it holds (pool.c).
+ * The limits count the memory that is held, not the bytes: see output.h.  The
+ * reactor has the limits (limits.c) and counts what it holds (pool.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ enum {
 
 /* ---- limits ----------------------------------------------------------- */
 
-/* With t all that stand over it; they go down with it. */
+/* Aborts t and all transports above it. */
 static OUT_OF_LINE void unsent_abort(struct transport *t, size_t limit,
 				     const char *of_what)
 {
@@ -44,7 +44,8 @@ static OUT_OF_LINE void unsent_abort(struct transport *t, size_t limit,
 				plait_value_failure(&v));
 }
 
-/* What the end of t would make free, if the writer were to hold more. */
+/* Returns how much memory the end of t would make free, if the writer held so
+   much more. */
 static size_t unsent_gives_back(const struct transport *writer, size_t more,
 				struct transport *t)
 {
@@ -56,7 +57,7 @@ static size_t unsent_gives_back(const struct transport *writer, size_t more,
 	return bytes;
 }
 
-/* The one of the list whose end makes most memory free, if that is more. */
+/* Looks in the list for a transport whose end makes more memory free. */
 static void unsent_find_larger(struct plait_list *members,
 			       const struct transport *writer, size_t more,
 			       struct transport **largest)
@@ -80,8 +81,8 @@ static void unsent_find_larger(struct plait_list *members,
 }
 
 /*
- * The transport whose end makes most memory free, if the writer were to hold
- * so much more: also one that is only waited for, at a shutdown.
+ * Returns the transport whose end makes most memory free, if the writer held so
+ * much more.  It may be one for which a shutdown waits.
  */
 static struct transport *unsent_largest(struct transport *writer, size_t more)
 {
@@ -94,9 +95,9 @@ static struct transport *unsent_largest(struct transport *writer, size_t more)
 }
 
 /*
- * All connections together would hold too much: the largest ends, and the next
- * one, until there is room for so much more, or only for what is new of buf.
- * False if it was the writer.
+ * All connections together would hold too much: aborts the largest, and the
+ * next, until there is room for so much more, or for the part of buf that is
+ * not counted yet.  Returns false if the writer was aborted.
  */
 static OUT_OF_LINE bool unsent_make_room(struct transport *writer, size_t cost,
 					 const struct plait_buf *buf)
@@ -120,7 +121,7 @@ static OUT_OF_LINE bool unsent_make_room(struct transport *writer, size_t cost,
 	}
 }
 
-/* What it has queued, and those below have that it was handed down to. */
+/* Returns what t has queued, and what the transports below have of it. */
 static inline size_t unsent_cost(const struct transport *t)
 {
 	size_t cost = plait_i_output_cost(&t->output);
@@ -130,7 +131,7 @@ static inline size_t unsent_cost(const struct transport *t)
 	return cost;
 }
 
-/* It may hold so much more, with buf or without; aborts at a limit. */
+/* Returns true if t may hold so much more; aborts at a limit. */
 static bool unsent_may_hold(struct transport *t, size_t cost,
 			    const struct plait_buf *buf)
 {
@@ -293,8 +294,8 @@ static OUT_OF_LINE void unsent_cannot_send(struct transport *t, int err)
 }
 
 /*
- * One send of all there is, in as many pieces as fit; how many bytes went, or
- * -errno.  Less than all means that there is no room left.
+ * Sends once, in as many pieces as fit; returns how many bytes were taken, or
+ * -errno.  If that is less than all of the pieces, there is no room left.
  */
 static inline ssize_t unsent_send_some(struct transport *t)
 {
@@ -317,7 +318,7 @@ static inline ssize_t unsent_send_some(struct transport *t)
 	return n;
 }
 
-/* Hands its output, as it is, to the transport below. */
+/* Passes its output, unchanged, to the transport below. */
 static void unsent_pass_down(struct transport *t)
 {
 	struct transport *below = transport_below(t);
@@ -333,8 +334,9 @@ static void unsent_pass_down(struct transport *t)
 }
 
 /*
- * Others first.  It has taken all until now, which is as good as to be told
- * that there is room; and an answer in this very turn would be too early.
+ * Goes on in the next turn, after other connections.  The kind has taken
+ * everything until now, so it has room; an answer in this turn would be too
+ * early.
  */
 static OUT_OF_LINE void unsent_give_way(struct transport *t)
 {
@@ -342,7 +344,8 @@ static OUT_OF_LINE void unsent_give_way(struct transport *t)
 	t->odd_turn = plait_i_loop_turn(transport_reactor(t)) & 1;
 }
 
-/* What a send has returned: takes out what went, and says how much that is. */
+/* Handles what a send has returned: removes the bytes that were taken, and
+   returns how many. */
 static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 {
 	if (n >= 0) {
@@ -375,7 +378,7 @@ size_t plait_i_unsent_flush(struct transport *t)
 			break;
 		}
 		n = unsent_send_some(t);
-		/* It may have come to a limit below, and be aborted. */
+		/* A limit below may have aborted it. */
 		if (t->why != NULL)
 			break;
 		sent += unsent_take_out(t, n);

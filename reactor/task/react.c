@@ -1,8 +1,8 @@
 /*
- * The frame of a program whose main is a deferred.  The deferred's last pair
- * takes down the exit status and stops the reactor; a reactor that is stopped
- * by anybody else cancels the deferred first, and that pair then ends the
- * waiting of the shutdown.
+ * plait_react().  The last callback pair of main's deferred notes the exit
+ * status and stops the reactor.  If something else stops the reactor, the
+ * shutdown first cancels the deferred, and the same pair then ends the waiting
+ * of the shutdown.
  */
 #include <errno.h>
 
@@ -12,7 +12,7 @@
 #include "lib/unhandled.h"
 #include "reactor/loop/loop.h"
 
-/* Defined here; whoever calls them here says the place. */
+/* They are defined in this file, and their calls here pass the place. */
 #undef plait_exit
 
 const struct plait_error plait_error_exit = {
@@ -76,7 +76,7 @@ static void call_main(void *arg)
 	plait_deferred_add_both(self->deferred, take_status, self);
 }
 
-/* Before the shutdown.  Nobody waits for the end of what has ended. */
+/* Before the shutdown: cancels the deferred, unless it has ended. */
 static plait_value cancel_main(void *arg)
 {
 	struct frame *self = arg;
@@ -90,7 +90,7 @@ static plait_value cancel_main(void *arg)
 	return plait_chain(&ended);
 }
 
-/* 0 or -errno, if it could not run to its end. */
+/* Returns 0, or -errno if the reactor could not run to its end. */
 static int react_run(struct frame *self)
 {
 	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_TRIGGER_BEFORE,
@@ -104,7 +104,8 @@ static int react_run(struct frame *self)
 	return rc;
 }
 
-/* The errno or the words say why there is no run; the exit status. */
+/* Reports why there is no run, by the errno or the words; returns the status.
+ */
 static int react_complain(int err, const char *why)
 {
 	plait_value v = plait_fail_errno(&plait_error_os, err,
@@ -136,13 +137,14 @@ int plait_react(plait_react_main *main, void *arg)
 		return self.status;
 	rc = react_run(&self);
 	/*
-	 * If it could not run, that is what went wrong, not what follows.  If
-	 * it ran, and what main does about its end is cut short now, that is.
+	 * If the reactor could not run, that is what went wrong, and not what
+	 * follows from it.  If it ran, and main's deferred is freed before it
+	 * has ended, then that went wrong.
 	 */
 	self.stopping = rc < 0;
 	plait_deferred_free(&self.deferred);
 	plait_promise_drop(&self.ended);
-	/* What went on when a child was forked is the parent's to report. */
+	/* In a forked child, the parent reports what was pending. */
 	if (rc < 0)
 		self.status = rc == -ECHILD ? 1 : react_complain(-rc, "");
 	plait_reactor_free(&self.reactor);

@@ -1,12 +1,12 @@
 /*
  * The recording transport: a connection whose peer is the test.
  *
- * What is written goes through a window to the peer, who has all that came
- * through in one buffer; the rest is unsent, as it would be with a slow peer.
+ * What is written passes through a window to the peer, which keeps it in one
+ * buffer; what does not fit through the window is unsent, as with a slow peer.
  * What the test sends waits in another buffer, as in a socket, until it is
- * wanted.  What the test does happens at once, as an event would; what the
- * protocol asks for is answered from the loop.  The struct lives as long as the
- * reactor, so that a test may look at it after the connection was lost.
+ * wanted.  What the test does happens at once, as an event; what the protocol
+ * asks for is done from the loop.  The struct lives as long as the reactor, so
+ * that a test may look at it after the connection was lost.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ struct recording {
 
 static const struct plait_transport_ops recording_ops;
 
-/* The recording transport that t must be or stand on, for that function. */
+/* Returns the recording transport that t is, or that t wraps; aborts with the
+   name of that function if there is none. */
 static struct recording *recording_of(const struct plait_transport *t,
 				      const char *function)
 {
@@ -67,8 +68,9 @@ static bool recording_wants(const struct recording *s, unsigned wants)
 }
 
 /*
- * One piece of the input, in memory of its own: the protocol may deliver to
- * itself and to others, and whoever keeps what it was lent is found out.
+ * Delivers one piece of the input, in memory of its own: the protocol may call
+ * plait_testing_deliver() itself, and a protocol that keeps a pointer to the
+ * piece is found out.
  */
 static bool recording_deliver_piece(struct recording *s)
 {
@@ -91,8 +93,8 @@ static bool recording_deliver_piece(struct recording *s)
 }
 
 /*
- * Delivers what is wanted.  What comes meanwhile, from inside the protocol,
- * only joins the input, to be delivered when that has returned.
+ * Delivers what is wanted.  What a callback of the protocol sends is added to
+ * the input, and delivered when the callback has returned.
  */
 static void recording_deliver(struct recording *s)
 {
@@ -122,7 +124,7 @@ static bool recording_has_event(const struct recording *s)
 					  PLAIT_TRANSPORT_WANTS_END);
 }
 
-/* An event has come.  What it leaves to be told comes with another one. */
+/* An event has come.  What it does not tell comes with another event. */
 static void recording_settle(struct recording *s)
 {
 	plait_i_transport_settle_event(transport_of_recording(s));
@@ -259,14 +261,15 @@ void plait_i_recording_count(struct plait_transport *t, struct plait_factory *f)
 	transport_of(t)->owner = &s->counting;
 }
 
-/* What was written until now, if it was not sent yet. */
+/* Sends what was written until now. */
 static struct recording *recording_flushed(struct recording *s)
 {
 	plait_i_unsent_flush_all(transport_of_recording(s));
 	return s;
 }
 
-/* Takes out what was written.  NULL with no memory for a new buffer. */
+/* Takes what was written; returns NULL if there is no memory for a new buffer.
+ */
 static struct plait_buf *recording_take_written(struct recording *s)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
@@ -333,7 +336,7 @@ struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
 	return transport_top(transport_of_recording(s))->base.protocol;
 }
 
-/* What the test does is an event, with a frame of its own. */
+/* What the test does is an event: it enters and leaves the loop. */
 static struct transport *recording_enter(struct recording *s)
 {
 	plait_i_loop_enter(s->base.reactor);
@@ -374,7 +377,7 @@ void plait_testing_deliver_eof(struct plait_transport *base)
 	recording_leave(s);
 }
 
-/* Not under the feet of the protocol, nor before what a reader holds. */
+/* Does not lose it in a callback of the protocol, nor before unread input. */
 static bool recording_must_wait(const struct recording *s)
 {
 	const struct transport *t = transport_of_recording(s);

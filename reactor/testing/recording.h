@@ -7,8 +7,8 @@
 #include "reactor/net/transport.h"
 
 /*
- * A new one, which lives until its reactor is freed; NULL with ENOMEM.  Then
- * plait_transport_made() it.
+ * Makes a recording transport, which lives until its reactor is freed; returns
+ * NULL with ENOMEM.  The caller then calls plait_transport_made().
  */
 struct plait_transport *plait_i_recording_new(struct plait_reactor *r,
 					      const struct plait_address *host,
@@ -20,8 +20,8 @@ void plait_i_recording_count(struct plait_transport *t,
 			     struct plait_factory *f);
 
 /*
- * One step of what connects two of them: brings what the one has written to
- * the other, or its end.  True if there was something to bring.
+ * Carries what the first has written, or its end, to the second.  Returns true
+ * if there was something to carry.
  */
 bool plait_i_recording_carry(struct plait_transport *from,
 			     struct plait_transport *to);

@@ -2,9 +2,9 @@
  * The network of a testing reactor: ports and connectors that wait for the
  * test to play the other side.
  *
- * They are the same as real ones in all but the sockets, so what a test sees
- * of them (the order of the factory's callbacks, the states, the answers from
- * the loop) is what the real ones do.
+ * They have the same code as real ones, except the sockets.  So a test sees
+ * what the real ones do: the order of the factory's callbacks, the states, the
+ * answers from the loop.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include "reactor/net/protocol.h"
 #include "reactor/testing/recording.h"
 
-/* What a port is given for port 0, and this end of what connects. */
+/* The numbers for a port that asks for 0, and for the end that connects. */
 enum { FREE_PORT = 49152 };
 
 static void testing_check_reactor(const struct plait_reactor *r,
@@ -29,7 +29,7 @@ static void testing_check_reactor(const struct plait_reactor *r,
 			  plait_reactor_backend(r));
 }
 
-/* False if the reactor is in a turn already, and can't be turned. */
+/* Does a turn; returns false if the reactor is in a turn already. */
 static bool testing_run_due(struct plait_reactor *r)
 {
 	while (plait_i_reactor_has_work(r)) {
@@ -173,7 +173,7 @@ struct plait_transport *plait_testing_accept(struct plait_port *p)
 	testing_check_reactor(r, __func__);
 	if (!port_is_accepting(p))
 		return NULL;
-	/* What the test has written until now makes a guest less idle. */
+	/* Carry first what was written: it makes a guest less idle. */
 	plait_i_loop_enter(r);
 	plait_i_loop_leave(r);
 	plait_i_loop_enter(r);
@@ -245,7 +245,7 @@ struct plait_connector *plait_testing_connector(struct plait_reactor *r)
 	return NULL;
 }
 
-/* The attempt that the test decides on; NULL: it has decided on all. */
+/* Returns the attempt whose outcome is open, or NULL. */
 static struct attempt *testing_trying(const struct plait_connector *c,
 				      const char *function)
 {
@@ -281,7 +281,7 @@ void plait_testing_refuse(struct plait_connector *c,
 	plait_i_loop_leave(r);
 }
 
-/* Runs what is due; true if there was anything. */
+/* Runs what is due; returns true if there was anything. */
 static bool testing_turn(struct plait_reactor *r)
 {
 	return plait_i_reactor_has_work(r) && testing_run_due(r);
@@ -291,7 +291,8 @@ void plait_testing_pump(struct plait_transport *a, struct plait_transport *b)
 {
 	bool going;
 
-	/* They stay, and what stands on them goes with its loss. */
+	/* These two stay; transports above them are freed when they are lost.
+	 */
 	a = &transport_bottom(transport_of(a))->base;
 	b = &transport_bottom(transport_of(b))->base;
 	do {
