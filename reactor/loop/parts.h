@@ -2,10 +2,10 @@
  * The reactor's own struct, for the files that make up the reactor.  All
  * others of reactor/ use loop.h.
  *
- * Each part is a struct here and a file of its own that keeps it: watch.c,
- * timer.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A part
- * that is zeroed is empty, but for its lists, which its init function makes.
- * The parts stand on loop.c and clock.c; shutdown.c and reactor.c on the parts.
+ * Each part is a struct in this file and a file of its own: watch.c, timer.c,
+ * call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A zeroed part is
+ * empty, except its lists, which its init function makes.  The parts use loop.c
+ * and clock.c; shutdown.c and reactor.c use the parts.
  */
 #ifndef REACTOR_PARTS_H
 #define REACTOR_PARTS_H
@@ -18,9 +18,9 @@
 #include "reactor/loop/loop.h"
 
 /*
- * How many calls from threads, tasks and due timers of each a turn makes, so
- * that a burst of one kind keeps no others waiting.  A count, not a time: so a
- * run is the same on a machine that is faster.
+ * How many calls from threads, how many tasks and how many timers a turn makes,
+ * so that a burst of one kind does not keep the others waiting.  It is a count
+ * and not a time, so a run is the same on a faster machine.
  */
 enum { REACTOR_SHARE = 256 };
 
@@ -33,15 +33,15 @@ void plait_i_loop_run_each(struct plait_list *tasks);
 void plait_i_loop_forget_all(struct plait_reactor *r);
 
 /*
- * clock.c: the time so many seconds from now; and so many from then, which may
- * be negative.  Cut to what there is.
+ * clock.c: the time so many seconds from now, or from another time, where the
+ * seconds may be negative.  A time that is too far becomes the last there is.
  */
 int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds);
 int64_t plait_i_clock_add(int64_t when, double seconds);
 
 /*
- * The reactor's clock, and its number, for the deferreds of this thread: from
- * now on, unless another one turns; and for as long as it turns.
+ * Lends the reactor's clock and number to the deferreds of this thread: from
+ * now on, unless another reactor is in a turn; or as long as r is in a turn.
  */
 void plait_i_clock_lend(struct plait_reactor *r);
 void plait_i_clock_begin(struct plait_reactor *r);
@@ -55,9 +55,9 @@ int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
 /* timer.c: two pairing heaps. */
 struct timers {
 	struct plait_timer *root;  /* the earliest */
-	struct plait_timer *fresh; /* set while a batch runs: for the next */
-	uint64_t order;		   /* how many were ever set */
-	int64_t due;		   /* of the batch: no later than that */
+	struct plait_timer *fresh; /* started while a batch runs */
+	uint64_t order;		   /* how many were ever started */
+	int64_t due;		   /* the latest time of the batch */
 	bool holding;		   /* new ones go to fresh */
 	bool unfinished;	   /* the batch goes on in the next turn */
 };
@@ -79,10 +79,10 @@ void plait_i_call_done(struct plait_reactor *r);
 /* trigger.c */
 struct triggers {
 	struct plait_list lists[2][3]; /* by event and phase */
-	struct plait_list removed;     /* but still waited for */
+	struct plait_list removed;     /* triggers that are still waited for */
 	struct plait_list when_running;
 	uint64_t ids;	  /* given out so far */
-	unsigned waiting; /* deferreds that hold up the shutdown */
+	unsigned waiting; /* for how many deferreds the shutdown waits */
 };
 
 void plait_i_trigger_init(struct plait_reactor *r);
@@ -139,7 +139,7 @@ void plait_i_signal_before_fork(void);
 void plait_i_signal_in_parent(void);
 void plait_i_signal_in_child(void);
 
-/* report.c: what has run in this turn, and saying so if it is asked for. */
+/* report.c: how much has run in this turn, for PLAIT_DEBUG. */
 struct turn_counts {
 	unsigned events, timers, calls;
 };
@@ -147,7 +147,7 @@ struct turn_counts {
 void plait_i_report_turn(const struct plait_reactor *r);
 void plait_i_report_pending(void);
 
-/* trace.c: what PLAIT_TRACE asks for, of each reactor that is made. */
+/* trace.c: does what PLAIT_TRACE asks for, for each new reactor. */
 void plait_i_trace_reactor_begins(struct plait_reactor *r);
 void plait_i_trace_reactor_ends(unsigned number, bool forked);
 
@@ -156,8 +156,8 @@ enum { POOL_SIZES = 3 };
 
 struct pool {
 	void *read_buffer;
-	struct plait_list slabs[POOL_SIZES];   /* that have a free block */
-	struct pool_block *recent[POOL_SIZES]; /* one that is in no use */
+	struct plait_list slabs[POOL_SIZES];   /* those with a free block */
+	struct pool_block *recent[POOL_SIZES]; /* one unused block each */
 	size_t spare;			       /* bytes of empty slabs */
 	struct pool_unsent unsent;
 	size_t bufs, bufs_peak; /* of unsent.held, in buffers */
@@ -175,7 +175,7 @@ enum shutdown_stage {
 	SHUTDOWN_NONE,
 	SHUTDOWN_ASKED,	  /* by plait_reactor_stop() */
 	SHUTDOWN_WAITING, /* for what the triggers returned */
-	SHUTDOWN_CLOSING, /* losing what is left, and waiting for what closes */
+	SHUTDOWN_CLOSING, /* loses members, and waits for those that close */
 	SHUTDOWN_DONE
 };
 
@@ -193,18 +193,18 @@ struct plait_reactor {
 	bool running;	/* as the public predicate has it */
 	unsigned depth; /* of plait_i_loop_enter() */
 	enum shutdown_stage shutdown;
-	bool waits;   /* the shutdown does, for those that close */
+	bool waits;   /* the shutdown waits for members that close */
 	bool hurried; /* by plait_reactor_stop_now() */
 
 	struct plait_list after_callback, next_turn, burials;
-	struct plait_list arrivals;	      /* what a test brings */
-	struct plait_list members, finishing; /* the latter close, in time */
-	struct plait_list leaving; /* were lost, until they have parted */
+	struct plait_list arrivals;	      /* tasks of a test's events */
+	struct plait_list members, finishing; /* finishing: those that close */
+	struct plait_list leaving; /* members that are lost and did not part */
 	struct plait_timer time_to_finish;
-	struct plait_list when_freed, kept; /* tasks, first and last */
+	struct plait_list when_freed, kept; /* the first and the last tasks */
 	bool ending;			    /* it is being freed */
 	bool abandoned;		     /* in a forked child, which has freed it */
-	bool unwanted;		     /* ... but is in a callback of it still */
+	bool unwanted;		     /* ... but is still in a callback of it */
 	pthread_t runner;	     /* the thread of run() or iterate() */
 	unsigned refusals;	     /* in this callback meanwhile */
 	uint64_t rounds, last_begun; /* of losing; when something began */
@@ -231,7 +231,7 @@ void plait_i_shutdown_wait_no_longer(struct plait_reactor *r);
 void plait_i_shutdown_lose_everything(struct plait_reactor *r);
 void plait_i_shutdown_abandon(struct plait_list *members);
 
-/* Several times a turn, mostly in vain. */
+/* It is called several times a turn, and mostly there is nothing to do. */
 static inline bool loop_has_tasks(const struct plait_reactor *r)
 {
 	return !plait_list_is_empty(&r->after_callback) ||
@@ -263,7 +263,7 @@ static inline bool timer_is_any(const struct plait_reactor *r)
 	return r->timers.root != NULL || r->timers.fresh != NULL;
 }
 
-/* From here to plait_i_timer_run_due(), new ones wait for the next turn. */
+/* Until plait_i_timer_run_due(), new timers are put off to the next turn. */
 static inline void timer_hold(struct plait_reactor *r)
 {
 	r->timers.holding = true;

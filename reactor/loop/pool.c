@@ -1,17 +1,17 @@
 /*
- * Memory that the connections of a reactor share, so that an idle one holds
- * none: the buffer that all read into, and blocks for unsent output.
+ * Memory that the connections of a reactor share, so that an idle connection
+ * holds none: the buffer into which all read, and blocks for unsent output.
  *
- * Blocks come in three sizes, so that a peer who owes a few bytes does not
- * hold a block of many.  They are cut from slabs, each a mapping of its own: a
- * slab of which nothing is in use goes back to the kernel at once, whatever
- * else the program has in memory, which free() does not promise.  A few empty
- * slabs are kept, and one block of each size at hand, so that a connection that
+ * Blocks have three sizes, so that a few unsent bytes do not hold a large
+ * block. They are cut from slabs, and each slab is a mapping of its own.  So a
+ * slab of which no block is in use goes back to the kernel at once, whatever
+ * else the program has in memory; free() does not promise that.  The pool keeps
+ * a few empty slabs, and one block of each size, so that a connection that
  * writes and sends in turn takes nothing from a slab.
  *
- * Shared buffers are malloc'ed.  When many of them have been queued and are
- * gone, free() may have kept their memory, in the middle of the heap; half a
- * second later malloc_trim() gives it back, where there is such a function.
+ * Shared buffers come from malloc().  When many of them were queued and freed,
+ * free() may keep their memory in the middle of the heap.  Half a second later
+ * malloc_trim() gives it back, if the libc has that function.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,11 +22,11 @@
 #include "reactor/loop/parts.h"
 
 struct pool_slab {
-	struct plait_list link;	 /* among those that have a free block */
-	struct pool_block *free; /* which were in use before */
+	struct plait_list link;	 /* of the slabs that have a free block */
+	struct pool_block *free; /* blocks that were in use before */
 	unsigned size;		 /* which of sizes[] */
 	unsigned used;		 /* blocks that are in use */
-	unsigned cut;		 /* ... and those that ever were */
+	unsigned cut;		 /* blocks that ever were in use */
 	_Alignas(16) unsigned char blocks[];
 };
 
@@ -39,10 +39,10 @@ static const struct {
 	{ POOL_BLOCK_SIZE, POOL_BLOCK_SIZE - sizeof(struct pool_slab) },
 };
 
-/* So many bytes of empty slabs are kept. */
+/* At most so many bytes of empty slabs are kept. */
 enum { MAX_SPARE = 1024 * 1024 };
 
-/* What has been held in buffers and is not any more: worth looking for. */
+/* After so many bytes of buffers were freed, malloc_trim() is called. */
 enum { WORTH_TRIMMING = 2 * 1024 * 1024 };
 
 static const double trim_seconds = 0.5;
@@ -81,7 +81,8 @@ static void slab_free(struct plait_reactor *r, struct pool_slab *s)
 	munmap(s, sizes[s->size].slab);
 }
 
-/* Takes a block that was in use before, for it is in the cache; or cuts one. */
+/* Takes a block that was in use before, because it is in the processor's cache;
+   otherwise cuts a new block. */
 static struct pool_block *slab_take(struct plait_reactor *r,
 				    struct pool_slab *s)
 {
@@ -116,7 +117,8 @@ static OUT_OF_LINE struct pool_block *pool_take(struct plait_reactor *r,
 	return b;
 }
 
-/* A slab of which nothing is in use goes, or is the last to be used again. */
+/* Frees a slab of which no block is in use, or keeps it as the last to be used.
+ */
 static void slab_emptied(struct plait_reactor *r, struct pool_slab *s)
 {
 	r->pool.spare += sizes[s->size].slab;

@@ -1,6 +1,7 @@
 /*
- * What a reactor says on standard error if it is asked to: what is pending,
- * when the signal for it has come; and each of its turns, with PLAIT_DEBUG.
+ * What a reactor writes to standard error: what is pending, when the signal of
+ * plait_reactor_dump_on_signal() has come; and a line for each turn, if
+ * PLAIT_DEBUG asks for it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "lib/base.h"
 #include "reactor/loop/parts.h"
 
-/* 0 or as plait_buf_append(). */
+/* Returns 0 or an error of plait_buf_append(). */
 static int report_describe_pending(struct plait_buf *b)
 {
 	size_t before;

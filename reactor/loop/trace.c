@@ -1,11 +1,11 @@
 /*
  * Recording what happens, and writing it down as Chrome trace JSON.
  *
- * A callback from the loop, and a cancel, are slices of the thread; what
- * happens in them are instants.  A deferred and a connection are spans of
- * their own, from being made to being fired, from opened to closed.  An arrow
- * starts in the slice of a cancel and ends where a connection that it made the
- * program close was closed, which may be many turns later.
+ * A callback from the loop, and a cancel, are slices of the thread; events in
+ * them are instants.  A deferred is a span from being made to being fired, and
+ * a connection is a span from being opened to being closed.  An arrow starts in
+ * the slice of a cancel.  It ends where a connection was closed that the
+ * program closed because of the cancel, perhaps many turns later.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@
 
 enum { DEFAULT_EVENTS = 65536 };
 
-/* What an event becomes: its phase, as the format has it, and its name. */
+/* What an event becomes in the file: its phase in the format, and its name. */
 struct shape {
 	char phase;
 	bool has_label;
@@ -73,7 +73,7 @@ static void trace_print_head(struct print *p, const struct trace_event *e,
 		phase, name, category, e->when / 1000, (int)(e->when % 1000));
 }
 
-/* What is not there is left out. */
+/* Writes only the arguments that there are. */
 static void trace_print_text(struct print *p, const char *key, const char *text)
 {
 	if (text == NULL)
@@ -120,7 +120,8 @@ static void trace_print_arrow(struct print *p, const struct trace_event *e,
 	plait_i_print(p, ",\"bp\":\"e\",\"id\":%" PRIu32 "}", e->cause);
 }
 
-/* What a cancel ended.  An arrow must end in a slice, so it is one as well. */
+/* What a cancel has ended.  An arrow must end in a slice, so this is a slice.
+ */
 static void trace_print_end_of_arrow(struct print *p,
 				     const struct trace_event *e)
 {
@@ -131,8 +132,8 @@ static void trace_print_end_of_arrow(struct print *p,
 }
 
 /*
- * The end of a slice whose beginning is no more in the ring would end one
- * that is; an arrow needs its start.
+ * If the beginning of a slice is not in the ring any more, its end would end
+ * another slice, so it is skipped.  An arrow without its start is skipped, too.
  */
 struct writing {
 	struct print p;
@@ -172,7 +173,7 @@ static void trace_write_events(struct writing *w)
 	plait_i_print(&w->p, "\n]}\n");
 }
 
-/* The descriptor of a file to be written, or -errno. */
+/* Returns the descriptor of a file to be written, or -errno. */
 typedef int open_file(const char *path);
 
 static int trace_dump(const char *path, open_file *open_it)
@@ -204,12 +205,13 @@ int plait_trace_dump(const char *path)
 
 static const char variable[] = "PLAIT_TRACE";
 
-/* Reactors of this thread that have asked for it, and whether one began. */
+/* How many reactors of this thread have asked for a trace, and whether one of
+   them has started it. */
 static _Thread_local unsigned askers;
 static _Thread_local bool asker_began;
 static _Thread_local unsigned asker_forks; /* ... when that was */
 
-/* In a child: what was traced until then is the parent's to write down. */
+/* In a child: the parent writes down what was traced until then. */
 static void trace_forget_parents_trace(void)
 {
 	if (!fork_inherited(asker_forks))
@@ -221,7 +223,7 @@ static void trace_forget_parents_trace(void)
 	asker_began = false;
 }
 
-/* Those of the process that have asked. */
+/* How many reactors of the process have asked. */
 static atomic_uint numbers;
 
 void plait_i_trace_reactor_begins(struct plait_reactor *r)
@@ -237,8 +239,8 @@ void plait_i_trace_reactor_begins(struct plait_reactor *r)
 }
 
 /*
- * The name of the file: %p is the process, and what a later reactor writes has
- * its number behind it.  With a NUL, given; NULL without memory.
+ * Gives the name of the file, with a NUL: %p becomes the process, and the files
+ * of later reactors end in their number.  Returns NULL if there is no memory.
  */
 static struct plait_buf *trace_name_file(const char *name, unsigned number)
 {

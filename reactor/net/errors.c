@@ -18,7 +18,7 @@ const struct plait_error plait_error_connection_refused = {
 
 const struct plait_error plait_error_no_route = {
 	.name = "NoRouteError",
-	.text = "No way leads to that address.",
+	.text = "There is no route to that address.",
 	.parent = &plait_error_connect,
 };
 
@@ -72,7 +72,7 @@ const struct plait_error plait_error_connection_lost = {
 
 const struct plait_error plait_error_connection_aborted = {
 	.name = "ConnectionAborted",
-	.text = "The program itself broke the connection off.",
+	.text = "The program itself aborted the connection.",
 	.parent = &plait_error_connection_lost,
 };
 
