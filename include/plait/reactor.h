@@ -200,8 +200,8 @@ int plait_reactor_set_limits(struct plait_reactor *r,
  * free the struct.
  *
  * A hang-up or an error of the descriptor has no event of its own: the watch
- * is told the events that it waits for, and the read() or write() that follows
- * returns 0 or the error.
+ * is told the events that it waits for.  Then read() returns the bytes that are
+ * left, and then 0 or the error; write() fails.
  */
 enum {
 	PLAIT_WATCH_READ = 1,  /* read() would not block */
