@@ -93,6 +93,11 @@ STORY(a_paused_port_drains_when_it_is_resumed,
       "turn 5; server trace SO; server resumes-accepting;"
       "until server stopped 1; server trace SOBMoX; server drained; a leaves");
 
+/* Nobody else can come. */
+STORY(a_paused_port_for_which_nobody_waits_has_drained,
+      "server listens; server pauses-accepting; server drains;"
+      "until server stopped 1; server trace SOoX; server drained");
+
 STORY(a_port_that_is_paused_while_it_drains_goes_on_later,
       "server listens; server B { server pauses-accepting } a knocks; b knocks;"
       "server drains; turn 9; server trace SOBM; server resumes-accepting;"
@@ -185,10 +190,11 @@ STORY(a_child_that_drains_does_not_close_the_port_of_the_parent,
       "until server made 1; a leaves; server stops");
 
 STORY(a_child_that_cancels_a_drain_does_not_end_that_of_the_parent,
-      "server listens; server pauses-accepting; server drains;"
+      "server listens; server pauses-accepting; a knocks; server drains;"
       "child { server stops-draining } child { free-reactor;"
-      "server stops-draining } a closes; turn 3; server trace SO;"
-      "server resumes-accepting; until server stopped 1; server drained");
+      "server stops-draining } turn 3; server trace SO;"
+      "server resumes-accepting; until server stopped 1; server drained;"
+      "a leaves");
 
 static plait_value ignore(plait_value *result, void *arg)
 {

@@ -68,9 +68,10 @@ plait_port_stop_listening(struct plait_port **pp,
  * The same as plait_port_stop_listening(), but first accepts the clients who
  * wait in the queue of the system: closing the port would reset their
  * connections.  From the call on, no new client gets into the queue.  Pauses
- * and max_connections still hold, so this may wait until the port is resumed
- * and until connections of the port are lost.  Cancelling the deferred closes
- * the port at once; so do a stop of the reactor and its end.
+ * and max_connections still count: if anybody waits, the port waits until it is
+ * resumed, and until connections of the port are lost.  Cancelling the deferred
+ * ends the drain: the port accepts nobody any more.  So do a stop of the
+ * reactor, and its end.
  */
 struct plait_deferred *plait_port_drain(struct plait_port **pp,
 					const char *where) PLAIT_MUST_USE;

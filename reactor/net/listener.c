@@ -393,13 +393,11 @@ static void listener_run_look(struct loop_task *task)
 {
 	struct listener *l = plait_container(task, struct listener, look);
 
-	if (listener_is_kept(l))
-		return;
-	if (kernel_is_readable(listener_kernel(l), l->fd)) {
+	if (l->fd < 0 || !kernel_is_readable(listener_kernel(l), l->fd)) {
+		plait_i_port_end(&l->base.port);
+	} else if (!listener_is_kept(l)) {
 		listener_accept_some(l);
 		listener_watch(l);
-	} else {
-		plait_i_port_end(&l->base.port);
 	}
 }
 
@@ -407,15 +405,13 @@ void plait_i_listener_drain(struct plait_port *p)
 {
 	struct listener *l = listener(p);
 
-	if (l->fd < 0) {
-		plait_i_port_end(p);
-		return;
-	}
 	/* The queue of the kernel holds one more than it is asked to. */
-	if (listener_ops(l)->shut == NULL || !listener_ops(l)->shut(l))
+	if (l->fd >= 0 &&
+	    (listener_ops(l)->shut == NULL || !listener_ops(l)->shut(l)))
 		l->due = l->backlog + 1;
 	plait_watch_change(&l->watch, 0);
-	listener_watch(l);
+	/* If nobody waits, a port that is kept from accepting ends, too. */
+	plait_i_loop_next_turn(p->reactor, &l->look);
 }
 
 void plait_i_listener_stop(struct plait_port *p)
