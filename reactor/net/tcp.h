@@ -1,6 +1,6 @@
 /*
- * How TCP sockets connect, for whoever finds out where to in another way than
- * plait_connect_tcp(); and how they are read and written.
+ * How TCP sockets connect, for a function that finds the address in another way
+ * than plait_connect_tcp(); and how they are read and written.
  */
 #ifndef REACTOR_TCP_H
 #define REACTOR_TCP_H
