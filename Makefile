@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-cancel check-headers check-layers check-symbols \
-	check-circles check-man check-claims check-hardening check-growth check-programs demo bench fuzz run-fuzz coverage \
+	check-circles check-man check-claims check-hardening check-growth check-abi record-abi check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -198,6 +198,10 @@ check-cancel check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols check-circles check-growth: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
+check-abi: $(SHARED)
+	@$(RUN_CHECKS) scripts/$@
+record-abi: $(SHARED)
+	O='$O' CC='$(CC)' scripts/check-abi record
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
 	@$(RUN_CHECKS) scripts/$@
 check-man: $(SAMPLE_LIB)
@@ -268,6 +272,7 @@ help:
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -man, -claims, -hardening, -growth    one kind of check each
+#? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang

@@ -6,6 +6,8 @@ The trees are made in a temporary directory.  The last line is
 """
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -401,6 +403,60 @@ plait_list final
         self.plant(page="")
         self.fails("check-growth",
                    "man/plait.7: does not say that struct plait_list is final")
+
+
+@unittest.skipUnless(shutil.which("abidiff") and platform.machine() == "x86_64",
+                     "there is no abidiff, or it is another machine")
+class Abi(Tree):
+    """A header, the library that has its function, and what was recorded."""
+
+    HEADER = """\
+struct plait_pair {
+	int first, second;
+};
+enum plait_kind { PLAIT_KIND_A, PLAIT_KIND_B };
+enum { PLAIT_BIT = 4 };
+int plait_fail(struct plait_pair *p, enum plait_kind k);
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.plant()
+        subprocess.run([os.path.join(TOP, "scripts", "check-abi"), "record"],
+                       cwd=self.directory.name, check=True,
+                       env={**os.environ, "O": "build"})
+
+    def plant(self, old="", new=""):
+        self.assertIn(old, self.HEADER)
+        self.write("include/plait/plait.h", self.HEADER.replace(old, new, 1))
+        library = self.write("build/libplait.so", "")
+        subprocess.run([*CC, "-shared", "-fPIC", "-x", "c", "-o", library, "-"],
+                       input="int plait_fail(void) { return 0; }", text=True,
+                       check=True)
+
+    def differs(self, old, new):
+        self.plant(old, new)
+        said = self.run_check("check-abi")
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("make record-abi", said.stdout)
+
+    def test_what_was_recorded_passes(self):
+        self.passes("check-abi")
+
+    def test_what_a_program_sees_must_stay(self):
+        self.differs("first, second", "second, first")
+        self.differs("int first", "long first")
+        self.differs("PLAIT_KIND_A, ", "")
+        self.differs("PLAIT_BIT = 4", "PLAIT_BIT = 8")
+        self.differs("int plait_fail", "long plait_fail")
+
+    def test_what_is_new_is_told(self):
+        self.differs("int first", "int zeroth, first")
+        self.differs("enum { PLAIT_BIT", "enum plait_new { PLAIT_NEW };\nenum { PLAIT_BIT")
+
+    def test_a_function_that_the_library_has_not_is_told(self):
+        self.plant("int plait_fail", "int plait_new(void);\nint plait_fail")
+        self.assertNotEqual(self.run_check("check-abi").returncode, 0)
 
 
 def main():
