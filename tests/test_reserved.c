@@ -60,6 +60,25 @@ TEST(every_reserved_word_of_connect_options_must_be_zero, ON_EACH_REACTOR,
 			 "of the options are not zero: Invalid argument");
 }
 
+/* Nothing of it can be used, and least of all its pointers. */
+TEST(options_and_limits_full_of_garbage_are_refused_unread, ON_EACH_REACTOR)
+{
+	struct plait_listen_options listen;
+	struct plait_connect_options connect;
+	struct plait_limits limits;
+
+	memset(&listen, 0xa5, sizeof(listen));
+	memset(&connect, 0xa5, sizeof(connect));
+	memset(&limits, 0xa5, sizeof(limits));
+	ck_assert_int_eq(plait_listen_tcp(reactor, 0, &a.base, &listen, NULL),
+			 -EINVAL);
+	ck_assert_int_eq(plait_reactor_set_limits(reactor, &limits), -EINVAL);
+	plait_connect_tcp(reactor, "127.0.0.1", 9, &a.base, &connect);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(a.trace, "ScFX");
+	ck_assert_int_eq(a.err, EINVAL);
+}
+
 TEST(what_else_is_wrong_with_connecting_is_told_first, ON_EACH_REACTOR)
 {
 	struct plait_connect_options options = { .reserved = { 1 } };

@@ -1,7 +1,6 @@
 /* Ports that accept connections for a factory: see acceptor.h. */
 #include <errno.h>
 
-#include "lib/base.h"
 #include "lib/exception.h"
 #include "reactor/net/acceptor.h"
 #include "reactor/net/guest.h"
@@ -66,8 +65,6 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 		return err;
 	if (options == NULL)
 		options = &defaults;
-	if (RESERVED_IN_USE(options))
-		return -EINVAL;
 	if (network != NULL)
 		make = network->acceptor;
 	err = make(r, address, options, &a);

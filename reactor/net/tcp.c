@@ -220,6 +220,9 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 {
 	struct plait_address address;
 
+	/* Looked at first: what was not zeroed has no good pointer. */
+	if (options != NULL && RESERVED_IN_USE(options))
+		return -EINVAL;
 	if (plait_address_parse(&address,
 				options != NULL ? options->iface : NULL,
 				port) < 0)
@@ -283,8 +286,10 @@ static void tcp_refuse_options(struct plait_connector *c)
 static void tcp_read_options(struct plait_connector *c,
 			     const struct plait_connect_options *options)
 {
-	if (RESERVED_IN_USE(options))
+	if (RESERVED_IN_USE(options)) {
 		tcp_refuse_options(c);
+		return;
+	}
 	if (options->timeout != 0)
 		c->timeout = options->timeout;
 	c->attempts.no_delay = options->no_delay;
