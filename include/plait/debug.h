@@ -27,8 +27,8 @@ extern "C" {
 /*
  * Appends to b a line for each place where pending deferreds of this thread
  * were made, the place with most of them first.  The line says how many there
- * are, the age of the oldest in seconds, and what waits for the oldest. Returns
- * 0, or an error of plait_buf_append().
+ * are, the age of the oldest in seconds, and what waits for the oldest.
+ * Returns 0, or an error of plait_buf_append().
  */
 int plait_deferred_dump(struct plait_buf *b);
 

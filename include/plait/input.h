@@ -93,9 +93,9 @@ void plait_input_put_back(struct plait_input *in, struct plait_protocol *p,
 
 /*
  * Moves everything that was not taken to the end of buf, which the caller
- * keeps. If buf is NULL, it is dropped.  If the input is paused and the peer
- * has closed its sending half, the loop now tells the protocol of that. Returns
- * 0, or an error of plait_buf_append(); then nothing changes.
+ * keeps. If buf is NULL, everything is dropped.  If the input is paused and the
+ * peer has closed its sending half, the loop now tells the protocol of that.
+ * Returns 0, or an error of plait_buf_append(); then nothing changes.
  */
 int plait_input_clear(struct plait_input *in, struct plait_buf *buf);
 

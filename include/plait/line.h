@@ -23,7 +23,7 @@
  *
  * A receiver keeps at most one unfinished line, of max_length bytes and a
  * delimiter; while it is paused, it also keeps the chunk in which it was
- *paused. If there is no memory, the connection is aborted.
+ *paused.  If there is no memory, the connection is aborted.
  */
 #ifndef PLAIT_LINE_H
 #define PLAIT_LINE_H

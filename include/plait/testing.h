@@ -92,7 +92,7 @@ bool plait_testing_is_paused(struct plait_transport *t);
  * Plays a client that connects to port p of a testing reactor.  Returns the
  * transport of the server's protocol, borrowed until the reactor is freed.
  * Returns NULL if the factory refused, or if the port is closed, paused or
- * full. What a full port does to make room is done in the next turn.
+ * full.  What a full port does to make room is done in the next turn.
  */
 struct plait_transport *plait_testing_accept(struct plait_port *p);
 

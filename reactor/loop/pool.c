@@ -3,7 +3,7 @@
  * holds none: the buffer into which all read, and blocks for unsent output.
  *
  * Blocks have three sizes, so that a few unsent bytes do not hold a large
- * block. They are cut from slabs, and each slab is a mapping of its own.  So a
+ * block.  They are cut from slabs, and each slab is a mapping of its own.  So a
  * slab of which no block is in use goes back to the kernel at once, whatever
  * else the program has in memory; free() does not promise that.  The pool keeps
  * a few empty slabs, and one block of each size, so that a connection that
