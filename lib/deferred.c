@@ -428,8 +428,8 @@ static bool is_users(const struct plait_deferred *d)
 static void check_is_users(const struct plait_deferred *d)
 {
 	if (!is_users(d))
-		plait_die(d->where, "the deferred made here is another's "
-				    "already");
+		plait_die(d->where, "the deferred made here was given "
+				    "away already");
 }
 
 static void check_is_not_taken(const struct plait_deferred *d,
@@ -437,8 +437,8 @@ static void check_is_not_taken(const struct plait_deferred *d,
 {
 	if (!is_users(d) || d->taken)
 		plait_die(where,
-			  "takes the deferred made at %s, which is another's "
-			  "already",
+			  "takes the deferred made at %s, which was given "
+			  "away already",
 			  d->where);
 }
 
@@ -502,7 +502,7 @@ static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
 	if (closes_a_cycle(d, inner))
 		plait_die(inner->where,
 			  "the deferred made here waits for itself, through "
-			  "the one made at %s",
+			  "the deferred made at %s",
 			  d->where);
 	if (inner == &plait_i_deferred_no_memory) {
 		d->result = plait_no_memory();
@@ -1346,7 +1346,7 @@ static bool begin_to_free(struct plait_deferred *d, const char *where)
 {
 	check_use(d, where);
 	if (!is_users(d))
-		plait_die(where, "frees a deferred that is another's");
+		plait_die(where, "frees a deferred that was given away");
 	if (is_ready(d) && d->rest == NULL) {
 		/* The usual case: nothing is left to be cancelled or run. */
 		give_up_waiting_end(d, false, where);
@@ -1448,7 +1448,7 @@ void plait_deferred_unpause(struct plait_deferred *d)
 	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)
 		plait_die(d->where, "the deferred made here is unpaused and "
-				    "was not paused");
+				    "is not paused");
 	d->pauses--;
 	run_if_ready(d);
 }

@@ -59,7 +59,7 @@ OUT_OF_LINE plait_value plait_value_ref(const plait_value *v, const char *where)
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
 	if (v->type->ref == NULL)
-		plait_die(where, "a value of type %s has but one owner",
+		plait_die(where, "a value of type %s can have only one owner",
 			  v->type->name);
 	ptr = v->type->ref(v->ptr);
 	exception_barrier();
