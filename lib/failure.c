@@ -1,14 +1,14 @@
 /*
- * Failures, and the kinds that need neither a clock nor a network; the other
- * kinds are in reactor/.
+ * Failures, and the kinds that need neither a clock nor a network; the others
+ * are in reactor/.
  *
- * A failure never changes after it was made, so it can be shared, and counts
- * its references.  A failure with a count of 0 is static and is never counted.
- * A failure holds a reference to its cause, and its detail may hold further
- * failures.  They are freed in a loop, so chains may have any length.
+ * A failure never changes after it was made, so it is shared by counting
+ * references; one whose count is 0 is static and is never counted.  A failure
+ * holds a reference to its cause and may hold others in its detail; all are let
+ * go in a loop, so chains may be of any length.
  *
- * A failure and its message are one allocation.  If it fails, the result is the
- * static no-memory failure: making a failure cannot fail.
+ * A failure and its message are one allocation.  When that fails, the static
+ * no-memory failure is the answer: making a failure cannot fail.
  */
 #include <limits.h>
 #include <stdarg.h>
@@ -20,10 +20,7 @@
 
 #include "lib/failure.h"
 
-/*
- * These functions are defined here.  Calls in this file say the place
- * themselves.
- */
+/* Defined here; whoever calls them here says the place. */
 #undef plait_fail
 #undef plait_fail_errno
 #undef plait_fail_because
@@ -120,13 +117,13 @@ void plait_i_failure_init(struct plait_failure *f,
 	};
 }
 
-/* Makes a value that takes the caller's reference. */
+/* A value that takes over the caller's reference. */
 static plait_value failure_give(const struct plait_failure *f)
 {
 	return plait_value_make(&plait_failure_type, (void *)(uintptr_t)f);
 }
 
-/* Returns the length of the message; 0 if printf() cannot make it. */
+/* The length of the message; 0 if printf() can't make it. */
 static size_t failure_measure(const char *fmt, va_list ap)
 {
 	int len = vsnprintf(NULL, 0, fmt, ap);
@@ -134,7 +131,7 @@ static size_t failure_measure(const char *fmt, va_list ap)
 	return len < 0 ? 0 : (size_t)len;
 }
 
-/* Makes a failure with this message, or returns NULL. */
+/* A failure with that message, or NULL. */
 static struct plait_failure *failure_make(const char *where,
 					  const struct plait_error *kind,
 					  const char *fmt, va_list ap)
@@ -236,6 +233,20 @@ plait_value plait_fail_with(const char *where, const struct plait_error *kind,
 	return v;
 }
 
+plait_value plait_i_failure_caused(const char *where,
+				   const struct plait_error *kind, int err,
+				   const struct plait_failure *cause,
+				   const char *fmt, ...)
+{
+	plait_value v;
+	va_list ap;
+
+	va_start(ap, fmt);
+	v = failure_caused(where, kind, err, cause, fmt, ap);
+	va_end(ap);
+	return v;
+}
+
 plait_value plait_i_failure_with(const char *where,
 				 const struct plait_error *kind, int err,
 				 plait_value detail, const char *fmt, ...)
@@ -282,7 +293,7 @@ plait_value plait_failure_value(const struct plait_failure *f)
 	return failure_give(plait_failure_ref(f));
 }
 
-/* Only the count of a failure ever changes, so all other code has it const. */
+/* Only the count of a failure ever changes, so everybody else has it const. */
 static struct plait_failure *failure_counted(const struct plait_failure *f)
 {
 	return f != NULL && f->refs > 0 ? (struct plait_failure *)(uintptr_t)f
@@ -298,7 +309,7 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 	return f;
 }
 
-/* Failures without a reference, linked by their cause, until they are freed. */
+/* Those that nobody refers to, by their cause, until they are buried. */
 static _Thread_local const struct plait_failure *dead;
 
 static void failure_bury(void)
@@ -388,14 +399,14 @@ const char *plait_failure_cancel_reason(const struct plait_failure *f)
 
 /* ---- the text -------------------------------------------------------- */
 
-/* The most failures in a text, with causes and members. */
+/* So many failures are in a text, its causes and members counted. */
 enum { TEXT_FAILURES = 8 };
 
-/* len counts what has no room, too, as snprintf() does. */
+/* len counts also what has no room, as snprintf() does. */
 struct text {
 	char *to;
 	size_t size, len;
-	unsigned left; /* how many more failures it may name */
+	unsigned left; /* failures that it may still name */
 	bool cut;
 };
 
@@ -414,7 +425,7 @@ static void text_add_part(struct text *t, const char *more)
 	text_add(t, more);
 }
 
-/* What this failure alone says. */
+/* What is wrong, said by this failure alone. */
 static void text_add_one(struct text *t, const struct plait_failure *f)
 {
 	text_add(t, f->kind->name);
@@ -423,10 +434,7 @@ static void text_add_one(struct text *t, const struct plait_failure *f)
 		text_add_part(t, strerror(f->err));
 }
 
-/*
- * Returns true if one more failure may be named, and writes these words before
- * it.
- */
+/* True if one more may be named, after those words. */
 static bool text_goes_on(struct text *t, const char *words)
 {
 	if (t->cut)
@@ -459,7 +467,7 @@ static void text_add_members(struct text *t, const struct plait_failure *f)
 	}
 }
 
-/* A cancellation explains nothing: it says only that the work was stopped. */
+/* That the work was cancelled explains nothing: it is what was done then. */
 static void text_add_causes(struct text *t, const struct plait_failure *f)
 {
 	for (f = f->cause; f != NULL && !t->cut; f = f->cause) {

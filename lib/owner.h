@@ -1,20 +1,17 @@
 /*
  * Which thread an object belongs to.  Threads have numbers, which are never
- * used again.  So what an ended thread has left belongs to no thread.
+ * used again, so that what a thread has left behind is nobody's.
  */
 #ifndef LIB_OWNER_H
 #define LIB_OWNER_H
 
 #include <stdbool.h>
 
-/*
- * The number of this thread; 0 means that it has no number and has made
- * nothing.
- */
+/* This thread's; 0: it has none yet, so it has made nothing. */
 extern _Thread_local unsigned plait_i_owner_self
 	__attribute__((tls_model("initial-exec")));
 
-/* Gives this thread a number, and returns it. */
+/* Gives this thread a number; that number. */
 unsigned plait_i_owner_begin(void);
 
 static inline unsigned owner_number(void)
@@ -23,7 +20,7 @@ static inline unsigned owner_number(void)
 				       : plait_i_owner_begin();
 }
 
-/* This costs four instructions with the branch, so every call has it. */
+/* Four instructions with the branch, so it stands in every call. */
 static inline bool owner_is_self(unsigned owner)
 {
 	return __builtin_expect(owner == plait_i_owner_self, 1);

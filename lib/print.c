@@ -1,4 +1,4 @@
-/* Prints into a buffer in many small pieces: see print.h. */
+/* Printing into a buffer in many small pieces: see print.h. */
 #include "lib/buf.h"
 #include "lib/print.h"
 

@@ -1,6 +1,5 @@
 /*
- * Cancelling a deferred that has fired does nothing, because the result has
- * come.
+ * Cancelling a deferred that has fired does nothing: the result has come.
  */
 #include <stdio.h>
 

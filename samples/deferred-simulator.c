@@ -1,11 +1,11 @@
 /*
- * Draws how a result or a failure runs through the pairs of a deferred.  The
- * callbacks, which values go through, stand on the left.  The errbacks, which
- * failures go through, stand on the right.
+ * Draws how a result or a failure runs through the pairs of a deferred: on
+ * the left the callbacks, which values go through, on the right the errbacks,
+ * for failures.
  *
- * The chain is a real one.  Its callbacks do what the words of the command
- * line, or of standard input, say: RESULT CALLBACK ERRBACK CALLBACK ERRBACK...
- * The callbacks make the drawing while they run.
+ * What is drawn is a real chain.  Its callbacks do what the words of the
+ * command line, or of standard input, say: RESULT CALLBACK ERRBACK CALLBACK
+ * ERRBACK...  The drawing is made by the callbacks themselves as they run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 enum { LEFT = 6, RIGHT = 32, WIDTH = 22, MAX_WORDS = 201 };
 
 enum act { PASS, RETURN, FAIL };
-enum when { AT_ONCE, NOW, LATER }; /* NOW and LATER: in a deferred */
+enum when { AT_ONCE, NOW, LATER }; /* the last two: in a deferred */
 
 /* One word: what a callback does. */
 struct action {
@@ -25,7 +25,7 @@ struct action {
 	enum when when;
 	const char *text;
 	struct simulator *simulator;
-	const struct pair *pair; /* the pair that it belongs to */
+	const struct pair *pair; /* that it is half of */
 };
 
 struct pair {
@@ -51,7 +51,7 @@ static int column_of(const plait_value *result)
 	return plait_value_is_failure(result) ? RIGHT : LEFT;
 }
 
-/* Draws the line from the side of the last box to the side of the next box. */
+/* From the side of the last box to that of the next one. */
 static void draw_crossing(int from, int to)
 {
 	int n = RIGHT - LEFT - 1;
@@ -76,7 +76,7 @@ static void draw_result(struct simulator *self, const plait_value *result)
 	self->column = column;
 }
 
-/* The function that runs stands in brackets. */
+/* The half that runs has brackets. */
 static void draw_pair(const struct pair *pair, int column)
 {
 	bool left = column == LEFT;
@@ -139,10 +139,7 @@ static plait_value end(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-/*
- * Fires or cancels what the chain waits for; after that the chain may wait
- * again.
- */
+/* What the chain waits for comes, or is cancelled; then it may wait again. */
 static void answer(struct simulator *self, struct plait_deferred *d)
 {
 	struct plait_promise *p = self->later;
@@ -177,7 +174,7 @@ static void simulate(struct simulator *self)
 
 /* ---- reading the words ------------------------------------------------ */
 
-/* Returns what follows this word and a colon in text, or NULL. */
+/* What text says after that word and a colon; NULL: it does not. */
 static const char *after(const char *text, const char *word)
 {
 	size_t len = strlen(word);
@@ -236,7 +233,7 @@ static void read_words(struct simulator *self, char **words, int n)
 	}
 }
 
-/* Splits text in place, and returns the number of words. */
+/* Splits text in place; how many words there are. */
 static int split(char *text, char **words)
 {
 	int n = 0;
@@ -250,7 +247,7 @@ static int split(char *text, char **words)
 	return n;
 }
 
-/* Reads standard input as a text, which the caller frees with free(). */
+/* Standard input as a text, for free(). */
 static char *read_input(void)
 {
 	struct plait_buf *b = program_file("/dev/stdin");

@@ -289,7 +289,7 @@ static void converse()
 
 	c.base.ops = &client_ops;
 	c.base.protocol = &greeter_ops.base;
-	c.initial_delay = 0.001;
+	c.backoff.initial_delay = 0.001;
 	deferred d(plait_deferred_new(&c.promise, nullptr, nullptr));
 	plait_deferred_add_callback(
 		d.get(),

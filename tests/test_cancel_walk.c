@@ -352,6 +352,24 @@ static struct plait_deferred *start_later(struct scene *s)
 	return plait_defer_later(reactor, 2 * TURN, more_work, s);
 }
 
+/* The first attempt fails, and the second one comes after a turn. */
+static plait_value fail_and_work(void *arg)
+{
+	struct scene *s = arg;
+
+	if (s->begun++ == 0)
+		return plait_fail(&plait_error_any, "once more");
+	return more_work(s);
+}
+
+static struct plait_deferred *start_retry(struct scene *s)
+{
+	struct plait_retry_options options = { .backoff = { .max_delay = TURN,
+							    .jitter = -1 } };
+
+	return plait_retry(reactor, fail_and_work, s, &options);
+}
+
 static plait_value work_thrice(size_t count, void *arg)
 {
 	struct scene *s = arg;
@@ -551,6 +569,7 @@ static const struct walk walks[] = {
 	WALK(plait_port_stop_listening, .start = start_stop_listening),
 	WALK(plait_queue_get, .start = start_queue_get, .stop = stop_queue),
 	WALK(plait_race, .start = start_race),
+	WALK(plait_retry, .start = start_retry),
 	WALK(plait_scope_close, .start = start_scope_close,
 	     .stop = stop_scope_close, .goes_on = true),
 	WALK(plait_scope_start, .start = start_in_scope, .stop = stop_scope),

@@ -530,7 +530,7 @@ static void make_network(void)
 	plait_deferred_add_callback(d, keep_connection, NULL);
 	all.held = peer_hold_port(&held);
 	all.factory.base.ops = &reconnecting_ops;
-	all.factory.initial_delay = 3600;
+	all.factory.backoff.initial_delay = 3600;
 	plait_connect_tcp(reactor, "127.0.0.1", held, &all.factory.base, NULL);
 	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
 				  PLAIT_TRIGGER_SHUTDOWN, hold_up_the_shutdown,

@@ -140,9 +140,10 @@ static void do_client(void)
 {
 	static const char *const names[] = { "jitter", "factor", "initial",
 					     "max" };
-	double *const numbers[] = { &settings.jitter, &settings.factor,
-				    &settings.initial_delay,
-				    &settings.max_delay };
+	double *const numbers[] = { &settings.backoff.jitter,
+				    &settings.backoff.factor,
+				    &settings.backoff.initial_delay,
+				    &settings.backoff.max_delay };
 
 	while (play_more()) {
 		const char *name = play_word();
@@ -265,10 +266,10 @@ SCRIPT(senseless_settings_are_the_defaults, PURE,
 
 TEST(endless_delays_do_no_harm, PURE)
 {
-	struct plait_reconnecting_factory f = { .max_delay = INFINITY,
-						.factor = INFINITY,
-						.jitter = INFINITY,
-						.random = 5 };
+	struct plait_reconnecting_factory f = { .backoff.max_delay = INFINITY,
+						.backoff.factor = INFINITY,
+						.backoff.jitter = INFINITY,
+						.backoff.random = 5 };
 
 	begin(&f);
 	for (int i = 0; i < 8; i++) {
@@ -283,7 +284,7 @@ TEST(endless_delays_do_no_harm, PURE)
 /* Hazard 72: no storm, and no delay above the maximum, in a long night. */
 TEST(delays_are_bounded_for_ever, PURE)
 {
-	struct plait_reconnecting_factory f = { .random = 42 };
+	struct plait_reconnecting_factory f = { .backoff.random = 42 };
 	double least = INFINITY, most = 0, sum = 0;
 	int n = 100000;
 
@@ -315,10 +316,11 @@ TEST(jitter_spreads_around_the_delay, PURE)
 	int n = 2000;
 
 	for (int i = 0; i < n; i++) {
-		struct plait_reconnecting_factory f = { .jitter = 0.1,
-							.factor = 100,
-							.random = 1000003u *
-								  (i + 1u) };
+		struct plait_reconnecting_factory f = {
+			.backoff.jitter = 0.1,
+			.backoff.factor = 100,
+			.backoff.random = 1000003u * (i + 1u)
+		};
 		double d;
 
 		begin(&f);
@@ -335,7 +337,7 @@ TEST(jitter_spreads_around_the_delay, PURE)
 
 TEST(no_two_factories_move_in_step, PURE)
 {
-	struct plait_reconnecting_factory f[2] = { { .jitter = 0 } };
+	struct plait_reconnecting_factory f[2] = { { .backoff.jitter = 0 } };
 	double delays[2];
 
 	for (int i = 0; i < 2; i++) {
@@ -352,7 +354,7 @@ TEST(seed_makes_it_repeat, PURE)
 	double delays[2];
 
 	for (int i = 0; i < 2; i++) {
-		struct plait_reconnecting_factory f = { .random = 7 };
+		struct plait_reconnecting_factory f = { .backoff.random = 7 };
 
 		begin(&f);
 		refuse();
@@ -513,7 +515,7 @@ SCRIPT(factory_is_out_of_use_in_a_delay, PURE,
 
 TEST(table_of_the_header_suffices, PURE)
 {
-	struct plait_reconnecting_factory f = { .jitter = -1,
+	struct plait_reconnecting_factory f = { .backoff.jitter = -1,
 						.base.ops = &plain_ops };
 	struct plait_connector *c;
 
@@ -566,7 +568,7 @@ TEST(connects_again_on_real_sockets, ON_EACH_BACKEND)
 	};
 	struct plait_reconnecting_factory f = {
 		.base = { .ops = &noting_ops, .protocol = &ops },
-		.initial_delay = 0.001,
+		.backoff.initial_delay = 0.001,
 	};
 	uint16_t port;
 	int fd = peer_hold_port(&port), peer;

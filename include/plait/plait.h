@@ -5,6 +5,7 @@
 #define PLAIT_PLAIT_H
 
 #include <plait/address.h>
+#include <plait/backoff.h>
 #include <plait/base.h>
 #include <plait/buf.h>
 #include <plait/client.h>
@@ -27,6 +28,7 @@
 #include <plait/react.h>
 #include <plait/reactor.h>
 #include <plait/reconnect.h>
+#include <plait/retry.h>
 #include <plait/scope.h>
 #include <plait/shared.h>
 #include <plait/tcp.h>

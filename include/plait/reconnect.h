@@ -31,6 +31,7 @@
 #ifndef PLAIT_RECONNECT_H
 #define PLAIT_RECONNECT_H
 
+#include <plait/backoff.h>
 #include <plait/tcp.h>
 #include <plait/timer.h>
 
@@ -38,22 +39,14 @@
 extern "C" {
 #endif
 
-/*
- * The n-th delay is the initial one times factor to the n, at most max_delay;
- * the default is Twisted's.  Jitter spreads each around that by the standard
- * deviation that it says, never above max_delay; it does not add up.
- */
+/* Embed it first, zeroed. */
 struct plait_reconnecting_factory {
 	struct plait_factory base;
-	double initial_delay; /* seconds; 0: 1 */
-	double max_delay;     /* seconds; 0: 3600; also after jitter */
-	double factor;	      /* 0: e, 2.718... */
-	double jitter;	      /* share of the delay; 0: 0.1196; < 0: none */
-	unsigned max_retries; /* in a row; 0: no end */
-	uint64_t random;      /* of the jitter; 0: from clock and address */
+	struct plait_backoff backoff; /* the delays */
+	unsigned max_retries;	      /* in a row; 0: no end */
 	/* private */
-	double delay, wait;
 	unsigned retries;
+	double wait;
 	bool stopped;
 	struct plait_connector *connector;
 	struct plait_timer timer;

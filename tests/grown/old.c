@@ -472,7 +472,7 @@ static void use_reconnecting_factories(struct plait_reactor *r)
 					 PLAIT_RECONNECTING_FACTORY,
 					 .name = "again"),
 			      .protocol = counting_factory()->protocol },
-		    .jitter = -1);
+		    .backoff.jitter = -1);
 	plait_value no = plait_fail(&plait_error_connection_refused, "no");
 	struct plait_connector *c = plait_connect_tcp(
 		r, "127.0.0.1", 9, &f->base,
@@ -488,6 +488,43 @@ static void use_reconnecting_factories(struct plait_reactor *r)
 	plait_testing_advance(r, 0);
 	plait_assert(calls() == 1);
 	plait_value_free(&no);
+}
+
+static plait_value fail_counted(void *arg)
+{
+	n_calls++;
+	return plait_fail(&plait_error_any, "no");
+}
+
+static plait_value forget(plait_value *result, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static bool retry_once(const struct plait_failure *why, unsigned attempts,
+		       void *arg)
+{
+	return attempts < 2;
+}
+
+static void use_retries(struct plait_reactor *r)
+{
+	struct plait_backoff *b =
+		NEW(struct plait_backoff, .factor = 2, .jitter = -1);
+	struct plait_deferred *d = plait_retry(r, fail_counted, NULL,
+					       NEW(struct plait_retry_options,
+						   .backoff.jitter = -1,
+						   .should_retry = retry_once));
+
+	plait_deferred_add_errback(d, forget, NULL);
+	plait_testing_advance(r, 3);
+	plait_testing_advance(r, 99);
+	plait_assert(calls() == 2);
+	plait_deferred_free(&d);
+	plait_assert(plait_backoff_next(b, r) == 2);
+	plait_assert(plait_backoff_next(b, r) == 4);
+	plait_backoff_reset(b);
+	plait_assert(plait_backoff_next(b, r) == 2);
 }
 
 static void use_limited_factories(struct plait_reactor *r)
@@ -647,6 +684,7 @@ int main(int argc, char **argv)
 	use_producers(r);
 	use_transports(r);
 	use_reconnecting_factories(r);
+	use_retries(r);
 	use_limited_factories(r);
 	use_throttled_factories(r);
 	use_wrappers(r);

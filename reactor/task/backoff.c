@@ -1,0 +1,99 @@
+/*
+ * Delays that grow.
+ *
+ * The delay grows without its jitter, which is added to a copy.  So a run of
+ * small random numbers cannot bring it near zero, and a run of large ones
+ * cannot bring it above the maximum.
+ */
+#include <plait/backoff.h>
+
+#include "reactor/loop/loop.h"
+
+static double positive_or(double value, double otherwise)
+{
+	return value > 0 ? value : otherwise;
+}
+
+static double smaller_delay(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+/* In force; a delay of more than thirty years is as good as any longer one. */
+static double backoff_max(const struct plait_backoff *b)
+{
+	return smaller_delay(positive_or(b->max_delay, 3600), 1e9);
+}
+
+/*
+ * The address differs between the backoffs of a process, and the time between
+ * processes that were forked.
+ */
+static uint64_t backoff_seed(const struct plait_backoff *b,
+			     const struct plait_reactor *r)
+{
+	return (uint64_t)(uintptr_t)b ^ (uint64_t)plait_i_clock_now(r);
+}
+
+/*
+ * Evenly from 0 to 1, by splitmix64: any seed is as good as any other.
+ */
+static double backoff_draw(struct plait_backoff *b,
+			   const struct plait_reactor *r)
+{
+	uint64_t z;
+
+	if (b->random == 0)
+		b->random = backoff_seed(b, r);
+	z = b->random += 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return (double)((z ^ z >> 31) >> 11) / 9007199254740992.0;
+}
+
+/* Normally distributed, as near as the sum of twelve comes to it: -6 to 6. */
+static double backoff_draw_normal(struct plait_backoff *b,
+				  const struct plait_reactor *r)
+{
+	double sum = -6;
+	int i;
+
+	for (i = 0; i < 12; i++)
+		sum += backoff_draw(b, r);
+	return sum;
+}
+
+/*
+ * What would lie beyond the maximum, or before now, is folded back.  If it were
+ * cut off instead, many clients would have exactly the same delay.
+ */
+static double with_jitter(struct plait_backoff *b,
+			  const struct plait_reactor *r, double delay)
+{
+	double share = b->jitter != 0 ? b->jitter : 0.119626565582;
+	double max = backoff_max(b);
+
+	if (share > 0)
+		delay += delay * smaller_delay(share, 1) *
+			 backoff_draw_normal(b, r);
+	while (delay < 0 || delay > max)
+		delay = delay < 0 ? -delay : 2 * max - delay;
+	return delay;
+}
+
+double plait_backoff_next(struct plait_backoff *b, struct plait_reactor *r)
+{
+	double last;
+
+	loop_check(r, "plait_backoff_next()");
+	last = b->delay > 0 ? b->delay : positive_or(b->initial_delay, 1);
+	b->delay =
+		smaller_delay(last * positive_or(b->factor, 2.7182818284590451),
+			      backoff_max(b));
+	return with_jitter(b, r, b->delay);
+}
+
+void plait_backoff_reset(struct plait_backoff *b)
+{
+	b->delay = 0;
+}
