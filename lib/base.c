@@ -1,13 +1,13 @@
 /*
- * The version, speaking on standard error, and the end of a program that is
- * wrong.  Nothing here allocates or goes through stdio: plait_die() must work
- * when memory has run out and from inside anything.
+ * The version, reports on standard error, and the end of a program that is
+ * wrong.  Nothing here allocates or uses stdio, because plait_die() must work
+ * when memory has run out, and anywhere.
  *
- * Speaking never waits, since it is done from the loop, and who reads a log
- * may be stuck.  The open file behind standard error is often shared with
- * other processes, so it must not be made non-blocking itself.  A pipe or a
- * terminal is opened once more instead, non-blocking, for one report; a socket
- * has a flag for it.
+ * A report never waits, because the loop makes it, and the reader of a log may
+ * be stuck.  The open file behind standard error is often shared with other
+ * processes, so it must not be made non-blocking.  Instead a pipe or a terminal
+ * is opened once more, non-blocking, for one report; a socket has a flag for
+ * this.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +35,10 @@ const char *plait_version(void)
 /* ---- standard error -------------------------------------------------- */
 
 enum way {
-	WAY_NONE,  /* nobody would read it */
-	WAY_WRITE, /* does not wait: a file, or an open file of our own */
+	WAY_NONE,  /* nobody would read the report */
+	WAY_WRITE, /* cannot wait: a file, or an open file of our own */
 	WAY_SEND,
-	WAY_POLL /* writes after a look whether there is room */
+	WAY_POLL /* writes only if there is room */
 };
 
 struct outlet {
@@ -46,7 +46,7 @@ struct outlet {
 	enum way way;
 };
 
-/* To write into a pipe that nobody reads would be SIGPIPE. */
+/* Writing into a pipe that nobody reads would raise SIGPIPE. */
 static bool outlet_has_reader(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -55,9 +55,10 @@ static bool outlet_has_reader(int fd)
 }
 
 /*
- * Where there is no /proc, no right to open it, or no descriptor left, a look
- * must do: a pipe that has room takes PIPE_BUF bytes.  Only somebody else who
- * writes into it just then, or a terminal with less room, could make us wait.
+ * Without /proc, without the right to open it, or without a free descriptor, we
+ * only look whether there is room: a pipe that has room takes PIPE_BUF bytes.
+ * We would wait only if somebody else writes into it at the same moment, or if
+ * a terminal has less room.
  */
 static struct outlet outlet_reopen(void)
 {
@@ -70,7 +71,8 @@ static struct outlet outlet_reopen(void)
 	if (fd < 0 && errno == ENXIO) /* the same, if it has a name */
 		return (struct outlet){ -1, WAY_NONE };
 	if (fd >= 0)
-		close(fd); /* a standard one: the program's, if only closed */
+		close(fd); /* a standard descriptor that the program has closed
+			    */
 	return (struct outlet){ STDERR_FILENO, WAY_POLL };
 }
 
@@ -111,11 +113,13 @@ static ssize_t outlet_try(const struct outlet *o, const char *text, size_t len)
 	return write(o->fd, text, len);
 }
 
-/* Reports that could not be written, and whether one was cut off. */
+/* How many reports could not be written, and whether one of them was cut. */
 static atomic_ulong lost;
 static atomic_bool torn;
 
-/* At most PIPE_BUF bytes, which a pipe takes all or not at all. */
+/*
+ * Writes at most PIPE_BUF bytes, which a pipe takes as a whole or not at all.
+ */
 static bool outlet_put_piece(const struct outlet *o, const char *text,
 			     size_t len)
 {
@@ -129,7 +133,7 @@ static bool outlet_put_piece(const struct outlet *o, const char *text,
 	return n >= 0 && (size_t)n == len;
 }
 
-/* So much of a report goes out at once: whole lines, if it is long. */
+/* How much of a report is written at once: whole lines, if it is long. */
 static size_t piece_of(const char *text, size_t len)
 {
 	const char *end;
@@ -153,7 +157,7 @@ static bool outlet_put(const struct outlet *o, const char *text, size_t len)
 	return true;
 }
 
-/* Says how many reports were lost; true if nothing is left to be said. */
+/* Says how many reports were lost; returns true if nothing is left to say. */
 static bool outlet_put_lost(const struct outlet *o)
 {
 	unsigned long n = atomic_exchange(&lost, 0);
@@ -198,7 +202,7 @@ void plait_i_base_say_lost(void)
 
 /* ---- dying ----------------------------------------------------------- */
 
-/* How many characters snprintf() really wrote into that many bytes. */
+/* Returns how many characters snprintf() has written into this many bytes. */
 static size_t written_length(int wanted, size_t size)
 {
 	if (wanted < 0)
@@ -209,7 +213,8 @@ static size_t written_length(int wanted, size_t size)
 void plait_die(const char *where, const char *fmt, ...)
 {
 	char line[512];
-	size_t room = sizeof(line) - 1; /* the newline's place is kept */
+	size_t room =
+		sizeof(line) - 1; /* there is always room for the newline */
 	size_t len;
 	va_list ap;
 

@@ -1,5 +1,5 @@
 /*
- * The one way in which the library speaks to the person at the terminal.
+ * The only way in which the library writes to standard error.
  */
 #ifndef LIB_BASE_H
 #define LIB_BASE_H
@@ -10,8 +10,8 @@
 #include <plait/base.h>
 
 /*
- * For what an often called function calls seldom.  Compiled into it, the
- * seldom called one would make every call save registers for it.
+ * For a function that is called seldom, by a function that is called often.  If
+ * it was inlined, the caller would save registers for it in every call.
  */
 #define OUT_OF_LINE __attribute__((noinline))
 
@@ -33,14 +33,17 @@ static inline bool base_any_is_set(const uintptr_t *words, size_t n)
 }
 
 /*
- * Puts a report, one or more lines, on standard error, in one write if it is
- * not longer than PIPE_BUF, so that lines of several threads or processes don't
- * mix.  Never waits: what there is no room for is lost, and counted.  Leaves
- * errno alone.
+ * Writes a report of one or more lines to standard error.  A report of at most
+ * PIPE_BUF bytes is one write, so that lines of several threads or processes do
+ * not mix.  Never waits: a report without room is lost, and counted.  Does not
+ * change errno.
  */
 void plait_i_base_say(const char *text, size_t len);
 
-/* Says how many reports were lost, if any; the next report does so, too. */
+/*
+ * Says how many reports were lost, if there are any.  The next report does
+ * this, too.
+ */
 void plait_i_base_say_lost(void);
 
 #endif

@@ -1,13 +1,14 @@
 /*
- * Bytes, refcounted and bounded.  The bytes lie at bytes + start, size of
- * them; before them is what was consumed, behind them is room.  They lie
- * right behind the struct (a copy) or in a block of their own, and either
- * place has one byte more than the capacity, for the NUL of printf().
+ * Bytes with a count of references and a maximum size.  The contents are size
+ * bytes at bytes + start.  Before them are bytes that were consumed; behind
+ * them is room.  The bytes lie right behind the struct (a copy) or in a block
+ * of their own.  Both places have one byte more than the capacity, for the NUL
+ * of printf().
  *
- * Cost is linear in what passes through: consuming moves an offset, and bytes
- * are moved only to the place of at least as many that were consumed, or into
- * a new block of twice what is needed.  For that a buffer from which is
- * consumed may take twice its maximum of memory, never more.
+ * The cost is linear in the bytes that pass through.  Consuming moves an
+ * offset.  Bytes are moved only into the place of at least as many consumed
+ * bytes, or into a new block of twice the needed size.  So a buffer whose bytes
+ * are consumed may take twice its maximum of memory, never more.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,7 +20,10 @@
 #include "lib/buf.h"
 #include <plait/failure.h>
 
-/* Defined here; whoever calls them here says the place. */
+/*
+ * These functions are defined here.  Calls in this file say the place
+ * themselves.
+ */
 #undef plait_value_buf
 
 struct plait_buf {
@@ -28,8 +32,8 @@ struct plait_buf {
 	size_t capacity;
 	size_t start, size;
 	size_t reserved;    /* room promised to a commit */
-	const void *holder; /* counts it once; see plait_i_buf_hold() */
-	size_t held;	    /* how often the holder has it */
+	const void *holder; /* counts the buffer once; see plait_i_buf_hold() */
+	size_t held;	    /* how many of its queues have the buffer */
 	unsigned char *bytes;
 	unsigned char own[];
 };
@@ -109,8 +113,8 @@ void plait_buf_unref(struct plait_buf **bp)
 }
 
 /*
- * Twice what is needed; but while nothing was consumed there is no use for
- * more than the maximum.  Needed is at most half of SIZE_MAX.
+ * Returns twice the needed size.  While nothing was consumed, more than the
+ * maximum would be useless.  needed is at most half of SIZE_MAX.
  */
 static size_t next_capacity(const struct plait_buf *b, size_t needed)
 {

@@ -1,7 +1,7 @@
 /*
  * PLAIT_DEBUG, and the quarantine: a ring of the blocks that were freed last,
- * of all threads.  What is in it is not used again by malloc(), so whoever
- * still has the address finds what was there.
+ * by all threads.  malloc() does not use these blocks again.  So code that
+ * still has the address of a block finds what was there.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static unsigned flag_of(const char *word, size_t len)
 	return 0;
 }
 
-/* Two threads may both be the first; both read the same. */
+/* Two threads may both find nothing and read; both read the same. */
 unsigned plait_i_debug_read(void)
 {
 	const char *word = secure_getenv("PLAIT_DEBUG");
@@ -69,6 +69,9 @@ void plait_i_debug_quarantine(void *block)
 	static atomic_size_t next;
 	size_t i = atomic_fetch_add(&next, 1) % QUARANTINE;
 
-	/* No lock: a forked child would find it held by another thread. */
+	/*
+	 * There is no lock, because another thread could hold it in a forked
+	 * child.
+	 */
 	free(atomic_exchange(&ring[i], block));
 }

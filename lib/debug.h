@@ -1,6 +1,6 @@
 /*
- * What the environment asks for: PLAIT_DEBUG, a list of words separated by
- * commas, read once in the life of a process.
+ * What the environment asks for in PLAIT_DEBUG: a list of words, separated by
+ * commas.  A process reads it once.
  */
 #ifndef LIB_DEBUG_H
 #define LIB_DEBUG_H
@@ -12,7 +12,7 @@ enum debug_flag {
 	DEBUG_WAS_READ = 1,
 	DEBUG_QUARANTINE = 2, /* freed deferreds are kept for a while */
 	DEBUG_TURNS = 4,      /* a line for each turn of a loop */
-	DEBUG_FAILURES = 8    /* all about a failure that nobody handled */
+	DEBUG_FAILURES = 8 /* everything about a failure that nobody handled */
 };
 
 extern atomic_uint plait_i_debug_flags; /* 0: not read yet */
@@ -29,7 +29,7 @@ static inline bool debug_is_on(enum debug_flag flag)
 	return (flags & flag) != 0;
 }
 
-/* Keeps a block that malloc() gave, and frees the oldest that it has kept. */
+/* Keeps a block of malloc(), and frees the oldest block that it has kept. */
 void plait_i_debug_quarantine(void *block);
 
 #endif

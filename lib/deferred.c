@@ -2,32 +2,33 @@
  * Deferreds: results that have not come yet, and the chains of callbacks that
  * wait for them.
  *
- * Both ends are one object, which two references hold: the waiting end's and
- * the firing end's.  A run in progress, an inner deferred that somebody waits
- * for, and the cancellation failure embedded here hold one more each.
+ * Both ends are one object.  The waiting end and the firing end hold a
+ * reference each.  A run in progress, an inner deferred that somebody waits
+ * for, and the cancellation failure embedded here hold one more reference each.
  *
- * Two links tie deferreds together.  inner and outer: outer's callback
- * returned inner, so inner's waiting end belongs to outer, and outer is
- * blocked until inner hands its result over.  resume: this one was fired from
- * a run of another, by plait_deferred_forward() or a list, and that run goes on
- * afterwards; or it is a list that is being cancelled as a part of another.
- * run_from() follows both kinds with a loop, never by calling itself, so
- * the stack does not grow with the length of a chain; cancelling and freeing
- * walk the links as well.
+ * Two links tie deferreds together.  inner and outer: a callback of outer has
+ * returned inner, so the waiting end of inner belongs to outer, and outer is
+ * blocked until inner hands its result over.  resume: this deferred was fired
+ * from the run of another deferred, by plait_deferred_forward() or a list, and
+ * the other run goes on afterwards; or this is a list that is being cancelled
+ * as a part of another list.  run_from() follows both kinds of links with a
+ * loop and never calls itself, so the stack does not grow with the length of a
+ * chain.  Cancelling and freeing walk along the links, too.
  *
  * The invariant: a deferred is active from deferred_enter() to
- * deferred_leave().  While it is, nobody but the loop that entered it touches
- * its result, and whatever ends it meanwhile (free, detach) only takes notes
- * for deferred_leave() to act upon.
+ * deferred_leave().  While it is active, only the loop that entered it touches
+ * its result.  What ends it meanwhile (free, detach) only takes notes, and
+ * deferred_leave() acts on them.
  *
  * A deferred may stand for others that no link ties to it, as a list does.  If
- * a callback or canceller of one of those is on the stack when it ends, it is
- * held: what it guards is kept until that function has returned.  Those that
- * wait for another to leave the stack are linked from its held, by resume.
+ * a callback or canceller of one of the others is on the stack when the
+ * deferred ends, the deferred is held: what it guards is kept until that
+ * function has returned.  A deferred has a list of those that wait until it has
+ * left the stack: held, linked by resume.
  *
  * To follow a result, read plait_fire(), run_from(), deferred_step() and
- * deferred_leave(); to follow a cancel, deferred_cancel(), cancel_group() and
- * plait_i_deferred_free_for().
+ * deferred_leave().  To follow a cancel, read deferred_cancel(), cancel_group()
+ * and plait_i_deferred_free_for().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +42,10 @@
 #include "lib/owner.h"
 #include "lib/trace.h"
 
-/* Defined here; whoever calls them here says the place. */
+/*
+ * These functions are defined here.  Calls in this file say the place
+ * themselves.
+ */
 #undef plait_deferred_new
 #undef plait_succeed
 #undef plait_failed
@@ -99,7 +103,10 @@ static bool is_blocked(const struct plait_deferred *d)
 	       d->inner != NULL;
 }
 
-/* A callback or the canceller of d runs, or of what d stands for. */
+/*
+ * Returns true if a callback or the canceller of d runs, or of what d stands
+ * for.
+ */
 static bool is_on_stack(const struct plait_deferred *d)
 {
 	return d->active || d->cancelling || d->holds > 0;
@@ -162,8 +169,8 @@ die_of_use(const struct plait_deferred *d, const char *where)
 }
 
 /*
- * d is not this thread's: aborts, unless it is nobody's.  What the parent has
- * made, a child may use in any of its threads.
+ * d does not belong to this thread: aborts, unless d belongs to no thread.  A
+ * child made by fork() may use in any of its threads what its parent has made.
  */
 static OUT_OF_LINE void deferred_check_owner(const struct plait_deferred *d,
 					     const char *where)
@@ -176,7 +183,9 @@ static OUT_OF_LINE void deferred_check_owner(const struct plait_deferred *d,
 		  owner_number(), d->where, d->owner);
 }
 
-/* At the beginning of whatever a program can do with a deferred. */
+/*
+ * Stands at the beginning of everything that a program can do with a deferred.
+ */
 static inline void check_use(const struct plait_deferred *d, const char *where)
 {
 	if (__builtin_expect(d->refs == 0, 0))
@@ -232,7 +241,7 @@ static int64_t coarse_time(void)
 	return t->now;
 }
 
-/* Sets every field but those that are written before they are read. */
+/* Sets every field, except those that are written before they are read. */
 static inline void deferred_init(struct plait_deferred *d, const char *where)
 {
 	d->result = PLAIT_NONE;
@@ -384,9 +393,9 @@ static void deferred_enter(struct plait_deferred *d,
 }
 
 /*
- * Whether d, which is about to wait for inner, is waited for by inner.  The
+ * Returns true if inner waits for d, which is about to wait for inner.  The
  * walks from both go on in step: in a long chain one of them is short,
- * whichever end it is built from.
+ * whichever end the chain is built from.
  */
 static bool closes_a_cycle(const struct plait_deferred *d,
 			   const struct plait_deferred *inner)
@@ -402,7 +411,10 @@ static bool closes_a_cycle(const struct plait_deferred *d,
 	return false;
 }
 
-/* Has a result to give away, and nothing left that would change it. */
+/*
+ * Returns true if d has a result to give away, and nothing left that would
+ * change it.
+ */
 static bool is_ready(const struct plait_deferred *d)
 {
 	return !is_blocked(d) && !d->active;
@@ -416,8 +428,8 @@ static bool is_users(const struct plait_deferred *d)
 static void check_is_users(const struct plait_deferred *d)
 {
 	if (!is_users(d))
-		plait_die(d->where, "the deferred made here is another's "
-				    "already");
+		plait_die(d->where, "the deferred made here was given "
+				    "away already");
 }
 
 static void check_is_not_taken(const struct plait_deferred *d,
@@ -425,8 +437,8 @@ static void check_is_not_taken(const struct plait_deferred *d,
 {
 	if (!is_users(d) || d->taken)
 		plait_die(where,
-			  "takes the deferred made at %s, which is another's "
-			  "already",
+			  "takes the deferred made at %s, which was given "
+			  "away already",
 			  d->where);
 }
 
@@ -450,8 +462,8 @@ struct plait_deferred *plait_i_deferred_take_value(plait_value v,
 }
 
 /*
- * d has fired, does nothing any more but wait, and nobody else looks at it:
- * whoever waits for d can wait for its inner instead.
+ * Returns true if d has fired, only waits, and nobody else looks at it: then
+ * what waits for d can wait for the inner of d instead.
  */
 static bool is_empty_link(const struct plait_deferred *d)
 {
@@ -459,7 +471,7 @@ static bool is_empty_link(const struct plait_deferred *d)
 	       !d->freeing && d->rest == NULL && d->holds == 0;
 }
 
-/* Takes d out from before its inner; says which that is. */
+/* Takes d out of the chain before its inner, and returns the inner. */
 static struct plait_deferred *take_inner(struct plait_deferred *d,
 					 const char *where)
 {
@@ -480,14 +492,17 @@ static void link_inner(struct plait_deferred *d, struct plait_deferred *inner)
 	trace_note(TRACE_WAITS, d, inner, inner->where, 0);
 }
 
-/* A paused inner goes on: nobody is left to unpause it. */
+/*
+ * d waits for inner.  If inner is paused, it is unpaused, because nobody could
+ * unpause it later.
+ */
 static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
 					  struct plait_deferred *inner)
 {
 	if (closes_a_cycle(d, inner))
 		plait_die(inner->where,
 			  "the deferred made here waits for itself, through "
-			  "the one made at %s",
+			  "the deferred made at %s",
 			  d->where);
 	if (inner == &plait_i_deferred_no_memory) {
 		d->result = plait_no_memory();
@@ -505,7 +520,10 @@ static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
 	}
 }
 
-/* Makes what a callback returned the result; the chain frees what it left. */
+/*
+ * Makes what a callback has returned the result; frees what the callback has
+ * left.
+ */
 static void deferred_settle(struct plait_deferred *d, plait_value returned)
 {
 	if (returned.type != d->result.type || returned.ptr != d->result.ptr)
@@ -521,8 +539,9 @@ static void deferred_settle(struct plait_deferred *d, plait_value returned)
 }
 
 /*
- * The callback half of a pair made by plait_deferred_forward(), to know it by:
- * run_from() moves the result to the promise itself, so as not to recurse.
+ * The callback of a pair made by plait_deferred_forward(), which marks such a
+ * pair: run_from() moves the result to the promise itself, so as not to
+ * recurse.
  */
 static plait_value fire_promise(plait_value *result, void *arg)
 {
@@ -533,14 +552,15 @@ static plait_value fire_promise(plait_value *result, void *arg)
 }
 
 /*
- * The errback half of a guarded pair, to know it by: its callback is for both,
- * and its arg must be dropped if the pair never runs.
+ * The errback of a guarded pair, which marks such a pair: its callback gets
+ * values and failures, and its arg must be dropped if the pair never runs.
  */
 static plait_callback *const guarded = fire_promise;
 
 /*
- * The callback half of a pair made by plait_i_deferred_add_feed(), to know it
- * by: the address of something that is no function, as nobody may call it.
+ * The callback of a pair made by plait_i_deferred_add_feed(), which marks such
+ * a pair.  It is the address of something that is no function, because nobody
+ * may call it.
  */
 static const char feed_mark = 'f';
 static plait_callback *const feed_others =
@@ -553,8 +573,8 @@ static bool is_guarded(const struct pair *pair)
 }
 
 /*
- * Runs the half that the result asks for.  Both words are read before the
- * call: the callback may add pairs, which moves them.
+ * Calls the function of the pair that the result asks for.  Both words are read
+ * before the call, because the callback may add pairs, which moves them.
  */
 static inline plait_value call_half(const struct pair *pair,
 				    plait_value *result)
@@ -578,7 +598,10 @@ static bool is_spent(const struct plait_deferred *d)
 	return d->fired || d->cancelling;
 }
 
-/* Fires the promise with v; its chain runs before d's goes on. */
+/*
+ * Fires the promise with v; the chain of its deferred runs before the chain of
+ * d goes on.
+ */
 static OUT_OF_LINE struct plait_deferred *
 step_into(struct plait_deferred *d, struct plait_promise *p, plait_value v)
 {
@@ -606,7 +629,7 @@ static OUT_OF_LINE struct plait_deferred *step_feed(struct plait_deferred *d,
 	return step_into(d, p, fed.value);
 }
 
-/* Runs the next pair of d, and says which deferred to go on with. */
+/* Runs the next pair of d, and returns the deferred to go on with. */
 static struct plait_deferred *deferred_step(struct plait_deferred *d)
 {
 	const struct pair *pair = &d->pairs[d->head++];
@@ -627,8 +650,8 @@ static struct plait_deferred *deferred_step(struct plait_deferred *d)
 
 /*
  * Moves the result of d to the outer that waits for it, which runs next.  If d
- * is held and is being freed, the callbacks of outer run all the same, but
- * what outer holds is held.
+ * is held and is being freed, the callbacks of outer run nevertheless, but what
+ * outer guards is held.
  */
 static OUT_OF_LINE struct plait_deferred *
 deferred_hand_over(struct plait_deferred *d, struct plait_deferred *next)
@@ -648,7 +671,9 @@ deferred_hand_over(struct plait_deferred *d, struct plait_deferred *next)
 	return outer;
 }
 
-/* A hold of d has ended; says which to go on with, d or else next. */
+/*
+ * A hold of d has ended.  Returns the deferred to go on with: d, or else next.
+ */
 static struct plait_deferred *deferred_end_hold(struct plait_deferred *d,
 						struct plait_deferred *next)
 {
@@ -675,10 +700,10 @@ static struct plait_deferred *drop_pair(struct pair pair,
 }
 
 /*
- * Gives up pairs that will never run, and what they hold.  That waits for a
- * callback or the canceller of d that is running, for that of what d stands
- * for, and for the end of what d waited for: somebody may hold a lock for as
- * long as those work.  Says which deferred to go on with.
+ * Drops pairs that will never run, and what they guard.  This waits for a
+ * callback or the canceller of d that is running, for those of what d stands
+ * for, and for the end of what d has waited for, because somebody may hold a
+ * lock as long as these work.  Returns the deferred to go on with.
  */
 static OUT_OF_LINE struct plait_deferred *
 drop_pairs(struct plait_deferred *d, struct plait_deferred *next)
@@ -693,7 +718,7 @@ drop_pairs(struct plait_deferred *d, struct plait_deferred *next)
 	return next;
 }
 
-/* Goes on with those that d has held, the first of them first. */
+/* Goes on with the deferreds that d has held, the first of them first. */
 static OUT_OF_LINE struct plait_deferred *
 end_holds_for(struct plait_deferred *d, struct plait_deferred *next)
 {
@@ -706,13 +731,13 @@ end_holds_for(struct plait_deferred *d, struct plait_deferred *next)
 	return next;
 }
 
-/* Nobody will run what d hands on, so its result ends with it. */
+/* Returns true if nobody will get the result of d, so that it ends with d. */
 static bool is_for_nobody(const struct plait_deferred *d)
 {
 	return d->outer != NULL ? d->outer->freed : !d->waited;
 }
 
-/* No hold of d is left: what it holds, or has held in its outer, ends. */
+/* No hold of d is left: drops what d guards, and ends its hold of outer. */
 static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 					    struct plait_deferred *next)
 {
@@ -728,7 +753,7 @@ static struct plait_deferred *end_own_holds(struct plait_deferred *d,
 }
 
 /*
- * d waits; says which deferred to go on with: what it waits for, if that was
+ * d waits.  Returns the deferred to go on with: what d waits for, if that was
  * paused.  An empty link leaves the chain, so that a callback may start the
  * next round of its work for ever.
  */
@@ -750,9 +775,9 @@ static struct plait_deferred *leave_waiting(struct plait_deferred *d,
 }
 
 /*
- * d is blocked or has no more pairs; says which deferred to go on with: what
- * waits for d, or what d waits for, if that was paused; then those that d has
- * held, then the one that fired it.
+ * d is blocked or has no more pairs.  Returns the deferred to go on with: what
+ * waits for d, or what d waits for, if that was paused; then the deferreds that
+ * d has held; then the deferred that fired d.
  */
 static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 {
@@ -776,7 +801,7 @@ static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 	return next;
 }
 
-/* The pairs of a freed one do not run, they are only dropped. */
+/* The pairs of a freed deferred do not run, they are only dropped. */
 static OUT_OF_LINE void run_from(struct plait_deferred *d)
 {
 	while (d != NULL)
@@ -891,8 +916,8 @@ void plait_i_deferred_abandon(struct plait_promise **pp)
 }
 
 /*
- * Another thread, which may look as long as it holds the promise, sees nothing
- * but the one flag that is written for it.
+ * Another thread may call this as long as it holds the promise.  It reads only
+ * the one flag that is written for it.
  */
 bool plait_promise_is_cancelled(const struct plait_promise *p)
 {
@@ -933,7 +958,10 @@ static bool deferred_grow(struct plait_deferred *d)
 	return true;
 }
 
-/* Compacting once half has run costs a move per pair, however many come. */
+/*
+ * Compacting when half of the pairs have run costs one move a pair, however
+ * many pairs come.
+ */
 static inline bool deferred_make_room(struct plait_deferred *d)
 {
 	unsigned run = d->head - d->kept;
@@ -976,7 +1004,7 @@ static void run_out_of_turn(const struct pair *pair)
 	plait_value_free(&returned);
 }
 
-/* Where to write the next pair: in the queue, or else out of turn. */
+/* Returns where to write the next pair: in the queue, or else out_of_turn. */
 static inline struct pair *next_pair(struct plait_deferred *d,
 				     struct pair *out_of_turn)
 {
@@ -1016,7 +1044,10 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 	return deferred_add(d, pair, &out_of_turn);
 }
 
-/* Cancelling runs pairs that wait.  One of them may free d, even for good. */
+/*
+ * Cancelling runs pairs that wait, and so makes room.  One of them may free d,
+ * even its last reference.
+ */
 static bool make_room_by_cancelling(struct plait_deferred *d)
 {
 	bool has_room;
@@ -1101,7 +1132,7 @@ static void release_cancellation(struct plait_failure *f)
 	deferred_unref(plait_container(f, struct plait_deferred, cancellation));
 }
 
-/* The cancellation failure of d itself, which says who asked. */
+/* Makes the cancellation failure embedded in d, which says who cancelled. */
 static plait_value told_who_asked(struct plait_deferred *d, const char *reason,
 				  const char *where)
 {
@@ -1130,8 +1161,9 @@ static OUT_OF_LINE plait_value call_canceller(struct plait_deferred *d)
 }
 
 /*
- * What d waits for in the end; a reference, given.  What has fired early on
- * the way stops the rest of its work, which may change the way.
+ * Returns what d waits for in the end, as a reference, given.  A deferred on
+ * the way that has fired early stops the rest of its work, which may change the
+ * way.
  */
 static struct plait_deferred *deferred_innermost(struct plait_deferred *d)
 {
@@ -1150,7 +1182,7 @@ static struct plait_deferred *deferred_innermost(struct plait_deferred *d)
 	}
 }
 
-/* d has been cancelled, and its canceller has answered v, which is taken. */
+/* d was cancelled, and its canceller has returned v, which is taken. */
 static void fire_cancelled(struct plait_deferred *d, plait_value v,
 			   const char *reason, const char *where)
 {
@@ -1160,7 +1192,9 @@ static void fire_cancelled(struct plait_deferred *d, plait_value v,
 	go_on(d);
 }
 
-/* The canceller of a group, to know it by: nobody may call this either. */
+/*
+ * The canceller of a group, which marks a group: nobody may call this either.
+ */
 static const char group_mark = 'g';
 static plait_canceller *const cancel_parts =
 	(plait_canceller *)(uintptr_t)&group_mark;
@@ -1172,7 +1206,10 @@ struct plait_deferred *plait_i_deferred_new_group(struct plait_promise **ret,
 	return plait_deferred_new(ret, cancel_parts, g, where);
 }
 
-/* Its parts come first, and then g itself; up is a group that it is part of. */
+/*
+ * Cancels the parts of g first, and then g itself.  up is the group whose part
+ * g is.
+ */
 static void begin_group(struct plait_deferred *g, struct plait_deferred *up,
 			uint32_t cause)
 {
@@ -1181,7 +1218,7 @@ static void begin_group(struct plait_deferred *g, struct plait_deferred *up,
 	g->cause = cause;
 }
 
-/* Cancels one part; says which group to go on with. */
+/* Cancels one part, and returns the group to go on with. */
 static struct plait_deferred *cancel_part(struct plait_deferred *up,
 					  struct plait_deferred *part)
 {
@@ -1200,7 +1237,7 @@ static struct plait_deferred *cancel_part(struct plait_deferred *up,
 	return up;
 }
 
-/* All parts of d have ended; says which group it is a part of. */
+/* All parts of d have ended.  Returns the group whose part d is. */
 static struct plait_deferred *end_group(struct plait_deferred *d,
 					struct plait_deferred *up,
 					const char *reason, const char *where)
@@ -1217,7 +1254,7 @@ static struct plait_deferred *end_group(struct plait_deferred *d,
 	return up;
 }
 
-/* d is a reference, taken.  The groups on the way are linked by resume. */
+/* Takes d, a reference.  The groups on the way are linked by resume. */
 static void cancel_group(struct plait_deferred *d, const char *reason,
 			 const char *where)
 {
@@ -1263,7 +1300,7 @@ void plait_deferred_cancel(struct plait_deferred *d, const char *where)
 	plait_deferred_cancel_because(d, NULL, where);
 }
 
-/* Their callbacks see the cancellation, even if they are held. */
+/* Their callbacks see the cancellation, even if the deferreds are held. */
 static void begin_freeing(struct plait_deferred *d)
 {
 	for (; d != NULL; d = d->inner)
@@ -1272,10 +1309,11 @@ static void begin_freeing(struct plait_deferred *d)
 
 /*
  * Ends d and what it waits for, so that none of their callbacks runs any more.
- * On the way only the innermost is cancelled, so that freeing a long chain is
- * linear.  They stay linked: the run of the innermost goes outwards as ever,
- * and drops what they hold.  If the innermost is on the stack, that comes when
- * it leaves.  Says which it is; a reference, given.
+ * On the way only the innermost deferred is cancelled, so that freeing a long
+ * chain takes linear time.  The deferreds stay linked: the run of the innermost
+ * goes outwards as usual, and drops what they guard.  If the innermost is on
+ * the stack, it does so when it leaves the stack.  Returns the innermost, as a
+ * reference, given.
  */
 static struct plait_deferred *end_all(struct plait_deferred *d,
 				      const char *where)
@@ -1303,12 +1341,12 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	return d;
 }
 
-/* The waiting end goes; says whether there is more to be ended. */
+/* Ends the waiting end; returns true if there is more to end. */
 static bool begin_to_free(struct plait_deferred *d, const char *where)
 {
 	check_use(d, where);
 	if (!is_users(d))
-		plait_die(where, "frees a deferred that is another's");
+		plait_die(where, "frees a deferred that was given away");
 	if (is_ready(d) && d->rest == NULL) {
 		/* The usual case: nothing is left to be cancelled or run. */
 		give_up_waiting_end(d, false, where);
@@ -1318,7 +1356,10 @@ static bool begin_to_free(struct plait_deferred *d, const char *where)
 	return true;
 }
 
-/* held, if there is one, is held until what of d is on the stack has left. */
+/*
+ * held may be NULL; it is held until what of d is on the stack has left the
+ * stack.
+ */
 static void end_freeing(struct plait_deferred *held, struct plait_deferred *d,
 			const char *where)
 {
@@ -1407,7 +1448,7 @@ void plait_deferred_unpause(struct plait_deferred *d)
 	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)
 		plait_die(d->where, "the deferred made here is unpaused and "
-				    "was not paused");
+				    "is not paused");
 	d->pauses--;
 	run_if_ready(d);
 }

@@ -1,6 +1,6 @@
 /*
  * The inside of a deferred, for the two files that may know it: deferred.c,
- * which changes it, and deferred_look.c, which looks at it.
+ * which changes deferreds, and deferred_look.c, which only looks at them.
  */
 #ifndef LIB_DEFERRED_INSIDE_H
 #define LIB_DEFERRED_INSIDE_H
@@ -34,26 +34,26 @@ struct plait_deferred {
 	void *arg; /* of both */
 	const char *where;
 	struct plait_deferred *inner, *outer, *resume;
-	struct plait_deferred *held; /* they go on when this left the stack */
+	struct plait_deferred *held; /* they wait until this left the stack */
 	struct pair *pairs;	     /* those from head to count still wait */
 	unsigned head, count, room;
-	unsigned kept;	 /* so many of the first wait for the end of holds */
+	unsigned kept;	 /* pairs that wait for the end of holds: the first */
 	unsigned refs;	 /* 0: it has ended, and is in quarantine */
 	unsigned pauses; /* by the program */
-	unsigned holds;	 /* by what it stands for and is still on the stack */
+	unsigned holds;	 /* by what it stands for, while that is on the stack */
 	bool waited;	 /* the waiting end is held, by the user or by outer */
-	bool taken;	 /* its handle was given to what is no outer */
+	bool taken;	 /* by a list, a scope or a shared deferred */
 	bool freeing; /* it is being freed: holds do not keep its callbacks */
 	bool freed;   /* it was freed: no callback runs any more */
-	bool handed;  /* outer has its result, and is held while it is */
+	bool handed;  /* outer has the result, and is held as long as this is */
 	bool fired, cancelling, active;
 	bool noted;	/* by plait_i_deferred_note_kept() */
-	uint16_t forks; /* how many there had been when it was made */
+	uint16_t forks; /* how many forks there had been when it was made */
 	unsigned owner; /* the thread that has made it */
 	struct deferred_home home;
 	union {
 		const char *fired_at; /* if fired */
-		uint32_t cause; /* of a trace; of a group being cancelled */
+		uint32_t cause;	      /* of a group: the cancel in the trace */
 	};
 	const char *ended_at; /* if not waited */
 	int64_t made;	      /* nanoseconds; negative: nobody knows */
@@ -61,7 +61,10 @@ struct plait_deferred {
 	struct pair inline_pairs[INLINE_PAIRS];
 };
 
-/* What there is when there is no memory: always failed, never changed. */
+/*
+ * The deferred that is given when there is no memory: it has always failed, and
+ * never changes.
+ */
 extern struct plait_deferred plait_i_deferred_no_memory;
 
 struct deferred_thread {
@@ -69,14 +72,20 @@ struct deferred_thread {
 	struct deferred_time time;
 };
 
-/* Initial-exec, because it is looked at for each deferred. */
+/* Initial-exec, because every call with a deferred looks at it. */
 extern _Thread_local struct deferred_thread plait_i_deferred_thread
 	__attribute__((tls_model("initial-exec")));
 
-/* The promise that the pair fires, if plait_deferred_forward() made it. */
+/*
+ * Returns the deferred whose promise the pair fires, if
+ * plait_deferred_forward() made the pair.
+ */
 const struct plait_deferred *plait_i_deferred_chained(const struct pair *pair);
 
-/* In a child made by fork(): what became of it is the parent's to report. */
+/*
+ * Returns true in a child made by fork(), if the parent has made d: then only
+ * the parent reports what becomes of d.
+ */
 static inline bool deferred_is_inherited(const struct plait_deferred *d)
 {
 	return d->forks != (uint16_t)fork_count();

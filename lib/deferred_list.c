@@ -1,11 +1,11 @@
 /*
  * Lists, gathers and races of deferreds: one deferred for many.
  *
- * All three are one struct, with flags.  Each member tells it of its result
- * by a pair at its end; the first that decides fires, and what comes after
- * that is freed.  The struct lives until every member has ended and the
- * deferred it stands for has let go of it, so that the members can be
- * cancelled as long as anybody could ask for it.
+ * All three are one struct, with flags.  Each member has a pair at its end that
+ * tells the struct its result.  The first result that decides fires the
+ * deferred; later results are freed.  The struct lives until every member has
+ * ended and the deferred that it stands for has let go of it.  So the members
+ * can be cancelled as long as anybody could ask for that.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,10 @@
 #include "lib/fork.h"
 #include "lib/value.h"
 
-/* Defined here; whoever calls them here says the place. */
+/*
+ * These functions are defined here.  Calls in this file say the place
+ * themselves.
+ */
 #undef plait_deferred_list
 #undef plait_gather
 #undef plait_race
@@ -32,7 +35,7 @@ const struct plait_error plait_error_group = {
 	.parent = &plait_error_any,
 };
 
-/* A flag of races, beside the public ones. */
+/* A flag of races, in addition to the public flags. */
 enum { IS_RACE = 8 };
 
 struct member {
@@ -47,21 +50,21 @@ struct combined {
 	struct plait_values *values;	 /* NULL once decided */
 	const char *where;
 	size_t n;
-	size_t started; /* so many of the first members have the pair */
-	size_t pending; /* so many have not run it */
-	size_t ended;	/* so many of the first members were told to end */
+	size_t started; /* how many of the first members have the pair */
+	size_t pending; /* how many members have not run the pair */
+	size_t ended;	/* how many of the first members were told to end */
 	unsigned flags;
-	unsigned refs;	/* the deferred's, and those of calls under way */
-	unsigned forks; /* how many there had been when it was made */
+	unsigned refs;	/* of the deferred, and of calls under way */
+	unsigned forks; /* how many forks there had been when it was made */
 	bool ending;	/* the members end because nobody wants them */
-	bool held;	/* ... and the deferred waits for that */
+	bool held;	/* ... and the deferred waits until they have ended */
 	bool lets_go;	/* the deferred has let_go() as its rest */
 	struct member members[];
 };
 
 /* ---- the values ----------------------------------------------------- */
 
-/* v is taken; with no memory what comes of it is that. */
+/* Takes v.  With no memory the result is the no-memory failure. */
 static plait_value make_indexed(size_t index, plait_value v)
 {
 	struct plait_indexed *indexed = malloc(sizeof(*indexed));
@@ -97,7 +100,9 @@ static void list_unref(struct combined *c)
 static deferred_feed member_done;
 static deferred_drop member_dropped;
 
-/* One that has fired already ends at once, and may decide. */
+/*
+ * Adds the pair.  A member that has already fired ends at once, and may decide.
+ */
 static void start_next_member(struct combined *c)
 {
 	struct member *m = &c->members[c->started++];
@@ -106,8 +111,8 @@ static void start_next_member(struct combined *c)
 }
 
 /*
- * The next member that is to end; NULL: there is none.  Those that have no
- * pair yet get theirs, so that each ends in one way.
+ * Returns the next member to end, or NULL if there is none.  A member that has
+ * no pair yet gets it, so that all members end in the same way.
  */
 static struct member *next_to_end(struct combined *c)
 {
@@ -123,7 +128,7 @@ static struct member *next_to_end(struct combined *c)
 	return NULL;
 }
 
-/* As the place that cancelled them they are told that of the list. */
+/* The place that cancelled the members is the place that cancelled the list. */
 static void end_members(struct combined *c)
 {
 	struct member *m;
@@ -134,7 +139,7 @@ static void end_members(struct combined *c)
 	list_unref(c);
 }
 
-/* Nobody waits for all of them any more. */
+/* Nobody waits for the members any more. */
 static void begin_to_give_up(struct combined *c)
 {
 	c->ending = true;
@@ -143,8 +148,8 @@ static void begin_to_give_up(struct combined *c)
 }
 
 /*
- * A member of which a callback or the canceller is on the stack ends when that
- * has returned, and the deferred waits for it.
+ * If a callback or the canceller of a member is on the stack, the member ends
+ * after this function has returned, and the deferred waits for that.
  */
 static void end_giving_up(struct combined *c)
 {
@@ -163,7 +168,7 @@ static bool is_of_freeing(const plait_value *v)
 	       plait_i_deferred_is_of_freeing(plait_value_failure(v));
 }
 
-/* v, a failure made here of such ones, is one of freeing as well. */
+/* If all failures in v come from freeing, v comes from freeing, too. */
 static plait_value make_of_freeing(plait_value v)
 {
 	struct plait_failure *f = v.ptr;
@@ -212,8 +217,8 @@ static plait_value first_error(struct combined *c, size_t index, plait_value v)
 }
 
 /*
- * Says that it is to be fired with v, which is taken.  If no member is left,
- * there is no rest that could be stopped.
+ * Says that the deferred is to be fired with v, which is taken.  If no member
+ * is left, there is no rest that could be stopped.
  */
 static struct plait_promise *list_fire(struct combined *c, plait_value v,
 				       struct deferred_fed *ret)
@@ -230,7 +235,10 @@ static struct plait_promise *list_fire(struct combined *c, plait_value v,
 	return p;
 }
 
-/* One is enough; what the others had is not wanted any more. */
+/*
+ * One result has decided; the results of the other members are not wanted any
+ * more.
+ */
 static struct plait_promise *fire_early(struct combined *c, size_t index,
 					bool failed, struct deferred_fed *ret)
 {
@@ -255,7 +263,9 @@ static struct plait_promise *list_decide(struct combined *c, size_t index,
 	return c->pending == 0 ? list_fire(c, all_values(c), ret) : NULL;
 }
 
-/* That a member was cancelled because all are given up is no news. */
+/*
+ * A member that was cancelled because all members are given up is not reported.
+ */
 static bool list_wants_report(const struct combined *c, const plait_value *v)
 {
 	if (c->flags & (PLAIT_DEFERRED_LIST_CONSUME_ERRORS | IS_RACE) ||
@@ -266,7 +276,7 @@ static bool list_wants_report(const struct combined *c, const plait_value *v)
 						  &plait_error_cancelled);
 }
 
-/* v is taken.  Says what is to be fired, if it decides. */
+/* Takes v.  Says what is to be fired, if v decides. */
 static struct plait_promise *end_member(struct member *m, plait_value v,
 					struct deferred_fed *ret)
 {
@@ -284,7 +294,10 @@ static struct plait_promise *end_member(struct member *m, plait_value v,
 	return NULL;
 }
 
-/* The deferred, if it was held for the members and the last of them ended. */
+/*
+ * Returns the deferred, if it was held for the members and the last member has
+ * ended.
+ */
 static struct plait_deferred *no_longer_held(struct combined *c)
 {
 	if (!c->held || c->pending > 0)
@@ -294,8 +307,8 @@ static struct plait_deferred *no_longer_held(struct combined *c)
 }
 
 /*
- * The pair at the end of each member, which is done with then: freed, so that
- * what a list that fired early has left does not go on for nobody.
+ * The pair at the end of each member.  The member is freed then: otherwise what
+ * a list that has fired early has left would go on although nobody wants it.
  */
 static struct plait_promise *member_done(plait_value *result, void *arg,
 					 struct deferred_fed *ret)
@@ -316,7 +329,7 @@ static struct plait_promise *member_done(plait_value *result, void *arg,
 	return p;
 }
 
-/* It was freed before it came to its pair: nothing is decided any more. */
+/* The member was freed before it came to its pair, so it decides nothing. */
 static struct plait_deferred *member_dropped(void *arg)
 {
 	struct member *m = arg;
@@ -333,7 +346,9 @@ static struct plait_deferred *member_dropped(void *arg)
 
 /* ---- making --------------------------------------------------------- */
 
-/* The part before was cancelled, and is freed when the next is asked for. */
+/*
+ * The part before was cancelled.  It is freed when the next part is asked for.
+ */
 static struct plait_deferred *next_part(struct deferred_group *g,
 					struct plait_deferred *d)
 {
@@ -399,7 +414,7 @@ static void free_members(struct plait_deferred **members, size_t n)
 		plait_deferred_free(&members[i]);
 }
 
-/* The same one twice is found here. */
+/* If the same deferred is given twice, this is noticed here. */
 static void take_members(struct plait_deferred **members, size_t n,
 			 const char *where)
 {

@@ -1,10 +1,10 @@
 /*
- * Looking at all the deferreds of a thread: those that are pending, those that
- * never ended, and how they hang together.
+ * Looks at all deferreds of a thread: those that are pending, those that never
+ * ended, and which waits for which.
  *
- * The thread's list of live deferreds holds all from the first to the last
- * moment, oldest first, so what is said here is the whole truth.  Nothing
- * here changes a deferred.
+ * The thread's list of live deferreds holds every deferred from its first to
+ * its last moment, oldest first.  So nothing is missing here.  Nothing here
+ * changes a deferred.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +49,7 @@ bool plait_i_deferred_may_lend(struct deferred_home home)
 	return true;
 }
 
-/* The turn may have been in a callback of another reactor's. */
+/* The turn may have been in a callback of another reactor. */
 void plait_i_deferred_end(const struct deferred_time *before)
 {
 	if (before->home.in_turn)
@@ -60,7 +60,7 @@ void plait_i_deferred_end(const struct deferred_time *before)
 
 enum { AGE_SIZE = 32 };
 
-/* True if the two times are by the same clock. */
+/* Returns true if the two times come from the same clock. */
 static bool is_comparable(struct deferred_home a, struct deferred_home b)
 {
 	return a.own_clock || b.own_clock
@@ -68,7 +68,7 @@ static bool is_comparable(struct deferred_home a, struct deferred_home b)
 		       : true;
 }
 
-/* How old, in seconds; nothing if nobody knows. */
+/* Writes the age in seconds, or nothing if it is not known. */
 static const char *age_of(const struct plait_deferred *d, char *buf)
 {
 	const struct deferred_time *t = &plait_i_deferred_thread.time;
@@ -81,7 +81,10 @@ static const char *age_of(const struct plait_deferred *d, char *buf)
 	return buf;
 }
 
-/* Who waits: the end of a chain of deferreds is what the program has. */
+/*
+ * Returns the deferred that waits, at the end of a chain: the deferred that the
+ * program has.
+ */
 static const char *waiting_for(const struct plait_deferred *d, char *buf,
 			       size_t size)
 {
@@ -124,8 +127,8 @@ static plait_value never_freed(const struct plait_deferred *d)
 }
 
 /*
- * It has fired, and its waiting end is held by who may have lost it.  If it
- * waits for another, that one is told of.
+ * d has fired, and the program holds its waiting end and may have forgotten
+ * it.  If d waits for another deferred, the report is about the other.
  */
 static bool is_kept(const struct plait_deferred *d)
 {
@@ -146,7 +149,7 @@ void plait_i_deferred_note_kept(void)
 	}
 }
 
-/* What is not of the reactor's turns may be for another one to fire. */
+/* Another reactor may fire what was not made in turns of this reactor. */
 static bool is_to_be_told(const struct plait_deferred *d, unsigned reactor,
 			  bool all)
 {
@@ -158,8 +161,8 @@ static bool is_to_be_told(const struct plait_deferred *d, unsigned reactor,
 }
 
 /*
- * Each is put on a list of the told before the hook sees it, so the hook may
- * fire or free what it likes; what it makes is not told.
+ * Each deferred is put on the list of the told before the hook is called.  So
+ * the hook may fire or free what it likes.  What the hook makes is not told.
  */
 size_t plait_i_deferred_report(unsigned reactor, bool all)
 {
@@ -225,7 +228,10 @@ static bool is_of(const struct group *g, const struct plait_deferred *d)
 	       strcmp(g->oldest->where, d->where) == 0;
 }
 
-/* The group of that place; those made in a row are often of the same one. */
+/*
+ * Returns the group of this place.  Deferreds that were made in a row are often
+ * of the same group.
+ */
 static struct group *find_group(struct groups *gs,
 				const struct plait_deferred *d)
 {
@@ -265,7 +271,10 @@ static const struct plait_deferred *at_link(const struct plait_list *l)
 		       : NULL;
 }
 
-/* The first one after d; NULL is before all, or after all. */
+/*
+ * Returns the first deferred after d.  NULL stands for the place before all,
+ * and after all.
+ */
 static const struct plait_deferred *next_live(const struct plait_deferred *d)
 {
 	const struct plait_list *l =
@@ -277,7 +286,7 @@ static const struct plait_deferred *next_live(const struct plait_deferred *d)
 	return d;
 }
 
-/* 0 or -ENOMEM. */
+/* Returns 0 or -ENOMEM. */
 static int count_all(struct groups *gs)
 {
 	const struct plait_deferred *d = next_live(NULL);
@@ -306,7 +315,10 @@ static void print_group(struct print *p, const struct group *g)
 		      waiting_for(g->oldest, waiting, sizeof(waiting)));
 }
 
-/* The most numerous first, and the older one of two.  There are few. */
+/*
+ * The largest group comes first, and of two equal groups the older one.  There
+ * are few groups.
+ */
 static void print_groups(struct print *p, struct groups *gs)
 {
 	for (size_t n = gs->n; n > 0; n--) {
@@ -349,7 +361,7 @@ static const char *state_of(const struct plait_deferred *d)
 	return d->active ? "running" : "fired";
 }
 
-/* Functions have no names at run time, so a debugger must be asked. */
+/* Functions have no names at run time; a debugger knows them. */
 static void print_pairs(struct print *p, const struct plait_deferred *d)
 {
 	unsigned left = d->count - d->head;

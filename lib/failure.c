@@ -1,14 +1,14 @@
 /*
- * Failures, and the kinds that need neither a clock nor a network; the others
- * are in reactor/.
+ * Failures, and the kinds that need neither a clock nor a network; the other
+ * kinds are in reactor/.
  *
- * A failure never changes after it was made, so it is shared by counting
- * references; one whose count is 0 is static and is never counted.  A failure
- * holds a reference to its cause and may hold others in its detail; all are let
- * go in a loop, so chains may be of any length.
+ * A failure never changes after it was made, so it can be shared, and counts
+ * its references.  A failure with a count of 0 is static and is never counted.
+ * A failure holds a reference to its cause, and its detail may hold further
+ * failures.  They are freed in a loop, so chains may have any length.
  *
- * A failure and its message are one allocation.  When that fails, the static
- * no-memory failure is the answer: making a failure cannot fail.
+ * A failure and its message are one allocation.  If it fails, the result is the
+ * static no-memory failure: making a failure cannot fail.
  */
 #include <limits.h>
 #include <stdarg.h>
@@ -20,7 +20,10 @@
 
 #include "lib/failure.h"
 
-/* Defined here; whoever calls them here says the place. */
+/*
+ * These functions are defined here.  Calls in this file say the place
+ * themselves.
+ */
 #undef plait_fail
 #undef plait_fail_errno
 #undef plait_fail_because
@@ -117,13 +120,13 @@ void plait_i_failure_init(struct plait_failure *f,
 	};
 }
 
-/* A value that takes over the caller's reference. */
+/* Makes a value that takes the caller's reference. */
 static plait_value failure_give(const struct plait_failure *f)
 {
 	return plait_value_make(&plait_failure_type, (void *)(uintptr_t)f);
 }
 
-/* The length of the message; 0 if printf() can't make it. */
+/* Returns the length of the message; 0 if printf() cannot make it. */
 static size_t failure_measure(const char *fmt, va_list ap)
 {
 	int len = vsnprintf(NULL, 0, fmt, ap);
@@ -131,7 +134,7 @@ static size_t failure_measure(const char *fmt, va_list ap)
 	return len < 0 ? 0 : (size_t)len;
 }
 
-/* A failure with that message, or NULL. */
+/* Makes a failure with this message, or returns NULL. */
 static struct plait_failure *failure_make(const char *where,
 					  const struct plait_error *kind,
 					  const char *fmt, va_list ap)
@@ -293,7 +296,7 @@ plait_value plait_failure_value(const struct plait_failure *f)
 	return failure_give(plait_failure_ref(f));
 }
 
-/* Only the count of a failure ever changes, so everybody else has it const. */
+/* Only the count of a failure ever changes, so all other code has it const. */
 static struct plait_failure *failure_counted(const struct plait_failure *f)
 {
 	return f != NULL && f->refs > 0 ? (struct plait_failure *)(uintptr_t)f
@@ -309,7 +312,7 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f)
 	return f;
 }
 
-/* Those that nobody refers to, by their cause, until they are buried. */
+/* Failures without a reference, linked by their cause, until they are freed. */
 static _Thread_local const struct plait_failure *dead;
 
 static void failure_bury(void)
@@ -399,14 +402,14 @@ const char *plait_failure_cancel_reason(const struct plait_failure *f)
 
 /* ---- the text -------------------------------------------------------- */
 
-/* So many failures are in a text, its causes and members counted. */
+/* The most failures in a text, with causes and members. */
 enum { TEXT_FAILURES = 8 };
 
-/* len counts also what has no room, as snprintf() does. */
+/* len counts what has no room, too, as snprintf() does. */
 struct text {
 	char *to;
 	size_t size, len;
-	unsigned left; /* failures that it may still name */
+	unsigned left; /* how many more failures it may name */
 	bool cut;
 };
 
@@ -425,7 +428,7 @@ static void text_add_part(struct text *t, const char *more)
 	text_add(t, more);
 }
 
-/* What is wrong, said by this failure alone. */
+/* What this failure alone says. */
 static void text_add_one(struct text *t, const struct plait_failure *f)
 {
 	text_add(t, f->kind->name);
@@ -434,7 +437,10 @@ static void text_add_one(struct text *t, const struct plait_failure *f)
 		text_add_part(t, strerror(f->err));
 }
 
-/* True if one more may be named, after those words. */
+/*
+ * Returns true if one more failure may be named, and writes these words before
+ * it.
+ */
 static bool text_goes_on(struct text *t, const char *words)
 {
 	if (t->cut)
@@ -467,7 +473,7 @@ static void text_add_members(struct text *t, const struct plait_failure *f)
 	}
 }
 
-/* That the work was cancelled explains nothing: it is what was done then. */
+/* A cancellation explains nothing: it says only that the work was stopped. */
 static void text_add_causes(struct text *t, const struct plait_failure *f)
 {
 	for (f = f->cause; f != NULL && !t->cut; f = f->cause) {

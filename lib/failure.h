@@ -1,7 +1,7 @@
 /*
- * The inside of a failure, for those who make one without malloc(): a
- * deferred embeds the failure that a cancel needs, so that cancelling costs
- * no allocation and yet can say who asked.
+ * The inside of a failure, for code that makes a failure without malloc().  A
+ * deferred embeds the failure that a cancel needs.  So cancelling needs no
+ * allocation, and the failure still says who cancelled.
  */
 #ifndef LIB_FAILURE_H
 #define LIB_FAILURE_H
@@ -14,47 +14,48 @@ struct plait_failure {
 	const struct plait_error *kind;
 	const char *message; /* right behind the struct, or static */
 	const char *where;
-	const struct plait_failure *cause; /* a reference of this one's own */
+	const struct plait_failure *cause; /* this failure holds a reference */
 	const char *cancelled_at, *reason; /* never NULL */
 	plait_value detail;
-	/* When the last reference has ended; NULL: free(). */
+	/* Called when the last reference has ended; NULL means free(). */
 	void (*release)(struct plait_failure *f);
 };
 
-/* What a failure has in common with all that have nothing more to say. */
+/* The fields of a failure that has nothing more to say. */
 #define FAILURE_SILENT .message = "", .cancelled_at = "", .reason = ""
 
-/* What plait_cancelled() and plait_no_memory() give. */
+/* The failures of plait_cancelled() and plait_no_memory(). */
 extern const struct plait_failure plait_i_failure_cancelled;
 extern const struct plait_failure plait_i_failure_no_memory;
 
 /*
- * An embedded one: one reference, no message, no cause.  release is told when
- * the last reference has ended; it may free what f lies in.
+ * Makes an embedded failure, with one reference, without message and cause.
+ * release is called when the last reference has ended; it may free the memory
+ * around f.
  */
 void plait_i_failure_init(struct plait_failure *f,
 			  const struct plait_error *kind, const char *where,
 			  void (*release)(struct plait_failure *f));
 
-/* The failure that a new value is, with the value's reference. */
+/* Returns the failure in a new value, with the value's reference. */
 static inline const struct plait_failure *failure_in(plait_value v)
 {
 	return plait_value_failure(&v);
 }
 
-/* As plait_fail_because(), for an errno as well. */
+/* The same as plait_fail_because(), with an errno. */
 plait_value plait_i_failure_caused(const char *where,
 				   const struct plait_error *kind, int err,
 				   const struct plait_failure *cause,
 				   const char *fmt, ...) PLAIT_PRINTF(5, 6);
 
-/* As plait_fail_with(), for an errno as well. */
+/* The same as plait_fail_with(), with an errno. */
 plait_value plait_i_failure_with(const char *where,
 				 const struct plait_error *kind, int err,
 				 plait_value detail, const char *fmt, ...)
 	PLAIT_PRINTF(5, 6);
 
-/* A cancellation that says that, as if a cancel of its own had made it. */
+/* Makes a cancellation with this reason, as if a cancel had made it. */
 plait_value plait_i_failure_cancelled_by(const char *reason, const char *where);
 
 #endif

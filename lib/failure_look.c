@@ -1,11 +1,12 @@
 /*
- * Looking at failures: all that one knows, as lines.
+ * Writes all that is known of a failure, as lines.
  *
- * A failure, its members and its causes are a tree.  It is walked with a
- * stack on the heap that is as deep as members lie in members.  A cause is
- * told after the members and takes the place of what it caused, so a chain of
- * causes needs no more of that stack.  A failure that is referred to twice is
- * told twice, so that a small one can be very long; hence the limit.
+ * A failure, its members and its causes are a tree.  The walk has a stack on
+ * the heap, which is as deep as members lie in members.  A cause is written
+ * after the members and replaces, on the stack, the failure that it caused.  So
+ * a chain of causes needs no more of this stack.  A failure with two references
+ * is written twice, so a small failure can have a very long text; hence the
+ * limit.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include "lib/failure.h"
 #include "lib/print.h"
 
-/* So many failures are told of a tree, and lines are indented so deep. */
+/* How many failures of a tree are written, and how deep lines are indented. */
 enum { MOST_FAILURES = 10000, DEEPEST_INDENT = 16 };
 
 struct visit {
@@ -33,7 +34,7 @@ struct explanation {
 	size_t left;
 };
 
-/* A byte that could end or forge a line is shown by its number instead. */
+/* A byte that could end or forge a line is shown as its number. */
 static void print_escaped(struct print *p, const char *text)
 {
 	while (*text != '\0') {
@@ -56,7 +57,7 @@ static void explain_indent(struct explanation *e)
 	plait_i_print(&e->p, "%*s", (int)(2 * depth), "");
 }
 
-/* "WORDS TEXT", if there is a text. */
+/* Writes "WORDS TEXT", if there is a text. */
 static void explain_detail(struct explanation *e, const char *words,
 			   const char *text)
 {
@@ -90,7 +91,10 @@ static void explain_details(struct explanation *e,
 	explain_detail(e, "because ", f->reason);
 }
 
-/* True if there is room for one visit more; if not, the printing fails. */
+/*
+ * Returns true if there is room for one more visit.  If not, the printing
+ * fails.
+ */
 static bool explain_make_room(struct explanation *e)
 {
 	size_t room = e->room != 0 ? 2 * e->room : 8;
@@ -108,7 +112,7 @@ static bool explain_make_room(struct explanation *e)
 	return true;
 }
 
-/* False if the limit is reached, which ends the whole. */
+/* Returns false if the limit is reached, which ends the walk. */
 static bool explain_may_go_on(struct explanation *e)
 {
 	if (e->left > 0) {
@@ -131,7 +135,7 @@ static void explain_visit(struct explanation *e, const char *words,
 	explain_details(e, f);
 }
 
-/* The cause takes the place of what it caused. */
+/* The cause replaces the failure that it caused. */
 static void explain_cause(struct explanation *e, struct visit *v)
 {
 	if (v->failure->cause == NULL) {
@@ -144,8 +148,8 @@ static void explain_cause(struct explanation *e, struct visit *v)
 }
 
 /*
- * What f carries at that place, which may be no failure, and its number; NULL
- * after the last.
+ * Returns the value that f carries at this place, which may be no failure, and
+ * stores its number.  NULL after the last value.
  */
 static const plait_value *member_of(const struct plait_failure *f, size_t i,
 				    size_t *number)

@@ -1,5 +1,5 @@
 /*
- * Counting forks, so that nobody has to ask for the process's number.
+ * Counts forks, so that no call asks for the number of the process.
  */
 #include <pthread.h>
 
@@ -7,7 +7,7 @@
 
 atomic_uint plait_i_fork_counter, plait_i_fork_begun_counter;
 
-/* Before the child is there, so that no other thread overlooks it. */
+/* Counts before the child exists, so that no other thread misses it. */
 static void count_begun(void)
 {
 	atomic_fetch_add(&plait_i_fork_begun_counter, 1);
@@ -18,7 +18,10 @@ static void count_fork(void)
 	atomic_fetch_add(&plait_i_fork_counter, 1);
 }
 
-/* Two threads may come at once; one of them may go on a moment too early. */
+/*
+ * Two threads may come here at the same time; one of them may go on a moment
+ * too early.
+ */
 int plait_i_fork_watch(void)
 {
 	static atomic_bool watching;

@@ -1,17 +1,20 @@
 /*
  * Which thread an object belongs to.  Threads have numbers, which are never
- * used again, so that what a thread has left behind is nobody's.
+ * used again.  So what an ended thread has left belongs to no thread.
  */
 #ifndef LIB_OWNER_H
 #define LIB_OWNER_H
 
 #include <stdbool.h>
 
-/* This thread's; 0: it has none yet, so it has made nothing. */
+/*
+ * The number of this thread; 0 means that it has no number and has made
+ * nothing.
+ */
 extern _Thread_local unsigned plait_i_owner_self
 	__attribute__((tls_model("initial-exec")));
 
-/* Gives this thread a number; that number. */
+/* Gives this thread a number, and returns it. */
 unsigned plait_i_owner_begin(void);
 
 static inline unsigned owner_number(void)
@@ -20,7 +23,7 @@ static inline unsigned owner_number(void)
 				       : plait_i_owner_begin();
 }
 
-/* Four instructions with the branch, so it stands in every call. */
+/* This costs four instructions with the branch, so every call has it. */
 static inline bool owner_is_self(unsigned owner)
 {
 	return __builtin_expect(owner == plait_i_owner_self, 1);

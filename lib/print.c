@@ -1,4 +1,4 @@
-/* Printing into a buffer in many small pieces: see print.h. */
+/* Prints into a buffer in many small pieces: see print.h. */
 #include "lib/buf.h"
 #include "lib/print.h"
 

@@ -1,6 +1,6 @@
 /*
- * Printing into a buffer in many small pieces: the first error is kept, and
- * the pieces after it are nothing, so it is looked at once, at the end.
+ * Prints into a buffer in many small pieces.  The first error is kept, and
+ * pieces after it do nothing, so the caller checks once, at the end.
  */
 #ifndef LIB_PRINT_H
 #define LIB_PRINT_H
@@ -12,7 +12,7 @@ struct print {
 	int error; /* 0 or -errno */
 };
 
-/* True for what can neither end nor forge a line. */
+/* Returns true for a byte that can neither end nor forge a line. */
 static inline bool print_is_visible(char c)
 {
 	return c >= 0x20 && c <= 0x7e;
@@ -21,8 +21,8 @@ static inline bool print_is_visible(char c)
 void plait_i_print(struct print *p, const char *fmt, ...) PLAIT_PRINTF(2, 3);
 
 /*
- * Text inside a string of JSON or Graphviz: what could end it or must not be
- * in it is left out.
+ * Prints text inside a string of JSON or Graphviz, without the characters that
+ * could end the string or must not be in it.
  */
 void plait_i_print_plain(struct print *p, const char *text);
 

@@ -1,6 +1,6 @@
 /*
- * The ring of events.  Recording never fails and never allocates; the oldest
- * events make room for the newest.
+ * The ring of events.  Recording never fails and never allocates.  The newest
+ * events replace the oldest.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +32,10 @@ void plait_i_trace_stop(void)
 	plait_i_trace_ring = (struct trace_ring){ .events = NULL };
 }
 
-/* The oldest event becomes this one; what belongs to its kind is not set. */
+/*
+ * The oldest event becomes this event.  The caller sets what belongs to its
+ * kind.
+ */
 static struct trace_event *trace_record(enum trace_kind kind,
 					const void *object)
 {

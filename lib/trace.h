@@ -1,9 +1,9 @@
 /*
- * What happened lately, for plait_trace_dump(): a ring of events of this
- * thread, empty and unread while nobody has started it.
+ * What has happened lately, for plait_trace_dump(): a ring of the events of
+ * this thread.  It is empty until somebody starts it.
  *
- * What is recorded while a cancel is under way carries the number of that
- * cancel as its cause; that is how a trace can show what a cancel stopped.
+ * What is recorded while a cancel is under way has the number of this cancel as
+ * its cause.  So a trace can show what a cancel has stopped.
  */
 #ifndef LIB_TRACE_H
 #define LIB_TRACE_H
@@ -30,7 +30,7 @@ enum trace_kind {
 	TRACE_CLOSED	 /* a connection */
 };
 
-enum { TRACE_LABEL = 64 }; /* of a long label the beginning is kept */
+enum { TRACE_LABEL = 64 }; /* the beginning, if the label is longer */
 
 struct trace_event {
 	int64_t when; /* nanoseconds */
@@ -38,7 +38,7 @@ struct trace_event {
 	union {
 		struct {
 			const void *other;
-			const char *text; /* for good */
+			const char *text; /* must stay valid for ever */
 			size_t n;
 		};
 		char label[TRACE_LABEL];
@@ -77,8 +77,9 @@ void plait_i_trace_record_label(enum trace_kind kind, const void *object,
 				const char *label);
 
 /*
- * What the program ends may end later: the one gives the cause, if there was
- * none before, and the other records the end, of that cause.
+ * plait_i_trace_ending() notes which cancel asked for the end, unless one has
+ * asked before.  trace_record_end() later records the end, with this cancel as
+ * its cause.
  */
 uint32_t plait_i_trace_ending(enum trace_kind kind, const void *object,
 			      uint32_t cause);
@@ -92,7 +93,10 @@ static inline void trace_end(enum trace_kind kind, const void *object,
 		plait_i_trace_record_end(kind, object, cause);
 }
 
-/* Around a cancel: the one gives the cause before, for the other. */
+/*
+ * These stand around a cancel.  trace_cancel_begin() gives the cause before it,
+ * which trace_cancel_end() restores.
+ */
 uint32_t plait_i_trace_record_cancel(const void *deferred, const char *where);
 void plait_i_trace_record_cancelled(const void *deferred, uint32_t cause);
 
@@ -110,7 +114,10 @@ static inline void trace_cancel_end(const void *deferred, uint32_t cause)
 		plait_i_trace_record_cancelled(deferred, cause);
 }
 
-/* 0 or -ENOMEM; clock gives nanoseconds.  Starting twice starts anew. */
+/*
+ * Returns 0 or -ENOMEM.  clock gives nanoseconds.  Starting twice empties the
+ * ring.
+ */
 int plait_i_trace_start(size_t events, int64_t (*clock)(void));
 void plait_i_trace_stop(void);
 

@@ -1,6 +1,6 @@
 /*
- * What is said of a failure that nobody handled: to the hook, and by default
- * on standard error.
+ * Tells about a failure that nobody handled: calls the hook, which by default
+ * writes to standard error.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "lib/unhandled.h"
 
 /*
- * One line being made.  Space for its end is never given away: the mark that
+ * A line that is being made.  There is always room for its end: the mark that
  * it was cut, and the newline.
  */
 struct line {
@@ -52,7 +52,10 @@ static void unhandled_say(struct line *l)
 	plait_i_base_say(l->text, l->len + len);
 }
 
-/* All that it knows, but for the head, which was said. */
+/*
+ * Writes everything that the failure knows, except the first line, which was
+ * written.
+ */
 static void unhandled_explain(const struct plait_failure *f)
 {
 	static const char no_memory[] = "  no memory to say more\n";
@@ -70,7 +73,7 @@ static void unhandled_explain(const struct plait_failure *f)
 	plait_buf_unref(&b);
 }
 
-/* What the line that the hook may print begins with. */
+/* The words at the beginning of the line that the default hook prints. */
 static _Thread_local const char *unhandled_words;
 
 static void unhandled_print(const struct plait_failure *why, void *arg)

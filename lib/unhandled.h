@@ -1,5 +1,5 @@
 /*
- * What is said of a failure that nobody handled.
+ * Tells about a failure that nobody handled.
  */
 #ifndef LIB_UNHANDLED_H
 #define LIB_UNHANDLED_H
@@ -7,8 +7,8 @@
 #include <plait/failure.h>
 
 /*
- * As plait_report_unhandled(), for what is no deferred's: the default hook
- * begins its line with these words instead.
+ * The same as plait_report_unhandled(), for a failure that does not come from a
+ * deferred: the line of the default hook begins with these words instead.
  */
 void plait_i_failure_unhandled(const struct plait_failure *f,
 			       const char *words);

@@ -1,8 +1,8 @@
 /*
- * Values: two words, {type, ptr}, and the types that the library itself
- * brings for numbers, text, and values that came together.  A slot is emptied
- * before what it held is freed, so whatever a type's free does, nobody can see
- * a dead value.
+ * Values, which are two words, {type, ptr}, and the library's own types:
+ * numbers, text, and values that came together.  A slot is emptied before its
+ * value is freed.  So nobody can see a freed value, whatever the free function
+ * of a type does.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,10 @@
 #include "lib/exception.h"
 #include "lib/value.h"
 
-/* Defined here; whoever calls them here says the place. */
+/*
+ * These functions are defined here.  Calls in this file say the place
+ * themselves.
+ */
 #undef plait_value_ref
 #undef plait_value_get
 #undef plait_value_int
@@ -56,7 +59,7 @@ OUT_OF_LINE plait_value plait_value_ref(const plait_value *v, const char *where)
 	if (v->type == NULL || v->type->free == NULL)
 		return *v;
 	if (v->type->ref == NULL)
-		plait_die(where, "a value of type %s has but one owner",
+		plait_die(where, "a value of type %s can have only one owner",
 			  v->type->name);
 	ptr = v->type->ref(v->ptr);
 	exception_barrier();
@@ -114,7 +117,7 @@ static bool is_nest(const plait_value *v)
 	return v->type == &plait_values_type || v->type == &plait_indexed_type;
 }
 
-/* The place in a nest that its last item was taken from. */
+/* The place in a nest that the last item was taken from. */
 static plait_value *value_vacated(const plait_value *nest)
 {
 	struct plait_indexed *indexed = nest->ptr;
@@ -124,7 +127,7 @@ static plait_value *value_vacated(const plait_value *nest)
 						: &indexed->value;
 }
 
-/* Moves the next item out of the nest; false if none is left. */
+/* Moves the next item out of the nest; returns false if none is left. */
 static bool take_item(const plait_value *nest, plait_value *ret)
 {
 	struct plait_values *values = nest->ptr;
@@ -140,8 +143,8 @@ static bool take_item(const plait_value *nest, plait_value *ret)
 }
 
 /*
- * Nests lie in nests as deep as memory lasts, so this is a loop.  The way back
- * is in the place that each was taken from.
+ * Nests may lie in nests as deep as memory allows, so this is a loop.  The way
+ * back is kept in the place that each nest was taken from.
  */
 static void free_nest(plait_value nest)
 {
@@ -204,7 +207,7 @@ static void free_indexed(void *ptr)
 	free_nest(plait_value_make(&plait_indexed_type, ptr));
 }
 
-/* Indexed values in indexed ones are told in a loop as well. */
+/* Indexed values in indexed values are written in a loop, too. */
 static int format_indexed(const void *ptr, char *buf, size_t size)
 {
 	const struct plait_indexed *indexed = ptr;

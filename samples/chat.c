@@ -1,9 +1,10 @@
 /*
- * A chat: each line goes to everybody else, prefixed with the sender's nick,
- * and "nick NAME" sets that.  All clients are in a list that the factory
- * holds.  Control characters are shown as \xNN, so that nobody commands the
- * terminals of the others.  A line of more than 16,384 bytes closes the
- * connection, and so does not reading while the others talk.
+ * A chat.  Each line is sent to all other clients, with the nick of its sender
+ * in front, and the line "nick NAME" sets this nick.  The factory has a list of
+ * all clients.  Control characters are shown as \xNN, so that no client can
+ * command the terminal of another client.  A line of more than 16,384 bytes
+ * closes the connection of its sender.  A client that does not read while
+ * others talk loses its connection, too.
  */
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static void client_made(struct plait_protocol *p)
 	struct client *self = plait_self(p, struct client);
 	struct room *room = room_of(self);
 
-	/* People type "\n", programs send "\r\n": both will do. */
+	/* People type "\n" and programs send "\r\n"; both are accepted. */
 	self->base.delimiter = "\n";
 	self->base.max_length = MAX_LINE + 1;
 	snprintf(self->nick, sizeof(self->nick), "guest%u", ++room->guests);
@@ -52,7 +53,7 @@ static void client_lost(struct plait_protocol *p,
 	plait_list_remove(&plait_self(p, struct client)->link);
 }
 
-/* "NICK: LINE", given, for all to share; NULL without memory. */
+/* Returns "NICK: LINE", given, which all clients share; NULL without memory. */
 static struct plait_buf *message(const struct client *from, const char *line,
 				 size_t len)
 {

@@ -1,7 +1,7 @@
 /*
  * Cancelling a deferred that has no canceller fires it with CancelledError.
- * Nobody handles that here, so when the deferred is freed, plait says so on
- * standard error.
+ * Nobody handles this failure here, so it is reported on standard error when
+ * the deferred is freed.
  */
 #include <stdio.h>
 

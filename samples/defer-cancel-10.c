@@ -1,6 +1,6 @@
 /*
- * The poem is cancelled after two seconds, but the deferred has no canceller:
- * nobody tells the poet, whose work goes on and is thrown away.
+ * The poem is cancelled after two seconds, but the deferred has no canceller.
+ * So nobody tells the poet: his work goes on, and its result is freed.
  */
 #include <stdio.h>
 

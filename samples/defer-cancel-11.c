@@ -1,6 +1,6 @@
 /*
  * The poem is cancelled after two seconds, and this deferred has a canceller
- * that stops the poet's timer: the work really ends.
+ * that stops the poet's timer.  So the work really ends.
  */
 #include <stdio.h>
 

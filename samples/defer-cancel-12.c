@@ -1,7 +1,8 @@
 /*
- * An outer deferred waits for an inner one that a callback returned.  To
- * cancel the outer is to cancel the inner: that is the one whose work goes on.
- * The outer's own canceller is not asked, since the outer has fired.
+ * An outer deferred waits for an inner deferred that a callback has returned.
+ * Cancelling the outer deferred cancels the inner deferred, because the work of
+ * the inner deferred is under way.  The canceller of the outer deferred is not
+ * called, because the outer deferred has fired.
  */
 #include <stdio.h>
 

@@ -1,8 +1,9 @@
 /*
- * As defer-cancel-12, with a reactor and real work: the outer deferred has
- * fired at once and waits for an inner one that a timer would fire after five
- * seconds.  Another timer cancels the outer after two.  The inner's canceller
- * stops the first timer, so the program is done when the outer has failed.
+ * The same as defer-cancel-12, with a reactor and real work.  The outer
+ * deferred has fired at once and waits for an inner deferred, which a timer
+ * would fire after five seconds.  After two seconds another timer cancels the
+ * outer deferred.  The canceller of the inner deferred stops the first timer,
+ * so the program ends when the outer deferred has failed.
  */
 #include <stdio.h>
 

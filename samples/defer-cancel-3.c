@@ -1,5 +1,6 @@
 /*
- * Cancelling a deferred that has fired does nothing: the result has come.
+ * Cancelling a deferred that has fired does nothing, because the result has
+ * come.
  */
 #include <stdio.h>
 

@@ -1,6 +1,7 @@
 /*
- * Firing a deferred that was cancelled does nothing, and is no error: the
- * late result is freed.  Who fires need not know that somebody cancelled.
+ * Firing a deferred that was cancelled does nothing and is no error: the late
+ * result is freed.  The code that fires need not know that somebody has
+ * cancelled.
  */
 #include <stdio.h>
 

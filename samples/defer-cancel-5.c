@@ -1,6 +1,6 @@
 /*
- * A canceller is what stops the work.  It runs first, inside the cancel, and
- * what it returns is what the deferred fires with.
+ * A canceller stops the work.  It runs first, inside the call that cancels, and
+ * the deferred fires with what it returns.
  */
 #include <stdio.h>
 

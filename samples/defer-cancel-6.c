@@ -1,6 +1,6 @@
 /*
- * A canceller may answer with a result: then nothing has failed, and no
- * callback learns that there was a cancel.
+ * A canceller may return a value.  Then nothing has failed, and no callback
+ * sees that the deferred was cancelled.
  */
 #include <stdio.h>
 

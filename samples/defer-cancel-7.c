@@ -1,6 +1,6 @@
 /*
- * A canceller may answer with a failure of another kind, also of one that
- * the program has made up: a kind is the address of a constant.
+ * A canceller may return a failure of another kind, even of a kind that the
+ * program defines: a kind is the address of a constant.
  */
 #include <stdio.h>
 

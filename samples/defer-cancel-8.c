@@ -1,6 +1,6 @@
 /*
- * The canceller of a deferred that has fired never runs: there is nothing
- * left to stop.
+ * The canceller of a deferred that has fired is never called, because there is
+ * nothing left to stop.
  */
 #include <stdio.h>
 

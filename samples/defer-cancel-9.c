@@ -1,6 +1,6 @@
 /*
- * A poem that takes five seconds to come, and nobody loses patience.  The
- * poet holds the firing end of the deferred, and a timer lets it fire.
+ * A poem takes five seconds to come, and nobody cancels it.  The poet has the
+ * firing end of the deferred, and fires it from a timer.
  */
 #include <stdio.h>
 

@@ -1,11 +1,11 @@
 /*
- * Draws how a result or a failure runs through the pairs of a deferred: on
- * the left the callbacks, which values go through, on the right the errbacks,
- * for failures.
+ * Draws how a result or a failure runs through the pairs of a deferred.  The
+ * callbacks, which values go through, stand on the left.  The errbacks, which
+ * failures go through, stand on the right.
  *
- * What is drawn is a real chain.  Its callbacks do what the words of the
- * command line, or of standard input, say: RESULT CALLBACK ERRBACK CALLBACK
- * ERRBACK...  The drawing is made by the callbacks themselves as they run.
+ * The chain is a real one.  Its callbacks do what the words of the command
+ * line, or of standard input, say: RESULT CALLBACK ERRBACK CALLBACK ERRBACK...
+ * The callbacks make the drawing while they run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 enum { LEFT = 6, RIGHT = 32, WIDTH = 22, MAX_WORDS = 201 };
 
 enum act { PASS, RETURN, FAIL };
-enum when { AT_ONCE, NOW, LATER }; /* the last two: in a deferred */
+enum when { AT_ONCE, NOW, LATER }; /* NOW and LATER: in a deferred */
 
 /* One word: what a callback does. */
 struct action {
@@ -25,7 +25,7 @@ struct action {
 	enum when when;
 	const char *text;
 	struct simulator *simulator;
-	const struct pair *pair; /* that it is half of */
+	const struct pair *pair; /* the pair that it belongs to */
 };
 
 struct pair {
@@ -51,7 +51,7 @@ static int column_of(const plait_value *result)
 	return plait_value_is_failure(result) ? RIGHT : LEFT;
 }
 
-/* From the side of the last box to that of the next one. */
+/* Draws the line from the side of the last box to the side of the next box. */
 static void draw_crossing(int from, int to)
 {
 	int n = RIGHT - LEFT - 1;
@@ -76,7 +76,7 @@ static void draw_result(struct simulator *self, const plait_value *result)
 	self->column = column;
 }
 
-/* The half that runs has brackets. */
+/* The function that runs stands in brackets. */
 static void draw_pair(const struct pair *pair, int column)
 {
 	bool left = column == LEFT;
@@ -139,7 +139,10 @@ static plait_value end(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-/* What the chain waits for comes, or is cancelled; then it may wait again. */
+/*
+ * Fires or cancels what the chain waits for; after that the chain may wait
+ * again.
+ */
 static void answer(struct simulator *self, struct plait_deferred *d)
 {
 	struct plait_promise *p = self->later;
@@ -174,7 +177,7 @@ static void simulate(struct simulator *self)
 
 /* ---- reading the words ------------------------------------------------ */
 
-/* What text says after that word and a colon; NULL: it does not. */
+/* Returns what follows this word and a colon in text, or NULL. */
 static const char *after(const char *text, const char *word)
 {
 	size_t len = strlen(word);
@@ -233,7 +236,7 @@ static void read_words(struct simulator *self, char **words, int n)
 	}
 }
 
-/* Splits text in place; how many words there are. */
+/* Splits text in place, and returns the number of words. */
 static int split(char *text, char **words)
 {
 	int n = 0;
@@ -247,7 +250,7 @@ static int split(char *text, char **words)
 	return n;
 }
 
-/* Standard input as a text, for free(). */
+/* Reads standard input as a text, which the caller frees with free(). */
 static char *read_input(void)
 {
 	struct plait_buf *b = program_file("/dev/stdin");

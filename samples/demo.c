@@ -1,13 +1,14 @@
 /*
  * Plays the scene of the poetry proxy with real programs: a slow poem server,
- * the proxy, a client that loses patience half-way, one that waits, and one
- * that comes late.  Prints what each of them says, prefixed with its name, and
- * at the end whether all went as it should; the exit status says so too.
+ * the proxy, a client that loses patience in the middle, a client that waits,
+ * and a client that comes late.  Prints what each program says, with its name
+ * in front, and at the end whether all went as it should.  The exit status says
+ * this, too.
  *
- * The programs are child processes, each with a pipe for what it says that the
- * reactor watches.  A line moves the scene on; the end of the pipe is the end
- * of the child, which is then waited for.  The scene is over when no child is
- * left, and whatever happens, none is left behind.
+ * The programs are child processes.  Each has a pipe for its output, which the
+ * reactor watches.  Lines of output start the next part of the scene.  When a
+ * pipe ends, its child has ended, and the program waits for it.  The scene is
+ * over when no child is left.  Whatever happens, no child is left behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@
 
 struct demo;
 
-/* A program that plays, and what to do when it says something or ends. */
+/* A program of the scene, and what to do when it prints a line or ends. */
 struct child {
 	struct demo *demo;
 	const char *name;
@@ -75,7 +76,7 @@ static bool all_ended(const struct demo *demo)
 	return true;
 }
 
-/* The actors go; the last one that has gone ends the demo. */
+/* Ends all programs of the scene.  The demo ends with the last of them. */
 static void end_scene(struct demo *demo)
 {
 	demo->over = true;
@@ -99,7 +100,7 @@ static void child_wait(struct child *c)
 	c->pid = 0;
 }
 
-/* The end of its pipe: the child has exited, or is about to. */
+/* The pipe has ended: the child has exited, or is about to exit. */
 static void child_ended(struct child *c)
 {
 	struct demo *demo = c->demo;
@@ -108,7 +109,7 @@ static void child_ended(struct child *c)
 	if (c->ended != NULL && !demo->over)
 		c->ended(demo);
 	else if (!demo->over || all_ended(demo))
-		end_scene(demo); /* a server that goes breaks the scene */
+		end_scene(demo); /* without a server the scene cannot go on */
 }
 
 static void child_said(struct child *c, const char *text, size_t len)
@@ -153,7 +154,7 @@ static void child_readable(struct plait_watch *w, unsigned events)
 	child_ended(c);
 }
 
-/* Between fork() and the program itself. */
+/* Runs between fork() and the program itself. */
 static void become(const struct child *c, int out, const char *const argv[])
 {
 	const struct demo *demo = c->demo;
@@ -170,7 +171,7 @@ static void become(const struct child *c, int out, const char *const argv[])
 	_exit(127);
 }
 
-/* A child whose output comes out of c->fd; 0 or -1. */
+/* Makes a child whose output can be read from c->fd.  Returns 0 or -1. */
 static int child_fork(struct child *c, const char *const argv[])
 {
 	int ends[2];
@@ -192,7 +193,7 @@ static int child_fork(struct child *c, const char *const argv[])
 	return -1;
 }
 
-/* Starts the program argv[0] in the part of c. */
+/* Starts the program argv[0] as the child c. */
 static void play(struct demo *demo, struct child *c, const char *const argv[])
 {
 	c->demo = demo;
@@ -208,7 +209,7 @@ static void play(struct demo *demo, struct child *c, const char *const argv[])
 	}
 }
 
-/* "... on port 10000.", "... on 127.0.0.1:10000.": the port. */
+/* Reads the port in "... on port 10000." or "... on 127.0.0.1:10000.". */
 static void read_port_of(const char *line, char *ret, size_t size)
 {
 	const char *p = line + strlen(line);
@@ -223,7 +224,7 @@ static bool begins(const char *line, const char *with)
 	return strncmp(line, with, strlen(with)) == 0;
 }
 
-/* The scene, from here on in the order in which it is played. */
+/* The scene.  The functions stand in the order in which they are called. */
 
 static void play_server(struct demo *demo)
 {
@@ -314,7 +315,7 @@ static bool exited(const struct child *c, int status)
 	       WEXITSTATUS(c->status) == status;
 }
 
-/* The scene goes on with what the proxy says to it. */
+/* The scene goes on when the proxy says something about it. */
 static void hasty_ended(struct demo *demo)
 {
 	if (!exited(&demo->child[HASTY], 1))

@@ -1,7 +1,7 @@
 /*
- * What comes in goes out.  The connection's receiving half is registered as
- * the producer of its sending half: a peer that never reads is not read from
- * either, so it cannot make the server grow.
+ * Sends back what it receives.  The receiving half of the connection is
+ * registered as the producer of its sending half.  So if a peer never reads,
+ * the server does not read from it either, and its memory cannot grow.
  */
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /*
- * The whole poem at once, then good-bye.  All clients share one buffer, so a
- * thousand of them that read slowly cost no copy of the poem.  Losing the
- * connection sends what is queued first, and what the client says cannot
- * destroy it on its way.
+ * Sends the whole poem at once and closes the connection.  All clients share
+ * one buffer, so a thousand clients that read slowly need no copy of the poem.
+ * Losing the connection first sends what is queued, and what the client sends
+ * cannot destroy this output.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const struct plait_protocol_ops listener_ops = {
 
 int main(int argc, char **argv)
 {
-	/* The poem is all that is ever unsent, and it is there anyway. */
+	/* Only the poem is ever unsent, and it is in memory anyway. */
 	const struct plait_limits limits = { .max_unsent = SIZE_MAX };
 	struct poet self = { .factory.protocol = &listener_ops };
 	struct program p = { .about = "Serves a poem fast.",

@@ -1,9 +1,10 @@
 /*
- * Downloads poems from many servers at once, with one deferred each, and
- * prints each as it comes.  A poem's deferred is a chain: the download, then
- * perhaps the transformation, which is a deferred too; then the poem or the
- * failure is printed.  --timeout cancels what has not come by then, wherever
- * in its chain it is, and that closes its connection.
+ * Downloads poems from many servers at the same time, with one deferred for
+ * each poem, and prints each poem when it has come.  The deferred of a poem is
+ * a chain: the download; then the transformation, if there is one, which is a
+ * deferred, too; then the poem or the failure is printed.  --timeout cancels
+ * each poem that has not come in time, wherever in its chain it is, and this
+ * closes its connection.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,10 @@ static plait_value name_timeout(plait_value *result, double seconds, void *arg)
 			  server, seconds);
 }
 
-/* What a terminal may be shown of the poem, given; NULL without memory. */
+/*
+ * Makes the text of the poem that is safe for a terminal; given, NULL without
+ * memory.
+ */
 static struct plait_buf *shown_poem(const struct plait_buf *poem)
 {
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
@@ -59,7 +63,9 @@ static struct plait_buf *shown_poem(const struct plait_buf *poem)
 	return b;
 }
 
-/* A file gets the poem as it is; a terminal would obey what is in it. */
+/*
+ * A file gets the poem as it is.  A terminal would obey its control characters.
+ */
 static plait_value print_poem(plait_value *result, void *arg)
 {
 	struct client *self = arg;
@@ -82,7 +88,7 @@ static plait_value print_failure(plait_value *failure, void *arg)
 	struct client *self = arg;
 	char text[256];
 
-	/* When the program was told to end, nothing has failed. */
+	/* When a signal ends the program, this is no failure. */
 	if (!plait_reactor_is_running(self->reactor))
 		return PLAIT_NONE;
 	self->failed++;

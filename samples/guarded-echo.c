@@ -1,7 +1,8 @@
 /*
- * The echo server behind a guard: so many clients, so many of one address, so
- * many bytes a second for all of them together.  What serves a client is the
- * same protocol as without; two factories stand in front of it.
+ * The echo server with limits: on the number of clients, on the number of
+ * clients of one address, and on the bytes a second of all clients together.
+ * The protocol is the same as without limits; two factories stand in front of
+ * it.
  */
 #include <stdio.h>
 

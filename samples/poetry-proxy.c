@@ -1,16 +1,16 @@
 /*
- * The poetry proxy: clients that connect get the poem of another server, which
- * is downloaded for the first and cached for the rest.
+ * The poetry proxy.  Its clients get the poem of another server.  The proxy
+ * downloads the poem for the first client and keeps it in a cache for the
+ * others.
  *
- * A client's poem is a deferred, whether it comes from the cache, where it has
- * fired already, or from the server.  It belongs to the scope of the client's
- * connection: when the client hangs up first, that cancels the download, and
- * that closes the connection to the server.  Nobody works for somebody who has
- * gone.
+ * The poem of a client is a deferred.  If the poem is in the cache, the
+ * deferred has already fired; if not, it is the deferred of a download.  It
+ * belongs to the scope of the client's connection.  So when the client hangs
+ * up, the download is cancelled, and the connection to the server is closed.
  *
- * --no-cancel is how it was before: the download goes on for nobody.
- * --share lets clients that come while a download runs wait for that one; it
- * is cancelled when the last of them has gone.
+ * --no-cancel shows the old way: the download goes on, although nobody waits
+ * for it.  --share lets all clients that come while a download is under way
+ * wait for this download; it is cancelled when the last of them has gone.
  */
 #include <stdio.h>
 
@@ -23,7 +23,7 @@ struct service {
 	struct plait_address server;
 	struct plait_buf *poem; /* NULL: not cached */
 	bool no_cancel, share;
-	struct plait_shared *download; /* the last that was shared, or NULL */
+	struct plait_shared *download; /* the last shared download, or NULL */
 };
 
 static plait_value keep_poem(plait_value *result, void *arg)
@@ -64,7 +64,7 @@ static plait_value say_nothing(plait_value *failure, void *arg)
 	return PLAIT_NONE;
 }
 
-/* A deferred that may be cancelled while the download runs on. */
+/* Gives a deferred that may be cancelled while the download goes on. */
 static struct plait_deferred *download_regardless(struct service *self)
 {
 	struct plait_promise *promise;
@@ -76,7 +76,7 @@ static struct plait_deferred *download_regardless(struct service *self)
 	return d;
 }
 
-/* Begins a download for all who come while it runs. */
+/* Begins a download for all clients that come while it is under way. */
 static void begin_download(struct service *self)
 {
 	struct plait_deferred *d = download_poem(self);
@@ -85,7 +85,7 @@ static void begin_download(struct service *self)
 	self->download = plait_shared_new(&d);
 	if (self->download == NULL || !self->no_cancel)
 		return;
-	/* One more, who never leaves. */
+	/* A further caller that waits to the end. */
 	d = plait_shared_wait(self->download);
 	plait_deferred_add_errback(d, say_nothing, NULL);
 	plait_deferred_detach(&d);

@@ -1,8 +1,9 @@
 /*
- * A poet who takes his time: sends a poem in small pieces, to any number of
- * clients at once, each at its own pace.  One process and one thread do that
- * because between two pieces there is only a timer, inside the struct of the
- * client; when the client goes, its timer is stopped.
+ * A poet who takes his time.  He sends a poem in small pieces, to any number of
+ * clients at the same time, to each at its own pace.  One process and one
+ * thread can do this because the pause between two pieces is only a timer,
+ * inside the struct of the client.  When a client has gone, its timer is
+ * stopped.
  */
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /*
- * A line per tick.  The ticks are the points start + N/hz of the monotonic
- * clock, N = 1, 2, 3 ..., the grid of a looping call.  Who was held up (a
- * stopped process, a busy machine) prints the current tick once and goes on
- * from there: the missed numbers are missing and there is no burst to catch
- * up.
+ * Prints a line for each tick.  The ticks are at the points start + N/hz of the
+ * monotonic clock, N = 1, 2, 3 ..., which are the grid of a looping call.  If
+ * the program was held up (because it was stopped, or the machine is busy), it
+ * prints the current tick once and goes on from there.  The missed numbers are
+ * left out, and are not made up for.
  */
 #include <stdio.h>
 

@@ -1,15 +1,15 @@
 /*
- * Transforms poems: a netstring "NAME.POEM" comes in, the poem as the
- * transformation of that name makes it goes out, as a netstring too, any
- * number of times.  A name that is not known, or bytes that are no netstring,
- * close the connection.
+ * Transforms poems.  For each netstring "NAME.POEM" that comes it sends a
+ * netstring with the poem as the transformation NAME changes it, any number of
+ * times.  It closes the connection if the name is not known or the bytes are no
+ * netstring.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/program.h"
 
-/* In the manner of E. E. Cummings. */
+/* Writes like E. E. Cummings. */
 static void cummingsify(char *poem, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -35,7 +35,7 @@ static const struct transformation *find(const char *name, size_t len)
 	return NULL;
 }
 
-/* Sends the poem transformed; false if there is no memory for it. */
+/* Sends the transformed poem; returns false if there is no memory for it. */
 static bool answer(struct plait_netstring_receiver *p,
 		   const struct transformation *t, const char *poem, size_t len)
 {

@@ -316,7 +316,7 @@ TEST(unpausing_what_is_not_paused_aborts, PURE)
 {
 	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
 
-	assert_aborts(unpause, d, "was not paused");
+	assert_aborts(unpause, d, "is not paused");
 	plait_deferred_free(&d);
 }
 
@@ -509,9 +509,9 @@ static void detach_anothers(void *arg)
 
 TEST(one_that_was_taken_has_no_second_owner, PURE)
 {
-	assert_aborts(wait_for_one_twice, NULL, "another's");
-	assert_aborts(free_anothers, NULL, "another's");
-	assert_aborts(detach_anothers, NULL, "another's");
+	assert_aborts(wait_for_one_twice, NULL, "given away");
+	assert_aborts(free_anothers, NULL, "given away");
+	assert_aborts(detach_anothers, NULL, "given away");
 	assert_aborts(chain_nothing, NULL, "d != NULL");
 }
 

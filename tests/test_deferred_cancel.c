@@ -216,6 +216,46 @@ static plait_value answer_with_deferred(struct plait_deferred *d, void *arg)
 	return plait_chain(&other);
 }
 
+static plait_value end_argument(struct plait_deferred *d, void *arg)
+{
+	struct plait_promise **p = arg;
+
+	plait_promise_drop(p);
+	free(p);
+	return plait_cancelled();
+}
+
+TEST(argument_of_a_canceller_may_end_inside_it, PURE)
+{
+	struct plait_promise **p = malloc(sizeof(*p));
+	struct plait_deferred *d;
+
+	ck_assert_ptr_nonnull(p);
+	d = plait_deferred_new(p, end_argument, p);
+	plait_deferred_cancel(d);
+	plait_deferred_cancel(d);
+	done_with(&d);
+}
+
+/* Nothing of it is left for a cancel that comes after that. */
+TEST(argument_of_a_canceller_may_end_when_the_promise_is_spent, PURE, TIMES(2))
+{
+	struct plait_promise **p = malloc(sizeof(*p));
+	struct plait_deferred *d;
+
+	ck_assert_ptr_nonnull(p);
+	d = plait_deferred_new(p, end_argument, p);
+	plait_deferred_pause(d);
+	if (_i == 0)
+		plait_fire(p, PLAIT_NONE);
+	else
+		plait_promise_drop(p);
+	free(p);
+	plait_deferred_cancel(d);
+	plait_deferred_unpause(d);
+	done_with(&d);
+}
+
 static void cancel_into_deferred(void *arg)
 {
 	struct plait_promise *p;

@@ -586,7 +586,7 @@ TEST(member_that_is_given_twice_aborts_and_names_both_places, PURE, TIMES(15))
 	make_members();
 	assert_aborts(fn, &kind,
 		      "takes the deferred made at tests/test_deferred_list.c:");
-	assert_aborts(fn, &kind, ", which is another's already");
+	assert_aborts(fn, &kind, ", which was given away already");
 	if (fn != share_a_member)
 		assert_aborts(fn, &kind, "plait: tests/test_deferred_list.c:");
 	make_list(0);

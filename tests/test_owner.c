@@ -121,6 +121,74 @@ TEST(the_deferred_without_memory_is_everybodys, PURE)
 	plait_deferred_free(&d);
 }
 
+/* ---- values ----------------------------------------------------------- */
+
+GROUP("values");
+
+enum { BUF, FAILURE, VALUES_MADE };
+
+static plait_value made[VALUES_MADE];
+
+static void *make_values(void *arg)
+{
+	struct plait_buf *b = plait_buf_copy("The Raven", 9);
+	plait_value cause = plait_fail(&plait_error_os, "cause");
+
+	made[BUF] = plait_buf_value(b);
+	made[FAILURE] = plait_fail_because(&plait_error_any,
+					   plait_value_failure(&cause), "fail");
+	plait_value_free(&cause);
+	return NULL;
+}
+
+static void *free_values(void *arg)
+{
+	for (int i = 0; i < VALUES_MADE; i++)
+		plait_value_free(&made[i]);
+	return NULL;
+}
+
+TEST(values_may_be_made_used_and_freed_in_three_threads, PURE)
+{
+	plait_value further;
+	char text[64];
+
+	in_thread(make_values, NULL);
+	ck_assert_uint_eq(plait_buf_size(plait_value_buf(&made[BUF])), 9);
+	plait_value_str(&made[FAILURE], text, sizeof(text));
+	ck_assert_str_eq(text, "Error: fail, caused by OSError: cause");
+	further = plait_value_ref(&made[BUF]);
+	plait_value_free(&further);
+	in_thread(free_values, NULL);
+}
+
+static void *use_static_failures(void *arg)
+{
+	for (int i = 0; i < 1000; i++) {
+		plait_value v[] = { plait_cancelled(), plait_connection_done(),
+				    plait_no_memory() };
+
+		for (int k = 0; k < N_OF(v); k++) {
+			plait_value further = plait_value_ref(&v[k]);
+
+			plait_value_free(&further);
+			plait_value_free(&v[k]);
+		}
+	}
+	return NULL;
+}
+
+/* A sanitizer for threads looks on. */
+TEST(static_failures_are_everybodys_at_the_same_time, PURE)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, use_static_failures, NULL), 0);
+	use_static_failures(NULL);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
 /* ---- reactors --------------------------------------------------------- */
 
 /* All that a reactor is used for, made before it runs. */

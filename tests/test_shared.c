@@ -175,7 +175,7 @@ static void share_between_two(void *arg)
 TEST(value_with_one_owner_and_two_waiters_aborts, PURE)
 {
 	assert_aborts(share_between_two, NULL,
-		      "a value of type tracked has but one owner");
+		      "a value of type tracked can have only one owner");
 	done();
 }
 

@@ -192,7 +192,7 @@ static void share_what_has_one_owner(void *arg)
 TEST(sharing_what_has_but_one_owner_aborts, PURE)
 {
 	assert_aborts(share_what_has_one_owner, NULL,
-		      "a value of type tracked has but one owner");
+		      "a value of type tracked can have only one owner");
 }
 
 /* Each function that insists on a type, as a program calls it. */

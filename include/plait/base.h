@@ -1,7 +1,7 @@
 /*
- * What every plait header needs: the version, the place a call was written,
- * the way from an embedded base struct to its owner, and an assertion that
- * stays on in release builds and names the culprit.
+ * What every plait header needs: the version, the place where a call was
+ * written, the way from an embedded struct to the struct around it, and an
+ * assertion that works in release builds, too, and names the culprit.
  *
  * The structs that a program makes itself (options, limits, tables, and what it
  * embeds or declares) end in reserved words, so that a later version of the
@@ -44,12 +44,15 @@ extern "C" {
 #define PLAIT_VERSION "0.1.0"
 #define PLAIT_VERSION_NUMBER 0x000100
 
-/* "file.c:42": the place where this stands, as one string literal. */
+/* The place where this macro stands, "file.c:42", as one string literal. */
 #define PLAIT_STRINGIFY_(x) #x
 #define PLAIT_STRINGIFY(x) PLAIT_STRINGIFY_(x)
 #define PLAIT_HERE __FILE__ ":" PLAIT_STRINGIFY(__LINE__)
 
-/* PLAIT_MUST_USE: to drop what the function gives is to leak it. */
+/*
+ * PLAIT_MUST_USE: a caller that ignores what the function gives leaks it, so
+ * compilers warn.
+ */
 #if defined(__GNUC__) || defined(__clang__)
 #define PLAIT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define PLAIT_NORETURN __attribute__((noreturn))
@@ -60,13 +63,13 @@ extern "C" {
 #define PLAIT_MUST_USE
 #endif
 
-/* The struct of this type that holds ptr as its member. */
+/* The struct of this type whose member is at ptr. */
 #define plait_container(ptr, type, member)                                     \
 	(plait_self(PLAIT_CAST_(char *, ptr) - offsetof(type, member), type))
 
 /*
- * The user's struct that embeds the base struct first: a protocol's or a
- * factory's own self.
+ * The program's struct of this type, whose first member is the base struct: a
+ * program's own protocol or factory.
  */
 #ifdef __cplusplus
 #define plait_self(base, type) (plait_self_<type>(base))
@@ -74,15 +77,16 @@ extern "C" {
 #define plait_self(base, type) ((type *)(void *)(base))
 #endif
 
-/* A function to be called later, with what was given for it. */
+/* A function that is called later, with the argument that was given for it. */
 typedef void plait_func(void *arg);
 
-/* The version of the library that runs, as text: borrowed, static. */
+/* Returns the version of the library that runs, as text: borrowed, static. */
 const char *plait_version(void);
 
 /*
- * For what cannot be unless the program is wrong: says the condition and the
- * place on standard error and aborts, NDEBUG or not.
+ * For a condition that is always true unless the program is wrong.  If it is
+ * false, prints the condition and the place on standard error and aborts,
+ * whether NDEBUG is defined or not.
  */
 #define plait_assert(condition)                                                \
 	((condition) ? (void)0 : plait_die(PLAIT_HERE, "%s", #condition))

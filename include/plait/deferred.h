@@ -94,7 +94,7 @@ void plait_promise_drop(struct plait_promise **pp, const char *where);
 
 /*
  * Returns true if nobody wants the result any more, so that the work for it may
- * stop; also if p is NULL.  Any thread may ask, as long as no other thread
+ * stop, and if p is NULL.  Any thread may ask, as long as no other thread
  * fires or drops p meanwhile.  p is borrowed for the call.
  */
 bool plait_promise_is_cancelled(const struct plait_promise *p);

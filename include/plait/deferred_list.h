@@ -2,15 +2,18 @@
  * Many deferreds as one: wait for all of them, for the first success, or for
  * the first failure.
  *
- * The members are taken: the handles in the array, each of another deferred,
- * are NULL afterwards, and the list owns the deferreds.  The same deferred
- * twice aborts, with the place where it was made and that of the list.
+ * The members are taken: the elements of the array, each a different deferred,
+ * are NULL afterwards, and the list owns the deferreds.  Giving the same
+ * deferred twice aborts; the message names the place where the deferred was
+ * made and the place of the list.
+ *
  * Cancelling the list cancels every member that is pending, in order, and fails
- * it with CancelledError.  One that has fired early lets the other members run
- * on as long as its deferred is held; cancelling or freeing that cancels them,
- * and so does handing its result on: to an outer deferred, to a list that it is
- * a member of, to a shared one.  A detached one lets them run on for good.
- * Results that come after it has fired are freed.
+ * the list with CancelledError.  If a list has fired early, the other members
+ * go on as long as somebody holds its deferred.  They are cancelled when this
+ * deferred is cancelled or freed, and when its result goes on to an outer
+ * deferred, to a list whose member it is, or to a shared deferred.  If it is
+ * detached, they go on to their end.  Results that come after the list has
+ * fired are freed.
  */
 #ifndef PLAIT_DEFERRED_LIST_H
 #define PLAIT_DEFERRED_LIST_H
@@ -22,9 +25,9 @@ extern "C" {
 #endif
 
 /*
- * FirstError: a member failed.  Its detail is an indexed value, the member's
- * failure.  FailureGroup: all members failed.  Its detail is their values, all
- * of them failures.  See plait_failure_detail().
+ * FirstError: a member has failed.  Its detail is an indexed value, the failure
+ * of this member.  FailureGroup: all members have failed.  Its detail is their
+ * values, which are all failures.  See plait_failure_detail().
  */
 extern const struct plait_error plait_error_first;
 extern const struct plait_error plait_error_group;
@@ -40,10 +43,11 @@ enum {
 
 /*
  * Waits for all members and fires with their values, failures among them; or
- * earlier, as the flags say.  No members: fires at once, with no values.
- * Without PLAIT_DEFERRED_LIST_CONSUME_ERRORS each failure of a member is told
- * to the unhandled hook as well, but not that it was cancelled because the list
- * was. Never NULL; with no memory it frees the members and has failed.
+ * fires earlier, as the flags say.  With no members it fires at once, with no
+ * values.  Without PLAIT_DEFERRED_LIST_CONSUME_ERRORS each failure of a member
+ * is told to the unhandled hook as well, unless the member was cancelled
+ * because the list was cancelled.  Never returns NULL; with no memory the
+ * members are freed and the deferred has failed.
  */
 struct plait_deferred *plait_deferred_list(struct plait_deferred **members,
 					   size_t n, unsigned flags,
@@ -51,9 +55,9 @@ struct plait_deferred *plait_deferred_list(struct plait_deferred **members,
 #define plait_deferred_list(...) (plait_deferred_list)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Waits for all members to succeed and fires with their values; fails with
- * the first failure, FirstError.  Of the flags,
- * PLAIT_DEFERRED_LIST_CONSUME_ERRORS counts.
+ * Waits until all members have succeeded, and fires with their values.  Fails
+ * with FirstError as soon as one member has failed.  It knows only the flag
+ * PLAIT_DEFERRED_LIST_CONSUME_ERRORS.  Never returns NULL.
  */
 struct plait_deferred *plait_gather(struct plait_deferred **members, size_t n,
 				    unsigned flags,
@@ -61,9 +65,9 @@ struct plait_deferred *plait_gather(struct plait_deferred **members, size_t n,
 #define plait_gather(...) (plait_gather)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Waits for the first member to succeed, cancels the others, in order, and
- * fires with it, indexed.  Fails with FailureGroup if all fail, at once if
- * there are none.
+ * Waits until one member has succeeded, cancels all other members, in order,
+ * and fires with the value of the winner, indexed.  Fails with FailureGroup if
+ * all members fail, and at once if there are no members.  Never returns NULL.
  */
 struct plait_deferred *plait_race(struct plait_deferred **members, size_t n,
 				  const char *where) PLAIT_MUST_USE;

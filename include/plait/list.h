@@ -1,7 +1,8 @@
 /*
- * An intrusive, circular, doubly linked list.  A node that is in no list
- * points to itself, so removing twice is nothing and inserting twice is
- * caught.  A zeroed node counts as being in no list too.
+ * A circular, doubly linked list, whose nodes are members of the structs in
+ * the list.  A node that is in no list points to itself, so removing it again
+ * does nothing, and inserting a node that is in a list aborts.  A zeroed node
+ * is in no list, too.
  */
 #ifndef PLAIT_LIST_H
 #define PLAIT_LIST_H
@@ -28,13 +29,16 @@ static inline bool plait_list_is_linked(const struct plait_list *l)
 	return l->next != NULL && l->next != l;
 }
 
-/* Of a head: true if no node is in the list. */
+/* Returns true if no node is in the list of this head. */
 static inline bool plait_list_is_empty(const struct plait_list *head)
 {
 	return !plait_list_is_linked(head);
 }
 
-/* Puts l, which is in no list, before another node; before a head: last. */
+/*
+ * Puts l, which is in no list, before another node.  If that is the head, l is
+ * the last node of the list.
+ */
 static inline void plait_list_insert(struct plait_list *before,
 				     struct plait_list *l)
 {
@@ -52,7 +56,7 @@ static inline void plait_list_append(struct plait_list *head,
 	plait_list_insert(head, l);
 }
 
-/* Takes l out of the list that it is in, if it is in one. */
+/* Takes l out of its list; does nothing if l is in no list. */
 static inline void plait_list_remove(struct plait_list *l)
 {
 	if (plait_list_is_linked(l)) {
@@ -75,17 +79,23 @@ static inline void plait_list_move(struct plait_list *to,
 	plait_list_init(from);
 }
 
-/* The first node, still in the list (borrowed), or NULL. */
+/*
+ * Returns the first node, which stays in the list (borrowed), or NULL if the
+ * list is empty.
+ */
 static inline struct plait_list *plait_list_first(const struct plait_list *head)
 {
 	return plait_list_is_empty(head) ? NULL : head->next;
 }
 
-/* Visits every node; the body must not take the visited one out. */
+/* Visits every node; the body must not take out the node that it visits. */
 #define plait_list_for_each(l, head)                                           \
 	for ((l) = (head)->next; (l) != (head); (l) = (l)->next)
 
-/* Visits every node; the body may take out the visited one, and no other. */
+/*
+ * Visits every node; the body may take out the node that it visits, but no
+ * other node.
+ */
 #define plait_list_for_each_safe(l, following, head)                           \
 	for ((l) = (head)->next, (following) = (l)->next; (l) != (head);       \
 	     (l) = (following), (following) = (l)->next)

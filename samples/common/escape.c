@@ -1,13 +1,14 @@
 /*
- * Showing text that a stranger has sent.
+ * Shows text that a stranger has sent.
  */
 #include <string.h>
 
 #include "common/escape.h"
 
 /*
- * How many bytes of a control character text begins with.  UTF-8 has 32 more
- * of them, of two bytes, which terminals obey as well.
+ * Returns the length of the control character at the beginning of text, or 0.
+ * UTF-8 has 32 more control characters, of two bytes each, which terminals
+ * obey, too.
  */
 static size_t control_length(const char *text, size_t len, const char *but)
 {

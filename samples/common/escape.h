@@ -1,6 +1,6 @@
 /*
- * Showing text that a stranger has sent: it must not command the terminal of
- * who reads it.
+ * Shows text that a stranger has sent, so that it cannot command the terminal
+ * of its reader.
  */
 #ifndef SAMPLES_COMMON_ESCAPE_H
 #define SAMPLES_COMMON_ESCAPE_H
@@ -8,8 +8,8 @@
 #include <plait/buf.h>
 
 /*
- * Appends the text with its control characters, those of but excepted, shown
- * as \xNN.  UTF-8 stays.  0, or as plait_buf_append().
+ * Appends the text.  Control characters are shown as \xNN, except those in
+ * but.  UTF-8 stays as it is.  Returns 0 or an error of plait_buf_append().
  */
 int append_escaped(struct plait_buf *b, const char *text, size_t len,
 		   const char *but);

@@ -1,7 +1,8 @@
 /*
- * Reading the command line by table.  An argument that starts with "--" is an
- * option, its value follows after "=" or as the next argument; "--" alone ends
- * the options.  All others are operands, wherever they stand.
+ * Reads the command line with the help of a table.  An argument that begins
+ * with "--" is an option; its value follows after "=" or as the next argument.
+ * "--" alone ends the options.  All other arguments are operands, wherever they
+ * stand.
  */
 #include <errno.h>
 #include <math.h>
@@ -93,7 +94,10 @@ bool read_positive(const char *text, void *into)
 	return true;
 }
 
-/* "10000", "localhost:10000", "[::1]:10000": without a host, this one. */
+/*
+ * Reads "10000", "localhost:10000" or "[::1]:10000".  Without a host it is this
+ * host.
+ */
 bool read_server(const char *text, void *into)
 {
 	struct plait_address *server = into;
@@ -116,7 +120,7 @@ static bool read_reactor(const char *text, void *into)
 	return false;
 }
 
-/* The options of every program, and of every one that serves. */
+/* The options of every program, and of every program that serves. */
 enum { COMMON_OPTIONS = 3 };
 
 static void common_options(struct program *p,
@@ -167,7 +171,7 @@ static const struct program_option *find(const struct program_option *o,
 	return NULL;
 }
 
-/* The argument that must follow option o. */
+/* Returns the argument that must follow option o. */
 static char *following(const struct program_option *o, char ***next)
 {
 	if (**next == NULL)
@@ -209,7 +213,9 @@ void program_start(struct program *p, int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	program_name = slash ? slash + 1 : argv[0];
 	p->iface = "127.0.0.1";
-	p->operand = argv + 1; /* they move down into what has been read */
+	p->operand =
+		argv +
+		1; /* operands move down, over the options that were read */
 	common_options(p, common);
 	while ((arg = *next) != NULL) {
 		next++;

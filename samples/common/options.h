@@ -1,14 +1,17 @@
 /*
- * The command line of the sample programs: every program says in one table
- * which options it has, and gets --help and --reactor with it, and if it
- * serves, --port and --iface.
+ * The command line of the sample programs.  Every program has a table of its
+ * options.  It also gets --help and --reactor, and, if it serves, --port and
+ * --iface.
  */
 #ifndef SAMPLES_COMMON_OPTIONS_H
 #define SAMPLES_COMMON_OPTIONS_H
 
 #include <stdbool.h>
 
-/* One option.  read stores what text says; false if it makes no sense. */
+/*
+ * One option.  read stores what text says; it returns false if text makes no
+ * sense.
+ */
 struct program_option {
 	const char *name;     /* "delay" */
 	const char *argument; /* what --help calls it; NULL: a flag */
@@ -23,7 +26,7 @@ struct program {
 	const char *operands; /* "FILE", for --help; NULL: none */
 	int min_operands, max_operands;
 	bool serves;
-	const struct program_option *options; /* up to one with no name */
+	const struct program_option *options; /* the last one has no name */
 
 	/* What the command line says. */
 	const char *reactor; /* NULL: the default */
@@ -34,15 +37,16 @@ struct program {
 };
 
 /*
- * Reads the command line into p and makes standard output line buffered.  On
- * a mistake it says so in one line and exits with status 2; --help exits too.
+ * Reads the command line into p, and makes standard output line buffered.
+ * After a mistake it prints one line and exits with status 2; after --help it
+ * exits, too.
  */
 void program_start(struct program *p, int argc, char **argv);
 
-/* "NAME: MESSAGE" on standard error, and status 2. */
+/* Prints "NAME: MESSAGE" on standard error and exits with status 2. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* For the tables; into is what the comment says. */
+/* Functions for the tables; the comment says what into points to. */
 bool read_flag(const char *text, void *into);	  /* bool */
 bool read_text(const char *text, void *into);	  /* const char * */
 bool read_port(const char *text, void *into);	  /* unsigned */

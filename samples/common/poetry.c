@@ -1,13 +1,13 @@
 /*
  * The clients of the poetry programs.
  *
- * A download needs no protocol of its own.  A transformation does, and shows
- * how to wrap a connection in a deferred with true cancellation: a request is
- * a factory for one connection, and holds the firing end of the deferred that
- * it has given out.  The deferred's canceller disconnects the connector,
- * whether it has connected yet or not.  What the connection fires after that
- * is freed.  The request lives until the connector is through with it and calls
- * stop().
+ * A download needs no protocol of its own.  A transformation needs a protocol,
+ * and shows how to make a deferred of a connection, with true cancellation.  A
+ * request is a factory for one connection, and has the firing end of the
+ * deferred that it gave.  The canceller of this deferred disconnects the
+ * connector, whether it has connected yet or not.  What the connection fires
+ * after that is freed.  The request lives until the connector has ended and
+ * calls stop().
  */
 #include <stdlib.h>
 
@@ -81,7 +81,7 @@ static void transform_received(struct plait_netstring_receiver *p,
 		   poem ? plait_buf_value(poem) : plait_no_memory());
 }
 
-/* After the answer has come this fires into the void. */
+/* After the answer has come, this only frees the value. */
 static void transform_lost(struct plait_protocol *p,
 			   const struct plait_failure *why)
 {
@@ -102,7 +102,7 @@ static const struct plait_netstring_receiver_ops transform_ops = {
 	.string_received = transform_received,
 };
 
-/* What the server is sent; NULL without memory. */
+/* Makes what is sent to the server; NULL without memory. */
 static struct plait_buf *transform_request(const char *transformation,
 					   struct plait_buf *poem)
 {

@@ -1,6 +1,6 @@
 /*
- * Starting a sample program.  What fails here fails before anything runs, so
- * it simply ends the program.
+ * Starts a sample program.  What fails here fails before anything runs, so it
+ * simply ends the program.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -59,7 +59,7 @@ void program_run(struct plait_reactor *r, const char *fmt, ...)
 	plait_buf_unref(&b);
 }
 
-/* 0, or an errno. */
+/* Returns 0 or an errno. */
 static int read_all(FILE *file, struct plait_buf *b)
 {
 	char piece[16384];

@@ -1,7 +1,7 @@
 /*
- * What the sample programs have in common beside their command line: a
- * reactor, a port and a file as the options say, or one line on standard error
- * and status 2; and printing a value.
+ * What the sample programs have in common besides their command line.  They
+ * make a reactor, a port and the bytes of a file as the options say, or print
+ * one line on standard error and exit with status 2.  And they print a value.
  */
 #ifndef SAMPLES_COMMON_PROGRAM_H
 #define SAMPLES_COMMON_PROGRAM_H
@@ -10,18 +10,19 @@
 
 #include "common/options.h"
 
-/* The reactor of that name; given. */
+/* Makes the reactor that the options name; given. */
 struct plait_reactor *program_reactor(const struct program *p);
 
-/* Lets the factory listen where the options say; that address. */
+/* Lets the factory listen where the options say, and returns this address. */
 struct plait_address program_listen(const struct program *p,
 				    struct plait_reactor *r,
 				    struct plait_factory *f);
 
 /*
- * Runs the reactor until the program is told to end.  Prints the line first,
- * as soon as a signal would end it well: who reads the line may send one.
- * Control characters in it, of a file's name for one, are shown as \xNN.
+ * Runs the reactor until a signal ends the program.  First prints the line,
+ * when a signal would already end the program cleanly, because the reader of
+ * the line may send a signal.  Control characters in the line, for example of a
+ * file's name, are shown as \xNN.
  */
 void program_run(struct plait_reactor *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -29,7 +30,7 @@ void program_run(struct plait_reactor *r, const char *fmt, ...)
 /* No poem is longer than this. */
 enum { POEM_MAX = 16 * 1024 * 1024 };
 
-/* The bytes of a file, at most POEM_MAX; given. */
+/* Reads a file of at most POEM_MAX bytes; given. */
 struct plait_buf *program_file(const char *path);
 
 /* Prints "WHAT: VALUE". */
