@@ -455,6 +455,11 @@ SCRIPT(cancelled_inside_it_stops_at_once, ON_EACH_REACTOR,
        "on_call 2 { cancel end; say out }; loop end 1; pass 0.5 3 | advance 5",
        "@0 @1 end:CancelledError out |")
 
+SCRIPT(cancelled_inside_it_drops_the_failure_that_follows, ON_EACH_REACTOR,
+       "on_call 2 { cancel end } = Error:late; loop end 1; pass 0.5 3 | "
+       "advance 5",
+       "@0 @1 end:CancelledError |")
+
 SCRIPT(reset_inside_it_goes_on_from_there, ON_EACH_REACTOR,
        "on_call 2 { reset }; loop end 1; jump 1.5; advance 0 | pass 0.25 5",
        "@0 @1.5 | @2.5")

@@ -12,23 +12,26 @@ extern "C" {
 #endif
 
 /*
- * What follows from a timeout that has cancelled: gets the result, borrowed
- * as in any callback, and gives the next one.
+ * Called when a timeout has cancelled: gets the result that came of that,
+ * borrowed as in any callback, and returns the next result.
  */
 typedef plait_value plait_on_timeout_cancel(plait_value *result, double seconds,
 					    void *arg);
 
 /*
- * Adds a pair that the chain has to reach within that many seconds: else d is
- * cancelled, and the CancelledError that comes of it becomes TimeoutError.
- * One that somebody else caused stays, also if he came second.  A chain that
- * goes on nevertheless (an errback answers with another deferred), or is
- * paused, is cancelled again each time as many seconds, but at least one, have
- * passed.  The timer goes when the chain reaches the pair, or with d.
+ * Adds a pair that the chain of d has to reach within that many seconds.  If it
+ * does not, d is cancelled, and the CancelledError that comes of that becomes
+ * TimeoutError.  If the program cancels as well, even after the timeout, the
+ * failure stays CancelledError.  A chain may go on although it was cancelled:
+ * an errback answers with another deferred, or the chain is paused.  Then it is
+ * cancelled again each time that the same number of seconds has passed, but at
+ * most once a second.  The timer ends when the chain reaches the pair, or with
+ * d.
  *
- * The second form calls on_cancel instead of converting, whatever the result
- * is, if the timeout did cancel.  With no memory for the timeout, d is
- * cancelled at once.  Both return d.
+ * The second form does not make a TimeoutError.  If the timeout has cancelled,
+ * it calls on_cancel with the result, whatever that is.  arg is borrowed until
+ * then.  With no memory for the timeout, d is cancelled at once.  Both return
+ * d.
  */
 struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
 						  struct plait_reactor *r,
@@ -43,10 +46,10 @@ struct plait_deferred *plait_deferred_add_timeout_with(
 	(plait_deferred_add_timeout_with)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Calls fn(arg) in that many seconds and fires with what it returns; with
- * none if fn is NULL.  Cancelling stops the timer, so that fn never runs, or
- * cancels what fn began.  If the reactor is freed first, it fails with
- * AbandonedError.  Never NULL.
+ * Calls fn(arg) in that many seconds, and gives a deferred that fires with what
+ * fn returns, or with none if fn is NULL.  Cancelling the deferred stops the
+ * timer, so that fn is never called, or cancels what fn began.  If the reactor
+ * is freed first, the deferred fails with AbandonedError.  Never NULL.
  */
 struct plait_deferred *plait_defer_later(struct plait_reactor *r,
 					 double seconds, plait_operation *fn,

@@ -1,7 +1,8 @@
 /*
- * A function called again and again, on the grid start + k * interval: late
- * calls do not shift the grid, missed ones are skipped and counted, never
- * caught up with.  It waits for a deferred that the function returns.
+ * A looping call calls a function again and again, at the times start + k *
+ * interval, which are called the grid.  A late call does not shift the grid.
+ * Times that were missed are skipped and counted, and the calls for them are
+ * never made.  If the function returns a deferred, the next call waits for it.
  */
 #ifndef PLAIT_LOOPING_CALL_H
 #define PLAIT_LOOPING_CALL_H
@@ -17,32 +18,37 @@ struct plait_looping_call;
 
 /*
  * count is the number of intervals since the last call: 1, or more if some
- * were missed.  What it returns is freed; a failure ends the loop; a deferred,
- * plait_chain(&d), is waited for.
+ * were missed.  The library takes what the function returns: it frees a value,
+ * ends the loop with a failure, and waits for a deferred, plait_chain(&d).
  */
 typedef plait_value plait_looping_call_func(size_t count, void *arg);
 
-/* A new one, not started, given; NULL with ENOMEM in errno. */
+/*
+ * A new looping call that is not started: given; NULL with ENOMEM in errno.
+ * arg is borrowed until the looping call is freed.
+ */
 struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 						  plait_looping_call_func *fn,
 						  void *arg);
 
 /*
- * Stops it and frees it; what the function began is cancelled, and the
- * deferred of start fires before this returns, or when the function returns
- * if this is called in it.  NULL does nothing; *lp is NULL afterwards.
+ * Stops the loop and frees the looping call.  What the function began is
+ * cancelled.  The deferred of start fires before this returns; if the function
+ * itself calls this, the deferred fires when the function has returned.  NULL
+ * does nothing; *lp is NULL afterwards.
  */
 void plait_looping_call_free(struct plait_looping_call **lp);
 
 /*
- * Starts: calls now, inside this call, if now is true, and then every
- * interval seconds; an interval of 0 is once per turn.  Gives a deferred that
- * fires with none after it was stopped and the function has finished, and
- * fails with the function's failure, which stops it.  Cancelling it stops the
- * loop and cancels what the function began; freeing the reactor does that,
- * too, and it fails with AbandonedError.  Starting one whose deferred has not
- * fired, also from inside its function, or an interval that is negative or no
- * number, aborts.
+ * Starts the loop.  If now is true, calls the function before this returns.
+ * Then calls it every interval seconds; an interval of 0 means once in each
+ * turn.  Gives a deferred.  It fires with none when the loop was stopped and
+ * the function has finished, or fails with the failure of the function.
+ * Cancelling it stops the loop and cancels what the function began.  Freeing
+ * the reactor does the same, and the deferred fails with AbandonedError.
+ *
+ * Aborts if interval is negative or no number, or if the deferred of an earlier
+ * start has not fired, also inside the function.
  */
 struct plait_deferred *
 plait_looping_call_start(struct plait_looping_call *l, double interval,
@@ -51,20 +57,22 @@ plait_looping_call_start(struct plait_looping_call *l, double interval,
 	(plait_looping_call_start)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Stops: the pending call is gone, and the deferred of start fires before
- * this returns, or when the function has returned and what it returned has
- * fired.  One that does not run: nothing.
+ * Stops the loop: no further call is made.  The deferred of start fires before
+ * this returns.  If the function is under way, the deferred fires when the
+ * function has returned and what it returned has fired.  Does nothing if the
+ * loop is not running.
  */
 void plait_looping_call_stop(struct plait_looping_call *l);
 
 /*
- * The grid begins anew: the next call comes an interval from now, or from
- * the end of the one that is under way on the new grid.  One that does not
- * run: nothing.
+ * Begins a new grid, which starts now: the next call comes one interval from
+ * now.  If the function is under way then, the call comes at the first time of
+ * the new grid after the function has finished.  Does nothing if the loop is
+ * not running.
  */
 void plait_looping_call_reset(struct plait_looping_call *l);
 
-/* True from start to stop, or to the failure of the function. */
+/* True from the start until the loop is stopped or cancelled, or fails. */
 bool plait_looping_call_is_running(const struct plait_looping_call *l);
 
 #ifdef __cplusplus

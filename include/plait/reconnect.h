@@ -1,6 +1,7 @@
 /*
- * A client factory that connects again, after a delay that grows from one
- * failure to the next and starts anew when the protocol is content.
+ * A client factory that connects again after each failure and each loss.  It
+ * waits before each attempt, longer after each failure, until the protocol says
+ * that all is well.
  *
  *	struct client {
  *		struct plait_reconnecting_factory base;
@@ -15,18 +16,20 @@
  *	struct client c = { .base.base = { .ops = &client_ops,
  *					   .protocol = &ops } };
  *
- * The protocol calls plait_reconnecting_factory_reset_delay() when it is
- *content with the connection, mostly in connection_made(); nothing else makes
- *the delay small again, so a server that accepts and hangs up is not stormed.
+ * The protocol calls plait_reconnecting_factory_reset_delay() when the
+ * connection is of use to it, usually in connection_made().  Nothing else makes
+ * the delay small again.  So a server that accepts and hangs up is not flooded
+ * with attempts.
  *
- * A factory is for one connector at a time; the one that was told of last
- * counts.  While none is connected or connecting the factory is out of use,
- * as any other: its stop() and start() are called around each delay.  Without
- * a connector, for which there was no memory, there is nothing to connect
- * again: the program has to.
+ * A factory is for one connector at a time.  If it gets several, the last one
+ * counts.  During a delay no connector is connected or connecting, so the
+ * factory is out of use, as any factory then: its stop() is called before each
+ * delay, and its start() after it.  If there was no memory for the connector,
+ * the factory cannot connect again, and the program has to.
  *
- * The factory holds a reference to the connector.  Stop it before its memory
- * goes; that may be after its reactor was freed.
+ * The factory holds a reference to the connector.  Call
+ * plait_reconnecting_factory_stop_trying() before the memory of the factory
+ * goes; its reactor may have been freed by then.
  */
 #ifndef PLAIT_RECONNECT_H
 #define PLAIT_RECONNECT_H
@@ -39,7 +42,7 @@
 extern "C" {
 #endif
 
-/* Embed it first, zeroed. */
+/* Embed it first, zeroed but for the public members. */
 struct plait_reconnecting_factory {
 	struct plait_factory base;
 	struct plait_backoff backoff; /* the delays */
@@ -59,34 +62,39 @@ struct plait_reconnecting_factory {
 	.connection_lost = plait_reconnecting_factory_connection_lost
 
 /*
- * The attempt succeeded: the next delay is the first one again, and retries
- * are counted from 0.  After a stop it changes nothing of that.
+ * Says that the connection is of use: the next delay is the first one again,
+ * and retries are counted from 0.  A factory that was stopped stays stopped.
  */
 void plait_reconnecting_factory_reset_delay(
 	struct plait_reconnecting_factory *f);
 
 /*
- * Tries no more, and gives up a delay or an attempt that is under way; then
- * connection_failed() is told UserError, from the loop.  A connection lives
- * on.  Calling it twice does nothing.
+ * Makes no further attempt.  Ends a delay, or gives up the attempt that is
+ * under way: then connection_failed() is told UserError, from the loop.  A
+ * connection that exists lives on.  Calling this twice does nothing.
  */
 void plait_reconnecting_factory_stop_trying(
 	struct plait_reconnecting_factory *f);
 
 /*
- * Undoes a stop, and resets: what is connected from now on is connected again.
- * Not needed otherwise.
+ * Undoes stop_trying, and does what reset_delay does: connections that are made
+ * from now on are made again after their loss.  A new factory need not be
+ * started.
  */
 void plait_reconnecting_factory_start_trying(
 	struct plait_reconnecting_factory *f);
 
-/* Seconds from the last failure to the next attempt; 0 if none is waiting. */
+/*
+ * The delay that is under way: the seconds from the last failure to the next
+ * attempt; 0 if no attempt waits.
+ */
 double
 plait_reconnecting_factory_delay(const struct plait_reconnecting_factory *f);
 
 /*
  * For the table: see PLAIT_RECONNECTING_FACTORY.  A factory that has one of
- * these callbacks itself calls the function of the same name from it.
+ * these callbacks itself names all three in place of the macro, and calls the
+ * function of that name from its own.
  */
 void plait_reconnecting_factory_started_connecting(struct plait_factory *f,
 						   struct plait_connector *c);
