@@ -89,6 +89,8 @@ struct plait_buf *plait_buf_copy(const void *data, size_t len)
 
 struct plait_buf *plait_buf_ref(struct plait_buf *b)
 {
+	if (b == NULL)
+		return NULL;
 	b->refs++;
 	b->reserved = 0;
 	buf_verify(b);
@@ -103,10 +105,12 @@ static void free_bytes(struct plait_buf *b)
 
 void plait_buf_unref(struct plait_buf **bp)
 {
-	struct plait_buf *b = *bp;
+	struct plait_buf *b = bp != NULL ? *bp : NULL;
 
+	if (b == NULL)
+		return;
 	*bp = NULL;
-	if (b == NULL || --b->refs > 0)
+	if (--b->refs > 0)
 		return;
 	free_bytes(b);
 	free(b);
@@ -155,6 +159,8 @@ int plait_buf_reserve(struct plait_buf *b, size_t len, void **ret)
 {
 	int r;
 
+	if (b == NULL)
+		return -ENOMEM;
 	if (b->refs > 1)
 		return -EBUSY;
 	if (len > b->max - b->size)
@@ -170,6 +176,8 @@ int plait_buf_reserve(struct plait_buf *b, size_t len, void **ret)
 
 void plait_buf_commit(struct plait_buf *b, size_t len)
 {
+	if (b == NULL)
+		return;
 	plait_assert(len <= b->reserved);
 	b->size += len;
 	b->reserved = 0;
@@ -221,6 +229,8 @@ int plait_buf_printf(struct plait_buf *b, const char *fmt, ...)
 
 int plait_buf_consume(struct plait_buf *b, size_t len)
 {
+	if (b == NULL)
+		return -ENOMEM;
 	if (b->refs > 1)
 		return -EBUSY;
 	if (len > b->size)
@@ -234,17 +244,17 @@ int plait_buf_consume(struct plait_buf *b, size_t len)
 
 const void *plait_buf_data(const struct plait_buf *b)
 {
-	return b->bytes + b->start;
+	return b != NULL ? b->bytes + b->start : NULL;
 }
 
 size_t plait_buf_size(const struct plait_buf *b)
 {
-	return b->size;
+	return b != NULL ? b->size : 0;
 }
 
 size_t plait_buf_max(const struct plait_buf *b)
 {
-	return b->max;
+	return b != NULL ? b->max : 0;
 }
 
 size_t plait_i_buf_footprint(const struct plait_buf *b)

@@ -196,6 +196,8 @@ static inline void check_use(const struct plait_deferred *d, const char *where)
 
 bool plait_deferred_is_fired(const struct plait_deferred *d)
 {
+	if (d == NULL)
+		return false;
 	check_use(d, "plait_deferred_is_fired()");
 	return d->fired;
 }
@@ -207,6 +209,8 @@ const plait_value *plait_deferred_result(const struct plait_deferred *d)
 		(void *)(uintptr_t)&plait_i_failure_no_memory
 	};
 
+	if (d == NULL)
+		return NULL;
 	check_use(d, "plait_deferred_result()");
 	if (d == &plait_i_deferred_no_memory)
 		return &no_memory;
@@ -218,6 +222,8 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
 	const plait_value *result = plait_deferred_result(d);
 	char text[256], rest[300] = "";
 
+	if (d == NULL)
+		return snprintf(buf, size, "no deferred");
 	if (d->inner != NULL) {
 		snprintf(rest, sizeof(rest), " waiting on Deferred at %p",
 			 (const void *)d->inner);
@@ -335,10 +341,11 @@ struct plait_deferred *plait_maybe_deferred(plait_value v, const char *where)
 
 plait_value plait_chain(struct plait_deferred **dp)
 {
-	struct plait_deferred *d = *dp;
+	struct plait_deferred *d = dp != NULL ? *dp : NULL;
 
+	if (d == NULL)
+		return plait_no_memory();
 	*dp = NULL;
-	plait_assert(d != NULL);
 	check_use(d, "plait_chain()");
 	return plait_value_make(&plait_deferred_type, d);
 }
@@ -864,7 +871,7 @@ void plait_i_deferred_hold_for(struct plait_deferred *d,
 
 int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 {
-	struct plait_deferred *d = deferred_of(*pp);
+	struct plait_deferred *d = pp != NULL ? deferred_of(*pp) : NULL;
 	int r = 0;
 
 	if (d != NULL)
@@ -873,7 +880,8 @@ int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 		plait_value_free(&v);
 		return -EINVAL;
 	}
-	*pp = NULL;
+	if (d != NULL)
+		*pp = NULL;
 	if (d == NULL || is_spent(d)) {
 		plait_value_free(&v);
 		r = d == NULL ? -EALREADY : -ECANCELED;
@@ -888,7 +896,7 @@ int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 
 void plait_promise_drop(struct plait_promise **pp, const char *where)
 {
-	struct plait_deferred *d = deferred_of(*pp);
+	struct plait_deferred *d = pp != NULL ? deferred_of(*pp) : NULL;
 
 	if (d == NULL)
 		return;
@@ -1035,8 +1043,10 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 						    plait_callback *errback,
 						    void *errback_arg)
 {
-	struct pair out_of_turn, *pair = next_pair(d, &out_of_turn);
+	struct pair out_of_turn, *pair;
 
+	d = deferred_given(d);
+	pair = next_pair(d, &out_of_turn);
 	pair->callback = callback;
 	pair->callback_arg = callback_arg;
 	pair->errback = errback;
@@ -1119,9 +1129,12 @@ struct plait_deferred *plait_deferred_add_both(struct plait_deferred *d,
 
 void plait_deferred_forward(struct plait_deferred *d, struct plait_promise **pp)
 {
-	struct plait_promise *p = *pp;
+	struct plait_promise *p = NULL;
 
-	*pp = NULL;
+	if (pp != NULL) {
+		p = *pp;
+		*pp = NULL;
+	}
 	plait_deferred_add_callbacks(d, fire_promise, p, NULL, NULL);
 }
 
@@ -1287,6 +1300,8 @@ void plait_deferred_cancel_because(struct plait_deferred *d, const char *reason,
 {
 	uint32_t cause;
 
+	if (d == NULL)
+		return;
 	check_use(d, where);
 	if (is_spent(d) && d->inner == NULL && d->rest == NULL)
 		return;
@@ -1373,8 +1388,10 @@ static void end_freeing(struct plait_deferred *held, struct plait_deferred *d,
 
 static struct plait_deferred *take_handle(struct plait_deferred **dp)
 {
-	struct plait_deferred *d = *dp;
+	struct plait_deferred *d = dp != NULL ? *dp : NULL;
 
+	if (d == NULL)
+		return NULL;
 	*dp = NULL;
 	return d != &plait_i_deferred_no_memory ? d : NULL;
 }
@@ -1407,10 +1424,9 @@ void plait_deferred_free(struct plait_deferred **dp, const char *where)
 
 void plait_deferred_detach(struct plait_deferred **dp)
 {
-	struct plait_deferred *d = *dp;
+	struct plait_deferred *d = take_handle(dp);
 
-	*dp = NULL;
-	if (d == NULL || d == &plait_i_deferred_no_memory)
+	if (d == NULL)
 		return;
 	check_use(d, "plait_deferred_detach()");
 	check_is_users(d);
@@ -1436,14 +1452,15 @@ void plait_i_deferred_set_rest(struct plait_deferred *d, deferred_rest *rest)
 
 void plait_deferred_pause(struct plait_deferred *d)
 {
+	if (d == NULL || d == &plait_i_deferred_no_memory)
+		return;
 	check_use(d, "plait_deferred_pause()");
-	if (d != &plait_i_deferred_no_memory)
-		d->pauses++;
+	d->pauses++;
 }
 
 void plait_deferred_unpause(struct plait_deferred *d)
 {
-	if (d == &plait_i_deferred_no_memory)
+	if (d == NULL || d == &plait_i_deferred_no_memory)
 		return;
 	check_use(d, "plait_deferred_unpause()");
 	if (d->pauses == 0)

@@ -10,6 +10,17 @@
 #include <plait/failure.h>
 
 /*
+ * What there is when there is no memory for a deferred: always failed, never
+ * changed.  Freeing it does nothing.  A NULL deferred stands for it.
+ */
+extern struct plait_deferred plait_i_deferred_no_memory;
+
+static inline struct plait_deferred *deferred_given(struct plait_deferred *d)
+{
+	return d != NULL ? d : &plait_i_deferred_no_memory;
+}
+
+/*
  * The same as plait_deferred_add_both(), for an arg that must be ended even if
  * the pair never runs because d is freed before.  Then drop(arg) is called,
  * after a callback or the canceller of d that runs, and what d has waited for,

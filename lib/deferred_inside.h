@@ -61,12 +61,6 @@ struct plait_deferred {
 	struct pair inline_pairs[INLINE_PAIRS];
 };
 
-/*
- * The deferred that is given when there is no memory: it has always failed, and
- * never changes.
- */
-extern struct plait_deferred plait_i_deferred_no_memory;
-
 struct deferred_thread {
 	struct plait_list live; /* oldest first; zeroed: none yet */
 	struct deferred_time time;

@@ -414,12 +414,12 @@ static void free_members(struct plait_deferred **members, size_t n)
 		plait_deferred_free(&members[i]);
 }
 
-/* If the same deferred is given twice, this is noticed here. */
+/* If the same deferred is given twice, this is noticed.  NULL is no memory. */
 static void take_members(struct plait_deferred **members, size_t n,
 			 const char *where)
 {
 	for (size_t i = 0; i < n; i++) {
-		plait_assert(members[i] != NULL);
+		members[i] = deferred_given(members[i]);
 		plait_i_deferred_take(members[i], where);
 	}
 }

@@ -338,6 +338,8 @@ int plait_deferred_dump(struct plait_buf *b)
 	struct print p = { .to = b };
 	struct groups gs = { .n = 0 };
 
+	if (b == NULL)
+		return -ENOMEM;
 	p.error = count_all(&gs);
 	print_groups(&p, &gs);
 	free(gs.items);
@@ -415,6 +417,8 @@ int plait_deferred_dot(struct plait_buf *b)
 	struct print p = { .to = b };
 	const struct plait_deferred *d = next_live(NULL);
 
+	if (b == NULL)
+		return -ENOMEM;
 	plait_i_print(&p, "digraph deferreds {\n\tnode [shape=box];\n");
 	for (; d != NULL; d = next_live(d)) {
 		print_node(&p, d);

@@ -293,7 +293,8 @@ const struct plait_failure *plait_value_failure(const plait_value *v,
 
 plait_value plait_failure_value(const struct plait_failure *f)
 {
-	return failure_give(plait_failure_ref(f));
+	return f != NULL ? failure_give(plait_failure_ref(f))
+			 : plait_no_memory();
 }
 
 /* Only the count of a failure ever changes, so all other code has it const. */
@@ -337,9 +338,12 @@ static void failure_bury(void)
 
 void plait_failure_unref(const struct plait_failure **fp)
 {
-	struct plait_failure *f = failure_counted(*fp);
+	struct plait_failure *f;
 	const struct plait_failure *cause;
 
+	if (fp == NULL || *fp == NULL)
+		return;
+	f = failure_counted(*fp);
 	*fp = NULL;
 	while (f != NULL && --f->refs == 0) {
 		cause = f->cause;
@@ -353,7 +357,7 @@ void plait_failure_unref(const struct plait_failure **fp)
 bool plait_failure_check(const struct plait_failure *f,
 			 const struct plait_error *kind)
 {
-	const struct plait_error *k = f->kind;
+	const struct plait_error *k = plait_failure_kind(f);
 
 	while (k != NULL && k != kind)
 		k = k->parent;
@@ -362,42 +366,44 @@ bool plait_failure_check(const struct plait_failure *f,
 
 const struct plait_error *plait_failure_kind(const struct plait_failure *f)
 {
-	return f->kind;
+	return f != NULL ? f->kind : NULL;
 }
 
 int plait_failure_errno(const struct plait_failure *f)
 {
-	return f->err;
+	return f != NULL ? f->err : 0;
 }
 
 const char *plait_failure_message(const struct plait_failure *f)
 {
-	return f->message;
+	return f != NULL ? f->message : "";
 }
 
 const char *plait_failure_where(const struct plait_failure *f)
 {
-	return f->where;
+	return f != NULL ? f->where : "";
 }
 
 const struct plait_failure *plait_failure_cause(const struct plait_failure *f)
 {
-	return f->cause;
+	return f != NULL ? f->cause : NULL;
 }
 
 const plait_value *plait_failure_detail(const struct plait_failure *f)
 {
-	return &f->detail;
+	static const plait_value none;
+
+	return f != NULL ? &f->detail : &none;
 }
 
 const char *plait_failure_cancel_where(const struct plait_failure *f)
 {
-	return f->cancelled_at;
+	return f != NULL ? f->cancelled_at : "";
 }
 
 const char *plait_failure_cancel_reason(const struct plait_failure *f)
 {
-	return f->reason;
+	return f != NULL ? f->reason : "";
 }
 
 /* ---- the text -------------------------------------------------------- */
@@ -497,6 +503,8 @@ int plait_failure_str(const struct plait_failure *f, char *buf, size_t size)
 {
 	struct text t = { .to = buf, .size = size, .left = TEXT_FAILURES - 1 };
 
+	if (f == NULL)
+		return snprintf(buf, size, "no failure");
 	text_add_failure(&t, f);
 	return t.len < INT_MAX ? (int)t.len : INT_MAX;
 }

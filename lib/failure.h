@@ -28,6 +28,13 @@ struct plait_failure {
 extern const struct plait_failure plait_i_failure_cancelled;
 extern const struct plait_failure plait_i_failure_no_memory;
 
+/* The reason that a program gives; NULL stands for the lack of memory. */
+static inline const struct plait_failure *
+failure_given(const struct plait_failure *why)
+{
+	return why != NULL ? why : &plait_i_failure_no_memory;
+}
+
 /*
  * Makes an embedded failure, with one reference, without message and cause.
  * release is called when the last reference has ended; it may free the memory

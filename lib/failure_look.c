@@ -189,6 +189,8 @@ int plait_failure_explain(const struct plait_failure *f, struct plait_buf *b)
 {
 	struct explanation e = { .p.to = b, .left = MOST_FAILURES };
 
+	if (f == NULL)
+		return plait_buf_printf(b, "no failure\n");
 	explain_visit(&e, "", f);
 	while (e.depth > 0 && e.p.error == 0)
 		explain_next(&e);

@@ -68,11 +68,11 @@ static void lock_unref(struct plait_semaphore *s)
 
 void plait_semaphore_free(struct plait_semaphore **sp)
 {
-	struct plait_semaphore *s = *sp;
+	struct plait_semaphore *s = sp != NULL ? *sp : NULL;
 
-	*sp = NULL;
 	if (s == NULL)
 		return;
+	*sp = NULL;
 	s->freed = true;
 	while (s->waiters.count > 0) {
 		struct plait_promise *p = plait_i_waiters_pop(&s->waiters);
@@ -88,6 +88,8 @@ struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s,
 	struct plait_promise *p;
 	struct plait_deferred *d;
 
+	if (s == NULL)
+		return (plait_failed)(plait_no_memory(), where);
 	if (s->freed)
 		return (plait_failed)(plait_fail(&plait_error_abandoned,
 						 "the lock was freed"),
@@ -118,6 +120,8 @@ static void lock_hand_over(struct plait_semaphore *s)
 
 void plait_semaphore_release(struct plait_semaphore *s)
 {
+	if (s == NULL)
+		return;
 	if (s->tokens == s->limit)
 		plait_die("plait_semaphore_release",
 			  "released what nobody has acquired");
@@ -155,7 +159,7 @@ struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
 					   plait_operation *fn, void *arg,
 					   const char *where)
 {
-	struct held *h = malloc(sizeof(*h));
+	struct held *h = s != NULL ? malloc(sizeof(*h)) : NULL;
 	struct plait_deferred *d;
 
 	if (h == NULL)
@@ -170,8 +174,11 @@ struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
 /* A token that was released for somebody who waits is not free. */
 size_t plait_semaphore_tokens(const struct plait_semaphore *s)
 {
-	size_t waiting = s->waiters.count;
+	size_t waiting;
 
+	if (s == NULL)
+		return 0;
+	waiting = s->waiters.count;
 	return s->tokens > waiting ? s->tokens - waiting : 0;
 }
 
@@ -180,10 +187,17 @@ struct plait_lock *plait_lock_new(void)
 	return (struct plait_lock *)plait_semaphore_new(1);
 }
 
+static struct plait_semaphore *lock_semaphore(struct plait_lock *l)
+{
+	return l != NULL ? &l->semaphore : NULL;
+}
+
 void plait_lock_free(struct plait_lock **lp)
 {
-	struct plait_semaphore *s = *lp != NULL ? &(*lp)->semaphore : NULL;
+	struct plait_semaphore *s = lock_semaphore(lp != NULL ? *lp : NULL);
 
+	if (s == NULL)
+		return;
 	*lp = NULL;
 	plait_semaphore_free(&s);
 }
@@ -191,21 +205,21 @@ void plait_lock_free(struct plait_lock **lp)
 struct plait_deferred *plait_lock_acquire(struct plait_lock *l,
 					  const char *where)
 {
-	return plait_semaphore_acquire(&l->semaphore, where);
+	return plait_semaphore_acquire(lock_semaphore(l), where);
 }
 
 void plait_lock_release(struct plait_lock *l)
 {
-	plait_semaphore_release(&l->semaphore);
+	plait_semaphore_release(lock_semaphore(l));
 }
 
 struct plait_deferred *plait_lock_run(struct plait_lock *l, plait_operation *fn,
 				      void *arg, const char *where)
 {
-	return plait_semaphore_run(&l->semaphore, fn, arg, where);
+	return plait_semaphore_run(lock_semaphore(l), fn, arg, where);
 }
 
 bool plait_lock_is_locked(const struct plait_lock *l)
 {
-	return plait_semaphore_tokens(&l->semaphore) == 0;
+	return l != NULL && plait_semaphore_tokens(&l->semaphore) == 0;
 }

@@ -83,11 +83,11 @@ static void queue_unref(struct plait_queue *q)
 
 void plait_queue_free(struct plait_queue **qp)
 {
-	struct plait_queue *q = *qp;
+	struct plait_queue *q = qp != NULL ? *qp : NULL;
 
-	*qp = NULL;
 	if (q == NULL)
 		return;
+	*qp = NULL;
 	plait_queue_shutdown(q);
 	queue_unref(q);
 }
@@ -95,15 +95,21 @@ void plait_queue_free(struct plait_queue **qp)
 /* As far as the outside sees: those that will not meet. */
 size_t plait_queue_size(const struct plait_queue *q)
 {
-	size_t waiting = q->waiters.count;
+	size_t waiting;
 
+	if (q == NULL)
+		return 0;
+	waiting = q->waiters.count;
 	return q->queued > waiting ? q->queued - waiting : 0;
 }
 
 size_t plait_queue_waiting(const struct plait_queue *q)
 {
-	size_t waiting = q->waiters.count;
+	size_t waiting;
 
+	if (q == NULL)
+		return 0;
+	waiting = q->waiters.count;
 	return waiting > q->queued ? waiting - q->queued : 0;
 }
 
@@ -142,7 +148,9 @@ int plait_queue_put(struct plait_queue *q, plait_value v)
 {
 	int r = 0;
 
-	if (plait_value_is(&v, &plait_deferred_type))
+	if (q == NULL)
+		r = -ENOMEM;
+	else if (plait_value_is(&v, &plait_deferred_type))
 		r = -EINVAL;
 	else if (q->closed)
 		r = -ESHUTDOWN;
@@ -175,6 +183,8 @@ static plait_value closed_failure(void)
 
 struct plait_deferred *plait_queue_get(struct plait_queue *q, const char *where)
 {
+	if (q == NULL)
+		return (plait_failed)(plait_no_memory(), where);
 	if (plait_queue_size(q) > 0)
 		return q->waiters.count == 0
 			       ? get_queued(q, where)
@@ -194,7 +204,7 @@ void plait_queue_shutdown(struct plait_queue *q)
 {
 	plait_value closed;
 
-	if (q->closed)
+	if (q == NULL || q->closed)
 		return;
 	q->closed = true;
 	q->refs++;

@@ -6,6 +6,7 @@
  * line, and the last who leaves it before the result has come cancels the
  * operation, from inside his own cancel.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include <plait/shared.h>
@@ -144,10 +145,14 @@ static void shared_gone(struct waiters *w, struct plait_deferred *d)
 
 struct plait_shared *plait_shared_new(struct plait_deferred **dp)
 {
-	struct plait_shared *s = malloc(sizeof(*s));
+	struct plait_shared *s;
 
-	plait_assert(*dp != NULL);
+	if (dp == NULL || *dp == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
 	plait_i_deferred_take(*dp, "plait_shared_new()");
+	s = malloc(sizeof(*s));
 	if (s == NULL) {
 		plait_deferred_free(dp);
 		return NULL;
@@ -171,6 +176,8 @@ struct plait_deferred *plait_shared_wait(struct plait_shared *s,
 	struct plait_promise *p;
 	struct plait_deferred *d;
 
+	if (s == NULL)
+		return (plait_failed)(plait_no_memory(), where);
 	if (!s->fired)
 		return plait_i_waiters_add(&s->waiters, where);
 	/* It comes first: with no memory for it the result must stay. */
@@ -182,21 +189,21 @@ struct plait_deferred *plait_shared_wait(struct plait_shared *s,
 
 size_t plait_shared_waiting(const struct plait_shared *s)
 {
-	return s->waiters.count;
+	return s != NULL ? s->waiters.count : 0;
 }
 
 bool plait_shared_is_fired(const struct plait_shared *s)
 {
-	return s->fired;
+	return s != NULL && s->fired;
 }
 
 void plait_shared_free(struct plait_shared **sp)
 {
-	struct plait_shared *s = *sp;
+	struct plait_shared *s = sp != NULL ? *sp : NULL;
 
-	*sp = NULL;
 	if (s == NULL)
 		return;
+	*sp = NULL;
 	shared_give_up(s);
 	shared_unref(s);
 }

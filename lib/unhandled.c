@@ -112,5 +112,6 @@ OUT_OF_LINE void plait_i_failure_unhandled(const struct plait_failure *f,
 
 void plait_report_unhandled(const struct plait_failure *f)
 {
-	plait_i_failure_unhandled(f, "Unhandled error in Deferred");
+	if (f != NULL)
+		plait_i_failure_unhandled(f, "Unhandled error in Deferred");
 }

@@ -193,9 +193,13 @@ plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 			 void *arg, const struct plait_connect_options *options,
 			 const char *where)
 {
-	struct client *c = calloc(1, sizeof(*c));
+	struct client *c;
 	struct plait_deferred *d;
 
+	if (r == NULL)
+		plait_die(where, "plait_client_connect_tcp() was given a NULL "
+				 "reactor");
+	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return (plait_failed)(plait_no_memory(), where);
 	c->factory.ops = &client_ops;

@@ -163,6 +163,9 @@ plait_client_read_all(struct plait_reactor *r, const char *host, unsigned port,
 	struct plait_deferred *d;
 	struct reading *self;
 
+	if (r == NULL)
+		plait_die(where, "plait_client_read_all() was given a NULL "
+				 "reactor");
 	if (plait_value_is_failure(&request))
 		return (plait_failed)(request, where);
 	if (!plait_value_is_none(&request) &&

@@ -247,9 +247,7 @@ TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_BACKEND)
 
 	unhandled_expect(1);
 	fault_alloc_at(0, true);
-	errno = 0;
 	c = later(0);
-	ck_assert_int_eq(errno, ENOMEM);
 	fault_alloc_off();
 	assert_over(c);
 	ck_assert_str_eq(unhandled_text(), "NoMemoryError");

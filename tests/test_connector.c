@@ -303,8 +303,8 @@ TEST(no_connector_is_nothing, ON_EACH_BACKEND)
 
 	ck_assert_ptr_null(plait_connector_ref(none));
 	plait_connector_unref(&none);
-	ck_assert_int_eq(plait_connector_connect(none), -ESHUTDOWN);
-	ck_assert_int_eq(plait_connector_stop_connecting(none), -ENOTCONN);
+	ck_assert_int_eq(plait_connector_connect(none), -ENOMEM);
+	ck_assert_int_eq(plait_connector_stop_connecting(none), -ENOMEM);
 	plait_connector_disconnect(none);
 	ck_assert_int_eq(plait_connector_state(none),
 			 PLAIT_CONNECTOR_DISCONNECTED);

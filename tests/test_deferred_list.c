@@ -511,14 +511,6 @@ SCRIPT(first_errors_nest, PURE,
 
 /* ---- misuse --------------------------------------------------------- */
 
-static void list_with_nothing(void *arg)
-{
-	struct plait_deferred *none = NULL;
-
-	none = plait_deferred_list(&none, 1, 0);
-	plait_deferred_free(&none);
-}
-
 static void read_as_values(void *arg)
 {
 	plait_value v = plait_int(1);
@@ -595,7 +587,6 @@ TEST(member_that_is_given_twice_aborts_and_names_both_places, PURE, TIMES(15))
 
 TEST(mistakes_abort, PURE)
 {
-	assert_aborts(list_with_nothing, NULL, "members[i] != NULL");
 	assert_aborts(read_as_values, NULL,
 		      "value is an int, not a list of values");
 	assert_aborts(read_as_indexed, NULL,

@@ -356,18 +356,6 @@ SCRIPT(operation_without_room_for_the_pair_is_ended, PURE,
        "| wait a",
        "!op | a:NoMemoryError")
 
-static void share_nothing(void *arg)
-{
-	struct plait_deferred *none = NULL;
-
-	plait_shared_new(&none);
-}
-
-TEST(sharing_nothing_aborts, PURE)
-{
-	assert_aborts(share_nothing, NULL, "*dp != NULL");
-}
-
 enum { MILLION = 1000000 };
 
 TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE)

@@ -76,8 +76,8 @@ void plait_buf_commit(struct plait_buf *b, size_t len);
 int plait_buf_consume(struct plait_buf *b, size_t len);
 
 /*
- * Return the bytes, borrowed until the buffer is changed and never NULL; how
- * many bytes there are; how many there may be.
+ * Return the bytes, borrowed until the buffer is changed, and NULL only if b
+ * is; how many bytes there are; how many there may be.
  */
 const void *plait_buf_data(const struct plait_buf *b);
 size_t plait_buf_size(const struct plait_buf *b);

@@ -12,7 +12,7 @@
  * leaving a scope, and starting something in a scope that was cancelled.
  *
  * A NULL scope stands for a scope that there was no memory for.  It counts as
- * cancelled, so nobody has to test for it.
+ * cancelled, so nobody has to test for it; entering it returns -ENOMEM.
  */
 #ifndef PLAIT_SCOPE_H
 #define PLAIT_SCOPE_H

@@ -21,7 +21,8 @@ struct plait_shared;
 
 /*
  * Shares the deferred, whose waiting end is taken; *dp is NULL afterwards.
- * Given; NULL with ENOMEM in errno, and then the deferred was freed.
+ * Given; NULL with ENOMEM in errno, and then the deferred was freed, or *dp was
+ * NULL already.
  */
 struct plait_shared *plait_shared_new(struct plait_deferred **dp);
 

@@ -105,15 +105,14 @@ struct plait_connect_options {
  * NULL.  Calls the factory's start() and started_connecting() before it
  * returns.  Whatever goes wrong is told to the factory's connection_failed(),
  * from the loop; with ConnectError and EINVAL if reserved words of the options
- * are not zero.  Gives a connector, borrowed from the reactor.  It is NULL only
- * with no memory, and connection_failed() is told of that too.
+ * are not zero.  Gives a connector, borrowed from the reactor.  If there is
+ * no memory for a connector it is NULL, which need not be checked:
+ * connection_failed() is told of that too, and every function takes NULL.
  */
 struct plait_connector *
 plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		  struct plait_factory *f,
 		  const struct plait_connect_options *options);
-
-/* All of these functions take a NULL connector, and do nothing then. */
 
 /*
  * A reference keeps the connector beyond connection_failed() and
@@ -125,15 +124,15 @@ void plait_connector_unref(struct plait_connector **cp);
 
 /*
  * Connects again, to the same address.  Returns 0; -EISCONN if the connector
- * is connecting or connected; -ESHUTDOWN if c is NULL, or its reactor is losing
- * its connections or was freed.
+ * is connecting or connected; -ESHUTDOWN if its reactor is losing its
+ * connections or was freed; -ENOMEM if c is NULL.
  */
 int plait_connector_connect(struct plait_connector *c);
 
 /*
  * Gives up an attempt: connection_failed() is told UserError, from the loop.
  * Returns 0; -ENOTCONN if the connector is not connecting; -ECHILD in a child
- * made by fork().
+ * made by fork(); -ENOMEM if c is NULL.
  */
 int plait_connector_stop_connecting(struct plait_connector *c);
 

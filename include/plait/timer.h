@@ -61,8 +61,8 @@ struct plait_call {
  * Calls fn(arg) once, in that many seconds.  Gives a handle by value, which
  * need not be freed and may be used until the reactor is freed.  arg must stay
  * valid until fn is called or the call is cancelled.  With no memory, fn is
- * never called: plait_call_later() gives a zeroed handle, sets errno to ENOMEM,
- * and reports the failure to the unhandled hook.
+ * never called: plait_call_later() gives a zeroed handle, which is that of a
+ * call that is not active, and reports the failure to the unhandled hook.
  */
 struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 				   plait_func *fn, void *arg);

@@ -33,7 +33,8 @@ struct plait_transport;
  *
  * What one callback writes leaves in one system call when the callback returns.
  * If there is no memory, or output exceeds a limit of
- * plait_reactor_set_limits(), a connection is aborted.
+ * plait_reactor_set_limits(), a connection is aborted; also if buf is NULL,
+ * because there was no memory for it.
  */
 void plait_transport_write(struct plait_transport *t, const void *data,
 			   size_t len);

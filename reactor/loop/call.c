@@ -83,7 +83,7 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 {
 	struct plait_call_slot *slot;
 
-	loop_check(r, "plait_call_later()");
+	loop_check_given(r, "plait_call_later()", NULL);
 	slot = call_get(&r->calls);
 	if (slot == NULL) {
 		plait_value v = plait_no_memory();
@@ -91,7 +91,6 @@ struct plait_call plait_call_later(struct plait_reactor *r, double seconds,
 		plait_i_failure_unhandled(plait_value_failure(&v),
 					  "Error in plait_call_later()");
 		plait_value_free(&v);
-		errno = ENOMEM;
 		return (struct plait_call){ 0 };
 	}
 	slot->fn = fn;

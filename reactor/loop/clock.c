@@ -61,6 +61,7 @@ int64_t plait_i_clock_add(int64_t when, double seconds)
 
 double plait_reactor_seconds(const struct plait_reactor *r)
 {
+	loop_check_null(r, "plait_reactor_seconds()", NULL);
 	return (double)plait_i_clock_now(r) / NS_PER_S;
 }
 

@@ -42,7 +42,7 @@ int plait_reactor_set_limits(struct plait_reactor *r,
 	const struct plait_limits *d = &limits_default;
 	struct plait_limits *to = &r->base.limits;
 
-	loop_check(r, "plait_reactor_set_limits()");
+	loop_check_given(r, "plait_reactor_set_limits()", NULL);
 	if (RESERVED_IN_USE(l))
 		return -EINVAL;
 	limits_set_size(&to->max_unsent, l->max_unsent, d->max_unsent);

@@ -27,6 +27,13 @@ void plait_i_loop_check_thread(const struct plait_reactor *r, const char *where)
 		  owner_number(), thread, r->base.owner.where);
 }
 
+void plait_i_loop_die_of_null(const char *function, const char *where)
+{
+	if (where != NULL)
+		plait_die(where, "%s was given a NULL reactor", function);
+	plait_die(function, "was given a NULL reactor");
+}
+
 bool plait_i_loop_is_shared(const struct plait_reactor *r)
 {
 	return !loop_is_forked(r) && r->forks_begun != fork_begun_count();

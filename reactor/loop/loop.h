@@ -226,6 +226,28 @@ static inline void loop_check(const struct plait_reactor *r, const char *where)
 		plait_i_loop_check_thread(r, where);
 }
 
+/* A function was given no reactor: aborts, and names it. */
+PLAIT_NORETURN void plait_i_loop_die_of_null(const char *function,
+					     const char *where);
+
+static inline void loop_check_null(const struct plait_reactor *r,
+				   const char *function, const char *where)
+{
+	if (__builtin_expect(r == NULL, 0))
+		plait_i_loop_die_of_null(function, where);
+}
+
+/*
+ * loop_check() for a function that a program gives r itself.  where is the
+ * place of the call; NULL if the function does not know it.
+ */
+static inline void loop_check_given(const struct plait_reactor *r,
+				    const char *function, const char *where)
+{
+	loop_check_null(r, function, where);
+	loop_check(r, where != NULL ? where : function);
+}
+
 /* True in a child of the process that made the reactor. */
 static inline bool loop_is_forked(const struct plait_reactor *r)
 {

@@ -72,6 +72,7 @@ const char *plait_backend_name(size_t i)
 
 const char *plait_reactor_backend(const struct plait_reactor *r)
 {
+	loop_check_null(r, "plait_reactor_backend()", NULL);
 	return r->base.kernel.ops->name;
 }
 
@@ -305,12 +306,14 @@ static void reactor_free_in_child(struct plait_reactor *r)
 
 void plait_reactor_free(struct plait_reactor **rp)
 {
-	struct plait_reactor *r = *rp;
+	struct plait_reactor *r = rp != NULL ? *rp : NULL;
 	unsigned number;
 	bool last;
 
+	if (r == NULL)
+		return;
 	/* In a callback that tells of the end, it does nothing. */
-	if (r == NULL || (r->ending && !loop_is_forked(r))) {
+	if (r->ending && !loop_is_forked(r)) {
 		*rp = NULL;
 		return;
 	}
@@ -338,6 +341,7 @@ void plait_reactor_free(struct plait_reactor **rp)
 
 bool plait_reactor_is_running(const struct plait_reactor *r)
 {
+	loop_check_null(r, "plait_reactor_is_running()", NULL);
 	return r->running && !loop_is_forked(r);
 }
 
@@ -443,10 +447,11 @@ static int reactor_return(struct plait_reactor *r, int rc)
 int plait_reactor_iterate(struct plait_reactor *r, double seconds,
 			  const char *where)
 {
-	int64_t limit = plait_i_clock_delay(seconds);
+	int64_t limit;
 	int rc;
 
-	loop_check(r, where);
+	loop_check_given(r, "plait_reactor_iterate()", where);
+	limit = plait_i_clock_delay(seconds);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (reactor_is_busy(r))
@@ -489,7 +494,7 @@ int plait_reactor_run(struct plait_reactor *r, const char *where)
 {
 	int rc;
 
-	loop_check(r, where);
+	loop_check_given(r, "plait_reactor_run()", where);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (reactor_is_busy(r))

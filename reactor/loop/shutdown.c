@@ -86,7 +86,7 @@ static bool shutdown_can_begin(const struct plait_reactor *r)
 
 int plait_reactor_stop(struct plait_reactor *r)
 {
-	loop_check(r, "plait_reactor_stop()");
+	loop_check_given(r, "plait_reactor_stop()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (!shutdown_can_begin(r))
@@ -97,11 +97,12 @@ int plait_reactor_stop(struct plait_reactor *r)
 
 int plait_reactor_stop_now(struct plait_reactor *r)
 {
-	bool is_stopping = r->shutdown == SHUTDOWN_ASKED ||
-			   r->shutdown == SHUTDOWN_WAITING ||
-			   (r->shutdown == SHUTDOWN_CLOSING && r->waits);
+	bool is_stopping;
 
-	loop_check(r, "plait_reactor_stop_now()");
+	loop_check_given(r, "plait_reactor_stop_now()", NULL);
+	is_stopping = r->shutdown == SHUTDOWN_ASKED ||
+		      r->shutdown == SHUTDOWN_WAITING ||
+		      (r->shutdown == SHUTDOWN_CLOSING && r->waits);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (r->hurried || (!is_stopping && plait_reactor_stop(r) < 0))

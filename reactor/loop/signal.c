@@ -347,6 +347,7 @@ int plait_reactor_dump_on_signal(struct plait_reactor *r, int signal)
 {
 	int rc;
 
+	loop_check_null(r, "plait_reactor_dump_on_signal()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	pthread_mutex_lock(&signal_lock);

@@ -83,6 +83,7 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 {
 	struct thread_call *call;
 
+	loop_check_null(r, "plait_call_from_thread()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	call = malloc(sizeof(*call));

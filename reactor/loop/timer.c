@@ -210,7 +210,7 @@ void plait_i_timer_delay(struct plait_timer *t, double seconds)
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
-	loop_check(r, "plait_timer_start()");
+	loop_check_given(r, "plait_timer_start()", NULL);
 	t->fn = fn;
 	t->arg = arg;
 	timer_set(r, t, plait_i_clock_after(r, seconds));

@@ -62,7 +62,7 @@ int plait_reactor_add_trigger(struct plait_reactor *r,
 {
 	struct trigger *t;
 
-	loop_check(r, "plait_reactor_add_trigger()");
+	loop_check_given(r, "plait_reactor_add_trigger()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (!trigger_is_phase(phase, event))
@@ -116,7 +116,7 @@ int plait_reactor_remove_trigger(struct plait_reactor *r, uint64_t id)
 {
 	struct trigger *t;
 
-	loop_check(r, "plait_reactor_remove_trigger()");
+	loop_check_given(r, "plait_reactor_remove_trigger()", NULL);
 	t = id != 0 ? trigger_find(r, id) : NULL;
 	if (loop_is_forked(r))
 		return -ECHILD;
@@ -243,7 +243,7 @@ OUT_OF_LINE int plait_call_when_running(struct plait_reactor *r, plait_func *fn,
 {
 	struct when_running *w;
 
-	loop_check(r, "plait_call_when_running()");
+	loop_check_given(r, "plait_call_when_running()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (r->running) {

@@ -92,7 +92,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 {
 	int rc;
 
-	loop_check(r, "plait_watch_start()");
+	loop_check_given(r, "plait_watch_start()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (w->reactor != NULL)

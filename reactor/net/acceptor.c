@@ -57,7 +57,7 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 			    struct plait_factory *f, struct plait_port **ret)
 {
 	static const struct plait_listen_options defaults;
-	const struct network_ops *network = plait_i_loop_network(r);
+	const struct network_ops *network;
 	struct acceptor *a;
 	int err = plait_i_port_check(r, function);
 
@@ -65,6 +65,7 @@ int plait_i_acceptor_listen(struct plait_reactor *r, const char *function,
 		return err;
 	if (options == NULL)
 		options = &defaults;
+	network = plait_i_loop_network(r);
 	if (network != NULL)
 		make = network->acceptor;
 	err = make(r, address, options, &a);

@@ -432,10 +432,10 @@ struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 					      const struct attempt_ops *ops,
 					      struct plait_factory *f)
 {
-	const struct network_ops *network = plait_i_loop_network(r);
+	const struct network_ops *network;
 	struct plait_connector *c;
 
-	loop_check(r, function);
+	loop_check_given(r, function, NULL);
 	if (loop_is_forked(r)) {
 		errno = ECHILD;
 		return NULL;
@@ -444,6 +444,7 @@ struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 		errno = ESHUTDOWN;
 		return NULL;
 	}
+	network = plait_i_loop_network(r);
 	c = connector_alloc(r, network != NULL ? network->attempt : ops, f);
 	if (c == NULL) {
 		connector_report_later(r, f);
@@ -461,11 +462,11 @@ struct plait_connector *plait_connector_ref(struct plait_connector *c)
 
 void plait_connector_unref(struct plait_connector **cp)
 {
-	struct plait_connector *c = *cp;
+	struct plait_connector *c = cp != NULL ? *cp : NULL;
 
-	*cp = NULL;
 	if (c == NULL)
 		return;
+	*cp = NULL;
 	plait_assert(c->refs > 0);
 	if (--c->refs > 0)
 		return;
@@ -521,7 +522,9 @@ void plait_i_connector_no_more(struct plait_connector *c,
 
 int plait_connector_connect(struct plait_connector *c)
 {
-	if (c == NULL || c->reactor == NULL)
+	if (c == NULL)
+		return -ENOMEM;
+	if (c->reactor == NULL)
 		return -ESHUTDOWN;
 	loop_check(c->reactor, "plait_connector_connect()");
 	if (loop_is_forked(c->reactor))
@@ -537,7 +540,9 @@ int plait_connector_connect(struct plait_connector *c)
 
 int plait_connector_stop_connecting(struct plait_connector *c)
 {
-	if (c == NULL || c->state != PLAIT_CONNECTOR_CONNECTING)
+	if (c == NULL)
+		return -ENOMEM;
+	if (c->state != PLAIT_CONNECTOR_CONNECTING)
 		return -ENOTCONN;
 	loop_check(c->reactor, "plait_connector_stop_connecting()");
 	if (loop_is_forked(c->reactor))

@@ -105,7 +105,7 @@ static const struct loop_member_ops port_member_ops = {
 
 int plait_i_port_check(struct plait_reactor *r, const char *function)
 {
-	loop_check(r, function);
+	loop_check_given(r, function, NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	return plait_i_loop_is_closing(r) ? -ESHUTDOWN : 0;
@@ -125,7 +125,10 @@ void plait_i_port_open(struct plait_port *p, struct plait_reactor *r)
 
 void plait_port_host(const struct plait_port *p, struct plait_address *ret)
 {
-	plait_i_address_get(&p->address, ret);
+	if (p != NULL)
+		plait_i_address_get(&p->address, ret);
+	else
+		*ret = (struct plait_address){ .family = 0 };
 }
 
 static void port_set_paused(struct plait_port *p, bool changes, bool on)
@@ -137,12 +140,16 @@ static void port_set_paused(struct plait_port *p, bool changes, bool on)
 
 void plait_port_pause_accepting(struct plait_port *p)
 {
+	if (p == NULL)
+		return;
 	loop_check(p->reactor, "plait_port_pause_accepting()");
 	port_set_paused(p, p->pauses++ == 0, true);
 }
 
 void plait_port_resume_accepting(struct plait_port *p)
 {
+	if (p == NULL)
+		return;
 	loop_check(p->reactor, "plait_port_resume_accepting()");
 	if (p->pauses == 0)
 		plait_die("plait_port_resume_accepting",
@@ -166,7 +173,7 @@ static void port_release(struct plait_port **pp)
 
 void plait_port_free(struct plait_port **pp)
 {
-	if (*pp == NULL)
+	if (pp == NULL || *pp == NULL)
 		return;
 	loop_check((*pp)->reactor, "plait_port_free()");
 	port_release(pp);
@@ -175,7 +182,7 @@ void plait_port_free(struct plait_port **pp)
 struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 						 const char *where)
 {
-	struct plait_port *p = *pp;
+	struct plait_port *p = pp != NULL ? *pp : NULL;
 	struct plait_deferred *d;
 
 	if (p != NULL)
@@ -203,7 +210,7 @@ static plait_value port_cancel_drain(struct plait_deferred *d, void *arg)
 struct plait_deferred *plait_port_drain(struct plait_port **pp,
 					const char *where)
 {
-	struct plait_port *p = *pp;
+	struct plait_port *p = pp != NULL ? *pp : NULL;
 	struct plait_deferred *d;
 
 	if (p == NULL || !p->open || p->ops->drain == NULL ||
@@ -231,6 +238,8 @@ int plait_port_str(const struct plait_port *p, char *buf, size_t size)
 {
 	char where[PORT_WHERE_SIZE];
 
+	if (p == NULL)
+		return snprintf(buf, size, "no port");
 	plait_i_port_where(p, where, sizeof(where));
 	return snprintf(buf, size, "port on %s, %s", where,
 			!p->open	? "closed"

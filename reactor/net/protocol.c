@@ -60,11 +60,11 @@ OUT_OF_LINE void plait_i_protocol_done(struct plait_protocol *p)
 
 void plait_protocol_free(struct plait_protocol **pp)
 {
-	struct plait_protocol *p = *pp;
+	struct plait_protocol *p = pp != NULL ? *pp : NULL;
 
-	*pp = NULL;
 	if (p == NULL)
 		return;
+	*pp = NULL;
 	plait_i_protocol_done(p);
 	free(p);
 }

@@ -115,8 +115,11 @@ struct transport_extra *plait_i_transport_extra(struct transport *t)
 
 void plait_transport_lose_connection(struct plait_transport *base)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_lose_connection()");
 	if (t->disconnecting)
 		return;
@@ -224,9 +227,12 @@ void plait_i_transport_give_up(struct transport *t)
 
 void plait_transport_abort_connection(struct plait_transport *base)
 {
-	const struct transport *t = transport_of(base);
+	const struct transport *t;
 	plait_value v;
 
+	if (base == NULL)
+		return;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_abort_connection()");
 	if (t->lost || t->aborted)
 		return;
@@ -236,8 +242,11 @@ void plait_transport_abort_connection(struct plait_transport *base)
 
 void plait_transport_lose_write_connection(struct plait_transport *base)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_lose_write_connection()");
 	if (!transport_may_write(t))
 		return;
@@ -257,26 +266,32 @@ static void transport_set_reading(struct transport *t, bool on)
 
 void plait_transport_pause_reading(struct plait_transport *t)
 {
+	if (t == NULL)
+		return;
 	loop_check(t->reactor, "plait_transport_pause_reading()");
 	transport_set_reading(transport_of(t), false);
 }
 
 void plait_transport_resume_reading(struct plait_transport *t)
 {
+	if (t == NULL)
+		return;
 	loop_check(t->reactor, "plait_transport_resume_reading()");
 	transport_set_reading(transport_of(t), true);
 }
 
 struct plait_transport *plait_transport_below(const struct plait_transport *t)
 {
-	struct transport *below = transport_below(transport_of(t));
+	struct transport *below =
+		t != NULL ? transport_below(transport_of(t)) : NULL;
 
 	return below != NULL ? &below->base : NULL;
 }
 
 struct plait_transport *plait_transport_above(const struct plait_transport *t)
 {
-	const struct transport_extra *extra = transport_of(t)->extra;
+	const struct transport_extra *extra =
+		t != NULL ? transport_of(t)->extra : NULL;
 
 	return extra != NULL && extra->above != NULL ? &extra->above->base
 						     : NULL;
@@ -295,7 +310,7 @@ size_t plait_transport_unsent(const struct plait_transport *t)
 	size_t bytes = 0;
 
 	/* The abort reaches the transports below only later in this turn. */
-	if (transport_of(t)->aborted)
+	if (t == NULL || transport_of(t)->aborted)
 		return 0;
 	for (; t != NULL; t = plait_transport_below(t))
 		bytes += plait_i_transport_own_unsent(transport_of(t));
@@ -304,8 +319,11 @@ size_t plait_transport_unsent(const struct plait_transport *t)
 
 bool plait_transport_peer_has_closed(const struct plait_transport *base)
 {
-	const struct transport *t = transport_of(base);
+	const struct transport *t;
 
+	if (base == NULL)
+		return false;
+	t = transport_of(base);
 	if (t->lost || t->eof || t->end_waits || t->why != NULL)
 		return true;
 	if (base->ops->peer_has_closed != NULL)
@@ -317,6 +335,8 @@ bool plait_transport_peer_has_closed(const struct plait_transport *base)
 /* In a forked child the connection counts as lost, so that receivers stop. */
 bool plait_transport_is_disconnecting(const struct plait_transport *t)
 {
+	if (t == NULL)
+		return false;
 	if (loop_is_forked(t->reactor))
 		return true;
 	for (; t != NULL; t = plait_transport_below(t)) {
@@ -330,6 +350,8 @@ int plait_transport_host(struct plait_transport *t, struct plait_address *ret)
 {
 	struct plait_transport *below = plait_transport_below(t);
 
+	if (t == NULL)
+		return -ENOMEM;
 	if (t->ops->host != NULL)
 		return t->ops->host(t, ret);
 	return below != NULL ? plait_transport_host(below, ret) : -ENOTCONN;
@@ -339,6 +361,8 @@ int plait_transport_peer(struct plait_transport *t, struct plait_address *ret)
 {
 	struct plait_transport *below = plait_transport_below(t);
 
+	if (t == NULL)
+		return -ENOMEM;
 	if (t->ops->peer != NULL)
 		return t->ops->peer(t, ret);
 	return below != NULL ? plait_transport_peer(below, ret) : -ENOTCONN;
@@ -360,20 +384,27 @@ static int transport_set_option(struct plait_transport *t, int level,
 
 int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on)
 {
+	if (t == NULL)
+		return -ENOMEM;
 	loop_check(t->reactor, "plait_transport_set_tcp_no_delay()");
 	return transport_set_option(t, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on)
 {
+	if (t == NULL)
+		return -ENOMEM;
 	loop_check(t->reactor, "plait_transport_set_tcp_keep_alive()");
 	return transport_set_option(t, SOL_SOCKET, SO_KEEPALIVE, on);
 }
 
 struct plait_scope *plait_transport_scope(struct plait_transport *base)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL)
+		return NULL;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_scope()");
 	if (t->scope == NULL && !t->lost)
 		t->scope = (plait_scope_new)(base->reactor,
@@ -383,7 +414,7 @@ struct plait_scope *plait_transport_scope(struct plait_transport *base)
 
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t)
 {
-	return t->reactor;
+	return t != NULL ? t->reactor : NULL;
 }
 
 static const char *transport_state(const struct transport *t)
@@ -402,6 +433,8 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 	struct plait_address peer = { .family = 0 };
 	char name[PLAIT_ADDRESS_SIZE];
 
+	if (t == NULL)
+		return snprintf(buf, size, "no transport");
 	plait_transport_peer(t, &peer);
 	plait_address_str(&peer, name, sizeof(name));
 	return snprintf(buf, size, "%s to %s, %s, %zu bytes unsent%s",
@@ -463,8 +496,11 @@ static void producer_used(struct plait_producer *p, int change)
 int plait_transport_register_producer(struct plait_transport *base,
 				      struct plait_producer *p, bool streaming)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL || p == NULL)
+		return -ENOMEM;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_register_producer()");
 	if (t->producer != NULL)
 		return -EBUSY;
@@ -482,8 +518,11 @@ int plait_transport_register_producer(struct plait_transport *base,
 
 void plait_transport_unregister_producer(struct plait_transport *base)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_unregister_producer()");
 	loop_task_cancel(&t->producing);
 	if (t->producer == NULL)
@@ -520,7 +559,7 @@ static const struct plait_producer_ops as_producer_ops = {
 
 struct plait_producer *plait_transport_producer(struct plait_transport *t)
 {
-	return &transport_of(t)->as_producer;
+	return t != NULL ? &transport_of(t)->as_producer : NULL;
 }
 
 plait_value plait_then_lose_connection(plait_value *result, void *arg)

@@ -106,7 +106,7 @@ plait_transport_new(const struct plait_transport_ops *ops,
 	struct transport *t;
 	int err = 0;
 
-	loop_check(r, "plait_transport_new()");
+	loop_check_given(r, "plait_transport_new()", NULL);
 	plait_assert(ops->send != NULL || below != NULL);
 	plait_assert(below == NULL || below->reactor == r);
 	if (loop_is_forked(r)) {
@@ -139,7 +139,7 @@ void plait_transport_free(struct plait_transport **tp)
 	struct plait_reactor *r;
 	struct transport *t;
 
-	if (*tp == NULL)
+	if (tp == NULL || *tp == NULL)
 		return;
 	t = transport_begin_telling(*tp, "plait_transport_free()");
 	r = transport_reactor(t);
@@ -156,10 +156,14 @@ void plait_transport_free(struct plait_transport **tp)
 void plait_transport_made(struct plait_transport *base,
 			  struct plait_protocol *p)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_made()");
+	struct transport *t;
 	struct plait_address peer = { .family = 0 };
 
+	if (base == NULL) {
+		plait_protocol_free(&p);
+		return;
+	}
+	t = transport_begin_telling(base, "plait_transport_made()");
 	if (transport_is_made(t) || t->lost)
 		plait_die("plait_transport_made", "it was made before");
 	if (p == NULL || p->transport != NULL)
@@ -183,9 +187,11 @@ void plait_transport_made(struct plait_transport *base,
 void plait_transport_received(struct plait_transport *base, const void *data,
 			      size_t len)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_received()");
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_received()");
 	if (len > 0)
 		plait_i_transport_received(t, data, len);
 	transport_end_telling(t);
@@ -193,27 +199,33 @@ void plait_transport_received(struct plait_transport *base, const void *data,
 
 void plait_transport_read_lost(struct plait_transport *base)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_read_lost()");
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_read_lost()");
 	plait_i_transport_read_lost(t);
 	transport_end_telling(t);
 }
 
 void plait_transport_write_lost(struct plait_transport *base)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_write_lost()");
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_write_lost()");
 	plait_i_transport_write_lost(t);
 	transport_end_telling(t);
 }
 
 void plait_transport_writable(struct plait_transport *base)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_writable()");
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_writable()");
 	transport_writable(t);
 	transport_end_telling(t);
 }
@@ -221,26 +233,33 @@ void plait_transport_writable(struct plait_transport *base)
 void plait_transport_broken(struct plait_transport *base,
 			    const struct plait_failure *why)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_broken()");
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_broken()");
 	if (!t->lost && !t->over)
-		plait_i_transport_broken(t, plait_failure_ref(why));
+		plait_i_transport_broken(t,
+					 plait_failure_ref(failure_given(why)));
 	transport_end_telling(t);
 }
 
 void plait_transport_lost(struct plait_transport *base,
 			  const struct plait_failure *why)
 {
-	struct transport *t =
-		transport_begin_telling(base, "plait_transport_lost()");
+	struct transport *t;
 
-	plait_i_transport_over(t, why);
+	if (base == NULL)
+		return;
+	t = transport_begin_telling(base, "plait_transport_lost()");
+	plait_i_transport_over(t, failure_given(why));
 	transport_end_telling(t);
 }
 
 void plait_transport_gone(struct plait_transport *base)
 {
+	if (base == NULL)
+		return;
 	loop_check(base->reactor, "plait_transport_gone()");
 	plait_i_transport_gone(transport_of(base));
 }

@@ -184,6 +184,8 @@ void plait_transport_write_sequence(struct plait_transport *t,
 {
 	size_t len = 0;
 
+	if (t == NULL)
+		return;
 	loop_check(t->reactor, "plait_transport_write_sequence()");
 	for (int i = 0; i < n; i++) {
 		/* More than can be counted is more than any limit. */
@@ -201,6 +203,8 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)data,
 			       .iov_len = len };
 
+	if (t == NULL)
+		return;
 	loop_check(t->reactor, "plait_transport_write()");
 	unsent_write_pieces(transport_of(t), &piece, 1, len);
 }
@@ -208,11 +212,18 @@ void plait_transport_write(struct plait_transport *t, const void *data,
 void plait_transport_write_buf(struct plait_transport *base,
 			       struct plait_buf *buf)
 {
-	struct transport *t = transport_of(base);
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_write_buf()");
-	if (plait_buf_size(buf) > 0 && transport_may_write(t) &&
-	    unsent_may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
+	if (buf == NULL) {
+		if (transport_may_write(t))
+			plait_i_transport_abort(base,
+						&plait_i_failure_no_memory);
+	} else if (plait_buf_size(buf) > 0 && transport_may_write(t) &&
+		   unsent_may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
 		t->asked = false;
 		unsent_queued(t, plait_i_output_add_buf(&t->output,
 							base->reactor, buf));
@@ -248,6 +259,8 @@ void plait_transport_printf(struct plait_transport *t, const char *fmt, ...)
 	va_list ap;
 	int len;
 
+	if (t == NULL)
+		return;
 	loop_check(t->reactor, "plait_transport_printf()");
 	if (!transport_may_write(transport_of(t)))
 		return;
@@ -276,7 +289,7 @@ plait_value plait_then_write(plait_value *result, void *arg)
 		plait_transport_write_buf(
 			t, (plait_value_buf)(result, "plait_then_write()"));
 	}
-	return PLAIT_NONE;
+	return t != NULL ? PLAIT_NONE : plait_no_memory();
 }
 
 /* ---- sending ---------------------------------------------------------- */

@@ -85,7 +85,7 @@ double plait_backoff_next(struct plait_backoff *b, struct plait_reactor *r)
 {
 	double last;
 
-	loop_check(r, "plait_backoff_next()");
+	loop_check_given(r, "plait_backoff_next()", NULL);
 	last = b->delay > 0 ? b->delay : positive_or(b->initial_delay, 1);
 	b->delay =
 		smaller_delay(last * positive_or(b->factor, 2.7182818284590451),

@@ -245,10 +245,11 @@ static void cooperator_forget_reactor_later(struct plait_cooperator *c)
 struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
 					      double slice)
 {
-	int64_t nanoseconds = plait_i_clock_delay(slice);
+	int64_t nanoseconds;
 	struct plait_cooperator *c;
 
-	loop_check(r, "plait_cooperator_new()");
+	loop_check_given(r, "plait_cooperator_new()", NULL);
+	nanoseconds = plait_i_clock_delay(slice);
 	c = malloc(sizeof(*c));
 	if (c == NULL)
 		return NULL;
@@ -303,7 +304,7 @@ static void stop_cooperator(struct plait_cooperator *c)
 
 void plait_cooperator_stop(struct plait_cooperator *c)
 {
-	if (c->stopped)
+	if (c == NULL || c->stopped)
 		return;
 	if (c->reactor != NULL)
 		loop_check(c->reactor, "plait_cooperator_stop()");
@@ -357,11 +358,11 @@ static void refuse_task(struct plait_coiterator *t)
 
 void plait_cooperator_free(struct plait_cooperator **cp)
 {
-	struct plait_cooperator *c = *cp;
+	struct plait_cooperator *c = cp != NULL ? *cp : NULL;
 
-	*cp = NULL;
 	if (c == NULL)
 		return;
+	*cp = NULL;
 	plait_cooperator_stop(c);
 	cooperator_unref(c);
 }
@@ -372,8 +373,13 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 					 plait_coiterator_step *step_fn,
 					 void *arg)
 {
-	struct plait_coiterator *t = malloc(sizeof(*t));
+	struct plait_coiterator *t;
 
+	if (c == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	t = malloc(sizeof(*t));
 	if (t == NULL)
 		return NULL;
 	*t = (struct plait_coiterator){ .cooperator = c,
@@ -394,6 +400,8 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
 struct plait_deferred *plait_coiterator_when_done(struct plait_coiterator *t,
 						  const char *where)
 {
+	if (t == NULL)
+		return (plait_failed)(plait_no_memory(), where);
 	if (!t->ended)
 		return plait_i_waiters_add(&t->waiters, where);
 	t->told = true;
@@ -402,6 +410,8 @@ struct plait_deferred *plait_coiterator_when_done(struct plait_coiterator *t,
 
 int plait_coiterator_pause(struct plait_coiterator *t)
 {
+	if (t == NULL)
+		return -ENOMEM;
 	if (t->ended)
 		return -EALREADY;
 	t->pauses++;
@@ -411,6 +421,8 @@ int plait_coiterator_pause(struct plait_coiterator *t)
 
 int plait_coiterator_resume(struct plait_coiterator *t)
 {
+	if (t == NULL)
+		return -ENOMEM;
 	if (t->ended)
 		return -EALREADY;
 	if (t->pauses == 0)
@@ -423,6 +435,8 @@ int plait_coiterator_resume(struct plait_coiterator *t)
 
 int plait_coiterator_stop(struct plait_coiterator *t)
 {
+	if (t == NULL)
+		return -ENOMEM;
 	if (t->ended)
 		return -EALREADY;
 	stop_task(t, plait_fail(&plait_error_task_stopped,
@@ -432,11 +446,11 @@ int plait_coiterator_stop(struct plait_coiterator *t)
 
 void plait_coiterator_free(struct plait_coiterator **tp)
 {
-	struct plait_coiterator *t = *tp;
+	struct plait_coiterator *t = tp != NULL ? *tp : NULL;
 
-	*tp = NULL;
 	if (t == NULL)
 		return;
+	*tp = NULL;
 	t->refs++;
 	plait_coiterator_stop(t);
 	unref_task(t);

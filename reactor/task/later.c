@@ -115,12 +115,18 @@ static plait_value end_timeout(plait_value *result, void *arg)
 	return later_convert(&t, result);
 }
 
-struct plait_deferred *plait_deferred_add_timeout_with(
-	struct plait_deferred *d, struct plait_reactor *r, double seconds,
-	plait_on_timeout_cancel *on_cancel, void *arg, const char *where)
+static struct plait_deferred *
+later_add_timeout(const char *function, struct plait_deferred *d,
+		  struct plait_reactor *r, double seconds,
+		  plait_on_timeout_cancel *on_cancel, void *arg,
+		  const char *where)
 {
-	struct timeout *t = malloc(sizeof(*t));
+	struct timeout *t;
 
+	loop_check_given(r, function, where);
+	if (d == NULL)
+		return &plait_i_deferred_no_memory;
+	t = malloc(sizeof(*t));
 	if (t == NULL) {
 		(plait_deferred_cancel_because)(d, "no memory for its timeout",
 						where);
@@ -136,13 +142,21 @@ struct plait_deferred *plait_deferred_add_timeout_with(
 	return plait_i_deferred_add_guarded(d, end_timeout, t, drop_timeout);
 }
 
+struct plait_deferred *plait_deferred_add_timeout_with(
+	struct plait_deferred *d, struct plait_reactor *r, double seconds,
+	plait_on_timeout_cancel *on_cancel, void *arg, const char *where)
+{
+	return later_add_timeout("plait_deferred_add_timeout_with()", d, r,
+				 seconds, on_cancel, arg, where);
+}
+
 struct plait_deferred *plait_deferred_add_timeout(struct plait_deferred *d,
 						  struct plait_reactor *r,
 						  double seconds,
 						  const char *where)
 {
-	return plait_deferred_add_timeout_with(d, r, seconds, NULL, NULL,
-					       where);
+	return later_add_timeout("plait_deferred_add_timeout()", d, r, seconds,
+				 NULL, NULL, where);
 }
 
 /* ---- later ---------------------------------------------------------- */
@@ -210,6 +224,7 @@ struct plait_deferred *plait_defer_later(struct plait_reactor *r,
 	struct later *l;
 	struct plait_deferred *d;
 
+	loop_check_null(r, "plait_defer_later()", where);
 	if (plait_i_loop_refuses(r))
 		return (plait_failed)(later_reactor_freed(where), where);
 	l = malloc(sizeof(*l));

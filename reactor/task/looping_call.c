@@ -58,7 +58,7 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
 {
 	struct plait_looping_call *l;
 
-	loop_check(r, "plait_looping_call_new()");
+	loop_check_given(r, "plait_looping_call_new()", NULL);
 	l = malloc(sizeof(*l));
 	if (l == NULL)
 		return NULL;
@@ -297,6 +297,8 @@ struct plait_deferred *plait_looping_call_start(struct plait_looping_call *l,
 	struct plait_deferred *d;
 
 	plait_assert(interval >= 0);
+	if (l == NULL)
+		return (plait_failed)(plait_no_memory(), where);
 	if (l->promise != NULL || l->calling || l->freed)
 		plait_die(where, "starts a looping call that has not ended");
 	if (l->reactor == NULL)
@@ -325,7 +327,7 @@ struct plait_deferred *plait_looping_call_start(struct plait_looping_call *l,
 
 void plait_looping_call_stop(struct plait_looping_call *l)
 {
-	if (!l->running)
+	if (l == NULL || !l->running)
 		return;
 	if (l->calling || l->begun != NULL)
 		looping_halt(l);
@@ -335,7 +337,7 @@ void plait_looping_call_stop(struct plait_looping_call *l)
 
 void plait_looping_call_reset(struct plait_looping_call *l)
 {
-	if (!l->running)
+	if (l == NULL || !l->running)
 		return;
 	begin_grid(l);
 	if (plait_timer_is_running(&l->timer))
@@ -344,16 +346,16 @@ void plait_looping_call_reset(struct plait_looping_call *l)
 
 bool plait_looping_call_is_running(const struct plait_looping_call *l)
 {
-	return l->running;
+	return l != NULL && l->running;
 }
 
 void plait_looping_call_free(struct plait_looping_call **lp)
 {
-	struct plait_looping_call *l = *lp;
+	struct plait_looping_call *l = lp != NULL ? *lp : NULL;
 
-	*lp = NULL;
 	if (l == NULL)
 		return;
+	*lp = NULL;
 	if (l->reactor != NULL)
 		loop_check(l->reactor, "plait_looping_call_free()");
 	l->freed = true;

@@ -175,7 +175,7 @@ struct plait_deferred *plait_retry(struct plait_reactor *r, plait_operation *fn,
 	struct plait_promise *p;
 	struct retry *t;
 
-	loop_check(r, "plait_retry()");
+	loop_check_given(r, "plait_retry()", where);
 	if (options == NULL)
 		options = &defaults;
 	if (RESERVED_IN_USE(&options->backoff) || RESERVED_IN_USE(options))

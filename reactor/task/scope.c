@@ -380,6 +380,8 @@ void plait_i_scope_abandon(struct plait_scope **sp)
 
 void plait_scope_free(struct plait_scope **sp, const char *where)
 {
+	if (sp == NULL || *sp == NULL)
+		return;
 	scope_check_owner(*sp, where);
 	plait_i_scope_end(sp, where);
 }
@@ -387,7 +389,7 @@ void plait_scope_free(struct plait_scope **sp, const char *where)
 struct plait_deferred *plait_scope_close(struct plait_scope **sp,
 					 const char *where)
 {
-	struct plait_scope *s = *sp;
+	struct plait_scope *s = sp != NULL ? *sp : NULL;
 	struct plait_deferred *d;
 
 	if (s == NULL)
@@ -413,6 +415,8 @@ int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 		      plait_func *cancel, void *arg)
 {
 	plait_assert(cancel != NULL && e->scope == NULL);
+	if (s == NULL)
+		return -ENOMEM;
 	scope_check_owner(s, "plait_scope_enter()");
 	if (plait_scope_is_cancelled(s))
 		return -ECANCELED;
@@ -530,6 +534,8 @@ struct plait_deferred *plait_scope_start(struct plait_scope *s,
 {
 	struct started *st;
 
+	if (d == NULL)
+		return &plait_i_deferred_no_memory;
 	scope_check_owner(s, "plait_scope_start()");
 	st = started_new(s, d);
 	if (st != NULL)
@@ -562,9 +568,11 @@ static plait_value settle_owned(plait_value *result, void *arg)
 
 void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp)
 {
-	struct plait_deferred *d = *dp;
+	struct plait_deferred *d = dp != NULL ? *dp : NULL;
 	struct started *st;
 
+	if (d == NULL)
+		return;
 	*dp = NULL;
 	scope_check_owner(s, "plait_scope_own()");
 	plait_i_deferred_take(d, "plait_scope_own()");

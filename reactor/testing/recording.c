@@ -13,6 +13,7 @@
 
 #include <plait/testing.h>
 
+#include "lib/failure.h"
 #include "reactor/net/errors.h"
 #include "reactor/net/protocol.h"
 #include "reactor/testing/recording.h"
@@ -331,8 +332,11 @@ bool plait_i_recording_carry(struct plait_transport *from,
 
 struct plait_protocol *plait_testing_protocol(struct plait_transport *t)
 {
-	struct recording *s = recording_of(t, __func__);
+	struct recording *s;
 
+	if (t == NULL)
+		return NULL;
+	s = recording_of(t, __func__);
 	return transport_top(transport_of_recording(s))->base.protocol;
 }
 
@@ -352,9 +356,13 @@ static void recording_leave(struct recording *s)
 void plait_testing_deliver(struct plait_transport *base, const void *data,
 			   size_t len)
 {
-	struct recording *s = recording_of(base, __func__);
-	struct transport *t = transport_of(base);
+	struct recording *s;
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	s = recording_of(base, __func__);
+	t = transport_of(base);
 	if (s->eof || t->why != NULL || transport_is_closing(t))
 		return;
 	recording_enter(s);
@@ -367,8 +375,11 @@ void plait_testing_deliver(struct plait_transport *base, const void *data,
 
 void plait_testing_deliver_eof(struct plait_transport *base)
 {
-	struct recording *s = recording_of(base, __func__);
+	struct recording *s;
 
+	if (base == NULL)
+		return;
+	s = recording_of(base, __func__);
 	if (s->eof || transport_is_closing(transport_of(base)))
 		return;
 	recording_enter(s);
@@ -390,9 +401,14 @@ static bool recording_must_wait(const struct recording *s)
 void plait_testing_lose(struct plait_transport *base,
 			const struct plait_failure *why)
 {
-	struct recording *s = recording_of(base, __func__);
-	struct transport *t = recording_enter(s);
+	struct recording *s;
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	s = recording_of(base, __func__);
+	t = recording_enter(s);
+	why = failure_given(why);
 	if (!recording_must_wait(s))
 		plait_i_transport_over(t, why);
 	else if (t->why == NULL && !t->lost)
@@ -402,22 +418,29 @@ void plait_testing_lose(struct plait_transport *base,
 
 const struct plait_buf *plait_testing_written(struct plait_transport *t)
 {
-	return recording_flushed(recording_of(t, __func__))->written;
+	return t != NULL ? recording_flushed(recording_of(t, __func__))->written
+			 : NULL;
 }
 
 void plait_testing_clear(struct plait_transport *t)
 {
-	struct plait_buf *b =
-		recording_flushed(recording_of(t, __func__))->written;
+	struct plait_buf *b;
 
+	if (t == NULL)
+		return;
+	b = recording_flushed(recording_of(t, __func__))->written;
 	plait_buf_consume(b, plait_buf_size(b));
 }
 
 void plait_testing_set_window(struct plait_transport *base, size_t bytes)
 {
-	struct recording *s = recording_flushed(recording_of(base, __func__));
-	struct transport *t = recording_enter(s);
+	struct recording *s;
+	struct transport *t;
 
+	if (base == NULL)
+		return;
+	s = recording_flushed(recording_of(base, __func__));
+	t = recording_enter(s);
 	s->window = bytes;
 	if (bytes > 0)
 		transport_writable(t);
@@ -426,16 +449,18 @@ void plait_testing_set_window(struct plait_transport *base, size_t bytes)
 
 bool plait_testing_is_connected(struct plait_transport *t)
 {
-	return !transport_of_recording(recording_of(t, __func__))->lost;
+	return t != NULL &&
+	       !transport_of_recording(recording_of(t, __func__))->lost;
 }
 
 bool plait_testing_is_aborted(struct plait_transport *t)
 {
-	return transport_of_recording(recording_of(t, __func__))->aborted;
+	return t != NULL &&
+	       transport_of_recording(recording_of(t, __func__))->aborted;
 }
 
 bool plait_testing_is_paused(struct plait_transport *t)
 {
-	return transport_of_recording(recording_of(t, __func__))
-		->reading_paused;
+	return t != NULL && transport_of_recording(recording_of(t, __func__))
+				    ->reading_paused;
 }

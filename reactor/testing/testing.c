@@ -11,6 +11,7 @@
 
 #include <plait/testing.h>
 
+#include "lib/failure.h"
 #include "reactor/kernel/kernel.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"
@@ -24,6 +25,7 @@ enum { FREE_PORT = 49152 };
 static void testing_check_reactor(const struct plait_reactor *r,
 				  const char *function)
 {
+	loop_check_null(r, function, NULL);
 	if (!loop_is_virtual(r))
 		plait_die(function, "the %s reactor is not a testing one",
 			  plait_reactor_backend(r));
@@ -167,9 +169,12 @@ static struct plait_transport *testing_port_admit(struct acceptor *a)
 struct plait_transport *plait_testing_accept(struct plait_port *p)
 {
 	struct acceptor *a = plait_self(p, struct acceptor);
-	struct plait_reactor *r = p->reactor;
+	struct plait_reactor *r;
 	struct plait_transport *t = NULL;
 
+	if (p == NULL)
+		return NULL;
+	r = p->reactor;
 	testing_check_reactor(r, __func__);
 	if (!port_is_accepting(p))
 		return NULL;
@@ -249,6 +254,8 @@ struct plait_connector *plait_testing_connector(struct plait_reactor *r)
 static struct attempt *testing_trying(const struct plait_connector *c,
 				      const char *function)
 {
+	if (c == NULL)
+		return NULL;
 	if (c->attempts.ops != &testing_attempt_ops)
 		plait_die(function, "the connector is not one of a testing "
 				    "reactor");
@@ -258,10 +265,11 @@ static struct attempt *testing_trying(const struct plait_connector *c,
 struct plait_transport *plait_testing_complete(struct plait_connector *c)
 {
 	struct attempt *a = testing_trying(c, __func__);
-	struct plait_reactor *r = c->reactor;
+	struct plait_reactor *r;
 
 	if (a == NULL)
 		return NULL;
+	r = c->reactor;
 	plait_i_loop_enter(r);
 	plait_i_attempt_connected(a);
 	plait_i_loop_leave(r);
@@ -272,12 +280,13 @@ void plait_testing_refuse(struct plait_connector *c,
 			  const struct plait_failure *why)
 {
 	struct attempt *a = testing_trying(c, __func__);
-	struct plait_reactor *r = c->reactor;
+	struct plait_reactor *r;
 
 	if (a == NULL)
 		return;
+	r = c->reactor;
 	plait_i_loop_enter(r);
-	plait_i_attempt_failed(a, plait_failure_ref(why));
+	plait_i_attempt_failed(a, plait_failure_ref(failure_given(why)));
 	plait_i_loop_leave(r);
 }
 
@@ -291,6 +300,8 @@ void plait_testing_pump(struct plait_transport *a, struct plait_transport *b)
 {
 	bool going;
 
+	if (a == NULL || b == NULL)
+		return;
 	/* These two stay; transports above them are freed when they are lost.
 	 */
 	a = &transport_bottom(transport_of(a))->base;
