@@ -116,6 +116,11 @@ void plait_buf_unref(struct plait_buf **bp)
 	free(b);
 }
 
+void plait_buf_cleanup(struct plait_buf **bp)
+{
+	plait_buf_unref(bp);
+}
+
 /*
  * Returns twice the needed size.  While nothing was consumed, more than the
  * maximum would be useless.  needed is at most half of SIZE_MAX.

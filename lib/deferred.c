@@ -912,6 +912,11 @@ void plait_promise_drop(struct plait_promise **pp, const char *where)
 	}
 }
 
+void plait_promise_cleanup(struct plait_promise **pp)
+{
+	plait_promise_drop(pp, "plait_promise_cleanup()");
+}
+
 void plait_i_deferred_abandon(struct plait_promise **pp)
 {
 	struct plait_deferred *d = deferred_of(*pp);
@@ -1420,6 +1425,11 @@ void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where)
 void plait_deferred_free(struct plait_deferred **dp, const char *where)
 {
 	plait_i_deferred_free_for(NULL, dp, where);
+}
+
+void plait_deferred_cleanup(struct plait_deferred **dp)
+{
+	plait_deferred_free(dp, "plait_deferred_cleanup()");
 }
 
 void plait_deferred_detach(struct plait_deferred **dp)

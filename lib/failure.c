@@ -354,6 +354,11 @@ void plait_failure_unref(const struct plait_failure **fp)
 	failure_bury();
 }
 
+void plait_failure_cleanup(const struct plait_failure **fp)
+{
+	plait_failure_unref(fp);
+}
+
 bool plait_failure_check(const struct plait_failure *f,
 			 const struct plait_error *kind)
 {

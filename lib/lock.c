@@ -82,6 +82,11 @@ void plait_semaphore_free(struct plait_semaphore **sp)
 	lock_unref(s);
 }
 
+void plait_semaphore_cleanup(struct plait_semaphore **sp)
+{
+	plait_semaphore_free(sp);
+}
+
 struct plait_deferred *plait_semaphore_acquire(struct plait_semaphore *s,
 					       const char *where)
 {
@@ -200,6 +205,11 @@ void plait_lock_free(struct plait_lock **lp)
 		return;
 	*lp = NULL;
 	plait_semaphore_free(&s);
+}
+
+void plait_lock_cleanup(struct plait_lock **lp)
+{
+	plait_lock_free(lp);
 }
 
 struct plait_deferred *plait_lock_acquire(struct plait_lock *l,

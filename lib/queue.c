@@ -92,6 +92,11 @@ void plait_queue_free(struct plait_queue **qp)
 	queue_unref(q);
 }
 
+void plait_queue_cleanup(struct plait_queue **qp)
+{
+	plait_queue_free(qp);
+}
+
 /* As far as the outside sees: those that will not meet. */
 size_t plait_queue_size(const struct plait_queue *q)
 {

@@ -207,3 +207,8 @@ void plait_shared_free(struct plait_shared **sp)
 	shared_give_up(s);
 	shared_unref(s);
 }
+
+void plait_shared_cleanup(struct plait_shared **sp)
+{
+	plait_shared_free(sp);
+}

@@ -52,6 +52,11 @@ OUT_OF_LINE void plait_value_free(plait_value *slot)
 	exception_barrier();
 }
 
+void plait_value_cleanup(plait_value *slot)
+{
+	plait_value_free(slot);
+}
+
 OUT_OF_LINE plait_value plait_value_ref(const plait_value *v, const char *where)
 {
 	void *ptr;

@@ -648,6 +648,29 @@ TEST(functions_for_tables_take_a_connector_and_a_port_that_is_null, PURE)
 		plait_wrapping_factory_port_closed(w, NULL));
 }
 
+TEST(what_cleans_up_takes_null, PURE)
+{
+	struct plait_protocol *none = NULL;
+
+	ENDED(plait_deferred_cleanup, dp, struct plait_deferred);
+	ENDED(plait_buf_cleanup, bp, struct plait_buf);
+	ENDED(plait_failure_cleanup, fp, const struct plait_failure);
+	ENDED(plait_promise_cleanup, pp, struct plait_promise);
+	ENDED(plait_lock_cleanup, lp, struct plait_lock);
+	ENDED(plait_semaphore_cleanup, sp, struct plait_semaphore);
+	ENDED(plait_queue_cleanup, qp, struct plait_queue);
+	ENDED(plait_shared_cleanup, sp, struct plait_shared);
+	ENDED(plait_reactor_cleanup, rp, struct plait_reactor);
+	ENDED(plait_looping_call_cleanup, lp, struct plait_looping_call);
+	ENDED(plait_cooperator_cleanup, cp, struct plait_cooperator);
+	ENDED(plait_coiterator_cleanup, tp, struct plait_coiterator);
+	ENDED(plait_scope_cleanup, sp, struct plait_scope);
+	ENDED(plait_port_cleanup, pp, struct plait_port);
+	ENDED(plait_connector_cleanup, cp, struct plait_connector);
+	ENDED(plait_transport_cleanup, tp, struct plait_transport);
+	plait_protocol_cleanup(&none);
+}
+
 /* ---- a reactor ------------------------------------------------------------
  */
 

@@ -45,6 +45,8 @@ struct plait_buf *plait_buf_copy(const void *data, size_t len);
  */
 struct plait_buf *plait_buf_ref(struct plait_buf *b);
 void plait_buf_unref(struct plait_buf **bp);
+/* The same, for __attribute__((cleanup)). */
+void plait_buf_cleanup(struct plait_buf **bp);
 
 /*
  * Copies bytes to the end.  Returns 0; -EMSGSIZE if the buffer would exceed its

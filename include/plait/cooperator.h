@@ -44,6 +44,8 @@ struct plait_cooperator *plait_cooperator_new(struct plait_reactor *r,
  * does nothing; *cp is NULL afterwards.
  */
 void plait_cooperator_free(struct plait_cooperator **cp);
+/* The same, for __attribute__((cleanup)). */
+void plait_cooperator_cleanup(struct plait_cooperator **cp);
 
 /*
  * Ends every task with SchedulerStopped, and also each task that is begun
@@ -66,6 +68,8 @@ struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
  * *tp is NULL afterwards.
  */
 void plait_coiterator_free(struct plait_coiterator **tp);
+/* The same, for __attribute__((cleanup)). */
+void plait_coiterator_cleanup(struct plait_coiterator **tp);
 
 /*
  * Gives a deferred that fires with none when the task has done its last step,

@@ -91,6 +91,8 @@ int plait_fire(struct plait_promise **pp, plait_value v, const char *where);
  */
 void plait_promise_drop(struct plait_promise **pp, const char *where);
 #define plait_promise_drop(...) (plait_promise_drop)(__VA_ARGS__, PLAIT_HERE)
+/* The same, for __attribute__((cleanup)). */
+void plait_promise_cleanup(struct plait_promise **pp);
 
 /*
  * Returns true if nobody wants the result any more, so that the work for it may
@@ -163,6 +165,8 @@ void plait_deferred_cancel_because(struct plait_deferred *d, const char *reason,
  */
 void plait_deferred_free(struct plait_deferred **dp, const char *where);
 #define plait_deferred_free(...) (plait_deferred_free)(__VA_ARGS__, PLAIT_HERE)
+/* The same, for __attribute__((cleanup)). */
+void plait_deferred_cleanup(struct plait_deferred **dp);
 
 /*
  * Ends the waiting end, but lets the operation and the callbacks go on.  If the

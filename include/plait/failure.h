@@ -124,6 +124,8 @@ const struct plait_failure *plait_failure_ref(const struct plait_failure *f);
 
 /* Ends the reference *fp; *fp is NULL afterwards.  NULL does nothing. */
 void plait_failure_unref(const struct plait_failure **fp);
+/* The same, for __attribute__((cleanup)). */
+void plait_failure_cleanup(const struct plait_failure **fp);
 
 /* Returns true if f is of this kind or of a kind that descends from it. */
 bool plait_failure_check(const struct plait_failure *f,

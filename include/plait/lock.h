@@ -28,7 +28,11 @@ struct plait_semaphore *plait_semaphore_new(size_t tokens);
  * NULL does nothing; *lp is NULL afterwards.
  */
 void plait_lock_free(struct plait_lock **lp);
+/* The same, for __attribute__((cleanup)). */
+void plait_lock_cleanup(struct plait_lock **lp);
 void plait_semaphore_free(struct plait_semaphore **sp);
+/* The same, for __attribute__((cleanup)). */
+void plait_semaphore_cleanup(struct plait_semaphore **sp);
 
 /*
  * Gives a deferred that fires with none when a token is the caller's: at once

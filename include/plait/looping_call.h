@@ -38,6 +38,8 @@ struct plait_looping_call *plait_looping_call_new(struct plait_reactor *r,
  * does nothing; *lp is NULL afterwards.
  */
 void plait_looping_call_free(struct plait_looping_call **lp);
+/* The same, for __attribute__((cleanup)). */
+void plait_looping_call_cleanup(struct plait_looping_call **lp);
 
 /*
  * Starts the loop.  If now is true, calls the function before this returns.

@@ -175,6 +175,8 @@ struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops);
  * nothing if *pp is NULL.
  */
 void plait_protocol_free(struct plait_protocol **pp);
+/* The same, for __attribute__((cleanup)). */
+void plait_protocol_cleanup(struct plait_protocol **pp);
 
 #ifdef __cplusplus
 }

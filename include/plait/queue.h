@@ -27,6 +27,8 @@ struct plait_queue *plait_queue_new(size_t size, size_t backlog);
  * is NULL afterwards.
  */
 void plait_queue_free(struct plait_queue **qp);
+/* The same, for __attribute__((cleanup)). */
+void plait_queue_cleanup(struct plait_queue **qp);
 
 /*
  * Puts v, which is taken in any case.  The first get that waits has it before

@@ -44,6 +44,8 @@ struct plait_reactor *plait_reactor_new(const char *name);
  * runs.
  */
 void plait_reactor_free(struct plait_reactor **rp);
+/* The same, for __attribute__((cleanup)). */
+void plait_reactor_cleanup(struct plait_reactor **rp);
 
 /*
  * plait_reactor_backend() returns the name of r's backend.

@@ -115,6 +115,8 @@ void plait_scope_shield(struct plait_scope *s, double seconds);
  */
 void plait_scope_free(struct plait_scope **sp, const char *where);
 #define plait_scope_free(...) (plait_scope_free)(__VA_ARGS__, PLAIT_HERE)
+/* The same, for __attribute__((cleanup)). */
+void plait_scope_cleanup(struct plait_scope **sp);
 struct plait_deferred *plait_scope_close(struct plait_scope **sp,
 					 const char *where) PLAIT_MUST_USE;
 #define plait_scope_close(...) (plait_scope_close)(__VA_ARGS__, PLAIT_HERE)

@@ -47,6 +47,8 @@ bool plait_shared_is_fired(const struct plait_shared *s);
  * does nothing; *sp is NULL afterwards.
  */
 void plait_shared_free(struct plait_shared **sp);
+/* The same, for __attribute__((cleanup)). */
+void plait_shared_cleanup(struct plait_shared **sp);
 
 #ifdef __cplusplus
 }

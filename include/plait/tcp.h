@@ -58,6 +58,8 @@ void plait_port_host(const struct plait_port *p, struct plait_address *ret);
  * that is due.  Cancelling it only ends the wait, with CancelledError.
  */
 void plait_port_free(struct plait_port **pp);
+/* The same, for __attribute__((cleanup)). */
+void plait_port_cleanup(struct plait_port **pp);
 struct plait_deferred *
 plait_port_stop_listening(struct plait_port **pp,
 			  const char *where) PLAIT_MUST_USE;
@@ -121,6 +123,8 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
  */
 struct plait_connector *plait_connector_ref(struct plait_connector *c);
 void plait_connector_unref(struct plait_connector **cp);
+/* The same, for __attribute__((cleanup)). */
+void plait_connector_cleanup(struct plait_connector **cp);
 
 /*
  * Connects again, to the same address.  Returns 0; -EISCONN if the connector

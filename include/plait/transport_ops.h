@@ -198,6 +198,8 @@ struct plait_transport *plait_transport_above(const struct plait_transport *t);
  * sets *tp to NULL.  Does nothing if *tp is NULL.
  */
 void plait_transport_free(struct plait_transport **tp);
+/* The same, for __attribute__((cleanup)). */
+void plait_transport_cleanup(struct plait_transport **tp);
 
 /*
  * The functions from here on call the protocol.  Call them in the loop or

@@ -116,6 +116,8 @@ static inline bool plait_value_is_none(const plait_value *v)
 
 /* Frees what the slot holds, by its type; the slot holds none afterwards. */
 void plait_value_free(plait_value *slot);
+/* The same, for __attribute__((cleanup)). */
+void plait_value_cleanup(plait_value *slot);
 
 /*
  * Gives a further reference to the value.  Aborts if the type has something to

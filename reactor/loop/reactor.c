@@ -337,6 +337,11 @@ void plait_reactor_free(struct plait_reactor **rp)
 	plait_i_trace_reactor_ends(number, false);
 }
 
+void plait_reactor_cleanup(struct plait_reactor **rp)
+{
+	plait_reactor_free(rp);
+}
+
 /* ---- turns --------------------------------------------------------------- */
 
 bool plait_reactor_is_running(const struct plait_reactor *r)

@@ -476,6 +476,11 @@ void plait_connector_unref(struct plait_connector **cp)
 	free(c);
 }
 
+void plait_connector_cleanup(struct plait_connector **cp)
+{
+	plait_connector_unref(cp);
+}
+
 /* True if an address that is found now is of use. */
 static bool connector_is_searching(const struct plait_connector *c)
 {

@@ -179,6 +179,11 @@ void plait_port_free(struct plait_port **pp)
 	port_release(pp);
 }
 
+void plait_port_cleanup(struct plait_port **pp)
+{
+	plait_port_free(pp);
+}
+
 struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 						 const char *where)
 {

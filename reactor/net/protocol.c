@@ -69,6 +69,11 @@ void plait_protocol_free(struct plait_protocol **pp)
 	free(p);
 }
 
+void plait_protocol_cleanup(struct plait_protocol **pp)
+{
+	plait_protocol_free(pp);
+}
+
 OUT_OF_LINE void plait_factory_start(struct plait_factory *f)
 {
 	if (f->users++ == 0 && f->ops != NULL && f->ops->start != NULL)

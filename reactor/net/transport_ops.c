@@ -153,6 +153,11 @@ void plait_transport_free(struct plait_transport **tp)
 	plait_i_loop_leave(r);
 }
 
+void plait_transport_cleanup(struct plait_transport **tp)
+{
+	plait_transport_free(tp);
+}
+
 void plait_transport_made(struct plait_transport *base,
 			  struct plait_protocol *p)
 {

@@ -367,6 +367,11 @@ void plait_cooperator_free(struct plait_cooperator **cp)
 	cooperator_unref(c);
 }
 
+void plait_cooperator_cleanup(struct plait_cooperator **cp)
+{
+	plait_cooperator_free(cp);
+}
+
 /* ---- the handle of a task ------------------------------------------- */
 
 struct plait_coiterator *plait_cooperate(struct plait_cooperator *c,
@@ -455,4 +460,9 @@ void plait_coiterator_free(struct plait_coiterator **tp)
 	plait_coiterator_stop(t);
 	unref_task(t);
 	unref_task(t);
+}
+
+void plait_coiterator_cleanup(struct plait_coiterator **tp)
+{
+	plait_coiterator_free(tp);
 }

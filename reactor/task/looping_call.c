@@ -365,3 +365,8 @@ void plait_looping_call_free(struct plait_looping_call **lp)
 		plait_fire(&l->promise, PLAIT_NONE);
 	looping_unref(l);
 }
+
+void plait_looping_call_cleanup(struct plait_looping_call **lp)
+{
+	plait_looping_call_free(lp);
+}

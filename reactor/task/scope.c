@@ -386,6 +386,11 @@ void plait_scope_free(struct plait_scope **sp, const char *where)
 	plait_i_scope_end(sp, where);
 }
 
+void plait_scope_cleanup(struct plait_scope **sp)
+{
+	plait_scope_free(sp, "plait_scope_cleanup()");
+}
+
 struct plait_deferred *plait_scope_close(struct plait_scope **sp,
 					 const char *where)
 {
