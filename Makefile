@@ -5,7 +5,7 @@ all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-unit check-cancel check-null check-headers check-layers check-symbols \
+.PHONY: all check check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
 	check-circles check-man check-claims check-hardening check-growth check-abi record-abi check-programs demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
@@ -183,7 +183,7 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-circles scripts/check-cancel scripts/check-null scripts/check-man scripts/check-claims \
+	scripts/check-circles scripts/check-cancel scripts/check-null scripts/check-bindings scripts/check-man scripts/check-claims \
 	scripts/check-hardening scripts/man-examples $(if $(COVERAGE),,scripts/check-growth)
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) $(if $(COVERAGE),,$(GROWN))
 
@@ -194,7 +194,7 @@ check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
-check-cancel check-null check-layers check-headers check-claims:
+check-cancel check-null check-bindings check-layers check-headers check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols check-circles check-growth: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
@@ -271,7 +271,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -man, -claims, -hardening, -growth    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach

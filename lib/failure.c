@@ -30,6 +30,9 @@
 #undef plait_fail_with
 #undef plait_value_failure
 
+/* That of the header, for who does not compile it in. */
+extern inline bool plait_value_is_failure(const plait_value *v);
+
 const struct plait_error plait_error_any = {
 	.name = "Error",
 	.text = "Something went wrong.",

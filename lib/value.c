@@ -23,6 +23,16 @@
 #undef plait_value_values
 #undef plait_value_indexed
 
+/* Those of the header, for who does not compile them in. */
+extern inline plait_value plait_value_make(const struct plait_type *type,
+					   void *ptr);
+extern inline plait_value plait_int(intptr_t n);
+extern inline plait_value plait_text(const char *text);
+extern inline plait_value plait_value_take(plait_value *slot);
+extern inline bool plait_value_is(const plait_value *v,
+				  const struct plait_type *type);
+extern inline bool plait_value_is_none(const plait_value *v);
+
 static int int_format(const void *ptr, char *buf, size_t size)
 {
 	return snprintf(buf, size, "%" PRIdPTR, (intptr_t)ptr);

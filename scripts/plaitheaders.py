@@ -65,7 +65,7 @@ class Headers:
     no function's.  names: each public name, with the header that declares it:
     those, and other types, constants and variables.  shapes: each type
     whose inside is shown, such as "struct plait_value", to its public members.  placed: names of functions over which a macro adds the place
-    of the call.  inlined: names of functions that no library holds.  words:
+    of the call.  inlined: names of functions that callers compile in.  words:
     every identifier."""
 
     def __init__(self, pattern="include/plait/*.h"):
@@ -157,7 +157,7 @@ class Headers:
     def add_function(self, statement, path, private):
         s = re.sub(r"__attribute__\s*\(\(.*?\)\)", " ", statement, flags=re.S)
         s = re.sub(r"\bPLAIT_[A-Z_]+\s*(\([^()]*\))?", " ", s)
-        is_inline = re.search(r"\binline\b", s)
+        is_inline = re.search(r"\bPLAIT_INLINE\b", statement)
         s = re.sub(r"\b(static|inline|extern)\b", " ", s)
         s = s.strip()
         m = re.match(r"typedef\s[^(]*?\b(plait_\w+)\s*\(", s)

@@ -139,3 +139,15 @@ TEST(safe_walk_may_remove_what_it_visits, PURE)
 			plait_list_remove(l);
 	ck_assert_str_eq(digits(&head), "13");
 }
+
+TEST(next_goes_from_node_to_node_and_ends, PURE)
+{
+	const struct plait_list *l;
+	int n = 0;
+
+	append(0, N);
+	for (l = plait_list_first(&head); l != NULL;
+	     l = plait_list_next(&head, l))
+		ck_assert_int_eq(plait_container(l, struct item, link)->n, n++);
+	ck_assert_int_eq(n, N);
+}

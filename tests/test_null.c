@@ -648,6 +648,18 @@ TEST(functions_for_tables_take_a_connector_and_a_port_that_is_null, PURE)
 		plait_wrapping_factory_port_closed(w, NULL));
 }
 
+static void leave_it(plait_value *value, void *arg)
+{
+}
+
+TEST(a_bound_canceller_does_not_look_at_the_deferred, PURE)
+{
+	struct plait_bound b = { .fn = leave_it };
+
+	GIVES(plait_bound_canceller, d, plait_cancelled().ptr,
+	      plait_bound_canceller(NULL, &b).ptr);
+}
+
 TEST(what_cleans_up_takes_null, PURE)
 {
 	struct plait_protocol *none = NULL;

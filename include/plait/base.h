@@ -63,6 +63,16 @@ extern "C" {
 #define PLAIT_MUST_USE
 #endif
 
+/*
+ * A function that is compiled into its callers.  The library has it, too, for
+ * languages that cannot read this.  Before C99, inline meant something else.
+ */
+#if defined(__GNUC_GNU_INLINE__) && !defined(__cplusplus)
+#define PLAIT_INLINE static inline
+#else
+#define PLAIT_INLINE inline
+#endif
+
 /* The struct of this type whose member is at ptr. */
 #define plait_container(ptr, type, member)                                     \
 	(plait_self(PLAIT_CAST_(char *, ptr) - offsetof(type, member), type))

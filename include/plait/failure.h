@@ -103,7 +103,7 @@ plait_value plait_cancelled(void);
 plait_value plait_connection_done(void);
 plait_value plait_no_memory(void);
 
-static inline bool plait_value_is_failure(const plait_value *v)
+PLAIT_INLINE bool plait_value_is_failure(const plait_value *v)
 {
 	return v->type == &plait_failure_type;
 }

@@ -19,18 +19,18 @@ struct plait_list {
 	struct plait_list *prev, *next;
 };
 
-static inline void plait_list_init(struct plait_list *l)
+PLAIT_INLINE void plait_list_init(struct plait_list *l)
 {
 	l->prev = l->next = l;
 }
 
-static inline bool plait_list_is_linked(const struct plait_list *l)
+PLAIT_INLINE bool plait_list_is_linked(const struct plait_list *l)
 {
 	return l->next != NULL && l->next != l;
 }
 
 /* Returns true if no node is in the list of this head. */
-static inline bool plait_list_is_empty(const struct plait_list *head)
+PLAIT_INLINE bool plait_list_is_empty(const struct plait_list *head)
 {
 	return !plait_list_is_linked(head);
 }
@@ -39,8 +39,8 @@ static inline bool plait_list_is_empty(const struct plait_list *head)
  * Puts l, which is in no list, before another node.  If that is the head, l is
  * the last node of the list.
  */
-static inline void plait_list_insert(struct plait_list *before,
-				     struct plait_list *l)
+PLAIT_INLINE void plait_list_insert(struct plait_list *before,
+				    struct plait_list *l)
 {
 	plait_assert(!plait_list_is_linked(l));
 	l->prev = before->prev;
@@ -50,14 +50,14 @@ static inline void plait_list_insert(struct plait_list *before,
 }
 
 /* Puts l at the end of the list; the head must have been initialised. */
-static inline void plait_list_append(struct plait_list *head,
-				     struct plait_list *l)
+PLAIT_INLINE void plait_list_append(struct plait_list *head,
+				    struct plait_list *l)
 {
 	plait_list_insert(head, l);
 }
 
 /* Takes l out of its list; does nothing if l is in no list. */
-static inline void plait_list_remove(struct plait_list *l)
+PLAIT_INLINE void plait_list_remove(struct plait_list *l)
 {
 	if (plait_list_is_linked(l)) {
 		l->prev->next = l->next;
@@ -67,8 +67,8 @@ static inline void plait_list_remove(struct plait_list *l)
 }
 
 /* Moves all nodes of from to the end of to; from is empty afterwards. */
-static inline void plait_list_move(struct plait_list *to,
-				   struct plait_list *from)
+PLAIT_INLINE void plait_list_move(struct plait_list *to,
+				  struct plait_list *from)
 {
 	if (plait_list_is_empty(from))
 		return;
@@ -83,9 +83,16 @@ static inline void plait_list_move(struct plait_list *to,
  * Returns the first node, which stays in the list (borrowed), or NULL if the
  * list is empty.
  */
-static inline struct plait_list *plait_list_first(const struct plait_list *head)
+PLAIT_INLINE struct plait_list *plait_list_first(const struct plait_list *head)
 {
 	return plait_list_is_empty(head) ? NULL : head->next;
+}
+
+/* Returns the node behind l, borrowed, or NULL if l is the last. */
+PLAIT_INLINE struct plait_list *plait_list_next(const struct plait_list *head,
+						const struct plait_list *l)
+{
+	return l->next == head ? NULL : l->next;
 }
 
 /* Visits every node; the body must not take out the node that it visits. */

@@ -7,6 +7,7 @@
 #include <plait/address.h>
 #include <plait/backoff.h>
 #include <plait/base.h>
+#include <plait/bound.h>
 #include <plait/buf.h>
 #include <plait/client.h>
 #include <plait/cooperator.h>

@@ -65,8 +65,8 @@ extern const struct plait_type plait_int_type;
 extern const struct plait_type plait_text_type;
 
 /* Makes a value of any type.  ptr is taken: the value owns it from now on. */
-static inline plait_value plait_value_make(const struct plait_type *type,
-					   void *ptr)
+PLAIT_INLINE plait_value plait_value_make(const struct plait_type *type,
+					  void *ptr)
 {
 	plait_value v;
 
@@ -78,7 +78,7 @@ static inline plait_value plait_value_make(const struct plait_type *type,
 #define PLAIT_NONE plait_value_make(NULL, NULL)
 
 /* Makes a value of a number, without an allocation. */
-static inline plait_value plait_int(intptr_t n)
+PLAIT_INLINE plait_value plait_int(intptr_t n)
 {
 	return plait_value_make(&plait_int_type, PLAIT_CAST_(void *, n));
 }
@@ -87,7 +87,7 @@ static inline plait_value plait_int(intptr_t n)
  * Makes a value of text, without an allocation.  The text is borrowed as long
  * as the value lives, so it is usually a literal.
  */
-static inline plait_value plait_text(const char *text)
+PLAIT_INLINE plait_value plait_text(const char *text)
 {
 	void *ptr = PLAIT_CAST_(void *, PLAIT_CAST_(uintptr_t, text));
 
@@ -95,7 +95,7 @@ static inline plait_value plait_text(const char *text)
 }
 
 /* Moves the value out of the slot, which holds none afterwards; given. */
-static inline plait_value plait_value_take(plait_value *slot)
+PLAIT_INLINE plait_value plait_value_take(plait_value *slot)
 {
 	plait_value v = *slot;
 
@@ -103,13 +103,13 @@ static inline plait_value plait_value_take(plait_value *slot)
 	return v;
 }
 
-static inline bool plait_value_is(const plait_value *v,
-				  const struct plait_type *type)
+PLAIT_INLINE bool plait_value_is(const plait_value *v,
+				 const struct plait_type *type)
 {
 	return v->type == type;
 }
 
-static inline bool plait_value_is_none(const plait_value *v)
+PLAIT_INLINE bool plait_value_is_none(const plait_value *v)
 {
 	return v->type == NULL;
 }
