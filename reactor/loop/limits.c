@@ -40,9 +40,10 @@ int plait_reactor_set_limits(struct plait_reactor *r,
 			     const struct plait_limits *l)
 {
 	const struct plait_limits *d = &limits_default;
-	struct plait_limits *to = &r->base.limits;
+	struct plait_limits *to;
 
 	loop_check_given(r, "plait_reactor_set_limits()", NULL);
+	to = &r->base.limits;
 	if (RESERVED_IN_USE(l))
 		return -EINVAL;
 	limits_set_size(&to->max_unsent, l->max_unsent, d->max_unsent);
