@@ -13,6 +13,7 @@
 
 #include "lib/deferred.h"
 #include "lib/fork.h"
+#include "lib/value.h"
 #include "lib/waiters.h"
 
 /* Defined here; whoever calls them here says the place. */
@@ -29,19 +30,15 @@ struct plait_shared {
 	bool told;     /* somebody has the result */
 };
 
-static bool has_one_owner(const plait_value *v)
-{
-	return v->type != NULL && v->type->free != NULL && v->type->ref == NULL;
-}
-
 /* What has but one owner goes to the first; there must be no second. */
 static plait_value share_result(struct plait_shared *s)
 {
 	bool first = !s->told;
 
 	s->told = true;
-	return first && has_one_owner(&s->result) ? s->result
-						  : plait_value_ref(&s->result);
+	return first && value_has_one_owner(&s->result)
+		       ? s->result
+		       : plait_value_ref(&s->result);
 }
 
 /* That it was cancelled because nobody waited is no news to nobody. */
@@ -60,7 +57,7 @@ static bool shared_wants_report(const struct plait_shared *s)
 
 static void free_result(struct plait_shared *s)
 {
-	if (s->told && has_one_owner(&s->result))
+	if (s->told && value_has_one_owner(&s->result))
 		return;
 	if (shared_wants_report(s))
 		plait_report_unhandled(plait_value_failure(&s->result));

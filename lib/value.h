@@ -1,5 +1,5 @@
 /*
- * Values that the library makes.
+ * Values that the library makes, and how many can have a value.
  */
 #ifndef LIB_VALUE_H
 #define LIB_VALUE_H
@@ -8,5 +8,11 @@
 
 /* Makes this many values, which are all none; NULL with no memory. */
 struct plait_values *plait_i_values_new(size_t count);
+
+/* True if the value cannot be given to many. */
+static inline bool value_has_one_owner(const plait_value *v)
+{
+	return v->type != NULL && v->type->free != NULL && v->type->ref == NULL;
+}
 
 #endif

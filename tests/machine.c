@@ -104,6 +104,7 @@ static struct {
 	bool locked;
 	struct plait_queue *queue;
 	struct plait_shared *shared;
+	struct plait_event *event;
 } m;
 
 static unsigned choose(unsigned n)
@@ -715,7 +716,7 @@ static struct plait_deferred *some_deferred(void)
 	struct plait_scope **s = &m.scopes[choose(N_SCOPES)];
 	struct plait_coiterator *t = m.tasks[choose(N_TASKS)];
 
-	switch (choose(8)) {
+	switch (choose(9)) {
 	case 0:
 		return combine();
 	case 1:
@@ -729,6 +730,9 @@ static struct plait_deferred *some_deferred(void)
 		return plait_scope_close(s);
 	case 5:
 		return t != NULL ? plait_coiterator_when_done(t) : operation();
+	case 7:
+		return m.event != NULL ? plait_event_wait(m.event)
+				       : operation();
 	case 6:
 		return m.lock != NULL ? plait_lock_run(m.lock, operate, NULL)
 				      : operation();
@@ -1020,6 +1024,28 @@ static void shared_use(void)
 		m.shared = made;
 }
 
+static void event_use(void)
+{
+	if (m.event == NULL) {
+		m.event = plait_event_new();
+		return;
+	}
+	switch (choose(8)) {
+	case 0:
+		plait_event_free(&m.event);
+		break;
+	case 1:
+		plait_event_set(m.event, some_result());
+		break;
+	case 2:
+	case 3:
+		plait_event_clear(m.event);
+		break;
+	default:
+		plait_event_wake(m.event, some_result());
+	}
+}
+
 static plait_value trigger_fired(void *arg)
 {
 	do_something_inside();
@@ -1143,7 +1169,7 @@ static action *const actions[] = {
 	lock_use,	   queue_use,		shared_use,   timer_stop,
 	conn_write,	   conn_write_buf,	conn_close,   conn_pause,
 	producer_register, producer_unregister, conn_feed,    connector_use,
-	memory_run_out,
+	memory_run_out,	   event_use,
 };
 
 static action *const actions_of_reactor[] = {
@@ -1247,6 +1273,7 @@ static void end_handles(void)
 	plait_looping_call_free(&m.looping);
 	plait_shared_free(&m.shared);
 	plait_queue_free(&m.queue);
+	plait_event_free(&m.event);
 }
 
 /* A few rounds, as what ends tells others, who may have begun something. */

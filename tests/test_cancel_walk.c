@@ -46,6 +46,7 @@ struct scene {
 	struct plait_semaphore *semaphore;
 	struct plait_queue *queue;
 	struct plait_shared *shared;
+	struct plait_event *event;
 	struct plait_looping_call *looping_call;
 	struct plait_cooperator *cooperator;
 	struct plait_coiterator *task;
@@ -196,7 +197,7 @@ static struct plait_deferred *start_race(struct scene *s)
 	return plait_race(members, 3);
 }
 
-/* ---- locks, queues, sharing ---------------------------------------- */
+/* ---- locks, queues, sharing, events -------------------------------- */
 
 static void release_lock(void *arg)
 {
@@ -326,6 +327,25 @@ static void stop_shared(struct scene *s)
 {
 	ck_assert_uint_eq(plait_shared_waiting(s->shared), 0);
 	plait_shared_free(&s->shared);
+}
+
+static void wake(void *arg)
+{
+	plait_event_wake(((struct scene *)arg)->event, plait_int(1));
+}
+
+static struct plait_deferred *start_event_wait(struct scene *s)
+{
+	s->event = plait_event_new();
+	do_later(s, wake);
+	return plait_event_wait(s->event);
+}
+
+static void stop_event(struct scene *s)
+{
+	ck_assert_uint_eq(plait_event_waiting(s->event), 0);
+	plait_timer_stop(&s->timer);
+	plait_event_free(&s->event);
 }
 
 /* ---- time ---------------------------------------------------------- */
@@ -557,6 +577,7 @@ static const struct walk walks[] = {
 	WALK(plait_deferred_add_timeout_with, .start = start_timeout_with),
 	WALK(plait_deferred_list, .start = start_list),
 	WALK(plait_deferred_new, .start = start_new),
+	WALK(plait_event_wait, .start = start_event_wait, .stop = stop_event),
 	WALK(plait_failed, .start = start_failed, .at_once = true),
 	WALK(plait_gather, .start = start_gather),
 	WALK(plait_lock_acquire, .start = start_lock_acquire,

@@ -421,12 +421,14 @@ static struct {
 	struct plait_semaphore *semaphore;
 	struct plait_queue *queue;
 	struct plait_shared *shared;
+	struct plait_event *event;
 	struct plait_timer timers[2], fresh;
 	struct plait_watch watch;
 	struct plait_call call;
 	struct plait_deferred *stopped, *drained, *connecting, *looped,
 		*done[3], *later, *timed, *ended, *started, *in_wire, *waiter,
-		*locked, *limited, *got, *share, *all, *one, *chained, *faked;
+		*locked, *limited, *got, *share, *woken, *all, *one, *chained,
+		*faked;
 	int pair[2], held;
 	bool in_shutdown;
 } all;
@@ -603,6 +605,8 @@ static void make_waiters(void)
 	d = operation();
 	all.shared = plait_shared_new(&d);
 	all.share = plait_shared_wait(all.shared);
+	all.event = plait_event_new();
+	all.woken = plait_event_wait(all.event);
 	two[0] = operation();
 	two[1] = operation();
 	all.all = plait_gather(two, 2, 0);
@@ -799,6 +803,8 @@ static void end_other_promises(void)
 	END(plait_deferred_free(&all.got))                                     \
 	END(plait_shared_free(&all.shared))                                    \
 	END(plait_deferred_free(&all.share))                                   \
+	END(plait_event_free(&all.event))                                      \
+	END(plait_deferred_free(&all.woken))                                   \
 	END(end_lists())                                                       \
 	END(plait_deferred_free(&all.chained))                                 \
 	END(end_timers())                                                      \

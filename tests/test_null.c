@@ -282,6 +282,19 @@ TEST(what_is_shared_of_null_is_null, PURE)
 	ENDED(plait_shared_free, sp, struct plait_shared);
 }
 
+TEST(a_null_event_never_happens, PURE)
+{
+	ENDED(plait_event_free, ep, struct plait_event);
+	FAILS(plait_event_wait, e, plait_event_wait(NULL));
+	GIVES(plait_event_wake, e, -ENOMEM,
+	      plait_event_wake(NULL, plait_fail(&plait_error_any, "freed")));
+	GIVES(plait_event_set, e, -ENOMEM,
+	      plait_event_set(NULL, plait_fail(&plait_error_any, "freed")));
+	NOTHING(plait_event_clear, e, plait_event_clear(NULL));
+	GIVES(plait_event_is_set, e, false, plait_event_is_set(NULL));
+	GIVES(plait_event_waiting, e, 0, plait_event_waiting(NULL));
+}
+
 /* ---- in time ------------------------------------------------------------- */
 
 static bool no_step(plait_value *ret, void *arg)
@@ -672,6 +685,7 @@ TEST(what_cleans_up_takes_null, PURE)
 	ENDED(plait_semaphore_cleanup, sp, struct plait_semaphore);
 	ENDED(plait_queue_cleanup, qp, struct plait_queue);
 	ENDED(plait_shared_cleanup, sp, struct plait_shared);
+	ENDED(plait_event_cleanup, ep, struct plait_event);
 	ENDED(plait_reactor_cleanup, rp, struct plait_reactor);
 	ENDED(plait_looping_call_cleanup, lp, struct plait_looping_call);
 	ENDED(plait_cooperator_cleanup, cp, struct plait_cooperator);

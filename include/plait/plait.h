@@ -14,6 +14,7 @@
 #include <plait/debug.h>
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
+#include <plait/event.h>
 #include <plait/failure.h>
 #include <plait/input.h>
 #include <plait/intn.h>
