@@ -1,12 +1,12 @@
 /*
  * Semaphores, and locks, which are semaphores with one token.
  *
- * Tokens are free while nobody waits, and whoever comes when somebody waits
- * waits too, so nobody overtakes.  The one exception is a release from inside
- * the callback of a waiter that is being served: its token stays with the
- * release that is under way further up the stack, which hands it over next;
- * so a million waiters, each releasing when it is served, need no more stack
- * than one.
+ * A token is free only while nobody waits.  If somebody waits, a new caller
+ * waits as well, so nobody overtakes.  The exception is a release from inside
+ * the callback of a waiter: then a token and waiters are both there until the
+ * callback has returned, and the release further up the stack hands the token
+ * to the next waiter.  So a million waiters, each of which releases in its
+ * callback, need no more stack than one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@
 struct plait_semaphore {
 	struct waiters waiters;
 	size_t tokens, limit;
-	unsigned refs; /* the owner's, those of runs and of calls under way */
+	unsigned refs; /* of the program, of runs, of calls under way */
 	bool handing_over;
 	bool freed;
 };
@@ -34,7 +34,7 @@ struct plait_lock {
 	struct plait_semaphore semaphore;
 };
 
-/* What plait_semaphore_run() needs until it has released. */
+/* What plait_semaphore_run() needs until it has released the token. */
 struct held {
 	struct plait_semaphore *semaphore;
 	plait_operation *fn;
@@ -176,7 +176,7 @@ struct plait_deferred *plait_semaphore_run(struct plait_semaphore *s,
 	return plait_i_deferred_add_guarded(d, release_held, h, lock_end_hold);
 }
 
-/* A token that was released for somebody who waits is not free. */
+/* A token that was released while somebody waits goes to the waiter. */
 size_t plait_semaphore_tokens(const struct plait_semaphore *s)
 {
 	size_t waiting;

@@ -1,11 +1,12 @@
 /*
- * Queues of values, bounded both ways.
+ * Queues of values, with limits for values and for gets that wait.
  *
- * Values and waiting gets are both there only while queue_serve() is at work
- * further up the stack: it gives the first value to the first get until one
- * side is empty.  So a put from inside a get's callback does not recurse, and
- * a get never overtakes another.  A value and a get that will meet that way
- * count for neither bound: to the outside they have met.
+ * A queue has values and waiting gets at the same time only while
+ * queue_serve() is at work further up the stack, which gives the first value
+ * to the first get until one side is empty.  So a put from inside the callback
+ * of a get does not recurse, and no get overtakes another.  A value and a get
+ * that will meet in this way count for neither limit: as the program sees it,
+ * they have met.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ void plait_queue_cleanup(struct plait_queue **qp)
 	plait_queue_free(qp);
 }
 
-/* As far as the outside sees: those that will not meet. */
+/* Values and gets that will meet do not count. */
 size_t plait_queue_size(const struct plait_queue *q)
 {
 	size_t waiting;
@@ -118,7 +119,7 @@ size_t plait_queue_waiting(const struct plait_queue *q)
 	return waiting > q->queued ? waiting - q->queued : 0;
 }
 
-/* Gives v to the first get, and what is put meanwhile to those behind it. */
+/* Gives v to the first get, and values that are put meanwhile to the next. */
 static void queue_serve(struct plait_queue *q, plait_value v)
 {
 	struct plait_promise *p = plait_i_waiters_pop(&q->waiters);
@@ -168,7 +169,7 @@ int plait_queue_put(struct plait_queue *q, plait_value v)
 	return r;
 }
 
-/* The deferred comes first, so that no value is lost if there is none. */
+/* Makes the deferred first: with no memory for it, the value stays. */
 static struct plait_deferred *get_queued(struct plait_queue *q,
 					 const char *where)
 {
@@ -204,7 +205,7 @@ struct plait_deferred *plait_queue_get(struct plait_queue *q, const char *where)
 	return plait_i_waiters_add(&q->waiters, where);
 }
 
-/* Who waits for what is queued already still gets that. */
+/* Gets for which a value is queued already still get it. */
 void plait_queue_shutdown(struct plait_queue *q)
 {
 	plait_value closed;

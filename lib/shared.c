@@ -1,10 +1,10 @@
 /*
  * One operation for many waiters.
  *
- * The operation is there until its result is; then each waiter has a
- * reference to that.  Somebody waits exactly as long as his promise is in the
- * line, and the last who leaves it before the result has come cancels the
- * operation, from inside his own cancel.
+ * The operation is kept until its result comes; then each waiter gets a
+ * reference to the result.  A caller waits exactly as long as its promise is
+ * in the line.  The last waiter that leaves the line before the result has
+ * come cancels the operation, from inside its own cancel.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,14 +23,14 @@ struct plait_shared {
 	struct plait_deferred *operation; /* NULL once it has fired */
 	plait_value result;
 	struct waiters waiters;
-	unsigned refs;	/* the handle's, and those of calls under way */
-	unsigned forks; /* how many there had been when it was made */
+	unsigned refs;	/* of the handle, and of calls under way */
+	unsigned forks; /* the number of forks before it was made */
 	bool fired;
 	bool given_up; /* it was cancelled, because nobody waited */
-	bool told;     /* somebody has the result */
+	bool told;     /* a waiter has got the result */
 };
 
-/* What has but one owner goes to the first; there must be no second. */
+/* A value with one owner goes to the first waiter; a second one aborts. */
 static plait_value share_result(struct plait_shared *s)
 {
 	bool first = !s->told;
@@ -41,7 +41,7 @@ static plait_value share_result(struct plait_shared *s)
 		       : plait_value_ref(&s->result);
 }
 
-/* That it was cancelled because nobody waited is no news to nobody. */
+/* If it was cancelled because nobody waited, nobody wants to know. */
 static bool shared_wants_report(const struct plait_shared *s)
 {
 	const struct plait_failure *f;
@@ -64,7 +64,8 @@ static void free_result(struct plait_shared *s)
 	plait_value_free(&s->result);
 }
 
-/* Freeing the operation may fire it, so the last reference goes after that. */
+/* Freeing the operation may fire it, so the last reference is held till then.
+ */
 static void shared_unref(struct plait_shared *s)
 {
 	if (s->refs == 1 && s->waiters.count == 0) {
@@ -77,8 +78,9 @@ static void shared_unref(struct plait_shared *s)
 }
 
 /*
- * The pair at the end of the operation, which is done with then: its result
- * goes to all who wait, one by one.
+ * The last callback pair of the operation.  It is called again and again, and
+ * each time returns the promise of the next waiter, with the result for it.
+ * After the last one the operation is freed.
  */
 static struct plait_promise *shared_deliver(plait_value *result, void *arg,
 					    struct deferred_fed *ret)
@@ -115,7 +117,7 @@ static struct plait_shared *shared_of(struct waiters *w)
 	return plait_container(w, struct plait_shared, waiters);
 }
 
-/* The last one to go has the operation cancelled. */
+/* If the last waiter has left, the operation must be cancelled. */
 static struct plait_deferred *shared_left(struct waiters *w)
 {
 	struct plait_shared *s = shared_of(w);
@@ -128,8 +130,8 @@ static struct plait_deferred *shared_left(struct waiters *w)
 }
 
 /*
- * d, the last one, goes on only when the callback or canceller of the operation
- * that is on the stack has returned.
+ * The callbacks of d, the last waiter, run only when the callback or canceller
+ * of the operation that is on the stack has returned.
  */
 static void shared_gone(struct waiters *w, struct plait_deferred *d)
 {
@@ -177,7 +179,7 @@ struct plait_deferred *plait_shared_wait(struct plait_shared *s,
 		return (plait_failed)(plait_no_memory(), where);
 	if (!s->fired)
 		return plait_i_waiters_add(&s->waiters, where);
-	/* It comes first: with no memory for it the result must stay. */
+	/* Made first: with no memory for it, the result must stay. */
 	d = (plait_deferred_new)(&p, NULL, NULL, where);
 	if (p != NULL)
 		(plait_fire)(&p, share_result(s), where);

@@ -1,6 +1,7 @@
 /*
  * Lines of waiters.  A waiter is in its line exactly as long as its promise is
- * neither fired nor dropped, so whoever is popped can be served.
+ * neither fired nor dropped, so the promise of a waiter that is popped can be
+ * fired.
  */
 #include <stdlib.h>
 

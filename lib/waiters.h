@@ -1,6 +1,6 @@
 /*
- * Those who wait for one thing, first come first served: each has a deferred,
- * and leaves the line by cancelling it.
+ * A line of callers that wait for one thing, and are served in the order in
+ * which they came.  Each has a deferred, and leaves the line by cancelling it.
  */
 #ifndef LIB_WAITERS_H
 #define LIB_WAITERS_H
@@ -12,22 +12,26 @@ struct waiters {
 	struct plait_list line;
 	size_t count;
 	/*
-	 * A waiter that is cancelled is out of the line.  What is to be
-	 * cancelled for that, or NULL; and then that this has been done.
-	 * NULL: nobody cares.
+	 * left() is called when a waiter was cancelled and is out of the line.
+	 * It returns a deferred that must be cancelled because of that, or
+	 * NULL; gone() is called after this deferred was cancelled.  left
+	 * may be NULL.
 	 */
 	struct plait_deferred *(*left)(struct waiters *w);
 	void (*gone)(struct waiters *w, struct plait_deferred *d);
-	const char *reason, *where; /* told to what left() gives */
+	const char *reason, *where; /* of that cancellation */
 };
 
 void plait_i_waiters_init(struct waiters *w);
 
-/* A deferred at the end of the line, given; failed with no memory. */
+/* Gives a deferred at the end of the line; with no memory it has failed. */
 struct plait_deferred *plait_i_waiters_add(struct waiters *w,
 					   const char *where);
 
-/* The promise of the first, given, who is out of the line; there is one. */
+/*
+ * Takes the first waiter out of the line, which must not be empty, and gives
+ * its promise.
+ */
 struct plait_promise *plait_i_waiters_pop(struct waiters *w);
 
 #endif
