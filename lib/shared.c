@@ -64,8 +64,7 @@ static void free_result(struct plait_shared *s)
 	plait_value_free(&s->result);
 }
 
-/* Freeing the operation may fire it, so the last reference is held till then.
- */
+/* Freeing the operation may fire it, which needs the last reference. */
 static void shared_unref(struct plait_shared *s)
 {
 	if (s->refs == 1 && s->waiters.count == 0) {
