@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-claims check-hardening check-growth check-abi record-abi check-programs demo bench fuzz run-fuzz coverage \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -21,6 +21,7 @@ datarootdir = $(prefix)/share
 mandir = $(datarootdir)/man
 docdir = $(datarootdir)/doc/plait
 examplesdir = $(docdir)/examples
+htmldir = $(docdir)/html
 pkgconfigdir = $(libdir)/pkgconfig
 CC = cc
 CXX = c++
@@ -183,7 +184,7 @@ RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $(JOBS)
 UNIT_CHECKS = $(TESTS)
 SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-circles scripts/check-cancel scripts/check-null scripts/check-bindings scripts/check-man scripts/check-claims \
+	scripts/check-circles scripts/check-cancel scripts/check-null scripts/check-bindings scripts/check-man scripts/check-html scripts/check-claims \
 	scripts/check-hardening scripts/man-examples $(if $(COVERAGE),,scripts/check-growth)
 BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) $(if $(COVERAGE),,$(GROWN))
 
@@ -194,7 +195,7 @@ check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
-check-cancel check-null check-bindings check-layers check-headers check-claims:
+check-cancel check-null check-bindings check-layers check-headers check-html check-claims:
 	@$(RUN_CHECKS) scripts/$@
 check-symbols check-circles check-growth: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
@@ -261,7 +262,19 @@ uninstall: $(ALIAS_STAMP)
 		'$D$(libdir)'/libplait.so* '$D$(pkgconfigdir)/plait.pc'
 	for p in $(PAGES) $O/man/man3/*; do rm -f '$D$(mandir)'/man$${p##*.}/$${p##*/}; done
 	for f in $(EXAMPLES:samples/%=%); do rm -f '$D$(examplesdir)'/$$f; done
+	rm -f $(PAGES:man/%='$D$(htmldir)'/%.html) $(HTML_MORE:%='$D$(htmldir)'/%)
+	rmdir '$D$(htmldir)' 2>/dev/null || :
 	-rmdir '$D$(includedir)/plait' '$D$(examplesdir)'/* '$D$(examplesdir)' '$D$(docdir)'
+# The pages for a browser, by mandoc and Python; nothing else needs them.
+HTML_MORE = index.html names.html style.css
+html: $O/html/index.html
+$O/html/index.html: $(PAGES) $(HEADERS) man/index.txt man/style.css scripts/man-html \
+		scripts/man-aliases scripts/plaitheaders.py scripts/plaitpages.py
+	$(call Q,HTML,$@) scripts/man-html $(@D)
+install-html: html
+	install -d '$D$(htmldir)'
+	install -m 644 $O/html/* '$D$(htmldir)'
+
 clean:
 	rm -rf build build-*
 
@@ -271,16 +284,17 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
-#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -claims, -hardening, -growth    one kind of check each
+#? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
+#? make html         the pages for a browser, in build/html/index.html;  make install-html
 #? make format-check what clang-format would change
 #? make install, uninstall, clean, help
 #? make configure    ./configure from configure.ac; optional, writes config.mak.autogen
 #?
-#? prefix libdir includedir mandir docdir DESTDIR    where things go ($(prefix) is /usr/local)
+#? prefix libdir includedir mandir docdir htmldir DESTDIR    where things go ($(prefix) is /usr/local)
 #? CC CXX CFLAGS LDFLAGS    compilers and their flags; changed flags rebuild
 #? V=1            show the commands
 #? DEVELOPER=1    every warning, and each is an error

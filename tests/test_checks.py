@@ -169,9 +169,8 @@ class Kernel(Tree):
                    "reactor/net/stream.c: may not call recv")
 
 
-class Pages(Tree):
-    """A header with two functions, and their page: PAGE, in which a fault is
-    planted."""
+class Page(Tree):
+    """A header, and its page, in which a fault is planted."""
 
     HEADER = """\
 struct plait_poem {
@@ -182,7 +181,7 @@ struct plait_poem {
 	uintptr_t reserved[2]; /* zero */
 };
 enum { PLAIT_SHORT = 1, PLAIT_LONG };
-#define PLAIT_ROOM 3
+#define PLAIT_VERSION "1.2.3"
 typedef void plait_poet(int n);
 extern const struct plait_poem plait_raven;
 int plait_fail(int n);
@@ -204,12 +203,12 @@ struct plait_poem {
 };
 
 enum {
-	PLAIT_SHORT = 1, /* or PLAIT_ROOM */
+	PLAIT_SHORT = 1, /* or PLAIT_VERSION */
 	PLAIT_LONG
 };
 .Ed
 .Vt extern const struct plait_poem plait_raven ;
-.Fd #define PLAIT_ROOM
+.Fd #define PLAIT_VERSION
 .Ft typedef void
 .Fn plait_poet "int n"
 .Ft int
@@ -245,9 +244,11 @@ this cannot fail.
 
     def plant(self, old="", new=""):
         self.assertIn(old, self.PAGE)
-        self.write("include/plait/plait.h", self.HEADER)
+        self.write("include/plait/base.h", self.HEADER)
         self.write("man/plait_fail.3", self.PAGE.replace(old, new, 1))
 
+
+class Pages(Page):
     def test_a_page_without_a_fault_passes(self):
         self.plant()
         self.passes("check-man")
@@ -287,7 +288,7 @@ this cannot fail.
                    "plait_make")
     def test_a_name_that_no_page_declares_is_told(self):
         for old, name in (("PLAIT_LONG\n", "PLAIT_LONG"),
-                          (".Fd #define PLAIT_ROOM\n", "PLAIT_ROOM"),
+                          (".Fd #define PLAIT_VERSION\n", "PLAIT_VERSION"),
                           ('.Ft typedef void\n.Fn plait_poet "int n"\n',
                            "plait_poet"),
                           (".Vt extern const struct plait_poem plait_raven ;\n",
@@ -295,12 +296,12 @@ this cannot fail.
             with self.subTest(name):
                 self.plant(old, "")
                 told = self.run_check("check-man").stdout.splitlines()
-                self.assertIn(f"include/plait/plait.h: no page declares {name}",
+                self.assertIn(f"include/plait/base.h: no page declares {name}",
                               told)
 
     def test_a_name_that_is_declared_twice_or_in_no_header_is_told(self):
-        self.plant(".Fd #define PLAIT_ROOM\n",
-                   ".Fd #define PLAIT_ROOM\n.Fd #define PLAIT_GONE\n")
+        self.plant(".Fd #define PLAIT_VERSION\n",
+                   ".Fd #define PLAIT_VERSION\n.Fd #define PLAIT_GONE\n")
         self.fails("check-man",
                    "man/plait_fail.3: PLAIT_GONE is in no header")
         self.plant()
@@ -315,7 +316,7 @@ this cannot fail.
         self.plant(".Ft typedef void\n",
                    '.\\" from plait_other(3)\n.Ft typedef void\n')
         self.fails("check-man",
-                   "include/plait/plait.h: no page declares plait_poet")
+                   "include/plait/base.h: no page declares plait_poet")
 
     def test_a_type_that_is_used_stands_near(self):
         other = (self.PAGE.replace("PLAIT_FAIL 3", "PLAIT_RECITE 3")
@@ -457,6 +458,51 @@ int plait_fail(struct plait_pair *p, enum plait_kind k);
     def test_a_function_that_the_library_has_not_is_told(self):
         self.plant("int plait_fail", "int plait_new(void);\nint plait_fail")
         self.assertNotEqual(self.run_check("check-abi").returncode, 0)
+
+
+class Html(Page):
+    """The same page, in a browser."""
+
+    def plant(self, old="", new=""):
+        super().plant(old, new)
+        self.write("man/index.txt", "Begin\n\tplait_fail.3\n")
+        self.write("man/style.css", "")
+
+    def read(self, file):
+        path = os.path.join(self.directory.name, "build/check-html", file)
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def test_names_lead_to_where_they_are_declared(self):
+        self.plant("There is much to say.", "See\n.Xr plait_make 3 .")
+        self.passes("check-html")
+        page = self.read("plait_fail.3.html")
+        for name in ("plait_poem", "PLAIT_LONG", "PLAIT_VERSION", "plait_poet",
+                     "plait_raven", "plait_fail", "plait_make"):
+            self.assertIn(f'id="{name}"', page)
+            self.assertIn(f'href="plait_fail.3.html#{name}"',
+                          self.read("names.html"))
+        self.assertIn('href="plait_fail.3.html#plait_make">plait_make(3)</a>',
+                      page)
+        self.assertIn('<a href="#plait_fail">plait_fail</a>(3);', page)
+
+    def test_links_that_lead_nowhere_are_told(self):
+        self.plant("There is much to say.", ".Lk gone.html here")
+        told = self.run_check("check-html").stdout
+        self.assertIn("gone.html: there is no such file", told)
+        self.plant("There is much to say.", ".Lk index.html#gone here")
+        told = self.run_check("check-html").stdout
+        self.assertIn("index.html#gone: there is no such anchor", told)
+
+    def test_a_page_that_is_in_no_task_or_in_two_is_told(self):
+        self.plant()
+        for text, odd in (("Begin\n\tplait_fail.3 plait_gone.3\n", "gone"),
+                          ("Begin\n", "fail"),
+                          ("Begin\n\tplait_fail.3\nEnd\n\tplait_fail.3\n",
+                           "fail")):
+            self.write("man/index.txt", text)
+            self.fails("check-html", "man/index.txt: each page stands there "
+                       f"once, but for plait_{odd}.3")
 
 
 def main():
