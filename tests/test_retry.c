@@ -120,6 +120,17 @@ TEST(a_zeroed_backoff_has_the_numbers_of_twisted, ON_EACH_REACTOR)
 	ck_assert_double_eq(plait_backoff_next(&b, reactor), 3600);
 }
 
+/* Many clients whose jitter was computed wrongly must not come back at once. */
+TEST(a_jitter_that_is_no_number_is_the_default, ON_EACH_REACTOR)
+{
+	struct plait_backoff b = { .jitter = NAN, .random = 9 };
+	struct plait_backoff standard = { .random = 9 };
+
+	for (int i = 0; i < 20; i++)
+		ck_assert_double_eq(plait_backoff_next(&b, reactor),
+				    plait_backoff_next(&standard, reactor));
+}
+
 TEST(jitter_stays_between_zero_and_the_maximum, ON_EACH_REACTOR)
 {
 	struct plait_backoff b = { .max_delay = 8, .jitter = 1, .random = 9 };

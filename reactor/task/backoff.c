@@ -70,7 +70,8 @@ static double backoff_draw_normal(struct plait_backoff *b,
 static double with_jitter(struct plait_backoff *b,
 			  const struct plait_reactor *r, double delay)
 {
-	double share = b->jitter != 0 ? b->jitter : 0.119626565582;
+	double share =
+		b->jitter < 0 ? 0 : positive_or(b->jitter, 0.119626565582);
 	double max = backoff_max(b);
 
 	if (share > 0)
