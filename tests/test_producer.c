@@ -75,6 +75,21 @@ TEST(the_marks_may_be_set, ON_EACH_BACKEND)
 	play(&w, "producer PR; end");
 }
 
+/* A peer that takes nothing gives no reason to look at the marks again. */
+TEST(marks_that_change_are_in_force_at_once, ON_EACH_BACKEND)
+{
+	const struct plait_limits high = { .high_water = 16 << 20,
+					   .low_water = 8 << 20 };
+	const struct plait_limits standard = { .high_water = 0 };
+	struct wire w = { .on_data = NULL };
+
+	play(&w, "open; produce; write 8M bytes; turn 10; producer P");
+	plait_reactor_set_limits(reactor, &high);
+	play(&w, "producer P; turn 2; producer PR");
+	plait_reactor_set_limits(reactor, &standard);
+	play(&w, "producer PR; turn 2; producer PRP; end; producer PRPS");
+}
+
 STORY(registering_on_a_full_transport_pauses_from_the_loop,
       "open; write 8M bytes; turn 5; produce; producer -; turn 2; producer P;"
       "end");

@@ -36,6 +36,18 @@ static void limits_set_seconds(double *limit, double seconds, double if_zero)
 	*limit = seconds > 0 ? seconds : if_zero;
 }
 
+static void limits_tell(struct plait_list *members)
+{
+	struct loop_member *m;
+	struct plait_list *l;
+
+	plait_list_for_each (l, members) {
+		m = plait_container(l, struct loop_member, link);
+		if (m->ops->limits != NULL)
+			m->ops->limits(m);
+	}
+}
+
 int plait_reactor_set_limits(struct plait_reactor *r,
 			     const struct plait_limits *l)
 {
@@ -58,5 +70,10 @@ int plait_reactor_set_limits(struct plait_reactor *r,
 			   d->linger_timeout);
 	limits_set_seconds(&to->stop_timeout, l->stop_timeout, d->stop_timeout);
 	plait_i_pool_unsent(r)->max = to->max_unsent_total;
+	/* In a forked child the connections are the parent's. */
+	if (!loop_is_forked(r)) {
+		limits_tell(plait_i_loop_members(r));
+		limits_tell(plait_i_loop_finishing(r));
+	}
 	return 0;
 }

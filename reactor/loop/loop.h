@@ -91,6 +91,11 @@ struct loop_member_ops {
 	void (*abandon)(struct loop_member *m);
 	/* Returns the connection, if the member is one.  NULL: it is none. */
 	struct plait_transport *(*transport)(struct loop_member *m);
+	/*
+	 * Is called after the limits of the reactor have changed.  It must not
+	 * call the user, but may queue tasks.  NULL: the member has none.
+	 */
+	void (*limits)(struct loop_member *m);
 };
 
 struct loop_member {

@@ -413,11 +413,19 @@ static struct plait_transport *transport_member(struct loop_member *m)
 	return &plait_container(m, struct transport, member)->base;
 }
 
+/* A producer that waits would learn of other marks only from the peer. */
+static void transport_member_limits(struct loop_member *m)
+{
+	plait_i_transport_output_changed(
+		plait_container(m, struct transport, member));
+}
+
 static const struct loop_member_ops transport_member_ops = {
 	.lose = transport_member_leave,
 	.is_closing = transport_member_is_closing,
 	.abandon = transport_member_abandon,
 	.transport = transport_member,
+	.limits = transport_member_limits,
 };
 
 static void transport_ignore_task(struct loop_task *task)
