@@ -42,7 +42,7 @@ void plait_idle_timeout_start(struct plait_idle_timeout *t,
  */
 void plait_idle_timeout_reset(struct plait_idle_timeout *t);
 
-/* Stops the timeout: timed_out() is not called.  May be repeated. */
+/* Stops the timeout: timed_out() is not called.  A second call does nothing. */
 void plait_idle_timeout_stop(struct plait_idle_timeout *t);
 
 #ifdef __cplusplus

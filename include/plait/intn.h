@@ -22,8 +22,9 @@ struct plait_intn_receiver;
 /*
  * string_received() gets each string, borrowed for the call.  If the peer
  * announces a string that is too long, length_limit_exceeded() is called once,
- * with the length that was announced; it may be NULL.  Then the connection is
- * lost.  After the connection has begun to be lost, no function is called.
+ * with the length that was announced; it may be NULL.  In both cases the
+ * receiver then loses the connection.  After the connection has begun to be
+ * lost, neither of these two functions is called.
  */
 struct plait_intn_receiver_ops {
 	struct plait_protocol_ops base;

@@ -43,7 +43,7 @@ struct plait_line_receiver;
  * beginning of a line that is too long: max_length bytes and as many more as
  * the delimiter has.  The bytes after those are the beginning of the next line.
  * If it is NULL, the connection is lost.  After the connection has begun to be
- * lost, no function is called.
+ * lost, none of these three functions is called.
  */
 struct plait_line_receiver_ops {
 	struct plait_protocol_ops base;

@@ -23,8 +23,9 @@ struct plait_netstring_receiver;
 /*
  * string_received() gets each string, borrowed for the call.  parse_failed() is
  * called once if the peer sends something that is not a netstring, or a
- * netstring that is too long; it may be NULL.  Then the connection is lost.
- * After the connection has begun to be lost, no function is called.
+ * netstring that is too long; it may be NULL.  In both cases the receiver then
+ * loses the connection.  After the connection has begun to be lost, neither of
+ * these two functions is called.
  */
 struct plait_netstring_receiver_ops {
 	struct plait_protocol_ops base;

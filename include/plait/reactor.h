@@ -133,8 +133,9 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
  * and its shutdown.  Each phase calls its triggers in the order in which they
  * were added.  A trigger in PLAIT_TRIGGER_BEFORE of PLAIT_TRIGGER_SHUTDOWN may
  * return a deferred, with plait_chain(&d): the shutdown waits for it while the
- * loop goes on.  Other values are freed.  A trigger stays until it is removed,
- * and is called in every run.
+ * loop goes on.  A failure is told to the unhandled hook.  Other values are
+ * freed, and so is a deferred of any other phase.  A trigger stays until it is
+ * removed, and is called in every run.
  */
 enum plait_trigger_event { PLAIT_TRIGGER_STARTUP, PLAIT_TRIGGER_SHUTDOWN };
 enum plait_trigger_phase {

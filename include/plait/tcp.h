@@ -15,7 +15,7 @@ extern "C" {
 
 struct plait_port;
 
-/* Zero means the default. */
+/* Zero means the default.  iface is borrowed for the call. */
 struct plait_listen_options {
 	const char *iface;	  /* address to listen on; NULL: 0.0.0.0 */
 	int backlog;		  /* clients who may wait; 0: SOMAXCONN */
@@ -49,10 +49,10 @@ void plait_port_host(const struct plait_port *p, struct plait_address *ret);
 
 /*
  * Both stop listening, and set *pp to NULL.  Connections that were accepted
- * live on.  The port is closed, and its factory told, from the loop.  A NULL
- * port has been closed already.
+ * live on.  The loop closes the port and tells its factory.  If *pp is NULL
+ * already, the functions stop nothing.
  *
- * plait_port_free() is for a caller who does not wait for that.
+ * plait_port_free() gives no deferred.
  * plait_port_stop_listening() gives a deferred that fires with none, from the
  * loop, when the port is closed and the factory's stop() has been called, if
  * that is due.  Cancelling it only ends the wait, with CancelledError.
@@ -89,10 +89,13 @@ struct plait_deferred *plait_port_drain(struct plait_port **pp,
 void plait_port_pause_accepting(struct plait_port *p);
 void plait_port_resume_accepting(struct plait_port *p);
 
-/* Writes the state of the port in one line, as snprintf() would. */
+/*
+ * Writes the state of the port in one line, as snprintf() would.  Returns the
+ * length of the whole line, without the NUL.
+ */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
 
-/* Zero means the default.  The strings are copied. */
+/* Zero means the default.  bind_address is borrowed for the call. */
 struct plait_connect_options {
 	double timeout;		  /* seconds; 0: 30; INFINITY: none */
 	const char *bind_address; /* this end's; NULL: any */

@@ -32,9 +32,9 @@ struct plait_transport;
  * pieces.  The caller keeps data and pieces.
  *
  * What one callback writes leaves in one system call when the callback returns.
- * If there is no memory, or output exceeds a limit of
- * plait_reactor_set_limits(), a connection is aborted; also if buf is NULL,
- * because there was no memory for it.
+ * If there is no memory, or if output exceeds a limit of
+ * plait_reactor_set_limits(), a connection is aborted.  If buf is NULL, because
+ * there was no memory for it, t is aborted.
  */
 void plait_transport_write(struct plait_transport *t, const void *data,
 			   size_t len);
@@ -115,9 +115,13 @@ int plait_transport_peer(struct plait_transport *t, struct plait_address *ret);
 int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on);
 int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on);
 
+/* Returns the reactor that owns t, borrowed. */
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t);
 
-/* Writes the state of t in one line, as snprintf() would. */
+/*
+ * Writes the state of t in one line, as snprintf() would.  Returns the length
+ * of the whole line, without the NUL.
+ */
 int plait_transport_str(struct plait_transport *t, char *buf, size_t size);
 
 /*

@@ -58,8 +58,9 @@ struct plait_wrapper {
 	struct plait_protocol base;
 	/* The inner protocol until it is connected, then NULL. */
 	struct plait_protocol *inner;
-	/* NULL until connection_made().  Do not use it after the wrapper has
-	   ended it before the transport below: ask plait_transport_above(). */
+	/* NULL until connection_made().  If the wrapper ends this transport
+	   while the transport below goes on, do not use this pointer any more:
+	   plait_transport_above() returns NULL then. */
 	struct plait_transport *above;
 	uintptr_t reserved[2]; /* zero */
 };
