@@ -28,9 +28,10 @@ extern "C" {
 extern const struct plait_type plait_client_type;
 
 /*
- * Connects a protocol of the table ops, borrowed for good, to that address.
- * host, port and options are as in plait_connect_tcp().  The protocol finds
- * arg with plait_client_arg(); arg is borrowed until the protocol is gone.
+ * Connects a protocol of the table ops, which must stay valid for ever, to that
+ * address.  host, port and options are as in plait_connect_tcp().  The protocol
+ * finds arg with plait_client_arg(); arg is borrowed until the protocol is
+ * gone.
  *
  * Gives a deferred, never NULL.  In the turn after connection_made() it fires
  * with the protocol, as a value of the type above.  It fails as connecting has
@@ -75,9 +76,9 @@ struct plait_protocol *plait_client_take(plait_value *slot, const char *where);
  * Gives a deferred, never NULL.  It fires with everything that the server has
  * sent, as a buffer.  It fails as connecting has failed; with
  * plait_error_connection_lost if the connection breaks; with plait_error_os
- * and EMSGSIZE if the server sends more than max bytes; with no memory; and
- * with request, if that is a failure.  Cancelling it stops connecting, or
- * aborts the connection at once.  It has no deadline: see
+ * and EMSGSIZE if the server sends more than max bytes; with
+ * plait_error_no_memory; and with request, if that is a failure.  Cancelling it
+ * stops connecting, or aborts the connection at once.  It has no deadline: see
  * plait_deferred_add_timeout().
  */
 struct plait_deferred *
