@@ -177,13 +177,14 @@ struct plait_limits {
 	size_t low_water;      /* 16384: this much or less resumes it */
 	double close_timeout;  /* 30: a closing connection that makes no
 				  progress for so long is aborted */
-	double linger_timeout; /* 5: so long a closed connection waits for the
-				  peer to close, too, and a broken one for a
-				  protocol that has paused reading */
-	size_t linger_bytes;   /* 1 MiB: of the peer's input is discarded at
-				  most, while it waits so */
-	double stop_timeout;   /* 5: so long a shutdown waits for connections
-				  that are closing */
+	double linger_timeout; /* 5: at most this long a closed connection waits
+				  for the peer to close, too, and the input of a
+				  broken connection is kept for a protocol that
+				  has paused reading */
+	size_t linger_bytes; /* 1 MiB: at most this much of the peer's input is
+				discarded while a closed connection waits */
+	double stop_timeout; /* 5: at most this long a shutdown waits for
+				connections that are closing */
 	uintptr_t reserved[8]; /* zero */
 };
 
