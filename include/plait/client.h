@@ -34,9 +34,10 @@ extern const struct plait_type plait_client_type;
  * gone.
  *
  * Gives a deferred, never NULL.  In the turn after connection_made() it fires
- * with the protocol, as a value of the type above.  It fails as connecting has
- * failed; or, if the connection was lost before the deferred could fire, with
- * the reason of that loss.  Cancelling it stops connecting.
+ * with the protocol, as a value of the type above.  If connecting fails,
+ * the deferred fails with that failure.  If the connection is lost before the
+ * deferred has fired, the deferred fails with the reason of the loss.
+ * Cancelling it stops connecting, or closes the connection.
  */
 struct plait_deferred *
 plait_client_connect_tcp(struct plait_reactor *r, const char *host,
@@ -74,7 +75,7 @@ struct plait_protocol *plait_client_take(plait_value *slot, const char *where);
  * until the deferred has fired.
  *
  * Gives a deferred, never NULL.  It fires with everything that the server has
- * sent, as a buffer.  It fails as connecting has failed; with
+ * sent, as a buffer.  It fails with the failure of connecting; with
  * plait_error_connection_lost if the connection breaks; with plait_error_os
  * and EMSGSIZE if the server sends more than max bytes; with
  * plait_error_no_memory; and with request, if that is a failure.  Cancelling it

@@ -9,7 +9,8 @@
  * These calls run callbacks before they return: plait_fire(),
  * plait_promise_drop(), plait_deferred_cancel(), plait_deferred_free(),
  * plait_deferred_unpause(), plait_deferred_detach() of a paused deferred, and
- * adding a callback to a deferred that has fired.  No other call here does.
+ * adding a callback, or a promise with plait_deferred_forward(), to a deferred
+ * that has fired.  No other call here does.
  *
  * A deferred belongs to the thread that made it.  If another thread uses the
  * deferred or its promise, the program aborts; only
@@ -95,9 +96,10 @@ void plait_promise_drop(struct plait_promise **pp, const char *where);
 void plait_promise_cleanup(struct plait_promise **pp);
 
 /*
- * Returns true if nobody wants the result any more, so that the work for it may
- * stop, and if p is NULL.  Any thread may ask, as long as no other thread
- * fires or drops p meanwhile.  p is borrowed for the call.
+ * Returns true if nobody wants the result any more.  Then the work for the
+ * result may stop.  Also returns true if p is NULL.  Any thread may ask, as
+ * long as no other thread fires or drops p meanwhile.  p is borrowed for the
+ * call.
  */
 bool plait_promise_is_cancelled(const struct plait_promise *p);
 

@@ -36,10 +36,18 @@ struct plait_error {
 };
 
 /*
- * The kinds of the library.  All descend from plait_error_any.
- * connection_refused to user descend from plait_error_connect, and
- * connect_timeout from user. connection_done and connection_lost descend from
- * plait_error_connection_closed, and connection_aborted from connection_lost.
+ * The kinds of the library, each indented under its parent:
+ *
+ *	any
+ *	  cancelled, timeout, abandoned, never_fired, never_freed, no_memory, os
+ *	  connect
+ *	    connection_refused, no_route, tcp_timed_out, bind, dns_lookup
+ *	    user
+ *	      connect_timeout
+ *	  connection_closed
+ *	    connection_done
+ *	    connection_lost
+ *	      connection_aborted
  */
 extern const struct plait_error plait_error_any;
 extern const struct plait_error plait_error_cancelled;

@@ -30,9 +30,10 @@ struct plait_transport;
 
 /*
  * Make a scope, given; the second makes it inside parent, and if parent was
- * cancelled, so is the new scope.  Return NULL with ENOMEM in errno.  r is for
- * deadlines; without any, it may be NULL.  When the reactor is freed, the
- * deadlines of the scope end and the scope stays.
+ * cancelled, so is the new scope.  With no memory they return NULL with ENOMEM
+ * in errno.  r is for deadlines; it may be NULL for a scope without deadlines.
+ * When the reactor is freed, the deadlines of the scope end and the scope
+ * stays.
  */
 struct plait_scope *plait_scope_new(struct plait_reactor *r, const char *where);
 #define plait_scope_new(...) (plait_scope_new)(__VA_ARGS__, PLAIT_HERE)
@@ -65,8 +66,9 @@ void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp);
 
 /*
  * Cancels everything in the scope, and in the scopes inside it, and begins
- * with what was started last.  reason is borrowed for good; the failures have
- * it, and the place of the call.  Cancelling a scope again does nothing.
+ * with what was started last.  The failures tell reason and the place of the
+ * call.  reason may be NULL; it must stay valid for ever, as a literal does.
+ * Cancelling a scope again does nothing.
  *
  * If a deadline has cancelled a scope, and then a scope around it is cancelled
  * by a call, that call counts, for everything that has not ended yet.
@@ -78,14 +80,15 @@ void plait_scope_cancel(struct plait_scope *s, const char *reason,
 bool plait_scope_is_cancelled(const struct plait_scope *s);
 
 /*
- * The reason why the scope was cancelled, borrowed for good; "" if it was not.
+ * Returns the reason why the scope was cancelled, borrowed; "" if it was not.
  */
 const char *plait_scope_reason(const struct plait_scope *s);
 
 /*
- * Cancels the scope in that many seconds.  Calling it again moves the
- * deadline, and INFINITY takes it back.  Of the deadlines of a scope and of the
- * scopes around it, the earliest counts.
+ * Lets the loop cancel the scope in that many seconds.  Calling it again moves
+ * the deadline, and INFINITY removes it.  Of the deadlines of a scope and of
+ * the scopes around it, the earliest counts.  Does nothing if the scope has no
+ * reactor or was cancelled.
  */
 void plait_scope_set_deadline(struct plait_scope *s, double seconds);
 
@@ -98,7 +101,8 @@ double plait_scope_deadline(const struct plait_scope *s);
 /*
  * Shields the scope: when a scope around it is cancelled, this scope lives on
  * for that many seconds, to finish what must be finished, and is cancelled
- * then.  0 takes the shield away.
+ * then.  0 takes the shield away.  A scope without a reactor is cancelled at
+ * once nevertheless.
  */
 void plait_scope_shield(struct plait_scope *s, double seconds);
 
@@ -145,10 +149,10 @@ int plait_scope_enter(struct plait_scope *s, struct plait_scope_entry *e,
 void plait_scope_leave(struct plait_scope_entry *e);
 
 /*
- * The scope of a connection, borrowed, and good as long as the transport.  It
- * is made by the first call.  It is cancelled right before connection_lost()
- * is called, and its reason is the name of the kind of the loss.  NULL with no
- * memory, and if the first call comes after the loss.
+ * Returns the scope of a connection, borrowed; it is valid as long as the
+ * transport.  The first call makes it.  The library cancels it right before it
+ * calls connection_lost(); the reason is the name of the kind of the loss.
+ * Returns NULL with no memory, and if the first call comes after the loss.
  */
 struct plait_scope *plait_transport_scope(struct plait_transport *t);
 
