@@ -57,10 +57,12 @@ struct plait_deferred *plait_scope_start(struct plait_scope *s,
 /*
  * Hands *dp over to the scope, with its callbacks, and sets *dp to NULL.  The
  * deferred runs on as if it were detached.  When the scope is cancelled, the
- * deferred is cancelled and freed: none of its callbacks runs after that, and
- * nobody is told of a cancellation that they have not handled.  With no memory
- * the deferred is cancelled and freed at once, and a cancellation that they
- * have not handled is reported.
+ * deferred is cancelled and freed: its callbacks see the cancellation during
+ * the cancel, none of them runs after that, and nobody is told of a
+ * cancellation that they have not handled.  With no memory the deferred is
+ * cancelled and freed at once, and a cancellation that they have not handled
+ * is reported.  A deferred that was started in one scope may be given to
+ * another.
  */
 void plait_scope_own(struct plait_scope *s, struct plait_deferred **dp);
 
