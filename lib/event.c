@@ -166,12 +166,17 @@ static int event_accept(const struct plait_event *e, plait_value *v)
 	return r;
 }
 
-/* One that is under way further up the stack tells these as well. */
+/*
+ * One that is under way further up the stack tells these as well.  If nobody
+ * waits, v is freed, and that may free the event.
+ */
 static void event_wake(struct plait_event *e, plait_value v)
 {
+	e->refs++;
 	event_end_round(e, v);
 	if (!e->telling)
 		event_tell(e);
+	event_unref(e);
 }
 
 int plait_event_wake(struct plait_event *e, plait_value v)

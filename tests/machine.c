@@ -1026,23 +1026,30 @@ static void shared_use(void)
 
 static void event_use(void)
 {
+	unsigned what = choose(8);
+	plait_value v = PLAIT_NONE;
+
+	/* Making a result may call us, and so free the event. */
+	if (what == 1 || what > 3)
+		v = some_result();
 	if (m.event == NULL) {
 		m.event = plait_event_new();
+		plait_value_free(&v);
 		return;
 	}
-	switch (choose(8)) {
+	switch (what) {
 	case 0:
 		plait_event_free(&m.event);
 		break;
 	case 1:
-		plait_event_set(m.event, some_result());
+		plait_event_set(m.event, v);
 		break;
 	case 2:
 	case 3:
 		plait_event_clear(m.event);
 		break;
 	default:
-		plait_event_wake(m.event, some_result());
+		plait_event_wake(m.event, v);
 	}
 }
 

@@ -250,6 +250,36 @@ static void live_through(int who)
 
 GROUP("extremes", .setup = setup, .timeout = 60);
 
+static void *share_it(void *ptr)
+{
+	return ptr;
+}
+
+static void free_the_event(void *ptr)
+{
+	plait_event_free(&e);
+}
+
+static const struct plait_type ending_type = {
+	.name = "ending",
+	.free = free_the_event,
+	.ref = share_it,
+};
+
+/* The end of a value calls the program, which may free the event in it. */
+TEST(freed_by_a_value_that_nobody_waits_for_it_is_over, PURE, FROM_TO(0, 2))
+{
+	plait_value v = plait_value_make(&ending_type, NULL);
+
+	e = plait_event_new();
+	if (_i == 0)
+		plait_event_wake(e, v);
+	else
+		plait_event_set(e, v);
+	plait_event_clear(e);
+	ck_assert_ptr_null(e);
+}
+
 TEST(each_wait_settles_once_whatever_a_callback_does, PURE)
 {
 	done();
