@@ -337,6 +337,54 @@ TEST(being_lost_unregisters_what_it_produces_for, ON_EACH_BACKEND, TIMES(3))
 			      "why ConnectionDone; end; producer -");
 }
 
+/*
+ * Reading is paused by the program, by the producer, or by both.
+ */
+STORY(a_producer_that_goes_on_leaves_the_programs_pause,
+      "M { produce-for-itself } open; pause; write 8M bytes; turn 3;"
+      "peer gets 8M bytes; turn 3; unsent 0; peer says x; turn 3; reads 0;"
+      "resume; until reads 1; end",
+      "M { produce-for-itself } open; write 8M bytes; turn 3; pause;"
+      "peer gets 8M bytes; turn 3; unsent 0; peer says x; turn 3; reads 0;"
+      "resume; until reads 1; end");
+
+STORY(a_program_that_goes_on_leaves_the_producers_pause,
+      "M { produce-for-itself } open; write 8M bytes; turn 3; pause; resume;"
+      "peer says x; turn 3; reads 0; peer gets 8M bytes; until reads 1; end",
+      "M { produce-for-itself } open; pause; write 8M bytes; turn 3; resume;"
+      "peer says x; turn 3; reads 0; peer gets 8M bytes; until reads 1; end");
+
+STORY(unregistering_ends_the_producers_pause,
+      "M { produce-for-itself } open; write 8M bytes; turn 3; peer says x;"
+      "turn 3; reads 0; unregister; until reads 1; end",
+      "M { produce-for-itself } open; pause; write 8M bytes; turn 3;"
+      "unregister; peer says x; turn 3; reads 0; resume; until reads 1; end");
+
+STORY(a_close_while_both_have_paused_sends_all,
+      "M { produce-for-itself } open; pause; write 8M bytes; turn 3; lose;"
+      "turn 3; lost 0; peer gets 8M bytes, end; turn 2; lost 1;"
+      "why ConnectionDone; end");
+
+/* It goes on when both can take more, however the second lets go. */
+TEST(the_slowest_of_those_it_feeds_holds_it, ON_EACH_BACKEND, TIMES(2))
+{
+	struct wire in = { .on_data = NULL };
+	struct wire out[2] = { { .on_data = NULL } };
+
+	play(&in, "open");
+	for (int i = 0; i < 2; i++) {
+		play(&out[i], "open");
+		feed(&in, &out[i]);
+		play(&out[i], "write 8M bytes; turn 3");
+	}
+	play(&out[0], "peer gets 8M bytes; turn 3; unsent 0");
+	play(&in, "pause; peer says x; turn 3; resume; turn 3; reads 0");
+	play(&out[1], _i == 0 ? "peer gets 8M bytes" : "unregister");
+	play(&in, "until reads 1; lose; turn 3; end");
+	for (int i = 0; i < 2; i++)
+		play(&out[i], "unregister; end");
+}
+
 static void feed_late(struct wire *w)
 {
 	feed(w, w->arg);

@@ -519,6 +519,17 @@ STORY_ON(the_window_lets_through_what_it_says, PURE,
 	 "record; window 4; write abc; write def; written abcd; unsent 2;"
 	 "window 1; written abcde; window inf; written abcdef; unsent 0");
 
+STORY_ON(reading_goes_on_when_neither_has_paused_it, PURE,
+	 "record; produce-for-itself; window 0; pause; write 100000 bytes;"
+	 "settle; window inf; settle; unsent 0; record is paused; deliver x;"
+	 "settle; reads 0; resume; settle; reads 1",
+	 "record; produce-for-itself; window 0; pause; write 100000 bytes;"
+	 "settle; resume; settle; record is paused; deliver x; settle; reads 0;"
+	 "window inf; settle; reads 1",
+	 "record; produce-for-itself; window 0; write 100000 bytes; settle;"
+	 "record is paused; deliver x; settle; reads 0; unregister; settle; "
+	 "reads 1");
+
 STORY_ON(a_slow_peer_pauses_the_producer, PURE,
 	 "record; window 0; produce; write 100000 bytes; settle; producer P;"
 	 "window 80000; settle; producer P; window 4000; settle; producer PR;"

@@ -164,7 +164,8 @@ void plait_transport_unregister_producer(struct plait_transport *t);
 
 /*
  * Returns the receiving half of t as a producer, borrowed from t: pause() and
- * resume() pause and resume reading, stop() loses the connection.  If a
+ * resume() pause and resume reading, stop() loses the connection.  Reading goes
+ * on only when neither this producer nor the program has paused it.  If a
  * protocol registers the producer of its connection with the transport to which
  * it forwards what it receives, a peer cannot send faster than that transport
  * sends.  When t is lost, its producer is unregistered everywhere; registering

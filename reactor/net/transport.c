@@ -254,11 +254,17 @@ void plait_transport_lose_write_connection(struct plait_transport *base)
 	transport_touch(t);
 }
 
-static void transport_set_reading(struct transport *t, bool on)
+static void transport_hold_reading(struct transport *t, enum reading_holder who,
+				   bool hold)
 {
-	if (t->lost || t->reading_paused == !on)
+	unsigned held = t->reading_held & ~(unsigned)who;
+
+	if (hold)
+		held |= who;
+	if (t->lost || t->reading_held == held)
 		return;
-	t->reading_paused = !on;
+	t->reading_held = held & 3;
+	t->reading_paused = held != 0;
 	/* The transports below, too: an end that waits there may be due. */
 	for (; t != NULL; t = transport_below(t))
 		transport_touch(t);
@@ -269,7 +275,7 @@ void plait_transport_pause_reading(struct plait_transport *t)
 	if (t == NULL)
 		return;
 	loop_check(t->reactor, "plait_transport_pause_reading()");
-	transport_set_reading(transport_of(t), false);
+	transport_hold_reading(transport_of(t), READING_BY_PROGRAM, true);
 }
 
 void plait_transport_resume_reading(struct plait_transport *t)
@@ -277,7 +283,7 @@ void plait_transport_resume_reading(struct plait_transport *t)
 	if (t == NULL)
 		return;
 	loop_check(t->reactor, "plait_transport_resume_reading()");
-	transport_set_reading(transport_of(t), true);
+	transport_hold_reading(transport_of(t), READING_BY_PROGRAM, false);
 }
 
 struct plait_transport *plait_transport_below(const struct plait_transport *t)
@@ -450,6 +456,17 @@ static struct transport *produced_by(struct plait_producer *p)
 	return plait_container(p, struct transport, as_producer);
 }
 
+/* Ends the pause of the receiving half, unless one that it feeds is full. */
+static void transport_producer_goes_on(struct transport *from)
+{
+	for (const struct transport *t = from->fed; t != NULL;
+	     t = t->next_fed) {
+		if (t->producer_paused)
+			return;
+	}
+	transport_hold_reading(from, READING_BY_PRODUCER, false);
+}
+
 /* Is false if p is the receiving half of a transport that is lost. */
 static bool transport_begin_feeding(struct transport *t,
 				    struct plait_producer *p)
@@ -477,6 +494,9 @@ static void transport_end_feeding(struct transport *t, struct plait_producer *p)
 		at = &(*at)->next_fed;
 	*at = t->next_fed;
 	t->next_fed = NULL;
+	/* Nobody else can end the pause that t has asked for. */
+	if (t->producer_paused)
+		transport_producer_goes_on(produced_by(p));
 }
 
 /*
@@ -537,12 +557,12 @@ void plait_transport_unregister_producer(struct plait_transport *base)
 
 static void producer_pause(struct plait_producer *p)
 {
-	plait_transport_pause_reading(&produced_by(p)->base);
+	transport_hold_reading(produced_by(p), READING_BY_PRODUCER, true);
 }
 
 static void producer_resume(struct plait_producer *p)
 {
-	plait_transport_resume_reading(&produced_by(p)->base);
+	transport_producer_goes_on(produced_by(p));
 }
 
 static void producer_stop(struct plait_producer *p)

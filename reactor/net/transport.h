@@ -40,6 +40,12 @@ struct transport_extra {
 	struct plait_buf *held;	 /* has come, and nobody wants it yet */
 };
 
+/* Who has paused reading.  It goes on only when nobody holds it. */
+enum reading_holder {
+	READING_BY_PROGRAM = 1,	 /* plait_transport_pause_reading() */
+	READING_BY_PRODUCER = 2, /* pause() of as_producer */
+};
+
 struct transport {
 	struct transport_owner *owner; /* NULL: nobody has to know */
 	struct transport_extra *extra; /* mostly NULL */
@@ -62,10 +68,10 @@ struct transport {
 	uint32_t cause; /* the cancel that closed it; 0: none */
 	/* Bits, as there may be many that are idle.  These are told apart from
 	   the rest at each event (transport_is_plain()): */
-	bool disconnecting : 1; /* the program has closed it */
-	bool peer_left : 1;	/* the end of the input ends the connection */
-	bool write_closed : 1;	/* nothing may be written any more */
-	bool reading_paused : 1;
+	bool disconnecting : 1;	 /* the program has closed it */
+	bool peer_left : 1;	 /* the end of the input ends the connection */
+	bool write_closed : 1;	 /* nothing may be written any more */
+	bool reading_paused : 1; /* reading_held is not 0 */
 	bool end_waits : 1; /* the end of the input is known, and not told */
 	bool eof : 1;	    /* it was told */
 	bool inside : 1;    /* a callback of the protocol is on the stack */
@@ -73,6 +79,7 @@ struct transport {
 	/* The producer: */
 	bool streaming : 1, producer_paused : 1;
 	bool asked : 1; /* a pull producer, and nothing was written since */
+	unsigned reading_held : 2; /* by whom: enum reading_holder */
 	/* Sending: */
 	bool sent : 1;		  /* anything, ever */
 	bool blocked : 1;	  /* the kind of transport takes no more now */
@@ -141,6 +148,7 @@ static inline void transport_verify(const struct transport *t)
 	plait_assert(!t->aborted || t->disconnecting);
 	plait_assert(!t->lost || t->disconnecting);
 	plait_assert(t->streaming || !t->producer_paused);
+	plait_assert(t->reading_paused == (t->reading_held != 0));
 	plait_assert(!t->blocked || t->output.size > 0);
 	plait_assert(!t->peer_left || t->eof);
 	plait_assert(!t->draining || t->why != NULL);
