@@ -90,6 +90,21 @@ TEST(marks_that_change_are_in_force_at_once, ON_EACH_BACKEND)
 	play(&w, "producer PR; turn 2; producer PRP; end; producer PRPS");
 }
 
+/* Only the high mark is set, below what the low mark is by default. */
+TEST(a_low_mark_above_the_high_one_resumes_nothing_too_early, ON_EACH_BACKEND)
+{
+	const struct plait_limits limits = { .high_water = 1000 };
+	struct wire w = { .on_data = NULL };
+
+	plait_reactor_set_limits(reactor, &limits);
+	play(&w, "open; produce");
+	fault_sends(0);
+	play(&w, "write 2000 bytes; turn 2; producer P; write 1 bytes; turn 2;"
+		 "producer P; write 1 bytes; turn 2; producer P");
+	fault_off();
+	wire_close(&w);
+}
+
 STORY(registering_on_a_full_transport_pauses_from_the_loop,
       "open; write 8M bytes; turn 5; produce; producer -; turn 2; producer P;"
       "end");

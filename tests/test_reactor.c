@@ -825,7 +825,7 @@ TEST(limits_have_defaults_for_what_is_zero, ON_EACH_BACKEND)
 	ck_assert_uint_eq(l->max_unsent, 64 << 20);
 	ck_assert_uint_eq(l->max_unsent_total, 1 << 30);
 	ck_assert_uint_eq(l->high_water, 7);
-	ck_assert_uint_eq(l->low_water, 16384);
+	ck_assert_uint_eq(l->low_water, 7);
 	ck_assert_double_eq(l->close_timeout, 30);
 	ck_assert(isinf(l->linger_timeout));
 	ck_assert_uint_eq(l->linger_bytes, 1 << 20);

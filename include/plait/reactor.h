@@ -174,7 +174,8 @@ struct plait_limits {
 	size_t max_unsent_total; /* 1 GiB: if all connections together need
 				    more, the largest is aborted */
 	size_t high_water;     /* 65536: more unsent output pauses a producer */
-	size_t low_water;      /* 16384: this much or less resumes it */
+	size_t low_water;      /* 16384: this much or less resumes it;
+				  high_water at most */
 	double close_timeout;  /* 30: a closing connection that makes no
 				  progress for so long is aborted */
 	double linger_timeout; /* 5: at most this long a closed connection waits

@@ -63,6 +63,9 @@ int plait_reactor_set_limits(struct plait_reactor *r,
 			d->max_unsent_total);
 	limits_set_size(&to->high_water, l->high_water, d->high_water);
 	limits_set_size(&to->low_water, l->low_water, d->low_water);
+	/* Above the high mark it would resume what that has just paused. */
+	if (to->low_water > to->high_water)
+		to->low_water = to->high_water;
 	limits_set_size(&to->linger_bytes, l->linger_bytes, d->linger_bytes);
 	limits_set_seconds(&to->close_timeout, l->close_timeout,
 			   d->close_timeout);
