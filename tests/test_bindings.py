@@ -10,6 +10,9 @@ import os
 import sys
 import unittest
 
+sys.dont_write_bytecode = True
+import unittests  # noqa: E402
+
 BUILD = os.environ.get("O", "build")
 INSTRUMENTED = bool(os.environ.get("SANITIZE")) or "coverage" in BUILD
 HERE = b"test_bindings.py"
@@ -157,13 +160,5 @@ class Bindings(unittest.TestCase):
         self.plait.plait_deferred_free(ctypes.byref(none), HERE)
 
 
-def main():
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    return failed > 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    unittests.main()

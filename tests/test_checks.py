@@ -13,6 +13,9 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True
+import unittests  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CC = os.environ.get("CC", "cc").split()
 
@@ -506,13 +509,5 @@ class Html(Page):
                        f"once, but for plait_{odd}.3")
 
 
-def main():
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    return failed > 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    unittests.main()

@@ -15,6 +15,9 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True
+import unittests  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("O", "build")
 LIBRARY = os.environ.get("LIB", f"{BUILD}/libplait.a")
@@ -123,13 +126,5 @@ class Cxx(unittest.TestCase):
             self.assertEqual(said.returncode, 0, said.stderr)
 
 
-def main():
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    failed = len(result.failures) + len(result.errors)
-    print(f"{max(result.testsRun - failed, 0)} passed, {failed} failed")
-    return failed > 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    unittests.main()
