@@ -160,17 +160,20 @@ static struct plait_failure *failure_make(const char *where,
 	return f;
 }
 
-static plait_value failure_caused(const char *where,
-				  const struct plait_error *kind, int err,
-				  const struct plait_failure *cause,
-				  const char *fmt, va_list ap)
+/* Takes detail. */
+static plait_value failure_of(const char *where, const struct plait_error *kind,
+			      int err, const struct plait_failure *cause,
+			      plait_value detail, const char *fmt, va_list ap)
 {
 	struct plait_failure *f = failure_make(where, kind, fmt, ap);
 
-	if (f == NULL)
+	if (f == NULL) {
+		plait_value_free(&detail);
 		return plait_no_memory();
+	}
 	f->err = err;
 	f->cause = plait_failure_ref(cause);
+	f->detail = detail;
 	return failure_give(f);
 }
 
@@ -181,7 +184,7 @@ plait_value plait_fail(const char *where, const struct plait_error *kind,
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = failure_caused(where, kind, 0, NULL, fmt, ap);
+	v = failure_of(where, kind, 0, NULL, PLAIT_NONE, fmt, ap);
 	va_end(ap);
 	return v;
 }
@@ -193,7 +196,7 @@ plait_value plait_fail_errno(const char *where, const struct plait_error *kind,
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = failure_caused(where, kind, err, NULL, fmt, ap);
+	v = failure_of(where, kind, err, NULL, PLAIT_NONE, fmt, ap);
 	va_end(ap);
 	return v;
 }
@@ -207,24 +210,9 @@ plait_value plait_fail_because(const char *where,
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = failure_caused(where, kind, 0, cause, fmt, ap);
+	v = failure_of(where, kind, 0, cause, PLAIT_NONE, fmt, ap);
 	va_end(ap);
 	return v;
-}
-
-static plait_value failure_with(const char *where,
-				const struct plait_error *kind, int err,
-				plait_value detail, const char *fmt, va_list ap)
-{
-	struct plait_failure *f = failure_make(where, kind, fmt, ap);
-
-	if (f == NULL) {
-		plait_value_free(&detail);
-		return plait_no_memory();
-	}
-	f->err = err;
-	f->detail = detail;
-	return failure_give(f);
 }
 
 plait_value plait_fail_with(const char *where, const struct plait_error *kind,
@@ -234,34 +222,21 @@ plait_value plait_fail_with(const char *where, const struct plait_error *kind,
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = failure_with(where, kind, 0, detail, fmt, ap);
+	v = failure_of(where, kind, 0, NULL, detail, fmt, ap);
 	va_end(ap);
 	return v;
 }
 
-plait_value plait_i_failure_caused(const char *where,
-				   const struct plait_error *kind, int err,
-				   const struct plait_failure *cause,
-				   const char *fmt, ...)
+plait_value plait_i_failure_of(const char *where,
+			       const struct plait_error *kind, int err,
+			       const struct plait_failure *cause,
+			       plait_value detail, const char *fmt, ...)
 {
 	plait_value v;
 	va_list ap;
 
 	va_start(ap, fmt);
-	v = failure_caused(where, kind, err, cause, fmt, ap);
-	va_end(ap);
-	return v;
-}
-
-plait_value plait_i_failure_with(const char *where,
-				 const struct plait_error *kind, int err,
-				 plait_value detail, const char *fmt, ...)
-{
-	plait_value v;
-	va_list ap;
-
-	va_start(ap, fmt);
-	v = failure_with(where, kind, err, detail, fmt, ap);
+	v = failure_of(where, kind, err, cause, detail, fmt, ap);
 	va_end(ap);
 	return v;
 }

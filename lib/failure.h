@@ -50,17 +50,15 @@ static inline const struct plait_failure *failure_in(plait_value v)
 	return plait_value_failure(&v);
 }
 
-/* The same as plait_fail_because(), with an errno. */
-plait_value plait_i_failure_caused(const char *where,
-				   const struct plait_error *kind, int err,
-				   const struct plait_failure *cause,
-				   const char *fmt, ...) PLAIT_PRINTF(5, 6);
-
-/* The same as plait_fail_with(), with an errno. */
-plait_value plait_i_failure_with(const char *where,
-				 const struct plait_error *kind, int err,
-				 plait_value detail, const char *fmt, ...)
-	PLAIT_PRINTF(5, 6);
+/*
+ * Makes a failure of all that a failure may have: err may be 0, cause NULL and
+ * detail none.  Takes detail.
+ */
+plait_value plait_i_failure_of(const char *where,
+			       const struct plait_error *kind, int err,
+			       const struct plait_failure *cause,
+			       plait_value detail, const char *fmt, ...)
+	PLAIT_PRINTF(6, 7);
 
 /* Makes a cancellation with this reason, as if a cancel had made it. */
 plait_value plait_i_failure_cancelled_by(const char *reason, const char *where);

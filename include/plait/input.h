@@ -78,8 +78,7 @@ int plait_input_take_until(struct plait_input *in, const void *delimiter,
 			   size_t delimiter_size, size_t max, const char **ret,
 			   size_t *len);
 
-/* Takes everything, in one piece.  Returns 0, or -EAGAIN if there is nothing.
- */
+/* Takes all bytes, in one piece.  Returns 0, or -EAGAIN if none has come. */
 int plait_input_take_all(struct plait_input *in, const void **ret, size_t *len);
 
 /*

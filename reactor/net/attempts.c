@@ -302,9 +302,9 @@ const struct plait_failure *plait_i_attempts_failure(const struct attempts *s)
 					     "there is no address"));
 	if (n == 1)
 		return plait_failure_ref(why);
-	return failure_in(plait_i_failure_with(
+	return failure_in(plait_i_failure_of(
 		PLAIT_HERE, plait_failure_kind(why), plait_failure_errno(why),
-		attempts_all_failures(s, n), "%zu addresses failed", n));
+		NULL, attempts_all_failures(s, n), "%zu addresses failed", n));
 }
 
 const struct plait_failure *
@@ -318,7 +318,7 @@ plait_i_attempts_failure_of(const struct attempts *s,
 	if (n == 0)
 		return plait_i_attempt_failure(s->first, kind, 0);
 	plait_i_attempt_where(s->first, text, sizeof(text));
-	return failure_in(plait_i_failure_with(PLAIT_HERE, kind, 0,
-					       attempts_all_failures(s, n),
-					       "connect to %s", text));
+	return failure_in(plait_i_failure_of(PLAIT_HERE, kind, 0, NULL,
+					     attempts_all_failures(s, n),
+					     "connect to %s", text));
 }

@@ -95,10 +95,10 @@ static bool has_attempts_left(const struct retry *t)
 static plait_value retry_gave_up(const struct retry *t,
 				 const struct plait_failure *why)
 {
-	return plait_i_failure_caused(t->where, plait_failure_kind(why),
-				      plait_failure_errno(why), why,
-				      "gave up after %u attempt%s", t->attempts,
-				      t->attempts == 1 ? "" : "s");
+	return plait_i_failure_of(t->where, plait_failure_kind(why),
+				  plait_failure_errno(why), why, PLAIT_NONE,
+				  "gave up after %u attempt%s", t->attempts,
+				  t->attempts == 1 ? "" : "s");
 }
 
 /* An attempt has ended, or a delay, if that was cancelled or abandoned. */
