@@ -210,14 +210,16 @@ SCRIPT(one_that_is_due_and_reset_by_another_runs_in_the_next_turn,
 
 static void negative(void *arg)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	plait_call_later(r, -1, count, NULL);
 }
 
 static void delay_by_nan(void *arg)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	plait_call_delay(plait_call_later(r, 1, count, NULL), NAN);
 }

@@ -135,7 +135,7 @@ static struct plait_reactor *spied_reactor(void)
 	calls.drain = spy_drain;
 	ops = *loop_kernel(reactor)->ops;
 	ops.calls = &calls;
-	return plait_i_reactor_new(&ops);
+	return plait_i_reactor_new(&ops, NULL);
 }
 
 static const char poem[] = "half a league, half a league";

@@ -197,7 +197,7 @@ TEST(a_virtual_one_costs_no_descriptor, PURE)
 	struct plait_reactor *r;
 
 	calls_reset();
-	r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	r = plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	ck_assert(loop_is_virtual(r));
 	ck_assert_double_eq(plait_reactor_seconds(r), 0);
 	plait_reactor_free(&r);
@@ -387,7 +387,8 @@ TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_BACKEND)
 
 TEST(a_virtual_run_ends_when_nothing_can_ever_happen, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);
 	ck_assert(!plait_reactor_is_running(r));

@@ -841,7 +841,8 @@ GROUP("stop", .setup = set_defaults);
 
 TEST(a_virtual_reactor_is_stopped_too, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	plait_call_when_running(r, raise_it, (void *)&stopping[0]);
 	ck_assert_int_eq(plait_reactor_run(r), 0);

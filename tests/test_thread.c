@@ -384,7 +384,8 @@ TEST(what_a_thread_has_made_may_be_handed_over, ON_EACH_BACKEND)
 
 TEST(a_virtual_reactor_takes_calls_too, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	ck_assert_int_eq(plait_call_from_thread(r, note, (void *)"a"), 0);
 	ck_assert_int_eq(plait_reactor_run(r), -EDEADLK);

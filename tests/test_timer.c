@@ -89,7 +89,8 @@ TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_BACKEND)
 
 TEST(put_off_it_hides_nobody_who_is_due, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 
@@ -527,7 +528,8 @@ TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_BACKEND)
 
 TEST(a_clock_near_its_end_does_not_wrap, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
 
@@ -543,7 +545,8 @@ TEST(a_clock_near_its_end_does_not_wrap, PURE)
 
 static void start_with(void *arg)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer t = { 0 };
 
 	plait_timer_start(r, &t, *(double *)arg, call_count, NULL);
@@ -589,7 +592,8 @@ TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 
 TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -605,7 +609,8 @@ TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 /* Later there than here, where it must not stay. */
 TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer t = { 0 };
 	unsigned n = 0, other = 0;
 
@@ -676,7 +681,8 @@ GROUP("order");
 
 TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	uint32_t seed = (uint32_t)_i;
 	double now = 0;
 
@@ -700,7 +706,8 @@ GROUP("clock");
 
 TEST(the_virtual_clock_jumps_to_the_next_deadline, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_timer a = { 0 }, b = { 0 };
 	unsigned n = 0;
 

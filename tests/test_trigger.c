@@ -346,7 +346,7 @@ static plait_value waits_for_ever(void *arg)
 TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 {
 	plait_reactor_free(&reactor);
-	reactor = plait_i_reactor_new(&plait_i_kernel_virtual);
+	reactor = plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
 				  PLAIT_TRIGGER_SHUTDOWN, waits_for_ever, NULL,
 				  NULL);

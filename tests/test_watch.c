@@ -402,7 +402,8 @@ TEST(what_cannot_be_watched_is_refused, ON_EACH_BACKEND)
 
 TEST(a_virtual_reactor_watches_nothing, PURE)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 	struct plait_watch w = { 0 };
 
 	ck_assert_int_eq(

@@ -134,9 +134,12 @@ int64_t plait_i_linux_clock(void);
 /* Moves the clock of a virtual kernel. */
 void plait_i_virtual_advance(struct kernel *k, int64_t nanoseconds);
 
-static inline int kernel_init(struct kernel *k, const struct kernel_ops *ops)
+/* on is what the ops find in k->state when they begin; NULL for those that make
+   it themselves. */
+static inline int kernel_init(struct kernel *k, const struct kernel_ops *ops,
+			      void *on)
 {
-	*k = (struct kernel){ .ops = ops, .calls = ops->calls };
+	*k = (struct kernel){ .ops = ops, .calls = ops->calls, .state = on };
 	return ops->init(k);
 }
 

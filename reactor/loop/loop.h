@@ -365,7 +365,9 @@ bool plait_i_reactor_has_work(const struct plait_reactor *r);
 enum { REACTOR_UNKNOWN_BACKEND = 128 };
 bool plait_i_reactor_unknown_backend(char *why, size_t size);
 
-/* A reactor on a kernel that is not in the public table. */
-struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel);
+/* A reactor on a kernel that is not in the public table; on: see kernel_init().
+ */
+struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel,
+					  void *on);
 
 #endif

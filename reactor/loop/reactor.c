@@ -108,7 +108,7 @@ struct plait_reactor *plait_reactor_new(const char *name)
 		errno = EINVAL;
 		return NULL;
 	}
-	return plait_i_reactor_new(kernel);
+	return plait_i_reactor_new(kernel, NULL);
 }
 
 static void reactor_init(struct plait_reactor *r)
@@ -165,7 +165,8 @@ static bool reactor_uncount(struct plait_reactor *r)
 	       0;
 }
 
-struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel)
+struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel,
+					  void *on)
 {
 	struct plait_reactor *r;
 	int rc = reactor_watch_forks();
@@ -178,7 +179,7 @@ struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel)
 		goto err;
 	}
 	reactor_init(r);
-	rc = kernel_init(&r->base.kernel, kernel);
+	rc = kernel_init(&r->base.kernel, kernel, on);
 	if (rc < 0)
 		goto err_free;
 	rc = plait_i_thread_init(r);

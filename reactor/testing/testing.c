@@ -228,7 +228,8 @@ static const struct network_ops testing_network = {
 
 struct plait_reactor *plait_testing_reactor_new(void)
 {
-	struct plait_reactor *r = plait_i_reactor_new(&plait_i_kernel_virtual);
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
 
 	if (r != NULL)
 		plait_i_loop_set_network(r, &testing_network);
