@@ -28,6 +28,7 @@ enum asked {
 	WAKER,
 	WAKE,
 	DRAIN,
+	RANDOM,
 	N_ASKED
 };
 
@@ -50,6 +51,7 @@ static const char *const real_names[N_ASKED] = {
 	[WAKER] = "eventfd",
 	[WAKE] = "write",
 	[DRAIN] = "read",
+	[RANDOM] = "getrandom",
 };
 
 static unsigned long asked[N_ASKED];
@@ -106,6 +108,7 @@ SPY(int, reserve, RESERVE, (struct kernel * k), k)
 SPY(int, waker, WAKER, (struct kernel * k), k)
 SPY(void, wake, WAKE, (struct kernel * k, int fd), k, fd)
 SPY(void, drain, DRAIN, (struct kernel * k, int fd), k, fd)
+SPY(uint64_t, random, RANDOM, (struct kernel * k), k)
 
 /* A reactor on it, which waits as those of this backend do. */
 static struct plait_reactor *spied_reactor(void)
@@ -133,6 +136,7 @@ static struct plait_reactor *spied_reactor(void)
 	calls.waker = spy_waker;
 	calls.wake = spy_wake;
 	calls.drain = spy_drain;
+	calls.random = spy_random;
 	ops = *loop_kernel(reactor)->ops;
 	ops.calls = &calls;
 	return plait_i_reactor_new(&ops, NULL);
@@ -180,6 +184,7 @@ static void converse(struct plait_reactor *r)
 	plait_call_from_thread(r, called, &was_called);
 	run_until_set(r, &was_called);
 	run_turns(r, 1);
+	plait_reactor_random(r);
 }
 
 GROUP("kernel");
@@ -202,6 +207,7 @@ TEST(whatever_a_reactor_asks_goes_through_its_table, ON_EACH_BACKEND)
 	ck_assert_uint_gt(asked[SEND] + asked[SENDMSG], 0);
 	ck_assert_uint_gt(asked[HAS_HUNG_UP], 0);
 	ck_assert_uint_gt(asked[WAKE], 0);
+	ck_assert_uint_gt(asked[RANDOM], 0);
 }
 
 TEST(another_kernel_gives_what_it_likes, ON_EACH_BACKEND)

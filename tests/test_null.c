@@ -760,6 +760,7 @@ static struct plait_timer timer;
 	IN(plait_reactor_stop_now, r, plait_reactor_stop_now(NULL))            \
 	IN(plait_reactor_is_running, r, plait_reactor_is_running(NULL))        \
 	IN(plait_reactor_seconds, r, plait_reactor_seconds(NULL))              \
+	IN(plait_reactor_random, r, plait_reactor_random(NULL))                \
 	IN(plait_call_when_running, r,                                         \
 	   plait_call_when_running(NULL, nothing, NULL))                       \
 	IN(plait_call_from_thread, r,                                          \

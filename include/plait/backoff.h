@@ -34,8 +34,8 @@ struct plait_backoff {
 	double factor;	      /* 0: e, 2.718... */
 	double jitter;	      /* a share; 0: 0.1196; < 0: none */
 	/*
-	 * The random numbers start from this.  0: from the reactor's clock and
-	 * the address of the struct.  Two backoffs that start from the same
+	 * The random numbers start from this.  0: from a number that
+	 * plait_reactor_random() gives.  Two backoffs that start from the same
 	 * number give the same delays.
 	 */
 	uint64_t random;

@@ -9,6 +9,7 @@
 #include <plait/base.h>
 #include <plait/bound.h>
 #include <plait/buf.h>
+#include <plait/chance.h>
 #include <plait/client.h>
 #include <plait/cooperator.h>
 #include <plait/debug.h>

@@ -19,6 +19,8 @@
 #include <plait/list.h>
 #include <plait/value.h>
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -105,6 +107,15 @@ bool plait_reactor_is_running(const struct plait_reactor *r);
  * change during a callback.
  */
 double plait_reactor_seconds(const struct plait_reactor *r);
+
+/*
+ * Returns 64 random bits from the system: for a jitter, a choice, a seed.  They
+ * are no key: a system that has no randomness to give leaves it to the clock.
+ * On a testing reactor they are the sequence of splitmix64 that begins with the
+ * state 0, and in a simulation the seed decides them.  So a program that has
+ * all its chance from here can be tested, and does the same in each run.
+ */
+uint64_t plait_reactor_random(struct plait_reactor *r);
 
 /*
  * Calls fn(arg) when the reactor runs.  If it runs already, fn is called at

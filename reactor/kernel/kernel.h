@@ -64,6 +64,9 @@ struct kernel_calls {
 	/* From now on that clock measures the ages of this thread's deferreds.
 	 */
 	void (*lend_clock)(struct kernel *k);
+	/* Returns 64 random bits.  A reactor has chance from here only, so on a
+	   kernel that repeats itself a run is the same each time. */
+	uint64_t (*random)(struct kernel *k);
 };
 
 /* What a wait has found.  A watch that still has this generation is told. */
@@ -117,6 +120,7 @@ struct kernel {
 		void *state;
 		int64_t number;
 	};
+	uint64_t chance; /* the state of a sequence (lib/chance.h) */
 };
 
 extern const struct kernel_ops plait_i_kernel_epoll;
@@ -292,6 +296,11 @@ static inline int64_t kernel_clock(struct kernel *k)
 static inline void kernel_lend_clock(struct kernel *k)
 {
 	k->calls->lend_clock(k);
+}
+
+static inline uint64_t kernel_random(struct kernel *k)
+{
+	return k->calls->random(k);
 }
 
 #endif

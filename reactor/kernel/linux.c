@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/chance.h"
 #include "lib/deferred.h"
 #include "reactor/kernel/kernel.h"
 
@@ -157,6 +159,21 @@ static void linux_lend_clock(struct kernel *k)
 	plait_i_deferred_set_clock(plait_i_linux_clock);
 }
 
+/*
+ * The system may have no randomness to give: it is booting, or a sandbox does
+ * not know the call.  Then it is a sequence that the clock is part of, also of
+ * each number, so that two processes of a fork do not draw the same.
+ */
+static uint64_t linux_random(struct kernel *k)
+{
+	uint64_t bits;
+
+	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) == sizeof(bits))
+		return bits;
+	k->chance ^= (uint64_t)plait_i_linux_clock();
+	return chance_next(&k->chance);
+}
+
 int plait_i_linux_check(struct kernel *k, int fd)
 {
 	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
@@ -185,4 +202,5 @@ const struct kernel_calls plait_i_linux_calls = {
 	.drain = linux_drain,
 	.clock = linux_clock,
 	.lend_clock = linux_lend_clock,
+	.random = linux_random,
 };

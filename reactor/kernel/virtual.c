@@ -3,10 +3,14 @@
  * clock moves only when a test moves it, or, inside plait_reactor_run(), to the
  * next deadline.  It keeps only the time, inside struct kernel, because the
  * clock is read until the memory of the reactor is freed.
+ *
+ * Its random numbers are the sequence of splitmix64 that begins with the state
+ * 0, so each run of a test draws the same numbers.
  */
 #include <errno.h>
 
 #include "lib/base.h"
+#include "lib/chance.h"
 #include "lib/deferred.h"
 #include "reactor/kernel/kernel.h"
 
@@ -34,6 +38,11 @@ static void virtual_lend_clock(struct kernel *k)
 	plait_i_deferred_set_time(k->number);
 }
 
+static uint64_t virtual_random(struct kernel *k)
+{
+	return chance_next(&k->chance);
+}
+
 void plait_i_virtual_advance(struct kernel *k, int64_t nanoseconds)
 {
 	plait_assert(k->ops == &plait_i_kernel_virtual && nanoseconds >= 0);
@@ -55,6 +64,7 @@ static int virtual_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 static const struct kernel_calls virtual_calls = {
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,
+	.random = virtual_random,
 };
 
 const struct kernel_ops plait_i_kernel_virtual = {

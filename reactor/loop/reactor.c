@@ -70,6 +70,12 @@ const char *plait_backend_name(size_t i)
 	return i < N_KERNELS ? kernels[i]->name : NULL;
 }
 
+uint64_t plait_reactor_random(struct plait_reactor *r)
+{
+	loop_check_given(r, "plait_reactor_random()", NULL);
+	return kernel_random(loop_kernel(r));
+}
+
 const char *plait_reactor_backend(const struct plait_reactor *r)
 {
 	loop_check_null(r, "plait_reactor_backend()", NULL);

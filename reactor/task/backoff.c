@@ -7,6 +7,7 @@
  */
 #include <plait/backoff.h>
 
+#include "lib/chance.h"
 #include "reactor/loop/loop.h"
 
 static double positive_or(double value, double otherwise)
@@ -25,30 +26,13 @@ static double backoff_max(const struct plait_backoff *b)
 	return smaller_delay(positive_or(b->max_delay, 3600), 1e9);
 }
 
-/*
- * The address differs between the backoffs of a process, and the time between
- * processes that were forked.
- */
-static uint64_t backoff_seed(const struct plait_backoff *b,
-			     const struct plait_reactor *r)
-{
-	return (uint64_t)(uintptr_t)b ^ (uint64_t)plait_i_clock_now(r);
-}
-
-/*
- * Evenly from 0 to 1, by splitmix64: any seed is as good as any other.
- */
+/* Evenly from 0 to 1. */
 static double backoff_draw(struct plait_backoff *b,
 			   const struct plait_reactor *r)
 {
-	uint64_t z;
-
 	if (b->random == 0)
-		b->random = backoff_seed(b, r);
-	z = b->random += 0x9e3779b97f4a7c15;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (double)((z ^ z >> 31) >> 11) / 9007199254740992.0;
+		b->random = kernel_random(loop_kernel(r));
+	return (double)(chance_next(&b->random) >> 11) / 9007199254740992.0;
 }
 
 /* Normally distributed, as near as the sum of twelve comes to it: -6 to 6. */
