@@ -101,6 +101,12 @@ static bool written_maybe(struct chance_hook *h, double probability,
 	return true;
 }
 
+static bool written_never(struct chance_hook *h, double probability,
+			  const char *where)
+{
+	return false;
+}
+
 static void written_sometimes(struct chance_hook *h, bool condition,
 			      const char *what, const char *where)
 {
@@ -154,4 +160,66 @@ TEST(a_simulation_hears_of_each_mark_and_where_it_is, PURE)
 	ck_assert_str_eq(w.what, "by name");
 	ck_assert_str_eq(w.where, "elsewhere:1");
 	plait_i_chance_hook = NULL;
+}
+
+GROUP("places of the library");
+
+/* They are in a section of their own; the linker knows where it is. */
+extern struct chance_place *const __start_plait_i_places[];
+extern struct chance_place *const __stop_plait_i_places[];
+
+static const struct chance_place *place_named(const char *what)
+{
+	for (struct chance_place *const *p = __start_plait_i_places;
+	     p < __stop_plait_i_places; p++) {
+		if (strcmp((*p)->what, what) == 0)
+			return *p;
+	}
+	ck_abort_msg("no place is called \"%s\"", what);
+	return NULL;
+}
+
+TEST(a_place_counts_how_often_simulations_reach_it, PURE, TIMES(2))
+{
+	const struct chance_place *place = place_named("a timer was put off");
+	struct written w = { .base = { written_never, written_sometimes } };
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	plait_i_chance_hook = _i == 1 ? &w.base : NULL;
+	plait_timer_start(r, &t, 1, call_count, &n);
+	plait_timer_start(r, &t, 2, call_count, &n);
+	plait_testing_advance(r, 2);
+	plait_i_chance_hook = NULL;
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(place->reached, (unsigned)_i);
+	plait_reactor_free(&r);
+}
+
+/* Each has a name of its own, by which a report calls it. */
+TEST(no_two_places_have_one_name, PURE)
+{
+	for (struct chance_place *const *p = __start_plait_i_places;
+	     p < __stop_plait_i_places; p++)
+		ck_assert_ptr_eq(place_named((*p)->what), *p);
+}
+
+/* More timers than are due in one turn, when chance ends the turn's share. */
+TEST(a_turn_may_end_its_share_early_in_a_simulation, PURE)
+{
+	struct written w = { .base = { written_maybe, written_sometimes } };
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_timer t[3] = { { 0 } };
+	unsigned n = 0;
+
+	for (int i = 0; i < 3; i++)
+		plait_timer_start(r, &t[i], 0, call_count, &n);
+	plait_i_chance_hook = &w.base;
+	for (unsigned i = 1; i <= 3; i++) {
+		plait_reactor_iterate(r, 0);
+		ck_assert_uint_eq(n, i);
+	}
+	plait_i_chance_hook = NULL;
+	plait_reactor_free(&r);
 }

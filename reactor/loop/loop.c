@@ -7,6 +7,7 @@
  * a snapshot, and runs a limited number.  The tasks of the other two lists are
  * run until none is left, so they must not queue each other for ever.
  */
+#include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
@@ -124,8 +125,9 @@ OUT_OF_LINE void plait_i_loop_run_next_turn(struct plait_reactor *r)
 
 	plait_list_init(&todo);
 	plait_list_move(&todo, &r->next_turn);
-	for (int i = 0; i < REACTOR_SHARE && !loop_is_forked(r) &&
-			(l = plait_list_first(&todo)) != NULL;
+	for (int i = 0;
+	     i < REACTOR_SHARE && !loop_is_forked(r) &&
+	     (l = plait_list_first(&todo)) != NULL && !(i > 0 && MAYBE(0.02));
 	     i++) {
 		struct loop_task *task =
 			plait_container(l, struct loop_task, link);
@@ -137,6 +139,8 @@ OUT_OF_LINE void plait_i_loop_run_next_turn(struct plait_reactor *r)
 		task->run(task);
 		plait_i_loop_leave(r);
 	}
+	if (!plait_list_is_empty(&todo))
+		REACHED("the next turn goes on with the tasks of this one");
 	plait_list_move(&todo, &r->next_turn);
 	plait_list_move(&r->next_turn, &todo);
 	exception_barrier();

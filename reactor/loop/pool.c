@@ -19,6 +19,7 @@
 #include <malloc.h>
 #endif
 
+#include "lib/chance.h"
 #include "reactor/loop/parts.h"
 
 struct pool_slab {
@@ -180,6 +181,7 @@ static void pool_trim(void *arg)
 
 	if (!pool_has_fallen(&r->pool))
 		return;
+	REACHED("memory of large buffers goes back to the system");
 	r->pool.bufs_peak = r->pool.bufs;
 #ifdef __GLIBC__
 	malloc_trim(0);

@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "lib/base.h"
+#include "lib/chance.h"
 #include "reactor/loop/parts.h"
 
 static void shutdown_lose(struct plait_reactor *r, struct loop_member *m)
@@ -115,6 +116,7 @@ int plait_reactor_stop_now(struct plait_reactor *r)
 
 static void shutdown_out_of_time(void *arg)
 {
+	REACHED("a shutdown waits no longer for what is closing");
 	plait_i_shutdown_wait_no_longer(arg);
 }
 
@@ -129,6 +131,8 @@ static void shutdown_begin_closing(struct plait_reactor *r)
 	r->waits = !r->hurried;
 	r->begun = 0;
 	shutdown_lose_members(r);
+	if (!plait_list_is_empty(&r->finishing))
+		REACHED("a shutdown waits for what is closing");
 	if (!plait_list_is_empty(&r->finishing))
 		plait_timer_start(r, &r->time_to_finish,
 				  r->base.limits.stop_timeout,

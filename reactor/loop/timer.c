@@ -21,6 +21,7 @@
  */
 #include <math.h>
 
+#include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
@@ -168,6 +169,7 @@ static struct plait_timer *timer_put_in_place(struct timers *ts,
 	struct plait_timer *t;
 
 	while (!timer_is_in_place(t = *root)) {
+		REACHED("a timer was put off");
 		heap_remove(ts, t);
 		heap_insert(root, t);
 	}
@@ -261,7 +263,7 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 	if (!ts->unfinished)
 		ts->due = ts->root != NULL ? plait_i_clock_now(r) : 0;
 	for (int i = 0; (t = timer_next_due(ts)) != NULL && i < REACTOR_SHARE &&
-			!loop_is_forked(r);
+			!loop_is_forked(r) && !(i > 0 && MAYBE(0.02));
 	     i++) {
 		plait_timer_stop(t);
 		r->counts.timers++;
@@ -271,6 +273,8 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 		plait_i_loop_leave(r);
 	}
 	ts->unfinished = t != NULL;
+	if (ts->unfinished)
+		REACHED("the next turn goes on with the timers of this one");
 	if (!ts->unfinished)
 		timer_release(ts);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
@@ -180,8 +181,11 @@ static inline void watch_deliver_event(struct plait_reactor *r,
 {
 	struct plait_watch *w = watch_find(&r->watches, e->fd);
 
-	if (w == NULL || watch_generation(&r->watches, e->fd) != e->generation)
+	if (w == NULL ||
+	    watch_generation(&r->watches, e->fd) != e->generation) {
+		REACHED("an event comes too late for its watch");
 		return;
+	}
 	watch_deliver(r, w, e->events);
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/chance.h"
 #include "lib/failure.h"
 #include "lib/value.h"
 #include "reactor/net/attempts.h"
@@ -193,6 +194,7 @@ void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why)
 
 	attempt_stop(a);
 	a->why = why;
+	REACHED("an attempt fails");
 	if (!plait_i_attempts_try_next(s) && !plait_i_attempts_go_on(s))
 		s->lost(s);
 }

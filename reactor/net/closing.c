@@ -31,6 +31,7 @@
  */
 #include <stdlib.h>
 
+#include "lib/chance.h"
 #include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
 
@@ -265,6 +266,7 @@ void plait_i_closing_tell_below(struct transport *t)
 
 static void transport_linger_timed_out(void *arg)
 {
+	REACHED("lingering is cut by linger_timeout");
 	transport_die(arg);
 }
 
@@ -315,6 +317,7 @@ static void transport_stop_draining(void *arg)
 {
 	struct transport *t = arg;
 
+	REACHED("a reader that is paused is not waited for any longer");
 	t->draining = false;
 	transport_owe_answer(t);
 }
@@ -346,10 +349,12 @@ static void transport_check_progress(void *arg)
 	double left = transport_limits(t)->close_timeout / 2 - late;
 
 	t->blocked = false;
-	if (plait_i_unsent_flush(t) > 0 && t->checked)
+	if (plait_i_unsent_flush(t) > 0 && t->checked) {
+		REACHED("a close goes on, as its peer has made room");
 		t->idle_checks = 0;
-	else
+	} else {
 		t->idle_checks++;
+	}
 	t->checked = true;
 	if (t->idle_checks < 2) {
 		plait_timer_start(r, &t->deadline, left > 0 ? left : 0,
@@ -358,6 +363,7 @@ static void transport_check_progress(void *arg)
 		t->room = false;
 		transport_touch(t);
 	} else if (t->why == NULL) {
+		REACHED("a close is given up");
 		plait_i_transport_give_up(t);
 	}
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/chance.h"
 #include "lib/exception.h"
 #include "lib/failure.h"
 #include "reactor/net/address.h"
@@ -112,6 +113,7 @@ static void connector_lose(struct loop_member *m)
 	struct plait_connector *c =
 		plait_container(m, struct plait_connector, member);
 
+	REACHED("a shutdown ends an attempt");
 	connector_answer(
 		c, plait_i_attempts_failure_of(&c->attempts,
 					       &plait_error_connection_lost));
@@ -181,6 +183,7 @@ static void connector_time_out(void *arg)
 {
 	struct plait_connector *c = arg;
 
+	REACHED("connecting takes too long");
 	connector_failed(
 		c, plait_i_attempts_failure_of(&c->attempts,
 					       &plait_error_connect_timeout));

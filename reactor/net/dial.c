@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "lib/chance.h"
 #include "reactor/net/dial.h"
 
 static struct dial *dial(struct attempt *a)
@@ -74,6 +75,7 @@ static void dial_on_ready(struct plait_watch *w, unsigned events)
 	int err = dial_outcome(d, events);
 
 	if (err != 0 && dial_has_spoken(d)) {
+		REACHED("a peer has spoken and is gone before the connection");
 		d->gone = err;
 		err = 0;
 	}
@@ -114,6 +116,8 @@ static void dial_run(struct loop_task *task)
 	}
 	err = dial_connect(d);
 	/* A connect() that was interrupted goes on. */
+	if (err == EINTR)
+		REACHED("connect() is interrupted and goes on");
 	if (err == EINPROGRESS || err == EINTR)
 		dial_wait(d);
 	else if (err != 0)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/chance.h"
 #include "reactor/net/guest.h"
 
 struct guest {
@@ -133,6 +134,7 @@ static void guest_shed_idlest(struct acceptor *a)
 
 	if (t == NULL)
 		return;
+	REACHED("the idlest guest is shed");
 	v = plait_fail(&plait_error_connection_aborted,
 		       "idle longest when another came");
 	plait_i_transport_shed(t, plait_value_failure(&v));

@@ -36,6 +36,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/chance.h"
 #include "lib/unhandled.h"
 #include "reactor/net/address.h"
 #include "reactor/net/admit.h"
@@ -225,6 +226,7 @@ static void listener_start_back_off(struct listener *l)
 /* The hook that is told of it may close the port. */
 static void listener_back_off(struct listener *l, int err)
 {
+	REACHED("a port backs off");
 	plait_watch_change(&l->watch, 0);
 	listener_start_back_off(l);
 	listener_report_broken(l, err, "waits");
@@ -232,6 +234,7 @@ static void listener_back_off(struct listener *l, int err)
 
 static void listener_hold(struct listener *l)
 {
+	REACHED("a port waits until a guest has left");
 	l->held = true;
 	plait_watch_change(&l->watch, 0);
 }
@@ -274,6 +277,7 @@ static void listener_turn_away(struct listener *l, int why)
 		listener_back_off(l, why);
 		return;
 	}
+	REACHED("a newcomer is turned away by the reserve");
 	listener_close_reserve(l);
 	fd = listener_accept(l, &peer);
 	waits = fd < 0 && errno != EAGAIN;
@@ -325,6 +329,7 @@ static bool listener_go_on_after(struct listener *l, int err)
 	case ENOPROTOOPT:
 	case EOPNOTSUPP:
 	case ETIMEDOUT:
+		REACHED("accept() fails for one connection");
 		return true;
 	default:
 		listener_back_off(l, err);
@@ -372,6 +377,8 @@ static void listener_accept_some(struct listener *l)
 		n++;
 	if (n == l->budget)
 		l->busy_turn = turn;
+	if (n == MAX_BUDGET)
+		REACHED("a burst of connections uses the whole budget");
 }
 
 static void listener_on_ready(struct plait_watch *w, unsigned events)

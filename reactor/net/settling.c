@@ -27,6 +27,7 @@
  */
 #include <errno.h>
 
+#include "lib/chance.h"
 #include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
 
@@ -72,6 +73,7 @@ static OUT_OF_LINE void transport_hold(struct transport *t, const void *data,
 {
 	struct transport_extra *e = plait_i_transport_extra(t);
 
+	REACHED("input is held for a reader");
 	if (e != NULL && e->held == NULL)
 		e->held = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (e == NULL || e->held == NULL ||

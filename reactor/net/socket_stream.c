@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 
+#include "lib/chance.h"
 #include "reactor/net/address.h"
 #include "reactor/net/socket_stream.h"
 
@@ -37,6 +38,8 @@ ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 	} while (r < 0 && errno == EINTR);
 	if (r >= 0)
 		return r;
+	if (errno != EAGAIN && socket_stream_is_passing(errno))
+		REACHED("the kernel has no memory to send");
 	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 

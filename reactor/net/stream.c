@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lib/chance.h"
 #include "lib/failure.h"
 #include "reactor/net/stream.h"
 
@@ -106,7 +107,9 @@ static void stream_receive(struct stream *s)
 		plait_i_transport_received(t, buf, (size_t)n);
 	else if (n == 0)
 		stream_end_of_input(s);
-	else if (n != -EAGAIN) /* the input before the error was read */
+	else if (n == -EAGAIN)
+		REACHED("an event comes, and there is nothing to read");
+	else /* the input before the error was read */
 		stream_fail(s, (int)-n, "recv");
 }
 
@@ -141,6 +144,8 @@ static void stream_discard(struct stream *s)
 	if (n == -EAGAIN)
 		return;
 	t->discarded += n > 0 ? (size_t)n : 0;
+	if (n > 0 && t->discarded >= transport_limits(t)->linger_bytes)
+		REACHED("lingering is cut by linger_bytes");
 	if (n <= 0 || t->discarded >= transport_limits(t)->linger_bytes)
 		plait_i_transport_gone(t);
 }
@@ -160,6 +165,8 @@ static void stream_look(struct stream *s)
 	if (err == EAGAIN)
 		return;
 	t->hung_up = true;
+	if (n > 0)
+		REACHED("a peer is gone while its input is unread");
 	if (err != 0)
 		stream_break_off(s, err, "recv");
 	else if (n == 0)
@@ -219,8 +226,10 @@ static bool stream_begin_to_linger(struct stream *s)
 
 	if (!t->sent || t->eof)
 		return false;
-	if (!t->shut && stream_io(s)->shut(s) != 0)
+	if (!t->shut && stream_io(s)->shut(s) != 0) {
+		REACHED("a peer has reset before it was lingered for");
 		return false;
+	}
 	return !t->hurried &&
 	       plait_watch_change(&s->watch, PLAIT_WATCH_READ) == 0;
 }
@@ -246,6 +255,7 @@ static void stream_leave_hurried(struct stream *s)
 	size_t total = 0;
 	ssize_t n;
 
+	REACHED("a connection that may not linger reads what has come");
 	if (!t->shut)
 		stream_io(s)->shut(s);
 	if (buf == NULL)

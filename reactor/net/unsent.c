@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/chance.h"
 #include "lib/failure.h"
 #include "reactor/net/transport.h"
 
@@ -39,6 +40,8 @@ static OUT_OF_LINE void unsent_abort(struct transport *t, size_t limit,
 	plait_value v =
 		plait_fail(&plait_error_connection_aborted,
 			   "more than %zu bytes unsent%s", limit, of_what);
+
+	REACHED("a connection is aborted for its unsent output");
 
 	plait_i_transport_abort(&transport_top(t)->base,
 				plait_value_failure(&v));
@@ -114,6 +117,8 @@ static OUT_OF_LINE bool unsent_make_room(struct transport *writer, size_t cost,
 		    more <= unsent->max - unsent->held)
 			return true;
 		t = unsent_largest(writer, more);
+		if (t != writer)
+			REACHED("the largest makes room for another");
 		unsent_abort(t, unsent->max,
 			     " on all connections (max_unsent_total)");
 		if (t == writer)
@@ -327,6 +332,8 @@ static inline ssize_t unsent_send_some(struct transport *t)
 			  "its send() says that it took %zd of %zu bytes", n,
 			  want);
 	t->blocked = (size_t)n < want && t->why == NULL;
+	if (t->blocked)
+		REACHED("a send takes a part");
 	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
 	return n;
 }
@@ -353,6 +360,7 @@ static void unsent_pass_down(struct transport *t)
  */
 static OUT_OF_LINE void unsent_give_way(struct transport *t)
 {
+	REACHED("a long output gives way to others");
 	t->more = t->room = true;
 	t->odd_turn = plait_i_loop_turn(transport_reactor(t)) & 1;
 }
@@ -368,10 +376,12 @@ static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 		transport_is_active(t);
 		return (size_t)n;
 	}
-	if (n == -EAGAIN)
+	if (n == -EAGAIN) {
+		REACHED("a send finds no room");
 		t->blocked = true;
-	else
+	} else {
 		unsent_cannot_send(t, (int)-n);
+	}
 	return 0;
 }
 
@@ -386,7 +396,8 @@ size_t plait_i_unsent_flush(struct transport *t)
 			unsent_pass_down(t);
 			break;
 		}
-		if (i == MAX_SENDS || sent >= MAX_FLUSH) {
+		if (i == MAX_SENDS || sent >= MAX_FLUSH ||
+		    (i > 0 && MAYBE(0.05))) {
 			unsent_give_way(t);
 			break;
 		}

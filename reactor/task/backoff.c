@@ -61,8 +61,10 @@ static double with_jitter(struct plait_backoff *b,
 	if (share > 0)
 		delay += delay * smaller_delay(share, 1) *
 			 backoff_draw_normal(b, r);
-	while (delay < 0 || delay > max)
+	while (delay < 0 || delay > max) {
+		REACHED("a delay is folded back");
 		delay = delay < 0 ? -delay : 2 * max - delay;
+	}
 	return delay;
 }
 

@@ -8,6 +8,7 @@
 
 #include <plait/later.h>
 
+#include "lib/chance.h"
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
@@ -61,6 +62,7 @@ static void later_time_is_up(void *arg)
 	struct timeout *t = arg;
 	bool often = t->seconds < min_period;
 
+	REACHED("a timeout cancels");
 	plait_timer_start(t->reactor, &t->timer,
 			  often ? min_period : t->seconds, later_time_is_up, t);
 	if (plait_i_deferred_is_pending(t->deferred))

@@ -19,6 +19,7 @@
 #include <plait/retry.h>
 
 #include "lib/base.h"
+#include "lib/chance.h"
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "reactor/loop/loop.h"
@@ -95,6 +96,7 @@ static bool has_attempts_left(const struct retry *t)
 static plait_value retry_gave_up(const struct retry *t,
 				 const struct plait_failure *why)
 {
+	REACHED("a retry gives up");
 	return plait_i_failure_of(t->where, plait_failure_kind(why),
 				  plait_failure_errno(why), why, PLAIT_NONE,
 				  "gave up after %u attempt%s", t->attempts,

@@ -29,6 +29,7 @@
 
 #include <plait/timer.h>
 
+#include "lib/chance.h"
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
@@ -594,6 +595,7 @@ static void scope_expire(void *arg)
 {
 	struct plait_scope *s = arg;
 
+	REACHED("the deadline of a scope passes");
 	s->timed_out = true;
 	become_cause(s, "the deadline has passed", PLAIT_HERE);
 	scope_mark(s, scope_why(s));
