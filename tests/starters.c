@@ -69,7 +69,7 @@ static struct plait_deferred *work_for(struct scene *s, double seconds)
 	return scene_start(part, s->reactor);
 }
 
-static struct plait_deferred *work(struct scene *s)
+struct plait_deferred *scene_work(struct scene *s)
 {
 	return work_for(s, 2 * TURN);
 }
@@ -77,13 +77,13 @@ static struct plait_deferred *work(struct scene *s)
 /* An operation. */
 static plait_value more_work(void *arg)
 {
-	struct plait_deferred *d = work(arg);
+	struct plait_deferred *d = scene_work(arg);
 
 	return plait_chain(&d);
 }
 
 /* A callback. */
-static plait_value then_work(plait_value *result, void *arg)
+plait_value scene_then_work(plait_value *result, void *arg)
 {
 	return plait_value_is_failure(result) ? plait_value_take(result)
 					      : more_work(arg);
@@ -120,7 +120,7 @@ static plait_value no(void)
 
 static struct plait_deferred *start_new(struct scene *s)
 {
-	return work(s);
+	return scene_work(s);
 }
 
 /* What is done for it goes on, and fires the promise later. */
@@ -199,7 +199,7 @@ static struct plait_deferred *start_maybe_value(struct scene *s)
 
 static struct plait_deferred *start_callback(struct scene *s)
 {
-	return plait_deferred_add_callback(work(s), then_work, s);
+	return plait_deferred_add_callback(scene_work(s), scene_then_work, s);
 }
 
 static struct plait_deferred *start_errback(struct scene *s)
@@ -211,22 +211,24 @@ static struct plait_deferred *start_errback(struct scene *s)
 
 static struct plait_deferred *start_both(struct scene *s)
 {
-	return plait_deferred_add_both(work(s), then_work, s);
+	return plait_deferred_add_both(scene_work(s), scene_then_work, s);
 }
 
 /* More pairs than a deferred has places for. */
 static struct plait_deferred *start_many_pairs(struct scene *s)
 {
-	struct plait_deferred *d = work(s);
+	struct plait_deferred *d = scene_work(s);
 
 	for (int i = 0; i < 6; i++)
-		plait_deferred_add_callback(d, i == 3 ? then_work : to_none, s);
+		plait_deferred_add_callback(
+			d, i == 3 ? scene_then_work : to_none, s);
 	return d;
 }
 
 static struct plait_deferred *start_callbacks(struct scene *s)
 {
-	return plait_deferred_add_callbacks(work(s), then_work, s, NULL, NULL);
+	return plait_deferred_add_callbacks(scene_work(s), scene_then_work, s,
+					    NULL, NULL);
 }
 
 static struct plait_deferred *start_list(struct scene *s)
@@ -252,7 +254,8 @@ static struct plait_deferred *start_list_first(struct scene *s)
 
 static struct plait_deferred *start_list_waits(struct scene *s)
 {
-	return plait_deferred_add_callback(start_list_first(s), then_work, s);
+	return plait_deferred_add_callback(start_list_first(s), scene_then_work,
+					   s);
 }
 
 static struct plait_deferred *start_gather(struct scene *s)
@@ -661,7 +664,7 @@ static struct plait_deferred *share(struct scene *s, struct plait_deferred *d)
 
 static struct plait_deferred *start_shared(struct scene *s)
 {
-	return share(s, work(s));
+	return share(s, scene_work(s));
 }
 
 static struct plait_deferred *start_shared_fired(struct scene *s)
@@ -672,7 +675,7 @@ static struct plait_deferred *start_shared_fired(struct scene *s)
 /* The operation goes on for the other one. */
 static struct plait_deferred *start_shared_two(struct scene *s)
 {
-	struct plait_deferred *d = share(s, work(s));
+	struct plait_deferred *d = share(s, scene_work(s));
 
 	if (s->shared == NULL)
 		return d;
@@ -767,7 +770,7 @@ static struct plait_deferred *start_timeout(struct scene *s)
 
 static struct plait_deferred *start_timeout_late(struct scene *s)
 {
-	return plait_deferred_add_timeout(work(s), s->reactor, 20);
+	return plait_deferred_add_timeout(scene_work(s), s->reactor, 20);
 }
 
 static plait_value on_timeout(plait_value *result, double seconds, void *arg)
@@ -826,7 +829,7 @@ static bool never(const struct plait_failure *why, unsigned attempts, void *arg)
 
 static plait_value work_in_vain(void *arg)
 {
-	struct plait_deferred *d = work(arg);
+	struct plait_deferred *d = scene_work(arg);
 
 	plait_deferred_add_callback(d, then_no, NULL);
 	return plait_chain(&d);
@@ -911,7 +914,7 @@ static bool take_a_step(plait_value *ret, void *arg)
 	struct plait_deferred *d;
 
 	if (++s->steps == 2) {
-		d = plait_deferred_add_both(work(s), to_none, NULL);
+		d = plait_deferred_add_both(scene_work(s), to_none, NULL);
 		*ret = plait_chain(&d);
 	}
 	return s->steps < 5;
@@ -1009,7 +1012,7 @@ static bool make_scope(struct scene *s)
 static struct plait_deferred *start_in_scope(struct scene *s)
 {
 	make_scope(s);
-	return plait_scope_start(s->scope, work(s));
+	return plait_scope_start(s->scope, scene_work(s));
 }
 
 static struct plait_deferred *start_to_deadline(struct scene *s)
@@ -1422,6 +1425,15 @@ const struct starter starters[] = {
 };
 
 const int n_starters = sizeof(starters) / sizeof(starters[0]);
+
+const struct starter *starter_of(const char *name, const char *state)
+{
+	for (int i = 0; i < n_starters; i++)
+		if (strcmp(starters[i].name, name) == 0 &&
+		    strcmp(starters[i].state, state) == 0)
+			return &starters[i];
+	ck_abort_msg("no starter is %s %s", name, state);
+}
 
 /* ---- scenes -------------------------------------------------------- */
 

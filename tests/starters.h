@@ -44,6 +44,9 @@ struct starter {
 extern const struct starter starters[];
 extern const int n_starters;
 
+/* That one of them; the test fails if there is none. */
+const struct starter *starter_of(const char *name, const char *state);
+
 struct work {
 	struct scene *scene;
 	struct plait_timer timer;
@@ -89,6 +92,13 @@ struct scene {
  * before is over: it was stopped, or never started.
  */
 struct plait_deferred *scene_start(struct scene *s, struct plait_reactor *r);
+
+/*
+ * The next work of a scene, and the same as a callback: for starters of other
+ * files.
+ */
+struct plait_deferred *scene_work(struct scene *s);
+plait_value scene_then_work(plait_value *result, void *scene);
 
 /*
  * Stops what the scene and its parts still do, asserts that their objects are

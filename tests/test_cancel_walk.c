@@ -13,6 +13,8 @@
 
 #include "tests/compositions.h"
 #include "tests/harness.h"
+#include "tests/history.h"
+#include "tests/proxy.h"
 
 /* ---- walking ------------------------------------------------------- */
 
@@ -148,6 +150,26 @@ TEST(cancelled_at_every_suspension_point, ON_EACH_REACTOR,
 		ck_assert_uint_eq(turns, 1);
 	else
 		ck_assert_msg(turns > 1, "%s: did not wait", name);
+	walk_teardown();
+}
+
+TEST(what_went_wrong_in_twisted_is_cancelled_anywhere, ON_EACH_REACTOR,
+     EACH_PAIR(n_history, N_ENDS))
+{
+	struct scene s = { .starter = &history[_i / N_ENDS] };
+
+	walk_setup();
+	walk(&s, s.starter->name, _i % N_ENDS);
+	walk_teardown();
+}
+
+TEST(a_proxy_is_cancelled_anywhere, ON_EACH_BACKEND, TIMES(N_ENDS))
+{
+	struct scene s = { .starter = &proxy_starter };
+
+	walk_setup();
+	walk(&s, s.starter->name, _i % N_ENDS);
+	ck_assert_uint_eq(proxy_requests(), 0);
 	walk_teardown();
 }
 
