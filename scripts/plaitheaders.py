@@ -184,6 +184,7 @@ class Headers:
         text = self.functions.get(name, self.types.get(name))
         if name in self.placed:
             text = re.sub(r",?const char\*where\)$", ")", text)
+            text = re.sub(r"\(\)$", "(void)", text)
             text = text.replace("(const char*where,", "(", 1)
         return text
 

@@ -245,6 +245,43 @@ TEST(told_to_end_it_cancels_main_and_is_well, ON_EACH_BACKEND,
 	ck_assert_str_eq(trace(), "!c main:CancelledError");
 }
 
+static plait_value forever(void)
+{
+	return plait_forever();
+}
+
+TEST(a_main_for_ever_runs_until_it_is_stopped, ON_EACH_BACKEND,
+     TIMES(2 * N_WAYS))
+{
+	program.answer = forever;
+	told_by(_i);
+	ck_assert_int_eq(run_program(), 0);
+	ck_assert_uint_eq(program.calls, 1);
+}
+
+TEST(for_ever_without_memory_has_failed, PURE, TIMES(2))
+{
+	plait_value v;
+	struct plait_deferred *d;
+
+	fault_alloc_at((unsigned long)_i, true);
+	v = plait_forever();
+	fault_alloc_off();
+	d = plait_maybe_deferred(v);
+	ck_assert(plait_failure_check(
+		plait_value_failure(plait_deferred_result(d)),
+		&plait_error_no_memory));
+	handle_all(d);
+	plait_deferred_free(&d);
+}
+
+TEST(for_ever_that_nobody_waits_for_is_freed, PURE)
+{
+	plait_value v = plait_forever();
+
+	plait_value_free(&v);
+}
+
 TEST(a_value_or_failure_that_comes_of_it_counts, ON_EACH_BACKEND, TIMES(3))
 {
 	canceller = (struct step){

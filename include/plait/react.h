@@ -39,6 +39,14 @@ extern const struct plait_error plait_error_exit;
 plait_value plait_exit(int status, const char *where);
 #define plait_exit(...) (plait_exit)(__VA_ARGS__, PLAIT_HERE)
 
+/*
+ * For the main of a server: gives a deferred, as a value to return, that fires
+ * only when it is cancelled.  So the program runs until it is stopped.  With no
+ * memory the deferred has failed.
+ */
+plait_value plait_forever(const char *where) PLAIT_MUST_USE;
+#define plait_forever() (plait_forever)(PLAIT_HERE)
+
 #ifdef __cplusplus
 }
 #endif

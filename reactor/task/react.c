@@ -5,6 +5,7 @@
  * of the shutdown.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include <plait/react.h>
 
@@ -14,6 +15,7 @@
 
 /* They are defined in this file, and their calls here pass the place. */
 #undef plait_exit
+#undef plait_forever
 
 const struct plait_error plait_error_exit = {
 	.name = "ExitError",
@@ -36,6 +38,29 @@ plait_value plait_exit(int status, const char *where)
 {
 	return (plait_fail_with)(where, &plait_error_exit, plait_int(status),
 				 "status %d", status);
+}
+
+static plait_value cancel_forever(struct plait_deferred *d, void *arg)
+{
+	struct plait_promise **promise = arg;
+
+	plait_promise_drop(promise);
+	free(promise);
+	return plait_cancelled();
+}
+
+plait_value plait_forever(const char *where)
+{
+	struct plait_promise **promise =
+		calloc(1, sizeof(struct plait_promise *));
+	struct plait_deferred *d;
+
+	if (promise == NULL)
+		return plait_no_memory();
+	d = (plait_deferred_new)(promise, cancel_forever, promise, where);
+	if (*promise == NULL)
+		free(promise);
+	return plait_chain(&d);
 }
 
 static int status_of(const struct frame *self, const plait_value *result)
