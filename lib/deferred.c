@@ -139,6 +139,7 @@ static void deferred_unref(struct plait_deferred *d)
 {
 	if (d == &plait_i_deferred_no_memory || --d->refs > 0)
 		return;
+	trace_note(TRACE_FREED, d, NULL, d->where, 0);
 	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
@@ -648,6 +649,7 @@ static struct plait_deferred *deferred_step(struct plait_deferred *d)
 		d->pairs[d->kept++] = *pair;
 		return d;
 	}
+	trace_note(TRACE_CALLS, d, NULL, d->where, 0);
 	if (pair->callback == feed_others)
 		return step_feed(d, *pair);
 	deferred_settle(d, call_half(pair, &d->result));
@@ -883,6 +885,8 @@ int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 	if (d != NULL)
 		*pp = NULL;
 	if (d == NULL || is_spent(d)) {
+		if (d != NULL && !d->cancelling)
+			trace_note(TRACE_LATE, d, NULL, where, 0);
 		plait_value_free(&v);
 		r = d == NULL ? -EALREADY : -ECANCELED;
 	} else {

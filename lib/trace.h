@@ -1,6 +1,11 @@
 /*
- * What has happened lately, for plait_trace_dump(): a ring of the events of
- * this thread.  It is empty until somebody starts it.
+ * What happens in this thread: the library notes it here, and two kinds of
+ * readers may have asked for it.
+ *
+ * plait_trace_dump() needs what has happened lately: a ring of events, which is
+ * empty until somebody starts it.  A listener is told of each event when it
+ * happens; tests that follow a program are listeners.  A note costs one look at
+ * a flag of the thread while nobody has asked.
  *
  * What is recorded while a cancel is under way has the number of this cancel as
  * its cause.  So a trace can show what a cancel has stopped.
@@ -27,8 +32,37 @@ enum trace_kind {
 	TRACE_READ,	 /* a connection, n bytes */
 	TRACE_WRITTEN,	 /* a connection, n bytes */
 	TRACE_CLOSING,	 /* a connection, by the program */
-	TRACE_CLOSED	 /* a connection */
+	TRACE_CLOSED,	 /* a connection */
+
+	/* These are not recorded in the ring, listeners alone are told. */
+	TRACE_FREED,	  /* a deferred: its memory; text: where it was made */
+	TRACE_CALLS,	  /* a deferred, the next of its callbacks */
+	TRACE_LATE,	  /* a deferred was fired after a cancel; text: where */
+	TRACE_LOST,	  /* a failure, as nobody handled it */
+	TRACE_LEAVING,	  /* a callback from the loop has returned; the loop has
+			     not done yet what the callback asked for */
+	TRACE_SET,	  /* a timer is started or moved; it says when */
+	TRACE_UNSET,	  /* ... is stopped */
+	TRACE_DUE,	  /* ... will run now, and is not started any more */
+	TRACE_WATCHED,	  /* a watch is started */
+	TRACE_UNWATCHED,  /* ... is stopped */
+	TRACE_LISTENS,	  /* a port is open */
+	TRACE_DEAF,	  /* ... is closed, and its users were told */
+	TRACE_PORT_FREED, /* ... its memory */
+	TRACE_CONNECTOR,  /* a connector is made */
+	TRACE_CONNECTOR_FREED,
+	TRACE_PROTOCOL, /* a protocol will be told that its connection, other,
+			   is made */
+	TRACE_PROTOCOL_LOST, /* ... is lost */
+	TRACE_SCOPE,	     /* a scope is made; text: where */
+	TRACE_SCOPE_FREED
 };
+
+/* Is true if events of that kind are recorded in the ring. */
+static inline bool trace_kind_is_recorded(enum trace_kind kind)
+{
+	return kind <= TRACE_CLOSED;
+}
 
 enum { TRACE_LABEL = 64 }; /* the beginning, if the label is longer */
 
@@ -47,8 +81,23 @@ struct trace_event {
 	uint32_t kind;
 };
 
+/*
+ * Who is told of each event.  Embedded.  other, text and n are what the kind
+ * says, or NULL and 0; the text of an event with a label is valid during the
+ * call.  tell() may do what a callback of the program may do only in the events
+ * that callbacks of the loop begin and end with.
+ */
+struct trace_listener {
+	void (*tell)(struct trace_listener *l, enum trace_kind kind,
+		     const void *object, const void *other, const char *text,
+		     size_t n);
+	struct trace_listener *next;
+};
+
 struct trace_ring {
-	struct trace_event *events;
+	bool on;		    /* there is a ring or a listener */
+	struct trace_event *events; /* NULL: there is no ring */
+	struct trace_listener *listeners;
 	size_t room;
 	uint64_t count; /* ever recorded */
 	uint32_t cancels, cause;
@@ -59,6 +108,11 @@ extern _Thread_local struct trace_ring plait_i_trace_ring
 	__attribute__((tls_model("initial-exec")));
 
 static inline bool trace_is_on(void)
+{
+	return plait_i_trace_ring.on;
+}
+
+static inline bool trace_is_recording(void)
 {
 	return plait_i_trace_ring.events != NULL;
 }
@@ -115,10 +169,18 @@ static inline void trace_cancel_end(const void *deferred, uint32_t cause)
 }
 
 /*
- * Returns 0 or -ENOMEM.  clock gives nanoseconds.  Starting twice empties the
- * ring.
+ * Begins to record.  Returns 0 or -ENOMEM.  clock gives nanoseconds.  Starting
+ * twice empties the ring.
  */
 int plait_i_trace_start(size_t events, int64_t (*clock)(void));
 void plait_i_trace_stop(void);
+
+/*
+ * From now on l, borrowed, is told of what happens in this thread, until it
+ * listens no more.  Listeners are told in the order in which they began.  A
+ * listener must not end another one while it is told.
+ */
+void plait_i_trace_listen(struct trace_listener *l);
+void plait_i_trace_listen_no_more(struct trace_listener *l);
 
 #endif

@@ -11,6 +11,7 @@
 #include "lib/debug.h"
 #include "lib/exception.h"
 #include "lib/print.h"
+#include "lib/trace.h"
 #include "lib/unhandled.h"
 
 /*
@@ -104,6 +105,7 @@ OUT_OF_LINE void plait_i_failure_unhandled(const struct plait_failure *f,
 {
 	const char *outer = unhandled_words;
 
+	trace_note(TRACE_LOST, f, NULL, words, 0);
 	unhandled_words = words;
 	unhandled_hook(f, unhandled_arg);
 	exception_barrier();

@@ -6,11 +6,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <plait/testing.h>
+
 #include "lib/trace.h"
 #include "tests/actor.h"
 #include "tests/child.h"
 #include "tests/extreme.h"
 #include "tests/harness.h"
+#include "tests/trace.h"
 
 /* ---- a file for each test ------------------------------------------- */
 
@@ -323,6 +326,220 @@ TEST(text_that_is_no_json_is_left_out, PURE)
 	plait_promise_drop(&p);
 	dump_at_last();
 	ck_assert_ptr_nonnull(strstr(text, "\"abcd:1\""));
+}
+
+/* ---- listening ---------------------------------------------------------- */
+
+/* What a listener writes for each event; it hears no others. */
+static const char *const heard[] = {
+	[TRACE_MADE] = "made",
+	[TRACE_FIRED] = "fired",
+	[TRACE_WAITS] = "waits",
+	[TRACE_CANCEL] = "cancel",
+	[TRACE_CANCELLED] = "cancelled",
+	[TRACE_ENTER] = "[",
+	[TRACE_LEAVE] = "]",
+	[TRACE_ATTEMPT] = "attempt",
+	[TRACE_ENDED] = "ended",
+	[TRACE_OPENED] = "opened",
+	[TRACE_READ] = "read",
+	[TRACE_WRITTEN] = "written",
+	[TRACE_CLOSING] = "closing",
+	[TRACE_CLOSED] = "closed",
+	[TRACE_FREED] = "freed",
+	[TRACE_CALLS] = "calls",
+	[TRACE_LATE] = "late",
+	[TRACE_LOST] = "lost",
+	[TRACE_LEAVING] = "leaving",
+	[TRACE_SET] = "set",
+	[TRACE_UNSET] = "unset",
+	[TRACE_DUE] = "due",
+	[TRACE_WATCHED] = "watched",
+	[TRACE_UNWATCHED] = "unwatched",
+	[TRACE_LISTENS] = "listens",
+	[TRACE_DEAF] = "deaf",
+	[TRACE_PORT_FREED] = "port-freed",
+	[TRACE_CONNECTOR] = "connector",
+	[TRACE_CONNECTOR_FREED] = "connector-freed",
+	[TRACE_PROTOCOL] = "protocol",
+	[TRACE_PROTOCOL_LOST] = "protocol-lost",
+	[TRACE_SCOPE] = "scope",
+	[TRACE_SCOPE_FREED] = "scope-freed",
+};
+
+static void hear_event(struct trace_listener *l, enum trace_kind kind,
+		       const void *object, const void *other, const char *where,
+		       size_t n)
+{
+	trace_add("%s", heard[kind]);
+}
+
+static struct trace_listener ear = { .tell = hear_event };
+
+static void listen_teardown(void)
+{
+	plait_i_trace_listen_no_more(&ear);
+	teardown();
+}
+
+static void listen_setup(void)
+{
+	setup();
+	plait_i_trace_listen(&ear);
+}
+
+static plait_value fail_now(plait_value *result, void *arg)
+{
+	return plait_fail(&plait_error_any, "as planned");
+}
+
+GROUP("listening", .setup = listen_setup, .teardown = listen_teardown);
+
+TEST(listener_hears_the_life_of_a_deferred, PURE)
+{
+	struct plait_promise *p;
+	struct plait_deferred *inner = plait_deferred_new(&p, NULL, NULL);
+	struct plait_deferred *d = plait_succeed(PLAIT_NONE);
+
+	assert_trace("made made fired");
+	plait_deferred_add_callback(d, return_deferred, inner);
+	assert_trace("calls waits");
+	plait_deferred_add_callback(d, fail_now, NULL);
+	plait_fire(&p, PLAIT_NONE);
+	assert_trace("fired calls freed");
+	plait_deferred_free(&d);
+	assert_trace("lost freed");
+	unhandled_expect(1);
+}
+
+TEST(listener_hears_what_is_fired_after_its_cancel, PURE)
+{
+	struct plait_promise *p, *q;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	struct plait_deferred *e = plait_deferred_new(&q, NULL, NULL);
+
+	trace_clear();
+	plait_deferred_free(&d);
+	assert_trace("cancel fired cancelled");
+	plait_fire(&p, PLAIT_NONE);
+	assert_trace("late freed");
+	plait_deferred_free(&e);
+	trace_clear();
+	plait_promise_drop(&q);
+	assert_trace("freed");
+}
+
+static void nothing(void *arg)
+{
+}
+
+TEST(listener_hears_timers, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_timer t = { 0 }, u = { 0 };
+
+	plait_timer_start(r, &t, 1, nothing, NULL);
+	plait_timer_start(r, &t, 2, nothing, NULL);
+	assert_trace("set set");
+	plait_timer_stop(&t);
+	plait_timer_stop(&t);
+	assert_trace("unset");
+	plait_timer_start(r, &t, 1, nothing, NULL);
+	plait_testing_advance(r, 1);
+	assert_trace("set due [ leaving ]");
+	plait_timer_start(r, &u, 1, nothing, NULL);
+	plait_reactor_free(&r);
+	assert_trace("set unset");
+}
+
+static void see_nothing(struct plait_watch *w, unsigned events)
+{
+}
+
+TEST(listener_hears_watches, ON_EACH_BACKEND)
+{
+	struct plait_watch w = { 0 };
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	trace_clear();
+	plait_watch_start(reactor, &w, fds[0], PLAIT_WATCH_READ, see_nothing);
+	plait_watch_stop(&w);
+	assert_trace("watched unwatched");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static const struct plait_protocol_ops silent_ops = { .name = "silent" };
+
+TEST(listener_hears_ports_and_connections, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_factory f = { .protocol = &silent_ops };
+	struct plait_port *port;
+	struct plait_transport *t;
+
+	ck_assert_int_eq(plait_listen_tcp(r, 0, &f, NULL, &port), 0);
+	assert_trace("listens [ leaving ]");
+	t = plait_testing_accept(port);
+	assert_trace("[ leaving ] [ opened protocol leaving ]");
+	plait_port_free(&port);
+	plait_transport_abort_connection(t);
+	plait_testing_advance(r, 0);
+	assert_trace("closing [ deaf leaving ]"
+		     " [ protocol-lost leaving ] port-freed closed");
+	plait_reactor_free(&r);
+}
+
+TEST(listener_hears_connectors, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_factory f = { .protocol = &silent_ops };
+	struct plait_connector *c =
+		plait_connect_tcp(r, "localhost", 1, &f, NULL);
+
+	assert_trace("connector [ attempt set leaving ]");
+	plait_testing_refuse(c, NULL);
+	plait_testing_advance(r, 0);
+	assert_trace("[ unset ended leaving ] connector-freed");
+	plait_reactor_free(&r);
+}
+
+TEST(listener_hears_scopes, PURE)
+{
+	struct plait_scope *s = plait_scope_new(NULL);
+
+	plait_scope_free(&s);
+	assert_trace("scope scope-freed");
+}
+
+TEST(ring_has_no_more_because_of_a_listener, PURE)
+{
+	struct plait_reactor *r;
+
+	ck_assert_int_eq(plait_trace_dump(path), -EINVAL);
+	plait_trace_start(0);
+	r = plait_testing_reactor_new();
+	plait_call_later(r, 0, nothing, NULL);
+	plait_testing_advance(r, 0);
+	plait_reactor_free(&r);
+	dump_at_last();
+	ck_assert_uint_eq(count("\"ph\""), 3);
+	ck_assert_uint_eq(count_of('B', "callback"), 1);
+	assert_trace("set due [ leaving ]");
+}
+
+TEST(listeners_hear_in_the_order_in_which_they_began, PURE)
+{
+	struct trace_listener second = { .tell = hear_event };
+	struct plait_deferred *d;
+
+	plait_i_trace_listen(&second);
+	d = plait_succeed(PLAIT_NONE);
+	assert_trace("made made fired fired");
+	plait_i_trace_listen_no_more(&second);
+	plait_deferred_free(&d);
+	assert_trace("freed");
 }
 
 /* ---- connections -------------------------------------------------------- */

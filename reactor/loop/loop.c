@@ -185,14 +185,30 @@ bool plait_i_loop_is_entered(const struct plait_reactor *r)
 	return r->depth > 0;
 }
 
-void plait_i_loop_leave(struct plait_reactor *r)
+/* Whoever listens is told of the end twice: before and after the loop does what
+   the callback asked for. */
+static OUT_OF_LINE void loop_leave_told(struct plait_reactor *r)
 {
-	if (r->depth == 1 && !plait_list_is_empty(&r->after_callback))
+	if (r->depth == 1) {
+		trace_note(TRACE_LEAVING, r, NULL, NULL, 0);
 		loop_run_all(r, &r->after_callback);
+	}
 	if (--r->depth > 0)
 		return;
 	r->now_is_known = false;
 	trace_note(TRACE_LEAVE, r, NULL, NULL, 0);
+}
+
+void plait_i_loop_leave(struct plait_reactor *r)
+{
+	if (__builtin_expect(trace_is_on(), 0)) {
+		loop_leave_told(r);
+		return;
+	}
+	if (r->depth == 1 && !plait_list_is_empty(&r->after_callback))
+		loop_run_all(r, &r->after_callback);
+	if (--r->depth == 0)
+		r->now_is_known = false;
 }
 
 /* Runs the tasks that callbacks have queued to be run after them. */

@@ -201,6 +201,14 @@ static void timer_set(struct plait_reactor *r, struct plait_timer *t,
 	t->order = ts->order++;
 	if (!stays)
 		heap_insert(ts->holding ? &ts->fresh : &ts->root, t);
+	trace_note(TRACE_SET, t, r, NULL, 0);
+}
+
+static void timer_unset(struct plait_timer *t, enum trace_kind why)
+{
+	heap_remove(&t->reactor->timers, t);
+	trace_note(why, t, t->reactor, NULL, 0);
+	t->reactor = NULL;
 }
 
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
@@ -223,8 +231,7 @@ void plait_timer_stop(struct plait_timer *t)
 	if (t->reactor == NULL)
 		return;
 	loop_check(t->reactor, "plait_timer_stop()");
-	heap_remove(&t->reactor->timers, t);
-	t->reactor = NULL;
+	timer_unset(t, TRACE_UNSET);
 }
 
 bool plait_timer_is_running(const struct plait_timer *t)
@@ -265,7 +272,7 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 	for (int i = 0; (t = timer_next_due(ts)) != NULL && i < REACTOR_SHARE &&
 			!loop_is_forked(r) && !(i > 0 && MAYBE(0.02));
 	     i++) {
-		plait_timer_stop(t);
+		timer_unset(t, TRACE_DUE);
 		r->counts.timers++;
 		plait_i_loop_enter(r);
 		t->fn(t->arg);
@@ -305,6 +312,7 @@ static void timer_forget(struct plait_timer *t)
 		last->next = t->child;
 		while (last->next != NULL)
 			last = last->next;
+		trace_note(TRACE_UNSET, t, t->reactor, NULL, 0);
 		t->reactor = NULL;
 		t = t->next;
 	}

@@ -198,7 +198,8 @@ static int trace_dump(const char *path, open_file *open_it)
 
 int plait_trace_dump(const char *path)
 {
-	return trace_is_on() ? trace_dump(path, plait_i_file_open) : -EINVAL;
+	return trace_is_recording() ? trace_dump(path, plait_i_file_open)
+				    : -EINVAL;
 }
 
 /* ---- asked for by the environment ------------------------------------ */
@@ -232,9 +233,9 @@ void plait_i_trace_reactor_begins(struct plait_reactor *r)
 		return;
 	r->trace_number = atomic_fetch_add(&numbers, 1) + 1;
 	trace_forget_parents_trace();
-	if (!trace_is_on())
+	if (!trace_is_recording())
 		asker_began = plait_trace_start(0) == 0;
-	if (trace_is_on())
+	if (trace_is_recording())
 		askers++;
 }
 
@@ -290,7 +291,7 @@ void plait_i_trace_reactor_ends(unsigned number, bool forked)
 	if (name == NULL || askers == 0 || forked)
 		return;
 	askers--;
-	if (trace_is_on())
+	if (trace_is_recording())
 		trace_dump_as_asked(name, number);
 	if (askers > 0 || !asker_began)
 		return;

@@ -28,6 +28,7 @@ void plait_i_watch_init(struct plait_reactor *r)
 /* w watches nothing from here on. */
 static void watch_clear(struct plait_reactor *r, struct plait_watch *w)
 {
+	trace_note(TRACE_UNWATCHED, w, r, NULL, 0);
 	r->watches.slots[w->fd].watch = NULL;
 	plait_list_remove(&w->link);
 	w->reactor = NULL;
@@ -109,6 +110,7 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 	}
 	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
 	r->watches.slots[fd].watch = w;
+	trace_note(TRACE_WATCHED, w, r, NULL, 0);
 	rc = watch_update(w, events & PUBLIC_EVENTS);
 	if (rc < 0)
 		watch_clear(r, w);

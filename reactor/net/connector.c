@@ -384,6 +384,7 @@ static struct plait_connector *connector_alloc(struct plait_reactor *r,
 	c->burial.run = connector_run_burial;
 	c->keep.run = connector_run_keep;
 	plait_i_loop_keep(r, &c->keep);
+	trace_note(TRACE_CONNECTOR, c, r, NULL, 0);
 	return c;
 }
 
@@ -473,6 +474,7 @@ void plait_connector_unref(struct plait_connector **cp)
 	plait_assert(c->refs > 0);
 	if (--c->refs > 0)
 		return;
+	trace_note(TRACE_CONNECTOR_FREED, c, c->reactor, NULL, 0);
 	loop_task_cancel(&c->keep);
 	plait_failure_unref(&c->unusable);
 	plait_i_attempts_done(&c->attempts);

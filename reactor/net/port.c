@@ -24,6 +24,7 @@
 
 static void port_free(struct plait_port *p)
 {
+	trace_note(TRACE_PORT_FREED, p, p->reactor, NULL, 0);
 	plait_i_address_drop(&p->address);
 	p->ops->free(p);
 }
@@ -66,6 +67,7 @@ static void port_close(struct plait_port *p)
 	p->ops->close(p);
 	if (p->ops->ended != NULL)
 		p->ops->ended(p);
+	trace_note(TRACE_DEAF, p, p->reactor, NULL, 0);
 }
 
 static void port_run_answer(struct loop_task *task)
@@ -121,6 +123,7 @@ void plait_i_port_open(struct plait_port *p, struct plait_reactor *r)
 	p->open = true;
 	plait_i_loop_join(r, &p->member);
 	plait_i_loop_keep(r, &p->keep);
+	trace_note(TRACE_LISTENS, p, r, NULL, 0);
 }
 
 void plait_port_host(const struct plait_port *p, struct plait_address *ret)

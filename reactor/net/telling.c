@@ -40,6 +40,7 @@ OUT_OF_LINE void plait_i_transport_connect(struct transport *t,
 	t->base.protocol = p;
 	p->transport = &t->base;
 	p->connected = true;
+	trace_note(TRACE_PROTOCOL, p, &t->base, NULL, 0);
 	was = tell_enter(t);
 	if (p->ops->connection_made != NULL)
 		p->ops->connection_made(p);
@@ -107,6 +108,7 @@ transport_tell_protocol_lost(struct transport *t,
 	if (p == NULL || loop_is_forked(transport_reactor(t)))
 		return;
 	p->connected = false;
+	trace_note(TRACE_PROTOCOL_LOST, p, &t->base, NULL, 0);
 	plait_i_scope_cancel(t->scope, plait_failure_kind(why)->name,
 			     PLAIT_HERE);
 	if (p->ops->connection_lost != NULL &&

@@ -141,6 +141,7 @@ static struct plait_scope *scope_make(struct plait_reactor *r,
 	plait_list_init(&s->ending);
 	if (r != NULL)
 		plait_i_loop_when_freed(r, &s->reactor_freed);
+	trace_note(TRACE_SCOPE, s, r, where, 0);
 	return s;
 }
 
@@ -330,6 +331,7 @@ static void scope_bury(struct plait_scope *s)
 	plait_timer_stop(&s->timer);
 	loop_task_cancel(&s->reactor_freed);
 	plait_list_remove(&s->entry.link);
+	trace_note(TRACE_SCOPE_FREED, s, s->reactor, s->made, 0);
 	free(s);
 	plait_fire(&ended, PLAIT_NONE);
 }
