@@ -5,7 +5,7 @@ all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
+.PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
 	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage \
 	test-deps format-check install uninstall clean help FORCE
 
@@ -172,7 +172,7 @@ $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
-ifneq ($(filter check check-unit coverage,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long check-unit coverage,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
 $(error the tests need Check and pkg-config: `make test-deps' installs them)
 endif
@@ -191,6 +191,9 @@ BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) $(if $(COVERAGE),,$(G
 check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
 		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
+# What check has no time for: the same tests with more seeds.
+check-long: $O/tests/test_lockstep
+	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
 check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
@@ -284,6 +287,7 @@ help:
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
+#? make check-long   more random scripts and seeds than check has time for
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
