@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -38,7 +38,7 @@ Q = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $O/%,%,$(2));)
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # Testing and showing off are done in parallel even when nobody says -j.
-ifneq ($(filter check% demo bench fuzz coverage,$(MAKECMDGOALS)),)
+ifneq ($(filter check% demo bench fuzz coverage mutants,$(MAKECMDGOALS)),)
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
@@ -172,7 +172,7 @@ $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
-ifneq ($(filter check check-long check-unit coverage,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long check-unit coverage mutants,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
 $(error the tests need Check and pkg-config: `make test-deps' installs them)
 endif
@@ -234,6 +234,13 @@ run-fuzz: $(FUZZERS)
 coverage:
 	$(MAKE) COVERAGE=1 check
 	scripts/coverage build-coverage
+# Small mistakes, planted one at a time: which test notices each?
+KIND = small
+mutants: $(TESTS) $O/verify/libseam.a
+	@O='$O' MUTATE_COMPILE='$(CC) $(VERIFY_FLAGS)' MUTATE_INCLUDES='$(INCLUDES)' \
+		MUTATE_OBJCOPY='$(OBJCOPY)' MUTATE_LINK='$(CC) $(ALL_LDFLAGS)' \
+		MUTATE_HARNESS='$(HARNESS_SRC:%.c=$O/%.o)' MUTATE_LIBS='$(CHECK_LIBS)' \
+		scripts/mutate -j $(JOBS) -k $(KIND) $(MUTATE)
 format-check:
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')
 
@@ -293,6 +300,8 @@ help:
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        what things cost;  make coverage   what the tests reach
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
+#? make mutants      plants small mistakes, one at a time, and says which test notices each;
+#?                   KIND=network, cancel or all; MUTATE='lib/buf.c', '--check' and more: scripts/mutate -h
 #? make html         the pages for a browser, in build/html/index.html;  make install-html
 #? make format-check what clang-format would change
 #? make install, uninstall, clean, help
