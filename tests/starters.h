@@ -101,10 +101,11 @@ struct plait_deferred *scene_work(struct scene *s);
 plait_value scene_then_work(plait_value *result, void *scene);
 
 /*
- * Stops what the scene and its parts still do, asserts that their objects are
- * as they must be when the deferred has settled, and frees them.
+ * Stops what the scene and its parts still do, and frees their objects.
+ * Returns NULL if these are as they must be when the deferred has settled, or
+ * what is wrong, valid until the next call.
  */
-void scene_stop(struct scene *s);
+const char *scene_stop(struct scene *s);
 
 /* True if a work of the scene or of a part of it is under way that a cancel
    should have stopped. */

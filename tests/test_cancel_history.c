@@ -43,7 +43,7 @@ static struct plait_deferred *begin(const char *ticket)
 static void done(struct plait_deferred **d)
 {
 	plait_deferred_free(d);
-	scene_stop(&scene);
+	ck_assert_ptr_null(scene_stop(&scene));
 	for (int i = 0; i < 8; i++)
 		advance(TURN);
 	if (backend == NULL)

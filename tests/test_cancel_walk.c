@@ -83,7 +83,7 @@ static bool walk_to(struct scene *s, const char *name, unsigned turns, int how)
 	ck_assert_msg(settled == 1, "%s: settled %u times", name, settled);
 	plait_deferred_free(&d);
 	ck_assert_msg(!scene_is_working(s), "%s: work goes on", name);
-	scene_stop(s);
+	ck_assert_ptr_null(scene_stop(s));
 	assert_no_timer_is_left(name);
 	ck_assert_msg(settled == 1, "%s: settled %u times", name, settled);
 	plait_reactor_free(&reactor);
@@ -219,7 +219,7 @@ TEST(pending_ones_name_the_line_of_the_caller, ON_EACH_BACKEND,
 	plait_buf_unref(&b);
 	plait_deferred_add_both(d, note_settled, NULL);
 	plait_deferred_free(&d);
-	scene_stop(&s);
+	ck_assert_ptr_null(scene_stop(&s));
 	/* Some of it ends with the loop, and the scene is on this stack. */
 	plait_reactor_free(&reactor);
 	walk_teardown();
