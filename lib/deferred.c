@@ -576,7 +576,7 @@ static plait_callback *const feed_others =
 
 static bool is_guarded(const struct pair *pair)
 {
-	return pair->callback == feed_others ? pair->drop != NULL
+	return pair->callback == feed_others ? pair->feed_drop != NULL
 					     : pair->errback == guarded;
 }
 
@@ -695,7 +695,9 @@ static struct plait_deferred *deferred_end_hold(struct plait_deferred *d,
 	return next;
 }
 
-static struct plait_deferred *drop_pair(struct pair pair,
+/* A pair of d. */
+static struct plait_deferred *drop_pair(struct plait_deferred *d,
+					struct pair pair,
 					struct plait_deferred *next)
 {
 	struct plait_promise *p = pair.callback_arg;
@@ -703,6 +705,8 @@ static struct plait_deferred *drop_pair(struct pair pair,
 
 	if (pair.callback == fire_promise)
 		plait_promise_drop(&p, PLAIT_HERE);
+	else if (pair.callback == feed_others && pair.feed_drop != NULL)
+		held = pair.feed_drop(&d->result, pair.callback_arg);
 	else if (is_guarded(&pair))
 		held = pair.drop(pair.callback_arg);
 	return held != NULL ? deferred_end_hold(held, next) : next;
@@ -721,9 +725,9 @@ drop_pairs(struct plait_deferred *d, struct plait_deferred *next)
 
 	d->kept = 0;
 	for (unsigned i = 0; i < kept; i++)
-		next = drop_pair(d->pairs[i], next);
+		next = drop_pair(d, d->pairs[i], next);
 	while (d->freed && has_pairs(d))
-		next = drop_pair(d->pairs[d->head++], next);
+		next = drop_pair(d, d->pairs[d->head++], next);
 	return next;
 }
 
@@ -1103,7 +1107,7 @@ struct plait_deferred *plait_i_deferred_add_guarded(struct plait_deferred *d,
 
 struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
 						 deferred_feed *feed, void *arg,
-						 deferred_drop *drop)
+						 deferred_feed_drop *drop)
 {
 	struct pair out_of_turn, *pair = &out_of_turn;
 
@@ -1112,7 +1116,7 @@ struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
 	pair->callback = feed_others;
 	pair->callback_arg = arg;
 	pair->feed = feed;
-	pair->drop = drop;
+	pair->feed_drop = drop;
 	return deferred_add(d, pair, &out_of_turn);
 }
 

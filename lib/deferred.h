@@ -47,7 +47,8 @@ void plait_i_deferred_abandon(struct plait_promise **pp);
  * promises.  feed() returns the promise to fire, given, or NULL for none, and
  * stores in *ret the value to fire it with.  If feed() sets again, it is called
  * once more after the chain of this promise has run.  It takes *result in the
- * first call.  If drop is NULL, the pair is like a pair of the program.
+ * first call.  drop() may take the result of d, too; a failure that it leaves
+ * is reported.  If drop is NULL, the pair is like a pair of the program.
  */
 struct deferred_fed {
 	plait_value value;
@@ -55,9 +56,11 @@ struct deferred_fed {
 };
 typedef struct plait_promise *deferred_feed(plait_value *result, void *arg,
 					    struct deferred_fed *ret);
+typedef struct plait_deferred *deferred_feed_drop(plait_value *result,
+						  void *arg);
 struct plait_deferred *plait_i_deferred_add_feed(struct plait_deferred *d,
 						 deferred_feed *feed, void *arg,
-						 deferred_drop *drop);
+						 deferred_feed_drop *drop);
 
 /*
  * Makes a deferred that stands for others, its parts.  It is the same as

@@ -22,7 +22,8 @@ struct pair {
 	void *callback_arg;
 	union {
 		void *errback_arg;
-		deferred_drop *drop; /* if errback is guarded */
+		deferred_drop *drop;	       /* if errback is guarded */
+		deferred_feed_drop *feed_drop; /* if callback is feed_others */
 	};
 };
 

@@ -98,7 +98,7 @@ static void list_unref(struct combined *c)
 }
 
 static deferred_feed member_done;
-static deferred_drop member_dropped;
+static deferred_feed_drop member_dropped;
 
 /*
  * Adds the pair.  A member that has already fired ends at once, and may decide.
@@ -329,13 +329,19 @@ static struct plait_promise *member_done(plait_value *result, void *arg,
 	return p;
 }
 
-/* The member was freed before it came to its pair, so it decides nothing. */
-static struct plait_deferred *member_dropped(void *arg)
+/*
+ * The member was freed before it came to its pair, so it decides nothing.  Its
+ * failure, which the callback that freed it may have had, is reported or not,
+ * as that of any member.
+ */
+static struct plait_deferred *member_dropped(plait_value *result, void *arg)
 {
 	struct member *m = arg;
 	struct combined *c = m->all;
 	struct plait_deferred *held;
 
+	if (!list_wants_report(c, result))
+		plait_value_free(result);
 	c->pending--;
 	plait_assert(c->values == NULL);
 	held = no_longer_held(c);

@@ -421,6 +421,23 @@ SCRIPTS(list_is_ended_inside_a_callback_of_a_member, PURE,
 	{ M "both b b { free all }; race all a b c; both all all; fire b 5",
 	  "b:5 !a !c all:CancelledError" })
 
+/* The failure of that member is the list's to report, as any other. */
+SCRIPTS(failure_of_a_member_that_ends_its_list_is_reported_unless_consumed,
+	PURE,
+	{ M "both b b { free all }; list all a b c; catch all; fire b Error:b",
+	  "b:Error: b !a !c ?Error: b" },
+	{ M "both b b { free all }; list all +consume a b c; catch all; fire b "
+	    "Error:b",
+	  "b:Error: b !a !c" },
+	{ M "both b b { free all }; gather all +consume a b c; catch all; fire "
+	    "b Error:b",
+	  "b:Error: b !a !c" },
+	{ M "both b b { cancel all }; gather all +consume a b c; catch all; "
+	    "fire b Error:b",
+	  "b:Error: b !a !c" },
+	{ M "both b b { free all }; race all a b c; catch all; fire b Error:b",
+	  "b:Error: b !a !c" })
+
 SCRIPTS(list_is_freed_inside_the_canceller_of_a_member, PURE,
 	{ "new a !a { free all }; new b !b; new c !c; list all a b c; both all "
 	  "all; cancel all",
