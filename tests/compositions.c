@@ -39,6 +39,7 @@ static struct scene *add_scene(struct composition *c, int depth)
 	struct scene *s = &c->scenes[c->n++];
 
 	s->starter = draw_starter(depth);
+	c->fires_late = c->fires_late || s->starter->fires_late;
 	for (unsigned i = 0; i < s->starter->works; i++)
 		if (depth < MAX_DEPTH && c->n < MAX_SCENES && draw(4) > 0)
 			s->parts[i] = add_scene(c, depth + 1);

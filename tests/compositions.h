@@ -11,6 +11,7 @@ enum { MAX_SCENES = 24, MAX_DEPTH = 4 };
 struct composition {
 	struct scene scenes[MAX_SCENES]; /* the first is the whole */
 	int n;
+	bool fires_late; /* as a starter in it does */
 };
 
 /* The same seed makes the same; what needs sockets only where there are. */

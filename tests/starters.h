@@ -37,6 +37,7 @@ struct starter {
 	bool goes_on;	    /* a cancel only ends the wait: the work goes on */
 	bool fails;	    /* it ends in a failure, if nobody cancels it */
 	bool answers;	    /* its canceller answers something else */
+	bool fires_late;    /* what fires it does not know of a cancel */
 	bool is_alone;	    /* it can be no part of a composition */
 	bool needs_sockets; /* a testing reactor cannot do this */
 };
