@@ -370,4 +370,24 @@ bool plait_i_reactor_unknown_backend(char *why, size_t size);
 struct plait_reactor *plait_i_reactor_new(const struct kernel_ops *kernel,
 					  void *on);
 
+/*
+ * When r has something to do by itself: INT64_MIN if it has it now, or the time
+ * of its next timer; INT64_MAX: never.
+ */
+int64_t plait_i_reactor_due(const struct plait_reactor *r);
+
+/* Is true in a turn of r, and in a callback outside of all turns: then nobody
+   else may turn it. */
+bool plait_i_reactor_is_busy(const struct plait_reactor *r);
+
+/*
+ * A run in steps, each of which is a turn that does not wait: for a simulation,
+ * which has many reactors in one thread.  Such a run leaves signals alone.
+ * plait_i_reactor_step() begins the run if there is none, and returns true
+ * while it goes on; at its end *ret is what plait_reactor_run() returns.
+ * plait_i_reactor_break() ends it between two steps, wherever it is.
+ */
+bool plait_i_reactor_step(struct plait_reactor *r, const char *where, int *ret);
+void plait_i_reactor_break(struct plait_reactor *r);
+
 #endif

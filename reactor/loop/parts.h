@@ -191,6 +191,7 @@ struct plait_reactor {
 	bool now_is_known;
 	bool in_turn;	/* run() or iterate() is on the stack */
 	bool running;	/* as the public predicate has it */
+	bool in_steps;	/* a run whose turns a simulation takes */
 	unsigned depth; /* of plait_i_loop_enter() */
 	enum shutdown_stage shutdown;
 	bool waits;   /* the shutdown waits for members that close */

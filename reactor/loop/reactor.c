@@ -206,10 +206,15 @@ err:
 	return NULL;
 }
 
-/* Also in a callback of a call that was made outside of all turns. */
-static bool reactor_is_busy(const struct plait_reactor *r)
+bool plait_i_reactor_is_busy(const struct plait_reactor *r)
 {
 	return r->in_turn || r->depth > 0;
+}
+
+/* Also between the steps of a run, which is somebody else's. */
+static bool reactor_is_busy(const struct plait_reactor *r)
+{
+	return plait_i_reactor_is_busy(r) || r->in_steps;
 }
 
 /* Begins a turn, or something else that calls callbacks. */
@@ -365,12 +370,21 @@ static bool reactor_has_work(const struct plait_reactor *r)
 	       (r->shutdown != SHUTDOWN_NONE && plait_i_shutdown_is_due(r));
 }
 
-bool plait_i_reactor_has_work(const struct plait_reactor *r)
+int64_t plait_i_reactor_due(const struct plait_reactor *r)
 {
 	int64_t when;
 
-	return reactor_has_work(r) ||
-	       (plait_i_timer_next(r, &when) && when <= plait_i_clock_now(r));
+	if (reactor_has_work(r))
+		return INT64_MIN;
+	return timer_is_any(r) && plait_i_timer_next(r, &when) ? when
+							       : INT64_MAX;
+}
+
+bool plait_i_reactor_has_work(const struct plait_reactor *r)
+{
+	int64_t due = plait_i_reactor_due(r);
+
+	return due != INT64_MAX && due <= plait_i_clock_now(r);
 }
 
 /* Returns how long this turn may wait, in nanoseconds; negative: for ever. */
@@ -485,21 +499,33 @@ static void reactor_start_up(struct plait_reactor *r)
 	plait_i_trigger_fire_when_running(r);
 }
 
-static int reactor_go(struct plait_reactor *r)
+/* Returns what the run returns.  A run that failed has no shutdown; what it has
+   made stays. */
+static int reactor_finish(struct plait_reactor *r, int rc)
 {
-	int rc = 0;
-
-	reactor_start_up(r);
-	while (rc == 0 && r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
-		rc = reactor_turn(r, -1);
-	/* A run that failed has no shutdown; what it has made stays. */
-	r->running = r->hurried = false;
+	r->running = r->hurried = r->in_steps = false;
 	if (loop_is_forked(r))
 		return -ECHILD;
 	plait_i_trigger_stop_waiting(r);
 	plait_i_shutdown_wait_no_longer(r);
 	r->shutdown = SHUTDOWN_NONE;
 	return rc;
+}
+
+/* Returns true if a turn that returned rc was not the last of the run. */
+static bool reactor_goes_on(const struct plait_reactor *r, int rc)
+{
+	return rc == 0 && r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r);
+}
+
+static int reactor_go(struct plait_reactor *r)
+{
+	int rc = 0;
+
+	reactor_start_up(r);
+	while (reactor_goes_on(r, rc))
+		rc = reactor_turn(r, -1);
+	return reactor_finish(r, rc);
 }
 
 int plait_reactor_run(struct plait_reactor *r, const char *where)
@@ -518,4 +544,31 @@ int plait_reactor_run(struct plait_reactor *r, const char *where)
 	rc = reactor_go(r);
 	plait_i_signal_release(r);
 	return reactor_return(r, rc);
+}
+
+/* ---- for a simulation ---------------------------------------------------- */
+
+bool plait_i_reactor_step(struct plait_reactor *r, const char *where, int *ret)
+{
+	int rc = 0;
+	bool goes_on;
+
+	reactor_take(r, where);
+	if (!r->in_steps) {
+		r->in_steps = true;
+		reactor_start_up(r);
+	}
+	if (reactor_goes_on(r, rc))
+		rc = reactor_turn(r, 0);
+	goes_on = reactor_goes_on(r, rc);
+	if (!goes_on)
+		*ret = reactor_finish(r, rc);
+	reactor_return(r, rc);
+	return goes_on;
+}
+
+void plait_i_reactor_break(struct plait_reactor *r)
+{
+	if (r->in_steps)
+		reactor_finish(r, 0);
 }

@@ -82,7 +82,7 @@ void plait_i_shutdown_abandon(struct plait_list *members)
  */
 static bool shutdown_can_begin(const struct plait_reactor *r)
 {
-	return r->shutdown == SHUTDOWN_NONE && r->in_turn;
+	return r->shutdown == SHUTDOWN_NONE && (r->in_turn || r->in_steps);
 }
 
 int plait_reactor_stop(struct plait_reactor *r)

@@ -7,11 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <plait/react.h>
-
 #include "lib/deferred.h"
 #include "lib/unhandled.h"
 #include "reactor/loop/loop.h"
+#include "reactor/task/react.h"
 
 /* They are defined in this file, and their calls here pass the place. */
 #undef plait_exit
@@ -21,17 +20,6 @@ const struct plait_error plait_error_exit = {
 	.name = "ExitError",
 	.text = "The program ends with that status.",
 	.parent = &plait_error_any,
-};
-
-struct frame {
-	struct plait_reactor *reactor;
-	plait_react_main *main;
-	void *arg;
-	struct plait_deferred *deferred;
-	struct plait_promise *ended; /* what the shutdown waits for */
-	bool stopping;		     /* and this is why it was cancelled */
-	bool done;
-	int status;
 };
 
 plait_value plait_exit(int status, const char *where)
@@ -63,7 +51,7 @@ plait_value plait_forever(const char *where)
 	return plait_chain(&d);
 }
 
-static int status_of(const struct frame *self, const plait_value *result)
+static int status_of(const struct react *self, const plait_value *result)
 {
 	const struct plait_failure *f;
 	const plait_value *detail;
@@ -83,7 +71,7 @@ static int status_of(const struct frame *self, const plait_value *result)
 
 static plait_value take_status(plait_value *result, void *arg)
 {
-	struct frame *self = arg;
+	struct react *self = arg;
 
 	self->done = true;
 	self->status = status_of(self, result);
@@ -94,7 +82,7 @@ static plait_value take_status(plait_value *result, void *arg)
 
 static void call_main(void *arg)
 {
-	struct frame *self = arg;
+	struct react *self = arg;
 	plait_value v = self->main(self->reactor, self->arg);
 
 	self->deferred = plait_i_deferred_take_value(v, PLAIT_HERE);
@@ -104,7 +92,7 @@ static void call_main(void *arg)
 /* Before the shutdown: cancels the deferred, unless it has ended. */
 static plait_value cancel_main(void *arg)
 {
-	struct frame *self = arg;
+	struct react *self = arg;
 	struct plait_deferred *ended;
 
 	if (self->done || self->deferred == NULL)
@@ -115,8 +103,7 @@ static plait_value cancel_main(void *arg)
 	return plait_chain(&ended);
 }
 
-/* Returns 0, or -errno if the reactor could not run to its end. */
-static int react_run(struct frame *self)
+int plait_i_react_begin(struct react *self)
 {
 	int rc = plait_reactor_add_trigger(self->reactor, PLAIT_TRIGGER_BEFORE,
 					   PLAIT_TRIGGER_SHUTDOWN, cancel_main,
@@ -124,8 +111,6 @@ static int react_run(struct frame *self)
 
 	if (rc == 0)
 		rc = plait_call_when_running(self->reactor, call_main, self);
-	if (rc == 0)
-		rc = plait_reactor_run(self->reactor);
 	return rc;
 }
 
@@ -142,7 +127,24 @@ static int react_complain(int err, const char *why)
 	return 1;
 }
 
-static int make_reactor(struct frame *self)
+int plait_i_react_end(struct react *self, int rc)
+{
+	/*
+	 * If the reactor could not run, that is what went wrong, and not what
+	 * follows from it.  If it ran, and main's deferred is freed before it
+	 * has ended, then that went wrong.
+	 */
+	self->stopping = rc < 0;
+	plait_deferred_free(&self->deferred);
+	plait_promise_drop(&self->ended);
+	/* In a forked child, the parent reports what was pending. */
+	if (rc < 0)
+		self->status = rc == -ECHILD ? 1 : react_complain(-rc, "");
+	plait_reactor_free(&self->reactor);
+	return self->status;
+}
+
+static int make_reactor(struct react *self)
 {
 	char why[2 + REACTOR_UNKNOWN_BACKEND] = ": ";
 
@@ -154,24 +156,14 @@ static int make_reactor(struct frame *self)
 
 int plait_react(plait_react_main *main, void *arg)
 {
-	struct frame self = { .main = main, .arg = arg };
+	struct react self = { .main = main, .arg = arg };
 	int rc;
 
 	self.status = make_reactor(&self);
 	if (self.reactor == NULL)
 		return self.status;
-	rc = react_run(&self);
-	/*
-	 * If the reactor could not run, that is what went wrong, and not what
-	 * follows from it.  If it ran, and main's deferred is freed before it
-	 * has ended, then that went wrong.
-	 */
-	self.stopping = rc < 0;
-	plait_deferred_free(&self.deferred);
-	plait_promise_drop(&self.ended);
-	/* In a forked child, the parent reports what was pending. */
-	if (rc < 0)
-		self.status = rc == -ECHILD ? 1 : react_complain(-rc, "");
-	plait_reactor_free(&self.reactor);
-	return self.status;
+	rc = plait_i_react_begin(&self);
+	if (rc == 0)
+		rc = plait_reactor_run(self.reactor);
+	return plait_i_react_end(&self, rc);
 }
