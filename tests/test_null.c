@@ -14,6 +14,7 @@
 #include <plait/line.h>
 #include <plait/plait.h>
 #include <plait/reconnect.h>
+#include <plait/simulation.h>
 #include <plait/testing.h>
 #include <plait/wrap.h>
 
@@ -707,6 +708,73 @@ TEST(a_null_reactor_has_been_freed, PURE)
 
 static void nothing(void *arg)
 {
+}
+
+TEST(a_null_simulation_does_not_run, PURE)
+{
+	GIVES(plait_simulation_seed, s, 0, plait_simulation_seed(NULL));
+	GIVES(plait_simulation_seconds, s, 0, plait_simulation_seconds(NULL));
+	GIVES(plait_simulation_drawn_options, s, NULL,
+	      plait_simulation_drawn_options(NULL));
+	errno = 0;
+	GIVES(plait_simulation_host, s, NULL, plait_simulation_host(NULL, "h"));
+	ck_assert_int_eq(errno, ENOMEM);
+	GIVES(plait_simulation_stop, s, -ENOMEM, plait_simulation_stop(NULL));
+	NOTHING(plait_simulation_set_link, s,
+		plait_simulation_set_link(NULL, NULL, NULL, NULL));
+	NOTHING(plait_simulation_heal, s, plait_simulation_heal(NULL));
+	GIVES(plait_simulation_call_later, s, -ENOMEM,
+	      plait_simulation_call_later(NULL, 1, nothing, NULL));
+	GIVES(plait_simulation_below, s, 0,
+	      plait_simulation_below(NULL, "x", 9));
+	GIVES(plait_simulation_chance, s, false,
+	      plait_simulation_chance(NULL, "x", 1));
+	GIVES(plait_simulation_run, s, -ENOMEM, plait_simulation_run(NULL, 1));
+	NOTHING(plait_simulation_fail, s, plait_simulation_fail(NULL, "x"));
+	GIVES(plait_simulation_failure, s, NULL,
+	      plait_simulation_failure(NULL));
+	GIVES(plait_simulation_digest, s, 0, plait_simulation_digest(NULL));
+	GIVES(plait_simulation_of, r, NULL, plait_simulation_of(NULL));
+	ENDED(plait_simulation_free, sp, struct plait_simulation);
+	ENDED(plait_simulation_cleanup, sp, struct plait_simulation);
+}
+
+static plait_value no_program(struct plait_reactor *r, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+/* NULL as one end of a link is all hosts. */
+TEST(a_null_host_runs_nothing, PURE)
+{
+	struct plait_simulation *s = plait_simulation_new(1, NULL);
+	struct plait_buf *b = plait_buf_new(100);
+	const struct plait_host_faults faults = { .no_memory = 0 };
+
+	SAYS(plait_host_name, h, "", plait_host_name(NULL));
+	SAYS(plait_host_address, h, "", plait_host_address(NULL));
+	errno = 0;
+	GIVES(plait_host_reactor, h, NULL, plait_host_reactor(NULL));
+	ck_assert_int_eq(errno, ENOMEM);
+	GIVES(plait_host_run, h, -ENOMEM,
+	      plait_host_run(NULL, no_program, NULL));
+	GIVES(plait_host_programs, h, 0, plait_host_programs(NULL));
+	GIVES(plait_host_status, h, -1, plait_host_status(NULL));
+	NOTHING(plait_host_stop, h, plait_host_stop(NULL));
+	NOTHING(plait_host_crash, h, plait_host_crash(NULL));
+	NOTHING(plait_host_kill, h, plait_host_kill(NULL));
+	GIVES(plait_host_restart, h, -ENOMEM, plait_host_restart(NULL));
+	GIVES(plait_host_is_up, h, false, plait_host_is_up(NULL));
+	NOTHING(plait_host_set_faults, h, plait_host_set_faults(NULL, &faults));
+	NOTHING(plait_simulation_set_link, from,
+		plait_simulation_set_link(s, NULL, NULL, NULL));
+	NOTHING(plait_simulation_set_link, to,
+		plait_simulation_set_link(s, NULL, NULL, NULL));
+	GIVES(plait_host_netstat, h, -ENOMEM, plait_host_netstat(NULL, b));
+	GIVES(plait_host_netstat, b, -ENOMEM,
+	      plait_host_netstat(plait_simulation_host(s, "h"), NULL));
+	plait_buf_unref(&b);
+	plait_simulation_free(&s);
 }
 
 static plait_value no_trigger(void *arg)

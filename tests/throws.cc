@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <plait/plait.h>
+#include <plait/simulation.h>
 #include <plait/testing.h>
 
 static const char *name;
@@ -211,6 +212,31 @@ static void in_react()
 		nullptr);
 }
 
+static void in_simulation()
+{
+	plait_simulation *s = plait_simulation_new(1, nullptr);
+
+	plait_simulation_call_later(
+		s, 1, [](void *) { boom(); }, nullptr);
+	plait_simulation_run(s, 2);
+	plait_simulation_free(&s);
+}
+
+static void in_host()
+{
+	plait_simulation *s = plait_simulation_new(1, nullptr);
+
+	plait_host_run(
+		plait_simulation_host(s, "host"),
+		[](plait_reactor *, void *) -> plait_value {
+			boom();
+			return PLAIT_NONE;
+		},
+		nullptr);
+	plait_simulation_run(s, 1);
+	plait_simulation_free(&s);
+}
+
 /* ---- connections --------------------------------------------------------- */
 
 static bool is_named(const char *what)
@@ -366,6 +392,8 @@ static const struct {
 	{ "watch", in_watch },
 	{ "looping call", in_looping_call },
 	{ "react", in_react },
+	{ "simulation", in_simulation },
+	{ "host", in_host },
 	{ "init", in_connection },
 	{ "connection_made", in_connection },
 	{ "data_received", in_connection },

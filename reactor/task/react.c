@@ -65,7 +65,8 @@ static int status_of(const struct react *self, const plait_value *result)
 		return (int)plait_value_int(detail);
 	if (self->stopping && plait_failure_check(f, &plait_error_cancelled))
 		return 0;
-	plait_report_unhandled(f);
+	if (!self->is_quiet)
+		plait_report_unhandled(f);
 	return 1;
 }
 

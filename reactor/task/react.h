@@ -7,11 +7,12 @@
 
 #include <plait/react.h>
 
-/* Zeroed, but for reactor, main and arg. */
+/* Zeroed, but for reactor, main, arg and is_quiet. */
 struct react {
 	struct plait_reactor *reactor;
 	plait_react_main *main;
 	void *arg;
+	bool is_quiet; /* what main fails with is the status, and no report */
 	/* private */
 	struct plait_deferred *deferred;
 	struct plait_promise *ended; /* what the shutdown waits for */

@@ -10,6 +10,7 @@
  *
  *	old BACKEND
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include <plait/plait.h>
+#include <plait/simulation.h>
 #include <plait/testing.h>
 
 /* ---- memory -------------------------------------------------------------- */
@@ -596,6 +598,29 @@ static void watch_ready(struct plait_watch *w, unsigned events)
 	n_calls += events;
 }
 
+static plait_value wait_a_second(struct plait_reactor *r, void *arg)
+{
+	struct plait_deferred *d = plait_defer_later(r, 1, NULL, NULL);
+
+	return plait_chain(&d);
+}
+
+static void use_simulations(void)
+{
+	struct plait_link *link = NEW(struct plait_link, .latency = 1);
+	struct plait_simulation *s = plait_simulation_new(
+		1, NEW(struct plait_simulation_options, .link = *link));
+	struct plait_host *h = plait_simulation_host(s, "host");
+
+	plait_host_set_faults(
+		h, NEW(struct plait_host_faults, .interrupted = 0.5));
+	plait_simulation_set_link(s, h, NULL, link);
+	plait_host_run(h, wait_a_second, NULL);
+	plait_assert(plait_simulation_run(s, 2) == -EDEADLK);
+	plait_assert(plait_host_status(h) == 0);
+	plait_simulation_free(&s);
+}
+
 static void use_watches(struct plait_reactor *r)
 {
 	struct plait_watch *w = ZEROED(struct plait_watch);
@@ -688,6 +713,7 @@ int main(int argc, char **argv)
 	use_limited_factories(r);
 	use_throttled_factories(r);
 	use_wrappers(r);
+	use_simulations();
 	plait_reactor_free(&r);
 	calls();
 	r = plait_reactor_new(argv[1]);

@@ -1,0 +1,236 @@
+/*
+ * A simulated network: hosts, links and time that one seed decides.
+ *
+ * Programs run on it unchanged.  Their reactors, ports, connectors and
+ * connections are the real ones; only what they ask the kernel is answered by
+ * a simulated kernel.  Everything is in one thread, and time is virtual: it
+ * jumps to the next moment at which anything can happen.
+ *
+ *	struct plait_simulation *s = plait_simulation_new(42, NULL);
+ *	struct plait_host *server = plait_simulation_host(s, "server");
+ *	struct plait_host *client = plait_simulation_host(s, "client");
+ *
+ *	plait_host_run(server, serve, NULL);
+ *	plait_host_run(client, ask, server);
+ *	plait_simulation_run(s, 60);
+ *	plait_simulation_free(&s);
+ *
+ * The same seed gives the same run, whatever the compiler and the machine.
+ * plait_check_seeds() runs a scenario with many seeds.
+ */
+#ifndef PLAIT_SIMULATION_H
+#define PLAIT_SIMULATION_H
+
+#include <plait/address.h>
+#include <plait/react.h>
+#include <plait/reactor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_simulation;
+struct plait_host;
+
+/*
+ * How bytes travel from one host to another.  Zeroed, a link is perfect: it
+ * takes no time and loses nothing.  Probabilities are from 0 to 1.
+ */
+struct plait_link {
+	double latency; /* seconds that each packet takes */
+	double jitter;	/* up to so many seconds more */
+	double rate;	/* bytes a second; 0: no limit */
+	double loss;	/* the probability that a packet has to be sent again */
+	double reset;	/* ... that a packet resets its connection */
+	bool down;	/* all packets are lost, until the link is changed */
+	bool unreachable; /* a router says that the host cannot be reached */
+	uintptr_t reserved[4]; /* zero */
+};
+
+/*
+ * What the kernel of a host refuses, as kernels do: each the probability that
+ * a call does so.  Zeroed, it refuses nothing.
+ */
+struct plait_host_faults {
+	double short_read;     /* recv() gives less than there is */
+	double short_write;    /* send() takes less than there is room for */
+	double interrupted;    /* a call fails with EINTR */
+	double spurious;       /* an event comes, and the call would block */
+	double no_descriptors; /* socket() and accept() fail with EMFILE */
+	double no_memory;      /* ... with ENOBUFS and ENOMEM; so do sends */
+	uintptr_t reserved[4]; /* zero */
+};
+
+struct plait_simulation_options {
+	struct plait_link link;		 /* between all hosts */
+	struct plait_host_faults faults; /* of all hosts */
+	size_t max_descriptors;		 /* of each program; 0: 1024 */
+	double turn_time; /* seconds that a turn of a reactor takes, at most */
+	uintptr_t reserved[8]; /* zero */
+};
+
+/*
+ * Gives a simulation, or NULL with errno set to ENOMEM, or to EINVAL if a
+ * reserved word of options is not zero.  The caller frees it.
+ * options is copied.  If it is NULL, the seed draws all options first, and then
+ * what happens.  Faults that the seed has drawn begin when time first passes,
+ * so that programs can start.
+ */
+struct plait_simulation *
+plait_simulation_new(uint64_t seed,
+		     const struct plait_simulation_options *options);
+
+/*
+ * Ends the programs that still run, as a crash ends them, and frees the
+ * simulation with its hosts.  Then *sp is set to NULL.
+ */
+void plait_simulation_free(struct plait_simulation **sp);
+/* The same, for __attribute__((cleanup)). */
+void plait_simulation_cleanup(struct plait_simulation **sp);
+
+/* The seed, the virtual time in seconds, and the options as the seed drew
+   them, borrowed. */
+uint64_t plait_simulation_seed(const struct plait_simulation *s);
+double plait_simulation_seconds(const struct plait_simulation *s);
+const struct plait_simulation_options *
+plait_simulation_drawn_options(const struct plait_simulation *s);
+
+/*
+ * Returns the host of that name, borrowed until the simulation is freed; if
+ * there is none, it is made, with an IPv4 and an IPv6 address of its own.  NULL
+ * without memory.  The name is copied.
+ */
+struct plait_host *plait_simulation_host(struct plait_simulation *s,
+					 const char *name);
+const char *plait_host_name(const struct plait_host *h);
+
+/* The IPv4 address of h as text, "10.0.0.1", borrowed: for
+   plait_connect_tcp(). */
+const char *plait_host_address(const struct plait_host *h);
+
+/*
+ * Gives a further reactor that runs on h, or NULL with errno set.  The caller
+ * frees it before the simulation; plait_simulation_free() aborts otherwise.
+ * The simulation turns it, so that the program need not run it.  If the
+ * program runs it, or iterates it, that runs the simulation meanwhile.
+ */
+struct plait_reactor *plait_host_reactor(struct plait_host *h);
+
+/*
+ * Runs a program on h, as plait_react() runs it: makes a reactor, which is the
+ * simulation's, and calls main(r, arg) in it, from plait_simulation_run().  The
+ * program ends when the deferred of main has fired, and then its reactor is
+ * freed.  What main fails with is not reported: it is only the status.  arg is
+ * borrowed until the simulation is freed.
+ *
+ * Returns 0, -ENOMEM, or -EHOSTDOWN if the host has crashed.
+ */
+int plait_host_run(struct plait_host *h, plait_react_main *main, void *arg);
+
+/* How many programs of h have not ended, and the exit status of the last that
+   has, as plait_react() gives it; -1: none. */
+size_t plait_host_programs(const struct plait_host *h);
+int plait_host_status(const struct plait_host *h);
+
+/*
+ * Asks the programs of h to stop, as SIGTERM does: see plait_react().
+ * plait_simulation_stop() asks all programs, and runs until they have ended.
+ * Returns 0; -ETIMEDOUT if a program has not ended after 60 virtual seconds; or
+ * an error of plait_simulation_run().
+ */
+void plait_host_stop(struct plait_host *h);
+int plait_simulation_stop(struct plait_simulation *s);
+
+/*
+ * plait_host_crash() takes the power from h: its programs are gone, and nobody
+ * on other hosts is told.  plait_host_kill() ends the programs alone: their
+ * kernel lives, and closes their sockets.  plait_host_restart() starts h again,
+ * and all programs that it had, from their beginning; if h has not crashed, it
+ * crashes first.
+ *
+ * From that moment on nothing that the programs do gets out.  Then, so that
+ * they can free what they have, their main deferreds are freed and their
+ * reactors, too: connections are lost, and cancellers and callbacks are called,
+ * in a world that does not hear of it any more.  plait_host_is_up() tells such
+ * a callback so: what is to be on a disk must not be written then.
+ *
+ * A crash that a program of h asks for itself comes after its callback.
+ */
+void plait_host_crash(struct plait_host *h);
+void plait_host_kill(struct plait_host *h);
+int plait_host_restart(struct plait_host *h);
+bool plait_host_is_up(const struct plait_host *h);
+
+/* What the kernel of h refuses from now on; copied. */
+void plait_host_set_faults(struct plait_host *h,
+			   const struct plait_host_faults *faults);
+
+/*
+ * From now on packets from one host to the other travel so.  NULL for a host
+ * means all hosts, also those that are made later.  link is copied; NULL means
+ * a perfect link.  What a host sends to itself always travels perfectly.
+ */
+void plait_simulation_set_link(struct plait_simulation *s,
+			       struct plait_host *from, struct plait_host *to,
+			       const struct plait_link *link);
+
+/* All links are perfect from now on, and no kernel refuses anything: what is
+   waited for must come. */
+void plait_simulation_heal(struct plait_simulation *s);
+
+/*
+ * Calls fn(arg) after so many seconds, outside of all programs: for a scenario
+ * that breaks links and hosts.  Returns 0 or -ENOMEM.
+ */
+int plait_simulation_call_later(struct plait_simulation *s, double seconds,
+				plait_func *fn, void *arg);
+
+/*
+ * Chance that depends on the seed alone: a number below n; true with that
+ * probability.  Each name has numbers of its own, so that a further draw for
+ * one name changes nothing for the others.
+ */
+uint64_t plait_simulation_below(struct plait_simulation *s, const char *name,
+				uint64_t n);
+bool plait_simulation_chance(struct plait_simulation *s, const char *name,
+			     double probability);
+
+/*
+ * Runs everything for that many seconds of virtual time.  Returns 0; -EBUSY
+ * inside of itself; -EDEADLK if nothing can ever happen any more, which is the
+ * end of a scenario that is over, and then the clock stays where it is; -ELOOP
+ * if something happens again and again and no time passes; or -EIO if
+ * plait_simulation_fail() was called.
+ */
+int plait_simulation_run(struct plait_simulation *s, double seconds);
+
+/*
+ * Says that the run has failed, with a text as printf() makes it.  The first
+ * failure counts, and ends plait_simulation_run() after this callback.
+ * plait_simulation_failure() returns its text, borrowed; NULL if there is none.
+ * The simulation itself fails a run that breaks the contract of plait(7).
+ */
+void plait_simulation_fail(struct plait_simulation *s, const char *fmt, ...)
+	PLAIT_PRINTF(2, 3);
+const char *plait_simulation_failure(const struct plait_simulation *s);
+
+/* The simulation that r belongs to, borrowed; NULL if r is not simulated. */
+struct plait_simulation *plait_simulation_of(const struct plait_reactor *r);
+
+/* A number that stands for all that has happened: equal runs have equal
+   numbers. */
+uint64_t plait_simulation_digest(const struct plait_simulation *s);
+
+/*
+ * Appends a line to b for each socket of h, as netstat(8) does: what is unread,
+ * or how many connections wait to be accepted; what the peer has not
+ * acknowledged; both addresses; and the state.  Returns 0, or an error of
+ * plait_buf_append().
+ */
+int plait_host_netstat(const struct plait_host *h, struct plait_buf *b);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

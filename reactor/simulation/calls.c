@@ -1,0 +1,628 @@
+/*
+ * The two tables of a simulated kernel.
+ *
+ * Each call fails first as its host wants it to fail (struct
+ * plait_host_faults), then as the socket does.  Calls and their results are
+ * part of what has happened, and so are the bytes.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "lib/deferred.h"
+#include "reactor/simulation/tcp.h"
+#include "reactor/simulation/world.h"
+
+static struct host_kernel *calls_kernel(const struct kernel *k)
+{
+	return k->state;
+}
+
+/* ---- faults -------------------------------------------------------------- */
+
+static const struct plait_host_faults *calls_faults(const struct host_kernel *k)
+{
+	return &k->host->faults;
+}
+
+static bool calls_chance(struct host_kernel *k, double probability)
+{
+	return plait_i_random_chance(&k->chance, probability);
+}
+
+/* The next call is not interrupted: a caller who tries again comes through. */
+static bool calls_are_interrupted(struct host_kernel *k)
+{
+	struct descriptors *ds = &k->descriptors;
+
+	ds->interrupted = !ds->interrupted &&
+			  calls_chance(k, calls_faults(k)->interrupted);
+	return ds->interrupted;
+}
+
+/* At least a byte, and less than there is, if there is more than one. */
+static size_t calls_shorten(struct host_kernel *k, double probability,
+			    size_t there, size_t len)
+{
+	size_t most = there < len ? there : len;
+
+	if (most < 2 || !calls_chance(k, probability))
+		return len;
+	return 1 + (size_t)plait_i_random_below(&k->chance, most - 1);
+}
+
+/* ---- the frame of a call ------------------------------------------------- */
+
+/* Notes what has come of a call.  Returns it as libc does. */
+static ssize_t calls_return(struct host_kernel *k, const char *what, int fd,
+			    ssize_t rc)
+{
+	struct plait_host *h = k->host;
+
+	plait_i_record(h->simulation, what,
+		       (uint64_t)h->number << 32 | (uint32_t)fd, (uint64_t)rc);
+	if (h->simulation->immediate)
+		plait_i_tcp_settle(h);
+	if (rc >= 0)
+		return rc;
+	errno = (int)-rc;
+	return -1;
+}
+
+static struct descriptor *calls_find(const struct host_kernel *k, int fd)
+{
+	return k->dead ? NULL : plait_i_descriptor_find(&k->descriptors, fd);
+}
+
+/* Returns 0 and the socket, -EBADF or -ENOTSOCK. */
+static int calls_socket(const struct host_kernel *k, int fd,
+			struct sim_socket **ret)
+{
+	const struct descriptor *d = calls_find(k, fd);
+
+	if (d == NULL)
+		return -EBADF;
+	*ret = d->socket;
+	return d->socket != NULL ? 0 : -ENOTSOCK;
+}
+
+static int calls_open(struct host_kernel *k, enum descriptor_kind kind)
+{
+	return k->dead ? -EMFILE
+		       : plait_i_descriptor_open(
+				 &k->descriptors,
+				 k->host->simulation->options.max_descriptors,
+				 kind);
+}
+
+static void calls_close_again(struct host_kernel *k, int fd)
+{
+	plait_i_descriptor_close(plait_i_descriptor_find(&k->descriptors, fd));
+}
+
+/* ---- making descriptors -------------------------------------------------- */
+
+static int calls_make_socket(struct host_kernel *k, int family, int type)
+{
+	struct sim_socket *s;
+	int fd;
+
+	if (family != AF_INET && family != AF_INET6)
+		return -EAFNOSUPPORT;
+	if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM)
+		return -ESOCKTNOSUPPORT;
+	if (calls_chance(k, calls_faults(k)->no_memory))
+		return -ENOBUFS;
+	if (calls_chance(k, calls_faults(k)->no_descriptors))
+		return -EMFILE;
+	fd = calls_open(k, DESCRIPTOR_SOCKET);
+	if (fd < 0)
+		return fd;
+	s = plait_i_tcp_new(k->host, family);
+	if (s == NULL) {
+		calls_close_again(k, fd);
+		return -ENOBUFS;
+	}
+	plait_i_descriptor_set_socket(
+		plait_i_descriptor_find(&k->descriptors, fd), s);
+	return fd;
+}
+
+static int simulated_socket(struct kernel *kernel, int family, int type)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	int fd = calls_make_socket(k, family, type);
+
+	return (int)calls_return(k, "socket", family, fd);
+}
+
+static int simulated_reserve(struct kernel *kernel)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)calls_return(k, "reserve", 0,
+				 calls_open(k, DESCRIPTOR_RESERVE));
+}
+
+static int simulated_waker(struct kernel *kernel)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)calls_return(k, "waker", 0,
+				 calls_open(k, DESCRIPTOR_WAKER));
+}
+
+static int calls_take_next(struct host_kernel *k, struct sim_socket *s,
+			   struct sim_socket **ret)
+{
+	int fd, err;
+
+	if (calls_are_interrupted(k))
+		return -EINTR;
+	if (calls_chance(k, calls_faults(k)->no_descriptors))
+		return -EMFILE;
+	if (calls_chance(k, calls_faults(k)->no_memory))
+		return -ENOMEM;
+	/* As on Linux, the number comes first, whether anybody waits or not. */
+	fd = calls_open(k, DESCRIPTOR_SOCKET);
+	if (fd < 0)
+		return fd;
+	err = s->ops->accept(s, ret);
+	if (err < 0) {
+		calls_close_again(k, fd);
+		return err;
+	}
+	plait_i_descriptor_set_socket(
+		plait_i_descriptor_find(&k->descriptors, fd), *ret);
+	return fd;
+}
+
+/* Stores as much of a name as there is room for, and its whole length. */
+static void calls_show(const struct sockaddr_storage *name, int size,
+		       struct sockaddr *sa, socklen_t *len)
+{
+	if (sa == NULL)
+		return;
+	memcpy(sa, name, (socklen_t)size < *len ? (socklen_t)size : *len);
+	*len = (socklen_t)size;
+}
+
+static int simulated_accept(struct kernel *kernel, int fd, struct sockaddr *sa,
+			    socklen_t *len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s, *next = NULL;
+	struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = calls_take_next(k, s, &next);
+	if (rc >= 0)
+		calls_show(&name, next->ops->name(next, SOCKET_ACCEPTED, &name),
+			   sa, len);
+	return (int)calls_return(k, "accept", fd, rc);
+}
+
+/* ---- connections --------------------------------------------------------- */
+
+static int simulated_bind(struct kernel *kernel, int fd,
+			  const struct sockaddr *sa, socklen_t len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->bind(s, sa, len);
+	return (int)calls_return(k, "bind", fd, rc);
+}
+
+static int simulated_listen(struct kernel *kernel, int fd, int backlog)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->listen(s, backlog);
+	return (int)calls_return(k, "listen", fd, rc);
+}
+
+/* A connect() that is interrupted goes on. */
+static int simulated_connect(struct kernel *kernel, int fd,
+			     const struct sockaddr *sa, socklen_t len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->connect(s, sa, len);
+	if (rc == -EINPROGRESS && calls_are_interrupted(k))
+		rc = -EINTR;
+	return (int)calls_return(k, "connect", fd, rc);
+}
+
+static int simulated_shutdown(struct kernel *kernel, int fd, int how)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->shutdown(s, how);
+	return (int)calls_return(k, "shutdown", fd, rc);
+}
+
+static int simulated_close(struct kernel *kernel, int fd)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct descriptor *d = calls_find(k, fd);
+
+	if (d != NULL)
+		plait_i_descriptor_close(d);
+	return (int)calls_return(k, "close", fd, d != NULL ? 0 : -EBADF);
+}
+
+/* ---- bytes --------------------------------------------------------------- */
+
+static ssize_t calls_receive(struct host_kernel *k, struct sim_socket *s,
+			     void *buf, size_t len, int flags)
+{
+	if (calls_are_interrupted(k))
+		return -EINTR;
+	len = calls_shorten(k, calls_faults(k)->short_read, s->ops->input(s),
+			    len);
+	return s->ops->recv(s, buf, len, flags);
+}
+
+static ssize_t simulated_recv(struct kernel *kernel, int fd, void *buf,
+			      size_t len, int flags)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	ssize_t rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = calls_receive(k, s, buf, len, flags);
+	if (rc > 0)
+		plait_i_record_bytes(k->host->simulation, buf, (size_t)rc);
+	return calls_return(k, "recv", fd, rc);
+}
+
+static size_t calls_size(const struct iovec *pieces, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += pieces[i].iov_len;
+	return sum;
+}
+
+static ssize_t calls_send(struct host_kernel *k, int fd,
+			  const struct iovec *pieces, size_t n, int flags)
+{
+	struct sim_socket *s;
+	size_t most = calls_size(pieces, n);
+	ssize_t rc = calls_socket(k, fd, &s);
+
+	if (rc < 0)
+		return rc;
+	if (calls_are_interrupted(k))
+		return -EINTR;
+	if (calls_chance(k, calls_faults(k)->no_memory))
+		return -ENOBUFS;
+	most = calls_shorten(k, calls_faults(k)->short_write, s->ops->room(s),
+			     most);
+	return s->ops->send(s, pieces, n, most, flags);
+}
+
+static ssize_t simulated_send(struct kernel *kernel, int fd, const void *buf,
+			      size_t len, int flags)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct iovec piece = { .iov_base = (void *)(uintptr_t)buf,
+			       .iov_len = len };
+
+	return calls_return(k, "send", fd, calls_send(k, fd, &piece, 1, flags));
+}
+
+static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
+				 const struct msghdr *msg, int flags)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return calls_return(
+		k, "sendmsg", fd,
+		calls_send(k, fd, msg->msg_iov, msg->msg_iovlen, flags));
+}
+
+/* ---- options and names --------------------------------------------------- */
+
+static int simulated_getsockopt(struct kernel *kernel, int fd, int level,
+				int option, void *value, socklen_t *len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->getsockopt(s, level, option, value, len);
+	return (int)calls_return(k, "getsockopt", fd, rc);
+}
+
+static int simulated_setsockopt(struct kernel *kernel, int fd, int level,
+				int option, const void *value, socklen_t len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->setsockopt(s, level, option, value, len);
+	return (int)calls_return(k, "setsockopt", fd, rc);
+}
+
+static int calls_name(struct host_kernel *k, int fd, enum socket_name which,
+		      struct sockaddr *sa, socklen_t *len)
+{
+	struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
+	struct sim_socket *s;
+	int rc = calls_socket(k, fd, &s);
+
+	if (rc == 0)
+		rc = s->ops->name(s, which, &name);
+	if (rc < 0)
+		return rc;
+	calls_show(&name, rc, sa, len);
+	return 0;
+}
+
+static int simulated_getsockname(struct kernel *kernel, int fd,
+				 struct sockaddr *sa, socklen_t *len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)calls_return(k, "getsockname", fd,
+				 calls_name(k, fd, SOCKET_OWN, sa, len));
+}
+
+static int simulated_getpeername(struct kernel *kernel, int fd,
+				 struct sockaddr *sa, socklen_t *len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)calls_return(k, "getpeername", fd,
+				 calls_name(k, fd, SOCKET_PEER, sa, len));
+}
+
+/* ---- looking ------------------------------------------------------------- */
+
+/* As poll(): what is not open has an error. */
+static unsigned calls_poll(const struct host_kernel *k, int fd)
+{
+	struct sim_socket *s;
+
+	return calls_socket(k, fd, &s) == 0 ? s->ops->readiness(s) : POLLNVAL;
+}
+
+static bool simulated_has_hung_up(struct kernel *kernel, int fd)
+{
+	return (calls_poll(calls_kernel(kernel), fd) &
+		(POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+static bool simulated_is_readable(struct kernel *kernel, int fd)
+{
+	return (calls_poll(calls_kernel(kernel), fd) &
+		(POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* ---- waking and time ----------------------------------------------------- */
+
+static void simulated_wake(struct kernel *kernel, int fd)
+{
+	__atomic_store_n(&calls_kernel(kernel)->woken, true, __ATOMIC_RELEASE);
+}
+
+static void simulated_drain(struct kernel *kernel, int fd)
+{
+	__atomic_store_n(&calls_kernel(kernel)->woken, false, __ATOMIC_RELEASE);
+}
+
+static int64_t simulated_clock(struct kernel *kernel)
+{
+	return calls_kernel(kernel)->host->simulation->now;
+}
+
+static void simulated_lend_clock(struct kernel *kernel)
+{
+	plait_i_deferred_set_time(simulated_clock(kernel));
+}
+
+static uint64_t simulated_random(struct kernel *kernel)
+{
+	return plait_i_random_next(&calls_kernel(kernel)->chance);
+}
+
+static const struct kernel_calls simulated_calls = {
+	.socket = simulated_socket,
+	.bind = simulated_bind,
+	.listen = simulated_listen,
+	.accept = simulated_accept,
+	.connect = simulated_connect,
+	.recv = simulated_recv,
+	.send = simulated_send,
+	.sendmsg = simulated_sendmsg,
+	.shutdown = simulated_shutdown,
+	.close = simulated_close,
+	.getsockopt = simulated_getsockopt,
+	.setsockopt = simulated_setsockopt,
+	.getsockname = simulated_getsockname,
+	.getpeername = simulated_getpeername,
+	.has_hung_up = simulated_has_hung_up,
+	.is_readable = simulated_is_readable,
+	.reserve = simulated_reserve,
+	.waker = simulated_waker,
+	.wake = simulated_wake,
+	.drain = simulated_drain,
+	.clock = simulated_clock,
+	.lend_clock = simulated_lend_clock,
+	.random = simulated_random,
+};
+
+/* ---- waiting ------------------------------------------------------------- */
+
+static int simulated_init(struct kernel *kernel)
+{
+	plait_i_descriptors_init(&calls_kernel(kernel)->descriptors);
+	return 0;
+}
+
+static void simulated_done(struct kernel *kernel)
+{
+	plait_i_descriptors_close_all(calls_kernel(kernel));
+	calls_kernel(kernel)->ended = true;
+}
+
+static int simulated_check(struct kernel *kernel, int fd)
+{
+	return calls_find(calls_kernel(kernel), fd) != NULL ? 0 : -EBADF;
+}
+
+static int simulated_update(struct kernel *kernel, struct watches *ws,
+			    struct plait_watch *w)
+{
+	struct descriptor *d = calls_find(calls_kernel(kernel), w->fd);
+
+	if (d == NULL)
+		return w->events == 0 ? 0 : -EBADF;
+	/* What cannot be waited for is always ready, as with epoll. */
+	if (w->events != 0 && d->kind == DESCRIPTOR_RESERVE)
+		watch_always(ws, w);
+	else
+		plait_i_descriptor_watch(d, w->events,
+					 watch_generation(ws, w->fd));
+	return 0;
+}
+
+static bool calls_are_woken(const struct host_kernel *k)
+{
+	return __atomic_load_n(&k->woken, __ATOMIC_ACQUIRE) &&
+	       k->descriptors.waker != NULL &&
+	       (k->descriptors.waker->wants & PLAIT_WATCH_READ);
+}
+
+bool plait_i_host_kernel_is_ready(struct host_kernel *k)
+{
+	return !plait_list_is_empty(&k->descriptors.ready) ||
+	       calls_are_woken(k);
+}
+
+static struct kernel_event calls_event(const struct descriptor *d,
+				       unsigned events)
+{
+	return (struct kernel_event){
+		.fd = d->fd,
+		.events = events,
+		.generation = d->generation,
+	};
+}
+
+/* Gives the first of those that are ready, which are the last then. */
+static int calls_collect(struct host_kernel *k, struct kernel_event *ret)
+{
+	struct plait_list *l, *last = k->descriptors.ready.prev;
+	int n = 0;
+	bool more = !plait_list_is_empty(&k->descriptors.ready);
+
+	while (more && n < KERNEL_BATCH - 2) {
+		struct descriptor *d;
+
+		l = plait_list_first(&k->descriptors.ready);
+		more = l != last;
+		d = plait_container(l, struct descriptor, ready);
+		ret[n++] = calls_event(d, plait_i_descriptor_events(d));
+		plait_i_descriptor_told(d);
+	}
+	if (calls_are_woken(k))
+		ret[n++] = calls_event(k->descriptors.waker, PLAIT_WATCH_READ);
+	return n;
+}
+
+/* An event for one that has none, if chance meets one that is watched. */
+static int calls_add_spurious(struct host_kernel *k, struct kernel_event *ret,
+			      int n)
+{
+	const struct descriptors *ds = &k->descriptors;
+	const struct descriptor *d;
+
+	if (ds->n == 0 || !calls_chance(k, calls_faults(k)->spurious))
+		return n;
+	d = ds->slots[plait_i_random_below(&k->chance, ds->n)];
+	if (d == NULL || d->kind != DESCRIPTOR_SOCKET ||
+	    plait_list_is_linked(&d->ready) ||
+	    !(d->wants & (PLAIT_WATCH_READ | PLAIT_WATCH_WRITE)))
+		return n;
+	for (int i = 0; i < n; i++) {
+		if (ret[i].fd == d->fd)
+			return n;
+	}
+	ret[n] = calls_event(d, d->wants);
+	return n + 1;
+}
+
+static void calls_shuffle(struct host_kernel *k, struct kernel_event *events,
+			  int n)
+{
+	for (int i = n - 1; i > 0; i--) {
+		int j = (int)plait_i_random_below(&k->chance, (uint64_t)i + 1);
+		struct kernel_event e = events[i];
+
+		events[i] = events[j];
+		events[j] = e;
+	}
+}
+
+/* Waits until there is an event, or that time has come. */
+static int calls_let_time_pass(struct host_kernel *k, int64_t timeout)
+{
+	struct plait_simulation *s = k->host->simulation;
+	int64_t until;
+
+	if (timeout == 0 || plait_i_host_kernel_is_ready(k))
+		return 0;
+	if (timeout < 0 || __builtin_add_overflow(s->now, timeout, &until))
+		until = -1;
+	return s->drive(s, k, until);
+}
+
+static int simulated_wait(struct kernel *kernel, struct watches *ws,
+			  int64_t timeout, struct kernel_event *ret)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	int rc = calls_let_time_pass(k, timeout), n;
+
+	simulated_lend_clock(kernel);
+	if (rc < 0)
+		return rc;
+	if (k->dead)
+		return -EHOSTDOWN;
+	if (calls_are_interrupted(k))
+		return 0;
+	n = calls_add_spurious(k, ret, calls_collect(k, ret));
+	calls_shuffle(k, ret, n);
+	plait_i_record(k->host->simulation, "wait", k->host->number,
+		       (uint64_t)n);
+	return n;
+}
+
+const struct kernel_ops plait_i_kernel_simulated = {
+	.name = "simulated",
+	.calls = &simulated_calls,
+	.init = simulated_init,
+	.done = simulated_done,
+	.check = simulated_check,
+	.update = simulated_update,
+	.wait = simulated_wait,
+};

@@ -1,0 +1,64 @@
+/*
+ * The sockets of a host as lines of text, for who looks at a test that failed.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "lib/print.h"
+#include "reactor/simulation/tcp.h"
+
+static const char *const netstat_states[] = {
+	[TCP_ESTABLISHED] = "ESTABLISHED",
+	[TCP_SYN_SENT] = "SYN_SENT",
+	[TCP_SYN_RECV] = "SYN_RECV",
+	[TCP_FIN_WAIT1] = "FIN_WAIT1",
+	[TCP_FIN_WAIT2] = "FIN_WAIT2",
+	[TCP_TIME_WAIT] = "TIME_WAIT",
+	[TCP_CLOSE] = "CLOSE",
+	[TCP_CLOSE_WAIT] = "CLOSE_WAIT",
+	[TCP_LAST_ACK] = "LAST_ACK",
+	[TCP_LISTEN] = "LISTEN",
+	[TCP_CLOSING] = "CLOSING",
+};
+
+enum { NETSTAT_PLACE = INET6_ADDRSTRLEN + 8 };
+
+static void netstat_show_place(const struct place *p, char *ret)
+{
+	bool is_ipv4 = plait_i_place_is_ipv4(p);
+	const void *ip = is_ipv4 ? (const void *)&p->ip.s6_addr[12]
+				 : (const void *)&p->ip;
+	char text[INET6_ADDRSTRLEN];
+
+	inet_ntop(is_ipv4 ? AF_INET : AF_INET6, ip, text, sizeof(text));
+	if (p->port != 0)
+		snprintf(ret, NETSTAT_PLACE, "%s:%u", text, p->port);
+	else
+		snprintf(ret, NETSTAT_PLACE, "%s:*", text);
+}
+
+static void netstat_print(const struct tcp *s, struct print *p)
+{
+	char local[NETSTAT_PLACE], remote[NETSTAT_PLACE];
+
+	netstat_show_place(&s->local, local);
+	netstat_show_place(&s->remote, remote);
+	plait_i_print(p, "tcp %zu %zu %s %s %s\n",
+		      s->state == TCP_LISTEN ? s->n_waiting : s->unread,
+		      plait_i_tcp_queued(s), local, remote,
+		      netstat_states[s->state]);
+}
+
+int plait_host_netstat(const struct plait_host *h, struct plait_buf *b)
+{
+	struct print p = { .to = b };
+	const struct plait_list *l;
+
+	if (h == NULL || b == NULL)
+		return -ENOMEM;
+	plait_list_for_each (l, &h->sockets.all)
+		netstat_print(plait_container(l, const struct tcp, base.link),
+			      &p);
+	return p.error;
+}

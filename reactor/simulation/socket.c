@@ -1,0 +1,221 @@
+/*
+ * Descriptors, and what the sockets of all families have in common.
+ *
+ * A descriptor is in the list of those that are ready exactly while an event is
+ * due for its watch.  Whatever changes a socket calls plait_i_socket_changed(),
+ * so that a wait need not look at any descriptor that has nothing to tell.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "reactor/simulation/world.h"
+
+/* 0, 1 and 2 are not for plait: kernel.h. */
+enum { FIRST_DESCRIPTOR = 3 };
+
+/* ---- descriptors --------------------------------------------------------- */
+
+void plait_i_descriptors_init(struct descriptors *ds)
+{
+	*ds = (struct descriptors){ 0 };
+	plait_list_init(&ds->ready);
+}
+
+/* Makes room for that number; 0 or -ENOMEM. */
+static int descriptors_grow(struct descriptors *ds, size_t fd)
+{
+	size_t n = ds->n > 0 ? ds->n : 16;
+	struct descriptor **slots;
+
+	if (fd < ds->n)
+		return 0;
+	while (n <= fd)
+		n *= 2;
+	slots = realloc(ds->slots, n * sizeof(*slots));
+	if (slots == NULL)
+		return -ENOMEM;
+	for (size_t i = ds->n; i < n; i++)
+		slots[i] = NULL;
+	ds->slots = slots;
+	ds->n = n;
+	return 0;
+}
+
+static size_t descriptors_lowest_free(const struct descriptors *ds)
+{
+	size_t fd = FIRST_DESCRIPTOR;
+
+	while (fd < ds->n && ds->slots[fd] != NULL)
+		fd++;
+	return fd;
+}
+
+int plait_i_descriptor_open(struct descriptors *ds, size_t most,
+			    enum descriptor_kind kind)
+{
+	size_t fd = descriptors_lowest_free(ds);
+	struct descriptor *d;
+
+	if (fd >= most)
+		return -EMFILE;
+	if (descriptors_grow(ds, fd) < 0)
+		return -ENOMEM;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return -ENOMEM;
+	*d = (struct descriptor){ .of = ds, .fd = (int)fd, .kind = kind };
+	ds->slots[fd] = d;
+	ds->open++;
+	if (kind == DESCRIPTOR_WAKER)
+		ds->waker = d;
+	return d->fd;
+}
+
+void plait_i_descriptor_set_socket(struct descriptor *d, struct sim_socket *s)
+{
+	d->socket = s;
+	s->descriptor = d;
+}
+
+struct descriptor *plait_i_descriptor_find(const struct descriptors *ds, int fd)
+{
+	return fd >= 0 && (size_t)fd < ds->n ? ds->slots[fd] : NULL;
+}
+
+void plait_i_descriptor_close(struct descriptor *d)
+{
+	struct descriptors *ds = d->of;
+	struct sim_socket *s = d->socket;
+
+	plait_list_remove(&d->ready);
+	ds->slots[d->fd] = NULL;
+	ds->open--;
+	if (ds->waker == d)
+		ds->waker = NULL;
+	free(d);
+	if (s == NULL)
+		return;
+	s->descriptor = NULL;
+	s->ops->release(s);
+}
+
+void plait_i_descriptors_close_all(struct host_kernel *k)
+{
+	struct descriptors *ds = &k->descriptors;
+
+	for (size_t i = 0; i < ds->n; i++) {
+		if (ds->slots[i] != NULL)
+			plait_i_descriptor_close(ds->slots[i]);
+	}
+	free(ds->slots);
+	ds->slots = NULL;
+	ds->n = 0;
+}
+
+/* ---- readiness ----------------------------------------------------------- */
+
+/* As epoll.c gives them. */
+static unsigned descriptor_from_poll(unsigned events)
+{
+	if (events & (POLLERR | POLLHUP))
+		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP;
+	return (events & POLLIN ? PLAIT_WATCH_READ : 0) |
+	       (events & POLLOUT ? PLAIT_WATCH_WRITE : 0) |
+	       (events & POLLRDHUP ? WATCH_HANGUP : 0);
+}
+
+/* A hang-up lasts.  If nothing else is waited for, it is told once. */
+static bool descriptor_is_told_once(const struct descriptor *d)
+{
+	return d->wants == WATCH_HANGUP;
+}
+
+unsigned plait_i_descriptor_events(const struct descriptor *d)
+{
+	unsigned events;
+
+	if (d->wants == 0 || d->socket == NULL)
+		return 0;
+	events = d->socket->ops->readiness(d->socket);
+	if (descriptor_is_told_once(d) &&
+	    (events & (POLLRDHUP | POLLHUP | POLLERR) & ~d->told) == 0)
+		return 0;
+	return descriptor_from_poll(events) & d->wants;
+}
+
+static void descriptor_look(struct descriptor *d)
+{
+	if (plait_i_descriptor_events(d) == 0)
+		plait_list_remove(&d->ready);
+	else if (!plait_list_is_linked(&d->ready))
+		plait_list_append(&d->of->ready, &d->ready);
+}
+
+void plait_i_descriptor_watch(struct descriptor *d, unsigned wants,
+			      uint64_t generation)
+{
+	d->wants = wants;
+	d->told = 0;
+	d->generation = generation;
+	descriptor_look(d);
+}
+
+void plait_i_descriptor_told(struct descriptor *d)
+{
+	plait_list_remove(&d->ready);
+	if (descriptor_is_told_once(d))
+		d->told = d->socket->ops->readiness(d->socket);
+	descriptor_look(d);
+}
+
+void plait_i_socket_changed(struct sim_socket *s)
+{
+	if (s->descriptor != NULL && s->descriptor->wants != 0)
+		descriptor_look(s->descriptor);
+}
+
+/* ---- sockets ------------------------------------------------------------- */
+
+void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,
+			 struct plait_host *h, int family)
+{
+	*s = (struct sim_socket){ .ops = ops, .host = h, .family = family };
+	plait_list_append(&h->sockets.all, &s->link);
+}
+
+void plait_i_socket_done(struct sim_socket *s)
+{
+	plait_list_remove(&s->link);
+	if (s->descriptor == NULL)
+		return;
+	plait_list_remove(&s->descriptor->ready);
+	s->descriptor->socket = NULL;
+	s->descriptor = NULL;
+}
+
+void plait_i_sockets_crash(struct plait_host *h)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&h->sockets.all)) != NULL) {
+		struct sim_socket *s =
+			plait_container(l, struct sim_socket, link);
+
+		s->ops->destroy(s);
+	}
+}
+
+size_t plait_i_sockets_count(const struct plait_host *h)
+{
+	struct plait_list *l;
+	size_t n = 0;
+
+	plait_list_for_each (l, &h->sockets.all) {
+		struct sim_socket *s =
+			plait_container(l, struct sim_socket, link);
+
+		n += !s->ops->is_over(s);
+	}
+	return n;
+}

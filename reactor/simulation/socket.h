@@ -1,0 +1,157 @@
+/*
+ * The sockets of a simulated host: descriptors, which belong to a program, and
+ * sockets, which belong to the kernel and may outlive them.
+ *
+ * socket.c has what all families share: descriptors and readiness.  tcp.c has
+ * TCP.  A further family is a further table (struct socket_ops).
+ */
+#ifndef REACTOR_SIMULATION_SOCKET_H
+#define REACTOR_SIMULATION_SOCKET_H
+
+#include <plait/list.h>
+
+#include "reactor/kernel/kernel.h"
+#include "reactor/simulation/place.h"
+#include "reactor/simulation/wire.h"
+
+struct plait_host;
+struct host_kernel;
+struct sim_socket;
+
+/* ---- descriptors --------------------------------------------------------- */
+
+enum descriptor_kind {
+	DESCRIPTOR_SOCKET,
+	DESCRIPTOR_RESERVE,
+	DESCRIPTOR_WAKER
+};
+
+struct descriptor {
+	struct descriptors *of;
+	int fd;
+	enum descriptor_kind kind;
+	struct sim_socket *socket; /* NULL: none, or its host has crashed */
+	unsigned wants;		   /* events of its watch; 0: not watched */
+	unsigned told;		   /* for a watch that is told once */
+	uint64_t generation;	   /* of its watch */
+	struct plait_list ready;   /* in of->ready while an event is due */
+};
+
+/* What a program has open, by its number. */
+struct descriptors {
+	struct descriptor **slots;
+	size_t n, open;
+	struct plait_list ready; /* the next to be told first */
+	struct descriptor *waker;
+	bool interrupted; /* the last call was: the next is not */
+};
+
+void plait_i_descriptors_init(struct descriptors *ds);
+
+/* The program is gone: the kernel closes what it had open. */
+void plait_i_descriptors_close_all(struct host_kernel *k);
+
+/* Gives the lowest number that is free, from 3 up; -EMFILE or -ENOMEM. */
+int plait_i_descriptor_open(struct descriptors *ds, size_t most,
+			    enum descriptor_kind kind);
+void plait_i_descriptor_set_socket(struct descriptor *d, struct sim_socket *s);
+
+/* The descriptor of that number, or NULL. */
+struct descriptor *plait_i_descriptor_find(const struct descriptors *ds,
+					   int fd);
+void plait_i_descriptor_close(struct descriptor *d);
+
+/* From now on it is watched for those events, anew if it was not watched. */
+void plait_i_descriptor_watch(struct descriptor *d, unsigned wants,
+			      uint64_t generation);
+
+/* The events that are due now. */
+unsigned plait_i_descriptor_events(const struct descriptor *d);
+
+/* They were told. */
+void plait_i_descriptor_told(struct descriptor *d);
+
+/* ---- sockets ------------------------------------------------------------- */
+
+/* The last is what accept() gives, also of a peer that is gone. */
+enum socket_name { SOCKET_OWN, SOCKET_PEER, SOCKET_ACCEPTED };
+
+/* What a socket of a family does.  Errors are -errno. */
+struct socket_ops {
+	/* As poll() has it: POLLIN, POLLOUT, POLLRDHUP, POLLHUP, POLLERR. */
+	unsigned (*readiness)(const struct sim_socket *s);
+	/* How many bytes recv() would give, and send() would take. */
+	size_t (*input)(const struct sim_socket *s);
+	size_t (*room)(const struct sim_socket *s);
+	/* close(): it may live on, without a descriptor. */
+	void (*release)(struct sim_socket *s);
+	/* The power is gone. */
+	void (*destroy)(struct sim_socket *s);
+	/* True if it only waits out its time, and nobody has it open. */
+	bool (*is_over)(const struct sim_socket *s);
+	int (*bind)(struct sim_socket *s, const struct sockaddr *sa,
+		    socklen_t len);
+	int (*listen)(struct sim_socket *s, int backlog);
+	int (*accept)(struct sim_socket *s, struct sim_socket **ret);
+	int (*connect)(struct sim_socket *s, const struct sockaddr *sa,
+		       socklen_t len);
+	ssize_t (*recv)(struct sim_socket *s, void *buf, size_t len, int flags);
+	/* Takes at most that many bytes of the pieces. */
+	ssize_t (*send)(struct sim_socket *s, const struct iovec *pieces,
+			size_t n, size_t most, int flags);
+	int (*shutdown)(struct sim_socket *s, int how);
+	int (*getsockopt)(struct sim_socket *s, int level, int option,
+			  void *value, socklen_t *len);
+	int (*setsockopt)(struct sim_socket *s, int level, int option,
+			  const void *value, socklen_t len);
+	/* Returns the length, or -ENOTCONN. */
+	int (*name)(const struct sim_socket *s, enum socket_name which,
+		    struct sockaddr_storage *ret);
+};
+
+struct sim_socket {
+	const struct socket_ops *ops;
+	struct plait_host *host;
+	struct plait_list link;	       /* in host->sockets.all */
+	struct descriptor *descriptor; /* NULL: no program has it open */
+	int family;
+};
+
+/* ---- what a host's kernel has -------------------------------------------- */
+
+enum { SOCKET_BUCKETS = 256 };
+
+struct host_sockets {
+	struct plait_list all;
+	struct plait_list flying; /* segments that are on the wire */
+	struct plait_list home;	  /* ... that arrive at the end of this call */
+	struct plait_list ports[SOCKET_BUCKETS], pairs[SOCKET_BUCKETS];
+	uint64_t connections; /* that have begun, ever */
+	const struct wire_packet_ops *tcp;
+};
+
+void plait_i_sockets_init(struct plait_host *h);
+
+/* The power is gone: all sockets vanish, and nobody is told.  What they have
+   sent is on the wire and still arrives. */
+void plait_i_sockets_crash(struct plait_host *h);
+
+/* The simulation ends: after a crash, what was on the wire is gone as well. */
+void plait_i_sockets_done(struct plait_host *h);
+
+/* How many sockets there are that are not merely waiting out their time. */
+size_t plait_i_sockets_count(const struct plait_host *h);
+
+void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,
+			 struct plait_host *h, int family);
+
+/* Its readiness may be another: tells who watches it. */
+void plait_i_socket_changed(struct sim_socket *s);
+
+/* Nobody has it open any more, and it is not among those of its host. */
+void plait_i_socket_done(struct sim_socket *s);
+
+/* tcp.c.  Returns NULL without memory. */
+struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family);
+
+#endif

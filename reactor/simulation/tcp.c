@@ -1,0 +1,656 @@
+/*
+ * The calls on a TCP socket, as Linux answers them.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reactor/simulation/tcp.h"
+
+/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
+enum { LEAST_BUFFER = 2304, MOST_BUFFER = 212992, MOST_BACKLOG = 4096 };
+
+/* How long a kernel asks for the host of an address. */
+static const int64_t tcp_patience = INT64_C(3000000000); /* ns */
+
+static const struct socket_ops tcp_socket_ops;
+
+static int tcp_take_error(struct tcp *s)
+{
+	int err = s->error;
+
+	s->error = 0;
+	return err;
+}
+
+/* ---- what it is ready for ------------------------------------------------ */
+
+size_t plait_i_tcp_queued(const struct tcp *s)
+{
+	return (size_t)(s->next - s->acknowledged) +
+	       (s->unsent != NULL ? plait_buf_size(s->unsent) : 0);
+}
+
+/* A third of the room has to be free, so that a writer is not woken for each
+   byte. */
+static bool tcp_is_writable(const struct tcp *s)
+{
+	return (s->shut & TCP_NO_SEND) ||
+	       plait_i_tcp_queued(s) <= s->send_size / 3 * 2;
+}
+
+static unsigned tcp_readiness(const struct sim_socket *base)
+{
+	const struct tcp *s = tcp_of_const(base);
+	unsigned events = 0;
+
+	if (s->state == TCP_LISTEN)
+		return s->n_waiting > 0 ? POLLIN : 0;
+	if (s->shut == TCP_SHUT || s->state == TCP_CLOSE)
+		events |= POLLHUP;
+	if (s->shut & TCP_NO_RECV)
+		events |= POLLIN | POLLRDHUP;
+	if (!tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV))) {
+		events |= s->unread > 0 ? POLLIN : 0;
+		events |= tcp_is_writable(s) ? POLLOUT : 0;
+	}
+	return events | (s->error != 0 ? POLLERR : 0);
+}
+
+static size_t tcp_input_size(const struct sim_socket *base)
+{
+	return tcp_of_const(base)->unread;
+}
+
+static size_t tcp_room(const struct sim_socket *base)
+{
+	const struct tcp *s = tcp_of_const(base);
+	size_t queued = plait_i_tcp_queued(s);
+
+	return queued < s->send_size ? s->send_size - queued : 0;
+}
+
+/* ---- names and listening ------------------------------------------------- */
+
+static int tcp_bind_to(struct sim_socket *base, const struct sockaddr *sa,
+		       socklen_t len)
+{
+	struct tcp *s = tcp_of(base);
+	struct place at;
+	int err = plait_i_place_read(&at, base->family, sa, len);
+
+	if (err < 0)
+		return err;
+	if (s->v6only && plait_i_place_is_ipv4(&at))
+		return -EINVAL;
+	if (s->state != TCP_CLOSE || plait_list_is_linked(&s->by_port))
+		return -EINVAL;
+	return plait_i_tcp_bind(s, &at);
+}
+
+static unsigned tcp_backlog(int backlog)
+{
+	return backlog < 0 || backlog > MOST_BACKLOG ? MOST_BACKLOG
+						     : (unsigned)backlog;
+}
+
+static int tcp_listen_on(struct sim_socket *base, int backlog)
+{
+	struct tcp *s = tcp_of(base);
+	int err = 0;
+
+	if (s->is_connecting || s->has_connected ||
+	    !tcp_is_in(s, TCP_STATE(CLOSE) | TCP_STATE(LISTEN)))
+		return -EINVAL;
+	s->backlog = tcp_backlog(backlog);
+	if (s->state == TCP_LISTEN)
+		return 0;
+	if (!plait_list_is_linked(&s->by_port))
+		err = plait_i_tcp_bind(s, &(struct place){ .ip = s->local.ip });
+	if (err == 0)
+		err = plait_i_tcp_check_listen(s);
+	if (err < 0)
+		return err;
+	s->state = TCP_LISTEN;
+	plait_i_socket_changed(base);
+	return 0;
+}
+
+static int tcp_accept_next(struct sim_socket *base, struct sim_socket **ret)
+{
+	struct tcp *s = tcp_of(base), *child;
+	struct plait_list *l;
+
+	if (s->state != TCP_LISTEN)
+		return -EINVAL;
+	l = plait_list_first(&s->waiting);
+	if (l == NULL)
+		return -EAGAIN;
+	child = plait_container(l, struct tcp, queue);
+	plait_i_tcp_leave_queue(child);
+	child->has_connected = true;
+	*ret = &child->base;
+	plait_i_socket_changed(base);
+	return 0;
+}
+
+static int tcp_name(const struct sim_socket *base, enum socket_name which,
+		    struct sockaddr_storage *ret)
+{
+	const struct tcp *s = tcp_of_const(base);
+	bool is_connected =
+		s->remote.port != 0 &&
+		!tcp_is_in(s, TCP_STATE(CLOSE) | TCP_STATE(SYN_SENT));
+
+	if (which == SOCKET_PEER && !is_connected)
+		return -ENOTCONN;
+	return (int)plait_i_place_show(which == SOCKET_OWN ? &s->local
+							   : &s->remote,
+				       base->family, ret);
+}
+
+/* ---- connecting ---------------------------------------------------------- */
+
+/* As Linux's tcp_disconnect(): the socket is as new, but for an error. */
+static void tcp_disconnect(struct tcp *s)
+{
+	int err = s->error;
+
+	if (s->state == TCP_LISTEN) {
+		plait_i_tcp_stop_listening(s);
+	} else if (tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(SYN_RECV) |
+					TCP_STATE(FIN_WAIT1) |
+					TCP_STATE(FIN_WAIT2) |
+					TCP_STATE(CLOSE_WAIT)) ||
+		   (tcp_is_in(s, TCP_STATE(CLOSING) | TCP_STATE(LAST_ACK)) &&
+		    plait_i_tcp_queued(s) > 0)) {
+		plait_i_tcp_send_reset(s);
+		err = ECONNRESET;
+	} else if (s->state == TCP_SYN_SENT) {
+		err = ECONNRESET;
+	}
+	plait_i_tcp_clear(s);
+	plait_i_tcp_segments_free(&s->input);
+	plait_i_tcp_unbind(s);
+	s->state = TCP_CLOSE;
+	s->remote.port = 0;
+	s->unread = 0;
+	s->shut = 0;
+	s->got_fin = s->is_connecting = s->has_connected = false;
+	s->error = err;
+	plait_i_socket_changed(&s->base);
+}
+
+static void tcp_nobody_answers(struct future_event *e)
+{
+	plait_i_tcp_end(plait_container(e, struct tcp, timer), EHOSTUNREACH);
+}
+
+/* No host of the network says that the address is its own. */
+static void tcp_ask_nobody(struct tcp *s)
+{
+	struct plait_simulation *w = s->base.host->simulation;
+
+	s->timer.happen = tcp_nobody_answers;
+	plait_i_future_plan(&w->future, &s->timer, w->now + tcp_patience);
+}
+
+static int tcp_begin(struct tcp *s, const struct place *to)
+{
+	struct plait_host *h = s->base.host;
+	int err;
+
+	if (s->v6only && plait_i_place_is_ipv4(to))
+		return -ENETUNREACH;
+	s->remote = *to;
+	if (plait_i_place_is_any(&s->remote))
+		plait_i_place_set_loopback(&s->remote);
+	err = plait_i_tcp_join(s);
+	if (err < 0) {
+		s->remote.port = 0;
+		return err;
+	}
+	s->connection = (uint64_t)h->number << 40 | ++h->sockets.connections;
+	s->next = s->acknowledged = s->allowed = s->received = 0;
+	s->state = TCP_SYN_SENT;
+	s->is_connecting = true;
+	if (s->peer != NULL)
+		plait_i_tcp_send_syn(s);
+	else
+		tcp_ask_nobody(s);
+	plait_i_socket_changed(&s->base);
+	return -EINPROGRESS;
+}
+
+/* It was called before, and its outcome was not told. */
+static int tcp_go_on_connecting(struct tcp *s)
+{
+	int err;
+
+	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)))
+		return -EALREADY;
+	s->is_connecting = false;
+	if (s->state != TCP_CLOSE) {
+		s->has_connected = true;
+		return 0;
+	}
+	err = tcp_take_error(s);
+	tcp_disconnect(s);
+	return err != 0 ? -err : -ECONNABORTED;
+}
+
+static int tcp_connect_to(struct sim_socket *base, const struct sockaddr *sa,
+			  socklen_t len)
+{
+	struct tcp *s = tcp_of(base);
+	struct place to;
+	int err;
+
+	if (len < sizeof(sa->sa_family))
+		return -EINVAL;
+	if (sa->sa_family == AF_UNSPEC) {
+		tcp_disconnect(s);
+		return 0;
+	}
+	if (s->is_connecting)
+		return tcp_go_on_connecting(s);
+	if (s->has_connected || s->state != TCP_CLOSE)
+		return -EISCONN;
+	err = plait_i_place_read(&to, base->family, sa, len);
+	return err < 0 ? err : tcp_begin(s, &to);
+}
+
+/* ---- bytes --------------------------------------------------------------- */
+
+/* Takes no more than one segment; returns how much. */
+static size_t tcp_copy_segment(struct tcp_segment *g, char *buf, size_t len)
+{
+	size_t n = g->len - g->used;
+
+	if (n > len)
+		n = len;
+	memcpy(buf, g->data + g->used, n);
+	return n;
+}
+
+static size_t tcp_peek(const struct tcp *s, char *buf, size_t len)
+{
+	struct plait_list *l;
+	size_t done = 0;
+
+	plait_list_for_each (l, &s->input) {
+		if (done == len)
+			break;
+		done += tcp_copy_segment(
+			plait_container(l, struct tcp_segment, link),
+			buf + done, len - done);
+	}
+	return done;
+}
+
+static void tcp_consume(struct tcp *s, size_t n)
+{
+	s->unread -= n;
+	while (n > 0) {
+		struct tcp_segment *g = plait_container(
+			plait_list_first(&s->input), struct tcp_segment, link);
+		size_t left = g->len - g->used;
+
+		if (n < left) {
+			g->used += n;
+			return;
+		}
+		n -= left;
+		plait_list_remove(&g->link);
+		free(g);
+	}
+}
+
+/* Tells the other end of room, if there is much more than it knows of. */
+static void tcp_tell_room(struct tcp *s)
+{
+	uint64_t allowed = s->received - s->unread + s->receive_size;
+
+	if (!s->got_fin && s->state != TCP_CLOSE &&
+	    allowed - s->told >= s->receive_size / 2)
+		plait_i_tcp_send_ack(s);
+}
+
+static ssize_t tcp_recv(struct sim_socket *base, void *buf, size_t len,
+			int flags)
+{
+	struct tcp *s = tcp_of(base);
+	size_t n;
+
+	if (s->state == TCP_LISTEN)
+		return -ENOTCONN;
+	if (flags & MSG_OOB)
+		return -EINVAL;
+	n = tcp_peek(s, buf, len);
+	if (n > 0 && !(flags & MSG_PEEK)) {
+		tcp_consume(s, n);
+		tcp_tell_room(s);
+		plait_i_socket_changed(base);
+	}
+	if (n > 0 || len == 0 || s->got_fin)
+		return (ssize_t)n;
+	if (s->error != 0) {
+		int err = tcp_take_error(s);
+
+		plait_i_socket_changed(base);
+		return -err;
+	}
+	if (s->shut & TCP_NO_RECV)
+		return 0;
+	return s->state == TCP_CLOSE ? -ENOTCONN : -EAGAIN;
+}
+
+/* Whether it may send: 0, or -errno. */
+static int tcp_may_send(struct tcp *s)
+{
+	int err = 0;
+
+	if (s->error == 0 &&
+	    tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)))
+		return -EAGAIN;
+	if (s->error == 0 && !(s->shut & TCP_NO_SEND) &&
+	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
+		return 0;
+	err = tcp_take_error(s);
+	plait_i_socket_changed(&s->base);
+	return err != 0 ? -err : -EPIPE;
+}
+
+/* Returns how many bytes of the pieces it has taken; none without memory. */
+static size_t tcp_gather(struct tcp *s, const struct iovec *pieces, size_t n,
+			 size_t most)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n && done < most; i++) {
+		size_t len = pieces[i].iov_len;
+
+		if (len > most - done)
+			len = most - done;
+		if (len > 0 &&
+		    plait_buf_append(s->unsent, pieces[i].iov_base, len) < 0)
+			break;
+		done += len;
+	}
+	return done;
+}
+
+static size_t tcp_pieces_size(const struct iovec *pieces, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += pieces[i].iov_len;
+	return sum;
+}
+
+static ssize_t tcp_send(struct sim_socket *base, const struct iovec *pieces,
+			size_t n, size_t most, int flags)
+{
+	struct tcp *s = tcp_of(base);
+	size_t room = tcp_room(base), done;
+	int err = tcp_may_send(s);
+
+	if (err < 0)
+		return err;
+	if (tcp_pieces_size(pieces, n) == 0)
+		return 0;
+	if (room == 0)
+		return -EAGAIN;
+	if (s->unsent == NULL)
+		s->unsent = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	if (s->unsent == NULL)
+		return -ENOBUFS;
+	done = tcp_gather(s, pieces, n, most < room ? most : room);
+	if (done == 0)
+		return -ENOBUFS;
+	plait_i_tcp_push(s);
+	plait_i_socket_changed(base);
+	return (ssize_t)done;
+}
+
+static int tcp_shut(struct sim_socket *base, int how)
+{
+	struct tcp *s = tcp_of(base);
+	int err = 0;
+
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	if (s->state == TCP_SYN_SENT ||
+	    (s->state == TCP_LISTEN && how != SHUT_WR)) {
+		tcp_disconnect(s);
+		return 0;
+	}
+	if (s->state == TCP_CLOSE)
+		err = -ENOTCONN;
+	s->shut |= (unsigned)how + 1;
+	if (how != SHUT_RD &&
+	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
+		plait_i_tcp_finish(s);
+	plait_i_socket_changed(base);
+	return err;
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+/* What close() destroys is told to the other end by a RST; and so is all, if
+   the program wants that. */
+static bool tcp_close_resets(const struct tcp *s)
+{
+	return s->unread > 0 || (s->linger.l_onoff && s->linger.l_linger == 0);
+}
+
+static void tcp_release(struct sim_socket *base)
+{
+	struct tcp *s = tcp_of(base);
+
+	s->shut = TCP_SHUT;
+	switch (s->state) {
+	case TCP_LISTEN:
+		plait_i_tcp_stop_listening(s);
+		break;
+	case TCP_CLOSE:
+	case TCP_SYN_SENT:
+		break;
+	default:
+		if (!tcp_close_resets(s)) {
+			s->orphan = true;
+			plait_i_tcp_finish(s);
+			if (s->state == TCP_FIN_WAIT2)
+				plait_i_tcp_wait_for_fin(s);
+			return;
+		}
+		plait_i_tcp_send_reset(s);
+	}
+	plait_i_tcp_free(s);
+}
+
+static void tcp_destroy(struct sim_socket *base)
+{
+	plait_i_tcp_free(tcp_of(base));
+}
+
+static bool tcp_is_past(const struct sim_socket *base)
+{
+	const struct tcp *s = tcp_of_const(base);
+
+	return s->orphan &&
+	       tcp_is_in(s, TCP_STATE(TIME_WAIT) | TCP_STATE(FIN_WAIT2));
+}
+
+/* ---- options ------------------------------------------------------------- */
+
+static size_t tcp_buffer_size(int value)
+{
+	if (value > MOST_BUFFER)
+		value = MOST_BUFFER;
+	return value < LEAST_BUFFER ? LEAST_BUFFER : (size_t)value;
+}
+
+/* Returns the option as a number in *ret; 0 or -ENOPROTOOPT. */
+static int tcp_get_number(struct tcp *s, int level, int option, int *ret)
+{
+	if (level == SOL_SOCKET && option == SO_ERROR) {
+		*ret = tcp_take_error(s);
+		if (*ret == 0) {
+			*ret = s->soft_error;
+			s->soft_error = 0;
+		}
+		plait_i_socket_changed(&s->base);
+	} else if (level == SOL_SOCKET && option == SO_TYPE) {
+		*ret = SOCK_STREAM;
+	} else if (level == SOL_SOCKET && option == SO_DOMAIN) {
+		*ret = s->base.family;
+	} else if (level == SOL_SOCKET && option == SO_PROTOCOL) {
+		*ret = IPPROTO_TCP;
+	} else if (level == SOL_SOCKET && option == SO_ACCEPTCONN) {
+		*ret = s->state == TCP_LISTEN;
+	} else if (level == SOL_SOCKET && option == SO_REUSEADDR) {
+		*ret = s->reuse;
+	} else if (level == SOL_SOCKET && option == SO_KEEPALIVE) {
+		*ret = s->keep_alive;
+	} else if (level == SOL_SOCKET && option == SO_SNDBUF) {
+		*ret = (int)(2 * s->send_size);
+	} else if (level == SOL_SOCKET && option == SO_RCVBUF) {
+		*ret = (int)(2 * s->receive_size);
+	} else if (level == IPPROTO_TCP && option == TCP_NODELAY) {
+		*ret = s->no_delay;
+	} else if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY) {
+		*ret = s->v6only;
+	} else {
+		return -ENOPROTOOPT;
+	}
+	return 0;
+}
+
+static int tcp_getsockopt(struct sim_socket *base, int level, int option,
+			  void *value, socklen_t *len)
+{
+	struct tcp *s = tcp_of(base);
+	const void *from = &s->linger;
+	socklen_t size = sizeof(s->linger);
+	int number = 0, err;
+
+	if (level != SOL_SOCKET || option != SO_LINGER) {
+		err = tcp_get_number(s, level, option, &number);
+		if (err < 0)
+			return err;
+		from = &number;
+		size = sizeof(number);
+	}
+	if (*len > size)
+		*len = size;
+	memcpy(value, from, *len);
+	return 0;
+}
+
+static int tcp_set_number(struct tcp *s, int level, int option, int value)
+{
+	if (level == SOL_SOCKET && option == SO_REUSEADDR)
+		s->reuse = value != 0;
+	else if (level == SOL_SOCKET && option == SO_KEEPALIVE)
+		s->keep_alive = value != 0;
+	else if (level == SOL_SOCKET && option == SO_SNDBUF)
+		s->send_size = tcp_buffer_size(value);
+	else if (level == SOL_SOCKET && option == SO_RCVBUF)
+		s->receive_size = tcp_buffer_size(value);
+	else if (level == IPPROTO_TCP && option == TCP_NODELAY)
+		s->no_delay = value != 0;
+	else if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY &&
+		 s->base.family == AF_INET6)
+		s->v6only = value != 0;
+	else
+		return -ENOPROTOOPT;
+	plait_i_tcp_push(s);
+	plait_i_socket_changed(&s->base);
+	return 0;
+}
+
+static int tcp_setsockopt(struct sim_socket *base, int level, int option,
+			  const void *value, socklen_t len)
+{
+	struct tcp *s = tcp_of(base);
+	int number;
+
+	/* Whatever the filter says: the only one of plait's keeps out those who
+	   ask for a connection. */
+	if (level == SOL_SOCKET &&
+	    (option == SO_ATTACH_FILTER || option == SO_DETACH_FILTER)) {
+		s->filtered = option == SO_ATTACH_FILTER;
+		return 0;
+	}
+	if (level == SOL_SOCKET && option == SO_LINGER) {
+		if (len < sizeof(s->linger))
+			return -EINVAL;
+		memcpy(&s->linger, value, sizeof(s->linger));
+		return 0;
+	}
+	if (len < sizeof(number))
+		return -EINVAL;
+	memcpy(&number, value, sizeof(number));
+	return tcp_set_number(s, level, option, number);
+}
+
+static const struct socket_ops tcp_socket_ops = {
+	.readiness = tcp_readiness,
+	.input = tcp_input_size,
+	.room = tcp_room,
+	.release = tcp_release,
+	.destroy = tcp_destroy,
+	.is_over = tcp_is_past,
+	.bind = tcp_bind_to,
+	.listen = tcp_listen_on,
+	.accept = tcp_accept_next,
+	.connect = tcp_connect_to,
+	.recv = tcp_recv,
+	.send = tcp_send,
+	.shutdown = tcp_shut,
+	.getsockopt = tcp_getsockopt,
+	.setsockopt = tcp_setsockopt,
+	.name = tcp_name,
+};
+
+struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family)
+{
+	struct tcp *s = plait_i_tcp_make(&tcp_socket_ops, h, family);
+
+	return s != NULL ? &s->base : NULL;
+}
+
+/* ---- of a host ----------------------------------------------------------- */
+
+void plait_i_sockets_init(struct plait_host *h)
+{
+	struct host_sockets *hs = &h->sockets;
+
+	plait_list_init(&hs->all);
+	plait_list_init(&hs->flying);
+	plait_list_init(&hs->home);
+	for (size_t i = 0; i < SOCKET_BUCKETS; i++) {
+		plait_list_init(&hs->ports[i]);
+		plait_list_init(&hs->pairs[i]);
+	}
+	hs->tcp = &plait_i_tcp_packet_ops;
+}
+
+void plait_i_sockets_done(struct plait_host *h)
+{
+	struct plait_list *l;
+
+	plait_i_sockets_crash(h);
+	plait_i_tcp_segments_free(&h->sockets.home);
+	while ((l = plait_list_first(&h->sockets.flying)) != NULL) {
+		struct tcp_segment *g =
+			plait_container(l, struct tcp_segment, link);
+
+		plait_list_remove(l);
+		plait_i_wire_forget(&g->packet);
+		free(g);
+	}
+}

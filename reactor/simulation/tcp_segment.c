@@ -1,0 +1,351 @@
+/*
+ * Segments: making them, sending them, and sending them again.
+ *
+ * A segment is on the wire, or belongs to a socket.  It carries its bytes from
+ * one kernel to the other, so nothing is copied in between.  If it is lost, the
+ * socket that has sent it gets it back, and sends it again when its timer ends,
+ * later each time.  If it was the answer that was lost, the socket that waits
+ * for it sends a probe instead, which is answered again.
+ *
+ * The segments of a direction do not overtake each other, but one that was lost
+ * comes behind others.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base.h"
+#include "reactor/simulation/tcp.h"
+
+enum {
+	HEADERS = 40,
+	SYN_TRIES = 6,
+	ANSWER_TRIES = 5,
+	ORPHAN_TRIES = 8,
+	TRIES = 15
+};
+
+static const int64_t tcp_first_pause = 200000000; /* ns; doubles each time */
+static const int64_t tcp_first_syn_pause = 1000000000;
+static const int64_t tcp_longest_pause = INT64_C(120000000000);
+
+static int64_t tcp_now(const struct tcp *s)
+{
+	return s->base.host->simulation->now;
+}
+
+static struct future *tcp_plans(const struct tcp *s)
+{
+	return &s->base.host->simulation->future;
+}
+
+/* ---- making and sending -------------------------------------------------- */
+
+static struct tcp_segment *segment_new(struct plait_host *from,
+				       struct plait_host *to, size_t len)
+{
+	struct tcp_segment *g = malloc(sizeof(*g) + len);
+
+	if (g == NULL)
+		return NULL;
+	memset(g, 0, sizeof(*g));
+	g->packet.ops = from->sockets.tcp;
+	g->packet.from = from;
+	g->packet.to = to;
+	g->packet.size = HEADERS + len;
+	g->len = len;
+	return g;
+}
+
+/* Returns when it will arrive. */
+static int64_t segment_fly(struct tcp_segment *g, int64_t not_before)
+{
+	struct plait_host *h = g->packet.from;
+
+	if (g->packet.to == h && h->simulation->immediate) {
+		plait_list_append(&h->sockets.home, &g->link);
+		return 0;
+	}
+	plait_list_append(&h->sockets.flying, &g->link);
+	return plait_i_wire_send(&g->packet, not_before);
+}
+
+static void segment_send(struct tcp *s, struct tcp_segment *g)
+{
+	s->told = s->received - s->unread + s->receive_size;
+	g->acknowledged = s->received;
+	g->allowed = s->told;
+	g->sent_at = tcp_now(s);
+	s->arrives = segment_fly(g, s->arrives + 1);
+}
+
+static struct tcp_segment *segment_of_socket(struct tcp *s, unsigned flags,
+					     size_t len)
+{
+	struct tcp_segment *g = segment_new(s->base.host, s->peer, len);
+
+	if (g == NULL)
+		return NULL;
+	g->from = s->local;
+	g->to = s->remote;
+	g->connection = s->connection;
+	g->at = s->next;
+	g->flags = flags;
+	return g;
+}
+
+/* Without memory it is as if the segment was lost at once. */
+static void tcp_send_flags(struct tcp *s, unsigned flags)
+{
+	struct tcp_segment *g = segment_of_socket(s, flags, 0);
+
+	if (g != NULL)
+		segment_send(s, g);
+}
+
+struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p)
+{
+	struct tcp_segment *g = plait_container(p, struct tcp_segment, packet);
+
+	plait_list_remove(&g->link);
+	return g;
+}
+
+void plait_i_tcp_settle(struct plait_host *h)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&h->sockets.home)) != NULL) {
+		struct tcp_segment *g =
+			plait_container(l, struct tcp_segment, link);
+
+		g->packet.ops->arrived(&g->packet, false);
+	}
+}
+
+/* ---- again --------------------------------------------------------------- */
+
+static unsigned tcp_most_tries(const struct tcp *s)
+{
+	if (s->state == TCP_SYN_SENT)
+		return SYN_TRIES;
+	if (s->state == TCP_SYN_RECV)
+		return ANSWER_TRIES;
+	return s->orphan ? ORPHAN_TRIES : TRIES;
+}
+
+static void tcp_send_again(struct tcp *s)
+{
+	struct plait_list todo, *l;
+
+	plait_list_init(&todo);
+	plait_list_move(&todo, &s->lost);
+	while ((l = plait_list_first(&todo)) != NULL) {
+		plait_list_remove(l);
+		segment_send(s, plait_container(l, struct tcp_segment, link));
+	}
+}
+
+static void tcp_arm(struct tcp *s, int64_t since);
+
+static void tcp_try_again(struct future_event *e)
+{
+	struct tcp *s = plait_container(e, struct tcp, timer);
+
+	if (s->tries >= tcp_most_tries(s)) {
+		plait_i_tcp_end(s, s->soft_error ? s->soft_error : ETIMEDOUT);
+		return;
+	}
+	s->tries++;
+	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)))
+		plait_i_tcp_send_syn(s);
+	else if (plait_list_is_empty(&s->lost))
+		tcp_send_flags(s, TCP_ACK | TCP_ASKS);
+	else
+		tcp_send_again(s);
+}
+
+static int64_t tcp_pause(const struct tcp *s)
+{
+	bool is_syn = tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV));
+	int64_t first = is_syn ? tcp_first_syn_pause : tcp_first_pause;
+	int64_t pause = first << s->tries;
+
+	return pause < tcp_longest_pause ? pause : tcp_longest_pause;
+}
+
+/* Tries again after a pause since that time, unless it is about to anyway. */
+static void tcp_arm(struct tcp *s, int64_t since)
+{
+	int64_t when = since + tcp_pause(s);
+
+	if (plait_i_future_is_planned(&s->timer))
+		return;
+	if (when < tcp_now(s))
+		when = tcp_now(s);
+	s->timer.happen = tcp_try_again;
+	plait_i_future_plan(tcp_plans(s), &s->timer, when);
+}
+
+void plait_i_tcp_progress(struct tcp *s)
+{
+	s->tries = 0;
+	plait_i_future_cancel(tcp_plans(s), &s->timer);
+	if (!plait_list_is_empty(&s->lost))
+		tcp_arm(s, tcp_now(s));
+}
+
+/* An answer to s did not come. */
+static void tcp_missed(struct tcp *s)
+{
+	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)) ||
+	    s->acknowledged != s->next ||
+	    (s->unsent != NULL && plait_buf_size(s->unsent) > 0))
+		tcp_arm(s, tcp_now(s));
+}
+
+static bool segment_is_of(const struct tcp_segment *g, const struct tcp *s)
+{
+	return s != NULL &&
+	       (s->connection == g->connection || s->connection == g->answers);
+}
+
+void plait_i_tcp_lost(struct tcp_segment *g)
+{
+	struct tcp *from = plait_i_tcp_find(g->packet.from, &g->from, &g->to);
+	struct tcp *to = plait_i_tcp_find(g->packet.to, &g->to, &g->from);
+
+	if (segment_is_of(g, to))
+		tcp_missed(to);
+	if (!segment_is_of(g, from)) {
+		free(g);
+		return;
+	}
+	if (g->len > 0 || (g->flags & TCP_FIN)) {
+		plait_list_append(&from->lost, &g->link);
+		tcp_arm(from, g->sent_at);
+		return;
+	}
+	if (g->flags & (TCP_SYN | TCP_ASKS))
+		tcp_arm(from, g->sent_at);
+	free(g);
+}
+
+/* ---- what is sent -------------------------------------------------------- */
+
+void plait_i_tcp_send_syn(struct tcp *s)
+{
+	bool answers = s->state == TCP_SYN_RECV;
+	struct tcp_segment *g =
+		segment_of_socket(s, TCP_SYN | (answers ? TCP_ACK : 0), 0);
+
+	if (g == NULL) {
+		tcp_arm(s, tcp_now(s));
+		return;
+	}
+	g->answers = answers ? s->answers : 0;
+	segment_send(s, g);
+}
+
+void plait_i_tcp_send_ack(struct tcp *s)
+{
+	tcp_send_flags(s, TCP_ACK);
+}
+
+void plait_i_tcp_send_reset(struct tcp *s)
+{
+	tcp_send_flags(s, TCP_RST);
+}
+
+void plait_i_tcp_answer_reset(const struct tcp_segment *g)
+{
+	struct tcp_segment *rst = segment_new(g->packet.to, g->packet.from, 0);
+
+	if (rst == NULL)
+		return;
+	rst->from = g->to;
+	rst->to = g->from;
+	rst->connection = g->connection;
+	rst->flags = TCP_RST;
+	segment_fly(rst, 0);
+}
+
+static size_t tcp_unsent(const struct tcp *s)
+{
+	return s->unsent != NULL ? plait_buf_size(s->unsent) : 0;
+}
+
+/* How much the next segment has.  A small one waits until all before it has
+   come, unless the program wants no delay. */
+static size_t tcp_next_size(const struct tcp *s)
+{
+	size_t n = tcp_unsent(s);
+	bool is_small = n < s->mss;
+
+	if (is_small && !s->no_delay && !s->sends_fin &&
+	    s->acknowledged != s->next && !s->base.host->simulation->immediate)
+		return 0;
+	if (n > s->mss)
+		n = s->mss;
+	if (n > s->allowed - s->next)
+		n = (size_t)(s->allowed - s->next);
+	return n;
+}
+
+/* Some are shorter than they could be. */
+static size_t tcp_cut(struct tcp *s, size_t n)
+{
+	struct random_stream *chance = &s->base.host->chance;
+
+	if (n < 2 || s->base.host->simulation->immediate ||
+	    plait_i_random_below(chance, 4) != 0)
+		return n;
+	return 1 + (size_t)plait_i_random_below(chance, n);
+}
+
+/* Returns false without memory. */
+static bool tcp_send_bytes(struct tcp *s, size_t n)
+{
+	bool ends = s->sends_fin && n == tcp_unsent(s);
+	struct tcp_segment *g =
+		segment_of_socket(s, TCP_ACK | (ends ? TCP_FIN : 0), n);
+
+	if (g == NULL)
+		return false;
+	if (n > 0) {
+		memcpy(g->data, plait_buf_data(s->unsent), n);
+		plait_buf_consume(s->unsent, n);
+	}
+	s->next += n + ends;
+	s->sent_fin = ends;
+	segment_send(s, g);
+	return true;
+}
+
+void plait_i_tcp_push(struct tcp *s)
+{
+	size_t n;
+	bool ok = true;
+
+	if (s->sent_fin || tcp_is_in(s, TCP_STATE(CLOSE) | TCP_STATE(SYN_SENT) |
+						TCP_STATE(SYN_RECV)))
+		return;
+	while (ok && (n = tcp_next_size(s)) > 0)
+		ok = tcp_send_bytes(s, tcp_cut(s, n));
+	if (ok && s->sends_fin && !s->sent_fin && tcp_unsent(s) == 0)
+		ok = tcp_send_bytes(s, 0);
+	if (!ok)
+		tcp_arm(s, tcp_now(s));
+}
+
+void plait_i_tcp_finish(struct tcp *s)
+{
+	if (tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(SYN_RECV)))
+		s->state = TCP_FIN_WAIT1;
+	else if (s->state == TCP_CLOSE_WAIT)
+		s->state = TCP_LAST_ACK;
+	else
+		return;
+	s->sends_fin = true;
+	plait_i_tcp_push(s);
+}

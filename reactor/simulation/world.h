@@ -1,0 +1,166 @@
+/*
+ * The world, as the simulated kernel sees it (socket.c, tcp.c, calls.c), and
+ * as its own files do.
+ *
+ *	random.c future.c	chance, and what is to happen
+ *	record.c		what has happened: the digest
+ *	wire.c			packets between hosts
+ *	socket.c tcp.c		the sockets of a host
+ *	calls.c			the two tables of a kernel: kernel.h
+ *	netstat.c		looking at sockets
+ *	host.c			hosts, their programs, crash and restart
+ *	simulation.c		time, turns, the end
+ *	seeds.c			running it with many seeds
+ *
+ * A turn of the world takes the next of: a reactor that has work now, or the
+ * next thing of the future; if there are several, chance picks one.  Time moves
+ * between turns only, when nothing is left to do at this moment.
+ */
+#ifndef REACTOR_SIMULATION_WORLD_H
+#define REACTOR_SIMULATION_WORLD_H
+
+#include <plait/simulation.h>
+
+#include "lib/chance.h"
+#include "reactor/kernel/kernel.h"
+#include "reactor/loop/loop.h"
+#include "reactor/simulation/future.h"
+#include "reactor/simulation/random.h"
+#include "reactor/simulation/socket.h"
+#include "reactor/simulation/wire.h"
+
+struct program;
+struct record;
+
+/*
+ * The kernel of one program: state in the struct kernel of its reactor.
+ *
+ * host.c allocates it, with all but descriptors set, and gives it to
+ * kernel_init().  init() begins the descriptors.  done() closes those that are
+ * open and sets ended, and touches nothing else: the clock is asked until the
+ * memory of the reactor is freed.
+ */
+struct host_kernel {
+	struct plait_host *host;
+	struct plait_list link;		/* in host->kernels */
+	struct plait_reactor *reactor;	/* NULL while it is being made */
+	struct program *program;	/* NULL: a reactor beside them */
+	unsigned number;		/* of those of the host: 1, 2, ... */
+	struct descriptors descriptors; /* socket.h */
+	struct random_stream chance;	/* faults, kernel->random */
+	int64_t busy_until;		/* its turn takes until then */
+	bool woken;			/* wake() was called, until drain() */
+	bool dead; /* its program is gone: all calls fail, and change nothing */
+	bool ended;		/* done() was called */
+	struct loop_task dying; /* when the present callback has returned */
+};
+
+struct plait_host {
+	struct plait_simulation *simulation;
+	struct plait_list link;
+	char *name;
+	char text[16];	 /* its IPv4 address */
+	unsigned number; /* 1, 2, ...: 10.0.0.1, fd00::1 */
+	bool down;
+	struct plait_list kernels; /* of its reactors */
+	unsigned n_kernels;	   /* ever */
+	struct plait_list programs;
+	unsigned fate;	  /* what was asked of it and is not done yet: host.c */
+	bool is_settling; /* its programs are being ended by that */
+	int status;	  /* of the last program that has ended; -1: none */
+	struct host_sockets sockets; /* socket.h */
+	struct wire_paths paths;     /* wire.h */
+	struct plait_host_faults faults;
+	bool has_own_faults;
+	struct random_stream chance;
+};
+
+enum { FAILURE_SIZE = 512 };
+
+struct plait_simulation {
+	uint64_t seed;
+	int64_t now;	/* nanoseconds */
+	uint64_t turns; /* of the world */
+	struct plait_simulation_options options;
+	struct plait_link link;		 /* of hosts that are to be made */
+	struct plait_host_faults faults; /* ... and theirs */
+	/* The seed has drawn faults, which begin when time first passes. */
+	bool faults_are_to_begin;
+	struct future future;
+	struct plait_list hosts, calls, streams;
+	unsigned n_hosts;
+	unsigned doomed;     /* hosts with a fate */
+	unsigned n_programs; /* that run */
+	/*
+	 * wait() of a kernel that may wait: everything goes on until k is ready
+	 * (plait_i_host_kernel_is_ready()), or its reactor has other work, or
+	 * until that time has come; negative: never.  Returns 0, or -EDEADLK if
+	 * nothing can ever happen any more.
+	 */
+	int (*drive)(struct plait_simulation *s, struct host_kernel *k,
+		     int64_t until);
+	bool driving; /* plait_simulation_run() is on the stack */
+	struct random_stream chance; /* of order, and of what turns take */
+	struct chance_hook hook;     /* while it runs: <plait/chance.h> */
+	struct marks *marks;	     /* seeds.c; NULL: nobody asks */
+	/* For the check against the real kernel: what is sent on the loopback
+	   arrives within the call, as on Linux. */
+	bool immediate;
+	uint64_t digest;
+	struct record *record; /* NULL: the digest is enough */
+	bool failed;
+	char failure[FAILURE_SIZE];
+};
+
+/* ---- record.c ------------------------------------------------------------ */
+
+/*
+ * Notes that something has happened.  what is static text; the numbers must
+ * not depend on the machine: no pointers, no times of the real clock.
+ */
+void plait_i_record(struct plait_simulation *s, const char *what, uint64_t a,
+		    uint64_t b);
+void plait_i_record_bytes(struct plait_simulation *s, const void *data,
+			  size_t len);
+
+/* All that a run has noted, to compare it with another run. */
+struct record_entry {
+	const char *what;
+	uint64_t a, b;
+	int64_t when;
+	uint64_t turn;
+};
+
+struct record {
+	struct record_entry *entries;
+	size_t n, room;
+	bool is_cut; /* there was no memory for the rest */
+};
+
+/* The first in which they differ, or the length of both. */
+size_t plait_i_record_compare(const struct record *a, const struct record *b);
+void plait_i_record_done(struct record *r);
+
+/* ---- calls.c ------------------------------------------------------------- */
+
+extern const struct kernel_ops plait_i_kernel_simulated;
+
+/* True if wait() of that kernel has an event to give now. */
+bool plait_i_host_kernel_is_ready(struct host_kernel *k);
+
+/* ---- host.c -------------------------------------------------------------- */
+
+/* When k's reactor has something to do; INT64_MAX: never. */
+int64_t plait_i_host_kernel_due(struct host_kernel *k);
+
+/* A turn of the reactor of k. */
+void plait_i_host_kernel_turn(struct host_kernel *k);
+
+/* Does what was asked of hosts while their callbacks ran. */
+void plait_i_hosts_settle(struct plait_simulation *s);
+
+/* Ends all programs, as plait_react() ends if its run fails. */
+void plait_i_hosts_end_programs(struct plait_simulation *s);
+void plait_i_host_free(struct plait_host *h);
+
+#endif
