@@ -279,7 +279,7 @@ TEST(stopping_all_waits_a_minute, PURE, TIMES(2))
 	plait_simulation_run(sim, 1);
 	ck_assert_int_eq(plait_simulation_stop(sim), _i == 0 ? 0 : -ETIMEDOUT);
 	ck_assert_double_eq(plait_simulation_seconds(sim), _i == 0 ? 30 : 60);
-	ck_assert_uint_eq(plait_host_programs(alpha), (size_t)_i);
+	ck_assert_uint_eq(plait_host_programs(alpha), 0);
 	end();
 }
 
@@ -873,6 +873,35 @@ TEST(the_first_failure_counts_and_ends_the_run, PURE)
 	ck_assert_int_eq(plait_simulation_run(sim, 10), -EIO);
 	fail_it((void *)"more");
 	ck_assert_str_eq(plait_simulation_failure(sim), "this is wrong");
+	end();
+}
+
+/* Or what they use would have to outlive the scenario. */
+TEST(no_program_runs_when_all_were_stopped_even_after_a_failure, PURE)
+{
+	plait_host_run(alpha, waits_for_ever, NULL);
+	plait_host_run(beta, has_a_slow_end, NULL);
+	plait_simulation_run(sim, 1);
+	fail_it((void *)"this");
+	ck_assert_int_eq(plait_simulation_stop(sim), -EIO);
+	ck_assert_uint_eq(plait_host_programs(alpha), 0);
+	ck_assert_uint_eq(plait_host_programs(beta), 0);
+	end();
+}
+
+static void stop_all(void *arg)
+{
+	ck_assert_int_eq(plait_simulation_stop(sim), -EBUSY);
+	ck_assert_uint_eq(plait_host_programs(alpha), 1);
+}
+
+TEST(all_may_be_asked_to_stop_inside_a_run, PURE)
+{
+	plait_host_run(alpha, waits_for_ever, NULL);
+	plait_simulation_call_later(sim, 1, stop_all, NULL);
+	plait_simulation_run(sim, 10);
+	ck_assert_uint_eq(plait_host_programs(alpha), 0);
+	ck_assert_int_eq(plait_host_status(alpha), 0);
 	end();
 }
 

@@ -135,8 +135,11 @@ int plait_host_status(const struct plait_host *h);
 /*
  * Asks the programs of h to stop, as SIGTERM does: see plait_react().
  * plait_simulation_stop() asks all programs, and runs until they have ended.
- * Returns 0; -ETIMEDOUT if a program has not ended after 60 virtual seconds; or
- * an error of plait_simulation_run().
+ * Programs that have not ended after 60 virtual seconds, or when the run has
+ * failed, are killed.  So when it has returned, no program runs any more.
+ * Returns 0; -ETIMEDOUT if a program has taken too long; -EBUSY if it is called
+ * in a callback of the simulation, and then it only asks; or an error of
+ * plait_simulation_run().
  */
 void plait_host_stop(struct plait_host *h);
 int plait_simulation_stop(struct plait_simulation *s);

@@ -479,6 +479,19 @@ void plait_host_kill(struct plait_host *h)
 		host_doom(h, HOST_IS_KILLED);
 }
 
+void plait_i_hosts_kill_programs(struct plait_simulation *s)
+{
+	struct plait_list *l;
+
+	plait_list_for_each (l, &s->hosts) {
+		struct plait_host *h =
+			plait_container(l, struct plait_host, link);
+
+		if (plait_host_programs(h) > 0)
+			plait_host_kill(h);
+	}
+}
+
 int plait_host_restart(struct plait_host *h)
 {
 	if (h == NULL)

@@ -561,5 +561,9 @@ int plait_simulation_stop(struct plait_simulation *s)
 	plait_list_for_each (l, &s->hosts)
 		plait_host_stop(plait_container(l, struct plait_host, link));
 	rc = world_run(s, world_after(s, PATIENCE), &s->n_programs);
-	return rc == 0 && s->n_programs > 0 ? -ETIMEDOUT : rc;
+	if (rc == 0 && s->n_programs > 0)
+		rc = -ETIMEDOUT;
+	if (!s->driving)
+		plait_i_hosts_kill_programs(s);
+	return rc;
 }

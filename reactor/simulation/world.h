@@ -161,6 +161,7 @@ void plait_i_hosts_settle(struct plait_simulation *s);
 
 /* Ends all programs, as plait_react() ends if its run fails. */
 void plait_i_hosts_end_programs(struct plait_simulation *s);
+void plait_i_hosts_kill_programs(struct plait_simulation *s);
 void plait_i_host_free(struct plait_host *h);
 
 #endif
