@@ -100,6 +100,17 @@ void plait_set_unhandled_hook(plait_unhandled_hook *hook, void *arg)
 	unhandled_arg = arg;
 }
 
+void plait_i_failure_swap_hook(plait_unhandled_hook **hook, void **arg)
+{
+	plait_unhandled_hook *hook_before = unhandled_hook;
+	void *arg_before = unhandled_arg;
+
+	unhandled_hook = *hook;
+	unhandled_arg = *arg;
+	*hook = hook_before;
+	*arg = arg_before;
+}
+
 OUT_OF_LINE void plait_i_failure_unhandled(const struct plait_failure *f,
 					   const char *words)
 {

@@ -13,4 +13,8 @@
 void plait_i_failure_unhandled(const struct plait_failure *f,
 			       const char *words);
 
+/* Replaces the hook and its arg by *hook and *arg, and gives those that were.
+ */
+void plait_i_failure_swap_hook(plait_unhandled_hook **hook, void **arg);
+
 #endif

@@ -847,6 +847,8 @@ static struct plait_timer timer;
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
+	IN(plait_check_cancel_points_on, r,                                    \
+	   plait_check_cancel_points_on(NULL, NULL, NULL))                     \
 	IN(plait_testing_advance, r, plait_testing_advance(NULL, 1))           \
 	IN(plait_testing_connector, r, plait_testing_connector(NULL))          \
 	IN(plait_testing_connect, r,                                           \

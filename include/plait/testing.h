@@ -10,6 +10,7 @@
 #ifndef PLAIT_TESTING_H
 #define PLAIT_TESTING_H
 
+#include <plait/cancel_points.h>
 #include <plait/tcp.h>
 #include <plait/timer.h>
 

@@ -359,6 +359,14 @@ struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r);
 bool plait_i_reactor_has_work(const struct plait_reactor *r);
 
 /*
+ * Does a turn that waits for that many nanoseconds at most; the clock of a
+ * virtual kernel moves then, to the next timer at most.  Returns what
+ * plait_reactor_iterate() returns.
+ */
+int plait_i_reactor_turn(struct plait_reactor *r, int64_t limit,
+			 const char *where);
+
+/*
  * Returns true if PLAIT_REACTOR names a backend that does not exist, and writes
  * a message about that to why.
  */

@@ -470,24 +470,31 @@ static int reactor_return(struct plait_reactor *r, int rc)
 	return rc;
 }
 
-int plait_reactor_iterate(struct plait_reactor *r, double seconds,
-			  const char *where)
+int plait_i_reactor_turn(struct plait_reactor *r, int64_t limit,
+			 const char *where)
 {
-	int64_t limit;
 	int rc;
 
-	loop_check_given(r, "plait_reactor_iterate()", where);
-	limit = plait_i_clock_delay(seconds);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (reactor_is_busy(r))
 		return -EBUSY;
 	reactor_take(r, where);
-	/* A program that iterates a testing reactor also moves its clock. */
-	rc = reactor_turn(r, loop_is_virtual(r) ? 0 : limit);
+	rc = reactor_turn(r, limit);
 	if (r->shutdown == SHUTDOWN_DONE)
 		r->shutdown = SHUTDOWN_NONE;
 	return reactor_return(r, rc);
+}
+
+int plait_reactor_iterate(struct plait_reactor *r, double seconds,
+			  const char *where)
+{
+	int64_t limit;
+
+	loop_check_given(r, "plait_reactor_iterate()", where);
+	limit = plait_i_clock_delay(seconds);
+	/* A program that iterates a testing reactor also moves its clock. */
+	return plait_i_reactor_turn(r, loop_is_virtual(r) ? 0 : limit, where);
 }
 
 static void reactor_start_up(struct plait_reactor *r)

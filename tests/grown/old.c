@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <plait/plait.h>
+#include <plait/cancel_points.h>
 #include <plait/simulation.h>
 #include <plait/testing.h>
 
@@ -690,6 +691,26 @@ static void converse(struct plait_reactor *r)
 	plait_assert(calls() == 5 + 1 + 100);
 }
 
+/* ---- cancel points -------------------------------------------------- */
+
+static struct plait_deferred *nap_a_second(struct plait_reactor *r, void *arg)
+{
+	return plait_defer_later(r, 1, NULL, NULL);
+}
+
+static void use_cancel_points(void)
+{
+	struct plait_check_report *report =
+		NEW(struct plait_check_report, .runs = 0);
+
+	plait_assert(
+		plait_check_cancel_points(
+			NEW(struct plait_cancel_check, .start = nap_a_second,
+			    .how = PLAIT_CANCEL_CALL | PLAIT_CANCEL_FREE),
+			report) == 2);
+	plait_assert(report->runs == 5 && report->points == 2);
+}
+
 int main(int argc, char **argv)
 {
 	struct plait_reactor *r = plait_testing_reactor_new();
@@ -715,6 +736,7 @@ int main(int argc, char **argv)
 	use_wrappers(r);
 	use_simulations();
 	plait_reactor_free(&r);
+	use_cancel_points();
 	calls();
 	r = plait_reactor_new(argv[1]);
 	plait_assert(r != NULL);
