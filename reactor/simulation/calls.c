@@ -62,7 +62,7 @@ static ssize_t calls_return(struct host_kernel *k, const char *what, int fd,
 	plait_i_record(h->simulation, what,
 		       (uint64_t)h->number << 32 | (uint32_t)fd, (uint64_t)rc);
 	if (h->simulation->immediate)
-		plait_i_tcp_settle(h);
+		plait_i_sockets_settle(h);
 	if (rc >= 0)
 		return rc;
 	errno = (int)-rc;

@@ -175,6 +175,13 @@ void plait_i_socket_changed(struct sim_socket *s)
 		descriptor_look(s->descriptor);
 }
 
+void plait_i_socket_woken(struct sim_socket *s)
+{
+	if (s->descriptor != NULL)
+		s->descriptor->told = 0;
+	plait_i_socket_changed(s);
+}
+
 /* ---- sockets ------------------------------------------------------------- */
 
 void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,

@@ -139,14 +139,22 @@ void plait_i_sockets_crash(struct plait_host *h);
 /* The simulation ends: after a crash, what was on the wire is gone as well. */
 void plait_i_sockets_done(struct plait_host *h);
 
+/* If the loopback is immediate (world.h): what was sent home arrives.  It is
+   called at the end of each call; and by whoever moves the time. */
+void plait_i_sockets_settle(struct plait_host *h);
+
 /* How many sockets there are that are not merely waiting out their time. */
 size_t plait_i_sockets_count(const struct plait_host *h);
 
 void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,
 			 struct plait_host *h, int family);
 
-/* Its readiness may be another: tells who watches it. */
+/*
+ * Its readiness may be another: tells who watches it.  plait_i_socket_woken()
+ * also tells of what lasts, to those who are told once.
+ */
 void plait_i_socket_changed(struct sim_socket *s);
+void plait_i_socket_woken(struct sim_socket *s);
 
 /* Nobody has it open any more, and it is not among those of its host. */
 void plait_i_socket_done(struct sim_socket *s);

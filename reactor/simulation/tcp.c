@@ -100,7 +100,7 @@ static int tcp_listen_on(struct sim_socket *base, int backlog)
 	struct tcp *s = tcp_of(base);
 	int err = 0;
 
-	if (s->is_connecting || s->has_connected ||
+	if (s->phase != TCP_FRESH ||
 	    !tcp_is_in(s, TCP_STATE(CLOSE) | TCP_STATE(LISTEN)))
 		return -EINVAL;
 	s->backlog = tcp_backlog(backlog);
@@ -129,7 +129,7 @@ static int tcp_accept_next(struct sim_socket *base, struct sim_socket **ret)
 		return -EAGAIN;
 	child = plait_container(l, struct tcp, queue);
 	plait_i_tcp_leave_queue(child);
-	child->has_connected = true;
+	child->phase = TCP_CONNECTED;
 	*ret = &child->base;
 	plait_i_socket_changed(base);
 	return 0;
@@ -172,14 +172,17 @@ static void tcp_disconnect(struct tcp *s)
 	}
 	plait_i_tcp_clear(s);
 	plait_i_tcp_segments_free(&s->input);
-	plait_i_tcp_unbind(s);
+	if (s->state != TCP_CLOSE)
+		plait_i_tcp_part(s);
+	plait_i_tcp_forget_ip(s);
 	s->state = TCP_CLOSE;
 	s->remote.port = 0;
 	s->unread = 0;
 	s->shut = 0;
-	s->got_fin = s->is_connecting = s->has_connected = false;
+	s->got_fin = false;
+	s->phase = TCP_FRESH;
 	s->error = err;
-	plait_i_socket_changed(&s->base);
+	plait_i_socket_woken(&s->base);
 }
 
 static void tcp_nobody_answers(struct future_event *e)
@@ -214,7 +217,7 @@ static int tcp_begin(struct tcp *s, const struct place *to)
 	s->connection = (uint64_t)h->number << 40 | ++h->sockets.connections;
 	s->next = s->acknowledged = s->allowed = s->received = 0;
 	s->state = TCP_SYN_SENT;
-	s->is_connecting = true;
+	s->phase = TCP_CONNECTING;
 	if (s->peer != NULL)
 		plait_i_tcp_send_syn(s);
 	else
@@ -230,9 +233,8 @@ static int tcp_go_on_connecting(struct tcp *s)
 
 	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)))
 		return -EALREADY;
-	s->is_connecting = false;
 	if (s->state != TCP_CLOSE) {
-		s->has_connected = true;
+		s->phase = TCP_CONNECTED;
 		return 0;
 	}
 	err = tcp_take_error(s);
@@ -253,9 +255,11 @@ static int tcp_connect_to(struct sim_socket *base, const struct sockaddr *sa,
 		tcp_disconnect(s);
 		return 0;
 	}
-	if (s->is_connecting)
+	if (s->phase == TCP_SPENT)
+		return -EINVAL;
+	if (s->phase == TCP_CONNECTING)
 		return tcp_go_on_connecting(s);
-	if (s->has_connected || s->state != TCP_CLOSE)
+	if (s->phase == TCP_CONNECTED || s->state != TCP_CLOSE)
 		return -EISCONN;
 	err = plait_i_place_read(&to, base->family, sa, len);
 	return err < 0 ? err : tcp_begin(s, &to);
@@ -333,7 +337,7 @@ static ssize_t tcp_recv(struct sim_socket *base, void *buf, size_t len,
 		tcp_tell_room(s);
 		plait_i_socket_changed(base);
 	}
-	if (n > 0 || len == 0 || s->got_fin)
+	if (n > 0 || s->got_fin || (len == 0 && s->unread > 0))
 		return (ssize_t)n;
 	if (s->error != 0) {
 		int err = tcp_take_error(s);
@@ -422,18 +426,22 @@ static int tcp_shut(struct sim_socket *base, int how)
 
 	if (how < SHUT_RD || how > SHUT_RDWR)
 		return -EINVAL;
-	if (s->state == TCP_SYN_SENT ||
-	    (s->state == TCP_LISTEN && how != SHUT_WR)) {
-		tcp_disconnect(s);
+	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(LISTEN))) {
+		if (s->state == TCP_SYN_SENT || how != SHUT_WR)
+			tcp_disconnect(s);
 		return 0;
 	}
+	if (s->phase == TCP_CONNECTING)
+		s->phase = tcp_is_in(s, TCP_STATE(SYN_RECV) | TCP_STATE(CLOSE))
+				   ? TCP_SPENT
+				   : TCP_CONNECTED;
 	if (s->state == TCP_CLOSE)
 		err = -ENOTCONN;
 	s->shut |= (unsigned)how + 1;
 	if (how != SHUT_RD &&
 	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
 		plait_i_tcp_finish(s);
-	plait_i_socket_changed(base);
+	plait_i_socket_woken(base);
 	return err;
 }
 

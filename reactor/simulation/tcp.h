@@ -48,21 +48,28 @@ struct tcp_segment {
 	unsigned char data[];
 };
 
+/* What connect() would say, beside the state of the connection. */
+enum tcp_phase {
+	TCP_FRESH,
+	TCP_CONNECTING, /* it was called, and its outcome was not told */
+	TCP_CONNECTED,
+	TCP_SPENT, /* it was shut before it was told */
+};
+
 struct tcp {
 	struct sim_socket base;
 	struct plait_list by_port, by_pair; /* where segments find it */
 	int state;
+	enum tcp_phase phase;
 	struct place local, remote;
 	struct plait_host *peer; /* NULL: not connected, or to no host */
 	uint64_t connection;
 	uint64_t answers; /* the connection of the SYN that has come */
 	int error, soft_error;
-	unsigned shut;	    /* TCP_NO_RECV, TCP_NO_SEND */
-	bool orphan;	    /* close() was called */
-	bool is_asking;	    /* its listener has not welcomed it */
-	bool got_fin;	    /* input ends with 0, not with an error */
-	bool is_connecting; /* connect() was called, and is to be told */
-	bool has_connected; /* ... and was told */
+	unsigned shut;	/* TCP_NO_RECV, TCP_NO_SEND */
+	bool orphan;	/* close() was called */
+	bool is_asking; /* its listener has not welcomed it */
+	bool got_fin;	/* input ends with 0, not with an error */
 	bool port_is_kept, ip_is_kept; /* bind() was told them */
 	bool port_is_shared;	       /* connect() chose it */
 	bool reuse, v6only, no_delay, keep_alive, filtered;
@@ -122,7 +129,10 @@ void plait_i_tcp_join_as(struct tcp *s);
 /* Segments do not find s any more.  Its port is free, unless bind() chose it.
  */
 void plait_i_tcp_part(struct tcp *s);
-void plait_i_tcp_unbind(struct tcp *s);
+
+/* The address is any again, unless bind() chose it.  As on Linux, getsockname()
+   still shows a port that s has no more. */
+void plait_i_tcp_forget_ip(struct tcp *s);
 
 struct tcp *plait_i_tcp_find(struct plait_host *h, const struct place *local,
 			     const struct place *remote);
@@ -175,10 +185,6 @@ void plait_i_tcp_lost(struct tcp_segment *g);
 
 /* The other end has said that it got more than before. */
 void plait_i_tcp_progress(struct tcp *s);
-
-/* The end of a call, if the loopback is immediate: what the call has sent home
-   arrives. */
-void plait_i_tcp_settle(struct plait_host *h);
 
 /* ---- tcp_listen.c -------------------------------------------------------- */
 

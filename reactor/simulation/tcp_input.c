@@ -23,7 +23,7 @@ static void tcp_establish(struct tcp *s)
 {
 	s->state = TCP_ESTABLISHED;
 	plait_i_tcp_progress(s);
-	plait_i_socket_changed(&s->base);
+	plait_i_socket_woken(&s->base);
 }
 
 /* Both ends have sent a SYN.  The connection has the higher of their numbers.
@@ -106,6 +106,7 @@ static bool tcp_take_fin(struct tcp *s)
 	s->shut |= TCP_NO_RECV;
 	s->got_fin = true;
 	plait_i_tcp_segments_free(&s->early);
+	plait_i_socket_woken(&s->base);
 	switch (s->state) {
 	case TCP_ESTABLISHED:
 		s->state = TCP_CLOSE_WAIT;
@@ -203,6 +204,9 @@ static bool tcp_finish_handshake(struct tcp *s, const struct tcp_segment *g)
 	if (!(g->flags & TCP_ACK) || !plait_i_tcp_welcome(s))
 		return false;
 	tcp_establish(s);
+	/* Its listener was shut before it listened. */
+	if (s->shut & TCP_NO_SEND)
+		plait_i_tcp_finish(s);
 	return true;
 }
 

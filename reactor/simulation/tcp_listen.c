@@ -23,7 +23,7 @@ static void tcp_inherit(struct tcp *s, const struct tcp *listener)
 	s->no_delay = listener->no_delay;
 	s->keep_alive = listener->keep_alive;
 	s->linger = listener->linger;
-	s->port_is_kept = true;
+	s->shut = listener->shut;
 	s->send_size = listener->send_size;
 	s->receive_size = listener->receive_size;
 }

@@ -133,6 +133,16 @@ static bool tcp_choose_port(struct tcp *s, bool (*can)(const struct tcp *s))
 	return false;
 }
 
+void plait_i_tcp_forget_ip(struct tcp *s)
+{
+	uint16_t port = s->local.port;
+
+	if (s->ip_is_kept)
+		return;
+	plait_i_place_clear(&s->local, s->base.family);
+	s->local.port = port;
+}
+
 static void tcp_take_port(struct tcp *s)
 {
 	plait_list_append(tcp_port_bucket(s->base.host, s->local.port),
@@ -150,6 +160,7 @@ int plait_i_tcp_bind(struct tcp *s, const struct place *at)
 	if (at->port == 0 ? !tcp_choose_port(s, tcp_can_bind)
 			  : tcp_any_other(s, tcp_conflicts)) {
 		s->local = old;
+		plait_i_tcp_forget_ip(s);
 		return -EADDRINUSE;
 	}
 	s->port_is_kept = at->port != 0;
@@ -214,13 +225,4 @@ void plait_i_tcp_part(struct tcp *s)
 	plait_list_remove(&s->by_pair);
 	if (!s->port_is_kept)
 		plait_list_remove(&s->by_port);
-}
-
-void plait_i_tcp_unbind(struct tcp *s)
-{
-	plait_i_tcp_part(s);
-	if (!s->ip_is_kept)
-		plait_i_place_clear(&s->local, s->base.family);
-	if (!s->port_is_kept)
-		s->local.port = 0;
 }

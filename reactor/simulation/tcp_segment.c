@@ -111,7 +111,7 @@ struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p)
 	return g;
 }
 
-void plait_i_tcp_settle(struct plait_host *h)
+void plait_i_sockets_settle(struct plait_host *h)
 {
 	struct plait_list *l;
 

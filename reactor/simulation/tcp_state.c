@@ -113,7 +113,7 @@ void plait_i_tcp_end(struct tcp *s, int err)
 	s->error = err;
 	plait_i_tcp_part(s);
 	plait_i_tcp_clear(s);
-	plait_i_socket_changed(&s->base);
+	plait_i_socket_woken(&s->base);
 }
 
 void plait_i_tcp_was_reset(struct tcp *s)
