@@ -2,8 +2,11 @@
  * The simulated kernel: its calls, asked directly, answer as Linux does; and
  * reactors on it carry bytes.
  */
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include <plait/simulation.h>
 
@@ -17,17 +20,22 @@ static struct plait_host *hosts[2];
 static struct plait_reactor *reactors[2];
 static struct kernel *kernels[2]; /* of a server and of a client */
 
-static void world_setup(void)
+static void world_begin(const struct plait_simulation_options *options)
 {
-	static const struct plait_simulation_options perfect;
-
-	world = plait_simulation_new(1, &perfect);
+	world = plait_simulation_new(1, options);
 	for (int i = 0; i < 2; i++) {
 		hosts[i] =
 			plait_simulation_host(world, i ? "client" : "server");
 		reactors[i] = plait_host_reactor(hosts[i]);
 		kernels[i] = loop_kernel(reactors[i]);
 	}
+}
+
+static void world_setup(void)
+{
+	static const struct plait_simulation_options perfect;
+
+	world_begin(&perfect);
 }
 
 /* Each test ends with this: what it leaves then is a leak. */
@@ -100,4 +108,972 @@ TEST(bytes_that_are_lost_are_sent_again, PURE, TIMES(20))
 
 	plait_simulation_set_link(world, NULL, NULL, &link);
 	echo_much();
+}
+
+/* ---- calls --------------------------------------------------------------- */
+
+enum { SERVER, CLIENT, PORT = 7000, HUGE = 1 << 20 };
+
+static char huge[HUGE];
+
+union name {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_storage room;
+};
+
+static void pass(double seconds)
+{
+	int rc = plait_simulation_run(world, seconds);
+
+	ck_assert_msg(rc == 0 || rc == -EDEADLK, "%s", strerror(-rc));
+}
+
+static void link_is(struct plait_link link)
+{
+	plait_simulation_set_link(world, NULL, NULL, &link);
+}
+
+static union name name_of(const char *ip, unsigned port)
+{
+	union name n = { .in = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)port) } };
+
+	if (inet_pton(AF_INET, ip, &n.in.sin_addr) == 1)
+		return n;
+	n.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				       .sin6_port = htons((uint16_t)port) };
+	ck_assert_int_eq(inet_pton(AF_INET6, ip, &n.in6.sin6_addr), 1);
+	return n;
+}
+
+static socklen_t size_of(const union name *n)
+{
+	return n->any.sa_family == AF_INET ? sizeof(n->in) : sizeof(n->in6);
+}
+
+#define ck_fails(call, err)                                                    \
+	do {                                                                   \
+		ck_assert_int_eq(call, -1);                                    \
+		ck_assert_str_eq(strerrorname_np(errno), #err);                \
+	} while (0)
+
+static int open_socket(int host, int family)
+{
+	int fd = kernel_socket(kernels[host], family, SOCK_STREAM);
+
+	ck_assert_int_ge(fd, 3);
+	return fd;
+}
+
+static int bind_to(int host, int fd, const char *ip, unsigned port)
+{
+	union name n = name_of(ip, port);
+
+	return kernel_bind(kernels[host], fd, &n.any, size_of(&n));
+}
+
+static int connect_to(int host, int fd, const char *ip, unsigned port)
+{
+	union name n = name_of(ip, port);
+
+	return kernel_connect(kernels[host], fd, &n.any, size_of(&n));
+}
+
+static int set(int host, int fd, int level, int option, int value)
+{
+	return kernel_setsockopt(kernels[host], fd, level, option, &value,
+				 sizeof(value));
+}
+
+static int get(int host, int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(kernel_getsockopt(kernels[host], fd, level, option,
+					   &value, &len),
+			 0);
+	return value;
+}
+
+static int error_of(int host, int fd)
+{
+	return get(host, fd, SOL_SOCKET, SO_ERROR);
+}
+
+static int listen_at(const char *ip, int backlog)
+{
+	int fd = open_socket(SERVER, strchr(ip, ':') ? AF_INET6 : AF_INET);
+
+	ck_assert_int_eq(set(SERVER, fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+	ck_assert_int_eq(bind_to(SERVER, fd, ip, PORT), 0);
+	ck_assert_int_eq(kernel_listen(kernels[SERVER], fd, backlog), 0);
+	return fd;
+}
+
+/* A socket of the client that is about to connect. */
+static int begin_at(const char *ip)
+{
+	int fd = open_socket(CLIENT, strchr(ip, ':') ? AF_INET6 : AF_INET);
+
+	ck_fails(connect_to(CLIENT, fd, ip, PORT), EINPROGRESS);
+	return fd;
+}
+
+static int begin(void)
+{
+	return begin_at(plait_host_address(hosts[SERVER]));
+}
+
+static int accept_at(int listener)
+{
+	return kernel_accept(kernels[SERVER], listener, NULL, NULL);
+}
+
+/* Both ends of a connection. */
+struct pair {
+	int listener, server, client;
+};
+
+static struct pair connected(void)
+{
+	struct pair p = { .listener = listen_at("0.0.0.0", 5) };
+
+	p.client = begin();
+	pass(1);
+	p.server = accept_at(p.listener);
+	ck_assert_int_ge(p.server, 0);
+	return p;
+}
+
+static ssize_t say(int host, int fd, const char *text)
+{
+	return kernel_send(kernels[host], fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+static ssize_t hear(int host, int fd)
+{
+	return kernel_recv(kernels[host], fd, huge, HUGE, 0);
+}
+
+static void expect(int host, int fd, const char *text)
+{
+	ck_assert_int_eq(hear(host, fd), (ssize_t)strlen(text));
+	ck_assert_int_eq(strncmp(huge, text, strlen(text)), 0);
+}
+
+static void shut(int host, int fd)
+{
+	ck_assert_int_eq(kernel_close(kernels[host], fd), 0);
+}
+
+/* All that it can send now. */
+static size_t fill(int host, int fd)
+{
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = kernel_send(kernels[host], fd, huge, HUGE, MSG_NOSIGNAL)) >
+	       0)
+		sum += (size_t)n;
+	ck_assert_int_eq(errno, EAGAIN);
+	return sum;
+}
+
+static size_t drain(int host, int fd)
+{
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = hear(host, fd)) > 0)
+		sum += (size_t)n;
+	return sum;
+}
+
+/* Seconds until the error comes. */
+static double seconds_until_error(int host, int fd, int err)
+{
+	double begun = plait_simulation_seconds(world);
+
+	for (int i = 0; i < 20000; i++) {
+		int got = error_of(host, fd);
+
+		if (got != 0) {
+			ck_assert_str_eq(strerrorname_np(got),
+					 strerrorname_np(err));
+			return plait_simulation_seconds(world) - begun;
+		}
+		plait_simulation_run(world, 0.1);
+	}
+	ck_abort_msg("no error");
+	return 0;
+}
+
+static void crash(int host)
+{
+	plait_host_crash(hosts[host]);
+	plait_reactor_free(&reactors[host]);
+}
+
+GROUP("handshake", .setup = world_setup);
+
+TEST(a_connection_has_two_names, PURE)
+{
+	struct pair p = { .listener = listen_at("0.0.0.0", 5) };
+	union name n;
+	socklen_t len = sizeof(n);
+	uint16_t port;
+
+	p.client = begin();
+	ck_fails(connect_to(CLIENT, p.client, "10.0.0.1", PORT), EALREADY);
+	ck_fails(kernel_getpeername(kernels[CLIENT], p.client, &n.any, &len),
+		 ENOTCONN);
+	ck_fails(accept_at(p.listener), EAGAIN);
+	ck_fails(hear(CLIENT, p.client), EAGAIN);
+	ck_fails(say(CLIENT, p.client, "x"), EAGAIN);
+	pass(1);
+	ck_assert_int_eq(connect_to(CLIENT, p.client, "10.0.0.1", PORT), 0);
+	ck_fails(connect_to(CLIENT, p.client, "10.0.0.1", PORT), EISCONN);
+	ck_assert_int_eq(
+		kernel_getsockname(kernels[CLIENT], p.client, &n.any, &len), 0);
+	port = ntohs(n.in.sin_port);
+	ck_assert(port >= 32768 && port <= 60999);
+	ck_assert_uint_eq(ntohl(n.in.sin_addr.s_addr), 0x0a000002);
+	p.server = kernel_accept(kernels[SERVER], p.listener, &n.any, &len);
+	ck_assert_uint_eq(ntohs(n.in.sin_port), port);
+	ck_assert_uint_eq(ntohl(n.in.sin_addr.s_addr), 0x0a000002);
+	ck_assert_int_eq(
+		kernel_getsockname(kernels[SERVER], p.server, &n.any, &len), 0);
+	ck_assert_uint_eq(ntohs(n.in.sin_port), PORT);
+	ck_assert_uint_eq(ntohl(n.in.sin_addr.s_addr), 0x0a000001);
+	world_end();
+}
+
+TEST(a_port_where_nobody_listens_refuses, PURE)
+{
+	int held = open_socket(SERVER, AF_INET), fd = begin();
+
+	ck_assert_int_eq(bind_to(SERVER, held, "0.0.0.0", PORT), 0);
+	pass(1);
+	ck_assert_int_eq(error_of(CLIENT, fd), ECONNREFUSED);
+	ck_assert_int_eq(error_of(CLIENT, fd), 0);
+	ck_fails(connect_to(CLIENT, fd, "10.0.0.1", PORT), ECONNABORTED);
+	ck_fails(connect_to(CLIENT, fd, "10.0.0.1", PORT), EINPROGRESS);
+	world_end();
+}
+
+TEST(where_there_is_no_host_or_no_way_it_says_so, PURE)
+{
+	int near = begin_at("10.0.0.77"), near6 = begin_at("fd00::77"),
+	    far = open_socket(CLIENT, AF_INET), behind;
+
+	ck_fails(connect_to(CLIENT, far, "192.0.2.1", PORT), ENETUNREACH);
+	ck_assert_double_eq_tol(seconds_until_error(CLIENT, near, EHOSTUNREACH),
+				3, 0.2);
+	ck_assert_int_eq(error_of(CLIENT, near6), EHOSTUNREACH);
+	link_is((struct plait_link){ .unreachable = true });
+	behind = begin();
+	pass(0.1);
+	ck_assert_int_eq(error_of(CLIENT, behind), EHOSTUNREACH);
+	world_end();
+}
+
+TEST(a_host_that_is_down_is_asked_for_127_seconds, PURE)
+{
+	int fd;
+
+	crash(SERVER);
+	fd = begin();
+	ck_assert_double_eq_tol(seconds_until_error(CLIENT, fd, ETIMEDOUT), 127,
+				0.2);
+	world_end();
+}
+
+TEST(answers_that_are_lost_time_out_as_well, PURE)
+{
+	struct plait_link down = { .down = true };
+	int fd;
+
+	listen_at("0.0.0.0", 5);
+	plait_simulation_set_link(world, hosts[SERVER], hosts[CLIENT], &down);
+	fd = begin();
+	ck_assert_double_eq_tol(seconds_until_error(CLIENT, fd, ETIMEDOUT), 127,
+				0.2);
+	world_end();
+}
+
+TEST(a_queue_that_is_full_lets_in_who_asks_again, PURE)
+{
+	int listener = listen_at("0.0.0.0", 0), first = begin(), second;
+
+	pass(0.5);
+	second = begin();
+	pass(0.5);
+	ck_fails(say(CLIENT, second, "x"), EAGAIN);
+	ck_assert_int_ge(accept_at(listener), 0);
+	ck_fails(accept_at(listener), EAGAIN);
+	pass(0.4);
+	ck_fails(say(CLIENT, second, "x"), EAGAIN);
+	pass(0.2);
+	ck_assert_int_eq(say(CLIENT, second, "x"), 1);
+	ck_assert_int_ge(accept_at(listener), 0);
+	ck_assert_int_eq(say(CLIENT, first, "x"), 1);
+	world_end();
+}
+
+TEST(a_filter_keeps_out_new_clients_but_not_who_has_begun, PURE)
+{
+	struct sock_fprog none = { .len = 0 };
+	int listener, first, second;
+
+	link_is((struct plait_link){ .latency = 0.01 });
+	listener = listen_at("0.0.0.0", 5);
+	first = begin();
+	pass(0.015);
+	ck_assert_int_eq(kernel_setsockopt(kernels[SERVER], listener,
+					   SOL_SOCKET, SO_ATTACH_FILTER, &none,
+					   sizeof(none)),
+			 0);
+	second = begin();
+	pass(1);
+	ck_assert_int_ge(accept_at(listener), 0);
+	ck_fails(accept_at(listener), EAGAIN);
+	ck_assert_int_eq(say(CLIENT, first, "x"), 1);
+	shut(SERVER, listener);
+	ck_assert_double_eq_tol(
+		seconds_until_error(CLIENT, second, ECONNREFUSED), 0.03, 0.2);
+	world_end();
+}
+
+TEST(a_listener_that_is_closed_resets_who_waits, PURE)
+{
+	int listener = listen_at("0.0.0.0", 5), fd = begin();
+
+	pass(1);
+	shut(SERVER, listener);
+	pass(1);
+	ck_assert_int_eq(error_of(CLIENT, fd), ECONNRESET);
+	ck_fails(connect_to(CLIENT, fd, "10.0.0.1", PORT), ECONNABORTED);
+	world_end();
+}
+
+TEST(a_connection_that_was_reset_before_accept_is_accepted, PURE)
+{
+	struct linger now = { .l_onoff = 1 };
+	int listener = listen_at("0.0.0.0", 5), fd = begin(), server;
+
+	pass(1);
+	kernel_setsockopt(kernels[CLIENT], fd, SOL_SOCKET, SO_LINGER, &now,
+			  sizeof(now));
+	say(CLIENT, fd, "x");
+	shut(CLIENT, fd);
+	pass(1);
+	server = accept_at(listener);
+	expect(SERVER, server, "x");
+	ck_fails(hear(SERVER, server), ECONNRESET);
+	ck_assert_int_eq(hear(SERVER, server), 0);
+	world_end();
+}
+
+TEST(two_that_connect_to_each_other_meet, PURE)
+{
+	int a = open_socket(SERVER, AF_INET), b = open_socket(CLIENT, AF_INET);
+
+	link_is((struct plait_link){ .latency = 0.01 });
+	ck_assert_int_eq(bind_to(SERVER, a, "0.0.0.0", PORT), 0);
+	ck_assert_int_eq(bind_to(CLIENT, b, "0.0.0.0", PORT), 0);
+	ck_fails(connect_to(SERVER, a, "10.0.0.2", PORT), EINPROGRESS);
+	ck_fails(connect_to(CLIENT, b, "10.0.0.1", PORT), EINPROGRESS);
+	pass(1);
+	ck_assert_int_eq(connect_to(SERVER, a, "10.0.0.2", PORT), 0);
+	say(SERVER, a, "one");
+	say(CLIENT, b, "two");
+	shut(SERVER, a);
+	pass(1);
+	expect(CLIENT, b, "one");
+	ck_assert_int_eq(hear(CLIENT, b), 0);
+	world_end();
+}
+
+TEST(a_socket_may_meet_itself, PURE)
+{
+	int fd = open_socket(CLIENT, AF_INET);
+
+	ck_assert_int_eq(bind_to(CLIENT, fd, "127.0.0.1", PORT), 0);
+	ck_fails(connect_to(CLIENT, fd, "127.0.0.1", PORT), EINPROGRESS);
+	pass(1);
+	ck_assert_int_eq(connect_to(CLIENT, fd, "127.0.0.1", PORT), 0);
+	ck_assert_int_eq(say(CLIENT, fd, "echo"), 4);
+	pass(1);
+	expect(CLIENT, fd, "echo");
+	ck_assert_int_eq(kernel_shutdown(kernels[CLIENT], fd, SHUT_WR), 0);
+	pass(1);
+	ck_assert_int_eq(hear(CLIENT, fd), 0);
+	world_end();
+}
+
+GROUP("addresses", .setup = world_setup);
+
+TEST(a_listener_of_ipv6_has_clients_of_ipv4, PURE, TIMES(2))
+{
+	int fd = open_socket(SERVER, AF_INET6), client, server;
+	struct in6_addr mapped;
+	union name n;
+	socklen_t len = sizeof(n);
+
+	ck_assert_int_eq(set(SERVER, fd, IPPROTO_IPV6, IPV6_V6ONLY, _i), 0);
+	ck_assert_int_eq(bind_to(SERVER, fd, "::", PORT), 0);
+	ck_assert_int_eq(kernel_listen(kernels[SERVER], fd, 5), 0);
+	client = begin();
+	pass(1);
+	if (_i == 1) {
+		ck_assert_int_eq(error_of(CLIENT, client), ECONNREFUSED);
+	} else {
+		server = kernel_accept(kernels[SERVER], fd, &n.any, &len);
+		ck_assert_int_ge(server, 0);
+		inet_pton(AF_INET6, "::ffff:10.0.0.2", &mapped);
+		ck_assert(IN6_ARE_ADDR_EQUAL(&n.in6.sin6_addr, &mapped));
+	}
+	client = begin_at("fd00::1");
+	pass(1);
+	ck_assert_int_ge(accept_at(fd), 0);
+	ck_assert_int_eq(error_of(CLIENT, client), 0);
+	world_end();
+}
+
+TEST(every_host_has_a_loopback, PURE)
+{
+	int listener = listen_at("127.0.0.1", 5),
+	    near = open_socket(SERVER, AF_INET), far = begin();
+
+	ck_fails(connect_to(SERVER, near, "0.0.0.0", PORT), EINPROGRESS);
+	pass(1);
+	ck_assert_int_ge(accept_at(listener), 0);
+	ck_assert_int_eq(error_of(CLIENT, far), ECONNREFUSED);
+	world_end();
+}
+
+TEST(an_address_that_is_another_hosts_cannot_be_bound, PURE)
+{
+	int fd = open_socket(CLIENT, AF_INET);
+
+	ck_fails(bind_to(CLIENT, fd, "10.0.0.1", PORT), EADDRNOTAVAIL);
+	ck_assert_int_eq(bind_to(CLIENT, fd, "10.0.0.2", PORT), 0);
+	ck_fails(bind_to(CLIENT, fd, "10.0.0.2", PORT), EINVAL);
+	ck_fails(bind_to(CLIENT, open_socket(CLIENT, AF_INET), "0.0.0.0", PORT),
+		 EADDRINUSE);
+	ck_assert_int_eq(bind_to(CLIENT, open_socket(CLIENT, AF_INET),
+				 "127.0.0.1", PORT),
+			 0);
+	world_end();
+}
+
+TEST(an_old_connection_keeps_its_port_for_a_minute, PURE)
+{
+	struct pair p = connected();
+	int fd = open_socket(SERVER, AF_INET);
+
+	shut(SERVER, p.server);
+	pass(0.1);
+	shut(CLIENT, p.client);
+	shut(SERVER, p.listener);
+	pass(0.1);
+	ck_fails(bind_to(SERVER, fd, "0.0.0.0", PORT), EADDRINUSE);
+	ck_assert_int_eq(set(SERVER, fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+	ck_assert_int_eq(bind_to(SERVER, fd, "0.0.0.0", PORT), 0);
+	shut(SERVER, fd);
+	pass(60);
+	fd = open_socket(SERVER, AF_INET);
+	ck_assert_int_eq(bind_to(SERVER, fd, "0.0.0.0", PORT), 0);
+	world_end();
+}
+
+/* Binds all that there are to be had, which is also a matter of speed. */
+TEST(ports_run_out, PURE)
+{
+	const struct plait_simulation_options many = { .max_descriptors =
+							       40000 };
+	int fd;
+
+	world_end();
+	world_begin(&many);
+	for (int i = 0; i < 60999 - 32768 + 1; i++)
+		ck_assert_int_eq(bind_to(CLIENT, open_socket(CLIENT, AF_INET),
+					 "0.0.0.0", 0),
+				 0);
+	fd = open_socket(CLIENT, AF_INET);
+	ck_fails(bind_to(CLIENT, fd, "0.0.0.0", 0), EADDRINUSE);
+	ck_fails(connect_to(CLIENT, fd, "10.0.0.1", PORT), EADDRNOTAVAIL);
+	world_end();
+}
+
+GROUP("bytes", .setup = world_setup);
+
+TEST(a_peek_takes_nothing, PURE)
+{
+	struct pair p = connected();
+	struct iovec pieces[2] = { { (void *)"ab", 2 }, { (void *)"cde", 3 } };
+	struct msghdr msg = { .msg_iov = pieces, .msg_iovlen = 2 };
+	char two[2];
+
+	ck_assert_int_eq(kernel_sendmsg(kernels[CLIENT], p.client, &msg, 0), 5);
+	pass(1);
+	ck_assert_int_eq(
+		kernel_recv(kernels[SERVER], p.server, two, 2, MSG_PEEK), 2);
+	ck_assert_int_eq(strncmp(two, "ab", 2), 0);
+	expect(SERVER, p.server, "abcde");
+	ck_fails(hear(SERVER, p.server), EAGAIN);
+	world_end();
+}
+
+TEST(who_does_not_read_stops_who_sends, PURE)
+{
+	struct pair p;
+	size_t sent = 0, got = 0;
+
+	link_is((struct plait_link){ .latency = 0.01 });
+	p = connected();
+	for (int i = 0; i < 100; i++) {
+		sent += fill(CLIENT, p.client);
+		pass(1);
+	}
+	ck_assert_uint_gt(sent, 8000);
+	ck_assert_uint_lt(sent, HUGE);
+	for (int i = 0; i < 100; i++) {
+		got += drain(SERVER, p.server);
+		pass(1);
+	}
+	ck_assert_uint_eq(got, sent);
+	ck_assert_uint_gt(fill(CLIENT, p.client), 0);
+	world_end();
+}
+
+TEST(the_size_of_a_buffer_is_doubled, PURE)
+{
+	int fd = open_socket(CLIENT, AF_INET);
+
+	ck_assert_int_eq(set(CLIENT, fd, SOL_SOCKET, SO_SNDBUF, 10000), 0);
+	ck_assert_int_eq(set(CLIENT, fd, SOL_SOCKET, SO_RCVBUF, 1), 0);
+	ck_assert_int_eq(get(CLIENT, fd, SOL_SOCKET, SO_SNDBUF), 20000);
+	ck_assert_int_gt(get(CLIENT, fd, SOL_SOCKET, SO_RCVBUF), 2);
+	world_end();
+}
+
+TEST(each_direction_ends_by_itself, PURE)
+{
+	struct pair p = connected();
+
+	say(CLIENT, p.client, "ask");
+	kernel_shutdown(kernels[CLIENT], p.client, SHUT_WR);
+	ck_fails(say(CLIENT, p.client, "x"), EPIPE);
+	pass(1);
+	expect(SERVER, p.server, "ask");
+	ck_assert_int_eq(hear(SERVER, p.server), 0);
+	ck_assert_int_eq(hear(SERVER, p.server), 0);
+	say(SERVER, p.server, "answer");
+	pass(100);
+	expect(CLIENT, p.client, "answer");
+	shut(SERVER, p.server);
+	pass(1);
+	ck_assert_int_eq(hear(CLIENT, p.client), 0);
+	world_end();
+}
+
+TEST(what_was_sent_before_close_arrives, PURE)
+{
+	struct pair p;
+	size_t sent, got = 0;
+
+	link_is((struct plait_link){ .latency = 0.3, .loss = 0.2 });
+	p.listener = listen_at("0.0.0.0", 5);
+	p.client = begin();
+	pass(30);
+	p.server = accept_at(p.listener);
+	sent = fill(CLIENT, p.client);
+	shut(CLIENT, p.client);
+	for (int i = 0; i < 600; i++) {
+		got += drain(SERVER, p.server);
+		pass(1);
+	}
+	ck_assert_uint_eq(got, sent);
+	ck_assert_int_eq(hear(SERVER, p.server), 0);
+	world_end();
+}
+
+GROUP("resets", .setup = world_setup);
+
+TEST(close_with_unread_input_resets, PURE)
+{
+	struct pair p = connected();
+
+	say(CLIENT, p.client, "unread");
+	pass(1);
+	say(SERVER, p.server, "said");
+	shut(SERVER, p.server);
+	pass(1);
+	expect(CLIENT, p.client, "said");
+	ck_fails(hear(CLIENT, p.client), ECONNRESET);
+	ck_assert_int_eq(hear(CLIENT, p.client), 0);
+	ck_fails(say(CLIENT, p.client, "x"), EPIPE);
+	world_end();
+}
+
+TEST(input_after_close_resets, PURE)
+{
+	struct pair p = connected();
+
+	shut(SERVER, p.server);
+	pass(1);
+	ck_assert_int_eq(say(CLIENT, p.client, "late"), 4);
+	pass(1);
+	/* The end of its input was told: so it is a broken pipe. */
+	ck_assert_int_eq(hear(CLIENT, p.client), 0);
+	ck_assert_int_eq(error_of(CLIENT, p.client), EPIPE);
+	world_end();
+}
+
+TEST(connecting_to_nobody_resets, PURE)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	struct pair p = connected();
+
+	ck_assert_int_eq(kernel_connect(kernels[CLIENT], p.client, &nobody,
+					sizeof(nobody)),
+			 0);
+	pass(1);
+	ck_fails(hear(SERVER, p.server), ECONNRESET);
+	ck_fails(connect_to(CLIENT, p.client, "10.0.0.1", PORT), EINPROGRESS);
+	pass(1);
+	ck_assert_int_ge(accept_at(p.listener), 0);
+	world_end();
+}
+
+TEST(something_on_the_way_may_reset_both_ends, PURE)
+{
+	struct pair p = connected();
+
+	link_is((struct plait_link){ .reset = 1 });
+	say(CLIENT, p.client, "x");
+	link_is((struct plait_link){ .reset = 0 });
+	pass(1);
+	ck_fails(hear(SERVER, p.server), ECONNRESET);
+	ck_fails(hear(CLIENT, p.client), ECONNRESET);
+	world_end();
+}
+
+GROUP("silence", .setup = world_setup);
+
+TEST(a_host_that_has_restarted_knows_of_no_connection, PURE)
+{
+	struct pair p = connected();
+
+	crash(SERVER);
+	plait_host_restart(hosts[SERVER]);
+	pass(3600);
+	ck_fails(hear(CLIENT, p.client), EAGAIN);
+	ck_assert_int_eq(say(CLIENT, p.client, "x"), 1);
+	pass(1);
+	ck_fails(hear(CLIENT, p.client), ECONNRESET);
+	world_end();
+}
+
+TEST(a_peer_that_has_vanished_is_asked_for_924_seconds, PURE)
+{
+	struct pair p = connected();
+
+	crash(SERVER);
+	say(CLIENT, p.client, "x");
+	ck_assert_double_eq_tol(
+		seconds_until_error(CLIENT, p.client, ETIMEDOUT), 924.6, 0.2);
+	world_end();
+}
+
+TEST(bytes_whose_answers_are_lost_time_out_although_they_came, PURE)
+{
+	struct plait_link down = { .down = true };
+	struct pair p = connected();
+
+	plait_simulation_set_link(world, hosts[SERVER], hosts[CLIENT], &down);
+	say(CLIENT, p.client, "x");
+	ck_assert_double_eq_tol(
+		seconds_until_error(CLIENT, p.client, ETIMEDOUT), 924.6, 0.2);
+	expect(SERVER, p.server, "x");
+	world_end();
+}
+
+TEST(a_link_that_heals_brings_what_was_lost, PURE)
+{
+	struct pair p = connected();
+
+	link_is((struct plait_link){ .down = true });
+	say(CLIENT, p.client, "late");
+	pass(100);
+	ck_fails(hear(SERVER, p.server), EAGAIN);
+	plait_simulation_heal(world);
+	pass(100);
+	expect(SERVER, p.server, "late");
+	world_end();
+}
+
+/* The same with the answer to what has come, and with room that was told. */
+TEST(news_of_room_that_is_lost_is_asked_for, PURE)
+{
+	struct pair p = connected();
+	size_t sent = fill(CLIENT, p.client), got = 0, more;
+
+	pass(10);
+	sent += fill(CLIENT, p.client);
+	pass(10);
+	link_is((struct plait_link){ .down = true });
+	got += drain(SERVER, p.server);
+	pass(0.1);
+	plait_simulation_heal(world);
+	do {
+		pass(100);
+		more = drain(SERVER, p.server);
+		got += more;
+	} while (more > 0);
+	ck_assert_uint_eq(got, sent);
+	world_end();
+}
+
+TEST(a_client_that_has_restarted_gets_through_to_the_same_port, PURE)
+{
+	struct pair p;
+	int again;
+
+	p.listener = listen_at("0.0.0.0", 5);
+	p.client = open_socket(CLIENT, AF_INET);
+	ck_assert_int_eq(bind_to(CLIENT, p.client, "0.0.0.0", 99), 0);
+	ck_fails(connect_to(CLIENT, p.client, "10.0.0.1", PORT), EINPROGRESS);
+	pass(1);
+	p.server = accept_at(p.listener);
+	crash(CLIENT);
+	plait_host_restart(hosts[CLIENT]);
+	pass(1);
+	reactors[CLIENT] = plait_host_reactor(hosts[CLIENT]);
+	kernels[CLIENT] = loop_kernel(reactors[CLIENT]);
+	again = open_socket(CLIENT, AF_INET);
+	ck_assert_int_eq(bind_to(CLIENT, again, "0.0.0.0", 99), 0);
+	ck_fails(connect_to(CLIENT, again, "10.0.0.1", PORT), EINPROGRESS);
+	pass(0.5);
+	ck_fails(hear(SERVER, p.server), ECONNRESET);
+	pass(1);
+	ck_assert_int_eq(say(CLIENT, again, "x"), 1);
+	ck_assert_int_ge(accept_at(p.listener), 0);
+	world_end();
+}
+
+GROUP("descriptors", .setup = world_setup);
+
+TEST(the_lowest_number_that_is_free_is_given, PURE)
+{
+	int a = open_socket(CLIENT, AF_INET), b = open_socket(CLIENT, AF_INET);
+
+	ck_assert_int_eq(b, a + 1);
+	shut(CLIENT, a);
+	ck_fails(kernel_close(kernels[CLIENT], a), EBADF);
+	ck_fails(hear(CLIENT, a), EBADF);
+	ck_assert_int_eq(kernel_reserve(kernels[CLIENT]), a);
+	ck_fails(hear(CLIENT, a), ENOTSOCK);
+	world_end();
+}
+
+TEST(descriptors_run_out, PURE)
+{
+	const struct plait_simulation_options few = { .max_descriptors = 6 };
+	struct pair p;
+	int server;
+
+	world_end();
+	world_begin(&few);
+	p = connected();
+	ck_fails(kernel_socket(kernels[SERVER], AF_INET, SOCK_STREAM), EMFILE);
+	begin();
+	pass(1);
+	ck_fails(accept_at(p.listener), EMFILE);
+	shut(SERVER, p.server);
+	server = accept_at(p.listener);
+	ck_assert_int_eq(server, p.server);
+	world_end();
+}
+
+struct told {
+	struct plait_watch watch;
+	unsigned n, events;
+};
+
+static void note_event(struct plait_watch *w, unsigned events)
+{
+	struct told *t = plait_container(w, struct told, watch);
+
+	t->n++;
+	t->events |= events;
+}
+
+TEST(a_hang_up_is_told_once, PURE)
+{
+	struct pair p = connected();
+	struct told t = { .n = 0 };
+
+	ck_assert_int_eq(plait_watch_start(reactors[CLIENT], &t.watch, p.client,
+					   0, note_event),
+			 0);
+	ck_assert_int_eq(plait_i_watch_change(&t.watch, WATCH_HANGUP), 0);
+	say(SERVER, p.server, "x");
+	pass(1);
+	ck_assert_uint_eq(t.n, 0);
+	kernel_shutdown(kernels[SERVER], p.server, SHUT_WR);
+	pass(1);
+	ck_assert_uint_eq(t.n, 1);
+	ck_assert_uint_eq(t.events, WATCH_HANGUP);
+	plait_watch_change(&t.watch, 0);
+	plait_i_watch_change(&t.watch, WATCH_HANGUP);
+	pass(1);
+	ck_assert_uint_eq(t.n, 2);
+	plait_watch_stop(&t.watch);
+	world_end();
+}
+
+TEST(an_event_lasts_as_long_as_its_reason, PURE)
+{
+	struct pair p = connected();
+	struct told t = { .n = 0 };
+
+	ck_assert_int_eq(plait_watch_start(reactors[CLIENT], &t.watch, p.client,
+					   PLAIT_WATCH_READ, note_event),
+			 0);
+	say(SERVER, p.server, "x");
+	plait_reactor_iterate(reactors[CLIENT], 1);
+	plait_reactor_iterate(reactors[CLIENT], 1);
+	ck_assert_uint_eq(t.n, 2);
+	expect(CLIENT, p.client, "x");
+	t.n = 0;
+	pass(1);
+	ck_assert_uint_eq(t.n, 0);
+	/* A descriptor that is closed is watched no more. */
+	shut(CLIENT, p.client);
+	ck_assert_int_eq(plait_watch_change(&t.watch, PLAIT_WATCH_WRITE), 0);
+	pass(1);
+	ck_assert_uint_eq(t.events, PLAIT_WATCH_READ | PLAIT_WATCH_LOST);
+	world_end();
+}
+
+GROUP("faults", .setup = world_setup);
+
+static void faults_are(struct plait_host_faults f)
+{
+	for (int i = 0; i < 2; i++)
+		plait_host_set_faults(hosts[i], &f);
+}
+
+TEST(reads_and_writes_may_be_short, PURE)
+{
+	struct pair p = connected();
+
+	faults_are((struct plait_host_faults){ .short_read = 1,
+					       .short_write = 1 });
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_lt(say(CLIENT, p.client, "many bytes"), 10);
+	pass(1);
+	ck_assert_int_lt(hear(SERVER, p.server), 600);
+	world_end();
+}
+
+TEST(who_tries_again_is_not_interrupted_again, PURE)
+{
+	struct pair p = connected();
+
+	faults_are((struct plait_host_faults){ .interrupted = 1 });
+	ck_fails(say(CLIENT, p.client, "x"), EINTR);
+	ck_assert_int_eq(say(CLIENT, p.client, "x"), 1);
+	pass(1);
+	ck_fails(hear(SERVER, p.server), EINTR);
+	expect(SERVER, p.server, "x");
+	ck_fails(accept_at(p.listener), EINTR);
+	ck_fails(accept_at(p.listener), EAGAIN);
+	ck_fails(connect_to(CLIENT, open_socket(CLIENT, AF_INET), "10.0.0.1",
+			    PORT),
+		 EINTR);
+	pass(1);
+	ck_fails(accept_at(p.listener), EINTR);
+	ck_assert_int_ge(accept_at(p.listener), 0);
+	world_end();
+}
+
+TEST(descriptors_and_memory_may_be_missing, PURE)
+{
+	struct pair p = connected();
+
+	faults_are((struct plait_host_faults){ .no_descriptors = 1 });
+	ck_fails(kernel_socket(kernels[CLIENT], AF_INET, SOCK_STREAM), EMFILE);
+	ck_fails(accept_at(p.listener), EMFILE);
+	faults_are((struct plait_host_faults){ .no_memory = 1 });
+	ck_fails(kernel_socket(kernels[CLIENT], AF_INET, SOCK_STREAM), ENOBUFS);
+	ck_fails(say(CLIENT, p.client, "x"), ENOBUFS);
+	ck_fails(accept_at(p.listener), ENOMEM);
+	world_end();
+}
+
+TEST(an_event_may_come_for_nothing, PURE)
+{
+	struct pair p = connected();
+	struct told t = { .n = 0 };
+
+	faults_are((struct plait_host_faults){ .spurious = 1 });
+	ck_assert_int_eq(plait_watch_start(reactors[CLIENT], &t.watch, p.client,
+					   PLAIT_WATCH_READ, note_event),
+			 0);
+	for (int i = 0; i < 1000 && t.n == 0; i++)
+		plait_reactor_iterate(reactors[CLIENT], 0);
+	ck_assert_uint_eq(t.n, 1);
+	ck_fails(hear(CLIENT, p.client), EAGAIN);
+	plait_watch_stop(&t.watch);
+	world_end();
+}
+
+/* ---- without memory ------------------------------------------------------ */
+
+/* What two programs would do, whatever fails of it. */
+static void struggle(void)
+{
+	struct kernel *s = kernels[SERVER], *c = kernels[CLIENT];
+	union name any = name_of("0.0.0.0", PORT),
+		   to = name_of("10.0.0.1", PORT);
+	int listener = kernel_socket(s, AF_INET, SOCK_STREAM), client, server;
+
+	kernel_bind(s, listener, &any.any, size_of(&any));
+	kernel_listen(s, listener, 5);
+	client = kernel_socket(c, AF_INET, SOCK_STREAM);
+	kernel_connect(c, client, &to.any, size_of(&to));
+	pass(1);
+	server = kernel_accept(s, listener, NULL, NULL);
+	kernel_send(c, client, huge, 10000, MSG_NOSIGNAL);
+	kernel_send(s, server, huge, 10000, MSG_NOSIGNAL);
+	pass(1);
+	hear(SERVER, server);
+	hear(CLIENT, client);
+	pass(1);
+	kernel_close(c, client);
+	kernel_close(s, listener);
+	pass(1);
+	kernel_close(s, server);
+}
+
+TEST(without_memory_calls_fail_and_nothing_else, PURE, TIMES(2))
+{
+	bool reached = true;
+
+	for (unsigned long n = 1; reached; n++) {
+		fault_alloc_at(n, _i == 1);
+		struggle();
+		reached = fault_alloc_reached();
+		fault_alloc_off();
+		pass(2000);
+		for (int i = 0; i < 2; i++)
+			ck_assert_uint_eq(plait_i_sockets_count(hosts[i]), 0);
+	}
+	world_end();
 }

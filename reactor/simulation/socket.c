@@ -42,13 +42,13 @@ static int descriptors_grow(struct descriptors *ds, size_t fd)
 	return 0;
 }
 
-static size_t descriptors_lowest_free(const struct descriptors *ds)
+static size_t descriptors_lowest_free(struct descriptors *ds)
 {
-	size_t fd = FIRST_DESCRIPTOR;
-
-	while (fd < ds->n && ds->slots[fd] != NULL)
-		fd++;
-	return fd;
+	if (ds->lowest < FIRST_DESCRIPTOR)
+		ds->lowest = FIRST_DESCRIPTOR;
+	while (ds->lowest < ds->n && ds->slots[ds->lowest] != NULL)
+		ds->lowest++;
+	return ds->lowest;
 }
 
 int plait_i_descriptor_open(struct descriptors *ds, size_t most,
@@ -91,6 +91,8 @@ void plait_i_descriptor_close(struct descriptor *d)
 	plait_list_remove(&d->ready);
 	ds->slots[d->fd] = NULL;
 	ds->open--;
+	if ((size_t)d->fd < ds->lowest)
+		ds->lowest = (size_t)d->fd;
 	if (ds->waker == d)
 		ds->waker = NULL;
 	free(d);
@@ -110,7 +112,7 @@ void plait_i_descriptors_close_all(struct host_kernel *k)
 	}
 	free(ds->slots);
 	ds->slots = NULL;
-	ds->n = 0;
+	ds->n = ds->lowest = 0;
 }
 
 /* ---- readiness ----------------------------------------------------------- */

@@ -40,7 +40,7 @@ struct descriptor {
 /* What a program has open, by its number. */
 struct descriptors {
 	struct descriptor **slots;
-	size_t n, open;
+	size_t n, open, lowest;	 /* below the lowest all numbers are taken */
 	struct plait_list ready; /* the next to be told first */
 	struct descriptor *waker;
 	bool interrupted; /* the last call was: the next is not */

@@ -94,15 +94,6 @@ static struct tcp_segment *segment_of_socket(struct tcp *s, unsigned flags,
 	return g;
 }
 
-/* Without memory it is as if the segment was lost at once. */
-static void tcp_send_flags(struct tcp *s, unsigned flags)
-{
-	struct tcp_segment *g = segment_of_socket(s, flags, 0);
-
-	if (g != NULL)
-		segment_send(s, g);
-}
-
 struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p)
 {
 	struct tcp_segment *g = plait_container(p, struct tcp_segment, packet);
@@ -147,6 +138,7 @@ static void tcp_send_again(struct tcp *s)
 }
 
 static void tcp_arm(struct tcp *s, int64_t since);
+static void tcp_send_flags(struct tcp *s, unsigned flags);
 
 static void tcp_try_again(struct future_event *e)
 {
@@ -201,6 +193,29 @@ static void tcp_missed(struct tcp *s)
 	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)) ||
 	    s->acknowledged != s->next ||
 	    (s->unsent != NULL && plait_buf_size(s->unsent) > 0))
+		tcp_arm(s, tcp_now(s));
+}
+
+static void tcp_missed_by(struct plait_host *h, const struct place *local,
+			  const struct place *remote, uint64_t connection)
+{
+	struct tcp *s = plait_i_tcp_find(h, local, remote);
+
+	if (s != NULL && s->connection == connection)
+		tcp_missed(s);
+}
+
+/* Without memory it is as if the segment was lost at once. */
+static void tcp_send_flags(struct tcp *s, unsigned flags)
+{
+	struct tcp_segment *g = segment_of_socket(s, flags, 0);
+
+	if (g != NULL) {
+		segment_send(s, g);
+		return;
+	}
+	tcp_missed_by(s->peer, &s->remote, &s->local, s->connection);
+	if (flags & TCP_ASKS)
 		tcp_arm(s, tcp_now(s));
 }
 
@@ -261,8 +276,10 @@ void plait_i_tcp_answer_reset(const struct tcp_segment *g)
 {
 	struct tcp_segment *rst = segment_new(g->packet.to, g->packet.from, 0);
 
-	if (rst == NULL)
+	if (rst == NULL) {
+		tcp_missed_by(g->packet.from, &g->from, &g->to, g->connection);
 		return;
+	}
 	rst->from = g->to;
 	rst->to = g->from;
 	rst->connection = g->connection;
