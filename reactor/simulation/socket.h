@@ -119,14 +119,15 @@ struct sim_socket {
 
 /* ---- what a host's kernel has -------------------------------------------- */
 
-enum { SOCKET_BUCKETS = 256 };
+enum { SOCKET_BUCKETS = 256, SOCKET_PORTS = 65536 };
 
 struct host_sockets {
 	struct plait_list all;
 	struct plait_list flying; /* segments that are on the wire */
 	struct plait_list home;	  /* ... that arrive at the end of this call */
 	struct plait_list ports[SOCKET_BUCKETS], pairs[SOCKET_BUCKETS];
-	uint64_t connections; /* that have begun, ever */
+	uint64_t taken[SOCKET_PORTS / 64]; /* a bit for each port in use */
+	uint64_t connections;		   /* that have begun, ever */
 	const struct wire_packet_ops *tcp;
 };
 

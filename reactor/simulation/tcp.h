@@ -129,6 +129,7 @@ void plait_i_tcp_join_as(struct tcp *s);
 /* Segments do not find s any more.  Its port is free, unless bind() chose it.
  */
 void plait_i_tcp_part(struct tcp *s);
+void plait_i_tcp_leave_port(struct tcp *s);
 
 /* The address is any again, unless bind() chose it.  As on Linux, getsockname()
    still shows a port that s has no more. */

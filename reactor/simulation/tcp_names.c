@@ -70,6 +70,43 @@ struct tcp *plait_i_tcp_find_listener(struct plait_host *h,
 	return best;
 }
 
+/* ---- ports in use -------------------------------------------------------- */
+
+static uint64_t tcp_port_bit(uint16_t port)
+{
+	return UINT64_C(1) << port % 64;
+}
+
+static bool tcp_port_is_taken(const struct plait_host *h, uint16_t port)
+{
+	return h->sockets.taken[port / 64] & tcp_port_bit(port);
+}
+
+static void tcp_take_port(struct tcp *s)
+{
+	struct plait_host *h = s->base.host;
+	uint16_t port = s->local.port;
+
+	plait_list_append(tcp_port_bucket(h, port), &s->by_port);
+	h->sockets.taken[port / 64] |= tcp_port_bit(port);
+}
+
+void plait_i_tcp_leave_port(struct tcp *s)
+{
+	struct plait_host *h = s->base.host;
+	uint16_t port = s->local.port;
+	struct plait_list *l, *bucket = tcp_port_bucket(h, port);
+
+	if (!plait_list_is_linked(&s->by_port))
+		return;
+	plait_list_remove(&s->by_port);
+	plait_list_for_each (l, bucket) {
+		if (plait_container(l, struct tcp, by_port)->local.port == port)
+			return;
+	}
+	h->sockets.taken[port / 64] &= ~tcp_port_bit(port);
+}
+
 /* ---- binding ------------------------------------------------------------- */
 
 static bool tcp_overlaps(const struct tcp *a, const struct tcp *b)
@@ -106,15 +143,17 @@ static bool tcp_is_in_the_way(const struct tcp *s, const struct tcp *other)
 	return other->local.port == s->local.port && !other->port_is_shared;
 }
 
-static bool tcp_can_connect(const struct tcp *s)
-{
-	return plait_i_tcp_find(s->base.host, &s->local, &s->remote) == NULL &&
-	       !tcp_any_other(s, tcp_is_in_the_way);
-}
-
+/* A kernel that may choose takes a port that nobody has at any address. */
 static bool tcp_can_bind(const struct tcp *s)
 {
-	return !tcp_any_other(s, tcp_overlaps);
+	return !tcp_port_is_taken(s->base.host, s->local.port);
+}
+
+static bool tcp_can_connect(const struct tcp *s)
+{
+	return tcp_can_bind(s) ||
+	       (plait_i_tcp_find(s->base.host, &s->local, &s->remote) == NULL &&
+		!tcp_any_other(s, tcp_is_in_the_way));
 }
 
 /* Tries all ports, from one on that chance has drawn. */
@@ -141,12 +180,6 @@ void plait_i_tcp_forget_ip(struct tcp *s)
 		return;
 	plait_i_place_clear(&s->local, s->base.family);
 	s->local.port = port;
-}
-
-static void tcp_take_port(struct tcp *s)
-{
-	plait_list_append(tcp_port_bucket(s->base.host, s->local.port),
-			  &s->by_port);
 }
 
 int plait_i_tcp_bind(struct tcp *s, const struct place *at)
@@ -224,5 +257,5 @@ void plait_i_tcp_part(struct tcp *s)
 {
 	plait_list_remove(&s->by_pair);
 	if (!s->port_is_kept)
-		plait_list_remove(&s->by_port);
+		plait_i_tcp_leave_port(s);
 }

@@ -97,7 +97,7 @@ void plait_i_tcp_free(struct tcp *s)
 	plait_i_tcp_clear(s);
 	plait_i_tcp_segments_free(&s->input);
 	plait_list_remove(&s->by_pair);
-	plait_list_remove(&s->by_port);
+	plait_i_tcp_leave_port(s);
 	plait_i_socket_done(&s->base);
 	free(s);
 }
