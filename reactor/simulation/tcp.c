@@ -216,6 +216,8 @@ static int tcp_begin(struct tcp *s, const struct place *to)
 	}
 	s->connection = (uint64_t)h->number << 40 | ++h->sockets.connections;
 	s->next = s->acknowledged = s->allowed = s->received = 0;
+	s->error = 0;
+	s->got_fin = false;
 	s->state = TCP_SYN_SENT;
 	s->phase = TCP_CONNECTING;
 	if (s->peer != NULL)
@@ -501,9 +503,11 @@ static size_t tcp_buffer_size(int value)
 	return value < LEAST_BUFFER ? LEAST_BUFFER : (size_t)value;
 }
 
-/* Returns the option as a number in *ret; 0 or -ENOPROTOOPT. */
+/* Returns the option as a number in *ret; 0 or -errno. */
 static int tcp_get_number(struct tcp *s, int level, int option, int *ret)
 {
+	if (level == IPPROTO_IPV6 && s->base.family != AF_INET6)
+		return -EOPNOTSUPP;
 	if (level == SOL_SOCKET && option == SO_ERROR) {
 		*ret = tcp_take_error(s);
 		if (*ret == 0) {
@@ -558,8 +562,21 @@ static int tcp_getsockopt(struct sim_socket *base, int level, int option,
 	return 0;
 }
 
+/* Which addresses it stands for is decided when it has one. */
+static int tcp_set_v6only(struct tcp *s, bool v6only)
+{
+	if (s->base.family != AF_INET6)
+		return -ENOPROTOOPT;
+	if (plait_list_is_linked(&s->by_port))
+		return -EINVAL;
+	s->v6only = v6only;
+	return 0;
+}
+
 static int tcp_set_number(struct tcp *s, int level, int option, int value)
 {
+	if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY)
+		return tcp_set_v6only(s, value != 0);
 	if (level == SOL_SOCKET && option == SO_REUSEADDR)
 		s->reuse = value != 0;
 	else if (level == SOL_SOCKET && option == SO_KEEPALIVE)
@@ -570,9 +587,6 @@ static int tcp_set_number(struct tcp *s, int level, int option, int value)
 		s->receive_size = tcp_buffer_size(value);
 	else if (level == IPPROTO_TCP && option == TCP_NODELAY)
 		s->no_delay = value != 0;
-	else if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY &&
-		 s->base.family == AF_INET6)
-		s->v6only = value != 0;
 	else
 		return -ENOPROTOOPT;
 	plait_i_tcp_push(s);

@@ -24,6 +24,7 @@ static void tcp_inherit(struct tcp *s, const struct tcp *listener)
 	s->keep_alive = listener->keep_alive;
 	s->linger = listener->linger;
 	s->shut = listener->shut;
+	s->ip_is_kept = listener->ip_is_kept;
 	s->send_size = listener->send_size;
 	s->receive_size = listener->receive_size;
 }

@@ -185,20 +185,21 @@ void plait_i_tcp_forget_ip(struct tcp *s)
 int plait_i_tcp_bind(struct tcp *s, const struct place *at)
 {
 	bool any = plait_i_place_is_any(at);
-	struct place old = s->local;
+	uint16_t old_port = s->local.port;
 
 	if (!any && plait_i_host_at(s->base.host, &at->ip) != s->base.host)
 		return -EADDRNOTAVAIL;
 	s->local = *at;
 	if (at->port == 0 ? !tcp_choose_port(s, tcp_can_bind)
 			  : tcp_any_other(s, tcp_conflicts)) {
-		s->local = old;
-		plait_i_tcp_forget_ip(s);
+		plait_i_place_clear(&s->local, s->base.family);
+		s->local.port = old_port;
 		return -EADDRINUSE;
 	}
 	s->port_is_kept = at->port != 0;
 	s->ip_is_kept = !any;
 	s->port_is_shared = false;
+	s->v6only |= !any && !plait_i_place_is_ipv4(at);
 	tcp_take_port(s);
 	return 0;
 }
