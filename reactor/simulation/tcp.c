@@ -8,21 +8,12 @@
 
 #include "reactor/simulation/tcp.h"
 
-/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
-enum { LEAST_BUFFER = 2304, MOST_BUFFER = 212992, MOST_BACKLOG = 4096 };
+enum { MOST_BACKLOG = 4096 };
 
 /* How long a kernel asks for the host of an address. */
 static const int64_t tcp_patience = INT64_C(3000000000); /* ns */
 
 static const struct socket_ops tcp_socket_ops;
-
-static int tcp_take_error(struct tcp *s)
-{
-	int err = s->error;
-
-	s->error = 0;
-	return err;
-}
 
 /* ---- what it is ready for ------------------------------------------------ */
 
@@ -239,7 +230,7 @@ static int tcp_go_on_connecting(struct tcp *s)
 		s->phase = TCP_CONNECTED;
 		return 0;
 	}
-	err = tcp_take_error(s);
+	err = plait_i_tcp_take_error(s);
 	tcp_disconnect(s);
 	return err != 0 ? -err : -ECONNABORTED;
 }
@@ -342,7 +333,7 @@ static ssize_t tcp_recv(struct sim_socket *base, void *buf, size_t len,
 	if (n > 0 || s->got_fin || (len == 0 && s->unread > 0))
 		return (ssize_t)n;
 	if (s->error != 0) {
-		int err = tcp_take_error(s);
+		int err = plait_i_tcp_take_error(s);
 
 		plait_i_socket_changed(base);
 		return -err;
@@ -363,7 +354,7 @@ static int tcp_may_send(struct tcp *s)
 	if (s->error == 0 && !(s->shut & TCP_NO_SEND) &&
 	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
 		return 0;
-	err = tcp_take_error(s);
+	err = plait_i_tcp_take_error(s);
 	plait_i_socket_changed(&s->base);
 	return err != 0 ? -err : -EPIPE;
 }
@@ -494,131 +485,6 @@ static bool tcp_is_past(const struct sim_socket *base)
 	       tcp_is_in(s, TCP_STATE(TIME_WAIT) | TCP_STATE(FIN_WAIT2));
 }
 
-/* ---- options ------------------------------------------------------------- */
-
-static size_t tcp_buffer_size(int value)
-{
-	if (value > MOST_BUFFER)
-		value = MOST_BUFFER;
-	return value < LEAST_BUFFER ? LEAST_BUFFER : (size_t)value;
-}
-
-/* Returns the option as a number in *ret; 0 or -errno. */
-static int tcp_get_number(struct tcp *s, int level, int option, int *ret)
-{
-	if (level == IPPROTO_IPV6 && s->base.family != AF_INET6)
-		return -EOPNOTSUPP;
-	if (level == SOL_SOCKET && option == SO_ERROR) {
-		*ret = tcp_take_error(s);
-		if (*ret == 0) {
-			*ret = s->soft_error;
-			s->soft_error = 0;
-		}
-		plait_i_socket_changed(&s->base);
-	} else if (level == SOL_SOCKET && option == SO_TYPE) {
-		*ret = SOCK_STREAM;
-	} else if (level == SOL_SOCKET && option == SO_DOMAIN) {
-		*ret = s->base.family;
-	} else if (level == SOL_SOCKET && option == SO_PROTOCOL) {
-		*ret = IPPROTO_TCP;
-	} else if (level == SOL_SOCKET && option == SO_ACCEPTCONN) {
-		*ret = s->state == TCP_LISTEN;
-	} else if (level == SOL_SOCKET && option == SO_REUSEADDR) {
-		*ret = s->reuse;
-	} else if (level == SOL_SOCKET && option == SO_KEEPALIVE) {
-		*ret = s->keep_alive;
-	} else if (level == SOL_SOCKET && option == SO_SNDBUF) {
-		*ret = (int)(2 * s->send_size);
-	} else if (level == SOL_SOCKET && option == SO_RCVBUF) {
-		*ret = (int)(2 * s->receive_size);
-	} else if (level == IPPROTO_TCP && option == TCP_NODELAY) {
-		*ret = s->no_delay;
-	} else if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY) {
-		*ret = s->v6only;
-	} else {
-		return -ENOPROTOOPT;
-	}
-	return 0;
-}
-
-static int tcp_getsockopt(struct sim_socket *base, int level, int option,
-			  void *value, socklen_t *len)
-{
-	struct tcp *s = tcp_of(base);
-	const void *from = &s->linger;
-	socklen_t size = sizeof(s->linger);
-	int number = 0, err;
-
-	if (level != SOL_SOCKET || option != SO_LINGER) {
-		err = tcp_get_number(s, level, option, &number);
-		if (err < 0)
-			return err;
-		from = &number;
-		size = sizeof(number);
-	}
-	if (*len > size)
-		*len = size;
-	memcpy(value, from, *len);
-	return 0;
-}
-
-/* Which addresses it stands for is decided when it has one. */
-static int tcp_set_v6only(struct tcp *s, bool v6only)
-{
-	if (s->base.family != AF_INET6)
-		return -ENOPROTOOPT;
-	if (plait_list_is_linked(&s->by_port))
-		return -EINVAL;
-	s->v6only = v6only;
-	return 0;
-}
-
-static int tcp_set_number(struct tcp *s, int level, int option, int value)
-{
-	if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY)
-		return tcp_set_v6only(s, value != 0);
-	if (level == SOL_SOCKET && option == SO_REUSEADDR)
-		s->reuse = value != 0;
-	else if (level == SOL_SOCKET && option == SO_KEEPALIVE)
-		s->keep_alive = value != 0;
-	else if (level == SOL_SOCKET && option == SO_SNDBUF)
-		s->send_size = tcp_buffer_size(value);
-	else if (level == SOL_SOCKET && option == SO_RCVBUF)
-		s->receive_size = tcp_buffer_size(value);
-	else if (level == IPPROTO_TCP && option == TCP_NODELAY)
-		s->no_delay = value != 0;
-	else
-		return -ENOPROTOOPT;
-	plait_i_tcp_push(s);
-	plait_i_socket_changed(&s->base);
-	return 0;
-}
-
-static int tcp_setsockopt(struct sim_socket *base, int level, int option,
-			  const void *value, socklen_t len)
-{
-	struct tcp *s = tcp_of(base);
-	int number;
-
-	/* Whatever the filter says: the only one of plait's keeps out those who
-	   ask for a connection. */
-	if (level == SOL_SOCKET &&
-	    (option == SO_ATTACH_FILTER || option == SO_DETACH_FILTER)) {
-		s->filtered = option == SO_ATTACH_FILTER;
-		return 0;
-	}
-	if (level == SOL_SOCKET && option == SO_LINGER) {
-		if (len < sizeof(s->linger))
-			return -EINVAL;
-		memcpy(&s->linger, value, sizeof(s->linger));
-		return 0;
-	}
-	if (len < sizeof(number))
-		return -EINVAL;
-	memcpy(&number, value, sizeof(number));
-	return tcp_set_number(s, level, option, number);
-}
-
 static const struct socket_ops tcp_socket_ops = {
 	.readiness = tcp_readiness,
 	.input = tcp_input_size,
@@ -633,8 +499,8 @@ static const struct socket_ops tcp_socket_ops = {
 	.recv = tcp_recv,
 	.send = tcp_send,
 	.shutdown = tcp_shut,
-	.getsockopt = tcp_getsockopt,
-	.setsockopt = tcp_setsockopt,
+	.getsockopt = plait_i_tcp_getsockopt,
+	.setsockopt = plait_i_tcp_setsockopt,
 	.name = tcp_name,
 };
 

@@ -6,7 +6,8 @@
  *	tcp_segment.c	sending segments, and sending them again
  *	tcp_listen.c	who asked for a connection, and who waits for accept()
  *	tcp_input.c	what a segment does that has arrived
- *	tcp.c		the calls
+ *	tcp_options.c	getsockopt() and setsockopt()
+ *	tcp.c		the other calls
  *
  * The machine is Linux's, but for sequence numbers.  A position counts the
  * bytes of one direction from 0, and the FIN is the last.  Each connection has
@@ -197,6 +198,15 @@ void plait_i_tcp_asked(struct tcp *listener, struct tcp_segment *g);
 bool plait_i_tcp_welcome(struct tcp *s);
 
 void plait_i_tcp_stop_listening(struct tcp *listener);
+
+/* ---- tcp_options.c ------------------------------------------------------- */
+
+/* SO_ERROR: an error is told once. */
+int plait_i_tcp_take_error(struct tcp *s);
+int plait_i_tcp_getsockopt(struct sim_socket *base, int level, int option,
+			   void *value, socklen_t *len);
+int plait_i_tcp_setsockopt(struct sim_socket *base, int level, int option,
+			   const void *value, socklen_t len);
 
 /* ---- tcp.c --------------------------------------------------------------- */
 
