@@ -803,6 +803,21 @@ TEST(bytes_whose_answers_are_lost_time_out_although_they_came, PURE)
 	world_end();
 }
 
+TEST(a_connection_that_is_kept_alive_notices_that_its_peer_is_gone, PURE)
+{
+	struct pair p = connected();
+
+	ck_assert_int_eq(set(CLIENT, p.client, SOL_SOCKET, SO_KEEPALIVE, 1), 0);
+	pass(10 * 7200);
+	ck_assert_int_eq(error_of(CLIENT, p.client), 0);
+	crash(SERVER);
+	pass(7200 + 900);
+	ck_assert_int_eq(error_of(CLIENT, p.client), 0);
+	pass(7200);
+	ck_assert_int_eq(error_of(CLIENT, p.client), ETIMEDOUT);
+	world_end();
+}
+
 TEST(a_link_that_heals_brings_what_was_lost, PURE)
 {
 	struct pair p = connected();

@@ -85,6 +85,8 @@ struct tcp {
 	int64_t arrives; /* the last that was sent, so that none overtakes */
 	struct future_event timer;
 	unsigned tries;
+	struct future_event idle; /* planned if keep_alive is set */
+	int64_t heard;		  /* when anything came */
 
 	/* receiving */
 	struct plait_list input, early; /* in order; behind a gap */
@@ -184,6 +186,10 @@ struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p);
 
 /* Takes g, which did not arrive: those who wait for it will try again. */
 void plait_i_tcp_lost(struct tcp_segment *g);
+
+/* Asks the other end now and then whether it is there, if the program wants
+   that and the connection stands. */
+void plait_i_tcp_keep_alive(struct tcp *s);
 
 /* The other end has said that it got more than before. */
 void plait_i_tcp_progress(struct tcp *s);

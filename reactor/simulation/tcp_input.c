@@ -23,6 +23,7 @@ static void tcp_establish(struct tcp *s)
 {
 	s->state = TCP_ESTABLISHED;
 	plait_i_tcp_progress(s);
+	plait_i_tcp_keep_alive(s);
 	plait_i_socket_woken(&s->base);
 }
 

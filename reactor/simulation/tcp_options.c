@@ -94,6 +94,12 @@ static int tcp_set_v6only(struct tcp *s, bool v6only)
 	return 0;
 }
 
+static void tcp_set_keep_alive(struct tcp *s, bool keep_alive)
+{
+	s->keep_alive = keep_alive;
+	plait_i_tcp_keep_alive(s);
+}
+
 static int tcp_set_number(struct tcp *s, int level, int option, int value)
 {
 	if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY)
@@ -101,7 +107,7 @@ static int tcp_set_number(struct tcp *s, int level, int option, int value)
 	if (level == SOL_SOCKET && option == SO_REUSEADDR)
 		s->reuse = value != 0;
 	else if (level == SOL_SOCKET && option == SO_KEEPALIVE)
-		s->keep_alive = value != 0;
+		tcp_set_keep_alive(s, value != 0);
 	else if (level == SOL_SOCKET && option == SO_SNDBUF)
 		s->send_size = tcp_buffer_size(value);
 	else if (level == SOL_SOCKET && option == SO_RCVBUF)

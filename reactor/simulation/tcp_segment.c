@@ -28,6 +28,7 @@ enum {
 static const int64_t tcp_first_pause = 200000000; /* ns; doubles each time */
 static const int64_t tcp_first_syn_pause = 1000000000;
 static const int64_t tcp_longest_pause = INT64_C(120000000000);
+static const int64_t tcp_idle_time = INT64_C(7200000000000);
 
 static int64_t tcp_now(const struct tcp *s)
 {
@@ -182,6 +183,7 @@ static void tcp_arm(struct tcp *s, int64_t since)
 void plait_i_tcp_progress(struct tcp *s)
 {
 	s->tries = 0;
+	s->soft_error = 0;
 	plait_i_future_cancel(tcp_plans(s), &s->timer);
 	if (!plait_list_is_empty(&s->lost))
 		tcp_arm(s, tcp_now(s));
@@ -244,6 +246,29 @@ void plait_i_tcp_lost(struct tcp_segment *g)
 	if (g->flags & (TCP_SYN | TCP_ASKS))
 		tcp_arm(from, g->sent_at);
 	free(g);
+}
+
+/* A probe that is lost is sent again as everything is. */
+static void tcp_is_idle(struct future_event *e)
+{
+	struct tcp *s = plait_container(e, struct tcp, idle);
+
+	if (tcp_now(s) - s->heard >= tcp_idle_time) {
+		s->heard = tcp_now(s);
+		tcp_send_flags(s, TCP_ACK | TCP_ASKS);
+	}
+	plait_i_future_plan(tcp_plans(s), &s->idle, s->heard + tcp_idle_time);
+}
+
+void plait_i_tcp_keep_alive(struct tcp *s)
+{
+	plait_i_future_cancel(tcp_plans(s), &s->idle);
+	s->heard = tcp_now(s);
+	s->idle.happen = tcp_is_idle;
+	if (s->keep_alive &&
+	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
+		plait_i_future_plan(tcp_plans(s), &s->idle,
+				    s->heard + tcp_idle_time);
 }
 
 /* ---- what is sent -------------------------------------------------------- */

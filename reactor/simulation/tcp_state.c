@@ -70,6 +70,7 @@ void plait_i_tcp_segments_free(struct plait_list *segments)
 void plait_i_tcp_clear(struct tcp *s)
 {
 	plait_i_future_cancel(tcp_future(s), &s->timer);
+	plait_i_future_cancel(tcp_future(s), &s->idle);
 	plait_i_tcp_segments_free(&s->lost);
 	plait_i_tcp_segments_free(&s->early);
 	plait_buf_unref(&s->unsent);
