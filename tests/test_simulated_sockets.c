@@ -19,10 +19,11 @@ static struct plait_simulation *world;
 static struct plait_host *hosts[2];
 static struct plait_reactor *reactors[2];
 static struct kernel *kernels[2]; /* of a server and of a client */
+static uint64_t world_seed = 1;
 
 static void world_begin(const struct plait_simulation_options *options)
 {
-	world = plait_simulation_new(1, options);
+	world = plait_simulation_new(world_seed, options);
 	for (int i = 0; i < 2; i++) {
 		hosts[i] =
 			plait_simulation_host(world, i ? "client" : "server");
@@ -1090,5 +1091,274 @@ TEST(without_memory_calls_fail_and_nothing_else, PURE, TIMES(2))
 		for (int i = 0; i < 2; i++)
 			ck_assert_uint_eq(plait_i_sockets_count(hosts[i]), 0);
 	}
+	world_end();
+}
+
+/* ---- whatever happens ---------------------------------------------------- */
+
+/*
+ * Two hosts do random things to each other, over links that lose, delay and
+ * reset, and crash.  Each end sends the same bytes, each by its place.  What
+ * comes must be a beginning of them; and when the links are healed, all of it
+ * comes, if nothing has broken.
+ */
+enum { ENDS = 6 };
+
+struct end {
+	int fd;		   /* -1: none */
+	uint64_t names[2]; /* its own, and of its peer; 0: not known yet */
+	size_t sent, received;
+	bool is_over;
+};
+
+static struct end ends[2][ENDS];
+static int listeners[2];
+
+static uint64_t draw(uint64_t n)
+{
+	return plait_simulation_below(world, "test", n);
+}
+
+static unsigned char byte_at(size_t i)
+{
+	return (unsigned char)(i * 7 + i / 251);
+}
+
+static void end_sends(int host, struct end *e, size_t n)
+{
+	ssize_t rc;
+
+	for (size_t i = 0; i < n; i++)
+		huge[i] = (char)byte_at(e->sent + i);
+	rc = kernel_send(kernels[host], e->fd, huge, n, MSG_NOSIGNAL);
+	if (rc > 0)
+		e->sent += (size_t)rc;
+	else if (errno != EAGAIN)
+		e->is_over = true;
+}
+
+static bool end_receives(int host, struct end *e, size_t n)
+{
+	ssize_t rc = kernel_recv(kernels[host], e->fd, huge, n, 0);
+
+	for (ssize_t i = 0; i < rc; i++, e->received++)
+		ck_assert_int_eq((unsigned char)huge[i], byte_at(e->received));
+	if (rc == 0 || (rc < 0 && errno != EAGAIN))
+		e->is_over = true;
+	return rc > 0;
+}
+
+static struct end *end_free(int host)
+{
+	for (struct end *e = ends[host]; e < ends[host] + ENDS; e++) {
+		if (e->fd < 0)
+			return e;
+	}
+	return NULL;
+}
+
+static void end_begins(int host, int fd)
+{
+	struct end *e = end_free(host);
+
+	*e = (struct end){ .fd = fd };
+}
+
+static void end_closes(int host, struct end *e)
+{
+	struct linger now = { .l_onoff = draw(4) == 0 };
+
+	kernel_setsockopt(kernels[host], e->fd, SOL_SOCKET, SO_LINGER, &now,
+			  sizeof(now));
+	kernel_close(kernels[host], e->fd);
+	e->fd = -1;
+}
+
+static void host_connects(int host)
+{
+	const char *to = plait_host_address(hosts[draw(8) == 0 ? host : !host]);
+	int fd;
+
+	if (end_free(host) == NULL)
+		return;
+	fd = open_socket(host, AF_INET);
+	if (draw(8) == 0)
+		bind_to(host, fd, "0.0.0.0", (unsigned)(PORT + draw(2)));
+	connect_to(host, fd, to, PORT);
+	end_begins(host, fd);
+}
+
+static void host_accepts(int host)
+{
+	int fd = end_free(host) != NULL
+			 ? kernel_accept(kernels[host], listeners[host], NULL,
+					 NULL)
+			 : -1;
+
+	if (fd >= 0)
+		end_begins(host, fd);
+}
+
+static void host_begins(int host)
+{
+	for (int i = 0; i < ENDS; i++)
+		ends[host][i].fd = -1;
+	listeners[host] = open_socket(host, AF_INET);
+	set(host, listeners[host], SOL_SOCKET, SO_REUSEADDR, 1);
+	bind_to(host, listeners[host], "0.0.0.0", PORT);
+	kernel_listen(kernels[host], listeners[host], (int)draw(3));
+}
+
+static void host_crashes(int host)
+{
+	crash(host);
+	pass((double)draw(3000) / 10);
+	plait_host_restart(hosts[host]);
+	reactors[host] = plait_host_reactor(hosts[host]);
+	kernels[host] = loop_kernel(reactors[host]);
+	host_begins(host);
+}
+
+static void links_change(void)
+{
+	static const double chances[] = { 0, 0, 0.01, 0.3 };
+	struct plait_link link = {
+		.latency = (double)draw(100) / 1000,
+		.jitter = (double)draw(100) / 1000,
+		.rate = draw(2) ? 1e5 : 0,
+		.loss = chances[draw(4)],
+		.reset = chances[draw(4)] / 10,
+		.down = draw(8) == 0,
+		.unreachable = draw(8) == 0,
+	};
+	struct plait_host *from = draw(2) ? hosts[draw(2)] : NULL;
+
+	plait_simulation_set_link(world, from, NULL, &link);
+}
+
+static void random_step(void)
+{
+	int host = (int)draw(2);
+	struct end *e = &ends[host][draw(ENDS)];
+	uint64_t what = draw(100);
+
+	if (what < 10)
+		host_connects(host);
+	else if (what < 20)
+		host_accepts(host);
+	else if (what < 30)
+		pass((double)(UINT64_C(1) << draw(20)) / 10000);
+	else if (what < 32)
+		links_change();
+	else if (what == 32 && draw(4) == 0)
+		host_crashes(host);
+	else if (e->fd < 0)
+		return;
+	else if (what < 60)
+		end_sends(host, e, 1 + (size_t)draw(20000));
+	else if (what < 90)
+		end_receives(host, e, 1 + (size_t)draw(20000));
+	else if (what < 93)
+		kernel_shutdown(kernels[host], e->fd, (int)draw(3));
+	else if (what < 96)
+		end_closes(host, e);
+}
+
+static void end_looks(int host, struct end *e)
+{
+	union name n;
+
+	for (int i = 0; i < 2; i++) {
+		socklen_t len = sizeof(n);
+		int rc = i == 0 ? kernel_getsockname(kernels[host], e->fd,
+						     &n.any, &len)
+				: kernel_getpeername(kernels[host], e->fd,
+						     &n.any, &len);
+
+		e->names[i] = rc < 0 ? 0
+				     : (uint64_t)n.in.sin_addr.s_addr << 16 |
+					       n.in.sin_port;
+	}
+}
+
+static bool all_receive(void)
+{
+	bool more = false;
+
+	for (int host = 0; host < 2; host++) {
+		host_accepts(host);
+		for (struct end *e = ends[host]; e < ends[host] + ENDS; e++) {
+			if (e->fd < 0)
+				continue;
+			end_looks(host, e);
+			more |= end_receives(host, e, HUGE);
+		}
+	}
+	return more;
+}
+
+static void expect_all_of(const struct end *a, const struct end *b)
+{
+	if (a->fd < 0 || b->fd < 0 || a == b || a->is_over || b->is_over ||
+	    a->names[1] == 0 || a->names[0] != b->names[1] ||
+	    a->names[1] != b->names[0])
+		return;
+	ck_assert_msg(a->sent == b->received && b->sent == a->received,
+		      "seed %lu: %zu of %zu bytes, %zu of %zu",
+		      (unsigned long)world_seed, b->received, a->sent,
+		      a->received, b->sent);
+}
+
+static void nothing_is_left_of_it(void)
+{
+	for (int host = 0; host < 2; host++) {
+		for (struct end *e = ends[host]; e < ends[host] + ENDS; e++) {
+			if (e->fd >= 0)
+				end_closes(host, e);
+		}
+		kernel_close(kernels[host], listeners[host]);
+	}
+	pass(3000);
+	for (int host = 0; host < 2; host++)
+		ck_assert_msg(plait_i_sockets_count(hosts[host]) == 0,
+			      "seed %lu: sockets are left",
+			      (unsigned long)world_seed);
+}
+
+static void random_calls(unsigned seed)
+{
+	static const struct plait_simulation_options perfect;
+	int quiet = 0;
+
+	world_end();
+	world = NULL;
+	world_seed = seed;
+	world_begin(&perfect);
+	host_begins(SERVER);
+	host_begins(CLIENT);
+	for (int i = 0; i < 400; i++)
+		random_step();
+	plait_simulation_heal(world);
+	while (quiet < 3) {
+		pass(200);
+		quiet = all_receive() ? 0 : quiet + 1;
+	}
+	for (int i = 0; i < ENDS; i++) {
+		for (int k = 0; k < ENDS; k++)
+			expect_all_of(&ends[SERVER][i], &ends[CLIENT][k]);
+	}
+	nothing_is_left_of_it();
+}
+
+TEST(whatever_is_called_bytes_come_in_order_and_all_of_them, PURE)
+{
+	const char *seeds = getenv("PLAIT_SEEDS");
+	unsigned n = seeds != NULL ? (unsigned)atoi(seeds) : 50;
+	const char *one = getenv("PLAIT_SEED");
+
+	if (one != NULL)
+		random_calls((unsigned)atoi(one));
+	for (unsigned i = 0; one == NULL && i < n; i++)
+		random_calls(i);
 	world_end();
 }

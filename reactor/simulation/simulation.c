@@ -166,6 +166,10 @@ static void simulation_free_lists(struct plait_simulation *s)
 	plait_list_for_each (l, &s->hosts)
 		plait_i_sockets_done(
 			plait_container(l, struct plait_host, link));
+	/* The sockets of a host know those of others. */
+	plait_list_for_each (l, &s->hosts)
+		plait_i_sockets_done(
+			plait_container(l, struct plait_host, link));
 	while ((l = plait_list_first(&s->hosts)) != NULL)
 		plait_i_host_free(plait_container(l, struct plait_host, link));
 }

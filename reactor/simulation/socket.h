@@ -128,7 +128,9 @@ struct host_sockets {
 	struct plait_list ports[SOCKET_BUCKETS], pairs[SOCKET_BUCKETS];
 	uint64_t taken[SOCKET_PORTS / 64]; /* a bit for each port in use */
 	uint64_t connections;		   /* that have begun, ever */
+	/* What of TCP is called by what it stands on. */
 	const struct wire_packet_ops *tcp;
+	void (*tcp_again)(struct future_event *timer);
 };
 
 void plait_i_sockets_init(struct plait_host *h);

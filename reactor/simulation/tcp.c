@@ -525,6 +525,7 @@ void plait_i_sockets_init(struct plait_host *h)
 		plait_list_init(&hs->pairs[i]);
 	}
 	hs->tcp = &plait_i_tcp_packet_ops;
+	hs->tcp_again = plait_i_tcp_try_again;
 }
 
 void plait_i_sockets_done(struct plait_host *h)

@@ -151,6 +151,15 @@ struct tcp *plait_i_tcp_make(const struct socket_ops *ops, struct plait_host *h,
 void plait_i_tcp_free(struct tcp *s);
 void plait_i_tcp_segments_free(struct plait_list *segments);
 
+/* Tries again after a pause since that time, unless it is about to anyway. */
+void plait_i_tcp_arm(struct tcp *s, int64_t since);
+
+/* An answer did not come to s, or to the socket of that connection: it tries
+   again, if it waits for one. */
+void plait_i_tcp_missed(struct tcp *s);
+void plait_i_tcp_missed_by(struct plait_host *h, const struct place *local,
+			   const struct place *remote, uint64_t connection);
+
 /* Nothing is sent any more, and nothing received; what is unread stays. */
 void plait_i_tcp_clear(struct tcp *s);
 
@@ -174,6 +183,9 @@ void plait_i_tcp_send_syn(struct tcp *s); /* an answer, in TCP_SYN_RECV */
 void plait_i_tcp_send_ack(struct tcp *s);
 void plait_i_tcp_send_reset(struct tcp *s);
 void plait_i_tcp_answer_reset(const struct tcp_segment *g);
+
+/* The timer of a socket has ended. */
+void plait_i_tcp_try_again(struct future_event *e);
 
 /* Sends what may be sent now. */
 void plait_i_tcp_push(struct tcp *s);

@@ -25,9 +25,6 @@ enum {
 	TRIES = 15
 };
 
-static const int64_t tcp_first_pause = 200000000; /* ns; doubles each time */
-static const int64_t tcp_first_syn_pause = 1000000000;
-static const int64_t tcp_longest_pause = INT64_C(120000000000);
 static const int64_t tcp_idle_time = INT64_C(7200000000000);
 
 static int64_t tcp_now(const struct tcp *s)
@@ -138,10 +135,9 @@ static void tcp_send_again(struct tcp *s)
 	}
 }
 
-static void tcp_arm(struct tcp *s, int64_t since);
 static void tcp_send_flags(struct tcp *s, unsigned flags);
 
-static void tcp_try_again(struct future_event *e)
+void plait_i_tcp_try_again(struct future_event *e)
 {
 	struct tcp *s = plait_container(e, struct tcp, timer);
 
@@ -158,26 +154,14 @@ static void tcp_try_again(struct future_event *e)
 		tcp_send_again(s);
 }
 
-static int64_t tcp_pause(const struct tcp *s)
+/* NULL: it is gone. */
+static const struct tcp *tcp_other_end(const struct tcp *s)
 {
-	bool is_syn = tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV));
-	int64_t first = is_syn ? tcp_first_syn_pause : tcp_first_pause;
-	int64_t pause = first << s->tries;
+	const struct tcp *other =
+		plait_i_tcp_find(s->peer, &s->remote, &s->local);
 
-	return pause < tcp_longest_pause ? pause : tcp_longest_pause;
-}
-
-/* Tries again after a pause since that time, unless it is about to anyway. */
-static void tcp_arm(struct tcp *s, int64_t since)
-{
-	int64_t when = since + tcp_pause(s);
-
-	if (plait_i_future_is_planned(&s->timer))
-		return;
-	if (when < tcp_now(s))
-		when = tcp_now(s);
-	s->timer.happen = tcp_try_again;
-	plait_i_future_plan(tcp_plans(s), &s->timer, when);
+	return other != NULL && other->connection == s->connection ? other
+								   : NULL;
 }
 
 void plait_i_tcp_progress(struct tcp *s)
@@ -185,26 +169,9 @@ void plait_i_tcp_progress(struct tcp *s)
 	s->tries = 0;
 	s->soft_error = 0;
 	plait_i_future_cancel(tcp_plans(s), &s->timer);
-	if (!plait_list_is_empty(&s->lost))
-		tcp_arm(s, tcp_now(s));
-}
-
-/* An answer to s did not come. */
-static void tcp_missed(struct tcp *s)
-{
-	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)) ||
-	    s->acknowledged != s->next ||
-	    (s->unsent != NULL && plait_buf_size(s->unsent) > 0))
-		tcp_arm(s, tcp_now(s));
-}
-
-static void tcp_missed_by(struct plait_host *h, const struct place *local,
-			  const struct place *remote, uint64_t connection)
-{
-	struct tcp *s = plait_i_tcp_find(h, local, remote);
-
-	if (s != NULL && s->connection == connection)
-		tcp_missed(s);
+	if (!plait_list_is_empty(&s->lost) ||
+	    (s->acknowledged != s->next && tcp_other_end(s) == NULL))
+		plait_i_tcp_arm(s, tcp_now(s));
 }
 
 /* Without memory it is as if the segment was lost at once. */
@@ -216,9 +183,9 @@ static void tcp_send_flags(struct tcp *s, unsigned flags)
 		segment_send(s, g);
 		return;
 	}
-	tcp_missed_by(s->peer, &s->remote, &s->local, s->connection);
+	plait_i_tcp_missed_by(s->peer, &s->remote, &s->local, s->connection);
 	if (flags & TCP_ASKS)
-		tcp_arm(s, tcp_now(s));
+		plait_i_tcp_arm(s, tcp_now(s));
 }
 
 static bool segment_is_of(const struct tcp_segment *g, const struct tcp *s)
@@ -233,18 +200,18 @@ void plait_i_tcp_lost(struct tcp_segment *g)
 	struct tcp *to = plait_i_tcp_find(g->packet.to, &g->to, &g->from);
 
 	if (segment_is_of(g, to))
-		tcp_missed(to);
+		plait_i_tcp_missed(to);
 	if (!segment_is_of(g, from)) {
 		free(g);
 		return;
 	}
 	if (g->len > 0 || (g->flags & TCP_FIN)) {
 		plait_list_append(&from->lost, &g->link);
-		tcp_arm(from, g->sent_at);
+		plait_i_tcp_arm(from, g->sent_at);
 		return;
 	}
 	if (g->flags & (TCP_SYN | TCP_ASKS))
-		tcp_arm(from, g->sent_at);
+		plait_i_tcp_arm(from, g->sent_at);
 	free(g);
 }
 
@@ -280,7 +247,7 @@ void plait_i_tcp_send_syn(struct tcp *s)
 		segment_of_socket(s, TCP_SYN | (answers ? TCP_ACK : 0), 0);
 
 	if (g == NULL) {
-		tcp_arm(s, tcp_now(s));
+		plait_i_tcp_arm(s, tcp_now(s));
 		return;
 	}
 	g->answers = answers ? s->answers : 0;
@@ -302,7 +269,8 @@ void plait_i_tcp_answer_reset(const struct tcp_segment *g)
 	struct tcp_segment *rst = segment_new(g->packet.to, g->packet.from, 0);
 
 	if (rst == NULL) {
-		tcp_missed_by(g->packet.from, &g->from, &g->to, g->connection);
+		plait_i_tcp_missed_by(g->packet.from, &g->from, &g->to,
+				      g->connection);
 		return;
 	}
 	rst->from = g->to;
@@ -364,6 +332,21 @@ static bool tcp_send_bytes(struct tcp *s, size_t n)
 	return true;
 }
 
+/*
+ * Waits for room that will not be told: by a peer that is gone, or again after
+ * it was lost.  A kernel asks each peer that has no room for more, time and
+ * again; here the others tell by themselves.
+ */
+static bool tcp_waits_in_vain(const struct tcp *s)
+{
+	const struct tcp *other;
+
+	if (tcp_unsent(s) == 0 || s->acknowledged != s->next)
+		return false;
+	other = tcp_other_end(s);
+	return other == NULL || other->told > s->allowed;
+}
+
 void plait_i_tcp_push(struct tcp *s)
 {
 	size_t n;
@@ -376,8 +359,8 @@ void plait_i_tcp_push(struct tcp *s)
 		ok = tcp_send_bytes(s, tcp_cut(s, n));
 	if (ok && s->sends_fin && !s->sent_fin && tcp_unsent(s) == 0)
 		ok = tcp_send_bytes(s, 0);
-	if (!ok)
-		tcp_arm(s, tcp_now(s));
+	if (!ok || tcp_waits_in_vain(s))
+		plait_i_tcp_arm(s, tcp_now(s));
 }
 
 void plait_i_tcp_finish(struct tcp *s)

@@ -14,6 +14,15 @@
    is waited for that nobody reads from. */
 static const int64_t tcp_old_age = INT64_C(60000000000); /* ns */
 
+static const int64_t tcp_first_pause = 200000000; /* ns; doubles each time */
+static const int64_t tcp_first_syn_pause = 1000000000;
+static const int64_t tcp_longest_pause = INT64_C(120000000000);
+
+static int64_t tcp_time(const struct tcp *s)
+{
+	return s->base.host->simulation->now;
+}
+
 static struct future *tcp_future(const struct tcp *s)
 {
 	return &s->base.host->simulation->future;
@@ -57,6 +66,61 @@ struct tcp *plait_i_tcp_make(const struct socket_ops *ops, struct plait_host *h,
 	return s;
 }
 
+/* ---- trying again -------------------------------------------------------- */
+
+static int64_t tcp_pause(const struct tcp *s)
+{
+	bool is_syn = tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV));
+	int64_t first = is_syn ? tcp_first_syn_pause : tcp_first_pause;
+	int64_t pause = first << s->tries;
+
+	return pause < tcp_longest_pause ? pause : tcp_longest_pause;
+}
+
+/* Tries again after a pause since that time, unless it is about to anyway. */
+void plait_i_tcp_arm(struct tcp *s, int64_t since)
+{
+	int64_t when = since + tcp_pause(s);
+
+	if (plait_i_future_is_planned(&s->timer))
+		return;
+	if (when < tcp_time(s))
+		when = tcp_time(s);
+	s->timer.happen = s->base.host->sockets.tcp_again;
+	plait_i_future_plan(tcp_future(s), &s->timer, when);
+}
+
+/* An answer to s did not come. */
+void plait_i_tcp_missed(struct tcp *s)
+{
+	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)) ||
+	    s->acknowledged != s->next ||
+	    (s->unsent != NULL && plait_buf_size(s->unsent) > 0))
+		plait_i_tcp_arm(s, tcp_time(s));
+}
+
+void plait_i_tcp_missed_by(struct plait_host *h, const struct place *local,
+			   const struct place *remote, uint64_t connection)
+{
+	struct tcp *s = plait_i_tcp_find(h, local, remote);
+
+	if (s != NULL && s->connection == connection)
+		plait_i_tcp_missed(s);
+}
+
+/* Nobody answers the other end any more.  It finds out, if it waits. */
+static void tcp_leave_peer(struct tcp *s)
+{
+	if (!plait_list_is_linked(&s->by_pair))
+		return;
+	plait_list_remove(&s->by_pair);
+	if (s->peer != NULL)
+		plait_i_tcp_missed_by(s->peer, &s->remote, &s->local,
+				      s->connection);
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
 void plait_i_tcp_segments_free(struct plait_list *segments)
 {
 	struct plait_list *l;
@@ -97,7 +161,7 @@ void plait_i_tcp_free(struct tcp *s)
 	plait_i_tcp_leave_queue(s);
 	plait_i_tcp_clear(s);
 	plait_i_tcp_segments_free(&s->input);
-	plait_list_remove(&s->by_pair);
+	tcp_leave_peer(s);
 	plait_i_tcp_leave_port(s);
 	plait_i_socket_done(&s->base);
 	free(s);
@@ -112,6 +176,7 @@ void plait_i_tcp_end(struct tcp *s, int err)
 	s->state = TCP_CLOSE;
 	s->shut = TCP_SHUT;
 	s->error = err;
+	tcp_leave_peer(s);
 	plait_i_tcp_part(s);
 	plait_i_tcp_clear(s);
 	plait_i_socket_woken(&s->base);
@@ -138,7 +203,7 @@ static void tcp_grow_old(struct tcp *s)
 {
 	s->timer.happen = tcp_is_over;
 	plait_i_future_plan(tcp_future(s), &s->timer,
-			    s->base.host->simulation->now + tcp_old_age);
+			    tcp_time(s) + tcp_old_age);
 }
 
 /* What is left of a connection whose socket a program still has open.  Without
