@@ -16,7 +16,7 @@
 /* One for all, so that what is left undone finds its memory. */
 static struct job {
 	struct plait_reactor *reactor;
-	struct plait_timer timer;
+	struct plait_timer timer, second;
 	struct plait_promise *promise;
 	struct plait_deferred *inner;
 	struct plait_scope *scope;
@@ -76,6 +76,27 @@ static struct plait_deferred *in_steps(struct plait_reactor *r, void *arg)
 	return plait_deferred_add_callback(d, then_wait, NULL);
 }
 
+/*
+ * It fires in the turn in which another timer of it runs: a deadline that is
+ * set in the callback of that comes too late.
+ */
+static plait_value job_stop_both(struct plait_deferred *d, void *arg)
+{
+	plait_timer_stop(&job.second);
+	return job_stop(d, arg);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static struct plait_deferred *in_the_same_turn(struct plait_reactor *r,
+					       void *arg)
+{
+	plait_timer_start(r, &job.second, 2, nothing, NULL);
+	return job_start(r, job_stop_both, 2);
+}
+
 /* ---- time that goes on ---------------------------------------------- */
 
 static struct plait_deferred *forgets_timer(struct plait_reactor *r, void *arg)
@@ -93,10 +114,6 @@ static struct plait_deferred *forgets_promise(struct plait_reactor *r,
 					      void *arg)
 {
 	return job_start(r, job_stop_timer, 2);
-}
-
-static void nothing(void *arg)
-{
 }
 
 static plait_value job_begin_again(struct plait_deferred *d, void *arg)
@@ -476,6 +493,7 @@ static const struct trial trials[] = {
 	TRIAL(sound, NULL, NULL),
 	TRIAL(at_once, NULL, NULL),
 	TRIAL(in_steps, NULL, NULL),
+	TRIAL(in_the_same_turn, NULL, NULL),
 	TRIAL(frees_inner, NULL, NULL),
 	TRIAL(hangs_up, NULL, NULL),
 	TRIAL(locks, NULL, NULL, LOCKED),

@@ -54,7 +54,8 @@ struct points {
 	bool begun;	     /* the scenario has been started */
 	bool passed;	     /* ... and has come to a point */
 	bool applied;	     /* it was ended, at its point */
-	bool settled_before; /* ... and had fired before that */
+	bool settled_before; /* ... and had fired before that, or before its
+				time was up */
 	bool busy;	     /* it is being ended, now */
 	bool freed;	     /* ... was freed */
 	bool stop_waits;     /* the reactor will be stopped, in the next turn */

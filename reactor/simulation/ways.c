@@ -54,6 +54,13 @@ static void outcome_of_failure(struct outcome *o, const struct points *p,
 				     strcmp(reason, way_reason) == 0;
 }
 
+/* Returns true if its time will be up, and is not yet. */
+static bool way_waits_for_deadline(const struct points *p)
+{
+	return p->how == PLAIT_CANCEL_DEADLINE && p->applied &&
+	       p->scope != NULL && !plait_scope_is_cancelled(p->scope);
+}
+
 /* Nobody else gets the result. */
 static plait_value outcome_note(plait_value *result, void *arg)
 {
@@ -62,6 +69,8 @@ static plait_value outcome_note(plait_value *result, void *arg)
 
 	if (o->times++ > 0)
 		return PLAIT_NONE;
+	if (way_waits_for_deadline(p))
+		p->settled_before = true;
 	plait_value_str(result, o->text, sizeof(o->text));
 	o->value = !plait_value_is_failure(result);
 	if (!o->value)
