@@ -440,6 +440,21 @@ static struct plait_deferred *forgets_scope(struct plait_reactor *r, void *arg)
 	return plait_deferred_add_callback(sound(r, arg), free_scope, NULL);
 }
 
+/* What ends in the turn in which its time would be up. */
+static void fire_at_once(void *arg)
+{
+	job.requests = 1;
+	plait_timer_start(job.reactor, &job.timer, 0, job_fire, NULL);
+}
+
+static struct plait_deferred *ends_in_time(struct plait_reactor *r, void *arg)
+{
+	struct plait_deferred *d = job_start(r, job_stop, 1);
+
+	job.timer.fn = fire_at_once;
+	return d;
+}
+
 /* ---- inside a callback ---------------------------------------------- */
 
 static void leave_callback(void *arg)
@@ -496,6 +511,7 @@ static const struct trial trials[] = {
 	TRIAL(in_the_same_turn, NULL, NULL),
 	TRIAL(frees_inner, NULL, NULL),
 	TRIAL(hangs_up, NULL, NULL),
+	TRIAL(ends_in_time, NULL, NULL, .how = PLAIT_CANCEL_DEADLINE),
 	TRIAL(locks, NULL, NULL, LOCKED),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),

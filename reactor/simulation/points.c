@@ -25,7 +25,8 @@
 enum {
 	MAX_POINTS = 1000,
 	/* Turns in which no time passes: something goes round in circles. */
-	MAX_TURNS = 100000
+	MAX_TURNS = 100000,
+	MAX_WAIT = 1000000000 /* nanoseconds */
 };
 
 static const double points_grace = 60, points_patience = 3600,
@@ -168,11 +169,16 @@ static int64_t points_clock(struct live *l)
 
 typedef bool points_until(const struct points *p);
 
-/* What is due is done before time passes, so that no time passes after it. */
+/*
+ * What is due is done before time passes, so that no time passes after it.  A
+ * simulation goes on while a reactor waits, and others may be what is awaited.
+ */
 static int points_turn_once(struct points *p, int64_t limit)
 {
 	if (plait_i_reactor_has_work(p->reactor))
 		limit = 0;
+	else if (limit > MAX_WAIT)
+		limit = MAX_WAIT;
 	return plait_i_reactor_turn(p->reactor, limit, points_where);
 }
 
