@@ -164,6 +164,7 @@ static plait_value client_cancel(struct plait_deferred *d, void *arg)
 {
 	struct client *c = arg;
 
+	plait_promise_drop(&c->promise);
 	if (client_is_abandoned(c))
 		client_abandon(c);
 	else

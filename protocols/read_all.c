@@ -128,6 +128,7 @@ static plait_value read_cancel(struct plait_deferred *d, void *arg)
 {
 	struct reading *self = arg;
 
+	plait_promise_drop(&self->promise);
 	if (reading_is_abandoned(self))
 		reading_abandon(self);
 	else if (self->protocol != NULL)

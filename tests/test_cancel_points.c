@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include <plait/cancel_points.h>
+#include <plait/client.h>
+#include <plait/simulation.h>
 #include <plait/testing.h>
 
 #include "tests/harness.h"
@@ -840,6 +842,142 @@ TEST(check_runs_on_a_given_reactor, ON_EACH_REACTOR)
 	ck_assert_ptr_nonnull(strstr(said, "2 more are left"));
 	plait_reactor_free(&reactor);
 	clean();
+}
+
+/* A server on a host of its own, which answers and hangs up. */
+struct world {
+	uint64_t seed;
+	const struct plait_protocol_ops *server; /* NULL: it answers */
+	struct plait_simulation *simulation;
+	struct plait_factory factory;
+	struct plait_port *port;
+	struct plait_protocol *held; /* by a program that forgets it */
+};
+
+static void answer_and_hang_up(struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, "Nevermore", 9);
+	plait_transport_lose_connection(p->transport);
+}
+
+static const struct plait_protocol_ops server_ops = {
+	.name = "server",
+	.connection_made = answer_and_hang_up,
+};
+
+static plait_value serve(struct plait_reactor *r, void *arg)
+{
+	struct world *w = arg;
+
+	w->factory = (struct plait_factory){
+		.protocol = w->server != NULL ? w->server : &server_ops,
+	};
+	ck_assert_int_eq(
+		plait_listen_tcp(r, 10000, &w->factory, NULL, &w->port), 0);
+	return plait_forever();
+}
+
+static struct plait_reactor *open_world(void *arg)
+{
+	static const struct plait_simulation_options options = {
+		.link = { .latency = 0.01, .jitter = 0.05, .loss = 0.2 },
+		.faults = { .short_read = 0.5,
+			    .short_write = 0.5,
+			    .spurious = 0.2 },
+	};
+	struct world *w = arg;
+
+	w->simulation = plait_simulation_new(w->seed, &options);
+	plait_host_run(plait_simulation_host(w->simulation, "server"), serve,
+		       w);
+	plait_simulation_run(w->simulation, 1);
+	return plait_host_reactor(
+		plait_simulation_host(w->simulation, "client"));
+}
+
+static void close_world(struct plait_reactor *r, void *arg)
+{
+	struct world *w = arg;
+
+	plait_reactor_free(&r);
+	plait_simulation_free(&w->simulation);
+}
+
+static const char *server_of(const struct world *w)
+{
+	return plait_host_address(
+		plait_simulation_host(w->simulation, "server"));
+}
+
+static struct plait_deferred *read_poem(struct plait_reactor *r, void *arg)
+{
+	return plait_client_read_all(r, server_of(arg), 10000, PLAIT_NONE, 100,
+				     NULL);
+}
+
+TEST(check_runs_on_a_simulated_network, PURE, TIMES(10))
+{
+	struct world w = { .seed = (uint64_t)_i };
+	struct plait_check_report report;
+	struct plait_cancel_check c = { .start = read_poem,
+					.open = open_world,
+					.close = close_world,
+					.arg = &w };
+
+	ck_assert_uint_ge(plait_check_cancel_points(&c, &report), 8);
+	ck_assert_uint_eq(report.missed, 0);
+}
+
+/* A connection that is held by nothing that a cancel would end. */
+static const struct plait_protocol_ops holding_ops = { .name = "holding" };
+
+static plait_value hold_connection(plait_value *result, void *arg)
+{
+	((struct world *)arg)->held = plait_client_take(result);
+	return PLAIT_NONE;
+}
+
+static plait_value release_connection(plait_value *result, void *arg)
+{
+	struct world *w = arg;
+
+	plait_transport_lose_connection(w->held->transport);
+	return PLAIT_NONE;
+}
+
+static plait_value rest_a_while(plait_value *result, void *arg)
+{
+	struct plait_deferred *d =
+		plait_defer_later(job.reactor, 0.01, NULL, NULL);
+
+	return plait_chain(&d);
+}
+
+static struct plait_deferred *holds_connection(struct plait_reactor *r,
+					       void *arg)
+{
+	struct plait_deferred *d = plait_client_connect_tcp(
+		r, server_of(arg), 10000, &holding_ops, NULL, NULL);
+
+	job.reactor = r;
+	plait_deferred_add_callback(d, hold_connection, arg);
+	plait_deferred_add_callback(d, rest_a_while, arg);
+	return plait_deferred_add_callback(d, release_connection, arg);
+}
+
+TEST(connection_that_is_left_on_a_simulated_network_is_found, PURE)
+{
+	struct world w = { .seed = 1, .server = &silent_ops };
+	struct plait_check_report report;
+	struct plait_cancel_check c = { .start = holds_connection,
+					.open = open_world,
+					.close = close_world,
+					.arg = &w };
+	char said[PLAIT_CHECK_TEXT];
+
+	ck_assert_uint_eq(check_and_hear(&c, &report, said, sizeof(said)), 0);
+	ck_assert_msg(strstr(said, "connection with 10.0.0.1:10000") != NULL,
+		      "%s", said);
 }
 
 TEST(check_on_a_null_reactor_aborts, PURE, ABORTS)
