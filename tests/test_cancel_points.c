@@ -26,6 +26,7 @@ static struct job {
 	struct plait_transport *transport;
 	struct plait_lock *lock;
 	unsigned requests;
+	int fd;
 	bool ended;
 	const char *wrong;
 } job;
@@ -442,19 +443,17 @@ static struct plait_deferred *forgets_scope(struct plait_reactor *r, void *arg)
 	return plait_deferred_add_callback(sound(r, arg), free_scope, NULL);
 }
 
-/* What ends in the turn in which its time would be up. */
-static void fire_at_once(void *arg)
+static plait_value close_file(plait_value *result, void *arg)
 {
-	job.requests = 1;
-	plait_timer_start(job.reactor, &job.timer, 0, job_fire, NULL);
+	close(job.fd);
+	job.fd = -1;
+	return plait_value_take(result);
 }
 
-static struct plait_deferred *ends_in_time(struct plait_reactor *r, void *arg)
+static struct plait_deferred *forgets_file(struct plait_reactor *r, void *arg)
 {
-	struct plait_deferred *d = job_start(r, job_stop, 1);
-
-	job.timer.fn = fire_at_once;
-	return d;
+	job.fd = dup(0);
+	return plait_deferred_add_callback(sound(r, arg), close_file, NULL);
 }
 
 /* ---- inside a callback ---------------------------------------------- */
@@ -513,7 +512,6 @@ static const struct trial trials[] = {
 	TRIAL(in_the_same_turn, NULL, NULL),
 	TRIAL(frees_inner, NULL, NULL),
 	TRIAL(hangs_up, NULL, NULL),
-	TRIAL(ends_in_time, NULL, NULL, .how = PLAIT_CANCEL_DEADLINE),
 	TRIAL(locks, NULL, NULL, LOCKED),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),
@@ -551,6 +549,7 @@ static const struct trial trials[] = {
 	TRIAL(forgets_connection, "1 more is left", "connection with "),
 	TRIAL(forgets_port, "1 more is left", "port, listening"),
 	TRIAL(forgets_scope, "1 more is left", "scope made at tests/test_"),
+	TRIAL(forgets_file, "1 more descriptor is open", NULL),
 	TRIAL(waits_for_ever, "way loss", "never fires"),
 	TRIAL(waits_for_ever, "way stop", "never fires",
 	      .how = PLAIT_CANCEL_STOP),
@@ -585,6 +584,8 @@ static void clean(void)
 	plait_deferred_add_errback(job.inner, give_two, NULL);
 	plait_deferred_free(&job.inner);
 	plait_scope_free(&job.scope);
+	if (job.fd > 0)
+		close(job.fd);
 	job = (struct job){ .requests = 0 };
 }
 
@@ -985,6 +986,29 @@ TEST(check_on_a_null_reactor_aborts, PURE, ABORTS)
 	struct plait_cancel_check c = { .start = sound };
 
 	plait_check_cancel_points_on(NULL, &c, NULL);
+}
+
+/*
+ * Each allocation of a whole check is refused, those of the check itself and
+ * those of the scenario: the check may fail then, and has to say so.
+ */
+TEST(check_without_memory_says_so, PURE)
+{
+	struct plait_cancel_check c = { .start = in_steps };
+	struct plait_check_report report;
+	char said[PLAIT_CHECK_TEXT];
+	unsigned failed = 0;
+
+	for (unsigned long n = 0; n < 60; n++) {
+		fault_alloc_at(n, false);
+		if (check_and_hear(&c, &report, said, sizeof(said)) == 0) {
+			ck_assert_str_ne(said, "");
+			failed++;
+		}
+		ck_assert(fault_alloc_reached());
+		fault_alloc_off();
+	}
+	ck_assert_uint_gt(failed, 10);
 }
 
 /* The hook for failures is the program's again. */

@@ -237,6 +237,36 @@ static void in_host()
 	plait_simulation_free(&s);
 }
 
+static bool is_named(const char *what);
+
+/* Each function of a scenario throws if it is named. */
+static void in_scenario()
+{
+	plait_cancel_check check = {};
+
+	check.start = [](plait_reactor *r, void *) {
+		if (is_named("scenario"))
+			boom();
+		return plait_defer_later(r, 1, nullptr, nullptr);
+	};
+	check.after = [](void *) -> const char * {
+		if (is_named("after"))
+			boom();
+		return nullptr;
+	};
+	check.open = [](void *) {
+		if (is_named("open"))
+			boom();
+		return plait_testing_reactor_new();
+	};
+	check.close = [](plait_reactor *r, void *) {
+		if (is_named("close"))
+			boom();
+		plait_reactor_free(&r);
+	};
+	plait_check_cancel_points(&check, nullptr);
+}
+
 /* ---- connections --------------------------------------------------------- */
 
 static bool is_named(const char *what)
@@ -394,6 +424,10 @@ static const struct {
 	{ "react", in_react },
 	{ "simulation", in_simulation },
 	{ "host", in_host },
+	{ "scenario", in_scenario },
+	{ "after", in_scenario },
+	{ "open", in_scenario },
+	{ "close", in_scenario },
 	{ "init", in_connection },
 	{ "connection_made", in_connection },
 	{ "data_received", in_connection },

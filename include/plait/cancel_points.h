@@ -124,7 +124,8 @@ struct plait_cancel_check {
  *   connections break or the reactor stops, it fires.
  * - No promise is fired after its cancel.
  * - After the grace nothing that has begun since the start is left: deferreds,
- *   timers, watches, connections, connectors, ports and scopes of this thread.
+ *   timers, watches, connections, connectors, ports and scopes of this thread,
+ *   and descriptors of the process.
  * - Nobody was told of an unhandled failure, other than a cancellation.
  * - after() finds all in order.
  * - On the same reactor the scenario then runs to its end.

@@ -6,9 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "reactor/kernel/kernel.h"
+
+enum { CHUNK = 256 };
 
 int plait_i_descriptor(int fd)
 {
@@ -21,4 +24,32 @@ int plait_i_descriptor(int fd)
 	close(fd);
 	errno = err;
 	return higher;
+}
+
+/* One call tells of all which of them are open. */
+static size_t descriptors_open_from(int first)
+{
+	struct pollfd fds[CHUNK];
+	size_t n = 0;
+
+	for (int i = 0; i < CHUNK; i++)
+		fds[i] = (struct pollfd){ .fd = first + i };
+	if (poll(fds, CHUNK, 0) < 0)
+		return 0;
+	for (int i = 0; i < CHUNK; i++)
+		n += !(fds[i].revents & POLLNVAL);
+	return n;
+}
+
+size_t plait_i_descriptors_open(void)
+{
+	size_t all = 0, some;
+	int first = 0;
+
+	do {
+		some = descriptors_open_from(first);
+		all += some;
+		first += CHUNK;
+	} while (some > CHUNK / 2);
+	return all;
 }

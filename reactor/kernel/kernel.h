@@ -177,6 +177,13 @@ static inline int kernel_wait(struct kernel *k, struct watches *ws,
  */
 int plait_i_descriptor(int fd);
 
+/*
+ * Returns how many descriptors the process has open.  New descriptors have the
+ * lowest numbers that are free, so it looks no farther than to where most are
+ * free.
+ */
+size_t plait_i_descriptors_open(void);
+
 static inline int kernel_socket(struct kernel *k, int family, int type)
 {
 	return k->calls->socket(k, family, type);

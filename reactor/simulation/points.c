@@ -18,6 +18,7 @@
 #include <plait/testing.h>
 
 #include "lib/base.h"
+#include "lib/exception.h"
 #include "lib/unhandled.h"
 #include "reactor/loop/loop.h"
 #include "reactor/simulation/points.h"
@@ -242,6 +243,13 @@ static double points_patience_of(const struct points *p)
 
 static void points_check_left(struct points *p)
 {
+	size_t open = plait_i_descriptors_open();
+
+	if (open > p->descriptors)
+		plait_i_points_fail(p, "%zu more descriptor%s open than before",
+				    open - p->descriptors,
+				    open - p->descriptors > 1 ? "s are"
+							      : " is");
 	if (p->live.no_memory)
 		plait_i_points_fail(p, "no memory to see what is left");
 	if (p->live.left > 0)
@@ -251,6 +259,15 @@ static void points_check_left(struct points *p)
 				    p->live.left > 1 ? "were" : "was");
 }
 
+static OUT_OF_LINE void points_ask(struct points *p)
+{
+	const char *wrong = p->check->after(p->check->arg);
+
+	exception_barrier();
+	if (wrong != NULL)
+		plait_i_points_fail(p, "after the run: %s", wrong);
+}
+
 /*
  * What may end later ends, and the program looks at what it has.  It may end
  * something itself then, which gets a grace of its own.
@@ -258,13 +275,10 @@ static void points_check_left(struct points *p)
 static void points_end(struct points *p)
 {
 	double grace = p->check->grace > 0 ? p->check->grace : points_grace;
-	const char *wrong = NULL;
 
 	points_turn(p, points_nothing_is_left, grace);
 	if (!p->failed && p->check->after != NULL) {
-		wrong = p->check->after(p->check->arg);
-		if (wrong != NULL)
-			plait_i_points_fail(p, "after the run: %s", wrong);
+		points_ask(p);
 		points_turn(p, points_nothing_is_left, grace);
 	}
 	if (!p->seeks)
@@ -277,6 +291,7 @@ static void points_go(struct points *p)
 	p->begun = p->applied = p->freed = false;
 	p->settled_before = p->stop_waits = false;
 	plait_i_live_mark(&p->live);
+	p->descriptors = plait_i_descriptors_open();
 	plait_i_way_start(p);
 	points_turn(p, points_has_settled, points_patience_of(p));
 	if (!p->seeks || p->number == 0)
@@ -294,15 +309,20 @@ static bool points_world_is_over(const struct points *p)
 	return p->how == PLAIT_CANCEL_STOP && p->live.gone[LIVE_PORT] > 0;
 }
 
-static struct plait_reactor *points_open(const struct points *p)
+static OUT_OF_LINE struct plait_reactor *points_open(const struct points *p)
 {
+	struct plait_reactor *r;
+
 	if (p->given != NULL)
 		return p->given;
-	return p->check->open != NULL ? p->check->open(p->check->arg)
-				      : plait_testing_reactor_new();
+	if (p->check->open == NULL)
+		return plait_testing_reactor_new();
+	r = p->check->open(p->check->arg);
+	exception_barrier();
+	return r;
 }
 
-static void points_close(struct points *p)
+static OUT_OF_LINE void points_close(struct points *p)
 {
 	struct plait_reactor *r = p->reactor;
 
@@ -313,6 +333,7 @@ static void points_close(struct points *p)
 		p->check->close(r, p->check->arg);
 	else
 		plait_reactor_free(&r);
+	exception_barrier();
 }
 
 /* Ends the run at that point, from 1 on; 0: nobody ends it. */

@@ -47,6 +47,7 @@ struct points {
 	struct plait_deferred *deferred;
 	struct plait_scope *scope; /* of the ways that need one */
 	struct outcome outcome;
+	size_t descriptors; /* open at the start */
 	struct point point;
 	size_t number; /* of the point, from 1 on; 0: the run goes through */
 	unsigned how;

@@ -10,6 +10,7 @@
 #include <plait/transport_ops.h>
 
 #include "lib/base.h"
+#include "lib/exception.h"
 #include "reactor/loop/loop.h"
 #include "reactor/net/transport.h"
 #include "reactor/simulation/points.h"
@@ -85,13 +86,14 @@ static bool way_needs_scope(unsigned how)
 	return how == PLAIT_CANCEL_SCOPE || how == PLAIT_CANCEL_DEADLINE;
 }
 
-void plait_i_way_start(struct points *p)
+OUT_OF_LINE void plait_i_way_start(struct points *p)
 {
 	struct plait_deferred *d;
 
 	p->outcome = (struct outcome){ .times = 0 };
 	plait_i_loop_enter(p->reactor);
 	d = p->check->start(p->reactor, p->check->arg);
+	exception_barrier();
 	if (p->number != 0 && way_needs_scope(p->how)) {
 		p->live.looks_away = true;
 		p->scope = plait_scope_new(p->reactor, way_where);
