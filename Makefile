@@ -192,7 +192,8 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
 		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
 # What check has no time for: the same tests with more seeds.
-check-long: $O/tests/test_lockstep
+LONG_TESTS = lockstep points cancel_faults
+check-long: $(LONG_TESTS:%=$O/tests/test_%)
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
 check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^

@@ -1,6 +1,7 @@
 /*
  * Servers for clients that are cancelled: see servers.h.
  */
+#include <plait/simulation.h>
 #include <plait/testing.h>
 
 #include "tests/harness.h"
@@ -37,6 +38,16 @@ void servers_on_sockets(void)
 		.refusing = refusing,
 		.nowhere = "127.0.0.1",
 		.unanswered = unanswered,
+	};
+}
+
+void servers_on_host(struct plait_host *here, struct plait_host *nowhere)
+{
+	servers_world = (struct servers_world){
+		.here = plait_host_address(here),
+		.refusing = 1,
+		.nowhere = plait_host_address(nowhere),
+		.unanswered = 1,
 	};
 }
 

@@ -17,7 +17,7 @@ enum server {
 	SERVER_MUTE,	/* it says nothing, and waits for the peer to go */
 	SERVER_HASTY,	/* it closes at once */
 	SERVER_POEM,	/* it says a line, and closes */
-	SERVER_MUCH,	/* ... or more than the buffers hold */
+	SERVER_MUCH,	/* ... or more than is read at once */
 	SERVER_SLOW,	/* ... or the line in pieces */
 	SERVER_BREAKS,	/* it says a piece, and resets */
 	SERVER_SILENT,	/* it takes the request, and never answers */
@@ -27,14 +27,16 @@ enum server {
 };
 
 /* How much SERVER_MUCH says, and the pause between the pieces of SERVER_SLOW */
-enum { SERVER_BYTES = 300000 };
+enum { SERVER_BYTES = 100000 };
 #define SERVER_PAUSE 0.25
 
 /*
  * The network in which they are: where clients connect to so that nobody
  * listens, and so that nobody answers.  servers_on_sockets() finds these on
- * the machine and holds two descriptors until servers_gone().
+ * the machine and holds two descriptors until servers_gone().  On a simulated
+ * network the servers are on one host, and the link to the other is down.
  */
+struct plait_host;
 struct servers_world {
 	bool testing;	  /* testing reactors: there is no network */
 	const char *here; /* the address of the servers */
@@ -46,6 +48,7 @@ extern struct servers_world servers_world;
 
 void servers_on_testing(void);
 void servers_on_sockets(void);
+void servers_on_host(struct plait_host *here, struct plait_host *nowhere);
 void servers_gone(void);
 
 /*

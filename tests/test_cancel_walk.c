@@ -175,7 +175,7 @@ TEST(a_proxy_is_cancelled_anywhere, ON_EACH_BACKEND, TIMES(N_ENDS))
 
 /* On sockets a few of them, which take longer there. */
 TEST(compositions_are_cancelled_anywhere, ON_EACH_REACTOR,
-     EACH_PAIR(200, N_ENDS))
+     EACH_PAIR(40, N_ENDS))
 {
 	struct composition c;
 	char name[4000];
