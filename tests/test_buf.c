@@ -95,6 +95,18 @@ TEST(reserved_room_is_the_callers_until_committed, PURE)
 	plait_buf_unref(&b);
 }
 
+TEST(room_that_is_there_needs_no_memory, PURE)
+{
+	struct plait_buf *b = plait_buf_copy("poem", 4);
+	void *room;
+
+	fault_alloc_at(0, true);
+	ck_assert_int_eq(plait_buf_reserve(b, 0, &room), 0);
+	ck_assert(!fault_alloc_reached());
+	fault_alloc_off();
+	plait_buf_unref(&b);
+}
+
 static void commit_too_much(void *arg)
 {
 	void *room;

@@ -329,6 +329,15 @@ SCRIPT(member_freed_by_the_race_that_is_being_made_may_fire_others, PURE,
 
 /* ---- cancelling ----------------------------------------------------- */
 
+TEST(race_of_nobody_fails_and_is_reported, PURE)
+{
+	struct plait_deferred *race = plait_race(NULL, 0);
+
+	plait_deferred_free(&race);
+	ck_assert_uint_eq(unhandled_count(), 1);
+	unhandled_expect(1);
+}
+
 GROUP("cancel", .setup = steps_setup);
 
 SCRIPTS(cancelling_cancels_all_in_order_and_fails_with_cancelled, PURE,
@@ -525,6 +534,18 @@ SCRIPT(first_errors_nest, PURE,
 	 "Error:deep; show all",
        "all=FirstError: member 1 failed: FirstError: member 0 failed: Error: "
        "deep")
+
+TEST(index_in_an_index_is_written_as_both, PURE)
+{
+	struct plait_deferred *member = plait_succeed(plait_int(7)), *race;
+	char text[32];
+
+	race = plait_race(&member, 1);
+	race = plait_race(&race, 1);
+	plait_value_str(plait_deferred_result(race), text, sizeof(text));
+	ck_assert_str_eq(text, "0: 0: 7");
+	plait_deferred_free(&race);
+}
 
 /* ---- misuse --------------------------------------------------------- */
 

@@ -119,6 +119,25 @@ TEST(input_passes_at_its_time, PURE, EACH_OF(times))
 	plait_reactor_free(&reactor);
 }
 
+/* A large buffer is queued as it is, so what follows it is another piece. */
+TEST(output_in_several_pieces_passes_in_order, PURE)
+{
+	struct plait_buf *b = plait_buf_copy(bytes, 1000);
+	const char *written;
+
+	begin(2000, 2000);
+	connect_one(0);
+	plait_transport_write_buf(server.transport, b);
+	plait_transport_write(server.transport, "poem", 4);
+	pass(.1);
+	ck_assert_uint_eq(sent(0), 1004);
+	written = plait_buf_data(plait_testing_written(peers[0]));
+	ck_assert_mem_eq(written, bytes, 1000);
+	ck_assert_mem_eq(written + 1000, "poem", 4);
+	plait_buf_unref(&b);
+	plait_reactor_free(&reactor);
+}
+
 static uint32_t state;
 
 static unsigned chance(unsigned n)
