@@ -128,6 +128,21 @@ TEST(fires_with_the_protocol_after_it_was_connected, ON_EACH_BACKEND)
 	finish();
 }
 
+/* connection_made() may still end it, so it fires later; but no time passes. */
+TEST(fires_in_the_turn_after_it_was_connected, PURE)
+{
+	reactor = plait_testing_reactor_new();
+	connect_to(reactor, 7);
+	plait_testing_complete(plait_testing_connector(reactor));
+	ck_assert_uint_eq(seen.made, 1);
+	ck_assert_uint_eq(seen.fired, 0);
+	plait_testing_advance(reactor, 0);
+	ck_assert_uint_eq(seen.fired, 1);
+	plait_deferred_free(&seen.d);
+	plait_testing_advance(reactor, 0);
+	plait_reactor_free(&reactor);
+}
+
 TEST(connection_that_nobody_takes_is_closed, ON_EACH_BACKEND)
 {
 	start();

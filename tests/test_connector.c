@@ -510,6 +510,17 @@ STORY(the_last_reference_may_end_anywhere,
 
 GROUP("attempt", .setup = stage_setup, .teardown = stage_teardown);
 
+TEST(a_factory_without_a_table_hears_of_no_failure, ON_EACH_BACKEND)
+{
+	struct plait_factory f = { .ops = NULL };
+	struct plait_connector *c = plait_connector_ref(
+		plait_connect_tcp(reactor, "127.0.0.1", refusing, &f, NULL));
+
+	while (plait_connector_state(c) != PLAIT_CONNECTOR_DISCONNECTED)
+		ck_assert_int_eq(plait_reactor_iterate(reactor, 1), 0);
+	plait_connector_unref(&c);
+}
+
 TEST(a_connector_can_say_what_it_is, ON_EACH_BACKEND)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);

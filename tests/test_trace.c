@@ -659,6 +659,31 @@ TEST(arrow_goes_to_an_attempt_that_was_stopped, ON_EACH_BACKEND)
 	ck_assert_uint_eq(count_of('b', "connection"), 0);
 }
 
+/* The same connector connects again, which nobody cancels. */
+TEST(arrow_goes_to_no_later_attempt, ON_EACH_BACKEND)
+{
+	uint16_t number;
+	int holder = peer_hold_port(&number);
+	struct plait_connector *c;
+	struct plait_deferred *d;
+	struct actor b;
+
+	plait_trace_start(0);
+	actor_init(&b);
+	c = plait_connector_ref(actor_connect(&b, reactor, number));
+	d = plait_deferred_new(&answer, disconnect, c);
+	plait_deferred_free(&d);
+	plait_promise_drop(&answer);
+	actor_wait_idle(&b, reactor);
+	ck_assert_int_eq(plait_connector_connect(c), 0);
+	actor_wait_idle(&b, reactor);
+	plait_connector_unref(&c);
+	close(holder);
+	dump_at_last();
+	ck_assert_uint_eq(count_of('e', "attempt"), 2);
+	ck_assert_uint_eq(count_of('f', "stops"), 1);
+}
+
 static void record_cancel(void)
 {
 	trace_cancel_end(path, trace_cancel_begin(path, "where"));
@@ -1032,6 +1057,28 @@ TEST(environment_does_not_end_what_the_program_began, PURE)
 	const char *said;
 
 	ck_assert_int_eq(child_run(trace_by_hand, path, &said), 0);
+	assert_json(read_back());
+}
+
+static void trace_by_hand_later(void *arg)
+{
+	struct plait_reactor *r;
+
+	setenv("PLAIT_TRACE", arg, 1);
+	r = plait_reactor_new(NULL);
+	plait_reactor_free(&r);
+	plait_trace_start(0);
+	r = plait_reactor_new(NULL);
+	plait_reactor_free(&r);
+	_exit(plait_trace_dump(arg) != 0);
+}
+
+/* Also if an earlier reactor has begun and ended a trace for the file. */
+TEST(environment_does_not_end_what_the_program_began_later, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(trace_by_hand_later, path, &said), 0);
 	assert_json(read_back());
 }
 

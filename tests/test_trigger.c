@@ -294,6 +294,19 @@ TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
 			 -ENOENT);
 }
 
+TEST(nothing_is_left_of_a_trigger_that_others_remove, ON_EACH_BACKEND)
+{
+	unsigned long before = heap_live();
+	uint64_t id;
+
+	ck_assert_int_eq(plait_reactor_add_trigger(
+				 reactor, PLAIT_TRIGGER_BEFORE,
+				 PLAIT_TRIGGER_SHUTDOWN, says, NULL, &id),
+			 0);
+	ck_assert_int_eq(plait_reactor_remove_trigger(reactor, id), 0);
+	ck_assert_uint_eq(heap_live(), before);
+}
+
 SCRIPT(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for,
        ON_EACH_BACKEND,
        "new d !c; on before-shutdown w = d; after 0 { stop }; turn 1 |"
