@@ -169,6 +169,20 @@ STORY_ON(a_port_that_is_stopped_as_it_opens_is_closed_once, ON_EACH_REACTOR,
 STORY_ON(freeing_the_reactor_tells_that_the_port_is_closed, ON_EACH_REACTOR,
 	 "server listens; free-reactor; server trace SOoX");
 
+static void stop_reactor(void *arg)
+{
+	plait_reactor_stop(arg);
+}
+
+TEST(a_handle_may_end_after_a_shutdown_has_closed_the_port, ON_EACH_REACTOR)
+{
+	stage_play("server listens");
+	plait_call_when_running(reactor, stop_reactor, reactor);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	stage_play("server trace SOoX; server stops-listening; turn 3;"
+		   "server trace SOoX");
+}
+
 STORY(a_port_that_could_not_be_opened_is_not_told,
       "fail listen EADDRINUSE; server listens EADDRINUSE; server trace -");
 

@@ -1003,6 +1003,21 @@ TEST(one_whose_struct_is_too_small_aborts, ON_EACH_BACKEND, ABORTS)
 	plait_transport_new(&small_ops, reactor, NULL);
 }
 
+/* ... but it need not have anything of its own. */
+TEST(one_whose_struct_is_the_base_alone_can_be_made, ON_EACH_BACKEND)
+{
+	static const struct plait_transport_ops bare_ops = {
+		.name = "bare",
+		.size = sizeof(struct plait_transport),
+		.send = puppet_send,
+	};
+	struct plait_transport *t =
+		plait_transport_new(&bare_ops, reactor, NULL);
+
+	ck_assert_ptr_nonnull(t);
+	plait_transport_free(&t);
+}
+
 static void wrap_another_reactors(void *arg)
 {
 	plait_transport_new(&over_ops, arg, w.transport);

@@ -139,6 +139,22 @@ TEST(buffers_of_any_size_hold_no_more_than_the_limit, ON_EACH_REACTOR, TIMES(7))
 	plait_buf_unref(&b);
 }
 
+/* Small ones are copied, and count only what they hold. */
+TEST(buffer_that_is_copied_may_be_as_large_as_the_limit, ON_EACH_REACTOR)
+{
+	struct plait_buf *b = buf_of(256);
+	struct deaf d;
+
+	begin(256, 0);
+	open_deaf(&d);
+	plait_transport_write_buf(d.transport, b);
+	ck_assert(!is_ending(&d));
+	plait_transport_write(d.transport, "x", 1);
+	ck_assert(is_ending(&d));
+	close_deaf(&d);
+	plait_buf_unref(&b);
+}
+
 /* Of which each holds a large one. */
 TEST(little_of_a_large_buffer_counts_as_all_of_it, ON_EACH_REACTOR)
 {
