@@ -30,6 +30,7 @@ enum {
 struct lockstep_connection {
 	unsigned serial;
 	uint16_t local[2], to[2]; /* on each side; to is 0 of a bind() */
+	bool was_full;		  /* when it was closed */
 };
 
 static unsigned char bytes[MOST_BYTES];
@@ -94,6 +95,15 @@ static void report(struct lockstep *l, const struct lockstep_difference *d)
 	fclose(f);
 }
 
+static void set_apart(struct lockstep *l, int i)
+{
+	int partner = l->pairs[i].partner;
+
+	l->pairs[i].is_apart = true;
+	if (partner >= 0)
+		l->pairs[partner].is_apart = true;
+}
+
 /* Fails unless both have seen the same, or what differs is allowed. */
 static void compare(struct lockstep *l, struct lockstep_difference d)
 {
@@ -102,10 +112,13 @@ static void compare(struct lockstep *l, struct lockstep_difference d)
 	if (l->failed || strcmp(d.seen[0], d.seen[1]) == 0)
 		return;
 	a = find_allowance(l, &d);
-	if (a != NULL)
-		a->seen++;
-	else
+	if (a == NULL) {
 		report(l, &d);
+		return;
+	}
+	a->seen++;
+	if (a->lasts)
+		set_apart(l, d.socket);
 }
 
 static void compare_results(struct lockstep *l, const struct lockstep_step *s,
@@ -172,30 +185,43 @@ static const char *kind_of(const union address *a)
 						       : "6 other";
 }
 
-/* The number that this port has in the script, on a socket to that other. */
-static void say_port(const struct lockstep *l, int side, char *text,
-		     uint16_t port, uint16_t other)
+/* Who has that port, as the other end of a socket with the other, or NULL. */
+static struct lockstep_connection *find_connection(const struct lockstep *l,
+						   int side, uint16_t port,
+						   uint16_t other)
 {
-	if (port == 0) {
-		say(text, "0");
-		return;
+	for (unsigned i = l->n_connections; i-- > 0;) {
+		struct lockstep_connection *c = &l->connections[i];
+
+		if (c->local[side] == port &&
+		    (c->to[side] == 0 || c->to[side] == other))
+			return c;
 	}
-	for (int i = 1; i < LOCKSTEP_PORTS; i++) {
+	return NULL;
+}
+
+/*
+ * The name that this port has in the script.  Two sockets may have the same
+ * port, so the port of the other end says whose it is, unless it is their own.
+ */
+static void say_port(const struct lockstep *l, int side, char *text,
+		     uint16_t port, uint16_t other, bool is_own)
+{
+	const struct lockstep_connection *c;
+
+	for (int i = 0; i < LOCKSTEP_PORTS; i++) {
 		if (l->sides[side]->ports[i] == port) {
 			say(text, "%d", i);
 			return;
 		}
 	}
-	for (unsigned i = l->n_connections; i-- > 0;) {
-		const struct lockstep_connection *c = &l->connections[i];
-
-		if (c->local[side] == port &&
-		    (c->to[side] == 0 || c->to[side] == other)) {
-			say(text, "of #%u", c->serial);
-			return;
-		}
-	}
-	say(text, "nobody's");
+	c = find_connection(l, side, port, other);
+	if (is_own)
+		say(text, "of its own");
+	else if (c != NULL)
+		say(text, "of #%u", c->serial);
+	else
+		say(text, "nobody's");
 }
 
 static uint16_t own_port(struct lockstep_side *side, int fd)
@@ -209,11 +235,11 @@ static uint16_t own_port(struct lockstep_side *side, int fd)
 }
 
 static void say_address(const struct lockstep *l, int side, char *text,
-			const union address *a, uint16_t other)
+			const union address *a, uint16_t other, bool is_own)
 {
 	char port[LOCKSTEP_TEXT];
 
-	say_port(l, side, port, port_of(a), other);
+	say_port(l, side, port, port_of(a), other, is_own);
 	say(text, "%.20s port %.40s", kind_of(a), port);
 }
 
@@ -249,14 +275,15 @@ static int update_watch(struct lockstep_side *side, struct lockstep_socket *s,
 			unsigned events)
 {
 	struct plait_watch *w = &s->watch;
-	int rc = 0;
+	int rc;
 
 	w->events = events;
 	if (w->armed == 0)
 		side->watches.slots[w->fd].generation =
 			++side->watches.generations;
-	if (events != w->armed)
-		rc = kernel_update(side->kernel, &side->watches, w);
+	if (events == w->armed)
+		return 0;
+	rc = kernel_update(side->kernel, &side->watches, w);
 	w->armed = rc == 0 ? events : w->armed;
 	s->told = false;
 	return rc;
@@ -317,6 +344,7 @@ static void note_port(struct lockstep *l, int i, const uint16_t to[2])
 	if (l->n_connections == MOST_CONNECTIONS)
 		return;
 	c->serial = l->pairs[i].serial;
+	c->was_full = false;
 	for (int side = 0; side < 2; side++) {
 		c->local[side] = own_port(l->sides[side], fd_of(l, side, i));
 		c->to[side] = to[side];
@@ -349,21 +377,31 @@ static size_t unread_of(const struct lockstep *l, int i)
 	return most;
 }
 
+/*
+ * Once there was too much, a kernel may keep bytes back until the other end has
+ * read all others.
+ */
 static bool has_room(const struct lockstep *l, int i, size_t n)
 {
 	int partner = l->pairs[i].partner;
 	bool small =
 		l->pairs[i].small || (partner >= 0 && l->pairs[partner].small);
 
-	return !l->pairs[i].is_apart && sent_by(l, 0, i) == sent_by(l, 1, i) &&
+	return !l->pairs[i].is_apart && !l->pairs[i].is_clogged &&
+	       sent_by(l, 0, i) == sent_by(l, 1, i) &&
 	       unread_of(l, i) + n <= (small ? SMALL_ROOM : ROOM);
 }
 
-bool lockstep_is_full(const struct lockstep *l, int i)
+static bool is_full(const struct lockstep *l, int i)
 {
 	int partner = l->pairs[i].partner;
 
 	return !has_room(l, i, 0) || (partner >= 0 && !has_room(l, partner, 0));
+}
+
+bool lockstep_is_full(const struct lockstep *l, int i)
+{
+	return l->pairs[i].was_full || is_full(l, i);
 }
 
 static unsigned char content(unsigned serial, size_t at)
@@ -589,23 +627,39 @@ static void act_listen(struct lockstep *l, int side,
 					fd_of(l, side, s->a), (int)s->n)));
 }
 
-static long connect_to(struct lockstep *l, int side, int i, uint16_t port)
+static long connect_to(struct lockstep *l, int side, int i,
+		       const union address *a, socklen_t len)
 {
-	union address a;
-	socklen_t len = make_address(&a, l->pairs[i].family, false, port);
-
 	return result(kernel_connect(l->sides[side]->kernel, fd_of(l, side, i),
-				     &a.sa, len));
+				     &a->sa, len));
 }
 
 static void act_connect(struct lockstep *l, int side,
 			const struct lockstep_step *s, char *text)
 {
-	uint16_t port = s->verb == CONNECT
-				? socket_of(l, side, s->b)->port
-				: l->sides[side]->ports[s->n % LOCKSTEP_PORTS];
+	const struct lockstep_side *of = l->sides[side];
+	uint16_t port = s->verb == CONNECT_PORT
+				? of->ports[s->n % LOCKSTEP_PORTS]
+				: of->sockets[s->b].port;
+	union address a;
+	socklen_t len = make_address(
+		&a,
+		s->verb == CONNECT_MAPPED ? AF_INET6 : l->pairs[s->a].family,
+		false, port);
 
-	say_result(text, connect_to(l, side, s->a, port));
+	if (s->verb == CONNECT_MAPPED)
+		a.in6.sin6_addr = (struct in6_addr){
+			.s6_addr = { [10] = 255, 255, 127, 0, 0, 1 }
+		};
+	say_result(text, connect_to(l, side, s->a, &a, len));
+}
+
+static void act_disconnect(struct lockstep *l, int side,
+			   const struct lockstep_step *s, char *text)
+{
+	union address a = { .sa.sa_family = AF_UNSPEC };
+
+	say_result(text, connect_to(l, side, s->a, &a, sizeof(a.sa)));
 }
 
 static void act_accept(struct lockstep *l, int side,
@@ -622,7 +676,8 @@ static void act_accept(struct lockstep *l, int side,
 	}
 	start_socket(of, s->b, fd);
 	of->sockets[s->b].port = own_port(of, fd);
-	say_address(l, side, text, &a, of->sockets[s->b].port);
+	of->sockets[s->b].peer = port_of(&a);
+	say_address(l, side, text, &a, of->sockets[s->b].port, false);
 }
 
 static void act_shutdown(struct lockstep *l, int side,
@@ -656,6 +711,7 @@ static const struct option {
 	{ REUSE, SOL_SOCKET, SO_REUSEADDR },
 	{ NODELAY, IPPROTO_TCP, TCP_NODELAY },
 	{ KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE },
+	{ V6ONLY, IPPROTO_IPV6, IPV6_V6ONLY },
 	{ SNDBUF, SOL_SOCKET, SO_SNDBUF },
 	{ RCVBUF, SOL_SOCKET, SO_RCVBUF },
 };
@@ -696,35 +752,44 @@ static void act_error(struct lockstep *l, int side,
 static void act_options(struct lockstep *l, int side,
 			const struct lockstep_step *s, char *text)
 {
-	long v[3];
+	long v[4];
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		v[i] = get_option(l, side, s->a, options[i].level,
 				  options[i].name);
-	say(text, "reuse %ld nodelay %ld keepalive %ld", v[0], v[1], v[2]);
+	say(text, "reuse %ld nodelay %ld keepalive %ld v6only %ld", v[0], v[1],
+	    v[2], v[3]);
 }
 
 static void act_name(struct lockstep *l, int side,
 		     const struct lockstep_step *s, char *text)
 {
-	struct kernel *k = l->sides[side]->kernel;
-	union address own = { .sa.sa_family = AF_UNSPEC }, peer = own;
-	socklen_t len = sizeof(own);
-	int fd = fd_of(l, side, s->a);
-	long r = result(kernel_getsockname(k, fd, &own.sa, &len));
+	union address a = { .sa.sa_family = AF_UNSPEC };
+	socklen_t len = sizeof(a);
+	long r = result(kernel_getsockname(l->sides[side]->kernel,
+					   fd_of(l, side, s->a), &a.sa, &len));
 
-	if (r == 0) {
-		len = sizeof(peer);
-		r = result(kernel_getpeername(k, fd, &peer.sa, &len));
-		if (s->verb == NAME)
-			r = 0;
-	}
 	if (r < 0)
 		say_result(text, r);
-	else if (s->verb == NAME)
-		say_address(l, side, text, &own, port_of(&peer));
 	else
-		say_address(l, side, text, &peer, port_of(&own));
+		say_address(l, side, text, &a, 0,
+			    port_of(&a) == socket_of(l, side, s->a)->port);
+}
+
+static void act_peer(struct lockstep *l, int side,
+		     const struct lockstep_step *s, char *text)
+{
+	union address a = { .sa.sa_family = AF_UNSPEC };
+	socklen_t len = sizeof(a);
+	int fd = fd_of(l, side, s->a);
+	long r = result(
+		kernel_getpeername(l->sides[side]->kernel, fd, &a.sa, &len));
+
+	if (r < 0)
+		say_result(text, r);
+	else
+		say_address(l, side, text, &a, own_port(l->sides[side], fd),
+			    false);
 }
 
 static void act_watch(struct lockstep *l, int side,
@@ -744,6 +809,41 @@ static void act_look(struct lockstep *l, int side,
 
 	say(text, "hung up %d readable %d", kernel_has_hung_up(k, fd),
 	    kernel_is_readable(k, fd));
+}
+
+static void collect_events(struct lockstep_side *side)
+{
+	struct kernel_event found[KERNEL_BATCH];
+	int n = kernel_wait(side->kernel, &side->watches, 0, found);
+
+	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
+		side->sockets[i].events = 0;
+	for (int i = 0; i < n; i++) {
+		for (int j = 0; j < LOCKSTEP_SOCKETS; j++) {
+			struct lockstep_socket *s = &side->sockets[j];
+
+			if (s->fd != found[i].fd)
+				continue;
+			s->events = found[i].events & s->watch.events;
+			s->told |= (s->events & WATCH_HANGUP) != 0;
+		}
+	}
+}
+
+/* Lets time pass until it is writable. */
+static void act_await(struct lockstep *l, int side,
+		      const struct lockstep_step *s, char *text)
+{
+	struct lockstep_side *of = l->sides[side];
+	bool is_writable = false;
+
+	for (int i = 0; i < l->patience && !is_writable; i++) {
+		of->pass(of);
+		of->settle(of);
+		collect_events(of);
+		is_writable = of->sockets[s->a].events & PLAIT_WATCH_WRITE;
+	}
+	say(text, "%s", is_writable ? "writable" : "never");
 }
 
 /* Calls with arguments that are wrong, by number. */
@@ -792,19 +892,36 @@ static void act_odd(struct lockstep *l, int side, const struct lockstep_step *s,
 }
 
 static act *const acts[N_VERBS] = {
-	[OPEN4] = act_open,	 [OPEN6] = act_open,
-	[BIND] = act_bind,	 [BIND_WILD] = act_bind,
-	[LISTEN] = act_listen,	 [BIND_LIKE] = act_bind_like,
-	[CONNECT] = act_connect, [CONNECT_PORT] = act_connect,
-	[ACCEPT] = act_accept,	 [SHUT_READ] = act_shutdown,
-	[CLOSE] = act_close,	 [SHUT_WRITE] = act_shutdown,
-	[RESET] = act_close,	 [SHUT_BOTH] = act_shutdown,
-	[SNDBUF] = act_set,	 [RCVBUF] = act_set,
-	[REUSE] = act_set,	 [NODELAY] = act_set,
-	[KEEPALIVE] = act_set,	 [ERROR] = act_error,
-	[OPTIONS] = act_options, [NAME] = act_name,
-	[PEER] = act_name,	 [WATCH] = act_watch,
-	[LOOK] = act_look,	 [ODD] = act_odd,
+	[OPEN4] = act_open,
+	[OPEN6] = act_open,
+	[BIND] = act_bind,
+	[BIND_WILD] = act_bind,
+	[LISTEN] = act_listen,
+	[BIND_LIKE] = act_bind_like,
+	[CONNECT] = act_connect,
+	[CONNECT_PORT] = act_connect,
+	[ACCEPT] = act_accept,
+	[SHUT_READ] = act_shutdown,
+	[CLOSE] = act_close,
+	[SHUT_WRITE] = act_shutdown,
+	[RESET] = act_close,
+	[SHUT_BOTH] = act_shutdown,
+	[SNDBUF] = act_set,
+	[RCVBUF] = act_set,
+	[REUSE] = act_set,
+	[NODELAY] = act_set,
+	[KEEPALIVE] = act_set,
+	[V6ONLY] = act_set,
+	[DISCONNECT] = act_disconnect,
+	[CONNECT_MAPPED] = act_connect,
+	[ERROR] = act_error,
+	[OPTIONS] = act_options,
+	[NAME] = act_name,
+	[PEER] = act_peer,
+	[WATCH] = act_watch,
+	[LOOK] = act_look,
+	[AWAIT] = act_await,
+	[ODD] = act_odd,
 };
 
 /* ---- a step -------------------------------------------------------------- */
@@ -815,14 +932,23 @@ static bool can_be_done(const struct lockstep *l, const struct lockstep_step *s)
 	bool two = strcmp(lockstep_words[s->verb].takes, "ss") == 0;
 
 	if (s->verb == OPEN4 || s->verb == OPEN6)
-		return !l->pairs[s->a].open;
+		return !l->pairs[s->a].open &&
+		       !(s->verb == OPEN6 && l->no_ipv6);
 	if (!l->pairs[s->a].open)
 		return false;
 	if (s->verb == ACCEPT)
 		return !l->pairs[s->b].open;
-	if (s->verb == BIND_LIKE || s->verb == CONNECT)
-		return l->pairs[s->b].open && socket_of(l, 0, s->b)->port != 0;
-	return !two;
+	/* Linux has a fault: once it has asked for an IPv4 address, a socket
+	   never gets an answer by IPv6 again. */
+	if (l->pairs[s->a].is_mapped &&
+	    (s->verb == CONNECT || s->verb == CONNECT_PORT))
+		return false;
+	/* Who else may bind a port that connect() has chosen depends on what
+	   else it was given to. */
+	if (s->verb == BIND_LIKE)
+		return l->pairs[s->b].open && l->pairs[s->b].is_bound;
+	return !two ||
+	       (l->pairs[s->b].open && socket_of(l, 0, s->b)->port != 0);
 }
 
 /* Whoever has opened what the other has not, closes it; it has failed anyway.
@@ -839,29 +965,20 @@ static void note_opened(struct lockstep *l, int i, int family)
 	}
 }
 
-static uint16_t peer_port(struct lockstep *l, int i)
-{
-	union address a = { .sa.sa_family = AF_UNSPEC };
-	socklen_t len = sizeof(a);
-
-	if (kernel_getpeername(l->sides[0]->kernel, fd_of(l, 0, i), &a.sa,
-			       &len) < 0)
-		return 0;
-	return port_of(&a);
-}
-
-/* Who is at the other end of a connection that was accepted. */
+/* Who is at the other end of a connection that was accepted, or was there. */
 static void note_partner(struct lockstep *l, int i)
 {
-	uint16_t own = socket_of(l, 0, i)->port, peer = peer_port(l, i);
+	const struct lockstep_socket *s = socket_of(l, 0, i);
+	const struct lockstep_connection *c =
+		find_connection(l, 0, s->peer, s->port);
 
-	for (int j = 0; j < LOCKSTEP_SOCKETS && peer != 0; j++) {
-		if (j == i || !l->pairs[j].open ||
-		    socket_of(l, 0, j)->port != peer || peer_port(l, j) != own)
+	for (int j = 0; c != NULL && j < LOCKSTEP_SOCKETS; j++) {
+		if (!l->pairs[j].open || l->pairs[j].serial != c->serial)
 			continue;
 		l->pairs[i].partner = j;
 		l->pairs[j].partner = i;
 	}
+	l->pairs[i].is_apart = c != NULL && c->was_full;
 }
 
 static void note_accepted(struct lockstep *l, const struct lockstep_step *s)
@@ -885,9 +1002,11 @@ static void note_end(struct lockstep *l, const struct lockstep_step *s)
 		p->partner >= 0 ? &l->pairs[p->partner] : NULL;
 
 	if (!has_room(l, s->a, 0)) {
-		p->is_apart = true;
-		if (partner != NULL)
-			partner->is_apart = true;
+		set_apart(l, s->a);
+		for (unsigned i = 0; i < l->n_connections; i++) {
+			if (l->connections[i].serial == p->serial)
+				l->connections[i].was_full = true;
+		}
 	}
 	for (int side = 0; side < 2 && is_closed && partner; side++)
 		partner->taken[side] = socket_of(l, side, s->a)->received;
@@ -897,6 +1016,9 @@ static void note_connecting(struct lockstep *l, const struct lockstep_step *s)
 {
 	uint16_t to[2];
 
+	l->pairs[s->a].is_mapped |= s->verb == CONNECT_MAPPED;
+	if (s->verb != CONNECT_PORT)
+		l->pairs[s->a].small |= l->pairs[s->b].small;
 	for (int side = 0; side < 2; side++)
 		to[side] =
 			s->verb == CONNECT
@@ -925,6 +1047,7 @@ static void note(struct lockstep *l, const struct lockstep_step *s)
 		break;
 	case CONNECT:
 	case CONNECT_PORT:
+	case CONNECT_MAPPED:
 		note_connecting(l, s);
 		break;
 	case ACCEPT:
@@ -950,8 +1073,8 @@ static void act_on_both(struct lockstep *l, const struct lockstep_step *s)
 {
 	char texts[2][LOCKSTEP_TEXT];
 
-	if (s->verb == CLOSE || s->verb == RESET || s->verb == SHUT_WRITE ||
-	    s->verb == SHUT_BOTH)
+	if (s->verb == CLOSE || s->verb == RESET || s->verb == DISCONNECT ||
+	    s->verb == SHUT_WRITE || s->verb == SHUT_BOTH)
 		note_end(l, s);
 	for (int side = 0; side < 2; side++)
 		acts[s->verb](l, side, s, texts[side]);
@@ -960,25 +1083,6 @@ static void act_on_both(struct lockstep *l, const struct lockstep_step *s)
 }
 
 /* ---- events -------------------------------------------------------------- */
-
-static void collect_events(struct lockstep_side *side)
-{
-	struct kernel_event found[KERNEL_BATCH];
-	int n = kernel_wait(side->kernel, &side->watches, 0, found);
-
-	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
-		side->sockets[i].events = 0;
-	for (int i = 0; i < n; i++) {
-		for (int j = 0; j < LOCKSTEP_SOCKETS; j++) {
-			struct lockstep_socket *s = &side->sockets[j];
-
-			if (s->fd != found[i].fd)
-				continue;
-			s->events = found[i].events & s->watch.events;
-			s->told |= (s->events & WATCH_HANGUP) != 0;
-		}
-	}
-}
 
 /* "rwh", and "!" of what has hung up, whether it is waited for or not. */
 static void say_events(const struct lockstep *l, int side, int i, char *text)
@@ -1045,10 +1149,22 @@ static void compare_events(struct lockstep *l, const struct lockstep_step *s)
 	all_events_agree(l, s, true);
 }
 
+static void note_room(struct lockstep *l, int i)
+{
+	struct lockstep_pair *p = &l->pairs[i];
+
+	if (p->is_clogged && unread_of(l, i) == 0)
+		p->is_clogged = false;
+	p->is_clogged = !has_room(l, i, 0);
+	p->was_full = is_full(l, i);
+}
+
 static void do_step(struct lockstep *l, const struct lockstep_step *s)
 {
 	if (l->log != NULL)
 		lockstep_print_step(s, l->log);
+	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
+		note_room(l, i);
 	if (s->verb == READ)
 		step_read(l, s);
 	else if (s->verb == PEEK)
@@ -1067,6 +1183,8 @@ static void do_step(struct lockstep *l, const struct lockstep_step *s)
 
 static void begin_side(struct lockstep_side *side)
 {
+	if (side->begin != NULL)
+		side->begin(side);
 	side->watches = (struct watches){ .n = 0 };
 	plait_list_init(&side->watches.apart);
 	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
@@ -1083,6 +1201,8 @@ static void end_side(struct lockstep_side *side)
 	}
 	side->settle(side);
 	free(side->watches.slots);
+	if (side->end != NULL)
+		side->end(side);
 }
 
 bool lockstep_run(struct lockstep *l, const struct lockstep_script *s)

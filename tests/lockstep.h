@@ -43,6 +43,8 @@ enum lockstep_verb {
 	LISTEN,
 	CONNECT,
 	CONNECT_PORT,
+	CONNECT_MAPPED,
+	DISCONNECT,
 	ACCEPT,
 	WRITE,
 	PIECES,
@@ -58,12 +60,14 @@ enum lockstep_verb {
 	REUSE,
 	NODELAY,
 	KEEPALIVE,
+	V6ONLY,
 	ERROR,
 	OPTIONS,
 	NAME,
 	PEER,
 	WATCH,
 	LOOK,
+	AWAIT,
 	ODD,
 	N_VERBS
 };
@@ -109,6 +113,7 @@ struct lockstep_socket {
 	unsigned events; /* it is ready for them */
 	bool told;	 /* of a hang-up, since it waits for nothing else */
 	uint16_t port;	 /* its own number; 0: none yet */
+	uint16_t peer;	 /* ... and of whom it was accepted from */
 	size_t sent, received;
 	unsigned char *ahead; /* what the other side has not received yet */
 	size_t n_ahead;
@@ -119,6 +124,9 @@ struct lockstep_socket {
  */
 struct lockstep_side {
 	const char *name;
+	/* NULL, or makes a new one for each script, and ends it. */
+	void (*begin)(struct lockstep_side *side);
+	void (*end)(struct lockstep_side *side);
 	struct kernel *kernel;
 	/* Waits until all that was sent has arrived. */
 	void (*settle)(struct lockstep_side *side);
@@ -141,7 +149,11 @@ struct lockstep_pair {
 	unsigned wants;	 /* events: what its watches wait for */
 	int partner;	 /* the other end, or -1 */
 	size_t taken[2]; /* on each side, by a partner that is closed now */
+	bool is_mapped;	 /* has asked for an IPv4 address by IPv6 */
 	bool small;	 /* a buffer of this end was set to some size */
+	bool is_clogged; /* what it has sent was too much, and is not yet read
+			  */
+	bool was_full;	 /* when the step began */
 	bool is_apart;	 /* the sides have sent different amounts for good */
 };
 
@@ -160,6 +172,8 @@ struct lockstep_allowance {
 	const char *reason;
 	bool (*covers)(const struct lockstep *l,
 		       const struct lockstep_difference *d);
+	bool lasts; /* from then on the connection may differ in more */
+	bool rare;  /* it depends on the moment, and may not be seen */
 	unsigned long seen;
 };
 
@@ -167,6 +181,7 @@ struct lockstep {
 	struct lockstep_side *sides[2];
 	struct lockstep_allowance *allowed; /* the last has no reason */
 	int patience; /* milliseconds, until a difference is one */
+	bool no_ipv6; /* leave out what needs it */
 	FILE *log;    /* or NULL */
 	/* ---- private ---- */
 	struct lockstep_pair pairs[LOCKSTEP_SOCKETS];

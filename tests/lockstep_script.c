@@ -20,6 +20,8 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[LISTEN] = { "listen", "sn" },	     /* with that backlog */
 	[CONNECT] = { "connect", "ss" },     /* to the port of the second */
 	[CONNECT_PORT] = { "connect-port", "sn" },
+	[CONNECT_MAPPED] = { "connect-mapped", "ss" }, /* IPv4 as IPv6 */
+	[DISCONNECT] = { "disconnect", "s" }, /* connect() to no address */
 	[ACCEPT] = { "accept", "ss" }, /* from the first, as the second */
 	[WRITE] = { "write", "sn" },
 	[PIECES] = { "pieces", "sn" }, /* sendmsg() with several buffers */
@@ -35,12 +37,14 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[REUSE] = { "reuse", "sn" },
 	[NODELAY] = { "nodelay", "sn" },
 	[KEEPALIVE] = { "keepalive", "sn" },
+	[V6ONLY] = { "v6only", "sn" },
 	[ERROR] = { "error", "s" },	/* SO_ERROR */
 	[OPTIONS] = { "options", "s" }, /* the others, as they are set */
 	[NAME] = { "name", "s" },
 	[PEER] = { "peer", "s" },
 	[WATCH] = { "watch", "sn" }, /* for these events from now on */
 	[LOOK] = { "look", "s" },    /* has_hung_up(), is_readable() */
+	[AWAIT] = { "await", "s" },  /* it is writable, after some time */
 	[ODD] = { "odd", "sn" },     /* calls with wrong arguments */
 };
 
@@ -165,6 +169,8 @@ static const struct habit {
 	[LISTEN] = { 10, BOUND | LISTENING },
 	[CONNECT] = { 30, FRESH },
 	[CONNECT_PORT] = { 4, FRESH },
+	[CONNECT_MAPPED] = { 3, FRESH },
+	[DISCONNECT] = { 1, CONNECTED },
 	[ACCEPT] = { 40, LISTENING },
 	[WRITE] = { 30, CONNECTED },
 	[PIECES] = { 8, CONNECTED },
@@ -180,12 +186,14 @@ static const struct habit {
 	[REUSE] = { 6, FRESH },
 	[NODELAY] = { 2, CONNECTED },
 	[KEEPALIVE] = { 2, CONNECTED },
+	[V6ONLY] = { 2, FRESH },
 	[ERROR] = { 6, CONNECTED },
 	[OPTIONS] = { 4, OPEN },
 	[NAME] = { 4, OPEN },
 	[PEER] = { 4, OPEN },
 	[WATCH] = { 6, OPEN },
 	[LOOK] = { 4, OPEN },
+	[AWAIT] = { 0, OPEN }, /* it takes a second */
 	[ODD] = { 3, OPEN },
 };
 
@@ -296,6 +304,7 @@ static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 	case REUSE:
 	case NODELAY:
 	case KEEPALIVE:
+	case V6ONLY:
 		return below(g, 4) > 0;
 	case WATCH:
 		return masks[below(g, 8)];
@@ -310,6 +319,8 @@ static int pick_other(struct generator *g, enum lockstep_verb v, int a)
 {
 	if (v == ACCEPT)
 		return pick_kind(g, NOTHING, -1);
+	if (v == CONNECT_MAPPED)
+		return pick_kind(g, LISTENING, -1);
 	if (below(g, 16) > 0)
 		return pick_kind(g, LISTENING, a);
 	return pick_kind(g, OPEN, -1);
@@ -344,6 +355,7 @@ static void note_step(struct generator *g, const struct lockstep_step *s)
 		a->kind = a->kind == BOUND ? LISTENING : a->kind;
 		break;
 	case CONNECT:
+	case CONNECT_MAPPED:
 		if (a->kind == FRESH && b->kind == LISTENING)
 			b->waiting++;
 		a->kind = a->kind == FRESH ? CONNECTED : a->kind;
@@ -353,6 +365,9 @@ static void note_step(struct generator *g, const struct lockstep_step *s)
 			break;
 		a->waiting--;
 		*b = (struct guess){ .kind = CONNECTED, .family = a->family };
+		break;
+	case DISCONNECT:
+		a->kind = FRESH;
 		break;
 	case CLOSE:
 	case RESET:
