@@ -819,6 +819,25 @@ TEST(a_connection_that_is_kept_alive_notices_that_its_peer_is_gone, PURE)
 	world_end();
 }
 
+/* Each time a few are lost, in all more than would end a connection. */
+TEST(a_probe_that_is_answered_in_the_end_is_forgotten, PURE)
+{
+	struct pair p = connected();
+
+	ck_assert_int_eq(set(CLIENT, p.client, SOL_SOCKET, SO_KEEPALIVE, 1), 0);
+	for (int i = 0; i < 20; i++) {
+		say(SERVER, p.server, "x");
+		pass(7199);
+		expect(CLIENT, p.client, "x");
+		link_is((struct plait_link){ .down = true });
+		pass(3);
+		plait_simulation_heal(world);
+		pass(200);
+	}
+	ck_assert_int_eq(error_of(CLIENT, p.client), 0);
+	world_end();
+}
+
 TEST(a_link_that_heals_brings_what_was_lost, PURE)
 {
 	struct pair p = connected();

@@ -184,10 +184,9 @@ static void tcp_nobody_answers(struct future_event *e)
 /* No host of the network says that the address is its own. */
 static void tcp_ask_nobody(struct tcp *s)
 {
-	struct plait_simulation *w = s->base.host->simulation;
-
 	s->timer.happen = tcp_nobody_answers;
-	plait_i_future_plan(&w->future, &s->timer, w->now + tcp_patience);
+	plait_i_future_plan(tcp_future(s), &s->timer,
+			    tcp_now(s) + tcp_patience);
 }
 
 static int tcp_begin(struct tcp *s, const struct place *to)

@@ -110,6 +110,16 @@ static inline const struct tcp *tcp_of_const(const struct sim_socket *s)
 	return plait_container(s, const struct tcp, base);
 }
 
+static inline struct future *tcp_future(const struct tcp *s)
+{
+	return &s->base.host->simulation->future;
+}
+
+static inline int64_t tcp_now(const struct tcp *s)
+{
+	return s->base.host->simulation->now;
+}
+
 static inline bool tcp_is_in(const struct tcp *s, unsigned states)
 {
 	return (1U << s->state & states) != 0;

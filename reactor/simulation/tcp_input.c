@@ -87,12 +87,16 @@ static bool tcp_fin_has_come(struct tcp *s)
 /* Returns false if s is over. */
 static bool tcp_take_ack(struct tcp *s, const struct tcp_segment *g)
 {
+	bool more;
+
 	if (g->allowed > s->allowed)
 		s->allowed = g->allowed;
-	if (g->acknowledged > s->acknowledged) {
+	/* If nothing is under way, it may answer a probe. */
+	more = g->acknowledged > s->acknowledged;
+	if (more)
 		s->acknowledged = g->acknowledged;
+	if (more || s->acknowledged == s->next)
 		plait_i_tcp_progress(s);
-	}
 	if (s->sent_fin && s->acknowledged == s->next)
 		return tcp_fin_has_come(s);
 	plait_i_tcp_push(s);
@@ -226,6 +230,7 @@ static void tcp_take(struct tcp *s, struct tcp_segment *g)
 	bool is_answer =
 		(g->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 
+	s->heard = tcp_now(s);
 	if (g->flags & TCP_RST) {
 		free(g);
 		plait_i_tcp_was_reset(s);

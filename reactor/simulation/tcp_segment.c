@@ -27,16 +27,6 @@ enum {
 
 static const int64_t tcp_idle_time = INT64_C(7200000000000);
 
-static int64_t tcp_now(const struct tcp *s)
-{
-	return s->base.host->simulation->now;
-}
-
-static struct future *tcp_plans(const struct tcp *s)
-{
-	return &s->base.host->simulation->future;
-}
-
 /* ---- making and sending -------------------------------------------------- */
 
 static struct tcp_segment *segment_new(struct plait_host *from,
@@ -92,6 +82,20 @@ static struct tcp_segment *segment_of_socket(struct tcp *s, unsigned flags,
 	return g;
 }
 
+/* Without memory it is as if the segment was lost at once. */
+static void tcp_send_flags(struct tcp *s, unsigned flags)
+{
+	struct tcp_segment *g = segment_of_socket(s, flags, 0);
+
+	if (g != NULL) {
+		segment_send(s, g);
+		return;
+	}
+	plait_i_tcp_missed_by(s->peer, &s->remote, &s->local, s->connection);
+	if (flags & TCP_ASKS)
+		plait_i_tcp_arm(s, tcp_now(s));
+}
+
 struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p)
 {
 	struct tcp_segment *g = plait_container(p, struct tcp_segment, packet);
@@ -135,8 +139,6 @@ static void tcp_send_again(struct tcp *s)
 	}
 }
 
-static void tcp_send_flags(struct tcp *s, unsigned flags);
-
 void plait_i_tcp_try_again(struct future_event *e)
 {
 	struct tcp *s = plait_container(e, struct tcp, timer);
@@ -168,23 +170,9 @@ void plait_i_tcp_progress(struct tcp *s)
 {
 	s->tries = 0;
 	s->soft_error = 0;
-	plait_i_future_cancel(tcp_plans(s), &s->timer);
+	plait_i_future_cancel(tcp_future(s), &s->timer);
 	if (!plait_list_is_empty(&s->lost) ||
 	    (s->acknowledged != s->next && tcp_other_end(s) == NULL))
-		plait_i_tcp_arm(s, tcp_now(s));
-}
-
-/* Without memory it is as if the segment was lost at once. */
-static void tcp_send_flags(struct tcp *s, unsigned flags)
-{
-	struct tcp_segment *g = segment_of_socket(s, flags, 0);
-
-	if (g != NULL) {
-		segment_send(s, g);
-		return;
-	}
-	plait_i_tcp_missed_by(s->peer, &s->remote, &s->local, s->connection);
-	if (flags & TCP_ASKS)
 		plait_i_tcp_arm(s, tcp_now(s));
 }
 
@@ -224,17 +212,17 @@ static void tcp_is_idle(struct future_event *e)
 		s->heard = tcp_now(s);
 		tcp_send_flags(s, TCP_ACK | TCP_ASKS);
 	}
-	plait_i_future_plan(tcp_plans(s), &s->idle, s->heard + tcp_idle_time);
+	plait_i_future_plan(tcp_future(s), &s->idle, s->heard + tcp_idle_time);
 }
 
 void plait_i_tcp_keep_alive(struct tcp *s)
 {
-	plait_i_future_cancel(tcp_plans(s), &s->idle);
+	plait_i_future_cancel(tcp_future(s), &s->idle);
 	s->heard = tcp_now(s);
 	s->idle.happen = tcp_is_idle;
 	if (s->keep_alive &&
 	    tcp_is_in(s, TCP_STATE(ESTABLISHED) | TCP_STATE(CLOSE_WAIT)))
-		plait_i_future_plan(tcp_plans(s), &s->idle,
+		plait_i_future_plan(tcp_future(s), &s->idle,
 				    s->heard + tcp_idle_time);
 }
 

@@ -18,16 +18,6 @@ static const int64_t tcp_first_pause = 200000000; /* ns; doubles each time */
 static const int64_t tcp_first_syn_pause = 1000000000;
 static const int64_t tcp_longest_pause = INT64_C(120000000000);
 
-static int64_t tcp_time(const struct tcp *s)
-{
-	return s->base.host->simulation->now;
-}
-
-static struct future *tcp_future(const struct tcp *s)
-{
-	return &s->base.host->simulation->future;
-}
-
 /*
  * How much the buffers of a socket hold, and into which pieces a stream is cut,
  * is the kernel's secret; programs must work with all of it.
@@ -84,8 +74,8 @@ void plait_i_tcp_arm(struct tcp *s, int64_t since)
 
 	if (plait_i_future_is_planned(&s->timer))
 		return;
-	if (when < tcp_time(s))
-		when = tcp_time(s);
+	if (when < tcp_now(s))
+		when = tcp_now(s);
 	s->timer.happen = s->base.host->sockets.tcp_again;
 	plait_i_future_plan(tcp_future(s), &s->timer, when);
 }
@@ -96,7 +86,7 @@ void plait_i_tcp_missed(struct tcp *s)
 	if (tcp_is_in(s, TCP_STATE(SYN_SENT) | TCP_STATE(SYN_RECV)) ||
 	    s->acknowledged != s->next ||
 	    (s->unsent != NULL && plait_buf_size(s->unsent) > 0))
-		plait_i_tcp_arm(s, tcp_time(s));
+		plait_i_tcp_arm(s, tcp_now(s));
 }
 
 void plait_i_tcp_missed_by(struct plait_host *h, const struct place *local,
@@ -202,8 +192,7 @@ static void tcp_is_over(struct future_event *e)
 static void tcp_grow_old(struct tcp *s)
 {
 	s->timer.happen = tcp_is_over;
-	plait_i_future_plan(tcp_future(s), &s->timer,
-			    tcp_time(s) + tcp_old_age);
+	plait_i_future_plan(tcp_future(s), &s->timer, tcp_now(s) + tcp_old_age);
 }
 
 /* What is left of a connection whose socket a program still has open.  Without
