@@ -591,6 +591,26 @@ TEST(an_old_connection_keeps_its_port_for_a_minute, PURE)
 	world_end();
 }
 
+TEST(two_connections_have_not_the_same_two_places, PURE)
+{
+	int first, second;
+
+	listen_at("0.0.0.0", 5);
+	first = open_socket(CLIENT, AF_INET);
+	second = open_socket(CLIENT, AF_INET);
+	for (int i = 0; i < 2; i++) {
+		int fd = i == 0 ? first : second;
+
+		ck_assert_int_eq(set(CLIENT, fd, SOL_SOCKET, SO_REUSEADDR, 1),
+				 0);
+		ck_assert_int_eq(bind_to(CLIENT, fd, "0.0.0.0", 99), 0);
+	}
+	ck_fails(connect_to(CLIENT, first, "10.0.0.1", PORT), EINPROGRESS);
+	ck_fails(connect_to(CLIENT, second, "10.0.0.1", PORT), EADDRNOTAVAIL);
+	ck_fails(connect_to(CLIENT, second, "10.0.0.1", PORT + 1), EINPROGRESS);
+	world_end();
+}
+
 /* Binds all that there are to be had, which is also a matter of speed. */
 TEST(ports_run_out, PURE)
 {
@@ -993,6 +1013,64 @@ TEST(an_event_lasts_as_long_as_its_reason, PURE)
 	ck_assert_int_eq(plait_watch_change(&t.watch, PLAIT_WATCH_WRITE), 0);
 	pass(1);
 	ck_assert_uint_eq(t.events, PLAIT_WATCH_READ | PLAIT_WATCH_LOST);
+	world_end();
+}
+
+/* A batch has less room than there are events; each is told once before any
+   is told again. */
+TEST(events_that_find_no_room_come_next, PURE)
+{
+	enum { MANY = 400 };
+	static struct told many[MANY];
+
+	for (int i = 0; i < MANY; i++) {
+		many[i] = (struct told){ .n = 0 };
+		ck_assert_int_eq(
+			plait_watch_start(reactors[CLIENT], &many[i].watch,
+					  open_socket(CLIENT, AF_INET),
+					  PLAIT_WATCH_WRITE, note_event),
+			0);
+	}
+	plait_reactor_iterate(reactors[CLIENT], 1);
+	plait_reactor_iterate(reactors[CLIENT], 1);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_uint_ge(many[i].n, 1);
+		ck_assert_uint_le(many[i].n, 2);
+		plait_watch_stop(&many[i].watch);
+	}
+	world_end();
+}
+
+static struct told *first_told;
+
+static void note_first(struct plait_watch *w, unsigned events)
+{
+	if (first_told == NULL)
+		first_told = plait_container(w, struct told, watch);
+}
+
+TEST(which_event_comes_first_is_chance, PURE)
+{
+	unsigned firsts[2] = { 0, 0 };
+	struct told two[2];
+
+	for (world_seed = 1; world_seed <= 30; world_seed++) {
+		world_end();
+		world_setup();
+		first_told = NULL;
+		for (int i = 0; i < 2; i++) {
+			two[i] = (struct told){ .n = 0 };
+			plait_watch_start(reactors[CLIENT], &two[i].watch,
+					  open_socket(CLIENT, AF_INET),
+					  PLAIT_WATCH_WRITE, note_first);
+		}
+		plait_reactor_iterate(reactors[CLIENT], 1);
+		firsts[first_told - two]++;
+		for (int i = 0; i < 2; i++)
+			plait_watch_stop(&two[i].watch);
+	}
+	ck_assert_uint_gt(firsts[0], 5);
+	ck_assert_uint_gt(firsts[1], 5);
 	world_end();
 }
 
