@@ -44,13 +44,31 @@ static void unhandled_add(struct line *l, const char *text)
 		unhandled_add_byte(l, *text);
 }
 
+static _Thread_local struct unhandled_keeper *unhandled_keeper;
+
+struct unhandled_keeper *plait_i_unhandled_keep(struct unhandled_keeper *keeper)
+{
+	struct unhandled_keeper *before = unhandled_keeper;
+
+	unhandled_keeper = keeper;
+	return before;
+}
+
+static void unhandled_write(const char *text, size_t len)
+{
+	if (unhandled_keeper != NULL)
+		unhandled_keeper->keep(unhandled_keeper, text, len);
+	else
+		plait_i_base_say(text, len);
+}
+
 static void unhandled_say(struct line *l)
 {
 	const char *end = l->cut ? cut_end : "\n";
 	size_t len = strlen(end);
 
 	memcpy(l->text + l->len, end, len);
-	plait_i_base_say(l->text, l->len + len);
+	unhandled_write(l->text, l->len + len);
 }
 
 /*
@@ -66,10 +84,10 @@ static void unhandled_explain(const struct plait_failure *f)
 	if (b != NULL && plait_failure_explain(f, b) == 0) {
 		text = plait_buf_data(b);
 		rest = (const char *)memchr(text, '\n', plait_buf_size(b)) + 1;
-		plait_i_base_say(rest,
-				 plait_buf_size(b) - (size_t)(rest - text));
+		unhandled_write(rest,
+				plait_buf_size(b) - (size_t)(rest - text));
 	} else {
-		plait_i_base_say(no_memory, sizeof(no_memory) - 1);
+		unhandled_write(no_memory, sizeof(no_memory) - 1);
 	}
 	plait_buf_unref(&b);
 }

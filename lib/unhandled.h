@@ -17,4 +17,14 @@ void plait_i_failure_unhandled(const struct plait_failure *f,
  */
 void plait_i_failure_swap_hook(plait_unhandled_hook **hook, void **arg);
 
+/*
+ * As long as there is one, it gets the lines that the default hook would print
+ * in this thread.  Returns the one before; NULL: none.
+ */
+struct unhandled_keeper {
+	void (*keep)(struct unhandled_keeper *k, const char *text, size_t len);
+};
+struct unhandled_keeper *
+plait_i_unhandled_keep(struct unhandled_keeper *keeper);
+
 #endif

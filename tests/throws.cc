@@ -222,6 +222,12 @@ static void in_simulation()
 	plait_simulation_free(&s);
 }
 
+static void in_scenario()
+{
+	plait_check_seeds([](plait_simulation *, void *) { boom(); }, nullptr,
+			  1, 1, nullptr);
+}
+
 static void in_host()
 {
 	plait_simulation *s = plait_simulation_new(1, nullptr);
@@ -423,6 +429,7 @@ static const struct {
 	{ "looping call", in_looping_call },
 	{ "react", in_react },
 	{ "simulation", in_simulation },
+	{ "scenario", in_scenario },
 	{ "host", in_host },
 	{ "scenario", in_scenario },
 	{ "after", in_scenario },

@@ -28,6 +28,7 @@
 #ifndef PLAIT_CANCEL_POINTS_H
 #define PLAIT_CANCEL_POINTS_H
 
+#include <plait/check.h>
 #include <plait/deferred.h>
 #include <plait/failure.h>
 #include <plait/reactor.h>
@@ -35,25 +36,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/*
- * What a check of many runs has found.  The memory is the caller's; nothing in
- * it has to be freed.
- */
-#define PLAIT_CHECK_TEXT 4096
-
-struct plait_check_report {
-	size_t runs;   /* that were made */
-	size_t points; /* cancel points that the scenario has */
-	size_t missed; /* runs that had ended before they came to their point */
-	uint64_t seed; /* of the run that failed, if it has a seed */
-	size_t point;  /* ... the point; 0: it was not ended on purpose */
-	unsigned how;  /* ... one of enum plait_cancel_how, or 0 */
-	double seconds;		     /* ... the time on its reactor's clock */
-	char text[PLAIT_CHECK_TEXT]; /* what went wrong, in lines; "" if
-					nothing */
-	uintptr_t reserved[8];	     /* zero */
-};
 
 /* The ways to end a run. */
 enum plait_cancel_how {

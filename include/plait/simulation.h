@@ -22,6 +22,7 @@
 #define PLAIT_SIMULATION_H
 
 #include <plait/address.h>
+#include <plait/check.h>
 #include <plait/react.h>
 #include <plait/reactor.h>
 
@@ -231,6 +232,34 @@ uint64_t plait_simulation_digest(const struct plait_simulation *s);
  * plait_buf_append().
  */
 int plait_host_netstat(const struct plait_host *h, struct plait_buf *b);
+
+/*
+ * A scenario makes hosts, runs programs on them, breaks what it likes, lets the
+ * simulation run, and calls plait_simulation_fail() if something is wrong.
+ */
+typedef void plait_scenario(struct plait_simulation *s, void *arg);
+
+/*
+ * Calls fn(s, arg) count times, each time with a new simulation, of the seeds
+ * first, first + 1 and so on.  Behind fn the programs that still run are
+ * stopped as by plait_simulation_stop(), and the simulation is freed.
+ *
+ * A seed fails if plait_simulation_fail() was called, if the run has broken the
+ * contract of plait(7), if a program does not stop, if something is left over,
+ * or if the process aborts or exits meanwhile.  One seed in a hundred is run a
+ * second time; it fails if something else happens then.  The first seed that
+ * fails ends the check.  It is told on standard error, and how to repeat it:
+ * with PLAIT_SEED in the environment only that seed is run.  PLAIT_SEEDS sets
+ * count.
+ *
+ * At the end the check fails if a PLAIT_SOMETIMES() was false each time.
+ *
+ * What the default hook would say of failures that nobody handled is said of
+ * the seed that fails alone.  Returns 0; -EIO if a seed or a mark has failed,
+ * and then *ret, if ret is not NULL, says more; or -ENOMEM.
+ */
+int plait_check_seeds(plait_scenario *fn, void *arg, uint64_t first,
+		      size_t count, struct plait_check_report *ret);
 
 #ifdef __cplusplus
 }

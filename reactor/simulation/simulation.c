@@ -313,6 +313,11 @@ static bool world_maybe(struct chance_hook *h, double probability,
 static void world_sometimes(struct chance_hook *h, bool condition,
 			    const char *what, const char *where)
 {
+	struct plait_simulation *s =
+		plait_container(h, struct plait_simulation, hook);
+
+	if (s->marks != NULL)
+		plait_i_marks_note(s->marks, condition, what, where);
 }
 
 /* ---- calls of the scenario ----------------------------------------------- */

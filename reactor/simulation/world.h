@@ -141,6 +141,26 @@ struct record {
 size_t plait_i_record_compare(const struct record *a, const struct record *b);
 void plait_i_record_done(struct record *r);
 
+/* ---- marks.c ------------------------------------------------------------- */
+
+/* The PLAIT_SOMETIMES() that were met, and whether they were ever true. */
+struct mark {
+	const char *what, *where;
+	bool was_true;
+};
+
+struct marks {
+	struct mark *items;
+	size_t n, room;
+};
+
+void plait_i_marks_note(struct marks *m, bool condition, const char *what,
+			const char *where);
+
+/* The first, or NULL. */
+const struct mark *plait_i_marks_never_true(const struct marks *m);
+void plait_i_marks_done(struct marks *m);
+
 /* ---- calls.c ------------------------------------------------------------- */
 
 extern const struct kernel_ops plait_i_kernel_simulated;

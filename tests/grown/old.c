@@ -622,6 +622,20 @@ static void use_simulations(void)
 	plait_simulation_free(&s);
 }
 
+static void wait_twice(struct plait_simulation *s, void *arg)
+{
+	plait_host_run(plait_simulation_host(s, "host"), wait_a_second, NULL);
+	plait_simulation_run(s, 2);
+}
+
+static void use_seeds(void)
+{
+	struct plait_check_report *ret = ZEROED(struct plait_check_report);
+
+	plait_assert(plait_check_seeds(wait_twice, NULL, 1, 3, ret) == 0);
+	plait_assert(ret->runs == 3 && ret->text[0] == '\0');
+}
+
 static void use_watches(struct plait_reactor *r)
 {
 	struct plait_watch *w = ZEROED(struct plait_watch);
@@ -735,6 +749,7 @@ int main(int argc, char **argv)
 	use_throttled_factories(r);
 	use_wrappers(r);
 	use_simulations();
+	use_seeds();
 	plait_reactor_free(&r);
 	use_cancel_points();
 	calls();
