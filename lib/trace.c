@@ -47,6 +47,13 @@ void plait_i_trace_listen(struct trace_listener *l)
 	plait_i_trace_ring.on = true;
 }
 
+void plait_i_trace_listen_first(struct trace_listener *l)
+{
+	l->next = plait_i_trace_ring.listeners;
+	plait_i_trace_ring.listeners = l;
+	plait_i_trace_ring.on = true;
+}
+
 void plait_i_trace_listen_no_more(struct trace_listener *l)
 {
 	struct trace_listener **at = &plait_i_trace_ring.listeners;

@@ -181,6 +181,10 @@ void plait_i_trace_stop(void);
  * listener must not end another one while it is told.
  */
 void plait_i_trace_listen(struct trace_listener *l);
+
+/* The same, for one that only looks: it is told before those that may act, and
+   so in the order in which things happen. */
+void plait_i_trace_listen_first(struct trace_listener *l);
 void plait_i_trace_listen_no_more(struct trace_listener *l);
 
 #endif

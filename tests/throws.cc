@@ -222,7 +222,7 @@ static void in_simulation()
 	plait_simulation_free(&s);
 }
 
-static void in_scenario()
+static void in_seeds()
 {
 	plait_check_seeds([](plait_simulation *, void *) { boom(); }, nullptr,
 			  1, 1, nullptr);
@@ -429,7 +429,7 @@ static const struct {
 	{ "looping call", in_looping_call },
 	{ "react", in_react },
 	{ "simulation", in_simulation },
-	{ "scenario", in_scenario },
+	{ "seeds", in_seeds },
 	{ "host", in_host },
 	{ "scenario", in_scenario },
 	{ "after", in_scenario },

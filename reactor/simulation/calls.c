@@ -479,10 +479,18 @@ static int simulated_init(struct kernel *kernel)
 	return 0;
 }
 
+/* plait closes all that it opens, unless its kernel has died before. */
 static void simulated_done(struct kernel *kernel)
 {
-	plait_i_descriptors_close_all(calls_kernel(kernel));
-	calls_kernel(kernel)->ended = true;
+	struct host_kernel *k = calls_kernel(kernel);
+
+	if (!k->dead && k->descriptors.open > 0)
+		plait_simulation_fail(
+			k->host->simulation,
+			"a program of %s has left %zu descriptors open",
+			k->host->name, k->descriptors.open);
+	plait_i_descriptors_close_all(k);
+	k->ended = true;
 }
 
 static int simulated_check(struct kernel *kernel, int fd)

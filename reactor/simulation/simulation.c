@@ -126,8 +126,10 @@ plait_simulation_new(uint64_t seed,
 		return NULL;
 	}
 	s = calloc(1, sizeof(*s));
-	if (s != NULL)
-		simulation_init(s, seed, options);
+	if (s == NULL)
+		return NULL;
+	simulation_init(s, seed, options);
+	plait_i_witness_begin(&s->witness, s);
 	return s;
 }
 
@@ -185,6 +187,7 @@ void plait_simulation_free(struct plait_simulation **sp)
 	plait_i_hosts_end_programs(s);
 	*sp = NULL;
 	simulation_free_lists(s);
+	plait_i_witness_end(&s->witness);
 	free(s);
 }
 

@@ -22,6 +22,7 @@
 #include <plait/simulation.h>
 
 #include "lib/chance.h"
+#include "lib/trace.h"
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "reactor/simulation/future.h"
@@ -75,6 +76,21 @@ struct plait_host {
 	struct random_stream chance;
 };
 
+/* What sees to it that the contract is kept: witness.c. */
+enum { WITNESS_BUCKETS = 256, WITNESS_DEPTH = 16 };
+
+struct witness {
+	struct trace_listener listener;
+	struct plait_simulation *simulation;
+	struct witness_thing *buckets[WITNESS_BUCKETS], *unused;
+	struct witness_chunk *chunks;
+	const struct plait_reactor *inside[WITNESS_DEPTH]; /* callbacks */
+	unsigned depth;
+	const struct plait_reactor *turning; /* the last that called back */
+	uint64_t turn;
+	unsigned callbacks; /* in that turn of it */
+};
+
 enum { FAILURE_SIZE = 512 };
 
 struct plait_simulation {
@@ -103,6 +119,7 @@ struct plait_simulation {
 	struct random_stream chance; /* of order, and of what turns take */
 	struct chance_hook hook;     /* while it runs: <plait/chance.h> */
 	struct marks *marks;	     /* seeds.c; NULL: nobody asks */
+	struct witness witness;
 	/* For the check against the real kernel: what is sent on the loopback
 	   arrives within the call, as on Linux. */
 	bool immediate;
@@ -160,6 +177,12 @@ void plait_i_marks_note(struct marks *m, bool condition, const char *what,
 /* The first, or NULL. */
 const struct mark *plait_i_marks_never_true(const struct marks *m);
 void plait_i_marks_done(struct marks *m);
+
+/* ---- witness.c ----------------------------------------------------------- */
+
+/* From now on until its end it fails s when the contract is broken. */
+void plait_i_witness_begin(struct witness *w, struct plait_simulation *s);
+void plait_i_witness_end(struct witness *w);
 
 /* ---- calls.c ------------------------------------------------------------- */
 
