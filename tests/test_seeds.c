@@ -389,3 +389,77 @@ TEST(without_memory_there_are_no_seeds, PURE)
 		ck_assert_int_eq(rc, refused ? -ENOMEM : 0);
 	}
 }
+
+/* ---- a trace of the one that is repeated --------------------------------- */
+
+GROUP("trace");
+
+static char traced[] = "/tmp/plait-seeds-XXXXXX";
+
+static void name_trace(void)
+{
+	int fd = mkstemp(traced);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	unlink(traced);
+}
+
+static void check_with_trace(void *arg)
+{
+	setenv("PLAIT_TRACE", traced, 1);
+	if (arg != NULL)
+		setenv("PLAIT_SEED", "7", 1);
+	plait_check_seeds(naps, NULL, 7, 2, NULL);
+}
+
+/* How large the trace is, 0 if there is none; and whether it has this. */
+static size_t trace_size(const char *text, bool *has)
+{
+	static char trace[65536];
+	FILE *f = fopen(traced, "r");
+	size_t n = f != NULL ? fread(trace, 1, sizeof(trace) - 1, f) : 0;
+
+	if (f != NULL)
+		fclose(f);
+	trace[n] = '\0';
+	*has = strstr(trace, text) != NULL;
+	unlink(traced);
+	return n;
+}
+
+TEST(what_is_repeated_is_traced_in_virtual_time, PURE, TIMES(2))
+{
+	const char *said;
+	bool has;
+
+	name_trace();
+	ck_assert_int_eq(
+		child_run(check_with_trace, _i == 1 ? &_i : NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+	if (_i == 0) {
+		ck_assert_uint_eq(trace_size("", &has), 0);
+		return;
+	}
+	ck_assert_uint_gt(trace_size("\"ts\":1500000.000", &has), 0);
+	ck_assert(has);
+}
+
+static void abort_with_trace(void *arg)
+{
+	setenv("PLAIT_TRACE", traced, 1);
+	setenv("PLAIT_SEED", "7", 1);
+	plait_check_seeds(calls_what_aborts, NULL, 7, 2, NULL);
+}
+
+TEST(who_aborts_is_traced_as_well, PURE)
+{
+	const char *said;
+	bool has;
+
+	name_trace();
+	ck_assert_int_eq(child_run(abort_with_trace, NULL, &said),
+			 CHILD_ABORTED);
+	ck_assert_uint_gt(trace_size("traceEvents", &has), 0);
+	ck_assert(has);
+}

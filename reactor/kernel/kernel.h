@@ -85,6 +85,9 @@ struct kernel_ops {
 	/* It has no descriptors, so it cannot be woken, and its clock is moved
 	   by its user. */
 	bool is_virtual;
+	/* It is one of many in a world with a clock of its own, which traces
+	   them all together. */
+	bool is_simulated;
 	/* init() returns 0 or -errno.  done() is called only if it was 0. */
 	int (*init)(struct kernel *k);
 	void (*done)(struct kernel *k);

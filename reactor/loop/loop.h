@@ -353,6 +353,16 @@ struct pool_unsent {
 
 struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r);
 
+/* ---- trace.c ------------------------------------------------------------- */
+
+/*
+ * Does what PLAIT_TRACE asks for, for a world of many reactors with a clock of
+ * its own.  Returns true if this has begun a trace, which the other function
+ * writes and ends.
+ */
+bool plait_i_trace_world_begins(int64_t (*clock)(void));
+void plait_i_trace_world_ends(void);
+
 /* ---- reactor.c ----------------------------------------------------------- */
 
 /* Is true if the next turn would not sleep: something is due or queued. */

@@ -229,7 +229,8 @@ static atomic_uint numbers;
 
 void plait_i_trace_reactor_begins(struct plait_reactor *r)
 {
-	if (secure_getenv(variable) == NULL)
+	if (secure_getenv(variable) == NULL ||
+	    loop_kernel(r)->ops->is_simulated)
 		return;
 	r->trace_number = atomic_fetch_add(&numbers, 1) + 1;
 	trace_forget_parents_trace();
@@ -288,7 +289,7 @@ void plait_i_trace_reactor_ends(unsigned number, bool forked)
 	const char *name = secure_getenv(variable);
 
 	trace_forget_parents_trace();
-	if (name == NULL || askers == 0 || forked)
+	if (name == NULL || number == 0 || askers == 0 || forked)
 		return;
 	askers--;
 	if (trace_is_recording())
@@ -296,5 +297,22 @@ void plait_i_trace_reactor_ends(unsigned number, bool forked)
 	if (askers > 0 || !asker_began)
 		return;
 	asker_began = false;
+	plait_i_trace_stop();
+}
+
+/* ---- ... for a world of many reactors ------------------------------------ */
+
+bool plait_i_trace_world_begins(int64_t (*clock)(void))
+{
+	return secure_getenv(variable) != NULL && !trace_is_recording() &&
+	       plait_i_trace_start(DEFAULT_EVENTS, clock) == 0;
+}
+
+void plait_i_trace_world_ends(void)
+{
+	const char *name = secure_getenv(variable);
+
+	if (name != NULL && trace_is_recording())
+		trace_dump_as_asked(name, atomic_fetch_add(&numbers, 1) + 1);
 	plait_i_trace_stop();
 }

@@ -628,6 +628,7 @@ static int simulated_wait(struct kernel *kernel, struct watches *ws,
 const struct kernel_ops plait_i_kernel_simulated = {
 	.name = "simulated",
 	.calls = &simulated_calls,
+	.is_simulated = true,
 	.init = simulated_init,
 	.done = simulated_done,
 	.check = simulated_check,

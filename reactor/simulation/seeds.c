@@ -44,6 +44,7 @@ struct seeds {
 	uint64_t seed;
 	struct marks marks;
 	struct kept_lines kept;
+	bool is_alone; /* it is the only seed: PLAIT_SEED */
 	bool failed;
 	struct plait_check_report report;
 };
@@ -51,7 +52,7 @@ struct seeds {
 /* ---- saying it ----------------------------------------------------------- */
 
 /* The run that is under way in this thread: for signals and exit(). */
-static _Thread_local const struct plait_simulation *seeds_run;
+static _Thread_local struct plait_simulation *seeds_run;
 
 static void seeds_say(const char *fmt, ...) PLAIT_PRINTF(1, 2);
 static void seeds_say(const char *fmt, ...)
@@ -110,13 +111,16 @@ static struct sigaction seeds_actions[SEEDS_SIGNALS];
 
 static void seeds_say_end(const char *how)
 {
-	const struct plait_simulation *s = seeds_run;
+	struct plait_simulation *s = seeds_run;
 
 	if (s == NULL)
 		return;
 	seeds_run = NULL;
 	seeds_say_what(s, how);
 	seeds_say_how_to_repeat(s->seed);
+	/* It needs memory.  Who asks for a trace wants it in spite of the small
+	   danger that it is malloc() that aborts. */
+	plait_i_simulation_end_trace(s);
 }
 
 /* The signal comes again when this returns: the mistake is made again, or
@@ -205,10 +209,12 @@ static void seeds_note_failure(struct seeds *c,
 /* Returns 0 and the digest, or -ENOMEM. */
 static int seeds_run_once(struct seeds *c, struct record *record, uint64_t *ret)
 {
-	struct plait_simulation *s = plait_simulation_new(c->seed, NULL);
+	struct plait_simulation *s = plait_i_simulation_new(c->seed, NULL);
 
 	if (s == NULL)
 		return -ENOMEM;
+	if (c->is_alone)
+		plait_i_simulation_trace(s);
 	s->marks = &c->marks;
 	s->record = record;
 	c->kept.n = 0;
@@ -317,10 +323,10 @@ static int seeds_check_marks(struct seeds *c)
 static int seeds_check(struct seeds *c, uint64_t count)
 {
 	struct unhandled_keeper *before;
-	bool is_alone = seeds_ask(seeds_only, &c->seed);
 	int rc = 0;
 
-	if (is_alone)
+	c->is_alone = seeds_ask(seeds_only, &c->seed);
+	if (c->is_alone)
 		count = 1;
 	else
 		seeds_ask(seeds_count, &count);
@@ -328,7 +334,7 @@ static int seeds_check(struct seeds *c, uint64_t count)
 	seeds_catch_signals();
 	for (; count > 0 && rc == 0; count--, c->seed++)
 		rc = seeds_run_seed(c);
-	if (rc == 0 && !is_alone)
+	if (rc == 0 && !c->is_alone)
 		rc = seeds_check_marks(c);
 	seeds_leave_signals();
 	plait_i_unhandled_keep(before);

@@ -114,8 +114,8 @@ static void simulation_init(struct plait_simulation *s, uint64_t seed,
 }
 
 struct plait_simulation *
-plait_simulation_new(uint64_t seed,
-		     const struct plait_simulation_options *options)
+plait_i_simulation_new(uint64_t seed,
+		       const struct plait_simulation_options *options)
 {
 	struct plait_simulation *s;
 
@@ -130,6 +130,39 @@ plait_simulation_new(uint64_t seed,
 		return NULL;
 	simulation_init(s, seed, options);
 	plait_i_witness_begin(&s->witness, s);
+	return s;
+}
+
+/* The one whose events are recorded in this thread, at its time. */
+static _Thread_local const struct plait_simulation *simulation_traced;
+
+static int64_t simulation_trace_clock(void)
+{
+	return simulation_traced->now;
+}
+
+void plait_i_simulation_trace(struct plait_simulation *s)
+{
+	s->is_traced = plait_i_trace_world_begins(simulation_trace_clock);
+	if (s->is_traced)
+		simulation_traced = s;
+}
+
+void plait_i_simulation_end_trace(struct plait_simulation *s)
+{
+	if (s->is_traced)
+		plait_i_trace_world_ends();
+	s->is_traced = false;
+}
+
+struct plait_simulation *
+plait_simulation_new(uint64_t seed,
+		     const struct plait_simulation_options *options)
+{
+	struct plait_simulation *s = plait_i_simulation_new(seed, options);
+
+	if (s != NULL)
+		plait_i_simulation_trace(s);
 	return s;
 }
 
@@ -188,6 +221,7 @@ void plait_simulation_free(struct plait_simulation **sp)
 	*sp = NULL;
 	simulation_free_lists(s);
 	plait_i_witness_end(&s->witness);
+	plait_i_simulation_end_trace(s);
 	free(s);
 }
 

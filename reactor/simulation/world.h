@@ -125,6 +125,7 @@ struct plait_simulation {
 	bool immediate;
 	uint64_t digest;
 	struct record *record; /* NULL: the digest is enough */
+	bool is_traced;
 	bool failed;
 	char failure[FAILURE_SIZE];
 };
@@ -183,6 +184,16 @@ void plait_i_marks_done(struct marks *m);
 /* From now on until its end it fails s when the contract is broken. */
 void plait_i_witness_begin(struct witness *w, struct plait_simulation *s);
 void plait_i_witness_end(struct witness *w);
+
+/* ---- simulation.c -------------------------------------------------------- */
+
+/* From now on until the simulation is freed its events are recorded for the
+   file of PLAIT_TRACE, if there is one. */
+void plait_i_simulation_trace(struct plait_simulation *s);
+void plait_i_simulation_end_trace(struct plait_simulation *s);
+struct plait_simulation *
+plait_i_simulation_new(uint64_t seed,
+		       const struct plait_simulation_options *options);
 
 /* ---- calls.c ------------------------------------------------------------- */
 
