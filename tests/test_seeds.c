@@ -255,6 +255,32 @@ TEST(a_mark_that_is_never_true_fails_all_seeds_but_not_one, PURE)
 	ck_assert_ptr_nonnull(strstr(said, "tests/test_seeds.c:"));
 }
 
+static struct plait_promise *never_fired;
+static struct plait_deferred *left;
+
+static void leaves_a_deferred(struct plait_simulation *s, void *arg)
+{
+	naps(s, NULL);
+	left = (plait_deferred_new)(&never_fired, NULL, NULL, "here");
+}
+
+TEST(what_is_left_over_fails, PURE)
+{
+	assert_says((struct check){ .fn = leaves_a_deferred, .count = 1 },
+		    "plait: seed 0x0, turn 2, at 1.500 s: something is left "
+		    "over\n"
+		    "    deferred made at here, pending, since 1.500\n"
+		    "plait: PLAIT_SEED=0x0 repeats it\n");
+}
+
+TEST(what_was_there_before_is_not_left_over, PURE)
+{
+	left = plait_deferred_new(&never_fired, NULL, NULL);
+	ck_assert_int_eq(plait_check_seeds(naps, NULL, 1, 3, NULL), 0);
+	plait_deferred_free(&left);
+	plait_promise_drop(&never_fired);
+}
+
 /* ---- what ends the process ----------------------------------------------- */
 
 GROUP("ending");

@@ -330,8 +330,9 @@ void plait_reactor_free(struct plait_reactor **rp)
 		return;
 	}
 	number = r->trace_number;
-	/* A deferred that fires only from here on was not left over. */
-	last = reactor_uncount(r);
+	/* A deferred that fires only from here on was not left over.  In a
+	   simulation other programs may still begin. */
+	last = reactor_uncount(r) && !loop_kernel(r)->ops->is_simulated;
 	plait_i_deferred_note_kept();
 	if (!loop_is_forked(r))
 		reactor_end(r, last);

@@ -18,14 +18,16 @@
 
 #include "lib/base.h"
 #include "lib/exception.h"
+#include "lib/print.h"
 #include "lib/unhandled.h"
+#include "reactor/simulation/live.h"
 #include "reactor/simulation/world.h"
 
 enum {
 	NS_PER_MS = 1000000,
 	MS_PER_S = 1000,
 	TWICE = 100, /* one seed of so many is run a second time */
-	SEEDS_LINE = 1024,
+	SEEDS_LINE = 2048,
 	SEEDS_KEPT = 8 /* lines about failures that nobody handled */
 };
 
@@ -44,7 +46,8 @@ struct seeds {
 	uint64_t seed;
 	struct marks marks;
 	struct kept_lines kept;
-	bool is_alone; /* it is the only seed: PLAIT_SEED */
+	struct live live; /* what is alive: nothing of a run must be, later */
+	bool is_alone;	  /* it is the only seed: PLAIT_SEED */
 	bool failed;
 	struct plait_check_report report;
 };
@@ -69,14 +72,18 @@ static void seeds_say(const char *fmt, ...)
 	plait_i_base_say(line, (size_t)len);
 }
 
-/* Without floating point, so that handlers of signals may use it. */
+/* Without floating point, so that handlers of signals may use it.  what may
+   be lines. */
 static void seeds_say_what(const struct plait_simulation *s, const char *what)
 {
 	int64_t ms = s->now / NS_PER_MS;
+	size_t len = strlen(what);
+	bool is_lines = len > 0 && what[len - 1] == '\n';
 
 	seeds_say("plait: seed 0x%" PRIx64 ", turn %" PRIu64 ", at %" PRId64
-		  ".%03d s: %s\n",
-		  s->seed, s->turns, ms / MS_PER_S, (int)(ms % MS_PER_S), what);
+		  ".%03d s: %s%s",
+		  s->seed, s->turns, ms / MS_PER_S, (int)(ms % MS_PER_S), what,
+		  is_lines ? "" : "\n");
 }
 
 static void seeds_say_how_to_repeat(uint64_t seed)
@@ -192,25 +199,40 @@ static OUT_OF_LINE void seeds_call(struct seeds *c, struct plait_simulation *s)
 	exception_barrier();
 }
 
-static void seeds_note_failure(struct seeds *c,
-			       const struct plait_simulation *s)
+static void seeds_fail(struct seeds *c, const struct plait_simulation *at,
+		       const char *text)
 {
-	if (!s->failed)
-		return;
 	c->failed = true;
-	snprintf(c->report.text, sizeof(c->report.text), "%s", s->failure);
-	c->report.seed = s->seed;
-	c->report.seconds = plait_simulation_seconds(s);
-	seeds_say_what(s, s->failure);
+	snprintf(c->report.text, sizeof(c->report.text), "%s", text);
+	c->report.seed = at->seed;
+	c->report.seconds = plait_simulation_seconds(at);
+	seeds_say_what(at, text);
 	seeds_say_kept(&c->kept);
-	seeds_say_how_to_repeat(s->seed);
+	seeds_say_how_to_repeat(at->seed);
+}
+
+/* Behind the end of the simulation: what is there now was not there before. */
+static void seeds_check_left(struct seeds *c, const struct plait_simulation *at)
+{
+	struct print p = { .to = plait_buf_new(PLAIT_CHECK_TEXT) };
+
+	plait_i_print(&p, "something is left over\n");
+	plait_i_live_print_left(&c->live, &p);
+	if (p.error == 0)
+		p.error = plait_buf_append(p.to, "", 1);
+	seeds_fail(c, at,
+		   p.error == 0 ? plait_buf_data(p.to)
+				: "something is left over");
+	plait_buf_unref(&p.to);
 }
 
 /* Returns 0 and the digest, or -ENOMEM. */
 static int seeds_run_once(struct seeds *c, struct record *record, uint64_t *ret)
 {
-	struct plait_simulation *s = plait_i_simulation_new(c->seed, NULL);
+	struct plait_simulation *s, at = { .seed = c->seed };
 
+	plait_i_live_mark(&c->live);
+	s = plait_i_simulation_new(c->seed, NULL);
 	if (s == NULL)
 		return -ENOMEM;
 	if (c->is_alone)
@@ -224,10 +246,15 @@ static int seeds_run_once(struct seeds *c, struct record *record, uint64_t *ret)
 	seeds_stop(s);
 	plait_i_hosts_settle(s);
 	plait_i_hosts_end_programs(s);
-	seeds_note_failure(c, s);
+	if (s->failed)
+		seeds_fail(c, s, s->failure);
 	*ret = s->digest;
+	at.now = s->now;
+	at.turns = s->turns;
 	plait_simulation_free(&s);
 	seeds_run = NULL;
+	if (!c->failed && c->live.left > 0)
+		seeds_check_left(c, &at);
 	return 0;
 }
 
@@ -250,7 +277,7 @@ static void seeds_note_difference(struct seeds *c, const struct record *first,
 	size_t i = plait_i_record_compare(first, second);
 	const struct record *longer = first->n > i ? first : second;
 	struct plait_simulation at = { .seed = c->seed };
-	char one[96], other[96];
+	char one[96], other[96], text[320];
 
 	if (i < longer->n) {
 		at.turns = longer->entries[i].turn;
@@ -258,11 +285,11 @@ static void seeds_note_difference(struct seeds *c, const struct record *first,
 	}
 	seeds_show(first, i, one, sizeof(one));
 	seeds_show(second, i, other, sizeof(other));
-	plait_simulation_fail(&at,
-			      "a second run of the seed is another: event %zu "
-			      "was %s, and then it was %s",
-			      i, one, other);
-	seeds_note_failure(c, &at);
+	snprintf(text, sizeof(text),
+		 "a second run of the seed is another: event %zu was %s, and "
+		 "then it was %s",
+		 i, one, other);
+	seeds_fail(c, &at, text);
 }
 
 static int seeds_run_twice(struct seeds *c)
@@ -289,6 +316,19 @@ static int seeds_run_seed(struct seeds *c)
 				      : seeds_run_once(c, NULL, &digest);
 
 	return c->failed ? -EIO : rc;
+}
+
+/* ---- what is alive --------------------------------------------------------
+ */
+
+static void seeds_hear(struct live *l, enum trace_kind kind, const void *object,
+		       const char *text)
+{
+}
+
+static int64_t seeds_clock(struct live *l)
+{
+	return seeds_run != NULL ? seeds_run->now : 0;
 }
 
 /* ---- all of them --------------------------------------------------------- */
@@ -331,12 +371,14 @@ static int seeds_check(struct seeds *c, uint64_t count)
 	else
 		seeds_ask(seeds_count, &count);
 	before = plait_i_unhandled_keep(&c->kept.base);
+	plait_i_live_begin(&c->live);
 	seeds_catch_signals();
 	for (; count > 0 && rc == 0; count--, c->seed++)
 		rc = seeds_run_seed(c);
 	if (rc == 0 && !c->is_alone)
 		rc = seeds_check_marks(c);
 	seeds_leave_signals();
+	plait_i_live_end(&c->live);
 	plait_i_unhandled_keep(before);
 	return rc;
 }
@@ -353,6 +395,8 @@ int plait_check_seeds(plait_scenario *fn, void *arg, uint64_t first,
 	c->arg = arg;
 	c->seed = first;
 	c->kept.base.keep = seeds_keep;
+	c->live.tell = seeds_hear;
+	c->live.clock = seeds_clock;
 	rc = seeds_check(c, count);
 	if (ret != NULL)
 		*ret = c->report;
