@@ -8,6 +8,7 @@
 #include <plait/chance.h>
 #include <plait/simulation.h>
 
+#include "reactor/simulation/world.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 
@@ -279,6 +280,39 @@ TEST(what_was_there_before_is_not_left_over, PURE)
 	ck_assert_int_eq(plait_check_seeds(naps, NULL, 1, 3, NULL), 0);
 	plait_deferred_free(&left);
 	plait_promise_drop(&never_fired);
+}
+
+/* As a kernel would that has forgotten it. */
+static void leaves_a_socket(struct plait_simulation *s, void *arg)
+{
+	ck_assert_ptr_nonnull(
+		plait_i_tcp_new(plait_simulation_host(s, "host"), AF_INET));
+}
+
+TEST(a_socket_that_a_kernel_keeps_fails, PURE)
+{
+	assert_says(
+		(struct check){ .fn = leaves_a_socket, .count = 1 },
+		"plait: seed 0x0, turn 0, at 0.000 s: 1 sockets of host are "
+		"left\n"
+		"plait: PLAIT_SEED=0x0 repeats it\n");
+}
+
+static void must_not_come(void *arg)
+{
+	abort();
+}
+
+static void asks_for_later(struct plait_simulation *s, void *arg)
+{
+	naps(s, NULL);
+	plait_simulation_call_later(s, 20, must_not_come, NULL);
+}
+
+TEST(what_was_asked_for_later_does_not_come_after_the_scenario, PURE)
+{
+	ck_assert_int_eq(plait_check_seeds(asks_for_later, NULL, 1, 3, NULL),
+			 0);
 }
 
 /* ---- what ends the process ----------------------------------------------- */

@@ -241,8 +241,9 @@ typedef void plait_scenario(struct plait_simulation *s, void *arg);
 
 /*
  * Calls fn(s, arg) count times, each time with a new simulation, of the seeds
- * first, first + 1 and so on.  Behind fn the programs that still run are
- * stopped as by plait_simulation_stop(), and the simulation is freed.
+ * first, first + 1 and so on.  Behind fn nothing that fn has asked for with
+ * plait_simulation_call_later() is called any more, the programs that still run
+ * are stopped as by plait_simulation_stop(), and the simulation is freed.
  *
  * A seed fails if plait_simulation_fail() was called, if the run has broken the
  * contract of plait(7), if a program does not stop, if something is left over,

@@ -26,7 +26,8 @@
 enum {
 	NS_PER_MS = 1000000,
 	MS_PER_S = 1000,
-	TWICE = 100, /* one seed of so many is run a second time */
+	PATIENCE = 2 * 3600, /* seconds */
+	TWICE = 100,	     /* one seed of so many is run a second time */
 	SEEDS_LINE = 2048,
 	SEEDS_KEPT = 8 /* lines about failures that nobody handled */
 };
@@ -182,15 +183,38 @@ static void seeds_leave_signals(void)
 
 /* ---- a run --------------------------------------------------------------- */
 
+/* A kernel needs minutes to give a connection up whose other end is gone. */
+static void seeds_check_sockets(struct plait_simulation *s)
+{
+	struct plait_list *l;
+
+	if (plait_simulation_run(s, PATIENCE) == -ELOOP)
+		plait_simulation_fail(s, "after the end something goes on");
+	plait_list_for_each (l, &s->hosts) {
+		struct plait_host *h =
+			plait_container(l, struct plait_host, link);
+		size_t n = plait_i_sockets_count(h);
+
+		if (n > 0)
+			plait_simulation_fail(s, "%zu sockets of %s are left",
+					      n, h->name);
+	}
+}
+
+/* What the scenario wanted to do later may use what is gone when it has
+   returned. */
 static void seeds_stop(struct plait_simulation *s)
 {
-	int rc = s->failed ? 0 : plait_simulation_stop(s);
+	int rc;
 
+	plait_i_simulation_drop_calls(s);
+	rc = plait_simulation_stop(s);
 	if (rc == -ETIMEDOUT || rc == -EDEADLK)
 		plait_simulation_fail(s, "a program does not stop");
-	else if (rc < 0)
-		plait_simulation_fail(s, "stopping the programs fails: %s",
-				      strerror(-rc));
+	else if (rc == -ELOOP)
+		plait_simulation_fail(s, "to stop the programs has no end");
+	if (!s->failed)
+		seeds_check_sockets(s);
 }
 
 static OUT_OF_LINE void seeds_call(struct seeds *c, struct plait_simulation *s)

@@ -181,6 +181,14 @@ static void call_free(struct simulation_call *c)
 	free(c);
 }
 
+void plait_i_simulation_drop_calls(struct plait_simulation *s)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(&s->calls)) != NULL)
+		call_free(plait_container(l, struct simulation_call, link));
+}
+
 struct named_stream {
 	struct plait_list link;
 	struct random_stream stream;
@@ -191,8 +199,7 @@ static void simulation_free_lists(struct plait_simulation *s)
 {
 	struct plait_list *l;
 
-	while ((l = plait_list_first(&s->calls)) != NULL)
-		call_free(plait_container(l, struct simulation_call, link));
+	plait_i_simulation_drop_calls(s);
 	while ((l = plait_list_first(&s->streams)) != NULL) {
 		plait_list_remove(l);
 		free(plait_container(l, struct named_stream, link));

@@ -191,6 +191,9 @@ void plait_i_witness_end(struct witness *w);
    file of PLAIT_TRACE, if there is one. */
 void plait_i_simulation_trace(struct plait_simulation *s);
 void plait_i_simulation_end_trace(struct plait_simulation *s);
+/* What the scenario has asked for with plait_simulation_call_later() does not
+   come. */
+void plait_i_simulation_drop_calls(struct plait_simulation *s);
 struct plait_simulation *
 plait_i_simulation_new(uint64_t seed,
 		       const struct plait_simulation_options *options);
