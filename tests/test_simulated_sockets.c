@@ -800,6 +800,26 @@ TEST(a_host_that_has_restarted_knows_of_no_connection, PURE)
 	world_end();
 }
 
+TEST(a_host_that_loses_power_forgets_who_waits_there, PURE)
+{
+	int waiting, asking;
+
+	listen_at("0.0.0.0", 5);
+	waiting = begin();
+	pass(1);
+	link_is((struct plait_link){ .latency = 0.1 });
+	asking = begin();
+	pass(0.15);
+	crash(SERVER);
+	plait_host_restart(hosts[SERVER]);
+	pass(1);
+	ck_assert_int_eq(error_of(CLIENT, asking), ECONNRESET);
+	ck_assert_int_eq(say(CLIENT, waiting, "x"), 1);
+	pass(1);
+	ck_assert_int_eq(error_of(CLIENT, waiting), ECONNRESET);
+	world_end();
+}
+
 TEST(a_peer_that_has_vanished_is_asked_for_924_seconds, PURE)
 {
 	struct pair p = connected();

@@ -146,8 +146,19 @@ void plait_i_tcp_leave_queue(struct tcp *s)
 	s->is_asking = false;
 }
 
+static void tcp_empty_queue(struct plait_list *queue)
+{
+	struct plait_list *l;
+
+	while ((l = plait_list_first(queue)) != NULL)
+		plait_i_tcp_leave_queue(plait_container(l, struct tcp, queue));
+}
+
+/* If the power is gone, it may be a listener in whose queues are others. */
 void plait_i_tcp_free(struct tcp *s)
 {
+	tcp_empty_queue(&s->asking);
+	tcp_empty_queue(&s->waiting);
 	plait_i_tcp_leave_queue(s);
 	plait_i_tcp_clear(s);
 	plait_i_tcp_segments_free(&s->input);
