@@ -129,12 +129,13 @@ static plait_value read_cancel(struct plait_deferred *d, void *arg)
 	struct reading *self = arg;
 
 	plait_promise_drop(&self->promise);
-	if (reading_is_abandoned(self))
+	if (reading_is_abandoned(self)) {
 		reading_abandon(self);
-	else if (self->protocol != NULL)
+		return plait_cancelled();
+	}
+	if (self->protocol != NULL)
 		plait_transport_abort_connection(self->protocol->transport);
-	else
-		plait_deferred_cancel(self->connecting);
+	plait_deferred_cancel(self->connecting);
 	return plait_cancelled();
 }
 

@@ -182,6 +182,21 @@ static struct plait_deferred *forgets_deferred(struct plait_reactor *r,
 					   NULL);
 }
 
+/* It leaves work that ends soon by itself. */
+static plait_value detach_inner(plait_value *result, void *arg)
+{
+	plait_deferred_detach(&job.inner);
+	return plait_value_take(result);
+}
+
+static struct plait_deferred *stops_later(struct plait_reactor *r, void *arg)
+{
+	struct plait_deferred *d = job_start(r, job_stop, 2);
+
+	job.inner = plait_defer_later(r, 3, NULL, NULL);
+	return plait_deferred_add_both(d, detach_inner, NULL);
+}
+
 /* ---- what comes of it ----------------------------------------------- */
 
 static plait_value give_two(plait_value *result, void *arg)
@@ -515,6 +530,14 @@ static const struct trial trials[] = {
 	TRIAL(locks, NULL, NULL, LOCKED),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),
+	TRIAL(in_steps, NULL, NULL, .ends_at_once = true),
+	TRIAL(frees_inner, NULL, NULL, .ends_at_once = true),
+	TRIAL(stops_later, NULL, NULL),
+	TRIAL(stops_later, "was ended, and 1 deferred is pending",
+	      "deferred made at tests/test_cancel_points.c",
+	      .ends_at_once = true),
+	TRIAL(stops_later, "way free", "was ended, and 1 deferred is pending",
+	      .ends_at_once = true, .how = PLAIT_CANCEL_FREE),
 	TRIAL(swallows, NULL, NULL, .accepts_value = true),
 	TRIAL(forgets_timer, NULL, NULL, .may_fire_late = true),
 	TRIAL(begins_again, NULL, NULL, .grace = 101),
@@ -748,7 +771,7 @@ TEST(each_point_has_each_way_that_was_asked_for, PURE)
 	ck_assert_uint_eq(report.runs, 1 + 1);
 	c.how = 0;
 	plait_check_cancel_points(&c, &report);
-	ck_assert_uint_eq(report.runs, 1 + 2 * 5 + 1);
+	ck_assert_uint_eq(report.runs, 1 + 2 * 6 + 1);
 }
 
 TEST(environment_may_ask_for_what_there_is_not, PURE)
@@ -834,7 +857,7 @@ TEST(check_runs_on_a_given_reactor, ON_EACH_REACTOR)
 	clock_virtual(true);
 	ck_assert_uint_eq(plait_check_cancel_points_on(reactor, &c, &report),
 			  6);
-	ck_assert_uint_eq(report.runs, 1 + 6 * 5 + 3);
+	ck_assert_uint_eq(report.runs, 1 + 6 * 6 + 3);
 	c.start = forgets_deferred;
 	begin_to_hear(fds, &saved);
 	ck_assert_uint_eq(plait_check_cancel_points_on(reactor, &c, &report),

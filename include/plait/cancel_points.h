@@ -43,9 +43,10 @@ enum plait_cancel_how {
 	PLAIT_CANCEL_FREE = 1 << 1,	/* plait_deferred_free() */
 	PLAIT_CANCEL_SCOPE = 1 << 2,	/* its scope is cancelled */
 	PLAIT_CANCEL_DEADLINE = 1 << 3, /* the time of its scope is up */
-	PLAIT_CANCEL_LOSS = 1 << 4,  /* all connections of the reactor break */
-	PLAIT_CANCEL_STOP = 1 << 5,  /* plait_reactor_stop() */
-	PLAIT_CANCEL_NESTED = 1 << 6 /* cancelled by another's canceller */
+	PLAIT_CANCEL_LOSS = 1 << 4,   /* all connections of the reactor break */
+	PLAIT_CANCEL_STOP = 1 << 5,   /* plait_reactor_stop() */
+	PLAIT_CANCEL_NESTED = 1 << 6, /* cancelled by another's canceller */
+	PLAIT_CANCEL_OWN = 1 << 7     /* cancelled, and freed when told so */
 };
 
 /*
@@ -90,6 +91,9 @@ struct plait_cancel_check {
 	bool accepts_value;
 	/* After a cancel the work may go on, and settle within the grace. */
 	bool may_go_on;
+	/* When a cancel or a free has returned, no deferred may be pending that
+	   was made since the start. */
+	bool ends_at_once;
 	/* A promise may be fired after it was cancelled: by a thread. */
 	bool may_fire_late;
 	uintptr_t reserved[8]; /* zero */
@@ -104,6 +108,7 @@ struct plait_cancel_check {
  *   caused will do.  If its time is up, it fails with TimeoutError, caused by
  *   the cancellation.  If it is freed, none of its callbacks runs any more.  If
  *   connections break or the reactor stops, it fires.
+ * - If ends_at_once, none of its deferreds is pending when it was ended.
  * - No promise is fired after its cancel.
  * - After the grace nothing that has begun since the start is left: deferreds,
  *   timers, watches, connections, connectors, ports and scopes of this thread,

@@ -40,6 +40,7 @@ struct live_site {
 	const char *name; /* NULL: it has none */
 	size_t counts[LIVE_STATES];
 	size_t count, marked; /* of all states; at the last mark */
+	size_t pending;	      /* in the first state, at the last mark */
 };
 
 struct live_thing {
@@ -537,10 +538,26 @@ void plait_i_live_mark(struct live *l)
 			plait_container(at, struct live_site, link);
 
 		s->marked = s->count;
+		s->pending = s->counts[PENDING];
 	}
 	l->left = 0;
 	memset(l->gone, 0, sizeof(l->gone));
 	l->events = 0;
+}
+
+size_t plait_i_live_pending(const struct live *l)
+{
+	struct plait_list *at;
+	size_t n = 0;
+
+	plait_list_for_each (at, &l->sites) {
+		const struct live_site *s =
+			plait_container(at, const struct live_site, link);
+
+		if (s->kind == LIVE_DEFERRED && s->counts[PENDING] > s->pending)
+			n += s->counts[PENDING] - s->pending;
+	}
+	return n;
 }
 
 void plait_i_live_follow(struct live *l, const void *deferred)

@@ -72,6 +72,9 @@ void plait_i_live_end(struct live *l);
 /* From now on what there is now is not left over, and nothing has happened. */
 void plait_i_live_mark(struct live *l);
 
+/* How many deferreds more are pending than at the last mark, by place. */
+size_t plait_i_live_pending(const struct live *l);
+
 /*
  * The chain of a deferred is the deferred, what it waits for, and what that
  * waits for.  plait_i_live_in_chain() is true of a deferred that is or was in

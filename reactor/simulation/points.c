@@ -146,8 +146,7 @@ static void points_hear(struct live *l, enum trace_kind kind,
 		return;
 	if (kind == TRACE_LATE)
 		points_fired_late(p);
-	if (kind == TRACE_CALLS && p->freed && !p->busy &&
-	    plait_i_live_in_chain(l, object))
+	if (kind == TRACE_CALLS && p->freed && plait_i_live_in_chain(l, object))
 		plait_i_points_fail(p, "a callback runs after the deferred "
 				       "was freed");
 	if (p->busy || object != p->reactor || p->failed ||
@@ -288,7 +287,7 @@ static void points_end(struct points *p)
 /* One time through the scenario, whoever ends it. */
 static void points_go(struct points *p)
 {
-	p->begun = p->applied = p->freed = false;
+	p->begun = p->applied = p->freed = p->frees_itself = false;
 	p->settled_before = p->stop_waits = false;
 	plait_i_live_mark(&p->live);
 	p->descriptors = plait_i_descriptors_open();

@@ -59,6 +59,7 @@ struct points {
 				time was up */
 	bool busy;	     /* it is being ended, now */
 	bool freed;	     /* ... was freed */
+	bool frees_itself;   /* ... will be freed in its callback */
 	bool stop_waits;     /* the reactor will be stopped, in the next turn */
 	struct plait_timer stopper;
 	bool is_late_anyway; /* promises are fired late, whoever ends it */
@@ -68,7 +69,7 @@ struct points {
 
 /* ---- report.c ------------------------------------------------------- */
 
-enum { N_WAYS = 7 };
+enum { N_WAYS = 8 };
 
 /* "cancel", "free" and so on. */
 const char *plait_i_way_name(unsigned how);

@@ -18,7 +18,8 @@ const char plait_i_points_variable[] = "PLAIT_CANCEL_POINT";
 const char *plait_i_way_name(unsigned how)
 {
 	static const char *const names[N_WAYS] = {
-		"cancel", "free", "scope", "deadline", "loss", "stop", "nested",
+		"cancel", "free", "scope",  "deadline",
+		"loss",	  "stop", "nested", "own",
 	};
 
 	return names[__builtin_ctz(how)];

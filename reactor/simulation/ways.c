@@ -68,6 +68,9 @@ static plait_value outcome_note(plait_value *result, void *arg)
 	struct points *p = arg;
 	struct outcome *o = &p->outcome;
 
+	if (p->freed)
+		plait_i_points_fail(p, "a callback runs after the deferred was "
+				       "freed");
 	if (o->times++ > 0)
 		return PLAIT_NONE;
 	if (way_waits_for_deadline(p))
@@ -80,6 +83,18 @@ static plait_value outcome_note(plait_value *result, void *arg)
 }
 
 /* ---- starting ------------------------------------------------------- */
+
+/* A callback before the last one: if it frees the deferred, no other runs. */
+static plait_value way_free_itself(plait_value *result, void *arg)
+{
+	struct points *p = arg;
+
+	if (!p->frees_itself)
+		return *result;
+	plait_deferred_free(&p->deferred, way_where);
+	p->freed = true;
+	return PLAIT_NONE;
+}
 
 static bool way_needs_scope(unsigned how)
 {
@@ -100,6 +115,7 @@ OUT_OF_LINE void plait_i_way_start(struct points *p)
 		p->live.looks_away = false;
 		plait_scope_start(p->scope, d);
 	}
+	plait_deferred_add_both(d, way_free_itself, p);
 	p->deferred = plait_deferred_add_both(d, outcome_note, p);
 	plait_i_live_follow(&p->live, d);
 	p->begun = true;
@@ -196,6 +212,13 @@ static void way_nested(struct points *p)
 
 /* ---- all of them ---------------------------------------------------- */
 
+/* See way_free_itself(). */
+static void way_own(struct points *p)
+{
+	p->frees_itself = true;
+	way_call(p);
+}
+
 struct way {
 	void (*end)(struct points *p);
 	bool at_once; /* the deferred has fired when the call returns */
@@ -205,7 +228,7 @@ struct way {
 static const struct way ways[N_WAYS] = {
 	{ way_call, true },	 { way_free, false }, { way_scope, true },
 	{ way_deadline, false }, { way_loss, false }, { way_stop, false },
-	{ way_nested, true },
+	{ way_nested, true },	 { way_own, true },
 };
 
 static const struct way *way_of(unsigned how)
@@ -222,9 +245,21 @@ bool plait_i_way_fits(unsigned how, const struct point *point)
 
 static void way_check_fired(struct points *p)
 {
-	if (p->outcome.times == 0 && !p->check->may_go_on && !p->seeks)
+	if (p->outcome.times == 0 && !p->freed && !p->check->may_go_on &&
+	    !p->seeks)
 		plait_i_points_fail(p, "the cancel has returned, and the "
 				       "deferred has not fired");
+}
+
+static void way_check_pending(struct points *p)
+{
+	size_t n = plait_i_live_pending(&p->live);
+
+	if (p->check->ends_at_once && n > 0)
+		plait_i_points_fail(p,
+				    "the work was ended, and %zu deferred%s "
+				    "pending",
+				    n, n > 1 ? "s are" : " is");
 }
 
 void plait_i_way_apply(struct points *p, bool inside)
@@ -238,6 +273,8 @@ void plait_i_way_apply(struct points *p, bool inside)
 	way->end(p);
 	if (way->at_once)
 		way_check_fired(p);
+	if (way->at_once || p->freed)
+		way_check_pending(p);
 	if (!inside)
 		plait_i_loop_leave(p->reactor);
 	p->busy = false;
