@@ -47,7 +47,7 @@ enum trace_kind {
 	TRACE_WATCHED,	  /* a watch is started */
 	TRACE_UNWATCHED,  /* ... is stopped */
 	TRACE_LISTENS,	  /* a port is open */
-	TRACE_DEAF,	  /* ... is closed, and its users were told */
+	TRACE_DEAF,	  /* ... accepts nobody any more */
 	TRACE_PORT_FREED, /* ... its memory */
 	TRACE_CONNECTOR,  /* a connector is made */
 	TRACE_CONNECTOR_FREED,

@@ -21,7 +21,8 @@ static struct job {
 	struct plait_timer timer, second;
 	struct plait_promise *promise;
 	struct plait_deferred *inner;
-	struct plait_scope *scope;
+	struct plait_scope *scope, *inner_scope;
+	struct plait_shared *shared;
 	struct plait_port *port;
 	struct plait_transport *transport;
 	struct plait_lock *lock;
@@ -372,6 +373,92 @@ static struct plait_deferred *locks(struct plait_reactor *r, void *arg)
 	return plait_deferred_add_both(d, unlock, NULL);
 }
 
+/* The next holder of the lock waits until a callback of the work returned. */
+static plait_value end_while_working(plait_value *result, void *arg)
+{
+	job.ended = true;
+	plait_deferred_cancel(job.inner);
+	job.ended = false;
+	return PLAIT_NONE;
+}
+
+static plait_value work_that_is_ended(void *arg)
+{
+	struct plait_deferred *d =
+		plait_defer_later(job.reactor, 1, NULL, NULL);
+
+	plait_deferred_add_callback(d, end_while_working, NULL);
+	return plait_chain(&d);
+}
+
+static plait_value hold_lock(plait_value *result, void *arg)
+{
+	if (job.ended)
+		job.wrong = "the lock was handed on too early";
+	return unlock(result, arg);
+}
+
+static struct plait_deferred *waits_for_lock(struct plait_reactor *r, void *arg)
+{
+	job.reactor = r;
+	job.inner = plait_lock_run(job.lock, work_that_is_ended, NULL);
+	plait_deferred_add_errback(job.inner, give_two, NULL);
+	return plait_deferred_add_callback(plait_lock_acquire(job.lock),
+					   hold_lock, NULL);
+}
+
+static const char *end_others(void *arg)
+{
+	plait_deferred_free(&job.inner);
+	plait_shared_free(&job.shared);
+	return job.wrong;
+}
+
+/* Who waits for the same goes on waiting when another is ended. */
+static plait_value note_other(plait_value *result, void *arg)
+{
+	if (plait_value_is_failure(result))
+		job.wrong = "another was ended, too";
+	return PLAIT_NONE;
+}
+
+static struct plait_deferred *shares(struct plait_reactor *r, void *arg)
+{
+	struct plait_deferred *d = plait_defer_later(r, 2, NULL, NULL);
+
+	job.shared = plait_shared_new(&d);
+	d = plait_shared_wait(job.shared);
+	job.inner = plait_shared_wait(job.shared);
+	plait_deferred_add_both(job.inner, note_other, NULL);
+	return d;
+}
+
+/* Its canceller ends a scope, and with it what is in the scope inside. */
+static plait_value job_end_scope(struct plait_deferred *d, void *arg)
+{
+	plait_scope_cancel(job.scope, NULL);
+	return job_stop(d, arg);
+}
+
+static plait_value free_scopes(plait_value *result, void *arg)
+{
+	plait_deferred_free(&job.inner);
+	plait_scope_free(&job.inner_scope);
+	plait_scope_free(&job.scope);
+	return plait_value_take(result);
+}
+
+static struct plait_deferred *in_scopes(struct plait_reactor *r, void *arg)
+{
+	struct plait_deferred *d = job_start(r, job_end_scope, 2);
+
+	job.scope = plait_scope_new(r);
+	job.inner_scope = plait_scope_new_in(job.scope);
+	job.inner = plait_scope_start(job.inner_scope,
+				      plait_defer_later(r, 100, NULL, NULL));
+	return plait_deferred_add_both(d, free_scopes, NULL);
+}
+
 /* ---- the network ---------------------------------------------------- */
 
 static const struct plait_protocol_ops silent_ops = { .name = "silent" };
@@ -528,15 +615,19 @@ static const struct trial trials[] = {
 	TRIAL(frees_inner, NULL, NULL),
 	TRIAL(hangs_up, NULL, NULL),
 	TRIAL(locks, NULL, NULL, LOCKED),
+	TRIAL(waits_for_lock, NULL, NULL, LOCKED, .after = end_others),
+	TRIAL(shares, NULL, NULL, .after = end_others),
+	TRIAL(in_scopes, NULL, NULL, .ends_at_once = true),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),
 	TRIAL(in_steps, NULL, NULL, .ends_at_once = true),
 	TRIAL(frees_inner, NULL, NULL, .ends_at_once = true),
 	TRIAL(stops_later, NULL, NULL),
-	TRIAL(stops_later, "was ended, and 1 deferred is pending",
+	TRIAL(stops_later, "was ended, and 1 deferred or port still waits",
 	      "deferred made at tests/test_cancel_points.c",
 	      .ends_at_once = true),
-	TRIAL(stops_later, "way free", "was ended, and 1 deferred is pending",
+	TRIAL(stops_later, "way free",
+	      "was ended, and 1 deferred or port still waits",
 	      .ends_at_once = true, .how = PLAIT_CANCEL_FREE),
 	TRIAL(swallows, NULL, NULL, .accepts_value = true),
 	TRIAL(forgets_timer, NULL, NULL, .may_fire_late = true),

@@ -486,7 +486,7 @@ TEST(listener_hears_ports_and_connections, PURE)
 	plait_port_free(&port);
 	plait_transport_abort_connection(t);
 	plait_testing_advance(r, 0);
-	assert_trace("closing [ deaf leaving ]"
+	assert_trace("deaf closing [ leaving ]"
 		     " [ protocol-lost leaving ] port-freed closed");
 	plait_reactor_free(&r);
 }

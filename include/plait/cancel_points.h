@@ -91,8 +91,8 @@ struct plait_cancel_check {
 	bool accepts_value;
 	/* After a cancel the work may go on, and settle within the grace. */
 	bool may_go_on;
-	/* When a cancel or a free has returned, no deferred may be pending that
-	   was made since the start. */
+	/* When a cancel or a free has returned, no deferred that was made since
+	   the start may be pending, and no such port may be listening. */
 	bool ends_at_once;
 	/* A promise may be fired after it was cancelled: by a thread. */
 	bool may_fire_late;

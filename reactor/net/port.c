@@ -67,7 +67,6 @@ static void port_close(struct plait_port *p)
 	p->ops->close(p);
 	if (p->ops->ended != NULL)
 		p->ops->ended(p);
-	trace_note(TRACE_DEAF, p, p->reactor, NULL, 0);
 }
 
 static void port_run_answer(struct loop_task *task)
@@ -88,6 +87,7 @@ static void port_run_answer(struct loop_task *task)
 void plait_i_port_end(struct plait_port *p)
 {
 	if (p->open) {
+		trace_note(TRACE_DEAF, p, p->reactor, NULL, 0);
 		p->open = false;
 		loop_part(&p->member);
 		p->ops->stop(p);

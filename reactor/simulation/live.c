@@ -28,7 +28,7 @@ enum { THINGS_PER_CHUNK = 256, SHOWN = 12, EXACT = 3 };
    connection counts its reads as well, up to three. */
 enum { PENDING, WAITING, FIRED };
 enum { OPEN, CLOSING, LOST, READS = 4 };
-enum { LISTENING, CLOSED };
+enum { LISTENING, CLOSED }; /* at first like a deferred: see pending */
 enum { IDLE, CONNECTING };
 
 struct live_site {
@@ -369,7 +369,7 @@ static const char *const live_words[] = {
 	[TRACE_UNSET] = "timer stopped",
 	[TRACE_DUE] = "timer runs",
 	[TRACE_LISTENS] = "port opened",
-	[TRACE_DEAF] = "port closed",
+	[TRACE_DEAF] = "port accepts nobody any more",
 	[TRACE_PROTOCOL_LOST] = "protocol lost its connection",
 	[TRACE_LEAVE] = "back in the loop",
 };
@@ -554,7 +554,8 @@ size_t plait_i_live_pending(const struct live *l)
 		const struct live_site *s =
 			plait_container(at, const struct live_site, link);
 
-		if (s->kind == LIVE_DEFERRED && s->counts[PENDING] > s->pending)
+		if ((s->kind == LIVE_DEFERRED || s->kind == LIVE_PORT) &&
+		    s->counts[PENDING] > s->pending)
 			n += s->counts[PENDING] - s->pending;
 	}
 	return n;

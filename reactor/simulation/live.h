@@ -72,7 +72,8 @@ void plait_i_live_end(struct live *l);
 /* From now on what there is now is not left over, and nothing has happened. */
 void plait_i_live_mark(struct live *l);
 
-/* How many deferreds more are pending than at the last mark, by place. */
+/* How many deferreds more are pending than at the last mark, by place, and how
+   many ports more are listening. */
 size_t plait_i_live_pending(const struct live *l);
 
 /*

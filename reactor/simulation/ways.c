@@ -258,8 +258,9 @@ static void way_check_pending(struct points *p)
 	if (p->check->ends_at_once && n > 0)
 		plait_i_points_fail(p,
 				    "the work was ended, and %zu deferred%s "
-				    "pending",
-				    n, n > 1 ? "s are" : " is");
+				    "or port%s still wait%s",
+				    n, n > 1 ? "s" : "", n > 1 ? "s" : "",
+				    n > 1 ? "" : "s");
 }
 
 void plait_i_way_apply(struct points *p, bool inside)
