@@ -533,6 +533,15 @@ static struct plait_deferred *forgets_port(struct plait_reactor *r, void *arg)
 	return plait_deferred_add_callback(sound(r, arg), close_port, NULL);
 }
 
+/* A port that drains, with nobody there. */
+static struct plait_deferred *drains(struct plait_reactor *r, void *arg)
+{
+	struct plait_listen_options o = { .iface = "127.0.0.1" };
+
+	ck_assert_int_eq(plait_listen_tcp(r, 0, &silent, &o, &job.port), 0);
+	return plait_port_drain(&job.port);
+}
+
 static plait_value free_scope(plait_value *result, void *arg)
 {
 	plait_scope_free(&job.scope);
@@ -618,6 +627,7 @@ static const struct trial trials[] = {
 	TRIAL(waits_for_lock, NULL, NULL, LOCKED, .after = end_others),
 	TRIAL(shares, NULL, NULL, .after = end_others),
 	TRIAL(in_scopes, NULL, NULL, .ends_at_once = true),
+	TRIAL(drains, NULL, NULL, .ends_at_once = true),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),
 	TRIAL(in_steps, NULL, NULL, .ends_at_once = true),
@@ -936,6 +946,17 @@ TEST(check_runs_on_each_backend, ON_EACH_BACKEND)
 	clock_virtual(true);
 	n = plait_check_cancel_points(&c, NULL);
 	ck_assert_uint_eq(n, 6);
+}
+
+TEST(port_that_drains_ends_at_each_point, ON_EACH_BACKEND)
+{
+	struct plait_cancel_check c = { .start = drains,
+					.open = open_backend,
+					.close = close_backend,
+					.ends_at_once = true };
+
+	clock_virtual(true);
+	ck_assert_uint_ge(plait_check_cancel_points(&c, NULL), 2);
 }
 
 TEST(check_runs_on_a_given_reactor, ON_EACH_REACTOR)

@@ -187,6 +187,15 @@ void plait_port_cleanup(struct plait_port **pp)
 	plait_port_free(pp);
 }
 
+/* The port ends nevertheless. */
+static plait_value port_wait_no_more(struct plait_deferred *d, void *arg)
+{
+	struct plait_port *p = arg;
+
+	plait_promise_drop(&p->stopped);
+	return plait_cancelled();
+}
+
 struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 						 const char *where)
 {
@@ -198,7 +207,8 @@ struct plait_deferred *plait_port_stop_listening(struct plait_port **pp,
 	if (p == NULL || loop_is_forked(p->reactor))
 		d = (plait_succeed)(PLAIT_NONE, where);
 	else
-		d = (plait_deferred_new)(&p->stopped, NULL, NULL, where);
+		d = (plait_deferred_new)(&p->stopped, port_wait_no_more, p,
+					 where);
 	plait_port_free(pp);
 	return d;
 }
@@ -208,6 +218,7 @@ static plait_value port_cancel_drain(struct plait_deferred *d, void *arg)
 {
 	struct plait_port *p = arg;
 
+	plait_promise_drop(&p->stopped);
 	if (loop_is_forked(p->reactor))
 		port_abandon(p);
 	else
