@@ -200,7 +200,8 @@ static const struct habit {
 struct generator {
 	uint64_t state;
 	unsigned weights[N_VERBS], total;
-	unsigned most; /* bytes at once, mostly */
+	unsigned most;	/* bytes at once, mostly */
+	unsigned ports; /* if not 0, all want the same so many ports */
 	struct guess {
 		enum kind kind;
 		enum lockstep_verb family; /* OPEN4, OPEN6 */
@@ -293,8 +294,12 @@ static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 	switch (v) {
 	case BIND:
 	case BIND_WILD:
+		if (g->ports > 0)
+			return 1 + below(g, g->ports);
 		return below(g, 2) * below(g, LOCKSTEP_PORTS);
 	case CONNECT_PORT:
+		if (g->ports > 0)
+			return 1 + below(g, g->ports);
 		return 1 + below(g, LOCKSTEP_PORTS - 1);
 	case LISTEN:
 		return below(g, 8) > 0 ? below(g, 4) : 100;
@@ -411,6 +416,11 @@ static void draw_habits(struct generator *g)
 	default:
 		g->weights[OPEN6] = 0;
 	}
+	if (below(g, 4) == 0) {
+		g->ports = 1 + below(g, 2);
+		g->weights[REUSE] *= 4;
+		g->weights[CLOSE] *= 4;
+	}
 	for (int v = 0; v < N_VERBS; v++)
 		g->total += g->weights[v];
 	for (int s = 0; s < LOCKSTEP_SOCKETS; s++)
@@ -424,7 +434,8 @@ static void generate_connection(struct generator *g, struct lockstep_script *s)
 	const enum lockstep_verb open = g->weights[OPEN4] > 0 ? OPEN4 : OPEN6;
 	const struct lockstep_step steps[] = {
 		{ open, .a = 0 },
-		{ BIND, .a = 0, .n = below(g, 2) },
+		{ REUSE, .a = 0, .n = below(g, 2) },
+		{ BIND, .a = 0, .n = pick_number(g, BIND) },
 		{ LISTEN, .a = 0, .n = below(g, 4) },
 		{ open, .a = 1 },
 		{ CONNECT, .a = 1, .b = 0 },

@@ -516,6 +516,15 @@ static const char *const surprises[] = {
 	"open4 a; read a 0; bind a 0; listen a 1; open4 b; connect b a; "
 	"accept a c; read c 0; write b 1; read c 0; read c 1; close b; read c "
 	"0",
+	/* A connection that is over keeps its port from those who do not want
+	   to share it, or if it did not want to itself. */
+	"open4 a; reuse a 1; bind a 1; listen a 1; open4 b; connect b a; "
+	"accept a c; shut-write c; close b; close c; close a; open4 d; "
+	"bind d 1; reuse d 1; bind d 1; listen d 1",
+	"open4 a; bind a 1; listen a 1; open4 b; connect b a; accept a c; "
+	"close c; close b; close a; open4 d; reuse d 1; bind d 1; close d; "
+	"open4 b; bind b 2; listen b 1; open4 c; connect c b; accept b e; "
+	"close c; close e; close b; open4 d; bind d 2; listen d 0",
 	/* Its own port answers. */
 	"open4 a; bind a 1; connect a a; name a; peer a; write a 5; read a 9; "
 	"shut-write a; read a 9; write a 1",
