@@ -614,7 +614,13 @@ struct trial {
 		}                                                              \
 	}
 
+static struct plait_reactor *open_testing(void *arg)
+{
+	return plait_testing_reactor_new();
+}
+
 #define LOCKED .open = open_with_lock, .close = close_with_lock
+#define ON_TESTING .open = open_testing
 
 static const struct trial trials[] = {
 	TRIAL(sound, NULL, NULL),
@@ -622,7 +628,7 @@ static const struct trial trials[] = {
 	TRIAL(in_steps, NULL, NULL),
 	TRIAL(in_the_same_turn, NULL, NULL),
 	TRIAL(frees_inner, NULL, NULL),
-	TRIAL(hangs_up, NULL, NULL),
+	TRIAL(hangs_up, NULL, NULL, ON_TESTING),
 	TRIAL(locks, NULL, NULL, LOCKED),
 	TRIAL(waits_for_lock, NULL, NULL, LOCKED, .after = end_others),
 	TRIAL(shares, NULL, NULL, .after = end_others),
@@ -670,12 +676,13 @@ static const struct trial trials[] = {
 	      .after = look_into_table),
 	TRIAL(leaves_locked, "and then once more on this reactor",
 	      "the deferred never fires", LOCKED),
-	TRIAL(forgets_connection, "1 more is left", "connection with "),
-	TRIAL(forgets_port, "1 more is left", "port, listening"),
+	TRIAL(forgets_connection, "1 more is left", "connection with ",
+	      ON_TESTING),
+	TRIAL(forgets_port, "1 more is left", "port, listening", ON_TESTING),
 	TRIAL(forgets_scope, "1 more is left", "scope made at tests/test_"),
 	TRIAL(forgets_file, "1 more descriptor is open", NULL),
-	TRIAL(waits_for_ever, "way loss", "never fires"),
-	TRIAL(waits_for_ever, "way stop", "never fires",
+	TRIAL(waits_for_ever, "way loss", "never fires", ON_TESTING),
+	TRIAL(waits_for_ever, "way stop", "never fires", ON_TESTING,
 	      .how = PLAIT_CANCEL_STOP),
 	TRIAL(wrong_inside, "way cancel, inside a callback, at 2.000",
 	      "fired after its cancel"),
@@ -1062,6 +1069,33 @@ TEST(check_runs_on_a_simulated_network, PURE, TIMES(10))
 
 	ck_assert_uint_ge(plait_check_cancel_points(&c, &report), 8);
 	ck_assert_uint_eq(report.missed, 0);
+}
+
+/* Server and client are one scenario, as a program's test has it. */
+static plait_value end_listening(plait_value *result, void *arg)
+{
+	plait_port_free(&job.port);
+	return plait_value_take(result);
+}
+
+static struct plait_deferred *serve_and_read(struct plait_reactor *r, void *arg)
+{
+	static struct plait_factory f = { .protocol = &server_ops };
+	struct plait_address a;
+	struct plait_deferred *d;
+
+	ck_assert_int_eq(plait_listen_tcp(r, 0, &f, NULL, &job.port), 0);
+	plait_port_host(job.port, &a);
+	d = plait_client_read_all(r, "127.0.0.1", plait_address_port(&a),
+				  PLAIT_NONE, 100, NULL);
+	return plait_deferred_add_both(d, end_listening, NULL);
+}
+
+TEST(check_has_a_network_of_its_own_by_default, PURE)
+{
+	struct plait_cancel_check c = { .start = serve_and_read };
+
+	ck_assert_uint_ge(plait_check_cancel_points(&c, NULL), 8);
 }
 
 /* A connection that is held by nothing that a cancel would end. */

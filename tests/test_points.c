@@ -132,11 +132,16 @@ static void close_simulation(struct plait_reactor *r, void *arg)
 	plait_simulation_free(&simulation);
 }
 
+static struct plait_reactor *open_testing(void *arg)
+{
+	return plait_testing_reactor_new();
+}
+
 static const struct {
 	plait_cancel_open *open;
 	plait_cancel_close *close;
 } worlds[] = {
-	[TESTING] = { NULL, NULL },
+	[TESTING] = { open_testing, NULL },
 	[SOCKETS] = { open_backend, close_backend },
 	[SIMULATED] = { open_simulation, close_simulation },
 };

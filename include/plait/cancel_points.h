@@ -74,7 +74,8 @@ typedef void plait_cancel_close(struct plait_reactor *r, void *arg);
 struct plait_cancel_check {
 	plait_cancel_scenario *start;
 	plait_cancel_after *after; /* NULL: none */
-	/* Both NULL: each run has a reactor of plait_testing_reactor_new(). */
+	/* Both NULL: each run has the reactor of a host of a simulated network
+	   on which nothing goes wrong. */
 	plait_cancel_open *open;
 	plait_cancel_close *close;
 	void *arg;    /* of all four, borrowed */
