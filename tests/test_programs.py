@@ -48,7 +48,7 @@ SERVERS = {
 }
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo",
-                                      "deferred-simulator"]
+                                      "deferred-simulator", "simulated-test"]
 
 
 def poem(name):
@@ -1364,6 +1364,24 @@ class Ticker(ProgramTest):
         numbers = self.ticks(process, 5)
         self.assertGreaterEqual(time.monotonic() - begin, numbers[-1] / 10)
         self.stop(process)
+
+
+class SimulatedTest(ProgramTest):
+    """Has nothing to do with the backend."""
+
+    def test_all_seeds_pass(self):
+        self.prints(["200 seeds passed"], "simulated-test", "--seeds", 200)
+
+    def test_the_seed_that_finds_the_leak_finds_it_again(self):
+        process = self.start("simulated-test", "--leak")
+        self.ends(process, 1, None)
+        self.assertEqual(process.out, b"")
+        found = re.search(rb"^plait: seed (0x\w+), .*: no answer on a perfect "
+                          rb"network$", process.err, re.M)
+        self.assertTrue(found, process.err)
+        again = self.start("simulated-test", "--leak",
+                           env={"PLAIT_SEED": found[1].decode()})
+        self.ends(again, 1, process.err)
 
 
 class Demo(ProgramTest):
