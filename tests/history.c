@@ -215,13 +215,13 @@ const struct starter history[] = {
 	TICKET("5485", "", .start = dial_nowhere, .stop = stop_dial,
 	       .fails = true, .fires_late = true),
 	TICKET("7856", "", .start = list_that_waits),
-	TICKET("8014", "and 8223", .start = try_in_turn, .fires_late = true),
+	TICKET("8014", "and 8223", .start = try_in_turn),
 	TICKET("9534", "", .start = time_out_badly, .fails = true,
 	       .answers = true),
-	TICKET("9696", "", .start = look_up, .fails = true, .fires_late = true),
-	TICKET("12499", "", .start = read_what_hangs, .fires_late = true),
+	TICKET("9696", "", .start = look_up, .fails = true),
+	TICKET("12499", "", .start = read_what_hangs),
 	TICKET("12499", "from the beginning", .start = read_silence,
-	       .fails = true, .fires_late = true),
+	       .fails = true),
 };
 
 const int n_history = sizeof(history) / sizeof(history[0]);

@@ -103,7 +103,7 @@ const struct starter proxy_starter = {
 	.state = "",
 	.start = start_proxy,
 	.needs_sockets = true,
-	.fires_late = true,
+	.others = true,
 };
 
 size_t proxy_requests(void)

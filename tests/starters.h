@@ -38,6 +38,7 @@ struct starter {
 	bool fails;	    /* it ends in a failure, if nobody cancels it */
 	bool answers;	    /* its canceller answers something else */
 	bool fires_late;    /* what fires it does not know of a cancel */
+	bool others;	    /* who wait beside it, and go on */
 	bool is_alone;	    /* it can be no part of a composition */
 	bool needs_sockets; /* a testing reactor cannot do this */
 };

@@ -40,9 +40,10 @@ struct subject {
 	struct scene *scene;
 	const char *name;
 	uint64_t seed;
-	char wrong[400]; /* what was found in the last run */
-	bool excuses;	 /* it may fail by itself */
-	bool fires_late; /* as struct starter says */
+	char wrong[400];   /* what was found in the last run */
+	bool excuses;	   /* it may fail by itself */
+	bool fires_late;   /* as struct starter says */
+	bool ends_at_once; /* nothing that it waits for is pending then */
 };
 
 static void subject_note(struct subject *x, const char *why)
@@ -164,6 +165,7 @@ static struct plait_cancel_check check_of(struct subject *x)
 		.arg = x,
 		.answers = s->answers ? &plait_error_any : NULL,
 		.accepts_value = s->answers,
+		.ends_at_once = x->ends_at_once,
 		.may_fire_late = x->fires_late,
 	};
 }
@@ -204,6 +206,7 @@ static void check_starter(enum world world, const struct starter *s)
 	struct subject x = { .world = world,
 			     .scene = &scene,
 			     .excuses = s->fails,
+			     .ends_at_once = !s->goes_on && !s->others,
 			     .fires_late = s->fires_late };
 	char name[100];
 
@@ -330,9 +333,7 @@ static const struct {
 TEST(a_mistake_in_a_proxy_is_found, PURE, EACH_OF(mistakes))
 {
 	struct scene scene = { .starter = &proxy_starter };
-	struct subject x = { .world = SIMULATED,
-			     .scene = &scene,
-			     .fires_late = true };
+	struct subject x = { .world = SIMULATED, .scene = &scene };
 	struct plait_cancel_check check = check_of(&x);
 	struct plait_check_report report;
 	int saved = dup(2);
