@@ -173,10 +173,6 @@ static int64_t wire_send_home(struct wire_packet *p, int64_t not_before)
 	int64_t when = wire_later(s->now, not_before);
 
 	p->fate = WIRE_ARRIVES;
-	if (s->immediate) {
-		p->ops->arrived(p, false);
-		return s->now;
-	}
 	plait_i_future_plan(&s->future, &p->event, when);
 	return when;
 }

@@ -45,7 +45,8 @@ struct wire_packet {
  * Sends it.  It arrives after not_before, a time that keeps it behind others;
  * its arrival is given back, so that the next one comes behind it.  On the
  * loopback of a host it takes no time, and still arrives only when the world
- * goes on, unless the loopback is immediate (world.h).
+ * goes on.  If the loopback is immediate (world.h), nothing is sent here that
+ * stays at home.
  */
 int64_t plait_i_wire_send(struct wire_packet *p, int64_t not_before);
 
