@@ -334,9 +334,9 @@ static const char *own_address(void)
 	return text;
 }
 
-static void connect_both(void)
+static void connect_both(const char *address)
 {
-	const struct plait_listen_options o = { .iface = own_address() };
+	const struct plait_listen_options o = { .iface = address };
 	struct plait_address a;
 
 	plait_assert(plait_listen_tcp(reactor, 0, wrapped(&server.factory), &o,
@@ -389,10 +389,10 @@ static unsigned open_descriptors(void)
 	return n;
 }
 
-void dialogue_run(const char *backend, dialogue_choose *choose, unsigned steps)
+void dialogue_run_on(struct plait_reactor *r, const char *address,
+		     dialogue_choose *choose, unsigned steps)
 {
 	struct plait_limits limits = { .max_unsent = 0 };
-	unsigned before = open_descriptors();
 
 	chance = choose;
 	depth = 0;
@@ -400,10 +400,10 @@ void dialogue_run(const char *backend, dialogue_choose *choose, unsigned steps)
 	init(&server, &client, 77777);
 	if (chance(4) == 0)
 		limits.max_unsent = 200000;
-	reactor = plait_reactor_new(backend);
+	reactor = r;
 	plait_assert(reactor != NULL);
 	plait_reactor_set_limits(reactor, &limits);
-	connect_both();
+	connect_both(address);
 	while (steps-- > 0 && (client.lost == 0 || server.lost == 0)) {
 		do_something();
 		if (chance(3) == 0)
@@ -414,5 +414,13 @@ void dialogue_run(const char *backend, dialogue_choose *choose, unsigned steps)
 	plait_assert(client.done == client.made && server.done == server.made);
 	plait_assert(client.feeds == NULL && server.feeds == NULL);
 	plait_assert(client.factory.users == 0 && server.factory.users == 0);
+}
+
+void dialogue_run(const char *backend, dialogue_choose *choose, unsigned steps)
+{
+	unsigned before = open_descriptors();
+
+	dialogue_run_on(plait_reactor_new(backend), own_address(), choose,
+			steps);
 	plait_assert(open_descriptors() == before);
 }

@@ -22,4 +22,9 @@ typedef unsigned dialogue_choose(unsigned n);
  */
 void dialogue_run(const char *backend, dialogue_choose *choose, unsigned steps);
 
+/* The same on that reactor, which is taken, and on that address. */
+struct plait_reactor;
+void dialogue_run_on(struct plait_reactor *r, const char *address,
+		     dialogue_choose *choose, unsigned steps);
+
 #endif

@@ -474,9 +474,9 @@ static void keep_connector(struct plait_connector *c)
 static void connector_connect(void)
 {
 	struct plait_connect_options o = { .timeout = choose(2) ? 0.001 : 10 };
+	unsigned port = some_port_number();
 
-	keep_connector(plait_connect_tcp(m.reactor, "127.0.0.1",
-					 some_port_number(),
+	keep_connector(plait_connect_tcp(m.reactor, "127.0.0.1", port,
 					 wrapped(&some_factory()->base), &o));
 }
 
@@ -571,8 +571,11 @@ static void watch_ready(struct plait_watch *w, unsigned events)
 	do_something_inside();
 }
 
+/* The pipe is one of the real kernel. */
 static void watch_use(void)
 {
+	if (m.world->make != NULL)
+		return;
 	switch (choose(4)) {
 	case 0:
 		plait_watch_start(m.reactor, &m.watch, m.pair[0],
@@ -677,7 +680,9 @@ static struct plait_deferred *connect_client(void)
 
 static struct plait_deferred *read_all(void)
 {
-	return plait_client_read_all(m.reactor, "127.0.0.1", some_port_number(),
+	unsigned port = some_port_number();
+
+	return plait_client_read_all(m.reactor, "127.0.0.1", port,
 				     plait_text("hello"), choose(10), NULL);
 }
 
@@ -1061,8 +1066,10 @@ static plait_value trigger_fired(void *arg)
 
 static void trigger_add(void)
 {
-	plait_reactor_add_trigger(m.reactor, choose(3), choose(2),
-				  trigger_fired, NULL, NULL);
+	enum plait_trigger_phase phase = choose(3);
+
+	plait_reactor_add_trigger(m.reactor, phase, choose(2), trigger_fired,
+				  NULL, NULL);
 }
 
 static void call_when_running(void)
@@ -1217,12 +1224,20 @@ static void turn(void)
 	static struct plait_timer stop;
 
 	if (choose(20) > 0) {
-		plait_reactor_iterate(m.reactor, 0);
+		plait_reactor_iterate(m.reactor, m.world->wait);
 		return;
 	}
 	plait_timer_start(m.reactor, &stop, 0, stop_run, NULL);
 	plait_reactor_run(m.reactor);
 	plait_timer_stop(&stop);
+}
+
+static struct plait_reactor *make_reactor(const struct machine_world *world)
+{
+	if (world->make != NULL)
+		return world->make();
+	return world->backend != NULL ? plait_reactor_new(world->backend)
+				      : plait_testing_reactor_new();
 }
 
 static bool begin(const struct machine_world *world, unsigned steps)
@@ -1235,8 +1250,7 @@ static bool begin(const struct machine_world *world, unsigned steps)
 	memset(&m, 0, sizeof(m));
 	m.world = world;
 	m.budget = steps;
-	m.reactor = world->backend != NULL ? plait_reactor_new(world->backend)
-					   : plait_testing_reactor_new();
+	m.reactor = make_reactor(world);
 	if (m.reactor == NULL || pipe2(m.pair, O_NONBLOCK | O_CLOEXEC) < 0)
 		return false;
 	plait_reactor_set_limits(m.reactor, &limits);
@@ -1307,7 +1321,7 @@ void machine_run(const struct machine_world *world, unsigned steps)
 		do_something();
 		if (choose(3) == 0)
 			turn();
-		else if (world->backend == NULL)
+		else if (world->backend == NULL && world->make == NULL)
 			move_fakes();
 	}
 	/* Its end may be told to a program that goes on, or to one that ends.

@@ -27,7 +27,10 @@ typedef unsigned machine_choose(unsigned n);
 
 struct machine_world {
 	const char *backend; /* NULL: a testing reactor */
-	bool fakes_inside;   /* callbacks, too, play the network of that */
+	/* Makes a reactor of another kind instead, whose turns wait so long. */
+	struct plait_reactor *(*make)(void);
+	double wait;
+	bool fakes_inside; /* callbacks, too, play the network of that */
 	machine_choose *choose;
 	/* Lets one of the next n allocations fail; NULL: none can. */
 	void (*refuse)(unsigned n);
