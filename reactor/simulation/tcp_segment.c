@@ -58,9 +58,25 @@ static int64_t segment_fly(struct tcp_segment *g, int64_t not_before)
 	return plait_i_wire_send(&g->packet, not_before);
 }
 
+/*
+ * A window opens by a piece that is worth a segment, or not at all.  If it
+ * opened by what was just read, a reader of few bytes would soon get segments
+ * of few bytes, and nothing would end that.
+ */
+static void tcp_tell_window(struct tcp *s)
+{
+	uint64_t allowed = s->received - s->unread + s->receive_size;
+	size_t worth = s->receive_size / 2;
+
+	if (worth > s->mss)
+		worth = s->mss;
+	if (s->base.host->simulation->immediate || allowed - s->told >= worth)
+		s->told = allowed;
+}
+
 static void segment_send(struct tcp *s, struct tcp_segment *g)
 {
-	s->told = s->received - s->unread + s->receive_size;
+	tcp_tell_window(s);
 	g->acknowledged = s->received;
 	g->allowed = s->told;
 	g->sent_at = tcp_now(s);
