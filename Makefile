@@ -54,7 +54,11 @@ TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
-HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_%,$(wildcard tests/*.c))
+HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
+SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
+# The samples that serve or connect, and what they share, run in scenarios, too.
+SIMULATED = $(filter-out samples/defer-cancel-% samples/deferred-simulator.c samples/demo.c,$(wildcard samples/*.c)) \
+	$(COMMON_SRC)
 FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c \
 	tests/trace.c tests/wrapped.c
 PROGRAM_TESTS = $(wildcard tests/test_*.py)
@@ -128,6 +132,14 @@ $O/tests/%.o: tests/%.c $O/flags
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE $(if $(HAVE_EPOLL),-DHAVE_EPOLL) \
 		-Iinclude -I. $(CHECK_CFLAGS) -MMD -MP -c -o $@ $<
 
+# A sample in a simulation: its main() and what it prints are replaced.
+$O/simulated/%.o: samples/%.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$@) $(CC) $(COMMON_FLAGS) $(ALIASING) -Iinclude -Isamples -I. -include tests/sample.h \
+		-DSAMPLE=sample_$(subst -,_,$(*F)) $(REPLACED) -MMD -MP -c -o $@ $<
+
+$O/simulated/common/program.o: REPLACED = -Dprogram_reactor=replaced_reactor -Dprogram_run=replaced_run
+
 # The list of sources is a dependency too: a library forgets a file that went.
 $O/sources: FORCE
 	@mkdir -p $(@D)
@@ -165,7 +177,8 @@ $O/verify/libseam.a: $(VERIFIED) $O/verify/seam.syms
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $^ $(CHECK_LIBS)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS)
+$O/tests/test_scenarios: $(SCENARIO_SRC:%.c=$O/%.o) $(SIMULATED:samples/%.c=$O/simulated/%.o)
 $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 
@@ -193,8 +206,9 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
 # What check has no time for: the same tests with more seeds.
 LONG_TESTS = lockstep points cancel_faults
-check-long: $(LONG_TESTS:%=$O/tests/test_%)
-	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
+check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios
+	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
+	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $O/tests/test_scenarios
 check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
