@@ -388,6 +388,8 @@ static plait_value work_that_is_ended(void *arg)
 		plait_defer_later(job.reactor, 1, NULL, NULL);
 
 	plait_deferred_add_callback(d, end_while_working, NULL);
+	job.shared = plait_shared_new(&d);
+	d = plait_shared_wait(job.shared);
 	return plait_chain(&d);
 }
 
@@ -442,7 +444,8 @@ static plait_value job_end_scope(struct plait_deferred *d, void *arg)
 
 static plait_value free_scopes(plait_value *result, void *arg)
 {
-	plait_deferred_free(&job.inner);
+	if (!plait_value_is_failure(result))
+		plait_deferred_free(&job.inner);
 	plait_scope_free(&job.inner_scope);
 	plait_scope_free(&job.scope);
 	return plait_value_take(result);
@@ -632,7 +635,7 @@ static const struct trial trials[] = {
 	TRIAL(locks, NULL, NULL, LOCKED),
 	TRIAL(waits_for_lock, NULL, NULL, LOCKED, .after = end_others),
 	TRIAL(shares, NULL, NULL, .after = end_others),
-	TRIAL(in_scopes, NULL, NULL, .ends_at_once = true),
+	TRIAL(in_scopes, NULL, NULL, .after = end_others, .ends_at_once = true),
 	TRIAL(drains, NULL, NULL, .ends_at_once = true),
 	TRIAL(goes_on, NULL, NULL, .may_go_on = true),
 	TRIAL(answers, NULL, NULL, .answers = &plait_error_any),
