@@ -3,6 +3,7 @@
  * have it.  Each mistake is found and told in words, and what has none is
  * accused of nothing.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include <plait/cancel_points.h>
@@ -651,6 +652,8 @@ static const struct trial trials[] = {
 	TRIAL(swallows, NULL, NULL, .accepts_value = true),
 	TRIAL(forgets_timer, NULL, NULL, .may_fire_late = true),
 	TRIAL(begins_again, NULL, NULL, .grace = 101),
+	TRIAL(begins_again, NULL, NULL, .grace = INFINITY,
+	      .patience = INFINITY),
 	TRIAL(forgets_timer, "point 1, way cancel, inside a callback, at 2.000",
 	      "a promise was fired after its cancel"),
 	TRIAL(begins_again, "1 more is left", "timer that calls "),

@@ -189,11 +189,12 @@ static int points_turn_once(struct points *p, int64_t limit)
  */
 static bool points_turn(struct points *p, points_until *until, double seconds)
 {
-	int64_t now = plait_i_clock_read(p->reactor), last = now,
-		end = now + plait_i_clock_delay(seconds);
+	int64_t now = plait_i_clock_read(p->reactor), last = now, end;
 	unsigned turns = 0;
 	int rc = 0;
 
+	if (__builtin_add_overflow(now, plait_i_clock_delay(seconds), &end))
+		end = INT64_MAX;
 	while (!until(p) && !p->failed && now < end && rc == 0) {
 		rc = points_turn_once(p, end - now);
 		now = plait_i_clock_read(p->reactor);
@@ -300,6 +301,7 @@ static void points_go(struct points *p)
 	(plait_deferred_free)(&p->deferred, points_where);
 	(plait_scope_free)(&p->scope, points_where);
 	points_end(p);
+	plait_timer_stop(&p->stopper);
 	p->begun = false;
 }
 
