@@ -149,6 +149,21 @@ class Names(Tree):
                    "lib/c.c: take_one() is a function of lib/b.h, too")
 
 
+class Addresses(Tree):
+    def setUp(self):
+        super().setUp()
+        self.write("tests/wrap.list", "")
+        self.write("tests/allow.list", "")
+
+    def test_a_cast_that_takes_const_away_passes(self):
+        self.write("lib/low.c", "void *p = (void *)(uintptr_t)&q;\n")
+        self.passes("check-symbols")
+
+    def test_an_address_as_a_number_is_told(self):
+        self.write("lib/low.c", "size_t n = (uintptr_t)p % 7;\n")
+        self.fails("check-symbols", "lib/low.c: makes a number of an address")
+
+
 class Kernel(Tree):
     def setUp(self):
         super().setUp()
