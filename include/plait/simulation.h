@@ -49,8 +49,8 @@ struct plait_link {
 };
 
 /*
- * What the kernel of a host refuses, as kernels do: each the probability that
- * a call does so.  Zeroed, it refuses nothing.
+ * What the kernel of a host refuses, as kernels do.  Each member is the
+ * probability that a call does so, from 0 to 1.  Zeroed, it refuses nothing.
  */
 struct plait_host_faults {
 	double short_read;     /* recv() gives less than there is */
@@ -72,10 +72,10 @@ struct plait_simulation_options {
 
 /*
  * Gives a simulation, or NULL with errno set to ENOMEM, or to EINVAL if a
- * reserved word of options is not zero.  The caller frees it.
- * options is copied.  If it is NULL, the seed draws all options first, and then
- * what happens.  Faults that the seed has drawn begin when time first passes,
- * so that programs can start.
+ * reserved word of options is not zero.  The caller frees it.  options is
+ * copied.  If options is NULL, the seed draws all options first, and then what
+ * happens.  Faults that the seed has drawn hold from the moment when time first
+ * passes, so that programs can start.
  */
 struct plait_simulation *
 plait_simulation_new(uint64_t seed,
@@ -89,8 +89,8 @@ void plait_simulation_free(struct plait_simulation **sp);
 /* The same, for __attribute__((cleanup)). */
 void plait_simulation_cleanup(struct plait_simulation **sp);
 
-/* The seed, the virtual time in seconds, and the options as the seed drew
-   them, borrowed. */
+/* The seed; the virtual time in seconds; the options, as they were given or as
+   the seed has drawn them, borrowed. */
 uint64_t plait_simulation_seed(const struct plait_simulation *s);
 double plait_simulation_seconds(const struct plait_simulation *s);
 const struct plait_simulation_options *
@@ -200,11 +200,11 @@ bool plait_simulation_chance(struct plait_simulation *s, const char *name,
 			     double probability);
 
 /*
- * Runs everything for that many seconds of virtual time.  Returns 0; -EBUSY
- * inside of itself; -EDEADLK if nothing can ever happen any more, which is the
- * end of a scenario that is over, and then the clock stays where it is; -ELOOP
- * if something happens again and again and no time passes; or -EIO if
- * plait_simulation_fail() was called.
+ * Runs everything for that many seconds of virtual time.  Returns 0; -EBUSY if
+ * it is called in a callback of the same simulation; -EDEADLK if nothing can
+ * ever happen any more, which is the end of a scenario that is over, and then
+ * the clock stays where it is; -ELOOP if something happens again and again and
+ * no time passes; or -EIO if plait_simulation_fail() was called.
  */
 int plait_simulation_run(struct plait_simulation *s, double seconds);
 
@@ -241,9 +241,10 @@ typedef void plait_scenario(struct plait_simulation *s, void *arg);
 
 /*
  * Calls fn(s, arg) count times, each time with a new simulation, of the seeds
- * first, first + 1 and so on.  Behind fn nothing that fn has asked for with
- * plait_simulation_call_later() is called any more, the programs that still run
- * are stopped as by plait_simulation_stop(), and the simulation is freed.
+ * first, first + 1 and so on.  When fn has returned, nothing that it has asked
+ * for with plait_simulation_call_later() is called any more, the programs that
+ * still run are stopped as by plait_simulation_stop(), and the simulation is
+ * freed.
  *
  * A seed fails if plait_simulation_fail() was called, if the run has broken the
  * contract of plait(7), if a program does not stop, if something is left over,
@@ -255,9 +256,9 @@ typedef void plait_scenario(struct plait_simulation *s, void *arg);
  *
  * At the end the check fails if a PLAIT_SOMETIMES() was false each time.
  *
- * What the default hook would say of failures that nobody handled is said of
- * the seed that fails alone.  Returns 0; -EIO if a seed or a mark has failed,
- * and then *ret, if ret is not NULL, says more; or -ENOMEM.
+ * What the default hook would say of failures that nobody handled is said only
+ * of the seed that fails.  Returns 0; -EIO if a seed or a mark has failed, and
+ * then *ret, if ret is not NULL, says more; or -ENOMEM.
  */
 int plait_check_seeds(plait_scenario *fn, void *arg, uint64_t first,
 		      size_t count, struct plait_check_report *ret);
