@@ -279,14 +279,13 @@ SCENARIO(a_download_that_is_to_go_on_ends_by_itself)
 }
 
 /*
- * If the poet crashes, nobody tells the proxy that its connection is over.  A
- * download of its own may be given up by the client; one that is shared, by
- * nobody who has come later.
+ * Without --share: if the poet crashes, or its kernel gives up, nobody tells
+ * the proxy that its connection is over.  A client gives up a download of its
+ * own, but a shared one keeps all who come later.
  */
 SCENARIO(a_proxy_serves_its_clients)
 {
 	char server[PLAIT_ADDRESS_SIZE];
-	bool shares = dice_say(0.5);
 	const char *const argv[] = { "poetry-proxy",
 				     "--iface",
 				     "0.0.0.0",
@@ -294,7 +293,6 @@ SCENARIO(a_proxy_serves_its_clients)
 				     "7002",
 				     server_of("poet", POET, server,
 					       sizeof(server)),
-				     shares ? "--share" : NULL,
 				     NULL };
 	struct sample poet, proxy;
 
@@ -303,7 +301,7 @@ SCENARIO(a_proxy_serves_its_clients)
 	readers_start("proxy", PROXY);
 	/* A proxy whose download has failed gives nothing. */
 	may_be_cut = true;
-	readers_live_through_it(shares ? WEATHER_KERNELS : WEATHER_ALL);
+	readers_live_through_it(WEATHER_ALL);
 	nodes_end();
 }
 
