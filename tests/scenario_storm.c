@@ -9,7 +9,10 @@
 #include "reactor/simulation/world.h"
 #include "tests/scenario.h"
 
-enum { PORT = 7006, CROWD = 90, LARGE = 3 << 20, PIECES = 300 };
+enum { PORT = 7006, CROWD = 90, LARGE = 3 << 20, PIECES = 200 };
+
+/* A smaller one is copied, and is no piece of its own. */
+enum { PIECE = 300 };
 
 static struct node server;
 static struct plait_factory server_factory;
@@ -142,8 +145,10 @@ static void large_in_one(struct plait_protocol *p)
 
 static void large_in_pieces(struct plait_protocol *p)
 {
+	static char zeros[PIECE];
+
 	for (int i = 0; i < PIECES; i++) {
-		struct plait_buf *b = plait_buf_copy("0123456789", 10);
+		struct plait_buf *b = plait_buf_copy(zeros, PIECE);
 
 		plait_assert(b != NULL);
 		plait_transport_write_buf(p->transport, b);
@@ -258,7 +263,7 @@ static bool somebody_is_satisfied(void *nothing)
 
 SCENARIO(who_takes_slowly_or_sends_without_end_is_cut_in_time)
 {
-	expected = dice_say(0.3) ? LARGE : 10 * PIECES;
+	expected = dice_say(0.3) ? LARGE : PIECE * PIECES;
 	satisfied = 0;
 	server = (struct node){ .name = "server", .begin = feeder_begin };
 	crowd = (struct node){ .name = "crowd", .begin = guzzlers_begin };
@@ -274,4 +279,159 @@ SCENARIO(who_takes_slowly_or_sends_without_end_is_cut_in_time)
 	/* Seed 1349: it took millions, with bytes that came one by one. */
 	MUST(simulation->turns < 1000000, "it takes %lu turns",
 	     (unsigned long)simulation->turns);
+}
+
+/* ---- a header before what is for the protocol ------------------------ */
+
+/*
+ * A wrapper that makes its protocol when a first byte has come.  The protocol
+ * begins with a pause, and what came with that byte is kept for it.
+ */
+static const char after_header[] = "what came with the header";
+static unsigned behind_headers; /* have heard that */
+
+struct headed {
+	struct plait_wrapper base;
+	bool is_made;
+};
+
+static void headed_hears(struct plait_protocol *p, const void *data, size_t len)
+{
+	struct headed *h = plait_self(p, struct headed);
+	const char *bytes = data;
+
+	if (!h->is_made) {
+		h->is_made = true;
+		plait_wrapper_connection_made(p);
+		bytes++;
+		len--;
+	}
+	if (len > 0)
+		plait_wrapper_data_received(p, bytes, len);
+}
+
+static const struct plait_protocol_ops headed_ops = {
+	.name = "headed",
+	.size = sizeof(struct headed),
+	.data_received = headed_hears,
+	.done = plait_wrapper_done,
+	.base_size = sizeof(struct plait_wrapper),
+	.read_connection_lost = plait_wrapper_read_connection_lost,
+	.write_connection_lost = plait_wrapper_write_connection_lost,
+};
+
+static const struct plait_factory_ops heading_ops = {
+	.name = "heading",
+	PLAIT_WRAPPING_FACTORY,
+};
+
+struct listener {
+	struct plait_protocol base;
+	struct plait_timer timer;
+	size_t heard;
+};
+
+static void listener_reads(void *arg)
+{
+	struct listener *l = arg;
+
+	plait_transport_resume_reading(l->base.transport);
+}
+
+static void listener_made(struct plait_protocol *p)
+{
+	struct listener *l = plait_self(p, struct listener);
+
+	plait_transport_pause_reading(p->transport);
+	plait_timer_start(plait_transport_reactor(p->transport), &l->timer,
+			  dice_seconds(0, 5), listener_reads, l);
+}
+
+static void listener_hears(struct plait_protocol *p, const void *data,
+			   size_t len)
+{
+	struct listener *l = plait_self(p, struct listener);
+
+	MUST(l->heard + len < sizeof(after_header) &&
+		     memcmp(after_header + l->heard, data, len) == 0,
+	     "behind a header comes what was not sent");
+	l->heard += len;
+	if (l->heard == sizeof(after_header) - 1)
+		behind_headers++;
+}
+
+static void listener_lost(struct plait_protocol *p,
+			  const struct plait_failure *why)
+{
+	plait_timer_stop(&plait_self(p, struct listener)->timer);
+}
+
+static const struct plait_protocol_ops listener_ops = {
+	.name = "listener",
+	.size = sizeof(struct listener),
+	.connection_made = listener_made,
+	.data_received = listener_hears,
+	.connection_lost = listener_lost,
+};
+
+static struct plait_factory listeners;
+static struct plait_wrapping_factory heading;
+
+static void heading_begin(struct node *n)
+{
+	const struct plait_listen_options options = { .iface = "0.0.0.0" };
+
+	listeners = (struct plait_factory){ .protocol = &listener_ops };
+	heading = (struct plait_wrapping_factory){
+		.base = { .ops = &heading_ops, .protocol = &headed_ops },
+		.inner = &listeners,
+	};
+	MUST(plait_listen_tcp(n->reactor, PORT, &heading.base, &options,
+			      NULL) == 0,
+	     "the server cannot listen");
+}
+
+static void sender_made(struct plait_protocol *p)
+{
+	plait_transport_printf(p->transport, "H%s", after_header);
+}
+
+static const struct plait_protocol_ops sender_ops = {
+	.name = "sender",
+	.connection_made = sender_made,
+};
+
+static void senders_come(void *nothing)
+{
+	visitors = (struct plait_factory){ .protocol = &sender_ops };
+	for (int i = 0; i < 3; i++)
+		plait_connect_tcp(crowd.reactor,
+				  plait_host_address(server.host), PORT,
+				  &visitors, NULL);
+}
+
+static void senders_begin(struct node *n)
+{
+	witness_timer(&witness, n->reactor, 1, senders_come, NULL);
+}
+
+static bool a_header_has_passed(void *nothing)
+{
+	return behind_headers > 0;
+}
+
+SCENARIO(what_comes_with_a_header_is_kept_for_its_reader)
+{
+	behind_headers = 0;
+	server = (struct node){ .name = "server", .begin = heading_begin };
+	crowd = (struct node){ .name = "crowd", .begin = senders_begin };
+	node_start(&server);
+	node_start(&crowd);
+	go_on(30);
+	weather_clear();
+	for (int i = 0; i < 20 && behind_headers == 0 && !has_failed(); i++) {
+		senders_come(NULL);
+		go_on_until(a_header_has_passed, NULL, 20);
+	}
+	MUST(behind_headers > 0, "all is healed, and nobody gets it");
 }

@@ -270,30 +270,6 @@ static void probe_read_lost(struct plait_protocol *p)
 	plait_transport_lose_connection(p->transport);
 }
 
-/* A port may be full, or let an older guest go for a newer one. */
-static void probe_failed(struct plait_factory *f, struct plait_connector *c,
-			 const struct plait_failure *why)
-{
-	plait_connector_connect(c);
-}
-
-static void probe_lost(struct plait_factory *f, struct plait_connector *c,
-		       const struct plait_failure *why)
-{
-	struct talker_program *self = prober_of(f);
-	struct plait_address to;
-
-	plait_connector_destination(c, &to);
-	if (!self->reached[program_at(self->town, &to)])
-		plait_connector_connect(c);
-}
-
-static const struct plait_factory_ops probe_factory_ops = {
-	.name = "probes",
-	.connection_failed = probe_failed,
-	.connection_lost = probe_lost,
-};
-
 static const struct plait_protocol_ops probe_ops = {
 	.name = "probe",
 	.connection_made = probe_made,
@@ -360,10 +336,7 @@ static void program_begin(struct node *n)
 	plait_reactor_set_limits(n->reactor, &limits);
 	self->server = (struct plait_factory){ .ops = &server_ops };
 	self->client = (struct plait_factory){ .protocol = &half_ops };
-	self->probe = (struct plait_factory){
-		.ops = &probe_factory_ops,
-		.protocol = &probe_ops,
-	};
+	self->probe = (struct plait_factory){ .protocol = &probe_ops };
 	witness_factory_init(&self->seen_server, &witness, &self->server, true);
 	witness_factory_init(&self->seen_client, &witness, &self->client, true);
 	witness_factory_init(&self->seen_probe, &witness, &self->probe, true);
@@ -417,13 +390,23 @@ static void town_begin(struct town *town)
 	}
 }
 
+/* Again after a while: a port may be full, or shed an older guest. */
+static void program_probe(void *arg)
+{
+	struct talker_program *self = arg;
+
+	for (unsigned j = 0; j < N_TALKERS; j++) {
+		if (!self->reached[j])
+			program_connect(self, &self->seen_probe, j);
+	}
+	plait_timer_start(self->node.reactor, &self->next, 10 + dice(10),
+			  program_probe, self);
+}
+
 static void town_probe(struct town *town)
 {
-	for (unsigned i = 0; i < N_TALKERS; i++) {
-		for (unsigned j = 0; j < N_TALKERS; j++)
-			program_connect(&town->programs[i],
-					&town->programs[i].seen_probe, j);
-	}
+	for (unsigned i = 0; i < N_TALKERS; i++)
+		program_probe(&town->programs[i]);
 	MUST(go_on_until(all_are_reached, town, 600),
 	     "all is healed, and they do not reach each other");
 }

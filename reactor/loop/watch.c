@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
@@ -183,11 +182,8 @@ static inline void watch_deliver_event(struct plait_reactor *r,
 {
 	struct plait_watch *w = watch_find(&r->watches, e->fd);
 
-	if (w == NULL ||
-	    watch_generation(&r->watches, e->fd) != e->generation) {
-		REACHED("an event comes too late for its watch");
+	if (w == NULL || watch_generation(&r->watches, e->fd) != e->generation)
 		return;
-	}
 	watch_deliver(r, w, e->events);
 }
 
