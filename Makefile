@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -185,7 +185,7 @@ $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
-ifneq ($(filter check check-long check-unit coverage mutants,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long check-unit coverage coverage-simulated mutants,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
 $(error the tests need Check and pkg-config: `make test-deps' installs them)
 endif
@@ -256,6 +256,11 @@ mutants: $(TESTS) $O/verify/libseam.a
 		MUTATE_OBJCOPY='$(OBJCOPY)' MUTATE_LINK='$(CC) $(ALL_LDFLAGS)' \
 		MUTATE_HARNESS='$(HARNESS_SRC:%.c=$O/%.o)' MUTATE_LIBS='$(CHECK_LIBS)' \
 		scripts/mutate -j $(JOBS) -k $(KIND) $(MUTATE)
+# What simulations reach by themselves.
+SIMULATIONS = scenarios simulation points cancel_faults cancel_points
+coverage-simulated:
+	$(MAKE) COVERAGE=1 O=build-simulated-coverage T='$(SIMULATIONS)' check-unit
+	scripts/coverage build-simulated-coverage simulated
 format-check:
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')
 
@@ -313,7 +318,7 @@ help:
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
-#? make bench        what things cost;  make coverage   what the tests reach
+#? make bench        what things cost;  make coverage   what the tests reach;  make coverage-simulated   what simulations do
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
 #? make mutants      plants small mistakes, one at a time, and says which test notices each;
 #?                   KIND=network, cancel or all; MUTATE='lib/buf.c', '--check' and more: scripts/mutate -h
