@@ -174,6 +174,13 @@ class Patches(Tree):
         self.says(0, "caught  young/bug: age: one_is_two_next_year | "
                      "suite: nothing", options=["-k", "all"])
 
+    def test_lanes_can_be_run_alone(self):
+        self.plant("young", "\tif (age < 0)", "\tif (age < 2)",
+                   "Suites: unknown\n")
+        self.write("tests/mutants/lanes", "young: age\n")
+        self.says(0, "caught  young/bug: age: one_is_two_next_year | "
+                     "suite: not tried", options=["-k", "young", "--lanes"])
+
     def test_a_lane_gets_its_settings(self):
         self.suite("age", 'getenv("SEEDS") == NULL || grow(1) == 2', "seeds")
         self.plant("young", "\tif (age < 0)", "\tif (age < 2)")
