@@ -254,6 +254,7 @@ KIND = small
 mutants: $(TESTS) $O/verify/libseam.a
 	@O='$O' MUTATE_COMPILE='$(CC) $(VERIFY_FLAGS)' MUTATE_INCLUDES='$(INCLUDES)' \
 		MUTATE_OBJCOPY='$(OBJCOPY)' MUTATE_LINK='$(CC) $(ALL_LDFLAGS)' \
+		MUTATE_MORE='$(SCENARIO_SRC:%.c=scenarios:$O/%.o) $(SIMULATED:samples/%.c=scenarios:$O/simulated/%.o)' \
 		MUTATE_HARNESS='$(HARNESS_SRC:%.c=$O/%.o)' MUTATE_LIBS='$(CHECK_LIBS)' \
 		scripts/mutate -j $(JOBS) -k $(KIND) $(MUTATE)
 # What simulations reach by themselves.
