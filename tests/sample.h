@@ -24,6 +24,13 @@ void sample_free_reactor(struct plait_reactor **rp);
 #define plait_reactor_run(r) sample_run(r)
 #define plait_reactor_free(rp) sample_free_reactor(rp)
 #define main SAMPLE
+/* Some may be macros already. */
+#undef printf
+#undef puts
+#undef putchar
+#undef fprintf
+#undef fputs
+#undef fwrite
 #define printf(...) sample_print(__VA_ARGS__)
 #define puts(text) sample_print("%s\n", (text))
 #define putchar(c) sample_print("%c", (c))
