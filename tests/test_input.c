@@ -270,6 +270,21 @@ TEST(works_before_the_connection, PURE)
 	plait_protocol_free(&p);
 }
 
+TEST(holds_no_memory_when_all_was_taken, PURE)
+{
+	struct plait_protocol *p = plait_protocol_new(&ops);
+	unsigned long before = heap_live();
+
+	input = &plait_self(p, struct own)->input;
+	plait_input_pause(input, p);
+	plait_input_receive(input, p, take_wanted, "ab", 2);
+	wanted = 2;
+	plait_input_resume(input, p, take_wanted);
+	assert_trace("took(ab)");
+	ck_assert_uint_eq(heap_live(), before);
+	plait_protocol_free(&p);
+}
+
 TEST(put_back_outside_of_a_step_calls_it, PURE)
 {
 	begin(take_wanted);

@@ -243,6 +243,12 @@ TEST(stop_now_cuts_it_short, ON_EACH_BACKEND)
 }
 
 /* From a loop of the program's own, between two turns. */
+TEST(stop_now_alone_is_a_stop, ON_EACH_BACKEND)
+{
+	plait_call_when_running(reactor, stop_now, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+}
+
 TEST(stop_now_may_come_from_outside, ON_EACH_BACKEND)
 {
 	open_stuck();
