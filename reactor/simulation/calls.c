@@ -558,6 +558,15 @@ static int calls_collect(struct host_kernel *k, struct kernel_event *ret)
 	return n;
 }
 
+/* Linux never says that a socket is writable before it has connected. */
+static bool calls_is_connecting(const struct descriptor *d)
+{
+	struct sockaddr_storage peer;
+
+	return (d->wants & PLAIT_WATCH_WRITE) != 0 && d->socket != NULL &&
+	       d->socket->ops->name(d->socket, SOCKET_PEER, &peer) < 0;
+}
+
 /* An event for one that has none, if chance meets one that is watched. */
 static int calls_add_spurious(struct host_kernel *k, struct kernel_event *ret,
 			      int n)
@@ -570,7 +579,8 @@ static int calls_add_spurious(struct host_kernel *k, struct kernel_event *ret,
 	d = ds->slots[plait_i_random_below(&k->chance, ds->n)];
 	if (d == NULL || d->kind != DESCRIPTOR_SOCKET ||
 	    plait_list_is_linked(&d->ready) ||
-	    !(d->wants & (PLAIT_WATCH_READ | PLAIT_WATCH_WRITE)))
+	    !(d->wants & (PLAIT_WATCH_READ | PLAIT_WATCH_WRITE)) ||
+	    calls_is_connecting(d))
 		return n;
 	for (int i = 0; i < n; i++) {
 		if (ret[i].fd == d->fd)
