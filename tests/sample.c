@@ -123,25 +123,30 @@ static void stack_main(void)
 	/* The end of this function goes on outside. */
 }
 
-static struct stack *stack_new(struct sample *s)
+static struct stack *stack_take(void)
 {
 	struct stack *stack = spare;
 
 	spare = NULL;
-	if (stack == NULL) {
-		stack = calloc(1, sizeof(*stack));
-		plait_assert(stack != NULL);
-		stack->memory = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		plait_assert(stack->memory != MAP_FAILED);
-	}
+	if (stack != NULL)
+		return stack;
+	stack = calloc(1, sizeof(*stack));
+	plait_assert(stack != NULL);
+	stack->memory = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	plait_assert(stack->memory != MAP_FAILED);
+	return stack;
+}
+
+/* getcontext() may return twice, so nothing may change here. */
+static void stack_prepare(struct stack *stack, struct sample *s)
+{
 	stack->sample = s;
 	getcontext(&stack->inside);
 	stack->inside.uc_stack.ss_sp = stack->memory;
 	stack->inside.uc_stack.ss_size = STACK_SIZE;
 	stack->inside.uc_link = &stack->outside;
 	makecontext(&stack->inside, stack_main, 0);
-	return stack;
 }
 
 static void stack_free(struct stack *stack)
@@ -225,7 +230,8 @@ static void sample_begin(struct node *n)
 	struct sample *s = sample_of(n);
 
 	s->status = -1;
-	s->stack = stack_new(s);
+	s->stack = stack_take();
+	stack_prepare(s->stack, s);
 	sample_enter(s);
 	/* It has not even run. */
 	if (s->status >= 0)
