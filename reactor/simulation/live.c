@@ -284,27 +284,47 @@ static void live_has_read(struct live *l, const void *object)
 		live_becomes(l, t, t->state + 1);
 }
 
-static void live_take(struct live *l, enum trace_kind kind, const void *object,
-		      const void *other, const char *text)
+/* Something begins; returns true if it is that. */
+static bool live_begins(struct live *l, enum trace_kind kind,
+			const void *object, const char *text)
 {
 	switch (kind) {
 	case TRACE_MADE:
 		live_born(l, LIVE_DEFERRED, object, text, text, PENDING);
-		break;
+		return true;
+	case TRACE_SET:
+		live_timer_set(l, object);
+		return true;
+	case TRACE_WATCHED:
+		live_born(l, LIVE_WATCH, object, "", NULL, 0);
+		return true;
+	case TRACE_OPENED:
+		live_opened(l, object, text);
+		return true;
+	case TRACE_LISTENS:
+		live_born(l, LIVE_PORT, object, "", NULL, LISTENING);
+		return true;
+	case TRACE_CONNECTOR:
+		live_born(l, LIVE_CONNECTOR, object, "", NULL, IDLE);
+		return true;
+	case TRACE_SCOPE:
+		live_born(l, LIVE_SCOPE, object, text, text, 0);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Something that is alive changes. */
+static void live_changes(struct live *l, enum trace_kind kind,
+			 const void *object, const void *other)
+{
+	switch (kind) {
 	case TRACE_FIRED:
 		live_becomes(l, live_find(l, object), FIRED);
 		break;
 	case TRACE_WAITS:
 		live_waits(l, object, other);
-		break;
-	case TRACE_SET:
-		live_timer_set(l, object);
-		break;
-	case TRACE_WATCHED:
-		live_born(l, LIVE_WATCH, object, "", NULL, 0);
-		break;
-	case TRACE_OPENED:
-		live_opened(l, object, text);
 		break;
 	case TRACE_READ:
 		live_has_read(l, object);
@@ -315,14 +335,8 @@ static void live_take(struct live *l, enum trace_kind kind, const void *object,
 	case TRACE_PROTOCOL_LOST:
 		live_connection_is(l, other, LOST);
 		break;
-	case TRACE_LISTENS:
-		live_born(l, LIVE_PORT, object, "", NULL, LISTENING);
-		break;
 	case TRACE_DEAF:
 		live_becomes(l, live_find(l, object), CLOSED);
-		break;
-	case TRACE_CONNECTOR:
-		live_born(l, LIVE_CONNECTOR, object, "", NULL, IDLE);
 		break;
 	case TRACE_ATTEMPT:
 		live_becomes(l, live_find(l, object), CONNECTING);
@@ -330,9 +344,14 @@ static void live_take(struct live *l, enum trace_kind kind, const void *object,
 	case TRACE_ENDED:
 		live_becomes(l, live_find(l, object), IDLE);
 		break;
-	case TRACE_SCOPE:
-		live_born(l, LIVE_SCOPE, object, text, text, 0);
+	default:
 		break;
+	}
+}
+
+static bool live_is_end(enum trace_kind kind)
+{
+	switch (kind) {
 	case TRACE_FREED:
 	case TRACE_UNSET:
 	case TRACE_DUE:
@@ -341,11 +360,19 @@ static void live_take(struct live *l, enum trace_kind kind, const void *object,
 	case TRACE_PORT_FREED:
 	case TRACE_CONNECTOR_FREED:
 	case TRACE_SCOPE_FREED:
-		live_died(l, object);
-		break;
+		return true;
 	default:
-		break;
+		return false;
 	}
+}
+
+static void live_take(struct live *l, enum trace_kind kind, const void *object,
+		      const void *other, const char *text)
+{
+	if (live_is_end(kind))
+		live_died(l, object);
+	else if (!live_begins(l, kind, object, text))
+		live_changes(l, kind, object, other);
 }
 
 /* ---- what has happened last ----------------------------------------- */
