@@ -108,7 +108,7 @@ static void stream_receive(struct stream *s)
 	else if (n == 0)
 		stream_end_of_input(s);
 	else if (n == -EAGAIN)
-		REACHED("an event comes, and there is nothing to read");
+		REACHED("an event comes without input");
 	else /* the input before the error was read */
 		stream_fail(s, (int)-n, "recv");
 }

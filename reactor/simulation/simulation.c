@@ -407,7 +407,8 @@ int plait_simulation_call_later(struct plait_simulation *s, double seconds,
 
 /* ---- turns of the world -------------------------------------------------- */
 
-/* What can happen now, and when something can if that is nothing. */
+/* What can happen now.  If nothing can, next is the first time at which
+   something can. */
 struct world_choice {
 	struct host_kernel *kernel;
 	struct future_event *event;
@@ -489,9 +490,8 @@ static void world_jump(struct plait_simulation *s, int64_t when)
 }
 
 /*
- * Goes on with what is next, at most until that time; returns true.  If there
- * is nothing before that time, returns false, and in *ret an error of
- * plait_simulation_run(), or 0.
+ * Does what comes next and returns true.  If nothing comes until that time, it
+ * returns false, and sets *ret to an error of plait_simulation_run(), or 0.
  */
 static bool world_goes_on(struct plait_simulation *s, int64_t until,
 			  unsigned *turns, int *ret)
