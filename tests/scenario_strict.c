@@ -149,6 +149,13 @@ static void end_pauses(struct plait_protocol *p, double seconds)
 			  seconds, end_reads, e);
 }
 
+#define CLIENT(called, made, hears)                                            \
+	{                                                                      \
+		.name = (called), .size = sizeof(struct end),                  \
+		.connection_made = (made), .data_received = (hears),           \
+		.connection_lost = end_lost,                                   \
+	}
+
 static bool client_is_over(void *nothing)
 {
 	return ended + broken + failed > 0;
@@ -184,13 +191,8 @@ static void asker_made(struct plait_protocol *p)
 	say_bytes(p, QUESTION);
 }
 
-static const struct plait_protocol_ops asker_ops = {
-	.name = "asker",
-	.size = sizeof(struct end),
-	.connection_made = asker_made,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops asker_ops =
+	CLIENT("asker", asker_made, end_hears);
 
 SCENARIO(an_answer_comes_whole_although_its_server_reads_no_more)
 {
@@ -224,13 +226,8 @@ static void half_asks(struct plait_protocol *p)
 	plait_transport_lose_write_connection(p->transport);
 }
 
-static const struct plait_protocol_ops half_asker_ops = {
-	.name = "half asker",
-	.size = sizeof(struct end),
-	.connection_made = half_asks,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops half_asker_ops =
+	CLIENT("half asker", half_asks, end_hears);
 
 SCENARIO(the_end_of_a_question_is_heard_and_answered)
 {
@@ -294,13 +291,8 @@ static void late_reader_hears(struct plait_protocol *p, const void *data,
 		plait_transport_lose_connection(p->transport);
 }
 
-static const struct plait_protocol_ops late_reader_ops = {
-	.name = "late reader",
-	.size = sizeof(struct end),
-	.connection_made = late_reader_made,
-	.data_received = late_reader_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops late_reader_ops =
+	CLIENT("late reader", late_reader_made, late_reader_hears);
 
 SCENARIO(a_producer_waits_for_who_reads_late_and_for_who_pauses)
 {
@@ -332,13 +324,8 @@ static void patient_made(struct plait_protocol *p)
 	end_pauses(p, 1);
 }
 
-static const struct plait_protocol_ops patient_ops = {
-	.name = "patient",
-	.size = sizeof(struct end),
-	.connection_made = patient_made,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops patient_ops =
+	CLIENT("patient", patient_made, end_hears);
 
 SCENARIO(a_server_that_stops_sends_what_it_closes_with)
 {
@@ -377,13 +364,8 @@ static void slow_made(struct plait_protocol *p)
 	end_pauses(p, 20);
 }
 
-static const struct plait_protocol_ops slow_ops = {
-	.name = "slow",
-	.size = sizeof(struct end),
-	.connection_made = slow_made,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops slow_ops =
+	CLIENT("slow", slow_made, end_hears);
 
 SCENARIO(output_that_was_cut_does_not_end_well)
 {
@@ -418,13 +400,8 @@ static void watchful_made(struct plait_protocol *p)
 	plait_scope_own(plait_transport_scope(p->transport), &d);
 }
 
-static const struct plait_protocol_ops watchful_ops = {
-	.name = "watchful",
-	.size = sizeof(struct end),
-	.connection_made = watchful_made,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops watchful_ops =
+	CLIENT("watchful", watchful_made, end_hears);
 
 static void leaving_made(struct plait_protocol *p)
 {
@@ -458,13 +435,8 @@ static const struct plait_protocol_ops greeter_ops = {
 	.connection_made = greeter_made,
 };
 
-static const struct plait_protocol_ops guest_ops = {
-	.name = "guest",
-	.size = sizeof(struct end),
-	.connection_made = end_made,
-	.data_received = end_hears,
-	.connection_lost = end_lost,
-};
+static const struct plait_protocol_ops guest_ops =
+	CLIENT("guest", end_made, end_hears);
 
 SCENARIO(who_waits_at_a_port_that_drains_is_served)
 {
