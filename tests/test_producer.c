@@ -414,3 +414,49 @@ TEST(what_is_lost_produces_for_nobody, ON_EACH_BACKEND)
 	play(&in, "open; end");
 	play(&out, "produce; end; producer S");
 }
+
+/* ---- no memory ------------------------------------------------------ */
+
+/* A connection without its producer would wait for output for ever. */
+TEST(with_no_memory_to_register_it_is_aborted, ON_EACH_BACKEND)
+{
+	struct wire w = { .on_data = NULL };
+
+	play(&w, "open; no-memory");
+	ck_assert_int_eq(plait_transport_register_producer(w.transport,
+							   &w.producer, false),
+			 -ENOMEM);
+	play(&w, "memory; turn; lost 1; why NoMemoryError; producer -; end");
+}
+
+TEST(with_no_memory_for_its_half_nobody_is_fed, ON_EACH_BACKEND)
+{
+	struct wire in = { .on_data = NULL }, out = in;
+	struct plait_producer *p;
+
+	play(&in, "open; no-memory");
+	p = plait_transport_producer(in.transport);
+	ck_assert_ptr_null(p);
+	play(&in, "memory");
+	play(&out, "open");
+	ck_assert_int_eq(
+		plait_transport_register_producer(out.transport, p, true),
+		-ENOMEM);
+	play(&out, "turn; lost 1; why NoMemoryError; end");
+	/* Later there is memory. */
+	ck_assert_ptr_nonnull(plait_transport_producer(in.transport));
+	play(&in, "lost 0; end");
+}
+
+/* What is lost needs no producer, and is not told twice. */
+TEST(with_no_memory_a_lost_one_stays_lost, ON_EACH_BACKEND)
+{
+	struct wire w = { .on_data = NULL };
+
+	play(&w, "open; abort; no-memory");
+	ck_assert_int_eq(plait_transport_register_producer(w.transport,
+							   &w.producer, false),
+			 -ENOMEM);
+	play(&w, "memory; turn; lost 1; why ConnectionAborted: by this end; "
+		 "producer -; end");
+}

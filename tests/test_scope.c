@@ -858,6 +858,21 @@ TEST(recording_transport_has_one_too, PURE)
 	finish(&on_wire);
 }
 
+/* There is none at first; the next call tries again. */
+TEST(scope_of_a_connection_needs_memory, ON_EACH_BACKEND, TIMES(2))
+{
+	struct wire w = { .on_data = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	fault_alloc_at((unsigned long)_i, false);
+	ck_assert_ptr_null(plait_transport_scope(w.transport));
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	ck_assert_ptr_nonnull(plait_transport_scope(w.transport));
+	wire_close(&w);
+	ck_assert_str_eq(w.why, "ConnectionDone");
+}
+
 TEST(scope_of_a_connection_is_not_made_after_the_loss, ON_EACH_BACKEND)
 {
 	struct wire w = { .on_lost = expect_none };

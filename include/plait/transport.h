@@ -153,7 +153,8 @@ struct plait_producer {
  * plait_transport_register_producer() registers p, which is borrowed until it
  * is unregistered or stop() was called.  Returns 0, or -EBUSY if t has a
  * producer already; then nothing changes.  If the connection is lost, it
- * returns 0 and the loop calls stop().
+ * returns 0 and the loop calls stop().  With no memory, also if p is NULL, it
+ * returns -ENOMEM and aborts the connection, as a write would.
  *
  * plait_transport_unregister_producer() calls nothing, and does nothing if t
  * has no producer.
@@ -169,7 +170,7 @@ void plait_transport_unregister_producer(struct plait_transport *t);
  * protocol registers the producer of its connection with the transport to which
  * it forwards what it receives, a peer cannot send faster than that transport
  * sends.  When t is lost, its producer is unregistered everywhere; registering
- * it later does nothing and returns 0.
+ * it later does nothing and returns 0.  Returns NULL with no memory.
  */
 struct plait_producer *plait_transport_producer(struct plait_transport *t);
 

@@ -74,6 +74,7 @@ static OUT_OF_LINE void transport_hold(struct transport *t, const void *data,
 	struct transport_extra *e = plait_i_transport_extra(t);
 
 	REACHED("input is held for a reader");
+	t->special = true;
 	if (e != NULL && e->held == NULL)
 		e->held = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (e == NULL || e->held == NULL ||

@@ -95,7 +95,7 @@ void plait_i_transport_cancel_scope(struct transport *t)
 
 	for (; t != NULL && !loop_is_forked(transport_reactor(t));
 	     t = transport_above(t))
-		plait_scope_cancel(t->scope, why);
+		plait_scope_cancel(transport_scope(t), why);
 }
 
 static OUT_OF_LINE void
@@ -109,7 +109,7 @@ transport_tell_protocol_lost(struct transport *t,
 		return;
 	p->connected = false;
 	trace_note(TRACE_PROTOCOL_LOST, p, &t->base, NULL, 0);
-	plait_i_scope_cancel(t->scope, plait_failure_kind(why)->name,
+	plait_i_scope_cancel(transport_scope(t), plait_failure_kind(why)->name,
 			     PLAIT_HERE);
 	if (p->ops->connection_lost != NULL &&
 	    !loop_is_forked(transport_reactor(t)))
@@ -134,8 +134,8 @@ static void transport_end_protocol(struct transport *t)
 /* The transport makes nothing any more, and will be freed soon. */
 static void transport_stop_feeding(struct transport *t)
 {
-	while (t->fed != NULL)
-		plait_transport_unregister_producer(&t->fed->base);
+	while (t->extra != NULL && t->extra->fed != NULL)
+		plait_transport_unregister_producer(&t->extra->fed->base);
 }
 
 /*
@@ -154,8 +154,8 @@ static void transport_tell_end(struct transport *t,
 	/* Before the owner is told, because the factory may be freed then. */
 	if (!loop_is_forked(r))
 		transport_end_protocol(t);
-	if (!loop_is_forked(r))
-		plait_i_scope_end(&t->scope, PLAIT_HERE);
+	if (!loop_is_forked(r) && t->extra != NULL)
+		plait_i_scope_end(&t->extra->scope, PLAIT_HERE);
 	if (loop_is_forked(r))
 		return;
 	owner = t->owner;
@@ -186,18 +186,24 @@ void plait_i_transport_tell_lost(struct transport *t,
 	tell_leave(t, was);
 }
 
+static void transport_abandon_extra(struct transport_extra *e)
+{
+	e->producer = NULL;
+	e->fed = e->next_fed = NULL;
+	loop_task_cancel(&e->producing);
+	plait_i_scope_abandon(&e->scope);
+}
+
 void plait_i_transport_abandon(struct transport *t)
 {
 	struct plait_protocol *p = t->base.protocol;
 
 	t->lost = t->disconnecting = true;
-	t->producer = NULL;
-	t->fed = t->next_fed = NULL;
 	if (t->owner != NULL && t->owner->abandon != NULL)
 		t->owner->abandon(t->owner);
 	t->owner = NULL;
-	loop_task_cancel(&t->producing);
-	plait_i_scope_abandon(&t->scope);
+	if (t->extra != NULL)
+		transport_abandon_extra(t->extra);
 	if (p == NULL)
 		return;
 	p->transport = NULL;

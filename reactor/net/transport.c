@@ -46,7 +46,7 @@ static enum order transport_order(const struct transport *t)
 
 OUT_OF_LINE void plait_i_transport_stop_producer(struct transport *t)
 {
-	struct plait_producer *p = t->producer;
+	struct plait_producer *p = transport_producer(t);
 
 	if (p == NULL)
 		return;
@@ -57,7 +57,7 @@ OUT_OF_LINE void plait_i_transport_stop_producer(struct transport *t)
 
 static OUT_OF_LINE void transport_tell_producer(struct transport *t)
 {
-	struct plait_producer *p = t->producer;
+	struct plait_producer *p = t->extra->producer;
 
 	switch (transport_order(t)) {
 	case ORDER_NONE:
@@ -81,14 +81,16 @@ static OUT_OF_LINE void transport_tell_producer(struct transport *t)
 static void transport_produce(struct loop_task *task)
 {
 	transport_tell_producer(
-		plait_container(task, struct transport, producing));
+		plait_container(task, struct transport_extra, producing)
+			->transport);
 }
 
 void plait_i_transport_output_changed(struct transport *t)
 {
 	transport_verify(t);
-	if (t->producer != NULL && transport_order(t) != ORDER_NONE)
-		plait_i_loop_next_turn(transport_reactor(t), &t->producing);
+	if (transport_producer(t) != NULL && transport_order(t) != ORDER_NONE)
+		plait_i_loop_next_turn(transport_reactor(t),
+				       &t->extra->producing);
 	if (transport_above(t) != NULL)
 		plait_i_transport_output_changed(transport_above(t));
 }
@@ -100,17 +102,24 @@ void plait_i_transport_init(struct transport *t,
 	*t = (struct transport){
 		.base.ops = ops,
 		.base.reactor = r,
-		.as_producer.ops = &as_producer_ops,
 		.active = plait_i_loop_next_number(r),
-		.producing.run = transport_produce,
 	};
 }
 
 struct transport_extra *plait_i_transport_extra(struct transport *t)
 {
-	if (t->extra == NULL)
-		t->extra = calloc(1, sizeof(*t->extra));
-	return t->extra;
+	struct transport_extra *e = t->extra;
+
+	if (e != NULL)
+		return e;
+	e = t->extra = malloc(sizeof(*e));
+	if (e != NULL)
+		*e = (struct transport_extra){
+			.transport = t,
+			.producing.run = transport_produce,
+			.as_producer.ops = &as_producer_ops,
+		};
+	return e;
 }
 
 void plait_transport_lose_connection(struct plait_transport *base)
@@ -406,16 +415,20 @@ int plait_transport_set_tcp_keep_alive(struct plait_transport *t, bool on)
 
 struct plait_scope *plait_transport_scope(struct plait_transport *base)
 {
+	struct transport_extra *e;
 	struct transport *t;
 
 	if (base == NULL)
 		return NULL;
 	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_scope()");
-	if (t->scope == NULL && !t->lost)
-		t->scope = (plait_scope_new)(base->reactor,
+	if (t->lost)
+		return transport_scope(t);
+	e = plait_i_transport_extra(t);
+	if (e != NULL && e->scope == NULL)
+		e->scope = (plait_scope_new)(base->reactor,
 					     "plait_transport_scope()");
-	return t->scope;
+	return transport_scope(t);
 }
 
 struct plait_reactor *plait_transport_reactor(const struct plait_transport *t)
@@ -453,14 +466,15 @@ int plait_transport_str(struct plait_transport *t, char *buf, size_t size)
 /* Returns the transport whose receiving half is p. */
 static struct transport *produced_by(struct plait_producer *p)
 {
-	return plait_container(p, struct transport, as_producer);
+	return plait_container(p, struct transport_extra, as_producer)
+		->transport;
 }
 
 /* Ends the pause of the receiving half, unless one that it feeds is full. */
 static void transport_producer_goes_on(struct transport *from)
 {
-	for (const struct transport *t = from->fed; t != NULL;
-	     t = t->next_fed) {
+	for (const struct transport *t = from->extra->fed; t != NULL;
+	     t = t->extra->next_fed) {
 		if (t->producer_paused)
 			return;
 	}
@@ -478,8 +492,8 @@ static bool transport_begin_feeding(struct transport *t,
 	from = produced_by(p);
 	if (from->lost)
 		return false;
-	t->next_fed = from->fed;
-	from->fed = t;
+	t->extra->next_fed = from->extra->fed;
+	from->extra->fed = t;
 	return true;
 }
 
@@ -489,11 +503,11 @@ static void transport_end_feeding(struct transport *t, struct plait_producer *p)
 
 	if (p->ops != &as_producer_ops)
 		return;
-	at = &produced_by(p)->fed;
+	at = &produced_by(p)->extra->fed;
 	while (*at != t)
-		at = &(*at)->next_fed;
-	*at = t->next_fed;
-	t->next_fed = NULL;
+		at = &(*at)->extra->next_fed;
+	*at = t->extra->next_fed;
+	t->extra->next_fed = NULL;
 	/* Nobody else can end the pause that t has asked for. */
 	if (t->producer_paused)
 		transport_producer_goes_on(produced_by(p));
@@ -516,17 +530,25 @@ static void producer_used(struct plait_producer *p, int change)
 int plait_transport_register_producer(struct plait_transport *base,
 				      struct plait_producer *p, bool streaming)
 {
+	struct transport_extra *e;
 	struct transport *t;
 
-	if (base == NULL || p == NULL)
+	if (base == NULL)
 		return -ENOMEM;
 	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_register_producer()");
-	if (t->producer != NULL)
+	if (transport_producer(t) != NULL)
 		return -EBUSY;
+	e = p != NULL ? plait_i_transport_extra(t) : NULL;
+	if (e == NULL) {
+		/* Without its producer it would wait for output for ever, or
+		   take more than it sends. */
+		plait_i_transport_abort(base, &plait_i_failure_no_memory);
+		return -ENOMEM;
+	}
 	if (!transport_begin_feeding(t, p))
 		return 0;
-	t->producer = p;
+	e->producer = p;
 	producer_used(p, 1);
 	t->streaming = streaming;
 	t->producer_paused = t->asked = false;
@@ -544,12 +566,12 @@ void plait_transport_unregister_producer(struct plait_transport *base)
 		return;
 	t = transport_of(base);
 	loop_check(base->reactor, "plait_transport_unregister_producer()");
-	loop_task_cancel(&t->producing);
-	if (t->producer == NULL)
+	if (transport_producer(t) == NULL)
 		return;
-	transport_end_feeding(t, t->producer);
-	producer_used(t->producer, -1);
-	t->producer = NULL;
+	loop_task_cancel(&t->extra->producing);
+	transport_end_feeding(t, t->extra->producer);
+	producer_used(t->extra->producer, -1);
+	t->extra->producer = NULL;
 	t->streaming = t->producer_paused = false;
 	if (t->disconnecting && !t->aborted && !t->lost)
 		transport_touch(t);
@@ -579,7 +601,10 @@ static const struct plait_producer_ops as_producer_ops = {
 
 struct plait_producer *plait_transport_producer(struct plait_transport *t)
 {
-	return t != NULL ? &transport_of(t)->as_producer : NULL;
+	struct transport_extra *e =
+		t != NULL ? plait_i_transport_extra(transport_of(t)) : NULL;
+
+	return e != NULL ? &e->as_producer : NULL;
 }
 
 plait_value plait_then_lose_connection(plait_value *result, void *arg)

@@ -33,11 +33,21 @@ struct transport_owner {
 	void (*abandon)(struct transport_owner *o);
 };
 
-/* What few transports need. */
+/*
+ * What few transports need, as most are idle and do nothing special: in memory
+ * of its own, which is made when the first of it is needed.
+ */
 struct transport_extra {
-	struct transport *above; /* it wraps this one */
-	struct transport *below; /* this one wraps it */
-	struct plait_buf *held;	 /* has come, and nobody wants it yet */
+	struct transport *transport; /* that it belongs to */
+	struct transport *above;     /* it wraps this one */
+	struct transport *below;     /* this one wraps it */
+	struct plait_buf *held;	     /* has come, and nobody wants it yet */
+	struct plait_scope *scope;   /* NULL: nobody has asked for it */
+	struct plait_producer *producer;
+	struct loop_task producing; /* the producer is to be told something */
+	struct plait_producer as_producer;
+	struct transport *fed;	    /* the first that as_producer feeds */
+	struct transport *next_fed; /* by the same producer */
 };
 
 /* Who has paused reading.  It goes on only when nobody holds it. */
@@ -49,15 +59,9 @@ enum reading_holder {
 struct transport {
 	struct transport_owner *owner; /* NULL: nobody has to know */
 	struct transport_extra *extra; /* mostly NULL */
-	struct plait_producer *producer;
-	struct plait_producer as_producer;
-	struct transport *fed;	    /* the first that as_producer feeds */
-	struct transport *next_fed; /* by the same producer */
-	struct plait_scope *scope;  /* NULL: nobody has asked for it */
 	struct output output;
 	const struct plait_failure *why; /* it ends, for this reason */
 	struct loop_member member;
-	struct loop_task producing;  /* the producer is to be told something */
 	struct loop_task settling;   /* a callback has changed something */
 	struct loop_task answering;  /* at last: the burial */
 	struct plait_timer deadline; /* of closing, draining, lingering */
@@ -76,6 +80,7 @@ struct transport {
 	bool eof : 1;	    /* it was told */
 	bool inside : 1;    /* a callback of the protocol is on the stack */
 	bool more : 1;	    /* it could send more, but others come first */
+	bool special : 1;   /* it is or was wrapped, or wraps, or held input */
 	/* The producer: */
 	bool streaming : 1, producer_paused : 1;
 	bool asked : 1; /* a pull producer, and nothing was written since */
@@ -186,6 +191,17 @@ static inline struct plait_buf *transport_held_input(const struct transport *t)
 	return t->extra != NULL ? t->extra->held : NULL;
 }
 
+static inline struct plait_scope *transport_scope(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->scope : NULL;
+}
+
+static inline struct plait_producer *
+transport_producer(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->producer : NULL;
+}
+
 /* Bytes have moved: t becomes the least idle transport. */
 static inline void transport_is_active(struct transport *t)
 {
@@ -235,8 +251,8 @@ static inline bool transport_is_plain(const struct transport *t)
 {
 	return !(t->disconnecting || t->peer_left || t->write_closed ||
 		 t->reading_paused || t->end_waits || t->eof || t->inside ||
-		 t->more) &&
-	       t->extra == NULL && t->why == NULL;
+		 t->more || t->special) &&
+	       t->why == NULL;
 }
 
 /*
@@ -246,8 +262,10 @@ static inline bool transport_is_plain(const struct transport *t)
  */
 static inline bool transport_is_held(const struct transport *t)
 {
-	return t->producer != NULL && t->producer != &t->as_producer &&
-	       !t->leaving;
+	const struct transport_extra *e = t->extra;
+
+	return e != NULL && e->producer != NULL &&
+	       e->producer != &e->as_producer && !t->leaving;
 }
 
 static inline bool transport_may_write(const struct transport *t)
@@ -303,7 +321,7 @@ static inline bool transport_is_finished(const struct transport *t)
 
 static inline void transport_output_changed(struct transport *t)
 {
-	if (t->producer != NULL || t->extra != NULL)
+	if (t->extra != NULL)
 		plait_i_transport_output_changed(t);
 }
 

@@ -48,6 +48,7 @@ static int transport_stack(struct transport *t, struct transport *below)
 			  "another transport wraps this one");
 	own->below = below;
 	theirs->above = t;
+	t->special = below->special = true;
 	return 0;
 }
 
