@@ -36,7 +36,6 @@
 #include <string.h>
 
 #include "lib/base.h"
-#include "lib/debug.h"
 #include "lib/deferred_inside.h"
 #include "lib/exception.h"
 #include "lib/owner.h"
@@ -143,10 +142,7 @@ static void deferred_unref(struct plait_deferred *d)
 	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
-	if (debug_is_on(DEBUG_QUARANTINE))
-		plait_i_debug_quarantine(d);
-	else
-		free(d);
+	slab_put(&d->place);
 }
 
 /* ---- one deferred, as it is ---------------------------------------------- */
@@ -293,7 +289,7 @@ struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
 					  plait_canceller *canceller, void *arg,
 					  const char *where)
 {
-	struct plait_deferred *d = malloc(sizeof(*d));
+	struct plait_deferred *d = slab_get(SLAB_DEFERRED, sizeof(*d));
 
 	*ret = NULL;
 	if (d == NULL)
@@ -308,7 +304,7 @@ struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
 
 static struct plait_deferred *new_fired(plait_value v, const char *where)
 {
-	struct plait_deferred *d = malloc(sizeof(*d));
+	struct plait_deferred *d = slab_get(SLAB_DEFERRED, sizeof(*d));
 
 	if (d == NULL) {
 		plait_value_free(&v);

@@ -10,6 +10,7 @@
 #include "lib/deferred.h"
 #include "lib/failure.h"
 #include "lib/fork.h"
+#include "lib/slab.h"
 
 enum { INLINE_PAIRS = 4 };
 
@@ -28,6 +29,7 @@ struct pair {
 };
 
 struct plait_deferred {
+	struct slab_object place;
 	plait_value result;	/* if fired and not waiting */
 	struct plait_list live; /* in the list of the thread, all its life */
 	plait_canceller *canceller;

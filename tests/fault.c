@@ -51,6 +51,7 @@
 	X(epoll_wait) X(select) X(poll) X(fstat) X(ftruncate) X(clock_gettime) \
 	X(getrandom) X(sigaction) X(pthread_sigmask) X(kill) X(fork)           \
 	X(execve) X(waitid) X(pthread_create) X(sched_yield)                   \
+	X(pthread_key_create) X(pthread_setspecific)                           \
 	X(getaddrinfo) X(freeaddrinfo)
 /* clang-format on */
 
@@ -947,6 +948,22 @@ int seam_pthread_create(pthread_t *ret, const pthread_attr_t *attr,
 	int err = fault(CALL_pthread_create);
 
 	return err != 0 ? err : pthread_create(ret, attr, fn, arg);
+}
+
+int seam_pthread_key_create(pthread_key_t *ret, void (*end)(void *));
+int seam_pthread_key_create(pthread_key_t *ret, void (*end)(void *))
+{
+	int err = fault(CALL_pthread_key_create);
+
+	return err != 0 ? err : pthread_key_create(ret, end);
+}
+
+int seam_pthread_setspecific(pthread_key_t key, const void *value);
+int seam_pthread_setspecific(pthread_key_t key, const void *value)
+{
+	int err = fault(CALL_pthread_setspecific);
+
+	return err != 0 ? err : pthread_setspecific(key, value);
 }
 
 int seam_getaddrinfo(const char *host, const char *service,

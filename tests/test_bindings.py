@@ -7,6 +7,7 @@ The last line is "N passed, N failed".
 import ctypes
 import errno
 import os
+import subprocess
 import sys
 import unittest
 
@@ -70,6 +71,48 @@ def load():
         function = getattr(plait, name)
         function.restype, function.argtypes = result, parameters
     return plait
+
+
+# A thread has used the library, and ends when the library is not there any more.
+UNLOAD = '''
+import _ctypes, ctypes, sys, threading
+
+plait = ctypes.CDLL(sys.argv[1])
+plait.plait_deferred_new.restype = ctypes.c_void_p
+used, unloaded = threading.Event(), threading.Event()
+
+def use():
+    promise = ctypes.c_void_p()
+    d = ctypes.c_void_p(plait.plait_deferred_new(
+        ctypes.byref(promise), None, None, b"unload.py:1"))
+    plait.plait_deferred_free(ctypes.byref(d), b"unload.py:2")
+    plait.plait_promise_drop(ctypes.byref(promise), b"unload.py:3")
+
+def use_and_wait():
+    use()
+    used.set()
+    unloaded.wait()
+
+use()
+thread = threading.Thread(target=use_and_wait)
+thread.start()
+used.wait()
+_ctypes.dlclose(plait._handle)
+with open("/proc/self/maps") as f:
+    assert "libplait" not in f.read()
+unloaded.set()
+thread.join()
+'''
+
+
+@unittest.skipIf(INSTRUMENTED, "Python has no instruments")
+class Unloading(unittest.TestCase):
+    def test_a_thread_that_has_used_the_library_ends_after_it_was_unloaded(self):
+        done = subprocess.run(
+            [sys.executable, "-c", UNLOAD, os.path.join(BUILD, "libplait.so")],
+            text=True, check=False, timeout=60, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 
 @unittest.skipIf(INSTRUMENTED, "Python has no instruments")

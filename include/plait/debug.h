@@ -13,6 +13,8 @@
  * says where it was made, freed and used.  "turns" prints a line for each turn
  * of the loop.  "failures" prints, after the line for a failure that nobody
  * handled, where the failure was made, what caused it and who cancelled.
+ * "malloc" takes each deferred from malloc(), so that tools see it; sanitizers
+ * and Valgrind need not ask for this.
  */
 #ifndef PLAIT_DEBUG_H
 #define PLAIT_DEBUG_H
