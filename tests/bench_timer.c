@@ -6,7 +6,9 @@
  * In turn: the timer that was set first is stopped and set anew.  At random:
  * any of them is, which costs a walk to memory that nobody has touched for
  * long.  Put off: the same, by starting it without stopping it, as idle
- * timeouts do.  Fire: all are due at once; each runs.
+ * timeouts do.  Cancel: one more timer is set and stopped, as the timeout of a
+ * request that is answered.  Fire: all are due at once; each runs.  Churn: a
+ * hundred are due each millisecond, and each sets itself anew.
  *
  * `bench_timer WHAT WHICH COUNT', with 1000 timers, is for `valgrind
  * --tool=callgrind'.
@@ -19,7 +21,10 @@
 #include <plait/plait.h>
 #include <plait/testing.h>
 
-enum { ROUNDS = 3, OPERATIONS = 200000, FEW = 1000, MANY = 1000000 };
+enum { ROUNDS = 3, OPERATIONS = 200000, FEW = 1000 };
+
+static const size_t sizes[] = { FEW, 100000, 1000000 };
+enum { N_SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 /*
  * The wheel.
@@ -110,9 +115,12 @@ static void fire(void *arg)
 	fired++;
 }
 
+static plait_func *on_time = fire;
+
 static void plait_set(size_t i, double seconds)
 {
-	plait_timer_start(reactor, &plait_timers[i], seconds, fire, NULL);
+	plait_timer_start(reactor, &plait_timers[i], seconds, on_time,
+			  (void *)(uintptr_t)i);
 }
 
 static void plait_reset(size_t i, double seconds)
@@ -123,7 +131,22 @@ static void plait_reset(size_t i, double seconds)
 
 static void wheel_set(size_t i, double seconds)
 {
-	wheel_start(&wheel_timers[i], seconds, fire, NULL);
+	wheel_start(&wheel_timers[i], seconds, on_time, (void *)(uintptr_t)i);
+}
+
+static void plait_cancel(size_t i)
+{
+	plait_timer_stop(&plait_timers[i]);
+}
+
+static void wheel_cancel(size_t i)
+{
+	plait_list_remove(&wheel_timers[i].link);
+}
+
+static void plait_pass(void)
+{
+	plait_testing_advance(reactor, 0.001);
 }
 
 /* All are due within 10 ms. */
@@ -143,12 +166,16 @@ struct kind {
 	void (*set)(size_t i, double seconds);
 	void (*reset)(size_t i, double seconds);
 	void (*put_off)(size_t i, double seconds);
+	void (*cancel)(size_t i);
 	void (*fire_all)(void);
+	void (*pass)(void); /* a millisecond goes by */
 };
 
 static const struct kind kinds[] = {
-	{ "wheel", wheel_set, wheel_set, wheel_set, wheel_fire_all },
-	{ "plait", plait_set, plait_reset, plait_set, plait_fire_all },
+	{ "wheel", wheel_set, wheel_set, wheel_set, wheel_cancel,
+	  wheel_fire_all, wheel_tick },
+	{ "plait", plait_set, plait_reset, plait_set, plait_cancel,
+	  plait_fire_all, plait_pass },
 };
 
 /*
@@ -199,6 +226,15 @@ static void put_off_at_random(const struct kind *k, size_t n)
 		k->put_off(random_below(n_timers), 120 + some_seconds(60));
 }
 
+/* The last place in the arrays is for it. */
+static void cancel_one_more(const struct kind *k, size_t n)
+{
+	while (n-- > 0) {
+		k->set(n_timers, 60 + some_seconds(60));
+		k->cancel(n_timers);
+	}
+}
+
 /* All of them, as often as it takes. */
 static void fire_repeatedly(const struct kind *k, size_t n)
 {
@@ -208,21 +244,45 @@ static void fire_repeatedly(const struct kind *k, size_t n)
 	}
 }
 
+static const struct kind *churned;
+
+static double churn_seconds(void)
+{
+	return some_seconds((double)n_timers / 100 / 1000);
+}
+
+static void fire_and_set(void *arg)
+{
+	fired++;
+	churned->set((uintptr_t)arg, churn_seconds());
+}
+
+static void churn(const struct kind *k, size_t n)
+{
+	churned = k;
+	on_time = fire_and_set;
+	for (size_t i = 0; i < n_timers; i++)
+		k->set(i, churn_seconds());
+	for (fired = 0; fired < n;)
+		k->pass();
+	on_time = fire;
+}
+
 struct work {
 	const char *name;
 	void (*run)(const struct kind *k, size_t n);
 };
 
 static const struct work works[] = {
-	{ "in-turn", reset_in_turn },
-	{ "random", reset_at_random },
-	{ "put-off", put_off_at_random },
-	{ "fire", fire_repeatedly },
+	{ "in-turn", reset_in_turn },	  { "random", reset_at_random },
+	{ "put-off", put_off_at_random }, { "cancel", cancel_one_more },
+	{ "fire", fire_repeatedly },	  { "churn", churn },
 };
+enum { N_WORKS = sizeof(works) / sizeof(works[0]) };
 
 static void *allocate(size_t size)
 {
-	void *p = calloc(n_timers, size);
+	void *p = calloc(n_timers + 1, size);
 
 	if (p == NULL)
 		exit(1);
@@ -276,7 +336,7 @@ static void compare(const struct work *w, size_t n)
 
 static int count(const char *what, const char *which, size_t n)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < N_WORKS; i++) {
 		for (int j = 0; j < 2; j++) {
 			if (strcmp(works[i].name, what) != 0 ||
 			    strcmp(kinds[j].name, which) != 0)
@@ -294,9 +354,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 4)
 		return count(argv[1], argv[2], (size_t)atol(argv[3]));
-	for (int i = 0; i < 4; i++) {
-		compare(&works[i], FEW);
-		compare(&works[i], MANY);
-	}
+	for (int i = 0; i < N_WORKS; i++)
+		for (int j = 0; j < N_SIZES; j++)
+			compare(&works[i], sizes[j]);
 	return 0;
 }

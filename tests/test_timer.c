@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "lib/chance.h"
 #include "reactor/kernel/kernel.h"
 #include "reactor/loop/loop.h"
 #include "tests/child.h"
@@ -28,6 +29,18 @@ static void note(void *arg)
 static void start(struct plait_timer *t, double seconds, const char *name)
 {
 	plait_timer_start(reactor, t, seconds, note, (void *)name);
+}
+
+/* More than are sorted without a wheel, and than run in one turn. */
+enum { MANY = 1000 };
+
+static struct plait_timer many[MANY];
+static unsigned next_of_many;
+
+static void next_ran(void *arg)
+{
+	ck_assert_ptr_eq(arg, &many[next_of_many]);
+	next_of_many++;
 }
 
 GROUP("order");
@@ -572,21 +585,92 @@ TEST(a_jump_of_the_clock_runs_a_timer_once, ON_EACH_BACKEND)
 	ck_assert_uint_eq(n, 1);
 }
 
+GROUP("put off");
+
+/* Counts, too, how many have moved. */
+static void put_all_off(void *arg)
+{
+	unsigned moved = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		int64_t place = many[i].place;
+
+		plait_timer_start(reactor, &many[i], 120, next_ran, &many[i]);
+		moved += many[i].place != place;
+	}
+	ck_assert_uint_eq(moved, 0);
+	++*(unsigned *)arg;
+}
+
+struct putting_off {
+	struct loop_task task;
+	unsigned n;
+};
+
+static void put_off_in_task(struct loop_task *task)
+{
+	put_all_off(&plait_container(task, struct putting_off, task)->n);
+}
+
+static void put_off_in_timer(struct putting_off *p)
+{
+	plait_timer_start(reactor, &again, 0, put_all_off, &p->n);
+}
+
+static void put_off_in_thread_call(struct putting_off *p)
+{
+	plait_call_from_thread(reactor, put_all_off, &p->n);
+}
+
+static void put_off_in_next_turn(struct putting_off *p)
+{
+	plait_i_loop_next_turn(reactor, &p->task);
+}
+
+static void put_off_outside(struct putting_off *p)
+{
+	put_all_off(&p->n);
+}
+
+static void (*const put_off_in[])(struct putting_off *p) = {
+	put_off_in_timer,
+	put_off_in_thread_call,
+	put_off_in_next_turn,
+	put_off_outside,
+};
+
+/* Wherever that happens, all that changes is the deadline that is noted. */
+TEST(put_off_no_timer_moves, ON_EACH_BACKEND, EACH_OF(put_off_in))
+{
+	struct putting_off p = { .task.run = put_off_in_task };
+
+	clock_virtual(true);
+	plait_list_init(&p.task.link);
+	for (int i = 0; i < MANY; i++)
+		plait_timer_start(reactor, &many[i], 60 + i % 7, next_ran,
+				  &many[i]);
+	put_off_in[_i](&p);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(p.n, 1);
+	for (int i = 0; i < MANY; i++)
+		plait_timer_stop(&many[i]);
+}
+
 GROUP("stop");
 
 TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 {
-	struct plait_timer t[20] = { 0 };
+	unsigned n = 0;
 
-	for (int i = 0; i < 20; i++)
-		start(&t[i], i * 7 % 20, "t");
+	for (int i = 0; i < MANY; i++)
+		plait_timer_start(reactor, &many[i], i % 3, call_count, &n);
 	run_turns(reactor, 1);
-	for (int i = 0; i < 20; i += 3)
-		start(&t[i], 100 - i, "t");
+	for (int i = 0; i < MANY; i += 3)
+		plait_timer_start(reactor, &many[i], 1e6 - i, call_count, &n);
 	plait_reactor_free(&reactor);
-	for (int i = 0; i < 20; i++) {
-		ck_assert(!plait_timer_is_running(&t[i]));
-		plait_timer_stop(&t[i]);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert(!plait_timer_is_running(&many[i]));
+		plait_timer_stop(&many[i]);
 	}
 }
 
@@ -624,82 +708,230 @@ TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
 	ck_assert(!plait_timer_is_running(&t));
 }
 
-/* Against a model: a table that is searched for the least. */
-enum { N_MODEL = 40 };
+GROUP("order");
 
-static struct {
+/* One for each power of two, so that each level of the wheel has some. */
+enum { N_POWERS = 62 };
+
+/* From three moments; from the last, the deadline is asked for all the time. */
+TEST(each_distance_is_exact_and_in_order, PURE, TIMES(3))
+{
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
+	struct plait_timer t[N_POWERS] = { { 0 } };
+	unsigned n = 0;
+
+	plait_i_clock_advance(r, (int64_t[]){ 0, 12345, 1 }[_i]);
+	for (int i = 0; i < N_POWERS; i++) {
+		int j = i * 37 % N_POWERS;
+
+		plait_timer_start(r, &t[j], (double)((int64_t)1 << j) / 1e9,
+				  call_count, &n);
+		if (_i == 2)
+			plait_i_reactor_due(r);
+	}
+	for (unsigned i = 0; i < N_POWERS; i++) {
+		int64_t left = t[i].when - plait_i_clock_now(r);
+
+		ck_assert_int_eq(plait_i_reactor_due(r), t[i].when);
+		plait_i_clock_advance(r, left - 1);
+		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+		ck_assert_uint_eq(n, i);
+		plait_i_clock_advance(r, 1);
+		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+		ck_assert_uint_eq(n, i + 1);
+		ck_assert(!plait_timer_is_running(&t[i]));
+	}
+	plait_reactor_free(&r);
+}
+
+/* Before an hour that was the next deadline, when they were started. */
+TEST(many_with_one_deadline_run_in_the_order_they_were_set, PURE, TIMES(2))
+{
+	struct plait_reactor *r =
+		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
+	struct plait_timer hour = { 0 };
+	unsigned n = 0;
+
+	plait_timer_start(r, &hour, 3600, call_count, &n);
+	ck_assert_int_eq(plait_i_reactor_due(r), hour.when);
+	for (int i = 0; i < MANY; i++)
+		plait_timer_start(r, &many[i], 60, next_ran, &many[i]);
+	/* Those that were put off run last, in the order of that. */
+	for (int i = 0; _i == 1 && i < MANY; i++)
+		plait_timer_start(r, &many[i], 61, next_ran, &many[i]);
+	ck_assert_int_eq(plait_i_reactor_due(r), many[0].when);
+	plait_i_clock_advance(r, many[0].when);
+	for (unsigned i = 1; i <= 4; i++) {
+		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
+		ck_assert_uint_eq(next_of_many, i < 4 ? i * 256 : MANY);
+	}
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(plait_i_reactor_due(r), hour.when);
+	plait_reactor_free(&r);
+}
+
+/* Against a model: a table that is searched for the least.  There are more
+   timers than a turn runs. */
+enum { N_MODEL = 300, SHARE = 256, FIRINGS = 100000, SEEDS = 10 };
+
+static struct modelled {
+	struct plait_timer timer;
 	bool on;
-	double when;
+	int64_t when;
 	uint64_t order;
 } model[N_MODEL];
 
-static struct plait_timer modelled[N_MODEL];
-static uint64_t orders;
+static struct {
+	struct plait_reactor *r;
+	uint64_t chance;
+	int64_t now, due;
+	uint64_t orders, batch; /* started so far; before this batch */
+	unsigned fired, fired_now;
+	bool unfinished;
+} history;
 
-static bool is_first(int i)
+static unsigned random_below(unsigned n)
 {
-	for (int j = 0; j < N_MODEL; j++) {
-		if (model[j].on && (model[j].when < model[i].when ||
-				    (model[j].when == model[i].when &&
-				     model[j].order < model[i].order)))
-			return false;
+	return (unsigned)(chance_next(&history.chance) >> 32) % n;
+}
+
+/* Returns the earliest of those that were started before, or NULL. */
+static struct modelled *model_first(uint64_t before)
+{
+	struct modelled *first = NULL;
+
+	for (struct modelled *m = model; m < model + N_MODEL; m++) {
+		if (!m->on || m->order >= before)
+			continue;
+		if (first == NULL || m->when < first->when ||
+		    (m->when == first->when && m->order < first->order))
+			first = m;
 	}
-	return model[i].on;
+	return first;
+}
+
+/* Nothing, some minutes that many have in common, or any number of bits. */
+static int64_t random_delay(void)
+{
+	unsigned kind = random_below(16);
+
+	if (kind == 0)
+		return 0;
+	if (kind < 6)
+		return (int64_t)60000000000 * (1 + random_below(2));
+	if (kind == 6 && random_below(1000) == 0)
+		return (int64_t)1 << 57;
+	return (int64_t)(chance_next(&history.chance) >>
+			 (18 + random_below(46)));
+}
+
+static void model_ran(void *arg);
+
+static void model_start(struct modelled *m)
+{
+	double seconds = (double)random_delay() / 1e9;
+
+	m->on = true;
+	m->order = history.orders++;
+	if (__builtin_add_overflow(history.now, plait_i_clock_delay(seconds),
+				   &m->when))
+		m->when = INT64_MAX;
+	plait_timer_start(history.r, &m->timer, seconds, model_ran, m);
+}
+
+static void model_stop(struct modelled *m)
+{
+	m->on = false;
+	plait_timer_stop(&m->timer);
+}
+
+static void random_step(void)
+{
+	struct modelled *m = &model[random_below(N_MODEL)];
+
+	if (random_below(4) == 0)
+		model_stop(m);
+	else
+		model_start(m);
 }
 
 static void model_ran(void *arg)
 {
-	int i = (int)((struct plait_timer *)arg - modelled);
+	struct modelled *m = arg;
 
-	ck_assert(is_first(i));
-	model[i].on = false;
+	ck_assert_ptr_eq(m, model_first(history.batch));
+	ck_assert_int_le(m->when, history.due);
+	m->on = false;
+	history.fired++;
+	history.fired_now++;
+	if (random_below(2) == 0)
+		model_start(m);
+	else if (random_below(2) == 0)
+		random_step();
 }
 
-static unsigned random_below(uint32_t *seed, unsigned n)
+static void random_turn(void)
 {
-	*seed = *seed * 1664525 + 1013904223;
-	return (*seed >> 8) % n;
-}
+	const struct modelled *left;
 
-static void random_step(struct plait_reactor *r, uint32_t *seed, double now)
-{
-	int i = (int)random_below(seed, N_MODEL);
-
-	if (random_below(seed, 3) == 0) {
-		plait_timer_stop(&modelled[i]);
-		model[i].on = false;
-		return;
+	if (!history.unfinished) {
+		history.due = history.now;
+		history.batch = history.orders;
 	}
-	model[i].on = true;
-	model[i].order = orders++;
-	model[i].when = now + random_below(seed, 16);
-	plait_timer_start(r, &modelled[i], model[i].when - now, model_ran,
-			  &modelled[i]);
+	history.fired_now = 0;
+	ck_assert_int_eq(plait_reactor_iterate(history.r, 0), 0);
+	left = model_first(history.batch);
+	history.unfinished = left != NULL && left->when <= history.due;
+	ck_assert(!history.unfinished || history.fired_now == SHARE);
+	ck_assert_uint_le(history.fired_now, SHARE);
 }
 
-GROUP("order");
-
-TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(10))
+/* Some time goes by: to the next deadline, to just before it, or any. */
+static void random_time(void)
 {
-	struct plait_reactor *r =
-		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
-	uint32_t seed = (uint32_t)_i;
-	double now = 0;
+	const struct modelled *next = model_first(UINT64_MAX);
+	int64_t left = next != NULL && next->when > history.now
+			       ? next->when - history.now
+			       : 0;
 
-	for (int i = 0; i < 3000; i++) {
-		random_step(r, &seed, now);
-		if (random_below(&seed, 10) != 0)
-			continue;
-		now += 1;
-		plait_i_clock_advance(r, plait_i_clock_delay(1));
-		ck_assert_int_eq(plait_reactor_iterate(r, 0), 0);
-		for (int j = 0; j < N_MODEL; j++) {
-			ck_assert(!model[j].on || model[j].when > now);
-			ck_assert_int_eq(plait_timer_is_running(&modelled[j]),
-					 model[j].on);
-		}
+	switch (random_below(4)) {
+	case 0:
+		break;
+	case 1:
+		left = left > 0 ? left - 1 : 0;
+		break;
+	case 2:
+		left = random_delay();
+		break;
+	default:
+		left = 0;
 	}
-	plait_reactor_free(&r);
+	plait_i_clock_advance(history.r, left);
+	history.now = plait_i_clock_now(history.r);
+}
+
+TEST(a_random_history_runs_as_the_model_says, PURE, TIMES(SEEDS))
+{
+	history.r = plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
+	history.chance = (uint64_t)_i;
+	while (history.fired < FIRINGS) {
+		unsigned steps = random_below(random_below(50) == 0 ? 1000 : 4);
+		const struct modelled *next;
+
+		while (steps-- > 0)
+			random_step();
+		next = model_first(UINT64_MAX);
+		if (!history.unfinished)
+			ck_assert_int_eq(plait_i_reactor_due(history.r),
+					 next != NULL ? next->when : INT64_MAX);
+		random_time();
+		random_turn();
+	}
+	for (int i = 0; i < N_MODEL; i++)
+		ck_assert_int_eq(plait_timer_is_running(&model[i].timer),
+				 model[i].on);
+	plait_reactor_free(&history.r);
 }
 
 GROUP("clock");

@@ -26,9 +26,9 @@ struct plait_timer {
 	void *arg;
 	int64_t when;
 	uint64_t order;
-	int64_t place; /* in the heap: where it was when it was put there */
+	int64_t place; /* where it was when it was put there */
+	struct plait_timer *next, **back, *child;
 	uint64_t place_order;
-	struct plait_timer *child, *prev, *next;
 	uintptr_t reserved[2]; /* zero */
 };
 

@@ -52,14 +52,34 @@ void plait_i_watch_init(struct plait_reactor *r);
 void plait_i_watch_done(struct plait_reactor *r);
 int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
 
-/* timer.c: two pairing heaps. */
+/*
+ * timer.c: a heap of the timers that are not later than the horizon, and a
+ * wheel of all others.  Each level is a digit of a time; no time has more.
+ */
+enum {
+	WHEEL_LEAF_BITS = 8, /* below the digit of the lowest level */
+	WHEEL_BITS = 8,	     /* of a digit */
+	WHEEL_SLOTS = 1 << WHEEL_BITS,
+	WHEEL_LEVELS = (63 - WHEEL_LEAF_BITS + WHEEL_BITS - 1) / WHEEL_BITS,
+	WHEEL_WORDS = WHEEL_LEVELS * WHEEL_SLOTS / 64,
+	TIMERS_FEW = 16,  /* are sorted without a wheel */
+	TIMERS_CROWD = 64 /* in the heap are too many */
+};
+
 struct timers {
-	struct plait_timer *root;  /* the earliest */
-	struct plait_timer *fresh; /* started while a batch runs */
-	uint64_t order;		   /* how many were ever started */
-	int64_t due;		   /* the latest time of the batch */
-	bool holding;		   /* new ones go to fresh */
-	bool unfinished;	   /* the batch goes on in the next turn */
+	struct plait_timer *root;  /* the earliest, if it is in its place */
+	struct plait_timer *fresh; /* due, but started after the batch */
+	int64_t horizon;
+	size_t running, near;	    /* all timers; those in the two heaps */
+	size_t kept;		    /* near, when the horizon has moved last */
+	uint64_t order;		    /* how many were ever started */
+	uint64_t order_before;	    /* ... before this turn */
+	uint64_t end_of_batch;	    /* ... and before that of the batch */
+	int64_t due;		    /* the latest time of the batch */
+	bool unfinished;	    /* the batch goes on in the next turn */
+	uint32_t words;		    /* which of used are not 0 */
+	uint64_t used[WHEEL_WORDS]; /* which slots may have timers */
+	struct plait_timer *slots[WHEEL_LEVELS * WHEEL_SLOTS];
 };
 
 void plait_i_timer_run_due(struct plait_reactor *r);
@@ -261,13 +281,13 @@ static inline bool thread_has_work(const struct plait_reactor *r)
 
 static inline bool timer_is_any(const struct plait_reactor *r)
 {
-	return r->timers.root != NULL || r->timers.fresh != NULL;
+	return r->timers.running != 0;
 }
 
-/* Until plait_i_timer_run_due(), new timers are put off to the next turn. */
-static inline void timer_hold(struct plait_reactor *r)
+/* Timers that are started from here on run in the next turn or later. */
+static inline void timer_begin_turn(struct plait_reactor *r)
 {
-	r->timers.holding = true;
+	r->timers.order_before = r->timers.order;
 }
 
 static inline void timer_run_due(struct plait_reactor *r)
@@ -275,7 +295,7 @@ static inline void timer_run_due(struct plait_reactor *r)
 	if (timer_is_any(r))
 		plait_i_timer_run_due(r);
 	else
-		r->timers.holding = r->timers.unfinished = false;
+		r->timers.unfinished = false;
 }
 
 static inline bool watch_has_work(const struct plait_reactor *r)

@@ -417,7 +417,7 @@ static OUT_OF_LINE void reactor_heed_signals(struct plait_reactor *r)
 static void reactor_run_due(struct plait_reactor *r)
 {
 	r->now_is_known = false;
-	timer_hold(r);
+	timer_begin_turn(r);
 	loop_run_after_callback(r);
 	if (thread_has_work(r))
 		plait_i_thread_run(r);

@@ -1,23 +1,45 @@
 /*
  * Timers.
  *
- * The timers of a reactor are a pairing heap, ordered by deadline and then by
- * the order in which they were set.  It lives in the timers themselves: child
- * is a node's first child, next its next sibling, prev the sibling before it
- * or, for a first child, the parent.  A root has neither prev nor next.
+ * Near timers are in a heap, far timers in a wheel; the horizon divides them.
+ * A timer whose place is not later than the horizon is in the heap.  Both are
+ * made of links inside the timers, so starting a timer needs no memory, and
+ * cannot fail.
  *
- * A timer that is moved to a later time keeps its old place in the heap.  It is
- * moved to its right place only when it comes to the top, so a timeout that is
- * always pushed back costs next to nothing.  A place is never later than the
- * timer's deadline.  So if the timer on top is in its right place, it is the
- * earliest of all.
+ * The wheel reads a time as a number with digits of eight bits.  The first
+ * digit in which the place of a timer is not the horizon is its level, and that
+ * digit is its slot there.  So every timer of a level is earlier than every
+ * timer of the levels above, and every timer of a slot is earlier than every
+ * timer of the slots behind.  When the heap is empty, the first slot is opened:
+ * if few timers are in it, they become the heap; otherwise the horizon moves to
+ * the start of the slot, and they move to lower levels.  A slot of the lowest
+ * level is a quarter of a microsecond wide, so even if a million timers are due
+ * within ten milliseconds, it holds few.  Only timers for the same time can be
+ * many, and the heap orders them.
  *
- * While a turn runs the timers that are due, new timers go to a heap of their
- * own.  So a timer that is started or moved in a turn cannot run in that turn,
- * even if it is due.  The timers that are due when a turn begins are a batch.
- * If a batch is more than a turn's share, the next turn goes on with it, and
- * new timers stay in their own heap.  So no new timer runs before a timer that
- * was due when the new timer was started.
+ * So the earliest timer is always known exactly, and the loop never wakes up
+ * in order to move timers.  A timer moves once a level at most.
+ *
+ * The horizon may be far ahead of the clock: at the earliest timer.  Timers
+ * that are started before the horizon go to the heap.  If they become many, the
+ * horizon moves back to the present time.
+ *
+ * The heap is a pairing heap, ordered by time and then by start: child is a
+ * node's first child, next its next sibling.  back points to the pointer that
+ * points to the timer, in the heap and in the wheel.  A few timers that are
+ * alone in a reactor are all in the heap.
+ *
+ * A timer that is moved to a later time keeps its old place, in the heap or in
+ * the wheel.  It is moved to its right place only when it comes to the top of
+ * the heap or its slot is opened, so a timeout that is always pushed back costs
+ * next to nothing.  A place is never later than the timer's deadline.  So if
+ * the timer on top is in its right place, it is the earliest of all.
+ *
+ * The timers that are due when a turn begins are a batch.  A timer that was
+ * started or moved in this turn has a higher number than all of them.  If it is
+ * due, too, it waits in a heap of its own until the batch has run.  If a batch
+ * is more than a turn's share, the next turn goes on with it.  So no new timer
+ * runs before a timer that was due when the new timer was started.
  */
 #include <math.h>
 
@@ -27,6 +49,8 @@
 
 enum { NS_PER_S = 1000000000 };
 
+/* ---- the heap ------------------------------------------------------------ */
+
 static bool timer_is_before(const struct plait_timer *a,
 			    const struct plait_timer *b)
 {
@@ -34,181 +58,417 @@ static bool timer_is_before(const struct plait_timer *a,
 				    : a->place_order < b->place_order;
 }
 
-/* Makes one heap of two, each of which may be empty. */
-static struct plait_timer *timer_merge(struct plait_timer *a,
-				       struct plait_timer *b)
+/* Makes one heap of two, of which a may be empty.  Sets no back. */
+static struct plait_timer *heap_merge(struct plait_timer *a,
+				      struct plait_timer *b)
 {
-	struct plait_timer *root;
+	struct plait_timer *root = b;
 
 	if (a == NULL)
 		return b;
-	if (b == NULL)
-		return a;
-	root = timer_is_before(a, b) ? a : b;
-	if (root == b)
-		b = a;
-	b->prev = root;
-	b->next = root->child;
-	if (b->next != NULL)
-		b->next->prev = b;
-	root->child = b;
+	if (timer_is_before(a, b)) {
+		root = a;
+		a = b;
+	}
+	a->next = root->child;
+	if (a->next != NULL)
+		a->next->back = &a->next;
+	a->back = &root->child;
+	root->child = a;
 	return root;
-}
-
-/* Makes t the root of a heap of its own, and returns its next sibling. */
-static struct plait_timer *timer_detach(struct plait_timer *t)
-{
-	struct plait_timer *next = t->next;
-
-	t->prev = t->next = NULL;
-	return next;
 }
 
 /*
  * Makes one heap of a row of siblings: pairs from left to right, then all of
  * them from right to left.  That is what keeps a pairing heap flat.
  */
-static struct plait_timer *timer_merge_row(struct plait_timer *row)
+static struct plait_timer *heap_merge_row(struct plait_timer *row)
 {
 	struct plait_timer *pairs = NULL, *root = NULL;
 
 	while (row != NULL) {
-		struct plait_timer *a = row, *b = timer_detach(a);
+		struct plait_timer *a = row, *b = a->next;
 
-		row = b != NULL ? timer_detach(b) : NULL;
-		a = timer_merge(a, b);
+		row = b != NULL ? b->next : NULL;
+		if (b != NULL)
+			a = heap_merge(a, b);
 		a->next = pairs;
 		pairs = a;
 	}
 	while (pairs != NULL) {
 		struct plait_timer *a = pairs;
 
-		pairs = timer_detach(a);
-		root = timer_merge(root, a);
+		pairs = a->next;
+		root = heap_merge(root, a);
 	}
+	if (root != NULL)
+		root->next = NULL;
 	return root;
-}
-
-/* Puts the heap `by', which may be empty, in the place of t. */
-static void timer_replace(struct timers *ts, struct plait_timer *t,
-			  struct plait_timer *by)
-{
-	if (t == ts->root) {
-		ts->root = by;
-		return;
-	}
-	if (t == ts->fresh) {
-		ts->fresh = by;
-		return;
-	}
-	if (by != NULL) {
-		by->prev = t->prev;
-		by->next = t->next;
-		if (by->next != NULL)
-			by->next->prev = by;
-	} else {
-		by = t->next;
-		if (by != NULL)
-			by->prev = t->prev;
-	}
-	if (t->prev->child == t)
-		t->prev->child = by;
-	else
-		t->prev->next = by;
 }
 
 #ifdef PLAIT_VERIFY
 /* Walks over the first few nodes: all of them would take too long. */
-static void timer_verify(const struct plait_timer *root)
+static void heap_verify(struct plait_timer *const *root)
 {
-	const struct plait_timer *t = root;
+	const struct plait_timer *t = *root;
 
-	plait_assert(t == NULL || (t->prev == NULL && t->next == NULL));
+	plait_assert(t == NULL || (t->back == root && t->next == NULL));
 	for (int i = 0; i < 64 && t != NULL; i++) {
 		const struct plait_timer *c = t->child;
 
 		plait_assert(t->reactor != NULL);
 		plait_assert(t->place <= t->when);
-		plait_assert(c == NULL || c->prev == t);
-		plait_assert(t->next == NULL || t->next->prev == t);
+		plait_assert(t->place <= t->reactor->timers.horizon);
+		plait_assert(*t->back == t);
 		for (int j = 0; j < 8 && c != NULL; j++, c = c->next)
 			plait_assert(timer_is_before(t, c));
 		t = t->child != NULL ? t->child : t->next;
 	}
 }
 #else
-static inline void timer_verify(const struct plait_timer *root)
+static inline void heap_verify(struct plait_timer *const *root)
 {
 }
 #endif
 
-static void heap_insert(struct plait_timer **root, struct plait_timer *t)
+static void heap_insert(struct timers *ts, struct plait_timer **root,
+			struct plait_timer *t)
+{
+	t->place_order = t->order;
+	t->child = t->next = NULL;
+	*root = heap_merge(*root, t);
+	(*root)->back = root;
+	ts->near++;
+	heap_verify(root);
+}
+
+/* Empties the heap, and returns its timers as a list. */
+static struct plait_timer *heap_empty(struct timers *ts,
+				      struct plait_timer **root)
+{
+	struct plait_timer *all = *root, *last = all;
+
+	for (struct plait_timer *t = all; t != NULL; t = t->next) {
+		last->next = t->child;
+		while (last->next != NULL)
+			last = last->next;
+		ts->near--;
+	}
+	*root = NULL;
+	return all;
+}
+
+/* ---- the wheel ----------------------------------------------------------- */
+
+/* How many bits of a time are below the digit of that level. */
+static int wheel_shift(int level)
+{
+	return WHEEL_LEAF_BITS + WHEEL_BITS * level;
+}
+
+/* Returns the level of the first digit in which when is not the horizon. */
+static int wheel_level(const struct timers *ts, int64_t when)
+{
+	uint64_t differ = (uint64_t)(when ^ ts->horizon) >> WHEEL_LEAF_BITS;
+
+	return (63 - __builtin_clzll(differ | 1)) / WHEEL_BITS;
+}
+
+/*
+ * Puts t in front, so that timers which all have the same delay are in the
+ * order that is the cheapest when the slot is opened: the latest first.
+ */
+static void wheel_insert(struct timers *ts, struct plait_timer *t)
+{
+	int level = wheel_level(ts, t->place);
+	unsigned digit = t->place >> wheel_shift(level) & (WHEEL_SLOTS - 1);
+	unsigned i = (unsigned)level * WHEEL_SLOTS + digit;
+	struct plait_timer **slot = &ts->slots[i];
+
+	ts->used[i / 64] |= (uint64_t)1 << i % 64;
+	ts->words |= (uint32_t)1 << i / 64;
+	t->next = *slot;
+	if (t->next != NULL)
+		t->next->back = &t->next;
+	t->back = slot;
+	*slot = t;
+}
+
+/* The first slot that may be in use; stopped timers leave empty slots behind.
+   If there is none, it is behind the last slot. */
+static unsigned wheel_first(const struct timers *ts)
+{
+	unsigned word;
+
+	if (ts->words == 0)
+		return WHEEL_LEVELS * WHEEL_SLOTS;
+	word = (unsigned)__builtin_ctz(ts->words);
+	return 64 * word + (unsigned)__builtin_ctzll(ts->used[word]);
+}
+
+#ifdef PLAIT_VERIFY
+static void wheel_verify(const struct timers *ts, unsigned slot)
+{
+	struct plait_timer *const *back = &ts->slots[slot];
+
+	for (int i = 0; i < 64 && *back != NULL; i++) {
+		const struct plait_timer *t = *back;
+
+		plait_assert(t->back == back);
+		plait_assert(&t->reactor->timers == ts);
+		plait_assert(t->place > ts->horizon && t->place <= t->when);
+		plait_assert(wheel_level(ts, t->place) ==
+			     (int)(slot / WHEEL_SLOTS));
+		back = (struct plait_timer *const *)&t->next;
+	}
+}
+#else
+static inline void wheel_verify(const struct timers *ts, unsigned slot)
+{
+}
+#endif
+
+/* Empties the slot, which is the first, and returns its timers as a list. */
+static struct plait_timer *wheel_empty(struct timers *ts, unsigned slot)
+{
+	struct plait_timer *all = ts->slots[slot];
+	uint64_t *used = &ts->used[slot / 64];
+
+	*used &= *used - 1;
+	if (*used == 0)
+		ts->words &= ts->words - 1;
+	ts->slots[slot] = NULL;
+	return all;
+}
+
+/* ---- where a timer belongs ----------------------------------------------- */
+
+/* Is true as well for a timer that is alone outside the heap, if few are in it:
+   then the horizon moves to that timer. */
+static inline bool timer_is_near(struct timers *ts, const struct plait_timer *t)
+{
+	if (t->when <= ts->horizon)
+		return true;
+	if (ts->near >= TIMERS_FEW || ts->near + 1 != ts->running || MAYBE(0.5))
+		return false;
+	ts->horizon = t->when;
+	return true;
+}
+
+static inline void timer_put(struct timers *ts, struct plait_timer *t)
 {
 	t->place = t->when;
-	t->place_order = t->order;
-	t->child = t->prev = t->next = NULL;
-	*root = timer_merge(*root, t);
-	timer_verify(*root);
+	if (timer_is_near(ts, t))
+		heap_insert(ts, &ts->root, t);
+	else
+		wheel_insert(ts, t);
 }
 
-static void heap_remove(struct timers *ts, struct plait_timer *t)
+static void timer_put_all(struct timers *ts, struct plait_timer *all)
 {
-	timer_replace(ts, t, timer_merge_row(t->child));
-	timer_verify(ts->root);
-	timer_verify(ts->fresh);
+	while (all != NULL) {
+		struct plait_timer *t = all;
+
+		all = t->next;
+		timer_put(ts, t);
+	}
 }
 
-static bool timer_is_in_place(const struct plait_timer *t)
+/* Takes t out of the heap or the wheel, whichever it is in. */
+static inline void timer_take(struct timers *ts, struct plait_timer *t)
 {
-	return t == NULL || t->place == t->when;
+	struct plait_timer *by = NULL;
+
+	if (t->place <= ts->horizon) {
+		by = heap_merge_row(t->child);
+		ts->near--;
+	}
+	if (by == NULL) {
+		by = t->next;
+	} else {
+		by->next = t->next;
+		if (by->next != NULL)
+			by->next->back = &by->next;
+	}
+	*t->back = by;
+	if (by != NULL)
+		by->back = t->back;
+	heap_verify(&ts->root);
+	heap_verify(&ts->fresh);
 }
 
-static struct plait_timer *timer_put_in_place(struct timers *ts,
-					      struct plait_timer **root)
+/* ---- moving the horizon -------------------------------------------------- */
+
+/* Are there so few timers in the slot that they need no lower levels? */
+static bool wheel_has_few(const struct plait_timer *t)
+{
+	int n = 0;
+
+	while (t != NULL && n < TIMERS_FEW) {
+		t = t->next;
+		n++;
+	}
+	return t == NULL && !MAYBE(0.2);
+}
+
+/*
+ * Sorts the timers of a slot that ends then, the latest first, and returns how
+ * many there are.  Those that were put off beyond the slot go back to the
+ * wheel.
+ */
+static int timer_sort(struct timers *ts, struct plait_timer *all, int64_t end,
+		      struct plait_timer **ret)
+{
+	int n = 0;
+
+	while (all != NULL) {
+		struct plait_timer *t = all;
+		int i;
+
+		all = t->next;
+		t->place = t->when;
+		t->place_order = t->order;
+		if (t->when > end) {
+			wheel_insert(ts, t);
+			continue;
+		}
+		for (i = n++; i > 0 && timer_is_before(ret[i - 1], t); i--)
+			ret[i] = ret[i - 1];
+		ret[i] = t;
+	}
+	return n;
+}
+
+/* Makes them the heap, in which each has the next one as its only child.  The
+   horizon moves to the last of them. */
+static void heap_build(struct timers *ts, struct plait_timer **latest_first,
+		       int n)
+{
+	struct plait_timer *root = NULL;
+
+	for (int i = 0; i < n; i++) {
+		struct plait_timer *t = latest_first[i];
+
+		t->next = NULL;
+		t->child = root;
+		if (root != NULL)
+			root->back = &t->child;
+		root = t;
+	}
+	if (root == NULL)
+		return;
+	root->back = &ts->root;
+	ts->root = root;
+	ts->near += (size_t)n;
+	ts->horizon = latest_first[0]->when;
+	heap_verify(&ts->root);
+}
+
+/* The heap is empty: opens that slot, which is the first. */
+static void wheel_open(struct timers *ts, unsigned slot)
+{
+	int level = (int)(slot / WHEEL_SLOTS);
+	int64_t below = ((int64_t)1 << wheel_shift(level)) - 1;
+	struct plait_timer *few[TIMERS_FEW], *all;
+	int64_t end;
+
+	wheel_verify(ts, slot);
+	all = wheel_empty(ts, slot);
+	if (all == NULL)
+		return;
+	end = all->place | below;
+	ts->horizon = level > 0 ? end - below : end;
+	if (wheel_has_few(all)) {
+		heap_build(ts, few, timer_sort(ts, all, end, few));
+	} else {
+		REACHED("the timers of a slot move to lower levels");
+		timer_put_all(ts, all);
+	}
+	ts->kept = ts->near;
+}
+
+/*
+ * Many timers were started before the horizon.  It moves back to now, unless
+ * most timers are in the wheel: they would have to move again.
+ */
+static OUT_OF_LINE void wheel_rewind(struct timers *ts, int64_t now)
+{
+	unsigned passed = WHEEL_SLOTS;
+	struct plait_timer *near;
+
+	if (now < ts->horizon && ts->near > ts->running / 4) {
+		REACHED("the horizon of the timers moves back");
+		near = heap_empty(ts, &ts->root);
+		passed *= (unsigned)wheel_level(ts, now);
+		ts->horizon = now;
+		while (wheel_first(ts) < passed)
+			timer_put_all(ts, wheel_empty(ts, wheel_first(ts)));
+		timer_put_all(ts, near);
+	}
+	ts->kept = ts->near;
+}
+
+/* Opens slots, and moves timers that were put off, until the earliest timer is
+   on top.  Returns NULL if there are no timers. */
+static OUT_OF_LINE struct plait_timer *timer_search(struct timers *ts)
 {
 	struct plait_timer *t;
 
-	while (!timer_is_in_place(t = *root)) {
-		REACHED("a timer was put off");
-		heap_remove(ts, t);
-		heap_insert(root, t);
+	while ((t = ts->root) == NULL || t->place != t->when) {
+		unsigned slot = wheel_first(ts);
+
+		if (t != NULL) {
+			REACHED("a timer was put off");
+			timer_take(ts, t);
+			timer_put(ts, t);
+		} else if (slot < WHEEL_LEVELS * WHEEL_SLOTS) {
+			wheel_open(ts, slot);
+		} else {
+			break;
+		}
 	}
 	return t;
 }
 
-/* Returns the earliest timer of the heap, or NULL; moves timers on top that are
-   in a wrong place. */
-static inline struct plait_timer *timer_earliest(struct timers *ts,
-						 struct plait_timer **root)
+static inline struct plait_timer *timer_earliest(struct timers *ts)
 {
-	return timer_is_in_place(*root) ? *root : timer_put_in_place(ts, root);
+	struct plait_timer *t = ts->root;
+
+	return t != NULL && t->place == t->when ? t : timer_search(ts);
 }
 
-/*
- * Starts t, due at that time.  If timers are being run now, t must not stay in
- * their heap, because it could come to the top and run in this turn.
- */
-static void timer_set(struct plait_reactor *r, struct plait_timer *t,
-		      int64_t when)
-{
-	struct timers *ts = &r->timers;
-	bool stays = t->reactor == r && !ts->holding && when > t->place;
+/* ---- starting and stopping ----------------------------------------------- */
 
-	if (!stays)
-		plait_timer_stop(t);
-	t->reactor = r;
-	t->when = when;
-	t->order = ts->order++;
-	if (!stays)
-		heap_insert(ts->holding ? &ts->fresh : &ts->root, t);
-	trace_note(TRACE_SET, t, r, NULL, 0);
-}
-
-static void timer_unset(struct plait_timer *t, enum trace_kind why)
+static inline void timer_unset(struct plait_timer *t, enum trace_kind why)
 {
-	heap_remove(&t->reactor->timers, t);
+	struct timers *ts = &t->reactor->timers;
+
+	timer_take(ts, t);
+	ts->running--;
 	trace_note(why, t, t->reactor, NULL, 0);
 	t->reactor = NULL;
+}
+
+/* Starts t, due at that time.  If it runs already and moves to a later time, it
+   stays where it is. */
+static inline void timer_set(struct plait_reactor *r, struct plait_timer *t,
+			     int64_t when)
+{
+	struct timers *ts = &r->timers;
+	bool stays = t->reactor == r && when > t->place;
+
+	if (t->reactor != NULL && !stays)
+		plait_timer_stop(t);
+	t->when = when;
+	t->order = ts->order++;
+	if (!stays) {
+		t->reactor = r;
+		ts->running++;
+		timer_put(ts, t);
+		if (ts->near > 2 * ts->kept + TIMERS_CROWD || MAYBE(0.02))
+			wheel_rewind(ts, r->now > ts->due ? r->now : ts->due);
+	}
+	trace_note(TRACE_SET, t, r, NULL, 0);
 }
 
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
@@ -244,22 +504,27 @@ double plait_timer_when(const struct plait_timer *t)
 	return t->reactor != NULL ? (double)t->when / NS_PER_S : NAN;
 }
 
-/* The new timers join the heap when the whole batch has run. */
-static void timer_release(struct timers *ts)
-{
-	if (ts->fresh != NULL)
-		ts->root = timer_merge(ts->root, ts->fresh);
-	ts->fresh = NULL;
-	ts->holding = false;
-	timer_verify(ts->root);
-}
+/* ---- the batch of a turn ------------------------------------------------- */
 
 /* Returns the next timer of the batch, or NULL. */
 static struct plait_timer *timer_next_due(struct timers *ts)
 {
-	struct plait_timer *t = timer_earliest(ts, &ts->root);
+	struct plait_timer *t;
 
-	return t != NULL && t->when <= ts->due ? t : NULL;
+	while ((t = timer_earliest(ts)) != NULL && t->when <= ts->due) {
+		if (t->order < ts->end_of_batch)
+			return t;
+		timer_take(ts, t);
+		heap_insert(ts, &ts->fresh, t);
+	}
+	return NULL;
+}
+
+/* The batch has run: the timers that waited for its end join the others. */
+static void timer_end_batch(struct timers *ts)
+{
+	ts->unfinished = false;
+	timer_put_all(ts, heap_empty(ts, &ts->fresh));
 }
 
 OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
@@ -267,8 +532,10 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 	struct timers *ts = &r->timers;
 	struct plait_timer *t;
 
-	if (!ts->unfinished)
-		ts->due = ts->root != NULL ? plait_i_clock_now(r) : 0;
+	if (!ts->unfinished) {
+		ts->due = plait_i_clock_now(r);
+		ts->end_of_batch = ts->order_before;
+	}
 	for (int i = 0; (t = timer_next_due(ts)) != NULL && i < REACTOR_SHARE &&
 			!loop_is_forked(r) && !(i > 0 && MAYBE(0.02));
 	     i++) {
@@ -279,42 +546,34 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 		exception_barrier();
 		plait_i_loop_leave(r);
 	}
-	ts->unfinished = t != NULL;
-	if (ts->unfinished)
-		REACHED("the next turn goes on with the timers of this one");
-	if (!ts->unfinished)
-		timer_release(ts);
+	if (t == NULL) {
+		timer_end_batch(ts);
+		return;
+	}
+	REACHED("the next turn goes on with the timers of this one");
+	ts->unfinished = true;
 }
 
 bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 {
-	/* timer_earliest() may move timers to their right places, and changes
-	   nothing else. */
+	/* Timers may move to their right places, and a batch of which no timer
+	   is left may end; nothing else changes. */
 	struct timers *ts = &((struct plait_reactor *)cr)->timers;
-	const struct plait_timer *a, *b;
+	const struct plait_timer *t;
 
-	if (ts->root == NULL && ts->fresh == NULL)
-		return false;
-	a = timer_earliest(ts, &ts->root);
-	b = timer_earliest(ts, &ts->fresh);
-	if (a == NULL || (b != NULL && b->when < a->when))
-		a = b;
-	if (a != NULL)
-		*ret = a->when;
-	return a != NULL;
+	if (ts->unfinished && timer_next_due(ts) == NULL)
+		timer_end_batch(ts);
+	t = timer_earliest(ts);
+	if (t != NULL)
+		*ret = t->when;
+	return t != NULL;
 }
 
 static void timer_forget(struct plait_timer *t)
 {
-	struct plait_timer *last = t;
-
-	while (t != NULL) {
-		last->next = t->child;
-		while (last->next != NULL)
-			last = last->next;
+	for (; t != NULL; t = t->next) {
 		trace_note(TRACE_UNSET, t, t->reactor, NULL, 0);
 		t->reactor = NULL;
-		t = t->next;
 	}
 }
 
@@ -324,7 +583,11 @@ static void timer_forget(struct plait_timer *t)
  */
 void plait_i_timer_done(struct plait_reactor *r)
 {
-	timer_forget(r->timers.root);
-	timer_forget(r->timers.fresh);
-	r->timers.root = r->timers.fresh = NULL;
+	struct timers *ts = &r->timers;
+
+	timer_forget(heap_empty(ts, &ts->root));
+	timer_forget(heap_empty(ts, &ts->fresh));
+	while (ts->words != 0)
+		timer_forget(wheel_empty(ts, wheel_first(ts)));
+	ts->running = 0;
 }
