@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench fuzz run-fuzz coverage coverage-simulated mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -38,7 +38,7 @@ Q = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $O/%,%,$(2));)
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # Testing and showing off are done in parallel even when nobody says -j.
-ifneq ($(filter check% demo bench fuzz coverage mutants,$(MAKECMDGOALS)),)
+ifneq ($(filter check% demo bench record-bench fuzz coverage mutants,$(MAKECMDGOALS)),)
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
@@ -54,6 +54,10 @@ TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
+# The servers of the benchmark, on plait and on each library that is installed.
+HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv)
+BENCH_PROGRAMS = $(patsubst %,$O/bench/%,load raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
 SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
 # The samples that serve or connect, and what they share, run in scenarios, too.
@@ -182,6 +186,14 @@ $O/tests/test_scenarios: $(SCENARIO_SRC:%.c=$O/%.o) $(SIMULATED:samples/%.c=$O/s
 $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 
+$O/bench/%.o: bench/%.c $O/flags
+	@mkdir -p $(@D)
+	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE -Iinclude -I. -MMD -MP -c -o $@ $<
+$O/bench/plait: $(STATIC)
+$O/bench/uv: BENCH_LIBS = -luv
+$O/bench/%: $O/bench/%.o $O/bench/main.o
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS)
+
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
@@ -231,8 +243,10 @@ test-deps:
 
 demo: $(SAMPLES)
 	$O/samples/demo
-bench: $(BENCHES)
-	@for b in $^; do echo "== $$b"; $$b || exit 1; done
+bench: $(BENCHES) $(BENCH_PROGRAMS)
+	@O='$O' CC='$(CC)' scripts/bench $(if $(QUICK),-q) $(BENCH)
+record-bench: $(BENCH_PROGRAMS)
+	@O='$O' CC='$(CC)' scripts/bench -o docs
 # What made a fuzzer fail is left beside it, FUZZER-crash-..., as is what it
 # has learnt and said, which the next run forgets.
 FUZZ_TIME = 10
@@ -319,7 +333,8 @@ help:
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make demo         the poetry proxy cancels a download because its client hung up
-#? make bench        what things cost;  make coverage   what the tests reach;  make coverage-simulated   what simulations do
+#? make bench        plait next to other libraries; BENCH=poem does one work, QUICK=1 few slices; record-bench writes docs/BENCH.md
+#? make coverage     what the tests reach;  make coverage-simulated   what simulations do
 #? make fuzz         libFuzzer on tests/fuzz_*.c, each for FUZZ_TIME=10 seconds; needs clang
 #? make mutants      plants small mistakes, one at a time, and says which test notices each;
 #?                   KIND=network, cancel or all; MUTATE='lib/buf.c', '--check' and more: scripts/mutate -h

@@ -1,0 +1,343 @@
+"""Runs a program of bench/ with its clients, and measures or counts.
+
+A Pair is a server with its load, both started and connected.  Its processor
+time is read from the clock of the process, so nothing in the server measures.
+What is counted is the difference of two runs: starting up cancels out.
+"""
+
+import collections
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+
+BUILD = os.environ.get("O", "build")
+PATIENCE = 120  # seconds
+MANY = 10000  # connections, if there are so many descriptors
+
+
+def path_of(name):
+    return os.path.join(BUILD, "bench", name)
+
+
+def has(command):
+    return shutil.which(command) is not None
+
+
+class Program:
+    """A library, or none, with the program that does the works on it."""
+
+    def __init__(self, name, file, works, package=None):
+        self.name, self.file, self.package = name, file, package
+        self.works = set(works.split())
+        self.command = [path_of(file)]
+        self.compiled = True
+
+    def is_there(self):
+        return os.path.exists(path_of(self.file))
+
+
+SERVERS = "echo lines poem proxy chat dial"
+PROGRAMS = [
+    Program("epoll by hand", "raw", SERVERS),
+    Program("plait", "plait", SERVERS),
+    Program("libuv", "uv", SERVERS, "libuv1-dev"),
+]
+
+
+def programs():
+    """Those that are there, the floor first, and those that are not."""
+    there = [p for p in PROGRAMS if p.is_there()]
+    return there, [p for p in PROGRAMS if p not in there]
+
+
+class Case:
+    """A work and its load; few is how many rounds are enough to count."""
+
+    def __init__(self, name, about, work, load, number, few, countable=True):
+        self.name, self.about = name, about
+        self.work, self.load, self.number = work, load, number
+        self.few, self.countable = few, countable
+
+    def is_done_by(self, program):
+        return self.work in program.works
+
+
+def most_connections():
+    """A few descriptors are for other things."""
+    return min(MANY, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 50)
+
+
+def all_cases():
+    for size in "64", "4k":
+        text = "64 bytes" if size == "64" else "4 KiB"
+        for n in 1, 64, 512, most_connections():
+            yield Case(f"ping-{size}-{n}", f"{text} there and back, on {n:,} "
+                       f"connection{'s' if n > 1 else ''}", "echo",
+                       f"ping-{size}", n, max(1, 200 // n))
+    yield Case("lines", "a line and its answer; 32 lines in a read, 16 connections",
+               "lines", "lines", 16, 10)
+    yield Case("bulk", "1 MiB there and back", "echo", "bulk", 1, 20, False)
+    yield Case("poem", "connect, get a poem of 3,000 bytes, close", "poem",
+               "poem", 0, 25)
+    yield Case("connect", "connect, 64 bytes there and back, close", "echo",
+               "connect", 0, 25)
+    yield Case("proxy-fast", "a poem through the proxy, from a fast server",
+               "proxy", "proxy-fast", 0, 10)
+    yield Case("proxy-slow", "the same, from a server that sends ten pieces",
+               "proxy", "proxy-slow", 0, 10)
+    yield Case("chat", "a line to each of 64 members", "chat", "chat", 64, 10)
+    yield Case("dial", "a client: connect, 64 bytes there and back, close",
+               "dial", "dial", 0, 100)
+
+
+def cases(names):
+    """Those whose names begin with one of these; no name: all."""
+    return [c for c in all_cases()
+            if not names or any(c.name.startswith(n) for n in names)]
+
+
+def cpus():
+    """The processor of the servers, and that of the load: two, if there are."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[-1], usable[0]
+
+
+def start(command, cpu, **more):
+    """A child that runs on this processor only."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True, bufsize=1,
+                                **more)
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+def processor_time(pid):
+    """Seconds that all threads of the process have run, to the nanosecond."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+class Broken(Exception):
+    """A program of the benchmark has ended, or says something else."""
+
+
+class Child:
+    def __init__(self, command, cpu, **more):
+        self.command = command
+        self.process = start(command, cpu, **more)
+        try:
+            self.port, self.pid = map(int, self.told().split())
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def tell(self, number):
+        try:
+            self.process.stdin.write(f"{number}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def told(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Broken(" ".join(self.command))
+        return line.strip()
+
+    def end(self):
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+            self.process.wait(PATIENCE)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Pair:
+    """A server and its load.  run(n) does n rounds, and returns operations."""
+
+    nanoseconds = None  # the server does not measure itself
+
+    def __init__(self, server, work, load, number, under=()):
+        mine, other = cpus()
+        self.load = self.server = None
+        try:
+            self.load = Child([path_of("load"), load, str(number)], other)
+            port = str(self.load.port)
+            self.server = Child([*under, *server, work, port], mine)
+            self.load.tell(self.server.port)
+            if self.load.told() != "":
+                raise Broken("load")
+        except BaseException:
+            self.end()
+            raise
+
+    def run(self, n):
+        self.load.tell(n)
+        return int(self.load.told())
+
+    def end(self):
+        for child in self.server, self.load:
+            if child is not None:
+                child.end()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+class Alone:
+    """A program without a network: it is told how often, and says how long."""
+
+    load = None
+
+    def __init__(self, server, work, number, under=()):
+        self.server = Child([*under, *server, work, str(number)], cpus()[0])
+
+    def run(self, n):
+        self.server.tell(n)
+        self.nanoseconds = float(self.server.told())
+        return n
+
+    def end(self):
+        self.server.end()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def begin(server, case, under=()):
+    """The server with its load, if the case has one."""
+    if case.load is None:
+        return Alone(server, case.work, case.number, under)
+    return Pair(server, case.work, case.load, case.number, under)
+
+
+class Slice(collections.namedtuple("Slice", "cost load disturbed")):
+    """Nanoseconds for one operation; the load's share of its processor."""
+
+
+class Sample:
+    """Clocks and counters, before and after a slice."""
+
+    def __init__(self, pair):
+        self.elapsed = time.monotonic()
+        self.server = processor_time(pair.server.pid)
+        self.load = processor_time(pair.load.pid) if pair.load else 0
+        self.idle, self.steal = processor_rest(cpus()[0])
+        self.preempted = preemptions(pair.server.pid)
+
+    def until(self, other):
+        return {name: getattr(other, name) - value
+                for name, value in vars(self).items()}
+
+
+def processor_rest(cpu):
+    """Seconds in which the processor was idle, and was not given to us."""
+    with open("/proc/stat", encoding="ascii") as f:
+        for line in f:
+            words = line.split()
+            if words[0] == f"cpu{cpu}":
+                ticks = os.sysconf("SC_CLK_TCK")
+                return ((int(words[4]) + int(words[5])) / ticks,
+                        int(words[8]) / ticks)
+    return 0, 0
+
+
+def preemptions(pid):
+    """How often its threads had to make room for somebody else."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as f:
+            total += int(re.search(r"^nonvoluntary_ctxt_switches:\s*(\d+)",
+                                   f.read(), re.M).group(1))
+    return total
+
+
+# What may happen in a slice that counts: the processor's clock of idle time
+# ticks, and a kernel has work of its own now and then.
+TICK = 0.02
+OTHERS = 0.1  # of the elapsed time, on the server's processor
+PREEMPTIONS = 50  # a second
+
+
+def measure(pair, rounds):
+    before = Sample(pair)
+    operations = pair.run(rounds)
+    d = before.until(Sample(pair))
+    elapsed = d["elapsed"]
+    others = elapsed - d["idle"] - d["server"]
+    return Slice(cost=(pair.nanoseconds or d["server"] * 1e9) / operations,
+                 load=d["load"] / elapsed,
+                 disturbed=others > OTHERS * elapsed + TICK or
+                 d["preempted"] > PREEMPTIONS * elapsed + 1 or
+                 d["steal"] > TICK)
+
+
+def quartiles(values):
+    """The first, the median, the third."""
+    if len(values) < 2:
+        return tuple(values) * 3
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def counted(server, case, n, under, read):
+    """What read() finds in the file that UNDER has written, after n rounds."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "count")
+        with begin(server, case, [a.replace("FILE", path) for a in under]) as p:
+            operations = p.run(n)
+        return read(path), operations
+
+
+def difference(server, case, n, under, read):
+    """Each count of n further rounds, for one operation."""
+    few, operations = counted(server, case, n, under, read)
+    many, more = counted(server, case, 2 * n, under, read)
+    return {name: (many.get(name, 0) - few.get(name, 0)) / (more - operations)
+            for name in {*few, *many}}
+
+
+def read_calls(path):
+    """The table of `strace -c': system call -> count."""
+    calls = {}
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            words = line.split()
+            if len(words) >= 5 and re.fullmatch(r"[\d.]+", words[0]) and \
+                    words[-1] != "total":
+                calls[words[-1]] = int(words[3])
+    return calls
+
+
+def system_calls(server, case, n):
+    return difference(server, case, n,
+                      ["strace", "-f", "-c", "-o", "FILE"], read_calls)
+
+
+def read_instructions(path):
+    """The sum that callgrind counted, in user space."""
+    with open(path, encoding="utf-8") as f:
+        return {"all": int(re.search(r"^(?:summary|totals): (\d+)", f.read(),
+                                     re.M).group(1))}
+
+
+def instructions(server, case, n):
+    return difference(server, case, n,
+                      ["valgrind", "-q", "--tool=callgrind",
+                       "--callgrind-out-file=FILE"], read_instructions)["all"]
