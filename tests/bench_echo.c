@@ -5,10 +5,12 @@
  * A server runs in a child, and what counts is the processor time of that
  * child, of user and system together; the client is this process.  Seconds
  * depend on the machine and on who else uses it, so the servers take turns,
- * several times, and what is worth something is the ratio of the medians.
+ * several times, and what is worth something is the ratio of the medians.  In
+ * the load "dial" it is the client that is measured, and runs in the child.
  *
+ * `bench_echo LOAD' compares the servers in one load.
  * `bench_echo LOAD SERVER COUNT' serves in this process, with the client in a
- * child, for `valgrind --tool=callgrind'.
+ * child, for `valgrind --tool=callgrind' and `strace -c'.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,6 +34,7 @@ enum {
 	REQUEST = 32,		/* bytes */
 	LINES = 32,		/* in one read */
 	BULK = 1024 * 1024,	/* bytes */
+	POEM = 1000,		/* bytes */
 	READ_SIZE = 128 * 1024, /* as plait reads */
 };
 
@@ -80,6 +83,19 @@ static const struct plait_line_only_receiver_ops line_ops = {
 	.base = { PLAIT_LINE_ONLY_RECEIVER, .name = "lines",
 		  .size = sizeof(struct plait_line_only_receiver) },
 	.line_received = answer_line,
+};
+
+static char the_poem[POEM];
+
+static void poem_made(struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, the_poem, sizeof(the_poem));
+	plait_transport_lose_connection(p->transport);
+}
+
+static const struct plait_protocol_ops poem_ops = {
+	.name = "poem",
+	.connection_made = poem_made,
 };
 
 struct control {
@@ -133,6 +149,57 @@ static void serve_bounded(int control)
 static void serve_plait_lines(int control)
 {
 	serve_protocol(&line_ops.base, control);
+}
+
+static void serve_plait_poem(int control)
+{
+	serve_protocol(&poem_ops, control);
+}
+
+/*
+ * The client made with plait.  The control socket tells it the port.
+ */
+static unsigned told_port(int control)
+{
+	unsigned port;
+
+	must(read(control, &port, sizeof(port)) == sizeof(port), "port");
+	return port;
+}
+
+static void ask_made(struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, the_poem, REQUEST);
+}
+
+static void ask_again(struct plait_factory *f, struct plait_connector *c,
+		      const struct plait_failure *why)
+{
+	plait_connector_connect(c);
+}
+
+static const struct plait_protocol_ops ask_ops = {
+	.name = "ask",
+	.connection_made = ask_made,
+};
+
+static const struct plait_factory_ops ask_factory_ops = {
+	.connection_lost = ask_again,
+};
+
+static void dial_with_plait(int control)
+{
+	struct plait_factory factory = { .ops = &ask_factory_ops,
+					 .protocol = &ask_ops };
+	struct control c = { .reactor = plait_reactor_new("epoll") };
+
+	must(c.reactor != NULL, "reactor");
+	plait_connect_tcp(c.reactor, "127.0.0.1", told_port(control), &factory,
+			  NULL);
+	plait_watch_start(c.reactor, &c.watch, control, PLAIT_WATCH_READ,
+			  told_to_end);
+	plait_reactor_run(c.reactor);
+	plait_reactor_free(&c.reactor);
 }
 
 /*
@@ -261,22 +328,40 @@ static struct raw *raw_add(int fd)
 	return c;
 }
 
-static void raw_accept(int listener)
+static int raw_accept(int listener)
 {
 	struct sockaddr_in peer;
 	socklen_t len = sizeof(peer);
-	int fd = accept4(listener, (struct sockaddr *)&peer, &len,
-			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	return accept4(listener, (struct sockaddr *)&peer, &len,
+		       SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void raw_accept_and_read(int listener)
+{
+	int fd = raw_accept(listener);
 
 	if (fd >= 0)
 		raw_add(fd);
 }
 
-static int raw_listen(int control)
+/* A client that had sent something would not get all. */
+static void raw_accept_and_write(int listener)
+{
+	int fd = raw_accept(listener);
+
+	if (fd < 0)
+		return;
+	must(send(fd, the_poem, sizeof(the_poem), MSG_NOSIGNAL) == POEM,
+	     "send");
+	close(fd);
+}
+
+static int raw_listen(int control, int flags)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | flags, 0), on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -288,13 +373,14 @@ static int raw_listen(int control)
 	return fd;
 }
 
-static void serve_raw(raw_handler *handler, int control)
+static void serve_raw(void (*accept)(int listener), raw_handler *handler,
+		      int control)
 {
 	struct epoll_event events[256];
 	struct raw *listener, *end;
 
 	raw_epoll = epoll_create1(EPOLL_CLOEXEC);
-	listener = raw_add(raw_listen(control));
+	listener = raw_add(raw_listen(control, SOCK_NONBLOCK));
 	end = raw_add(control);
 	for (;;) {
 		int n = epoll_wait(raw_epoll, events, 256, -1);
@@ -305,7 +391,7 @@ static void serve_raw(raw_handler *handler, int control)
 			if (c == end)
 				return;
 			if (c == listener)
-				raw_accept(c->fd);
+				accept(c->fd);
 			else if (c->unsent != NULL)
 				raw_flush(c);
 			else
@@ -316,17 +402,84 @@ static void serve_raw(raw_handler *handler, int control)
 
 static void serve_raw_echo(int control)
 {
-	serve_raw(raw_echo, control);
+	serve_raw(raw_accept_and_read, raw_echo, control);
 }
 
 static void serve_raw_gathered(int control)
 {
-	serve_raw(raw_gather_lines, control);
+	serve_raw(raw_accept_and_read, raw_gather_lines, control);
 }
 
 static void serve_raw_each(int control)
 {
-	serve_raw(raw_send_lines, control);
+	serve_raw(raw_accept_and_read, raw_send_lines, control);
+}
+
+static void serve_raw_poem(int control)
+{
+	serve_raw(raw_accept_and_write, NULL, control);
+}
+
+/*
+ * The client by hand: it connects, asks, reads to the end, and begins again.
+ */
+static struct raw *raw_dial(unsigned port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct raw *c = calloc(1, sizeof(*c));
+
+	must(c != NULL, "calloc");
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	sin.sin_port = htons((uint16_t)port);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(connect(c->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 ||
+		     errno == EINPROGRESS,
+	     "connect");
+	raw_wait_for(c, EPOLL_CTL_ADD, EPOLLOUT);
+	return c;
+}
+
+/* If it has not connected, the send fails with the reason. */
+static void raw_ask(struct raw *c)
+{
+	must(send(c->fd, the_poem, REQUEST, MSG_NOSIGNAL) == REQUEST, "send");
+	raw_wait_for(c, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+/* Returns false at the end. */
+static bool raw_hear(struct raw *c)
+{
+	ssize_t n = recv(c->fd, raw_in, sizeof(raw_in), 0);
+
+	must(n >= 0, "recv");
+	return n > 0;
+}
+
+static void dial_by_hand(int control)
+{
+	unsigned port = told_port(control);
+	struct epoll_event events[256];
+	struct raw *end;
+
+	raw_epoll = epoll_create1(EPOLL_CLOEXEC);
+	end = raw_add(control);
+	raw_dial(port);
+	for (;;) {
+		int n = epoll_wait(raw_epoll, events, 256, -1);
+
+		for (int i = 0; i < n; i++) {
+			struct raw *c = events[i].data.ptr;
+
+			if (c == end)
+				return;
+			if (events[i].events & EPOLLOUT) {
+				raw_ask(c);
+			} else if (!raw_hear(c)) {
+				raw_close(c);
+				raw_dial(port);
+			}
+		}
+	}
 }
 
 /*
@@ -421,6 +574,47 @@ static void connections(unsigned port, unsigned n)
 		exchange(port, 1, 1, REQUEST);
 }
 
+static void read_poem(int fd)
+{
+	hear(fd, POEM);
+	must(recv(fd, client_in, 1, 0) == 0, "end of poem");
+	close(fd);
+}
+
+static void poems(unsigned port, unsigned n)
+{
+	while (n-- > 0)
+		read_poem(dial(port));
+}
+
+/* A crowd has connected before the first reads. */
+static void busy(unsigned port, unsigned n)
+{
+	int fds[CONNECTIONS];
+
+	for (; n >= CONNECTIONS; n -= CONNECTIONS) {
+		for (unsigned i = 0; i < CONNECTIONS; i++)
+			fds[i] = dial(port);
+		for (unsigned i = 0; i < CONNECTIONS; i++)
+			read_poem(fds[i]);
+	}
+}
+
+/* Answers n clients, one after another. */
+static void answer(int listener, unsigned n)
+{
+	int fd;
+
+	while (n-- > 0) {
+		fd = accept(listener, NULL, NULL);
+		must(fd >= 0, "accept");
+		hear(fd, REQUEST);
+		say(fd, REQUEST);
+		close(fd);
+	}
+	close(listener);
+}
+
 /*
  * Measuring.
  */
@@ -433,7 +627,7 @@ struct server {
 struct load {
 	const char *name, *about;
 	unsigned n;
-	void (*run)(unsigned port, unsigned n);
+	void (*run)(unsigned port, unsigned n); /* NULL: answers */
 	struct server servers[4];
 };
 
@@ -473,16 +667,31 @@ static const struct load loads[] = {
 	  { { "raw", serve_raw_echo },
 	    { "plait", serve_plait },
 	    { "bounded", serve_bounded } } },
+	{ "poem",
+	  "connect, read 1,000 bytes to the end, close",
+	  1000,
+	  poems,
+	  { { "raw", serve_raw_poem }, { "plait", serve_plait_poem } } },
+	{ "busy",
+	  "the same, with 16 connections at once",
+	  1600,
+	  busy,
+	  { { "raw", serve_raw_poem }, { "plait", serve_plait_poem } } },
+	{ "dial",
+	  "a client: connect, 32 bytes there and back, the end, close",
+	  1000,
+	  NULL,
+	  { { "raw", dial_by_hand }, { "plait", dial_with_plait } } },
 };
 
 enum { N_LOADS = sizeof(loads) / sizeof(*loads) };
 
 static void drive(const struct load *load, unsigned n, int control)
 {
-	unsigned port;
-
-	must(read(control, &port, sizeof(port)) == sizeof(port), "port");
-	load->run(port, n);
+	if (load->run != NULL)
+		load->run(told_port(control), n);
+	else
+		answer(raw_listen(control, 0), n);
 	close(control);
 }
 
@@ -590,7 +799,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 4)
 		return serve_here(argv[1], argv[2], (unsigned)atoi(argv[3]));
-	for (int i = 0; i < N_LOADS; i++)
-		compare_servers(&loads[i]);
+	for (int i = 0; i < N_LOADS; i++) {
+		if (argc < 2 || strcmp(loads[i].name, argv[1]) == 0)
+			compare_servers(&loads[i]);
+	}
 	return 0;
 }
