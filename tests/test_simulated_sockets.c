@@ -649,6 +649,47 @@ TEST(a_peek_takes_nothing, PURE)
 	world_end();
 }
 
+static void say_with_more(const struct pair *p, const char *text)
+{
+	ck_assert_int_eq(kernel_send(kernels[CLIENT], p->client, text,
+				     strlen(text), MSG_NOSIGNAL | MSG_MORE),
+			 (ssize_t)strlen(text));
+	pass(0.1);
+	ck_fails(hear(SERVER, p->server), EAGAIN);
+}
+
+TEST(what_is_sent_with_more_waits_for_more_or_the_end_or_a_while, PURE)
+{
+	struct pair p = connected();
+
+	say_with_more(&p, "ab");
+	pass(0.2);
+	expect(SERVER, p.server, "ab");
+	say_with_more(&p, "cd");
+	say(CLIENT, p.client, "ef");
+	pass(0.01);
+	expect(SERVER, p.server, "cdef");
+	say_with_more(&p, "gh");
+	ck_assert_int_eq(kernel_shutdown(kernels[CLIENT], p.client, SHUT_WR),
+			 0);
+	pass(0.01);
+	expect(SERVER, p.server, "gh");
+	ck_assert_int_eq(hear(SERVER, p.server), 0);
+	world_end();
+}
+
+TEST(what_fills_the_room_is_sent_even_with_more, PURE)
+{
+	struct pair p = connected();
+	ssize_t n = kernel_send(kernels[CLIENT], p.client, huge, HUGE,
+				MSG_NOSIGNAL | MSG_MORE);
+
+	ck_assert_int_gt(n, 0);
+	pass(0.1);
+	ck_assert_uint_gt(drain(SERVER, p.server), 0);
+	world_end();
+}
+
 TEST(who_does_not_read_stops_who_sends, PURE)
 {
 	struct pair p;

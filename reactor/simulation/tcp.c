@@ -386,16 +386,22 @@ static size_t tcp_pieces_size(const struct iovec *pieces, size_t n)
 	return sum;
 }
 
+/*
+ * With MSG_MORE less than a segment waits for more, or for the answer to what
+ * is on its way; if there is none, for a timer.  If there is no room for all,
+ * nothing waits.
+ */
 static ssize_t tcp_send(struct sim_socket *base, const struct iovec *pieces,
 			size_t n, size_t most, int flags)
 {
 	struct tcp *s = tcp_of(base);
 	size_t room = tcp_room(base), done;
+	size_t size = tcp_pieces_size(pieces, n);
 	int err = tcp_may_send(s);
 
 	if (err < 0)
 		return err;
-	if (tcp_pieces_size(pieces, n) == 0)
+	if (size == 0)
 		return 0;
 	if (room == 0)
 		return -EAGAIN;
@@ -406,7 +412,11 @@ static ssize_t tcp_send(struct sim_socket *base, const struct iovec *pieces,
 	done = tcp_gather(s, pieces, n, most < room ? most : room);
 	if (done == 0)
 		return -ENOBUFS;
-	plait_i_tcp_push(s);
+	if (!(flags & MSG_MORE) || done < size ||
+	    plait_buf_size(s->unsent) >= s->mss)
+		plait_i_tcp_push(s);
+	else if (s->acknowledged == s->next)
+		plait_i_tcp_arm(s, tcp_now(s));
 	plait_i_socket_changed(base);
 	return (ssize_t)done;
 }
