@@ -3,7 +3,9 @@
  * peer, closed in one direction, shut down with the reactor; and that what
  * was written before arrives, whatever the peer does with its input.
  */
+#include <linux/tcp.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -152,6 +154,146 @@ STORY(what_was_written_as_a_buffer_lingers_too,
 STORY(there_is_no_lingering_without_a_peer,
       "open; write bye; lose; fail shutdown ENOTCONN; count; lost;"
       "why ConnectionDone; calls close 1");
+
+GROUP("last");
+
+/*
+ * The last bytes and the end.
+ */
+static struct tcp_info tcp_info_of(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	return info;
+}
+
+static void say_bye_and_lose_write(struct wire *w)
+{
+	plait_transport_write(w->transport, "bye", 3);
+	plait_transport_lose_write_connection(w->transport);
+}
+
+/* Beside the two of the handshake the peer gets one segment. */
+TEST(the_end_comes_in_the_segment_of_the_last_bytes, ON_EACH_BACKEND, TIMES(2))
+{
+	struct wire w = { .on_made = _i == 0 ? say_bye_and_lose
+					     : say_bye_and_lose_write };
+
+	ck_assert(wire_open(&w, reactor));
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 3), 3);
+	ck_assert_uint_eq(tcp_info_of(w.peer).tcpi_segs_in, 3);
+	ck_assert_uint_eq(tcp_info_of(w.peer).tcpi_data_segs_in, 1);
+	if (_i == 1)
+		plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+}
+
+/* What the kernel would hold until more is sent leaves before any callback. */
+static void lost_and_nothing_is_held(struct wire *w)
+{
+	ck_assert_int_eq(recv(w->peer, (char[4]){ 0 }, 4, MSG_DONTWAIT), 3);
+	ck_assert_int_eq(recv(w->peer, (char[4]){ 0 }, 4, MSG_DONTWAIT), 0);
+}
+
+TEST(the_peer_has_all_and_the_end_before_the_protocol_is_told, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	struct wire w = { .half_closeable = true,
+			  .on_made = _i == 0 ? say_bye_and_lose : NULL,
+			  .on_read_lost = say_bye_and_lose,
+			  .on_lost = lost_and_nothing_is_held };
+
+	ck_assert(wire_open(&w, reactor));
+	if (_i == 1)
+		shutdown(w.peer, SHUT_WR);
+	wire_wait_lost(&w);
+	wire_close(&w);
+}
+
+/* A peer that has closed its half gets the end with the answer, too. */
+STORY(an_answer_to_a_peer_that_has_ended_comes_with_the_end,
+      "D { write bye } R { lose } half-closeable; open; peer says go;"
+      "peer shuts; count; turn; peer gets bye; turn; end; trace MDRL",
+      "D { pause; write bye } open; peer says go; peer shuts; turn;"
+      "resume; turn 2; peer gets bye; peer gets end; end; trace MDL");
+
+/*
+ * Of the last bytes the kernel takes a part, as it has room.  That part does
+ * not wait for more.
+ */
+static void say_much_with_little_room_and_lose_write(struct wire *w)
+{
+	int size = 4096;
+
+	ck_assert_int_eq(
+		setsockopt(w->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)),
+		0);
+	write_bytes(w, 1 << 20);
+	plait_transport_lose_write_connection(w->transport);
+}
+
+TEST(a_part_of_the_last_bytes_is_not_held_either, ON_EACH_BACKEND)
+{
+	struct wire w = { .on_made = say_much_with_little_room_and_lose_write };
+	size_t unsent;
+
+	ck_assert(wire_open(&w, reactor));
+	unsent = plait_transport_unsent(w.transport);
+	ck_assert_uint_gt(unsent, 0);
+	ck_assert_uint_lt(unsent, 1 << 20);
+	ck_assert_uint_eq(tcp_info_of(w.fd).tcpi_notsent_bytes, 0);
+	ck_assert_int_eq(peer_read_to_eof(reactor, w.peer, NULL, 0), 1 << 20);
+	plait_transport_lose_connection(w.transport);
+	wire_close(&w);
+}
+
+STORY(a_short_send_of_the_last_bytes_is_followed_by_the_rest,
+      "M { write hello; lose } short send 2; open; turn 2;"
+      "peer gets hello; peer gets end; end; trace ML",
+      "half-closeable; M { write hello; lose write } short send 2; open; turn "
+      "2;"
+      "peer gets hello; peer gets end; lose; end; trace MWL");
+
+STORY(last_bytes_that_find_no_room_wait_for_it,
+      "M { write hello; lose } fail send EAGAIN; open; lost 0; turn 2;"
+      "peer gets hello; peer gets end; end; trace ML",
+      "M { write hello; lose } fail send ENOBUFS 2; open; lost 0; turn 3;"
+      "peer gets hello; peer gets end; end; trace ML");
+
+STORY(the_last_bytes_survive_interruptions,
+      "M { write hello; lose } fail send EINTR 3; open; lost 1; count;"
+      "peer gets hello; peer gets end; end; trace ML");
+
+/* The end that was to ride on them is asked for once more, and then no more. */
+STORY(a_peer_that_is_gone_behind_the_last_bytes_is_not_lingered_for,
+      "M { write hello; lose } fail shutdown ENOTCONN 2; count; open;"
+      "lost 1; calls shutdown 2; turn; calls close 1; why ConnectionDone",
+      "M { write hello; lose } fail shutdown ENOTCONN 1; count; open;"
+      "calls shutdown 2; calls close 0; peer gets hello; peer gets end; end");
+
+STORY(the_last_bytes_may_fail,
+      "M { write hello; lose } fail send EPIPE; count; open; turn 2;"
+      "why ConnectionLost: send: Broken pipe; calls shutdown 0; calls close 1");
+
+/* The end is not shut before it is sure that nothing follows. */
+STORY(what_is_written_before_the_end_is_told_is_sent,
+      "open; count; write a; lose; turn 0; write b; peer gets ab; peer gets "
+      "end; end;"
+      "trace ML",
+      "half-closeable; M { write a; lose write } open; write b; peer gets a; "
+      "peer gets end;"
+      "lose; end; trace MWL");
+
+/* With a producer the end is not known before the producer ends. */
+STORY(a_producer_may_go_on_behind_what_seems_the_last,
+      "M { produce; write a; lose } open; turn 2; write b; unregister;"
+      "peer gets ab; peer gets end; end");
+
+STORY(last_bytes_in_many_pieces_end_with_the_last_of_them,
+      "M { mix 300000 bytes; lose } open; peer gets 300000 bytes, end; end;"
+      "trace ML");
 
 GROUP("deadline");
 

@@ -330,7 +330,9 @@ static void transport_answer_task(struct loop_task *task)
 void plait_i_transport_settle_event(struct transport *t)
 {
 	t->has_event = false;
+	t->answers_now = !t->inside;
 	transport_settle(t);
+	t->answers_now = false;
 	/* The callbacks have returned, so the answer need not wait. */
 	if (plait_list_is_linked(&t->answering.link) && !t->dead && !t->more &&
 	    !t->inside && !loop_is_forked(transport_reactor(t)))

@@ -15,27 +15,44 @@ static bool socket_stream_is_passing(int err)
 
 static OUT_OF_LINE ssize_t socket_stream_send_pieces(struct kernel *k, int fd,
 						     const struct iovec *pieces,
-						     int n)
+						     int n, int flags)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
 			      .msg_iovlen = (size_t)n };
 
-	return kernel_sendmsg(k, fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return kernel_sendmsg(k, fd, &msg, flags);
+}
+
+/*
+ * The last bytes were sent with MSG_MORE, so the kernel may hold some of them
+ * for what follows.  What follows is the end of our half, at once and whatever
+ * else happens: so the FIN rides on the last bytes instead of a segment of its
+ * own, and they do not wait.  If only a part was taken, the kernel has no room,
+ * and has sent all that it can; then the rest is the last.
+ */
+static OUT_OF_LINE void socket_stream_finish(struct transport *t, size_t sent)
+{
+	if (sent < t->output.size)
+		return;
+	t->finned = plait_i_socket_stream_shut(stream_of(&t->base)) == 0;
 }
 
 ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 				   const struct iovec *pieces, int n)
 {
 	struct kernel *k = loop_kernel(t->reactor);
+	bool last = transport_of(t)->sends_last;
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (last ? MSG_MORE : 0);
 	int fd = stream_of(t)->fd;
 	ssize_t r;
 
 	do {
 		r = n == 1 ? kernel_send(k, fd, pieces->iov_base,
-					 pieces->iov_len,
-					 MSG_NOSIGNAL | MSG_DONTWAIT)
-			   : socket_stream_send_pieces(k, fd, pieces, n);
+					 pieces->iov_len, flags)
+			   : socket_stream_send_pieces(k, fd, pieces, n, flags);
 	} while (r < 0 && errno == EINTR);
+	if (r >= 0 && last)
+		socket_stream_finish(transport_of(t), (size_t)r);
 	if (r >= 0)
 		return r;
 	if (errno != EAGAIN && socket_stream_is_passing(errno))

@@ -207,11 +207,12 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 
 /* ---- ending ---------------------------------------------------------- */
 
+/* The last bytes may have shut it already. */
 int plait_i_stream_shut(struct plait_transport *t)
 {
 	struct stream *s = stream_of(t);
 
-	return stream_io(s)->shut(s);
+	return transport_of(t)->finned ? 0 : stream_io(s)->shut(s);
 }
 
 /*
@@ -226,7 +227,7 @@ static bool stream_begin_to_linger(struct stream *s)
 
 	if (!t->sent || t->eof)
 		return false;
-	if (!t->shut && stream_io(s)->shut(s) != 0) {
+	if (!t->shut && plait_i_stream_shut(&s->base) != 0) {
 		REACHED("a peer has reset before it was lingered for");
 		return false;
 	}
@@ -257,7 +258,7 @@ static void stream_leave_hurried(struct stream *s)
 
 	REACHED("a connection that may not linger reads what has come");
 	if (!t->shut)
-		stream_io(s)->shut(s);
+		plait_i_stream_shut(&s->base);
 	if (buf == NULL)
 		return;
 	do {

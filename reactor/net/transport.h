@@ -93,12 +93,15 @@ struct transport {
 	bool checked : 1;	  /* a close has asked for progress once */
 	unsigned idle_checks : 2; /* ... in a row, in vain */
 	unsigned wants : 3;	  /* what the kind of transport was told last */
-	bool has_event : 1; /* one has come, and may be answered at once */
-	bool hung_up : 1;   /* a stream knows of it; input may come first */
+	bool has_event : 1;   /* one has come, and may be answered at once */
+	bool answers_now : 1; /* its answer follows what is sent now */
+	bool sends_last : 1;  /* what send() gets is all, and nothing follows */
+	bool hung_up : 1;     /* a stream knows of it; input may come first */
 	/* The end: */
 	bool aborted : 1;
 	bool shut : 1;	   /* we send no more */
 	bool shutting : 1; /* ... and the kind will say when that is done */
+	bool finned : 1;   /* a stream has shut its half with the last bytes */
 	bool reset : 1;	   /* the peer did not get all */
 	bool draining : 1; /* input is delivered before why is told */
 	bool ending : 1;   /* the kind was told to end, and will say when */

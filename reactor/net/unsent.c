@@ -312,6 +312,17 @@ static OUT_OF_LINE void unsent_cannot_send(struct transport *t, int err)
 }
 
 /*
+ * Is true if nothing can follow what is unsent: nothing may be written any
+ * more; or t is closing, and its protocol is told of the end before anybody can
+ * write.
+ */
+static inline bool unsent_is_last(const struct transport *t)
+{
+	return t->write_closed || (transport_is_closing(t) && t->answers_now &&
+				   (!transport_is_held(t) || t->peer_left));
+}
+
+/*
  * Sends once, in as many pieces as fit; returns how many bytes were taken, or
  * -errno.  If that is less than all of the pieces, there is no room left.
  */
@@ -324,6 +335,7 @@ static inline ssize_t unsent_send_some(struct transport *t)
 
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
 	plait_assert(pieces > 0);
+	t->sends_last = want == t->output.size && unsent_is_last(t);
 	n = t->base.ops->send(&t->base, iov, pieces);
 	if (n < 0)
 		return n;
