@@ -54,7 +54,8 @@ static void input_out_of_memory(struct plait_input *in,
 /* The step does not use the bytes that it took any more. */
 static void input_release(struct plait_input *in)
 {
-	plait_buf_unref(&in->taken);
+	if (in->taken != NULL)
+		plait_buf_unref(&in->taken);
 	in->handed = 0;
 }
 
@@ -248,18 +249,26 @@ int plait_input_take(struct plait_input *in, size_t n, const void **ret)
 	return 0;
 }
 
+/* Its first byte is there: is it the delimiter?  Mostly that has two bytes. */
+static inline bool is_delimiter(const char *found, const char *delimiter,
+				size_t size)
+{
+	return found[size - 1] == delimiter[size - 1] &&
+	       (size <= 2 || memcmp(found, delimiter, size - 1) == 0);
+}
+
 /*
  * Returns the end of the first delimiter in these bytes, or 0.  The first byte
  * of a delimiter is rare elsewhere, and memchr() looks at many bytes at a time.
  */
-static size_t find_end(const char *data, size_t len, const void *delimiter,
-		       size_t size)
+static inline size_t find_end(const char *data, size_t len,
+			      const char *delimiter, size_t size)
 {
 	const char *found = NULL;
 
 	if (len >= size)
-		found = memchr(data, *(const char *)delimiter, len - size + 1);
-	if (found != NULL && memcmp(found, delimiter, size) != 0)
+		found = memchr(data, *delimiter, len - size + 1);
+	if (found != NULL && !is_delimiter(found, delimiter, size))
 		found = memmem(found, len - (size_t)(found - data), delimiter,
 			       size);
 	return found == NULL ? 0 : (size_t)(found - data) + size;
@@ -292,13 +301,37 @@ static int gather_line(struct plait_input *in, const void *delimiter,
 	return 0;
 }
 
-static int take_gathered_line(struct plait_input *in, const void *delimiter,
-			      size_t size, size_t limit, const char **ret,
-			      size_t *len)
+/* The whole line lies in the piece at `next', or only its beginning. */
+static inline int take_line_in_place(struct plait_input *in,
+				     const void *delimiter, size_t size,
+				     size_t limit, const char **ret,
+				     size_t *len)
+{
+	size_t end = find_end(in->next, smaller_size(in->left, limit),
+			      delimiter, size);
+
+	if (end == 0 && in->left < limit) {
+		input_gather(in, in->left, limit);
+		return -EAGAIN;
+	}
+	*len = end > 0 ? end - size : limit;
+	*ret = input_advance(in, end > 0 ? end : limit);
+	return end > 0 ? 0 : -EMSGSIZE;
+}
+
+static OUT_OF_LINE int take_gathered_line(struct plait_input *in,
+					  const void *delimiter, size_t size,
+					  size_t limit, const char **ret,
+					  size_t *len)
 {
 	size_t end = 0;
-	int r = gather_line(in, delimiter, size, limit, &end);
+	int r;
 
+	if (input_gathered(in) >= limit)
+		input_ungather(in);
+	if (input_gathered(in) == 0)
+		return take_line_in_place(in, delimiter, size, limit, ret, len);
+	r = gather_line(in, delimiter, size, limit, &end);
 	if (r == -EAGAIN)
 		return r;
 	*len = r == 0 ? end - size : input_gathered(in);
@@ -310,26 +343,17 @@ int plait_input_take_until(struct plait_input *in, const void *delimiter,
 			   size_t delimiter_size, size_t max, const char **ret,
 			   size_t *len)
 {
-	size_t limit, end;
+	size_t limit;
 
 	plait_assert(delimiter_size > 0);
 	input_release(in);
 	limit = smaller_size(max, PLAIT_BUF_UNBOUNDED - delimiter_size) +
 		delimiter_size;
-	if (input_gathered(in) >= limit)
-		input_ungather(in);
-	if (input_gathered(in) > 0)
+	if (in->unfinished != NULL)
 		return take_gathered_line(in, delimiter, delimiter_size, limit,
 					  ret, len);
-	end = find_end(in->next, smaller_size(in->left, limit), delimiter,
-		       delimiter_size);
-	if (end == 0 && in->left < limit) {
-		input_gather(in, in->left, limit);
-		return -EAGAIN;
-	}
-	*len = end > 0 ? end - delimiter_size : limit;
-	*ret = input_advance(in, end > 0 ? end : limit);
-	return end > 0 ? 0 : -EMSGSIZE;
+	return take_line_in_place(in, delimiter, delimiter_size, limit, ret,
+				  len);
 }
 
 int plait_input_take_all(struct plait_input *in, const void **ret, size_t *len)

@@ -16,26 +16,35 @@ struct ending {
 	size_t size, max;
 };
 
-static struct ending make_ending(const char *delimiter, size_t size, size_t max)
+/* Its size is asked for twice a line, and mostly it has one byte or two. */
+static inline size_t delimiter_length(const char *delimiter)
 {
-	if (delimiter != NULL && size == 0)
-		size = strlen(delimiter);
-	if (delimiter == NULL || size == 0) {
-		delimiter = "\r\n";
-		size = 2;
-	}
-	return (struct ending){ delimiter, size, max > 0 ? max : 16384 };
+	if (delimiter[0] == '\0' || delimiter[1] == '\0')
+		return delimiter[0] != '\0';
+	return delimiter[2] == '\0' ? 2 : strlen(delimiter);
 }
 
-static int take_line(struct plait_input *in, struct ending e, const char **line,
-		     size_t *len)
+static inline struct ending make_ending(const char *delimiter, size_t size,
+					size_t max)
+{
+	if (max == 0)
+		max = 16384;
+	if (delimiter != NULL && size == 0)
+		size = delimiter_length(delimiter);
+	if (delimiter == NULL || size == 0)
+		return (struct ending){ "\r\n", 2, max };
+	return (struct ending){ delimiter, size, max };
+}
+
+static inline int take_line(struct plait_input *in, struct ending e,
+			    const char **line, size_t *len)
 {
 	return plait_input_take_until(in, e.delimiter, e.size, e.max, line,
 				      len);
 }
 
-static void write_line(struct plait_protocol *p, struct ending e,
-		       const char *line, size_t len)
+static inline void write_line(struct plait_protocol *p, struct ending e,
+			      const char *line, size_t len)
 {
 	const struct iovec pieces[] = {
 		{ (void *)(uintptr_t)line, len },
@@ -59,7 +68,7 @@ line_ops_of(const struct plait_line_receiver *p)
 	return plait_self(p->base.ops, const struct plait_line_receiver_ops);
 }
 
-static struct ending ending_of(const struct plait_line_receiver *p)
+static inline struct ending ending_of(const struct plait_line_receiver *p)
 {
 	return make_ending(p->delimiter, p->delimiter_size, p->max_length);
 }
@@ -88,15 +97,13 @@ static bool line_step(struct plait_protocol *base)
 		return true;
 	}
 	r = take_line(&p->input, ending_of(p), &line, &len);
-	if (r == -EAGAIN)
-		return false;
-	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
+	if (r == 0 && ops->line_received != NULL)
+		ops->line_received(p, line, len);
+	else if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
 		line_lose(base);
-	else if (ops->line_received != NULL)
-		ops->line_received(p, line, len);
-	return true;
+	return r != -EAGAIN;
 }
 
 void plait_line_receiver_set_raw_mode(struct plait_line_receiver *p)
@@ -154,7 +161,8 @@ only_ops_of(const struct plait_line_only_receiver *p)
 			  const struct plait_line_only_receiver_ops);
 }
 
-static struct ending only_ending_of(const struct plait_line_only_receiver *p)
+static inline struct ending
+only_ending_of(const struct plait_line_only_receiver *p)
 {
 	return make_ending(p->delimiter, p->delimiter_size, p->max_length);
 }
@@ -168,15 +176,13 @@ static bool only_step(struct plait_protocol *base)
 	size_t len;
 	int r = take_line(&p->input, only_ending_of(p), &line, &len);
 
-	if (r == -EAGAIN)
-		return false;
-	if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
+	if (r == 0 && ops->line_received != NULL)
+		ops->line_received(p, line, len);
+	else if (r == -EMSGSIZE && ops->line_length_exceeded != NULL)
 		ops->line_length_exceeded(p, line, len);
 	else if (r == -EMSGSIZE)
 		line_lose(base);
-	else if (ops->line_received != NULL)
-		ops->line_received(p, line, len);
-	return true;
+	return r != -EAGAIN;
 }
 
 void plait_line_only_receiver_send_line(struct plait_line_only_receiver *p,

@@ -199,6 +199,25 @@ TEST(beginning_of_a_delimiter_is_text, PURE)
 	assert_trace("line(ab)");
 }
 
+TEST(delimiter_without_a_size_is_measured, PURE)
+{
+	static const char *const delimiters[] = { ";", "\r\n", "--;", "-;--;" };
+	char text[64];
+
+	for (int i = 0; i < N_OF(delimiters); i++) {
+		connect_with(&ops);
+		receiver->delimiter = delimiters[i];
+		say_bytewise(text,
+			     (size_t)snprintf(text, sizeof(text), "a%s-%s",
+					      delimiters[i], delimiters[i]));
+		assert_trace("line(a) line(-)");
+		plait_line_receiver_send_line(receiver, "-", 1);
+		ck_assert_uint_eq(
+			plait_buf_size(plait_testing_written(transport)),
+			1 + strlen(delimiters[i]));
+	}
+}
+
 TEST(delimiter_may_hold_a_nul, PURE)
 {
 	connect_with(&ops);
