@@ -46,6 +46,16 @@ static void add(struct output *o, const char *text)
 	ck_assert_int_eq(plait_i_output_add(o, reactor, text, strlen(text)), 0);
 }
 
+static struct plait_buf *buf_of_bytes(size_t n)
+{
+	unsigned char *bytes = wire_bytes(n);
+	struct plait_buf *b = plait_buf_copy(bytes, n);
+
+	ck_assert_ptr_nonnull(b);
+	free(bytes);
+	return b;
+}
+
 GROUP("queue");
 
 TEST(an_empty_one_has_nothing, ON_EACH_BACKEND)
@@ -357,6 +367,61 @@ TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
 	plait_i_output_drop(&o, reactor);
 	free(piece);
 	free(all);
+}
+
+static bool append(struct output *o, const char *text, size_t max)
+{
+	const struct iovec pieces[] = {
+		{ (void *)(uintptr_t)text, strlen(text) },
+		{ NULL, 0 },
+		{ (void *)(uintptr_t) "\n", 1 },
+	};
+
+	return plait_i_output_append(o, pieces, 3, strlen(text) + 1, max);
+}
+
+TEST(pieces_are_appended_if_they_need_no_memory, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = buf_of_bytes(1000);
+	unsigned char all[2 * SMALL_BLOCK];
+	size_t n;
+
+	ck_assert(!append(&o, "one", SIZE_MAX));
+	add(&o, "one");
+	ck_assert(append(&o, "two", SIZE_MAX));
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 7);
+	ck_assert_mem_eq(all, "onetwo\n", 7);
+	ck_assert_int_eq(pieces_of(&o), 1);
+	while (append(&o, "and so on", SIZE_MAX))
+		;
+	ck_assert_uint_eq(held(reactor), SMALL_BLOCK);
+	n = o.size;
+	ck_assert_uint_gt(n, SMALL_BLOCK * 8 / 10);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), n);
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	ck_assert(!append(&o, "x", SIZE_MAX));
+	ck_assert_uint_eq(o.size, n + 1000);
+	plait_i_output_drop(&o, reactor);
+	plait_buf_unref(&b);
+}
+
+TEST(pieces_are_appended_up_to_a_limit_of_the_cost, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	struct plait_buf *b = buf_of_bytes(1000);
+	size_t cost;
+
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	add(&o, "one");
+	cost = plait_i_output_cost(&o);
+	ck_assert(!append(&o, "two", 3));
+	ck_assert(!append(&o, "two", cost + 3));
+	ck_assert(append(&o, "two", cost + 4));
+	ck_assert(!append(&o, "", cost + 4));
+	ck_assert_uint_eq(plait_i_output_cost(&o), cost + 4);
+	plait_i_output_drop(&o, reactor);
+	plait_buf_unref(&b);
 }
 
 /* Buffers and copies, behind nothing and behind others. */

@@ -346,6 +346,39 @@ TEST(the_total_is_in_force_at_once, ON_EACH_REACTOR)
 	close_deaf(&d[1]);
 }
 
+TEST(the_total_is_in_force_for_who_has_room_already, ON_EACH_REACTOR)
+{
+	struct plait_limits limits = { .max_unsent_total = 10 * MIB };
+	struct deaf d[2];
+
+	begin(0, 0);
+	open_deaf(&d[0]);
+	open_deaf(&d[1]);
+	write_bytes(&d[0], 20 * MIB);
+	write_bytes(&d[1], 1);
+	plait_reactor_set_limits(reactor, &limits);
+	write_bytes(&d[1], 1);
+	expect_largest(&d[0]);
+	ck_assert(!is_ending(&d[1]));
+	close_deaf(&d[0]);
+	close_deaf(&d[1]);
+}
+
+TEST(bytes_that_need_no_memory_add_nothing_to_the_total, ON_EACH_REACTOR)
+{
+	struct deaf d;
+
+	begin(0, KIB);
+	open_deaf(&d);
+	write_bytes(&d, 1);
+	for (int i = 0; i < KIB / 2; i++)
+		write_bytes(&d, 1);
+	ck_assert(!is_ending(&d));
+	write_bytes(&d, KIB);
+	ck_assert(is_ending(&d));
+	close_deaf(&d);
+}
+
 /* Both are waited for; one has a producer, say, that writes on. */
 TEST(what_closes_at_a_shutdown_is_in_the_total, ON_EACH_REACTOR)
 {

@@ -221,6 +221,25 @@ int plait_i_output_add(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
+bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
+			   size_t len, size_t max)
+{
+	struct output_block *b = o->last;
+
+	if (room_to_grow(b) < len || len > max ||
+	    o->size + b->overhead > max - len)
+		return false;
+	for (int i = 0; i < n; i++) {
+		if (pieces[i].iov_len > 0)
+			memcpy(b->end, pieces[i].iov_base, pieces[i].iov_len);
+		b->end += pieces[i].iov_len;
+	}
+	b->last->size += len;
+	o->size += len;
+	output_verify(o);
+	return true;
+}
+
 int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 			   struct plait_buf *buf)
 {

@@ -33,6 +33,14 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 			   struct plait_buf *buf);
 
 /*
+ * Appends pieces, of len bytes together, if they fit behind what was copied
+ * last, so that no more memory is held, and if the cost is at most max then.
+ * Returns false if not, and has done nothing.
+ */
+bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
+			   size_t len, size_t max);
+
+/*
  * Returns what a buffer adds to the cost.  That is more than its size, because
  * all its memory is held, even if few of its bytes are in use.  A byte that is
  * copied costs one byte.

@@ -137,8 +137,8 @@ static inline size_t unsent_cost(const struct transport *t)
 }
 
 /* Returns true if t may hold so much more; aborts at a limit. */
-static bool unsent_may_hold(struct transport *t, size_t cost,
-			    const struct plait_buf *buf)
+static inline bool unsent_may_hold(struct transport *t, size_t cost,
+				   const struct plait_buf *buf)
 {
 	struct pool_unsent *unsent = plait_i_pool_unsent(transport_reactor(t));
 	size_t sum;
@@ -159,10 +159,39 @@ static bool unsent_may_hold(struct transport *t, size_t cost,
 /* Something was queued, or could not be. */
 static inline void unsent_queued(struct transport *t, int rc)
 {
+	t->asked = false;
 	if (rc < 0)
 		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
 	else
 		transport_touch(t);
+}
+
+/*
+ * Returns true if the pieces were added to output that there is already, so
+ * that the reactor holds no more memory.
+ */
+static inline bool unsent_append(struct transport *t,
+				 const struct iovec *pieces, int n, size_t len)
+{
+	const struct pool_unsent *unsent;
+
+	if (t->output.last == NULL || transport_below(t) != NULL)
+		return false;
+	unsent = plait_i_pool_unsent(transport_reactor(t));
+	return unsent->held <= unsent->max &&
+	       plait_i_output_append(&t->output, pieces, n, len,
+				     transport_limits(t)->max_unsent);
+}
+
+static inline int unsent_add(struct transport *t, const struct iovec *pieces,
+			     int n)
+{
+	int r = 0;
+
+	for (int i = 0; i < n && r == 0; i++)
+		r = plait_i_output_add(&t->output, transport_reactor(t),
+				       pieces[i].iov_base, pieces[i].iov_len);
+	return r;
 }
 
 /* So many bytes, in n pieces. */
@@ -170,16 +199,11 @@ static inline void unsent_write_pieces(struct transport *t,
 				       const struct iovec *pieces, int n,
 				       size_t len)
 {
-	int r = 0;
-
-	if (len > 0 && transport_may_write(t) &&
-	    unsent_may_hold(t, len, NULL)) {
-		t->asked = false;
-		for (int i = 0; i < n && r == 0; i++)
-			r = plait_i_output_add(&t->output, transport_reactor(t),
-					       pieces[i].iov_base,
-					       pieces[i].iov_len);
-		unsent_queued(t, r);
+	if (len > 0 && transport_may_write(t)) {
+		if (unsent_append(t, pieces, n, len))
+			unsent_queued(t, 0);
+		else if (unsent_may_hold(t, len, NULL))
+			unsent_queued(t, unsent_add(t, pieces, n));
 	}
 	transport_verify(t);
 }
@@ -229,7 +253,6 @@ void plait_transport_write_buf(struct plait_transport *base,
 						&plait_i_failure_no_memory);
 	} else if (plait_buf_size(buf) > 0 && transport_may_write(t) &&
 		   unsent_may_hold(t, plait_i_output_cost_of_buf(buf), buf)) {
-		t->asked = false;
 		unsent_queued(t, plait_i_output_add_buf(&t->output,
 							base->reactor, buf));
 	}
