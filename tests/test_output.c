@@ -330,32 +330,58 @@ TEST(no_more_pieces_are_gathered_than_fit, ON_EACH_BACKEND)
 	plait_buf_unref(&b);
 }
 
+/* Of an endless stream, in the read buffer: that, or elsewhere. */
+static void *stream_bytes(size_t at, size_t len, bool in_read_buffer)
+{
+	unsigned char *to = in_read_buffer ? plait_i_pool_read_buffer(reactor)
+					   : malloc(len);
+
+	ck_assert_ptr_nonnull(to);
+	for (size_t i = 0; i < len; i++)
+		to[i] = wire_byte(at + i);
+	return to;
+}
+
+/* Some bytes go in: a copy, a buffer, or borrowed. */
+static void add_somehow(struct output *o, size_t at, size_t len)
+{
+	int how = rand() % 3;
+	void *bytes = stream_bytes(at, len, how == 2);
+	struct plait_buf *b;
+
+	switch (how) {
+	case 0:
+		ck_assert_int_eq(plait_i_output_add(o, reactor, bytes, len), 0);
+		break;
+	case 1:
+		b = plait_buf_copy(bytes, len);
+		ck_assert_int_eq(plait_i_output_add_buf(o, reactor, b), 0);
+		plait_buf_unref(&b);
+		break;
+	case 2:
+		ck_assert_int_eq(plait_i_output_borrow(o, reactor, bytes, len),
+				 0);
+		return;
+	}
+	free(bytes);
+}
+
 /* What is taken out is always what comes next of one endless stream. */
 TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
 {
 	enum { N = 3000, MOST = 70000 };
 	struct output o = { .size = 0 };
-	unsigned char *piece = malloc(MOST);
 	unsigned char *all = malloc(N * MOST / 8);
 	size_t in = 0, out = 0;
 
 	srand(42 + (unsigned)_i);
 	for (int i = 0; i < N; i++) {
 		size_t len = (size_t)rand() % (i % 10 ? 200 : MOST) + 1;
-		struct plait_buf *b;
 
-		for (size_t j = 0; j < len; j++)
-			piece[j] = wire_byte(in + j);
+		add_somehow(&o, in, len);
 		in += len;
-		if (rand() % 2) {
-			ck_assert_int_eq(
-				plait_i_output_add(&o, reactor, piece, len), 0);
-		} else {
-			b = plait_buf_copy(piece, len);
-			ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b),
-					 0);
-			plait_buf_unref(&b);
-		}
+		if (rand() % 4 == 0)
+			ck_assert_int_eq(plait_i_output_keep(&o, reactor), 0);
 		len = contents(&o, all, N * MOST / 8);
 		len = len > 0 ? (size_t)rand() % (len + 1) : 0;
 		for (size_t j = 0; j < len; j += len / 16 + 1)
@@ -365,7 +391,7 @@ TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
 		ck_assert_uint_eq(o.size, in - out);
 	}
 	plait_i_output_drop(&o, reactor);
-	free(piece);
+	ck_assert_uint_eq(held(reactor), 0);
 	free(all);
 }
 
@@ -526,4 +552,244 @@ TEST(the_work_is_linear_in_the_bytes, ON_EACH_BACKEND)
 	ck_assert_uint_le(elsewhere, N / POOL_BLOCK_SIZE + 6);
 	ck_assert_uint_le(heap_calls() - calls, N / POOL_BLOCK_SIZE + 2);
 	plait_i_output_drop(&o, reactor);
+}
+
+/* Borrowing out of the read buffer. */
+
+GROUP("borrowed");
+
+enum { MUCH = 10000 };
+
+static void borrow(struct output *o, const void *data, size_t len)
+{
+	ck_assert_int_eq(plait_i_output_borrow(o, reactor, data, len), 0);
+}
+
+TEST(what_lies_in_the_read_buffer_is_queued_without_a_copy, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	char *in = stream_bytes(0, POOL_READ_SIZE, true);
+
+	borrow(&o, in + POOL_READ_SIZE - MUCH, MUCH);
+	ck_assert_ptr_eq(first_byte(&o), in + POOL_READ_SIZE - MUCH);
+	plait_i_output_consume(&o, reactor, 1);
+	ck_assert_ptr_eq(first_byte(&o), in + POOL_READ_SIZE - MUCH + 1);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
+}
+
+TEST(what_lies_elsewhere_is_copied, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	char *elsewhere = stream_bytes(0, POOL_READ_SIZE, false), *in;
+
+	/* The reactor has read nothing yet. */
+	borrow(&o, elsewhere, POOL_READ_SIZE);
+	ck_assert_ptr_ne(first_byte(&o), elsewhere);
+	plait_i_output_drop(&o, reactor);
+	in = stream_bytes(0, POOL_READ_SIZE, true);
+	borrow(&o, elsewhere, POOL_READ_SIZE);
+	ck_assert_ptr_ne(first_byte(&o), elsewhere);
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), in);
+	plait_i_output_drop(&o, reactor);
+	free(elsewhere);
+}
+
+TEST(what_does_not_end_in_the_read_buffer_is_not_lent, ON_EACH_BACKEND)
+{
+	char *in = plait_i_pool_read_buffer(reactor);
+
+	ck_assert_ptr_null(plait_i_pool_lend(reactor, in - 1, 2));
+	ck_assert_ptr_null(
+		plait_i_pool_lend(reactor, in + POOL_READ_SIZE - 1, 2));
+	ck_assert_ptr_null(plait_i_pool_lend(reactor, in + POOL_READ_SIZE, 1));
+	ck_assert_ptr_null(plait_i_pool_lend(reactor, in + 1, SIZE_MAX));
+}
+
+/* What is borrowed counts as a copy does. */
+TEST(borrowed_bytes_cost_and_are_held, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+
+	borrow(&o, stream_bytes(0, MUCH, true), MUCH);
+	add(&o, "x");
+	ck_assert_uint_eq(plait_i_output_cost(&o), MUCH + 1);
+	ck_assert_uint_eq(held(reactor), SMALL_BLOCK + MUCH);
+	ck_assert_uint_eq(plait_i_output_gives_back(&o, reactor),
+			  SMALL_BLOCK + MUCH);
+	plait_i_output_consume(&o, reactor, MUCH - 1);
+	ck_assert_uint_eq(plait_i_output_cost(&o), 2);
+	ck_assert_uint_eq(held(reactor), SMALL_BLOCK + 1);
+	plait_i_output_consume(&o, reactor, 1);
+	ck_assert_uint_eq(held(reactor), SMALL_BLOCK);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
+}
+
+/* As often as somebody reads while bytes are lent. */
+TEST(borrowed_bytes_stay_while_others_read, ON_EACH_BACKEND)
+{
+	enum { N = 3 };
+	struct output o[N] = { { .size = 0 } };
+	unsigned char all[MUCH];
+	size_t before;
+
+	plait_i_pool_read_buffer(reactor);
+	before = heap_live_bytes();
+	for (size_t i = 0; i < N; i++)
+		borrow(&o[i], stream_bytes(i * MUCH, MUCH, true), MUCH);
+	memset(plait_i_pool_read_buffer(reactor), 0, POOL_READ_SIZE);
+	ck_assert_uint_ge(heap_live_bytes(), before + N * POOL_READ_SIZE);
+	for (size_t i = 0; i < N; i++) {
+		ck_assert_uint_eq(contents(&o[i], all, MUCH), MUCH);
+		for (size_t j = 0; j < MUCH; j++)
+			ck_assert_uint_eq(all[j], wire_byte(i * MUCH + j));
+	}
+	for (size_t i = 0; i < N; i++)
+		plait_i_output_drop(&o[i], reactor);
+	ck_assert_uint_lt(heap_live_bytes(), before + POOL_READ_SIZE);
+}
+
+/* Two have parts of the same; each byte is given back once. */
+TEST(a_buffer_is_read_into_when_nobody_borrows_from_it, ON_EACH_BACKEND)
+{
+	struct output o[2] = { { .size = 0 } };
+	char *in = stream_bytes(0, POOL_READ_SIZE, true), *other;
+
+	borrow(&o[0], in, MUCH);
+	borrow(&o[1], in + MUCH / 2, MUCH);
+	plait_i_output_drop(&o[0], reactor);
+	other = plait_i_pool_read_buffer(reactor);
+	ck_assert_ptr_ne(other, in);
+	plait_i_output_drop(&o[1], reactor);
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), other);
+}
+
+TEST(without_memory_for_another_buffer_there_is_none, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	char *in = stream_bytes(0, MUCH, true);
+
+	borrow(&o, in, MUCH);
+	fault_alloc_at(0, false);
+	ck_assert_ptr_null(plait_i_pool_read_buffer(reactor));
+	plait_i_output_drop(&o, reactor);
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), in);
+}
+
+TEST(pieces_that_lie_side_by_side_are_one, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	char *in = stream_bytes(0, POOL_READ_SIZE, true);
+
+	borrow(&o, in, MUCH);
+	borrow(&o, in + MUCH, MUCH);
+	ck_assert_int_eq(pieces_of(&o), 1);
+	borrow(&o, in + MUCH, MUCH);
+	ck_assert_int_eq(pieces_of(&o), 2);
+	borrow(&o, in + 3 * MUCH, MUCH);
+	ck_assert_int_eq(pieces_of(&o), 3);
+	plait_i_output_drop(&o, reactor);
+}
+
+/* So that all that a callback writes is sent in one call. */
+TEST(behind_much_output_nothing_is_borrowed, ON_EACH_BACKEND)
+{
+	enum { ONE_SEND = 64, SIZE = 4096 };
+	struct output o = { .size = 0 };
+	char *in = stream_bytes(0, SIZE, true);
+
+	while (o.size < 512 * SIZE) {
+		borrow(&o, in, SIZE);
+		add(&o, "x");
+	}
+	ck_assert_int_lt(pieces_of(&o), ONE_SEND * 2);
+	plait_i_output_drop(&o, reactor);
+	while (o.size < 32 * SIZE) {
+		borrow(&o, in, SIZE);
+		add(&o, "x");
+	}
+	ck_assert_int_lt(pieces_of(&o), ONE_SEND);
+	plait_i_output_drop(&o, reactor);
+}
+
+/* A part of the first piece, whichever that is, was sent already. */
+TEST(what_is_kept_is_copied_in_its_order, ON_EACH_BACKEND, TIMES(3))
+{
+	enum { SIZE = 2 * MUCH + LARGE_BUF + 8 };
+	const size_t sent = _i == 2 ? 6 : 2;
+	struct output o = { .size = 0 };
+	unsigned char before[SIZE], after[SIZE];
+	unsigned char *in = stream_bytes(0, POOL_READ_SIZE, true);
+	struct plait_buf *b = large_buf();
+
+	if (_i == 0)
+		borrow(&o, in, MUCH);
+	add(&o, "copy");
+	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
+	if (_i > 0)
+		borrow(&o, in, MUCH);
+	add(&o, "copy");
+	borrow(&o, in + MUCH, MUCH);
+	plait_i_output_consume(&o, reactor, sent);
+	contents(&o, before, SIZE);
+	ck_assert_int_eq(plait_i_output_keep(&o, reactor), 0);
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), in);
+	memset(in, 0, POOL_READ_SIZE);
+	ck_assert_uint_eq(contents(&o, after, SIZE), SIZE - sent);
+	ck_assert_mem_eq(before, after, o.size);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
+	plait_buf_unref(&b);
+}
+
+TEST(keeping_what_is_not_borrowed_changes_nothing, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 };
+	const char *first;
+
+	ck_assert_int_eq(plait_i_output_keep(&o, reactor), 0);
+	add(&o, "a copy");
+	first = first_byte(&o);
+	ck_assert_int_eq(plait_i_output_keep(&o, reactor), 0);
+	ck_assert_ptr_eq(first_byte(&o), first);
+	plait_i_output_drop(&o, reactor);
+}
+
+TEST(what_is_borrowed_moves_with_its_queue, ON_EACH_BACKEND)
+{
+	struct output o = { .size = 0 }, more = { .size = 0 };
+	unsigned char *in = stream_bytes(0, POOL_READ_SIZE, true);
+	unsigned char all[2 * MUCH];
+	size_t before;
+
+	borrow(&o, in, MUCH);
+	borrow(&more, in + MUCH, MUCH);
+	before = held(reactor);
+	plait_i_output_move(&o, &more);
+	ck_assert_uint_eq(held(reactor), before);
+	ck_assert_uint_eq(plait_i_output_gives_back(&o, reactor), before);
+	ck_assert_int_eq(plait_i_output_keep(&o, reactor), 0);
+	ck_assert_uint_eq(contents(&o, all, sizeof(all)), 2 * MUCH);
+	ck_assert_mem_eq(all, in, 2 * MUCH);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
+}
+
+TEST(no_memory_to_borrow_or_keep_is_told_and_nothing_leaks, ON_EACH_BACKEND,
+     TIMES(3))
+{
+	struct output o = { .size = 0 };
+	char *in = stream_bytes(0, POOL_READ_SIZE, true);
+
+	fault_alloc_at(0, false);
+	ck_assert_int_eq(plait_i_output_borrow(&o, reactor, in, MUCH), -ENOMEM);
+	ck_assert_uint_eq(held(reactor), 0);
+	borrow(&o, in, POOL_READ_SIZE);
+	fault_alloc_at((unsigned long)_i, true);
+	ck_assert_int_eq(plait_i_output_keep(&o, reactor), -ENOMEM);
+	fault_alloc_off();
+	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), in);
+	plait_i_output_drop(&o, reactor);
+	ck_assert_uint_eq(held(reactor), 0);
 }

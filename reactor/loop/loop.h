@@ -311,9 +311,25 @@ void plait_i_watch_forget(struct plait_watch *w);
 
 /* ---- pool.c -------------------------------------------------------------- */
 
-/* The read buffer that all connections of the reactor share. */
+/*
+ * Gives the read buffer that all connections of the reactor share, for its
+ * bytes to be written over.  If any of them are lent it is another buffer, and
+ * the old buffer stays until it has them back.  Returns NULL if there is no
+ * memory.
+ */
 enum { POOL_READ_SIZE = 128 * 1024 };
 void *plait_i_pool_read_buffer(struct plait_reactor *r);
+
+/*
+ * Lends bytes that lie in the read buffer: they stay as they are until they are
+ * given back.  Meanwhile they count as held.  Returns the buffer, or NULL if
+ * they lie elsewhere.
+ */
+struct pool_input;
+struct pool_input *plait_i_pool_lend(struct plait_reactor *r, const void *data,
+				     size_t len);
+void plait_i_pool_give_back(struct plait_reactor *r, struct pool_input *in,
+			    size_t len);
 
 /*
  * A block of memory for unsent output.  There are a few sizes; this is the
@@ -347,7 +363,7 @@ void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes);
 
 /* The memory of the unsent output of all connections. */
 struct pool_unsent {
-	size_t held; /* in blocks and in shared buffers */
+	size_t held; /* in blocks and buffers, and lent of the read buffer */
 	size_t max;
 };
 

@@ -175,7 +175,7 @@ void plait_i_trace_reactor_ends(unsigned number, bool forked);
 enum { POOL_SIZES = 3 };
 
 struct pool {
-	void *read_buffer;
+	struct pool_input *input;	       /* NULL: nothing was read yet */
 	struct plait_list slabs[POOL_SIZES];   /* those with a free block */
 	struct pool_block *recent[POOL_SIZES]; /* one unused block each */
 	size_t spare;			       /* bytes of empty slabs */

@@ -2,6 +2,10 @@
  * Memory that the connections of a reactor share, so that an idle connection
  * holds none: the buffer into which all read, and blocks for unsent output.
  *
+ * What a callback writes out of the bytes that it was given is sent from where
+ * it lies: the read buffer lends them (output.c), and whoever wants to read
+ * while some are lent gets another buffer.
+ *
  * Blocks have three sizes, so that a few unsent bytes do not hold a large
  * block.  They are cut from slabs, and each slab is a mapping of its own.  So a
  * slab of which no block is in use goes back to the kernel at once, whatever
@@ -31,6 +35,12 @@ struct pool_slab {
 	_Alignas(16) unsigned char blocks[];
 };
 
+/* A buffer into which connections read. */
+struct pool_input {
+	unsigned char bytes[POOL_READ_SIZE];
+	size_t lent; /* how many of them */
+};
+
 /* Of a slab, and of each of its blocks; a large block has a slab to itself. */
 static const struct {
 	size_t slab, block;
@@ -48,11 +58,49 @@ enum { WORTH_TRIMMING = 2 * 1024 * 1024 };
 
 static const double trim_seconds = 0.5;
 
+static OUT_OF_LINE struct pool_input *pool_input_new(struct plait_reactor *r)
+{
+	struct pool_input *in = malloc(sizeof(*in));
+
+	if (in == NULL)
+		return NULL;
+	in->lent = 0;
+	r->pool.input = in;
+	return in;
+}
+
 void *plait_i_pool_read_buffer(struct plait_reactor *r)
 {
-	if (r->pool.read_buffer == NULL)
-		r->pool.read_buffer = malloc(POOL_READ_SIZE);
-	return r->pool.read_buffer;
+	struct pool_input *in = r->pool.input;
+
+	if (in == NULL || in->lent > 0)
+		in = pool_input_new(r);
+	return in != NULL ? in->bytes : NULL;
+}
+
+struct pool_input *plait_i_pool_lend(struct plait_reactor *r, const void *data,
+				     size_t len)
+{
+	struct pool_input *in = r->pool.input;
+	uintptr_t at;
+
+	if (in == NULL)
+		return NULL;
+	at = (uintptr_t)data - (uintptr_t)in->bytes;
+	if (at >= POOL_READ_SIZE || len > POOL_READ_SIZE - at)
+		return NULL;
+	in->lent += len;
+	r->pool.unsent.held += len;
+	return in;
+}
+
+void plait_i_pool_give_back(struct plait_reactor *r, struct pool_input *in,
+			    size_t len)
+{
+	in->lent -= len;
+	r->pool.unsent.held -= len;
+	if (in->lent == 0 && in != r->pool.input)
+		free(in);
 }
 
 static unsigned pool_blocks_of(unsigned size)
@@ -223,7 +271,7 @@ void plait_i_pool_done(struct plait_reactor *r)
 {
 	struct plait_list *l;
 
-	free(r->pool.read_buffer);
+	free(r->pool.input);
 	for (unsigned i = 0; i < POOL_SIZES; i++) {
 		if (r->pool.recent[i] != NULL)
 			pool_put_back(r, r->pool.recent[i]);

@@ -1,11 +1,13 @@
 /*
  * The queue of unsent bytes of one connection: pieces, one after the other in a
- * list of blocks.  A piece is either a copy, whose bytes follow the struct, and
- * which grows with each write while it is the last piece; or a reference to a
- * shared buffer, whose bytes are not copied.
+ * list of blocks.  A piece is a copy, whose bytes follow the struct, and which
+ * grows with each write while it is the last piece; or a reference to a shared
+ * buffer, whose bytes are not copied; or borrowed: its bytes lie in the read
+ * buffer, and are copied only if they cannot be sent at once.
  *
  * No piece and no block is ever empty, so an empty queue holds no memory.  Each
- * byte is copied once, into its block.  The first block is small, and each
+ * byte is copied once, into its block; and once more, if plait_i_output_keep()
+ * finds it behind borrowed bytes.  The first block is small, and each
  * further block is about half as large as the queue, so a few unsent bytes hold
  * little memory.
  */
@@ -13,10 +15,12 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/chance.h"
 #include "reactor/net/output.h"
 
 struct output_piece {
-	struct plait_buf *buf; /* NULL: a copy */
+	struct plait_buf *buf;	  /* it refers to that; or ... */
+	struct pool_input *input; /* is borrowed from that; or is a copy */
 	const unsigned char *data;
 	size_t size;
 };
@@ -29,6 +33,7 @@ struct output_block {
 	/* In the last block, of the whole output. */
 	size_t blocks;	 /* their bytes */
 	size_t overhead; /* what buffers hold besides what is to be sent */
+	size_t borrowed;
 	_Alignas(struct output_piece) unsigned char data[];
 };
 
@@ -38,7 +43,15 @@ enum {
 	SMALL_BUF = 256,
 	/* A buffer needs a piece, and a copy after it needs another piece. */
 	BUF_OVERHEAD = 2 * sizeof(struct output_piece),
+	/* Behind so much nothing is borrowed: there is more than one send
+	   takes, and what is borrowed would be in too many pieces. */
+	MAX_BORROW = 64 * 1024,
 };
+
+static bool is_copy(const struct output_piece *p)
+{
+	return p->buf == NULL && p->input == NULL;
+}
 
 static unsigned char *limit_of(const struct output_block *b)
 {
@@ -56,7 +69,7 @@ static unsigned char *output_align(const unsigned char *end)
 /* The piece behind p, in its block. */
 static struct output_piece *next_in_block(struct output_piece *p)
 {
-	if (p->buf != NULL)
+	if (!is_copy(p))
 		return p + 1;
 	return (struct output_piece *)output_align(p->data + p->size);
 }
@@ -101,12 +114,13 @@ static void output_verify(const struct output *o)
 #ifdef PLAIT_VERIFY
 	const struct output_block *b = o->first;
 	struct output_piece *p;
-	size_t size = 0, cost = 0, blocks = 0;
+	size_t size = 0, cost = 0, blocks = 0, borrowed = 0;
 
 	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
 		plait_assert(p->size > 0);
 		size += p->size;
 		cost += p->buf ? plait_i_output_cost_of_buf(p->buf) : p->size;
+		borrowed += p->input ? p->size : 0;
 	}
 	for (b = o->first; b != NULL; b = b->next) {
 		plait_assert(b->end <= limit_of(b));
@@ -116,6 +130,7 @@ static void output_verify(const struct output *o)
 	plait_assert(size == o->size);
 	plait_assert(cost == plait_i_output_cost(o));
 	plait_assert(o->last == NULL || blocks == o->last->blocks);
+	plait_assert(o->last == NULL || borrowed == o->last->borrowed);
 #endif
 }
 
@@ -140,6 +155,7 @@ static struct output_block *add_block(struct output *o, struct plait_reactor *r,
 	b->end = b->data;
 	b->blocks = pool_block_size(base) + (last != NULL ? last->blocks : 0);
 	b->overhead = last != NULL ? last->overhead : 0;
+	b->borrowed = last != NULL ? last->borrowed : 0;
 	if (o->last != NULL)
 		o->last->next = b;
 	else
@@ -176,7 +192,7 @@ static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
 /* Returns by how many bytes the last piece can grow, if it is a copy. */
 static size_t room_to_grow(const struct output_block *b)
 {
-	if (b == NULL || b->last->buf != NULL)
+	if (b == NULL || !is_copy(b->last))
 		return 0;
 	return (size_t)(limit_of(b) - b->end);
 }
@@ -240,20 +256,18 @@ bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
 	return true;
 }
 
-int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
-			   struct plait_buf *buf)
+/* Adds a reference to a buffer, for those of its bytes. */
+static int add_reference(struct output *o, struct plait_reactor *r,
+			 struct plait_buf *buf, const unsigned char *data,
+			 size_t size)
 {
-	size_t size = plait_buf_size(buf);
-	struct output_piece *p;
+	struct output_piece *p = add_piece(o, r, 0);
 
-	if (size <= SMALL_BUF)
-		return plait_i_output_add(o, r, plait_buf_data(buf), size);
-	p = add_piece(o, r, 0);
 	if (p == NULL)
 		return -ENOMEM;
 	*p = (struct output_piece){
 		.buf = plait_buf_ref(buf),
-		.data = plait_buf_data(buf),
+		.data = data,
 		.size = size,
 	};
 	if (plait_i_buf_hold(buf, r))
@@ -264,11 +278,81 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
+int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
+			   struct plait_buf *buf)
+{
+	const unsigned char *data = plait_buf_data(buf);
+	size_t size = plait_buf_size(buf);
+
+	if (size <= SMALL_BUF)
+		return plait_i_output_add(o, r, data, size);
+	return add_reference(o, r, buf, data, size);
+}
+
+/* Returns the last piece, if the bytes at that address can be added to it. */
+static struct output_piece *piece_before(const struct output *o,
+					 const struct pool_input *in,
+					 const unsigned char *data)
+{
+	struct output_piece *p = o->last != NULL ? o->last->last : NULL;
+
+	return p != NULL && p->input == in && p->data + p->size == data ? p
+									: NULL;
+}
+
+int plait_i_output_borrow(struct output *o, struct plait_reactor *r,
+			  const void *data, size_t len)
+{
+	struct pool_input *in =
+		o->size < MAX_BORROW ? plait_i_pool_lend(r, data, len) : NULL;
+	struct output_piece *p;
+
+	if (in == NULL)
+		return plait_i_output_add(o, r, data, len);
+	p = piece_before(o, in, data);
+	if (p == NULL) {
+		p = add_piece(o, r, 0);
+		if (p == NULL) {
+			plait_i_pool_give_back(r, in, len);
+			return -ENOMEM;
+		}
+		*p = (struct output_piece){ .input = in, .data = data };
+	}
+	p->size += len;
+	o->size += len;
+	o->last->borrowed += len;
+	output_verify(o);
+	return 0;
+}
+
+int plait_i_output_keep(struct output *o, struct plait_reactor *r)
+{
+	struct output from = *o;
+	const struct output_piece *p;
+	int err = 0;
+
+	if (o->last == NULL || o->last->borrowed == 0)
+		return 0;
+	REACHED("what was borrowed is copied, as it was not sent");
+	*o = (struct output){ .size = 0 };
+	while (err == 0 && from.size > 0) {
+		p = first_piece(&from);
+		if (p->buf != NULL)
+			err = add_reference(o, r, p->buf, p->data, p->size);
+		else
+			err = plait_i_output_add(o, r, p->data, p->size);
+		plait_i_output_consume(&from, r, p->size);
+	}
+	plait_i_output_drop(&from, r);
+	return err;
+}
+
 /* Counts the references to each buffer, to see which nobody else has. */
 size_t plait_i_output_gives_back(const struct output *o,
 				 struct plait_reactor *r)
 {
-	size_t bytes = o->last != NULL ? o->last->blocks : 0;
+	size_t bytes =
+		o->last != NULL ? o->last->blocks + o->last->borrowed : 0;
 	const struct output_block *b = o->first;
 	struct output_piece *p;
 
@@ -302,11 +386,21 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 	return n;
 }
 
-static OUT_OF_LINE void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
+static void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
 {
 	if (plait_i_buf_let_go(buf, r))
 		plait_i_pool_let_go(r, plait_i_buf_footprint(buf));
 	plait_buf_unref(&buf);
+}
+
+/* Lets go of what p refers to. */
+static OUT_OF_LINE void piece_let_go(struct plait_reactor *r,
+				     const struct output_piece *p)
+{
+	if (p->buf != NULL)
+		drop_buf(r, p->buf);
+	else
+		plait_i_pool_give_back(r, p->input, p->size);
 }
 
 /* Another is behind it. */
@@ -328,10 +422,12 @@ static void drop_first_piece(struct output *o, struct plait_reactor *r)
 	if (p->buf != NULL)
 		o->last->overhead -=
 			plait_i_output_cost_of_buf(p->buf) - p->size;
+	if (p->input != NULL)
+		o->last->borrowed -= p->size;
 	if (p != o->first->last)
 		o->first->first = next_in_block(p);
-	if (p->buf != NULL)
-		drop_buf(r, p->buf);
+	if (!is_copy(p))
+		piece_let_go(r, p);
 	if (p == o->first->last)
 		drop_first_block(o, r);
 }
@@ -352,6 +448,10 @@ static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
 	/* Even if few bytes of a buffer are left, the whole buffer is held. */
 	if (p->buf != NULL)
 		o->last->overhead += len;
+	if (p->input != NULL) {
+		o->last->borrowed -= len;
+		plait_i_pool_give_back(r, p->input, len);
+	}
 	output_verify(o);
 }
 
@@ -360,8 +460,8 @@ static void drop_block(struct plait_reactor *r, struct output_block *b)
 	struct output_piece *p = b->first;
 
 	for (;; p = next_in_block(p)) {
-		if (p->buf != NULL)
-			drop_buf(r, p->buf);
+		if (!is_copy(p))
+			piece_let_go(r, p);
 		if (p == b->last)
 			break;
 	}
@@ -397,6 +497,7 @@ void plait_i_output_move(struct output *o, struct output *from)
 		o->last->next = from->first;
 		from->last->blocks += o->last->blocks;
 		from->last->overhead += o->last->overhead;
+		from->last->borrowed += o->last->borrowed;
 	} else {
 		o->first = from->first;
 	}

@@ -41,6 +41,16 @@ bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
 			   size_t len, size_t max);
 
 /*
+ * The same as plait_i_output_add(), but borrows bytes of the read buffer, if
+ * there are many.  As long as it has them nobody else can read into that
+ * buffer. So it is for output that is sent at once; plait_i_output_keep() then
+ * copies what was not taken.  That may fail as well.
+ */
+int plait_i_output_borrow(struct output *o, struct plait_reactor *r,
+			  const void *data, size_t len);
+int plait_i_output_keep(struct output *o, struct plait_reactor *r);
+
+/*
  * Returns what a buffer adds to the cost.  That is more than its size, because
  * all its memory is held, even if few of its bytes are in use.  A byte that is
  * copied costs one byte.

@@ -13,6 +13,10 @@
  *
  * The limits count the memory that is held, not the bytes: see output.h.  The
  * reactor has the limits (limits.c) and counts what it holds (pool.c).
+ *
+ * What a callback writes out of the bytes that it was given is queued where it
+ * lies, in the read buffer, and sent from there; unsent_keep() copies what was
+ * not taken.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -29,6 +33,8 @@ enum {
 	MAX_PIECES = 64,	 /* of one send */
 	MAX_SENDS = 16,		 /* of one flush */
 	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
+	/* To copy fewer bytes costs less than one more piece of a send. */
+	MIN_BORROW = 4096,
 };
 
 /* ---- limits ----------------------------------------------------------- */
@@ -175,7 +181,8 @@ static inline bool unsent_append(struct transport *t,
 {
 	const struct pool_unsent *unsent;
 
-	if (t->output.last == NULL || transport_below(t) != NULL)
+	if (t->output.last == NULL || transport_below(t) != NULL ||
+	    len >= MIN_BORROW)
 		return false;
 	unsent = plait_i_pool_unsent(transport_reactor(t));
 	return unsent->held <= unsent->max &&
@@ -183,14 +190,29 @@ static inline bool unsent_append(struct transport *t,
 				     transport_limits(t)->max_unsent);
 }
 
+/* If all is sent when the callback has returned, they need not be copied. */
+static OUT_OF_LINE int unsent_add_many(struct plait_transport *base,
+				       const void *data, size_t len)
+{
+	struct transport *t = transport_of(base);
+
+	if (t->blocked)
+		return plait_i_output_add(&t->output, base->reactor, data, len);
+	return plait_i_output_borrow(&t->output, base->reactor, data, len);
+}
+
 static inline int unsent_add(struct transport *t, const struct iovec *pieces,
 			     int n)
 {
+	const struct iovec *p = pieces;
 	int r = 0;
 
-	for (int i = 0; i < n && r == 0; i++)
-		r = plait_i_output_add(&t->output, transport_reactor(t),
-				       pieces[i].iov_base, pieces[i].iov_len);
+	for (; p < pieces + n && r == 0; p++)
+		r = p->iov_len >= MIN_BORROW
+			    ? unsent_add_many(&t->base, p->iov_base, p->iov_len)
+			    : plait_i_output_add(&t->output,
+						 transport_reactor(t),
+						 p->iov_base, p->iov_len);
 	return r;
 }
 
@@ -373,6 +395,14 @@ static inline ssize_t unsent_send_some(struct transport *t)
 	return n;
 }
 
+/* What the kind did not take at once is copied, because it may be long until it
+   takes it. */
+static OUT_OF_LINE void unsent_keep(struct transport *t)
+{
+	if (plait_i_output_keep(&t->output, transport_reactor(t)) < 0)
+		plait_i_transport_abort(&t->base, &plait_i_failure_no_memory);
+}
+
 /* Passes its output, unchanged, to the transport below. */
 static void unsent_pass_down(struct transport *t)
 {
@@ -380,6 +410,9 @@ static void unsent_pass_down(struct transport *t)
 
 	transport_is_active(t);
 	if (transport_may_write(below)) {
+		/* Behind what waits already it is not sent at once. */
+		if (below->output.size > 0)
+			unsent_keep(t);
 		below->asked = false;
 		plait_i_output_move(&below->output, &t->output);
 		transport_touch(below);
@@ -442,6 +475,8 @@ size_t plait_i_unsent_flush(struct transport *t)
 			break;
 		sent += unsent_take_out(t, n);
 	}
+	if (t->output.size > 0)
+		unsent_keep(t);
 	return sent;
 }
 
