@@ -97,6 +97,40 @@ STORY(lingering_ends_with_its_time,
       "open; count; write bye; lose; wait 4.9; lost 1; calls close 0;"
       "wait 0.2; turn 2; calls close 1");
 
+/* Whatever was in force when it began, and whoever began earlier. */
+TEST(each_lingers_for_its_own_time, ON_EACH_BACKEND)
+{
+	struct wire w[3] = { { .on_data = NULL } };
+
+	play(&w[0], "limit linger_timeout 90; open; write bye; lose; lost");
+	play(&w[1], "limit linger_timeout 50; open; write bye; lose; lost");
+	play(&w[2], "limit linger_timeout 70; open; write bye; lose; lost");
+	play(&w[0], "count; wait 45; calls close 0; wait 5; turn 2;"
+		    "calls close 1; wait 15; calls close 1; wait 5; turn 2;"
+		    "calls close 2; wait 15; calls close 2; wait 5; turn 2;"
+		    "calls close 3");
+	for (int i = 0; i < 3; i++)
+		play(&w[i], "end");
+}
+
+/* The others do not wait for the first, or with it. */
+TEST(one_that_ends_early_leaves_the_others_their_time, ON_EACH_BACKEND,
+     TIMES(3))
+{
+	struct wire w[3] = { { .on_data = NULL } };
+
+	for (int i = 0; i < 3; i++)
+		play(&w[i], "limit linger_timeout 50; open; write bye; lose;"
+			    "lost; wait 10");
+	play(&w[_i], "count; peer closes; turn 3; calls close 1");
+	play(&w[0], _i == 0 ? "wait 25; calls close 1"
+			    : "wait 15; calls close 1; wait 7; turn 2;"
+			      "calls close 2; wait 3; calls close 2");
+	play(&w[0], "wait 20; turn 2; calls close 3");
+	for (int i = 0; i < 3; i++)
+		play(&w[i], "end");
+}
+
 STORY(lingering_ends_when_the_peer_sends_too_much,
       "limit linger_bytes 100000; open; write bye; lose; lost; count;"
       "peer sends 65536 bytes; turn 3; calls close 0;"

@@ -293,6 +293,38 @@ int64_t plait_i_clock_delay(double seconds); /* aborts on negative and NaN */
 /* Of a testing reactor: moves the clock. */
 void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds);
 
+/* ---- deadline.c ---------------------------------------------------------- */
+
+/*
+ * A time by which something must have happened.  Embedded, zeroed; it must be
+ * stopped before it is freed.  It is for connections, of which there are many:
+ * it is smaller than a timer, because all deadlines of a kind have one function
+ * and, mostly, last equally long.
+ */
+struct loop_deadline {
+	struct plait_list link;
+	int64_t when;
+};
+
+enum deadline_kind {
+	DEADLINE_OF_CLOSING, /* half of close_timeout */
+	DEADLINE_OF_WAITING, /* linger_timeout */
+	DEADLINE_KINDS
+};
+
+typedef void deadline_func(struct loop_deadline *d);
+
+/* Calls fn(d) once, in that many seconds; anew, if d is running. */
+void plait_i_deadline_start(struct plait_reactor *r, enum deadline_kind kind,
+			    struct loop_deadline *d, double seconds,
+			    deadline_func *fn);
+void plait_i_deadline_stop(struct plait_reactor *r, struct loop_deadline *d);
+
+static inline bool deadline_is_running(const struct loop_deadline *d)
+{
+	return plait_list_is_linked(&d->link);
+}
+
 /* ---- watch.c ------------------------------------------------------------- */
 
 /*

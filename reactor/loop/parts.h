@@ -3,9 +3,9 @@
  * others of reactor/ use loop.h.
  *
  * Each part is a struct in this file and a file of its own: watch.c, timer.c,
- * call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A zeroed part is
- * empty, except its lists, which its init function makes.  The parts use loop.c
- * and clock.c; shutdown.c and reactor.c use the parts.
+ * deadline.c, call.c, trigger.c, thread.c, signal.c, report.c and pool.c.  A
+ * zeroed part is empty, except its lists, which its init function makes.  The
+ * parts use loop.c and clock.c; shutdown.c and reactor.c use the parts.
  */
 #ifndef REACTOR_PARTS_H
 #define REACTOR_PARTS_H
@@ -86,6 +86,17 @@ void plait_i_timer_run_due(struct plait_reactor *r);
 void plait_i_timer_done(struct plait_reactor *r);
 bool plait_i_timer_next(const struct plait_reactor *r, int64_t *ret);
 void plait_i_timer_delay(struct plait_timer *t, double seconds);
+
+/* deadline.c: one for each kind. */
+struct deadline_row {
+	struct plait_list list; /* in the order of their times */
+	struct plait_timer timer;
+	int64_t due; /* when that runs, if it is running */
+	deadline_func *fn;
+	struct plait_reactor *reactor;
+};
+
+void plait_i_deadline_init(struct plait_reactor *r);
 
 /* call.c: slots of plait_call_later(), never freed before the reactor. */
 struct call_slots {
@@ -237,6 +248,7 @@ struct plait_reactor {
 
 	struct watches watches;
 	struct timers timers;
+	struct deadline_row deadlines[DEADLINE_KINDS];
 	struct call_slots calls;
 	struct triggers triggers;
 	struct thread_calls thread;

@@ -24,7 +24,7 @@
  *		the loss is told, and the transport lingers or is dead
  *   deadlines	of closing (close_timeout), plait_i_closing_mind_deadline(); of
  *		draining (linger_timeout), plait_i_closing_wait_for_reader();
- *		of lingering (linger_timeout), transport_linger(): one timer,
+ *		of lingering (linger_timeout), transport_linger(): one deadline,
  *		for no two of them run at once
  *
  * settling.c decides when a transport ends.
@@ -75,7 +75,7 @@ void plait_i_transport_free(struct transport *t)
 	transport_call_done(t);
 	plait_protocol_free(&t->base.protocol);
 	transport_unstack(t);
-	plait_timer_stop(&t->deadline);
+	transport_stop_deadline(t);
 	loop_task_cancel(&t->settling);
 	loop_task_cancel(&t->answering);
 	plait_i_output_drop(&t->output, transport_reactor(t));
@@ -133,7 +133,7 @@ static void transport_die(struct transport *t)
 	t->dead = true;
 	t->lingering = false;
 	transport_unstack(t);
-	plait_timer_stop(&t->deadline);
+	transport_stop_deadline(t);
 	loop_part(&t->member);
 	loop_task_cancel(&t->settling);
 	loop_task_cancel(&t->answering);
@@ -152,7 +152,7 @@ void plait_i_transport_gone(struct transport *t)
 static void closing_tell_lost(struct transport *t,
 			      const struct plait_failure *why)
 {
-	plait_timer_stop(&t->deadline);
+	transport_stop_deadline(t);
 	loop_task_cancel(&t->settling);
 	plait_i_output_drop(&t->output, transport_reactor(t));
 	plait_i_transport_tell_lost(t, why, plait_i_transport_over);
@@ -178,7 +178,7 @@ void plait_i_closing_abandon(struct transport *t)
 	if (above != NULL && (transport_is_made(above) || above->lingering))
 		plait_i_closing_abandon(above);
 	plait_i_transport_abandon(t);
-	plait_timer_stop(&t->deadline);
+	transport_stop_deadline(t);
 	loop_task_cancel(&t->settling);
 	loop_task_cancel(&t->answering);
 	t->lingering = false;
@@ -264,19 +264,15 @@ void plait_i_closing_tell_below(struct transport *t)
 
 /* ---- the end ---------------------------------------------------------- */
 
-static void transport_linger_timed_out(void *arg)
-{
-	REACHED("lingering is cut by linger_timeout");
-	transport_die(arg);
-}
+static void transport_stop_waiting(struct loop_deadline *d);
 
 static void transport_linger(struct transport *t)
 {
 	t->lingering = true;
 	t->discarded = 0;
-	plait_timer_start(transport_reactor(t), &t->deadline,
-			  transport_limits(t)->linger_timeout,
-			  transport_linger_timed_out, t);
+	plait_i_deadline_start(
+		transport_reactor(t), DEADLINE_OF_WAITING, &t->deadline,
+		transport_limits(t)->linger_timeout, transport_stop_waiting);
 	transport_verify(t);
 }
 
@@ -285,7 +281,7 @@ void plait_i_closing_sent(struct transport *t)
 	enum plait_transport_ended ended =
 		transport_end_kind(t, PLAIT_TRANSPORT_END_SENT);
 
-	plait_timer_stop(&t->deadline);
+	transport_stop_deadline(t);
 	if (transport_waits_for_kind(t, ended)) {
 		/* Nothing may be written after that, and nothing is shut. */
 		t->write_closed = t->shut = true;
@@ -313,21 +309,32 @@ void plait_i_closing_failed(struct transport *t)
 
 /* A reader that is paused may keep what has come as long as a peer may linger.
  */
-static void transport_stop_draining(void *arg)
+static void transport_stop_draining(struct transport *t)
 {
-	struct transport *t = arg;
-
 	REACHED("a reader that is paused is not waited for any longer");
 	t->draining = false;
 	transport_owe_answer(t);
 }
 
+static void transport_stop_waiting(struct loop_deadline *d)
+{
+	struct transport *t = plait_container(d, struct transport, deadline);
+
+	if (!t->lingering) {
+		transport_stop_draining(t);
+		return;
+	}
+	REACHED("lingering is cut by linger_timeout");
+	transport_die(t);
+}
+
 void plait_i_closing_wait_for_reader(struct transport *t)
 {
-	if (!plait_timer_is_running(&t->deadline))
-		plait_timer_start(transport_reactor(t), &t->deadline,
-				  transport_limits(t)->linger_timeout,
-				  transport_stop_draining, t);
+	if (!deadline_is_running(&t->deadline))
+		plait_i_deadline_start(transport_reactor(t),
+				       DEADLINE_OF_WAITING, &t->deadline,
+				       transport_limits(t)->linger_timeout,
+				       transport_stop_waiting);
 }
 
 /*
@@ -341,11 +348,11 @@ void plait_i_closing_wait_for_reader(struct transport *t)
  * After two checks in a row without progress the close is given up.  The second
  * check is made when close_timeout has passed, even if the first was late.
  */
-static void transport_check_progress(void *arg)
+static void transport_check_progress(struct loop_deadline *d)
 {
-	struct transport *t = arg;
+	struct transport *t = plait_container(d, struct transport, deadline);
 	struct plait_reactor *r = transport_reactor(t);
-	double late = (double)(plait_i_clock_now(r) - t->deadline.when) / 1e9;
+	double late = (double)(plait_i_clock_now(r) - d->when) / 1e9;
 	double left = transport_limits(t)->close_timeout / 2 - late;
 
 	t->blocked = false;
@@ -357,8 +364,9 @@ static void transport_check_progress(void *arg)
 	}
 	t->checked = true;
 	if (t->idle_checks < 2) {
-		plait_timer_start(r, &t->deadline, left > 0 ? left : 0,
-				  transport_check_progress, t);
+		plait_i_deadline_start(r, DEADLINE_OF_CLOSING, d,
+				       left > 0 ? left : 0,
+				       transport_check_progress);
 		/* Room that was found by asking was not told by the kind. */
 		t->room = false;
 		transport_touch(t);
@@ -371,11 +379,12 @@ static void transport_check_progress(void *arg)
 void plait_i_closing_mind_deadline(struct transport *t, bool progress)
 {
 	if (!transport_is_closing(t) || transport_is_finished(t)) {
-		plait_timer_stop(&t->deadline);
-	} else if (progress || !plait_timer_is_running(&t->deadline)) {
+		transport_stop_deadline(t);
+	} else if (progress || !deadline_is_running(&t->deadline)) {
 		t->idle_checks = 0;
-		plait_timer_start(transport_reactor(t), &t->deadline,
-				  transport_limits(t)->close_timeout / 2,
-				  transport_check_progress, t);
+		plait_i_deadline_start(transport_reactor(t),
+				       DEADLINE_OF_CLOSING, &t->deadline,
+				       transport_limits(t)->close_timeout / 2,
+				       transport_check_progress);
 	}
 }

@@ -269,7 +269,7 @@ static void transport_drain(struct transport *t)
 {
 	plait_i_transport_cancel_scope(t);
 	if (!transport_wants_no_more(t) && !t->reading_paused) {
-		plait_timer_stop(&t->deadline);
+		transport_stop_deadline(t);
 		if (!transport_drain_some(t))
 			t->draining = false;
 	} else if (!transport_waits_for_reader(t)) {

@@ -62,9 +62,9 @@ struct transport {
 	struct output output;
 	const struct plait_failure *why; /* it ends, for this reason */
 	struct loop_member member;
-	struct loop_task settling;   /* a callback has changed something */
-	struct loop_task answering;  /* at last: the burial */
-	struct plait_timer deadline; /* of closing, draining, lingering */
+	struct loop_task settling;     /* a callback has changed something */
+	struct loop_task answering;    /* at last: the burial */
+	struct loop_deadline deadline; /* of closing, draining, lingering */
 	union {
 		uint64_t active;  /* numbers when bytes last moved */
 		size_t discarded; /* bytes of input, since it lingers */
@@ -422,6 +422,12 @@ void plait_i_closing_failed(struct transport *t);
 /* Ends for a reason; if t wraps a transport, that one ends in this turn, too.
  */
 void plait_i_closing_tell_below(struct transport *t);
+
+static inline void transport_stop_deadline(struct transport *t)
+{
+	if (deadline_is_running(&t->deadline))
+		plait_i_deadline_stop(transport_reactor(t), &t->deadline);
+}
 
 /* Starts, restarts after progress, or stops the deadline of a close. */
 void plait_i_closing_mind_deadline(struct transport *t, bool progress);
