@@ -735,6 +735,7 @@ TEST(the_read_buffer_is_there_when_first_used, ON_EACH_BACKEND)
 	ck_assert_ptr_null(plait_i_pool_read_buffer(reactor));
 	buffer = plait_i_pool_read_buffer(reactor);
 	ck_assert_ptr_nonnull(buffer);
+	ck_assert_uint_eq((uintptr_t)buffer % 64, 0);
 	memset(buffer, 1, POOL_READ_SIZE);
 	ck_assert_ptr_eq(plait_i_pool_read_buffer(reactor), buffer);
 	ck_assert_uint_eq(heap_live(), before + 1);
