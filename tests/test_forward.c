@@ -31,7 +31,7 @@ static void *buffer;	   /* into which the reactor reads */
 
 static size_t held(void)
 {
-	return plait_i_pool_unsent(reactor)->held;
+	return pool_unsent(reactor)->held;
 }
 
 static void write_to(struct end *e, const void *data, size_t len)

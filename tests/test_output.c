@@ -38,7 +38,7 @@ enum { SMALL_BLOCK = 1024 };
 
 static size_t held(struct plait_reactor *r)
 {
-	return plait_i_pool_unsent(r)->held;
+	return pool_unsent(r)->held;
 }
 
 static void add(struct output *o, const char *text)

@@ -761,10 +761,10 @@ TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_BACKEND)
 		b = get_block(sizes[i]);
 		ck_assert_uint_ge(pool_block_size(b), sizes[i]);
 		ck_assert_uint_le(pool_block_size(b), 8 * sizes[i] + 1024);
-		ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held,
+		ck_assert_uint_eq(pool_unsent(reactor)->held,
 				  pool_block_size(b));
 		plait_i_pool_put(reactor, b);
-		ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
+		ck_assert_uint_eq(pool_unsent(reactor)->held, 0);
 	}
 	b = get_block(SIZE_MAX);
 	ck_assert_uint_le(pool_block_size(b), POOL_BLOCK_SIZE);
@@ -804,14 +804,14 @@ TEST(small_blocks_give_their_slabs_back, ON_EACH_BACKEND)
 	for (int i = 0; i < N; i++)
 		blocks[i] = get_block((size_t)rand() % 4000);
 	ck_assert_uint_ge(heap_live_bytes() - before,
-			  plait_i_pool_unsent(reactor)->held);
+			  pool_unsent(reactor)->held);
 	for (int n = N; n > 0; n--) {
 		int i = rand() % n;
 
 		plait_i_pool_put(reactor, blocks[i]);
 		blocks[i] = blocks[n - 1];
 	}
-	ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(pool_unsent(reactor)->held, 0);
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
 

@@ -237,7 +237,7 @@ TEST(over_the_total_the_largest_connection_ends, ON_EACH_REACTOR)
 			  4 * MIB - 64 * KIB);
 	for (int i = 0; i < 3; i++)
 		close_deaf(&d[i]);
-	ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(pool_unsent(reactor)->held, 0);
 }
 
 TEST(over_the_total_the_writer_may_be_the_largest, ON_EACH_REACTOR)
@@ -289,8 +289,7 @@ TEST(a_shared_buffer_is_in_the_total_once, ON_EACH_REACTOR)
 		open_deaf(&d[i]);
 	for (int i = 0; i < N; i++)
 		plait_transport_write_buf(d[i].transport, poem);
-	ck_assert_uint_lt(plait_i_pool_unsent(reactor)->held,
-			  4 * MIB + 100 * KIB);
+	ck_assert_uint_lt(pool_unsent(reactor)->held, 4 * MIB + 100 * KIB);
 	/* Its end would give back more than that of each reader of the poem. */
 	write_bytes(&d[N], 5 * MIB);
 	for (int i = 0; i <= N; i++)
@@ -300,10 +299,10 @@ TEST(a_shared_buffer_is_in_the_total_once, ON_EACH_REACTOR)
 	expect_largest(&d[N]);
 	/* Until no connection has it queued any more. */
 	for (int i = 0; i < N; i++) {
-		ck_assert_uint_gt(plait_i_pool_unsent(reactor)->held, 4 * MIB);
+		ck_assert_uint_gt(pool_unsent(reactor)->held, 4 * MIB);
 		close_deaf(&d[i]);
 	}
-	ck_assert_uint_eq(plait_i_pool_unsent(reactor)->held, 0);
+	ck_assert_uint_eq(pool_unsent(reactor)->held, 0);
 	close_deaf(&d[N]);
 	plait_buf_unref(&poem);
 }
@@ -414,7 +413,7 @@ TEST(a_few_bytes_to_each_of_many_hold_little, ON_EACH_REACTOR)
 	before = heap_live_bytes();
 	for (int i = 0; i < N; i++)
 		plait_transport_write(d[i].transport, "gossip", 6);
-	ck_assert_uint_le(plait_i_pool_unsent(reactor)->held, N * KIB);
+	ck_assert_uint_le(pool_unsent(reactor)->held, N * KIB);
 	ck_assert_uint_le(heap_live_bytes() - before, (N + 64) * KIB);
 	for (int i = 0; i < N; i++)
 		close_deaf(&d[i]);

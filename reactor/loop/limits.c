@@ -22,7 +22,7 @@ static const struct plait_limits limits_default = {
 void plait_i_limits_init(struct plait_reactor *r)
 {
 	r->base.limits = limits_default;
-	plait_i_pool_unsent(r)->max = limits_default.max_unsent_total;
+	pool_unsent(r)->max = limits_default.max_unsent_total;
 }
 
 static void limits_set_size(size_t *limit, size_t size, size_t if_zero)
@@ -72,7 +72,7 @@ int plait_reactor_set_limits(struct plait_reactor *r,
 	limits_set_seconds(&to->linger_timeout, l->linger_timeout,
 			   d->linger_timeout);
 	limits_set_seconds(&to->stop_timeout, l->stop_timeout, d->stop_timeout);
-	plait_i_pool_unsent(r)->max = to->max_unsent_total;
+	pool_unsent(r)->max = to->max_unsent_total;
 	/* In a forked child the connections are the parent's. */
 	if (!loop_is_forked(r)) {
 		limits_tell(plait_i_loop_members(r));

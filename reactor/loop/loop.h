@@ -186,11 +186,18 @@ struct loop_owner {
 	const char *where;
 };
 
+/* The memory of the unsent output of all connections: see pool.c. */
+struct pool_unsent {
+	size_t held; /* in blocks and buffers, and lent of the read buffer */
+	size_t max;
+};
+
 /* The beginning of a reactor: what every call looks at. */
 struct loop_base {
 	struct loop_owner owner;
 	struct kernel kernel;
 	struct plait_limits limits; /* in force, no member is 0 */
+	struct pool_unsent unsent;
 };
 
 static inline const struct loop_owner *loop_owner(const struct plait_reactor *r)
@@ -202,6 +209,11 @@ static inline const struct plait_limits *
 loop_limits(const struct plait_reactor *r)
 {
 	return &((const struct loop_base *)(const void *)r)->limits;
+}
+
+static inline struct pool_unsent *pool_unsent(struct plait_reactor *r)
+{
+	return &((struct loop_base *)(void *)r)->unsent;
 }
 
 /* The kernel is no part of what const protects: functions that only ask about r
@@ -392,14 +404,6 @@ static inline size_t pool_block_size(const struct pool_block *b)
 /* Begin and end to count so many bytes of a shared buffer as held. */
 void plait_i_pool_hold(struct plait_reactor *r, size_t bytes);
 void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes);
-
-/* The memory of the unsent output of all connections. */
-struct pool_unsent {
-	size_t held; /* in blocks and buffers, and lent of the read buffer */
-	size_t max;
-};
-
-struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r);
 
 /* ---- trace.c ------------------------------------------------------------- */
 

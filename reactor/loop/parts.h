@@ -190,8 +190,7 @@ struct pool {
 	struct plait_list slabs[POOL_SIZES];   /* those with a free block */
 	struct pool_block *recent[POOL_SIZES]; /* one unused block each */
 	size_t spare;			       /* bytes of empty slabs */
-	struct pool_unsent unsent;
-	size_t bufs, bufs_peak; /* of unsent.held, in buffers */
+	size_t bufs, bufs_peak;		       /* of what is held, in buffers */
 	struct plait_timer trimming;
 };
 

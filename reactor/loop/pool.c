@@ -96,7 +96,7 @@ struct pool_input *plait_i_pool_lend(struct plait_reactor *r, const void *data,
 	if (at >= POOL_READ_SIZE || len > POOL_READ_SIZE - at)
 		return NULL;
 	in->lent += len;
-	r->pool.unsent.held += len;
+	r->base.unsent.held += len;
 	return in;
 }
 
@@ -104,7 +104,7 @@ void plait_i_pool_give_back(struct plait_reactor *r, struct pool_input *in,
 			    size_t len)
 {
 	in->lent -= len;
-	r->pool.unsent.held -= len;
+	r->base.unsent.held -= len;
 	if (in->lent == 0 && in != r->pool.input)
 		free(in);
 }
@@ -168,7 +168,7 @@ static OUT_OF_LINE struct pool_block *pool_take(struct plait_reactor *r,
 	struct pool_block *b = s != NULL ? slab_take(r, s) : NULL;
 
 	if (b != NULL)
-		r->pool.unsent.held += pool_block_size(b);
+		r->base.unsent.held += pool_block_size(b);
 	return b;
 }
 
@@ -208,7 +208,7 @@ struct pool_block *plait_i_pool_get(struct plait_reactor *r, size_t size)
 	if (b == NULL)
 		return pool_take(r, i);
 	r->pool.recent[i] = NULL;
-	r->pool.unsent.held += pool_block_size(b);
+	r->base.unsent.held += pool_block_size(b);
 	return b;
 }
 
@@ -216,7 +216,7 @@ void plait_i_pool_put(struct plait_reactor *r, struct pool_block *b)
 {
 	struct pool_block **recent = &r->pool.recent[b->slab->size];
 
-	r->pool.unsent.held -= pool_block_size(b);
+	r->base.unsent.held -= pool_block_size(b);
 	if (*recent == NULL)
 		*recent = b;
 	else
@@ -246,7 +246,7 @@ void plait_i_pool_hold(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
-	p->unsent.held += bytes;
+	r->base.unsent.held += bytes;
 	p->bufs += bytes;
 	if (p->bufs_peak < p->bufs)
 		p->bufs_peak = p->bufs;
@@ -256,15 +256,10 @@ void plait_i_pool_let_go(struct plait_reactor *r, size_t bytes)
 {
 	struct pool *p = &r->pool;
 
-	p->unsent.held -= bytes;
+	r->base.unsent.held -= bytes;
 	p->bufs -= bytes;
 	if (pool_has_fallen(p) && !plait_timer_is_running(&p->trimming))
 		plait_timer_start(r, &p->trimming, trim_seconds, pool_trim, r);
-}
-
-struct pool_unsent *plait_i_pool_unsent(struct plait_reactor *r)
-{
-	return &r->pool.unsent;
 }
 
 void plait_i_pool_init(struct plait_reactor *r)

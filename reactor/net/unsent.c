@@ -112,7 +112,7 @@ static OUT_OF_LINE bool unsent_make_room(struct transport *writer, size_t cost,
 					 const struct plait_buf *buf)
 {
 	struct plait_reactor *r = transport_reactor(writer);
-	const struct pool_unsent *unsent = plait_i_pool_unsent(r);
+	const struct pool_unsent *unsent = pool_unsent(r);
 	struct transport *t;
 	size_t more;
 
@@ -146,7 +146,7 @@ static inline size_t unsent_cost(const struct transport *t)
 static inline bool unsent_may_hold(struct transport *t, size_t cost,
 				   const struct plait_buf *buf)
 {
-	struct pool_unsent *unsent = plait_i_pool_unsent(transport_reactor(t));
+	struct pool_unsent *unsent = pool_unsent(transport_reactor(t));
 	size_t sum;
 
 	if (__builtin_add_overflow(unsent_cost(t), cost, &sum) ||
@@ -172,48 +172,67 @@ static inline void unsent_queued(struct transport *t, int rc)
 		transport_touch(t);
 }
 
-/*
- * Returns true if the pieces were added to output that there is already, so
- * that the reactor holds no more memory.
+/* If all is sent when the callback has returned, many bytes need not be copied.
  */
-static inline bool unsent_append(struct transport *t,
-				 const struct iovec *pieces, int n, size_t len)
+static int unsent_add(struct transport *t, const void *data, size_t len)
 {
-	const struct pool_unsent *unsent;
+	struct plait_reactor *r = transport_reactor(t);
 
-	if (t->output.last == NULL || transport_below(t) != NULL ||
-	    len >= MIN_BORROW)
-		return false;
-	unsent = plait_i_pool_unsent(transport_reactor(t));
-	return unsent->held <= unsent->max &&
-	       plait_i_output_append(&t->output, pieces, n, len,
-				     transport_limits(t)->max_unsent);
+	if (len < MIN_BORROW || t->blocked)
+		return plait_i_output_add(&t->output, r, data, len);
+	return plait_i_output_borrow(&t->output, r, data, len);
 }
 
-/* If all is sent when the callback has returned, they need not be copied. */
-static OUT_OF_LINE int unsent_add_many(struct plait_transport *base,
-				       const void *data, size_t len)
+static OUT_OF_LINE void unsent_write_much(struct plait_transport *base,
+					  const struct iovec *pieces, int n,
+					  size_t len)
 {
 	struct transport *t = transport_of(base);
-
-	if (t->blocked)
-		return plait_i_output_add(&t->output, base->reactor, data, len);
-	return plait_i_output_borrow(&t->output, base->reactor, data, len);
-}
-
-static inline int unsent_add(struct transport *t, const struct iovec *pieces,
-			     int n)
-{
-	const struct iovec *p = pieces;
 	int r = 0;
 
-	for (; p < pieces + n && r == 0; p++)
-		r = p->iov_len >= MIN_BORROW
-			    ? unsent_add_many(&t->base, p->iov_base, p->iov_len)
-			    : plait_i_output_add(&t->output,
-						 transport_reactor(t),
-						 p->iov_base, p->iov_len);
-	return r;
+	if (!unsent_may_hold(t, len, NULL))
+		return;
+	for (int i = 0; i < n && r == 0; i++)
+		r = unsent_add(t, pieces[i].iov_base, pieces[i].iov_len);
+	unsent_queued(t, r);
+}
+
+/* Is true if that is far from all limits, and no transport below has to be
+   asked. */
+static inline bool unsent_is_little(const struct transport *t, size_t len)
+{
+	const struct pool_unsent *unsent = pool_unsent(transport_reactor(t));
+
+	return len < MIN_BORROW && len <= transport_limits(t)->max_unsent &&
+	       unsent->held <= unsent->max &&
+	       (t->output.last != NULL || len <= unsent->max - unsent->held) &&
+	       transport_below(t) == NULL;
+}
+
+/*
+ * Little is queued behind what there is without asking for more memory, or as
+ * the first.  Returns false if it cannot be.
+ */
+static inline bool unsent_write_little(struct transport *t,
+				       const struct iovec *pieces, int n,
+				       size_t len)
+{
+	int r = 0;
+
+	if (!unsent_is_little(t, len))
+		return false;
+	if (t->output.last != NULL) {
+		if (!plait_i_output_append(&t->output, pieces, n, len,
+					   transport_limits(t)->max_unsent))
+			return false;
+	} else {
+		for (int i = 0; i < n && r == 0; i++)
+			r = plait_i_output_add(&t->output, transport_reactor(t),
+					       pieces[i].iov_base,
+					       pieces[i].iov_len);
+	}
+	unsent_queued(t, r);
+	return true;
 }
 
 /* So many bytes, in n pieces. */
@@ -221,12 +240,9 @@ static inline void unsent_write_pieces(struct transport *t,
 				       const struct iovec *pieces, int n,
 				       size_t len)
 {
-	if (len > 0 && transport_may_write(t)) {
-		if (unsent_append(t, pieces, n, len))
-			unsent_queued(t, 0);
-		else if (unsent_may_hold(t, len, NULL))
-			unsent_queued(t, unsent_add(t, pieces, n));
-	}
+	if (len > 0 && transport_may_write(t) &&
+	    !unsent_write_little(t, pieces, n, len))
+		unsent_write_much(&t->base, pieces, n, len);
 	transport_verify(t);
 }
 
