@@ -51,6 +51,50 @@ TEST(a_peer_that_speaks_and_resets_at_once_is_heard, ON_EACH_BACKEND, TIMES(2))
 	close(listener);
 }
 
+TEST(a_peer_that_speaks_and_closes_at_once_is_heard, ON_EACH_BACKEND)
+{
+	uint16_t number;
+	int listener = peer_listen(&number, 1), fd;
+
+	actor_connect(&client, reactor, number);
+	stage_attempt();
+	fd = peer_accept(listener);
+	peer_say(fd, "bye");
+	close(fd);
+	stage_over();
+	ck_assert_str_eq(client.trace, "ScBMDLCX");
+	ck_assert_str_eq(client.text, "bye");
+	ck_assert_ptr_eq(client.lost_kind, &plait_error_connection_done);
+	close(listener);
+}
+
+/* The kernel's set is changed by the connection, or by a child's parent. */
+TEST(the_connection_is_watched_where_the_attempt_was, ON_EACH_BACKEND, TIMES(2))
+{
+	unsigned long epoll = strcmp(backend, "epoll") == 0;
+	uint16_t number;
+	int listener = peer_listen(&number, 1), fd;
+	pid_t child = 0;
+
+	actor_connect(&client, reactor, number);
+	stage_attempt();
+	if (_i == 1)
+		child = child_hold();
+	calls_reset();
+	fd = peer_accept(listener);
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), epoll * (_i == 0 ? 1 : 2));
+	ck_assert_uint_eq(calls_of("fcntl"), epoll || _i == 0 ? 0 : 1);
+	peer_say(fd, "hello");
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(client.received, 5);
+	close(fd);
+	stage_over();
+	close(listener);
+	if (_i == 1)
+		child_let_go(child);
+}
+
 /* Connected already, but given up before that was seen. */
 TEST(a_child_that_holds_an_attempt_does_not_keep_the_peer_waiting,
      ON_EACH_BACKEND)
@@ -464,7 +508,7 @@ STORY(timed_out_when_it_was_about_to_connect,
 static void let_time_pass(void *arg)
 {
 	clock_advance(10);
-	call_hook("getsockopt", NULL, NULL);
+	call_hook("getsockname", NULL, NULL);
 }
 
 /* The other way round: it has connected when the timer comes due. */
@@ -472,7 +516,7 @@ TEST(connected_when_it_was_about_to_time_out, ON_EACH_BACKEND)
 {
 	struct wire none = { .peer = -1 };
 
-	call_hook("getsockopt", let_time_pass, NULL);
+	call_hook("getsockname", let_time_pass, NULL);
 	play(&none, "virtual; option timeout 1; server listens;"
 		    "client connects; until client made 1; wait 10;"
 		    "client trace ScBM; until server made 1;"

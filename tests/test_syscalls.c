@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "tests/wire.h"
+#include "tests/stage.h"
 
 static unsigned long sends(void)
 {
@@ -223,6 +223,50 @@ TEST(closing_costs_a_shutdown_a_read_and_a_close, ON_EACH_BACKEND)
 	/* With select() the watch asks once whether it is open at all. */
 	ck_assert_uint_eq(calls_of("fcntl"), 1 - controls);
 }
+
+GROUP("connecting", .setup = stage_setup, .teardown = stage_teardown);
+
+static void say_x(struct actor *a, struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, "x", 1);
+}
+
+/* The watch of the attempt becomes that of the connection; whether it has
+   connected is asked only if there is an error or an end. */
+TEST(a_client_costs_one_change_of_its_watch, ON_EACH_BACKEND)
+{
+	unsigned long controls = strcmp(backend, "epoll") == 0;
+	uint16_t number;
+	int listener = peer_listen(&number, 1), fd;
+
+	client.on_made = say_x;
+	actor_connect(&client, reactor, number);
+	calls_reset();
+	stage_attempt();
+	fd = peer_accept(listener);
+	run_until_count(reactor, &client.made, 1);
+	peer_say(fd, "y");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.text, "y");
+	close(fd);
+	stage_over();
+	ck_assert_uint_eq(calls_of("socket"), 1);
+	ck_assert_uint_eq(calls_of("connect"), 1);
+	ck_assert_uint_eq(calls_of("epoll_ctl"), 2 * controls);
+	ck_assert_uint_eq(calls_of("fcntl"), 1 - controls);
+	ck_assert_uint_eq(calls_of("getsockopt"), 0);
+	ck_assert_uint_eq(calls_of("getsockname"), 1);
+	ck_assert_uint_eq(sends(), 1);
+	ck_assert_uint_eq(reads(), 2);
+	ck_assert_uint_eq(calls_of("shutdown"), 0);
+	ck_assert_uint_eq(calls_of("close"), 1);
+	close(listener);
+}
+
+STORY(a_refused_client_costs_one_watch_and_one_question,
+      "epoll-only; count; client connects; over; client trace ScFX;"
+      "calls socket 1; calls connect 1; calls epoll_ctl 1;"
+      "calls getsockopt 1; calls getsockname 0; calls close 1");
 
 /*
  * Idle servers.

@@ -349,9 +349,17 @@ int plait_i_watch_change(struct plait_watch *w, unsigned events);
  * Stops a watch without telling the kernel, which saves a system call.  It is
  * for a descriptor that plait has made and will close in this turn's burial.
  * Until then its events are dropped, and close() takes it out of the kernel's
- * set.
+ * set.  Or another watch is started on it: returns what the kernel still waits
+ * for.
  */
-void plait_i_watch_forget(struct plait_watch *w);
+unsigned plait_i_watch_forget(struct plait_watch *w);
+
+/*
+ * Does what plait_watch_start() does, for all events of the library.  armed is
+ * what plait_i_watch_forget() has returned for a former watch on fd, or 0.
+ */
+int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+			unsigned armed, unsigned events, plait_watch_func *fn);
 
 /* ---- pool.c -------------------------------------------------------------- */
 

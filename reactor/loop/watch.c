@@ -91,9 +91,19 @@ static int watch_update(struct plait_watch *w, unsigned events)
 int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		      unsigned events, plait_watch_func *fn)
 {
+	loop_check_given(r, "plait_watch_start()", NULL);
+	return plait_i_watch_start(r, w, fd, 0, events & PUBLIC_EVENTS, fn);
+}
+
+/*
+ * With armed the kernel's registration goes on, and so does the generation that
+ * it has.
+ */
+int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+			unsigned armed, unsigned events, plait_watch_func *fn)
+{
 	int rc;
 
-	loop_check_given(r, "plait_watch_start()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
 	if (w->reactor != NULL)
@@ -107,10 +117,12 @@ int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		if (rc < 0)
 			return rc;
 	}
-	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
+	*w = (struct plait_watch){
+		.reactor = r, .fn = fn, .fd = fd, .armed = armed
+	};
 	r->watches.slots[fd].watch = w;
 	trace_note(TRACE_WATCHED, w, r, NULL, 0);
-	rc = watch_update(w, events & PUBLIC_EVENTS);
+	rc = watch_update(w, events);
 	if (rc < 0)
 		watch_clear(r, w);
 	return rc;
@@ -142,13 +154,17 @@ int plait_i_watch_change(struct plait_watch *w, unsigned events)
 	return 0;
 }
 
-void plait_i_watch_forget(struct plait_watch *w)
+unsigned plait_i_watch_forget(struct plait_watch *w)
 {
+	unsigned armed;
+
 	if (w->reactor == NULL)
-		return;
+		return 0;
 	if (plait_i_loop_is_shared(w->reactor))
 		watch_update(w, 0);
+	armed = w->armed;
 	watch_clear(w->reactor, w);
+	return armed;
 }
 
 void plait_watch_stop(struct plait_watch *w)

@@ -4,8 +4,10 @@
  * Everything happens from the loop.  The socket is made in the turn after the
  * attempt has begun.  It is not watched before connect() was called, as epoll
  * would report a hang-up.  It is closed at the burial of the attempt, unless a
- * stream has taken it.  An attempt that was stopped has no task and no watch,
- * so a socket that connects too late is closed, and nobody hears of it.
+ * stream has taken it; so the kernel is not told that the watch has stopped: it
+ * learns of the close, or of what the stream waits for.  An attempt that was
+ * stopped has no task and no watch, so a socket that connects too late is
+ * closed, and nobody hears of it.
  */
 #include <errno.h>
 
@@ -69,10 +71,12 @@ static bool dial_has_spoken(const struct dial *d)
 			   MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* A socket that has room and no hang-up, as which an error is told, too, is
+   connected.  Any other is asked. */
 static void dial_on_ready(struct plait_watch *w, unsigned events)
 {
 	struct dial *d = plait_container(w, struct dial, watch);
-	int err = dial_outcome(d, events);
+	int err = events != PLAIT_WATCH_WRITE ? dial_outcome(d, events) : 0;
 
 	if (err != 0 && dial_has_spoken(d)) {
 		REACHED("a peer has spoken and is gone before the connection");
@@ -87,8 +91,9 @@ static void dial_on_ready(struct plait_watch *w, unsigned events)
 
 static void dial_wait(struct dial *d)
 {
-	int r = plait_watch_start(d->base.of->reactor, &d->watch, d->fd,
-				  PLAIT_WATCH_WRITE, dial_on_ready);
+	int r = plait_i_watch_start(d->base.of->reactor, &d->watch, d->fd, 0,
+				    PLAIT_WATCH_WRITE | WATCH_HANGUP,
+				    dial_on_ready);
 
 	if (r < 0)
 		dial_fail(d, NULL, -r);
@@ -140,7 +145,7 @@ void plait_i_dial_start(struct attempt *a)
 void plait_i_dial_stop(struct attempt *a)
 {
 	loop_task_cancel(&dial(a)->begin);
-	plait_watch_stop(&dial(a)->watch);
+	dial(a)->armed |= plait_i_watch_forget(&dial(a)->watch);
 }
 
 void plait_i_dial_close(struct attempt *a)
@@ -149,6 +154,7 @@ void plait_i_dial_close(struct attempt *a)
 		plait_i_loop_close(a->of->reactor, dial(a)->fd);
 	dial(a)->fd = -1;
 	dial(a)->gone = 0;
+	dial(a)->armed = 0;
 }
 
 struct plait_transport *plait_i_dial_transport(struct attempt *a,
@@ -160,8 +166,8 @@ struct plait_transport *plait_i_dial_transport(struct attempt *a,
 
 	dial(a)->fd = -1;
 	plait_i_address_get(&a->to, &peer);
-	t = plait_i_stream_new(dial_ops(dial(a))->io, a->of->reactor, fd, &peer,
-			       owner);
+	t = plait_i_stream_go_on(dial_ops(dial(a))->io, a->of->reactor, fd,
+				 dial(a)->armed, &peer, owner);
 	if (t != NULL && gone != 0)
 		plait_i_stream_break_off(t, gone);
 	return t;

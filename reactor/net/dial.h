@@ -16,6 +16,7 @@ struct dial {
 	struct loop_task begin;
 	int fd;	  /* -1: none */
 	int gone; /* errno of a peer that has accepted and is gone; or 0 */
+	unsigned armed; /* what the kernel waits for without the watch */
 };
 
 static inline struct kernel *dial_kernel(const struct dial *d)

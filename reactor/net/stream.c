@@ -308,6 +308,15 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 					   const struct plait_address *peer,
 					   struct transport_owner *owner)
 {
+	return plait_i_stream_go_on(io, r, fd, 0, peer, owner);
+}
+
+struct plait_transport *plait_i_stream_go_on(const struct stream_io *io,
+					     struct plait_reactor *r, int fd,
+					     unsigned armed,
+					     const struct plait_address *peer,
+					     struct transport_owner *owner)
+{
 	struct plait_transport *t =
 		plait_transport_new(&io->transport, r, NULL);
 	struct stream *s;
@@ -320,8 +329,8 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 	err = -plait_i_address_keep(&s->peer, peer);
 	if (err != 0)
 		goto err_free;
-	err = -plait_watch_start(r, &s->watch, fd, PLAIT_WATCH_READ,
-				 stream_ready);
+	err = -plait_i_watch_start(r, &s->watch, fd, armed, PLAIT_WATCH_READ,
+				   stream_ready);
 	if (err != 0)
 		goto err_free;
 	transport_of(t)->wants = PLAIT_TRANSPORT_WANTS_INPUT;

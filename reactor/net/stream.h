@@ -66,6 +66,14 @@ struct plait_transport *plait_i_stream_new(const struct stream_io *io,
 					   const struct plait_address *peer,
 					   struct transport_owner *owner);
 
+/* The same for an fd that was watched before: armed is what
+   plait_i_watch_forget() has returned. */
+struct plait_transport *plait_i_stream_go_on(const struct stream_io *io,
+					     struct plait_reactor *r, int fd,
+					     unsigned armed,
+					     const struct plait_address *peer,
+					     struct transport_owner *owner);
+
 /*
  * Tells a new stream that its peer is gone already: what the peer has sent is
  * delivered, then the connection is lost with that errno.

@@ -39,9 +39,11 @@ static int tcp_dial_bind(struct dial *d)
 	union kernel_address from;
 	socklen_t len;
 
+	if (d->base.of->bind.family == AF_UNSPEC)
+		return 0;
 	plait_i_address_get(&d->base.of->bind, &bind);
 	len = plait_i_address_to_kernel(&bind, &from);
-	if (len > 0 && kernel_bind(dial_kernel(d), d->fd, &from.any, len) < 0)
+	if (kernel_bind(dial_kernel(d), d->fd, &from.any, len) < 0)
 		return errno;
 	return 0;
 }
