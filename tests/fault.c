@@ -31,6 +31,7 @@
 #include <unistd.h>
 #ifdef HAVE_EPOLL
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #endif
 
 #include <check.h>
@@ -48,9 +49,9 @@
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
 	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
-	X(epoll_wait) X(select) X(poll) X(fstat) X(ftruncate) X(clock_gettime) \
-	X(getrandom) X(sigaction) X(pthread_sigmask) X(kill) X(fork)           \
-	X(execve) X(waitid) X(pthread_create) X(sched_yield)                   \
+	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(ftruncate)  \
+	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
+	X(fork) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
 	X(getaddrinfo) X(freeaddrinfo)
 /* clang-format on */
@@ -662,6 +663,44 @@ int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 		clock_advance(timeout / 1e3);
 	return r;
 }
+
+#ifdef SYS_epoll_pwait2
+/*
+ * The library makes one call by its number.  It is another form of
+ * epoll_wait(): what happens to a wait happens to both, and both are counted
+ * as one.
+ */
+long seam_syscall(long number, ...);
+long seam_syscall(long number, ...)
+{
+	int err = fault(CALL_epoll_pwait2);
+	struct epoll_call c;
+	const int64_t *ts;
+	double seconds;
+	va_list ap;
+	int r;
+
+	va_start(ap, number);
+	c.fd = va_arg(ap, int);
+	c.events = va_arg(ap, struct epoll_event *);
+	c.n = va_arg(ap, int);
+	ts = va_arg(ap, const int64_t *);
+	va_end(ap);
+	seconds = (double)ts[0] + (double)ts[1] / 1e9;
+	ck_assert_int_eq(number, SYS_epoll_pwait2);
+	if (err == 0)
+		err = fault(CALL_epoll_wait);
+	if (err != 0)
+		return failed(err);
+	if (!skips(seconds))
+		return syscall(number, c.fd, c.events, c.n, ts, NULL,
+			       (size_t)0);
+	r = flight_wait(epoll_again, &c);
+	if (r == 0)
+		clock_advance(seconds);
+	return r;
+}
+#endif
 
 int seam_epoll_create1(int flags);
 int seam_epoll_create1(int flags)

@@ -1149,7 +1149,7 @@ class Echo(ProgramTest):
 class SystemCalls(ProgramTest):
     """What a request and its answer cost, as strace counts it."""
 
-    WAIT = {"epoll": ("epoll_wait",), "select": ("select", "pselect6")}
+    WAIT = {"epoll": ("epoll_wait", "epoll_pwait2"), "select": ("select", "pselect6")}
 
     def calls(self, requests):
         """The names of all system calls that echo made, in order."""

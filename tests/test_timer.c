@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "lib/chance.h"
@@ -388,6 +389,101 @@ TEST(never_early_and_at_most_two_waits, ON_EACH_BACKEND, TIMES(6))
 		plait_reactor_iterate(reactor, 0.01);
 	ck_assert_double_ge(end - begin, delay - 1e-9);
 	ck_assert_uint_le(calls_of("epoll_wait") + calls_of("select"), 2);
+}
+
+/* Nanoseconds, and what they are in whole milliseconds. */
+static const struct {
+	int64_t ns;
+	double ms;
+} short_times[] = {
+	{ 1, 0.001 },	    { 100000, 0.001 },	{ 999999, 0.001 },
+	{ 1000000, 0.001 }, { 1000001, 0.002 }, { 1500000001, 1.501 },
+};
+
+/* Returns how long the loop has waited for a timer. */
+static double wait_for_timer(int64_t ns)
+{
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+	double wait;
+
+	clock_virtual(true);
+	plait_timer_start(reactor, &t, (double)ns / 1e9, call_count, &n);
+	ck_assert_int_eq(plait_reactor_iterate(reactor, INFINITY), 0);
+	ck_assert_uint_eq(n, 0);
+	wait = wait_timeout();
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n, 1);
+	return wait;
+}
+
+static bool epolls(void)
+{
+	return strcmp(backend, "epoll") == 0;
+}
+
+/* If the headers of the kernel know the call. */
+static bool epolls_exactly(void)
+{
+#ifdef SYS_epoll_pwait2
+	return epolls();
+#else
+	return false;
+#endif
+}
+
+/* select() takes microseconds. */
+static double needed(int i)
+{
+	double seconds = (double)short_times[i].ns / 1e9;
+
+	if (epolls_exactly())
+		return seconds;
+	return epolls() ? short_times[i].ms : ceil(seconds * 1e6 - 1e-6) / 1e6;
+}
+
+TEST(a_wait_is_as_long_as_the_timer_needs, ON_EACH_BACKEND,
+     EACH_OF(short_times))
+{
+	calls_reset();
+	ck_assert_double_eq_tol(wait_for_timer(short_times[_i].ns), needed(_i),
+				1e-12);
+	ck_assert_uint_eq(calls_of("epoll_pwait2"), epolls_exactly());
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 2);
+}
+
+static const int refusals[] = { ENOSYS, EPERM };
+
+TEST(a_kernel_without_exact_waits_is_asked_once, ON_EACH_BACKEND,
+     EACH_OF(refusals))
+{
+	if (!epolls_exactly())
+		return;
+	fault_call_forever("epoll_pwait2", refusals[_i]);
+	calls_reset();
+	for (unsigned i = 0; i < N_OF(short_times); i++)
+		ck_assert_double_eq_tol(wait_for_timer(short_times[i].ns),
+					short_times[i].ms, 1e-12);
+	ck_assert_uint_eq(calls_of("epoll_pwait2"), 1);
+}
+
+TEST(a_wait_that_is_interrupted_is_exact_again, ON_EACH_BACKEND)
+{
+	struct plait_timer t = { 0 };
+	unsigned n = 0;
+
+	clock_virtual(true);
+	fault_call(epolls() ? "epoll_wait" : "select", 1, EINTR);
+	plait_timer_start(reactor, &t, 0.000345, call_count, &n);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(n, 0);
+		ck_assert_int_eq(plait_reactor_iterate(reactor, INFINITY), 0);
+	}
+	ck_assert_double_eq_tol(
+		wait_timeout(),
+		epolls() && !epolls_exactly() ? 0.001 : 0.000345, 1e-12);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n, 1);
 }
 
 static void set_after_a_long_time(void *arg)

@@ -4,10 +4,11 @@
  * plait_call_later() is Twisted's callLater: it allocates the timer and gives
  * a handle by value, which may be used at any time until the reactor is freed.
  *
- * Times are seconds on the monotonic clock.  A timer never runs early.  Timers
- * with equal times run in the order in which they were started.  A timer that
- * is started in a turn runs in the next turn at the earliest.  A delay that is
- * negative or not a number aborts; a delay beyond 290 years becomes 290 years.
+ * Times are seconds on the monotonic clock.  A timer never runs early; how late
+ * it may be depends on the kernel, see plait_timer_start(3).  Timers with equal
+ * times run in the order in which they were started.  A timer that is started
+ * in a turn runs in the next turn at the earliest.  A delay that is negative or
+ * not a number aborts; a delay beyond 290 years becomes 290 years.
  */
 #ifndef PLAIT_TIMER_H
 #define PLAIT_TIMER_H

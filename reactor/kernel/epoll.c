@@ -12,6 +12,11 @@
  * If there is no descriptor for the new set, the old set is closed first, so
  * that its descriptor can be used.  As long as there is no new set, each wait
  * begins with a short sleep, so that the loop does not spin.
+ *
+ * A wait for a timer is as long as it has to be, to the nanosecond.  That is
+ * epoll_pwait2(), of Linux 5.11.  It is called by its number: few versions of
+ * libc have it, and the kernel is the one to ask.  If the kernel does not know
+ * the number, or a sandbox forbids it, waits are rounded up to milliseconds.
  */
 #ifdef HAVE_EPOLL
 #include <errno.h>
@@ -19,17 +24,19 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/deferred.h"
 #include "reactor/kernel/kernel.h"
 
-enum { NS_PER_MS = 1000000, REST_MS = 20 };
+enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000, REST_MS = 20 };
 
 struct epoll {
 	int fd;		/* -1: there is none now */
 	bool is_broken; /* there is none, or it reports what is over */
+	bool is_coarse; /* there is no epoll_pwait2() */
 };
 
 static struct epoll *epoll_of(struct kernel *k)
@@ -260,6 +267,43 @@ static int epoll_milliseconds(int64_t timeout)
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
+#ifdef SYS_epoll_pwait2
+/* Cut as the other wait is.  The kernel takes two numbers of 64 bits, even
+   where those of libc have 32. */
+static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
+			      int64_t timeout)
+{
+	int64_t longest = (int64_t)INT_MAX * NS_PER_MS;
+	int64_t ns = timeout < longest ? timeout : longest;
+	int64_t ts[2] = { ns / NS_PER_S, ns % NS_PER_S };
+
+	return (int)syscall(SYS_epoll_pwait2, ep->fd, events, KERNEL_BATCH, ts,
+			    NULL, (size_t)0);
+}
+#else
+static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
+			      int64_t timeout)
+{
+	errno = ENOSYS;
+	return -1;
+}
+#endif
+
+/* Without a timer there is nothing to be exact about. */
+static int epoll_wait_once(struct epoll *ep, struct epoll_event *events,
+			   int64_t timeout)
+{
+	if (timeout > 0 && !ep->is_coarse) {
+		int n = epoll_wait_exactly(ep, events, timeout);
+
+		ep->is_coarse = n < 0 && (errno == ENOSYS || errno == EPERM);
+		if (!ep->is_coarse)
+			return n;
+	}
+	return epoll_wait(ep->fd, events, KERNEL_BATCH,
+			  epoll_milliseconds(timeout));
+}
+
 /* Sleeps for a moment, before the next try to make a set. */
 static void epoll_rest(int64_t timeout)
 {
@@ -292,8 +336,7 @@ static int epoll_wait_for(struct kernel *k, struct watches *ws, int64_t timeout,
 
 	if (ep->is_broken && !epoll_mend(ep, ws, &timeout))
 		return 0;
-	n = epoll_wait(ep->fd, events, KERNEL_BATCH,
-		       epoll_milliseconds(timeout));
+	n = epoll_wait_once(ep, events, timeout);
 	plait_i_deferred_set_clock(plait_i_linux_clock);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
