@@ -79,8 +79,8 @@ static struct plait_timer *heap_merge(struct plait_timer *a,
 }
 
 /*
- * Makes one heap of a row of siblings: pairs from left to right, then all of
- * them from right to left.  That is what keeps a pairing heap flat.
+ * Makes one heap of a row of some siblings: pairs from left to right, then all
+ * of them from right to left.  That is what keeps a pairing heap flat.
  */
 static struct plait_timer *heap_merge_row(struct plait_timer *row)
 {
@@ -101,8 +101,7 @@ static struct plait_timer *heap_merge_row(struct plait_timer *row)
 		pairs = a->next;
 		root = heap_merge(root, a);
 	}
-	if (root != NULL)
-		root->next = NULL;
+	root->next = NULL;
 	return root;
 }
 
@@ -280,7 +279,11 @@ static inline void timer_take(struct timers *ts, struct plait_timer *t)
 	struct plait_timer *by = NULL;
 
 	if (t->place <= ts->horizon) {
-		by = heap_merge_row(t->child);
+		/* A heap that was built of sorted timers has only single
+		 * children. */
+		by = t->child;
+		if (by != NULL && by->next != NULL)
+			by = heap_merge_row(by);
 		ts->near--;
 	}
 	if (by == NULL) {
