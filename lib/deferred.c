@@ -1160,7 +1160,6 @@ static plait_value told_who_asked(struct plait_deferred *d, const char *reason,
 {
 	plait_i_failure_init(&d->cancellation, &plait_error_cancelled, where,
 			     release_cancellation);
-	d->cancellation.cancelled_at = where;
 	d->cancellation.reason = reason != NULL ? reason : "";
 	d->refs++;
 	return plait_value_make(&plait_failure_type, &d->cancellation);

@@ -28,6 +28,10 @@ struct pair {
 	};
 };
 
+/*
+ * A usual life touches the first four lines of the processor's cache alone:
+ * what is rare stands last.
+ */
 struct plait_deferred {
 	struct slab_object place;
 	plait_value result;	/* if fired and not waiting */
@@ -60,8 +64,8 @@ struct plait_deferred {
 	};
 	const char *ended_at; /* if not waited */
 	int64_t made;	      /* nanoseconds; negative: nobody knows */
-	struct plait_failure cancellation;
 	struct pair inline_pairs[INLINE_PAIRS];
+	struct plait_failure cancellation;
 };
 
 struct deferred_thread {

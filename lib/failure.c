@@ -253,7 +253,6 @@ plait_value plait_i_failure_cancelled_by(const char *reason, const char *where)
 	if (f == NULL)
 		return plait_no_memory();
 	plait_i_failure_init(f, &plait_error_cancelled, where, NULL);
-	f->cancelled_at = where;
 	f->reason = reason;
 	return failure_give(f);
 }
@@ -381,12 +380,12 @@ const plait_value *plait_failure_detail(const struct plait_failure *f)
 
 const char *plait_failure_cancel_where(const struct plait_failure *f)
 {
-	return f != NULL ? f->cancelled_at : "";
+	return f != NULL && f->reason != NULL ? f->where : "";
 }
 
 const char *plait_failure_cancel_reason(const struct plait_failure *f)
 {
-	return f != NULL ? f->reason : "";
+	return f != NULL && f->reason != NULL ? f->reason : "";
 }
 
 /* ---- the text -------------------------------------------------------- */

@@ -13,16 +13,16 @@ struct plait_failure {
 	int err;
 	const struct plait_error *kind;
 	const char *message; /* right behind the struct, or static */
-	const char *where;
+	const char *where; /* of a cancellation: where somebody has cancelled */
+	const char *reason;		   /* NULL: nobody has cancelled */
 	const struct plait_failure *cause; /* this failure holds a reference */
-	const char *cancelled_at, *reason; /* never NULL */
 	plait_value detail;
 	/* Called when the last reference has ended; NULL means free(). */
 	void (*release)(struct plait_failure *f);
 };
 
 /* The fields of a failure that has nothing more to say. */
-#define FAILURE_SILENT .message = "", .cancelled_at = "", .reason = ""
+#define FAILURE_SILENT .message = ""
 
 /* The failures of plait_cancelled() and plait_no_memory(). */
 extern const struct plait_failure plait_i_failure_cancelled;

@@ -87,8 +87,8 @@ static void explain_details(struct explanation *e,
 			    const struct plait_failure *f)
 {
 	explain_detail(e, "made at ", f->where);
-	explain_detail(e, "cancelled at ", f->cancelled_at);
-	explain_detail(e, "because ", f->reason);
+	explain_detail(e, "cancelled at ", plait_failure_cancel_where(f));
+	explain_detail(e, "because ", plait_failure_cancel_reason(f));
 }
 
 /*

@@ -35,7 +35,7 @@ struct whole_slab {
 	unsigned cut;		/* objects that ever were free */
 	enum slab_kind kind;
 	atomic_int gone;
-	_Alignas(16) unsigned char objects[];
+	_Alignas(64) unsigned char objects[]; /* at a line of the cache */
 };
 
 struct slab_lists {
