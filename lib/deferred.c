@@ -40,6 +40,7 @@
 #include "lib/exception.h"
 #include "lib/owner.h"
 #include "lib/trace.h"
+#include "lib/value.h"
 
 /*
  * These functions are defined here.  Calls in this file say the place
@@ -61,6 +62,7 @@ struct plait_deferred plait_i_deferred_no_memory = {
 	.made = -1,
 	.refs = 1,
 	.fired = true,
+	.owner = DEFERRED_NOBODYS,
 };
 
 _Thread_local struct deferred_thread plait_i_deferred_thread
@@ -96,10 +98,10 @@ static struct plait_promise *promise_of(struct plait_deferred *d)
 	return (struct plait_promise *)(void *)d;
 }
 
-static bool is_blocked(const struct plait_deferred *d)
+static inline bool is_blocked(const struct plait_deferred *d)
 {
-	return !d->fired || d->pauses > 0 || (d->holds > 0 && !d->freeing) ||
-	       d->inner != NULL;
+	return !d->fired || d->inner != NULL ||
+	       ((d->pauses | d->holds) > 0 && (d->pauses > 0 || !d->freeing));
 }
 
 /*
@@ -134,15 +136,21 @@ static inline void deferred_verify(const struct plait_deferred *d)
 }
 #endif
 
-static void deferred_unref(struct plait_deferred *d)
+/* The last reference to d has ended. */
+static OUT_OF_LINE void deferred_end(struct plait_deferred *d)
 {
-	if (d == &plait_i_deferred_no_memory || --d->refs > 0)
-		return;
 	trace_note(TRACE_FREED, d, NULL, d->where, 0);
+	d->owner = DEFERRED_NOBODYS;
 	plait_list_remove(&d->live);
 	if (d->pairs != d->inline_pairs)
 		free(d->pairs);
 	slab_put(&d->place);
+}
+
+static inline void deferred_unref(struct plait_deferred *d)
+{
+	if (d != &plait_i_deferred_no_memory && --d->refs == 0)
+		deferred_end(d);
 }
 
 /* ---- one deferred, as it is ---------------------------------------------- */
@@ -166,13 +174,18 @@ die_of_use(const struct plait_deferred *d, const char *where)
 }
 
 /*
- * d does not belong to this thread: aborts, unless d belongs to no thread.  A
- * child made by fork() may use in any of its threads what its parent has made.
+ * d does not belong to this thread: aborts, unless d stands for the lack of
+ * memory.  A child made by fork() may use in any of its threads what its parent
+ * has made.
  */
 static OUT_OF_LINE void deferred_check_owner(const struct plait_deferred *d,
 					     const char *where)
 {
-	if (d == &plait_i_deferred_no_memory || deferred_is_inherited(d))
+	if (d == &plait_i_deferred_no_memory)
+		return;
+	if (d->owner == DEFERRED_NOBODYS)
+		die_of_use(d, where);
+	if (deferred_is_inherited(d))
 		return;
 	plait_die(where,
 		  "thread %u uses the deferred made at %s, which belongs to "
@@ -180,14 +193,18 @@ static OUT_OF_LINE void deferred_check_owner(const struct plait_deferred *d,
 		  owner_number(), d->where, d->owner);
 }
 
+/* False if d must be looked at more closely, before anything else is done. */
+static inline bool is_own(const struct plait_deferred *d)
+{
+	return owner_is_self(d->owner);
+}
+
 /*
  * Stands at the beginning of everything that a program can do with a deferred.
  */
 static inline void check_use(const struct plait_deferred *d, const char *where)
 {
-	if (__builtin_expect(d->refs == 0, 0))
-		die_of_use(d, where);
-	if (!owner_is_self(d->owner))
+	if (!is_own(d))
 		deferred_check_owner(d, where);
 }
 
@@ -235,13 +252,26 @@ int plait_deferred_str(const struct plait_deferred *d, char *buf, size_t size)
 
 /* ---- making -------------------------------------------------------- */
 
-static int64_t coarse_time(void)
+static inline bool thread_is_ready(void)
 {
-	struct deferred_time *t = &plait_i_deferred_thread.time;
+	const struct deferred_thread *t = &plait_i_deferred_thread;
 
-	if (t->now < 0 && t->clock != NULL)
-		t->now = t->clock();
-	return t->now;
+	return t->live.next != NULL &&
+	       (t->time.now >= 0 || t->time.clock == NULL);
+}
+
+/* Before the first deferred of a thread, and before the first of a turn. */
+static OUT_OF_LINE void thread_make_ready(void)
+{
+	struct deferred_thread *t = &plait_i_deferred_thread;
+
+	if (t->time.now < 0 && t->time.clock != NULL)
+		t->time.now = t->time.clock();
+	if (t->live.next != NULL)
+		return;
+	owner_number();
+	plait_list_init(&t->live);
+	plait_i_fork_watch();
 }
 
 /* Sets every field, except those that are written before they are read. */
@@ -252,7 +282,7 @@ static inline void deferred_init(struct plait_deferred *d, const char *where)
 	d->rest = NULL;
 	d->arg = NULL;
 	d->where = where;
-	d->made = coarse_time();
+	d->made = plait_i_deferred_thread.time.now;
 	d->home = plait_i_deferred_thread.time.home;
 	d->inner = d->outer = d->resume = d->held = NULL;
 	d->pairs = d->inline_pairs;
@@ -264,14 +294,16 @@ static inline void deferred_init(struct plait_deferred *d, const char *where)
 	d->taken = d->freeing = d->freed = d->handed = false;
 	d->fired = d->cancelling = d->active = d->noted = false;
 	d->forks = (uint16_t)fork_count();
-	d->owner = owner_number();
-	if (plait_i_deferred_thread.live.next == NULL) {
-		plait_list_init(&plait_i_deferred_thread.live);
-		plait_i_fork_watch();
-	}
+	d->owner = plait_i_owner_self;
 	plait_list_init(&d->live);
 	plait_list_append(&plait_i_deferred_thread.live, &d->live);
-	trace_note(TRACE_MADE, d, NULL, where, 0);
+}
+
+/* Returns d, so that who makes deferreds can end with this call. */
+static OUT_OF_LINE struct plait_deferred *tell_made(struct plait_deferred *d)
+{
+	trace_note(TRACE_MADE, d, NULL, d->where, 0);
+	return d;
 }
 
 static void set_fired(struct plait_deferred *d, plait_value v,
@@ -285,32 +317,58 @@ static void set_fired(struct plait_deferred *d, plait_value v,
 	trace_note(TRACE_FIRED, d, NULL, where, 0);
 }
 
-struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
-					  plait_canceller *canceller, void *arg,
-					  const char *where)
+static inline struct plait_deferred *
+deferred_begin(struct plait_deferred *d, struct plait_promise **ret,
+	       plait_canceller *canceller, void *arg, const char *where)
 {
-	struct plait_deferred *d = slab_get(SLAB_DEFERRED, sizeof(*d));
-
-	*ret = NULL;
-	if (d == NULL)
-		return &plait_i_deferred_no_memory;
 	deferred_init(d, where);
 	d->canceller = canceller;
 	d->arg = arg;
 	d->refs = 2;
 	*ret = promise_of(d);
-	return d;
+	return __builtin_expect(trace_is_on(), 0) ? tell_made(d) : d;
+}
+
+/* There may be no memory at hand, or none at all. */
+static OUT_OF_LINE struct plait_deferred *
+new_with_care(struct plait_promise **ret, plait_canceller *canceller, void *arg,
+	      const char *where)
+{
+	struct plait_deferred *d;
+
+	*ret = NULL;
+	thread_make_ready();
+	d = slab_get(SLAB_DEFERRED, sizeof(*d));
+	if (d == NULL)
+		return &plait_i_deferred_no_memory;
+	return deferred_begin(d, ret, canceller, arg, where);
+}
+
+struct plait_deferred *plait_deferred_new(struct plait_promise **ret,
+					  plait_canceller *canceller, void *arg,
+					  const char *where)
+{
+	struct plait_deferred *d =
+		thread_is_ready() ? slab_get_at_hand(SLAB_DEFERRED) : NULL;
+
+	if (d == NULL)
+		return new_with_care(ret, canceller, arg, where);
+	return deferred_begin(d, ret, canceller, arg, where);
 }
 
 static struct plait_deferred *new_fired(plait_value v, const char *where)
 {
-	struct plait_deferred *d = slab_get(SLAB_DEFERRED, sizeof(*d));
+	struct plait_deferred *d;
 
+	if (!thread_is_ready())
+		thread_make_ready();
+	d = slab_get(SLAB_DEFERRED, sizeof(*d));
 	if (d == NULL) {
 		plait_value_free(&v);
 		return &plait_i_deferred_no_memory;
 	}
 	deferred_init(d, where);
+	trace_note(TRACE_MADE, d, NULL, where, 0);
 	set_fired(d, v, where);
 	return d;
 }
@@ -354,8 +412,7 @@ bool plait_i_deferred_is_of_freeing(const struct plait_failure *f)
 	return plait_failure_cancel_reason(f) == plait_i_deferred_freed_reason;
 }
 
-/* Nobody will see the result of d any more. */
-static void deferred_dispose(struct plait_deferred *d)
+static OUT_OF_LINE void dispose_of_result(struct plait_deferred *d)
 {
 	plait_value v = plait_value_take(&d->result);
 
@@ -365,13 +422,21 @@ static void deferred_dispose(struct plait_deferred *d)
 	plait_value_free(&v);
 }
 
+/* Nobody will see the result of d any more. */
+static inline void deferred_dispose(struct plait_deferred *d)
+{
+	if (value_is_freed(&d->result))
+		dispose_of_result(d);
+}
+
 static void call_rest(struct plait_deferred *d, bool detached)
 {
 	deferred_rest *rest = d->rest;
 
+	if (rest == NULL)
+		return;
 	d->rest = NULL;
-	if (rest != NULL)
-		rest(d->arg, detached);
+	rest(d->arg, detached);
 }
 
 /* The waiting end is not held any more. */
@@ -530,7 +595,8 @@ static OUT_OF_LINE void deferred_wait_for(struct plait_deferred *d,
  */
 static void deferred_settle(struct plait_deferred *d, plait_value returned)
 {
-	if (returned.type != d->result.type || returned.ptr != d->result.ptr)
+	if (value_is_freed(&d->result) &&
+	    (returned.type != d->result.type || returned.ptr != d->result.ptr))
 		plait_value_free(&d->result);
 	d->result = returned;
 	if (!plait_value_is(&returned, &plait_deferred_type))
@@ -811,12 +877,15 @@ static struct plait_deferred *deferred_leave(struct plait_deferred *d)
 }
 
 /* The pairs of a freed deferred do not run, they are only dropped. */
+static inline bool can_step(const struct plait_deferred *d)
+{
+	return has_pairs(d) && !is_blocked(d) && !d->freed;
+}
+
 static OUT_OF_LINE void run_from(struct plait_deferred *d)
 {
 	while (d != NULL)
-		d = is_blocked(d) || !has_pairs(d) || d->freed
-			    ? deferred_leave(d)
-			    : deferred_step(d);
+		d = can_step(d) ? deferred_step(d) : deferred_leave(d);
 	exception_barrier();
 }
 
@@ -871,10 +940,23 @@ void plait_i_deferred_hold_for(struct plait_deferred *d,
 
 /* ---- the firing end ------------------------------------------------ */
 
-int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
+static inline int fire_now(struct plait_promise **pp, plait_value v,
+			   const char *where)
+{
+	struct plait_deferred *d = deferred_of(*pp);
+
+	*pp = NULL;
+	set_fired(d, v, where);
+	run_if_ready(d);
+	deferred_unref(d);
+	return 0;
+}
+
+/* It may have been cancelled, or v may be what nobody can be told. */
+static OUT_OF_LINE int fire_with_care(struct plait_promise **pp, plait_value v,
+				      const char *where)
 {
 	struct plait_deferred *d = pp != NULL ? deferred_of(*pp) : NULL;
-	int r = 0;
 
 	if (d != NULL)
 		check_use(d, where);
@@ -882,20 +964,28 @@ int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
 		plait_value_free(&v);
 		return -EINVAL;
 	}
-	if (d != NULL)
+	if (d != NULL && !is_spent(d))
+		return fire_now(pp, v, where);
+	if (d != NULL) {
 		*pp = NULL;
-	if (d == NULL || is_spent(d)) {
-		if (d != NULL && !d->cancelling)
+		if (!d->cancelling)
 			trace_note(TRACE_LATE, d, NULL, where, 0);
-		plait_value_free(&v);
-		r = d == NULL ? -EALREADY : -ECANCELED;
-	} else {
-		set_fired(d, v, where);
-		run_if_ready(d);
 	}
-	if (d != NULL)
-		deferred_unref(d);
-	return r;
+	plait_value_free(&v);
+	if (d == NULL)
+		return -EALREADY;
+	deferred_unref(d);
+	return -ECANCELED;
+}
+
+int plait_fire(struct plait_promise **pp, plait_value v, const char *where)
+{
+	struct plait_deferred *d = pp != NULL ? deferred_of(*pp) : NULL;
+
+	if (d == NULL || !is_own(d) || is_spent(d) ||
+	    plait_value_is(&v, &plait_deferred_type))
+		return fire_with_care(pp, v, where);
+	return fire_now(pp, v, where);
 }
 
 void plait_promise_drop(struct plait_promise **pp, const char *where)
@@ -942,10 +1032,11 @@ bool plait_promise_is_cancelled(const struct plait_promise *p)
 
 	if (d == NULL)
 		return true;
-	if (!owner_is_self(d->owner))
-		return __atomic_load_n(&d->fired, __ATOMIC_RELAXED);
-	check_use(d, "plait_promise_is_cancelled()");
-	return is_spent(d);
+	if (is_own(d))
+		return is_spent(d);
+	if (d->owner == DEFERRED_NOBODYS)
+		die_of_use(d, "plait_promise_is_cancelled()");
+	return __atomic_load_n(&d->fired, __ATOMIC_RELAXED);
 }
 
 /* ---- adding callbacks ---------------------------------------------- */
@@ -1046,11 +1137,10 @@ deferred_add(struct plait_deferred *d, const struct pair *pair,
 	return d;
 }
 
-struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
-						    plait_callback *callback,
-						    void *callback_arg,
-						    plait_callback *errback,
-						    void *errback_arg)
+/* There may be no room, or no d, or d has fired. */
+static OUT_OF_LINE struct plait_deferred *
+add_with_care(struct plait_deferred *d, plait_callback *callback,
+	      void *callback_arg, plait_callback *errback, void *errback_arg)
 {
 	struct pair out_of_turn, *pair;
 
@@ -1061,6 +1151,27 @@ struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
 	pair->errback = errback;
 	pair->errback_arg = errback_arg;
 	return deferred_add(d, pair, &out_of_turn);
+}
+
+struct plait_deferred *plait_deferred_add_callbacks(struct plait_deferred *d,
+						    plait_callback *callback,
+						    void *callback_arg,
+						    plait_callback *errback,
+						    void *errback_arg)
+{
+	struct pair *pair;
+
+	if (d == NULL || !is_own(d) || d->fired || d->count == d->room)
+		return add_with_care(d, callback, callback_arg, errback,
+				     errback_arg);
+	plait_assert(d->waited);
+	pair = &d->pairs[d->count++];
+	pair->callback = callback;
+	pair->callback_arg = callback_arg;
+	pair->errback = errback;
+	pair->errback_arg = errback_arg;
+	deferred_verify(d);
+	return d;
 }
 
 /*
@@ -1364,14 +1475,19 @@ static struct plait_deferred *end_all(struct plait_deferred *d,
 	return d;
 }
 
+/* Returns true if the waiting end is the program's, and nothing more. */
+static inline bool has_only_a_result(const struct plait_deferred *d)
+{
+	return is_users(d) && is_ready(d) && d->rest == NULL;
+}
+
 /* Ends the waiting end; returns true if there is more to end. */
 static bool begin_to_free(struct plait_deferred *d, const char *where)
 {
 	check_use(d, where);
 	if (!is_users(d))
 		plait_die(where, "frees a deferred that was given away");
-	if (is_ready(d) && d->rest == NULL) {
-		/* The usual case: nothing is left to be cancelled or run. */
+	if (has_only_a_result(d)) {
 		give_up_waiting_end(d, false, where);
 		return false;
 	}
@@ -1425,9 +1541,17 @@ void plait_i_deferred_free_part(struct plait_deferred **dp, const char *where)
 		end_freeing(NULL, d, where);
 }
 
+/* Usually nothing is left to be cancelled or run, which is seen at once. */
 void plait_deferred_free(struct plait_deferred **dp, const char *where)
 {
-	plait_i_deferred_free_for(NULL, dp, where);
+	struct plait_deferred *d = dp != NULL ? *dp : NULL;
+
+	if (d == NULL || !is_own(d) || !has_only_a_result(d)) {
+		plait_i_deferred_free_for(NULL, dp, where);
+		return;
+	}
+	*dp = NULL;
+	give_up_waiting_end(d, false, where);
 }
 
 void plait_deferred_cleanup(struct plait_deferred **dp)

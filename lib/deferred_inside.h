@@ -14,6 +14,13 @@
 
 enum { INLINE_PAIRS = 4 };
 
+/*
+ * The owner of what no thread owns: a deferred that has ended, and the one that
+ * stands for the lack of memory.  So one comparison finds all that need a
+ * closer look.
+ */
+#define DEFERRED_NOBODYS (~0u)
+
 struct pair {
 	plait_callback *callback; /* NULL: pass the result through */
 	union {

@@ -230,7 +230,7 @@ OUT_OF_LINE void *plait_i_slab_get_more(enum slab_kind kind, size_t size)
 		return slab_malloc(size);
 	if (s->free == NULL)
 		slab_cut(slab_whole(s));
-	return slab_get(kind, size);
+	return slab_get_at_hand(kind);
 }
 
 /* ---- freeing ------------------------------------------------------------ */

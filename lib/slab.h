@@ -49,19 +49,27 @@ void *plait_i_slab_get_more(enum slab_kind kind, size_t size);
 void plait_i_slab_put_last(struct slab *s);
 void plait_i_slab_put_elsewhere(struct slab_object *o);
 
-/* Returns an object of this size, which its kind always has, or NULL. */
-static inline void *slab_get(enum slab_kind kind, size_t size)
+/* Returns an object, or NULL if there is none at hand. */
+static inline void *slab_get_at_hand(enum slab_kind kind)
 {
 	struct slab *s = plait_i_slab_current[kind];
 	struct slab_object *o;
 
 	if (__builtin_expect(s == NULL || s->free == NULL, 0))
-		return plait_i_slab_get_more(kind, size);
+		return NULL;
 	o = s->free;
 	s->free = o->next;
 	s->used++;
 	o->slab = s;
 	return o;
+}
+
+/* Returns an object of this size, which its kind always has, or NULL. */
+static inline void *slab_get(enum slab_kind kind, size_t size)
+{
+	void *o = slab_get_at_hand(kind);
+
+	return o != NULL ? o : plait_i_slab_get_more(kind, size);
 }
 
 /* Another thread may ask, and be told that the owner has just ended. */

@@ -57,7 +57,7 @@ OUT_OF_LINE void plait_value_free(plait_value *slot)
 {
 	plait_value v = plait_value_take(slot);
 
-	if (v.type != NULL && v.type->free != NULL)
+	if (value_is_freed(&v))
 		v.type->free(v.ptr);
 	exception_barrier();
 }
