@@ -100,6 +100,35 @@ TEST(what_a_thread_has_left_behind_is_nobodys, PURE)
 		      "worker.c:1, which belongs to thread 1");
 }
 
+static plait_value add_one(plait_value *result, void *arg)
+{
+	return plait_int(plait_value_int(result) + 1);
+}
+
+static void *end_inherited(void *arg)
+{
+	plait_deferred_add_callback(shared, add_one, NULL);
+	plait_assert(plait_fire(&promise, plait_int(41)) == 0);
+	plait_assert(plait_value_int(plait_deferred_result(shared)) == 42);
+	plait_deferred_free(&shared);
+	return NULL;
+}
+
+static void end_inherited_in_a_thread(void *arg)
+{
+	in_thread(end_inherited, NULL);
+}
+
+TEST(each_thread_of_a_child_may_use_what_its_parent_has_made, PURE)
+{
+	const char *said;
+
+	shared = plait_deferred_new(&promise, NULL, NULL);
+	ck_assert_int_eq(child_run(end_inherited_in_a_thread, NULL, &said), 0);
+	ck_assert_str_eq(said, "");
+	end_inherited(NULL);
+}
+
 static void *use_no_memory(void *arg)
 {
 	struct plait_deferred *d = arg;

@@ -127,6 +127,7 @@ static void many_twice(void)
 	things_new(0, MOST);
 	ck_assert_uint_eq(mapped(), first);
 	things_free(0, MOST);
+	ck_assert_uint_eq(mapped(), SLAB_MAX_EMPTY / SLAB_SIZE + 1);
 }
 
 TEST(empty_slabs_go_back_but_for_a_few_that_are_used_again, PURE)
@@ -135,22 +136,35 @@ TEST(empty_slabs_go_back_but_for_a_few_that_are_used_again, PURE)
 	ck_assert_uint_eq(mapped(), 0);
 }
 
+static bool is_beside_what_is_left(const struct thing *t)
+{
+	for (int i = IN_A_SLAB / 2; i < 10 * IN_A_SLAB; i += IN_A_SLAB) {
+		if (things[i]->place.slab == t->place.slab)
+			return true;
+	}
+	return false;
+}
+
 /* Of the first slabs one object each is left. */
 static void few_in_each(void)
 {
 	unsigned long before;
-	int n = 10 * IN_A_SLAB;
+	int n = 10 * IN_A_SLAB, beside = 0;
 
 	things_new(0, 2 * n);
 	before = calls_of("mmap");
+	things_free(n, 2 * n);
 	for (int i = 0; i < n; i++) {
 		if (i % IN_A_SLAB != IN_A_SLAB / 2)
 			things_free(i, i + 1);
 	}
-	things_free(n, 2 * n);
 	/* These fit beside what is left. */
 	things_new(2 * n, 2 * n + 9 * (IN_A_SLAB - 2));
 	ck_assert_uint_eq(calls_of("mmap"), before);
+	for (int i = 2 * n; i < 2 * n + 9 * (IN_A_SLAB - 2); i++)
+		beside += is_beside_what_is_left(things[i]);
+	/* The first ones are in the slab that was the current one. */
+	ck_assert_int_ge(beside, 7 * IN_A_SLAB);
 	for (int i = 0; i < n; i++) {
 		if (i % IN_A_SLAB == IN_A_SLAB / 2)
 			things_free(i, i + 1);
@@ -428,6 +442,29 @@ TEST(owner_may_end_while_others_free, PURE, TIMES(20))
 	ck_assert_int_eq(pthread_join(other, NULL), 0);
 	ck_assert_uint_eq(mapped(), 0);
 	pthread_barrier_destroy(&made);
+}
+
+/* When everything else has ended. */
+static bool looks_at_the_end;
+
+__attribute__((destructor(101))) static void look(void)
+{
+	if (looks_at_the_end && mapped() != 0)
+		_exit(3);
+}
+
+static void use_and_exit(void *arg)
+{
+	ten();
+	looks_at_the_end = true;
+	exit(0);
+}
+
+TEST(the_first_thread_gives_back_what_is_empty_when_the_program_ends, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(use_and_exit, NULL, &said), 0);
 }
 
 static pthread_key_t late;
