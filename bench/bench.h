@@ -66,10 +66,11 @@ void gather_line(void *c, const char *line, size_t len);
 
 /*
  * Nanoseconds of processor time that this process has used.  repeat() calls
- * run(n) for each n that it reads; run() returns what is written.
+ * run(&n) for each n that it reads; run() changes n to what it has done, and
+ * returns the nanoseconds.
  */
 double cpu_time(void);
-void repeat(double (*run)(size_t n));
+void repeat(double (*run)(size_t *n));
 
 /* The same numbers in each program. */
 size_t random_below(size_t n);

@@ -24,7 +24,6 @@
 #include "bench.h"
 
 enum {
-	AT_ONCE = 8,		/* of connections that come and go */
 	LINES = 32,		/* in one piece */
 	PIECES = 10,		/* of a slow poem */
 	PIECE_WAIT = 50 * 1000, /* nanoseconds */
@@ -33,7 +32,7 @@ enum {
 
 static unsigned server, members;
 static size_t bytes;
-static int listener, *connections;
+static int listener, *connections, *downloads;
 static char out[BULK], in[BULK];
 
 static int dial(void)
@@ -113,54 +112,52 @@ static unsigned bulk(void)
 	return 1;
 }
 
+static void dial_all(void)
+{
+	for (unsigned i = 0; i < members; i++)
+		connections[i] = dial();
+}
+
 static unsigned poems(void)
 {
-	int fds[AT_ONCE];
-
-	for (int i = 0; i < AT_ONCE; i++)
-		fds[i] = dial();
-	for (int i = 0; i < AT_ONCE; i++)
-		hear_poem(fds[i]);
-	return AT_ONCE;
+	dial_all();
+	for (unsigned i = 0; i < members; i++)
+		hear_poem(connections[i]);
+	return members;
 }
 
 static unsigned come_and_go(void)
 {
-	int fds[AT_ONCE];
-
-	for (int i = 0; i < AT_ONCE; i++)
-		fds[i] = dial();
-	for (int i = 0; i < AT_ONCE; i++)
-		say(fds[i], out, REQUEST);
-	for (int i = 0; i < AT_ONCE; i++) {
-		hear(fds[i], REQUEST);
-		close(fds[i]);
+	dial_all();
+	for (unsigned i = 0; i < members; i++)
+		say(connections[i], out, REQUEST);
+	for (unsigned i = 0; i < members; i++) {
+		hear(connections[i], REQUEST);
+		close(connections[i]);
 	}
-	return AT_ONCE;
+	return members;
 }
 
 /* The poem server behind the proxy is this process, too. */
 static unsigned proxied(unsigned pieces)
 {
 	const struct timespec wait = { .tv_nsec = PIECE_WAIT };
-	int fds[AT_ONCE], from[AT_ONCE];
 	size_t size = POEM_SIZE / pieces;
 
-	for (int i = 0; i < AT_ONCE; i++)
-		fds[i] = dial();
-	for (int i = 0; i < AT_ONCE; i++)
-		from[i] = take();
+	dial_all();
+	for (unsigned i = 0; i < members; i++)
+		downloads[i] = take();
 	for (unsigned j = 0; j < pieces; j++) {
 		if (j > 0)
 			nanosleep(&wait, NULL);
-		for (int i = 0; i < AT_ONCE; i++)
-			say(from[i], poem() + j * size, size);
+		for (unsigned i = 0; i < members; i++)
+			say(downloads[i], poem() + j * size, size);
 	}
-	for (int i = 0; i < AT_ONCE; i++)
-		close(from[i]);
-	for (int i = 0; i < AT_ONCE; i++)
-		hear_poem(fds[i]);
-	return AT_ONCE;
+	for (unsigned i = 0; i < members; i++)
+		close(downloads[i]);
+	for (unsigned i = 0; i < members; i++)
+		hear_poem(connections[i]);
+	return members;
 }
 
 static unsigned proxied_fast(void)
@@ -205,7 +202,7 @@ static void chat_join(unsigned i)
 
 struct load {
 	unsigned (*round)(void);
-	size_t bytes;		  /* that a connection sends at once */
+	size_t bytes; /* that a connection sends; 0: connections come and go */
 	void (*join)(unsigned i); /* or NULL; after connecting */
 };
 
@@ -216,7 +213,8 @@ static void load_connect(const struct load *load, unsigned number)
 		out[i] = i % LINE_SIZE == LINE_SIZE - 1 ? '\n' : 'x';
 	members = number;
 	connections = allocate(sizeof(*connections) * (number + 1));
-	for (unsigned i = 0; i < number; i++) {
+	downloads = allocate(sizeof(*downloads) * (number + 1));
+	for (unsigned i = 0; i < number && bytes > 0; i++) {
 		connections[i] = dial();
 		if (load->join != NULL)
 			load->join(i);

@@ -109,13 +109,15 @@ double cpu_time(void)
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
-void repeat(double (*run)(size_t n))
+void repeat(double (*run)(size_t *n))
 {
+	double took;
 	size_t n;
 
 	tell_port(0);
 	while (scanf("%zu", &n) == 1) {
-		printf("%.0f\n", run(n));
+		took = run(&n);
+		printf("%zu %.0f\n", n, took);
 		fflush(stdout);
 	}
 }

@@ -230,7 +230,7 @@ static void dial(const void *what, unsigned number)
 	struct plait_factory f = { .ops = &dial_ops, .protocol = &dialled_ops };
 	struct plait_reactor *r = begin();
 
-	tell_port(0);
+	tell_port(number);
 	plait_connect_tcp(r, "127.0.0.1", number, &f, NULL);
 	plait_reactor_run(r);
 	plait_reactor_free(&r);

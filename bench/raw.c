@@ -394,7 +394,7 @@ static void dial(const void *what, unsigned number)
 {
 	dialled_port = number;
 	raw_begin();
-	tell_port(0);
+	tell_port(number);
 	raw_dial(number);
 	raw_loop();
 }

@@ -370,7 +370,7 @@ static void dial(const void *what, unsigned number)
 {
 	loop = uv_default_loop();
 	dialled_port = number;
-	tell_port(0);
+	tell_port(number);
 	dial_again(NULL);
 	uv_run(loop, UV_RUN_DEFAULT);
 }

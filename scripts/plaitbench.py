@@ -18,6 +18,7 @@ import time
 
 BUILD = os.environ.get("O", "build")
 PATIENCE = 120  # seconds
+AT_ONCE = 8  # connections that come and go
 MANY = 10000  # connections, if there are so many descriptors
 
 
@@ -30,23 +31,34 @@ def has(command):
 
 
 class Program:
-    """A library, or none, with the program that does the works on it."""
+    """A library, or none, with the programs that do the works on it.
 
-    def __init__(self, name, file, works, package=None):
+    works says what the program calls each of them, where it is not the same.
+    """
+
+    def __init__(self, name, file, works, package=None, called=()):
         self.name, self.file, self.package = name, file, package
-        self.works = set(works.split())
-        self.command = [path_of(file)]
-        self.compiled = True
+        self.works = {w: w for w in works.split()} | dict(called)
+
+    def command(self, case):
+        file = self.file if case.load else f"{self.file}_alone"
+        return [path_of(file), self.works[case.work]]
 
     def is_there(self):
         return os.path.exists(path_of(self.file))
 
 
 SERVERS = "echo lines poem proxy chat dial"
+TIMERS = "timer-cancel timer-reset timer-churn timer-fire"
+EACH = {"lines-each": "lines-each"}
 PROGRAMS = [
-    Program("epoll by hand", "raw", SERVERS),
-    Program("plait", "plait", SERVERS),
-    Program("libuv", "uv", SERVERS, "libuv1-dev"),
+    Program("by hand", "raw", f"{SERVERS} {TIMERS} thread deferred",
+            called={"lines-each": "lines", "thread": "thread-node",
+                    "task": "thread-node"}),
+    Program("plait", "plait", f"{SERVERS} {TIMERS} deferred",
+            called={"lines-each": "lines", "task": "thread"}),
+    Program("libuv", "uv", f"{SERVERS} {TIMERS} lines-each", "libuv1-dev",
+            called={"thread": "thread-node"}),
 ]
 
 
@@ -62,7 +74,7 @@ class Case:
     def __init__(self, name, about, work, load, number, few, countable=True):
         self.name, self.about = name, about
         self.work, self.load, self.number = work, load, number
-        self.few, self.countable = few, countable
+        self.few, self.countable = few, countable  # whether callgrind can
 
     def is_done_by(self, program):
         return self.work in program.works
@@ -73,27 +85,50 @@ def most_connections():
     return min(MANY, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 50)
 
 
-def all_cases():
+def servers():
     for size in "64", "4k":
         text = "64 bytes" if size == "64" else "4 KiB"
         for n in 1, 64, 512, most_connections():
-            yield Case(f"ping-{size}-{n}", f"{text} there and back, on {n:,} "
+            yield Case(f"ping-{size}-{n}", f"{text} there and back, {n:,} "
                        f"connection{'s' if n > 1 else ''}", "echo",
                        f"ping-{size}", n, max(1, 200 // n))
-    yield Case("lines", "a line and its answer; 32 lines in a read, 16 connections",
+    yield Case("lines", "a line and its answer; 32 lines a read, 16 connections",
                "lines", "lines", 16, 10)
+    yield Case("lines-each", "the same, where each answer is written alone",
+               "lines-each", "lines", 16, 10)
     yield Case("bulk", "1 MiB there and back", "echo", "bulk", 1, 20, False)
     yield Case("poem", "connect, get a poem of 3,000 bytes, close", "poem",
-               "poem", 0, 25)
+               "poem", AT_ONCE, 25)
     yield Case("connect", "connect, 64 bytes there and back, close", "echo",
-               "connect", 0, 25)
+               "connect", AT_ONCE, 25)
     yield Case("proxy-fast", "a poem through the proxy, from a fast server",
-               "proxy", "proxy-fast", 0, 10)
+               "proxy", "proxy-fast", AT_ONCE, 10)
     yield Case("proxy-slow", "the same, from a server that sends ten pieces",
-               "proxy", "proxy-slow", 0, 10)
-    yield Case("chat", "a line to each of 64 members", "chat", "chat", 64, 10)
+               "proxy", "proxy-slow", AT_ONCE, 10)
+    yield Case("chat", "a line to one of 64 members", "chat", "chat", 64, 10)
     yield Case("dial", "a client: connect, 64 bytes there and back, close",
                "dial", "dial", 0, 100)
+
+
+def without_network():
+    yield Case("thread", "a call from another thread, in memory of the caller",
+               "thread", None, 0, 20000)
+    yield Case("task", "a call from another thread, plait_call_from_thread()",
+               "task", None, 0, 20000)
+    for what, about in (("cancel", "stop a timer"), ("reset", "put a timer off"),
+                        ("churn", "stop a timer, set it anew"),
+                        ("fire", "set before, a timer becomes due and runs")):
+        for n in 1000, 100000, 1000000:
+            yield Case(f"timer-{what}-{n}", f"{about}; {n:,} timers",
+                       f"timer-{what}", None, n, 20000, n == 1000)
+    for n in 1, 10000:
+        yield Case(f"deferred-{n}", f"a deferred with two callbacks, {n:,} at once",
+                   "deferred", None, n, 10000)
+
+
+def all_cases():
+    yield from servers()
+    yield from without_network()
 
 
 def cases(names):
@@ -153,13 +188,15 @@ class Child:
         return line.strip()
 
     def end(self):
+        """A server ends by the signal, what reads numbers by their end."""
         try:
-            os.kill(self.pid, signal.SIGTERM)
+            self.process.stdin.close()
+            if self.port:
+                os.kill(self.pid, signal.SIGTERM)
             self.process.wait(PATIENCE)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
-        self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -168,13 +205,13 @@ class Pair:
 
     nanoseconds = None  # the server does not measure itself
 
-    def __init__(self, server, work, load, number, under=()):
+    def __init__(self, server, load, number, under=()):
         mine, other = cpus()
         self.load = self.server = None
         try:
             self.load = Child([path_of("load"), load, str(number)], other)
             port = str(self.load.port)
-            self.server = Child([*under, *server, work, port], mine)
+            self.server = Child([*under, *server, port], mine)
             self.load.tell(self.server.port)
             if self.load.told() != "":
                 raise Broken("load")
@@ -203,13 +240,13 @@ class Alone:
 
     load = None
 
-    def __init__(self, server, work, number, under=()):
-        self.server = Child([*under, *server, work, str(number)], cpus()[0])
+    def __init__(self, server, number, under=()):
+        self.server = Child([*under, *server, str(number)], cpus()[0])
 
     def run(self, n):
         self.server.tell(n)
-        self.nanoseconds = float(self.server.told())
-        return n
+        operations, self.nanoseconds = map(int, self.server.told().split())
+        return operations
 
     def end(self):
         self.server.end()
@@ -221,11 +258,11 @@ class Alone:
         self.end()
 
 
-def begin(server, case, under=()):
-    """The server with its load, if the case has one."""
+def begin(program, case, under=()):
+    """The program with its load, if the case has one."""
     if case.load is None:
-        return Alone(server, case.work, case.number, under)
-    return Pair(server, case.work, case.load, case.number, under)
+        return Alone(program.command(case), case.number, under)
+    return Pair(program.command(case), case.load, case.number, under)
 
 
 class Slice(collections.namedtuple("Slice", "cost load disturbed")):
@@ -296,19 +333,30 @@ def quartiles(values):
     return tuple(statistics.quantiles(values, n=4, method="inclusive"))
 
 
-def counted(server, case, n, under, read):
+def run_apart(pair, n, apart):
+    """So many rounds, each with that many seconds after it; 0: at once."""
+    if not apart:
+        return pair.run(n)
+    operations = 0
+    for _ in range(n):
+        operations += pair.run(1)
+        time.sleep(apart)
+    return operations
+
+
+def counted(program, case, n, under, read, apart):
     """What read() finds in the file that UNDER has written, after n rounds."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "count")
-        with begin(server, case, [a.replace("FILE", path) for a in under]) as p:
-            operations = p.run(n)
+        with begin(program, case, [a.replace("FILE", path) for a in under]) as p:
+            operations = run_apart(p, n, apart)
         return read(path), operations
 
 
-def difference(server, case, n, under, read):
-    """Each count of n further rounds, for one operation."""
-    few, operations = counted(server, case, n, under, read)
-    many, more = counted(server, case, 2 * n, under, read)
+def difference(program, case, under, read, apart):
+    """Each count of some further rounds, for one operation."""
+    few, operations = counted(program, case, case.few, under, read, apart)
+    many, more = counted(program, case, 2 * case.few, under, read, apart)
     return {name: (many.get(name, 0) - few.get(name, 0)) / (more - operations)
             for name in {*few, *many}}
 
@@ -325,19 +373,31 @@ def read_calls(path):
     return calls
 
 
-def system_calls(server, case, n):
-    return difference(server, case, n,
-                      ["strace", "-f", "-c", "-o", "FILE"], read_calls)
+def system_calls(program, case, apart=0):
+    return difference(program, case, ["strace", "-f", "-c", "-o", "FILE"],
+                      read_calls, apart)
 
 
-def read_instructions(path):
-    """The sum that callgrind counted, in user space."""
+def read_functions(path):
+    """What callgrind has counted: function -> instructions of its own."""
+    functions = collections.Counter()
+    name, is_call = None, False
     with open(path, encoding="utf-8") as f:
-        return {"all": int(re.search(r"^(?:summary|totals): (\d+)", f.read(),
-                                     re.M).group(1))}
+        for line in f:
+            if line.startswith("fn="):
+                name = re.sub(r"'\d+$", "", line[3:].strip())
+            elif line.startswith("calls="):
+                is_call = True
+            elif re.match(r"[\d+*-]", line):
+                if not is_call:
+                    functions[name] += int(line.split()[1])
+                is_call = False
+    return functions
 
 
-def instructions(server, case, n):
-    return difference(server, case, n,
+def instructions(program, case, apart=0):
+    """Function -> instructions of its own in user space, for one operation."""
+    return difference(program, case,
                       ["valgrind", "-q", "--tool=callgrind",
-                       "--callgrind-out-file=FILE"], read_instructions)["all"]
+                       "--compress-strings=no", "--compress-pos=no",
+                       "--callgrind-out-file=FILE"], read_functions, apart)
