@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -56,8 +56,10 @@ FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 # The servers of the benchmark, on plait and on each library that is installed.
 HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
-BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv)
-BENCH_PROGRAMS = $(patsubst %,$O/bench/%,load raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)))
+BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv) $(if $(call HAS_HEADER,<ev.h>),ev) \
+	$(if $(call HAS_HEADER,<event2/event.h>),event bufferevent)
+BENCH_FILES = load $(foreach p,raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)),$p $p_alone)
+BENCH_PROGRAMS = $(patsubst %,$O/bench/%,$(filter $(basename $(notdir $(wildcard bench/*.c))),$(BENCH_FILES)))
 HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
 SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
 # The samples that serve or connect, and what they share, run in scenarios, too.
@@ -189,10 +191,15 @@ $(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
 $O/bench/%.o: bench/%.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE -Iinclude -I. -MMD -MP -c -o $@ $<
-$O/bench/plait: $(STATIC)
-$O/bench/uv: BENCH_LIBS = -luv
+$O/bench/plait $O/bench/plait_alone: $(STATIC)
+$O/bench/uv $O/bench/uv_alone: BENCH_LIBS = -luv
+$O/bench/ev $O/bench/ev_alone: BENCH_LIBS = -lev -lm
+$O/bench/event $O/bench/event_alone $O/bench/bufferevent: BENCH_LIBS = -levent -levent_pthreads
+LINK_BENCH = $(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS)
+$(patsubst %.c,$O/%,$(wildcard bench/*_alone.c)): $O/bench/%: $O/bench/%.o $O/bench/alone.o $O/bench/main.o
+	$(LINK_BENCH)
 $O/bench/%: $O/bench/%.o $O/bench/main.o
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS)
+	$(LINK_BENCH)
 
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
@@ -231,6 +238,13 @@ check-symbols check-circles check-growth: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
 check-abi: $(SHARED)
 	@$(RUN_CHECKS) scripts/$@
+# Counts of one operation, with valgrind and strace, as tests/counts has them.
+COUNTED = $O/bench/load $O/bench/plait $O/bench/plait_alone
+check-counts: $(COUNTED)
+	@$(RUN_CHECKS) scripts/$@
+	@grep recorded $O/check/$@.log
+record-counts: $(COUNTED)
+	@O='$O' CC='$(CC)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' scripts/check-counts record
 record-abi: $(SHARED)
 	O='$O' CC='$(CC)' scripts/check-abi record
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
@@ -332,6 +346,8 @@ help:
 #? make check-long   more random scripts and seeds than check has time for
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
+#? make check-counts    no operation needs more instructions or system calls than tests/counts says; record-counts
+#?                   writes that anew; both need valgrind and strace
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        plait next to other libraries; BENCH=poem does one work, QUICK=1 few slices; record-bench writes docs/BENCH.md
 #? make coverage     what the tests reach;  make coverage-simulated   what simulations do
