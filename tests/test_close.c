@@ -329,6 +329,75 @@ STORY(last_bytes_in_many_pieces_end_with_the_last_of_them,
       "M { mix 300000 bytes; lose } open; peer gets 300000 bytes, end; end;"
       "trace ML");
 
+GROUP("end");
+
+/*
+ * The end of the peer, which epoll tells together with the last input.
+ */
+STORY(the_end_is_told_with_the_input_before_it,
+      "epoll-only; open; peer says bye; peer closes; count; turn; trace MDL;"
+      "calls recv 2; calls epoll_wait 1; lost; why ConnectionDone",
+      "epoll-only; half-closeable; open; peer says bye; peer shuts; count;"
+      "turn; trace MDR; calls recv 2; turn 3; trace MDR; lose; end;"
+      "trace MDRL");
+
+STORY(a_connection_whose_peer_has_ended_does_not_linger,
+      "D { write bye; lose } open; peer says go; peer shuts; count;"
+      "turn; trace MDL; peer gets bye; peer gets end; turn; calls close 1",
+      "epoll-only; D { write bye; lose } open; peer says go; peer shuts;"
+      "count; turn; trace MDL; calls close 1; calls epoll_ctl 0;"
+      "calls recv 2; peer gets bye; peer gets end");
+
+STORY(an_end_behind_much_input_comes_behind_all_of_it,
+      "check-bytes; open; peer sends 300000 bytes; peer closes; lost;"
+      "received 300000; why ConnectionDone; lost 1");
+
+STORY(a_reader_that_pauses_at_the_last_input_is_not_told_of_the_end_then,
+      "D { pause; holds-unread } open; peer says bye; peer shuts; turn 3;"
+      "trace MD; has-read; resume; lost; trace MDL; why ConnectionDone");
+
+STORY(what_ends_at_the_last_input_is_told_once,
+      "D { abort } open; peer says go; peer shuts; lost; trace MDL;"
+      "why ConnectionAborted: by this end",
+      "D { lose } open; peer says go; peer shuts; lost; trace MDL;"
+      "why ConnectionDone",
+      "epoll-only; D { write bye; lose write } half-closeable; open;"
+      "peer says go; peer shuts; peer gets bye; peer gets end; turn 2; trace "
+      "MDRW; lose;"
+      "lost; trace MDRWL");
+
+/* Looked for in vain, it is told by the next event. */
+STORY(looking_for_the_end_may_fail,
+      "open; pass recv 1; fail recv ENOMEM; peer says x; peer closes; lost;"
+      "trace MDL; why ConnectionLost: recv: Cannot allocate memory",
+      "open; pass recv 1; fail recv EINTR 2; peer says x; peer closes; lost;"
+      "trace MDL; why ConnectionDone",
+      "open; pass recv 1; fail recv EAGAIN; peer says x; peer closes; lost;"
+      "trace MDL; why ConnectionDone");
+
+/* The kernel tells an error once, so whoever meets it first must tell it. */
+STORY(a_reset_behind_the_last_input_is_a_loss,
+      "open; peer says x; turn 0; peer says bye; peer resets; turn 3;"
+      "text xbye; lost; why ConnectionLost: recv: Connection reset by peer",
+      "open; write never read; turn; peer says bye; peer resets; lost;"
+      "trace MDL; text bye;"
+      "why ConnectionLost: recv: Connection reset by peer");
+
+/* A read stops before urgent data, though more is behind it, and the end. */
+TEST(what_lies_behind_urgent_data_comes_before_the_end, ON_EACH_BACKEND)
+{
+	struct wire w = { .on_made = NULL };
+
+	ck_assert(wire_open(&w, reactor));
+	peer_say(w.peer, "before");
+	ck_assert_int_eq(send(w.peer, "!", 1, MSG_OOB), 1);
+	peer_say(w.peer, "behind");
+	shutdown(w.peer, SHUT_WR);
+	wire_wait_lost(&w);
+	ck_assert_str_eq(w.text, "beforebehind");
+	wire_close(&w);
+}
+
 GROUP("deadline");
 
 /*

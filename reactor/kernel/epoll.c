@@ -89,7 +89,8 @@ static struct epoll_event epoll_registration(const struct watches *ws,
 	return (struct epoll_event){
 		.events = (w->events & PLAIT_WATCH_READ ? EPOLLIN : 0) |
 			  (w->events & PLAIT_WATCH_WRITE ? EPOLLOUT : 0) |
-			  (w->events & WATCH_HANGUP ? EPOLLRDHUP : 0) |
+			  (w->events & (WATCH_HANGUP | WATCH_END) ? EPOLLRDHUP
+								  : 0) |
 			  /* A hang-up lasts.  If nothing else is waited
 			     for, it is told once. */
 			  (w->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
@@ -211,11 +212,13 @@ static bool epoll_remove_orphan(struct epoll *ep, const struct watches *ws,
 
 static unsigned epoll_readiness(uint32_t events)
 {
+	unsigned end = events & EPOLLRDHUP ? WATCH_HANGUP | WATCH_END : 0;
+
 	if (events & (EPOLLERR | EPOLLHUP))
-		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP;
+		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP |
+		       end;
 	return (events & EPOLLIN ? PLAIT_WATCH_READ : 0) |
-	       (events & EPOLLOUT ? PLAIT_WATCH_WRITE : 0) |
-	       (events & EPOLLRDHUP ? WATCH_HANGUP : 0);
+	       (events & EPOLLOUT ? PLAIT_WATCH_WRITE : 0) | end;
 }
 
 /* Gives the events that are not stale, and returns how many. */

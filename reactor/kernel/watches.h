@@ -21,6 +21,13 @@
  */
 enum { WATCH_HANGUP = 8 };
 
+/*
+ * Told together with PLAIT_WATCH_READ: the peer sends no more, so what can be
+ * read now is all.  A kernel that does not know without being asked, as
+ * select(), never tells it.
+ */
+enum { WATCH_END = 16 };
+
 struct watch_slot {
 	struct plait_watch *watch; /* NULL: nobody */
 	uint64_t generation;	   /* of the last time it was armed */

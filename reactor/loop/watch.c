@@ -13,10 +13,10 @@
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
-/* What a program may ask for; the library may ask for a hang-up as well. */
+/* What a program may ask for; the library may ask for more. */
 enum {
 	PUBLIC_EVENTS = PLAIT_WATCH_READ | PLAIT_WATCH_WRITE,
-	WATCH_EVENTS = PUBLIC_EVENTS | WATCH_HANGUP
+	WATCH_EVENTS = PUBLIC_EVENTS | WATCH_HANGUP | WATCH_END
 };
 
 void plait_i_watch_init(struct plait_reactor *r)

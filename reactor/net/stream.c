@@ -27,6 +27,9 @@
 #include "lib/failure.h"
 #include "reactor/net/stream.h"
 
+/* What input is watched with: its end is told together with the last of it. */
+enum { STREAM_INPUT = PLAIT_WATCH_READ | WATCH_END };
+
 static const struct stream_io *stream_io(const struct stream *s)
 {
 	return (const void *)s->base.ops;
@@ -65,7 +68,7 @@ static int stream_watch(struct stream *s, unsigned wants)
 	/* If a hang-up is known, it is not waited for together with room: it
 	   lasts, and would be told in every turn.  Alone it is told once. */
 	if (wants & PLAIT_TRANSPORT_WANTS_INPUT)
-		events |= PLAIT_WATCH_READ;
+		events |= STREAM_INPUT;
 	else if ((wants & PLAIT_TRANSPORT_WANTS_END) &&
 		 (!hung_up || !(wants & PLAIT_TRANSPORT_WANTS_ROOM)))
 		events |= WATCH_HANGUP;
@@ -91,8 +94,30 @@ static void stream_end_of_input(struct stream *s)
 	plait_i_transport_read_lost(t);
 }
 
+/*
+ * The peer sends no more.  If all that it had sent is read, its end is told
+ * now, without another event, and so is an error, which the kernel tells once.
+ * If something is left, or the reader has paused, the end comes behind that.
+ * If there is a producer, or another transport above, the next event tells it:
+ * what they have to be told of the last input comes first.
+ */
+static OUT_OF_LINE void stream_look_for_end(struct stream *s)
+{
+	const struct transport *t = transport_of(&s->base);
+	ssize_t n;
+
+	if (t->why != NULL || t->lost || t->reading_paused ||
+	    t->extra != NULL || loop_is_forked(s->base.reactor))
+		return;
+	n = stream_io(s)->peek(s);
+	if (n == 0)
+		stream_end_of_input(s);
+	else if (n < 0 && n != -EAGAIN)
+		stream_fail(s, (int)-n, "recv");
+}
+
 /* Reads once, so that a peer that sends without end keeps nobody waiting. */
-static void stream_receive(struct stream *s)
+static void stream_receive(struct stream *s, bool ends)
 {
 	struct transport *t = transport_of(&s->base);
 	void *buf = plait_i_pool_read_buffer(s->base.reactor);
@@ -103,14 +128,17 @@ static void stream_receive(struct stream *s)
 		return;
 	}
 	n = stream_io(s)->read(s, buf, POOL_READ_SIZE);
-	if (n > 0)
+	if (n > 0) {
 		plait_i_transport_received(t, buf, (size_t)n);
-	else if (n == 0)
+		if (ends)
+			stream_look_for_end(s);
+	} else if (n == 0) {
 		stream_end_of_input(s);
-	else if (n == -EAGAIN)
+	} else if (n == -EAGAIN) {
 		REACHED("an event comes without input");
-	else /* the input before the error was read */
+	} else { /* the input before the error was read */
 		stream_fail(s, (int)-n, "recv");
+	}
 }
 
 bool plait_i_stream_drain(struct plait_transport *t)
@@ -197,7 +225,7 @@ static void stream_ready(struct plait_watch *w, unsigned events)
 	    !(transport_wants(t) & PLAIT_TRANSPORT_WANTS_INPUT))
 		events &= ~(unsigned)PLAIT_WATCH_READ;
 	if (events & PLAIT_WATCH_READ)
-		stream_receive(s);
+		stream_receive(s, events & WATCH_END);
 	else if (events & WATCH_HANGUP)
 		stream_look(s);
 	if (events & PLAIT_WATCH_WRITE)
@@ -225,14 +253,14 @@ static bool stream_begin_to_linger(struct stream *s)
 {
 	const struct transport *t = transport_of(&s->base);
 
-	if (!t->sent || t->eof)
+	if (!t->sent || t->eof || t->end_waits)
 		return false;
 	if (!t->shut && plait_i_stream_shut(&s->base) != 0) {
 		REACHED("a peer has reset before it was lingered for");
 		return false;
 	}
 	return !t->hurried &&
-	       plait_watch_change(&s->watch, PLAIT_WATCH_READ) == 0;
+	       plait_i_watch_change(&s->watch, STREAM_INPUT) == 0;
 }
 
 enum plait_transport_ended plait_i_stream_end(struct plait_transport *t,
@@ -329,7 +357,7 @@ struct plait_transport *plait_i_stream_go_on(const struct stream_io *io,
 	err = -plait_i_address_keep(&s->peer, peer);
 	if (err != 0)
 		goto err_free;
-	err = -plait_i_watch_start(r, &s->watch, fd, armed, PLAIT_WATCH_READ,
+	err = -plait_i_watch_start(r, &s->watch, fd, armed, STREAM_INPUT,
 				   stream_ready);
 	if (err != 0)
 		goto err_free;

@@ -120,11 +120,13 @@ void plait_i_descriptors_close_all(struct host_kernel *k)
 /* As epoll.c gives them. */
 static unsigned descriptor_from_poll(unsigned events)
 {
+	unsigned end = events & POLLRDHUP ? WATCH_HANGUP | WATCH_END : 0;
+
 	if (events & (POLLERR | POLLHUP))
-		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP;
+		return PLAIT_WATCH_READ | PLAIT_WATCH_WRITE | WATCH_HANGUP |
+		       end;
 	return (events & POLLIN ? PLAIT_WATCH_READ : 0) |
-	       (events & POLLOUT ? PLAIT_WATCH_WRITE : 0) |
-	       (events & POLLRDHUP ? WATCH_HANGUP : 0);
+	       (events & POLLOUT ? PLAIT_WATCH_WRITE : 0) | end;
 }
 
 /* A hang-up lasts.  If nothing else is waited for, it is told once. */
