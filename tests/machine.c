@@ -5,6 +5,7 @@
  * whatever is in one.  What is watched is kept beside the object: in the
  * protocol, or in a record for each callback that is to come once.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -57,6 +58,11 @@ struct timer {
 	bool set;
 };
 
+struct thread_call {
+	struct plait_thread_call call;
+	bool queued;
+};
+
 struct call {
 	struct plait_call call;
 	struct record *record;
@@ -88,6 +94,7 @@ static struct {
 	struct plait_port *ports[N_PORTS];
 	struct plait_connector *connectors[N_CONNECTORS];
 	struct timer timers[N_TIMERS];
+	struct thread_call thread_calls[N_TIMERS];
 	struct call calls[N_CALLS];
 	struct deferred deferreds[N_DEFERREDS];
 	struct plait_promise *promises[N_PROMISES];
@@ -560,6 +567,25 @@ static void call_from_thread(void)
 
 	if (r != NULL)
 		plait_call_from_thread(m.reactor, call_came, r);
+}
+
+static void thread_call_came(void *arg)
+{
+	struct thread_call *c = arg;
+
+	plait_assert(c->queued);
+	c->queued = false;
+	do_something_inside();
+}
+
+static void thread_call_queue(void)
+{
+	struct thread_call *c = &m.thread_calls[choose(N_TIMERS)];
+	int rc = plait_thread_call_queue(m.reactor, &c->call, thread_call_came,
+					 c);
+
+	plait_assert(rc == (c->queued ? -EALREADY : 0));
+	c->queued = true;
 }
 
 static void watch_ready(struct plait_watch *w, unsigned events)
@@ -1189,7 +1215,7 @@ static action *const actions[] = {
 static action *const actions_of_reactor[] = {
 	port_listen, connector_connect, connector_connect, timer_start,
 	call_start,  call_change,	call_from_thread,  watch_use,
-	trigger_add, call_when_running, reactor_stop,
+	trigger_add, call_when_running, reactor_stop,	   thread_call_queue,
 };
 
 enum {

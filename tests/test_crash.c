@@ -38,6 +38,7 @@ static struct {
 	struct actor server, client;
 	struct plait_port *port;
 	struct plait_timer timer;
+	struct plait_thread_call thread_call;
 	struct plait_looping_call *looping;
 	struct plait_deferred *looped, *waits, *held;
 	struct plait_cooperator *cooperator;
@@ -167,6 +168,7 @@ static plait_value program_main(struct plait_reactor *r, void *arg)
 	begin_actors(r);
 	begin_deferreds(r);
 	plait_call_from_thread(r, hear, NULL);
+	plait_thread_call_queue(r, &program.thread_call, hear, NULL);
 	plait_call_later(r, 2, hear, NULL);
 	plait_timer_start(r, &program.timer, 5, end_well, NULL);
 	d = plait_deferred_new(&program.main, cancel_program, NULL);

@@ -66,6 +66,7 @@ static void handle_value(struct plait_deferred **dp)
 /* ---- the handle ------------------------------------------------------ */
 
 static struct plait_timer timer;
+static struct plait_thread_call thread_call;
 
 static void use_it(void)
 {
@@ -74,6 +75,7 @@ static void use_it(void)
 	plait_timer_start(reactor, &timer, 0, must_not_run, NULL);
 	ck_assert_int_eq(plait_call_from_thread(reactor, must_not_run, NULL),
 			 0);
+	plait_thread_call_queue(reactor, &thread_call, must_not_run, NULL);
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 0), -EBUSY);
 	trace_add("used");

@@ -77,6 +77,7 @@ static void check_undisturbed(void)
 }
 
 static struct plait_call call;
+static struct plait_thread_call queued;
 
 static int try_everything(void)
 {
@@ -91,7 +92,8 @@ static int try_everything(void)
 		return 3;
 	if (plait_call_when_running(reactor, count, NULL) != -ECHILD)
 		return 4;
-	if (plait_call_from_thread(reactor, count, NULL) != -ECHILD)
+	if (plait_call_from_thread(reactor, count, NULL) != -ECHILD ||
+	    plait_thread_call_queue(reactor, &queued, count, NULL) != -ECHILD)
 		return 5;
 	if (plait_reactor_add_trigger(reactor, PLAIT_TRIGGER_BEFORE,
 				      PLAIT_TRIGGER_STARTUP, trigger, NULL,

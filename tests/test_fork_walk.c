@@ -174,6 +174,7 @@ static struct {
 	struct actor server, client;
 	struct plait_port *port;
 	struct plait_timer timers[3];
+	struct plait_thread_call thread_calls[3];
 	struct plait_watch watches[2];
 	int pair[2][2];
 	struct plait_looping_call *looping;
@@ -231,6 +232,8 @@ static void begin_program(void)
 	for (int i = 0; i < 3; i++) {
 		plait_timer_start(reactor, &program.timers[i], 0, hear, NULL);
 		plait_call_from_thread(reactor, hear, NULL);
+		plait_thread_call_queue(reactor, &program.thread_calls[i], hear,
+					NULL);
 	}
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(pipe(program.pair[i]), 0);

@@ -799,6 +799,7 @@ static struct plait_limits no_limits;
 static struct plait_watch watch;
 static struct plait_backoff no_backoff;
 static struct plait_timer timer;
+static struct plait_thread_call thread_call;
 
 /* AT: of a function that knows the place of the call, and says it. */
 #define NULL_REACTORS(IN, AT)                                                  \
@@ -833,6 +834,8 @@ static struct plait_timer timer;
 	   plait_call_when_running(NULL, nothing, NULL))                       \
 	IN(plait_call_from_thread, r,                                          \
 	   plait_call_from_thread(NULL, nothing, NULL))                        \
+	IN(plait_thread_call_queue, r,                                         \
+	   plait_thread_call_queue(NULL, &thread_call, nothing, NULL))         \
 	IN(plait_reactor_add_trigger, r,                                       \
 	   plait_reactor_add_trigger(NULL, PLAIT_TRIGGER_BEFORE,               \
 				     PLAIT_TRIGGER_STARTUP, no_trigger, NULL,  \

@@ -17,6 +17,7 @@ static unsigned ran[4 * MANY], n_ran;
 struct piece {
 	struct loop_task task;
 	struct plait_timer timer;
+	struct plait_thread_call call;
 	unsigned number;
 };
 
@@ -37,9 +38,15 @@ static void run_task(struct loop_task *task)
 	run_piece(plait_container(task, struct piece, task));
 }
 
+/* There are two kinds of them, and one queue. */
 static void queue_call(struct piece *p)
 {
-	ck_assert_int_eq(plait_call_from_thread(reactor, run_piece, p), 0);
+	int rc = p->number % 2 == 0
+			 ? plait_call_from_thread(reactor, run_piece, p)
+			 : plait_thread_call_queue(reactor, &p->call, run_piece,
+						   p);
+
+	ck_assert_int_eq(rc, 0);
 }
 
 static void queue_task(struct piece *p)

@@ -156,6 +156,15 @@ static void in_call_from_thread()
 	l.run();
 }
 
+static void in_thread_call()
+{
+	static plait_thread_call c;
+	loop l;
+
+	plait_thread_call_queue(l.r, &c, throwing_func, nullptr);
+	l.run();
+}
+
 static void in_call_when_running()
 {
 	loop l;
@@ -423,6 +432,7 @@ static const struct {
 	{ "timer", in_timer },
 	{ "call_later", in_call_later },
 	{ "call_from_thread", in_call_from_thread },
+	{ "thread_call", in_thread_call },
 	{ "call_when_running", in_call_when_running },
 	{ "trigger", in_trigger },
 	{ "watch", in_watch },

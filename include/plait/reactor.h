@@ -3,9 +3,10 @@
  * from other threads, and calls the program back, one event at a time.
  *
  * There is no global reactor and no lock.  While a thread runs a reactor, only
- * that thread may use the reactor; a use by another thread aborts.  The one
- * exception is plait_call_from_thread(), which any thread may call.  While no
- * thread runs the reactor, any thread may use it, one thread at a time.
+ * that thread may use the reactor; a use by another thread aborts.  The
+ * exceptions are plait_call_from_thread() and plait_thread_call_queue(), which
+ * any thread may call.  While no thread runs the reactor, any thread may use
+ * it, one thread at a time.
  *
  * In a child made by fork() the parent's reactor may only be freed.  That
  * closes the child's descriptors and tells nobody.  Functions that return an
@@ -138,6 +139,38 @@ int plait_call_when_running(struct plait_reactor *r, plait_func *fn, void *arg);
  * Returns 0, or -ENOMEM or -ECHILD; then fn is not called.
  */
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg);
+
+/*
+ * A call from a thread in memory of your own: embed a zeroed struct
+ * plait_thread_call in a struct of yours.  Queueing it needs no memory, and
+ * costs less.
+ */
+struct plait_thread_call {
+	/* private */
+	struct plait_thread_call *next;
+	plait_func *fn;
+	void *arg;
+	unsigned state;
+	uintptr_t reserved[2]; /* zero */
+};
+
+/*
+ * Queues the call fn(arg), behind those that were queued before, by
+ * plait_call_from_thread(), too.  Any thread may call this as long as the
+ * reactor exists, and so may a signal handler.
+ *
+ * c and arg are borrowed until fn begins, and c must stay where it is.  From
+ * the beginning of fn on, fn and any thread may free c, or queue it again.
+ * When the reactor is freed, the calls that are still queued are not made, and
+ * may be freed or queued elsewhere.
+ *
+ * Returns 0; or -EALREADY if c is queued and its function has not begun: then
+ * that call stays as it is, and its function sees what this thread has written
+ * to memory before; or -ECHILD.
+ */
+int plait_thread_call_queue(struct plait_reactor *r,
+			    struct plait_thread_call *c, plait_func *fn,
+			    void *arg);
 
 /*
  * Triggers are functions that the reactor calls in the phases of its startup

@@ -125,10 +125,16 @@ void plait_i_trigger_fire_when_running(struct plait_reactor *r);
 void plait_i_trigger_stop_waiting(struct plait_reactor *r);
 
 /* thread.c: calls from other threads, and waking up. */
+enum { CACHE_LINE = 64 };
+
 struct thread_calls {
-	_Atomic(struct thread_call *) newest;
-	struct thread_call *oldest, **end; /* those that were taken */
+	/* What other threads write has a cache line of its own, or else each
+	   call that the loop makes would take the line away from them. */
+	char before[CACHE_LINE];
+	_Atomic(struct plait_thread_call *) newest;
 	atomic_uint waking; /* threads that are about to write the eventfd */
+	char behind[CACHE_LINE];
+	struct plait_thread_call *oldest, **end; /* those that were taken */
 	struct plait_watch watch;
 	int fd; /* the waker; -1: a virtual reactor */
 };

@@ -6,14 +6,20 @@
  * each turn makes a limited number of calls from that list.  So no thread ever
  * waits for another.
  *
+ * The memory of a call is the program's, or plait_call_from_thread() has
+ * allocated it.  A call of the program has a state, which its queueing and the
+ * loop exchange.  Whoever exchanges it sees what those before have written.  So
+ * a thread that finds the call queued can rely on its function to see what the
+ * thread has written; a mere store of the loop would not promise that.
+ *
  * Only a thread that pushes to an empty stack writes the eventfd.  The loop
  * empties the eventfd before it takes the stack.  A thread that pushes after
  * that finds the stack empty and writes again, so no call is forgotten.
  *
  * The loop may make a call as soon as it is pushed, and the call may free the
- * reactor.  So plait_call_from_thread() does not touch the reactor after the
- * push, unless it has to write the eventfd: then it adds itself to the count of
- * wakers before the push, and plait_reactor_free() waits until that count is 0.
+ * reactor.  So a thread does not touch the reactor after the push, unless it
+ * has to write the eventfd: then it adds itself to the count of wakers before
+ * the push, and plait_reactor_free() waits until that count is 0.
  */
 #include <errno.h>
 #include <sched.h>
@@ -22,10 +28,11 @@
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
-struct thread_call {
-	struct thread_call *next;
-	plait_func *fn;
-	void *arg;
+/* The state of a call. */
+enum {
+	CALL_IDLE,
+	CALL_QUEUED,
+	CALL_OURS /* of plait_call_from_thread(): the loop frees it */
 };
 
 /* May be called in a signal handler. */
@@ -60,14 +67,15 @@ int plait_i_thread_init(struct plait_reactor *r)
 }
 
 /* After the push the loop may have made the call and freed it. */
-static bool thread_push(struct plait_reactor *r, struct thread_call *call)
+static bool thread_push(struct plait_reactor *r, struct plait_thread_call *call)
 {
 	return atomic_compare_exchange_weak(&r->thread.newest, &call->next,
 					    call);
 }
 
 /* Pushes to an empty stack, and wakes the loop. */
-static bool thread_push_first(struct plait_reactor *r, struct thread_call *call)
+static bool thread_push_first(struct plait_reactor *r,
+			      struct plait_thread_call *call)
 {
 	bool pushed;
 
@@ -79,16 +87,10 @@ static bool thread_push_first(struct plait_reactor *r, struct thread_call *call)
 	return pushed;
 }
 
-int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
+static void thread_queue(struct plait_reactor *r,
+			 struct plait_thread_call *call, plait_func *fn,
+			 void *arg)
 {
-	struct thread_call *call;
-
-	loop_check_null(r, "plait_call_from_thread()", NULL);
-	if (loop_is_forked(r))
-		return -ECHILD;
-	call = malloc(sizeof(*call));
-	if (call == NULL)
-		return -ENOMEM;
 	call->fn = fn;
 	call->arg = arg;
 	call->next =
@@ -96,6 +98,34 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 	while (call->next == NULL ? !thread_push_first(r, call)
 				  : !thread_push(r, call))
 		;
+}
+
+int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
+{
+	struct plait_thread_call *call;
+
+	loop_check_null(r, "plait_call_from_thread()", NULL);
+	if (loop_is_forked(r))
+		return -ECHILD;
+	call = malloc(sizeof(*call));
+	if (call == NULL)
+		return -ENOMEM;
+	call->state = CALL_OURS;
+	thread_queue(r, call, fn, arg);
+	return 0;
+}
+
+int plait_thread_call_queue(struct plait_reactor *r,
+			    struct plait_thread_call *c, plait_func *fn,
+			    void *arg)
+{
+	loop_check_null(r, "plait_thread_call_queue()", NULL);
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (__atomic_exchange_n(&c->state, CALL_QUEUED, __ATOMIC_ACQ_REL) !=
+	    CALL_IDLE)
+		return -EALREADY;
+	thread_queue(r, c, fn, arg);
 	return 0;
 }
 
@@ -103,13 +133,13 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 static void thread_take(struct plait_reactor *r)
 {
 	struct thread_calls *tc = &r->thread;
-	struct thread_call *call = atomic_exchange(&tc->newest, NULL);
-	struct thread_call *last = call, *oldest = NULL;
+	struct plait_thread_call *call = atomic_exchange(&tc->newest, NULL);
+	struct plait_thread_call *last = call, *oldest = NULL;
 
 	if (call == NULL)
 		return;
 	while (call != NULL) {
-		struct thread_call *next = call->next;
+		struct plait_thread_call *next = call->next;
 
 		call->next = oldest;
 		oldest = call;
@@ -119,16 +149,27 @@ static void thread_take(struct plait_reactor *r)
 	tc->end = &last->next;
 }
 
-/* Removes the first call that was taken; there has to be one. */
-static struct thread_call thread_pop(struct plait_reactor *r)
+/* The call is in no list any more, and from here on it is its owner's. */
+static void thread_let_go(struct plait_thread_call *call)
 {
-	struct thread_call *first = r->thread.oldest, call = *first;
+	if (__atomic_load_n(&call->state, __ATOMIC_RELAXED) == CALL_OURS)
+		free(call);
+	else
+		__atomic_exchange_n(&call->state, CALL_IDLE, __ATOMIC_ACQ_REL);
+}
 
+/* Removes the first call that was taken; there has to be one. */
+static plait_func *thread_pop(struct plait_reactor *r, void **ret_arg)
+{
+	struct plait_thread_call *first = r->thread.oldest;
+	plait_func *fn = first->fn;
+
+	*ret_arg = first->arg;
 	r->thread.oldest = first->next;
 	if (first->next == NULL)
 		r->thread.end = &r->thread.oldest;
-	free(first);
-	return call;
+	thread_let_go(first);
+	return fn;
 }
 
 OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
@@ -138,11 +179,12 @@ OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 	for (int i = 0; i < REACTOR_SHARE && r->thread.oldest != NULL &&
 			!loop_is_forked(r);
 	     i++) {
-		struct thread_call call = thread_pop(r);
+		void *arg;
+		plait_func *fn = thread_pop(r, &arg);
 
 		r->counts.calls++;
 		plait_i_loop_enter(r);
-		call.fn(call.arg);
+		fn(arg);
 		exception_barrier();
 		plait_i_loop_leave(r);
 	}
@@ -157,10 +199,12 @@ static void thread_wait_for_wakers(struct plait_reactor *r)
 
 void plait_i_thread_done(struct plait_reactor *r)
 {
+	void *arg;
+
 	thread_wait_for_wakers(r);
 	thread_take(r);
 	while (r->thread.oldest != NULL)
-		thread_pop(r);
+		thread_pop(r, &arg);
 	if (r->thread.fd >= 0) {
 		plait_i_watch_forget(&r->thread.watch);
 		kernel_close(loop_kernel(r), r->thread.fd);

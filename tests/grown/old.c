@@ -180,6 +180,19 @@ static void use_timers(struct plait_reactor *r)
 	plait_assert(calls() == 0);
 }
 
+static void use_thread_calls(struct plait_reactor *r)
+{
+	struct plait_thread_call *c = ZEROED(struct plait_thread_call);
+
+	for (unsigned i = 0; i < 2; i++) {
+		plait_assert(plait_thread_call_queue(r, c, count, c) == 0);
+		plait_assert(plait_thread_call_queue(r, c, count, c) ==
+			     -EALREADY);
+		plait_testing_advance(r, 0);
+		plait_assert(calls() == 1);
+	}
+}
+
 static void use_scope_entries(struct plait_reactor *r)
 {
 	struct plait_scope_entry *a = ZEROED(struct plait_scope_entry);
@@ -734,6 +747,7 @@ int main(int argc, char **argv)
 	use_errors();
 	use_addresses();
 	use_timers(r);
+	use_thread_calls(r);
 	use_scope_entries(r);
 	use_idle_timeouts(r);
 	use_line_receivers(r);
