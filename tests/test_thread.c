@@ -6,7 +6,7 @@
 #include <semaphore.h>
 
 #include "reactor/kernel/kernel.h"
-#include "reactor/loop/loop.h"
+#include "reactor/loop/parts.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 
@@ -104,6 +104,59 @@ TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 	from_thread(note, "b");
 	run_turns(reactor, 1);
 	ck_assert_str_eq(ran, "b");
+}
+
+TEST(the_memory_of_a_call_that_was_made_is_used_for_the_next, ON_EACH_BACKEND)
+{
+	from_thread(note, "a");
+	run_turns(reactor, 1);
+	fault_alloc_at(0, true);
+	for (int i = 0; i < 3; i++) {
+		from_thread(note, "b");
+		ck_assert_int_eq(plait_call_from_thread(reactor, note, NULL),
+				 -ENOMEM);
+		run_turns(reactor, 1);
+	}
+	ck_assert_str_eq(ran, "abbb");
+}
+
+enum { MAX_SPARE = 2048 };
+
+static void make_many(unsigned n)
+{
+	unsigned made = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_int_eq(
+			plait_call_from_thread(reactor, call_count, &made), 0);
+	while (made < n)
+		run_turns(reactor, 1);
+}
+
+TEST(a_burst_of_calls_keeps_no_more_memory_than_its_limit, ON_EACH_BACKEND)
+{
+	unsigned long before = heap_live();
+
+	for (int i = 0; i < 3; i++) {
+		make_many(3 * MAX_SPARE);
+		ck_assert_uint_le(heap_live() - before, MAX_SPARE);
+		ck_assert_uint_gt(heap_live() - before, 0);
+	}
+}
+
+/* Another thread has stopped while it takes one. */
+TEST(while_the_spare_calls_are_in_use_nobody_waits, ON_EACH_BACKEND)
+{
+	unsigned long before;
+
+	make_many(1);
+	before = heap_live();
+	atomic_store(&reactor->thread.spare_taken, true);
+	make_many(2 * MAX_SPARE);
+	ck_assert_uint_le(heap_live() - before, MAX_SPARE);
+	atomic_store(&reactor->thread.spare_taken, false);
+	make_many(1);
+	ck_assert_uint_le(heap_live() - before, MAX_SPARE);
 }
 
 TEST(calls_that_are_left_are_dropped_with_the_reactor, ON_EACH_BACKEND)

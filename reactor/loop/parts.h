@@ -128,13 +128,19 @@ void plait_i_trigger_stop_waiting(struct plait_reactor *r);
 enum { CACHE_LINE = 64 };
 
 struct thread_calls {
-	/* What other threads write has a cache line of its own, or else each
-	   call that the loop makes would take the line away from them. */
+	/* Other threads write what is between these.  In a cache line with what
+	   the loop writes, it would move to and fro at each call. */
 	char before[CACHE_LINE];
 	_Atomic(struct plait_thread_call *) newest;
 	atomic_uint waking; /* threads that are about to write the eventfd */
+	/* Memory for plait_call_from_thread(), for one thread at a time. */
+	atomic_bool spare_taken;
+	struct plait_thread_call *spare;
+	unsigned n_spare;
 	char behind[CACHE_LINE];
-	struct plait_thread_call *oldest, **end; /* those that were taken */
+	struct plait_thread_call *oldest, **end;    /* those that were taken */
+	struct plait_thread_call *used, **used_end; /* what becomes spare */
+	unsigned n_used;
 	struct plait_watch watch;
 	int fd; /* the waker; -1: a virtual reactor */
 };

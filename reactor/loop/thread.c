@@ -7,10 +7,16 @@
  * waits for another.
  *
  * The memory of a call is the program's, or plait_call_from_thread() has
- * allocated it.  A call of the program has a state, which its queueing and the
- * loop exchange.  Whoever exchanges it sees what those before have written.  So
- * a thread that finds the call queued can rely on its function to see what the
- * thread has written; a mere store of the loop would not promise that.
+ * allocated it.  A malloc() in one thread and a free() in another cost several
+ * times what the queue costs.  So the loop keeps the calls that it has made,
+ * and at the end of its share adds them to a list of spare calls, from which
+ * threads take them.  One thread at a time may use that list; whoever finds it
+ * in use does not wait, but calls malloc(), or tries again in the next turn.
+ *
+ * A call of the program has a state, which its queueing and the loop exchange.
+ * Whoever exchanges it sees what those before have written.  So a thread that
+ * finds the call queued can rely on its function to see what the thread has
+ * written; a mere store of the loop would not promise that.
  *
  * Only a thread that pushes to an empty stack writes the eventfd.  The loop
  * empties the eventfd before it takes the stack.  A thread that pushes after
@@ -28,6 +34,9 @@
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
+/* How many calls are spare at most: 128 KiB. */
+enum { MAX_SPARE = 2048 };
+
 /* The state of a call. */
 enum {
 	CALL_IDLE,
@@ -42,6 +51,13 @@ void plait_i_thread_wake(struct plait_reactor *r)
 		kernel_wake(loop_kernel(r), r->thread.fd);
 }
 
+static void thread_forget_used(struct thread_calls *tc)
+{
+	tc->used = NULL;
+	tc->used_end = &tc->used;
+	tc->n_used = 0;
+}
+
 /* The next turn begins with taking the calls. */
 static void thread_woken(struct plait_watch *w, unsigned events)
 {
@@ -54,6 +70,7 @@ int plait_i_thread_init(struct plait_reactor *r)
 
 	r->thread.fd = -1;
 	r->thread.end = &r->thread.oldest;
+	thread_forget_used(&r->thread);
 	if (loop_is_virtual(r))
 		return 0;
 	r->thread.fd = kernel_waker(loop_kernel(r));
@@ -100,6 +117,33 @@ static void thread_queue(struct plait_reactor *r,
 		;
 }
 
+static bool thread_take_spare(struct thread_calls *tc)
+{
+	return !atomic_exchange_explicit(&tc->spare_taken, true,
+					 memory_order_acquire);
+}
+
+static void thread_leave_spare(struct thread_calls *tc)
+{
+	atomic_store_explicit(&tc->spare_taken, false, memory_order_release);
+}
+
+/* Gives a call that was used before, or NULL. */
+static struct plait_thread_call *thread_get_spare(struct thread_calls *tc)
+{
+	struct plait_thread_call *call;
+
+	if (!thread_take_spare(tc))
+		return NULL;
+	call = tc->spare;
+	if (call != NULL) {
+		tc->spare = call->next;
+		tc->n_spare--;
+	}
+	thread_leave_spare(tc);
+	return call;
+}
+
 int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 {
 	struct plait_thread_call *call;
@@ -107,7 +151,9 @@ int plait_call_from_thread(struct plait_reactor *r, plait_func *fn, void *arg)
 	loop_check_null(r, "plait_call_from_thread()", NULL);
 	if (loop_is_forked(r))
 		return -ECHILD;
-	call = malloc(sizeof(*call));
+	call = thread_get_spare(&r->thread);
+	if (call == NULL)
+		call = malloc(sizeof(*call));
 	if (call == NULL)
 		return -ENOMEM;
 	call->state = CALL_OURS;
@@ -149,11 +195,50 @@ static void thread_take(struct plait_reactor *r)
 	tc->end = &last->next;
 }
 
+static void thread_keep(struct thread_calls *tc, struct plait_thread_call *call)
+{
+	if (tc->n_used == MAX_SPARE) {
+		free(call);
+		return;
+	}
+	call->next = NULL;
+	*tc->used_end = call;
+	tc->used_end = &call->next;
+	tc->n_used++;
+}
+
+static void thread_free_all(struct plait_thread_call *call)
+{
+	while (call != NULL) {
+		struct plait_thread_call *next = call->next;
+
+		free(call);
+		call = next;
+	}
+}
+
+/* Makes the used calls spare, or frees them if there are enough. */
+static void thread_give_back(struct thread_calls *tc)
+{
+	if (tc->used == NULL || !thread_take_spare(tc))
+		return;
+	if (tc->n_spare + tc->n_used <= MAX_SPARE) {
+		*tc->used_end = tc->spare;
+		tc->spare = tc->used;
+		tc->n_spare += tc->n_used;
+	} else {
+		thread_free_all(tc->used);
+	}
+	thread_forget_used(tc);
+	thread_leave_spare(tc);
+}
+
 /* The call is in no list any more, and from here on it is its owner's. */
-static void thread_let_go(struct plait_thread_call *call)
+static void thread_let_go(struct plait_reactor *r,
+			  struct plait_thread_call *call)
 {
 	if (__atomic_load_n(&call->state, __ATOMIC_RELAXED) == CALL_OURS)
-		free(call);
+		thread_keep(&r->thread, call);
 	else
 		__atomic_exchange_n(&call->state, CALL_IDLE, __ATOMIC_ACQ_REL);
 }
@@ -168,7 +253,7 @@ static plait_func *thread_pop(struct plait_reactor *r, void **ret_arg)
 	r->thread.oldest = first->next;
 	if (first->next == NULL)
 		r->thread.end = &r->thread.oldest;
-	thread_let_go(first);
+	thread_let_go(r, first);
 	return fn;
 }
 
@@ -188,6 +273,7 @@ OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 		exception_barrier();
 		plait_i_loop_leave(r);
 	}
+	thread_give_back(&r->thread);
 }
 
 /* In a forked child there is no other thread that could lower the count. */
@@ -195,6 +281,15 @@ static void thread_wait_for_wakers(struct plait_reactor *r)
 {
 	while (!loop_is_forked(r) && atomic_load(&r->thread.waking) > 0)
 		sched_yield();
+}
+
+/* A forked child may do this inside of plait_i_thread_run(). */
+static void thread_free_calls(struct thread_calls *tc)
+{
+	thread_free_all(tc->used);
+	thread_forget_used(tc);
+	thread_free_all(tc->spare);
+	tc->spare = NULL;
 }
 
 void plait_i_thread_done(struct plait_reactor *r)
@@ -205,6 +300,7 @@ void plait_i_thread_done(struct plait_reactor *r)
 	thread_take(r);
 	while (r->thread.oldest != NULL)
 		thread_pop(r, &arg);
+	thread_free_calls(&r->thread);
 	if (r->thread.fd >= 0) {
 		plait_i_watch_forget(&r->thread.watch);
 		kernel_close(loop_kernel(r), r->thread.fd);
