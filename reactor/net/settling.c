@@ -99,7 +99,9 @@ static OUT_OF_LINE void transport_receive_special(struct transport *t,
 void plait_i_transport_received(struct transport *t, const void *data,
 				size_t len)
 {
-	trace_note(TRACE_READ, &t->base, NULL, NULL, len);
+	/* After the loss a kind may tell what it likes: nobody reads it. */
+	if (!t->lost)
+		trace_note(TRACE_READ, &t->base, NULL, NULL, len);
 	transport_is_active(t);
 	if (transport_is_plain(t) && transport_is_made(t))
 		plait_i_transport_data(t, data, len);
