@@ -285,10 +285,13 @@ mutants: $(TESTS) $O/verify/libseam.a
 		MUTATE_MORE='$(SCENARIO_SRC:%.c=scenarios:$O/%.o) $(SIMULATED:samples/%.c=scenarios:$O/simulated/%.o)' \
 		MUTATE_HARNESS='$(HARNESS_SRC:%.c=$O/%.o)' MUTATE_LIBS='$(CHECK_LIBS)' \
 		scripts/mutate -j $(JOBS) -k $(KIND) $(MUTATE)
-# What simulations reach by themselves.
+# What simulations reach by themselves: those of whole programs, and the tests
+# that run on the simulated kernel, of which only that part is run.
 SIMULATIONS = scenarios simulation points cancel_faults cancel_points
+ON_MODEL = $(filter-out $(SIMULATIONS),$(patsubst tests/test_%.c,%,$(shell grep -lE 'ON_EACH_(KERNEL|REACTOR)|^STORY.' tests/test_*.c)))
 coverage-simulated:
 	$(MAKE) COVERAGE=1 O=build-simulated-coverage T='$(SIMULATIONS)' check-unit
+	PLAIT_REACTOR=simulated $(MAKE) COVERAGE=1 O=build-simulated-coverage T='$(ON_MODEL)' check-unit
 	scripts/coverage build-simulated-coverage simulated
 format-check:
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')

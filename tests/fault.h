@@ -92,4 +92,19 @@ double clock_now(void);
 /* The timeout of the last wait, in seconds; negative: for ever. */
 double wait_timeout(void);
 
+/*
+ * For a kernel that stands in for the real one (model.h).  fault_next() counts
+ * the next call of that name and returns the errno that it has to fail with,
+ * or 0; *most is how many bytes it may move, or 0 for all.  fault_sent() says
+ * how many were sent, fault_waits() for how long somebody waits.  What is
+ * allocated between fault_outside(true) and fault_outside(false) is the
+ * kernel's, not the library's.  From fault_follow_clock() on clock_now() and
+ * clock_advance() are these functions, until they are NULL.
+ */
+int fault_next(const char *name, size_t *most);
+void fault_sent(size_t n);
+void fault_waits(double seconds);
+void fault_outside(bool is_outside);
+void fault_follow_clock(double (*now)(void), void (*advance)(double seconds));
+
 #endif

@@ -24,6 +24,7 @@
 
 #include "tests/child.h"
 #include "tests/harness.h"
+#include "tests/model.h"
 #include "tests/stranger.h"
 
 enum { MAX_ENTRIES = 4096 };
@@ -34,6 +35,7 @@ enum { PATIENCE = 14 };
 struct entry {
 	TTest wrapped;
 	const struct test *test;
+	const struct group *group;
 	const char *backend;
 	int first; /* what Check passes for its first loop */
 	int loops;
@@ -76,6 +78,11 @@ double test_mult(void)
 	const char *mult = getenv("PLAIT_TEST_MULT");
 
 	return (mult != NULL ? atof(mult) : 1) * SLOW;
+}
+
+double test_patience(void)
+{
+	return PATIENCE * test_mult();
 }
 
 /* Check reads these when a case is created. */
@@ -173,29 +180,76 @@ static void check_nothing_left(struct before *b)
 	check_unhandled();
 }
 
+static struct plait_reactor *test_reactor_on(const char *name)
+{
+	if (name != NULL && strcmp(name, MODEL) == 0)
+		return model_reactor();
+	return name != NULL ? plait_reactor_new(name)
+			    : plait_testing_reactor_new();
+}
+
+struct plait_reactor *test_reactor_new(void)
+{
+	return test_reactor_on(backend);
+}
+
+static void run_test(const struct entry *e, int i)
+{
+	if (e->test->kind != PURE) {
+		reactor = test_reactor_new();
+		ck_assert_msg(reactor != NULL, "no reactor: %s",
+			      strerror(errno));
+	}
+	if (e->test->kind == ON_EACH_REACTOR)
+		clock_virtual(true);
+	e->test->check.fn(i);
+	plait_reactor_free(&reactor);
+}
+
+/* Fixtures are run here and not by Check, as they have to know on what the
+   test runs. */
+static void run_in_group(const struct entry *e, int i)
+{
+	const struct group *g = e->group;
+
+	if (g != NULL && g->setup != NULL)
+		g->setup();
+	run_test(e, i);
+	fault_off();
+	if (g != NULL && g->teardown != NULL)
+		g->teardown();
+}
+
 static void run_entry(int i)
 {
 	const struct entry *e = entries;
 	struct before before;
+	bool on_model;
 
 	/* A failed assertion of a torture's child, with CK_FORK=no. */
 	if (in_torture)
 		_exit(1);
 	while (i >= e->first + e->loops)
 		e++;
-	note_before(&before);
 	backend = e->backend;
-	if (backend != NULL)
-		reactor = plait_reactor_new(backend);
-	else if (e->test->kind == ON_EACH_REACTOR)
-		reactor = plait_testing_reactor_new();
-	if (e->test->kind == ON_EACH_REACTOR)
-		clock_virtual(true);
-	ck_assert_msg(reactor != NULL || e->test->kind == PURE,
-		      "no reactor: %s", strerror(errno));
-	e->test->check.fn(i - e->first + e->test->from);
-	plait_reactor_free(&reactor);
+	on_model = backend != NULL && strcmp(backend, MODEL) == 0;
+	note_before(&before);
+	if (on_model)
+		model_begin();
+	run_in_group(e, i - e->first + e->test->from);
+	if (on_model)
+		model_end();
 	check_nothing_left(&before);
+}
+
+static const struct group *group_of(const struct test *t)
+{
+	const struct group *found = NULL;
+
+	for (const struct group *g = groups; g != NULL; g = g->next)
+		if (g->line < t->check.line)
+			found = g;
+	return found;
 }
 
 static void add_entry(TCase *tc, const struct test *t, const char *on)
@@ -207,7 +261,7 @@ static void add_entry(TCase *tc, const struct test *t, const char *on)
 	if (n_entries == MAX_ENTRIES ||
 	    asprintf(&name, on ? "%s/%s" : "%s", t->check.name, on) < 0)
 		abort();
-	*e = (struct entry){ t->check, t, on, n_loops, loops };
+	*e = (struct entry){ t->check, t, group_of(t), on, n_loops, loops };
 	e->wrapped.name = name;
 	e->wrapped.fn = run_entry;
 	n_entries++;
@@ -218,15 +272,24 @@ static void add_entry(TCase *tc, const struct test *t, const char *on)
 static void add_entries(TCase *tc, const struct test *t)
 {
 	const char *only = getenv("PLAIT_REACTOR");
+	bool has_model =
+		t->kind == ON_EACH_KERNEL || t->kind == ON_EACH_REACTOR;
 	const char *on;
 
-	if (t->kind != ON_EACH_BACKEND)
+	if (only != NULL && strcmp(only, MODEL) == 0) {
+		if (has_model)
+			add_entry(tc, t, MODEL);
+		return;
+	}
+	if (t->kind == PURE || t->kind == ON_EACH_REACTOR)
 		add_entry(tc, t, NULL);
 	if (t->kind == PURE)
 		return;
 	for (size_t i = 0; (on = plait_backend_name(i)) != NULL; i++)
 		if (only == NULL || strcmp(only, on) == 0)
 			add_entry(tc, t, on);
+	if (has_model && only == NULL)
+		add_entry(tc, t, MODEL);
 }
 
 void test_add(struct test *t)
@@ -249,23 +312,10 @@ void group_add(struct group *g)
 	*at = g;
 }
 
-/* The last that begins before it; NULL before all. */
-static const struct group *group_of(const struct test *t)
-{
-	const struct group *found = NULL;
-
-	for (const struct group *g = groups; g != NULL; g = g->next)
-		if (g->line < t->check.line)
-			found = g;
-	return found;
-}
-
 static TCase *new_case(Suite *s, const struct group *g, const char *suite)
 {
 	TCase *tc = tcase_create(g != NULL ? g->name : suite);
 
-	if (g != NULL)
-		tcase_add_checked_fixture(tc, g->setup, g->teardown);
 	if (g != NULL && g->timeout > 0)
 		tcase_set_timeout(tc, g->timeout);
 	suite_add_tcase(s, tc);
@@ -308,7 +358,7 @@ int main(void)
 }
 
 /* Turning a reactor. */
-static double real_seconds(void)
+double test_real_seconds(void)
 {
 	struct timespec ts;
 
@@ -333,12 +383,12 @@ static bool run_faulty(struct plait_reactor *r, bool (*pred)(void *), void *arg)
 
 bool run_until(struct plait_reactor *r, bool (*pred)(void *arg), void *arg)
 {
-	double end = real_seconds() + PATIENCE * test_mult();
+	double end = test_real_seconds() + test_patience();
 
 	if (faulty)
 		return run_faulty(r, pred, arg);
 	while (!pred(arg)) {
-		ck_assert_msg(real_seconds() < end, "it never comes true");
+		ck_assert_msg(test_real_seconds() < end, "it never comes true");
 		turn(r, 0.05);
 	}
 	return true;
@@ -554,7 +604,7 @@ static void run_clean(const struct attack *a, struct plait_reactor **rp)
 	faulty = false;
 	reset_unhandled();
 	if (*rp == NULL)
-		*rp = plait_reactor_new(a->backend);
+		*rp = test_reactor_on(a->backend);
 	ck_assert_ptr_nonnull(*rp);
 	a->run(*rp);
 	check_unhandled();
@@ -571,7 +621,7 @@ static bool torture_once(const struct attack *a, unsigned long at)
 	clock_virtual(true);
 	faulty = true;
 	arm(a, at);
-	r = plait_reactor_new(a->backend);
+	r = test_reactor_on(a->backend);
 	if (r != NULL)
 		a->run(r);
 	if (a->mode == TO_THE_END)
@@ -718,209 +768,4 @@ void torture_syscalls(scenario *run, const char *on)
 		}
 	}
 	printf("torture on %s: %lu failed system calls survived\n", on, n);
-}
-
-/* The other side. */
-static const struct timeval peer_timeout = { .tv_sec = PATIENCE };
-
-static struct sockaddr_in loopback(uint16_t port)
-{
-	return (struct sockaddr_in){
-		.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-}
-
-static int peer_socket(int flags)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-
-	ck_assert_int_ge(fd, 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &peer_timeout,
-		   sizeof(peer_timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &peer_timeout,
-		   sizeof(peer_timeout));
-	return fd;
-}
-
-static int bind_somewhere(int fd, uint16_t *port)
-{
-	struct sockaddr_in sa = loopback(0);
-	socklen_t len = sizeof(sa);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-	*port = ntohs(sa.sin_port);
-	return fd;
-}
-
-int peer_hold_port(uint16_t *port)
-{
-	return bind_somewhere(peer_socket(0), port);
-}
-
-int peer_keep_port(uint16_t *port)
-{
-	int fd = peer_socket(0);
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-	return bind_somewhere(fd, port);
-}
-
-int peer_listen(uint16_t *port, int backlog)
-{
-	int fd = peer_hold_port(port);
-
-	ck_assert_int_eq(listen(fd, backlog), 0);
-	return fd;
-}
-
-/* SO_RCVTIMEO is a listener's patience, too, and is not inherited. */
-int peer_accept(int listener)
-{
-	int fd = -1;
-
-	if (!faulty || poll(&(struct pollfd){ listener, POLLIN, 0 }, 1, 1) > 0)
-		fd = stranger_accept(listener, NULL, NULL, SOCK_CLOEXEC);
-	ck_assert_msg(fd >= 0 || faulty, "accept: %s", strerror(errno));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &peer_timeout,
-		   sizeof(peer_timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &peer_timeout,
-		   sizeof(peer_timeout));
-	return fd;
-}
-
-int peer_connect(uint16_t port)
-{
-	struct sockaddr_in sa = loopback(port);
-	int fd = peer_socket(0), r;
-
-	r = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
-	stranger_is_not(fd);
-	if (r == 0)
-		return fd;
-	ck_assert_msg(faulty, "connect to %u: %s", port, strerror(errno));
-	close(fd);
-	return -1;
-}
-
-int peer_connect_start(uint16_t port)
-{
-	struct sockaddr_in sa = loopback(port);
-	int fd = peer_socket(SOCK_NONBLOCK);
-
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0)
-		ck_assert_int_eq(errno, EINPROGRESS);
-	stranger_is_not(fd);
-	return fd;
-}
-
-int socket_option(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	getsockopt(fd, level, option, &value, &len);
-	return value;
-}
-
-int listening_socket(void)
-{
-	for (int fd = 3; fd < 1024; fd++)
-		if (socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1)
-			return fd;
-	ck_abort_msg("nobody listens");
-}
-
-static void wait_for(struct plait_reactor *r, int fd, short events)
-{
-	if (r != NULL)
-		turn(r, 0.001);
-	else
-		poll(&(struct pollfd){ fd, events, 0 }, 1, 100);
-}
-
-bool peer_send(struct plait_reactor *r, int fd, const void *data, size_t len)
-{
-	double end = real_seconds() + PATIENCE * test_mult();
-	const char *p = data;
-
-	for (int turns = 0; len > 0; turns++) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-			continue;
-		}
-		if (errno != EAGAIN || (faulty && turns > 1000))
-			return false;
-		ck_assert_msg(real_seconds() < end, "%zu bytes left", len);
-		wait_for(r, fd, POLLOUT);
-	}
-	return true;
-}
-
-void peer_say(int fd, const char *text)
-{
-	bool sent = peer_send(NULL, fd, text, strlen(text));
-
-	ck_assert_msg(sent || faulty, "send: %s", strerror(errno));
-}
-
-void peer_reset(int fd)
-{
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-}
-
-/* One read of what may or may not have come; -EAGAIN if nothing has. */
-static ssize_t read_some(int fd, char *buf, size_t size)
-{
-	char trash[65536];
-	ssize_t n = recv(fd, buf ? buf : trash,
-			 buf || size < sizeof(trash) ? size : sizeof(trash),
-			 MSG_DONTWAIT);
-
-	return n < 0 ? -errno : n;
-}
-
-ssize_t peer_read(struct plait_reactor *r, int fd, void *buf, size_t want)
-{
-	double end = real_seconds() + PATIENCE * test_mult();
-	size_t got = 0;
-
-	for (int turns = 0; got < want; turns++) {
-		ssize_t n = read_some(fd, buf ? (char *)buf + got : NULL,
-				      want - got);
-
-		if (n == 0 || (n < 0 && n != -EAGAIN))
-			return n < 0 ? n : (ssize_t)got;
-		if (n > 0) {
-			got += (size_t)n;
-			turns = 0;
-			continue;
-		}
-		if (faulty && turns > 1000)
-			break;
-		ck_assert_msg(real_seconds() < end, "only %zu bytes came", got);
-		wait_for(r, fd, POLLIN);
-	}
-	return (ssize_t)got;
-}
-
-ssize_t peer_read_to_eof(struct plait_reactor *r, int fd, void *buf,
-			 size_t size)
-{
-	ssize_t n = peer_read(r, fd, buf, buf ? size : SIZE_MAX / 2);
-	char more;
-
-	if (n < 0 || faulty || buf == NULL || (size_t)n < size)
-		return n;
-	ck_assert_msg(peer_read(r, fd, &more, 1) == 0, "more than %zu bytes",
-		      size);
-	return n;
 }

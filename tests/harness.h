@@ -38,11 +38,13 @@
 
 /*
  * On what a test runs.  It may free its reactor itself.  With $PLAIT_REACTOR
- * in the environment there is no other backend than that.
+ * in the environment there is no other backend than that; and if that is
+ * "simulated", nothing runs but what runs on the simulated kernel.
  */
 enum test_kind {
 	PURE,		 /* once, without a reactor */
 	ON_EACH_BACKEND, /* on a new reactor of each backend */
+	ON_EACH_KERNEL,	 /* on those, and on the simulated kernel: model.h */
 	ON_EACH_REACTOR, /* on those, and before on one of testing.h: timed.h */
 };
 
@@ -116,8 +118,14 @@ extern struct plait_reactor *reactor;
 /* The name of its backend, for torture(); NULL if it has none. */
 extern const char *backend;
 
-/* How much slower than usual things may be: $PLAIT_TEST_MULT, sanitizers. */
+/* One more, as reactor is. */
+struct plait_reactor *test_reactor_new(void);
+
+/* How much slower than usual things may be: $PLAIT_TEST_MULT, sanitizers; and
+   how many seconds of the real clock something may take, therefore. */
 double test_mult(void);
+double test_patience(void);
+double test_real_seconds(void);
 
 /*
  * Failures that nobody handled: how many since the test began, the last of
@@ -194,10 +202,10 @@ bool torture_faulty(void);
 void torture_syscalls(scenario *run, const char *backend);
 
 /*
- * The other side: plain sockets of the test on 127.0.0.1, which no fault can
- * hit.  Nothing here waits longer than 14 seconds; then the test fails.  In
- * the faulty run of a torture it does not fail: what returns a descriptor
- * returns -1, and all take -1 for a connection that went wrong.
+ * The other side (peers.c): plain sockets of the test on 127.0.0.1, which no
+ * fault can hit.  Nothing here waits longer than 14 seconds; then the test
+ * fails.  In the faulty run of a torture it does not fail: what returns a
+ * descriptor returns -1, and all take -1 for a connection that went wrong.
  */
 int peer_hold_port(uint16_t *port); /* bound, not listening: it refuses */
 int peer_listen(uint16_t *port, int backlog);
@@ -212,6 +220,12 @@ int peer_connect(uint16_t port);
 int peer_connect_start(uint16_t port); /* non-blocking */
 void peer_say(int fd, const char *text);
 void peer_reset(int fd); /* closes with a RST */
+void peer_close(int fd);
+void peer_shut(int fd); /* sends no more */
+
+/* As send(), and recv() with MSG_PEEK, of a socket that does not block. */
+ssize_t peer_send_some(int fd, const void *data, size_t len);
+ssize_t peer_peek(int fd, void *buf, size_t len);
 
 /* What the kernel says of that socket; and which one of all listens. */
 int socket_option(int fd, int level, int option);

@@ -53,9 +53,9 @@ void servers_on_host(struct plait_host *here, struct plait_host *nowhere)
 
 void servers_gone(void)
 {
-	close(waiting);
-	close(full);
-	close(held);
+	peer_close(waiting);
+	peer_close(full);
+	peer_close(held);
 }
 
 /* ---- what they do -------------------------------------------------- */

@@ -32,11 +32,11 @@ void stage_listen(void)
 
 void stage_attempt(void)
 {
-	bool epoll = strcmp(backend, "epoll") == 0;
+	bool select = strcmp(backend, "select") == 0;
 
 	calls_reset();
 	while (calls_of("connect") == 0) {
-		fault_call(epoll ? "epoll_wait" : "select", 1, EINTR);
+		fault_call(select ? "select" : "epoll_wait", 1, EINTR);
 		run_turns(reactor, 1);
 	}
 }
@@ -533,8 +533,8 @@ void stage_close(void)
 	for (int i = 0; i < N_PEERS; i++)
 		wire_hang_up(&peers[i]);
 	if (full >= 0) {
-		close(waiting);
-		close(full);
+		peer_close(waiting);
+		peer_close(full);
 	}
 	full = -1;
 }
@@ -559,5 +559,5 @@ void stage_setup(void)
 
 void stage_teardown(void)
 {
-	close(held);
+	peer_close(held);
 }

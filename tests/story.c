@@ -212,7 +212,7 @@ static void peer_cannot_send(void)
 {
 	play_holds(peer_read_to_eof(reactor, w->peer, NULL, 0) < 1, "it gets");
 	errno = 0;
-	while (send(w->peer, "x", 1, MSG_NOSIGNAL) == 1)
+	while (peer_send_some(w->peer, "x", 1) == 1)
 		;
 	play_holds(errno == EPIPE || errno == ECONNRESET, "%s",
 		   strerror(errno));
@@ -220,7 +220,7 @@ static void peer_cannot_send(void)
 
 static void peer_shuts(void)
 {
-	shutdown(w->peer, SHUT_WR);
+	peer_shut(w->peer);
 }
 
 static void peer_closes(void)
@@ -336,7 +336,7 @@ static const char *system_call(void)
 
 	if (strcmp(name, "wait") != 0)
 		return name;
-	return strcmp(backend, "epoll") == 0 ? "epoll_wait" : "select";
+	return strcmp(backend, "select") == 0 ? "select" : "epoll_wait";
 }
 
 static void fail_call(void)

@@ -69,7 +69,7 @@
 #include "tests/play.h"
 #include "tests/wire.h"
 
-#define STORY(claim, ...) STORY_ON(claim, ON_EACH_BACKEND, __VA_ARGS__)
+#define STORY(claim, ...) STORY_ON(claim, ON_EACH_KERNEL, __VA_ARGS__)
 #define STORY_ON(claim, kind, ...)                                             \
 	static const char *const claim##_told[] = { __VA_ARGS__ };             \
 	TEST(claim, kind, EACH_OF(claim##_told))                               \

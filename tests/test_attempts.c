@@ -331,7 +331,7 @@ static const struct {
 	{ EACCES, EADDRNOTAVAIL, &plait_error_connect, EACCES },
 };
 
-TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_BACKEND,
+TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_KERNEL,
      EACH_OF(tellings))
 {
 	char text[256];
@@ -358,7 +358,7 @@ TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_BACKEND,
 	forget();
 }
 
-TEST(of_a_single_address_its_failure_is_told, ON_EACH_BACKEND)
+TEST(of_a_single_address_its_failure_is_told, ON_EACH_KERNEL)
 {
 	char text[256];
 
@@ -373,7 +373,7 @@ TEST(of_a_single_address_its_failure_is_told, ON_EACH_BACKEND)
 }
 
 /* With no memory to list them, the most telling one is told. */
-TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_BACKEND)
+TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_KERNEL)
 {
 	char text[256];
 
@@ -456,7 +456,7 @@ STORY_ON(a_search_that_failed_is_told, ON_EACH_REACTOR,
 	 "client why DNSLookupError: the server is ill; forget");
 
 /* Half of a search may have failed: what was tried tells more. */
-TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_BACKEND)
+TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_KERNEL)
 {
 	char text[256];
 
@@ -503,7 +503,7 @@ STORY(stopping_ends_all, "search; start;" STOPS,
       "search; start; add refusing; tried; add full;" STOPS);
 
 /* One fails in time, the next hangs; or none comes. */
-TEST(the_timeout_is_for_all_together, ON_EACH_BACKEND, TIMES(2))
+TEST(the_timeout_is_for_all_together, ON_EACH_KERNEL, TIMES(2))
 {
 	char text[256], wanted[128];
 
@@ -664,7 +664,7 @@ static const struct attempt_ops moon_ops = {
 
 GROUP("kind", .setup = setup, .teardown = stage_teardown);
 
-TEST(a_kind_without_an_address_says_where_it_goes, ON_EACH_BACKEND)
+TEST(a_kind_without_an_address_says_where_it_goes, ON_EACH_KERNEL)
 {
 	const struct plait_address nowhere = { 0 };
 	char text[64];

@@ -118,20 +118,19 @@ static void setup(void)
 
 GROUP("calls", .setup = setup);
 
-SCRIPT(runs_once_when_its_time_has_come, ON_EACH_BACKEND,
+SCRIPT(runs_once_when_its_time_has_come, ON_EACH_KERNEL,
        "later c 1; advance 0.9 | advance 5; over c", "| c")
 
-SCRIPT(calls_run_in_time_order_and_equal_ones_as_they_were_made,
-       ON_EACH_BACKEND,
+SCRIPT(calls_run_in_time_order_and_equal_ones_as_they_were_made, ON_EACH_KERNEL,
        "later a 2; later b 1; later c 2; later d 0; later e 1; advance 3",
        "d b e a c")
 
-SCRIPT(a_call_made_by_a_call_runs_in_the_next_turn, ON_EACH_BACKEND,
+SCRIPT(a_call_made_by_a_call_runs_in_the_next_turn, ON_EACH_KERNEL,
        "later a 0 { later b 0 { later c 0 { later d 0 } } };"
        "turn 1 | turn 1 | turn 1 | turn 1",
        "a | b | c | d")
 
-TEST(many_calls_at_once_are_all_made, ON_EACH_BACKEND)
+TEST(many_calls_at_once_are_all_made, ON_EACH_KERNEL)
 {
 	enum { N = 1000 };
 	static struct plait_call all[N];
@@ -148,11 +147,11 @@ TEST(many_calls_at_once_are_all_made, ON_EACH_BACKEND)
 }
 
 SCRIPT(calls_that_are_left_are_not_made_when_the_reactor_is_freed,
-       ON_EACH_BACKEND, "later a 0; later b 1; free_reactor", "")
+       ON_EACH_KERNEL, "later a 0; later b 1; free_reactor", "")
 
 GROUP("cancel", .setup = setup);
 
-SCRIPT(a_cancelled_call_never_runs, ON_EACH_BACKEND,
+SCRIPT(a_cancelled_call_never_runs, ON_EACH_KERNEL,
        "later c 0; cancel_call c; over c; turn 3", "")
 
 TEST(a_zeroed_handle_is_a_call_of_long_ago, PURE)
@@ -160,7 +159,7 @@ TEST(a_zeroed_handle_is_a_call_of_long_ago, PURE)
 	assert_over((struct plait_call){ 0 });
 }
 
-TEST(an_old_handle_does_not_reach_the_call_that_came_after, ON_EACH_BACKEND)
+TEST(an_old_handle_does_not_reach_the_call_that_came_after, ON_EACH_KERNEL)
 {
 	struct plait_call old = later(0), new;
 
@@ -173,39 +172,39 @@ TEST(an_old_handle_does_not_reach_the_call_that_came_after, ON_EACH_BACKEND)
 	ck_assert_uint_eq(n_ran, 2);
 }
 
-SCRIPT(inside_the_call_it_is_over, ON_EACH_BACKEND,
+SCRIPT(inside_the_call_it_is_over, ON_EACH_KERNEL,
        "later a 0 { over a }; turn 2", "a")
 
-SCRIPT(one_that_is_due_may_be_cancelled_by_another, ON_EACH_BACKEND,
+SCRIPT(one_that_is_due_may_be_cancelled_by_another, ON_EACH_KERNEL,
        "later a 0 { cancel_call b }; later b 0; turn 3", "a")
 
 GROUP("move", .setup = setup);
 
-SCRIPT(reset_counts_from_now_to_sooner_and_to_later, ON_EACH_BACKEND,
+SCRIPT(reset_counts_from_now_to_sooner_and_to_later, ON_EACH_KERNEL,
        "later a 10; later b 1; advance 0.5; reset a 1; reset b 2; due a |"
        "advance 1.1 | advance 1",
        "in1 | a | b")
 
-SCRIPT(delay_counts_from_the_due_time_and_may_be_negative, ON_EACH_BACKEND,
+SCRIPT(delay_counts_from_the_due_time_and_may_be_negative, ON_EACH_KERNEL,
        "later a 10; later b 10; advance 1; delay a 5; delay b -7; due a;"
        "due b | advance 2.5 | advance 12",
        "in14 in2 | b | a")
 
-SCRIPT(a_time_in_the_past_is_due_in_the_next_turn_in_its_order, ON_EACH_BACKEND,
+SCRIPT(a_time_in_the_past_is_due_in_the_next_turn_in_its_order, ON_EACH_KERNEL,
        "later a 1; later b 1; delay a -10; delay b -20; turn 1", "b a")
 
-SCRIPT(a_delay_without_end_is_cut, ON_EACH_BACKEND,
+SCRIPT(a_delay_without_end_is_cut, ON_EACH_KERNEL,
        "later a inf; later b 1; delay a inf; delay a 1e300; turn 1 |"
        "delay b -inf; delay b -1e300; turn 1; cancel_call a",
        "| b")
 
 /* Long before all that is due; but it was moved in this turn. */
-SCRIPT(moved_into_the_past_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND,
+SCRIPT(moved_into_the_past_in_a_turn_it_runs_in_the_next, ON_EACH_KERNEL,
        "later m 100; later a 0 { delay m -1e6 }; later b 0; turn 1 | turn 1",
        "a b | m")
 
 SCRIPT(one_that_is_due_and_reset_by_another_runs_in_the_next_turn,
-       ON_EACH_BACKEND, "later a 0 { reset b 0 }; later b 0; turn 1 | turn 1",
+       ON_EACH_KERNEL, "later a 0 { reset b 0 }; later b 0; turn 1 | turn 1",
        "a | b")
 
 static void negative(void *arg)
@@ -232,7 +231,7 @@ TEST(a_delay_that_is_none_aborts, PURE)
 
 GROUP("memory", .setup = setup);
 
-TEST(cancelled_calls_hold_no_memory, ON_EACH_BACKEND)
+TEST(cancelled_calls_hold_no_memory, ON_EACH_KERNEL)
 {
 	size_t bytes;
 
@@ -243,7 +242,7 @@ TEST(cancelled_calls_hold_no_memory, ON_EACH_BACKEND)
 	ck_assert_uint_eq(heap_live_bytes(), bytes);
 }
 
-TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_BACKEND)
+TEST(without_memory_the_handle_is_zero_and_it_is_said, ON_EACH_KERNEL)
 {
 	struct plait_call c;
 

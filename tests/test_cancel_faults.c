@@ -64,8 +64,7 @@ static struct plait_deferred *begin(bool lenient)
 static void new_reactor(void)
 {
 	clock_virtual(true);
-	reactor = backend != NULL ? plait_reactor_new(backend)
-				  : plait_testing_reactor_new();
+	reactor = test_reactor_new();
 	ck_assert_ptr_nonnull(reactor);
 }
 

@@ -70,8 +70,7 @@ static bool walk_to(struct scene *s, const char *name, unsigned turns, int how)
 	struct plait_deferred *d;
 	bool waited;
 
-	reactor = backend != NULL ? plait_reactor_new(backend)
-				  : plait_testing_reactor_new();
+	reactor = test_reactor_new();
 	ck_assert_ptr_nonnull(reactor);
 	settled = 0;
 	d = plait_deferred_add_both(scene_start(s, reactor), note_settled, s);

@@ -155,7 +155,7 @@ STORY(lingering_ends_if_it_cannot_be_watched_or_read,
       "fail epoll_ctl ENOMEM; peer says x; lost; turn 3;"
       "why ConnectionDone; calls close 1");
 
-TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_BACKEND)
+TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	size_t before = heap_live_bytes();
@@ -430,7 +430,7 @@ TEST(closing_goes_on_while_the_peer_takes_something, ON_EACH_BACKEND)
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
 
-TEST(the_deadline_counts_from_the_last_progress, ON_EACH_BACKEND)
+TEST(the_deadline_counts_from_the_last_progress, ON_EACH_KERNEL)
 {
 	struct wire w = { .unix_pair = true };
 	size_t unsent;
@@ -514,7 +514,7 @@ static void abort_wire(void *arg)
 }
 
 /* Both are due in one turn, and the first is told. */
-TEST(aborting_at_the_deadline_is_one_loss, ON_EACH_BACKEND)
+TEST(aborting_at_the_deadline_is_one_loss, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_timer timer = { .reactor = NULL };
@@ -620,7 +620,7 @@ GROUP("shutdown");
 /*
  * The reactor shuts down.
  */
-TEST(the_end_of_the_reactor_loses_every_connection, ON_EACH_BACKEND)
+TEST(the_end_of_the_reactor_loses_every_connection, ON_EACH_KERNEL)
 {
 	struct wire w[3] = { { .half_closeable = true } };
 	char c;
@@ -648,7 +648,7 @@ TEST(the_end_of_the_reactor_loses_every_connection, ON_EACH_BACKEND)
 STORY(a_peer_that_did_not_get_all_before_the_end_is_reset,
       "open; write 8M bytes; free-reactor; lost 1; peer gets reset");
 
-TEST(the_end_of_the_reactor_ends_lingering_and_dying, ON_EACH_BACKEND)
+TEST(the_end_of_the_reactor_ends_lingering_and_dying, ON_EACH_KERNEL)
 {
 	struct wire lingers = { .on_data = NULL }, dies = { .on_data = NULL };
 
@@ -766,7 +766,7 @@ TEST(nothing_is_shut_down_unless_a_child_may_hold_it, ON_EACH_BACKEND)
 
 	child_let_go(child_hold());
 	plait_reactor_free(&reactor);
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	ck_assert(wire_open(&w, reactor));
 	calls_reset();
 	wire_close(&w);

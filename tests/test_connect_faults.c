@@ -36,7 +36,7 @@ static const struct {
 
 GROUP("calls", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(every_failure_has_its_name, ON_EACH_BACKEND, EACH_OF(failures))
+TEST(every_failure_has_its_name, ON_EACH_KERNEL, EACH_OF(failures))
 {
 	const struct plait_connect_options o = {
 		.bind_address = "127.0.0.1",
@@ -64,7 +64,7 @@ static void connect_once_more(struct actor *a)
 		ck_assert_int_eq(plait_connector_connect(a->connector), 0);
 }
 
-TEST(after_every_failure_it_can_connect_again, ON_EACH_BACKEND,
+TEST(after_every_failure_it_can_connect_again, ON_EACH_KERNEL,
      EACH_OF(failures))
 {
 	const struct plait_connect_options o = {
@@ -244,7 +244,7 @@ static void hold(struct actor *a, struct plait_protocol *p)
 }
 
 /* The same while the connection lingers: all were told already. */
-TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_BACKEND)
+TEST(a_descriptor_lost_while_lingering_is_nothing, ON_EACH_KERNEL)
 {
 	int fd;
 
@@ -277,7 +277,7 @@ static void refuse_transport(struct actor *a)
 
 GROUP("memory", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(no_memory_for_the_transport_has_failed, ON_EACH_BACKEND)
+TEST(no_memory_for_the_transport_has_failed, ON_EACH_KERNEL)
 {
 	stage_listen();
 	client.on_build = refuse_transport;
@@ -297,7 +297,7 @@ static void expect_none(struct actor *a)
 	ck_assert_ptr_eq(a->kind, &plait_error_no_memory);
 }
 
-TEST(without_memory_for_a_connector_the_factory_is_told, ON_EACH_BACKEND)
+TEST(without_memory_for_a_connector_the_factory_is_told, ON_EACH_KERNEL)
 {
 	client.on_failed = expect_none;
 	for (int i = 0; i < 3; i++) {
@@ -319,7 +319,7 @@ static void connect_without_memory(struct actor *a)
 	ck_assert_ptr_null(actor_connect(a, reactor, 1));
 }
 
-TEST(told_of_no_memory_it_may_try_again, ON_EACH_BACKEND)
+TEST(told_of_no_memory_it_may_try_again, ON_EACH_KERNEL)
 {
 	client.on_failed = connect_without_memory;
 	fault_alloc_at(0, false);

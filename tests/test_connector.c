@@ -156,7 +156,7 @@ static void do_everything(struct actor *a, struct plait_protocol *p)
 			 -ENOTCONN);
 }
 
-TEST(whatever_connection_lost_does_the_factory_is_told, ON_EACH_BACKEND)
+TEST(whatever_connection_lost_does_the_factory_is_told, ON_EACH_KERNEL)
 {
 	unhandled_expect(1);
 	client.on_lost = do_everything;
@@ -176,7 +176,7 @@ static void expect_unwatched(void *arg)
 }
 
 /* A socket that has not begun to connect hangs up at once. */
-TEST(it_is_watched_after_it_has_begun_to_connect, ON_EACH_BACKEND)
+TEST(it_is_watched_after_it_has_begun_to_connect, ON_EACH_KERNEL)
 {
 	struct wire none = { .peer = -1 };
 	bool called = false;
@@ -195,7 +195,7 @@ STORY(refused_is_failed_then_stopped,
       "client why ConnectionRefusedError: connect to 127.0.0.1:$port: "
       "Connection refused");
 
-TEST(build_protocol_is_told_where_it_connected, ON_EACH_BACKEND)
+TEST(build_protocol_is_told_where_it_connected, ON_EACH_KERNEL)
 {
 	struct plait_address a;
 	struct plait_connector *c = connect_both();
@@ -300,7 +300,7 @@ static plait_value note_kind(plait_value *result, void *arg)
 }
 
 /* What a client makes of an attempt that somebody waits for. */
-TEST(cancelling_who_waits_for_an_attempt_gives_it_up, ON_EACH_BACKEND)
+TEST(cancelling_who_waits_for_an_attempt_gives_it_up, ON_EACH_KERNEL)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 	struct plait_deferred *d = plait_deferred_new(&promise, give_up, c);
@@ -339,7 +339,7 @@ STORY(disconnect_when_it_is_over_is_nothing,
       "client F { client disconnects } client connects; over;"
       "client trace ScFX");
 
-TEST(no_connector_is_nothing, ON_EACH_BACKEND)
+TEST(no_connector_is_nothing, ON_EACH_KERNEL)
 {
 	struct plait_connector *none = NULL;
 	struct plait_address a = { .port = 42 };
@@ -388,7 +388,7 @@ STORY(connecting_again_and_stopping_at_once_is_told_once,
       "client connects; over;"
       "client trace ScFcFX; client kind UserError");
 
-TEST(one_factory_counts_all_its_connectors, ON_EACH_BACKEND)
+TEST(one_factory_counts_all_its_connectors, ON_EACH_KERNEL)
 {
 	unsigned number = actor_listen(&client, reactor, &port);
 
@@ -512,7 +512,7 @@ static void let_time_pass(void *arg)
 }
 
 /* The other way round: it has connected when the timer comes due. */
-TEST(connected_when_it_was_about_to_time_out, ON_EACH_BACKEND)
+TEST(connected_when_it_was_about_to_time_out, ON_EACH_KERNEL)
 {
 	struct wire none = { .peer = -1 };
 
@@ -554,7 +554,7 @@ STORY(the_last_reference_may_end_anywhere,
 
 GROUP("attempt", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(a_factory_without_a_table_hears_of_no_failure, ON_EACH_BACKEND)
+TEST(a_factory_without_a_table_hears_of_no_failure, ON_EACH_KERNEL)
 {
 	struct plait_factory f = { .ops = NULL };
 	struct plait_connector *c = plait_connector_ref(
@@ -565,7 +565,7 @@ TEST(a_factory_without_a_table_hears_of_no_failure, ON_EACH_BACKEND)
 	plait_connector_unref(&c);
 }
 
-TEST(a_connector_can_say_what_it_is, ON_EACH_BACKEND)
+TEST(a_connector_can_say_what_it_is, ON_EACH_KERNEL)
 {
 	struct plait_connector *c = actor_connect(&client, reactor, refusing);
 	char text[64], wanted[64];

@@ -252,15 +252,15 @@ SCRIPT(tasks_take_turns, ON_EACH_REACTOR,
 SCRIPT(an_idle_cooperator_costs_nothing, ON_EACH_REACTOR,
        "slice 0.01; task a 1; turns 3; idle?", "a a:none idle")
 
-SCRIPT(a_slice_ends_when_its_time_is_over, ON_EACH_BACKEND,
+SCRIPT(a_slice_ends_when_its_time_is_over, ON_EACH_KERNEL,
        "slice 0.01; task a 99; task b 99; task c 99; each_step { jump 0.004 }; "
        "turns 1 | turns 1 | free_task b; turns 2",
        "a b c | a b c | b:TaskStopped: the task was stopped a c a c a c")
 
-SCRIPT(a_slice_makes_one_step_at_least, ON_EACH_BACKEND,
+SCRIPT(a_slice_makes_one_step_at_least, ON_EACH_KERNEL,
        "slice 1e-9; task a 9; task b 9; each_step { jump 1 }; turns 3", "a b a")
 
-TEST(short_steps_share_a_slice, ON_EACH_BACKEND)
+TEST(short_steps_share_a_slice, ON_EACH_KERNEL)
 {
 	begin(0.01);
 	for (unsigned i = 0; i < 2; i++)
@@ -592,7 +592,7 @@ static void add_many(struct plait_coiterator **tasks, struct job *many,
 
 GROUP("limits", .setup = setup, .timeout = 60);
 
-TEST(a_hundred_thousand_tasks, ON_EACH_BACKEND, TIMES(2))
+TEST(a_hundred_thousand_tasks, ON_EACH_KERNEL, TIMES(2))
 {
 	struct plait_coiterator **tasks = calloc(MANY, sizeof(*tasks));
 	struct job *many = calloc(MANY, sizeof(*many));

@@ -271,7 +271,6 @@ TEST(freed_by_a_value_that_nobody_waits_for_it_is_over, PURE, FROM_TO(0, 2))
 {
 	plait_value v = plait_value_make(&ending_type, NULL);
 
-	e = plait_event_new();
 	if (_i == 0)
 		plait_event_wake(e, v);
 	else

@@ -217,7 +217,7 @@ static bool is_out(void)
 {
 	char c;
 
-	return recv(peer->peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+	return peer_peek(peer->peer, &c, 1) == 0;
 }
 
 static void step_is_out(void)

@@ -195,7 +195,7 @@ SCRIPT(may_begin_an_interval_later, ON_EACH_REACTOR,
 SCRIPT(a_late_call_does_not_shift_the_grid, ON_EACH_REACTOR,
        "loop end 1 | jump 3.5; advance 0 | pass 0.25 3", "@0 | @3.5x3 | @4")
 
-SCRIPT(a_slow_function_skips_and_counts, ON_EACH_BACKEND,
+SCRIPT(a_slow_function_skips_and_counts, ON_EACH_KERNEL,
        "on_call 2 { jump 3.5 }; loop end 1; pass 0.25 4 | pass 0.25 3",
        "@0 @1 | @5x4")
 

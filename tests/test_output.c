@@ -58,7 +58,7 @@ static struct plait_buf *buf_of_bytes(size_t n)
 
 GROUP("queue");
 
-TEST(an_empty_one_has_nothing, ON_EACH_BACKEND)
+TEST(an_empty_one_has_nothing, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 
@@ -69,7 +69,7 @@ TEST(an_empty_one_has_nothing, ON_EACH_BACKEND)
 	ck_assert_int_eq(pieces_of(&o), 0);
 }
 
-TEST(small_writes_share_a_block, ON_EACH_BACKEND)
+TEST(small_writes_share_a_block, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	unsigned long calls;
@@ -92,7 +92,7 @@ TEST(small_writes_share_a_block, ON_EACH_BACKEND)
 }
 
 /* Whatever is written, one byte at a time. */
-TEST(blocks_are_no_larger_than_what_is_in_them_needs, ON_EACH_BACKEND)
+TEST(blocks_are_no_larger_than_what_is_in_them_needs, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 
@@ -107,7 +107,7 @@ TEST(blocks_are_no_larger_than_what_is_in_them_needs, ON_EACH_BACKEND)
 	ck_assert_uint_eq(held(reactor), 0);
 }
 
-TEST(a_long_write_takes_as_many_blocks_as_it_needs, ON_EACH_BACKEND)
+TEST(a_long_write_takes_as_many_blocks_as_it_needs, ON_EACH_KERNEL)
 {
 	enum { N = 1000000 };
 	struct output o = { .size = 0 };
@@ -135,7 +135,7 @@ static struct plait_buf *large_buf(void)
 	return b;
 }
 
-TEST(a_small_buffer_is_copied, ON_EACH_BACKEND)
+TEST(a_small_buffer_is_copied, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
@@ -154,7 +154,7 @@ TEST(a_small_buffer_is_copied, ON_EACH_BACKEND)
 }
 
 /* A little of a large buffer holds all of it, and what is sent of it too. */
-TEST(a_buffer_costs_all_its_memory, ON_EACH_BACKEND)
+TEST(a_buffer_costs_all_its_memory, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_new(SIZE_MAX);
@@ -178,7 +178,7 @@ TEST(a_buffer_costs_all_its_memory, ON_EACH_BACKEND)
 	plait_buf_unref(&b);
 }
 
-TEST(a_buffer_of_several_is_held_once_and_costs_each, ON_EACH_BACKEND)
+TEST(a_buffer_of_several_is_held_once_and_costs_each, ON_EACH_KERNEL)
 {
 	enum { N = 3 };
 	struct output o[N] = { { .size = 0 } };
@@ -206,10 +206,10 @@ TEST(a_buffer_of_several_is_held_once_and_costs_each, ON_EACH_BACKEND)
 }
 
 /* The second reactor counts what the first has as well, each time. */
-TEST(a_buffer_in_two_reactors_counts_in_both, ON_EACH_BACKEND)
+TEST(a_buffer_in_two_reactors_counts_in_both, ON_EACH_KERNEL)
 {
 	struct output o[2] = { { .size = 0 } };
-	struct plait_reactor *second = plait_reactor_new(backend);
+	struct plait_reactor *second = test_reactor_new();
 	struct plait_reactor *r[2] = { reactor, second };
 	struct plait_buf *b = large_buf();
 
@@ -234,10 +234,10 @@ TEST(a_buffer_in_two_reactors_counts_in_both, ON_EACH_BACKEND)
 }
 
 /* Once the first has let go, it is nobody's, and the second looks only. */
-TEST(what_an_end_would_give_back_changes_nothing, ON_EACH_BACKEND)
+TEST(what_an_end_would_give_back_changes_nothing, ON_EACH_KERNEL)
 {
 	struct output o[2] = { { .size = 0 } };
-	struct plait_reactor *second = plait_reactor_new(backend);
+	struct plait_reactor *second = test_reactor_new();
 	struct plait_buf *b = large_buf();
 	size_t before;
 
@@ -254,7 +254,7 @@ TEST(what_an_end_would_give_back_changes_nothing, ON_EACH_BACKEND)
 	plait_reactor_free(&second);
 }
 
-TEST(a_buffer_is_queued_without_a_copy, ON_EACH_BACKEND)
+TEST(a_buffer_is_queued_without_a_copy, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -272,7 +272,7 @@ TEST(a_buffer_is_queued_without_a_copy, ON_EACH_BACKEND)
 	plait_buf_unref(&b);
 }
 
-TEST(a_buffer_outlives_who_wrote_it, ON_EACH_BACKEND)
+TEST(a_buffer_outlives_who_wrote_it, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = plait_buf_copy("a poem", 6);
@@ -285,7 +285,7 @@ TEST(a_buffer_outlives_who_wrote_it, ON_EACH_BACKEND)
 	plait_i_output_drop(&o, reactor);
 }
 
-TEST(copies_and_buffers_keep_their_order, ON_EACH_BACKEND)
+TEST(copies_and_buffers_keep_their_order, ON_EACH_KERNEL)
 {
 	enum { SIZE = 3 + 2 * LARGE_BUF + 5 };
 	struct output o = { .size = 0 };
@@ -312,7 +312,7 @@ TEST(copies_and_buffers_keep_their_order, ON_EACH_BACKEND)
 	plait_buf_unref(&b);
 }
 
-TEST(no_more_pieces_are_gathered_than_fit, ON_EACH_BACKEND)
+TEST(no_more_pieces_are_gathered_than_fit, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -367,7 +367,7 @@ static void add_somehow(struct output *o, size_t at, size_t len)
 }
 
 /* What is taken out is always what comes next of one endless stream. */
-TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_BACKEND, TIMES(3))
+TEST(any_mixture_comes_out_as_it_went_in, ON_EACH_KERNEL, TIMES(3))
 {
 	enum { N = 3000, MOST = 70000 };
 	struct output o = { .size = 0 };
@@ -451,7 +451,7 @@ TEST(pieces_are_appended_up_to_a_limit_of_the_cost, ON_EACH_BACKEND)
 }
 
 /* Buffers and copies, behind nothing and behind others. */
-TEST(a_queue_goes_behind_another_as_it_is, ON_EACH_BACKEND)
+TEST(a_queue_goes_behind_another_as_it_is, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 }, more = { .size = 0 };
 	unsigned char *thousand = wire_bytes(1000), bytes[4096];
@@ -481,7 +481,7 @@ TEST(a_queue_goes_behind_another_as_it_is, ON_EACH_BACKEND)
 	ck_assert_uint_eq(held(reactor), 0);
 }
 
-TEST(what_was_sent_holds_no_memory, ON_EACH_BACKEND)
+TEST(what_was_sent_holds_no_memory, ON_EACH_KERNEL)
 {
 	struct output o = { .size = 0 };
 	struct plait_buf *b = large_buf();
@@ -500,7 +500,7 @@ TEST(what_was_sent_holds_no_memory, ON_EACH_BACKEND)
 	plait_buf_unref(&b);
 }
 
-TEST(no_memory_is_told_and_nothing_leaks, ON_EACH_BACKEND, TIMES(5))
+TEST(no_memory_is_told_and_nothing_leaks, ON_EACH_KERNEL, TIMES(5))
 {
 	enum { N = 200000 };
 	struct output o = { .size = 0 };
@@ -531,7 +531,7 @@ static const char *first_byte(const struct output *o)
 }
 
 /* Bytes are copied once, and never moved when those before them are sent. */
-TEST(the_work_is_linear_in_the_bytes, ON_EACH_BACKEND)
+TEST(the_work_is_linear_in_the_bytes, ON_EACH_KERNEL)
 {
 	enum { N = 1 << 20 };
 	struct output o = { .size = 0 };

@@ -344,7 +344,7 @@ static void use_it_elsewhere(void *arg)
 /* In a child, which has a reactor of its own. */
 static void run_and_use_elsewhere(void *arg)
 {
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	make_parts();
 	plait_call_later(reactor, 0, use_it_elsewhere, arg);
 	(plait_reactor_run)(reactor, "main.c:1");
@@ -427,7 +427,7 @@ static void connect_and_use_elsewhere(void *arg)
 	int fd;
 
 	chosen = *(int *)arg;
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	parts.factory.protocol = &using_ops;
 	plait_listen_tcp(reactor, 0, &parts.factory, NULL, &port);
 	plait_port_host(port, &address);

@@ -50,7 +50,7 @@ GROUP("listening", .setup = stage_setup, .teardown = stage_teardown);
 STORY(listening_starts_the_factory,
       "server listens; server trace S; server stops; server trace SX");
 
-TEST(the_handle_is_optional, ON_EACH_BACKEND)
+TEST(the_handle_is_optional, ON_EACH_KERNEL)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 
@@ -60,7 +60,7 @@ TEST(the_handle_is_optional, ON_EACH_BACKEND)
 	ck_assert_str_eq(server.trace, "SX");
 }
 
-TEST(a_used_port_is_refused_and_starts_nothing, ON_EACH_BACKEND)
+TEST(a_used_port_is_refused_and_starts_nothing, ON_EACH_KERNEL)
 {
 	const struct plait_listen_options o = { .iface = "127.0.0.1" };
 	struct actor second;
@@ -76,7 +76,7 @@ TEST(a_used_port_is_refused_and_starts_nothing, ON_EACH_BACKEND)
 	actor_stop(reactor, &port);
 }
 
-TEST(what_is_no_address_is_invalid, ON_EACH_BACKEND)
+TEST(what_is_no_address_is_invalid, ON_EACH_KERNEL)
 {
 	const struct plait_listen_options name = { .iface = "example.org" };
 
@@ -175,7 +175,7 @@ static plait_value note_stopped(plait_value *result, void *arg)
 
 GROUP("stopping", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(stop_listening_answers_from_the_loop, ON_EACH_BACKEND)
+TEST(stop_listening_answers_from_the_loop, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	unsigned stopped = 0; /* 1 + how often the factory had */
@@ -230,7 +230,7 @@ STORY(accepted_connections_live_on,
 STORY(a_stopped_port_accepts_nothing_more,
       "server listens; a knocks; server stops; server trace SX; a gets reset");
 
-TEST(stopping_no_port_has_happened, ON_EACH_BACKEND)
+TEST(stopping_no_port_has_happened, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d = plait_port_stop_listening(&port);
 
@@ -247,7 +247,7 @@ static plait_value expect_cancelled(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
-TEST(cancelling_the_answer_does_not_keep_the_port, ON_EACH_BACKEND)
+TEST(cancelling_the_answer_does_not_keep_the_port, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	bool cancelled = false;
@@ -262,7 +262,7 @@ TEST(cancelling_the_answer_does_not_keep_the_port, ON_EACH_BACKEND)
 	plait_deferred_free(&d);
 }
 
-TEST(freeing_the_answer_is_fine, ON_EACH_BACKEND)
+TEST(freeing_the_answer_is_fine, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 
@@ -285,7 +285,7 @@ TEST(freeing_no_port_does_nothing, PURE)
 	ck_assert_ptr_null(port);
 }
 
-TEST(one_factory_may_serve_several_ports, ON_EACH_BACKEND)
+TEST(one_factory_may_serve_several_ports, ON_EACH_KERNEL)
 {
 	struct plait_port *second = NULL;
 
@@ -486,7 +486,7 @@ TEST(no_descriptor_is_inherited_or_blocks, ON_EACH_BACKEND)
 	actor_stop(reactor, &port);
 }
 
-TEST(a_port_can_say_what_it_is, ON_EACH_BACKEND)
+TEST(a_port_can_say_what_it_is, ON_EACH_KERNEL)
 {
 	unsigned number = actor_listen(&server, reactor, &port);
 	char text[64], wanted[64];

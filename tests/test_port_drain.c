@@ -172,7 +172,7 @@ TEST(draining_no_port_has_happened, PURE)
 	plait_deferred_free(&d);
 }
 
-TEST(a_port_says_that_it_drains, ON_EACH_BACKEND)
+TEST(a_port_says_that_it_drains, ON_EACH_KERNEL)
 {
 	struct plait_port *same;
 	char text[64];

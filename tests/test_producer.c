@@ -18,7 +18,7 @@ STORY(a_streaming_one_is_told_nothing_when_it_registers,
       "open; produce; turn 3; write 64K bytes; turn 3; producer -; end;"
       "producer S");
 
-TEST(it_is_paused_once_and_resumed_at_the_low_mark, ON_EACH_BACKEND)
+TEST(it_is_paused_once_and_resumed_at_the_low_mark, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	size_t unsent;
@@ -43,7 +43,7 @@ static void fault_sends(size_t n_passing)
 	fault_call_forever("send", EAGAIN);
 }
 
-TEST(the_marks_are_exact, ON_EACH_BACKEND)
+TEST(the_marks_are_exact, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -59,7 +59,7 @@ TEST(the_marks_are_exact, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
-TEST(the_marks_may_be_set, ON_EACH_BACKEND)
+TEST(the_marks_may_be_set, ON_EACH_KERNEL)
 {
 	struct plait_limits limits = { .high_water = 1 << 20, .low_water = 1 };
 	struct wire w = { .unix_pair = true };
@@ -76,7 +76,7 @@ TEST(the_marks_may_be_set, ON_EACH_BACKEND)
 }
 
 /* A peer that takes nothing gives no reason to look at the marks again. */
-TEST(marks_that_change_are_in_force_at_once, ON_EACH_BACKEND)
+TEST(marks_that_change_are_in_force_at_once, ON_EACH_KERNEL)
 {
 	const struct plait_limits high = { .high_water = 16 << 20,
 					   .low_water = 8 << 20 };
@@ -91,7 +91,7 @@ TEST(marks_that_change_are_in_force_at_once, ON_EACH_BACKEND)
 }
 
 /* Only the high mark is set, below what the low mark is by default. */
-TEST(a_low_mark_above_the_high_one_resumes_nothing_too_early, ON_EACH_BACKEND)
+TEST(a_low_mark_above_the_high_one_resumes_nothing_too_early, ON_EACH_KERNEL)
 {
 	const struct plait_limits limits = { .high_water = 1000 };
 	struct wire w = { .on_data = NULL };
@@ -126,7 +126,7 @@ static void make_some(struct wire *w)
 
 GROUP("pull");
 
-TEST(a_pull_producer_is_resumed_whenever_all_is_sent, ON_EACH_BACKEND)
+TEST(a_pull_producer_is_resumed_whenever_all_is_sent, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_resume = make_some };
 
@@ -174,7 +174,7 @@ STORY(losing_needs_nothing_but_the_unregistering,
 STORY(no_producer_holds_a_close_beyond_its_deadline, AT_THE_DEADLINE("produce"),
       AT_THE_DEADLINE("pull"));
 
-TEST(a_second_producer_is_refused, ON_EACH_BACKEND)
+TEST(a_second_producer_is_refused, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL }, other = w;
 
@@ -201,7 +201,7 @@ static void register_in_done(struct wire *w)
 	w->transport = NULL;
 }
 
-TEST(registering_in_done_is_told_to_stop, ON_EACH_BACKEND)
+TEST(registering_in_done_is_told_to_stop, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_done = register_in_done };
 
@@ -214,7 +214,7 @@ static void register_once_more(struct wire *w)
 	wire_produce(w, false);
 }
 
-TEST(registering_again_while_being_stopped_is_stopped_again, ON_EACH_BACKEND)
+TEST(registering_again_while_being_stopped_is_stopped_again, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_stop = register_once_more };
 
@@ -250,7 +250,7 @@ static void produce_for_itself(struct wire *w)
 GROUP("transport");
 
 /* Hazard 35: the echo server that cannot be made to grow. */
-TEST(a_peer_that_sends_and_never_reads_is_stopped, ON_EACH_BACKEND)
+TEST(a_peer_that_sends_and_never_reads_is_stopped, ON_EACH_KERNEL)
 {
 	size_t most = 0;
 	struct wire w = { .on_made = produce_for_itself,
@@ -335,7 +335,7 @@ static void feed(struct wire *from, struct wire *to)
 }
 
 /* In whatever order they were registered, and one of them left before. */
-TEST(being_lost_unregisters_what_it_produces_for, ON_EACH_BACKEND, TIMES(3))
+TEST(being_lost_unregisters_what_it_produces_for, ON_EACH_KERNEL, TIMES(3))
 {
 	struct wire in = { .on_data = NULL };
 	struct wire out[3] = { { .on_data = NULL } };
@@ -381,7 +381,7 @@ STORY(a_close_while_both_have_paused_sends_all,
       "why ConnectionDone; end");
 
 /* It goes on when both can take more, however the second lets go. */
-TEST(the_slowest_of_those_it_feeds_holds_it, ON_EACH_BACKEND, TIMES(2))
+TEST(the_slowest_of_those_it_feeds_holds_it, ON_EACH_KERNEL, TIMES(2))
 {
 	struct wire in = { .on_data = NULL };
 	struct wire out[2] = { { .on_data = NULL } };
@@ -405,7 +405,7 @@ static void feed_late(struct wire *w)
 	feed(w, w->arg);
 }
 
-TEST(what_is_lost_produces_for_nobody, ON_EACH_BACKEND)
+TEST(what_is_lost_produces_for_nobody, ON_EACH_KERNEL)
 {
 	struct wire out = { .on_data = NULL };
 	struct wire in = { .on_lost = feed_late, .arg = &out };

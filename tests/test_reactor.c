@@ -87,10 +87,10 @@ TEST(an_unknown_backend_is_refused, PURE)
 	ck_assert_int_eq(errno, EINVAL);
 }
 
-TEST(the_last_reactor_reports_what_has_fired_and_is_kept, ON_EACH_BACKEND)
+TEST(the_last_reactor_reports_what_has_fired_and_is_kept, ON_EACH_KERNEL)
 {
 	struct plait_deferred *kept = plait_succeed(PLAIT_NONE);
-	struct plait_reactor *other = plait_reactor_new(backend);
+	struct plait_reactor *other = test_reactor_new();
 
 	plait_reactor_free(&other);
 	ck_assert_uint_eq(unhandled_count(), 0);
@@ -101,7 +101,7 @@ TEST(the_last_reactor_reports_what_has_fired_and_is_kept, ON_EACH_BACKEND)
 	plait_deferred_free(&kept);
 }
 
-TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept, ON_EACH_BACKEND)
+TEST(what_fires_as_the_reactor_is_freed_is_not_called_kept, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d = plait_defer_later(reactor, 1000, NULL, NULL);
 
@@ -158,7 +158,7 @@ TEST(what_the_kernel_refuses_is_said_and_undone, ON_EACH_BACKEND)
 	}
 }
 
-TEST(without_memory_there_is_none, ON_EACH_BACKEND, TIMES(2))
+TEST(without_memory_there_is_none, ON_EACH_KERNEL, TIMES(2))
 {
 	struct plait_reactor *r = NULL;
 	unsigned long n;
@@ -167,7 +167,7 @@ TEST(without_memory_there_is_none, ON_EACH_BACKEND, TIMES(2))
 		ck_assert_uint_lt(n, 10);
 		fault_alloc_at(n, _i);
 		errno = 0;
-		r = plait_reactor_new(backend);
+		r = test_reactor_new();
 		ck_assert(r != NULL || errno == ENOMEM);
 		fault_alloc_off();
 	}
@@ -181,7 +181,7 @@ TEST(making_one_costs_two_descriptors_at_most, ON_EACH_BACKEND)
 	unsigned long mine;
 
 	calls_reset();
-	r = plait_reactor_new(backend);
+	r = test_reactor_new();
 	mine = strcmp(backend, "epoll") == 0;
 	ck_assert_uint_eq(calls_of("epoll_create1"), mine);
 	ck_assert_uint_eq(calls_of("eventfd"), 1);
@@ -222,19 +222,19 @@ static void free_in_callback(void *arg)
 /* In a child, which needs one of its own. */
 static void run_and_free(void *arg)
 {
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	plait_call_when_running(reactor, free_in_callback, NULL);
 	plait_reactor_run(reactor);
 }
 
 static void iterate_and_free(void *arg)
 {
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	later(0, free_in_callback, NULL);
 	plait_reactor_iterate(reactor, 0);
 }
 
-TEST(freeing_it_while_it_turns_aborts, ON_EACH_BACKEND)
+TEST(freeing_it_while_it_turns_aborts, ON_EACH_KERNEL)
 {
 	assert_aborts(run_and_free, NULL, "is_busy");
 	assert_aborts(iterate_and_free, NULL, "is_busy");
@@ -244,7 +244,7 @@ TEST(freeing_it_while_it_turns_aborts, ON_EACH_BACKEND)
 
 GROUP("run");
 
-TEST(it_runs_until_it_is_stopped_and_may_run_again, ON_EACH_BACKEND)
+TEST(it_runs_until_it_is_stopped_and_may_run_again, ON_EACH_KERNEL)
 {
 	for (int i = 0; i < 3; i++) {
 		ck_assert(!plait_reactor_is_running(reactor));
@@ -263,7 +263,7 @@ static void stop_twice(void *arg)
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 }
 
-TEST(stopping_only_marks_and_only_once, ON_EACH_BACKEND)
+TEST(stopping_only_marks_and_only_once, ON_EACH_KERNEL)
 {
 	later(0, stop_twice, "a");
 	later(0, note, "b");
@@ -282,7 +282,7 @@ static void lose_a_failure(void *arg)
 }
 
 TEST(a_failure_that_a_callback_loses_is_reported_and_the_loop_goes_on,
-     ON_EACH_BACKEND)
+     ON_EACH_KERNEL)
 {
 	unhandled_expect(2);
 	plait_call_from_thread(reactor, lose_a_failure, (void *)"a");
@@ -310,7 +310,7 @@ static void run_inside_and_stop(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(turning_it_in_its_own_callback_is_refused, ON_EACH_BACKEND)
+TEST(turning_it_in_its_own_callback_is_refused, ON_EACH_KERNEL)
 {
 	later(0, run_inside, "i");
 	run_turns(reactor, 1);
@@ -325,7 +325,7 @@ static void start_turns_it(struct plait_factory *f)
 }
 
 /* A callback that listening makes, before the reactor ever runs. */
-TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused, ON_EACH_BACKEND)
+TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused, ON_EACH_KERNEL)
 {
 	static const struct plait_factory_ops ops = { .start = start_turns_it };
 	struct plait_factory f = { .ops = &ops };
@@ -336,7 +336,7 @@ TEST(turning_it_in_a_callback_outside_of_all_turns_is_refused, ON_EACH_BACKEND)
 	plait_reactor_free(&reactor);
 }
 
-TEST(it_may_be_stopped_from_any_kind_of_callback, ON_EACH_BACKEND, TIMES(3))
+TEST(it_may_be_stopped_from_any_kind_of_callback, ON_EACH_KERNEL, TIMES(3))
 {
 	if (_i == 0)
 		later(0, stop, "s");
@@ -349,7 +349,7 @@ TEST(it_may_be_stopped_from_any_kind_of_callback, ON_EACH_BACKEND, TIMES(3))
 	run_turns(reactor, 2);
 }
 
-TEST(an_idle_loop_sleeps_for_ever, ON_EACH_BACKEND)
+TEST(an_idle_loop_sleeps_for_ever, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	plait_call_from_thread(reactor, note, (void *)"a");
@@ -360,7 +360,7 @@ TEST(an_idle_loop_sleeps_for_ever, ON_EACH_BACKEND)
 	ck_assert_double_eq_tol(wait_timeout(), 100, 1e-3);
 }
 
-TEST(iterating_waits_no_longer_than_asked, ON_EACH_BACKEND)
+TEST(iterating_waits_no_longer_than_asked, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	later(50, note, "a");
@@ -377,7 +377,7 @@ static void iterate_with(void *arg)
 	plait_reactor_iterate(reactor, *(double *)arg);
 }
 
-TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_BACKEND)
+TEST(iterating_for_no_time_that_exists_aborts, ON_EACH_KERNEL)
 {
 	double negative = -1, nan = NAN;
 
@@ -430,7 +430,7 @@ static void again_next_turn(struct job *j)
 
 GROUP("turn");
 
-TEST(a_task_that_queues_itself_runs_once_a_turn, ON_EACH_BACKEND)
+TEST(a_task_that_queues_itself_runs_once_a_turn, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j", .act = again_next_turn);
 
@@ -446,7 +446,7 @@ TEST(a_task_that_queues_itself_runs_once_a_turn, ON_EACH_BACKEND)
 	ck_assert_uint_eq(n_ran, 4);
 }
 
-TEST(queueing_a_task_twice_runs_it_once, ON_EACH_BACKEND)
+TEST(queueing_a_task_twice_runs_it_once, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j");
 
@@ -462,7 +462,7 @@ static void cancel_other(struct job *j)
 	loop_task_cancel(&j->other->task);
 }
 
-TEST(a_task_cancels_another_of_its_turn, ON_EACH_BACKEND)
+TEST(a_task_cancels_another_of_its_turn, ON_EACH_KERNEL)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = cancel_other, .other = &b);
 
@@ -478,7 +478,7 @@ static void queue_after(void *arg)
 	note((void *)"c");
 }
 
-TEST(what_a_callback_left_is_done_when_it_returns, ON_EACH_BACKEND)
+TEST(what_a_callback_left_is_done_when_it_returns, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j");
 
@@ -488,7 +488,7 @@ TEST(what_a_callback_left_is_done_when_it_returns, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "cjd");
 }
 
-TEST(only_the_outermost_callback_is_followed_by_it, ON_EACH_BACKEND)
+TEST(only_the_outermost_callback_is_followed_by_it, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j");
 
@@ -501,7 +501,7 @@ TEST(only_the_outermost_callback_is_followed_by_it, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "j");
 }
 
-TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn, ON_EACH_BACKEND)
+TEST(outside_of_all_callbacks_it_is_done_in_the_next_turn, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j");
 
@@ -517,7 +517,7 @@ static void bury_other(struct job *j)
 	plait_i_loop_bury(reactor, &j->other->task);
 }
 
-TEST(a_burial_that_leads_to_another_is_one_burial, ON_EACH_BACKEND)
+TEST(a_burial_that_leads_to_another_is_one_burial, ON_EACH_KERNEL)
 {
 	struct job b = JOB("b"), a = JOB("a", .act = bury_other, .other = &b);
 
@@ -559,7 +559,7 @@ static void bury_from_timer(void *arg)
 	plait_i_loop_bury(reactor, &buried.task);
 }
 
-TEST(the_dead_of_a_timer_do_not_wait_with_the_loop, ON_EACH_BACKEND)
+TEST(the_dead_of_a_timer_do_not_wait_with_the_loop, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	later(0, bury_from_timer, NULL);
@@ -568,7 +568,7 @@ TEST(the_dead_of_a_timer_do_not_wait_with_the_loop, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "b");
 }
 
-TEST(a_turn_has_its_order, ON_EACH_BACKEND)
+TEST(a_turn_has_its_order, ON_EACH_KERNEL)
 {
 	struct job j = JOB("j");
 
@@ -580,7 +580,7 @@ TEST(a_turn_has_its_order, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "cjtb");
 }
 
-TEST(turns_are_counted, ON_EACH_BACKEND)
+TEST(turns_are_counted, ON_EACH_KERNEL)
 {
 	uint64_t turn = plait_i_loop_turn(reactor);
 
@@ -649,7 +649,7 @@ static plait_value during(void *arg)
 
 GROUP("run");
 
-TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on, ON_EACH_BACKEND)
+TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on, ON_EACH_KERNEL)
 {
 	struct member two;
 
@@ -666,14 +666,14 @@ TEST(the_shutdown_loses_all_members_to_the_end_then_goes_on, ON_EACH_BACKEND)
 
 GROUP("free");
 
-TEST(a_reactor_that_is_freed_loses_its_members, ON_EACH_BACKEND)
+TEST(a_reactor_that_is_freed_loses_its_members, ON_EACH_KERNEL)
 {
 	join(&one, 1);
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(ran, "ltbltb");
 }
 
-TEST(a_member_that_has_parted_is_not_lost, ON_EACH_BACKEND)
+TEST(a_member_that_has_parted_is_not_lost, ON_EACH_KERNEL)
 {
 	join(&one, 0);
 	loop_part(&one.member);
@@ -681,7 +681,7 @@ TEST(a_member_that_has_parted_is_not_lost, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "");
 }
 
-TEST(what_is_kept_goes_last, ON_EACH_BACKEND)
+TEST(what_is_kept_goes_last, ON_EACH_KERNEL)
 {
 	struct job kept = JOB("k");
 
@@ -699,7 +699,7 @@ static void use_it(struct job *j)
 	ck_assert_int_eq(plait_reactor_stop(reactor), -EALREADY);
 }
 
-TEST(it_cannot_be_turned_while_it_is_freed, ON_EACH_BACKEND)
+TEST(it_cannot_be_turned_while_it_is_freed, ON_EACH_KERNEL)
 {
 	struct plait_reactor *r = reactor;
 	struct job j = JOB("j", .act = use_it);
@@ -710,7 +710,7 @@ TEST(it_cannot_be_turned_while_it_is_freed, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "j");
 }
 
-TEST(promises_that_never_fired_are_reported_when_it_is_freed, ON_EACH_BACKEND)
+TEST(promises_that_never_fired_are_reported_when_it_is_freed, ON_EACH_KERNEL)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
@@ -726,7 +726,7 @@ TEST(promises_that_never_fired_are_reported_when_it_is_freed, ON_EACH_BACKEND)
 
 GROUP("shared");
 
-TEST(the_read_buffer_is_there_when_first_used, ON_EACH_BACKEND)
+TEST(the_read_buffer_is_there_when_first_used, ON_EACH_KERNEL)
 {
 	unsigned long before = heap_live();
 	void *buffer;
@@ -752,7 +752,7 @@ static struct pool_block *get_block(size_t size)
 	return b;
 }
 
-TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_BACKEND)
+TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_KERNEL)
 {
 	static const size_t sizes[] = { 100, 1024, 1025, 4096, 4097, 32000 };
 	struct pool_block *b;
@@ -771,7 +771,7 @@ TEST(a_block_has_the_size_that_was_asked_for, ON_EACH_BACKEND)
 	plait_i_pool_put(reactor, b);
 }
 
-TEST(a_mebibyte_of_free_blocks_is_kept, ON_EACH_BACKEND)
+TEST(a_mebibyte_of_free_blocks_is_kept, ON_EACH_KERNEL)
 {
 	enum { N = 100, KEPT = (1 << 20) / LARGE };
 	struct pool_block *blocks[N];
@@ -794,7 +794,7 @@ TEST(a_mebibyte_of_free_blocks_is_kept, ON_EACH_BACKEND)
 }
 
 /* In whatever order the blocks come back. */
-TEST(small_blocks_give_their_slabs_back, ON_EACH_BACKEND)
+TEST(small_blocks_give_their_slabs_back, ON_EACH_KERNEL)
 {
 	enum { N = 10000 };
 	static struct pool_block *blocks[N];
@@ -815,7 +815,7 @@ TEST(small_blocks_give_their_slabs_back, ON_EACH_BACKEND)
 	ck_assert_uint_le(heap_live_bytes(), before + (1 << 20) + 2 * 65536);
 }
 
-TEST(limits_have_defaults_for_what_is_zero, ON_EACH_BACKEND)
+TEST(limits_have_defaults_for_what_is_zero, ON_EACH_KERNEL)
 {
 	struct plait_limits limits = { .high_water = 7,
 				       .linger_timeout = INFINITY };
@@ -840,7 +840,7 @@ static void set_negative_limit(void *arg)
 	plait_reactor_set_limits(reactor, &limits);
 }
 
-TEST(a_limit_that_is_none_aborts, ON_EACH_BACKEND)
+TEST(a_limit_that_is_none_aborts, ON_EACH_KERNEL)
 {
 	assert_aborts(set_negative_limit, NULL, "seconds >= 0");
 }

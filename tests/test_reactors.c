@@ -94,9 +94,9 @@ TEST(each_tells_ages_by_its_own_clock, PURE)
 	plait_reactor_free(&r[1]);
 }
 
-TEST(those_on_descriptors_have_the_same_clock, ON_EACH_BACKEND)
+TEST(those_on_descriptors_have_the_same_clock, ON_EACH_KERNEL)
 {
-	struct plait_reactor *other = plait_reactor_new(backend);
+	struct plait_reactor *other = test_reactor_new();
 	struct made m = { .where = "a" };
 
 	clock_virtual(true);
@@ -265,8 +265,7 @@ GROUP("taking turns");
 
 TEST(each_gets_its_own_events_timers_and_calls, ON_EACH_BACKEND)
 {
-	struct ear ears[2] = { { .r = reactor },
-			       { .r = plait_reactor_new(backend) } };
+	struct ear ears[2] = { { .r = reactor }, { .r = test_reactor_new() } };
 	int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	clock_virtual(true);

@@ -567,27 +567,27 @@ SCRIPT(callback_may_free_the_scope_that_it_is_started_in, PURE,
 
 GROUP("time", .setup = setup);
 
-SCRIPT(deadline_cancels_and_what_it_cancels_has_timed_out, ON_EACH_BACKEND,
+SCRIPT(deadline_cancels_and_what_it_cancels_has_timed_out, ON_EACH_KERNEL,
        "scope s; deadline s 5; new a !a; start s a; advance 4.9; reason? s | "
        "advance 0.2; reason? s; show a; cause a | new b !b; start s b; show b",
        "s lives | !a s: the deadline has passed a=TimeoutError: the deadline "
        "has passed a caused by CancelledError | !b b=TimeoutError: the "
        "deadline has passed")
 
-SCRIPT(deadline_can_be_moved_and_taken_back, ON_EACH_BACKEND,
+SCRIPT(deadline_can_be_moved_and_taken_back, ON_EACH_KERNEL,
        "scope s; deadline? s; deadline s 1; deadline s 3; advance 2; reason? "
        "s; deadline s inf; deadline? s; advance 10; reason? s | deadline s 0; "
        "advance 0.1; reason? s; deadline s 1; deadline? s",
        "inf s lives inf s lives | s: the deadline has passed inf")
 
-SCRIPT(tightest_deadline_holds, ON_EACH_BACKEND,
+SCRIPT(tightest_deadline_holds, ON_EACH_KERNEL,
        TWO
        "advance 0; deadline s 2; deadline in 5; deadline? in; shield in 1; "
        "deadline? in; shield in 0; new a !a; start in a; advance 2.1; show a",
        "2 3 !a a=TimeoutError: the deadline has passed")
 
 /* _i is 1 if the cancel from outside comes first. */
-SCRIPTS(outside_and_deadline_in_the_same_turn, ON_EACH_BACKEND,
+SCRIPTS(outside_and_deadline_in_the_same_turn, ON_EACH_KERNEL,
 	{ TWO "new a !a; start in a; deadline in 1; after 1 { cancel_scope s "
 	      "outside }; advance 2; show a",
 	  "!a a=TimeoutError: the deadline has passed" },
@@ -596,72 +596,72 @@ SCRIPTS(outside_and_deadline_in_the_same_turn, ON_EACH_BACKEND,
 	  "!a a=CancelledError(outside)" })
 
 /* What the deadline has cancelled is still ending when the other comes. */
-SCRIPT(outside_outranks_a_deadline_inside, ON_EACH_BACKEND,
+SCRIPT(outside_outranks_a_deadline_inside, ON_EACH_KERNEL,
        TWO "new a !a; start in a; pause a; deadline in 1; advance 2; reason? "
 	   "in | cancel_scope s outside; reason? in; unpause a; why a; by a",
        "!a in: the deadline has passed | in: outside a=CancelledError(outside) "
        "a by tests/test_scope.c")
 
 /* The one in between lives on, but it is inside what was cancelled. */
-SCRIPT(outside_outranks_a_deadline_inside_a_shield, ON_EACH_BACKEND,
+SCRIPT(outside_outranks_a_deadline_inside_a_shield, ON_EACH_KERNEL,
        "scope s; scope t s; scope u t; shield t 60; deadline u 1; advance 2; "
        "reason? u | cancel_scope s outside; reason? t; reason? u",
        "u: the deadline has passed | t lives u: outside")
 
-SCRIPT(deadline_around_does_not_outrank, ON_EACH_BACKEND,
+SCRIPT(deadline_around_does_not_outrank, ON_EACH_KERNEL,
        TWO "new a !a; start in a; deadline in 1; deadline s 1.5; pause a; "
 	   "advance 2; unpause a; show a",
        "!a a=TimeoutError: the deadline has passed")
 
-SCRIPT(own_cancellation_does_not_become_a_timeout, ON_EACH_BACKEND,
+SCRIPT(own_cancellation_does_not_become_a_timeout, ON_EACH_KERNEL,
        STARTED
        "pause a; cancel a mine; deadline s 1; advance 2; unpause a; why a",
        "!a a=CancelledError(mine)")
 
 /* ---- shields ------------------------------------------------------- */
 
-SCRIPT(shielded_scope_is_given_its_time, ON_EACH_BACKEND,
+SCRIPT(shielded_scope_is_given_its_time, ON_EACH_KERNEL,
        TWO "shield in 3; new a !a; start in a; advance 1; cancel_scope s "
 	   "outside; reason? in; new b !b; start in b; advance 2.9 | advance "
 	   "0.2; why a; why b; reason? in",
        "in lives | !b !a a=CancelledError(outside) b=CancelledError(outside) "
        "in: outside")
 
-SCRIPT(shield_does_not_lengthen_an_own_deadline, ON_EACH_BACKEND,
+SCRIPT(shield_does_not_lengthen_an_own_deadline, ON_EACH_KERNEL,
        TWO "shield in 3; deadline in 2; cancel_scope s outside; advance 2.1; "
 	   "reason? in",
        "in: outside")
 
-SCRIPT(shield_cuts_an_own_deadline, ON_EACH_BACKEND,
+SCRIPT(shield_cuts_an_own_deadline, ON_EACH_KERNEL,
        TWO
        "shield in 3; deadline in 100; cancel_scope s outside; deadline in 100; "
        "deadline in inf; advance 2.9; reason? in | advance 0.2; reason? in",
        "in lives | in: outside")
 
-SCRIPT(sheltered_scope_may_be_hurried, ON_EACH_BACKEND,
+SCRIPT(sheltered_scope_may_be_hurried, ON_EACH_KERNEL,
        TWO "shield in 3; cancel_scope s outside; deadline in 1; advance 1.1; "
 	   "reason? in",
        "in: outside")
 
-SCRIPT(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_BACKEND,
+SCRIPT(shielded_scope_ends_early_when_its_work_is_done, ON_EACH_KERNEL,
        TWO "shield in 3; new a !a; start in a; close_scope s ended; fire a "
 	   "none; show ended | close_scope in; show ended",
        "ended pending | in ended ended=none")
 
-SCRIPT(shield_is_no_shield_against_the_own_cancel, ON_EACH_BACKEND,
+SCRIPT(shield_is_no_shield_against_the_own_cancel, ON_EACH_KERNEL,
        "scope s; shield s 3; new a !a; start s a; cancel_scope s over; why a",
        "!a a=CancelledError(over)")
 
 /* ---- the reactor goes ---------------------------------------------- */
 
-SCRIPT(scope_outlives_the_reactor_without_a_deadline, ON_EACH_BACKEND,
+SCRIPT(scope_outlives_the_reactor_without_a_deadline, ON_EACH_KERNEL,
        TWO "deadline s 1; shield in 1; new a !a; start in a; free_reactor; "
 	   "reason? s; deadline? s; deadline s 1 | scope late in; cancel_scope "
 	   "s over; why a; close_scope late; close_scope in; close_scope s",
        "?NeverFiredError s lives inf | !a a=CancelledError(over) late ended in "
        "ended s ended")
 
-SCRIPT(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_BACKEND,
+SCRIPT(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_KERNEL,
        TWO "shield in 1000; new a !a; start in a; cancel_scope s over | "
 	   "free_reactor; why a",
        "| !a a=CancelledError(over)")
@@ -725,7 +725,7 @@ GROUP("time", .setup = setup);
  * and in between one far outside is cancelled by a call.  The time limit is
  * that of a test: looking at each scope for each deferred would take minutes.
  */
-TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth, ON_EACH_BACKEND)
+TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth, ON_EACH_KERNEL)
 {
 	struct plait_scope *last;
 
@@ -748,8 +748,7 @@ TEST(many_that_time_out_deep_inside_cost_no_more_for_the_depth, ON_EACH_BACKEND)
 	free_scopes();
 }
 
-TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth,
-     ON_EACH_BACKEND)
+TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth, ON_EACH_KERNEL)
 {
 	nest_scopes();
 	plait_scope_set_deadline(deep[0], 1e6);
@@ -763,7 +762,7 @@ TEST(deadlines_asked_for_deep_inside_cost_no_more_for_the_depth,
 }
 
 /* What is kept is forgotten whenever something around changes. */
-SCRIPT(deadline_that_was_asked_for_follows_what_changes, ON_EACH_BACKEND,
+SCRIPT(deadline_that_was_asked_for_follows_what_changes, ON_EACH_KERNEL,
        "scope s; scope t s; scope u t; advance 0; deadline? u; deadline s 10; "
        "deadline? u; shield t 5; deadline? u; deadline u 3; deadline? u; "
        "deadline u inf; deadline? u; deadline s inf; deadline? u; deadline t "
@@ -819,7 +818,7 @@ static void look_when_lost(struct wire *w)
 GROUP("connections", .setup = setup);
 
 TEST(scope_of_a_connection_is_cancelled_before_it_is_told_of_the_loss,
-     ON_EACH_BACKEND)
+     ON_EACH_KERNEL)
 {
 	struct wire w = { .on_made = start_on_wire, .on_lost = look_when_lost };
 
@@ -859,7 +858,7 @@ TEST(recording_transport_has_one_too, PURE)
 }
 
 /* There is none at first; the next call tries again. */
-TEST(scope_of_a_connection_needs_memory, ON_EACH_BACKEND, TIMES(2))
+TEST(scope_of_a_connection_needs_memory, ON_EACH_KERNEL, TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
 
@@ -873,7 +872,7 @@ TEST(scope_of_a_connection_needs_memory, ON_EACH_BACKEND, TIMES(2))
 	ck_assert_str_eq(w.why, "ConnectionDone");
 }
 
-TEST(scope_of_a_connection_is_not_made_after_the_loss, ON_EACH_BACKEND)
+TEST(scope_of_a_connection_is_not_made_after_the_loss, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_lost = expect_none };
 
@@ -889,7 +888,7 @@ static void start_paused(struct wire *w)
 	plait_deferred_pause(on_wire.d);
 }
 
-TEST(scope_of_a_connection_outlives_it_if_something_is_in_it, ON_EACH_BACKEND)
+TEST(scope_of_a_connection_outlives_it_if_something_is_in_it, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_made = start_paused };
 
@@ -901,7 +900,7 @@ TEST(scope_of_a_connection_outlives_it_if_something_is_in_it, ON_EACH_BACKEND)
 	finish(&on_wire);
 }
 
-TEST(reactor_that_goes_cancels_the_scopes_of_its_connections, ON_EACH_BACKEND)
+TEST(reactor_that_goes_cancels_the_scopes_of_its_connections, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_made = start_on_wire };
 

@@ -77,7 +77,7 @@ STORY(an_attempt_that_cannot_succeed_is_told_why,
 
 GROUP("ports", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(a_stopping_port_answers, ON_EACH_BACKEND, TIMES(N_ENDS))
+TEST(a_stopping_port_answers, ON_EACH_KERNEL, TIMES(N_ENDS))
 {
 	struct plait_deferred *d;
 
@@ -91,7 +91,7 @@ TEST(a_stopping_port_answers, ON_EACH_BACKEND, TIMES(N_ENDS))
 }
 
 /* The handle is good until the reactor is freed. */
-TEST(a_port_that_was_closed_can_be_stopped, ON_EACH_BACKEND, TIMES(2))
+TEST(a_port_that_was_closed_can_be_stopped, ON_EACH_KERNEL, TIMES(2))
 {
 	struct plait_deferred *d;
 	char text[64];
@@ -120,7 +120,7 @@ static void connect_again(struct actor *a)
 
 GROUP("anew", .setup = stage_setup, .teardown = stage_teardown);
 
-TEST(connecting_again_is_refused_while_all_is_lost, ON_EACH_BACKEND)
+TEST(connecting_again_is_refused_while_all_is_lost, ON_EACH_KERNEL)
 {
 	connect_both();
 	client.on_client_lost = client.on_failed = connect_again;
@@ -144,7 +144,7 @@ static void begin_anew(struct actor *a)
 	ck_assert_ptr_null(second);
 }
 
-TEST(what_begins_meanwhile_is_lost_too, ON_EACH_BACKEND, TIMES(N_ENDS))
+TEST(what_begins_meanwhile_is_lost_too, ON_EACH_KERNEL, TIMES(N_ENDS))
 {
 	connect_both();
 	client.on_client_lost = client.on_failed = begin_anew;
@@ -156,7 +156,7 @@ TEST(what_begins_meanwhile_is_lost_too, ON_EACH_BACKEND, TIMES(N_ENDS))
 	ck_assert_uint_eq(server.base.users, 0);
 }
 
-TEST(a_reactor_works_again_after_a_stop, ON_EACH_BACKEND, TIMES(2))
+TEST(a_reactor_works_again_after_a_stop, ON_EACH_KERNEL, TIMES(2))
 {
 	for (int i = 0; i < 3; i++) {
 		connect_both();

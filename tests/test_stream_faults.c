@@ -27,7 +27,7 @@ STORY(one_byte_at_a_time_arrives,
       "lose; peer gets 3000 bytes, end; end");
 
 /* So that it ends in the middle of each piece, and on each border. */
-TEST(a_write_cut_short_anywhere_goes_on_there, ON_EACH_BACKEND, TIMES(8))
+TEST(a_write_cut_short_anywhere_goes_on_there, ON_EACH_KERNEL, TIMES(8))
 {
 	enum { SHARED = 300, N = 2 + SHARED + 2 };
 	static const size_t cuts[] = { 0,	   1,	       2,	   3,
@@ -98,7 +98,7 @@ static void write_then_abort(struct wire *w, const void *data, size_t len)
 }
 
 /* Two callbacks of one batch: the write of the first fails after it. */
-TEST(the_first_reason_is_the_one_that_is_told, ON_EACH_BACKEND)
+TEST(the_first_reason_is_the_one_that_is_told, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct wire a = { .on_data = write_then_abort, .arg = &w };
@@ -114,7 +114,7 @@ TEST(the_first_reason_is_the_one_that_is_told, ON_EACH_BACKEND)
 }
 
 /* Hazard 28: nothing may be killed. */
-TEST(writing_to_a_peer_that_is_gone_kills_nobody, ON_EACH_BACKEND, TIMES(2))
+TEST(writing_to_a_peer_that_is_gone_kills_nobody, ON_EACH_KERNEL, TIMES(2))
 {
 	struct wire w = { .unix_pair = _i == 1, .half_closeable = true };
 
@@ -296,7 +296,7 @@ static void write_shared(struct wire *w)
 	plait_transport_write_buf(w->transport, w->arg);
 }
 
-TEST(no_memory_to_write_is_a_loss_told_from_the_loop, ON_EACH_BACKEND, TIMES(2))
+TEST(no_memory_to_write_is_a_loss_told_from_the_loop, ON_EACH_KERNEL, TIMES(2))
 {
 	static void (*const ways[])(struct wire *) = { write_copy,
 						       write_shared };

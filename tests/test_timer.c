@@ -46,7 +46,7 @@ static void next_ran(void *arg)
 
 GROUP("order");
 
-TEST(deadlines_run_in_order, ON_EACH_BACKEND)
+TEST(deadlines_run_in_order, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 };
 
@@ -57,7 +57,7 @@ TEST(deadlines_run_in_order, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "bca");
 }
 
-TEST(equal_deadlines_run_in_the_order_they_were_set, ON_EACH_BACKEND)
+TEST(equal_deadlines_run_in_the_order_they_were_set, ON_EACH_KERNEL)
 {
 	struct plait_timer t[5] = { 0 };
 
@@ -69,7 +69,7 @@ TEST(equal_deadlines_run_in_the_order_they_were_set, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "acdeb");
 }
 
-TEST(put_off_they_run_in_the_order_they_were_set, ON_EACH_BACKEND)
+TEST(put_off_they_run_in_the_order_they_were_set, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
 
@@ -85,7 +85,7 @@ TEST(put_off_they_run_in_the_order_they_were_set, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "cbad");
 }
 
-TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_BACKEND)
+TEST(put_off_it_runs_in_the_turn_in_which_it_is_due, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -130,7 +130,7 @@ TEST(a_zeroed_timer_is_stopped_and_may_be_stopped, PURE)
 	ck_assert(isnan(plait_timer_when(&t)));
 }
 
-TEST(a_stopped_timer_never_runs, ON_EACH_BACKEND)
+TEST(a_stopped_timer_never_runs, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 
@@ -142,7 +142,7 @@ TEST(a_stopped_timer_never_runs, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "");
 }
 
-TEST(starting_a_running_timer_moves_it, ON_EACH_BACKEND)
+TEST(starting_a_running_timer_moves_it, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -165,7 +165,7 @@ static void is_stopped_inside(void *arg)
 	n_ran++;
 }
 
-TEST(inside_its_callback_it_is_not_running, ON_EACH_BACKEND)
+TEST(inside_its_callback_it_is_not_running, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 
@@ -180,7 +180,7 @@ static void free_itself(void *arg)
 	n_ran++;
 }
 
-TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
+TEST(may_be_freed_in_its_own_callback, ON_EACH_KERNEL)
 {
 	struct plait_timer *t = calloc(1, sizeof(*t));
 
@@ -222,7 +222,7 @@ static void start_siblings(int pair)
 
 GROUP("turn");
 
-TEST(one_of_the_batch_stops_another, ON_EACH_BACKEND, TIMES(N_PAIRS))
+TEST(one_of_the_batch_stops_another, ON_EACH_KERNEL, TIMES(N_PAIRS))
 {
 	act = plait_timer_stop;
 	start_siblings(_i);
@@ -236,7 +236,7 @@ static void start_again(struct plait_timer *t)
 	plait_timer_start(reactor, t, 0, sibling_ran, t);
 }
 
-TEST(one_of_the_batch_starts_another_anew, ON_EACH_BACKEND, TIMES(N_PAIRS))
+TEST(one_of_the_batch_starts_another_anew, ON_EACH_KERNEL, TIMES(N_PAIRS))
 {
 	act = start_again;
 	start_siblings(_i);
@@ -254,7 +254,7 @@ static void start_later(struct plait_timer *t)
 	plait_timer_start(reactor, t, 5, sibling_ran, t);
 }
 
-TEST(one_of_the_batch_puts_another_off, ON_EACH_BACKEND, TIMES(N_PAIRS))
+TEST(one_of_the_batch_puts_another_off, ON_EACH_KERNEL, TIMES(N_PAIRS))
 {
 	act = start_later;
 	start_siblings(_i);
@@ -268,7 +268,7 @@ TEST(one_of_the_batch_puts_another_off, ON_EACH_BACKEND, TIMES(N_PAIRS))
 }
 
 /* Overdue, and put off to this very moment. */
-TEST(put_off_in_a_turn_it_runs_in_the_next, ON_EACH_BACKEND, TIMES(N_PAIRS))
+TEST(put_off_in_a_turn_it_runs_in_the_next, ON_EACH_KERNEL, TIMES(N_PAIRS))
 {
 	act = start_again;
 	start_siblings(_i);
@@ -286,7 +286,7 @@ static void set_again(void *arg)
 	plait_timer_start(reactor, &again, 0, set_again, arg);
 }
 
-TEST(set_in_a_turn_runs_no_earlier_than_the_next, ON_EACH_BACKEND)
+TEST(set_in_a_turn_runs_no_earlier_than_the_next, ON_EACH_KERNEL)
 {
 	unsigned n = 0;
 
@@ -310,7 +310,7 @@ static void set_and_stop(void *arg)
 	plait_timer_stop(&again);
 }
 
-TEST(set_and_stopped_in_the_same_turn_it_never_runs, ON_EACH_BACKEND)
+TEST(set_and_stopped_in_the_same_turn_it_never_runs, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
@@ -325,7 +325,7 @@ static void set_from_thread_call(void *arg)
 	plait_timer_start(reactor, &again, 0, call_count, arg);
 }
 
-TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too, ON_EACH_BACKEND)
+TEST(set_before_the_timers_of_a_turn_waits_for_the_next_too, ON_EACH_KERNEL)
 {
 	unsigned n = 0;
 
@@ -497,7 +497,7 @@ static void set_one_second(void *arg)
 }
 
 /* The clock of a callback is not that of the one before it. */
-TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next, ON_EACH_BACKEND)
+TEST(a_slow_callback_does_not_shorten_the_timers_of_the_next, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 	double start_time, end = 0;
@@ -522,7 +522,7 @@ static void same_time(void *arg)
 	n_ran++;
 }
 
-TEST(the_time_stands_still_all_through_a_callback, ON_EACH_BACKEND)
+TEST(the_time_stands_still_all_through_a_callback, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 	double before;
@@ -535,7 +535,7 @@ TEST(the_time_stands_still_all_through_a_callback, ON_EACH_BACKEND)
 	ck_assert_double_ge(plait_reactor_seconds(reactor), before + 5);
 }
 
-TEST(a_callback_outside_of_a_turn_has_its_own_time, ON_EACH_BACKEND)
+TEST(a_callback_outside_of_a_turn_has_its_own_time, ON_EACH_KERNEL)
 {
 	double before, inside;
 
@@ -552,7 +552,7 @@ TEST(a_callback_outside_of_a_turn_has_its_own_time, ON_EACH_BACKEND)
 	plait_i_loop_leave(reactor);
 }
 
-TEST(a_turn_without_timers_asks_for_no_time, ON_EACH_BACKEND)
+TEST(a_turn_without_timers_asks_for_no_time, ON_EACH_KERNEL)
 {
 	run_turns(reactor, 1);
 	calls_reset();
@@ -605,7 +605,7 @@ TEST(the_far_future_is_slept_for_in_pieces, ON_EACH_BACKEND, TIMES(N_FAR))
 	sleeps_at_most(far[_i], (double)INT_MAX / 1000 + 0.001);
 }
 
-TEST(put_off_it_wakes_nobody_at_its_old_time, ON_EACH_BACKEND)
+TEST(put_off_it_wakes_nobody_at_its_old_time, ON_EACH_KERNEL)
 {
 	struct plait_timer a = { 0 }, b = { 0 };
 
@@ -620,7 +620,7 @@ TEST(put_off_it_wakes_nobody_at_its_old_time, ON_EACH_BACKEND)
 	plait_timer_stop(&b);
 }
 
-TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_BACKEND)
+TEST(a_timer_beyond_the_longest_sleep_is_still_exact, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 	double end = 0, start_time;
@@ -669,7 +669,7 @@ TEST(a_delay_that_is_none_aborts, PURE)
 	assert_aborts(start_with, &nan, "seconds >= 0");
 }
 
-TEST(a_jump_of_the_clock_runs_a_timer_once, ON_EACH_BACKEND)
+TEST(a_jump_of_the_clock_runs_a_timer_once, ON_EACH_KERNEL)
 {
 	struct plait_timer t = { 0 };
 	unsigned n = 0;
@@ -754,7 +754,7 @@ TEST(put_off_no_timer_moves, ON_EACH_BACKEND, EACH_OF(put_off_in))
 
 GROUP("stop");
 
-TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
+TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_KERNEL)
 {
 	unsigned n = 0;
 
@@ -770,7 +770,7 @@ TEST(a_reactor_that_is_freed_stops_its_timers, ON_EACH_BACKEND)
 	}
 }
 
-TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
+TEST(a_timer_may_move_to_another_reactor, ON_EACH_KERNEL)
 {
 	struct plait_reactor *r =
 		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
@@ -787,7 +787,7 @@ TEST(a_timer_may_move_to_another_reactor, ON_EACH_BACKEND)
 }
 
 /* Later there than here, where it must not stay. */
-TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_BACKEND)
+TEST(a_timer_may_move_to_a_later_time_of_another_reactor, ON_EACH_KERNEL)
 {
 	struct plait_reactor *r =
 		plait_i_reactor_new(&plait_i_kernel_virtual, NULL);

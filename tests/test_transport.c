@@ -223,7 +223,7 @@ TEST(a_protocol_without_functions_lives_and_dies, ON_EACH_BACKEND)
 
 GROUP("reading");
 
-TEST(a_megabyte_arrives_as_it_was_sent, ON_EACH_BACKEND)
+TEST(a_megabyte_arrives_as_it_was_sent, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = wire_check_bytes };
 
@@ -265,7 +265,7 @@ static void pause_and_resume(struct wire *w, const void *data, size_t len)
 	ck_assert_uint_eq(w->calls, calls);
 }
 
-TEST(resuming_inside_a_callback_does_not_recurse, ON_EACH_BACKEND)
+TEST(resuming_inside_a_callback_does_not_recurse, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = pause_and_resume };
 
@@ -362,7 +362,7 @@ STORY(a_half_closeable_one_is_told_of_the_end_while_paused,
 
 #ifdef HAVE_EPOLL
 /* After the end there is nothing to read, but the peer may still reset. */
-TEST(a_reset_after_the_end_is_noticed, ON_EACH_BACKEND, TIMES(2))
+TEST(a_reset_after_the_end_is_noticed, ON_EACH_KERNEL, TIMES(2))
 {
 	struct wire w = { .half_closeable = true };
 
@@ -394,7 +394,7 @@ static void abort_other(struct wire *w, const void *data, size_t len)
 GROUP("order");
 
 /* Hazard 2: both are ready in one batch, the first ends the second. */
-TEST(ending_another_of_the_same_batch_is_safe, ON_EACH_BACKEND)
+TEST(ending_another_of_the_same_batch_is_safe, ON_EACH_KERNEL)
 {
 	struct wire a = { .on_data = abort_other };
 	struct wire b = { .on_data = abort_other, .arg = &a };
@@ -445,7 +445,7 @@ GROUP("writing");
 /*
  * Writing.
  */
-TEST(what_is_written_arrives_in_order_whatever_way, ON_EACH_BACKEND)
+TEST(what_is_written_arrives_in_order_whatever_way, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_copy("-buf-", 5);
@@ -469,7 +469,7 @@ TEST(what_is_written_arrives_in_order_whatever_way, ON_EACH_BACKEND)
 }
 
 /* Hazard 37. */
-TEST(writing_nothing_is_nothing, ON_EACH_BACKEND)
+TEST(writing_nothing_is_nothing, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_buf *b = plait_buf_new(10);
@@ -489,7 +489,7 @@ STORY(writing_never_blocks_and_keeps_what_the_peer_does_not_take,
       "open; write 8M bytes; unsent 8M; turn 50; unsent >0; unsent <8M;"
       "peer gets 8M bytes; end");
 
-TEST(many_pieces_at_once_are_written, ON_EACH_BACKEND)
+TEST(many_pieces_at_once_are_written, ON_EACH_KERNEL)
 {
 	enum { N = 5000 };
 	struct wire w = { .on_data = NULL };
@@ -515,7 +515,7 @@ static void tell_other(struct wire *w, const void *data, size_t len)
 	plait_transport_write(other->transport, data, len);
 }
 
-TEST(writing_to_another_connection_works, ON_EACH_BACKEND)
+TEST(writing_to_another_connection_works, ON_EACH_KERNEL)
 {
 	struct wire b = { .on_data = NULL };
 	struct wire a = { .on_data = tell_other, .arg = &b };
@@ -537,7 +537,7 @@ STORY(more_unsent_than_the_limit_aborts,
       "why ConnectionAborted: more than 10 bytes unsent");
 
 /* Hazard 38. */
-TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_BACKEND)
+TEST(lengths_that_overflow_when_added_are_beyond_any_limit, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct iovec pieces[] = { { NULL, SIZE_MAX - 5 }, { NULL, 10 } };
@@ -558,7 +558,7 @@ GROUP("asking");
 /*
  * What the other calls say.
  */
-TEST(it_knows_both_its_addresses, ON_EACH_BACKEND)
+TEST(it_knows_both_its_addresses, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_address host, peer;
@@ -586,7 +586,7 @@ static void ask_peer(struct wire *w)
 }
 
 /* Hazard 21: the kernel has forgotten it by then. */
-TEST(the_peer_is_known_after_it_has_reset, ON_EACH_BACKEND)
+TEST(the_peer_is_known_after_it_has_reset, ON_EACH_KERNEL)
 {
 	unsigned port = 0;
 	struct wire w = { .on_lost = ask_peer, .arg = &port };
@@ -609,7 +609,7 @@ TEST(a_peer_without_an_address_is_unknown, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
-TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_BACKEND)
+TEST(options_are_set_when_asked_for_and_not_before, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 
@@ -662,7 +662,7 @@ static void check_lost_str(struct wire *w)
 	check_str(w, "lost, 0 bytes unsent");
 }
 
-TEST(it_can_print_itself_in_every_state, ON_EACH_BACKEND)
+TEST(it_can_print_itself_in_every_state, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_lost = check_lost_str };
 
@@ -682,7 +682,7 @@ TEST(it_can_print_itself_in_every_state, ON_EACH_BACKEND)
 /*
  * To be added to deferreds.
  */
-TEST(then_write_sends_a_buffer_or_text_and_passes_none_on, ON_EACH_BACKEND)
+TEST(then_write_sends_a_buffer_or_text_and_passes_none_on, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 	struct plait_deferred *d;
@@ -760,7 +760,7 @@ static void call_everything(struct wire *w)
 
 GROUP("states");
 
-TEST(every_call_in_every_state_is_defined, ON_EACH_BACKEND, TIMES(8))
+TEST(every_call_in_every_state_is_defined, ON_EACH_KERNEL, TIMES(8))
 {
 	static const char *const before[] = { "open", "open; lose",
 					      "open; lose write",
@@ -773,7 +773,7 @@ TEST(every_call_in_every_state_is_defined, ON_EACH_BACKEND, TIMES(8))
 	play(&w, "lost; why ConnectionAborted: by this end; end; trace ML");
 }
 
-TEST(every_call_inside_connection_made_is_defined, ON_EACH_BACKEND)
+TEST(every_call_inside_connection_made_is_defined, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_made = call_everything,
 			  .on_lost = call_everything };
@@ -790,7 +790,7 @@ static void write_after(struct wire *w)
 			 -ENOTCONN);
 }
 
-TEST(calls_inside_connection_lost_are_nothing, ON_EACH_BACKEND)
+TEST(calls_inside_connection_lost_are_nothing, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_lost = write_after };
 
@@ -800,7 +800,7 @@ TEST(calls_inside_connection_lost_are_nothing, ON_EACH_BACKEND)
 /*
  * Watching.
  */
-TEST(a_connection_that_cannot_be_watched_is_refused_and_closed, ON_EACH_BACKEND,
+TEST(a_connection_that_cannot_be_watched_is_refused_and_closed, ON_EACH_KERNEL,
      TIMES(2))
 {
 	struct wire w = { .on_data = NULL };
@@ -812,7 +812,7 @@ TEST(a_connection_that_cannot_be_watched_is_refused_and_closed, ON_EACH_BACKEND,
 }
 
 #ifdef HAVE_EPOLL
-TEST(what_epoll_refuses_is_told, ON_EACH_BACKEND)
+TEST(what_epoll_refuses_is_told, ON_EACH_KERNEL)
 {
 	struct wire w = { .on_data = NULL };
 

@@ -143,24 +143,24 @@ static void setup(void)
 
 GROUP("order", .setup = setup);
 
-SCRIPT(phases_run_in_order_and_triggers_as_they_were_added, ON_EACH_BACKEND,
+SCRIPT(phases_run_in_order_and_triggers_as_they_were_added, ON_EACH_KERNEL,
        "on after-shutdown z; on during-shutdown y; on before-shutdown x;"
        "on after-startup c; on during-startup b; on before-startup a;"
        "on before-startup A; start_and_stop",
        "a- A- b+ c+ stop x+ y- z-")
 
-SCRIPT(triggers_stay_for_the_next_run, ON_EACH_BACKEND,
+SCRIPT(triggers_stay_for_the_next_run, ON_EACH_KERNEL,
        "on before-startup a; on after-shutdown z; start_and_stop |"
        "start_and_stop",
        "a- stop z- | a- stop z-")
 
-SCRIPT(one_that_is_added_to_the_running_phase_runs_last, ON_EACH_BACKEND,
+SCRIPT(one_that_is_added_to_the_running_phase_runs_last, ON_EACH_KERNEL,
        "on during-shutdown adds { on during-shutdown new };"
        "on during-shutdown old; start_and_stop",
        "stop adds- old- new-")
 
 SCRIPT(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for,
-       ON_EACH_BACKEND,
+       ON_EACH_KERNEL,
        "on before-startup a; new d; on after-shutdown z;"
        "on before-shutdown w { after 0.001 { say fire; fire d none } } = d;"
        "turn 2 | after 0 { stop }; turn 2 | advance 0.01",
@@ -168,7 +168,7 @@ SCRIPT(iterating_runs_no_triggers_but_for_a_shutdown_that_was_asked_for,
 
 GROUP("add and remove", .setup = setup);
 
-TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_BACKEND)
+TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_KERNEL)
 {
 	static const struct {
 		int phase, event;
@@ -185,7 +185,7 @@ TEST(a_phase_that_does_not_exist_is_refused, ON_EACH_BACKEND)
 	ck_assert_uint_eq(id, 42);
 }
 
-TEST(without_memory_it_says_so, ON_EACH_BACKEND)
+TEST(without_memory_it_says_so, ON_EACH_KERNEL)
 {
 	uint64_t id = 42;
 
@@ -201,7 +201,7 @@ TEST(without_memory_it_says_so, ON_EACH_BACKEND)
 	ck_assert_str_eq(trace(), "stop");
 }
 
-SCRIPT(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_BACKEND,
+SCRIPT(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_KERNEL,
        "on during-shutdown x; on during-shutdown y; remove x | remove x;"
        "remove 0; remove 77 | start_and_stop",
        "| ENOENT ENOENT ENOENT | stop y-")
@@ -210,7 +210,7 @@ SCRIPT(a_removed_trigger_does_not_run_and_goes_once, ON_EACH_BACKEND,
 	"on before-shutdown a " a "; on before-shutdown b " b ";"              \
 	"on before-shutdown c " c "; start_and_stop"
 
-SCRIPTS(a_trigger_may_remove_any_of_its_phase, ON_EACH_BACKEND,
+SCRIPTS(a_trigger_may_remove_any_of_its_phase, ON_EACH_KERNEL,
 	{ THREE("{ remove a }", "", ""), "stop a+ b+ c+" },
 	{ THREE("{ remove b }", "", ""), "stop a+ c+" },
 	{ THREE("{ remove c }", "", ""), "stop a+ b+" },
@@ -221,45 +221,44 @@ SCRIPTS(a_trigger_may_remove_any_of_its_phase, ON_EACH_BACKEND,
 	{ THREE("", "", "{ remove b }"), "stop a+ b+ c+" },
 	{ THREE("", "", "{ remove c }"), "stop a+ b+ c+" })
 
-SCRIPT(what_is_never_run_is_freed, ON_EACH_BACKEND,
+SCRIPT(what_is_never_run_is_freed, ON_EACH_KERNEL,
        "when_running r; when_running s; on before-startup a;"
        "on after-shutdown z; free_reactor",
        "")
 
 GROUP("waiting", .setup = setup);
 
-SCRIPT(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on,
-       ON_EACH_BACKEND,
+SCRIPT(the_shutdown_waits_for_a_deferred_while_the_loop_goes_on, ON_EACH_KERNEL,
        "new d; on before-shutdown x; on during-shutdown y;"
        "on before-shutdown w { after 0.001 { say fire; fire d none } } = d;"
        "start_and_stop",
        "stop x+ w+ fire y-")
 
-SCRIPT(a_deferred_that_has_fired_holds_nothing_up, ON_EACH_BACKEND,
+SCRIPT(a_deferred_that_has_fired_holds_nothing_up, ON_EACH_KERNEL,
        "fired d none; on before-shutdown f = d; start_and_stop", "stop f+")
 
-SCRIPT(what_nobody_waits_for_is_freed, ON_EACH_BACKEND,
+SCRIPT(what_nobody_waits_for_is_freed, ON_EACH_KERNEL,
        "fired d ~d; fired e ~e; on before-shutdown v = ~v;"
        "on before-shutdown w = d; on during-shutdown x = e; start_and_stop",
        "stop v+ ~v w+ ~d x- ~e")
 
-SCRIPT(a_trigger_that_fails_is_reported_and_the_others_run, ON_EACH_BACKEND,
+SCRIPT(a_trigger_that_fails_is_reported_and_the_others_run, ON_EACH_KERNEL,
        "on before-startup a = Error:1; on before-shutdown b = Error:2;"
        "fired d Error:3; on before-shutdown c = d; on before-shutdown x;"
        "on after-shutdown e = Error:4; on after-shutdown z; start_and_stop",
        "a- ?Error: 1 stop b+ ?Error: 2 c+ ?Error: 3 x+ e- ?Error: 4 z-")
 
-SCRIPT(stopping_while_it_stops_is_refused, ON_EACH_BACKEND,
+SCRIPT(stopping_while_it_stops_is_refused, ON_EACH_KERNEL,
        "new d; on before-shutdown w { after 0 { stop; fire d none } } = d;"
        "start_and_stop",
        "stop w+ EALREADY")
 
-SCRIPT(what_a_removed_trigger_returned_is_still_waited_for, ON_EACH_BACKEND,
+SCRIPT(what_a_removed_trigger_returned_is_still_waited_for, ON_EACH_KERNEL,
        "new d; on before-shutdown w { after 0 { remove w; remove w;"
        "after 0 { say fire; fire d none } } } = d; start_and_stop",
        "stop w+ ENOENT fire")
 
-SCRIPT(a_trigger_may_remove_itself_and_be_waited_for, ON_EACH_BACKEND,
+SCRIPT(a_trigger_may_remove_itself_and_be_waited_for, ON_EACH_KERNEL,
        "new d; on before-shutdown w { remove w;"
        "after 0.001 { say fire; fire d none } } = d; start_and_stop",
        "stop w+ fire")
@@ -277,8 +276,7 @@ static plait_value removes_itself(void *arg)
 	return plait_chain(&d);
 }
 
-TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
-     TIMES(2))
+TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_KERNEL, TIMES(2))
 {
 	unsigned long before = heap_live();
 
@@ -294,7 +292,7 @@ TEST(nothing_is_left_of_a_trigger_that_removes_itself, ON_EACH_BACKEND,
 			 -ENOENT);
 }
 
-TEST(nothing_is_left_of_a_trigger_that_others_remove, ON_EACH_BACKEND)
+TEST(nothing_is_left_of_a_trigger_that_others_remove, ON_EACH_KERNEL)
 {
 	unsigned long before = heap_live();
 	uint64_t id;
@@ -308,22 +306,22 @@ TEST(nothing_is_left_of_a_trigger_that_others_remove, ON_EACH_BACKEND)
 }
 
 SCRIPT(a_reactor_that_is_freed_meanwhile_cancels_what_it_waits_for,
-       ON_EACH_BACKEND,
+       ON_EACH_KERNEL,
        "new d !c; on before-shutdown w = d; after 0 { stop }; turn 1 |"
        "free_reactor",
        "w- | !c")
 
-SCRIPT(what_a_removed_trigger_returned_is_cancelled_too, ON_EACH_BACKEND,
+SCRIPT(what_a_removed_trigger_returned_is_cancelled_too, ON_EACH_KERNEL,
        "new d !c; on before-shutdown w = d; after 0 { stop }; turn 1;"
        "remove w | free_reactor",
        "w- | !c")
 
-SCRIPT(stop_now_cancels_what_is_waited_for, ON_EACH_BACKEND,
+SCRIPT(stop_now_cancels_what_is_waited_for, ON_EACH_KERNEL,
        "new d !c; on before-shutdown w { after 0 { say now; stop_now;"
        "stop_now } } = d; on during-shutdown y; start_and_stop",
        "stop w+ now EALREADY !c y-")
 
-SCRIPT(stop_now_alone_stops_too, ON_EACH_BACKEND,
+SCRIPT(stop_now_alone_stops_too, ON_EACH_KERNEL,
        "stop_now | new d !c; on before-shutdown w = d; on before-shutdown x;"
        "when_running now { stop_now; stop_now }; run; stop_now | remove w;"
        "new e; on before-shutdown v { after 0.001 { say fire;"
@@ -335,7 +333,7 @@ SCRIPT(stop_now_alone_stops_too, ON_EACH_BACKEND,
 	"on after-startup c " c "; on after-shutdown z;"                       \
 	"after 1000 { say late }; run; stop"
 
-SCRIPTS(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_BACKEND,
+SCRIPTS(stopped_by_the_startup_it_starts_up_and_stops, ON_EACH_KERNEL,
 	{ UP("{ stop; stop }", "", ""), "a- EALREADY b+ c+ z- EALREADY" },
 	{ UP("", "{ stop; stop }", ""), "a- b+ EALREADY c+ z- EALREADY" },
 	{ UP("", "", "{ stop; stop }"), "a- b+ c+ EALREADY z- EALREADY" })
@@ -356,7 +354,7 @@ static plait_value waits_for_ever(void *arg)
 	return plait_chain(&d);
 }
 
-TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
+TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_KERNEL)
 {
 	plait_reactor_free(&reactor);
 	reactor = plait_i_reactor_new(&plait_i_kernel_virtual, NULL);
@@ -372,11 +370,11 @@ TEST(waiting_for_what_can_never_come_is_a_deadlock, ON_EACH_BACKEND)
 
 GROUP("when running", .setup = setup);
 
-SCRIPT(when_running_is_last_in_the_startup_and_only_once, ON_EACH_BACKEND,
+SCRIPT(when_running_is_last_in_the_startup_and_only_once, ON_EACH_KERNEL,
        "when_running r; on after-startup a;"
        "on before-startup b { when_running c }; start_and_stop",
        "b- a+ r+ stop c+")
 
-SCRIPT(when_running_already_it_is_called_at_once, ON_EACH_BACKEND,
+SCRIPT(when_running_already_it_is_called_at_once, ON_EACH_KERNEL,
        "on during-startup d { when_running r; say then }; start_and_stop",
        "d+ r+ then stop")

@@ -165,7 +165,7 @@ TEST(descriptors_have_their_turn_too, ON_EACH_BACKEND, TIMES(N_KINDS))
 	close(fd[1]);
 }
 
-TEST(what_is_left_is_dropped_with_the_reactor, ON_EACH_BACKEND, TIMES(N_KINDS))
+TEST(what_is_left_is_dropped_with_the_reactor, ON_EACH_KERNEL, TIMES(N_KINDS))
 {
 	queue_many(_i);
 	run_turns(reactor, 1);
@@ -281,8 +281,7 @@ static void take_a_second(struct piece *p)
 	clock_advance(1);
 }
 
-TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through,
-     ON_EACH_BACKEND)
+TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	act = take_a_second;
@@ -298,7 +297,7 @@ TEST(what_becomes_due_meanwhile_comes_when_the_batch_is_through,
 
 GROUP("all", .setup = setup);
 
-TEST(burials_and_what_follows_a_callback_have_no_share, ON_EACH_BACKEND,
+TEST(burials_and_what_follows_a_callback_have_no_share, ON_EACH_KERNEL,
      TIMES(2))
 {
 	for (unsigned i = 0; i < MANY; i++)

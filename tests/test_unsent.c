@@ -5,7 +5,6 @@
  */
 #include <malloc.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include <plait/testing.h>
 
@@ -41,15 +40,12 @@ static const struct plait_protocol_ops deaf_ops = {
 static void open_socket(struct deaf *d)
 {
 	struct plait_address nobody = { .family = 0 };
-	int fds[2];
+	struct wire w = { .unix_pair = true };
+	int fd = wire_sockets(&w, reactor, &nobody);
 
-	ck_assert_int_eq(socketpair(AF_UNIX,
-				    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-				    0, fds),
-			 0);
-	d->peer = fds[1];
-	d->transport = plait_i_stream_new(&plait_i_tcp_stream_io, reactor,
-					  fds[0], &nobody, NULL);
+	d->peer = w.peer;
+	d->transport = plait_i_stream_new(&plait_i_tcp_stream_io, reactor, fd,
+					  &nobody, NULL);
 	ck_assert_ptr_nonnull(d->transport);
 	plait_transport_made(d->transport, plait_factory_build_protocol(
 						   &d->factory, &nobody));
@@ -74,7 +70,7 @@ static void close_deaf(struct deaf *d)
 	run_turns(reactor, 2);
 	ck_assert_uint_eq(d->lost, 1);
 	if (d->peer >= 0)
-		close(d->peer);
+		peer_close(d->peer);
 }
 
 static void begin(size_t max_unsent, size_t max_unsent_total)
@@ -464,7 +460,7 @@ static void write_and_drop_bufs(size_t total, size_t size)
 /* What free() has kept. */
 GROUP("sockets");
 
-TEST(half_a_second_after_a_burst_the_heap_is_trimmed_once, ON_EACH_BACKEND)
+TEST(half_a_second_after_a_burst_the_heap_is_trimmed_once, ON_EACH_KERNEL)
 {
 	begin(0, 0);
 	write_and_drop_bufs(MIB, 10 * KIB);
@@ -493,7 +489,7 @@ static size_t resident(void)
 }
 
 /* Sanitizers keep what is freed, to find who uses it. */
-TEST(a_second_after_a_burst_memory_is_where_it_was, ON_EACH_BACKEND)
+TEST(a_second_after_a_burst_memory_is_where_it_was, ON_EACH_KERNEL)
 {
 	size_t before;
 

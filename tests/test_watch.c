@@ -306,16 +306,17 @@ static void setup(void)
 
 GROUP("events", .setup = setup);
 
-STORY(told_in_every_turn_in_which_it_is_ready,
-      "a watches R; turn 2; a calls 0; a hears; turn 3; a calls 3;"
-      "a events R; a reads; turn 2; a calls 3");
+STORY_ON(told_in_every_turn_in_which_it_is_ready, ON_EACH_BACKEND,
+	 "a watches R; turn 2; a calls 0; a hears; turn 3; a calls 3;"
+	 "a events R; a reads; turn 2; a calls 3");
 
-STORY(both_at_once_are_told_at_once,
-      "a watches RW; turn; a events W; a hears; turn; a calls 2; a events RW");
+STORY_ON(both_at_once_are_told_at_once, ON_EACH_BACKEND,
+	 "a watches RW; turn; a events W; a hears; turn; a calls 2; a events "
+	 "RW");
 
-STORY(only_what_is_waited_for_is_told,
-      "a watches W; a hears; turn; a events W; a wants R; turn; a events R;"
-      "a wants -; turn 2; a calls 2");
+STORY_ON(only_what_is_waited_for_is_told, ON_EACH_BACKEND,
+	 "a watches W; a hears; turn; a events W; a wants R; turn; a events R;"
+	 "a wants -; turn 2; a calls 2");
 
 static void say_nothing_to(struct end *e)
 {
@@ -345,14 +346,16 @@ TEST(bits_that_are_no_events_are_dropped, ON_EACH_BACKEND)
 	close_end(e);
 }
 
-STORY(a_hang_up_wakes_nobody_who_waits_for_nothing,
-      "a watches R; a wants -; a peer-closes; rests; a calls 0");
+STORY_ON(a_hang_up_wakes_nobody_who_waits_for_nothing, ON_EACH_BACKEND,
+	 "a watches R; a wants -; a peer-closes; rests; a calls 0");
 
-STORY(a_hang_up_is_told_to_who_waits_for_anything,
-      "a watches R; turn; a calls 0; a peer-closes; turn; a calls 1; a events "
-      "R",
-      "a watches W; turn; a calls 1; a peer-closes; turn; a calls 2; a events "
-      "W");
+STORY_ON(a_hang_up_is_told_to_who_waits_for_anything, ON_EACH_BACKEND,
+	 "a watches R; turn; a calls 0; a peer-closes; turn; a calls 1; a "
+	 "events "
+	 "R",
+	 "a watches W; turn; a calls 1; a peer-closes; turn; a calls 2; a "
+	 "events "
+	 "W");
 
 GROUP("start and stop", .setup = setup);
 
@@ -428,13 +431,13 @@ TEST(without_memory_for_the_table_it_is_refused, ON_EACH_BACKEND)
 	close(fd);
 }
 
-STORY(what_epoll_refuses_leaves_all_as_it_was,
-      "epoll-only; a watches R; a stops; fail epoll_ctl ENOMEM;"
-      "a watches R ENOMEM; a watches R; fail epoll_ctl ENOMEM;"
-      "a wants W ENOMEM; a hears; turn; a events R",
-      "epoll-only; a watches R; a stops; fail epoll_ctl ENOSPC;"
-      "a watches R ENOSPC; a watches R; fail epoll_ctl ENOSPC;"
-      "a wants W ENOSPC; a hears; turn; a events R");
+STORY_ON(what_epoll_refuses_leaves_all_as_it_was, ON_EACH_BACKEND,
+	 "epoll-only; a watches R; a stops; fail epoll_ctl ENOMEM;"
+	 "a watches R ENOMEM; a watches R; fail epoll_ctl ENOMEM;"
+	 "a wants W ENOMEM; a hears; turn; a events R",
+	 "epoll-only; a watches R; a stops; fail epoll_ctl ENOSPC;"
+	 "a watches R ENOSPC; a watches R; fail epoll_ctl ENOSPC;"
+	 "a wants W ENOSPC; a hears; turn; a events R");
 
 static void make_file_end(int fd)
 {
@@ -482,9 +485,9 @@ TEST(a_file_may_be_stopped_in_its_callback, ON_EACH_BACKEND)
 
 GROUP("events", .setup = setup);
 
-STORY(an_interrupted_wait_is_a_turn_without_events,
-      "a watches R; a hears; fail wait EINTR 3; turn 3; a calls 0; turn;"
-      "a calls 1");
+STORY_ON(an_interrupted_wait_is_a_turn_without_events, ON_EACH_BACKEND,
+	 "a watches R; a hears; fail wait EINTR 3; turn 3; a calls 0; turn;"
+	 "a calls 1");
 
 TEST(a_wait_that_cannot_be_ends_the_run, ON_EACH_BACKEND)
 {
@@ -665,18 +668,18 @@ TEST(may_be_freed_in_its_own_callback, ON_EACH_BACKEND)
 GROUP("behind its back", .setup = setup);
 
 /* Closed without a word; another must not suffer, and nothing may spin. */
-STORY(a_descriptor_closed_behind_its_back_is_told_as_lost,
-      "a watches R; b watches R; a closes; a wants RW; a wants R; b hears;"
-      "turn 2; a events L; a calls 1; b calls >0; a wants R EINVAL; b reads;"
-      "rests");
+STORY_ON(a_descriptor_closed_behind_its_back_is_told_as_lost, ON_EACH_BACKEND,
+	 "a watches R; b watches R; a closes; a wants RW; a wants R; b hears;"
+	 "turn 2; a events L; a calls 1; b calls >0; a wants R EINVAL; b reads;"
+	 "rests");
 
-STORY(a_lost_one_may_be_stopped_before_it_is_told,
-      "a watches R; a closes; a wants W; a stops; turn 2; a calls 0");
+STORY_ON(a_lost_one_may_be_stopped_before_it_is_told, ON_EACH_BACKEND,
+	 "a watches R; a closes; a wants W; a stops; turn 2; a calls 0");
 
 /* A duplicate keeps the file in the kernel's set after its number closed. */
-STORY(a_duplicate_left_behind_does_not_spin,
-      "a watches R; b watches R; a is-orphaned; turn 2; a calls 0; rests;"
-      "b hears; turn; b calls 1");
+STORY_ON(a_duplicate_left_behind_does_not_spin, ON_EACH_BACKEND,
+	 "a watches R; b watches R; a is-orphaned; turn 2; a calls 0; rests;"
+	 "b hears; turn; b calls 1");
 
 /* The number belongs to another by now, which must stay watched. */
 TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
@@ -699,20 +702,22 @@ TEST(a_duplicate_left_behind_does_not_harm_the_new_owner, ON_EACH_BACKEND)
 	close_end(b);
 }
 
-STORY(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
-      "a watches R; a is-forgotten; a hears; turn; rests; count; turn 3;"
-      "calls epoll_ctl 0; a calls 0");
+STORY_ON(a_forgotten_one_that_is_still_open_is_taken_out_when_it_speaks,
+	 ON_EACH_BACKEND,
+	 "a watches R; a is-forgotten; a hears; turn; rests; count; turn 3;"
+	 "calls epoll_ctl 0; a calls 0");
 
-STORY(without_descriptors_the_old_set_makes_room_for_the_new_one,
-      "a watches R; b watches R; a is-orphaned; fail epoll_create1 EMFILE;"
-      "turn; rests; b hears; turn; b calls 1");
+STORY_ON(without_descriptors_the_old_set_makes_room_for_the_new_one,
+	 ON_EACH_BACKEND,
+	 "a watches R; b watches R; a is-orphaned; fail epoll_create1 EMFILE;"
+	 "turn; rests; b hears; turn; b calls 1");
 
 /* Watches come, go and change meanwhile. */
-STORY(without_any_set_it_rests_and_tries_again,
-      "a watches R; b watches R; c watches R; a is-orphaned;"
-      "fail epoll_create1 EMFILE forever; turn; turns-a-second <61;"
-      "d watches R; b wants RW; c stops; c hears; d hears; faults-off; turn;"
-      "b events W; c calls 0; d calls 1");
+STORY_ON(without_any_set_it_rests_and_tries_again, ON_EACH_BACKEND,
+	 "a watches R; b watches R; c watches R; a is-orphaned;"
+	 "fail epoll_create1 EMFILE forever; turn; turns-a-second <61;"
+	 "d watches R; b wants RW; c stops; c hears; d hears; faults-off; turn;"
+	 "b events W; c calls 0; d calls 1");
 
 /* It has no time to rest if something is due, and never rests too long. */
 TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
@@ -735,18 +740,21 @@ TEST(resting_makes_no_timer_late, ON_EACH_BACKEND)
 	close(a->peer);
 }
 
-STORY(a_reactor_without_a_set_may_be_freed,
-      "a watches R; a is-orphaned; fail epoll_create1 EMFILE forever; turn 2;"
-      "free-reactor");
+STORY_ON(
+	a_reactor_without_a_set_may_be_freed, ON_EACH_BACKEND,
+	"a watches R; a is-orphaned; fail epoll_create1 EMFILE forever; turn 2;"
+	"free-reactor");
 
 /* The old one serves, but it reports the orphan again and again. */
-STORY(without_memory_for_a_new_set_it_rests_too,
-      "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOMEM forever;"
-      "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
-      "turn; b calls 1; b events R; b reads; faults-off; turn; rests",
-      "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOSPC forever;"
-      "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
-      "turn; b calls 1; b events R; b reads; faults-off; turn; rests");
+STORY_ON(without_memory_for_a_new_set_it_rests_too, ON_EACH_BACKEND,
+	 "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOMEM "
+	 "forever;"
+	 "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
+	 "turn; b calls 1; b events R; b reads; faults-off; turn; rests",
+	 "a watches R; b watches R; a is-orphaned; fail epoll_ctl ENOSPC "
+	 "forever;"
+	 "turn; turns-a-second <61; fail epoll_ctl ENOMEM forever; b hears;"
+	 "turn; b calls 1; b events R; b reads; faults-off; turn; rests");
 
 /* Whoever has put another file there has not stopped the watch. */
 TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
@@ -771,13 +779,14 @@ TEST(a_number_that_has_become_a_regular_file_is_lost_with_the_set,
 }
 
 /* Its peer has hung up, which cannot be masked. */
-STORY(a_watch_that_waits_for_nothing_stays_out_of_a_new_set,
-      "a watches R; b watches R; b wants -; b peer-closes; a is-orphaned;"
-      "turn; rests; b calls 0");
+STORY_ON(a_watch_that_waits_for_nothing_stays_out_of_a_new_set, ON_EACH_BACKEND,
+	 "a watches R; b watches R; b wants -; b peer-closes; a is-orphaned;"
+	 "turn; rests; b calls 0");
 
-STORY(a_watch_that_waits_for_nothing_is_not_lost_with_others,
-      "a watches R; b watches R; b wants -; a closes; b closes; a wants RW;"
-      "turn 2; a events L; b calls 0");
+STORY_ON(a_watch_that_waits_for_nothing_is_not_lost_with_others,
+	 ON_EACH_BACKEND,
+	 "a watches R; b watches R; b wants -; a closes; b closes; a wants RW;"
+	 "turn 2; a events L; b calls 0");
 
 static struct end *changed;
 static unsigned changed_to;
@@ -1080,11 +1089,12 @@ TEST(a_crowd_that_goes_when_it_is_told_is_told_once_each, ON_EACH_BACKEND)
 
 GROUP("start and stop", .setup = setup);
 
-STORY(a_reactor_that_is_freed_stops_its_watches,
-      "a watches R; free-reactor; a wants R EINVAL");
+STORY_ON(a_reactor_that_is_freed_stops_its_watches, ON_EACH_BACKEND,
+	 "a watches R; free-reactor; a wants R EINVAL");
 
 GROUP("events", .setup = setup);
 
-STORY(an_event_costs_one_wait_and_nothing_else,
-      "a watches R; a hears; turn; count; turn 10; a calls 11; calls wait 10;"
-      "calls epoll_ctl 0; calls clock_gettime 0");
+STORY_ON(
+	an_event_costs_one_wait_and_nothing_else, ON_EACH_BACKEND,
+	"a watches R; a hears; turn; count; turn 10; a calls 11; calls wait 10;"
+	"calls epoll_ctl 0; calls clock_gettime 0");

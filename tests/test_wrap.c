@@ -27,6 +27,7 @@
 #include "tests/dialogue.h"
 #include "tests/harness.h"
 #include "tests/machine.h"
+#include "tests/model.h"
 #include "tests/actor.h"
 #include "tests/trace.h"
 #include "tests/wrapped.h"
@@ -804,7 +805,7 @@ TEST(in_a_forked_child_the_inner_protocols_are_the_programs, ON_EACH_BACKEND,
 	pid_t pid;
 
 	plait_reactor_free(&reactor);
-	reactor = plait_reactor_new(backend);
+	reactor = test_reactor_new();
 	wrapped_as((enum wrapped_kind)_i, 100);
 	actor_init(&server);
 	actor_init(&client);
@@ -872,6 +873,7 @@ TEST(programs_of_wrapped_connections_leave_nothing, ON_EACH_REACTOR,
 {
 	struct machine_world machine = {
 		.backend = backend,
+		.make = model_is_on() ? model_reactor : NULL,
 		.choose = chance,
 		.fakes_inside = backend == NULL && _i % 2,
 		.refuse = _i % 2 ? refuse : NULL,

@@ -2,6 +2,7 @@
  * A connection under test: see wire.h.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -9,6 +10,7 @@
 
 #include "reactor/net/address.h"
 #include "reactor/net/tcp.h"
+#include "tests/model.h"
 #include "tests/story.h"
 
 struct wire_protocol {
@@ -154,6 +156,27 @@ static int open_tcp(struct wire *w, struct plait_address *peer)
 	return fd;
 }
 
+/* The same on the simulated kernel: the library's end is a socket of its
+   program. */
+static int open_simulated(struct wire *w, struct plait_address *peer)
+{
+	struct kernel k = model_past_seam(w->reactor);
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	uint16_t port;
+	int listener = peer_listen(&port, 1);
+	int fd = kernel_socket(&k, AF_INET, SOCK_STREAM);
+
+	sa.sin_port = htons(port);
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_ge(fd, 0);
+	if (kernel_connect(&k, fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		ck_assert_int_eq(errno, EINPROGRESS);
+	w->peer = peer_accept(listener);
+	peer_close(listener);
+	plait_i_address_of_peer(&k, fd, peer);
+	return fd;
+}
+
 static int open_pair(struct wire *w)
 {
 	int fds[2];
@@ -173,13 +196,25 @@ struct plait_protocol *wire_protocol_new(struct wire *w)
 	return p;
 }
 
+static void wire_close_socket(struct wire *w, int fd)
+{
+	struct kernel k;
+
+	if (!model_is_on()) {
+		close(fd);
+		return;
+	}
+	k = model_past_seam(w->reactor);
+	kernel_close(&k, fd);
+}
+
 static bool connect_wire(struct wire *w, int fd,
 			 const struct plait_address *peer)
 {
 	struct plait_protocol *p = wire_protocol_new(w);
 
 	if (p == NULL) {
-		close(fd);
+		wire_close_socket(w, fd);
 		return false;
 	}
 	w->transport = plait_i_stream_new(&plait_i_tcp_stream_io, w->reactor,
@@ -193,15 +228,22 @@ static bool connect_wire(struct wire *w, int fd,
 	return true;
 }
 
+int wire_sockets(struct wire *w, struct plait_reactor *r,
+		 struct plait_address *peer)
+{
+	w->reactor = r;
+	if (model_is_on())
+		return w->fd = open_simulated(w, peer);
+	w->fd = w->unix_pair ? open_pair(w) : open_tcp(w, peer);
+	ck_assert_int_eq(fcntl(w->fd, F_SETFL, O_NONBLOCK), 0);
+	return w->fd;
+}
+
 bool wire_open(struct wire *w, struct plait_reactor *r)
 {
 	struct plait_address peer = { .family = AF_UNSPEC };
-	int fd;
+	int fd = wire_sockets(w, r, &peer);
 
-	w->reactor = r;
-	fd = w->unix_pair ? open_pair(w) : open_tcp(w, &peer);
-	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-	w->fd = fd;
 	if (connect_wire(w, fd, &peer))
 		return true;
 	wire_hang_up(w);
@@ -231,7 +273,7 @@ struct plait_transport *wire_record(struct wire *w, struct plait_reactor *r)
 void wire_hang_up(struct wire *w)
 {
 	if (w->peer >= 0)
-		close(w->peer);
+		peer_close(w->peer);
 	w->peer = -1;
 }
 

@@ -61,6 +61,10 @@ struct wire {
  */
 bool wire_open(struct wire *w, struct plait_reactor *r);
 
+/* Only the sockets: gives this end, and w->peer. */
+int wire_sockets(struct wire *w, struct plait_reactor *r,
+		 struct plait_address *peer);
+
 /* The same on a recording transport of that testing reactor. */
 struct plait_transport *wire_record(struct wire *w, struct plait_reactor *r);
 
