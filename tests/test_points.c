@@ -18,6 +18,7 @@
 #include "tests/compositions.h"
 #include "tests/harness.h"
 #include "tests/history.h"
+#include "tests/model.h"
 #include "tests/proxy.h"
 
 /* Of all tests, which are processes of their own. */
@@ -150,6 +151,8 @@ static const struct {
 /* What a test of that kind runs on. */
 static enum world this_world(void)
 {
+	if (model_is_on())
+		return SIMULATED;
 	return backend != NULL ? SOCKETS : TESTING;
 }
 
@@ -264,11 +267,6 @@ TEST(every_function_ends_at_each_point_in_each_way, ON_EACH_REACTOR,
 	check_starter(this_world(), &starters[_i]);
 }
 
-TEST(every_function_does_so_on_a_simulated_network, PURE, TIMES(n_starters))
-{
-	check_starter(SIMULATED, &starters[_i]);
-}
-
 /* A cancel makes something else of it, unless it has fired or answers. */
 TEST(every_function_can_be_stopped, PURE, TIMES(n_starters))
 {
@@ -293,21 +291,9 @@ TEST(what_went_wrong_in_twisted_ends_at_each_point, ON_EACH_REACTOR,
 	check_starter(this_world(), &history[_i]);
 }
 
-TEST(what_went_wrong_in_twisted_does_so_on_a_simulated_network, PURE,
-     TIMES(n_history))
+TEST(a_proxy_ends_at_each_point, ON_EACH_KERNEL)
 {
-	check_starter(SIMULATED, &history[_i]);
-}
-
-TEST(a_proxy_ends_at_each_point, ON_EACH_BACKEND)
-{
-	check_starter(SOCKETS, &proxy_starter);
-	ck_assert_uint_eq(proxy_requests(), 0);
-}
-
-TEST(a_proxy_does_so_on_a_simulated_network, PURE)
-{
-	check_starter(SIMULATED, &proxy_starter);
+	check_starter(this_world(), &proxy_starter);
 	ck_assert_uint_eq(proxy_requests(), 0);
 }
 
@@ -355,14 +341,9 @@ TEST(a_mistake_in_a_proxy_is_found, PURE, EACH_OF(mistakes))
 TEST(compositions_end_at_each_point_in_each_way, ON_EACH_REACTOR,
      FROM_TO(first_seed(), last_seed() + 1))
 {
-	if (backend == NULL || _i % 10 == 0 || first_seed() == last_seed())
+	if (this_world() != SOCKETS || _i % 10 == 0 ||
+	    first_seed() == last_seed())
 		check_composition(this_world(), _i);
-}
-
-TEST(compositions_do_so_on_a_simulated_network, PURE,
-     FROM_TO(first_seed(), last_seed() + 1))
-{
-	check_composition(SIMULATED, _i);
 }
 
 TEST(there_are_points_enough, PURE)
