@@ -334,6 +334,54 @@ SCENARIO(a_server_that_stops_sends_what_it_closes_with)
 	client_must_end_with(ANSWER);
 }
 
+static double stopped_at;
+
+static void hoarding_made(struct plait_protocol *p)
+{
+	for (int i = 0; i < 20; i++)
+		say_bytes(p, ANSWER);
+	plait_transport_lose_connection(p->transport);
+	stopped_at = plait_simulation_seconds(simulation);
+	node_stop(&server);
+}
+
+static const struct plait_protocol_ops hoarding_ops = {
+	.name = "hoarding",
+	.connection_made = hoarding_made,
+};
+
+static void deaf_made(struct plait_protocol *p)
+{
+	made++;
+	plait_transport_pause_reading(p->transport);
+}
+
+static const struct plait_protocol_ops deaf_ops =
+	CLIENT("deaf", deaf_made, end_hears);
+
+static bool server_has_stopped(void *nothing)
+{
+	return stopped_at > 0 && plait_host_programs(server.host) == 0;
+}
+
+SCENARIO(a_stop_waits_for_who_takes_nothing_and_not_for_ever)
+{
+	double took;
+
+	strict_begin();
+	server_limits.stop_timeout = 1 + dice(20);
+	stopped_at = 0;
+	both_start(&hoarding_ops, &deaf_ops);
+	MUST(go_on_until(server_has_stopped, NULL, 500),
+	     "a stop waits for ever for who takes nothing");
+	/* The clock is read once a second. */
+	took = plait_simulation_seconds(simulation) - stopped_at;
+	MUST(took >= server_limits.stop_timeout,
+	     "a stop has waited for %g s only", took);
+	MUST(took <= server_limits.stop_timeout + 2,
+	     "a stop has waited for %g s", took);
+}
+
 static void aborting_aborts(void *arg)
 {
 	struct end *e = arg;
