@@ -57,7 +57,7 @@ static void run_with(plait_func *fn, void *arg)
 
 GROUP("stop", .setup = set_defaults);
 
-TEST(a_signal_stops_a_running_reactor, ON_EACH_BACKEND, TIMES(2))
+TEST(a_signal_stops_a_running_reactor, ON_EACH_KERNEL, TIMES(2))
 {
 	run_with(raise_it, (void *)&stopping[_i]);
 	ck_assert(!plait_reactor_is_running(reactor));
@@ -90,14 +90,14 @@ static void check_taken(void *arg)
 
 GROUP("actions", .setup = set_defaults);
 
-TEST(the_default_actions_are_taken_and_given_back, ON_EACH_BACKEND)
+TEST(the_default_actions_are_taken_and_given_back, ON_EACH_KERNEL)
 {
 	run_with(check_taken, NULL);
 	for (int i = 0; i < N_ALL; i++)
 		ck_assert_ptr_eq(handler_of(all[i]), SIG_DFL);
 }
 
-TEST(nothing_is_taken_without_running, ON_EACH_BACKEND)
+TEST(nothing_is_taken_without_running, ON_EACH_KERNEL)
 {
 	run_turns(reactor, 2);
 	for (int i = 0; i < N_ALL; i++)
@@ -119,7 +119,7 @@ static void raise_all(void *arg)
 	plait_call_later(reactor, 0, call_stop, NULL);
 }
 
-TEST(what_the_program_handles_itself_is_left_alone, ON_EACH_BACKEND)
+TEST(what_the_program_handles_itself_is_left_alone, ON_EACH_KERNEL)
 {
 	for (int i = 0; i < N_ALL; i++)
 		set_handler(all[i], own_handler);
@@ -135,7 +135,7 @@ static void take_over(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(what_the_program_sets_meanwhile_stays_set, ON_EACH_BACKEND)
+TEST(what_the_program_sets_meanwhile_stays_set, ON_EACH_KERNEL)
 {
 	run_with(take_over, NULL);
 	ck_assert_ptr_eq(handler_of(SIGTERM), own_handler);
@@ -148,7 +148,7 @@ static void ignore_broken_pipes(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(broken_pipes_that_the_program_ignores_stay_ignored, ON_EACH_BACKEND)
+TEST(broken_pipes_that_the_program_ignores_stay_ignored, ON_EACH_KERNEL)
 {
 	run_with(ignore_broken_pipes, NULL);
 	ck_assert_ptr_eq(handler_of(SIGPIPE), SIG_IGN);
@@ -176,7 +176,7 @@ static void spawn_and_stop(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(a_program_that_is_started_meanwhile_has_the_defaults, ON_EACH_BACKEND)
+TEST(a_program_that_is_started_meanwhile_has_the_defaults, ON_EACH_KERNEL)
 {
 	int status = 0;
 
@@ -213,7 +213,7 @@ static void check_action(int signo, const struct sigaction *want)
 			 sigismember(&want->sa_mask, SIGUSR2));
 }
 
-TEST(flags_masks_and_siginfo_handlers_stay, ON_EACH_BACKEND)
+TEST(flags_masks_and_siginfo_handlers_stay, ON_EACH_KERNEL)
 {
 	struct sigaction given = own_action(SA_NODEFER);
 	struct sigaction left = own_action(SA_SIGINFO | SA_RESTART);
@@ -246,7 +246,7 @@ static void want_dumps(void *arg)
  * A run and the dumper want the same signal: one begins first, and one ends
  * first.  Whatever is left at last is the program's.
  */
-TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order, ON_EACH_BACKEND,
+TEST(a_signal_that_is_wanted_twice_is_given_back_in_any_order, ON_EACH_KERNEL,
      TIMES(4))
 {
 	bool dumps_first = _i & 1, dumper_moves = _i & 2;
@@ -322,7 +322,7 @@ TEST(any_signal_that_can_be_caught_can_be_had, ON_EACH_BACKEND)
 }
 
 /* Whichever came first. */
-TEST(a_signal_that_is_wanted_twice_dumps, ON_EACH_BACKEND, TIMES(2))
+TEST(a_signal_that_is_wanted_twice_dumps, ON_EACH_KERNEL, TIMES(2))
 {
 	if (_i == 0)
 		want_dumps((void *)&stopping[1]);
@@ -340,7 +340,7 @@ static void set_default(void *arg)
 }
 
 /* The run has lost it then, and does not give back what it has not. */
-TEST(what_the_program_has_set_ends_what_a_run_wanted, ON_EACH_BACKEND)
+TEST(what_the_program_has_set_ends_what_a_run_wanted, ON_EACH_KERNEL)
 {
 	plait_call_when_running(reactor, set_default, NULL);
 	plait_call_when_running(reactor, want_dumps, (void *)&stopping[1]);
@@ -355,7 +355,7 @@ static void set_own_and_want_dumps(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile, ON_EACH_BACKEND)
+TEST(the_dumper_gives_back_what_the_program_has_set_meanwhile, ON_EACH_KERNEL)
 {
 	run_with(set_own_and_want_dumps, NULL);
 	plait_reactor_free(&reactor);
@@ -369,7 +369,7 @@ static void set_default_and_stop(void *arg)
 }
 
 /* The program's word counts: it has ended the dumps. */
-TEST(what_the_program_has_set_ends_what_was_wanted_before, ON_EACH_BACKEND)
+TEST(what_the_program_has_set_ends_what_was_wanted_before, ON_EACH_KERNEL)
 {
 	want_dumps((void *)&stopping[1]);
 	run_with(set_default_and_stop, NULL);
@@ -390,7 +390,7 @@ static void write_to_nobody(void *arg)
 	plait_reactor_stop(reactor);
 }
 
-TEST(a_broken_pipe_kills_nobody, ON_EACH_BACKEND)
+TEST(a_broken_pipe_kills_nobody, ON_EACH_KERNEL)
 {
 	run_with(write_to_nobody, NULL);
 }
@@ -418,7 +418,7 @@ static void raise_many(void *arg)
 		raise(i % 2 ? SIGINT : SIGTERM);
 }
 
-TEST(many_signals_are_one_stop, ON_EACH_BACKEND)
+TEST(many_signals_are_one_stop, ON_EACH_KERNEL)
 {
 	run_with(raise_many, NULL);
 	plait_call_later(reactor, 0, call_stop, NULL);
@@ -509,7 +509,7 @@ static void raise_apart(void *arg)
 	raise(SIGTERM);
 }
 
-TEST(two_that_come_in_one_callback_are_two, ON_EACH_BACKEND)
+TEST(two_that_come_in_one_callback_are_two, ON_EACH_KERNEL)
 {
 	start_waiting();
 	plait_call_later(reactor, 0, raise_apart, NULL);
@@ -518,7 +518,7 @@ TEST(two_that_come_in_one_callback_are_two, ON_EACH_BACKEND)
 
 GROUP("actions", .setup = set_defaults);
 
-TEST(a_signal_that_cannot_be_taken_ends_the_run, ON_EACH_BACKEND, TIMES(6))
+TEST(a_signal_that_cannot_be_taken_ends_the_run, ON_EACH_KERNEL, TIMES(6))
 {
 	fault_pass("sigaction", (unsigned long)_i);
 	fault_call("sigaction", 1, EINVAL);
@@ -741,7 +741,7 @@ static void tick(void *arg)
 GROUP("stop", .setup = set_defaults);
 
 /* Whatever the loop does just then, an interruption must not matter. */
-TEST(a_storm_of_signals_interrupts_nothing_for_good, ON_EACH_BACKEND)
+TEST(a_storm_of_signals_interrupts_nothing_for_good, ON_EACH_KERNEL)
 {
 	struct itimerval often = { { 0, 100 }, { 0, 100 } },
 			 off = { { 0, 0 }, { 0, 0 } };
@@ -773,7 +773,7 @@ static void fork_and_kill(void *arg)
 
 GROUP("actions", .setup = set_defaults);
 
-TEST(a_forked_child_dies_of_its_own_signals, ON_EACH_BACKEND)
+TEST(a_forked_child_dies_of_its_own_signals, ON_EACH_KERNEL)
 {
 	run_with(fork_and_kill, NULL);
 }
@@ -795,7 +795,7 @@ static void kill_a_vfork(void *arg)
 	plait_call_later(reactor, 0, raise_it, (void *)&stopping[0]);
 }
 
-TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents, ON_EACH_BACKEND)
+TEST(a_signal_of_a_child_that_shares_memory_is_not_the_parents, ON_EACH_KERNEL)
 {
 	run_with(kill_a_vfork, NULL);
 }
