@@ -393,6 +393,22 @@ TEST(a_wrapper_passes_it_down, ON_EACH_BACKEND, TIMES(2))
 	close_ends();
 }
 
+TEST(what_waits_below_counts_for_a_little_above, ON_EACH_BACKEND)
+{
+	const struct plait_limits limits = { .max_unsent = MUCH + 10 };
+
+	plait_reactor_set_limits(reactor, &limits);
+	open_top(0);
+	fault_room(0);
+	forward();
+	plait_transport_write(top.transport, "0123456789", 10);
+	ck_assert(!plait_transport_is_disconnecting(top.transport));
+	plait_transport_write(top.transport, "x", 1);
+	ck_assert(plait_transport_is_disconnecting(top.transport));
+	run_until_count(reactor, &top.lost, 1);
+	close_ends();
+}
+
 TEST(a_wrapper_without_memory_for_a_copy_ends, ON_EACH_BACKEND)
 {
 	open_top(0);

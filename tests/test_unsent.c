@@ -374,6 +374,24 @@ TEST(bytes_that_need_no_memory_add_nothing_to_the_total, ON_EACH_REACTOR)
 	close_deaf(&d);
 }
 
+/* Of a connection that has nothing yet. */
+TEST(a_little_counts_in_the_total, ON_EACH_REACTOR)
+{
+	const size_t block = POOL_BLOCK_SIZE;
+	struct deaf d[2];
+
+	begin(0, block + 2 * KIB);
+	open_deaf(&d[0]);
+	open_deaf(&d[1]);
+	write_bytes(&d[0], block / 2);
+	ck_assert_uint_gt(pool_unsent(reactor)->held, block - 100);
+	write_bytes(&d[1], 3 * KIB);
+	ck_assert(is_ending(&d[0]));
+	ck_assert(!is_ending(&d[1]));
+	close_deaf(&d[0]);
+	close_deaf(&d[1]);
+}
+
 /* Both are waited for; one has a producer, say, that writes on. */
 TEST(what_closes_at_a_shutdown_is_in_the_total, ON_EACH_REACTOR)
 {
