@@ -406,6 +406,45 @@ static bool append(struct output *o, const char *text, size_t max)
 	return plait_i_output_append(o, pieces, 3, strlen(text) + 1, max);
 }
 
+/* Of any size that is less than that of a block. */
+TEST(a_queue_may_begin_with_pieces, ON_EACH_BACKEND)
+{
+	enum { MOST = 5000 };
+	unsigned char *bytes = wire_bytes(MOST), all[MOST];
+
+	for (size_t n = 2; n < MOST; n++) {
+		const struct iovec pieces[] = { { bytes, n / 2 },
+						{ NULL, 0 },
+						{ bytes + n / 2, n - n / 2 } };
+		struct output o = { .size = 0 };
+
+		ck_assert_int_eq(
+			plait_i_output_begin(&o, reactor, pieces, 3, n), 0);
+		ck_assert_int_eq(pieces_of(&o), 1);
+		ck_assert_uint_eq(contents(&o, all, MOST), n);
+		ck_assert_mem_eq(all, bytes, n);
+		add(&o, "and so on");
+		ck_assert_uint_eq(plait_i_output_cost(&o), n + 9);
+		plait_i_output_drop(&o, reactor);
+		ck_assert_uint_eq(held(reactor), 0);
+	}
+	free(bytes);
+}
+
+TEST(without_memory_a_queue_does_not_begin, ON_EACH_BACKEND)
+{
+	const struct iovec piece = { (void *)(uintptr_t) "x", 1 };
+	struct output o = { .size = 0 };
+
+	fault_alloc_at(0, true);
+	ck_assert_int_eq(plait_i_output_begin(&o, reactor, &piece, 1, 1),
+			 -ENOMEM);
+	fault_alloc_off();
+	ck_assert_int_eq(pieces_of(&o), 0);
+	ck_assert_int_eq(plait_i_output_begin(&o, reactor, &piece, 1, 1), 0);
+	plait_i_output_drop(&o, reactor);
+}
+
 TEST(pieces_are_appended_if_they_need_no_memory, ON_EACH_BACKEND)
 {
 	struct output o = { .size = 0 };

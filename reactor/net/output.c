@@ -135,8 +135,8 @@ static void output_verify(const struct output *o)
 }
 
 /* Adds a block, with room for a piece and so many bytes if there is such. */
-static struct output_block *add_block(struct output *o, struct plait_reactor *r,
-				      size_t len)
+static inline struct output_block *
+add_block(struct output *o, struct plait_reactor *r, size_t len)
 {
 	const struct output_block *last = o->last;
 	size_t room = last != NULL ? last->blocks / 2 : 0;
@@ -237,14 +237,12 @@ int plait_i_output_add(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
-bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
-			   size_t len, size_t max)
+/* Copies pieces, of len bytes together, into the last block, which has room. */
+static inline void copy_pieces(struct output *o, const struct iovec *pieces,
+			       int n, size_t len)
 {
 	struct output_block *b = o->last;
 
-	if (room_to_grow(b) < len || len > max ||
-	    o->size + b->overhead > max - len)
-		return false;
 	for (int i = 0; i < n; i++) {
 		if (pieces[i].iov_len > 0)
 			memcpy(b->end, pieces[i].iov_base, pieces[i].iov_len);
@@ -253,6 +251,31 @@ bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
 	b->last->size += len;
 	o->size += len;
 	output_verify(o);
+}
+
+int plait_i_output_begin(struct output *o, struct plait_reactor *r,
+			 const struct iovec *pieces, int n, size_t len)
+{
+	struct output_block *b = add_block(o, r, len);
+
+	if (b == NULL)
+		return -ENOMEM;
+	b->first = b->last = (struct output_piece *)b->data;
+	b->end += sizeof(struct output_piece);
+	*b->last = (struct output_piece){ .data = b->end };
+	copy_pieces(o, pieces, n, len);
+	return 0;
+}
+
+bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
+			   size_t len, size_t max)
+{
+	const struct output_block *b = o->last;
+
+	if (room_to_grow(b) < len || len > max ||
+	    o->size + b->overhead > max - len)
+		return false;
+	copy_pieces(o, pieces, n, len);
 	return true;
 }
 

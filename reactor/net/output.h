@@ -33,6 +33,13 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 			   struct plait_buf *buf);
 
 /*
+ * Begins an empty output with pieces, of len bytes together, at least one and
+ * less than a block.  Returns 0, or -ENOMEM, and has done nothing then.
+ */
+int plait_i_output_begin(struct output *o, struct plait_reactor *r,
+			 const struct iovec *pieces, int n, size_t len);
+
+/*
  * Appends pieces, of len bytes together, if they fit behind what was copied
  * last, so that no more memory is held, and if the cost is at most max then.
  * Returns false if not, and has done nothing.

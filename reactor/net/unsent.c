@@ -221,16 +221,12 @@ static inline bool unsent_write_little(struct transport *t,
 
 	if (!unsent_is_little(t, len))
 		return false;
-	if (t->output.last != NULL) {
-		if (!plait_i_output_append(&t->output, pieces, n, len,
-					   transport_limits(t)->max_unsent))
-			return false;
-	} else {
-		for (int i = 0; i < n && r == 0; i++)
-			r = plait_i_output_add(&t->output, transport_reactor(t),
-					       pieces[i].iov_base,
-					       pieces[i].iov_len);
-	}
+	if (t->output.last == NULL)
+		r = plait_i_output_begin(&t->output, transport_reactor(t),
+					 pieces, n, len);
+	else if (!plait_i_output_append(&t->output, pieces, n, len,
+					transport_limits(t)->max_unsent))
+		return false;
 	unsent_queued(t, r);
 	return true;
 }
