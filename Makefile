@@ -195,6 +195,7 @@ $O/bench/plait $O/bench/plait_alone: $(STATIC)
 $O/bench/uv $O/bench/uv_alone: BENCH_LIBS = -luv
 $O/bench/ev $O/bench/ev_alone: BENCH_LIBS = -lev -lm
 $O/bench/event $O/bench/event_alone $O/bench/bufferevent: BENCH_LIBS = -levent -levent_pthreads
+$O/bench/raw $O/bench/ev $O/bench/event: $O/bench/sockets.o
 LINK_BENCH = $(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS)
 $(patsubst %.c,$O/%,$(wildcard bench/*_alone.c)): $O/bench/%: $O/bench/%.o $O/bench/alone.o $O/bench/main.o
 	$(LINK_BENCH)

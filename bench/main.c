@@ -16,7 +16,9 @@ const char *poem(void)
 {
 	static char text[POEM_SIZE];
 
-	for (size_t i = 0; text[0] == '\0' && i < POEM_SIZE; i++)
+	if (text[0] != '\0')
+		return text;
+	for (size_t i = 0; i < POEM_SIZE; i++)
 		text[i] = i % 50 == 49 ? '\n' : (char)('a' + i % 26);
 	return text;
 }

@@ -17,11 +17,7 @@ struct conn {
 	conn_handler *handler;
 	void (*ended)(struct conn *c);
 	unsigned writing; /* requests that are not done */
-	struct partial partial;
-	char *poem; /* of a proxy's client, so far */
-	size_t poem_size;
-	struct conn *peer;     /* of a proxy: the other side, or NULL */
-	LIST_ENTRY(conn) room; /* of a chat */
+	void *more;	  /* of its server, or NULL; freed with it */
 };
 
 struct rest {
@@ -31,7 +27,6 @@ struct rest {
 
 static uv_loop_t *loop;
 static char in[READ_SIZE];
-static LIST_HEAD(, conn) room = LIST_HEAD_INITIALIZER(room);
 
 static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
@@ -44,7 +39,7 @@ static void conn_closed(uv_handle_t *h)
 {
 	struct conn *c = (struct conn *)h;
 
-	free(c->poem);
+	free(c->more);
 	free(c);
 }
 
@@ -176,7 +171,7 @@ static void echo(const void *what, unsigned number)
 static void answer_lines(struct conn *c, const char *data, size_t len)
 {
 	gathered.size = 0;
-	split_lines(&c->partial, data, len, gather_line, c);
+	split_lines(c->more, data, len, gather_line, c);
 	if (gathered.size > 0)
 		conn_write(c, gathered.text, gathered.size);
 }
@@ -188,17 +183,25 @@ static void answer_line(void *c, const char *line, size_t len)
 
 static void answer_each_line(struct conn *c, const char *data, size_t len)
 {
-	split_lines(&c->partial, data, len, answer_line, c);
+	split_lines(c->more, data, len, answer_line, c);
+}
+
+static void lines_accept(uv_stream_t *listener, conn_handler *handler)
+{
+	struct conn *c = conn_accept(listener, handler);
+
+	c->more = allocate(sizeof(struct partial));
+	conn_start(c);
 }
 
 static void lines_connected(uv_stream_t *listener, int status)
 {
-	conn_start(conn_accept(listener, answer_lines));
+	lines_accept(listener, answer_lines);
 }
 
 static void lines_each_connected(uv_stream_t *listener, int status)
 {
-	conn_start(conn_accept(listener, answer_each_line));
+	lines_accept(listener, answer_each_line);
 }
 
 static void lines(const void *what, unsigned number)
@@ -231,6 +234,12 @@ static void serve_poem(const void *what, unsigned number)
  * A proxy: for each client it gets the whole poem, and then sends it.  A
  * client that hangs up ends its download.
  */
+struct download {
+	struct conn *client; /* NULL: hung up */
+	size_t size;
+	char poem[2 * POEM_SIZE];
+};
+
 static unsigned dialled_port;
 
 static void ignore(struct conn *c, const char *data, size_t len)
@@ -261,44 +270,51 @@ static void server_connected(uv_connect_t *req, int status)
 
 static void keep_poem(struct conn *c, const char *data, size_t len)
 {
-	struct conn *client = c->peer;
+	struct download *d = c->more;
 
-	client->poem = realloc(client->poem, client->poem_size + len);
-	must(client->poem != NULL, "realloc");
-	memcpy(client->poem + client->poem_size, data, len);
-	client->poem_size += len;
+	must(d->size + len <= sizeof(d->poem), "poem");
+	memcpy(d->poem + d->size, data, len);
+	d->size += len;
 }
 
 static void poem_ended(struct conn *c)
 {
-	struct conn *client = c->peer;
+	struct download *d = c->more;
 
-	if (client == NULL)
+	if (d->client == NULL)
 		return;
-	client->peer = NULL;
-	conn_write(client, client->poem, client->poem_size);
-	conn_finish(client);
+	d->client->more = NULL;
+	conn_write(d->client, d->poem, d->size);
+	conn_finish(d->client);
 }
 
+/* The download of a client is its server's connection. */
 static void client_ended(struct conn *c)
 {
-	if (c->peer == NULL)
+	struct conn *server = c->more;
+	struct download *d;
+
+	if (server == NULL)
 		return;
-	c->peer->peer = NULL;
-	conn_close(c->peer);
+	c->more = NULL;
+	d = server->more;
+	d->client = NULL;
+	conn_close(server);
 }
 
 static void client_connected(uv_stream_t *listener, int status)
 {
 	struct conn *client = conn_accept(listener, ignore);
-	struct conn *c = conn_new(keep_poem);
+	struct conn *server = conn_new(keep_poem);
+	struct download *d = allocate(sizeof(*d));
 
 	client->ended = client_ended;
-	client->peer = c;
-	c->ended = poem_ended;
-	c->peer = client;
+	client->more = server;
+	server->ended = poem_ended;
+	server->more = d;
+	d->client = client;
 	conn_start(client);
-	dial_port(c, server_connected);
+	dial_port(server, server_connected);
 }
 
 static void proxy(const void *what, unsigned number)
@@ -310,30 +326,43 @@ static void proxy(const void *what, unsigned number)
 /*
  * A chat: each line goes to all members.
  */
+struct member {
+	struct partial partial; /* first */
+	struct conn *conn;
+	LIST_ENTRY(member) link;
+};
+
+static LIST_HEAD(, member) room = LIST_HEAD_INITIALIZER(room);
+
 static void tell_all(void *from, const char *line, size_t len)
 {
-	struct conn *c;
+	struct member *m;
 
-	LIST_FOREACH(c, &room, room)
-	conn_write(c, line, len);
+	LIST_FOREACH(m, &room, link)
+	conn_write(m->conn, line, len);
 }
 
 static void talk(struct conn *c, const char *data, size_t len)
 {
-	split_lines(&c->partial, data, len, tell_all, c);
+	split_lines(c->more, data, len, tell_all, c);
 }
 
 static void member_ended(struct conn *c)
 {
-	LIST_REMOVE(c, room);
+	struct member *m = c->more;
+
+	LIST_REMOVE(m, link);
 }
 
 static void member_connected(uv_stream_t *listener, int status)
 {
 	struct conn *c = conn_accept(listener, talk);
+	struct member *m = allocate(sizeof(*m));
 
+	m->conn = c;
+	c->more = m;
 	c->ended = member_ended;
-	LIST_INSERT_HEAD(&room, c, room);
+	LIST_INSERT_HEAD(&room, m, link);
 	conn_start(c);
 }
 

@@ -13,10 +13,13 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 BUILD = os.environ.get("O", "build")
+BENCH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                     "bench")
 PATIENCE = 120  # seconds
 AT_ONCE = 8  # connections that come and go
 MANY = 10000  # connections, if there are so many descriptors
@@ -36,11 +39,14 @@ class Program:
     works says what the program calls each of them, where it is not the same.
     """
 
+    countable = True  # whether callgrind can
+
     def __init__(self, name, file, works, package=None, called=()):
         self.name, self.file, self.package = name, file, package
         self.works = {w: w for w in works.split()} | dict(called)
 
     def command(self, case):
+        """What does the case; its last word will be a number."""
         file = self.file if case.load else f"{self.file}_alone"
         return [path_of(file), self.works[case.work]]
 
@@ -48,9 +54,27 @@ class Program:
         return os.path.exists(path_of(self.file))
 
 
+class Twisted(Program):
+    """The program for a Python that has Twisted."""
+
+    countable = False
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.python = next((p for p in (sys.executable, "/usr/bin/python3")
+                            if subprocess.run([p, "-c", "import twisted"],
+                                              stderr=subprocess.DEVNULL,
+                                              check=False).returncode == 0), None)
+
+    def command(self, case):
+        return [self.python, os.path.join(BENCH, self.file), case.work]
+
+    def is_there(self):
+        return self.python is not None
+
+
 SERVERS = "echo lines poem proxy chat dial"
 TIMERS = "timer-cancel timer-reset timer-churn timer-fire"
-EACH = {"lines-each": "lines-each"}
 PROGRAMS = [
     Program("by hand", "raw", f"{SERVERS} {TIMERS} thread deferred",
             called={"lines-each": "lines", "thread": "thread-node",
@@ -59,6 +83,13 @@ PROGRAMS = [
             called={"lines-each": "lines", "task": "thread"}),
     Program("libuv", "uv", f"{SERVERS} {TIMERS} lines-each", "libuv1-dev",
             called={"thread": "thread-node"}),
+    Program("libev", "ev", f"{SERVERS} {TIMERS} lines-each", "libev-dev",
+            called={"thread": "thread-node"}),
+    Program("libevent", "event", f"{SERVERS} {TIMERS} lines-each",
+            "libevent-dev", called={"thread": "thread-node"}),
+    Program("bufferevent", "bufferevent", SERVERS, "libevent-dev",
+            called={"lines-each": "lines"}),
+    Twisted("Twisted", "twisted_poetry.py", "poem proxy", "python3-twisted"),
 ]
 
 
@@ -71,10 +102,16 @@ def programs():
 class Case:
     """A work and its load; few is how many rounds are enough to count."""
 
-    def __init__(self, name, about, work, load, number, few, countable=True):
+    def __init__(self, name, about, work, load, number, few, countable=True,
+                 unit="ns"):
         self.name, self.about = name, about
         self.work, self.load, self.number = work, load, number
         self.few, self.countable = few, countable  # whether callgrind can
+        self.unit = unit
+
+    def with_number(self, number):
+        return Case(self.name, self.about, self.work, self.load, number,
+                    self.few, self.countable, self.unit)
 
     def is_done_by(self, program):
         return self.work in program.works
@@ -110,6 +147,12 @@ def servers():
                "dial", "dial", 0, 100)
 
 
+def memory():
+    most = most_connections()
+    yield Case("idle", f"memory of a connection that has said something, "
+               f"{most:,} of them", "echo", "ping-64", most, 1, unit="bytes")
+
+
 def without_network():
     yield Case("thread", "a call from another thread, in memory of the caller",
                "thread", None, 0, 20000)
@@ -129,6 +172,7 @@ def without_network():
 def all_cases():
     yield from servers()
     yield from without_network()
+    yield from memory()
 
 
 def cases(names):
@@ -324,6 +368,23 @@ def measure(pair, rounds):
                  disturbed=others > OTHERS * elapsed + TICK or
                  d["preempted"] > PREEMPTIONS * elapsed + 1 or
                  d["steal"] > TICK)
+
+
+def memory_of(program, case):
+    """Bytes of the process that are its own, when all have said something."""
+    with begin(program, case) as pair:
+        pair.run(1)
+        with open(f"/proc/{pair.server.pid}/smaps_rollup", encoding="ascii") as f:
+            return 1024 * int(re.search(r"^Anonymous:\s*(\d+)", f.read(),
+                                        re.M).group(1))
+
+
+def bytes_each(program, case):
+    """What each further connection takes, beyond a tenth of them."""
+    few = case.number // 10
+    return Slice(cost=(memory_of(program, case) -
+                       memory_of(program, case.with_number(few))) /
+                 (case.number - few), load=0, disturbed=False)
 
 
 def quartiles(values):

@@ -71,6 +71,8 @@ def picture(done):
     """All panels, in columns; each goes below the shortest column so far."""
     heights, lines = [GAP] * COLUMNS, []
     for case, results in done:
+        if case.unit != "ns":
+            continue
         column = heights.index(min(heights))
         rows = list(ratios(results))
         lines += panel(case, rows, GAP + column * (WIDTH + GAP), heights[column])
@@ -153,7 +155,13 @@ def machine():
             f"{' '.join(platform.libc_ver())}")
 
 
+def bytes_cell(_, results, program):
+    return number(results[program].costs()[0], 0)
+
+
 def document(done, programs, missing, seed):
+    weighed = [d for d in done if d[0].unit == "bytes"]
+    done = [d for d in done if d[0].unit != "bytes"]
     head = ["work"] + [p.name for p in programs]
     yield from [
         "# plait next to other libraries", "",
@@ -174,6 +182,9 @@ def document(done, programs, missing, seed):
     if any(r.instructions is not None for _, rs in done for r in rs.values()):
         yield from ["## Instructions of one operation, in user space", ""]
         yield from table(head, of_each(done, programs, instructions_cell))
+    if weighed:
+        yield from ["## Memory, in bytes", ""]
+        yield from table(head, of_each(weighed, programs, bytes_cell))
     yield from ["## The works, and how they were measured", ""]
     yield from table(["work", "one operation", "ns by hand", "load's processor",
                       "disturbed slices"], conditions(done))
