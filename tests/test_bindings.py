@@ -7,8 +7,11 @@ The last line is "N passed, N failed".
 import ctypes
 import errno
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
@@ -113,6 +116,57 @@ class Unloading(unittest.TestCase):
             text=True, check=False, timeout=60, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+
+# Reads a deferred that was freed.
+READ_FREED = '''
+#include <plait/plait.h>
+
+int main(void)
+{
+	struct plait_promise *p;
+	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
+	const volatile char *freed = (const char *)d;
+
+	plait_fire(&p, PLAIT_NONE);
+	plait_deferred_free(&d);
+	return freed[200] == 77;
+}
+'''
+
+
+@unittest.skipIf(INSTRUMENTED, "the library has no instruments here")
+class Watchers(unittest.TestCase):
+    """Tools find mistakes with deferreds also with the library as it is shipped."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.source = os.path.join(directory.name, "read_freed.c")
+        self.binary = os.path.join(directory.name, "read_freed")
+        with open(self.source, "w", encoding="ascii") as f:
+            f.write(READ_FREED)
+
+    def run_it(self, *command):
+        return subprocess.run(command, text=True, check=False, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def build(self, *flags):
+        return self.run_it(*shlex.split(os.environ.get("CC", "cc")), "-g", *flags,
+                           "-Iinclude", self.source, "-o", self.binary, f"-L{BUILD}",
+                           f"-Wl,-rpath,{os.path.abspath(BUILD)}", "-lplait")
+
+    def test_a_sanitizer_sees_a_deferred_that_was_freed(self):
+        if self.build("-fsanitize=address").returncode != 0:
+            self.skipTest("no AddressSanitizer")
+        self.assertIn("heap-use-after-free", self.run_it(self.binary).stdout)
+
+    @unittest.skipUnless(shutil.which("valgrind"), "no valgrind")
+    def test_valgrind_sees_a_deferred_that_was_freed(self):
+        self.assertEqual(self.build().stdout, "")
+        said = self.run_it("valgrind", "-q", self.binary).stdout
+        self.assertIn("Invalid read of size 1", said)
+        self.assertIn("free'd", said)
 
 
 @unittest.skipIf(INSTRUMENTED, "Python has no instruments")
