@@ -1208,7 +1208,29 @@ TEST(an_event_may_come_for_nothing, PURE)
 	world_end();
 }
 
+/* ---- mistakes ------------------------------------------------------------ */
+
+/* By then the number may be another's, so it is no small mistake. */
+TEST(who_closes_a_descriptor_twice_fails_the_run, PURE)
+{
+	int fd = kernel_socket(kernels[SERVER], AF_INET, SOCK_STREAM);
+
+	ck_assert_int_eq(kernel_close(kernels[SERVER], fd), 0);
+	ck_assert_ptr_null(plait_simulation_failure(world));
+	ck_assert_int_eq(kernel_close(kernels[SERVER], fd), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_ptr_nonnull(strstr(plait_simulation_failure(world),
+				     "of server closes descriptor"));
+	world_end();
+}
+
 /* ---- without memory ------------------------------------------------------ */
+
+static void close_if_open(struct kernel *k, int fd)
+{
+	if (fd >= 0)
+		kernel_close(k, fd);
+}
 
 /* What two programs would do, whatever fails of it. */
 static void struggle(void)
@@ -1230,10 +1252,10 @@ static void struggle(void)
 	hear(SERVER, server);
 	hear(CLIENT, client);
 	pass(1);
-	kernel_close(c, client);
-	kernel_close(s, listener);
+	close_if_open(c, client);
+	close_if_open(s, listener);
 	pass(1);
-	kernel_close(s, server);
+	close_if_open(s, server);
 }
 
 TEST(without_memory_calls_fail_and_nothing_else, PURE, TIMES(2))

@@ -254,6 +254,8 @@ static int simulated_shutdown(struct kernel *kernel, int fd, int how)
 	return (int)calls_return(k, "shutdown", fd, rc);
 }
 
+/* plait closes what it has opened, once: by the second time the number may be
+   another's. */
 static int simulated_close(struct kernel *kernel, int fd)
 {
 	struct host_kernel *k = calls_kernel(kernel);
@@ -261,6 +263,12 @@ static int simulated_close(struct kernel *kernel, int fd)
 
 	if (d != NULL)
 		plait_i_descriptor_close(d);
+	else if (!k->dead)
+		plait_simulation_fail(
+			k->host->simulation,
+			"a program of %s closes descriptor %d, which is not "
+			"open",
+			k->host->name, fd);
 	return (int)calls_return(k, "close", fd, d != NULL ? 0 : -EBADF);
 }
 
