@@ -45,30 +45,30 @@ static double draw_from(struct random_stream *s, const double *most, size_t n)
 	return i == 0 ? 0 : most[i - 1] * plait_i_random_share(s);
 }
 
+/* One draw a statement: C lets the members of a list be drawn in any order. */
 static struct plait_link draw_link(struct random_stream *s)
 {
 	static const double latencies[] = { 0.001, 0.01, 0.1, 0.4 };
 	static const double jitters[] = { 0.001, 0.05 };
+	struct plait_link l = { .latency = draw_from(s, latencies, 4) };
 
-	return (struct plait_link){
-		.latency = draw_from(s, latencies, 4),
-		.jitter = draw_from(s, jitters, 2),
-		.rate = draw_seldom(s, 1e6),
-		.loss = draw_often(s, 0.3),
-		.reset = draw_seldom(s, 0.02),
-	};
+	l.jitter = draw_from(s, jitters, 2);
+	l.rate = draw_seldom(s, 1e6);
+	l.loss = draw_often(s, 0.3);
+	l.reset = draw_seldom(s, 0.02);
+	return l;
 }
 
 static struct plait_host_faults draw_faults(struct random_stream *s)
 {
-	return (struct plait_host_faults){
-		.short_read = draw_often(s, 1),
-		.short_write = draw_often(s, 1),
-		.interrupted = draw_seldom(s, 0.3),
-		.spurious = draw_seldom(s, 0.3),
-		.no_descriptors = draw_seldom(s, 0.1),
-		.no_memory = draw_seldom(s, 0.1),
-	};
+	struct plait_host_faults f = { .short_read = draw_often(s, 1) };
+
+	f.short_write = draw_often(s, 1);
+	f.interrupted = draw_seldom(s, 0.3);
+	f.spurious = draw_seldom(s, 0.3);
+	f.no_descriptors = draw_seldom(s, 0.1);
+	f.no_memory = draw_seldom(s, 0.1);
+	return f;
 }
 
 static void draw_options(struct plait_simulation *s)
