@@ -9,7 +9,13 @@
 
 #include "tests/scenario.h"
 
-enum { PORT = 7, ANSWER = 200000, QUESTION = 300000, PIECE = 10000 };
+enum {
+	PORT = 7,
+	ANSWER = 200000,
+	QUESTION = 300000,
+	LAST_WORDS = 1000,
+	PIECE = 10000
+};
 
 static struct node server, client;
 static struct plait_factory server_factory, client_factory;
@@ -380,6 +386,105 @@ SCENARIO(a_stop_waits_for_who_takes_nothing_and_not_for_ever)
 	     "a stop has waited for %g s only", took);
 	MUST(took <= server_limits.stop_timeout + 2,
 	     "a stop has waited for %g s", took);
+}
+
+/* ---- last words ------------------------------------------------------- */
+
+/* Sends all the time, and reads late what has come. */
+struct speaker {
+	struct plait_protocol base;
+	struct plait_timer next, reads;
+	double pause;
+};
+
+static bool speaker_lost;
+
+static void speaker_says(void *arg)
+{
+	struct speaker *s = arg;
+
+	say_bytes(&s->base, 100);
+	plait_timer_start(plait_transport_reactor(s->base.transport), &s->next,
+			  s->pause, speaker_says, s);
+}
+
+static void speaker_reads(void *arg)
+{
+	struct speaker *s = arg;
+
+	plait_transport_resume_reading(s->base.transport);
+}
+
+static void speaker_made(struct plait_protocol *p)
+{
+	struct speaker *s = plait_self(p, struct speaker);
+
+	s->pause = dice_seconds(0.001, 0.01);
+	plait_transport_pause_reading(p->transport);
+	plait_timer_start(plait_transport_reactor(p->transport), &s->reads, 10,
+			  speaker_reads, s);
+	speaker_says(s);
+}
+
+static void speaker_hears(struct plait_protocol *p, const void *data,
+			  size_t len)
+{
+	server_heard += len;
+}
+
+static void speaker_is_lost(struct plait_protocol *p,
+			    const struct plait_failure *why)
+{
+	struct speaker *s = plait_self(p, struct speaker);
+
+	speaker_lost = true;
+	plait_timer_stop(&s->next);
+	plait_timer_stop(&s->reads);
+}
+
+static const struct plait_protocol_ops speaker_ops = {
+	.name = "speaker",
+	.size = sizeof(struct speaker),
+	.connection_made = speaker_made,
+	.data_received = speaker_hears,
+	.connection_lost = speaker_is_lost,
+};
+
+static void dying_dies(void *arg)
+{
+	struct end *e = arg;
+
+	plait_transport_abort_connection(e->base.transport);
+}
+
+static void dying_made(struct plait_protocol *p)
+{
+	struct end *e = plait_self(p, struct end);
+
+	say_bytes(p, LAST_WORDS);
+	plait_timer_start(plait_transport_reactor(p->transport), &e->timer, 2,
+			  dying_dies, e);
+}
+
+static const struct plait_protocol_ops dying_ops =
+	CLIENT("dying", dying_made, end_hears);
+
+static bool speaker_has_lost(void *nothing)
+{
+	return speaker_lost;
+}
+
+/* Whether the loss is found by an event or by a send that fails. */
+SCENARIO(last_words_are_heard_although_the_speaker_has_gone)
+{
+	strict_begin();
+	speaker_lost = false;
+	both_start(&speaker_ops, &dying_ops);
+	MUST(go_on_until(speaker_has_lost, NULL, 200),
+	     "who speaks on does not notice that nobody is there");
+	MUST(server_heard == LAST_WORDS, "of %d bytes %zu were heard",
+	     LAST_WORDS, server_heard);
+	nodes_end();
 }
 
 static void aborting_aborts(void *arg)
