@@ -348,6 +348,12 @@ STORY(a_port_that_cannot_be_watched_again_tries_later,
       "epoll-only; virtual; unhandled 1; server listens; fail accept4 ENOBUFS;"
       "pass epoll_ctl 1; fail epoll_ctl ENOMEM 3; " SERVES "; used epoll_ctl");
 
+/* Ten tries a second, and a report a second. */
+STORY(a_port_that_is_not_watched_for_long_is_reported_again,
+      "epoll-only; virtual; server listens; fail accept4 ENOBUFS;"
+      "pass epoll_ctl 1; fail epoll_ctl ENOMEM 25; " SERVES ";"
+      "reported waits; reported 3; unhandled 3");
+
 static bool is_reported(void *arg)
 {
 	return unhandled_count() == 1;

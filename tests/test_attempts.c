@@ -453,7 +453,10 @@ STORY_ON(a_list_without_an_address_fails_from_the_loop, ON_EACH_REACTOR,
 
 STORY_ON(a_search_that_failed_is_told, ON_EACH_REACTOR,
 	 "search; start; no-more ill; turn; client trace ScFX;"
-	 "client why DNSLookupError: the server is ill; forget");
+	 "client why DNSLookupError: the server is ill; forget",
+	 /* ... again, and nothing is left of the first time. */
+	 "search; start; no-more ill; turn; client again; turn;"
+	 "no-more ill; turn; client trace ScFXScFX; forget");
 
 /* Half of a search may have failed: what was tried tells more. */
 TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_KERNEL)

@@ -379,6 +379,11 @@ SCRIPTS(a_task_resumed_while_the_cooperator_stops_ends_too, ON_EACH_REACTOR,
 	  "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
 	  "the cooperator was stopped" })
 
+SCRIPT(a_task_begun_while_the_cooperator_stops_ends_at_once, ON_EACH_REACTOR,
+       "task a 9; both a { task b 9 | } = none; stop_all; idle?",
+       "a:SchedulerStopped: the cooperator was stopped b:SchedulerStopped: "
+       "the cooperator was stopped | idle")
+
 SCRIPTS(nobody_need_wait_for_what_was_stopped, ON_EACH_REACTOR,
 	{ "task a 9; cancel a; catch a = none | stop_task a",
 	  "a:CancelledError |" },

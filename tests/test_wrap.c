@@ -632,6 +632,36 @@ TEST(nobody_can_tell_that_a_protocol_is_wrapped, PURE,
 
 static uint32_t state;
 
+static void forget_errno(struct plait_protocol *p)
+{
+	errno = 0;
+}
+
+/* A factory that is refused a protocol is told so by errno, whatever the end of
+   the protocol inside has made of it. */
+TEST(without_memory_for_a_wrapper_errno_says_so, PURE)
+{
+	static const struct plait_protocol_ops forgetful_ops = {
+		.name = "forgetful",
+		.done = forget_errno,
+	};
+	static const struct plait_protocol_ops wrapper_ops = { PLAIT_WRAPPER };
+	static const struct plait_factory_ops wrapping_ops = {
+		PLAIT_WRAPPING_FACTORY
+	};
+	struct plait_factory inner = { .protocol = &forgetful_ops };
+	struct plait_wrapping_factory f = {
+		.base = { .ops = &wrapping_ops, .protocol = &wrapper_ops },
+		.inner = &inner,
+	};
+	struct plait_address nobody = { .family = 0 };
+
+	fault_alloc_at(1, false);
+	ck_assert_ptr_null(plait_factory_build_protocol(&f.base, &nobody));
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert(fault_alloc_reached());
+}
+
 static unsigned chance(unsigned n)
 {
 	state = state * 1664525 + 1013904223;
