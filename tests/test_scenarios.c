@@ -17,13 +17,10 @@
 
 enum {
 	SEEDS = 400,
-	ENOUGH = 5000, /* seeds to have seen everything that is rare */
-	TWICE = 100    /* one in so many is run again, and is to be the same */
+	ENOUGH = 5000 /* runs to have seen everything that is rare */
 };
 
-static uint64_t seed;
-
-static const struct scenario *scenario_of_seed(void)
+static const struct scenario *scenario_of(uint64_t seed)
 {
 	const struct scenario *s = scenario_first();
 
@@ -32,34 +29,28 @@ static const struct scenario *scenario_of_seed(void)
 	return s;
 }
 
-static void say(const char *what)
+/* Some seeds are run twice, and have one line. */
+static void note_digest(const struct plait_simulation *s, const char *name,
+			FILE *digests)
 {
-	fprintf(stderr, "%s: %s\nPLAIT_SEED=%" PRIu64 " repeats it\n",
-		scenario_of_seed()->name, what, seed);
+	static uint64_t noted = UINT64_MAX;
+	uint64_t seed = plait_simulation_seed(s);
+
+	if (seed != noted)
+		fprintf(digests, "%" PRIu64 " %016" PRIx64 " %s\n", seed,
+			plait_simulation_digest(s), name);
+	noted = seed;
 }
 
-static void say_signal(int number)
+static void run_seed(struct plait_simulation *s, void *digests)
 {
-	say("the process ends by a signal");
-	signal(number, SIG_DFL);
-	raise(number);
-}
+	const struct scenario *chosen = scenario_of(plait_simulation_seed(s));
 
-/* Returns the digest. */
-static uint64_t run_seed(void)
-{
-	struct plait_simulation *s = plait_simulation_new(seed, NULL);
-	uint64_t digest;
-
-	ck_assert(s != NULL);
-	scenario_run(scenario_of_seed(), s);
-	if (plait_simulation_failure(s) != NULL) {
-		say(plait_simulation_failure(s));
-		ck_abort_msg("seed %" PRIu64, seed);
-	}
-	digest = plait_simulation_digest(s);
-	plait_simulation_free(&s);
-	return digest;
+	scenario_run(chosen, s);
+	if (plait_simulation_failure(s) != NULL)
+		fprintf(stderr, "%s:\n", chosen->name);
+	else if (digests != NULL)
+		note_digest(s, chosen->name, digests);
 }
 
 /* What has never happened, although it should have: REACHED(). */
@@ -79,45 +70,23 @@ static unsigned places_missed(void)
 	return n;
 }
 
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text != NULL ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static void run_seeds(uint64_t count, FILE *digests)
-{
-	for (; count > 0; count--, seed++) {
-		uint64_t digest = run_seed();
-
-		if (seed % TWICE == 0 && run_seed() != digest)
-			ck_abort_msg("seed %" PRIu64 " is not the same twice",
-				     seed);
-		if (digests != NULL)
-			fprintf(digests, "%" PRIu64 " %016" PRIx64 " %s\n",
-				seed, digest, scenario_of_seed()->name);
-	}
-}
-
 GROUP("scenarios", .timeout = 3600);
 
 TEST(scenarios_hold_with_each_seed_and_see_what_is_rare, PURE)
 {
 	const char *file = getenv("PLAIT_DIGESTS");
 	FILE *digests = file != NULL ? fopen(file, "w") : NULL;
-	bool is_alone = getenv("PLAIT_SEED") != NULL;
-	uint64_t count = is_alone ? 1 : from_environment("PLAIT_SEEDS", SEEDS);
+	struct plait_check_report report;
+	int rc;
 
 	if (digests != NULL)
 		setvbuf(digests, NULL, _IOLBF, 0);
-	signal(SIGABRT, say_signal);
-	signal(SIGSEGV, say_signal);
-	seed = from_environment("PLAIT_SEED", 0);
-	run_seeds(count, digests);
+	rc = plait_check_seeds(run_seed, digests, 0, SEEDS, &report);
+	ck_assert_msg(rc == 0, "seed %" PRIu64 ": %s", report.seed,
+		      report.text);
 	if (digests != NULL)
 		fclose(digests);
-	if (count >= ENOUGH)
+	if (report.runs >= ENOUGH)
 		ck_assert_uint_eq(places_missed(), 0);
 	unhandled_expect(unhandled_count());
 }
