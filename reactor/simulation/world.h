@@ -9,7 +9,8 @@
  *	calls.c			the two tables of a kernel: kernel.h
  *	netstat.c		looking at sockets
  *	host.c			hosts, their programs, crash and restart
- *	simulation.c		time, turns, the end
+ *	turns.c			time, and whose turn it is
+ *	simulation.c		the life of a simulation, and what it is asked
  *	seeds.c			running it with many seeds
  *
  * A turn of the world takes the next of: a reactor that has work now, or the
@@ -184,6 +185,15 @@ void plait_i_marks_done(struct marks *m);
 /* From now on until its end it fails s when the contract is broken. */
 void plait_i_witness_begin(struct witness *w, struct plait_simulation *s);
 void plait_i_witness_end(struct witness *w);
+
+/* ---- turns.c ------------------------------------------------------------- */
+
+/* The time in so many seconds. */
+int64_t plait_i_world_after(const struct plait_simulation *s, double seconds);
+
+/* What s->drive is. */
+int plait_i_world_drive(struct plait_simulation *s, struct host_kernel *k,
+			int64_t until);
 
 /* ---- simulation.c -------------------------------------------------------- */
 
