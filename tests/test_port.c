@@ -408,6 +408,28 @@ TEST(a_lone_connection_costs_one_accept, ON_EACH_BACKEND)
 	actor_stop(reactor, &port);
 }
 
+/* One in each turn: a larger budget finds nobody, and is tried less often. */
+TEST(clients_who_come_one_by_one_cost_little_more_than_one_accept,
+     ON_EACH_BACKEND)
+{
+	enum { N = 100, IN_VAIN = 6 };
+	unsigned number = actor_listen(&server, reactor, &port);
+	int fds[N];
+
+	calls_reset();
+	for (unsigned i = 0; i < N; i++) {
+		fds[i] = peer_connect((uint16_t)number);
+		run_turns(reactor, 1);
+		ck_assert_uint_eq(server.made, i + 1);
+	}
+	ck_assert_uint_le(calls_of("accept4"), N + IN_VAIN);
+	for (int i = 0; i < N; i++)
+		close(fds[i]);
+	run_until_count(reactor, &server.lost, N);
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+}
+
 enum { BURST = 200 };
 
 TEST(a_burst_is_accepted_in_bounded_turns, ON_EACH_BACKEND)

@@ -31,7 +31,8 @@
  * The budget of a turn is one accept(), so that a single connection costs no
  * more than that.  After a turn that has used up its budget, the next turn has
  * twice as much, but never more than MAX_BUDGET: a burst must not starve
- * others.
+ * others.  If a larger budget has found one client at most, it takes twice as
+ * many such turns to try again, because an accept() in vain is not cheap.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@
 #include "reactor/net/guest.h"
 #include "reactor/net/listener.h"
 
-enum { MAX_BUDGET = 32 };
+enum { MAX_BUDGET = 32, MAX_PATIENCE = 32 };
 
 static const double back_off_seconds = 0.1;
 static const int64_t report_interval = 1000000000; /* ns */
@@ -353,11 +354,29 @@ static bool listener_accept_next(struct listener *l)
 	       !loop_is_forked(l->base.port.reactor);
 }
 
-static unsigned listener_budget(const struct listener *l, uint64_t turn)
+static unsigned listener_budget(struct listener *l, uint64_t turn)
 {
-	if (turn != l->busy_turn + 1)
+	if (turn != l->busy_turn + 1) {
+		l->busy_turns = 0;
 		return 1;
+	}
+	if (++l->busy_turns < l->patience)
+		return l->budget;
 	return l->budget < MAX_BUDGET / 2 ? l->budget * 2 : MAX_BUDGET;
+}
+
+/* Has accepted n.  A budget that was more than one has shown whether clients
+   come in crowds. */
+static void listener_learn(struct listener *l, unsigned n, uint64_t turn)
+{
+	if (n == l->budget)
+		l->busy_turn = turn;
+	if (l->budget == 1)
+		return;
+	if (n > 1)
+		l->patience = 1;
+	else if (l->patience < MAX_PATIENCE)
+		l->patience *= 2;
 }
 
 /* Somebody waits: accepts as many as room and budget allow. */
@@ -375,8 +394,7 @@ static void listener_accept_some(struct listener *l)
 	l->budget = listener_budget(l, turn);
 	while (n < l->budget && listener_accept_next(l))
 		n++;
-	if (n == l->budget)
-		l->busy_turn = turn;
+	listener_learn(l, n, turn);
 	if (n == MAX_BUDGET)
 		REACHED("a burst of connections uses the whole budget");
 }
@@ -463,6 +481,7 @@ int plait_i_listener_init(struct listener *l, const struct listener_ops *ops,
 	l->look.run = listener_run_look;
 	l->fd = fd;
 	l->busy_turn = UINT64_MAX;
+	l->patience = 1;
 	err = listener_start(l);
 	if (err < 0)
 		plait_i_listener_close(&l->base.port);

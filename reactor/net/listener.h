@@ -27,6 +27,8 @@ struct listener {
 	struct loop_task look;	     /* drains: looks whether anybody waits */
 	int fd, reserve;	     /* -1: none */
 	unsigned budget;
+	unsigned busy_turns; /* in a row, in which it was used up */
+	unsigned patience;   /* how many of these it waits before it grows */
 	unsigned backlog;    /* how many the queue of the kernel holds */
 	unsigned due;	     /* accepts so many more at most; 0: no limit */
 	bool held;	     /* until a guest has left */

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/exception.h"
 #include "reactor/net/protocol.h"
@@ -39,9 +40,16 @@ static OUT_OF_LINE int protocol_init(const struct plait_protocol_ops *ops,
 
 struct plait_protocol *plait_protocol_new(const struct plait_protocol_ops *ops)
 {
-	struct plait_protocol *p = calloc(1, protocol_size(ops));
-	int err = p != NULL ? protocol_init(ops, p) : -ENOMEM;
+	size_t size = protocol_size(ops);
+	/* Not calloc(): glibc's does not reuse the memory that was freed last.
+	 */
+	struct plait_protocol *p = malloc(size);
+	int err = -ENOMEM;
 
+	if (p != NULL) {
+		memset(p, 0, size);
+		err = protocol_init(ops, p);
+	}
 	if (err == 0) {
 		*p = (struct plait_protocol){ .ops = ops };
 		return p;
