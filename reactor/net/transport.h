@@ -93,10 +93,8 @@ struct transport {
 	bool checked : 1;	  /* a close has asked for progress once */
 	unsigned idle_checks : 2; /* ... in a row, in vain */
 	unsigned wants : 3;	  /* what the kind of transport was told last */
-	bool has_event : 1;   /* one has come, and may be answered at once */
-	bool answers_now : 1; /* its answer follows what is sent now */
-	bool sends_last : 1;  /* what send() gets is all, and nothing follows */
-	bool hung_up : 1;     /* a stream knows of it; input may come first */
+	bool has_event : 1; /* one has come, and may be answered at once */
+	bool hung_up : 1;   /* a stream knows of it; input may come first */
 	/* The end: */
 	bool aborted : 1;
 	bool shut : 1;	   /* we send no more */
@@ -115,6 +113,9 @@ struct transport {
 	bool done : 1; /* the kind's done() was called */
 	bool kept : 1; /* its memory stays until the reactor goes: a recording
 			  that a test may look at */
+	/* Bytes, as they are written for each event: */
+	bool answers_now; /* its answer follows what is sent now */
+	bool sends_last;  /* what send() gets is all, and nothing follows */
 
 	_Alignas(max_align_t) struct plait_transport base;
 };
