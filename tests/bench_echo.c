@@ -357,6 +357,23 @@ static void raw_accept_and_write(int listener)
 	close(fd);
 }
 
+/* The same with the care that plait takes: it waits for the client's end. */
+static void raw_accept_and_linger(int listener)
+{
+	int fd = raw_accept(listener);
+
+	if (fd < 0)
+		return;
+	must(send(fd, the_poem, sizeof(the_poem), MSG_NOSIGNAL) == POEM,
+	     "send");
+	shutdown(fd, SHUT_WR);
+	raw_add(fd);
+}
+
+static void raw_discard(struct raw *c, char *data, size_t len)
+{
+}
+
 static int raw_listen(int control, int flags)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
@@ -418,6 +435,11 @@ static void serve_raw_each(int control)
 static void serve_raw_poem(int control)
 {
 	serve_raw(raw_accept_and_write, NULL, control);
+}
+
+static void serve_raw_lingering(int control)
+{
+	serve_raw(raw_accept_and_linger, raw_discard, control);
 }
 
 /*
@@ -671,12 +693,16 @@ static const struct load loads[] = {
 	  "connect, read 1,000 bytes to the end, close",
 	  1000,
 	  poems,
-	  { { "raw", serve_raw_poem }, { "plait", serve_plait_poem } } },
+	  { { "raw", serve_raw_poem },
+	    { "plait", serve_plait_poem },
+	    { "lingers", serve_raw_lingering } } },
 	{ "busy",
 	  "the same, with 16 connections at once",
 	  1600,
 	  busy,
-	  { { "raw", serve_raw_poem }, { "plait", serve_plait_poem } } },
+	  { { "raw", serve_raw_poem },
+	    { "plait", serve_plait_poem },
+	    { "lingers", serve_raw_lingering } } },
 	{ "dial",
 	  "a client: connect, 32 bytes there and back, the end, close",
 	  1000,
