@@ -274,17 +274,16 @@ static bool watches_grow(struct watches *ws, int fd)
 static int update_watch(struct lockstep_side *side, struct lockstep_socket *s,
 			unsigned events)
 {
-	struct plait_watch *w = &s->watch;
+	struct watch_slot *w = &side->watches.slots[s->fd];
 	int rc;
 
-	w->events = events;
+	w->events = (uint8_t)events;
 	if (w->armed == 0)
-		side->watches.slots[w->fd].generation =
-			++side->watches.generations;
+		w->generation = ++side->watches.generations;
 	if (events == w->armed)
 		return 0;
-	rc = kernel_update(side->kernel, &side->watches, w);
-	w->armed = rc == 0 ? events : w->armed;
+	rc = kernel_update(side->kernel, &side->watches, s->fd);
+	w->armed = rc == 0 ? (uint8_t)events : w->armed;
 	s->told = false;
 	return rc;
 }
@@ -293,11 +292,10 @@ static void start_socket(struct lockstep_side *side, int i, int fd)
 {
 	struct lockstep_socket *s = &side->sockets[i];
 
-	*s = (struct lockstep_socket){ .fd = fd, .watch.fd = fd };
-	plait_list_init(&s->watch.link);
+	*s = (struct lockstep_socket){ .fd = fd };
 	if ((size_t)fd >= side->watches.n)
 		watches_grow(&side->watches, fd);
-	side->watches.slots[fd].watch = &s->watch;
+	side->watches.slots[fd].target = s;
 	if (kernel_check(side->kernel, fd) < 0 ||
 	    update_watch(side, s, PLAIT_WATCH_READ | PLAIT_WATCH_WRITE) < 0)
 		abort();
@@ -309,7 +307,7 @@ static int end_socket(struct lockstep_side *side, int i)
 	int fd = s->fd;
 
 	update_watch(side, s, 0);
-	side->watches.slots[fd].watch = NULL;
+	side->watches.slots[fd] = (struct watch_slot){ 0 };
 	free(s->ahead);
 	*s = (struct lockstep_socket){ .fd = -1 };
 	return kernel_close(side->kernel, fd);
@@ -824,7 +822,8 @@ static void collect_events(struct lockstep_side *side)
 
 			if (s->fd != found[i].fd)
 				continue;
-			s->events = found[i].events & s->watch.events;
+			s->events = found[i].events &
+				    side->watches.slots[s->fd].events;
 			s->told |= (s->events & WATCH_HANGUP) != 0;
 		}
 	}
@@ -1186,7 +1185,6 @@ static void begin_side(struct lockstep_side *side)
 	if (side->begin != NULL)
 		side->begin(side);
 	side->watches = (struct watches){ .n = 0 };
-	plait_list_init(&side->watches.apart);
 	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
 		side->sockets[i] = (struct lockstep_socket){ .fd = -1 };
 	for (int i = 1; i < LOCKSTEP_PORTS; i++)

@@ -108,8 +108,7 @@ void lockstep_shrink(struct lockstep_script *s,
 
 /* A socket of the script on one side. */
 struct lockstep_socket {
-	int fd; /* -1: it is closed */
-	struct plait_watch watch;
+	int fd;		 /* -1: it is closed */
 	unsigned events; /* it is ready for them */
 	bool told;	 /* of a hang-up, since it waits for nothing else */
 	uint16_t port;	 /* its own number; 0: none yet */

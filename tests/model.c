@@ -181,13 +181,12 @@ static int seamed_connect(struct kernel *k, int fd, const struct sockaddr *sa,
 	return failed(err, rc);
 }
 
-static int seamed_update(struct kernel *k, struct watches *ws,
-			 struct plait_watch *w)
+static int seamed_update(struct kernel *k, struct watches *ws, int fd)
 {
 	size_t most;
 	int err = fault_next("epoll_ctl", &most);
 
-	return err != 0 ? -err : plait_i_kernel_simulated.update(k, ws, w);
+	return err != 0 ? -err : plait_i_kernel_simulated.update(k, ws, fd);
 }
 
 /* epoll's name stands for every way to wait. */

@@ -1029,15 +1029,28 @@ static void note_event(struct plait_watch *w, unsigned events)
 	t->events |= events;
 }
 
+struct told_stream {
+	int fd;
+	unsigned n, events;
+};
+
+static void note_stream_event(int *fd, unsigned events)
+{
+	struct told_stream *t = plait_container(fd, struct told_stream, fd);
+
+	t->n++;
+	t->events |= events;
+}
+
 TEST(a_hang_up_is_told_once, PURE)
 {
 	struct pair p = connected();
-	struct told t = { .n = 0 };
+	struct told_stream t = { .fd = p.client };
+	struct plait_reactor *r = reactors[CLIENT];
 
-	ck_assert_int_eq(plait_watch_start(reactors[CLIENT], &t.watch, p.client,
-					   0, note_event),
+	ck_assert_int_eq(plait_i_watch_stream(r, &t.fd, 0, WATCH_HANGUP,
+					      note_stream_event),
 			 0);
-	ck_assert_int_eq(plait_i_watch_change(&t.watch, WATCH_HANGUP), 0);
 	say(SERVER, p.server, "x");
 	pass(1);
 	ck_assert_uint_eq(t.n, 0);
@@ -1045,11 +1058,11 @@ TEST(a_hang_up_is_told_once, PURE)
 	pass(1);
 	ck_assert_uint_eq(t.n, 1);
 	ck_assert_uint_eq(t.events, WATCH_HANGUP);
-	plait_watch_change(&t.watch, 0);
-	plait_i_watch_change(&t.watch, WATCH_HANGUP);
+	plait_i_watch_stream_change(r, t.fd, 0);
+	plait_i_watch_stream_change(r, t.fd, WATCH_HANGUP);
 	pass(1);
 	ck_assert_uint_eq(t.n, 2);
-	plait_watch_stop(&t.watch);
+	plait_i_watch_stream_forget(r, &t.fd);
 	world_end();
 }
 

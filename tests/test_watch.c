@@ -483,6 +483,30 @@ TEST(a_file_may_be_stopped_in_its_callback, ON_EACH_BACKEND)
 	close_end(e);
 }
 
+static void watch_a_second_file(struct end *e)
+{
+	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+
+	e->act = NULL;
+	ck_assert_int_gt(fd, e->w.fd);
+	ends[1].peer = -1;
+	ck_assert_int_eq(plait_watch_start(reactor, &ends[1].w, fd,
+					   PLAIT_WATCH_READ, on_ready),
+			 0);
+}
+
+TEST(a_file_that_is_watched_in_a_callback_waits_a_turn, ON_EACH_BACKEND)
+{
+	make_file_end(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+	ends[0].act = watch_a_second_file;
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "a");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "aab");
+	close_end(&ends[0]);
+	close_end(&ends[1]);
+}
+
 GROUP("events", .setup = setup);
 
 STORY_ON(an_interrupted_wait_is_a_turn_without_events, ON_EACH_BACKEND,

@@ -266,10 +266,7 @@ struct plait_watch {
 	struct plait_reactor *reactor;
 	plait_watch_func *fn;
 	int fd;
-	unsigned short events;
-	unsigned short armed;
-	struct plait_list link;
-	uintptr_t reserved[1]; /* zero */
+	uintptr_t reserved[3]; /* zero */
 };
 
 /*

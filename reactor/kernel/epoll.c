@@ -81,20 +81,19 @@ static void epoll_done(struct kernel *k)
 	k->state = NULL;
 }
 
-static struct epoll_event epoll_registration(const struct watches *ws,
-					     const struct plait_watch *w)
+static struct epoll_event epoll_registration(const struct watches *ws, int fd)
 {
-	uint64_t generation = watch_generation(ws, w->fd);
+	const struct watch_slot *s = &ws->slots[fd];
 
 	return (struct epoll_event){
-		.events = (w->events & PLAIT_WATCH_READ ? EPOLLIN : 0) |
-			  (w->events & PLAIT_WATCH_WRITE ? EPOLLOUT : 0) |
-			  (w->events & (WATCH_HANGUP | WATCH_END) ? EPOLLRDHUP
+		.events = (s->events & PLAIT_WATCH_READ ? EPOLLIN : 0) |
+			  (s->events & PLAIT_WATCH_WRITE ? EPOLLOUT : 0) |
+			  (s->events & (WATCH_HANGUP | WATCH_END) ? EPOLLRDHUP
 								  : 0) |
 			  /* A hang-up lasts.  If nothing else is waited
 			     for, it is told once. */
-			  (w->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
-		.data.u64 = generation << 32 | (uint32_t)w->fd,
+			  (s->events == WATCH_HANGUP ? (uint32_t)EPOLLET : 0),
+		.data.u64 = (uint64_t)s->generation << 32 | (uint32_t)fd,
 	};
 }
 
@@ -107,11 +106,9 @@ static int epoll_descriptor(const struct epoll_event *e)
 static bool epoll_is_stale(const struct watches *ws,
 			   const struct epoll_event *e)
 {
-	int fd = epoll_descriptor(e);
+	const struct watch_slot *s = watch_find(ws, epoll_descriptor(e));
 
-	return watch_find(ws, fd) == NULL ||
-	       (uint32_t)watch_generation(ws, fd) !=
-		       (uint32_t)(e->data.u64 >> 32);
+	return s == NULL || s->generation != (uint32_t)(e->data.u64 >> 32);
 }
 
 /* Adds or modifies, or the opposite if the kernel says that it must. */
@@ -128,30 +125,30 @@ static int epoll_control(int epoll_fd, int op, int fd, struct epoll_event *e)
 	return epoll_ctl(epoll_fd, op, fd, e) == 0 ? 0 : -errno;
 }
 
-static int epoll_update(struct kernel *k, struct watches *ws,
-			struct plait_watch *w)
+static int epoll_update(struct kernel *k, struct watches *ws, int fd)
 {
-	struct epoll_event e = epoll_registration(ws, w);
-	int fd = epoll_of(k)->fd, rc;
+	struct watch_slot *s = &ws->slots[fd];
+	struct epoll_event e = epoll_registration(ws, fd);
+	int set = epoll_of(k)->fd, rc;
 
-	if (w->events == 0) {
+	if (s->events == 0) {
 		/* Errors and hang-ups cannot be masked, so the descriptor is
 		   taken out of the set.  It may be out already. */
-		if (plait_list_is_linked(&w->link))
-			plait_list_remove(&w->link);
+		if (s->apart)
+			watch_set_apart(ws, s, WATCH_NOT_APART);
 		else
-			epoll_ctl(fd, EPOLL_CTL_DEL, w->fd, &e);
+			epoll_ctl(set, EPOLL_CTL_DEL, fd, &e);
 		return 0;
 	}
-	/* Without a set, w is registered when the next set is made. */
-	if (plait_list_is_linked(&w->link) || fd < 0)
+	/* Without a set, it is registered when the next set is made. */
+	if (s->apart || set < 0)
 		return 0;
-	rc = epoll_control(fd, w->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd,
+	rc = epoll_control(set, s->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
 			   &e);
 	if (rc != -EPERM)
 		return rc;
 	/* A regular file is always ready, as with select(). */
-	watch_always(ws, w);
+	watch_set_apart(ws, s, WATCH_APART);
 	return 0;
 }
 
@@ -162,20 +159,19 @@ static int epoll_update(struct kernel *k, struct watches *ws,
  */
 static int epoll_register_all(int epoll_fd, struct watches *ws)
 {
-	for (size_t i = 0; i < ws->n; i++) {
-		struct plait_watch *w = ws->slots[i].watch;
+	for (int fd = 0; (size_t)fd < ws->n; fd++) {
+		struct watch_slot *s = watch_find(ws, fd);
 		struct epoll_event e;
 		int rc;
 
-		if (w == NULL || w->armed == 0 ||
-		    plait_list_is_linked(&w->link))
+		if (s == NULL || s->armed == 0 || s->apart)
 			continue;
-		e = epoll_registration(ws, w);
-		rc = epoll_control(epoll_fd, EPOLL_CTL_ADD, w->fd, &e);
+		e = epoll_registration(ws, fd);
+		rc = epoll_control(epoll_fd, EPOLL_CTL_ADD, fd, &e);
 		if (rc == -ENOMEM || rc == -ENOSPC)
 			return rc;
 		if (rc < 0)
-			watch_lost(ws, w);
+			watch_lost(ws, s);
 	}
 	return 0;
 }
@@ -236,7 +232,7 @@ static int epoll_translate(const struct watches *ws,
 		*next++ = (struct kernel_event){
 			.fd = fd,
 			.events = epoll_readiness(e->events),
-			.generation = watch_generation(ws, fd),
+			.generation = (uint32_t)(e->data.u64 >> 32),
 		};
 	}
 	return (int)(next - ret);

@@ -73,7 +73,7 @@ struct kernel_calls {
 struct kernel_event {
 	int fd;
 	unsigned events;
-	uint64_t generation; /* of the watch, when the wait began */
+	uint32_t generation; /* of the watch, when the wait began */
 };
 
 enum { KERNEL_BATCH = 256 }; /* events of one wait, at most */
@@ -97,12 +97,11 @@ struct kernel_ops {
 	 */
 	int (*check)(struct kernel *k, int fd);
 	/*
-	 * Waits for w->events instead of w->armed from now on.  Returns 0; or
-	 * -EBADF, if it waits for nothing now; or another -errno, if it still
-	 * waits for w->armed.
+	 * Waits for slots[fd].events instead of armed from now on.  Returns 0;
+	 * or -EBADF, if it waits for nothing now; or another -errno, if it
+	 * still waits for armed.
 	 */
-	int (*update)(struct kernel *k, struct watches *ws,
-		      struct plait_watch *w);
+	int (*update)(struct kernel *k, struct watches *ws, int fd);
 	/*
 	 * Waits for at most that many nanoseconds, or for ever if negative.
 	 * Gives KERNEL_BATCH events at most, each of another descriptor, and
@@ -160,10 +159,9 @@ static inline int kernel_check(struct kernel *k, int fd)
 	return k->ops->check(k, fd);
 }
 
-static inline int kernel_update(struct kernel *k, struct watches *ws,
-				struct plait_watch *w)
+static inline int kernel_update(struct kernel *k, struct watches *ws, int fd)
 {
-	return k->ops->update(k, ws, w);
+	return k->ops->update(k, ws, fd);
 }
 
 static inline int kernel_wait(struct kernel *k, struct watches *ws,

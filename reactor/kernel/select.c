@@ -34,11 +34,10 @@ static int select_check(struct kernel *k, int fd)
 	return fd < FD_SETSIZE ? plait_i_linux_check(k, fd) : -EMFILE;
 }
 
-static int select_update(struct kernel *k, struct watches *ws,
-			 struct plait_watch *w)
+static int select_update(struct kernel *k, struct watches *ws, int fd)
 {
 	/* Only when the watch begins; later the wait itself finds out. */
-	return w->armed == 0 ? select_check(k, w->fd) : 0;
+	return ws->slots[fd].armed == 0 ? select_check(k, fd) : 0;
 }
 
 static void select_make_sets(struct ready *ready, const struct watches *ws)
@@ -46,16 +45,16 @@ static void select_make_sets(struct ready *ready, const struct watches *ws)
 	ready->n = 0;
 	FD_ZERO(&ready->readable);
 	FD_ZERO(&ready->writable);
-	for (size_t i = 0; i < ws->n; i++) {
-		struct plait_watch *w = ws->slots[i].watch;
+	for (int fd = 0; (size_t)fd < ws->n; fd++) {
+		const struct watch_slot *s = watch_find(ws, fd);
 
-		if (w == NULL)
+		if (s == NULL)
 			continue;
-		if (w->armed & (PLAIT_WATCH_READ | WATCH_HANGUP))
-			FD_SET(w->fd, &ready->readable);
-		if (w->armed & PLAIT_WATCH_WRITE)
-			FD_SET(w->fd, &ready->writable);
-		ready->n = w->fd + 1;
+		if (s->armed & (PLAIT_WATCH_READ | WATCH_HANGUP))
+			FD_SET(fd, &ready->readable);
+		if (s->armed & PLAIT_WATCH_WRITE)
+			FD_SET(fd, &ready->writable);
+		ready->n = fd + 1;
 	}
 }
 
@@ -63,11 +62,11 @@ static void select_make_sets(struct ready *ready, const struct watches *ws)
 static void select_lose_bad_ones(struct kernel *k, struct watches *ws, int n)
 {
 	for (int fd = 0; fd < n; fd++) {
-		struct plait_watch *w = watch_find(ws, fd);
+		struct watch_slot *s = watch_find(ws, fd);
 
-		if (w != NULL && w->armed != 0 &&
+		if (s != NULL && s->armed != 0 &&
 		    plait_i_linux_check(k, fd) < 0)
-			watch_lost(ws, w);
+			watch_lost(ws, s);
 	}
 }
 
@@ -100,11 +99,11 @@ static int select_collect(const struct watches *ws, const struct ready *ready,
 			break;
 		}
 		/* A hang-up is told once, because it stays. */
-		ws->slots[fd].watch->armed &= ~(events & WATCH_HANGUP);
+		ws->slots[fd].armed &= (uint8_t) ~(events & WATCH_HANGUP);
 		ret[count++] = (struct kernel_event){
 			.fd = fd,
 			.events = events,
-			.generation = watch_generation(ws, fd),
+			.generation = ws->slots[fd].generation,
 		};
 	}
 	return count;

@@ -1,9 +1,8 @@
 /*
- * The table of watches: for which descriptors a kernel waits, and which watch
- * is told.
+ * The table of watches: for which descriptors a kernel waits, and who is told.
  *
  * The table decides; the kernel's own set is a copy of it.  loop/watch.c
- * changes the table and calls the watches; a kernel reads it.
+ * changes the table and tells of events; a kernel reads it.
  */
 #ifndef REACTOR_WATCHES_H
 #define REACTOR_WATCHES_H
@@ -28,44 +27,60 @@ enum { WATCH_HANGUP = 8 };
  */
 enum { WATCH_END = 16 };
 
+/* Who is told. */
+enum watch_kind {
+	WATCH_OF_PROGRAM, /* a struct plait_watch; also of the library itself */
+	WATCH_OF_STREAM /* of whom there are many: see plait_i_stream_watch() */
+};
+
+/* Is it ready in each turn, without the kernel?  Or to be told that it is lost?
+ */
+enum watch_apart {
+	WATCH_NOT_APART,
+	WATCH_APART,
+	WATCH_APART_NOW /* ... and is yet to be told of this turn */
+};
+
+/* What is known of a descriptor.  There may be many, and all of it is looked at
+   for each event. */
 struct watch_slot {
-	struct plait_watch *watch; /* NULL: nobody */
-	uint64_t generation;	   /* of the last time it was armed */
+	void *target;	     /* who is told; NULL: nobody */
+	uint32_t generation; /* of the last time it was armed */
+	uint8_t events;	     /* that are waited for */
+	uint8_t armed;	     /* ... and that the kernel knows of */
+	uint8_t kind;
+	uint8_t apart;
 };
 
 struct watches {
 	struct watch_slot *slots; /* by descriptor */
 	size_t n;
-	uint64_t generations; /* given out so far */
-	struct plait_list
-		apart; /* ready in each turn, or to be told PLAIT_WATCH_LOST */
+	size_t apart;	      /* how many are */
+	uint32_t generations; /* given out so far */
 };
 
-/* Returns the watch of fd, or NULL.  It is called several times an event. */
-static inline struct plait_watch *watch_find(const struct watches *ws, int fd)
+/* Returns what is known of fd, or NULL if it is not watched.  It is called
+   several times an event. */
+static inline struct watch_slot *watch_find(const struct watches *ws, int fd)
 {
-	return (size_t)fd < ws->n ? ws->slots[fd].watch : NULL;
+	return (size_t)fd < ws->n && ws->slots[fd].target != NULL
+		       ? &ws->slots[fd]
+		       : NULL;
 }
 
-static inline uint64_t watch_generation(const struct watches *ws, int fd)
+static inline void watch_set_apart(struct watches *ws, struct watch_slot *s,
+				   enum watch_apart apart)
 {
-	return ws->slots[fd].generation;
+	ws->apart += (apart != WATCH_NOT_APART) - (s->apart != WATCH_NOT_APART);
+	s->apart = apart;
 }
 
-/* From now on w is ready in every turn, without the kernel. */
-static inline void watch_always(struct watches *ws, struct plait_watch *w)
+/* The descriptor is closed: PLAIT_WATCH_LOST will be told. */
+static inline void watch_lost(struct watches *ws, struct watch_slot *s)
 {
-	if (!plait_list_is_linked(&w->link))
-		plait_list_append(&ws->apart, &w->link);
-}
-
-/* The descriptor of w is closed: w will be told PLAIT_WATCH_LOST. */
-static inline void watch_lost(struct watches *ws, struct plait_watch *w)
-{
-	plait_list_remove(&w->link);
-	plait_list_append(&ws->apart, &w->link);
-	w->events = PLAIT_WATCH_LOST;
-	w->armed = 0;
+	watch_set_apart(ws, s, WATCH_APART);
+	s->events = PLAIT_WATCH_LOST;
+	s->armed = 0;
 }
 
 #endif

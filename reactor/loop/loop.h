@@ -340,10 +340,20 @@ static inline bool deadline_is_running(const struct loop_deadline *d)
 /* ---- watch.c ------------------------------------------------------------- */
 
 /*
- * Does what plait_watch_change() does, for all events of the library; w must be
- * started.
+ * Streams, of which there are many, watch without a struct plait_watch: the
+ * table of descriptors has all that is needed.  A stream is known by where it
+ * keeps its descriptor; the function is the same for all, and is told of
+ * WATCH_HANGUP, too.  After it was told PLAIT_WATCH_LOST, it must not use the
+ * descriptor any more.  armed is what plait_i_watch_forget() has returned for a
+ * former watch on the descriptor, or 0.
  */
-int plait_i_watch_change(struct plait_watch *w, unsigned events);
+typedef void stream_ready_func(int *fd, unsigned events);
+
+int plait_i_watch_stream(struct plait_reactor *r, int *fd, unsigned armed,
+			 unsigned events, stream_ready_func *ready);
+int plait_i_watch_stream_change(struct plait_reactor *r, int fd,
+				unsigned events);
+void plait_i_watch_stream_forget(struct plait_reactor *r, int *fd);
 
 /*
  * Stops a watch without telling the kernel, which saves a system call.  It is
@@ -354,12 +364,9 @@ int plait_i_watch_change(struct plait_watch *w, unsigned events);
  */
 unsigned plait_i_watch_forget(struct plait_watch *w);
 
-/*
- * Does what plait_watch_start() does, for all events of the library.  armed is
- * what plait_i_watch_forget() has returned for a former watch on fd, or 0.
- */
+/* Does what plait_watch_start() does, for all events of the library. */
 int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
-			unsigned armed, unsigned events, plait_watch_func *fn);
+			unsigned events, plait_watch_func *fn);
 
 /* ---- pool.c -------------------------------------------------------------- */
 

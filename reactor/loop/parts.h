@@ -48,7 +48,6 @@ void plait_i_clock_begin(struct plait_reactor *r);
 void plait_i_clock_end(struct plait_reactor *r);
 
 /* watch.c: who watches which descriptor. */
-void plait_i_watch_init(struct plait_reactor *r);
 void plait_i_watch_done(struct plait_reactor *r);
 int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout);
 
@@ -258,6 +257,7 @@ struct plait_reactor {
 	uint64_t numbers;		   /* given out so far */
 
 	struct watches watches;
+	stream_ready_func *stream_ready; /* of all streams */
 	struct timers timers;
 	struct deadline_row deadlines[DEADLINE_KINDS];
 	struct call_slots calls;
@@ -323,7 +323,7 @@ static inline void timer_run_due(struct plait_reactor *r)
 
 static inline bool watch_has_work(const struct plait_reactor *r)
 {
-	return !plait_list_is_empty(&r->watches.apart);
+	return r->watches.apart > 0;
 }
 
 static inline bool signal_has_come(const struct plait_reactor *r)

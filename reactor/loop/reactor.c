@@ -137,7 +137,6 @@ static void reactor_init(struct plait_reactor *r)
 	plait_list_init(&r->kept);
 	plait_list_init(&r->untold.list);
 	r->untold.reactor = r;
-	plait_i_watch_init(r);
 	plait_i_deadline_init(r);
 	plait_i_trigger_init(r);
 	plait_i_pool_init(r);

@@ -19,26 +19,25 @@ enum {
 	WATCH_EVENTS = PUBLIC_EVENTS | WATCH_HANGUP | WATCH_END
 };
 
-void plait_i_watch_init(struct plait_reactor *r)
+/* Nobody watches fd from here on. */
+static void watch_clear(struct plait_reactor *r, int fd)
 {
-	plait_list_init(&r->watches.apart);
-}
+	struct watch_slot *s = &r->watches.slots[fd];
+	struct plait_watch *w = s->target;
 
-/* w watches nothing from here on. */
-static void watch_clear(struct plait_reactor *r, struct plait_watch *w)
-{
-	trace_note(TRACE_UNWATCHED, w, r, NULL, 0);
-	r->watches.slots[w->fd].watch = NULL;
-	plait_list_remove(&w->link);
-	w->reactor = NULL;
-	w->armed = 0;
+	trace_note(TRACE_UNWATCHED, s->target, r, NULL, 0);
+	if (s->kind == WATCH_OF_PROGRAM)
+		w->reactor = NULL;
+	watch_set_apart(&r->watches, s, WATCH_NOT_APART);
+	s->target = NULL;
+	s->events = s->armed = 0;
 }
 
 void plait_i_watch_done(struct plait_reactor *r)
 {
-	for (size_t i = 0; i < r->watches.n; i++) {
-		if (r->watches.slots[i].watch != NULL)
-			watch_clear(r, r->watches.slots[i].watch);
+	for (int fd = 0; (size_t)fd < r->watches.n; fd++) {
+		if (watch_find(&r->watches, fd) != NULL)
+			watch_clear(r, fd);
 	}
 	free(r->watches.slots);
 	r->watches.slots = NULL;
@@ -69,45 +68,34 @@ static int watch_grow(struct plait_reactor *r, int fd)
 	return 0;
 }
 
-/* Tells the kernel.  If that fails, w waits for the same events as before. */
-static int watch_update(struct plait_watch *w, unsigned events)
+/* Tells the kernel.  If that fails, fd is watched for the same as before. */
+static int watch_update(struct plait_reactor *r, int fd, unsigned events)
 {
-	struct plait_reactor *r = w->reactor;
-	unsigned old = w->events;
+	struct watches *ws = &r->watches;
+	struct watch_slot *s = &ws->slots[fd];
+	uint8_t old = s->events;
 	int rc = 0;
 
-	w->events = events;
-	if (w->armed == 0)
-		r->watches.slots[w->fd].generation = ++r->watches.generations;
-	if (events != w->armed)
-		rc = kernel_update(loop_kernel(r), &r->watches, w);
+	s->events = (uint8_t)events;
+	if (s->armed == 0)
+		s->generation = ++ws->generations;
+	if (events != s->armed)
+		rc = kernel_update(loop_kernel(r), ws, fd);
 	if (rc == 0)
-		w->armed = events;
+		s->armed = (uint8_t)events;
 	else
-		w->events = old;
+		s->events = old;
 	return rc;
 }
 
-int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
-		      unsigned events, plait_watch_func *fn)
-{
-	loop_check_given(r, "plait_watch_start()", NULL);
-	return plait_i_watch_start(r, w, fd, 0, events & PUBLIC_EVENTS, fn);
-}
-
-/*
- * With armed the kernel's registration goes on, and so does the generation that
- * it has.
- */
-int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
-			unsigned armed, unsigned events, plait_watch_func *fn)
+/* Returns the slot of a descriptor that nobody watches, in *ret. */
+static int watch_find_room(struct plait_reactor *r, int fd,
+			   struct watch_slot **ret)
 {
 	int rc;
 
 	if (loop_is_forked(r))
 		return -ECHILD;
-	if (w->reactor != NULL)
-		return -EBUSY;
 	if (fd < 0)
 		return -EBADF;
 	if (watch_find(&r->watches, fd) != NULL)
@@ -117,15 +105,82 @@ int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 		if (rc < 0)
 			return rc;
 	}
-	*w = (struct plait_watch){
-		.reactor = r, .fn = fn, .fd = fd, .armed = armed
-	};
-	r->watches.slots[fd].watch = w;
-	trace_note(TRACE_WATCHED, w, r, NULL, 0);
-	rc = watch_update(w, events);
+	*ret = &r->watches.slots[fd];
+	return 0;
+}
+
+/*
+ * The slot has its target.  With armed the kernel's registration goes on, and
+ * so does the generation that it has.
+ */
+static int watch_begin(struct plait_reactor *r, int fd, unsigned armed,
+		       unsigned events)
+{
+	struct watch_slot *s = &r->watches.slots[fd];
+	int rc;
+
+	s->armed = (uint8_t)armed;
+	trace_note(TRACE_WATCHED, s->target, r, NULL, 0);
+	rc = watch_update(r, fd, events);
 	if (rc < 0)
-		watch_clear(r, w);
+		watch_clear(r, fd);
 	return rc;
+}
+
+static int watch_change(struct plait_reactor *r, int fd, unsigned events)
+{
+	struct watch_slot *s = &r->watches.slots[fd];
+	int rc;
+
+	if (loop_is_forked(r))
+		return -ECHILD;
+	if (s->events == PLAIT_WATCH_LOST)
+		return 0;
+	rc = watch_update(r, fd, events);
+	if (rc != -EBADF)
+		return rc;
+	/* Somebody has closed the descriptor.  select notices that only when it
+	   waits; so with epoll the loop tells it, too. */
+	watch_lost(&r->watches, s);
+	return 0;
+}
+
+/* Returns what the kernel still waits for. */
+static unsigned watch_forget(struct plait_reactor *r, int fd)
+{
+	unsigned armed;
+
+	if (plait_i_loop_is_shared(r))
+		watch_update(r, fd, 0);
+	armed = r->watches.slots[fd].armed;
+	watch_clear(r, fd);
+	return armed;
+}
+
+/* ---- watches of the program ------------------------------------------- */
+
+int plait_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+		      unsigned events, plait_watch_func *fn)
+{
+	loop_check_given(r, "plait_watch_start()", NULL);
+	return plait_i_watch_start(r, w, fd, events & PUBLIC_EVENTS, fn);
+}
+
+int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
+			unsigned events, plait_watch_func *fn)
+{
+	struct watch_slot *s;
+	int rc;
+
+	if (!loop_is_forked(r) && w->reactor != NULL)
+		return -EBUSY;
+	rc = watch_find_room(r, fd, &s);
+	if (rc < 0)
+		return rc;
+	*w = (struct plait_watch){ .reactor = r, .fn = fn, .fd = fd };
+	s->target = w;
+	s->kind = WATCH_OF_PROGRAM;
+	return watch_begin(r, fd, 0, events);
 }
 
 int plait_watch_change(struct plait_watch *w, unsigned events)
@@ -133,38 +188,12 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 	if (w->reactor == NULL)
 		return -EINVAL;
 	loop_check(w->reactor, "plait_watch_change()");
-	return plait_i_watch_change(w, events & PUBLIC_EVENTS);
-}
-
-int plait_i_watch_change(struct plait_watch *w, unsigned events)
-{
-	struct plait_reactor *r = w->reactor;
-	int rc;
-
-	if (loop_is_forked(r))
-		return -ECHILD;
-	if (w->events == PLAIT_WATCH_LOST)
-		return 0;
-	rc = watch_update(w, events);
-	if (rc != -EBADF)
-		return rc;
-	/* Somebody has closed the descriptor.  select notices that only when it
-	   waits; so with epoll the loop tells it, too. */
-	watch_lost(&r->watches, w);
-	return 0;
+	return watch_change(w->reactor, w->fd, events & PUBLIC_EVENTS);
 }
 
 unsigned plait_i_watch_forget(struct plait_watch *w)
 {
-	unsigned armed;
-
-	if (w->reactor == NULL)
-		return 0;
-	if (plait_i_loop_is_shared(w->reactor))
-		watch_update(w, 0);
-	armed = w->armed;
-	watch_clear(w->reactor, w);
-	return armed;
+	return w->reactor != NULL ? watch_forget(w->reactor, w->fd) : 0;
 }
 
 void plait_watch_stop(struct plait_watch *w)
@@ -174,21 +203,65 @@ void plait_watch_stop(struct plait_watch *w)
 		return;
 	loop_check(w->reactor, "plait_watch_stop()");
 	if (!loop_is_forked(w->reactor))
-		watch_update(w, 0);
-	watch_clear(w->reactor, w);
+		watch_update(w->reactor, w->fd, 0);
+	watch_clear(w->reactor, w->fd);
 }
 
-/* Calls w if it waits for any of these events. */
-static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
-				 unsigned events)
+/* ---- watches of streams ----------------------------------------------- */
+
+int plait_i_watch_stream(struct plait_reactor *r, int *fd, unsigned armed,
+			 unsigned events, stream_ready_func *ready)
 {
-	events &= w->events & WATCH_EVENTS;
-	if (events == 0 || loop_is_forked(r))
-		return;
+	struct watch_slot *s;
+	int rc = watch_find_room(r, *fd, &s);
+
+	if (rc < 0)
+		return rc;
+	s->target = fd;
+	s->kind = WATCH_OF_STREAM;
+	r->stream_ready = ready;
+	return watch_begin(r, *fd, armed, events);
+}
+
+int plait_i_watch_stream_change(struct plait_reactor *r, int fd,
+				unsigned events)
+{
+	return r->watches.slots[fd].events != events
+		       ? watch_change(r, fd, events)
+		       : 0;
+}
+
+void plait_i_watch_stream_forget(struct plait_reactor *r, int *fd)
+{
+	const struct watch_slot *s = watch_find(&r->watches, *fd);
+
+	if (s != NULL && s->target == fd)
+		watch_forget(r, *fd);
+}
+
+/* ---- events ----------------------------------------------------------- */
+
+static inline void watch_tell(struct plait_reactor *r, enum watch_kind kind,
+			      void *target, unsigned events)
+{
+	struct plait_watch *w = target;
+
 	r->counts.events++;
 	plait_i_loop_enter(r);
-	w->fn(w, events);
+	if (kind == WATCH_OF_STREAM)
+		r->stream_ready(target, events);
+	else
+		w->fn(w, events);
 	plait_i_loop_leave(r);
+}
+
+/* Tells of those events that are waited for. */
+static inline void watch_deliver(struct plait_reactor *r,
+				 const struct watch_slot *s, unsigned events)
+{
+	events &= s->events & WATCH_EVENTS;
+	if (events != 0 && !loop_is_forked(r))
+		watch_tell(r, s->kind, s->target, events);
 }
 
 /* Delivers an event to the watch that had the descriptor when the wait began,
@@ -196,41 +269,46 @@ static inline void watch_deliver(struct plait_reactor *r, struct plait_watch *w,
 static inline void watch_deliver_event(struct plait_reactor *r,
 				       const struct kernel_event *e)
 {
-	struct plait_watch *w = watch_find(&r->watches, e->fd);
+	const struct watch_slot *s = watch_find(&r->watches, e->fd);
 
-	if (w == NULL || watch_generation(&r->watches, e->fd) != e->generation)
-		return;
-	watch_deliver(r, w, e->events);
+	if (s != NULL && s->generation == e->generation)
+		watch_deliver(r, s, e->events);
 }
 
 /* Before a watch is told that it is lost, it is stopped. */
-static void watch_tell_lost(struct plait_reactor *r, struct plait_watch *w)
+static void watch_tell_lost(struct plait_reactor *r, int fd)
 {
-	watch_clear(r, w);
-	r->counts.events++;
-	plait_i_loop_enter(r);
-	w->fn(w, PLAIT_WATCH_LOST);
-	plait_i_loop_leave(r);
+	struct watch_slot s = r->watches.slots[fd];
+
+	watch_clear(r, fd);
+	watch_tell(r, s.kind, s.target, PLAIT_WATCH_LOST);
 }
 
-/* Delivers to a snapshot of the watches that do not need the kernel. */
+/*
+ * Delivers to the watches that do not need the kernel.  They are few, and
+ * looked for in the whole table.  One that is put apart meanwhile is told in
+ * the next turn.
+ */
 static OUT_OF_LINE void watch_deliver_apart(struct plait_reactor *r)
 {
-	struct plait_list todo, *l;
+	struct watches *ws = &r->watches;
 
-	plait_list_init(&todo);
-	plait_list_move(&todo, &r->watches.apart);
-	while ((l = plait_list_first(&todo)) != NULL) {
-		struct plait_watch *w =
-			plait_container(l, struct plait_watch, link);
-
-		plait_list_remove(l);
-		plait_list_append(&r->watches.apart, l);
-		if (w->events != PLAIT_WATCH_LOST)
-			watch_deliver(r, w, WATCH_EVENTS);
-		else if (!loop_is_forked(r))
-			watch_tell_lost(r, w);
+	for (size_t i = 0; i < ws->n; i++) {
+		if (ws->slots[i].apart)
+			ws->slots[i].apart = WATCH_APART_NOW;
 	}
+	for (size_t i = 0; i < ws->n && !loop_is_forked(r); i++) {
+		struct watch_slot *s = &ws->slots[i];
+
+		if (s->apart != WATCH_APART_NOW)
+			continue;
+		s->apart = WATCH_APART;
+		if (s->events == PLAIT_WATCH_LOST)
+			watch_tell_lost(r, (int)i);
+		else
+			watch_deliver(r, s, WATCH_EVENTS);
+	}
+	exception_barrier();
 }
 
 OUT_OF_LINE int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
@@ -241,7 +319,7 @@ OUT_OF_LINE int plait_i_watch_poll(struct plait_reactor *r, int64_t timeout)
 	r->now_is_known = false;
 	for (int i = 0; i < n; i++)
 		watch_deliver_event(r, &events[i]);
-	if (!plait_list_is_empty(&r->watches.apart))
+	if (watch_has_work(r))
 		watch_deliver_apart(r);
 	exception_barrier();
 	return n < 0 ? n : 0;

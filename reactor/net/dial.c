@@ -91,7 +91,7 @@ static void dial_on_ready(struct plait_watch *w, unsigned events)
 
 static void dial_wait(struct dial *d)
 {
-	int r = plait_i_watch_start(d->base.of->reactor, &d->watch, d->fd, 0,
+	int r = plait_i_watch_start(d->base.of->reactor, &d->watch, d->fd,
 				    PLAIT_WATCH_WRITE | WATCH_HANGUP,
 				    dial_on_ready);
 

@@ -72,9 +72,9 @@ static int stream_watch(struct stream *s, unsigned wants)
 	else if ((wants & PLAIT_TRANSPORT_WANTS_END) &&
 		 (!hung_up || !(wants & PLAIT_TRANSPORT_WANTS_ROOM)))
 		events |= WATCH_HANGUP;
-	if (events == s->watch.events)
+	if (s->fd < 0)
 		return 0;
-	return plait_i_watch_change(&s->watch, events);
+	return plait_i_watch_stream_change(s->base.reactor, s->fd, events);
 }
 
 int plait_i_stream_want(struct plait_transport *t, unsigned wants)
@@ -203,9 +203,9 @@ static void stream_look(struct stream *s)
 		stream_watch(s, t->wants);
 }
 
-static void stream_ready(struct plait_watch *w, unsigned events)
+static void stream_ready(int *fd, unsigned events)
 {
-	struct stream *s = plait_container(w, struct stream, watch);
+	struct stream *s = plait_container(fd, struct stream, fd);
 	struct transport *t = transport_of(&s->base);
 
 	/* Somebody has closed the descriptor; its number may be another's. */
@@ -259,8 +259,7 @@ static bool stream_begin_to_linger(struct stream *s)
 		REACHED("a peer has reset before it was lingered for");
 		return false;
 	}
-	return !t->hurried &&
-	       plait_i_watch_change(&s->watch, STREAM_INPUT) == 0;
+	return !t->hurried && stream_watch(s, PLAIT_TRANSPORT_WANTS_INPUT) == 0;
 }
 
 enum plait_transport_ended plait_i_stream_end(struct plait_transport *t,
@@ -309,10 +308,10 @@ void plait_i_stream_done(struct plait_transport *t)
 {
 	struct stream *s = stream_of(t);
 
-	plait_i_watch_forget(&s->watch);
 	plait_i_address_drop(&s->peer);
 	if (s->fd < 0)
 		return;
+	plait_i_watch_stream_forget(t->reactor, &s->fd);
 	if (!loop_is_forked(t->reactor))
 		stream_take_leave(s);
 	plait_i_loop_close(t->reactor, s->fd);
@@ -357,8 +356,8 @@ struct plait_transport *plait_i_stream_go_on(const struct stream_io *io,
 	err = -plait_i_address_keep(&s->peer, peer);
 	if (err != 0)
 		goto err_free;
-	err = -plait_i_watch_start(r, &s->watch, fd, armed, STREAM_INPUT,
-				   stream_ready);
+	err = -plait_i_watch_stream(r, &s->fd, armed, STREAM_INPUT,
+				    stream_ready);
 	if (err != 0)
 		goto err_free;
 	transport_of(t)->wants = PLAIT_TRANSPORT_WANTS_INPUT;

@@ -10,7 +10,6 @@
 
 struct stream {
 	struct plait_transport base;
-	struct plait_watch watch;
 	struct kept_address peer; /* AF_UNSPEC: none */
 	int fd;			  /* -1: somebody else closed it */
 };

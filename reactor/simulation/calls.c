@@ -506,19 +506,18 @@ static int simulated_check(struct kernel *kernel, int fd)
 	return calls_find(calls_kernel(kernel), fd) != NULL ? 0 : -EBADF;
 }
 
-static int simulated_update(struct kernel *kernel, struct watches *ws,
-			    struct plait_watch *w)
+static int simulated_update(struct kernel *kernel, struct watches *ws, int fd)
 {
-	struct descriptor *d = calls_find(calls_kernel(kernel), w->fd);
+	struct descriptor *d = calls_find(calls_kernel(kernel), fd);
+	struct watch_slot *s = &ws->slots[fd];
 
 	if (d == NULL)
-		return w->events == 0 ? 0 : -EBADF;
+		return s->events == 0 ? 0 : -EBADF;
 	/* What cannot be waited for is always ready, as with epoll. */
-	if (w->events != 0 && d->kind == DESCRIPTOR_RESERVE)
-		watch_always(ws, w);
+	if (s->events != 0 && d->kind == DESCRIPTOR_RESERVE)
+		watch_set_apart(ws, s, WATCH_APART);
 	else
-		plait_i_descriptor_watch(d, w->events,
-					 watch_generation(ws, w->fd));
+		plait_i_descriptor_watch(d, s->events, s->generation);
 	return 0;
 }
 

@@ -157,7 +157,7 @@ static void descriptor_look(struct descriptor *d)
 }
 
 void plait_i_descriptor_watch(struct descriptor *d, unsigned wants,
-			      uint64_t generation)
+			      uint32_t generation)
 {
 	d->wants = wants;
 	d->told = 0;

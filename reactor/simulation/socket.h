@@ -33,7 +33,7 @@ struct descriptor {
 	struct sim_socket *socket; /* NULL: none, or its host has crashed */
 	unsigned wants;		   /* events of its watch; 0: not watched */
 	unsigned told;		   /* for a watch that is told once */
-	uint64_t generation;	   /* of its watch */
+	uint32_t generation;	   /* of its watch */
 	struct plait_list ready;   /* in of->ready while an event is due */
 };
 
@@ -63,7 +63,7 @@ void plait_i_descriptor_close(struct descriptor *d);
 
 /* From now on it is watched for those events, anew if it was not watched. */
 void plait_i_descriptor_watch(struct descriptor *d, unsigned wants,
-			      uint64_t generation);
+			      uint32_t generation);
 
 /* The events that are due now. */
 unsigned plait_i_descriptor_events(const struct descriptor *d);
