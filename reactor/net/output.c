@@ -27,7 +27,7 @@ struct output_piece {
 
 struct output_block {
 	struct pool_block base;
-	struct output_block *next;
+	struct output_block *next;	   /* of a ring */
 	struct output_piece *first, *last; /* not yet sent */
 	unsigned char *end;
 	/* In the last block, of the whole output. */
@@ -75,18 +75,27 @@ static struct output_piece *next_in_block(struct output_piece *p)
 }
 
 /* The piece behind p, which is in *b; NULL at the end. */
-static struct output_piece *next_piece(const struct output_block **b,
+static struct output_piece *next_piece(const struct output *o,
+				       const struct output_block **b,
 				       struct output_piece *p)
 {
 	if (p != (*b)->last)
 		return next_in_block(p);
+	if (*b == o->last)
+		return NULL;
 	*b = (*b)->next;
-	return *b != NULL ? (*b)->first : NULL;
+	return (*b)->first;
+}
+
+/* The block that is sent first; NULL: there is none. */
+static struct output_block *first_block(const struct output *o)
+{
+	return o->last != NULL ? o->last->next : NULL;
 }
 
 static struct output_piece *first_piece(const struct output *o)
 {
-	return o->first != NULL ? o->first->first : NULL;
+	return o->last != NULL ? o->last->next->first : NULL;
 }
 
 size_t plait_i_output_cost(const struct output *o)
@@ -112,19 +121,18 @@ size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
 static void output_verify(const struct output *o)
 {
 #ifdef PLAIT_VERIFY
-	const struct output_block *b = o->first;
+	const struct output_block *b = first_block(o);
 	struct output_piece *p;
 	size_t size = 0, cost = 0, blocks = 0, borrowed = 0;
 
-	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+	for (p = first_piece(o); p != NULL; p = next_piece(o, &b, p)) {
 		plait_assert(p->size > 0);
 		size += p->size;
 		cost += p->buf ? plait_i_output_cost_of_buf(p->buf) : p->size;
 		borrowed += p->input ? p->size : 0;
 	}
-	for (b = o->first; b != NULL; b = b->next) {
+	for (b = first_block(o); b != NULL; b = b != o->last ? b->next : NULL) {
 		plait_assert(b->end <= limit_of(b));
-		plait_assert(b->next != NULL || b == o->last);
 		blocks += pool_block_size(&b->base);
 	}
 	plait_assert(size == o->size);
@@ -150,7 +158,7 @@ add_block(struct output *o, struct plait_reactor *r, size_t len)
 	if (base == NULL)
 		return NULL;
 	b = plait_container(base, struct output_block, base);
-	b->next = NULL;
+	b->next = last != NULL ? last->next : b;
 	b->first = b->last = NULL;
 	b->end = b->data;
 	b->blocks = pool_block_size(base) + (last != NULL ? last->blocks : 0);
@@ -158,8 +166,6 @@ add_block(struct output *o, struct plait_reactor *r, size_t len)
 	b->borrowed = last != NULL ? last->borrowed : 0;
 	if (o->last != NULL)
 		o->last->next = b;
-	else
-		o->first = b;
 	o->last = b;
 	return b;
 }
@@ -376,15 +382,15 @@ size_t plait_i_output_gives_back(const struct output *o,
 {
 	size_t bytes =
 		o->last != NULL ? o->last->blocks + o->last->borrowed : 0;
-	const struct output_block *b = o->first;
+	const struct output_block *b = first_block(o);
 	struct output_piece *p;
 
-	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+	for (p = first_piece(o); p != NULL; p = next_piece(o, &b, p)) {
 		if (p->buf != NULL && plait_i_buf_try_let_go(p->buf, r))
 			bytes += plait_i_buf_footprint(p->buf);
 	}
-	b = o->first;
-	for (p = first_piece(o); p != NULL; p = next_piece(&b, p)) {
+	b = first_block(o);
+	for (p = first_piece(o); p != NULL; p = next_piece(o, &b, p)) {
 		if (p->buf != NULL)
 			plait_i_buf_take_back(p->buf, r);
 	}
@@ -394,7 +400,7 @@ size_t plait_i_output_gives_back(const struct output *o,
 int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 			  size_t *ret)
 {
-	const struct output_block *b = o->first;
+	const struct output_block *b = first_block(o);
 	struct output_piece *p = first_piece(o);
 	size_t len = 0;
 	int n = 0;
@@ -403,7 +409,7 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 		iov[n].iov_base = (void *)(uintptr_t)p->data;
 		iov[n++].iov_len = p->size;
 		len += p->size;
-		p = next_piece(&b, p);
+		p = next_piece(o, &b, p);
 	}
 	*ret = len;
 	return n;
@@ -429,9 +435,9 @@ static OUT_OF_LINE void piece_let_go(struct plait_reactor *r,
 /* Another is behind it. */
 static void drop_first_block(struct output *o, struct plait_reactor *r)
 {
-	struct output_block *b = o->first;
+	struct output_block *b = o->last->next;
 
-	o->first = b->next;
+	o->last->next = b->next;
 	o->last->blocks -= pool_block_size(&b->base);
 	plait_i_pool_put(r, &b->base);
 }
@@ -439,7 +445,8 @@ static void drop_first_block(struct output *o, struct plait_reactor *r)
 /* Another is behind it. */
 static void drop_first_piece(struct output *o, struct plait_reactor *r)
 {
-	struct output_piece *p = o->first->first;
+	struct output_block *b = o->last->next;
+	struct output_piece *p = b->first;
 
 	o->size -= p->size;
 	if (p->buf != NULL)
@@ -447,11 +454,11 @@ static void drop_first_piece(struct output *o, struct plait_reactor *r)
 			plait_i_output_cost_of_buf(p->buf) - p->size;
 	if (p->input != NULL)
 		o->last->borrowed -= p->size;
-	if (p != o->first->last)
-		o->first->first = next_in_block(p);
+	if (p != b->last)
+		b->first = next_in_block(p);
 	if (!is_copy(p))
 		piece_let_go(r, p);
-	if (p == o->first->last)
+	if (p == b->last)
 		drop_first_block(o, r);
 }
 
@@ -493,11 +500,12 @@ static void drop_block(struct plait_reactor *r, struct output_block *b)
 
 void plait_i_output_drop(struct output *o, struct plait_reactor *r)
 {
-	struct output_block *b, *next;
+	struct output_block *b = first_block(o), *next;
 
-	for (b = o->first; b != NULL; b = next) {
-		next = b->next;
+	while (b != NULL) {
+		next = b != o->last ? b->next : NULL;
 		drop_block(r, b);
+		b = next;
 	}
 	*o = (struct output){ .size = 0 };
 }
@@ -514,15 +522,16 @@ void plait_i_output_consume(struct output *o, struct plait_reactor *r,
 
 void plait_i_output_move(struct output *o, struct output *from)
 {
-	if (from->first == NULL)
+	struct output_block *first = first_block(o);
+
+	if (from->last == NULL)
 		return;
-	if (o->last != NULL) {
-		o->last->next = from->first;
+	if (first != NULL) {
+		o->last->next = from->last->next;
+		from->last->next = first;
 		from->last->blocks += o->last->blocks;
 		from->last->overhead += o->last->overhead;
 		from->last->borrowed += o->last->borrowed;
-	} else {
-		o->first = from->first;
 	}
 	o->last = from->last;
 	o->size += from->size;

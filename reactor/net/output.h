@@ -15,8 +15,8 @@ struct output_block;
 
 /* Zeroed, it is empty. */
 struct output {
-	struct output_block *first, *last;
-	size_t size; /* bytes to send */
+	struct output_block *last; /* the next of that is the first */
+	size_t size;		   /* bytes to send */
 };
 
 /* Returns what counts against the limit of a connection. */
