@@ -30,12 +30,14 @@ extern "C" {
 
 struct plait_transport_ops;
 
-/* Each kind of transport embeds this first.  Only read its fields. */
+/*
+ * Each kind of transport embeds this first.  Only read its fields.  The library
+ * makes it, and has memory of its own before it: so it ends here for ever.
+ */
 struct plait_transport {
 	const struct plait_transport_ops *ops;
 	struct plait_reactor *reactor;
 	struct plait_protocol *protocol; /* NULL before made() and after */
-	uintptr_t reserved[1];		 /* zero */
 };
 
 /* What want() is told.  At first nothing is wanted. */

@@ -516,44 +516,89 @@ void plait_i_address_trace(const struct plait_address *a, enum trace_kind kind,
 	plait_i_trace_record_label(kind, object, text);
 }
 
+/* ---- kept --------------------------------------------------------------- */
+
+/* A word with an address: the bytes, the port, the family, and a 1. */
+enum { IN_WORD = 1, FAMILY_SHIFT = 1, PORT_SHIFT = 16, BYTES_SHIFT = 32 };
+
+static bool address_fits_a_word(const struct plait_address *a)
+{
+	return (a->family == AF_INET || a->length == 0) && a->scope == 0;
+}
+
+static uint64_t address_to_word(const struct plait_address *a)
+{
+	uint32_t bytes = 0;
+
+	memcpy(&bytes, a->bytes, a->length);
+	return (uint64_t)bytes << BYTES_SHIFT |
+	       (uint64_t)a->port << PORT_SHIFT |
+	       (uint64_t)a->family << FAMILY_SHIFT | IN_WORD;
+}
+
+static void address_from_word(struct plait_address *a, uint64_t word)
+{
+	uint32_t bytes = (uint32_t)(word >> BYTES_SHIFT);
+
+	a->family = (uint16_t)word >> FAMILY_SHIFT;
+	a->port = (uint16_t)(word >> PORT_SHIFT);
+	a->length = a->family == AF_INET ? IPV4_LENGTH : 0;
+	memcpy(a->bytes, &bytes, a->length);
+}
+
+/* How much of an address is in use. */
+static size_t address_used(const struct plait_address *a)
+{
+	return offsetof(struct plait_address, bytes) + a->length;
+}
+
+static struct plait_address *address_apart(const struct kept_address *k)
+{
+	return k->word & IN_WORD ? NULL : k->apart;
+}
+
 int plait_i_address_keep(struct kept_address *ret,
 			 const struct plait_address *a)
 {
-	struct kept_address kept = { .family = a->family };
+	struct plait_address *copy;
 
-	if (address_is_ip(a)) {
-		kept.port = (uint16_t)a->port;
-		kept.scope = a->scope;
-		memcpy(kept.ip, a->bytes, a->length);
-	} else if (a->length > 0) {
-		kept.whole = malloc(sizeof(*kept.whole));
-		if (kept.whole == NULL)
+	if (a->family == AF_UNSPEC) {
+		ret->word = 0;
+	} else if (address_fits_a_word(a)) {
+		ret->word = address_to_word(a);
+	} else {
+		copy = malloc(address_used(a));
+		if (copy == NULL)
 			return -ENOMEM;
-		*kept.whole = *a;
+		memcpy(copy, a, address_used(a));
+		*ret = (struct kept_address){ .apart = copy };
 	}
-	*ret = kept;
 	return 0;
 }
 
 void plait_i_address_get(const struct kept_address *k,
 			 struct plait_address *ret)
 {
-	struct plait_address a = { .family = k->family };
+	const struct plait_address *apart = address_apart(k);
+	struct plait_address a = { .family = AF_UNSPEC };
 
-	if (address_is_ip(&a)) {
-		a.port = k->port;
-		a.scope = k->scope;
-		a.length = a.family == AF_INET ? IPV4_LENGTH : IPV6_LENGTH;
-		memcpy(a.bytes, k->ip, a.length);
-	} else if (k->whole != NULL) {
-		a = *k->whole;
-	}
+	if (apart != NULL)
+		memcpy(&a, apart, address_used(apart));
+	else if (k->word != 0)
+		address_from_word(&a, k->word);
 	*ret = a;
+}
+
+int plait_i_address_kept_family(const struct kept_address *k)
+{
+	struct plait_address a;
+
+	plait_i_address_get(k, &a);
+	return a.family;
 }
 
 void plait_i_address_drop(struct kept_address *k)
 {
-	if (k->family != AF_INET && k->family != AF_INET6)
-		free(k->whole);
-	*k = (struct kept_address){ .family = AF_UNSPEC };
+	free(address_apart(k));
+	k->word = 0;
 }

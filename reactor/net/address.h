@@ -50,23 +50,27 @@ int plait_i_address_of_peer(struct kernel *k, int fd,
 			    struct plait_address *ret);
 
 /*
- * An address as connections and ports keep it, of whom there may be many: an IP
- * needs no more than this, all else is in memory of its own.  A zeroed one is
- * no address.
+ * An address as connections and ports keep it, of whom there may be many: an
+ * IPv4 address needs no more than this, nor does one without bytes; all others
+ * are in memory of their own.  A zeroed one is no address.
  */
 struct kept_address {
-	uint16_t family;
-	uint16_t port;
-	uint32_t scope;
 	union {
-		unsigned char ip[16];
-		struct plait_address *whole; /* NULL: it has no bytes */
+		uint64_t word; /* odd: it is in here */
+		struct plait_address *apart;
 	};
 };
 
+static inline bool kept_address_is_none(const struct kept_address *k)
+{
+	return k->word == 0;
+}
+
+int plait_i_address_kept_family(const struct kept_address *k);
+
 /*
- * Keeps a copy of a, in *ret, which is none or was dropped; 0 or -ENOMEM.  An
- * IP needs no memory.  Gives a copy.  Drops it: it is no address then.
+ * Keeps a copy of a, in *ret, which is none or was dropped; 0 or -ENOMEM.
+ * Gives a copy.  Drops it: it is no address then.
  */
 int plait_i_address_keep(struct kept_address *ret,
 			 const struct plait_address *a);

@@ -324,7 +324,7 @@ int plait_i_stream_peer(struct plait_transport *t, struct plait_address *ret)
 {
 	const struct stream *s = stream_of(t);
 
-	if (s->peer.family == AF_UNSPEC)
+	if (kept_address_is_none(&s->peer))
 		return -ENOTCONN;
 	plait_i_address_get(&s->peer, ret);
 	return 0;

@@ -10,8 +10,8 @@
 
 struct stream {
 	struct plait_transport base;
-	struct kept_address peer; /* AF_UNSPEC: none */
-	int fd;			  /* -1: somebody else closed it */
+	struct kept_address peer;
+	int fd; /* -1: somebody else closed it */
 };
 
 static inline struct stream *stream_of(const struct plait_transport *t)

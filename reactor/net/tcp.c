@@ -39,7 +39,7 @@ static int tcp_dial_bind(struct dial *d)
 	union kernel_address from;
 	socklen_t len;
 
-	if (d->base.of->bind.family == AF_UNSPEC)
+	if (kept_address_is_none(&d->base.of->bind))
 		return 0;
 	plait_i_address_get(&d->base.of->bind, &bind);
 	len = plait_i_address_to_kernel(&bind, &from);
@@ -53,7 +53,9 @@ static int tcp_dial_open(struct dial *d, const struct plait_error **kind)
 	const struct attempts *s = d->base.of;
 	int err;
 
-	d->fd = kernel_socket(dial_kernel(d), d->base.to.family, SOCK_STREAM);
+	d->fd = kernel_socket(dial_kernel(d),
+			      plait_i_address_kept_family(&d->base.to),
+			      SOCK_STREAM);
 	if (d->fd < 0 ||
 	    (s->no_delay && !tcp_dial_set(d, IPPROTO_TCP, TCP_NODELAY)) ||
 	    (s->keep_alive && !tcp_dial_set(d, SOL_SOCKET, SO_KEEPALIVE)))
@@ -78,14 +80,16 @@ static socklen_t tcp_dial_name(const struct dial *d, union kernel_address *ret)
  */
 static int tcp_dial_check(const struct dial *d)
 {
-	struct plait_address host, peer;
+	struct plait_address to, host, peer;
 	struct kernel *k = dial_kernel(d);
-	/* The peer may be another address than to: 0.0.0.0 is this machine. */
-	bool met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
-			  host.port == d->base.to.port &&
-			  plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
-			  plait_address_equal(&host, &peer);
+	bool met_itself;
 
+	plait_i_address_get(&d->base.to, &to);
+	/* The peer may be another address than to: 0.0.0.0 is this machine. */
+	met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
+		     host.port == to.port &&
+		     plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
+		     plait_address_equal(&host, &peer);
 	return met_itself ? ECONNREFUSED : 0;
 }
 
@@ -261,7 +265,7 @@ static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 
 	if (host == NULL && port == 0)
 		return;
-	if (host == NULL && c->at->to.family == AF_INET6)
+	if (host == NULL && plait_i_address_kept_family(&c->at->to) == AF_INET6)
 		host = "::";
 	err = -plait_address_parse(&bind, host, port);
 	if (err == 0)

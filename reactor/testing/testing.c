@@ -205,10 +205,11 @@ static void testing_attempt_close(struct attempt *a)
 static struct plait_transport *
 testing_attempt_transport(struct attempt *a, struct transport_owner *owner)
 {
-	struct plait_address host = testing_loopback(FREE_PORT), peer;
+	struct plait_address host, peer;
 
-	if (a->of->bind.port != 0)
-		plait_i_address_get(&a->of->bind, &host);
+	plait_i_address_get(&a->of->bind, &host);
+	if (host.port == 0)
+		host = testing_loopback(FREE_PORT);
 	plait_i_address_get(&a->to, &peer);
 	return plait_i_recording_new(a->of->reactor, &host, &peer, owner);
 }
