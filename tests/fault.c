@@ -288,6 +288,22 @@ size_t heap_live_bytes(void)
 	return heap.bytes;
 }
 
+/* Beside what may be used of a block, malloc() has its size. */
+size_t heap_held_bytes(void)
+{
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < heap.room; i++) {
+		void *ptr = heap.blocks[i].ptr;
+
+		if (ptr != NULL && ptr != TOMB)
+			bytes += malloc_usable_size(ptr) + sizeof(size_t);
+	}
+	pthread_mutex_unlock(&lock);
+	return bytes;
+}
+
 unsigned long heap_calls(void)
 {
 	return heap.calls;

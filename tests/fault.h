@@ -30,6 +30,9 @@ void fault_alloc_off(void);
 /* What the library holds at this moment, and how often it has asked. */
 unsigned long heap_live(void);
 size_t heap_live_bytes(void);
+
+/* How many bytes malloc() has taken for them: with what it adds to each. */
+size_t heap_held_bytes(void);
 unsigned long heap_calls(void);
 
 /*

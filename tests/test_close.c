@@ -168,7 +168,7 @@ TEST(lingering_holds_no_memory_but_the_struct, ON_EACH_KERNEL)
 	ck_assert_uint_eq(w.done, 1);
 	run_turns(reactor, 3);
 	wire_hang_up(&w);
-	ck_assert_uint_le(before, 511);
+	ck_assert_uint_le(before, 270);
 }
 
 STORY(there_is_no_lingering_when_the_peer_has_closed,

@@ -307,12 +307,12 @@ static void open_server(struct server *s)
 		0);
 	plait_port_host(s->port, &a);
 	run_turns(reactor, 1);
-	before = heap_live_bytes();
+	before = heap_held_bytes();
 	for (unsigned i = 0; i < MANY; i++) {
 		s->peers[i] = peer_connect((uint16_t)plait_address_port(&a));
 		run_until_count(reactor, &n_made, i + 1);
 	}
-	s->bytes = (heap_live_bytes() - before) / MANY;
+	s->bytes = (heap_held_bytes() - before) / MANY;
 	run_turns(reactor, 3);
 }
 
@@ -329,13 +329,15 @@ static void close_server(struct server *s)
 
 GROUP("idle");
 
-TEST(an_idle_connection_holds_less_than_512_bytes, ON_EACH_BACKEND)
+/* With what malloc() adds.  The table of descriptors has 16 bytes for the peer
+   as well, because both are in this process. */
+TEST(an_idle_connection_holds_at_most_270_bytes, ON_EACH_BACKEND)
 {
 	struct server s;
 
 	open_server(&s);
 	printf("idle connection on %s: %zu bytes\n", backend, s.bytes);
-	ck_assert_uint_lt(s.bytes, 512);
+	ck_assert_uint_le(s.bytes, 270);
 	close_server(&s);
 }
 

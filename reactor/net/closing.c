@@ -76,8 +76,7 @@ void plait_i_transport_free(struct transport *t)
 	plait_protocol_free(&t->base.protocol);
 	transport_unstack(t);
 	transport_stop_deadline(t);
-	loop_task_cancel(&t->settling);
-	loop_task_cancel(&t->answering);
+	loop_task_cancel(&t->task);
 	plait_i_output_drop(&t->output, transport_reactor(t));
 	if (t->extra != NULL)
 		plait_buf_unref(&t->extra->held);
@@ -88,8 +87,7 @@ void plait_i_transport_free(struct transport *t)
 
 static void transport_free_kept(struct loop_task *task)
 {
-	plait_i_transport_free(
-		plait_container(task, struct transport, answering));
+	plait_i_transport_free(plait_container(task, struct transport, task));
 }
 
 /*
@@ -100,8 +98,7 @@ static void transport_free_kept(struct loop_task *task)
  */
 static void transport_bury(struct loop_task *task)
 {
-	struct transport *t =
-		plait_container(task, struct transport, answering);
+	struct transport *t = plait_container(task, struct transport, task);
 
 	/* The protocol of a wrapper, in a forked child.  It may give something
 	   back to a port, and ports are freed after this. */
@@ -113,14 +110,16 @@ static void transport_bury(struct loop_task *task)
 		return;
 	}
 	trace_end(TRACE_CLOSED, &t->base, t->cause);
-	t->answering.run = transport_free_kept;
-	plait_i_loop_keep(transport_reactor(t), &t->answering);
+	t->task.run = transport_free_kept;
+	plait_i_loop_keep(transport_reactor(t), &t->task);
 }
 
 static void transport_queue_burial(struct transport *t)
 {
-	t->answering.run = transport_bury;
-	plait_i_loop_bury(transport_reactor(t), &t->answering);
+	loop_task_cancel(&t->task);
+	t->settles = t->owes = false;
+	t->task.run = transport_bury;
+	plait_i_loop_bury(transport_reactor(t), &t->task);
 }
 
 /* Nothing more can happen to the transport. */
@@ -135,8 +134,6 @@ static void transport_die(struct transport *t)
 	transport_unstack(t);
 	transport_stop_deadline(t);
 	loop_part(&t->member);
-	loop_task_cancel(&t->settling);
-	loop_task_cancel(&t->answering);
 	transport_queue_burial(t);
 	transport_verify(t);
 }
@@ -153,7 +150,7 @@ static void closing_tell_lost(struct transport *t,
 			      const struct plait_failure *why)
 {
 	transport_stop_deadline(t);
-	loop_task_cancel(&t->settling);
+	plait_i_transport_cancel_settling(t);
 	plait_i_output_drop(&t->output, transport_reactor(t));
 	plait_i_transport_tell_lost(t, why, plait_i_transport_over);
 }
@@ -179,8 +176,6 @@ void plait_i_closing_abandon(struct transport *t)
 		plait_i_closing_abandon(above);
 	plait_i_transport_abandon(t);
 	transport_stop_deadline(t);
-	loop_task_cancel(&t->settling);
-	loop_task_cancel(&t->answering);
 	t->lingering = false;
 	t->dead = true;
 	if (!t->kept)
@@ -269,7 +264,7 @@ static void transport_stop_waiting(struct loop_deadline *d);
 static void transport_linger(struct transport *t)
 {
 	t->lingering = true;
-	t->discarded = 0;
+	t->moved = 0;
 	plait_i_deadline_start(
 		transport_reactor(t), DEADLINE_OF_WAITING, &t->deadline,
 		transport_limits(t)->linger_timeout, transport_stop_waiting);

@@ -121,7 +121,7 @@ static struct plait_transport *guest_idlest(const struct acceptor *a)
 	plait_list_for_each (l, &a->guests) {
 		t = guest_of(l)->transport;
 		if (ret == NULL ||
-		    transport_of(t)->active < transport_of(ret)->active)
+		    transport_of(t)->moved < transport_of(ret)->moved)
 			ret = t;
 	}
 	return ret;

@@ -238,7 +238,7 @@ static void transport_settle(struct transport *t)
 	bool room = t->room;
 	size_t sent;
 
-	loop_task_cancel(&t->settling);
+	plait_i_transport_cancel_settling(t);
 	/* In a forked child the connection is still the parent's. */
 	if (t->lost || loop_is_forked(transport_reactor(t)))
 		return;
@@ -306,7 +306,9 @@ static bool transport_has_had_its_turn(const struct transport *t)
 
 static void transport_answer(struct transport *t)
 {
-	loop_task_cancel(&t->answering);
+	t->owes = false;
+	if (!t->settles)
+		loop_task_cancel(&t->task);
 	if (t->draining) {
 		transport_drain(t);
 	} else if (t->why != NULL) {
@@ -324,11 +326,6 @@ static void transport_answer(struct transport *t)
 	}
 }
 
-static void transport_answer_task(struct loop_task *task)
-{
-	transport_answer(plait_container(task, struct transport, answering));
-}
-
 void plait_i_transport_settle_event(struct transport *t)
 {
 	t->has_event = false;
@@ -336,16 +333,18 @@ void plait_i_transport_settle_event(struct transport *t)
 	transport_settle(t);
 	t->answers_now = false;
 	/* The callbacks have returned, so the answer need not wait. */
-	if (plait_list_is_linked(&t->answering.link) && !t->dead && !t->more &&
-	    !t->inside && !loop_is_forked(transport_reactor(t)))
+	if (t->owes && !t->dead && !t->more && !t->inside &&
+	    !loop_is_forked(transport_reactor(t)))
 		transport_answer(t);
 }
 
-static void transport_settle_task(struct loop_task *task)
+static void transport_run_task(struct loop_task *task)
 {
-	struct transport *t = plait_container(task, struct transport, settling);
+	struct transport *t = plait_container(task, struct transport, task);
 
-	if (t->has_event)
+	if (!t->settles)
+		transport_answer(t);
+	else if (t->has_event)
 		plait_i_transport_settle_event(t);
 	else
 		transport_settle(t);
@@ -437,17 +436,19 @@ static const struct loop_member_ops transport_member_ops = {
 
 static void transport_ignore_task(struct loop_task *task)
 {
+	struct transport *t = plait_container(task, struct transport, task);
+
+	t->settles = t->owes = false;
 }
 
 /* Until a transport is made, its maker owns it and the loop leaves it alone. */
 void plait_i_settling_init(struct transport *t)
 {
 	t->member.ops = &transport_member_ops;
-	t->settling.run = t->answering.run = transport_ignore_task;
+	t->task.run = transport_ignore_task;
 }
 
 void plait_i_settling_begin(struct transport *t)
 {
-	t->settling.run = transport_settle_task;
-	t->answering.run = transport_answer_task;
+	t->task.run = transport_run_task;
 }

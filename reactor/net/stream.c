@@ -171,10 +171,10 @@ static void stream_discard(struct stream *s)
 
 	if (n == -EAGAIN)
 		return;
-	t->discarded += n > 0 ? (size_t)n : 0;
-	if (n > 0 && t->discarded >= transport_limits(t)->linger_bytes)
+	t->moved += n > 0 ? (size_t)n : 0;
+	if (n > 0 && t->moved >= transport_limits(t)->linger_bytes)
 		REACHED("lingering is cut by linger_bytes");
-	if (n <= 0 || t->discarded >= transport_limits(t)->linger_bytes)
+	if (n <= 0 || t->moved >= transport_limits(t)->linger_bytes)
 		plait_i_transport_gone(t);
 }
 
@@ -221,8 +221,7 @@ static void stream_ready(int *fd, unsigned events)
 		stream_fail(s, EBADF, "watch");
 	/* While an answer is queued the watch is not yet changed, and may tell
 	   of input that is not wanted any more. */
-	if (plait_list_is_linked(&t->answering.link) &&
-	    !(transport_wants(t) & PLAIT_TRANSPORT_WANTS_INPUT))
+	if (t->owes && !(transport_wants(t) & PLAIT_TRANSPORT_WANTS_INPUT))
 		events &= ~(unsigned)PLAIT_WATCH_READ;
 	if (events & PLAIT_WATCH_READ)
 		stream_receive(s, events & WATCH_END);

@@ -102,8 +102,43 @@ void plait_i_transport_init(struct transport *t,
 	*t = (struct transport){
 		.base.ops = ops,
 		.base.reactor = r,
-		.active = plait_i_loop_next_number(r),
 	};
+	transport_is_active(t);
+}
+
+/*
+ * A transport has one task.  While it is queued to be settled after the present
+ * callback, the answer that it may owe waits; then the answer gets its place
+ * among the tasks of the next turn, before what the producer is to be told: if
+ * the answer ends the transport, the producer is only told of the end.
+ */
+OUT_OF_LINE void plait_i_transport_queue_settling(struct transport *t)
+{
+	loop_task_cancel(&t->task);
+	t->settles = true;
+	plait_i_loop_after_callback(transport_reactor(t), &t->task);
+}
+
+static OUT_OF_LINE void transport_queue_answer(struct transport *t)
+{
+	struct loop_task *producing =
+		t->extra != NULL ? &t->extra->producing : NULL;
+
+	plait_i_loop_next_turn(transport_reactor(t), &t->task);
+	if (producing == NULL || !plait_list_is_linked(&producing->link))
+		return;
+	loop_task_cancel(producing);
+	plait_i_loop_next_turn(transport_reactor(t), producing);
+}
+
+void plait_i_transport_cancel_settling(struct transport *t)
+{
+	if (!t->settles)
+		return;
+	t->settles = false;
+	loop_task_cancel(&t->task);
+	if (t->owes)
+		transport_queue_answer(t);
 }
 
 struct transport_extra *plait_i_transport_extra(struct transport *t)

@@ -62,13 +62,29 @@ struct transport {
 	struct output output;
 	const struct plait_failure *why; /* it ends, for this reason */
 	struct loop_member member;
-	struct loop_task settling;     /* a callback has changed something */
-	struct loop_task answering;    /* at last: the burial */
+	struct loop_task task; /* to settle, to answer; at last: the burial */
 	struct loop_deadline deadline; /* of closing, draining, lingering */
-	union {
-		uint64_t active;  /* numbers when bytes last moved */
-		size_t discarded; /* bytes of input, since it lingers */
-	};
+	/* Numbers when bytes last moved.  Since it lingers: how many bytes of
+	   input were discarded. */
+	uint64_t moved : 48;
+	/* The end: */
+	bool aborted : 1;
+	bool shut : 1;	   /* we send no more */
+	bool shutting : 1; /* ... and the kind will say when that is done */
+	bool finned : 1;   /* a stream has shut its half with the last bytes */
+	bool reset : 1;	   /* the peer did not get all */
+	bool draining : 1; /* input is delivered before why is told */
+	bool ending : 1;   /* the kind was told to end, and will say when */
+	bool ending_failed : 1; /* ... and not in order */
+	bool over : 1;		/* the kind says that it is */
+	bool leaving : 1; /* the reactor has lost it, and waits for nobody */
+	bool hurried : 1; /* ... and does not let it linger */
+	bool lost : 1;
+	bool lingering : 1;
+	bool hung_up : 1; /* a stream knows of it; input may come first */
+	bool done : 1;	  /* the kind's done() was called */
+	bool kept : 1;	/* its memory stays until the reactor goes: a recording
+			   that a test may look at */
 	uint32_t cause; /* the cancel that closed it; 0: none */
 	/* Bits, as there may be many that are idle.  These are told apart from
 	   the rest at each event (transport_is_plain()): */
@@ -93,29 +109,13 @@ struct transport {
 	bool checked : 1;	  /* a close has asked for progress once */
 	unsigned idle_checks : 2; /* ... in a row, in vain */
 	unsigned wants : 3;	  /* what the kind of transport was told last */
-	bool has_event : 1; /* one has come, and may be answered at once */
-	bool hung_up : 1;   /* a stream knows of it; input may come first */
-	/* The end: */
-	bool aborted : 1;
-	bool shut : 1;	   /* we send no more */
-	bool shutting : 1; /* ... and the kind will say when that is done */
-	bool finned : 1;   /* a stream has shut its half with the last bytes */
-	bool reset : 1;	   /* the peer did not get all */
-	bool draining : 1; /* input is delivered before why is told */
-	bool ending : 1;   /* the kind was told to end, and will say when */
-	bool ending_failed : 1; /* ... and not in order */
-	bool over : 1;		/* the kind says that it is */
-	bool leaving : 1; /* the reactor has lost it, and waits for nobody */
-	bool hurried : 1; /* ... and does not let it linger */
-	bool lost : 1;
-	bool lingering : 1;
-	bool dead : 1;
-	bool done : 1; /* the kind's done() was called */
-	bool kept : 1; /* its memory stays until the reactor goes: a recording
-			  that a test may look at */
-	/* Bytes, as they are written for each event: */
-	bool answers_now; /* its answer follows what is sent now */
-	bool sends_last;  /* what send() gets is all, and nothing follows */
+	bool has_event : 1;   /* one has come, and may be answered at once */
+	bool answers_now : 1; /* its answer follows what is sent now */
+	bool sends_last : 1;  /* what send() gets is all, and nothing follows */
+	/* What task is queued for, if it is: */
+	bool settles : 1; /* a callback has changed something */
+	bool owes : 1;	  /* an answer; it waits for the settling */
+	bool dead : 1;	  /* its burial */
 
 	_Alignas(max_align_t) struct plait_transport base;
 };
@@ -209,7 +209,8 @@ transport_producer(const struct transport *t)
 /* Bytes have moved: t becomes the least idle transport. */
 static inline void transport_is_active(struct transport *t)
 {
-	t->active = plait_i_loop_next_number(transport_reactor(t));
+	t->moved = plait_i_loop_next_number(transport_reactor(t)) &
+		   (((uint64_t)1 << 48) - 1);
 }
 
 /* From here on the reactor owns it. */
@@ -218,20 +219,26 @@ static inline void transport_join(struct transport *t)
 	plait_i_loop_join(transport_reactor(t), &t->member);
 }
 
+/* See transport.c. */
+void plait_i_transport_queue_settling(struct transport *t);
+void plait_i_transport_cancel_settling(struct transport *t);
+
 /*
  * The program has asked for something: settles t when the callback has
  * returned.  The code that has called the protocol of t settles it anyway.
  */
 static inline void transport_touch(struct transport *t)
 {
-	if (!t->inside)
-		plait_i_loop_after_callback(transport_reactor(t), &t->settling);
+	if (!t->inside && !t->settles && !t->dead)
+		plait_i_transport_queue_settling(t);
 }
 
 /* The protocol has to be told something: the loop does so. */
 static inline void transport_owe_answer(struct transport *t)
 {
-	plait_i_loop_next_turn(transport_reactor(t), &t->answering);
+	t->owes = true;
+	if (!t->settles)
+		plait_i_loop_next_turn(transport_reactor(t), &t->task);
 }
 
 static inline bool transport_is_closing(const struct transport *t)
