@@ -258,7 +258,7 @@ test-deps:
 
 demo: $(SAMPLES)
 	$O/samples/demo
-bench: $(BENCHES) $(BENCH_PROGRAMS)
+bench: $(BENCH_PROGRAMS)
 	@O='$O' CC='$(CC)' scripts/bench $(if $(QUICK),-q) $(BENCH)
 record-bench: $(BENCH_PROGRAMS)
 	@O='$O' CC='$(CC)' scripts/bench -o docs

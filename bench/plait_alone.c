@@ -76,6 +76,15 @@ static void call(size_t i)
 	     "call");
 }
 
+static void call_node(size_t i)
+{
+	static struct plait_thread_call nodes[CALLS];
+
+	must(plait_thread_call_queue(reactor, &nodes[i], make_call,
+				     (void *)(uintptr_t)i) == 0,
+	     "call");
+}
+
 static plait_value increase(plait_value *result, void *arg)
 {
 	return plait_int(plait_value_int(result) + 1);
@@ -108,6 +117,7 @@ const struct library library = {
 	.stop = stop,
 	.fire_due = fire_due,
 	.call = call,
+	.call_node = call_node,
 	.deferreds = deferreds,
 	.in_callback = in_callback,
 	.begin = begin,

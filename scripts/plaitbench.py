@@ -22,6 +22,7 @@ BENCH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
                      "bench")
 PATIENCE = 120  # seconds
 AT_ONCE = 8  # connections that come and go
+FEW = 1000  # connections or timers that a quick run has
 MANY = 10000  # connections, if there are so many descriptors
 
 
@@ -80,7 +81,8 @@ PROGRAMS = [
             called={"lines-each": "lines", "thread": "thread-node",
                     "task": "thread-node"}),
     Program("plait", "plait", f"{SERVERS} {TIMERS} deferred",
-            called={"lines-each": "lines", "task": "thread"}),
+            called={"lines-each": "lines", "thread": "thread-node",
+                    "task": "thread"}),
     Program("libuv", "uv", f"{SERVERS} {TIMERS} lines-each", "libuv1-dev",
             called={"thread": "thread-node"}),
     Program("libev", "ev", f"{SERVERS} {TIMERS} lines-each", "libev-dev",
@@ -99,6 +101,11 @@ def programs():
     return there, [p for p in PROGRAMS if p not in there]
 
 
+# A picture of all has no room on a page.
+NOT_PICTURED = {"ping-4k-64", "ping-4k-512", "timer-cancel-100000",
+                "timer-reset-100000", "timer-churn-100000", "timer-fire-100000"}
+
+
 class Case:
     """A work and its load.
 
@@ -111,6 +118,7 @@ class Case:
         self.work, self.load, self.number = work, load, number
         self.few, self.countable = few, countable  # whether callgrind can
         self.unit = unit
+        self.pictured = unit == "ns" and name not in NOT_PICTURED
 
     def with_number(self, number):
         return Case(self.name, self.about, self.work, self.load, number,
@@ -163,7 +171,7 @@ def without_network():
                "task", None, 0, 20000)
     for what, about in (("cancel", "stop a timer"), ("reset", "put a timer off"),
                         ("churn", "stop a timer, set it anew"),
-                        ("fire", "set before, a timer becomes due and runs")):
+                        ("fire", "a timer becomes due and runs")):
         for n in 1000, 100000, 1000000:
             yield Case(f"timer-{what}-{n}", f"{about}; {n:,} timers",
                        f"timer-{what}", None, n, 20000 if n == 1000 else 0,
@@ -179,10 +187,12 @@ def all_cases():
     yield from memory()
 
 
-def cases(names):
-    """Those whose names begin with one of these; no name: all."""
-    return [c for c in all_cases()
-            if not names or any(c.name.startswith(n) for n in names)]
+def cases(names, quick):
+    """Those whose names begin with one of these; no name: all, or the quick."""
+    if names:
+        return [c for c in all_cases()
+                if any(c.name.startswith(n) for n in names)]
+    return [c for c in all_cases() if c.number <= FEW or not quick]
 
 
 def cpus():
@@ -252,6 +262,7 @@ class Pair:
     """A server and its load.  run(n) does n rounds, and returns operations."""
 
     nanoseconds = None  # the server does not measure itself
+    least = 1  # rounds
 
     def __init__(self, server, load, number, under=()):
         mine, other = cpus()
@@ -287,6 +298,7 @@ class Alone:
     """A program without a network: it is told how often, and says how long."""
 
     load = None
+    least = 1000
 
     def __init__(self, server, number, under=()):
         self.server = Child([*under, *server, str(number)], cpus()[0])
@@ -463,6 +475,6 @@ def read_functions(path):
 def instructions(program, case, apart=0):
     """Function -> instructions of its own in user space, for one operation."""
     return difference(program, case,
-                      ["valgrind", "-q", "--tool=callgrind",
+                      ["valgrind", "-q", "--log-file=/dev/null", "--tool=callgrind",
                        "--compress-strings=no", "--compress-pos=no",
                        "--callgrind-out-file=FILE"], read_functions, apart)

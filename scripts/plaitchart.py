@@ -9,8 +9,8 @@ import subprocess
 import plaitbench
 
 # One column of panels is this wide; a panel's rows are its programs.
-WIDTH, COLUMNS, GAP = 340, 3, 24
-TITLE, ROW, NAME, VALUE = 34, 18, 96, 44
+WIDTH, COLUMNS, GAP = 310, 3, 20
+TITLE, ROW, NAME, VALUE = 32, 15, 84, 56
 LEAST, MOST = 0.8, 2  # of each scale; what is beyond is drawn at its end
 
 STYLE = """
@@ -68,16 +68,16 @@ def panel(case, rows, x, y):
 
 
 def picture(done):
-    """All panels, in columns; each goes below the shortest column so far."""
-    heights, lines = [GAP] * COLUMNS, []
-    for case, results in done:
-        if case.unit != "ns":
-            continue
-        column = heights.index(min(heights))
-        rows = list(ratios(results))
-        lines += panel(case, rows, GAP + column * (WIDTH + GAP), heights[column])
-        heights[column] += TITLE + ROW * len(rows) + GAP
-    width, height = GAP + COLUMNS * (WIDTH + GAP), max(heights)
+    """All panels, from left to right; a line is as high as its highest."""
+    pictured = [(case, list(ratios(results))) for case, results in done
+                if case.pictured]
+    bottom, lines = GAP, []
+    for i in range(0, len(pictured), COLUMNS):
+        some = pictured[i:i + COLUMNS]
+        for column, (case, rows) in enumerate(some):
+            lines += panel(case, rows, GAP + column * (WIDTH + GAP), bottom)
+        bottom += TITLE + ROW * max(len(rows) for _, rows in some) + GAP
+    width, height = GAP + COLUMNS * (WIDTH + GAP), bottom
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img">',
@@ -159,6 +159,16 @@ def bytes_cell(_, results, program):
     return number(results[program].costs()[0], 0)
 
 
+def company(done):
+    results = [r for _, rs in done for r in rs.values()]
+    disturbed = sum(len(r.disturbed) for r in results)
+    if not disturbed:
+        return "Nothing else ran on the machine."
+    slices = disturbed + sum(len(r.calm) for r in results)
+    return ("The machine was shared: others ran on the servers' processor in "
+            f"{disturbed:,} of {slices:,} slices.")
+
+
 def document(done, programs, missing, seed):
     weighed = [d for d in done if d[0].unit == "bytes"]
     done = [d for d in done if d[0].unit != "bytes"]
@@ -167,7 +177,7 @@ def document(done, programs, missing, seed):
         "# plait next to other libraries", "",
         "`make record-bench` has written this page.  `make bench` does the same "
         "on your machine, and leaves BENCH.md and bench.svg in `build/bench/`.", "",
-        f"Measured on {machine()}; seed {seed}.", "",
+        f"Measured on {machine()}; seed {seed}.  {company(done)}", "",
         "![ratios, a panel for each work](bench.svg)", "",
         "## Processor time", "",
         "Processor time of the server for one operation, user and system "
