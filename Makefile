@@ -53,6 +53,7 @@ SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
 TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
+# Parts of plait next to the barest code, for callgrind: `make build/tests/bench_timer'.
 BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 # The servers of the benchmark, on plait and on each library that is installed.
 HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
