@@ -449,6 +449,7 @@ TEST(an_ipv4_address_is_kept_without_memory, PURE, EACH_OF(good))
 	ck_assert(!kept_address_is_none(&k));
 	ck_assert_int_eq(plait_i_address_kept_family(&k),
 			 plait_address_family(&a));
+	ck_assert_uint_eq(plait_i_address_kept_port(&k), good[_i].port);
 	ck_assert_uint_eq(heap_live() - live,
 			  plait_address_family(&a) == AF_INET6);
 	plait_i_address_get(&k, &back);

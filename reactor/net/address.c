@@ -591,10 +591,17 @@ void plait_i_address_get(const struct kept_address *k,
 
 int plait_i_address_kept_family(const struct kept_address *k)
 {
-	struct plait_address a;
+	const struct plait_address *apart = address_apart(k);
 
-	plait_i_address_get(k, &a);
-	return a.family;
+	return apart != NULL ? apart->family
+			     : (uint16_t)k->word >> FAMILY_SHIFT;
+}
+
+unsigned plait_i_address_kept_port(const struct kept_address *k)
+{
+	const struct plait_address *apart = address_apart(k);
+
+	return apart != NULL ? apart->port : (uint16_t)(k->word >> PORT_SHIFT);
 }
 
 void plait_i_address_drop(struct kept_address *k)

@@ -66,7 +66,9 @@ static inline bool kept_address_is_none(const struct kept_address *k)
 	return k->word == 0;
 }
 
+/* Of an address that is kept, without a copy of it. */
 int plait_i_address_kept_family(const struct kept_address *k);
+unsigned plait_i_address_kept_port(const struct kept_address *k);
 
 /*
  * Keeps a copy of a, in *ret, which is none or was dropped; 0 or -ENOMEM.

@@ -80,16 +80,14 @@ static socklen_t tcp_dial_name(const struct dial *d, union kernel_address *ret)
  */
 static int tcp_dial_check(const struct dial *d)
 {
-	struct plait_address to, host, peer;
+	struct plait_address host, peer;
 	struct kernel *k = dial_kernel(d);
-	bool met_itself;
-
-	plait_i_address_get(&d->base.to, &to);
 	/* The peer may be another address than to: 0.0.0.0 is this machine. */
-	met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
-		     host.port == to.port &&
-		     plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
-		     plait_address_equal(&host, &peer);
+	bool met_itself = plait_i_address_of_socket(k, d->fd, &host) == 0 &&
+			  host.port == plait_i_address_kept_port(&d->base.to) &&
+			  plait_i_address_of_peer(k, d->fd, &peer) == 0 &&
+			  plait_address_equal(&host, &peer);
+
 	return met_itself ? ECONNREFUSED : 0;
 }
 
