@@ -747,7 +747,7 @@ static const struct {
 	{ "epoll_create1", 2, { EMFILE, ENOMEM } },
 	{ "epoll_ctl", 3, { ENOMEM, ENOSPC, EEXIST } },
 	{ "epoll_wait", 1, { EINTR } },
-	{ "epoll_pwait2", 2, { EINTR, ENOSYS } },
+	{ "epoll_pwait2", 3, { EINTR, ENOSYS, EACCES } },
 	{ "select", 2, { EINTR, ENOMEM } },
 	{ "getrandom", 2, { EINTR, ENOSYS } },
 	{ "sigaction", 1, { EINVAL } },

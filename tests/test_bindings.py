@@ -142,6 +142,7 @@ class Watchers(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
+        self.directory = directory.name
         self.source = os.path.join(directory.name, "read_freed.c")
         self.binary = os.path.join(directory.name, "read_freed")
         with open(self.source, "w", encoding="ascii") as f:
@@ -151,19 +152,25 @@ class Watchers(unittest.TestCase):
         return subprocess.run(command, text=True, check=False, timeout=60,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def build(self, *flags):
-        return self.run_it(*shlex.split(os.environ.get("CC", "cc")), "-g", *flags,
-                           "-Iinclude", self.source, "-o", self.binary, f"-L{BUILD}",
-                           f"-Wl,-rpath,{os.path.abspath(BUILD)}", "-lplait")
+    def build(self, library, *flags):
+        return self.run_it(*shlex.split(os.environ.get("CC", "cc")), *flags,
+                           "-Iinclude", self.source, "-o", self.binary, f"-L{library}",
+                           f"-Wl,-rpath,{os.path.abspath(library)}", "-lplait")
+
+    def without_debug_info(self):
+        """Old versions of Valgrind give up over what new compilers write there."""
+        for name in "libplait.so", "libplait.so.0":
+            self.run_it("objcopy", "-g", f"{BUILD}/{name}", f"{self.directory}/{name}")
+        return self.directory
 
     def test_a_sanitizer_sees_a_deferred_that_was_freed(self):
-        if self.build("-fsanitize=address").returncode != 0:
+        if self.build(BUILD, "-fsanitize=address").returncode != 0:
             self.skipTest("no AddressSanitizer")
         self.assertIn("heap-use-after-free", self.run_it(self.binary).stdout)
 
     @unittest.skipUnless(shutil.which("valgrind"), "no valgrind")
     def test_valgrind_sees_a_deferred_that_was_freed(self):
-        self.assertEqual(self.build().stdout, "")
+        self.assertEqual(self.build(self.without_debug_info()).stdout, "")
         said = self.run_it("valgrind", "-q", self.binary).stdout
         self.assertIn("Invalid read of size 1", said)
         self.assertIn("free'd", said)

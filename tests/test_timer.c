@@ -452,7 +452,7 @@ TEST(a_wait_is_as_long_as_the_timer_needs, ON_EACH_BACKEND,
 	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 2);
 }
 
-static const int refusals[] = { ENOSYS, EPERM };
+static const int refusals[] = { ENOSYS, EPERM, EACCES, ENOTSUP };
 
 TEST(a_kernel_without_exact_waits_is_asked_once, ON_EACH_BACKEND,
      EACH_OF(refusals))

@@ -16,7 +16,8 @@
  * A wait for a timer is as long as it has to be, to the nanosecond.  That is
  * epoll_pwait2(), of Linux 5.11.  It is called by its number: few versions of
  * libc have it, and the kernel is the one to ask.  If the kernel does not know
- * the number, or a sandbox forbids it, waits are rounded up to milliseconds.
+ * the number, or a sandbox forbids it, with whatever error, waits are rounded
+ * up to milliseconds.  An error of the set itself comes again in such a wait.
  */
 #ifdef HAVE_EPOLL
 #include <errno.h>
@@ -267,6 +268,10 @@ static int epoll_milliseconds(int64_t timeout)
 }
 
 #ifdef SYS_epoll_pwait2
+/* It is there if the program was compiled with this sanitizer, which does not
+   know what a call by its number writes. */
+void __msan_unpoison(const volatile void *a, size_t size) __attribute__((weak));
+
 /* Cut as the other wait is.  The kernel takes two numbers of 64 bits, even
    where those of libc have 32. */
 static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
@@ -275,9 +280,12 @@ static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
 	int64_t longest = (int64_t)INT_MAX * NS_PER_MS;
 	int64_t ns = timeout < longest ? timeout : longest;
 	int64_t ts[2] = { ns / NS_PER_S, ns % NS_PER_S };
+	int n = (int)syscall(SYS_epoll_pwait2, ep->fd, events, KERNEL_BATCH, ts,
+			     NULL, (size_t)0);
 
-	return (int)syscall(SYS_epoll_pwait2, ep->fd, events, KERNEL_BATCH, ts,
-			    NULL, (size_t)0);
+	if (n > 0 && __msan_unpoison != NULL)
+		__msan_unpoison(events, (size_t)n * sizeof(*events));
+	return n;
 }
 #else
 static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
@@ -295,7 +303,7 @@ static int epoll_wait_once(struct epoll *ep, struct epoll_event *events,
 	if (timeout > 0 && !ep->is_coarse) {
 		int n = epoll_wait_exactly(ep, events, timeout);
 
-		ep->is_coarse = n < 0 && (errno == ENOSYS || errno == EPERM);
+		ep->is_coarse = n < 0 && errno != EINTR;
 		if (!ep->is_coarse)
 			return n;
 	}
