@@ -326,16 +326,37 @@ static void transport_answer(struct transport *t)
 	}
 }
 
+/* The callbacks have returned, so the answer need not wait. */
+static void transport_answer_now(struct transport *t)
+{
+	if (t->owes && !t->dead && !t->more && !t->inside &&
+	    !loop_is_forked(transport_reactor(t)))
+		transport_answer(t);
+}
+
 void plait_i_transport_settle_event(struct transport *t)
 {
 	t->has_event = false;
 	t->answers_now = !t->inside;
 	transport_settle(t);
 	t->answers_now = false;
-	/* The callbacks have returned, so the answer need not wait. */
-	if (t->owes && !t->dead && !t->more && !t->inside &&
-	    !loop_is_forked(transport_reactor(t)))
-		transport_answer(t);
+	transport_answer_now(t);
+}
+
+/*
+ * Its answer has lost its place to the settling.  If it was due in this turn,
+ * it comes now: otherwise whoever asks for something in each turn would put it
+ * off for ever.
+ */
+static void transport_settle_debt(struct transport *t)
+{
+	bool due = t->owes &&
+		   t->odd_debt !=
+			   (bool)(plait_i_loop_turn(transport_reactor(t)) & 1);
+
+	transport_settle(t);
+	if (due)
+		transport_answer_now(t);
 }
 
 static void transport_run_task(struct loop_task *task)
@@ -347,7 +368,7 @@ static void transport_run_task(struct loop_task *task)
 	else if (t->has_event)
 		plait_i_transport_settle_event(t);
 	else
-		transport_settle(t);
+		transport_settle_debt(t);
 }
 
 /* ---- shutdown: as a member of the reactor ------------------------------ */

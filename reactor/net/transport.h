@@ -113,9 +113,10 @@ struct transport {
 	bool answers_now : 1; /* its answer follows what is sent now */
 	bool sends_last : 1;  /* what send() gets is all, and nothing follows */
 	/* What task is queued for, if it is: */
-	bool settles : 1; /* a callback has changed something */
-	bool owes : 1;	  /* an answer; it waits for the settling */
-	bool dead : 1;	  /* its burial */
+	bool settles : 1;  /* a callback has changed something */
+	bool owes : 1;	   /* an answer; it waits for the settling */
+	bool odd_debt : 1; /* of the turn in which it began to owe it */
+	bool dead : 1;	   /* its burial */
 
 	_Alignas(max_align_t) struct plait_transport base;
 };
@@ -236,6 +237,8 @@ static inline void transport_touch(struct transport *t)
 /* The protocol has to be told something: the loop does so. */
 static inline void transport_owe_answer(struct transport *t)
 {
+	if (!t->owes)
+		t->odd_debt = plait_i_loop_turn(transport_reactor(t)) & 1;
 	t->owes = true;
 	if (!t->settles)
 		plait_i_loop_next_turn(transport_reactor(t), &t->task);
