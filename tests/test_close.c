@@ -398,6 +398,75 @@ TEST(what_lies_behind_urgent_data_comes_before_the_end, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
+/* What others ask of a connection in each turn does not put off its end. */
+static struct wire *busy;
+
+static void write_to_busy(struct wire *w)
+{
+	plait_transport_write(w->transport, "x", 1);
+	if (busy->transport != NULL)
+		plait_transport_write(busy->transport, "x", 1);
+}
+
+static void pause_and_resume_busy(struct wire *w)
+{
+	plait_transport_write(w->transport, "x", 1);
+	if (busy->transport == NULL)
+		return;
+	plait_transport_pause_reading(busy->transport);
+	plait_transport_resume_reading(busy->transport);
+}
+
+static void ends_in_time(void (*bother)(struct wire *w), const char *end)
+{
+	struct wire w = { .on_data = NULL };
+	struct wire from = { .on_resume = bother };
+
+	busy = &w;
+	play(&w, "open");
+	play(&from, "open; pull; turn 3");
+	play(&w, end);
+	play(&w, "turn 3; lost 1");
+	play(&from, "unregister; end");
+	wire_close(&w);
+}
+
+TEST(a_close_is_not_put_off_by_who_writes_in_each_turn, ON_EACH_KERNEL)
+{
+	ends_in_time(write_to_busy, "lose");
+}
+
+TEST(an_abort_is_not_put_off_by_who_pauses_in_each_turn, ON_EACH_KERNEL)
+{
+	ends_in_time(pause_and_resume_busy, "abort");
+}
+
+static struct wire *forwarded;
+
+static void forward(struct wire *w, const void *data, size_t len)
+{
+	plait_transport_write(forwarded->transport, data, len);
+}
+
+static void abort_forwarded(struct wire *w)
+{
+	plait_transport_abort_connection(forwarded->transport);
+}
+
+/* The end comes with the last input, but behind what that has caused. */
+TEST(what_is_forwarded_is_sent_before_the_end_is_told, ON_EACH_KERNEL)
+{
+	struct wire w = { .on_data = NULL };
+	struct wire from = { .on_data = forward, .on_lost = abort_forwarded };
+
+	forwarded = &w;
+	play(&w, "open; turn 2");
+	play(&from, "open; turn 2; count; peer says hello; peer closes; lost");
+	play(&w, "lost; peer gets hello");
+	wire_close(&from);
+	wire_close(&w);
+}
+
 GROUP("deadline");
 
 /*

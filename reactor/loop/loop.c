@@ -61,6 +61,11 @@ void plait_i_loop_after_callback(struct plait_reactor *r,
 	loop_queue(&r->after_callback, task);
 }
 
+bool plait_i_loop_has_after_callback(const struct plait_reactor *r)
+{
+	return !plait_list_is_empty(&r->after_callback);
+}
+
 void plait_i_loop_next_turn(struct plait_reactor *r, struct loop_task *task)
 {
 	loop_queue(&r->next_turn, task);

@@ -43,6 +43,7 @@ struct loop_task {
    in the next turn. */
 void plait_i_loop_after_callback(struct plait_reactor *r,
 				 struct loop_task *task);
+bool plait_i_loop_has_after_callback(const struct plait_reactor *r);
 
 /*
  * Runs the task in the next turn.  A task that is in a queue already, whichever

@@ -99,7 +99,9 @@ static void stream_end_of_input(struct stream *s)
  * now, without another event, and so is an error, which the kernel tells once.
  * If something is left, or the reader has paused, the end comes behind that.
  * If there is a producer, or another transport above, the next event tells it:
- * what they have to be told of the last input comes first.
+ * what they have to be told of the last input comes first.  So it does if the
+ * callback has asked something of another connection: what it has written there
+ * is sent before anybody, told of the end, can abort that connection.
  */
 static OUT_OF_LINE void stream_look_for_end(struct stream *s)
 {
@@ -107,7 +109,8 @@ static OUT_OF_LINE void stream_look_for_end(struct stream *s)
 	ssize_t n;
 
 	if (t->why != NULL || t->lost || t->reading_paused ||
-	    t->extra != NULL || loop_is_forked(s->base.reactor))
+	    t->extra != NULL || loop_is_forked(s->base.reactor) ||
+	    plait_i_loop_has_after_callback(s->base.reactor))
 		return;
 	n = stream_io(s)->peek(s);
 	if (n == 0)
