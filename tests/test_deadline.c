@@ -197,3 +197,38 @@ TEST(weeks_are_exact, PURE)
 	advance(0.001);
 	ck_assert_str_eq(trace(), "a");
 }
+
+static int64_t latest;
+
+static void note_order(struct loop_deadline *d)
+{
+	ck_assert_int_ge(d->when, latest);
+	latest = d->when;
+}
+
+/* Shorter ones, as after a change of limits, go past others: to where the last
+   of them went, which may have run or been stopped meanwhile. */
+TEST(any_mixture_of_times_runs_in_order, PURE)
+{
+	static struct loop_deadline all[400];
+	uint64_t chance = 1;
+
+	latest = 0;
+	for (int i = 0; i < 20000; i++) {
+		struct loop_deadline *d;
+
+		chance = chance * 6364136223846793005 + 1442695040888963407;
+		d = &all[(chance >> 33) % 400];
+		if (chance >> 60 < 6)
+			plait_i_deadline_stop(reactor, d);
+		else
+			plait_i_deadline_start(reactor, DEADLINE_OF_WAITING, d,
+					       1 + (double)((chance >> 50) % 7),
+					       note_order);
+		if (i % 100 == 0)
+			advance(0.3);
+	}
+	advance(10);
+	for (int i = 0; i < 400; i++)
+		ck_assert(!deadline_is_running(&all[i]));
+}

@@ -43,13 +43,22 @@ static void deadline_arm(struct plait_reactor *r, struct deadline_row *row)
 			  deadline_run_due, row);
 }
 
+/* Who has to pass others goes to where the last such went. */
 static void deadline_insert(struct deadline_row *row, struct loop_deadline *d)
 {
 	struct plait_list *before = &row->list;
 
-	while (before->prev != &row->list &&
-	       deadline_of(before->prev)->when > d->when)
-		before = before->prev;
+	if (before->prev != &row->list &&
+	    deadline_of(before->prev)->when > d->when) {
+		before = row->passed;
+		while (before != &row->list &&
+		       deadline_of(before)->when > d->when)
+			before = before->prev;
+		do
+			before = before->next;
+		while (deadline_of(before)->when <= d->when);
+		row->passed = &d->link;
+	}
 	plait_list_insert(before, &d->link);
 }
 
@@ -75,6 +84,8 @@ void plait_i_deadline_stop(struct plait_reactor *r, struct loop_deadline *d)
 		return;
 	plait_list_remove(&d->link);
 	for (int i = 0; i < DEADLINE_KINDS && !loop_is_forked(r); i++) {
+		if (r->deadlines[i].passed == &d->link)
+			r->deadlines[i].passed = before;
 		if (before == &r->deadlines[i].list)
 			deadline_arm(r, &r->deadlines[i]);
 	}
@@ -91,6 +102,8 @@ static void deadline_take_due(struct deadline_row *row, int64_t now,
 	     i < REACTOR_SHARE && (l = plait_list_first(&row->list)) != NULL &&
 	     deadline_of(l)->when <= now;
 	     i++) {
+		if (row->passed == l)
+			row->passed = &row->list;
 		plait_list_remove(l);
 		plait_list_append(ret, l);
 	}
@@ -115,5 +128,6 @@ void plait_i_deadline_init(struct plait_reactor *r)
 	for (int i = 0; i < DEADLINE_KINDS; i++) {
 		r->deadlines[i].reactor = r;
 		plait_list_init(&r->deadlines[i].list);
+		r->deadlines[i].passed = &r->deadlines[i].list;
 	}
 }

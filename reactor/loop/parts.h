@@ -88,7 +88,8 @@ void plait_i_timer_delay(struct plait_timer *t, double seconds);
 
 /* deadline.c: one for each kind. */
 struct deadline_row {
-	struct plait_list list; /* in the order of their times */
+	struct plait_list list;	   /* in the order of their times */
+	struct plait_list *passed; /* the last that did not go to the end */
 	struct plait_timer timer;
 	int64_t due; /* when that runs, if it is running */
 	deadline_func *fn;
