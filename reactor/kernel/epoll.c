@@ -296,7 +296,7 @@ static int epoll_wait_exactly(struct epoll *ep, struct epoll_event *events,
 }
 #endif
 
-/* Without a timer there is nothing to be exact about. */
+/* Only a wait for a timer has to be exact. */
 static int epoll_wait_once(struct epoll *ep, struct epoll_event *events,
 			   int64_t timeout)
 {
