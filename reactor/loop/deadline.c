@@ -1,11 +1,12 @@
 /*
  * Deadlines: for what many have and few reach, as the end of a close.
  *
- * A deadline is a third of a timer.  Those of one kind mostly last equally
- * long, so they stand in a row, the earliest first, and a new one goes to the
- * end.  Only if a limit was made shorter meanwhile it has to pass others.  One
- * timer of the reactor is due with the first of each row, and stopped if there
- * is none.
+ * A deadline takes a quarter of the memory of a timer.  Those of one kind
+ * mostly last equally long.  So they stand in a row, the earliest first, and a
+ * new one goes to the end.  If a limit was made shorter meanwhile, a new one
+ * has to pass others; it begins to look where the last such went.  Each row has
+ * a timer, which is due with the first of the row, and stopped if the row is
+ * empty.
  *
  * Those that are due are taken out of the row together, so that a deadline
  * which is started again for the present time runs in the next turn, as a timer
