@@ -58,6 +58,28 @@ static void server_begin(struct node *n)
 
 /* ---- making up addresses --------------------------------------------- */
 
+/*
+ * One draw a statement: a compiler may take the arguments of a call in any
+ * order, and a seed shall be the same run for all of them.
+ */
+static void draw_ipv4(char *text, size_t size)
+{
+	unsigned word = 0;
+
+	for (int i = 0; i < 4; i++)
+		word = word << 8 | dice(256);
+	snprintf(text, size, "%u.%u.%u.%u", word >> 24, word >> 16 & 255,
+		 word >> 8 & 255, word & 255);
+}
+
+static void draw_ipv6(char *text, size_t size)
+{
+	unsigned last = dice(65536), last_but_one = dice(65536);
+	const char *zone = dice_say(0.3) ? "%17" : "";
+
+	snprintf(text, size, "2001:db8::%x:%x%s", last_but_one, last, zone);
+}
+
 static void draw_ip(struct plait_address *a)
 {
 	static const char *const hosts[] = { "",    "localhost",
@@ -67,12 +89,10 @@ static void draw_ip(struct plait_address *a)
 	char text[HOST_SIZE];
 
 	if (dice_say(0.3)) {
-		snprintf(text, sizeof(text), "%u.%u.%u.%u", dice(256),
-			 dice(256), dice(256), dice(256));
+		draw_ipv4(text, sizeof(text));
 		host = text;
 	} else if (dice_say(0.3)) {
-		snprintf(text, sizeof(text), "2001:db8::%x:%x%s", dice(65536),
-			 dice(65536), dice_say(0.3) ? "%17" : "");
+		draw_ipv6(text, sizeof(text));
 		host = text;
 	}
 	MUST(plait_address_parse(a, host, dice(65536)) == 0, "no address: %s",

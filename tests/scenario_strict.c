@@ -78,8 +78,8 @@ static void client_begin(struct node *n)
 static void both_start(const struct plait_protocol_ops *serves,
 		       const struct plait_protocol_ops *asks)
 {
-	const struct plait_link slow = { .latency = dice_seconds(0, 0.2),
-					 .jitter = dice_seconds(0, 0.02) };
+	double latency = dice_seconds(0, 0.2), jitter = dice_seconds(0, 0.02);
+	const struct plait_link slow = { .latency = latency, .jitter = jitter };
 	const struct plait_host_faults odd = { .short_read = 0.3,
 					       .short_write = 0.3,
 					       .interrupted = 0.3,

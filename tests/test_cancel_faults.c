@@ -143,6 +143,17 @@ static unsigned long draw(unsigned long n)
 	return (unsigned long)(draws >> 33) % n;
 }
 
+/* One draw a statement: an initialiser list may be run in any order. */
+static void draw_pair(struct pair *p, unsigned n_turns,
+		      unsigned long n_allocations)
+{
+	p->turns = (unsigned)draw(n_turns);
+	p->allocation = draw(n_allocations + 1);
+	p->most = draw(2) ? 0 : 1 + draw(5000);
+	p->persists = draw(4) == 0;
+	p->frees = draw(2);
+}
+
 static void try_seed(int seed)
 {
 	unsigned long n_allocations;
@@ -152,20 +163,16 @@ static void try_seed(int seed)
 	composition_make(&composition, (uint64_t)seed);
 	measure(&n_turns, &n_allocations);
 	for (int i = 0; i < PAIRS; i++) {
-		struct pair p = {
-			.turns = (unsigned)draw(n_turns),
-			.allocation = draw(n_allocations + 1),
-			.most = draw(2) ? 0 : 1 + draw(5000),
-			.persists = draw(4) == 0,
-			.frees = draw(2),
-		};
-		int n = snprintf(
-			name, sizeof(name),
-			"seed %d, %s after %u turns, allocation %lu%s, "
-			"at most %zu bytes: ",
-			seed, p.frees ? "freed" : "cancelled", p.turns,
-			p.allocation, p.persists ? " and all later ones" : "",
-			p.most);
+		struct pair p;
+		int n;
+
+		draw_pair(&p, n_turns, n_allocations);
+		n = snprintf(name, sizeof(name),
+			     "seed %d, %s after %u turns, allocation %lu%s, "
+			     "at most %zu bytes: ",
+			     seed, p.frees ? "freed" : "cancelled", p.turns,
+			     p.allocation,
+			     p.persists ? " and all later ones" : "", p.most);
 
 		composition_str(&composition, name + n,
 				sizeof(name) - (size_t)n);

@@ -1415,17 +1415,17 @@ static void host_crashes(int host)
 static void links_change(void)
 {
 	static const double chances[] = { 0, 0, 0.01, 0.3 };
-	struct plait_link link = {
-		.latency = (double)draw(100) / 1000,
-		.jitter = (double)draw(100) / 1000,
-		.rate = draw(2) ? 1e5 : 0,
-		.loss = chances[draw(4)],
-		.reset = chances[draw(4)] / 10,
-		.down = draw(8) == 0,
-		.unreachable = draw(8) == 0,
-	};
 	struct plait_host *from = draw(2) ? hosts[draw(2)] : NULL;
+	struct plait_link link = { .latency = 0 };
 
+	/* One draw a statement: an initialiser list runs in any order. */
+	link.latency = (double)draw(100) / 1000;
+	link.jitter = (double)draw(100) / 1000;
+	link.rate = draw(2) ? 1e5 : 0;
+	link.loss = chances[draw(4)];
+	link.reset = chances[draw(4)] / 10;
+	link.down = draw(8) == 0;
+	link.unreachable = draw(8) == 0;
 	plait_simulation_set_link(world, from, NULL, &link);
 }
 
