@@ -9,7 +9,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/tcp.h"
 #include "tests/carrier.h"
 #include "tests/pipes.h"

@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "tests/harness.h"
 
 static const struct {

@@ -8,7 +8,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/tcp.h"
 #include "tests/model.h"
 #include "tests/story.h"

@@ -14,7 +14,7 @@
 #include <plait/failure.h>
 
 #include "reactor/loop/loop.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 
 struct attempt;
 struct attempts;

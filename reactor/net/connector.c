@@ -19,7 +19,7 @@
 #include "lib/chance.h"
 #include "lib/exception.h"
 #include "lib/failure.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/errors.h"

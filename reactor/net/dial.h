@@ -6,7 +6,7 @@
 
 #include <plait/reactor.h>
 
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/attempts.h"
 #include "reactor/net/stream.h"
 

@@ -39,7 +39,7 @@
 
 #include "lib/chance.h"
 #include "lib/unhandled.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/admit.h"
 #include "reactor/net/guest.h"
 #include "reactor/net/listener.h"

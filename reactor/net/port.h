@@ -9,7 +9,7 @@
 #include <plait/tcp.h>
 
 #include "reactor/loop/loop.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 
 /* What differs between kinds of ports.  Only ended() may call the user. */
 struct port_ops {

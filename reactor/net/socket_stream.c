@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "lib/chance.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/socket_stream.h"
 
 static bool socket_stream_is_passing(int err)

@@ -5,7 +5,7 @@
 #ifndef REACTOR_STREAM_H
 #define REACTOR_STREAM_H
 
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/transport.h"
 
 struct stream {

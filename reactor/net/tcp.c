@@ -14,7 +14,7 @@
 
 #include "lib/base.h"
 #include "lib/failure.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "lib/exception.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 #include "reactor/net/errors.h"
 #include "reactor/net/transport.h"
 

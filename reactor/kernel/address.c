@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "lib/print.h"
-#include "reactor/net/address.h"
+#include "reactor/kernel/address.h"
 
 enum { IPV4_LENGTH = 4, IPV6_LENGTH = 16 };
 
