@@ -18,6 +18,16 @@
 
 struct kernel;
 
+/* A file, as a look at it has found it. */
+struct kernel_file {
+	uint64_t device, inode, size;
+	int64_t written, changed; /* mtime and ctime, in nanoseconds */
+	bool is_regular;
+	/* It has changed a moment ago, so that the next change may leave all of
+	   the above as it is. */
+	bool is_fresh;
+};
+
 /* Each does what the page of its name in section 2 says, and what is said here.
  */
 struct kernel_calls {
@@ -67,6 +77,23 @@ struct kernel_calls {
 	/* Returns 64 random bits.  A reactor has chance from here only, so on a
 	   kernel that repeats itself a run is the same each time. */
 	uint64_t (*random)(struct kernel *k);
+	/* Looks at the file of that path. */
+	int (*look)(struct kernel *k, const char *path,
+		    struct kernel_file *ret);
+	/*
+	 * Reads a regular file from its beginning, len bytes at most, and looks
+	 * at it before that.  Returns how many bytes it has read.  It never
+	 * waits for a writer: EINVAL if the file is not regular.
+	 */
+	ssize_t (*read_file)(struct kernel *k, const char *path, void *buf,
+			     size_t len, struct kernel_file *ret);
+	/* A variable of the environment, borrowed until it is changed; NULL if
+	   there is none, or if the program has more rights than its user. */
+	const char *(*variable)(struct kernel *k, const char *name);
+	/* Stores the name of this host, with its NUL. */
+	int (*host_name)(struct kernel *k, char *buf, size_t size);
+	/* Returns the number of the interface of that name; 0: none. */
+	unsigned (*interface)(struct kernel *k, const char *name);
 };
 
 /* What a wait has found.  A watch that still has this generation is told. */
@@ -309,6 +336,34 @@ static inline void kernel_lend_clock(struct kernel *k)
 static inline uint64_t kernel_random(struct kernel *k)
 {
 	return k->calls->random(k);
+}
+
+static inline int kernel_look(struct kernel *k, const char *path,
+			      struct kernel_file *ret)
+{
+	return k->calls->look(k, path, ret);
+}
+
+static inline ssize_t kernel_read_file(struct kernel *k, const char *path,
+				       void *buf, size_t len,
+				       struct kernel_file *ret)
+{
+	return k->calls->read_file(k, path, buf, len, ret);
+}
+
+static inline const char *kernel_variable(struct kernel *k, const char *name)
+{
+	return k->calls->variable(k, name);
+}
+
+static inline int kernel_host_name(struct kernel *k, char *buf, size_t size)
+{
+	return k->calls->host_name(k, buf, size);
+}
+
+static inline unsigned kernel_interface(struct kernel *k, const char *name)
+{
+	return k->calls->interface(k, name);
 }
 
 #endif
