@@ -49,7 +49,8 @@
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
 	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
-	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(ftruncate)  \
+	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(stat)       \
+	X(ftruncate) X(gethostname)                                            \
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
 	X(fork) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
@@ -840,6 +841,8 @@ SEAM(int, shutdown, (int fd, int how), (fd, how))
 SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
 SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
+SEAM(int, stat, (const char *path, struct stat *st), (path, st))
+SEAM(int, gethostname, (char *buf, size_t size), (buf, size))
 SEAM(int, ftruncate, (int fd, off_t length), (fd, length))
 SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))
 SEAM(int, eventfd, (unsigned value, int flags), (value, flags))

@@ -95,6 +95,15 @@ SEAMED(int, getsockname, "getsockname",
 SEAMED(int, getpeername, "getpeername",
        (struct kernel * k, int fd, struct sockaddr *sa, socklen_t *len),
        (k, fd, sa, len))
+SEAMED(int, look, "stat",
+       (struct kernel * k, const char *path, struct kernel_file *ret),
+       (k, path, ret))
+SEAMED(ssize_t, read_file, "open",
+       (struct kernel * k, const char *path, void *buf, size_t len,
+	struct kernel_file *ret),
+       (k, path, buf, len, ret))
+SEAMED(int, host_name, "gethostname",
+       (struct kernel * k, char *buf, size_t size), (k, buf, size))
 PAST(int, connect,
      (struct kernel * k, int fd, const struct sockaddr *sa, socklen_t len),
      (k, fd, sa, len))
@@ -225,6 +234,9 @@ static void tables_fill(void)
 	past_calls.setsockopt = past_setsockopt;
 	past_calls.getsockname = past_getsockname;
 	past_calls.getpeername = past_getpeername;
+	past_calls.look = past_look;
+	past_calls.read_file = past_read_file;
+	past_calls.host_name = past_host_name;
 	past = plait_i_kernel_simulated;
 	past.calls = &past_calls;
 
@@ -245,6 +257,9 @@ static void tables_fill(void)
 	seamed_calls.setsockopt = seamed_setsockopt;
 	seamed_calls.getsockname = seamed_getsockname;
 	seamed_calls.getpeername = seamed_getpeername;
+	seamed_calls.look = seamed_look;
+	seamed_calls.read_file = seamed_read_file;
+	seamed_calls.host_name = seamed_host_name;
 	seamed = past;
 	seamed.calls = &seamed_calls;
 	seamed.update = seamed_update;

@@ -766,6 +766,8 @@ TEST(a_null_host_runs_nothing, PURE)
 	GIVES(plait_host_restart, h, -ENOMEM, plait_host_restart(NULL));
 	GIVES(plait_host_is_up, h, false, plait_host_is_up(NULL));
 	NOTHING(plait_host_set_faults, h, plait_host_set_faults(NULL, &faults));
+	GIVES(plait_host_set_file, h, -ENOMEM,
+	      plait_host_set_file(NULL, "/etc/hosts", ""));
 	NOTHING(plait_simulation_set_link, from,
 		plait_simulation_set_link(s, NULL, NULL, NULL));
 	NOTHING(plait_simulation_set_link, to,

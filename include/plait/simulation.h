@@ -170,6 +170,15 @@ void plait_host_set_faults(struct plait_host *h,
 			   const struct plait_host_faults *faults);
 
 /*
+ * Makes or replaces the file of that path on h: its programs read "/etc/hosts",
+ * "/etc/resolv.conf" and "/etc/nsswitch.conf" when they look up names.  If text
+ * is NULL, there is no such file any more.  Both are copied.  Hosts begin
+ * without files; a crash does not lose them.  Returns 0 or -ENOMEM.
+ */
+int plait_host_set_file(struct plait_host *h, const char *path,
+			const char *text);
+
+/*
  * From now on packets from one host to the other travel so.  NULL for a host
  * means all hosts, also those that are made later.  link is copied; NULL means
  * a perfect link.  What a host sends to itself always travels perfectly.

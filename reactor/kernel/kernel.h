@@ -23,10 +23,12 @@ struct kernel_file {
 	uint64_t device, inode, size;
 	int64_t written, changed; /* mtime and ctime, in nanoseconds */
 	bool is_regular;
-	/* It has changed a moment ago, so that the next change may leave all of
-	   the above as it is. */
+	/* It was changed less than KERNEL_FRESH seconds before the look, so the
+	   next change may leave all of the above as it is. */
 	bool is_fresh;
 };
+
+enum { KERNEL_FRESH = 2 };
 
 /* Each does what the page of its name in section 2 says, and what is said here.
  */

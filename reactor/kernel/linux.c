@@ -3,9 +3,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -174,6 +177,123 @@ static uint64_t linux_random(struct kernel *k)
 	return chance_next(&k->chance);
 }
 
+/* ---- files and surroundings ---------------------------------------------- */
+
+static int64_t linux_nanoseconds(struct timespec ts)
+{
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+/*
+ * Many file systems count time in ticks of some milliseconds, FAT in two
+ * seconds.  A file of the future is not fresh: its next change has another
+ * time.
+ */
+static bool linux_is_fresh(int64_t changed)
+{
+	struct timespec ts = { .tv_sec = 0 };
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return llabs(linux_nanoseconds(ts) - changed) <=
+	       KERNEL_FRESH * (int64_t)NS_PER_S;
+}
+
+static void linux_describe(const struct stat *st, struct kernel_file *ret)
+{
+	int64_t changed = linux_nanoseconds(st->st_ctim);
+
+	*ret = (struct kernel_file){
+		.device = st->st_dev,
+		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.written = linux_nanoseconds(st->st_mtim),
+		.changed = changed,
+		.is_regular = S_ISREG(st->st_mode),
+		.is_fresh = linux_is_fresh(changed),
+	};
+}
+
+static int linux_look(struct kernel *k, const char *path,
+		      struct kernel_file *ret)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -1;
+	linux_describe(&st, ret);
+	return 0;
+}
+
+static ssize_t linux_read_all(int fd, char *buf, size_t len)
+{
+	size_t done = 0;
+	ssize_t n = 1;
+
+	while (n != 0 && done < len) {
+		n = read(fd, buf + done, len - done);
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* The look comes before the bytes: what is written after it changes the file
+   for the next look. */
+static ssize_t linux_read_regular(int fd, void *buf, size_t len,
+				  struct kernel_file *ret)
+{
+	struct kernel_file file;
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	linux_describe(&st, &file);
+	n = linux_read_all(fd, buf, len);
+	if (n >= 0)
+		*ret = file;
+	return n;
+}
+
+/* O_NONBLOCK: to open a FIFO would wait for its writer otherwise. */
+static ssize_t linux_read_file(struct kernel *k, const char *path, void *buf,
+			       size_t len, struct kernel_file *ret)
+{
+	int fd = plait_i_descriptor(
+		open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	ssize_t n;
+	int saved;
+
+	if (fd < 0)
+		return -1;
+	n = linux_read_regular(fd, buf, len, ret);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return n;
+}
+
+static const char *linux_variable(struct kernel *k, const char *name)
+{
+	return secure_getenv(name);
+}
+
+static int linux_host_name(struct kernel *k, char *buf, size_t size)
+{
+	return gethostname(buf, size);
+}
+
+static unsigned linux_interface(struct kernel *k, const char *name)
+{
+	return if_nametoindex(name);
+}
+
 int plait_i_linux_check(struct kernel *k, int fd)
 {
 	return fcntl(fd, F_GETFD) < 0 && errno == EBADF ? -EBADF : 0;
@@ -203,4 +323,9 @@ const struct kernel_calls plait_i_linux_calls = {
 	.clock = linux_clock,
 	.lend_clock = linux_lend_clock,
 	.random = linux_random,
+	.look = linux_look,
+	.read_file = linux_read_file,
+	.variable = linux_variable,
+	.host_name = linux_host_name,
+	.interface = linux_interface,
 };

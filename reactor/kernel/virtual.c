@@ -1,5 +1,6 @@
 /*
- * The virtual kernel of the testing reactors.  It has no descriptors.  Its
+ * The virtual kernel of the testing reactors.  It has no descriptors, no files
+ * and no environment.  Its
  * clock moves only when a test moves it, or, inside plait_reactor_run(), to the
  * next deadline.  It keeps only the time, inside struct kernel, because the
  * clock is read until the memory of the reactor is freed.
@@ -60,11 +61,51 @@ static int virtual_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 	return 0;
 }
 
+/* ---- surroundings: there are none ---------------------------------------- */
+
+static int virtual_refuse(void)
+{
+	errno = ENOENT;
+	return -1;
+}
+
+static int virtual_look(struct kernel *k, const char *path,
+			struct kernel_file *ret)
+{
+	return virtual_refuse();
+}
+
+static ssize_t virtual_read_file(struct kernel *k, const char *path, void *buf,
+				 size_t len, struct kernel_file *ret)
+{
+	return virtual_refuse();
+}
+
+static const char *virtual_variable(struct kernel *k, const char *name)
+{
+	return NULL;
+}
+
+static int virtual_host_name(struct kernel *k, char *buf, size_t size)
+{
+	return virtual_refuse();
+}
+
+static unsigned virtual_interface(struct kernel *k, const char *name)
+{
+	return 0;
+}
+
 /* The other calls need a descriptor, and there is none. */
 static const struct kernel_calls virtual_calls = {
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,
 	.random = virtual_random,
+	.look = virtual_look,
+	.read_file = virtual_read_file,
+	.variable = virtual_variable,
+	.host_name = virtual_host_name,
+	.interface = virtual_interface,
 };
 
 const struct kernel_ops plait_i_kernel_virtual = {

@@ -453,6 +453,89 @@ static uint64_t simulated_random(struct kernel *kernel)
 	return plait_i_random_next(&calls_kernel(kernel)->chance);
 }
 
+/* ---- files and surroundings ---------------------------------------------- */
+
+static const struct host_file *calls_file(struct host_kernel *k,
+					  const char *path)
+{
+	return k->dead ? NULL : plait_i_disk_find(k->host, path);
+}
+
+static void calls_describe(const struct host_kernel *k,
+			   const struct host_file *f, struct kernel_file *ret)
+{
+	*ret = (struct kernel_file){
+		.inode = f->number,
+		.size = f->size,
+		.written = f->written,
+		.changed = f->written,
+		.is_regular = true,
+		.is_fresh = k->host->simulation->now - f->written <=
+			    KERNEL_FRESH * INT64_C(1000000000),
+	};
+}
+
+static int simulated_look(struct kernel *kernel, const char *path,
+			  struct kernel_file *ret)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	const struct host_file *f = calls_file(k, path);
+
+	if (f != NULL)
+		calls_describe(k, f, ret);
+	return (int)calls_return(k, "look", 0, f != NULL ? 0 : -ENOENT);
+}
+
+static ssize_t calls_read_file(struct host_kernel *k, const char *path,
+			       void *buf, size_t len, struct kernel_file *ret)
+{
+	const struct host_file *f = calls_file(k, path);
+
+	if (f == NULL)
+		return -ENOENT;
+	if (calls_chance(k, calls_faults(k)->no_descriptors))
+		return -EMFILE;
+	calls_describe(k, f, ret);
+	if (len > f->size)
+		len = f->size;
+	memcpy(buf, f->data, len);
+	plait_i_record_bytes(k->host->simulation, buf, len);
+	return (ssize_t)len;
+}
+
+static ssize_t simulated_read_file(struct kernel *kernel, const char *path,
+				   void *buf, size_t len,
+				   struct kernel_file *ret)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return calls_return(k, "read file", 0,
+			    calls_read_file(k, path, buf, len, ret));
+}
+
+/* The environment of this process is not that of a program there. */
+static const char *simulated_variable(struct kernel *kernel, const char *name)
+{
+	return NULL;
+}
+
+static int simulated_host_name(struct kernel *kernel, char *buf, size_t size)
+{
+	const char *name = calls_kernel(kernel)->host->name;
+
+	if (strlen(name) >= size) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(buf, name, strlen(name) + 1);
+	return 0;
+}
+
+static unsigned simulated_interface(struct kernel *kernel, const char *name)
+{
+	return 0;
+}
+
 static const struct kernel_calls simulated_calls = {
 	.socket = simulated_socket,
 	.bind = simulated_bind,
@@ -477,6 +560,11 @@ static const struct kernel_calls simulated_calls = {
 	.clock = simulated_clock,
 	.lend_clock = simulated_lend_clock,
 	.random = simulated_random,
+	.look = simulated_look,
+	.read_file = simulated_read_file,
+	.variable = simulated_variable,
+	.host_name = simulated_host_name,
+	.interface = simulated_interface,
 };
 
 /* ---- waiting ------------------------------------------------------------- */

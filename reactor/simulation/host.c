@@ -60,6 +60,7 @@ static void host_init(struct plait_host *h, struct plait_simulation *s)
 		 h->number & 0xff);
 	plait_list_init(&h->kernels);
 	plait_list_init(&h->programs);
+	plait_list_init(&h->disk);
 	plait_i_random_init(&h->chance, s->seed, h->name);
 	plait_i_random_init(&h->paths.chance, h->chance.state, "wire");
 	plait_i_sockets_init(h);
@@ -533,6 +534,7 @@ void plait_i_host_free(struct plait_host *h)
 		plait_list_remove(l);
 		free(plait_container(l, struct program, link));
 	}
+	plait_i_disk_free(h);
 	plait_i_wire_remove_host(h);
 	plait_list_remove(&h->link);
 	free(h->name);

@@ -8,6 +8,7 @@
  *	socket.c tcp.c		the sockets of a host
  *	calls.c			the two tables of a kernel: kernel.h
  *	netstat.c		looking at sockets
+ *	disk.c			the files of a host
  *	host.c			hosts, their programs, crash and restart
  *	turns.c			time, and whose turn it is
  *	simulation.c		the life of a simulation, and what it is asked
@@ -75,6 +76,8 @@ struct plait_host {
 	struct plait_host_faults faults;
 	bool has_own_faults;
 	struct random_stream chance;
+	struct plait_list disk; /* its files: disk.c */
+	unsigned n_files;	/* that were ever made */
 };
 
 /* What sees to it that the contract is kept: witness.c. */
@@ -207,6 +210,23 @@ void plait_i_simulation_drop_calls(struct plait_simulation *s);
 struct plait_simulation *
 plait_i_simulation_new(uint64_t seed,
 		       const struct plait_simulation_options *options);
+
+/* ---- disk.c -------------------------------------------------------------- */
+
+/* A file of a host.  Whoever replaces it makes another. */
+struct host_file {
+	struct plait_list link; /* in host->disk */
+	char *path;
+	unsigned number; /* 1, 2, ... of those of its host */
+	int64_t written;
+	size_t size;
+	char data[];
+};
+
+/* Borrowed; NULL: there is none. */
+const struct host_file *plait_i_disk_find(const struct plait_host *h,
+					  const char *path);
+void plait_i_disk_free(struct plait_host *h);
 
 /* ---- calls.c ------------------------------------------------------------- */
 
