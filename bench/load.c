@@ -28,6 +28,7 @@ enum {
 	PIECES = 10,		/* of a slow poem */
 	PIECE_WAIT = 50 * 1000, /* nanoseconds */
 	PATIENCE = 60,		/* seconds, for a round or for connecting */
+	UNDER_WAY = 256 * 1024, /* bytes of a bulk, at most */
 };
 
 static unsigned server, members;
@@ -88,19 +89,29 @@ static unsigned lines(void)
 	return ping() * LINES;
 }
 
-/* Both directions at once, or the two would wait for each other. */
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Both directions at once, or the two would wait for each other.  What was sent
+ * and has not come back is limited.  Otherwise it is as much as the kernel's
+ * buffers take; they grow as the kernel sees fit, beyond the processor's cache
+ * in one run and not in the next, and then the same server takes twice as long.
+ */
 static unsigned bulk(void)
 {
 	struct pollfd pfd = { .fd = connections[0] };
-	size_t left = BULK, unheard = BULK;
+	size_t left = BULK, unheard = BULK, may;
 	ssize_t n;
 
 	while (unheard > 0) {
-		pfd.events = POLLIN | (left > 0 ? POLLOUT : 0);
+		may = smaller(left, UNDER_WAY - (unheard - left));
+		pfd.events = POLLIN | (may > 0 ? POLLOUT : 0);
 		must(poll(&pfd, 1, -1) == 1, "poll");
 		if (pfd.revents & POLLOUT) {
-			n = send(pfd.fd, out, left,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+			n = send(pfd.fd, out, may, MSG_NOSIGNAL | MSG_DONTWAIT);
 			left -= (size_t)(n > 0 ? n : 0);
 		}
 		if (pfd.revents & POLLIN) {

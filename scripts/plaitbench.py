@@ -144,7 +144,8 @@ def servers():
                "lines", "lines", 16, 10)
     yield Case("lines-each", "the same, where each answer is written alone",
                "lines-each", "lines", 16, 10)
-    yield Case("bulk", "1 MiB there and back", "echo", "bulk", 1, 20, False)
+    yield Case("bulk", "1 MiB there and back, of which 256 KiB at most are under "
+               "way", "echo", "bulk", 1, 20, False)
     yield Case("poem", "connect, get a poem of 3,000 bytes, close", "poem",
                "poem", AT_ONCE, 25)
     yield Case("connect", "connect, 64 bytes there and back, close", "echo",

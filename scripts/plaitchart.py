@@ -184,7 +184,12 @@ def document(done, programs, missing, seed):
         "together, divided by that of the server that is written by hand on "
         "epoll: the median, and in brackets the quartiles of the slices.  A `~` "
         "marks a server that had fewer than three undisturbed slices; then the "
-        "disturbed slices count, too.", ""]
+        "disturbed slices count, too.", "",
+        "The clients are the same for all servers, and the buffers of sockets are "
+        "those that the kernel chooses.  In `bulk` the client limits what is under "
+        "way: without a limit those buffers sometimes grow beyond the processor's "
+        "cache and sometimes do not, and the same server took twice as long in one "
+        "run as in the next.", ""]
     yield from table(head, of_each(done, programs, ratio_cell))
     if any(r.calls is not None for _, rs in done for r in rs.values()):
         yield from ["## System calls of one operation", ""]

@@ -34,6 +34,7 @@ enum {
 	REQUEST = 32,		/* bytes */
 	LINES = 32,		/* in one read */
 	BULK = 1024 * 1024,	/* bytes */
+	UNDER_WAY = 256 * 1024, /* of these, at most: see bench/load.c */
 	POEM = 1000,		/* bytes */
 	READ_SIZE = 128 * 1024, /* as plait reads */
 };
@@ -568,16 +569,18 @@ static void lines(unsigned port, unsigned n)
 /* Both directions at once, or the two would wait for each other. */
 static void bulk(unsigned port, unsigned n)
 {
-	size_t left = (size_t)n * BULK, unheard = left;
+	size_t left = (size_t)n * BULK, unheard = left, may;
 	struct pollfd pfd = { .fd = dial(port) };
 	ssize_t done;
 
 	while (unheard > 0) {
-		pfd.events = POLLIN | (left > 0 ? POLLOUT : 0);
+		may = UNDER_WAY - (unheard - left);
+		if (may > left)
+			may = left;
+		pfd.events = POLLIN | (may > 0 ? POLLOUT : 0);
 		must(poll(&pfd, 1, -1) == 1, "poll");
 		if (pfd.revents & POLLOUT) {
-			done = send(pfd.fd, client_out,
-				    left < BULK ? left : BULK,
+			done = send(pfd.fd, client_out, may,
 				    MSG_NOSIGNAL | MSG_DONTWAIT);
 			left -= (size_t)(done > 0 ? done : 0);
 		}
