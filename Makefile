@@ -66,7 +66,7 @@ SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
 # The samples that serve or connect, and what they share, run in scenarios, too.
 SIMULATED = $(filter-out samples/defer-cancel-% samples/deferred-simulator.c samples/demo.c,$(wildcard samples/*.c)) \
 	$(COMMON_SRC)
-FUZZ_SRC = tests/dialogue.c tests/machine.c tests/receivers.c tests/steps.c tests/tangle.c \
+FUZZ_SRC = tests/dialogue.c tests/machine.c tests/race.c tests/receivers.c tests/steps.c tests/tangle.c \
 	tests/trace.c tests/wrapped.c
 PROGRAM_TESTS = $(wildcard tests/test_*.py)
 PAGES = $(wildcard man/*.[137])
