@@ -8,8 +8,9 @@
  * had the same time.  So what was read while somebody wrote it is read again.
  *
  * A file that is missing, unreadable or no regular file counts as empty; a
- * FIFO is never opened.  If it could not be read for want of memory or
- * descriptors, what was known stays, and the next look tries again.
+ * FIFO is never opened.  If a file could not be read for want of memory or
+ * descriptors, or because the disk failed, what was known of it stays, and the
+ * next look tries again.  Of a huge file the first 16 MiB count.
  */
 #ifndef REACTOR_FILES_H
 #define REACTOR_FILES_H
@@ -19,30 +20,31 @@
 #include "reactor/names/nsswitch.h"
 #include "reactor/names/resolv_conf.h"
 
-/* A file, as the last look has seen it. */
+/* A file, as it was read. */
 struct names_file {
 	struct kernel_file seen;
-	bool is_there; /* seen is of the file that was read */
 	bool is_known; /* it was read, or found missing */
+	bool is_there;
+	uint64_t sum; /* of its bytes: whether reading it again gave others */
 };
 
 /* Zero begins one. */
 struct names_files {
 	int64_t looked; /* when; nanoseconds */
-	bool was_looked;
 	struct names_file hosts_file, resolv_conf_file, nsswitch_file;
-	/* Set by the first look, and from then on never NULL. */
+	/* Set by a look that has returned 0, and never NULL from then on. */
 	struct hosts *hosts;
 	struct resolv_conf *resolv_conf; /* hold a reference to keep it */
 	struct nsswitch nsswitch;
-	/* How often resolv_conf was read: when it differs, flush the cache. */
+	/* How often resolv_conf has changed: when this differs, flush what the
+	   servers have said. */
 	unsigned changes;
 };
 
 /*
- * Looks at the files of k if the last look was a second ago or more.  now is
- * the time of the reactor's clock.  Returns 0, or -ENOMEM: then what was known
- * stays, and if nothing was known, hosts and resolv_conf may be NULL.
+ * Looks at the files of k, if the last look was a second ago or more, or if
+ * something of them is not known yet.  now is the time of the reactor's clock.
+ * Returns 0 if all is known; or the -errno for which something is not known.
  */
 int plait_i_names_files_look(struct names_files *fs, struct kernel *k,
 			     int64_t now);
