@@ -1,21 +1,28 @@
 /*
- * A connector that tries a list of addresses, which may grow while it runs:
- * by the doors that are inside the library.  The stories have words for it:
+ * A connector whose addresses are searched, by the doors that are inside the
+ * library.  What happy eyeballs do with them is in test_eyeballs.c.  The
+ * stories have words for it:
  *
- *	list, search		a connector of the client's, with a finder
- *	finds-nothing		and says so when it is asked to start
+ *	search			a connector of the client's, with a finder of
+ *				IPv4 addresses
+ *	families		... of both
+ *	finds refusing		an address, as soon as it is asked to start, and
+ *				no more than those
+ *	finds nothing
  *	start
  *	add 7, add 7 ENOTCONN	the address of that port: listening (the
  *				server's), refusing, full, or a number
+ *	add6 7			the same in IPv6
  *	no-more, no-more ill	the finder's end
- *	try-next, try-next no
  *	tried			turns until what was added has failed
  *	tries nothing		no attempt is under way
+ *	later 0.25		so much time passes, and a few turns
  *	finder starts 1		also stops, frees
  *	to 7, reaches 7		where it goes, where the client's protocol is
  *	close			ends all, and gives the connector back
  *	forget			only that
- *	refuse, complete, complete nothing, advance 1	on a testing reactor
+ *	refuse, complete, complete nothing, connect-last, advance 1	on a
+ *				testing reactor; the third: the last attempt
  */
 #include <stdio.h>
 #include <sys/socket.h>
@@ -30,20 +37,26 @@
 /* Who finds addresses, and what he is asked. */
 struct finder {
 	struct attempt_search base;
-	void (*on_start)(struct finder *f);
+	unsigned found[EYEBALLS_ADDRESSES + 1], n; /* at the start */
+	bool ends;				   /* there */
 	unsigned starts, stops, frees;
 };
 
 static struct finder finder;
 static struct plait_connector *connector;
 
+static int add(unsigned number);
+
 static void finder_start(struct attempt_search *s)
 {
 	struct finder *f = plait_self(s, struct finder);
 
+	connector = plait_container(s->of, struct plait_connector, attempts);
 	f->starts++;
-	if (f->on_start != NULL)
-		f->on_start(f);
+	for (unsigned i = 0; i < f->n; i++)
+		ck_assert_int_eq(add(f->found[i]), 0);
+	if (f->ends)
+		plait_i_connector_no_more(connector, AF_UNSPEC, NULL);
 }
 
 static void finder_stop(struct attempt_search *s)
@@ -72,26 +85,33 @@ static void make_for(struct plait_factory *f, double timeout)
 		reactor, "test", &plait_i_tcp_dial_ops.base, f);
 
 	c->timeout = timeout;
+	plait_i_attempts_search(&c->attempts, &finder.base);
 	connector = plait_connector_ref(c);
-}
-
-static void make(void)
-{
-	make_for(&client.base, 30);
 }
 
 static void make_searching(void)
 {
-	make();
-	connector->attempts.search = &finder.base;
+	make_for(&client.base, 30);
+}
+
+static int add_at(const char *host, unsigned number)
+{
+	struct plait_address a;
+
+	plait_address_parse(&a, host, number);
+	return plait_i_connector_add(connector, &a);
 }
 
 static int add(unsigned number)
 {
-	struct plait_address a;
+	return add_at("127.0.0.1", number);
+}
 
-	plait_address_parse(&a, "127.0.0.1", number);
-	return plait_i_connector_add(connector, &a);
+/* What it finds as soon as it starts, and nothing else. */
+static void find(unsigned number)
+{
+	finder.found[finder.n++] = number;
+	finder.ends = true;
 }
 
 static void start(void)
@@ -184,34 +204,47 @@ static const struct plait_failure *search_failure(void)
 	return plait_value_failure(&v);
 }
 
-static void find_nothing(struct finder *f)
+static void step_finds(void)
 {
-	plait_i_connector_no_more(connector, NULL);
+	finder.ends = true;
+	if (!play_mark("nothing"))
+		find(number_of(play_word()));
 }
 
-static void step_finds_nothing(void)
+static void step_families(void)
 {
-	finder.on_start = find_nothing;
+	finder.base.family = AF_UNSPEC;
 }
 
-static void step_add(void)
+static void add_step(const char *host)
 {
-	int r = add(number_of(play_word()));
+	int r = add_at(host, number_of(play_word()));
 	int expected = play_more() ? play_errno() : 0;
 
 	play_holds(r == -expected, "%s", play_errno_name(-r));
 }
 
+static void step_add(void)
+{
+	add_step("127.0.0.1");
+}
+
+static void step_add6(void)
+{
+	add_step("::1");
+}
+
 static void step_no_more(void)
 {
-	plait_i_connector_no_more(connector,
+	plait_i_connector_no_more(connector, AF_UNSPEC,
 				  play_mark("ill") ? search_failure() : NULL);
 }
 
-static void step_try_next(void)
+static void step_later(void)
 {
-	play_holds(plait_i_connector_try_next(connector) != play_mark("no"),
-		   "not so");
+	clock_virtual(true);
+	run_for(reactor, play_number());
+	run_turns(reactor, 2);
 }
 
 static void step_tries(void)
@@ -263,6 +296,18 @@ static void step_complete(void)
 	play_holds(done != play_mark("nothing"), "not so");
 }
 
+static void step_connect_last(void)
+{
+	struct plait_list *l = connector->attempts.all.prev;
+	struct attempt *a = plait_container(l, struct attempt, link);
+
+	while (a->state != ATTEMPT_TRYING) {
+		l = l->prev;
+		a = plait_container(l, struct attempt, link);
+	}
+	plait_i_attempt_connected(a);
+}
+
 static void step_advance(void)
 {
 	plait_testing_advance(reactor, play_number());
@@ -270,13 +315,16 @@ static void step_advance(void)
 
 static const struct play_verb words[] = {
 	{ "add", step_add },
+	{ "add6", step_add6 },
 	{ "advance", step_advance },
 	{ "close", end_all },
 	{ "complete", step_complete },
+	{ "connect-last", step_connect_last },
+	{ "families", step_families },
 	{ "finder", step_finder },
-	{ "finds-nothing", step_finds_nothing },
+	{ "finds", step_finds },
 	{ "forget", step_forget },
-	{ "list", make },
+	{ "later", step_later },
 	{ "no-more", step_no_more },
 	{ "reaches", step_reaches },
 	{ "refuse", step_refuse },
@@ -285,7 +333,6 @@ static const struct play_verb words[] = {
 	{ "to", step_to },
 	{ "tried", wait_tried },
 	{ "tries", step_tries },
-	{ "try-next", step_try_next },
 	{ NULL, NULL },
 };
 
@@ -294,7 +341,15 @@ static void setup(void)
 	stage_setup();
 	play_words(words, NULL);
 	finder = (struct finder){
-		.base = { finder_start, finder_stop, finder_free },
+		.base = {
+			.start = finder_start,
+			.stop = finder_stop,
+			.free = finder_free,
+			.name = "poetry.example:1",
+			.family = AF_INET,
+			.attempt_delay = EYEBALLS_ATTEMPT_DELAY,
+			.resolution_delay = EYEBALLS_RESOLUTION_DELAY,
+		},
 	};
 	connector = NULL;
 }
@@ -308,10 +363,10 @@ static void setup_testing(void)
 GROUP("list", .setup = setup, .teardown = stage_teardown);
 
 STORY(the_next_address_is_tried_when_one_fails,
-      "server listens; list; add refusing; add refusing; add refusing;"
-      "add listening; to refusing; count; start; client trace Sc;"
-      "until client made 1; client trace ScBM; calls connect 4; to listening;"
-      "reaches listening; close; client trace ScBMLCX");
+      "server listens; finds refusing; finds refusing; finds refusing;"
+      "finds listening; search; to 0; count; start; client trace Sc;"
+      "to refusing; until client made 1; client trace ScBM; calls connect 4;"
+      "to listening; reaches listening; close; client trace ScBMLCX");
 
 /* What the attempts fail with, and what is told of them. */
 static const struct {
@@ -337,16 +392,21 @@ TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_KERNEL,
 	char text[256];
 	const char *first, *second;
 
+	clock_virtual(true);
 	make_for(&keeper, 30);
-	ck_assert_int_eq(add(1), 0);
-	ck_assert_int_eq(add(2), 0);
+	find(1);
+	find(2);
 	fault_call("connect", 1, tellings[_i].first);
 	fault_call("connect", 1, tellings[_i].second);
 	start();
 	wait_told();
 	ck_assert_ptr_eq(plait_failure_kind(told), tellings[_i].kind);
 	ck_assert_int_eq(plait_failure_errno(told), tellings[_i].err);
-	ck_assert_str_eq(plait_failure_message(told), "2 addresses failed");
+	snprintf(text, sizeof(text),
+		 "connect to poetry.example:1 (127.0.0.1:1 at 0.000 s: %s; "
+		 "127.0.0.1:2 at 0.000 s: %s)",
+		 strerror(tellings[_i].first), strerror(tellings[_i].second));
+	ck_assert_str_eq(plait_failure_message(told), text);
 	ck_assert_uint_eq(details(told, text, sizeof(text)), 2);
 	first = strstr(text, "connect to 127.0.0.1:1: ");
 	second = strstr(text, "connect to 127.0.0.1:2: ");
@@ -358,18 +418,47 @@ TEST(the_most_telling_failure_is_told_and_carries_each, ON_EACH_KERNEL,
 	forget();
 }
 
-TEST(of_a_single_address_its_failure_is_told, ON_EACH_KERNEL)
+TEST(of_a_single_address_its_failure_is_told_with_the_name, ON_EACH_KERNEL)
 {
 	char text[256];
 
+	clock_virtual(true);
 	make_for(&keeper, 30);
-	ck_assert_int_eq(add(1), 0);
+	find(1);
 	fault_call("connect", 1, EHOSTUNREACH);
 	start();
 	wait_told();
-	ck_assert_str_eq(plait_failure_message(told), "connect to 127.0.0.1:1");
-	ck_assert_uint_eq(details(told, text, sizeof(text)), 0);
+	ck_assert_str_eq(plait_failure_message(told),
+			 "connect to poetry.example:1 (127.0.0.1:1 at 0.000 s: "
+			 "No route to host)");
+	ck_assert_uint_eq(details(told, text, sizeof(text)), 1);
 	forget();
+}
+
+/* Each has its time, and of one that is under way nothing is known. */
+TEST(each_attempt_is_told_with_its_time, ON_EACH_KERNEL)
+{
+	clock_virtual(true);
+	make_for(&keeper, 3);
+	finder.base.family = AF_UNSPEC;
+	start();
+	run_for(reactor, 1);
+	fault_call("connect", 1, ENETUNREACH);
+	add_at("::1", 7);
+	wait_tried();
+	run_for(reactor, 0.5);
+	add(stage_full());
+	run_for(reactor, 2);
+	ck_assert_ptr_eq(plait_failure_kind(told),
+			 &plait_error_connect_timeout);
+	ck_assert_msg(strstr(plait_failure_message(told),
+			     "([::1]:7 at 1.000 s: Network is unreachable; "
+			     "127.0.0.1:") != NULL &&
+			      strstr(plait_failure_message(told),
+				     ": no answer)") != NULL,
+		      "%s", plait_failure_message(told));
+	forget();
+	end_all();
 }
 
 /* With no memory to list them, the most telling one is told. */
@@ -378,13 +467,13 @@ TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_KERNEL)
 	char text[256];
 
 	make_for(&keeper, 30);
-	ck_assert_int_eq(add(1), 0);
-	ck_assert_int_eq(add(2), 0);
+	find(1);
+	find(2);
 	fault_call("connect", 2, ECONNREFUSED);
 	start();
 	run_turns(reactor, 1);
-	/* The second failure itself, then the list. */
-	fault_alloc_at(1, false);
+	/* Before it: the second failure, and the text of all. */
+	fault_alloc_at(5, false);
 	wait_told();
 	ck_assert(fault_alloc_reached());
 	fault_alloc_off();
@@ -395,29 +484,44 @@ TEST(without_memory_the_list_of_failures_is_left_out, ON_EACH_KERNEL)
 }
 
 STORY(connecting_again_tries_all_from_the_first,
-      "list; add refusing; add refusing; count; start; until client failed 1;"
+      "finds refusing; finds refusing; search; count; start;"
+      "until client failed 1;"
       "calls connect 2; client again; until client failed 2; calls connect 4;"
       "close");
 
 /* The descriptor of the last attempt is closed after it began anew. */
 STORY(connecting_again_at_once_leaves_nothing_open,
       "client F { client F { client F { } client again } client again }"
-      "list; add refusing; add refusing; start; until client failed 3;"
+      "finds refusing; finds refusing; search; start; until client failed 3;"
       "client trace ScFcFcFX; close");
 
 TEST(so_many_addresses_are_tried_and_no_more, PURE)
 {
 	reactor = plait_testing_reactor_new();
-	make();
-	for (int i = 1; i <= ATTEMPTS_MAX; i++)
-		ck_assert_int_eq(add((unsigned)i), 0);
+	for (unsigned i = 1; i <= EYEBALLS_ADDRESSES; i++)
+		find(i);
+	finder.ends = false;
+	make_searching();
+	start();
 	ck_assert_int_eq(add(1), -E2BIG);
+	plait_reactor_free(&reactor);
+	plait_connector_unref(&connector);
+}
+
+TEST(without_a_search_there_is_one_address, PURE)
+{
+	reactor = plait_testing_reactor_new();
+	connector = plait_connector_ref(plait_i_connector_new(
+		reactor, "test", &plait_i_tcp_dial_ops.base, &client.base));
+	ck_assert_int_eq(add(1), 0);
+	ck_assert_int_eq(add(2), -E2BIG);
 	plait_connector_unref(&connector);
 	plait_reactor_free(&reactor);
 }
 
 STORY_ON(the_first_address_needs_no_memory, ON_EACH_REACTOR,
-	 "list; no-memory; add 1; add 2 ENOMEM; memory; add 2; forget");
+	 "search; start; no-memory; add 1; add 2 ENOMEM; memory; add 2;"
+	 "client gives-up; turn; forget");
 
 GROUP("search", .setup = setup, .teardown = stage_teardown);
 
@@ -446,17 +550,26 @@ STORY(when_no_more_come_what_has_failed_is_told,
 	"client kind DNSLookupError; forget"
 
 STORY_ON(no_address_at_all_is_told_from_the_loop, ON_EACH_REACTOR,
-	 "finds-nothing; search; start;" NONE, "search; start; no-more;" NONE);
+	 "finds nothing; search; start;" NONE, "search; start; no-more;" NONE);
 
-STORY_ON(a_list_without_an_address_fails_from_the_loop, ON_EACH_REACTOR,
-	 "list; start;" NONE);
+TEST(a_connector_without_an_address_fails_from_the_loop, ON_EACH_KERNEL)
+{
+	connector = plait_connector_ref(plait_i_connector_new(
+		reactor, "test", &plait_i_tcp_dial_ops.base, &client.base));
+	start();
+	ck_assert_str_eq(client.trace, "Sc");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.why, "DNSLookupError: there is no address");
+	plait_connector_unref(&connector);
+}
 
 STORY_ON(a_search_that_failed_is_told, ON_EACH_REACTOR,
 	 "search; start; no-more ill; turn; client trace ScFX;"
 	 "client why DNSLookupError: the server is ill; forget",
 	 /* ... again, and nothing is left of the first time. */
 	 "search; start; no-more ill; turn; client again; turn;"
-	 "no-more ill; turn; client trace ScFXScFX; forget");
+	 "no-more; turn; client trace ScFXScFX;"
+	 "client why DNSLookupError: there is no address; forget");
 
 /* Half of a search may have failed: what was tried tells more. */
 TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_KERNEL)
@@ -464,11 +577,10 @@ TEST(a_search_that_failed_tells_less_than_an_attempt, ON_EACH_KERNEL)
 	char text[256];
 
 	make_for(&keeper, 30);
-	connector->attempts.search = &finder.base;
 	fault_call("connect", 1, EACCES);
 	start();
 	add(1);
-	plait_i_connector_no_more(connector, search_failure());
+	plait_i_connector_no_more(connector, AF_UNSPEC, search_failure());
 	wait_told();
 	ck_assert_ptr_eq(plait_failure_kind(told), &plait_error_connect);
 	ck_assert_int_eq(plait_failure_errno(told), EACCES);
@@ -485,7 +597,7 @@ STORY(what_a_search_says_too_late_does_nothing,
       "server listens; search; start; no-more; no-more ill;"
       "add listening ENOTCONN; turn;"
       "client why DNSLookupError: there is no address; no-more ill;"
-      "add listening ENOTCONN; try-next no; close; client trace ScFX");
+      "add listening ENOTCONN; close; client trace ScFX");
 
 STORY(connecting_again_searches_again,
       "server listens; search; start; add refusing; add refusing; no-more;"
@@ -502,8 +614,16 @@ GROUP("ending", .setup = setup, .teardown = stage_teardown);
 
 STORY(stopping_ends_all, "search; start;" STOPS,
       "search; start; add full;" STOPS,
-      "search; start; add full; add full; try-next;" STOPS,
+      "search; start; add full; add full; later 0.25;" STOPS,
       "search; start; add refusing; tried; add full;" STOPS);
+
+/* It had an address left, and a time for it. */
+STORY(nothing_is_tried_after_the_end,
+      "search; start; add full; add full; turn 2; count; client gives-up;"
+      "later 1; calls connect 0; client trace ScFX; close",
+      "server listens; search; start; add listening; add full; count;"
+      "until client made 1; later 1; calls connect 1; client trace ScBM;"
+      "close");
 
 /* One fails in time, the next hangs; or none comes. */
 TEST(the_timeout_is_for_all_together, ON_EACH_KERNEL, TIMES(2))
@@ -512,7 +632,6 @@ TEST(the_timeout_is_for_all_together, ON_EACH_KERNEL, TIMES(2))
 
 	clock_virtual(true);
 	make_for(&keeper, 10);
-	connector->attempts.search = &finder.base;
 	start();
 	run_for(reactor, 6);
 	add(refusing);
@@ -539,7 +658,7 @@ TEST(the_timeout_is_for_all_together, ON_EACH_KERNEL, TIMES(2))
 	"add full ENOTCONN; forget; finder frees 1"
 
 STORY(freeing_the_reactor_ends_all, "search; start;" FREED,
-      "search; start; add full; add full; try-next;" FREED);
+      "search; start; add full; add full; later 0.25;" FREED);
 
 /* It has one attempt that has failed and two that are under way. */
 TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
@@ -547,7 +666,7 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 	pid_t pid;
 
 	stage_play("server listens; search; start; add refusing; tried;"
-		   "add full; add full; try-next; turn");
+		   "add full; add full; later 0.25");
 	pid = fork();
 	if (pid == 0) {
 		plait_reactor_free(&reactor);
@@ -556,25 +675,27 @@ TEST(a_forked_child_leaves_the_attempts_to_the_parent, ON_EACH_BACKEND)
 		      finder.frees != 1);
 	}
 	child_ends(pid);
-	stage_play("add listening; try-next; until client made 1; close");
+	stage_play("add listening; later 0.5; until client made 1; close");
 }
 
 GROUP("overlap", .setup = setup, .teardown = stage_teardown);
 
 STORY(attempts_may_overlap_and_the_first_that_succeeds_wins,
-      "server listens; search; start; add full; turn; try-next no;"
-      "add listening; turn 2; client trace Sc; try-next;"
-      "until client made 1; tries nothing; close; client trace ScBMLCX");
+      "server listens; search; start; add full; add listening; later 0.24;"
+      "client trace Sc; later 0.01; until client made 1; tries nothing;"
+      "reaches listening; close; client trace ScBMLCX");
 
 STORY(one_that_fails_beside_another_starts_the_next,
-      "server listens; list; add full; add refusing; add listening; start;"
-      "try-next; until client made 1; reaches listening; close;"
+      "server listens; finds full; finds refusing; finds listening; search;"
+      "start; later 0.25; until client made 1; reaches listening; close;"
       "client trace ScBMLCX");
 
-STORY(all_have_failed_when_the_last_beside_has,
-      "list; add refusing; add refusing; add refusing; start; try-next;"
-      "try-next; try-next no; until client failed 1; close;"
-      "client trace ScFX");
+STORY(ipv6_is_awaited_for_a_moment,
+      "server listens; families; search; start; add listening; later 0.04;"
+      "client trace Sc; later 0.01; until client made 1; close",
+      /* ... and tried first, if it comes. */
+      "server listens; families; search; start; add listening; later 0.04;"
+      "count; add6 refusing; until client made 1; calls connect 2; close");
 
 /* Both are connected before the loop looks. */
 TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
@@ -584,12 +705,15 @@ TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
 
 	for (int i = 0; i < 2; i++)
 		listeners[i] = peer_listen(&numbers[i], 4);
-	make();
-	add(numbers[0]);
-	add(numbers[1]);
+	clock_virtual(true);
+	find(numbers[0]);
+	find(numbers[1]);
+	make_searching();
 	fault_call("connect", 2, EINPROGRESS);
 	start();
-	ck_assert(plait_i_connector_try_next(connector));
+	stage_attempt();
+	clock_advance(0.25);
+	stage_attempt();
 	run_until_count(reactor, &client.made, 1);
 	run_turns(reactor, 2);
 	ck_assert_str_eq(client.trace, "ScBM");
@@ -611,13 +735,25 @@ TEST(of_two_that_succeed_together_the_other_is_closed_unseen, ON_EACH_BACKEND)
 GROUP("testing", .setup = setup_testing, .teardown = stage_teardown);
 
 STORY_ON(on_a_testing_reactor_the_test_decides_on_each_attempt, PURE,
-	 "list; add 1; add 2; start; refuse; client trace Sc; complete;"
+	 "finds 1; finds 2; search; start; refuse; client trace Sc; complete;"
 	 "client trace ScBM; reaches 2; client aborts; advance 0; forget");
+
+/* The event of an attempt that has begun later comes first. */
+STORY_ON(of_two_in_one_turn_the_first_in_order_wins, PURE,
+	 "finds 1; finds 2; finds 3; search; start; advance 0.25; connect-last;"
+	 "client trace Sc; complete; client trace ScBM; reaches 1;"
+	 "client aborts; advance 0; forget",
+	 /* ... and in the next turn it would be late. */
+	 "finds 1; finds 2; finds 3; search; start; advance 0.25; connect-last;"
+	 "client trace Sc; advance 0; client trace ScBM; reaches 2;"
+	 "client aborts; advance 0; forget",
+	 "finds 1; finds 2; search; start; advance 0.25; connect-last;"
+	 "client gives-up; advance 0; client trace ScFX; forget");
 
 /* start() of the factory has its say before the factory has heard of it. */
 STORY_ON(on_a_testing_reactor_start_may_decide_on_all, PURE,
-	 "client S { refuse; complete nothing } list; add 1; add 2; start;"
-	 "client trace Sc; advance 0; client trace ScBM; client aborts;"
+	 "client S { refuse; complete nothing } finds 1; finds 2; search;"
+	 "start; client trace Sc; advance 0; client trace ScBM; client aborts;"
 	 "advance 0; forget");
 
 /* Its burial waits already when the last attempt ends. */
@@ -627,8 +763,8 @@ TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
 	struct plait_connector *c;
 	struct plait_transport *t;
 
-	make();
-	add(1);
+	find(1);
+	make_searching();
 	start();
 	c = connector;
 	plait_connector_unref(&connector);
@@ -639,6 +775,7 @@ TEST(a_connector_that_fails_again_before_its_burial_is_buried_once, PURE)
 	plait_testing_refuse(c, plait_value_failure(&v));
 	ck_assert_str_eq(client.trace, "ScBMLCXScFX");
 	plait_testing_advance(reactor, 0);
+	connector = NULL;
 	plait_value_free(&v);
 }
 
@@ -696,14 +833,15 @@ static void scene(struct plait_reactor *r)
 	connector = plait_connector_ref(plait_i_connector_new(
 		r, "test", &plait_i_tcp_dial_ops.base, &client.base));
 	if (connector != NULL) {
-		finder.on_start = NULL;
-		connector->attempts.search = &finder.base;
+		finder.n = 0;
+		finder.ends = false;
+		plait_i_attempts_search(&connector->attempts, &finder.base);
 		connector->timeout = 30;
 		start();
 		add(refusing);
 		add(refusing);
 		add(server_number);
-		plait_i_connector_no_more(connector, NULL);
+		plait_i_connector_no_more(connector, AF_UNSPEC, NULL);
 	}
 	run_until_count(r, client.failed > 0 ? &client.failed : &client.made,
 			1);

@@ -4,17 +4,20 @@
  * When an address is added, it gets the struct of its attempt.  So only adding
  * needs memory, and starting an attempt cannot fail for want of it.  The
  * structs are kept until the connector is freed, and used again when addresses
- * are searched anew.
+ * are searched anew.  Their numbers are those of the happy eyeballs.
  *
  * What an attempt has left is closed in a burial, as an event of this turn may
  * refer to its descriptor.  If the attempt is started anew meanwhile, it opens
  * nothing before the next turn, so the burial closes only what is old.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/chance.h"
 #include "lib/failure.h"
+#include "lib/print.h"
 #include "lib/value.h"
 #include "reactor/net/attempts.h"
 
@@ -30,9 +33,20 @@ static void attempt_run_burial(struct loop_task *task)
 	a->of->ops->close(a);
 }
 
+static size_t attempts_count(const struct attempts *s)
+{
+	struct plait_list *l;
+	size_t n = 0;
+
+	plait_list_for_each (l, &s->all)
+		n++;
+	return n;
+}
+
 static void attempts_append(struct attempts *s, struct attempt *a)
 {
 	a->of = s;
+	a->number = (unsigned)attempts_count(s);
 	a->burial.run = attempt_run_burial;
 	plait_list_append(&s->all, &a->link);
 	if (s->ops->init != NULL)
@@ -91,14 +105,33 @@ struct attempt *plait_i_attempts_trying(const struct attempts *s)
 	return attempts_find(s, ATTEMPT_TRYING);
 }
 
-static size_t attempts_count(const struct attempts *s)
+/* The attempt of that number.  There is one. */
+static struct attempt *attempts_numbered(const struct attempts *s,
+					 unsigned number)
 {
-	struct plait_list *l;
-	size_t n = 0;
+	struct plait_list *l = plait_list_first(&s->all);
 
-	plait_list_for_each (l, &s->all)
-		n++;
-	return n;
+	while (attempt_of(l)->number != number)
+		l = l->next;
+	return attempt_of(l);
+}
+
+/* The attempt that has begun as the i-th, from 0 on.  NULL: none has. */
+static struct attempt *attempts_tried(const struct attempts *s, unsigned i)
+{
+	const struct eyeballs *e;
+
+	if (s->search == NULL)
+		return i == 0 ? s->first : NULL;
+	e = &s->search->eyeballs;
+	return i < e->attempts ? attempts_numbered(s, e->tried[i]) : NULL;
+}
+
+const struct attempt *plait_i_attempts_leader(const struct attempts *s)
+{
+	const struct attempt *a = attempts_tried(s, 0);
+
+	return a != NULL ? a : s->first;
 }
 
 int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
@@ -107,7 +140,8 @@ int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
 	int err;
 
 	if (a == NULL) {
-		if (attempts_count(s) == ATTEMPTS_MAX)
+		if (s->search == NULL ||
+		    attempts_count(s) == EYEBALLS_ADDRESSES)
 			return -E2BIG;
 		a = calloc(1, s->ops->size);
 		if (a == NULL)
@@ -115,9 +149,35 @@ int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
 		attempts_append(s, a);
 	}
 	err = plait_i_address_keep(&a->to, to);
-	if (err == 0)
-		a->state = ATTEMPT_UNTRIED;
-	return err;
+	if (err != 0)
+		return err;
+	a->state = ATTEMPT_UNTRIED;
+	if (s->search != NULL)
+		plait_i_eyeballs_add(&s->search->eyeballs, to->family,
+				     plait_i_clock_now(s->reactor));
+	return 0;
+}
+
+void plait_i_attempts_no_more(struct attempts *s, int family,
+			      const struct plait_failure *why)
+{
+	plait_i_eyeballs_end(&s->search->eyeballs, family);
+	if (why != NULL) {
+		plait_failure_unref(&s->why);
+		s->why = why;
+	}
+}
+
+static void attempts_search_anew(struct attempt_search *search)
+{
+	int family = search->family;
+
+	plait_i_eyeballs_init(&search->eyeballs, search->resolution_delay,
+			      search->attempt_delay);
+	if (family != AF_UNSPEC)
+		plait_i_eyeballs_end(&search->eyeballs,
+				     family == AF_INET ? AF_INET6 : AF_INET);
+	search->began = plait_i_clock_now(search->of->reactor);
 }
 
 void plait_i_attempts_reset(struct attempts *s)
@@ -136,39 +196,122 @@ void plait_i_attempts_reset(struct attempts *s)
 		}
 	}
 	plait_failure_unref(&s->why);
-	s->complete = s->search == NULL;
+	if (s->search != NULL)
+		attempts_search_anew(s->search);
 }
 
-bool plait_i_attempts_try_next(struct attempts *s)
+/* An attempt of several has a span of its own in a trace. */
+static void attempt_start(struct attempt *a)
 {
-	struct attempt *a = attempts_find(s, ATTEMPT_UNTRIED);
+	struct plait_address to;
 
-	if (a == NULL)
-		return false;
 	a->state = ATTEMPT_TRYING;
-	s->ops->start(a);
-	return true;
-}
-
-bool plait_i_attempts_go_on(struct attempts *s)
-{
-	return plait_i_attempts_trying(s) != NULL ||
-	       plait_i_attempts_try_next(s) || !s->complete;
+	if (a->of->search != NULL && trace_is_on()) {
+		plait_i_address_get(&a->to, &to);
+		plait_i_address_trace(&to, TRACE_ATTEMPT, a);
+	}
+	a->of->ops->start(a);
 }
 
 static void attempt_stop(struct attempt *a)
 {
+	if (a->of->search != NULL)
+		trace_end(TRACE_ENDED, a, 0);
 	a->of->ops->stop(a);
 	a->state = ATTEMPT_OVER;
 	plait_i_loop_bury(a->of->reactor, &a->burial);
+}
+
+static void attempts_wake(void *arg);
+
+static void attempts_sleep(struct attempts *s, int64_t until)
+{
+	int64_t ns = until - plait_i_clock_now(s->reactor);
+
+	plait_timer_start(s->reactor, &s->search->timer, (double)ns / 1e9,
+			  attempts_wake, s);
+}
+
+/* Does what the race asks for.  False if it is lost. */
+static bool attempts_race(struct attempts *s)
+{
+	struct eyeballs *e = &s->search->eyeballs;
+	struct eyeballs_step step;
+
+	for (;;) {
+		step = plait_i_eyeballs_next(e, plait_i_clock_now(s->reactor));
+		switch (step.verb) {
+		case EYEBALLS_START:
+			attempt_start(attempts_numbered(s, step.number));
+			continue;
+		case EYEBALLS_GIVE_UP:
+			attempt_stop(attempts_numbered(s, step.number));
+			continue;
+		case EYEBALLS_WON:
+			s->won(s, attempts_numbered(s, step.number));
+			break;
+		case EYEBALLS_WAKE:
+			attempts_sleep(s, step.when);
+			break;
+		case EYEBALLS_TURN:
+			plait_i_loop_next_turn(s->reactor, &s->search->turn);
+			break;
+		case EYEBALLS_WAIT:
+			break;
+		case EYEBALLS_LOST:
+			return false;
+		}
+		return true;
+	}
+}
+
+static void attempts_race_on(struct attempts *s)
+{
+	if (!attempts_race(s))
+		s->lost(s);
+}
+
+static void attempts_wake(void *arg)
+{
+	attempts_race_on(arg);
+}
+
+/* Others may have connected in the turn that is over. */
+static void attempts_run_turn(struct loop_task *task)
+{
+	struct attempt_search *search =
+		plait_container(task, struct attempt_search, turn);
+
+	REACHED("an attempt has waited for the end of its turn");
+	plait_i_eyeballs_turn_over(&search->eyeballs);
+	attempts_race_on(search->of);
+}
+
+void plait_i_attempts_search(struct attempts *s, struct attempt_search *search)
+{
+	search->of = s;
+	search->turn.run = attempts_run_turn;
+	s->search = search;
+}
+
+bool plait_i_attempts_go_on(struct attempts *s)
+{
+	if (s->search != NULL)
+		return attempts_race(s);
+	if (s->first->state == ATTEMPT_UNTRIED)
+		attempt_start(s->first);
+	return s->first->state == ATTEMPT_TRYING;
 }
 
 void plait_i_attempts_stop(struct attempts *s)
 {
 	struct attempt *a;
 
-	if (s->search != NULL)
+	if (s->search != NULL) {
 		s->search->stop(s->search);
+		plait_timer_stop(&s->search->timer);
+		loop_task_cancel(&s->search->turn);
+	}
 	while ((a = plait_i_attempts_trying(s)) != NULL)
 		attempt_stop(a);
 }
@@ -183,9 +326,17 @@ void plait_i_attempts_close(struct attempts *s)
 	}
 }
 
+/* If it has to wait for the end of the turn, no event comes before that. */
 void plait_i_attempt_connected(struct attempt *a)
 {
-	a->of->won(a->of, a);
+	struct attempts *s = a->of;
+
+	if (s->search == NULL) {
+		s->won(s, a);
+		return;
+	}
+	plait_i_eyeballs_connected(&s->search->eyeballs, a->number);
+	attempts_race_on(s);
 }
 
 void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why)
@@ -195,8 +346,13 @@ void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why)
 	attempt_stop(a);
 	a->why = why;
 	REACHED("an attempt fails");
-	if (!plait_i_attempts_try_next(s) && !plait_i_attempts_go_on(s))
+	if (s->search == NULL) {
 		s->lost(s);
+		return;
+	}
+	a->lasted = plait_i_clock_now(s->reactor) - s->search->began;
+	plait_i_eyeballs_failed(&s->search->eyeballs, a->number);
+	attempts_race_on(s);
 }
 
 /* ---- failures --------------------------------------------------------- */
@@ -255,43 +411,99 @@ static int attempt_distance(const struct plait_failure *why)
 static size_t attempts_failed(const struct attempts *s,
 			      const struct plait_failure **ret)
 {
-	size_t n = 0;
+	const struct attempt *a;
 	int distance, most = 0;
-	struct plait_list *l;
+	size_t n = 0;
 
 	*ret = s->why;
-	plait_list_for_each (l, &s->all) {
-		const struct plait_failure *why = attempt_of(l)->why;
-
-		if (why == NULL)
+	for (unsigned i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
+		if (a->why == NULL)
 			continue;
 		n++;
-		distance = attempt_distance(why);
+		distance = attempt_distance(a->why);
 		if (distance > most) {
 			most = distance;
-			*ret = why;
+			*ret = a->why;
 		}
 	}
 	return n + (s->why != NULL);
 }
 
-/* All failures as a list; none if there is no memory. */
+/* The n failures as a list; none if there is no memory. */
 static plait_value attempts_all_failures(const struct attempts *s, size_t n)
 {
 	struct plait_values *values = plait_i_values_new(n);
-	struct plait_list *l;
-	size_t i = 0;
+	const struct attempt *a;
+	size_t filled = 0;
 
 	if (values == NULL)
 		return PLAIT_NONE;
-	plait_list_for_each (l, &s->all) {
-		if (attempt_of(l)->why != NULL)
-			values->items[i++] =
-				plait_failure_value(attempt_of(l)->why);
+	for (unsigned i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
+		if (a->why != NULL)
+			values->items[filled++] = plait_failure_value(a->why);
 	}
 	if (s->why != NULL)
-		values->items[i] = plait_failure_value(s->why);
+		values->items[filled] = plait_failure_value(s->why);
 	return plait_value_make(&plait_values_type, values);
+}
+
+int plait_i_attempts_where(const struct attempts *s, char *buf, size_t size)
+{
+	if (s->search != NULL)
+		return snprintf(buf, size, "%s", s->search->name);
+	return plait_i_attempt_where(s->first, buf, size);
+}
+
+/* "ADDRESS at 0.051 s: Connection refused" */
+static void attempt_print(const struct attempt *a, struct print *p)
+{
+	char where[ATTEMPT_WHERE_SIZE];
+	int err;
+
+	plait_i_attempt_where(a, where, sizeof(where));
+	if (a->why == NULL) {
+		plait_i_print(p, "%s: no answer", where);
+		return;
+	}
+	err = plait_failure_errno(a->why);
+	plait_i_print(p, "%s at %.3f s: %s", where, (double)a->lasted / 1e9,
+		      err != 0 ? strerror(err)
+			       : plait_failure_kind(a->why)->name);
+}
+
+/* " (each attempt; each attempt)"; nothing if there was none. */
+static void attempts_print(const struct attempts *s, struct print *p)
+{
+	const struct attempt *a;
+	unsigned i;
+
+	for (i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
+		plait_i_print(p, "%s", i == 0 ? " (" : "; ");
+		attempt_print(a, p);
+	}
+	if (i > 0)
+		plait_i_print(p, ")");
+}
+
+/* The failure of all n together.  Without memory it does not name each. */
+static const struct plait_failure *
+attempts_failure(const struct attempts *s, const struct plait_error *kind,
+		 int err, size_t n)
+{
+	struct plait_buf *each = plait_buf_new(PLAIT_BUF_UNBOUNDED);
+	struct print p = { .to = each };
+	char name[ATTEMPT_WHERE_SIZE];
+	plait_value v;
+
+	attempts_print(s, &p);
+	plait_i_attempts_where(s, name, sizeof(name));
+	v = plait_i_failure_of(PLAIT_HERE, kind, err, NULL,
+			       n > 0 ? attempts_all_failures(s, n) : PLAIT_NONE,
+			       "connect to %s%.*s", name,
+			       (int)plait_buf_size(each),
+			       (const char *)plait_buf_data(each));
+	plait_buf_unref(&each);
+	return failure_in(v);
 }
 
 const struct plait_failure *plait_i_attempts_failure(const struct attempts *s)
@@ -302,11 +514,10 @@ const struct plait_failure *plait_i_attempts_failure(const struct attempts *s)
 	if (n == 0)
 		return failure_in(plait_fail(&plait_error_dns_lookup,
 					     "there is no address"));
-	if (n == 1)
+	if (s->search == NULL || why == s->why)
 		return plait_failure_ref(why);
-	return failure_in(plait_i_failure_of(
-		PLAIT_HERE, plait_failure_kind(why), plait_failure_errno(why),
-		NULL, attempts_all_failures(s, n), "%zu addresses failed", n));
+	return attempts_failure(s, plait_failure_kind(why),
+				plait_failure_errno(why), n);
 }
 
 const struct plait_failure *
@@ -314,13 +525,8 @@ plait_i_attempts_failure_of(const struct attempts *s,
 			    const struct plait_error *kind)
 {
 	const struct plait_failure *why;
-	size_t n = attempts_failed(s, &why);
-	char text[ATTEMPT_WHERE_SIZE];
 
-	if (n == 0)
+	if (s->search == NULL)
 		return plait_i_attempt_failure(s->first, kind, 0);
-	plait_i_attempt_where(s->first, text, sizeof(text));
-	return failure_in(plait_i_failure_of(PLAIT_HERE, kind, 0, NULL,
-					     attempts_all_failures(s, n),
-					     "connect to %s", text));
+	return attempts_failure(s, kind, 0, attempts_failed(s, &why));
 }

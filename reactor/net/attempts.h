@@ -2,11 +2,10 @@
  * The attempts of a connector: the addresses that it may connect to, and what
  * has become of each.
  *
- * Addresses may be added while attempts are under way, as whoever looks up a
- * name learns them one by one.  Each address is tried once, in the order in
- * which they were added.  The next address is tried when an attempt has failed,
- * or earlier, if somebody asks for it; then attempts overlap.  The first
- * attempt that succeeds wins, and the others are stopped.
+ * Mostly there is one address, and one attempt.  If the addresses are searched,
+ * as those of a name are, they come one by one, and happy eyeballs
+ * (eyeballs.h) decide which is tried when.  The first attempt that succeeds
+ * wins, and the others are stopped.
  */
 #ifndef REACTOR_ATTEMPT_H
 #define REACTOR_ATTEMPT_H
@@ -15,6 +14,7 @@
 
 #include "reactor/loop/loop.h"
 #include "reactor/kernel/address.h"
+#include "reactor/net/eyeballs.h"
 
 struct attempt;
 struct attempts;
@@ -55,6 +55,9 @@ struct attempt {
 	struct plait_list link;
 	struct kept_address to;
 	enum attempt_state state;
+	unsigned number; /* in the order in which addresses were added */
+	int64_t lasted;	 /* nanoseconds from the start of the connector to the
+			    end of the attempt, if addresses are searched */
 	const struct plait_failure *why; /* why it has failed, or NULL */
 	struct loop_task burial;	 /* closes what is left */
 };
@@ -71,10 +74,16 @@ struct attempt_search {
 	void (*stop)(struct attempt_search *s);
 	/* The connector was freed. */
 	void (*free)(struct attempt_search *s);
+	const char *name; /* what is searched, for people */
+	int family;	  /* no other is searched; AF_UNSPEC: any is */
+	int64_t attempt_delay, resolution_delay; /* nanoseconds */
+	/* Of attempts.c. */
+	struct attempts *of;
+	struct eyeballs eyeballs;
+	struct plait_timer timer;
+	struct loop_task turn; /* in the turn after attempts have connected */
+	int64_t began;
 };
-
-/* How many addresses are tried.  More are refused. */
-enum { ATTEMPTS_MAX = 64 };
 
 struct attempts {
 	const struct attempt_ops *ops;
@@ -84,11 +93,11 @@ struct attempts {
 	void (*lost)(struct attempts *s);
 	struct plait_list all;
 	struct attempt *first;		 /* in memory of the connector */
-	struct attempt_search *search;	 /* NULL: the addresses are known */
+	struct attempt_search *search;	 /* NULL: there is one address */
 	const struct plait_failure *why; /* the search failed */
-	bool complete;			 /* no more addresses come */
 	/* Options, for the kinds of attempts that have them. */
 	struct kept_address bind;
+	bool binds_port; /* bind is a port, at any address of either family */
 	bool no_delay, keep_alive;
 };
 
@@ -99,26 +108,25 @@ void plait_i_attempts_init(struct attempts *s, struct plait_reactor *r,
 			   struct attempt *first);
 void plait_i_attempts_done(struct attempts *s);
 
+/* The search, which is taken, will find the addresses. */
+void plait_i_attempts_search(struct attempts *s, struct attempt_search *search);
+
 /*
- * Adds an address.  Returns 0, -ENOMEM, or -E2BIG if there are too many.  The
- * address is not tried before plait_i_attempts_go_on().
+ * Adds an address.  Returns 0, -ENOMEM, or -E2BIG if there are too many:
+ * without a search, one.  It is not tried before plait_i_attempts_go_on().
  */
 int plait_i_attempts_add(struct attempts *s, const struct plait_address *to);
+
+/* No more addresses of that family come; AF_UNSPEC: none at all.  why is the
+   failure of the search, taken, or NULL. */
+void plait_i_attempts_no_more(struct attempts *s, int family,
+			      const struct plait_failure *why);
 
 /* Begins anew: with the first address, or with none if there is a search. */
 void plait_i_attempts_reset(struct attempts *s);
 
-/*
- * Tries the next address unless an address is being tried.  False if all have
- * failed and no more come.
- */
+/* Tries what is to be tried now.  False if all have failed and no more come. */
 bool plait_i_attempts_go_on(struct attempts *s);
-
-/*
- * Tries the next address while others are being tried.  False if there is no
- * next address.
- */
-bool plait_i_attempts_try_next(struct attempts *s);
 
 /* Stops all attempts; closes at once what would be closed in a burial. */
 void plait_i_attempts_stop(struct attempts *s);
@@ -127,12 +135,20 @@ void plait_i_attempts_close(struct attempts *s);
 /* The first attempt that is under way.  NULL: none is. */
 struct attempt *plait_i_attempts_trying(const struct attempts *s);
 
+/* The attempt that has begun first; before that, the first address. */
+const struct attempt *plait_i_attempts_leader(const struct attempts *s);
+
+/* Writes where all of it goes, for people, as snprintf() would: the name that
+   is searched, or where the first attempt goes. */
+int plait_i_attempts_where(const struct attempts *s, char *buf, size_t size);
+
 /*
- * The failure of a connector whose attempts have all failed, given.  If one
- * attempt has failed, it is the failure of that attempt.  If several have, it
- * has the kind and the errno of the most telling failure, and all of them as
- * its detail, in the order of their addresses.  If there was no attempt, it is
- * the failure of the search.
+ * The failure of a connector whose attempts have all failed, given.  If there
+ * is no search, it is the failure of the attempt.  Otherwise it has the kind
+ * and the errno of the most telling failure; its message names each attempt
+ * that has failed, with its address, its time and its error; and its detail are
+ * their failures, in the order in which the attempts have begun, and that of
+ * the search.  If there was no attempt, it is the failure of the search.
  *
  * The most telling failure is that of the attempt that came farthest.  From far
  * to near: the peer has refused; the system got no answer; there is no route;

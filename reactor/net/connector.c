@@ -2,7 +2,8 @@
  * Connectors: what is the same for all kinds of them.
  *
  * A connector is disconnected, connecting or connected.  While it connects, its
- * attempts (attempts.c) try one address after the other.  Connecting ends in
+ * attempts (attempts.c) try the address, or those that a search finds, as happy
+ * eyeballs do.  Connecting ends in
  * exactly one of connector_connected() and connector_failed().  Whichever comes
  * first stops everything else that could end it: the attempts, the timer, and
  * the answer to stop_connecting().
@@ -309,21 +310,36 @@ static void connector_run_answer(struct loop_task *task)
 		connector_connected(c, c->at);
 }
 
+/* If no more come, and all have failed, this is told from the loop. */
+static void connector_go_on(struct plait_connector *c)
+{
+	if (!plait_i_attempts_go_on(&c->attempts))
+		connector_answer(c, plait_i_attempts_failure(&c->attempts));
+}
+
 /* A search may add addresses before start() returns. */
 static void connector_try(struct plait_connector *c)
 {
-	struct attempts *s = &c->attempts;
+	struct attempt_search *search = c->attempts.search;
 
-	if (s->search != NULL)
-		s->search->start(s->search);
-	else if (!plait_i_attempts_go_on(s))
-		connector_answer(c, plait_i_attempts_failure(s));
+	if (search != NULL)
+		search->start(search);
+	else
+		connector_go_on(c);
+}
+
+static void connector_trace(const struct plait_connector *c)
+{
+	char to[ATTEMPT_WHERE_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_i_attempts_where(&c->attempts, to, sizeof(to));
+	plait_i_trace_record_label(TRACE_ATTEMPT, c, to);
 }
 
 static void connector_begin(struct plait_connector *c)
 {
-	struct plait_address to;
-
 	c->state = PLAIT_CONNECTOR_CONNECTING;
 	c->told = false;
 	if (!c->held) {
@@ -332,12 +348,9 @@ static void connector_begin(struct plait_connector *c)
 	}
 	plait_i_loop_join(c->reactor, &c->member);
 	c->cause = 0;
-	c->at = c->attempts.first;
+	c->at = NULL;
 	plait_i_attempts_reset(&c->attempts);
-	if (trace_is_on()) {
-		plait_connector_destination(c, &to);
-		plait_i_address_trace(&to, TRACE_ATTEMPT, c);
-	}
+	connector_trace(c);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
 			  c);
 	if (c->unusable != NULL)
@@ -375,7 +388,6 @@ static struct plait_connector *connector_alloc(struct plait_reactor *r,
 	c->factory = f;
 	c->timeout = default_timeout;
 	plait_i_attempts_init(&c->attempts, r, ops, (void *)(c + 1));
-	c->at = c->attempts.first;
 	c->attempts.won = connector_won;
 	c->attempts.lost = connector_all_failed;
 	c->owner.lost = connector_lost;
@@ -505,29 +517,19 @@ int plait_i_connector_add(struct plait_connector *c,
 	if (err < 0)
 		return err;
 	if (searching)
-		plait_i_attempts_go_on(&c->attempts);
+		connector_go_on(c);
 	return 0;
 }
 
-bool plait_i_connector_try_next(struct plait_connector *c)
-{
-	return connector_is_searching(c) &&
-	       plait_i_attempts_try_next(&c->attempts);
-}
-
-void plait_i_connector_no_more(struct plait_connector *c,
+void plait_i_connector_no_more(struct plait_connector *c, int family,
 			       const struct plait_failure *why)
 {
-	struct attempts *s = &c->attempts;
-
-	if (!connector_is_searching(c) || s->complete) {
+	if (!connector_is_searching(c)) {
 		plait_failure_unref(&why);
 		return;
 	}
-	s->complete = true;
-	s->why = why;
-	if (!plait_i_attempts_go_on(s))
-		connector_answer(c, plait_i_attempts_failure(s));
+	plait_i_attempts_no_more(&c->attempts, family, why);
+	connector_go_on(c);
 }
 
 int plait_connector_connect(struct plait_connector *c)
@@ -598,8 +600,14 @@ void plait_connector_destination(const struct plait_connector *c,
 				 struct plait_address *ret)
 {
 	static const struct kept_address none;
+	const struct attempt *at;
 
-	plait_i_address_get(c != NULL ? &c->at->to : &none, ret);
+	if (c == NULL) {
+		plait_i_address_get(&none, ret);
+		return;
+	}
+	at = c->at != NULL ? c->at : plait_i_attempts_leader(&c->attempts);
+	plait_i_address_get(&at->to, ret);
 }
 
 int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)
@@ -613,6 +621,6 @@ int plait_connector_str(const struct plait_connector *c, char *buf, size_t size)
 
 	if (c == NULL)
 		return snprintf(buf, size, "no connector");
-	plait_i_attempt_where(c->at, to, sizeof(to));
+	plait_i_attempts_where(&c->attempts, to, sizeof(to));
 	return snprintf(buf, size, "connector to %s, %s", to, states[c->state]);
 }

@@ -15,7 +15,7 @@ struct plait_connector {
 	struct plait_factory *factory;
 	double timeout;
 	struct attempts attempts;
-	struct attempt *at; /* the one that has won, or else the first */
+	struct attempt *at; /* the one that has won, or NULL */
 	struct plait_transport *transport;
 	struct transport_owner owner;
 	struct loop_member member;
@@ -49,29 +49,23 @@ struct plait_connector *plait_i_connector_new(struct plait_reactor *r,
 void plait_i_connector_start(struct plait_connector *c);
 
 /*
- * Adds an address: before the connector starts, and also while it connects, if
- * it has a search (c->attempts.search, which is taken).  Returns 0; -ENOMEM;
- * -E2BIG if there are ATTEMPTS_MAX already; -ENOTCONN if the connector has an
- * outcome already.
+ * Adds an address: before the connector starts, one; and while it connects, if
+ * it has a search, any.  Returns 0; -ENOMEM; -E2BIG if there are too many;
+ * -ENOTCONN if the connector has an outcome already.
  *
- * The connector tries one address after the other.  When all have failed, it
- * waits for more, until plait_i_connector_no_more(); then connection_failed()
- * is told plait_i_attempts_failure().  The timeout is for all of it together.
+ * When all have failed, the connector waits for more, until
+ * plait_i_connector_no_more() says that none come; then connection_failed() is
+ * told plait_i_attempts_failure().  The timeout is for all of it together.
  */
 int plait_i_connector_add(struct plait_connector *c,
 			  const struct plait_address *to);
 
 /*
- * Tries the next address while others are being tried.  False if there is no
- * next address.
+ * The search finds no more addresses of that family; AF_UNSPEC: none at all.
+ * why is its failure, which is taken, or NULL.  Does nothing if the connector
+ * has an outcome already.
  */
-bool plait_i_connector_try_next(struct plait_connector *c);
-
-/*
- * The search is over.  why is its failure, which is taken, or NULL.  Does
- * nothing if the connector has an outcome already.
- */
-void plait_i_connector_no_more(struct plait_connector *c,
+void plait_i_connector_no_more(struct plait_connector *c, int family,
 			       const struct plait_failure *why);
 
 #endif

@@ -263,14 +263,15 @@ static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 
 	if (host == NULL && port == 0)
 		return;
-	if (host == NULL && plait_i_address_kept_family(&c->at->to) == AF_INET6)
+	if (host == NULL &&
+	    plait_i_address_kept_family(&c->attempts.first->to) == AF_INET6)
 		host = "::";
 	err = -plait_address_parse(&bind, host, port);
 	if (err == 0)
 		err = -plait_i_address_keep(&c->attempts.bind, &bind);
 	if (err != 0 && c->unusable == NULL)
-		c->unusable =
-			plait_i_attempt_failure(c->at, &plait_error_bind, err);
+		c->unusable = plait_i_attempt_failure(c->attempts.first,
+						      &plait_error_bind, err);
 }
 
 /* A reserved word is not zero. */
@@ -280,7 +281,7 @@ static void tcp_refuse_options(struct plait_connector *c)
 
 	if (c->unusable != NULL)
 		return;
-	plait_i_attempt_where(c->at, to, sizeof(to));
+	plait_i_attempts_where(&c->attempts, to, sizeof(to));
 	c->unusable = failure_in(plait_fail_errno(
 		&plait_error_connect, EINVAL,
 		"connect to %s: reserved words of the options are not zero",
