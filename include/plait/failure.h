@@ -48,6 +48,8 @@ struct plait_error {
  *	    connection_done
  *	    connection_lost
  *	      connection_aborted
+ *
+ * Those below dns_lookup are in <plait/dns.h>.
  */
 extern const struct plait_error plait_error_any;
 extern const struct plait_error plait_error_cancelled;

@@ -15,6 +15,7 @@
 #include <plait/debug.h>
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
+#include <plait/dns.h>
 #include <plait/event.h>
 #include <plait/failure.h>
 #include <plait/input.h>

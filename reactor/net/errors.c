@@ -1,14 +1,8 @@
 /*
  * The kinds of failures of connecting and of connections, declared in
- * <plait/failure.h>.
+ * <plait/failure.h>.  ConnectError and what lookups add to it are in names/.
  */
 #include "reactor/net/errors.h"
-
-const struct plait_error plait_error_connect = {
-	.name = "ConnectError",
-	.text = "The connection could not be made.",
-	.parent = &plait_error_any,
-};
 
 const struct plait_error plait_error_connection_refused = {
 	.name = "ConnectionRefusedError",
@@ -31,12 +25,6 @@ const struct plait_error plait_error_tcp_timed_out = {
 const struct plait_error plait_error_bind = {
 	.name = "ConnectBindError",
 	.text = "The connection could not start from the wanted address.",
-	.parent = &plait_error_connect,
-};
-
-const struct plait_error plait_error_dns_lookup = {
-	.name = "DNSLookupError",
-	.text = "The name has no address.",
 	.parent = &plait_error_connect,
 };
 

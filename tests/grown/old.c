@@ -162,6 +162,17 @@ static void use_addresses(void)
 	plait_assert(strcmp(plait_address_path(a), "/run/poem") == 0);
 }
 
+static void use_dns_records(void)
+{
+	const struct plait_dns_record *rec =
+		NEW(struct plait_dns_record, .name = "a", .type = PLAIT_DNS_MX,
+		    .data.mx = { .preference = 1, .host = "b" });
+	char text[20];
+
+	plait_dns_record_str(rec, text, sizeof(text));
+	plait_assert(strcmp(text, "a 0 MX 1 b") == 0);
+}
+
 /* ---- time ---------------------------------------------------------------- */
 
 static void use_timers(struct plait_reactor *r)
@@ -746,6 +757,7 @@ int main(int argc, char **argv)
 	use_types();
 	use_errors();
 	use_addresses();
+	use_dns_records();
 	use_timers(r);
 	use_thread_calls(r);
 	use_scope_entries(r);
