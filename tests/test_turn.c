@@ -205,6 +205,19 @@ TEST(what_is_left_may_be_cancelled, ON_EACH_REACTOR, TIMES(2))
 	plait_timer_stop(&later);
 }
 
+/* The turn that only waits comes after them. */
+TEST(what_was_left_and_cancelled_holds_up_no_timer, ON_EACH_REACTOR)
+{
+	queue_many(TIMERS);
+	run_turns(reactor, 1);
+	for (unsigned i = SHARE; i < MANY; i++)
+		cancel(&pieces[i]);
+	run_turns(reactor, 1);
+	queue_timer(&other);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(n_ran, SHARE + 1);
+}
+
 /*
  * Timers: those that were due stay before those that are set later, even where
  * these are moved to an earlier time.

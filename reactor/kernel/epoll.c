@@ -223,20 +223,18 @@ static int epoll_translate(const struct watches *ws,
 			   const struct epoll_event *events, int n,
 			   struct kernel_event *ret)
 {
-	struct kernel_event *next = ret;
+	int count = 0;
 
-	for (const struct epoll_event *e = events; e < events + n; e++) {
-		int fd = epoll_descriptor(e);
-
-		if (epoll_is_stale(ws, e))
+	for (int i = 0; i < n; i++) {
+		if (epoll_is_stale(ws, &events[i]))
 			continue;
-		*next++ = (struct kernel_event){
-			.fd = fd,
-			.events = epoll_readiness(e->events),
-			.generation = (uint32_t)(e->data.u64 >> 32),
+		ret[count++] = (struct kernel_event){
+			.fd = epoll_descriptor(&events[i]),
+			.events = epoll_readiness(events[i].events),
+			.generation = (uint32_t)(events[i].data.u64 >> 32),
 		};
 	}
-	return (int)(next - ret);
+	return count;
 }
 
 /*

@@ -140,9 +140,9 @@ OUT_OF_LINE void plait_i_loop_run_next_turn(struct plait_reactor *r)
 		plait_list_remove(l);
 		r->counts.calls++;
 		r->refusals = 0;
-		plait_i_loop_enter(r);
+		loop_enter(r);
 		task->run(task);
-		plait_i_loop_leave(r);
+		loop_leave(r);
 	}
 	if (!plait_list_is_empty(&todo))
 		REACHED("the next turn goes on with the tasks of this one");
@@ -179,10 +179,7 @@ void plait_i_loop_forget_all(struct plait_reactor *r)
 
 void plait_i_loop_enter(struct plait_reactor *r)
 {
-	if (r->depth++ > 0)
-		return;
-	r->now_is_known = false;
-	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
+	loop_enter(r);
 }
 
 bool plait_i_loop_is_entered(const struct plait_reactor *r)
@@ -192,7 +189,7 @@ bool plait_i_loop_is_entered(const struct plait_reactor *r)
 
 /* Whoever listens is told of the end twice: before and after the loop does what
    the callback asked for. */
-static OUT_OF_LINE void loop_leave_told(struct plait_reactor *r)
+OUT_OF_LINE void plait_i_loop_leave_busy(struct plait_reactor *r)
 {
 	if (r->depth == 1) {
 		trace_note(TRACE_LEAVING, r, NULL, NULL, 0);
@@ -206,21 +203,14 @@ static OUT_OF_LINE void loop_leave_told(struct plait_reactor *r)
 
 void plait_i_loop_leave(struct plait_reactor *r)
 {
-	if (__builtin_expect(trace_is_on(), 0)) {
-		loop_leave_told(r);
-		return;
-	}
-	if (r->depth == 1 && !plait_list_is_empty(&r->after_callback))
-		loop_run_all(r, &r->after_callback);
-	if (--r->depth == 0)
-		r->now_is_known = false;
+	loop_leave(r);
 }
 
 /* Runs the tasks that callbacks have queued to be run after them. */
 void plait_i_loop_run_after_callback(struct plait_reactor *r)
 {
-	plait_i_loop_enter(r);
-	plait_i_loop_leave(r);
+	loop_enter(r);
+	loop_leave(r);
 }
 
 void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task)
@@ -243,9 +233,9 @@ void plait_i_loop_run_arrivals(struct plait_reactor *r)
 		if (loop_is_forked(r))
 			continue;
 		r->counts.events++;
-		plait_i_loop_enter(r);
+		loop_enter(r);
 		task->run(task);
-		plait_i_loop_leave(r);
+		loop_leave(r);
 	}
 }
 
@@ -305,11 +295,6 @@ void plait_i_loop_set_network(struct plait_reactor *r,
 const struct network_ops *plait_i_loop_network(const struct plait_reactor *r)
 {
 	return r->network;
-}
-
-uint64_t plait_i_loop_next_number(struct plait_reactor *r)
-{
-	return ++r->numbers;
 }
 
 uint64_t plait_i_loop_turn(const struct plait_reactor *r)

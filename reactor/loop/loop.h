@@ -169,11 +169,6 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 
-/* Returns the next number of a count, which tells which of two things was
- * first.
- */
-uint64_t plait_i_loop_next_number(struct plait_reactor *r);
-
 /* Is true while the shutdown, or plait_reactor_free(), loses the members. */
 bool plait_i_loop_is_closing(const struct plait_reactor *r);
 
@@ -199,6 +194,7 @@ struct loop_base {
 	struct kernel kernel;
 	struct plait_limits limits; /* in force, no member is 0 */
 	struct pool_unsent unsent;
+	uint64_t numbers; /* given out by loop_next_number() */
 };
 
 static inline const struct loop_owner *loop_owner(const struct plait_reactor *r)
@@ -215,6 +211,14 @@ loop_limits(const struct plait_reactor *r)
 static inline struct pool_unsent *pool_unsent(struct plait_reactor *r)
 {
 	return &((struct loop_base *)(void *)r)->unsent;
+}
+
+/* Returns the next number of a count, which tells which of two things was
+ * first.
+ */
+static inline uint64_t loop_next_number(struct plait_reactor *r)
+{
+	return ++((struct loop_base *)(void *)r)->numbers;
 }
 
 /* The kernel is no part of what const protects: functions that only ask about r

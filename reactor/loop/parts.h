@@ -30,6 +30,7 @@ void plait_i_loop_run_next_turn(struct plait_reactor *r);
 void plait_i_loop_run_arrivals(struct plait_reactor *r);
 void plait_i_loop_run_burials(struct plait_reactor *r);
 void plait_i_loop_run_each(struct plait_list *tasks);
+void plait_i_loop_leave_busy(struct plait_reactor *r);
 void plait_i_loop_forget_all(struct plait_reactor *r);
 
 /*
@@ -255,7 +256,6 @@ struct plait_reactor {
 	struct loop_untold untold;
 	const struct network_ops *network; /* NULL: sockets */
 	uint64_t turns;			   /* begun so far */
-	uint64_t numbers;		   /* given out so far */
 
 	struct watches watches;
 	stream_ready_func *stream_ready; /* of all streams */
@@ -276,24 +276,46 @@ void plait_i_shutdown_wait_no_longer(struct plait_reactor *r);
 void plait_i_shutdown_lose_everything(struct plait_reactor *r);
 void plait_i_shutdown_abandon(struct plait_list *members);
 
+/* A list of the reactor itself is never zeroed: one comparison is enough. */
+static inline bool loop_has(const struct plait_list *list)
+{
+	return list->next != list;
+}
+
 /* It is called several times a turn, and mostly there is nothing to do. */
 static inline bool loop_has_tasks(const struct plait_reactor *r)
 {
-	return !plait_list_is_empty(&r->after_callback) ||
-	       !plait_list_is_empty(&r->next_turn) ||
-	       !plait_list_is_empty(&r->burials);
+	return loop_has(&r->after_callback) || loop_has(&r->next_turn) ||
+	       loop_has(&r->burials);
 }
 
 static inline void loop_run_after_callback(struct plait_reactor *r)
 {
-	if (!plait_list_is_empty(&r->after_callback))
+	if (loop_has(&r->after_callback))
 		plait_i_loop_run_after_callback(r);
 }
 
 static inline void loop_run_burials(struct plait_reactor *r)
 {
-	if (!plait_list_is_empty(&r->burials))
+	if (loop_has(&r->burials))
 		plait_i_loop_run_burials(r);
+}
+
+/* plait_i_loop_enter() and plait_i_loop_leave(), for the files of the loop. */
+static inline void loop_enter(struct plait_reactor *r)
+{
+	if (r->depth++ > 0)
+		return;
+	r->now_is_known = false;
+	trace_note(TRACE_ENTER, r, NULL, NULL, 0);
+}
+
+static inline void loop_leave(struct plait_reactor *r)
+{
+	if (__builtin_expect(trace_is_on(), 0) || loop_has(&r->after_callback))
+		plait_i_loop_leave_busy(r);
+	else if (--r->depth == 0)
+		r->now_is_known = false;
 }
 
 static inline bool thread_has_work(const struct plait_reactor *r)

@@ -364,9 +364,9 @@ bool plait_reactor_is_running(const struct plait_reactor *r)
 }
 
 /* Is true if there is something to do now, whatever the time is. */
-static bool reactor_has_work(const struct plait_reactor *r)
+static inline bool reactor_has_work(const struct plait_reactor *r)
 {
-	return loop_has_tasks(r) || !plait_list_is_empty(&r->arrivals) ||
+	return loop_has_tasks(r) || loop_has(&r->arrivals) ||
 	       thread_has_work(r) || watch_has_work(r) ||
 	       (r->shutdown != SHUTDOWN_NONE && plait_i_shutdown_is_due(r));
 }
@@ -416,12 +416,10 @@ static OUT_OF_LINE void reactor_heed_signals(struct plait_reactor *r)
 
 static void reactor_run_due(struct plait_reactor *r)
 {
-	r->now_is_known = false;
-	timer_begin_turn(r);
 	loop_run_after_callback(r);
 	if (thread_has_work(r))
 		plait_i_thread_run(r);
-	if (!plait_list_is_empty(&r->next_turn))
+	if (loop_has(&r->next_turn))
 		plait_i_loop_run_next_turn(r);
 	timer_run_due(r);
 	if (signal_has_come(r) && !loop_is_forked(r))
@@ -432,18 +430,25 @@ static int reactor_wait(struct plait_reactor *r, int64_t limit)
 {
 	int64_t timeout = reactor_waiting_time(r, limit);
 
-	if (timeout == 0 && !plait_list_is_empty(&r->arrivals))
+	if (timeout == 0 && loop_has(&r->arrivals))
 		plait_i_loop_run_arrivals(r);
 	return plait_i_watch_poll(r, timeout);
 }
 
-/* Returns 0, or -errno if the kernel cannot wait. */
-static int reactor_turn(struct plait_reactor *r, int64_t limit)
+/* Is true if there is nothing to do, and no timer, so that a turn only waits.
+ */
+static inline bool reactor_is_idle(const struct plait_reactor *r)
+{
+	return !timer_is_any(r) && r->shutdown == SHUTDOWN_NONE &&
+	       !reactor_has_work(r) && !signal_has_come(r);
+}
+
+/* All parts of a turn but the last.  Returns 0, or -errno if the kernel cannot
+   wait. */
+static OUT_OF_LINE int reactor_work(struct plait_reactor *r, int64_t limit)
 {
 	int rc = 0;
 
-	r->turns++;
-	r->counts = (struct turn_counts){ 0 };
 	reactor_run_due(r);
 	if (r->shutdown != SHUTDOWN_NONE && !loop_is_forked(r))
 		plait_i_shutdown_go_on(r);
@@ -452,6 +457,23 @@ static int reactor_turn(struct plait_reactor *r, int64_t limit)
 	loop_run_burials(r);
 	if (r->shutdown != SHUTDOWN_DONE && !loop_is_forked(r))
 		rc = reactor_wait(r, limit);
+	return rc;
+}
+
+static int reactor_turn(struct plait_reactor *r, int64_t limit)
+{
+	int rc;
+
+	r->turns++;
+	r->counts = (struct turn_counts){ 0 };
+	r->now_is_known = false;
+	timer_begin_turn(r);
+	if (reactor_is_idle(r)) {
+		r->timers.unfinished = false;
+		rc = plait_i_watch_poll(r, limit);
+	} else {
+		rc = reactor_work(r, limit);
+	}
 	loop_run_burials(r);
 	if (loop_is_forked(r))
 		return -ECHILD;
@@ -528,10 +550,11 @@ static bool reactor_goes_on(const struct plait_reactor *r, int rc)
 
 static int reactor_go(struct plait_reactor *r)
 {
-	int rc = 0;
+	int rc;
 
 	reactor_start_up(r);
-	while (reactor_goes_on(r, rc))
+	rc = loop_is_forked(r) ? -ECHILD : 0;
+	while (rc == 0 && r->shutdown != SHUTDOWN_DONE)
 		rc = reactor_turn(r, -1);
 	return reactor_finish(r, rc);
 }

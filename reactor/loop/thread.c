@@ -268,10 +268,10 @@ OUT_OF_LINE void plait_i_thread_run(struct plait_reactor *r)
 		plait_func *fn = thread_pop(r, &arg);
 
 		r->counts.calls++;
-		plait_i_loop_enter(r);
+		loop_enter(r);
 		fn(arg);
 		exception_barrier();
-		plait_i_loop_leave(r);
+		loop_leave(r);
 	}
 	thread_give_back(&r->thread);
 }

@@ -544,10 +544,10 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 	     i++) {
 		timer_unset(t, TRACE_DUE);
 		r->counts.timers++;
-		plait_i_loop_enter(r);
+		loop_enter(r);
 		t->fn(t->arg);
 		exception_barrier();
-		plait_i_loop_leave(r);
+		loop_leave(r);
 	}
 	if (t == NULL) {
 		timer_end_batch(ts);

@@ -247,12 +247,12 @@ static inline void watch_tell(struct plait_reactor *r, enum watch_kind kind,
 	struct plait_watch *w = target;
 
 	r->counts.events++;
-	plait_i_loop_enter(r);
+	loop_enter(r);
 	if (kind == WATCH_OF_STREAM)
 		r->stream_ready(target, events);
 	else
 		w->fn(w, events);
-	plait_i_loop_leave(r);
+	loop_leave(r);
 }
 
 /* Tells of those events that are waited for. */

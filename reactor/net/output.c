@@ -142,19 +142,18 @@ static void output_verify(const struct output *o)
 #endif
 }
 
-/* Adds a block, with room for a piece and so many bytes if there is such. */
-static inline struct output_block *
-add_block(struct output *o, struct plait_reactor *r, size_t len)
+/* Adds a block behind the last, if there is one, with room for a piece and so
+   many bytes. */
+static inline struct output_block *add_block(struct output *o,
+					     struct plait_reactor *r,
+					     struct output_block *last,
+					     size_t room)
 {
-	const struct output_block *last = o->last;
-	size_t room = last != NULL ? last->blocks / 2 : 0;
-	struct pool_block *base;
+	struct pool_block *base =
+		plait_i_pool_get(r, sizeof(struct output_block) +
+					    sizeof(struct output_piece) + room);
 	struct output_block *b;
 
-	if (room < len)
-		room = len < POOL_BLOCK_SIZE ? len : POOL_BLOCK_SIZE;
-	base = plait_i_pool_get(r, sizeof(*b) + sizeof(struct output_piece) +
-					   room);
 	if (base == NULL)
 		return NULL;
 	b = plait_container(base, struct output_block, base);
@@ -164,10 +163,22 @@ add_block(struct output *o, struct plait_reactor *r, size_t len)
 	b->blocks = pool_block_size(base) + (last != NULL ? last->blocks : 0);
 	b->overhead = last != NULL ? last->overhead : 0;
 	b->borrowed = last != NULL ? last->borrowed : 0;
-	if (o->last != NULL)
-		o->last->next = b;
+	if (last != NULL)
+		last->next = b;
 	o->last = b;
 	return b;
+}
+
+/* The same, with room for so many bytes if there are such blocks; or for more,
+   so that a long output has few blocks. */
+static struct output_block *add_large_block(struct output *o,
+					    struct plait_reactor *r, size_t len)
+{
+	size_t room = o->last != NULL ? o->last->blocks / 2 : 0;
+
+	if (room < len)
+		room = len < POOL_BLOCK_SIZE ? len : POOL_BLOCK_SIZE;
+	return add_block(o, r, o->last, room);
 }
 
 /*
@@ -183,7 +194,7 @@ static struct output_piece *add_piece(struct output *o, struct plait_reactor *r,
 
 	if (b == NULL || at >= limit_of(b) ||
 	    (size_t)(limit_of(b) - at) < least) {
-		b = add_block(o, r, len);
+		b = add_large_block(o, r, len);
 		if (b == NULL)
 			return NULL;
 		at = b->data;
@@ -243,45 +254,46 @@ int plait_i_output_add(struct output *o, struct plait_reactor *r,
 	return 0;
 }
 
-/* Copies pieces, of len bytes together, into the last block, which has room. */
-static inline void copy_pieces(struct output *o, const struct iovec *pieces,
-			       int n, size_t len)
+/* Copies pieces to where there is room, and returns the end of them there. */
+static inline unsigned char *copy_pieces(unsigned char *end,
+					 const struct iovec *pieces, int n)
 {
-	struct output_block *b = o->last;
-
-	for (int i = 0; i < n; i++) {
-		if (pieces[i].iov_len > 0)
-			memcpy(b->end, pieces[i].iov_base, pieces[i].iov_len);
-		b->end += pieces[i].iov_len;
+	for (const struct iovec *p = pieces; p < pieces + n; p++) {
+		if (p->iov_len > 0)
+			memcpy(end, p->iov_base, p->iov_len);
+		end += p->iov_len;
 	}
-	b->last->size += len;
-	o->size += len;
-	output_verify(o);
+	return end;
 }
 
 int plait_i_output_begin(struct output *o, struct plait_reactor *r,
 			 const struct iovec *pieces, int n, size_t len)
 {
-	struct output_block *b = add_block(o, r, len);
+	struct output_block *b = add_block(o, r, NULL, len);
+	struct output_piece *p;
 
 	if (b == NULL)
 		return -ENOMEM;
-	b->first = b->last = (struct output_piece *)b->data;
-	b->end += sizeof(struct output_piece);
-	*b->last = (struct output_piece){ .data = b->end };
-	copy_pieces(o, pieces, n, len);
+	p = b->first = b->last = (struct output_piece *)b->data;
+	*p = (struct output_piece){ .data = (void *)(p + 1), .size = len };
+	b->end = copy_pieces((void *)(p + 1), pieces, n);
+	o->size = len;
+	output_verify(o);
 	return 0;
 }
 
 bool plait_i_output_append(struct output *o, const struct iovec *pieces, int n,
 			   size_t len, size_t max)
 {
-	const struct output_block *b = o->last;
+	struct output_block *b = o->last;
 
 	if (room_to_grow(b) < len || len > max ||
 	    o->size + b->overhead > max - len)
 		return false;
-	copy_pieces(o, pieces, n, len);
+	b->end = copy_pieces(b->end, pieces, n);
+	b->last->size += len;
+	o->size += len;
+	output_verify(o);
 	return true;
 }
 
@@ -510,14 +522,26 @@ void plait_i_output_drop(struct output *o, struct plait_reactor *r)
 	*o = (struct output){ .size = 0 };
 }
 
+/* Nothing but one copy, as what is written in answer to something mostly is. */
+static inline bool is_one_copy(const struct output_block *b)
+{
+	return b->next == b && b->first == b->last && is_copy(b->last);
+}
+
 void plait_i_output_consume(struct output *o, struct plait_reactor *r,
 			    size_t len)
 {
+	struct output_block *b = o->last;
+
 	plait_assert(len <= o->size);
-	if (len == o->size)
-		plait_i_output_drop(o, r);
-	else
+	if (len < o->size) {
 		consume_some(o, r, len);
+	} else if (b != NULL && is_one_copy(b)) {
+		*o = (struct output){ .size = 0 };
+		plait_i_pool_put(r, &b->base);
+	} else {
+		plait_i_output_drop(o, r);
+	}
 }
 
 void plait_i_output_move(struct output *o, struct output *from)

@@ -238,7 +238,8 @@ static void transport_settle(struct transport *t)
 	bool room = t->room;
 	size_t sent;
 
-	plait_i_transport_cancel_settling(t);
+	if (t->settles)
+		plait_i_transport_cancel_settling(t);
 	/* In a forked child the connection is still the parent's. */
 	if (t->lost || loop_is_forked(transport_reactor(t)))
 		return;
@@ -421,7 +422,8 @@ static void transport_leave_now(struct transport *t)
 			       "the reactor was shut down");
 		plait_i_transport_fail(t, plait_value_failure(&v));
 	}
-	t->leaving = t->write_closed = true;
+	t->leaving = true;
+	t->write_closed = true;
 	transport_owe_answer(t);
 }
 

@@ -60,8 +60,8 @@ ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 
-static ssize_t socket_stream_recv(struct stream *s, void *buf, size_t size,
-				  int flags)
+static inline ssize_t socket_stream_recv(struct stream *s, void *buf,
+					 size_t size, int flags)
 {
 	ssize_t n;
 

@@ -173,7 +173,8 @@ void plait_i_transport_tell_lost(struct transport *t,
 
 	if (t->lost)
 		return;
-	t->lost = t->disconnecting = true;
+	t->lost = true;
+	t->disconnecting = true;
 	was = tell_enter(t);
 	transport_stop_feeding(t);
 	plait_i_transport_stop_producer(t);
@@ -198,7 +199,8 @@ void plait_i_transport_abandon(struct transport *t)
 {
 	struct plait_protocol *p = t->base.protocol;
 
-	t->lost = t->disconnecting = true;
+	t->lost = true;
+	t->disconnecting = true;
 	if (t->owner != NULL && t->owner->abandon != NULL)
 		t->owner->abandon(t->owner);
 	t->owner = NULL;

@@ -64,9 +64,6 @@ struct transport {
 	struct loop_member member;
 	struct loop_task task; /* to settle, to answer; at last: the burial */
 	struct loop_deadline deadline; /* of closing, draining, lingering */
-	/* Numbers when bytes last moved.  Since it lingers: how many bytes of
-	   input were discarded. */
-	uint64_t moved : 48;
 	/* The end: */
 	bool aborted : 1;
 	bool shut : 1;	   /* we send no more */
@@ -83,20 +80,24 @@ struct transport {
 	bool lingering : 1;
 	bool hung_up : 1; /* a stream knows of it; input may come first */
 	bool done : 1;	  /* the kind's done() was called */
-	bool kept : 1;	/* its memory stays until the reactor goes: a recording
-			   that a test may look at */
+	bool kept : 1; /* its memory stays until the reactor goes: a recording
+			  that a test may look at */
+	/* Numbers when bytes last moved.  Since it lingers: how many bytes of
+	   input were discarded. */
+	uint64_t moved : 48;
 	uint32_t cause; /* the cancel that closed it; 0: none */
-	/* Bits, as there may be many that are idle.  These are told apart from
-	   the rest at each event (transport_is_plain()): */
-	bool disconnecting : 1;	 /* the program has closed it */
-	bool peer_left : 1;	 /* the end of the input ends the connection */
-	bool write_closed : 1;	 /* nothing may be written any more */
-	bool reading_paused : 1; /* reading_held is not 0 */
-	bool end_waits : 1; /* the end of the input is known, and not told */
-	bool eof : 1;	    /* it was told */
-	bool inside : 1;    /* a callback of the protocol is on the stack */
-	bool more : 1;	    /* it could send more, but others come first */
-	bool special : 1;   /* it is or was wrapped, or wraps, or held input */
+	/* Bits, as there may be many that are idle.  These are asked for all at
+	   once at each event (transport_is_plain()); of numbers, but not of
+	   bools, compilers make one comparison: */
+	unsigned disconnecting : 1;  /* the program has closed it */
+	unsigned peer_left : 1;	     /* the end of the input ends it */
+	unsigned write_closed : 1;   /* nothing may be written any more */
+	unsigned reading_paused : 1; /* reading_held is not 0 */
+	unsigned end_waits : 1;	     /* the end of the input is not told */
+	unsigned eof : 1;	     /* it was told */
+	unsigned inside : 1;	     /* in a callback of the protocol */
+	unsigned more : 1;	     /* to send, but others come first */
+	unsigned special : 1;	     /* is or was wrapped, wraps, held input */
 	/* The producer: */
 	bool streaming : 1, producer_paused : 1;
 	bool asked : 1; /* a pull producer, and nothing was written since */
@@ -210,7 +211,7 @@ transport_producer(const struct transport *t)
 /* Bytes have moved: t becomes the least idle transport. */
 static inline void transport_is_active(struct transport *t)
 {
-	t->moved = plait_i_loop_next_number(transport_reactor(t)) &
+	t->moved = loop_next_number(transport_reactor(t)) &
 		   (((uint64_t)1 << 48) - 1);
 }
 

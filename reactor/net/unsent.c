@@ -383,26 +383,29 @@ static inline bool unsent_is_last(const struct transport *t)
  * Sends once, in as many pieces as fit; returns how many bytes were taken, or
  * -errno.  If that is less than all of the pieces, there is no room left.
  */
-static inline ssize_t unsent_send_some(struct transport *t)
+static inline ssize_t unsent_send_some(struct transport *t,
+				       struct iovec iov[static MAX_PIECES])
 {
-	struct iovec iov[MAX_PIECES];
 	size_t want;
 	ssize_t n;
 	int pieces;
 
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
 	plait_assert(pieces > 0);
-	t->sends_last = want == t->output.size && unsent_is_last(t);
+	if (want == t->output.size && unsent_is_last(t))
+		t->sends_last = true;
 	n = t->base.ops->send(&t->base, iov, pieces);
+	t->sends_last = false;
 	if (n < 0)
 		return n;
 	if ((size_t)n > want)
 		plait_die(t->base.ops->name,
 			  "its send() says that it took %zd of %zu bytes", n,
 			  want);
-	t->blocked = (size_t)n < want && t->why == NULL;
-	if (t->blocked)
+	if ((size_t)n < want && t->why == NULL) {
 		REACHED("a send takes a part");
+		t->blocked = true;
+	}
 	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
 	return n;
 }
@@ -467,6 +470,7 @@ static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 
 size_t plait_i_unsent_flush(struct transport *t)
 {
+	struct iovec iov[MAX_PIECES];
 	size_t sent = 0;
 	ssize_t n;
 
@@ -481,7 +485,7 @@ size_t plait_i_unsent_flush(struct transport *t)
 			unsent_give_way(t);
 			break;
 		}
-		n = unsent_send_some(t);
+		n = unsent_send_some(t, iov);
 		/* A limit below may have aborted it. */
 		if (t->why != NULL)
 			break;
