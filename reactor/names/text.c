@@ -26,8 +26,11 @@ bool plait_i_text_line(struct text *rest, struct text *line)
 
 bool plait_i_text_word(struct text *rest, struct text *word)
 {
-	const char *at = rest->at, *end = at + rest->length;
+	const char *at = rest->at, *end;
 
+	if (rest->length == 0)
+		return false;
+	end = at + rest->length;
 	while (at < end && text_is_blank(*at))
 		at++;
 	word->at = at;
