@@ -388,6 +388,21 @@ TEST(sixteen_aliases_are_followed_and_no_more, PURE, TIMES(2))
 	ck_assert_uint_eq(got.ttl, 42);
 }
 
+/* An address, and n aliases that have nothing to do with it. */
+TEST(an_answer_has_so_many_aliases_at_most, PURE)
+{
+	struct dns_reading got;
+	char words[3000] = "question a A; answer a 5 A 1.2.3.4";
+
+	for (unsigned i = 0; i < MAX_CNAMES; i++)
+		strcat(words, "; answer b 5 CNAME c");
+	ck_assert_int_eq(read_of(&got, words), 0);
+	check_lines(got.answer, "a 5 A 1.2.3.4");
+	plait_i_answer_unref(&got.answer);
+	strcat(words, "; answer b 5 CNAME c");
+	ck_assert_int_eq(read_of(&got, words), -EBADMSG);
+}
+
 static const char *const circles[] = {
 	"question a A; answer a 5 CNAME a",
 	"question a A; answer a 5 CNAME b; answer b 5 CNAME a",

@@ -149,16 +149,10 @@ int plait_i_message_name(const struct dns_message *m, size_t *at,
 bool plait_i_message_name_is(const struct dns_message *m, size_t at,
 			     const struct dns_name *n)
 {
-	struct pieces p = { .at = at, .piece = at };
-	const unsigned char *ours = n->wire, *label;
+	struct dns_name there;
 
-	do {
-		if (pieces_next(m, &p, &label) != 0 ||
-		    !plait_i_name_label_equal(ours, label))
-			return false;
-		ours += 1 + *ours;
-	} while (*label != 0);
-	return true;
+	return plait_i_message_name(m, &at, &there) == 0 &&
+	       plait_i_name_equal(&there, n);
 }
 
 /* ---- records ------------------------------------------------------------- */

@@ -168,11 +168,6 @@ bool plait_i_name_is_under(const struct dns_name *n,
 	       name_bytes_equal(label, domain->wire, domain->length);
 }
 
-bool plait_i_name_label_equal(const unsigned char *a, const unsigned char *b)
-{
-	return name_bytes_equal(a, b, 1u + *a);
-}
-
 void plait_i_name_fold(struct dns_name *n)
 {
 	for (size_t i = 0; i < n->length; i++)

@@ -55,9 +55,6 @@ int plait_i_name_str(const struct dns_name *n, char *buf, size_t size);
 /* Is true if the names differ at most in the case of ASCII letters. */
 bool plait_i_name_equal(const struct dns_name *a, const struct dns_name *b);
 
-/* The same of two labels, which lie behind their lengths. */
-bool plait_i_name_label_equal(const unsigned char *a, const unsigned char *b);
-
 /* Is true if n is domain, or lies below it; all names lie below the root. */
 bool plait_i_name_is_under(const struct dns_name *n,
 			   const struct dns_name *domain);

@@ -3,30 +3,20 @@
  *
  * An answer is one allocation: itself, the records, the strings of TXT records,
  * and all text.  How large it must be is known only when everything was decoded
- * once; so it is decoded twice, first without anywhere to put it (struct room).
+ * once; so it is decoded twice, first without anywhere to put it (rdata.h).
  * Thus what is allocated is what is really there, and no count in the message
  * has a say in it.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "reactor/names/rdata.h"
 #include "reactor/names/record.h"
 
 /* In front of what programs see; only answer_make() makes one. */
 struct answer {
 	size_t refs;
 	struct plait_dns_answer shown;
-};
-
-/* Where an answer is built: what is used so far, of memory that is not there
-   the first time. */
-struct room {
-	size_t n_records, n_strings, n_text;
-	struct plait_dns_record *records;
-	struct plait_dns_bytes *strings;
-	char *text;
 };
 
 /* Reading a message: where the question has led to. */
@@ -54,194 +44,6 @@ static uint32_t ttl_of(const struct chain *c, uint32_t sent, uint32_t most)
 	return ttl > c->age ? ttl - c->age : 0;
 }
 
-/* ---- room ---------------------------------------------------------------- */
-
-/* Copies bytes, and a NUL behind them; gives NULL where there is no room. */
-static const char *room_put(struct room *r, const void *bytes, size_t len)
-{
-	char *to = r->text != NULL ? r->text + r->n_text : NULL;
-
-	r->n_text += len + 1;
-	if (to == NULL)
-		return NULL;
-	memcpy(to, bytes, len);
-	to[len] = '\0';
-	return to;
-}
-
-static const char *room_put_name(struct room *r, const struct dns_name *n)
-{
-	char text[NAME_TEXT_SIZE];
-	int len = plait_i_name_str(n, text, sizeof(text));
-
-	return room_put(r, text, (size_t)len);
-}
-
-static void room_put_string(struct room *r, const void *bytes, size_t len)
-{
-	const char *data = room_put(r, bytes, len);
-
-	if (r->strings != NULL)
-		r->strings[r->n_strings] =
-			(struct plait_dns_bytes){ .data = data, .length = len };
-	r->n_strings++;
-}
-
-static void room_put_record(struct room *r, const struct plait_dns_record *rec)
-{
-	if (r->records != NULL)
-		r->records[r->n_records] = *rec;
-	r->n_records++;
-}
-
-/* ---- decoding ------------------------------------------------------------ */
-
-/* What is not yet read of the data of a record. */
-struct rdata {
-	const struct dns_message *m;
-	size_t at, end;
-	bool bad; /* it had not enough */
-};
-
-/* Moves past this many bytes, and returns where they are. */
-static size_t rdata_take(struct rdata *d, size_t len)
-{
-	size_t at = d->at;
-
-	if (d->bad || d->end - d->at < len) {
-		d->bad = true;
-		return 0; /* where the header is: it is harmless to read it */
-	}
-	d->at += len;
-	return at;
-}
-
-static unsigned rdata_take16(struct rdata *d)
-{
-	return message_get16(d->m, rdata_take(d, 2));
-}
-
-static uint32_t rdata_take32(struct rdata *d)
-{
-	return message_get32(d->m, rdata_take(d, 4));
-}
-
-static const char *rdata_take_name(struct rdata *d, struct room *r)
-{
-	struct dns_name n;
-
-	d->bad = d->bad || plait_i_message_name(d->m, &d->at, &n) != 0 ||
-		 d->at > d->end;
-	return d->bad ? NULL : room_put_name(r, &n);
-}
-
-static void rdata_take_address(struct rdata *d, int family, size_t len,
-			       struct plait_address *ret)
-{
-	ret->family = (uint16_t)family;
-	ret->length = (uint16_t)len;
-	memcpy(ret->bytes, d->m->bytes + rdata_take(d, len), d->bad ? 0 : len);
-}
-
-static void rdata_take_soa(struct rdata *d, struct room *r,
-			   struct plait_dns_soa *ret)
-{
-	ret->server = rdata_take_name(d, r);
-	ret->mailbox = rdata_take_name(d, r);
-	ret->serial = rdata_take32(d);
-	ret->refresh = rdata_take32(d);
-	ret->retry = rdata_take32(d);
-	ret->expire = rdata_take32(d);
-	ret->minimum = rdata_take32(d);
-}
-
-/* Strings to the end of the data, at least one. */
-static void rdata_take_txt(struct rdata *d, struct room *r,
-			   struct plait_dns_txt *ret)
-{
-	size_t len, at;
-
-	ret->strings = r->strings != NULL ? r->strings + r->n_strings : NULL;
-	do {
-		len = d->m->bytes[rdata_take(d, 1)];
-		at = rdata_take(d, len);
-		if (d->bad)
-			return;
-		room_put_string(r, d->m->bytes + at, len);
-		ret->count++;
-	} while (d->at < d->end);
-}
-
-static void rdata_take_bytes(struct rdata *d, struct room *r,
-			     struct plait_dns_bytes *ret)
-{
-	size_t len = d->end - d->at;
-	size_t at = rdata_take(d, len);
-
-	*ret = (struct plait_dns_bytes){
-		.data = room_put(r, d->m->bytes + at, len),
-		.length = len,
-	};
-}
-
-static void rdata_take_all(struct rdata *d, struct room *r,
-			   struct plait_dns_record *rec)
-{
-	switch (rec->type) {
-	case PLAIT_DNS_A:
-		rdata_take_address(d, AF_INET, 4, &rec->data.address);
-		break;
-	case PLAIT_DNS_AAAA:
-		rdata_take_address(d, AF_INET6, 16, &rec->data.address);
-		break;
-	case PLAIT_DNS_CNAME:
-	case PLAIT_DNS_NS:
-	case PLAIT_DNS_PTR:
-		rec->data.host = rdata_take_name(d, r);
-		break;
-	case PLAIT_DNS_SOA:
-		rdata_take_soa(d, r, &rec->data.soa);
-		break;
-	case PLAIT_DNS_MX:
-		rec->data.mx.preference = rdata_take16(d);
-		rec->data.mx.host = rdata_take_name(d, r);
-		break;
-	case PLAIT_DNS_TXT:
-		rdata_take_txt(d, r, &rec->data.txt);
-		break;
-	case PLAIT_DNS_SRV:
-		rec->data.srv.priority = rdata_take16(d);
-		rec->data.srv.weight = rdata_take16(d);
-		rec->data.srv.port = rdata_take16(d);
-		rec->data.srv.host = rdata_take_name(d, r);
-		break;
-	default:
-		rdata_take_bytes(d, r, &rec->data.bytes);
-	}
-}
-
-/* Decodes a record; owner is its name, as text. */
-static int record_decode(const struct chain *c, const struct dns_rr *rr,
-			 const char *owner, struct room *r)
-{
-	struct plait_dns_record rec = {
-		.name = owner,
-		.type = rr->type,
-		.ttl = ttl_of(c, rr->ttl, MAX_TTL),
-	};
-	struct rdata d = {
-		.m = c->m,
-		.at = rr->data,
-		.end = rr->data + rr->length,
-	};
-
-	rdata_take_all(&d, r, &rec);
-	if (d.bad || d.at != d.end)
-		return -EBADMSG;
-	room_put_record(r, &rec);
-	return 0;
-}
-
 /* ---- following aliases --------------------------------------------------- */
 
 /*
@@ -261,6 +63,39 @@ static bool chain_next(const struct chain *c, struct dns_walk *w, unsigned type,
 	return false;
 }
 
+/* All CNAME records of an answer, also those that the question leads not to. */
+struct cnames {
+	size_t count;
+	struct dns_rr rr[MAX_CNAMES];
+};
+
+static int cnames_gather(struct cnames *all, const struct dns_message *m)
+{
+	struct dns_walk w = { .at = 0 };
+	struct dns_rr rr;
+
+	while (plait_i_message_next(m, &w, &rr) &&
+	       rr.section == SECTION_ANSWER) {
+		if (rr.type != PLAIT_DNS_CNAME || rr.dns_class != m->dns_class)
+			continue;
+		if (all->count == MAX_CNAMES)
+			return -EBADMSG;
+		all->rr[all->count++] = rr;
+	}
+	return 0;
+}
+
+/* The first CNAME of the name that the chain has led to; NULL: none. */
+static const struct dns_rr *cnames_find(const struct cnames *all,
+					const struct chain *c)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (plait_i_message_name_is(c->m, all->rr[i].name, &c->name))
+			return &all->rr[i];
+	}
+	return NULL;
+}
+
 /* Follows one CNAME. */
 static int chain_step(struct chain *c, const struct dns_rr *rr)
 {
@@ -275,30 +110,27 @@ static int chain_step(struct chain *c, const struct dns_rr *rr)
 	return 0;
 }
 
-/*
- * Follows the CNAMEs to their end.  They mostly come in order; so the search
- * for each begins behind the one before it, and only then at the first record.
- */
+/* Follows the CNAMEs to their end, in whatever order they have come. */
 static int chain_follow(struct chain *c)
 {
-	struct dns_walk w = { .at = 0 }, from;
-	struct dns_rr rr;
-	int err = 0;
-	bool found = true;
+	struct cnames all = { .count = 0 };
+	const struct dns_rr *rr;
+	int err;
 
 	if (c->m->type == PLAIT_DNS_CNAME || c->m->type == PLAIT_DNS_ANY)
 		return 0;
-	while (err == 0 && found) {
-		from = w;
-		found = chain_next(c, &w, PLAIT_DNS_CNAME, &rr);
-		if (!found && from.at != 0) {
-			w = (struct dns_walk){ .at = 0 };
-			found = chain_next(c, &w, PLAIT_DNS_CNAME, &rr);
-		}
-		if (found)
-			err = chain_step(c, &rr);
-	}
+	err = cnames_gather(&all, c->m);
+	while (err == 0 && (rr = cnames_find(&all, c)) != NULL)
+		err = chain_step(c, rr);
 	return err;
+}
+
+/* Decodes a record of the chain; owner is its name, as text. */
+static int chain_decode(const struct chain *c, const struct dns_rr *rr,
+			const char *owner, struct room *r)
+{
+	return plait_i_rdata_decode(r, c->m, rr, owner,
+				    ttl_of(c, rr->ttl, MAX_TTL));
 }
 
 /* ---- answers ------------------------------------------------------------- */
@@ -306,11 +138,11 @@ static int chain_follow(struct chain *c)
 /* Decodes the aliases: each is of the name that the one before it leads to. */
 static int answer_put_aliases(const struct chain *c, struct room *r)
 {
-	const char *owner = room_put_name(r, &c->m->name);
+	const char *owner = plait_i_room_put_name(r, &c->m->name);
 	int err = 0;
 
 	for (size_t i = 0; i < c->n_aliases && err == 0; i++) {
-		err = record_decode(c, &c->aliases[i], owner, r);
+		err = chain_decode(c, &c->aliases[i], owner, r);
 		if (r->records != NULL)
 			owner = r->records[i].data.host;
 	}
@@ -319,13 +151,13 @@ static int answer_put_aliases(const struct chain *c, struct room *r)
 
 static int answer_put_records(const struct chain *c, struct room *r)
 {
-	const char *owner = room_put_name(r, &c->name);
+	const char *owner = plait_i_room_put_name(r, &c->name);
 	struct dns_walk w = { .at = 0 };
 	struct dns_rr rr;
 	int err = 0;
 
 	while (err == 0 && chain_next(c, &w, c->m->type, &rr))
-		err = record_decode(c, &rr, owner, r);
+		err = chain_decode(c, &rr, owner, r);
 	return err;
 }
 

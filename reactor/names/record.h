@@ -10,8 +10,12 @@
 
 #include "reactor/names/message.h"
 
-/* The longest chain of CNAME records that is followed. */
-enum { MAX_ALIASES = 16 };
+/*
+ * The longest chain of CNAME records that is followed, and how many such
+ * records an answer may have in all, so that looking for each link takes
+ * bounded time.
+ */
+enum { MAX_ALIASES = 16, MAX_CNAMES = 64 };
 
 /* In seconds: what is found and what is not is believed no longer. */
 enum { MAX_TTL = 24 * 60 * 60, MAX_NEGATIVE_TTL = 3 * 60 * 60 };
