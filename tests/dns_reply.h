@@ -31,4 +31,10 @@ struct dns_reply {
  */
 void dns_reply_make(struct dns_reply *r, const char *words);
 
+/*
+ * Copies bytes to the end of a page with none behind it, so that whoever looks
+ * beyond them ends the test.  The copy is there until the next call.
+ */
+const void *dns_reply_at_end(const void *bytes, size_t len);
+
 #endif

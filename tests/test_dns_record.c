@@ -16,7 +16,10 @@ static int read_aged(struct dns_reading *ret, const char *words, uint32_t age)
 	struct dns_message m;
 
 	dns_reply_make(&reply, words);
-	ck_assert_int_eq(plait_i_message_parse(&m, reply.bytes, reply.length),
+	ck_assert_int_eq(plait_i_message_parse(
+				 &m,
+				 dns_reply_at_end(reply.bytes, reply.length),
+				 reply.length),
 			 0);
 	return plait_i_answer_read(ret, &m, age);
 }
@@ -280,6 +283,20 @@ TEST(a_record_that_counts_and_is_malformed_spoils_all, PURE, EACH_OF(broken))
 	sprintf(words, "question a ANY; answer a 5 A 1.2.3.4; answer a 5 %s",
 		broken[_i]);
 	ck_assert_int_eq(read_of(&got, words), -EBADMSG);
+}
+
+/* The data is one byte, the name in it three: up to the end of the message. */
+TEST(a_name_that_is_longer_than_the_data_is_malformed, PURE)
+{
+	struct dns_reading got;
+
+	ck_assert_int_eq(read_of(&got,
+				 "question a SOA; answer a 5 SOA \\# 1 01;"
+				 "bytes 6100"),
+			 -EBADMSG);
+	ck_assert_int_eq(read_of(&got, "question a NS; answer a 5 NS \\# 1 01;"
+				       "bytes 6100"),
+			 -EBADMSG);
 }
 
 TEST(a_malformed_record_that_does_not_count_is_ignored, PURE, EACH_OF(broken))
