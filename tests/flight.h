@@ -13,7 +13,8 @@
 
 /*
  * True if a packet between two TCP sockets of this process, or from one that
- * it has closed, has been sent and has not arrived.
+ * it has closed, has been sent and has not arrived; or if there is a UDP socket
+ * and that may be so of one of its packets.
  */
 bool flight_is_on(void);
 
