@@ -74,9 +74,11 @@ struct names_query {
 	/* When it was started; when it began to ask; when the next server is
 	   asked; when it ends at the latest. */
 	int64_t started, began, next, limit;
-	unsigned tries;		       /* how often a server's turn has come */
-	unsigned sockets;	       /* that it may have open */
+	unsigned turns;		       /* how often a server's turn has come */
+	unsigned tries;		       /* how often a question was sent */
+	unsigned sockets;	       /* that it may have open; 0: not begun */
 	unsigned said;		       /* what servers have answered instead */
+	bool is_waiting;	       /* for the first socket */
 	int err;		       /* what the system has said last, or 0 */
 	uint8_t order[RESOLV_SERVERS]; /* which server is first, second, ... */
 	uint8_t asking;		       /* which server was asked last */
