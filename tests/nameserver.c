@@ -345,6 +345,8 @@ static bool draft_change(struct draft *d, const char *word)
 		draft_no_question(d);
 	else if (strcmp(word, "query") == 0)
 		d->bytes[2] &= 0x7f;
+	else if (strcmp(word, "authoritative") == 0)
+		d->bytes[2] |= 4, d->bytes[3] = 0;
 	else if (strcmp(word, "truncated") == 0)
 		d->bytes[2] |= 2;
 	else

@@ -26,6 +26,7 @@
  *	no-question		only the header, and the records
  *	query			it is not said to be an answer
  *	truncated		with TC
+ *	authoritative		with AA, and looks up nothing for others
  *	cut 5			only its first 5 bytes are sent
  *	from-elsewhere		from another port; only over UDP
  *	without-edns		or else format-error, if the question has EDNS0

@@ -208,6 +208,7 @@ TALES(whatever_answers_the_question_is_the_answer,
       { { "no-name" }, NULL, "no-name from a at 0; 1" },
       { { "no-data" }, NULL, "no-data from a at 0; 1" },
       { { "empty" }, NULL, "no-data from a at 0; 1" },
+      { { "authoritative no-data" }, NULL, "no-data from a at 0; 1" },
       { { "other-case answer" }, NULL, "192.0.2.1 from a at 0; 1" },
       { { "after 1.5 answer" }, NULL, "192.0.2.1 from a at 1.5; 1" });
 
@@ -219,6 +220,7 @@ TALES(what_does_not_answer_the_question_has_not_come,
       { { "query answer" }, NULL, "DNSTimeoutError at 10; 2" },
       { { "no-question answer" }, NULL, "DNSTimeoutError at 10; 2" },
       { { "no-question no-name" }, NULL, "DNSTimeoutError at 10; 2" },
+      { { "query no-question refused" }, NULL, "DNSTimeoutError at 10; 2" },
       { { "wrong-id server-failure" }, NULL, "DNSTimeoutError at 10; 2" },
       { { "wrong-id truncated answer" }, NULL, "DNSTimeoutError at 10; 2" },
       { { "from-elsewhere answer" }, NULL, "DNSTimeoutError at 10; 2" },
@@ -405,7 +407,8 @@ static const struct {
 
 TEST(a_turn_lasts_five_times_as_long_as_usual, ON_EACH_BACKEND, EACH_OF(pasts))
 {
-	stage((const char *const[]){ pasts[_i].script, "answer", NULL }, "");
+	stage((const char *const[]){ pasts[_i].script, "answer", NULL },
+	      "timeout:30");
 	for (int i = 0; i < pasts[_i].times; i++)
 		ask_to_the_end(&first);
 	nameserver_script(&ns[0], "drop");
@@ -443,6 +446,19 @@ TEST(each_round_waits_twice_as_long, ON_EACH_BACKEND)
 	ck_assert_uint_eq(ns[0].datagrams, 3 + 3);
 	run_for(reactor, 10);
 	ck_assert_uint_eq(ns[0].datagrams, 3 + 4);
+	plait_i_query_cancel(&first.query);
+	stage_down();
+}
+
+TEST(who_says_late_that_he_cannot_ends_nobodys_turn, ON_EACH_BACKEND)
+{
+	stage((const char *const[]){ "after 3 server-failure", "drop", "drop" },
+	      "");
+	ask(&first);
+	run_for(reactor, 3.9);
+	ck_assert_str_eq(outcome(&first), "; 1 1 0");
+	run_for(reactor, 0.2);
+	ck_assert_str_eq(outcome(&first), "; 1 1 1");
 	plait_i_query_cancel(&first.query);
 	stage_down();
 }
@@ -698,6 +714,35 @@ TEST(for_the_next_server_it_gives_up_its_socket, ON_EACH_BACKEND)
 	stage_down();
 }
 
+TEST(each_socket_that_is_given_back_goes_to_the_next, ON_EACH_BACKEND)
+{
+	struct asker askers[2] = { { .ended = 0 } };
+
+	stage((const char *const[]){ "drop", "after 0.5 answer", NULL }, "");
+	servers.max = 2;
+	ask(&first);
+	run_for(reactor, 2.2);
+	ask(&askers[0]);
+	ask(&askers[1]);
+	ck_assert_uint_eq(servers.taken, 2);
+	run_for(reactor, 5);
+	ck_assert_str_eq(first.outcome, "192.0.2.1 from b at 2.5");
+	ck_assert_str_eq(askers[0].outcome, "192.0.2.1 from b at 3");
+	ck_assert_str_eq(askers[1].outcome, "192.0.2.1 from b at 3");
+	stage_down();
+}
+
+static unsigned open_sockets(const struct asker *askers, int n)
+{
+	unsigned all = 0;
+
+	for (int i = 0; i < n * N_SERVERS; i++)
+		all += askers[i / N_SERVERS]
+			       .query.exchanges[i % N_SERVERS]
+			       .is_open;
+	return all;
+}
+
 TEST(no_more_are_open_than_may_be, ON_EACH_BACKEND)
 {
 	struct asker askers[50] = { { .ended = 0 } };
@@ -709,6 +754,7 @@ TEST(no_more_are_open_than_may_be, ON_EACH_BACKEND)
 	for (int i = 0; i < 100; i++) {
 		run_for(reactor, 1);
 		ck_assert_uint_le(servers.taken, 7);
+		ck_assert_uint_le(open_sockets(askers, 50), 7);
 	}
 	for (int i = 0; i < 50; i++)
 		ck_assert_uint_eq(askers[i].ended, 1);
@@ -930,11 +976,23 @@ TEST(what_the_system_refuses_ends_in_time, ON_EACH_BACKEND, EACH_OF(refusals))
 
 TEST(without_descriptors_it_gives_up_its_own, ON_EACH_BACKEND)
 {
-	stage((const char *const[]){ "drop", "answer", NULL }, "");
+	stage((const char *const[]){ "drop", "after 1 answer", NULL }, "");
 	fault_pass("socket", 1);
 	fault_call("socket", 1, EMFILE);
+	ask(&first);
+	run_for(reactor, 2.5);
+	ck_assert(!first.query.exchanges[0].is_open);
+	run_until_count(reactor, &first.ended, 1);
+	ck_assert_str_eq(outcome(&first), "192.0.2.1 from b at 3; 1 1");
+	stage_down();
+}
+
+TEST(without_its_last_socket_it_ends, ON_EACH_BACKEND)
+{
+	stage_one("after 3 answer", "attempts:1");
+	fault_call("recv", 1, ENOMEM);
 	ask_to_the_end(&first);
-	ck_assert_str_eq(outcome(&first), "192.0.2.1 from b at 2; 1 1");
+	ck_assert_str_eq(outcome(&first), "DNSLookupError at 3; 1");
 	stage_down();
 }
 

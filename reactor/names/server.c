@@ -112,10 +112,12 @@ bool plait_i_server_knows_edns(const struct names_server *srv, int64_t now)
 
 /* ---- sockets ------------------------------------------------------------- */
 
+/* Who waits is given a socket as soon as there is one, so if there is one left,
+   nobody waits. */
 bool plait_i_servers_take_socket(struct names_servers *s,
 				 struct names_waiter *w)
 {
-	if (s->taken < s->max && plait_list_is_empty(&s->waiting)) {
+	if (s->taken < s->max) {
 		s->taken++;
 		return true;
 	}

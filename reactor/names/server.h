@@ -84,8 +84,8 @@ struct names_waiter {
 };
 
 /*
- * Takes one more socket.  If there is none, or others wait, returns false; then
- * w, unless it is NULL, waits in the line.  The second leaves the line.
+ * Takes one more socket.  If there is none, returns false; then w, unless it is
+ * NULL, waits in the line.  The second leaves the line.
  */
 bool plait_i_servers_take_socket(struct names_servers *s,
 				 struct names_waiter *w);
