@@ -52,6 +52,7 @@ struct draft {
 	unsigned char bytes[MAX_MESSAGE];
 	size_t length;
 	size_t promised; /* TCP: the length that is said */
+	bool forged;
 };
 
 struct delayed {
@@ -246,6 +247,10 @@ static void put_address(struct draft *d, unsigned type)
 	unsigned char ipv6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
 	unsigned char ipv4[4] = { 192, 0, 2, 1 };
 
+	if (d->forged) {
+		memcpy(ipv4, (unsigned char[]){ 203, 0, 113, 66 }, 4);
+		memcpy(ipv6 + 4, (unsigned char[]){ 0x0b, 0xad }, 2);
+	}
 	if (type == PLAIT_DNS_AAAA)
 		put_record(d, 0, type, ipv6, sizeof(ipv6));
 	else
@@ -306,9 +311,9 @@ static void draft_begin(struct draft *d, const struct question *q)
 	memset(d->bytes + 6, 0, 6);
 }
 
-static void draft_spoil(struct draft *d, size_t at)
+static void draft_spoil(struct draft *d, const struct question *q, size_t at)
 {
-	d->bytes[at] ^= 1;
+	d->bytes[at] = q->bytes[at] ^ 1;
 }
 
 static void draft_other_case(struct draft *d)
@@ -327,18 +332,19 @@ static void draft_no_question(struct draft *d)
 
 /* What is done to the message before it has its records.  False if the word is
    no such thing. */
-static bool draft_change(struct draft *d, const char *word)
+static bool draft_change(struct draft *d, const char *word,
+			 const struct question *q)
 {
-	size_t end = d->length;
+	size_t end = q->length;
 
 	if (strcmp(word, "wrong-id") == 0)
-		draft_spoil(d, 1);
+		draft_spoil(d, q, 1);
 	else if (strcmp(word, "wrong-name") == 0)
-		draft_spoil(d, HEADER + 1);
+		draft_spoil(d, q, HEADER + 1);
 	else if (strcmp(word, "wrong-type") == 0)
-		draft_spoil(d, end - 3);
+		draft_spoil(d, q, end - 3);
 	else if (strcmp(word, "wrong-class") == 0)
-		draft_spoil(d, end - 1);
+		draft_spoil(d, q, end - 1);
 	else if (strcmp(word, "other-case") == 0)
 		draft_other_case(d);
 	else if (strcmp(word, "no-question") == 0)
@@ -463,20 +469,37 @@ static void drip(void *arg)
 	plait_timer_start(c->ns->reactor, &c->drip, DRIP, drip, c);
 }
 
-/* What only a connection can do.  It may be gone afterwards. */
-static bool act_on_connection(struct way *way, const char *word)
+/* What only a connection can do; over UDP it is a drop. */
+static bool is_act(const char *word)
+{
+	return strcmp(word, "drip") == 0 || strcmp(word, "hang-up") == 0 ||
+	       strcmp(word, "reset") == 0;
+}
+
+/* The connection may be gone afterwards. */
+static void act_on_connection(struct way *way, const char *word)
 {
 	if (strcmp(word, "drip") == 0) {
 		drip(way->down);
-	} else if (strcmp(word, "hang-up") == 0 || strcmp(word, "reset") == 0) {
-		if (*word == 'r')
-			server_reset(way->ns->reactor, way->down->fd);
-		connection_free(way->down);
-		way->down = NULL;
-	} else {
-		return false;
+		return;
 	}
-	return true;
+	if (strcmp(word, "reset") == 0)
+		server_reset(way->ns->reactor, way->down->fd);
+	connection_free(way->down);
+	way->down = NULL;
+}
+
+static bool message_is_forged(const char *message, bool tcp)
+{
+	static const char *const words[] = { "wrong-", "query",
+					     "from-elsewhere" };
+	size_t len = strcspn(message, ",;");
+
+	for (int i = 0; i < N_OF(words) - tcp; i++) {
+		if (memmem(message, len, words[i], strlen(words[i])) != NULL)
+			return true;
+	}
+	return false;
 }
 
 /* Sends one message of the script.  False if the connection is gone. */
@@ -490,9 +513,11 @@ static bool send_message(struct way *way, const struct question *q,
 	size_t cut = SIZE_MAX;
 
 	draft_begin(&d, q);
+	d.forged = message_is_forged(*at, tcp);
 	while (word_next(at, word, sizeof(word))) {
-		if (strcmp(word, "drop") == 0 ||
-		    (tcp && act_on_connection(way, word)))
+		if (is_act(word) && tcp)
+			act_on_connection(way, word);
+		if (is_act(word) || strcmp(word, "drop") == 0)
 			return !tcp || way->down != NULL;
 		if (strcmp(word, "after") == 0)
 			seconds = word_number(at);
@@ -503,7 +528,7 @@ static bool send_message(struct way *way, const struct question *q,
 		else if (strcmp(word, "without-edns") == 0 && q->what.edns)
 			set_code(&d, 1);
 		else if (strcmp(word, "without-edns") != 0 &&
-			 !draft_change(&d, word) && (d.bytes[3] & 0xf) == 0)
+			 !draft_change(&d, word, q) && (d.bytes[3] & 0xf) == 0)
 			draft_fill(&d, word, q, tcp);
 	}
 	if (d.length > cut)
@@ -677,8 +702,10 @@ void nameserver_script(struct nameserver *ns, const char *script)
 		close_one(ns, &ns->tcp_watch, &ns->tcp);
 		script += 7;
 	}
-	if (strcmp(script, "absent") == 0)
+	if (strcmp(script, "absent") == 0) {
 		close_one(ns, &ns->udp_watch, &ns->udp);
+		close_one(ns, &ns->tcp_watch, &ns->tcp);
+	}
 	ns->script = script;
 }
 

@@ -31,7 +31,11 @@
  *	from-elsewhere		from another port; only over UDP
  *	without-edns		or else format-error, if the question has EDNS0
  *
- * A script of "absent" closes the UDP socket, as if no server was there, and
+ * What must not be taken for the answer has another address, 203.0.113.66 or
+ * 2001:db8:bad::1: whatever has a wrong id, name, type or class, is a query, or
+ * comes from elsewhere.
+ *
+ * A script of "absent" closes both sockets, as if no server was there, and
  * "no-tcp" in front of a script only the listener.
  */
 #ifndef TESTS_NAMESERVER_H

@@ -8,6 +8,7 @@
 
 #include <plait/dns.h>
 
+#include "lib/chance.h"
 #include "reactor/names/message.h"
 #include "reactor/names/query.h"
 #include "tests/child.h"
@@ -1014,6 +1015,109 @@ TEST(a_socket_that_somebody_else_has_closed_is_no_socket, ON_EACH_BACKEND)
 	run_for(reactor, 0.5);
 	close(first.query.exchanges[0].fd);
 	run_until_count(reactor, &first.ended, 1);
+	stage_down();
+}
+
+/* ---- whatever a server sends --------------------------------------------- */
+
+GROUP("hostile", .timeout = 60);
+
+enum { HOSTILE_RUNS = 400, ASKERS = 6, SCRIPT_SIZE = 2000 };
+
+static uint64_t chance;
+
+static unsigned draw(unsigned below)
+{
+	return (unsigned)(chance_next(&chance) % below);
+}
+
+static void add(char *script, const char *const *words, int n)
+{
+	size_t used = strlen(script);
+
+	snprintf(script + used, SCRIPT_SIZE - used, "%s ",
+		 words[draw((unsigned)n)]);
+}
+
+/* A script that means no good, and now and then has an answer. */
+static void draw_script(char *script)
+{
+	static const char *const before[] = {
+		"wrong-id",	"wrong-name",  "wrong-type",	 "wrong-class",
+		"other-case",	"no-question", "query",		 "truncated",
+		"cut 5",	"cut 29",      "cut 40",	 "after 0.1",
+		"after 1.5",	"after 4",     "from-elsewhere", "without-edns",
+		"authoritative"
+	};
+	static const char *const what[] = {
+		"drop",		"answer",	  "answer",   "no-data",
+		"no-name",	"empty",	  "referral", "refused",
+		"format-error", "server-failure", "garbage",  "not-implemented",
+		"bad-version",	"nothing",	  "huge",     "half",
+		"drip",		"hang-up",	  "reset",
+	};
+	static const char *const after[] = { ",", ";" };
+
+	*script = '\0';
+	if (draw(10) == 0)
+		strcpy(script, "no-tcp ");
+	for (unsigned left = 1 + draw(8); left > 0; left--) {
+		for (unsigned n = draw(3); n > 0; n--)
+			add(script, before, N_OF(before));
+		/* What only a connection knows is no message over UDP. */
+		add(script, what, N_OF(what));
+		if (left > 1)
+			add(script, after, N_OF(after));
+	}
+	if (draw(12) == 0)
+		strcpy(script, "absent");
+}
+
+static void draw_stage(void)
+{
+	static char scripts[N_SERVERS][SCRIPT_SIZE];
+	const char *given[N_SERVERS] = { NULL };
+	char options[100];
+
+	for (unsigned i = 0; i <= draw(N_SERVERS); i++) {
+		draw_script(scripts[i]);
+		given[i] = scripts[i];
+	}
+	snprintf(options, sizeof(options), "timeout:%u attempts:%u%s%s",
+		 1 + draw(6), 1 + draw(3), draw(2) ? " rotate" : "",
+		 draw(4) ? "" : " use-vc");
+	stage(given, options);
+	servers.max = 1 + draw(8);
+}
+
+static void check_asker(const struct asker *a, bool cancelled, double most)
+{
+	ck_assert_uint_eq(a->ended, !cancelled);
+	ck_assert(strstr(a->outcome, "203.0.113.66") == NULL);
+	ck_assert_double_le(a->seconds, most);
+}
+
+TEST(no_server_makes_a_question_end_late_or_with_a_wrong_answer,
+     ON_EACH_BACKEND, TIMES(HOSTILE_RUNS))
+{
+	struct asker askers[ASKERS] = { { .ended = 0 } };
+	bool cancelled[ASKERS] = { false };
+
+	chance = (uint64_t)_i;
+	draw_stage();
+	for (int i = 0; i < ASKERS; i++) {
+		ask_for(&askers[i], PLAIT_DNS_A, 20);
+		if (draw(2) == 0)
+			run_for(reactor, draw(30) / 10.0);
+		if (draw(4) > 0)
+			continue;
+		cancelled[i] = askers[i].ended == 0;
+		plait_i_query_cancel(&askers[i].query);
+	}
+	run_for(reactor, 21);
+	for (int i = 0; i < ASKERS; i++)
+		check_asker(&askers[i], cancelled[i], 3 * ASKERS + 20.001);
+	ck_assert_uint_eq(servers.taken, 0);
 	stage_down();
 }
 
