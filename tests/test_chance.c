@@ -45,6 +45,15 @@ TEST(a_system_without_randomness_leaves_it_to_the_clock, ON_EACH_BACKEND,
 	plait_reactor_free(&other);
 }
 
+TEST(a_system_that_is_booting_gives_the_randomness_that_it_has, ON_EACH_BACKEND)
+{
+	fault_call("getrandom", 1, EAGAIN);
+	calls_reset();
+	plait_reactor_random(reactor);
+	ck_assert_uint_eq(calls_of("getrandom"), 2);
+	ck_assert_uint_eq(calls_of("clock_gettime"), 0);
+}
+
 TEST(without_randomness_a_fork_still_draws_something_else, ON_EACH_BACKEND)
 {
 	uint64_t bits, theirs = 0;

@@ -677,6 +677,19 @@ TEST(each_question_has_its_own_port_and_id, ON_EACH_BACKEND)
 	stage_down();
 }
 
+TEST(ids_are_the_systems_randomness, ON_EACH_BACKEND)
+{
+	stage_one("drop; answer", "");
+	calls_reset();
+	ask_to_the_end(&first);
+	/* A question that is sent again is the same, from the same port. */
+	ck_assert_uint_eq(calls_of("getrandom"), 1);
+	ck_assert_uint_eq(calls_of("socket"), 1);
+	ck_assert_uint_eq(ns[0].seen[0].id, ns[0].seen[1].id);
+	ck_assert_uint_eq(ns[0].seen[0].port, ns[0].seen[1].port);
+	stage_down();
+}
+
 TEST(who_has_no_socket_waits_in_line, ON_EACH_BACKEND)
 {
 	struct asker askers[4] = { { .ended = 0 } };

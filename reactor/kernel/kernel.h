@@ -76,8 +76,12 @@ struct kernel_calls {
 	/* From now on that clock measures the ages of this thread's deferreds.
 	 */
 	void (*lend_clock)(struct kernel *k);
-	/* Returns 64 random bits.  A reactor has chance from here only, so on a
-	   kernel that repeats itself a run is the same each time. */
+	/*
+	 * Returns 64 random bits.  Those of a real kernel come from the system,
+	 * and nobody can guess them from earlier ones, unless the system has no
+	 * randomness to give.  A reactor has chance from here only, so on a
+	 * kernel that repeats itself a run is the same each time.
+	 */
 	uint64_t (*random)(struct kernel *k);
 	/* Looks at the file of that path. */
 	int (*look)(struct kernel *k, const char *path,

@@ -162,16 +162,28 @@ static void linux_lend_clock(struct kernel *k)
 	plait_i_deferred_set_clock(plait_i_linux_clock);
 }
 
+/* Randomness of a system that is booting: it has some, but not enough yet for
+   keys that must last.  Older systems do not know the flag. */
+static bool linux_random_early(uint64_t *bits)
+{
+#ifdef GRND_INSECURE
+	return getrandom(bits, sizeof(*bits), GRND_INSECURE) == sizeof(*bits);
+#else
+	return false;
+#endif
+}
+
 /*
- * The system may have no randomness to give: it is booting, or a sandbox does
- * not know the call.  Then it is a sequence that the clock is part of, also of
- * each number, so that two processes of a fork do not draw the same.
+ * The system may have no randomness to give: a sandbox does not know the call.
+ * Then it is a sequence that the clock is part of, also of each number, so that
+ * two processes of a fork do not draw the same.
  */
 static uint64_t linux_random(struct kernel *k)
 {
 	uint64_t bits;
 
-	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) == sizeof(bits))
+	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) == sizeof(bits) ||
+	    linux_random_early(&bits))
 		return bits;
 	k->chance ^= (uint64_t)plait_i_linux_clock();
 	return chance_next(&k->chance);
