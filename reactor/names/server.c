@@ -43,6 +43,8 @@ void plait_i_servers_set(struct names_servers *s, struct resolv_conf *conf)
 {
 	struct names_server known[RESOLV_SERVERS];
 
+	if (conf == s->conf)
+		return;
 	for (unsigned i = 0; i < conf->n_servers; i++) {
 		const struct plait_address *a = &conf->servers[i];
 		const struct names_server *old = plait_i_servers_find(s, a);
