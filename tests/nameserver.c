@@ -10,6 +10,7 @@
 
 #include <plait/dns.h>
 
+#include "lib/chance.h"
 #include "tests/model.h"
 #include "tests/nameserver.h"
 #include "tests/stranger.h"
@@ -502,6 +503,12 @@ static bool message_is_forged(const char *message, bool tcp)
 	return false;
 }
 
+/* One in twenty, the same ones in each run. */
+static bool is_lost(struct nameserver *ns)
+{
+	return chance_next(&ns->chance) % 20 == 0;
+}
+
 /* Sends one message of the script.  False if the connection is gone. */
 static bool send_message(struct way *way, const struct question *q,
 			 const char **at)
@@ -517,7 +524,8 @@ static bool send_message(struct way *way, const struct question *q,
 	while (word_next(at, word, sizeof(word))) {
 		if (is_act(word) && tcp)
 			act_on_connection(way, word);
-		if (is_act(word) || strcmp(word, "drop") == 0)
+		if (is_act(word) || strcmp(word, "drop") == 0 ||
+		    (strcmp(word, "lossy") == 0 && is_lost(way->ns)))
 			return !tcp || way->down != NULL;
 		if (strcmp(word, "after") == 0)
 			seconds = word_number(at);
@@ -528,6 +536,7 @@ static bool send_message(struct way *way, const struct question *q,
 		else if (strcmp(word, "without-edns") == 0 && q->what.edns)
 			set_code(&d, 1);
 		else if (strcmp(word, "without-edns") != 0 &&
+			 strcmp(word, "lossy") != 0 &&
 			 !draft_change(&d, word, q) && (d.bytes[3] & 0xf) == 0)
 			draft_fill(&d, word, q, tcp);
 	}

@@ -29,6 +29,7 @@
  *	authoritative		with AA, and looks up nothing for others
  *	cut 5			only its first 5 bytes are sent
  *	from-elsewhere		from another port; only over UDP
+ *	lossy			or else drop, one time in twenty
  *	without-edns		or else format-error, if the question has EDNS0
  *
  * What must not be taken for the answer has another address, 203.0.113.66 or
@@ -70,6 +71,7 @@ struct nameserver {
 	int udp, tcp; /* -1: none */
 	struct plait_watch udp_watch, tcp_watch;
 	struct plait_list connected, delayed;
+	uint64_t chance;
 };
 
 void nameserver_start(struct nameserver *ns, struct plait_reactor *r,

@@ -1134,6 +1134,43 @@ TEST(no_server_makes_a_question_end_late_or_with_a_wrong_answer,
 	stage_down();
 }
 
+/* ---- many ---------------------------------------------------------------- */
+
+GROUP("many", .timeout = 60);
+
+enum { MANY = 5000, AT_ONCE = 500 };
+
+static unsigned many_begun, many_answered;
+
+static void ask_once_more(struct asker *a)
+{
+	many_answered += strncmp(a->outcome, "192.0.2.1 ", 10) == 0;
+	ck_assert_double_le(a->seconds, 25);
+	if (many_begun < MANY) {
+		many_begun++;
+		ask(a);
+	}
+}
+
+TEST(many_questions_on_a_bad_line_are_all_answered, ON_EACH_BACKEND)
+{
+	struct asker *askers = calloc(AT_ONCE, sizeof(*askers));
+
+	stage_one("lossy after 0.02 answer", "attempts:5");
+	many_begun = many_answered = 0;
+	for (int i = 0; i < AT_ONCE; i++) {
+		askers[i].on_ended = ask_once_more;
+		ask_once_more(&askers[i]);
+	}
+	run_until_count(reactor, &many_answered, MANY);
+	ck_assert_uint_eq(servers.taken, 0);
+	/* Each loss costs one question more, and nothing is asked in vain. */
+	ck_assert_uint_gt(ns[0].datagrams, MANY + MANY / 30);
+	ck_assert_uint_lt(ns[0].datagrams, MANY + MANY / 10);
+	stage_down();
+	free(askers);
+}
+
 /* ---- all at once --------------------------------------------------------- */
 
 GROUP("torture", .timeout = 60);
