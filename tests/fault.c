@@ -46,8 +46,8 @@
 	X(free) X(mmap) X(munmap) X(malloc_trim)                               \
 	X(socket) X(bind) X(listen) X(accept4) X(connect)                      \
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
-	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg) X(open)    \
-	X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
+	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
+	X(sendmmsg) X(recvmmsg) X(open) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(stat)       \
 	X(ftruncate) X(gethostname)                                            \
@@ -970,6 +970,29 @@ SEAM_IOV(writev)
 
 SEAM_MSG(recvmsg, struct msghdr, , )
 SEAM_MSG(sendmsg, const struct msghdr, take_room, used_room)
+
+/* Of several messages so many may be moved, where others move bytes. */
+int seam_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
+int seam_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	int err = fault(CALL_sendmmsg);
+
+	if (err != 0)
+		return failed(err);
+	return sendmmsg(fd, msgs, (unsigned)at_most(n), flags);
+}
+
+int seam_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags,
+		  struct timespec *timeout);
+int seam_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags,
+		  struct timespec *timeout)
+{
+	int err = fault(CALL_recvmmsg);
+
+	if (err != 0)
+		return failed(err);
+	return recvmmsg(fd, msgs, (unsigned)at_most(n), flags, timeout);
+}
 
 /* Calls that are made even when they fail. */
 int seam_close(int fd);

@@ -57,7 +57,8 @@ void fault_call_forever(const char *name, int err);
 /* The next n calls are let through. */
 void fault_pass(const char *name, unsigned long n);
 
-/* The next n reads or writes, of whatever kind, move at most max bytes. */
+/* The next n reads or writes, of whatever kind, move at most max bytes; of
+   sendmmsg() and recvmmsg(), at most max messages. */
 void fault_short(const char *name, unsigned long n, size_t max);
 void fault_short_forever(const char *name, size_t max);
 

@@ -118,6 +118,44 @@ PAST(ssize_t, sendmsg,
      (struct kernel * k, int fd, const struct msghdr *msg, int flags),
      (k, fd, msg, flags))
 
+PAST(ssize_t, recvmsg,
+     (struct kernel * k, int fd, struct msghdr *msg, int flags),
+     (k, fd, msg, flags))
+PAST(int, sendmmsg,
+     (struct kernel * k, int fd, struct mmsghdr *msgs, unsigned n, int flags),
+     (k, fd, msgs, n, flags))
+PAST(int, recvmmsg,
+     (struct kernel * k, int fd, struct mmsghdr *msgs, unsigned n, int flags),
+     (k, fd, msgs, n, flags))
+
+static ssize_t seamed_recvmsg(struct kernel *k, int fd, struct msghdr *msg,
+			      int flags)
+{
+	size_t most;
+
+	return fails("recvmsg", &most) ? -1 : past_recvmsg(k, fd, msg, flags);
+}
+
+static int seamed_sendmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
+			   unsigned n, int flags)
+{
+	size_t most;
+
+	if (fails("sendmmsg", &most))
+		return -1;
+	return past_sendmmsg(k, fd, msgs, (unsigned)at_most(n, most), flags);
+}
+
+static int seamed_recvmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
+			   unsigned n, int flags)
+{
+	size_t most;
+
+	if (fails("recvmmsg", &most))
+		return -1;
+	return past_recvmmsg(k, fd, msgs, (unsigned)at_most(n, most), flags);
+}
+
 static ssize_t seamed_recv(struct kernel *k, int fd, void *buf, size_t len,
 			   int flags)
 {
@@ -144,12 +182,14 @@ static ssize_t seamed_sendmsg(struct kernel *k, int fd,
 			      const struct msghdr *msg, int flags)
 {
 	struct iovec pieces[MAX_PIECES];
-	struct msghdr m = { .msg_iov = pieces };
+	struct msghdr m = *msg;
 	size_t most, left;
 
 	if (fails("sendmsg", &most))
 		return -1;
 	left = most != 0 ? most : SIZE_MAX;
+	m.msg_iov = pieces;
+	m.msg_iovlen = 0;
 	while (m.msg_iovlen < msg->msg_iovlen && m.msg_iovlen < MAX_PIECES &&
 	       left > 0) {
 		struct iovec *piece = &pieces[m.msg_iovlen];
@@ -226,6 +266,9 @@ static void tables_fill(void)
 	past_calls.recv = past_recv;
 	past_calls.send = past_send;
 	past_calls.sendmsg = past_sendmsg;
+	past_calls.recvmsg = past_recvmsg;
+	past_calls.sendmmsg = past_sendmmsg;
+	past_calls.recvmmsg = past_recvmmsg;
 	past_calls.shutdown = past_shutdown;
 	past_calls.close = past_close;
 	past_calls.reserve = past_reserve;
@@ -249,6 +292,9 @@ static void tables_fill(void)
 	seamed_calls.recv = seamed_recv;
 	seamed_calls.send = seamed_send;
 	seamed_calls.sendmsg = seamed_sendmsg;
+	seamed_calls.recvmsg = seamed_recvmsg;
+	seamed_calls.sendmmsg = seamed_sendmmsg;
+	seamed_calls.recvmmsg = seamed_recvmmsg;
 	seamed_calls.shutdown = seamed_shutdown;
 	seamed_calls.close = seamed_close;
 	seamed_calls.reserve = seamed_reserve;

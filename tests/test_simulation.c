@@ -922,7 +922,7 @@ TEST(reserved_words_have_to_be_zero, PURE, TIMES(3))
 	if (_i == 0)
 		o.reserved[0] = 1;
 	else if (_i == 1)
-		o.link.reserved[3] = 1;
+		o.link.reserved[1] = 1;
 	else
 		o.faults.reserved[1] = 1;
 	ck_assert_ptr_null(plait_simulation_new(1, &o));

@@ -34,18 +34,25 @@ struct plait_simulation;
 struct plait_host;
 
 /*
- * How bytes travel from one host to another.  Zeroed, a link is perfect: it
+ * How packets travel from one host to another.  Zeroed, a link is perfect: it
  * takes no time and loses nothing.  Probabilities are from 0 to 1.
+ *
+ * TCP sends a packet that was lost again, and keeps the order.  A datagram of
+ * UDP that was lost does not come, and jitter lets datagrams overtake others.
  */
 struct plait_link {
-	double latency; /* seconds that each packet takes */
-	double jitter;	/* up to so many seconds more */
-	double rate;	/* bytes a second; 0: no limit */
-	double loss;	/* the probability that a packet has to be sent again */
-	double reset;	/* ... that a packet resets its connection */
-	bool down;	/* all packets are lost, until the link is changed */
+	double latency;	  /* seconds that each packet takes */
+	double jitter;	  /* up to so many seconds more */
+	double rate;	  /* bytes a second; 0: no limit */
+	double loss;	  /* the probability that a packet is lost */
+	double reset;	  /* ... that a packet resets its connection */
+	bool down;	  /* all packets are lost, until the link is changed */
 	bool unreachable; /* a router says that the host cannot be reached */
-	uintptr_t reserved[4]; /* zero */
+	double duplicate; /* the probability that a datagram comes twice */
+	/* Bytes that a packet has at most, with its headers; 0: any.  A larger
+	   datagram travels in pieces, and is lost if any piece is. */
+	size_t mtu;
+	uintptr_t reserved[2]; /* zero */
 };
 
 /*

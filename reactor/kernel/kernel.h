@@ -47,6 +47,12 @@ struct kernel_calls {
 			int flags);
 	ssize_t (*sendmsg)(struct kernel *k, int fd, const struct msghdr *msg,
 			   int flags);
+	ssize_t (*recvmsg)(struct kernel *k, int fd, struct msghdr *msg,
+			   int flags);
+	int (*sendmmsg)(struct kernel *k, int fd, struct mmsghdr *msgs,
+			unsigned n, int flags);
+	int (*recvmmsg)(struct kernel *k, int fd, struct mmsghdr *msgs,
+			unsigned n, int flags);
 	int (*shutdown)(struct kernel *k, int fd, int how);
 	int (*close)(struct kernel *k, int fd);
 	int (*getsockopt)(struct kernel *k, int fd, int level, int option,
@@ -262,6 +268,24 @@ static inline ssize_t kernel_sendmsg(struct kernel *k, int fd,
 				     const struct msghdr *msg, int flags)
 {
 	return k->calls->sendmsg(k, fd, msg, flags);
+}
+
+static inline ssize_t kernel_recvmsg(struct kernel *k, int fd,
+				     struct msghdr *msg, int flags)
+{
+	return k->calls->recvmsg(k, fd, msg, flags);
+}
+
+static inline int kernel_sendmmsg(struct kernel *k, int fd,
+				  struct mmsghdr *msgs, unsigned n, int flags)
+{
+	return k->calls->sendmmsg(k, fd, msgs, n, flags);
+}
+
+static inline int kernel_recvmmsg(struct kernel *k, int fd,
+				  struct mmsghdr *msgs, unsigned n, int flags)
+{
+	return k->calls->recvmmsg(k, fd, msgs, n, flags);
 }
 
 static inline int kernel_shutdown(struct kernel *k, int fd, int how)

@@ -66,6 +66,24 @@ static ssize_t linux_sendmsg(struct kernel *k, int fd, const struct msghdr *msg,
 	return sendmsg(fd, msg, flags);
 }
 
+static ssize_t linux_recvmsg(struct kernel *k, int fd, struct msghdr *msg,
+			     int flags)
+{
+	return recvmsg(fd, msg, flags);
+}
+
+static int linux_sendmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
+			  unsigned n, int flags)
+{
+	return sendmmsg(fd, msgs, n, flags);
+}
+
+static int linux_recvmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
+			  unsigned n, int flags)
+{
+	return recvmmsg(fd, msgs, n, flags, NULL);
+}
+
 static int linux_shutdown(struct kernel *k, int fd, int how)
 {
 	return shutdown(fd, how);
@@ -320,6 +338,9 @@ const struct kernel_calls plait_i_linux_calls = {
 	.recv = linux_recv,
 	.send = linux_send,
 	.sendmsg = linux_sendmsg,
+	.recvmsg = linux_recvmsg,
+	.sendmmsg = linux_sendmmsg,
+	.recvmmsg = linux_recvmmsg,
 	.shutdown = linux_shutdown,
 	.close = linux_close,
 	.getsockopt = linux_getsockopt,

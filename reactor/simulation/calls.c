@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "lib/deferred.h"
-#include "reactor/simulation/tcp.h"
 #include "reactor/simulation/world.h"
 
 static struct host_kernel *calls_kernel(const struct kernel *k)
@@ -53,6 +52,13 @@ static size_t calls_shorten(struct host_kernel *k, double probability,
 
 /* ---- the frame of a call ------------------------------------------------- */
 
+/* What is sent on an immediate loopback arrives before the next is sent. */
+static void calls_settle(struct host_kernel *k)
+{
+	if (k->host->simulation->immediate)
+		plait_i_sockets_settle(k->host);
+}
+
 /* Notes what has come of a call.  Returns it as libc does. */
 static ssize_t calls_return(struct host_kernel *k, const char *what, int fd,
 			    ssize_t rc)
@@ -61,8 +67,7 @@ static ssize_t calls_return(struct host_kernel *k, const char *what, int fd,
 
 	plait_i_record(h->simulation, what,
 		       (uint64_t)h->number << 32 | (uint32_t)fd, (uint64_t)rc);
-	if (h->simulation->immediate)
-		plait_i_sockets_settle(h);
+	calls_settle(k);
 	if (rc >= 0)
 		return rc;
 	errno = (int)-rc;
@@ -109,7 +114,8 @@ static int calls_make_socket(struct host_kernel *k, int family, int type)
 
 	if (family != AF_INET && family != AF_INET6)
 		return -EAFNOSUPPORT;
-	if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM)
+	type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
 	if (calls_chance(k, calls_faults(k)->no_memory))
 		return -ENOBUFS;
@@ -118,7 +124,8 @@ static int calls_make_socket(struct host_kernel *k, int family, int type)
 	fd = calls_open(k, DESCRIPTOR_SOCKET);
 	if (fd < 0)
 		return fd;
-	s = plait_i_tcp_new(k->host, family);
+	s = type == SOCK_STREAM ? plait_i_tcp_new(k->host, family)
+				: plait_i_udp_new(k->host, family);
 	if (s == NULL) {
 		calls_close_again(k, fd);
 		return -ENOBUFS;
@@ -274,44 +281,65 @@ static int simulated_close(struct kernel *kernel, int fd)
 
 /* ---- bytes --------------------------------------------------------------- */
 
-static ssize_t calls_receive(struct host_kernel *k, struct sim_socket *s,
-			     void *buf, size_t len, int flags)
+static ssize_t calls_receive(struct host_kernel *k, int fd, struct msghdr *msg,
+			     int flags)
 {
+	struct sim_socket *s;
+	size_t most = plait_i_pieces_size(msg->msg_iov, msg->msg_iovlen);
+	ssize_t rc = calls_socket(k, fd, &s);
+
+	if (rc < 0)
+		return rc;
 	if (calls_are_interrupted(k))
 		return -EINTR;
-	len = calls_shorten(k, calls_faults(k)->short_read, s->ops->input(s),
-			    len);
-	return s->ops->recv(s, buf, len, flags);
+	most = calls_shorten(k, calls_faults(k)->short_read, s->ops->input(s),
+			     most);
+	return s->ops->recv(s, msg, most, flags);
+}
+
+/* What was received is part of what has happened.  A datagram that was cut is
+   longer than its pieces. */
+static void calls_record_pieces(struct host_kernel *k, const struct msghdr *msg,
+				size_t len)
+{
+	for (size_t i = 0; i < msg->msg_iovlen && len > 0; i++) {
+		const struct iovec *piece = &msg->msg_iov[i];
+		size_t n = len < piece->iov_len ? len : piece->iov_len;
+
+		plait_i_record_bytes(k->host->simulation, piece->iov_base, n);
+		len -= n;
+	}
 }
 
 static ssize_t simulated_recv(struct kernel *kernel, int fd, void *buf,
 			      size_t len, int flags)
 {
 	struct host_kernel *k = calls_kernel(kernel);
-	struct sim_socket *s;
-	ssize_t rc = calls_socket(k, fd, &s);
+	struct iovec piece = { .iov_base = buf, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
+	ssize_t rc = calls_receive(k, fd, &msg, flags);
 
-	if (rc == 0)
-		rc = calls_receive(k, s, buf, len, flags);
 	if (rc > 0)
-		plait_i_record_bytes(k->host->simulation, buf, (size_t)rc);
+		calls_record_pieces(k, &msg, (size_t)rc);
 	return calls_return(k, "recv", fd, rc);
 }
 
-static size_t calls_size(const struct iovec *pieces, size_t n)
+static ssize_t simulated_recvmsg(struct kernel *kernel, int fd,
+				 struct msghdr *msg, int flags)
 {
-	size_t sum = 0;
+	struct host_kernel *k = calls_kernel(kernel);
+	ssize_t rc = calls_receive(k, fd, msg, flags);
 
-	for (size_t i = 0; i < n; i++)
-		sum += pieces[i].iov_len;
-	return sum;
+	if (rc > 0)
+		calls_record_pieces(k, msg, (size_t)rc);
+	return calls_return(k, "recvmsg", fd, rc);
 }
 
 static ssize_t calls_send(struct host_kernel *k, int fd,
-			  const struct iovec *pieces, size_t n, int flags)
+			  const struct msghdr *msg, int flags)
 {
 	struct sim_socket *s;
-	size_t most = calls_size(pieces, n);
+	size_t most = plait_i_pieces_size(msg->msg_iov, msg->msg_iovlen);
 	ssize_t rc = calls_socket(k, fd, &s);
 
 	if (rc < 0)
@@ -322,7 +350,7 @@ static ssize_t calls_send(struct host_kernel *k, int fd,
 		return -ENOBUFS;
 	most = calls_shorten(k, calls_faults(k)->short_write, s->ops->room(s),
 			     most);
-	return s->ops->send(s, pieces, n, most, flags);
+	return s->ops->send(s, msg, most, flags);
 }
 
 static ssize_t simulated_send(struct kernel *kernel, int fd, const void *buf,
@@ -331,8 +359,9 @@ static ssize_t simulated_send(struct kernel *kernel, int fd, const void *buf,
 	struct host_kernel *k = calls_kernel(kernel);
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)buf,
 			       .iov_len = len };
+	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 
-	return calls_return(k, "send", fd, calls_send(k, fd, &piece, 1, flags));
+	return calls_return(k, "send", fd, calls_send(k, fd, &msg, flags));
 }
 
 static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
@@ -340,9 +369,55 @@ static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return calls_return(
-		k, "sendmsg", fd,
-		calls_send(k, fd, msg->msg_iov, msg->msg_iovlen, flags));
+	return calls_return(k, "sendmsg", fd, calls_send(k, fd, msg, flags));
+}
+
+/* The error of a socket, which is told once, as -errno. */
+static int calls_take_error(const struct host_kernel *k, int fd)
+{
+	struct sim_socket *s;
+	int err = 0, rc = calls_socket(k, fd, &s);
+	socklen_t len = sizeof(err);
+
+	if (rc == 0)
+		rc = s->ops->getsockopt(s, SOL_SOCKET, SO_ERROR, &err, &len);
+	return rc < 0 ? rc : -err;
+}
+
+/* Several messages.  What one fails with is told only if it is the first; an
+   error that waits is told even if no message is wanted. */
+static int simulated_recvmmsg(struct kernel *kernel, int fd,
+			      struct mmsghdr *msgs, unsigned n, int flags)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	unsigned done = 0;
+	ssize_t rc = n == 0 ? calls_take_error(k, fd) : 0;
+
+	for (; done < n; done++) {
+		rc = calls_receive(k, fd, &msgs[done].msg_hdr, flags);
+		if (rc < 0)
+			break;
+		calls_record_pieces(k, &msgs[done].msg_hdr, (size_t)rc);
+		msgs[done].msg_len = (unsigned)rc;
+	}
+	return (int)calls_return(k, "recvmmsg", fd, done > 0 ? done : rc);
+}
+
+static int simulated_sendmmsg(struct kernel *kernel, int fd,
+			      struct mmsghdr *msgs, unsigned n, int flags)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	unsigned done = 0;
+	ssize_t rc = 0;
+
+	for (; done < n; done++) {
+		rc = calls_send(k, fd, &msgs[done].msg_hdr, flags);
+		calls_settle(k);
+		if (rc < 0)
+			break;
+		msgs[done].msg_len = (unsigned)rc;
+	}
+	return (int)calls_return(k, "sendmmsg", fd, done > 0 ? done : rc);
 }
 
 /* ---- options and names --------------------------------------------------- */
@@ -545,6 +620,9 @@ static const struct kernel_calls simulated_calls = {
 	.recv = simulated_recv,
 	.send = simulated_send,
 	.sendmsg = simulated_sendmsg,
+	.recvmsg = simulated_recvmsg,
+	.recvmmsg = simulated_recvmmsg,
+	.sendmmsg = simulated_sendmmsg,
 	.shutdown = simulated_shutdown,
 	.close = simulated_close,
 	.getsockopt = simulated_getsockopt,

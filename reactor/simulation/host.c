@@ -64,6 +64,7 @@ static void host_init(struct plait_host *h, struct plait_simulation *s)
 	plait_i_random_init(&h->chance, s->seed, h->name);
 	plait_i_random_init(&h->paths.chance, h->chance.state, "wire");
 	plait_i_sockets_init(h);
+	plait_i_tcp_init(h);
 }
 
 struct plait_host *plait_simulation_host(struct plait_simulation *s,

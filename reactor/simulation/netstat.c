@@ -6,21 +6,7 @@
 #include <stdio.h>
 
 #include "lib/print.h"
-#include "reactor/simulation/tcp.h"
-
-static const char *const netstat_states[] = {
-	[TCP_ESTABLISHED] = "ESTABLISHED",
-	[TCP_SYN_SENT] = "SYN_SENT",
-	[TCP_SYN_RECV] = "SYN_RECV",
-	[TCP_FIN_WAIT1] = "FIN_WAIT1",
-	[TCP_FIN_WAIT2] = "FIN_WAIT2",
-	[TCP_TIME_WAIT] = "TIME_WAIT",
-	[TCP_CLOSE] = "CLOSE",
-	[TCP_CLOSE_WAIT] = "CLOSE_WAIT",
-	[TCP_LAST_ACK] = "LAST_ACK",
-	[TCP_LISTEN] = "LISTEN",
-	[TCP_CLOSING] = "CLOSING",
-};
+#include "reactor/simulation/world.h"
 
 enum { NETSTAT_PLACE = INET6_ADDRSTRLEN + 8 };
 
@@ -38,16 +24,16 @@ static void netstat_show_place(const struct place *p, char *ret)
 		snprintf(ret, NETSTAT_PLACE, "%s:*", text);
 }
 
-static void netstat_print(const struct tcp *s, struct print *p)
+static void netstat_print(const struct sim_socket *s, struct print *p)
 {
 	char local[NETSTAT_PLACE], remote[NETSTAT_PLACE];
+	struct socket_look look;
 
-	netstat_show_place(&s->local, local);
-	netstat_show_place(&s->remote, remote);
-	plait_i_print(p, "tcp %zu %zu %s %s %s\n",
-		      s->state == TCP_LISTEN ? s->n_waiting : s->unread,
-		      plait_i_tcp_queued(s), local, remote,
-		      netstat_states[s->state]);
+	s->ops->look(s, &look);
+	netstat_show_place(&look.local, local);
+	netstat_show_place(&look.remote, remote);
+	plait_i_print(p, "%s %zu %zu %s %s %s\n", look.protocol, look.received,
+		      look.sent, local, remote, look.state);
 }
 
 int plait_host_netstat(const struct plait_host *h, struct plait_buf *b)
@@ -58,7 +44,7 @@ int plait_host_netstat(const struct plait_host *h, struct plait_buf *b)
 	if (h == NULL || b == NULL)
 		return -ENOMEM;
 	plait_list_for_each (l, &h->sockets.all)
-		netstat_print(plait_container(l, const struct tcp, base.link),
+		netstat_print(plait_container(l, const struct sim_socket, link),
 			      &p);
 	return p.error;
 }

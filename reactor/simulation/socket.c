@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "reactor/simulation/world.h"
 
@@ -186,6 +187,83 @@ void plait_i_socket_woken(struct sim_socket *s)
 	plait_i_socket_changed(s);
 }
 
+/* ---- pieces -------------------------------------------------------------- */
+
+size_t plait_i_pieces_size(const struct iovec *pieces, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += pieces[i].iov_len;
+	return sum;
+}
+
+size_t plait_i_pieces_fill(const struct iovec *pieces, size_t n, size_t at,
+			   const void *data, size_t len)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n && done < len; i++) {
+		size_t room = pieces[i].iov_len;
+		size_t count = room > at ? room - at : 0;
+
+		if (count > len - done)
+			count = len - done;
+		if (count > 0)
+			memcpy((char *)pieces[i].iov_base + at,
+			       (const char *)data + done, count);
+		done += count;
+		at = at > room ? at - room : 0;
+	}
+	return done;
+}
+
+size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
+			   size_t len)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n && done < len; i++) {
+		size_t count = pieces[i].iov_len;
+
+		if (count > len - done)
+			count = len - done;
+		if (count > 0)
+			memcpy((char *)data + done, pieces[i].iov_base, count);
+		done += count;
+	}
+	return done;
+}
+
+/* ---- packets ------------------------------------------------------------- */
+
+int64_t plait_i_socket_fly(struct wire_packet *p, int64_t not_before)
+{
+	struct plait_host *h = p->from;
+
+	if (p->to == h && h->simulation->immediate) {
+		plait_list_append(&h->sockets.home, &p->link);
+		return 0;
+	}
+	plait_list_append(&h->sockets.flying, &p->link);
+	return plait_i_wire_send(p, not_before);
+}
+
+static struct wire_packet *packet_first(const struct plait_list *packets)
+{
+	struct plait_list *l = plait_list_first(packets);
+
+	return l != NULL ? plait_container(l, struct wire_packet, link) : NULL;
+}
+
+void plait_i_sockets_settle(struct plait_host *h)
+{
+	struct wire_packet *p;
+
+	while ((p = packet_first(&h->sockets.home)) != NULL)
+		p->ops->arrived(p, false);
+}
+
 /* ---- sockets ------------------------------------------------------------- */
 
 void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,
@@ -205,6 +283,21 @@ void plait_i_socket_done(struct sim_socket *s)
 	s->descriptor = NULL;
 }
 
+void plait_i_sockets_init(struct plait_host *h)
+{
+	struct host_sockets *hs = &h->sockets;
+
+	plait_list_init(&hs->all);
+	plait_list_init(&hs->flying);
+	plait_list_init(&hs->home);
+	for (size_t i = 0; i < SOCKET_BUCKETS; i++) {
+		plait_list_init(&hs->ports[i]);
+		plait_list_init(&hs->pairs[i]);
+		plait_list_init(&hs->udp_ports[i]);
+	}
+	plait_i_random_init(&hs->udp_chance, h->chance.state, "udp");
+}
+
 void plait_i_sockets_crash(struct plait_host *h)
 {
 	struct plait_list *l;
@@ -215,6 +308,34 @@ void plait_i_sockets_crash(struct plait_host *h)
 
 		s->ops->destroy(s);
 	}
+}
+
+void plait_i_sockets_done(struct plait_host *h)
+{
+	struct wire_packet *p;
+
+	plait_i_sockets_crash(h);
+	while ((p = packet_first(&h->sockets.home)) != NULL)
+		p->ops->drop(p);
+	while ((p = packet_first(&h->sockets.flying)) != NULL) {
+		plait_i_wire_forget(p);
+		p->ops->drop(p);
+	}
+}
+
+void plait_i_socket_choose_ip(const struct sim_socket *s,
+			      const struct place *to, struct place *ret)
+{
+	const struct plait_host *h = s->host;
+	uint16_t port = ret->port;
+
+	*ret = *to;
+	ret->port = port;
+	if (plait_i_place_is_any(to) || plait_i_place_is_loopback(to))
+		plait_i_place_set_loopback(ret);
+	else if (plait_i_host_at(s->host, &to->ip) != h)
+		plait_i_place_set_host(ret, plait_i_place_is_ipv4(to),
+				       h->number);
 }
 
 size_t plait_i_sockets_count(const struct plait_host *h)

@@ -2,8 +2,9 @@
  * The sockets of a simulated host: descriptors, which belong to a program, and
  * sockets, which belong to the kernel and may outlive them.
  *
- * socket.c has what all families share: descriptors and readiness.  tcp.c has
- * TCP.  A further family is a further table (struct socket_ops).
+ * socket.c has what all kinds share: descriptors, readiness, and what is on the
+ * wire.  tcp.c has TCP, and udp.c has UDP.  A further kind is a further table
+ * (struct socket_ops).
  */
 #ifndef REACTOR_SIMULATION_SOCKET_H
 #define REACTOR_SIMULATION_SOCKET_H
@@ -12,6 +13,7 @@
 
 #include "reactor/kernel/kernel.h"
 #include "reactor/simulation/place.h"
+#include "reactor/simulation/random.h"
 #include "reactor/simulation/wire.h"
 
 struct plait_host;
@@ -76,11 +78,19 @@ void plait_i_descriptor_told(struct descriptor *d);
 /* The last is what accept() gives, also of a peer that is gone. */
 enum socket_name { SOCKET_OWN, SOCKET_PEER, SOCKET_ACCEPTED };
 
-/* What a socket of a family does.  Errors are -errno. */
+/* What netstat(8) shows. */
+struct socket_look {
+	const char *protocol, *state;
+	size_t received, sent; /* ... that nobody has taken yet */
+	struct place local, remote;
+};
+
+/* What a socket of a kind does.  Errors are -errno. */
 struct socket_ops {
 	/* As poll() has it: POLLIN, POLLOUT, POLLRDHUP, POLLHUP, POLLERR. */
 	unsigned (*readiness)(const struct sim_socket *s);
-	/* How many bytes recv() would give, and send() would take. */
+	/* How many bytes recv() would give, and send() would take; 0 if it is
+	   all of them or none. */
 	size_t (*input)(const struct sim_socket *s);
 	size_t (*room)(const struct sim_socket *s);
 	/* close(): it may live on, without a descriptor. */
@@ -95,10 +105,12 @@ struct socket_ops {
 	int (*accept)(struct sim_socket *s, struct sim_socket **ret);
 	int (*connect)(struct sim_socket *s, const struct sockaddr *sa,
 		       socklen_t len);
-	ssize_t (*recv)(struct sim_socket *s, void *buf, size_t len, int flags);
-	/* Takes at most that many bytes of the pieces. */
-	ssize_t (*send)(struct sim_socket *s, const struct iovec *pieces,
-			size_t n, size_t most, int flags);
+	/* As recvmsg() and sendmsg(), but at most that many bytes of a stream.
+	 */
+	ssize_t (*recv)(struct sim_socket *s, struct msghdr *msg, size_t most,
+			int flags);
+	ssize_t (*send)(struct sim_socket *s, const struct msghdr *msg,
+			size_t most, int flags);
 	int (*shutdown)(struct sim_socket *s, int how);
 	int (*getsockopt)(struct sim_socket *s, int level, int option,
 			  void *value, socklen_t *len);
@@ -107,6 +119,7 @@ struct socket_ops {
 	/* Returns the length, or -ENOTCONN. */
 	int (*name)(const struct sim_socket *s, enum socket_name which,
 		    struct sockaddr_storage *ret);
+	void (*look)(const struct sim_socket *s, struct socket_look *ret);
 };
 
 struct sim_socket {
@@ -123,7 +136,7 @@ enum { SOCKET_BUCKETS = 256, SOCKET_PORTS = 65536 };
 
 struct host_sockets {
 	struct plait_list all;
-	struct plait_list flying; /* segments that are on the wire */
+	struct plait_list flying; /* packets that are on the wire */
 	struct plait_list home;	  /* ... that arrive at the end of this call */
 	struct plait_list ports[SOCKET_BUCKETS], pairs[SOCKET_BUCKETS];
 	uint64_t taken[SOCKET_PORTS / 64]; /* a bit for each port in use */
@@ -131,6 +144,9 @@ struct host_sockets {
 	/* What of TCP is called by what it stands on. */
 	const struct wire_packet_ops *tcp;
 	void (*tcp_again)(struct future_event *timer);
+	/* UDP's ports, which are no others' than its own. */
+	struct plait_list udp_ports[SOCKET_BUCKETS];
+	struct random_stream udp_chance;
 };
 
 void plait_i_sockets_init(struct plait_host *h);
@@ -159,10 +175,29 @@ void plait_i_socket_init(struct sim_socket *s, const struct socket_ops *ops,
 void plait_i_socket_changed(struct sim_socket *s);
 void plait_i_socket_woken(struct sim_socket *s);
 
+/* Sends a packet; returns when it will arrive: plait_i_wire_send(). */
+int64_t plait_i_socket_fly(struct wire_packet *p, int64_t not_before);
+
+/* The address from which a host sends there.  The port stays. */
+void plait_i_socket_choose_ip(const struct sim_socket *s,
+			      const struct place *to, struct place *ret);
+
+/* How many bytes the pieces have; copies data to them from position at on; and
+   len bytes from them.  Both return how many were copied. */
+size_t plait_i_pieces_size(const struct iovec *pieces, size_t n);
+size_t plait_i_pieces_fill(const struct iovec *pieces, size_t n, size_t at,
+			   const void *data, size_t len);
+size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
+			   size_t len);
+
 /* Nobody has it open any more, and it is not among those of its host. */
 void plait_i_socket_done(struct sim_socket *s);
 
-/* tcp.c.  Returns NULL without memory. */
+/* tcp.c and udp.c.  Return NULL without memory. */
 struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family);
+struct sim_socket *plait_i_udp_new(struct plait_host *h, int family);
+
+/* Tells what TCP stands on what it calls. */
+void plait_i_tcp_init(struct plait_host *h);
 
 #endif

@@ -259,28 +259,23 @@ static int tcp_connect_to(struct sim_socket *base, const struct sockaddr *sa,
 
 /* ---- bytes --------------------------------------------------------------- */
 
-/* Takes no more than one segment; returns how much. */
-static size_t tcp_copy_segment(struct tcp_segment *g, char *buf, size_t len)
-{
-	size_t n = g->len - g->used;
-
-	if (n > len)
-		n = len;
-	memcpy(buf, g->data + g->used, n);
-	return n;
-}
-
-static size_t tcp_peek(const struct tcp *s, char *buf, size_t len)
+/* Copies at most so many bytes to the pieces; returns how many. */
+static size_t tcp_peek(const struct tcp *s, const struct msghdr *msg,
+		       size_t most)
 {
 	struct plait_list *l;
 	size_t done = 0;
 
 	plait_list_for_each (l, &s->input) {
-		if (done == len)
+		const struct tcp_segment *g = plait_container(
+			l, const struct tcp_segment, packet.link);
+		size_t n = g->len - g->used;
+
+		if (done == most)
 			break;
-		done += tcp_copy_segment(
-			plait_container(l, struct tcp_segment, link),
-			buf + done, len - done);
+		done += plait_i_pieces_fill(msg->msg_iov, msg->msg_iovlen, done,
+					    g->data + g->used,
+					    n < most - done ? n : most - done);
 	}
 	return done;
 }
@@ -289,8 +284,9 @@ static void tcp_consume(struct tcp *s, size_t n)
 {
 	s->unread -= n;
 	while (n > 0) {
-		struct tcp_segment *g = plait_container(
-			plait_list_first(&s->input), struct tcp_segment, link);
+		struct tcp_segment *g =
+			plait_container(plait_list_first(&s->input),
+					struct tcp_segment, packet.link);
 		size_t left = g->len - g->used;
 
 		if (n < left) {
@@ -298,7 +294,7 @@ static void tcp_consume(struct tcp *s, size_t n)
 			return;
 		}
 		n -= left;
-		plait_list_remove(&g->link);
+		plait_list_remove(&g->packet.link);
 		free(g);
 	}
 }
@@ -313,8 +309,8 @@ static void tcp_tell_room(struct tcp *s)
 		plait_i_tcp_send_ack(s);
 }
 
-static ssize_t tcp_recv(struct sim_socket *base, void *buf, size_t len,
-			int flags)
+static ssize_t tcp_recv(struct sim_socket *base, struct msghdr *msg,
+			size_t most, int flags)
 {
 	struct tcp *s = tcp_of(base);
 	size_t n;
@@ -323,13 +319,13 @@ static ssize_t tcp_recv(struct sim_socket *base, void *buf, size_t len,
 		return -ENOTCONN;
 	if (flags & MSG_OOB)
 		return -EINVAL;
-	n = tcp_peek(s, buf, len);
+	n = tcp_peek(s, msg, most);
 	if (n > 0 && !(flags & MSG_PEEK)) {
 		tcp_consume(s, n);
 		tcp_tell_room(s);
 		plait_i_socket_changed(base);
 	}
-	if (n > 0 || s->got_fin || (len == 0 && s->unread > 0))
+	if (n > 0 || s->got_fin || (most == 0 && s->unread > 0))
 		return (ssize_t)n;
 	if (s->error != 0) {
 		int err = plait_i_tcp_take_error(s);
@@ -377,26 +373,17 @@ static size_t tcp_gather(struct tcp *s, const struct iovec *pieces, size_t n,
 	return done;
 }
 
-static size_t tcp_pieces_size(const struct iovec *pieces, size_t n)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += pieces[i].iov_len;
-	return sum;
-}
-
 /*
  * With MSG_MORE less than a segment waits for more, or for the answer to what
  * is on its way; if there is none, for a timer.  If there is no room for all,
  * nothing waits.
  */
-static ssize_t tcp_send(struct sim_socket *base, const struct iovec *pieces,
-			size_t n, size_t most, int flags)
+static ssize_t tcp_send(struct sim_socket *base, const struct msghdr *msg,
+			size_t most, int flags)
 {
 	struct tcp *s = tcp_of(base);
 	size_t room = tcp_room(base), done;
-	size_t size = tcp_pieces_size(pieces, n);
+	size_t size = plait_i_pieces_size(msg->msg_iov, msg->msg_iovlen);
 	int err = tcp_may_send(s);
 
 	if (err < 0)
@@ -409,7 +396,8 @@ static ssize_t tcp_send(struct sim_socket *base, const struct iovec *pieces,
 		s->unsent = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 	if (s->unsent == NULL)
 		return -ENOBUFS;
-	done = tcp_gather(s, pieces, n, most < room ? most : room);
+	done = tcp_gather(s, msg->msg_iov, msg->msg_iovlen,
+			  most < room ? most : room);
 	if (done == 0)
 		return -ENOBUFS;
 	if (!(flags & MSG_MORE) || done < size ||
@@ -494,6 +482,34 @@ static bool tcp_is_past(const struct sim_socket *base)
 	       tcp_is_in(s, TCP_STATE(TIME_WAIT) | TCP_STATE(FIN_WAIT2));
 }
 
+static const char *const tcp_states[] = {
+	[TCP_ESTABLISHED] = "ESTABLISHED",
+	[TCP_SYN_SENT] = "SYN_SENT",
+	[TCP_SYN_RECV] = "SYN_RECV",
+	[TCP_FIN_WAIT1] = "FIN_WAIT1",
+	[TCP_FIN_WAIT2] = "FIN_WAIT2",
+	[TCP_TIME_WAIT] = "TIME_WAIT",
+	[TCP_CLOSE] = "CLOSE",
+	[TCP_CLOSE_WAIT] = "CLOSE_WAIT",
+	[TCP_LAST_ACK] = "LAST_ACK",
+	[TCP_LISTEN] = "LISTEN",
+	[TCP_CLOSING] = "CLOSING",
+};
+
+static void tcp_look(const struct sim_socket *base, struct socket_look *ret)
+{
+	const struct tcp *s = tcp_of_const(base);
+
+	*ret = (struct socket_look){
+		.protocol = "tcp",
+		.state = tcp_states[s->state],
+		.received = s->state == TCP_LISTEN ? s->n_waiting : s->unread,
+		.sent = plait_i_tcp_queued(s),
+		.local = s->local,
+		.remote = s->remote,
+	};
+}
+
 static const struct socket_ops tcp_socket_ops = {
 	.readiness = tcp_readiness,
 	.input = tcp_input_size,
@@ -511,6 +527,7 @@ static const struct socket_ops tcp_socket_ops = {
 	.getsockopt = plait_i_tcp_getsockopt,
 	.setsockopt = plait_i_tcp_setsockopt,
 	.name = tcp_name,
+	.look = tcp_look,
 };
 
 struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family)
@@ -522,33 +539,8 @@ struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family)
 
 /* ---- of a host ----------------------------------------------------------- */
 
-void plait_i_sockets_init(struct plait_host *h)
+void plait_i_tcp_init(struct plait_host *h)
 {
-	struct host_sockets *hs = &h->sockets;
-
-	plait_list_init(&hs->all);
-	plait_list_init(&hs->flying);
-	plait_list_init(&hs->home);
-	for (size_t i = 0; i < SOCKET_BUCKETS; i++) {
-		plait_list_init(&hs->ports[i]);
-		plait_list_init(&hs->pairs[i]);
-	}
-	hs->tcp = &plait_i_tcp_packet_ops;
-	hs->tcp_again = plait_i_tcp_try_again;
-}
-
-void plait_i_sockets_done(struct plait_host *h)
-{
-	struct plait_list *l;
-
-	plait_i_sockets_crash(h);
-	plait_i_tcp_segments_free(&h->sockets.home);
-	while ((l = plait_list_first(&h->sockets.flying)) != NULL) {
-		struct tcp_segment *g =
-			plait_container(l, struct tcp_segment, link);
-
-		plait_list_remove(l);
-		plait_i_wire_forget(&g->packet);
-		free(g);
-	}
+	h->sockets.tcp = &plait_i_tcp_packet_ops;
+	h->sockets.tcp_again = plait_i_tcp_try_again;
 }

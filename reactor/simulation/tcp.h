@@ -36,7 +36,6 @@ enum { TCP_NO_RECV = 1, TCP_NO_SEND = 2, TCP_SHUT = 3 };
 
 struct tcp_segment {
 	struct wire_packet packet;
-	struct plait_list link; /* of those on the wire, or of a socket */
 	struct place from, to;
 	uint64_t connection;
 	uint64_t answers;      /* the connection of a SYN that is answered */

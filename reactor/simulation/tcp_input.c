@@ -135,7 +135,7 @@ static bool tcp_take_next(struct tcp *s, struct tcp_segment *g)
 	s->received += g->len + is_last;
 	s->unread += g->len;
 	if (g->len > 0)
-		plait_list_append(&s->input, &g->link);
+		plait_list_append(&s->input, &g->packet.link);
 	else
 		free(g);
 	return !is_last || tcp_take_fin(s);
@@ -147,10 +147,11 @@ static void tcp_keep_early(struct tcp *s, struct tcp_segment *g)
 	struct plait_list *l;
 
 	plait_list_for_each (l, &s->early) {
-		if (plait_container(l, struct tcp_segment, link)->at > g->at)
+		if (plait_container(l, struct tcp_segment, packet.link)->at >
+		    g->at)
 			break;
 	}
-	plait_list_insert(l, &g->link);
+	plait_list_insert(l, &g->packet.link);
 }
 
 /* Returns false if s is over. */
@@ -160,7 +161,7 @@ static bool tcp_take_early(struct tcp *s)
 
 	while ((l = plait_list_first(&s->early)) != NULL) {
 		struct tcp_segment *g =
-			plait_container(l, struct tcp_segment, link);
+			plait_container(l, struct tcp_segment, packet.link);
 
 		if (g->at > s->received)
 			return true;
@@ -371,8 +372,14 @@ static void tcp_packet_refused(struct wire_packet *p, int err)
 	plait_i_tcp_lost(g);
 }
 
+static void tcp_packet_drop(struct wire_packet *p)
+{
+	free(plait_i_tcp_landed(p));
+}
+
 const struct wire_packet_ops plait_i_tcp_packet_ops = {
 	.arrived = tcp_packet_arrived,
 	.lost = tcp_packet_lost,
 	.refused = tcp_packet_refused,
+	.drop = tcp_packet_drop,
 };

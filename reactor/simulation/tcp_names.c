@@ -211,28 +211,13 @@ int plait_i_tcp_check_listen(const struct tcp *s)
 
 /* ---- connecting ---------------------------------------------------------- */
 
-static void tcp_choose_ip(struct tcp *s)
-{
-	uint16_t port = s->local.port;
-	const struct plait_host *h = s->base.host;
-
-	s->local = s->remote;
-	s->local.port = port;
-	if (plait_i_place_is_loopback(&s->remote))
-		plait_i_place_set_loopback(&s->local);
-	else if (s->peer != h)
-		plait_i_place_set_host(&s->local,
-				       plait_i_place_is_ipv4(&s->remote),
-				       h->number);
-}
-
 int plait_i_tcp_join(struct tcp *s)
 {
 	s->peer = plait_i_host_at(s->base.host, &s->remote.ip);
 	if (s->peer == NULL && !plait_i_place_is_near(&s->remote))
 		return -ENETUNREACH;
 	if (plait_i_place_is_any(&s->local))
-		tcp_choose_ip(s);
+		plait_i_socket_choose_ip(&s->base, &s->remote, &s->local);
 	if (plait_list_is_linked(&s->by_port)) {
 		if (plait_i_tcp_find(s->base.host, &s->local, &s->remote))
 			return -EADDRNOTAVAIL;

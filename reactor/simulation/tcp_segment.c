@@ -45,19 +45,6 @@ static struct tcp_segment *segment_new(struct plait_host *from,
 	return g;
 }
 
-/* Returns when it will arrive. */
-static int64_t segment_fly(struct tcp_segment *g, int64_t not_before)
-{
-	struct plait_host *h = g->packet.from;
-
-	if (g->packet.to == h && h->simulation->immediate) {
-		plait_list_append(&h->sockets.home, &g->link);
-		return 0;
-	}
-	plait_list_append(&h->sockets.flying, &g->link);
-	return plait_i_wire_send(&g->packet, not_before);
-}
-
 /*
  * A window opens by a piece that is worth a segment, or not at all.  If it
  * opened by what was just read, a reader of few bytes would soon get segments
@@ -80,7 +67,7 @@ static void segment_send(struct tcp *s, struct tcp_segment *g)
 	g->acknowledged = s->received;
 	g->allowed = s->told;
 	g->sent_at = tcp_now(s);
-	s->arrives = segment_fly(g, s->arrives + 1);
+	s->arrives = plait_i_socket_fly(&g->packet, s->arrives + 1);
 }
 
 static struct tcp_segment *segment_of_socket(struct tcp *s, unsigned flags,
@@ -116,20 +103,8 @@ struct tcp_segment *plait_i_tcp_landed(struct wire_packet *p)
 {
 	struct tcp_segment *g = plait_container(p, struct tcp_segment, packet);
 
-	plait_list_remove(&g->link);
+	plait_list_remove(&g->packet.link);
 	return g;
-}
-
-void plait_i_sockets_settle(struct plait_host *h)
-{
-	struct plait_list *l;
-
-	while ((l = plait_list_first(&h->sockets.home)) != NULL) {
-		struct tcp_segment *g =
-			plait_container(l, struct tcp_segment, link);
-
-		g->packet.ops->arrived(&g->packet, false);
-	}
 }
 
 /* ---- again --------------------------------------------------------------- */
@@ -151,7 +126,8 @@ static void tcp_send_again(struct tcp *s)
 	plait_list_move(&todo, &s->lost);
 	while ((l = plait_list_first(&todo)) != NULL) {
 		plait_list_remove(l);
-		segment_send(s, plait_container(l, struct tcp_segment, link));
+		segment_send(
+			s, plait_container(l, struct tcp_segment, packet.link));
 	}
 }
 
@@ -210,7 +186,7 @@ void plait_i_tcp_lost(struct tcp_segment *g)
 		return;
 	}
 	if (g->len > 0 || (g->flags & TCP_FIN)) {
-		plait_list_append(&from->lost, &g->link);
+		plait_list_append(&from->lost, &g->packet.link);
 		plait_i_tcp_arm(from, g->sent_at);
 		return;
 	}
@@ -281,7 +257,7 @@ void plait_i_tcp_answer_reset(const struct tcp_segment *g)
 	rst->to = g->from;
 	rst->connection = g->connection;
 	rst->flags = TCP_RST;
-	segment_fly(rst, 0);
+	plait_i_socket_fly(&rst->packet, 0);
 }
 
 static size_t tcp_unsent(const struct tcp *s)

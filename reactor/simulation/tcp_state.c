@@ -117,7 +117,7 @@ void plait_i_tcp_segments_free(struct plait_list *segments)
 
 	while ((l = plait_list_first(segments)) != NULL) {
 		plait_list_remove(l);
-		free(plait_container(l, struct tcp_segment, link));
+		free(plait_container(l, struct tcp_segment, packet.link));
 	}
 }
 

@@ -131,15 +131,40 @@ static int64_t wire_leave(struct wire_path *path, int64_t now, size_t size)
 	return path->free_at;
 }
 
-static enum wire_fate wire_draw_fate(const struct plait_link *link,
+/* In how many pieces it travels: a datagram that is too large is cut, and TCP
+   makes segments that fit. */
+static size_t wire_pieces(const struct wire_packet *p,
+			  const struct plait_link *link)
+{
+	if (!p->is_datagram || link->mtu == 0)
+		return 1;
+	return (p->size + link->mtu - 1) / link->mtu;
+}
+
+/* If one of its pieces is lost, it is lost. */
+static bool wire_is_lost(const struct wire_packet *p,
+			 const struct plait_link *link,
+			 struct random_stream *chance)
+{
+	size_t n = wire_pieces(p, link);
+	bool lost = link->down;
+
+	for (size_t i = 0; i < n && !lost; i++)
+		lost = plait_i_random_chance(chance, link->loss);
+	return lost;
+}
+
+static enum wire_fate wire_draw_fate(const struct wire_packet *p,
+				     const struct plait_link *link,
 				     struct random_stream *chance)
 {
 	if (link->unreachable)
 		return WIRE_IS_REFUSED;
-	if (link->down || plait_i_random_chance(chance, link->loss))
+	if (wire_is_lost(p, link, chance))
 		return WIRE_IS_LOST;
-	return plait_i_random_chance(chance, link->reset) ? WIRE_IS_RESET
-							  : WIRE_ARRIVES;
+	return !p->is_datagram && plait_i_random_chance(chance, link->reset)
+		       ? WIRE_IS_RESET
+		       : WIRE_ARRIVES;
 }
 
 static int64_t wire_jitter(const struct plait_link *link,
@@ -187,13 +212,59 @@ int64_t plait_i_wire_send(struct wire_packet *p, int64_t not_before)
 	p->event.happen = wire_end;
 	if (p->from == p->to)
 		return wire_send_home(p, not_before);
-	p->fate = wire_draw_fate(&path->link, chance);
+	p->fate = wire_draw_fate(p, &path->link, chance);
 	when = wire_leave(path, s->now, p->size) +
 	       wire_nanoseconds(path->link.latency) +
 	       wire_jitter(&path->link, chance);
 	when = wire_later(when, not_before);
 	plait_i_future_plan(&s->future, &p->event, when);
 	return when;
+}
+
+/* What a host sends to itself travels in one piece, at once, and once. */
+static const struct plait_link *wire_link(const struct plait_host *from,
+					  const struct plait_host *to)
+{
+	static const struct plait_link perfect;
+
+	return from == to ? &perfect : &wire_path_of(from, to)->link;
+}
+
+size_t plait_i_wire_mtu(const struct plait_host *from,
+			const struct plait_host *to)
+{
+	size_t mtu = wire_link(from, to)->mtu;
+
+	return mtu > 0 ? mtu : SIZE_MAX;
+}
+
+bool plait_i_wire_doubles(struct plait_host *from, const struct plait_host *to)
+{
+	return plait_i_random_chance(&from->paths.chance,
+				     wire_link(from, to)->duplicate);
+}
+
+double plait_i_wire_backlog(const struct plait_host *from,
+			    const struct plait_host *to)
+{
+	double rate = wire_link(from, to)->rate;
+	int64_t now = from->simulation->now;
+
+	if (!(rate > 0) || wire_path_of(from, to)->free_at <= now)
+		return 0;
+	return (double)(wire_path_of(from, to)->free_at - now) * rate /
+	       NS_PER_S;
+}
+
+int64_t plait_i_wire_drained(const struct plait_host *from,
+			     const struct plait_host *to, size_t most)
+{
+	double rate = wire_link(from, to)->rate;
+
+	if (!(plait_i_wire_backlog(from, to) > (double)most))
+		return from->simulation->now;
+	return wire_path_of(from, to)->free_at -
+	       wire_nanoseconds((double)most / rate);
 }
 
 void plait_i_wire_forget(struct wire_packet *p)

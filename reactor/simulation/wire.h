@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include <plait/list.h>
 #include <plait/simulation.h>
 
 #include "reactor/simulation/future.h"
@@ -29,6 +30,8 @@ struct wire_packet_ops {
 	/* A router answers that there is no way: err is EHOSTUNREACH or
 	   ENETUNREACH. */
 	void (*refused)(struct wire_packet *p, int err);
+	/* The simulation ends, and it is on the wire: frees it. */
+	void (*drop)(struct wire_packet *p);
 };
 
 /* Embedded, zeroed but for ops, from, to and size. */
@@ -36,6 +39,8 @@ struct wire_packet {
 	const struct wire_packet_ops *ops;
 	struct plait_host *from, *to; /* the same: by the loopback */
 	size_t size;		      /* bytes, headers included */
+	bool is_datagram; /* it may be cut, come twice, and is not reset */
+	struct plait_list link; /* of those on the wire, or of a socket */
 	/* private */
 	int fate;
 	struct future_event event;
@@ -49,6 +54,21 @@ struct wire_packet {
  * stays at home.
  */
 int64_t plait_i_wire_send(struct wire_packet *p, int64_t not_before);
+
+/* How many bytes a packet has on that way at most: larger datagrams are cut.
+   SIZE_MAX: there is no limit. */
+size_t plait_i_wire_mtu(const struct plait_host *from,
+			const struct plait_host *to);
+
+/* True if a datagram that is sent there now is to arrive twice. */
+bool plait_i_wire_doubles(struct plait_host *from, const struct plait_host *to);
+
+/* How many bytes wait to leave for there; and when no more than so many will.
+ */
+double plait_i_wire_backlog(const struct plait_host *from,
+			    const struct plait_host *to);
+int64_t plait_i_wire_drained(const struct plait_host *from,
+			     const struct plait_host *to, size_t most);
 
 /* Takes it off the wire; it does not arrive. */
 void plait_i_wire_forget(struct wire_packet *p);

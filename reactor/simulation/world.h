@@ -1,11 +1,11 @@
 /*
- * The world, as the simulated kernel sees it (socket.c, tcp.c, calls.c), and
- * as its own files do.
+ * The world, as the simulated kernel sees it (socket.c, tcp.c, udp.c,
+ * calls.c), and as its own files do.
  *
  *	random.c future.c	chance, and what is to happen
  *	record.c		what has happened: the digest
  *	wire.c			packets between hosts
- *	socket.c tcp.c		the sockets of a host
+ *	socket.c tcp.c udp.c	the sockets of a host
  *	calls.c			the two tables of a kernel: kernel.h
  *	netstat.c		looking at sockets
  *	disk.c			the files of a host

@@ -1,0 +1,160 @@
+/*
+ * The options of a UDP socket.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "reactor/simulation/udp.h"
+
+/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
+enum { LEAST_BUFFER = 2304, MOST_BUFFER = 212992 };
+
+int plait_i_udp_take_error(struct udp *s)
+{
+	int err = s->error;
+
+	s->error = 0;
+	plait_i_socket_changed(&s->base);
+	return err;
+}
+
+static size_t udp_buffer_size(int value)
+{
+	if (value > MOST_BUFFER)
+		value = MOST_BUFFER;
+	return value < LEAST_BUFFER ? LEAST_BUFFER : 2 * (size_t)value;
+}
+
+/* Where an option is kept that is true or false, or NULL. */
+static bool *udp_flag(struct udp *s, int level, int option)
+{
+	static const struct {
+		int level, option;
+		size_t at;
+	} flags[] = {
+		{ SOL_SOCKET, SO_REUSEADDR, offsetof(struct udp, reuse) },
+		{ SOL_SOCKET, SO_BROADCAST, offsetof(struct udp, broadcast) },
+		{ SOL_SOCKET, SO_KEEPALIVE, offsetof(struct udp, keep_alive) },
+		{ IPPROTO_IPV6, IPV6_V6ONLY, offsetof(struct udp, v6only) },
+		{ IPPROTO_IP, IP_RECVERR,
+		  offsetof(struct udp, options[0].tells_errors) },
+		{ IPPROTO_IPV6, IPV6_RECVERR,
+		  offsetof(struct udp, options[1].tells_errors) },
+		{ IPPROTO_IP, IP_PKTINFO,
+		  offsetof(struct udp, options[0].tells_local) },
+		{ IPPROTO_IPV6, IPV6_RECVPKTINFO,
+		  offsetof(struct udp, options[1].tells_local) },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (flags[i].level == level && flags[i].option == option)
+			return (bool *)((char *)s + flags[i].at);
+	}
+	return NULL;
+}
+
+/* ... or a number. */
+static int *udp_number(struct udp *s, int level, int option)
+{
+	if (level == IPPROTO_IP && option == IP_MTU_DISCOVER)
+		return &s->options[0].discover;
+	if (level == IPPROTO_IPV6 && option == IPV6_MTU_DISCOVER)
+		return &s->options[1].discover;
+	return NULL;
+}
+
+/* Returns the option as a number in *ret; 0 or -errno. */
+static int udp_get_number(struct udp *s, int level, int option, int *ret)
+{
+	if (s->base.family == AF_INET && level != SOL_SOCKET &&
+	    level != IPPROTO_IP)
+		return -EOPNOTSUPP;
+	if (udp_flag(s, level, option) != NULL)
+		*ret = *udp_flag(s, level, option);
+	else if (udp_number(s, level, option) != NULL)
+		*ret = *udp_number(s, level, option);
+	else if (level == SOL_SOCKET && option == SO_ERROR)
+		*ret = plait_i_udp_take_error(s);
+	else if (level == SOL_SOCKET && option == SO_TYPE)
+		*ret = SOCK_DGRAM;
+	else if (level == SOL_SOCKET && option == SO_DOMAIN)
+		*ret = s->base.family;
+	else if (level == SOL_SOCKET && option == SO_PROTOCOL)
+		*ret = IPPROTO_UDP;
+	else if (level == SOL_SOCKET && option == SO_ACCEPTCONN)
+		*ret = 0;
+	else if (level == SOL_SOCKET && option == SO_SNDBUF)
+		*ret = (int)s->send_size;
+	else if (level == SOL_SOCKET && option == SO_RCVBUF)
+		*ret = (int)s->receive_size;
+	else
+		return -ENOPROTOOPT;
+	return 0;
+}
+
+int plait_i_udp_getsockopt(struct sim_socket *base, int level, int option,
+			   void *value, socklen_t *len)
+{
+	struct udp *s = udp_of(base);
+	const void *from = &s->linger;
+	socklen_t size = sizeof(s->linger);
+	int number = 0, err;
+
+	if (level != SOL_SOCKET || option != SO_LINGER) {
+		err = udp_get_number(s, level, option, &number);
+		if (err < 0)
+			return err;
+		from = &number;
+		size = sizeof(number);
+	}
+	if (*len > size)
+		*len = size;
+	memcpy(value, from, *len);
+	return 0;
+}
+
+static int udp_set_number(struct udp *s, int level, int option, int value)
+{
+	if (level == IPPROTO_IPV6 && s->base.family != AF_INET6)
+		return -ENOPROTOOPT;
+	/* Which addresses it stands for is decided when it has one. */
+	if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY &&
+	    plait_list_is_linked(&s->by_port))
+		return -EINVAL;
+	if (udp_flag(s, level, option) != NULL)
+		*udp_flag(s, level, option) = value != 0;
+	else if (udp_number(s, level, option) != NULL)
+		*udp_number(s, level, option) = value;
+	else if (level == SOL_SOCKET && option == SO_SNDBUF)
+		s->send_size = udp_buffer_size(value);
+	else if (level == SOL_SOCKET && option == SO_RCVBUF)
+		s->receive_size = udp_buffer_size(value);
+	else
+		return -ENOPROTOOPT;
+	/* As on Linux, who does not want errors any more loses those that wait.
+	 */
+	if ((level == IPPROTO_IP && option == IP_RECVERR && value == 0) ||
+	    (level == IPPROTO_IPV6 && option == IPV6_RECVERR && value == 0))
+		plait_i_udp_free_queue(&s->errors);
+	plait_i_socket_changed(&s->base);
+	return 0;
+}
+
+int plait_i_udp_setsockopt(struct sim_socket *base, int level, int option,
+			   const void *value, socklen_t len)
+{
+	struct udp *s = udp_of(base);
+	int number;
+
+	if (level == SOL_SOCKET && option == SO_LINGER) {
+		if (len < sizeof(s->linger))
+			return -EINVAL;
+		memcpy(&s->linger, value, sizeof(s->linger));
+		return 0;
+	}
+	if (len < sizeof(number))
+		return -EINVAL;
+	memcpy(&number, value, sizeof(number));
+	return udp_set_number(s, level, option, number);
+}
