@@ -9,6 +9,8 @@
  * the same in the same way.
  */
 #include <errno.h>
+#include <time.h> /* which errqueue.h needs */
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -23,7 +25,8 @@ enum {
 	MOST_BYTES = 4 << 20,
 	/* So many bytes have room between two sockets, whatever the kernel. */
 	ROOM = 16384,
-	SMALL_ROOM = 500 /* ... with buffers of some size */
+	SMALL_ROOM = 500, /* ... with buffers of some size */
+	ODD_FAMILY = 3	  /* the odd call with an address of another family */
 };
 
 /* A port that a kernel has chosen: for a socket, and for a connection. */
@@ -575,6 +578,25 @@ static void step_write(struct lockstep *l, const struct lockstep_step *s)
 	compare_results(l, s, texts);
 }
 
+/* ---- verbs --------------------------------------------------------------- */
+
+static bool is_opening(enum lockstep_verb v)
+{
+	return v == OPEN4 || v == OPEN6 || v == DGRAM4 || v == DGRAM6;
+}
+
+static int family_of(enum lockstep_verb v)
+{
+	return v == OPEN4 || v == DGRAM4 ? AF_INET : AF_INET6;
+}
+
+static bool is_for_datagrams(enum lockstep_verb v)
+{
+	return v == SEND_TO || v == SEND_MAPPED || v == SEND_PORT ||
+	       v == SEND_MANY || v == READ_SIZE || v == READ_MANY ||
+	       v == READ_ERROR || v == TELL_ERRORS || v == TELL_LOCAL;
+}
+
 /* ---- what is done to each side alone ------------------------------------- */
 
 /* Does it on that side, and says what was seen. */
@@ -584,8 +606,10 @@ typedef void act(struct lockstep *l, int side, const struct lockstep_step *s,
 static void act_open(struct lockstep *l, int side,
 		     const struct lockstep_step *s, char *text)
 {
-	int family = s->verb == OPEN4 ? AF_INET : AF_INET6;
-	int fd = kernel_socket(l->sides[side]->kernel, family, SOCK_STREAM);
+	int fd = kernel_socket(l->sides[side]->kernel, family_of(s->verb),
+			       s->verb == OPEN4 || s->verb == OPEN6
+				       ? SOCK_STREAM
+				       : SOCK_DGRAM);
 
 	say_result(text, result(fd) < 0 ? -errno : 0);
 	if (fd >= 0)
@@ -862,7 +886,7 @@ static long odd_call(struct lockstep *l, int side, int i, unsigned number)
 		return kernel_bind(k, fd, &other.sa, len);
 	case 2:
 		return kernel_connect(k, fd, &own.sa, 1);
-	case 3:
+	case ODD_FAMILY:
 		return kernel_connect(k, fd, &other.sa, len);
 	case 4:
 		return kernel_shutdown(k, fd, 9);
@@ -890,7 +914,294 @@ static void act_odd(struct lockstep *l, int side, const struct lockstep_step *s,
 	say_result(text, result(odd_call(l, side, s->a, s->n)));
 }
 
+/* ---- datagrams ----------------------------------------------------------- */
+
+enum {
+	MOST_DATAGRAMS = 8,
+	DATAGRAM_ROOM = 150000, /* so much has room, whatever the kernel */
+	DATAGRAM_COST = 1000,
+	CONTROL_ROOM = 200
+};
+
+/* How many datagrams, of how many bytes each, a step sends. */
+static size_t datagrams_of(const struct lockstep_step *s, size_t *size)
+{
+	*size = s->n;
+	switch (s->verb) {
+	case WRITE:
+	case PIECES:
+	case SEND_TO:
+	case SEND_MAPPED:
+		return 1;
+	case SEND_PORT:
+		*size = 10;
+		return 1;
+	case SEND_MANY:
+		*size = 20;
+		return s->n < MOST_DATAGRAMS ? s->n : MOST_DATAGRAMS;
+	default:
+		return 0;
+	}
+}
+
+/* How many a queue holds depends on how the kernel counts its memory, so that
+   scripts do not send so much. */
+static bool has_room_for_datagram(const struct lockstep *l,
+				  const struct lockstep_step *s)
+{
+	size_t size, n = datagrams_of(s, &size);
+
+	return n == 0 ||
+	       l->unread + n * (size + DATAGRAM_COST) <= DATAGRAM_ROOM;
+}
+
+/* What a socket sends is another each time. */
+static void fill_datagram(struct lockstep *l, int side, int i, size_t len)
+{
+	struct lockstep_socket *s = socket_of(l, side, i);
+
+	s->sent++;
+	for (size_t at = 0; at < len; at++)
+		bytes[at] = content(l->pairs[i].serial, s->sent * 13 + at);
+}
+
+static unsigned checksum(const unsigned char *data, size_t len)
+{
+	unsigned sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum = sum * 31 + data[i];
+	return sum;
+}
+
+static socklen_t destination(const struct lockstep *l, int side,
+			     const struct lockstep_step *s, union address *ret)
+{
+	const struct lockstep_side *of = l->sides[side];
+	uint16_t port = s->verb == SEND_PORT ? of->ports[s->n % LOCKSTEP_PORTS]
+					     : of->sockets[s->b].port;
+	socklen_t len = make_address(
+		ret, s->verb == SEND_MAPPED ? AF_INET6 : l->pairs[s->a].family,
+		false, port);
+
+	if (s->verb == SEND_MAPPED)
+		ret->in6.sin6_addr = (struct in6_addr){
+			.s6_addr = { [10] = 255, 255, 127, 0, 0, 1 }
+		};
+	return len;
+}
+
+static void act_send(struct lockstep *l, int side,
+		     const struct lockstep_step *s, char *text)
+{
+	size_t size;
+	struct iovec iov[2];
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	union address to;
+
+	datagrams_of(s, &size);
+	fill_datagram(l, side, s->a, size);
+	iov[0] = (struct iovec){ bytes, size / 3 };
+	iov[1] = (struct iovec){ bytes + size / 3, size - size / 3 };
+	if (s->verb != WRITE && s->verb != PIECES) {
+		msg.msg_namelen = destination(l, side, s, &to);
+		msg.msg_name = &to;
+	}
+	say_result(text, result(kernel_sendmsg(l->sides[side]->kernel,
+					       fd_of(l, side, s->a), &msg,
+					       MSG_NOSIGNAL)));
+}
+
+static void act_send_many(struct lockstep *l, int side,
+			  const struct lockstep_step *s, char *text)
+{
+	size_t size, n = datagrams_of(s, &size);
+	struct mmsghdr msgs[MOST_DATAGRAMS] = { { .msg_len = 0 } };
+	struct iovec iov = { bytes, size };
+
+	fill_datagram(l, side, s->a, size);
+	for (size_t i = 0; i < n; i++)
+		msgs[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
+	say_result(text, result(kernel_sendmmsg(l->sides[side]->kernel,
+						fd_of(l, side, s->a), msgs,
+						(unsigned)n, MSG_NOSIGNAL)));
+}
+
+/* "here" is the loopback address that it was sent to. */
+static const char *say_local(struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+	     c = CMSG_NXTHDR(m, c)) {
+		struct in_pktinfo in;
+		struct in6_pktinfo in6;
+
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&in, CMSG_DATA(c), sizeof(in));
+			return in.ipi_addr.s_addr == htonl(INADDR_LOOPBACK) &&
+					       in.ipi_ifindex == 1
+				       ? " at 4 here"
+				       : " at 4 elsewhere";
+		}
+		if (c->cmsg_level == IPPROTO_IPV6 &&
+		    c->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&in6, CMSG_DATA(c), sizeof(in6));
+			return IN6_IS_ADDR_LOOPBACK(&in6.ipi6_addr)
+				       ? " at 6 here"
+				       : " at 6 elsewhere";
+		}
+	}
+	return "";
+}
+
+static void say_error_message(struct msghdr *m, char *text)
+{
+	struct sock_extended_err e;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+	     c = CMSG_NXTHDR(m, c)) {
+		bool is_4 = c->cmsg_level == IPPROTO_IP &&
+			    c->cmsg_type == IP_RECVERR;
+		bool is_6 = c->cmsg_level == IPPROTO_IPV6 &&
+			    c->cmsg_type == IPV6_RECVERR;
+
+		if (!is_4 && !is_6)
+			continue;
+		memcpy(&e, CMSG_DATA(c), sizeof(e));
+		say(text, " %s by %d %u.%u", error_name(-(long)e.ee_errno),
+		    is_4 ? 4 : 6, e.ee_type, e.ee_code);
+		return;
+	}
+	text[0] = '\0';
+}
+
+/* Says who has sent it, and what, beside the result. */
+static void say_message(const struct lockstep *l, int side, int i,
+			struct msghdr *m, long r, char *text)
+{
+	char from[LOCKSTEP_TEXT] = "nobody", error[LOCKSTEP_TEXT];
+	union address *a = m->msg_name;
+	size_t n = m->msg_iov->iov_len;
+
+	if (r < 0) {
+		say_result(text, r);
+		return;
+	}
+	if (a != NULL && m->msg_namelen > 0)
+		say_address(l, side, from, a, socket_of(l, side, i)->port,
+			    port_of(a) == socket_of(l, side, i)->port);
+	say_error_message(m, error);
+	say(text, "%ld%s %x %.25s%s%.25s", r,
+	    m->msg_flags & MSG_TRUNC ? " cut" : "",
+	    checksum(m->msg_iov->iov_base, (size_t)r < n ? (size_t)r : n) &
+		    0xffff,
+	    from, say_local(m), error);
+}
+
+static int flags_of(enum lockstep_verb v)
+{
+	switch (v) {
+	case PEEK:
+		return MSG_PEEK;
+	case READ_SIZE:
+		return MSG_TRUNC;
+	case READ_ERROR:
+		return MSG_ERRQUEUE;
+	default:
+		return 0;
+	}
+}
+
+static void act_receive(struct lockstep *l, int side,
+			const struct lockstep_step *s, char *text)
+{
+	union address from = { .sa.sa_family = AF_UNSPEC };
+	union {
+		struct cmsghdr align;
+		char room[CONTROL_ROOM];
+	} control;
+	struct iovec iov = { bytes, s->n < MOST_BYTES ? s->n : MOST_BYTES };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_name = &from,
+			    .msg_namelen = sizeof(from),
+			    .msg_control = &control,
+			    .msg_controllen = sizeof(control) };
+	long r = result(kernel_recvmsg(l->sides[side]->kernel,
+				       fd_of(l, side, s->a), &m,
+				       flags_of(s->verb)));
+
+	say_message(l, side, s->a, &m, r, text);
+}
+
+/* How many, and how large each is. */
+static void act_receive_many(struct lockstep *l, int side,
+			     const struct lockstep_step *s, char *text)
+{
+	struct mmsghdr msgs[MOST_DATAGRAMS] = { { .msg_len = 0 } };
+	struct iovec iov[MOST_DATAGRAMS];
+	unsigned n = s->n < MOST_DATAGRAMS ? s->n : MOST_DATAGRAMS;
+	long r;
+	size_t at;
+
+	for (unsigned i = 0; i < n; i++) {
+		iov[i] = (struct iovec){ bytes + 100 * i, 100 };
+		msgs[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+	}
+	r = result(kernel_recvmmsg(l->sides[side]->kernel, fd_of(l, side, s->a),
+				   msgs, n, 0));
+	say_result(text, r);
+	for (long i = 0; i < r; i++) {
+		at = strlen(text);
+		snprintf(text + at, LOCKSTEP_TEXT - at, " %u:%x",
+			 msgs[i].msg_len,
+			 checksum(bytes + 100 * i, msgs[i].msg_len) & 0xff);
+	}
+}
+
+static void act_tell(struct lockstep *l, int side,
+		     const struct lockstep_step *s, char *text)
+{
+	bool errors = s->verb == TELL_ERRORS;
+	struct kernel *k = l->sides[side]->kernel;
+	int fd = fd_of(l, side, s->a), v4 = s->n & 1, v6 = s->n >> 1 & 1;
+	long r4, r6;
+
+	r4 = result(kernel_setsockopt(k, fd, IPPROTO_IP,
+				      errors ? IP_RECVERR : IP_PKTINFO, &v4,
+				      sizeof(v4)));
+	r6 = result(kernel_setsockopt(k, fd, IPPROTO_IPV6,
+				      errors ? IPV6_RECVERR : IPV6_RECVPKTINFO,
+				      &v6, sizeof(v6)));
+	say(text, "%s %s", r4 < 0 ? error_name(r4) : "0",
+	    r6 < 0 ? error_name(r6) : "0");
+}
+
+/* What was sent may be unread, and what was read is not any more. */
+static void note_datagrams(struct lockstep *l, const struct lockstep_step *s)
+{
+	size_t size, n = datagrams_of(s, &size);
+
+	l->unread += n * (size + DATAGRAM_COST);
+}
+
 static act *const acts[N_VERBS] = {
+	[DGRAM4] = act_open,
+	[DGRAM6] = act_open,
+	[WRITE] = act_send,
+	[PIECES] = act_send,
+	[SEND_TO] = act_send,
+	[SEND_MAPPED] = act_send,
+	[SEND_PORT] = act_send,
+	[SEND_MANY] = act_send_many,
+	[READ] = act_receive,
+	[READ_SIZE] = act_receive,
+	[READ_MANY] = act_receive_many,
+	[READ_ERROR] = act_receive,
+	[PEEK] = act_receive,
+	[TELL_ERRORS] = act_tell,
+	[TELL_LOCAL] = act_tell,
 	[OPEN4] = act_open,
 	[OPEN6] = act_open,
 	[BIND] = act_bind,
@@ -928,19 +1239,31 @@ static act *const acts[N_VERBS] = {
 /* Its sockets are open, or closed, as it needs them. */
 static bool can_be_done(const struct lockstep *l, const struct lockstep_step *s)
 {
-	bool two = strcmp(lockstep_words[s->verb].takes, "ss") == 0;
+	bool two = strstr(lockstep_words[s->verb].takes, "ss") != NULL;
 
-	if (s->verb == OPEN4 || s->verb == OPEN6)
+	if (is_opening(s->verb))
 		return !l->pairs[s->a].open &&
-		       !(s->verb == OPEN6 && l->no_ipv6);
+		       !(family_of(s->verb) == AF_INET6 && l->no_ipv6);
 	if (!l->pairs[s->a].open)
+		return false;
+	if (is_for_datagrams(s->verb) && !l->pairs[s->a].is_datagram)
+		return false;
+	if (l->pairs[s->a].is_datagram && !has_room_for_datagram(l, s))
 		return false;
 	if (s->verb == ACCEPT)
 		return !l->pairs[s->b].open;
 	/* Linux has a fault: once it has asked for an IPv4 address, a socket
 	   never gets an answer by IPv6 again. */
 	if (l->pairs[s->a].is_mapped &&
-	    (s->verb == CONNECT || s->verb == CONNECT_PORT))
+	    (s->verb == CONNECT || s->verb == CONNECT_PORT ||
+	     s->verb == SEND_TO || s->verb == SEND_PORT ||
+	     (l->pairs[s->a].is_datagram && s->verb == DISCONNECT)))
+		return false;
+	/* ... and once it has asked for an IPv6 address, it sends to IPv4 ones
+	   from 127.0.0.6, an address that nobody has given it. */
+	if (l->pairs[s->a].is_plain &&
+	    (s->verb == SEND_MAPPED || s->verb == CONNECT_MAPPED ||
+	     (s->verb == ODD && s->n == ODD_FAMILY)))
 		return false;
 	/* Who else may bind a port that connect() has chosen depends on what
 	   else it was given to. */
@@ -1016,6 +1339,8 @@ static void note_connecting(struct lockstep *l, const struct lockstep_step *s)
 	uint16_t to[2];
 
 	l->pairs[s->a].is_mapped |= s->verb == CONNECT_MAPPED;
+	l->pairs[s->a].is_plain |=
+		l->pairs[s->a].is_datagram && s->verb != CONNECT_MAPPED;
 	if (s->verb != CONNECT_PORT)
 		l->pairs[s->a].small |= l->pairs[s->b].small;
 	for (int side = 0; side < 2; side++)
@@ -1026,13 +1351,31 @@ static void note_connecting(struct lockstep *l, const struct lockstep_step *s)
 	note_port(l, s->a, to);
 }
 
+/* Whatever is done to a socket of datagrams may give it a port, or take it. */
+static void note_chosen_port(struct lockstep *l, const struct lockstep_step *s)
+{
+	if (s->verb == CLOSE || s->verb == RESET)
+		return;
+	if (own_port(l->sides[0], fd_of(l, 0, s->a)) !=
+	    socket_of(l, 0, s->a)->port)
+		note_port(l, s->a, (uint16_t[]){ 0, 0 });
+}
+
 /* What both sides have made of it. */
 static void note(struct lockstep *l, const struct lockstep_step *s)
 {
+	if (l->pairs[s->a].is_datagram && !is_opening(s->verb)) {
+		note_datagrams(l, s);
+		note_chosen_port(l, s);
+	}
 	switch (s->verb) {
 	case OPEN4:
 	case OPEN6:
-		note_opened(l, s->a, s->verb == OPEN4 ? AF_INET : AF_INET6);
+	case DGRAM4:
+	case DGRAM6:
+		note_opened(l, s->a, family_of(s->verb));
+		l->pairs[s->a].is_datagram =
+			s->verb == DGRAM4 || s->verb == DGRAM6;
 		break;
 	case BIND:
 	case BIND_WILD:
@@ -1051,6 +1394,10 @@ static void note(struct lockstep *l, const struct lockstep_step *s)
 		break;
 	case ACCEPT:
 		note_accepted(l, s);
+		break;
+	case ODD:
+		l->pairs[s->a].is_mapped |=
+			s->n == ODD_FAMILY && l->pairs[s->a].is_datagram;
 		break;
 	case CLOSE:
 	case RESET:
@@ -1164,7 +1511,9 @@ static void do_step(struct lockstep *l, const struct lockstep_step *s)
 		lockstep_print_step(s, l->log);
 	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)
 		note_room(l, i);
-	if (s->verb == READ)
+	if (l->pairs[s->a].open && l->pairs[s->a].is_datagram)
+		act_on_both(l, s);
+	else if (s->verb == READ)
 		step_read(l, s);
 	else if (s->verb == PEEK)
 		step_peek(l, s);
@@ -1209,6 +1558,7 @@ bool lockstep_run(struct lockstep *l, const struct lockstep_script *s)
 
 	l->connections = connections;
 	l->n_connections = l->opened = 0;
+	l->unread = 0;
 	l->failed = false;
 	l->why = NULL;
 	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)

@@ -5,6 +5,11 @@
  *	open4 a; bind a 1; listen a 2; open4 b; connect b a; accept a c;
  *	write b 100; shut-write b; read c 200; read c 1; reset c
  *
+ * Scripts of datagrams have the same verbs, and some of their own:
+ *
+ *	dgram4 a; bind a 1; dgram4 b; tell-errors b 3; send-to b a 9; read a 5;
+ *	close a; send-to b a 9; read-error b 9
+ *
  * A script names its sockets by letters, and port numbers by small numbers; on
  * each kernel they are others.  A step that cannot be done, because its socket
  * is not open for example, is left out on both kernels.  So whatever is cut out
@@ -37,6 +42,8 @@ enum {
 enum lockstep_verb {
 	OPEN4,
 	OPEN6,
+	DGRAM4,
+	DGRAM6,
 	BIND,
 	BIND_WILD,
 	BIND_LIKE,
@@ -48,7 +55,14 @@ enum lockstep_verb {
 	ACCEPT,
 	WRITE,
 	PIECES,
+	SEND_TO,
+	SEND_MAPPED,
+	SEND_PORT,
+	SEND_MANY,
 	READ,
+	READ_SIZE,
+	READ_MANY,
+	READ_ERROR,
 	PEEK,
 	SHUT_READ,
 	SHUT_WRITE,
@@ -61,6 +75,8 @@ enum lockstep_verb {
 	NODELAY,
 	KEEPALIVE,
 	V6ONLY,
+	TELL_ERRORS,
+	TELL_LOCAL,
 	ERROR,
 	OPTIONS,
 	NAME,
@@ -83,13 +99,15 @@ struct lockstep_script {
 	int n;
 };
 
-/* What a verb takes: "s" a socket, "ss" two, "sn" a socket and a number. */
+/* What a verb takes: "s" a socket, "ss" two, "sn" a socket and a number, "ssn"
+   all of them. */
 extern const struct lockstep_word {
 	const char *name, *takes;
 } lockstep_words[N_VERBS];
 
-/* The script of that seed. */
+/* The script of that seed, of streams or of datagrams. */
 void lockstep_generate(struct lockstep_script *s, uint64_t seed);
+void lockstep_generate_datagrams(struct lockstep_script *s, uint64_t seed);
 
 /* False if the text is no script. */
 bool lockstep_parse(struct lockstep_script *s, const char *text);
@@ -142,6 +160,7 @@ struct lockstep_side {
 /* What a script does not know of a socket of its own, on both sides. */
 struct lockstep_pair {
 	bool open;
+	bool is_datagram;
 	bool is_bound;	 /* to a port that it has asked for, or any */
 	unsigned serial; /* of all that were opened: which content it writes */
 	int family;
@@ -149,6 +168,7 @@ struct lockstep_pair {
 	int partner;	 /* the other end, or -1 */
 	size_t taken[2]; /* on each side, by a partner that is closed now */
 	bool is_mapped;	 /* has asked for an IPv4 address by IPv6 */
+	bool is_plain;	 /* has asked for an IPv6 address */
 	bool small;	 /* a buffer of this end was set to some size */
 	bool is_clogged; /* what it has sent was too much, and is not yet read
 			  */
@@ -186,6 +206,7 @@ struct lockstep {
 	struct lockstep_pair pairs[LOCKSTEP_SOCKETS];
 	struct lockstep_connection *connections;
 	unsigned opened, n_connections;
+	size_t unread; /* bytes of datagrams, at most, with what they take */
 	unsigned long waited; /* milliseconds, in all */
 	bool failed;
 	char *why; /* of the failure, to be freed */

@@ -14,6 +14,8 @@
 const struct lockstep_word lockstep_words[N_VERBS] = {
 	[OPEN4] = { "open4", "s" },
 	[OPEN6] = { "open6", "s" },
+	[DGRAM4] = { "dgram4", "s" },
+	[DGRAM6] = { "dgram6", "s" },
 	[BIND] = { "bind", "sn" },	     /* to loopback, and port n */
 	[BIND_WILD] = { "bind-wild", "sn" }, /* to all addresses */
 	[BIND_LIKE] = { "bind-like", "ss" }, /* to the port of the second */
@@ -24,8 +26,15 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[DISCONNECT] = { "disconnect", "s" }, /* connect() to no address */
 	[ACCEPT] = { "accept", "ss" }, /* from the first, as the second */
 	[WRITE] = { "write", "sn" },
-	[PIECES] = { "pieces", "sn" }, /* sendmsg() with several buffers */
+	[PIECES] = { "pieces", "sn" },	  /* sendmsg() with several buffers */
+	[SEND_TO] = { "send-to", "ssn" }, /* to the port of the second */
+	[SEND_MAPPED] = { "send-mapped", "ssn" }, /* ... by IPv4 as IPv6 */
+	[SEND_PORT] = { "send-port", "sn" },
+	[SEND_MANY] = { "send-many", "sn" }, /* so many, in one call */
 	[READ] = { "read", "sn" },
+	[READ_SIZE] = { "read-size", "sn" }, /* with MSG_TRUNC */
+	[READ_MANY] = { "read-many", "sn" }, /* so many, in one call */
+	[READ_ERROR] = { "read-error", "sn" },
 	[PEEK] = { "peek", "sn" },
 	[SHUT_READ] = { "shut-read", "s" },
 	[SHUT_WRITE] = { "shut-write", "s" },
@@ -38,6 +47,8 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[NODELAY] = { "nodelay", "sn" },
 	[KEEPALIVE] = { "keepalive", "sn" },
 	[V6ONLY] = { "v6only", "sn" },
+	[TELL_ERRORS] = { "tell-errors", "sn" }, /* 1: of IPv4, 2: of IPv6 */
+	[TELL_LOCAL] = { "tell-local", "sn" },
 	[ERROR] = { "error", "s" },	/* SO_ERROR */
 	[OPTIONS] = { "options", "s" }, /* the others, as they are set */
 	[NAME] = { "name", "s" },
@@ -55,9 +66,9 @@ void lockstep_print_step(const struct lockstep_step *s, FILE *to)
 	const struct lockstep_word *w = &lockstep_words[s->verb];
 
 	fprintf(to, "%s %c", w->name, 'a' + s->a);
-	if (strcmp(w->takes, "ss") == 0)
+	if (strstr(w->takes, "ss") != NULL)
 		fprintf(to, " %c", 'a' + s->b);
-	if (strcmp(w->takes, "sn") == 0)
+	if (strchr(w->takes, 'n') != NULL)
 		fprintf(to, " %u", s->n);
 }
 
@@ -123,11 +134,9 @@ static bool parse_step(const char **text, struct lockstep_step *s)
 	takes = lockstep_words[s->verb].takes;
 	if (!parse_socket(text, &s->a))
 		return false;
-	if (takes[1] == 's')
-		return parse_socket(text, &s->b);
-	if (takes[1] == 'n')
-		return parse_number(text, &s->n);
-	return true;
+	if (takes[1] == 's' && !parse_socket(text, &s->b))
+		return false;
+	return strchr(takes, 'n') == NULL || parse_number(text, &s->n);
 }
 
 bool lockstep_parse(struct lockstep_script *s, const char *text)
@@ -160,7 +169,7 @@ enum kind {
 static const struct habit {
 	unsigned weight; /* how often, in a script that does it as usual */
 	enum kind fits;	 /* mostly it is done to a socket of that kind */
-} habits[N_VERBS] = {
+} stream_habits[N_VERBS] = {
 	[OPEN4] = { 20, NOTHING },
 	[OPEN6] = { 20, NOTHING },
 	[BIND] = { 20, FRESH },
@@ -197,14 +206,58 @@ static const struct habit {
 	[ODD] = { 3, OPEN },
 };
 
+static const struct habit datagram_habits[N_VERBS] = {
+	[OPEN4] = { 1, NOTHING },
+	[DGRAM4] = { 20, NOTHING },
+	[DGRAM6] = { 20, NOTHING },
+	[BIND] = { 20, FRESH },
+	[BIND_WILD] = { 10, FRESH },
+	[BIND_LIKE] = { 2, FRESH },
+	[LISTEN] = { 1, OPEN },
+	[CONNECT] = { 20, FRESH | BOUND },
+	[CONNECT_PORT] = { 6, FRESH | BOUND | CONNECTED },
+	[CONNECT_MAPPED] = { 4, FRESH },
+	[DISCONNECT] = { 5, CONNECTED },
+	[ACCEPT] = { 1, OPEN },
+	[WRITE] = { 20, CONNECTED },
+	[PIECES] = { 6, CONNECTED },
+	[SEND_TO] = { 50, OPEN },
+	[SEND_MAPPED] = { 4, OPEN },
+	[SEND_PORT] = { 20, OPEN },
+	[SEND_MANY] = { 10, CONNECTED },
+	[READ] = { 50, OPEN },
+	[READ_SIZE] = { 6, OPEN },
+	[READ_MANY] = { 12, OPEN },
+	[READ_ERROR] = { 12, OPEN },
+	[PEEK] = { 6, OPEN },
+	[SHUT_READ] = { 1, CONNECTED },
+	[SHUT_WRITE] = { 1, CONNECTED },
+	[SHUT_BOTH] = { 1, OPEN },
+	[CLOSE] = { 8, OPEN },
+	[REUSE] = { 6, FRESH },
+	[NODELAY] = { 1, OPEN },
+	[KEEPALIVE] = { 1, OPEN },
+	[V6ONLY] = { 4, FRESH },
+	[TELL_ERRORS] = { 12, OPEN },
+	[TELL_LOCAL] = { 8, OPEN },
+	[ERROR] = { 6, OPEN },
+	[OPTIONS] = { 3, OPEN },
+	[NAME] = { 10, OPEN },
+	[PEER] = { 8, OPEN },
+	[WATCH] = { 6, OPEN },
+	[LOOK] = { 4, OPEN },
+	[ODD] = { 3, OPEN },
+};
+
 struct generator {
+	const struct habit *habits;
 	uint64_t state;
 	unsigned weights[N_VERBS], total;
 	unsigned most;	/* bytes at once, mostly */
 	unsigned ports; /* if not 0, all want the same so many ports */
 	struct guess {
 		enum kind kind;
-		enum lockstep_verb family; /* OPEN4, OPEN6 */
+		enum lockstep_verb family; /* the verb that has opened it */
 		unsigned waiting;	   /* to be accepted */
 	} guesses[LOCKSTEP_SOCKETS];
 };
@@ -265,12 +318,12 @@ static int pick_socket(struct generator *g, enum lockstep_verb v)
 {
 	int s = -1;
 
-	if (v == OPEN4 || v == OPEN6)
+	if (g->habits[v].fits == NOTHING)
 		return pick_kind(g, NOTHING, -1);
 	if (v == ACCEPT && below(g, 8) > 0)
 		return pick_waited_for(g);
 	if (below(g, 16) > 0)
-		s = pick_kind(g, habits[v].fits, -1);
+		s = pick_kind(g, g->habits[v].fits, -1);
 	return s >= 0 || below(g, 8) > 0 ? s : pick_kind(g, OPEN, -1);
 }
 
@@ -287,6 +340,21 @@ static unsigned pick_bytes(struct generator *g)
 	}
 }
 
+/* Some of them are as large as datagrams may be, and larger. */
+static unsigned pick_datagram(struct generator *g)
+{
+	static const unsigned edges[] = { 0, 1, 65507, 65508, 65527, 65528 };
+
+	switch (below(g, 16)) {
+	case 0:
+		return edges[below(g, 6)];
+	case 1:
+		return below(g, 3000);
+	default:
+		return below(g, 300);
+	}
+}
+
 static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 {
 	static const unsigned masks[] = { 0, 1, 2, 3, 8, 9, 10, 11 };
@@ -298,6 +366,7 @@ static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 			return 1 + below(g, g->ports);
 		return below(g, 2) * below(g, LOCKSTEP_PORTS);
 	case CONNECT_PORT:
+	case SEND_PORT:
 		if (g->ports > 0)
 			return 1 + below(g, g->ports);
 		return 1 + below(g, LOCKSTEP_PORTS - 1);
@@ -311,12 +380,19 @@ static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 	case KEEPALIVE:
 	case V6ONLY:
 		return below(g, 4) > 0;
+	case TELL_ERRORS:
+	case TELL_LOCAL:
+		return below(g, 4);
+	case SEND_MANY:
+	case READ_MANY:
+		return below(g, 6);
 	case WATCH:
 		return masks[below(g, 8)];
 	case ODD:
 		return below(g, 12);
 	default:
-		return pick_bytes(g);
+		return g->habits == datagram_habits ? pick_datagram(g)
+						    : pick_bytes(g);
 	}
 }
 
@@ -324,10 +400,11 @@ static int pick_other(struct generator *g, enum lockstep_verb v, int a)
 {
 	if (v == ACCEPT)
 		return pick_kind(g, NOTHING, -1);
-	if (v == CONNECT_MAPPED)
-		return pick_kind(g, LISTENING, -1);
+	if (v == CONNECT_MAPPED || v == SEND_MAPPED)
+		return pick_kind(g, LISTENING | BOUND, -1);
 	if (below(g, 16) > 0)
-		return pick_kind(g, LISTENING, a);
+		return pick_kind(
+			g, g->habits == datagram_habits ? BOUND : LISTENING, a);
 	return pick_kind(g, OPEN, -1);
 }
 
@@ -349,6 +426,8 @@ static void note_step(struct generator *g, const struct lockstep_step *s)
 	switch (s->verb) {
 	case OPEN4:
 	case OPEN6:
+	case DGRAM4:
+	case DGRAM6:
 		*a = (struct guess){ .kind = FRESH, .family = s->verb };
 		break;
 	case BIND:
@@ -364,6 +443,10 @@ static void note_step(struct generator *g, const struct lockstep_step *s)
 		if (a->kind == FRESH && b->kind == LISTENING)
 			b->waiting++;
 		a->kind = a->kind == FRESH ? CONNECTED : a->kind;
+		break;
+	case SEND_TO:
+	case SEND_PORT:
+		a->kind = a->kind == FRESH ? BOUND : a->kind;
 		break;
 	case ACCEPT:
 		if (a->waiting == 0)
@@ -392,9 +475,9 @@ static bool generate_step(struct generator *g, struct lockstep_step *s)
 {
 	*s = (struct lockstep_step){ .verb = pick_verb(g) };
 	s->a = pick_socket(g, s->verb);
-	if (s->a >= 0 && takes(s, "ss"))
+	if (s->a >= 0 && (takes(s, "ss") || takes(s, "ssn")))
 		s->b = pick_other(g, s->verb, s->a);
-	if (takes(s, "sn"))
+	if (takes(s, "sn") || takes(s, "ssn"))
 		s->n = pick_number(g, s->verb);
 	if (s->a < 0 || s->b < 0)
 		return false;
@@ -406,15 +489,15 @@ static bool generate_step(struct generator *g, struct lockstep_step *s)
 static void draw_habits(struct generator *g)
 {
 	for (int v = 0; v < N_VERBS; v++)
-		g->weights[v] = habits[v].weight * (1 + below(g, 4)) / 2;
+		g->weights[v] = g->habits[v].weight * (1 + below(g, 4)) / 2;
 	switch (below(g, 5)) {
 	case 0:
-		g->weights[OPEN4] = 0;
+		g->weights[OPEN4] = g->weights[DGRAM4] = 0;
 		break;
 	case 1:
 		break;
 	default:
-		g->weights[OPEN6] = 0;
+		g->weights[OPEN6] = g->weights[DGRAM6] = 0;
 	}
 	if (below(g, 4) == 0) {
 		g->ports = 1 + below(g, 2);
@@ -450,7 +533,7 @@ static void generate_connection(struct generator *g, struct lockstep_script *s)
 
 void lockstep_generate(struct lockstep_script *s, uint64_t seed)
 {
-	struct generator g = { .state = seed };
+	struct generator g = { .habits = stream_habits, .state = seed };
 	int n;
 
 	s->n = 0;
@@ -458,6 +541,18 @@ void lockstep_generate(struct lockstep_script *s, uint64_t seed)
 	n = 15 + (int)below(&g, LOCKSTEP_STEPS - 15);
 	if (below(&g, 4) > 0)
 		generate_connection(&g, s);
+	while (s->n < n)
+		s->n += generate_step(&g, &s->steps[s->n]);
+}
+
+void lockstep_generate_datagrams(struct lockstep_script *s, uint64_t seed)
+{
+	struct generator g = { .habits = datagram_habits, .state = seed };
+	int n;
+
+	s->n = 0;
+	draw_habits(&g);
+	n = 15 + (int)below(&g, LOCKSTEP_STEPS - 15);
 	while (s->n < n)
 		s->n += generate_step(&g, &s->steps[s->n]);
 }
@@ -525,7 +620,7 @@ void lockstep_shrink(struct lockstep_script *s,
 			again |= leave_out(s, count, fails, arg);
 	} while (again);
 	for (int i = 0; i < s->n; i++) {
-		if (takes(&s->steps[i], "sn"))
+		if (takes(&s->steps[i], "sn") || takes(&s->steps[i], "ssn"))
 			lower_number(s, &s->steps[i].n, fails, arg);
 	}
 }

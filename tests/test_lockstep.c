@@ -137,24 +137,30 @@ static void real_pass(struct lockstep_side *side)
 }
 
 /* Of both families, if there are two. */
-static bool port_is_free(uint16_t port)
+static bool port_is_free_for(int type, uint16_t port)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
 				    .sin6_port = htons(port) };
 	struct sockaddr_in in = { .sin_family = AF_INET,
 				  .sin_port = htons(port) };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0);
 	bool is_free;
 
 	if (fd >= 0) {
 		is_free = bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0;
 	} else {
-		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 		ck_assert_int_ge(fd, 0);
 		is_free = bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
 	}
 	close(fd);
 	return is_free;
+}
+
+static bool port_is_free(uint16_t port)
+{
+	return port_is_free_for(SOCK_STREAM, port) &&
+	       port_is_free_for(SOCK_DGRAM, port);
 }
 
 /* Each process begins elsewhere, should they share a network. */
@@ -289,11 +295,15 @@ static void fail_script(struct lockstep *l, struct lockstep_script *s,
 	ck_abort_msg("%s", text);
 }
 
+/* What the scripts are about. */
+static void (*generate)(struct lockstep_script *s,
+			uint64_t seed) = lockstep_generate;
+
 static void run_seed(struct lockstep *l, unsigned seed)
 {
 	struct lockstep_script s;
 
-	lockstep_generate(&s, seed);
+	generate(&s, seed);
 	if (!lockstep_run(l, &s))
 		fail_script(l, &s, seed);
 }
@@ -466,6 +476,69 @@ static void compare_simulated(void (*run)(struct lockstep *l, const char *text),
 TEST(the_simulated_kernel_does_what_the_real_one_does, PURE)
 {
 	compare_simulated(run_scripts, NULL);
+}
+
+static struct lockstep_allowance for_datagrams[] = {
+	{ .reason = NULL },
+};
+
+static void compare_datagrams(const char *text)
+{
+	struct lockstep_side epoll;
+	struct simulated simulated;
+	struct kernel kernel;
+	struct lockstep l = { .sides = { &epoll, &simulated.side },
+			      .allowed = for_datagrams,
+			      .no_ipv6 = !has_ipv6(),
+			      .patience = PATIENCE_MS };
+
+	generate = lockstep_generate_datagrams;
+	real_side(&epoll, &kernel, &plait_i_kernel_epoll);
+	simulated_side(&simulated);
+	if (text != NULL)
+		run_script(&l, text);
+	else
+		run_scripts(&l, NULL);
+	kernel_done(&kernel);
+}
+
+TEST(the_simulated_kernel_has_the_datagrams_of_the_real_one, PURE)
+{
+	compare_datagrams(NULL);
+}
+
+/* ... also of datagrams. */
+static const char *const datagram_surprises[] = {
+	/* Who is connected hears of a port that nobody has by the next call,
+	   also by a send(), which then sends nothing; and lives on. */
+	"dgram4 a; bind a 1; dgram4 b; connect b a; close a; write b 3; "
+	"write b 3; write b 3; error b; dgram4 a; bind a 1; write b 4; "
+	"read a 9",
+	/* sendmmsg() swallows that if a datagram was sent before. */
+	"dgram6 a; connect-port a 1; send-many a 4; error a; read a 1",
+	/* Who is not connected hears of it by the queue, and by the next call
+	   as well until the queue is read. */
+	"dgram4 a; tell-errors a 1; send-port a 1; send-port a 2; "
+	"read-error a 10; error a; read-error a 10; read a 1",
+	/* A datagram that is too large is in the queue, too, and says no
+	   port. */
+	"dgram4 a; bind a 1; dgram4 b; tell-errors b 1; send-to b a 65508; "
+	"error b; read-error b 10",
+	/* What connect() chose is given back; what bind() was told stays. */
+	"dgram4 a; bind a 1; dgram4 b; connect b a; name b; disconnect b; "
+	"name b; bind b 2; connect b a; disconnect b; name b; peer b",
+	/* shutdown() of one that is not connected fails, and counts. */
+	"dgram4 a; shut-both a; send-port a 1; read a 1; bind a 1; dgram4 b; "
+	"send-to b a 5; read a 9",
+	/* The nearest socket has it: by address, by peer, by family. */
+	"dgram6 a; bind-wild a 1; dgram4 b; send-port b 1; read a 20; "
+	"dgram4 c; reuse c 1; bind c 2; dgram4 d; reuse d 1; bind d 2; "
+	"connect d b; send-port b 2; read c 20; read d 20",
+};
+
+TEST(surprises_of_datagrams_are_the_same, PURE, EACH_OF(datagram_surprises))
+{
+	compare_datagrams(datagram_surprises[_i]);
 }
 
 /* What a real kernel was seen to do that its pages do not say. */
