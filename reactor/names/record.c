@@ -19,14 +19,18 @@ struct answer {
 	struct plait_dns_answer shown;
 };
 
-/* Reading a message: where the question has led to. */
+/* Reading messages: where the question of the first has led to. */
 struct chain {
-	const struct dns_message *m;
+	const struct dns_message *first, *m; /* m is being read */
 	uint32_t age;
 	struct dns_name name;
 	size_t n_aliases;
-	struct dns_rr aliases[MAX_ALIASES];
+	struct alias {
+		const struct dns_message *m;
+		struct dns_rr rr;
+	} aliases[MAX_ALIASES];
 	uint32_t ttl;
+	bool authentic; /* all messages are */
 };
 
 /* ---- time ---------------------------------------------------------------- */
@@ -105,7 +109,7 @@ static int chain_step(struct chain *c, const struct dns_rr *rr)
 	    plait_i_message_name(c->m, &at, &c->name) != 0 ||
 	    at != rr->data + rr->length)
 		return -EBADMSG;
-	c->aliases[c->n_aliases++] = *rr;
+	c->aliases[c->n_aliases++] = (struct alias){ .m = c->m, .rr = *rr };
 	c->ttl = ttl_lesser(c->ttl, ttl_of(c, rr->ttl, MAX_TTL));
 	return 0;
 }
@@ -126,10 +130,11 @@ static int chain_follow(struct chain *c)
 }
 
 /* Decodes a record of the chain; owner is its name, as text. */
-static int chain_decode(const struct chain *c, const struct dns_rr *rr,
-			const char *owner, struct room *r)
+static int chain_decode(const struct chain *c, const struct dns_message *m,
+			const struct dns_rr *rr, const char *owner,
+			struct room *r)
 {
-	return plait_i_rdata_decode(r, c->m, rr, owner,
+	return plait_i_rdata_decode(r, m, rr, owner,
 				    ttl_of(c, rr->ttl, MAX_TTL));
 }
 
@@ -138,11 +143,12 @@ static int chain_decode(const struct chain *c, const struct dns_rr *rr,
 /* Decodes the aliases: each is of the name that the one before it leads to. */
 static int answer_put_aliases(const struct chain *c, struct room *r)
 {
-	const char *owner = plait_i_room_put_name(r, &c->m->name);
+	const char *owner = plait_i_room_put_name(r, &c->first->name);
 	int err = 0;
 
 	for (size_t i = 0; i < c->n_aliases && err == 0; i++) {
-		err = chain_decode(c, &c->aliases[i], owner, r);
+		err = chain_decode(c, c->aliases[i].m, &c->aliases[i].rr, owner,
+				   r);
 		if (r->records != NULL)
 			owner = r->records[i].data.host;
 	}
@@ -157,7 +163,7 @@ static int answer_put_records(const struct chain *c, struct room *r)
 	int err = 0;
 
 	while (err == 0 && chain_next(c, &w, c->m->type, &rr))
-		err = chain_decode(c, &rr, owner, r);
+		err = chain_decode(c, c->m, &rr, owner, r);
 	return err;
 }
 
@@ -209,7 +215,7 @@ answer_show(struct answer *a, const struct chain *c, const struct room *r)
 		.records = r->records + c->n_aliases,
 		.n_aliases = c->n_aliases,
 		.aliases = r->records,
-		.authentic = c->m->authentic,
+		.authentic = c->authentic,
 	};
 	a->shown.ttl = answer_ttl(c, &a->shown);
 	return &a->shown;
@@ -283,18 +289,32 @@ static void chain_read_nothing(const struct chain *c, struct dns_reading *ret)
 	};
 }
 
-int plait_i_answer_read(struct dns_reading *ret, const struct dns_message *m,
-			uint32_t age)
+/* Follows the aliases of the next message. */
+static int chain_read(struct chain *c, const struct dns_message *m)
 {
-	struct chain c = { .m = m, .age = age, .name = m->name };
-	struct plait_dns_answer *a = NULL;
-	int err;
-
-	c.ttl = MAX_TTL;
-	if (!m->whole || !m->has_question)
+	if (!m->whole || !m->has_question ||
+	    !plait_i_name_equal(&m->name, &c->name))
 		return -EBADMSG;
-	err = chain_follow(&c);
-	if (err == 0 && m->rcode == RCODE_OK)
+	c->m = m;
+	c->authentic = c->authentic && m->authentic;
+	return chain_follow(c);
+}
+
+int plait_i_answer_read_parts(struct dns_reading *ret,
+			      const struct dns_message *parts, size_t n,
+			      uint32_t age)
+{
+	struct chain c = { .first = parts,
+			   .age = age,
+			   .name = parts->name,
+			   .ttl = MAX_TTL,
+			   .authentic = true };
+	struct plait_dns_answer *a = NULL;
+	int err = 0;
+
+	for (size_t i = 0; i < n && err == 0; i++)
+		err = chain_read(&c, &parts[i]);
+	if (err == 0 && c.m->rcode == RCODE_OK)
 		err = answer_make(&c, &a);
 	if (err != 0)
 		return err;
@@ -308,6 +328,12 @@ int plait_i_answer_read(struct dns_reading *ret, const struct dns_message *m,
 			.answer = a,
 		};
 	return 0;
+}
+
+int plait_i_answer_read(struct dns_reading *ret, const struct dns_message *m,
+			uint32_t age)
+{
+	return plait_i_answer_read_parts(ret, m, 1, age);
 }
 
 /* ---- as a value ---------------------------------------------------------- */
@@ -333,10 +359,15 @@ static void answer_value_free(void *ptr)
 	plait_i_answer_unref(&a);
 }
 
+struct plait_dns_answer *plait_i_answer_ref(struct plait_dns_answer *a)
+{
+	answer_of(a)->refs++;
+	return a;
+}
+
 static void *answer_value_ref(void *ptr)
 {
-	answer_of(ptr)->refs++;
-	return ptr;
+	return plait_i_answer_ref(ptr);
 }
 
 const struct plait_type plait_dns_answer_type = {

@@ -46,6 +46,18 @@ struct dns_reading {
 int plait_i_answer_read(struct dns_reading *ret, const struct dns_message *m,
 			uint32_t age);
 
+/*
+ * The same, for n messages, at most MAX_ALIASES + 1, that have come one after
+ * the other: each but the first answers a question for the name to which the
+ * aliases before it have led.  The answer is that to the first question.
+ */
+int plait_i_answer_read_parts(struct dns_reading *ret,
+			      const struct dns_message *parts, size_t n,
+			      uint32_t age);
+
+/* Gives a further reference to a. */
+struct plait_dns_answer *plait_i_answer_ref(struct plait_dns_answer *a);
+
 /* Gives a value of the reference a, which is taken. */
 plait_value plait_i_answer_value(struct plait_dns_answer *a);
 
