@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "reactor/names/files.h"
 #include "reactor/names/text.h"
@@ -121,13 +122,15 @@ static int file_look_and_read(const struct names_file *f, struct kernel *k,
 }
 
 /*
+ * Looks at path, or at the usual one if path is NULL.
  * Returns 1 and the text if it is not what is known, and then the caller ends
  * it; 0 if nothing has changed; or -errno.
  */
 static int file_refresh(struct names_file *f, struct kernel *k,
-			const char *path, struct file_text *ret)
+			const char *path, const char *usual,
+			struct file_text *ret)
 {
-	int r = file_look_and_read(f, k, path, ret);
+	int r = file_look_and_read(f, k, path != NULL ? path : usual, ret);
 
 	if (r < 0 && !file_is_missing(-r))
 		return r;
@@ -146,7 +149,8 @@ static int file_refresh(struct names_file *f, struct kernel *k,
 static int files_refresh_hosts(struct names_files *fs, struct kernel *k)
 {
 	struct file_text t;
-	int r = file_refresh(&fs->hosts_file, k, "/etc/hosts", &t);
+	int r = file_refresh(&fs->hosts_file, k, fs->hosts_path, "/etc/hosts",
+			     &t);
 	struct hosts *h;
 
 	if (r <= 0)
@@ -187,7 +191,8 @@ static struct resolv_conf *files_read_resolv_conf(struct kernel *k,
 static int files_refresh_resolv_conf(struct names_files *fs, struct kernel *k)
 {
 	struct file_text t;
-	int r = file_refresh(&fs->resolv_conf_file, k, "/etc/resolv.conf", &t);
+	int r = file_refresh(&fs->resolv_conf_file, k, fs->resolv_conf_path,
+			     "/etc/resolv.conf", &t);
 	struct resolv_conf *c;
 
 	if (r <= 0)
@@ -196,6 +201,11 @@ static int files_refresh_resolv_conf(struct names_files *fs, struct kernel *k)
 	file_text_done(&t);
 	if (c == NULL)
 		return -ENOMEM;
+	if (fs->n_servers > 0) {
+		memcpy(c->servers, fs->servers,
+		       fs->n_servers * sizeof(*fs->servers));
+		c->n_servers = fs->n_servers;
+	}
 	plait_i_resolv_conf_unref(&fs->resolv_conf);
 	fs->resolv_conf = c;
 	fs->resolv_conf_file = t.file;
@@ -206,7 +216,8 @@ static int files_refresh_resolv_conf(struct names_files *fs, struct kernel *k)
 static int files_refresh_nsswitch(struct names_files *fs, struct kernel *k)
 {
 	struct file_text t;
-	int r = file_refresh(&fs->nsswitch_file, k, "/etc/nsswitch.conf", &t);
+	int r = file_refresh(&fs->nsswitch_file, k, fs->nsswitch_path,
+			     "/etc/nsswitch.conf", &t);
 
 	if (r <= 0)
 		return r;

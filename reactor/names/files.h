@@ -28,8 +28,14 @@ struct names_file {
 	uint64_t sum; /* of its bytes: whether reading it again gave others */
 };
 
-/* Zero begins one. */
+/* Zero begins one; its owner may set the first members, and keeps what they
+   point to. */
 struct names_files {
+	/* NULL: those of the system. */
+	const char *hosts_path, *resolv_conf_path, *nsswitch_path;
+	/* Instead of those of resolv.conf, RESOLV_SERVERS at most; 0: those. */
+	const struct plait_address *servers;
+	unsigned n_servers;
 	int64_t looked; /* when; nanoseconds */
 	struct names_file hosts_file, resolv_conf_file, nsswitch_file;
 	/* Set by a look that has returned 0, and never NULL from then on. */
