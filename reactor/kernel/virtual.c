@@ -61,6 +61,13 @@ static int virtual_wait(struct kernel *k, struct watches *ws, int64_t timeout,
 	return 0;
 }
 
+/* What looks names up asks before it knows that there are no sockets. */
+static int virtual_socket(struct kernel *k, int family, int type)
+{
+	errno = ENOTSUP;
+	return -1;
+}
+
 /* ---- surroundings: there are none ---------------------------------------- */
 
 static int virtual_refuse(void)
@@ -98,6 +105,7 @@ static unsigned virtual_interface(struct kernel *k, const char *name)
 
 /* The other calls need a descriptor, and there is none. */
 static const struct kernel_calls virtual_calls = {
+	.socket = virtual_socket,
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,
 	.random = virtual_random,
