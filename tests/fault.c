@@ -54,7 +54,7 @@
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
 	X(fork) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
-	X(getaddrinfo) X(freeaddrinfo)
+	X(getaddrinfo) X(freeaddrinfo) X(getnameinfo)
 /* clang-format on */
 
 #define ID(name) CALL_##name,
@@ -1101,6 +1101,20 @@ int seam_getaddrinfo(const char *host, const char *service,
 	int err = fault(CALL_getaddrinfo);
 
 	return err != 0 ? err : getaddrinfo(host, service, hints, ret);
+}
+
+int seam_getnameinfo(const struct sockaddr *sa, socklen_t len, char *host,
+		     socklen_t hostlen, char *serv, socklen_t servlen,
+		     int flags);
+int seam_getnameinfo(const struct sockaddr *sa, socklen_t len, char *host,
+		     socklen_t hostlen, char *serv, socklen_t servlen,
+		     int flags)
+{
+	int err = fault(CALL_getnameinfo);
+
+	return err != 0 ? err
+			: getnameinfo(sa, len, host, hostlen, serv, servlen,
+				      flags);
 }
 
 void seam_freeaddrinfo(struct addrinfo *ai);

@@ -857,6 +857,83 @@ static struct plait_deferred *start_retry_never(struct scene *s)
 	return plait_retry(s->reactor, work_in_vain, s, &o);
 }
 
+/* ---- names --------------------------------------------------------- */
+
+/*
+ * A resolver that knows no file, and whose server does not answer: it is not
+ * there, or it waits for a connection of another kind.
+ */
+static struct plait_resolver *deaf_resolver(struct scene *s)
+{
+	struct plait_address nobody;
+	const struct plait_resolver_options options = {
+		.hosts = "/dev/null",
+		.resolv_conf = "/dev/null",
+		.nsswitch_conf = "/dev/null",
+		.servers = &nobody,
+		.server_count = 1,
+		.timeout = 2 * TURN,
+	};
+
+	plait_address_parse(&nobody, "127.0.0.1", 1);
+	s->resolver = plait_resolver_new(s->reactor, &options);
+	return s->resolver;
+}
+
+static void stop_resolver(struct scene *s)
+{
+	plait_resolver_free(&s->resolver);
+}
+
+static void free_resolver(void *arg)
+{
+	stop_resolver(arg);
+}
+
+static struct plait_deferred *resolve_in(struct scene *s, const char *name)
+{
+	return plait_resolve(
+		s->reactor, name,
+		&(struct plait_resolve_options){ .resolver = s->resolver });
+}
+
+static struct plait_deferred *start_resolve_number(struct scene *s)
+{
+	deaf_resolver(s);
+	return resolve_in(s, "192.0.2.1");
+}
+
+static struct plait_deferred *start_resolve(struct scene *s)
+{
+	deaf_resolver(s);
+	return resolve_in(s, "poetry.example");
+}
+
+static struct plait_deferred *start_resolve_address(struct scene *s)
+{
+	struct plait_address a;
+
+	deaf_resolver(s);
+	plait_address_parse(&a, "192.0.2.1", 0);
+	return plait_resolve_address(
+		s->reactor, &a,
+		&(struct plait_resolve_options){ .resolver = s->resolver });
+}
+
+static struct plait_deferred *start_query(struct scene *s)
+{
+	return plait_dns_query(deaf_resolver(s), "poetry.example",
+			       PLAIT_DNS_MX);
+}
+
+static struct plait_deferred *start_query_freed(struct scene *s)
+{
+	struct plait_deferred *d = start_query(s);
+
+	do_later(s, free_resolver);
+	return d;
+}
+
 static plait_value work_thrice(size_t count, void *arg)
 {
 	struct scene *s = arg;
@@ -1339,6 +1416,10 @@ const struct starter starters[] = {
 		.start = start_new_fired),
 	STARTER(plait_deferred_new, "forwarded", .start = start_forwarded,
 		.stop = free_others, .goes_on = true, .fires_late = true),
+	STARTER(plait_dns_query, "not answered", .start = start_query,
+		.stop = stop_resolver, .fails = true),
+	STARTER(plait_dns_query, "freed", .start = start_query_freed,
+		.stop = stop_resolver, .fails = true),
 	STARTER(plait_event_wait, "alone", .start = start_wait,
 		.stop = stop_wait),
 	STARTER(plait_event_wait, "two wait", .start = start_wait_two,
@@ -1396,6 +1477,13 @@ const struct starter starters[] = {
 		.stop = stop_get_shut, .fails = true),
 	STARTER(plait_race, "", .start = start_race, .works = 3),
 	STARTER(plait_race, "that fails", .start = start_race_fails, .works = 3,
+		.fails = true),
+	STARTER(plait_resolve, "a number", .start = start_resolve_number,
+		.stop = stop_resolver),
+	STARTER(plait_resolve, "not answered", .start = start_resolve,
+		.stop = stop_resolver, .fails = true),
+	STARTER(plait_resolve_address, "not answered",
+		.start = start_resolve_address, .stop = stop_resolver,
 		.fails = true),
 	STARTER(plait_retry, "once more", .start = start_retry, .works = 2),
 	STARTER(plait_retry, "in vain", .start = start_retry_in_vain,

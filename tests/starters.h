@@ -78,6 +78,7 @@ struct scene {
 	struct plait_queue *queue;
 	struct plait_shared *shared;
 	struct plait_event *event;
+	struct plait_resolver *resolver;
 	struct plait_looping_call *looping_call;
 	struct plait_cooperator *cooperator;
 	struct plait_coiterator *tasks[2];

@@ -441,6 +441,8 @@ TEST(a_null_connector_is_disconnected, PURE)
 
 	GIVES(plait_connector_ref, c, NULL, plait_connector_ref(NULL));
 	ENDED(plait_connector_unref, cp, struct plait_connector);
+	ENDED(plait_resolver_free, rp, struct plait_resolver);
+	FAILS(plait_dns_query, rs, plait_dns_query(NULL, "a", PLAIT_DNS_A));
 	GIVES(plait_connector_connect, c, -ENOMEM,
 	      plait_connector_connect(NULL));
 	GIVES(plait_connector_stop_connecting, c, -ENOMEM,
@@ -694,6 +696,7 @@ TEST(what_cleans_up_takes_null, PURE)
 	ENDED(plait_scope_cleanup, sp, struct plait_scope);
 	ENDED(plait_port_cleanup, pp, struct plait_port);
 	ENDED(plait_connector_cleanup, cp, struct plait_connector);
+	ENDED(plait_resolver_cleanup, rp, struct plait_resolver);
 	ENDED(plait_transport_cleanup, tp, struct plait_transport);
 	plait_protocol_cleanup(&none);
 }
@@ -797,6 +800,7 @@ static void give(struct plait_deferred *d)
 {
 }
 
+static struct plait_address no_address;
 static struct plait_limits no_limits;
 static struct plait_watch watch;
 static struct plait_backoff no_backoff;
@@ -812,6 +816,11 @@ static struct plait_thread_call thread_call;
 	   give(plait_client_read_all(NULL, "127.0.0.1", 1, PLAIT_NONE, 1,     \
 				      NULL)))                                  \
 	AT(plait_retry, r, give(plait_retry(NULL, must_not_run, NULL, NULL)))  \
+	AT(plait_resolve, r, give(plait_resolve(NULL, "a", NULL)))             \
+	AT(plait_resolve_address, r,                                           \
+	   give(plait_resolve_address(NULL, &no_address, NULL)))               \
+	IN(plait_resolver_new, r, plait_resolver_new(NULL, NULL))              \
+	IN(plait_reactor_resolver, r, plait_reactor_resolver(NULL))            \
 	IN(plait_backoff_next, r, plait_backoff_next(&no_backoff, NULL))       \
 	IN(plait_cooperator_new, r, plait_cooperator_new(NULL, 0.01))          \
 	IN(plait_reactor_dump_on_signal, r,                                    \

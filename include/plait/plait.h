@@ -32,6 +32,7 @@
 #include <plait/react.h>
 #include <plait/reactor.h>
 #include <plait/reconnect.h>
+#include <plait/resolver.h>
 #include <plait/retry.h>
 #include <plait/scope.h>
 #include <plait/shared.h>

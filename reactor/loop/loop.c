@@ -297,6 +297,11 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r)
 	return r->network;
 }
 
+struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r)
+{
+	return &r->resolver;
+}
+
 uint64_t plait_i_loop_turn(const struct plait_reactor *r)
 {
 	return r->turns;

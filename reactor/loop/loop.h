@@ -166,6 +166,11 @@ void plait_i_loop_set_network(struct plait_reactor *r,
 			      const struct network_ops *network);
 const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 
+/* Where r keeps its resolver (reactor/names/resolver.c), which is NULL until
+   somebody asks for it. */
+struct plait_resolver;
+struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r);
+
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 

@@ -255,6 +255,7 @@ struct plait_reactor {
 	unsigned begun;		     /* in how many of them */
 	struct loop_untold untold;
 	const struct network_ops *network; /* NULL: sockets */
+	struct plait_resolver *resolver;   /* NULL: nobody has asked for it */
 	uint64_t turns;			   /* begun so far */
 
 	struct watches watches;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -160,6 +161,26 @@ static void use_addresses(void)
 	plait_assert(strcmp(text, "[fe80::1%3]:80") == 0);
 	plait_assert(plait_address_from_path(a, "/run/poem") == 0);
 	plait_assert(strcmp(plait_address_path(a), "/run/poem") == 0);
+}
+
+static void use_resolvers(struct plait_reactor *r)
+{
+	struct plait_resolver *rs =
+		plait_resolver_new(r, NEW(struct plait_resolver_options,
+					  .hosts = "/dev/null", .timeout = 1));
+	struct plait_deferred *d =
+		plait_resolve(r, "127.0.0.1",
+			      NEW(struct plait_resolve_options,
+				  .family = AF_INET, .resolver = rs));
+	const struct plait_addresses *a;
+
+	plait_testing_advance(r, 0);
+	plait_testing_advance(r, 0);
+	a = plait_value_addresses(plait_deferred_result(d));
+	plait_assert(a->count == 1);
+	plait_assert(strcmp(a->name, "127.0.0.1") == 0);
+	plait_deferred_free(&d);
+	plait_resolver_free(&rs);
 }
 
 static void use_dns_records(void)
@@ -771,6 +792,7 @@ int main(int argc, char **argv)
 	use_transports(r);
 	use_reconnecting_factories(r);
 	use_retries(r);
+	use_resolvers(r);
 	use_limited_factories(r);
 	use_throttled_factories(r);
 	use_wrappers(r);

@@ -1,0 +1,147 @@
+/*
+ * A DNS server of tests that knows names: see zone.h.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include <plait/dns.h>
+
+#include "tests/dns_reply.h"
+#include "tests/zone.h"
+
+enum { MAX_ITEM = 4096, MAX_NAME = 256 };
+
+/* The beginning of a negative answer. */
+#define SOA "authority . 300 SOA a. b. 1 2 3 4 60"
+
+/* Reads a name without pointers; returns where it ends. */
+static const unsigned char *read_name(const unsigned char *at, char *ret)
+{
+	while (*at > 0) {
+		memcpy(ret, at + 1, *at);
+		ret += *at;
+		*ret++ = '.';
+		at += 1 + *at;
+	}
+	ret[-1] = '\0';
+	return at + 1;
+}
+
+/* Does the item at known begin with this, up to its colon? */
+static bool item_is(const char *known, const char *head)
+{
+	size_t n = strlen(head);
+
+	if (strncmp(known, head, strcspn(known, "*:")) == 0 &&
+	    strncmp(known + strcspn(known, "*:"), "** ", 3) == 0)
+		return true;
+	return strncmp(known, head, n) == 0 &&
+	       (known[n] == ':' || known[n] == ' ');
+}
+
+static const char *find_item(const char *known, const char *head)
+{
+	while (known != NULL && !item_is(known + strspn(known, " "), head)) {
+		known = strchr(known, '|');
+		if (known != NULL)
+			known++;
+	}
+	return known;
+}
+
+/* Writes what the zone says to a question: words, or an empty text. */
+static void find_words(const char *known, const char *name, const char *type,
+		       char *ret, size_t size)
+{
+	char head[MAX_NAME + 20];
+	const char *item;
+
+	snprintf(head, sizeof(head), "%s %s", name, type);
+	item = find_item(known, head);
+	if (item == NULL) {
+		snprintf(head, sizeof(head), "%s *", name);
+		item = find_item(known, head);
+	}
+	if (item != NULL) {
+		item = strchr(item, ':') + 1;
+		snprintf(ret, size, "%.*s", (int)strcspn(item, "|"), item);
+	} else {
+		snprintf(ret, size, "%s",
+			 find_item(known, name) != NULL ? SOA
+							: "rcode 3; " SOA);
+	}
+}
+
+static void answer(struct zone *z, const unsigned char *question,
+		   const struct sockaddr_in *to)
+{
+	static struct dns_reply reply;
+	char name[MAX_NAME], type[16], words[MAX_ITEM];
+	char text[MAX_ITEM + MAX_NAME + 64];
+	const unsigned char *end = read_name(question + 12, name);
+	size_t len = strlen(z->log);
+
+	plait_dns_type_str(end[0] * 256u + end[1], type, sizeof(type));
+	z->asked++;
+	snprintf(z->log + len, sizeof(z->log) - len, "%s%s %s",
+		 len > 0 ? " " : "", type, name);
+	find_words(z->known, name, type, words, sizeof(words));
+	if (strcmp(words + strspn(words, " "), "drop") == 0 ||
+	    (z->lost > 0 && z->asked % z->lost == 0))
+		return;
+	if (strcmp(words + strspn(words, " "), "address") == 0)
+		snprintf(words, sizeof(words), "answer %s 60 A 192.0.2.1",
+			 name);
+	snprintf(text, sizeof(text), "id %u; question %s %s; %s",
+		 question[0] * 256u + question[1], name, type, words);
+	dns_reply_make(&reply, text);
+	sendto(z->fd, reply.bytes, reply.length, 0, (const struct sockaddr *)to,
+	       sizeof(*to));
+}
+
+static void question_comes(struct plait_watch *w, unsigned events)
+{
+	struct zone *z = plait_container(w, struct zone, watch);
+	unsigned char bytes[600];
+	struct sockaddr_in from;
+	socklen_t size = sizeof(from);
+
+	if (recvfrom(z->fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from,
+		     &size) > 12)
+		answer(z, bytes, &from);
+}
+
+void zone_start(struct zone *z, struct plait_reactor *r, const char *known)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(sa);
+
+	*z = (struct zone){ .reactor = r, .known = known };
+	z->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(z->fd, (struct sockaddr *)&sa, size), 0);
+	ck_assert_int_eq(getsockname(z->fd, (struct sockaddr *)&sa, &size), 0);
+	ck_assert_int_eq(plait_address_parse(&z->address, "127.0.0.1",
+					     ntohs(sa.sin_port)),
+			 0);
+	ck_assert(plait_watch_start(r, &z->watch, z->fd, PLAIT_WATCH_READ,
+				    question_comes) == 0 ||
+		  torture_faulty());
+}
+
+void zone_stop(struct zone *z)
+{
+	plait_watch_stop(&z->watch);
+	close(z->fd);
+}
+
+const char *zone_log(struct zone *z)
+{
+	static char log[sizeof(z->log)];
+
+	strcpy(log, z->log);
+	z->log[0] = '\0';
+	return log;
+}
