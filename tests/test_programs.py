@@ -48,7 +48,8 @@ SERVERS = {
 }
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo",
-                                      "deferred-simulator", "simulated-test"]
+                                      "deferred-simulator", "simulated-test",
+                                      "resolve"]
 
 
 def poem(name):
@@ -145,6 +146,48 @@ class Upstream:
 
     def close(self):
         self.socket.close()
+
+
+class NameServer:
+    """A server of the DNS: records, by name and type, as bytes.  A name without
+    any does not exist; it is silent if records is None."""
+
+    def __init__(self, records):
+        self.records = records
+        self.asked = 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                question, peer = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            self.asked += 1
+            if self.records is not None:
+                self.socket.sendto(self.answer(question), peer)
+
+    def answer(self, question):
+        end = question.index(b"\0", 12) + 1
+        name, kind = question[12:end], struct.unpack(">H", question[end:end + 2])[0]
+        found = [b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 600, len(data)) + data
+                 for data in self.records.get((name, kind), ())]
+        exists = any(name == n for n, _ in self.records)
+        return (question[:2] + (b"\x81\x80" if exists else b"\x81\x83") +
+                struct.pack(">HHHH", 1, len(found), 0, 0) +
+                question[12:end + 4] + b"".join(found))
+
+    def close(self):
+        self.socket.close()
+
+
+def dns_name(text):
+    """A name as it is sent."""
+    return b"".join(bytes([len(label)]) + label.encode()
+                    for label in text.split(".")) + b"\0"
 
 
 def read_all(connection):
@@ -1323,6 +1366,107 @@ class Chat(ProgramTest):
         with self.assertRaises(ConnectionResetError):
             read_all(deaf)
         self.stop(server)
+
+
+class Resolve(ProgramTest):
+    A, PTR, MX, AAAA = 1, 12, 15, 28
+
+    def server(self, silent=False):
+        poem = dns_name("poem.test")
+        server = NameServer(None if silent else {
+            (poem, self.A): [socket.inet_aton("192.0.2.1"),
+                             socket.inet_aton("192.0.2.2")],
+            (poem, self.AAAA): [socket.inet_pton(socket.AF_INET6, "2001:db8::1")],
+            (poem, self.MX): [b"\0\x0a" + dns_name("mail.test"),
+                              b"\0\x14" + dns_name("bad \n.test")],
+            (dns_name("1.2.0.192.in-addr.arpa"), self.PTR): [poem],
+        })
+        self.addCleanup(server.close)
+        return server
+
+    def resolve(self, server, *args, status=0, err=b""):
+        """Sorted, as the order of addresses is that of the machine's routes."""
+        process = self.start("resolve", "--server", server.address, *args)
+        self.ends(process, status, err)
+        return sorted(process.out.decode().splitlines())
+
+    def test_addresses_of_each_name(self):
+        self.assertEqual(self.resolve(self.server(), "poem.test.", "192.0.2.9"),
+                         ["192.0.2.9 192.0.2.9", "poem.test. 192.0.2.1",
+                          "poem.test. 192.0.2.2", "poem.test. 2001:db8::1"])
+
+    def test_records_cannot_command_a_terminal(self):
+        self.assertEqual(self.resolve(self.server(), "--type", "mx", "poem.test"),
+                         ["poem.test 600 MX 10 mail.test",
+                          "poem.test 600 MX 20 bad\\032\\010.test"])
+
+    def test_names_of_an_address(self):
+        self.assertEqual(self.resolve(self.server(), "--reverse", "192.0.2.1"),
+                         ["192.0.2.1 poem.test"])
+
+    def test_a_number_and_localhost_ask_nobody(self):
+        server = self.server()
+        self.assertEqual(self.resolve(server, "localhost", "192.0.2.1"),
+                         ["192.0.2.1 192.0.2.1", "localhost 127.0.0.1",
+                          "localhost ::1"])
+        self.assertEqual(server.asked, 0)
+
+    def test_the_second_time_it_is_remembered(self):
+        server = self.server()
+        process = self.start("resolve", "--server", server.address, "--twice",
+                             "--time", "--type", "A", "poem.test")
+        self.ends(process)
+        lines = process.out.decode().splitlines()
+        self.assertEqual(lines[:2], lines[3:5])
+        self.assertRegex(lines[2], r"^poem\.test: 2 found in [0-9.]+ s, by %s$"
+                         % server.address)
+        self.assertRegex(lines[5], r"s, remembered from %s$" % server.address)
+        self.assertEqual(server.asked, 1)
+
+    def test_one_name_is_not_there_and_the_others_come(self):
+        process = self.start("resolve", "--server", self.server().address,
+                             "nothing.test.", "poem.test.")
+        self.ends(process, 1, None)
+        self.assertEqual(len(process.out.splitlines()), 3)
+        self.assertRegex(process.err.decode(),
+                         r"^DNSNoNameError: nothing\.test .*\n$")
+
+    def test_no_record_of_that_type(self):
+        process = self.start("resolve", "--server", self.server().address,
+                             "--type", "TXT", "poem.test")
+        self.ends(process, 1, None)
+        self.assertEqual(process.out, b"")
+        self.assertRegex(process.err.decode(), r"^DNSNoDataError: poem\.test TXT")
+
+    def test_a_silent_server_is_given_up(self):
+        server = self.server(silent=True)
+        process = self.start("resolve", "--server", server.address,
+                             "--timeout", "0.05", "poem.test.")
+        self.ends(process, 1, None)
+        self.assertRegex(process.err.decode(), r"^DNSTimeoutError: poem\.test.*\n$")
+        self.assertGreater(server.asked, 0)
+
+    def test_a_signal_ends_it(self):
+        server = self.server(silent=True)
+        process = self.start("resolve", "--server", server.address, "poem.test.")
+        deadline = time.monotonic() + DEADLINE
+        while server.asked == 0:
+            self.assertLess(time.monotonic(), deadline)
+            os.sched_yield()
+        self.stop(process)
+        self.assertEqual(process.out, b"")
+
+    def test_the_c_library_knows_numbers(self):
+        self.prints(["192.0.2.1 192.0.2.1"], "resolve", "--system", "192.0.2.1")
+
+    def test_mistakes_of_the_command_line(self):
+        for args, text in ((["--type", "NOTYPE", "a"], "--type NOTYPE"),
+                           (["--reverse", "poem.test"], "not an address"),
+                           (["--reverse", "--type", "A", "::1"], "no use"),
+                           ([], "NAME")):
+            process = self.start("resolve", *args)
+            self.assertEqual(process.status(), 2)
+            self.assertIn(text, process.err.decode())
 
 
 class Ticker(ProgramTest):
