@@ -1001,6 +1001,23 @@ TEST(without_descriptors_it_gives_up_its_own, ON_EACH_BACKEND)
 	stage_down();
 }
 
+TEST(who_gets_no_descriptor_waits_for_that_of_another, ON_EACH_BACKEND)
+{
+	struct asker askers[3] = { { .ended = 0 } };
+
+	stage_one("after 1 answer", "");
+	fault_pass("socket", 1);
+	fault_call("socket", 1, EMFILE);
+	for (int i = 0; i < 3; i++)
+		ask(&askers[i]);
+	run_for(reactor, 3.5);
+	ck_assert_str_eq(askers[0].outcome, "192.0.2.1 from a at 1");
+	ck_assert_str_eq(askers[1].outcome, "192.0.2.1 from a at 2");
+	ck_assert_str_eq(askers[2].outcome, "192.0.2.1 from a at 3");
+	ck_assert_uint_eq(servers.taken, 0);
+	stage_down();
+}
+
 TEST(without_its_last_socket_it_ends, ON_EACH_BACKEND)
 {
 	stage_one("after 3 answer", "attempts:1");

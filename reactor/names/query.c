@@ -408,6 +408,18 @@ static void exchange_ask_anew(struct names_exchange *x)
 
 /* ---- turns --------------------------------------------------------------- */
 
+/* Is true if another query has to give up a descriptor first. */
+static bool query_waits_again(struct names_query *q, int err)
+{
+	if ((err != EMFILE && err != ENFILE) ||
+	    !plait_i_servers_lack_socket(q->servers, &q->waiter))
+		return false;
+	q->sockets = q->turns = 0;
+	q->is_waiting = true;
+	query_set_timer(q);
+	return true;
+}
+
 /* Begins the next turn that can be had.  When there are no more turns, and
    nobody can answer, the query ends. */
 static void query_ask_next(struct names_query *q)
@@ -424,6 +436,8 @@ static void query_ask_next(struct names_query *q)
 			continue;
 		q->asking = (uint8_t)exchange_index(x);
 		err = exchange_ask(x);
+		if (q->turns == 1 && query_waits_again(q, err))
+			return;
 		if (err != 0)
 			exchange_break(x, err);
 		if (!x->is_over)

@@ -1,6 +1,8 @@
 /*
  * The servers that questions go to: see server.h.
  */
+#include <limits.h>
+
 #include "reactor/names/server.h"
 
 static const int64_t ns_per_ms = 1000000;
@@ -19,7 +21,9 @@ enum {
 
 void plait_i_servers_init(struct names_servers *s, struct plait_reactor *r)
 {
-	*s = (struct names_servers){ .reactor = r, .max = NAMES_SOCKETS };
+	*s = (struct names_servers){ .reactor = r,
+				     .max = NAMES_SOCKETS,
+				     .room = UINT_MAX };
 	plait_list_init(&s->waiting);
 }
 
@@ -116,16 +120,31 @@ bool plait_i_server_knows_edns(const struct names_server *srv, int64_t now)
 
 /* Who waits is given a socket as soon as there is one, so if there is one left,
    nobody waits. */
+static bool servers_have_socket(const struct names_servers *s)
+{
+	return s->taken < s->max && s->taken < s->room;
+}
+
 bool plait_i_servers_take_socket(struct names_servers *s,
 				 struct names_waiter *w)
 {
-	if (s->taken < s->max) {
+	if (servers_have_socket(s)) {
 		s->taken++;
 		return true;
 	}
 	if (w != NULL)
 		plait_list_append(&s->waiting, &w->link);
 	return false;
+}
+
+bool plait_i_servers_lack_socket(struct names_servers *s,
+				 struct names_waiter *w)
+{
+	if (s->taken < 2)
+		return false;
+	s->room = --s->taken;
+	plait_list_insert(s->waiting.next, &w->link);
+	return true;
 }
 
 void plait_i_servers_stop_waiting(struct names_waiter *w)
@@ -136,7 +155,7 @@ void plait_i_servers_stop_waiting(struct names_waiter *w)
 void plait_i_servers_give_sockets(struct names_servers *s, unsigned n)
 {
 	s->taken -= n;
-	while (s->taken < s->max && !plait_list_is_empty(&s->waiting)) {
+	while (servers_have_socket(s) && !plait_list_is_empty(&s->waiting)) {
 		struct names_waiter *w = plait_container(
 			s->waiting.next, struct names_waiter, link);
 
@@ -144,4 +163,6 @@ void plait_i_servers_give_sockets(struct names_servers *s, unsigned n)
 		s->taken++;
 		plait_i_loop_next_turn(s->reactor, &w->task);
 	}
+	if (plait_list_is_empty(&s->waiting))
+		s->room = UINT_MAX;
 }

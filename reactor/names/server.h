@@ -31,6 +31,7 @@ struct names_servers {
 	struct names_server known[RESOLV_SERVERS]; /* in the order of conf */
 	unsigned turn;		   /* with `rotate': who is asked first */
 	unsigned max;		   /* sockets; NAMES_SOCKETS at first */
+	unsigned room;		   /* ... that the system seems to have */
 	unsigned taken;		   /* sockets that are open, or promised */
 	struct plait_list waiting; /* those who wait for one */
 };
@@ -88,6 +89,15 @@ struct names_waiter {
  * NULL, waits in the line.  The second leaves the line.
  */
 bool plait_i_servers_take_socket(struct names_servers *s,
+				 struct names_waiter *w);
+
+/*
+ * The system has no descriptor for a socket that was taken.  If there are other
+ * sockets, it is given back, and w is in the line again, as the first; until
+ * the line is empty, no more sockets are taken than there are now.  Returns
+ * false if there are none: then nobody would ever be called.
+ */
+bool plait_i_servers_lack_socket(struct names_servers *s,
 				 struct names_waiter *w);
 void plait_i_servers_stop_waiting(struct names_waiter *w);
 
