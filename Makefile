@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -203,6 +203,9 @@ $(patsubst %.c,$O/%,$(wildcard bench/*_alone.c)): $O/bench/%: $O/bench/%.o $O/be
 $O/bench/%: $O/bench/%.o $O/bench/main.o
 	$(LINK_BENCH)
 
+$O/tests/names/ask: $O/tests/names/ask.o $(STATIC)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
+
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
@@ -247,6 +250,11 @@ check-counts: $(COUNTED)
 	@grep recorded $O/check/$@.log
 record-counts: $(COUNTED)
 	@O='$O' CC='$(CC)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' scripts/check-counts record
+# What the library says of names, and what others say, with servers of its own.
+NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
+check-names: $O/tests/names/ask
+	@$(RUN_CHECKS) $(NAMES_CHECKS)
+	@cd $O/check && grep -h '^skipped' $(patsubst tests/names/%,%.log,$(NAMES_CHECKS)) || sed -n '/^ *[0-9][0-9]*  /p' judge.py.log
 record-abi: $(SHARED)
 	O='$O' CC='$(CC)' scripts/check-abi record
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
@@ -353,6 +361,7 @@ help:
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
 #? make check-counts    no operation needs more instructions or system calls than tests/counts says; record-counts
 #?                   writes that anew; both need valgrind and strace
+#? make check-names  the same answers as dig and getent, in a namespace with servers; and a hostile server
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        plait next to other libraries; BENCH=poem does one work, QUICK=1 few slices; record-bench writes docs/BENCH.md
 #? make coverage     what the tests reach;  make coverage-simulated   what simulations do
