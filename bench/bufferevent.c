@@ -167,10 +167,10 @@ static void proxy(const void *what, unsigned number)
  */
 struct member {
 	struct bufferevent *b;
-	LIST_ENTRY(member) link;
+	TAILQ_ENTRY(member) link;
 };
 
-static LIST_HEAD(, member) room = LIST_HEAD_INITIALIZER(room);
+static TAILQ_HEAD(, member) room = TAILQ_HEAD_INITIALIZER(room);
 
 static void member_read(struct bufferevent *b, void *arg)
 {
@@ -181,7 +181,7 @@ static void member_read(struct bufferevent *b, void *arg)
 	while ((line = evbuffer_readln(bufferevent_get_input(b), &len,
 				       EVBUFFER_EOL_LF)) != NULL) {
 		line[len] = '\n';
-		LIST_FOREACH(m, &room, link)
+		TAILQ_FOREACH(m, &room, link)
 		bufferevent_write(m->b, line, len + 1);
 		free(line);
 	}
@@ -191,7 +191,7 @@ static void member_ended(struct bufferevent *b, short events, void *arg)
 {
 	struct member *m = arg;
 
-	LIST_REMOVE(m, link);
+	TAILQ_REMOVE(&room, m, link);
 	free(m);
 	bufferevent_free(b);
 }
@@ -204,7 +204,7 @@ static void member_accepted(struct evconnlistener *l, evutil_socket_t fd,
 	m->b = conn_new(fd);
 	bufferevent_setcb(m->b, member_read, NULL, member_ended, m);
 	bufferevent_enable(m->b, EV_READ);
-	LIST_INSERT_HEAD(&room, m, link);
+	TAILQ_INSERT_TAIL(&room, m, link);
 }
 
 static void chat(const void *what, unsigned number)

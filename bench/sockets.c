@@ -317,16 +317,16 @@ static void proxy(const void *what, unsigned number)
 struct member {
 	struct partial partial; /* first */
 	struct conn *conn;
-	LIST_ENTRY(member) link;
+	TAILQ_ENTRY(member) link;
 };
 
-static LIST_HEAD(, member) room = LIST_HEAD_INITIALIZER(room);
+static TAILQ_HEAD(, member) room = TAILQ_HEAD_INITIALIZER(room);
 
 static void tell_all(void *from, const char *line, size_t len)
 {
 	struct member *m;
 
-	LIST_FOREACH(m, &room, link)
+	TAILQ_FOREACH(m, &room, link)
 	conn_write(m->conn, line, len);
 }
 
@@ -341,7 +341,7 @@ static void member_ready(struct conn *c)
 
 	conn_serve(c);
 	if (c->fd < 0)
-		LIST_REMOVE(m, link);
+		TAILQ_REMOVE(&room, m, link);
 }
 
 static void chat_accept(struct conn *listener)
@@ -354,7 +354,7 @@ static void chat_accept(struct conn *listener)
 		return;
 	m = c->more;
 	m->conn = c;
-	LIST_INSERT_HEAD(&room, m, link);
+	TAILQ_INSERT_TAIL(&room, m, link);
 }
 
 static void chat(const void *what, unsigned number)

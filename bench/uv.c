@@ -329,16 +329,16 @@ static void proxy(const void *what, unsigned number)
 struct member {
 	struct partial partial; /* first */
 	struct conn *conn;
-	LIST_ENTRY(member) link;
+	TAILQ_ENTRY(member) link;
 };
 
-static LIST_HEAD(, member) room = LIST_HEAD_INITIALIZER(room);
+static TAILQ_HEAD(, member) room = TAILQ_HEAD_INITIALIZER(room);
 
 static void tell_all(void *from, const char *line, size_t len)
 {
 	struct member *m;
 
-	LIST_FOREACH(m, &room, link)
+	TAILQ_FOREACH(m, &room, link)
 	conn_write(m->conn, line, len);
 }
 
@@ -351,7 +351,7 @@ static void member_ended(struct conn *c)
 {
 	struct member *m = c->more;
 
-	LIST_REMOVE(m, link);
+	TAILQ_REMOVE(&room, m, link);
 }
 
 static void member_connected(uv_stream_t *listener, int status)
@@ -362,7 +362,7 @@ static void member_connected(uv_stream_t *listener, int status)
 	m->conn = c;
 	c->more = m;
 	c->ended = member_ended;
-	LIST_INSERT_HEAD(&room, m, link);
+	TAILQ_INSERT_TAIL(&room, m, link);
 	conn_start(c);
 }
 
