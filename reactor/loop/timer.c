@@ -29,6 +29,12 @@
  * points to the timer, in the heap and in the wheel.  A few timers that are
  * alone in a reactor are all in the heap.
  *
+ * When a slot of many timers is opened, each is in memory that was not used for
+ * long, and only the one before knows where.  So the processor would wait for
+ * each.  Therefore a timer of the wheel, which has no child, uses that pointer
+ * to remember the timer that is WHEEL_AHEAD places behind it.  Nobody keeps it
+ * right when timers are stopped: it is only good for fetching ahead.
+ *
  * A timer that is moved to a later time keeps its old place, in the heap or in
  * the wheel.  It is moved to its right place only when it comes to the top of
  * the heap or its slot is opened, so a timeout that is always pushed back costs
@@ -47,7 +53,7 @@
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
 
-enum { NS_PER_S = 1000000000 };
+enum { NS_PER_S = 1000000000, WHEEL_AHEAD = 4 };
 
 /* ---- the heap ------------------------------------------------------------ */
 
@@ -175,20 +181,25 @@ static int wheel_level(const struct timers *ts, int64_t when)
 
 /*
  * Puts t in front, so that timers which all have the same delay are in the
- * order that is the cheapest when the slot is opened: the latest first.
+ * order that is the cheapest when the slot is opened: the latest first.  The
+ * next few timers of the slot were put there last, so they are at hand.
  */
 static void wheel_insert(struct timers *ts, struct plait_timer *t)
 {
 	int level = wheel_level(ts, t->place);
 	unsigned digit = t->place >> wheel_shift(level) & (WHEEL_SLOTS - 1);
 	unsigned i = (unsigned)level * WHEEL_SLOTS + digit;
-	struct plait_timer **slot = &ts->slots[i];
+	struct plait_timer **slot = &ts->slots[i], *ahead;
 
 	ts->used[i / 64] |= (uint64_t)1 << i % 64;
 	ts->words |= (uint32_t)1 << i / 64;
 	t->next = *slot;
 	if (t->next != NULL)
 		t->next->back = &t->next;
+	ahead = t;
+	for (int n = 0; n < WHEEL_AHEAD && ahead != NULL; n++)
+		ahead = ahead->next;
+	t->child = ahead;
 	t->back = slot;
 	*slot = t;
 }
@@ -263,12 +274,23 @@ static inline void timer_put(struct timers *ts, struct plait_timer *t)
 		wheel_insert(ts, t);
 }
 
+/* It will be needed soon.  If it has been stopped, its memory may be gone, but
+   to fetch does no harm. */
+static inline void timer_fetch(const struct plait_timer *t)
+{
+	if (t == NULL)
+		return;
+	__builtin_prefetch(&t->when);
+	__builtin_prefetch(&t->back);
+}
+
 static void timer_put_all(struct timers *ts, struct plait_timer *all)
 {
 	while (all != NULL) {
 		struct plait_timer *t = all;
 
 		all = t->next;
+		timer_fetch(t->child);
 		timer_put(ts, t);
 	}
 }
