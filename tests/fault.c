@@ -50,7 +50,7 @@
 	X(sendmmsg) X(recvmmsg) X(open) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(stat)       \
-	X(ftruncate) X(gethostname)                                            \
+	X(unlink) X(chmod) X(ftruncate) X(gethostname)                                            \
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
 	X(fork) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
@@ -842,6 +842,8 @@ SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
 SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
 SEAM(int, stat, (const char *path, struct stat *st), (path, st))
+SEAM(int, unlink, (const char *path), (path))
+SEAM(int, chmod, (const char *path, mode_t mode), (path, mode))
 SEAM(int, gethostname, (char *buf, size_t size), (buf, size))
 SEAM(int, ftruncate, (int fd, off_t length), (fd, length))
 SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))

@@ -98,6 +98,9 @@ SEAMED(int, getpeername, "getpeername",
 SEAMED(int, look, "stat",
        (struct kernel * k, const char *path, struct kernel_file *ret),
        (k, path, ret))
+SEAMED(int, unlink, "unlink", (struct kernel * k, const char *path), (k, path))
+SEAMED(int, chmod, "chmod",
+       (struct kernel * k, const char *path, unsigned mode), (k, path, mode))
 SEAMED(ssize_t, read_file, "open",
        (struct kernel * k, const char *path, void *buf, size_t len,
 	struct kernel_file *ret),
@@ -278,6 +281,8 @@ static void tables_fill(void)
 	past_calls.getsockname = past_getsockname;
 	past_calls.getpeername = past_getpeername;
 	past_calls.look = past_look;
+	past_calls.unlink = past_unlink;
+	past_calls.chmod = past_chmod;
 	past_calls.read_file = past_read_file;
 	past_calls.host_name = past_host_name;
 	past = plait_i_kernel_simulated;
@@ -304,6 +309,8 @@ static void tables_fill(void)
 	seamed_calls.getsockname = seamed_getsockname;
 	seamed_calls.getpeername = seamed_getpeername;
 	seamed_calls.look = seamed_look;
+	seamed_calls.unlink = seamed_unlink;
+	seamed_calls.chmod = seamed_chmod;
 	seamed_calls.read_file = seamed_read_file;
 	seamed_calls.host_name = seamed_host_name;
 	seamed = past;

@@ -1,8 +1,8 @@
 /*
- * Stream sockets of a family that the library does not have: UNIX sockets, in
- * one file as it would be among the library's, with nothing changed elsewhere.
- * The kernel chooses the name of the port, which begins with a NUL and leaves
- * no file behind.
+ * All that a family of stream sockets needs, in one file as it would be among
+ * the library's, with nothing changed elsewhere: UNIX sockets, without anything
+ * that they have besides.  The kernel chooses the name of the port, which
+ * begins with a NUL and leaves no file behind.
  */
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -861,6 +861,10 @@ static struct plait_thread_call thread_call;
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
+	IN(plait_listen_unix, r,                                               \
+	   plait_listen_unix(NULL, "@x", &null_factory, NULL, NULL))           \
+	IN(plait_connect_unix, r,                                              \
+	   plait_connect_unix(NULL, "@x", &null_factory, NULL))                \
 	IN(plait_check_cancel_points_on, r,                                    \
 	   plait_check_cancel_points_on(NULL, NULL, NULL))                     \
 	IN(plait_testing_advance, r, plait_testing_advance(NULL, 1))           \

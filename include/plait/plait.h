@@ -42,6 +42,7 @@
 #include <plait/timer.h>
 #include <plait/transport.h>
 #include <plait/transport_ops.h>
+#include <plait/unix.h>
 #include <plait/value.h>
 #include <plait/wrap.h>
 

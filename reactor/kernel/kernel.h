@@ -22,7 +22,7 @@ struct kernel;
 struct kernel_file {
 	uint64_t device, inode, size;
 	int64_t written, changed; /* mtime and ctime, in nanoseconds */
-	bool is_regular;
+	bool is_regular, is_socket;
 	/* It was changed less than KERNEL_FRESH seconds before the look, so the
 	   next change may leave all of the above as it is. */
 	bool is_fresh;
@@ -99,6 +99,8 @@ struct kernel_calls {
 	 */
 	ssize_t (*read_file)(struct kernel *k, const char *path, void *buf,
 			     size_t len, struct kernel_file *ret);
+	int (*unlink)(struct kernel *k, const char *path);
+	int (*chmod)(struct kernel *k, const char *path, unsigned mode);
 	/* A variable of the environment, borrowed until it is changed; NULL if
 	   there is none, or if the program has more rights than its user. */
 	const char *(*variable)(struct kernel *k, const char *name);
@@ -379,6 +381,17 @@ static inline ssize_t kernel_read_file(struct kernel *k, const char *path,
 				       struct kernel_file *ret)
 {
 	return k->calls->read_file(k, path, buf, len, ret);
+}
+
+static inline int kernel_unlink(struct kernel *k, const char *path)
+{
+	return k->calls->unlink(k, path);
+}
+
+static inline int kernel_chmod(struct kernel *k, const char *path,
+			       unsigned mode)
+{
+	return k->calls->chmod(k, path, mode);
 }
 
 static inline const char *kernel_variable(struct kernel *k, const char *name)

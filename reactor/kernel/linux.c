@@ -239,6 +239,7 @@ static void linux_describe(const struct stat *st, struct kernel_file *ret)
 		.written = linux_nanoseconds(st->st_mtim),
 		.changed = changed,
 		.is_regular = S_ISREG(st->st_mode),
+		.is_socket = S_ISSOCK(st->st_mode),
 		.is_fresh = linux_is_fresh(changed),
 	};
 }
@@ -252,6 +253,16 @@ static int linux_look(struct kernel *k, const char *path,
 		return -1;
 	linux_describe(&st, ret);
 	return 0;
+}
+
+static int linux_unlink(struct kernel *k, const char *path)
+{
+	return unlink(path);
+}
+
+static int linux_chmod(struct kernel *k, const char *path, unsigned mode)
+{
+	return chmod(path, mode);
 }
 
 static ssize_t linux_read_all(int fd, char *buf, size_t len)
@@ -357,6 +368,8 @@ const struct kernel_calls plait_i_linux_calls = {
 	.lend_clock = linux_lend_clock,
 	.random = linux_random,
 	.look = linux_look,
+	.unlink = linux_unlink,
+	.chmod = linux_chmod,
 	.read_file = linux_read_file,
 	.variable = linux_variable,
 	.host_name = linux_host_name,

@@ -82,6 +82,16 @@ static int virtual_look(struct kernel *k, const char *path,
 	return virtual_refuse();
 }
 
+static int virtual_unlink(struct kernel *k, const char *path)
+{
+	return virtual_refuse();
+}
+
+static int virtual_chmod(struct kernel *k, const char *path, unsigned mode)
+{
+	return virtual_refuse();
+}
+
 static ssize_t virtual_read_file(struct kernel *k, const char *path, void *buf,
 				 size_t len, struct kernel_file *ret)
 {
@@ -110,6 +120,8 @@ static const struct kernel_calls virtual_calls = {
 	.lend_clock = virtual_lend_clock,
 	.random = virtual_random,
 	.look = virtual_look,
+	.unlink = virtual_unlink,
+	.chmod = virtual_chmod,
 	.read_file = virtual_read_file,
 	.variable = virtual_variable,
 	.host_name = virtual_host_name,

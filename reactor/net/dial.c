@@ -99,7 +99,7 @@ static void dial_wait(struct dial *d)
 		dial_fail(d, NULL, -r);
 }
 
-static int dial_connect(struct dial *d)
+static int dial_call_connect(struct dial *d)
 {
 	union kernel_address to;
 	socklen_t len = dial_ops(d)->name(d, &to);
@@ -109,26 +109,33 @@ static int dial_connect(struct dial *d)
 	return 0;
 }
 
+void plait_i_dial_connect(struct dial *d)
+{
+	int err = dial_call_connect(d);
+
+	/* A connect() that was interrupted goes on. */
+	if (err == EINTR)
+		REACHED("connect() is interrupted and goes on");
+	if (err == EINPROGRESS || err == EINTR)
+		dial_wait(d);
+	else if (err == EAGAIN && dial_ops(d)->again != NULL)
+		dial_ops(d)->again(d);
+	else if (err != 0)
+		dial_fail(d, NULL, err);
+	else
+		dial_succeed(d);
+}
+
 static void dial_run(struct loop_task *task)
 {
 	struct dial *d = plait_container(task, struct dial, begin);
 	const struct plait_error *kind = NULL;
 	int err = dial_ops(d)->open(d, &kind);
 
-	if (err != 0) {
+	if (err != 0)
 		dial_fail(d, kind, err);
-		return;
-	}
-	err = dial_connect(d);
-	/* A connect() that was interrupted goes on. */
-	if (err == EINTR)
-		REACHED("connect() is interrupted and goes on");
-	if (err == EINPROGRESS || err == EINTR)
-		dial_wait(d);
-	else if (err != 0)
-		dial_fail(d, NULL, err);
 	else
-		dial_succeed(d);
+		plait_i_dial_connect(d);
 }
 
 void plait_i_dial_init(struct attempt *a)

@@ -36,10 +36,18 @@ struct dial_ops {
 	/* Stores where to connect to.  Returns the length for connect(). */
 	socklen_t (*name)(const struct dial *d, union kernel_address *ret);
 	const struct stream_io *io; /* of the connection */
+	/*
+	 * connect() says EAGAIN: this calls plait_i_dial_connect() later,
+	 * unless the attempt is stopped before.  NULL: that is a failure.
+	 */
+	void (*again)(struct dial *d);
 	/* Is it connected to the peer that it should be?  Returns 0 if so, or
 	   an errno.  NULL: it always is. */
 	int (*check)(const struct dial *d);
 };
+
+/* Calls connect(), from the loop, and does what its outcome asks for. */
+void plait_i_dial_connect(struct dial *d);
 
 /* The functions of a dial. */
 void plait_i_dial_init(struct attempt *a);

@@ -561,6 +561,26 @@ static int simulated_look(struct kernel *kernel, const char *path,
 	return (int)calls_return(k, "look", 0, f != NULL ? 0 : -ENOENT);
 }
 
+static int simulated_unlink(struct kernel *kernel, const char *path)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	bool is_there = calls_file(k, path) != NULL;
+
+	if (is_there)
+		plait_host_set_file(k->host, path, NULL);
+	return (int)calls_return(k, "unlink", 0, is_there ? 0 : -ENOENT);
+}
+
+/* Everybody may read each file. */
+static int simulated_chmod(struct kernel *kernel, const char *path,
+			   unsigned mode)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	bool is_there = calls_file(k, path) != NULL;
+
+	return (int)calls_return(k, "chmod", 0, is_there ? 0 : -ENOENT);
+}
+
 static ssize_t calls_read_file(struct host_kernel *k, const char *path,
 			       void *buf, size_t len, struct kernel_file *ret)
 {
@@ -639,6 +659,8 @@ static const struct kernel_calls simulated_calls = {
 	.lend_clock = simulated_lend_clock,
 	.random = simulated_random,
 	.look = simulated_look,
+	.unlink = simulated_unlink,
+	.chmod = simulated_chmod,
 	.read_file = simulated_read_file,
 	.variable = simulated_variable,
 	.host_name = simulated_host_name,

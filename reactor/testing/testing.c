@@ -139,7 +139,7 @@ static int testing_port_new(struct plait_reactor *r,
 	if (a == NULL)
 		return -ENOMEM;
 	a->port.ops = &testing_port_ops.port;
-	if (at.port == 0)
+	if (at.port == 0 && plait_address_family(address) != AF_UNIX)
 		at.port = FREE_PORT;
 	err = plait_i_address_keep(&a->port.address, &at);
 	if (err < 0)

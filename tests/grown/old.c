@@ -575,6 +575,21 @@ static void use_retries(struct plait_reactor *r)
 	plait_assert(plait_backoff_next(b, r) == 2);
 }
 
+static void use_unix_ports(struct plait_reactor *r)
+{
+	struct plait_factory *f = counting_factory();
+	struct plait_port *port;
+
+	plait_assert(plait_listen_unix(r, "@old", f,
+				       NEW(struct plait_listen_unix_options,
+					   .max_connections = 1),
+				       &port) == 0);
+	plait_assert(plait_testing_accept(port) != NULL);
+	plait_port_free(&port);
+	plait_testing_advance(r, 0);
+	calls();
+}
+
 static void use_limited_factories(struct plait_reactor *r)
 {
 	struct plait_limited_factory *f =
@@ -793,6 +808,7 @@ int main(int argc, char **argv)
 	use_reconnecting_factories(r);
 	use_retries(r);
 	use_resolvers(r);
+	use_unix_ports(r);
 	use_limited_factories(r);
 	use_throttled_factories(r);
 	use_wrappers(r);

@@ -1,0 +1,353 @@
+/*
+ * UNIX sockets: plait_listen_unix(), plait_connect_unix(), and what they have
+ * that TCP has not: a file.
+ *
+ * bind() makes the file, and nobody can connect before listen(): so its mode is
+ * set between the two.  The port remembers which file it has made, and removes
+ * that one alone, as another server may have replaced it.  A socket whose
+ * listener has died still has its file, and connecting to it is refused.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <plait/unix.h>
+
+#include "lib/base.h"
+#include "lib/failure.h"
+#include "reactor/kernel/address.h"
+#include "reactor/net/connector.h"
+#include "reactor/net/dial.h"
+#include "reactor/net/listener.h"
+#include "reactor/net/socket_stream.h"
+
+static const struct stream_io unix_stream_io = {
+	.transport = { SOCKET_TRANSPORT, .name = "unix" },
+	SOCKET_IO,
+};
+
+static int unix_read_path(struct plait_address *ret, const char *path)
+{
+	if (path == NULL)
+		return -EINVAL;
+	if (*path == '@')
+		return plait_address_from_abstract(ret, path + 1,
+						   strlen(path + 1));
+	return plait_address_from_path(ret, path);
+}
+
+/* ---- ports --------------------------------------------------------------- */
+
+struct unix_port {
+	struct listener base;
+	bool has_file, keep_file;
+	struct kernel_file file; /* which one it has made */
+};
+
+/* What a port is made with.  common is a part of it, for all kinds of ports. */
+struct unix_options {
+	struct plait_listen_options common;
+	const struct plait_listen_unix_options *own;
+};
+
+static struct unix_port *unix_port(struct plait_port *p)
+{
+	return plait_self(p, struct unix_port);
+}
+
+static bool unix_is_same_file(const struct kernel_file *a,
+			      const struct kernel_file *b)
+{
+	return a->device == b->device && a->inode == b->inode;
+}
+
+/* Removes the file of the port, if it is still the one that it has made. */
+static void unix_port_remove(struct unix_port *u, struct kernel *k,
+			     const struct plait_address *at)
+{
+	const char *path = plait_address_path(at);
+	struct kernel_file now;
+
+	if (u->has_file && kernel_look(k, path, &now) == 0 &&
+	    unix_is_same_file(&now, &u->file))
+		kernel_unlink(k, path);
+	u->has_file = false;
+}
+
+static void unix_port_leave(struct unix_port *u)
+{
+	struct plait_address at;
+
+	plait_i_address_get(&u->base.base.port.address, &at);
+	unix_port_remove(u, loop_kernel(u->base.base.port.reactor), &at);
+}
+
+/* Whoever does not find the file can't get into the queue. */
+static bool unix_port_shut(struct listener *l)
+{
+	struct unix_port *u = plait_self(l, struct unix_port);
+
+	if (!u->has_file || u->keep_file)
+		return false;
+	unix_port_leave(u);
+	return true;
+}
+
+/* A forked child leaves the file to its parent. */
+static void unix_port_close(struct plait_port *p)
+{
+	if (!unix_port(p)->keep_file && !loop_is_forked(p->reactor))
+		unix_port_leave(unix_port(p));
+	plait_i_listener_close(p);
+}
+
+static const struct listener_ops unix_port_ops = {
+	.base = {
+		.port = {
+			.stop = plait_i_listener_stop,
+			.close = unix_port_close,
+			.ended = plait_i_acceptor_ended,
+			.pause = plait_i_listener_pause,
+			.drain = plait_i_listener_drain,
+			.free = plait_i_listener_free,
+		},
+		.room = plait_i_listener_room,
+	},
+	.io = &unix_stream_io,
+	.shut = unix_port_shut,
+};
+
+/* The socket is bound: notes which file it has, and sets its mode.  -errno. */
+static int unix_port_own(struct unix_port *u, struct kernel *k,
+			 const char *path, unsigned mode)
+{
+	if (path == NULL)
+		return 0;
+	if (kernel_look(k, path, &u->file) < 0)
+		return -errno;
+	u->has_file = true;
+	if (mode != 0 && kernel_chmod(k, path, mode) < 0)
+		return -errno;
+	return 0;
+}
+
+/* True if the file there is a socket, and nobody listens at it. */
+static bool unix_is_stale(struct kernel *k, const char *path,
+			  const union kernel_address *at, socklen_t len)
+{
+	struct kernel_file file;
+	bool is_stale;
+	int fd;
+
+	if (kernel_look(k, path, &file) < 0 || !file.is_socket)
+		return false;
+	fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
+	if (fd < 0)
+		return false;
+	is_stale = kernel_connect(k, fd, &at->any, len) < 0 &&
+		   errno == ECONNREFUSED;
+	kernel_close(k, fd);
+	return is_stale;
+}
+
+/* 0 or -errno.  path is NULL if there is none. */
+static int unix_bind(struct kernel *k, int fd, const char *path,
+		     const union kernel_address *at, socklen_t len,
+		     bool replace_stale)
+{
+	if (kernel_bind(k, fd, &at->any, len) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (!replace_stale || path == NULL || !unix_is_stale(k, path, at, len))
+		return -EADDRINUSE;
+	if (kernel_unlink(k, path) < 0 || kernel_bind(k, fd, &at->any, len) < 0)
+		return -errno;
+	return 0;
+}
+
+static int unix_port_bind(struct unix_port *u, struct kernel *k, int fd,
+			  const struct plait_address *address,
+			  const struct plait_listen_unix_options *o)
+{
+	union kernel_address at;
+	socklen_t len = plait_i_address_to_kernel(address, &at);
+	const char *path = plait_address_path(address);
+	int err = unix_bind(k, fd, path, &at, len, o->replace_stale);
+
+	if (err == 0)
+		err = unix_port_own(u, k, path, o->mode);
+	if (err == 0 && kernel_listen(k, fd, (int)u->base.backlog) < 0)
+		err = -errno;
+	if (err == 0)
+		err = plait_i_address_keep(&u->base.base.port.address, address);
+	return err;
+}
+
+static int unix_port_open(struct unix_port *u, struct plait_reactor *r,
+			  const struct plait_address *address,
+			  const struct plait_listen_unix_options *o)
+{
+	struct kernel *k = loop_kernel(r);
+	int fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	u->base.backlog = o->backlog > 0 ? (unsigned)o->backlog : SOMAXCONN;
+	err = unix_port_bind(u, k, fd, address, o);
+	if (err < 0)
+		plait_i_loop_close(r, fd);
+	else
+		err = plait_i_listener_init(&u->base, &unix_port_ops, r, fd);
+	if (err < 0)
+		unix_port_remove(u, k, address);
+	/* Only now: what this call has made is removed in any case. */
+	u->keep_file = o->keep_path;
+	return err;
+}
+
+static int unix_port_new(struct plait_reactor *r,
+			 const struct plait_address *address,
+			 const struct plait_listen_options *options,
+			 struct acceptor **ret)
+{
+	const struct unix_options *o =
+		plait_container(options, const struct unix_options, common);
+	struct unix_port *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (u == NULL)
+		return -ENOMEM;
+	err = unix_port_open(u, r, address, o->own);
+	if (err < 0) {
+		plait_i_address_drop(&u->base.base.port.address);
+		free(u);
+	} else {
+		*ret = &u->base.base;
+	}
+	return err;
+}
+
+int plait_listen_unix(struct plait_reactor *r, const char *path,
+		      struct plait_factory *f,
+		      const struct plait_listen_unix_options *options,
+		      struct plait_port **ret)
+{
+	static const struct plait_listen_unix_options defaults;
+	struct unix_options o = { .own = options != NULL ? options
+							 : &defaults };
+	struct plait_address address;
+	int err;
+
+	if (RESERVED_IN_USE(o.own))
+		return -EINVAL;
+	err = unix_read_path(&address, path);
+	if (err < 0)
+		return err;
+	o.common.max_connections = o.own->max_connections;
+	o.common.shed_idle = o.own->shed_idle;
+	return plait_i_acceptor_listen(r, "plait_listen_unix()", unix_port_new,
+				       &address, &o.common, f, ret);
+}
+
+/* ---- connectors ---------------------------------------------------------- */
+
+struct unix_dial {
+	struct dial base;
+	struct plait_timer again;
+};
+
+/* There is no event that tells of room in the queue of a port. */
+static const double full_queue_seconds = 0.01;
+
+static void unix_dial_run_again(void *arg)
+{
+	struct unix_dial *u = arg;
+
+	plait_i_dial_connect(&u->base);
+}
+
+static void unix_dial_again(struct dial *d)
+{
+	struct unix_dial *u = plait_self(d, struct unix_dial);
+
+	plait_timer_start(d->base.of->reactor, &u->again, full_queue_seconds,
+			  unix_dial_run_again, u);
+}
+
+static void unix_dial_stop(struct attempt *a)
+{
+	plait_timer_stop(&plait_self(a, struct unix_dial)->again);
+	plait_i_dial_stop(a);
+}
+
+static int unix_dial_open(struct dial *d, const struct plait_error **kind)
+{
+	d->fd = kernel_socket(dial_kernel(d), AF_UNIX, SOCK_STREAM);
+	return d->fd < 0 ? errno : 0;
+}
+
+static socklen_t unix_dial_name(const struct dial *d, union kernel_address *ret)
+{
+	struct plait_address to;
+
+	plait_i_address_get(&d->base.to, &to);
+	return plait_i_address_to_kernel(&to, ret);
+}
+
+static const struct dial_ops unix_dial_ops = {
+	.base = {
+		.size = sizeof(struct unix_dial),
+		.init = plait_i_dial_init,
+		.start = plait_i_dial_start,
+		.stop = unix_dial_stop,
+		.close = plait_i_dial_close,
+		.transport = plait_i_dial_transport,
+	},
+	.open = unix_dial_open,
+	.name = unix_dial_name,
+	.io = &unix_stream_io,
+	.again = unix_dial_again,
+};
+
+static void unix_refuse(struct plait_connector *c, const char *path, int err,
+			const char *why)
+{
+	c->unusable = failure_in(plait_fail_errno(
+		&plait_error_connect, err, "connect to UNIX socket %s%s",
+		path != NULL ? path : "", why));
+}
+
+static bool unix_options_are_good(const struct plait_connect_options *o)
+{
+	return !RESERVED_IN_USE(o) && o->bind_address == NULL &&
+	       o->bind_port == 0 && !o->no_delay && !o->keep_alive;
+}
+
+struct plait_connector *
+plait_connect_unix(struct plait_reactor *r, const char *path,
+		   struct plait_factory *f,
+		   const struct plait_connect_options *options)
+{
+	struct plait_connector *c = plait_i_connector_new(
+		r, "plait_connect_unix()", &unix_dial_ops.base, f);
+	struct plait_address to;
+	int err;
+
+	if (c == NULL)
+		return NULL;
+	err = unix_read_path(&to, path);
+	if (err == 0)
+		err = plait_i_connector_add(c, &to);
+	if (err < 0)
+		unix_refuse(c, path, -err, "");
+	else if (options != NULL && !unix_options_are_good(options))
+		unix_refuse(c, path, EINVAL,
+			    ": options other than the timeout are set");
+	else if (options != NULL && options->timeout != 0)
+		c->timeout = options->timeout;
+	plait_i_connector_start(c);
+	return c;
+}

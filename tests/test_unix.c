@@ -1,0 +1,626 @@
+/*
+ * UNIX sockets: paths and abstract names, whose file it is, who may connect,
+ * and ports whose queue is full.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <plait/testing.h>
+
+#include "tests/actor.h"
+#include "tests/child.h"
+#include "tests/stranger.h"
+
+static char directory[64], path[100], other[100];
+static struct actor client, server;
+static struct plait_port *port;
+
+static void make_directory(void)
+{
+	strcpy(directory, "/tmp/plait-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/poem", directory);
+	snprintf(other, sizeof(other), "%s/other", directory);
+	actor_init(&client);
+	actor_init(&server);
+	server.on_data = actor_echo;
+}
+
+/* Nothing is left in it but what a test has put there. */
+static void remove_directory(void)
+{
+	ck_assert_int_eq(rmdir(directory), 0);
+}
+
+static bool is_there(const char *file)
+{
+	struct stat st;
+
+	return lstat(file, &st) == 0;
+}
+
+static int listen_with(const struct plait_listen_unix_options *o)
+{
+	return plait_listen_unix(reactor, path, &server.base, o, &port);
+}
+
+/* A socket of the test's own, bound to path; it does not listen. */
+static int bound_socket(int type)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	strcpy(un.sun_path, path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
+}
+
+/* A client of the test's own; -1 with errno if it cannot connect. */
+static int try_connect(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	strcpy(un.sun_path, path);
+	stranger_is_not(fd);
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void make_file(const char *name)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+/* A socket there, whose listener has died. */
+static void make_stale(void)
+{
+	int fd = bound_socket(SOCK_STREAM);
+
+	ck_assert_int_eq(listen(fd, 1), 0);
+	close(fd);
+}
+
+static void talk(const char *to)
+{
+	plait_connect_unix(reactor, to, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_write(client.transport, "hello", 5);
+	plait_transport_lose_write_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	ck_assert_str_eq(client.text, "hello");
+	ck_assert_str_eq(client.trace, "ScBMDLCX");
+}
+
+GROUP("talk", .setup = make_directory, .teardown = remove_directory);
+
+TEST(a_port_at_a_path_is_there_as_long_as_it_listens, ON_EACH_BACKEND)
+{
+	struct plait_address a;
+	char text[512], expected[512];
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	ck_assert(is_there(path));
+	plait_port_host(port, &a);
+	ck_assert_str_eq(plait_address_path(&a), path);
+	plait_port_str(port, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "port on unix:%s, listening",
+		 path);
+	ck_assert_str_eq(text, expected);
+	talk(path);
+	actor_stop(reactor, &port);
+	ck_assert(!is_there(path));
+	ck_assert_str_eq(server.trace, "SBMDLX");
+}
+
+TEST(a_connection_says_what_it_is, ON_EACH_BACKEND)
+{
+	struct plait_address a;
+	char text[512], expected[512];
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	run_until_count(reactor, &server.made, 1);
+	plait_transport_str(client.transport, text, sizeof(text));
+	snprintf(expected, sizeof(expected),
+		 "unix to unix:%s, connected, 0 bytes unsent", path);
+	ck_assert_str_eq(text, expected);
+	plait_connector_destination(client.connector, &a);
+	ck_assert_str_eq(plait_address_path(&a), path);
+	plait_transport_peer(server.transport, &a);
+	ck_assert_int_eq(plait_address_family(&a), AF_UNIX);
+	ck_assert_ptr_null(plait_address_path(&a));
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&server, reactor);
+}
+
+TEST(an_abstract_name_is_in_no_file_system, ON_EACH_BACKEND)
+{
+	struct plait_address a;
+	char name[101];
+	size_t len;
+
+	snprintf(name, sizeof(name), "@%s", path);
+	ck_assert_int_eq(
+		plait_listen_unix(reactor, name, &server.base, NULL, &port), 0);
+	ck_assert(!is_there(path) && !is_there(name));
+	plait_port_host(port, &a);
+	ck_assert_mem_eq(plait_address_abstract(&a, &len), path, strlen(path));
+	ck_assert_uint_eq(len, strlen(path));
+	ck_assert_int_eq(plait_listen_unix(reactor, name, &server.base,
+					   &(struct plait_listen_unix_options){
+						   .replace_stale = true },
+					   NULL),
+			 -EADDRINUSE);
+	talk(name);
+	actor_stop(reactor, &port);
+}
+
+TEST(what_waits_when_a_port_drains_is_served, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_deferred *d;
+	int fds[3];
+
+	ck_assert_int_eq(listen_with(&(struct plait_listen_unix_options){
+				 .keep_path = _i }),
+			 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_ge(fds[i] = try_connect(), 0);
+	d = plait_port_drain(&port);
+	/* Nobody else finds it, unless it stays. */
+	ck_assert(is_there(path) == (_i == 1));
+	run_until_count(reactor, &server.stops, 1);
+	ck_assert(plait_value_is_none(plait_deferred_result(d)));
+	ck_assert_str_eq(server.trace, "SBMBMBMX");
+	plait_deferred_free(&d);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	actor_wait_idle(&server, reactor);
+	if (_i == 1)
+		unlink(path);
+}
+
+/* There the network is the test's, and the path is only a name. */
+TEST(a_testing_reactor_has_them_too, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_address a;
+
+	ck_assert_int_eq(plait_listen_unix(r, path, &server.base, NULL, &port),
+			 0);
+	ck_assert(!is_there(path));
+	plait_port_host(port, &a);
+	ck_assert_str_eq(plait_address_path(&a), path);
+	ck_assert_uint_eq(plait_address_port(&a), 0);
+	plait_connect_unix(r, path, &client.base, NULL);
+	plait_connector_destination(client.connector, &a);
+	ck_assert_str_eq(plait_address_path(&a), path);
+	plait_reactor_free(&r);
+}
+
+GROUP("file", .setup = make_directory, .teardown = remove_directory);
+
+TEST(a_port_removes_only_its_own_file, ON_EACH_BACKEND)
+{
+	ck_assert_int_eq(listen_with(NULL), 0);
+	make_file(other);
+	ck_assert_int_eq(rename(other, path), 0);
+	actor_stop(reactor, &port);
+	ck_assert(is_there(path));
+	unlink(path);
+}
+
+TEST(a_port_whose_file_is_gone_ends_as_any_other, ON_EACH_BACKEND)
+{
+	ck_assert_int_eq(listen_with(NULL), 0);
+	unlink(path);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(server.trace, "SX");
+}
+
+TEST(a_path_may_be_kept, ON_EACH_BACKEND)
+{
+	ck_assert_int_eq(listen_with(&(struct plait_listen_unix_options){
+				 .keep_path = true }),
+			 0);
+	actor_stop(reactor, &port);
+	ck_assert(is_there(path));
+	unlink(path);
+}
+
+TEST(the_end_of_the_reactor_removes_the_file, ON_EACH_BACKEND)
+{
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_reactor_free(&reactor);
+	ck_assert(!is_there(path));
+}
+
+TEST(a_child_leaves_the_file_to_its_parent, ON_EACH_BACKEND)
+{
+	pid_t pid;
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		plait_reactor_free(&reactor);
+		child_leave(0);
+	}
+	child_ends(pid);
+	ck_assert(is_there(path));
+	talk(path);
+	actor_stop(reactor, &port);
+	ck_assert(!is_there(path));
+}
+
+GROUP("mode", .setup = make_directory, .teardown = remove_directory);
+
+static const struct {
+	mode_t umask, mode, expected;
+} modes[] = {
+	{ 022, 0, 0755 },    { 077, 0, 0700 },	   { 022, 0600, 0600 },
+	{ 077, 0666, 0666 }, { 0777, 0660, 0660 }, { 0, 0400, 0400 },
+};
+
+TEST(the_mode_says_who_may_connect, ON_EACH_BACKEND, EACH_OF(modes))
+{
+	mode_t before = umask(modes[_i].umask);
+	struct stat st;
+	int err = listen_with(
+		&(struct plait_listen_unix_options){ .mode = modes[_i].mode });
+
+	umask(before);
+	ck_assert_int_eq(err, 0);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777u, modes[_i].expected);
+	actor_stop(reactor, &port);
+}
+
+static void connects_too_early(void *arg)
+{
+	ck_assert_int_eq(try_connect(), -1);
+	ck_assert_int_eq(errno, ECONNREFUSED);
+	++*(unsigned *)arg;
+}
+
+TEST(nobody_connects_before_the_mode_holds, ON_EACH_BACKEND)
+{
+	unsigned times = 0;
+
+	call_hook("chmod", connects_too_early, &times);
+	ck_assert_int_eq(listen_with(&(struct plait_listen_unix_options){
+				 .mode = 0600 }),
+			 0);
+	call_hook("chmod", NULL, NULL);
+	ck_assert_uint_eq(times, 1);
+	actor_stop(reactor, &port);
+}
+
+GROUP("taken", .setup = make_directory, .teardown = remove_directory);
+
+static void make_datagram(void)
+{
+	close(bound_socket(SOCK_DGRAM));
+}
+
+static void make_plain(void)
+{
+	make_file(path);
+}
+
+static void make_fifo(void)
+{
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static const struct {
+	void (*make)(void);
+	bool is_replaced;
+} taken[] = {
+	{ make_stale, true },
+	{ make_datagram, true },
+	{ make_plain, false },
+	{ make_fifo, false },
+};
+
+TEST(what_is_at_the_path_stays_there, ON_EACH_BACKEND, EACH_OF(taken))
+{
+	taken[_i].make();
+	ck_assert_int_eq(listen_with(NULL), -EADDRINUSE);
+	ck_assert(is_there(path));
+	ck_assert_str_eq(server.trace, "");
+	unlink(path);
+}
+
+TEST(only_the_socket_of_nobody_is_replaced, ON_EACH_BACKEND, EACH_OF(taken))
+{
+	static const struct plait_listen_unix_options o = {
+		.replace_stale = true,
+	};
+
+	taken[_i].make();
+	ck_assert_int_eq(listen_with(&o),
+			 taken[_i].is_replaced ? 0 : -EADDRINUSE);
+	ck_assert(is_there(path));
+	if (taken[_i].is_replaced) {
+		talk(path);
+		actor_stop(reactor, &port);
+	} else {
+		unlink(path);
+	}
+}
+
+TEST(who_listens_is_not_replaced, ON_EACH_BACKEND, TIMES(2))
+{
+	static const struct plait_listen_unix_options o = {
+		.replace_stale = true,
+	};
+	int fd = bound_socket(_i ? SOCK_SEQPACKET : SOCK_STREAM);
+	struct stat before, after;
+
+	ck_assert_int_eq(listen(fd, 0), 0);
+	ck_assert_int_eq(stat(path, &before), 0);
+	ck_assert_int_eq(listen_with(&o), -EADDRINUSE);
+	ck_assert_int_eq(listen_with(&o), -EADDRINUSE);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	close(fd);
+	unlink(path);
+}
+
+GROUP("refused", .setup = make_directory, .teardown = remove_directory);
+
+TEST(a_path_is_text_that_has_room, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_listen_unix_options o = { .mode = 0600 };
+	char longest[110];
+	struct plait_factory *f = &server.base;
+
+	memset(longest, 'x', sizeof(longest));
+	longest[108] = '\0';
+	ck_assert_int_eq(plait_listen_unix(r, NULL, f, &o, &port), -EINVAL);
+	ck_assert_int_eq(plait_listen_unix(r, "", f, &o, &port), -EINVAL);
+	ck_assert_int_eq(plait_listen_unix(r, "@", f, &o, &port), -EINVAL);
+	ck_assert_int_eq(plait_listen_unix(r, longest, f, &o, &port),
+			 -ENAMETOOLONG);
+	o.reserved[7] = 1;
+	ck_assert_int_eq(plait_listen_unix(r, "@x", f, &o, &port), -EINVAL);
+	plait_reactor_free(&r);
+}
+
+TEST(a_directory_that_is_not_there_has_no_sockets, ON_EACH_BACKEND)
+{
+	snprintf(path, sizeof(path), "%s/x/y", directory);
+	ck_assert_int_eq(listen_with(NULL), -ENOENT);
+}
+
+static const struct {
+	const char *call;
+	unsigned long pass;
+} calls[] = {
+	{ "socket", 0 }, { "bind", 0 },	  { "stat", 0 },
+	{ "chmod", 0 },	 { "listen", 0 }, { "open", 0 },
+};
+
+TEST(a_port_that_fails_leaves_nothing, ON_EACH_BACKEND, EACH_OF(calls))
+{
+	static const struct plait_listen_unix_options o = { .mode = 0600 };
+	bool is_stat = strcmp(calls[_i].call, "stat") == 0;
+
+	fault_call(calls[_i].call, 1, EIO);
+	ck_assert_int_eq(listen_with(&o), -EIO);
+	fault_off();
+	/* Nobody knows any more whose file it is. */
+	ck_assert(is_there(path) == is_stat);
+	if (is_stat)
+		unlink(path);
+	ck_assert_str_eq(server.trace, "");
+	ck_assert_int_eq(listen_with(&o), 0);
+	actor_stop(reactor, &port);
+}
+
+TEST(a_port_without_memory_leaves_nothing, ON_EACH_BACKEND)
+{
+	static const struct plait_listen_unix_options o = { .keep_path = true };
+	bool refused = true;
+
+	for (unsigned long n = 0; refused; n++) {
+		fault_alloc_at(n, false);
+		if (listen_with(&o) < 0)
+			ck_assert(!is_there(path));
+		refused = fault_alloc_reached();
+		fault_alloc_off();
+		if (port != NULL)
+			actor_stop(reactor, &port);
+		unlink(path);
+	}
+}
+
+static const struct {
+	const char *call;
+	unsigned long pass;
+	int err;
+} probes[] = {
+	{ "stat", 0, EIO },	  { "socket", 1, EMFILE },
+	{ "connect", 0, EACCES }, { "unlink", 0, EROFS },
+	{ "bind", 1, EIO },
+};
+
+TEST(a_stale_socket_that_cannot_be_replaced_is_in_use, ON_EACH_BACKEND,
+     EACH_OF(probes))
+{
+	static const struct plait_listen_unix_options o = {
+		.replace_stale = true,
+	};
+	int err;
+
+	make_stale();
+	fault_pass(probes[_i].call, probes[_i].pass);
+	fault_call(probes[_i].call, 1, probes[_i].err);
+	err = listen_with(&o);
+	fault_off();
+	if (_i < 3)
+		ck_assert_int_eq(err, -EADDRINUSE);
+	else
+		ck_assert_int_eq(err, -probes[_i].err);
+	ck_assert(is_there(path) == (_i < 4));
+	unlink(path);
+}
+
+GROUP("connect", .setup = make_directory, .teardown = remove_directory);
+
+static void connect_fails(const char *to, const struct plait_connect_options *o,
+			  const struct plait_error *kind, int err)
+{
+	plait_connect_unix(reactor, to, &client.base, o);
+	actor_wait_idle(&client, reactor);
+	ck_assert_ptr_eq(client.kind, kind);
+	ck_assert_int_eq(client.err, err);
+	ck_assert_str_eq(client.trace, "ScFX");
+}
+
+TEST(a_path_without_a_socket_fails, ON_EACH_BACKEND)
+{
+	connect_fails(path, NULL, &plait_error_connect, ENOENT);
+}
+
+TEST(a_socket_of_nobody_refuses, ON_EACH_BACKEND)
+{
+	make_stale();
+	connect_fails(path, NULL, &plait_error_connection_refused,
+		      ECONNREFUSED);
+	unlink(path);
+}
+
+TEST(a_path_that_is_none_is_told, ON_EACH_BACKEND, TIMES(4))
+{
+	static const char *const none[] = { NULL, "", "@" };
+	char longest[110];
+
+	memset(longest, 'x', sizeof(longest));
+	longest[108] = '\0';
+	if (_i < 3)
+		connect_fails(none[_i], NULL, &plait_error_connect, EINVAL);
+	else
+		connect_fails(longest, NULL, &plait_error_connect,
+			      ENAMETOOLONG);
+}
+
+static const struct plait_connect_options senseless[] = {
+	{ .bind_address = "127.0.0.1" },
+	{ .bind_port = 1 },
+	{ .no_delay = true },
+	{ .keep_alive = true },
+	{ .reserved = { 1 } },
+};
+
+TEST(options_without_a_meaning_are_refused, ON_EACH_BACKEND, EACH_OF(senseless))
+{
+	connect_fails(path, &senseless[_i], &plait_error_connect, EINVAL);
+}
+
+GROUP("full", .setup = make_directory, .teardown = remove_directory);
+
+enum { MAX_WAITING = 10 };
+
+static int listening, waiting[MAX_WAITING];
+static unsigned n_waiting;
+
+/* A port in whose queue is no room. */
+static void fill_queue(void)
+{
+	int fd;
+
+	listening = bound_socket(SOCK_STREAM);
+	ck_assert_int_eq(listen(listening, 0), 0);
+	n_waiting = 0;
+	while ((fd = try_connect()) >= 0) {
+		ck_assert_uint_lt(n_waiting, MAX_WAITING);
+		waiting[n_waiting++] = fd;
+	}
+	ck_assert_int_eq(errno, EAGAIN);
+}
+
+static void empty_queue(void)
+{
+	for (unsigned i = 0; i < n_waiting; i++)
+		close(waiting[i]);
+	close(listening);
+	unlink(path);
+}
+
+TEST(a_connector_waits_for_room_in_the_queue, ON_EACH_BACKEND)
+{
+	int fd;
+
+	clock_virtual(true);
+	fill_queue();
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_turns(reactor, 20);
+	ck_assert_str_eq(client.trace, "Sc");
+	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	close(fd);
+	empty_queue();
+}
+
+TEST(it_waits_as_long_as_its_timeout, ON_EACH_BACKEND)
+{
+	struct plait_connect_options o = { .timeout = 5 };
+	double began;
+
+	clock_virtual(true);
+	began = clock_now();
+	fill_queue();
+	calls_reset();
+	plait_connect_unix(reactor, path, &client.base, &o);
+	actor_wait_idle(&client, reactor);
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	ck_assert(clock_now() >= began + 5 && clock_now() < began + 5.1);
+	/* It has tried often, but it has not spun. */
+	ck_assert_uint_ge(calls_of("connect"), 100);
+	ck_assert_uint_le(calls_of("connect"), 600);
+	empty_queue();
+}
+
+TEST(who_stops_it_ends_the_waiting, ON_EACH_BACKEND)
+{
+	clock_virtual(true);
+	fill_queue();
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_turns(reactor, 3);
+	ck_assert_int_eq(plait_connector_stop_connecting(client.connector), 0);
+	calls_reset();
+	actor_wait_idle(&client, reactor);
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+	clock_advance(1);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(calls_of("connect"), 0);
+	empty_queue();
+}
+
+TEST(the_end_of_the_reactor_ends_the_waiting, ON_EACH_BACKEND)
+{
+	clock_virtual(true);
+	fill_queue();
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_turns(reactor, 3);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(client.trace, "ScFX");
+	empty_queue();
+}
