@@ -495,6 +495,9 @@ TEST(a_null_transport_carries_nothing, PURE)
 	      plait_transport_is_disconnecting(NULL));
 	GIVES(plait_transport_host, t, -ENOMEM, plait_transport_host(NULL, &a));
 	GIVES(plait_transport_peer, t, -ENOMEM, plait_transport_peer(NULL, &a));
+	GIVES(plait_transport_peer_credentials, t, -ENOMEM,
+	      plait_transport_peer_credentials(
+		      NULL, &(struct plait_credentials){ .pid = 0 }));
 	GIVES(plait_transport_set_tcp_no_delay, t, -ENOMEM,
 	      plait_transport_set_tcp_no_delay(NULL, true));
 	GIVES(plait_transport_set_tcp_keep_alive, t, -ENOMEM,

@@ -640,6 +640,7 @@ TEST(another_kind_of_transport_has_no_options, PURE)
 
 	ck_assert_int_eq(plait_transport_set_tcp_no_delay(t, true), -ENOTSUP);
 	ck_assert_int_eq(plait_transport_set_tcp_keep_alive(t, true), -ENOTSUP);
+	ck_assert_int_eq(plait_transport_peer_credentials(t, NULL), -ENOTSUP);
 	plait_reactor_free(&r);
 }
 

@@ -191,6 +191,109 @@ TEST(what_waits_when_a_port_drains_is_served, ON_EACH_BACKEND, TIMES(2))
 		unlink(path);
 }
 
+static struct plait_credentials seen;
+
+static void ask_who(struct actor *a, struct plait_protocol *p)
+{
+	ck_assert_int_eq(plait_transport_peer_credentials(p->transport, &seen),
+			 0);
+}
+
+static void check_seen_of(pid_t pid, gid_t gid)
+{
+	ck_assert_int_eq(seen.pid, pid);
+	ck_assert_uint_eq(seen.uid, geteuid());
+	ck_assert_uint_eq(seen.gid, gid);
+	seen = (struct plait_credentials){ .pid = -1 };
+}
+
+static void check_seen(pid_t pid)
+{
+	check_seen_of(pid, getegid());
+}
+
+/* Also if that process has ended since, and in a group of its own if it may. */
+TEST(a_server_knows_which_process_has_connected, ON_EACH_BACKEND)
+{
+	gid_t gid = geteuid() == 0 ? 4711 : getegid();
+	pid_t pid;
+
+	server.on_made = ask_who;
+	ck_assert_int_eq(listen_with(NULL), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		if (setegid(gid) < 0)
+			child_leave(1);
+		child_leave(try_connect() >= 0 ? 0 : 1);
+	}
+	child_ends(pid);
+	run_until_count(reactor, &server.made, 1);
+	check_seen_of(pid, gid);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&server, reactor);
+}
+
+TEST(a_client_knows_which_process_listens, ON_EACH_BACKEND)
+{
+	struct plait_transport *t;
+
+	client.on_made = ask_who;
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	check_seen(getpid());
+	t = client.transport;
+	fault_call("getsockopt", 1, EIO);
+	ck_assert_int_eq(plait_transport_peer_credentials(t, &seen), -EIO);
+	ck_assert_int_eq(seen.pid, -1);
+	plait_transport_abort_connection(t);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+}
+
+/* The transport that the protocol sees has only a throttle of its own. */
+TEST(what_wraps_a_connection_knows_it_too, ON_EACH_BACKEND)
+{
+	struct plait_bucket bucket = { .rate = 1000000 };
+	struct plait_throttled_factory throttled = { .in = &bucket };
+
+	server.on_made = ask_who;
+	plait_throttled_factory_init(&throttled, &server.base);
+	ck_assert_int_eq(plait_listen_unix(reactor, path, &throttled.base.base,
+					   NULL, &port),
+			 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &server.made, 1);
+	check_seen(getpid());
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&server, reactor);
+}
+
+static void ask_too_late(struct actor *a, struct plait_protocol *p)
+{
+	ck_assert_int_eq(plait_transport_peer_credentials(p->transport, &seen),
+			 -ENOTCONN);
+	check_seen(-1);
+}
+
+TEST(who_was_there_is_not_known_when_it_is_lost, ON_EACH_BACKEND)
+{
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	client.on_lost = ask_too_late;
+	seen = (struct plait_credentials){ .pid = -1,
+					   .uid = geteuid(),
+					   .gid = getegid() };
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+}
+
 /* There the network is the test's, and the path is only a name. */
 TEST(a_testing_reactor_has_them_too, PURE)
 {

@@ -28,6 +28,7 @@
 extern "C" {
 #endif
 
+struct plait_credentials;
 struct plait_transport_ops;
 
 /*
@@ -161,6 +162,11 @@ struct plait_transport_ops {
 	int (*set_option)(struct plait_transport *t, int level, int option,
 			  int value);
 
+	/* As plait_transport_peer_credentials().  NULL: below; else -ENOTSUP.
+	 */
+	int (*peer_credentials)(struct plait_transport *t,
+				struct plait_credentials *ret);
+
 	/*
 	 * Is called last: stops watches and timers, closes descriptors, and
 	 * frees what the struct owns, but not the struct.  In a child made by
@@ -168,7 +174,7 @@ struct plait_transport_ops {
 	 * inside a callback.  NULL: nothing is done.
 	 */
 	void (*done)(struct plait_transport *t);
-	uintptr_t reserved[8]; /* zero */
+	uintptr_t reserved[7]; /* zero */
 };
 
 /*

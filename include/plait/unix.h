@@ -8,6 +8,8 @@
 #ifndef PLAIT_UNIX_H
 #define PLAIT_UNIX_H
 
+#include <sys/types.h>
+
 #include <plait/tcp.h>
 
 #ifdef __cplusplus
@@ -59,6 +61,28 @@ struct plait_connector *
 plait_connect_unix(struct plait_reactor *r, const char *path,
 		   struct plait_factory *f,
 		   const struct plait_connect_options *options);
+
+/* Who made the other end of a connection. */
+struct plait_credentials {
+	pid_t pid; /* 0: a process that this one cannot see */
+	uid_t uid;
+	gid_t gid;
+	uintptr_t reserved[5]; /* zero */
+};
+
+/*
+ * Stores who is at the other end of a UNIX connection, as the kernel knows it:
+ * of a connection that a port has accepted, the process that called connect(),
+ * as it was then; of a connector's, the process that called listen().  The peer
+ * cannot lie about this.  But the socket may have been handed on since, and the
+ * process may have ended, and its pid may be that of another process by now.
+ *
+ * Returns 0, -ENOTCONN if the connection is lost, -ENOTSUP if it is not a UNIX
+ * connection, -ENOMEM if t is NULL, or the error of the kernel; then *ret is
+ * unchanged.
+ */
+int plait_transport_peer_credentials(struct plait_transport *t,
+				     struct plait_credentials *ret);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include <plait/scope.h>
+#include <plait/unix.h>
 
 #include "lib/exception.h"
 #include "lib/failure.h"
@@ -430,6 +431,21 @@ static int transport_set_option(struct plait_transport *t, int level,
 	if (loop_is_forked(t->reactor))
 		return -ECHILD;
 	return t->ops->set_option(t, level, option, on);
+}
+
+int plait_transport_peer_credentials(struct plait_transport *t,
+				     struct plait_credentials *ret)
+{
+	if (t == NULL)
+		return -ENOMEM;
+	while (t->ops->peer_credentials == NULL &&
+	       plait_transport_below(t) != NULL)
+		t = plait_transport_below(t);
+	if (t->ops->peer_credentials == NULL)
+		return -ENOTSUP;
+	if (transport_of(t)->lost)
+		return -ENOTCONN;
+	return t->ops->peer_credentials(t, ret);
 }
 
 int plait_transport_set_tcp_no_delay(struct plait_transport *t, bool on)

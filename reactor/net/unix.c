@@ -22,8 +22,26 @@
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"
 
+static int unix_stream_peer_credentials(struct plait_transport *t,
+					struct plait_credentials *ret)
+{
+	struct ucred of;
+	socklen_t len = sizeof(of);
+
+	if (kernel_getsockopt(loop_kernel(t->reactor), stream_of(t)->fd,
+			      SOL_SOCKET, SO_PEERCRED, &of, &len) < 0)
+		return -errno;
+	*ret = (struct plait_credentials){
+		.pid = of.pid,
+		.uid = of.uid,
+		.gid = of.gid,
+	};
+	return 0;
+}
+
 static const struct stream_io unix_stream_io = {
-	.transport = { SOCKET_TRANSPORT, .name = "unix" },
+	.transport = { SOCKET_TRANSPORT, .name = "unix",
+		       .peer_credentials = unix_stream_peer_credentials },
 	SOCKET_IO,
 };
 

@@ -585,6 +585,9 @@ static void use_unix_ports(struct plait_reactor *r)
 					   .max_connections = 1),
 				       &port) == 0);
 	plait_assert(plait_testing_accept(port) != NULL);
+	plait_assert(plait_transport_peer_credentials(
+			     NULL, ZEROED(struct plait_credentials)) ==
+		     -ENOMEM);
 	plait_port_free(&port);
 	plait_testing_advance(r, 0);
 	calls();
