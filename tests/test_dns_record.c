@@ -423,8 +423,8 @@ TEST(an_answer_has_so_many_aliases_at_most, PURE)
 static const char *const circles[] = {
 	"question a A; answer a 5 CNAME a",
 	"question a A; answer a 5 CNAME b; answer b 5 CNAME a",
-	"question a A; answer a 5 CNAME b; answer b 5 CNAME b;"
-	"answer a 5 A 1.2.3.4",
+	("question a A; answer a 5 CNAME b; answer b 5 CNAME b;"
+	 "answer a 5 A 1.2.3.4"),
 	"question a A; rcode 3; answer a 5 CNAME A",
 };
 
