@@ -115,6 +115,22 @@ TEST(a_null_buffer_drops_what_a_receiver_clears, PURE)
 	      plait_line_receiver_clear_buffer(&line, NULL));
 }
 
+TEST(a_null_endpoint_is_none, PURE)
+{
+	struct plait_endpoint *e;
+	char text[20];
+
+	ck_assert_int_eq(plait_endpoint_parse("tcp:80", &e, NULL, 0), 0);
+	GIVES(plait_endpoint_ref, e, NULL, plait_endpoint_ref(NULL));
+	GIVES(plait_endpoint_str, e, (int)strlen("no endpoint"),
+	      plait_endpoint_str(NULL, text, sizeof(text)));
+	ck_assert_str_eq(text, "no endpoint");
+	GIVES(plait_endpoint_equal, a, false, plait_endpoint_equal(NULL, e));
+	GIVES(plait_endpoint_equal, b, false, plait_endpoint_equal(e, NULL));
+	plait_endpoint_unref(&e);
+	ENDED(plait_endpoint_unref, ep, struct plait_endpoint);
+}
+
 TEST(a_null_failure_is_none, PURE)
 {
 	plait_value v;
@@ -701,6 +717,7 @@ TEST(what_cleans_up_takes_null, PURE)
 	ENDED(plait_connector_cleanup, cp, struct plait_connector);
 	ENDED(plait_resolver_cleanup, rp, struct plait_resolver);
 	ENDED(plait_transport_cleanup, tp, struct plait_transport);
+	ENDED(plait_endpoint_cleanup, ep, struct plait_endpoint);
 	plait_protocol_cleanup(&none);
 }
 

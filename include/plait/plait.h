@@ -16,6 +16,7 @@
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
 #include <plait/dns.h>
+#include <plait/endpoint.h>
 #include <plait/event.h>
 #include <plait/failure.h>
 #include <plait/input.h>
