@@ -192,6 +192,7 @@ TEST(an_answer_that_is_not_to_be_kept_replaces_nevertheless, PURE)
 {
 	put("a", A, CACHE_ANSWER, 60, "one");
 	put("a", A, CACHE_ANSWER, 0, "two");
+	ck_assert_uint_eq(plait_i_cache_count(c), 0);
 	gives("a", A, NULL);
 	end();
 }

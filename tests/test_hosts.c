@@ -139,6 +139,14 @@ TEST(an_address_has_the_first_name_of_its_first_line, PURE)
 	end();
 }
 
+TEST(a_line_without_a_name_gives_its_address_none, PURE)
+{
+	begin("10.0.0.1\n10.0.0.2 a\n");
+	ck_assert_ptr_null(name_of("10.0.0.1"));
+	ck_assert_str_eq(name_of("10.0.0.2"), "a");
+	end();
+}
+
 TEST(a_mapped_address_has_the_name_of_the_ipv4_address, PURE)
 {
 	begin("10.0.0.1 four\n::ffff:10.0.0.2 six\n");

@@ -57,6 +57,7 @@ static const struct {
 	  "10.0.0.1:53 10.0.0.2:53 10.0.0.3:53" },
 	{ "nameserver 10.0.0.1x\nnameserver 10.0.0.2\n", "10.0.0.2:53" },
 	{ "nameserver\nnameserver \nnameserver 10.0.0.2\n", "10.0.0.2:53" },
+	{ "nameserver localhost\nnameserver 10.0.0.2\n", "10.0.0.2:53" },
 	{ "nameserver10.0.0.1\nnameserver 10.0.0.2\n", "10.0.0.2:53" },
 	{ "; nameserver 10.0.0.1\n#nameserver 10.0.0.1\n"
 	  "nameserver 10.0.0.2\n",
@@ -264,6 +265,7 @@ TEST(settings_last_as_long_as_anybody_holds_them, PURE)
 	other = plait_i_resolv_conf_ref(c);
 	ck_assert_ptr_eq(other, c);
 	end();
+	ck_assert_uint_eq(heap_live(), 1);
 	ck_assert_str_eq(other->search[0], "a");
 	plait_i_resolv_conf_unref(&other);
 	plait_i_resolv_conf_unref(&other);

@@ -89,6 +89,9 @@ SORTED(rule_1_avoids_what_cannot_be_reached, WAY("192.0.2.1", "192.0.2.9"),
 SORTED(rule_1_keeps_what_cannot_be_reached_in_order_of_precedence,
        WAY("2001:db8::1", NULL), WAY("192.0.2.1", NULL), WAY("fc00::1", NULL))
 
+SORTED(rule_1_comes_before_all_others, WAY("2002:c000:201::1", "fe80::2"),
+       WAY("2001:db8::1", NULL))
+
 SORTED(rule_2_prefers_a_matching_scope, WAY("192.0.2.1", "192.0.2.9"),
        WAY("2001:db8::1", "fe80::2"))
 
@@ -126,6 +129,12 @@ SORTED(rule_7_prefers_native_transport, WAY("2001:db8:1::1", "2001:db8:1::2"),
 
 SORTED(rule_8_prefers_a_smaller_scope, WAY("fe80::1", "fe80::2"),
        WAY("2001:db8::1", "2001:db8::2"))
+
+SORTED(rule_8_takes_the_loopback_for_link_local, WAY("127.0.0.1", "127.0.0.1"),
+       WAY("192.0.2.1", "192.0.2.9"))
+
+SORTED(rule_2_knows_the_scope_of_the_ipv6_loopback,
+       WAY("2001:db8::1", "2002:c000:201::2"), WAY("::1", "2001:db8::2"))
 
 SORTED(rule_8_knows_the_scope_of_multicast, WAY("ff01::1", "ff01::2"),
        WAY("ff02::1", "fe80::2"), WAY("ff0e::1", "2001:db8::2"))
