@@ -28,6 +28,8 @@ enum trace_kind {
 	TRACE_ATTEMPT,	 /* to connect begins; label: where to */
 	TRACE_STOPPING,	 /* an attempt, by the program */
 	TRACE_ENDED,	 /* an attempt */
+	TRACE_LOOKUP,	 /* of a name begins; label: the name */
+	TRACE_LOOKED_UP, /* ... ends */
 	TRACE_OPENED,	 /* a connection; label: the peer */
 	TRACE_READ,	 /* a connection, n bytes */
 	TRACE_WRITTEN,	 /* a connection, n bytes */

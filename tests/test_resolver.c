@@ -1010,6 +1010,34 @@ TEST(a_forked_child_frees_a_resolver_and_the_parent_goes_on, ON_EACH_BACKEND,
 	world_end();
 }
 
+GROUP("trace");
+
+TEST(a_trace_has_a_span_for_each_lookup, ON_EACH_BACKEND)
+{
+	const char *path = file_of("");
+	char text[20000];
+	struct plait_deferred *d;
+	const char *span;
+	FILE *f;
+
+	world_begin(&(struct world){ .known = "a.example *: drop" });
+	ck_assert_int_eq(plait_trace_start(0), 0);
+	d = resolve("a.example");
+	run_turns(reactor, 2);
+	plait_deferred_free(&d);
+	ck_assert_int_eq(plait_trace_dump(path), 0);
+	plait_trace_stop();
+	f = fopen(path, "r");
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	ck_assert_ptr_nonnull(strstr(text, "\"name\":\"a.example\""));
+	span = strstr(text, "\"ph\":\"e\",\"name\":\"lookup\"");
+	ck_assert_ptr_nonnull(span);
+	/* The cancel has ended it. */
+	ck_assert_ptr_nonnull(strstr(span, "\"cancel\":1"));
+	world_end();
+}
+
 /* ---- mistakes ------------------------------------------------------------ */
 
 GROUP("mistakes");

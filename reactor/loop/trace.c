@@ -30,6 +30,7 @@ struct shape {
 	char phase;
 	bool has_label;
 	const char *name, *category;
+	bool is_name; /* the label is, and no address */
 };
 
 static const struct shape shapes[] = {
@@ -43,6 +44,8 @@ static const struct shape shapes[] = {
 	[TRACE_ATTEMPT] = { 'b', true, "attempt", "connection" },
 	[TRACE_STOPPING] = { 'i', false, "stopping", "connection" },
 	[TRACE_ENDED] = { 'e', false, "attempt", "connection" },
+	[TRACE_LOOKUP] = { 'b', true, "lookup", "name", true },
+	[TRACE_LOOKED_UP] = { 'e', false, "lookup", "name" },
 	[TRACE_OPENED] = { 'b', true, "connection", "connection" },
 	[TRACE_READ] = { 'i', false, "read", "connection" },
 	[TRACE_WRITTEN] = { 'i', false, "written", "connection" },
@@ -89,7 +92,9 @@ static void trace_print_args(struct print *p, const struct trace_event *e)
 	if (e->cause != 0)
 		plait_i_print(p, ",\"cancel\":%" PRIu32, e->cause);
 	if (shapes[e->kind].has_label) {
-		trace_print_text(p, "address", e->label);
+		trace_print_text(p,
+				 shapes[e->kind].is_name ? "name" : "address",
+				 e->label);
 	} else {
 		if (e->other != NULL)
 			plait_i_print(p, ",\"other\":\"%p\"", e->other);
@@ -155,7 +160,8 @@ static void trace_write_event(struct writing *w, const struct trace_event *e)
 			w->first_cause = e->cause;
 		trace_print_arrow(&w->p, e, 's');
 	}
-	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED) &&
+	if ((e->kind == TRACE_CLOSED || e->kind == TRACE_ENDED ||
+	     e->kind == TRACE_LOOKED_UP) &&
 	    w->first_cause != 0 && e->cause >= w->first_cause)
 		trace_print_end_of_arrow(&w->p, e);
 }

@@ -61,6 +61,7 @@ static struct lookup_held lookup_release(struct names_lookup *l)
 {
 	struct lookup_held held;
 
+	trace_end(TRACE_LOOKED_UP, l, 0);
 	for (int i = 0; i < LOOKUP_FAMILIES; i++) {
 		held.lists[i] = l->families[i].list;
 		held.answers[i] = l->families[i].answer;
@@ -731,6 +732,8 @@ void plait_i_lookup_start(struct names_lookup *l, struct plait_reactor *r,
 	l->no_search = wish->no_search;
 	l->ttl = LOOKUP_FOR_EVER;
 	l->starting = true;
+	if (trace_is_on())
+		plait_i_trace_record_label(TRACE_LOOKUP, l, wish->name);
 	plait_list_init(&l->link);
 	FOR_EACH_FAMILY(f, l)
 	{

@@ -385,6 +385,8 @@ static const char *const live_words[] = {
 	[TRACE_ATTEMPT] = "begins to connect to",
 	[TRACE_STOPPING] = "stops connecting",
 	[TRACE_ENDED] = "connecting has ended",
+	[TRACE_LOOKUP] = "looks up",
+	[TRACE_LOOKED_UP] = "the lookup has ended",
 	[TRACE_OPENED] = "connection opened with",
 	[TRACE_READ] = "connection has read, bytes:",
 	[TRACE_WRITTEN] = "connection has written, bytes:",
@@ -407,7 +409,8 @@ static void live_remember(struct live *l, enum trace_kind kind,
 			  const char *text, size_t n)
 {
 	struct live_event *e = &l->tail[l->events % LIVE_TAIL];
-	bool has_label = kind == TRACE_ATTEMPT || kind == TRACE_OPENED;
+	bool has_label = kind == TRACE_ATTEMPT || kind == TRACE_LOOKUP ||
+			 kind == TRACE_OPENED;
 
 	if ((size_t)kind >= N_WORDS || live_words[kind] == NULL)
 		return;
