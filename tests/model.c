@@ -331,6 +331,11 @@ static struct plait_host *host(void)
 	return h;
 }
 
+void model_set_file(const char *path, const char *text)
+{
+	ck_assert_int_eq(plait_host_set_file(host(), path, text), 0);
+}
+
 static double now(void)
 {
 	return plait_simulation_seconds(model);

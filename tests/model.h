@@ -34,6 +34,9 @@ struct kernel *model_peers(void);
 /* The kernel of r, past the seam: calls that no fault hits. */
 struct kernel model_past_seam(struct plait_reactor *r);
 
+/* Makes a file of its host, with this text; NULL: there is none. */
+void model_set_file(const char *path, const char *text);
+
 /* Everything goes on for that long. */
 void model_wait(double seconds);
 

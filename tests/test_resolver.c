@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "tests/child.h"
+#include "tests/model.h"
 #include "tests/zone.h"
 
 /* ---- files --------------------------------------------------------------- */
@@ -16,6 +17,22 @@ enum { MAX_FILES = 8 };
 
 static char paths[MAX_FILES][40];
 static int n_files;
+
+static void file_write(const char *path, const char *text)
+{
+	FILE *f;
+
+	if (model_is_on()) {
+		model_set_file(path, text);
+	} else if (text == NULL) {
+		unlink(path);
+	} else {
+		f = fopen(path, "w");
+		ck_assert_ptr_nonnull(f);
+		fputs(text, f);
+		fclose(f);
+	}
+}
 
 /* A file with this text, until the test ends; NULL gives none at all. */
 static const char *file_of(const char *text)
@@ -26,24 +43,9 @@ static const char *file_of(const char *text)
 	strcpy(path, "/tmp/plait-names-XXXXXX");
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
-	if (text != NULL) {
-		ck_assert_int_eq(write(fd, text, strlen(text)),
-				 (ssize_t)strlen(text));
-		close(fd);
-		return path;
-	}
 	close(fd);
-	unlink(path);
+	file_write(path, text);
 	return path;
-}
-
-/* What is known of the file must not be known any more. */
-static void file_rewrite(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	fputs(text, f);
-	fclose(f);
 }
 
 static void remove_files(void)
@@ -97,6 +99,7 @@ static void world_end(void)
  * where the machine is; here it is IPv6.
  */
 struct outcome {
+	struct plait_resolver *resolver; /* for what is begun then */
 	bool fired;
 	char text[600];
 };
@@ -191,7 +194,7 @@ static const struct {
 	{ "a\nb", "DNSBadNameError", 0 },
 };
 
-TEST(special_names_are_never_asked_for, ON_EACH_BACKEND, EACH_OF(specials))
+TEST(special_names_are_never_asked_for, ON_EACH_KERNEL, EACH_OF(specials))
 {
 	world_begin(&(struct world){ .resolv_conf = "search example\n" });
 	expect_outcome(resolve_as(specials[_i].name, specials[_i].family),
@@ -200,7 +203,7 @@ TEST(special_names_are_never_asked_for, ON_EACH_BACKEND, EACH_OF(specials))
 	world_end();
 }
 
-TEST(a_name_that_is_too_long_is_no_name, ON_EACH_BACKEND)
+TEST(a_name_that_is_too_long_is_no_name, ON_EACH_KERNEL)
 {
 	char name[256 + 1];
 
@@ -216,28 +219,35 @@ TEST(a_name_that_is_too_long_is_no_name, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(a_numeric_address_is_good_for_ever, ON_EACH_BACKEND)
+TEST(a_numeric_address_is_good_for_ever, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	const struct plait_addresses *a;
+	plait_value v;
 
 	world_begin(&(struct world){ .known = "" });
 	d = plait_resolve(reactor, "192.0.2.7",
 			  &(struct plait_resolve_options){
 				  .port = 80, .resolver = resolver });
 	run_turns(reactor, 2);
-	a = plait_value_addresses(plait_deferred_result(d));
+	v = plait_value_ref(plait_deferred_result(d));
+	plait_deferred_free(&d);
+	a = plait_value_addresses(&v);
 	ck_assert(isinf(a->ttl));
 	ck_assert_uint_eq(a->count, 1);
 	ck_assert_uint_eq(plait_address_port(&a->items[0]), 80);
 	ck_assert_str_eq(a->name, "192.0.2.7");
-	plait_deferred_free(&d);
+	plait_value_free(&v);
 	world_end();
 }
 
 /* ---- what is asked, and what comes of it --------------------------------- */
 
 GROUP("lookup");
+
+/* With any name before it this is too long. */
+#define LABEL "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
+#define LONG LABEL "." LABEL "." LABEL "." LABEL ".abcdefgh"
 
 #define HOSTS "192.0.2.9 a.example alias\n2001:db8::9 six.example\n"
 
@@ -381,6 +391,11 @@ static const struct {
 	  AF_INET,
 	  "192.0.2.1",
 	  "A a" },
+	{ { .known = BOTH("a.y"), .resolv_conf = "search " LONG " y\n" },
+	  "a",
+	  AF_INET,
+	  "192.0.2.1",
+	  "A a.y" },
 	/* A name without data is remembered; an error ends the search. */
 	{ { .known = "a.x MX: answer a.x 60 MX 1 b",
 	    .resolv_conf = "search x y\n" },
@@ -439,7 +454,7 @@ static const struct {
 	  "" },
 };
 
-TEST(a_lookup_asks_as_the_files_say, ON_EACH_BACKEND, EACH_OF(lookups))
+TEST(a_lookup_asks_as_the_files_say, ON_EACH_KERNEL, EACH_OF(lookups))
 {
 	world_begin(&lookups[_i].world);
 	expect_outcome(resolve_as(lookups[_i].name, lookups[_i].family),
@@ -448,7 +463,7 @@ TEST(a_lookup_asks_as_the_files_say, ON_EACH_BACKEND, EACH_OF(lookups))
 	world_end();
 }
 
-TEST(no_domain_is_added_to_a_whole_name, ON_EACH_BACKEND)
+TEST(no_domain_is_added_to_a_whole_name, ON_EACH_KERNEL)
 {
 	world_begin(&(struct world){ .known = BOTH("a.x"),
 				     .resolv_conf = "search x\n" });
@@ -462,7 +477,7 @@ TEST(no_domain_is_added_to_a_whole_name, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(the_name_behind_the_aliases_is_told, ON_EACH_BACKEND)
+TEST(the_name_behind_the_aliases_is_told, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	const struct plait_addresses *a;
@@ -484,7 +499,7 @@ TEST(the_name_behind_the_aliases_is_told, ON_EACH_BACKEND)
 
 GROUP("cache");
 
-TEST(what_was_answered_is_not_asked_again, ON_EACH_BACKEND)
+TEST(what_was_answered_is_not_asked_again, ON_EACH_KERNEL)
 {
 	world_begin(&(struct world){ .known = BOTH("a.example") });
 	for (int i = 0; i < 3; i++)
@@ -494,7 +509,7 @@ TEST(what_was_answered_is_not_asked_again, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(without_a_cache_it_is, ON_EACH_BACKEND)
+TEST(without_a_cache_it_is, ON_EACH_KERNEL)
 {
 	struct world w = { .known = BOTH("a.example") };
 	struct plait_resolver_options o;
@@ -510,7 +525,7 @@ TEST(without_a_cache_it_is, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(what_is_not_there_is_remembered, ON_EACH_BACKEND)
+TEST(what_is_not_there_is_remembered, ON_EACH_KERNEL)
 {
 	world_begin(&(struct world){ .known = "b.example MX: drop |"
 					      "c.example A: rcode 2" });
@@ -529,7 +544,7 @@ TEST(what_is_not_there_is_remembered, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(a_chain_of_several_answers_is_told_as_one, ON_EACH_BACKEND)
+TEST(a_chain_of_several_answers_is_told_as_one, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	const struct plait_dns_answer *a;
@@ -553,7 +568,7 @@ TEST(a_chain_of_several_answers_is_told_as_one, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(a_chain_is_remembered_under_its_first_name, ON_EACH_BACKEND)
+TEST(a_chain_is_remembered_under_its_first_name, ON_EACH_KERNEL)
 {
 	world_begin(&(struct world){
 		.known = "b.example A: answer b.example 60 CNAME a.example "
@@ -564,7 +579,7 @@ TEST(a_chain_is_remembered_under_its_first_name, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(answers_are_forgotten_in_time, ON_EACH_BACKEND)
+TEST(answers_are_forgotten_in_time, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	world_begin(&(struct world){ .known = BOTH("a.example") });
@@ -578,7 +593,7 @@ TEST(answers_are_forgotten_in_time, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(a_change_of_the_files_counts_within_a_second, ON_EACH_BACKEND)
+TEST(a_change_of_the_files_counts_within_a_second, ON_EACH_KERNEL)
 {
 	struct world w = { .known = BOTH("a.x") BOTH("a.y"),
 			   .resolv_conf = "search x\n" };
@@ -587,10 +602,15 @@ TEST(a_change_of_the_files_counts_within_a_second, ON_EACH_BACKEND)
 	world_begin(&w);
 	expect_outcome(resolve_as("a", AF_INET), "192.0.2.1");
 	ck_assert_str_eq(zone_log(&zone), "A a.x");
-	file_rewrite(paths[1], "search yy y\n");
+	file_write(paths[1], "search yy y\n");
 	clock_advance(1.1);
 	expect_outcome(resolve_as("a", AF_INET), "192.0.2.1");
 	ck_assert_str_eq(zone_log(&zone), "A a.yy A a.y");
+	/* What was remembered may be from other servers. */
+	file_write(paths[1], "search x\noptions ndots:1\n");
+	clock_advance(1.1);
+	expect_outcome(resolve_as("a", AF_INET), "192.0.2.1");
+	ck_assert_str_eq(zone_log(&zone), "A a.x");
 	world_end();
 }
 
@@ -615,6 +635,7 @@ TEST(a_remembered_lookup_makes_no_system_call, ON_EACH_BACKEND)
 	for (int i = 0; i < 100; i++) {
 		if (i == 1)
 			calls_reset();
+		clock_advance(0.005);
 		resolve_at_once("2001:db8::1, 192.0.2.1");
 	}
 	ck_assert_uint_eq(calls_of("socket"), 0);
@@ -634,7 +655,7 @@ TEST(a_remembered_lookup_makes_no_system_call, ON_EACH_BACKEND)
 
 GROUP("sharing");
 
-TEST(equal_questions_are_asked_once, ON_EACH_BACKEND)
+TEST(equal_questions_are_asked_once, ON_EACH_KERNEL)
 {
 	struct outcome o[3] = { { .fired = false } };
 	struct plait_deferred *d[3];
@@ -678,7 +699,7 @@ TEST(the_last_who_is_cancelled_ends_the_question, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(a_lookup_ends_in_its_time, ON_EACH_BACKEND)
+TEST(a_lookup_ends_in_its_time, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	struct outcome o = { .fired = false };
@@ -697,7 +718,7 @@ TEST(a_lookup_ends_in_its_time, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(one_family_is_enough_when_the_time_is_up, ON_EACH_BACKEND)
+TEST(one_family_is_enough_when_the_time_is_up, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	world_begin(&(struct world){
@@ -711,7 +732,63 @@ TEST(one_family_is_enough_when_the_time_is_up, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(freeing_a_resolver_fails_all_before_it_returns, ON_EACH_BACKEND)
+static plait_value free_resolver(plait_value *result, void *arg)
+{
+	plait_resolver_free(&resolver);
+	return PLAIT_NONE;
+}
+
+TEST(whoever_is_told_may_free_the_resolver, ON_EACH_KERNEL)
+{
+	struct outcome o[2] = { { .fired = false } };
+	struct plait_deferred *d[2];
+
+	world_begin(&(struct world){ .known = BOTH("a.example") });
+	for (int i = 0; i < 2; i++) {
+		d[i] = resolve_as("a.example", AF_INET);
+		plait_deferred_add_both(d[i], note_outcome, &o[i]);
+		plait_deferred_add_both(d[i], free_resolver, NULL);
+	}
+	run_until_set(reactor, &o[1].fired);
+	ck_assert_str_eq(o[0].text, "192.0.2.1");
+	ck_assert_str_eq(o[1].text, "AbandonedError");
+	for (int i = 0; i < 2; i++)
+		plait_deferred_free(&d[i]);
+	world_end();
+}
+
+TEST(a_query_ends_in_its_time_beside_one_with_more, ON_EACH_KERNEL)
+{
+	struct world w = { .known = "a.example *: drop",
+			   .resolv_conf = "options timeout:30 attempts:5\n" };
+	struct plait_resolver_options options;
+	struct plait_deferred *d[2];
+	struct outcome o = { .fired = false };
+
+	clock_virtual(true);
+	world_begin(&w);
+	plait_resolver_free(&resolver);
+	options = options_of(&w);
+	options.timeout = 3;
+	resolver = plait_resolver_new(reactor, &options);
+	d[0] = plait_resolve(
+		reactor, "a.example",
+		&(struct plait_resolve_options){ .family = AF_INET,
+						 .timeout = 60,
+						 .resolver = resolver });
+	d[1] = plait_dns_query(resolver, "a.example", PLAIT_DNS_A);
+	plait_deferred_add_both(d[1], note_outcome, &o);
+	run_for(reactor, 2.9);
+	ck_assert(!o.fired);
+	run_for(reactor, 0.2);
+	ck_assert_str_eq(o.text, "DNSTimeoutError");
+	ck_assert(!plait_deferred_is_fired(d[0]));
+	plait_deferred_free(&d[0]);
+	plait_deferred_free(&d[1]);
+	world_end();
+}
+
+TEST(freeing_a_resolver_fails_all_before_it_returns, ON_EACH_KERNEL)
 {
 	struct outcome o[4] = { { .fired = false } };
 	struct plait_deferred *d[4];
@@ -735,6 +812,34 @@ TEST(freeing_a_resolver_fails_all_before_it_returns, ON_EACH_BACKEND)
 		ck_assert_str_eq(o[i].text, "AbandonedError");
 		plait_deferred_free(&d[i]);
 	}
+	world_end();
+}
+
+/* It has the handle of a resolver that is being freed. */
+static plait_value query_again(plait_value *result, void *arg)
+{
+	struct outcome *o = arg;
+	struct plait_deferred *d =
+		plait_dns_query(o->resolver, "b.example", PLAIT_DNS_A);
+
+	ck_assert(plait_deferred_is_fired(d));
+	plait_deferred_add_both(d, note_outcome, o);
+	plait_deferred_free(&d);
+	return PLAIT_NONE;
+}
+
+TEST(what_is_begun_while_a_resolver_is_freed_fails_at_once, ON_EACH_KERNEL)
+{
+	struct outcome o = { .fired = false };
+	struct plait_deferred *d;
+
+	world_begin(&(struct world){ .known = "a.example *: drop" });
+	o.resolver = resolver;
+	d = resolve("a.example");
+	plait_deferred_add_both(d, query_again, &o);
+	plait_resolver_free(&resolver);
+	ck_assert_str_eq(o.text, "AbandonedError");
+	plait_deferred_free(&d);
 	world_end();
 }
 
@@ -773,7 +878,7 @@ TEST(what_is_begun_while_the_reactor_is_freed_fails, ON_EACH_BACKEND)
 	remove_files();
 }
 
-TEST(the_reactors_resolver_is_one_and_goes_with_it, ON_EACH_BACKEND)
+TEST(the_reactors_resolver_is_one_and_goes_with_it, ON_EACH_KERNEL)
 {
 	struct outcome o = { .fired = false };
 	struct plait_resolver *rs = plait_reactor_resolver(reactor);
@@ -809,7 +914,7 @@ static struct plait_deferred *reverse(const char *text)
 		&(struct plait_resolve_options){ .resolver = resolver });
 }
 
-TEST(an_address_has_names, ON_EACH_BACKEND)
+TEST(an_address_has_names, ON_EACH_KERNEL)
 {
 	world_begin(&(struct world){
 		.known = "1.2.0.192.in-addr.arpa PTR: "
@@ -826,7 +931,7 @@ TEST(an_address_has_names, ON_EACH_BACKEND)
 	world_end();
 }
 
-TEST(records_of_any_type_are_told, ON_EACH_BACKEND)
+TEST(records_of_any_type_are_told, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;
 	const struct plait_dns_answer *a;
@@ -911,7 +1016,7 @@ static void begin_another(void)
 	plait_deferred_detach(&d);
 }
 
-TEST(thousands_of_lookups_end_when_answers_are_lost, ON_EACH_BACKEND)
+TEST(thousands_of_lookups_end_when_answers_are_lost, ON_EACH_KERNEL)
 {
 	clock_virtual(true);
 	world_begin(&(struct world){ .known = "a** A: address" });
@@ -1052,7 +1157,7 @@ static const struct {
 	    .server_count = 1 } },
 };
 
-TEST(wrong_options_make_no_resolver, ON_EACH_BACKEND, EACH_OF(wrong))
+TEST(wrong_options_make_no_resolver, ON_EACH_KERNEL, EACH_OF(wrong))
 {
 	ck_assert_ptr_null(plait_resolver_new(reactor, &wrong[_i].options));
 	ck_assert_int_eq(errno, EINVAL);
@@ -1064,7 +1169,7 @@ static const struct plait_resolve_options wrong_resolve[] = {
 	{ .port = 65536 },
 };
 
-TEST(wrong_options_begin_no_lookup, ON_EACH_BACKEND, EACH_OF(wrong_resolve))
+TEST(wrong_options_begin_no_lookup, ON_EACH_KERNEL, EACH_OF(wrong_resolve))
 {
 	struct plait_deferred *d =
 		plait_resolve(reactor, "a.example", &wrong_resolve[_i]);

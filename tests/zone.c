@@ -9,9 +9,68 @@
 #include <plait/dns.h>
 
 #include "tests/dns_reply.h"
+#include "tests/model.h"
 #include "tests/zone.h"
 
 enum { MAX_ITEM = 4096, MAX_NAME = 256 };
+
+/* ---- calls, of whichever kernel ------------------------------------------ */
+
+static int zone_open(struct plait_reactor *r, struct sockaddr_in *sa)
+{
+	struct sockaddr *any = (struct sockaddr *)sa;
+	socklen_t size = sizeof(*sa);
+	struct kernel k;
+	int fd;
+
+	if (model_is_on()) {
+		k = model_past_seam(r);
+		fd = kernel_socket(&k, AF_INET, SOCK_DGRAM);
+		ck_assert_int_eq(kernel_bind(&k, fd, any, size), 0);
+		ck_assert_int_eq(kernel_getsockname(&k, fd, any, &size), 0);
+		return fd;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, any, size), 0);
+	ck_assert_int_eq(getsockname(fd, any, &size), 0);
+	return fd;
+}
+
+static ssize_t zone_receive(struct zone *z, struct msghdr *msg)
+{
+	struct kernel k;
+
+	if (!model_is_on())
+		return recvmsg(z->fd, msg, 0);
+	k = model_past_seam(z->reactor);
+	return kernel_recvmsg(&k, z->fd, msg, 0);
+}
+
+static void zone_send(struct zone *z, const struct msghdr *msg)
+{
+	struct kernel k;
+
+	if (!model_is_on()) {
+		sendmsg(z->fd, msg, 0);
+		return;
+	}
+	k = model_past_seam(z->reactor);
+	kernel_sendmsg(&k, z->fd, msg, 0);
+}
+
+static void zone_close(struct zone *z)
+{
+	struct kernel k;
+
+	if (!model_is_on()) {
+		close(z->fd);
+		return;
+	}
+	k = model_past_seam(z->reactor);
+	kernel_close(&k, z->fd);
+}
+
+/* ---- what it knows ------------------------------------------------------- */
 
 /* The beginning of a negative answer. */
 #define SOA "authority . 300 SOA a. b. 1 2 3 4 60"
@@ -74,8 +133,9 @@ static void find_words(const char *known, const char *name, const char *type,
 	}
 }
 
+/* to has the address of who asks, and an iovec to be used. */
 static void answer(struct zone *z, const unsigned char *question,
-		   const struct sockaddr_in *to)
+		   struct msghdr *to)
 {
 	static struct dns_reply reply;
 	char name[MAX_NAME], type[16], words[MAX_ITEM];
@@ -97,8 +157,9 @@ static void answer(struct zone *z, const unsigned char *question,
 	snprintf(text, sizeof(text), "id %u; question %s %s; %s",
 		 question[0] * 256u + question[1], name, type, words);
 	dns_reply_make(&reply, text);
-	sendto(z->fd, reply.bytes, reply.length, 0, (const struct sockaddr *)to,
-	       sizeof(*to));
+	to->msg_iov->iov_base = reply.bytes;
+	to->msg_iov->iov_len = reply.length;
+	zone_send(z, to);
 }
 
 static void question_comes(struct plait_watch *w, unsigned events)
@@ -106,23 +167,25 @@ static void question_comes(struct plait_watch *w, unsigned events)
 	struct zone *z = plait_container(w, struct zone, watch);
 	unsigned char bytes[600];
 	struct sockaddr_in from;
-	socklen_t size = sizeof(from);
+	struct iovec piece = { bytes, sizeof(bytes) };
+	struct msghdr msg = {
+		.msg_name = &from,
+		.msg_namelen = sizeof(from),
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+	};
 
-	if (recvfrom(z->fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from,
-		     &size) > 12)
-		answer(z, bytes, &from);
+	if (zone_receive(z, &msg) > 12)
+		answer(z, bytes, &msg);
 }
 
 void zone_start(struct zone *z, struct plait_reactor *r, const char *known)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(sa);
 
 	*z = (struct zone){ .reactor = r, .known = known };
-	z->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(z->fd, (struct sockaddr *)&sa, size), 0);
-	ck_assert_int_eq(getsockname(z->fd, (struct sockaddr *)&sa, &size), 0);
+	z->fd = zone_open(r, &sa);
 	ck_assert_int_eq(plait_address_parse(&z->address, "127.0.0.1",
 					     ntohs(sa.sin_port)),
 			 0);
@@ -134,7 +197,7 @@ void zone_start(struct zone *z, struct plait_reactor *r, const char *known)
 void zone_stop(struct zone *z)
 {
 	plait_watch_stop(&z->watch);
-	close(z->fd);
+	zone_close(z);
 }
 
 const char *zone_log(struct zone *z)
