@@ -229,7 +229,7 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
 		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
 # What check has no time for: the same tests with more seeds.
-LONG_TESTS = lockstep points cancel_faults
+LONG_TESTS = lockstep points cancel_faults resolver
 check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
 	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $O/tests/test_scenarios

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/chance.h"
 #include "reactor/names/system.h"
 
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_TOLD };
@@ -173,7 +172,6 @@ static void system_let_go(struct system_thread *t)
 	is_busy = t->is_detached = t->is_busy;
 	pthread_mutex_unlock(&t->lock);
 	if (is_busy) {
-		REACHED("the C library is left to itself");
 		pthread_detach(id);
 	} else {
 		pthread_join(id, NULL);
