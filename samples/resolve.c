@@ -203,6 +203,15 @@ static void make_resolver(struct client *self)
 		die("no memory");
 }
 
+/* A resolver is given addresses: a name of a server it could not look up. */
+static bool read_name_server(const char *text, void *into)
+{
+	struct plait_address *server = into;
+
+	return plait_address_from_str(server, text) == 0 &&
+	       plait_address_port(server) != 0;
+}
+
 static bool read_type(const char *text, void *into)
 {
 	return plait_dns_type_from_str(into, text) == 0;
@@ -220,7 +229,7 @@ int main(int argc, char **argv)
 		  read_flag, &self.time, NULL },
 		{ "twice", NULL, "look up each once more", read_flag,
 		  &self.twice, NULL },
-		{ "server", "[HOST:]PORT", "ask this server only", read_server,
+		{ "server", "IP:PORT", "ask this server only", read_name_server,
 		  &self.server, NULL },
 		{ "system", NULL, "ask the C library, in a thread", read_flag,
 		  &self.system, NULL },
