@@ -439,10 +439,11 @@ static void send_delayed(void *arg)
 {
 	struct delayed *later = arg;
 	struct plait_list *l;
-	bool is_there = later->way.down == NULL;
+	const struct connection *down = later->way.down;
+	bool is_there = down == NULL;
 
 	plait_list_for_each (l, &later->way.ns->connected)
-		is_there |= l == &later->way.down->link;
+		is_there |= plait_container(l, struct connection, link) == down;
 	if (is_there)
 		send_it(&later->way, &later->draft, later->elsewhere);
 	plait_list_remove(&later->link);
