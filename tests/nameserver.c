@@ -150,7 +150,7 @@ static ssize_t server_recv(struct plait_reactor *r, int fd, void *buf,
 	if (!model_is_on())
 		return recvmsg(fd, &m, 0);
 	k = model_past_seam(r);
-	return kernel_recv(&k, fd, buf, len, 0);
+	return kernel_recvmsg(&k, fd, &m, 0);
 }
 
 static void server_send(struct plait_reactor *r, int fd, const void *buf,

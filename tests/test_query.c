@@ -196,7 +196,7 @@ static void play_tale(const struct tale *t)
 
 #define TALES(claim, ...)                                                      \
 	static const struct tale claim##_tales[] = { __VA_ARGS__ };            \
-	TEST(claim, ON_EACH_BACKEND, EACH_OF(claim##_tales))                   \
+	TEST(claim, ON_EACH_KERNEL, EACH_OF(claim##_tales))                    \
 	{                                                                      \
 		play_tale(&claim##_tales[_i]);                                 \
 	}
@@ -245,7 +245,7 @@ TALES(of_two_answers_the_first_counts,
       { { "no-name, answer" }, NULL, "no-name from a at 0; 1" },
       { { "after 3 no-name; answer" }, NULL, "192.0.2.1 from a at 2; 2" });
 
-TEST(an_answer_says_who_gave_it_and_in_what_time, ON_EACH_BACKEND)
+TEST(an_answer_says_who_gave_it_and_in_what_time, ON_EACH_KERNEL)
 {
 	stage_one("after 0.5 answer", "");
 	ask_for(&first, PLAIT_DNS_AAAA, 100);
@@ -258,7 +258,7 @@ TEST(an_answer_says_who_gave_it_and_in_what_time, ON_EACH_BACKEND)
 /* Header, question, and one record. */
 enum { WHOLE_QUESTION = 12 + 14 + 4, WHOLE_ANSWER = WHOLE_QUESTION + 16 };
 
-TEST(an_answer_may_be_cut_anywhere, ON_EACH_BACKEND, TIMES(WHOLE_ANSWER + 1))
+TEST(an_answer_may_be_cut_anywhere, ON_EACH_KERNEL, TIMES(WHOLE_ANSWER + 1))
 {
 	char script[40];
 
@@ -280,7 +280,7 @@ static void start_again(struct asker *a)
 		ask(a);
 }
 
-TEST(a_query_may_start_again_in_its_end, ON_EACH_BACKEND)
+TEST(a_query_may_start_again_in_its_end, ON_EACH_KERNEL)
 {
 	first.on_ended = start_again;
 	stage_one("answer; no-name; server-failure", "");
@@ -290,7 +290,7 @@ TEST(a_query_may_start_again_in_its_end, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(nobody_is_called_in_the_call_that_begins, ON_EACH_BACKEND)
+TEST(nobody_is_called_in_the_call_that_begins, ON_EACH_KERNEL)
 {
 	stage_one("answer", "");
 	fault_call_forever("socket", EACCES);
@@ -357,7 +357,7 @@ TALES(what_servers_say_is_told_before_that_others_say_nothing,
       { { "refused", "drop" }, NULL, "DNSRefusedError at 10; 1 2" },
       { { "absent", "cut 45 answer" }, NULL, "DNSMalformedError at 0; 0 1" });
 
-TEST(a_failure_says_what_was_asked_and_whom, ON_EACH_BACKEND)
+TEST(a_failure_says_what_was_asked_and_whom, ON_EACH_KERNEL)
 {
 	char says[600], server[PLAIT_ADDRESS_SIZE];
 
@@ -372,7 +372,7 @@ TEST(a_failure_says_what_was_asked_and_whom, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(nobody_there_says_so, ON_EACH_BACKEND)
+TEST(nobody_there_says_so, ON_EACH_KERNEL)
 {
 	stage_one("absent", "");
 	ask_to_the_end(&first);
@@ -380,7 +380,7 @@ TEST(nobody_there_says_so, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(the_owners_time_is_the_end, ON_EACH_BACKEND, TIMES(2))
+TEST(the_owners_time_is_the_end, ON_EACH_KERNEL, TIMES(2))
 {
 	stage_one(_i ? "truncated answer; drip" : "drop", "");
 	ask_for(&first, PLAIT_DNS_A, 0.7);
@@ -407,7 +407,7 @@ static const struct {
 	{ "after 1.9 answer", 3, "192.0.2.1 from b at 5; 4 1" },
 };
 
-TEST(a_turn_lasts_five_times_as_long_as_usual, ON_EACH_BACKEND, EACH_OF(pasts))
+TEST(a_turn_lasts_five_times_as_long_as_usual, ON_EACH_KERNEL, EACH_OF(pasts))
 {
 	stage((const char *const[]){ pasts[_i].script, "answer", NULL },
 	      "timeout:30");
@@ -419,7 +419,7 @@ TEST(a_turn_lasts_five_times_as_long_as_usual, ON_EACH_BACKEND, EACH_OF(pasts))
 	stage_down();
 }
 
-TEST(a_server_that_has_become_slower_is_known_to_be_slower, ON_EACH_BACKEND)
+TEST(a_server_that_has_become_slower_is_known_to_be_slower, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "answer", "answer", NULL }, "");
 	for (int i = 0; i < 3; i++)
@@ -433,7 +433,7 @@ TEST(a_server_that_has_become_slower_is_known_to_be_slower, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(each_round_waits_twice_as_long, ON_EACH_BACKEND)
+TEST(each_round_waits_twice_as_long, ON_EACH_KERNEL)
 {
 	stage_one("answer; answer; answer; drop", "attempts:4");
 	for (int i = 0; i < 3; i++)
@@ -452,7 +452,7 @@ TEST(each_round_waits_twice_as_long, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(who_says_late_that_he_cannot_ends_nobodys_turn, ON_EACH_BACKEND)
+TEST(who_says_late_that_he_cannot_ends_nobodys_turn, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "after 3 server-failure", "drop", "drop" },
 	      "");
@@ -465,7 +465,7 @@ TEST(who_says_late_that_he_cannot_ends_nobodys_turn, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(whoever_did_not_answer_comes_last_for_five_seconds, ON_EACH_BACKEND,
+TEST(whoever_did_not_answer_comes_last_for_five_seconds, ON_EACH_KERNEL,
      TIMES(2))
 {
 	stage((const char *const[]){ _i ? "absent" : "drop", "answer", NULL },
@@ -482,7 +482,7 @@ TEST(whoever_did_not_answer_comes_last_for_five_seconds, ON_EACH_BACKEND,
 }
 
 /* It may know other names, and what comes behind it may not. */
-TEST(whoever_answered_that_it_cannot_stays_where_it_is, ON_EACH_BACKEND)
+TEST(whoever_answered_that_it_cannot_stays_where_it_is, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "server-failure; answer", "answer", NULL },
 	      "");
@@ -492,7 +492,7 @@ TEST(whoever_answered_that_it_cannot_stays_where_it_is, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(whoever_answers_late_does_not_come_last, ON_EACH_BACKEND)
+TEST(whoever_answers_late_does_not_come_last, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "after 2.5 answer; answer", "drop", NULL },
 	      "");
@@ -502,7 +502,7 @@ TEST(whoever_answers_late_does_not_come_last, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(rotate_begins_with_another_server_each_time, ON_EACH_BACKEND, TIMES(2))
+TEST(rotate_begins_with_another_server_each_time, ON_EACH_KERNEL, TIMES(2))
 {
 	stage((const char *const[]){ "answer", "answer", "answer" },
 	      _i ? "rotate" : "");
@@ -513,7 +513,7 @@ TEST(rotate_begins_with_another_server_each_time, ON_EACH_BACKEND, TIMES(2))
 	stage_down();
 }
 
-TEST(who_is_under_way_keeps_the_old_servers, ON_EACH_BACKEND)
+TEST(who_is_under_way_keeps_the_old_servers, ON_EACH_KERNEL)
 {
 	struct asker second = { .ended = 0 };
 	struct resolv_conf_source from = { .text = "" };
@@ -534,7 +534,7 @@ TEST(who_is_under_way_keeps_the_old_servers, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(what_is_known_of_a_server_outlives_its_settings, ON_EACH_BACKEND)
+TEST(what_is_known_of_a_server_outlives_its_settings, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "answer; answer; answer; drop", "answer",
 				     NULL },
@@ -567,7 +567,7 @@ TALES(without_edns_it_is_asked_once_more,
 	NULL,
 	"192.0.2.1 from a at 0; 1+2" });
 
-TEST(that_a_server_knows_no_edns_is_remembered_for_ten_minutes, ON_EACH_BACKEND)
+TEST(that_a_server_knows_no_edns_is_remembered_for_ten_minutes, ON_EACH_KERNEL)
 {
 	stage_one("without-edns answer", "");
 	ask_to_the_end(&first);
@@ -582,8 +582,7 @@ TEST(that_a_server_knows_no_edns_is_remembered_for_ten_minutes, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(an_answer_is_trusted_only_if_resolv_conf_says_so, ON_EACH_BACKEND,
-     TIMES(2))
+TEST(an_answer_is_trusted_only_if_resolv_conf_says_so, ON_EACH_KERNEL, TIMES(2))
 {
 	stage_one("answer", _i ? "trust-ad" : "");
 	ask_to_the_end(&first);
@@ -657,7 +656,7 @@ TALES(a_bad_connection_ends_in_time,
 
 GROUP("sockets");
 
-TEST(each_question_has_its_own_port_and_id, ON_EACH_BACKEND)
+TEST(each_question_has_its_own_port_and_id, ON_EACH_KERNEL)
 {
 	unsigned ids = 0, ports = 0, steps = 0;
 
@@ -691,7 +690,7 @@ TEST(ids_are_the_systems_randomness, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(who_has_no_socket_waits_in_line, ON_EACH_BACKEND)
+TEST(who_has_no_socket_waits_in_line, ON_EACH_KERNEL)
 {
 	struct asker askers[4] = { { .ended = 0 } };
 
@@ -713,7 +712,7 @@ TEST(who_has_no_socket_waits_in_line, ON_EACH_BACKEND)
 }
 
 /* Else each would hold a socket that nobody answers. */
-TEST(for_the_next_server_it_gives_up_its_socket, ON_EACH_BACKEND)
+TEST(for_the_next_server_it_gives_up_its_socket, ON_EACH_KERNEL)
 {
 	struct asker askers[2] = { { .ended = 0 } };
 
@@ -729,7 +728,7 @@ TEST(for_the_next_server_it_gives_up_its_socket, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(each_socket_that_is_given_back_goes_to_the_next, ON_EACH_BACKEND)
+TEST(each_socket_that_is_given_back_goes_to_the_next, ON_EACH_KERNEL)
 {
 	struct asker askers[2] = { { .ended = 0 } };
 
@@ -758,7 +757,7 @@ static unsigned open_sockets(const struct asker *askers, int n)
 	return all;
 }
 
-TEST(no_more_are_open_than_may_be, ON_EACH_BACKEND)
+TEST(no_more_are_open_than_may_be, ON_EACH_KERNEL)
 {
 	struct asker askers[50] = { { .ended = 0 } };
 
@@ -803,7 +802,7 @@ static void wait_for_moment(int moment)
 		run_for(reactor, 0.5 * (moment - MOMENTS / 2));
 }
 
-TEST(after_a_cancel_nothing_happens, ON_EACH_BACKEND,
+TEST(after_a_cancel_nothing_happens, ON_EACH_KERNEL,
      EACH_PAIR(N_OF(ways), MOMENTS))
 {
 	const char *const *way = ways[_i / MOMENTS];
@@ -826,7 +825,7 @@ TEST(after_a_cancel_nothing_happens, ON_EACH_BACKEND,
 	stage_down();
 }
 
-TEST(when_cancel_returns_the_sockets_are_closed, ON_EACH_BACKEND, TIMES(2))
+TEST(when_cancel_returns_the_sockets_are_closed, ON_EACH_KERNEL, TIMES(2))
 {
 	struct fd_table *fds;
 
@@ -851,7 +850,7 @@ TEST(when_cancel_returns_the_sockets_are_closed, ON_EACH_BACKEND, TIMES(2))
 	stage_down();
 }
 
-TEST(a_cancelled_one_leaves_the_line, ON_EACH_BACKEND, TIMES(2))
+TEST(a_cancelled_one_leaves_the_line, ON_EACH_KERNEL, TIMES(2))
 {
 	struct asker askers[3] = { { .ended = 0 } };
 
@@ -880,7 +879,7 @@ static void cancel_victim(struct asker *a)
 	plait_i_query_cancel(&victim->query);
 }
 
-TEST(the_end_of_one_may_cancel_another, ON_EACH_BACKEND)
+TEST(the_end_of_one_may_cancel_another, ON_EACH_KERNEL)
 {
 	struct asker second = { .ended = 0 };
 
@@ -903,7 +902,7 @@ static void free_asker(struct asker *a)
 	free(a);
 }
 
-TEST(the_owner_may_free_it_in_its_end, ON_EACH_BACKEND, EACH_OF(ways))
+TEST(the_owner_may_free_it_in_its_end, ON_EACH_KERNEL, EACH_OF(ways))
 {
 	struct asker *a = calloc(1, sizeof(*a));
 
@@ -916,7 +915,7 @@ TEST(the_owner_may_free_it_in_its_end, ON_EACH_BACKEND, EACH_OF(ways))
 }
 
 /* The child's end is not the parent's. */
-TEST(a_forked_child_may_cancel_its_copy, ON_EACH_BACKEND, TIMES(2))
+TEST(a_forked_child_may_cancel_its_copy, ON_EACH_KERNEL, TIMES(2))
 {
 	pid_t pid;
 
@@ -973,7 +972,7 @@ static const struct {
 	  "DNSLookupError at 0; 1" },
 };
 
-TEST(what_the_system_refuses_ends_in_time, ON_EACH_BACKEND, EACH_OF(refusals))
+TEST(what_the_system_refuses_ends_in_time, ON_EACH_KERNEL, EACH_OF(refusals))
 {
 	stage_one(refusals[_i].script, "");
 	began = clock_now();
@@ -989,7 +988,7 @@ TEST(what_the_system_refuses_ends_in_time, ON_EACH_BACKEND, EACH_OF(refusals))
 	stage_down();
 }
 
-TEST(without_descriptors_it_gives_up_its_own, ON_EACH_BACKEND)
+TEST(without_descriptors_it_gives_up_its_own, ON_EACH_KERNEL)
 {
 	stage((const char *const[]){ "drop", "after 1 answer", NULL }, "");
 	fault_pass("socket", 1);
@@ -1002,7 +1001,7 @@ TEST(without_descriptors_it_gives_up_its_own, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(who_gets_no_descriptor_waits_for_that_of_another, ON_EACH_BACKEND)
+TEST(who_gets_no_descriptor_waits_for_that_of_another, ON_EACH_KERNEL)
 {
 	struct asker askers[3] = { { .ended = 0 } };
 
@@ -1019,7 +1018,7 @@ TEST(who_gets_no_descriptor_waits_for_that_of_another, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(without_its_last_socket_it_ends, ON_EACH_BACKEND)
+TEST(without_its_last_socket_it_ends, ON_EACH_KERNEL)
 {
 	stage_one("after 3 answer", "attempts:1");
 	fault_call("recv", 1, ENOMEM);
@@ -1028,7 +1027,7 @@ TEST(without_its_last_socket_it_ends, ON_EACH_BACKEND)
 	stage_down();
 }
 
-TEST(a_connection_may_take_a_byte_at_a_time, ON_EACH_BACKEND, TIMES(2))
+TEST(a_connection_may_take_a_byte_at_a_time, ON_EACH_KERNEL, TIMES(2))
 {
 	stage_one("truncated answer; answer", "");
 	fault_pass("send", 1);
@@ -1160,8 +1159,8 @@ static void run_hostile(unsigned seed)
 	stage_down();
 }
 
-TEST(no_server_makes_a_question_end_late_or_with_a_wrong_answer,
-     ON_EACH_BACKEND, TIMES(HOSTILE_RUNS))
+TEST(no_server_makes_a_question_end_late_or_with_a_wrong_answer, ON_EACH_KERNEL,
+     TIMES(HOSTILE_RUNS))
 {
 	for (unsigned i = 0; i < SEEDS_EACH; i++)
 		run_hostile((unsigned)_i * SEEDS_EACH + i);
@@ -1185,7 +1184,7 @@ static void ask_once_more(struct asker *a)
 	}
 }
 
-TEST(many_questions_on_a_bad_line_are_all_answered, ON_EACH_BACKEND)
+TEST(many_questions_on_a_bad_line_are_all_answered, ON_EACH_KERNEL)
 {
 	struct asker *askers = calloc(AT_ONCE, sizeof(*askers));
 
@@ -1230,12 +1229,12 @@ static void ask_all_ways(struct plait_reactor *r)
 	reactor = before;
 }
 
-TEST(no_allocation_that_fails_leaves_anything, ON_EACH_BACKEND)
+TEST(no_allocation_that_fails_leaves_anything, ON_EACH_KERNEL)
 {
 	torture(ask_all_ways, backend);
 }
 
-TEST(no_call_that_fails_leaves_anything, ON_EACH_BACKEND)
+TEST(no_call_that_fails_leaves_anything, ON_EACH_KERNEL)
 {
 	torture_syscalls(ask_all_ways, backend);
 }
