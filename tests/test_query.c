@@ -677,6 +677,25 @@ TEST(each_question_has_its_own_port_and_id, ON_EACH_KERNEL)
 	stage_down();
 }
 
+TEST(a_question_costs_seven_calls_besides_waiting, ON_EACH_BACKEND)
+{
+	static const char *const once[] = { "socket",	"connect", "send",
+					    "recv",	"close",   "getrandom",
+					    "epoll_ctl" };
+	static const char *const never[] = { "getsockopt", "setsockopt",
+					     "getsockname", "malloc" };
+	int n = N_OF(once) - (strcmp(backend, "epoll") != 0);
+
+	stage_one("answer", "");
+	calls_reset();
+	ask_to_the_end(&first);
+	for (int i = 0; i < n; i++)
+		ck_assert_msg(calls_of(once[i]) == 1, "%s", once[i]);
+	for (int i = 0; i < N_OF(never); i++)
+		ck_assert_msg(calls_of(never[i]) == 0, "%s", never[i]);
+	stage_down();
+}
+
 TEST(ids_are_the_systems_randomness, ON_EACH_BACKEND)
 {
 	stage_one("drop; answer", "");
