@@ -47,7 +47,7 @@ enum {
 /* One socket. */
 struct end {
 	struct tcp_info info;
-	uint16_t port, peer; /* 0: none */
+	uint32_t port, peer; /* 0: none */
 	int unread;
 };
 
@@ -57,12 +57,16 @@ struct ends {
 	bool datagrams; /* there is a UDP socket */
 };
 
-static uint16_t port_of(const struct sockaddr_storage *ss)
+/* Two hosts of this machine may use the same port: 127.0.0.1 and ::1. */
+static uint32_t port_of(const struct sockaddr_storage *ss)
 {
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)ss;
+
 	if (ss->ss_family == AF_INET)
 		return ((const struct sockaddr_in *)ss)->sin_port;
 	if (ss->ss_family == AF_INET6)
-		return ((const struct sockaddr_in6 *)ss)->sin6_port;
+		return (uint32_t)IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) << 16 |
+		       six->sin6_port;
 	return 0;
 }
 
@@ -102,8 +106,8 @@ static void look_at_all(struct ends *all)
 	}
 }
 
-static const struct end *find(const struct ends *all, uint16_t port,
-			      uint16_t peer)
+static const struct end *find(const struct ends *all, uint32_t port,
+			      uint32_t peer)
 {
 	for (int i = 0; i < all->n; i++) {
 		const struct end *e = &all->of[i];
@@ -119,7 +123,7 @@ static const struct end *other_end(const struct ends *all, const struct end *e)
 	return find(all, e->peer, e->port);
 }
 
-static const struct end *listener(const struct ends *all, uint16_t port)
+static const struct end *listener(const struct ends *all, uint32_t port)
 {
 	const struct end *e = find(all, port, 0);
 
