@@ -222,16 +222,11 @@ STORY(a_client_without_memory_has_failed,
 	"count; over; client trace ScFX; calls socket 0;"
 
 STORY(what_is_no_address_fails_from_the_loop,
-      NO_ADDRESS("poetry.example 10001") "client kind DNSLookupError; client "
-					 "why DNSLookupError: connect to "
-					 "poetry.example:10001: not a numeric "
-					 "address",
       NO_ADDRESS("127.0.0.1 65536") "client kind ConnectError; client why "
 				    "ConnectError: connect to "
 				    "127.0.0.1:65536: Invalid argument",
-      NO_ADDRESS("fe80::1%eth0 1") "client kind DNSLookupError; client why "
-				   "DNSLookupError: connect to "
-				   "fe80::1%eth0:1: not a numeric address");
+      /* A name of which it is known that it is none. */
+      NO_ADDRESS("poetry.invalid 10001") "client kind DNSNoNameError");
 
 STORY(this_end_can_be_chosen,
       "option bind_address 127.0.0.2; server listens;"
@@ -251,9 +246,15 @@ STORY(this_end_must_be_there,
 
 /* The other end comes first, and the failure of this one is no leak. */
 STORY(if_neither_end_is_an_address_the_other_one_is_told,
-      "option bind_address none.example; client connects there.example 1;"
-      "over; client kind DNSLookupError;"
-      "client why DNSLookupError: connect to there.example:1...");
+      "option bind_address none.example; client connects 127.0.0.1 65537;"
+      "over; client kind ConnectError;"
+      "client why ConnectError: connect to 127.0.0.1:65537...");
+
+STORY(nothing_is_looked_up_if_this_end_is_no_address,
+      "option bind_address none.example; count;"
+      "client connects there.example 1; over; client kind ConnectBindError;"
+      "client why ConnectBindError: connect to there.example:1...;"
+      "calls socket 0");
 
 GROUP("stop", .setup = stage_setup, .teardown = stage_teardown);
 
@@ -380,8 +381,8 @@ STORY(one_connector_connects_once_at_a_time,
 
 STORY(what_is_no_address_stays_none,
       "client F { client F { } client again }"
-      "client connects name.example 1; over;"
-      "client trace ScFcFX; client kind DNSLookupError");
+      "client connects name.invalid 1; over;"
+      "client trace ScFcFX; client kind DNSNoNameError");
 
 STORY(connecting_again_and_stopping_at_once_is_told_once,
       "client F { client F { } client again; client gives-up }"
@@ -438,9 +439,9 @@ STORY(an_attempt_without_answer_times_out,
 
 /* The second reason neither replaces the first nor is lost. */
 STORY(the_first_of_two_addresses_that_cannot_be_read_is_told,
-      "option bind_address here; client connects there 1; over;"
-      "client kind DNSLookupError; client why DNSLookupError: connect to "
-      "there...");
+      "option bind_address here; client connects 127.0.0.1 65536; over;"
+      "client kind ConnectError; client why ConnectError: connect to "
+      "127.0.0.1:65536...");
 
 TEST(a_port_of_its_own_is_of_the_family_of_the_destination, PURE, TIMES(2))
 {

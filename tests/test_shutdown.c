@@ -72,8 +72,8 @@ STORY(a_stopped_attempt_is_told_what_stopped_it,
 	   "client trace ScFX; client kind UserError"));
 
 STORY(an_attempt_that_cannot_succeed_is_told_why,
-      ENDS("client connects name.example 1; ",
-	   "client trace ScFX; client kind DNSLookupError"));
+      ENDS("client connects 127.0.0.1 65536; ",
+	   "client trace ScFX; client kind ConnectError"));
 
 GROUP("ports", .setup = stage_setup, .teardown = stage_teardown);
 

@@ -133,10 +133,10 @@ static void not_an_address(struct plait_reactor *r)
 	struct scene s;
 
 	open_scene(&s, r);
-	plait_connect_tcp(r, "poetry.example", 1, &s.client.base, NULL);
+	plait_connect_tcp(r, "poetry.invalid", 1, &s.client.base, NULL);
 	actor_wait_idle(&s.client, r);
 	check_trace(&s.client, "ScFX");
-	check(s.client.kind == &plait_error_dns_lookup);
+	check(s.client.kind == &plait_error_dns_no_name);
 	close_scene(&s);
 }
 

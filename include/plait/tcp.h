@@ -1,7 +1,7 @@
 /*
  * TCP over IPv4 and IPv6.  A port listens, and a connector connects.
  *
- * A host is a numeric address or "localhost".  The library looks up no names.
+ * A host is a numeric address, or a name that the library looks up.
  */
 #ifndef PLAIT_TCP_H
 #define PLAIT_TCP_H
@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 struct plait_port;
+struct plait_resolver;
 
 /* Zero means the default.  iface is borrowed for the call. */
 struct plait_listen_options {
@@ -95,24 +96,37 @@ void plait_port_resume_accepting(struct plait_port *p);
  */
 int plait_port_str(const struct plait_port *p, char *buf, size_t size);
 
-/* Zero means the default.  bind_address is borrowed for the call. */
+/* Zero means the default.  bind_address is borrowed for the call, resolver
+   until the connector is gone. */
 struct plait_connect_options {
 	double timeout;		  /* seconds; 0: 30; INFINITY: none */
 	const char *bind_address; /* this end's; NULL: any */
 	unsigned bind_port;	  /* 0: any */
 	bool no_delay;
 	bool keep_alive;
-	uintptr_t reserved[8]; /* zero */
+	/* How the addresses of a name are tried. */
+	double attempt_delay;	 /* seconds to the next one; 0: 0.25 */
+	double resolution_delay; /* IPv4 waits for IPv6; 0: 0.05 */
+	int family; /* AF_INET, AF_INET6; AF_UNSPEC, which is 0: both */
+	struct plait_resolver *resolver; /* NULL: that of the reactor */
+	uintptr_t reserved[4];		 /* zero */
 };
 
 /*
- * Connects the factory, which is borrowed, to that address.  options may be
- * NULL.  Calls the factory's start() and started_connecting() before it
- * returns.  Whatever goes wrong is told to the factory's connection_failed(),
- * from the loop; with ConnectError and EINVAL if reserved words of the options
- * are not zero.  Gives a connector, borrowed from the reactor.  If there is
- * no memory for a connector it is NULL, which need not be checked:
- * connection_failed() is told of that too, and every function takes NULL.
+ * Connects the factory, which is borrowed, to that host.  host is a numeric
+ * address, or a name, and is borrowed for the call; NULL is this host.  The
+ * library looks up a name each time the connector connects, and tries its
+ * addresses side by side, as happy eyeballs do: see plait_connect_tcp(3).  The
+ * first attempt that is connected wins, and the factory is asked for a protocol
+ * for this one alone.  The timeout is for the lookup and all attempts together.
+ *
+ * options may be NULL.  Calls the factory's start() and started_connecting()
+ * before it returns.  Whatever goes wrong is told to the factory's
+ * connection_failed(), from the loop; with ConnectError and EINVAL if reserved
+ * words of the options are not zero.  Gives a connector, borrowed from the
+ * reactor.  If there is no memory for a connector it is NULL, which need not be
+ * checked: connection_failed() is told of that too, and every function takes
+ * NULL.
  */
 struct plait_connector *
 plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
@@ -130,16 +144,16 @@ void plait_connector_unref(struct plait_connector **cp);
 void plait_connector_cleanup(struct plait_connector **cp);
 
 /*
- * Connects again, to the same address.  Returns 0; -EISCONN if the connector
- * is connecting or connected; -ESHUTDOWN if its reactor is losing its
- * connections or was freed; -ENOMEM if c is NULL.
+ * Connects again, to the same host; a name is looked up anew.  Returns 0;
+ * -EISCONN if the connector is connecting or connected; -ESHUTDOWN if its
+ * reactor is losing its connections or was freed; -ENOMEM if c is NULL.
  */
 int plait_connector_connect(struct plait_connector *c);
 
 /*
- * Gives up an attempt: connection_failed() is told UserError, from the loop.
- * Returns 0; -ENOTCONN if the connector is not connecting; -ECHILD in a child
- * made by fork(); -ENOMEM if c is NULL.
+ * Gives up the lookup and all attempts: connection_failed() is told UserError,
+ * from the loop.  Returns 0; -ENOTCONN if the connector is not connecting;
+ * -ECHILD in a child made by fork(); -ENOMEM if c is NULL.
  */
 int plait_connector_stop_connecting(struct plait_connector *c);
 
@@ -165,8 +179,8 @@ plait_connector_state(const struct plait_connector *c);
 struct plait_reactor *plait_connector_reactor(const struct plait_connector *c);
 
 /*
- * Stores the address that the connector connects to; a zeroed one if host was
- * no address.
+ * Stores the address that the connector is connected to; if it is not, the one
+ * that it has tried first; a zeroed one if it knows none.
  */
 void plait_connector_destination(const struct plait_connector *c,
 				 struct plait_address *ret);

@@ -13,11 +13,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/chance.h"
 #include "lib/failure.h"
-#include "lib/print.h"
 #include "lib/value.h"
 #include "reactor/net/attempts.h"
 
@@ -350,9 +348,17 @@ void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why)
 		s->lost(s);
 		return;
 	}
-	a->lasted = plait_i_clock_now(s->reactor) - s->search->began;
 	plait_i_eyeballs_failed(&s->search->eyeballs, a->number);
 	attempts_race_on(s);
+}
+
+/* A port at any address is one of the family of the peer. */
+void plait_i_attempt_bind(const struct attempt *a, struct plait_address *ret)
+{
+	plait_i_address_get(&a->of->bind, ret);
+	if (a->of->binds_port &&
+	    plait_i_address_kept_family(&a->to) == AF_INET6)
+		plait_address_parse(ret, "::", ret->port);
 }
 
 /* ---- failures --------------------------------------------------------- */
@@ -383,6 +389,12 @@ int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size)
 	return plait_address_str(&to, buf, size);
 }
 
+/* Seconds since the connector has started. */
+static double attempts_time(const struct attempts *s)
+{
+	return (double)(plait_i_clock_now(s->reactor) - s->search->began) / 1e9;
+}
+
 const struct plait_failure *
 plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 			int err)
@@ -392,7 +404,22 @@ plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 	plait_i_attempt_where(a, text, sizeof(text));
 	if (kind == NULL)
 		kind = attempt_kind_of(err);
-	return failure_in(plait_fail_errno(kind, err, "connect to %s", text));
+	if (a->of->search == NULL)
+		return failure_in(
+			plait_fail_errno(kind, err, "connect to %s", text));
+	return failure_in(plait_fail_errno(kind, err, "connect to %s at %.3f s",
+					   text, attempts_time(a->of)));
+}
+
+/* Of an attempt that is under way when all of it ends, for that reason. */
+static plait_value attempt_unanswered(const struct attempt *a,
+				      const struct plait_error *kind)
+{
+	char text[ATTEMPT_WHERE_SIZE];
+
+	plait_i_attempt_where(a, text, sizeof(text));
+	return plait_fail(kind, "connect to %s at %.3f s: no answer", text,
+			  attempts_time(a->of));
 }
 
 /* How far an attempt came, by its failure. */
@@ -407,43 +434,47 @@ static int attempt_distance(const struct plait_failure *why)
 	return 1;
 }
 
-/* How many have failed until now; and the most telling failure, or NULL. */
-static size_t attempts_failed(const struct attempts *s,
-			      const struct plait_failure **ret)
+/* The most telling failure until now, or NULL. */
+static const struct plait_failure *attempts_telling(const struct attempts *s)
 {
+	const struct plait_failure *telling = s->why;
 	const struct attempt *a;
 	int distance, most = 0;
-	size_t n = 0;
 
-	*ret = s->why;
 	for (unsigned i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
 		if (a->why == NULL)
 			continue;
-		n++;
 		distance = attempt_distance(a->why);
 		if (distance > most) {
 			most = distance;
-			*ret = a->why;
+			telling = a->why;
 		}
 	}
-	return n + (s->why != NULL);
+	return telling;
 }
 
-/* The n failures as a list; none if there is no memory. */
-static plait_value attempts_all_failures(const struct attempts *s, size_t n)
+/*
+ * A failure for each attempt, and that of the search, as a list; none if there
+ * is nothing, or no memory.  What is under way fails with that kind.
+ */
+static plait_value attempts_all_failures(const struct attempts *s,
+					 const struct plait_error *kind)
 {
-	struct plait_values *values = plait_i_values_new(n);
+	size_t n = s->search->eyeballs.attempts, i;
+	struct plait_values *values = NULL;
 	const struct attempt *a;
-	size_t filled = 0;
 
+	if (n + (s->why != NULL) > 0)
+		values = plait_i_values_new(n + (s->why != NULL));
 	if (values == NULL)
 		return PLAIT_NONE;
-	for (unsigned i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
-		if (a->why != NULL)
-			values->items[filled++] = plait_failure_value(a->why);
+	for (i = 0; i < n; i++) {
+		a = attempts_tried(s, (unsigned)i);
+		values->items[i] = a->why != NULL ? plait_failure_value(a->why)
+						  : attempt_unanswered(a, kind);
 	}
 	if (s->why != NULL)
-		values->items[filled] = plait_failure_value(s->why);
+		values->items[n] = plait_failure_value(s->why);
 	return plait_value_make(&plait_values_type, values);
 }
 
@@ -454,79 +485,36 @@ int plait_i_attempts_where(const struct attempts *s, char *buf, size_t size)
 	return plait_i_attempt_where(s->first, buf, size);
 }
 
-/* "ADDRESS at 0.051 s: Connection refused" */
-static void attempt_print(const struct attempt *a, struct print *p)
-{
-	char where[ATTEMPT_WHERE_SIZE];
-	int err;
-
-	plait_i_attempt_where(a, where, sizeof(where));
-	if (a->why == NULL) {
-		plait_i_print(p, "%s: no answer", where);
-		return;
-	}
-	err = plait_failure_errno(a->why);
-	plait_i_print(p, "%s at %.3f s: %s", where, (double)a->lasted / 1e9,
-		      err != 0 ? strerror(err)
-			       : plait_failure_kind(a->why)->name);
-}
-
-/* " (each attempt; each attempt)"; nothing if there was none. */
-static void attempts_print(const struct attempts *s, struct print *p)
-{
-	const struct attempt *a;
-	unsigned i;
-
-	for (i = 0; (a = attempts_tried(s, i)) != NULL; i++) {
-		plait_i_print(p, "%s", i == 0 ? " (" : "; ");
-		attempt_print(a, p);
-	}
-	if (i > 0)
-		plait_i_print(p, ")");
-}
-
-/* The failure of all n together.  Without memory it does not name each. */
 static const struct plait_failure *
 attempts_failure(const struct attempts *s, const struct plait_error *kind,
-		 int err, size_t n)
+		 int err)
 {
-	struct plait_buf *each = plait_buf_new(PLAIT_BUF_UNBOUNDED);
-	struct print p = { .to = each };
 	char name[ATTEMPT_WHERE_SIZE];
-	plait_value v;
 
-	attempts_print(s, &p);
 	plait_i_attempts_where(s, name, sizeof(name));
-	v = plait_i_failure_of(PLAIT_HERE, kind, err, NULL,
-			       n > 0 ? attempts_all_failures(s, n) : PLAIT_NONE,
-			       "connect to %s%.*s", name,
-			       (int)plait_buf_size(each),
-			       (const char *)plait_buf_data(each));
-	plait_buf_unref(&each);
-	return failure_in(v);
+	return failure_in(plait_i_failure_of(PLAIT_HERE, kind, err, NULL,
+					     attempts_all_failures(s, kind),
+					     "connect to %s", name));
 }
 
 const struct plait_failure *plait_i_attempts_failure(const struct attempts *s)
 {
-	const struct plait_failure *why;
-	size_t n = attempts_failed(s, &why);
+	const struct plait_failure *why = attempts_telling(s);
 
-	if (n == 0)
+	if (why == NULL)
 		return failure_in(plait_fail(&plait_error_dns_lookup,
 					     "there is no address"));
 	if (s->search == NULL || why == s->why)
 		return plait_failure_ref(why);
 	return attempts_failure(s, plait_failure_kind(why),
-				plait_failure_errno(why), n);
+				plait_failure_errno(why));
 }
 
 const struct plait_failure *
 plait_i_attempts_failure_of(const struct attempts *s,
 			    const struct plait_error *kind)
 {
-	const struct plait_failure *why;
-
 	if (s->search == NULL)
 		return plait_i_attempt_failure(s->first, kind, 0);
-	return attempts_failure(s, kind, 0, attempts_failed(s, &why));
+	return attempts_failure(s, kind, 0);
 }

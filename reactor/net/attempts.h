@@ -56,8 +56,6 @@ struct attempt {
 	struct kept_address to;
 	enum attempt_state state;
 	unsigned number; /* in the order in which addresses were added */
-	int64_t lasted;	 /* nanoseconds from the start of the connector to the
-			    end of the attempt, if addresses are searched */
 	const struct plait_failure *why; /* why it has failed, or NULL */
 	struct loop_task burial;	 /* closes what is left */
 };
@@ -145,10 +143,10 @@ int plait_i_attempts_where(const struct attempts *s, char *buf, size_t size);
 /*
  * The failure of a connector whose attempts have all failed, given.  If there
  * is no search, it is the failure of the attempt.  Otherwise it has the kind
- * and the errno of the most telling failure; its message names each attempt
- * that has failed, with its address, its time and its error; and its detail are
- * their failures, in the order in which the attempts have begun, and that of
- * the search.  If there was no attempt, it is the failure of the search.
+ * and the errno of the most telling failure.  Its detail are the failures of
+ * the attempts, each with its address, its time and its error, in the order in
+ * which they have begun; and that of the search.  If there was no attempt, it
+ * is the failure of the search.
  *
  * The most telling failure is that of the attempt that came farthest.  From far
  * to near: the peer has refused; the system got no answer; there is no route;
@@ -158,8 +156,9 @@ int plait_i_attempts_where(const struct attempts *s, char *buf, size_t size);
 const struct plait_failure *plait_i_attempts_failure(const struct attempts *s);
 
 /*
- * A failure of that kind for the connector, given.  The failures of the
- * attempts that have failed until now are its detail, if there are any.
+ * A failure of that kind for the connector, given.  If there is a search, its
+ * detail are the same failures, and one of that kind for each attempt that is
+ * under way.
  */
 const struct plait_failure *
 plait_i_attempts_failure_of(const struct attempts *s,
@@ -179,6 +178,9 @@ void plait_i_attempt_failed(struct attempt *a, const struct plait_failure *why);
 const struct plait_failure *
 plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 			int err);
+
+/* Stores the address that this end of the attempt is to have; none: any. */
+void plait_i_attempt_bind(const struct attempt *a, struct plait_address *ret);
 
 /* Writes where the attempt goes, for people, as snprintf() would. */
 int plait_i_attempt_where(const struct attempt *a, char *buf, size_t size);

@@ -17,6 +17,8 @@
 #include "reactor/kernel/address.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/listener.h"
+#include "reactor/net/named.h"
+#include "reactor/net/network.h"
 #include "reactor/net/socket_stream.h"
 #include "reactor/net/tcp.h"
 
@@ -41,7 +43,7 @@ static int tcp_dial_bind(struct dial *d)
 
 	if (kept_address_is_none(&d->base.of->bind))
 		return 0;
-	plait_i_address_get(&d->base.of->bind, &bind);
+	plait_i_attempt_bind(&d->base, &bind);
 	len = plait_i_address_to_kernel(&bind, &from);
 	if (kernel_bind(dial_kernel(d), d->fd, &from.any, len) < 0)
 		return errno;
@@ -235,70 +237,116 @@ int plait_listen_tcp(struct plait_reactor *r, unsigned port,
 				       &address, options, f, ret);
 }
 
-/* Reads the address.  If it is none, every attempt will fail. */
-static void tcp_read_destination(struct plait_connector *c, const char *host,
-				 unsigned port)
+/* Keeps why no attempt can be made.  The first reason counts. */
+static void tcp_give_up(struct plait_connector *c, plait_value why)
+{
+	if (c->unusable == NULL)
+		c->unusable = failure_in(why);
+	else
+		plait_value_free(&why);
+}
+
+/*
+ * A name.  The network of a testing reactor looks up nothing: there the test
+ * says what becomes of the attempt.
+ */
+static int tcp_read_name(struct plait_connector *c, const char *host,
+			 unsigned port,
+			 const struct plait_connect_options *options)
 {
 	struct plait_address to;
-	int err = -plait_address_parse(&to, host, port);
-	const char *name = host != NULL ? host : "";
+
+	if (plait_i_loop_network(c->reactor) == NULL)
+		return plait_i_named_search(c, host, port, options);
+	plait_address_parse(&to, "localhost", port);
+	return plait_i_connector_add(c, &to);
+}
+
+/* Reads the address, or the name of what will be looked up. */
+static void tcp_read_destination(struct plait_connector *c, const char *host,
+				 unsigned port,
+				 const struct plait_connect_options *options)
+{
+	struct plait_address to;
+	int err = plait_address_parse(&to, host, port);
 
 	if (err == 0)
-		plait_i_connector_add(c, &to);
-	if (err == EADDRNOTAVAIL)
-		c->unusable = failure_in(plait_fail(
-			&plait_error_dns_lookup,
-			"connect to %s:%u: not a numeric address", name, port));
-	else if (err != 0)
-		c->unusable = failure_in(
-			plait_fail_errno(&plait_error_connect, err,
-					 "connect to %s:%u", name, port));
+		err = plait_i_connector_add(c, &to);
+	else if (err == -EADDRNOTAVAIL)
+		err = tcp_read_name(c, host, port, options);
+	if (err != 0)
+		tcp_give_up(c,
+			    plait_fail_errno(&plait_error_connect, -err,
+					     "connect to %s:%u",
+					     host != NULL ? host : "", port));
+}
+
+/* The connector uses this family alone.  0, or -EAFNOSUPPORT if it cannot. */
+static int tcp_set_family(struct plait_connector *c, int family)
+{
+	struct attempt_search *search = c->attempts.search;
+	int now = search != NULL
+			  ? search->family
+			  : plait_i_address_kept_family(&c->attempts.first->to);
+
+	if (search != NULL && now == AF_UNSPEC)
+		search->family = family;
+	else if (now != family)
+		return -EAFNOSUPPORT;
+	return 0;
 }
 
 static void tcp_read_bind_address(struct plait_connector *c, const char *host,
 				  unsigned port)
 {
 	struct plait_address bind;
+	char to[ATTEMPT_WHERE_SIZE];
 	int err;
 
 	if (host == NULL && port == 0)
 		return;
-	if (host == NULL &&
-	    plait_i_address_kept_family(&c->attempts.first->to) == AF_INET6)
-		host = "::";
-	err = -plait_address_parse(&bind, host, port);
+	c->attempts.binds_port = host == NULL;
+	err = plait_address_parse(&bind, host, port);
+	if (err == 0 && host != NULL && c->attempts.search != NULL)
+		err = tcp_set_family(c, bind.family);
 	if (err == 0)
-		err = -plait_i_address_keep(&c->attempts.bind, &bind);
-	if (err != 0 && c->unusable == NULL)
-		c->unusable = plait_i_attempt_failure(c->attempts.first,
-						      &plait_error_bind, err);
+		err = plait_i_address_keep(&c->attempts.bind, &bind);
+	if (err == 0)
+		return;
+	plait_i_attempts_where(&c->attempts, to, sizeof(to));
+	tcp_give_up(c, plait_fail_errno(&plait_error_bind, -err,
+					"connect to %s", to));
 }
 
-/* A reserved word is not zero. */
-static void tcp_refuse_options(struct plait_connector *c)
+/* What the options say has no meaning. */
+static void tcp_refuse_options(struct plait_connector *c, int err,
+			       const char *what)
 {
 	char to[ATTEMPT_WHERE_SIZE];
 
-	if (c->unusable != NULL)
-		return;
 	plait_i_attempts_where(&c->attempts, to, sizeof(to));
-	c->unusable = failure_in(plait_fail_errno(
-		&plait_error_connect, EINVAL,
-		"connect to %s: reserved words of the options are not zero",
-		to));
+	tcp_give_up(c, plait_fail_errno(&plait_error_connect, err,
+					"connect to %s: %s", to, what));
+}
+
+static void tcp_read_family(struct plait_connector *c, int family)
+{
+	if (family != AF_INET && family != AF_INET6)
+		tcp_refuse_options(c, EINVAL, "no family of IP addresses");
+	else if (tcp_set_family(c, family) < 0)
+		tcp_refuse_options(c, EAFNOSUPPORT,
+				   "an address of another family");
 }
 
 static void tcp_read_options(struct plait_connector *c,
 			     const struct plait_connect_options *options)
 {
-	if (RESERVED_IN_USE(options)) {
-		tcp_refuse_options(c);
-		return;
-	}
 	if (options->timeout != 0)
 		c->timeout = options->timeout;
 	c->attempts.no_delay = options->no_delay;
 	c->attempts.keep_alive = options->keep_alive;
+	if (options->family != AF_UNSPEC)
+		tcp_read_family(c, options->family);
 	tcp_read_bind_address(c, options->bind_address, options->bind_port);
 }
 
@@ -308,13 +356,20 @@ plait_connect_tcp(struct plait_reactor *r, const char *host, unsigned port,
 		  const struct plait_connect_options *options)
 {
 	static const struct plait_connect_options defaults;
+	bool refused = options != NULL && RESERVED_IN_USE(options);
 	struct plait_connector *c = plait_i_connector_new(
 		r, "plait_connect_tcp()", &plait_i_tcp_dial_ops.base, f);
 
 	if (c == NULL)
 		return NULL;
-	tcp_read_destination(c, host, port);
-	tcp_read_options(c, options != NULL ? options : &defaults);
+	if (options == NULL || refused)
+		options = &defaults;
+	tcp_read_destination(c, host, port, options);
+	tcp_read_options(c, options);
+	if (refused)
+		tcp_refuse_options(
+			c, EINVAL,
+			"reserved words of the options are not zero");
 	plait_i_connector_start(c);
 	return c;
 }

@@ -207,7 +207,7 @@ testing_attempt_transport(struct attempt *a, struct transport_owner *owner)
 {
 	struct plait_address host, peer;
 
-	plait_i_address_get(&a->of->bind, &host);
+	plait_i_attempt_bind(a, &host);
 	if (host.port == 0)
 		host = testing_loopback(FREE_PORT);
 	plait_i_address_get(&a->to, &peer);

@@ -1,0 +1,410 @@
+/*
+ * Connecting by name: plait_connect_tcp() and what is built on it, with a DNS
+ * server of the test (zone.h).  What happy eyeballs decide is in
+ * test_eyeballs.c, and how attempts overlap in test_attempts.c.
+ */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "tests/actor.h"
+#include "tests/zone.h"
+
+static struct zone zone;
+static struct plait_resolver *resolver;
+static struct actor client, server;
+static struct plait_port *port;
+static unsigned number; /* of the server */
+static struct plait_connect_options options;
+static char why[1024];
+static double began, took; /* seconds, to the connection */
+
+#define A(ip) "p.example A: answer p.example 0 A " ip "|"
+#define AAAA(ip) "p.example AAAA: answer p.example 0 AAAA " ip "|"
+
+/* An actor, and the message of a failure is longer than it remembers. */
+static struct plait_factory_ops client_ops;
+static const struct plait_factory_ops *actor_ops;
+
+static void remember_why(struct plait_factory *f, struct plait_connector *c,
+			 const struct plait_failure *failure)
+{
+	plait_failure_str(failure, why, sizeof(why));
+	actor_ops->connection_failed(f, c, failure);
+}
+
+static struct plait_resolver *resolver_of(struct plait_reactor *r)
+{
+	/* Files that do not exist. */
+	return plait_resolver_new(r, &(struct plait_resolver_options){
+					     .hosts = "/nowhere/hosts",
+					     .resolv_conf = "/nowhere/resolv",
+					     .nsswitch_conf = "/nowhere/nss",
+					     .servers = &zone.address,
+					     .server_count = 1,
+				     });
+}
+
+static void begin(const char *known)
+{
+	actor_init(&client);
+	actor_init(&server);
+	actor_ops = client.base.ops;
+	client_ops = *actor_ops;
+	client_ops.connection_failed = remember_why;
+	client.base.ops = &client_ops;
+	zone_start(&zone, reactor, known);
+	resolver = resolver_of(reactor);
+	number = actor_listen(&server, reactor, &port);
+	options = (struct plait_connect_options){ .resolver = resolver };
+	clock_virtual(true);
+}
+
+static void note_time(struct actor *a, struct plait_protocol *p)
+{
+	took = clock_now() - began;
+}
+
+static struct plait_connector *connect_to(const char *name)
+{
+	client.on_made = note_time;
+	began = clock_now();
+	return plait_connect_tcp(reactor, name, number, &client.base, &options);
+}
+
+static void finish(void)
+{
+	if (client.transport != NULL)
+		plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+	plait_resolver_free(&resolver);
+	zone_stop(&zone);
+	run_turns(reactor, 2);
+}
+
+/* A listener at [::1] and the server's port that answers nobody. */
+static int deaf[2];
+
+static void make_deaf(void)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+				   .sin6_port = htons((uint16_t)number) };
+	int on = 1;
+
+	deaf[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	deaf[1] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(deaf[0], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	ck_assert_int_eq(bind(deaf[0], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(deaf[0], 0), 0);
+	ck_assert_int_eq(connect(deaf[1], (struct sockaddr *)&sa, sizeof(sa)),
+			 0);
+}
+
+static void end_deaf(void)
+{
+	close(deaf[1]);
+	close(deaf[0]);
+}
+
+GROUP("by name");
+
+TEST(a_name_is_looked_up_and_its_address_connected, ON_EACH_BACKEND)
+{
+	struct plait_connector *c;
+	struct plait_address to;
+	char text[128], expected[64];
+
+	begin(A("127.0.0.1"));
+	c = connect_to("p.example");
+	ck_assert_str_eq(client.trace, "Sc");
+	plait_connector_destination(c, &to);
+	ck_assert_int_eq(plait_address_family(&to), AF_UNSPEC);
+	plait_connector_str(c, text, sizeof(text));
+	snprintf(expected, sizeof(expected),
+		 "connector to p.example:%u, connecting", number);
+	ck_assert_str_eq(text, expected);
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_str_eq(client.trace, "ScBM");
+	plait_connector_destination(c, &to);
+	plait_address_str(&to, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "127.0.0.1:%u", number);
+	ck_assert_str_eq(text, expected);
+	finish();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+}
+
+TEST(dead_ipv6_beside_live_ipv4_costs_a_quarter_of_a_second, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.1") AAAA("::1"));
+	make_deaf();
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_double_le(took, 0.3);
+	ck_assert_double_ge(took, 0.25);
+	ck_assert_int_eq(plait_address_family(&client.peer), AF_INET);
+	finish();
+	ck_assert_str_eq(client.trace, "ScBMLCX");
+	end_deaf();
+}
+
+TEST(ipv6_that_is_not_answered_for_costs_50_ms, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.1") "p.example AAAA: drop|");
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_double_eq_tol(took, 0.05, 0.001);
+	finish();
+}
+
+TEST(a_refusal_starts_the_next_address_at_once, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.1") AAAA("::1"));
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_double_lt(took, 0.001);
+	finish();
+}
+
+TEST(one_failure_names_each_attempt, ON_EACH_BACKEND)
+{
+	const char *at;
+
+	begin(A("127.0.0.1") AAAA("::1"));
+	number = 9; /* nobody listens there */
+	connect_to("p.example");
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_nonnull(strstr(why, "connect to p.example:9: "));
+	at = strstr(why, "connect to [::1]:9 at 0.0");
+	ck_assert_msg(at != NULL, "%s", why);
+	ck_assert_ptr_nonnull(strstr(at, "connect to 127.0.0.1:9 at 0.0"));
+	ck_assert_ptr_nonnull(strstr(at, ": Connection refused; "));
+	finish();
+	ck_assert_str_eq(client.trace, "ScFX");
+}
+
+TEST(a_name_without_an_address_is_told_as_that, ON_EACH_BACKEND)
+{
+	begin("");
+	connect_to("p.example");
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_eq(client.kind, &plait_error_dns_no_name);
+	finish();
+	ck_assert_str_eq(client.trace, "ScFX");
+}
+
+TEST(the_timeout_is_for_the_lookup_too, ON_EACH_BACKEND)
+{
+	begin("p.example *: drop|");
+	options.timeout = 2;
+	connect_to("p.example");
+	run_for(reactor, 1.9);
+	ck_assert_uint_eq(client.failed, 0);
+	run_for(reactor, 0.2);
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	finish();
+}
+
+/* During the lookup, and with two attempts under way. */
+TEST(giving_up_ends_the_lookup_and_all_attempts, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_connector *c;
+
+	begin(_i == 0 ? "p.example *: drop|" : AAAA("::1") A("127.0.0.1"));
+	make_deaf();
+	c = connect_to("p.example");
+	run_for(reactor, _i == 0 ? 0.02 : 0.24);
+	plait_connector_stop_connecting(c);
+	zone_log(&zone);
+	run_for(reactor, 20);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_ptr_eq(client.kind, &plait_error_user);
+	ck_assert_str_eq(zone_log(&zone), "");
+	ck_assert_uint_eq(server.builds, 0);
+	finish();
+	end_deaf();
+}
+
+static void again(struct actor *a)
+{
+	if (a->failed > 1)
+		return;
+	zone.known = A("127.0.0.1");
+	plait_connector_connect(a->connector);
+}
+
+TEST(connecting_again_looks_the_name_up_anew, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.2"));
+	client.on_failed = again;
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	/* That there is no AAAA is remembered. */
+	ck_assert_uint_eq(zone.asked, 3);
+	finish();
+	ck_assert_str_eq(client.trace, "ScFcBMLCX");
+}
+
+/* A family that is asked for, or that of this end. */
+static const struct {
+	int family;
+	const char *bind_address;
+	const char *log;
+} families[] = {
+	{ AF_INET, NULL, "A p.example" },
+	{ AF_INET6, NULL, "AAAA p.example" },
+	{ 0, "127.0.0.1", "A p.example" },
+	{ 0, "::1", "AAAA p.example" },
+};
+
+TEST(only_the_family_that_is_wanted_is_looked_up, ON_EACH_BACKEND,
+     EACH_OF(families))
+{
+	begin(A("127.0.0.1") AAAA("::1"));
+	options.family = families[_i].family;
+	options.bind_address = families[_i].bind_address;
+	connect_to("p.example");
+	run_until_count(
+		reactor,
+		families[_i].log[1] == ' ' ? &client.made : &client.failed, 1);
+	ck_assert_str_eq(zone_log(&zone), families[_i].log);
+	finish();
+}
+
+/* What the options say does not fit. */
+static const struct {
+	const char *host;
+	int family;
+	const char *bind_address;
+	int err;
+} misfits[] = {
+	{ "127.0.0.1", AF_INET6, NULL, EAFNOSUPPORT },
+	{ "::1", AF_INET, NULL, EAFNOSUPPORT },
+	{ "p.example", AF_UNIX, NULL, EINVAL },
+	{ "p.example", AF_INET, "::1", EAFNOSUPPORT },
+	{ "p.example", AF_UNSPEC, "q.example", EADDRNOTAVAIL },
+};
+
+TEST(what_does_not_fit_is_told_from_the_loop, ON_EACH_BACKEND, EACH_OF(misfits))
+{
+	begin(A("127.0.0.1"));
+	options.family = misfits[_i].family;
+	options.bind_address = misfits[_i].bind_address;
+	connect_to(misfits[_i].host);
+	ck_assert_str_eq(client.trace, "Sc");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(client.trace, "ScFX");
+	ck_assert_int_eq(client.err, misfits[_i].err);
+	ck_assert_str_eq(zone_log(&zone), "");
+	finish();
+}
+
+/* A port of this end, at the address of either family. */
+TEST(a_port_alone_binds_each_attempt, ON_EACH_BACKEND)
+{
+	int held;
+	uint16_t mine;
+
+	begin(A("127.0.0.1") AAAA("::1"));
+	held = peer_listen(&mine, 1);
+	close(held);
+	options.bind_port = mine;
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_uint_eq(plait_address_port(&server.peer), mine);
+	finish();
+}
+
+TEST(no_descriptor_for_one_attempt_is_the_failure_of_that, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.1") AAAA("::1"));
+	make_deaf();
+	options.timeout = 1;
+	connect_to("p.example");
+	run_for(reactor, 0.24);
+	fault_call("socket", 1, EMFILE);
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	ck_assert_ptr_nonnull(strstr(why, " at 1.000 s: no answer; "));
+	ck_assert_ptr_nonnull(strstr(why, " at 0.250 s: Too many open files"));
+	finish();
+	end_deaf();
+}
+
+/* A client that is a deferred, and one that goes on trying. */
+static plait_value note_text(plait_value *result, void *arg)
+{
+	plait_value_str(result, why, sizeof(why));
+	client.failed++;
+	return PLAIT_NONE;
+}
+
+TEST(a_client_connects_by_name, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+
+	begin(A("127.0.0.1"));
+	server.on_made = actor_lose;
+	d = plait_client_read_all(reactor, "p.example", number, PLAIT_NONE, 10,
+				  &options);
+	plait_deferred_add_both(d, note_text, NULL);
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_null(strstr(why, "Error"));
+	plait_deferred_free(&d);
+	finish();
+}
+
+TEST(cancelling_a_client_ends_its_lookup, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+
+	begin("p.example *: drop|");
+	d = plait_client_read_all(reactor, "p.example", number, PLAIT_NONE, 10,
+				  &options);
+	plait_deferred_add_both(d, note_text, NULL);
+	run_for(reactor, 0.1);
+	plait_deferred_cancel(d);
+	ck_assert_uint_eq(client.failed, 1);
+	plait_deferred_free(&d);
+	run_turns(reactor, 2);
+	zone_log(&zone);
+	run_for(reactor, 20);
+	ck_assert_str_eq(zone_log(&zone), "");
+	finish();
+}
+
+TEST(freeing_the_reactor_ends_a_lookup_by_name, ON_EACH_BACKEND, TIMES(2))
+{
+	begin("p.example *: drop|");
+	if (_i == 1)
+		options.resolver = NULL;
+	connect_to(_i == 0 ? "p.example" : "p.invalid");
+	plait_watch_stop(&zone.watch);
+	close(zone.fd);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(client.trace, "ScFX");
+	plait_resolver_free(&resolver);
+}
+
+static void scene(struct plait_reactor *r)
+{
+	struct plait_connector *c;
+
+	reactor = r;
+	begin(A("127.0.0.1") AAAA("::1"));
+	c = plait_connector_ref(connect_to("p.example"));
+	run_until_count(r, client.failed > 0 ? &client.failed : &client.made,
+			1);
+	ck_assert(torture_faulty() || strcmp(client.trace, "ScBM") == 0);
+	plait_connector_disconnect(c);
+	plait_connector_unref(&c);
+	finish();
+}
+
+GROUP("memory", .timeout = 60);
+
+TEST(connecting_by_name_survives_any_refused_allocation, ON_EACH_BACKEND)
+{
+	torture(scene, backend);
+}
