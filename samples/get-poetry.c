@@ -17,7 +17,7 @@
 struct client {
 	struct plait_reactor *reactor;
 	double timeout; /* 0: none */
-	struct plait_address transformer;
+	struct server transformer;
 	const char *transformation; /* NULL: none */
 	struct poem *poems;
 	int n, unfinished, failed;
@@ -25,7 +25,7 @@ struct client {
 
 struct poem {
 	struct client *client;
-	struct plait_address server;
+	struct server server;
 	struct plait_deferred *deferred;
 };
 
@@ -42,11 +42,10 @@ static plait_value transform(plait_value *result, void *arg)
 static plait_value name_timeout(plait_value *result, double seconds, void *arg)
 {
 	const struct poem *poem = arg;
-	char server[PLAIT_ADDRESS_SIZE];
+	char server[SERVER_SIZE];
 
-	plait_address_str(&poem->server, server, sizeof(server));
 	return plait_fail(&plait_error_timeout, "no poem from %s in %g s",
-			  server, seconds);
+			  server_str(&poem->server, server), seconds);
 }
 
 /*
@@ -86,7 +85,7 @@ static plait_value print_poem(plait_value *result, void *arg)
 static plait_value print_failure(plait_value *failure, void *arg)
 {
 	struct client *self = arg;
-	char text[256];
+	char text[1024];
 
 	/* When a signal ends the program, this is no failure. */
 	if (!plait_reactor_is_running(self->reactor))

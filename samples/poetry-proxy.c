@@ -20,7 +20,7 @@
 struct service {
 	struct plait_factory factory;
 	struct plait_reactor *reactor;
-	struct plait_address server;
+	struct server server;
 	struct plait_buf *poem; /* NULL: not cached */
 	bool no_cancel, share;
 	struct plait_shared *download; /* the last shared download, or NULL */
@@ -37,7 +37,7 @@ static plait_value keep_poem(plait_value *result, void *arg)
 
 static plait_value say_why_not(plait_value *failure, void *arg)
 {
-	char text[256];
+	char text[1024];
 
 	if (plait_failure_check(plait_value_failure(failure),
 				&plait_error_cancelled)) {
@@ -145,7 +145,7 @@ int main(int argc, char **argv)
 			     .max_operands = 1,
 			     .serves = true,
 			     .options = options };
-	char from[PLAIT_ADDRESS_SIZE], to[PLAIT_ADDRESS_SIZE];
+	char from[SERVER_SIZE], to[PLAIT_ADDRESS_SIZE];
 	struct plait_address address;
 
 	program_start(&p, argc, argv);
@@ -153,9 +153,9 @@ int main(int argc, char **argv)
 		die("%s: not [HOST:]PORT", p.operand[0]);
 	self.reactor = program_reactor(&p);
 	address = program_listen(&p, self.reactor, &self.factory);
-	plait_address_str(&self.server, from, sizeof(from));
 	plait_address_str(&address, to, sizeof(to));
-	program_run(self.reactor, "Proxying %s on %s.", from, to);
+	program_run(self.reactor, "Proxying %s on %s.",
+		    server_str(&self.server, from), to);
 
 	plait_reactor_free(&self.reactor);
 	plait_shared_free(&self.download);

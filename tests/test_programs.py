@@ -554,10 +554,10 @@ class CommandLine(ProgramTest):
             self.complains("--port", "echo", "--port", port)
 
     def test_bad_server(self):
-        for server in ["65536", "0", "", "x", ":1", "1.2.3:1", "::1:80",
-                       "nowhere.invalid:80", "[::1:80", "a" * 99 + ":1"]:
-            self.complains("", "poetry-proxy", server)
-            self.complains("", "get-poetry", "1", server)
+        for server in ["65536", "0", "", "x", ":1", "::1:80", "[::1:80",
+                       "[]:1", "poetry:0", "poetry:65536", "a" * 256 + ":1"]:
+            self.complains("not .HOST:.PORT", "poetry-proxy", server)
+            self.complains("not .HOST:.PORT", "get-poetry", "1", server)
 
     def test_bad_numbers(self):
         for delay in ["-1", "x", "nan", "inf", "1s", ""]:
@@ -828,6 +828,19 @@ class GetPoetry(ProgramTest):
         for name in names:
             self.assertIn(poem(name), client.out)
 
+    def test_a_name_is_looked_up(self):
+        server = self.serve("fastpoetry", os.path.join(POEMS, "ecstasy.txt"))
+        client = self.start("get-poetry", "poetry.localhost:%d" % server.port)
+        self.ends(client)
+        self.assertEqual(client.out, poem("ecstasy"))
+
+    def test_a_name_that_does_not_exist(self):
+        client = self.start("get-poetry", "poetry.invalid:10000")
+        self.assertEqual(client.status(), 1)
+        self.assertEqual(client.out, b"")
+        self.assertRegex(client.err.decode(),
+                         r"^DNSNoNameError: .*poetry\.invalid.*\n$")
+
     def test_a_terminal_sees_control_characters_escaped(self):
         poem = b"red \x1b[31m\x07\t\xc2\x9b\xc3\xa9\n"
         server = self.serve("fastpoetry", self.file(poem))
@@ -925,7 +938,7 @@ class GetPoetry(ProgramTest):
         self.assertEqual(client.status(), 1)
         self.assertEqual(client.out, b"")
         self.assertRegex(client.err.decode(),
-                         r"^ConnectionClosed: 127.0.0.1:%d .*\n$"
+                         r"^ConnectionClosed: localhost:%d .*\n$"
                          % transformer.port)
 
     def test_timeout_in_the_transformation(self):

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <plait/address.h>
 #include <plait/reactor.h>
 
 #include "common/options.h"
@@ -94,20 +93,47 @@ bool read_positive(const char *text, void *into)
 	return true;
 }
 
+/* Copies the host, which is in brackets if it has colons. */
+static bool read_host(const char *text, size_t len, struct server *into)
+{
+	bool brackets = text[0] == '[';
+
+	if (brackets && (len < 2 || text[len - 1] != ']'))
+		return false;
+	text += brackets;
+	len -= 2 * (size_t)brackets;
+	if (len == 0 || len >= sizeof(into->host) ||
+	    brackets != (memchr(text, ':', len) != NULL))
+		return false;
+	memcpy(into->host, text, len);
+	into->host[len] = '\0';
+	return true;
+}
+
 /*
- * Reads "10000", "localhost:10000" or "[::1]:10000".  Without a host it is this
- * host.
+ * Reads "10000", "poetry.example:10000" or "[::1]:10000".  Without a host it is
+ * this host.
  */
 bool read_server(const char *text, void *into)
 {
-	struct plait_address *server = into;
-	unsigned port;
+	static const char this_host[] = "127.0.0.1";
+	struct server *server = into;
+	const char *colon = strrchr(text, ':');
+	const char *port = colon != NULL ? colon + 1 : text;
+	const char *host = colon != NULL ? text : this_host;
+	size_t len = colon != NULL ? (size_t)(colon - text) : strlen(host);
 
-	if (strchr(text, ':') == NULL)
-		return read_port(text, &port) && port != 0 &&
-		       plait_address_parse(server, "127.0.0.1", port) == 0;
-	return plait_address_from_str(server, text) == 0 &&
-	       plait_address_port(server) != 0;
+	return read_port(port, &server->port) && server->port != 0 &&
+	       read_host(host, len, server);
+}
+
+const char *server_str(const struct server *s, char buf[SERVER_SIZE])
+{
+	bool brackets = strchr(s->host, ':') != NULL;
+
+	snprintf(buf, SERVER_SIZE, "%s%s%s:%u", brackets ? "[" : "", s->host,
+		 brackets ? "]" : "", s->port);
+	return buf;
 }
 
 static bool read_reactor(const char *text, void *into)

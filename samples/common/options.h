@@ -7,6 +7,7 @@
 #define SAMPLES_COMMON_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * One option.  read stores what text says; it returns false if text makes no
@@ -36,6 +37,17 @@ struct program {
 	int n_operands;
 };
 
+/* Where a server is: a numeric address or a name, and the port. */
+struct server {
+	char host[256];
+	unsigned port;
+};
+
+enum { SERVER_SIZE = 272 };
+
+/* Writes HOST:PORT, of an IPv6 address [HOST]:PORT, and returns buf. */
+const char *server_str(const struct server *s, char buf[SERVER_SIZE]);
+
 /*
  * Reads the command line into p, and makes standard output line buffered.
  * After a mistake it prints one line and exits with status 2; after --help it
@@ -53,6 +65,6 @@ bool read_port(const char *text, void *into);	  /* unsigned */
 bool read_count(const char *text, void *into);	  /* size_t, at least 1 */
 bool read_seconds(const char *text, void *into);  /* double, at least 0 */
 bool read_positive(const char *text, void *into); /* double, more than 0 */
-bool read_server(const char *text, void *into);	  /* struct plait_address */
+bool read_server(const char *text, void *into);	  /* struct server */
 
 #endif

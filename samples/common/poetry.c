@@ -14,13 +14,10 @@
 #include "common/poetry.h"
 
 struct plait_deferred *get_poetry(struct plait_reactor *r,
-				  const struct plait_address *server)
+				  const struct server *server)
 {
-	char host[PLAIT_ADDRESS_SIZE];
-
-	plait_address_host(server, host, sizeof(host));
-	return plait_client_read_all(r, host, plait_address_port(server),
-				     PLAIT_NONE, POEM_MAX, NULL);
+	return plait_client_read_all(r, server->host, server->port, PLAIT_NONE,
+				     POEM_MAX, NULL);
 }
 
 struct request {
@@ -28,7 +25,7 @@ struct request {
 	struct plait_connector *connector;
 	struct plait_promise *promise;
 	struct plait_buf *bytes; /* to be sent */
-	char server[PLAIT_ADDRESS_SIZE];
+	char server[SERVER_SIZE];
 };
 
 static plait_value request_cancelled(struct plait_deferred *d, void *arg)
@@ -116,12 +113,11 @@ static struct plait_buf *transform_request(const char *transformation,
 }
 
 struct plait_deferred *transform_poetry(struct plait_reactor *r,
-					const struct plait_address *server,
+					const struct server *server,
 					const char *transformation,
 					struct plait_buf *poem)
 {
 	struct request *self = calloc(1, sizeof(*self));
-	char host[PLAIT_ADDRESS_SIZE];
 	struct plait_deferred *d;
 
 	if (self == NULL)
@@ -133,10 +129,9 @@ struct plait_deferred *transform_poetry(struct plait_reactor *r,
 	}
 	self->factory.ops = &request_ops;
 	self->factory.protocol = &transform_ops.base;
-	plait_address_str(server, self->server, sizeof(self->server));
+	server_str(server, self->server);
 	d = plait_deferred_new(&self->promise, request_cancelled, self);
-	plait_address_host(server, host, sizeof(host));
-	self->connector = plait_connect_tcp(r, host, plait_address_port(server),
+	self->connector = plait_connect_tcp(r, server->host, server->port,
 					    &self->factory, NULL);
 	return d;
 }

@@ -12,11 +12,11 @@
  * buffer.
  */
 struct plait_deferred *get_poetry(struct plait_reactor *r,
-				  const struct plait_address *server);
+				  const struct server *server);
 
 /* Gives the poem as the server transforms it.  poem stays the caller's. */
 struct plait_deferred *transform_poetry(struct plait_reactor *r,
-					const struct plait_address *server,
+					const struct server *server,
 					const char *transformation,
 					struct plait_buf *poem);
 
