@@ -1224,6 +1224,32 @@ static struct plait_deferred *start_connect_nowhere(struct scene *s)
 	return connect_to(s, SERVER_NOWHERE);
 }
 
+static struct plait_deferred *connect_by_name(struct scene *s, const char *name,
+					      enum server what)
+{
+	struct plait_connect_options o = { .timeout = 4 * TURN };
+	const char *host;
+	unsigned port;
+
+	o.resolver = deaf_resolver(s);
+	s->port = server_start(s->reactor, what, &host, &port);
+	caller_start(&s->caller, s->reactor);
+	return plait_client_connect_tcp(s->reactor, name, port, &client_ops,
+					NULL, &o);
+}
+
+/* Each of the two addresses of the name is refused. */
+static struct plait_deferred *start_connect_by_name(struct scene *s)
+{
+	return connect_by_name(s, "poetry.localhost", SERVER_REFUSES);
+}
+
+/* It is looked up until the time is over. */
+static struct plait_deferred *start_connect_unknown(struct scene *s)
+{
+	return connect_by_name(s, "poetry.example", SERVER_NOWHERE);
+}
+
 static struct plait_deferred *read_from(struct scene *s, enum server what,
 					plait_value request, size_t max)
 {
@@ -1356,6 +1382,12 @@ const struct starter starters[] = {
 		.start = start_connect_refused, .fails = true),
 	STARTER(plait_client_connect_tcp, "not answered",
 		.start = start_connect_nowhere, .fails = true),
+	STARTER(plait_client_connect_tcp, "by name, refused",
+		.start = start_connect_by_name, .stop = stop_resolver,
+		.fails = true),
+	STARTER(plait_client_connect_tcp, "by name, not answered",
+		.start = start_connect_unknown, .stop = stop_resolver,
+		.fails = true),
 	STARTER(plait_client_read_all, "a line", .start = start_read),
 	STARTER(plait_client_read_all, "much", .start = start_read_much),
 	STARTER(plait_client_read_all, "too much", .start = start_read_too_much,
