@@ -436,6 +436,12 @@ TEST(a_null_port_is_closed, PURE)
 	struct plait_address a = { .port = 1 };
 	struct plait_port *none = NULL;
 
+	NOTHING(plait_testing_datagram, p,
+		plait_testing_datagram(NULL, "x", 1, NULL));
+	NOTHING(plait_testing_datagram_failed, p,
+		plait_testing_datagram_failed(NULL, EPERM, &a));
+	GIVES(plait_testing_datagram_sent, p, NULL,
+	      plait_testing_datagram_sent(NULL, NULL));
 	NOTHING(plait_port_host, p, plait_port_host(NULL, &a));
 	ck_assert_uint_eq(plait_address_port(&a), 0);
 	ENDED(plait_port_free, pp, struct plait_port);
@@ -580,6 +586,12 @@ static const struct plait_transport_ops null_transport_ops = {
 };
 
 static struct plait_factory null_factory = { .protocol = &null_protocol };
+
+static const struct plait_datagram_ops no_datagram_ops = { .name = "null" };
+
+static struct plait_datagram_protocol null_datagrams = {
+	.ops = &no_datagram_ops
+};
 
 /* In this order: each case ends a connection, with a reason that is NULL. */
 enum { BROKEN, LOST, PLAYED, WRITTEN, WAYS };
@@ -879,6 +891,11 @@ static struct plait_thread_call thread_call;
 	   plait_watch_start(NULL, &watch, 0, PLAIT_WATCH_READ, no_watch))     \
 	IN(plait_listen_tcp, r,                                                \
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
+	IN(plait_listen_udp, r,                                                \
+	   plait_listen_udp(NULL, 0, &null_datagrams, NULL, NULL))             \
+	IN(plait_connect_udp, r,                                               \
+	   plait_connect_udp(NULL, "127.0.0.1", 1, &null_datagrams, NULL,      \
+			     NULL))                                            \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
 	IN(plait_listen_unix, r,                                               \

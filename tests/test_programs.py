@@ -46,10 +46,11 @@ SERVERS = {
     "guarded-echo": [],
     "chat": [],
 }
+UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
-ALL = DEFER_CANCEL + list(SERVERS) + ["get-poetry", "ticker", "demo",
-                                      "deferred-simulator", "simulated-test",
-                                      "resolve"]
+ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
+    "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
+    "resolve"]
 
 
 def poem(name):
@@ -531,7 +532,8 @@ class CommandLine(ProgramTest):
             for option in ["--help", "--reactor NAME"]:
                 self.assertIn(option, process.out.decode())
             serves = "--port N" in process.out.decode()
-            self.assertEqual(serves, name in SERVERS, name)
+            self.assertEqual(serves, name in SERVERS or
+                             name in UDP_SERVERS, name)
 
     def test_bad_option(self):
         for name in ALL:
@@ -581,7 +583,7 @@ class CommandLine(ProgramTest):
         for name in ["slowpoetry", "fastpoetry", "poetry-proxy"]:
             self.complains("too much", name, "1", "2")
         for name in DEFER_CANCEL + ["echo", "guarded-echo", "chat",
-                                    "ticker"]:
+                                    "ticker", "udp-echo"]:
             self.complains("too much", name, "1")
 
     def test_port_in_use(self):
@@ -591,7 +593,9 @@ class CommandLine(ProgramTest):
                            name, "--port", taken.port, *args)
 
     def test_bad_iface(self):
-        self.complains("cannot serve on nowhere", "echo", "--iface", "nowhere")
+        for name in ("echo", "udp-echo"):
+            self.complains("cannot serve on nowhere", name, "--iface",
+                           "nowhere")
 
     def test_chosen_port_and_iface(self):
         # Bound and not listening, so that nobody else is given it meanwhile.
@@ -1199,6 +1203,19 @@ class Echo(ProgramTest):
         client.settimeout(DEADLINE)
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(read_all(client), bytes(sent))
+        self.stop(server)
+
+
+class UdpEcho(ProgramTest):
+    def test_sends_back_each_datagram(self):
+        server = self.serve("udp-echo")
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        client.settimeout(DEADLINE)
+        client.connect(("127.0.0.1", server.port))
+        for data in (b"", b"x", bytes(65507)):
+            client.send(data)
+            self.assertEqual(client.recv(65535), data)
         self.stop(server)
 
 

@@ -476,6 +476,60 @@ TEST(netstat_shows_datagrams, PURE)
 	world_end();
 }
 
+static unsigned rooms, failures;
+
+static void count_room(struct plait_datagram_protocol *p)
+{
+	rooms++;
+}
+
+static void count_failure(struct plait_datagram_protocol *p,
+			  const struct plait_failure *why,
+			  const struct plait_address *to)
+{
+	failures++;
+	ck_assert_int_eq(plait_failure_errno(why), EAGAIN);
+}
+
+static const struct plait_datagram_ops counting_ops = {
+	.name = "counting",
+	.failed = count_failure,
+	.room = count_room,
+};
+
+TEST(a_port_before_a_slow_link_is_told_when_there_is_room, PURE)
+{
+	static const char much[1000];
+	struct plait_datagram_protocol p = { .ops = &counting_ops };
+	struct plait_port *port;
+	int n = 0, heard = 0, err;
+
+	link_is((struct plait_link){ .rate = 1e5 });
+	serve("0.0.0.0");
+	client = open_socket(CLIENT, "0.0.0.0");
+	ck_assert_int_eq(plait_connect_udp(reactors[CLIENT], "10.0.0.1", PORT,
+					   &p, NULL, &port),
+			 0);
+	pass(0.01);
+	while ((err = plait_datagram_send(&p, much, sizeof(much), NULL)) == 0)
+		n++;
+	ck_assert_int_eq(err, -EAGAIN);
+	pass(0.01);
+	ck_assert_uint_gt(failures, 0);
+	ck_assert_uint_eq(rooms, 0);
+	for (int i = 0; i < 50; i++) {
+		pass(0.1);
+		heard += heard_any();
+	}
+	ck_assert_uint_eq(rooms, 1);
+	ck_assert_int_eq(heard + (int)failures, n);
+	ck_assert_int_eq(plait_datagram_send(&p, much, sizeof(much), NULL), 0);
+	plait_port_free(&port);
+	pass(1);
+	ck_assert_int_eq(heard_any(), 1);
+	world_end();
+}
+
 static uint64_t digest_of(uint64_t seed)
 {
 	uint64_t digest;

@@ -369,6 +369,37 @@ static void in_connector()
 	plait_reactor_iterate(l.r, 0);
 }
 
+static const plait_datagram_ops datagram_ops = {
+	.name = "throwing",
+	.started = [](plait_datagram_protocol *) { boom_if_named("started"); },
+	.received =
+		[](plait_datagram_protocol *, const void *, size_t,
+		   const plait_datagram_info *) { boom_if_named("received"); },
+	.failed = [](plait_datagram_protocol *, const plait_failure *,
+		     const plait_address *) { boom_if_named("failed"); },
+	.stopped = [](plait_datagram_protocol *,
+		      const plait_failure *) { boom_if_named("stopped"); },
+	.done = [](plait_datagram_protocol *) { boom_if_named("released"); },
+};
+
+static void in_datagrams()
+{
+	plait_reactor *r = plait_testing_reactor_new();
+	plait_datagram_protocol p = { .ops = &datagram_ops };
+	plait_address from;
+	plait_port *port;
+
+	if (plait_listen_udp(r, 0, &p, nullptr, &port) < 0)
+		return;
+	plait_testing_advance(r, 0);
+	plait_address_parse(&from, "192.0.2.1", 1);
+	plait_testing_datagram(port, "x", 1, &from);
+	plait_testing_datagram_failed(port, 111, &from);
+	plait_port_free(&port);
+	plait_testing_advance(r, 0);
+	plait_reactor_free(&r);
+}
+
 static const plait_line_receiver_ops line_ops = {
 	.base = { .name = "lines", PLAIT_LINE_RECEIVER },
 	.line_received = [](plait_line_receiver *, const char *,
@@ -457,6 +488,11 @@ static const struct {
 	{ "connection_failed", in_connector },
 	{ "port_opened", in_port },
 	{ "port_closed", in_port },
+	{ "started", in_datagrams },
+	{ "received", in_datagrams },
+	{ "failed", in_datagrams },
+	{ "stopped", in_datagrams },
+	{ "released", in_datagrams },
 	{ "line_received", in_line_received },
 	{ "producer", in_producer },
 	{ "transport init", in_transport_init },

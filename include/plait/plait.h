@@ -12,6 +12,7 @@
 #include <plait/chance.h>
 #include <plait/client.h>
 #include <plait/cooperator.h>
+#include <plait/datagram.h>
 #include <plait/debug.h>
 #include <plait/deferred.h>
 #include <plait/deferred_list.h>
@@ -43,6 +44,7 @@
 #include <plait/timer.h>
 #include <plait/transport.h>
 #include <plait/transport_ops.h>
+#include <plait/udp.h>
 #include <plait/unix.h>
 #include <plait/value.h>
 #include <plait/wrap.h>

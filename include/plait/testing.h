@@ -13,6 +13,7 @@
 #include <plait/cancel_points.h>
 #include <plait/tcp.h>
 #include <plait/timer.h>
+#include <plait/udp.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -122,6 +123,27 @@ void plait_testing_refuse(struct plait_connector *c,
  * any more.  If one closes its connection, the other is told.
  */
 void plait_testing_pump(struct plait_transport *a, struct plait_transport *b);
+
+/*
+ * These play the others of a port for datagrams of a testing reactor.
+ * plait_testing_datagram() lets len bytes come from there, borrowed; NULL means
+ * that the sender has no address.  plait_testing_datagram_failed() says that a
+ * datagram to there did not arrive, with an errno.  The protocol is told before
+ * they return, and what it sends then has left.  They do nothing if the port is
+ * closed.
+ */
+void plait_testing_datagram(struct plait_port *p, const void *data, size_t len,
+			    const struct plait_address *from);
+void plait_testing_datagram_failed(struct plait_port *p, int err,
+				   const struct plait_address *to);
+
+/*
+ * Gives the oldest datagram that the port has sent and the test has not taken,
+ * which the caller unrefs; NULL if there is none.  If to is not NULL, *to is
+ * where it was sent to.
+ */
+struct plait_buf *plait_testing_datagram_sent(struct plait_port *p,
+					      struct plait_address *to);
 
 #ifdef __cplusplus
 }

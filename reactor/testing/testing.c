@@ -18,6 +18,7 @@
 #include "reactor/net/connector.h"
 #include "reactor/net/protocol.h"
 #include "reactor/testing/recording.h"
+#include "reactor/testing/testing_datagram.h"
 
 /* The numbers for a port that asks for 0, and for the end that connects. */
 enum { FREE_PORT = 49152 };
@@ -224,6 +225,7 @@ static const struct attempt_ops testing_attempt_ops = {
 
 static const struct network_ops testing_network = {
 	.acceptor = testing_port_new,
+	.datagrams = plait_i_testing_datagrams,
 	.attempt = &testing_attempt_ops,
 };
 

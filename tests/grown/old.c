@@ -613,6 +613,37 @@ static void use_limited_factories(struct plait_reactor *r)
 	calls();
 }
 
+static void doubles(struct plait_datagram_protocol *p, const void *data,
+		    size_t len, const struct plait_datagram_info *info)
+{
+	plait_assert(info->size == len && !info->truncated && !info->more);
+	plait_assert(plait_datagram_reply(p, "xx", 2, info) == 0);
+}
+
+static void use_datagrams(struct plait_reactor *r)
+{
+	struct plait_datagram_protocol *p =
+		NEW(struct plait_datagram_protocol,
+		    .ops = NEW(struct plait_datagram_ops, .name = "doubles",
+			       .received = doubles));
+	struct plait_address *from = ZEROED(struct plait_address);
+	struct plait_port *port;
+	struct plait_buf *b;
+
+	plait_assert(plait_listen_udp(r, 0, p,
+				      NEW(struct plait_udp_options,
+					  .max_size = 10, .tell_local = true),
+				      &port) == 0);
+	plait_assert(plait_address_parse(from, "192.0.2.1", 9) == 0);
+	plait_testing_datagram(port, "x", 1, from);
+	b = plait_testing_datagram_sent(port, NULL);
+	plait_assert(b != NULL && plait_buf_size(b) == 2);
+	plait_buf_unref(&b);
+	plait_port_free(&port);
+	plait_testing_advance(r, 0);
+	plait_assert(p->port == NULL);
+}
+
 static void use_throttled_factories(struct plait_reactor *r)
 {
 	struct plait_throttled_factory *f =
@@ -813,6 +844,7 @@ int main(int argc, char **argv)
 	use_resolvers(r);
 	use_unix_ports(r);
 	use_limited_factories(r);
+	use_datagrams(r);
 	use_throttled_factories(r);
 	use_wrappers(r);
 	use_simulations();

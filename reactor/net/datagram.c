@@ -1,0 +1,372 @@
+/*
+ * Ports for datagrams: what programs send, and what they are told.
+ *
+ * A send puts the datagram into out and queues datagram_run_sending(), which
+ * runs when the callback has returned.  So a callback that sends 32 datagrams
+ * costs one call of the system, and so do 32 callbacks of one event.  Nothing
+ * waits for longer than that: what the system refuses then is told by failed(),
+ * in the next turn.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/exception.h"
+#include "reactor/net/datagram.h"
+#include "reactor/net/errors.h"
+
+static struct datagram_port *datagram_port(struct plait_port *p)
+{
+	return plait_self(p, struct datagram_port);
+}
+
+static const struct datagram_ops *datagram_ops(const struct datagram_port *d)
+{
+	return (const struct datagram_ops *)(const void *)d->base.ops;
+}
+
+/* ---- what is told -------------------------------------------------------- */
+
+static OUT_OF_LINE void datagram_tell_started(struct datagram_port *d)
+{
+	struct plait_datagram_protocol *p = d->protocol;
+
+	if (d->started || !d->base.open)
+		return;
+	d->started = true;
+	if (p->ops->started != NULL)
+		p->ops->started(p);
+	exception_barrier();
+}
+
+OUT_OF_LINE void
+plait_i_datagram_received(struct datagram_port *d, const void *data, size_t len,
+			  const struct plait_datagram_info *info)
+{
+	struct plait_datagram_protocol *p = d->protocol;
+
+	datagram_tell_started(d);
+	if (datagram_goes_on(d) && p->ops->received != NULL)
+		p->ops->received(p, data, len, info);
+	exception_barrier();
+}
+
+static plait_value datagram_failure(int err, const struct plait_address *to)
+{
+	char where[PLAIT_ADDRESS_SIZE];
+	const struct plait_error *kind = &plait_error_os;
+
+	plait_address_str(to, where, sizeof(where));
+	if (err == ECONNREFUSED)
+		kind = &plait_error_connection_refused;
+	else if (err == EHOSTUNREACH || err == ENETUNREACH)
+		kind = &plait_error_no_route;
+	return plait_fail_errno(kind, err, "datagram to %s", where);
+}
+
+static OUT_OF_LINE void datagram_tell_failed(struct datagram_port *d, int err,
+					     const struct plait_address *to)
+{
+	struct plait_datagram_protocol *p = d->protocol;
+	plait_value why;
+
+	if (p->ops->failed == NULL)
+		return;
+	why = datagram_failure(err, to);
+	p->ops->failed(p, plait_value_failure(&why), to);
+	exception_barrier();
+	plait_value_free(&why);
+}
+
+void plait_i_datagram_failed(struct datagram_port *d, int err,
+			     const struct plait_address *to)
+{
+	datagram_tell_started(d);
+	if (datagram_goes_on(d))
+		datagram_tell_failed(d, err, to);
+}
+
+OUT_OF_LINE void plait_i_datagram_has_room(struct datagram_port *d)
+{
+	struct plait_datagram_protocol *p = d->protocol;
+
+	d->is_full = false;
+	if (p->ops->room != NULL)
+		p->ops->room(p);
+	exception_barrier();
+}
+
+/* A callback may send more meanwhile, and that may fail: it is told then. */
+static void datagram_tell_failures(struct datagram_port *d)
+{
+	struct datagram_failure failures[DATAGRAM_BATCH];
+	unsigned n = d->out != NULL ? d->out->n_failures : 0;
+
+	if (n == 0)
+		return;
+	memcpy(failures, d->out->failures, n * sizeof(*failures));
+	d->out->n_failures = 0;
+	for (unsigned i = 0; i < n && !loop_is_forked(d->base.reactor); i++)
+		datagram_tell_failed(d, failures[i].err, &failures[i].to);
+}
+
+static void datagram_run_telling(struct loop_task *task)
+{
+	struct datagram_port *d =
+		plait_container(task, struct datagram_port, telling);
+
+	datagram_tell_started(d);
+	if (d->started && !loop_is_forked(d->base.reactor))
+		datagram_tell_failures(d);
+}
+
+static plait_value datagram_end(const struct datagram_port *d)
+{
+	return d->broken == 0
+		       ? plait_connection_done()
+		       : plait_fail_errno(&plait_error_connection_lost,
+					  d->broken, "port for datagrams");
+}
+
+static OUT_OF_LINE void datagram_tell_stopped(struct datagram_port *d)
+{
+	struct plait_datagram_protocol *p = d->protocol;
+	plait_value why;
+
+	if (!d->started || p->ops->stopped == NULL ||
+	    loop_is_forked(d->base.reactor))
+		return;
+	why = datagram_end(d);
+	p->ops->stopped(p, plait_value_failure(&why));
+	exception_barrier();
+	plait_value_free(&why);
+}
+
+/* If the port ended before the loop could tell that it began, its end is not
+   told either. */
+OUT_OF_LINE void plait_i_datagram_ended(struct plait_port *base)
+{
+	struct datagram_port *d = datagram_port(base);
+	struct plait_datagram_protocol *p = d->protocol;
+
+	loop_task_cancel(&d->telling);
+	if (d->started)
+		datagram_tell_failures(d);
+	p->port = NULL;
+	datagram_tell_stopped(d);
+	d->protocol = NULL;
+	if (!loop_is_forked(base->reactor) && p->ops->done != NULL)
+		p->ops->done(p);
+	exception_barrier();
+}
+
+void plait_i_datagram_drop(struct datagram_port *d)
+{
+	loop_task_cancel(&d->sending);
+	loop_task_cancel(&d->telling);
+	if (d->out != NULL)
+		free(d->out->bytes);
+	free(d->out);
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+bool plait_i_datagram_may_note(const struct datagram_port *d)
+{
+	return d->out == NULL || d->out->n_failures < DATAGRAM_BATCH;
+}
+
+void plait_i_datagram_unsent(struct datagram_port *d, int err,
+			     const struct plait_address *to)
+{
+	if (d->out == NULL || !plait_i_datagram_may_note(d))
+		return;
+	d->out->failures[d->out->n_failures++] =
+		(struct datagram_failure){ .to = *to, .err = err };
+	plait_i_loop_next_turn(d->base.reactor, &d->telling);
+}
+
+/* Much memory is not kept for what may never come again. */
+static void datagram_flush(struct datagram_port *d)
+{
+	enum { KEPT = 16384 };
+	struct datagram_out *o = d->out;
+
+	if (o->n == 0)
+		return;
+	datagram_ops(d)->flush(d);
+	o->n = 0;
+	o->used = 0;
+	if (o->room <= KEPT)
+		return;
+	free(o->bytes);
+	o->bytes = NULL;
+	o->room = 0;
+}
+
+static void datagram_run_sending(struct loop_task *task)
+{
+	datagram_flush(plait_container(task, struct datagram_port, sending));
+}
+
+/* Makes room for one more of that size: 0 or -ENOMEM. */
+static int datagram_make_room(struct datagram_port *d, size_t len)
+{
+	struct datagram_out *o = d->out;
+	size_t room;
+	unsigned char *bytes;
+
+	if (o == NULL)
+		o = d->out = calloc(1, sizeof(*o));
+	if (o == NULL)
+		return -ENOMEM;
+	if (o->n == DATAGRAM_BATCH || o->used + len > DATAGRAM_BYTES)
+		datagram_flush(d);
+	if (o->used + len <= o->room)
+		return 0;
+	for (room = 2048; room < o->used + len; room *= 2)
+		;
+	bytes = realloc(o->bytes, room);
+	if (bytes == NULL)
+		return -ENOMEM;
+	o->bytes = bytes;
+	o->room = room;
+	return 0;
+}
+
+/* Whether it may be sent to there: 0 or -errno. */
+static int datagram_check(const struct datagram_port *d, size_t len,
+			  const struct plait_address *to)
+{
+	/* The headers count; IPv6's own does not. */
+	enum { MOST_IPV4 = 65535 - 28, MOST_IPV6 = 65535 - 8 };
+	bool connected = plait_address_family(&d->peer) != AF_UNSPEC;
+
+	if (connected != (to == NULL))
+		return connected ? -EISCONN : -EDESTADDRREQ;
+	if (to != NULL &&
+	    (plait_address_family(to) != d->family || to->port == 0))
+		return -EINVAL;
+	if (len > (d->family == AF_INET ? MOST_IPV4 : MOST_IPV6))
+		return -EMSGSIZE;
+	return d->is_full ? -EAGAIN : 0;
+}
+
+static void datagram_put(struct datagram_port *d, const void *data, size_t len,
+			 const struct plait_address *to,
+			 const struct plait_address *from)
+{
+	struct datagram_out *o = d->out;
+	struct datagram_packet *g = &o->packets[o->n++];
+
+	g->at = o->used;
+	g->len = len;
+	g->to_length = 0;
+	g->from.any.sa_family = AF_UNSPEC;
+	if (to != NULL)
+		g->to_length = plait_i_address_to_kernel(to, &g->to);
+	if (from != NULL)
+		plait_i_address_to_kernel(from, &g->from);
+	if (len > 0)
+		memcpy(o->bytes + o->used, data, len);
+	o->used += len;
+	plait_i_loop_after_callback(d->base.reactor, &d->sending);
+}
+
+static int datagram_send_from(struct plait_datagram_protocol *p,
+			      const void *data, size_t len,
+			      const struct plait_address *to,
+			      const struct plait_address *from,
+			      const char *where)
+{
+	struct datagram_port *d;
+	int err;
+
+	if (p == NULL || p->port == NULL)
+		return -ENOTCONN;
+	d = datagram_port(p->port);
+	loop_check(d->base.reactor, where);
+	if (!datagram_goes_on(d))
+		return -ENOTCONN;
+	err = datagram_check(d, len, to);
+	if (err == 0)
+		err = datagram_make_room(d, len);
+	/* Making room may have sent, and found none. */
+	if (err == 0 && d->is_full)
+		err = -EAGAIN;
+	if (err == 0)
+		datagram_put(d, data, len, to, from);
+	return err;
+}
+
+int plait_datagram_send(struct plait_datagram_protocol *p, const void *data,
+			size_t len, const struct plait_address *to)
+{
+	return datagram_send_from(p, data, len, to, NULL,
+				  "plait_datagram_send()");
+}
+
+int plait_datagram_reply(struct plait_datagram_protocol *p, const void *data,
+			 size_t len, const struct plait_datagram_info *info)
+{
+	bool connected;
+
+	if (p == NULL || p->port == NULL)
+		return -ENOTCONN;
+	connected = plait_address_family(&datagram_port(p->port)->peer) !=
+		    AF_UNSPEC;
+	return datagram_send_from(p, data, len, connected ? NULL : info->from,
+				  info->to, "plait_datagram_reply()");
+}
+
+/* ---- groups -------------------------------------------------------------- */
+
+static int datagram_group(struct plait_datagram_protocol *p,
+			  const struct plait_address *group,
+			  unsigned interface_index,
+			  const struct plait_address *source, bool joins)
+{
+	struct datagram_port *d;
+
+	if (p == NULL || p->port == NULL)
+		return -ENOTCONN;
+	d = datagram_port(p->port);
+	loop_check(d->base.reactor,
+		   joins ? "plait_datagram_join()" : "plait_datagram_leave()");
+	if (!datagram_goes_on(d))
+		return -ENOTCONN;
+	return datagram_ops(d)->group(d, group, interface_index, source, joins);
+}
+
+int plait_datagram_join(struct plait_datagram_protocol *p,
+			const struct plait_address *group,
+			unsigned interface_index,
+			const struct plait_address *source)
+{
+	return datagram_group(p, group, interface_index, source, true);
+}
+
+int plait_datagram_leave(struct plait_datagram_protocol *p,
+			 const struct plait_address *group,
+			 unsigned interface_index,
+			 const struct plait_address *source)
+{
+	return datagram_group(p, group, interface_index, source, false);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+void plait_i_datagram_open(struct datagram_port *d, struct plait_reactor *r,
+			   struct plait_datagram_protocol *p,
+			   struct plait_port **ret)
+{
+	d->protocol = p;
+	d->sending.run = datagram_run_sending;
+	d->telling.run = datagram_run_telling;
+	p->port = &d->base;
+	if (ret != NULL)
+		*ret = &d->base;
+	plait_i_port_open(&d->base, r);
+	plait_i_loop_next_turn(r, &d->telling);
+}

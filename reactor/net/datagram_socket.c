@@ -1,0 +1,448 @@
+/*
+ * Ports for datagrams on sockets.
+ *
+ * Datagrams are read together, into the read buffer that all connections of the
+ * reactor share, which is cut into slots.  An event costs one recvmmsg(),
+ * unless slots are so large that there are few of them.
+ *
+ * Errors that other hosts answer wait in a queue of the socket, each with the
+ * address that it is about (IP_RECVERR).  Until the queue is read the socket
+ * also fails a call with such an error, whatever that call wanted.  So when a
+ * send fails, the queue is read first; if it had anything, the datagram is sent
+ * once more, since the error may have been an older one's.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h> /* which errqueue.h needs */
+#include <linux/errqueue.h>
+
+#include "lib/chance.h"
+#include "reactor/net/datagram_socket.h"
+
+enum { MOST_ERRORS = 16, CONTROL_SIZE = 128 };
+
+static struct datagram_socket *datagram_socket(struct plait_port *p)
+{
+	return plait_self(p, struct datagram_socket);
+}
+
+static struct kernel *datagram_kernel(const struct datagram_socket *s)
+{
+	return loop_kernel(s->base.base.reactor);
+}
+
+/* Room for control messages. */
+union datagram_control {
+	struct cmsghdr align;
+	unsigned char room[CONTROL_SIZE];
+};
+
+/* ---- control messages ---------------------------------------------------- */
+
+/* Where a datagram has come; no address if nothing says so. */
+static void datagram_read_local(struct msghdr *m, struct plait_address *ret,
+				unsigned port)
+{
+	union kernel_address a = { .any.sa_family = AF_UNSPEC };
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+	     c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			a.ipv4 = (struct sockaddr_in){
+				.sin_family = AF_INET,
+				.sin_addr = info.ipi_addr,
+			};
+		} else if (c->cmsg_level == IPPROTO_IPV6 &&
+			   c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			a.ipv6 = (struct sockaddr_in6){
+				.sin6_family = AF_INET6,
+				.sin6_addr = info.ipi6_addr,
+			};
+			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+				a.ipv6.sin6_scope_id = info.ipi6_ifindex;
+		}
+	}
+	plait_i_address_from_kernel(ret, &a, sizeof(a));
+	if (ret->family != AF_UNSPEC)
+		ret->port = port;
+}
+
+static void datagram_put_control(struct msghdr *m, union datagram_control *room,
+				 int level, int type, const void *data,
+				 size_t len)
+{
+	struct cmsghdr *c;
+
+	m->msg_control = room->room;
+	m->msg_controllen = CMSG_SPACE(len);
+	c = CMSG_FIRSTHDR(m);
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+}
+
+/* Says that a datagram is to be sent from that address.  A group is no sender.
+ */
+static void datagram_put_source(struct msghdr *m, union datagram_control *room,
+				const union kernel_address *from)
+{
+	struct in_pktinfo info = { .ipi_spec_dst = from->ipv4.sin_addr };
+	struct in6_pktinfo info6 = { .ipi6_ifindex = from->ipv6.sin6_scope_id };
+
+	memset(room, 0, sizeof(*room));
+	if (from->any.sa_family == AF_INET) {
+		if (!IN_MULTICAST(ntohl(info.ipi_spec_dst.s_addr)))
+			datagram_put_control(m, room, IPPROTO_IP, IP_PKTINFO,
+					     &info, sizeof(info));
+	} else if (!IN6_IS_ADDR_MULTICAST(&from->ipv6.sin6_addr)) {
+		info6.ipi6_addr = from->ipv6.sin6_addr;
+		datagram_put_control(m, room, IPPROTO_IPV6, IPV6_PKTINFO,
+				     &info6, sizeof(info6));
+	}
+}
+
+/* ---- the queue of errors ------------------------------------------------- */
+
+/* What other hosts have answered; 0: the kernel itself says it, and the call
+   that it refused has said so, too. */
+static int datagram_read_error(struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+	     c = CMSG_NXTHDR(m, c)) {
+		struct sock_extended_err e;
+
+		if (!(c->cmsg_level == IPPROTO_IP &&
+		      c->cmsg_type == IP_RECVERR) &&
+		    !(c->cmsg_level == IPPROTO_IPV6 &&
+		      c->cmsg_type == IPV6_RECVERR))
+			continue;
+		memcpy(&e, CMSG_DATA(c), sizeof(e));
+		return e.ee_origin == SO_EE_ORIGIN_LOCAL ? 0 : (int)e.ee_errno;
+	}
+	return 0;
+}
+
+/* Takes one from the queue.  Returns false if there is none. */
+static bool datagram_next_error(struct datagram_socket *s, int *err,
+				struct plait_address *to)
+{
+	union kernel_address name = { .any.sa_family = AF_UNSPEC };
+	union datagram_control control;
+	struct msghdr m = { .msg_name = &name,
+			    .msg_namelen = sizeof(name),
+			    .msg_control = &control,
+			    .msg_controllen = sizeof(control) };
+
+	if (kernel_recvmsg(datagram_kernel(s), s->fd, &m, MSG_ERRQUEUE) < 0)
+		return false;
+	*err = datagram_read_error(&m);
+	plait_i_address_from_kernel(to, &name, m.msg_namelen);
+	return true;
+}
+
+/* A send has failed: takes the errors that wait, as far as there is room to
+   tell them.  Returns how many there were. */
+static unsigned datagram_note_errors(struct datagram_socket *s)
+{
+	struct plait_address to;
+	unsigned n = 0;
+	int err;
+
+	while (n < MOST_ERRORS && plait_i_datagram_may_note(&s->base) &&
+	       datagram_next_error(s, &err, &to)) {
+		if (err == 0)
+			continue;
+		plait_i_datagram_unsent(&s->base, err, &to);
+		n++;
+	}
+	return n;
+}
+
+/* The same, in an event: tells them. */
+static unsigned datagram_tell_errors(struct datagram_socket *s)
+{
+	struct plait_address to;
+	unsigned n = 0;
+	int err;
+
+	while (n < MOST_ERRORS && datagram_goes_on(&s->base) &&
+	       datagram_next_error(s, &err, &to)) {
+		n++;
+		if (err != 0)
+			plait_i_datagram_failed(&s->base, err, &to);
+	}
+	return n;
+}
+
+/* ---- receiving ----------------------------------------------------------- */
+
+/* Datagrams that are read together. */
+struct datagram_input {
+	unsigned char *bytes;
+	struct mmsghdr msgs[DATAGRAM_BATCH];
+	struct iovec slots[DATAGRAM_BATCH];
+	union kernel_address names[DATAGRAM_BATCH];
+	union datagram_control controls[DATAGRAM_BATCH];
+};
+
+static unsigned datagram_slots(const struct datagram_socket *s)
+{
+	size_t n = POOL_READ_SIZE / s->max_size;
+
+	return n < DATAGRAM_BATCH ? (unsigned)n : DATAGRAM_BATCH;
+}
+
+static void datagram_prepare(const struct datagram_socket *s,
+			     struct datagram_input *in, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		in->slots[i] = (struct iovec){ in->bytes + i * s->max_size,
+					       s->max_size };
+		in->msgs[i].msg_hdr = (struct msghdr){
+			.msg_iov = &in->slots[i],
+			.msg_iovlen = 1,
+			.msg_name = &in->names[i],
+			.msg_namelen = sizeof(in->names[i]),
+		};
+		if (!s->tells_local)
+			continue;
+		in->msgs[i].msg_hdr.msg_control = &in->controls[i];
+		in->msgs[i].msg_hdr.msg_controllen = sizeof(in->controls[i]);
+	}
+}
+
+static void datagram_deliver(struct datagram_socket *s,
+			     struct datagram_input *in, unsigned i, unsigned n)
+{
+	struct msghdr *m = &in->msgs[i].msg_hdr;
+	struct plait_address from, to;
+	struct plait_datagram_info info = {
+		.from = &from,
+		.size = in->msgs[i].msg_len,
+		.truncated = (m->msg_flags & MSG_TRUNC) != 0,
+		.more = i + 1 < n,
+	};
+
+	plait_i_address_from_kernel(&from, &in->names[i], m->msg_namelen);
+	if (s->tells_local) {
+		datagram_read_local(
+			m, &to,
+			plait_i_address_kept_port(&s->base.base.address));
+		info.to = to.family != AF_UNSPEC ? &to : NULL;
+	}
+	plait_i_datagram_received(
+		&s->base, in->slots[i].iov_base,
+		info.size < s->max_size ? info.size : s->max_size, &info);
+}
+
+/* Whoever reads nothing looks for errors: they make a socket ready, too. */
+static void datagram_read_nothing(struct datagram_socket *s, int err)
+{
+	struct plait_address nobody = { .family = AF_UNSPEC };
+
+	if (err == EINTR || datagram_tell_errors(s) > 0 || err == EAGAIN)
+		return;
+	if (datagram_goes_on(&s->base))
+		plait_i_datagram_failed(&s->base, err,
+					plait_address_family(&s->base.peer) !=
+							AF_UNSPEC
+						? &s->base.peer
+						: &nobody);
+}
+
+/*
+ * Reads once, so that a port with much to read does not keep others waiting.
+ * With MSG_TRUNC each length is that of the datagram, also of one that was cut.
+ */
+static void datagram_receive(struct datagram_socket *s)
+{
+	struct datagram_input in;
+	unsigned slots = datagram_slots(s);
+	int n;
+
+	in.bytes = plait_i_pool_read_buffer(s->base.base.reactor);
+	if (in.bytes == NULL) {
+		datagram_read_nothing(s, ENOMEM);
+		return;
+	}
+	datagram_prepare(s, &in, slots);
+	n = kernel_recvmmsg(datagram_kernel(s), s->fd, in.msgs, slots,
+			    MSG_TRUNC);
+	if (n <= 0)
+		datagram_read_nothing(s, n < 0 ? errno : EAGAIN);
+	if (n > 1)
+		REACHED("several datagrams come together");
+	for (int i = 0; i < n && datagram_goes_on(&s->base); i++)
+		datagram_deliver(s, &in, (unsigned)i, (unsigned)n);
+}
+
+/* ---- the watch ----------------------------------------------------------- */
+
+static unsigned datagram_wants(const struct datagram_socket *s)
+{
+	return (s->base.base.pauses == 0 ? PLAIT_WATCH_READ : 0) |
+	       (s->base.is_full ? PLAIT_WATCH_WRITE : 0);
+}
+
+/* It is of no use any more: who uses it is told why. */
+static void datagram_break(struct datagram_socket *s, int err)
+{
+	s->base.broken = err;
+	plait_i_port_end(&s->base.base);
+}
+
+static void datagram_watch(struct datagram_socket *s)
+{
+	int err = plait_watch_change(&s->watch, datagram_wants(s));
+
+	if (err < 0)
+		datagram_break(s, -err);
+}
+
+static void datagram_on_ready(struct plait_watch *w, unsigned events)
+{
+	struct datagram_socket *s =
+		plait_container(w, struct datagram_socket, watch);
+
+	if (events & PLAIT_WATCH_LOST) {
+		s->fd = -1;
+		datagram_break(s, EBADF);
+		return;
+	}
+	if ((events & PLAIT_WATCH_WRITE) && s->base.is_full) {
+		plait_i_datagram_has_room(&s->base);
+		if (datagram_goes_on(&s->base))
+			datagram_watch(s);
+	}
+	if ((events & PLAIT_WATCH_READ) && datagram_goes_on(&s->base) &&
+	    s->base.base.pauses == 0)
+		datagram_receive(s);
+}
+
+int plait_i_datagram_socket_start(struct datagram_socket *s,
+				  struct plait_reactor *r, int fd)
+{
+	int err = plait_watch_start(r, &s->watch, fd, PLAIT_WATCH_READ,
+				    datagram_on_ready);
+
+	if (err == 0)
+		s->fd = fd;
+	return err;
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+struct datagram_output {
+	struct mmsghdr msgs[DATAGRAM_BATCH];
+	struct iovec pieces[DATAGRAM_BATCH];
+	union datagram_control controls[DATAGRAM_BATCH];
+};
+
+static void datagram_address_output(struct datagram_out *o,
+				    struct datagram_output *out)
+{
+	for (unsigned i = 0; i < o->n; i++) {
+		struct datagram_packet *g = &o->packets[i];
+		struct msghdr *m = &out->msgs[i].msg_hdr;
+
+		out->pieces[i] = (struct iovec){ o->bytes + g->at, g->len };
+		*m = (struct msghdr){ .msg_iov = &out->pieces[i],
+				      .msg_iovlen = 1 };
+		if (g->to_length > 0) {
+			m->msg_name = &g->to;
+			m->msg_namelen = g->to_length;
+		}
+		if (g->from.any.sa_family != AF_UNSPEC)
+			datagram_put_source(m, &out->controls[i], &g->from);
+	}
+}
+
+static void datagram_not_sent(struct datagram_socket *s, unsigned i, int err)
+{
+	struct datagram_packet *g = &s->base.out->packets[i];
+	struct plait_address to = s->base.peer;
+
+	if (g->to_length > 0)
+		plait_i_address_from_kernel(&to, &g->to, g->to_length);
+	plait_i_datagram_unsent(&s->base, err, &to);
+}
+
+/* There is no room: the rest is dropped. */
+static void datagram_drop_from(struct datagram_socket *s, unsigned i)
+{
+	for (; i < s->base.out->n; i++)
+		datagram_not_sent(s, i, EAGAIN);
+	s->base.is_full = true;
+	if (s->base.base.open)
+		datagram_watch(s);
+}
+
+/* Whether the one that failed may be tried again. */
+static bool datagram_tries_again(struct datagram_socket *s, int err,
+				 unsigned *tries)
+{
+	return ++*tries < MOST_ERRORS &&
+	       (err == EINTR || datagram_note_errors(s) > 0);
+}
+
+void plait_i_datagram_socket_flush(struct datagram_port *d)
+{
+	struct datagram_socket *s = datagram_socket(&d->base);
+	struct datagram_output out;
+	unsigned i = 0, tries = 0;
+
+	datagram_address_output(d->out, &out);
+	while (i < d->out->n) {
+		int n = kernel_sendmmsg(datagram_kernel(s), s->fd, out.msgs + i,
+					d->out->n - i, MSG_NOSIGNAL);
+
+		int err = n < 0 ? errno : 0;
+
+		if (err == EAGAIN) {
+			datagram_drop_from(s, i);
+			return;
+		}
+		if (err != 0 && !datagram_tries_again(s, err, &tries))
+			datagram_not_sent(s, i++, err);
+		if (n > 0) {
+			i += (unsigned)n;
+			tries = 0;
+		}
+	}
+}
+
+/* ---- the port ------------------------------------------------------------ */
+
+void plait_i_datagram_socket_stop(struct plait_port *p)
+{
+	plait_watch_stop(&datagram_socket(p)->watch);
+}
+
+void plait_i_datagram_socket_pause(struct plait_port *p, bool on)
+{
+	datagram_watch(datagram_socket(p));
+}
+
+void plait_i_datagram_socket_close(struct plait_port *p)
+{
+	struct datagram_socket *s = datagram_socket(p);
+
+	if (s->fd >= 0)
+		plait_i_loop_close(p->reactor, s->fd);
+	s->fd = -1;
+}
+
+void plait_i_datagram_socket_free(struct plait_port *p)
+{
+	plait_i_datagram_drop(&datagram_socket(p)->base);
+	free(datagram_socket(p));
+}

@@ -1,0 +1,897 @@
+/*
+ * Ports for datagrams: what programs are told, and what the system is asked.
+ */
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include <plait/testing.h>
+
+#include "tests/harness.h"
+
+/* ---- ends ---------------------------------------------------------------- */
+
+enum { LOG = 400, LARGE = 65507 };
+
+/* An end notes what it is told, a letter each:
+   S started, r received, t ... truncated, F failed, R room, X stopped, D done.
+ */
+struct end {
+	struct plait_datagram_protocol base;
+	struct plait_port *port;
+	struct plait_address at, from, to, failed_to;
+	char log[LOG];
+	size_t logged, received, size;
+	unsigned char data[LARGE + 1];
+	int err;
+	bool knows_to, more;
+	/* What it does, if not NULL. */
+	void (*on_received)(struct end *e, const void *data, size_t len,
+			    const struct plait_datagram_info *info);
+	void (*on_started)(struct end *e);
+	unsigned n_received, n_failed;
+};
+
+static void note(struct end *e, char what)
+{
+	if (e->logged + 1 < LOG)
+		e->log[e->logged++] = what;
+}
+
+static struct end *end_of(struct plait_datagram_protocol *p)
+{
+	return plait_container(p, struct end, base);
+}
+
+static void end_started(struct plait_datagram_protocol *p)
+{
+	note(end_of(p), 'S');
+	if (end_of(p)->on_started != NULL)
+		end_of(p)->on_started(end_of(p));
+}
+
+static void end_received(struct plait_datagram_protocol *p, const void *data,
+			 size_t len, const struct plait_datagram_info *info)
+{
+	struct end *e = end_of(p);
+
+	note(e, info->truncated ? 't' : 'r');
+	e->from = *info->from;
+	e->knows_to = info->to != NULL;
+	if (info->to != NULL)
+		e->to = *info->to;
+	e->received = len;
+	e->size = info->size;
+	e->more = info->more;
+	e->n_received++;
+	if (len > 0)
+		memcpy(e->data, data, len);
+	if (e->on_received != NULL)
+		e->on_received(e, data, len, info);
+}
+
+static void end_failed(struct plait_datagram_protocol *p,
+		       const struct plait_failure *why,
+		       const struct plait_address *to)
+{
+	note(end_of(p), 'F');
+	end_of(p)->n_failed++;
+	end_of(p)->err = plait_failure_errno(why);
+	end_of(p)->failed_to = *to;
+}
+
+static void end_room(struct plait_datagram_protocol *p)
+{
+	note(end_of(p), 'R');
+}
+
+static void end_stopped(struct plait_datagram_protocol *p,
+			const struct plait_failure *why)
+{
+	note(end_of(p), 'X');
+	ck_assert_ptr_null(p->port);
+}
+
+static void end_done(struct plait_datagram_protocol *p)
+{
+	note(end_of(p), 'D');
+}
+
+static const struct plait_datagram_ops end_ops = {
+	.name = "end",
+	.started = end_started,
+	.received = end_received,
+	.failed = end_failed,
+	.room = end_room,
+	.stopped = end_stopped,
+	.done = end_done,
+};
+
+static struct end server, client;
+
+static void setup(void)
+{
+	server = client = (struct end){ .base.ops = &end_ops };
+}
+
+static int listen_on(struct end *e, const char *ip, struct plait_udp_options o)
+{
+	int err;
+
+	o.iface = ip;
+	err = plait_listen_udp(reactor, 0, &e->base, &o, &e->port);
+	if (err == 0)
+		plait_port_host(e->port, &e->at);
+	return err;
+}
+
+static void begin(const char *ip, struct plait_udp_options of_server)
+{
+	ck_assert_int_eq(listen_on(&server, ip, of_server), 0);
+	ck_assert_int_eq(listen_on(&client, ip,
+				   (struct plait_udp_options){ .max_size = 0 }),
+			 0);
+}
+
+static const struct plait_udp_options plain;
+
+static void connect_client(const char *ip, unsigned port)
+{
+	ck_assert_int_eq(plait_connect_udp(reactor, ip, port, &client.base,
+					   NULL, &client.port),
+			 0);
+	plait_port_host(client.port, &client.at);
+}
+
+static int say(struct end *e, const char *text, const struct plait_address *to)
+{
+	return plait_datagram_send(&e->base, text, strlen(text), to);
+}
+
+static bool has_received(void *arg)
+{
+	return ((struct end *)arg)->n_received > 0;
+}
+
+static bool has_failed(void *arg)
+{
+	return ((struct end *)arg)->n_failed > 0;
+}
+
+static bool is_done(void *arg)
+{
+	return strchr(((struct end *)arg)->log, 'D') != NULL;
+}
+
+static void finish(void)
+{
+	plait_port_free(&server.port);
+	plait_port_free(&client.port);
+	run_turns(reactor, 3);
+}
+
+static void echo(struct end *e, const void *data, size_t len,
+		 const struct plait_datagram_info *info)
+{
+	ck_assert_int_eq(plait_datagram_reply(&e->base, data, len, info), 0);
+}
+
+GROUP("ports", .setup = setup);
+
+static const char *const loopbacks[] = { "127.0.0.1", "::1" };
+
+TEST(a_datagram_goes_there_and_back, ON_EACH_KERNEL, EACH_OF(loopbacks))
+{
+	begin(loopbacks[_i], plain);
+	server.on_received = echo;
+	ck_assert_int_eq(say(&client, "hello", &server.at), 0);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert_mem_eq(client.data, "hello", 5);
+	ck_assert_uint_eq(client.received, 5);
+	ck_assert_uint_eq(client.size, 5);
+	ck_assert(plait_address_equal(&client.from, &server.at));
+	ck_assert(plait_address_equal(&server.from, &client.at));
+	finish();
+	ck_assert_str_eq(server.log, "SrXD");
+	ck_assert_str_eq(client.log, "SrXD");
+}
+
+TEST(an_empty_datagram_is_data, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_received = echo;
+	ck_assert_int_eq(plait_datagram_send(&client.base, NULL, 0, &server.at),
+			 0);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert_uint_eq(client.received, 0);
+	finish();
+	ck_assert_str_eq(client.log, "SrXD");
+}
+
+TEST(the_largest_datagram_arrives_and_a_larger_one_is_refused, ON_EACH_KERNEL)
+{
+	static char large[LARGE + 1];
+
+	memset(large, 'x', sizeof(large));
+	begin("127.0.0.1", (struct plait_udp_options){ .max_size = 65535 });
+	ck_assert_int_eq(
+		plait_datagram_send(&client.base, large, LARGE + 1, &server.at),
+		-EMSGSIZE);
+	ck_assert_int_eq(
+		plait_datagram_send(&client.base, large, LARGE, &server.at), 0);
+	ck_assert(run_until(reactor, has_received, &server));
+	ck_assert_uint_eq(server.received, LARGE);
+	ck_assert_mem_eq(server.data, large, LARGE);
+	finish();
+	ck_assert_str_eq(server.log, "SrXD");
+}
+
+TEST(what_is_longer_than_wanted_is_told_as_truncated, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", (struct plait_udp_options){ .max_size = 4 });
+	say(&client, "hello", &server.at);
+	ck_assert(run_until(reactor, has_received, &server));
+	ck_assert_uint_eq(server.received, 4);
+	ck_assert_uint_eq(server.size, 5);
+	finish();
+	ck_assert_str_eq(server.log, "StXD");
+}
+
+TEST(a_connected_port_needs_no_address, ON_EACH_KERNEL, EACH_OF(loopbacks))
+{
+	ck_assert_int_eq(listen_on(&server, loopbacks[_i], plain), 0);
+	connect_client(loopbacks[_i], plait_address_port(&server.at));
+	server.on_received = echo;
+	ck_assert_int_eq(say(&client, "x", &server.at), -EISCONN);
+	ck_assert_int_eq(say(&server, "x", NULL), -EDESTADDRREQ);
+	ck_assert_int_eq(say(&client, "x", NULL), 0);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert(plait_address_equal(&client.from, &server.at));
+	finish();
+}
+
+TEST(what_a_callback_sends_leaves_in_one_call, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	calls_reset();
+	for (int i = 0; i < 32; i++)
+		ck_assert_int_eq(say(&client, "x", &server.at), 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 32);
+	ck_assert_uint_eq(calls_of("sendmmsg"), 1);
+	ck_assert_uint_eq(calls_of("recvmmsg"), 1);
+	finish();
+}
+
+/* As a loop of recvmmsg() and sendmmsg() that is written by hand. */
+TEST(requests_that_come_together_cost_three_calls, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_received = echo;
+	for (int i = 0; i < 32; i++)
+		say(&client, "x", &server.at);
+	run_turns(reactor, 1);
+	plait_port_pause_accepting(client.port);
+	while (server.n_received < 32)
+		run_turns(reactor, 1);
+	server.n_received = 0;
+	for (int i = 0; i < 32; i++)
+		say(&client, "x", &server.at);
+	calls_reset();
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(server.n_received, 32);
+	ck_assert_uint_eq(calls_of("sendmmsg"), 2); /* the client's is one */
+	ck_assert_uint_eq(calls_of("recvmmsg"), 1);
+	ck_assert_uint_eq(calls_of("epoll_wait") + calls_of("select"), 1);
+	ck_assert_uint_eq(calls_of("epoll_ctl") + calls_of("recvmsg") +
+				  calls_of("malloc") + calls_of("calloc") +
+				  calls_of("realloc"),
+			  0);
+	finish();
+}
+
+TEST(more_is_said_of_all_but_the_last_of_a_batch, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	say(&client, "a", &server.at);
+	say(&client, "b", &server.at);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 2);
+	ck_assert(!server.more);
+	finish();
+}
+
+TEST(more_than_a_batch_leaves_in_several_calls, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(say(&client, "x", &server.at), 0);
+	run_turns(reactor, 8);
+	ck_assert_uint_eq(server.n_received, 100);
+	ck_assert_uint_eq(calls_of("sendmmsg"), 4);
+	finish();
+}
+
+/* ---- errors -------------------------------------------------------------- */
+
+/* Where nobody is. */
+static struct plait_address nobodys_port(void)
+{
+	struct end gone = { .base.ops = &end_ops };
+
+	ck_assert_int_eq(listen_on(&gone, "127.0.0.1", plain), 0);
+	plait_port_free(&gone.port);
+	run_turns(reactor, 2);
+	return gone.at;
+}
+
+TEST(a_port_that_nobody_has_is_told_with_its_address, ON_EACH_KERNEL)
+{
+	struct plait_address nowhere = nobodys_port();
+
+	begin("127.0.0.1", plain);
+	say(&client, "x", &nowhere);
+	ck_assert(run_until(reactor, has_failed, &client));
+	ck_assert_int_eq(client.err, ECONNREFUSED);
+	ck_assert(plait_address_equal(&client.failed_to, &nowhere));
+	say(&client, "x", &server.at);
+	ck_assert(run_until(reactor, has_received, &server));
+	finish();
+	ck_assert_str_eq(client.log, "SFXD");
+}
+
+TEST(a_connected_port_is_told_of_it_too_and_lives_on, ON_EACH_KERNEL)
+{
+	struct plait_address nowhere = nobodys_port();
+
+	connect_client("127.0.0.1", plait_address_port(&nowhere));
+	for (int i = 1; i <= 3; i++) {
+		client.n_failed = 0;
+		ck_assert_int_eq(say(&client, "x", NULL), 0);
+		ck_assert(run_until(reactor, has_failed, &client));
+		ck_assert_int_eq(client.err, ECONNREFUSED);
+	}
+	finish();
+	ck_assert_str_eq(client.log, "SFFFXD");
+}
+
+/* The kernel fails the next send with the error of an older datagram. */
+TEST(the_error_of_one_datagram_does_not_cost_another, ON_EACH_KERNEL)
+{
+	struct plait_address nowhere = nobodys_port();
+
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	say(&client, "x", &nowhere);
+	say(&client, "y", &server.at);
+	say(&client, "x", &nowhere);
+	say(&client, "z", &server.at);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(server.n_received, 2);
+	ck_assert_uint_eq(client.n_failed, 2);
+	ck_assert(plait_address_equal(&client.failed_to, &nowhere));
+	finish();
+}
+
+TEST(what_the_system_refuses_is_told_for_each_datagram, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	fault_call("sendmmsg", 1, EPERM);
+	say(&client, "x", &server.at);
+	say(&client, "y", &server.at);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 1);
+	ck_assert_mem_eq(server.data, "y", 1);
+	ck_assert_int_eq(client.err, EPERM);
+	finish();
+	ck_assert_str_eq(client.log, "SFXD");
+}
+
+TEST(a_send_that_is_interrupted_or_short_goes_on, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	fault_call("sendmmsg", 1, EINTR);
+	fault_short("sendmmsg", 2, 1);
+	for (int i = 0; i < 5; i++)
+		say(&client, "x", &server.at);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 5);
+	ck_assert_uint_eq(client.n_failed, 0);
+	finish();
+}
+
+TEST(without_room_datagrams_are_dropped_told_and_refused, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	fault_short("sendmmsg", 1, 1);
+	fault_call("sendmmsg", 1, EAGAIN);
+	say(&client, "x", &server.at);
+	say(&client, "y", &server.at);
+	say(&client, "z", &server.at);
+	run_turns(reactor, 1);
+	ck_assert_uint_eq(server.n_received, 1);
+	run_turns(reactor, 2);
+	ck_assert_int_eq(client.err, EAGAIN);
+	ck_assert_str_eq(client.log, "SFFR");
+	ck_assert_int_eq(say(&client, "x", &server.at), 0);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 2);
+	finish();
+}
+
+static void say_until_full(struct end *e, const void *data, size_t len,
+			   const struct plait_datagram_info *info)
+{
+	fault_call("sendmmsg", 1, EAGAIN);
+	for (int i = 0; i < 33; i++)
+		e->err = say(e, "x", &client.at);
+}
+
+TEST(a_send_says_at_once_that_there_is_no_room, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_received = say_until_full;
+	say(&client, "x", &server.at);
+	run_turns(reactor, 1);
+	ck_assert_int_eq(server.err, -EAGAIN);
+	server.on_received = NULL;
+	run_turns(reactor, 3);
+	ck_assert_ptr_nonnull(strchr(server.log, 'R'));
+	ck_assert_uint_eq(server.n_failed, 32);
+	finish();
+}
+
+TEST(a_read_that_fails_is_told_and_the_port_lives_on, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	fault_call("recvmmsg", 1, EINTR);
+	fault_call("recvmmsg", 1, ENOMEM);
+	say(&client, "x", &server.at);
+	run_turns(reactor, 4);
+	ck_assert_int_eq(server.err, ENOMEM);
+	ck_assert_uint_eq(server.n_received, 1);
+	finish();
+}
+
+/* ---- ends of ports ------------------------------------------------------- */
+
+TEST(a_port_that_cannot_be_opened_tells_nobody, ON_EACH_KERNEL)
+{
+	static const struct {
+		const char *call;
+		int err;
+	} refusals[] = {
+		{ "socket", EMFILE },	    { "bind", EADDRINUSE },
+		{ "setsockopt", ENOBUFS },  { "connect", ENETUNREACH },
+		{ "getsockname", ENOBUFS },
+	};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+		int err = refusals[i].err;
+
+		fault_call(refusals[i].call, 1, err);
+		if (strcmp(refusals[i].call, "getsockname") == 0)
+			err = ENOTCONN;
+		ck_assert_int_eq(plait_connect_udp(reactor, "127.0.0.1", 9,
+						   &client.base, NULL, NULL),
+				 -err);
+	}
+	run_turns(reactor, 2);
+	ck_assert_str_eq(client.log, "");
+}
+
+TEST(wrong_arguments_are_refused, ON_EACH_KERNEL)
+{
+	struct plait_udp_options reserved = { .reserved = { 1 } };
+	struct plait_udp_options large = { .max_size = 65536 };
+	struct plait_address v6, no_port;
+
+	plait_address_parse(&v6, "::1", 1);
+	plait_address_parse(&no_port, "127.0.0.1", 0);
+	ck_assert_int_eq(listen_on(&server, "nobody", plain), -EINVAL);
+	ck_assert_int_eq(listen_on(&server, NULL, reserved), -EINVAL);
+	ck_assert_int_eq(listen_on(&server, NULL, large), -EINVAL);
+	ck_assert_int_eq(
+		plait_listen_udp(reactor, 65536, &server.base, NULL, NULL),
+		-EINVAL);
+	ck_assert_int_eq(plait_connect_udp(reactor, "127.0.0.1", 0,
+					   &server.base, NULL, NULL),
+			 -EINVAL);
+	ck_assert_int_eq(plait_connect_udp(reactor, "nobody", 1, &server.base,
+					   NULL, NULL),
+			 -EINVAL);
+	ck_assert_int_eq(say(&server, "x", &v6), -ENOTCONN);
+	ck_assert_int_eq(listen_on(&server, NULL, plain), 0);
+	ck_assert_int_eq(listen_on(&server, NULL, plain), -EBUSY);
+	ck_assert_int_eq(say(&server, "x", &v6), -EINVAL);
+	ck_assert_int_eq(say(&server, "x", &no_port), -EINVAL);
+	ck_assert_int_eq(plait_datagram_join(&server.base, &v6, 0, NULL),
+			 -EINVAL);
+	finish();
+	ck_assert_int_eq(say(&server, "x", &v6), -ENOTCONN);
+}
+
+static void stop(struct end *e, const void *data, size_t len,
+		 const struct plait_datagram_info *info)
+{
+	ck_assert_int_eq(plait_datagram_reply(&e->base, "bye", 3, info), 0);
+	plait_port_free(&e->port);
+	ck_assert_int_eq(plait_datagram_reply(&e->base, "x", 1, info),
+			 -ENOTCONN);
+}
+
+TEST(a_port_that_ends_in_a_callback_drops_the_rest_of_the_batch, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_received = stop;
+	for (int i = 0; i < 3; i++)
+		say(&client, "x", &server.at);
+	ck_assert(run_until(reactor, is_done, &server));
+	ck_assert_str_eq(server.log, "SrXD");
+	/* What it sent before has left. */
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert_mem_eq(client.data, "bye", 3);
+	finish();
+}
+
+TEST(a_port_that_ends_before_it_began_is_only_done, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	finish();
+	ck_assert_str_eq(server.log, "D");
+}
+
+static void stop_at_once(struct end *e)
+{
+	plait_port_free(&e->port);
+}
+
+TEST(a_port_may_end_in_its_first_callback, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_started = stop_at_once;
+	say(&client, "x", &server.at);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(server.log, "SXD");
+	finish();
+}
+
+TEST(a_reactor_that_is_freed_ends_its_ports, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(server.log, "SXD");
+	ck_assert_str_eq(client.log, "SXD");
+}
+
+TEST(a_protocol_may_get_another_port_when_it_is_done, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	finish();
+	begin("127.0.0.1", plain);
+	say(&client, "x", &server.at);
+	run_turns(reactor, 2);
+	finish();
+	ck_assert_str_eq(server.log, "SXDSrXD");
+}
+
+static void stop_reactor(struct end *e, const void *data, size_t len,
+			 const struct plait_datagram_info *info)
+{
+	plait_reactor_stop(reactor);
+}
+
+TEST(a_reactor_may_be_stopped_in_a_callback, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	server.on_received = stop_reactor;
+	say(&client, "x", &server.at);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(server.log, "SrXD");
+	finish();
+}
+
+/* Datagrams that come go on to the parent. */
+TEST(a_forked_child_closes_its_copy_and_tells_nobody, ON_EACH_BACKEND)
+{
+	int status = -1;
+	pid_t pid;
+
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	pid = fork();
+	if (pid == 0) {
+		say(&server, "x", &client.at);
+		plait_port_free(&client.port);
+		plait_reactor_free(&reactor);
+		_exit(strcmp(server.log, "S") == 0 &&
+				      strcmp(client.log, "S") == 0
+			      ? 0
+			      : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	say(&client, "x", &server.at);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(server.n_received, 1);
+	ck_assert_uint_eq(client.n_received, 0);
+	finish();
+}
+
+TEST(a_port_whose_descriptor_was_closed_says_that_it_broke, ON_EACH_BACKEND)
+{
+	int fd = -1;
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", plain), 0);
+	run_turns(reactor, 1);
+	for (int i = 3; i < 64 && fd < 0; i++) {
+		int type = 0;
+		socklen_t len = sizeof(type);
+
+		if (getsockopt(i, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+		    type == SOCK_DGRAM)
+			fd = i;
+	}
+	close(fd);
+	plait_port_pause_accepting(server.port);
+	plait_port_resume_accepting(server.port);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(server.log, "SXD");
+	finish();
+}
+
+static plait_value note_stopped(plait_value *result, void *arg)
+{
+	note(arg, '.');
+	return PLAIT_NONE;
+}
+
+TEST(the_deferred_of_a_stop_fires_when_all_is_told, ON_EACH_KERNEL)
+{
+	struct plait_deferred *d;
+
+	begin("127.0.0.1", plain);
+	run_turns(reactor, 1);
+	d = plait_port_stop_listening(&server.port);
+	plait_deferred_add_both(d, note_stopped, &server);
+	plait_deferred_detach(&d);
+	ck_assert_str_eq(server.log, "S");
+	run_turns(reactor, 2);
+	ck_assert_str_eq(server.log, "SXD.");
+	finish();
+}
+
+TEST(a_paused_port_reads_when_it_is_resumed, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", plain);
+	plait_port_pause_accepting(server.port);
+	say(&client, "x", &server.at);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(server.n_received, 0);
+	plait_port_resume_accepting(server.port);
+	ck_assert(run_until(reactor, has_received, &server));
+	finish();
+}
+
+TEST(a_port_says_where_it_is, ON_EACH_KERNEL)
+{
+	char text[100], expected[100];
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", plain), 0);
+	plait_port_str(server.port, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "port on 127.0.0.1:%u, listening",
+		 plait_address_port(&server.at));
+	ck_assert_str_eq(text, expected);
+	finish();
+}
+
+/* ---- addresses ----------------------------------------------------------- */
+
+TEST(a_port_for_all_addresses_knows_where_a_datagram_came, ON_EACH_KERNEL,
+     TIMES(2))
+{
+	struct plait_address there;
+	const char *wild = _i ? "::" : "0.0.0.0";
+
+	ck_assert_int_eq(
+		listen_on(&server, wild,
+			  (struct plait_udp_options){ .tell_local = true }),
+		0);
+	ck_assert_int_eq(listen_on(&client, wild, plain), 0);
+	server.on_received = echo;
+	plait_address_parse(&there, loopbacks[_i],
+			    plait_address_port(&server.at));
+	say(&client, "x", &there);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert(server.knows_to);
+	ck_assert(plait_address_equal(&server.to, &there));
+	ck_assert(plait_address_equal(&client.from, &there));
+	finish();
+}
+
+TEST(an_answer_comes_from_the_address_that_was_asked, ON_EACH_BACKEND)
+{
+	struct plait_address there;
+
+	ck_assert_int_eq(
+		listen_on(&server, "0.0.0.0",
+			  (struct plait_udp_options){ .tell_local = true }),
+		0);
+	ck_assert_int_eq(listen_on(&client, "127.0.0.1", plain), 0);
+	server.on_received = echo;
+	plait_address_parse(&there, "127.0.0.9",
+			    plait_address_port(&server.at));
+	say(&client, "x", &there);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert(plait_address_equal(&client.from, &there));
+	finish();
+}
+
+TEST(who_refuses_ipv4_does_not_hear_it, ON_EACH_KERNEL, TIMES(2))
+{
+	struct plait_address there;
+
+	ck_assert_int_eq(
+		listen_on(&server, "::",
+			  (struct plait_udp_options){ .ipv6_only = _i == 1 }),
+		0);
+	ck_assert_int_eq(listen_on(&client, "127.0.0.1", plain), 0);
+	server.on_received = echo;
+	plait_address_parse(&there, "127.0.0.1",
+			    plait_address_port(&server.at));
+	say(&client, "x", &there);
+	run_turns(reactor, 4);
+	ck_assert_uint_eq(client.n_received, _i == 0);
+	ck_assert_uint_eq(client.n_failed, _i == 1);
+	finish();
+}
+
+TEST(several_ports_may_share_a_number_if_they_all_say_so, ON_EACH_KERNEL)
+{
+	const struct plait_udp_options shared = { .address_reuse = true,
+						  .iface = "127.0.0.1" };
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", shared), 0);
+	ck_assert_int_eq(plait_listen_udp(reactor,
+					  plait_address_port(&server.at),
+					  &client.base, &shared, &client.port),
+			 0);
+	finish();
+	setup();
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", plain), 0);
+	ck_assert_int_eq(plait_listen_udp(reactor,
+					  plait_address_port(&server.at),
+					  &client.base, &shared, &client.port),
+			 -EADDRINUSE);
+	finish();
+}
+
+/* The loopback has no route for groups, unless a group is joined on it. */
+TEST(a_group_is_heard_until_it_is_left, ON_EACH_BACKEND)
+{
+	struct plait_address group;
+	unsigned lo = if_nametoindex("lo");
+
+	ck_assert_int_eq(listen_on(&server, "::", plain), 0);
+	ck_assert_int_eq(listen_on(&client, "::1", plain), 0);
+	plait_address_parse(&group, "ff01::1:2:3",
+			    plait_address_port(&server.at));
+	ck_assert_int_eq(plait_datagram_join(&server.base, &group, lo, NULL),
+			 0);
+	ck_assert_int_eq(plait_datagram_join(&server.base, &group, lo, NULL),
+			 -EADDRINUSE);
+	group.scope = lo;
+	say(&client, "x", &group);
+	run_turns(reactor, 3);
+	if (client.n_failed == 0)
+		ck_assert_uint_eq(server.n_received, 1);
+	ck_assert_int_eq(plait_datagram_leave(&server.base, &group, lo, NULL),
+			 0);
+	ck_assert_int_eq(plait_datagram_leave(&server.base, &group, lo, NULL),
+			 -EADDRNOTAVAIL);
+	say(&client, "x", &group);
+	run_turns(reactor, 3);
+	ck_assert_uint_le(server.n_received, 1);
+	finish();
+}
+
+/* ---- without memory ------------------------------------------------------ */
+
+TEST(a_port_survives_that_each_allocation_fails, ON_EACH_KERNEL, TIMES(12))
+{
+	int err;
+
+	fault_alloc_at((unsigned long)_i, false);
+	err = listen_on(&server, "127.0.0.1", plain);
+	if (err == 0) {
+		err = listen_on(&client, "::1", plain);
+		if (err == 0)
+			err = say(&client, "x", &client.at);
+		ck_assert(err == 0 || err == -ENOMEM);
+	} else {
+		ck_assert_int_eq(err, -ENOMEM);
+	}
+	run_turns(reactor, 4);
+	fault_alloc_off();
+	finish();
+}
+
+/* ---- on a testing reactor ------------------------------------------------ */
+
+GROUP("fake", .setup = setup);
+
+TEST(a_test_plays_who_sends_and_takes_what_was_sent, PURE)
+{
+	struct plait_address from, to;
+	struct plait_buf *b;
+
+	reactor = plait_testing_reactor_new();
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1",
+				   (struct plait_udp_options){ .max_size = 4 }),
+			 0);
+	server.on_received = echo;
+	plait_address_parse(&from, "192.0.2.1", 99);
+	plait_testing_datagram(server.port, "hello", 5, &from);
+	ck_assert(plait_address_equal(&server.from, &from));
+	b = plait_testing_datagram_sent(server.port, &to);
+	ck_assert_uint_eq(plait_buf_size(b), 4);
+	ck_assert_mem_eq(plait_buf_data(b), "hell", 4);
+	ck_assert(plait_address_equal(&to, &from));
+	plait_buf_unref(&b);
+	ck_assert_ptr_null(plait_testing_datagram_sent(server.port, NULL));
+	plait_testing_datagram_failed(server.port, EHOSTUNREACH, &from);
+	ck_assert_int_eq(server.err, EHOSTUNREACH);
+	say(&server, "left", &from);
+	plait_port_free(&server.port);
+	plait_testing_advance(reactor, 0);
+	ck_assert_str_eq(server.log, "StFXD");
+	plait_reactor_free(&reactor);
+}
+
+/*
+ * What became of Twisted's tests (twisted/test/test_udp.py, then
+ * twisted/internet/test/test_udp.py).
+ *
+ * oldAddress			addresses are compared by plait_address_equal()
+ * startStop			a_datagram_goes_there_and_back
+ * rebind			a_protocol_may_get_another_port_when_it_is_done
+ * bindError
+ *several_ports_may_share_a_number_if_they_all_say_so sendPackets
+ *a_datagram_goes_there_and_back, a_connected_port_needs_no_address
+ * connectionRefused		a_connected_port_is_told_of_it_too_and_lives_on
+ * badConnect			wrong_arguments_are_refused
+ * datagramReceivedError	C has no exceptions; one of C++ ends the
+ *program: throws.cc NoWarningOnBroadcast		there are no such
+ *warnings ShutdownFromDatagramReceived	a_reactor_may_be_stopped_in_a_callback
+ * TTL, loopback, interface	options of the port, which cannot change
+ * joinLeave, joinFailure,	a_group_is_heard_until_it_is_left
+ * multicast
+ * multiListen
+ *several_ports_may_share_a_number_if_they_all_say_so
+ *
+ * startedListeningLogMessage,	the library has no log; traces note ports:
+ * connectionLostLogMessage,	test_trace.c
+ * logPrefix
+ * stopProtocolScheduling	a_port_that_ends_in_a_callback_drops_...,
+ *				the_deferred_of_a_stop_fires_when_all_is_told
+ * interface, getHost,		a_port_says_where_it_is,
+ * getHostIPv6			a_datagram_goes_there_and_back
+ * invalidInterface		wrong_arguments_are_refused
+ * writeSequence		one call sends one piece of memory
+ * str, repr			a_port_says_where_it_is
+ * writeToIPv6Interface		a_datagram_goes_there_and_back
+ * connectedWriteToIPv6Interface  a_connected_port_needs_no_address
+ * writingToHostname...,	an address is a struct, and never a name
+ * writingToIPv6OnIPv4...,	wrong_arguments_are_refused
+ * writingToIPv4OnIPv6...
+ * connectingToHostname...	wrong_arguments_are_refused
+ * allowBroadcast		plait_udp_options.broadcast
+ */
