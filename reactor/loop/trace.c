@@ -28,29 +28,28 @@ enum { DEFAULT_EVENTS = 65536 };
 /* What an event becomes in the file: its phase in the format, and its name. */
 struct shape {
 	char phase;
-	bool has_label;
+	enum { UNLABELLED, ADDRESS, NAME } label;
 	const char *name, *category;
-	bool is_name; /* the label is, and no address */
 };
 
 static const struct shape shapes[] = {
-	[TRACE_MADE] = { 'b', false, "deferred", "deferred" },
-	[TRACE_FIRED] = { 'e', false, "deferred", "deferred" },
-	[TRACE_WAITS] = { 'i', false, "waits", "deferred" },
-	[TRACE_CANCEL] = { 'B', false, "cancel", "deferred" },
-	[TRACE_CANCELLED] = { 'E', false, "cancel", "deferred" },
-	[TRACE_ENTER] = { 'B', false, "callback", "loop" },
-	[TRACE_LEAVE] = { 'E', false, "callback", "loop" },
-	[TRACE_ATTEMPT] = { 'b', true, "attempt", "connection" },
-	[TRACE_STOPPING] = { 'i', false, "stopping", "connection" },
-	[TRACE_ENDED] = { 'e', false, "attempt", "connection" },
-	[TRACE_LOOKUP] = { 'b', true, "lookup", "name", true },
-	[TRACE_LOOKED_UP] = { 'e', false, "lookup", "name" },
-	[TRACE_OPENED] = { 'b', true, "connection", "connection" },
-	[TRACE_READ] = { 'i', false, "read", "connection" },
-	[TRACE_WRITTEN] = { 'i', false, "written", "connection" },
-	[TRACE_CLOSING] = { 'i', false, "closing", "connection" },
-	[TRACE_CLOSED] = { 'e', false, "connection", "connection" },
+	[TRACE_MADE] = { 'b', UNLABELLED, "deferred", "deferred" },
+	[TRACE_FIRED] = { 'e', UNLABELLED, "deferred", "deferred" },
+	[TRACE_WAITS] = { 'i', UNLABELLED, "waits", "deferred" },
+	[TRACE_CANCEL] = { 'B', UNLABELLED, "cancel", "deferred" },
+	[TRACE_CANCELLED] = { 'E', UNLABELLED, "cancel", "deferred" },
+	[TRACE_ENTER] = { 'B', UNLABELLED, "callback", "loop" },
+	[TRACE_LEAVE] = { 'E', UNLABELLED, "callback", "loop" },
+	[TRACE_ATTEMPT] = { 'b', ADDRESS, "attempt", "connection" },
+	[TRACE_STOPPING] = { 'i', UNLABELLED, "stopping", "connection" },
+	[TRACE_ENDED] = { 'e', UNLABELLED, "attempt", "connection" },
+	[TRACE_LOOKUP] = { 'b', NAME, "lookup", "name" },
+	[TRACE_LOOKED_UP] = { 'e', UNLABELLED, "lookup", "name" },
+	[TRACE_OPENED] = { 'b', ADDRESS, "connection", "connection" },
+	[TRACE_READ] = { 'i', UNLABELLED, "read", "connection" },
+	[TRACE_WRITTEN] = { 'i', UNLABELLED, "written", "connection" },
+	[TRACE_CLOSING] = { 'i', UNLABELLED, "closing", "connection" },
+	[TRACE_CLOSED] = { 'e', UNLABELLED, "connection", "connection" },
 };
 
 int plait_trace_start(size_t events)
@@ -91,10 +90,10 @@ static void trace_print_args(struct print *p, const struct trace_event *e)
 	plait_i_print(p, ",\"args\":{\"object\":\"%p\"", e->object);
 	if (e->cause != 0)
 		plait_i_print(p, ",\"cancel\":%" PRIu32, e->cause);
-	if (shapes[e->kind].has_label) {
-		trace_print_text(p,
-				 shapes[e->kind].is_name ? "name" : "address",
-				 e->label);
+	if (shapes[e->kind].label != UNLABELLED) {
+		trace_print_text(
+			p, shapes[e->kind].label == NAME ? "name" : "address",
+			e->label);
 	} else {
 		if (e->other != NULL)
 			plait_i_print(p, ",\"other\":\"%p\"", e->other);
