@@ -18,7 +18,6 @@
 #include <time.h> /* which errqueue.h needs */
 #include <linux/errqueue.h>
 
-#include "lib/chance.h"
 #include "reactor/net/datagram_socket.h"
 
 enum { MOST_ERRORS = 16, CONTROL_SIZE = 128 };
@@ -279,8 +278,6 @@ static void datagram_receive(struct datagram_socket *s)
 			    MSG_TRUNC);
 	if (n <= 0)
 		datagram_read_nothing(s, n < 0 ? errno : EAGAIN);
-	if (n > 1)
-		REACHED("several datagrams come together");
 	for (int i = 0; i < n && datagram_goes_on(&s->base); i++)
 		datagram_deliver(s, &in, (unsigned)i, (unsigned)n);
 }
