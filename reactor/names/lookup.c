@@ -45,8 +45,8 @@ static void lookup_stop(struct names_lookup *l)
 	loop_task_cancel(&l->soon);
 	plait_timer_stop(&l->timer);
 	plait_i_system_cancel(&l->job);
-	FOR_EACH_FAMILY(f, l)
-	plait_i_ask_cancel(&f->ask);
+	FOR_EACH_FAMILY (f, l)
+		plait_i_ask_cancel(&f->ask);
 	plait_list_remove(&l->link);
 }
 
@@ -110,8 +110,7 @@ static bool lookup_tell_family(struct names_lookup *l, struct lookup_family *f)
 
 static bool lookup_has_found(const struct names_lookup *l)
 {
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->n > 0)
 			return true;
 	}
@@ -121,8 +120,7 @@ static bool lookup_has_found(const struct names_lookup *l)
 /* Tells what is known and was not told. */
 static bool lookup_tell_known(struct names_lookup *l)
 {
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->is_wished && f->is_known && !f->is_told &&
 		    !lookup_tell_family(l, f))
 			return false;
@@ -139,8 +137,8 @@ static void lookup_tell_end(struct names_lookup *l)
 	lookup_stop(l);
 	if (lookup_has_found(l)) {
 		plait_failure_unref(&l->why);
-		FOR_EACH_FAMILY(f, l)
-		f->is_known = true;
+		FOR_EACH_FAMILY (f, l)
+			f->is_known = true;
 		if (!lookup_tell_known(l))
 			return;
 	}
@@ -231,8 +229,7 @@ static bool lookup_keep_all(struct names_lookup *l,
 {
 	struct plait_address of_family[LOOKUP_ADDRESSES];
 
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		size_t have = 0;
 
 		for (size_t i = 0; i < n && have < LOOKUP_ADDRESSES; i++) {
@@ -268,8 +265,7 @@ static void lookup_ask(struct names_lookup *l);
 /* Does anybody who waits wait for the other family only? */
 static bool lookup_knows_all(const struct names_lookup *l)
 {
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->is_wished && !f->is_known)
 			return false;
 	}
@@ -288,8 +284,7 @@ static const struct plait_failure *lookup_worst(const struct names_lookup *l)
 {
 	const struct plait_failure *worst = NULL;
 
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->why == NULL)
 			continue;
 		if (worst == NULL || !plait_i_failure_is_of_nothing(f->why) ||
@@ -318,8 +313,7 @@ static void lookup_next_candidate(struct names_lookup *l)
 	bool goes_on = plait_i_failure_is_of_nothing(why);
 
 	lookup_remember(l, why);
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		plait_failure_unref(&f->why);
 		f->is_known = false;
 	}
@@ -479,8 +473,7 @@ static void lookup_ask_files(struct names_lookup *l)
 	size_t n = 0;
 
 	lookup_text(l, text, sizeof(text));
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->is_wished)
 			n += plait_i_hosts_find(l->resolver->files.hosts, text,
 						family_number(f), list + n,
@@ -578,8 +571,7 @@ static int lookup_wished_family(const struct names_lookup *l)
 {
 	int family = 0;
 
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		if (f->is_wished)
 			family = family == 0 ? family_number(f) : AF_UNSPEC;
 	}
@@ -735,8 +727,7 @@ void plait_i_lookup_start(struct names_lookup *l, struct plait_reactor *r,
 	if (trace_is_on())
 		plait_i_trace_record_label(TRACE_LOOKUP, l, wish->name);
 	plait_list_init(&l->link);
-	FOR_EACH_FAMILY(f, l)
-	{
+	FOR_EACH_FAMILY (f, l) {
 		f->lookup = l;
 		f->is_wished = wish->family == AF_UNSPEC ||
 			       wish->family == family_number(f);
