@@ -139,7 +139,12 @@ bool fault_used(const char *name)
 
 unsigned long calls_of(const char *name)
 {
-	return find(name)->calls;
+	unsigned long calls;
+
+	pthread_mutex_lock(&lock);
+	calls = find(name)->calls;
+	pthread_mutex_unlock(&lock);
+	return calls;
 }
 
 void calls_reset(void)
@@ -281,7 +286,12 @@ void fault_alloc_off(void)
 
 unsigned long heap_live(void)
 {
-	return heap.live;
+	unsigned long live;
+
+	pthread_mutex_lock(&lock);
+	live = heap.live;
+	pthread_mutex_unlock(&lock);
+	return live;
 }
 
 size_t heap_live_bytes(void)
