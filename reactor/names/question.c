@@ -49,8 +49,11 @@ typedef uint16_t part_length;
 
 /* ---- what is known ------------------------------------------------------- */
 
-static struct cache_key question_key(const char *text, unsigned type)
+/* What the cache knows it by; text, of NAME_TEXT_SIZE, becomes its name. */
+static struct cache_key question_key(char *text, const struct dns_name *name,
+				     unsigned type)
 {
+	plait_i_name_str(name, text, NAME_TEXT_SIZE);
 	return (struct cache_key){ .name = text,
 				   .type = type,
 				   .class = DNS_CLASS_IN };
@@ -112,11 +115,10 @@ static bool ask_is_known(struct names_ask *a, struct plait_resolver *rs,
 			 const struct dns_name *name, unsigned type)
 {
 	char text[NAME_TEXT_SIZE];
-	struct cache_key key = question_key(text, type);
+	struct cache_key key = question_key(text, name, type);
 	struct cache_found found;
 	struct remembered kept;
 
-	plait_i_name_str(name, text, sizeof(text));
 	if (rs->cache == NULL ||
 	    !plait_i_cache_get(rs->cache, &key, plait_i_clock_now(rs->reactor),
 			       &found))
@@ -190,12 +192,11 @@ static void question_remember(struct names_question *q, enum cache_kind kind,
 {
 	struct plait_resolver *rs = q->resolver;
 	char text[NAME_TEXT_SIZE];
-	struct cache_key key = question_key(text, q->type);
+	struct cache_key key = question_key(text, &q->name, q->type);
 
 	/* What was asked by other settings is no longer wanted. */
 	if (rs->cache == NULL || q->changes != rs->changes)
 		return;
-	plait_i_name_str(&q->name, text, sizeof(text));
 	plait_i_cache_put(rs->cache, &key, kind, ttl, data, len,
 			  plait_i_clock_now(rs->reactor));
 }
