@@ -435,7 +435,7 @@ static int reactor_wait(struct plait_reactor *r, int64_t limit)
 	return plait_i_watch_poll(r, timeout);
 }
 
-/* Is true if there is nothing to do, and no timer, so that a turn only waits.
+/* Is true if no work and no timer is left, so that a turn only waits.
  */
 static inline bool reactor_is_idle(const struct plait_reactor *r)
 {

@@ -256,7 +256,7 @@ static plait_value question_failure(const struct names_question *q,
 			    what, server);
 }
 
-/* A server has said that there is nothing. */
+/* A server has said that no such name or record exists. */
 static void question_nothing(struct names_question *q,
 			     const struct names_reply *reply,
 			     const struct dns_reading *reading)
