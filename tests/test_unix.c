@@ -192,11 +192,56 @@ TEST(what_waits_when_a_port_drains_is_served, ON_EACH_BACKEND, TIMES(2))
 }
 
 static struct plait_credentials seen;
+static pid_t seen_by_pidfd; /* -1: there was none */
+
+/* The process that a pidfd stands for; -1 if it has been waited for. */
+static pid_t process_of(int pidfd)
+{
+	char name[64], line[256];
+	int pid = -1;
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(name, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		sscanf(line, "Pid: %d", &pid);
+	if (f != NULL)
+		fclose(f);
+	return pid;
+}
+
+/* The pidfd is the program's. */
+static void note_pidfd(void)
+{
+	seen_by_pidfd = -1;
+	if (seen.pidfd < 0)
+		return;
+	ck_assert_int_gt(seen.pidfd, 2);
+	ck_assert_int_eq(fcntl(seen.pidfd, F_GETFD), FD_CLOEXEC);
+	seen_by_pidfd = process_of(seen.pidfd);
+	close(seen.pidfd);
+}
 
 static void ask_who(struct actor *a, struct plait_protocol *p)
 {
 	ck_assert_int_eq(plait_transport_peer_credentials(p->transport, &seen),
 			 0);
+	note_pidfd();
+}
+
+/* Linux has them from 6.5 on. */
+static bool has_pidfds(void)
+{
+	int ends[2], pidfd = -1;
+	socklen_t len = sizeof(pidfd);
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	getsockopt(ends[0], SOL_SOCKET, 77, &pidfd, &len);
+	for (int i = 0; i < 2; i++)
+		close(ends[i]);
+	if (pidfd >= 0)
+		close(pidfd);
+	return pidfd >= 0;
 }
 
 static void check_seen_of(pid_t pid, gid_t gid)
@@ -248,6 +293,47 @@ TEST(a_client_knows_which_process_listens, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_transport_peer_credentials(t, &seen), -EIO);
 	ck_assert_int_eq(seen.pid, -1);
 	plait_transport_abort_connection(t);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+}
+
+TEST(a_pidfd_stands_for_the_process, ON_EACH_BACKEND)
+{
+	client.on_made = ask_who;
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	check_seen(getpid());
+	ck_assert_int_eq(seen_by_pidfd, has_pidfds() ? getpid() : -1);
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+}
+
+/* The second call is for the pidfd.  The last is what Linux says of a process
+   that has ended. */
+static const struct {
+	int err, expected;
+} no_pidfd[] = {
+	{ ENOPROTOOPT, 0 },  { EMFILE, -EMFILE }, { ENFILE, -ENFILE },
+	{ ENOMEM, -ENOMEM }, { ESRCH, 0 },
+};
+
+TEST(credentials_without_a_pidfd_are_told, ON_EACH_BACKEND, EACH_OF(no_pidfd))
+{
+	struct plait_credentials who = { .pid = -1, .pidfd = -7 };
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	plait_connect_unix(reactor, path, &client.base, NULL);
+	run_until_count(reactor, &client.made, 1);
+	fault_pass("getsockopt", 1);
+	fault_call("getsockopt", 1, no_pidfd[_i].err);
+	ck_assert_int_eq(
+		plait_transport_peer_credentials(client.transport, &who),
+		no_pidfd[_i].expected);
+	ck_assert_int_eq(who.pid, no_pidfd[_i].expected ? -1 : getpid());
+	ck_assert_int_eq(who.pidfd, no_pidfd[_i].expected ? -7 : -1);
+	plait_transport_abort_connection(client.transport);
 	actor_wait_idle(&client, reactor);
 	actor_stop(reactor, &port);
 }

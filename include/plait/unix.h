@@ -67,6 +67,7 @@ struct plait_credentials {
 	pid_t pid; /* 0: a process that this one cannot see */
 	uid_t uid;
 	gid_t gid;
+	int pidfd; /* of that process, given: close() it; -1: there is none */
 	uintptr_t reserved[5]; /* zero */
 };
 
@@ -77,9 +78,13 @@ struct plait_credentials {
  * cannot lie about this.  But the socket may have been handed on since, and the
  * process may have ended, and its pid may be that of another process by now.
  *
+ * pidfd stands for that process and for no other: see pidfd_open(2).  It is
+ * closed when a program is executed.  There is none on a kernel before Linux
+ * 6.5, nor if the process has ended and the kernel knows no more of it.
+ *
  * Returns 0, -ENOTCONN if the connection is lost, -ENOTSUP if it is not a UNIX
- * connection, -ENOMEM if t is NULL, or the error of the kernel; then *ret is
- * unchanged.
+ * connection, -EMFILE if there is no descriptor left for pidfd, -ENOMEM if t is
+ * NULL, or the error of the kernel; then *ret is unchanged.
  */
 int plait_transport_peer_credentials(struct plait_transport *t,
 				     struct plait_credentials *ret);

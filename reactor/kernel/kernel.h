@@ -59,6 +59,9 @@ struct kernel_calls {
 			  void *value, socklen_t *len);
 	int (*setsockopt)(struct kernel *k, int fd, int level, int option,
 			  const void *value, socklen_t len);
+	/* Makes a descriptor of the process at the other end of a UNIX socket
+	   (SO_PEERPIDFD). */
+	int (*peer_pidfd)(struct kernel *k, int fd);
 	int (*getsockname)(struct kernel *k, int fd, struct sockaddr *sa,
 			   socklen_t *len);
 	int (*getpeername)(struct kernel *k, int fd, struct sockaddr *sa,
@@ -311,6 +314,11 @@ static inline int kernel_setsockopt(struct kernel *k, int fd, int level,
 				    socklen_t len)
 {
 	return k->calls->setsockopt(k, fd, level, option, value, len);
+}
+
+static inline int kernel_peer_pidfd(struct kernel *k, int fd)
+{
+	return k->calls->peer_pidfd(k, fd);
 }
 
 static inline int kernel_getsockname(struct kernel *k, int fd,

@@ -18,6 +18,11 @@
 
 enum { NS_PER_S = 1000000000 };
 
+/* Headers that are older than the kernel do not have it. */
+#if !defined(SO_PEERPIDFD) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PEERPIDFD 77
+#endif
+
 static int linux_socket(struct kernel *k, int family, int type)
 {
 	return plait_i_descriptor(
@@ -104,6 +109,16 @@ static int linux_setsockopt(struct kernel *k, int fd, int level, int option,
 			    const void *value, socklen_t len)
 {
 	return setsockopt(fd, level, option, value, len);
+}
+
+static int linux_peer_pidfd(struct kernel *k, int fd)
+{
+	int pidfd;
+	socklen_t len = sizeof(pidfd);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
+		return -1;
+	return plait_i_descriptor(pidfd);
 }
 
 static int linux_getsockname(struct kernel *k, int fd, struct sockaddr *sa,
@@ -356,6 +371,7 @@ const struct kernel_calls plait_i_linux_calls = {
 	.close = linux_close,
 	.getsockopt = linux_getsockopt,
 	.setsockopt = linux_setsockopt,
+	.peer_pidfd = linux_peer_pidfd,
 	.getsockname = linux_getsockname,
 	.getpeername = linux_getpeername,
 	.has_hung_up = linux_has_hung_up,

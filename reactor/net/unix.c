@@ -22,19 +22,34 @@
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"
 
+/* There may be none, and then it is -1; but whoever has no descriptor left, or
+   no memory, is told so. */
+static int unix_stream_pidfd(struct kernel *k, int fd, int *ret)
+{
+	*ret = kernel_peer_pidfd(k, fd);
+	if (*ret < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return -errno;
+	return 0;
+}
+
 static int unix_stream_peer_credentials(struct plait_transport *t,
 					struct plait_credentials *ret)
 {
+	struct kernel *k = loop_kernel(t->reactor);
+	int fd = stream_of(t)->fd, pidfd, err;
 	struct ucred of;
 	socklen_t len = sizeof(of);
 
-	if (kernel_getsockopt(loop_kernel(t->reactor), stream_of(t)->fd,
-			      SOL_SOCKET, SO_PEERCRED, &of, &len) < 0)
+	if (kernel_getsockopt(k, fd, SOL_SOCKET, SO_PEERCRED, &of, &len) < 0)
 		return -errno;
+	err = unix_stream_pidfd(k, fd, &pidfd);
+	if (err < 0)
+		return err;
 	*ret = (struct plait_credentials){
 		.pid = of.pid,
 		.uid = of.uid,
 		.gid = of.gid,
+		.pidfd = pidfd,
 	};
 	return 0;
 }

@@ -434,6 +434,13 @@ static int simulated_getsockopt(struct kernel *kernel, int fd, int level,
 	return (int)calls_return(k, "getsockopt", fd, rc);
 }
 
+/* A program would close it by close(), which knows nothing of this kernel. */
+static int simulated_peer_pidfd(struct kernel *kernel, int fd)
+{
+	return (int)calls_return(calls_kernel(kernel), "peer pidfd", fd,
+				 -ENOPROTOOPT);
+}
+
 static int simulated_setsockopt(struct kernel *kernel, int fd, int level,
 				int option, const void *value, socklen_t len)
 {
@@ -647,6 +654,7 @@ static const struct kernel_calls simulated_calls = {
 	.close = simulated_close,
 	.getsockopt = simulated_getsockopt,
 	.setsockopt = simulated_setsockopt,
+	.peer_pidfd = simulated_peer_pidfd,
 	.getsockname = simulated_getsockname,
 	.getpeername = simulated_getpeername,
 	.has_hung_up = simulated_has_hung_up,
