@@ -81,24 +81,24 @@ GROUP("lookup", .setup = setup);
 
 static const struct {
 	const char *known, *name, *heard;
+	const char *or_heard; /* if the other answer comes first */
 } ends[] = {
-	{ "", "192.0.2.1", "6 none 4 192.0.2.1:80 end" },
-	{ "", "::1", "6 [::1]:80 4 none end" },
-	{ "", "localhost", "6 [::1]:80 4 127.0.0.1:80 end" },
-	{ IPV4, "a.example", "4 192.0.2.1:80 6 none end" },
-	{ IPV6, "a.example", "6 [2001:db8::1]:80 4 none end" },
-	{ "", "a.example", "DNSNoNameError" },
-	{ "", "a..example", "DNSBadNameError" },
+	{ "", "192.0.2.1", "6 none 4 192.0.2.1:80 end", NULL },
+	{ "", "::1", "6 [::1]:80 4 none end", NULL },
+	{ "", "localhost", "6 [::1]:80 4 127.0.0.1:80 end", NULL },
+	{ IPV4, "a.example", "6 none 4 192.0.2.1:80 end",
+	  "4 192.0.2.1:80 6 none end" },
+	{ IPV6, "a.example", "6 [2001:db8::1]:80 4 none end",
+	  "4 none 6 [2001:db8::1]:80 end" },
+	{ "", "a.example", "DNSNoNameError", NULL },
+	{ "", "a..example", "DNSBadNameError", NULL },
 };
 
 TEST(a_lookup_tells_each_family_once_and_its_end, ON_EACH_KERNEL, EACH_OF(ends))
 {
 	begin(ends[_i].known, ends[_i].name);
 	run_until_set(reactor, &has_ended);
-	if (_i == 4) /* no IPv4 is known first, and told with IPv6 */
-		ck_assert(strcmp(heard, "6 [2001:db8::1]:80 4 none end") == 0 ||
-			  strcmp(heard, "4 none 6 [2001:db8::1]:80 end") == 0);
-	else
+	if (ends[_i].or_heard == NULL || strcmp(heard, ends[_i].or_heard) != 0)
 		ck_assert_str_eq(heard, ends[_i].heard);
 	end();
 }

@@ -135,6 +135,15 @@ TEST(a_name_is_looked_up_and_its_address_connected, ON_EACH_BACKEND)
 	ck_assert_str_eq(client.trace, "ScBMLCX");
 }
 
+TEST(rfc8305_section_3_asks_for_ipv6_first, ON_EACH_BACKEND)
+{
+	begin(A("127.0.0.1") AAAA("::1"));
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_str_eq(zone_log(&zone), "AAAA p.example A p.example");
+	finish();
+}
+
 TEST(dead_ipv6_beside_live_ipv4_costs_a_quarter_of_a_second, ON_EACH_BACKEND)
 {
 	begin(A("127.0.0.1") AAAA("::1"));

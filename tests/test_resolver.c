@@ -262,7 +262,7 @@ static const struct {
 	  "a.example",
 	  0,
 	  "2001:db8::1, 192.0.2.1",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = BOTH("a.example") },
 	  "a.example",
 	  AF_INET,
@@ -294,44 +294,44 @@ static const struct {
 	  "a.example",
 	  0,
 	  "192.0.2.1",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example A: answer a.example 60 A 192.0.2.1 |"
 		     "a.example AAAA: rcode 2" },
 	  "a.example",
 	  0,
 	  "192.0.2.1",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example A: rcode 2 |"
 		     "a.example AAAA: answer a.example 60 AAAA 2001:db8::1" },
 	  "a.example",
 	  0,
 	  "2001:db8::1",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example MX: answer a.example 60 MX 1 b.example" },
 	  "a.example",
 	  0,
 	  "DNSNoDataError",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "" },
 	  "a.example",
 	  0,
 	  "DNSNoNameError",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example *: rcode 2" },
 	  "a.example",
 	  0,
 	  "DNSServerFailureError",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example *: rcode 5" },
 	  "a.example",
 	  0,
 	  "DNSRefusedError",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	{ { .known = "a.example AAAA: rcode 2" },
 	  "a.example",
 	  0,
 	  "DNSServerFailureError",
-	  "A a.example AAAA a.example" },
+	  "AAAA a.example A a.example" },
 	/* Aliases. */
 	{ { .known = "b.example A: answer b.example 60 CNAME a.example; "
 		     "answer a.example 60 A 192.0.2.1" },
@@ -505,7 +505,7 @@ TEST(what_was_answered_is_not_asked_again, ON_EACH_KERNEL)
 	for (int i = 0; i < 3; i++)
 		expect_outcome(resolve("A.example"), "2001:db8::1, 192.0.2.1");
 	expect_outcome(resolve("a.example."), "2001:db8::1, 192.0.2.1");
-	ck_assert_str_eq(zone_log(&zone), "A a.example AAAA a.example");
+	ck_assert_str_eq(zone_log(&zone), "AAAA a.example A a.example");
 	world_end();
 }
 

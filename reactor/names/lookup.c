@@ -368,23 +368,28 @@ static void family_ask(struct lookup_family *f)
 			  });
 }
 
+static bool family_is_missing(const struct lookup_family *f)
+{
+	return f->is_wished && !f->is_known;
+}
+
 /*
- * Asks for the families that are not known: side by side, or, as
- * `single-request' wants it, IPv4 first, and IPv6 when IPv4 is known.
+ * Asks for the families that are not known: side by side, IPv6 first (RFC 8305,
+ * 3); or, as `single-request' wants it, IPv4 first, and IPv6 when IPv4 is
+ * known.
  */
 static void lookup_ask_families(struct names_lookup *l)
 {
-	if (l->conf->no_aaaa)
-		l->families[LOOKUP_IPV6].is_known = true;
-	for (int i = LOOKUP_FAMILIES - 1; i >= 0; i--) {
-		struct lookup_family *f = &l->families[i];
+	struct lookup_family *ipv6 = &l->families[LOOKUP_IPV6];
+	struct lookup_family *ipv4 = &l->families[LOOKUP_IPV4];
 
-		if (!f->is_wished || f->is_known)
-			continue;
-		family_ask(f);
-		if (l->conf->single_request)
-			return;
-	}
+	if (l->conf->no_aaaa)
+		ipv6->is_known = true;
+	if (family_is_missing(ipv6) &&
+	    !(l->conf->single_request && family_is_missing(ipv4)))
+		family_ask(ipv6);
+	if (family_is_missing(ipv4))
+		family_ask(ipv4);
 }
 
 static void lookup_go_on(struct names_lookup *l)
