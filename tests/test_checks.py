@@ -524,5 +524,38 @@ class Html(Page):
                        f"once, but for plait_{odd}.3")
 
 
+class Namespaces(unittest.TestCase):
+    """check-names has an /etc of its own: it must never mount one elsewhere."""
+
+    def mounts(self, prefix, outside):
+        """What the lane says that it was told to mount something."""
+        said = subprocess.run(
+            [*prefix, sys.executable, "-B", "-c",
+             "import world; world.mount('--bind', '/nowhere', '/nowhere')"],
+            cwd=os.path.join(TOP, "tests", "names"), text=True, check=False,
+            env={**os.environ, "PLAIT_NAMES_OUTSIDE": outside},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertNotEqual(said.returncode, 0)
+        return said.stdout
+
+    def test_nothing_is_mounted_in_the_namespace_of_others(self):
+        own = os.readlink("/proc/self/ns/mnt")
+        for outside in own, "", "anything":
+            self.assertIn("this is not a namespace that enter() has made",
+                          self.mounts([], outside))
+
+    def test_nothing_is_mounted_where_others_would_see_it(self):
+        root = [] if os.geteuid() == 0 else ["-r"]
+        apart = ["unshare", *root, "-m"]
+        if subprocess.run([*apart, "true"], check=False,
+                          stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("the system refuses namespaces")
+        own = os.readlink("/proc/self/ns/mnt")
+        self.assertIn("a mount here would be seen outside: ", self.mounts(
+            [*apart, "--propagation", "shared"], own))
+        self.assertIn("/nowhere", self.mounts(
+            [*apart, "--propagation", "private"], own))
+
+
 if __name__ == "__main__":
     unittests.main()

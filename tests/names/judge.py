@@ -280,9 +280,9 @@ def check_getent(asked, libc):
 # All of them
 
 def judge_apart(number, args, where):
-    argv = ["unshare", "-m", sys.executable, os.path.abspath(__file__),
-            "--inside", where, "--each", str(args.each), "--seed",
-            str(args.seed), str(number)]
+    argv = ["unshare", "-m", "--propagation", "private", sys.executable,
+            os.path.abspath(__file__), "--inside", where, "--each",
+            str(args.each), "--seed", str(args.seed), str(number)]
     said = subprocess.run(argv, capture_output=True, text=True, check=False)
     if said.returncode:
         return {"asked": 0, "reasons": {}, "bad": [

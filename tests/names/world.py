@@ -49,7 +49,8 @@ def why_not():
 
 def unshare():
     root = [] if os.geteuid() == 0 else ["-r"]
-    return ["unshare", *root, "-n", "-m", "--kill-child", "-f"]
+    return ["unshare", *root, "-n", "-m", "--propagation", "private",
+            "--kill-child", "-f"]
 
 
 def enter():
@@ -58,9 +59,10 @@ def enter():
     to remove a tree in which something else may be mounted."""
     if INSIDE in os.environ:
         must_be_inside()
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
         bring_up_loopback()
         where = os.environ[INSIDE]
-        subprocess.run(["mount", "-t", "tmpfs", "names", where], check=True)
+        mount("-t", "tmpfs", "names", where)
         return where
     why = why_not()
     if why:
@@ -78,9 +80,29 @@ def enter():
 
 
 def must_be_inside():
-    """Whoever mounts something asks first: the /etc of the system is no toy."""
-    if os.environ.get(OUTSIDE, "") in ("", os.readlink(NAMESPACE)):
+    """The /etc of the system is no toy."""
+    outside = os.environ.get(OUTSIDE, "")
+    if not outside.startswith("mnt:[") or outside == os.readlink(NAMESPACE):
         sys.exit("this is not a namespace that enter() has made")
+
+
+def shared_mounts():
+    """Where a mount would be seen outside: the namespaces of mounts that are
+    peers tell each other of what is mounted below them."""
+    with open("/proc/self/mountinfo", encoding="utf8",
+              errors="surrogateescape") as f:
+        mounts = [line.split(" ") for line in f]
+    return [m[4] for m in mounts
+            if any(word.startswith("shared:") for word in m[6:m.index("-")])]
+
+
+def mount(*args):
+    """The only place where something is mounted."""
+    must_be_inside()
+    shared = shared_mounts()
+    if shared:
+        sys.exit("a mount here would be seen outside: %s" % " ".join(shared))
+    subprocess.run(["mount", *args], check=True)
 
 
 def bring_up_loopback():
@@ -106,7 +128,7 @@ class Etc:
                 shutil.copy("/etc/" + name, self.path)
         self.write("hosts", "127.0.0.1 localhost\n::1 localhost\n")
         self.write("nsswitch.conf", "hosts: files dns\n")
-        subprocess.run(["mount", "--bind", self.path, "/etc"], check=True)
+        mount("--bind", self.path, "/etc")
 
     def write(self, name, text):
         """Puts a new file in the place of the old one, in one step."""
