@@ -119,7 +119,7 @@ def stops_at_alias(c):
 
 
 def asks_authority(c):
-    return world.KNOT in c.conditions.good
+    return {world.KNOT, world.NSD} & set(c.conditions.good)
 
 
 def is_delegated(name):

@@ -5,7 +5,7 @@ import re
 
 import zones
 from world import (UNBOUND, DNSMASQ, KNOT, REFUSES, FAILS, SILENT, CLOSED,
-                   FORMERR, NOTIMP, resolv_conf)
+                   FORMERR, NOTIMP, NSD, resolv_conf)
 
 TWO = "corp.test example.test"
 FOUR = "sub.example.test other.test corp.test example.test"
@@ -31,6 +31,7 @@ FILES = [
     ((DNSMASQ,), "", TWO), ((DNSMASQ,), "edns0", FOUR),
     ((DNSMASQ,), "use-vc", TWO), ((DNSMASQ,), "single-request ndots:2", TWO),
     ((KNOT,), "", TWO), ((KNOT,), "edns0", FOUR),
+    ((NSD,), "", TWO), ((NSD,), "edns0 use-vc", FOUR),
     ((UNBOUND, DNSMASQ), "rotate", TWO),
     ((UNBOUND, DNSMASQ, KNOT), "rotate edns0 attempts:1", TWO),
     ((DNSMASQ, UNBOUND), "rotate no-aaaa", FOUR),
@@ -71,7 +72,7 @@ class Conditions:
         self.random = random.Random(seed)
         # The servers that answer.
         self.good = [s for s in self.servers
-                     if s in (UNBOUND, DNSMASQ, KNOT, FORMERR, NOTIMP)]
+                     if s in (UNBOUND, DNSMASQ, KNOT, NSD, FORMERR, NOTIMP)]
 
     def has(self, option):
         return option in self.options.split()

@@ -10,6 +10,7 @@ an /etc that tests may change, and name servers on port 53.
     127.0.0.7   has no server: the kernel says so
     127.0.0.8   FORMERR to EDNS, else asks unbound
     127.0.0.9   NOTIMP to EDNS, else asks unbound
+    127.0.0.10  nsd, which has the same zones
 """
 
 import fcntl
@@ -24,10 +25,10 @@ import time
 
 import zones
 
-UNBOUND, DNSMASQ, KNOT, REFUSES, FAILS, SILENT, CLOSED, FORMERR, NOTIMP = (
-    "127.0.0.%d" % i for i in range(1, 10))
+UNBOUND, DNSMASQ, KNOT, REFUSES, FAILS, SILENT, CLOSED, FORMERR, NOTIMP, NSD = (
+    "127.0.0.%d" % i for i in range(1, 11))
 HERE = os.path.dirname(os.path.abspath(__file__))
-NEEDED = ("unshare", "mount", "knotd", "unbound", "dnsmasq", "dig", "getent")
+NEEDED = ("unshare", "mount", "knotd", "nsd", "unbound", "dnsmasq", "dig", "getent")
 NAMESPACE = "/proc/self/ns/mnt"
 DEADLINE = 20.0  # seconds; far more than any server takes to start
 INSIDE = "PLAIT_NAMES_INSIDE"    # the directory of memory
@@ -147,6 +148,15 @@ def resolv_conf(servers, options="", search=""):
     return "\n".join(lines) + "\n"
 
 
+def zone_files(where):
+    """Writes the zones, and gives their names and files."""
+    for name, lines in zones.zones().items():
+        file = os.path.join(where, "zone-" + name)
+        with open(file, "w", encoding="ascii") as f:
+            f.write(zones.zone_file(lines))
+        yield name, file
+
+
 def knot(where):
     text = ["server:", "  rundir: " + where, "  listen: %s@53" % KNOT,
             "  udp-workers: 1", "  tcp-workers: 1", "  background-workers: 1",
@@ -154,12 +164,22 @@ def knot(where):
             "template:", "  - id: default", "    storage: " + where,
             "    zonefile-sync: -1", "    journal-content: none",
             "    semantic-checks: off", "zone:"]
-    for name, lines in zones.zones().items():
-        file = os.path.join(where, "zone-" + name)
-        with open(file, "w", encoding="ascii") as f:
-            f.write(zones.zone_file(lines))
+    for name, file in zone_files(where):
         text += ["  - domain: \"%s\"" % name, "    file: " + file]
     return ["knotd", "-c", conf(where, "knot.conf", text)]
+
+
+def nsd(where):
+    text = ["server:", "  ip-address: " + NSD, "  do-ip6: no",
+            "  server-count: 1", "  username: \"\"", "  chroot: \"\"",
+            "  database: \"\"", "  pidfile: \"\"", "  zonesdir: " + where,
+            "  zonelistfile: " + os.path.join(where, "nsd.list"),
+            "  xfrdfile: " + os.path.join(where, "nsd.xfrd"),
+            "  xfrdir: " + where,
+            "remote-control:", "  control-enable: no"]
+    for name, file in zone_files(where):
+        text += ["zone:", "  name: \"%s\"" % name, "  zonefile: " + file]
+    return ["nsd", "-d", "-c", conf(where, "nsd.conf", text)]
 
 
 def unbound(where):
@@ -206,6 +226,7 @@ class Servers:
     def __enter__(self):
         try:
             self.start(knot, KNOT)
+            self.start(nsd, NSD)
             self.start(unbound, UNBOUND)
             self.start(dnsmasq, DNSMASQ)
             self.start(odd, REFUSES, FORMERR)
