@@ -249,6 +249,14 @@ GROUP("lookup");
 #define LABEL "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
 #define LONG LABEL "." LABEL "." LABEL "." LABEL ".abcdefgh"
 
+/* Nine in a row. */
+#define ALIASES(c)                                                             \
+	"answer " c "1 60 CNAME " c "2; answer " c "2 60 CNAME " c "3;"        \
+	"answer " c "3 60 CNAME " c "4; answer " c "4 60 CNAME " c "5;"        \
+	"answer " c "5 60 CNAME " c "6; answer " c "6 60 CNAME " c "7;"        \
+	"answer " c "7 60 CNAME " c "8; answer " c "8 60 CNAME " c "9;"        \
+	"answer " c "9 60 CNAME " c "10"
+
 #define HOSTS "192.0.2.9 a.example alias\n2001:db8::9 six.example\n"
 
 static const struct {
@@ -354,6 +362,18 @@ static const struct {
 	  "A a.example A b.example A a.example A b.example A a.example "
 	  "A b.example A a.example A b.example A a.example A b.example "
 	  "A a.example A b.example" },
+	/* ... more than are followed, in two answers. */
+	{
+		{ .known =
+			  "b.example A: answer b.example 60 CNAME c1;" ALIASES(
+				  "c") "|c10 A: answer c10 60 CNAME "
+				       "d1;" ALIASES("d") ";"
+							  "answer d10 60 A "
+							  "192.0.2.1" },
+		"b.example",
+		AF_INET,
+		"DNSMalformedError",
+		"A b.example A c10" },
 	{ { .known = "b.example A: answer b.example 60 CNAME no.example |" },
 	  "b.example",
 	  AF_INET,

@@ -78,20 +78,21 @@ static bool question_next_part(const unsigned char **at, size_t *left,
 	return true;
 }
 
-/* Returns the answer that a chain of messages leads to, given; NULL without
-   memory. */
-static struct plait_dns_answer *question_read_chain(const unsigned char *at,
-						    size_t left, unsigned age)
+/* Gives the answer that a chain of messages leads to.  Returns 0; -EBADMSG if
+   the chain is too long; or -ENOMEM. */
+static int question_read_chain(const unsigned char *at, size_t left,
+			       unsigned age, struct plait_dns_answer **ret)
 {
 	struct dns_message parts[MAX_ALIASES + 1];
 	struct dns_reading reading;
 	size_t n = 0;
+	int rc;
 
 	while (n < MAX_ALIASES + 1 && question_next_part(&at, &left, &parts[n]))
 		n++;
-	if (plait_i_answer_read_parts(&reading, parts, n, age) < 0)
-		return NULL;
-	return reading.answer;
+	rc = plait_i_answer_read_parts(&reading, parts, n, age);
+	*ret = rc == 0 ? reading.answer : NULL;
+	return rc;
 }
 
 static void ask_know_answer(struct names_ask *a, const struct remembered *kept,
@@ -99,10 +100,10 @@ static void ask_know_answer(struct names_ask *a, const struct remembered *kept,
 {
 	const unsigned char *data = found->data;
 
-	a->answer =
-		question_read_chain(data + sizeof(*kept),
-				    found->length - sizeof(*kept), found->age);
-	if (a->answer == NULL) {
+	/* It was read before, so it is not too long. */
+	if (question_read_chain(data + sizeof(*kept),
+				found->length - sizeof(*kept), found->age,
+				&a->answer) < 0) {
 		a->why = &plait_i_failure_no_memory;
 		return;
 	}
@@ -318,15 +319,16 @@ static void question_found(struct names_question *q,
 {
 	const unsigned char *kept = plait_buf_data(q->chain);
 	size_t size = plait_buf_size(q->chain);
+	int rc = 0;
 
 	if (q->parts > 1) {
 		plait_i_answer_unref(&answer);
-		answer = question_read_chain(kept + sizeof(struct remembered),
-					     size - sizeof(struct remembered),
-					     0);
+		rc = question_read_chain(kept + sizeof(struct remembered),
+					 size - sizeof(struct remembered), 0,
+					 &answer);
 	}
-	if (answer == NULL) {
-		question_malformed(q, reply, -ENOMEM);
+	if (rc < 0) {
+		question_malformed(q, reply, rc);
 		return;
 	}
 	answer->server = *reply->server;
