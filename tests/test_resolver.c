@@ -363,17 +363,15 @@ static const struct {
 	  "A b.example A a.example A b.example A a.example A b.example "
 	  "A a.example A b.example" },
 	/* ... more than are followed, in two answers. */
-	{
-		{ .known =
-			  "b.example A: answer b.example 60 CNAME c1;" ALIASES(
-				  "c") "|c10 A: answer c10 60 CNAME "
-				       "d1;" ALIASES("d") ";"
-							  "answer d10 60 A "
-							  "192.0.2.1" },
-		"b.example",
-		AF_INET,
-		"DNSMalformedError",
-		"A b.example A c10" },
+	{ { .known = "b.example A: answer b.example 60 CNAME c1;" ALIASES(
+		    "c") "|c10 A: answer c10 60 CNAME "
+			 "d1;" ALIASES("d") ";"
+					    "answer d10 60 A "
+					    "192.0.2.1" },
+	  "b.example",
+	  AF_INET,
+	  "DNSMalformedError",
+	  "A b.example A c10" },
 	{ { .known = "b.example A: answer b.example 60 CNAME no.example |" },
 	  "b.example",
 	  AF_INET,
@@ -1116,6 +1114,38 @@ static void free_in_child_in_order(void *arg)
 	plait_deferred_free(d);
 	plait_resolver_free(&resolver);
 	plait_reactor_free(&reactor);
+}
+
+static const struct {
+	const char *name, *outcome;
+} remembered[] = {
+	{ "a.example", "192.0.2.1" },
+	{ "no.example", "DNSNoNameError" },
+};
+
+/* Which allocation fails does not matter: only that one has. */
+TEST(want_of_memory_is_not_remembered, ON_EACH_BACKEND, EACH_OF(remembered))
+{
+	unsigned refused = 0;
+
+	for (unsigned long n = 0; n < 40; n++) {
+		struct outcome o = { .fired = false };
+		struct plait_deferred *d;
+
+		world_begin(&(struct world){ .known = BOTH("a.example") });
+		d = resolve_as(remembered[_i].name, AF_INET);
+		run_turns(reactor, 1);
+		plait_deferred_add_both(d, note_outcome, &o);
+		fault_alloc_at(n, false);
+		run_until_set(reactor, &o.fired);
+		fault_alloc_off();
+		plait_deferred_free(&d);
+		refused += strcmp(o.text, "NoMemoryError") == 0;
+		expect_outcome(resolve_as(remembered[_i].name, AF_INET),
+			       remembered[_i].outcome);
+		world_end();
+	}
+	ck_assert_uint_gt(refused, 0);
 }
 
 TEST(a_forked_child_frees_a_resolver_and_the_parent_goes_on, ON_EACH_BACKEND,

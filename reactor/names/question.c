@@ -202,18 +202,21 @@ static void question_remember(struct names_question *q, enum cache_kind kind,
 			  plait_i_clock_now(rs->reactor));
 }
 
-/* A failure is remembered with its text.  Takes why. */
+/* A failure is remembered with its text; but a want of memory is not the
+   server's, and not remembered.  Takes why. */
 static void question_failed(struct names_question *q, enum cache_kind kind,
 			    uint32_t ttl, const struct plait_address *server,
 			    const struct plait_failure *why)
 {
 	struct remembered kept = { .kind = plait_failure_kind(why) };
 	const char *text = plait_failure_message(why);
+	bool lasts = kept.kind != &plait_error_no_memory;
 	struct plait_buf *b = plait_buf_new(PLAIT_BUF_UNBOUNDED);
 
 	if (server != NULL)
 		kept.server = *server;
-	if (b != NULL && plait_buf_append(b, &kept, sizeof(kept)) == 0 &&
+	if (lasts && b != NULL &&
+	    plait_buf_append(b, &kept, sizeof(kept)) == 0 &&
 	    plait_buf_append(b, text, strlen(text) + 1) == 0)
 		question_remember(q, kind, ttl, plait_buf_data(b),
 				  plait_buf_size(b));
