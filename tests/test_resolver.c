@@ -861,6 +861,23 @@ TEST(what_is_begun_while_a_resolver_is_freed_fails_at_once, ON_EACH_KERNEL)
 	world_end();
 }
 
+static plait_value free_reactor(plait_value *result, void *arg)
+{
+	plait_reactor_free(&reactor);
+	return PLAIT_NONE;
+}
+
+/* The resolver lies in its reactor, and is being freed itself. */
+TEST(who_is_told_of_its_end_may_not_free_the_reactor, ON_EACH_BACKEND, ABORTS)
+{
+	struct plait_deferred *d;
+
+	world_begin(&(struct world){ .known = "a.example *: drop" });
+	d = resolve("a.example");
+	plait_deferred_add_both(d, free_reactor, NULL);
+	plait_resolver_free(&resolver);
+}
+
 static plait_value resolve_again(plait_value *result, void *arg)
 {
 	unsigned *times = arg;

@@ -182,10 +182,14 @@ struct plait_resolver *plait_reactor_resolver(struct plait_reactor *r)
 
 /* ---- the end of a resolver ----------------------------------------------- */
 
+/* Those who are told may not free the reactor meanwhile, as in a callback of
+   the loop. */
 static void resolver_abandon_all(struct plait_resolver *rs)
 {
 	const struct plait_failure *why = plait_i_lookup_abandoned();
+	struct plait_reactor *r = rs->reactor;
 
+	plait_i_loop_enter(r);
 	while (!plait_list_is_empty(&rs->asked))
 		plait_i_operation_fire(
 			plait_container(rs->asked.next, struct operation, link),
@@ -193,6 +197,7 @@ static void resolver_abandon_all(struct plait_resolver *rs)
 	while (!plait_list_is_empty(&rs->lookups))
 		plait_i_lookup_abandon(plait_container(
 			rs->lookups.next, struct names_lookup, link));
+	plait_i_loop_leave(r);
 	plait_failure_unref(&why);
 }
 
