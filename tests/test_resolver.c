@@ -1182,6 +1182,48 @@ TEST(a_forked_child_frees_a_resolver_and_the_parent_goes_on, ON_EACH_BACKEND,
 	world_end();
 }
 
+static const struct {
+	unsigned long readable; /* of the three files */
+	int err;
+} unreadable[] = { { 0, EMFILE }, { 0, EIO }, { 2, EMFILE } };
+
+/* Nothing is known of some files yet, and they cannot be read. */
+TEST(files_that_cannot_be_read_are_no_want_of_memory, ON_EACH_BACKEND,
+     EACH_OF(unreadable))
+{
+	struct outcome o[3] = { { .fired = false } };
+	struct plait_deferred *d[3];
+	struct plait_address a;
+
+	plait_address_parse(&a, "192.0.2.1", 0);
+	world_begin(&(struct world){ .known = BOTH("a.example"),
+				     .hosts = "192.0.2.7 b.example\n",
+				     .resolv_conf = "options ndots:2\n",
+				     .nsswitch = "hosts: dns\n" });
+	fault_pass("open", unreadable[_i].readable);
+	fault_call_forever("open", unreadable[_i].err);
+	d[0] = resolve("a.example");
+	d[1] = plait_resolve_address(
+		reactor, &a,
+		&(struct plait_resolve_options){ .resolver = resolver });
+	d[2] = plait_dns_query(resolver, "a.example", PLAIT_DNS_A);
+	run_turns(reactor, 2);
+	fault_off();
+	for (int i = 0; i < 3; i++) {
+		const plait_value *v = plait_deferred_result(d[i]);
+
+		ck_assert(plait_value_is_failure(v));
+		ck_assert_ptr_eq(plait_failure_kind(plait_value_failure(v)),
+				 &plait_error_dns_lookup);
+		ck_assert_int_eq(plait_failure_errno(plait_value_failure(v)),
+				 unreadable[_i].err);
+		plait_deferred_add_both(d[i], note_outcome, &o[i]);
+		plait_deferred_free(&d[i]);
+	}
+	expect_outcome(resolve_as("a.example", AF_INET), "192.0.2.1");
+	world_end();
+}
+
 GROUP("trace");
 
 TEST(a_trace_has_a_span_for_each_lookup, ON_EACH_BACKEND)

@@ -682,9 +682,10 @@ plait_value plait_i_lookup_bad_name(int rc)
 static void lookup_ask_sources(struct names_lookup *l)
 {
 	struct plait_resolver *rs = l->resolver;
+	int rc = plait_i_names_refresh(rs);
 
-	if (plait_i_names_refresh(rs) < 0) {
-		lookup_end(l, &plait_i_failure_no_memory);
+	if (rc < 0) {
+		lookup_end(l, failure_in(plait_i_names_unreadable(rc)));
 		return;
 	}
 	l->conf = plait_i_resolv_conf_ref(rs->files.resolv_conf);

@@ -504,8 +504,8 @@ int plait_i_names_refresh(struct plait_resolver *rs)
 	int rc = plait_i_names_files_look(fs, loop_kernel(rs->reactor),
 					  plait_i_clock_now(rs->reactor));
 
-	if (fs->resolv_conf == NULL || fs->hosts == NULL)
-		return rc < 0 ? rc : -ENOMEM;
+	if (rc < 0)
+		return rc;
 	if (fs->changes == rs->changes)
 		return 0;
 	rs->changes = fs->changes;
@@ -513,4 +513,12 @@ int plait_i_names_refresh(struct plait_resolver *rs)
 	if (rs->cache != NULL)
 		plait_i_cache_flush(rs->cache);
 	return 0;
+}
+
+plait_value plait_i_names_unreadable(int rc)
+{
+	if (rc == -ENOMEM)
+		return plait_no_memory();
+	return (plait_fail_errno)(PLAIT_HERE, &plait_error_dns_lookup, -rc,
+				  "the files of the resolver");
 }

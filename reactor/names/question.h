@@ -54,8 +54,12 @@ void plait_i_ask_cancel(struct names_ask *a);
 
 /*
  * Looks at the files, if it is time to, and does as they say from now on.
- * Returns 0, or -ENOMEM if there are no settings at all.
+ * Returns 0; or -errno if nothing is known of one of them, because it could not
+ * be read now.
  */
 int plait_i_names_refresh(struct plait_resolver *rs);
+
+/* What fails then, fails with this. */
+plait_value plait_i_names_unreadable(int rc);
 
 #endif

@@ -328,9 +328,10 @@ static void reversing_ask_source(struct reversing *v)
 static void reversing_ask_sources(struct reversing *v)
 {
 	struct plait_resolver *rs = v->base.resolver;
+	int rc = plait_i_names_refresh(rs);
 
-	if (plait_i_names_refresh(rs) < 0) {
-		reversing_end(v, plait_no_memory());
+	if (rc < 0) {
+		reversing_end(v, plait_i_names_unreadable(rc));
 		return;
 	}
 	v->order = rs->files.nsswitch;
@@ -502,8 +503,9 @@ struct plait_deferred *plait_dns_query(struct plait_resolver *rs,
 	rc = plait_i_name_parse(&parsed, name != NULL ? name : "");
 	if (rc < 0)
 		return (plait_failed)(plait_i_lookup_bad_name(rc), where);
-	if (call.reactor != NULL && plait_i_names_refresh(rs) < 0)
-		return (plait_failed)(plait_no_memory(), where);
+	rc = call.reactor != NULL ? plait_i_names_refresh(rs) : 0;
+	if (rc < 0)
+		return (plait_failed)(plait_i_names_unreadable(rc), where);
 	q = querying_of(plait_i_operation_new(&call, &querying_kind, &d));
 	if (q == NULL)
 		return d;
