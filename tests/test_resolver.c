@@ -1182,6 +1182,65 @@ TEST(a_forked_child_frees_a_resolver_and_the_parent_goes_on, ON_EACH_BACKEND,
 	world_end();
 }
 
+/* The child of a callback, and how many callbacks it had after that. */
+static pid_t forked;
+static unsigned heard, heard_in_child;
+
+enum { WAITERS = 3, CHILDREN = 3 };
+
+/* What the child does before it returns into the loop, or into the call. */
+static void be_the_child(unsigned how)
+{
+	if (how > 0)
+		plait_resolver_free(&resolver);
+	if (how > 1)
+		plait_reactor_free(&reactor);
+}
+
+static plait_value fork_first(plait_value *result, void *arg)
+{
+	plait_value_free(result);
+	if (++heard == 1) {
+		forked = fork();
+		ck_assert_int_ge(forked, 0);
+		if (forked == 0)
+			be_the_child(*(unsigned *)arg);
+	} else if (forked == 0) {
+		heard_in_child++;
+	} else if (heard == WAITERS) {
+		plait_reactor_stop(reactor);
+	}
+	return PLAIT_NONE;
+}
+
+/* They wait for the same answer; or for the end of the resolver. */
+TEST(the_child_of_one_who_is_told_tells_nobody_else, ON_EACH_BACKEND,
+     TIMES(2 * CHILDREN))
+{
+	struct plait_deferred *d[WAITERS];
+	unsigned how = (unsigned)_i % CHILDREN;
+	bool ends = _i >= CHILDREN;
+
+	heard = heard_in_child = 0;
+	forked = -1;
+	world_begin(&(struct world){ .known = BOTH("a.example") });
+	for (int i = 0; i < WAITERS; i++) {
+		d[i] = resolve_as("a.example", AF_INET);
+		plait_deferred_add_both(d[i], fork_first, &how);
+	}
+	if (ends)
+		plait_resolver_free(&resolver);
+	else
+		plait_reactor_run(reactor);
+	if (forked == 0)
+		child_leave(heard_in_child == 0 ? 0 : 1);
+	child_ends(forked);
+	ck_assert_uint_eq(heard, WAITERS);
+	for (int i = 0; i < WAITERS; i++)
+		plait_deferred_free(&d[i]);
+	world_end();
+}
+
 static const struct {
 	unsigned long readable; /* of the three files */
 	int err;

@@ -21,9 +21,15 @@ struct plait_promise *plait_i_operation_end(struct operation *o)
 
 void plait_i_operation_fire(struct operation *o, plait_value v)
 {
+	bool is_forked = loop_is_forked(o->reactor);
 	struct plait_promise *p = plait_i_operation_end(o);
 
-	plait_fire(&p, v);
+	if (!is_forked) {
+		plait_fire(&p, v);
+		return;
+	}
+	plait_value_free(&v);
+	plait_i_deferred_abandon(&p);
 }
 
 static plait_value operation_cancel(struct plait_deferred *d, void *arg)

@@ -51,7 +51,8 @@ struct operation *plait_i_operation_new(const struct operation_call *call,
 /* Stops and frees the operation.  Gives its promise. */
 struct plait_promise *plait_i_operation_end(struct operation *o);
 
-/* Does that, and fires the promise with v, which is taken. */
+/* Does that, and fires the promise with v, which is taken.  In the child of
+   somebody who was told before it tells nobody. */
 void plait_i_operation_fire(struct operation *o, plait_value v);
 
 /* Gives a deferred that has failed: an argument is wrong. */
