@@ -57,13 +57,18 @@ struct ends {
 	bool datagrams; /* there is a UDP socket */
 };
 
-/* Two hosts of this machine may use the same port: 127.0.0.1 and ::1. */
+/* Hosts of this machine may use the same port: ::1, and each 127.0.0.x.  Who
+   listens at any address is found like 127.0.0.1. */
 static uint32_t port_of(const struct sockaddr_storage *ss)
 {
+	const struct sockaddr_in *four = (const struct sockaddr_in *)ss;
 	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)ss;
+	uint32_t host;
 
-	if (ss->ss_family == AF_INET)
-		return ((const struct sockaddr_in *)ss)->sin_port;
+	if (ss->ss_family == AF_INET) {
+		host = ntohl(four->sin_addr.s_addr) & 0xff;
+		return (host > 1 ? host : 0) << 17 | four->sin_port;
+	}
 	if (ss->ss_family == AF_INET6)
 		return (uint32_t)IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) << 16 |
 		       six->sin6_port;

@@ -12,18 +12,19 @@
 
 enum { MS = 1000000 };
 
-enum fate { UNTRIED, UNDER_WAY, CONNECTED, FAILED, GIVEN_UP };
+enum fate { UNTRIED, UNDER_WAY, CONNECTED, FAILED, GIVEN_UP, GAVE_WAY };
 
 struct address {
 	int family;
 	enum fate fate;
 	unsigned place; /* among those that have begun */
+	int64_t began;
 };
 
 struct race {
 	struct eyeballs eyeballs;
 	struct address addresses[EYEBALLS_ADDRESSES];
-	unsigned known, begun, under_way;
+	unsigned known, of_family[2], begun, under_way;
 	bool six_ended, four_ended;
 	int64_t now, came, began, wake;
 	int64_t resolution_delay, attempt_delay;
@@ -100,29 +101,71 @@ static void race_start(struct race *r, unsigned number)
 	race_check_order(r, number);
 	a->fate = UNDER_WAY;
 	a->place = r->begun++;
+	a->began = r->now;
 	r->under_way++;
 	r->began = r->now;
 	r->last = number;
 	r->has_failed = false;
 }
 
-/* Nobody waits who could begin, and nobody sleeps too long. */
-static void race_check_wait(const struct race *r, const struct eyeballs_step *s)
+/* The attempt under way that has begun first.  There is one. */
+static struct address *race_oldest(struct race *r)
 {
-	bool may_begin = race_has(r, AF_UNSPEC, UNTRIED) &&
-			 r->under_way < EYEBALLS_AT_ONCE;
+	struct address *oldest = NULL;
 
+	for (unsigned i = 0; i < r->known; i++) {
+		struct address *a = &r->addresses[i];
+
+		if (a->fate == UNDER_WAY &&
+		    (oldest == NULL || a->place < oldest->place))
+			oldest = a;
+	}
+	return oldest;
+}
+
+/* When the next attempt is due, if there is an address. */
+static int64_t race_due(struct race *r)
+{
+	int64_t due = r->began + r->attempt_delay, room;
+
+	if (r->begun == 0)
+		return r->came + r->resolution_delay;
+	if (r->has_failed)
+		due = r->began + 10 * MS;
+	if (r->under_way < EYEBALLS_AT_ONCE)
+		return due;
+	room = race_oldest(r)->began + 2000 * MS;
+	return due > room ? due : room;
+}
+
+/* Nobody waits who could begin, and nobody sleeps too long. */
+static void race_check_wait(struct race *r, const struct eyeballs_step *s)
+{
 	plait_assert(!race_has(r, AF_UNSPEC, CONNECTED));
-	plait_assert(may_begin == (s->verb == EYEBALLS_WAKE));
+	plait_assert(race_has(r, AF_UNSPEC, UNTRIED) ==
+		     (s->verb == EYEBALLS_WAKE));
 	if (s->verb != EYEBALLS_WAKE)
 		return;
 	plait_assert(s->when > r->now);
-	if (r->begun == 0)
-		plait_assert(s->when == r->came + r->resolution_delay);
-	else if (r->has_failed)
-		plait_assert(s->when == r->began + 10 * MS);
+	if (r->under_way == EYEBALLS_AT_ONCE && r->has_failed &&
+	    r->addresses[r->last].fate == FAILED)
+		plait_assert(s->when == race_oldest(r)->began + 2000 * MS);
 	else
-		plait_assert(s->when == r->began + r->attempt_delay);
+		plait_assert(s->when == race_due(r));
+}
+
+/* There is no room for the next, and its time has come. */
+static void race_give_way(struct race *r, unsigned number)
+{
+	struct address *a = &r->addresses[number];
+
+	plait_assert(r->under_way == EYEBALLS_AT_ONCE);
+	plait_assert(race_has(r, AF_UNSPEC, UNTRIED));
+	plait_assert(!race_has(r, AF_UNSPEC, CONNECTED));
+	plait_assert(a == race_oldest(r) && r->now >= a->began + 2000 * MS);
+	race_check_next(r);
+	a->fate = GAVE_WAY;
+	r->under_way--;
 }
 
 static bool race_may_yet_go_on(const struct race *r)
@@ -185,6 +228,9 @@ static bool race_ask(struct race *r)
 	case EYEBALLS_GIVE_UP:
 		race_give_up(r, s.number);
 		return true;
+	case EYEBALLS_GIVE_WAY:
+		race_give_way(r, s.number);
+		return true;
 	case EYEBALLS_WON:
 		race_check_won(r, s.number);
 		break;
@@ -221,10 +267,11 @@ static void race_add(struct race *r, int family)
 	if (family == AF_INET6 ? r->six_ended : r->four_ended)
 		return;
 	number = plait_i_eyeballs_add(&r->eyeballs, family, r->now);
-	if (r->known == EYEBALLS_ADDRESSES) {
+	if (r->of_family[family == AF_INET6] == EYEBALLS_OF_FAMILY) {
 		plait_assert(number == -1);
 		return;
 	}
+	r->of_family[family == AF_INET6]++;
 	plait_assert(number == (int)r->known);
 	if (r->known == 0)
 		r->came = r->now;

@@ -496,10 +496,10 @@ STORY(connecting_again_at_once_leaves_nothing_open,
       "finds refusing; finds refusing; search; start; until client failed 3;"
       "client trace ScFcFcFX; close");
 
-TEST(so_many_addresses_are_tried_and_no_more, PURE)
+TEST(so_many_addresses_of_a_family_are_tried_and_no_more, PURE)
 {
 	reactor = plait_testing_reactor_new();
-	for (unsigned i = 1; i <= EYEBALLS_ADDRESSES; i++)
+	for (unsigned i = 1; i <= EYEBALLS_OF_FAMILY; i++)
 		find(i);
 	finder.ends = false;
 	make_searching();

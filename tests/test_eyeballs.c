@@ -12,7 +12,7 @@
  *	over		the turn is over
  *	@250		it is 250 ms; times are counted from the beginning
  *
- *	start0 wake250 giveup0 turn won0 lost
+ *	start0 wake250 giveup0 giveway0 turn won0 lost
  *
  * Each MUST and SHOULD of sections 3 to 8 has a test with its section in its
  * name.  These have none here, as they do not concern the machine:
@@ -98,6 +98,9 @@ static bool ask(void)
 		return true;
 	case EYEBALLS_GIVE_UP:
 		answer("giveup", s.number);
+		return true;
+	case EYEBALLS_GIVE_WAY:
+		answer("giveway", s.number);
 		return true;
 	case EYEBALLS_WAKE:
 		answer("wake", s.when / MS);
@@ -284,21 +287,51 @@ RACE(one_that_connects_alone_in_its_turn_wins,
      "+6 +6 > start0 wake250; @250 > start1; connects1 > turn; fails0 >"
      "won1");
 
-RACE(so_many_are_under_way_at_once,
-     "+6 +6 +6 +6 +6 +6 +6 +6 +6 +6 > start0 wake250; @250 > start1 wake500;"
-     "@500 > start2 wake750; @750 > start3 wake1000; @1000 > start4 wake1250;"
-     "@1250 > start5 wake1500; @1500 > start6 wake1750; @1750 > start7;"
-     "@9000 > ; @9001 fails3 > start8; fails8 > start9");
+#define EIGHT                                                                  \
+	"+6 +6 +6 +6 +6 +6 +6 +6 +6 +6 > start0 wake250; @250 > start1"        \
+	" wake500; @500 > start2 wake750; @750 > start3 wake1000; @1000 >"     \
+	"start4 wake1250; @1250 > start5 wake1500; @1500 > start6 wake1750;"   \
+	"@1750 > start7 wake2000;"
 
-TEST(so_many_addresses_are_taken, PURE)
+RACE(so_many_are_under_way_at_once, EIGHT "@1900 fails3 > start8 wake2150",
+     EIGHT "@1999 > wake2000");
+
+RACE(the_oldest_gives_way_when_it_has_had_its_time,
+     EIGHT "@2000 > giveway0 start8 wake2250; @2250 > giveway1 start9;"
+	   "@9000 connects2 > giveup3 giveup4 giveup5 giveup6 giveup7 giveup8 "
+	   "giveup9 won2",
+     /* ... which is that of the next as well. */
+     EIGHT "@1900 fails3 > start8 wake2150; @2150 > giveway0 start9");
+
+TEST(an_attempt_has_2_s_however_many_wait, PURE)
 {
+	play_with(50, 10,
+		  "+6 +6 +6 +6 +6 +6 +6 +6 +6 > start0 wake10; @10 > start1"
+		  " wake20; @20 > start2 wake30; @30 > start3 wake40; @40 >"
+		  "start4 wake50; @50 > start5 wake60; @60 > start6 wake70;"
+		  "@70 > start7 wake2000; @80 > wake2000; @2000 > giveway0"
+		  " start8");
+}
+
+RACE(all_that_never_answer_are_told_when_all_is_over,
+     EIGHT "@2000 . > giveway0 start8 wake2250; @2250 > giveway1 start9;"
+	   "fails2 fails3 fails4 fails5 fails6 fails7 fails8 > ; fails9 > "
+	   "lost");
+
+/* One family does not take the room of the other. */
+TEST(so_many_addresses_of_each_family_are_taken, PURE)
+{
+	int n = 0;
+
 	plait_i_eyeballs_init(&machine, 0, 0);
-	for (int i = 0; i < EYEBALLS_ADDRESSES; i++)
-		ck_assert_int_eq(
-			plait_i_eyeballs_add(
-				&machine, i % 3 == 0 ? AF_INET : AF_INET6, 0),
-			i);
+	for (int i = 0; i < EYEBALLS_OF_FAMILY; i++)
+		ck_assert_int_eq(plait_i_eyeballs_add(&machine, AF_INET, 0),
+				 n++);
 	ck_assert_int_eq(plait_i_eyeballs_add(&machine, AF_INET, 0), -1);
+	for (int i = 0; i < EYEBALLS_OF_FAMILY; i++)
+		ck_assert_int_eq(plait_i_eyeballs_add(&machine, AF_INET6, 0),
+				 n++);
+	ck_assert_int_eq(plait_i_eyeballs_add(&machine, AF_INET6, 0), -1);
 }
 
 /* For ever: the clock has no end, either. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "reactor/kernel/address.h"
 #include "tests/actor.h"
 #include "tests/zone.h"
 
@@ -83,29 +84,39 @@ static void finish(void)
 	run_turns(reactor, 2);
 }
 
-/* A listener at [::1] and the server's port that answers nobody. */
-static int deaf[2];
+/* Listeners at the server's port that answer nobody: their queue is full. */
+enum { MAX_DEAF = 9 };
+
+static int deaf[2 * MAX_DEAF], n_deaf;
+
+static void make_deaf_at(const char *ip)
+{
+	union kernel_address sa;
+	struct plait_address a;
+	socklen_t len;
+	int on = 1, *fd = deaf + n_deaf;
+
+	plait_address_parse(&a, ip, number);
+	len = plait_i_address_to_kernel(&a, &sa);
+	for (int i = 0; i < 2; i++)
+		fd[i] = socket(sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (sa.any.sa_family == AF_INET6)
+		setsockopt(fd[0], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	ck_assert_int_eq(bind(fd[0], &sa.any, len), 0);
+	ck_assert_int_eq(listen(fd[0], 0), 0);
+	ck_assert_int_eq(connect(fd[1], &sa.any, len), 0);
+	n_deaf += 2;
+}
 
 static void make_deaf(void)
 {
-	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
-				   .sin6_addr = IN6ADDR_LOOPBACK_INIT,
-				   .sin6_port = htons((uint16_t)number) };
-	int on = 1;
-
-	deaf[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	deaf[1] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(deaf[0], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	ck_assert_int_eq(bind(deaf[0], (struct sockaddr *)&sa, sizeof(sa)), 0);
-	ck_assert_int_eq(listen(deaf[0], 0), 0);
-	ck_assert_int_eq(connect(deaf[1], (struct sockaddr *)&sa, sizeof(sa)),
-			 0);
+	make_deaf_at("::1");
 }
 
 static void end_deaf(void)
 {
-	close(deaf[1]);
-	close(deaf[0]);
+	while (n_deaf > 0)
+		close(deaf[--n_deaf]);
 }
 
 GROUP("by name");
@@ -155,6 +166,53 @@ TEST(dead_ipv6_beside_live_ipv4_costs_a_quarter_of_a_second, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_address_family(&client.peer), AF_INET);
 	finish();
 	ck_assert_str_eq(client.trace, "ScBMLCX");
+	end_deaf();
+}
+
+/* At most eight are under way, and these would be so for two minutes. */
+TEST(nine_that_never_answer_hide_no_tenth, ON_EACH_BACKEND)
+{
+	char known[1024] = "p.example A: ", ip[16];
+
+	for (int i = 0; i < MAX_DEAF; i++)
+		sprintf(known + strlen(known),
+			"answer p.example 0 A 127.0.0.%d;", 11 + i);
+	strcat(known, "answer p.example 0 A 127.0.0.1");
+	begin(known);
+	for (int i = 0; i < MAX_DEAF; i++) {
+		snprintf(ip, sizeof(ip), "127.0.0.%d", 11 + i);
+		make_deaf_at(ip);
+	}
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_double_eq_tol(took, MAX_DEAF * 0.25, 0.01);
+	finish();
+	end_deaf();
+}
+
+/* ... and each is told of when all are dead. */
+TEST(who_gave_way_is_told_of_as_silent, ON_EACH_BACKEND)
+{
+	char known[1024] = "p.example A: ", ip[16];
+
+	for (int i = 0; i < MAX_DEAF; i++)
+		sprintf(known + strlen(known),
+			"%sanswer p.example 0 A "
+			"127.0.0.%d",
+			i > 0 ? ";" : "", 11 + i);
+	begin(known);
+	for (int i = 0; i < MAX_DEAF; i++) {
+		snprintf(ip, sizeof(ip), "127.0.0.%d", 11 + i);
+		make_deaf_at(ip);
+	}
+	options.timeout = 5;
+	connect_to("p.example");
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_eq(client.kind, &plait_error_connect_timeout);
+	ck_assert_ptr_nonnull(strstr(why, "127.0.0.11:"));
+	ck_assert_ptr_nonnull(strstr(why, " at 2.000 s: no answer"));
+	ck_assert_ptr_nonnull(strstr(why, " at 5.000 s: no answer"));
+	finish();
 	end_deaf();
 }
 

@@ -132,15 +132,23 @@ const struct attempt *plait_i_attempts_leader(const struct attempts *s)
 	return a != NULL ? a : s->first;
 }
 
+/* a is an unused attempt, or NULL. */
+static bool attempts_have_room(const struct attempts *s,
+			       const struct attempt *a, int family)
+{
+	return s->search != NULL ? plait_i_eyeballs_have_room(
+					   &s->search->eyeballs, family)
+				 : a != NULL;
+}
+
 int plait_i_attempts_add(struct attempts *s, const struct plait_address *to)
 {
 	struct attempt *a = attempts_find(s, ATTEMPT_UNUSED);
 	int err;
 
+	if (!attempts_have_room(s, a, to->family))
+		return -E2BIG;
 	if (a == NULL) {
-		if (s->search == NULL ||
-		    attempts_count(s) == EYEBALLS_ADDRESSES)
-			return -E2BIG;
 		a = calloc(1, s->ops->size);
 		if (a == NULL)
 			return -ENOMEM;
@@ -220,6 +228,17 @@ static void attempt_stop(struct attempt *a)
 	plait_i_loop_bury(a->of->reactor, &a->burial);
 }
 
+static plait_value attempt_unanswered(const struct attempt *a,
+				      const struct plait_error *kind);
+
+/* The system would wait for its peer for much longer. */
+static void attempt_give_way(struct attempt *a)
+{
+	REACHED("an attempt gives way to the next");
+	attempt_stop(a);
+	a->why = failure_in(attempt_unanswered(a, &plait_error_tcp_timed_out));
+}
+
 static void attempts_wake(void *arg);
 
 static void attempts_sleep(struct attempts *s, int64_t until)
@@ -244,6 +263,9 @@ static bool attempts_race(struct attempts *s)
 			continue;
 		case EYEBALLS_GIVE_UP:
 			attempt_stop(attempts_numbered(s, step.number));
+			continue;
+		case EYEBALLS_GIVE_WAY:
+			attempt_give_way(attempts_numbered(s, step.number));
 			continue;
 		case EYEBALLS_WON:
 			s->won(s, attempts_numbered(s, step.number));
@@ -411,7 +433,7 @@ plait_i_attempt_failure(const struct attempt *a, const struct plait_error *kind,
 					   text, attempts_time(a->of)));
 }
 
-/* Of an attempt that is under way when all of it ends, for that reason. */
+/* Of an attempt that has no outcome, for that reason. */
 static plait_value attempt_unanswered(const struct attempt *a,
 				      const struct plait_error *kind)
 {

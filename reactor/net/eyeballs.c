@@ -11,9 +11,9 @@
 
 enum { UNTRIED, UNDER_WAY, CONNECTED, OVER };
 
-static struct eyeballs_queue *eyeballs_queue(struct eyeballs *e, int family)
+static enum eyeballs_family eyeballs_index(int family)
 {
-	return &e->queues[family == AF_INET6 ? EYEBALLS_IPV6 : EYEBALLS_IPV4];
+	return family == AF_INET6 ? EYEBALLS_IPV6 : EYEBALLS_IPV4;
 }
 
 static bool eyeballs_has(const struct eyeballs *e, enum eyeballs_family family)
@@ -40,12 +40,17 @@ void plait_i_eyeballs_init(struct eyeballs *e, int64_t resolution_delay,
 	};
 }
 
+bool plait_i_eyeballs_have_room(const struct eyeballs *e, int family)
+{
+	return e->queues[eyeballs_index(family)].count < EYEBALLS_OF_FAMILY;
+}
+
 int plait_i_eyeballs_add(struct eyeballs *e, int family, int64_t now)
 {
-	struct eyeballs_queue *q = eyeballs_queue(e, family);
+	struct eyeballs_queue *q = &e->queues[eyeballs_index(family)];
 
 	plait_assert(!q->ended);
-	if (e->addresses == EYEBALLS_ADDRESSES)
+	if (!plait_i_eyeballs_have_room(e, family))
 		return -1;
 	if (e->addresses == 0)
 		e->came = now;
@@ -55,17 +60,16 @@ int plait_i_eyeballs_add(struct eyeballs *e, int family, int64_t now)
 
 void plait_i_eyeballs_end(struct eyeballs *e, int family)
 {
-	for (int i = 0; i < EYEBALLS_FAMILIES; i++) {
-		if (family == AF_UNSPEC ||
-		    eyeballs_queue(e, family) == &e->queues[i])
-			e->queues[i].ended = true;
-	}
+	if (family != AF_INET)
+		e->queues[EYEBALLS_IPV6].ended = true;
+	if (family != AF_INET6)
+		e->queues[EYEBALLS_IPV4].ended = true;
 }
 
 void plait_i_eyeballs_prefer(struct eyeballs *e, int family)
 {
 	if (e->attempts == 0)
-		e->turn = family == AF_INET6 ? EYEBALLS_IPV6 : EYEBALLS_IPV4;
+		e->turn = eyeballs_index(family);
 }
 
 void plait_i_eyeballs_failed(struct eyeballs *e, unsigned number)
@@ -89,14 +93,15 @@ void plait_i_eyeballs_turn_over(struct eyeballs *e)
 	e->turn_over = true;
 }
 
-/* The attempt in that state that has begun first.  There is one. */
+/* Which attempt in that state has begun first: its place in the list of what
+   was tried.  There is one. */
 static unsigned eyeballs_first(const struct eyeballs *e, int state)
 {
 	unsigned i = 0;
 
 	while (e->states[e->tried[i]] != state)
 		i++;
-	return e->tried[i];
+	return i;
 }
 
 /* Is an attempt under way that has begun before the one of that number? */
@@ -112,7 +117,7 @@ static bool eyeballs_is_behind(const struct eyeballs *e, unsigned number)
 /* An attempt is connected. */
 static struct eyeballs_step eyeballs_finish(struct eyeballs *e)
 {
-	unsigned winner = eyeballs_first(e, CONNECTED);
+	unsigned winner = e->tried[eyeballs_first(e, CONNECTED)];
 	struct eyeballs_step step = { .number = winner };
 
 	if (!e->turn_over && eyeballs_is_behind(e, winner)) {
@@ -147,19 +152,29 @@ static int64_t eyeballs_first_due(const struct eyeballs *e)
 	return waits ? eyeballs_after(e->came, e->resolution_delay) : INT64_MIN;
 }
 
-/* When the next attempt may begin. */
-static int64_t eyeballs_due(const struct eyeballs *e)
+/* When the next attempt may begin, if there is room for it. */
+static int64_t eyeballs_next_due(const struct eyeballs *e)
 {
-	unsigned last;
+	unsigned last = e->attempts - 1u;
 
 	if (e->attempts == 0)
 		return eyeballs_first_due(e);
 	if (!e->hurries)
-		return eyeballs_after(e->began, e->attempt_delay);
-	last = e->tried[e->attempts - 1];
-	return e->states[last] == UNDER_WAY
-		       ? eyeballs_after(e->began, EYEBALLS_LEAST_DELAY)
+		return eyeballs_after(e->began[last], e->attempt_delay);
+	return e->states[e->tried[last]] == UNDER_WAY
+		       ? eyeballs_after(e->began[last], EYEBALLS_LEAST_DELAY)
 		       : INT64_MIN;
+}
+
+static int64_t eyeballs_due(const struct eyeballs *e)
+{
+	int64_t due = eyeballs_next_due(e), room;
+
+	if (e->under_way < EYEBALLS_AT_ONCE)
+		return due;
+	room = eyeballs_after(e->began[eyeballs_first(e, UNDER_WAY)],
+			      EYEBALLS_MOST_DELAY);
+	return due > room ? due : room;
 }
 
 static struct eyeballs_step
@@ -169,12 +184,22 @@ eyeballs_start(struct eyeballs *e, enum eyeballs_family family, int64_t now)
 	unsigned char number = q->numbers[q->next++];
 
 	e->states[number] = UNDER_WAY;
-	e->tried[e->attempts++] = number;
+	e->tried[e->attempts] = number;
+	e->began[e->attempts++] = now;
 	e->under_way++;
-	e->began = now;
 	e->hurries = false;
 	e->turn = eyeballs_other(family);
 	return (struct eyeballs_step){ EYEBALLS_START, .number = number };
+}
+
+/* The next attempt is due, and there is no room for it. */
+static struct eyeballs_step eyeballs_give_way(struct eyeballs *e)
+{
+	unsigned number = e->tried[eyeballs_first(e, UNDER_WAY)];
+
+	e->states[number] = OVER;
+	e->under_way--;
+	return (struct eyeballs_step){ EYEBALLS_GIVE_WAY, .number = number };
 }
 
 /* No address is left to be tried, until more come. */
@@ -200,10 +225,10 @@ struct eyeballs_step plait_i_eyeballs_next(struct eyeballs *e, int64_t now)
 		family = eyeballs_other(family);
 	if (!eyeballs_has(e, family))
 		return eyeballs_run_out(e);
-	if (e->under_way == EYEBALLS_AT_ONCE)
-		return (struct eyeballs_step){ .verb = EYEBALLS_WAIT };
 	due = eyeballs_due(e);
 	if (now < due)
 		return (struct eyeballs_step){ EYEBALLS_WAKE, .when = due };
+	if (e->under_way == EYEBALLS_AT_ONCE)
+		return eyeballs_give_way(e);
 	return eyeballs_start(e, family, now);
 }
