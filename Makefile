@@ -233,6 +233,8 @@ LONG_TESTS = lockstep points cancel_faults resolver
 check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
 	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $O/tests/test_scenarios
+	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
+		$(RUN_CHECKS) $O/tests/test_scenarios
 check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)

@@ -76,7 +76,7 @@ bool go_on_until(bool (*yes)(void *arg), void *arg, double seconds);
 
 /* ---- hosts and programs ------------------------------------------------- */
 
-enum { MAX_NODES = 8 };
+enum { MAX_NODES = 16 };
 
 /*
  * A program of a scenario, on a host of its own.  begin() is its main(); it

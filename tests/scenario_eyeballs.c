@@ -1,8 +1,9 @@
 /*
  * Connecting to a name with several addresses, of which some are dead: their
  * host drops all packets, or cannot be reached, or nobody listens there.  The
- * families are told in any order and late, or not at all; or they stand in the
- * hosts file.
+ * families are told in any order and late, or not at all.  Who tells them is a
+ * search of this file; a name server on another host, whose answers are late,
+ * and to which questions are lost; or the hosts file.
  *
  * What must hold: the client is connected if and only if an address works, and
  * in the time that happy eyeballs give: when all was told, a quarter of a
@@ -10,16 +11,24 @@
  * If the client gives up, it is told that, once.  Nothing is left.
  */
 #include <math.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include <plait/dns.h>
+
 #include "reactor/net/connector.h"
 #include "reactor/net/tcp.h"
+#include "tests/dns_reply.h"
 #include "tests/scenario.h"
 
-enum { PORT = 7100, PLACES = 6, ROUNDS = 6, TIMEOUT = 20, TURNS = 40 };
+enum { PORT = 7100, PLACES = 12, ROUNDS = 6, TIMEOUT = 20, TURNS = 60 };
+
+/* What resolv.conf says: a question that is lost is asked again within that
+   many seconds, and so often in all. */
+enum { ASKED_AGAIN = 1, ATTEMPTS = 3 };
 
 enum health { WORKS, REFUSES, DROPS, UNREACHABLE, HEALTHS };
 
@@ -41,6 +50,8 @@ static struct place places[PLACES];
 static unsigned n_places;
 static struct node client;
 
+enum way { BY_SEARCH, BY_FILE, BY_SERVER, WAYS };
+
 /* A round: the client connects once. */
 static struct {
 	struct plait_factory factory;
@@ -49,10 +60,13 @@ static struct {
 	struct answers answers;
 	struct plait_timer next, patience;
 	unsigned number;
-	bool by_file;		/* what the names mean is in the hosts file */
-	bool is_told[2];	/* of IPv6 and IPv4 */
-	double delays[2];	/* until then */
-	double began, gives_up; /* 0: it does not */
+	enum way way;		   /* who tells of addresses */
+	bool is_told[2];	   /* of IPv6 and IPv4 */
+	double delays[2];	   /* until then, or of an answer */
+	bool is_denied[2];	   /* or else it is told that there is none */
+	unsigned lost_at_first[2]; /* so many questions are lost */
+	unsigned lost[2];	   /* ... from now on */
+	double began, gives_up;	   /* 0: it does not */
 	unsigned made, failed;
 } trial;
 
@@ -111,6 +125,140 @@ static void answers_free(struct attempt_search *s)
 {
 }
 
+/* ---- the name server ---------------------------------------------------- */
+
+enum { MAX_ANSWERS = 16 };
+
+static struct node server_of_names;
+static struct plait_watch names_watch;
+static int names_fd;
+static double names_latency;
+
+/* An answer that is late.  It is on its way if its timer runs. */
+struct late {
+	struct plait_timer timer;
+	struct sockaddr_in to;
+	unsigned id, family;
+};
+
+static struct late late[MAX_ANSWERS];
+
+/* The records, as words of dns_reply.h. */
+static void late_records(const struct late *l, char *to, size_t size)
+{
+	size_t len = 0;
+	char host[PLAIT_ADDRESS_SIZE];
+
+	to[0] = '\0';
+	for (unsigned k = 0; k < n_places; k++) {
+		if (!trial.is_told[l->family] ||
+		    index_of(&places[k]) != l->family)
+			continue;
+		plait_address_host(&places[k].address, host, sizeof(host));
+		len += (size_t)snprintf(to + len, size - len,
+					"; answer asked.example 0 %s %s",
+					l->family == 0 ? "AAAA" : "A", host);
+	}
+	if (len == 0)
+		snprintf(to, size, "; authority example 0 SOA a. b. 1 2 3 4 0");
+}
+
+static void late_send(void *arg)
+{
+	static struct dns_reply reply;
+	const struct late *l = arg;
+	char records[1024], words[1200];
+	struct iovec piece;
+	struct msghdr msg = {
+		.msg_name = (void *)(uintptr_t)&l->to,
+		.msg_namelen = sizeof(l->to),
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+	};
+
+	late_records(l, records, sizeof(records));
+	snprintf(words, sizeof(words), "id %u; question asked.example %s%s",
+		 l->id, l->family == 0 ? "AAAA" : "A", records);
+	dns_reply_make(&reply, words);
+	piece = (struct iovec){ reply.bytes, reply.length };
+	kernel_sendmsg(loop_kernel(server_of_names.reactor), names_fd, &msg, 0);
+}
+
+/* The type, of two bytes, stands behind the name. */
+static unsigned question_family(const unsigned char *bytes)
+{
+	size_t type = 12 + sizeof("5asked7example");
+
+	return bytes[type] * 256u + bytes[type + 1] == PLAIT_DNS_AAAA ? 0 : 1;
+}
+
+static void names_take(const unsigned char *bytes,
+		       const struct sockaddr_in *from)
+{
+	unsigned family = question_family(bytes), i = 0;
+
+	if (trial.lost[family] > 0) {
+		trial.lost[family]--;
+		return;
+	}
+	if (!trial.is_told[family] && !trial.is_denied[family])
+		return;
+	while (i < MAX_ANSWERS && plait_timer_is_running(&late[i].timer))
+		i++;
+	MUST(i < MAX_ANSWERS, "so many questions at once");
+	late[i].to = *from;
+	late[i].id = bytes[0] * 256u + bytes[1];
+	late[i].family = family;
+	plait_timer_start(server_of_names.reactor, &late[i].timer,
+			  trial.delays[family], late_send, &late[i]);
+}
+
+static void names_are_asked(struct plait_watch *w, unsigned events)
+{
+	unsigned char bytes[600];
+	struct sockaddr_in from;
+	struct iovec piece = { bytes, sizeof(bytes) };
+	struct msghdr msg = {
+		.msg_name = &from,
+		.msg_namelen = sizeof(from),
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+	};
+
+	if (kernel_recvmsg(loop_kernel(server_of_names.reactor), names_fd, &msg,
+			   0) > 0)
+		names_take(bytes, &from);
+}
+
+static plait_value names_stop(void *arg)
+{
+	for (unsigned i = 0; i < MAX_ANSWERS; i++)
+		plait_timer_stop(&late[i].timer);
+	plait_watch_stop(&names_watch);
+	kernel_close(loop_kernel(server_of_names.reactor), names_fd);
+	return PLAIT_NONE;
+}
+
+static void names_begin(struct node *n)
+{
+	struct kernel *k = loop_kernel(n->reactor);
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(53) };
+
+	names_watch = (struct plait_watch){ .fd = -1 };
+	names_fd = kernel_socket(k, AF_INET, SOCK_DGRAM);
+	MUST(names_fd >= 0 &&
+		     kernel_bind(k, names_fd, (struct sockaddr *)&sa,
+				 sizeof(sa)) == 0 &&
+		     plait_watch_start(n->reactor, &names_watch, names_fd,
+				       PLAIT_WATCH_READ,
+				       names_are_asked) == 0 &&
+		     plait_reactor_add_trigger(n->reactor, PLAIT_TRIGGER_DURING,
+					       PLAIT_TRIGGER_SHUTDOWN,
+					       names_stop, NULL, NULL) == 0,
+	     "the name server cannot begin");
+}
+
 /* ---- what must come of it ------------------------------------------------ */
 
 static bool is_expected(const struct place *p)
@@ -127,6 +275,17 @@ static bool any_works(void)
 	return false;
 }
 
+/* When it is told of that family. */
+static double time_told(unsigned i)
+{
+	double asked = trial.way == BY_SERVER
+			       ? trial.lost_at_first[i] * ASKED_AGAIN +
+					 2 * names_latency
+			       : 0;
+
+	return asked + trial.delays[i];
+}
+
 /* How long the rules give, at most. */
 static double time_given(void)
 {
@@ -134,8 +293,8 @@ static double time_given(void)
 	double fastest = INFINITY, told = EYEBALLS_RESOLUTION_DELAY / 1e9;
 
 	for (unsigned i = 0; i < 2; i++) {
-		if (trial.is_told[i] && trial.delays[i] > told)
-			told = trial.delays[i];
+		if (trial.is_told[i] && time_told(i) > told)
+			told = time_told(i);
 	}
 	for (unsigned i = 0; i < n_places; i++) {
 		if (is_expected(&places[i]) && places[i].latency < fastest)
@@ -159,7 +318,7 @@ static void round_is_over(void)
 	     trial.made, trial.failed);
 	plait_timer_stop(&trial.patience);
 	if (++trial.number < ROUNDS)
-		plait_timer_start(client.reactor, &trial.next, 1, round_begin,
+		plait_timer_start(client.reactor, &trial.next, 1.5, round_begin,
 				  NULL);
 }
 
@@ -221,24 +380,28 @@ static void give_up(void *arg)
 
 static void round_draw(void)
 {
-	trial.by_file = dice_say(0.3);
+	bool at_once;
+
+	trial.way = dice(WAYS);
 	for (unsigned i = 0; i < 2; i++) {
-		trial.is_told[i] = trial.by_file || dice_say(0.8);
-		trial.delays[i] = trial.by_file || dice_say(0.4)
-					  ? 0
-					  : dice_seconds(0, 0.4);
+		trial.is_told[i] = trial.way == BY_FILE || dice_say(0.8);
+		trial.is_denied[i] = dice_say(0.5);
+		at_once = trial.way == BY_FILE || dice_say(0.4);
+		trial.delays[i] = at_once ? 0 : dice_seconds(0, 0.4);
+		trial.lost_at_first[i] = dice_say(0.7) ? 0 : dice(ATTEMPTS);
+		trial.lost[i] = trial.lost_at_first[i];
 	}
 	trial.gives_up = dice_say(0.2) ? dice_seconds(0.001, 1) : 0;
 }
 
-static struct plait_connector *round_connect_by_file(void)
+static struct plait_connector *round_connect_to(const char *name)
 {
 	return plait_connect_tcp(
-		client.reactor, "many.example", PORT, &trial.seen.base,
+		client.reactor, name, PORT, &trial.seen.base,
 		&(struct plait_connect_options){ .timeout = TIMEOUT });
 }
 
-static struct plait_connector *round_connect(void)
+static struct plait_connector *round_connect_by_search(void)
 {
 	struct plait_connector *c = plait_i_connector_new(
 		client.reactor, "scenario", &plait_i_tcp_dial_ops.base,
@@ -258,6 +421,18 @@ static struct plait_connector *round_connect(void)
 	return c;
 }
 
+static struct plait_connector *round_connect(void)
+{
+	switch (trial.way) {
+	case BY_FILE:
+		return round_connect_to("many.example");
+	case BY_SERVER:
+		return round_connect_to("asked.example");
+	default:
+		return round_connect_by_search();
+	}
+}
+
 static void round_begin(void *arg)
 {
 	round_draw();
@@ -267,16 +442,16 @@ static void round_begin(void *arg)
 	witness_factory_init(&trial.seen, &witness, &trial.factory, false);
 	trial.began = plait_simulation_seconds(simulation);
 	plait_connector_unref(&trial.connector);
-	trial.connector = plait_connector_ref(
-		trial.by_file ? round_connect_by_file() : round_connect());
+	trial.connector = plait_connector_ref(round_connect());
 	if (trial.gives_up > 0)
 		plait_timer_start(client.reactor, &trial.patience,
 				  trial.gives_up, give_up, NULL);
 }
 
+/* By then all others have begun. */
 static void client_begin(struct node *n)
 {
-	plait_timer_start(n->reactor, &trial.next, 0, round_begin, NULL);
+	plait_timer_start(n->reactor, &trial.next, 1, round_begin, NULL);
 }
 
 static void client_end(struct node *n)
@@ -339,18 +514,27 @@ static void place_start(struct node *n)
 	n->faults = (struct plait_host_faults){ .short_read = 0 };
 }
 
+/* Where few work, most drop. */
+static enum health health_draw(double works)
+{
+	if (dice_say(works))
+		return WORKS;
+	return works < 0.3 ? DROPS : dice(HEALTHS);
+}
+
 static void places_begin(void)
 {
-	static const char *const names[PLACES] = { "ann", "ben", "cat",
-						   "dan", "eve", "fay" };
+	static const char *const names[PLACES] = { "ann", "ben", "cat", "dan",
+						   "eve", "fay", "gus", "hal",
+						   "ian", "jim", "kay", "lou" };
+	double works = dice_say(0.2) ? 0.05 : 0.3;
 
 	server = (struct plait_factory){ .protocol = &place_ops };
-	n_places = 1 + dice(PLACES);
+	n_places = 1 + dice(dice_say(0.3) ? PLACES : PLACES / 2);
 	for (unsigned i = 0; i < n_places; i++) {
 		struct place *p = &places[i];
 
-		*p = (struct place){ .health = dice_say(0.3) ? WORKS
-							     : dice(HEALTHS) };
+		*p = (struct place){ .health = health_draw(works) };
 		p->node =
 			(struct node){ .name = names[i], .begin = place_begin };
 		p->latency = dice_say(0.3) ? 0 : dice_seconds(0.001, 0.5);
@@ -359,10 +543,10 @@ static void places_begin(void)
 	}
 }
 
-/* The hosts file of the client. */
+/* The files of the client. */
 static void places_write(void)
 {
-	char text[512] = "", host[PLAIT_ADDRESS_SIZE];
+	char text[1024] = "", host[PLAIT_ADDRESS_SIZE];
 	size_t len = 0;
 
 	for (unsigned i = 0; i < n_places; i++) {
@@ -372,6 +556,22 @@ static void places_write(void)
 	}
 	MUST(plait_host_set_file(client.host, "/etc/hosts", text) == 0,
 	     "no file");
+	snprintf(text, sizeof(text),
+		 "nameserver %s\noptions timeout:%d attempts:%d\n",
+		 plait_host_address(server_of_names.host), ASKED_AGAIN,
+		 ATTEMPTS);
+	MUST(plait_host_set_file(client.host, "/etc/resolv.conf", text) == 0,
+	     "no file");
+}
+
+static void names_set_link(void)
+{
+	const struct plait_link link = { .latency = names_latency };
+
+	plait_simulation_set_link(simulation, client.host, server_of_names.host,
+				  &link);
+	plait_simulation_set_link(simulation, server_of_names.host, client.host,
+				  &link);
 }
 
 static bool rounds_are_over(void *nothing)
@@ -386,8 +586,13 @@ SCENARIO(a_name_is_reached_if_any_of_its_addresses_works)
 	client = (struct node){ .name = "client",
 				.begin = client_begin,
 				.end = client_end };
+	server_of_names =
+		(struct node){ .name = "names", .begin = names_begin };
+	place_start(&server_of_names);
 	place_start(&client);
 	plait_simulation_heal(simulation);
+	names_latency = dice_say(0.5) ? 0 : dice_seconds(0, 0.05);
+	names_set_link();
 	for (unsigned i = 0; i < n_places; i++)
 		place_set_link(&places[i]);
 	places_write();
