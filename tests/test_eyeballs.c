@@ -17,9 +17,10 @@
  * Each MUST and SHOULD of sections 3 to 8 has a test with its section in its
  * name.  These have none here, as they do not concern the machine:
  *
- *	3	AAAA is asked before A; 3.1: servers by IPv6 first; 5: answers
- *		are waited for, for the cache, when an attempt has won.  The
- *		lookup asks, in the order of resolv.conf.
+ *	3	AAAA is asked before A; 5: answers are waited for, for the
+ *		cache, when an attempt has won: test_names_connect.c has these.
+ *	3.1	servers by IPv6 first, and any number of them: the lookup asks
+ *		those of resolv.conf, in their order.
  *	4	the sorting by RFC 6724 is that of the lookup.  Nothing is
  *		remembered of earlier connections, so the rules about history
  *		find nothing to do.

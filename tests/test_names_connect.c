@@ -293,6 +293,102 @@ TEST(giving_up_ends_the_lookup_and_all_attempts, ON_EACH_BACKEND, TIMES(2))
 	end_deaf();
 }
 
+/* The second family is answered for after the first is connected. */
+static void connect_by_the_first(void)
+{
+	begin(A("127.0.0.1") "p.example AAAA: later answer p.example 60 AAAA "
+			     "::1|");
+	connect_to("p.example");
+	run_until_count(reactor, &client.made, 1);
+	ck_assert_str_eq(zone_log(&zone), "AAAA p.example A p.example");
+	plait_transport_abort_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+}
+
+static struct plait_deferred *resolve_ipv6(void)
+{
+	return plait_resolve(reactor, "p.example",
+			     &(struct plait_resolve_options){
+				     .family = AF_INET6,
+				     .resolver = resolver,
+			     });
+}
+
+static plait_value note_text(plait_value *result, void *arg)
+{
+	plait_value_str(result, why, sizeof(why));
+	client.failed++;
+	return PLAIT_NONE;
+}
+
+TEST(rfc8305_section_5_answers_of_the_next_second_fill_the_cache,
+     ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+
+	connect_by_the_first();
+	run_for(reactor, 0.9);
+	zone_answer_later(&zone);
+	run_turns(reactor, 2);
+	d = resolve_ipv6();
+	plait_deferred_add_both(d, note_text, NULL);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(why, "::1");
+	ck_assert_str_eq(zone_log(&zone), "");
+	plait_deferred_free(&d);
+	finish();
+}
+
+/* After it nothing is left, and nothing is sent. */
+TEST(section_5_ends_after_that_second, ON_EACH_BACKEND)
+{
+	struct fd_table *fds;
+	struct plait_deferred *d;
+
+	connect_by_the_first();
+	fds = fd_table_new();
+	run_for(reactor, 1.1);
+	ck_assert_int_eq(fd_table_check(&fds), 1);
+	zone_answer_later(&zone);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(zone_log(&zone), "");
+	d = resolve_ipv6();
+	run_turns(reactor, 4);
+	ck_assert_str_eq(zone_log(&zone), "AAAA p.example");
+	plait_deferred_free(&d);
+	finish();
+}
+
+TEST(who_asks_in_that_second_has_all_the_time, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+
+	connect_by_the_first();
+	run_for(reactor, 0.9);
+	d = resolve_ipv6();
+	plait_deferred_add_both(d, note_text, NULL);
+	run_for(reactor, 1);
+	zone_answer_later(&zone);
+	run_turns(reactor, 2);
+	ck_assert_str_eq(why, "::1");
+	plait_deferred_free(&d);
+	finish();
+}
+
+/* What nobody waits for ends with the resolver, and with the reactor. */
+TEST(that_second_keeps_nothing_alive, ON_EACH_BACKEND, TIMES(2))
+{
+	connect_by_the_first();
+	if (_i == 0) {
+		finish();
+		return;
+	}
+	plait_watch_stop(&zone.watch);
+	close(zone.fd);
+	plait_reactor_free(&reactor);
+	plait_resolver_free(&resolver);
+}
+
 static void again(struct actor *a)
 {
 	if (a->failed > 1)
@@ -406,13 +502,6 @@ TEST(no_descriptor_for_one_attempt_is_the_failure_of_that, ON_EACH_BACKEND)
 }
 
 /* A client that is a deferred, and one that goes on trying. */
-static plait_value note_text(plait_value *result, void *arg)
-{
-	plait_value_str(result, why, sizeof(why));
-	client.failed++;
-	return PLAIT_NONE;
-}
-
 TEST(a_client_connects_by_name, ON_EACH_BACKEND)
 {
 	struct plait_deferred *d;

@@ -133,15 +133,27 @@ static void find_words(const char *known, const char *name, const char *type,
 	}
 }
 
+static const char later[] = "later ";
+
 /* to has the address of who asks, and an iovec to be used. */
+static void zone_say(struct zone *z, const char *words, struct msghdr *to)
+{
+	static struct dns_reply reply;
+
+	dns_reply_make(&reply, words);
+	to->msg_iov->iov_base = reply.bytes;
+	to->msg_iov->iov_len = reply.length;
+	zone_send(z, to);
+}
+
 static void answer(struct zone *z, const unsigned char *question,
 		   struct msghdr *to)
 {
-	static struct dns_reply reply;
 	char name[MAX_NAME], type[16], words[MAX_ITEM];
 	char text[MAX_ITEM + MAX_NAME + 64];
 	const unsigned char *end = read_name(question + 12, name);
 	size_t len = strlen(z->log);
+	bool is_late;
 
 	plait_dns_type_str(end[0] * 256u + end[1], type, sizeof(type));
 	z->asked++;
@@ -154,12 +166,30 @@ static void answer(struct zone *z, const unsigned char *question,
 	if (strcmp(words + strspn(words, " "), "address") == 0)
 		snprintf(words, sizeof(words), "answer %s 60 A 192.0.2.1",
 			 name);
+	is_late =
+		strncmp(words + strspn(words, " "), later, strlen(later)) == 0;
 	snprintf(text, sizeof(text), "id %u; question %s %s; %s",
-		 question[0] * 256u + question[1], name, type, words);
-	dns_reply_make(&reply, text);
-	to->msg_iov->iov_base = reply.bytes;
-	to->msg_iov->iov_len = reply.length;
-	zone_send(z, to);
+		 question[0] * 256u + question[1], name, type,
+		 is_late ? strstr(words, later) + strlen(later) : words);
+	if (is_late) {
+		snprintf(z->late, sizeof(z->late), "%s", text);
+		memcpy(&z->late_to, to->msg_name, sizeof(z->late_to));
+		return;
+	}
+	zone_say(z, text, to);
+}
+
+void zone_answer_later(struct zone *z)
+{
+	struct iovec piece;
+	struct msghdr msg = {
+		.msg_name = &z->late_to,
+		.msg_namelen = sizeof(z->late_to),
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+	};
+
+	zone_say(z, z->late, &msg);
 }
 
 static void question_comes(struct plait_watch *w, unsigned events)

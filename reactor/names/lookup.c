@@ -94,6 +94,15 @@ void plait_i_lookup_cancel(struct names_lookup *l)
 	lookup_drop(&held);
 }
 
+void plait_i_lookup_leave(struct names_lookup *l)
+{
+	if (l->reactor == NULL)
+		return;
+	FOR_EACH_FAMILY (f, l)
+		plait_i_ask_leave(&f->ask);
+	plait_i_lookup_cancel(l);
+}
+
 /* Returns false if the owner has ended the lookup, and perhaps freed it. */
 static bool lookup_tell_family(struct names_lookup *l, struct lookup_family *f)
 {

@@ -105,6 +105,10 @@ void plait_i_lookup_start(struct names_lookup *l, struct plait_reactor *r,
  */
 void plait_i_lookup_cancel(struct names_lookup *l);
 
+/* The same, but the owner has found enough, and questions that were sent go on
+   for a second: see plait_i_ask_leave(). */
+void plait_i_lookup_leave(struct names_lookup *l);
+
 /*
  * The resolver is being freed: ends the lookup with that failure, and tells its
  * owner at once.

@@ -528,6 +528,12 @@ void plait_i_query_start(struct names_query *q, struct names_servers *s,
 	plait_i_loop_next_turn(s->reactor, &q->waiter.task);
 }
 
+void plait_i_query_limit(struct names_query *q, double seconds)
+{
+	q->limit = query_now(q) + plait_i_clock_delay(seconds);
+	query_set_timer(q);
+}
+
 /* ---- answers ------------------------------------------------------------- */
 
 static bool exchange_is_answer(const struct names_exchange *x,

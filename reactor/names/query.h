@@ -95,6 +95,9 @@ void plait_i_query_start(struct names_query *q, struct names_servers *s,
 			 const struct dns_name *name, unsigned type,
 			 unsigned turn, double seconds);
 
+/* From now on the query ends after that many seconds at the latest. */
+void plait_i_query_limit(struct names_query *q, double seconds);
+
 /*
  * Ends the query.  When this returns, nobody is called and nothing is sent any
  * more, and its timer and its sockets are gone.  Does nothing if the query is

@@ -2,8 +2,10 @@
  * Questions: the cache, the queries, and who waits for which.
  *
  * A question is in the table of its resolver as long as a server is asked and
- * somebody waits.  When its answer comes it leaves the table before anybody is
- * told, so what they ask in turn finds the answer in the cache.
+ * somebody waits; and a second longer if the last of them has only found what
+ * is enough, because who connects next may want the answer (RFC 8305, 5). When
+ * its answer comes it leaves the table before anybody is told, so what they ask
+ * in turn finds the answer in the cache.
  *
  * A server that resolves for others gives the whole chain of aliases (CNAME) in
  * one answer.  One that does not ends it where its zone ends; then the question
@@ -28,6 +30,7 @@ struct names_question {
 	struct plait_resolver *resolver;
 	struct plait_list link; /* in the table */
 	struct plait_list asks; /* who waits */
+	struct loop_task alone; /* nobody does: the reactor is freed */
 	struct dns_name name;	/* in small letters */
 	unsigned type, turn;
 	unsigned changes; /* of the settings, when it began */
@@ -158,8 +161,14 @@ static void ask_know(struct names_ask *a, struct plait_resolver *rs)
 
 /* ---- questions ----------------------------------------------------------- */
 
+static bool question_is_alone(const struct names_question *q)
+{
+	return plait_list_is_linked(&q->alone.link);
+}
+
 static void question_free(struct names_question *q)
 {
+	loop_task_cancel(&q->alone);
 	plait_i_query_cancel(&q->query);
 	plait_list_remove(&q->link);
 	plait_buf_unref(&q->chain);
@@ -360,6 +369,10 @@ static void question_goes_on(struct names_question *q,
 			     const struct dns_name *name)
 {
 	REACHED("a chain of aliases leaves its zone");
+	if (question_is_alone(q)) {
+		question_free(q);
+		return;
+	}
 	if (q->parts > MAX_ALIASES) {
 		question_malformed(q, reply, -EBADMSG);
 		return;
@@ -455,6 +468,32 @@ static struct names_question *question_new(struct plait_resolver *rs,
 	return q;
 }
 
+static void question_run_alone(struct loop_task *task)
+{
+	question_free(plait_container(task, struct names_question, alone));
+}
+
+/* In seconds. */
+enum { ALONE_FOR = 1 };
+
+static void question_stay_alone(struct names_question *q)
+{
+	REACHED("a question goes on for those who come next");
+	q->alone.run = question_run_alone;
+	plait_i_loop_when_freed(q->resolver->reactor, &q->alone);
+	plait_i_query_limit(&q->query, ALONE_FOR);
+}
+
+/* Somebody waits for it again, and has all of its time. */
+static void question_join(struct names_question *q)
+{
+	REACHED("two ask the same at the same time");
+	if (!question_is_alone(q))
+		return;
+	loop_task_cancel(&q->alone);
+	plait_i_query_limit(&q->query, q->timeout);
+}
+
 void plait_i_ask_start(struct names_ask *a, struct plait_resolver *rs,
 		       const struct ask_wish *wish)
 {
@@ -471,7 +510,7 @@ void plait_i_ask_start(struct names_ask *a, struct plait_resolver *rs,
 	list = question_list(rs, &name, wish->type);
 	q = question_find(rs, list, &name, wish->type);
 	if (q != NULL)
-		REACHED("two ask the same at the same time");
+		question_join(q);
 	else
 		q = question_new(rs, list, &name, wish);
 	if (q == NULL) {
@@ -496,6 +535,31 @@ void plait_i_ask_cancel(struct names_ask *a)
 	plait_list_remove(&a->link);
 	if (!q->is_over && plait_list_is_empty(&q->asks))
 		question_free(q);
+}
+
+void plait_i_ask_leave(struct names_ask *a)
+{
+	struct names_question *q = a->question;
+
+	if (q == NULL || q->is_over || q->query.tries == 0) {
+		plait_i_ask_cancel(a);
+		return;
+	}
+	a->question = NULL;
+	plait_list_remove(&a->link);
+	if (plait_list_is_empty(&q->asks))
+		question_stay_alone(q);
+}
+
+void plait_i_names_end_alone(struct plait_resolver *rs)
+{
+	for (size_t i = 0; i < QUESTION_LISTS; i++) {
+		struct plait_list *l;
+
+		while ((l = plait_list_first(&rs->questions[i])) != NULL)
+			question_free(plait_container(l, struct names_question,
+						      link));
+	}
 }
 
 int plait_i_names_refresh(struct plait_resolver *rs)

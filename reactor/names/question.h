@@ -53,6 +53,15 @@ void plait_i_ask_start(struct names_ask *a, struct plait_resolver *rs,
 void plait_i_ask_cancel(struct names_ask *a);
 
 /*
+ * The same; but if the question was sent and nobody else waits, it goes on for
+ * a second, so that an answer that comes meanwhile is known next time.
+ */
+void plait_i_ask_leave(struct names_ask *a);
+
+/* Ends all questions for which nobody waits. */
+void plait_i_names_end_alone(struct plait_resolver *rs);
+
+/*
  * Looks at the files, if it is time to, and does as they say from now on.
  * Returns 0; or -errno if nothing is known of one of them, because it could not
  * be read now.

@@ -197,6 +197,7 @@ static void resolver_abandon_all(struct plait_resolver *rs)
 	while (!plait_list_is_empty(&rs->lookups))
 		plait_i_lookup_abandon(plait_container(
 			rs->lookups.next, struct names_lookup, link));
+	plait_i_names_end_alone(rs);
 	plait_i_loop_leave(r);
 	plait_failure_unref(&why);
 }
@@ -212,6 +213,7 @@ static void resolver_abandon_in_child(struct plait_resolver *rs)
 		plait_i_deferred_abandon(&p);
 	}
 	resolver_cancel_all(rs);
+	plait_i_names_end_alone(rs);
 }
 
 void plait_resolver_free(struct plait_resolver **rp)

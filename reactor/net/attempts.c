@@ -268,6 +268,8 @@ static bool attempts_race(struct attempts *s)
 			attempt_give_way(attempts_numbered(s, step.number));
 			continue;
 		case EYEBALLS_WON:
+			if (s->search->leave != NULL)
+				s->search->leave(s->search);
 			s->won(s, attempts_numbered(s, step.number));
 			break;
 		case EYEBALLS_WAKE:

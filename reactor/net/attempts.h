@@ -70,6 +70,9 @@ struct attempt_search {
 	void (*start)(struct attempt_search *s);
 	/* It finds nothing any more.  Does nothing if it does not run. */
 	void (*stop)(struct attempt_search *s);
+	/* An attempt has won, and stop() follows: what the search is still
+	   about to find may be of use to others.  NULL: it is not. */
+	void (*leave)(struct attempt_search *s);
 	/* The connector was freed. */
 	void (*free)(struct attempt_search *s);
 	const char *name; /* what is searched, for people */

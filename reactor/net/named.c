@@ -101,6 +101,11 @@ static void named_stop(struct attempt_search *s)
 	plait_i_lookup_cancel(&plait_self(s, struct named)->lookup);
 }
 
+static void named_leave(struct attempt_search *s)
+{
+	plait_i_lookup_leave(&plait_self(s, struct named)->lookup);
+}
+
 static void named_free(struct attempt_search *s)
 {
 	free(plait_self(s, struct named));
@@ -124,6 +129,7 @@ int plait_i_named_search(struct plait_connector *c, const char *host,
 	n->base = (struct attempt_search){
 		.start = named_start,
 		.stop = named_stop,
+		.leave = named_leave,
 		.free = named_free,
 		.name = n->host + len,
 		.family = AF_UNSPEC,
