@@ -49,10 +49,13 @@
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
 	X(sendmmsg) X(recvmmsg) X(open) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
-	X(epoll_wait) X(epoll_pwait2) X(select) X(poll) X(fstat) X(stat)       \
+	X(epoll_wait) X(epoll_pwait2) X(close_range)	       \
+	X(getdents64) X(pidfd_open) X(pidfd_send_signal) X(setgroups)          \
+	X(setgid) X(setuid) X(select) X(poll) X(fstat) X(stat)       \
 	X(unlink) X(chmod) X(ftruncate) X(gethostname)                                            \
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
-	X(fork) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
+	X(fork) X(clone) X(dup2) X(chdir) X(setsid) X(setpgid)                 \
+	X(sigtimedwait) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
 	X(getaddrinfo) X(freeaddrinfo) X(getnameinfo)
 /* clang-format on */
@@ -722,35 +725,22 @@ int seam_epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 }
 
 #ifdef SYS_epoll_pwait2
-/*
- * The library makes one call by its number.  It is another form of
- * epoll_wait(): what happens to a wait happens to both, and both are counted
- * as one.
- */
-long seam_syscall(long number, ...);
-long seam_syscall(long number, ...)
+/* Another form of epoll_wait(): what happens to a wait happens to both, and
+   both are counted as one. */
+static long call_epoll_pwait2(const long *args)
 {
+	struct epoll_call c = { (int)args[0], (void *)args[1], (int)args[2] };
 	int err = fault(CALL_epoll_pwait2);
-	struct epoll_call c;
-	const int64_t *ts;
-	double seconds;
-	va_list ap;
+	const int64_t *ts = (void *)args[3];
+	double seconds = (double)ts[0] + (double)ts[1] / 1e9;
 	int r;
 
-	va_start(ap, number);
-	c.fd = va_arg(ap, int);
-	c.events = va_arg(ap, struct epoll_event *);
-	c.n = va_arg(ap, int);
-	ts = va_arg(ap, const int64_t *);
-	va_end(ap);
-	seconds = (double)ts[0] + (double)ts[1] / 1e9;
-	ck_assert_int_eq(number, SYS_epoll_pwait2);
 	if (err == 0)
 		err = fault(CALL_epoll_wait);
 	if (err != 0)
 		return failed(err);
 	if (!skips(seconds))
-		return syscall(number, c.fd, c.events, c.n, ts, NULL,
+		return syscall(SYS_epoll_pwait2, c.fd, c.events, c.n, ts, NULL,
 			       (size_t)0);
 	r = flight_wait(epoll_again, &c);
 	if (r == 0)
@@ -864,6 +854,13 @@ SEAM(int, sigaction,
      (int sig, const struct sigaction *sa, struct sigaction *old),
      (sig, sa, old))
 SEAM(int, kill, (pid_t pid, int sig), (pid, sig))
+SEAM(int, dup2, (int fd, int to), (fd, to))
+SEAM(int, chdir, (const char *path), (path))
+SEAM(pid_t, setsid, (void), ())
+SEAM(int, setpgid, (pid_t pid, pid_t group), (pid, group))
+SEAM(int, sigtimedwait,
+     (const sigset_t *set, siginfo_t *info, const struct timespec *ts),
+     (set, info, ts))
 SEAM(pid_t, fork, (void), ())
 SEAM(int, execve, (const char *path, char *const *argv, char *const *env),
      (path, argv, env))
@@ -1053,6 +1050,19 @@ int seam_open(const char *path, int flags, ...)
 }
 
 /* Of these the library uses only what takes an int, a pointer or nothing. */
+int seam_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+int seam_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	int err = fault(CALL_clone);
+	va_list ap;
+	int *pidfd;
+
+	va_start(ap, arg);
+	pidfd = va_arg(ap, int *);
+	va_end(ap);
+	return err != 0 ? failed(err) : clone(fn, stack, flags, arg, pidfd);
+}
+
 #define SEAM_CONTROL(name, type)                                               \
 	int seam_##name(int fd, type request, ...);                            \
 	int seam_##name(int fd, type request, ...)                             \
@@ -1069,6 +1079,53 @@ int seam_open(const char *path, int flags, ...)
 
 SEAM_CONTROL(fcntl, int)
 SEAM_CONTROL(ioctl, unsigned long)
+
+/* Calls that the library makes by their number. */
+static const struct {
+	long number;
+	enum call call;
+} numbered[] = {
+	{ SYS_close_range, CALL_close_range },
+	{ SYS_getdents64, CALL_getdents64 },
+	{ SYS_pidfd_open, CALL_pidfd_open },
+	{ SYS_pidfd_send_signal, CALL_pidfd_send_signal },
+	{ SYS_rt_sigaction, CALL_sigaction },
+	{ SYS_setgroups, CALL_setgroups },
+	{ SYS_setresgid, CALL_setgid },
+	{ SYS_setresuid, CALL_setuid },
+};
+
+static int numbered_fault(long number)
+{
+	for (size_t i = 0; i < sizeof(numbered) / sizeof(*numbered); i++) {
+		if (numbered[i].number == number)
+			return fault(numbered[i].call);
+	}
+	ck_abort_msg("no name for call %ld", number);
+}
+
+/* It runs in children, too, which must not use what sanitizers know of this
+   thread. */
+long seam_syscall(long number, ...);
+long seam_syscall(long number, ...)
+{
+	long args[6];
+	va_list ap;
+	int err;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		args[i] = va_arg(ap, long);
+	va_end(ap);
+#ifdef SYS_epoll_pwait2
+	if (number == SYS_epoll_pwait2)
+		return call_epoll_pwait2(args);
+#endif
+	err = numbered_fault(number);
+	return err != 0 ? failed(err)
+			: syscall(number, args[0], args[1], args[2], args[3],
+				  args[4], args[5]);
+}
 
 /* Calls that return what went wrong. */
 int seam_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);

@@ -593,6 +593,12 @@ static struct plait_datagram_protocol null_datagrams = {
 	.ops = &no_datagram_ops
 };
 
+static const struct plait_process_ops no_process_ops = { .name = "null" };
+
+static struct plait_process_protocol null_process = { .ops = &no_process_ops };
+
+static const char *const no_argv[] = { "true", NULL };
+
 /* In this order: each case ends a connection, with a reason that is NULL. */
 enum { BROKEN, LOST, PLAYED, WRITTEN, WAYS };
 
@@ -889,6 +895,8 @@ static struct plait_thread_call thread_call;
 	   plait_reactor_set_limits(NULL, &no_limits))                         \
 	IN(plait_watch_start, r,                                               \
 	   plait_watch_start(NULL, &watch, 0, PLAIT_WATCH_READ, no_watch))     \
+	IN(plait_spawn, r,                                                     \
+	   plait_spawn(NULL, no_argv, &null_process, NULL, NULL))              \
 	IN(plait_listen_tcp, r,                                                \
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
 	IN(plait_listen_udp, r,                                                \

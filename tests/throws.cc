@@ -400,6 +400,37 @@ static void in_datagrams()
 	plait_reactor_free(&r);
 }
 
+static const plait_process_ops process_ops = {
+	.name = "child",
+	.started = [](plait_process_protocol *) { boom_if_named("begun"); },
+	.received = [](plait_process_protocol *, int, const void *,
+		       size_t) { boom_if_named("read"); },
+	.closed = [](plait_process_protocol *, int,
+		     const plait_failure *) { boom_if_named("closed"); },
+	.exited = [](plait_process_protocol *,
+		     const plait_process_exit *) { boom_if_named("exited"); },
+	.ended = [](plait_process_protocol *,
+		    const plait_process_exit *) { boom_if_named("ended"); },
+	.done = [](plait_process_protocol *) { boom_if_named("buried"); },
+};
+
+static void in_process()
+{
+	static const char *const argv[] = { "/bin/echo", "x", nullptr };
+	static const plait_process_fd fds[] = {
+		{ .fd = 1, .kind = PLAIT_PROCESS_WRITES },
+	};
+	const plait_process_options o = { .fds = fds, .n_fds = 1 };
+	plait_reactor *r = plait_reactor_new(nullptr);
+	plait_process_protocol p = { .ops = &process_ops };
+
+	if (plait_spawn(r, argv, &p, &o, nullptr) < 0)
+		return;
+	while (p.process != nullptr)
+		plait_reactor_iterate(r, 1);
+	plait_reactor_free(&r);
+}
+
 static const plait_line_receiver_ops line_ops = {
 	.base = { .name = "lines", PLAIT_LINE_RECEIVER },
 	.line_received = [](plait_line_receiver *, const char *,
@@ -493,6 +524,12 @@ static const struct {
 	{ "failed", in_datagrams },
 	{ "stopped", in_datagrams },
 	{ "released", in_datagrams },
+	{ "begun", in_process },
+	{ "read", in_process },
+	{ "closed", in_process },
+	{ "exited", in_process },
+	{ "ended", in_process },
+	{ "buried", in_process },
 	{ "line_received", in_line_received },
 	{ "producer", in_producer },
 	{ "transport init", in_transport_init },

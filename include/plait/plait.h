@@ -29,6 +29,7 @@
 #include <plait/lock.h>
 #include <plait/looping_call.h>
 #include <plait/netstring.h>
+#include <plait/process.h>
 #include <plait/protocol.h>
 #include <plait/queue.h>
 #include <plait/react.h>

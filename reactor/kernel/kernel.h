@@ -17,6 +17,7 @@
 #include "reactor/kernel/watches.h"
 
 struct kernel;
+struct kernel_children;
 
 /* A file, as a look at it has found it. */
 struct kernel_file {
@@ -111,6 +112,8 @@ struct kernel_calls {
 	int (*host_name)(struct kernel *k, char *buf, size_t size);
 	/* Returns the number of the interface of that name; 0: none. */
 	unsigned (*interface)(struct kernel *k, const char *name);
+	/* Children and pipes (child.h); NULL: it has none. */
+	const struct kernel_children *children;
 };
 
 /* What a wait has found.  A watch that still has this generation is told. */

@@ -14,7 +14,7 @@
 
 #include "lib/chance.h"
 #include "lib/deferred.h"
-#include "reactor/kernel/kernel.h"
+#include "reactor/kernel/child.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -390,4 +390,5 @@ const struct kernel_calls plait_i_linux_calls = {
 	.variable = linux_variable,
 	.host_name = linux_host_name,
 	.interface = linux_interface,
+	.children = &plait_i_linux_children,
 };

@@ -620,6 +620,34 @@ static void doubles(struct plait_datagram_protocol *p, const void *data,
 	plait_assert(plait_datagram_reply(p, "xx", 2, info) == 0);
 }
 
+static void note_end(struct plait_process_protocol *p,
+		     const struct plait_process_exit *how)
+{
+	plait_assert(how->code == 3);
+	p->process = NULL;
+}
+
+/* A reactor of its own: that of the others has no children. */
+static void use_processes(void)
+{
+	static const char *const argv[] = { "/bin/sh", "-c", "exit 3", NULL };
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	struct plait_process_protocol *p =
+		NEW(struct plait_process_protocol,
+		    .ops = NEW(struct plait_process_ops, .name = "child",
+			       .ended = note_end));
+	struct plait_process_fd *fd = NEW(struct plait_process_fd, .fd = 1);
+
+	plait_assert(r != NULL);
+	plait_assert(plait_spawn(r, argv, p,
+				 NEW(struct plait_process_options, .fds = fd,
+				     .n_fds = 1, .grace = 1),
+				 NULL) == 0);
+	while (p->process != NULL)
+		plait_reactor_iterate(r, 1);
+	plait_reactor_free(&r);
+}
+
 static void use_datagrams(struct plait_reactor *r)
 {
 	struct plait_datagram_protocol *p =
@@ -845,6 +873,7 @@ int main(int argc, char **argv)
 	use_unix_ports(r);
 	use_limited_factories(r);
 	use_datagrams(r);
+	use_processes();
 	use_throttled_factories(r);
 	use_wrappers(r);
 	use_simulations();

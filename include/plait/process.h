@@ -1,0 +1,171 @@
+/*
+ * Processes: programs that run as children of this one.
+ *
+ * A child has a protocol, which is a struct of the program with a table of
+ * callbacks, as a port for datagrams has.  What the child writes is told by
+ * received(), its end by exited(), and the end of all by ended().
+ *
+ *	static void ended(struct plait_process_protocol *p,
+ *			  const struct plait_process_exit *how)
+ *	{
+ *		printf("it gave %d\n", how->code);
+ *	}
+ *
+ *	static const struct plait_process_ops ops = { .ended = ended };
+ *	static struct plait_process_protocol p = { .ops = &ops };
+ *	static const char *const argv[] = { "make", "check", NULL };
+ *
+ *	plait_spawn(r, argv, &p, NULL, NULL);
+ *
+ * This needs Linux 5.4.
+ */
+#ifndef PLAIT_PROCESS_H
+#define PLAIT_PROCESS_H
+
+#include <sys/types.h>
+
+#include <plait/failure.h>
+#include <plait/transport.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plait_process;
+struct plait_process_protocol;
+
+/* How a child has ended. */
+struct plait_process_exit {
+	int code;     /* that it gave to exit(); -1: it did not call that */
+	int signal;   /* that has ended it; 0: none */
+	bool dumped;  /* ... and it has left a core */
+	bool unknown; /* somebody else in this program has waited for it, or
+			 SIGCHLD is ignored: its status is lost */
+	uintptr_t reserved[2]; /* zero */
+};
+
+/* What the loop tells.  Each member may be NULL.  A callback may call any
+   function. */
+struct plait_process_ops {
+	const char *name; /* for people */
+	/* The first: the child runs. */
+	void (*started)(struct plait_process_protocol *p);
+	/* The child has written to its descriptor fd.  data is borrowed for the
+	   call. */
+	void (*received)(struct plait_process_protocol *p, int fd,
+			 const void *data, size_t len);
+	/*
+	 * The pipe that the child has as fd is closed, by whatever end.  why is
+	 * borrowed: ConnectionDone if the child has closed it after writing, or
+	 * if all that was written to it is sent and the program has closed it.
+	 */
+	void (*closed)(struct plait_process_protocol *p, int fd,
+		       const struct plait_failure *why);
+	/* The child has ended.  Its pipes may be open still, if it has left
+	   them to children of its own.  how is borrowed. */
+	void (*exited)(struct plait_process_protocol *p,
+		       const struct plait_process_exit *how);
+	/* The child has ended, and all its pipes are closed. */
+	void (*ended)(struct plait_process_protocol *p,
+		      const struct plait_process_exit *how);
+	/* The last, which may free p. */
+	void (*done)(struct plait_process_protocol *p);
+	uintptr_t reserved[4]; /* zero */
+};
+
+/* Embed it, with ops set.  It is the program's; the child borrows it until
+   done() was called. */
+struct plait_process_protocol {
+	const struct plait_process_ops *ops;
+	struct plait_process *process; /* borrowed; NULL: there is none */
+	uintptr_t reserved[2];	       /* zero */
+};
+
+/* What a descriptor of the child is. */
+enum plait_process_fd_kind {
+	PLAIT_PROCESS_NULL,    /* /dev/null */
+	PLAIT_PROCESS_INHERIT, /* a descriptor of this program, a copy */
+	PLAIT_PROCESS_READS,   /* a pipe: the child reads what is written */
+	PLAIT_PROCESS_WRITES   /* a pipe: what the child writes is received */
+};
+
+struct plait_process_fd {
+	int fd; /* the number that the child has it under */
+	enum plait_process_fd_kind kind;
+	int from; /* PLAIT_PROCESS_INHERIT: the descriptor, borrowed */
+	uintptr_t reserved[2]; /* zero */
+};
+
+/* Zero means the default.  All of it is borrowed for the call. */
+struct plait_process_options {
+	const char *file; /* to run; NULL: argv[0].  Without a '/' it is looked
+			     for in the directories of PATH */
+	const char *const *env; /* NULL: this program's; a NULL ends it */
+	const char *cwd;	/* NULL: this program's */
+	/* The child has these descriptors, and no others.  NULL: 0 is
+	   /dev/null, 1 and 2 are this program's. */
+	const struct plait_process_fd *fds;
+	size_t n_fds;
+	bool new_group;	  /* the child begins a process group, which is ended
+			     with it */
+	bool new_session; /* ... and a session: it has no terminal */
+	bool set_ids;	  /* run as uid and gid, in no other group */
+	uid_t uid;
+	gid_t gid;
+	double grace; /* seconds that plait_process_stop() leaves; 0: 5 */
+	uintptr_t reserved[8]; /* zero */
+};
+
+/*
+ * Runs a program.  argv is what main() gets there, ended by NULL, borrowed.  p
+ * is borrowed until its done() was called; its started() comes from the loop.
+ * options may be NULL.
+ *
+ * In the child no signal is blocked or ignored, and it has only the descriptors
+ * that the options name.
+ *
+ * Returns 0; or -errno if the child could not be made, or could not run the
+ * program: -ENOENT if there is no such file or directory, -EACCES, -ENOEXEC,
+ * -E2BIG, -EPERM, -EAGAIN, -EMFILE, -ENOMEM and others; -EINVAL if argv has no
+ * element, or reserved words of the options are not zero; -EBUSY if p has a
+ * child; -ENOSYS if the kernel is too old; -ESHUTDOWN while the reactor shuts
+ * down or is freed; -ENOTSUP if r is a testing reactor; -ECHILD.  Then there is
+ * no child, no callback of p is called, and *step, unless step is NULL, is what
+ * has failed: static text such as "exec", "chdir" or "setuid".
+ */
+int plait_spawn(struct plait_reactor *r, const char *const *argv,
+		struct plait_process_protocol *p,
+		const struct plait_process_options *options, const char **step);
+
+/* The child's number.  It is that of another process once exited() was called.
+   0 if p has no child. */
+pid_t plait_process_pid(const struct plait_process_protocol *p);
+
+/*
+ * Sends a signal to the child, never to another process.  Returns 0; -ESRCH if
+ * the child has ended, or p is NULL; -EINVAL if there is no such signal; or
+ * -EPERM, if the child has become another user's.
+ */
+int plait_process_signal(struct plait_process_protocol *p, int number);
+
+/*
+ * Ends the child: it is sent SIGTERM now, and SIGKILL if it has not ended when
+ * the grace of its options has passed.  With new_group the whole group is sent
+ * both, even if the child itself has ended meanwhile.  Calling it again changes
+ * nothing.  A shutdown does this with all children, and waits for them; and
+ * plait_reactor_free() kills at once.
+ */
+void plait_process_stop(struct plait_process_protocol *p);
+
+/*
+ * The pipe that the child has as fd, borrowed: to write to it, to pause what is
+ * received, to close it.  NULL if there is no pipe, or it is closed.
+ */
+struct plait_transport *
+plait_process_transport(const struct plait_process_protocol *p, int fd);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,463 @@
+/*
+ * Children: a program that runs, its pipes, and its end.
+ *
+ * A child has ended when its descriptor says so, which is told by exited(); its
+ * pipes may stay open, because it may have left them to others.  When it has
+ * ended and all pipes are closed, ended() and done() are told, from the loop.
+ * The story of a child:
+ *
+ *   plait_spawn()	makes the pipes, then the child; what can fail here,
+ *fails before there is a child process_ready()	the child has ended: notes how
+ *   process_pipe_lost()	a pipe is closed
+ *   process_go_on()	tells what there is to tell, and buries
+ *
+ * and of stopping it:
+ *
+ *   plait_process_stop()	SIGTERM, and the grace begins
+ *   process_kill()		the grace has passed: SIGKILL
+ *
+ * A child that has ended keeps its number until somebody waits for it.  If it
+ * is alone that is done at once.  A child with a group is waited for when all
+ * is over: until then the number of the group cannot be anybody else's, and so
+ * what the child has left behind can be signalled.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/deferred.h"
+#include "lib/exception.h"
+#include "reactor/child/process.h"
+
+enum { KILLED_WITHIN = 1000 }; /* milliseconds, when nobody waits any more */
+
+/* ---- what is told -------------------------------------------------------- */
+
+static bool process_is_told(const struct plait_process *c)
+{
+	return c->protocol != NULL && !loop_is_forked(c->reactor);
+}
+
+static OUT_OF_LINE void process_tell_started(struct plait_process *c)
+{
+	struct plait_process_protocol *p = c->protocol;
+
+	if (c->started || !process_is_told(c))
+		return;
+	c->started = true;
+	if (p->ops->started != NULL)
+		p->ops->started(p);
+	exception_barrier();
+}
+
+static OUT_OF_LINE void process_tell_received(struct plait_process *c, int fd,
+					      const void *data, size_t len)
+{
+	struct plait_process_protocol *p = c->protocol;
+
+	process_tell_started(c);
+	if (process_is_told(c) && p->ops->received != NULL)
+		p->ops->received(p, fd, data, len);
+	exception_barrier();
+}
+
+static OUT_OF_LINE void process_tell_closed(struct plait_process *c, int fd,
+					    const struct plait_failure *why)
+{
+	struct plait_process_protocol *p = c->protocol;
+
+	process_tell_started(c);
+	if (process_is_told(c) && p->ops->closed != NULL)
+		p->ops->closed(p, fd, why);
+	exception_barrier();
+}
+
+static OUT_OF_LINE void process_tell_exited(struct plait_process *c)
+{
+	struct plait_process_protocol *p = c->protocol;
+
+	if (c->told_exited || !process_is_told(c))
+		return;
+	c->told_exited = true;
+	if (p->ops->exited != NULL)
+		p->ops->exited(p, &c->how);
+	exception_barrier();
+}
+
+static OUT_OF_LINE void process_tell_ended(struct plait_process *c)
+{
+	struct plait_process_protocol *p = c->protocol;
+
+	if (!process_is_told(c))
+		return;
+	p->process = NULL;
+	if (p->ops->ended != NULL)
+		p->ops->ended(p, &c->how);
+	c->protocol = NULL;
+	if (!loop_is_forked(c->reactor) && p->ops->done != NULL)
+		p->ops->done(p);
+	exception_barrier();
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+static void process_run_burial(struct loop_task *task)
+{
+	free(plait_container(task, struct plait_process, burial));
+}
+
+static void process_close(struct plait_process *c)
+{
+	if (c->pidfd < 0)
+		return;
+	plait_watch_stop(&c->watch);
+	kernel_close(loop_kernel(c->reactor), c->pidfd);
+	c->pidfd = -1;
+}
+
+static void process_note(struct plait_process_exit *how, const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		how->code = info->si_status;
+	else
+		how->signal = info->si_status;
+	how->dumped = info->si_code == CLD_DUMPED;
+}
+
+/* Waits for the child, or only looks how it has ended.  False: it has not. */
+static bool process_reap(struct plait_process *c, int options)
+{
+	siginfo_t info;
+
+	if (process_calls(c->reactor)
+		    ->reap(loop_kernel(c->reactor), c->pidfd, options, &info) <
+	    0) {
+		if (errno == EAGAIN)
+			return false;
+		c->how.unknown = !c->has_exited;
+	} else if (!c->has_exited) {
+		process_note(&c->how, &info);
+	}
+	c->has_exited = true;
+	return true;
+}
+
+static void process_wait_for(struct plait_process *c)
+{
+	if (c->pidfd >= 0)
+		process_reap(c, 0);
+	process_close(c);
+}
+
+static bool process_is_over(const struct plait_process *c)
+{
+	return c->told_exited && plait_list_is_empty(&c->pipes);
+}
+
+/*
+ * The group of a child that is being stopped may still have its grace when all
+ * is told.  Then only the memory is left, and waits for that.
+ */
+static void process_bury(struct plait_process *c)
+{
+	if (plait_timer_is_running(&c->killing))
+		return;
+	process_wait_for(c);
+	loop_task_cancel(&c->telling);
+	loop_part(&c->member);
+	plait_i_loop_bury(c->reactor, &c->burial);
+}
+
+static void process_end_waiting(struct plait_process *c)
+{
+	if (c->trigger != 0)
+		plait_reactor_remove_trigger(c->reactor, c->trigger);
+	c->trigger = 0;
+	if (c->shutdown != NULL)
+		plait_fire(&c->shutdown, PLAIT_NONE);
+}
+
+/* Tells what there is to tell.  A callback may have forked. */
+static void process_go_on(struct plait_process *c)
+{
+	process_tell_started(c);
+	if (c->has_exited && !c->told_exited) {
+		process_end_waiting(c);
+		process_tell_exited(c);
+	}
+	if (!process_is_over(c) || loop_is_forked(c->reactor))
+		return;
+	process_tell_ended(c);
+	if (!loop_is_forked(c->reactor))
+		process_bury(c);
+}
+
+static void process_run_telling(struct loop_task *task)
+{
+	process_go_on(plait_container(task, struct plait_process, telling));
+}
+
+static void process_ready(struct plait_watch *w, unsigned events)
+{
+	struct plait_process *c =
+		plait_container(w, struct plait_process, watch);
+
+	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
+		return;
+	if (c->group)
+		plait_watch_stop(&c->watch);
+	else
+		process_close(c);
+	if (!c->group)
+		plait_timer_stop(&c->killing);
+	process_go_on(c);
+}
+
+/* ---- pipes --------------------------------------------------------------- */
+
+static void process_pipe_received(struct plait_protocol *base, const void *data,
+				  size_t len)
+{
+	struct process_pipe *p = process_pipe(base);
+
+	process_tell_received(p->of, p->fd, data, len);
+}
+
+/* To shut one half of a pipe is to close it: there is no other. */
+static void process_pipe_shut(struct plait_protocol *base)
+{
+	plait_transport_lose_connection(base->transport);
+}
+
+/* The end of the child is told in the next turn, as what the loop calls now may
+   be a callback of the child. */
+static void process_pipe_lost(struct plait_protocol *base,
+			      const struct plait_failure *why)
+{
+	struct process_pipe *p = process_pipe(base);
+	struct plait_process *c = p->of;
+
+	plait_list_remove(&p->link);
+	p->of = NULL;
+	process_tell_closed(c, p->fd, why);
+	if (process_is_over(c))
+		plait_i_loop_next_turn(c->reactor, &c->telling);
+}
+
+static void process_pipe_done(struct plait_protocol *base)
+{
+	plait_list_remove(&process_pipe(base)->link);
+}
+
+const struct plait_protocol_ops plait_i_process_pipe_ops = {
+	.name = "pipe",
+	.size = sizeof(struct process_pipe),
+	.data_received = process_pipe_received,
+	.write_connection_lost = process_pipe_shut,
+	.connection_lost = process_pipe_lost,
+	.done = process_pipe_done,
+};
+
+struct plait_transport *
+plait_process_transport(const struct plait_process_protocol *p, int fd)
+{
+	struct plait_list *l;
+
+	if (p == NULL || p->process == NULL)
+		return NULL;
+	loop_check(p->process->reactor, "plait_process_transport()");
+	plait_list_for_each (l, &p->process->pipes) {
+		struct process_pipe *pipe =
+			plait_container(l, struct process_pipe, link);
+
+		if (pipe->fd == fd)
+			return pipe->base.transport;
+	}
+	return NULL;
+}
+
+/* ---- signals ------------------------------------------------------------- */
+
+/* Is there a child, or what is left of its group? */
+static bool process_is_there(const struct plait_process *c)
+{
+	return c->pidfd >= 0 && (c->group || !c->has_exited);
+}
+
+static int process_send(struct plait_process *c, int number)
+{
+	struct kernel *k = loop_kernel(c->reactor);
+
+	return (c->group ? process_calls(c->reactor)
+				   ->signal_group(k, c->pid, number)
+			 : process_calls(c->reactor)
+				   ->signal(k, c->pidfd, number)) < 0
+		       ? -errno
+		       : 0;
+}
+
+pid_t plait_process_pid(const struct plait_process_protocol *p)
+{
+	if (p == NULL || p->process == NULL)
+		return 0;
+	loop_check(p->process->reactor, "plait_process_pid()");
+	return p->process->pid;
+}
+
+int plait_process_signal(struct plait_process_protocol *p, int number)
+{
+	struct plait_process *c = p != NULL ? p->process : NULL;
+
+	if (c == NULL)
+		return -ESRCH;
+	loop_check(c->reactor, "plait_process_signal()");
+	if (c->has_exited || loop_is_forked(c->reactor))
+		return -ESRCH;
+	return process_calls(c->reactor)
+				       ->signal(loop_kernel(c->reactor),
+						c->pidfd, number) < 0
+		       ? -errno
+		       : 0;
+}
+
+static void process_kill(void *arg)
+{
+	struct plait_process *c = arg;
+
+	if (process_is_there(c))
+		process_send(c, SIGKILL);
+	if (process_is_over(c))
+		process_bury(c);
+}
+
+static void process_stop(struct plait_process *c)
+{
+	if (c->stopping || !process_is_there(c) || loop_is_forked(c->reactor))
+		return;
+	c->stopping = true;
+	process_send(c, SIGTERM);
+	plait_timer_start(c->reactor, &c->killing, c->grace, process_kill, c);
+}
+
+void plait_process_stop(struct plait_process_protocol *p)
+{
+	if (p == NULL || p->process == NULL)
+		return;
+	loop_check(p->process->reactor, "plait_process_stop()");
+	process_stop(p->process);
+}
+
+/* ---- the end of the reactor ---------------------------------------------- */
+
+/* The shutdown goes on without the child, which is killed then. */
+static plait_value process_wait_no_more(struct plait_deferred *d, void *arg)
+{
+	struct plait_process *c = arg;
+
+	plait_promise_drop(&c->shutdown);
+	return plait_cancelled();
+}
+
+static plait_value process_shut_down(void *arg)
+{
+	struct plait_process *c = arg;
+	struct plait_deferred *d;
+
+	if (c->has_exited || c->shutdown != NULL)
+		return PLAIT_NONE;
+	process_stop(c);
+	d = plait_deferred_new(&c->shutdown, process_wait_no_more, c);
+	return plait_chain(&d);
+}
+
+/* Nobody waits any more, so the child is killed; a moment later it is gone,
+   unless the kernel cannot end it. */
+static void process_end_now(struct plait_process *c)
+{
+	if (process_is_there(c))
+		process_send(c, SIGKILL);
+	if (!c->has_exited) {
+		process_calls(c->reactor)
+			->wait(loop_kernel(c->reactor), c->pidfd,
+			       KILLED_WITHIN);
+		if (!process_reap(c, c->group ? WNOWAIT : 0))
+			c->has_exited = c->how.unknown = true;
+	}
+	if (!c->group)
+		process_close(c);
+}
+
+static void process_lose(struct loop_member *m)
+{
+	struct plait_process *c =
+		plait_container(m, struct plait_process, member);
+
+	loop_part(&c->member);
+	plait_timer_stop(&c->killing);
+	process_end_now(c);
+	plait_i_loop_next_turn(c->reactor, &c->telling);
+}
+
+/* In a forked child, whose this child is not. */
+static void process_abandon(struct loop_member *m)
+{
+	struct plait_process *c =
+		plait_container(m, struct plait_process, member);
+	struct plait_list *l, *following;
+
+	loop_part(&c->member);
+	plait_timer_stop(&c->killing);
+	loop_task_cancel(&c->telling);
+	process_close(c);
+	plait_list_for_each_safe (l, following, &c->pipes)
+		plait_list_remove(l);
+	plait_i_deferred_abandon(&c->shutdown);
+	if (c->protocol != NULL)
+		c->protocol->process = NULL;
+	plait_i_loop_bury(c->reactor, &c->burial);
+}
+
+static const struct loop_member_ops process_member_ops = {
+	.lose = process_lose,
+	.abandon = process_abandon,
+};
+
+/* ---- for launch.c -------------------------------------------------------- */
+
+void plait_i_process_init(struct plait_process *c, struct plait_reactor *r)
+{
+	c->reactor = r;
+	c->pidfd = -1;
+	c->how.code = -1;
+	c->member.ops = &process_member_ops;
+	c->telling.run = process_run_telling;
+	c->burial.run = process_run_burial;
+	plait_list_init(&c->pipes);
+}
+
+int plait_i_process_watch(struct plait_process *c)
+{
+	return plait_watch_start(c->reactor, &c->watch, c->pidfd,
+				 PLAIT_WATCH_READ, process_ready);
+}
+
+int plait_i_process_mind_shutdown(struct plait_process *c)
+{
+	return plait_reactor_add_trigger(c->reactor, PLAIT_TRIGGER_BEFORE,
+					 PLAIT_TRIGGER_SHUTDOWN,
+					 process_shut_down, c, &c->trigger);
+}
+
+void plait_i_process_run(struct plait_process *c,
+			 struct plait_process_protocol *p)
+{
+	c->protocol = p;
+	p->process = c;
+	plait_i_loop_join(c->reactor, &c->member);
+	plait_i_loop_next_turn(c->reactor, &c->telling);
+}
+
+void plait_i_process_unmake(struct plait_process *c)
+{
+	process_end_now(c);
+	process_wait_for(c);
+}

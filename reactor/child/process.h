@@ -1,0 +1,66 @@
+/*
+ * The inside of a child, for process.c, which lives with it, and launch.c,
+ * which makes it.
+ */
+#ifndef REACTOR_PROCESS_H
+#define REACTOR_PROCESS_H
+
+#include <plait/process.h>
+#include <plait/timer.h>
+
+#include "reactor/kernel/child.h"
+#include "reactor/net/transport.h"
+
+/* A pipe is a connection, whose protocol tells that of the child. */
+struct process_pipe {
+	struct plait_protocol base;
+	struct plait_process *of; /* NULL: it is told of nothing */
+	struct plait_list link;
+	struct plait_transport *made_of; /* given, until the child runs */
+	int fd;				 /* the child's */
+};
+
+struct plait_process {
+	struct plait_reactor *reactor;
+	struct plait_process_protocol *protocol; /* NULL: it is done */
+	pid_t pid;
+	int pidfd;  /* -1: the child was waited for */
+	bool group; /* it has one of its own */
+	bool started, stopping, has_exited, told_exited;
+	double grace;
+	struct plait_process_exit how;
+	struct plait_list pipes;
+	struct plait_watch watch;
+	struct plait_timer killing;
+	struct loop_member member;
+	struct loop_task telling, burial;
+	uint64_t trigger;		/* of the shutdown */
+	struct plait_promise *shutdown; /* which waits for the child */
+};
+
+static inline const struct kernel_children *
+process_calls(const struct plait_reactor *r)
+{
+	return loop_kernel(r)->calls->children;
+}
+
+static inline struct process_pipe *process_pipe(struct plait_protocol *p)
+{
+	return plait_self(p, struct process_pipe);
+}
+
+/* The protocol of a pipe. */
+extern const struct plait_protocol_ops plait_i_process_pipe_ops;
+
+/* In this order.  The second and the third return 0 or -errno; the fourth
+   cannot fail, and from then on the reactor owns c. */
+void plait_i_process_init(struct plait_process *c, struct plait_reactor *r);
+int plait_i_process_mind_shutdown(struct plait_process *c);
+int plait_i_process_watch(struct plait_process *c);
+void plait_i_process_run(struct plait_process *c,
+			 struct plait_process_protocol *p);
+
+/* It cannot be watched: the child is killed, and is gone. */
+void plait_i_process_unmake(struct plait_process *c);
+
+#endif

@@ -1,0 +1,932 @@
+/*
+ * Children: what they get, what is told of them, and how they end.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <plait/testing.h>
+
+#include "tests/child.h"
+#include "tests/harness.h"
+
+/* ---- a child that is noted ------------------------------------------------
+ */
+
+enum { LOG = 200, ROOM = 1 << 16 };
+
+/* What it is told, a letter each: S started, r received, c closed, X exited,
+   E ended, D done.  Bytes of descriptor 2 are behind those of 1. */
+struct child {
+	struct plait_process_protocol base;
+	char log[LOG], out[ROOM], err[ROOM];
+	size_t logged, n_out, n_err;
+	struct plait_process_exit how;
+	unsigned n_exited, n_ended, n_done, n_received;
+	int closed_errno;
+	/* What it does, if not NULL. */
+	void (*on_started)(struct child *c);
+	void (*on_received)(struct child *c);
+	void (*on_exited)(struct child *c);
+};
+
+static struct child it, other;
+static const char *step;
+
+static struct child *child_of(struct plait_process_protocol *p)
+{
+	return plait_container(p, struct child, base);
+}
+
+/* Several bytes may come in one piece or in many. */
+static void note(struct child *c, char what)
+{
+	if (what == 'r' && c->logged > 0 && c->log[c->logged - 1] == 'r')
+		return;
+	if (c->logged + 1 < LOG)
+		c->log[c->logged++] = what;
+}
+
+static void child_started(struct plait_process_protocol *p)
+{
+	note(child_of(p), 'S');
+	if (child_of(p)->on_started != NULL)
+		child_of(p)->on_started(child_of(p));
+}
+
+static void child_received(struct plait_process_protocol *p, int fd,
+			   const void *data, size_t len)
+{
+	struct child *c = child_of(p);
+
+	note(c, 'r');
+	c->n_received++;
+	if (fd == 2) {
+		ck_assert_uint_lt(c->n_err + len, ROOM);
+		memcpy(c->err + c->n_err, data, len);
+		c->n_err += len;
+	} else {
+		ck_assert_uint_lt(c->n_out + len, ROOM);
+		memcpy(c->out + c->n_out, data, len);
+		c->n_out += len;
+	}
+	if (c->on_received != NULL)
+		c->on_received(c);
+}
+
+static void child_closed(struct plait_process_protocol *p, int fd,
+			 const struct plait_failure *why)
+{
+	note(child_of(p), 'c');
+	child_of(p)->closed_errno = plait_failure_errno(why);
+}
+
+static void child_exited(struct plait_process_protocol *p,
+			 const struct plait_process_exit *how)
+{
+	struct child *c = child_of(p);
+
+	note(c, 'X');
+	c->how = *how;
+	c->n_exited++;
+	if (c->on_exited != NULL)
+		c->on_exited(c);
+}
+
+static void child_ended(struct plait_process_protocol *p,
+			const struct plait_process_exit *how)
+{
+	struct child *c = child_of(p);
+
+	note(c, 'E');
+	ck_assert_mem_eq(how, &c->how, sizeof(*how));
+	ck_assert_ptr_null(p->process);
+	c->n_ended++;
+}
+
+static void child_done(struct plait_process_protocol *p)
+{
+	note(child_of(p), 'D');
+	child_of(p)->n_done++;
+}
+
+static const struct plait_process_ops child_ops = {
+	.name = "child",
+	.started = child_started,
+	.received = child_received,
+	.closed = child_closed,
+	.exited = child_exited,
+	.ended = child_ended,
+	.done = child_done,
+};
+
+static void children_init(void)
+{
+	it = (struct child){ .base.ops = &child_ops };
+	other = (struct child){ .base.ops = &child_ops };
+	step = NULL;
+}
+
+static const struct plait_process_fd talking[] = {
+	{ .fd = 0, .kind = PLAIT_PROCESS_READS },
+	{ .fd = 1, .kind = PLAIT_PROCESS_WRITES },
+	{ .fd = 2, .kind = PLAIT_PROCESS_WRITES },
+};
+
+static const struct plait_process_options talks = {
+	.fds = talking,
+	.n_fds = N_OF(talking),
+};
+
+static int spawn(struct child *c, const struct plait_process_options *o,
+		 const char *a, const char *b, const char *d)
+{
+	const char *const argv[] = { a, b, d, NULL };
+
+	return plait_spawn(reactor, argv, &c->base, o, &step);
+}
+
+/* A shell does what the text says. */
+static void sh(struct child *c, const struct plait_process_options *o,
+	       const char *text)
+{
+	ck_assert_int_eq(spawn(c, o, "/bin/sh", "-c", text), 0);
+}
+
+static void wait_for(struct child *c)
+{
+	run_until_count(reactor, &c->n_done, 1);
+}
+
+/* Nothing is left for waitpid() to find. */
+static void no_children(void)
+{
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+
+GROUP("life", .setup = children_init, .teardown = no_children);
+
+TEST(a_child_starts_exits_and_ends_in_this_order, ON_EACH_BACKEND)
+{
+	sh(&it, NULL, "exit 3");
+	ck_assert_str_eq(it.log, "");
+	wait_for(&it);
+	ck_assert_str_eq(it.log, "SXED");
+	ck_assert_int_eq(it.how.code, 3);
+	ck_assert_int_eq(it.how.signal, 0);
+	ck_assert(!it.how.unknown);
+}
+
+TEST(a_child_that_a_signal_ends_says_which, ON_EACH_BACKEND)
+{
+	sh(&it, NULL, "kill -USR1 $$");
+	wait_for(&it);
+	ck_assert_int_eq(it.how.code, -1);
+	ck_assert_int_eq(it.how.signal, SIGUSR1);
+}
+
+TEST(what_it_writes_is_received_before_its_end, ON_EACH_BACKEND)
+{
+	sh(&it, &talks, "echo out; echo err >&2; exec <&-");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "out\n");
+	ck_assert_str_eq(it.err, "err\n");
+	ck_assert_uint_eq(it.n_ended, 1);
+	ck_assert_int_eq(it.how.code, 0);
+}
+
+static void say_and_close(struct child *c)
+{
+	struct plait_transport *t = plait_process_transport(&c->base, 0);
+
+	plait_transport_write(t, "a poem\n", 7);
+	plait_transport_lose_connection(t);
+}
+
+TEST(it_reads_what_is_written_and_then_the_end, ON_EACH_BACKEND)
+{
+	it.on_started = say_and_close;
+	ck_assert_int_eq(spawn(&it, &talks, "cat", NULL, NULL), 0);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "a poem\n");
+	ck_assert_int_eq(it.closed_errno, 0);
+}
+
+static void say_and_shut(struct child *c)
+{
+	struct plait_transport *t = plait_process_transport(&c->base, 0);
+
+	plait_transport_write(t, "a poem\n", 7);
+	plait_transport_lose_write_connection(t);
+}
+
+TEST(to_shut_its_input_is_to_close_it, ON_EACH_BACKEND)
+{
+	it.on_started = say_and_shut;
+	ck_assert_int_eq(spawn(&it, &talks, "cat", NULL, NULL), 0);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "a poem\n");
+}
+
+static void write_much(struct child *c)
+{
+	static char much[1 << 20];
+
+	plait_transport_write(plait_process_transport(&c->base, 0), much,
+			      sizeof(much));
+}
+
+/* A turn of iterate() has no handler for SIGPIPE. */
+TEST(a_child_that_reads_no_more_breaks_the_pipe_and_kills_nobody,
+     ON_EACH_BACKEND)
+{
+	it.on_started = write_much;
+	sh(&it, &talks, "exec <&-; exit 0");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "");
+	ck_assert_uint_eq(it.n_exited, 1);
+}
+
+TEST(many_in_one_turn_all_end, ON_EACH_BACKEND)
+{
+	static struct child many[100];
+
+	for (int i = 0; i < N_OF(many); i++) {
+		many[i] = (struct child){ .base.ops = &child_ops };
+		ck_assert_int_eq(spawn(&many[i], NULL, "/bin/true", NULL, NULL),
+				 0);
+	}
+	for (int i = 0; i < N_OF(many); i++) {
+		wait_for(&many[i]);
+		ck_assert_str_eq(many[i].log, "SXED");
+		ck_assert_int_eq(many[i].how.code, 0);
+	}
+}
+
+/* ---- what it cannot be made with ------------------------------------------
+ */
+
+static void fails(const struct plait_process_options *o, const char *file,
+		  int err, const char *what)
+{
+	ck_assert_int_eq(spawn(&it, o, file, NULL, NULL), err);
+	ck_assert_str_eq(step, what);
+	ck_assert_ptr_null(it.base.process);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(it.log, "");
+	no_children();
+}
+
+GROUP("failures", .setup = children_init, .teardown = no_children);
+
+TEST(a_program_that_is_not_there_fails_at_once, ON_EACH_BACKEND)
+{
+	fails(&talks, "/nonexistent/poem", -ENOENT, "exec");
+	fails(&talks, "no-program-has-this-name", -ENOENT, "exec");
+	fails(&talks, "", -ENOENT, "exec");
+}
+
+TEST(a_file_that_is_no_program_fails_at_once, ON_EACH_BACKEND)
+{
+	char path[] = "/tmp/plait-XXXXXX";
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	fails(NULL, "/etc", -EACCES, "exec");
+	fails(NULL, path, -EACCES, "exec");
+	ck_assert_int_eq(fchmod(fd, 0700), 0);
+	ck_assert_int_eq(write(fd, "poem", 4), 4);
+	close(fd);
+	fails(NULL, path, -ENOEXEC, "exec");
+	unlink(path);
+}
+
+TEST(a_directory_that_is_not_there_is_named_as_the_step, ON_EACH_BACKEND)
+{
+	fails(&(struct plait_process_options){ .cwd = "/nonexistent" },
+	      "/bin/true", -ENOENT, "chdir");
+}
+
+static const struct plait_process_fd bad_fds[][2] = {
+	{ { .fd = 1 }, { .fd = 1 } },
+	{ { .fd = 1 }, { .fd = -1 } },
+	{ { .fd = 1 }, { .fd = 2, .kind = 9 } },
+};
+
+TEST(descriptors_that_make_no_sense_are_refused, ON_EACH_BACKEND,
+     EACH_OF(bad_fds))
+{
+	fails(&(struct plait_process_options){ .fds = bad_fds[_i], .n_fds = 2 },
+	      "/bin/true", -EINVAL, "options");
+}
+
+TEST(a_descriptor_that_is_not_open_cannot_be_inherited, ON_EACH_BACKEND)
+{
+	const struct plait_process_fd fd = { .fd = 1,
+					     .kind = PLAIT_PROCESS_INHERIT,
+					     .from = 999 };
+
+	fails(&(struct plait_process_options){ .fds = &fd, .n_fds = 1 },
+	      "/bin/true", -EBADF, "dup");
+}
+
+/* Each call of this process and of the child, and what the step is called. */
+static const struct {
+	const char *call;
+	int err;
+	const char *step;
+} steps[] = {
+	{ "pipe2", EMFILE, "pipe" },
+	{ "fcntl", EINVAL, "pipe" },
+	{ "pidfd_open", ENOSYS, "pidfd_open" },
+	{ "clone", EAGAIN, "clone" },
+	{ "dup2", EMFILE, "dup2" },
+	{ "setsid", EPERM, "setsid" },
+	{ "setgroups", EPERM, "setgroups" },
+	{ "setgid", EPERM, "setgid" },
+	{ "setuid", EPERM, "setuid" },
+	{ "chdir", EACCES, "chdir" },
+	{ "execve", ENOMEM, "exec" },
+	{ "execve", ETXTBSY, "exec" },
+};
+
+TEST(whatever_fails_is_told_with_its_errno, ON_EACH_BACKEND, EACH_OF(steps))
+{
+	struct plait_process_options o = talks;
+
+	o.new_session = o.set_ids = true;
+	o.uid = getuid();
+	o.gid = getgid();
+	o.cwd = "/";
+	fault_call(steps[_i].call, 1, steps[_i].err);
+	fails(&o, "/bin/true", -steps[_i].err, steps[_i].step);
+	ck_assert(fault_used(steps[_i].call));
+}
+
+TEST(without_the_call_that_marks_all_descriptors_each_is_marked,
+     ON_EACH_BACKEND)
+{
+	int fd = dup(2);
+
+	ck_assert_int_ge(fd, 3);
+	fault_call("close_range", 1, ENOSYS);
+	sh(&it, &talks, "ls /proc/self/fd | wc -l");
+	wait_for(&it);
+	/* 0, 1, 2, and the directory itself. */
+	ck_assert_str_eq(it.out, "4\n");
+	ck_assert(fault_used("close_range"));
+	close(fd);
+}
+
+TEST(without_any_way_to_mark_them_there_is_no_child, ON_EACH_BACKEND)
+{
+	fault_call("close_range", 1, ENOSYS);
+	fault_call("getdents64", 1, EACCES);
+	fails(&talks, "/bin/true", -EACCES, "/proc/self/fd");
+}
+
+/* Where waits take no time, a child would seem to last for ever.  What it has
+   to say fits into its pipes. */
+static void let_it_end(const struct child *c)
+{
+	siginfo_t info;
+
+	waitid(P_PID, (id_t)plait_process_pid(&c->base), &info,
+	       WEXITED | WNOWAIT);
+}
+
+static void spawn_and_wait(struct plait_reactor *r)
+{
+	static struct child c;
+	static const char *const argv[] = { "/bin/echo", "poem", NULL };
+	int rc;
+
+	c = (struct child){ .base.ops = &child_ops };
+	rc = plait_spawn(r, argv, &c.base, &talks, NULL);
+	if (rc == 0) {
+		let_it_end(&c);
+		run_until_count(r, &c.n_done, 1);
+	} else {
+		ck_assert(torture_faulty());
+	}
+	if (!torture_faulty()) {
+		ck_assert_str_eq(c.out, "poem\n");
+		ck_assert_int_eq(c.how.code, 0);
+	}
+}
+
+TEST(a_child_lives_with_any_allocation_failing, ON_EACH_BACKEND)
+{
+	torture(spawn_and_wait, backend);
+}
+
+TEST(a_protocol_has_one_child_at_a_time, ON_EACH_BACKEND)
+{
+	sh(&it, NULL, "exit 0");
+	ck_assert_int_eq(spawn(&it, NULL, "/bin/true", NULL, NULL), -EBUSY);
+	wait_for(&it);
+	sh(&it, NULL, "exit 1");
+	run_until_count(reactor, &it.n_done, 2);
+	ck_assert_int_eq(it.how.code, 1);
+}
+
+TEST(what_the_program_cannot_mean_is_refused, ON_EACH_BACKEND)
+{
+	const char *const none[] = { NULL };
+	struct plait_process_options o = { .reserved[0] = 1 };
+
+	ck_assert_int_eq(plait_spawn(reactor, NULL, &it.base, NULL, NULL),
+			 -EINVAL);
+	ck_assert_int_eq(plait_spawn(reactor, none, &it.base, NULL, NULL),
+			 -EINVAL);
+	fails(&o, "/bin/true", -EINVAL, "arguments");
+}
+
+TEST(a_testing_reactor_has_no_children, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+	const char *const argv[] = { "/bin/true", NULL };
+
+	children_init();
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, NULL, NULL), -ENOTSUP);
+	plait_reactor_free(&r);
+}
+
+/* ---- what it gets ----------------------------------------------------------
+ */
+
+GROUP("surroundings", .setup = children_init, .teardown = no_children);
+
+static void says(const struct plait_process_options *o, const char *text,
+		 const char *expected)
+{
+	struct plait_process_options with = o != NULL ? *o : talks;
+
+	if (with.fds == NULL) {
+		with.fds = talking;
+		with.n_fds = N_OF(talking);
+	}
+	children_init();
+	sh(&it, &with, text);
+	wait_for(&it);
+	ck_assert_str_eq(it.err, "");
+	ck_assert_str_eq(it.out, expected);
+}
+
+TEST(it_has_the_descriptors_that_were_asked_for_and_no_others, ON_EACH_BACKEND)
+{
+	int leaked = dup(2);
+
+	says(NULL, "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ");
+	close(leaked);
+}
+
+/* Each of these numbers is also one that is copied from. */
+TEST(descriptors_may_change_places, ON_EACH_BACKEND)
+{
+	int a[2], b[2];
+	char c, d;
+
+	ck_assert_int_eq(pipe2(a, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(b, O_CLOEXEC), 0);
+	const struct plait_process_fd fds[] = {
+		{ .fd = a[1], .kind = PLAIT_PROCESS_INHERIT, .from = b[1] },
+		{ .fd = b[1], .kind = PLAIT_PROCESS_INHERIT, .from = a[1] },
+		{ .fd = 2, .kind = PLAIT_PROCESS_NULL },
+	};
+	char text[100];
+
+	snprintf(text, sizeof(text),
+		 "printf a >/proc/self/fd/%d; "
+		 "printf b >/proc/self/fd/%d",
+		 a[1], b[1]);
+	sh(&it, &(struct plait_process_options){ .fds = fds, .n_fds = 3 },
+	   text);
+	wait_for(&it);
+	ck_assert_int_eq(read(a[0], &c, 1), 1);
+	ck_assert_int_eq(read(b[0], &d, 1), 1);
+	ck_assert_int_eq(c, 'b');
+	ck_assert_int_eq(d, 'a');
+	for (int i = 0; i < 2; i++) {
+		close(a[i]);
+		close(b[i]);
+	}
+}
+
+TEST(a_high_number_is_a_pipe_like_any_other, ON_EACH_BACKEND)
+{
+	const struct plait_process_fd fd = { .fd = 9,
+					     .kind = PLAIT_PROCESS_WRITES };
+
+	sh(&it, &(struct plait_process_options){ .fds = &fd, .n_fds = 1 },
+	   "echo poem >&9");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "poem\n");
+}
+
+static void close_standard(void *unused)
+{
+	struct plait_reactor *r;
+	static const char *const argv[] = { "/bin/sh", "-c",
+					    "cat; echo err >&2", NULL };
+
+	close(0);
+	close(1);
+	close(2);
+	r = plait_reactor_new(NULL);
+	children_init();
+	it.on_started = say_and_close;
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, &talks, NULL), 0);
+	run_until_count(r, &it.n_done, 1);
+	if (strcmp(it.out, "a poem\n") != 0 || strcmp(it.err, "err\n") != 0)
+		_exit(1);
+	plait_reactor_free(&r);
+}
+
+TEST(a_program_without_0_1_and_2_gives_its_child_the_right_ones, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(close_standard, NULL, &said), 0);
+}
+
+static void close_output(void *unused)
+{
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	static const char *const argv[] = { "/bin/echo", "poem", NULL };
+
+	close(1);
+	children_init();
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, NULL, NULL), 0);
+	run_until_count(r, &it.n_done, 1);
+	plait_reactor_free(&r);
+	if (it.how.code != 0)
+		_exit(1);
+}
+
+TEST(a_child_of_a_program_without_output_writes_to_null, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(close_output, NULL, &said), 0);
+}
+
+TEST(no_signal_is_blocked_or_ignored_there, ON_EACH_BACKEND)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, before, usr;
+	sigset_t set, old;
+
+	sigaction(SIGPIPE, &ignore, &before);
+	sigaction(SIGUSR2, &ignore, &usr);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	says(NULL, "grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2",
+	     "0000000000000000\n0000000000000000\n");
+	pthread_sigmask(SIG_SETMASK, &old, &set);
+	ck_assert(sigismember(&set, SIGUSR1));
+	sigaction(SIGPIPE, &before, NULL);
+	sigaction(SIGUSR2, &usr, NULL);
+}
+
+TEST(it_runs_where_it_is_told_to, ON_EACH_BACKEND)
+{
+	says(&(struct plait_process_options){ .cwd = "/" }, "pwd", "/\n");
+}
+
+TEST(it_has_the_environment_that_it_is_given, ON_EACH_BACKEND)
+{
+	const char *const env[] = { "POEM=a poem", NULL };
+
+	says(&(struct plait_process_options){ .env = env }, "echo $POEM",
+	     "a poem\n");
+	setenv("PLAIT_TEST_POEM", "another", 1);
+	says(NULL, "echo $PLAIT_TEST_POEM", "another\n");
+	unsetenv("PLAIT_TEST_POEM");
+}
+
+TEST(its_name_may_be_another_than_its_file, ON_EACH_BACKEND)
+{
+	const char *const argv[] = { "poet", "-c", "echo $0", NULL };
+	struct plait_process_options o = talks;
+
+	o.file = "/bin/sh";
+	ck_assert_int_eq(plait_spawn(reactor, argv, &it.base, &o, NULL), 0);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "poet\n");
+}
+
+TEST(a_program_is_looked_for_in_path, ON_EACH_BACKEND)
+{
+	char *path = strdup(getenv("PATH"));
+
+	setenv("PATH", "/nonexistent::/dev/null:/bin:/usr/bin", 1);
+	ck_assert_int_eq(spawn(&it, NULL, "true", NULL, NULL), 0);
+	wait_for(&it);
+	unsetenv("PATH");
+	ck_assert_int_eq(spawn(&other, NULL, "true", NULL, NULL), 0);
+	wait_for(&other);
+	setenv("PATH", path, 1);
+	free(path);
+}
+
+TEST(a_group_and_a_session_are_its_own, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+
+	o.new_group = true;
+	says(&o, "test $(ps -o pgid= -p $$) = $$ && echo yes", "yes\n");
+	o.new_session = true;
+	says(&o, "test $(ps -o sid= -p $$) = $$ && echo yes", "yes\n");
+}
+
+/* ---- its end ---------------------------------------------------------------
+ */
+
+/* A child that has set itself up says so. */
+static void wait_for_word(struct child *c)
+{
+	run_until_count(reactor, &c->n_received, 1);
+}
+
+GROUP("signals", .setup = children_init, .teardown = no_children);
+
+TEST(a_signal_reaches_the_child, ON_EACH_BACKEND)
+{
+	sh(&it, &talks, "echo ready; exec cat");
+	wait_for_word(&it);
+	ck_assert_int_gt(plait_process_pid(&it.base), 0);
+	ck_assert_int_eq(plait_process_signal(&it.base, 0), 0);
+	ck_assert_int_eq(plait_process_signal(&it.base, 9999), -EINVAL);
+	ck_assert_int_eq(plait_process_signal(&it.base, SIGTERM), 0);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
+
+static void signal_again(struct child *c)
+{
+	c->closed_errno = plait_process_signal(&c->base, SIGKILL);
+}
+
+TEST(nobody_is_signalled_when_it_has_exited, ON_EACH_BACKEND)
+{
+	it.on_exited = signal_again;
+	sh(&it, NULL, "exit 0");
+	wait_for(&it);
+	ck_assert_int_eq(it.closed_errno, -ESRCH);
+	ck_assert_int_eq(plait_process_signal(&it.base, SIGKILL), -ESRCH);
+	ck_assert_int_eq(plait_process_pid(&it.base), 0);
+	plait_process_stop(&it.base);
+}
+
+TEST(a_child_that_is_stopped_may_end_itself, ON_EACH_BACKEND)
+{
+	sh(&it, &talks,
+	   "trap 'echo bye; exit 5' TERM; echo ready; while :; do read x || "
+	   "exit; done");
+	wait_for_word(&it);
+	plait_process_stop(&it.base);
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "ready\nbye\n");
+	ck_assert_int_eq(it.how.code, 5);
+}
+
+TEST(a_child_that_ignores_sigterm_is_killed_after_its_grace, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+
+	o.grace = 1000;
+	sh(&it, &o, "trap '' TERM; echo ready; while :; do read x; done");
+	wait_for_word(&it);
+	plait_process_stop(&it.base);
+	clock_advance(999);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(it.n_exited, 0);
+	clock_advance(1);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+}
+
+/* The number of a process that the child has left behind; 0: it is gone. */
+static pid_t left_behind(const struct child *c)
+{
+	pid_t pid = (pid_t)strtol(c->out, NULL, 10);
+
+	ck_assert_int_gt(pid, 1);
+	return kill(pid, 0) == 0 ? pid : 0;
+}
+
+static bool is_gone(void *arg)
+{
+	return left_behind(arg) == 0;
+}
+
+/* The grandchild ignores SIGTERM, and keeps the pipe. */
+static const char leaves_one_behind[] =
+	"(trap '' TERM; while :; do sleep 1000; done) & echo $!; ";
+
+TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s wait", leaves_one_behind);
+	o.new_group = true;
+	o.grace = 1000;
+	sh(&it, &o, text);
+	wait_for_word(&it);
+	plait_process_stop(&it.base);
+	run_until_count(reactor, &it.n_exited, 1);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+	ck_assert_int_ne(left_behind(&it), 0);
+	clock_advance(1000);
+	wait_for(&it);
+	run_until(reactor, is_gone, &it);
+}
+
+TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+
+	o.new_group = true;
+	o.grace = 1;
+	sh(&it, &o, leaves_one_behind);
+	run_until_count(reactor, &it.n_exited, 1);
+	wait_for_word(&it);
+	ck_assert_uint_eq(it.n_ended, 0);
+	plait_process_stop(&it.base);
+	clock_advance(1);
+	wait_for(&it);
+	run_until(reactor, is_gone, &it);
+	ck_assert_int_eq(it.how.code, 0);
+}
+
+TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND)
+{
+	sh(&it, &talks, leaves_one_behind);
+	run_until_count(reactor, &it.n_exited, 1);
+	wait_for_word(&it);
+	for (int fd = 0; fd < 3; fd++) {
+		struct plait_transport *t =
+			plait_process_transport(&it.base, fd);
+
+		if (t != NULL)
+			plait_transport_abort_connection(t);
+	}
+	wait_for(&it);
+	ck_assert_int_eq(kill(left_behind(&it), SIGKILL), 0);
+}
+
+TEST(when_somebody_else_has_waited_the_status_is_unknown, ON_EACH_BACKEND)
+{
+	pid_t pid;
+
+	sh(&it, NULL, "exit 3");
+	pid = plait_process_pid(&it.base);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	wait_for(&it);
+	ck_assert(it.how.unknown);
+	ck_assert_int_eq(it.how.code, -1);
+	ck_assert_str_eq(it.log, "SXED");
+}
+
+TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+
+	sigaction(SIGCHLD, &ignore, &before);
+	sh(&it, NULL, "exit 3");
+	wait_for(&it);
+	sigaction(SIGCHLD, &before, NULL);
+	ck_assert(it.how.unknown);
+}
+
+TEST(the_program_s_own_children_are_left_to_it, ON_EACH_BACKEND)
+{
+	int status = system("exit 4");
+
+	ck_assert_int_eq(WEXITSTATUS(status), 4);
+	sh(&it, NULL, "exit 3");
+	status = system("exit 5");
+	ck_assert_int_eq(WEXITSTATUS(status), 5);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.code, 3);
+}
+
+/* ---- the end of the reactor ------------------------------------------------
+ */
+
+GROUP("reactor", .setup = children_init, .teardown = no_children);
+
+TEST(a_reactor_that_is_freed_leaves_no_child, ON_EACH_BACKEND)
+{
+	sh(&it, &talks, "trap '' TERM; echo ready; while :; do read x; done");
+	wait_for_word(&it);
+	plait_reactor_free(&reactor);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+	ck_assert_uint_eq(it.n_done, 1);
+	ck_assert_ptr_null(it.base.process);
+}
+
+TEST(a_reactor_that_is_freed_leaves_nobody_of_a_group, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+
+	o.new_group = true;
+	sh(&it, &o, leaves_one_behind);
+	run_until_count(reactor, &it.n_exited, 1);
+	wait_for_word(&it);
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(it.n_done, 1);
+	for (int i = 0; i < 1000 && left_behind(&it) != 0; i++)
+		poll(NULL, 0, 10);
+	ck_assert_int_eq(left_behind(&it), 0);
+}
+
+static void stop_reactor(struct child *c)
+{
+	plait_reactor_stop(reactor);
+}
+
+TEST(a_shutdown_stops_its_children_and_waits_for_them, ON_EACH_BACKEND)
+{
+	it.on_received = stop_reactor;
+	sh(&it, &talks,
+	   "trap 'echo bye; exit 5' TERM; echo ready; while :; do read x || "
+	   "exit; done");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(it.out, "ready\nbye\n");
+	ck_assert_int_eq(it.how.code, 5);
+	ck_assert_str_eq(it.log + it.logged - 2, "ED");
+}
+
+static void stop_reactor_now(struct child *c)
+{
+	plait_reactor_stop(reactor);
+	plait_reactor_stop_now(reactor);
+}
+
+TEST(a_shutdown_that_waits_for_nobody_kills_its_children, ON_EACH_BACKEND)
+{
+	it.on_received = stop_reactor_now;
+	sh(&it, &talks, "trap '' TERM; echo ready; while :; do read x; done");
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+	ck_assert_uint_eq(it.n_done, 1);
+}
+
+/* ---- forks -----------------------------------------------------------------
+ */
+
+static void free_in_child(void *unused)
+{
+	plait_reactor_free(&reactor);
+	ck_assert_ptr_null(it.base.process);
+	ck_assert_uint_eq(it.n_exited, 0);
+}
+
+TEST(a_forked_child_leaves_the_child_to_its_parent, ON_EACH_BACKEND)
+{
+	const char *said;
+
+	sh(&it, &talks, "echo ready; exec cat");
+	wait_for_word(&it);
+	ck_assert_int_eq(child_run(free_in_child, NULL, &said), 0);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(it.n_exited, 0);
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
+
+static pid_t forked;
+
+static void fork_there(struct child *c)
+{
+	if (forked == 0)
+		forked = fork();
+}
+
+TEST(a_callback_may_fork, ON_EACH_BACKEND)
+{
+	forked = 0;
+	it.on_received = fork_there;
+	sh(&it, &talks, "echo ready; exec cat");
+	while (it.n_received == 0 && plait_reactor_iterate(reactor, 1) == 0)
+		;
+	if (forked == 0) {
+		ck_assert_int_eq(plait_process_signal(&it.base, SIGTERM),
+				 -ESRCH);
+		plait_process_stop(&it.base);
+		plait_reactor_free(&reactor);
+		child_leave(it.n_exited == 0 ? 0 : 1);
+	}
+	child_ends(forked);
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
