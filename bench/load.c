@@ -211,6 +211,74 @@ static unsigned dialled(void)
 	return 1;
 }
 
+/*
+ * Datagrams there and back.  A socket sends DATAGRAMS of them together.  The
+ * kernel drops those for which a socket has no room: they are no operations.
+ * When one has not come in time, what else is to come has come.
+ */
+enum { IN_TIME = 100 * 1000 }; /* microseconds */
+
+static int dial_datagrams(void)
+{
+	const struct timeval patience = { .tv_usec = IN_TIME };
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	sin.sin_port = htons((uint16_t)server);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0, "connect");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static struct mmsghdr messages[DATAGRAMS];
+
+static void datagrams_connect(void)
+{
+	static struct iovec piece = { out, REQUEST };
+
+	for (unsigned i = 0; i < DATAGRAMS; i++)
+		messages[i].msg_hdr =
+			(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 };
+	for (unsigned i = 0; i < members; i += DATAGRAMS)
+		connections[i / DATAGRAMS] = dial_datagrams();
+}
+
+/* Returns how many have come back, of n at most. */
+static unsigned hear_together(int fd, unsigned n, int flags)
+{
+	unsigned heard = 0;
+	int some = 1;
+
+	while (heard < n && some > 0) {
+		some = recvmmsg(fd, messages, n - heard, flags, NULL);
+		heard += some > 0 ? (unsigned)some : 0;
+	}
+	return heard;
+}
+
+static unsigned datagrams(void)
+{
+	int flags = MSG_WAITFORONE;
+	unsigned sent, some, heard = 0;
+
+	for (sent = 0; sent < members; sent += DATAGRAMS) {
+		some = (unsigned)smaller(DATAGRAMS, members - sent);
+		must(sendmmsg(connections[sent / DATAGRAMS], messages, some,
+			      0) == (int)some,
+		     "sendmmsg");
+	}
+	for (sent = 0; sent < members; sent += DATAGRAMS) {
+		some = (unsigned)smaller(DATAGRAMS, members - sent);
+		some -= hear_together(connections[sent / DATAGRAMS], some,
+				      flags);
+		heard += (unsigned)smaller(DATAGRAMS, members - sent) - some;
+		if (some > 0)
+			flags = MSG_DONTWAIT;
+	}
+	return heard;
+}
+
 /* A line reaches only those whom the server has accepted: so each speaks. */
 static void chat_join(unsigned i)
 {
@@ -223,6 +291,7 @@ struct load {
 	unsigned (*round)(void);
 	size_t bytes; /* that a connection sends; 0: connections come and go */
 	void (*join)(unsigned i); /* or NULL; after connecting */
+	void (*connect)(void);	  /* or NULL; instead of connecting */
 };
 
 static void load_connect(const struct load *load, unsigned number)
@@ -238,6 +307,8 @@ static void load_connect(const struct load *load, unsigned number)
 		if (load->join != NULL)
 			load->join(i);
 	}
+	if (load->connect != NULL)
+		load->connect();
 }
 
 static void load_rounds(const struct load *load)
@@ -282,6 +353,8 @@ static const struct load chat_load = { .round = chat,
 				       .bytes = LINE_SIZE,
 				       .join = chat_join };
 static const struct load dial_load = { .round = dialled };
+static const struct load udp_load = { .round = datagrams,
+				      .connect = datagrams_connect };
 
 const struct work works[] = {
 	{ "ping-64", load_run, &ping_short },
@@ -294,5 +367,6 @@ const struct work works[] = {
 	{ "proxy-slow", load_run, &slow_load },
 	{ "chat", load_run, &chat_load },
 	{ "dial", load_run, &dial_load },
+	{ "udp", load_run, &udp_load },
 	{ 0 },
 };

@@ -71,6 +71,17 @@ int listen_on_loopback(void)
 	return fd;
 }
 
+int datagrams_on_loopback(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0, "bind");
+	tell_port(port_of(fd));
+	return fd;
+}
+
 void split_lines(struct partial *p, const char *data, size_t len,
 		 line_func *each, void *c)
 {

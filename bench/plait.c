@@ -236,6 +236,36 @@ static void dial(const void *what, unsigned number)
 	plait_reactor_free(&r);
 }
 
+/*
+ * Datagrams there and back.
+ */
+static void datagram_received(struct plait_datagram_protocol *p,
+			      const void *data, size_t len,
+			      const struct plait_datagram_info *info)
+{
+	plait_datagram_reply(p, data, len, info);
+}
+
+static const struct plait_datagram_ops udp_ops = {
+	.name = "udp",
+	.received = datagram_received,
+};
+
+static void serve_datagrams(const void *what, unsigned number)
+{
+	const struct plait_udp_options options = { .iface = "127.0.0.1" };
+	struct plait_datagram_protocol echo = { .ops = &udp_ops };
+	struct plait_reactor *r = begin();
+	struct plait_address address;
+	struct plait_port *port;
+
+	must(plait_listen_udp(r, 0, &echo, &options, &port) == 0, "bind");
+	plait_port_host(port, &address);
+	tell_port(plait_address_port(&address));
+	plait_reactor_run(r);
+	plait_reactor_free(&r);
+}
+
 const struct work works[] = {
 	{ "echo", serve_protocol, &echo_ops },
 	{ "lines", serve_protocol, &line_ops.base },
@@ -243,5 +273,6 @@ const struct work works[] = {
 	{ "proxy", proxy, NULL },
 	{ "chat", chat, NULL },
 	{ "dial", dial, NULL },
+	{ "udp", serve_datagrams, NULL },
 	{ 0 },
 };

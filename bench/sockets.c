@@ -402,6 +402,50 @@ static void dial(const void *what, unsigned number)
 	watcher_loop();
 }
 
+/*
+ * Datagrams: those that have come together leave together.
+ */
+static struct mmsghdr datagrams[DATAGRAMS];
+
+static void datagrams_begin(void)
+{
+	static struct sockaddr_in from[DATAGRAMS];
+	static struct iovec pieces[DATAGRAMS];
+	static char bytes[DATAGRAMS][DATAGRAM_ROOM];
+
+	for (int i = 0; i < DATAGRAMS; i++) {
+		pieces[i] = (struct iovec){ bytes[i], DATAGRAM_ROOM };
+		datagrams[i].msg_hdr = (struct msghdr){
+			.msg_name = &from[i],
+			.msg_namelen = sizeof(from[i]),
+			.msg_iov = &pieces[i],
+			.msg_iovlen = 1,
+		};
+	}
+}
+
+static void datagrams_serve(struct conn *c)
+{
+	int n = recvmmsg(c->fd, datagrams, DATAGRAMS, MSG_DONTWAIT, NULL);
+
+	if (n <= 0)
+		return;
+	for (int i = 0; i < n; i++)
+		datagrams[i].msg_hdr.msg_iov->iov_len = datagrams[i].msg_len;
+	sendmmsg(c->fd, datagrams, (unsigned)n, MSG_DONTWAIT);
+	for (int i = 0; i < n; i++)
+		datagrams[i].msg_hdr.msg_iov->iov_len = DATAGRAM_ROOM;
+}
+
+static void serve_datagrams(const void *what, unsigned number)
+{
+	watcher_begin();
+	datagrams_begin();
+	watcher_start(conn_new(datagrams_on_loopback(), datagrams_serve, NULL),
+		      false);
+	watcher_loop();
+}
+
 const struct work works[] = {
 	{ "echo", echo, NULL },
 	{ "lines", lines, NULL },
@@ -410,5 +454,6 @@ const struct work works[] = {
 	{ "proxy", proxy, NULL },
 	{ "chat", chat, NULL },
 	{ "dial", dial, NULL },
+	{ "udp", serve_datagrams, NULL },
 	{ 0 },
 };

@@ -404,6 +404,64 @@ static void dial(const void *what, unsigned number)
 	uv_run(loop, UV_RUN_DEFAULT);
 }
 
+/*
+ * Datagrams there and back.  libuv reads them together if its buffer has room
+ * for more than one of the largest.
+ */
+static void datagram_sent(uv_udp_send_t *req, int status)
+{
+	free(req);
+}
+
+/* What cannot be sent now leaves later. */
+static void datagram_keep(uv_udp_t *udp, const uv_buf_t *buf,
+			  const struct sockaddr *to)
+{
+	uv_udp_send_t *req = allocate(sizeof(*req) + buf->len);
+	uv_buf_t copy = uv_buf_init((char *)(req + 1), (unsigned)buf->len);
+
+	memcpy(copy.base, buf->base, buf->len);
+	uv_udp_send(req, udp, &copy, 1, to, datagram_sent);
+}
+
+static void datagram_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+	static char many[20][64 * 1024];
+
+	*buf = uv_buf_init(many[0], sizeof(many));
+}
+
+static void datagram_received(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf,
+			      const struct sockaddr *from, unsigned flags)
+{
+	uv_buf_t answer;
+
+	if (n < 0 || from == NULL)
+		return;
+	answer = uv_buf_init(buf->base, (unsigned)n);
+	if (uv_udp_try_send(udp, &answer, 1, from) < 0)
+		datagram_keep(udp, &answer, from);
+}
+
+static void serve_datagrams(const void *what, unsigned number)
+{
+	struct sockaddr_in sin;
+	int len = sizeof(sin);
+	uv_udp_t udp;
+
+	loop = uv_default_loop();
+	uv_udp_init_ex(loop, &udp, AF_INET | UV_UDP_RECVMMSG);
+	uv_ip4_addr("127.0.0.1", 0, &sin);
+	must(uv_udp_bind(&udp, (struct sockaddr *)&sin, 0) == 0 &&
+		     uv_udp_recv_start(&udp, datagram_alloc,
+				       datagram_received) == 0 &&
+		     uv_udp_getsockname(&udp, (struct sockaddr *)&sin, &len) ==
+			     0,
+	     "bind");
+	tell_port(ntohs(sin.sin_port));
+	uv_run(loop, UV_RUN_DEFAULT);
+}
+
 const struct work works[] = {
 	{ "echo", echo, NULL },
 	{ "lines", lines, NULL },
@@ -412,5 +470,6 @@ const struct work works[] = {
 	{ "proxy", proxy, NULL },
 	{ "chat", chat, NULL },
 	{ "dial", dial, NULL },
+	{ "udp", serve_datagrams, NULL },
 	{ 0 },
 };

@@ -74,7 +74,7 @@ class Twisted(Program):
         return self.python is not None
 
 
-SERVERS = "echo lines poem proxy chat dial"
+SERVERS = "echo lines poem proxy chat dial udp"
 TIMERS = "timer-cancel timer-reset timer-churn timer-fire"
 PROGRAMS = [
     Program("by hand", "raw", f"{SERVERS} {TIMERS} thread deferred",
@@ -89,7 +89,8 @@ PROGRAMS = [
             called={"thread": "thread-node"}),
     Program("libevent", "event", f"{SERVERS} {TIMERS} lines-each",
             "libevent-dev", called={"thread": "thread-node"}),
-    Program("bufferevent", "bufferevent", SERVERS, "libevent-dev",
+    Program("bufferevent", "bufferevent", "echo lines poem proxy chat dial",
+            "libevent-dev",
             called={"lines-each": "lines"}),
     Twisted("Twisted", "twisted_poetry.py", "poem proxy", "python3-twisted"),
 ]
@@ -157,6 +158,10 @@ def servers():
     yield Case("chat", "a line to one of 64 members", "chat", "chat", 64, 10)
     yield Case("dial", "a client: connect, 64 bytes there and back, close",
                "dial", "dial", 0, 100)
+    for n in 1, 32, 1000:
+        yield Case(f"udp-{n}", "a datagram of 64 bytes there and back" +
+                   (f", {n:,} under way" if n > 1 else ""), "udp", "udp", n,
+                   1600 // n)
 
 
 def memory():
