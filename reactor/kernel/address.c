@@ -385,8 +385,10 @@ void plait_i_address_from_kernel(struct plait_address *ret,
 static socklen_t address_to_ipv4(const struct plait_address *a,
 				 struct sockaddr_in *in)
 {
-	in->sin_family = AF_INET;
-	in->sin_port = htons((uint16_t)a->port);
+	*in = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)a->port),
+	};
 	memcpy(&in->sin_addr, a->bytes, sizeof(in->sin_addr));
 	return sizeof(*in);
 }
@@ -394,9 +396,11 @@ static socklen_t address_to_ipv4(const struct plait_address *a,
 static socklen_t address_to_ipv6(const struct plait_address *a,
 				 struct sockaddr_in6 *in)
 {
-	in->sin6_family = AF_INET6;
-	in->sin6_port = htons((uint16_t)a->port);
-	in->sin6_scope_id = a->scope;
+	*in = (struct sockaddr_in6){
+		.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)a->port),
+		.sin6_scope_id = a->scope,
+	};
 	memcpy(&in->sin6_addr, a->bytes, sizeof(in->sin6_addr));
 	return sizeof(*in);
 }
@@ -419,7 +423,6 @@ static socklen_t address_to_unix(const struct plait_address *a,
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 				    union kernel_address *ret)
 {
-	*ret = (union kernel_address){ .room.ss_family = AF_UNSPEC };
 	switch (a->family) {
 	case AF_INET:
 		return address_to_ipv4(a, &ret->ipv4);
@@ -428,6 +431,7 @@ socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 	case AF_UNIX:
 		return address_to_unix(a, &ret->un);
 	default:
+		ret->any.sa_family = AF_UNSPEC;
 		return 0;
 	}
 }

@@ -35,7 +35,7 @@ void plait_i_address_from_kernel(struct plait_address *ret,
 /*
  * Converts an address for bind() and connect(), and returns its length. Returns
  * 0 for no address, and for a UNIX socket without a name, because bind() would
- * invent a name.
+ * invent a name.  It writes no more of *ret than that length, and the family.
  */
 socklen_t plait_i_address_to_kernel(const struct plait_address *a,
 				    union kernel_address *ret);

@@ -401,6 +401,14 @@ void plait_i_pool_give_back(struct plait_reactor *r, struct pool_input *in,
 			    size_t len);
 
 /*
+ * Gives memory that its one user leaves as it is until the next time, so that
+ * what all ports read with is prepared once.  It is zeroed at first, has that
+ * size, which is always the same, and is freed with the reactor.  Returns NULL
+ * if there is no memory.
+ */
+void *plait_i_pool_desk(struct plait_reactor *r, size_t size);
+
+/*
  * A block of memory for unsent output.  There are a few sizes; this is the
  * largest.  Its user embeds the struct first.
  */

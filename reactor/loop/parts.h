@@ -200,6 +200,7 @@ enum { POOL_SIZES = 3 };
 
 struct pool {
 	struct pool_input *input;	       /* NULL: nothing was read yet */
+	void *desk;			       /* NULL: nobody wants it yet */
 	struct plait_list slabs[POOL_SIZES];   /* those with a free block */
 	struct pool_block *recent[POOL_SIZES]; /* one unused block each */
 	size_t spare;			       /* bytes of empty slabs */

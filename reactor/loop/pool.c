@@ -84,6 +84,13 @@ void *plait_i_pool_read_buffer(struct plait_reactor *r)
 	return in != NULL ? in->bytes : NULL;
 }
 
+void *plait_i_pool_desk(struct plait_reactor *r, size_t size)
+{
+	if (r->pool.desk == NULL)
+		r->pool.desk = calloc(1, size);
+	return r->pool.desk;
+}
+
 struct pool_input *plait_i_pool_lend(struct plait_reactor *r, const void *data,
 				     size_t len)
 {
@@ -273,6 +280,7 @@ void plait_i_pool_done(struct plait_reactor *r)
 	struct plait_list *l;
 
 	free(r->pool.input);
+	free(r->pool.desk);
 	for (unsigned i = 0; i < POOL_SIZES; i++) {
 		if (r->pool.recent[i] != NULL)
 			pool_put_back(r, r->pool.recent[i]);

@@ -46,7 +46,8 @@ plait_i_datagram_received(struct datagram_port *d, const void *data, size_t len,
 {
 	struct plait_datagram_protocol *p = d->protocol;
 
-	datagram_tell_started(d);
+	if (!d->started)
+		datagram_tell_started(d);
 	if (datagram_goes_on(d) && p->ops->received != NULL)
 		p->ops->received(p, data, len, info);
 	exception_barrier();
@@ -187,6 +188,18 @@ void plait_i_datagram_unsent(struct datagram_port *d, int err,
 	plait_i_loop_next_turn(d->base.reactor, &d->telling);
 }
 
+void plait_i_datagram_destination(const struct datagram_port *d, unsigned i,
+				  struct plait_address *ret)
+{
+	const struct msghdr *m = &d->out->msgs[i].msg_hdr;
+
+	if (m->msg_name != NULL)
+		plait_i_address_from_kernel(ret, &d->out->to[i],
+					    m->msg_namelen);
+	else
+		*ret = d->peer;
+}
+
 /* Much memory is not kept for what may never come again. */
 static void datagram_flush(struct datagram_port *d)
 {
@@ -198,6 +211,7 @@ static void datagram_flush(struct datagram_port *d)
 	datagram_ops(d)->flush(d);
 	o->n = 0;
 	o->used = 0;
+	o->sources = 0;
 	if (o->room <= KEPT)
 		return;
 	free(o->bytes);
@@ -210,29 +224,51 @@ static void datagram_run_sending(struct loop_task *task)
 	datagram_flush(plait_container(task, struct datagram_port, sending));
 }
 
-/* Makes room for one more of that size: 0 or -ENOMEM. */
-static int datagram_make_room(struct datagram_port *d, size_t len)
+static struct datagram_out *datagram_out_new(void)
 {
-	struct datagram_out *o = d->out;
-	size_t room;
-	unsigned char *bytes;
+	struct datagram_out *o = calloc(1, sizeof(*o));
 
 	if (o == NULL)
-		o = d->out = calloc(1, sizeof(*o));
-	if (o == NULL)
-		return -ENOMEM;
-	if (o->n == DATAGRAM_BATCH || o->used + len > DATAGRAM_BYTES)
-		datagram_flush(d);
-	if (o->used + len <= o->room)
-		return 0;
+		return NULL;
+	for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
+		o->msgs[i].msg_hdr.msg_iov = &o->pieces[i];
+		o->msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	return o;
+}
+
+/* The bytes move to a larger place: 0 or -ENOMEM. */
+static int datagram_out_grow(struct datagram_out *o, size_t len)
+{
+	unsigned char *bytes;
+	size_t room, at = 0;
+
 	for (room = 2048; room < o->used + len; room *= 2)
 		;
 	bytes = realloc(o->bytes, room);
 	if (bytes == NULL)
 		return -ENOMEM;
+	for (unsigned i = 0; i < o->n; i++) {
+		o->pieces[i].iov_base = bytes + at;
+		at += o->pieces[i].iov_len;
+	}
 	o->bytes = bytes;
 	o->room = room;
 	return 0;
+}
+
+/* Makes room for one more of that size: 0 or -ENOMEM. */
+static int datagram_make_room(struct datagram_port *d, size_t len)
+{
+	if (d->out == NULL)
+		d->out = datagram_out_new();
+	if (d->out == NULL)
+		return -ENOMEM;
+	if (d->out->n == DATAGRAM_BATCH || d->out->used + len > DATAGRAM_BYTES)
+		datagram_flush(d);
+	return d->out->used + len <= d->out->room
+		       ? 0
+		       : datagram_out_grow(d->out, len);
 }
 
 /* Whether it may be sent to there: 0 or -errno. */
@@ -241,12 +277,11 @@ static int datagram_check(const struct datagram_port *d, size_t len,
 {
 	/* The headers count; IPv6's own does not. */
 	enum { MOST_IPV4 = 65535 - 28, MOST_IPV6 = 65535 - 8 };
-	bool connected = plait_address_family(&d->peer) != AF_UNSPEC;
+	bool connected = datagram_is_connected(d);
 
 	if (connected != (to == NULL))
 		return connected ? -EISCONN : -EDESTADDRREQ;
-	if (to != NULL &&
-	    (plait_address_family(to) != d->family || to->port == 0))
+	if (to != NULL && (to->family != d->family || to->port == 0))
 		return -EINVAL;
 	if (len > (d->family == AF_INET ? MOST_IPV4 : MOST_IPV6))
 		return -EMSGSIZE;
@@ -258,20 +293,22 @@ static void datagram_put(struct datagram_port *d, const void *data, size_t len,
 			 const struct plait_address *from)
 {
 	struct datagram_out *o = d->out;
-	struct datagram_packet *g = &o->packets[o->n++];
+	unsigned i = o->n++;
+	struct msghdr *m = &o->msgs[i].msg_hdr;
 
-	g->at = o->used;
-	g->len = len;
-	g->to_length = 0;
-	g->from.any.sa_family = AF_UNSPEC;
-	if (to != NULL)
-		g->to_length = plait_i_address_to_kernel(to, &g->to);
-	if (from != NULL)
-		plait_i_address_to_kernel(from, &g->from);
+	m->msg_name = to != NULL ? &o->to[i] : NULL;
+	m->msg_namelen =
+		to != NULL ? plait_i_address_to_kernel(to, &o->to[i]) : 0;
+	if (from != NULL) {
+		plait_i_address_to_kernel(from, &o->from[i]);
+		o->sources |= UINT32_C(1) << i;
+	}
+	o->pieces[i] = (struct iovec){ o->bytes + o->used, len };
 	if (len > 0)
 		memcpy(o->bytes + o->used, data, len);
 	o->used += len;
-	plait_i_loop_after_callback(d->base.reactor, &d->sending);
+	if (i == 0)
+		plait_i_loop_after_callback(d->base.reactor, &d->sending);
 }
 
 static int datagram_send_from(struct plait_datagram_protocol *p,
@@ -310,14 +347,14 @@ int plait_datagram_send(struct plait_datagram_protocol *p, const void *data,
 int plait_datagram_reply(struct plait_datagram_protocol *p, const void *data,
 			 size_t len, const struct plait_datagram_info *info)
 {
-	bool connected;
+	const struct plait_address *to = info->from;
 
 	if (p == NULL || p->port == NULL)
 		return -ENOTCONN;
-	connected = plait_address_family(&datagram_port(p->port)->peer) !=
-		    AF_UNSPEC;
-	return datagram_send_from(p, data, len, connected ? NULL : info->from,
-				  info->to, "plait_datagram_reply()");
+	if (datagram_is_connected(datagram_port(p->port)))
+		to = NULL;
+	return datagram_send_from(p, data, len, to, info->to,
+				  "plait_datagram_reply()");
 }
 
 /* ---- groups -------------------------------------------------------------- */

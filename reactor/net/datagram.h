@@ -27,21 +27,23 @@ struct datagram_ops {
    sent together, unless one has more. */
 enum { DATAGRAM_BATCH = 32, DATAGRAM_BYTES = 65536 };
 
-struct datagram_packet {
-	union kernel_address to, from; /* from: of no family, or the source */
-	socklen_t to_length;	       /* 0: to whom it is connected */
-	size_t at, len;		       /* in bytes */
-};
-
 struct datagram_failure {
 	struct plait_address to;
 	int err;
 };
 
-/* What waits for the end of a callback, and failures that wait for the loop. */
+/*
+ * What waits for the end of a callback, as sendmmsg() takes it, and failures
+ * that wait for the loop.  Each message has one piece, and the pieces lie one
+ * behind the other in bytes.  A message without a name goes to whom the port is
+ * connected.
+ */
 struct datagram_out {
 	unsigned n, n_failures;
-	struct datagram_packet packets[DATAGRAM_BATCH];
+	uint32_t sources; /* bit i: message i is to leave from from[i] */
+	struct mmsghdr msgs[DATAGRAM_BATCH];
+	struct iovec pieces[DATAGRAM_BATCH];
+	union kernel_address to[DATAGRAM_BATCH], from[DATAGRAM_BATCH];
 	struct datagram_failure failures[DATAGRAM_BATCH];
 	unsigned char *bytes;
 	size_t used, room;
@@ -80,6 +82,10 @@ void plait_i_datagram_unsent(struct datagram_port *d, int err,
 			     const struct plait_address *to);
 bool plait_i_datagram_may_note(const struct datagram_port *d);
 
+/* Where message i of d->out goes. */
+void plait_i_datagram_destination(const struct datagram_port *d, unsigned i,
+				  struct plait_address *ret);
+
 /* What port_ops.ended is for all kinds; and what their free() does first. */
 void plait_i_datagram_ended(struct plait_port *p);
 void plait_i_datagram_drop(struct datagram_port *d);
@@ -88,6 +94,11 @@ void plait_i_datagram_drop(struct datagram_port *d);
 static inline bool datagram_goes_on(const struct datagram_port *d)
 {
 	return d->base.open && !loop_is_forked(d->base.reactor);
+}
+
+static inline bool datagram_is_connected(const struct datagram_port *d)
+{
+	return d->peer.family != AF_UNSPEC;
 }
 
 #endif

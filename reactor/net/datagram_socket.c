@@ -3,7 +3,9 @@
  *
  * Datagrams are read together, into the read buffer that all connections of the
  * reactor share, which is cut into slots.  An event costs one recvmmsg(),
- * unless slots are so large that there are few of them.
+ * unless slots are so large that there are few of them.  What recvmmsg() needs
+ * is kept by the reactor from one read to the next, and only what the last read
+ * has changed is prepared again.
  *
  * Errors that other hosts answer wait in a queue of the socket, each with the
  * address that it is about (IP_RECVERR).  Until the queue is read the socket
@@ -184,9 +186,11 @@ static unsigned datagram_tell_errors(struct datagram_socket *s)
 
 /* ---- receiving ----------------------------------------------------------- */
 
-/* Datagrams that are read together. */
+/* Datagrams that are read together, by any port of a reactor. */
 struct datagram_input {
-	unsigned char *bytes;
+	unsigned char *bytes; /* of these slots: NULL: of none yet */
+	size_t size;	      /* of a slot */
+	unsigned used;	      /* the first messages, by the last read */
 	struct mmsghdr msgs[DATAGRAM_BATCH];
 	struct iovec slots[DATAGRAM_BATCH];
 	union kernel_address names[DATAGRAM_BATCH];
@@ -200,27 +204,62 @@ static unsigned datagram_slots(const struct datagram_socket *s)
 	return n < DATAGRAM_BATCH ? (unsigned)n : DATAGRAM_BATCH;
 }
 
-static void datagram_prepare(const struct datagram_socket *s,
-			     struct datagram_input *in, unsigned n)
+/* A read writes to the lengths of the messages that it returns. */
+static void datagram_input_renew(struct datagram_input *in)
 {
-	for (unsigned i = 0; i < n; i++) {
-		in->slots[i] = (struct iovec){ in->bytes + i * s->max_size,
-					       s->max_size };
+	for (unsigned i = 0; i < in->used; i++) {
+		struct msghdr *m = &in->msgs[i].msg_hdr;
+
+		m->msg_namelen = sizeof(in->names[i]);
+		m->msg_controllen = sizeof(in->controls[i]);
+	}
+}
+
+static void datagram_input_cut(struct datagram_input *in, unsigned char *bytes,
+			       size_t size)
+{
+	in->bytes = bytes;
+	in->size = size;
+	in->used = DATAGRAM_BATCH;
+	for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
+		in->slots[i] = (struct iovec){ bytes + i * size, size };
 		in->msgs[i].msg_hdr = (struct msghdr){
 			.msg_iov = &in->slots[i],
 			.msg_iovlen = 1,
 			.msg_name = &in->names[i],
-			.msg_namelen = sizeof(in->names[i]),
+			.msg_control = &in->controls[i],
 		};
-		if (!s->tells_local)
-			continue;
-		in->msgs[i].msg_hdr.msg_control = &in->controls[i];
-		in->msgs[i].msg_hdr.msg_controllen = sizeof(in->controls[i]);
 	}
 }
 
+/* What s reads with now, prepared; NULL: there is no memory. */
+static struct datagram_input *datagram_input(struct datagram_socket *s)
+{
+	struct plait_reactor *r = s->base.base.reactor;
+	struct datagram_input *in = plait_i_pool_desk(r, sizeof(*in));
+	unsigned char *bytes = plait_i_pool_read_buffer(r);
+
+	if (in == NULL || bytes == NULL)
+		return NULL;
+	if (in->bytes != bytes || in->size != s->max_size)
+		datagram_input_cut(in, bytes, s->max_size);
+	datagram_input_renew(in);
+	return in;
+}
+
+/* A sender without an address has written no name. */
+static void datagram_read_name(struct datagram_input *in, unsigned i,
+			       struct plait_address *ret)
+{
+	socklen_t len = in->msgs[i].msg_hdr.msg_namelen;
+
+	if (len == 0)
+		in->names[i].any.sa_family = AF_UNSPEC;
+	plait_i_address_from_kernel(ret, &in->names[i], len);
+}
+
 static void datagram_deliver(struct datagram_socket *s,
-			     struct datagram_input *in, unsigned i, unsigned n)
+			     struct datagram_input *in, unsigned i, bool more)
 {
 	struct msghdr *m = &in->msgs[i].msg_hdr;
 	struct plait_address from, to;
@@ -228,10 +267,10 @@ static void datagram_deliver(struct datagram_socket *s,
 		.from = &from,
 		.size = in->msgs[i].msg_len,
 		.truncated = (m->msg_flags & MSG_TRUNC) != 0,
-		.more = i + 1 < n,
+		.more = more,
 	};
 
-	plait_i_address_from_kernel(&from, &in->names[i], m->msg_namelen);
+	datagram_read_name(in, i, &from);
 	if (s->tells_local) {
 		datagram_read_local(
 			m, &to,
@@ -252,8 +291,7 @@ static void datagram_read_nothing(struct datagram_socket *s, int err)
 		return;
 	if (datagram_goes_on(&s->base))
 		plait_i_datagram_failed(&s->base, err,
-					plait_address_family(&s->base.peer) !=
-							AF_UNSPEC
+					datagram_is_connected(&s->base)
 						? &s->base.peer
 						: &nobody);
 }
@@ -264,22 +302,20 @@ static void datagram_read_nothing(struct datagram_socket *s, int err)
  */
 static void datagram_receive(struct datagram_socket *s)
 {
-	struct datagram_input in;
-	unsigned slots = datagram_slots(s);
+	struct datagram_input *in = datagram_input(s);
 	int n;
 
-	in.bytes = plait_i_pool_read_buffer(s->base.base.reactor);
-	if (in.bytes == NULL) {
+	if (in == NULL) {
 		datagram_read_nothing(s, ENOMEM);
 		return;
 	}
-	datagram_prepare(s, &in, slots);
-	n = kernel_recvmmsg(datagram_kernel(s), s->fd, in.msgs, slots,
-			    MSG_TRUNC);
+	n = kernel_recvmmsg(datagram_kernel(s), s->fd, in->msgs,
+			    datagram_slots(s), MSG_TRUNC);
+	in->used = n > 0 ? (unsigned)n : 0;
 	if (n <= 0)
 		datagram_read_nothing(s, n < 0 ? errno : EAGAIN);
 	for (int i = 0; i < n && datagram_goes_on(&s->base); i++)
-		datagram_deliver(s, &in, (unsigned)i, (unsigned)n);
+		datagram_deliver(s, in, (unsigned)i, i + 1 < n);
 }
 
 /* ---- the watch ----------------------------------------------------------- */
@@ -338,38 +374,35 @@ int plait_i_datagram_socket_start(struct datagram_socket *s,
 
 /* ---- sending ------------------------------------------------------------- */
 
-struct datagram_output {
-	struct mmsghdr msgs[DATAGRAM_BATCH];
-	struct iovec pieces[DATAGRAM_BATCH];
+/* Room for where datagrams are to be sent from. */
+struct datagram_sources {
 	union datagram_control controls[DATAGRAM_BATCH];
 };
 
-static void datagram_address_output(struct datagram_out *o,
-				    struct datagram_output *out)
+static void datagram_put_sources(struct datagram_out *o,
+				 struct datagram_sources *room)
 {
 	for (unsigned i = 0; i < o->n; i++) {
-		struct datagram_packet *g = &o->packets[i];
-		struct msghdr *m = &out->msgs[i].msg_hdr;
+		if (o->sources & UINT32_C(1) << i)
+			datagram_put_source(&o->msgs[i].msg_hdr,
+					    &room->controls[i], &o->from[i]);
+	}
+}
 
-		out->pieces[i] = (struct iovec){ o->bytes + g->at, g->len };
-		*m = (struct msghdr){ .msg_iov = &out->pieces[i],
-				      .msg_iovlen = 1 };
-		if (g->to_length > 0) {
-			m->msg_name = &g->to;
-			m->msg_namelen = g->to_length;
-		}
-		if (g->from.any.sa_family != AF_UNSPEC)
-			datagram_put_source(m, &out->controls[i], &g->from);
+/* The room is gone: the next datagrams have no sources of these. */
+static void datagram_drop_sources(struct datagram_out *o)
+{
+	for (unsigned i = 0; i < o->n; i++) {
+		o->msgs[i].msg_hdr.msg_control = NULL;
+		o->msgs[i].msg_hdr.msg_controllen = 0;
 	}
 }
 
 static void datagram_not_sent(struct datagram_socket *s, unsigned i, int err)
 {
-	struct datagram_packet *g = &s->base.out->packets[i];
-	struct plait_address to = s->base.peer;
+	struct plait_address to;
 
-	if (g->to_length > 0)
-		plait_i_address_from_kernel(&to, &g->to, g->to_length);
+	plait_i_datagram_destination(&s->base, i, &to);
 	plait_i_datagram_unsent(&s->base, err, &to);
 }
 
@@ -391,17 +424,14 @@ static bool datagram_tries_again(struct datagram_socket *s, int err,
 	       (err == EINTR || datagram_note_errors(s) > 0);
 }
 
-void plait_i_datagram_socket_flush(struct datagram_port *d)
+static void datagram_send_all(struct datagram_socket *s)
 {
-	struct datagram_socket *s = datagram_socket(&d->base);
-	struct datagram_output out;
+	struct datagram_out *o = s->base.out;
 	unsigned i = 0, tries = 0;
 
-	datagram_address_output(d->out, &out);
-	while (i < d->out->n) {
-		int n = kernel_sendmmsg(datagram_kernel(s), s->fd, out.msgs + i,
-					d->out->n - i, MSG_NOSIGNAL);
-
+	while (i < o->n) {
+		int n = kernel_sendmmsg(datagram_kernel(s), s->fd, o->msgs + i,
+					o->n - i, MSG_NOSIGNAL);
 		int err = n < 0 ? errno : 0;
 
 		if (err == EAGAIN) {
@@ -415,6 +445,25 @@ void plait_i_datagram_socket_flush(struct datagram_port *d)
 			tries = 0;
 		}
 	}
+}
+
+static OUT_OF_LINE void datagram_send_from_sources(struct datagram_socket *s)
+{
+	struct datagram_sources room;
+
+	datagram_put_sources(s->base.out, &room);
+	datagram_send_all(s);
+	datagram_drop_sources(s->base.out);
+}
+
+void plait_i_datagram_socket_flush(struct datagram_port *d)
+{
+	struct datagram_socket *s = datagram_socket(&d->base);
+
+	if (d->out->sources != 0)
+		datagram_send_from_sources(s);
+	else
+		datagram_send_all(s);
 }
 
 /* ---- the port ------------------------------------------------------------ */

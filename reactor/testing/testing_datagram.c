@@ -36,16 +36,15 @@ static struct testing_datagrams *testing_datagrams(struct plait_port *p)
 /* ---- what the port does -------------------------------------------------- */
 
 static struct sent_datagram *sent_datagram_new(const struct datagram_port *d,
-					       const struct datagram_packet *g)
+					       unsigned i)
 {
 	struct sent_datagram *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
-	s->to = d->peer;
-	if (g->to_length > 0)
-		plait_i_address_from_kernel(&s->to, &g->to, g->to_length);
-	s->data = plait_buf_copy(d->out->bytes + g->at, g->len);
+	plait_i_datagram_destination(d, i, &s->to);
+	s->data = plait_buf_copy(d->out->pieces[i].iov_base,
+				 d->out->pieces[i].iov_len);
 	if (s->data != NULL)
 		return s;
 	free(s);
@@ -57,8 +56,7 @@ static void testing_datagrams_flush(struct datagram_port *d)
 	struct testing_datagrams *t = testing_datagrams(&d->base);
 
 	for (unsigned i = 0; i < d->out->n; i++) {
-		struct sent_datagram *s =
-			sent_datagram_new(d, &d->out->packets[i]);
+		struct sent_datagram *s = sent_datagram_new(d, i);
 
 		if (s != NULL)
 			plait_list_append(&t->sent, &s->link);
