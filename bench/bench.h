@@ -18,11 +18,12 @@ enum {
 	READ_SIZE = 128 * 1024, /* everybody's buffer for reading */
 	LINE_SIZE = 16,		/* with its end, "\n" */
 	MAX_LINE = 256,
-	REQUEST = 64,	      /* bytes, where a client sends one */
-	POEM_SIZE = 3000,     /* bytes */
-	BULK = 1024 * 1024,   /* bytes */
-	DATAGRAMS = 32,	      /* that are sent and received together */
-	DATAGRAM_ROOM = 4096, /* bytes, for each that comes */
+	REQUEST = 64,		       /* bytes, where a client sends one */
+	POEM_SIZE = 3000,	       /* bytes */
+	BULK = 1024 * 1024,	       /* bytes */
+	DATAGRAMS = 32,		       /* that are sent and received together */
+	DATAGRAM_ROOM = 4096,	       /* bytes, for each that comes */
+	DATAGRAM_BUFFER = 1024 * 1024, /* of a socket, until it reads */
 };
 
 struct work {
@@ -44,7 +45,11 @@ void *allocate(size_t size); /* zeroed; never NULL */
 void tell_port(unsigned port);
 int listen_on_loopback(void);	 /* not blocking; tells its port */
 int datagrams_on_loopback(void); /* the same, of UDP */
-unsigned port_of(int listener);	 /* a socket's own */
+
+/* Gives a socket of datagrams a large buffer: the limit of the system holds
+   only for who may not administer the network. */
+void want_buffer(int fd);
+unsigned port_of(int listener); /* a socket's own */
 
 /*
  * Calls each(c, line, len) for each line, with its end, of what has come on a

@@ -71,6 +71,14 @@ int listen_on_loopback(void)
 	return fd;
 }
 
+void want_buffer(int fd)
+{
+	int size = DATAGRAM_BUFFER;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
 int datagrams_on_loopback(void)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
@@ -78,6 +86,7 @@ int datagrams_on_loopback(void)
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	must(bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0, "bind");
+	want_buffer(fd);
 	tell_port(port_of(fd));
 	return fd;
 }

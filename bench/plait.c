@@ -253,7 +253,9 @@ static const struct plait_datagram_ops udp_ops = {
 
 static void serve_datagrams(const void *what, unsigned number)
 {
-	const struct plait_udp_options options = { .iface = "127.0.0.1" };
+	const struct plait_udp_options options = { .iface = "127.0.0.1",
+						   .receive_buffer =
+							   DATAGRAM_BUFFER };
 	struct plait_datagram_protocol echo = { .ops = &udp_ops };
 	struct plait_reactor *r = begin();
 	struct plait_address address;

@@ -447,6 +447,7 @@ static void serve_datagrams(const void *what, unsigned number)
 {
 	struct sockaddr_in sin;
 	int len = sizeof(sin);
+	uv_os_fd_t fd;
 	uv_udp_t udp;
 
 	loop = uv_default_loop();
@@ -458,6 +459,8 @@ static void serve_datagrams(const void *what, unsigned number)
 		     uv_udp_getsockname(&udp, (struct sockaddr *)&sin, &len) ==
 			     0,
 	     "bind");
+	if (uv_fileno((uv_handle_t *)&udp, &fd) == 0)
+		want_buffer(fd);
 	tell_port(ntohs(sin.sin_port));
 	uv_run(loop, UV_RUN_DEFAULT);
 }

@@ -440,6 +440,8 @@ TEST(a_null_port_is_closed, PURE)
 		plait_testing_datagram(NULL, "x", 1, NULL));
 	NOTHING(plait_testing_datagram_failed, p,
 		plait_testing_datagram_failed(NULL, EPERM, &a));
+	NOTHING(plait_testing_datagram_full, p,
+		plait_testing_datagram_full(NULL, true));
 	GIVES(plait_testing_datagram_sent, p, NULL,
 	      plait_testing_datagram_sent(NULL, NULL));
 	NOTHING(plait_port_host, p, plait_port_host(NULL, &a));

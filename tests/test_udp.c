@@ -26,10 +26,12 @@ struct end {
 	unsigned char data[LARGE + 1];
 	int err;
 	bool knows_to, more;
+	unsigned ecn;
 	/* What it does, if not NULL. */
 	void (*on_received)(struct end *e, const void *data, size_t len,
 			    const struct plait_datagram_info *info);
 	void (*on_started)(struct end *e);
+	void (*on_room)(struct end *e);
 	unsigned n_received, n_failed;
 };
 
@@ -64,6 +66,7 @@ static void end_received(struct plait_datagram_protocol *p, const void *data,
 	e->received = len;
 	e->size = info->size;
 	e->more = info->more;
+	e->ecn = info->ecn;
 	e->n_received++;
 	if (len > 0)
 		memcpy(e->data, data, len);
@@ -84,6 +87,8 @@ static void end_failed(struct plait_datagram_protocol *p,
 static void end_room(struct plait_datagram_protocol *p)
 {
 	note(end_of(p), 'R');
+	if (end_of(p)->on_room != NULL)
+		end_of(p)->on_room(end_of(p));
 }
 
 static void end_stopped(struct plait_datagram_protocol *p,
@@ -446,6 +451,162 @@ TEST(a_send_says_at_once_that_there_is_no_room, ON_EACH_KERNEL)
 	finish();
 }
 
+/* ---- a queue ------------------------------------------------------------- */
+
+enum { NO_ROOM = 3 }; /* times */
+
+/* A client with a queue, and a server; the system has no room that often. */
+static void begin_with_queue(size_t bytes, unsigned long without_room)
+{
+	struct plait_udp_options o = { .queue_bytes = bytes };
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", plain), 0);
+	ck_assert_int_eq(listen_on(&client, "127.0.0.1", o), 0);
+	run_turns(reactor, 1);
+	fault_call("sendmmsg", without_room, EAGAIN);
+}
+
+static void expect_next(struct end *e, const void *data, size_t len,
+			const struct plait_datagram_info *info)
+{
+	ck_assert_uint_eq(len, 1);
+	ck_assert_uint_eq(*(const unsigned char *)data, e->n_received - 1);
+}
+
+static void say_numbers(struct end *e, unsigned from, unsigned n)
+{
+	for (unsigned i = from; i < from + n; i++) {
+		unsigned char byte = (unsigned char)i;
+
+		ck_assert_int_eq(
+			plait_datagram_send(&e->base, &byte, 1, &server.at), 0);
+	}
+}
+
+TEST(a_queue_keeps_what_the_system_has_no_room_for, ON_EACH_KERNEL)
+{
+	begin_with_queue(1 << 20, NO_ROOM);
+	server.on_received = expect_next;
+	say_numbers(&client, 0, 100);
+	run_turns(reactor, 2);
+	say_numbers(&client, 100, 100);
+	run_turns(reactor, 20);
+	ck_assert(fault_used("sendmmsg"));
+	ck_assert_uint_eq(server.n_received, 200);
+	finish();
+	/* Nobody was refused, so nobody is told of room. */
+	ck_assert_str_eq(client.log, "SXD");
+}
+
+TEST(a_queue_goes_on_behind_what_was_taken, ON_EACH_KERNEL)
+{
+	begin_with_queue(1 << 20, 0);
+	server.on_received = expect_next;
+	fault_short("sendmmsg", 1, 5);
+	fault_call("sendmmsg", 1, EAGAIN);
+	fault_short("sendmmsg", 1, 3);
+	fault_call("sendmmsg", 1, EAGAIN);
+	say_numbers(&client, 0, 40);
+	run_turns(reactor, 20);
+	ck_assert_uint_eq(server.n_received, 40);
+	finish();
+	ck_assert_str_eq(client.log, "SXD");
+}
+
+/* Each takes its byte and what the queue needs for it. */
+TEST(a_full_queue_refuses_and_says_when_there_is_room, ON_EACH_KERNEL)
+{
+	unsigned n = 1;
+
+	begin_with_queue(2000, NO_ROOM);
+	say(&client, "x", &server.at);
+	run_turns(reactor, 1);
+	while (n < 100 && say(&client, "x", &server.at) == 0)
+		n++;
+	ck_assert_uint_ge(n, 3);
+	ck_assert_uint_le(n, 10);
+	ck_assert_int_eq(say(&client, "x", &server.at), -EAGAIN);
+	run_turns(reactor, 8);
+	ck_assert_uint_eq(server.n_received, n);
+	ck_assert_str_eq(client.log, "SR");
+	ck_assert_int_eq(say(&client, "x", &server.at), 0);
+	finish();
+}
+
+TEST(what_a_queue_cannot_hold_of_a_callback_is_told, ON_EACH_KERNEL)
+{
+	begin_with_queue(2000, 1);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(say(&client, "x", &server.at), 0);
+	run_turns(reactor, 6);
+	ck_assert_uint_gt(client.n_failed, 10);
+	ck_assert_uint_eq(server.n_received + client.n_failed, 20);
+	ck_assert_int_eq(client.err, EAGAIN);
+	ck_assert_ptr_nonnull(strchr(client.log, 'R'));
+	finish();
+}
+
+TEST(an_answer_that_waits_keeps_its_source, ON_EACH_BACKEND)
+{
+	struct plait_udp_options o = { .tell_local = true,
+				       .queue_bytes = 10000 };
+	struct plait_address there;
+
+	ck_assert_int_eq(listen_on(&server, "0.0.0.0", o), 0);
+	ck_assert_int_eq(listen_on(&client, "127.0.0.1", plain), 0);
+	server.on_received = echo;
+	plait_address_parse(&there, "127.0.0.9",
+			    plait_address_port(&server.at));
+	say(&client, "x", &there);
+	run_turns(reactor, 1);
+	fault_call("sendmmsg", NO_ROOM, EAGAIN);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert(plait_address_equal(&client.from, &there));
+	finish();
+}
+
+static void say_more(struct end *e)
+{
+	e->err = say(e, "x", &server.at);
+}
+
+TEST(who_is_told_of_room_may_send_at_once, ON_EACH_KERNEL)
+{
+	begin_with_queue(0, 1);
+	client.on_room = say_more;
+	say(&client, "lost", &server.at);
+	ck_assert(run_until(reactor, has_received, &server));
+	ck_assert_mem_eq(server.data, "x", 1);
+	finish();
+	ck_assert_str_eq(client.log, "SFRXD");
+}
+
+TEST(what_waits_is_dropped_when_the_port_ends, ON_EACH_KERNEL)
+{
+	begin_with_queue(10000, NO_ROOM);
+	say_numbers(&client, 0, 3);
+	run_turns(reactor, 1);
+	finish();
+	ck_assert_str_eq(client.log, "SXD");
+	ck_assert_uint_eq(server.n_received, 0);
+}
+
+TEST(a_queue_survives_that_each_allocation_fails, ON_EACH_KERNEL, TIMES(8))
+{
+	static char large[20000];
+
+	begin_with_queue(1 << 20, NO_ROOM);
+	fault_alloc_at((unsigned long)_i, false);
+	for (int i = 0; i < 3; i++)
+		plait_datagram_send(&client.base, large, sizeof(large),
+				    &server.at);
+	run_turns(reactor, 8);
+	fault_alloc_off();
+	if (client.n_failed > 0)
+		ck_assert_int_eq(client.err, ENOMEM);
+	finish();
+}
+
 TEST(a_read_that_fails_is_told_and_the_port_lives_on, ON_EACH_KERNEL)
 {
 	begin("127.0.0.1", plain);
@@ -490,6 +651,7 @@ TEST(wrong_arguments_are_refused, ON_EACH_KERNEL)
 {
 	struct plait_udp_options reserved = { .reserved = { 1 } };
 	struct plait_udp_options large = { .max_size = 65536 };
+	struct plait_udp_options class = { .traffic_class = 256 };
 	struct plait_address v6, no_port;
 
 	plait_address_parse(&v6, "::1", 1);
@@ -497,6 +659,7 @@ TEST(wrong_arguments_are_refused, ON_EACH_KERNEL)
 	ck_assert_int_eq(listen_on(&server, "nobody", plain), -EINVAL);
 	ck_assert_int_eq(listen_on(&server, NULL, reserved), -EINVAL);
 	ck_assert_int_eq(listen_on(&server, NULL, large), -EINVAL);
+	ck_assert_int_eq(listen_on(&server, NULL, class), -EINVAL);
 	ck_assert_int_eq(
 		plait_listen_udp(reactor, 65536, &server.base, NULL, NULL),
 		-EINVAL);
@@ -774,6 +937,94 @@ TEST(several_ports_may_share_a_number_if_they_all_say_so, ON_EACH_KERNEL)
 	finish();
 }
 
+static const struct {
+	const char *wild, *to;
+} ecn_ways[] = {
+	{ "127.0.0.1", "127.0.0.1" },
+	{ "::1", "::1" },
+	{ "::", "127.0.0.1" },
+	{ "::", "::1" },
+};
+
+TEST(the_ecn_of_a_datagram_is_told_who_asks, ON_EACH_KERNEL, EACH_OF(ecn_ways))
+{
+	struct plait_udp_options o = { .tell_ecn = true };
+	struct plait_address there;
+
+	for (unsigned ecn = 0; ecn < 4; ecn++) {
+		setup();
+		o.tell_ecn = true;
+		o.traffic_class = 0;
+		ck_assert_int_eq(listen_on(&server, ecn_ways[_i].wild, o), 0);
+		o.tell_ecn = false;
+		o.traffic_class = 0x28 | ecn;
+		ck_assert_int_eq(listen_on(&client, ecn_ways[_i].to, o), 0);
+		plait_address_parse(&there, ecn_ways[_i].to,
+				    plait_address_port(&server.at));
+		server.on_received = echo;
+		say(&client, "x", &there);
+		ck_assert(run_until(reactor, has_received, &client));
+		ck_assert_uint_eq(server.ecn, ecn);
+		ck_assert_uint_eq(client.ecn, 0);
+		finish();
+	}
+}
+
+/* The queue of the socket, which is not read: what it holds at most. */
+static unsigned kept_of_many(size_t receive_buffer)
+{
+	struct plait_udp_options o = { .receive_buffer = receive_buffer };
+
+	setup();
+	begin("127.0.0.1", o);
+	run_turns(reactor, 1);
+	plait_port_pause_accepting(server.port);
+	for (int i = 0; i < 200; i++) {
+		say(&client, "x", &server.at);
+		run_turns(reactor, 1);
+	}
+	plait_port_resume_accepting(server.port);
+	run_turns(reactor, 20);
+	finish();
+	return server.n_received;
+}
+
+TEST(a_port_may_say_how_much_the_system_keeps, ON_EACH_KERNEL)
+{
+	unsigned few = kept_of_many(10000);
+
+	ck_assert_uint_lt(few, 100);
+	ck_assert_uint_gt(kept_of_many(20000), few);
+}
+
+enum { SHARERS = 2, SENDERS = 40 };
+
+/* What one sender sends comes to one of them. */
+TEST(the_system_deals_out_what_comes_to_a_port_that_is_shared, ON_EACH_KERNEL)
+{
+	const struct plait_udp_options shared = { .port_reuse = true,
+						  .iface = "127.0.0.1" };
+	struct end sender;
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", shared), 0);
+	ck_assert_int_eq(plait_listen_udp(reactor,
+					  plait_address_port(&server.at),
+					  &client.base, &shared, &client.port),
+			 0);
+	for (int i = 0; i < SENDERS; i++) {
+		sender = (struct end){ .base.ops = &end_ops };
+		ck_assert_int_eq(listen_on(&sender, "127.0.0.1", plain), 0);
+		say(&sender, "x", &server.at);
+		run_turns(reactor, 2);
+		plait_port_free(&sender.port);
+		run_turns(reactor, 2);
+	}
+	ck_assert_uint_eq(server.n_received + client.n_received, SENDERS);
+	ck_assert_uint_gt(server.n_received, 0);
+	ck_assert_uint_gt(client.n_received, 0);
+	finish();
+}
+
 /* The loopback has no route for groups, unless a group is joined on it. */
 TEST(a_group_is_heard_until_it_is_left, ON_EACH_BACKEND)
 {
@@ -853,6 +1104,45 @@ TEST(a_test_plays_who_sends_and_takes_what_was_sent, PURE)
 	plait_port_free(&server.port);
 	plait_testing_advance(reactor, 0);
 	ck_assert_str_eq(server.log, "StFXD");
+	plait_reactor_free(&reactor);
+}
+
+static void expect_sent(const char *text)
+{
+	struct plait_buf *b = plait_testing_datagram_sent(server.port, NULL);
+
+	ck_assert_ptr_nonnull(b);
+	ck_assert_mem_eq(plait_buf_data(b), text, strlen(text));
+	plait_buf_unref(&b);
+}
+
+TEST(a_test_plays_a_system_without_room, PURE, TIMES(2))
+{
+	struct plait_udp_options o = { .queue_bytes = _i ? 10000 : 0 };
+	struct plait_address to;
+
+	reactor = plait_testing_reactor_new();
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", o), 0);
+	plait_address_parse(&to, "192.0.2.1", 99);
+	plait_testing_advance(reactor, 0);
+	plait_testing_datagram_full(server.port, true);
+	say(&server, "first", &to);
+	plait_testing_advance(reactor, 0);
+	ck_assert_int_eq(say(&server, "second", &to), _i ? 0 : -EAGAIN);
+	ck_assert_ptr_null(plait_testing_datagram_sent(server.port, NULL));
+	plait_testing_datagram_full(server.port, false);
+	say(&server, "third", &to);
+	if (_i) {
+		expect_sent("first");
+		expect_sent("second");
+	}
+	expect_sent("third");
+	plait_testing_advance(reactor, 0);
+	ck_assert_str_eq(server.log, _i ? "S" : "SFR");
+	plait_testing_datagram_full(server.port, true);
+	plait_port_free(&server.port);
+	plait_testing_datagram_full(server.port, false);
+	plait_testing_advance(reactor, 0);
 	plait_reactor_free(&reactor);
 }
 

@@ -377,6 +377,7 @@ static const plait_datagram_ops datagram_ops = {
 		   const plait_datagram_info *) { boom_if_named("received"); },
 	.failed = [](plait_datagram_protocol *, const plait_failure *,
 		     const plait_address *) { boom_if_named("failed"); },
+	.room = [](plait_datagram_protocol *) { boom_if_named("room"); },
 	.stopped = [](plait_datagram_protocol *,
 		      const plait_failure *) { boom_if_named("stopped"); },
 	.done = [](plait_datagram_protocol *) { boom_if_named("released"); },
@@ -395,6 +396,10 @@ static void in_datagrams()
 	plait_address_parse(&from, "192.0.2.1", 1);
 	plait_testing_datagram(port, "x", 1, &from);
 	plait_testing_datagram_failed(port, 111, &from);
+	plait_testing_datagram_full(port, true);
+	plait_datagram_send(&p, "x", 1, &from);
+	plait_testing_advance(r, 0);
+	plait_testing_datagram_full(port, false);
 	plait_port_free(&port);
 	plait_testing_advance(r, 0);
 	plait_reactor_free(&r);
@@ -522,6 +527,7 @@ static const struct {
 	{ "started", in_datagrams },
 	{ "received", in_datagrams },
 	{ "failed", in_datagrams },
+	{ "room", in_datagrams },
 	{ "stopped", in_datagrams },
 	{ "released", in_datagrams },
 	{ "begun", in_process },

@@ -37,6 +37,7 @@ struct plait_datagram_info {
 	size_t size;	/* of the datagram, which may be more than was kept */
 	bool truncated; /* it is more: the rest is lost */
 	bool more;	/* another has come with it, and follows at once */
+	unsigned ecn;	/* 0 to 3, as IP has it; 0: nobody asked for it */
 	uintptr_t reserved[4]; /* zero */
 };
 
@@ -59,7 +60,8 @@ struct plait_datagram_ops {
 	void (*failed)(struct plait_datagram_protocol *p,
 		       const struct plait_failure *why,
 		       const struct plait_address *to);
-	/* After a datagram failed with EAGAIN: there is room again. */
+	/* After a datagram failed with EAGAIN, or a send did: there is room
+	   again. */
 	void (*room)(struct plait_datagram_protocol *p);
 	/* The port is closed.  why is ConnectionDone, or says what broke it. */
 	void (*stopped)(struct plait_datagram_protocol *p,
@@ -81,14 +83,16 @@ struct plait_datagram_protocol {
  * Sends a datagram.  data is borrowed for the call, and so is to, which is NULL
  * for a port that is connected.  What one callback sends leaves together when
  * it has returned; if the system refuses a datagram then, failed() is told of
- * it, from the loop.  Nothing is queued for longer.
+ * it, from the loop.  Nothing is queued for longer, unless the port has a queue
+ * (plait_udp_options.queue_bytes): then what the system has no room for waits
+ * there, and is dropped if the port ends.
  *
- * Returns 0; -EMSGSIZE if it is larger than any datagram; -EAGAIN if an earlier
- * one failed with EAGAIN and room() was not called yet; -EINVAL if to is no
- * address of the port's kind, or has no port; -EISCONN if the port is connected
- * and to is not NULL, -EDESTADDRREQ if it is not and to is NULL; -ENOTCONN if
- * the port is not open or p is NULL; or -ENOMEM.  Then nothing is sent, and
- * nobody is told.
+ * Returns 0; -EMSGSIZE if it is larger than any datagram; -EAGAIN if the system
+ * has no room, and the queue has none either: room() will be called; -EINVAL if
+ * to is no address of the port's kind, or has no port; -EISCONN if the port is
+ * connected and to is not NULL, -EDESTADDRREQ if it is not and to is NULL;
+ * -ENOTCONN if the port is not open or p is NULL; or -ENOMEM.  Then nothing is
+ * sent, and nobody is told.
  */
 int plait_datagram_send(struct plait_datagram_protocol *p, const void *data,
 			size_t len, const struct plait_address *to);

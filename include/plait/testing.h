@@ -129,13 +129,16 @@ void plait_testing_pump(struct plait_transport *a, struct plait_transport *b);
  * plait_testing_datagram() lets len bytes come from there, borrowed; NULL means
  * that the sender has no address.  plait_testing_datagram_failed() says that a
  * datagram to there did not arrive, with an errno.  The protocol is told before
- * they return, and what it sends then has left.  They do nothing if the port is
- * closed.
+ * they return, and what it sends then has left.  plait_testing_datagram_full()
+ * says whether the system has room for what the port sends; when it has room
+ * again, what waits in the queue of the port leaves, and the protocol is told.
+ * They do nothing if the port is closed.
  */
 void plait_testing_datagram(struct plait_port *p, const void *data, size_t len,
 			    const struct plait_address *from);
 void plait_testing_datagram_failed(struct plait_port *p, int err,
 				   const struct plait_address *to);
+void plait_testing_datagram_full(struct plait_port *p, bool is_full);
 
 /*
  * Gives the oldest datagram that the port has sent and the test has not taken,

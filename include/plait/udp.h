@@ -26,8 +26,18 @@ struct plait_udp_options {
 	bool broadcast;	    /* set SO_BROADCAST */
 	bool no_fragments;  /* refuse to send what must be cut: EMSGSIZE */
 	bool no_loop;	    /* do not hear what this host sends to a group */
+	bool tell_ecn;	    /* say how congested the way of a datagram was */
+	bool port_reuse;    /* set SO_REUSEPORT: the system deals out what comes
+			       to all that share the port */
 	unsigned hops;	    /* of what is sent to a group; 0: 1, this network */
-	uintptr_t reserved[8]; /* zero */
+	unsigned traffic_class; /* of what is sent: DSCP, and 2 bits of ECN */
+	/* Memory that datagrams may take that wait until the system has room;
+	   0: none waits. */
+	size_t queue_bytes;
+	/* Memory that the system gives for what comes, until it is read, and
+	   for what leaves; 0: as much as it likes. */
+	size_t receive_buffer, send_buffer;
+	uintptr_t reserved[5]; /* zero */
 };
 
 /*
@@ -38,9 +48,9 @@ struct plait_udp_options {
  *
  * Returns 0, or what the kernel says: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
  * -EMFILE, -ENOMEM and others; -EINVAL if port is above 65535, iface is no
- * address, max_size is above 65535 or reserved words of the options are not
- * zero; -EBUSY if p has a port; -ESHUTDOWN while the reactor shuts down or is
- * freed.  Then no callback of p is called.
+ * address, max_size is above 65535, traffic_class is above 255 or reserved
+ * words of the options are not zero; -EBUSY if p has a port; -ESHUTDOWN while
+ * the reactor shuts down or is freed.  Then no callback of p is called.
  */
 int plait_listen_udp(struct plait_reactor *r, unsigned port,
 		     struct plait_datagram_protocol *p,

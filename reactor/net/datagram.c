@@ -6,6 +6,10 @@
  * costs one call of the system, and so do 32 callbacks of one event.  Nothing
  * waits for longer than that: what the system refuses then is told by failed(),
  * in the next turn.
+ *
+ * A port with a queue keeps there what the system has no room for.  The queue
+ * is empty unless the port is full, so the order of datagrams is that in which
+ * they were sent.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -88,11 +92,11 @@ void plait_i_datagram_failed(struct datagram_port *d, int err,
 		datagram_tell_failed(d, err, to);
 }
 
-OUT_OF_LINE void plait_i_datagram_has_room(struct datagram_port *d)
+static OUT_OF_LINE void datagram_tell_room(struct datagram_port *d)
 {
 	struct plait_datagram_protocol *p = d->protocol;
 
-	d->is_full = false;
+	d->owes_room = false;
 	if (p->ops->room != NULL)
 		p->ops->room(p);
 	exception_barrier();
@@ -162,15 +166,6 @@ OUT_OF_LINE void plait_i_datagram_ended(struct plait_port *base)
 	exception_barrier();
 }
 
-void plait_i_datagram_drop(struct datagram_port *d)
-{
-	loop_task_cancel(&d->sending);
-	loop_task_cancel(&d->telling);
-	if (d->out != NULL)
-		free(d->out->bytes);
-	free(d->out);
-}
-
 /* ---- sending ------------------------------------------------------------- */
 
 bool plait_i_datagram_may_note(const struct datagram_port *d)
@@ -198,6 +193,14 @@ void plait_i_datagram_destination(const struct datagram_port *d, unsigned i,
 					    m->msg_namelen);
 	else
 		*ret = d->peer;
+}
+
+void plait_i_datagram_not_sent(struct datagram_port *d, unsigned i, int err)
+{
+	struct plait_address to;
+
+	plait_i_datagram_destination(d, i, &to);
+	plait_i_datagram_unsent(d, err, &to);
 }
 
 /* Much memory is not kept for what may never come again. */
@@ -285,16 +288,31 @@ static int datagram_check(const struct datagram_port *d, size_t len,
 		return -EINVAL;
 	if (len > (d->family == AF_INET ? MOST_IPV4 : MOST_IPV6))
 		return -EMSGSIZE;
-	return d->is_full ? -EAGAIN : 0;
+	return 0;
 }
 
-static void datagram_put(struct datagram_port *d, const void *data, size_t len,
+/* Puts a datagram, for which there is room, behind the others that leave next.
+   Its address and source are to be filled in. */
+static struct msghdr *datagram_put(struct datagram_port *d, const void *data,
+				   size_t len)
+{
+	struct datagram_out *o = d->out;
+	unsigned i = o->n++;
+
+	o->pieces[i] = (struct iovec){ o->bytes + o->used, len };
+	if (len > 0)
+		memcpy(o->bytes + o->used, data, len);
+	o->used += len;
+	return &o->msgs[i].msg_hdr;
+}
+
+static void datagram_add(struct datagram_port *d, const void *data, size_t len,
 			 const struct plait_address *to,
 			 const struct plait_address *from)
 {
 	struct datagram_out *o = d->out;
-	unsigned i = o->n++;
-	struct msghdr *m = &o->msgs[i].msg_hdr;
+	unsigned i = o->n;
+	struct msghdr *m = datagram_put(d, data, len);
 
 	m->msg_name = to != NULL ? &o->to[i] : NULL;
 	m->msg_namelen =
@@ -303,13 +321,200 @@ static void datagram_put(struct datagram_port *d, const void *data, size_t len,
 		plait_i_address_to_kernel(from, &o->from[i]);
 		o->sources |= UINT32_C(1) << i;
 	}
-	o->pieces[i] = (struct iovec){ o->bytes + o->used, len };
-	if (len > 0)
-		memcpy(o->bytes + o->used, data, len);
-	o->used += len;
 	if (i == 0)
 		plait_i_loop_after_callback(d->base.reactor, &d->sending);
 }
+
+/* ---- the queue ----------------------------------------------------------- */
+
+/* A datagram that waits for room. */
+struct queued_datagram {
+	struct plait_list link;
+	union kernel_address to, from;
+	socklen_t to_length; /* 0: to whom the port is connected */
+	bool has_source;
+	size_t len;
+	unsigned char data[];
+};
+
+static struct queued_datagram *queue_first(const struct datagram_port *d)
+{
+	struct plait_list *l = plait_list_first(&d->queue);
+
+	return l != NULL ? plait_container(l, struct queued_datagram, link)
+			 : NULL;
+}
+
+static size_t queued_size(size_t len)
+{
+	return sizeof(struct queued_datagram) + len;
+}
+
+static void queue_remove(struct datagram_port *d, struct queued_datagram *q)
+{
+	plait_list_remove(&q->link);
+	d->queued -= queued_size(q->len);
+	free(q);
+}
+
+static void datagram_queue_clear(struct datagram_port *d)
+{
+	struct queued_datagram *q;
+
+	while ((q = queue_first(d)) != NULL)
+		queue_remove(d, q);
+}
+
+/* A datagram in the queue before another one, or last; its addresses are to be
+   filled in.  NULL: the queue or the memory has no room, as *err says. */
+static struct queued_datagram *queue_add(struct datagram_port *d,
+					 struct plait_list *before,
+					 const void *data, size_t len, int *err)
+{
+	size_t size = queued_size(len);
+	struct queued_datagram *q;
+
+	*err = EAGAIN;
+	if (size > d->queue_bytes - d->queued) {
+		d->owes_room = true;
+		return NULL;
+	}
+	*err = ENOMEM;
+	q = malloc(size);
+	if (q == NULL)
+		return NULL;
+	plait_list_init(&q->link);
+	q->to_length = 0;
+	q->has_source = false;
+	q->len = len;
+	if (len > 0)
+		memcpy(q->data, data, len);
+	plait_list_insert(before, &q->link);
+	d->queued += size;
+	return q;
+}
+
+/* A send when there is no room: 0, -EAGAIN or -ENOMEM. */
+static int datagram_wait(struct datagram_port *d, const void *data, size_t len,
+			 const struct plait_address *to,
+			 const struct plait_address *from)
+{
+	struct queued_datagram *q;
+	int err;
+
+	q = queue_add(d, &d->queue, data, len, &err);
+	if (q == NULL)
+		return -err;
+	if (to != NULL)
+		q->to_length = plait_i_address_to_kernel(to, &q->to);
+	if (from != NULL)
+		plait_i_address_to_kernel(from, &q->from);
+	q->has_source = from != NULL;
+	return 0;
+}
+
+/* Message i was to leave and waits instead, before what waits already: 0 or an
+   errno. */
+static int datagram_put_off(struct datagram_port *d, unsigned i,
+			    struct plait_list *before)
+{
+	struct datagram_out *o = d->out;
+	const struct msghdr *m = &o->msgs[i].msg_hdr;
+	struct queued_datagram *q;
+	int err;
+
+	q = queue_add(d, before, o->pieces[i].iov_base, o->pieces[i].iov_len,
+		      &err);
+	if (q == NULL)
+		return err;
+	if (m->msg_name != NULL) {
+		q->to = o->to[i];
+		q->to_length = m->msg_namelen;
+	}
+	q->has_source = (o->sources & UINT32_C(1) << i) != 0;
+	if (q->has_source)
+		q->from = o->from[i];
+	return 0;
+}
+
+void plait_i_datagram_no_room(struct datagram_port *d, unsigned i)
+{
+	struct plait_list *before = d->queue.next;
+	int err;
+
+	d->is_full = true;
+	for (; i < d->out->n; i++) {
+		err = datagram_put_off(d, i, before);
+		if (err != 0)
+			plait_i_datagram_not_sent(d, i, err);
+	}
+}
+
+/* Moves the first of the queue to what leaves next, where there is room. */
+static void queue_move(struct datagram_port *d)
+{
+	struct datagram_out *o = d->out;
+	struct queued_datagram *q = queue_first(d);
+	unsigned i = o->n;
+	struct msghdr *m = datagram_put(d, q->data, q->len);
+
+	m->msg_name = NULL;
+	m->msg_namelen = q->to_length;
+	if (q->to_length > 0) {
+		o->to[i] = q->to;
+		m->msg_name = &o->to[i];
+	}
+	if (q->has_source) {
+		o->from[i] = q->from;
+		o->sources |= UINT32_C(1) << i;
+	}
+	queue_remove(d, q);
+}
+
+/* What waits first is dropped, as there is no memory to send it. */
+static void queue_drop(struct datagram_port *d)
+{
+	struct queued_datagram *q = queue_first(d);
+	struct plait_address to = d->peer;
+
+	if (q->to_length > 0)
+		plait_i_address_from_kernel(&to, &q->to, q->to_length);
+	plait_i_datagram_unsent(d, ENOMEM, &to);
+	queue_remove(d, q);
+}
+
+/* Sends what waits, until the system has no room. */
+static void datagram_drain(struct datagram_port *d)
+{
+	while (!d->is_full && queue_first(d) != NULL) {
+		if (datagram_make_room(d, queue_first(d)->len) < 0)
+			queue_drop(d);
+		else if (!d->is_full)
+			queue_move(d);
+	}
+	datagram_flush(d);
+}
+
+void plait_i_datagram_has_room(struct datagram_port *d)
+{
+	d->is_full = false;
+	if (queue_first(d) != NULL)
+		datagram_drain(d);
+	if (!d->is_full && d->owes_room)
+		datagram_tell_room(d);
+}
+
+void plait_i_datagram_drop(struct datagram_port *d)
+{
+	loop_task_cancel(&d->sending);
+	loop_task_cancel(&d->telling);
+	datagram_queue_clear(d);
+	if (d->out != NULL)
+		free(d->out->bytes);
+	free(d->out);
+}
+
+/* ---- sending to there ---------------------------------------------------- */
 
 static int datagram_send_from(struct plait_datagram_protocol *p,
 			      const void *data, size_t len,
@@ -327,14 +532,15 @@ static int datagram_send_from(struct plait_datagram_protocol *p,
 	if (!datagram_goes_on(d))
 		return -ENOTCONN;
 	err = datagram_check(d, len, to);
-	if (err == 0)
+	if (err == 0 && !d->is_full)
 		err = datagram_make_room(d, len);
-	/* Making room may have sent, and found none. */
-	if (err == 0 && d->is_full)
-		err = -EAGAIN;
-	if (err == 0)
-		datagram_put(d, data, len, to, from);
-	return err;
+	if (err < 0)
+		return err;
+	/* Making room may have sent, and found that the system has none. */
+	if (d->is_full)
+		return datagram_wait(d, data, len, to, from);
+	datagram_add(d, data, len, to, from);
+	return 0;
 }
 
 int plait_datagram_send(struct plait_datagram_protocol *p, const void *data,
@@ -399,6 +605,7 @@ void plait_i_datagram_open(struct datagram_port *d, struct plait_reactor *r,
 			   struct plait_port **ret)
 {
 	d->protocol = p;
+	plait_list_init(&d->queue);
 	d->sending.run = datagram_run_sending;
 	d->telling.run = datagram_run_telling;
 	p->port = &d->base;

@@ -15,7 +15,8 @@ struct datagram_port;
 struct datagram_ops {
 	struct port_ops port;
 	/* Sends what is in d->out: n datagrams from the first on.  Says of each
-	   that fails plait_i_datagram_unsent(). */
+	   that fails plait_i_datagram_not_sent(), and when there is no room
+	   plait_i_datagram_no_room(); from then on it looks for room. */
 	void (*flush)(struct datagram_port *d);
 	/* Joins a group, or leaves it: 0 or -errno. */
 	int (*group)(struct datagram_port *d, const struct plait_address *group,
@@ -49,21 +50,25 @@ struct datagram_out {
 	size_t used, room;
 };
 
-/* Embedded first by each kind. */
+/* Embedded first by each kind, which fills in base.ops, base.address, peer,
+   family and queue_bytes before plait_i_datagram_open(). */
 struct datagram_port {
 	struct plait_port base;
 	struct plait_datagram_protocol *protocol; /* NULL: it is done */
 	struct plait_address peer; /* no address: it is not connected */
 	int family;
-	struct datagram_out *out; /* NULL: nothing was sent yet */
-	struct loop_task sending; /* when the callback has returned */
-	struct loop_task telling; /* from the loop: started(), failed() */
-	bool started;		  /* was told */
-	bool is_full;		  /* EAGAIN was told, and room() was not */
-	int broken;		  /* what broke it; 0: nothing */
+	struct datagram_out *out;   /* NULL: nothing was sent yet */
+	struct loop_task sending;   /* when the callback has returned */
+	struct loop_task telling;   /* from the loop: started(), failed() */
+	bool started;		    /* was told */
+	bool is_full;		    /* the system has no room */
+	bool owes_room;		    /* EAGAIN was told, and room() was not */
+	struct plait_list queue;    /* what waits, only while it is full */
+	size_t queued, queue_bytes; /* memory of that, and how much it may be */
+	int broken;		    /* what broke it; 0: nothing */
 };
 
-/* Opens *d for p, with its ops, address, family and peer filled in. */
+/* Opens *d for p. */
 void plait_i_datagram_open(struct datagram_port *d, struct plait_reactor *r,
 			   struct plait_datagram_protocol *p,
 			   struct plait_port **ret);
@@ -74,15 +79,23 @@ void plait_i_datagram_received(struct datagram_port *d, const void *data,
 			       const struct plait_datagram_info *info);
 void plait_i_datagram_failed(struct datagram_port *d, int err,
 			     const struct plait_address *to);
+
+/* There may be room again: sends what waits, and tells who was refused. */
 void plait_i_datagram_has_room(struct datagram_port *d);
 
-/* A datagram to there was not sent, or an earlier one did not arrive: tells the
-   program later. */
+/* There is no room for message i of d->out and those behind it: they wait in
+   the queue of the port, or are not sent.  The port is full then. */
+void plait_i_datagram_no_room(struct datagram_port *d, unsigned i);
+
+/* Message i was not sent: tells the program later. */
+void plait_i_datagram_not_sent(struct datagram_port *d, unsigned i, int err);
+
+/* An earlier datagram to there did not arrive: tells the program later. */
 void plait_i_datagram_unsent(struct datagram_port *d, int err,
 			     const struct plait_address *to);
 bool plait_i_datagram_may_note(const struct datagram_port *d);
 
-/* Where message i of d->out goes. */
+/* Where message i of d->out is to go. */
 void plait_i_datagram_destination(const struct datagram_port *d, unsigned i,
 				  struct plait_address *ret);
 

@@ -22,7 +22,7 @@
 
 #include "reactor/net/datagram_socket.h"
 
-enum { MOST_ERRORS = 16, CONTROL_SIZE = 128 };
+enum { MOST_ERRORS = 16, CONTROL_SIZE = 128, ECN_BITS = 3 };
 
 static struct datagram_socket *datagram_socket(struct plait_port *p)
 {
@@ -42,38 +42,61 @@ union datagram_control {
 
 /* ---- control messages ---------------------------------------------------- */
 
-/* Where a datagram has come; no address if nothing says so. */
-static void datagram_read_local(struct msghdr *m, struct plait_address *ret,
-				unsigned port)
-{
-	union kernel_address a = { .any.sa_family = AF_UNSPEC };
+/* What control messages say of a datagram: where it has come, which is no
+   address if nothing says so, and its ECN. */
+struct datagram_facts {
+	union kernel_address to;
+	unsigned ecn;
+};
 
+static void datagram_read_ipv4(const struct cmsghdr *c,
+			       struct datagram_facts *f)
+{
+	struct in_pktinfo info;
+	unsigned char class;
+
+	if (c->cmsg_type == IP_PKTINFO) {
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		f->to.ipv4 = (struct sockaddr_in){
+			.sin_family = AF_INET,
+			.sin_addr = info.ipi_addr,
+		};
+	} else if (c->cmsg_type == IP_TOS) {
+		memcpy(&class, CMSG_DATA(c), sizeof(class));
+		f->ecn = class & ECN_BITS;
+	}
+}
+
+static void datagram_read_ipv6(const struct cmsghdr *c,
+			       struct datagram_facts *f)
+{
+	struct in6_pktinfo info;
+	int class;
+
+	if (c->cmsg_type == IPV6_PKTINFO) {
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		f->to.ipv6 = (struct sockaddr_in6){
+			.sin6_family = AF_INET6,
+			.sin6_addr = info.ipi6_addr,
+		};
+		if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+			f->to.ipv6.sin6_scope_id = info.ipi6_ifindex;
+	} else if (c->cmsg_type == IPV6_TCLASS) {
+		memcpy(&class, CMSG_DATA(c), sizeof(class));
+		f->ecn = (unsigned)class & ECN_BITS;
+	}
+}
+
+static void datagram_read_facts(struct msghdr *m, struct datagram_facts *ret)
+{
+	*ret = (struct datagram_facts){ .to.any.sa_family = AF_UNSPEC };
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
 	     c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			a.ipv4 = (struct sockaddr_in){
-				.sin_family = AF_INET,
-				.sin_addr = info.ipi_addr,
-			};
-		} else if (c->cmsg_level == IPPROTO_IPV6 &&
-			   c->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			a.ipv6 = (struct sockaddr_in6){
-				.sin6_family = AF_INET6,
-				.sin6_addr = info.ipi6_addr,
-			};
-			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-				a.ipv6.sin6_scope_id = info.ipi6_ifindex;
-		}
+		if (c->cmsg_level == IPPROTO_IP)
+			datagram_read_ipv4(c, ret);
+		else if (c->cmsg_level == IPPROTO_IPV6)
+			datagram_read_ipv6(c, ret);
 	}
-	plait_i_address_from_kernel(ret, &a, sizeof(a));
-	if (ret->family != AF_UNSPEC)
-		ret->port = port;
 }
 
 static void datagram_put_control(struct msghdr *m, union datagram_control *room,
@@ -258,6 +281,23 @@ static void datagram_read_name(struct datagram_input *in, unsigned i,
 	plait_i_address_from_kernel(ret, &in->names[i], len);
 }
 
+/* Fills in what control messages say of message i; *to is for its address. */
+static void datagram_tell_facts(const struct datagram_socket *s,
+				struct msghdr *m,
+				struct plait_datagram_info *info,
+				struct plait_address *to)
+{
+	struct datagram_facts facts;
+
+	datagram_read_facts(m, &facts);
+	info->ecn = facts.ecn;
+	if (!s->tells_local || facts.to.any.sa_family == AF_UNSPEC)
+		return;
+	plait_i_address_from_kernel(to, &facts.to, sizeof(facts.to));
+	to->port = plait_i_address_kept_port(&s->base.base.address);
+	info->to = to;
+}
+
 static void datagram_deliver(struct datagram_socket *s,
 			     struct datagram_input *in, unsigned i, bool more)
 {
@@ -271,12 +311,8 @@ static void datagram_deliver(struct datagram_socket *s,
 	};
 
 	datagram_read_name(in, i, &from);
-	if (s->tells_local) {
-		datagram_read_local(
-			m, &to,
-			plait_i_address_kept_port(&s->base.base.address));
-		info.to = to.family != AF_UNSPEC ? &to : NULL;
-	}
+	if (s->tells_local || s->tells_ecn)
+		datagram_tell_facts(s, m, &info, &to);
 	plait_i_datagram_received(
 		&s->base, in->slots[i].iov_base,
 		info.size < s->max_size ? info.size : s->max_size, &info);
@@ -398,20 +434,10 @@ static void datagram_drop_sources(struct datagram_out *o)
 	}
 }
 
-static void datagram_not_sent(struct datagram_socket *s, unsigned i, int err)
+/* There is no room for message i and those behind it. */
+static void datagram_wait_for_room(struct datagram_socket *s, unsigned i)
 {
-	struct plait_address to;
-
-	plait_i_datagram_destination(&s->base, i, &to);
-	plait_i_datagram_unsent(&s->base, err, &to);
-}
-
-/* There is no room: the rest is dropped. */
-static void datagram_drop_from(struct datagram_socket *s, unsigned i)
-{
-	for (; i < s->base.out->n; i++)
-		datagram_not_sent(s, i, EAGAIN);
-	s->base.is_full = true;
+	plait_i_datagram_no_room(&s->base, i);
 	if (s->base.base.open)
 		datagram_watch(s);
 }
@@ -435,11 +461,11 @@ static void datagram_send_all(struct datagram_socket *s)
 		int err = n < 0 ? errno : 0;
 
 		if (err == EAGAIN) {
-			datagram_drop_from(s, i);
+			datagram_wait_for_room(s, i);
 			return;
 		}
 		if (err != 0 && !datagram_tries_again(s, err, &tries))
-			datagram_not_sent(s, i++, err);
+			plait_i_datagram_not_sent(&s->base, i++, err);
 		if (n > 0) {
 			i += (unsigned)n;
 			tries = 0;

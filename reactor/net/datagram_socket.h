@@ -9,9 +9,10 @@
 struct datagram_socket {
 	struct datagram_port base;
 	struct plait_watch watch;
-	int fd;		  /* -1: none */
-	size_t max_size;  /* bytes of a datagram that are kept */
-	bool tells_local; /* control messages say where datagrams have come */
+	int fd;		 /* -1: none */
+	size_t max_size; /* bytes of a datagram that are kept */
+	/* Control messages say where datagrams have come, and their ECN. */
+	bool tells_local, tells_ecn;
 };
 
 /* Watches fd, a socket that does not block.  0 or -errno; fd stays the

@@ -2,6 +2,7 @@
  * UDP: plait_listen_udp(), plait_connect_udp(), and making their sockets.
  */
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "reactor/net/network.h"
 
 /* As the public header says. */
-enum { DEFAULT_SIZE = 4096, MOST_SIZE = 65535 };
+enum { DEFAULT_SIZE = 4096, MOST_SIZE = 65535, MOST_CLASS = 255 };
 
 /* ---- options ------------------------------------------------------------- */
 
@@ -22,24 +23,39 @@ static bool udp_set(struct kernel *k, int fd, int level, int option, int value)
 	       0;
 }
 
-/* Those that IPv4 and IPv6 have each in its own words.  A socket of IPv6 may
-   have datagrams of both. */
-static bool udp_set_family(struct kernel *k, int fd, int family,
-			   const struct plait_udp_options *o)
+/* An option that IPv4 and IPv6 have each in its own words.  A socket of IPv6
+   may have datagrams of both. */
+static bool udp_set_both(struct kernel *k, int fd, int family, int option,
+			 int option6, int value)
 {
-	bool v6 = family == AF_INET6;
+	return udp_set(k, fd, IPPROTO_IP, option, value) &&
+	       (family != AF_INET6 ||
+		udp_set(k, fd, IPPROTO_IPV6, option6, value));
+}
 
-	return udp_set(k, fd, IPPROTO_IP, IP_RECVERR, 1) &&
-	       (!v6 || udp_set(k, fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) &&
-	       (!v6 ||
-		udp_set(k, fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6_only)) &&
+/* What is told of the datagrams that come. */
+static bool udp_set_told(struct kernel *k, int fd, int family,
+			 const struct plait_udp_options *o)
+{
+	return udp_set_both(k, fd, family, IP_RECVERR, IPV6_RECVERR, 1) &&
+	       (!o->tell_ecn ||
+		udp_set_both(k, fd, family, IP_RECVTOS, IPV6_RECVTCLASS, 1)) &&
 	       (!o->tell_local ||
-		(v6 ? udp_set(k, fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-		    : udp_set(k, fd, IPPROTO_IP, IP_PKTINFO, 1))) &&
-	       (!o->no_fragments ||
-		(udp_set(k, fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) &&
-		 (!v6 || udp_set(k, fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-				 IPV6_PMTUDISC_DO))));
+		(family == AF_INET6
+			 ? udp_set(k, fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+			 : udp_set(k, fd, IPPROTO_IP, IP_PKTINFO, 1)));
+}
+
+static bool udp_set_sent(struct kernel *k, int fd, int family,
+			 const struct plait_udp_options *o)
+{
+	return (!o->no_fragments ||
+		udp_set_both(k, fd, family, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER,
+			     IP_PMTUDISC_DO)) &&
+	       (o->traffic_class == 0 ||
+		udp_set_both(k, fd, family, IP_TOS, IPV6_TCLASS,
+			     (int)o->traffic_class)) &&
+	       (!o->broadcast || udp_set(k, fd, SOL_SOCKET, SO_BROADCAST, 1));
 }
 
 static bool udp_set_groups(struct kernel *k, int fd, int family,
@@ -56,14 +72,31 @@ static bool udp_set_groups(struct kernel *k, int fd, int family,
 		    : udp_set(k, fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0)));
 }
 
+/* Who may do so goes beyond the limit of the system. */
+static bool udp_set_buffer(struct kernel *k, int fd, int option, int forced,
+			   size_t size)
+{
+	int value = size < INT_MAX / 2 ? (int)size : INT_MAX / 2;
+
+	return size == 0 || udp_set(k, fd, SOL_SOCKET, forced, value) ||
+	       udp_set(k, fd, SOL_SOCKET, option, value);
+}
+
 static bool udp_set_options(struct kernel *k, int fd, int family,
 			    const struct plait_udp_options *o)
 {
 	return (!o->address_reuse ||
 		udp_set(k, fd, SOL_SOCKET, SO_REUSEADDR, 1)) &&
-	       (!o->broadcast || udp_set(k, fd, SOL_SOCKET, SO_BROADCAST, 1)) &&
-	       udp_set_family(k, fd, family, o) &&
-	       udp_set_groups(k, fd, family, o);
+	       (!o->port_reuse ||
+		udp_set(k, fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+	       (family != AF_INET6 ||
+		udp_set(k, fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6_only)) &&
+	       udp_set_told(k, fd, family, o) &&
+	       udp_set_sent(k, fd, family, o) &&
+	       udp_set_groups(k, fd, family, o) &&
+	       udp_set_buffer(k, fd, SO_RCVBUF, SO_RCVBUFFORCE,
+			      o->receive_buffer) &&
+	       udp_set_buffer(k, fd, SO_SNDBUF, SO_SNDBUFFORCE, o->send_buffer);
 }
 
 /* ---- groups -------------------------------------------------------------- */
@@ -185,6 +218,7 @@ static int udp_port_new(struct plait_reactor *r, const struct plait_address *at,
 	s->base.peer = *peer;
 	s->max_size = o->max_size != 0 ? o->max_size : DEFAULT_SIZE;
 	s->tells_local = o->tell_local;
+	s->tells_ecn = o->tell_ecn;
 	err = udp_open(s, r, at, o);
 	if (err < 0)
 		free(s);
@@ -215,6 +249,7 @@ static int udp_make(struct plait_reactor *r, const char *function,
 	if (err < 0)
 		return err;
 	d->family = at->family;
+	d->queue_bytes = o->queue_bytes;
 	plait_i_datagram_open(d, r, p, ret);
 	return 0;
 }
@@ -223,7 +258,8 @@ static const struct plait_udp_options udp_defaults;
 
 static bool udp_options_are_good(const struct plait_udp_options *o)
 {
-	return !RESERVED_IN_USE(o) && o->max_size <= MOST_SIZE;
+	return !RESERVED_IN_USE(o) && o->max_size <= MOST_SIZE &&
+	       o->traffic_class <= MOST_CLASS;
 }
 
 int plait_listen_udp(struct plait_reactor *r, unsigned port,

@@ -277,6 +277,7 @@ static struct udp_datagram *datagram_new(struct udp *s,
 	};
 	g->from = *from;
 	g->to = *to;
+	g->traffic_class = (uint8_t)udp_options(s, to)->traffic_class;
 	g->len = len;
 	return g;
 }
@@ -376,7 +377,7 @@ static ssize_t udp_recv(struct sim_socket *base, struct msghdr *msg,
 	n = plait_i_udp_show(s, g, &g->from, msg);
 	if (flags & MSG_TRUNC)
 		n = g->len;
-	plait_i_udp_tell_local(s, g, msg);
+	plait_i_udp_tell_more(s, g, msg);
 	if (flags & MSG_PEEK)
 		return (ssize_t)n;
 	plait_list_remove(&g->packet.link);

@@ -30,6 +30,7 @@ struct udp_datagram {
 	struct place offender; /* ... of that host */
 	bool is_refusal;       /* the error is of this host's own kernel */
 	bool is_placed;	       /* its socket wanted to know where it came */
+	uint8_t traffic_class;
 	size_t len;
 	unsigned char data[];
 };
@@ -38,6 +39,8 @@ struct udp_datagram {
 struct udp_family_options {
 	bool tells_errors; /* IP_RECVERR */
 	bool tells_local;  /* IP_PKTINFO */
+	bool tells_class;  /* IP_RECVTOS */
+	int traffic_class; /* IP_TOS */
 	int discover;	   /* IP_MTU_DISCOVER */
 };
 
@@ -49,7 +52,7 @@ struct udp {
 	bool port_is_kept, ip_is_kept; /* bind() was told them */
 	unsigned shut;		       /* UDP_NO_RECV, UDP_NO_SEND */
 	int error;
-	bool reuse, broadcast, keep_alive, v6only;
+	bool reuse, reuse_port, broadcast, keep_alive, v6only;
 	struct udp_family_options options[2]; /* IPv4, IPv6 */
 	struct linger linger;
 	struct plait_list input, errors;
@@ -109,8 +112,8 @@ void plait_i_udp_refused(struct udp *s, struct udp_datagram *g);
 /* ---- udp_control.c ------------------------------------------------------- */
 
 /* Writes what s wants to know of g, which it has received. */
-void plait_i_udp_tell_local(const struct udp *s, const struct udp_datagram *g,
-			    struct msghdr *msg);
+void plait_i_udp_tell_more(const struct udp *s, const struct udp_datagram *g,
+			   struct msghdr *msg);
 
 /* recvmsg() with MSG_ERRQUEUE; -EAGAIN if there is none. */
 ssize_t plait_i_udp_recv_error(struct udp *s, struct msghdr *msg);

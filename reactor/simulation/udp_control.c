@@ -83,10 +83,27 @@ static void control_put_local(const struct udp *s, const struct udp_datagram *g,
 		control_put_ipv4(msg, room, local, g->is_placed ? index : 0);
 }
 
-void plait_i_udp_tell_local(const struct udp *s, const struct udp_datagram *g,
-			    struct msghdr *msg)
+/* IPv4 has a byte for that, IPv6 a number. */
+static void control_put_class(const struct udp *s, const struct udp_datagram *g,
+			      struct msghdr *msg, size_t room)
 {
-	control_put_local(s, g, &g->to, msg, control_begin(msg));
+	int number = g->traffic_class;
+
+	if (plait_i_place_is_ipv4(&g->to) && s->options[0].tells_class)
+		control_put(msg, room, IPPROTO_IP, IP_TOS, &g->traffic_class,
+			    sizeof(g->traffic_class));
+	else if (!plait_i_place_is_ipv4(&g->to) && s->options[1].tells_class)
+		control_put(msg, room, IPPROTO_IPV6, IPV6_TCLASS, &number,
+			    sizeof(number));
+}
+
+void plait_i_udp_tell_more(const struct udp *s, const struct udp_datagram *g,
+			   struct msghdr *msg)
+{
+	size_t room = control_begin(msg);
+
+	control_put_local(s, g, &g->to, msg, room);
+	control_put_class(s, g, msg, room);
 }
 
 bool plait_i_udp_source(const struct msghdr *msg, struct place *ret)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "lib/chance.h"
 #include "reactor/simulation/udp.h"
 
 /* The ports that a kernel chooses itself. */
@@ -22,6 +23,18 @@ static bool udp_covers(const struct udp *s, const struct place *p)
 	if (plait_i_place_is_ipv4(&s->local))
 		return plait_i_place_is_ipv4(p);
 	return !s->v6only || !plait_i_place_is_ipv4(p);
+}
+
+/* Of sockets that share a port the n-th takes what comes from there in one of n
+   cases.  It is a hash that decides, as on Linux: what one sender sends always
+   comes to the same socket. */
+static bool udp_takes(unsigned n, const struct place *remote)
+{
+	uint64_t state = n * UINT64_C(65536) + remote->port;
+
+	for (unsigned i = 0; i < sizeof(remote->ip); i++)
+		state = state * 31 + remote->ip.s6_addr[i];
+	return chance_next(&state) % n == 0;
 }
 
 /* ---- finding ------------------------------------------------------------- */
@@ -52,16 +65,18 @@ struct udp *plait_i_udp_find(struct plait_host *h, const struct place *local,
 {
 	struct plait_list *l, *bucket = udp_port_bucket(h, local->port);
 	struct udp *best = NULL;
-	unsigned most = 0;
+	unsigned most = 0, n = 0;
 
 	plait_list_for_each (l, bucket) {
 		struct udp *s = plait_container(l, struct udp, by_port);
 		unsigned score = udp_score(s, local, remote);
 
-		if (score > most) {
-			most = score;
+		if (score < most || score == 0)
+			continue;
+		n = score > most ? 1 : n + s->reuse_port;
+		if (score > most || (s->reuse_port && udp_takes(n, remote)))
 			best = s;
-		}
+		most = score;
 	}
 	return best;
 }
@@ -82,6 +97,7 @@ static bool udp_conflicts(const struct udp *s, const struct udp *other)
 {
 	return other->local.port == s->local.port &&
 	       (!s->reuse || !other->reuse) &&
+	       (!s->reuse_port || !other->reuse_port) &&
 	       (udp_is_in_the_way(s, other) || udp_is_in_the_way(other, s));
 }
 

@@ -34,6 +34,7 @@ static bool *udp_flag(struct udp *s, int level, int option)
 		size_t at;
 	} flags[] = {
 		{ SOL_SOCKET, SO_REUSEADDR, offsetof(struct udp, reuse) },
+		{ SOL_SOCKET, SO_REUSEPORT, offsetof(struct udp, reuse_port) },
 		{ SOL_SOCKET, SO_BROADCAST, offsetof(struct udp, broadcast) },
 		{ SOL_SOCKET, SO_KEEPALIVE, offsetof(struct udp, keep_alive) },
 		{ IPPROTO_IPV6, IPV6_V6ONLY, offsetof(struct udp, v6only) },
@@ -45,6 +46,10 @@ static bool *udp_flag(struct udp *s, int level, int option)
 		  offsetof(struct udp, options[0].tells_local) },
 		{ IPPROTO_IPV6, IPV6_RECVPKTINFO,
 		  offsetof(struct udp, options[1].tells_local) },
+		{ IPPROTO_IP, IP_RECVTOS,
+		  offsetof(struct udp, options[0].tells_class) },
+		{ IPPROTO_IPV6, IPV6_RECVTCLASS,
+		  offsetof(struct udp, options[1].tells_class) },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
@@ -61,6 +66,10 @@ static int *udp_number(struct udp *s, int level, int option)
 		return &s->options[0].discover;
 	if (level == IPPROTO_IPV6 && option == IPV6_MTU_DISCOVER)
 		return &s->options[1].discover;
+	if (level == IPPROTO_IP && option == IP_TOS)
+		return &s->options[0].traffic_class;
+	if (level == IPPROTO_IPV6 && option == IPV6_TCLASS)
+		return &s->options[1].traffic_class;
 	return NULL;
 }
 
@@ -126,6 +135,9 @@ static int udp_set_number(struct udp *s, int level, int option, int value)
 		*udp_flag(s, level, option) = value != 0;
 	else if (udp_number(s, level, option) != NULL)
 		*udp_number(s, level, option) = value;
+	else if (level == SOL_SOCKET &&
+		 (option == SO_SNDBUFFORCE || option == SO_RCVBUFFORCE))
+		return -EPERM;
 	else if (level == SOL_SOCKET && option == SO_SNDBUF)
 		s->send_size = udp_buffer_size(value);
 	else if (level == SOL_SOCKET && option == SO_RCVBUF)

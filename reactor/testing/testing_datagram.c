@@ -26,6 +26,7 @@ struct testing_datagrams {
 	struct plait_list sent;
 	size_t max_size;
 	bool tells_local;
+	bool is_full; /* the test says that there is no room */
 };
 
 static struct testing_datagrams *testing_datagrams(struct plait_port *p)
@@ -55,6 +56,10 @@ static void testing_datagrams_flush(struct datagram_port *d)
 {
 	struct testing_datagrams *t = testing_datagrams(&d->base);
 
+	if (t->is_full) {
+		plait_i_datagram_no_room(d, 0);
+		return;
+	}
 	for (unsigned i = 0; i < d->out->n; i++) {
 		struct sent_datagram *s = sent_datagram_new(d, i);
 
@@ -182,6 +187,20 @@ void plait_testing_datagram_failed(struct plait_port *p, int err,
 		return;
 	plait_i_loop_enter(p->reactor);
 	plait_i_datagram_failed(&t->base, err, to);
+	plait_i_loop_leave(p->reactor);
+}
+
+void plait_testing_datagram_full(struct plait_port *p, bool is_full)
+{
+	struct testing_datagrams *t = testing_datagrams_of(p, __func__);
+
+	if (t == NULL || !datagram_goes_on(&t->base))
+		return;
+	t->is_full = is_full;
+	if (is_full)
+		return;
+	plait_i_loop_enter(p->reactor);
+	plait_i_datagram_has_room(&t->base);
 	plait_i_loop_leave(p->reactor);
 }
 
