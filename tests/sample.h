@@ -51,7 +51,8 @@ int main(int argc, char **argv);
 	USE(poetry_proxy)                                                      \
 	USE(slowpoetry)                                                        \
 	USE(ticker)                                                            \
-	USE(transformedpoetry)
+	USE(transformedpoetry)                                                 \
+	USE(udp_echo)
 #define SAMPLE_MAIN(name) int sample_##name(int argc, char **argv);
 SAMPLES(SAMPLE_MAIN)
 

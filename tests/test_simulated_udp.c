@@ -395,6 +395,25 @@ TEST(what_a_slow_link_has_no_room_for_is_refused_until_it_has, PURE)
 	world_end();
 }
 
+/* Half of 6,000 bytes wait when the socket is writable again. */
+TEST(a_socket_that_is_writable_takes_a_datagram_of_any_size, PURE)
+{
+	int size = 3000;
+
+	link_is((struct plait_link){ .rate = 1e5 });
+	serve("0.0.0.0");
+	ask("10.0.0.1");
+	kernel_setsockopt(kernels[CLIENT], client, SOL_SOCKET, SO_SNDBUF, &size,
+			  sizeof(size));
+	ck_assert_int_eq(say(5000), 5000);
+	ck_assert_int_eq(say(5000), 5000);
+	ck_fails(say(5000), EAGAIN);
+	pass(0.071);
+	ck_assert_int_eq(say(5000), 5000);
+	ck_fails(say(5000), EAGAIN);
+	world_end();
+}
+
 TEST(a_queue_that_is_full_drops_what_comes, PURE)
 {
 	int n;

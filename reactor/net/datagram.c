@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/net/datagram.h"
 #include "reactor/net/errors.h"
@@ -498,8 +499,10 @@ static void datagram_drain(struct datagram_port *d)
 void plait_i_datagram_has_room(struct datagram_port *d)
 {
 	d->is_full = false;
-	if (queue_first(d) != NULL)
+	if (queue_first(d) != NULL) {
+		REACHED("datagrams that have waited leave");
 		datagram_drain(d);
+	}
 	if (!d->is_full && d->owes_room)
 		datagram_tell_room(d);
 }

@@ -20,6 +20,7 @@
 #include <time.h> /* which errqueue.h needs */
 #include <linux/errqueue.h>
 
+#include "lib/chance.h"
 #include "reactor/net/datagram_socket.h"
 
 enum { MOST_ERRORS = 16, CONTROL_SIZE = 128, ECN_BITS = 3 };
@@ -348,6 +349,8 @@ static void datagram_receive(struct datagram_socket *s)
 	n = kernel_recvmmsg(datagram_kernel(s), s->fd, in->msgs,
 			    datagram_slots(s), MSG_TRUNC);
 	in->used = n > 0 ? (unsigned)n : 0;
+	if (n > 1)
+		REACHED("several datagrams come together");
 	if (n <= 0)
 		datagram_read_nothing(s, n < 0 ? errno : EAGAIN);
 	for (int i = 0; i < n && datagram_goes_on(&s->base); i++)

@@ -217,14 +217,14 @@ static void udp_has_room(struct future_event *e)
 	plait_i_socket_woken(&plait_container(e, struct udp, room)->base);
 }
 
-/* What waits to leave for there is not to be more than a socket may send. */
-static bool udp_waits_for_room(struct udp *s, const struct plait_host *peer,
-			       size_t size)
+/* As on Linux, a socket may send whatever its size while less waits to leave
+   than it may send, and is writable when less than half of that waits. */
+static bool udp_waits_for_room(struct udp *s, const struct plait_host *peer)
 {
 	struct plait_host *h = s->base.host;
 	double waits = plait_i_wire_backlog(h, peer);
 
-	if (!(waits > 0) || waits + (double)size <= (double)s->send_size)
+	if (waits < (double)s->send_size)
 		return false;
 	s->room.happen = udp_has_room;
 	plait_i_future_plan(&h->simulation->future, &s->room,
@@ -329,7 +329,7 @@ static int udp_may_send(struct udp *s, const struct place *to, size_t size)
 		return -plait_i_udp_take_error(s);
 	if (s->shut & UDP_NO_SEND)
 		return -EPIPE;
-	return peer != NULL && udp_waits_for_room(s, peer, size) ? -EAGAIN : 0;
+	return peer != NULL && udp_waits_for_room(s, peer) ? -EAGAIN : 0;
 }
 
 static ssize_t udp_send(struct sim_socket *base, const struct msghdr *msg,
