@@ -239,6 +239,8 @@ static struct plait_link some_link(void)
 	l.reset = dice_say(0.2) ? dice_seconds(0, 0.05) : 0;
 	l.down = dice_say(0.2);
 	l.unreachable = dice_say(0.1);
+	l.duplicate = dice_say(0.3) ? dice_seconds(0, 0.3) : 0;
+	l.mtu = dice_say(0.3) ? 576 + dice(1000) : 0;
 	return l;
 }
 

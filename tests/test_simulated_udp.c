@@ -432,6 +432,129 @@ TEST(a_queue_that_is_full_drops_what_comes, PURE)
 	world_end();
 }
 
+/* ---- groups -------------------------------------------------------------- */
+
+static const struct {
+	const char *group, *any, *server, *client;
+} nets[] = {
+	{ "239.1.2.3", "0.0.0.0", "10.0.0.1", "10.0.0.2" },
+	{ "ff02::1:3", "::", "fd00::1", "fd00::2" },
+};
+
+enum { NETS = sizeof(nets) / sizeof(*nets) };
+
+/* A socket of that host joins; source may be NULL. */
+static void join_group(int host, int fd, const char *group, const char *source)
+{
+	struct group_source_req req = { .gsr_interface = 2 };
+	union name n;
+	int level = strchr(group, ':') ? IPPROTO_IPV6 : IPPROTO_IP;
+
+	name_of(&n, group, 0);
+	memcpy(&req.gsr_group, &n, sizeof(n));
+	if (source != NULL) {
+		name_of(&n, source, 0);
+		memcpy(&req.gsr_source, &n, sizeof(n));
+	}
+	ck_assert_int_eq(kernel_setsockopt(kernels[host], fd, level,
+					   source != NULL
+						   ? MCAST_JOIN_SOURCE_GROUP
+						   : MCAST_JOIN_GROUP,
+					   &req, sizeof(req)),
+			 0);
+}
+
+static void set_of_client(const char *group, int option, int option6, int value)
+{
+	bool v6 = strchr(group, ':') != NULL;
+
+	ck_assert_int_eq(kernel_setsockopt(kernels[CLIENT], client,
+					   v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+					   v6 ? option6 : option, &value,
+					   sizeof(value)),
+			 0);
+}
+
+/* A server for all addresses, and a client that is connected to the group. */
+static void begin_group(int i)
+{
+	serve(nets[i].any);
+	ask(nets[i].group);
+}
+
+/* How many of three the server hears. */
+static int heard_of_three(void)
+{
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(say(10), 10);
+	pass(1);
+	return heard_any();
+}
+
+TEST(a_group_is_heard_by_who_has_joined, PURE, TIMES(NETS))
+{
+	begin_group(_i);
+	ck_assert_int_eq(heard_of_three(), 0);
+	join_group(SERVER, servers, nets[_i].group, NULL);
+	ck_assert_int_eq(heard_of_three(), 3);
+	set_of_client(nets[_i].group, IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, 0);
+	ck_assert_int_eq(heard_of_three(), 0);
+	world_end();
+}
+
+TEST(a_socket_that_wants_one_source_hears_no_other, PURE, TIMES(NETS))
+{
+	begin_group(_i);
+	join_group(SERVER, servers, nets[_i].group, nets[_i].server);
+	ck_assert_int_eq(heard_of_three(), 0);
+	join_group(SERVER, servers, nets[_i].group, nets[_i].client);
+	ck_assert_int_eq(heard_of_three(), 3);
+	world_end();
+}
+
+TEST(a_host_hears_its_own_unless_the_sender_says_no, PURE, TIMES(NETS))
+{
+	int other = open_socket(CLIENT, nets[_i].any);
+	char room[SIZE];
+	union name n;
+	socklen_t len = name_of(&n, nets[_i].any, PORT);
+
+	ck_assert_int_eq(kernel_bind(kernels[CLIENT], other, &n.any, len), 0);
+	begin_group(_i);
+	join_group(CLIENT, other, nets[_i].group, NULL);
+	heard_of_three();
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			kernel_recv(kernels[CLIENT], other, room, SIZE, 0), 10);
+	set_of_client(nets[_i].group, IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP,
+		      0);
+	heard_of_three();
+	ck_fails(kernel_recv(kernels[CLIENT], other, room, SIZE, 0), EAGAIN);
+	kernel_close(kernels[CLIENT], other);
+	world_end();
+}
+
+TEST(a_socket_hears_groups_of_others_unless_it_says_no, PURE, TIMES(NETS))
+{
+	int other, no = 0;
+	bool v6 = _i == 1;
+	union name n;
+	socklen_t len;
+
+	begin_group(_i);
+	other = open_socket(SERVER, nets[_i].any);
+	len = name_of(&n, nets[_i].any, PORT + 1);
+	ck_assert_int_eq(kernel_bind(kernels[SERVER], other, &n.any, len), 0);
+	join_group(SERVER, other, nets[_i].group, NULL);
+	ck_assert_int_eq(heard_of_three(), 3);
+	kernel_setsockopt(
+		kernels[SERVER], servers, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		v6 ? IPV6_MULTICAST_ALL : IP_MULTICAST_ALL, &no, sizeof(no));
+	ck_assert_int_eq(heard_of_three(), 0);
+	kernel_close(kernels[SERVER], other);
+	world_end();
+}
+
 TEST(a_partition_loses_all_and_tells_nobody, PURE)
 {
 	serve("0.0.0.0");

@@ -1026,7 +1026,7 @@ TEST(the_system_deals_out_what_comes_to_a_port_that_is_shared, ON_EACH_KERNEL)
 }
 
 /* The loopback has no route for groups, unless a group is joined on it. */
-TEST(a_group_is_heard_until_it_is_left, ON_EACH_BACKEND)
+TEST(a_group_is_heard_until_it_is_left, ON_EACH_KERNEL)
 {
 	struct plait_address group;
 	unsigned lo = if_nametoindex("lo");
@@ -1051,6 +1051,46 @@ TEST(a_group_is_heard_until_it_is_left, ON_EACH_BACKEND)
 	say(&client, "x", &group);
 	run_turns(reactor, 3);
 	ck_assert_uint_le(server.n_received, 1);
+	finish();
+}
+
+static const struct {
+	const char *wild, *group, *source, *other;
+} groups[] = {
+	{ "0.0.0.0", "239.1.2.3", "127.0.0.1", "127.0.0.2" },
+	{ "::", "ff01::1:2:3", "::1", "fd00::2" },
+};
+
+/* What kernels say of wishes that they cannot grant. */
+TEST(groups_and_their_sources_are_joined_once, ON_EACH_KERNEL, EACH_OF(groups))
+{
+	struct plait_address group, source, other, none;
+	struct plait_datagram_protocol *p = &server.base;
+	unsigned lo = if_nametoindex("lo");
+
+	ck_assert_int_eq(listen_on(&server, groups[_i].wild, plain), 0);
+	plait_address_parse(&group, groups[_i].group, 0);
+	plait_address_parse(&source, groups[_i].source, 0);
+	plait_address_parse(&other, groups[_i].other, 0);
+	none = source;
+	ck_assert_int_eq(plait_datagram_join(p, &none, lo, NULL), -EINVAL);
+	ck_assert_int_eq(plait_datagram_join(p, &group, 9999, NULL), -ENODEV);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, NULL),
+			 -EADDRNOTAVAIL);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, &source), -EINVAL);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, &source), 0);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, &source),
+			 -EADDRNOTAVAIL);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, &other), 0);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, NULL), -EADDRINUSE);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, &other), 0);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, &other),
+			 -EADDRNOTAVAIL);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, &source), 0);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, &source), -EINVAL);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, NULL), 0);
+	ck_assert_int_eq(plait_datagram_join(p, &group, lo, &source), 0);
+	ck_assert_int_eq(plait_datagram_leave(p, &group, lo, NULL), 0);
 	finish();
 }
 

@@ -101,10 +101,10 @@ static int udp_check_way(struct udp *s, const struct place *from,
 		return plait_i_place_is_ipv4(from) ? -EAFNOSUPPORT
 						   : -ENETUNREACH;
 	if (plait_i_host_at(s->base.host, &to->ip) == NULL &&
-	    !plait_i_place_is_near(to))
+	    !plait_i_place_is_near(to) && !plait_i_udp_is_group(to))
 		return -ENETUNREACH;
 	if (plait_i_place_is_loopback(from) && plait_i_place_is_ipv4(from) &&
-	    !udp_is_here(s, to))
+	    !udp_is_here(s, to) && !plait_i_udp_is_group(to))
 		return -EINVAL;
 	return 0;
 }
@@ -282,21 +282,49 @@ static struct udp_datagram *datagram_new(struct udp *s,
 	return g;
 }
 
-static void datagram_send(struct udp *s, struct udp_datagram *g)
+/* Some links let it arrive twice. */
+static void datagram_fly(struct udp_datagram *g)
 {
 	struct udp_datagram *twin = NULL;
 
-	if (g->packet.to == NULL) {
-		udp_ask_nobody(g);
-		return;
-	}
 	if (plait_i_wire_doubles(g->packet.from, g->packet.to))
-		twin = datagram_new(s, &g->from, &g->to, g->len);
-	if (twin != NULL)
-		memcpy(twin->data, g->data, g->len);
+		twin = plait_i_udp_copy(g);
 	plait_i_socket_fly(&g->packet, 0);
 	if (twin != NULL)
 		plait_i_socket_fly(&twin->packet, 0);
+}
+
+/* Takes g.  What has no hops does not leave its host. */
+static void datagram_send_to_group(struct udp *s, struct udp_datagram *g)
+{
+	struct plait_host *own = s->base.host;
+	const struct udp_family_options *o = udp_options(s, &g->to);
+	bool leaves = o->hops != 0 && !plait_i_place_is_loopback(&g->from);
+	struct plait_list *l;
+
+	plait_list_for_each (l, &own->simulation->hosts) {
+		struct plait_host *h =
+			plait_container(l, struct plait_host, link);
+		struct udp_datagram *copy = NULL;
+
+		if (h == own ? !o->no_loop : leaves)
+			copy = plait_i_udp_copy(g);
+		if (copy == NULL)
+			continue;
+		copy->packet.to = h;
+		datagram_fly(copy);
+	}
+	free(g);
+}
+
+static void datagram_send(struct udp *s, struct udp_datagram *g)
+{
+	if (plait_i_udp_is_group(&g->to))
+		datagram_send_to_group(s, g);
+	else if (g->packet.to == NULL)
+		udp_ask_nobody(g);
+	else
+		datagram_fly(g);
 }
 
 /* It is too large.  Who wants errors is told by the queue as well; as on Linux,
@@ -418,6 +446,7 @@ static void udp_free(struct sim_socket *base)
 	plait_i_future_cancel(&base->host->simulation->future, &s->room);
 	plait_i_udp_free_queue(&s->input);
 	plait_i_udp_free_queue(&s->errors);
+	plait_i_udp_leave_all(s);
 	plait_i_udp_leave_port(s);
 	plait_i_socket_done(base);
 	free(s);
@@ -471,9 +500,11 @@ struct sim_socket *plait_i_udp_new(struct plait_host *h, int family)
 	plait_list_init(&s->by_port);
 	plait_list_init(&s->input);
 	plait_list_init(&s->errors);
+	plait_list_init(&s->groups);
 	plait_i_place_clear(&s->local, family);
 	plait_i_place_clear(&s->remote, family);
 	s->receive_size = s->send_size = DEFAULT_BUFFER;
 	s->options[0].discover = s->options[1].discover = IP_PMTUDISC_WANT;
+	s->options[0].hops = s->options[1].hops = 1;
 	return &s->base;
 }

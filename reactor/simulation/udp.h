@@ -2,6 +2,7 @@
  * UDP of a simulated kernel, as its own files see it.
  *
  *	udp_names.c	which socket a datagram is for; ports, and who may bind
+ *	udp_groups.c	groups, and what is sent to them
  *	udp_input.c	what a datagram does that has arrived, or could not
  *	udp_control.c	control messages, and the queue of errors
  *	udp_options.c	getsockopt() and setsockopt()
@@ -20,7 +21,9 @@ enum {
 	UDP_OVERHEAD = 576, /* what a datagram in a queue takes beside itself */
 	UDP_NO_RECV = 1,
 	UDP_NO_SEND = 2,
-	UDP_SHUT = 3
+	UDP_SHUT = 3,
+	UDP_LOOPBACK = 1, /* interfaces */
+	UDP_ETHERNET = 2
 };
 
 struct udp_datagram {
@@ -41,6 +44,9 @@ struct udp_family_options {
 	bool tells_local;  /* IP_PKTINFO */
 	bool tells_class;  /* IP_RECVTOS */
 	int traffic_class; /* IP_TOS */
+	int hops;	   /* IP_MULTICAST_TTL */
+	bool no_loop;	   /* not IP_MULTICAST_LOOP */
+	bool own_groups;   /* not IP_MULTICAST_ALL */
 	int discover;	   /* IP_MTU_DISCOVER */
 };
 
@@ -56,6 +62,7 @@ struct udp {
 	struct udp_family_options options[2]; /* IPv4, IPv6 */
 	struct linger linger;
 	struct plait_list input, errors;
+	struct plait_list groups; /* that it has joined: udp_groups.c */
 	size_t used, receive_size, send_size; /* bytes, with UDP_OVERHEAD */
 	/* Planned while a slow link has so much to send that there is no room.
 	 */
@@ -87,6 +94,12 @@ static inline struct udp_family_options *udp_options(struct udp *s,
 	return &s->options[!plait_i_place_is_ipv4(p)];
 }
 
+static inline const struct udp_family_options *
+udp_options_of(const struct udp *s, const struct place *p)
+{
+	return &s->options[!plait_i_place_is_ipv4(p)];
+}
+
 /* ---- udp_names.c --------------------------------------------------------- */
 
 /* Return 0, -EADDRINUSE or -EADDRNOTAVAIL; autobind() -EAGAIN. */
@@ -94,13 +107,47 @@ int plait_i_udp_bind(struct udp *s, const struct place *at);
 int plait_i_udp_autobind(struct udp *s);
 void plait_i_udp_leave_port(struct udp *s);
 
+/* Whether a datagram from there to there may be for s. */
+bool plait_i_udp_is_for(const struct udp *s, const struct place *local,
+			const struct place *remote);
+
+/* Where sockets with that port are, among others. */
+struct plait_list *plait_i_udp_port_bucket(struct plait_host *h, uint16_t port);
+
 /* The socket on h that a datagram is for, or NULL. */
 struct udp *plait_i_udp_find(struct plait_host *h, const struct place *local,
 			     const struct place *remote);
 
+/* ---- udp_groups.c -------------------------------------------------------- */
+
+/* Whether it is the address of a group. */
+bool plait_i_udp_is_group(const struct place *p);
+
+/* setsockopt() with an option MCAST_...: 0 or -errno. */
+int plait_i_udp_set_group(struct udp *s, int option, const void *value,
+			  socklen_t len);
+void plait_i_udp_leave_all(struct udp *s);
+
+/* Whether s is to have a datagram to a group. */
+bool plait_i_udp_hears(const struct udp *s, const struct udp_datagram *g);
+
+/* On which interface it has come.  What a host sends to a group of the network
+   comes back to it from there. */
+static inline unsigned udp_interface(const struct udp_datagram *g)
+{
+	bool is_home = plait_i_udp_is_group(&g->to)
+			       ? plait_i_place_is_loopback(&g->from)
+			       : g->packet.from == g->packet.to;
+
+	return is_home ? UDP_LOOPBACK : UDP_ETHERNET;
+}
+
 /* ---- udp_input.c --------------------------------------------------------- */
 
 extern const struct wire_packet_ops plait_i_udp_packet_ops;
+
+/* A copy of g that is nowhere yet; NULL without memory. */
+struct udp_datagram *plait_i_udp_copy(const struct udp_datagram *g);
 
 /* Takes g, which was sent by a socket of h: the socket is told of the error. */
 void plait_i_udp_told(struct plait_host *h, struct udp_datagram *g);

@@ -12,8 +12,6 @@
 
 #include "reactor/simulation/udp.h"
 
-enum { LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };
-
 /* How much room msg has for control messages; it has none yet. */
 static size_t control_begin(struct msghdr *msg)
 {
@@ -68,8 +66,7 @@ static void control_put_local(const struct udp *s, const struct udp_datagram *g,
 			      const struct place *local, struct msghdr *msg,
 			      size_t room)
 {
-	bool is_home = g->packet.from == g->packet.to;
-	unsigned index = is_home ? LOOPBACK_INDEX : ETHERNET_INDEX;
+	unsigned index = udp_interface(g);
 
 	if (s->base.family == AF_INET6 && s->options[1].tells_local) {
 		struct in6_pktinfo info = { .ipi6_addr = local->ip,

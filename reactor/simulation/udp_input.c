@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "reactor/simulation/udp.h"
 
@@ -39,6 +40,19 @@ static void udp_keep(struct udp *s, struct plait_list *queue,
 	}
 	s->used += g->len + UDP_OVERHEAD;
 	plait_list_append(queue, &g->packet.link);
+}
+
+struct udp_datagram *plait_i_udp_copy(const struct udp_datagram *g)
+{
+	struct udp_datagram *copy = malloc(sizeof(*g) + g->len);
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, g, sizeof(*g) + g->len);
+	copy->packet.link = (struct plait_list){ NULL, NULL };
+	copy->packet.event = (struct future_event){ .happen = NULL };
+	copy->packet.fate = 0;
+	return copy;
 }
 
 /* ---- errors -------------------------------------------------------------- */
@@ -96,6 +110,33 @@ static void udp_send_back(struct plait_host *h, struct udp_datagram *g)
 	plait_i_socket_fly(&g->packet, 0);
 }
 
+/* ---- arriving ---------------------------------------------------------- */
+
+static void udp_come(struct udp *s, struct udp_datagram *g)
+{
+	g->is_placed = s->options[0].tells_local || s->options[1].tells_local;
+	udp_keep(s, &s->input, g);
+	plait_i_socket_woken(&s->base);
+}
+
+static void udp_come_to_group(struct plait_host *h, struct udp_datagram *g)
+{
+	struct plait_list *l, *bucket = plait_i_udp_port_bucket(h, g->to.port);
+	struct udp_datagram *copy;
+
+	plait_list_for_each (l, bucket) {
+		struct udp *s = plait_container(l, struct udp, by_port);
+
+		if (!plait_i_udp_is_for(s, &g->to, &g->from) ||
+		    !plait_i_udp_hears(s, g))
+			continue;
+		copy = plait_i_udp_copy(g);
+		if (copy != NULL)
+			udp_come(s, copy);
+	}
+	free(g);
+}
+
 /* ---- packets ------------------------------------------------------------- */
 
 static void udp_packet_arrived(struct wire_packet *p, bool reset)
@@ -107,14 +148,15 @@ static void udp_packet_arrived(struct wire_packet *p, bool reset)
 		plait_i_udp_told(p->to, g);
 		return;
 	}
-	s = plait_i_udp_find(p->to, &g->to, &g->from);
-	if (s == NULL) {
-		udp_send_back(p->to, g);
+	if (plait_i_udp_is_group(&g->to)) {
+		udp_come_to_group(p->to, g);
 		return;
 	}
-	g->is_placed = s->options[0].tells_local || s->options[1].tells_local;
-	udp_keep(s, &s->input, g);
-	plait_i_socket_woken(&s->base);
+	s = plait_i_udp_find(p->to, &g->to, &g->from);
+	if (s != NULL)
+		udp_come(s, g);
+	else
+		udp_send_back(p->to, g);
 }
 
 static void udp_packet_drop(struct wire_packet *p)

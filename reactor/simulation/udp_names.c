@@ -10,7 +10,7 @@
 /* The ports that a kernel chooses itself. */
 enum { FIRST_PORT = 32768, LAST_PORT = 60999 };
 
-static struct plait_list *udp_port_bucket(struct plait_host *h, uint16_t port)
+struct plait_list *plait_i_udp_port_bucket(struct plait_host *h, uint16_t port)
 {
 	return &h->sockets.udp_ports[port % SOCKET_BUCKETS];
 }
@@ -60,10 +60,16 @@ static unsigned udp_score(const struct udp *s, const struct place *local,
 	       8 * !plait_i_place_is_any(&s->local);
 }
 
+bool plait_i_udp_is_for(const struct udp *s, const struct place *local,
+			const struct place *remote)
+{
+	return udp_score(s, local, remote) > 0;
+}
+
 struct udp *plait_i_udp_find(struct plait_host *h, const struct place *local,
 			     const struct place *remote)
 {
-	struct plait_list *l, *bucket = udp_port_bucket(h, local->port);
+	struct plait_list *l, *bucket = plait_i_udp_port_bucket(h, local->port);
 	struct udp *best = NULL;
 	unsigned most = 0, n = 0;
 
@@ -104,7 +110,7 @@ static bool udp_conflicts(const struct udp *s, const struct udp *other)
 static bool udp_is_free(const struct udp *s)
 {
 	struct plait_list *l,
-		*bucket = udp_port_bucket(s->base.host, s->local.port);
+		*bucket = plait_i_udp_port_bucket(s->base.host, s->local.port);
 
 	plait_list_for_each (l, bucket) {
 		if (udp_conflicts(s, plait_container(l, struct udp, by_port)))
@@ -117,7 +123,7 @@ static bool udp_is_free(const struct udp *s)
 static bool udp_is_unused(const struct udp *s)
 {
 	struct plait_list *l,
-		*bucket = udp_port_bucket(s->base.host, s->local.port);
+		*bucket = plait_i_udp_port_bucket(s->base.host, s->local.port);
 
 	plait_list_for_each (l, bucket) {
 		if (plait_container(l, struct udp, by_port)->local.port ==
@@ -147,7 +153,7 @@ static bool udp_choose_port(struct udp *s)
 static void udp_take_port(struct udp *s)
 {
 	struct plait_list *bucket =
-		udp_port_bucket(s->base.host, s->local.port);
+		plait_i_udp_port_bucket(s->base.host, s->local.port);
 
 	plait_list_insert(bucket->next, &s->by_port);
 }
@@ -156,7 +162,8 @@ int plait_i_udp_bind(struct udp *s, const struct place *at)
 {
 	bool any = plait_i_place_is_any(at), was_v6only = s->v6only;
 
-	if (!any && plait_i_host_at(s->base.host, &at->ip) != s->base.host)
+	if (!any && !plait_i_udp_is_group(at) &&
+	    plait_i_host_at(s->base.host, &at->ip) != s->base.host)
 		return -EADDRNOTAVAIL;
 	if (plait_list_is_linked(&s->by_port))
 		return -EINVAL;

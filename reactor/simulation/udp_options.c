@@ -50,6 +50,14 @@ static bool *udp_flag(struct udp *s, int level, int option)
 		  offsetof(struct udp, options[0].tells_class) },
 		{ IPPROTO_IPV6, IPV6_RECVTCLASS,
 		  offsetof(struct udp, options[1].tells_class) },
+		{ IPPROTO_IP, IP_MULTICAST_LOOP,
+		  offsetof(struct udp, options[0].no_loop) },
+		{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP,
+		  offsetof(struct udp, options[1].no_loop) },
+		{ IPPROTO_IP, IP_MULTICAST_ALL,
+		  offsetof(struct udp, options[0].own_groups) },
+		{ IPPROTO_IPV6, IPV6_MULTICAST_ALL,
+		  offsetof(struct udp, options[1].own_groups) },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
@@ -57,6 +65,25 @@ static bool *udp_flag(struct udp *s, int level, int option)
 			return (bool *)((char *)s + flags[i].at);
 	}
 	return NULL;
+}
+
+/* These are true at first, so what is kept is that they are not. */
+static bool udp_flag_is_inverse(int level, int option)
+{
+	return (level == IPPROTO_IP &&
+		(option == IP_MULTICAST_LOOP || option == IP_MULTICAST_ALL)) ||
+	       (level == IPPROTO_IPV6 && (option == IPV6_MULTICAST_LOOP ||
+					  option == IPV6_MULTICAST_ALL));
+}
+
+static bool is_group_option(const struct udp *s, int level, int option)
+{
+	int own = s->base.family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+
+	return level == own &&
+	       (option == MCAST_JOIN_GROUP || option == MCAST_LEAVE_GROUP ||
+		option == MCAST_JOIN_SOURCE_GROUP ||
+		option == MCAST_LEAVE_SOURCE_GROUP);
 }
 
 /* ... or a number. */
@@ -70,6 +97,10 @@ static int *udp_number(struct udp *s, int level, int option)
 		return &s->options[0].traffic_class;
 	if (level == IPPROTO_IPV6 && option == IPV6_TCLASS)
 		return &s->options[1].traffic_class;
+	if (level == IPPROTO_IP && option == IP_MULTICAST_TTL)
+		return &s->options[0].hops;
+	if (level == IPPROTO_IPV6 && option == IPV6_MULTICAST_HOPS)
+		return &s->options[1].hops;
 	return NULL;
 }
 
@@ -80,7 +111,8 @@ static int udp_get_number(struct udp *s, int level, int option, int *ret)
 	    level != IPPROTO_IP)
 		return -EOPNOTSUPP;
 	if (udp_flag(s, level, option) != NULL)
-		*ret = *udp_flag(s, level, option);
+		*ret = *udp_flag(s, level, option) !=
+		       udp_flag_is_inverse(level, option);
 	else if (udp_number(s, level, option) != NULL)
 		*ret = *udp_number(s, level, option);
 	else if (level == SOL_SOCKET && option == SO_ERROR)
@@ -132,7 +164,8 @@ static int udp_set_number(struct udp *s, int level, int option, int value)
 	    plait_list_is_linked(&s->by_port))
 		return -EINVAL;
 	if (udp_flag(s, level, option) != NULL)
-		*udp_flag(s, level, option) = value != 0;
+		*udp_flag(s, level, option) =
+			(value != 0) != udp_flag_is_inverse(level, option);
 	else if (udp_number(s, level, option) != NULL)
 		*udp_number(s, level, option) = value;
 	else if (level == SOL_SOCKET &&
@@ -165,6 +198,8 @@ int plait_i_udp_setsockopt(struct sim_socket *base, int level, int option,
 		memcpy(&s->linger, value, sizeof(s->linger));
 		return 0;
 	}
+	if (is_group_option(s, level, option))
+		return plait_i_udp_set_group(s, option, value, len);
 	if (len < sizeof(number))
 		return -EINVAL;
 	memcpy(&number, value, sizeof(number));
