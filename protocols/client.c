@@ -14,6 +14,7 @@
 #include <plait/timer.h>
 
 /* Defined here; whoever calls them here says the place. */
+#undef plait_client_connect
 #undef plait_client_connect_tcp
 #undef plait_value_client
 #undef plait_client_take
@@ -152,8 +153,7 @@ void *plait_client_arg(const struct plait_protocol *p)
 
 	if (f == NULL || f->ops != &client_ops)
 		plait_die("plait_client_arg",
-			  "the protocol %s is none of "
-			  "plait_client_connect_tcp()",
+			  "the protocol %s was not made for a client",
 			  p->ops->name);
 	return plait_self(f, struct client)->arg;
 }
@@ -188,18 +188,22 @@ static void client_refuse(struct client *c, int err)
 	free(c);
 }
 
-struct plait_deferred *
-plait_client_connect_tcp(struct plait_reactor *r, const char *host,
-			 unsigned port, const struct plait_protocol_ops *ops,
-			 void *arg, const struct plait_connect_options *options,
+static void client_check(const struct plait_reactor *r, const char *function,
 			 const char *where)
+{
+	if (r == NULL)
+		plait_die(where, "%s() was given a NULL reactor", function);
+}
+
+struct plait_deferred *
+plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
+		     void *connect_arg, const struct plait_protocol_ops *ops,
+		     void *arg, const char *where)
 {
 	struct client *c;
 	struct plait_deferred *d;
 
-	if (r == NULL)
-		plait_die(where, "plait_client_connect_tcp() was given a NULL "
-				 "reactor");
+	client_check(r, "plait_client_connect", where);
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return (plait_failed)(plait_no_memory(), where);
@@ -212,9 +216,36 @@ plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 		free(c);
 		return d;
 	}
-	c->connector = plait_connector_ref(
-		plait_connect_tcp(r, host, port, &c->factory, options));
+	c->connector =
+		plait_connector_ref(connect(r, &c->factory, connect_arg));
 	if (c->connector == NULL && errno != ENOMEM)
 		client_refuse(c, errno);
 	return d;
+}
+
+struct client_tcp {
+	const char *host;
+	unsigned port;
+	const struct plait_connect_options *options;
+};
+
+static struct plait_connector *
+client_connect_tcp(struct plait_reactor *r, struct plait_factory *f, void *arg)
+{
+	const struct client_tcp *to = arg;
+
+	return plait_connect_tcp(r, to->host, to->port, f, to->options);
+}
+
+struct plait_deferred *
+plait_client_connect_tcp(struct plait_reactor *r, const char *host,
+			 unsigned port, const struct plait_protocol_ops *ops,
+			 void *arg, const struct plait_connect_options *options,
+			 const char *where)
+{
+	struct client_tcp to = { host, port, options };
+
+	client_check(r, "plait_client_connect_tcp", where);
+	return plait_client_connect(r, client_connect_tcp, &to, ops, arg,
+				    where);
 }

@@ -22,6 +22,10 @@
 
 #include <plait/address.h>
 #include <plait/endpoint.h>
+#include <plait/unix.h>
+
+/* Defined here; whoever calls it here says the place. */
+#undef plait_endpoint_connect
 
 /* ---- kinds and their keys ------------------------------------------------ */
 
@@ -38,40 +42,67 @@ enum endpoint_type {
 	ENDPOINT_BYTES,	  /* with K, M or G */
 };
 
+enum endpoint_use { ENDPOINT_ANY_USE, ENDPOINT_LISTENS, ENDPOINT_CONNECTS };
+
 struct endpoint_key {
 	const char *name;
 	enum endpoint_type type;
+	enum endpoint_use use; /* what the key is for */
+};
+
+enum {
+	TCP_HOST,
+	TCP_PORT,
+	TCP_INTERFACE,
+	TCP_BACKLOG,
+	TCP_TIMEOUT,
+	TCP_BIND_ADDRESS
 };
 
 static const struct endpoint_key endpoint_tcp[] = {
-	{ "host", ENDPOINT_HOST },	   { "port", ENDPOINT_PORT },
-	{ "interface", ENDPOINT_ADDRESS }, { "backlog", ENDPOINT_COUNT },
-	{ "timeout", ENDPOINT_SECONDS },   { "bindAddress", ENDPOINT_ADDRESS },
+	[TCP_HOST] = { "host", ENDPOINT_HOST, ENDPOINT_CONNECTS },
+	[TCP_PORT] = { "port", ENDPOINT_PORT, ENDPOINT_ANY_USE },
+	[TCP_INTERFACE] = { "interface", ENDPOINT_ADDRESS, ENDPOINT_LISTENS },
+	[TCP_BACKLOG] = { "backlog", ENDPOINT_COUNT, ENDPOINT_LISTENS },
+	[TCP_TIMEOUT] = { "timeout", ENDPOINT_SECONDS, ENDPOINT_CONNECTS },
+	[TCP_BIND_ADDRESS] = { "bindAddress", ENDPOINT_ADDRESS,
+			       ENDPOINT_CONNECTS },
 };
 
+enum { UNIX_PATH, UNIX_MODE, UNIX_UNLINK, UNIX_BACKLOG, UNIX_TIMEOUT };
+
 static const struct endpoint_key endpoint_unix[] = {
-	{ "path", ENDPOINT_PATH },	 { "mode", ENDPOINT_MODE },
-	{ "unlink", ENDPOINT_FLAG },	 { "backlog", ENDPOINT_COUNT },
-	{ "timeout", ENDPOINT_SECONDS },
+	[UNIX_PATH] = { "path", ENDPOINT_PATH, ENDPOINT_ANY_USE },
+	[UNIX_MODE] = { "mode", ENDPOINT_MODE, ENDPOINT_LISTENS },
+	[UNIX_UNLINK] = { "unlink", ENDPOINT_FLAG, ENDPOINT_LISTENS },
+	[UNIX_BACKLOG] = { "backlog", ENDPOINT_COUNT, ENDPOINT_LISTENS },
+	[UNIX_TIMEOUT] = { "timeout", ENDPOINT_SECONDS, ENDPOINT_CONNECTS },
 };
 
 static const struct endpoint_key endpoint_fd[] = {
-	{ "number", ENDPOINT_NUMBER },
+	{ "number", ENDPOINT_NUMBER, ENDPOINT_ANY_USE },
 };
 
 static const struct endpoint_key endpoint_throttle[] = {
-	{ "in", ENDPOINT_BYTES },
-	{ "out", ENDPOINT_BYTES },
-	{ "burst", ENDPOINT_BYTES },
+	{ "in", ENDPOINT_BYTES, ENDPOINT_ANY_USE },
+	{ "out", ENDPOINT_BYTES, ENDPOINT_ANY_USE },
+	{ "burst", ENDPOINT_BYTES, ENDPOINT_ANY_USE },
 };
 
 static const struct endpoint_key endpoint_limit[] = {
-	{ "total", ENDPOINT_COUNT },
-	{ "address", ENDPOINT_COUNT },
-	{ "wait", ENDPOINT_FLAG },
+	{ "total", ENDPOINT_COUNT, ENDPOINT_ANY_USE },
+	{ "address", ENDPOINT_COUNT, ENDPOINT_ANY_USE },
+	{ "wait", ENDPOINT_FLAG, ENDPOINT_ANY_USE },
 };
 
 enum { MAX_KEYS = 6, MAX_PLAIN = 2, NONE = -1 };
+
+typedef struct plait_connector *
+endpoint_connector(const struct plait_endpoint *e, struct plait_reactor *r,
+		   struct plait_factory *f);
+
+static endpoint_connector endpoint_connect_tcp, endpoint_connect_tcp6,
+	endpoint_connect_unix;
 
 struct endpoint_kind {
 	const char *name;
@@ -82,14 +113,19 @@ struct endpoint_kind {
 	int plain;
 	int needs; /* the key that must be there; NONE: any of them */
 	bool wraps;
+	endpoint_connector *connect; /* NULL: it is only listened on */
+	int to_connect;		     /* the key that connecting needs, too */
 };
 
 #define KEYS(keys) (keys), sizeof(keys) / sizeof(*(keys))
 
 static const struct endpoint_kind endpoint_kinds[] = {
-	{ "tcp", KEYS(endpoint_tcp), .plain = 2, .needs = 1 },
-	{ "tcp6", KEYS(endpoint_tcp), .plain = 2, .needs = 1 },
-	{ "unix", KEYS(endpoint_unix), .plain = 1, .needs = 0 },
+	{ "tcp", KEYS(endpoint_tcp), .plain = 2, .needs = TCP_PORT,
+	  .connect = endpoint_connect_tcp, .to_connect = TCP_HOST },
+	{ "tcp6", KEYS(endpoint_tcp), .plain = 2, .needs = TCP_PORT,
+	  .connect = endpoint_connect_tcp6, .to_connect = TCP_HOST },
+	{ "unix", KEYS(endpoint_unix), .plain = 1, .needs = UNIX_PATH,
+	  .connect = endpoint_connect_unix, .to_connect = UNIX_PATH },
 	{ "fd", KEYS(endpoint_fd), .plain = 1, .needs = 0 },
 	{ "throttle", KEYS(endpoint_throttle), .needs = NONE, .wraps = true },
 	{ "limit", KEYS(endpoint_limit), .needs = NONE, .wraps = true },
@@ -830,4 +866,114 @@ bool plait_endpoint_equal(const struct plait_endpoint *a,
 				return false;
 	}
 	return a == b;
+}
+
+/* ---- connecting ---------------------------------------------------------- */
+
+static double endpoint_seconds(const struct endpoint_value *v)
+{
+	return (double)v->number / (double)microseconds;
+}
+
+static struct plait_connector *
+endpoint_connect_inet(const struct plait_endpoint *e, struct plait_reactor *r,
+		      struct plait_factory *f, int family)
+{
+	struct plait_connect_options o = {
+		.timeout = endpoint_seconds(&e->values[TCP_TIMEOUT]),
+		.bind_address = e->values[TCP_BIND_ADDRESS].text,
+		.family = family,
+	};
+
+	return plait_connect_tcp(r, e->values[TCP_HOST].text,
+				 (unsigned)e->values[TCP_PORT].number, f, &o);
+}
+
+static struct plait_connector *
+endpoint_connect_tcp(const struct plait_endpoint *e, struct plait_reactor *r,
+		     struct plait_factory *f)
+{
+	return endpoint_connect_inet(e, r, f, AF_UNSPEC);
+}
+
+static struct plait_connector *
+endpoint_connect_tcp6(const struct plait_endpoint *e, struct plait_reactor *r,
+		      struct plait_factory *f)
+{
+	return endpoint_connect_inet(e, r, f, AF_INET6);
+}
+
+static struct plait_connector *
+endpoint_connect_unix(const struct plait_endpoint *e, struct plait_reactor *r,
+		      struct plait_factory *f)
+{
+	struct plait_connect_options o = {
+		.timeout = endpoint_seconds(&e->values[UNIX_TIMEOUT]),
+	};
+
+	return plait_connect_unix(r, e->values[UNIX_PATH].text, f, &o);
+}
+
+/* Writes into why what keeps e from being connected to, or returns false. */
+static bool endpoint_cannot_connect(const struct plait_endpoint *e, char *why,
+				    size_t size)
+{
+	const struct endpoint_kind *kind = e->kind;
+
+	if (kind->connect == NULL) {
+		snprintf(why, size, "%s is for listening", kind->name);
+		return true;
+	}
+	if (!e->values[kind->to_connect].is_set) {
+		snprintf(why, size, "%s has no %s", kind->name,
+			 kind->keys[kind->to_connect].name);
+		return true;
+	}
+	for (int i = 0; i < kind->n_keys; i++)
+		if (e->values[i].is_set &&
+		    kind->keys[i].use == ENDPOINT_LISTENS) {
+			snprintf(why, size, "%s is for listening",
+				 kind->keys[i].name);
+			return true;
+		}
+	return false;
+}
+
+static plait_value endpoint_unusable(const struct plait_endpoint *e,
+				     const struct plait_error *error,
+				     const char *what, const char *why)
+{
+	char text[PLAIT_ENDPOINT_WHY_SIZE];
+
+	plait_endpoint_str(e, text, sizeof(text));
+	endpoint_make_printable(text);
+	return plait_fail_errno(error, EINVAL, "%s %s: %s", what, text, why);
+}
+
+static struct plait_connector *
+endpoint_connect(struct plait_reactor *r, struct plait_factory *f, void *arg)
+{
+	const struct plait_endpoint *e = arg;
+
+	return e->kind->connect(e, r, f);
+}
+
+struct plait_deferred *
+plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
+		       const struct plait_protocol_ops *ops, void *arg,
+		       const char *where)
+{
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+
+	if (r == NULL)
+		plait_die(where, "plait_endpoint_connect() was given a NULL "
+				 "reactor");
+	if (e == NULL)
+		return (plait_failed)(plait_no_memory(), where);
+	if (endpoint_cannot_connect(e, why, sizeof(why)))
+		return (plait_failed)(endpoint_unusable(e, &plait_error_connect,
+							"connect to", why),
+				      where);
+	return (plait_client_connect)(r, endpoint_connect, (void *)e, ops, arg,
+				      where);
 }

@@ -1209,6 +1209,57 @@ static struct plait_deferred *start_connect(struct scene *s)
 	return connect_to(s, SERVER_MUTE);
 }
 
+static struct plait_connector *connector_to(struct plait_reactor *r,
+					    struct plait_factory *f, void *arg)
+{
+	return plait_connect_tcp(r, servers_world.here, *(unsigned *)arg, f,
+				 NULL);
+}
+
+static struct plait_deferred *start_connect_function(struct scene *s)
+{
+	const char *host;
+	unsigned port;
+
+	s->port = server_start(s->reactor, SERVER_MUTE, &host, &port);
+	caller_start(&s->caller, s->reactor);
+	return plait_client_connect(s->reactor, connector_to, &port,
+				    &client_ops, NULL);
+}
+
+static struct plait_deferred *connect_to_endpoint(struct scene *s,
+						  enum server what)
+{
+	struct plait_endpoint *e = NULL;
+	struct plait_deferred *d;
+	char text[PLAIT_ADDRESS_SIZE + 30];
+	const char *host;
+	unsigned port;
+
+	s->port = server_start(s->reactor, what, &host, &port);
+	caller_start(&s->caller, s->reactor);
+	snprintf(text, sizeof(text), "tcp:%s:%u:timeout=1", host, port);
+	plait_endpoint_parse(text, &e, NULL, 0);
+	d = plait_endpoint_connect(e, s->reactor, &client_ops, NULL);
+	plait_endpoint_unref(&e);
+	return d;
+}
+
+static struct plait_deferred *start_endpoint(struct scene *s)
+{
+	return connect_to_endpoint(s, SERVER_MUTE);
+}
+
+static struct plait_deferred *start_endpoint_refused(struct scene *s)
+{
+	return connect_to_endpoint(s, SERVER_REFUSES);
+}
+
+static struct plait_deferred *start_endpoint_nowhere(struct scene *s)
+{
+	return connect_to_endpoint(s, SERVER_NOWHERE);
+}
+
 static struct plait_deferred *start_connect_hasty(struct scene *s)
 {
 	return connect_to(s, SERVER_HASTY);
@@ -1375,6 +1426,8 @@ static void stop_drain_queue(struct scene *s)
 	}
 
 const struct starter starters[] = {
+	STARTER(plait_client_connect, "answered",
+		.start = start_connect_function),
 	STARTER(plait_client_connect_tcp, "answered", .start = start_connect),
 	STARTER(plait_client_connect_tcp, "hung up on",
 		.start = start_connect_hasty, .fails = true),
@@ -1452,6 +1505,11 @@ const struct starter starters[] = {
 		.stop = stop_resolver, .fails = true),
 	STARTER(plait_dns_query, "freed", .start = start_query_freed,
 		.stop = stop_resolver, .fails = true),
+	STARTER(plait_endpoint_connect, "answered", .start = start_endpoint),
+	STARTER(plait_endpoint_connect, "refused",
+		.start = start_endpoint_refused, .fails = true),
+	STARTER(plait_endpoint_connect, "not answered",
+		.start = start_endpoint_nowhere, .fails = true),
 	STARTER(plait_event_wait, "alone", .start = start_wait,
 		.stop = stop_wait),
 	STARTER(plait_event_wait, "two wait", .start = start_wait_two,

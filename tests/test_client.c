@@ -340,8 +340,8 @@ TEST(a_protocol_of_another_factory_has_no_argument, PURE)
 	struct plait_factory another = { .protocol = &client_ops };
 
 	assert_aborts(ask_another, &another,
-		      "plait_client_arg: the protocol client is none of "
-		      "plait_client_connect_tcp()");
+		      "plait_client_arg: the protocol client was not made "
+		      "for a client");
 	assert_aborts(ask_another, NULL, "plait_client_arg");
 }
 

@@ -118,6 +118,7 @@ TEST(a_null_buffer_drops_what_a_receiver_clears, PURE)
 TEST(a_null_endpoint_is_none, PURE)
 {
 	struct plait_endpoint *e;
+	struct plait_reactor *r;
 	char text[20];
 
 	ck_assert_int_eq(plait_endpoint_parse("tcp:80", &e, NULL, 0), 0);
@@ -128,6 +129,10 @@ TEST(a_null_endpoint_is_none, PURE)
 	GIVES(plait_endpoint_equal, a, false, plait_endpoint_equal(NULL, e));
 	GIVES(plait_endpoint_equal, b, false, plait_endpoint_equal(e, NULL));
 	plait_endpoint_unref(&e);
+	r = plait_testing_reactor_new();
+	FAILS(plait_endpoint_connect, e,
+	      plait_endpoint_connect(NULL, r, NULL, NULL));
+	plait_reactor_free(&r);
 	ENDED(plait_endpoint_unref, ep, struct plait_endpoint);
 }
 
@@ -849,6 +854,10 @@ static struct plait_thread_call thread_call;
 
 /* AT: of a function that knows the place of the call, and says it. */
 #define NULL_REACTORS(IN, AT)                                                  \
+	AT(plait_client_connect, r,                                            \
+	   give(plait_client_connect(NULL, NULL, NULL, NULL, NULL)))           \
+	AT(plait_endpoint_connect, r,                                          \
+	   give(plait_endpoint_connect(NULL, NULL, NULL, NULL)))               \
 	AT(plait_client_connect_tcp, r,                                        \
 	   give(plait_client_connect_tcp(NULL, "127.0.0.1", 1, NULL, NULL,     \
 					 NULL)))                               \

@@ -48,8 +48,28 @@ plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 	(plait_client_connect_tcp)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * The arg of plait_client_connect_tcp(), from connection_made() to done() of
- * the protocol that it has made.  Any other protocol aborts.
+ * How to connect: connects the factory f, as plait_connect_tcp() does.  Returns
+ * the connector, borrowed; or NULL with errno set if it has not even begun, and
+ * with ENOMEM if connection_failed() is told so.
+ */
+typedef struct plait_connector *
+plait_connect_func(struct plait_reactor *r, struct plait_factory *f, void *arg);
+
+/*
+ * The same for any way to connect: calls connect(r, f, connect_arg) once,
+ * before it returns, with a factory f of its own.
+ */
+struct plait_deferred *
+plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
+		     void *connect_arg, const struct plait_protocol_ops *ops,
+		     void *arg, const char *where) PLAIT_MUST_USE;
+#define plait_client_connect(...)                                              \
+	(plait_client_connect)(__VA_ARGS__, PLAIT_HERE)
+
+/*
+ * The arg of plait_client_connect_tcp() or plait_client_connect(), from
+ * connection_made() to done() of the protocol that it has made.  Any other
+ * protocol aborts.
  */
 void *plait_client_arg(const struct plait_protocol *p);
 

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <plait/base.h>
+#include <plait/client.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +58,23 @@ int plait_endpoint_str(const struct plait_endpoint *e, char *buf, size_t size);
    and wrap the same. */
 bool plait_endpoint_equal(const struct plait_endpoint *a,
 			  const struct plait_endpoint *b);
+
+/*
+ * Connects a protocol of the table ops to the endpoint, which is borrowed for
+ * the call.  ops, arg, and what the deferred fires with are as in
+ * plait_client_connect_tcp(): the value is the connection, and whoever takes it
+ * owns it.
+ *
+ * Gives a deferred, never NULL.  If connecting fails, the deferred fails with
+ * that failure; and with plait_error_connect and EINVAL if this endpoint is
+ * none to connect to.  Cancelling it gives everything up: nothing stays open.
+ */
+struct plait_deferred *
+plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
+		       const struct plait_protocol_ops *ops, void *arg,
+		       const char *where) PLAIT_MUST_USE;
+#define plait_endpoint_connect(...)                                            \
+	(plait_endpoint_connect)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }
