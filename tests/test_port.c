@@ -298,6 +298,76 @@ TEST(one_factory_may_serve_several_ports, ON_EACH_KERNEL)
 	ck_assert_str_eq(server.trace, "SX");
 }
 
+/* A factory that is allocated for one port. */
+static struct {
+	unsigned stops, dones, lost;
+	struct plait_transport *transport;
+} of_heap;
+
+static void heap_stop(struct plait_factory *f)
+{
+	of_heap.stops++;
+}
+
+static void heap_done(struct plait_factory *f)
+{
+	of_heap.dones++;
+	free(f);
+}
+
+static void heap_made(struct plait_protocol *p)
+{
+	of_heap.transport = p->transport;
+}
+
+static void heap_lost(struct plait_protocol *p, const struct plait_failure *why)
+{
+	of_heap.lost++;
+}
+
+static struct plait_factory *heap_factory(void)
+{
+	static const struct plait_factory_ops ops = {
+		.name = "heap",
+		.stop = heap_stop,
+		.done = heap_done,
+	};
+	static const struct plait_protocol_ops protocol_ops = {
+		.name = "heap",
+		.connection_made = heap_made,
+		.connection_lost = heap_lost,
+	};
+	struct plait_factory *f = calloc(1, sizeof(*f));
+
+	ck_assert_ptr_nonnull(f);
+	f->ops = &ops;
+	f->protocol = &protocol_ops;
+	return f;
+}
+
+TEST(a_connection_outlives_its_port_and_then_its_factory_is_done,
+     ON_EACH_KERNEL)
+{
+	const struct plait_listen_options o = { .iface = "127.0.0.1" };
+	struct plait_address at;
+
+	memset(&of_heap, 0, sizeof(of_heap));
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, heap_factory(), &o, &port), 0);
+	plait_port_host(port, &at);
+	actor_connect(&client, reactor, plait_address_port(&at));
+	while (of_heap.transport == NULL)
+		run_turns(reactor, 1);
+	plait_port_free(&port);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(of_heap.stops, 1);
+	ck_assert_uint_eq(of_heap.dones, 0);
+	plait_transport_abort_connection(of_heap.transport);
+	run_until_count(reactor, &of_heap.dones, 1);
+	ck_assert_uint_eq(of_heap.lost, 1);
+	actor_wait_idle(&client, reactor);
+}
+
 #define IN_A_BURST                                                             \
 	"server listens; a knocks; b knocks; c knocks; d knocks;"              \
 	"until server stopped 1; a closes; b closes; c closes; d leaves;"      \

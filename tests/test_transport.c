@@ -85,6 +85,91 @@ TEST(stopping_a_factory_that_nobody_uses_is_nothing, PURE)
 	ck_assert_uint_eq(c.stops, 1);
 }
 
+/* A factory that is allocated for what it serves. */
+struct on_heap {
+	struct plait_factory base;
+	unsigned *stops, *dones;
+	bool again; /* stop() uses it once more */
+};
+
+static void on_heap_stop(struct plait_factory *f)
+{
+	struct on_heap *h = plait_self(f, struct on_heap);
+
+	++*h->stops;
+	if (!h->again)
+		return;
+	h->again = false;
+	plait_factory_start(f);
+}
+
+static void on_heap_done(struct plait_factory *f)
+{
+	++*plait_self(f, struct on_heap)->dones;
+	free(f);
+}
+
+static const struct plait_factory_ops on_heap_ops = {
+	.name = "on heap",
+	.stop = on_heap_stop,
+	.done = on_heap_done,
+};
+
+static struct plait_factory *on_heap_new(unsigned *stops, unsigned *dones,
+					 bool again)
+{
+	struct on_heap *h = calloc(1, sizeof(*h));
+
+	ck_assert_ptr_nonnull(h);
+	h->base.ops = &on_heap_ops;
+	h->base.protocol = &bare_ops;
+	h->stops = stops;
+	h->dones = dones;
+	h->again = again;
+	return &h->base;
+}
+
+TEST(a_factory_is_done_after_its_last_user_and_its_last_protocol, PURE,
+     TIMES(2))
+{
+	unsigned stops = 0, dones = 0;
+	struct plait_factory *f = on_heap_new(&stops, &dones, false);
+	struct plait_address peer = { .port = 42 };
+	struct plait_protocol *p, *q;
+
+	plait_factory_start(f);
+	p = plait_factory_build_protocol(f, &peer);
+	q = plait_factory_build_protocol(f, &peer);
+	plait_protocol_free(&p);
+	ck_assert_uint_eq(dones, 0);
+	if (_i == 0)
+		plait_protocol_free(&q);
+	else
+		plait_factory_stop(f);
+	ck_assert_uint_eq(stops, _i == 0 ? 0 : 1);
+	ck_assert_uint_eq(dones, 0);
+	if (_i == 0)
+		plait_factory_stop(f);
+	else
+		plait_protocol_free(&q);
+	ck_assert_uint_eq(stops, 1);
+	ck_assert_uint_eq(dones, 1);
+}
+
+TEST(a_factory_that_is_used_again_is_not_done, PURE)
+{
+	unsigned stops = 0, dones = 0;
+	struct plait_factory *f = on_heap_new(&stops, &dones, true);
+
+	plait_factory_start(f);
+	plait_factory_stop(f);
+	ck_assert_uint_eq(stops, 1);
+	ck_assert_uint_eq(dones, 0);
+	plait_factory_stop(f);
+	ck_assert_uint_eq(stops, 2);
+	ck_assert_uint_eq(dones, 1);
+}
+
 TEST(a_factory_may_have_no_functions, PURE)
 {
 	static const struct plait_factory_ops empty;

@@ -334,6 +334,7 @@ static const plait_factory_ops factory_ops = {
 			  plait_port *) { boom_if_named("port_opened"); },
 	.port_closed = [](plait_factory *,
 			  plait_port *) { boom_if_named("port_closed"); },
+	.done = [](plait_factory *) { boom_if_named("factory_done"); },
 };
 
 static plait_factory factory = { .ops = &factory_ops,
@@ -524,6 +525,7 @@ static const struct {
 	{ "connection_failed", in_connector },
 	{ "port_opened", in_port },
 	{ "port_closed", in_port },
+	{ "factory_done", in_connection },
 	{ "started", in_datagrams },
 	{ "received", in_datagrams },
 	{ "failed", in_datagrams },

@@ -6,9 +6,10 @@
  *
  * The library allocates the protocol, zeroed, and frees it after
  * connection_lost() has returned.  The program owns its factories.  A factory
- * must stay valid until its stop() was called and its last protocol is freed.
- * A client's protocol is freed before the factory's connection_lost(), so a
- * factory for a single connection may free itself in stop().
+ * must stay valid until its stop() was called and its last protocol is freed,
+ * which its done() is told.  A client's protocol is freed before the factory's
+ * connection_lost(), so a factory for a single connection may free itself in
+ * stop().
  *
  * In a child made by fork() no callback tells of an end.  When the child has
  * freed the reactor, the child's program owns the protocols of the connections;
@@ -88,6 +89,8 @@ struct plait_protocol {
 	struct plait_transport *transport;
 	bool connected;
 	bool unread;
+	/* private */
+	bool counted;
 	uintptr_t reserved[1]; /* zero */
 };
 
@@ -114,6 +117,11 @@ struct plait_protocol {
  * the call that makes the port, after start().  port_closed() is called when
  * the port has stopped listening, before stop().  Each is called once for each
  * port.  The port is borrowed, and valid until port_closed() has returned.
+ *
+ * done() is called when the factory is out of use: it has no port and no
+ * connector, so stop() was called, and its last protocol was freed.  It may
+ * free the factory.  If the factory is used again instead, done() is called
+ * again.
  */
 struct plait_factory_ops {
 	const char *name;
@@ -133,7 +141,8 @@ struct plait_factory_ops {
 			  struct plait_protocol *idlest);
 	void (*port_opened)(struct plait_factory *f, struct plait_port *p);
 	void (*port_closed)(struct plait_factory *f, struct plait_port *p);
-	uintptr_t reserved[8]; /* zero */
+	void (*done)(struct plait_factory *f);
+	uintptr_t reserved[7]; /* zero */
 };
 
 /* Both tables must stay valid for ever.  ops may be NULL. */
@@ -144,7 +153,8 @@ struct plait_factory {
 	unsigned users;
 	unsigned unreported;
 	struct plait_list link;
-	uintptr_t reserved[4]; /* zero */
+	size_t protocols;
+	uintptr_t reserved[3]; /* zero */
 };
 
 /*

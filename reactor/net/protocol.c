@@ -6,6 +6,10 @@
  * A factory is in use while its count is above 0.  start() is called when the
  * count becomes 1, and stop() when it is 0 again.  This may happen any number
  * of times.
+ *
+ * Of a factory that has done(), the protocols are counted, too.  No other
+ * factory is touched when a protocol is freed: it may have freed itself in
+ * stop().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,6 +70,25 @@ OUT_OF_LINE void plait_i_protocol_done(struct plait_protocol *p)
 	exception_barrier();
 }
 
+/* Nothing of the library uses the factory any more, and it may free itself. */
+static OUT_OF_LINE void factory_end(struct plait_factory *f)
+{
+	if (f->users == 0 && f->protocols == 0)
+		f->ops->done(f);
+	exception_barrier();
+}
+
+void plait_i_protocol_release(struct plait_protocol *p)
+{
+	struct plait_factory *f = p->counted ? p->factory : NULL;
+
+	free(p);
+	if (f == NULL)
+		return;
+	f->protocols--;
+	factory_end(f);
+}
+
 void plait_protocol_free(struct plait_protocol **pp)
 {
 	struct plait_protocol *p = pp != NULL ? *pp : NULL;
@@ -74,7 +97,7 @@ void plait_protocol_free(struct plait_protocol **pp)
 		return;
 	*pp = NULL;
 	plait_i_protocol_done(p);
-	free(p);
+	plait_i_protocol_release(p);
 }
 
 void plait_protocol_cleanup(struct plait_protocol **pp)
@@ -89,12 +112,17 @@ OUT_OF_LINE void plait_factory_start(struct plait_factory *f)
 	exception_barrier();
 }
 
+/* A factory without done() may free itself in stop(). */
 OUT_OF_LINE void plait_factory_stop(struct plait_factory *f)
 {
-	if (f->users == 0)
+	const struct plait_factory_ops *ops = f->ops;
+
+	if (f->users == 0 || --f->users > 0 || ops == NULL)
 		return;
-	if (--f->users == 0 && f->ops != NULL && f->ops->stop != NULL)
-		f->ops->stop(f);
+	if (ops->stop != NULL)
+		ops->stop(f);
+	if (ops->done != NULL)
+		factory_end(f);
 	exception_barrier();
 }
 
@@ -115,7 +143,11 @@ plait_factory_build_protocol(struct plait_factory *f,
 	errno = 0;
 	p = factory_build(f, peer);
 	exception_barrier();
-	if (p != NULL)
-		p->factory = f;
+	if (p == NULL)
+		return NULL;
+	p->factory = f;
+	p->counted = f->ops != NULL && f->ops->done != NULL;
+	if (p->counted)
+		f->protocols++;
 	return p;
 }

@@ -128,7 +128,7 @@ static void transport_end_protocol(struct transport *t)
 	plait_i_protocol_done(p);
 	if (!loop_is_forked(transport_reactor(t)))
 		plait_i_transport_stop_producer(t);
-	free(p);
+	plait_i_protocol_release(p);
 }
 
 /* The transport makes nothing any more, and will be freed soon. */
