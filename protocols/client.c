@@ -13,6 +13,8 @@
 #include <plait/client.h>
 #include <plait/timer.h>
 
+#include "lib/exception.h"
+
 /* Defined here; whoever calls them here says the place. */
 #undef plait_client_connect
 #undef plait_client_connect_tcp
@@ -195,6 +197,15 @@ static void client_check(const struct plait_reactor *r, const char *function,
 		plait_die(where, "%s() was given a NULL reactor", function);
 }
 
+static OUT_OF_LINE struct plait_connector *
+client_call(struct client *c, plait_connect_func *connect, void *arg)
+{
+	struct plait_connector *ret = connect(c->reactor, &c->factory, arg);
+
+	exception_barrier();
+	return ret;
+}
+
 struct plait_deferred *
 plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
 		     void *connect_arg, const struct plait_protocol_ops *ops,
@@ -217,8 +228,8 @@ plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
 		return d;
 	}
 	c->connector =
-		plait_connector_ref(connect(r, &c->factory, connect_arg));
-	if (c->connector == NULL && errno != ENOMEM)
+		plait_connector_ref(client_call(c, connect, connect_arg));
+	if (!plait_factory_is_used(&c->factory))
 		client_refuse(c, errno);
 	return d;
 }

@@ -1260,6 +1260,18 @@ static struct plait_deferred *start_endpoint_nowhere(struct scene *s)
 	return connect_to_endpoint(s, SERVER_NOWHERE);
 }
 
+static struct plait_deferred *start_endpoint_listen(struct scene *s)
+{
+	static struct plait_factory factory = { .protocol = &client_ops };
+	struct plait_endpoint *e = NULL;
+	struct plait_deferred *d;
+
+	plait_endpoint_parse("limit:total=1:throttle:in=1K:tcp:0", &e, NULL, 0);
+	d = plait_endpoint_listen(e, s->reactor, &factory);
+	plait_endpoint_unref(&e);
+	return d;
+}
+
 static struct plait_deferred *start_connect_hasty(struct scene *s)
 {
 	return connect_to(s, SERVER_HASTY);
@@ -1510,6 +1522,8 @@ const struct starter starters[] = {
 		.start = start_endpoint_refused, .fails = true),
 	STARTER(plait_endpoint_connect, "not answered",
 		.start = start_endpoint_nowhere, .fails = true),
+	STARTER(plait_endpoint_listen, "free", .start = start_endpoint_listen,
+		.at_once = true),
 	STARTER(plait_event_wait, "alone", .start = start_wait,
 		.stop = stop_wait),
 	STARTER(plait_event_wait, "two wait", .start = start_wait_two,

@@ -87,7 +87,7 @@ static const char *const canonical[] = {
 	"limit:total=1:tcp:80",
 	"limit:address=20:tcp:80",
 	"limit:total=100:address=20:wait=1:tcp:[::1]:80",
-	"limit:wait=0:fd:3",
+	"limit:total=1:wait=0:fd:3",
 	"limit:total=1:throttle:in=5:tcp:h:80:timeout=3",
 	"throttle:in=5:limit:total=1:throttle:out=6:unix:@x:mode=600",
 };

@@ -117,6 +117,7 @@ TEST(a_null_buffer_drops_what_a_receiver_clears, PURE)
 
 TEST(a_null_endpoint_is_none, PURE)
 {
+	struct plait_factory f = { .ops = NULL };
 	struct plait_endpoint *e;
 	struct plait_reactor *r;
 	char text[20];
@@ -126,12 +127,19 @@ TEST(a_null_endpoint_is_none, PURE)
 	GIVES(plait_endpoint_str, e, (int)strlen("no endpoint"),
 	      plait_endpoint_str(NULL, text, sizeof(text)));
 	ck_assert_str_eq(text, "no endpoint");
+	GIVES(plait_endpoint_has, e, false, plait_endpoint_has(NULL, "port"));
+	GIVES(plait_endpoint_text, e, NULL, plait_endpoint_text(NULL, "host"));
+	GIVES(plait_endpoint_number, e, 0,
+	      (int)plait_endpoint_number(NULL, "port"));
+	GIVES(plait_endpoint_seconds, e, 0,
+	      (int)plait_endpoint_seconds(NULL, "timeout"));
 	GIVES(plait_endpoint_equal, a, false, plait_endpoint_equal(NULL, e));
 	GIVES(plait_endpoint_equal, b, false, plait_endpoint_equal(e, NULL));
 	plait_endpoint_unref(&e);
 	r = plait_testing_reactor_new();
 	FAILS(plait_endpoint_connect, e,
 	      plait_endpoint_connect(NULL, r, NULL, NULL));
+	FAILS(plait_endpoint_listen, e, plait_endpoint_listen(NULL, r, &f));
 	plait_reactor_free(&r);
 	ENDED(plait_endpoint_unref, ep, struct plait_endpoint);
 }
@@ -441,6 +449,8 @@ TEST(a_null_port_is_closed, PURE)
 	struct plait_address a = { .port = 1 };
 	struct plait_port *none = NULL;
 
+	GIVES(plait_port_value, pp, true, is_no_memory(plait_port_value(NULL)));
+	ck_assert(is_no_memory(plait_port_value(&none)));
 	NOTHING(plait_testing_datagram, p,
 		plait_testing_datagram(NULL, "x", 1, NULL));
 	NOTHING(plait_testing_datagram_failed, p,
@@ -858,6 +868,8 @@ static struct plait_thread_call thread_call;
 	   give(plait_client_connect(NULL, NULL, NULL, NULL, NULL)))           \
 	AT(plait_endpoint_connect, r,                                          \
 	   give(plait_endpoint_connect(NULL, NULL, NULL, NULL)))               \
+	AT(plait_endpoint_listen, r,                                           \
+	   give(plait_endpoint_listen(NULL, NULL, &null_factory)))             \
 	AT(plait_client_connect_tcp, r,                                        \
 	   give(plait_client_connect_tcp(NULL, "127.0.0.1", 1, NULL, NULL,     \
 					 NULL)))                               \

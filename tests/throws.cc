@@ -370,6 +370,86 @@ static void in_connector()
 	plait_reactor_iterate(l.r, 0);
 }
 
+static void in_client()
+{
+	loop l;
+	plait_deferred *d = plait_client_connect(
+		l.r,
+		[](plait_reactor *, plait_factory *,
+		   void *) -> plait_connector * {
+			boom();
+			return nullptr;
+		},
+		nullptr, &protocol_ops, nullptr);
+
+	plait_deferred_free(&d);
+}
+
+static const plait_endpoint_kind throwing_kind = {
+	.name = "throwing",
+	.keys = nullptr,
+	.n_keys = 0,
+	.plain = 0,
+	.check = [](const plait_endpoint *) -> const char * {
+		boom_if_named("endpoint check");
+		return nullptr;
+	},
+	.connect = [](const plait_endpoint *, plait_reactor *,
+		      plait_factory *) -> plait_connector * {
+		boom_if_named("endpoint connect");
+		return nullptr;
+	},
+	.listen = [](const plait_endpoint *, plait_reactor *, plait_factory *,
+		     plait_port **, char *) -> int {
+		boom_if_named("endpoint listen");
+		return -1;
+	},
+};
+
+static const plait_factory_ops wrapping_ops = {
+	.name = "throwing",
+	PLAIT_WRAPPING_FACTORY,
+	.done = [](plait_factory *) { boom_if_named("endpoint unwrap"); },
+};
+
+static plait_wrapping_factory wrapping = { .base = { .ops = &wrapping_ops } };
+
+static const plait_endpoint_kind wrapping_kind = {
+	.name = "wrapping",
+	.wrap_listening = [](const plait_endpoint *, plait_reactor *,
+			     plait_factory *inner) -> plait_wrapping_factory * {
+		boom_if_named("endpoint wrap");
+		wrapping.inner = inner;
+		return &wrapping;
+	},
+};
+
+static void use_endpoint(const char *text, bool listens)
+{
+	loop l;
+	plait_endpoint *e = nullptr;
+	plait_deferred *d;
+
+	plait_endpoint_register(&throwing_kind);
+	plait_endpoint_register(&wrapping_kind);
+	if (plait_endpoint_parse(text, &e, nullptr, 0) < 0)
+		return;
+	d = listens ? plait_endpoint_listen(e, l.r, &factory)
+		    : plait_endpoint_connect(e, l.r, &protocol_ops, nullptr);
+	plait_deferred_detach(&d);
+	plait_endpoint_unref(&e);
+}
+
+static void in_endpoint_connect()
+{
+	use_endpoint("throwing", false);
+}
+
+static void in_endpoint_listen()
+{
+	use_endpoint("wrapping:throwing", true);
+}
+
 static const plait_datagram_ops datagram_ops = {
 	.name = "throwing",
 	.started = [](plait_datagram_protocol *) { boom_if_named("started"); },
@@ -526,6 +606,12 @@ static const struct {
 	{ "port_opened", in_port },
 	{ "port_closed", in_port },
 	{ "factory_done", in_connection },
+	{ "client connect", in_client },
+	{ "endpoint check", in_endpoint_listen },
+	{ "endpoint connect", in_endpoint_connect },
+	{ "endpoint listen", in_endpoint_listen },
+	{ "endpoint wrap", in_endpoint_listen },
+	{ "endpoint unwrap", in_endpoint_listen },
 	{ "started", in_datagrams },
 	{ "received", in_datagrams },
 	{ "failed", in_datagrams },

@@ -49,8 +49,8 @@ plait_client_connect_tcp(struct plait_reactor *r, const char *host,
 
 /*
  * How to connect: connects the factory f, as plait_connect_tcp() does.  Returns
- * the connector, borrowed; or NULL with errno set if it has not even begun, and
- * with ENOMEM if connection_failed() is told so.
+ * the connector, borrowed; or NULL with errno set, before or after f's start()
+ * was called.  If it was called, f must be told connection_failed().
  */
 typedef struct plait_connector *
 plait_connect_func(struct plait_reactor *r, struct plait_factory *f, void *arg);

@@ -168,6 +168,8 @@ struct plait_factory {
  */
 void plait_factory_start(struct plait_factory *f);
 void plait_factory_stop(struct plait_factory *f);
+/* Is true while f has a user: between its start() and its stop(). */
+bool plait_factory_is_used(const struct plait_factory *f);
 struct plait_protocol *
 plait_factory_build_protocol(struct plait_factory *f,
 			     const struct plait_address *peer);

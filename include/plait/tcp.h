@@ -68,6 +68,24 @@ plait_port_stop_listening(struct plait_port **pp,
 	(plait_port_stop_listening)(__VA_ARGS__, PLAIT_HERE)
 
 /*
+ * The type of a value that is a port, which a deferred can fire with.  Freeing
+ * the value ends the port, as plait_port_free() does.
+ *
+ * plait_port_value() takes the handle, and sets *pp to NULL.  A NULL port gives
+ * the failure for no memory.
+ * plait_value_port() gives the port of such a value, borrowed.
+ * plait_port_take() takes the value out of the slot, which holds none
+ * afterwards, and gives the port, which the caller ends.  Both give NULL if the
+ * reactor was freed meanwhile, and abort if the value is of any other type.
+ */
+extern const struct plait_type plait_port_type;
+plait_value plait_port_value(struct plait_port **pp);
+struct plait_port *plait_value_port(const plait_value *v, const char *where);
+#define plait_value_port(...) (plait_value_port)(__VA_ARGS__, PLAIT_HERE)
+struct plait_port *plait_port_take(plait_value *slot, const char *where);
+#define plait_port_take(...) (plait_port_take)(__VA_ARGS__, PLAIT_HERE)
+
+/*
  * The same as plait_port_stop_listening(), but first accepts the clients who
  * wait in the queue of the system: closing the port would reset their
  * connections.  From the call on, no new client gets into the queue.  Pauses

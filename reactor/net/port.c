@@ -10,7 +10,8 @@
  * end.
  *
  * The struct is kept until the program has ended the handle, or the reactor is
- * freed.  So a handle is still good when a shutdown has closed the port.
+ * freed.  So a handle is still good when a shutdown has closed the port.  If a
+ * value owns the handle, the struct is kept until the value is freed or taken.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 /* They are defined in this file, and their calls here pass the place. */
 #undef plait_port_stop_listening
 #undef plait_port_drain
+#undef plait_value_port
+#undef plait_port_take
 
 static void port_free(struct plait_port *p)
 {
@@ -58,7 +61,10 @@ static void port_run_keep(struct loop_task *task)
 	port_abandon(p);
 	loop_task_cancel(&p->answer);
 	plait_i_deferred_abandon(&p->stopped);
-	port_free(p);
+	if (p->valued)
+		p->reactor = NULL;
+	else
+		port_free(p);
 }
 
 static void port_close(struct plait_port *p)
@@ -241,6 +247,54 @@ struct plait_deferred *plait_port_drain(struct plait_port **pp,
 	p->released = p->draining = true;
 	p->ops->drain(p);
 	return d;
+}
+
+/* ---- values -------------------------------------------------------------- */
+
+static void port_value_free(void *ptr)
+{
+	struct plait_port *p = ptr;
+
+	p->valued = false;
+	if (p->reactor == NULL)
+		port_free(p);
+	else
+		plait_port_free(&p);
+}
+
+const struct plait_type plait_port_type = {
+	.name = "port",
+	.free = port_value_free,
+};
+
+plait_value plait_port_value(struct plait_port **pp)
+{
+	struct plait_port *p = pp != NULL ? *pp : NULL;
+
+	if (p == NULL)
+		return plait_no_memory();
+	*pp = NULL;
+	p->valued = true;
+	return plait_value_make(&plait_port_type, p);
+}
+
+struct plait_port *plait_value_port(const plait_value *v, const char *where)
+{
+	struct plait_port *p = (plait_value_get)(v, &plait_port_type, where);
+
+	return p->reactor != NULL ? p : NULL;
+}
+
+struct plait_port *plait_port_take(plait_value *slot, const char *where)
+{
+	struct plait_port *p = plait_value_port(slot, where);
+	plait_value v = plait_value_take(slot);
+
+	if (p != NULL)
+		p->valued = false;
+	else
+		plait_value_free(&v);
+	return p;
 }
 
 int plait_i_port_where(const struct plait_port *p, char *buf, size_t size)

@@ -35,7 +35,7 @@ enum { PORT_WHERE_SIZE = PLAIT_ADDRESS_SIZE };
 /* Embedded first by each kind of port. */
 struct plait_port {
 	const struct port_ops *ops;
-	struct plait_reactor *reactor;
+	struct plait_reactor *reactor; /* NULL: freed before a value */
 	struct kept_address address;
 	struct plait_promise *stopped; /* for whoever waits for the end */
 	struct loop_member member;
@@ -45,6 +45,7 @@ struct plait_port {
 	bool closed;	 /* close() was called, and users were told */
 	bool released;	 /* the program has ended the handle */
 	bool draining;	 /* it ends when nobody waits any more */
+	bool valued;	 /* a value owns the handle */
 };
 
 /* Whether a port may be opened: 0, -ECHILD or -ESHUTDOWN. */

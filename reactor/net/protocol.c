@@ -126,6 +126,11 @@ OUT_OF_LINE void plait_factory_stop(struct plait_factory *f)
 	exception_barrier();
 }
 
+bool plait_factory_is_used(const struct plait_factory *f)
+{
+	return f->users > 0;
+}
+
 static struct plait_protocol *factory_build(struct plait_factory *f,
 					    const struct plait_address *peer)
 {

@@ -593,6 +593,36 @@ static void use_unix_ports(struct plait_reactor *r)
 	calls();
 }
 
+static int listen_old(const struct plait_endpoint *e, struct plait_reactor *r,
+		      struct plait_factory *f, struct plait_port **ret,
+		      char *why)
+{
+	return plait_listen_tcp(r, (unsigned)plait_endpoint_number(e, "port"),
+				f, NULL, ret);
+}
+
+static void use_endpoint_kinds(struct plait_reactor *r)
+{
+	static const struct plait_endpoint_key keys[] = {
+		{ "port", PLAIT_ENDPOINT_PORT, PLAIT_ENDPOINT_NEEDED },
+	};
+	struct plait_factory *f = counting_factory();
+	struct plait_endpoint *e = NULL;
+	struct plait_deferred *d;
+
+	plait_assert(plait_endpoint_register(NEW(struct plait_endpoint_kind,
+						 .name = "old", .keys = keys,
+						 .n_keys = 1, .plain = 1,
+						 .listen = listen_old)) == 0);
+	plait_assert(plait_endpoint_parse("old:5", &e, NULL, 0) == 0);
+	d = plait_endpoint_listen(e, r, f);
+	plait_assert(plait_value_port(plait_deferred_result(d)) != NULL);
+	plait_deferred_free(&d);
+	plait_endpoint_unref(&e);
+	plait_testing_advance(r, 0);
+	calls();
+}
+
 static void use_limited_factories(struct plait_reactor *r)
 {
 	struct plait_limited_factory *f =
@@ -871,6 +901,7 @@ int main(int argc, char **argv)
 	use_retries(r);
 	use_resolvers(r);
 	use_unix_ports(r);
+	use_endpoint_kinds(r);
 	use_limited_factories(r);
 	use_datagrams(r);
 	use_processes();
