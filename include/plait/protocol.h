@@ -119,8 +119,9 @@ struct plait_protocol {
  * port.  The port is borrowed, and valid until port_closed() has returned.
  *
  * done() is called when the factory is out of use: it has no port and no
- * connector, so stop() was called, and its last protocol was freed.  It may
- * free the factory.  If the factory is used again instead, done() is called
+ * connector, so stop() was called, and its last protocol was freed, and the
+ * last transport that wraps another for a protocol of it.  It may free the
+ * factory.  If the factory is used again instead, done() is called
  * again.
  */
 struct plait_factory_ops {
@@ -153,7 +154,7 @@ struct plait_factory {
 	unsigned users;
 	unsigned unreported;
 	struct plait_list link;
-	size_t protocols;
+	size_t held;
 	uintptr_t reserved[3]; /* zero */
 };
 

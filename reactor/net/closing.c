@@ -33,6 +33,7 @@
 
 #include "lib/chance.h"
 #include "reactor/net/errors.h"
+#include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
 
 /* ---- the burial ------------------------------------------------------- */
@@ -72,6 +73,8 @@ static void transport_unstack(struct transport *t)
 
 void plait_i_transport_free(struct transport *t)
 {
+	struct plait_factory *maker = t->extra != NULL ? t->extra->maker : NULL;
+
 	transport_call_done(t);
 	plait_protocol_free(&t->base.protocol);
 	transport_unstack(t);
@@ -83,6 +86,7 @@ void plait_i_transport_free(struct transport *t)
 	free(t->extra);
 	plait_failure_unref(&t->why);
 	free(t);
+	plait_i_factory_drop(maker);
 }
 
 static void transport_free_kept(struct loop_task *task)

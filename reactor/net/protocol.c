@@ -7,7 +7,8 @@
  * count becomes 1, and stop() when it is 0 again.  This may happen any number
  * of times.
  *
- * Of a factory that has done(), the protocols are counted, too.  No other
+ * Of a factory that has done(), the protocols are counted, too, and the
+ * transports that they make above their own.  No other
  * factory is touched when a protocol is freed: it may have freed itself in
  * stop().
  */
@@ -73,9 +74,25 @@ OUT_OF_LINE void plait_i_protocol_done(struct plait_protocol *p)
 /* Nothing of the library uses the factory any more, and it may free itself. */
 static OUT_OF_LINE void factory_end(struct plait_factory *f)
 {
-	if (f->users == 0 && f->protocols == 0)
+	if (f->users == 0 && f->held == 0)
 		f->ops->done(f);
 	exception_barrier();
+}
+
+struct plait_factory *plait_i_factory_hold(struct plait_factory *f)
+{
+	if (f == NULL || f->ops == NULL || f->ops->done == NULL)
+		return NULL;
+	f->held++;
+	return f;
+}
+
+void plait_i_factory_drop(struct plait_factory *f)
+{
+	if (f == NULL)
+		return;
+	f->held--;
+	factory_end(f);
 }
 
 void plait_i_protocol_release(struct plait_protocol *p)
@@ -83,10 +100,7 @@ void plait_i_protocol_release(struct plait_protocol *p)
 	struct plait_factory *f = p->counted ? p->factory : NULL;
 
 	free(p);
-	if (f == NULL)
-		return;
-	f->protocols--;
-	factory_end(f);
+	plait_i_factory_drop(f);
 }
 
 void plait_protocol_free(struct plait_protocol **pp)
@@ -151,8 +165,6 @@ plait_factory_build_protocol(struct plait_factory *f,
 	if (p == NULL)
 		return NULL;
 	p->factory = f;
-	p->counted = f->ops != NULL && f->ops->done != NULL;
-	if (p->counted)
-		f->protocols++;
+	p->counted = plait_i_factory_hold(f) != NULL;
 	return p;
 }

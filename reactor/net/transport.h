@@ -41,8 +41,11 @@ struct transport_extra {
 	struct transport *transport; /* that it belongs to */
 	struct transport *above;     /* it wraps this one */
 	struct transport *below;     /* this one wraps it */
-	struct plait_buf *held;	     /* has come, and nobody wants it yet */
-	struct plait_scope *scope;   /* NULL: nobody has asked for it */
+	/* Of the protocol below, whose transport this one is: what it needs may
+	   be a part of that factory.  NULL: it has no done(). */
+	struct plait_factory *maker;
+	struct plait_buf *held;	   /* has come, and nobody wants it yet */
+	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct plait_producer *producer;
 	struct loop_task producing; /* the producer is to be told something */
 	struct plait_producer as_producer;

@@ -13,6 +13,7 @@
 #include "lib/exception.h"
 #include "reactor/kernel/address.h"
 #include "reactor/net/errors.h"
+#include "reactor/net/protocol.h"
 #include "reactor/net/transport.h"
 
 static struct transport *transport_begin_telling(struct plait_transport *t,
@@ -47,6 +48,9 @@ static int transport_stack(struct transport *t, struct transport *below)
 		plait_die("plait_transport_new",
 			  "another transport wraps this one");
 	own->below = below;
+	if (below->base.protocol != NULL)
+		own->maker =
+			plait_i_factory_hold(below->base.protocol->factory);
 	theirs->above = t;
 	t->special = below->special = true;
 	return 0;
