@@ -5,6 +5,9 @@
  * or its timer runs: a new attempt stops the timer, and the end of one starts
  * it.  Once stopped is set nothing starts it any more, whatever is still to be
  * told of the attempt that was given up.
+ *
+ * While there is a connection, the same timer says that the connection has
+ * lived for min_uptime.
  */
 #include <plait/reconnect.h>
 
@@ -54,13 +57,27 @@ static void reconnect_retry(struct plait_reconnecting_factory *f,
 	plait_timer_start(r, &f->timer, f->wait, connect_again, f);
 }
 
-void plait_reconnecting_factory_reset_delay(
-	struct plait_reconnecting_factory *f)
+static void reconnect_is_of_use(void *arg)
 {
+	struct plait_reconnecting_factory *f = arg;
+
 	plait_backoff_reset(&f->backoff);
 	f->retries = 0;
 	if (plait_connector_state(f->connector) == PLAIT_CONNECTOR_CONNECTED)
 		reconnect_forget(f);
+}
+
+void plait_reconnecting_factory_reset_delay(
+	struct plait_reconnecting_factory *f)
+{
+	if (plait_connector_state(f->connector) != PLAIT_CONNECTOR_CONNECTED ||
+	    !(f->backoff.min_uptime > 0)) {
+		reconnect_is_of_use(f);
+		return;
+	}
+	f->wait = 0;
+	plait_timer_start(plait_connector_reactor(f->connector), &f->timer,
+			  f->backoff.min_uptime, reconnect_is_of_use, f);
 }
 
 void plait_reconnecting_factory_stop_trying(

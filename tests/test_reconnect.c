@@ -144,11 +144,12 @@ static struct plait_transport *last;
 static void do_client(void)
 {
 	static const char *const names[] = { "jitter", "factor", "initial",
-					     "max" };
+					     "max", "uptime" };
 	double *const numbers[] = { &settings.backoff.jitter,
 				    &settings.backoff.factor,
 				    &settings.backoff.initial_delay,
-				    &settings.backoff.max_delay };
+				    &settings.backoff.max_delay,
+				    &settings.backoff.min_uptime };
 
 	while (play_more()) {
 		const char *name = play_word();
@@ -156,7 +157,7 @@ static void do_client(void)
 
 		if (strcmp(name, "retries") == 0)
 			settings.max_retries = (unsigned)number;
-		for (size_t i = 0; i < 4; i++)
+		for (size_t i = 0; i < 5; i++)
 			if (strcmp(name, names[i]) == 0)
 				*numbers[i] = number;
 	}
@@ -380,6 +381,18 @@ SCRIPT(content_protocol_resets, PURE,
        "content; client jitter -1 factor 2; delays 2; complete; lose; delay?",
        "try 2 4 made 2")
 
+/* Nor is one that lets the protocol be content first. */
+SCRIPT(connection_must_live_for_min_uptime_to_reset, PURE,
+       "content; client jitter -1 factor 2 retries 3 uptime 5; delays 2; "
+       "complete; delay?; advance 4.9; lose; delay? | advance 8; complete; "
+       "advance 5; lose; delay?; advance 2; delays 1",
+       "try 2 4 made 0 8 | try made 2 try 4")
+
+SCRIPT(senseless_min_uptime_resets_at_once, PURE,
+       "content; client jitter -1 factor 2 uptime nan; delays 2; complete; "
+       "lose; delay?",
+       "try 2 4 made 2")
+
 /* Told of the beginning and no more, it holds no connector for good. */
 static void note_failed(struct plait_factory *f, struct plait_connector *c,
 			const struct plait_failure *why)
@@ -555,6 +568,8 @@ GROUP("stop", .setup = setup);
 SCRIPTS(stop_after_the_reactor_was_freed, PURE,
 	{ "client jitter -1; free_reactor; stop",
 	  "try failed(ConnectionLost)" },
+	{ "content; client jitter -1 uptime 5; complete; free_reactor; stop",
+	  "try made" },
 	{ "client jitter -1; refuse; free_reactor; stop",
 	  "try failed(ConnectionRefusedError)" },
 	{ "client jitter -1; complete; free_reactor; stop", "try made" })

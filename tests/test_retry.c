@@ -204,6 +204,43 @@ SCRIPTS(a_cancelled_attempt_is_not_repeated, ON_EACH_REACTOR,
 	{ "new w; retry d 0 f = w; both d a; cancel w; advance 9",
 	  "try f:none a:CancelledError" })
 
+static plait_value lost_at_last(void *arg)
+{
+	return plait_fail(&plait_error_connection_lost, "at last");
+}
+
+/* Tells when it begins.  Only the third attempt goes on for 10 seconds. */
+static plait_value go_on_for_a_while(void *arg)
+{
+	double *began = arg;
+	double now = plait_reactor_seconds(reactor);
+	struct plait_deferred *d = plait_defer_later(
+		reactor, repeated.made == 2 ? 10 : 9, lost_at_last, NULL);
+
+	trace_add("%.0f", now - *began);
+	*began = now;
+	repeated.made++;
+	return plait_chain(&d);
+}
+
+TEST(an_attempt_that_went_on_for_min_uptime_resets_the_delay, ON_EACH_REACTOR,
+     TIMES(2))
+{
+	struct plait_retry_options options = {
+		.backoff = { .initial_delay = 0.5, .factor = 2, .jitter = -1 },
+	};
+	double began = plait_reactor_seconds(reactor);
+	struct plait_deferred *d;
+
+	if (_i == 0)
+		options.backoff.min_uptime = 10;
+	d = plait_retry(reactor, go_on_for_a_while, &began, &options);
+	for (int i = 0; i < 100; i++)
+		advance(0.5);
+	plait_deferred_free(&d);
+	assert_trace(_i == 0 ? "0 10 11 11 11" : "0 10 11 14");
+}
+
 /* ---- cancel and the end of the reactor ------------------------------ */
 
 GROUP("ends", .setup = setup);
@@ -306,7 +343,7 @@ TEST(a_reserved_word_that_is_set_is_refused, ON_EACH_REACTOR, FROM_TO(0, 2))
 	int left = 5;
 	struct plait_deferred *d;
 
-	*(_i == 0 ? &options.reserved[7] : &options.backoff.reserved[3]) = 1;
+	*(_i == 0 ? &options.reserved[7] : &options.backoff.reserved[2]) = 1;
 	d = plait_retry(reactor, count_down, &left, &options);
 	ck_assert_int_eq(left, 5);
 	ck_assert_int_eq(plait_failure_errno(

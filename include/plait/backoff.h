@@ -39,9 +39,15 @@ struct plait_backoff {
 	 * number give the same delays.
 	 */
 	uint64_t random;
+	/*
+	 * How many seconds what was begun must go on until the next delay is
+	 * the first one again.  0, or a setting as above: see who uses the
+	 * delays.
+	 */
+	double min_uptime;
 	/* private */
 	double delay;	       /* the last, without its jitter */
-	uintptr_t reserved[4]; /* zero */
+	uintptr_t reserved[3]; /* zero */
 };
 
 /* The next delay, in seconds. */

@@ -18,7 +18,8 @@
  *
  * The protocol calls plait_reconnecting_factory_reset_delay() when the
  * connection is of use to it, usually in connection_made().  Nothing else makes
- * the delay small again.  So a server that accepts and hangs up is not flooded
+ * the delay small again.  Set min_uptime of the backoff, or else a server that
+ * accepts, says what makes the connection seem of use, and hangs up, is flooded
  * with attempts.
  *
  * A factory is for one connector at a time.  If it gets several, the last one
@@ -63,7 +64,9 @@ struct plait_reconnecting_factory {
 
 /*
  * Says that the connection is of use: the next delay is the first one again,
- * and retries are counted from 0.  A factory that was stopped stays stopped.
+ * and retries are counted from 0.  If min_uptime of the backoff is above 0, a
+ * connection must live that long after this call until this is so.  A factory
+ * that was stopped stays stopped.
  */
 void plait_reconnecting_factory_reset_delay(
 	struct plait_reconnecting_factory *f);

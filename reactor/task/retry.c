@@ -36,6 +36,7 @@ struct retry {
 	const char *where;
 	struct plait_deferred *rounds;
 	unsigned attempts;
+	double begun; /* when the last of them began */
 	bool cancelled;
 };
 
@@ -103,6 +104,26 @@ static plait_value retry_gave_up(const struct retry *t,
 				  t->attempts == 1 ? "" : "s");
 }
 
+/* The program begins an attempt. */
+static plait_value retry_attempt(void *arg)
+{
+	struct retry *t = arg;
+
+	t->begun = plait_reactor_seconds(t->reactor);
+	return t->fn(t->arg);
+}
+
+/* An attempt that went on for so long has worked, whatever ended it. */
+static double retry_delay(struct retry *t)
+{
+	struct plait_backoff *b = &t->options.backoff;
+
+	if (b->min_uptime > 0 &&
+	    plait_reactor_seconds(t->reactor) - t->begun >= b->min_uptime)
+		plait_backoff_reset(b);
+	return plait_backoff_next(b, t->reactor);
+}
+
 /* An attempt has ended, or a delay, if that was cancelled or abandoned. */
 static plait_value retry_ended(plait_value *result, void *arg)
 {
@@ -121,10 +142,8 @@ static plait_value retry_ended(plait_value *result, void *arg)
 		drop_retry(t);
 		return v;
 	}
-	next = (plait_defer_later)(t->reactor,
-				   plait_backoff_next(&t->options.backoff,
-						      t->reactor),
-				   t->fn, t->arg, t->where);
+	next = (plait_defer_later)(t->reactor, retry_delay(t), retry_attempt, t,
+				   t->where);
 	/* Has it failed already?  Then there was no memory for the delay. */
 	if (plait_deferred_is_fired(next))
 		drop_retry(t);
@@ -136,9 +155,7 @@ static plait_value retry_ended(plait_value *result, void *arg)
 
 static plait_value retry_begin(plait_value *result, void *arg)
 {
-	struct retry *t = arg;
-
-	return t->fn(t->arg);
+	return retry_attempt(arg);
 }
 
 static plait_value wait_for_rounds(plait_value *result, void *arg)
