@@ -172,6 +172,36 @@ static struct plait_connector *endpoint_connect(struct plait_reactor *r,
 	return c;
 }
 
+bool plait_endpoint_can_connect(const struct plait_endpoint *e, char *why,
+				size_t size)
+{
+	char text[PLAIT_ENDPOINT_WHY_SIZE];
+	int err;
+
+	if (e == NULL) {
+		snprintf(why, size, "there is no endpoint");
+		return false;
+	}
+	err = endpoint_check_use(e, PLAIT_ENDPOINT_CONNECTS, text);
+	if (err < 0)
+		snprintf(why, size, "%s", text);
+	return err == 0;
+}
+
+struct plait_connector *
+plait_endpoint_connect_factory(const struct plait_endpoint *e,
+			       struct plait_reactor *r, struct plait_factory *f)
+{
+	if (r == NULL)
+		plait_die("plait_endpoint_connect_factory()",
+			  "was given a NULL reactor");
+	if (!plait_endpoint_can_connect(e, NULL, 0)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return endpoint_connect(r, f, (void *)e);
+}
+
 struct plait_deferred *
 plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
 		       const struct plait_protocol_ops *ops, void *arg,

@@ -144,6 +144,26 @@ TEST(a_cancel_gives_everything_up, ON_EACH_BACKEND, TIMES(4))
 	actor_wait_idle(&server, reactor);
 }
 
+TEST(a_factory_is_connected_as_well, ON_EACH_BACKEND, TIMES(4))
+{
+	struct plait_endpoint *e;
+	struct actor client;
+
+	actor_init(&client);
+	listen_on(_i);
+	e = read_it(text);
+	ck_assert(plait_endpoint_can_connect(e, NULL, 0));
+	ck_assert_ptr_eq(
+		plait_endpoint_connect_factory(e, reactor, &client.base),
+		client.connector);
+	plait_endpoint_unref(&e);
+	run_until_count(reactor, &client.made, 1);
+	plait_transport_lose_connection(client.transport);
+	actor_wait_idle(&client, reactor);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&server, reactor);
+}
+
 GROUP("refusing");
 
 static const struct {
@@ -175,4 +195,22 @@ TEST(an_endpoint_that_is_none_to_connect_to_says_why, ON_EACH_REACTOR,
 	ck_assert_msg(strstr(said, expected) != NULL, "%s", said);
 	plait_deferred_add_errback(d, ignore, NULL);
 	plait_deferred_free(&d);
+}
+
+TEST(whether_it_is_one_to_connect_to_is_known_before, ON_EACH_REACTOR,
+     EACH_OF(no_servers))
+{
+	struct plait_endpoint *e = read_it(no_servers[_i].text);
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+	struct actor client;
+
+	actor_init(&client);
+	ck_assert(!plait_endpoint_can_connect(e, why, sizeof(why)));
+	ck_assert_str_eq(why, no_servers[_i].why);
+	ck_assert_ptr_null(
+		plait_endpoint_connect_factory(e, reactor, &client.base));
+	ck_assert_int_eq(errno, EINVAL);
+	run_turns(reactor, 2);
+	ck_assert_uint_eq(client.starts + client.failed, 0);
+	plait_endpoint_unref(&e);
 }

@@ -120,7 +120,7 @@ TEST(a_null_endpoint_is_none, PURE)
 	struct plait_factory f = { .ops = NULL };
 	struct plait_endpoint *e;
 	struct plait_reactor *r;
-	char text[20];
+	char text[30];
 
 	ck_assert_int_eq(plait_endpoint_parse("tcp:80", &e, NULL, 0), 0);
 	GIVES(plait_endpoint_ref, e, NULL, plait_endpoint_ref(NULL));
@@ -140,6 +140,12 @@ TEST(a_null_endpoint_is_none, PURE)
 	FAILS(plait_endpoint_connect, e,
 	      plait_endpoint_connect(NULL, r, NULL, NULL));
 	FAILS(plait_endpoint_listen, e, plait_endpoint_listen(NULL, r, &f));
+	GIVES(plait_endpoint_can_connect, e, false,
+	      plait_endpoint_can_connect(NULL, text, sizeof(text)));
+	ck_assert_str_eq(text, "there is no endpoint");
+	GIVES(plait_endpoint_connect_factory, e, NULL,
+	      plait_endpoint_connect_factory(NULL, r, NULL));
+	ck_assert_int_eq(errno, EINVAL);
 	plait_reactor_free(&r);
 	ENDED(plait_endpoint_unref, ep, struct plait_endpoint);
 }
@@ -927,6 +933,8 @@ static struct plait_thread_call thread_call;
 	IN(plait_connect_udp, r,                                               \
 	   plait_connect_udp(NULL, "127.0.0.1", 1, &null_datagrams, NULL,      \
 			     NULL))                                            \
+	IN(plait_endpoint_connect_factory, r,                                  \
+	   plait_endpoint_connect_factory(NULL, NULL, &null_factory))          \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
 	IN(plait_listen_unix, r,                                               \

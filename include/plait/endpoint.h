@@ -78,6 +78,26 @@ plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
 	(plait_endpoint_connect)(__VA_ARGS__, PLAIT_HERE)
 
 /*
+ * Is true if e is an endpoint to connect to.  If it is none, why, unless size
+ * is 0, has a message in one line that says why not.
+ */
+bool plait_endpoint_can_connect(const struct plait_endpoint *e, char *why,
+				size_t size);
+
+/*
+ * Connects the factory f to the endpoint, as plait_connect_tcp() does; e is
+ * borrowed for the call, f as there.  Gives the connector, borrowed from the
+ * reactor; or NULL with errno set, as plait_connect_func says: EINVAL if this
+ * endpoint is none to connect to, ENOMEM, ESHUTDOWN, ECHILD, or what a kind of
+ * the program's own gives.  Unless plait_factory_is_used() then, nothing has
+ * begun, and nobody is told.
+ */
+struct plait_connector *
+plait_endpoint_connect_factory(const struct plait_endpoint *e,
+			       struct plait_reactor *r,
+			       struct plait_factory *f);
+
+/*
  * Listens on the endpoint, which is borrowed for the call.  The factory, which
  * is borrowed, builds a protocol for each connection, as in plait_listen_tcp().
  *
