@@ -1368,6 +1368,105 @@ static struct plait_deferred *start_read_silent(struct scene *s)
 	return plait_deferred_add_timeout(d, s->reactor, 6 * TURN);
 }
 
+/* ---- a connection that is kept up -----------------------------------------
+ */
+
+static bool service_start(struct scene *s, enum server what,
+			  plait_client_prepare *prepare)
+{
+	struct plait_client_service_options o = { .timeout = 4 * TURN,
+						  .prepare = prepare };
+	struct plait_endpoint *e = NULL;
+	const char *host;
+	unsigned port;
+	char text[100];
+
+	s->port = server_start(s->reactor, what, &host, &port);
+	caller_start(&s->caller, s->reactor);
+	snprintf(text, sizeof(text), "tcp:%s:%u", host, port);
+	plait_endpoint_parse(text, &e, NULL, 0);
+	s->service =
+		plait_client_service_new(s->reactor, e, &client_ops, s, &o);
+	plait_endpoint_unref(&e);
+	plait_client_service_start(s->service);
+	return s->service != NULL;
+}
+
+/* As a program does that has what it wants, or does not want it any more. */
+static plait_value end_service(plait_value *result, void *arg)
+{
+	struct scene *s = arg;
+
+	plait_client_service_free(&s->service);
+	return plait_value_take(result);
+}
+
+static struct plait_deferred *wait_for_service(struct scene *s,
+					       enum server what,
+					       plait_client_prepare *prepare)
+{
+	if (!service_start(s, what, prepare))
+		return plait_failed(plait_no_memory());
+	return plait_deferred_add_both(
+		plait_client_service_when_connected(s->service, 1), end_service,
+		s);
+}
+
+static struct plait_deferred *start_service(struct scene *s)
+{
+	return wait_for_service(s, SERVER_MUTE, NULL);
+}
+
+static struct plait_deferred *start_service_refused(struct scene *s)
+{
+	return wait_for_service(s, SERVER_REFUSES, NULL);
+}
+
+static struct plait_deferred *start_service_nowhere(struct scene *s)
+{
+	return wait_for_service(s, SERVER_NOWHERE, NULL);
+}
+
+static plait_value prepare_with_work(struct plait_protocol *p, void *arg)
+{
+	struct plait_deferred *d = work_for(arg, TURN);
+
+	return plait_chain(&d);
+}
+
+static struct plait_deferred *start_service_prepared(struct scene *s)
+{
+	return wait_for_service(s, SERVER_MUTE, prepare_with_work);
+}
+
+static plait_value stop_service(plait_value *result, void *arg)
+{
+	struct scene *s = arg;
+	struct plait_deferred *d = plait_client_service_stop(s->service);
+
+	plait_value_free(result);
+	return plait_chain(&d);
+}
+
+static struct plait_deferred *start_service_stop(struct scene *s)
+{
+	struct plait_deferred *d;
+
+	if (!service_start(s, SERVER_MUTE, NULL))
+		return plait_failed(plait_no_memory());
+	d = plait_client_service_when_connected(s->service, 1);
+	plait_deferred_add_callback(d, stop_service, s);
+	return plait_deferred_add_both(d, end_service, s);
+}
+
+static struct plait_deferred *start_service_stop_early(struct scene *s)
+{
+	if (!service_start(s, SERVER_NOWHERE, NULL))
+		return plait_failed(plait_no_memory());
+	return plait_deferred_add_both(plait_client_service_stop(s->service),
+				       end_service, s);
+}
+
 static struct plait_deferred *start_stop_listening(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1466,6 +1565,18 @@ const struct starter starters[] = {
 		.start = start_read_nowhere, .fails = true),
 	STARTER(plait_client_read_all, "silence", .start = start_read_silent,
 		.fails = true),
+	STARTER(plait_client_service_stop, "connected",
+		.start = start_service_stop),
+	STARTER(plait_client_service_stop, "not answered",
+		.start = start_service_stop_early),
+	STARTER(plait_client_service_when_connected, "answered",
+		.start = start_service),
+	STARTER(plait_client_service_when_connected, "prepared",
+		.start = start_service_prepared, .works = 1),
+	STARTER(plait_client_service_when_connected, "refused",
+		.start = start_service_refused, .fails = true),
+	STARTER(plait_client_service_when_connected, "not answered",
+		.start = start_service_nowhere, .fails = true),
 	STARTER(plait_coiterator_when_done, "that waits", .start = start_task,
 		.stop = stop_task, .goes_on = true, .works = 1),
 	STARTER(plait_coiterator_when_done, "one of two",

@@ -81,6 +81,7 @@ struct scene {
 	struct plait_resolver *resolver;
 	struct plait_looping_call *looping_call;
 	struct plait_cooperator *cooperator;
+	struct plait_client_service *service;
 	struct plait_coiterator *tasks[2];
 	struct plait_scope *scope, *inner;
 	struct plait_scope_entry entry;

@@ -150,6 +150,26 @@ TEST(a_null_endpoint_is_none, PURE)
 	ENDED(plait_endpoint_unref, ep, struct plait_endpoint);
 }
 
+TEST(a_null_client_service_connects_to_nothing, PURE)
+{
+	struct plait_reactor *r = plait_testing_reactor_new();
+
+	GIVES(plait_client_service_new, e, NULL,
+	      plait_client_service_new(r, NULL, NULL, NULL, NULL));
+	ck_assert_int_eq(errno, ENOMEM);
+	NOTHING(plait_client_service_start, s,
+		plait_client_service_start(NULL));
+	FIRES(plait_client_service_stop, s, plait_client_service_stop(NULL));
+	FAILS(plait_client_service_when_connected, s,
+	      plait_client_service_when_connected(NULL, 1));
+	GIVES(plait_client_service_waiting, s, 0,
+	      plait_client_service_waiting(NULL));
+	WRITES(plait_client_service_str, s, "no client service", NULL);
+	ENDED(plait_client_service_free, sp, struct plait_client_service);
+	ENDED(plait_client_service_cleanup, sp, struct plait_client_service);
+	plait_reactor_free(&r);
+}
+
 TEST(a_null_failure_is_none, PURE)
 {
 	plait_value v;
@@ -879,6 +899,8 @@ static struct plait_thread_call thread_call;
 	AT(plait_client_connect_tcp, r,                                        \
 	   give(plait_client_connect_tcp(NULL, "127.0.0.1", 1, NULL, NULL,     \
 					 NULL)))                               \
+	IN(plait_client_service_new, r,                                        \
+	   plait_client_service_new(NULL, NULL, NULL, NULL, NULL))             \
 	AT(plait_client_read_all, r,                                           \
 	   give(plait_client_read_all(NULL, "127.0.0.1", 1, PLAIT_NONE, 1,     \
 				      NULL)))                                  \

@@ -450,6 +450,32 @@ static void in_endpoint_listen()
 	use_endpoint("wrapping:throwing", true);
 }
 
+static plait_value throwing_prepare(plait_protocol *, void *)
+{
+	boom();
+	return PLAIT_NONE;
+}
+
+static void in_prepare()
+{
+	static const plait_protocol_ops ops = { .name = "kept" };
+	plait_client_service_options o = {};
+	plait_reactor *r = plait_testing_reactor_new();
+	plait_client_service *s;
+	plait_endpoint *e;
+
+	o.prepare = throwing_prepare;
+	if (plait_endpoint_parse("tcp:127.0.0.1:7", &e, nullptr, 0) < 0)
+		return;
+	s = plait_client_service_new(r, e, &ops, nullptr, &o);
+	plait_client_service_start(s);
+	plait_testing_complete(plait_testing_connector(r));
+	plait_testing_advance(r, 0);
+	plait_client_service_free(&s);
+	plait_endpoint_unref(&e);
+	plait_reactor_free(&r);
+}
+
 static const plait_datagram_ops datagram_ops = {
 	.name = "throwing",
 	.started = [](plait_datagram_protocol *) { boom_if_named("started"); },
@@ -602,6 +628,7 @@ static const struct {
 	{ "stop", in_port },
 	{ "build_protocol", in_connection },
 	{ "started_connecting", in_connector },
+	{ "prepare", in_prepare },
 	{ "connection_failed", in_connector },
 	{ "port_opened", in_port },
 	{ "port_closed", in_port },

@@ -11,6 +11,7 @@
 #include <plait/buf.h>
 #include <plait/chance.h>
 #include <plait/client.h>
+#include <plait/client_service.h>
 #include <plait/cooperator.h>
 #include <plait/datagram.h>
 #include <plait/debug.h>

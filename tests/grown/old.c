@@ -575,6 +575,36 @@ static void use_retries(struct plait_reactor *r)
 	plait_assert(plait_backoff_next(b, r) == 2);
 }
 
+static plait_value count_prepared(struct plait_protocol *p, void *arg)
+{
+	n_calls++;
+	return PLAIT_NONE;
+}
+
+static void use_client_services(struct plait_reactor *r)
+{
+	struct plait_protocol_ops *ops =
+		NEW(struct plait_protocol_ops, .name = "kept",
+		    .size = sizeof(struct plait_protocol));
+	struct plait_client_service *s;
+	struct plait_endpoint *e;
+
+	plait_assert(plait_endpoint_parse("tcp:127.0.0.1:7", &e, NULL, 0) == 0);
+	s = plait_client_service_new(r, e, ops, NULL,
+				     NEW(struct plait_client_service_options,
+					 .backoff.jitter = -1,
+					 .prepare = count_prepared));
+	plait_endpoint_unref(&e);
+	plait_client_service_start(s);
+	plait_testing_advance(r, 30);
+	plait_testing_advance(r, 1.5);
+	plait_testing_complete(plait_testing_connector(r));
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 1);
+	plait_client_service_free(&s);
+	plait_testing_advance(r, 0);
+}
+
 static void use_unix_ports(struct plait_reactor *r)
 {
 	struct plait_factory *f = counting_factory();
@@ -899,6 +929,7 @@ int main(int argc, char **argv)
 	use_transports(r);
 	use_reconnecting_factories(r);
 	use_retries(r);
+	use_client_services(r);
 	use_resolvers(r);
 	use_unix_ports(r);
 	use_endpoint_kinds(r);
