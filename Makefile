@@ -230,11 +230,12 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
 		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
 # What check has no time for: the same tests with more seeds.
 LONG_TESTS = lockstep points cancel_faults resolver
-check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios
+check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios $O/tests/test_client_service_model
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
 	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $O/tests/test_scenarios
 	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
 		$(RUN_CHECKS) $O/tests/test_scenarios
+	@PLAIT_SEEDS=100000 $(RUN_CHECKS) $O/tests/test_client_service_model
 check-unit: $(TESTS)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
