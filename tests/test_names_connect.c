@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include <plait/reconnect.h>
+
 #include "reactor/kernel/address.h"
 #include "tests/actor.h"
 #include "tests/zone.h"
@@ -533,6 +535,69 @@ TEST(cancelling_a_client_ends_its_lookup, ON_EACH_BACKEND)
 	zone_log(&zone);
 	run_for(reactor, 20);
 	ck_assert_str_eq(zone_log(&zone), "");
+	finish();
+}
+
+/* Where a client that connects again has been connected. */
+static struct plait_reconnecting_factory follower;
+static char places[100];
+static unsigned n_places;
+
+static void note_place(struct plait_protocol *p)
+{
+	struct plait_address peer;
+	char ip[PLAIT_ADDRESS_SIZE];
+
+	ck_assert_int_eq(plait_transport_peer(p->transport, &peer), 0);
+	plait_address_host(&peer, ip, sizeof(ip));
+	strcat(strcat(places, ip), " ");
+	n_places++;
+}
+
+static const struct plait_protocol_ops follower_ops = {
+	.name = "follower",
+	.connection_made = note_place,
+};
+
+static const struct plait_factory_ops follower_factory_ops = {
+	.name = "follower",
+	PLAIT_RECONNECTING_FACTORY,
+};
+
+/*
+ * A service that moves: its name leads to an address where nobody listens, then
+ * to the server, and when that has closed, to a server elsewhere.
+ */
+TEST(a_reconnecting_factory_follows_its_name, ON_EACH_BACKEND)
+{
+	struct plait_listen_options elsewhere = { .iface = "127.0.0.3" };
+	struct plait_port *moved;
+
+	begin(A("127.0.0.2"));
+	ck_assert_int_eq(plait_listen_tcp(reactor, number, &server.base,
+					  &elsewhere, &moved),
+			 0);
+	follower = (struct plait_reconnecting_factory){
+		.base = { .ops = &follower_factory_ops,
+			  .protocol = &follower_ops },
+	};
+	plait_connect_tcp(reactor, "p.example", number, &follower.base,
+			  &options);
+	while (plait_reconnecting_factory_delay(&follower) == 0)
+		run_turns(reactor, 1);
+	zone_log(&zone);
+	zone.known = A("127.0.0.1");
+	run_until_count(reactor, &n_places, 1);
+	ck_assert_str_eq(zone_log(&zone), "A p.example");
+	zone.known = A("127.0.0.3");
+	run_until_count(reactor, &server.made, 1);
+	plait_transport_lose_connection(server.transport);
+	run_until_count(reactor, &n_places, 2);
+	ck_assert_str_eq(places, "127.0.0.1 127.0.0.3 ");
+	plait_reconnecting_factory_stop_trying(&follower);
+	run_until_count(reactor, &server.made, 2);
+	plait_transport_lose_connection(server.transport);
+	plait_port_free(&moved);
 	finish();
 }
 
