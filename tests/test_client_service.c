@@ -2,7 +2,12 @@
  * Client services: what each call does in each state, who is told of what, and
  * when the next attempt is made.  The clock and the network are the test's.
  */
+#include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <netinet/in.h>
+#include <unistd.h>
 
 #include <plait/client_service.h>
 #include <plait/testing.h>
@@ -747,3 +752,260 @@ SCRIPT(then_it_does_nothing_any_more, PURE,
 SCRIPT(callbacks_that_begin_anew_do_not_keep_the_reactor, PURE,
        "service; start; complete; on lost { stop s; start }; free_reactor; is",
        "made1 lost1 without its reactor")
+
+/* ---- on real sockets ------------------------------------------------------
+ */
+
+static uint16_t number; /* of the server */
+static unsigned real_made, real_received, real_lost;
+
+static void real_note_made(struct plait_protocol *p)
+{
+	real_made++;
+	ck_assert_uint_eq(real_made, real_lost + 1);
+}
+
+static void real_note_received(struct plait_protocol *p, const void *data,
+			       size_t len)
+{
+	real_received++;
+}
+
+static void real_note_lost(struct plait_protocol *p,
+			   const struct plait_failure *why)
+{
+	real_lost++;
+}
+
+static const struct plait_protocol_ops real_ops = {
+	.name = "real",
+	.connection_made = real_note_made,
+	.data_received = real_note_received,
+	.connection_lost = real_note_lost,
+};
+
+static void begin_real(struct plait_reactor *r)
+{
+	struct plait_endpoint *e = NULL;
+	char text[40];
+
+	real_made = real_received = real_lost = 0;
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", number);
+	plait_endpoint_parse(text, &e, NULL, 0);
+	service = plait_client_service_new(r, e, &real_ops, NULL, &options);
+	plait_endpoint_unref(&e);
+	plait_client_service_start(service);
+}
+
+static plait_value count_it(plait_value *result, void *arg)
+{
+	++*(unsigned *)arg;
+	return PLAIT_NONE;
+}
+
+/* Waits for a connection, or for a failed attempt, or for the end of a stop. */
+static void await(struct plait_reactor *r, struct plait_deferred *d)
+{
+	unsigned n = 0;
+
+	plait_deferred_add_both(d, count_it, &n);
+	run_until_count(r, &n, 1);
+	plait_deferred_free(&d);
+}
+
+/* A server is a process of its own, which serves one client until it dies. */
+_Noreturn static void serve(int listener)
+{
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) < 0)
+		;
+	if (write(fd, "x", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+static pid_t server_begin(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(number),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	pid_t pid;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		serve(fd);
+	close(fd);
+	return pid;
+}
+
+static void server_kill(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+GROUP("sockets", .setup = setup, .timeout = 60);
+
+TEST(a_server_that_is_killed_50_times_is_found_again, ON_EACH_BACKEND)
+{
+	int keeper = peer_keep_port(&number);
+
+	clock_virtual(true);
+	begin_real(reactor);
+	for (unsigned i = 1; i <= 50; i++) {
+		pid_t pid;
+
+		await(reactor, plait_client_service_when_connected(service, 1));
+		ck_assert_uint_eq(real_made, i - 1);
+		pid = server_begin();
+		await(reactor, plait_client_service_when_connected(service, 0));
+		run_until_count(reactor, &real_received, i);
+		server_kill(pid);
+		run_until_count(reactor, &real_lost, i);
+	}
+	ck_assert_uint_eq(real_made, 50);
+	await(reactor, plait_client_service_stop(service));
+	plait_client_service_free(&service);
+	close(keeper);
+}
+
+/* ---- a forked child -------------------------------------------------------
+ */
+
+static struct plait_protocol *kept;
+
+static void keep_made(struct plait_protocol *p)
+{
+	kept = p;
+}
+
+static const struct plait_protocol_ops kept_ops = {
+	.name = "kept",
+	.connection_made = keep_made,
+};
+
+static struct plait_promise *promise;
+
+static plait_value wait_for_promise(struct plait_protocol *p, void *arg)
+{
+	struct plait_deferred *d = plait_deferred_new(&promise, NULL, NULL);
+
+	return plait_chain(&d);
+}
+
+/* The states that a child may inherit. */
+static const char *const inherited[] = {
+	"new", "connecting", "waiting", "preparing", "connected", "stopping",
+};
+
+static void reach(const char *state, struct plait_deferred **stop)
+{
+	struct plait_endpoint *e;
+	char text[40];
+
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u",
+		 strcmp(state, "waiting") == 0 ? 9 : number);
+	e = endpoint(text);
+	if (strcmp(state, "preparing") == 0)
+		options.prepare = wait_for_promise;
+	service =
+		plait_client_service_new(reactor, e, &kept_ops, NULL, &options);
+	plait_endpoint_unref(&e);
+	if (strcmp(state, "new") == 0)
+		return;
+	plait_client_service_start(service);
+	if (strcmp(state, "connecting") != 0)
+		run_turns(reactor, 20);
+	if (strcmp(state, "stopping") == 0)
+		*stop = plait_client_service_stop(service);
+}
+
+/* What the parent has is the child's to free, in any order. */
+static int free_in_child(bool reactor_first, struct plait_deferred *d,
+			 struct plait_deferred *stop, unsigned long mark)
+{
+	if (reactor_first)
+		plait_reactor_free(&reactor);
+	plait_client_service_free(&service);
+	plait_reactor_free(&reactor);
+	plait_protocol_free(&kept);
+	plait_promise_drop(&promise);
+	plait_deferred_free(&d);
+	plait_deferred_free(&stop);
+	return heap_left_since(mark, stderr) == 0 ? 0 : 1;
+}
+
+GROUP("fork", .setup = setup);
+
+TEST(a_child_frees_it_in_each_state_and_in_each_order, ON_EACH_BACKEND,
+     TIMES(12))
+{
+	struct plait_deferred *d, *stop = NULL;
+	int fd = peer_listen(&number, 1);
+	unsigned long mark = heap_mark();
+	pid_t pid;
+
+	kept = NULL;
+	plait_reactor_free(&reactor);
+	reactor = plait_reactor_new(backend);
+	reach(inherited[_i / 2], &stop);
+	d = strcmp(inherited[_i / 2], "stopping") != 0
+		    ? plait_client_service_when_connected(service, 0)
+		    : NULL;
+	handle_all(d);
+	pid = fork();
+	if (pid == 0)
+		child_leave(free_in_child(_i % 2 == 0, d, stop, mark));
+	child_ends(pid);
+	plait_client_service_free(&service);
+	plait_deferred_free(&d);
+	plait_promise_drop(&promise);
+	run_turns(reactor, 5);
+	plait_deferred_free(&stop);
+	close(fd);
+}
+
+/* ---- what goes wrong on the way -------------------------------------------
+ */
+
+/* A whole life, in which everything happens. */
+static void whole_life(struct plait_reactor *r)
+{
+	int fd = peer_hold_port(&number), peer;
+
+	setup();
+	begin_real(r);
+	await(r, plait_client_service_when_connected(service, 1));
+	ck_assert(torture_faulty() || real_made == 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	await(r, plait_client_service_when_connected(service, 3));
+	ck_assert(torture_faulty() || real_made == 1);
+	peer = peer_accept(fd);
+	if (peer >= 0)
+		close(peer);
+	await(r, plait_client_service_when_connected(service, 1));
+	await(r, plait_client_service_stop(service));
+	plait_client_service_free(&service);
+	run_for(r, 60);
+	ck_assert_uint_eq(real_made, real_lost);
+	close(fd);
+}
+
+GROUP("torture", .timeout = 120, .setup = setup);
+
+TEST(client_service_survives_any_refused_allocation, ON_EACH_BACKEND)
+{
+	torture(whole_life, backend);
+}
+
+TEST(client_service_survives_any_failing_call, ON_EACH_BACKEND)
+{
+	torture_syscalls(whole_life, backend);
+}
