@@ -73,8 +73,7 @@ struct plait_client_service {
 	struct plait_deferred *delay;
 };
 
-/* ---- the connection as a value --------------------------------------------
- */
+/* ---- the connection as a value ------------------------------------- */
 
 struct borrowed_client {
 	unsigned refs;
@@ -117,8 +116,7 @@ static plait_value borrowed_value(struct borrowed_client *b)
 	return plait_value_make(&plait_borrowed_client_type, borrowed_ref(b));
 }
 
-/* ---- those who wait -------------------------------------------------------
- */
+/* ---- those who wait ------------------------------------------------ */
 
 /* In a list exactly as long as its deferred is pending. */
 struct service_waiter {
@@ -209,8 +207,7 @@ static plait_value service_abandoned_failure(const char *where)
 			    "the reactor of the client service was freed");
 }
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------- */
 
 static void service_unref(struct plait_client_service *s)
 {
@@ -245,18 +242,19 @@ static void service_abandon(struct plait_client_service *s)
 	waiters_fire(&s->waiters, service_abandoned_failure(PLAIT_HERE));
 }
 
-/* ---- attempts -------------------------------------------------------------
- */
+/* ---- attempts ------------------------------------------------------ */
 
 static void service_is_late(void *arg);
+
+static void service_did_not_begin(struct plait_client_service *s, int err);
 
 static void service_attempt(struct plait_client_service *s)
 {
 	s->state = SERVICE_CONNECTING;
 	s->connector = plait_connector_ref(plait_endpoint_connect_factory(
 		s->endpoint, s->reactor, &s->factory));
-	if (s->connector == NULL && errno != ENOMEM) {
-		service_abandon(s);
+	if (!plait_factory_is_used(&s->factory)) {
+		service_did_not_begin(s, errno);
 		return;
 	}
 	s->refs++;
@@ -319,6 +317,25 @@ static void service_failed(struct plait_client_service *s,
 	waiters_fire(&ready, plait_failure_value(why));
 }
 
+/*
+ * The factory will be told of nothing.  ESHUTDOWN and ECHILD say that the
+ * reactor is no more; other errors are of this attempt.
+ */
+static void service_did_not_begin(struct plait_client_service *s, int err)
+{
+	plait_value why;
+
+	if (err == ESHUTDOWN || err == ECHILD) {
+		service_abandon(s);
+		return;
+	}
+	why = err == ENOMEM
+		      ? plait_no_memory()
+		      : plait_fail_errno(&plait_error_connect, err, "%s", "");
+	service_failed(s, plait_value_failure(&why));
+	plait_value_free(&why);
+}
+
 static void service_has_stopped(struct plait_client_service *s)
 {
 	struct plait_list stoppers;
@@ -371,8 +388,7 @@ static void service_is_late(void *arg)
 	}
 }
 
-/* ---- a new connection -----------------------------------------------------
- */
+/* ---- a new connection ---------------------------------------------- */
 
 static void service_has_lived(void *arg)
 {
@@ -462,8 +478,7 @@ static void service_made(void *arg)
 		service_is_ready(s);
 }
 
-/* ---- the factory ----------------------------------------------------------
- */
+/* ---- the factory --------------------------------------------------- */
 
 static struct plait_protocol *service_build(struct plait_factory *f,
 					    const struct plait_address *peer)
@@ -541,8 +556,7 @@ void *plait_client_service_arg(const struct plait_protocol *p)
 	return plait_self(f, struct plait_client_service)->arg;
 }
 
-/* ---- starting and stopping ------------------------------------------------
- */
+/* ---- starting and stopping ----------------------------------------- */
 
 static bool service_has_attempt(const struct plait_client_service *s)
 {
@@ -619,8 +633,7 @@ plait_client_service_when_connected(struct plait_client_service *s,
 	return waiter_new(&s->waiters, fail_after, where);
 }
 
-/* ---- making, freeing, looking ---------------------------------------------
- */
+/* ---- making, freeing, looking -------------------------------------- */
 
 static double service_setting(double value, double otherwise)
 {

@@ -1368,8 +1368,7 @@ static struct plait_deferred *start_read_silent(struct scene *s)
 	return plait_deferred_add_timeout(d, s->reactor, 6 * TURN);
 }
 
-/* ---- a connection that is kept up -----------------------------------------
- */
+/* ---- a connection that is kept up ---------------------------------- */
 
 static bool service_start(struct scene *s, enum server what,
 			  plait_client_prepare *prepare)

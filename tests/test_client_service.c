@@ -2,6 +2,7 @@
  * Client services: what each call does in each state, who is told of what, and
  * when the next attempt is made.  The clock and the network are the test's.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 
 static struct plait_client_service *service;
 static struct plait_client_service_options options;
+static const char *where;
 static struct plait_transport *last;
 static struct script_callback *on_prepare, *on_made, *on_lost, *on_done;
 static int made;
@@ -91,7 +93,7 @@ static plait_value prepare(struct plait_protocol *p, void *arg)
 
 static void begin(struct plait_reactor *r)
 {
-	struct plait_endpoint *e = endpoint("tcp:127.0.0.1:7");
+	struct plait_endpoint *e = endpoint(where);
 
 	service = plait_client_service_new(r, e, &client_ops, &made, &options);
 	plait_endpoint_unref(&e);
@@ -104,8 +106,7 @@ static void finish(void)
 		plait_testing_advance(reactor, 0);
 }
 
-/* ---- the verbs of this suite ----------------------------------------------
- */
+/* ---- the verbs of this suite --------------------------------------- */
 
 static void do_service(void)
 {
@@ -128,6 +129,34 @@ static void do_service(void)
 	}
 	timed_start();
 	begin(reactor);
+}
+
+static void do_endpoint(void)
+{
+	where = play_word();
+}
+
+/* A kind of endpoints of which nothing comes: nobody is told of an attempt. */
+static int refusal;
+
+static struct plait_connector *refuse_to_begin(const struct plait_endpoint *e,
+					       struct plait_reactor *r,
+					       struct plait_factory *f)
+{
+	errno = refusal;
+	return NULL;
+}
+
+static const struct plait_endpoint_kind idle_kind = {
+	.name = "idle",
+	.connect = refuse_to_begin,
+};
+
+static void do_idle(void)
+{
+	refusal = play_errno();
+	ck_assert_int_eq(plait_endpoint_register(&idle_kind), 0);
+	where = "idle";
 }
 
 static void do_prepare(void)
@@ -267,8 +296,11 @@ static void do_aborted(void)
 
 static const struct play_verb verbs[] = {
 	{ "service", do_service }, /* [SETTING NUMBER ...] */
-	{ "prepare", do_prepare }, /* CALLBACK; before "service" */
-	{ "on", do_on },	   /* made, lost or done CALLBACK */
+	/* These come before "service". */
+	{ "endpoint", do_endpoint }, /* TEXT */
+	{ "idle", do_idle },	     /* ERROR: the endpoint is of that kind */
+	{ "prepare", do_prepare },   /* CALLBACK */
+	{ "on", do_on },	     /* made, lost or done CALLBACK */
 	{ "start", do_start },
 	{ "stop", do_stop }, /* D */
 	{ "wait", do_wait }, /* D [FAIL_AFTER] */
@@ -294,11 +326,11 @@ static void setup(void)
 	memset(&options, 0, sizeof(options));
 	on_prepare = on_made = on_lost = on_done = NULL;
 	made = 0;
+	where = "tcp:127.0.0.1:7";
 	play_words(verbs, finish);
 }
 
-/* ---- connecting -----------------------------------------------------------
- */
+/* ---- connecting ---------------------------------------------------- */
 
 GROUP("connecting", .setup = setup);
 
@@ -357,8 +389,14 @@ SCRIPT(connection_that_ends_in_its_making_was_never_there, PURE,
        "show d; is; why e",
        "made1 lost1 d pending waiting to connect again e=ConnectionDone()")
 
-/* ---- failures -------------------------------------------------------------
- */
+/* Limits, and what else stands between, are the connection's, too. */
+SCRIPT(wrapped_connection_is_one_like_any_other, PURE,
+       "endpoint throttle:out=1M:tcp:127.0.0.1:7; service; start; wait d; "
+       "complete; which d; lose; which d; advance 2; complete; wait e; "
+       "which e; stop s; advance 0; show s; which e",
+       "made1 d=1 lost1 d=gone made2 e=2 lost2 s=none e=gone")
+
+/* ---- failures ------------------------------------------------------ */
 
 SCRIPT(delays_grow_and_attempts_wait_for_them, PURE,
        "service max 8; start; refuse; advance 1.99; connecting?; advance 0.01; "
@@ -414,8 +452,20 @@ SCRIPT(attempt_that_takes_too_long_has_failed, PURE,
 SCRIPT(connector_says_more_of_a_timeout, PURE,
        "service; start; wait d 1; advance 30; why d", "d=ConnectTimeoutError()")
 
-/* ---- prepare --------------------------------------------------------------
- */
+SCRIPTS(attempt_that_does_not_begin_has_failed, PURE,
+	{ "idle EACCES; service; wait d 1; wait e 2; both d a; both e b; "
+	  "start; is; advance 2; is",
+	  "a:ConnectError: Permission denied waiting to connect again "
+	  "b:ConnectError: Permission denied waiting to connect again" },
+	{ "idle ENOMEM; service; wait d 1; both d a; start; stop s; show s",
+	  "a:NoMemoryError s=none" },
+	{ "idle EACCES; service; wait d 1; both d a { free_service }; start",
+	  "a:ConnectError: Permission denied" },
+	{ "idle EACCES; service; wait d 1; both d a { stop s; start }; start; "
+	  "is",
+	  "a:ConnectError: Permission denied waiting to connect again" })
+
+/* ---- prepare ------------------------------------------------------- */
 
 GROUP("prepare", .setup = setup);
 
@@ -496,8 +546,7 @@ SCRIPTS(connection_lost_in_prepare_is_no_connection, PURE,
 	  "on lost { fire w none }; lose; show d; is",
 	  "made1 p:none lost1 d pending waiting to connect again" })
 
-/* ---- stopping -------------------------------------------------------------
- */
+/* ---- stopping ------------------------------------------------------ */
 
 GROUP("stop", .setup = setup);
 
@@ -564,8 +613,7 @@ SCRIPT(stop_while_an_attempt_is_being_given_up, PURE,
        "on lost { stop s }; advance 0; why d; show s; is",
        "made1 p:none lost1 d=CancelledError() s=none stopped")
 
-/* ---- cancelling -----------------------------------------------------------
- */
+/* ---- cancelling ---------------------------------------------------- */
 
 GROUP("cancel", .setup = setup);
 
@@ -587,8 +635,7 @@ SCRIPTS(callback_may_cancel_its_neighbour, PURE,
 	{ "service; start; wait d; wait e; both d a { free e }; stop s; is",
 	  "a:CancelledError: client service stopped stopping" })
 
-/* ---- calls from callbacks -------------------------------------------------
- */
+/* ---- calls from callbacks ------------------------------------------ */
 
 GROUP("callbacks", .setup = setup);
 
@@ -697,8 +744,7 @@ SCRIPTS(canceller_of_prepare_may_do_anything, PURE,
 	  "complete; advance 1; advance 9; connecting?",
 	  "made1 p:none !c lost1 no" })
 
-/* ---- freeing --------------------------------------------------------------
- */
+/* ---- freeing ------------------------------------------------------- */
 
 GROUP("free", .setup = setup);
 
@@ -722,8 +768,7 @@ SCRIPT(deferred_of_a_stop_goes_on_waiting, PURE,
        "why d; advance 0; show s; connecting?",
        "made1 s pending d=AbandonedError() lost1 s=none no")
 
-/* ---- the end of the reactor -----------------------------------------------
- */
+/* ---- the end of the reactor ---------------------------------------- */
 
 GROUP("reactor", .setup = setup);
 
@@ -753,8 +798,7 @@ SCRIPT(callbacks_that_begin_anew_do_not_keep_the_reactor, PURE,
        "service; start; complete; on lost { stop s; start }; free_reactor; is",
        "made1 lost1 without its reactor")
 
-/* ---- on real sockets ------------------------------------------------------
- */
+/* ---- on real sockets ----------------------------------------------- */
 
 static uint16_t number; /* of the server */
 static unsigned real_made, real_received, real_lost;
@@ -876,8 +920,7 @@ TEST(a_server_that_is_killed_50_times_is_found_again, ON_EACH_BACKEND)
 	close(keeper);
 }
 
-/* ---- a forked child -------------------------------------------------------
- */
+/* ---- a forked child ------------------------------------------------ */
 
 static struct plait_protocol *kept;
 
@@ -972,8 +1015,7 @@ TEST(a_child_frees_it_in_each_state_and_in_each_order, ON_EACH_BACKEND,
 	close(fd);
 }
 
-/* ---- what goes wrong on the way -------------------------------------------
- */
+/* ---- what goes wrong on the way ------------------------------------ */
 
 /* A whole life, in which everything happens. */
 static void whole_life(struct plait_reactor *r)

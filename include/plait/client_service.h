@@ -83,7 +83,8 @@ void plait_client_service_cleanup(struct plait_client_service **sp);
 /*
  * Starts the service: begins the first attempt.  The delays begin anew.  Does
  * nothing if the service is started already.  While it is stopping, the first
- * attempt begins when that is over.
+ * attempt begins when that is over.  If connecting cannot even begin, for want
+ * of memory, this is a failed attempt, which is told before this returns.
  */
 void plait_client_service_start(struct plait_client_service *s);
 
