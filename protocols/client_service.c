@@ -245,7 +245,6 @@ static void service_abandon(struct plait_client_service *s)
 /* ---- attempts ------------------------------------------------------ */
 
 static void service_is_late(void *arg);
-
 static void service_did_not_begin(struct plait_client_service *s, int err);
 
 static void service_attempt(struct plait_client_service *s)
@@ -756,11 +755,15 @@ int plait_client_service_str(const struct plait_client_service *s, char *buf,
 		[SERVICE_STOPPING] = "stopping",
 		[SERVICE_ABANDONED] = "without its reactor",
 	};
-	char where[300];
+	size_t n, left;
 
 	if (s == NULL)
 		return snprintf(buf, size, "no client service");
-	plait_endpoint_str(s->endpoint, where, sizeof(where));
-	return snprintf(buf, size, "client service for %s, %s", where,
-			does[s->state]);
+	n = (size_t)snprintf(buf, size, "client service for ");
+	left = n < size ? size - n : 0;
+	n += (size_t)plait_endpoint_str(s->endpoint, left > 0 ? buf + n : NULL,
+					left);
+	left = n < size ? size - n : 0;
+	return (int)n + snprintf(left > 0 ? buf + n : NULL, left, ", %s",
+				 does[s->state]);
 }

@@ -396,6 +396,25 @@ SCRIPT(wrapped_connection_is_one_like_any_other, PURE,
        "which e; stop s; advance 0; show s; which e",
        "made1 d=1 lost1 d=gone made2 e=2 lost2 s=none e=gone")
 
+TEST(text_is_cut_where_there_is_no_room_for_it, PURE)
+{
+	static const char whole[] =
+		"client service for tcp:127.0.0.1:7, not started";
+	char text[64];
+
+	timed_start();
+	begin(reactor);
+	for (size_t size = 0; size <= sizeof(whole); size++) {
+		memset(text, '!', sizeof(text));
+		ck_assert_int_eq(plait_client_service_str(service, text, size),
+				 (int)strlen(whole));
+		ck_assert(size == 0 || memcmp(text, whole, size - 1) == 0);
+		ck_assert(size == 0 || text[size - 1] == '\0');
+		ck_assert_int_eq(text[size], '!');
+	}
+	finish();
+}
+
 /* ---- failures ------------------------------------------------------ */
 
 SCRIPT(delays_grow_and_attempts_wait_for_them, PURE,
@@ -464,6 +483,18 @@ SCRIPTS(attempt_that_does_not_begin_has_failed, PURE,
 	{ "idle EACCES; service; wait d 1; both d a { stop s; start }; start; "
 	  "is",
 	  "a:ConnectError: Permission denied waiting to connect again" })
+
+/* Without memory it still waits, and is stopped and freed as ever. */
+SCRIPTS(delay_needs_no_memory, PURE,
+	{ "service; start; refuse_all 0 { refuse }; is; advance 1.9; "
+	  "connecting?; advance 0.1; connecting?",
+	  "waiting to connect again no yes" },
+	{ "service; start; refuse_all 0 { refuse }; stop s; show s; is; "
+	  "advance 9; connecting?",
+	  "s=none stopped no" },
+	{ "service; start; refuse_all 0 { refuse }; free_service; advance 9; "
+	  "connecting?",
+	  "no" })
 
 /* ---- prepare ------------------------------------------------------- */
 
