@@ -483,12 +483,12 @@ static void lookup_ask_dns(struct names_lookup *l)
 static void lookup_ask_files(struct names_lookup *l)
 {
 	struct plait_address list[LOOKUP_FAMILIES * LOOKUP_ADDRESSES];
-	char text[NAME_TEXT_SIZE];
+	char text[NAME_SIZE];
+	bool may_be_there = plait_i_name_plain(&l->name, text);
 	size_t n = 0;
 
-	lookup_text(l, text, sizeof(text));
 	FOR_EACH_FAMILY (f, l) {
-		if (f->is_wished)
+		if (f->is_wished && may_be_there)
 			n += plait_i_hosts_find(l->resolver->files.hosts, text,
 						family_number(f), list + n,
 						LOOKUP_ADDRESSES);

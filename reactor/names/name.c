@@ -134,6 +134,24 @@ int plait_i_name_str(const struct dns_name *n, char *buf, size_t size)
 	return snprintf(buf, size, "%s", text);
 }
 
+bool plait_i_name_plain(const struct dns_name *n, char *buf)
+{
+	size_t len = 0;
+
+	for (const unsigned char *l = n->wire; *l != 0; l += 1 + *l) {
+		for (size_t i = 1; i <= *l; i++) {
+			if (l[i] <= ' ' || strchr(".#\x7f", l[i]) != NULL)
+				return false;
+			buf[len++] = (char)l[i];
+		}
+		buf[len++] = '.';
+	}
+	if (len == 0)
+		return false;
+	buf[len - 1] = '\0';
+	return true;
+}
+
 /* ---- comparing ----------------------------------------------------------- */
 
 static unsigned char name_fold_byte(unsigned char c)

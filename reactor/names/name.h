@@ -52,6 +52,13 @@ int plait_i_name_parse(struct dns_name *ret, const char *text);
  */
 int plait_i_name_str(const struct dns_name *n, char *buf, size_t size);
 
+/*
+ * Writes the name as a hosts file has it: its bytes as they are, in NAME_SIZE
+ * bytes at most.  Returns false if it cannot be there: it is the root, or has a
+ * byte that ends a word or a label.
+ */
+bool plait_i_name_plain(const struct dns_name *n, char *buf);
+
 /* Is true if the names differ at most in the case of ASCII letters. */
 bool plait_i_name_equal(const struct dns_name *a, const struct dns_name *b);
 
