@@ -517,20 +517,48 @@ TEST(no_domain_is_added_to_a_whole_name, ON_EACH_KERNEL)
 	world_end();
 }
 
-TEST(the_name_behind_the_aliases_is_told, ON_EACH_KERNEL)
+/* Who has the addresses, and for how long. */
+static const struct {
+	struct world world;
+	const char *asked, *name;
+	int family;
+	double ttl;
+} named[] = {
+	{ { .known = "b.example A: answer b.example 30 CNAME a.example; "
+		     "answer a.example 60 A 192.0.2.1" },
+	  "b.example",
+	  "a.example",
+	  AF_INET,
+	  30 },
+	/* In the hosts file it is the first name of the line. */
+	{ { .hosts = HOSTS }, "ALIAS", "a.example", 0, 1 },
+	{ { .hosts = HOSTS }, "a.example", "a.example", 0, 1 },
+	{ { .hosts = "::1 six alias\n192.0.2.9 four alias\n" },
+	  "alias",
+	  "six",
+	  0,
+	  1 },
+	{ { .hosts = "::1 six alias\n192.0.2.9 four alias\n" },
+	  "alias",
+	  "four",
+	  AF_INET,
+	  1 },
+	/* ... unless that cannot be a name. */
+	{ { .hosts = "192.0.2.9 a..b alias\n" }, "alias", "alias", 0, 1 },
+};
+
+TEST(the_name_behind_the_aliases_is_told, ON_EACH_KERNEL, EACH_OF(named))
 {
 	struct plait_deferred *d;
 	const struct plait_addresses *a;
 
-	world_begin(&(struct world){
-		.known = "b.example A: answer b.example 30 CNAME a.example; "
-			 "answer a.example 60 A 192.0.2.1" });
-	d = resolve_as("b.example", AF_INET);
+	world_begin(&named[_i].world);
+	d = resolve_as(named[_i].asked, named[_i].family);
 	while (plait_deferred_result(d) == NULL)
 		run_turns(reactor, 1);
 	a = plait_value_addresses(plait_deferred_result(d));
-	ck_assert_str_eq(a->name, "a.example");
-	ck_assert(a->ttl == 30);
+	ck_assert_str_eq(a->name, named[_i].name);
+	ck_assert_double_eq(a->ttl, named[_i].ttl);
 	plait_deferred_free(&d);
 	world_end();
 }

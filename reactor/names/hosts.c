@@ -242,26 +242,69 @@ static bool hosts_is_of(const struct hosts_line *l, int family)
 	       family == (l->is_ipv6 ? AF_INET6 : AF_INET);
 }
 
+/* The lines of a name that is looked for. */
+struct hosts_search {
+	struct text name;
+	int family;
+	uint32_t hash;
+	uint32_t next; /* the number of the name that is looked at next */
+};
+
+static struct hosts_search hosts_search_begin(const struct hosts *h,
+					      const char *name, int family)
+{
+	struct hosts_search s = { .name = plait_i_text(name),
+				  .family = family };
+
+	plait_i_text_drop_dot(&s.name);
+	s.hash = (uint32_t)plait_i_text_hash(&s.name, 0);
+	s.next = h->by_name[s.hash & h->mask];
+	return s;
+}
+
+/* The next line with that name and family.  NULL: there is none. */
+static const struct hosts_line *hosts_search_next(const struct hosts *h,
+						  struct hosts_search *s)
+{
+	while (s->next != 0) {
+		const struct hosts_name *n = &h->names[s->next];
+		const struct hosts_line *l = &h->lines[n->line];
+
+		s->next = n->next;
+		if (hosts_is_of(l, s->family) &&
+		    hosts_is_name(h, n, &s->name, s->hash))
+			return l;
+	}
+	return NULL;
+}
+
 size_t plait_i_hosts_find(const struct hosts *h, const char *name, int family,
 			  struct plait_address *ret, size_t room)
 {
-	struct text t = plait_i_text(name);
+	struct hosts_search s = hosts_search_begin(h, name, family);
+	const struct hosts_line *l;
 	size_t found = 0;
-	uint32_t hash, i;
 
-	plait_i_text_drop_dot(&t);
-	hash = (uint32_t)plait_i_text_hash(&t, 0);
-	for (i = h->by_name[hash & h->mask]; i != 0 && found < room;
-	     i = h->names[i].next) {
-		const struct hosts_name *n = &h->names[i];
-		const struct hosts_line *l = &h->lines[n->line];
-
-		if (!hosts_is_of(l, family) || !hosts_is_name(h, n, &t, hash))
-			continue;
+	while (found < room && (l = hosts_search_next(h, &s)) != NULL) {
 		hosts_address(l, &ret[found]);
 		found += !hosts_is_among(&ret[found], ret, found);
 	}
 	return found;
+}
+
+static const char *hosts_line_chief(const struct hosts *h,
+				    const struct hosts_line *l)
+{
+	return h->text + h->names[l->name].at;
+}
+
+const char *plait_i_hosts_chief(const struct hosts *h, const char *name,
+				int family)
+{
+	struct hosts_search s = hosts_search_begin(h, name, family);
+	const struct hosts_line *l = hosts_search_next(h, &s);
+
+	return l != NULL ? hosts_line_chief(h, l) : NULL;
 }
 
 /* The IP of a; false: it has none. */
@@ -293,6 +336,6 @@ const char *plait_i_hosts_name(const struct hosts *h,
 	for (i = h->by_ip[hosts_ip_hash(ip) & h->mask]; i != 0;
 	     i = h->lines[i].next)
 		if (memcmp(h->lines[i].ip, ip, IP_SIZE) == 0)
-			return h->text + h->names[h->lines[i].name].at;
+			return hosts_line_chief(h, &h->lines[i]);
 	return NULL;
 }

@@ -31,6 +31,11 @@ void plait_i_hosts_free(struct hosts **hp);
 size_t plait_i_hosts_find(const struct hosts *h, const char *name, int family,
 			  struct plait_address *ret, size_t room);
 
+/* Returns the first name of the first line with that name; borrowed from h.
+   NULL: there is none. */
+const char *plait_i_hosts_chief(const struct hosts *h, const char *name,
+				int family);
+
 /* Returns the first name of the first line with that address, whatever its
    port; borrowed from h.  NULL: there is none. */
 const char *plait_i_hosts_name(const struct hosts *h,

@@ -480,6 +480,17 @@ static void lookup_ask_dns(struct names_lookup *l)
 
 /* ---- other sources ------------------------------------------------------- */
 
+static int lookup_wished_family(const struct names_lookup *l)
+{
+	int family = 0;
+
+	FOR_EACH_FAMILY (f, l) {
+		if (f->is_wished)
+			family = family == 0 ? family_number(f) : AF_UNSPEC;
+	}
+	return family;
+}
+
 static void lookup_ask_files(struct names_lookup *l)
 {
 	struct plait_address list[LOOKUP_FAMILIES * LOOKUP_ADDRESSES];
@@ -493,10 +504,15 @@ static void lookup_ask_files(struct names_lookup *l)
 						family_number(f), list + n,
 						LOOKUP_ADDRESSES);
 	}
-	if (n > 0)
-		lookup_know(l, list, n, LOOKUP_HOSTS_TTL);
-	else
+	if (n == 0) {
 		lookup_answer(l, NSSWITCH_NOTFOUND);
+		return;
+	}
+	/* The first name of the line is the one that has the address. */
+	plait_i_name_parse(&l->name,
+			   plait_i_hosts_chief(l->resolver->files.hosts, text,
+					       lookup_wished_family(l)));
+	lookup_know(l, list, n, LOOKUP_HOSTS_TTL);
 }
 
 static void lookup_ask_source(struct names_lookup *l)
@@ -579,17 +595,6 @@ plait_value plait_i_lookup_system_failure(int rc)
 		return plait_no_memory();
 	return (plait_fail_errno)(PLAIT_HERE, &plait_error_dns_lookup, -rc,
 				  "no thread for getaddrinfo()");
-}
-
-static int lookup_wished_family(const struct names_lookup *l)
-{
-	int family = 0;
-
-	FOR_EACH_FAMILY (f, l) {
-		if (f->is_wished)
-			family = family == 0 ? family_number(f) : AF_UNSPEC;
-	}
-	return family;
 }
 
 static void lookup_ask_system(struct names_lookup *l, const char *name)
