@@ -19,9 +19,6 @@
 
 enum {
 	FIRST_LISTS = 16,
-	DAY = 86400,
-	NEGATIVE = 10800, /* three hours */
-	FAILURE = 5,
 };
 
 static const int64_t cache_second = 1000000000;
@@ -199,31 +196,6 @@ static void cache_forget(struct cache *c, const struct cache_place *p,
 			link = &(*link)->next;
 }
 
-/* ---- for how long -------------------------------------------------------- */
-
-static uint32_t cache_cut(uint32_t ttl, enum cache_kind kind)
-{
-	static const uint32_t most[] = {
-		[CACHE_ANSWER] = DAY,
-		[CACHE_NO_NAME] = NEGATIVE,
-		[CACHE_NO_DATA] = NEGATIVE,
-		[CACHE_FAILURE] = FAILURE,
-	};
-
-	if (ttl > INT32_MAX)
-		return 0;
-	return ttl < most[kind] ? ttl : most[kind];
-}
-
-/* A ttl above INT32_MAX counts as 0, as everywhere. */
-uint32_t plait_i_cache_negative_ttl(uint32_t soa_ttl, uint32_t soa_minimum)
-{
-	if (soa_ttl > INT32_MAX || soa_minimum > INT32_MAX)
-		return 0;
-	return cache_cut(soa_ttl < soa_minimum ? soa_ttl : soa_minimum,
-			 CACHE_NO_DATA);
-}
-
 /* ---- putting and getting ------------------------------------------------- */
 
 static struct cache_entry *cache_entry_new(const struct cache_place *p,
@@ -268,7 +240,6 @@ void plait_i_cache_put(struct cache *c, const struct cache_key *key,
 	struct cache_entry *e;
 
 	cache_forget(c, &p, kind);
-	ttl = cache_cut(ttl, kind);
 	if (ttl == 0)
 		return;
 	if (c->count > c->mask)

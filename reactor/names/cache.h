@@ -17,10 +17,10 @@
 #include <stdint.h>
 
 enum cache_kind {
-	CACHE_ANSWER,  /* records; kept for a day at most */
-	CACHE_NO_NAME, /* NXDOMAIN, 3 hours at most */
-	CACHE_NO_DATA, /* 3 hours at most */
-	CACHE_FAILURE, /* of the servers, 5 seconds at most */
+	CACHE_ANSWER,  /* records */
+	CACHE_NO_NAME, /* NXDOMAIN */
+	CACHE_NO_DATA,
+	CACHE_FAILURE, /* of the servers */
 };
 
 struct cache;
@@ -49,19 +49,14 @@ struct cache *plait_i_cache_new(size_t most, uint64_t seed);
 void plait_i_cache_free(struct cache **cp);
 
 /*
- * Keeps a copy of an answer for ttl seconds, or for as long as its kind allows.
- * A ttl above INT32_MAX counts as 0 (RFC 2181, 8).  What was known of the key
- * is forgotten in any case, also if the answer is not kept because its ttl is
- * 0, because it is too large, or because there is no memory.  now is in
- * nanoseconds.
+ * Keeps a copy of an answer for ttl seconds: record.h has the limits of that.
+ * What was known of the key is forgotten in any case, also if the answer is not
+ * kept because its ttl is 0, because it is too large, or because there is no
+ * memory.  now is in nanoseconds.
  */
 void plait_i_cache_put(struct cache *c, const struct cache_key *key,
 		       enum cache_kind kind, uint32_t ttl, const void *data,
 		       size_t len, int64_t now);
-
-/* For how long a negative answer is good: the ttl and the minimum of the SOA
-   that came with it (RFC 2308, 5). */
-uint32_t plait_i_cache_negative_ttl(uint32_t soa_ttl, uint32_t soa_minimum);
 
 /* Returns true and the answer, or false if there is none that is good. */
 bool plait_i_cache_get(struct cache *c, const struct cache_key *key,
