@@ -37,7 +37,7 @@ static void look_up(const struct hosts *h, const struct text *word)
 
 static void fuzz_hosts(const char *text, size_t size)
 {
-	struct hosts *h = plait_i_hosts_read(text, size);
+	struct hosts *h = plait_i_hosts_read(text, size, size);
 	struct text rest = { text, size }, word;
 
 	while (plait_i_text_word(&rest, &word))

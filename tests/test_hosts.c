@@ -8,13 +8,13 @@
 #include "reactor/names/hosts.h"
 #include "tests/harness.h"
 
-enum { ROOM = 8 };
+enum { ROOM = 8, SEED = 0x5eed };
 
 static struct hosts *h;
 
 static void begin(const char *text)
 {
-	h = plait_i_hosts_read(text, strlen(text));
+	h = plait_i_hosts_read(text, strlen(text), SEED);
 	ck_assert_ptr_nonnull(h);
 }
 
@@ -218,7 +218,7 @@ TEST(a_nul_ends_its_line, PURE)
 {
 	static const char text[] = "10.0.0.1 a\0b c\n10.0.0.2 next\n";
 
-	h = plait_i_hosts_read(text, sizeof(text) - 1);
+	h = plait_i_hosts_read(text, sizeof(text) - 1, SEED);
 	ck_assert_str_eq(all_of("a"), "10.0.0.1");
 	ck_assert_str_eq(all_of("b"), "");
 	ck_assert_str_eq(all_of("c"), "");
@@ -244,7 +244,7 @@ TEST(a_name_that_is_too_long_is_skipped, PURE)
 
 TEST(an_empty_file_has_no_names, PURE)
 {
-	h = plait_i_hosts_read(NULL, 0);
+	h = plait_i_hosts_read(NULL, 0, SEED);
 	ck_assert_str_eq(all_of("localhost"), "");
 	ck_assert_ptr_null(name_of("127.0.0.1"));
 	end();
@@ -301,5 +301,5 @@ TEST(one_allocation_is_enough_and_may_fail, PURE)
 	ck_assert_uint_eq(heap_calls(), before + 1);
 	end();
 	fault_alloc_at(0, false);
-	ck_assert_ptr_null(plait_i_hosts_read("10.0.0.1 a", 10));
+	ck_assert_ptr_null(plait_i_hosts_read("10.0.0.1 a", 10, SEED));
 }

@@ -155,7 +155,7 @@ static int files_refresh_hosts(struct names_files *fs, struct kernel *k)
 
 	if (r <= 0)
 		return r;
-	h = plait_i_hosts_read(t.bytes, t.length);
+	h = plait_i_hosts_read(t.bytes, t.length, fs->seed);
 	file_text_done(&t);
 	if (h == NULL)
 		return -ENOMEM;

@@ -36,6 +36,7 @@ struct names_files {
 	/* Instead of those of resolv.conf, RESOLV_SERVERS at most; 0: those. */
 	const struct plait_address *servers;
 	unsigned n_servers;
+	uint64_t seed;	/* of the table of hosts */
 	int64_t looked; /* when; nanoseconds */
 	struct names_file hosts_file, resolv_conf_file, nsswitch_file;
 	/* Set by a look that has returned 0, and never NULL from then on. */

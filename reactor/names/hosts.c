@@ -50,6 +50,7 @@ struct hosts {
 	struct hosts_name *names;
 	uint32_t *by_name, *by_ip; /* mask + 1 lists each */
 	size_t mask, n_lines, n_names;
+	uint64_t seed;
 	char *text;
 };
 
@@ -80,7 +81,7 @@ static void hosts_add_name(struct hosts *h, struct text *word)
 		.at = (uint32_t)(word->at - h->text),
 		.length = (uint32_t)word->length,
 		.line = (uint32_t)h->n_lines + 1,
-		.hash = (uint32_t)plait_i_text_hash(word, 0),
+		.hash = (uint32_t)plait_i_text_hash(word, h->seed),
 	};
 	h->n_names++;
 }
@@ -103,11 +104,12 @@ static void hosts_add_line(struct hosts *h, struct text *line)
 	h->n_lines++;
 }
 
-static uint64_t hosts_ip_hash(const unsigned char *ip)
+/* Which list of by_ip. */
+static size_t hosts_ip_list(const struct hosts *h, const unsigned char *ip)
 {
 	struct text t = { (const char *)ip, IP_SIZE };
 
-	return plait_i_text_hash(&t, 0);
+	return plait_i_text_hash(&t, h->seed) & h->mask;
 }
 
 /* Puts number at the front of a list. */
@@ -128,8 +130,7 @@ static void hosts_index(struct hosts *h)
 	for (size_t i = h->n_lines; i > 0; i--) {
 		struct hosts_line *l = &h->lines[i];
 
-		hosts_link(&h->by_ip[hosts_ip_hash(l->ip) & h->mask], &l->next,
-			   i);
+		hosts_link(&h->by_ip[hosts_ip_list(h, l->ip)], &l->next, i);
 	}
 }
 
@@ -174,7 +175,7 @@ static struct hosts *hosts_new(const struct hosts_size *size, size_t len)
 	return h;
 }
 
-struct hosts *plait_i_hosts_read(const char *text, size_t len)
+struct hosts *plait_i_hosts_read(const char *text, size_t len, uint64_t seed)
 {
 	struct hosts_size size;
 	struct text rest, line;
@@ -186,6 +187,7 @@ struct hosts *plait_i_hosts_read(const char *text, size_t len)
 	h = hosts_new(&size, len);
 	if (h == NULL)
 		return NULL;
+	h->seed = seed;
 	if (len > 0)
 		memcpy(h->text, text, len);
 	rest = (struct text){ h->text, len };
@@ -257,7 +259,7 @@ static struct hosts_search hosts_search_begin(const struct hosts *h,
 				  .family = family };
 
 	plait_i_text_drop_dot(&s.name);
-	s.hash = (uint32_t)plait_i_text_hash(&s.name, 0);
+	s.hash = (uint32_t)plait_i_text_hash(&s.name, h->seed);
 	s.next = h->by_name[s.hash & h->mask];
 	return s;
 }
@@ -333,8 +335,7 @@ const char *plait_i_hosts_name(const struct hosts *h,
 
 	if (!hosts_ip(a, ip))
 		return NULL;
-	for (i = h->by_ip[hosts_ip_hash(ip) & h->mask]; i != 0;
-	     i = h->lines[i].next)
+	for (i = h->by_ip[hosts_ip_list(h, ip)]; i != 0; i = h->lines[i].next)
 		if (memcmp(h->lines[i].ip, ip, IP_SIZE) == 0)
 			return hosts_line_chief(h, &h->lines[i]);
 	return NULL;

@@ -10,14 +10,19 @@
 #define REACTOR_HOSTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <plait/address.h>
 
 struct hosts;
 
-/* Gives the table, or NULL without memory.  text is borrowed for the call, and
-   may be NULL if len is 0. */
-struct hosts *plait_i_hosts_read(const char *text, size_t len);
+/*
+ * Gives the table, or NULL without memory.  text is borrowed for the call, and
+ * may be NULL if len is 0.  seed is from the kernel's chance: lists of names
+ * that others have written, to be blocked for example, are put into the file,
+ * and nobody can choose names that are slow to find.
+ */
+struct hosts *plait_i_hosts_read(const char *text, size_t len, uint64_t seed);
 
 /* Frees it.  *hp becomes NULL, and may be NULL. */
 void plait_i_hosts_free(struct hosts **hp);

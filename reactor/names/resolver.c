@@ -124,7 +124,7 @@ static int resolver_init(struct plait_resolver *rs, struct plait_reactor *r,
 	rs->reactor = r;
 	rs->is_system = options->system;
 	rs->timeout = options->timeout > 0 ? options->timeout : default_timeout;
-	rs->seed = kernel_random(loop_kernel(r));
+	rs->seed = rs->files.seed = kernel_random(loop_kernel(r));
 	for (size_t i = 0; i < QUESTION_LISTS; i++)
 		plait_list_init(&rs->questions[i]);
 	plait_list_init(&rs->lookups);
