@@ -293,6 +293,22 @@ TEST(a_line_may_have_any_number_of_names, PURE)
 	free(text);
 }
 
+/* Neither lines without names nor words without a line need much. */
+static const char *const useless[] = { "\n", "#\n", "1\n", "a " };
+
+TEST(a_table_is_little_larger_than_its_names, PURE, EACH_OF(useless))
+{
+	char *text = malloc(MANY * LINE_SIZE);
+	size_t len = strlen(useless[_i]);
+
+	for (int i = 0; i < MANY; i++)
+		memcpy(text + (size_t)i * len, useless[_i], len);
+	h = plait_i_hosts_read(text, MANY * len, SEED);
+	ck_assert_uint_le(heap_live_bytes(), MANY * len + 1024);
+	end();
+	free(text);
+}
+
 TEST(one_allocation_is_enough_and_may_fail, PURE)
 {
 	unsigned long before = heap_calls();

@@ -3,10 +3,9 @@
  *
  * The table is one block of memory: lines, names, the two hash tables, and a
  * copy of the text, in which a NUL is put behind each name.  Its size is known
- * before it is made: there are no more lines than newlines, and no more names
- * than words.  Lines and names are numbered from 1, so that 0 ends a list.  The
- * lists are built from the last line to the first, so they are in the order of
- * the file.
+ * before it is made, because the text is read twice: first only to count.
+ * Lines and names are numbered from 1, so that 0 ends a list.  The lists are
+ * built from the last line to the first, so they are in the order of the file.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -72,36 +71,45 @@ static bool hosts_read_ip(const struct text *word, struct hosts_line *ret)
 
 static void hosts_add_name(struct hosts *h, struct text *word)
 {
-	struct hosts_name *n = &h->names[h->n_names + 1];
-
 	plait_i_text_drop_dot(word);
 	if (word->length == 0 || word->length > HOSTS_MAX_NAME)
 		return;
-	*n = (struct hosts_name){
+	h->n_names++;
+	if (h->names == NULL)
+		return;
+	h->names[h->n_names] = (struct hosts_name){
 		.at = (uint32_t)(word->at - h->text),
 		.length = (uint32_t)word->length,
 		.line = (uint32_t)h->n_lines + 1,
 		.hash = (uint32_t)plait_i_text_hash(word, h->seed),
 	};
-	h->n_names++;
 }
 
 /* A line counts if it has an address and a name. */
 static void hosts_add_line(struct hosts *h, struct text *line)
 {
-	struct hosts_line *l = &h->lines[h->n_lines + 1];
-	size_t before = h->n_names;
+	struct hosts_line l = { .name = (uint32_t)h->n_names + 1 };
 	struct text word;
 
 	plait_i_text_cut(line, '#');
-	if (!plait_i_text_word(line, &word) || !hosts_read_ip(&word, l))
+	if (!plait_i_text_word(line, &word) || !hosts_read_ip(&word, &l))
 		return;
 	while (plait_i_text_word(line, &word))
 		hosts_add_name(h, &word);
-	if (h->n_names == before)
+	if (h->n_names < l.name)
 		return;
-	l->name = (uint32_t)before + 1;
 	h->n_lines++;
+	if (h->lines != NULL)
+		h->lines[h->n_lines] = l;
+}
+
+/* Without room for lines and names it counts them. */
+static void hosts_add_all(struct hosts *h, const char *text, size_t len)
+{
+	struct text rest = { text, len }, line;
+
+	while (plait_i_text_line(&rest, &line))
+		hosts_add_line(h, &line);
 }
 
 /* Which list of by_ip. */
@@ -136,63 +144,46 @@ static void hosts_index(struct hosts *h)
 
 /* ---- memory -------------------------------------------------------------- */
 
-struct hosts_size {
-	size_t lines, names, lists;
-};
-
-/* At most so many there are. */
-static struct hosts_size hosts_measure(const char *text, size_t len)
+/* Gives a table with room for what was counted, in which nothing is yet. */
+static struct hosts *hosts_new(const struct hosts *count, size_t len)
 {
-	struct hosts_size size = { .lines = 1, .lists = 1 };
+	size_t lines = (count->n_lines + 1) * sizeof(struct hosts_line);
+	size_t names = (count->n_names + 1) * sizeof(struct hosts_name);
+	size_t lists = 1, lists_size;
+	struct hosts *h;
+	char *at;
 
-	for (size_t i = 0; i < len; i++) {
-		size.lines += text[i] == '\n';
-		size.names += !text_is_blank(text[i]) &&
-			      (i == 0 || text_is_blank(text[i - 1]));
-	}
-	while (size.lists < size.names)
-		size.lists *= 2;
-	return size;
-}
-
-static struct hosts *hosts_new(const struct hosts_size *size, size_t len)
-{
-	size_t lines = (size->lines + 1) * sizeof(struct hosts_line);
-	size_t names = (size->names + 1) * sizeof(struct hosts_name);
-	size_t lists = size->lists * sizeof(uint32_t);
-	struct hosts *h =
-		calloc(1, sizeof(*h) + lines + names + 2 * lists + len + 1);
-	char *at = (char *)(h + 1);
-
+	while (lists < count->n_names)
+		lists *= 2;
+	lists_size = lists * sizeof(uint32_t);
+	h = calloc(1, sizeof(*h) + lines + names + 2 * lists_size + len + 1);
 	if (h == NULL)
 		return NULL;
+	at = (char *)(h + 1);
 	h->lines = (struct hosts_line *)at;
 	h->names = (struct hosts_name *)(at += lines);
 	h->by_name = (uint32_t *)(at += names);
-	h->by_ip = (uint32_t *)(at += lists);
-	h->text = at + lists;
-	h->mask = size->lists - 1;
+	h->by_ip = (uint32_t *)(at += lists_size);
+	h->text = at + lists_size;
+	h->mask = lists - 1;
 	return h;
 }
 
 struct hosts *plait_i_hosts_read(const char *text, size_t len, uint64_t seed)
 {
-	struct hosts_size size;
-	struct text rest, line;
+	struct hosts count = { .lines = NULL };
 	struct hosts *h;
 
 	if (len > hosts_max_text)
 		len = hosts_max_text;
-	size = hosts_measure(text, len);
-	h = hosts_new(&size, len);
+	hosts_add_all(&count, text, len);
+	h = hosts_new(&count, len);
 	if (h == NULL)
 		return NULL;
 	h->seed = seed;
 	if (len > 0)
 		memcpy(h->text, text, len);
-	rest = (struct text){ h->text, len };
-	while (plait_i_text_line(&rest, &line))
-		hosts_add_line(h, &line);
+	hosts_add_all(h, h->text, len);
 	hosts_index(h);
 	return h;
 }
