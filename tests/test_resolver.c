@@ -219,6 +219,44 @@ TEST(a_name_that_is_too_long_is_no_name, ON_EACH_KERNEL)
 	world_end();
 }
 
+#define TEN "aaaaaaaaaa"
+#define SIXTY TEN TEN TEN TEN TEN TEN
+#define BAD " is empty, or has an empty label or a control character"
+
+static const struct {
+	const char *name, *message;
+} bad_names[] = {
+	{ "", "\"\"" BAD },
+	{ "a..b", "\"a..b\"" BAD },
+	{ "a\033[2Jb\377", "\"a\\027[2Jb\\255\"" BAD },
+	{ SIXTY TEN, "\"" SIXTY "...\" is too long, or a label of it is" },
+	{ TEN ".." SIXTY, "\"" TEN ".." TEN TEN TEN TEN "aaaaaaaa...\"" BAD },
+};
+
+/* In a form that can neither command a terminal nor fill a log. */
+TEST(a_bad_name_is_named, ON_EACH_KERNEL, EACH_OF(bad_names))
+{
+	struct plait_deferred *d[2];
+
+	world_begin(&(struct world){ .known = "" });
+	d[0] = resolve(bad_names[_i].name);
+	d[1] = plait_dns_query(resolver, bad_names[_i].name, PLAIT_DNS_A);
+	run_turns(reactor, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct plait_failure *why =
+			plait_value_failure(plait_deferred_result(d[i]));
+
+		ck_assert_ptr_eq(plait_failure_kind(why),
+				 &plait_error_dns_bad_name);
+		ck_assert_str_eq(plait_failure_message(why),
+				 bad_names[_i].message);
+		plait_deferred_add_errback(d[i], note_outcome,
+					   &(struct outcome){ .text = "" });
+		plait_deferred_free(&d[i]);
+	}
+	world_end();
+}
+
 TEST(a_numeric_address_is_good_for_ever, ON_EACH_KERNEL)
 {
 	struct plait_deferred *d;

@@ -19,6 +19,7 @@
 
 #include "lib/chance.h"
 #include "lib/failure.h"
+#include "lib/print.h"
 #include "reactor/names/lookup.h"
 #include "reactor/names/record.h"
 #include "reactor/names/source.h"
@@ -682,15 +683,34 @@ static bool lookup_is_numeric(struct names_lookup *l, const char *name)
 	return true;
 }
 
-plait_value plait_i_lookup_bad_name(int rc)
+enum { BAD_NAME_SHOWN = 60 }; /* bytes, of any number */
+
+/* Writes the beginning of a name that may hold anything. */
+static void bad_name_show(const char *name, char *buf, size_t size)
 {
-	return (plait_fail)(PLAIT_HERE, &plait_error_dns_bad_name, "%s",
+	size_t len = 0;
+
+	for (int i = 0; name[i] != '\0' && i < BAD_NAME_SHOWN; i++)
+		len += (size_t)snprintf(buf + len, size - len,
+					print_is_visible(name[i]) ? "%c"
+								  : "\\%03u",
+					(unsigned)(unsigned char)name[i]);
+	snprintf(buf + len, size - len, "%s",
+		 strnlen(name, BAD_NAME_SHOWN + 1) > BAD_NAME_SHOWN ? "..."
+								    : "");
+}
+
+plait_value plait_i_lookup_bad_name(const char *name, int rc)
+{
+	char shown[BAD_NAME_SHOWN * 4 + sizeof("...")];
+
+	bad_name_show(name, shown, sizeof(shown));
+	return (plait_fail)(PLAIT_HERE, &plait_error_dns_bad_name, "\"%s\" %s",
+			    shown,
 			    rc == -ENAMETOOLONG
-				    ? "a name of more than 253 bytes, or with "
-				      "a "
-				      "label of more than 63"
-				    : "a name that is empty, or has an empty "
-				      "label or a control character");
+				    ? "is too long, or a label of it is"
+				    : "is empty, or has an empty label or a "
+				      "control character");
 }
 
 static void lookup_ask_sources(struct names_lookup *l)
@@ -720,7 +740,7 @@ static void lookup_begin(struct names_lookup *l, const char *name)
 		return;
 	rc = plait_i_name_parse(&l->name, name);
 	if (rc < 0) {
-		lookup_end(l, failure_in(plait_i_lookup_bad_name(rc)));
+		lookup_end(l, failure_in(plait_i_lookup_bad_name(name, rc)));
 		return;
 	}
 	if (lookup_is_special(l))

@@ -118,7 +118,7 @@ const struct plait_failure *plait_i_lookup_abandoned(void); /* given */
 
 /* What a lookup fails with if its name cannot be one; rc is that of
    plait_i_name_parse(). */
-plait_value plait_i_lookup_bad_name(int rc);
+plait_value plait_i_lookup_bad_name(const char *name, int rc);
 
 /* The failures of the C library: of a job, and of beginning one. */
 const struct plait_error *plait_i_lookup_system_kind(int error);

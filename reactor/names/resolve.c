@@ -500,9 +500,11 @@ struct plait_deferred *plait_dns_query(struct plait_resolver *rs,
 	if (type == 0 || type > UINT16_MAX)
 		return plait_i_operation_refused("no type of records", EINVAL,
 						 where);
-	rc = plait_i_name_parse(&parsed, name != NULL ? name : "");
+	if (name == NULL)
+		name = "";
+	rc = plait_i_name_parse(&parsed, name);
 	if (rc < 0)
-		return (plait_failed)(plait_i_lookup_bad_name(rc), where);
+		return (plait_failed)(plait_i_lookup_bad_name(name, rc), where);
 	rc = call.reactor != NULL ? plait_i_names_refresh(rs) : 0;
 	if (rc < 0)
 		return (plait_failed)(plait_i_names_unreadable(rc), where);
