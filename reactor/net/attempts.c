@@ -478,8 +478,9 @@ static const struct plait_failure *attempts_telling(const struct attempts *s)
 }
 
 /*
- * A failure for each attempt, and that of the search, as a list; none if there
- * is nothing, or no memory.  What is under way fails with that kind.
+ * Gives a list of the failures of all attempts, and behind them that of the
+ * search.  An attempt that is under way gets a failure of that kind.  Without
+ * attempts, or without memory, there is no list.
  */
 static plait_value attempts_all_failures(const struct attempts *s,
 					 const struct plait_error *kind)
