@@ -68,6 +68,15 @@ static void note_time(struct actor *a, struct plait_protocol *p)
 	took = clock_now() - began;
 }
 
+/* A resolver of another reactor, which is not freed. */
+static void other_resolver(struct plait_reactor **ret)
+{
+	begin(A("127.0.0.1"));
+	*ret = plait_reactor_new(backend);
+	ck_assert_ptr_nonnull(*ret);
+	options.resolver = resolver_of(*ret);
+}
+
 static struct plait_connector *connect_to(const char *name)
 {
 	client.on_made = note_time;
@@ -501,6 +510,27 @@ TEST(no_descriptor_for_one_attempt_is_the_failure_of_that, ON_EACH_BACKEND)
 	ck_assert_ptr_nonnull(strstr(why, " at 0.250 s: Too many open files"));
 	finish();
 	end_deaf();
+}
+
+TEST(the_resolver_of_another_reactor_aborts, ON_EACH_BACKEND, ABORTS)
+{
+	struct plait_reactor *other;
+
+	other_resolver(&other);
+	connect_to("p.example");
+}
+
+TEST(the_resolver_of_a_freed_reactor_finds_nothing, ON_EACH_BACKEND)
+{
+	struct plait_reactor *other;
+
+	other_resolver(&other);
+	plait_reactor_free(&other);
+	connect_to("p.example");
+	run_until_count(reactor, &client.failed, 1);
+	ck_assert_ptr_eq(client.kind, &plait_error_abandoned);
+	plait_resolver_free(&options.resolver);
+	finish();
 }
 
 /* A client that is a deferred, and one that goes on trying. */

@@ -774,7 +774,7 @@ void plait_i_lookup_start(struct names_lookup *l, struct plait_reactor *r,
 	}
 	if (rs == NULL) {
 		lookup_end(l, &plait_i_failure_no_memory);
-	} else if (rs->is_ending) {
+	} else if (rs->is_ending || rs->reactor == NULL) {
 		lookup_end(l, plait_i_lookup_abandoned());
 	} else {
 		l->timeout = wish->timeout > 0 ? wish->timeout : rs->timeout;

@@ -91,8 +91,8 @@ struct names_lookup {
 
 /*
  * Begins.  The owner has set found and ended, and zeroed all else.  rs is the
- * resolver, borrowed; NULL, because there was no memory for it, ends the lookup
- * with the no-memory failure.
+ * resolver, borrowed, of r or of a reactor that was freed; NULL, because there
+ * was no memory for it, ends the lookup with the no-memory failure.
  */
 void plait_i_lookup_start(struct names_lookup *l, struct plait_reactor *r,
 			  struct plait_resolver *rs,

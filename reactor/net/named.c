@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/base.h"
 #include "lib/failure.h"
 #include "reactor/names/lookup.h"
 #include "reactor/names/sort.h"
@@ -121,9 +122,14 @@ int plait_i_named_search(struct plait_connector *c, const char *host,
 			 unsigned port,
 			 const struct plait_connect_options *options)
 {
+	const struct plait_resolver *rs = options->resolver;
 	size_t len = strlen(host) + 1, room = len + sizeof(":65535");
-	struct named *n = calloc(1, sizeof(*n) + len + room);
+	struct named *n;
 
+	if (rs != NULL && rs->reactor != NULL && rs->reactor != c->reactor)
+		plait_die("plait_connect_tcp()",
+			  "the resolver belongs to another reactor");
+	n = calloc(1, sizeof(*n) + len + room);
 	if (n == NULL)
 		return -ENOMEM;
 	n->base = (struct attempt_search){
