@@ -824,6 +824,22 @@ TEST(a_lookup_ends_in_its_time, ON_EACH_KERNEL)
 	world_end();
 }
 
+/* resolv.conf has an end nevertheless. */
+TEST(a_lookup_may_have_no_end_of_its_own, ON_EACH_KERNEL, TIMES(2))
+{
+	struct plait_resolve_options options = { .timeout = INFINITY,
+						 .family = AF_INET };
+
+	clock_virtual(true);
+	world_begin(&(struct world){
+		.known = _i == 0 ? BOTH("a.example") : "a.example *: drop",
+		.resolv_conf = "options attempts:1 timeout:1\n" });
+	options.resolver = resolver;
+	expect_outcome(plait_resolve(reactor, "a.example", &options),
+		       _i == 0 ? "192.0.2.1" : "DNSTimeoutError");
+	world_end();
+}
+
 TEST(one_family_is_enough_when_the_time_is_up, ON_EACH_KERNEL)
 {
 	clock_virtual(true);

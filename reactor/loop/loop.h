@@ -306,11 +306,13 @@ void plait_i_loop_arrive(struct plait_reactor *r, struct loop_task *task);
 /*
  * Nanoseconds on the reactor's clock.  plait_i_clock_now() reads the clock at
  * most once a callback; plait_i_clock_read() reads it each time.
- * plait_i_clock_delay() converts seconds.
+ * plait_i_clock_delay() converts seconds.  plait_i_clock_after() is the time so
+ * many seconds from now; a time that is too far becomes the last there is.
  */
 int64_t plait_i_clock_now(const struct plait_reactor *r);
 int64_t plait_i_clock_read(struct plait_reactor *r);
 int64_t plait_i_clock_delay(double seconds); /* aborts on negative and NaN */
+int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds);
 
 /* Of a testing reactor: moves the clock. */
 void plait_i_clock_advance(struct plait_reactor *r, int64_t nanoseconds);

@@ -34,10 +34,9 @@ void plait_i_loop_leave_busy(struct plait_reactor *r);
 void plait_i_loop_forget_all(struct plait_reactor *r);
 
 /*
- * clock.c: the time so many seconds from now, or from another time, where the
- * seconds may be negative.  A time that is too far becomes the last there is.
+ * clock.c: the time so many seconds from another time, where the seconds may be
+ * negative.  A time that is too far becomes the last there is.
  */
-int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds);
 int64_t plait_i_clock_add(int64_t when, double seconds);
 
 /*

@@ -516,7 +516,7 @@ void plait_i_query_start(struct names_query *q, struct names_servers *s,
 		.started = plait_i_clock_now(s->reactor),
 		.next = INT64_MAX,
 	};
-	q->limit = q->started + plait_i_clock_delay(seconds);
+	q->limit = plait_i_clock_after(s->reactor, seconds);
 	for (unsigned i = 0; i < q->conf->n_servers; i++) {
 		struct names_exchange *x = &q->exchanges[i];
 
@@ -530,7 +530,7 @@ void plait_i_query_start(struct names_query *q, struct names_servers *s,
 
 void plait_i_query_limit(struct names_query *q, double seconds)
 {
-	q->limit = query_now(q) + plait_i_clock_delay(seconds);
+	q->limit = plait_i_clock_after(query_reactor(q), seconds);
 	query_set_timer(q);
 }
 
