@@ -94,20 +94,31 @@ static size_t print_found(const struct question *q, const plait_value *found)
 	return print_addresses(q->name, plait_value_addresses(found));
 }
 
-/* Only records come with the server that has sent them. */
+/* What is in a file, or in the name itself, comes from no server. */
+static void print_server(const struct plait_address *server, bool cached)
+{
+	char text[PLAIT_ADDRESS_SIZE];
+
+	if (plait_address_family(server) == 0)
+		return;
+	plait_address_str(server, text, sizeof(text));
+	printf(", %s %s", cached ? "remembered from" : "by", text);
+}
+
 static void print_time(const struct question *q, size_t n,
 		       const plait_value *found)
 {
-	char server[PLAIT_ADDRESS_SIZE];
-
 	printf("%s: %zu found in %.4f s", q->name, n,
 	       plait_reactor_seconds(q->client->reactor) - q->start);
-	if (q->client->type != 0) {
+	if (plait_value_is(found, &plait_dns_answer_type)) {
 		const struct plait_dns_answer *a =
 			plait_value_dns_answer(found);
 
-		plait_address_str(&a->server, server, sizeof(server));
-		printf(", %s %s", a->cached ? "remembered from" : "by", server);
+		print_server(&a->server, a->cached);
+	} else if (plait_value_is(found, &plait_addresses_type)) {
+		const struct plait_addresses *a = plait_value_addresses(found);
+
+		print_server(&a->server, a->cached);
 	}
 	putchar('\n');
 }

@@ -1453,6 +1453,18 @@ class Resolve(ProgramTest):
         self.assertRegex(lines[5], r"s, remembered from %s$" % server.address)
         self.assertEqual(server.asked, 1)
 
+    def test_addresses_come_with_their_server(self):
+        server = self.server()
+        process = self.start("resolve", "--server", server.address, "--time",
+                             "poem.test.", "localhost")
+        self.ends(process)
+        times = [line for line in process.out.decode().splitlines()
+                 if "found" in line]
+        self.assertRegex("\n".join(sorted(times)),
+                         r"^localhost: 2 found in [0-9.]+ s\n"
+                         r"poem\.test\.: 3 found in [0-9.]+ s, by %s$"
+                         % server.address)
+
     def test_one_name_is_not_there_and_the_others_come(self):
         process = self.start("resolve", "--server", self.server().address,
                              "nothing.test.", "poem.test.")

@@ -597,6 +597,14 @@ TEST(the_name_behind_the_aliases_is_told, ON_EACH_KERNEL, EACH_OF(named))
 	a = plait_value_addresses(plait_deferred_result(d));
 	ck_assert_str_eq(a->name, named[_i].name);
 	ck_assert_double_eq(a->ttl, named[_i].ttl);
+	/* The server is named if it has told. */
+	ck_assert(!a->cached);
+	ck_assert_int_eq(plait_address_family(&a->server),
+			 named[_i].world.known != NULL ? AF_INET : AF_UNSPEC);
+	ck_assert_uint_eq(plait_address_port(&a->server),
+			  named[_i].world.known != NULL
+				  ? plait_address_port(&zone.address)
+				  : 0);
 	plait_deferred_free(&d);
 	world_end();
 }
@@ -604,6 +612,23 @@ TEST(the_name_behind_the_aliases_is_told, ON_EACH_KERNEL, EACH_OF(named))
 /* ---- remembering --------------------------------------------------------- */
 
 GROUP("cache");
+
+TEST(that_addresses_were_remembered_is_told, ON_EACH_KERNEL)
+{
+	world_begin(&(struct world){ .known = BOTH("a.example") });
+	for (int i = 0; i < 2; i++) {
+		struct plait_deferred *d = resolve("a.example");
+		const struct plait_addresses *a;
+
+		while (plait_deferred_result(d) == NULL)
+			run_turns(reactor, 1);
+		a = plait_value_addresses(plait_deferred_result(d));
+		ck_assert(a->cached == (i == 1));
+		ck_assert(plait_address_equal(&a->server, &zone.address));
+		plait_deferred_free(&d);
+	}
+	world_end();
+}
 
 TEST(what_was_answered_is_not_asked_again, ON_EACH_KERNEL)
 {

@@ -78,8 +78,11 @@ struct plait_resolve_options {
 struct plait_addresses {
 	size_t count;			   /* 1 at least */
 	const struct plait_address *items; /* sorted, the best first */
-	double ttl;	       /* for so many seconds they are good */
-	const char *name;      /* the name that has them, without aliases */
+	double ttl;	  /* for so many seconds they are good */
+	const char *name; /* the name that has them, without aliases */
+	/* The server that has told of the first; no address if it was none. */
+	struct plait_address server;
+	bool cached;	       /* ... it has told that earlier */
 	uintptr_t reserved[4]; /* zero */
 };
 

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "lib/base.h"
 #include "lib/failure.h"
@@ -87,6 +88,20 @@ static void resolving_copy(const struct names_lookup *l,
 		plait_i_sort(to, n, plait_i_source_ask, l->resolver);
 }
 
+static void resolving_name_server(const struct names_lookup *l,
+				  struct plait_addresses *a)
+{
+	int family = plait_address_family(&a->items[0]);
+	const struct plait_dns_answer *answer =
+		l->families[family == AF_INET6 ? LOOKUP_IPV6 : LOOKUP_IPV4]
+			.answer;
+
+	if (answer == NULL)
+		return;
+	a->server = answer->server;
+	a->cached = answer->cached;
+}
+
 static plait_value resolving_value(const struct names_lookup *l)
 {
 	char name[NAME_TEXT_SIZE];
@@ -99,6 +114,7 @@ static plait_value resolving_value(const struct names_lookup *l)
 	if (a == NULL)
 		return plait_no_memory();
 	resolving_copy(l, items);
+	resolving_name_server(l, a);
 	return plait_value_make(&plait_addresses_type, a);
 }
 
