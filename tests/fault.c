@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -52,7 +53,7 @@
 	X(epoll_wait) X(epoll_pwait2) X(close_range)	       \
 	X(getdents64) X(pidfd_open) X(pidfd_send_signal) X(setgroups)          \
 	X(setgid) X(setuid) X(select) X(poll) X(fstat) X(stat)       \
-	X(unlink) X(chmod) X(ftruncate) X(gethostname)                                            \
+	X(unlink) X(chmod) X(rename) X(flock) X(ftruncate) X(gethostname)      \
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
 	X(fork) X(clone) X(dup2) X(chdir) X(setsid) X(setpgid)                 \
 	X(sigtimedwait) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
@@ -844,6 +845,8 @@ SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
 SEAM(int, stat, (const char *path, struct stat *st), (path, st))
 SEAM(int, unlink, (const char *path), (path))
 SEAM(int, chmod, (const char *path, mode_t mode), (path, mode))
+SEAM(int, rename, (const char *from, const char *to), (from, to))
+SEAM(int, flock, (int fd, int operation), (fd, operation))
 SEAM(int, gethostname, (char *buf, size_t size), (buf, size))
 SEAM(int, ftruncate, (int fd, off_t length), (fd, length))
 SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))

@@ -101,6 +101,9 @@ SEAMED(int, look, "stat",
 SEAMED(int, unlink, "unlink", (struct kernel * k, const char *path), (k, path))
 SEAMED(int, chmod, "chmod",
        (struct kernel * k, const char *path, unsigned mode), (k, path, mode))
+SEAMED(int, rename, "rename",
+       (struct kernel * k, const char *from, const char *to), (k, from, to))
+SEAMED(int, lock, "flock", (struct kernel * k, const char *path), (k, path))
 SEAMED(ssize_t, read_file, "open",
        (struct kernel * k, const char *path, void *buf, size_t len,
 	struct kernel_file *ret),
@@ -283,6 +286,8 @@ static void tables_fill(void)
 	past_calls.look = past_look;
 	past_calls.unlink = past_unlink;
 	past_calls.chmod = past_chmod;
+	past_calls.rename = past_rename;
+	past_calls.lock = past_lock;
 	past_calls.read_file = past_read_file;
 	past_calls.host_name = past_host_name;
 	past = plait_i_kernel_simulated;
@@ -311,6 +316,8 @@ static void tables_fill(void)
 	seamed_calls.look = seamed_look;
 	seamed_calls.unlink = seamed_unlink;
 	seamed_calls.chmod = seamed_chmod;
+	seamed_calls.rename = seamed_rename;
+	seamed_calls.lock = seamed_lock;
 	seamed_calls.read_file = seamed_read_file;
 	seamed_calls.host_name = seamed_host_name;
 	seamed = past;

@@ -3,7 +3,9 @@
  * and ports whose queue is full.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,7 @@
 #include "tests/stranger.h"
 
 static char directory[64], path[100], other[100];
+static char lock_file[110], new_file[110]; /* beside path */
 static struct actor client, server;
 static struct plait_port *port;
 
@@ -24,6 +27,8 @@ static void make_directory(void)
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/poem", directory);
 	snprintf(other, sizeof(other), "%s/other", directory);
+	snprintf(lock_file, sizeof(lock_file), "%s.lock", path);
+	snprintf(new_file, sizeof(new_file), "%s.new", path);
 	actor_init(&client);
 	actor_init(&server);
 	server.on_data = actor_echo;
@@ -595,26 +600,31 @@ TEST(a_directory_that_is_not_there_has_no_sockets, ON_EACH_BACKEND)
 	ck_assert_int_eq(listen_with(NULL), -ENOENT);
 }
 
+/* A lock file that was made without having the lock stays; and if it cannot be
+   looked at, nobody knows whose file the socket has. */
 static const struct {
 	const char *call;
 	unsigned long pass;
+	const char *left;
 } calls[] = {
-	{ "socket", 0 }, { "bind", 0 },	  { "stat", 0 },
-	{ "chmod", 0 },	 { "listen", 0 }, { "open", 0 },
+	{ "socket", 0, NULL },	   { "open", 0, NULL },
+	{ "flock", 0, lock_file }, { "fstat", 0, lock_file },
+	{ "stat", 0, lock_file },  { "bind", 0, NULL },
+	{ "stat", 1, path },	   { "chmod", 0, NULL },
+	{ "listen", 0, NULL },	   { "open", 1, NULL },
 };
 
 TEST(a_port_that_fails_leaves_nothing, ON_EACH_BACKEND, EACH_OF(calls))
 {
 	static const struct plait_listen_unix_options o = { .mode = 0600 };
-	bool is_stat = strcmp(calls[_i].call, "stat") == 0;
 
+	fault_pass(calls[_i].call, calls[_i].pass);
 	fault_call(calls[_i].call, 1, EIO);
 	ck_assert_int_eq(listen_with(&o), -EIO);
 	fault_off();
-	/* Nobody knows any more whose file it is. */
-	ck_assert(is_there(path) == is_stat);
-	if (is_stat)
-		unlink(path);
+	ck_assert(is_there(path) == (calls[_i].left == path));
+	ck_assert(is_there(lock_file) == (calls[_i].left == lock_file));
+	unlink(path);
 	ck_assert_str_eq(server.trace, "");
 	ck_assert_int_eq(listen_with(&o), 0);
 	actor_stop(reactor, &port);
@@ -642,7 +652,7 @@ static const struct {
 	unsigned long pass;
 	int err;
 } probes[] = {
-	{ "stat", 0, EIO },	  { "socket", 1, EMFILE },
+	{ "stat", 1, EIO },	  { "socket", 1, EMFILE },
 	{ "connect", 0, EACCES }, { "unlink", 0, EROFS },
 	{ "bind", 1, EIO },
 };
@@ -812,4 +822,467 @@ TEST(the_end_of_the_reactor_ends_the_waiting, ON_EACH_BACKEND)
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(client.trace, "ScFX");
 	empty_queue();
+}
+
+/* ---- beside other servers ------------------------------------------------ */
+
+static struct actor rival;
+static struct plait_port *rival_port;
+static struct plait_reactor *rival_reactor;
+
+static void make_rival(void)
+{
+	make_directory();
+	actor_init(&rival);
+	rival_port = NULL;
+	rival_reactor = NULL;
+}
+
+static void remove_rival(void)
+{
+	plait_reactor_free(&rival_reactor);
+	remove_directory();
+}
+
+GROUP("lock", .setup = make_rival, .teardown = remove_rival);
+
+static const struct plait_listen_unix_options ways[] = {
+	{ .mode = 0 },
+	{ .replace_stale = true },
+	{ .take_over = true },
+};
+
+/* A lock of the test's own. */
+static int take_lock(void)
+{
+	int fd = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+	return fd;
+}
+
+TEST(a_path_whose_lock_is_held_is_in_use, ON_EACH_BACKEND, EACH_OF(ways))
+{
+	int fd = take_lock();
+
+	ck_assert_int_eq(listen_with(&ways[_i]), -EADDRINUSE);
+	ck_assert(!is_there(path) && !is_there(new_file));
+	ck_assert(is_there(lock_file));
+	close(fd);
+	/* A file that is left locks nothing. */
+	ck_assert_int_eq(listen_with(&ways[_i]), 0);
+	ck_assert(!is_there(lock_file));
+	talk(path);
+	actor_stop(reactor, &port);
+	ck_assert(!is_there(lock_file) && !is_there(path));
+}
+
+/* Whoever had the lock has removed the file: its lock is worth nothing. */
+static void remove_lock(void *arg)
+{
+	unsigned *times = arg;
+
+	if (*times == 0)
+		return;
+	--*times;
+	unlink(lock_file);
+}
+
+TEST(a_lock_that_is_not_there_any_more_is_taken_anew, ON_EACH_BACKEND)
+{
+	unsigned times = 3;
+
+	calls_reset();
+	call_hook("flock", remove_lock, &times);
+	ck_assert_int_eq(listen_with(NULL), 0);
+	ck_assert_uint_eq(calls_of("flock"), 4);
+	call_hook("flock", NULL, NULL);
+	actor_stop(reactor, &port);
+}
+
+TEST(a_lock_that_always_goes_away_is_not_tried_for_ever, ON_EACH_BACKEND)
+{
+	unsigned times = UINT_MAX;
+
+	calls_reset();
+	call_hook("flock", remove_lock, &times);
+	ck_assert_int_eq(listen_with(NULL), -EADDRINUSE);
+	ck_assert_uint_eq(calls_of("flock"), 16);
+	call_hook("flock", NULL, NULL);
+	ck_assert_int_eq(listen_with(NULL), 0);
+	actor_stop(reactor, &port);
+}
+
+/* As if its own process did it, in the midst of a call of the other. */
+static int rival_err;
+static const struct plait_listen_unix_options *rival_options;
+
+static void rival_listens(void *arg)
+{
+	unsigned *pass = arg;
+
+	if (rival_reactor != NULL || (*pass)-- > 0)
+		return;
+	rival_reactor = plait_reactor_new(NULL);
+	rival_err = plait_listen_unix(rival_reactor, path, &rival.base,
+				      rival_options, &rival_port);
+}
+
+/* Who connects now, finds that server. */
+static void answers(struct plait_reactor *r, struct actor *a)
+{
+	unsigned made = a->made, lost = a->lost;
+	int fd = try_connect();
+
+	ck_assert_int_ge(fd, 0);
+	run_until_count(r, &a->made, made + 1);
+	close(fd);
+	run_until_count(r, &a->lost, lost + 1);
+}
+
+/* The calls of a server that replaces a dead one, and what comes between. */
+static const struct {
+	const char *call;
+	unsigned pass;
+	bool rival_wins;
+} moments[] = {
+	{ "socket", 0, true },	{ "open", 0, true },	{ "flock", 0, true },
+	{ "fstat", 0, false },	{ "stat", 0, false },	{ "bind", 0, false },
+	{ "stat", 1, false },	{ "socket", 1, false }, { "connect", 0, false },
+	{ "unlink", 0, false }, { "bind", 1, false },	{ "stat", 2, false },
+	{ "chmod", 0, false },	{ "listen", 0, false }, { "open", 1, false },
+};
+
+TEST(of_two_that_find_it_stale_one_listens, ON_EACH_BACKEND, EACH_OF(moments))
+{
+	static const struct plait_listen_unix_options o = {
+		.replace_stale = true,
+		.mode = 0600,
+	};
+	unsigned pass = moments[_i].pass;
+	int err;
+
+	make_stale();
+	rival_options = &o;
+	call_hook(moments[_i].call, rival_listens, &pass);
+	err = listen_with(&o);
+	call_hook(moments[_i].call, NULL, NULL);
+	ck_assert_ptr_nonnull(rival_reactor);
+	ck_assert_int_eq(err, moments[_i].rival_wins ? -EADDRINUSE : 0);
+	ck_assert_int_eq(rival_err, moments[_i].rival_wins ? 0 : -EADDRINUSE);
+	if (moments[_i].rival_wins)
+		answers(rival_reactor, &rival);
+	else
+		answers(reactor, &server);
+	if (port != NULL)
+		actor_stop(reactor, &port);
+	plait_reactor_free(&rival_reactor);
+	ck_assert(!is_there(path) && !is_there(lock_file));
+}
+
+/* Several processes at once, without any order.  A server that has the path
+   says so, and waits until its standard input ends. */
+static void compete(int ready, int end)
+{
+	static const struct plait_listen_unix_options o = {
+		.replace_stale = true,
+	};
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	int err = plait_listen_unix(r, path, &rival.base, &o, &rival_port);
+	char byte = err == 0;
+
+	if (write(ready, &byte, 1) != 1 || read(end, &byte, 1) != 0)
+		child_leave(2);
+	child_leave(err == 0 || err == -EADDRINUSE ? 0 : 1);
+}
+
+TEST(of_many_processes_that_find_it_stale_one_listens, PURE, TIMES(10))
+{
+	enum { RIVALS = 4 };
+	int ready[2], end[2], winners = 0, fd;
+	pid_t pids[RIVALS];
+	char byte;
+
+	make_stale();
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(end, O_CLOEXEC), 0);
+	for (int i = 0; i < RIVALS; i++) {
+		pids[i] = fork();
+		ck_assert_int_ge(pids[i], 0);
+		if (pids[i] == 0) {
+			close(end[1]);
+			compete(ready[1], end[0]);
+		}
+	}
+	for (int i = 0; i < RIVALS; i++) {
+		ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+		winners += byte;
+	}
+	/* Whoever has won is found at the path, and did not die. */
+	ck_assert_int_eq(winners, 1);
+	ck_assert_int_ge(fd = try_connect(), 0);
+	close(fd);
+	close(end[1]);
+	for (int i = 0; i < RIVALS; i++)
+		child_ends(pids[i]);
+	close(end[0]);
+	close(ready[0]);
+	close(ready[1]);
+	unlink(path);
+}
+
+/* A server that stops has found its own file there, and another one comes. */
+static const struct {
+	const char *call;
+	unsigned pass;
+	int rival_err;
+} ends[] = {
+	{ "flock", 0, 0 },
+	{ "stat", 1, -EADDRINUSE },
+	{ "unlink", 0, -EADDRINUSE },
+};
+
+TEST(who_stops_removes_no_file_of_who_takes_over, ON_EACH_BACKEND,
+     EACH_OF(ends))
+{
+	unsigned pass = ends[_i].pass;
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	rival_options = &ways[2];
+	call_hook(ends[_i].call, rival_listens, &pass);
+	actor_stop(reactor, &port);
+	call_hook(ends[_i].call, NULL, NULL);
+	ck_assert_ptr_nonnull(rival_reactor);
+	ck_assert_int_eq(rival_err, ends[_i].rival_err);
+	ck_assert(is_there(path) == (rival_err == 0));
+	if (rival_err == 0)
+		answers(rival_reactor, &rival);
+	plait_reactor_free(&rival_reactor);
+	ck_assert(!is_there(path) && !is_there(lock_file));
+}
+
+/* It does not wait for the lock, and does not remove without. */
+TEST(who_cannot_have_the_lock_leaves_the_file, ON_EACH_BACKEND)
+{
+	int fd;
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	fd = take_lock();
+	actor_stop(reactor, &port);
+	ck_assert(is_there(path));
+	close(fd);
+	unlink(lock_file);
+	ck_assert_int_eq(listen_with(&ways[1]), 0);
+	actor_stop(reactor, &port);
+	ck_assert(!is_there(path));
+}
+
+GROUP("takeover", .setup = make_rival, .teardown = remove_rival);
+
+static const struct plait_listen_unix_options takes_over = {
+	.take_over = true,
+	.mode = 0640,
+};
+
+static void rival_takes_over(void)
+{
+	if (rival_reactor == NULL)
+		rival_reactor = plait_reactor_new(NULL);
+	rival_err = plait_listen_unix(rival_reactor, path, &rival.base,
+				      &takes_over, &rival_port);
+}
+
+static ino_t inode_of(const char *file)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(file, &st), 0);
+	return st.st_ino;
+}
+
+TEST(each_server_serves_those_who_have_found_it, ON_EACH_BACKEND)
+{
+	struct plait_address a;
+	struct stat st;
+	int before[2], after[2];
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_ge(before[i] = try_connect(), 0);
+	rival_takes_over();
+	ck_assert_int_eq(rival_err, 0);
+	ck_assert(!is_there(new_file) && !is_there(lock_file));
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777u, 0640);
+	plait_port_host(rival_port, &a);
+	ck_assert_str_eq(plait_address_path(&a), path);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_ge(after[i] = try_connect(), 0);
+	run_until_count(reactor, &server.made, 2);
+	run_until_count(rival_reactor, &rival.made, 2);
+	actor_stop(reactor, &port);
+	ck_assert_uint_eq(inode_of(path), st.st_ino);
+	ck_assert_uint_eq(server.made, 2);
+	ck_assert_uint_eq(rival.made, 2);
+	for (int i = 0; i < 2; i++) {
+		close(before[i]);
+		close(after[i]);
+	}
+	actor_wait_idle(&server, reactor);
+	answers(rival_reactor, &rival);
+	plait_reactor_free(&rival_reactor);
+	ck_assert(!is_there(path));
+}
+
+/* The old server drains: it serves its queue, and its file is another's. */
+TEST(a_drain_after_a_takeover_leaves_the_file, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d;
+	int fd;
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	ck_assert_int_ge(fd = try_connect(), 0);
+	rival_takes_over();
+	d = plait_port_drain(&port);
+	ck_assert(is_there(path));
+	run_until_count(reactor, &server.stops, 1);
+	ck_assert_uint_eq(server.made, 1);
+	plait_deferred_free(&d);
+	close(fd);
+	actor_wait_idle(&server, reactor);
+	answers(rival_reactor, &rival);
+}
+
+/* Also where nobody listens, or nothing is. */
+static void make_nothing(void)
+{
+}
+
+static const struct {
+	void (*make)(void);
+	int err;
+} found[] = {
+	{ make_nothing, 0 },	    { make_stale, 0 },
+	{ make_datagram, 0 },	    { make_plain, -EADDRINUSE },
+	{ make_fifo, -EADDRINUSE },
+};
+
+TEST(it_takes_the_place_of_sockets_alone, ON_EACH_BACKEND, EACH_OF(found))
+{
+	found[_i].make();
+	ck_assert_int_eq(listen_with(&takes_over), found[_i].err);
+	ck_assert(!is_there(new_file));
+	if (found[_i].err == 0) {
+		talk(path);
+		actor_stop(reactor, &port);
+	} else {
+		ck_assert(is_there(path));
+		unlink(path);
+	}
+}
+
+/* What a server has left that died while it took over. */
+TEST(a_new_socket_that_was_left_is_replaced, ON_EACH_BACKEND, TIMES(2))
+{
+	if (_i == 0) {
+		make_stale();
+		ck_assert_int_eq(rename(path, new_file), 0);
+	} else {
+		make_file(new_file);
+	}
+	ck_assert_int_eq(listen_with(&takes_over), _i ? -EADDRINUSE : 0);
+	ck_assert(is_there(new_file) == (_i == 1));
+	if (_i == 0)
+		actor_stop(reactor, &port);
+	unlink(new_file);
+}
+
+TEST(the_path_has_room_for_the_name_meanwhile, ON_EACH_BACKEND)
+{
+	char longest[128];
+	struct plait_port *p = NULL;
+
+	memset(longest, 'x', sizeof(longest));
+	memcpy(longest, directory, strlen(directory));
+	longest[strlen(directory)] = '/';
+	longest[104] = '\0';
+	ck_assert_int_eq(plait_listen_unix(reactor, longest, &server.base,
+					   &takes_over, &p),
+			 -ENAMETOOLONG);
+	longest[103] = '\0';
+	ck_assert_int_eq(plait_listen_unix(reactor, longest, &server.base,
+					   &takes_over, &p),
+			 0);
+	actor_stop(reactor, &p);
+}
+
+static void check_mode(void *arg)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(new_file, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777u, 0640);
+	++*(unsigned *)arg;
+}
+
+/* Nobody finds it before all is well. */
+static const struct {
+	const char *call;
+	unsigned long pass;
+} late[] = {
+	{ "bind", 0 },	 { "stat", 3 }, { "chmod", 0 },
+	{ "listen", 0 }, { "open", 1 }, { "rename", 0 },
+};
+
+TEST(a_takeover_that_fails_leaves_the_old_server, ON_EACH_BACKEND,
+     EACH_OF(late))
+{
+	unsigned times = 0;
+	ino_t before;
+
+	rival_takes_over();
+	ck_assert_int_eq(rival_err, 0);
+	before = inode_of(path);
+	call_hook("rename", check_mode, &times);
+	fault_pass(late[_i].call, late[_i].pass);
+	fault_call(late[_i].call, 1, EIO);
+	ck_assert_int_eq(listen_with(&takes_over), -EIO);
+	fault_off();
+	call_hook("rename", NULL, NULL);
+	ck_assert_uint_eq(times, _i == 5);
+	ck_assert_uint_eq(inode_of(path), before);
+	/* Nobody knows any more whose file it is. */
+	ck_assert(is_there(new_file) == (_i == 1));
+	ck_assert(!is_there(lock_file));
+	answers(rival_reactor, &rival);
+	ck_assert_int_eq(listen_with(&takes_over), 0);
+	answers(reactor, &server);
+	actor_stop(reactor, &port);
+}
+
+TEST(a_takeover_without_memory_leaves_the_old_server, ON_EACH_BACKEND)
+{
+	bool refused = true;
+	ino_t before;
+
+	rival_takes_over();
+	before = inode_of(path);
+	for (unsigned long n = 0; refused; n++) {
+		port = NULL;
+		fault_alloc_at(n, false);
+		if (listen_with(&takes_over) < 0) {
+			ck_assert_uint_eq(inode_of(path), before);
+			ck_assert(!is_there(new_file));
+		}
+		refused = fault_alloc_reached();
+		fault_alloc_off();
+		if (port == NULL)
+			continue;
+		/* Without memory for what is told of it, perhaps. */
+		actor_stop(reactor, &port);
+		rival_takes_over();
+		ck_assert_int_eq(rival_err, 0);
+		before = inode_of(path);
+	}
 }

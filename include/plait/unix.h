@@ -25,6 +25,7 @@ struct plait_listen_unix_options {
 	bool shed_idle;		  /* when full, end the idlest one */
 	bool replace_stale;	  /* replace a socket where nobody listens */
 	bool keep_path;		  /* leave the socket there in the end */
+	bool take_over;		  /* take the place of a socket that is there */
 	uintptr_t reserved[8];	  /* zero */
 };
 
@@ -38,12 +39,20 @@ struct plait_listen_unix_options {
  *
  * If there is a file at path already, this returns -EADDRINUSE.  With
  * replace_stale it first removes a socket whose listener is gone without having
- * removed it; and nothing else.
+ * removed it; and nothing else.  With take_over the socket of this port takes
+ * the place of a socket that is there, whoever listens at it: who connects from
+ * then on finds this port, and who has connected before stays with the other.
+ * There is no moment without a socket at path.
+ *
+ * While a port makes or removes its socket, it holds the lock of path.lock, a
+ * file that it makes and removes.  So of two servers that find the socket of a
+ * third one dead, one replaces it, and the other is told -EADDRINUSE.
  *
  * Returns 0, or what the kernel says: -EADDRINUSE, -EACCES, -ENOENT, -EMFILE,
  * -ENOMEM and others; -EINVAL if path is NULL or has no character, or reserved
- * words of the options are not zero; -ENAMETOOLONG if it has more than 107;
- * -ESHUTDOWN while the reactor shuts down or is freed.
+ * words of the options are not zero; -ENAMETOOLONG if it has more than 107, or
+ * more than 103 with take_over; -ESHUTDOWN while the reactor shuts down or is
+ * freed.
  */
 int plait_listen_unix(struct plait_reactor *r, const char *path,
 		      struct plait_factory *f,

@@ -105,6 +105,15 @@ struct kernel_calls {
 			     size_t len, struct kernel_file *ret);
 	int (*unlink)(struct kernel *k, const char *path);
 	int (*chmod)(struct kernel *k, const char *path, unsigned mode);
+	int (*rename)(struct kernel *k, const char *from, const char *to);
+	/*
+	 * Makes the file of that path, unless it is there, and locks it.
+	 * Returns a descriptor, which holds the lock until unlock() closes it;
+	 * EWOULDBLOCK: somebody else has it.  unlock() also removes the file.
+	 * If the program dies, the file stays, and the lock is gone.
+	 */
+	int (*lock)(struct kernel *k, const char *path);
+	void (*unlock)(struct kernel *k, int fd, const char *path);
 	/* A variable of the environment, borrowed until it is changed; NULL if
 	   there is none, or if the program has more rights than its user. */
 	const char *(*variable)(struct kernel *k, const char *name);
@@ -403,6 +412,22 @@ static inline int kernel_chmod(struct kernel *k, const char *path,
 			       unsigned mode)
 {
 	return k->calls->chmod(k, path, mode);
+}
+
+static inline int kernel_rename(struct kernel *k, const char *from,
+				const char *to)
+{
+	return k->calls->rename(k, from, to);
+}
+
+static inline int kernel_lock(struct kernel *k, const char *path)
+{
+	return k->calls->lock(k, path);
+}
+
+static inline void kernel_unlock(struct kernel *k, int fd, const char *path)
+{
+	k->calls->unlock(k, fd, path);
 }
 
 static inline const char *kernel_variable(struct kernel *k, const char *name)

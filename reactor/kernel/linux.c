@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -280,6 +282,63 @@ static int linux_chmod(struct kernel *k, const char *path, unsigned mode)
 	return chmod(path, mode);
 }
 
+static int linux_rename(struct kernel *k, const char *from, const char *to)
+{
+	return rename(from, to);
+}
+
+/* 1: fd is the file of that path; 0: it is another one; or -1. */
+static int linux_is_at(int fd, const char *path)
+{
+	struct stat here, there;
+
+	if (fstat(fd, &here) < 0)
+		return -1;
+	if (stat(path, &there) < 0)
+		return errno == ENOENT ? 0 : -1;
+	return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* 1: *ret has the lock; 0: only that of a file that is not there any more, as
+   whoever has the lock removes the file in the end; or -1. */
+static int linux_try_lock(const char *path, int *ret)
+{
+	int fd = plait_i_descriptor(open(
+		path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		S_IRUSR | S_IWUSR));
+	int is_mine, saved;
+
+	if (fd < 0)
+		return -1;
+	is_mine = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -1 : linux_is_at(fd, path);
+	if (is_mine > 0) {
+		*ret = fd;
+		return is_mine;
+	}
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return is_mine;
+}
+
+static int linux_lock(struct kernel *k, const char *path)
+{
+	enum { TRIES = 16 };
+	int fd = -1, is_mine = 0;
+
+	for (int i = 0; i < TRIES && is_mine == 0; i++)
+		is_mine = linux_try_lock(path, &fd);
+	if (is_mine == 0)
+		errno = EWOULDBLOCK;
+	return fd;
+}
+
+static void linux_unlock(struct kernel *k, int fd, const char *path)
+{
+	unlink(path);
+	close(fd);
+}
+
 static ssize_t linux_read_all(int fd, char *buf, size_t len)
 {
 	size_t done = 0;
@@ -386,6 +445,9 @@ const struct kernel_calls plait_i_linux_calls = {
 	.look = linux_look,
 	.unlink = linux_unlink,
 	.chmod = linux_chmod,
+	.rename = linux_rename,
+	.lock = linux_lock,
+	.unlock = linux_unlock,
 	.read_file = linux_read_file,
 	.variable = linux_variable,
 	.host_name = linux_host_name,

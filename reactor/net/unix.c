@@ -1,11 +1,6 @@
 /*
- * UNIX sockets: plait_listen_unix(), plait_connect_unix(), and what they have
- * that TCP has not: a file.
- *
- * bind() makes the file, and nobody can connect before listen(): so its mode is
- * set between the two.  The port remembers which file it has made, and removes
- * that one alone, as another server may have replaced it.  A socket whose
- * listener has died still has its file, and connecting to it is refused.
+ * UNIX stream sockets: plait_listen_unix(), plait_connect_unix(), and who is at
+ * the other end of a connection.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +16,7 @@
 #include "reactor/net/dial.h"
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"
+#include "reactor/net/unix_path.h"
 
 /* There may be none, and then it is -1; but whoever has no descriptor left, or
    no memory, is told so. */
@@ -60,22 +56,11 @@ static const struct stream_io unix_stream_io = {
 	SOCKET_IO,
 };
 
-static int unix_read_path(struct plait_address *ret, const char *path)
-{
-	if (path == NULL)
-		return -EINVAL;
-	if (*path == '@')
-		return plait_address_from_abstract(ret, path + 1,
-						   strlen(path + 1));
-	return plait_address_from_path(ret, path);
-}
-
 /* ---- ports --------------------------------------------------------------- */
 
 struct unix_port {
 	struct listener base;
-	bool has_file, keep_file;
-	struct kernel_file file; /* which one it has made */
+	struct unix_path path;
 };
 
 /* What a port is made with.  common is a part of it, for all kinds of ports. */
@@ -89,31 +74,13 @@ static struct unix_port *unix_port(struct plait_port *p)
 	return plait_self(p, struct unix_port);
 }
 
-static bool unix_is_same_file(const struct kernel_file *a,
-			      const struct kernel_file *b)
-{
-	return a->device == b->device && a->inode == b->inode;
-}
-
-/* Removes the file of the port, if it is still the one that it has made. */
-static void unix_port_remove(struct unix_port *u, struct kernel *k,
-			     const struct plait_address *at)
-{
-	const char *path = plait_address_path(at);
-	struct kernel_file now;
-
-	if (u->has_file && kernel_look(k, path, &now) == 0 &&
-	    unix_is_same_file(&now, &u->file))
-		kernel_unlink(k, path);
-	u->has_file = false;
-}
-
 static void unix_port_leave(struct unix_port *u)
 {
 	struct plait_address at;
 
 	plait_i_address_get(&u->base.base.port.address, &at);
-	unix_port_remove(u, loop_kernel(u->base.base.port.reactor), &at);
+	plait_i_unix_path_leave(&u->path,
+				loop_kernel(u->base.base.port.reactor), &at);
 }
 
 /* Whoever does not find the file can't get into the queue. */
@@ -121,7 +88,7 @@ static bool unix_port_shut(struct listener *l)
 {
 	struct unix_port *u = plait_self(l, struct unix_port);
 
-	if (!u->has_file || u->keep_file)
+	if (!u->path.has_file || u->path.keep)
 		return false;
 	unix_port_leave(u);
 	return true;
@@ -130,7 +97,7 @@ static bool unix_port_shut(struct listener *l)
 /* A forked child leaves the file to its parent. */
 static void unix_port_close(struct plait_port *p)
 {
-	if (!unix_port(p)->keep_file && !loop_is_forked(p->reactor))
+	if (!unix_port(p)->path.keep && !loop_is_forked(p->reactor))
 		unix_port_leave(unix_port(p));
 	plait_i_listener_close(p);
 }
@@ -151,70 +118,16 @@ static const struct listener_ops unix_port_ops = {
 	.shut = unix_port_shut,
 };
 
-/* The socket is bound: notes which file it has, and sets its mode.  -errno. */
-static int unix_port_own(struct unix_port *u, struct kernel *k,
-			 const char *path, unsigned mode)
+/* Takes fd, which is bound: 0 or -errno. */
+static int unix_port_accept(struct unix_port *u, struct plait_reactor *r,
+			    int fd, int err)
 {
-	if (path == NULL)
-		return 0;
-	if (kernel_look(k, path, &u->file) < 0)
-		return -errno;
-	u->has_file = true;
-	if (mode != 0 && kernel_chmod(k, path, mode) < 0)
-		return -errno;
-	return 0;
-}
-
-/* True if the file there is a socket, and nobody listens at it. */
-static bool unix_is_stale(struct kernel *k, const char *path,
-			  const union kernel_address *at, socklen_t len)
-{
-	struct kernel_file file;
-	bool is_stale;
-	int fd;
-
-	if (kernel_look(k, path, &file) < 0 || !file.is_socket)
-		return false;
-	fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
-	if (fd < 0)
-		return false;
-	is_stale = kernel_connect(k, fd, &at->any, len) < 0 &&
-		   errno == ECONNREFUSED;
-	kernel_close(k, fd);
-	return is_stale;
-}
-
-/* 0 or -errno.  path is NULL if there is none. */
-static int unix_bind(struct kernel *k, int fd, const char *path,
-		     const union kernel_address *at, socklen_t len,
-		     bool replace_stale)
-{
-	if (kernel_bind(k, fd, &at->any, len) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	if (!replace_stale || path == NULL || !unix_is_stale(k, path, at, len))
-		return -EADDRINUSE;
-	if (kernel_unlink(k, path) < 0 || kernel_bind(k, fd, &at->any, len) < 0)
-		return -errno;
-	return 0;
-}
-
-static int unix_port_bind(struct unix_port *u, struct kernel *k, int fd,
-			  const struct plait_address *address,
-			  const struct plait_listen_unix_options *o)
-{
-	union kernel_address at;
-	socklen_t len = plait_i_address_to_kernel(address, &at);
-	const char *path = plait_address_path(address);
-	int err = unix_bind(k, fd, path, &at, len, o->replace_stale);
-
-	if (err == 0)
-		err = unix_port_own(u, k, path, o->mode);
-	if (err == 0 && kernel_listen(k, fd, (int)u->base.backlog) < 0)
+	if (err == 0 &&
+	    kernel_listen(loop_kernel(r), fd, (int)u->base.backlog) < 0)
 		err = -errno;
 	if (err == 0)
-		err = plait_i_address_keep(&u->base.base.port.address, address);
+		return plait_i_listener_init(&u->base, &unix_port_ops, r, fd);
+	plait_i_loop_close(r, fd);
 	return err;
 }
 
@@ -222,22 +135,28 @@ static int unix_port_open(struct unix_port *u, struct plait_reactor *r,
 			  const struct plait_address *address,
 			  const struct plait_listen_unix_options *o)
 {
+	const struct unix_binding binding = {
+		.type = SOCK_STREAM,
+		.mode = o->mode,
+		.replace_stale = o->replace_stale,
+		.take_over = o->take_over,
+		.keep_path = o->keep_path,
+	};
 	struct kernel *k = loop_kernel(r);
-	int fd = kernel_socket(k, AF_UNIX, SOCK_STREAM);
-	int err;
+	int fd = kernel_socket(k, AF_UNIX, SOCK_STREAM), err;
+	bool is_open;
 
 	if (fd < 0)
 		return -errno;
 	u->base.backlog = o->backlog > 0 ? (unsigned)o->backlog : SOMAXCONN;
-	err = unix_port_bind(u, k, fd, address, o);
-	if (err < 0)
-		plait_i_loop_close(r, fd);
-	else
-		err = plait_i_listener_init(&u->base, &unix_port_ops, r, fd);
-	if (err < 0)
-		unix_port_remove(u, k, address);
-	/* Only now: what this call has made is removed in any case. */
-	u->keep_file = o->keep_path;
+	err = plait_i_unix_path_begin(&u->path, k, fd, address, &binding);
+	err = unix_port_accept(u, r, fd, err);
+	is_open = err == 0;
+	err = plait_i_unix_path_end(&u->path, k, address, err);
+	if (err < 0 && is_open) {
+		plait_i_listener_stop(&u->base.base.port);
+		plait_i_listener_close(&u->base.base.port);
+	}
 	return err;
 }
 
@@ -253,7 +172,9 @@ static int unix_port_new(struct plait_reactor *r,
 
 	if (u == NULL)
 		return -ENOMEM;
-	err = unix_port_open(u, r, address, o->own);
+	err = plait_i_address_keep(&u->base.base.port.address, address);
+	if (err == 0)
+		err = unix_port_open(u, r, address, o->own);
 	if (err < 0) {
 		plait_i_address_drop(&u->base.base.port.address);
 		free(u);
@@ -276,7 +197,7 @@ int plait_listen_unix(struct plait_reactor *r, const char *path,
 
 	if (RESERVED_IN_USE(o.own))
 		return -EINVAL;
-	err = unix_read_path(&address, path);
+	err = plait_i_unix_read(&address, path);
 	if (err < 0)
 		return err;
 	o.common.max_connections = o.own->max_connections;
@@ -371,7 +292,7 @@ plait_connect_unix(struct plait_reactor *r, const char *path,
 
 	if (c == NULL)
 		return NULL;
-	err = unix_read_path(&to, path);
+	err = plait_i_unix_read(&to, path);
 	if (err == 0)
 		err = plait_i_connector_add(c, &to);
 	if (err < 0)

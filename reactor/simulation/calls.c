@@ -588,6 +588,33 @@ static int simulated_chmod(struct kernel *kernel, const char *path,
 	return (int)calls_return(k, "chmod", 0, is_there ? 0 : -ENOENT);
 }
 
+static int simulated_rename(struct kernel *kernel, const char *from,
+			    const char *to)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	int rc = k->dead ? -ENOENT : plait_i_disk_rename(k->host, from, to);
+
+	return (int)calls_return(k, "rename", 0, rc);
+}
+
+/* No two programs run at the same time, so each lock is free. */
+static int simulated_lock(struct kernel *kernel, const char *path)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)calls_return(k, "lock", 0,
+				 calls_open(k, DESCRIPTOR_RESERVE));
+}
+
+static void simulated_unlock(struct kernel *kernel, int fd, const char *path)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	if (calls_find(k, fd) != NULL)
+		calls_close_again(k, fd);
+	calls_return(k, "unlock", fd, 0);
+}
+
 static ssize_t calls_read_file(struct host_kernel *k, const char *path,
 			       void *buf, size_t len, struct kernel_file *ret)
 {
@@ -669,6 +696,9 @@ static const struct kernel_calls simulated_calls = {
 	.look = simulated_look,
 	.unlink = simulated_unlink,
 	.chmod = simulated_chmod,
+	.rename = simulated_rename,
+	.lock = simulated_lock,
+	.unlock = simulated_unlock,
 	.read_file = simulated_read_file,
 	.variable = simulated_variable,
 	.host_name = simulated_host_name,

@@ -61,6 +61,23 @@ static struct host_file *disk_make(const char *path, const char *text)
 	return NULL;
 }
 
+int plait_i_disk_rename(struct plait_host *h, const char *from, const char *to)
+{
+	struct host_file *f = disk_search(h, from);
+	char *path;
+
+	if (f == NULL)
+		return -ENOENT;
+	path = strdup(to);
+	if (path == NULL)
+		return -ENOMEM;
+	if (strcmp(from, to) != 0)
+		disk_remove(disk_search(h, to));
+	free(f->path);
+	f->path = path;
+	return 0;
+}
+
 int plait_host_set_file(struct plait_host *h, const char *path,
 			const char *text)
 {

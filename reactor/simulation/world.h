@@ -228,6 +228,9 @@ const struct host_file *plait_i_disk_find(const struct plait_host *h,
 					  const char *path);
 void plait_i_disk_free(struct plait_host *h);
 
+/* Takes the place of a file that is there.  0, -ENOENT or -ENOMEM. */
+int plait_i_disk_rename(struct plait_host *h, const char *from, const char *to);
+
 /* ---- calls.c ------------------------------------------------------------- */
 
 extern const struct kernel_ops plait_i_kernel_simulated;
