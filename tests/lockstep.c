@@ -14,11 +14,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "tests/lockstep.h"
 #include "tests/play.h"
+
+/* A number that stands for a path, and not for an abstract name. */
+enum { PATH = 0x8000 };
 
 enum {
 	MOST_CONNECTIONS = 2 * LOCKSTEP_STEPS,
@@ -26,7 +31,11 @@ enum {
 	/* So many bytes have room between two sockets, whatever the kernel. */
 	ROOM = 16384,
 	SMALL_ROOM = 500, /* ... with buffers of some size */
-	ODD_FAMILY = 3	  /* the odd call with an address of another family */
+	/* A UNIX socket counts what each message takes: so many fit. */
+	MOST_WRITES = 20,
+	MOST_LOCAL = 1000,	       /* bytes of a datagram */
+	MORE_THAN_LOCAL = 212992 - 32, /* ... which none has */
+	ODD_FAMILY = 3 /* the odd call with an address of another family */
 };
 
 /* A port that a kernel has chosen: for a socket, and for a connection. */
@@ -144,13 +153,35 @@ union address {
 	struct sockaddr sa;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
 	struct sockaddr_storage storage;
 };
+
+/* Both sides have the same directory. */
+static const char *directory;
+
+static const char abstract[] = "plait-lockstep-";
+
+static socklen_t make_local_address(union address *a, uint16_t port)
+{
+	enum { AT = offsetof(struct sockaddr_un, sun_path) };
+	char *path = a->un.sun_path;
+	size_t room = sizeof(a->un.sun_path) - 1;
+
+	if (port & PATH)
+		return AT + 1 +
+		       (socklen_t)snprintf(path, room, "%s/%u", directory,
+					   port & ~PATH);
+	return AT + 1 +
+	       (socklen_t)snprintf(path + 1, room, "%s%u", abstract, port);
+}
 
 static socklen_t make_address(union address *a, int family, bool wild,
 			      uint16_t port)
 {
 	*a = (union address){ .storage.ss_family = (sa_family_t)family };
+	if (family == AF_UNIX)
+		return make_local_address(a, port);
 	if (family == AF_INET) {
 		a->in.sin_port = htons(port);
 		a->in.sin_addr.s_addr =
@@ -162,8 +193,23 @@ static socklen_t make_address(union address *a, int family, bool wild,
 	return sizeof(a->in6);
 }
 
+/* 0: it has another name, or none. */
+static uint16_t port_of_local(const struct sockaddr_un *un)
+{
+	const char *path = un->sun_path;
+	size_t n = strlen(abstract);
+
+	if (path[0] != '\0' && strrchr(path, '/') != NULL)
+		return (uint16_t)(PATH | atoi(strrchr(path, '/') + 1));
+	if (path[0] == '\0' && strncmp(path + 1, abstract, n) == 0)
+		return (uint16_t)atoi(path + 1 + n);
+	return 0;
+}
+
 static uint16_t port_of(const union address *a)
 {
+	if (a->sa.sa_family == AF_UNIX)
+		return port_of_local(&a->un);
 	return ntohs(a->sa.sa_family == AF_INET ? a->in.sin_port
 						: a->in6.sin6_port);
 }
@@ -180,6 +226,8 @@ static const char *kind_of(const union address *a)
 			return "4 other";
 		}
 	}
+	if (a->sa.sa_family == AF_UNIX)
+		return "unix";
 	if (a->sa.sa_family != AF_INET6)
 		return "no family";
 	if (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
@@ -213,8 +261,8 @@ static void say_port(const struct lockstep *l, int side, char *text,
 	const struct lockstep_connection *c;
 
 	for (int i = 0; i < LOCKSTEP_PORTS; i++) {
-		if (l->sides[side]->ports[i] == port) {
-			say(text, "%d", i);
+		if (l->sides[side]->ports[i] == (port & ~PATH)) {
+			say(text, "%d", port & PATH ? LOCKSTEP_PORTS + i : i);
 			return;
 		}
 	}
@@ -225,6 +273,19 @@ static void say_port(const struct lockstep *l, int side, char *text,
 		say(text, "of #%u", c->serial);
 	else
 		say(text, "nobody's");
+}
+
+/* The port, or the name, for which a script has that number. */
+static uint16_t script_port(const struct lockstep *l, int side, int i,
+			    unsigned n)
+{
+	const uint16_t *ports = l->sides[side]->ports;
+	unsigned at = n % LOCKSTEP_PORTS;
+
+	if (l->pairs[i].family != AF_UNIX)
+		return ports[at];
+	return (uint16_t)(ports[at > 0 ? at : 1] |
+			  (n >= LOCKSTEP_PORTS ? PATH : 0));
 }
 
 static uint16_t own_port(struct lockstep_side *side, int fd)
@@ -387,10 +448,14 @@ static bool has_room(const struct lockstep *l, int i, size_t n)
 	int partner = l->pairs[i].partner;
 	bool small =
 		l->pairs[i].small || (partner >= 0 && l->pairs[partner].small);
+	size_t room = !small			      ? ROOM
+		      : l->pairs[i].family == AF_UNIX ? 0
+						      : SMALL_ROOM;
 
 	return !l->pairs[i].is_apart && !l->pairs[i].is_clogged &&
+	       l->pairs[i].writes <= MOST_WRITES &&
 	       sent_by(l, 0, i) == sent_by(l, 1, i) &&
-	       unread_of(l, i) + n <= (small ? SMALL_ROOM : ROOM);
+	       unread_of(l, i) + n <= room;
 }
 
 static bool is_full(const struct lockstep *l, int i)
@@ -573,6 +638,7 @@ static void step_write(struct lockstep *l, const struct lockstep_step *s)
 	r[1] = send_bytes(l, 1, s->a, n, pieces);
 	r[0] = send_bytes(l, 0, s->a, r[1] > 0 && !room ? (size_t)r[1] : n,
 			  pieces);
+	l->pairs[s->a].writes += l->pairs[s->a].family == AF_UNIX;
 	say_result(texts[0], r[0]);
 	say_result(texts[1], r[1]);
 	compare_results(l, s, texts);
@@ -582,12 +648,33 @@ static void step_write(struct lockstep *l, const struct lockstep_step *s)
 
 static bool is_opening(enum lockstep_verb v)
 {
-	return v == OPEN4 || v == OPEN6 || v == DGRAM4 || v == DGRAM6;
+	return v == OPEN4 || v == OPEN6 || v == DGRAM4 || v == DGRAM6 ||
+	       v == LOCAL || v == LOCAL_DGRAM;
 }
 
 static int family_of(enum lockstep_verb v)
 {
+	if (v == LOCAL || v == LOCAL_DGRAM)
+		return AF_UNIX;
 	return v == OPEN4 || v == DGRAM4 ? AF_INET : AF_INET6;
+}
+
+static bool opens_stream(enum lockstep_verb v)
+{
+	return v == OPEN4 || v == OPEN6 || v == LOCAL;
+}
+
+/* What has no meaning, or another one, for UNIX sockets. */
+static bool is_for_networks(enum lockstep_verb v)
+{
+	return v == BIND_WILD || v == BIND_LIKE || v == CONNECT_MAPPED ||
+	       v == SEND_MAPPED || v == READ_ERROR || v == TELL_ERRORS ||
+	       v == TELL_LOCAL || v == NODELAY || v == V6ONLY;
+}
+
+static bool is_for_local(enum lockstep_verb v)
+{
+	return v == CREDENTIALS || v == UNLINK;
 }
 
 static bool is_for_datagrams(enum lockstep_verb v)
@@ -606,10 +693,9 @@ typedef void act(struct lockstep *l, int side, const struct lockstep_step *s,
 static void act_open(struct lockstep *l, int side,
 		     const struct lockstep_step *s, char *text)
 {
-	int fd = kernel_socket(l->sides[side]->kernel, family_of(s->verb),
-			       s->verb == OPEN4 || s->verb == OPEN6
-				       ? SOCK_STREAM
-				       : SOCK_DGRAM);
+	int fd =
+		kernel_socket(l->sides[side]->kernel, family_of(s->verb),
+			      opens_stream(s->verb) ? SOCK_STREAM : SOCK_DGRAM);
 
 	say_result(text, result(fd) < 0 ? -errno : 0);
 	if (fd >= 0)
@@ -629,7 +715,7 @@ static long bind_to(struct lockstep *l, int side, int i, bool wild,
 static void act_bind(struct lockstep *l, int side,
 		     const struct lockstep_step *s, char *text)
 {
-	uint16_t port = l->sides[side]->ports[s->n % LOCKSTEP_PORTS];
+	uint16_t port = script_port(l, side, s->a, s->n);
 
 	say_result(text, bind_to(l, side, s->a, s->verb == BIND_WILD, port));
 }
@@ -661,7 +747,7 @@ static void act_connect(struct lockstep *l, int side,
 {
 	const struct lockstep_side *of = l->sides[side];
 	uint16_t port = s->verb == CONNECT_PORT
-				? of->ports[s->n % LOCKSTEP_PORTS]
+				? script_port(l, side, s->a, s->n)
 				: of->sockets[s->b].port;
 	union address a;
 	socklen_t len = make_address(
@@ -951,6 +1037,12 @@ static bool has_room_for_datagram(const struct lockstep *l,
 {
 	size_t size, n = datagrams_of(s, &size);
 
+	/* Here the kernel says how many, but not how many bytes. */
+	if (l->pairs[s->a].family == AF_UNIX)
+		return s->verb != SNDBUF &&
+		       (n == 0 || size > MORE_THAN_LOCAL ||
+			(size <= MOST_LOCAL &&
+			 l->pairs[s->a].writes + n <= MOST_WRITES));
 	return n == 0 ||
 	       l->unread + n * (size + DATAGRAM_COST) <= DATAGRAM_ROOM;
 }
@@ -978,7 +1070,7 @@ static socklen_t destination(const struct lockstep *l, int side,
 			     const struct lockstep_step *s, union address *ret)
 {
 	const struct lockstep_side *of = l->sides[side];
-	uint16_t port = s->verb == SEND_PORT ? of->ports[s->n % LOCKSTEP_PORTS]
+	uint16_t port = s->verb == SEND_PORT ? script_port(l, side, s->a, s->n)
 					     : of->sockets[s->b].port;
 	socklen_t len = make_address(
 		ret, s->verb == SEND_MAPPED ? AF_INET6 : l->pairs[s->a].family,
@@ -1184,9 +1276,67 @@ static void note_datagrams(struct lockstep *l, const struct lockstep_step *s)
 	size_t size, n = datagrams_of(s, &size);
 
 	l->unread += n * (size + DATAGRAM_COST);
+	l->pairs[s->a].writes += (unsigned)n;
+}
+
+/* ---- UNIX sockets -------------------------------------------------------- */
+
+static void act_credentials(struct lockstep *l, int side,
+			    const struct lockstep_step *s, char *text)
+{
+	struct ucred of = { .pid = -1 };
+	socklen_t len = sizeof(of);
+	long r = result(kernel_getsockopt(l->sides[side]->kernel,
+					  fd_of(l, side, s->a), SOL_SOCKET,
+					  SO_PEERCRED, &of, &len));
+
+	if (r < 0)
+		say_result(text, r);
+	else
+		say(text, "%s, length %u", of.pid > 0 ? "somebody" : "nobody",
+		    len);
+}
+
+static void act_unlink(struct lockstep *l, int side,
+		       const struct lockstep_step *s, char *text)
+{
+	union address a;
+
+	make_address(&a, AF_UNIX, false,
+		     script_port(l, side, s->a, LOCKSTEP_PORTS + s->n));
+	say_result(text, result(kernel_unlink(l->sides[side]->kernel,
+					      a.un.sun_path)));
+}
+
+static void unlink_all(struct lockstep_side *side)
+{
+	union address a;
+
+	for (int i = 1; i < LOCKSTEP_PORTS && directory != NULL; i++) {
+		make_address(&a, AF_UNIX, false,
+			     (uint16_t)(side->ports[i] | PATH));
+		kernel_unlink(side->kernel, a.un.sun_path);
+	}
+}
+
+/* Who is at the other end, as the second side knows. */
+static int local_partner(const struct lockstep *l, int i)
+{
+	struct lockstep_side *side = l->sides[1];
+	int fd = side->peer_of(side, fd_of(l, 1, i));
+
+	for (int j = 0; fd >= 0 && j < LOCKSTEP_SOCKETS; j++) {
+		if (l->pairs[j].open && fd_of(l, 1, j) == fd)
+			return j;
+	}
+	return -1;
 }
 
 static act *const acts[N_VERBS] = {
+	[LOCAL] = act_open,
+	[LOCAL_DGRAM] = act_open,
+	[CREDENTIALS] = act_credentials,
+	[UNLINK] = act_unlink,
 	[DGRAM4] = act_open,
 	[DGRAM6] = act_open,
 	[WRITE] = act_send,
@@ -1248,6 +1398,13 @@ static bool can_be_done(const struct lockstep *l, const struct lockstep_step *s)
 		return false;
 	if (is_for_datagrams(s->verb) && !l->pairs[s->a].is_datagram)
 		return false;
+	if (l->pairs[s->a].family == AF_UNIX ? is_for_networks(s->verb)
+					     : is_for_local(s->verb))
+		return false;
+	if (two && s->verb != ACCEPT && l->pairs[s->b].open &&
+	    (l->pairs[s->a].family == AF_UNIX) !=
+		    (l->pairs[s->b].family == AF_UNIX))
+		return false;
 	if (l->pairs[s->a].is_datagram && !has_room_for_datagram(l, s))
 		return false;
 	if (s->verb == ACCEPT)
@@ -1288,12 +1445,27 @@ static void note_opened(struct lockstep *l, int i, int family)
 }
 
 /* Who is at the other end of a connection that was accepted, or was there. */
+static void note_local_partner(struct lockstep *l, int i)
+{
+	int partner = local_partner(l, i);
+
+	l->pairs[i].partner = partner;
+	if (partner >= 0)
+		l->pairs[partner].partner = i;
+	/* If it has gone, nobody knows any more whether it had sent all. */
+	l->pairs[i].is_apart = partner < 0 && l->was_clogged;
+}
+
 static void note_partner(struct lockstep *l, int i)
 {
 	const struct lockstep_socket *s = socket_of(l, 0, i);
 	const struct lockstep_connection *c =
 		find_connection(l, 0, s->peer, s->port);
 
+	if (l->pairs[i].family == AF_UNIX) {
+		note_local_partner(l, i);
+		return;
+	}
 	for (int j = 0; c != NULL && j < LOCKSTEP_SOCKETS; j++) {
 		if (!l->pairs[j].open || l->pairs[j].serial != c->serial)
 			continue;
@@ -1325,6 +1497,7 @@ static void note_end(struct lockstep *l, const struct lockstep_step *s)
 
 	if (!has_room(l, s->a, 0)) {
 		set_apart(l, s->a);
+		l->was_clogged |= p->family == AF_UNIX;
 		for (unsigned i = 0; i < l->n_connections; i++) {
 			if (l->connections[i].serial == p->serial)
 				l->connections[i].was_full = true;
@@ -1344,10 +1517,9 @@ static void note_connecting(struct lockstep *l, const struct lockstep_step *s)
 	if (s->verb != CONNECT_PORT)
 		l->pairs[s->a].small |= l->pairs[s->b].small;
 	for (int side = 0; side < 2; side++)
-		to[side] =
-			s->verb == CONNECT
-				? socket_of(l, side, s->b)->port
-				: l->sides[side]->ports[s->n % LOCKSTEP_PORTS];
+		to[side] = s->verb == CONNECT
+				   ? socket_of(l, side, s->b)->port
+				   : script_port(l, side, s->a, s->n);
 	note_port(l, s->a, to);
 }
 
@@ -1373,9 +1545,10 @@ static void note(struct lockstep *l, const struct lockstep_step *s)
 	case OPEN6:
 	case DGRAM4:
 	case DGRAM6:
+	case LOCAL:
+	case LOCAL_DGRAM:
 		note_opened(l, s->a, family_of(s->verb));
-		l->pairs[s->a].is_datagram =
-			s->verb == DGRAM4 || s->verb == DGRAM6;
+		l->pairs[s->a].is_datagram = !opens_stream(s->verb);
 		break;
 	case BIND:
 	case BIND_WILD:
@@ -1501,6 +1674,8 @@ static void note_room(struct lockstep *l, int i)
 
 	if (p->is_clogged && unread_of(l, i) == 0)
 		p->is_clogged = false;
+	if (unread_of(l, i) == 0 && !p->is_datagram)
+		p->writes = 0;
 	p->is_clogged = !has_room(l, i, 0);
 	p->was_full = is_full(l, i);
 }
@@ -1546,6 +1721,7 @@ static void end_side(struct lockstep_side *side)
 		if (side->sockets[i].fd >= 0)
 			end_socket(side, i);
 	}
+	unlink_all(side);
 	side->settle(side);
 	free(side->watches.slots);
 	if (side->end != NULL)
@@ -1559,6 +1735,8 @@ bool lockstep_run(struct lockstep *l, const struct lockstep_script *s)
 	l->connections = connections;
 	l->n_connections = l->opened = 0;
 	l->unread = 0;
+	l->was_clogged = false;
+	directory = l->sides[0]->directory;
 	l->failed = false;
 	l->why = NULL;
 	for (int i = 0; i < LOCKSTEP_SOCKETS; i++)

@@ -10,6 +10,12 @@
  *	dgram4 a; bind a 1; dgram4 b; tell-errors b 3; send-to b a 9; read a 5;
  *	close a; send-to b a 9; read-error b 9
  *
+ * ... and so have those of UNIX sockets, streams and datagrams.  A number below
+ *5 is an abstract name there, and a higher one is a path:
+ *
+ *	local a; bind a 6; listen a 1; local b; connect b a; accept a c;
+ *	write b 5; close c; read b 1; unlink b 6; credentials b
+ *
  * A script names its sockets by letters, and port numbers by small numbers; on
  * each kernel they are others.  A step that cannot be done, because its socket
  * is not open for example, is left out on both kernels.  So whatever is cut out
@@ -44,6 +50,8 @@ enum lockstep_verb {
 	OPEN6,
 	DGRAM4,
 	DGRAM6,
+	LOCAL,
+	LOCAL_DGRAM,
 	BIND,
 	BIND_WILD,
 	BIND_LIKE,
@@ -77,6 +85,8 @@ enum lockstep_verb {
 	V6ONLY,
 	TELL_ERRORS,
 	TELL_LOCAL,
+	CREDENTIALS,
+	UNLINK,
 	ERROR,
 	OPTIONS,
 	NAME,
@@ -108,6 +118,7 @@ extern const struct lockstep_word {
 /* The script of that seed, of streams or of datagrams. */
 void lockstep_generate(struct lockstep_script *s, uint64_t seed);
 void lockstep_generate_datagrams(struct lockstep_script *s, uint64_t seed);
+void lockstep_generate_local(struct lockstep_script *s, uint64_t seed);
 
 /* False if the text is no script. */
 bool lockstep_parse(struct lockstep_script *s, const char *text);
@@ -151,6 +162,10 @@ struct lockstep_side {
 	void (*pass)(struct lockstep_side *side);
 	/* Gives a port number that nobody uses. */
 	uint16_t (*new_port)(struct lockstep_side *side);
+	/* Gives the descriptor at the other end of a UNIX socket, or -1.  The
+	   second side has it if scripts have UNIX sockets. */
+	int (*peer_of)(struct lockstep_side *side, int fd);
+	const char *directory; /* for paths */
 	/* ---- private ---- */
 	struct watches watches;
 	struct lockstep_socket sockets[LOCKSTEP_SOCKETS];
@@ -174,6 +189,7 @@ struct lockstep_pair {
 			  */
 	bool was_full;	 /* when the step began */
 	bool is_apart;	 /* the sides have sent different amounts for good */
+	unsigned writes; /* of a UNIX socket, of which nothing is read yet */
 };
 
 /* What differs: at which step, in what, and what was seen on each side. */
@@ -206,7 +222,8 @@ struct lockstep {
 	struct lockstep_pair pairs[LOCKSTEP_SOCKETS];
 	struct lockstep_connection *connections;
 	unsigned opened, n_connections;
-	size_t unread; /* bytes of datagrams, at most, with what they take */
+	size_t unread;	  /* bytes of datagrams, at most, with what they take */
+	bool was_clogged; /* a UNIX socket, when it was closed */
 	unsigned long waited; /* milliseconds, in all */
 	bool failed;
 	char *why; /* of the failure, to be freed */

@@ -16,6 +16,8 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[OPEN6] = { "open6", "s" },
 	[DGRAM4] = { "dgram4", "s" },
 	[DGRAM6] = { "dgram6", "s" },
+	[LOCAL] = { "local", "s" }, /* a UNIX socket */
+	[LOCAL_DGRAM] = { "local-dgram", "s" },
 	[BIND] = { "bind", "sn" },	     /* to loopback, and port n */
 	[BIND_WILD] = { "bind-wild", "sn" }, /* to all addresses */
 	[BIND_LIKE] = { "bind-like", "ss" }, /* to the port of the second */
@@ -49,6 +51,8 @@ const struct lockstep_word lockstep_words[N_VERBS] = {
 	[V6ONLY] = { "v6only", "sn" },
 	[TELL_ERRORS] = { "tell-errors", "sn" }, /* 1: of IPv4, 2: of IPv6 */
 	[TELL_LOCAL] = { "tell-local", "sn" },
+	[CREDENTIALS] = { "credentials", "s" },
+	[UNLINK] = { "unlink", "sn" },	/* the path n, whoever has it */
 	[ERROR] = { "error", "s" },	/* SO_ERROR */
 	[OPTIONS] = { "options", "s" }, /* the others, as they are set */
 	[NAME] = { "name", "s" },
@@ -249,6 +253,44 @@ static const struct habit datagram_habits[N_VERBS] = {
 	[ODD] = { 3, OPEN },
 };
 
+static const struct habit local_habits[N_VERBS] = {
+	[LOCAL] = { 30, NOTHING },
+	[LOCAL_DGRAM] = { 20, NOTHING },
+	[BIND] = { 30, FRESH },
+	[LISTEN] = { 20, BOUND | LISTENING },
+	[CONNECT] = { 40, FRESH },
+	[CONNECT_PORT] = { 8, FRESH },
+	[DISCONNECT] = { 3, CONNECTED },
+	[ACCEPT] = { 40, LISTENING },
+	[WRITE] = { 30, CONNECTED },
+	[PIECES] = { 8, CONNECTED },
+	[SEND_TO] = { 24, OPEN },
+	[SEND_PORT] = { 8, OPEN },
+	[SEND_MANY] = { 6, CONNECTED },
+	[READ] = { 50, CONNECTED | BOUND },
+	[READ_SIZE] = { 4, OPEN },
+	[READ_MANY] = { 4, OPEN },
+	[PEEK] = { 6, CONNECTED },
+	[SHUT_READ] = { 3, CONNECTED | LISTENING },
+	[SHUT_WRITE] = { 4, CONNECTED },
+	[SHUT_BOTH] = { 2, OPEN },
+	[CLOSE] = { 12, OPEN },
+	[RESET] = { 2, CONNECTED },
+	[SNDBUF] = { 1, FRESH | CONNECTED },
+	[RCVBUF] = { 1, FRESH | CONNECTED },
+	[REUSE] = { 1, FRESH },
+	[KEEPALIVE] = { 1, CONNECTED },
+	[CREDENTIALS] = { 6, OPEN },
+	[UNLINK] = { 8, OPEN },
+	[ERROR] = { 6, CONNECTED },
+	[OPTIONS] = { 3, OPEN },
+	[NAME] = { 8, OPEN },
+	[PEER] = { 8, OPEN },
+	[WATCH] = { 6, OPEN },
+	[LOOK] = { 4, OPEN },
+	[ODD] = { 3, OPEN },
+};
+
 struct generator {
 	const struct habit *habits;
 	uint64_t state;
@@ -355,10 +397,21 @@ static unsigned pick_datagram(struct generator *g)
 	}
 }
 
+/* One datagram is as large as none may be. */
+static unsigned pick_local(struct generator *g, enum lockstep_verb v)
+{
+	if (v == SEND_TO && below(g, 16) == 0)
+		return 212961;
+	return v == SEND_TO ? below(g, 300) : pick_bytes(g);
+}
+
 static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 {
 	static const unsigned masks[] = { 0, 1, 2, 3, 8, 9, 10, 11 };
 
+	if (g->habits == local_habits &&
+	    (v == BIND || v == CONNECT_PORT || v == SEND_PORT || v == UNLINK))
+		return 1 + below(g, 2 * LOCKSTEP_PORTS - 1);
 	switch (v) {
 	case BIND:
 	case BIND_WILD:
@@ -391,6 +444,8 @@ static unsigned pick_number(struct generator *g, enum lockstep_verb v)
 	case ODD:
 		return below(g, 12);
 	default:
+		if (g->habits == local_habits)
+			return pick_local(g, v);
 		return g->habits == datagram_habits ? pick_datagram(g)
 						    : pick_bytes(g);
 	}
@@ -403,8 +458,13 @@ static int pick_other(struct generator *g, enum lockstep_verb v, int a)
 	if (v == CONNECT_MAPPED || v == SEND_MAPPED)
 		return pick_kind(g, LISTENING | BOUND, -1);
 	if (below(g, 16) > 0)
-		return pick_kind(
-			g, g->habits == datagram_habits ? BOUND : LISTENING, a);
+		return pick_kind(g,
+				 g->habits == datagram_habits ||
+						 g->guesses[a].family ==
+							 LOCAL_DGRAM
+					 ? BOUND
+					 : LISTENING,
+				 a);
 	return pick_kind(g, OPEN, -1);
 }
 
@@ -428,6 +488,8 @@ static void note_step(struct generator *g, const struct lockstep_step *s)
 	case OPEN6:
 	case DGRAM4:
 	case DGRAM6:
+	case LOCAL:
+	case LOCAL_DGRAM:
 		*a = (struct guess){ .kind = FRESH, .family = s->verb };
 		break;
 	case BIND:
@@ -548,6 +610,18 @@ void lockstep_generate(struct lockstep_script *s, uint64_t seed)
 void lockstep_generate_datagrams(struct lockstep_script *s, uint64_t seed)
 {
 	struct generator g = { .habits = datagram_habits, .state = seed };
+	int n;
+
+	s->n = 0;
+	draw_habits(&g);
+	n = 15 + (int)below(&g, LOCKSTEP_STEPS - 15);
+	while (s->n < n)
+		s->n += generate_step(&g, &s->steps[s->n]);
+}
+
+void lockstep_generate_local(struct lockstep_script *s, uint64_t seed)
+{
+	struct generator g = { .habits = local_habits, .state = seed };
 	int n;
 
 	s->n = 0;

@@ -107,12 +107,22 @@ static void calls_close_again(struct host_kernel *k, int fd)
 
 /* ---- making descriptors -------------------------------------------------- */
 
+static struct sim_socket *calls_new_socket(struct plait_host *h, int family,
+					   int type)
+{
+	if (family == AF_UNIX)
+		return type == SOCK_STREAM ? plait_i_local_stream_new(h)
+					   : plait_i_local_datagram_new(h);
+	return type == SOCK_STREAM ? plait_i_tcp_new(h, family)
+				   : plait_i_udp_new(h, family);
+}
+
 static int calls_make_socket(struct host_kernel *k, int family, int type)
 {
 	struct sim_socket *s;
 	int fd;
 
-	if (family != AF_INET && family != AF_INET6)
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return -EAFNOSUPPORT;
 	type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
@@ -124,8 +134,7 @@ static int calls_make_socket(struct host_kernel *k, int family, int type)
 	fd = calls_open(k, DESCRIPTOR_SOCKET);
 	if (fd < 0)
 		return fd;
-	s = type == SOCK_STREAM ? plait_i_tcp_new(k->host, family)
-				: plait_i_udp_new(k->host, family);
+	s = calls_new_socket(k->host, family, type);
 	if (s == NULL) {
 		calls_close_again(k, fd);
 		return -ENOBUFS;
@@ -551,7 +560,8 @@ static void calls_describe(const struct host_kernel *k,
 		.size = f->size,
 		.written = f->written,
 		.changed = f->written,
-		.is_regular = true,
+		.is_regular = !f->is_socket,
+		.is_socket = f->is_socket,
 		.is_fresh = k->host->simulation->now - f->written <=
 			    KERNEL_FRESH * INT64_C(1000000000),
 	};
@@ -622,6 +632,8 @@ static ssize_t calls_read_file(struct host_kernel *k, const char *path,
 
 	if (f == NULL)
 		return -ENOENT;
+	if (f->is_socket)
+		return -ENXIO;
 	if (calls_chance(k, calls_faults(k)->no_descriptors))
 		return -EMFILE;
 	calls_describe(k, f, ret);

@@ -78,6 +78,24 @@ int plait_i_disk_rename(struct plait_host *h, const char *from, const char *to)
 	return 0;
 }
 
+static void disk_add(struct plait_host *h, struct host_file *f)
+{
+	f->number = ++h->n_files;
+	f->written = h->simulation->now;
+	plait_list_append(&h->disk, &f->link);
+}
+
+int plait_i_disk_make_socket(struct plait_host *h, const char *path)
+{
+	struct host_file *f = disk_make(path, "");
+
+	if (f == NULL)
+		return -ENOMEM;
+	f->is_socket = true;
+	disk_add(h, f);
+	return (int)f->number;
+}
+
 int plait_host_set_file(struct plait_host *h, const char *path,
 			const char *text)
 {
@@ -89,11 +107,9 @@ int plait_host_set_file(struct plait_host *h, const char *path,
 		f = disk_make(path, text);
 		if (f == NULL)
 			return -ENOMEM;
-		f->number = ++h->n_files;
-		f->written = h->simulation->now;
 	}
 	disk_remove(disk_search(h, path));
 	if (f != NULL)
-		plait_list_append(&h->disk, &f->link);
+		disk_add(h, f);
 	return 0;
 }

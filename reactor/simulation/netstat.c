@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/print.h"
+#include "reactor/kernel/address.h"
 #include "reactor/simulation/world.h"
 
 enum { NETSTAT_PLACE = INET6_ADDRSTRLEN + 8 };
@@ -24,12 +26,29 @@ static void netstat_show_place(const struct place *p, char *ret)
 		snprintf(ret, NETSTAT_PLACE, "%s:*", text);
 }
 
+static void netstat_print_unix(const struct socket_look *look, struct print *p)
+{
+	union kernel_address name = { .any.sa_family = AF_UNIX };
+	struct plait_address a;
+	char text[PLAIT_ADDRESS_SIZE];
+
+	memcpy(&name, look->unix_name, look->unix_length);
+	plait_i_address_from_kernel(&a, &name, look->unix_length);
+	plait_address_str(&a, text, sizeof(text));
+	plait_i_print(p, "%s %zu %zu %s %s\n", look->protocol, look->received,
+		      look->sent, text, look->state);
+}
+
 static void netstat_print(const struct sim_socket *s, struct print *p)
 {
 	char local[NETSTAT_PLACE], remote[NETSTAT_PLACE];
 	struct socket_look look;
 
 	s->ops->look(s, &look);
+	if (look.unix_name != NULL) {
+		netstat_print_unix(&look, p);
+		return;
+	}
 	netstat_show_place(&look.local, local);
 	netstat_show_place(&look.remote, remote);
 	plait_i_print(p, "%s %zu %zu %s %s %s\n", look.protocol, look.received,

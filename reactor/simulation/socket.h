@@ -3,8 +3,8 @@
  * sockets, which belong to the kernel and may outlive them.
  *
  * socket.c has what all kinds share: descriptors, readiness, and what is on the
- * wire.  tcp.c has TCP, and udp.c has UDP.  A further kind is a further table
- * (struct socket_ops).
+ * wire.  tcp.c has TCP, udp.c has UDP, and local.h says who has UNIX sockets. A
+ * further kind is a further table (struct socket_ops).
  */
 #ifndef REACTOR_SIMULATION_SOCKET_H
 #define REACTOR_SIMULATION_SOCKET_H
@@ -19,6 +19,7 @@
 struct plait_host;
 struct host_kernel;
 struct sim_socket;
+struct sockaddr_un;
 
 /* ---- descriptors --------------------------------------------------------- */
 
@@ -83,6 +84,9 @@ struct socket_look {
 	const char *protocol, *state;
 	size_t received, sent; /* ... that nobody has taken yet */
 	struct place local, remote;
+	/* Of a UNIX socket, instead of the places. */
+	const struct sockaddr_un *unix_name;
+	socklen_t unix_length;
 };
 
 /* What a socket of a kind does.  Errors are -errno. */
@@ -147,6 +151,7 @@ struct host_sockets {
 	/* UDP's ports, which are no others' than its own. */
 	struct plait_list udp_ports[SOCKET_BUCKETS];
 	struct random_stream udp_chance;
+	unsigned unix_names; /* that the kernel has chosen */
 };
 
 void plait_i_sockets_init(struct plait_host *h);
@@ -193,9 +198,12 @@ size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
 /* Nobody has it open any more, and it is not among those of its host. */
 void plait_i_socket_done(struct sim_socket *s);
 
-/* tcp.c and udp.c.  Return NULL without memory. */
+/* tcp.c, udp.c, local_stream.c and local_datagram.c.  Return NULL without
+   memory. */
 struct sim_socket *plait_i_tcp_new(struct plait_host *h, int family);
 struct sim_socket *plait_i_udp_new(struct plait_host *h, int family);
+struct sim_socket *plait_i_local_stream_new(struct plait_host *h);
+struct sim_socket *plait_i_local_datagram_new(struct plait_host *h);
 
 /* Tells what TCP stands on what it calls. */
 void plait_i_tcp_init(struct plait_host *h);

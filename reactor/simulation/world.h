@@ -218,6 +218,7 @@ struct host_file {
 	struct plait_list link; /* in host->disk */
 	char *path;
 	unsigned number; /* 1, 2, ... of those of its host */
+	bool is_socket;	 /* local_names.c says whose it is */
 	int64_t written;
 	size_t size;
 	char data[];
@@ -227,6 +228,9 @@ struct host_file {
 const struct host_file *plait_i_disk_find(const struct plait_host *h,
 					  const char *path);
 void plait_i_disk_free(struct plait_host *h);
+
+/* Makes the file of a socket, where none is.  Returns its number or -ENOMEM. */
+int plait_i_disk_make_socket(struct plait_host *h, const char *path);
 
 /* Takes the place of a file that is there.  0, -ENOENT or -ENOMEM. */
 int plait_i_disk_rename(struct plait_host *h, const char *from, const char *to);
