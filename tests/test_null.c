@@ -957,6 +957,12 @@ static struct plait_thread_call thread_call;
 			     NULL))                                            \
 	IN(plait_endpoint_connect_factory, r,                                  \
 	   plait_endpoint_connect_factory(NULL, NULL, &null_factory))          \
+	IN(plait_listen_unix_datagrams, r,                                     \
+	   plait_listen_unix_datagrams(NULL, "@x", &null_datagrams, NULL,      \
+				       NULL))                                  \
+	IN(plait_connect_unix_datagrams, r,                                    \
+	   plait_connect_unix_datagrams(NULL, "@x", &null_datagrams, NULL,     \
+					NULL))                                 \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
 	IN(plait_listen_unix, r,                                               \

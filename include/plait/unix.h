@@ -1,8 +1,8 @@
 /*
- * UNIX stream sockets: connections inside this machine.  A port listens at a
+ * UNIX sockets: connections and datagrams inside this machine.  A port is at a
  * path, or at an abstract name, which is in no file system.
  *
- * Both functions take a path.  One that begins with '@' is an abstract name, of
+ * Functions take a path.  One that begins with '@' is an abstract name, of
  * the characters behind the '@'; the file "@poem" is "./@poem".
  */
 #ifndef PLAIT_UNIX_H
@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <plait/datagram.h>
 #include <plait/tcp.h>
 
 #ifdef __cplusplus
@@ -97,6 +98,59 @@ struct plait_credentials {
  */
 int plait_transport_peer_credentials(struct plait_transport *t,
 				     struct plait_credentials *ret);
+
+/* Zero means the default.  name is borrowed for the call. */
+struct plait_unix_datagram_options {
+	/* The name of this end, if it connects: a path or an abstract name, so
+	   that the other end can reply; "@": one that the kernel chooses; NULL:
+	   none. */
+	const char *name;
+	unsigned mode; /* who may send, as chmod() takes it; 0: as the umask
+			  says */
+	/* Bytes that are kept of a datagram, at most; 0: 4096.  Longer ones are
+	   told as truncated.  At most 65535. */
+	size_t max_size;
+	bool replace_stale;    /* replace a socket that nobody has */
+	bool keep_path;	       /* leave the socket there in the end */
+	uintptr_t reserved[8]; /* zero */
+};
+
+/*
+ * Opens a port for datagrams at path, which is borrowed for the call: mode,
+ * replace_stale and keep_path are as in plait_listen_unix(), and all else is as
+ * in plait_listen_udp(), with these differences.
+ *
+ * No datagram is lost on the way.  A sender without a name has no address, and
+ * cannot be replied to: -EINVAL.  What is larger than the kernel takes is told
+ * to failed(), with EMSGSIZE.  If the queue of a receiver is full, datagrams to
+ * it are told with EAGAIN, but those to others leave; the kernel does not say
+ * when there is room, so room() is called after 10 milliseconds, and it may be
+ * too early.
+ *
+ * Returns 0, -EBUSY if p has a port, -EINVAL if max_size is above 65535, or
+ * what plait_listen_unix() returns.
+ */
+int plait_listen_unix_datagrams(
+	struct plait_reactor *r, const char *path,
+	struct plait_datagram_protocol *p,
+	const struct plait_unix_datagram_options *options,
+	struct plait_port **ret);
+
+/*
+ * The same, for datagrams to and from the port at path only.  Here the kernel
+ * says when the receiver has room, and room() is called then.  If the port at
+ * path has ended, datagrams are told to failed(), and when there is a new one
+ * they go to it.
+ *
+ * Returns 0, -ENOENT or -ECONNREFUSED if nobody is there, -EPERM if the port is
+ * connected to another, -EPROTOTYPE if it is not for datagrams, or what
+ * plait_listen_unix_datagrams() returns.
+ */
+int plait_connect_unix_datagrams(
+	struct plait_reactor *r, const char *path,
+	struct plait_datagram_protocol *p,
+	const struct plait_unix_datagram_options *options,
+	struct plait_port **ret);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
  * they were sent.
  */
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,21 +276,40 @@ static int datagram_make_room(struct datagram_port *d, size_t len)
 		       : datagram_out_grow(d->out, len);
 }
 
+/* The size of the largest datagram.  The headers count; IPv6's own does not.
+   What a UNIX socket takes is known to its kernel. */
+static size_t datagram_most(int family)
+{
+	enum { MOST_IPV4 = 65535 - 28, MOST_IPV6 = 65535 - 8 };
+
+	switch (family) {
+	case AF_INET:
+		return MOST_IPV4;
+	case AF_INET6:
+		return MOST_IPV6;
+	default:
+		return INT_MAX;
+	}
+}
+
+/* Whether a port of that family can send to there. */
+static bool datagram_is_place(const struct plait_address *to, int family)
+{
+	return to->family == family &&
+	       (family == AF_UNIX ? to->length > 0 : to->port != 0);
+}
+
 /* Whether it may be sent to there: 0 or -errno. */
 static int datagram_check(const struct datagram_port *d, size_t len,
 			  const struct plait_address *to)
 {
-	/* The headers count; IPv6's own does not. */
-	enum { MOST_IPV4 = 65535 - 28, MOST_IPV6 = 65535 - 8 };
 	bool connected = datagram_is_connected(d);
 
 	if (connected != (to == NULL))
 		return connected ? -EISCONN : -EDESTADDRREQ;
-	if (to != NULL && (to->family != d->family || to->port == 0))
+	if (to != NULL && !datagram_is_place(to, d->family))
 		return -EINVAL;
-	if (len > (d->family == AF_INET ? MOST_IPV4 : MOST_IPV6))
-		return -EMSGSIZE;
-	return 0;
+	return len > datagram_most(d->family) ? -EMSGSIZE : 0;
 }
 
 /* Puts a datagram, for which there is room, behind the others that leave next.

@@ -156,7 +156,8 @@ static int datagram_read_error(struct msghdr *m)
 	return 0;
 }
 
-/* Takes one from the queue.  Returns false if there is none. */
+/* Takes one from the queue.  Returns false if there is none.  A UNIX socket has
+   no such queue, and would give a datagram. */
 static bool datagram_next_error(struct datagram_socket *s, int *err,
 				struct plait_address *to)
 {
@@ -167,7 +168,8 @@ static bool datagram_next_error(struct datagram_socket *s, int *err,
 			    .msg_control = &control,
 			    .msg_controllen = sizeof(control) };
 
-	if (kernel_recvmsg(datagram_kernel(s), s->fd, &m, MSG_ERRQUEUE) < 0)
+	if (s->base.family == AF_UNIX ||
+	    kernel_recvmsg(datagram_kernel(s), s->fd, &m, MSG_ERRQUEUE) < 0)
 		return false;
 	*err = datagram_read_error(&m);
 	plait_i_address_from_kernel(to, &name, m.msg_namelen);
@@ -437,8 +439,7 @@ static void datagram_drop_sources(struct datagram_out *o)
 	}
 }
 
-/* There is no room for message i and those behind it. */
-static void datagram_wait_for_room(struct datagram_socket *s, unsigned i)
+void plait_i_datagram_socket_wait(struct datagram_socket *s, unsigned i)
 {
 	plait_i_datagram_no_room(&s->base, i);
 	if (s->base.base.open)
@@ -464,7 +465,7 @@ static void datagram_send_all(struct datagram_socket *s)
 		int err = n < 0 ? errno : 0;
 
 		if (err == EAGAIN) {
-			datagram_wait_for_room(s, i);
+			plait_i_datagram_socket_wait(s, i);
 			return;
 		}
 		if (err != 0 && !datagram_tries_again(s, err, &tries))

@@ -20,6 +20,10 @@ struct datagram_socket {
 int plait_i_datagram_socket_start(struct datagram_socket *s,
 				  struct plait_reactor *r, int fd);
 
+/* There is no room for message i of what leaves, and those behind it: waits
+   until there is. */
+void plait_i_datagram_socket_wait(struct datagram_socket *s, unsigned i);
+
 /* The functions of a port on a socket.  free() frees it as one block. */
 void plait_i_datagram_socket_stop(struct plait_port *p);
 void plait_i_datagram_socket_close(struct plait_port *p);

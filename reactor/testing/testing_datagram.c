@@ -127,7 +127,7 @@ int plait_i_testing_datagrams(struct plait_reactor *r,
 
 	if (t == NULL)
 		return -ENOMEM;
-	if (own.port == 0)
+	if (own.port == 0 && own.family != AF_UNIX)
 		own.port = FREE_PORT;
 	plait_list_init(&t->sent);
 	t->base.base.ops = &testing_datagram_ops.port;

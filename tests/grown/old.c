@@ -730,6 +730,14 @@ static void use_datagrams(struct plait_reactor *r)
 	plait_port_free(&port);
 	plait_testing_advance(r, 0);
 	plait_assert(p->port == NULL);
+	plait_assert(
+		plait_listen_unix_datagrams(
+			r, "@old", p,
+			NEW(struct plait_unix_datagram_options, .max_size = 10),
+			&port) == 0);
+	plait_port_free(&port);
+	plait_testing_advance(r, 0);
+	plait_assert(p->port == NULL);
 }
 
 static void use_throttled_factories(struct plait_reactor *r)
