@@ -452,6 +452,13 @@ static const struct {
 	  AF_INET,
 	  "192.0.2.1",
 	  "A a.y" },
+	/* ... of domains that are none, of which the first is the root. */
+	{ { .known = BOTH("a.example"),
+	    .resolv_conf = "search .. a..b \\ x\\256 \001 example\n" },
+	  "a",
+	  AF_INET,
+	  "192.0.2.1",
+	  "A a A a.example" },
 	/* A name without data is remembered; an error ends the search. */
 	{ { .known = "a.x MX: answer a.x 60 MX 1 b",
 	    .resolv_conf = "search x y\n" },
