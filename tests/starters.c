@@ -1466,6 +1466,15 @@ static struct plait_deferred *start_service_stop_early(struct scene *s)
 				       end_service, s);
 }
 
+/* Simulated hosts run no programs, and real ones last in real time: see
+   test_run.c for programs that are cancelled. */
+static struct plait_deferred *start_run_nothing(struct scene *s)
+{
+	static const char *const argv[] = { "/nonexistent/poem", NULL };
+
+	return plait_run(s->reactor, argv, PLAIT_NONE, NULL);
+}
+
 static struct plait_deferred *start_stop_listening(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1704,6 +1713,8 @@ const struct starter starters[] = {
 		.fails = true),
 	STARTER(plait_retry, "never", .start = start_retry_never, .works = 1,
 		.fails = true),
+	STARTER(plait_run, "that is not there", .start = start_run_nothing,
+		.at_once = true, .fails = true),
 	STARTER(plait_scope_close, "what ends later", .start = start_close,
 		.stop = stop_close, .goes_on = true),
 	STARTER(plait_scope_close, "empty", .start = start_close_empty,

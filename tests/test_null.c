@@ -948,6 +948,7 @@ static struct plait_thread_call thread_call;
 	   plait_watch_start(NULL, &watch, 0, PLAIT_WATCH_READ, no_watch))     \
 	IN(plait_spawn, r,                                                     \
 	   plait_spawn(NULL, no_argv, &null_process, NULL, NULL))              \
+	AT(plait_run, r, give(plait_run(NULL, no_argv, PLAIT_NONE, NULL)))     \
 	IN(plait_listen_tcp, r,                                                \
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
 	IN(plait_listen_udp, r,                                                \

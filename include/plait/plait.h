@@ -38,6 +38,7 @@
 #include <plait/reconnect.h>
 #include <plait/resolver.h>
 #include <plait/retry.h>
+#include <plait/run.h>
 #include <plait/scope.h>
 #include <plait/shared.h>
 #include <plait/tcp.h>

@@ -411,8 +411,12 @@ static void process_abandon(struct loop_member *m)
 	plait_list_for_each_safe (l, following, &c->pipes)
 		plait_list_remove(l);
 	plait_i_deferred_abandon(&c->shutdown);
-	if (c->protocol != NULL)
+	if (c->protocol != NULL) {
 		c->protocol->process = NULL;
+		if (c->abandoned != NULL)
+			c->abandoned(c->protocol);
+		c->protocol = NULL;
+	}
 	plait_i_loop_bury(c->reactor, &c->burial);
 }
 
@@ -460,4 +464,24 @@ void plait_i_process_unmake(struct plait_process *c)
 {
 	process_end_now(c);
 	process_wait_for(c);
+}
+
+/* After its end, in this process, p waits for its done(). */
+bool plait_i_process_forget(struct plait_process_protocol *p)
+{
+	struct plait_process *c = p->process;
+
+	if (c != NULL && !loop_is_forked(c->reactor))
+		return false;
+	if (c != NULL)
+		c->protocol = NULL;
+	p->process = NULL;
+	return true;
+}
+
+void plait_i_process_when_abandoned(
+	struct plait_process_protocol *p,
+	void (*fn)(struct plait_process_protocol *p))
+{
+	p->process->abandoned = fn;
 }

@@ -36,6 +36,8 @@ struct plait_process {
 	struct loop_task telling, burial;
 	uint64_t trigger;		/* of the shutdown */
 	struct plait_promise *shutdown; /* which waits for the child */
+	/* In a forked child that frees the reactor; NULL: nobody. */
+	void (*abandoned)(struct plait_process_protocol *p);
 };
 
 static inline const struct kernel_children *
@@ -62,5 +64,17 @@ void plait_i_process_run(struct plait_process *c,
 
 /* It cannot be watched: the child is killed, and is gone. */
 void plait_i_process_unmake(struct plait_process *c);
+
+/* For what belongs to the library: is called instead of done() in a forked
+   child that frees the reactor. */
+void plait_i_process_when_abandoned(
+	struct plait_process_protocol *p,
+	void (*fn)(struct plait_process_protocol *p));
+
+/*
+ * In a forked child: p is told of nothing any more and may be freed, whatever
+ * becomes of the reactor.  Returns false, and does nothing, elsewhere.
+ */
+bool plait_i_process_forget(struct plait_process_protocol *p);
 
 #endif

@@ -687,6 +687,29 @@ static void note_end(struct plait_process_protocol *p,
 	p->process = NULL;
 }
 
+static plait_value note_output(plait_value *result, void *done)
+{
+	const struct plait_output *o = plait_value_output(result);
+
+	plait_assert(plait_buf_size(o->out) == 5 && o->how.code == 0);
+	*(bool *)done = true;
+	return PLAIT_NONE;
+}
+
+static void use_runs(struct plait_reactor *r)
+{
+	static const char *const argv[] = { "/bin/echo", "poem", NULL };
+	struct plait_deferred *d =
+		plait_run(r, argv, PLAIT_NONE,
+			  NEW(struct plait_run_options, .process.grace = 1));
+	bool done = false;
+
+	plait_deferred_add_callback(d, note_output, &done);
+	while (!done)
+		plait_reactor_iterate(r, 1);
+	plait_deferred_free(&d);
+}
+
 /* A reactor of its own: that of the others has no children. */
 static void use_processes(void)
 {
@@ -705,6 +728,7 @@ static void use_processes(void)
 				 NULL) == 0);
 	while (p->process != NULL)
 		plait_reactor_iterate(r, 1);
+	use_runs(r);
 	plait_reactor_free(&r);
 }
 
