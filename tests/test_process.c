@@ -748,6 +748,35 @@ TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND)
 	run_until(reactor, is_gone, &it);
 }
 
+/* Its grace passes when all is over, but not told yet. */
+static void close_all_and_let_the_grace_pass(struct child *c)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct plait_transport *t =
+			plait_process_transport(&c->base, fd);
+
+		if (t != NULL)
+			plait_transport_abort_connection(t);
+	}
+	clock_advance(1000);
+}
+
+TEST(a_grace_that_passes_at_the_end_hides_nothing, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+	char text[200];
+
+	o.new_group = true;
+	o.grace = 1000;
+	it.on_exited = close_all_and_let_the_grace_pass;
+	snprintf(text, sizeof(text), "%s wait", leaves_one_behind);
+	sh(&it, &o, text);
+	wait_for_word(&it);
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_str_eq(it.log + it.logged - 2, "ED");
+}
+
 TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND)
 {
 	struct plait_process_options o = talks;

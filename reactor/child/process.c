@@ -325,7 +325,8 @@ static void process_kill(void *arg)
 
 	if (process_is_there(c))
 		process_send(c, SIGKILL);
-	if (process_is_over(c))
+	/* What is over, but not told yet, is buried when it was told. */
+	if (c->protocol == NULL && process_is_over(c))
 		process_bury(c);
 }
 
