@@ -490,6 +490,8 @@ TEST(a_port_alone_binds_each_attempt, ON_EACH_BACKEND)
 
 	begin(A("127.0.0.1") AAAA("::1"));
 	options.bind_port = mine;
+	/* Two cannot have it at once, so the clock must not begin the next. */
+	options.attempt_delay = 1000;
 	connect_to("p.example");
 	run_until_count(reactor, &client.made, 1);
 	ck_assert_uint_eq(plait_address_port(&server.peer), mine);
