@@ -250,6 +250,38 @@ TEST(a_child_that_reads_no_more_breaks_the_pipe_and_kills_nobody,
 	ck_assert_uint_eq(it.n_exited, 1);
 }
 
+static size_t forgotten;
+
+static void forget_output(struct child *c)
+{
+	forgotten += c->n_out;
+	c->n_out = 0;
+}
+
+static void pause_output(struct child *c)
+{
+	plait_transport_pause_reading(plait_process_transport(&c->base, 1));
+}
+
+/* More than a pipe holds: it cannot end before it is read. */
+TEST(a_child_that_is_paused_waits, ON_EACH_BACKEND)
+{
+	it.on_started = pause_output;
+	sh(&it, &talks,
+	   "head -c 200000 /dev/zero | tr '\\0' x | head -c 60000; "
+	   "head -c 60000 /dev/zero | tr '\\0' y");
+	for (int i = 0; i < 20; i++)
+		plait_reactor_iterate(reactor, 0.001);
+	ck_assert_uint_eq(it.n_out, 0);
+	ck_assert_uint_eq(it.n_exited, 0);
+	plait_transport_resume_reading(plait_process_transport(&it.base, 1));
+	it.n_out = 0;
+	it.on_received = forget_output;
+	wait_for(&it);
+	ck_assert_uint_eq(forgotten, 120000);
+	ck_assert_int_eq(it.how.code, 0);
+}
+
 TEST(many_in_one_turn_all_end, ON_EACH_BACKEND)
 {
 	static struct child many[100];
@@ -959,3 +991,60 @@ TEST(a_callback_may_fork, ON_EACH_BACKEND)
 	wait_for(&it);
 	ck_assert_int_eq(it.how.signal, SIGTERM);
 }
+
+/* clang-format off */
+/*
+ * What became of Twisted's tests (twisted/test/test_process.py, then
+ * twisted/internet/test/test_process.py).  Those of Windows, of its choice
+ * between fork() and posix_spawn(), of the garbage collector, and those that
+ * check an interface of Python have nothing here that they could test.
+ *
+ * outReceived, errReceived,	the protocol has one callback for all
+ * in-, out-,			descriptors: what_it_writes_is_received_...
+ * errConnectionLost
+ * stdio, echo, process		it_reads_what_is_written_and_then_the_end
+ * unsetPid, killExited		nobody_is_signalled_when_it_has_exited
+ * manyProcesses		many_in_one_turn_all_end
+ * commandLine			its_name_may_be_another_than_its_file
+ * close (two processes)	its_pipes_may_be_closed_although_...
+ * kill, signalHUP, signalINT,	a_signal_reaches_the_child,
+ * signalKILL, signalTERM	a_child_that_a_signal_ends_says_which
+ * FD				a_high_number_is_a_pipe_like_any_other
+ * linger			its_pipes_may_be_closed_although_...
+ * normal-, abnormalTermination	a_child_starts_exits_and_ends_in_this_order
+ * childSignalHandling		no_signal_is_blocked_or_ignored_there
+ * executionError		a_program_that_is_not_there_fails_at_once
+ * errorInProcessEnded		C has no exceptions: throws.cc
+ * mockFork..., mockSetUid...,	whatever_fails_is_told_with_its_errno
+ * mockErrorInPipe,
+ * mockWithExecError
+ * mockWithWaitError,		when_somebody_else_has_waited_the_status_...
+ * mockErrorECHILDInReap...
+ * killExitedButNotDetected,	a_signal_reaches_the_child; the kernel knows
+ * killErrorInKill		by the child's descriptor
+ * stderr, outputs		what_it_writes_is_received_before_its_end
+ * closePty, killPty,		there are no terminals for children yet
+ * openingTTY
+ *
+ * write, writeSequence,	it_reads_what_is_written_and_then_the_end;
+ * writeToChild			a pipe is a transport
+ * writeToChildBadFile...	plait_process_transport() gives NULL
+ * spawnProcessEarlyIsReaped	a_child_starts_exits_and_ends_in_this_order
+ * processExitedWithSignal	a_child_that_a_signal_ends_says_which
+ * systemCallUninterrupted...	there is no handler for SIGCHLD
+ * openFileDescriptors		it_has_the_descriptors_that_were_asked_for_...
+ * errorDuringExec		whatever_fails_is_told_with_its_errno
+ * timelyProcessExited		its_pipes_may_be_closed_although_...
+ * changeUID, changeGID		whatever_fails_is_told_with_its_errno
+ * processExitedRaises		throws.cc
+ * childConnectionLost,		a_child_starts_exits_and_ends_in_this_order,
+ * processEnded, processExited	what_it_writes_is_received_before_its_end
+ * shebang			a_file_that_is_no_program_fails_at_once
+ * pauseAndResumeProducing	a_child_that_is_paused_waits
+ * processCommandLine...	it_has_the_environment_that_it_is_given,
+ *				its_name_may_be_another_than_its_file
+ * process_unregistered_...	a_protocol_has_one_child_at_a_time
+ * registerReapProcess...	nobody waits for children but the reactor that
+ *				has made them
+ */
+/* clang-format on */

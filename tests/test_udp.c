@@ -1186,6 +1186,7 @@ TEST(a_test_plays_a_system_without_room, PURE, TIMES(2))
 	plait_reactor_free(&reactor);
 }
 
+/* clang-format off */
 /*
  * What became of Twisted's tests (twisted/test/test_udp.py, then
  * twisted/internet/test/test_udp.py).
@@ -1193,19 +1194,19 @@ TEST(a_test_plays_a_system_without_room, PURE, TIMES(2))
  * oldAddress			addresses are compared by plait_address_equal()
  * startStop			a_datagram_goes_there_and_back
  * rebind			a_protocol_may_get_another_port_when_it_is_done
- * bindError
- *several_ports_may_share_a_number_if_they_all_say_so sendPackets
- *a_datagram_goes_there_and_back, a_connected_port_needs_no_address
+ * bindError			several_ports_may_share_a_number_if_they_all_say_so
+ * sendPackets			a_datagram_goes_there_and_back,
+ *				a_connected_port_needs_no_address
  * connectionRefused		a_connected_port_is_told_of_it_too_and_lives_on
  * badConnect			wrong_arguments_are_refused
- * datagramReceivedError	C has no exceptions; one of C++ ends the
- *program: throws.cc NoWarningOnBroadcast		there are no such
- *warnings ShutdownFromDatagramReceived	a_reactor_may_be_stopped_in_a_callback
+ * datagramReceivedError	C has no exceptions; one of C++ ends the program:
+ *				throws.cc
+ * NoWarningOnBroadcast		there are no such warnings
+ * ShutdownFromDatagramReceived	a_reactor_may_be_stopped_in_a_callback
  * TTL, loopback, interface	options of the port, which cannot change
  * joinLeave, joinFailure,	a_group_is_heard_until_it_is_left
  * multicast
- * multiListen
- *several_ports_may_share_a_number_if_they_all_say_so
+ * multiListen			several_ports_may_share_a_number_if_they_all_say_so
  *
  * startedListeningLogMessage,	the library has no log; traces note ports:
  * connectionLostLogMessage,	test_trace.c
@@ -1225,3 +1226,4 @@ TEST(a_test_plays_a_system_without_room, PURE, TIMES(2))
  * connectingToHostname...	wrong_arguments_are_refused
  * allowBroadcast		plait_udp_options.broadcast
  */
+/* clang-format on */
