@@ -45,7 +45,7 @@
 #define CALLS(X)                                                               \
 	X(malloc) X(calloc) X(realloc) X(reallocarray) X(strdup) X(strndup)    \
 	X(free) X(mmap) X(munmap) X(malloc_trim)                               \
-	X(socket) X(bind) X(listen) X(accept4) X(connect)                      \
+	X(socket) X(socketpair) X(bind) X(listen) X(accept4) X(connect)                      \
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
 	X(sendmmsg) X(recvmmsg) X(open) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
@@ -826,6 +826,8 @@ int seam_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *tv)
 
 SEAM(int, socket, (int family, int type, int protocol),
      (family, type, protocol))
+SEAM(int, socketpair, (int family, int type, int protocol, int *fds),
+     (family, type, protocol, fds))
 SEAM(int, bind, (int fd, const struct sockaddr *sa, socklen_t len),
      (fd, sa, len))
 SEAM(int, listen, (int fd, int backlog), (fd, backlog))
@@ -962,26 +964,42 @@ static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
 SEAM_IOV(readv)
 SEAM_IOV(writev)
 
-#define SEAM_MSG(name, type, prepare, finish)                                  \
-	ssize_t seam_##name(int fd, type *msg, int flags);                     \
-	ssize_t seam_##name(int fd, type *msg, int flags)                      \
-	{                                                                      \
-		struct iovec copy[MAX_IOV];                                    \
-		struct msghdr m = *msg;                                        \
-		int err = prepare(fault(CALL_##name));                         \
-                                                                               \
-		if (err != 0)                                                  \
-			return failed(err);                                    \
-		if (limit == 0)                                                \
-			return finish(name(fd, msg, flags));                   \
-		m.msg_iovlen =                                                 \
-			(size_t)shortened(copy, m.msg_iov, m.msg_iovlen);      \
-		m.msg_iov = copy;                                              \
-		return finish(name(fd, &m, flags));                            \
-	}
+/* What came beside the bytes is told of the whole message. */
+ssize_t seam_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t seam_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct iovec copy[MAX_IOV], *pieces = msg->msg_iov;
+	size_t n = msg->msg_iovlen;
+	int err = fault(CALL_recvmsg);
+	ssize_t r;
 
-SEAM_MSG(recvmsg, struct msghdr, , )
-SEAM_MSG(sendmsg, const struct msghdr, take_room, used_room)
+	if (err != 0)
+		return failed(err);
+	if (limit == 0)
+		return recvmsg(fd, msg, flags);
+	msg->msg_iovlen = (size_t)shortened(copy, pieces, n);
+	msg->msg_iov = copy;
+	r = recvmsg(fd, msg, flags);
+	msg->msg_iov = pieces;
+	msg->msg_iovlen = n;
+	return r;
+}
+
+ssize_t seam_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t seam_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct iovec copy[MAX_IOV];
+	struct msghdr m = *msg;
+	int err = take_room(fault(CALL_sendmsg));
+
+	if (err != 0)
+		return failed(err);
+	if (limit == 0)
+		return used_room(sendmsg(fd, msg, flags));
+	m.msg_iovlen = (size_t)shortened(copy, m.msg_iov, m.msg_iovlen);
+	m.msg_iov = copy;
+	return used_room(sendmsg(fd, &m, flags));
+}
 
 /* Of several messages so many may be moved, where others move bytes. */
 int seam_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);

@@ -69,6 +69,9 @@ static ssize_t sent(ssize_t n)
 
 SEAMED(int, socket, "socket", (struct kernel * k, int family, int type),
        (k, family, type))
+SEAMED(int, socketpair, "socketpair", (struct kernel * k, int type, int *ret),
+       (k, type, ret))
+SEAMED(int, adopt, "fcntl", (struct kernel * k, int fd), (k, fd))
 SEAMED(int, bind, "bind",
        (struct kernel * k, int fd, const struct sockaddr *sa, socklen_t len),
        (k, fd, sa, len))
@@ -162,6 +165,25 @@ static int seamed_recvmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
 	return past_recvmmsg(k, fd, msgs, (unsigned)at_most(n, most), flags);
 }
 
+PAST(ssize_t, send_fds,
+     (struct kernel * k, int fd, const struct iovec *pieces, int n,
+      const int *fds, size_t n_fds, int flags),
+     (k, fd, pieces, n, fds, n_fds, flags))
+PAST(ssize_t, recv_fds,
+     (struct kernel * k, int fd, void *buf, size_t len, int *fds, size_t *n_fds,
+      int flags),
+     (k, fd, buf, len, fds, n_fds, flags))
+
+static ssize_t seamed_recv_fds(struct kernel *k, int fd, void *buf, size_t len,
+			       int *fds, size_t *n_fds, int flags)
+{
+	size_t most;
+
+	if (fails("recvmsg", &most))
+		return -1;
+	return past_recv_fds(k, fd, buf, at_most(len, most), fds, n_fds, flags);
+}
+
 static ssize_t seamed_recv(struct kernel *k, int fd, void *buf, size_t len,
 			   int flags)
 {
@@ -184,27 +206,46 @@ static ssize_t seamed_send(struct kernel *k, int fd, const void *buf,
 
 enum { MAX_PIECES = 1024 };
 
+/* As many of the pieces as hold the bytes that may be moved, 0: all. */
+static size_t shorten(struct iovec *copy, const struct iovec *pieces, size_t n,
+		      size_t most)
+{
+	size_t left = most != 0 ? most : SIZE_MAX;
+	size_t i = 0;
+
+	for (; i < n && i < MAX_PIECES && left > 0; i++) {
+		copy[i] = pieces[i];
+		copy[i].iov_len = at_most(copy[i].iov_len, left);
+		left -= copy[i].iov_len;
+	}
+	return i;
+}
+
 static ssize_t seamed_sendmsg(struct kernel *k, int fd,
 			      const struct msghdr *msg, int flags)
 {
 	struct iovec pieces[MAX_PIECES];
 	struct msghdr m = *msg;
-	size_t most, left;
+	size_t most;
 
 	if (fails("sendmsg", &most))
 		return -1;
-	left = most != 0 ? most : SIZE_MAX;
 	m.msg_iov = pieces;
-	m.msg_iovlen = 0;
-	while (m.msg_iovlen < msg->msg_iovlen && m.msg_iovlen < MAX_PIECES &&
-	       left > 0) {
-		struct iovec *piece = &pieces[m.msg_iovlen];
-
-		*piece = msg->msg_iov[m.msg_iovlen++];
-		piece->iov_len = at_most(piece->iov_len, left);
-		left -= piece->iov_len;
-	}
+	m.msg_iovlen = shorten(pieces, msg->msg_iov, msg->msg_iovlen, most);
 	return sent(past_sendmsg(k, fd, &m, flags));
+}
+
+static ssize_t seamed_send_fds(struct kernel *k, int fd,
+			       const struct iovec *pieces, int n,
+			       const int *fds, size_t n_fds, int flags)
+{
+	struct iovec copy[MAX_PIECES];
+	size_t most;
+
+	if (fails("sendmsg", &most))
+		return -1;
+	n = (int)shorten(copy, pieces, (size_t)n, most);
+	return sent(past_send_fds(k, fd, copy, n, fds, n_fds, flags));
 }
 
 /* What a call gives that is made even if it fails. */
@@ -265,6 +306,8 @@ static void tables_fill(void)
 {
 	past_calls = *plait_i_kernel_simulated.calls;
 	past_calls.socket = past_socket;
+	past_calls.socketpair = past_socketpair;
+	past_calls.adopt = past_adopt;
 	past_calls.bind = past_bind;
 	past_calls.listen = past_listen;
 	past_calls.accept = past_accept;
@@ -275,6 +318,8 @@ static void tables_fill(void)
 	past_calls.recvmsg = past_recvmsg;
 	past_calls.sendmmsg = past_sendmmsg;
 	past_calls.recvmmsg = past_recvmmsg;
+	past_calls.send_fds = past_send_fds;
+	past_calls.recv_fds = past_recv_fds;
 	past_calls.shutdown = past_shutdown;
 	past_calls.close = past_close;
 	past_calls.reserve = past_reserve;
@@ -295,6 +340,8 @@ static void tables_fill(void)
 
 	seamed_calls = past_calls;
 	seamed_calls.socket = seamed_socket;
+	seamed_calls.socketpair = seamed_socketpair;
+	seamed_calls.adopt = seamed_adopt;
 	seamed_calls.bind = seamed_bind;
 	seamed_calls.listen = seamed_listen;
 	seamed_calls.accept = seamed_accept;
@@ -305,6 +352,8 @@ static void tables_fill(void)
 	seamed_calls.recvmsg = seamed_recvmsg;
 	seamed_calls.sendmmsg = seamed_sendmmsg;
 	seamed_calls.recvmmsg = seamed_recvmmsg;
+	seamed_calls.send_fds = seamed_send_fds;
+	seamed_calls.recv_fds = seamed_recv_fds;
 	seamed_calls.shutdown = seamed_shutdown;
 	seamed_calls.close = seamed_close;
 	seamed_calls.reserve = seamed_reserve;

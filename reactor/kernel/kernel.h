@@ -31,6 +31,8 @@ struct kernel_file {
 
 enum { KERNEL_FRESH = 2 };
 
+enum { KERNEL_MAX_FDS = 64 }; /* descriptors that one message takes along */
+
 /* Each does what the page of its name in section 2 says, and what is said here.
  */
 struct kernel_calls {
@@ -54,6 +56,38 @@ struct kernel_calls {
 			unsigned n, int flags);
 	int (*recvmmsg)(struct kernel *k, int fd, struct mmsghdr *msgs,
 			unsigned n, int flags);
+	/* Makes two UNIX sockets that are connected with each other. */
+	int (*socketpair)(struct kernel *k, int type, int ret[2]);
+	/*
+	 * Makes a descriptor of the program one of the kernel's, and returns
+	 * its number, which is another one if it was 0, 1 or 2.  It is closed
+	 * when a program is executed from then on, but whether it blocks stays
+	 * as it is.  Takes fd: if it fails, it has closed fd.
+	 */
+	int (*adopt)(struct kernel *k, int fd);
+	/*
+	 * Sends to a UNIX stream socket as sendmsg() does.  n_fds descriptors,
+	 * at least one and at most KERNEL_MAX_FDS, go with the first byte: the
+	 * kernel has taken all of them if it has taken that byte, and none of
+	 * them otherwise.  The caller keeps its own.
+	 */
+	ssize_t (*send_fds)(struct kernel *k, int fd,
+			    const struct iovec *pieces, int n, const int *fds,
+			    size_t n_fds, int flags);
+	/*
+	 * Receives from a UNIX stream socket as recv() does, but never behind
+	 * the bytes of a message that had descriptors.  These are stored in
+	 * fds, which has room for KERNEL_MAX_FDS, and *n_fds is how many there
+	 * were.  They are the kernel's, but may block, as their sender likes.
+	 * (recv() closes what comes.)
+	 *
+	 * If a message has more, this fails with EMSGSIZE; if the process can
+	 * have no more, with EMFILE.  Then the bytes are gone, and no
+	 * descriptor has stayed open; nor were there more than KERNEL_MAX_FDS
+	 * at any time.
+	 */
+	ssize_t (*recv_fds)(struct kernel *k, int fd, void *buf, size_t len,
+			    int *fds, size_t *n_fds, int flags);
 	int (*shutdown)(struct kernel *k, int fd, int how);
 	int (*close)(struct kernel *k, int fd);
 	int (*getsockopt)(struct kernel *k, int fd, int level, int option,
@@ -190,6 +224,15 @@ extern const struct kernel_ops plait_i_kernel_virtual;
 extern const struct kernel_calls plait_i_linux_calls;
 int plait_i_linux_check(struct kernel *k, int fd);
 
+/* rights.c, for linux.c. */
+int plait_i_linux_socketpair(struct kernel *k, int type, int ret[2]);
+int plait_i_linux_adopt(struct kernel *k, int fd);
+ssize_t plait_i_linux_send_fds(struct kernel *k, int fd,
+			       const struct iovec *pieces, int n,
+			       const int *fds, size_t n_fds, int flags);
+ssize_t plait_i_linux_recv_fds(struct kernel *k, int fd, void *buf, size_t len,
+			       int *fds, size_t *n_fds, int flags);
+
 /* The real clock, whatever reactors there are. */
 int64_t plait_i_linux_clock(void);
 
@@ -303,6 +346,30 @@ static inline int kernel_recvmmsg(struct kernel *k, int fd,
 				  struct mmsghdr *msgs, unsigned n, int flags)
 {
 	return k->calls->recvmmsg(k, fd, msgs, n, flags);
+}
+
+static inline int kernel_socketpair(struct kernel *k, int type, int ret[2])
+{
+	return k->calls->socketpair(k, type, ret);
+}
+
+static inline int kernel_adopt(struct kernel *k, int fd)
+{
+	return k->calls->adopt(k, fd);
+}
+
+static inline ssize_t kernel_send_fds(struct kernel *k, int fd,
+				      const struct iovec *pieces, int n,
+				      const int *fds, size_t n_fds, int flags)
+{
+	return k->calls->send_fds(k, fd, pieces, n, fds, n_fds, flags);
+}
+
+static inline ssize_t kernel_recv_fds(struct kernel *k, int fd, void *buf,
+				      size_t len, int *fds, size_t *n_fds,
+				      int flags)
+{
+	return k->calls->recv_fds(k, fd, buf, len, fds, n_fds, flags);
 }
 
 static inline int kernel_shutdown(struct kernel *k, int fd, int how)

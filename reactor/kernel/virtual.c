@@ -68,6 +68,12 @@ static int virtual_socket(struct kernel *k, int family, int type)
 	return -1;
 }
 
+static int virtual_socketpair(struct kernel *k, int type, int ret[2])
+{
+	errno = ENOTSUP;
+	return -1;
+}
+
 /* ---- surroundings: there are none ---------------------------------------- */
 
 static int virtual_refuse(void)
@@ -116,6 +122,7 @@ static unsigned virtual_interface(struct kernel *k, const char *name)
 /* The other calls need a descriptor, and there is none. */
 static const struct kernel_calls virtual_calls = {
 	.socket = virtual_socket,
+	.socketpair = virtual_socketpair,
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,
 	.random = virtual_random,

@@ -677,6 +677,35 @@ static unsigned simulated_interface(struct kernel *kernel, const char *name)
 	return 0;
 }
 
+/* ---- descriptors: there they change no hands ------------------------------
+ */
+
+static int simulated_socketpair(struct kernel *kernel, int type, int ret[2])
+{
+	return (int)calls_return(calls_kernel(kernel), "socketpair", type,
+				 -EOPNOTSUPP);
+}
+
+static int simulated_adopt(struct kernel *kernel, int fd)
+{
+	return (int)calls_return(calls_kernel(kernel), "adopt", fd,
+				 -EOPNOTSUPP);
+}
+
+static ssize_t simulated_send_fds(struct kernel *kernel, int fd,
+				  const struct iovec *pieces, int n,
+				  const int *fds, size_t n_fds, int flags)
+{
+	return calls_return(calls_kernel(kernel), "send fds", fd, -EOPNOTSUPP);
+}
+
+static ssize_t simulated_recv_fds(struct kernel *kernel, int fd, void *buf,
+				  size_t len, int *fds, size_t *n_fds,
+				  int flags)
+{
+	return calls_return(calls_kernel(kernel), "recv fds", fd, -EOPNOTSUPP);
+}
+
 static const struct kernel_calls simulated_calls = {
 	.socket = simulated_socket,
 	.bind = simulated_bind,
@@ -689,6 +718,10 @@ static const struct kernel_calls simulated_calls = {
 	.recvmsg = simulated_recvmsg,
 	.recvmmsg = simulated_recvmmsg,
 	.sendmmsg = simulated_sendmmsg,
+	.socketpair = simulated_socketpair,
+	.adopt = simulated_adopt,
+	.send_fds = simulated_send_fds,
+	.recv_fds = simulated_recv_fds,
 	.shutdown = simulated_shutdown,
 	.close = simulated_close,
 	.getsockopt = simulated_getsockopt,
