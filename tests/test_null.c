@@ -970,6 +970,8 @@ static struct plait_thread_call thread_call;
 	   plait_listen_unix(NULL, "@x", &null_factory, NULL, NULL))           \
 	IN(plait_connect_unix, r,                                              \
 	   plait_connect_unix(NULL, "@x", &null_factory, NULL))                \
+	IN(plait_adopt_fd, r, plait_adopt_fd(NULL, 1000, NULL))                \
+	IN(plait_socketpair, r, plait_socketpair(NULL, NULL, NULL))            \
 	IN(plait_check_cancel_points_on, r,                                    \
 	   plait_check_cancel_points_on(NULL, NULL, NULL))                     \
 	IN(plait_testing_advance, r, plait_testing_advance(NULL, 1))           \

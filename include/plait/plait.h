@@ -5,6 +5,7 @@
 #define PLAIT_PLAIT_H
 
 #include <plait/address.h>
+#include <plait/adopt.h>
 #include <plait/backoff.h>
 #include <plait/base.h>
 #include <plait/bound.h>

@@ -68,10 +68,10 @@ static int virtual_socket(struct kernel *k, int family, int type)
 	return -1;
 }
 
-static int virtual_socketpair(struct kernel *k, int type, int ret[2])
+/* The program may have some, and hand them over. */
+static int virtual_close(struct kernel *k, int fd)
 {
-	errno = ENOTSUP;
-	return -1;
+	return plait_i_linux_calls.close(k, fd);
 }
 
 /* ---- surroundings: there are none ---------------------------------------- */
@@ -122,7 +122,7 @@ static unsigned virtual_interface(struct kernel *k, const char *name)
 /* The other calls need a descriptor, and there is none. */
 static const struct kernel_calls virtual_calls = {
 	.socket = virtual_socket,
-	.socketpair = virtual_socketpair,
+	.close = virtual_close,
 	.clock = virtual_clock,
 	.lend_clock = virtual_lend_clock,
 	.random = virtual_random,

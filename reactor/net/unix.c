@@ -16,6 +16,7 @@
 #include "reactor/net/dial.h"
 #include "reactor/net/listener.h"
 #include "reactor/net/socket_stream.h"
+#include "reactor/net/unix.h"
 #include "reactor/net/unix_path.h"
 
 /* There may be none, and then it is -1; but whoever has no descriptor left, or
@@ -50,7 +51,7 @@ static int unix_stream_peer_credentials(struct plait_transport *t,
 	return 0;
 }
 
-static const struct stream_io unix_stream_io = {
+const struct stream_io plait_i_unix_stream_io = {
 	.transport = { SOCKET_TRANSPORT, .name = "unix",
 		       .peer_credentials = unix_stream_peer_credentials },
 	SOCKET_IO,
@@ -114,7 +115,7 @@ static const struct listener_ops unix_port_ops = {
 		},
 		.room = plait_i_listener_room,
 	},
-	.io = &unix_stream_io,
+	.io = &plait_i_unix_stream_io,
 	.shut = unix_port_shut,
 };
 
@@ -262,7 +263,7 @@ static const struct dial_ops unix_dial_ops = {
 	},
 	.open = unix_dial_open,
 	.name = unix_dial_name,
-	.io = &unix_stream_io,
+	.io = &plait_i_unix_stream_io,
 	.again = unix_dial_again,
 };
 
