@@ -4,12 +4,10 @@
  */
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "reactor/kernel/kernel.h"
 #include "tests/harness.h"
-
-enum { MANY = 253 }; /* as many as the kernel passes at once */
+#include "tests/rights.h"
 
 static const struct kernel_calls *const calls = &plait_i_linux_calls;
 static int pair[2], file;
@@ -34,32 +32,11 @@ static ssize_t send_file(const char *text, size_t n)
 {
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)text,
 			       .iov_len = strlen(text) };
-	int fds[MANY];
+	int fds[KERNEL_MAX_FDS];
 
 	for (size_t i = 0; i < n; i++)
 		fds[i] = file;
 	return calls->send_fds(NULL, pair[0], &piece, 1, fds, n, 0);
-}
-
-/* The library sends no more than it takes; others do. */
-static void send_many(size_t n)
-{
-	char x = 'x';
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(MANY * sizeof(int))];
-	} control = { .header = { .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS,
-				  .cmsg_len = CMSG_LEN(n * sizeof(int)) } };
-	struct iovec piece = { .iov_base = &x, .iov_len = 1 };
-	struct msghdr msg = { .msg_iov = &piece,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
-
-	for (size_t i = 0; i < n; i++)
-		((int *)CMSG_DATA(&control.header))[i] = file;
-	ck_assert_int_eq(sendmsg(pair[0], &msg, 0), 1);
 }
 
 static ssize_t receive(void *buf, size_t len)
@@ -75,10 +52,7 @@ static void close_got(void)
 
 static bool is_file(int fd)
 {
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && fstat(file, &b) == 0 &&
-	       a.st_rdev == b.st_rdev && a.st_ino == b.st_ino;
+	return rights_are_same(fd, file);
 }
 
 GROUP("rights", .setup = make_pair, .teardown = close_pair);
@@ -141,7 +115,8 @@ TEST(none_of_too_many_stays_open, PURE, TIMES(2))
 {
 	char c;
 
-	send_many(_i == 0 ? KERNEL_MAX_FDS + 1 : MANY);
+	rights_send_copies(pair[0], file,
+			   _i == 0 ? KERNEL_MAX_FDS + 1 : RIGHTS_MANY);
 	n_got = 7;
 	ck_assert_int_eq(receive(&c, 1), -1);
 	ck_assert_int_eq(errno, EMSGSIZE);

@@ -340,6 +340,27 @@ static const plait_factory_ops factory_ops = {
 static plait_factory factory = { .ops = &factory_ops,
 				 .protocol = &protocol_ops };
 
+/* Both ends of a pair, one of which hands a descriptor over. */
+static const plait_protocol_ops handing_ops = {
+	.name = "handing",
+	.connection_made =
+		[](plait_protocol *p) {
+			int fd = dup(STDERR_FILENO);
+
+			plait_transport_send_fds(p->transport, "x", 1, &fd, 1);
+		},
+	.fds_received = [](plait_protocol *, const int *, size_t) { boom(); },
+};
+
+static void in_fds_received()
+{
+	plait_reactor *r = plait_reactor_new(nullptr);
+
+	plait_socketpair(r, plait_protocol_new(&handing_ops),
+			 plait_protocol_new(&handing_ops));
+	plait_reactor_run(r);
+}
+
 static void in_connection()
 {
 	plait_reactor *r = plait_testing_reactor_new();
@@ -624,6 +645,7 @@ static const struct {
 	{ "data_received", in_connection },
 	{ "done", in_connection },
 	{ "connection_lost", in_connection },
+	{ "fds_received", in_fds_received },
 	{ "start", in_port },
 	{ "stop", in_port },
 	{ "build_protocol", in_connection },

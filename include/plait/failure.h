@@ -47,7 +47,7 @@ struct plait_error {
  *	  connection_closed
  *	    connection_done
  *	    connection_lost
- *	      connection_aborted
+ *	      connection_aborted, descriptors_lost
  *
  * Those below dns_lookup are in <plait/dns.h>.
  */
@@ -71,6 +71,7 @@ extern const struct plait_error plait_error_connection_closed;
 extern const struct plait_error plait_error_connection_done;
 extern const struct plait_error plait_error_connection_lost;
 extern const struct plait_error plait_error_connection_aborted;
+extern const struct plait_error plait_error_descriptors_lost;
 
 /* The type of a value that is a failure. */
 extern const struct plait_type plait_failure_type;

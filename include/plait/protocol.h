@@ -41,6 +41,16 @@ struct plait_port;
  * it.  If a protocol has none, unsent output is sent and then the connection is
  * lost.
  *
+ * fds_received() is called with n descriptors, 1 to PLAIT_FDS_MAX of <unix.h>,
+ * that the peer of a UNIX connection has handed over, just before the
+ * data_received() that has their bytes.  The descriptors are given: the
+ * protocol closes them.  The array is borrowed for the call.  The peer decides
+ * what they are, and whether they block.  If a message has more descriptors, or
+ * the process can have no more, all of that message are closed and the
+ * connection is lost with DescriptorsLost.  If a protocol has no
+ * fds_received(), or is wrapped by another, the kernel closes what the peer
+ * hands over, and the process never has it.
+ *
  * base_size is for a library whose users begin their structs with a struct of
  * the library: base_size is the size of that struct, as in the macros of the
  * receivers.
@@ -72,7 +82,9 @@ struct plait_protocol_ops {
 	void (*write_connection_lost)(struct plait_protocol *p);
 	void (*connection_lost)(struct plait_protocol *p,
 				const struct plait_failure *why);
-	uintptr_t reserved[8]; /* zero */
+	void (*fds_received)(struct plait_protocol *p, const int *fds,
+			     size_t n);
+	uintptr_t reserved[7]; /* zero */
 };
 
 /*

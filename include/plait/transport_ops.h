@@ -168,13 +168,24 @@ struct plait_transport_ops {
 				struct plait_credentials *ret);
 
 	/*
+	 * As send(), of at least one byte, and hands over n_fds descriptors
+	 * with the first of them: those are borrowed, and the library closes
+	 * them when this has returned how many bytes it took.  What is written
+	 * before and after is sent in other calls.  NULL: -ENOTSUP, also if the
+	 * transport below has it.
+	 */
+	ssize_t (*send_fds)(struct plait_transport *t,
+			    const struct iovec *pieces, int n, const int *fds,
+			    size_t n_fds);
+
+	/*
 	 * Is called last: stops watches and timers, closes descriptors, and
 	 * frees what the struct owns, but not the struct.  In a child made by
 	 * fork() that frees the reactor, it is the only call, and it may come
 	 * inside a callback.  NULL: nothing is done.
 	 */
 	void (*done)(struct plait_transport *t);
-	uintptr_t reserved[7]; /* zero */
+	uintptr_t reserved[6]; /* zero */
 };
 
 /*

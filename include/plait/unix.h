@@ -72,6 +72,27 @@ plait_connect_unix(struct plait_reactor *r, const char *path,
 		   struct plait_factory *f,
 		   const struct plait_connect_options *options);
 
+/* Descriptors that one message takes along, at most. */
+#define PLAIT_FDS_MAX 64
+
+/*
+ * Writes len bytes as plait_transport_write() does, and hands n descriptors to
+ * the peer with the first of them.  data is borrowed for the call.  The
+ * descriptors are taken: the library closes each when the kernel has a copy for
+ * the peer, or when that cannot happen any more; and at once if this fails.
+ *
+ * A peer that is a plait program is told of them by the fds_received() of its
+ * protocol.
+ *
+ * Returns 0; -ENOTSUP if t is no UNIX connection, or wraps one; -EINVAL if n is
+ * more than PLAIT_FDS_MAX, or if there are descriptors and no bytes; -ENOTCONN
+ * if nothing can be sent any more; -ECHILD in a child made by fork(); -ENOMEM
+ * if t is NULL, or if t is aborted because there is no memory, or too much
+ * unsent.
+ */
+int plait_transport_send_fds(struct plait_transport *t, const void *data,
+			     size_t len, const int *fds, size_t n);
+
 /* Who made the other end of a connection. */
 struct plait_credentials {
 	pid_t pid; /* 0: a process that this one cannot see */

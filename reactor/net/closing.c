@@ -80,7 +80,7 @@ void plait_i_transport_free(struct transport *t)
 	transport_unstack(t);
 	transport_stop_deadline(t);
 	loop_task_cancel(&t->task);
-	plait_i_output_drop(&t->output, transport_reactor(t));
+	transport_drop_output(t);
 	if (t->extra != NULL)
 		plait_buf_unref(&t->extra->held);
 	free(t->extra);
@@ -155,7 +155,7 @@ static void closing_tell_lost(struct transport *t,
 {
 	transport_stop_deadline(t);
 	plait_i_transport_cancel_settling(t);
-	plait_i_output_drop(&t->output, transport_reactor(t));
+	transport_drop_output(t);
 	plait_i_transport_tell_lost(t, why, plait_i_transport_over);
 }
 

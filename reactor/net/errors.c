@@ -64,6 +64,12 @@ const struct plait_error plait_error_connection_aborted = {
 	.parent = &plait_error_connection_lost,
 };
 
+const struct plait_error plait_error_descriptors_lost = {
+	.name = "DescriptorsLost",
+	.text = "Descriptors that the peer has handed over were not taken.",
+	.parent = &plait_error_connection_lost,
+};
+
 const struct plait_failure plait_i_failure_connection_done = {
 	.kind = &plait_error_connection_done,
 	.where = "",

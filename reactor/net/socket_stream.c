@@ -60,6 +60,22 @@ ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 
+ssize_t plait_i_socket_stream_send_fds(struct plait_transport *t,
+				       const struct iovec *pieces, int n,
+				       const int *fds, size_t n_fds)
+{
+	ssize_t r;
+
+	do {
+		r = kernel_send_fds(loop_kernel(t->reactor), stream_of(t)->fd,
+				    pieces, n, fds, n_fds,
+				    MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return r;
+	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
+}
+
 static inline ssize_t socket_stream_recv(struct stream *s, void *buf,
 					 size_t size, int flags)
 {
@@ -68,6 +84,20 @@ static inline ssize_t socket_stream_recv(struct stream *s, void *buf,
 	do {
 		n = kernel_recv(loop_kernel(s->base.reactor), s->fd, buf, size,
 				flags | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+ssize_t plait_i_socket_stream_read_fds(struct stream *s, void *buf, size_t size,
+				       int *fds, size_t *n_fds)
+{
+	ssize_t n;
+
+	do {
+		n = kernel_recv_fds(loop_kernel(s->base.reactor), s->fd, buf,
+				    size, fds, n_fds, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;

@@ -10,6 +10,12 @@
 ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 				   const struct iovec *pieces, int n);
 ssize_t plait_i_socket_stream_read(struct stream *s, void *buf, size_t size);
+/* For UNIX sockets alone. */
+ssize_t plait_i_socket_stream_send_fds(struct plait_transport *t,
+				       const struct iovec *pieces, int n,
+				       const int *fds, size_t n_fds);
+ssize_t plait_i_socket_stream_read_fds(struct stream *s, void *buf, size_t size,
+				       int *fds, size_t *n_fds);
 ssize_t plait_i_socket_stream_peek(struct stream *s);
 int plait_i_socket_stream_error(struct stream *s);
 int plait_i_socket_stream_shut(struct stream *s);

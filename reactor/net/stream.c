@@ -119,6 +119,54 @@ static OUT_OF_LINE void stream_look_for_end(struct stream *s)
 		stream_fail(s, (int)-n, "recv");
 }
 
+static bool stream_has_fds(const struct stream *s)
+{
+	const struct plait_protocol *p = s->base.protocol;
+
+	return stream_io(s)->read_fds != NULL && p != NULL &&
+	       p->ops->fds_received != NULL;
+}
+
+/*
+ * Reads bytes, and tells of the descriptors that came with them.  The protocol
+ * has got them before the next read: so a peer can have no more open here than
+ * one message has.
+ */
+static OUT_OF_LINE ssize_t stream_read_fds(struct stream *s, void *buf)
+{
+	int fds[KERNEL_MAX_FDS];
+	size_t n_fds = 0;
+	ssize_t n = stream_io(s)->read_fds(s, buf, POOL_READ_SIZE, fds, &n_fds);
+
+	if (n > 0 && n_fds > 0)
+		plait_i_transport_fds(transport_of(&s->base), fds, n_fds);
+	return n;
+}
+
+/* Reads some, of what the protocol wants. */
+static inline ssize_t stream_read(struct stream *s, void *buf)
+{
+	if (stream_has_fds(s))
+		return stream_read_fds(s, buf);
+	return stream_io(s)->read(s, buf, POOL_READ_SIZE);
+}
+
+/* The two errors that only descriptors have. */
+static OUT_OF_LINE void stream_cannot_read(struct stream *s, int err)
+{
+	plait_value v;
+
+	if (!stream_has_fds(s) || (err != EMSGSIZE && err != EMFILE)) {
+		stream_fail(s, err, "recv");
+		return;
+	}
+	v = plait_fail_errno(&plait_error_descriptors_lost, err,
+			     err == EMFILE ? "of a message of the peer"
+					   : "more than %d in a message",
+			     KERNEL_MAX_FDS);
+	plait_i_transport_fail(transport_of(&s->base), plait_value_failure(&v));
+}
+
 /* Reads once, so that a peer that sends without end keeps nobody waiting. */
 static void stream_receive(struct stream *s, bool ends)
 {
@@ -130,7 +178,10 @@ static void stream_receive(struct stream *s, bool ends)
 		plait_i_transport_fail(t, &plait_i_failure_no_memory);
 		return;
 	}
-	n = stream_io(s)->read(s, buf, POOL_READ_SIZE);
+	n = stream_read(s, buf);
+	/* What has taken descriptors may have forked. */
+	if (loop_is_forked(s->base.reactor))
+		return;
 	if (n > 0) {
 		plait_i_transport_received(t, buf, (size_t)n);
 		if (ends)
@@ -140,7 +191,7 @@ static void stream_receive(struct stream *s, bool ends)
 	} else if (n == -EAGAIN) {
 		REACHED("an event comes without input");
 	} else { /* the input before the error was read */
-		stream_fail(s, (int)-n, "recv");
+		stream_cannot_read(s, (int)-n);
 	}
 }
 
@@ -148,10 +199,9 @@ bool plait_i_stream_drain(struct plait_transport *t)
 {
 	struct stream *s = stream_of(t);
 	void *buf = plait_i_pool_read_buffer(t->reactor);
-	ssize_t n = buf != NULL ? stream_io(s)->read(s, buf, POOL_READ_SIZE)
-				: -ENOMEM;
+	ssize_t n = buf != NULL ? stream_read(s, buf) : -ENOMEM;
 
-	if (n <= 0)
+	if (n <= 0 || loop_is_forked(t->reactor))
 		return false;
 	plait_i_transport_received(transport_of(t), buf, (size_t)n);
 	return true;

@@ -30,6 +30,10 @@ struct stream_io {
 	struct plait_transport_ops transport; /* first */
 	/* 0: the end. */
 	ssize_t (*read)(struct stream *s, void *buf, size_t size);
+	/* As read(), and stores descriptors that came with the bytes; as the
+	   kernel's recv_fds().  NULL: none can come. */
+	ssize_t (*read_fds)(struct stream *s, void *buf, size_t size, int *fds,
+			    size_t *n);
 	/* Returns what read() of one byte would return, without taking it. */
 	ssize_t (*peek)(struct stream *s);
 	/* Returns the error that the descriptor has, or 0. */

@@ -62,6 +62,17 @@ OUT_OF_LINE void plait_i_transport_data(struct transport *t, const void *data,
 	tell_leave(t, was);
 }
 
+OUT_OF_LINE void plait_i_transport_fds(struct transport *t, const int *fds,
+				       size_t n)
+{
+	struct plait_protocol *p = t->base.protocol;
+	bool was = tell_enter(t);
+
+	p->ops->fds_received(p, fds, n);
+	exception_barrier();
+	tell_leave(t, was);
+}
+
 OUT_OF_LINE bool plait_i_transport_tell_read_lost(struct transport *t)
 {
 	struct plait_protocol *p = t->base.protocol;

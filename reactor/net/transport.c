@@ -180,7 +180,7 @@ void plait_i_transport_fail(struct transport *t,
 	/* A peer that did not get all must not believe that it did. */
 	if (t->output.size > 0)
 		t->reset = true;
-	plait_i_output_drop(&t->output, transport_reactor(t));
+	transport_drop_output(t);
 	t->blocked = t->draining = false;
 	if (t->why == NULL)
 		t->why = why;
@@ -213,7 +213,7 @@ OUT_OF_LINE void plait_i_transport_broken(struct transport *t,
 	plait_i_transport_fail(t, why);
 	for (struct transport *a = t; a != NULL; a = transport_above(a)) {
 		a->write_closed = a->shut = true;
-		plait_i_output_drop(&a->output, transport_reactor(a));
+		transport_drop_output(a);
 		a->blocked = false;
 	}
 	t->draining = !transport_wants_no_more(t) &&

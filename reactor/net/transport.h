@@ -20,6 +20,7 @@
 #include <plait/transport_ops.h>
 
 #include "reactor/loop/loop.h"
+#include "reactor/net/handover.h"
 #include "reactor/net/output.h"
 
 /*
@@ -45,6 +46,7 @@ struct transport_extra {
 	   be a part of that factory.  NULL: it has no done(). */
 	struct plait_factory *maker;
 	struct plait_buf *held;	   /* has come, and nobody wants it yet */
+	struct handover handover;  /* descriptors in the unsent output */
 	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct plait_producer *producer;
 	struct loop_task producing; /* the producer is to be told something */
@@ -209,6 +211,21 @@ static inline struct plait_producer *
 transport_producer(const struct transport *t)
 {
 	return t->extra != NULL ? t->extra->producer : NULL;
+}
+
+/* Is true if descriptors wait in the unsent output. */
+static inline bool transport_hands_over(const struct transport *t)
+{
+	return t->extra != NULL && handover_waits(&t->extra->handover);
+}
+
+/* Forgets the unsent output. */
+static inline void transport_drop_output(struct transport *t)
+{
+	plait_i_output_drop(&t->output, t->base.reactor);
+	if (t->extra != NULL)
+		plait_i_handover_drop(&t->extra->handover,
+				      loop_kernel(t->base.reactor));
 }
 
 /* Bytes have moved: t becomes the least idle transport. */
@@ -399,6 +416,9 @@ void plait_i_transport_connect(struct transport *t, struct plait_protocol *p);
 
 /* Delivers bytes; t must have a protocol. */
 void plait_i_transport_data(struct transport *t, const void *data, size_t len);
+
+/* Gives descriptors that came with the bytes that follow. */
+void plait_i_transport_fds(struct transport *t, const int *fds, size_t n);
 
 /* The peer has closed its half: tells a protocol that has
    read_connection_lost(), and returns true if it has. */

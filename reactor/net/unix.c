@@ -53,8 +53,10 @@ static int unix_stream_peer_credentials(struct plait_transport *t,
 
 const struct stream_io plait_i_unix_stream_io = {
 	.transport = { SOCKET_TRANSPORT, .name = "unix",
-		       .peer_credentials = unix_stream_peer_credentials },
+		       .peer_credentials = unix_stream_peer_credentials,
+		       .send_fds = plait_i_socket_stream_send_fds },
 	SOCKET_IO,
+	.read_fds = plait_i_socket_stream_read_fds,
 };
 
 /* ---- ports --------------------------------------------------------------- */

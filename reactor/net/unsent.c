@@ -24,6 +24,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <plait/unix.h>
+
 #include "lib/buf.h"
 #include "lib/chance.h"
 #include "lib/failure.h"
@@ -293,6 +295,59 @@ void plait_transport_write_buf(struct plait_transport *base,
 	transport_verify(t);
 }
 
+/* 0, or why the descriptors can't be handed over. */
+static int unsent_add_fds(struct transport *t, size_t len, const int *fds,
+			  size_t n)
+{
+	struct transport_extra *e;
+
+	if (t->base.ops->send == NULL || t->base.ops->send_fds == NULL)
+		return -ENOTSUP;
+	if (n > PLAIT_FDS_MAX || (n > 0 && len == 0))
+		return -EINVAL;
+	if (loop_is_forked(transport_reactor(t)))
+		return -ECHILD;
+	if (!transport_may_write(t))
+		return -ENOTCONN;
+	if (n == 0)
+		return 0;
+	e = plait_i_transport_extra(t);
+	return e != NULL ? plait_i_handover_add(&e->handover, t->output.size,
+						fds, n)
+			 : -ENOMEM;
+}
+
+static void unsent_close_fds(const struct transport *t, const int *fds,
+			     size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		kernel_close(loop_kernel(transport_reactor(t)), fds[i]);
+}
+
+int plait_transport_send_fds(struct plait_transport *base, const void *data,
+			     size_t len, const int *fds, size_t n)
+{
+	struct transport *t;
+	int err;
+
+	if (base == NULL) {
+		for (size_t i = 0; i < n; i++)
+			plait_i_linux_calls.close(NULL, fds[i]);
+		return -ENOMEM;
+	}
+	t = transport_of(base);
+	loop_check(base->reactor, "plait_transport_send_fds()");
+	err = unsent_add_fds(t, len, fds, n);
+	if (err < 0)
+		unsent_close_fds(t, fds, n);
+	if (err == -ENOMEM)
+		plait_i_transport_abort(base, &plait_i_failure_no_memory);
+	if (err < 0)
+		return err;
+	plait_transport_write(base, data, len);
+	return t->aborted ? -ENOMEM : 0;
+}
+
 /* Text that is longer than what the caller has room for. */
 static OUT_OF_LINE void unsent_print_long(struct plait_transport *t, size_t len,
 					  const char *fmt, va_list ap)
@@ -379,6 +434,37 @@ static inline bool unsent_is_last(const struct transport *t)
 				   (!transport_is_held(t) || t->peer_left));
 }
 
+/* Cuts pieces down to that many bytes, and returns how many pieces are left. */
+static int unsent_cut(struct iovec *pieces, size_t bytes)
+{
+	int n = 0;
+
+	for (; bytes > 0; n++) {
+		if (pieces[n].iov_len > bytes)
+			pieces[n].iov_len = bytes;
+		bytes -= pieces[n].iov_len;
+	}
+	return n;
+}
+
+/* Descriptors wait in what is to be sent: sends up to the next, or with them.
+ */
+static OUT_OF_LINE ssize_t unsent_send_marked(struct transport *t,
+					      struct iovec *iov, int pieces,
+					      size_t *want)
+{
+	const int *fds;
+	size_t n;
+	uint64_t most = plait_i_handover_next(&t->extra->handover, &fds, &n);
+
+	if (*want > most) {
+		*want = (size_t)most;
+		pieces = unsent_cut(iov, *want);
+	}
+	return n > 0 ? t->base.ops->send_fds(&t->base, iov, pieces, fds, n)
+		     : t->base.ops->send(&t->base, iov, pieces);
+}
+
 /*
  * Sends once, in as many pieces as fit; returns how many bytes were taken, or
  * -errno.  If that is less than all of the pieces, there is no room left.
@@ -386,15 +472,19 @@ static inline bool unsent_is_last(const struct transport *t)
 static inline ssize_t unsent_send_some(struct transport *t,
 				       struct iovec iov[static MAX_PIECES])
 {
+	bool marked = transport_hands_over(t);
 	size_t want;
 	ssize_t n;
 	int pieces;
 
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
 	plait_assert(pieces > 0);
-	if (want == t->output.size && unsent_is_last(t))
+	if (want == t->output.size && !marked && unsent_is_last(t))
 		t->sends_last = true;
-	n = t->base.ops->send(&t->base, iov, pieces);
+	if (marked)
+		n = unsent_send_marked(t, iov, pieces, &want);
+	else
+		n = t->base.ops->send(&t->base, iov, pieces);
 	t->sends_last = false;
 	if (n < 0)
 		return n;
@@ -455,6 +545,10 @@ static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 	if (n >= 0) {
 		plait_i_output_consume(&t->output, transport_reactor(t),
 				       (size_t)n);
+		if (transport_hands_over(t))
+			plait_i_handover_sent(&t->extra->handover,
+					      loop_kernel(transport_reactor(t)),
+					      (size_t)n);
 		t->sent = true;
 		transport_is_active(t);
 		return (size_t)n;
