@@ -253,6 +253,10 @@ check-counts: $(COUNTED)
 	@grep recorded $O/check/$@.log
 record-counts: $(COUNTED)
 	@O='$O' CC='$(CC)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' scripts/check-counts record
+# A million messages with descriptors.
+check-long: check-long-descriptors
+check-long-descriptors: $O/tests/test_fds_random
+	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
 # What the library says of names, and what others say, with servers of its own.
 NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask
