@@ -50,7 +50,7 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve"]
+    "resolve", "whoami"]
 
 
 def poem(name):
@@ -578,9 +578,10 @@ class CommandLine(ProgramTest):
             self.complains("Is a directory", name, "/")
 
     def test_missing_and_further_operands(self):
-        for name in ["slowpoetry", "fastpoetry", "poetry-proxy", "get-poetry"]:
+        for name in ["slowpoetry", "fastpoetry", "poetry-proxy", "get-poetry",
+                     "whoami"]:
             self.complains("is missing", name)
-        for name in ["slowpoetry", "fastpoetry", "poetry-proxy"]:
+        for name in ["slowpoetry", "fastpoetry", "poetry-proxy", "whoami"]:
             self.complains("too much", name, "1", "2")
         for name in DEFER_CANCEL + ["echo", "guarded-echo", "chat",
                                     "ticker", "udp-echo"]:
@@ -1217,6 +1218,81 @@ class UdpEcho(ProgramTest):
             client.send(data)
             self.assertEqual(client.recv(65535), data)
         self.stop(server)
+
+
+class WhoAmI(ProgramTest):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = os.path.join(directory.name, "who")
+
+    def serve_there(self):
+        server = self.start("whoami", self.path)
+        self.assertEqual(server.line(), "Telling who is there, at " + self.path)
+        return server
+
+    def client(self):
+        connection = socket.socket(socket.AF_UNIX)
+        self.addCleanup(connection.close)
+        connection.settimeout(DEADLINE)
+        connection.connect(self.path)
+        return connection
+
+    def who(self, pid):
+        return "You are user %d of group %d, process %d.\n" % (
+            os.geteuid(), os.getegid(), pid)
+
+    def test_tells_who_connects(self):
+        server = self.serve_there()
+        self.assertEqual(read_line(self.client()).decode(),
+                         self.who(os.getpid()))
+        self.stop(server)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_reads_a_file_that_is_handed_over(self):
+        server = self.serve_there()
+        poem = self.file(b"Once upon a midnight dreary\nwhile I pondered")
+        client = self.start("whoami", "--ask", poem, self.path)
+        self.ends(client)
+        self.assertEqual(client.out.decode(), self.who(client.pid) +
+                         "It begins: Once upon a midnight dreary\n")
+        self.stop(server)
+
+    def test_reads_any_file_and_nothing_else(self):
+        server = self.serve_there()
+        ends = os.pipe()
+        fds = [os.open(self.file(text), os.O_RDONLY)
+               for text in (b"", b"x" * 100, b"\n\n")]
+        fds.append(os.open(self.file(b""), os.O_WRONLY))
+        client = self.client()
+        socket.send_fds(client, [b"?"], fds + list(ends))
+        for fd in fds + list(ends):
+            os.close(fd)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(client).decode(), self.who(os.getpid()) +
+                         "It begins: \nIt begins: " + "x" * 80 +
+                         "\nIt begins: \n"
+                         "I cannot read that: Bad file descriptor.\n" +
+                         "I cannot read that: Invalid argument.\n" * 2)
+        self.stop(server)
+
+    def test_too_many_descriptors_are_none(self):
+        server = self.serve_there()
+        before = os.listdir("/proc/%d/fd" % server.pid)
+        client = self.client()
+        self.assertEqual(read_line(client).decode(), self.who(os.getpid()))
+        socket.send_fds(client, [b"?"], [0] * 65)
+        self.assertTrue(is_over(client))
+        self.assertEqual(os.listdir("/proc/%d/fd" % server.pid), before)
+        self.stop(server)
+
+    def test_says_what_is_wrong(self):
+        for status, args in ((2, [self.path + "/x"]),
+                             (2, ["--ask", self.path, self.path]),
+                             (1, ["--ask", self.file(b""), self.path])):
+            process = self.start("whoami", *args)
+            self.ends(process, status, err=None)
+            self.assertIn(b": No such file or directory\n", process.err)
 
 
 class SystemCalls(ProgramTest):
