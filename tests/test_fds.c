@@ -536,6 +536,68 @@ TEST(more_than_may_be_unsent_aborts, ON_EACH_BACKEND)
 	ck_assert_ptr_eq(a.kind, &plait_error_connection_aborted);
 }
 
+TEST(more_descriptors_than_may_wait_abort, ON_EACH_BACKEND)
+{
+	struct plait_limits limits = { .max_unsent = 10 * 1024 };
+	int fd;
+
+	ck_assert_int_eq(plait_reactor_set_limits(reactor, &limits), 0);
+	make_peer(&deaf);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(hand("x", &fd), 0);
+	ck_assert_int_eq(hand("x", &fd), -ENOMEM);
+	ck_assert(!is_open(fd));
+	wait_for(is_lost, &a);
+	ck_assert_str_eq(a.why, "ConnectionAborted: more than 10240 bytes "
+				"unsent, as descriptors count");
+}
+
+static char told[10];
+
+static void producer_pause(struct plait_producer *p)
+{
+	strcat(told, "P");
+}
+
+static void producer_resume(struct plait_producer *p)
+{
+	strcat(told, "R");
+}
+
+static void producer_stop(struct plait_producer *p)
+{
+	strcat(told, "S");
+}
+
+/* With few bytes: the high mark is that of 64 descriptors. */
+TEST(a_producer_of_descriptors_is_paused, ON_EACH_BACKEND)
+{
+	static const struct plait_producer_ops ops = {
+		.pause = producer_pause,
+		.resume = producer_resume,
+		.stop = producer_stop,
+	};
+	struct plait_producer p = { .ops = &ops };
+	int fd;
+
+	make_peer(&deaf);
+	fault_call_forever("sendmsg", EAGAIN);
+	plait_transport_register_producer(a.transport, &p, true);
+	for (int i = 0; i < 63; i++)
+		ck_assert_int_eq(hand("x", &fd), 0);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(told, "");
+	ck_assert_int_eq(hand("x", &fd), 0);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(told, "P");
+	fault_off();
+	ck_assert_uint_eq(peer_reads_until(64), 64);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(told, "PR");
+	plait_transport_unregister_producer(a.transport);
+	lose_both();
+}
+
 GROUP("ends", .setup = begin, .teardown = end);
 
 static void by_abort(void)

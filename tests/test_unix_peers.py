@@ -53,7 +53,7 @@ class Peers(unittest.TestCase):
         cls.addClassCleanup(cls.directory.cleanup)
         cls.plait = os.path.join(cls.directory.name, "unix_peer")
         subprocess.run([*CC, "-std=gnu11", *FLAGS, "-Iinclude", "-o", cls.plait,
-                        "tests/unix_peer.c", LIBRARY, "-pthread"],
+                        "tests/unix/peer.c", LIBRARY, "-pthread"],
                        check=True, cwd=TOP, timeout=60)
 
     def setUp(self):
@@ -221,7 +221,7 @@ class Peers(unittest.TestCase):
     # ---- Twisted --------------------------------------------------------------
 
     def twisted(self, *args):
-        return [TWISTED, "tests/twisted_peer.py", *args]
+        return [TWISTED, "tests/unix/twisted_peer.py", *args]
 
     @unittest.skipIf(TWISTED is None, "no Twisted")
     def test_twisted_is_the_client(self):

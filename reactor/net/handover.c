@@ -34,6 +34,7 @@ int plait_i_handover_add(struct handover *h, size_t unsent, const int *fds,
 	m->next = NULL;
 	m->at = h->sent + unsent;
 	m->n = n;
+	h->waiting += n;
 	memcpy(m->fds, fds, n * sizeof(*fds));
 	return 0;
 }
@@ -57,6 +58,7 @@ static void handover_drop_first(struct handover *h, struct kernel *k)
 	struct handover_mark *m = h->first;
 
 	h->first = m->next;
+	h->waiting -= m->n;
 	for (size_t i = 0; i < m->n; i++)
 		kernel_close(k, m->fds[i]);
 	free(m);

@@ -14,7 +14,11 @@ struct handover {
 	struct handover_mark *first, *last;
 	/* How many bytes were sent since it was last empty. */
 	uint64_t sent;
+	size_t waiting; /* descriptors */
 };
+
+/* As so many unsent bytes counts each of them: the process can have few. */
+enum { HANDOVER_COST = 1024 };
 
 static inline bool handover_waits(const struct handover *h)
 {

@@ -32,7 +32,8 @@ enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_STOP };
 
 static enum order transport_order(const struct transport *t)
 {
-	size_t unsent = plait_transport_unsent(&t->base);
+	size_t unsent =
+		plait_transport_unsent(&t->base) + transport_handover_cost(t);
 
 	if (t->lost || t->aborted || t->write_closed)
 		return ORDER_STOP;

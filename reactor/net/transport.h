@@ -219,6 +219,13 @@ static inline bool transport_hands_over(const struct transport *t)
 	return t->extra != NULL && handover_waits(&t->extra->handover);
 }
 
+/* Returns as how many unsent bytes the descriptors count that wait. */
+static inline size_t transport_handover_cost(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->handover.waiting * HANDOVER_COST
+				: 0;
+}
+
 /* Forgets the unsent output. */
 static inline void transport_drop_output(struct transport *t)
 {

@@ -295,6 +295,17 @@ void plait_transport_write_buf(struct plait_transport *base,
 	transport_verify(t);
 }
 
+/* Descriptors that wait hold no memory, but the process can have few. */
+static bool unsent_may_keep_fds(struct transport *t, size_t n)
+{
+	size_t limit = transport_limits(t)->max_unsent;
+
+	if (transport_handover_cost(t) + n * HANDOVER_COST <= limit)
+		return true;
+	unsent_abort(t, limit, ", as descriptors count");
+	return false;
+}
+
 /* 0, or why the descriptors can't be handed over. */
 static int unsent_add_fds(struct transport *t, size_t len, const int *fds,
 			  size_t n)
@@ -311,6 +322,8 @@ static int unsent_add_fds(struct transport *t, size_t len, const int *fds,
 		return -ENOTCONN;
 	if (n == 0)
 		return 0;
+	if (!unsent_may_keep_fds(t, n))
+		return -ENOMEM;
 	e = plait_i_transport_extra(t);
 	return e != NULL ? plait_i_handover_add(&e->handover, t->output.size,
 						fds, n)

@@ -1,6 +1,6 @@
 /*
- * unix_peer serve PATH
- * unix_peer ask PATH TEXT [FILE]
+ * peer serve PATH
+ * peer ask PATH TEXT [FILE]
  *
  * One end of a UNIX connection, for test_unix_peers.py, which has others at the
  * other end.  A server sends back what it gets, with the descriptors that came

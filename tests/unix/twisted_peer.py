@@ -1,7 +1,7 @@
 """twisted_peer.py serve PATH
 twisted_peer.py ask PATH TEXT [FILE]
 
-What tests/unix_peer.c does, with Twisted: see there.
+What tests/unix/peer.c does, with Twisted: see there.
 """
 
 import os
