@@ -111,6 +111,49 @@ TEST(as_many_as_may_come_come, PURE)
 	ck_assert_uint_eq(n_got, 0);
 }
 
+/* What a sender puts into two control messages comes in one. */
+TEST(those_of_two_control_messages_come_together, PURE)
+{
+	union {
+		struct cmsghdr header;
+		char room[2 * CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	char x = 'x', c;
+	struct iovec piece = { .iov_base = &x, .iov_len = 1 };
+	struct msghdr msg = { .msg_iov = &piece,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+
+	for (int i = 0; i < 2; i++, h = CMSG_NXTHDR(&msg, h)) {
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(h), &file, sizeof(int));
+	}
+	ck_assert_int_eq(sendmsg(pair[0], &msg, 0), 1);
+	ck_assert_int_eq(receive(&c, 1), 1);
+	ck_assert_uint_eq(n_got, 2);
+	ck_assert(is_file(got[0]) && is_file(got[1]));
+	close_got();
+}
+
+TEST(other_control_messages_are_passed_over, PURE)
+{
+	int on = 1;
+	char c;
+
+	ck_assert_int_eq(
+		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)),
+		0);
+	ck_assert_int_eq(send_file("x", 3), 1);
+	ck_assert_int_eq(receive(&c, 1), 1);
+	ck_assert_uint_eq(n_got, 3);
+	ck_assert(is_file(got[0]) && is_file(got[2]));
+	close_got();
+}
+
 TEST(none_of_too_many_stays_open, PURE, TIMES(2))
 {
 	char c;
