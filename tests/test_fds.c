@@ -762,6 +762,64 @@ TEST(one_that_is_not_open_breaks_the_connection, ON_EACH_BACKEND)
 	ck_assert_uint_eq(b.n_fds, 0);
 }
 
+/* The kernel counts those of all connections of the user, and tells nobody when
+   there are fewer. */
+TEST(too_many_on_their_way_wait, ON_EACH_BACKEND)
+{
+	int fd;
+
+	clock_virtual(true);
+	make_pair(&deaf, &taker);
+	plait_transport_write(a.transport, "abc", 3);
+	ck_assert_int_eq(hand("de", &fd), 0);
+	fault_call("sendmsg", 10, ETOOMANYREFS);
+	calls_reset();
+	run_turns(reactor, 5);
+	ck_assert_str_eq(b.text, "abc");
+	ck_assert(is_open(fd));
+	ck_assert_uint_eq(calls_of("sendmsg"), 1);
+	/* A write changes nothing. */
+	plait_transport_write(a.transport, "f", 1);
+	run_turns(reactor, 5);
+	ck_assert_uint_eq(calls_of("sendmsg"), 1);
+	wait_for_bytes(&b, 6);
+	ck_assert_str_eq(b.text, "abcdef");
+	ck_assert_uint_eq(b.n_fds, 1);
+	ck_assert_uint_eq(calls_of("sendmsg"), 11);
+	lose_both();
+}
+
+static void by_resuming(void)
+{
+	fault_off();
+	peer_reads_until(1);
+	by_abort();
+}
+
+static void (*const meanwhile[])(void) = {
+	by_abort, by_peer, by_reactor, by_timeout, by_resuming,
+};
+
+TEST(whatever_ends_it_ends_the_waiting, ON_EACH_BACKEND, EACH_OF(meanwhile))
+{
+	int fd;
+
+	clock_virtual(true);
+	make_peer(&deaf);
+	fault_call_forever("sendmsg", ETOOMANYREFS);
+	ck_assert_int_eq(hand("x", &fd), 0);
+	run_turns(reactor, 3);
+	ck_assert(is_open(fd));
+	meanwhile[_i]();
+	if (reactor != NULL)
+		wait_for(is_lost, &a);
+	ck_assert(!is_open(fd));
+	calls_reset();
+	if (reactor != NULL)
+		run_for(reactor, 1);
+	ck_assert_uint_eq(calls_of("sendmsg"), 0);
+}
+
 GROUP("hostile", .setup = begin, .teardown = end);
 
 TEST(too_many_are_none_and_end_the_connection, ON_EACH_BACKEND, TIMES(2))

@@ -81,8 +81,10 @@ void plait_i_transport_free(struct transport *t)
 	transport_stop_deadline(t);
 	loop_task_cancel(&t->task);
 	transport_drop_output(t);
-	if (t->extra != NULL)
+	if (t->extra != NULL) {
 		plait_buf_unref(&t->extra->held);
+		free(t->extra->handover);
+	}
 	free(t->extra);
 	plait_failure_unref(&t->why);
 	free(t);

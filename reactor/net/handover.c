@@ -26,10 +26,12 @@ int plait_i_handover_add(struct handover *h, size_t unsent, const int *fds,
 
 	if (m == NULL)
 		return -ENOMEM;
-	if (h->first == NULL)
-		*h = (struct handover){ .first = m };
-	else
+	if (h->first == NULL) {
+		h->first = m;
+		h->sent = 0;
+	} else {
 		h->last->next = m;
+	}
 	h->last = m;
 	m->next = NULL;
 	m->at = h->sent + unsent;
@@ -73,6 +75,7 @@ void plait_i_handover_sent(struct handover *h, struct kernel *k, size_t bytes)
 
 void plait_i_handover_drop(struct handover *h, struct kernel *k)
 {
+	plait_timer_stop(&h->again);
 	while (h->first != NULL)
 		handover_drop_first(h, k);
 }

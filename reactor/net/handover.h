@@ -5,6 +5,8 @@
 #ifndef REACTOR_HANDOVER_H
 #define REACTOR_HANDOVER_H
 
+#include <plait/timer.h>
+
 #include "reactor/kernel/kernel.h"
 
 struct handover_mark;
@@ -15,6 +17,8 @@ struct handover {
 	/* How many bytes were sent since it was last empty. */
 	uint64_t sent;
 	size_t waiting; /* descriptors */
+	/* While it runs, the kernel has as many on their way as it allows. */
+	struct plait_timer again;
 };
 
 /* As so many unsent bytes counts each of them: the process can have few. */
@@ -43,7 +47,7 @@ uint64_t plait_i_handover_next(const struct handover *h, const int **fds,
  */
 void plait_i_handover_sent(struct handover *h, struct kernel *k, size_t bytes);
 
-/* Closes all of them. */
+/* Closes all of them, and stops the timer. */
 void plait_i_handover_drop(struct handover *h, struct kernel *k);
 
 #endif

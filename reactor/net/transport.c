@@ -159,6 +159,15 @@ struct transport_extra *plait_i_transport_extra(struct transport *t)
 	return e;
 }
 
+struct handover *plait_i_transport_handover(struct transport *t)
+{
+	struct transport_extra *e = plait_i_transport_extra(t);
+
+	if (e != NULL && e->handover == NULL)
+		e->handover = calloc(1, sizeof(*e->handover));
+	return e != NULL ? e->handover : NULL;
+}
+
 void plait_transport_lose_connection(struct plait_transport *base)
 {
 	struct transport *t;

@@ -46,7 +46,7 @@ struct transport_extra {
 	   be a part of that factory.  NULL: it has no done(). */
 	struct plait_factory *maker;
 	struct plait_buf *held;	   /* has come, and nobody wants it yet */
-	struct handover handover;  /* descriptors in the unsent output */
+	struct handover *handover; /* descriptors in the unsent output */
 	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct plait_producer *producer;
 	struct loop_task producing; /* the producer is to be told something */
@@ -213,26 +213,44 @@ transport_producer(const struct transport *t)
 	return t->extra != NULL ? t->extra->producer : NULL;
 }
 
+/* NULL: it has never handed descriptors over. */
+static inline struct handover *transport_handover(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->handover : NULL;
+}
+
 /* Is true if descriptors wait in the unsent output. */
 static inline bool transport_hands_over(const struct transport *t)
 {
-	return t->extra != NULL && handover_waits(&t->extra->handover);
+	const struct handover *h = transport_handover(t);
+
+	return h != NULL && handover_waits(h);
 }
 
 /* Returns as how many unsent bytes the descriptors count that wait. */
 static inline size_t transport_handover_cost(const struct transport *t)
 {
-	return t->extra != NULL ? t->extra->handover.waiting * HANDOVER_COST
-				: 0;
+	const struct handover *h = transport_handover(t);
+
+	return h != NULL ? h->waiting * HANDOVER_COST : 0;
+}
+
+/* Is true if a timer says when to send again, and no event. */
+static inline bool transport_waits_for_time(const struct transport *t)
+{
+	const struct handover *h = transport_handover(t);
+
+	return h != NULL && plait_timer_is_running(&h->again);
 }
 
 /* Forgets the unsent output. */
 static inline void transport_drop_output(struct transport *t)
 {
+	struct handover *h = transport_handover(t);
+
 	plait_i_output_drop(&t->output, t->base.reactor);
-	if (t->extra != NULL)
-		plait_i_handover_drop(&t->extra->handover,
-				      loop_kernel(t->base.reactor));
+	if (h != NULL)
+		plait_i_handover_drop(h, loop_kernel(t->base.reactor));
 }
 
 /* Bytes have moved: t becomes the least idle transport. */
@@ -318,7 +336,9 @@ static inline bool transport_may_write(const struct transport *t)
 /* Returns what the kind of transport should tell from now on. */
 static inline unsigned transport_wants(const struct transport *t)
 {
-	unsigned wants = t->blocked ? PLAIT_TRANSPORT_WANTS_ROOM : 0;
+	unsigned wants = t->blocked && !transport_waits_for_time(t)
+				 ? PLAIT_TRANSPORT_WANTS_ROOM
+				 : 0;
 
 	if (t->why != NULL)
 		return 0;
@@ -335,8 +355,10 @@ void plait_i_transport_init(struct transport *t,
 			    const struct plait_transport_ops *ops,
 			    struct plait_reactor *r);
 
-/* Returns extra, and makes it if there is none; NULL if there is no memory. */
+/* Return what few have, and make it if there is none; NULL if there is no
+   memory. */
 struct transport_extra *plait_i_transport_extra(struct transport *t);
+struct handover *plait_i_transport_handover(struct transport *t);
 
 /* Returns the number of unsent bytes, without those of transports below. */
 size_t plait_i_transport_own_unsent(const struct transport *t);

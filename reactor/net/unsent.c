@@ -39,6 +39,8 @@ enum {
 	MIN_BORROW = 4096,
 };
 
+static const double too_many_seconds = 0.01;
+
 /* ---- limits ----------------------------------------------------------- */
 
 /* Aborts t and all transports above it. */
@@ -310,7 +312,7 @@ static bool unsent_may_keep_fds(struct transport *t, size_t n)
 static int unsent_add_fds(struct transport *t, size_t len, const int *fds,
 			  size_t n)
 {
-	struct transport_extra *e;
+	struct handover *h;
 
 	if (t->base.ops->send == NULL || t->base.ops->send_fds == NULL)
 		return -ENOTSUP;
@@ -324,9 +326,8 @@ static int unsent_add_fds(struct transport *t, size_t len, const int *fds,
 		return 0;
 	if (!unsent_may_keep_fds(t, n))
 		return -ENOMEM;
-	e = plait_i_transport_extra(t);
-	return e != NULL ? plait_i_handover_add(&e->handover, t->output.size,
-						fds, n)
+	h = plait_i_transport_handover(t);
+	return h != NULL ? plait_i_handover_add(h, t->output.size, fds, n)
 			 : -ENOMEM;
 }
 
@@ -468,7 +469,7 @@ static OUT_OF_LINE ssize_t unsent_send_marked(struct transport *t,
 {
 	const int *fds;
 	size_t n;
-	uint64_t most = plait_i_handover_next(&t->extra->handover, &fds, &n);
+	uint64_t most = plait_i_handover_next(t->extra->handover, &fds, &n);
 
 	if (*want > most) {
 		*want = (size_t)most;
@@ -551,6 +552,26 @@ static OUT_OF_LINE void unsent_give_way(struct transport *t)
 	t->odd_turn = plait_i_loop_turn(transport_reactor(t)) & 1;
 }
 
+static void unsent_run_again(void *arg)
+{
+	struct transport *t = arg;
+
+	transport_writable(t);
+	t->has_event = true;
+	transport_touch(t);
+}
+
+/*
+ * The kernel allows no more descriptors of this user to be on their way, on all
+ * connections together.  No event tells when there are fewer.
+ */
+static OUT_OF_LINE void unsent_wait_for_fewer(struct transport *t)
+{
+	t->blocked = true;
+	plait_timer_start(transport_reactor(t), &t->extra->handover->again,
+			  too_many_seconds, unsent_run_again, t);
+}
+
 /* Handles what a send has returned: removes the bytes that were taken, and
    returns how many. */
 static inline size_t unsent_take_out(struct transport *t, ssize_t n)
@@ -559,7 +580,7 @@ static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 		plait_i_output_consume(&t->output, transport_reactor(t),
 				       (size_t)n);
 		if (transport_hands_over(t))
-			plait_i_handover_sent(&t->extra->handover,
+			plait_i_handover_sent(t->extra->handover,
 					      loop_kernel(transport_reactor(t)),
 					      (size_t)n);
 		t->sent = true;
@@ -569,6 +590,8 @@ static inline size_t unsent_take_out(struct transport *t, ssize_t n)
 	if (n == -EAGAIN) {
 		REACHED("a send finds no room");
 		t->blocked = true;
+	} else if (n == -ETOOMANYREFS && transport_hands_over(t)) {
+		unsent_wait_for_fewer(t);
 	} else {
 		unsent_cannot_send(t, (int)-n);
 	}
