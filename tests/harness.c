@@ -713,6 +713,7 @@ static const struct {
 	int errs[MAX_ERRS];
 } syscall_table[] = {
 	{ "socket", 3, { EMFILE, ENFILE, ENOBUFS } },
+	{ "socketpair", 3, { EMFILE, ENFILE, ENOBUFS } },
 	{ "bind", 2, { EADDRINUSE, EACCES } },
 	{ "listen", 1, { EADDRINUSE } },
 	{ "accept4",

@@ -1136,3 +1136,41 @@ TEST(what_came_before_a_broken_send_is_given, ON_EACH_BACKEND)
 	ck_assert_str_eq(a.trace, "MFDFDL");
 	ck_assert_uint_eq(a.n_fds, 5);
 }
+
+GROUP("torture", .setup = begin, .teardown = end, .timeout = 60);
+
+static bool are_over(void *nothing)
+{
+	return a.transport == NULL && b.transport == NULL;
+}
+
+/* From a pair that is made to one that has ended. */
+static void hand_over_once(struct plait_reactor *r)
+{
+	int fd;
+
+	a = b = (struct end){ .n_fds = 0 };
+	if (plait_socketpair(r, speaker(&deaf, &a), speaker(&taker, &b)) < 0) {
+		ck_assert(torture_faulty());
+		return;
+	}
+	run_turns(r, 2);
+	ck_assert(torture_faulty() || (is_made(&a) && is_made(&b)));
+	if (a.transport != NULL) {
+		hand("hello", &fd);
+		plait_transport_lose_connection(a.transport);
+	}
+	run_until(r, are_over, NULL);
+	ck_assert(torture_faulty() || b.n_fds == 1);
+	close_fds(&b);
+}
+
+TEST(survives_any_refused_allocation, ON_EACH_BACKEND)
+{
+	torture(hand_over_once, backend);
+}
+
+TEST(survives_any_failed_system_call, ON_EACH_BACKEND)
+{
+	torture_syscalls(hand_over_once, backend);
+}
