@@ -9,7 +9,8 @@
  * reads; and for room, after a send that found none.  The story of an event:
  *
  *   stream_ready()	it has come; what follows is settled at its end
- *   stream_receive()	one read: input, its end, an error
+ *   stream_receive()	one read: input, with descriptors if the protocol takes
+ *			some; its end; an error
  *   stream_look()	nobody reads: is the peer gone?
  *   stream_discard()	lingering: the protocol is gone, the peer still sends
  *

@@ -14,6 +14,10 @@
  * The limits count the memory that is held, not the bytes: see output.h.  The
  * reactor has the limits (limits.c) and counts what it holds (pool.c).
  *
+ * Descriptors that are handed over (plait_transport_send_fds()) wait in marks
+ * beside the queue (handover.c): a send ends before the next mark, or begins at
+ * a mark and takes its descriptors along.
+ *
  * What a callback writes out of the bytes that it was given is queued where it
  * lies, in the read buffer, and sent from there; unsent_keep() copies what was
  * not taken.
