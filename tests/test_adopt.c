@@ -347,6 +347,12 @@ static int make_closed(void)
 	return fd;
 }
 
+static int make_none(void)
+{
+	errno = 0;
+	return -1;
+}
+
 static int make_file(void)
 {
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -394,6 +400,7 @@ static const struct {
 	int err, instead;
 } refused[] = {
 	{ make_closed, -EBADF, 0 },
+	{ make_none, -EBADF, 0 },
 	{ make_file, -ENOTSOCK, 0 },
 	{ make_unconnected, -ENOTCONN, 0 },
 	{ make_listening, -ENOTCONN, 0 },

@@ -65,6 +65,10 @@ int plait_i_linux_socketpair(struct kernel *k, int type, int ret[2])
 
 int plait_i_linux_adopt(struct kernel *k, int fd)
 {
+	if (fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
 	fd = plait_i_descriptor(fd);
 	if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
 		rights_close(&fd, 1);

@@ -85,6 +85,7 @@ static int adoption_new(struct plait_reactor *r, const struct stream_io *io,
 			struct plait_protocol **p, struct adoption **ret)
 {
 	struct adoption *a = calloc(1, sizeof(*a));
+	int err;
 
 	if (a == NULL || *p == NULL) {
 		free(a);
@@ -93,8 +94,9 @@ static int adoption_new(struct plait_reactor *r, const struct stream_io *io,
 	}
 	a->transport = plait_i_stream_new(io, r, fd, peer, NULL);
 	if (a->transport == NULL) {
+		err = -errno;
 		free(a);
-		return -errno;
+		return err;
 	}
 	a->member.ops = &adoption_member_ops;
 	a->task.run = adoption_run_made;
