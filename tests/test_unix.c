@@ -150,6 +150,28 @@ TEST(a_connection_says_what_it_is, ON_EACH_BACKEND)
 	actor_wait_idle(&server, reactor);
 }
 
+TEST(a_peer_that_is_bound_has_a_name, ON_EACH_BACKEND)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct plait_address a;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(listen_with(NULL), 0);
+	stranger_is_not(fd);
+	strcpy(un.sun_path, other);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	strcpy(un.sun_path, path);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	run_until_count(reactor, &server.made, 1);
+	ck_assert_str_eq(plait_address_path(&server.peer), other);
+	ck_assert_int_eq(plait_transport_peer(server.transport, &a), 0);
+	ck_assert(plait_address_equal(&a, &server.peer));
+	close(fd);
+	unlink(other);
+	actor_stop(reactor, &port);
+	actor_wait_idle(&server, reactor);
+}
+
 TEST(an_abstract_name_is_in_no_file_system, ON_EACH_BACKEND)
 {
 	struct plait_address a;
@@ -1286,3 +1308,51 @@ TEST(a_takeover_without_memory_leaves_the_old_server, ON_EACH_BACKEND)
 		before = inode_of(path);
 	}
 }
+/*
+ * What became of Twisted's tests (twisted/test/test_unix.py, then
+ * twisted/internet/test/test_unix.py).  Other files than this are named.
+ *
+ * peerBind			a_peer_that_is_bound_has_a_name
+ * dumber			a_port_at_a_path_is_there_as_long_as_it_listens
+ * pidFile			a_path_whose_lock_is_held_is_in_use: a lock is
+ *				held while a path changes, and not for as long
+ *				as the port listens
+ * socketLocking		what_is_at_the_path_stays_there,
+ *				who_listens_is_not_replaced
+ * uncleanServerSocketLocking	only_the_socket_of_nobody_is_replaced
+ * connectToUncleanServer	a_socket_of_nobody_refuses
+ * reprWithNewStyleFactory	a_port_at_a_path_is_there_as_long_as_it_listens
+ * exchange			what_is_sent_is_answered (test_unix_datagram.c)
+ * cannotListen			only_the_socket_of_nobody_is_replaced
+ *				(test_unix_datagram.c)
+ * reprWithNewStyleProtocol	a_port_says_where_it_is (test_udp.c)
+ *
+ * mode				the_mode_says_who_may_connect
+ * listenOnLinux...,		an_abstract_name_is_in_no_file_system
+ * connectToLinux...
+ * listenFailure		a_directory_that_is_not_there_has_no_sockets
+ * addresses			a_connection_says_what_it_is
+ * sendFileDescriptor		descriptors_arrive_with_their_bytes (test_fds.c)
+ * ...TriggersPauseProducing	a_producer_of_descriptors_is_paused (test_fds.c)
+ * fileDescriptorOverrun	what_is_refused_is_closed (test_fds.c): without
+ *				a byte nothing is handed over
+ * multi...OneCMSG		as_many_as_a_message_may_have (test_fds.c)
+ * multi...TwoCMSGs		those_of_two_control_messages_come_together
+ *				(test_rights.c)
+ * multi...BadCMSG		other_control_messages_are_passed_over
+ *				(test_rights.c)
+ * avoidLeaking...		who_did_not_ask_gets_none (test_fds.c): they are
+ *				never open, so nothing is told
+ * descriptorDelivered...	descriptors_arrive_with_their_bytes (test_fds.c)
+ * listenMode			the_mode_says_who_may_send
+ *				(test_unix_datagram.c)
+ * listenOn... of datagrams	what_is_sent_is_answered (test_unix_datagram.c)
+ * buildProtocolReturnsNone	without_a_protocol_it_is_closed (test_adopt.c)
+ * ServerAddressUNIX		a_connected_socket_becomes_a_connection
+ *				(test_adopt.c)
+ *
+ * Those that Twisted runs on its ports and clients of every kind (log messages,
+ * EMFILE, producers, events of a connector, write sequences): the code is that
+ * of TCP, and so are the tests: test_port.c, test_accept_faults.c,
+ * test_producer.c, test_connector.c, test_transport.c.
+ */
