@@ -295,6 +295,8 @@ GROUP("lookup");
 	"answer " c "7 60 CNAME " c "8; answer " c "8 60 CNAME " c "9;"        \
 	"answer " c "9 60 CNAME " c "10"
 
+#define LINK(from, to) from " A: answer " from " 60 CNAME " to "|"
+
 #define HOSTS "192.0.2.9 a.example alias\n2001:db8::9 six.example\n"
 
 static const struct {
@@ -396,10 +398,32 @@ static const struct {
 	  "b.example",
 	  AF_INET,
 	  "DNSMalformedError",
-	  "A b.example A a.example A b.example A a.example A b.example "
-	  "A a.example A b.example A a.example A b.example A a.example "
-	  "A b.example A a.example A b.example A a.example A b.example "
-	  "A a.example A b.example" },
+	  "A b.example A a.example" },
+	/* ... each in its own answer. */
+	{ { .known = LINK("n1", "n2") LINK("n2", "n3") LINK("n3", "n4") LINK(
+		    "n4", "n5") LINK("n5", "n6") LINK("n6", "n7") LINK("n7",
+								       "n8")
+		    LINK("n8", "n9") LINK("n9", "n10") LINK("n10", "n11") LINK(
+			    "n11", "n12") LINK("n12",
+					       "n13") LINK("n13",
+							   "n14") LINK("n14",
+								       "n15")
+			    LINK("n15", "n16") LINK("n16", "n17") LINK(
+				    "n17",
+				    "n18") "n18 A: answer n18 60 A 192.0.2.1" },
+	  "n1.",
+	  AF_INET,
+	  "DNSMalformedError",
+	  "A n1 A n2 A n3 A n4 A n5 A n6 A n7 A n8 A n9 A n10 A n11 A n12 A "
+	  "n13 A n14 A n15 A n16 A n17" },
+	/* ... that leads into a circle. */
+	{ { .known = "b.example A: answer b.example 60 CNAME a.example |"
+		     "a.example A: answer a.example 60 CNAME c.example |"
+		     "c.example A: answer c.example 60 CNAME A.EXAMPLE |" },
+	  "b.example",
+	  AF_INET,
+	  "DNSMalformedError",
+	  "A b.example A a.example A c.example" },
 	/* ... more than are followed, in two answers. */
 	{ { .known = "b.example A: answer b.example 60 CNAME c1;" ALIASES(
 		    "c") "|c10 A: answer c10 60 CNAME "

@@ -364,6 +364,22 @@ static bool question_leads_on(const struct dns_message *m,
 	       !plait_i_name_equal(&m->name, &reading->end);
 }
 
+/* Has a server been asked for that name in this chain? */
+static bool question_has_asked(const struct names_question *q,
+			       const struct dns_name *name)
+{
+	const unsigned char *at = plait_buf_data(q->chain);
+	size_t left = plait_buf_size(q->chain) - sizeof(struct remembered);
+	struct dns_message part;
+
+	at += sizeof(struct remembered);
+	while (question_next_part(&at, &left, &part)) {
+		if (plait_i_name_equal(&part.name, name))
+			return true;
+	}
+	return false;
+}
+
 static void question_goes_on(struct names_question *q,
 			     const struct names_reply *reply,
 			     const struct dns_name *name)
@@ -373,7 +389,7 @@ static void question_goes_on(struct names_question *q,
 		question_free(q);
 		return;
 	}
-	if (q->parts > MAX_ALIASES) {
+	if (q->parts > MAX_ALIASES || question_has_asked(q, name)) {
 		question_malformed(q, reply, -EBADMSG);
 		return;
 	}
