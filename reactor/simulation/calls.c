@@ -611,9 +611,11 @@ static int simulated_rename(struct kernel *kernel, const char *from,
 static int simulated_lock(struct kernel *kernel, const char *path)
 {
 	struct host_kernel *k = calls_kernel(kernel);
+	bool refuses = calls_chance(k, calls_faults(k)->no_descriptors);
 
 	return (int)calls_return(k, "lock", 0,
-				 calls_open(k, DESCRIPTOR_RESERVE));
+				 refuses ? -EMFILE
+					 : calls_open(k, DESCRIPTOR_RESERVE));
 }
 
 static void simulated_unlock(struct kernel *kernel, int fd, const char *path)
