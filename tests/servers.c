@@ -3,6 +3,7 @@
  */
 #include <plait/simulation.h>
 #include <plait/testing.h>
+#include <plait/unix.h>
 
 #include "tests/harness.h"
 #include "tests/servers.h"
@@ -184,6 +185,16 @@ struct plait_port *server_start(struct plait_reactor *r, enum server what,
 	if (servers_world.testing || what >= SERVER_REFUSES)
 		return NULL;
 	return server_listen(r, what, port);
+}
+
+struct plait_port *server_start_at(struct plait_reactor *r, enum server what,
+				   const char *path)
+{
+	struct plait_port *p = NULL;
+
+	return plait_listen_unix(r, path, server_factory(what), NULL, &p) == 0
+		       ? p
+		       : NULL;
 }
 
 /* ---- the network of a testing reactor ------------------------------ */

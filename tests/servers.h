@@ -58,6 +58,11 @@ void servers_gone(void);
 struct plait_port *server_start(struct plait_reactor *r, enum server what,
 				const char **host, unsigned *port);
 
+/* The same at a path or an abstract name, which a testing reactor cannot have.
+ */
+struct plait_port *server_start_at(struct plait_reactor *r, enum server what,
+				   const char *path);
+
 /*
  * On a testing reactor: answers the connector that has been connecting longest,
  * as its server would, and carries the bytes; elsewhere it does nothing.  A

@@ -1260,6 +1260,35 @@ static struct plait_deferred *start_endpoint_nowhere(struct scene *s)
 	return connect_to_endpoint(s, SERVER_NOWHERE);
 }
 
+/* A name that no other process and no other scene has. */
+static struct plait_deferred *connect_to_name(struct scene *s, bool is_there)
+{
+	struct plait_endpoint *e = NULL;
+	struct plait_deferred *d;
+	char name[60], text[80];
+
+	snprintf(name, sizeof(name), "@plait-starters-%d-%p", (int)getpid(),
+		 (void *)s);
+	if (is_there)
+		s->port = server_start_at(s->reactor, SERVER_MUTE, name);
+	caller_start(&s->caller, s->reactor);
+	snprintf(text, sizeof(text), "unix:%s:timeout=1", name);
+	plait_endpoint_parse(text, &e, NULL, 0);
+	d = plait_endpoint_connect(e, s->reactor, &client_ops, NULL);
+	plait_endpoint_unref(&e);
+	return d;
+}
+
+static struct plait_deferred *start_endpoint_name(struct scene *s)
+{
+	return connect_to_name(s, true);
+}
+
+static struct plait_deferred *start_endpoint_no_name(struct scene *s)
+{
+	return connect_to_name(s, false);
+}
+
 static struct plait_deferred *start_endpoint_listen(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1641,6 +1670,11 @@ const struct starter starters[] = {
 		.start = start_endpoint_refused, .fails = true),
 	STARTER(plait_endpoint_connect, "not answered",
 		.start = start_endpoint_nowhere, .fails = true),
+	STARTER(plait_endpoint_connect, "answered at a name",
+		.start = start_endpoint_name, .needs_sockets = true),
+	STARTER(plait_endpoint_connect, "nobody at a name",
+		.start = start_endpoint_no_name, .fails = true,
+		.needs_sockets = true),
 	STARTER(plait_endpoint_listen, "free", .start = start_endpoint_listen,
 		.at_once = true),
 	STARTER(plait_event_wait, "alone", .start = start_wait,
