@@ -3,6 +3,7 @@
  * answer as Linux does is shown by test_lockstep.c.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
@@ -282,4 +283,67 @@ TEST(a_kernel_without_memory_says_so, PURE)
 		kernel_unlink(kernel, path);
 		ck_assert_uint_eq(plait_i_sockets_count(host), 0);
 	}
+}
+
+/* ---- buffers --------------------------------------------------------- */
+
+static unsigned readiness_of(int fd)
+{
+	const struct sim_socket *s =
+		plait_i_descriptor_find(
+			&((struct host_kernel *)kernel->state)->descriptors, fd)
+			->socket;
+
+	return s->ops->readiness(s);
+}
+
+/* As much as there is room for. */
+static size_t fill(int fd)
+{
+	static const char bytes[10000];
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = kernel_send(kernel, fd, bytes, sizeof(bytes), 0)) > 0)
+		sum += (size_t)n;
+	ck_assert_int_eq(errno, EAGAIN);
+	return sum;
+}
+
+static size_t empty(int fd, size_t most)
+{
+	char bytes[1000];
+	size_t sum = 0;
+	ssize_t n;
+
+	while (sum < most &&
+	       (n = kernel_recv(kernel, fd, bytes, sizeof(bytes), 0)) > 0)
+		sum += (size_t)n;
+	return sum;
+}
+
+/* That differs from kernel to kernel, so lockstep does not compare it. */
+TEST(a_full_buffer_is_writable_when_most_of_it_was_read, PURE)
+{
+	int listening = new_socket(kernel, SOCK_STREAM);
+	int fd = new_socket(kernel, SOCK_STREAM), peer;
+	size_t n;
+
+	ck_assert_int_eq(bind_to(kernel, listening, "@name"), 0);
+	ck_assert_int_eq(kernel_listen(kernel, listening, 1), 0);
+	ck_assert_int_eq(connect_to(kernel, fd, "@name"), 0);
+	peer = kernel_accept(kernel, listening, NULL, NULL);
+	ck_assert_int_ge(peer, 3);
+	ck_assert(readiness_of(fd) & POLLOUT);
+	n = fill(fd);
+	ck_assert_uint_ge(n, 150000);
+	ck_assert(!(readiness_of(fd) & POLLOUT));
+	ck_assert_uint_eq(empty(peer, n / 2), n / 2);
+	ck_assert(!(readiness_of(fd) & POLLOUT));
+	ck_assert_uint_eq(empty(peer, n), n - n / 2);
+	ck_assert(readiness_of(fd) & POLLOUT);
+	ck_assert_uint_eq(fill(fd), n);
+	kernel_close(kernel, fd);
+	kernel_close(kernel, peer);
+	kernel_close(kernel, listening);
 }

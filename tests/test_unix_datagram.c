@@ -227,6 +227,8 @@ TEST(ports_without_a_peer_send_to_any_name, ON_EACH_KERNEL)
 
 TEST(who_has_no_name_gets_no_reply, ON_EACH_KERNEL)
 {
+	struct plait_address at;
+
 	server.replies = true;
 	listens(&server, path);
 	connects(&client, path, NULL);
@@ -235,6 +237,9 @@ TEST(who_has_no_name_gets_no_reply, ON_EACH_KERNEL)
 	ck_assert_int_eq(server.reply, -EINVAL);
 	ck_assert_int_eq(plait_address_family(&server.from), AF_UNSPEC);
 	ck_assert_int_eq(say(&client, "x", &server.from), -EISCONN);
+	plait_port_host(client.port, &at);
+	ck_assert_int_eq(plait_address_family(&at), AF_UNIX);
+	ck_assert_ptr_null(plait_address_path(&at));
 	stop(&client);
 	stop(&server);
 	ck_assert_str_eq(server.log, "SrXD");

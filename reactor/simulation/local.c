@@ -64,7 +64,6 @@ void plait_i_local_die(struct local *s)
 	s->is_dead = true;
 	s->state = LOCAL_CLOSE;
 	s->shut = LOCAL_SHUT;
-	s->file = 0;
 	plait_i_local_set_peer(s, NULL);
 	plait_i_local_drop_all(s);
 	plait_i_local_unref(s);
