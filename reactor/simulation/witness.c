@@ -40,9 +40,9 @@ struct witness_chunk {
 static struct witness_thing **witness_bucket(struct witness *w,
 					     const void *object)
 {
-	uintptr_t x = (uintptr_t)object >> 4;
+	uint64_t x = ((uintptr_t)object >> 4) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return &w->buckets[(x ^ x >> 8) % WITNESS_BUCKETS];
+	return &w->buckets[(x >> 32) & (w->n_buckets - 1)];
 }
 
 static struct witness_thing **witness_find(struct witness *w,
@@ -55,6 +55,7 @@ static struct witness_thing **witness_find(struct witness *w,
 	return place;
 }
 
+/* A place to keep what comes next. */
 static void witness_grow(struct witness *w)
 {
 	struct witness_chunk *chunk = malloc(sizeof(*chunk));
@@ -69,17 +70,44 @@ static void witness_grow(struct witness *w)
 	}
 }
 
+/* Without memory the buckets only get fuller. */
+static void witness_spread(struct witness *w)
+{
+	size_t n = w->n_buckets;
+	struct witness_thing **old = w->buckets, *t, *next, **place;
+	struct witness_thing **wide = calloc(2 * n, sizeof(*wide));
+
+	if (wide == NULL)
+		return;
+	w->buckets = wide;
+	w->n_buckets = 2 * n;
+	for (size_t i = 0; i < n; i++) {
+		for (t = old[i]; t != NULL; t = next) {
+			next = t->next;
+			place = witness_bucket(w, t->object);
+			t->next = *place;
+			*place = t;
+		}
+	}
+	if (old != w->few)
+		free(old);
+}
+
 static void witness_born(struct witness *w, const void *object,
 			 const char *where, enum witness_state state)
 {
-	struct witness_thing **place = witness_bucket(w, object), *t;
+	struct witness_thing **place, *t;
 
 	if (w->unused == NULL)
 		witness_grow(w);
 	t = w->unused;
 	if (t == NULL)
 		return;
+	if (w->n_things > w->n_buckets)
+		witness_spread(w);
+	w->n_things++;
 	w->unused = t->next;
+	place = witness_bucket(w, object);
 	*t = (struct witness_thing){
 		.next = *place, .object = object, .where = where, .state = state
 	};
@@ -93,6 +121,7 @@ static void witness_gone(struct witness *w, struct witness_thing **place)
 	*place = t->next;
 	t->next = w->unused;
 	w->unused = t;
+	w->n_things--;
 }
 
 /* ---- deferreds and connections ------------------------------------------- */
@@ -228,6 +257,8 @@ static void witness_tell(struct trace_listener *l, enum trace_kind kind,
 void plait_i_witness_begin(struct witness *w, struct plait_simulation *s)
 {
 	w->simulation = s;
+	w->buckets = w->few;
+	w->n_buckets = WITNESS_FEW;
 	w->listener.tell = witness_tell;
 	plait_i_trace_listen_first(&w->listener);
 }
@@ -235,6 +266,8 @@ void plait_i_witness_begin(struct witness *w, struct plait_simulation *s)
 void plait_i_witness_end(struct witness *w)
 {
 	plait_i_trace_listen_no_more(&w->listener);
+	if (w->buckets != w->few)
+		free(w->buckets);
 	while (w->chunks != NULL) {
 		struct witness_chunk *chunk = w->chunks;
 

@@ -81,12 +81,13 @@ struct plait_host {
 };
 
 /* What sees to it that the contract is kept: witness.c. */
-enum { WITNESS_BUCKETS = 256, WITNESS_DEPTH = 16 };
+enum { WITNESS_FEW = 256, WITNESS_DEPTH = 16 };
 
 struct witness {
 	struct trace_listener listener;
 	struct plait_simulation *simulation;
-	struct witness_thing *buckets[WITNESS_BUCKETS], *unused;
+	struct witness_thing **buckets, *few[WITNESS_FEW], *unused;
+	size_t n_buckets, n_things; /* a power of two; those that live */
 	struct witness_chunk *chunks;
 	const struct plait_reactor *inside[WITNESS_DEPTH]; /* callbacks */
 	unsigned depth;
