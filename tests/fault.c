@@ -630,6 +630,11 @@ void clock_virtual(bool on)
 	pthread_mutex_unlock(&lock);
 }
 
+bool clock_is_virtual(void)
+{
+	return clk.is_virtual;
+}
+
 void clock_advance(double seconds)
 {
 	if (clk.advanced != NULL) {

@@ -91,6 +91,7 @@ void call_hook(const char *name, void (*fn)(void *arg), void *arg);
  */
 void clock_advance(double seconds);
 void clock_virtual(bool on);
+bool clock_is_virtual(void);
 double clock_now(void);
 
 /* The timeout of the last wait, in seconds; negative: for ever. */
