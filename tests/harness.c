@@ -62,15 +62,46 @@ static bool faulty;
 static bool in_torture; /* this is a child of attack() */
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#elif __has_feature(thread_sanitizer)
+#define WITH_THREAD_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_THREAD_SANITIZER 1
+#endif
+#if defined(WITH_ADDRESS_SANITIZER) || defined(WITH_THREAD_SANITIZER)
 #define SLOW 4
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOW 4
-#endif
-#ifndef SLOW
+#else
 #define SLOW 1
+#endif
+
+/*
+ * What the sanitizer's search for leaks costs is most of the time of a small
+ * test.  The seam counts what the library allocates, in every test; the search
+ * is for what others allocate, which does not depend on the backend.  So it is
+ * not made whenever a process ends, but in the first run of each test.
+ */
+#ifdef WITH_ADDRESS_SANITIZER
+int __lsan_do_recoverable_leak_check(void);
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "leak_check_at_exit=0";
+}
+
+static void check_leaks(void)
+{
+	ck_assert_msg(__lsan_do_recoverable_leak_check() == 0,
+		      "left: memory that the sanitizer has found");
+}
+#else
+static void check_leaks(void)
+{
+}
 #endif
 
 double test_mult(void)
@@ -240,6 +271,8 @@ static void run_entry(int i)
 	if (on_model)
 		model_end();
 	check_nothing_left(&before);
+	if (i == e->first && (e == entries || e[-1].test != e->test))
+		check_leaks();
 }
 
 static const struct group *group_of(const struct test *t)
