@@ -35,6 +35,15 @@ void on_small_stack(void (*run)(int i), int i)
 	pthread_attr_destroy(&attr);
 }
 
+unsigned a_million(void)
+{
+	static unsigned n;
+
+	if (n == 0)
+		n = getenv("PLAIT_TEST_SMALL") != NULL ? MILLION / 10 : MILLION;
+	return n;
+}
+
 /* False when the life needs no such allocation. */
 static bool reaches(void (*life)(void), unsigned long n, bool persistent)
 {

@@ -619,11 +619,9 @@ TEST(a_hundred_thousand_tasks, ON_EACH_KERNEL, TIMES(2))
 	done();
 }
 
-enum { A_MILLION = 1000000 };
-
 static void let_a_million_wait(void)
 {
-	for (unsigned i = 0; i < A_MILLION; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		struct plait_deferred *d =
 			plait_coiterator_when_done(jobs[0].task);
 
@@ -643,7 +641,7 @@ TEST_ON_SMALL_STACK(a_million_waiters_on_a_small_stack, PURE)
 	let_a_million_wait();
 	plait_cooperator_free(&cooperator);
 	plait_reactor_free(&reactor);
-	ck_assert_uint_eq(ended, A_MILLION);
+	ck_assert_uint_eq(ended, a_million());
 }
 
 TEST(without_memory_there_is_none, ON_EACH_REACTOR)

@@ -10,8 +10,6 @@
 #include "tests/harness.h"
 #include "tests/steps.h"
 
-enum { LINKS = 1000000 };
-
 static unsigned long ran, failed;
 
 static void setup(void)
@@ -42,7 +40,7 @@ static struct plait_deferred *chain_inwards(struct plait_promise **p)
 {
 	struct plait_deferred *d = plait_deferred_new(p, NULL, NULL);
 
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		d = counted_outer_of(&d);
 	return d;
 }
@@ -65,7 +63,7 @@ TEST_ON_SMALL_STACK(million_waiting_links_fire, PURE)
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 TEST_ON_SMALL_STACK(million_waiting_links_fail, PURE)
@@ -76,7 +74,7 @@ TEST_ON_SMALL_STACK(million_waiting_links_fail, PURE)
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	assert_all_ran(LINKS, true);
+	assert_all_ran(a_million(), true);
 }
 
 TEST_ON_SMALL_STACK(million_waiting_links_are_cancelled, PURE)
@@ -88,7 +86,7 @@ TEST_ON_SMALL_STACK(million_waiting_links_are_cancelled, PURE)
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	assert_all_ran(LINKS, true);
+	assert_all_ran(a_million(), true);
 }
 
 TEST_ON_SMALL_STACK(million_waiting_links_are_freed, PURE)
@@ -98,7 +96,7 @@ TEST_ON_SMALL_STACK(million_waiting_links_are_freed, PURE)
 
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
-	assert_all_ran(LINKS, true);
+	assert_all_ran(a_million(), true);
 }
 
 static plait_value pause_it(struct plait_deferred *d, void *arg)
@@ -113,19 +111,19 @@ TEST_ON_SMALL_STACK(million_links_that_wait_for_a_paused_one_are_freed, PURE)
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, pause_it, NULL);
 
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		d = counted_outer_of(&d);
 	plait_deferred_free(&d);
 	plait_promise_drop(&p);
 	assert_all_ran(0, false);
 }
 
-static struct plait_deferred *paused[LINKS];
+static struct plait_deferred *paused[MILLION];
 
 /* Each has fired, is paused, and waits for the next once that has ended. */
 TEST_ON_SMALL_STACK(million_paused_links_go_on_when_they_are_taken, PURE)
 {
-	for (int i = 0; i < LINKS; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		paused[i] = plait_succeed(plait_int(i));
 		plait_deferred_pause(paused[i]);
 		if (i > 0)
@@ -133,11 +131,12 @@ TEST_ON_SMALL_STACK(million_paused_links_go_on_when_they_are_taken, PURE)
 						&paused[i - 1]);
 		plait_deferred_add_both(paused[i], count, NULL);
 	}
-	plait_deferred_unpause(paused[LINKS - 1]);
+	plait_deferred_unpause(paused[a_million() - 1]);
 	ck_assert_int_eq(
-		plait_value_int(plait_deferred_result(paused[LINKS - 1])), 0);
-	plait_deferred_free(&paused[LINKS - 1]);
-	assert_all_ran(LINKS, false);
+		plait_value_int(plait_deferred_result(paused[a_million() - 1])),
+		0);
+	plait_deferred_free(&paused[a_million() - 1]);
+	assert_all_ran(a_million(), false);
 }
 
 TEST_ON_SMALL_STACK(million_detached_links_run_on_and_go, PURE)
@@ -147,12 +146,12 @@ TEST_ON_SMALL_STACK(million_detached_links_run_on_and_go, PURE)
 
 	plait_deferred_detach(&d);
 	plait_fire(&p, plait_int(1));
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 /* ---- explicit: plait_deferred_forward() ------------------------------ */
 
-static struct plait_deferred *row[LINKS];
+static struct plait_deferred *row[MILLION];
 static struct plait_promise *first;
 
 static void chain_row(void)
@@ -160,17 +159,17 @@ static void chain_row(void)
 	struct plait_promise *next;
 
 	row[0] = plait_deferred_new(&first, NULL, NULL);
-	for (int i = 1; i < LINKS; i++) {
+	for (unsigned i = 1; i < a_million(); i++) {
 		row[i] = plait_deferred_new(&next, NULL, NULL);
 		plait_deferred_forward(row[i - 1], &next);
 	}
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		plait_deferred_add_both(row[i], count, NULL);
 }
 
 static void free_row(void)
 {
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		plait_deferred_free(&row[i]);
 }
 
@@ -180,10 +179,11 @@ TEST_ON_SMALL_STACK(million_chained_links_fire, PURE)
 {
 	chain_row();
 	plait_fire(&first, plait_int(1));
-	ck_assert_int_eq(plait_value_int(plait_deferred_result(row[LINKS - 1])),
-			 1);
+	ck_assert_int_eq(
+		plait_value_int(plait_deferred_result(row[a_million() - 1])),
+		1);
 	free_row();
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 TEST_ON_SMALL_STACK(million_chained_links_are_cancelled, PURE)
@@ -191,9 +191,9 @@ TEST_ON_SMALL_STACK(million_chained_links_are_cancelled, PURE)
 	chain_row();
 	plait_deferred_cancel(row[0]);
 	plait_promise_drop(&first);
-	handle_all(row[LINKS - 1]);
+	handle_all(row[a_million() - 1]);
 	free_row();
-	ck_assert_uint_eq(ran, LINKS);
+	ck_assert_uint_eq(ran, a_million());
 	ck_assert_uint_eq(failed, 1);
 }
 
@@ -202,25 +202,25 @@ TEST_ON_SMALL_STACK(million_chained_links_are_freed_from_the_front, PURE)
 	chain_row();
 	free_row();
 	plait_promise_drop(&first);
-	ck_assert_uint_eq(ran, LINKS);
+	ck_assert_uint_eq(ran, a_million());
 }
 
 TEST_ON_SMALL_STACK(million_chained_links_are_freed_from_the_back, PURE)
 {
 	chain_row();
-	for (int i = LINKS; i-- > 0;)
+	for (unsigned i = a_million(); i-- > 0;)
 		plait_deferred_free(&row[i]);
 	plait_promise_drop(&first);
-	ck_assert_uint_eq(ran, LINKS);
+	ck_assert_uint_eq(ran, a_million());
 }
 
 TEST_ON_SMALL_STACK(million_detached_chained_links_run_on_and_go, PURE)
 {
 	chain_row();
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		plait_deferred_detach(&row[i]);
 	plait_fire(&first, plait_int(1));
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 /* A fired link that is paused holds all that are behind it. */
@@ -228,12 +228,12 @@ TEST_ON_SMALL_STACK(million_chained_links_are_abandoned, PURE)
 {
 	unhandled_expect(1);
 	chain_row();
-	for (int i = 1; i < LINKS; i++)
+	for (unsigned i = 1; i < a_million(); i++)
 		plait_deferred_detach(&row[i]);
 	plait_deferred_pause(row[0]);
 	plait_fire(&first, plait_int(1));
 	plait_deferred_free(&row[0]);
-	ck_assert_uint_eq(ran, LINKS - 1);
+	ck_assert_uint_eq(ran, a_million() - 1);
 }
 
 /* ---- both in turn -------------------------------------------------- */
@@ -246,7 +246,7 @@ TEST_ON_SMALL_STACK(million_links_of_both_kinds_in_turn_fire, PURE)
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 	struct plait_deferred *after;
 
-	for (int i = 0; i < LINKS / 2; i++) {
+	for (unsigned i = 0; i < a_million() / 2; i++) {
 		d = counted_outer_of(&d);
 		after = plait_deferred_new(&next, NULL, NULL);
 		plait_deferred_forward(d, &next);
@@ -256,7 +256,7 @@ TEST_ON_SMALL_STACK(million_links_of_both_kinds_in_turn_fire, PURE)
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	assert_all_ran(LINKS / 2, false);
+	assert_all_ran(a_million() / 2, false);
 }
 
 /* ---- lists, races and shared deferreds, each in the next ------------- */
@@ -267,7 +267,7 @@ enum nest { GATHERS, LISTS, RACES, SHARED, IN_TURN, NESTS };
 enum { LEVELS = 10000 };
 
 static int levels;
-static struct plait_shared *shared[LINKS];
+static struct plait_shared *shared[MILLION];
 static int n_shared;
 
 static struct plait_deferred *share(struct plait_deferred *d)
@@ -360,9 +360,9 @@ TEST_ON_SMALL_STACK(million_nested_ones_of_all_kinds_end_on_a_small_stack, PURE,
 {
 	static const int ends[] = { FIRE, CANCEL, FREE };
 
-	levels = LINKS;
+	levels = a_million();
 	end_nest(IN_TURN, ends[_i]);
-	ck_assert_uint_eq(ran, LINKS);
+	ck_assert_uint_eq(ran, a_million());
 }
 
 /* ---- synchronous --------------------------------------------------- */
@@ -388,13 +388,13 @@ GROUP("synchronous", .setup = setup, .timeout = 30);
 
 TEST_ON_SMALL_STACK(million_operations_that_are_ready_at_once_are_a_loop, PURE)
 {
-	struct loop l = { .left = LINKS };
+	struct loop l = { .left = a_million() };
 
 	l.d = plait_succeed(PLAIT_NONE);
 	plait_deferred_add_callback(l.d, next_operation, &l);
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(l.d)), 1);
 	plait_deferred_free(&l.d);
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 static plait_value ready_at_once(plait_value *result, void *arg)
@@ -410,12 +410,12 @@ TEST_ON_SMALL_STACK(million_callbacks_that_answer_at_once_are_a_loop, PURE)
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 
-	for (int i = 0; i < LINKS; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		plait_deferred_add_callback(d, ready_at_once, NULL);
 	plait_fire(&p, plait_int(1));
 	ck_assert_int_eq(plait_value_int(plait_deferred_result(d)), 1);
 	plait_deferred_free(&d);
-	assert_all_ran(LINKS, false);
+	assert_all_ran(a_million(), false);
 }
 
 /* Each operation is started by the callback of the one before. */
@@ -436,7 +436,7 @@ TEST_ON_SMALL_STACK(million_operations_one_after_another_resolve_from_the_last,
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 
 	plait_deferred_add_callback(d, next_pending, &p);
-	for (int i = 0; i < LINKS; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		current = p;
 		plait_fire(&current, plait_int(i));
 	}
@@ -446,7 +446,7 @@ TEST_ON_SMALL_STACK(million_operations_one_after_another_resolve_from_the_last,
 	plait_promise_drop(&p);
 	handle_all(d);
 	plait_deferred_free(&d);
-	ck_assert_uint_eq(ran, LINKS - 1);
+	ck_assert_uint_eq(ran, a_million() - 1);
 }
 
 enum kind { ROUNDS_RETURNED, ROUNDS_WAITED_FOR, ROUNDS_WITH_A_LIST };
@@ -500,14 +500,14 @@ TEST_ON_SMALL_STACK(million_rounds_of_a_worker_hold_no_more_than_three, PURE,
 	plait_deferred_add_both(d, count, NULL);
 	run_rounds(3);
 	live = heap_live();
-	run_rounds(LINKS);
+	run_rounds(a_million());
 	ck_assert_uint_eq(heap_live(), live);
 	ck_assert_ptr_null(plait_deferred_result(d));
 	plait_deferred_cancel(d);
 	handle_all(d);
 	plait_deferred_free(&d);
 	plait_promise_drop(&round_promise);
-	ck_assert_uint_eq(ran, LINKS + 4);
+	ck_assert_uint_eq(ran, a_million() + 4);
 	ck_assert_uint_eq(failed, 1);
 }
 
@@ -519,7 +519,7 @@ TEST_ON_SMALL_STACK(million_causes_are_freed, PURE)
 {
 	plait_value v = plait_fail(&plait_error_any, "first"), effect;
 
-	for (int i = 0; i < LINKS; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		effect = plait_fail_because(&plait_error_any,
 					    plait_value_failure(&v), "next");
 		plait_value_free(&v);

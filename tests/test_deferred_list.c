@@ -724,23 +724,23 @@ SCRIPT(member_without_room_for_the_pair_fails_alone, PURE,
 	 "a b c } | fire a 0; fire c 2; show all",
        "!b | all=[0 CancelledError 2]")
 
-enum { MILLION = 1000000 };
-
 TEST_ON_SMALL_STACK(million_members_end_on_a_small_stack, PURE, TIMES(3))
 {
-	struct plait_deferred **members = malloc(MILLION * sizeof(*members));
-	struct plait_promise **promises = malloc(MILLION * sizeof(*promises));
+	struct plait_deferred **members =
+		malloc(a_million() * sizeof(*members));
+	struct plait_promise **promises =
+		malloc(a_million() * sizeof(*promises));
 	struct plait_deferred *d;
 
-	for (int i = 0; i < MILLION; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		members[i] = plait_deferred_new(&promises[i], NULL, NULL);
-	d = _i == 0 ? plait_gather(members, MILLION, 0)
-		    : plait_race(members, MILLION);
+	d = _i == 0 ? plait_gather(members, a_million(), 0)
+		    : plait_race(members, a_million());
 	if (_i < 2)
-		for (int i = MILLION - 1; i >= 0; i--)
+		for (unsigned i = a_million(); i-- > 0;)
 			plait_fire(&promises[i], plait_int(i));
 	plait_deferred_free(&d);
-	for (int i = 0; i < MILLION; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		plait_promise_drop(&promises[i]);
 	free(members);
 	free(promises);

@@ -340,8 +340,6 @@ TEST(wake_needs_no_memory, PURE)
 	done();
 }
 
-enum { MILLION = 1000000 };
-
 static unsigned long woken;
 
 /* How a million waits are ended. */
@@ -360,7 +358,7 @@ TEST_ON_SMALL_STACK(million_waits_end_on_a_small_stack, PURE, TIMES(N_ENDS))
 	struct plait_event *event = plait_event_new();
 	struct plait_deferred *first = NULL;
 
-	for (int i = 0; i < MILLION; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		struct plait_deferred *d = plait_event_wait(event);
 
 		plait_deferred_add_both(d, count_woken, NULL);
@@ -375,14 +373,14 @@ TEST_ON_SMALL_STACK(million_waits_end_on_a_small_stack, PURE, TIMES(N_ENDS))
 		plait_event_wake(event, plait_int(1));
 	plait_event_free(&event);
 	plait_deferred_free(&first);
-	ck_assert_uint_eq(woken, MILLION);
+	ck_assert_uint_eq(woken, a_million());
 }
 
 static plait_value wait_and_wake(plait_value *result, void *arg)
 {
 	struct plait_deferred *d;
 
-	if (++woken == MILLION)
+	if (++woken == a_million())
 		return PLAIT_NONE;
 	d = plait_event_wait(arg);
 	plait_deferred_add_both(d, wait_and_wake, arg);
@@ -400,6 +398,6 @@ TEST_ON_SMALL_STACK(million_wakes_inside_end_on_a_small_stack, PURE)
 	plait_deferred_add_both(d, wait_and_wake, event);
 	plait_deferred_detach(&d);
 	plait_event_wake(event, plait_int(1));
-	ck_assert_uint_eq(woken, MILLION);
+	ck_assert_uint_eq(woken, a_million());
 	plait_event_free(&event);
 }

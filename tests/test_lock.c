@@ -481,8 +481,6 @@ TEST(no_token_is_lost_when_memory_runs_out, PURE)
 	without_each_allocation(whole_life);
 }
 
-enum { MILLION = 1000000 };
-
 static unsigned long served;
 
 static plait_value release_next(plait_value *result, void *arg)
@@ -505,7 +503,7 @@ TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE, TIMES(3))
 	struct plait_deferred *d = plait_lock_acquire(l);
 
 	plait_deferred_free(&d);
-	for (int i = 0; i < MILLION; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		d = _i == 1 ? plait_lock_run(l, serve_one, NULL)
 			    : plait_lock_acquire(l);
 		if (_i != 1)
@@ -515,5 +513,5 @@ TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE, TIMES(3))
 	if (_i < 2)
 		plait_lock_release(l);
 	plait_lock_free(&l);
-	ck_assert_uint_eq(served, MILLION);
+	ck_assert_uint_eq(served, a_million());
 }

@@ -299,8 +299,6 @@ TEST(put_for_a_get_that_waits_needs_no_memory, PURE)
 SCRIPT(get_without_memory_leaves_the_value, PURE,
        "put 1; refuse 0 { get a } | get b", "a:NoMemoryError | b:1")
 
-enum { MILLION = 1000000 };
-
 static unsigned long served;
 
 /* How a million gets are ended. */
@@ -322,7 +320,7 @@ TEST_ON_SMALL_STACK(million_gets_end_on_a_small_stack, PURE, TIMES(3))
 	struct plait_queue *queue = plait_queue_new(SIZE_MAX, SIZE_MAX);
 
 	how = _i;
-	for (int i = 0; i < MILLION; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		struct plait_deferred *d = plait_queue_get(queue);
 
 		plait_deferred_add_both(d, put_next, queue);
@@ -333,5 +331,5 @@ TEST_ON_SMALL_STACK(million_gets_end_on_a_small_stack, PURE, TIMES(3))
 	else if (how == CLOSE)
 		plait_queue_shutdown(queue);
 	plait_queue_free(&queue);
-	ck_assert_uint_eq(served, MILLION);
+	ck_assert_uint_eq(served, a_million());
 }

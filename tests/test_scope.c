@@ -668,9 +668,7 @@ SCRIPT(sheltered_scope_is_cancelled_with_the_reactor, ON_EACH_KERNEL,
 
 /* ---- depth --------------------------------------------------------- */
 
-enum { MANY = 1000000 };
-
-static struct plait_scope *nested[MANY];
+static struct plait_scope *nested[MILLION];
 static unsigned n_ended;
 
 static plait_value count_ended(plait_value *result, void *arg)
@@ -685,17 +683,17 @@ TEST_ON_SMALL_STACK(million_nested_scopes_end_on_a_small_stack, PURE)
 {
 	struct plait_deferred *d;
 
-	for (int i = 0; i < MANY; i++)
+	for (unsigned i = 0; i < a_million(); i++)
 		nested[i] = i == 0 ? plait_scope_new(NULL)
 				   : plait_scope_new_in(nested[i - 1]);
 	plait_scope_cancel(nested[0], "over");
-	ck_assert(plait_scope_is_cancelled(nested[MANY - 1]));
-	for (int i = 0; i < MANY; i++) {
+	ck_assert(plait_scope_is_cancelled(nested[a_million() - 1]));
+	for (unsigned i = 0; i < a_million(); i++) {
 		d = plait_scope_close(&nested[i]);
 		plait_deferred_add_both(d, count_ended, NULL);
 		plait_deferred_detach(&d);
 	}
-	ck_assert_uint_eq(n_ended, MANY);
+	ck_assert_uint_eq(n_ended, a_million());
 }
 
 enum { DEEP = 100000 };
@@ -776,8 +774,8 @@ TEST_ON_SMALL_STACK(million_deferreds_come_and_go, PURE)
 	struct plait_scope *s = plait_scope_new(NULL);
 	struct plait_scope *in = plait_scope_new_in(s);
 
-	unhandled_expect(MANY); /* abandoned */
-	for (int i = 0; i < MANY; i++) {
+	unhandled_expect(a_million()); /* abandoned */
+	for (unsigned i = 0; i < a_million(); i++) {
 		struct plait_promise *p;
 		struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 
@@ -785,7 +783,7 @@ TEST_ON_SMALL_STACK(million_deferreds_come_and_go, PURE)
 		plait_scope_own(i % 2 ? s : in, &d);
 		plait_promise_drop(&p);
 	}
-	ck_assert_uint_eq(n_ended, MANY);
+	ck_assert_uint_eq(n_ended, a_million());
 	close_scope(&in, true);
 	close_scope(&s, true);
 }

@@ -356,15 +356,13 @@ SCRIPT(operation_without_room_for_the_pair_is_ended, PURE,
        "| wait a",
        "!op | a:NoMemoryError")
 
-enum { MILLION = 1000000 };
-
 TEST_ON_SMALL_STACK(million_waiters_end_on_a_small_stack, PURE)
 {
 	struct plait_promise *p;
 	struct plait_deferred *d = plait_deferred_new(&p, NULL, NULL);
 	struct plait_shared *shared = plait_shared_new(&d);
 
-	for (int i = 0; i < MILLION; i++) {
+	for (unsigned i = 0; i < a_million(); i++) {
 		d = plait_shared_wait(shared);
 		plait_deferred_detach(&d);
 	}
