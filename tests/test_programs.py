@@ -192,13 +192,15 @@ def dns_name(text):
 
 
 def read_all(connection):
-    """Everything up to the end of the connection."""
+    """Everything up to the end of the connection, which is closed then: who
+    stays makes a server linger."""
     pieces = []
-    while True:
-        piece = connection.recv(65536)
-        if not piece:
-            return b"".join(pieces)
-        pieces.append(piece)
+    with connection:
+        while True:
+            piece = connection.recv(65536)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
 
 
 def is_closed(connection):
@@ -688,9 +690,10 @@ class SlowPoetry(ProgramTest):
         self.assertEqual(server.first,
                          "Serving %s on port %d." % (path, server.port))
         client = self.connect(server)
+        port = client.getsockname()[1]
         self.assertEqual(read_all(client), text)
         self.assertEqual(server.line(), "Somebody at 127.0.0.1:%d wants "
-                         "poetry!" % client.getsockname()[1])
+                         "poetry!" % port)
         left = len(text)
         while left > 0:
             self.assertEqual(server.line(),
@@ -1086,11 +1089,10 @@ class Proxy(ProgramTest):
         # The proxy hears of the end of another client after that one's.
         other, other_server = self.fetch(proxy, upstream)
         other.close()
-        other_server.sendall(b"poem\n")
-        other_server.close()
-        server.sendall(b"poem\n")
-        server.shutdown(socket.SHUT_WR)
-        self.assertTrue(is_closed(server))
+        for connection in (other_server, server):
+            connection.sendall(b"poem\n")
+            connection.shutdown(socket.SHUT_WR)
+            self.assertTrue(is_closed(connection))
         self.is_cached(proxy, upstream, b"half a poem\n")
         self.stop(proxy)
         self.assertNotIn(b"Cancel", proxy.out)
@@ -1739,7 +1741,8 @@ def main():
     global BUILD
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.environ.get("O", "build"))
-    parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1))
+    parser.add_argument("-j", type=int, default=4 * (os.cpu_count() or 1),
+                        help="so many at once: they mostly wait")
     parser.add_argument("-v", action="store_true", help="name each test")
     parser.add_argument("name", nargs="*")
     args = parser.parse_args()
