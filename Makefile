@@ -5,7 +5,7 @@ all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-long check-unit check-cancel check-null check-bindings check-headers check-layers check-symbols \
+.PHONY: all tests check check-long check-long-random check-long-scenarios check-compiled check-unit check-threads check-cancel check-null check-bindings check-headers check-layers check-symbols \
 	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
@@ -38,7 +38,7 @@ Q = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $O/%,%,$(2));)
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # Testing and showing off are done in parallel even when nobody says -j.
-ifneq ($(filter check% demo bench record-bench fuzz coverage mutants,$(MAKECMDGOALS)),)
+ifneq ($(filter tests check% demo bench record-bench fuzz coverage mutants,$(MAKECMDGOALS)),)
 ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
@@ -209,40 +209,59 @@ $O/tests/names/ask: $O/tests/names/ask.o $(STATIC)
 $(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
-ifneq ($(filter check check-long check-unit coverage coverage-simulated mutants,$(MAKECMDGOALS)),)
+ifneq ($(filter tests check check-long check-compiled check-unit check-threads coverage coverage-simulated mutants,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
 $(error the tests need Check and pkg-config: `make test-deps' installs them)
 endif
 endif
 
-# Each check is a command that run-checks runs; it adds up what they say.
+# Each check is a command that run-checks runs; it adds up what they say.  One
+# more than there are processors, as some mostly wait.
 RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
 	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' \
-	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $(JOBS)
-UNIT_CHECKS = $(TESTS)
-SCRIPT_CHECKS = scripts/check-layers scripts/check-headers scripts/check-symbols \
-	scripts/check-circles scripts/check-cancel scripts/check-null scripts/check-bindings scripts/check-man scripts/check-html scripts/check-claims \
-	scripts/check-hardening scripts/man-examples $(if $(COVERAGE),,scripts/check-growth)
-BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) $(if $(COVERAGE),,$(GROWN))
+	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $$(($(JOBS) + 1))
+BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
+# What the compiler and its flags decide; and what is the same whatever they
+# are, as it is about texts, tools and layouts.
+COMPILED_CHECKS = scripts/check-headers scripts/check-symbols scripts/check-hardening
+COMPILED_PROGRAM_TESTS = tests/test_bindings.py tests/test_cxx.py tests/test_programs.py
+TEXT_CHECKS = scripts/check-layers scripts/check-circles scripts/check-cancel scripts/check-null \
+	scripts/check-bindings scripts/check-man scripts/check-html scripts/check-claims \
+	$(if $(COVERAGE),,scripts/check-growth)
+# The long ones first, so that no processor waits for one of them at the end.
+LONG_FIRST = $(filter $(patsubst %,$O/tests/test_%,deferred_depth torture wrap cooperator),$(TESTS))
+UNIT_CHECKS = $(LONG_FIRST) $(filter-out $(LONG_FIRST),$(TESTS))
 
-check: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
-	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) \
-		$(filter-out scripts/man-examples,$(SCRIPT_CHECKS))
+tests: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
+check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(if $(COVERAGE),,$(GROWN))
+	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS) $(TEXT_CHECKS)
+# With another compiler or sanitizer, beside a check that was whole.
+check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
+	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
 # What check has no time for: the same tests with more seeds.
 LONG_TESTS = lockstep points cancel_faults resolver
-check-long: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_scenarios $O/tests/test_client_service_model
+check-long: check-long-random check-long-scenarios
+check-long-random: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_client_service_model
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
-	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $O/tests/test_scenarios
-	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
-		$(RUN_CHECKS) $O/tests/test_scenarios
 	@PLAIT_SEEDS=100000 $(RUN_CHECKS) $O/tests/test_client_service_model
+check-long-scenarios: $O/tests/test_scenarios
+	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $^
+	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
+		$(RUN_CHECKS) $^
 check-unit: $(TESTS)
+	@$(RUN_CHECKS) $(UNIT_CHECKS)
+# Where there may be a second thread, by what the suites say: nothing else can
+# race.
+THREADED = $(patsubst tests/test_%.c,%,$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c))
+check-threads: $(THREADED:%=$O/tests/test_%)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
 check-cancel check-null check-bindings check-layers check-headers check-html check-claims:
 	@$(RUN_CHECKS) scripts/$@
-check-symbols check-circles check-growth: $(BUILT_LIBS)
+check-symbols check-circles: $(BUILT_LIBS)
+	@$(RUN_CHECKS) scripts/$@
+check-growth: $(STATIC) $(GROWN)
 	@$(RUN_CHECKS) scripts/$@
 check-abi: $(SHARED)
 	@$(RUN_CHECKS) scripts/$@
@@ -283,16 +302,14 @@ record-bench: $(BENCH_PROGRAMS)
 FUZZ_TIME = 10
 fuzz:
 	$(MAKE) CC=clang SANITIZE=address,undefined,fuzzer-no-link O=$O-fuzz run-fuzz
-run-fuzz: $(FUZZERS)
-	@for f in $^; do \
-		rm -rf $$f.corpus; mkdir $$f.corpus; \
-		$$f -seed=1 -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- -print_final_stats=1 \
-			$$f.corpus tests/corpus/$${f##*/fuzz_} >$$f.log 2>&1 || \
-			{ tail -n 60 $$f.log; exit 1; }; \
-		sed -n "s,^stat::number_of_executed_units: *\(.*\),  ok      $${f##*/}: \1 inputs,p" $$f.log; \
-	done
+run-fuzz: $(FUZZERS:%=run-%)
+$(FUZZERS:%=run-%): run-%: %
+	@f=$<; rm -rf $$f.corpus; mkdir $$f.corpus; \
+	$$f -seed=1 -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- -print_final_stats=1 \
+		$$f.corpus tests/corpus/$${f##*/fuzz_} >$$f.log 2>&1 || { tail -n 60 $$f.log; exit 1; }; \
+	sed -n "s,^stat::number_of_executed_units: *\(.*\),  ok      $${f##*/}: \1 inputs,p" $$f.log
 coverage:
-	$(MAKE) COVERAGE=1 check
+	$(MAKE) COVERAGE=1 check-compiled
 	scripts/coverage build-coverage
 # Small mistakes, planted one at a time: which test notices each?
 KIND = small
@@ -362,7 +379,10 @@ help:
 #? make              the library, the samples and plait.pc, in build/
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
+#? make tests        builds what check runs
+#? make check-compiled    of these what another compiler, sanitizer or flag may change
 #? make check-unit   the Check programs; T=deferred runs tests/test_deferred.c alone
+#? make check-threads    those of the Check programs that may have a second thread, for SANITIZE=thread
 #? make check-long   more random scripts and seeds than check has time for
 #? make check-programs, -headers, -layers, -symbols, -circles, -cancel, -null, -bindings, -man, -html, -claims, -hardening, -growth    one kind of check each
 #? make check-abi    what programs see is as libplait.abi says; record-abi writes that anew
