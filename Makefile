@@ -53,15 +53,13 @@ SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
 TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
 TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
-# Parts of plait next to the barest code, for callgrind: `make build/tests/bench_timer'.
-BENCHES = $(patsubst %.c,$O/%,$(wildcard tests/bench_*.c))
 # The servers of the benchmark, on plait and on each library that is installed.
 HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv) $(if $(call HAS_HEADER,<ev.h>),ev) \
 	$(if $(call HAS_HEADER,<event2/event.h>),event bufferevent)
 BENCH_FILES = load $(foreach p,raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)),$p $p_alone)
 BENCH_PROGRAMS = $(patsubst %,$O/bench/%,$(filter $(basename $(notdir $(wildcard bench/*.c))),$(BENCH_FILES)))
-HARNESS_SRC = $(filter-out tests/test_% tests/bench_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
+HARNESS_SRC = $(filter-out tests/test_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
 SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
 # The samples that serve or connect, and what they share, run in scenarios, too.
 SIMULATED = $(filter-out samples/defer-cancel-% samples/deferred-simulator.c samples/demo.c,$(wildcard samples/*.c)) \
@@ -186,8 +184,6 @@ CHECK_LIBS = $(shell pkg-config --libs check)
 $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS)
 $O/tests/test_scenarios: $(SCENARIO_SRC:%.c=$O/%.o) $(SIMULATED:samples/%.c=$O/simulated/%.o)
-$(BENCHES): $O/tests/bench_%: $O/tests/bench_%.o $(STATIC)
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $O/bench/%.o: bench/%.c $O/flags
 	@mkdir -p $(@D)
