@@ -55,8 +55,8 @@ struct plait_client_service {
 	struct plait_client_service_options options;
 	enum service_state state;
 	bool starts_again; /* when it has stopped */
-	bool freed;
-	unsigned refs; /* the handle's, the attempt's, those of calls */
+	bool freed;	   /* and never starts again */
+	unsigned refs;	   /* the handle's, the attempt's, those of calls */
 	struct plait_list waiters, stoppers;
 
 	/* Of the attempt, or of the connection that it has made. */
@@ -523,8 +523,6 @@ static void service_over(struct plait_factory *f)
 	const struct plait_failure *why = s->why;
 
 	s->why = NULL;
-	if (s->state == SERVICE_PREPARING)
-		s->state = SERVICE_REJECTING;
 	service_end_prepare(s);
 	if (s->state == SERVICE_STOPPING)
 		service_has_stopped(s);
@@ -625,7 +623,7 @@ plait_client_service_when_connected(struct plait_client_service *s,
 		return (plait_failed)(plait_no_memory(), where);
 	if (s->state == SERVICE_ABANDONED)
 		return (plait_failed)(service_abandoned_failure(where), where);
-	if (s->state == SERVICE_STOPPED || s->freed)
+	if (s->state == SERVICE_STOPPED)
 		return (plait_failed)(service_stopped_failure(where), where);
 	if (service_is_usable(s))
 		return (plait_succeed)(borrowed_value(s->borrowed), where);

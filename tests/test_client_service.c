@@ -794,6 +794,14 @@ SCRIPTS(freed_in_each_state_it_leaves_nothing, PURE,
 	{ "service; start; complete; stop s; advance 0; free_service; show s",
 	  "made1 lost1 s=none" })
 
+SCRIPTS(freed_it_is_not_started_again, PURE,
+	{ "service; start; refuse; wait d; both d a { start }; free_service; "
+	  "advance 9; connecting?",
+	  "a:AbandonedError: client service freed no" },
+	{ "service; start; complete; on lost { start }; free_service; "
+	  "advance 9; connecting?",
+	  "made1 lost1 no" })
+
 SCRIPT(deferred_of_a_stop_goes_on_waiting, PURE,
        "service; start; complete; stop s; start; wait d; free_service; show s; "
        "why d; advance 0; show s; connecting?",
