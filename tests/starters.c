@@ -1514,6 +1514,23 @@ static struct plait_deferred *start_stop_listening(struct scene *s)
 	return plait_port_stop_listening(&port);
 }
 
+/* What it has sent may be lost; what has come is dropped. */
+static struct plait_deferred *start_stop_datagrams(struct scene *s)
+{
+	static const struct plait_datagram_ops ops = { .name = "datagrams" };
+	static struct plait_datagram_protocol p;
+	struct plait_udp_options o = { .iface = servers_world.here };
+	struct plait_port *port = NULL;
+	struct plait_address own;
+
+	p = (struct plait_datagram_protocol){ .ops = &ops };
+	if (plait_listen_udp(s->reactor, 0, &p, &o, &port) == 0) {
+		plait_port_host(port, &own);
+		plait_datagram_send(&p, "hello", 5, &own);
+	}
+	return plait_port_stop_listening(&port);
+}
+
 static struct plait_deferred *start_drain(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1725,6 +1742,8 @@ const struct starter starters[] = {
 	STARTER(plait_port_drain, "a client waits", .start = start_drain_queue,
 		.stop = stop_drain_queue, .needs_sockets = true),
 	STARTER(plait_port_stop_listening, "", .start = start_stop_listening),
+	STARTER(plait_port_stop_listening, "datagrams",
+		.start = start_stop_datagrams),
 	STARTER(plait_queue_get, "empty", .start = start_get, .stop = stop_get),
 	STARTER(plait_queue_get, "a value is there", .start = start_get_there,
 		.stop = stop_get, .at_once = true),
