@@ -308,6 +308,69 @@ TEST(more_is_said_of_all_but_the_last_of_a_batch, ON_EACH_KERNEL)
 	finish();
 }
 
+enum { LONG = 3000 };
+
+/* Their memory grows while they wait for the end of the callback. */
+static void expect_own_bytes(struct end *e, const void *data, size_t len,
+			     const struct plait_datagram_info *info)
+{
+	const unsigned char *bytes = data;
+
+	ck_assert_uint_eq(len, LONG);
+	for (size_t i = 0; i < len; i++)
+		ck_assert_uint_eq(bytes[i], e->n_received);
+}
+
+TEST(each_datagram_of_a_callback_keeps_its_bytes, ON_EACH_KERNEL)
+{
+	unsigned char bytes[LONG];
+
+	begin("127.0.0.1", plain);
+	server.on_received = expect_own_bytes;
+	for (int i = 1; i <= 10; i++) {
+		memset(bytes, i, sizeof(bytes));
+		ck_assert_int_eq(plait_datagram_send(&client.base, bytes,
+						     sizeof(bytes), &server.at),
+				 0);
+	}
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(server.n_received, 10);
+	finish();
+}
+
+TEST(a_callback_keeps_no_more_than_64_kib, ON_EACH_KERNEL)
+{
+	static char large[30000];
+
+	begin("127.0.0.1", (struct plait_udp_options){ .max_size = 65535 });
+	run_turns(reactor, 1);
+	calls_reset();
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(plait_datagram_send(&client.base, large,
+						     sizeof(large), &server.at),
+				 0);
+	run_turns(reactor, 4);
+	ck_assert_uint_eq(server.n_received, 4);
+	ck_assert_uint_eq(calls_of("sendmmsg"), 2);
+	finish();
+}
+
+/* They share what they read with. */
+TEST(ports_of_different_sizes_read_in_turn, ON_EACH_KERNEL)
+{
+	begin("127.0.0.1", (struct plait_udp_options){ .max_size = 4 });
+	for (int i = 0; i < 3; i++) {
+		say(&client, "hello", &server.at);
+		run_turns(reactor, 2);
+		ck_assert_uint_eq(server.received, 4);
+		say(&server, "hello", &client.at);
+		run_turns(reactor, 2);
+		ck_assert_uint_eq(client.received, 5);
+	}
+	finish();
+	ck_assert_str_eq(client.log, "SrrrXD");
+}
+
 TEST(more_than_a_batch_leaves_in_several_calls, ON_EACH_KERNEL)
 {
 	begin("127.0.0.1", plain);
@@ -378,6 +441,50 @@ TEST(the_error_of_one_datagram_does_not_cost_another, ON_EACH_KERNEL)
 	ck_assert_uint_eq(client.n_failed, 2);
 	ck_assert(plait_address_equal(&client.failed_to, &nowhere));
 	finish();
+}
+
+static struct plait_address nowhere_at_all;
+
+/* The 33rd is alone in its call, and the error of those before it waits. */
+static void say_to_nobody_then_answer(struct end *e, const void *data,
+				      size_t len,
+				      const struct plait_datagram_info *info)
+{
+	for (int i = 0; i < 32; i++)
+		say(e, "x", &nowhere_at_all);
+	ck_assert_int_eq(say(e, "y", info->from), 0);
+}
+
+TEST(an_error_that_waits_does_not_cost_the_next_call, ON_EACH_KERNEL)
+{
+	nowhere_at_all = nobodys_port();
+	begin("127.0.0.1", plain);
+	server.on_received = say_to_nobody_then_answer;
+	say(&client, "x", &server.at);
+	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert_mem_eq(client.data, "y", 1);
+	run_turns(reactor, 3);
+	ck_assert(plait_address_equal(&server.failed_to, &nowhere_at_all));
+	finish();
+}
+
+/* The kernel says it twice: the call fails, and the queue has it. */
+TEST(what_must_not_be_cut_is_refused_and_told_once, ON_EACH_BACKEND)
+{
+	enum { TOO_LARGE = 65527 }; /* for the loopback, with its headers */
+	static char large[TOO_LARGE];
+	struct plait_udp_options o = { .no_fragments = true };
+
+	ck_assert_int_eq(listen_on(&server, "::1", plain), 0);
+	ck_assert_int_eq(listen_on(&client, "::1", o), 0);
+	ck_assert_int_eq(
+		plait_datagram_send(&client.base, large, TOO_LARGE, &server.at),
+		0);
+	run_turns(reactor, 4);
+	ck_assert_int_eq(client.err, EMSGSIZE);
+	ck_assert(plait_address_equal(&client.failed_to, &server.at));
+	finish();
+	ck_assert_str_eq(client.log, "SFXD");
 }
 
 TEST(what_the_system_refuses_is_told_for_each_datagram, ON_EACH_KERNEL)
@@ -513,6 +620,11 @@ TEST(a_queue_goes_on_behind_what_was_taken, ON_EACH_KERNEL)
 	ck_assert_str_eq(client.log, "SXD");
 }
 
+static void say_more(struct end *e)
+{
+	e->err = say(e, "x", &server.at);
+}
+
 /* Each takes its byte and what the queue needs for it. */
 TEST(a_full_queue_refuses_and_says_when_there_is_room, ON_EACH_KERNEL)
 {
@@ -526,10 +638,12 @@ TEST(a_full_queue_refuses_and_says_when_there_is_room, ON_EACH_KERNEL)
 	ck_assert_uint_ge(n, 3);
 	ck_assert_uint_le(n, 10);
 	ck_assert_int_eq(say(&client, "x", &server.at), -EAGAIN);
+	client.err = -1;
+	client.on_room = say_more;
 	run_turns(reactor, 8);
-	ck_assert_uint_eq(server.n_received, n);
+	ck_assert_int_eq(client.err, 0);
+	ck_assert_uint_eq(server.n_received, n + 1);
 	ck_assert_str_eq(client.log, "SR");
-	ck_assert_int_eq(say(&client, "x", &server.at), 0);
 	finish();
 }
 
@@ -557,17 +671,22 @@ TEST(an_answer_that_waits_keeps_its_source, ON_EACH_BACKEND)
 	server.on_received = echo;
 	plait_address_parse(&there, "127.0.0.9",
 			    plait_address_port(&server.at));
+	plait_port_pause_accepting(server.port);
 	say(&client, "x", &there);
-	run_turns(reactor, 1);
+	run_turns(reactor, 2);
 	fault_call("sendmmsg", NO_ROOM, EAGAIN);
+	plait_port_resume_accepting(server.port);
 	ck_assert(run_until(reactor, has_received, &client));
+	ck_assert(fault_used("sendmmsg"));
+	ck_assert(plait_address_equal(&client.from, &there));
+	/* What the server sends by itself has no source of before. */
+	ck_assert_int_eq(say(&server, "y", &client.at), 0);
+	run_turns(reactor, 2);
+	plait_address_parse(&there, "127.0.0.1",
+			    plait_address_port(&server.at));
+	ck_assert_uint_eq(client.n_received, 2);
 	ck_assert(plait_address_equal(&client.from, &there));
 	finish();
-}
-
-static void say_more(struct end *e)
-{
-	e->err = say(e, "x", &server.at);
 }
 
 TEST(who_is_told_of_room_may_send_at_once, ON_EACH_KERNEL)
@@ -789,21 +908,25 @@ TEST(a_forked_child_closes_its_copy_and_tells_nobody, ON_EACH_BACKEND)
 	finish();
 }
 
+/* The descriptor of the only port for datagrams. */
+static int descriptor_of_port(void)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	for (int fd = 3; fd < 64; fd++) {
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+		    type == SOCK_DGRAM)
+			return fd;
+	}
+	return -1;
+}
+
 TEST(a_port_whose_descriptor_was_closed_says_that_it_broke, ON_EACH_BACKEND)
 {
-	int fd = -1;
-
 	ck_assert_int_eq(listen_on(&server, "127.0.0.1", plain), 0);
 	run_turns(reactor, 1);
-	for (int i = 3; i < 64 && fd < 0; i++) {
-		int type = 0;
-		socklen_t len = sizeof(type);
-
-		if (getsockopt(i, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-		    type == SOCK_DGRAM)
-			fd = i;
-	}
-	close(fd);
+	close(descriptor_of_port());
 	plait_port_pause_accepting(server.port);
 	plait_port_resume_accepting(server.port);
 	run_turns(reactor, 3);
@@ -997,7 +1120,25 @@ TEST(a_port_may_say_how_much_the_system_keeps, ON_EACH_KERNEL)
 	ck_assert_uint_gt(kept_of_many(20000), few);
 }
 
-enum { SHARERS = 2, SENDERS = 40 };
+/* The limit of the system is not for who may administer the network. */
+TEST(a_buffer_may_be_as_large_as_the_rights_allow, ON_EACH_BACKEND)
+{
+	enum { MUCH = 32 * 1024 * 1024 };
+	struct plait_udp_options o = { .receive_buffer = MUCH };
+	int fd, much = MUCH, forced, got = 0;
+	socklen_t len = sizeof(got);
+
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1", o), 0);
+	fd = descriptor_of_port();
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &len), 0);
+	forced =
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &much, sizeof(much));
+	if (forced == 0)
+		ck_assert_int_eq(got, 2 * MUCH);
+	finish();
+}
+
+enum { SENDERS = 40 };
 
 /* What one sender sends comes to one of them. */
 TEST(the_system_deals_out_what_comes_to_a_port_that_is_shared, ON_EACH_KERNEL)
@@ -1025,41 +1166,83 @@ TEST(the_system_deals_out_what_comes_to_a_port_that_is_shared, ON_EACH_KERNEL)
 	finish();
 }
 
-/* The loopback has no route for groups, unless a group is joined on it. */
-TEST(a_group_is_heard_until_it_is_left, ON_EACH_KERNEL)
-{
-	struct plait_address group;
-	unsigned lo = if_nametoindex("lo");
-
-	ck_assert_int_eq(listen_on(&server, "::", plain), 0);
-	ck_assert_int_eq(listen_on(&client, "::1", plain), 0);
-	plait_address_parse(&group, "ff01::1:2:3",
-			    plait_address_port(&server.at));
-	ck_assert_int_eq(plait_datagram_join(&server.base, &group, lo, NULL),
-			 0);
-	ck_assert_int_eq(plait_datagram_join(&server.base, &group, lo, NULL),
-			 -EADDRINUSE);
-	group.scope = lo;
-	say(&client, "x", &group);
-	run_turns(reactor, 3);
-	if (client.n_failed == 0)
-		ck_assert_uint_eq(server.n_received, 1);
-	ck_assert_int_eq(plait_datagram_leave(&server.base, &group, lo, NULL),
-			 0);
-	ck_assert_int_eq(plait_datagram_leave(&server.base, &group, lo, NULL),
-			 -EADDRNOTAVAIL);
-	say(&client, "x", &group);
-	run_turns(reactor, 3);
-	ck_assert_uint_le(server.n_received, 1);
-	finish();
-}
-
 static const struct {
 	const char *wild, *group, *source, *other;
 } groups[] = {
 	{ "0.0.0.0", "239.1.2.3", "127.0.0.1", "127.0.0.2" },
 	{ "::", "ff01::1:2:3", "::1", "fd00::2" },
 };
+
+/* Systems may have no route for groups of IPv6 on the loopback. */
+static bool goes_nowhere(struct end *e)
+{
+	run_turns(reactor, 3);
+	if (e->n_failed > 0)
+		ck_assert_int_eq(e->err, ENETUNREACH);
+	return e->n_failed > 0;
+}
+
+/* The server is for all addresses, and the client on the loopback, so that what
+   it sends to a group goes there.  The server answers by its own address. */
+static void begin_groups(int i, struct plait_address *group)
+{
+	struct plait_udp_options o = { .tell_local = true };
+
+	ck_assert_int_eq(listen_on(&server, groups[i].wild, o), 0);
+	ck_assert_int_eq(listen_on(&client, groups[i].source, plain), 0);
+	plait_address_parse(group, groups[i].group,
+			    plait_address_port(&server.at));
+	server.on_received = echo;
+}
+
+TEST(a_group_is_heard_until_it_is_left, ON_EACH_KERNEL, EACH_OF(groups))
+{
+	unsigned lo = if_nametoindex("lo");
+	struct plait_address group, answers;
+
+	begin_groups(_i, &group);
+	ck_assert_int_eq(plait_datagram_join(&server.base, &group, lo, NULL),
+			 0);
+	group.scope = _i == 1 ? lo : 0;
+	say(&client, "x", &group);
+	if (_i == 0 || !goes_nowhere(&client)) {
+		ck_assert(run_until(reactor, has_received, &client));
+		plait_address_parse(&answers, groups[_i].source, group.port);
+		ck_assert(plait_address_equal(&client.from, &answers));
+	}
+	ck_assert_int_eq(plait_datagram_leave(&server.base, &group, lo, NULL),
+			 0);
+	say(&client, "x", &group);
+	run_turns(reactor, 3);
+	ck_assert_uint_le(server.n_received, 1);
+	finish();
+}
+
+/* By itself a socket hears what others on its host have joined. */
+TEST(a_group_that_another_port_has_joined_is_not_heard, ON_EACH_KERNEL,
+     EACH_OF(groups))
+{
+	struct end other = { .base.ops = &end_ops };
+	unsigned lo = if_nametoindex("lo");
+	struct plait_address group, mine;
+
+	begin_groups(_i, &group);
+	mine = group;
+	mine.bytes[_i == 1 ? 15 : 3]++;
+	ck_assert_int_eq(listen_on(&other, groups[_i].wild, plain), 0);
+	ck_assert_int_eq(plait_datagram_join(&server.base, &mine, lo, NULL), 0);
+	ck_assert_int_eq(plait_datagram_join(&other.base, &group, lo, NULL), 0);
+	group.scope = mine.scope = _i == 1 ? lo : 0;
+	say(&client, "x", &group);
+	say(&client, "y", &mine);
+	if (_i == 0 || !goes_nowhere(&client)) {
+		ck_assert(run_until(reactor, has_received, &client));
+		ck_assert_mem_eq(client.data, "y", 1);
+		ck_assert_uint_eq(server.n_received, 1);
+	}
+	plait_port_free(&other.port);
+	finish();
+}
 
 /* What kernels say of wishes that they cannot grant. */
 TEST(groups_and_their_sources_are_joined_once, ON_EACH_KERNEL, EACH_OF(groups))
