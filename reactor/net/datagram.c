@@ -263,7 +263,7 @@ static int datagram_out_grow(struct datagram_out *o, size_t len)
 }
 
 /* Makes room for one more of that size: 0 or -ENOMEM. */
-static int datagram_make_room(struct datagram_port *d, size_t len)
+static inline int datagram_make_room(struct datagram_port *d, size_t len)
 {
 	if (d->out == NULL)
 		d->out = datagram_out_new();
@@ -314,8 +314,8 @@ static int datagram_check(const struct datagram_port *d, size_t len,
 
 /* Puts a datagram, for which there is room, behind the others that leave next.
    Its address and source are to be filled in. */
-static struct msghdr *datagram_put(struct datagram_port *d, const void *data,
-				   size_t len)
+static inline struct msghdr *datagram_put(struct datagram_port *d,
+					  const void *data, size_t len)
 {
 	struct datagram_out *o = d->out;
 	unsigned i = o->n++;
