@@ -74,6 +74,34 @@ static int endpoint_check_use(const struct plait_endpoint *e, unsigned use,
 	return err;
 }
 
+static bool endpoint_can_be_used(const struct plait_endpoint *e, unsigned use,
+				 char *why, size_t size)
+{
+	char text[PLAIT_ENDPOINT_WHY_SIZE];
+	int err;
+
+	if (e == NULL) {
+		snprintf(why, size, "there is no endpoint");
+		return false;
+	}
+	err = endpoint_check_use(e, use, text);
+	if (err < 0)
+		snprintf(why, size, "%s", text);
+	return err == 0;
+}
+
+bool plait_endpoint_can_connect(const struct plait_endpoint *e, char *why,
+				size_t size)
+{
+	return endpoint_can_be_used(e, PLAIT_ENDPOINT_CONNECTS, why, size);
+}
+
+bool plait_endpoint_can_listen(const struct plait_endpoint *e, char *why,
+			       size_t size)
+{
+	return endpoint_can_be_used(e, PLAIT_ENDPOINT_LISTENS, why, size);
+}
+
 static plait_value endpoint_failure(const struct plait_endpoint *e,
 				    const struct plait_error *kind,
 				    const char *what, int err, const char *why)
@@ -170,22 +198,6 @@ static struct plait_connector *endpoint_connect(struct plait_reactor *r,
 		endpoint_give_up(f, inner);
 	errno = err;
 	return c;
-}
-
-bool plait_endpoint_can_connect(const struct plait_endpoint *e, char *why,
-				size_t size)
-{
-	char text[PLAIT_ENDPOINT_WHY_SIZE];
-	int err;
-
-	if (e == NULL) {
-		snprintf(why, size, "there is no endpoint");
-		return false;
-	}
-	err = endpoint_check_use(e, PLAIT_ENDPOINT_CONNECTS, text);
-	if (err < 0)
-		snprintf(why, size, "%s", text);
-	return err == 0;
 }
 
 struct plait_connector *

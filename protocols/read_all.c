@@ -9,10 +9,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <plait/client.h>
+#include <plait/endpoint.h>
 
-/* Defined here; whoever calls it here says the place. */
+/* Defined here; whoever calls them here says the place. */
 #undef plait_client_read_all
+#undef plait_endpoint_read_all
 
 struct reading {
 	struct plait_promise *promise;
@@ -156,6 +157,49 @@ static struct reading *reading_new(plait_value request, size_t max)
 	return self;
 }
 
+static void reading_check(const struct plait_reactor *r, const char *function,
+			  const plait_value *request, const char *where)
+{
+	if (r == NULL)
+		plait_die(where, "%s() was given a NULL reactor", function);
+	if (!plait_value_is_none(request) && !plait_value_is_failure(request) &&
+	    !plait_value_is(request, &plait_text_type))
+		(plait_value_buf)(request, where);
+}
+
+/*
+ * Takes request, and gives the deferred.  *ret is NULL if that has failed;
+ * otherwise reading_connect() must follow.
+ */
+static struct plait_deferred *reading_begin(plait_value request, size_t max,
+					    const char *where,
+					    struct reading **ret)
+{
+	struct plait_deferred *d;
+	struct reading *self;
+
+	*ret = NULL;
+	if (plait_value_is_failure(&request))
+		return (plait_failed)(request, where);
+	self = reading_new(request, max);
+	if (self == NULL)
+		return (plait_failed)(plait_no_memory(), where);
+	d = (plait_deferred_new)(&self->promise, read_cancel, self, where);
+	if (self->promise != NULL)
+		*ret = self;
+	else
+		reading_unref(self);
+	return d;
+}
+
+/* connecting, which is taken, makes a client of read_ops with self. */
+static void reading_connect(struct reading *self,
+			    struct plait_deferred *connecting)
+{
+	self->connecting = connecting;
+	plait_deferred_add_both(connecting, read_connected, self);
+}
+
 struct plait_deferred *
 plait_client_read_all(struct plait_reactor *r, const char *host, unsigned port,
 		      plait_value request, size_t max,
@@ -165,24 +209,28 @@ plait_client_read_all(struct plait_reactor *r, const char *host, unsigned port,
 	struct plait_deferred *d;
 	struct reading *self;
 
-	if (r == NULL)
-		plait_die(where, "plait_client_read_all() was given a NULL "
-				 "reactor");
-	if (plait_value_is_failure(&request))
-		return (plait_failed)(request, where);
-	if (!plait_value_is_none(&request) &&
-	    !plait_value_is(&request, &plait_text_type))
-		(plait_value_buf)(&request, where);
-	self = reading_new(request, max);
-	if (self == NULL)
-		return (plait_failed)(plait_no_memory(), where);
-	d = (plait_deferred_new)(&self->promise, read_cancel, self, where);
-	if (self->promise == NULL) {
-		reading_unref(self);
-		return d;
-	}
-	self->connecting = (plait_client_connect_tcp)(r, host, port, &read_ops,
-						      self, options, where);
-	plait_deferred_add_both(self->connecting, read_connected, self);
+	reading_check(r, "plait_client_read_all", &request, where);
+	d = reading_begin(request, max, where, &self);
+	if (self != NULL)
+		reading_connect(self,
+				(plait_client_connect_tcp)(r, host, port,
+							   &read_ops, self,
+							   options, where));
+	return d;
+}
+
+struct plait_deferred *plait_endpoint_read_all(const struct plait_endpoint *e,
+					       struct plait_reactor *r,
+					       plait_value request, size_t max,
+					       const char *where)
+{
+	struct plait_deferred *d;
+	struct reading *self;
+
+	reading_check(r, "plait_endpoint_read_all", &request, where);
+	d = reading_begin(request, max, where, &self);
+	if (self != NULL)
+		reading_connect(self, (plait_endpoint_connect)(e, r, &read_ops,
+							       self, where));
 	return d;
 }

@@ -119,6 +119,7 @@ int main(int argc, char **argv)
 	struct program p = { .about = "Lets people talk, by lines.",
 			     .serves = true };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
@@ -126,7 +127,7 @@ int main(int argc, char **argv)
 	r = program_reactor(&p);
 	plait_reactor_set_limits(r, &limits);
 	address = program_listen(&p, r, &self.factory);
-	program_run(r, "Chatting on port %u.", plait_address_port(&address));
+	program_run(r, "Chatting on %s.", place_str(&address, place));
 
 	plait_reactor_free(&r);
 	return 0;

@@ -31,12 +31,13 @@ int main(int argc, char **argv)
 	struct program p = { .about = "Sends back what it gets.",
 			     .serves = true };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &factory);
-	program_run(r, "Echoing on port %u.", plait_address_port(&address));
+	program_run(r, "Echoing on %s.", place_str(&address, place));
 
 	plait_reactor_free(&r);
 	return 0;

@@ -38,6 +38,7 @@ int main(int argc, char **argv)
 			     .max_operands = 1,
 			     .serves = true };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
@@ -45,8 +46,8 @@ int main(int argc, char **argv)
 	r = program_reactor(&p);
 	plait_reactor_set_limits(r, &limits);
 	address = program_listen(&p, r, &self.factory);
-	program_run(r, "Serving %s on port %u.", p.operand[0],
-		    plait_address_port(&address));
+	program_run(r, "Serving %s on %s.", p.operand[0],
+		    place_str(&address, place));
 
 	plait_reactor_free(&r);
 	plait_buf_unref(&self.poem);

@@ -42,10 +42,9 @@ static plait_value transform(plait_value *result, void *arg)
 static plait_value name_timeout(plait_value *result, double seconds, void *arg)
 {
 	const struct poem *poem = arg;
-	char server[SERVER_SIZE];
 
 	return plait_fail(&plait_error_timeout, "no poem from %s in %g s",
-			  server_str(&poem->server, server), seconds);
+			  poem->server.text, seconds);
 }
 
 /*
@@ -137,8 +136,7 @@ static void read_servers(struct client *self, const struct program *p)
 		die("no memory");
 	for (int i = 0; i < self->n; i++) {
 		self->poems[i].client = self;
-		if (!read_server(p->operand[i], &self->poems[i].server))
-			die("%s: not [HOST:]PORT", p->operand[i]);
+		read_server(p->operand[i], &self->poems[i].server);
 	}
 }
 
@@ -148,12 +146,12 @@ int main(int argc, char **argv)
 	const struct program_option options[] = {
 		{ "timeout", "SECONDS", "cancel what has not come by then",
 		  read_positive, &self.timeout, NULL },
-		{ "transform", "[HOST:]PORT NAME", "by transformedpoetry",
+		{ "transform", "SERVER NAME", "by transformedpoetry",
 		  read_server, &self.transformer, &self.transformation },
 		{ 0 },
 	};
 	struct program p = { .about = "Downloads poems, all at once.",
-			     .operands = "[HOST:]PORT...",
+			     .operands = "[HOST:]PORT|ENDPOINT...",
 			     .min_operands = 1,
 			     .max_operands = argc,
 			     .options = options };
@@ -164,8 +162,11 @@ int main(int argc, char **argv)
 	plait_call_when_running(self.reactor, start, &self);
 	plait_reactor_run(self.reactor);
 
-	for (int i = 0; i < self.n; i++)
+	for (int i = 0; i < self.n; i++) {
 		plait_deferred_free(&self.poems[i].deferred);
+		server_done(&self.poems[i].server);
+	}
+	server_done(&self.transformer);
 	plait_reactor_free(&self.reactor);
 	free(self.poems);
 	return self.failed > 0;

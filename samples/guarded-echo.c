@@ -60,6 +60,7 @@ int main(int argc, char **argv)
 			     .serves = true,
 			     .options = options };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
@@ -69,7 +70,7 @@ int main(int argc, char **argv)
 	plait_limited_factory_init(&guard, &throttled.base.base);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &guard.base.base);
-	program_run(r, "Echoing on port %u.", plait_address_port(&address));
+	program_run(r, "Echoing on %s.", place_str(&address, place));
 
 	plait_reactor_free(&r);
 	return 0;

@@ -140,25 +140,24 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	struct program p = { .about = "Serves the poem of another server.",
-			     .operands = "[HOST:]PORT",
+			     .operands = "[HOST:]PORT|ENDPOINT",
 			     .min_operands = 1,
 			     .max_operands = 1,
 			     .serves = true,
 			     .options = options };
-	char from[SERVER_SIZE], to[PLAIT_ADDRESS_SIZE];
+	char to[PLAIT_ADDRESS_SIZE];
 	struct plait_address address;
 
 	program_start(&p, argc, argv);
-	if (!read_server(p.operand[0], &self.server))
-		die("%s: not [HOST:]PORT", p.operand[0]);
+	read_server(p.operand[0], &self.server);
 	self.reactor = program_reactor(&p);
 	address = program_listen(&p, self.reactor, &self.factory);
 	plait_address_str(&address, to, sizeof(to));
-	program_run(self.reactor, "Proxying %s on %s.",
-		    server_str(&self.server, from), to);
+	program_run(self.reactor, "Proxying %s on %s.", self.server.text, to);
 
 	plait_reactor_free(&self.reactor);
 	plait_shared_free(&self.download);
 	plait_buf_unref(&self.poem);
+	server_done(&self.server);
 	return 0;
 }

@@ -85,14 +85,15 @@ int main(int argc, char **argv)
 			     .serves = true,
 			     .options = options };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
 	self.poem = program_file(p.operand[0]);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &self.factory);
-	program_run(r, "Serving %s on port %u.", p.operand[0],
-		    plait_address_port(&address));
+	program_run(r, "Serving %s on %s.", p.operand[0],
+		    place_str(&address, place));
 
 	plait_reactor_free(&r);
 	plait_buf_unref(&self.poem);

@@ -76,13 +76,13 @@ int main(int argc, char **argv)
 	struct program p = { .about = "Transforms poems (cummingsify).",
 			     .serves = true };
 	struct plait_address address;
+	char place[PLACE_SIZE];
 	struct plait_reactor *r;
 
 	program_start(&p, argc, argv);
 	r = program_reactor(&p);
 	address = program_listen(&p, r, &factory);
-	program_run(r, "Transforming poems on port %u.",
-		    plait_address_port(&address));
+	program_run(r, "Transforming poems on %s.", place_str(&address, place));
 
 	plait_reactor_free(&r);
 	return 0;

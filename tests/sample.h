@@ -49,6 +49,7 @@ int main(int argc, char **argv);
 	USE(get_poetry)                                                        \
 	USE(guarded_echo)                                                      \
 	USE(poetry_proxy)                                                      \
+	USE(portforward)                                                       \
 	USE(slowpoetry)                                                        \
 	USE(ticker)                                                            \
 	USE(transformedpoetry)                                                 \

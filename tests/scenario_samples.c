@@ -305,6 +305,25 @@ SCENARIO(a_proxy_serves_its_clients)
 	nodes_end();
 }
 
+/* The same with a forwarder, which holds no poem: each reader has a connection
+   to the poet of its own. */
+SCENARIO(a_forwarder_serves_its_clients)
+{
+	char server[PLAIT_ADDRESS_SIZE], to[PLAIT_ADDRESS_SIZE + 10];
+	const char *const argv[] = { "portforward",
+				     "tcp:7002:interface=0.0.0.0", to, NULL };
+	struct sample poet, forwarder;
+
+	snprintf(to, sizeof(to), "tcp:%s",
+		 server_of("poet", POET, server, sizeof(server)));
+	poet_start(&poet, sample_fastpoetry, "poet");
+	sample_start(&forwarder, "proxy", sample_portforward, argv);
+	readers_start("proxy", PROXY);
+	may_be_cut = true;
+	readers_live_through_it(WEATHER_ALL);
+	nodes_end();
+}
+
 /* The whole of the poetry programs: get-poetry ends by itself. */
 SCENARIO(get_poetry_ends_whatever_breaks)
 {

@@ -1227,11 +1227,10 @@ static struct plait_deferred *start_connect_function(struct scene *s)
 				    &client_ops, NULL);
 }
 
-static struct plait_deferred *connect_to_endpoint(struct scene *s,
-						  enum server what)
+static struct plait_endpoint *endpoint_of_server(struct scene *s,
+						 enum server what)
 {
 	struct plait_endpoint *e = NULL;
-	struct plait_deferred *d;
 	char text[PLAIT_ADDRESS_SIZE + 30];
 	const char *host;
 	unsigned port;
@@ -1240,9 +1239,38 @@ static struct plait_deferred *connect_to_endpoint(struct scene *s,
 	caller_start(&s->caller, s->reactor);
 	snprintf(text, sizeof(text), "tcp:%s:%u:timeout=1", host, port);
 	plait_endpoint_parse(text, &e, NULL, 0);
-	d = plait_endpoint_connect(e, s->reactor, &client_ops, NULL);
+	return e;
+}
+
+static struct plait_deferred *connect_to_endpoint(struct scene *s,
+						  enum server what)
+{
+	struct plait_endpoint *e = endpoint_of_server(s, what);
+	struct plait_deferred *d =
+		plait_endpoint_connect(e, s->reactor, &client_ops, NULL);
+
 	plait_endpoint_unref(&e);
 	return d;
+}
+
+static struct plait_deferred *read_endpoint(struct scene *s, enum server what)
+{
+	struct plait_endpoint *e = endpoint_of_server(s, what);
+	struct plait_deferred *d = plait_endpoint_read_all(
+		e, s->reactor, plait_text("hello"), 100);
+
+	plait_endpoint_unref(&e);
+	return d;
+}
+
+static struct plait_deferred *start_endpoint_read(struct scene *s)
+{
+	return read_endpoint(s, SERVER_POEM);
+}
+
+static struct plait_deferred *start_endpoint_breaks(struct scene *s)
+{
+	return read_endpoint(s, SERVER_BREAKS);
 }
 
 static struct plait_deferred *start_endpoint(struct scene *s)
@@ -1692,6 +1720,10 @@ const struct starter starters[] = {
 	STARTER(plait_endpoint_connect, "nobody at a name",
 		.start = start_endpoint_no_name, .fails = true,
 		.needs_sockets = true),
+	STARTER(plait_endpoint_read_all, "a line",
+		.start = start_endpoint_read),
+	STARTER(plait_endpoint_read_all, "broken off",
+		.start = start_endpoint_breaks, .fails = true),
 	STARTER(plait_endpoint_listen, "free", .start = start_endpoint_listen,
 		.at_once = true),
 	STARTER(plait_event_wait, "alone", .start = start_wait,

@@ -308,6 +308,20 @@ TEST(what_is_none_to_listen_on_says_why, ON_EACH_BACKEND, EACH_OF(refused))
 	ck_assert_str_eq(server.trace, "");
 }
 
+TEST(what_an_endpoint_is_good_for_is_said_before, PURE, EACH_OF(refused))
+{
+	struct plait_endpoint *e = NULL;
+	char why[PLAIT_ENDPOINT_WHY_SIZE] = "";
+	bool can = refused[_i].err != EINVAL;
+
+	ck_assert_int_eq(plait_endpoint_parse(refused[_i].text, &e, NULL, 0),
+			 0);
+	ck_assert(plait_endpoint_can_listen(e, why, sizeof(why)) == can);
+	ck_assert_str_eq(why, can ? "" : refused[_i].why);
+	ck_assert(plait_endpoint_can_listen(e, NULL, 0) == can);
+	plait_endpoint_unref(&e);
+}
+
 TEST(two_at_one_port_are_refused_and_the_first_goes_on, ON_EACH_BACKEND)
 {
 	struct plait_address at;

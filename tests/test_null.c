@@ -139,6 +139,10 @@ TEST(a_null_endpoint_is_none, PURE)
 	r = plait_testing_reactor_new();
 	FAILS(plait_endpoint_connect, e,
 	      plait_endpoint_connect(NULL, r, NULL, NULL));
+	FAILS(plait_endpoint_read_all, e,
+	      plait_endpoint_read_all(NULL, r, PLAIT_NONE, 1));
+	GIVES(plait_endpoint_can_listen, e, false,
+	      plait_endpoint_can_listen(NULL, NULL, 0));
 	FAILS(plait_endpoint_listen, e, plait_endpoint_listen(NULL, r, &f));
 	GIVES(plait_endpoint_can_connect, e, false,
 	      plait_endpoint_can_connect(NULL, text, sizeof(text)));
@@ -896,6 +900,8 @@ static struct plait_thread_call thread_call;
 	   give(plait_client_connect(NULL, NULL, NULL, NULL, NULL)))           \
 	AT(plait_endpoint_connect, r,                                          \
 	   give(plait_endpoint_connect(NULL, NULL, NULL, NULL)))               \
+	AT(plait_endpoint_read_all, r,                                         \
+	   give(plait_endpoint_read_all(NULL, NULL, PLAIT_NONE, 1)))           \
 	AT(plait_endpoint_listen, r,                                           \
 	   give(plait_endpoint_listen(NULL, NULL, &null_factory)))             \
 	AT(plait_client_connect_tcp, r,                                        \

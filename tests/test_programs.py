@@ -50,7 +50,7 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve", "whoami"]
+    "resolve", "whoami", "portforward"]
 
 
 def poem(name):
@@ -679,6 +679,251 @@ def handles_sigterm(pid):
     with open("/proc/%d/status" % pid) as f:
         caught = int(re.search(r"SigCgt:\s*(\w+)", f.read()).group(1), 16)
     return caught >> (signal.SIGTERM - 1) & 1
+
+
+def abstract_name():
+    """Of a UNIX socket, that no other test has."""
+    return "plait-test-%d-%s" % (os.getpid(), os.urandom(8).hex())
+
+
+class Endpoints(ProgramTest):
+    """The poetry programs take endpoints besides what they take."""
+
+    def serve_unix(self, name, *args):
+        at = "unix:@" + abstract_name()
+        server = self.start(name, "--listen", at, *args)
+        server.first, server.at = server.line(), at
+        return server
+
+    def test_poems_over_unix_sockets(self):
+        path = os.path.join(POEMS, "ecstasy.txt")
+        for name in ("slowpoetry", "fastpoetry"):
+            more = ["--delay", "0", "--num-bytes", "100"] \
+                if name == "slowpoetry" else []
+            server = self.serve_unix(name, path, *more)
+            self.assertEqual(server.first,
+                             "Serving %s on %s." % (path, server.at))
+            client = self.start("get-poetry", server.at)
+            self.ends(client)
+            self.assertEqual(client.out, poem("ecstasy"))
+            self.stop(server)
+
+    def test_a_proxy_and_a_transformation_over_unix_sockets(self):
+        upstream = self.serve_unix("fastpoetry",
+                                   os.path.join(POEMS, "ecstasy.txt"))
+        proxy = self.serve_unix("poetry-proxy", upstream.at)
+        self.assertEqual(proxy.first, "Proxying %s on %s."
+                         % (upstream.at, proxy.at))
+        transformer = self.serve_unix("transformedpoetry")
+        client = self.start("get-poetry", proxy.at, "--transform",
+                            transformer.at, "cummingsify")
+        self.ends(client)
+        self.assertEqual(client.out, poem("ecstasy").lower())
+
+    def test_timeout_in_a_transformation_closes_its_connection(self):
+        server = self.serve_unix("fastpoetry",
+                                 os.path.join(POEMS, "ecstasy.txt"))
+        transformer = self.upstream()
+        client = self.start("get-poetry", "--timeout", ".3", server.at,
+                            "--transform",
+                            "tcp:127.0.0.1:%d" % transformer.port, "x")
+        connection = transformer.accept()
+        self.assertEqual(read_all(connection),
+                         netstring(b"x." + poem("ecstasy")))
+        self.ends(client, 1, b"TimeoutError: no poem from %s in 0.3 s\n"
+                  % server.at.encode())
+
+    def test_wrappers_stand_before_a_server(self):
+        server = self.start("fastpoetry", "--listen",
+                            "limit:total=5:throttle:out=1M:tcp:0:"
+                            "interface=127.0.0.1",
+                            os.path.join(POEMS, "ecstasy.txt"))
+        port = int(re.search(r"port (\d+)\.$", server.line()).group(1))
+        client = self.start("get-poetry", "throttle:in=1M:tcp:127.0.0.1:%d"
+                            % port)
+        self.ends(client)
+        self.assertEqual(client.out, poem("ecstasy"))
+
+    def complains(self, expected, name, *args):
+        process = self.start(name, *args)
+        self.assertEqual(process.status(), 2)
+        self.assertIn(expected, process.err.decode())
+        self.assertEqual(process.err.count(b"\n"), 1)
+
+    def test_a_bad_endpoint_is_refused_with_its_reason(self):
+        self.complains("column 8: tcp has no key `prot'", "echo", "--listen",
+                       "tcp:80:prot=tcp")
+        self.complains("timeout is for connecting", "echo", "--listen",
+                       "tcp:80:timeout=5")
+        self.complains("mode is for listening", "get-poetry",
+                       "unix:/poem:mode=600")
+        self.complains("No such file or directory", "echo", "--listen",
+                       "unix:/no/such/directory/poem")
+
+
+class PortForward(ProgramTest):
+    def forward(self, to, first="tcp:0:interface=127.0.0.1"):
+        process = self.start("portforward", first, to)
+        line = process.line()
+        match = re.match(r"Forwarding to (\S+) from port (\d+)\.$", line)
+        self.assertTrue(match, line)
+        self.assertEqual(match.group(1), to)
+        process.port = int(match.group(2))
+        return process
+
+    def descriptors(self, process):
+        return len(os.listdir("/proc/%d/fd" % process.pid))
+
+    def returns_to(self, process, n):
+        """Its descriptors are as many as then."""
+        deadline = time.monotonic() + DEADLINE
+        while self.descriptors(process) != n:
+            self.assertLess(time.monotonic(), deadline)
+            os.sched_yield()
+
+    def test_half_a_close_passes_in_both_directions(self):
+        upstream = self.upstream()
+        process = self.forward("tcp:127.0.0.1:%d" % upstream.port)
+        baseline = self.descriptors(process)
+        for first in ("client", "server"):
+            client = self.connect(process)
+            server = upstream.accept()
+            ends, other = (client, server) if first == "client" else \
+                (server, client)
+            ends.sendall(b"this is all")
+            ends.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(other), b"this is all")
+            other.sendall(b"an answer")
+            other.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(ends), b"an answer")
+            client.close()
+            server.close()
+            self.returns_to(process, baseline)
+        self.stop(process)
+
+    def test_a_request_and_its_end_that_come_before_the_connection(self):
+        upstream = self.upstream()
+        process = self.forward("tcp:127.0.0.1:%d" % upstream.port)
+        client = self.connect(process)
+        client.sendall(b"all at once")
+        client.shutdown(socket.SHUT_WR)
+        server = upstream.accept()
+        self.assertEqual(read_all(server), b"all at once")
+        server.close()
+        self.assertEqual(read_all(client), b"")
+
+    def test_a_slow_reader_holds_the_sender_back(self):
+        upstream = self.upstream()
+        process = self.forward("tcp:127.0.0.1:%d" % upstream.port)
+        baseline = self.descriptors(process)
+        client = self.connect(process)
+        server = upstream.accept()
+        before = process.memory()
+        size, chunk = 64 * 1024 * 1024, bytes(range(256)) * 256
+        sent = 0
+        client.setblocking(False)
+        while select.select([], [client], [], .5)[1]:
+            try:
+                sent += client.send(chunk[sent % 256:])
+            except BlockingIOError:
+                pass
+        self.assertLess(sent, size)
+        self.assertLess(process.memory() - before, 16 * 1024 * 1024)
+
+        def send_the_rest():
+            client.setblocking(True)
+            left = size - sent
+            while left > 0:
+                at = (size - left) % 256
+                left -= client.send(chunk[at:at + left])
+            client.shutdown(socket.SHUT_WR)
+        sender = threading.Thread(target=send_the_rest, daemon=True)
+        sender.start()
+        received = 0
+        while True:
+            piece = server.recv(65536)
+            if not piece:
+                break
+            at = received % 256
+            self.assertEqual(piece, (chunk + chunk)[at:at + len(piece)])
+            received += len(piece)
+        sender.join(DEADLINE)
+        self.assertEqual(received, size)
+        server.close()
+        self.assertEqual(read_all(client), b"")
+        client.close()
+        self.returns_to(process, baseline)
+        self.stop(process)
+
+    def test_a_client_that_goes_gives_the_attempt_up(self):
+        full = self.full_upstream()
+        process = self.forward("tcp:127.0.0.1:%d" % full.port)
+        baseline = self.descriptors(process)
+        client = self.connect(process)
+        self.returns_to(process, baseline + 2)
+        break_off(client)
+        self.returns_to(process, baseline)
+        self.stop(process)
+
+    def test_what_breaks_one_side_breaks_the_other(self):
+        upstream = self.upstream()
+        process = self.forward("tcp:127.0.0.1:%d" % upstream.port)
+        baseline = self.descriptors(process)
+        for first in ("client", "server"):
+            client = self.connect(process)
+            server = upstream.accept()
+            client.sendall(b"x")
+            self.assertEqual(server.recv(1), b"x")
+            break_off(client if first == "client" else server)
+            self.assertTrue(is_closed(server if first == "client" else client))
+            (server if first == "client" else client).close()
+            self.returns_to(process, baseline)
+        self.stop(process)
+
+    def test_a_server_that_refuses_is_reported_and_the_client_closed(self):
+        process = self.forward("tcp:127.0.0.1:%d" % self.refused_port())
+        try:
+            self.assertTrue(is_closed(self.connect(process)))
+        except ConnectionResetError:
+            pass  # so soon
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.status(), 0)
+        self.assertRegex(process.err, rb"^ConnectionRefusedError: [^\n]*\n$")
+
+    def test_from_tcp_to_unix_and_back(self):
+        upstream = self.upstream()
+        name = abstract_name()
+        back = self.start("portforward", "unix:@" + name,
+                          "tcp:127.0.0.1:%d" % upstream.port)
+        self.assertEqual(back.line(),
+                         "Forwarding to tcp:127.0.0.1:%d from unix:@%s."
+                         % (upstream.port, name))
+        process = self.forward("unix:@" + name, "throttle:in=100M:tcp:0")
+        client = self.connect(process)
+        server = upstream.accept()
+        client.sendall(b"there")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(server), b"there")
+        server.sendall(b"and back")
+        server.close()
+        self.assertEqual(read_all(client), b"and back")
+        self.stop(process)
+        self.stop(back)
+
+    @unittest.skipUnless(shutil.which("socat"), "there is no socat")
+    def test_socat_talks_through_it(self):
+        path = os.path.join(POEMS, "ecstasy.txt")
+        poems = self.serve("fastpoetry", path)
+        name = abstract_name()
+        process = self.start("portforward", "unix:@" + name,
+                             "tcp:127.0.0.1:%d" % poems.port)
+        process.line()
+        said = subprocess.run(["socat", "-t", "30", "-",
+                               "ABSTRACT-CONNECT:" + name],
+                              stdin=subprocess.DEVNULL, check=True,
+                              stdout=subprocess.PIPE, timeout=DEADLINE)
+        self.assertEqual(said.stdout, poem("ecstasy"))
+        self.stop(process)
 
 
 class SlowPoetry(ProgramTest):

@@ -78,11 +78,13 @@ plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
 	(plait_endpoint_connect)(__VA_ARGS__, PLAIT_HERE)
 
 /*
- * Is true if e is an endpoint to connect to.  If it is none, why, unless size
- * is 0, has a message in one line that says why not.
+ * Are true if e is an endpoint to connect to, or to listen on.  If it is none,
+ * why, unless size is 0, has a message in one line that says why not.
  */
 bool plait_endpoint_can_connect(const struct plait_endpoint *e, char *why,
 				size_t size);
+bool plait_endpoint_can_listen(const struct plait_endpoint *e, char *why,
+			       size_t size);
 
 /*
  * Connects the factory f to the endpoint, as plait_connect_tcp() does; e is
@@ -96,6 +98,18 @@ struct plait_connector *
 plait_endpoint_connect_factory(const struct plait_endpoint *e,
 			       struct plait_reactor *r,
 			       struct plait_factory *f);
+
+/*
+ * Connects to the endpoint, sends request, and reads until the server closes
+ * the connection.  The deferred fires with all that the server has sent, as a
+ * buffer; all is as in plait_client_read_all().
+ */
+struct plait_deferred *
+plait_endpoint_read_all(const struct plait_endpoint *e, struct plait_reactor *r,
+			plait_value request, size_t max,
+			const char *where) PLAIT_MUST_USE;
+#define plait_endpoint_read_all(...)                                           \
+	(plait_endpoint_read_all)(__VA_ARGS__, PLAIT_HERE)
 
 /*
  * Listens on the endpoint, which is borrowed for the call.  The factory, which

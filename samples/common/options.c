@@ -93,8 +93,18 @@ bool read_positive(const char *text, void *into)
 	return true;
 }
 
+struct plait_endpoint *read_endpoint(const char *text)
+{
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+	struct plait_endpoint *e;
+
+	if (plait_endpoint_parse(text, &e, why, sizeof(why)) < 0)
+		die("%s: %s", text, why);
+	return e;
+}
+
 /* Copies the host, which is in brackets if it has colons. */
-static bool read_host(const char *text, size_t len, struct server *into)
+static bool read_host(const char *text, size_t len, char *into, size_t size)
 {
 	bool brackets = text[0] == '[';
 
@@ -102,38 +112,60 @@ static bool read_host(const char *text, size_t len, struct server *into)
 		return false;
 	text += brackets;
 	len -= 2 * (size_t)brackets;
-	if (len == 0 || len >= sizeof(into->host) ||
+	if (len == 0 || len >= size ||
 	    brackets != (memchr(text, ':', len) != NULL))
 		return false;
-	memcpy(into->host, text, len);
-	into->host[len] = '\0';
+	memcpy(into, text, len);
+	into[len] = '\0';
 	return true;
 }
 
-/*
- * Reads "10000", "poetry.example:10000" or "[::1]:10000".  Without a host it is
- * this host.
- */
-bool read_server(const char *text, void *into)
+/* "10000", "poetry.example:10000" or "[::1]:10000".  Without a host it is this
+   host. */
+static bool read_host_and_port(const char *text, struct server *into)
 {
 	static const char this_host[] = "127.0.0.1";
-	struct server *server = into;
 	const char *colon = strrchr(text, ':');
-	const char *port = colon != NULL ? colon + 1 : text;
 	const char *host = colon != NULL ? text : this_host;
 	size_t len = colon != NULL ? (size_t)(colon - text) : strlen(host);
+	char name[256];
+	unsigned port;
 
-	return read_port(port, &server->port) && server->port != 0 &&
-	       read_host(host, len, server);
+	if (!read_port(colon != NULL ? colon + 1 : text, &port) || port == 0 ||
+	    !read_host(host, len, name, sizeof(name)))
+		return false;
+	into->endpoint = plait_endpoint_tcp(name, port);
+	snprintf(into->text, sizeof(into->text), "%.*s:%u", (int)len, host,
+		 port);
+	return into->endpoint != NULL;
 }
 
-const char *server_str(const struct server *s, char buf[SERVER_SIZE])
+/* Or an endpoint, such as "unix:/run/poetry". */
+bool read_server(const char *text, void *into)
 {
-	bool brackets = strchr(s->host, ':') != NULL;
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+	struct server *server = into;
 
-	snprintf(buf, SERVER_SIZE, "%s%s%s:%u", brackets ? "[" : "", s->host,
-		 brackets ? "]" : "", s->port);
-	return buf;
+	if (read_host_and_port(text, server))
+		return true;
+	if (plait_endpoint_parse(text, &server->endpoint, why, sizeof(why)) <
+		    0 ||
+	    !plait_endpoint_can_connect(server->endpoint, why, sizeof(why)))
+		die("%s: not [HOST:]PORT, and no endpoint: %s", text, why);
+	plait_endpoint_str(server->endpoint, server->text,
+			   sizeof(server->text));
+	return true;
+}
+
+void server_done(struct server *s)
+{
+	plait_endpoint_unref(&s->endpoint);
+}
+
+static bool read_listen(const char *text, void *into)
+{
+	*(struct plait_endpoint **)into = read_endpoint(text);
+	return true;
 }
 
 static bool read_reactor(const char *text, void *into)
@@ -147,7 +179,7 @@ static bool read_reactor(const char *text, void *into)
 }
 
 /* The options of every program, and of every program that serves. */
-enum { COMMON_OPTIONS = 3 };
+enum { COMMON_OPTIONS = 4 };
 
 static void common_options(struct program *p,
 			   struct program_option ret[COMMON_OPTIONS + 1])
@@ -159,6 +191,8 @@ static void common_options(struct program *p,
 		  read_port, &p->port, NULL },
 		{ "iface", "ADDR", "address to serve on; default: 127.0.0.1",
 		  read_text, &p->iface, NULL },
+		{ "listen", "ENDPOINT", "to serve on, instead of those two",
+		  read_listen, &p->listen, NULL },
 	};
 
 	for (int i = 0; i < COMMON_OPTIONS; i++)

@@ -1,13 +1,15 @@
 /*
  * The command line of the sample programs.  Every program has a table of its
- * options.  It also gets --help and --reactor, and, if it serves, --port and
- * --iface.
+ * options.  It also gets --help and --reactor, and, if it serves, --port,
+ * --iface, and --listen, which names an endpoint instead.
  */
 #ifndef SAMPLES_COMMON_OPTIONS_H
 #define SAMPLES_COMMON_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include <plait/endpoint.h>
 
 /*
  * One option.  read stores what text says; it returns false if text makes no
@@ -33,20 +35,19 @@ struct program {
 	const char *reactor; /* NULL: the default */
 	const char *iface;
 	unsigned port;
+	struct plait_endpoint *listen; /* NULL: iface and port */
 	char **operand;
 	int n_operands;
 };
 
-/* Where a server is: a numeric address or a name, and the port. */
+/* Where a server is.  It lives as long as the program. */
 struct server {
-	char host[256];
-	unsigned port;
+	struct plait_endpoint *endpoint;
+	char text[272]; /* as HOST:PORT, or as the endpoint says */
 };
 
-enum { SERVER_SIZE = 272 };
-
-/* Writes HOST:PORT, of an IPv6 address [HOST]:PORT, and returns buf. */
-const char *server_str(const struct server *s, char buf[SERVER_SIZE]);
+/* Ends the endpoint. */
+void server_done(struct server *s);
 
 /*
  * Reads the command line into p, and makes standard output line buffered.
@@ -65,6 +66,9 @@ bool read_port(const char *text, void *into);	  /* unsigned */
 bool read_count(const char *text, void *into);	  /* size_t, at least 1 */
 bool read_seconds(const char *text, void *into);  /* double, at least 0 */
 bool read_positive(const char *text, void *into); /* double, more than 0 */
-bool read_server(const char *text, void *into);	  /* struct server */
+bool read_server(const char *text, void *into);	  /* struct server; dies */
+
+/* Reads a text as an endpoint, given, or dies with what is wrong with it. */
+struct plait_endpoint *read_endpoint(const char *text);
 
 #endif

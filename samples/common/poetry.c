@@ -2,79 +2,43 @@
  * The clients of the poetry programs.
  *
  * A download needs no protocol of its own.  A transformation needs a protocol,
- * and shows how to make a deferred of a connection, with true cancellation.  A
- * request is a factory for one connection, and has the firing end of the
- * deferred that it gave.  The canceller of this deferred disconnects the
- * connector, whether it has connected yet or not.  What the connection fires
- * after that is freed.  The request lives until the connector has ended and
- * calls stop().
+ * and shows how to make a deferred of a connection, with true cancellation: the
+ * deferred of connecting goes on with a second one, for the answer.  Whoever
+ * cancels the whole cancels the one that is waited for: connecting stops, or
+ * the connection is lost.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/poetry.h"
 
 struct plait_deferred *get_poetry(struct plait_reactor *r,
 				  const struct server *server)
 {
-	return plait_client_read_all(r, server->host, server->port, PLAIT_NONE,
-				     POEM_MAX, NULL);
+	return plait_endpoint_read_all(server->endpoint, r, PLAIT_NONE,
+				       POEM_MAX);
 }
 
-struct request {
-	struct plait_factory factory;
-	struct plait_connector *connector;
-	struct plait_promise *promise;
-	struct plait_buf *bytes; /* to be sent */
-	char server[SERVER_SIZE];
+/* ---- the connection ------------------------------------------------------ */
+
+struct transformer {
+	struct plait_netstring_receiver base;
+	struct plait_promise *promise; /* for the answer */
+	char server[sizeof(((struct server *)NULL)->text)];
 };
 
-static plait_value request_cancelled(struct plait_deferred *d, void *arg)
+static struct transformer *transformer(struct plait_protocol *p)
 {
-	struct request *self = arg;
-
-	plait_connector_disconnect(self->connector);
-	return plait_cancelled();
-}
-
-static void request_failed(struct plait_factory *f, struct plait_connector *c,
-			   const struct plait_failure *why)
-{
-	plait_fire(&plait_self(f, struct request)->promise,
-		   plait_failure_value(why));
-}
-
-static void request_stop(struct plait_factory *f)
-{
-	struct request *self = plait_self(f, struct request);
-
-	plait_promise_drop(&self->promise);
-	plait_buf_unref(&self->bytes);
-	free(self);
-}
-
-static const struct plait_factory_ops request_ops = {
-	.name = "poetry-request",
-	.stop = request_stop,
-	.connection_failed = request_failed,
-};
-
-static void transform_made(struct plait_protocol *p)
-{
-	struct request *self = plait_self(p->factory, struct request);
-
-	plait_netstring_receiver_send(
-		plait_self(p, struct plait_netstring_receiver),
-		plait_buf_data(self->bytes), plait_buf_size(self->bytes));
+	return plait_self(p, struct transformer);
 }
 
 static void transform_received(struct plait_netstring_receiver *p,
 			       const void *data, size_t len)
 {
-	struct request *self = plait_self(p->base.factory, struct request);
 	struct plait_buf *poem = plait_buf_copy(data, len);
 
 	plait_transport_lose_connection(p->base.transport);
-	plait_fire(&self->promise,
+	plait_fire(&transformer(&p->base)->promise,
 		   poem ? plait_buf_value(poem) : plait_no_memory());
 }
 
@@ -82,7 +46,7 @@ static void transform_received(struct plait_netstring_receiver *p,
 static void transform_lost(struct plait_protocol *p,
 			   const struct plait_failure *why)
 {
-	struct request *self = plait_self(p->factory, struct request);
+	struct transformer *self = transformer(p);
 
 	plait_fire(&self->promise,
 		   plait_fail_because(&plait_error_connection_closed, why,
@@ -92,12 +56,56 @@ static void transform_lost(struct plait_protocol *p,
 
 static const struct plait_netstring_receiver_ops transform_ops = {
 	.base = { .name = "poetry-transform",
-		  .size = sizeof(struct plait_netstring_receiver),
-		  .connection_made = transform_made,
+		  .size = sizeof(struct transformer),
 		  PLAIT_NETSTRING_RECEIVER,
 		  .connection_lost = transform_lost },
 	.string_received = transform_received,
 };
+
+/* ---- the request --------------------------------------------------------- */
+
+struct request {
+	struct plait_buf *bytes; /* to be sent */
+	char server[sizeof(((struct server *)NULL)->text)];
+};
+
+static plait_value answer_cancelled(struct plait_deferred *d, void *arg)
+{
+	struct transformer *self = arg;
+
+	plait_promise_drop(&self->promise);
+	plait_transport_lose_connection(self->base.base.transport);
+	return plait_cancelled();
+}
+
+/* Sends the request, and goes on with a deferred for the answer. */
+static plait_value send_request(plait_value *result, void *arg)
+{
+	const struct request *request = arg;
+	struct plait_protocol *p = plait_client_take(result);
+	struct transformer *self = transformer(p);
+	struct plait_deferred *d;
+
+	if (p == NULL)
+		return plait_fail(&plait_error_connection_closed,
+				  "%s did not transform the poem",
+				  request->server);
+	strcpy(self->server, request->server);
+	d = plait_deferred_new(&self->promise, answer_cancelled, self);
+	plait_netstring_receiver_send(&self->base,
+				      plait_buf_data(request->bytes),
+				      plait_buf_size(request->bytes));
+	return plait_chain(&d);
+}
+
+static plait_value request_done(plait_value *result, void *arg)
+{
+	struct request *self = arg;
+
+	plait_buf_unref(&self->bytes);
+	free(self);
+	return plait_value_take(result);
+}
 
 /* Makes what is sent to the server; NULL without memory. */
 static struct plait_buf *transform_request(const char *transformation,
@@ -127,11 +135,9 @@ struct plait_deferred *transform_poetry(struct plait_reactor *r,
 		free(self);
 		return plait_failed(plait_no_memory());
 	}
-	self->factory.ops = &request_ops;
-	self->factory.protocol = &transform_ops.base;
-	server_str(server, self->server);
-	d = plait_deferred_new(&self->promise, request_cancelled, self);
-	self->connector = plait_connect_tcp(r, server->host, server->port,
-					    &self->factory, NULL);
-	return d;
+	strcpy(self->server, server->text);
+	d = plait_endpoint_connect(server->endpoint, r, &transform_ops.base,
+				   NULL);
+	plait_deferred_add_callback(d, send_request, self);
+	return plait_deferred_add_both(d, request_done, self);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/escape.h"
 #include "common/program.h"
@@ -19,22 +20,74 @@ struct plait_reactor *program_reactor(const struct program *p)
 	return r;
 }
 
+enum { WHY_SIZE = 1024 };
+
+static plait_value store_port(plait_value *result, void *arg)
+{
+	*(struct plait_port **)arg = plait_port_take(result);
+	return PLAIT_NONE;
+}
+
+static plait_value store_failure(plait_value *result, void *arg)
+{
+	plait_value_str(result, arg, WHY_SIZE);
+	return PLAIT_NONE;
+}
+
+/* NULL with the reason in why. */
+static struct plait_port *listen_on(const struct plait_endpoint *e,
+				    struct plait_reactor *r,
+				    struct plait_factory *f, char *why)
+{
+	struct plait_deferred *d = plait_endpoint_listen(e, r, f);
+	struct plait_port *port = NULL;
+
+	plait_deferred_add_callbacks(d, store_port, &port, store_failure, why);
+	plait_deferred_free(&d);
+	return port;
+}
+
+static struct plait_port *listen_tcp(const struct program *p,
+				     struct plait_reactor *r,
+				     struct plait_factory *f, char *why)
+{
+	const struct plait_listen_options options = { .iface = p->iface };
+	struct plait_port *port = NULL;
+	int e = plait_listen_tcp(r, p->port, f, &options, &port);
+
+	if (e < 0)
+		snprintf(why, WHY_SIZE, "cannot serve on %s, port %u: %s",
+			 p->iface, p->port, strerror(-e));
+	return port;
+}
+
 struct plait_address program_listen(const struct program *p,
 				    struct plait_reactor *r,
 				    struct plait_factory *f)
 {
-	const struct plait_listen_options options = { .iface = p->iface };
+	char why[WHY_SIZE] = "";
+	struct plait_port *port = p->listen != NULL
+					  ? listen_on(p->listen, r, f, why)
+					  : listen_tcp(p, r, f, why);
+	struct plait_endpoint *e = p->listen;
 	struct plait_address address;
-	struct plait_port *port;
-	int e = plait_listen_tcp(r, p->port, f, &options, &port);
 
-	if (e < 0) {
+	plait_endpoint_unref(&e);
+	if (port == NULL) {
 		plait_reactor_free(&r);
-		die("cannot serve on %s, port %u: %s", p->iface, p->port,
-		    strerror(-e));
+		die("%s", why);
 	}
 	plait_port_host(port, &address);
 	return address;
+}
+
+const char *place_str(const struct plait_address *a, char place[PLACE_SIZE])
+{
+	if (plait_address_family(a) == AF_UNIX)
+		plait_address_str(a, place, PLACE_SIZE);
+	else
+		snprintf(place, PLACE_SIZE, "port %u", plait_address_port(a));
+	return place;
 }
 
 static void print_line(void *line)

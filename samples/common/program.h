@@ -18,6 +18,11 @@ struct plait_address program_listen(const struct program *p,
 				    struct plait_reactor *r,
 				    struct plait_factory *f);
 
+enum { PLACE_SIZE = PLAIT_ADDRESS_SIZE };
+
+/* Writes "port N", or the name of a UNIX socket, and returns place. */
+const char *place_str(const struct plait_address *a, char place[PLACE_SIZE]);
+
 /*
  * Runs the reactor until a signal ends the program.  First prints the line,
  * when a signal would already end the program cleanly, because the reader of
