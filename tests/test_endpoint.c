@@ -97,6 +97,43 @@ TEST(an_endpoint_is_written_as_it_was_read, PURE, EACH_OF(canonical))
 	is_written(canonical[_i], canonical[_i]);
 }
 
+/* Some of the keys of a kind, as the bits of which say. */
+static void put_keys(char *text, size_t size, const char *const *keys,
+		     unsigned n, unsigned which)
+{
+	for (unsigned i = 0; i < n; i++)
+		if ((which >> i & 1) != 0)
+			snprintf(text + strlen(text), size - strlen(text),
+				 ":%s", keys[i]);
+}
+
+TEST(every_combination_of_keys_is_written_as_it_was_read, PURE, TIMES(64))
+{
+	static const char *const tcp[] = {
+		"interface=[::1]",
+		"backlog=5",
+		"timeout=0.25",
+		"bindAddress=127.0.0.1",
+	};
+	static const char *const unix_keys[] = { "mode=600", "unlink=1",
+						 "backlog=7", "timeout=3" };
+	static const char *const wrappers[] = { "limit:total=3:address=1",
+						"throttle:in=1:burst=2" };
+	static const char *const kinds[] = { "tcp:80", "tcp6:h:80", "unix:@x",
+					     "unix:/a\\:b" };
+	char text[SIZE] = "";
+
+	for (int kind = 0; kind < N_OF(kinds); kind++) {
+		text[0] = '\0';
+		put_keys(text, sizeof(text), wrappers, 2, (unsigned)_i >> 4);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 ":%s", kinds[kind]);
+		put_keys(text, sizeof(text), kind < 2 ? tcp : unix_keys, 4,
+			 (unsigned)_i & 15);
+		is_written(text + 1, text + 1);
+	}
+}
+
 static const struct {
 	const char *text, *written;
 } others[] = {
