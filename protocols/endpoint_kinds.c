@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include <plait/inherit.h>
 #include <plait/limit.h>
 #include <plait/throttle.h>
 #include <plait/unix.h>
@@ -133,11 +135,31 @@ static const struct plait_endpoint_key fd_keys[] = {
 	{ "number", PLAIT_ENDPOINT_NUMBER, PLAIT_ENDPOINT_NEEDED },
 };
 
+static int endpoint_fd(const struct plait_endpoint *e)
+{
+	return (int)plait_endpoint_number(e, "number");
+}
+
 static int endpoint_listen_fd(const struct plait_endpoint *e,
 			      struct plait_reactor *r, struct plait_factory *f,
 			      struct plait_port **ret, char *why)
 {
-	return -ENOTSUP;
+	char what[100];
+	int err = plait_listen_fd(r, endpoint_fd(e), f, NULL, ret);
+
+	if (err >= 0)
+		return err;
+	plait_fd_str(r, endpoint_fd(e), what, sizeof(what));
+	snprintf(why, PLAIT_ENDPOINT_WHY_SIZE, "it is %s%s", what,
+		 err == -EALREADY ? ", and taken, or not inherited" : "");
+	return err;
+}
+
+static struct plait_connector *
+endpoint_connect_fd(const struct plait_endpoint *e, struct plait_reactor *r,
+		    struct plait_factory *f)
+{
+	return plait_connect_fd(r, endpoint_fd(e), f);
 }
 
 /* ---- wrappers ------------------------------------------------------------ */
@@ -278,6 +300,7 @@ static const struct plait_endpoint_kind endpoint_kinds[] = {
 		.name = "fd",
 		KEYS(fd_keys),
 		.plain = 1,
+		.connect = endpoint_connect_fd,
 		.listen = endpoint_listen_fd,
 	},
 	{

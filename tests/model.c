@@ -72,6 +72,7 @@ SEAMED(int, socket, "socket", (struct kernel * k, int family, int type),
 SEAMED(int, socketpair, "socketpair", (struct kernel * k, int type, int *ret),
        (k, type, ret))
 SEAMED(int, adopt, "fcntl", (struct kernel * k, int fd), (k, fd))
+SEAMED(int, inherit, "fcntl", (struct kernel * k, int fd), (k, fd))
 SEAMED(int, bind, "bind",
        (struct kernel * k, int fd, const struct sockaddr *sa, socklen_t len),
        (k, fd, sa, len))
@@ -308,6 +309,7 @@ static void tables_fill(void)
 	past_calls.socket = past_socket;
 	past_calls.socketpair = past_socketpair;
 	past_calls.adopt = past_adopt;
+	past_calls.inherit = past_inherit;
 	past_calls.bind = past_bind;
 	past_calls.listen = past_listen;
 	past_calls.accept = past_accept;
@@ -342,6 +344,7 @@ static void tables_fill(void)
 	seamed_calls.socket = seamed_socket;
 	seamed_calls.socketpair = seamed_socketpair;
 	seamed_calls.adopt = seamed_adopt;
+	seamed_calls.inherit = seamed_inherit;
 	seamed_calls.bind = seamed_bind;
 	seamed_calls.listen = seamed_listen;
 	seamed_calls.accept = seamed_accept;

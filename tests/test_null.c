@@ -974,6 +974,10 @@ static struct plait_thread_call thread_call;
 					NULL))                                 \
 	IN(plait_connect_tcp, r,                                               \
 	   plait_connect_tcp(NULL, "127.0.0.1", 1, &null_factory, NULL))       \
+	IN(plait_listen_fd, r,                                                 \
+	   plait_listen_fd(NULL, 1000, &null_factory, NULL, NULL))             \
+	IN(plait_connect_fd, r, plait_connect_fd(NULL, 1000, &null_factory))   \
+	IN(plait_fd_str, r, plait_fd_str(NULL, 1000, NULL, 0))                 \
 	IN(plait_listen_unix, r,                                               \
 	   plait_listen_unix(NULL, "@x", &null_factory, NULL, NULL))           \
 	IN(plait_connect_unix, r,                                              \

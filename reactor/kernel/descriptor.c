@@ -26,6 +26,29 @@ int plait_i_descriptor(int fd)
 	return higher;
 }
 
+int plait_i_descriptor_inherit(int fd)
+{
+	int of_fd = fcntl(fd, F_GETFD);
+	int of_file = fcntl(fd, F_GETFL);
+
+	if (of_fd < 0 || of_file < 0)
+		return -1;
+	if (of_fd & FD_CLOEXEC) {
+		errno = EALREADY;
+		return -1;
+	}
+	/* The flag of the file is set last: other processes have the file. */
+	if (fcntl(fd, F_SETFD, of_fd | FD_CLOEXEC) < 0)
+		return -1;
+	if (fcntl(fd, F_SETFL, of_file | O_NONBLOCK) < 0) {
+		of_file = errno;
+		fcntl(fd, F_SETFD, of_fd);
+		errno = of_file;
+		return -1;
+	}
+	return plait_i_descriptor(fd);
+}
+
 /* One call tells of all which of them are open. */
 static size_t descriptors_open_from(int first)
 {

@@ -88,6 +88,14 @@ struct kernel_calls {
 	 */
 	ssize_t (*recv_fds)(struct kernel *k, int fd, void *buf, size_t len,
 			    int *fds, size_t *n_fds, int flags);
+	/*
+	 * Makes a descriptor that the program was started with one of the
+	 * kernel's, and returns its number, which is another one if it was 0, 1
+	 * or 2.  From then on it does not block, and is closed when a program
+	 * is executed.  EALREADY if it is closed then already: it was not
+	 * inherited, or it was taken before.  If this fails, fd is as it was.
+	 */
+	int (*inherit)(struct kernel *k, int fd);
 	int (*shutdown)(struct kernel *k, int fd, int how);
 	int (*close)(struct kernel *k, int fd);
 	int (*getsockopt)(struct kernel *k, int fd, int level, int option,
@@ -277,6 +285,9 @@ static inline int kernel_wait(struct kernel *k, struct watches *ws,
  */
 int plait_i_descriptor(int fd);
 
+/* For linux.c: see inherit. */
+int plait_i_descriptor_inherit(int fd);
+
 /*
  * Returns how many descriptors the process has open.  New descriptors have the
  * lowest numbers that are free, so it looks no farther than to where most are
@@ -287,6 +298,11 @@ size_t plait_i_descriptors_open(void);
 static inline int kernel_socket(struct kernel *k, int family, int type)
 {
 	return k->calls->socket(k, family, type);
+}
+
+static inline int kernel_inherit(struct kernel *k, int fd)
+{
+	return k->calls->inherit(k, fd);
 }
 
 static inline int kernel_bind(struct kernel *k, int fd,

@@ -31,6 +31,11 @@ static int linux_socket(struct kernel *k, int family, int type)
 		socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+static int linux_inherit(struct kernel *k, int fd)
+{
+	return plait_i_descriptor_inherit(fd);
+}
+
 static int linux_bind(struct kernel *k, int fd, const struct sockaddr *sa,
 		      socklen_t len)
 {
@@ -430,6 +435,7 @@ const struct kernel_calls plait_i_linux_calls = {
 	.adopt = plait_i_linux_adopt,
 	.send_fds = plait_i_linux_send_fds,
 	.recv_fds = plait_i_linux_recv_fds,
+	.inherit = linux_inherit,
 	.shutdown = linux_shutdown,
 	.close = linux_close,
 	.getsockopt = linux_getsockopt,

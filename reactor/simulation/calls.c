@@ -259,6 +259,12 @@ static int simulated_connect(struct kernel *kernel, int fd,
 	return (int)calls_return(k, "connect", fd, rc);
 }
 
+/* No program is started with a descriptor. */
+static int simulated_inherit(struct kernel *kernel, int fd)
+{
+	return (int)calls_return(calls_kernel(kernel), "inherit", fd, -EBADF);
+}
+
 static int simulated_shutdown(struct kernel *kernel, int fd, int how)
 {
 	struct host_kernel *k = calls_kernel(kernel);
@@ -724,6 +730,7 @@ static const struct kernel_calls simulated_calls = {
 	.adopt = simulated_adopt,
 	.send_fds = simulated_send_fds,
 	.recv_fds = simulated_recv_fds,
+	.inherit = simulated_inherit,
 	.shutdown = simulated_shutdown,
 	.close = simulated_close,
 	.getsockopt = simulated_getsockopt,
