@@ -575,6 +575,77 @@ static void proxy_without_upstream(struct plait_reactor *r)
 	close(held);
 }
 
+/* A port and a client behind wrappers, as endpoints name them. */
+static plait_value take_port(plait_value *result, void *arg)
+{
+	*(struct plait_port **)arg = plait_port_take(result);
+	return PLAIT_NONE;
+}
+
+static plait_value count_client(plait_value *result, void *arg)
+{
+	++*(unsigned *)arg;
+	return PLAIT_NONE;
+}
+
+static plait_value forget_failure(plait_value *failure, void *arg)
+{
+	check(false);
+	return PLAIT_NONE;
+}
+
+static struct plait_endpoint *endpoint_at(const char *kind, unsigned at)
+{
+	struct plait_endpoint *e = NULL;
+	char text[100];
+
+	snprintf(text, sizeof(text), "%s:%u", kind, at);
+	check(plait_endpoint_parse(text, &e, NULL, 0) == 0);
+	return e;
+}
+
+static struct plait_port *listen_at_endpoint(struct plait_reactor *r,
+					     struct plait_factory *f)
+{
+	struct plait_endpoint *e =
+		endpoint_at("limit:total=2:address=2:throttle:in=1K:tcp", 0);
+	struct plait_deferred *d = plait_endpoint_listen(e, r, f);
+	struct plait_port *port = NULL;
+
+	plait_endpoint_unref(&e);
+	plait_deferred_add_callbacks(d, take_port, &port, forget_failure, NULL);
+	plait_deferred_free(&d);
+	return port;
+}
+
+static void endpoints(struct plait_reactor *r)
+{
+	static const struct plait_protocol_ops ops = { .name = "client" };
+	unsigned connected = 0;
+	struct plait_endpoint *e;
+	struct plait_deferred *d;
+	struct plait_address at;
+	struct scene s;
+
+	open_scene(&s, r);
+	s.port = listen_at_endpoint(r, &s.server.base);
+	plait_port_host(s.port, &at);
+	e = endpoint_at("throttle:out=1K:tcp:127.0.0.1",
+			plait_address_port(&at));
+	d = plait_endpoint_connect(e, r, &ops, NULL);
+	plait_endpoint_unref(&e);
+	plait_deferred_add_callbacks(d, count_client, &connected,
+				     forget_failure, NULL);
+	for (int i = 0; i < 100 && plait_deferred_result(d) == NULL; i++)
+		run_turns(r, 1);
+	check(connected == 1);
+	for (int i = 0; i < 100 && s.server.lost == 0; i++)
+		run_turns(r, 1);
+	plait_deferred_free(&d);
+	close_scene(&s);
+	check_trace(&s.server, "SBMLX");
+}
+
 /* A whole run, with triggers and a shutdown that waits. */
 struct life {
 	struct plait_reactor *reactor;
@@ -666,6 +737,7 @@ static scenario *const scenarios[] = {
 	proxy_to_the_end,
 	proxy_without_upstream,
 	lifecycle,
+	endpoints,
 	testing_network,
 };
 
