@@ -47,6 +47,17 @@ static void listen_to(int fd)
 	words[len] = '\0';
 }
 
+bool child_may_have_threads(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return false;
+#elif defined(__has_feature)
+	return !__has_feature(thread_sanitizer);
+#else
+	return true;
+#endif
+}
+
 int child_run(void (*fn)(void *arg), void *arg, const char **said)
 {
 	int fds[2], status;

@@ -5,6 +5,7 @@
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* What child_run() returns if the child ended in abort(). */
@@ -15,6 +16,9 @@ enum { CHILD_ABORTED = 134 };
  * which are static.
  */
 int child_run(void (*fn)(void *arg), void *arg, const char **said);
+
+/* False under a sanitizer that lets no forked child have threads. */
+bool child_may_have_threads(void);
 
 /* Ends a child with that status, and saves what it has covered. */
 _Noreturn void child_leave(int status);

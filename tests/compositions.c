@@ -20,7 +20,8 @@ static unsigned draw(unsigned n)
 
 static bool may_be_part(const struct starter *s)
 {
-	return !s->is_alone && !(s->needs_sockets && servers_world.testing);
+	return !s->is_alone && !s->has_threads &&
+	       !(s->needs_sockets && servers_world.testing);
 }
 
 /* Near the root it is one that has parts. */

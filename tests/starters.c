@@ -570,6 +570,102 @@ static void stop_semaphore_runs(struct scene *s)
 	plait_semaphore_free(&s->semaphore);
 }
 
+/* ---- pools --------------------------------------------------------- */
+
+/* Where time is virtual they run in the loop. */
+static plait_value do_job(struct plait_job *job, void *arg)
+{
+	struct scene *s = arg;
+
+	s->running--;
+	s->aside++;
+	return plait_int(1);
+}
+
+/* What was never begun is over, too. */
+static void free_job(void *arg)
+{
+	struct scene *s = arg;
+
+	if (s->aside > 0)
+		s->aside--;
+	else
+		s->running--;
+}
+
+static bool make_pool(struct scene *s)
+{
+	s->pool = plait_pool_new(s->reactor, "scene",
+				 &(struct plait_pool_options){
+					 .max_threads = 1, .max_queue = 1 });
+	return s->pool != NULL;
+}
+
+static struct plait_deferred *start_job(struct scene *s)
+{
+	s->running++;
+	return plait_defer_to_pool(s->pool, do_job, s, free_job);
+}
+
+static struct plait_deferred *start_to_pool(struct scene *s)
+{
+	make_pool(s);
+	return start_job(s);
+}
+
+static plait_value do_nothing(struct plait_job *job, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static plait_value handle_loss(plait_value *result, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static struct plait_deferred *start_to_pool_line(struct scene *s)
+{
+	make_pool(s);
+	s->others[0] = plait_defer_to_pool(s->pool, do_nothing, NULL, NULL);
+	plait_deferred_add_errback(s->others[0], handle_loss, NULL);
+	return start_job(s);
+}
+
+/* It has failed when it is returned. */
+static struct plait_deferred *start_to_pool_freed(struct scene *s)
+{
+	struct plait_deferred *d = start_to_pool(s);
+
+	plait_pool_free(&s->pool);
+	return d;
+}
+
+static struct plait_deferred *start_to_thread(struct scene *s)
+{
+	s->running++;
+	return plait_defer_to_thread(s->reactor, do_job, s, free_job);
+}
+
+static struct plait_deferred *start_closing(struct scene *s)
+{
+	s->others[0] = start_to_pool(s);
+	plait_deferred_add_errback(s->others[0], handle_loss, NULL);
+	return plait_pool_close(&s->pool);
+}
+
+static struct plait_deferred *start_closing_idle(struct scene *s)
+{
+	if (!make_pool(s))
+		return plait_failed(plait_no_memory());
+	return plait_pool_close(&s->pool);
+}
+
+static void stop_pool(struct scene *s)
+{
+	plait_deferred_free(&s->others[0]);
+	plait_pool_free(&s->pool);
+}
+
 /* ---- queues -------------------------------------------------------- */
 
 static void put(void *arg)
@@ -1683,6 +1779,15 @@ const struct starter starters[] = {
 		.start = start_callbacks, .works = 2),
 	STARTER(plait_deferred_add_errback, "work instead",
 		.start = start_errback, .works = 1),
+	STARTER(plait_defer_to_pool, "", .start = start_to_pool,
+		.stop = stop_pool, .has_threads = true),
+	STARTER(plait_defer_to_pool, "in a line", .start = start_to_pool_line,
+		.stop = stop_pool, .others = true, .has_threads = true),
+	STARTER(plait_defer_to_pool, "freed", .start = start_to_pool_freed,
+		.stop = stop_pool, .at_once = true, .fails = true,
+		.has_threads = true),
+	STARTER(plait_defer_to_thread, "", .start = start_to_thread,
+		.has_threads = true),
 	STARTER(plait_deferred_add_timeout, "reached", .start = start_timeout,
 		.works = 1, .fails = true),
 	STARTER(plait_deferred_add_timeout, "not reached",
@@ -1770,6 +1875,10 @@ const struct starter starters[] = {
 		.works = 1),
 	STARTER(plait_maybe_deferred, "value", .start = start_maybe_value,
 		.at_once = true),
+	STARTER(plait_pool_close, "with a job", .start = start_closing,
+		.stop = stop_pool, .goes_on = true, .has_threads = true),
+	STARTER(plait_pool_close, "idle", .start = start_closing_idle,
+		.stop = stop_pool, .has_threads = true),
 	STARTER(plait_port_drain, "nobody waits", .start = start_drain),
 	STARTER(plait_port_drain, "a client waits", .start = start_drain_queue,
 		.stop = stop_drain_queue, .needs_sockets = true),

@@ -41,6 +41,7 @@ struct starter {
 	bool others;	    /* who wait beside it, and go on */
 	bool is_alone;	    /* it can be no part of a composition */
 	bool needs_sockets; /* a testing reactor cannot do this */
+	bool has_threads;   /* where time is real, so no run is like another */
 };
 
 extern const struct starter starters[];
@@ -78,6 +79,7 @@ struct scene {
 	struct plait_queue *queue;
 	struct plait_shared *shared;
 	struct plait_event *event;
+	struct plait_pool *pool;
 	struct plait_resolver *resolver;
 	struct plait_looping_call *looping_call;
 	struct plait_cooperator *cooperator;

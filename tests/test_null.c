@@ -328,6 +328,31 @@ TEST(a_null_queue_takes_and_gives_nothing, PURE)
 	GIVES(plait_queue_waiting, q, 0, plait_queue_waiting(NULL));
 }
 
+static plait_value no_job(struct plait_job *job, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static void no_progress(const plait_value *progress, void *arg)
+{
+}
+
+TEST(a_null_pool_does_no_job, PURE)
+{
+	struct plait_deferred *d = plait_pool_close(NULL);
+
+	GIVES(plait_pool_close, pp, true, plait_deferred_is_fired(d));
+	plait_deferred_free(&d);
+	ENDED(plait_pool_free, pp, struct plait_pool);
+	FAILS(plait_defer_to_pool, pool,
+	      plait_defer_to_pool(NULL, no_job, NULL, NULL));
+	WRITES(plait_pool_str, pool, "no pool", NULL);
+	GIVES(plait_job_is_cancelled, job, true, plait_job_is_cancelled(NULL));
+	GIVES(plait_job_report, job, -ECANCELED,
+	      plait_job_report(NULL, no_progress,
+			       plait_fail(&plait_error_any, "freed")));
+}
+
 TEST(what_is_shared_of_null_is_null, PURE)
 {
 	struct plait_deferred *none = NULL;
@@ -773,6 +798,7 @@ TEST(what_cleans_up_takes_null, PURE)
 	ENDED(plait_lock_cleanup, lp, struct plait_lock);
 	ENDED(plait_semaphore_cleanup, sp, struct plait_semaphore);
 	ENDED(plait_queue_cleanup, qp, struct plait_queue);
+	ENDED(plait_pool_cleanup, pp, struct plait_pool);
 	ENDED(plait_shared_cleanup, sp, struct plait_shared);
 	ENDED(plait_event_cleanup, ep, struct plait_event);
 	ENDED(plait_reactor_cleanup, rp, struct plait_reactor);
@@ -928,6 +954,9 @@ static struct plait_thread_call thread_call;
 	   plait_deferred_add_timeout_with(NULL, NULL, 1, must_not_time_out,   \
 					   NULL))                              \
 	AT(plait_defer_later, r, give(plait_defer_later(NULL, 1, NULL, NULL))) \
+	AT(plait_defer_to_thread, r,                                           \
+	   give(plait_defer_to_thread(NULL, no_job, NULL, NULL)))              \
+	IN(plait_pool_new, r, plait_pool_new(NULL, "p", NULL))                 \
 	IN(plait_looping_call_new, r,                                          \
 	   plait_looping_call_new(NULL, no_loop, NULL))                        \
 	IN(plait_reactor_backend, r, plait_reactor_backend(NULL))              \

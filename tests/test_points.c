@@ -213,7 +213,8 @@ static void check_starter(enum world world, const struct starter *s)
 			     .fires_late = s->fires_late };
 	char name[100];
 
-	if (s->needs_sockets && world == TESTING)
+	if ((s->needs_sockets && world == TESTING) ||
+	    (s->has_threads && world == SOCKETS))
 		return;
 	snprintf(name, sizeof(name), "%s %s", s->name, s->state);
 	x.name = name;

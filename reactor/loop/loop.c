@@ -302,6 +302,11 @@ struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r)
 	return &r->resolver;
 }
 
+struct plait_pool **plait_i_loop_pool(struct plait_reactor *r)
+{
+	return &r->threads;
+}
+
 uint64_t plait_i_loop_turn(const struct plait_reactor *r)
 {
 	return r->turns;

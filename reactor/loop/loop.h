@@ -171,6 +171,10 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 struct plait_resolver;
 struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r);
 
+/* The same, for its pool of threads (reactor/task/pool.c). */
+struct plait_pool;
+struct plait_pool **plait_i_loop_pool(struct plait_reactor *r);
+
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 

@@ -256,6 +256,7 @@ struct plait_reactor {
 	struct loop_untold untold;
 	const struct network_ops *network; /* NULL: sockets */
 	struct plait_resolver *resolver;   /* NULL: nobody has asked for it */
+	struct plait_pool *threads;	   /* the same */
 	uint64_t turns;			   /* begun so far */
 
 	struct watches watches;

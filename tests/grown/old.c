@@ -605,6 +605,31 @@ static void use_client_services(struct plait_reactor *r)
 	plait_testing_advance(r, 0);
 }
 
+static plait_value one_job(struct plait_job *job, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+/* One job may run, and one may wait. */
+static void use_pools(struct plait_reactor *r)
+{
+	struct plait_pool *pool =
+		plait_pool_new(r, "old",
+			       NEW(struct plait_pool_options, .max_threads = 1,
+				   .max_queue = 1, .grace = 2));
+	struct plait_deferred *d[3];
+
+	for (int i = 0; i < 3; i++) {
+		d[i] = plait_defer_to_pool(pool, one_job, NULL, NULL);
+		plait_deferred_add_errback(d[i], forget, NULL);
+	}
+	plait_assert(!plait_deferred_is_fired(d[1]));
+	plait_assert(plait_deferred_is_fired(d[2]));
+	for (int i = 0; i < 3; i++)
+		plait_deferred_free(&d[i]);
+	plait_pool_free(&pool);
+}
+
 static void use_unix_ports(struct plait_reactor *r)
 {
 	struct plait_factory *f = counting_factory();
@@ -962,6 +987,7 @@ int main(int argc, char **argv)
 	use_reconnecting_factories(r);
 	use_retries(r);
 	use_client_services(r);
+	use_pools(r);
 	use_resolvers(r);
 	use_unix_ports(r);
 	use_endpoint_kinds(r);
