@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "reactor/names/names.h"
 #include "tests/child.h"
 #include "tests/model.h"
 #include "tests/zone.h"
@@ -1489,6 +1490,21 @@ TEST(wrong_options_make_no_resolver, ON_EACH_KERNEL, EACH_OF(wrong))
 {
 	ck_assert_ptr_null(plait_resolver_new(reactor, &wrong[_i].options));
 	ck_assert_int_eq(errno, EINVAL);
+}
+
+TEST(a_server_without_a_port_has_that_of_the_dns, ON_EACH_KERNEL)
+{
+	struct plait_address servers[2];
+	struct plait_resolver *rs;
+
+	ck_assert_int_eq(plait_address_parse(&servers[0], "192.0.2.1", 0), 0);
+	ck_assert_int_eq(plait_address_parse(&servers[1], "192.0.2.2", 54), 0);
+	rs = plait_resolver_new(
+		reactor, &(struct plait_resolver_options){ .servers = servers,
+							   .server_count = 2 });
+	ck_assert_uint_eq(plait_address_port(&rs->given[0]), 53);
+	ck_assert_uint_eq(plait_address_port(&rs->given[1]), 54);
+	plait_resolver_free(&rs);
 }
 
 static const struct plait_resolve_options wrong_resolve[] = {

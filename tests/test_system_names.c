@@ -10,6 +10,8 @@
 
 #include <plait/testing.h>
 
+#include "reactor/names/names.h"
+#include "reactor/task/worker.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 
@@ -61,7 +63,20 @@ static void expect_text(struct plait_deferred *d, const char *expected)
 	plait_deferred_free(&d);
 }
 
+/* The same for one of many: it may be there already. */
+static void expect_found(struct plait_deferred *d)
+{
+	char text[100] = "";
+
+	plait_deferred_add_both(d, note_text, text);
+	run_until(reactor, is_noted, text);
+	ck_assert_str_eq(text, "127.0.0.1");
+	plait_deferred_free(&d);
+}
+
 /* ---- a C library that takes its time ------------------------------------- */
+
+enum { THREADS = 4 };
 
 static sem_t entered, leave;
 
@@ -165,24 +180,111 @@ TEST(what_needs_nobody_needs_no_thread, ON_EACH_BACKEND)
 	plait_resolver_free(&rs);
 }
 
-TEST(a_cancel_does_not_wait_for_the_thread, ON_EACH_BACKEND)
+/* As many lookups as there are threads, all in the C library. */
+static void block_all_threads(struct plait_resolver *rs,
+			      struct plait_deferred **lookups)
 {
-	struct plait_resolver *rs = system_resolver();
-	struct plait_deferred *running, *queued;
-
 	call_hook("getaddrinfo", block, NULL);
 	calls_reset();
-	running = look_up(rs, name);
-	sem_wait(&entered);
-	queued = look_up(rs, name);
-	plait_deferred_free(&running);
-	plait_deferred_free(&queued);
+	for (int i = 0; i < THREADS; i++)
+		lookups[i] = look_up(rs, name);
+	for (int i = 0; i < THREADS; i++)
+		sem_wait(&entered);
+}
+
+static void let_go_all_threads(void)
+{
 	call_hook("getaddrinfo", NULL, NULL);
-	sem_post(&leave);
+	for (int i = 0; i < THREADS; i++)
+		sem_post(&leave);
+}
+
+TEST(a_cancel_does_not_wait_for_the_threads, ON_EACH_BACKEND)
+{
+	struct plait_resolver *rs = system_resolver();
+	struct plait_deferred *running[THREADS], *queued;
+
+	block_all_threads(rs, running);
+	queued = look_up(rs, name);
+	for (int i = 0; i < THREADS; i++)
+		plait_deferred_free(&running[i]);
+	plait_deferred_free(&queued);
+	let_go_all_threads();
 	expect_text(look_up(rs, name), "127.0.0.1");
+	plait_resolver_free(&rs);
+	plait_reactor_free(&reactor);
+	await_thread();
 	/* The one that waited was never begun. */
-	ck_assert_uint_eq(calls_of("getaddrinfo"), 2);
-	ck_assert_uint_eq(calls_of("freeaddrinfo"), 2);
+	ck_assert_uint_eq(calls_of("getaddrinfo"), THREADS + 1);
+	ck_assert_uint_eq(calls_of("freeaddrinfo"), THREADS + 1);
+}
+
+TEST(there_are_four_threads, ON_EACH_BACKEND)
+{
+	struct plait_resolver *rs = system_resolver();
+	struct plait_deferred *running[THREADS], *queued;
+
+	block_all_threads(rs, running);
+	queued = look_up(rs, name);
+	ck_assert_uint_eq(calls_of("pthread_create"), THREADS);
+	let_go_all_threads();
+	for (int i = 0; i < THREADS; i++)
+		expect_found(running[i]);
+	expect_found(queued);
+	plait_resolver_free(&rs);
+}
+
+/* Sixty-four lookups that do not end, and an address that needs none. */
+TEST(blocked_lookups_do_not_hold_up_a_numeric_address, ON_EACH_BACKEND)
+{
+	enum { LOOKUPS = 64 };
+	struct plait_resolver *rs = system_resolver();
+	const struct plait_connect_options options = { .resolver = rs };
+	struct plait_deferred *lookups[LOOKUPS], *d;
+	uint16_t port;
+	int listener = peer_listen(&port, 1), fd;
+
+	block_all_threads(rs, lookups);
+	for (int i = THREADS; i < LOOKUPS; i++)
+		lookups[i] = look_up(rs, name);
+	expect_text(look_up(rs, "192.0.2.1"), "192.0.2.1");
+	d = plait_client_read_all(reactor, "127.0.0.1", port, PLAIT_NONE, 100,
+				  &options);
+	run_turns(reactor, 3);
+	fd = peer_accept(listener);
+	peer_say(fd, "hello");
+	peer_close(fd);
+	expect_text(d, "hello");
+	for (int i = 0; i < LOOKUPS; i++)
+		plait_deferred_free(&lookups[i]);
+	let_go_all_threads();
+	peer_close(listener);
+	plait_resolver_free(&rs);
+	plait_reactor_free(&reactor);
+	await_thread();
+	ck_assert_uint_eq(calls_of("getaddrinfo"), THREADS);
+}
+
+/* A shutdown leaves lookups alone, as it does those that ask the DNS. */
+TEST(a_shutdown_does_not_wait_for_a_lookup, ON_EACH_BACKEND)
+{
+	struct plait_resolver *rs = system_resolver();
+	struct plait_deferred *running[THREADS], *queued;
+	double before;
+
+	clock_virtual(true);
+	block_all_threads(rs, running);
+	queued = look_up(rs, name);
+	plait_call_later(reactor, 0, call_stop, NULL);
+	before = clock_now();
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(clock_now() - before < 1);
+	/* They go on in the next run. */
+	clock_virtual(false);
+	let_go_all_threads();
+	for (int i = 0; i < THREADS; i++)
+		expect_found(running[i]);
+	expect_found(queued);
 	plait_resolver_free(&rs);
 }
 
@@ -295,6 +397,77 @@ TEST(a_forked_child_frees_what_it_has_and_the_parent_goes_on, ON_EACH_BACKEND,
 	ck_assert_str_eq(text, "127.0.0.1");
 	plait_deferred_free(&held.d);
 	plait_resolver_free(&held.rs);
+}
+
+/* The lock of the threads is held for ever in a child that was forked at the
+   wrong moment. */
+static void look_up_in_child(void *arg)
+{
+	struct held *held = arg;
+	struct plait_deferred *d = look_up(held->rs, name);
+	char text[100] = "";
+
+	plait_deferred_add_both(d, note_text, text);
+	ck_assert_str_eq(text, "");
+	plait_deferred_free(&d);
+	free_all(held);
+	if (!child_may_have_threads())
+		return;
+	reactor = plait_reactor_new(backend);
+	held->rs = system_resolver();
+	expect_text(look_up(held->rs, name), "127.0.0.1");
+	plait_resolver_free(&held->rs);
+	plait_reactor_free(&reactor);
+}
+
+TEST(a_child_waits_for_no_lock_and_begins_anew, ON_EACH_BACKEND)
+{
+	struct held held = { .rs = system_resolver() };
+	const char *said;
+
+	expect_text(look_up(held.rs, name), "127.0.0.1");
+	call_hook("getaddrinfo", block, NULL);
+	held.d = look_up(held.rs, name);
+	sem_wait(&entered);
+	call_hook("getaddrinfo", NULL, NULL);
+	pthread_mutex_lock(&held.rs->system->lock);
+	ck_assert_int_eq(child_run(look_up_in_child, &held, &said), 0);
+	pthread_mutex_unlock(&held.rs->system->lock);
+	sem_post(&leave);
+	expect_text(held.d, "127.0.0.1");
+	plait_resolver_free(&held.rs);
+}
+
+/* A thread that has an answer for a reactor that is gone. */
+TEST(nothing_is_queued_at_a_reactor_that_was_freed, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_resolver *rs = system_resolver();
+	struct plait_deferred *d;
+
+	call_hook("getaddrinfo", block, NULL);
+	d = look_up(rs, name);
+	sem_wait(&entered);
+	plait_deferred_free(&d);
+	calls_reset();
+	end_one(&rs, _i == 1);
+	sem_post(&leave);
+	await_thread();
+	ck_assert_uint_eq(calls_of("write"), 0);
+	ck_assert_uint_eq(calls_of("freeaddrinfo"), 1);
+}
+
+/* An answer that is being told may be what has freed it. */
+TEST(the_memory_of_a_resolver_stays_until_its_turn_ends, ON_EACH_BACKEND)
+{
+	struct plait_resolver *rs = system_resolver();
+	unsigned long before;
+
+	expect_text(look_up(rs, name), "127.0.0.1");
+	before = heap_live();
+	plait_resolver_free(&rs);
+	ck_assert_uint_eq(heap_live(), before);
+	run_turns(reactor, 1);
+	ck_assert_uint_lt(heap_live(), before);
 }
 
 TEST(a_virtual_reactor_has_no_thread, PURE)

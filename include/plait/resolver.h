@@ -31,7 +31,7 @@ struct plait_resolver_options {
 	size_t server_count;   /* 3 at most; 0: those of resolv_conf */
 	size_t cache_size;     /* bytes; 0: 1 MiB; 1: no cache */
 	double timeout;	       /* seconds for each lookup and query; 0: 30 */
-	bool system;	       /* look up with getaddrinfo(), in a thread */
+	bool system;	       /* look up with getaddrinfo(), in threads */
 	uintptr_t reserved[8]; /* zero */
 };
 

@@ -576,11 +576,21 @@ static void lookup_system_found(struct names_lookup *l,
 	lookup_know(l, found, n, 0);
 }
 
-static void lookup_system_told(void *arg, const struct system_result *result)
+plait_value plait_i_lookup_system_failure(plait_value failure)
 {
-	struct names_lookup *l = arg;
+	const struct plait_failure *why = plait_value_failure(&failure);
+	int err = plait_failure_errno(why);
 
-	l->job = NULL;
+	if (!plait_failure_check(why, &plait_error_os))
+		return failure;
+	plait_value_free(&failure);
+	return (plait_fail_errno)(PLAIT_HERE, &plait_error_dns_lookup, err,
+				  "no thread for getaddrinfo()");
+}
+
+static void lookup_system_answers(struct names_lookup *l,
+				  const struct system_result *result)
+{
 	if (result->error == 0)
 		lookup_system_found(l, result->list);
 	else if (result->error == EAI_MEMORY)
@@ -590,12 +600,22 @@ static void lookup_system_told(void *arg, const struct system_result *result)
 			    gai_strerror(result->error));
 }
 
-plait_value plait_i_lookup_system_failure(int rc)
+static plait_value lookup_system_told(plait_value *result, void *arg)
 {
-	if (rc == -ENOMEM)
-		return plait_no_memory();
-	return (plait_fail_errno)(PLAIT_HERE, &plait_error_dns_lookup, -rc,
-				  "no thread for getaddrinfo()");
+	struct names_lookup *l = arg;
+	plait_value v = plait_value_take(result);
+
+	/* The lookup itself has cancelled its job. */
+	if (l->job == NULL)
+		return v;
+	plait_deferred_free(&l->job);
+	if (plait_value_is_failure(&v)) {
+		lookup_end(l, failure_in(plait_i_lookup_system_failure(v)));
+		return PLAIT_NONE;
+	}
+	lookup_system_answers(l, system_result_of(&v));
+	plait_value_free(&v);
+	return PLAIT_NONE;
 }
 
 static void lookup_ask_system(struct names_lookup *l, const char *name)
@@ -603,14 +623,10 @@ static void lookup_ask_system(struct names_lookup *l, const char *name)
 	const struct system_wish wish = {
 		.name = name,
 		.family = lookup_wished_family(l),
-		.told = lookup_system_told,
-		.arg = l,
 	};
-	int rc = plait_i_system_start(&l->resolver->system, l->reactor, &wish,
-				      &l->job);
 
-	if (rc < 0)
-		lookup_end(l, failure_in(plait_i_lookup_system_failure(rc)));
+	l->job = plait_i_system_start(&l->resolver->system, l->reactor, &wish);
+	plait_deferred_add_both(l->job, lookup_system_told, l);
 }
 
 /* ---- names that say what they mean --------------------------------------- */

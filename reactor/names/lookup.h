@@ -77,11 +77,11 @@ struct names_lookup {
 	struct plait_timer timer;
 	struct resolv_conf *conf; /* that it began with; a reference */
 	struct nsswitch order;
-	size_t step;	       /* of order */
-	size_t candidate;      /* of the names to ask for */
-	struct dns_name name;  /* that was given */
-	struct dns_name asked; /* that the servers are asked for now */
-	struct system_job *job;
+	size_t step;		    /* of order */
+	size_t candidate;	    /* of the names to ask for */
+	struct dns_name name;	    /* that was given */
+	struct dns_name asked;	    /* that the servers are asked for now */
+	struct plait_deferred *job; /* of the C library; NULL: none */
 	const struct plait_failure *why; /* it will end with, perhaps */
 	bool *gone; /* set when it ends while its owner is called */
 	double timeout;
@@ -120,9 +120,9 @@ const struct plait_failure *plait_i_lookup_abandoned(void); /* given */
    plait_i_name_parse(). */
 plait_value plait_i_lookup_bad_name(const char *name, int rc);
 
-/* The failures of the C library: of a job, and of beginning one. */
+/* The failures of the C library, and of its jobs; failure is taken. */
 const struct plait_error *plait_i_lookup_system_kind(int error);
-plait_value plait_i_lookup_system_failure(int rc);
+plait_value plait_i_lookup_system_failure(plait_value failure);
 
 /* Is true if it says that there is no such name, or nothing of that type. */
 bool plait_i_failure_is_of_nothing(const struct plait_failure *why);

@@ -12,8 +12,6 @@
 #include "reactor/names/server.h"
 #include "reactor/names/sort.h"
 
-struct system_thread;
-
 /* Questions that are under way are found by a hash of their name and type. */
 enum { QUESTION_LISTS = 256 };
 
@@ -50,7 +48,7 @@ struct plait_resolver {
 	struct plait_list questions[QUESTION_LISTS];
 	struct plait_list lookups; /* all that are under way: lookup.c */
 	struct plait_list asked;   /* all others: resolver.c */
-	struct system_thread *system;
+	struct plait_pool *system; /* NULL: nobody has asked for it */
 };
 
 #endif

@@ -201,7 +201,7 @@ struct reversing {
 	struct nsswitch order;
 	size_t step;
 	struct names_ask ask;
-	struct system_job *job;
+	struct plait_deferred *job; /* of the C library; NULL: none */
 	struct plait_timer timer;
 	struct loop_task soon;
 	plait_value result; /* that soon will tell */
@@ -360,32 +360,43 @@ static void reversing_ask_sources(struct reversing *v)
 					 "dns"));
 }
 
-static void reversing_system_told(void *arg, const struct system_result *result)
+static plait_value reversing_system_answer(const struct reversing *v,
+					   const struct system_result *result)
+{
+	const char *name = result->name;
+
+	if (result->error == 0)
+		return plait_i_found_names(&name, 1, 0);
+	return reversing_failure(v, plait_i_lookup_system_kind(result->error),
+				 gai_strerror(result->error));
+}
+
+static plait_value reversing_system_told(plait_value *result, void *arg)
 {
 	struct reversing *v = arg;
+	plait_value told = plait_value_take(result), answer;
 
-	v->job = NULL;
-	plait_i_operation_fire(
-		&v->base,
-		result->error == 0
-			? plait_i_found_names(&result->name, 1, 0)
-			: reversing_failure(
-				  v, plait_i_lookup_system_kind(result->error),
-				  gai_strerror(result->error)));
+	/* It has cancelled its job itself. */
+	if (v->job == NULL)
+		return told;
+	plait_deferred_free(&v->job);
+	if (plait_value_is_failure(&told)) {
+		reversing_end(v, plait_i_lookup_system_failure(told));
+		return PLAIT_NONE;
+	}
+	answer = reversing_system_answer(v, system_result_of(&told));
+	plait_value_free(&told);
+	plait_i_operation_fire(&v->base, answer);
+	return PLAIT_NONE;
 }
 
 static void reversing_ask_system(struct reversing *v)
 {
-	const struct system_wish wish = {
-		.address = v->address,
-		.told = reversing_system_told,
-		.arg = v,
-	};
-	int rc = plait_i_system_start(&v->base.resolver->system,
-				      v->base.reactor, &wish, &v->job);
+	const struct system_wish wish = { .address = v->address };
 
-	if (rc < 0)
-		reversing_end(v, plait_i_lookup_system_failure(rc));
+	v->job = plait_i_system_start(&v->base.resolver->system,
+				      v->base.reactor, &wish);
+	plait_deferred_add_both(v->job, reversing_system_told, v);
 }
 
 static void reversing_time_is_up(void *arg)

@@ -23,7 +23,7 @@ enum { DEFAULT_CACHE = 1 << 20, NO_CACHE = 1 };
 
 static void resolver_free_parts(struct plait_resolver *rs)
 {
-	plait_i_system_end(&rs->system);
+	plait_pool_free(&rs->system);
 	plait_i_servers_done(&rs->servers);
 	free((char *)(uintptr_t)rs->files.hosts_path);
 	free((char *)(uintptr_t)rs->files.resolv_conf_path);
