@@ -30,6 +30,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 POEMS = os.path.join(TOP, "samples", "poetry")
@@ -50,7 +51,7 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve", "whoami", "portforward"]
+    "resolve", "whoami", "portforward", "checksum"]
 
 
 def poem(name):
@@ -1719,6 +1720,71 @@ class Chat(ProgramTest):
         with self.assertRaises(ConnectionResetError):
             read_all(deaf)
         self.stop(server)
+
+
+class Checksum(ProgramTest):
+    def pipe(self):
+        """A pipe with a name that nobody writes: to open it blocks."""
+        where = tempfile.TemporaryDirectory()
+        self.addCleanup(where.cleanup)
+        name = os.path.join(where.name, "pipe")
+        os.mkfifo(name)
+        return name
+
+    def let_go(self, name):
+        """Waits until a thread has opened the pipe, which it reads then."""
+        return os.open(name, os.O_WRONLY)
+
+    def test_sums_are_those_of_zlib(self):
+        pieces = [b"", b"123456789", poem("ecstasy"), bytes(range(256)) * 4096]
+        names = [self.file(piece) for piece in pieces]
+        process = self.start("checksum", *names)
+        self.ends(process)
+        self.assertEqual(sorted(process.out.decode().splitlines()),
+                         sorted("%08x  %s" % (zlib.crc32(piece), name)
+                                for piece, name in zip(pieces, names)))
+
+    def test_more_files_than_a_pool_usually_takes(self):
+        name = self.file(b"a")
+        self.prints(["e8b7be43  " + name] * 3000, "checksum", *[name] * 3000)
+
+    def test_a_file_that_is_not_there_is_said(self):
+        name = self.file(b"a")
+        process = self.start("checksum", "/nowhere", name)
+        self.ends(process, 1, None)
+        self.assertEqual(process.out.decode(), "e8b7be43  %s\n" % name)
+        self.assertRegex(process.err.decode(),
+                         r"^OSError: /nowhere.*No such file or directory.*\n$")
+
+    def test_progress_comes_to_the_end(self):
+        process = self.start("checksum", "--progress", self.file(bytes(1 << 20)))
+        self.ends(process, 0, None)
+        shown = [int(n) for n in re.findall(r"(\d+) %", process.err.decode())]
+        self.assertEqual(shown, sorted(shown))
+        self.assertEqual(shown[-1], 100)
+
+    def test_an_interrupt_waits_for_no_thread(self):
+        blocked, never = self.pipe(), self.pipe()
+        process = self.start("checksum", "--threads", "2", blocked, blocked,
+                             self.file(b"a"), never)
+        writer = self.let_go(blocked)
+        self.addCleanup(os.close, writer)
+        begin = time.monotonic()
+        process.signal(signal.SIGINT)
+        self.ends(process, 1)
+        # A shutdown that waited would take 5 seconds.
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(process.out, b"")
+
+    def test_one_that_blocks_does_not_hold_up_the_others(self):
+        blocked, name = self.pipe(), self.file(b"a")
+        process = self.start("checksum", "--threads", "2", blocked, name)
+        self.assertEqual(process.line(), "e8b7be43  " + name)
+        writer = self.let_go(blocked)
+        os.write(writer, b"a")
+        os.close(writer)
+        self.assertEqual(process.line(), "e8b7be43  " + blocked)
+        self.ends(process)
 
 
 class Resolve(ProgramTest):
