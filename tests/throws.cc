@@ -156,6 +156,51 @@ static void in_call_from_thread()
 	l.run();
 }
 
+static void in_job()
+{
+	loop l;
+	plait_deferred *d = plait_defer_to_thread(
+		l.r,
+		[](plait_job *, void *) -> plait_value {
+			boom();
+			return PLAIT_NONE;
+		},
+		nullptr, nullptr);
+
+	l.run();
+	plait_deferred_free(&d);
+}
+
+static void in_progress()
+{
+	loop l;
+	plait_deferred *d = plait_defer_to_thread(
+		l.r,
+		[](plait_job *job, void *) -> plait_value {
+			plait_job_report(
+				job,
+				[](const plait_value *, void *) { boom(); },
+				PLAIT_NONE);
+			return PLAIT_NONE;
+		},
+		nullptr, nullptr);
+
+	l.run();
+	plait_deferred_free(&d);
+}
+
+static void in_free_arg()
+{
+	loop l;
+	plait_deferred *d = plait_defer_to_thread(
+		l.r,
+		[](plait_job *, void *) -> plait_value { return PLAIT_NONE; },
+		nullptr, throwing_func);
+
+	l.run();
+	plait_deferred_free(&d);
+}
+
 static void in_thread_call()
 {
 	static plait_thread_call c;
@@ -628,6 +673,9 @@ static const struct {
 	{ "call_later", in_call_later },
 	{ "call_from_thread", in_call_from_thread },
 	{ "thread_call", in_thread_call },
+	{ "job", in_job },
+	{ "progress", in_progress },
+	{ "free_arg", in_free_arg },
 	{ "call_when_running", in_call_when_running },
 	{ "trigger", in_trigger },
 	{ "watch", in_watch },
