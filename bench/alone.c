@@ -258,6 +258,49 @@ void make_calls(void)
 }
 
 /*
+ * Jobs of nothing, so many at a time: when all of them are back, the same
+ * again.
+ */
+static size_t jobs_at_once, jobs_back, laps_left;
+
+static void begin_lap(void)
+{
+	jobs_back = 0;
+	for (size_t i = 0; i < jobs_at_once; i++)
+		library.job();
+}
+
+void job_done(void)
+{
+	if (++jobs_back < jobs_at_once)
+		return;
+	if (--laps_left > 0)
+		begin_lap();
+	else
+		library.end_jobs();
+}
+
+/* The processor time of both threads. */
+static double do_jobs(size_t *n)
+{
+	double start = cpu_time();
+
+	laps_left = (*n + jobs_at_once - 1) / jobs_at_once;
+	*n = laps_left * jobs_at_once;
+	begin_lap();
+	library.run_jobs();
+	return cpu_time() - start;
+}
+
+static void jobs_run(const void *what, unsigned number)
+{
+	must(library.job != NULL, "no jobs");
+	jobs_at_once = number;
+	library.begin(true);
+	repeat(do_jobs);
+}
+
+/*
  * Deferreds, so many at a time.
  */
 static size_t at_once;
@@ -293,6 +336,7 @@ const struct work works[] = {
 	{ "timer-fire", timer_run, &fire_work },
 	{ "thread", task_calls_run, NULL },
 	{ "thread-node", node_calls_run, NULL },
+	{ "job", jobs_run, NULL },
 	{ "deferred", deferreds_run, NULL },
 	{ 0 },
 };

@@ -23,6 +23,11 @@ struct library {
 	void (*call)(size_t i);
 	void (*call_node)(size_t i); /* the same, in memory of the caller */
 
+	/* Has a thread do a job of nothing; then the loop calls job_done(). */
+	void (*job)(void);
+	void (*run_jobs)(void); /* the loop, until ... */
+	void (*end_jobs)(void);
+
 	/* Makes so many deferreds with two callbacks, fires, frees them. */
 	void (*deferreds)(size_t n);
 
@@ -37,6 +42,7 @@ extern const struct library library;
 extern size_t fired;
 
 void called(size_t i);
+void job_done(void);
 
 /*
  * A queue between threads for libraries that have none: a mutex and a list.

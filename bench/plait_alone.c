@@ -85,6 +85,36 @@ static void call_node(size_t i)
 	     "call");
 }
 
+static plait_value do_nothing(struct plait_job *job, void *arg)
+{
+	return PLAIT_NONE;
+}
+
+static plait_value nothing_done(plait_value *result, void *arg)
+{
+	job_done();
+	return PLAIT_NONE;
+}
+
+static void job(void)
+{
+	static struct plait_pool *pool;
+	struct plait_deferred *d;
+
+	if (pool == NULL)
+		pool = plait_pool_new(
+			reactor, "bench",
+			&(struct plait_pool_options){ .max_threads = 1 });
+	d = plait_defer_to_pool(pool, do_nothing, NULL, NULL);
+	plait_deferred_add_callback(d, nothing_done, NULL);
+	plait_deferred_detach(&d);
+}
+
+static void end_jobs(void)
+{
+	plait_reactor_stop(reactor);
+}
+
 static plait_value increase(plait_value *result, void *arg)
 {
 	return plait_int(plait_value_int(result) + 1);
@@ -118,6 +148,9 @@ const struct library library = {
 	.fire_due = fire_due,
 	.call = call,
 	.call_node = call_node,
+	.job = job,
+	.run_jobs = run,
+	.end_jobs = end_jobs,
 	.deferreds = deferreds,
 	.in_callback = in_callback,
 	.begin = begin,

@@ -1,9 +1,12 @@
 /*
  * Timers on a bare wheel, with ticks of a millisecond, four levels of 256
  * lists, and no order within a tick; calls from another thread through an
- * eventfd; and structs with two callbacks in place of deferreds: the floors.
+ * eventfd; jobs for a thread; and structs with two callbacks in place of
+ * deferreds: the floors.
  */
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +139,118 @@ static void hand_run(void)
 }
 
 /*
+ * Jobs for a thread, and what came of them: a list each, one mutex, and an
+ * eventfd that is written when the loop has taken all that was done before.
+ */
+struct hand_job {
+	STAILQ_ENTRY(hand_job) link;
+	void *(*fn)(void *arg);
+	void (*done)(void *result);
+	void *arg, *result;
+};
+
+STAILQ_HEAD(hand_list, hand_job);
+static struct hand_list todo = STAILQ_HEAD_INITIALIZER(todo),
+			done = STAILQ_HEAD_INITIALIZER(done);
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
+static bool jobs_end;
+
+static struct hand_job *hand_next(void)
+{
+	struct hand_job *j;
+
+	pthread_mutex_lock(&mutex);
+	while ((j = STAILQ_FIRST(&todo)) == NULL)
+		pthread_cond_wait(&work, &mutex);
+	STAILQ_REMOVE_HEAD(&todo, link);
+	pthread_mutex_unlock(&mutex);
+	return j;
+}
+
+static void *hand_thread(void *arg)
+{
+	uint64_t one = 1;
+
+	for (;;) {
+		struct hand_job *j = hand_next();
+		bool was_empty;
+
+		j->result = j->fn(j->arg);
+		pthread_mutex_lock(&mutex);
+		was_empty = STAILQ_EMPTY(&done);
+		STAILQ_INSERT_TAIL(&done, j, link);
+		pthread_mutex_unlock(&mutex);
+		if (was_empty)
+			must(write(event_fd, &one, sizeof(one)) > 0, "wake");
+	}
+	return NULL;
+}
+
+static void *do_nothing(void *arg)
+{
+	return NULL;
+}
+
+static void nothing_done(void *result)
+{
+	job_done();
+}
+
+static void hand_job(void)
+{
+	static pthread_t thread;
+	struct hand_job *j = malloc(sizeof(*j));
+
+	must(j != NULL, "malloc");
+	*j = (struct hand_job){ .fn = do_nothing, .done = nothing_done };
+	if (thread == 0)
+		must(pthread_create(&thread, NULL, hand_thread, NULL) == 0,
+		     "thread");
+	pthread_mutex_lock(&mutex);
+	STAILQ_INSERT_TAIL(&todo, j, link);
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&mutex);
+}
+
+static void hand_tell(void)
+{
+	struct hand_list told = STAILQ_HEAD_INITIALIZER(told);
+	struct hand_job *j;
+
+	pthread_mutex_lock(&mutex);
+	STAILQ_CONCAT(&told, &done);
+	pthread_mutex_unlock(&mutex);
+	while ((j = STAILQ_FIRST(&told)) != NULL) {
+		STAILQ_REMOVE_HEAD(&told, link);
+		j->done(j->result);
+		free(j);
+	}
+}
+
+static void hand_run_jobs(void)
+{
+	static int epoll_fd = -1;
+	struct epoll_event e = { .events = EPOLLIN };
+	uint64_t n;
+
+	if (epoll_fd < 0) {
+		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		must(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event_fd, &e) == 0,
+		     "epoll");
+	}
+	for (jobs_end = false; !jobs_end; hand_tell()) {
+		must(epoll_wait(epoll_fd, &e, 1, -1) == 1, "epoll_wait");
+		must(read(event_fd, &n, sizeof(n)) > 0, "read");
+	}
+}
+
+static void hand_end_jobs(void)
+{
+	jobs_end = true;
+}
+
+/*
  * A struct with two callbacks.
  */
 struct pair {
@@ -174,6 +289,9 @@ const struct library library = {
 	.stop = wheel_stop,
 	.fire_due = wheel_fire_due,
 	.call_node = hand_call,
+	.job = hand_job,
+	.run_jobs = hand_run_jobs,
+	.end_jobs = hand_end_jobs,
 	.deferreds = pairs_fire,
 	.in_callback = wheel_call,
 	.begin = hand_begin,

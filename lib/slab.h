@@ -21,7 +21,7 @@
 #include "lib/owner.h"
 
 /* What has slabs of its own. */
-enum slab_kind { SLAB_DEFERRED, SLAB_KINDS };
+enum slab_kind { SLAB_DEFERRED, SLAB_JOB, SLAB_KINDS };
 
 /* The size of a mapping.  A thread keeps at most so many bytes of empty slabs.
  */

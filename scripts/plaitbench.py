@@ -77,10 +77,10 @@ class Twisted(Program):
 SERVERS = "echo lines poem proxy chat dial udp"
 TIMERS = "timer-cancel timer-reset timer-churn timer-fire"
 PROGRAMS = [
-    Program("by hand", "raw", f"{SERVERS} {TIMERS} thread deferred",
+    Program("by hand", "raw", f"{SERVERS} {TIMERS} thread job deferred",
             called={"lines-each": "lines", "thread": "thread-node",
                     "task": "thread-node"}),
-    Program("plait", "plait", f"{SERVERS} {TIMERS} deferred",
+    Program("plait", "plait", f"{SERVERS} {TIMERS} job deferred",
             called={"lines-each": "lines", "thread": "thread-node",
                     "task": "thread"}),
     Program("libuv", "uv", f"{SERVERS} {TIMERS} lines-each", "libuv1-dev",
@@ -175,6 +175,10 @@ def without_network():
                "thread", None, 0, 20000)
     yield Case("task", "a call from another thread, plait_call_from_thread()",
                "task", None, 0, 20000)
+    yield Case("job-1", "a job of nothing in a thread, one at a time", "job", None,
+               1, 20000)
+    yield Case("job-1000", "a job of nothing in a thread, 1,000 at a time", "job",
+               None, 1000, 20000)
     for what, about in (("cancel", "stop a timer"), ("reset", "put a timer off"),
                         ("churn", "stop a timer, set it anew"),
                         ("fire", "a timer becomes due and runs")):

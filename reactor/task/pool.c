@@ -148,7 +148,7 @@ static void job_fail(struct plait_job *j)
 	pool_release(pool);
 }
 
-/* The reactor is freed, or the job was lost. */
+/* The job was lost, or the reactor is freed. */
 static void job_run_lost(struct loop_task *task)
 {
 	struct plait_job *j = plait_container(task, struct plait_job, lost);
@@ -224,23 +224,42 @@ static plait_value pool_objection(const struct plait_pool *pool,
 	return PLAIT_NONE;
 }
 
-/* With no memory for the deferred, it has failed. */
-static struct plait_deferred *job_new(const struct plait_job *given,
-				      struct plait_job **ret)
+/* Gives a job that is not begun yet; NULL without memory. */
+static struct plait_job *job_alloc(struct plait_pool *pool, const char *where)
 {
-	struct plait_job *j = malloc(sizeof(*j));
-	struct plait_deferred *d;
+	struct plait_job *j = slab_get(SLAB_JOB, sizeof(*j));
+	bool is_late = plait_i_loop_is_ending(pool->reactor);
 
 	if (j == NULL)
-		return (plait_failed)(plait_no_memory(), given->where);
-	*j = *given;
+		return NULL;
+	*j = (struct plait_job){
+		.place = j->place,
+		.pool = pool,
+		.state = is_late ? JOB_WITHDRAWN : JOB_QUEUED,
+		.member.ops = &job_member_ops,
+		.lost.run = job_run_lost,
+		.is_late = is_late,
+		.where = where,
+	};
 	plait_list_init(&j->reports);
-	d = (plait_deferred_new)(&j->promise, job_cancel, j, j->where);
-	if (j->promise == NULL) {
-		free(j);
-		return d;
-	}
-	*ret = j;
+	return j;
+}
+
+/* Stores the job, or NULL: with no memory the deferred has failed. */
+static struct plait_deferred *job_new(struct plait_pool *pool,
+				      const char *where, struct plait_job **ret)
+{
+	struct plait_job *j = job_alloc(pool, where);
+	struct plait_deferred *d;
+
+	*ret = NULL;
+	if (j == NULL)
+		return (plait_failed)(plait_no_memory(), where);
+	d = (plait_deferred_new)(&j->promise, job_cancel, j, where);
+	if (j->promise == NULL)
+		slab_put(&j->place);
+	else
+		*ret = j;
 	return d;
 }
 
@@ -274,9 +293,10 @@ static void job_begin(struct plait_job *j)
 
 	plait_list_append(&pool->jobs, &j->link);
 	pool->n_jobs++;
-	plait_i_loop_when_freed(r, &j->lost);
-	if (j->is_late)
+	if (j->is_late) {
+		plait_i_loop_when_freed(r, &j->lost);
 		return;
+	}
 	if (!pool->ignores_shutdowns &&
 	    (!plait_i_loop_is_closing(r) || plait_i_loop_tells_of_new(r)))
 		plait_i_loop_join(r, &j->member);
@@ -285,7 +305,7 @@ static void job_begin(struct plait_job *j)
 		job_no_thread(j, -rc);
 	else if (pool->is_in_loop)
 		plait_i_loop_next_turn(r, &pool->stand_in);
-	else if (!plait_timer_is_running(&pool->trimming))
+	else if (rc > 0 && !plait_timer_is_running(&pool->trimming))
 		plait_timer_start(r, &pool->trimming, pool->idle_timeout,
 				  pool_end_idle, pool);
 }
@@ -296,31 +316,21 @@ struct plait_deferred *plait_defer_to_pool(struct plait_pool *pool,
 					   const char *where)
 {
 	plait_value objection = pool_objection(pool, where);
-	struct plait_deferred *d;
 	struct plait_job *j = NULL;
+	struct plait_deferred *d;
 
-	if (!plait_value_is_none(&objection)) {
+	if (plait_value_is_none(&objection))
+		d = job_new(pool, where, &j);
+	else
 		d = (plait_failed)(objection, where);
-	} else {
-		bool is_late = plait_i_loop_is_ending(pool->reactor);
-		const struct plait_job given = {
-			.pool = pool,
-			.fn = fn,
-			.arg = arg,
-			.free_arg = free_arg,
-			.member.ops = &job_member_ops,
-			.lost.run = job_run_lost,
-			.state = is_late ? JOB_WITHDRAWN : JOB_QUEUED,
-			.is_late = is_late,
-			.where = where,
-		};
-
-		d = job_new(&given, &j);
-	}
-	if (j != NULL)
+	if (j != NULL) {
+		j->fn = fn;
+		j->arg = arg;
+		j->free_arg = free_arg;
 		job_begin(j);
-	else if (free_arg != NULL)
+	} else if (free_arg != NULL) {
 		free_arg(arg);
+	}
 	return d;
 }
 
@@ -508,8 +518,8 @@ static void pool_run_ending(struct loop_task *task)
 	if (pool_is_forked(pool))
 		return;
 	plait_timer_stop(&pool->trimming);
-	plait_timer_stop(&pool->time_to_close);
 	plait_i_worker_close(pool);
+	pool_lose_all(pool);
 	if (p == NULL)
 		return;
 	pool->closing = NULL;

@@ -51,7 +51,7 @@ OUT_OF_LINE void plait_i_worker_free_job(struct plait_job *j)
 		report_free(report_of(l));
 	}
 	plait_value_free(&j->result);
-	free(j);
+	slab_put(&j->place);
 	if (free_arg != NULL)
 		free_arg(arg);
 	exception_barrier();
@@ -367,7 +367,7 @@ int plait_i_worker_give(struct plait_pool *pool, struct plait_job *j)
 {
 	struct plait_list *idle;
 	bool is_wanted = false;
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&pool->lock);
 	plait_list_append(&pool->queue, &j->waiting);
@@ -378,10 +378,13 @@ int plait_i_worker_give(struct plait_pool *pool, struct plait_job *j)
 	else
 		is_wanted = worker_is_wanted(pool);
 	pthread_mutex_unlock(&pool->lock);
-	if (is_wanted)
-		rc = worker_new(pool);
+	if (!is_wanted)
+		return 0;
+	rc = worker_new(pool);
+	if (rc == 0)
+		return 1;
 	/* Without a further thread the job waits for those that there are. */
-	if (rc == 0 || pool->n_workers > 0)
+	if (pool->n_workers > 0)
 		return 0;
 	plait_i_worker_recall(j);
 	return rc;

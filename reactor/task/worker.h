@@ -21,6 +21,7 @@
 
 #include <plait/pool.h>
 
+#include "lib/slab.h"
 #include "reactor/loop/loop.h"
 
 enum worker_state {
@@ -47,6 +48,7 @@ enum job_state {
 };
 
 struct plait_job {
+	struct slab_object place;
 	struct plait_pool *pool;
 	plait_job_func *fn;
 	void *arg;
@@ -65,7 +67,7 @@ struct plait_job {
 	struct plait_list link;	       /* of jobs or abandoned */
 	struct plait_promise *promise; /* NULL: nobody waits for it */
 	struct loop_member member;     /* as long as somebody does */
-	struct loop_task lost;	       /* will fail, or the reactor ends */
+	struct loop_task lost;	       /* will fail from the loop */
 	bool is_late;		       /* begun when the reactor was ending */
 	const char *where;
 };
@@ -111,8 +113,9 @@ struct plait_pool {
 /* ---- worker.c ------------------------------------------------------------ */
 
 /*
- * Puts a job into the queue, and wakes or makes a thread for it.  Returns 0, or
- * -errno if there is no thread: then the job is not in the queue.
+ * Puts a job into the queue, and wakes or makes a thread for it.  Returns 1 if
+ * it has made a thread, 0, or -errno if there is no thread: then the job is not
+ * in the queue.
  */
 int plait_i_worker_give(struct plait_pool *pool, struct plait_job *j);
 
