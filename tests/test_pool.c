@@ -254,6 +254,51 @@ TEST(a_job_that_returns_a_deferred_is_a_mistake, ON_EACH_REACTOR, ABORTS)
 	expect_of(plait_defer_to_thread(reactor, defer, NULL, NULL), "");
 }
 
+TEST(a_thread_that_has_succeeded_may_fail_next, ON_EACH_REACTOR)
+{
+	struct plait_pool *pool = pool_of(1);
+
+	expect_of(start(pool, add_one), "1");
+	expect_of(start(pool, give_failure), "OSError");
+	expect_of(start(pool, add_one), "1");
+	plait_pool_free(&pool);
+}
+
+static plait_value stop_and_note(plait_value *result, void *arg)
+{
+	plait_reactor_stop(reactor);
+	return note_result(result, arg);
+}
+
+TEST(a_job_that_is_begun_before_the_run_is_told_in_it, ON_EACH_REACTOR)
+{
+	struct result r = { .deferred = plait_defer_to_thread(
+				    reactor, add_one, NULL, note_freed) };
+
+	plait_deferred_add_both(r.deferred, stop_and_note, &r);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	expect_now(&r, "1");
+}
+
+static plait_value let_others_go(struct plait_job *job, void *arg)
+{
+	let_go(2);
+	return PLAIT_NONE;
+}
+
+TEST(a_job_may_wait_for_another_if_there_is_a_thread_for_it, ON_EACH_BACKEND)
+{
+	struct plait_pool *pool = pool_of(3);
+	struct result r[2];
+
+	for (int i = 0; i < 2; i++)
+		note(&r[i], start(pool, block));
+	expect_of(start(pool, let_others_go), "none");
+	for (int i = 0; i < 2; i++)
+		expect(&r[i], "1");
+	plait_pool_free(&pool);
+}
+
 TEST(a_pool_has_no_more_threads_than_it_may, ON_EACH_BACKEND)
 {
 	struct plait_pool *pool = pool_of(3);
