@@ -112,6 +112,25 @@ static void server_listen(struct plait_reactor *r, int fd)
 	ck_assert_int_eq(kernel_listen(&k, fd, 16), 0);
 }
 
+/* From now on it takes datagrams of nobody, and the kernel refuses all. */
+static void server_be_deaf(struct plait_reactor *r, int fd)
+{
+	const struct sockaddr_in nobody = {
+		.sin_family = AF_INET,
+		.sin_port = htons(1),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const struct sockaddr *any = (const void *)&nobody;
+	struct kernel k;
+
+	if (!model_is_on()) {
+		ck_assert_int_eq(connect(fd, any, sizeof(nobody)), 0);
+		return;
+	}
+	k = model_past_seam(r);
+	ck_assert_int_eq(kernel_connect(&k, fd, any, sizeof(nobody)), 0);
+}
+
 static int server_accept(struct plait_reactor *r, int fd)
 {
 	struct kernel k;
@@ -688,15 +707,23 @@ static void close_one(struct nameserver *ns, struct plait_watch *w, int *fd)
 void nameserver_start(struct nameserver *ns, struct plait_reactor *r,
 		      const char *script)
 {
+	bool absent = strcmp(script, "absent") == 0;
 	uint16_t port;
 
 	*ns = (struct nameserver){ .reactor = r };
 	plait_list_init(&ns->connected);
 	plait_list_init(&ns->delayed);
 	open_both(ns, &port);
-	server_listen(r, ns->tcp);
+	/* It keeps its port, so that nobody else answers there. */
+	if (absent)
+		server_be_deaf(r, ns->udp);
+	else
+		server_listen(r, ns->tcp);
 	ck_assert_int_eq(plait_address_parse(&ns->address, "127.0.0.1", port),
 			 0);
+	ns->script = script;
+	if (absent)
+		return;
 	ck_assert(plait_watch_start(r, &ns->udp_watch, ns->udp,
 				    PLAIT_WATCH_READ, datagram_comes) == 0 ||
 		  torture_faulty());
@@ -711,10 +738,6 @@ void nameserver_script(struct nameserver *ns, const char *script)
 	if (strncmp(script, "no-tcp ", 7) == 0) {
 		close_one(ns, &ns->tcp_watch, &ns->tcp);
 		script += 7;
-	}
-	if (strcmp(script, "absent") == 0) {
-		close_one(ns, &ns->udp_watch, &ns->udp);
-		close_one(ns, &ns->tcp_watch, &ns->tcp);
 	}
 	ns->script = script;
 }

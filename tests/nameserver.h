@@ -36,7 +36,8 @@
  * 2001:db8:bad::1: whatever has a wrong id, name, type or class, is a query, or
  * comes from elsewhere.
  *
- * A script of "absent" closes both sockets, as if no server was there, and
+ * With the script "absent", from the start, both are refused, as if no
+ * server was there, and
  * "no-tcp" in front of a script only the listener.
  */
 #ifndef TESTS_NAMESERVER_H
