@@ -192,16 +192,21 @@ def dns_name(text):
                     for label in text.split(".")) + b"\0"
 
 
-def read_all(connection):
-    """Everything up to the end of the connection, which is closed then: who
-    stays makes a server linger."""
+def read_to_end(connection):
+    """Everything up to the end of what the other side sends."""
     pieces = []
+    while True:
+        piece = connection.recv(65536)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+
+
+def read_all(connection):
+    """The same, and closes the connection: who stays makes a server
+    linger."""
     with connection:
-        while True:
-            piece = connection.recv(65536)
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
+        return read_to_end(connection)
 
 
 def is_closed(connection):
@@ -793,7 +798,7 @@ class PortForward(ProgramTest):
                 (server, client)
             ends.sendall(b"this is all")
             ends.shutdown(socket.SHUT_WR)
-            self.assertEqual(read_all(other), b"this is all")
+            self.assertEqual(read_to_end(other), b"this is all")
             other.sendall(b"an answer")
             other.shutdown(socket.SHUT_WR)
             self.assertEqual(read_all(ends), b"an answer")
@@ -904,7 +909,7 @@ class PortForward(ProgramTest):
         server = upstream.accept()
         client.sendall(b"there")
         client.shutdown(socket.SHUT_WR)
-        self.assertEqual(read_all(server), b"there")
+        self.assertEqual(read_to_end(server), b"there")
         server.sendall(b"and back")
         server.close()
         self.assertEqual(read_all(client), b"and back")
