@@ -164,6 +164,20 @@ TEST(a_factory_is_connected_as_well, ON_EACH_BACKEND, TIMES(4))
 	actor_wait_idle(&server, reactor);
 }
 
+/* The address is one of IPv4, so nothing is tried. */
+TEST(tcp6_connects_with_ipv6_alone, ON_EACH_BACKEND)
+{
+	struct plait_deferred *d = connect_to("tcp6:127.0.0.1:80");
+
+	while (plait_deferred_result(d) == NULL)
+		run_turns(reactor, 1);
+	ck_assert_int_eq(plait_failure_errno(
+				 plait_value_failure(plait_deferred_result(d))),
+			 EAFNOSUPPORT);
+	plait_deferred_add_errback(d, ignore, NULL);
+	plait_deferred_free(&d);
+}
+
 GROUP("refusing");
 
 static const struct {
