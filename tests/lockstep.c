@@ -256,13 +256,13 @@ static struct lockstep_connection *find_connection(const struct lockstep *l,
  * port, so the port of the other end says whose it is, unless it is their own.
  */
 static void say_port(const struct lockstep *l, int side, char *text,
-		     uint16_t port, uint16_t other, bool is_own)
+		     uint16_t port, uint16_t mark, uint16_t other, bool is_own)
 {
 	const struct lockstep_connection *c;
 
 	for (int i = 0; i < LOCKSTEP_PORTS; i++) {
-		if (l->sides[side]->ports[i] == (port & ~PATH)) {
-			say(text, "%d", port & PATH ? LOCKSTEP_PORTS + i : i);
+		if (l->sides[side]->ports[i] == (port & ~mark)) {
+			say(text, "%d", port & mark ? LOCKSTEP_PORTS + i : i);
 			return;
 		}
 	}
@@ -303,7 +303,9 @@ static void say_address(const struct lockstep *l, int side, char *text,
 {
 	char port[LOCKSTEP_TEXT];
 
-	say_port(l, side, port, port_of(a), other, is_own);
+	/* In a real port that bit is a part of the number. */
+	say_port(l, side, port, port_of(a),
+		 a->sa.sa_family == AF_UNIX ? PATH : 0, other, is_own);
 	say(text, "%.20s port %.40s", kind_of(a), port);
 }
 
