@@ -170,19 +170,6 @@ static bool any_is_full(const struct ends *all)
 	return false;
 }
 
-/* How many of our sockets may be in its queue. */
-static unsigned unaccepted(const struct ends *all, const struct end *l)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < all->n; i++) {
-		const struct end *e = &all->of[i];
-
-		n += e->peer == l->port && other_end(all, e) == NULL;
-	}
-	return n;
-}
-
 static bool has_sent_fin(const struct end *e)
 {
 	switch (e->info.tcpi_state) {
@@ -207,6 +194,21 @@ static bool has_fin(const struct end *e)
 	default:
 		return true;
 	}
+}
+
+/* How many of our sockets may be in its queue: one that has heard of an end was
+   accepted. */
+static unsigned unaccepted(const struct ends *all, const struct end *l)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < all->n; i++) {
+		const struct end *e = &all->of[i];
+
+		n += e->peer == l->port && !has_fin(e) &&
+		     other_end(all, e) == NULL;
+	}
+	return n;
 }
 
 static bool is_on_its_way(const struct end *from, const struct end *to)

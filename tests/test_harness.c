@@ -660,6 +660,21 @@ TEST(nothing_is_on_its_way_when_all_has_come, PURE)
 	close_pair(&p);
 }
 
+TEST(who_waits_behind_a_connection_that_has_ended_is_not_on_his_way, PURE)
+{
+	struct pair p;
+	int waiting;
+
+	open_pair(&p);
+	waiting = peer_connect(p.port);
+	close(p.far);
+	ck_assert_int_eq(peer_read(NULL, p.near, NULL, 1), 0);
+	ck_assert(!flight_is_on());
+	close(waiting);
+	close(p.near);
+	close(p.listener);
+}
+
 TEST(who_knocks_at_a_full_queue_is_not_on_his_way, PURE)
 {
 	uint16_t port;
