@@ -220,7 +220,7 @@ BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
 # What the compiler and its flags decide; and what is the same whatever they
 # are, as it is about texts, tools and layouts.
 COMPILED_CHECKS = scripts/check-headers scripts/check-symbols scripts/check-hardening
-COMPILED_PROGRAM_TESTS = tests/test_bindings.py tests/test_cxx.py tests/test_programs.py
+COMPILED_PROGRAM_TESTS = $(filter-out $(patsubst %,tests/test_%.py,checks counts install mutate),$(PROGRAM_TESTS))
 TEXT_CHECKS = scripts/check-layers scripts/check-circles scripts/check-cancel scripts/check-null \
 	scripts/check-bindings scripts/check-man scripts/check-html scripts/check-claims \
 	$(if $(COVERAGE),,scripts/check-growth)
