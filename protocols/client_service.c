@@ -27,6 +27,7 @@
 
 #include <plait/client_service.h>
 #include <plait/later.h>
+#include <plait/scope.h>
 
 #include "lib/exception.h"
 
@@ -64,6 +65,7 @@ struct plait_client_service {
 	struct plait_protocol *protocol;
 	struct borrowed_client *borrowed;
 	struct plait_deferred *prepare;
+	struct plait_scope_entry ending; /* of the connection meanwhile */
 	struct plait_timer made;
 	struct plait_timer timer;	 /* the time of the attempt is over; the
 					    connection has lived */
@@ -356,7 +358,15 @@ static void service_end_prepare(struct plait_client_service *s)
 	struct plait_deferred *d = s->prepare;
 
 	s->prepare = NULL;
+	plait_scope_leave(&s->ending);
 	plait_deferred_free(&d);
+}
+
+/* Its protocol is told next, and gone then: what makes the connection ready
+   may use it until now. */
+static void service_connection_ends(void *arg)
+{
+	service_end_prepare(arg);
 }
 
 /*
@@ -449,6 +459,19 @@ static plait_value service_prepared(plait_value *result, void *arg)
 	return PLAIT_NONE;
 }
 
+static void service_mind_ending(struct plait_client_service *s)
+{
+	struct plait_scope *scope =
+		plait_transport_scope(s->protocol->transport);
+	plait_value why;
+
+	if (plait_scope_enter(scope, &s->ending, service_connection_ends, s) ==
+	    0)
+		return;
+	why = plait_no_memory();
+	service_reject(s, plait_value_failure(&why));
+}
+
 /* Has it stopped or freed the service?  Then nobody waits for what it began. */
 static OUT_OF_LINE void service_call_prepare(struct plait_client_service *s)
 {
@@ -458,6 +481,8 @@ static OUT_OF_LINE void service_call_prepare(struct plait_client_service *s)
 	if (s->state == SERVICE_PREPARING) {
 		s->prepare = plait_maybe_deferred(v);
 		plait_deferred_add_both(s->prepare, service_prepared, s);
+		if (s->prepare != NULL)
+			service_mind_ending(s);
 	} else {
 		plait_value_free(&v);
 	}

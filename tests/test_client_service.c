@@ -547,7 +547,7 @@ SCRIPT(prepare_is_bounded_by_the_time_of_the_attempt, PURE,
 SCRIPT(loss_cancels_what_prepare_has_begun, PURE,
        "new w !c; prepare p = w; service; start; wait d 1; complete; lose; "
        "why d; is",
-       "made1 p:none lost1 !c d=ConnectionDone() waiting to connect again")
+       "made1 p:none !c lost1 d=ConnectionDone() waiting to connect again")
 
 SCRIPT(stop_cancels_what_prepare_has_begun, PURE,
        "new w !c; prepare p = w; service; start; wait d; complete; stop s; "
@@ -575,7 +575,7 @@ SCRIPTS(connection_lost_in_prepare_is_no_connection, PURE,
 	  "made1 p:none lost1 d=ConnectionDone()" },
 	{ "new w; prepare p = w; service; start; wait d; complete; "
 	  "on lost { fire w none }; lose; show d; is",
-	  "made1 p:none lost1 d pending waiting to connect again" })
+	  "made1 p:none lost1 ECANCELED d pending waiting to connect again" })
 
 /* ---- stopping ------------------------------------------------------ */
 
@@ -757,17 +757,18 @@ SCRIPTS(protocol_may_do_anything, PURE,
 	  "why d; show s",
 	  "made1 lost1 d=CancelledError() s=none" })
 
-/* What prepare has begun is cancelled when the connection is gone already. */
+/* What prepare has begun is cancelled before the protocol is told of the loss:
+   it may be a part of the protocol. */
 SCRIPTS(canceller_of_prepare_may_do_anything, PURE,
 	{ "new w !c { stop s }; prepare p = w; service; start; complete; lose; "
 	  "show s; is",
-	  "made1 p:none lost1 !c s=none stopped" },
+	  "made1 p:none !c lost1 s=none stopped" },
 	{ "new w !c { stop s; start }; prepare p = w; service; start; "
 	  "complete; lose; show s; is",
-	  "made1 p:none lost1 !c s=none connecting" },
+	  "made1 p:none !c lost1 s=none connecting" },
 	{ "new w !c { free_service }; prepare p = w; service; start; complete; "
 	  "lose; advance 9; connecting?",
-	  "made1 p:none lost1 !c no" },
+	  "made1 p:none !c lost1 no" },
 	{ "new w !c { start }; prepare p = w; service; start; complete; "
 	  "stop s; is; advance 0; is; show s",
 	  "made1 p:none !c stopping lost1 connecting s=none" },
@@ -820,7 +821,7 @@ SCRIPTS(reactor_that_is_freed_ends_every_wait, PURE,
 	  "made1 lost1 without its reactor d=AbandonedError()" },
 	{ "new w !c; prepare p = w; service; start; complete; wait d; "
 	  "free_reactor; why d; is",
-	  "made1 p:none lost1 !c d=AbandonedError() without its reactor" },
+	  "made1 p:none !c lost1 d=AbandonedError() without its reactor" },
 	{ "service; start; complete; stop s; free_reactor; show s; is",
 	  "made1 lost1 s=none stopped" },
 	{ "service; start; complete; stop s; start; wait d; free_reactor; "

@@ -35,7 +35,8 @@ struct plait_client_service;
  * Makes a new connection ready for use: logs in, asks whether the server is
  * well.  p and arg, the arg of plait_client_service_new(), are borrowed.
  * Returns none or another value, which is freed; a deferred to wait for,
- * plait_chain(&d); or a failure: then the attempt has failed.
+ * plait_chain(&d); or a failure: then the attempt has failed.  The deferred is
+ * cancelled if the connection is lost, before p is told of that.
  */
 typedef plait_value plait_client_prepare(struct plait_protocol *p, void *arg);
 
