@@ -1076,18 +1076,27 @@ int seam_open(const char *path, int flags, ...)
 }
 
 /* Of these the library uses only what takes an int, a pointer or nothing. */
-int seam_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
-int seam_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
-{
-	int err = fault(CALL_clone);
-	va_list ap;
-	int *pidfd;
+/* The second is another name of the first: see reactor/kernel/spawn.c. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#define SEAM_CLONE(name)                                                       \
+	int seam_##name(int (*fn)(void *), void *stack, int flags, void *arg,  \
+			...);                                                  \
+	int seam_##name(int (*fn)(void *), void *stack, int flags, void *arg,  \
+			...)                                                   \
+	{                                                                      \
+		int err = fault(CALL_clone);                                   \
+		va_list ap;                                                    \
+		int *pidfd;                                                    \
+                                                                               \
+		va_start(ap, arg);                                             \
+		pidfd = va_arg(ap, int *);                                     \
+		va_end(ap);                                                    \
+		return err != 0 ? failed(err)                                  \
+				: name(fn, stack, flags, arg, pidfd);          \
+	}
 
-	va_start(ap, arg);
-	pidfd = va_arg(ap, int *);
-	va_end(ap);
-	return err != 0 ? failed(err) : clone(fn, stack, flags, arg, pidfd);
-}
+SEAM_CLONE(clone)
+SEAM_CLONE(__clone)
 
 #define SEAM_CONTROL(name, type)                                               \
 	int seam_##name(int fd, type request, ...);                            \

@@ -37,6 +37,24 @@
 #define SYS_pidfd_open 434
 #endif
 
+/*
+ * ThreadSanitizer takes each clone() for a fork(), of which there would be two
+ * in the same memory.  It does not know the C library's other name.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SPAWN_CLONE __clone
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SPAWN_CLONE __clone
+#endif
+#ifdef SPAWN_CLONE
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#else
+#define SPAWN_CLONE clone
+#endif
+
 enum {
 	STACK = 65536, /* bytes; aligned, and a child needs few */
 	CHILD_FAILED = 127
@@ -241,7 +259,7 @@ static pid_t spawn_clone(struct spawn *s, char *stack, int *pidfd)
 	s->step = "clone";
 	s->err = 0;
 	*pidfd = -1;
-	pid = clone(child_run, stack + STACK, flags, s, pidfd);
+	pid = SPAWN_CLONE(child_run, stack + STACK, flags, s, pidfd);
 	return pid < 0 ? -1 : spawn_look(s, pid, pidfd);
 }
 
