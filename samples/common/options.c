@@ -96,7 +96,7 @@ bool read_positive(const char *text, void *into)
 struct plait_endpoint *read_endpoint(const char *text)
 {
 	char why[PLAIT_ENDPOINT_WHY_SIZE];
-	struct plait_endpoint *e;
+	struct plait_endpoint *e = NULL;
 
 	if (plait_endpoint_parse(text, &e, why, sizeof(why)) < 0)
 		die("%s: %s", text, why);
