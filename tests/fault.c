@@ -1120,6 +1120,7 @@ static const struct {
 	long number;
 	enum call call;
 } numbered[] = {
+	{ SYS_execve, CALL_execve },
 	{ SYS_close_range, CALL_close_range },
 	{ SYS_getdents64, CALL_getdents64 },
 	{ SYS_pidfd_open, CALL_pidfd_open },

@@ -205,13 +205,14 @@ IN_CHILD static void child_reset_signals(void)
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Of several files, one that may not be run counts more than none. */
+/* Of several files, one that may not be run counts more than none.  By its
+   number: gcov would write this process's counters before an execve(). */
 IN_CHILD static bool child_exec(struct spawn *s)
 {
 	int err = ENOENT;
 
 	for (size_t i = 0; s->paths[i] != NULL; i++) {
-		execve(s->paths[i], s->argv, s->envp);
+		syscall(SYS_execve, s->paths[i], s->argv, s->envp);
 		if (errno == EACCES)
 			err = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
