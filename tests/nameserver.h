@@ -36,9 +36,9 @@
  * 2001:db8:bad::1: whatever has a wrong id, name, type or class, is a query, or
  * comes from elsewhere.
  *
- * With the script "absent", from the start, both are refused, as if no
- * server was there, and
- * "no-tcp" in front of a script only the listener.
+ * A server that begins with the script "absent" refuses datagrams and
+ * connections, as if no server was there.  "no-tcp" in front of a script
+ * refuses connections alone.
  */
 #ifndef TESTS_NAMESERVER_H
 #define TESTS_NAMESERVER_H

@@ -16,8 +16,9 @@ struct process_pipe {
 	struct plait_protocol base;
 	struct plait_process *of; /* NULL: it is told of nothing */
 	struct plait_list link;
-	struct plait_transport *made_of; /* given, until the child runs */
-	int fd;				 /* the child's */
+	struct plait_transport
+		*made_of; /* the pipe's own, until the child runs */
+	int fd;		  /* the child's */
 };
 
 struct plait_process {

@@ -1,11 +1,11 @@
 /*
  * Making a child: see spawn.h.
  *
- * Everything from child_run() up to child_exec() runs in the child, on a stack
- * of its own, while this thread waits.  There only errno and the struct are
- * written, and only calls are made that neither lock nor allocate.  No handler
- * of this process may run there: so all signals are blocked from before the
- * child begins, until each has its default action.
+ * The functions child_...() run in the child, on a stack of its own, while this
+ * thread waits.  They write only errno and the struct, and call only what
+ * neither locks nor allocates.  No handler of this process may run there: so
+ * all signals are blocked from before the child begins, until each has its
+ * default action.
  *
  * The C library's setuid() and its like would tell the other threads of this
  * process.  So the child makes these calls itself.
