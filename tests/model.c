@@ -305,73 +305,48 @@ static struct kernel_ops past, seamed;
 /* In both tables what is not named here is the simulated kernel's own. */
 static void tables_fill(void)
 {
+#define PUT(call)                                                              \
+	do {                                                                   \
+		past_calls.call = past_##call;                                 \
+		seamed_calls.call = seamed_##call;                             \
+	} while (0)
 	past_calls = *plait_i_kernel_simulated.calls;
-	past_calls.socket = past_socket;
-	past_calls.socketpair = past_socketpair;
-	past_calls.adopt = past_adopt;
-	past_calls.inherit = past_inherit;
-	past_calls.bind = past_bind;
-	past_calls.listen = past_listen;
-	past_calls.accept = past_accept;
-	past_calls.connect = past_connect;
-	past_calls.recv = past_recv;
-	past_calls.send = past_send;
-	past_calls.sendmsg = past_sendmsg;
-	past_calls.recvmsg = past_recvmsg;
-	past_calls.sendmmsg = past_sendmmsg;
-	past_calls.recvmmsg = past_recvmmsg;
-	past_calls.send_fds = past_send_fds;
-	past_calls.recv_fds = past_recv_fds;
-	past_calls.shutdown = past_shutdown;
-	past_calls.close = past_close;
-	past_calls.reserve = past_reserve;
-	past_calls.waker = past_waker;
-	past_calls.getsockopt = past_getsockopt;
-	past_calls.setsockopt = past_setsockopt;
-	past_calls.getsockname = past_getsockname;
-	past_calls.getpeername = past_getpeername;
-	past_calls.look = past_look;
-	past_calls.unlink = past_unlink;
-	past_calls.chmod = past_chmod;
-	past_calls.rename = past_rename;
-	past_calls.lock = past_lock;
-	past_calls.read_file = past_read_file;
-	past_calls.host_name = past_host_name;
+	seamed_calls = past_calls;
+	PUT(socket);
+	PUT(socketpair);
+	PUT(adopt);
+	PUT(inherit);
+	PUT(bind);
+	PUT(listen);
+	PUT(accept);
+	PUT(connect);
+	PUT(recv);
+	PUT(send);
+	PUT(sendmsg);
+	PUT(recvmsg);
+	PUT(sendmmsg);
+	PUT(recvmmsg);
+	PUT(send_fds);
+	PUT(recv_fds);
+	PUT(shutdown);
+	PUT(close);
+	PUT(reserve);
+	PUT(waker);
+	PUT(getsockopt);
+	PUT(setsockopt);
+	PUT(getsockname);
+	PUT(getpeername);
+	PUT(look);
+	PUT(unlink);
+	PUT(chmod);
+	PUT(rename);
+	PUT(lock);
+	PUT(read_file);
+	PUT(host_name);
+#undef PUT
+
 	past = plait_i_kernel_simulated;
 	past.calls = &past_calls;
-
-	seamed_calls = past_calls;
-	seamed_calls.socket = seamed_socket;
-	seamed_calls.socketpair = seamed_socketpair;
-	seamed_calls.adopt = seamed_adopt;
-	seamed_calls.inherit = seamed_inherit;
-	seamed_calls.bind = seamed_bind;
-	seamed_calls.listen = seamed_listen;
-	seamed_calls.accept = seamed_accept;
-	seamed_calls.connect = seamed_connect;
-	seamed_calls.recv = seamed_recv;
-	seamed_calls.send = seamed_send;
-	seamed_calls.sendmsg = seamed_sendmsg;
-	seamed_calls.recvmsg = seamed_recvmsg;
-	seamed_calls.sendmmsg = seamed_sendmmsg;
-	seamed_calls.recvmmsg = seamed_recvmmsg;
-	seamed_calls.send_fds = seamed_send_fds;
-	seamed_calls.recv_fds = seamed_recv_fds;
-	seamed_calls.shutdown = seamed_shutdown;
-	seamed_calls.close = seamed_close;
-	seamed_calls.reserve = seamed_reserve;
-	seamed_calls.waker = seamed_waker;
-	seamed_calls.getsockopt = seamed_getsockopt;
-	seamed_calls.setsockopt = seamed_setsockopt;
-	seamed_calls.getsockname = seamed_getsockname;
-	seamed_calls.getpeername = seamed_getpeername;
-	seamed_calls.look = seamed_look;
-	seamed_calls.unlink = seamed_unlink;
-	seamed_calls.chmod = seamed_chmod;
-	seamed_calls.rename = seamed_rename;
-	seamed_calls.lock = seamed_lock;
-	seamed_calls.read_file = seamed_read_file;
-	seamed_calls.host_name = seamed_host_name;
 	seamed = past;
 	seamed.calls = &seamed_calls;
 	seamed.update = seamed_update;
