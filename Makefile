@@ -11,6 +11,7 @@ all::
 
 VERSION = 0.1.0
 ABI = 0
+TLS_ABI = 0
 
 # What may be set on the command line, in config.mak, or by ./configure.
 prefix = /usr/local
@@ -29,6 +30,8 @@ AR = ar
 OBJCOPY = objcopy
 CFLAGS = -g -O2
 HAVE_EPOLL = $(if $(filter Linux,$(shell uname -s)),1)
+# libplait-tls is built where pkg-config finds OpenSSL 3; HAVE_OPENSSL= leaves it out.
+HAVE_OPENSSL := $(shell pkg-config --atleast-version=3.0 openssl 2>/dev/null && echo 1)
 -include config.mak.autogen	# ./configure wrote it; optional
 -include config.mak		# yours
 
@@ -45,29 +48,38 @@ endif
 endif
 
 # What there is: every source in these folders.
-SRC = $(sort $(wildcard lib/*.c reactor/*/*.c protocols/*.c protocols/*/*.c))
-HEADERS = $(wildcard include/plait/*.h)
+SRC = $(filter-out $(TLS_SRC),$(sort $(wildcard lib/*.c reactor/*/*.c protocols/*.c protocols/*/*.c)))
+HEADERS = $(filter-out $(LEFT_OUT),$(wildcard include/plait/*.h))
 COMMON_SRC = $(wildcard samples/common/*.c)
-EXAMPLES = $(wildcard samples/Makefile samples/*.c samples/common/*.[ch] samples/poetry/*)
-SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/*.c))
-TEST_SRC = $(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c))
+EXAMPLES = $(filter-out $(LEFT_OUT),$(wildcard samples/Makefile samples/*.c samples/common/*.[ch] samples/poetry/*))
+SAMPLES = $(patsubst %.c,$O/%,$(filter-out $(LEFT_OUT),$(wildcard samples/*.c)))
+TEST_SRC = $(filter-out $(LEFT_OUT),$(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c)))
 TESTS = $(TEST_SRC:%.c=$O/%)
 FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
+# The second library, libplait-tls, and all that is there for it only: what
+# stands on OpenSSL has the name of TLS, so that it can be left out.
+TLS_SRC = $(sort $(wildcard protocols/tls/*.c))
+TLS_HARNESS_SRC = $(wildcard tests/tls*.c)
+TLS_SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/tls-*.c))
+TLS_TESTS = $(patsubst %.c,$O/%,$(wildcard tests/test_tls*.c))
+LEFT_OUT = $(if $(HAVE_OPENSSL),,$(wildcard include/plait/tls*.h samples/tls-*.c tests/test_tls* man/*tls*))
+SAY_LEFT_OUT = $(if $(HAVE_OPENSSL),,@echo "left out, as pkg-config finds no openssl >= 3.0 (Debian: libssl-dev):" 	libplait-tls $(1))
+SAY_SUITES_LEFT_OUT = $(call SAY_LEFT_OUT,$(patsubst tests/%,%,$(filter tests/%,$(basename $(LEFT_OUT)))))
 # The servers of the benchmark, on plait and on each library that is installed.
 HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv) $(if $(call HAS_HEADER,<ev.h>),ev) \
 	$(if $(call HAS_HEADER,<event2/event.h>),event bufferevent)
 BENCH_FILES = load $(foreach p,raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)),$p $p_alone)
 BENCH_PROGRAMS = $(patsubst %,$O/bench/%,$(filter $(basename $(notdir $(wildcard bench/*.c))),$(BENCH_FILES)))
-HARNESS_SRC = $(filter-out tests/test_% tests/fuzz_% $(SCENARIO_SRC),$(wildcard tests/*.c))
+HARNESS_SRC = $(filter-out tests/test_% tests/fuzz_% $(SCENARIO_SRC) $(TLS_HARNESS_SRC),$(wildcard tests/*.c))
 SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
 # The samples that serve or connect, and what they share, run in scenarios, too.
-SIMULATED = $(filter-out samples/defer-cancel-% samples/deferred-simulator.c samples/demo.c,$(wildcard samples/*.c)) \
+SIMULATED = $(filter-out samples/defer-cancel-% samples/deferred-simulator.c samples/demo.c samples/tls-%,$(wildcard samples/*.c)) \
 	$(COMMON_SRC)
 FUZZ_SRC = tests/dialogue.c tests/machine.c tests/race.c tests/receivers.c tests/steps.c tests/tangle.c \
 	tests/trace.c tests/wrapped.c
-PROGRAM_TESTS = $(wildcard tests/test_*.py)
-PAGES = $(wildcard man/*.[137])
+PROGRAM_TESTS = $(filter-out $(LEFT_OUT),$(wildcard tests/test_*.py))
+PAGES = $(filter-out $(LEFT_OUT),$(wildcard man/*.[137]))
 ALIAS_STAMP = $O/man/aliases
 
 # Hardening, as far as this compiler and linker have it; asked once, when
@@ -99,17 +111,33 @@ VERIFY_FLAGS = $(LIB_FLAGS) -DPLAIT_VERIFY -U_FORTIFY_SOURCE -fno-builtin-malloc
 	-fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fno-lto
 INCLUDES = -Iinclude -I.
 ALL_LDFLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(HARDEN_LDFLAGS) $(LDFLAGS)
-FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY)
+FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY) $(OPENSSL_CFLAGS)
+# Of what stands on OpenSSL, whose deprecated functions are not used.
+OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl) -DOPENSSL_API_COMPAT=30000)
+OPENSSL_LIBS := $(if $(HAVE_OPENSSL),$(shell pkg-config --libs openssl))
+$(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls-% tests/tls% tests/test_tls%): \
+	USED_CFLAGS = $(OPENSSL_CFLAGS)
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
 SHARED = $O/libplait.so.$(VERSION)
 VERIFIED = $O/verify/libplait.a
 GROWN = $O/grown/libplait.a
+TLS_STATIC = $O/libplait-tls.a
+TLS_SHARED = $O/libplait-tls.so.$(VERSION)
+TLS_VERIFIED = $O/verify/libplait-tls.a
+TLS_GROWN = $O/grown/libplait-tls.a
 # Coverage is counted in one build of each source: samples use that too.
 SAMPLE_LIB = $(if $(COVERAGE),$(VERIFIED),$(STATIC))
+TLS_SAMPLE_LIB = $(if $(COVERAGE),$(TLS_VERIFIED),$(TLS_STATIC))
 
 all:: $(STATIC) $(SHARED) $O/plait.pc $(SAMPLES) $(ALIAS_STAMP)
+ifneq ($(HAVE_OPENSSL),)
+all:: $(TLS_STATIC) $(TLS_SHARED) $O/plait-tls.pc
+else
+all::
+	$(SAY_LEFT_OUT)
+endif
 
 $O/flags: FORCE			# changed flags rebuild, unchanged ones do not
 	@mkdir -p $(@D)
@@ -117,25 +145,25 @@ $O/flags: FORCE			# changed flags rebuild, unchanged ones do not
 
 $O/obj/%.o: %.c $O/flags
 	@mkdir -p $(@D)
-	$(call Q,CC,$<) $(CC) $(LIB_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+	$(call Q,CC,$<) $(CC) $(LIB_FLAGS) $(INCLUDES) $(USED_CFLAGS) -MMD -MP -c -o $@ $<
 $O/verify/%.o: %.c $O/flags
 	@mkdir -p $(@D)
-	$(call Q,CC,$@) $(CC) $(VERIFY_FLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+	$(call Q,CC,$@) $(CC) $(VERIFY_FLAGS) $(INCLUDES) $(USED_CFLAGS) -MMD -MP -c -o $@ $<
 # The library as a later version may be: each struct of programs has a member
 # in its reserved words (tests/grown/structs).
 $O/grown/headers: $(HEADERS) tests/grown/structs scripts/grow-headers
 	$(call Q,GROW,$@) scripts/grow-headers $O/grown/include && touch $@
 $O/grown/%.o: %.c $O/flags $O/grown/headers
 	@mkdir -p $(@D)
-	$(call Q,CC,$@) $(CC) $(LIB_FLAGS) -DPLAIT_TEST_GROWN -I$O/grown/include $(INCLUDES) \
+	$(call Q,CC,$@) $(CC) $(LIB_FLAGS) -DPLAIT_TEST_GROWN -I$O/grown/include $(INCLUDES) $(USED_CFLAGS) \
 		-MMD -MP -c -o $@ $<
 $O/samples/%.o: samples/%.c $O/flags
 	@mkdir -p $(@D)
-	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) $(ALIASING) -Iinclude -Isamples -MMD -MP -c -o $@ $<
+	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) $(ALIASING) -Iinclude -Isamples $(USED_CFLAGS) -MMD -MP -c -o $@ $<
 $O/tests/%.o: tests/%.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE $(if $(HAVE_EPOLL),-DHAVE_EPOLL) \
-		-Iinclude -I. $(CHECK_CFLAGS) -MMD -MP -c -o $@ $<
+		-Iinclude -I. $(CHECK_CFLAGS) $(USED_CFLAGS) -MMD -MP -c -o $@ $<
 
 # A sample in a simulation: its main() and what it prints are replaced.
 $O/simulated/%.o: samples/%.c $O/flags
@@ -148,28 +176,41 @@ $O/simulated/common/program.o: REPLACED = -Dprogram_reactor=replaced_reactor -Dp
 # The list of sources is a dependency too: a library forgets a file that went.
 $O/sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(SRC)' | cmp -s - $@ || echo '$(SRC)' >$@
+	@echo '$(SRC) $(TLS_SRC)' | cmp -s - $@ || echo '$(SRC) $(TLS_SRC)' >$@
 
-$(STATIC): $(SRC:%.c=$O/obj/%.o) $O/sources
+$(STATIC): $(SRC:%.c=$O/obj/%.o)
+$(VERIFIED): $(SRC:%.c=$O/verify/%.o)
+$(GROWN): $(SRC:%.c=$O/grown/%.o)
+$(TLS_STATIC): $(TLS_SRC:%.c=$O/obj/%.o)
+$(TLS_VERIFIED): $(TLS_SRC:%.c=$O/verify/%.o)
+$(TLS_GROWN): $(TLS_SRC:%.c=$O/grown/%.o)
+$(STATIC) $(VERIFIED) $(GROWN) $(TLS_STATIC) $(TLS_VERIFIED) $(TLS_GROWN): $O/sources
 	@mkdir -p $(@D)
 	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
-$(VERIFIED): $(SRC:%.c=$O/verify/%.o) $O/sources
-	@mkdir -p $(@D)
-	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
-$(GROWN): $(SRC:%.c=$O/grown/%.o) $O/sources
-	$(call Q,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+# An so.ABI beside the so.VERSION is what programs ask for.
+SONAME = $(patsubst %.$(VERSION),%.$(SO_ABI),$(@F))
+LINK_SHARED = $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) \
+	$(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^)) \
+	$(if $(INSTRUMENT),,-Wl$(comma)-z$(comma)defs) -o $@ $(filter %.o %.so.$(VERSION),$^)
+$(SHARED): SO_ABI = $(ABI)
 $(SHARED): $(SRC:%.c=$O/obj/%.o) libplait.map $O/sources
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libplait.so.$(ABI) \
-		-Wl,--version-script=libplait.map $(if $(INSTRUMENT),,-Wl$(comma)-z$(comma)defs) \
-		-o $@ $(filter %.o,$^)
-	@ln -sf $(@F) $O/libplait.so.$(ABI) && ln -sf $(@F) $O/libplait.so
-$O/plait.pc: plait.pc.in $O/flags FORCE
+	$(call Q,LINK,$@) $(LINK_SHARED)
+	@ln -sf $(@F) $O/$(SONAME) && ln -sf $(@F) $O/libplait.so
+$(TLS_SHARED): SO_ABI = $(TLS_ABI)
+# libplait.a behind libplait.so: what ends the exceptions of a C++ program is in
+# each library, as the unwinder wants it near.
+$(TLS_SHARED): $(TLS_SRC:%.c=$O/obj/%.o) libplait-tls.map $(SHARED) $(STATIC) $O/sources
+	$(call Q,LINK,$@) $(LINK_SHARED) $(STATIC) $(OPENSSL_LIBS)
+	@ln -sf $(@F) $O/$(SONAME) && ln -sf $(@F) $O/libplait-tls.so
+$O/plait.pc $O/plait-tls.pc: $O/%.pc: %.pc.in $O/flags FORCE
 	@sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@version@|$(VERSION)|' \
-		-e 's|@includedir@|$(includedir)|' plait.pc.in >$@.new
+		-e 's|@includedir@|$(includedir)|' $< >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
+$(filter-out $(TLS_SAMPLES),$(SAMPLES)): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
+$(TLS_SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(TLS_SAMPLE_LIB) $(SAMPLE_LIB)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(OPENSSL_LIBS)
 
 # The seam: in the library that the tests link, each function of
 # tests/wrap.list is called by the name seam_FUNCTION, which tests/fault.c
@@ -177,12 +218,18 @@ $(SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
 $O/verify/seam.syms: tests/wrap.list $O/flags
 	@sed -n 's/^\([a-z_0-9]*\).*/\1/; /./s/.*/& seam_&/p' $< >$@
 $O/verify/libseam.a: $(VERIFIED) $O/verify/seam.syms
+$O/verify/libseam-tls.a: $(TLS_VERIFIED) $O/verify/seam.syms
+$O/verify/libseam.a $O/verify/libseam-tls.a:
 	$(call Q,SEAM,$@) $(OBJCOPY) --redefine-syms=$O/verify/seam.syms $< $@
 
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
+LINK_TEST = $(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS)
 $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS)
+	$(LINK_TEST)
+$(TLS_TESTS): $O/tests/%: $O/tests/%.o $(HARNESS_SRC:%.c=$O/%.o) $(TLS_HARNESS_SRC:%.c=$O/%.o) \
+		$O/verify/libseam-tls.a $O/verify/libseam.a
+	$(LINK_TEST) $(OPENSSL_LIBS)
 $O/tests/test_scenarios: $(SCENARIO_SRC:%.c=$O/%.o) $(SIMULATED:samples/%.c=$O/simulated/%.o)
 
 $O/bench/%.o: bench/%.c $O/flags
@@ -214,9 +261,12 @@ endif
 # Each check is a command that run-checks runs; it adds up what they say.  One
 # more than there are processors, as some mostly wait.
 RUN_CHECKS = O='$O' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' \
-	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' \
+	SANITIZE='$(SANITIZE)' LIB='$(SAMPLE_LIB)' HAVE_OPENSSL='$(HAVE_OPENSSL)' \
+	TLS_LIB='$(TLS_SAMPLE_LIB)' OPENSSL_LIBS='$(OPENSSL_LIBS)' \
 	HARDENED='$(if $(COVERAGE),,$(HARDEN_CFLAGS) $(HARDEN_LDFLAGS))' scripts/run-checks -j $$(($(JOBS) + 1))
-BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB)
+BUILT_LIBS = $(STATIC) $(SHARED) $(VERIFIED) $(SAMPLE_LIB) \
+	$(if $(HAVE_OPENSSL),$(TLS_STATIC) $(TLS_SHARED) $(TLS_VERIFIED) $(TLS_SAMPLE_LIB))
+GROWN_LIBS = $(GROWN) $(if $(HAVE_OPENSSL),$(TLS_GROWN))
 # What the compiler and its flags decide; and what is the same whatever they
 # are, as it is about texts, tools and layouts.
 COMPILED_CHECKS = scripts/check-headers scripts/check-symbols scripts/check-hardening
@@ -229,10 +279,12 @@ LONG_FIRST = $(filter $(patsubst %,$O/tests/test_%,deferred_depth torture wrap c
 UNIT_CHECKS = $(LONG_FIRST) $(filter-out $(LONG_FIRST),$(TESTS))
 
 tests: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
-check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(if $(COVERAGE),,$(GROWN))
+check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(if $(COVERAGE),,$(GROWN_LIBS))
+	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS) $(TEXT_CHECKS)
 # With another compiler or sanitizer, beside a check that was whole.
 check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
+	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
 # What check has no time for: the same tests with more seeds.
 LONG_TESTS = lockstep points cancel_faults resolver pool
@@ -245,10 +297,11 @@ check-long-scenarios: $O/tests/test_scenarios
 	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
 		$(RUN_CHECKS) $^
 check-unit: $(TESTS)
+	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(UNIT_CHECKS)
 # Where there may be a second thread, by what the suites say: nothing else can
 # race.
-THREADED = $(patsubst tests/test_%.c,%,$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c))
+THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT),$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c)))
 check-threads: $(THREADED:%=$O/tests/test_%)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS)
@@ -257,9 +310,9 @@ check-cancel check-null check-bindings check-layers check-headers check-html che
 	@$(RUN_CHECKS) scripts/$@
 check-symbols check-circles: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
-check-growth: $(STATIC) $(GROWN)
+check-growth: $(BUILT_LIBS) $(GROWN_LIBS)
 	@$(RUN_CHECKS) scripts/$@
-check-abi: $(SHARED)
+check-abi: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
 # Counts of one operation, with valgrind and strace, as tests/counts has them.
 COUNTED = $O/bench/load $O/bench/plait $O/bench/plait_alone
@@ -277,11 +330,11 @@ NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask
 	@$(RUN_CHECKS) $(NAMES_CHECKS)
 	@cd $O/check && grep -h '^skipped' $(patsubst tests/names/%,%.log,$(NAMES_CHECKS)) || sed -n '/^ *[0-9][0-9]*  /p' judge.py.log
-record-abi: $(SHARED)
-	O='$O' CC='$(CC)' scripts/check-abi record
+record-abi: $(BUILT_LIBS)
+	O='$O' CC='$(CC)' HAVE_OPENSSL='$(HAVE_OPENSSL)' scripts/check-abi record
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
 	@$(RUN_CHECKS) scripts/$@
-check-man: $(SAMPLE_LIB)
+check-man: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/check-man scripts/man-examples
 
 test-deps:
@@ -309,11 +362,13 @@ coverage:
 	scripts/coverage build-coverage
 # Small mistakes, planted one at a time: which test notices each?
 KIND = small
-mutants: $(TESTS) $O/verify/libseam.a
-	@O='$O' MUTATE_COMPILE='$(CC) $(VERIFY_FLAGS)' MUTATE_INCLUDES='$(INCLUDES)' \
+mutants: $(TESTS) $O/verify/libseam.a $(if $(HAVE_OPENSSL),$O/verify/libseam-tls.a)
+	@O='$O' MUTATE_COMPILE='$(CC) $(VERIFY_FLAGS)' MUTATE_INCLUDES='$(INCLUDES) $(OPENSSL_CFLAGS)' \
 		MUTATE_OBJCOPY='$(OBJCOPY)' MUTATE_LINK='$(CC) $(ALL_LDFLAGS)' \
 		MUTATE_MORE='$(SCENARIO_SRC:%.c=scenarios:$O/%.o) $(SIMULATED:samples/%.c=scenarios:$O/simulated/%.o)' \
 		MUTATE_HARNESS='$(HARNESS_SRC:%.c=$O/%.o)' MUTATE_LIBS='$(CHECK_LIBS)' \
+		MUTATE_TLS='$(if $(HAVE_OPENSSL),$(TLS_HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam-tls.a)' \
+		MUTATE_TLS_LIBS='$(OPENSSL_LIBS)' \
 		scripts/mutate -j $(JOBS) -k $(KIND) $(MUTATE)
 # What simulations reach by themselves: those of whole programs, and the tests
 # that run on the simulated kernel, of which only that part is run.
@@ -343,6 +398,13 @@ install: all
 	ln -sf $(notdir $(SHARED)) '$D$(libdir)/libplait.so.$(ABI)'
 	ln -sf libplait.so.$(ABI) '$D$(libdir)/libplait.so'
 	install -m 644 $O/plait.pc '$D$(pkgconfigdir)'
+ifneq ($(HAVE_OPENSSL),)
+	install -m 644 $(TLS_STATIC) '$D$(libdir)'
+	install -m 755 $(TLS_SHARED) '$D$(libdir)'
+	ln -sf $(notdir $(TLS_SHARED)) '$D$(libdir)/libplait-tls.so.$(TLS_ABI)'
+	ln -sf libplait-tls.so.$(TLS_ABI) '$D$(libdir)/libplait-tls.so'
+	install -m 644 $O/plait-tls.pc '$D$(pkgconfigdir)'
+endif
 	for s in 1 3 7; do install -d '$D$(mandir)'/man$$s || exit; done
 	for p in $(PAGES); do install -m 644 $$p '$D$(mandir)'/man$${p##*.}/ || exit; done
 	for d in common poetry; do install -d '$D$(examplesdir)'/$$d || exit; done
@@ -350,8 +412,9 @@ install: all
 		install -m 644 samples/$$f '$D$(examplesdir)'/$$f || exit; done
 	for p in $O/man/man3/*; do test ! -f $$p || install -m 644 $$p '$D$(mandir)'/man3/ || exit; done
 uninstall: $(ALIAS_STAMP)
-	rm -f $(HEADERS:include/%='$D$(includedir)'/%) '$D$(libdir)'/libplait.a \
-		'$D$(libdir)'/libplait.so* '$D$(pkgconfigdir)/plait.pc'
+	rm -f $(HEADERS:include/%='$D$(includedir)'/%) '$D$(libdir)'/libplait.a '$D$(libdir)'/libplait.so* \
+		'$D$(libdir)'/libplait-tls.a '$D$(libdir)'/libplait-tls.so* '$D$(pkgconfigdir)'/plait.pc \
+		'$D$(pkgconfigdir)'/plait-tls.pc
 	for p in $(PAGES) $O/man/man3/*; do rm -f '$D$(mandir)'/man$${p##*.}/$${p##*/}; done
 	for f in $(EXAMPLES:samples/%=%); do rm -f '$D$(examplesdir)'/$$f; done
 	rm -f $(PAGES:man/%='$D$(htmldir)'/%.html) $(HTML_MORE:%='$D$(htmldir)'/%)
@@ -372,7 +435,7 @@ clean:
 
 help:
 	@sed -n 's/^#? \{0,1\}//p' Makefile
-#? make              the library, the samples and plait.pc, in build/
+#? make              the libraries, the samples and plait.pc, in build/; libplait-tls where OpenSSL 3 is
 #? make test-deps    installs what the tests need, with apt-get; elsewhere says what that is
 #? make check        every test; ends in `N passed, N failed'
 #? make tests        builds what check runs
@@ -397,6 +460,7 @@ help:
 #? make configure    ./configure from configure.ac; optional, writes config.mak.autogen
 #?
 #? prefix libdir includedir mandir docdir htmldir DESTDIR    where things go ($(prefix) is /usr/local)
+#? HAVE_OPENSSL=  without libplait-tls
 #? CC CXX CFLAGS LDFLAGS    compilers and their flags; changed flags rebuild
 #? V=1            show the commands
 #? DEVELOPER=1    every warning, and each is an error

@@ -7,6 +7,7 @@ with plait_i_, is not part of the API.
 """
 
 import glob
+import os
 import re
 
 PRIVATE = re.compile(r"/\*\s*private\s*\*/")
@@ -20,6 +21,11 @@ def squeeze(text):
 
 def strip_comments(text):
     return re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+
+
+def is_tls_header(path):
+    """Whether the header is of libplait-tls."""
+    return os.path.basename(path).startswith("tls")
 
 
 def shapes(text):
@@ -68,7 +74,7 @@ class Headers:
     of the call.  inlined: names of functions that callers compile in.  words:
     every identifier."""
 
-    def __init__(self, pattern="include/plait/*.h"):
+    def __init__(self, paths=None):
         self.functions = {}
         self.types = {}
         self.macros = {}
@@ -79,7 +85,7 @@ class Headers:
         self.names = {}
         self.shapes = {}
         self.by_type = []
-        for path in sorted(glob.glob(pattern)):
+        for path in sorted(glob.glob("include/plait/*.h") if paths is None else paths):
             with open(path, encoding="utf-8") as f:
                 self.read(path, f.read())
         for type_name, name in self.by_type:
@@ -187,6 +193,12 @@ class Headers:
             text = re.sub(r"\(\)$", "(void)", text)
             text = text.replace("(const char*where,", "(", 1)
         return text
+
+
+def of_library(is_tls):
+    """What the headers of libplait-tls declare, or all others."""
+    return Headers(path for path in glob.glob("include/plait/*.h")
+                   if is_tls_header(path) == is_tls)
 
 
 if __name__ == "__main__":

@@ -46,16 +46,17 @@ class Tree(unittest.TestCase):
         rows = "".join(f"    {line}\n" for line in lines[1:])
         self.write("ARCHITECTURE.md", f"Inside `{lines[0]}/`:\n\n{rows}\nEnd.\n")
 
-    def run_check(self, name):
+    def run_check(self, name, **more):
         """With plain flags: what is planted is not measured."""
         return subprocess.run([os.path.join(TOP, "scripts", name)], text=True,
                               cwd=self.directory.name, check=False,
                               env={**os.environ, "O": "build", "CFLAGS": "-g",
-                                   "LIB": "build/libplait.a"},
+                                   "LIB": "build/libplait.a",
+                                   "HAVE_OPENSSL": "1", **more},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def passes(self, name):
-        said = self.run_check(name)
+    def passes(self, name, **more):
+        said = self.run_check(name, **more)
         self.assertEqual(said.returncode, 0, said.stdout)
 
     def fails(self, name, *lines):
@@ -186,6 +187,70 @@ class Kernel(Tree):
                    "lib/low.c: may not call open",
                    "reactor/loop/pool.c: may not call recv",
                    "reactor/net/stream.c: may not call recv")
+
+
+class Tls(Tree):
+    """libplait-tls stands above libplait, and alone on OpenSSL."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("wrap", "allow"):
+            self.write(f"tests/{name}.list", "")
+        self.write("include/plait/base.h", "#include <stddef.h>\n")
+
+    def library(self, name, *more):
+        """An empty library, linked with more."""
+        path = self.write(f"build/{name}.so", "")
+        subprocess.run([*CC, "-shared", "-nostdlib", "-Wl,--no-as-needed", "-x", "c",
+                        "-o", path, "/dev/null", "-x", "none", *more], check=True)
+        return path
+
+    def test_what_stands_above_may_call_openssl_and_be_included(self):
+        self.add("protocols/tls/high.c", "plait_i_tls_high", "SSL_read")
+        self.write("include/plait/tls.h", "#include <plait/base.h>\n")
+        self.write("protocols/tls/high.h",
+                   "#include <openssl/ssl.h>\n#include <plait/tls.h>\n")
+        self.write("samples/tls-echo.c", "#include <plait/tls.h>\n")
+        self.passes("check-symbols")
+        self.passes("check-layers")
+
+    def test_a_call_of_openssl_below_is_told(self):
+        self.add("reactor/net/low.c", "plait_i_low", "SSL_read")
+        self.fails("check-symbols", "reactor/net/low.c: calls SSL_read, which is "
+                   "in neither tests/wrap.list nor tests/allow.list")
+
+    def test_a_file_below_that_uses_tls_is_told(self):
+        self.add("protocols/tls/high.c", "plait_i_tls_high")
+        self.add("protocols/low.c", "plait_i_low", "plait_i_tls_high")
+        self.fails("check-symbols",
+                   "protocols/low.c: uses plait_i_tls_high of libplait-tls",
+                   "protocols/low.c: uses plait_i_tls_high, which is not public")
+
+    def test_tls_uses_what_is_public_alone(self):
+        self.add("protocols/low.c", "plait_i_low")
+        self.add("protocols/tls/high.c", "plait_i_tls_high", "plait_i_low")
+        self.fails("check-symbols", "protocols/tls/high.c: uses plait_i_low, which "
+                   "is not public")
+
+    def test_who_includes_openssl_below_is_told(self):
+        self.write("include/plait/tls.h", "#include <openssl/ssl.h>\n")
+        self.write("include/plait/plait.h", "#include <plait/tls.h>\n")
+        self.write("protocols/low.c", '#include "protocols/tls/high.h"\n')
+        self.fails("check-layers",
+                   "layer: include/plait/plait.h:1:#include <plait/tls.h>",
+                   "layer: include/plait/tls.h:1:#include <openssl/ssl.h>",
+                   'layer: protocols/low.c:1:#include "protocols/tls/high.h"')
+
+    def test_a_library_that_needs_another_one_than_libc_is_told(self):
+        ssl = self.library("libssl")
+        self.library("libplait", ssl)
+        self.fails("check-symbols", f"libplait.so: needs {ssl}")
+
+    def test_what_is_left_out_has_no_object(self):
+        self.write("protocols/tls/high.c", "")
+        self.picture("protocols/tls", "high.c")
+        self.fails("check-circles", "protocols/tls/high.c: there is no object of it")
+        self.passes("check-circles", HAVE_OPENSSL="")
 
 
 class Page(Tree):
