@@ -115,8 +115,8 @@ FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY) $(OP
 # Of what stands on OpenSSL, whose deprecated functions are not used.
 OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl) -DOPENSSL_API_COMPAT=30000)
 OPENSSL_LIBS := $(if $(HAVE_OPENSSL),$(shell pkg-config --libs openssl))
-$(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls-% tests/tls% tests/test_tls%): \
-	USED_CFLAGS = $(OPENSSL_CFLAGS)
+$(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls-%): USED_CFLAGS = $(OPENSSL_CFLAGS)
+$O/tests/tls% $O/tests/test_tls%: USED_CFLAGS = $(OPENSSL_CFLAGS) -DCERTIFICATES='"$O/certificates/"'
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
@@ -212,6 +212,10 @@ $(filter-out $(TLS_SAMPLES),$(SAMPLES)): $O/samples/%: $O/samples/%.o $(COMMON_S
 $(TLS_SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(TLS_SAMPLE_LIB) $(SAMPLE_LIB)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(OPENSSL_LIBS)
 
+# Certificates for tests, which are never kept in the tree.
+$O/certificates/made: scripts/make-certificates
+	$(call Q,MAKE,$(@D)) scripts/make-certificates $(@D) && touch $@
+
 # The seam: in the library that the tests link, each function of
 # tests/wrap.list is called by the name seam_FUNCTION, which tests/fault.c
 # defines.  Only the library's calls go there, not those of the tests.
@@ -228,7 +232,7 @@ LINK_TEST = $(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -Wl,--wrap=_mark_point -o $@ 
 $O/tests/test_%: $O/tests/test_%.o $(HARNESS_SRC:%.c=$O/%.o) $O/verify/libseam.a
 	$(LINK_TEST)
 $(TLS_TESTS): $O/tests/%: $O/tests/%.o $(HARNESS_SRC:%.c=$O/%.o) $(TLS_HARNESS_SRC:%.c=$O/%.o) \
-		$O/verify/libseam-tls.a $O/verify/libseam.a
+		$O/verify/libseam-tls.a $O/verify/libseam.a | $O/certificates/made
 	$(LINK_TEST) $(OPENSSL_LIBS)
 $O/tests/test_scenarios: $(SCENARIO_SRC:%.c=$O/%.o) $(SIMULATED:samples/%.c=$O/simulated/%.o)
 
