@@ -32,6 +32,7 @@
 #include <unistd.h>
 #ifdef HAVE_EPOLL
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
 
@@ -55,7 +56,7 @@
 	X(setgid) X(setuid) X(select) X(poll) X(fstat) X(stat)       \
 	X(unlink) X(chmod) X(rename) X(flock) X(ftruncate) X(gethostname)      \
 	X(clock_gettime) X(getrandom) X(sigaction) X(pthread_sigmask) X(kill)  \
-	X(fork) X(clone) X(dup2) X(chdir) X(setsid) X(setpgid)                 \
+	X(fork) X(clone) X(dup2) X(chdir) X(setsid) X(setpgid) X(prctl)        \
 	X(sigtimedwait) X(execve) X(waitid) X(pthread_create) X(sched_yield)           \
 	X(pthread_key_create) X(pthread_setspecific)                           \
 	X(getaddrinfo) X(freeaddrinfo) X(getnameinfo)
@@ -1111,6 +1112,20 @@ SEAM_CLONE(__clone)
 		va_end(ap);                                                    \
 		return err != 0 ? failed(err) : name(fd, request, arg);        \
 	}
+
+/* The second argument is one of the size of a pointer. */
+int seam_prctl(int option, ...);
+int seam_prctl(int option, ...)
+{
+	int err = fault(CALL_prctl);
+	va_list ap;
+	unsigned long arg;
+
+	va_start(ap, option);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+	return err != 0 ? failed(err) : prctl(option, arg);
+}
 
 SEAM_CONTROL(fcntl, int)
 SEAM_CONTROL(ioctl, unsigned long)

@@ -129,6 +129,19 @@ static void children_init(void)
 	step = NULL;
 }
 
+/* What a kernel lacks, or a filter forbids: then a thread waits for each child.
+ */
+static const struct {
+	const char *call; /* NULL: none */
+	int err;
+} lacks[] = { { NULL, 0 }, { "pidfd_open", ENOSYS } };
+
+static void lack(int i)
+{
+	if (lacks[i].call != NULL)
+		fault_call_forever(lacks[i].call, lacks[i].err);
+}
+
 static const struct plait_process_fd talking[] = {
 	{ .fd = 0, .kind = PLAIT_PROCESS_READS },
 	{ .fd = 1, .kind = PLAIT_PROCESS_WRITES },
@@ -169,8 +182,10 @@ static void no_children(void)
 
 GROUP("life", .setup = children_init, .teardown = no_children);
 
-TEST(a_child_starts_exits_and_ends_in_this_order, ON_EACH_BACKEND)
+TEST(a_child_starts_exits_and_ends_in_this_order, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, NULL, "exit 3");
 	ck_assert_str_eq(it.log, "");
 	wait_for(&it);
@@ -180,16 +195,18 @@ TEST(a_child_starts_exits_and_ends_in_this_order, ON_EACH_BACKEND)
 	ck_assert(!it.how.unknown);
 }
 
-TEST(a_child_that_a_signal_ends_says_which, ON_EACH_BACKEND)
+TEST(a_child_that_a_signal_ends_says_which, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, NULL, "kill -USR1 $$");
 	wait_for(&it);
 	ck_assert_int_eq(it.how.code, -1);
 	ck_assert_int_eq(it.how.signal, SIGUSR1);
 }
 
-TEST(what_it_writes_is_received_before_its_end, ON_EACH_BACKEND)
+TEST(what_it_writes_is_received_before_its_end, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, &talks, "echo out; echo err >&2; exec <&-");
 	wait_for(&it);
 	ck_assert_str_eq(it.out, "out\n");
@@ -282,10 +299,11 @@ TEST(a_child_that_is_paused_waits, ON_EACH_BACKEND)
 	ck_assert_int_eq(it.how.code, 0);
 }
 
-TEST(many_in_one_turn_all_end, ON_EACH_BACKEND)
+TEST(many_in_one_turn_all_end, ON_EACH_BACKEND, EACH_OF(lacks))
 {
 	static struct child many[100];
 
+	lack(_i);
 	for (int i = 0; i < N_OF(many); i++) {
 		many[i] = (struct child){ .base.ops = &child_ops };
 		ck_assert_int_eq(spawn(&many[i], NULL, "/bin/true", NULL, NULL),
@@ -296,6 +314,12 @@ TEST(many_in_one_turn_all_end, ON_EACH_BACKEND)
 		ck_assert_str_eq(many[i].log, "SXED");
 		ck_assert_int_eq(many[i].how.code, 0);
 	}
+}
+
+/* A child that has set itself up says so. */
+static void wait_for_word(struct child *c)
+{
+	run_until_count(reactor, &c->n_received, 1);
 }
 
 /* ---- what it cannot be made with ------------------------------------------
@@ -314,8 +338,9 @@ static void fails(const struct plait_process_options *o, const char *file,
 
 GROUP("failures", .setup = children_init, .teardown = no_children);
 
-TEST(a_program_that_is_not_there_fails_at_once, ON_EACH_BACKEND)
+TEST(a_program_that_is_not_there_fails_at_once, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	fails(&talks, "/nonexistent/poem", -ENOENT, "exec");
 	fails(&talks, "no-program-has-this-name", -ENOENT, "exec");
 	fails(&talks, "", -ENOENT, "exec");
@@ -371,17 +396,11 @@ static const struct {
 	int err;
 	const char *step;
 } steps[] = {
-	{ "pipe2", EMFILE, "pipe" },
-	{ "fcntl", EINVAL, "pipe" },
-	{ "pidfd_open", ENOSYS, "pidfd_open" },
-	{ "clone", EAGAIN, "clone" },
-	{ "dup2", EMFILE, "dup2" },
-	{ "setsid", EPERM, "setsid" },
-	{ "setgroups", EPERM, "setgroups" },
-	{ "setgid", EPERM, "setgid" },
-	{ "setuid", EPERM, "setuid" },
-	{ "chdir", EACCES, "chdir" },
-	{ "execve", ENOMEM, "exec" },
+	{ "pipe2", EMFILE, "pipe" },   { "fcntl", EINVAL, "pipe" },
+	{ "clone", EAGAIN, "clone" },  { "dup2", EMFILE, "dup2" },
+	{ "setsid", EPERM, "setsid" }, { "setgroups", EPERM, "setgroups" },
+	{ "setgid", EPERM, "setgid" }, { "setuid", EPERM, "setuid" },
+	{ "chdir", EACCES, "chdir" },  { "execve", ENOMEM, "exec" },
 	{ "execve", ETXTBSY, "exec" },
 };
 
@@ -675,19 +694,298 @@ TEST(a_group_and_a_session_are_its_own, ON_EACH_BACKEND)
 	says(&o, "test $(ps -o sid= -p $$) = $$ && echo yes", "yes\n");
 }
 
+static int held[2];
+
+static void make_a_child_and_die(void *unused)
+{
+	static const char *const argv[] = { "sleep", "1000", NULL };
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	const struct plait_process_fd fd = { .fd = 1,
+					     .kind = PLAIT_PROCESS_INHERIT,
+					     .from = held[1] };
+	struct plait_process_options o = { .fds = &fd,
+					   .n_fds = 1,
+					   .die_with_parent = true };
+
+	children_init();
+	_exit(plait_spawn(r, argv, &it.base, &o, NULL) == 0 ? 0 : 1);
+}
+
+/* The pipe ends when nobody has it any more. */
+TEST(it_may_die_with_the_one_who_has_made_it, PURE)
+{
+	const char *said;
+	char c;
+
+	ck_assert_int_eq(pipe2(held, O_CLOEXEC), 0);
+	ck_assert_int_eq(child_run(make_a_child_and_die, NULL, &said), 0);
+	close(held[1]);
+	ck_assert_int_eq(read(held[0], &c, 1), 0);
+	close(held[0]);
+}
+
+TEST(what_cannot_die_with_another_is_not_made, ON_EACH_BACKEND)
+{
+	fault_call("prctl", 1, EINVAL);
+	fails(&(struct plait_process_options){ .die_with_parent = true },
+	      "/bin/true", -EINVAL, "prctl");
+}
+
+/* ---- terminals -------------------------------------------------------------
+ */
+
+GROUP("terminals", .setup = children_init, .teardown = no_children);
+
+static const struct plait_process_options on_terminal = { .pty = true };
+
+TEST(a_child_has_a_terminal_of_its_own, ON_EACH_BACKEND, EACH_OF(lacks))
+{
+	lack(_i);
+	sh(&it, &on_terminal,
+	   "test -t 0 && test -t 1 && test -t 2 && echo poem >/dev/tty; "
+	   "test $(ps -o sid= -p $$) = $$ && exit 4");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "poem\r\n");
+	ck_assert_int_eq(it.how.code, 4);
+	ck_assert_int_eq(it.closed_errno, 0);
+}
+
+static void answer(struct child *c)
+{
+	c->on_received = NULL;
+	plait_transport_write(plait_process_transport(&c->base, 0), "rose\n",
+			      5);
+}
+
+TEST(what_is_typed_is_read_and_echoed, ON_EACH_BACKEND)
+{
+	it.on_received = answer;
+	sh(&it, &on_terminal, "echo name?; read x; echo \"a $x\"");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "name?\r\nrose\r\na rose\r\n");
+}
+
+static void type_interrupt(struct child *c)
+{
+	c->on_received = NULL;
+	plait_transport_write(plait_process_transport(&c->base, 2), "\003", 1);
+}
+
+TEST(a_key_sends_a_signal, ON_EACH_BACKEND)
+{
+	it.on_received = type_interrupt;
+	sh(&it, &on_terminal, "echo ready; exec cat");
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGINT);
+}
+
+static void type_end(struct child *c)
+{
+	c->on_received = NULL;
+	plait_transport_write(plait_process_transport(&c->base, 1), "\004", 1);
+}
+
+TEST(a_key_ends_the_input, ON_EACH_BACKEND)
+{
+	it.on_received = type_end;
+	sh(&it, &on_terminal, "echo ready; exec cat");
+	wait_for(&it);
+	ck_assert_int_eq(it.how.code, 0);
+}
+
+static void resize(struct child *c)
+{
+	c->on_received = NULL;
+	ck_assert_int_eq(plait_process_set_window(&c->base, 30, 100), 0);
+}
+
+TEST(its_window_has_a_size_which_may_change, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = on_terminal;
+
+	o.rows = 24;
+	o.columns = 80;
+	it.on_received = resize;
+	sh(&it, &o,
+	   "trap 'stty size; exit 0' WINCH; stty -echo; stty size; "
+	   "while :; do read x; done");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "24 80\r\n30 100\r\n");
+	ck_assert_int_eq(plait_process_set_window(&it.base, 1, 1), -ENOTTY);
+}
+
+TEST(a_child_without_a_terminal_has_no_window, ON_EACH_BACKEND)
+{
+	sh(&it, &talks, "exit 0");
+	ck_assert_int_eq(plait_process_set_window(&it.base, 1, 1), -ENOTTY);
+	wait_for(&it);
+}
+
+static void hang_up(struct child *c)
+{
+	plait_transport_abort_connection(plait_process_transport(&c->base, 1));
+}
+
+TEST(to_close_the_terminal_is_to_hang_up, ON_EACH_BACKEND)
+{
+	it.on_received = hang_up;
+	sh(&it, &on_terminal, "echo ready; exec cat");
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGHUP);
+}
+
+/* What it has written when it ends is in the terminal, which is paused. */
+TEST(what_is_written_to_a_terminal_comes_before_its_end, ON_EACH_BACKEND)
+{
+	it.on_started = pause_output;
+	sh(&it, &on_terminal, "echo a rose");
+	run_until_count(reactor, &it.n_exited, 1);
+	run_turns(reactor, 3);
+	ck_assert_str_eq(it.out, "");
+	plait_transport_resume_reading(plait_process_transport(&it.base, 1));
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "a rose\r\n");
+	ck_assert_str_eq(it.log + it.logged - 2, "ED");
+}
+
+static const struct plait_process_fd half_terminal[] = {
+	{ .fd = 2, .kind = PLAIT_PROCESS_WRITES },
+	{ .fd = 0, .kind = PLAIT_PROCESS_TERMINAL },
+	{ .fd = 7, .kind = PLAIT_PROCESS_TERMINAL },
+	{ .fd = 1, .kind = PLAIT_PROCESS_NULL },
+};
+
+static int told_fd;
+
+static void note_fd(struct plait_process_protocol *p, int fd, const void *data,
+		    size_t len)
+{
+	if (fd != 2)
+		told_fd = fd;
+	child_received(p, fd, data, len);
+}
+
+TEST(a_terminal_may_be_some_of_its_descriptors, ON_EACH_BACKEND)
+{
+	struct plait_process_ops ops = child_ops;
+	struct plait_process_options o = { .pty = true,
+					   .fds = half_terminal,
+					   .n_fds = 4 };
+
+	ops.received = note_fd;
+	it.base.ops = &ops;
+	sh(&it, &o, "test -t 0 && test -t 7 && echo a >&7; echo b; echo c >&2");
+	ck_assert_ptr_nonnull(plait_process_transport(&it.base, 7));
+	ck_assert_ptr_eq(plait_process_transport(&it.base, 7),
+			 plait_process_transport(&it.base, 0));
+	ck_assert_ptr_null(plait_process_transport(&it.base, 1));
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "a\r\n");
+	ck_assert_str_eq(it.err, "c\n");
+	ck_assert_int_eq(told_fd, 0);
+}
+
+TEST(a_terminal_has_no_copy_elsewhere, ON_EACH_BACKEND)
+{
+	sh(&it, &on_terminal, "ls /proc/self/fd | tr '\\n' ' '");
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "0 1 2 3 ");
+}
+
+TEST(a_terminal_that_is_in_no_descriptor_is_refused, ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+
+	o.pty = true;
+	fails(&o, "/bin/true", -EINVAL, "options");
+	o.pty = false;
+	o.fds = half_terminal;
+	o.n_fds = 4;
+	fails(&o, "/bin/true", -EINVAL, "options");
+}
+
+/* Making the terminal, opening its other end, the size of the window; and the
+   child's. */
+static const struct {
+	const char *call;
+	unsigned long pass;
+	int err;
+	const char *step;
+} terminal_steps[] = {
+	{ "open", 0, ENOSPC, "terminal" },  { "ioctl", 0, EIO, "terminal" },
+	{ "ioctl", 1, EIO, "terminal" },    { "ioctl", 2, EINVAL, "terminal" },
+	{ "ioctl", 3, EPERM, "TIOCSCTTY" },
+};
+
+TEST(whatever_fails_of_a_terminal_is_told, ON_EACH_BACKEND,
+     EACH_OF(terminal_steps))
+{
+	fault_pass(terminal_steps[_i].call, terminal_steps[_i].pass);
+	fault_call(terminal_steps[_i].call, 1, terminal_steps[_i].err);
+	fails(&on_terminal, "/bin/true", -terminal_steps[_i].err,
+	      terminal_steps[_i].step);
+}
+
+static void type_at_an_end(struct child *c)
+{
+	struct plait_transport *t = plait_process_transport(&c->base, 1);
+
+	if (t != NULL)
+		plait_transport_write(t, "poem\n", 5);
+}
+
+/* It would be sent SIGHUP if its terminal were closed then. */
+TEST(a_child_that_has_closed_its_terminal_lives_on, ON_EACH_BACKEND)
+{
+	it.on_exited = type_at_an_end;
+	sh(&it, &on_terminal,
+	   "echo ready; exec <&- >&- 2>&-; kill -STOP $$; exit 3");
+	wait_for_word(&it);
+	calls_reset();
+	for (int i = 0; i < 20; i++)
+		plait_reactor_iterate(reactor, 0.005);
+	ck_assert_uint_le(calls_of("read"), 2);
+	ck_assert_uint_eq(it.n_exited, 0);
+	while (it.n_exited == 0) {
+		plait_process_signal(&it.base, SIGCONT);
+		plait_reactor_iterate(reactor, 0.01);
+	}
+	wait_for(&it);
+	ck_assert_int_eq(it.how.code, 3);
+	ck_assert_int_eq(it.closed_errno, 0);
+}
+
+static void use_terminal(struct plait_reactor *r)
+{
+	static struct child c;
+	static const char *const argv[] = { "/bin/echo", "poem", NULL };
+	int rc;
+
+	c = (struct child){ .base.ops = &child_ops };
+	rc = plait_spawn(r, argv, &c.base, &on_terminal, NULL);
+	if (rc == 0) {
+		let_it_end(&c);
+		run_until_count(r, &c.n_done, 1);
+	} else {
+		ck_assert(torture_faulty());
+	}
+	if (!torture_faulty())
+		ck_assert_str_eq(c.out, "poem\r\n");
+}
+
+TEST(a_terminal_lives_with_any_allocation_failing, ON_EACH_BACKEND)
+{
+	torture(use_terminal, backend);
+}
+
 /* ---- its end ---------------------------------------------------------------
  */
 
-/* A child that has set itself up says so. */
-static void wait_for_word(struct child *c)
-{
-	run_until_count(reactor, &c->n_received, 1);
-}
-
 GROUP("signals", .setup = children_init, .teardown = no_children);
 
-TEST(a_signal_reaches_the_child, ON_EACH_BACKEND)
+TEST(a_signal_reaches_the_child, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, &talks, "echo ready; exec cat");
 	wait_for_word(&it);
 	ck_assert_int_gt(plait_process_pid(&it.base), 0);
@@ -703,8 +1001,9 @@ static void signal_again(struct child *c)
 	c->closed_errno = plait_process_signal(&c->base, SIGKILL);
 }
 
-TEST(nobody_is_signalled_when_it_has_exited, ON_EACH_BACKEND)
+TEST(nobody_is_signalled_when_it_has_exited, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	it.on_exited = signal_again;
 	sh(&it, NULL, "exit 0");
 	wait_for(&it);
@@ -727,10 +1026,12 @@ TEST(a_child_that_is_stopped_may_end_itself, ON_EACH_BACKEND)
 	ck_assert_int_eq(it.how.code, 5);
 }
 
-TEST(a_child_that_ignores_sigterm_is_killed_after_its_grace, ON_EACH_BACKEND)
+TEST(a_child_that_ignores_sigterm_is_killed_after_its_grace, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	struct plait_process_options o = talks;
 
+	lack(_i);
 	o.grace = 1000;
 	sh(&it, &o, "trap '' TERM; echo ready; while :; do read x; done");
 	wait_for_word(&it);
@@ -761,11 +1062,12 @@ static bool is_gone(void *arg)
 static const char leaves_one_behind[] =
 	"(trap '' TERM; while :; do sleep 1000; done) & echo $!; ";
 
-TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND)
+TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND, EACH_OF(lacks))
 {
 	struct plait_process_options o = talks;
 	char text[200];
 
+	lack(_i);
 	snprintf(text, sizeof(text), "%s wait", leaves_one_behind);
 	o.new_group = true;
 	o.grace = 1000;
@@ -809,10 +1111,12 @@ TEST(a_grace_that_passes_at_the_end_hides_nothing, ON_EACH_BACKEND)
 	ck_assert_str_eq(it.log + it.logged - 2, "ED");
 }
 
-TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND)
+TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	struct plait_process_options o = talks;
 
+	lack(_i);
 	o.new_group = true;
 	o.grace = 1;
 	sh(&it, &o, leaves_one_behind);
@@ -826,8 +1130,10 @@ TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND)
 	ck_assert_int_eq(it.how.code, 0);
 }
 
-TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND)
+TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, &talks, leaves_one_behind);
 	run_until_count(reactor, &it.n_exited, 1);
 	wait_for_word(&it);
@@ -842,10 +1148,12 @@ TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND)
 	ck_assert_int_eq(kill(left_behind(&it), SIGKILL), 0);
 }
 
-TEST(when_somebody_else_has_waited_the_status_is_unknown, ON_EACH_BACKEND)
+TEST(when_somebody_else_has_waited_the_status_is_unknown, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	pid_t pid;
 
+	lack(_i);
 	sh(&it, NULL, "exit 3");
 	pid = plait_process_pid(&it.base);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
@@ -855,10 +1163,12 @@ TEST(when_somebody_else_has_waited_the_status_is_unknown, ON_EACH_BACKEND)
 	ck_assert_str_eq(it.log, "SXED");
 }
 
-TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND)
+TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
 
+	lack(_i);
 	sigaction(SIGCHLD, &ignore, &before);
 	sh(&it, NULL, "exit 3");
 	wait_for(&it);
@@ -866,10 +1176,11 @@ TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND)
 	ck_assert(it.how.unknown);
 }
 
-TEST(the_program_s_own_children_are_left_to_it, ON_EACH_BACKEND)
+TEST(the_program_s_own_children_are_left_to_it, ON_EACH_BACKEND, EACH_OF(lacks))
 {
 	int status = system("exit 4");
 
+	lack(_i);
 	ck_assert_int_eq(WEXITSTATUS(status), 4);
 	sh(&it, NULL, "exit 3");
 	status = system("exit 5");
@@ -878,13 +1189,136 @@ TEST(the_program_s_own_children_are_left_to_it, ON_EACH_BACKEND)
 	ck_assert_int_eq(it.how.code, 3);
 }
 
+/* ---- without descriptors of processes --------------------------------------
+ */
+
+GROUP("waiters", .setup = children_init, .teardown = no_children);
+
+/* What a thread needs, and what is called then. */
+static const struct {
+	const char *call;
+	int err;
+} waiter_steps[] = {
+	{ "eventfd", EMFILE },
+	{ "pthread_create", EAGAIN },
+	{ "pthread_sigmask", EINVAL },
+};
+
+TEST(without_a_thread_to_wait_there_is_no_child, ON_EACH_BACKEND,
+     EACH_OF(waiter_steps))
+{
+	lack(1);
+	fault_call(waiter_steps[_i].call, 1, waiter_steps[_i].err);
+	fails(&talks, "/bin/true", -waiter_steps[_i].err, "waiter");
+}
+
+static const struct {
+	const char *call;
+	int err;
+} forbidden[] = {
+	{ "pidfd_open", EPERM },
+	{ "waitid", EINVAL },
+	{ "pidfd_send_signal", EPERM },
+};
+
+TEST(descriptors_of_processes_are_used_with_all_their_calls_or_not,
+     ON_EACH_BACKEND, EACH_OF(forbidden))
+{
+	calls_reset();
+	fault_call(forbidden[_i].call, 1, forbidden[_i].err);
+	sh(&it, &talks, "echo ready; exec cat");
+	wait_for_word(&it);
+	ck_assert_uint_eq(calls_of("pthread_create"), 1);
+	ck_assert_int_eq(plait_process_signal(&it.base, SIGTERM), 0);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
+
+static void steal(struct child *c)
+{
+	pid_t pid = plait_process_pid(&c->base);
+
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	c->closed_errno = plait_process_signal(&c->base, SIGTERM);
+}
+
+TEST(a_child_that_somebody_has_waited_for_is_not_signalled, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	lack(_i);
+	it.on_started = steal;
+	sh(&it, NULL, "exec sleep 1000");
+	wait_for(&it);
+	ck_assert(it.how.unknown);
+	ck_assert_int_eq(it.closed_errno, -ESRCH);
+}
+
+/* Gives a number to the next process; false where that is not allowed. */
+static bool next_number_is(pid_t pid)
+{
+	FILE *f = fopen("/proc/sys/kernel/ns_last_pid", "w");
+	bool written = f != NULL && fprintf(f, "%d", (int)pid - 1) > 0;
+
+	return f != NULL && fclose(f) == 0 && written;
+}
+
+static pid_t stranger;
+
+/* Where numbers may be chosen, a stranger gets that of the child. */
+static void steal_and_give_the_number_away(struct child *c)
+{
+	pid_t pid = plait_process_pid(&c->base);
+
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	if (!next_number_is(pid))
+		return;
+	stranger = fork();
+	if (stranger == 0) {
+		pause();
+		_exit(0);
+	}
+	ck_assert_int_eq(plait_process_signal(&c->base, SIGKILL), -ESRCH);
+	plait_process_stop(&c->base);
+}
+
+TEST(a_stranger_with_the_number_of_a_child_is_left_alone, ON_EACH_BACKEND)
+{
+	int status;
+
+	stranger = 0;
+	it.on_started = steal_and_give_the_number_away;
+	sh(&it, NULL, "exec sleep 1000");
+	wait_for(&it);
+	if (stranger == 0)
+		return;
+	ck_assert_int_eq(waitpid(stranger, &status, WNOHANG), 0);
+	kill(stranger, SIGUSR1);
+	ck_assert_int_eq(waitpid(stranger, &status, 0), stranger);
+	ck_assert_int_eq(WTERMSIG(status), SIGUSR1);
+}
+
+static void wait_by_thread(struct plait_reactor *r)
+{
+	lack(1);
+	spawn_and_wait(r);
+}
+
+TEST(a_child_without_a_descriptor_lives_with_any_allocation_failing,
+     ON_EACH_BACKEND)
+{
+	torture(wait_by_thread, backend);
+}
+
 /* ---- the end of the reactor ------------------------------------------------
  */
 
 GROUP("reactor", .setup = children_init, .teardown = no_children);
 
-TEST(a_reactor_that_is_freed_leaves_no_child, ON_EACH_BACKEND)
+TEST(a_reactor_that_is_freed_leaves_no_child, ON_EACH_BACKEND, EACH_OF(lacks))
 {
+	lack(_i);
 	sh(&it, &talks, "trap '' TERM; echo ready; while :; do read x; done");
 	wait_for_word(&it);
 	plait_reactor_free(&reactor);
@@ -893,10 +1327,12 @@ TEST(a_reactor_that_is_freed_leaves_no_child, ON_EACH_BACKEND)
 	ck_assert_ptr_null(it.base.process);
 }
 
-TEST(a_reactor_that_is_freed_leaves_nobody_of_a_group, ON_EACH_BACKEND)
+TEST(a_reactor_that_is_freed_leaves_nobody_of_a_group, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	struct plait_process_options o = talks;
 
+	lack(_i);
 	o.new_group = true;
 	sh(&it, &o, leaves_one_behind);
 	run_until_count(reactor, &it.n_exited, 1);
@@ -913,8 +1349,10 @@ static void stop_reactor(struct child *c)
 	plait_reactor_stop(reactor);
 }
 
-TEST(a_shutdown_stops_its_children_and_waits_for_them, ON_EACH_BACKEND)
+TEST(a_shutdown_stops_its_children_and_waits_for_them, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
+	lack(_i);
 	it.on_received = stop_reactor;
 	sh(&it, &talks,
 	   "trap 'echo bye; exit 5' TERM; echo ready; while :; do read x || "
@@ -931,8 +1369,10 @@ static void stop_reactor_now(struct child *c)
 	plait_reactor_stop_now(reactor);
 }
 
-TEST(a_shutdown_that_waits_for_nobody_kills_its_children, ON_EACH_BACKEND)
+TEST(a_shutdown_that_waits_for_nobody_kills_its_children, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
+	lack(_i);
 	it.on_received = stop_reactor_now;
 	sh(&it, &talks, "trap '' TERM; echo ready; while :; do read x; done");
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
@@ -950,10 +1390,12 @@ static void free_in_child(void *unused)
 	ck_assert_uint_eq(it.n_exited, 0);
 }
 
-TEST(a_forked_child_leaves_the_child_to_its_parent, ON_EACH_BACKEND)
+TEST(a_forked_child_leaves_the_child_to_its_parent, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	const char *said;
 
+	lack(_i);
 	sh(&it, &talks, "echo ready; exec cat");
 	wait_for_word(&it);
 	ck_assert_int_eq(child_run(free_in_child, NULL, &said), 0);

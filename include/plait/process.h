@@ -16,8 +16,6 @@
  *	static const char *const argv[] = { "make", "check", NULL };
  *
  *	plait_spawn(r, argv, &p, NULL, NULL);
- *
- * This needs Linux 5.4.
  */
 #ifndef PLAIT_PROCESS_H
 #define PLAIT_PROCESS_H
@@ -86,7 +84,8 @@ enum plait_process_fd_kind {
 	PLAIT_PROCESS_NULL,    /* /dev/null */
 	PLAIT_PROCESS_INHERIT, /* a descriptor of this program, a copy */
 	PLAIT_PROCESS_READS,   /* a pipe: the child reads what is written */
-	PLAIT_PROCESS_WRITES   /* a pipe: what the child writes is received */
+	PLAIT_PROCESS_WRITES,  /* a pipe: what the child writes is received */
+	PLAIT_PROCESS_TERMINAL /* the terminal: see pty below */
 };
 
 struct plait_process_fd {
@@ -110,10 +109,22 @@ struct plait_process_options {
 			     with it */
 	bool new_session; /* ... and a session: it has no terminal */
 	bool set_ids;	  /* run as uid and gid, in no other group */
+	/*
+	 * The child is killed when the thread that makes it ends, however that
+	 * ends; unless it executes a program that changes its ids.
+	 */
+	bool die_with_parent;
 	uid_t uid;
 	gid_t gid;
 	double grace; /* seconds that plait_process_stop() leaves; 0: 5 */
-	uintptr_t reserved[8]; /* zero */
+	/*
+	 * The child begins a session that has a new terminal, which this
+	 * program is at the other end of.  It is each descriptor of fds that is
+	 * a PLAIT_PROCESS_TERMINAL; if fds is NULL: 0, 1 and 2.
+	 */
+	bool pty;
+	unsigned short rows, columns; /* of the terminal; 0: unknown */
+	uintptr_t reserved[7];	      /* zero */
 };
 
 /*
@@ -128,10 +139,10 @@ struct plait_process_options {
  * program: -ENOENT if there is no such file or directory, -EACCES, -ENOEXEC,
  * -E2BIG, -EPERM, -EAGAIN, -EMFILE, -ENOMEM and others; -EINVAL if argv has no
  * element, or reserved words of the options are not zero; -EBUSY if p has a
- * child; -ENOSYS if the kernel is too old; -ESHUTDOWN while the reactor shuts
- * down or is freed; -ENOTSUP if r is a testing reactor; -ECHILD.  Then there is
- * no child, no callback of p is called, and *step, unless step is NULL, is what
- * has failed: static text such as "exec", "chdir" or "setuid".
+ * child; -ESHUTDOWN while the reactor shuts down or is freed; -ENOTSUP if r is
+ * a testing or a simulated reactor; -ECHILD.  Then there is no child, no
+ * callback of p is called, and *step, unless step is NULL, is what has failed:
+ * static text such as "exec", "chdir" or "setuid".
  */
 int plait_spawn(struct plait_reactor *r, const char *const *argv,
 		struct plait_process_protocol *p,
@@ -160,9 +171,20 @@ void plait_process_stop(struct plait_process_protocol *p);
 /*
  * The pipe that the child has as fd, borrowed: to write to it, to pause what is
  * received, to close it.  NULL if there is no pipe, or it is closed.
+ *
+ * A terminal is a pipe for both directions, with each of its numbers here.
+ * received() and closed() call it by the first of them in fds; 1 if fds is
+ * NULL.
  */
 struct plait_transport *
 plait_process_transport(const struct plait_process_protocol *p, int fd);
+
+/*
+ * Sets the size of the child's terminal, and tells the child, by SIGWINCH.
+ * Returns 0; or -ENOTTY if the child has no terminal, or it is closed.
+ */
+int plait_process_set_window(struct plait_process_protocol *p,
+			     unsigned short rows, unsigned short columns);
 
 #ifdef __cplusplus
 }

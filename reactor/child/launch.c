@@ -25,7 +25,14 @@ struct process_plan {
 	struct plait_process *child;
 	struct spawn spawn;
 	const char **paths;
-	int *theirs; /* what the child gets, to be closed here; -1: none */
+	int *theirs;  /* what the child gets, to be closed here; -1: none */
+	int terminal; /* what the child gets as its terminal; -1: nothing yet */
+};
+
+static const struct plait_process_fd terminal_fds[DEFAULT_FDS] = {
+	{ .fd = 1, .kind = PLAIT_PROCESS_TERMINAL },
+	{ .fd = 0, .kind = PLAIT_PROCESS_TERMINAL },
+	{ .fd = 2, .kind = PLAIT_PROCESS_TERMINAL },
 };
 
 static const struct plait_process_fd default_fds[DEFAULT_FDS] = {
@@ -40,31 +47,87 @@ static int plan_fail(const char **step, const char *what, int err)
 	return err;
 }
 
+/* NULL: there is no memory. */
+static struct process_pipe *plan_add_pipe(struct process_plan *plan, size_t i,
+					  const struct plait_protocol_ops *ops)
+{
+	struct plait_protocol *base = plait_protocol_new(ops);
+	struct process_pipe *p;
+
+	if (base == NULL)
+		return NULL;
+	p = process_pipe(base);
+	p->of = plan->child;
+	p->fd = plan->spawn.moves[i].to;
+	plait_list_append(&plan->child->pipes, &p->link);
+	return p;
+}
+
+static int plan_open_pipe(struct process_plan *plan, struct process_pipe *p,
+			  const struct stream_io *io, int ours,
+			  const char **step)
+{
+	const struct plait_address nobody = { .family = AF_UNSPEC };
+
+	p->made_of = plait_i_stream_new(io, plan->child->reactor, ours, &nobody,
+					NULL);
+	return p->made_of == NULL ? plan_fail(step, "watch", -errno) : 0;
+}
+
 static int plan_pipe(struct process_plan *plan, size_t i, bool they_read,
 		     const char **step)
 {
-	struct plait_process *c = plan->child;
-	const struct plait_address nobody = { .family = AF_UNSPEC };
-	struct plait_protocol *base =
-		plait_protocol_new(&plait_i_process_pipe_ops);
-	struct process_pipe *p;
+	struct plait_reactor *r = plan->child->reactor;
+	struct process_pipe *p =
+		plan_add_pipe(plan, i, &plait_i_process_pipe_ops);
 	int ours;
 
-	if (base == NULL)
+	if (p == NULL)
 		return plan_fail(step, "malloc", -ENOMEM);
-	p = process_pipe(base);
-	p->of = c;
-	p->fd = plan->spawn.moves[i].to;
-	plait_list_append(&c->pipes, &p->link);
-	if (process_calls(c->reactor)
-		    ->pipe(loop_kernel(c->reactor), they_read, &ours,
-			   &plan->theirs[i]) < 0)
+	if (process_calls(r)->pipe(loop_kernel(r), they_read, &ours,
+				   &plan->theirs[i]) < 0)
 		return plan_fail(step, "pipe", -errno);
 	plan->spawn.moves[i].from = plan->theirs[i];
-	p->made_of = plait_i_stream_new(they_read ? &plait_i_pipe_writer
-						  : &plait_i_pipe_reader,
-					c->reactor, ours, &nobody, NULL);
-	return p->made_of == NULL ? plan_fail(step, "watch", -errno) : 0;
+	return plan_open_pipe(plan, p,
+			      they_read ? &plait_i_pipe_writer
+					: &plait_i_pipe_reader,
+			      ours, step);
+}
+
+static int plan_make_terminal(struct process_plan *plan, size_t i,
+			      const struct plait_process_options *o,
+			      const char **step)
+{
+	struct plait_reactor *r = plan->child->reactor;
+	struct process_pipe *p =
+		plan_add_pipe(plan, i, &plait_i_process_terminal_ops);
+	int ours;
+
+	if (p == NULL)
+		return plan_fail(step, "malloc", -ENOMEM);
+	if (process_calls(r)->terminal(loop_kernel(r), o->rows, o->columns,
+				       &ours, &plan->theirs[i]) < 0)
+		return plan_fail(step, "terminal", -errno);
+	plan->terminal = plan->theirs[i];
+	plan->spawn.terminal = plan->spawn.moves[i].to;
+	return plan_open_pipe(plan, p, &plait_i_terminal, ours, step);
+}
+
+/* The first makes it, and all are the same. */
+static int plan_terminal(struct process_plan *plan, size_t i,
+			 const struct plait_process_options *o,
+			 const char **step)
+{
+	struct plait_process *c = plan->child;
+	int err = 0;
+
+	if (!o->pty)
+		return plan_fail(step, "options", -EINVAL);
+	if (plan->terminal < 0)
+		err = plan_make_terminal(plan, i, o, step);
+	plan->spawn.moves[i].from = plan->terminal;
+	c->terminal[c->n_terminal++] = plan->spawn.moves[i].to;
+	return err;
 }
 
 static int plan_null(struct process_plan *plan, size_t i, const char **step)
@@ -79,6 +142,7 @@ static int plan_null(struct process_plan *plan, size_t i, const char **step)
 }
 
 static int plan_descriptor(struct process_plan *plan, size_t i,
+			   const struct plait_process_options *o,
 			   const struct plait_process_fd *fd, const char **step)
 {
 	plan->theirs[i] = -1;
@@ -93,6 +157,8 @@ static int plan_descriptor(struct process_plan *plan, size_t i,
 	case PLAIT_PROCESS_WRITES:
 		return plan_pipe(plan, i, fd->kind == PLAIT_PROCESS_READS,
 				 step);
+	case PLAIT_PROCESS_TERMINAL:
+		return plan_terminal(plan, i, o, step);
 	}
 	return plan_fail(step, "options", -EINVAL);
 }
@@ -111,6 +177,7 @@ static bool plan_has_twice(const struct plait_process_fd *fds, size_t n)
 }
 
 static int plan_descriptors(struct process_plan *plan,
+			    const struct plait_process_options *o,
 			    const struct plait_process_fd *fds, size_t n,
 			    const char **step)
 {
@@ -123,14 +190,17 @@ static int plan_descriptors(struct process_plan *plan,
 	if (plan->spawn.moves == NULL || plan->theirs == NULL)
 		return plan_fail(step, "malloc", -ENOMEM);
 	for (size_t i = 0; i < n && err == 0; i++) {
-		err = plan_descriptor(plan, i, &fds[i], step);
+		err = plan_descriptor(plan, i, o, &fds[i], step);
 		plan->spawn.n_moves = i + 1;
 	}
+	if (err == 0 && o->pty && plan->terminal < 0)
+		return plan_fail(step, "options", -EINVAL);
 	return err;
 }
 
 /* This program's own 1 and 2 may be closed. */
 static int plan_default_descriptors(struct process_plan *plan,
+				    const struct plait_process_options *o,
 				    const char **step)
 {
 	struct kernel *k = loop_kernel(plan->child->reactor);
@@ -141,7 +211,19 @@ static int plan_default_descriptors(struct process_plan *plan,
 		if (kernel_check(k, fds[i].fd) == -EBADF)
 			fds[i].kind = PLAIT_PROCESS_NULL;
 	}
-	return plan_descriptors(plan, fds, DEFAULT_FDS, step);
+	return plan_descriptors(plan, o, fds, DEFAULT_FDS, step);
+}
+
+static int plan_all_descriptors(struct process_plan *plan,
+				const struct plait_process_options *o,
+				const char **step)
+{
+	if (o->fds != NULL)
+		return plan_descriptors(plan, o, o->fds, o->n_fds, step);
+	if (o->pty)
+		return plan_descriptors(plan, o, terminal_fds, DEFAULT_FDS,
+					step);
+	return plan_default_descriptors(plan, o, step);
 }
 
 static int plan_files(struct process_plan *plan, const char *file,
@@ -167,11 +249,13 @@ static void plan_options(struct process_plan *plan, const char *const *argv,
 	s->envp = o->env != NULL ? plan_vector(o->env) : environ;
 	s->cwd = o->cwd;
 	s->new_group = o->new_group;
-	s->new_session = o->new_session;
+	s->new_session = o->new_session || o->pty;
+	s->terminal = -1;
+	s->die_with_parent = o->die_with_parent;
 	s->set_ids = o->set_ids;
 	s->uid = o->uid;
 	s->gid = o->gid;
-	plan->child->group = o->new_group || o->new_session;
+	plan->child->group = s->new_group || s->new_session;
 	plan->child->grace = o->grace > 0 ? o->grace : default_grace;
 }
 
@@ -181,10 +265,9 @@ static int plan_make_child(struct process_plan *plan, const char **step)
 	struct plait_process *c = plan->child;
 	int err;
 
-	c->pid = process_calls(c->reactor)
-			 ->spawn(loop_kernel(c->reactor), &plan->spawn,
-				 &c->pidfd);
-	if (c->pid < 0)
+	if (process_calls(c->reactor)
+		    ->spawn(loop_kernel(c->reactor), &plan->spawn,
+			    &c->process) < 0)
 		return plan_fail(step, plan->spawn.step, -errno);
 	err = plait_i_process_watch(c);
 	if (err == 0)
@@ -200,8 +283,7 @@ static int plan_everything(struct process_plan *plan, const char *const *argv,
 	int err;
 
 	plan_options(plan, argv, o);
-	err = o->fds != NULL ? plan_descriptors(plan, o->fds, o->n_fds, step)
-			     : plan_default_descriptors(plan, step);
+	err = plan_all_descriptors(plan, o, step);
 	if (err == 0)
 		err = plan_files(plan, o->file != NULL ? o->file : argv[0],
 				 step);
@@ -275,8 +357,10 @@ static int process_launch(struct plait_reactor *r, const char *const *argv,
 			  const struct plait_process_options *o,
 			  const char **step)
 {
-	struct plait_process *c = calloc(1, sizeof(*c));
-	struct process_plan plan = { .child = c };
+	size_t n_fds = o->fds != NULL ? o->n_fds : DEFAULT_FDS;
+	struct plait_process *c =
+		calloc(1, sizeof(*c) + n_fds * sizeof(*c->terminal));
+	struct process_plan plan = { .child = c, .terminal = -1 };
 	int err;
 
 	if (c == NULL)

@@ -27,6 +27,7 @@
 #include "lib/deferred.h"
 #include "lib/exception.h"
 #include "reactor/child/process.h"
+#include "reactor/net/stream.h"
 
 enum { KILLED_WITHIN = 1000 }; /* milliseconds, when nobody waits any more */
 
@@ -98,6 +99,27 @@ static OUT_OF_LINE void process_tell_ended(struct plait_process *c)
 	exception_barrier();
 }
 
+/* ---- sending signals ------------------------------------------------------
+ */
+
+/* Is there a child, or what is left of its group? */
+static bool process_is_there(const struct plait_process *c)
+{
+	return c->process.fd >= 0 && (c->group || !c->has_exited);
+}
+
+static int process_send(struct plait_process *c, int number)
+{
+	struct kernel *k = loop_kernel(c->reactor);
+
+	return (c->group ? process_calls(c->reactor)
+				   ->signal_group(k, &c->process, number)
+			 : process_calls(c->reactor)
+				   ->signal(k, &c->process, number)) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* ---- the end ------------------------------------------------------------- */
 
 static void process_run_burial(struct loop_task *task)
@@ -107,14 +129,21 @@ static void process_run_burial(struct loop_task *task)
 
 static void process_close(struct plait_process *c)
 {
-	if (c->pidfd < 0)
+	if (c->process.fd < 0)
 		return;
 	plait_watch_stop(&c->watch);
-	kernel_close(loop_kernel(c->reactor), c->pidfd);
-	c->pidfd = -1;
+	process_calls(c->reactor)
+		->forget(loop_kernel(c->reactor), &c->process,
+			 loop_is_forked(c->reactor));
 }
 
-static void process_note(struct plait_process_exit *how, const siginfo_t *info)
+void plait_i_process_exit_init(struct plait_process_exit *how)
+{
+	*how = (struct plait_process_exit){ .code = -1 };
+}
+
+void plait_i_process_exit_note(struct plait_process_exit *how,
+			       const siginfo_t *info)
 {
 	if (info->si_code == CLD_EXITED)
 		how->code = info->si_status;
@@ -129,13 +158,13 @@ static bool process_reap(struct plait_process *c, int options)
 	siginfo_t info;
 
 	if (process_calls(c->reactor)
-		    ->reap(loop_kernel(c->reactor), c->pidfd, options, &info) <
-	    0) {
+		    ->reap(loop_kernel(c->reactor), &c->process, options,
+			   &info) < 0) {
 		if (errno == EAGAIN)
 			return false;
 		c->how.unknown = !c->has_exited;
 	} else if (!c->has_exited) {
-		process_note(&c->how, &info);
+		plait_i_process_exit_note(&c->how, &info);
 	}
 	c->has_exited = true;
 	return true;
@@ -143,7 +172,7 @@ static bool process_reap(struct plait_process *c, int options)
 
 static void process_wait_for(struct plait_process *c)
 {
-	if (c->pidfd >= 0)
+	if (c->process.fd >= 0)
 		process_reap(c, 0);
 	process_close(c);
 }
@@ -196,22 +225,6 @@ static void process_run_telling(struct loop_task *task)
 	process_go_on(plait_container(task, struct plait_process, telling));
 }
 
-static void process_ready(struct plait_watch *w, unsigned events)
-{
-	struct plait_process *c =
-		plait_container(w, struct plait_process, watch);
-
-	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
-		return;
-	if (c->group)
-		plait_watch_stop(&c->watch);
-	else
-		process_close(c);
-	if (!c->group)
-		plait_timer_stop(&c->killing);
-	process_go_on(c);
-}
-
 /* ---- pipes --------------------------------------------------------------- */
 
 static void process_pipe_received(struct plait_protocol *base, const void *data,
@@ -248,6 +261,43 @@ static void process_pipe_done(struct plait_protocol *base)
 	plait_list_remove(&process_pipe(base)->link);
 }
 
+/*
+ * Nobody has the terminal open.  If the child still runs, to close the terminal
+ * now would send it SIGHUP: many programs close their descriptors just before
+ * they end.
+ */
+static void process_terminal_ended(struct plait_protocol *base)
+{
+	struct process_pipe *p = process_pipe(base);
+
+	p->has_ended = true;
+	if (p->of->has_exited)
+		plait_transport_lose_connection(base->transport);
+}
+
+static void process_close_terminal(struct plait_process *c)
+{
+	struct plait_list *l, *following;
+
+	plait_list_for_each_safe (l, following, &c->pipes) {
+		struct process_pipe *p =
+			plait_container(l, struct process_pipe, link);
+
+		if (p->has_ended)
+			plait_transport_lose_connection(p->base.transport);
+	}
+}
+
+const struct plait_protocol_ops plait_i_process_terminal_ops = {
+	.name = "terminal",
+	.size = sizeof(struct process_pipe),
+	.data_received = process_pipe_received,
+	.read_connection_lost = process_terminal_ended,
+	.write_connection_lost = process_pipe_shut,
+	.connection_lost = process_pipe_lost,
+	.done = process_pipe_done,
+};
+
 const struct plait_protocol_ops plait_i_process_pipe_ops = {
 	.name = "pipe",
 	.size = sizeof(struct process_pipe),
@@ -257,50 +307,100 @@ const struct plait_protocol_ops plait_i_process_pipe_ops = {
 	.done = process_pipe_done,
 };
 
-struct plait_transport *
-plait_process_transport(const struct plait_process_protocol *p, int fd)
+/* A terminal is known by the first of its numbers. */
+static int process_pipe_number(const struct plait_process *c, int fd)
+{
+	for (size_t i = 0; i < c->n_terminal; i++) {
+		if (c->terminal[i] == fd)
+			return c->terminal[0];
+	}
+	return fd;
+}
+
+static struct plait_transport *process_transport(const struct plait_process *c,
+						 int fd)
 {
 	struct plait_list *l;
 
-	if (p == NULL || p->process == NULL)
-		return NULL;
-	loop_check(p->process->reactor, "plait_process_transport()");
-	plait_list_for_each (l, &p->process->pipes) {
+	plait_list_for_each (l, &c->pipes) {
 		struct process_pipe *pipe =
 			plait_container(l, struct process_pipe, link);
 
-		if (pipe->fd == fd)
+		if (pipe->fd == process_pipe_number(c, fd))
 			return pipe->base.transport;
 	}
 	return NULL;
 }
 
-/* ---- signals ------------------------------------------------------------- */
-
-/* Is there a child, or what is left of its group? */
-static bool process_is_there(const struct plait_process *c)
+struct plait_transport *
+plait_process_transport(const struct plait_process_protocol *p, int fd)
 {
-	return c->pidfd >= 0 && (c->group || !c->has_exited);
+	if (p == NULL || p->process == NULL)
+		return NULL;
+	loop_check(p->process->reactor, "plait_process_transport()");
+	return process_transport(p->process, fd);
 }
 
-static int process_send(struct plait_process *c, int number)
+int plait_process_set_window(struct plait_process_protocol *p,
+			     unsigned short rows, unsigned short columns)
 {
-	struct kernel *k = loop_kernel(c->reactor);
+	struct plait_process *c = p != NULL ? p->process : NULL;
+	struct plait_transport *t;
 
-	return (c->group ? process_calls(c->reactor)
-				   ->signal_group(k, c->pid, number)
-			 : process_calls(c->reactor)
-				   ->signal(k, c->pidfd, number)) < 0
+	if (c == NULL)
+		return -ENOTTY;
+	loop_check(c->reactor, "plait_process_set_window()");
+	if (c->n_terminal == 0 || loop_is_forked(c->reactor))
+		return -ENOTTY;
+	t = process_transport(c, c->terminal[0]);
+	if (t == NULL)
+		return -ENOTTY;
+	return process_calls(c->reactor)
+				       ->set_window(loop_kernel(c->reactor),
+						    stream_of(t)->fd, rows,
+						    columns) < 0
 		       ? -errno
 		       : 0;
 }
+
+/* ---- its end is seen ----------------------------------------------------- */
+
+/*
+ * If somebody else has waited for the child, the number of its group is its own
+ * only as long as somebody is in it.
+ */
+static void process_give_up_group(struct plait_process *c)
+{
+	if (c->group && c->how.unknown && process_send(c, 0) == -ESRCH)
+		c->group = false;
+}
+
+static void process_ready(struct plait_watch *w, unsigned events)
+{
+	struct plait_process *c =
+		plait_container(w, struct plait_process, watch);
+
+	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
+		return;
+	process_give_up_group(c);
+	if (c->group)
+		plait_watch_stop(&c->watch);
+	else
+		process_close(c);
+	if (!c->group)
+		plait_timer_stop(&c->killing);
+	process_close_terminal(c);
+	process_go_on(c);
+}
+
+/* ---- signals ------------------------------------------------------------- */
 
 pid_t plait_process_pid(const struct plait_process_protocol *p)
 {
 	if (p == NULL || p->process == NULL)
 		return 0;
 	loop_check(p->process->reactor, "plait_process_pid()");
-	return p->process->pid;
+	return p->process->process.pid;
 }
 
 int plait_process_signal(struct plait_process_protocol *p, int number)
@@ -314,7 +414,7 @@ int plait_process_signal(struct plait_process_protocol *p, int number)
 		return -ESRCH;
 	return process_calls(c->reactor)
 				       ->signal(loop_kernel(c->reactor),
-						c->pidfd, number) < 0
+						&c->process, number) < 0
 		       ? -errno
 		       : 0;
 }
@@ -378,7 +478,7 @@ static void process_end_now(struct plait_process *c)
 		process_send(c, SIGKILL);
 	if (!c->has_exited) {
 		process_calls(c->reactor)
-			->wait(loop_kernel(c->reactor), c->pidfd,
+			->wait(loop_kernel(c->reactor), &c->process,
 			       KILLED_WITHIN);
 		if (!process_reap(c, c->group ? WNOWAIT : 0))
 			c->has_exited = c->how.unknown = true;
@@ -431,8 +531,8 @@ static const struct loop_member_ops process_member_ops = {
 void plait_i_process_init(struct plait_process *c, struct plait_reactor *r)
 {
 	c->reactor = r;
-	c->pidfd = -1;
-	c->how.code = -1;
+	c->process.fd = -1;
+	plait_i_process_exit_init(&c->how);
 	c->member.ops = &process_member_ops;
 	c->telling.run = process_run_telling;
 	c->burial.run = process_run_burial;
@@ -441,7 +541,7 @@ void plait_i_process_init(struct plait_process *c, struct plait_reactor *r)
 
 int plait_i_process_watch(struct plait_process *c)
 {
-	return plait_watch_start(c->reactor, &c->watch, c->pidfd,
+	return plait_watch_start(c->reactor, &c->watch, c->process.fd,
 				 PLAIT_WATCH_READ, process_ready);
 }
 

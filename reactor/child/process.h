@@ -19,14 +19,14 @@ struct process_pipe {
 	struct plait_transport
 		*made_of; /* the pipe's own, until the child runs */
 	int fd;		  /* the child's */
+	bool has_ended;	  /* a terminal that nobody has open */
 };
 
 struct plait_process {
 	struct plait_reactor *reactor;
 	struct plait_process_protocol *protocol; /* NULL: it is done */
-	pid_t pid;
-	int pidfd;  /* -1: the child was waited for */
-	bool group; /* it has one of its own */
+	struct kernel_process process; /* its fd is -1: it was waited for */
+	bool group;		       /* it has one of its own */
 	bool started, stopping, has_exited, told_exited;
 	double grace;
 	struct plait_process_exit how;
@@ -39,6 +39,9 @@ struct plait_process {
 	struct plait_promise *shutdown; /* which waits for the child */
 	/* In a forked child that frees the reactor; NULL: nobody. */
 	void (*abandoned)(struct plait_process_protocol *p);
+	/* The numbers that its terminal has there. */
+	size_t n_terminal;
+	int terminal[];
 };
 
 static inline const struct kernel_children *
@@ -52,8 +55,14 @@ static inline struct process_pipe *process_pipe(struct plait_protocol *p)
 	return plait_self(p, struct process_pipe);
 }
 
-/* The protocol of a pipe. */
-extern const struct plait_protocol_ops plait_i_process_pipe_ops;
+/* The protocols of a pipe, and of a terminal. */
+extern const struct plait_protocol_ops plait_i_process_pipe_ops,
+	plait_i_process_terminal_ops;
+
+/* How nothing has ended yet, and what waitid() has said of it. */
+void plait_i_process_exit_init(struct plait_process_exit *how);
+void plait_i_process_exit_note(struct plait_process_exit *how,
+			       const siginfo_t *info);
 
 /* In this order.  The second and the third return 0 or -errno; the fourth
    cannot fail, and from then on the reactor owns c. */

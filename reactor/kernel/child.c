@@ -12,27 +12,112 @@
 #include <unistd.h>
 
 #include "reactor/kernel/child.h"
+#include "reactor/kernel/waiter.h"
 
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
+#endif
+
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
 enum { LINUX_P_PIDFD = 3 }; /* P_PIDFD, which older headers do not have */
 
 /* ---- children ------------------------------------------------------------ */
 
-static pid_t linux_spawn(struct kernel *k, struct spawn *s, int *pidfd)
+/*
+ * Can a descriptor stand for a process here?  A kernel may have only some of
+ * the calls, and a filter may forbid them; then they are not used at all.
+ */
+static bool linux_has_pidfds(void)
 {
-	return plait_i_spawn(s, pidfd);
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	siginfo_t info;
+	bool has;
+
+	if (fd < 0)
+		return false;
+	/* It is no child of itself; EINVAL: before Linux 5.4. */
+	has = waitid((idtype_t)LINUX_P_PIDFD, (id_t)fd, &info,
+		     WEXITED | WNOHANG) < 0 &&
+	      errno == ECHILD &&
+	      syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0;
+	close(fd);
+	return has;
 }
 
-static int linux_reap(struct kernel *k, int pidfd, int options, siginfo_t *ret)
+/* Without a descriptor of its own, the child has that of a thread. */
+static int linux_spawn_with_waiter(struct spawn *s, struct kernel_process *ret)
 {
+	struct kernel_process p;
+
+	s->step = "waiter";
+	p.waiter = plait_i_waiter_new();
+	if (p.waiter == NULL)
+		return -1;
+	p.fd = plait_i_waiter_fd(p.waiter);
+	p.pid = plait_i_spawn(s, NULL);
+	if (p.pid < 0) {
+		int err = errno;
+
+		plait_i_waiter_free(p.waiter, false);
+		errno = err;
+		return -1;
+	}
+	plait_i_waiter_tell(p.waiter, p.pid);
+	*ret = p;
+	return 0;
+}
+
+static int linux_spawn(struct kernel *k, struct spawn *s,
+		       struct kernel_process *ret)
+{
+	struct kernel_process p = { .fd = -1 };
+
+	if (!linux_has_pidfds())
+		return linux_spawn_with_waiter(s, ret);
+	p.pid = plait_i_spawn(s, &p.fd);
+	if (p.pid < 0)
+		return -1;
+	*ret = p;
+	return 0;
+}
+
+static int linux_find(struct kernel *k, pid_t pid, struct kernel_process *ret)
+{
+	int fd = plait_i_descriptor((int)syscall(SYS_pidfd_open, pid, 0));
+
+	if (fd < 0)
+		return -1;
+	*ret = (struct kernel_process){ .pid = pid, .fd = fd };
+	return 0;
+}
+
+static void linux_forget(struct kernel *k, struct kernel_process *p,
+			 bool is_forked)
+{
+	if (p->waiter != NULL)
+		plait_i_waiter_free(p->waiter, is_forked);
+	else
+		close(p->fd);
+	p->waiter = NULL;
+	p->fd = -1;
+}
+
+static int linux_reap(struct kernel *k, const struct kernel_process *p,
+		      int options, siginfo_t *ret)
+{
+	bool by_pid = p->waiter != NULL;
 	int n;
 
 	ret->si_pid = 0;
 	do {
-		n = waitid((idtype_t)LINUX_P_PIDFD, (id_t)pidfd, ret,
+		n = waitid(by_pid ? P_PID : (idtype_t)LINUX_P_PIDFD,
+			   (id_t)(by_pid ? p->pid : p->fd), ret,
 			   WEXITED | WNOHANG | options);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0 && ret->si_pid == 0) {
@@ -42,22 +127,41 @@ static int linux_reap(struct kernel *k, int pidfd, int options, siginfo_t *ret)
 	return n;
 }
 
-static void linux_wait(struct kernel *k, int pidfd, int milliseconds)
+static void linux_wait(struct kernel *k, const struct kernel_process *p,
+		       int milliseconds)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd fd = { .fd = p->fd, .events = POLLIN };
 
-	while (poll(&p, 1, milliseconds) < 0 && errno == EINTR)
+	while (poll(&fd, 1, milliseconds) < 0 && errno == EINTR)
 		;
 }
 
-static int linux_signal(struct kernel *k, int pidfd, int number)
+/* Has somebody else in this program waited for the child?  Then its number may
+   be another process's. */
+static bool linux_is_gone(struct kernel *k, const struct kernel_process *p)
 {
-	return (int)syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
+	siginfo_t info;
+
+	return linux_reap(k, p, WNOWAIT, &info) < 0 && errno == ECHILD;
 }
 
-static int linux_signal_group(struct kernel *k, pid_t group, int number)
+static int linux_signal(struct kernel *k, const struct kernel_process *p,
+			int number)
 {
-	return kill(-group, number);
+	if (p->waiter == NULL)
+		return (int)syscall(SYS_pidfd_send_signal, p->fd, number, NULL,
+				    0);
+	if (linux_is_gone(k, p)) {
+		errno = ESRCH;
+		return -1;
+	}
+	return kill(p->pid, number);
+}
+
+static int linux_signal_group(struct kernel *k, const struct kernel_process *p,
+			      int number)
+{
+	return kill(-p->pid, number);
 }
 
 /* ---- pipes --------------------------------------------------------------- */
@@ -101,6 +205,52 @@ static int linux_pipe(struct kernel *k, bool they_read, int *ours, int *theirs)
 	}
 	*ours = fds[they_read];
 	*theirs = fds[!they_read];
+	return 0;
+}
+
+/*
+ * The other end is opened by the master, and not by its name: which need not be
+ * where this process looks for it.  Neither becomes this process's own
+ * terminal.
+ */
+static int linux_open_terminal(int master)
+{
+	static const int unlocked;
+
+	if (ioctl(master, TIOCSPTLCK, &unlocked) < 0)
+		return -1;
+	return plait_i_descriptor(
+		ioctl(master, TIOCGPTPEER,
+		      (void *)(intptr_t)(O_RDWR | O_NOCTTY | O_CLOEXEC)));
+}
+
+static int linux_set_window(struct kernel *k, int fd, unsigned rows,
+			    unsigned columns)
+{
+	struct winsize size = { .ws_row = (unsigned short)rows,
+				.ws_col = (unsigned short)columns };
+
+	return ioctl(fd, TIOCSWINSZ, &size);
+}
+
+static int linux_terminal(struct kernel *k, unsigned rows, unsigned columns,
+			  int *ours, int *theirs)
+{
+	int master = plait_i_descriptor(
+		open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+	int slave;
+
+	if (master < 0)
+		return -1;
+	slave = linux_open_terminal(master);
+	if (slave < 0 || linux_set_window(k, master, rows, columns) < 0) {
+		if (slave >= 0)
+			linux_close_quietly(slave);
+		linux_close_quietly(master);
+		return -1;
+	}
+	*ours = master;
+	*theirs = slave;
 	return 0;
 }
 
@@ -150,11 +300,10 @@ static ssize_t linux_write(struct kernel *k, int fd, const struct iovec *pieces,
 static ssize_t linux_peek(struct kernel *k, int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int there = 0;
 
-	if (ioctl(fd, FIONREAD, &there) == 0 && there > 0)
+	if (poll(&p, 1, 0) > 0 && (p.revents & POLLIN))
 		return 1;
-	if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP))
+	if (p.revents & POLLHUP)
 		return 0;
 	errno = EAGAIN;
 	return -1;
@@ -169,12 +318,16 @@ static int linux_broken(struct kernel *k, int fd)
 
 const struct kernel_children plait_i_linux_children = {
 	.spawn = linux_spawn,
+	.find = linux_find,
+	.forget = linux_forget,
 	.reap = linux_reap,
 	.wait = linux_wait,
 	.signal = linux_signal,
 	.signal_group = linux_signal_group,
 	.pipe = linux_pipe,
 	.null = linux_null,
+	.terminal = linux_terminal,
+	.set_window = linux_set_window,
 	.read = linux_read,
 	.write = linux_write,
 	.peek = linux_peek,

@@ -11,25 +11,50 @@
 #include "reactor/kernel/kernel.h"
 #include "reactor/kernel/spawn.h"
 
+struct waiter;
+
+/* A process, as a kernel knows it. */
+struct kernel_process {
+	pid_t pid;
+	int fd; /* is readable when it has ended; -1: it was forgotten */
+	struct waiter *waiter; /* whose fd that is; NULL: it is a pidfd */
+};
+
 struct kernel_children {
-	/* As plait_i_spawn(). */
-	pid_t (*spawn)(struct kernel *k, struct spawn *s, int *pidfd);
+	/* As plait_i_spawn().  Returns 0. */
+	int (*spawn)(struct kernel *k, struct spawn *s,
+		     struct kernel_process *ret);
+	/* A process that somebody else has made.  ENOSYS: the kernel has no
+	   descriptors of processes. */
+	int (*find)(struct kernel *k, pid_t pid, struct kernel_process *ret);
+	/* Gives up what is kept of it; is_forked: in a forked child. */
+	void (*forget)(struct kernel *k, struct kernel_process *p,
+		       bool is_forked);
 	/*
 	 * How the child has ended: waitid() of that child, with WEXITED,
 	 * WNOHANG and these options; EAGAIN if it has not.  ECHILD: somebody
-	 * else has waited for it.
+	 * else has waited for it, or it is no child.
 	 */
-	int (*reap)(struct kernel *k, int pidfd, int options, siginfo_t *ret);
+	int (*reap)(struct kernel *k, const struct kernel_process *p,
+		    int options, siginfo_t *ret);
 	/* Waits until the child has ended, that many milliseconds at most. */
-	void (*wait)(struct kernel *k, int pidfd, int milliseconds);
-	int (*signal)(struct kernel *k, int pidfd, int number);
-	/* A group is that of a child that nobody has waited for, so the number
-	   is its own. */
-	int (*signal_group)(struct kernel *k, pid_t group, int number);
+	void (*wait)(struct kernel *k, const struct kernel_process *p,
+		     int milliseconds);
+	int (*signal)(struct kernel *k, const struct kernel_process *p,
+		      int number);
+	/* The group of a child.  Its number is its own as long as nobody has
+	   waited for the child, or anybody is in the group. */
+	int (*signal_group)(struct kernel *k, const struct kernel_process *p,
+			    int number);
 	/* A pipe that the child reads or writes.  Only our end is
 	   non-blocking. */
 	int (*pipe)(struct kernel *k, bool they_read, int *ours, int *theirs);
 	int (*null)(struct kernel *k); /* /dev/null, to read and to write */
+	/* A terminal.  Only our end, the master's, is non-blocking. */
+	int (*terminal)(struct kernel *k, unsigned rows, unsigned columns,
+			int *ours, int *theirs);
+	int (*set_window)(struct kernel *k, int fd, unsigned rows,
+			  unsigned columns);
 	ssize_t (*read)(struct kernel *k, int fd, void *buf, size_t len);
 	/* Raises no SIGPIPE. */
 	ssize_t (*write)(struct kernel *k, int fd, const struct iovec *pieces,

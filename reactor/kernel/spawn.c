@@ -17,6 +17,8 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,9 +34,6 @@
 #endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
 #endif
 
 /*
@@ -156,7 +155,8 @@ IN_CHILD static bool child_leave_group(struct spawn *s)
 		return child_fails(s, "setsid");
 	if (s->new_group && !s->new_session && setpgid(0, 0) < 0)
 		return child_fails(s, "setpgid");
-	return true;
+	return s->terminal < 0 || ioctl(s->terminal, TIOCSCTTY, 0) == 0 ||
+	       child_fails(s, "TIOCSCTTY");
 }
 
 /* On machines with 16-bit ids the calls that know all ids have other names. */
@@ -181,6 +181,18 @@ IN_CHILD static bool child_set_ids(struct spawn *s)
 	if (syscall(CHILD_SETUID, s->uid, s->uid, s->uid) < 0)
 		return child_fails(s, "setuid");
 	return true;
+}
+
+/* After the ids, as a change of them undoes it.  The parent may have died
+   before. */
+IN_CHILD static bool child_tie_to_parent(struct spawn *s)
+{
+	if (!s->die_with_parent)
+		return true;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return child_fails(s, "prctl");
+	errno = ESRCH;
+	return getppid() == s->parent || child_fails(s, "parent");
 }
 
 IN_CHILD static bool child_enter_directory(struct spawn *s)
@@ -229,7 +241,7 @@ IN_CHILD static int child_run(void *arg)
 
 	if (child_copy_descriptors(s) && child_move_descriptors(s) &&
 	    child_leave_group(s) && child_set_ids(s) &&
-	    child_enter_directory(s)) {
+	    child_tie_to_parent(s) && child_enter_directory(s)) {
 		child_reset_signals();
 		child_exec(s);
 	}
@@ -247,19 +259,22 @@ static pid_t spawn_look(struct spawn *s, pid_t pid, int *pidfd)
 		return pid;
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
 		;
-	close(*pidfd);
+	if (pidfd != NULL)
+		close(*pidfd);
 	errno = s->err;
 	return -1;
 }
 
 static pid_t spawn_clone(struct spawn *s, char *stack, int *pidfd)
 {
-	int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+	int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
 	pid_t pid;
 
 	s->step = "clone";
 	s->err = 0;
-	*pidfd = -1;
+	s->parent = getpid();
+	if (pidfd != NULL)
+		flags |= CLONE_PIDFD;
 	pid = SPAWN_CLONE(child_run, stack + STACK, flags, s, pidfd);
 	return pid < 0 ? -1 : spawn_look(s, pid, pidfd);
 }
@@ -282,26 +297,12 @@ static pid_t spawn_with_signals_blocked(struct spawn *s, char *stack,
 	return pid;
 }
 
-/* Without a descriptor of the child nobody could wait for it, or signal it,
-   without ever meaning another process. */
-static bool spawn_is_possible(struct spawn *s)
-{
-	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-	s->step = "pidfd_open";
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 pid_t plait_i_spawn(struct spawn *s, int *pidfd)
 {
 	char *stack;
 	pid_t pid;
 	int err;
 
-	if (!spawn_is_possible(s))
-		return -1;
 	s->step = "malloc";
 	stack = malloc(STACK);
 	if (stack == NULL)

@@ -29,19 +29,23 @@ struct spawn {
 	struct spawn_move *moves;
 	size_t n_moves;
 	bool new_group, new_session;
+	int terminal; /* which of the child's descriptors is the terminal of its
+			 new session; -1: none */
+	bool die_with_parent;
 	bool set_ids; /* to these, and to no other groups */
 	uid_t uid;
 	gid_t gid;
 	/* What has failed, if anything has; static text. */
 	const char *step;
-	int err; /* private */
+	int err;      /* private */
+	pid_t parent; /* private */
 };
 
 /*
  * Makes the child.  It has no signal blocked, and each has its default action.
  * *pidfd is a descriptor of the child, given, which is closed when a program is
- * executed, and never 0, 1 or 2.  Returns the child's pid; or -1 with errno,
- * and *step says what failed: then there is no child.
+ * executed, and never 0, 1 or 2; pidfd may be NULL.  Returns the child's pid;
+ * or -1 with errno, and *step says what failed: then there is no child.
  */
 pid_t plait_i_spawn(struct spawn *s, int *pidfd);
 

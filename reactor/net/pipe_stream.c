@@ -119,3 +119,30 @@ const struct stream_io plait_i_pipe_writer = {
 	.error = pipe_writer_error,
 	.shut = pipe_shut,
 };
+
+/* ---- a terminal ---------------------------------------------------------- */
+
+/* EIO: nobody has the terminal open any more. */
+static ssize_t pipe_read_terminal(struct stream *s, void *buf, size_t size)
+{
+	ssize_t n = pipe_read(s, buf, size);
+
+	return n == -EIO ? 0 : n;
+}
+
+static ssize_t pipe_send_to_terminal(struct plait_transport *t,
+				     const struct iovec *pieces, int n)
+{
+	ssize_t sent = pipe_send(t, pieces, n);
+
+	return sent == -EIO ? -EPIPE : sent;
+}
+
+const struct stream_io plait_i_terminal = {
+	.transport = { PIPE_TRANSPORT, .name = "terminal",
+		       .send = pipe_send_to_terminal },
+	.read = pipe_read_terminal,
+	.peek = pipe_peek,
+	.error = pipe_error,
+	.shut = pipe_shut,
+};

@@ -9,4 +9,8 @@
 
 extern const struct stream_io plait_i_pipe_reader, plait_i_pipe_writer;
 
+/* ... and on a terminal, whose other end somebody else has: read and written.
+ */
+extern const struct stream_io plait_i_terminal;
+
 #endif
