@@ -4,6 +4,7 @@
  * One section for each kind of object: how a scene with it is begun, and how
  * it is stopped.  The table is at the end.
  */
+#include <limits.h>
 #include <stdio.h>
 
 #include <plait/client.h>
@@ -1628,6 +1629,12 @@ static struct plait_deferred *start_run_nothing(struct scene *s)
 	return plait_run(s->reactor, argv, PLAIT_NONE, NULL);
 }
 
+/* The same for processes: see test_process_watch.c. */
+static struct plait_deferred *start_watching_nothing(struct scene *s)
+{
+	return plait_process_watch(s->reactor, INT_MAX);
+}
+
 static struct plait_deferred *start_stop_listening(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1888,6 +1895,9 @@ const struct starter starters[] = {
 	STARTER(plait_queue_get, "empty", .start = start_get, .stop = stop_get),
 	STARTER(plait_queue_get, "a value is there", .start = start_get_there,
 		.stop = stop_get, .at_once = true),
+	STARTER(plait_process_watch, "that is not there",
+		.start = start_watching_nothing, .at_once = true,
+		.fails = true),
 	STARTER(plait_queue_get, "in a line", .start = start_get_line,
 		.stop = stop_get_line, .others = true),
 	STARTER(plait_queue_get, "shut down", .start = start_get_shut,

@@ -16,12 +16,15 @@
  *	static const char *const argv[] = { "make", "check", NULL };
  *
  *	plait_spawn(r, argv, &p, NULL, NULL);
+ *
+ * A process that somebody else has made is watched by plait_process_watch().
  */
 #ifndef PLAIT_PROCESS_H
 #define PLAIT_PROCESS_H
 
 #include <sys/types.h>
 
+#include <plait/deferred.h>
 #include <plait/failure.h>
 #include <plait/transport.h>
 
@@ -185,6 +188,33 @@ plait_process_transport(const struct plait_process_protocol *p, int fd);
  */
 int plait_process_set_window(struct plait_process_protocol *p,
 			     unsigned short rows, unsigned short columns);
+
+/* The type of a value that says how a process has ended. */
+extern const struct plait_type plait_process_exit_type;
+
+/* What is in the slot, borrowed.  Another type aborts. */
+const struct plait_process_exit *plait_value_process_exit(const plait_value *v,
+							  const char *where);
+#define plait_value_process_exit(...)                                          \
+	(plait_value_process_exit)(__VA_ARGS__, PLAIT_HERE)
+
+/*
+ * Gives a deferred, never NULL, that fires when a process has ended that
+ * somebody else has made, in this program or elsewhere.  Nobody waits for the
+ * process on behalf of this: whoever has made it still has to.
+ *
+ * It fires with a struct plait_process_exit, whose status is known if the
+ * process is a child of this one and nobody has waited for it yet; or else
+ * unknown is true.  It fails with plait_error_os and ESRCH if there is no
+ * process of that number, EINVAL if the number is not positive, ENOSYS before
+ * Linux 5.3, ENOTSUP on a testing or simulated reactor, or another errno; with
+ * plait_error_no_memory; or with AbandonedError if the reactor is freed.
+ *
+ * Cancelling it ends the watch, and leaves the process alone.
+ */
+struct plait_deferred *plait_process_watch(struct plait_reactor *r, pid_t pid,
+					   const char *where) PLAIT_MUST_USE;
+#define plait_process_watch(...) (plait_process_watch)(__VA_ARGS__, PLAIT_HERE)
 
 #ifdef __cplusplus
 }
