@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include <plait/adopt.h>
 #include <plait/simulation.h>
 
 #include "reactor/simulation/world.h"
@@ -250,6 +251,55 @@ TEST(a_program_is_known_by_its_number, PURE)
 	ck_assert_int_eq(seen.pid, 1);
 	ck_assert_int_eq(seen.pidfd, -1);
 	ck_assert_uint_eq(seen.uid, 0);
+}
+
+static void read_by(struct plait_protocol *p, const void *data, size_t len)
+{
+	plait_transport_write(p->transport, data, len);
+	plait_transport_lose_connection(p->transport);
+}
+
+static void write_poem(struct plait_protocol *p)
+{
+	plait_transport_write(p->transport, "poem", 4);
+}
+
+static unsigned heard;
+
+static void hear(struct plait_protocol *p, const void *data, size_t len)
+{
+	heard += len;
+}
+
+static const struct plait_protocol_ops reads = { .data_received = read_by },
+				       writes = { .connection_made = write_poem,
+						  .data_received = hear };
+
+TEST(a_pair_talks_with_itself, PURE)
+{
+	ck_assert_int_eq(plait_socketpair(here, plait_protocol_new(&reads),
+					  plait_protocol_new(&writes)),
+			 0);
+	ck_assert_uint_eq(plait_i_sockets_count(host), 2);
+	pass(1);
+	ck_assert_uint_eq(heard, 4);
+	ck_assert_uint_eq(plait_i_sockets_count(host), 0);
+}
+
+TEST(a_pair_needs_two_descriptors, PURE)
+{
+	int first = new_socket(kernel, SOCK_STREAM), last = first, fd, fds[2];
+
+	while ((fd = kernel_socket(kernel, AF_UNIX, SOCK_STREAM)) >= 0)
+		last = fd;
+	ck_assert_int_eq(errno, EMFILE);
+	kernel_close(kernel, last);
+	ck_assert_int_eq(kernel_socketpair(kernel, SOCK_STREAM, fds), -1);
+	ck_assert_int_eq(errno, EMFILE);
+	/* The first of the two was given back. */
+	ck_assert_int_eq(new_socket(kernel, SOCK_STREAM), last);
+	for (fd = first; fd <= last; fd++)
+		kernel_close(kernel, fd);
 }
 
 /* Whatever the kernel has no memory for, fails, and leaves nothing. */

@@ -152,6 +152,31 @@ static int simulated_socket(struct kernel *kernel, int family, int type)
 	return (int)calls_return(k, "socket", family, fd);
 }
 
+static int calls_make_pair(struct host_kernel *k, int type, int ret[2])
+{
+	const struct descriptor *ends[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		ret[i] = calls_make_socket(k, AF_UNIX, type);
+		if (ret[i] < 0 && i > 0)
+			calls_close_again(k, ret[0]);
+		if (ret[i] < 0)
+			return ret[i];
+		ends[i] = plait_i_descriptor_find(&k->descriptors, ret[i]);
+	}
+	plait_i_local_stream_join(ends[0]->socket, ends[1]->socket);
+	return 0;
+}
+
+static int simulated_socketpair(struct kernel *kernel, int type, int ret[2])
+{
+	struct host_kernel *k = calls_kernel(kernel);
+	int rc = type == SOCK_STREAM ? calls_make_pair(k, type, ret)
+				     : -EOPNOTSUPP;
+
+	return (int)calls_return(k, "socketpair", type, rc);
+}
+
 static int simulated_reserve(struct kernel *kernel)
 {
 	struct host_kernel *k = calls_kernel(kernel);
@@ -687,12 +712,6 @@ static unsigned simulated_interface(struct kernel *kernel, const char *name)
 
 /* ---- descriptors: there they change no hands ------------------------------
  */
-
-static int simulated_socketpair(struct kernel *kernel, int type, int ret[2])
-{
-	return (int)calls_return(calls_kernel(kernel), "socketpair", type,
-				 -EOPNOTSUPP);
-}
 
 static int simulated_adopt(struct kernel *kernel, int fd)
 {

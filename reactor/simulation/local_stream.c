@@ -142,6 +142,13 @@ static int stream_may_connect(const struct local *s,
 	return s->state == LOCAL_LISTEN ? -EINVAL : 0;
 }
 
+static void stream_join(struct local *a, struct local *b)
+{
+	plait_i_local_set_peer(a, b);
+	plait_i_local_set_peer(b, a);
+	a->state = b->state = LOCAL_ESTABLISHED;
+}
+
 static int stream_connect(struct sim_socket *base, const struct sockaddr *sa,
 			  socklen_t len)
 {
@@ -161,9 +168,7 @@ static int stream_connect(struct sim_socket *base, const struct sockaddr *sa,
 	other->name = listener->name;
 	other->peered = plait_i_local_owner(s);
 	s->peered = listener->peered;
-	plait_i_local_set_peer(s, other);
-	plait_i_local_set_peer(other, s);
-	s->state = other->state = LOCAL_ESTABLISHED;
+	stream_join(s, other);
 	plait_list_append(&listener->waiting, &other->queue);
 	listener->n_waiting++;
 	plait_i_socket_woken(base);
@@ -308,4 +313,13 @@ struct sim_socket *plait_i_local_stream_new(struct plait_host *h)
 		plait_i_local_make(h, &stream_socket_ops, SOCK_STREAM);
 
 	return s != NULL ? &s->base : NULL;
+}
+
+void plait_i_local_stream_join(struct sim_socket *a, struct sim_socket *b)
+{
+	struct local *s = local_of(a), *other = local_of(b);
+
+	s->peered = plait_i_local_owner(other);
+	other->peered = plait_i_local_owner(s);
+	stream_join(s, other);
 }

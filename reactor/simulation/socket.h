@@ -205,6 +205,9 @@ struct sim_socket *plait_i_udp_new(struct plait_host *h, int family);
 struct sim_socket *plait_i_local_stream_new(struct plait_host *h);
 struct sim_socket *plait_i_local_datagram_new(struct plait_host *h);
 
+/* Makes two new UNIX streams, each with its descriptor, each other's peers. */
+void plait_i_local_stream_join(struct sim_socket *a, struct sim_socket *b);
+
 /* Tells what TCP stands on what it calls. */
 void plait_i_tcp_init(struct plait_host *h);
 
