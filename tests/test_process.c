@@ -1058,9 +1058,10 @@ static bool is_gone(void *arg)
 	return left_behind(arg) == 0;
 }
 
-/* The grandchild ignores SIGTERM, and keeps the pipe. */
+/* The grandchild ignores SIGTERM, says so with its number, and keeps the pipe.
+ */
 static const char leaves_one_behind[] =
-	"(trap '' TERM; while :; do sleep 1000; done) & echo $!; ";
+	"(trap '' TERM; sh -c 'echo $PPID'; while :; do sleep 1000; done) & ";
 
 TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND, EACH_OF(lacks))
 {

@@ -1,7 +1,10 @@
 /*
  * Programs that are run for what they write.
  */
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <plait/run.h>
 #include <plait/testing.h>
@@ -229,9 +232,24 @@ TEST(cancelled_it_fails_at_once_and_the_program_is_stopped, ON_EACH_BACKEND)
 	run_until(reactor, nobody_is_left, NULL);
 }
 
+/* Runs a shell that ignores SIGTERM before this returns, and then does text. */
+static void run_deaf(const struct plait_run_options *o, const char *text)
+{
+	char script[128], byte;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	snprintf(script, sizeof(script),
+		 "trap '' TERM; echo >/proc/$PPID/fd/%d; %s", fds[1], text);
+	run_with(PLAIT_NONE, o, script);
+	ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 TEST(cancelled_it_closes_the_program_s_input, ON_EACH_BACKEND)
 {
-	run_with(PLAIT_NONE, NULL, "trap '' TERM; cat");
+	run_deaf(NULL, "cat");
 	plait_deferred_cancel(d);
 	run_until(reactor, nobody_is_left, NULL);
 }
@@ -240,7 +258,7 @@ TEST(a_program_that_ignores_it_is_killed_after_its_grace, ON_EACH_BACKEND)
 {
 	struct plait_run_options o = { .process.grace = 1000 };
 
-	run_with(PLAIT_NONE, &o, "trap '' TERM; while :; do sleep 1000; done");
+	run_deaf(&o, "while :; do sleep 1000; done");
 	plait_deferred_cancel(d);
 	run_turns(reactor, 3);
 	ck_assert(!nobody_is_left(NULL));
@@ -272,7 +290,7 @@ TEST(a_scope_ends_only_when_the_program_is_gone, ON_EACH_BACKEND)
 	struct plait_deferred *closing;
 	bool closed = false;
 
-	run_with(PLAIT_NONE, &o, "trap '' TERM; while :; do sleep 1000; done");
+	run_deaf(&o, "while :; do sleep 1000; done");
 	closing = plait_scope_close(&s);
 	plait_deferred_add_both(closing, note_closed, &closed);
 	ck_assert(fired);
