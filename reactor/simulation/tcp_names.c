@@ -211,6 +211,21 @@ int plait_i_tcp_check_listen(const struct tcp *s)
 
 /* ---- connecting ---------------------------------------------------------- */
 
+/* What waits out its time gives way to a socket that was told its port: it goes
+   on waiting, and is not found. */
+static bool tcp_replaces(const struct tcp *s)
+{
+	struct tcp *other =
+		plait_i_tcp_find(s->base.host, &s->local, &s->remote);
+
+	if (other != NULL && other->state == TCP_TIME_WAIT) {
+		plait_list_remove(&other->by_pair);
+		plait_i_tcp_leave_port(other);
+		other = NULL;
+	}
+	return other == NULL;
+}
+
 int plait_i_tcp_join(struct tcp *s)
 {
 	s->peer = plait_i_host_at(s->base.host, &s->remote.ip);
@@ -219,7 +234,7 @@ int plait_i_tcp_join(struct tcp *s)
 	if (plait_i_place_is_any(&s->local))
 		plait_i_socket_choose_ip(&s->base, &s->remote, &s->local);
 	if (plait_list_is_linked(&s->by_port)) {
-		if (plait_i_tcp_find(s->base.host, &s->local, &s->remote))
+		if (!tcp_replaces(s))
 			return -EADDRNOTAVAIL;
 	} else {
 		if (!tcp_choose_port(s, tcp_can_connect))
