@@ -226,6 +226,7 @@ struct lockstep {
 	bool was_clogged; /* a UNIX socket, when it was closed */
 	unsigned long waited; /* milliseconds, in all */
 	bool failed;
+	bool met;  /* by chance: see note_meeting() */
 	char *why; /* of the failure, to be freed */
 	size_t why_length;
 };

@@ -35,18 +35,19 @@ enum {
  * A loopback that nobody else uses, if this process may have one.  Otherwise it
  * shares the machine's, which differs in nothing but its neighbours.
  */
-static void own_network(void)
+static bool own_network(void)
 {
 	struct ifreq lo = { .ifr_name = "lo" };
 	int fd;
 
 	if (unshare(CLONE_NEWNET) < 0)
-		return;
+		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_ge(fd, 0);
 	lo.ifr_flags = IFF_UP;
 	ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
 	close(fd);
+	return true;
 }
 
 static bool has_ipv6(void)
@@ -455,6 +456,14 @@ TEST(epoll_and_select_see_the_same, PURE)
 	kernel_done(&kernels[1]);
 }
 
+/* The ports that this kernel chooses itself; false if it is not asked. */
+static bool choose_ports(const char *first_and_last)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "w");
+
+	return f != NULL && fputs(first_and_last, f) >= 0 && fclose(f) == 0;
+}
+
 GROUP("simulated", .setup = setup, .timeout = 300);
 
 static struct lockstep_allowance for_simulated[] = {
@@ -488,6 +497,23 @@ static void compare_simulated(void (*run)(struct lockstep *l, const char *text),
 TEST(the_simulated_kernel_does_what_the_real_one_does, PURE)
 {
 	compare_simulated(run_scripts, NULL);
+}
+
+/* Of ten ports it soon chooses one of those that were there before.  A network
+   is soon out of them, as they rest after use. */
+static void run_few(struct lockstep *l, const char *nothing)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		if (i % 10 == 0 &&
+		    (!own_network() || !choose_ports("40000 40009")))
+			return;
+		run_seed(l, i);
+	}
+}
+
+TEST(kernels_may_choose_ports_that_meet, PURE)
+{
+	compare_simulated(run_few, NULL);
 }
 
 static struct lockstep_allowance for_datagrams[] = {
