@@ -574,6 +574,8 @@ TEST(a_null_transport_carries_nothing, PURE)
 		plait_transport_write_sequence(NULL, &piece, 1));
 	NOTHING(plait_transport_lose_connection, t,
 		plait_transport_lose_connection(NULL));
+	NOTHING(plait_transport_lose_connection_because, t,
+		plait_transport_lose_connection_because(NULL, NULL));
 	NOTHING(plait_transport_abort_connection, t,
 		plait_transport_abort_connection(NULL));
 	NOTHING(plait_transport_lose_write_connection, t,
@@ -632,6 +634,12 @@ TEST(a_null_transport_is_told_nothing, PURE)
 	NOTHING(plait_transport_broken, t, plait_transport_broken(NULL, NULL));
 	NOTHING(plait_transport_lost, t, plait_transport_lost(NULL, NULL));
 	NOTHING(plait_transport_gone, t, plait_transport_gone(NULL));
+	NOTHING(plait_transport_begin_handshake, t,
+		plait_transport_begin_handshake(NULL));
+	NOTHING(plait_transport_end_handshake, t,
+		plait_transport_end_handshake(NULL));
+	GIVES(plait_transport_end_below, t, PLAIT_TRANSPORT_ENDED,
+	      plait_transport_end_below(NULL, PLAIT_TRANSPORT_END_SENT));
 	NOTHING(plait_testing_deliver, t, plait_testing_deliver(NULL, "x", 1));
 	NOTHING(plait_testing_deliver_eof, t, plait_testing_deliver_eof(NULL));
 	NOTHING(plait_testing_lose, t, plait_testing_lose(NULL, NULL));
@@ -674,7 +682,7 @@ static struct plait_process_protocol null_process = { .ops = &no_process_ops };
 static const char *const no_argv[] = { "true", NULL };
 
 /* In this order: each case ends a connection, with a reason that is NULL. */
-enum { BROKEN, LOST, PLAYED, WRITTEN, WAYS };
+enum { BROKEN, LOST, CLOSED, PLAYED, WRITTEN, WAYS };
 
 static void end_by_null(struct plait_transport *t, int way)
 {
@@ -684,6 +692,9 @@ static void end_by_null(struct plait_transport *t, int way)
 	else if (way == LOST)
 		NOTHING(plait_transport_lost, why,
 			plait_transport_lost(t, NULL));
+	else if (way == CLOSED)
+		NOTHING(plait_transport_lose_connection_because, why,
+			plait_transport_lose_connection_because(t, NULL));
 	else if (way == PLAYED)
 		NOTHING(plait_testing_lose, why, plait_testing_lose(t, NULL));
 	else

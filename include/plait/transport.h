@@ -22,6 +22,7 @@
 extern "C" {
 #endif
 
+struct plait_failure;
 struct plait_transport;
 
 /*
@@ -68,6 +69,15 @@ void plait_transport_lose_connection(struct plait_transport *t);
  * The loop calls connection_lost() with ConnectionAborted.
  */
 void plait_transport_abort_connection(struct plait_transport *t);
+
+/*
+ * The same as plait_transport_lose_connection(), but connection_lost() is told
+ * why, which is borrowed, and so is the factory of a client: the connection is
+ * closed in order, and for a reason that is no ConnectionDone.  Does nothing if
+ * the connection is being closed already.
+ */
+void plait_transport_lose_connection_because(struct plait_transport *t,
+					     const struct plait_failure *why);
 
 /*
  * Sends what is queued, closes the sending half, and then calls

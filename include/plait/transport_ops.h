@@ -268,6 +268,29 @@ void plait_transport_lost(struct plait_transport *t,
 /* Ends the lingering that end() began with PLAIT_TRANSPORT_LINGERS. */
 void plait_transport_gone(struct plait_transport *t);
 
+/*
+ * For an end() of a transport that wraps another: does what is done if there is
+ * no end(), and returns what end() then returns.
+ */
+enum plait_transport_ended
+plait_transport_end_below(struct plait_transport *t,
+			  enum plait_transport_end how);
+
+/*
+ * For the protocol of t, if it wraps another protocol and must agree with the
+ * peer on something first: with a server of TLS, with a proxy.  It calls
+ * plait_transport_begin_handshake() in its connection_made(), and
+ * plait_transport_end_handshake() before it builds and connects the protocol
+ * that it wraps.
+ *
+ * In between, the connector of t is connecting, as it was before: its timeout
+ * runs on, plait_connector_stop_connecting() aborts t, and if t is lost,
+ * connection_failed() is told the reason, and not connection_lost().  If t was
+ * not made by a connector, both do nothing.
+ */
+void plait_transport_begin_handshake(struct plait_transport *t);
+void plait_transport_end_handshake(struct plait_transport *t);
+
 #ifdef __cplusplus
 }
 #endif

@@ -82,6 +82,7 @@ void plait_i_transport_free(struct transport *t)
 	loop_task_cancel(&t->task);
 	transport_drop_output(t);
 	if (t->extra != NULL) {
+		plait_failure_unref(&t->extra->farewell);
 		plait_buf_unref(&t->extra->held);
 		free(t->extra->handover);
 	}
@@ -161,11 +162,25 @@ static void closing_tell_lost(struct transport *t,
 	plait_i_transport_tell_lost(t, why, plait_i_transport_over);
 }
 
+/* The program has said why it closes t; the kind only knows that all is sent.
+ */
+static const struct plait_failure *
+closing_reason(const struct transport *t, const struct plait_failure *why)
+{
+	const struct plait_failure *farewell = transport_farewell(t);
+
+	return farewell != NULL && plait_failure_check(
+					   why, &plait_error_connection_done)
+		       ? farewell
+		       : why;
+}
+
 void plait_i_transport_over(struct transport *t,
 			    const struct plait_failure *why)
 {
 	if (t->lost)
 		return;
+	why = closing_reason(t, why);
 	t->over = true;
 	plait_i_transport_fail(t, plait_failure_ref(why));
 	if (t->inside || !transport_is_made(t))
@@ -191,18 +206,31 @@ void plait_i_closing_abandon(struct transport *t)
 
 /* ---- the kind is told ------------------------------------------------- */
 
+/* t was closed in order, for a reason or for none. */
+static void transport_lose_below(const struct transport *t,
+				 struct transport *below)
+{
+	if (transport_farewell(t) != NULL)
+		plait_transport_lose_connection_because(&below->base,
+							transport_farewell(t));
+	else
+		plait_transport_lose_connection(&below->base);
+}
+
 /* A wrapper without an end() of its own: the transport below ends, and tells.
  */
-static enum plait_transport_ended
-transport_end_below(struct transport *t, enum plait_transport_end how)
+enum plait_transport_ended
+plait_transport_end_below(struct plait_transport *base,
+			  enum plait_transport_end how)
 {
-	struct transport *below = transport_below(t);
+	struct transport *t = base != NULL ? transport_of(base) : NULL;
+	struct transport *below = t != NULL ? transport_below(t) : NULL;
 
 	if (below == NULL)
 		return PLAIT_TRANSPORT_ENDED;
 	switch (how) {
 	case PLAIT_TRANSPORT_END_SENT:
-		plait_transport_lose_connection(&below->base);
+		transport_lose_below(t, below);
 		break;
 	case PLAIT_TRANSPORT_END_FAILED:
 		plait_i_transport_end_now(below, plait_failure_ref(t->why),
@@ -231,7 +259,7 @@ transport_end_kind(struct transport *t, enum plait_transport_end how)
 	if (t->base.ops->end != NULL)
 		ret = t->base.ops->end(&t->base, how);
 	else
-		ret = transport_end_below(t, how);
+		ret = plait_transport_end_below(&t->base, how);
 	if (t->lost)
 		plait_die(t->base.ops->name,
 			  "its end() calls plait_transport_lost()");
@@ -288,7 +316,8 @@ void plait_i_closing_sent(struct transport *t)
 		t->write_closed = t->shut = true;
 		return;
 	}
-	closing_tell_lost(t, &plait_i_failure_connection_done);
+	closing_tell_lost(t,
+			  closing_reason(t, &plait_i_failure_connection_done));
 	if (ended == PLAIT_TRANSPORT_LINGERS && !t->hurried &&
 	    !loop_is_forked(transport_reactor(t)))
 		transport_linger(t);

@@ -8,6 +8,11 @@
  * first stops everything else that could end it: the attempts, the timer, and
  * the answer to stop_connecting().
  *
+ * A protocol that wraps the factory's may have to agree on something with its
+ * peer: then the connector, which is connected, goes on connecting
+ * (connector_handshake()).  From there it has a transport, and the end of that
+ * transport is its failure.
+ *
  * A connector has a reference to itself while it connects or is connected.  It
  * keeps it until the burial of the turn in which the factory was told of the
  * end.  What the attempts have left is closed before that.
@@ -162,6 +167,16 @@ static void connector_tell_lost(struct plait_connector *c,
 		ops->connection_lost(c->factory, c, why);
 }
 
+static void connector_trace(const struct plait_connector *c)
+{
+	char to[ATTEMPT_WHERE_SIZE];
+
+	if (!trace_is_on())
+		return;
+	plait_i_attempts_where(&c->attempts, to, sizeof(to));
+	plait_i_trace_record_label(TRACE_ATTEMPT, c, to);
+}
+
 /* why is taken. */
 static void connector_failed(struct plait_connector *c,
 			     const struct plait_failure *why)
@@ -180,14 +195,32 @@ static void connector_failed(struct plait_connector *c,
 	connector_end(c);
 }
 
+/* In a handshake there is a connection, whose end then ends the connecting. */
+static bool connector_is_in_handshake(const struct plait_connector *c)
+{
+	return c->state == PLAIT_CONNECTOR_CONNECTING && c->transport != NULL;
+}
+
+/* By the outermost transport, so that all of them end; why is taken. */
+static void connector_abort_handshake(struct plait_connector *c,
+				      const struct plait_failure *why)
+{
+	plait_timer_stop(&c->timer);
+	plait_i_transport_abort(
+		&transport_top(transport_of(c->transport))->base, why);
+}
+
 static void connector_time_out(void *arg)
 {
 	struct plait_connector *c = arg;
+	const struct plait_failure *why = plait_i_attempts_failure_of(
+		&c->attempts, &plait_error_connect_timeout);
 
 	REACHED("connecting takes too long");
-	connector_failed(
-		c, plait_i_attempts_failure_of(&c->attempts,
-					       &plait_error_connect_timeout));
+	if (connector_is_in_handshake(c))
+		connector_abort_handshake(c, why);
+	else
+		connector_failed(c, why);
 }
 
 /* If the factory was not told of the start yet, the outcome has to wait. */
@@ -216,8 +249,37 @@ static void connector_disconnected(struct plait_connector *c,
 static void connector_lost(struct transport_owner *o,
 			   const struct plait_failure *why)
 {
-	connector_disconnected(
-		plait_container(o, struct plait_connector, owner), why);
+	struct plait_connector *c =
+		plait_container(o, struct plait_connector, owner);
+
+	if (!connector_is_in_handshake(c)) {
+		connector_disconnected(c, why);
+		return;
+	}
+	c->transport = NULL;
+	connector_failed(c, plait_failure_ref(why));
+}
+
+/*
+ * A protocol that wraps that of the factory has first to agree on something
+ * with the peer: until then the connector goes on connecting.
+ */
+static void connector_handshake(struct transport_owner *o, bool begins)
+{
+	struct plait_connector *c =
+		plait_container(o, struct plait_connector, owner);
+	double left = c->due - plait_reactor_seconds(c->reactor);
+
+	if (begins && c->state == PLAIT_CONNECTOR_CONNECTED) {
+		c->state = PLAIT_CONNECTOR_CONNECTING;
+		connector_trace(c);
+		plait_timer_start(c->reactor, &c->timer, left > 0 ? left : 0,
+				  connector_time_out, c);
+	} else if (!begins && connector_is_in_handshake(c)) {
+		plait_timer_stop(&c->timer);
+		trace_end(TRACE_ENDED, c, 0);
+		c->state = PLAIT_CONNECTOR_CONNECTED;
+	}
 }
 
 /* A connection that a connector has made. */
@@ -328,16 +390,6 @@ static void connector_try(struct plait_connector *c)
 		connector_go_on(c);
 }
 
-static void connector_trace(const struct plait_connector *c)
-{
-	char to[ATTEMPT_WHERE_SIZE];
-
-	if (!trace_is_on())
-		return;
-	plait_i_attempts_where(&c->attempts, to, sizeof(to));
-	plait_i_trace_record_label(TRACE_ATTEMPT, c, to);
-}
-
 static void connector_begin(struct plait_connector *c)
 {
 	c->state = PLAIT_CONNECTOR_CONNECTING;
@@ -353,6 +405,7 @@ static void connector_begin(struct plait_connector *c)
 	connector_trace(c);
 	plait_timer_start(c->reactor, &c->timer, c->timeout, connector_time_out,
 			  c);
+	c->due = plait_timer_when(&c->timer);
 	if (c->unusable != NULL)
 		connector_answer(c, plait_failure_ref(c->unusable));
 	else if (plait_i_loop_is_closing(c->reactor))
@@ -391,6 +444,7 @@ static struct plait_connector *connector_alloc(struct plait_reactor *r,
 	c->attempts.won = connector_won;
 	c->attempts.lost = connector_all_failed;
 	c->owner.lost = connector_lost;
+	c->owner.handshake = connector_handshake;
 	c->member.ops = &connector_member_ops;
 	c->answer.run = connector_run_answer;
 	c->burial.run = connector_run_burial;
@@ -552,6 +606,8 @@ int plait_connector_connect(struct plait_connector *c)
 
 int plait_connector_stop_connecting(struct plait_connector *c)
 {
+	const struct plait_failure *why;
+
 	if (c == NULL)
 		return -ENOMEM;
 	if (c->state != PLAIT_CONNECTOR_CONNECTING)
@@ -563,8 +619,11 @@ int plait_connector_stop_connecting(struct plait_connector *c)
 	if (c->why != NULL)
 		return 0;
 	c->cause = plait_i_trace_ending(TRACE_STOPPING, c, 0);
-	connector_answer(c, plait_i_attempts_failure_of(&c->attempts,
-							&plait_error_user));
+	why = plait_i_attempts_failure_of(&c->attempts, &plait_error_user);
+	if (connector_is_in_handshake(c))
+		connector_abort_handshake(c, why);
+	else
+		connector_answer(c, why);
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct plait_connector {
 	struct loop_member member;
 	struct loop_task answer, burial, keep;
 	struct plait_timer timer;
+	double due;			      /* when the timeout is over */
 	const struct plait_failure *why;      /* to be told by the answer */
 	const struct plait_failure *unusable; /* no attempt can be made */
 	enum plait_connector_state state;

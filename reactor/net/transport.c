@@ -184,6 +184,27 @@ void plait_transport_lose_connection(struct plait_transport *base)
 	transport_verify(t);
 }
 
+void plait_transport_lose_connection_because(struct plait_transport *base,
+					     const struct plait_failure *why)
+{
+	struct transport_extra *e;
+	struct transport *t;
+
+	if (base == NULL)
+		return;
+	t = transport_of(base);
+	loop_check(base->reactor, "plait_transport_lose_connection_because()");
+	if (t->disconnecting)
+		return;
+	e = plait_i_transport_extra(t);
+	if (e == NULL) {
+		plait_i_transport_abort(base, &plait_i_failure_no_memory);
+		return;
+	}
+	e->farewell = plait_failure_ref(failure_given(why));
+	plait_transport_lose_connection(base);
+}
+
 void plait_i_transport_fail(struct transport *t,
 			    const struct plait_failure *why)
 {

@@ -32,6 +32,9 @@ struct transport_owner {
 		     const struct plait_failure *why);
 	/* In a forked child, instead.  NULL: there is nothing to do. */
 	void (*abandon)(struct transport_owner *o);
+	/* A handshake begins, or ends, without which the connection is of no
+	   use.  NULL: nobody has to know. */
+	void (*handshake)(struct transport_owner *o, bool begins);
 };
 
 /*
@@ -45,7 +48,9 @@ struct transport_extra {
 	/* Of the protocol below, whose transport this one is: what it needs may
 	   be a part of that factory.  NULL: it has no done(). */
 	struct plait_factory *maker;
-	struct plait_buf *held;	   /* has come, and nobody wants it yet */
+	struct plait_buf *held; /* has come, and nobody wants it yet */
+	/* It is told instead of ConnectionDone.  NULL: nothing is. */
+	const struct plait_failure *farewell;
 	struct handover *handover; /* descriptors in the unsent output */
 	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct plait_producer *producer;
@@ -200,6 +205,13 @@ static inline struct transport *transport_top(struct transport *t)
 static inline struct plait_buf *transport_held_input(const struct transport *t)
 {
 	return t->extra != NULL ? t->extra->held : NULL;
+}
+
+/* Returns what is told when t has been closed in order; or NULL. */
+static inline const struct plait_failure *
+transport_farewell(const struct transport *t)
+{
+	return t->extra != NULL ? t->extra->farewell : NULL;
 }
 
 static inline struct plait_scope *transport_scope(const struct transport *t)

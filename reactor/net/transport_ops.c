@@ -273,3 +273,27 @@ void plait_transport_gone(struct plait_transport *base)
 	loop_check(base->reactor, "plait_transport_gone()");
 	plait_i_transport_gone(transport_of(base));
 }
+
+/* The owner belongs to the transport at the bottom. */
+static void transport_tell_handshake(struct plait_transport *base, bool begins,
+				     const char *function)
+{
+	struct transport_owner *owner;
+
+	if (base == NULL)
+		return;
+	loop_check(base->reactor, function);
+	owner = transport_bottom(transport_of(base))->owner;
+	if (owner != NULL && owner->handshake != NULL)
+		owner->handshake(owner, begins);
+}
+
+void plait_transport_begin_handshake(struct plait_transport *t)
+{
+	transport_tell_handshake(t, true, "plait_transport_begin_handshake()");
+}
+
+void plait_transport_end_handshake(struct plait_transport *t)
+{
+	transport_tell_handshake(t, false, "plait_transport_end_handshake()");
+}
