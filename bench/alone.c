@@ -1,6 +1,8 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "alone.h"
@@ -301,6 +303,51 @@ static void jobs_run(const void *what, unsigned number)
 }
 
 /*
+ * Children, of a program that has so much memory in use, in MiB.  What counts
+ * is how long the loop stands still, which is not processor time: the program
+ * may wait for its child.
+ */
+static double elapsed_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static double spawn_children(size_t *n)
+{
+	double sum = 0, start;
+
+	for (size_t i = 0; i < *n; i++) {
+		start = elapsed_time();
+		library.spawn();
+		sum += elapsed_time() - start;
+		library.wait_for_child();
+	}
+	return sum;
+}
+
+/* Pages as a heap has them: with large pages there would be few to copy. */
+static void use_memory(size_t bytes)
+{
+	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(memory != MAP_FAILED, "mmap");
+	madvise(memory, bytes, MADV_NOHUGEPAGE);
+	memset(memory, 1, bytes);
+}
+
+static void children_run(const void *what, unsigned number)
+{
+	must(library.spawn != NULL, "no children");
+	library.begin(false);
+	use_memory((size_t)number << 20);
+	repeat(spawn_children);
+}
+
+/*
  * Deferreds, so many at a time.
  */
 static size_t at_once;
@@ -337,6 +384,7 @@ const struct work works[] = {
 	{ "thread", task_calls_run, NULL },
 	{ "thread-node", node_calls_run, NULL },
 	{ "job", jobs_run, NULL },
+	{ "spawn", children_run, NULL },
 	{ "deferred", deferreds_run, NULL },
 	{ 0 },
 };

@@ -28,6 +28,10 @@ struct library {
 	void (*run_jobs)(void); /* the loop, until ... */
 	void (*end_jobs)(void);
 
+	/* Makes a child that runs SPAWNED; then waits until it has ended. */
+	void (*spawn)(void);
+	void (*wait_for_child)(void);
+
 	/* Makes so many deferreds with two callbacks, fires, frees them. */
 	void (*deferreds)(size_t n);
 
@@ -37,6 +41,8 @@ struct library {
 };
 
 enum { CALLS = 1000 };
+
+#define SPAWNED "/bin/true"
 
 extern const struct library library;
 extern size_t fired;

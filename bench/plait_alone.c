@@ -115,6 +115,22 @@ static void end_jobs(void)
 	plait_reactor_stop(reactor);
 }
 
+static void child_ended(struct plait_process_protocol *p,
+			const struct plait_process_exit *how)
+{
+	must(how->code == 0, SPAWNED);
+	plait_reactor_stop(reactor);
+}
+
+static void spawn(void)
+{
+	static const struct plait_process_ops ops = { .ended = child_ended };
+	static struct plait_process_protocol child = { .ops = &ops };
+	static const char *const argv[] = { SPAWNED, NULL };
+
+	must(plait_spawn(reactor, argv, &child, NULL, NULL) == 0, SPAWNED);
+}
+
 static plait_value increase(plait_value *result, void *arg)
 {
 	return plait_int(plait_value_int(result) + 1);
@@ -151,6 +167,8 @@ const struct library library = {
 	.job = job,
 	.run_jobs = run,
 	.end_jobs = end_jobs,
+	.spawn = spawn,
+	.wait_for_child = run,
 	.deferreds = deferreds,
 	.in_callback = in_callback,
 	.begin = begin,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -251,6 +252,28 @@ static void hand_end_jobs(void)
 }
 
 /*
+ * A child as most programs make it.
+ */
+static pid_t child;
+
+static void hand_spawn(void)
+{
+	child = fork();
+	if (child == 0) {
+		execl(SPAWNED, SPAWNED, (char *)NULL);
+		_exit(127);
+	}
+	must(child > 0, "fork");
+}
+
+static void hand_wait_for_child(void)
+{
+	int status;
+
+	must(waitpid(child, &status, 0) == child && status == 0, SPAWNED);
+}
+
+/*
  * A struct with two callbacks.
  */
 struct pair {
@@ -292,6 +315,8 @@ const struct library library = {
 	.job = hand_job,
 	.run_jobs = hand_run_jobs,
 	.end_jobs = hand_end_jobs,
+	.spawn = hand_spawn,
+	.wait_for_child = hand_wait_for_child,
 	.deferreds = pairs_fire,
 	.in_callback = wheel_call,
 	.begin = hand_begin,

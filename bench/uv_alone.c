@@ -77,6 +77,32 @@ static void call(size_t i)
 		uv_async_send(&async);
 }
 
+static uv_process_t child;
+
+static void child_ended(uv_process_t *c, int64_t status, int signal)
+{
+	must(status == 0, SPAWNED);
+	uv_close((uv_handle_t *)c, NULL);
+	uv_stop(loop);
+}
+
+static void spawn(void)
+{
+	static char name[] = SPAWNED;
+	static char *argv[] = { name, NULL };
+	uv_process_options_t o = { .file = name,
+				   .args = argv,
+				   .exit_cb = child_ended };
+
+	must(uv_spawn(loop, &child, &o) == 0, SPAWNED);
+}
+
+static void wait_for_child(void)
+{
+	run();
+	uv_run(loop, UV_RUN_NOWAIT); /* it is closed then */
+}
+
 const struct library library = {
 	.timers = make_timers,
 	.set = set,
@@ -84,6 +110,8 @@ const struct library library = {
 	.stop = stop,
 	.fire_due = fire_due,
 	.call_node = call,
+	.spawn = spawn,
+	.wait_for_child = wait_for_child,
 	.in_callback = in_callback,
 	.begin = begin,
 	.run = run,

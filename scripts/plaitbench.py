@@ -77,13 +77,13 @@ class Twisted(Program):
 SERVERS = "echo lines poem proxy chat dial udp"
 TIMERS = "timer-cancel timer-reset timer-churn timer-fire"
 PROGRAMS = [
-    Program("by hand", "raw", f"{SERVERS} {TIMERS} thread job deferred",
+    Program("by hand", "raw", f"{SERVERS} {TIMERS} thread job spawn deferred",
             called={"lines-each": "lines", "thread": "thread-node",
                     "task": "thread-node"}),
-    Program("plait", "plait", f"{SERVERS} {TIMERS} job deferred",
+    Program("plait", "plait", f"{SERVERS} {TIMERS} job spawn deferred",
             called={"lines-each": "lines", "thread": "thread-node",
                     "task": "thread"}),
-    Program("libuv", "uv", f"{SERVERS} {TIMERS} lines-each", "libuv1-dev",
+    Program("libuv", "uv", f"{SERVERS} {TIMERS} spawn lines-each", "libuv1-dev",
             called={"thread": "thread-node"}),
     Program("libev", "ev", f"{SERVERS} {TIMERS} lines-each", "libev-dev",
             called={"thread": "thread-node"}),
@@ -113,6 +113,8 @@ class Case:
     few is how many rounds are enough to count; 0: it takes too long.
     """
 
+    least = 1000  # rounds of a program that is alone
+
     def __init__(self, name, about, work, load, number, few, countable=True,
                  unit="ns"):
         self.name, self.about = name, about
@@ -120,6 +122,10 @@ class Case:
         self.few, self.countable = few, countable  # whether callgrind can
         self.unit = unit
         self.pictured = unit == "ns" and name not in NOT_PICTURED
+
+    def with_least(self, least):
+        self.least = least
+        return self
 
     def with_number(self, number):
         return Case(self.name, self.about, self.work, self.load, number,
@@ -179,6 +185,10 @@ def without_network():
                1, 20000)
     yield Case("job-1000", "a job of nothing in a thread, 1,000 at a time", "job",
                None, 1000, 20000)
+    for size in 1, 1024:
+        yield Case(f"spawn-{size}", "the loop stands still for a child; "
+                   f"{size:,} MiB in use", "spawn", None, size, 0,
+                   False).with_least(10)
     for what, about in (("cancel", "stop a timer"), ("reset", "put a timer off"),
                         ("churn", "stop a timer, set it anew"),
                         ("fire", "a timer becomes due and runs")):
@@ -308,9 +318,9 @@ class Alone:
     """A program without a network: it is told how often, and says how long."""
 
     load = None
-    least = 1000
 
-    def __init__(self, server, number, under=()):
+    def __init__(self, server, number, least, under=()):
+        self.least = least
         self.server = Child([*under, *server, str(number)], cpus()[0])
 
     def run(self, n):
@@ -331,7 +341,7 @@ class Alone:
 def begin(program, case, under=()):
     """The program with its load, if the case has one."""
     if case.load is None:
-        return Alone(program.command(case), case.number, under)
+        return Alone(program.command(case), case.number, case.least, under)
     return Pair(program.command(case), case.load, case.number, under)
 
 
