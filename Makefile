@@ -5,7 +5,7 @@ all::
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all tests check check-long check-long-random check-long-scenarios check-compiled check-unit check-threads check-cancel check-null check-bindings check-headers check-layers check-symbols \
+.PHONY: all tests check check-long check-long-random check-long-scenarios check-long-children check-compiled check-unit check-threads check-cancel check-null check-bindings check-headers check-layers check-symbols \
 	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
@@ -329,6 +329,10 @@ record-counts: $(COUNTED)
 check-long: check-long-descriptors
 check-long-descriptors: $O/tests/test_fds_random
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
+# Ten thousand children, beside system() and popen().
+check-long: check-long-children
+check-long-children: $O/tests/test_children
+	@PLAIT_SEEDS=10000 $(RUN_CHECKS) $^
 # What the library says of names, and what others say, with servers of its own.
 NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask

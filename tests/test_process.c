@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -301,7 +302,7 @@ TEST(a_child_that_is_paused_waits, ON_EACH_BACKEND)
 
 TEST(many_in_one_turn_all_end, ON_EACH_BACKEND, EACH_OF(lacks))
 {
-	static struct child many[100];
+	static struct child many[200];
 
 	lack(_i);
 	for (int i = 0; i < N_OF(many); i++) {
@@ -359,6 +360,40 @@ TEST(a_file_that_is_no_program_fails_at_once, ON_EACH_BACKEND)
 	close(fd);
 	fails(NULL, path, -ENOEXEC, "exec");
 	unlink(path);
+}
+
+/* The kernel's limit of one argument is 128 KiB. */
+TEST(arguments_that_are_too_long_fail_at_once, ON_EACH_BACKEND)
+{
+	static char much[1 << 18];
+
+	memset(much, 'x', sizeof(much) - 1);
+	ck_assert_int_eq(spawn(&it, &talks, "/bin/true", much, NULL), -E2BIG);
+	ck_assert_str_eq(step, "exec");
+	no_children();
+}
+
+/* Of a user who may not have more processes than there are. */
+static void spawn_over_the_limit(void *unused)
+{
+	static const struct rlimit one = { 1, 1 };
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	static const char *const argv[] = { "/bin/true", NULL };
+
+	children_init();
+	if (setrlimit(RLIMIT_NPROC, &one) < 0 ||
+	    (getuid() == 0 && setuid(65534) < 0))
+		_exit(1);
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, NULL, &step), -EAGAIN);
+	ck_assert_str_eq(step, "clone");
+	plait_reactor_free(&r);
+}
+
+TEST(where_no_more_processes_are_allowed_there_is_no_child, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(spawn_over_the_limit, NULL, &said), 0);
 }
 
 TEST(a_directory_that_is_not_there_is_named_as_the_step, ON_EACH_BACKEND)
