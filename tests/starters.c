@@ -10,6 +10,7 @@
 #include <plait/client.h>
 #include <plait/plait.h>
 
+#include "reactor/loop/loop.h"
 #include "tests/harness.h"
 #include "tests/starters.h"
 
@@ -1635,6 +1636,26 @@ static struct plait_deferred *start_watching_nothing(struct scene *s)
 	return plait_process_watch(s->reactor, INT_MAX);
 }
 
+/* Nobody minds this signal, if it comes when the wait was cancelled. */
+static void ring(void *arg)
+{
+	struct scene *s = arg;
+
+	if (!plait_i_signal_arrive(s->reactor, SIGURG))
+		raise(SIGURG);
+}
+
+static struct plait_deferred *start_signal_wait(struct scene *s)
+{
+	plait_timer_start(s->reactor, &s->timer, TURN, ring, s);
+	return plait_signal_wait(s->reactor, SIGURG);
+}
+
+static struct plait_deferred *start_signal_wait_impossible(struct scene *s)
+{
+	return plait_signal_wait(s->reactor, SIGKILL);
+}
+
 static struct plait_deferred *start_stop_listening(struct scene *s)
 {
 	static struct plait_factory factory = { .protocol = &client_ops };
@@ -1919,6 +1940,11 @@ const struct starter starters[] = {
 		.fails = true),
 	STARTER(plait_run, "that is not there", .start = start_run_nothing,
 		.at_once = true, .fails = true),
+	STARTER(plait_signal_wait, "", .start = start_signal_wait,
+		.is_alone = true),
+	STARTER(plait_signal_wait, "what cannot be caught",
+		.start = start_signal_wait_impossible, .at_once = true,
+		.fails = true),
 	STARTER(plait_scope_close, "what ends later", .start = start_close,
 		.stop = stop_close, .goes_on = true),
 	STARTER(plait_scope_close, "empty", .start = start_close_empty,

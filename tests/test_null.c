@@ -889,6 +889,7 @@ TEST(a_null_host_runs_nothing, PURE)
 	GIVES(plait_host_status, h, -1, plait_host_status(NULL));
 	NOTHING(plait_host_stop, h, plait_host_stop(NULL));
 	NOTHING(plait_host_crash, h, plait_host_crash(NULL));
+	GIVES(plait_host_signal, h, -ENOMEM, plait_host_signal(NULL, SIGTERM));
 	NOTHING(plait_host_kill, h, plait_host_kill(NULL));
 	GIVES(plait_host_restart, h, -ENOMEM, plait_host_restart(NULL));
 	GIVES(plait_host_is_up, h, false, plait_host_is_up(NULL));
@@ -920,6 +921,10 @@ static void no_watch(struct plait_watch *w, unsigned events)
 {
 }
 
+static void no_signal(struct plait_signal_watch *w, unsigned times)
+{
+}
+
 static void give(struct plait_deferred *d)
 {
 }
@@ -927,6 +932,7 @@ static void give(struct plait_deferred *d)
 static struct plait_address no_address;
 static struct plait_limits no_limits;
 static struct plait_watch watch;
+static struct plait_signal_watch signal_watch;
 static struct plait_backoff no_backoff;
 static struct plait_timer timer;
 static struct plait_thread_call thread_call;
@@ -994,6 +1000,9 @@ static struct plait_thread_call thread_call;
 	   plait_reactor_set_limits(NULL, &no_limits))                         \
 	IN(plait_watch_start, r,                                               \
 	   plait_watch_start(NULL, &watch, 0, PLAIT_WATCH_READ, no_watch))     \
+	IN(plait_signal_watch_start, r,                                        \
+	   plait_signal_watch_start(NULL, &signal_watch, SIGUSR1, no_signal))  \
+	AT(plait_signal_wait, r, give(plait_signal_wait(NULL, SIGUSR1)))       \
 	IN(plait_spawn, r,                                                     \
 	   plait_spawn(NULL, no_argv, &null_process, NULL, NULL))              \
 	AT(plait_run, r, give(plait_run(NULL, no_argv, PLAIT_NONE, NULL)))     \

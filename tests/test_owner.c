@@ -224,6 +224,7 @@ TEST(static_failures_are_everybodys_at_the_same_time, PURE)
 static struct {
 	struct plait_timer timer;
 	struct plait_watch watch;
+	struct plait_signal_watch signal_watch;
 	struct plait_factory factory;
 	struct plait_port *port;
 	struct plait_connector *connector;
@@ -245,6 +246,10 @@ static plait_value no_trigger(void *arg)
 }
 
 static void never_ready(struct plait_watch *w, unsigned events)
+{
+}
+
+static void never_signalled(struct plait_signal_watch *w, unsigned times)
 {
 }
 
@@ -288,6 +293,16 @@ static plait_value no_call(size_t count, void *arg)
 			      PLAIT_WATCH_READ, never_ready))                  \
 	USE("plait_watch_change()", plait_watch_change(&parts.watch, 0))       \
 	USE("plait_watch_stop()", plait_watch_stop(&parts.watch))              \
+	USE("plait_signal_watch_start()",                                      \
+	    plait_signal_watch_start(                                          \
+		    reactor, &(struct plait_signal_watch){ .fn = NULL },       \
+		    SIGUSR2, NULL))                                            \
+	USE("plait_signal_watch_stop()",                                       \
+	    plait_signal_watch_stop(&parts.signal_watch))                      \
+	USE("worker.c:2",                                                      \
+	    struct plait_deferred *d =                                         \
+		    (plait_signal_wait)(reactor, SIGUSR2, "worker.c:2");       \
+	    plait_deferred_free(&d))                                           \
 	USE("plait_listen_tcp()",                                              \
 	    plait_listen_tcp(reactor, 0, &parts.factory, NULL, NULL))          \
 	USE("worker.c:2",                                                      \
@@ -331,6 +346,8 @@ static void make_parts(void)
 	parts.cooperator = plait_cooperator_new(reactor, 0);
 	plait_watch_start(reactor, &parts.watch, pair[0], PLAIT_WATCH_READ,
 			  never_ready);
+	plait_signal_watch_start(reactor, &parts.signal_watch, SIGUSR1,
+				 never_signalled);
 	plait_listen_tcp(reactor, 0, &parts.factory, NULL, &parts.port);
 	parts.connector = plait_connector_ref(plait_connect_tcp(
 		reactor, "127.0.0.1", 1, &parts.factory, NULL));

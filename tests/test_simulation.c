@@ -388,6 +388,78 @@ TEST(other_reactors_belong_to_no_simulation, PURE)
 	end();
 }
 
+/* ---- signals ------------------------------------------------------------- */
+
+GROUP("signals", .setup = setup);
+
+static void hear_signal(struct plait_signal_watch *w, unsigned times)
+{
+	tell(times == 1 ? "s" : "S");
+}
+
+static const int not_watched[] = { 0, NSIG, SIGKILL, SIGSTOP };
+
+static plait_value watch_hangups(struct plait_reactor *r, void *w)
+{
+	for (int i = 0; i < N_OF(not_watched); i++)
+		ck_assert_int_eq(plait_signal_watch_start(r, w, not_watched[i],
+							  hear_signal),
+				 -EINVAL);
+	ck_assert_int_eq(plait_signal_watch_start(r, w, SIGHUP, hear_signal),
+			 0);
+	return for_ever(r);
+}
+
+static void send_signal(void *number)
+{
+	ck_assert_int_eq(plait_host_signal(alpha, *(const int *)number), 0);
+}
+
+TEST(a_signal_is_told_to_those_who_watch_it, PURE)
+{
+	static const int hup = SIGHUP, term = SIGTERM;
+	struct plait_signal_watch w = { .fn = NULL };
+	struct sigaction now;
+
+	plait_host_run(alpha, watch_hangups, &w);
+	plait_simulation_call_later(sim, 1, send_signal, (void *)&hup);
+	plait_simulation_call_later(sim, 2, send_signal, (void *)&hup);
+	plait_simulation_call_later(sim, 2, send_signal, (void *)&hup);
+	plait_simulation_call_later(sim, 3, send_signal, (void *)&term);
+	plait_simulation_run(sim, 10);
+	ck_assert_str_eq(story, "s1 S2 ");
+	ck_assert_uint_eq(plait_host_programs(alpha), 0);
+	ck_assert_int_eq(plait_host_status(alpha), 0);
+	/* This process has nothing to do with it. */
+	ck_assert_int_eq(sigaction(SIGHUP, NULL, &now), 0);
+	ck_assert_ptr_eq(now.sa_handler, SIG_DFL);
+	end();
+}
+
+static const struct {
+	int number;
+	size_t left;
+} unwatched[] = { { SIGTERM, 0 }, { SIGINT, 0 },  { SIGUSR1, 0 },
+		  { SIGKILL, 0 }, { SIGCHLD, 1 }, { SIGCONT, 1 },
+		  { SIGPIPE, 1 }, { SIGURG, 1 },  { SIGWINCH, 1 } };
+
+TEST(a_signal_that_nobody_watches_does_what_it_does_by_default, PURE,
+     EACH_OF(unwatched))
+{
+	struct plait_signal_watch w = { .fn = NULL };
+
+	plait_host_run(alpha, watch_hangups, &w);
+	plait_simulation_call_later(sim, 1, send_signal,
+				    (void *)&unwatched[_i].number);
+	plait_simulation_run(sim, 10);
+	ck_assert_str_eq(story, "");
+	ck_assert_uint_eq(plait_host_programs(alpha), unwatched[_i].left);
+	ck_assert_int_eq(plait_host_signal(alpha, 0), -EINVAL);
+	ck_assert_int_eq(plait_host_signal(alpha, NSIG), -EINVAL);
+	ck_assert_int_eq(plait_simulation_stop(sim), 0);
+	end();
+}
+
 /* ---- crash, kill, restart ------------------------------------------------ */
 
 static struct actor server, client;

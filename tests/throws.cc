@@ -3,6 +3,7 @@
  * main() would catch it.  It must end with a message instead.  Without a name
  * it prints them all.  test_cxx.py runs it.
  */
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
@@ -237,6 +238,18 @@ static void in_watch()
 	if (pipe(ends) == 0 && write(ends[1], "", 1) == 1)
 		plait_watch_start(l.r, &w, ends[0], PLAIT_WATCH_READ,
 				  [](plait_watch *, unsigned) { boom(); });
+	l.run();
+}
+
+static void in_signal_watch()
+{
+	static plait_signal_watch w;
+	loop l;
+
+	plait_signal_watch_start(
+		l.r, &w, SIGUSR1,
+		[](plait_signal_watch *, unsigned) { boom(); });
+	raise(SIGUSR1);
 	l.run();
 }
 
@@ -679,6 +692,7 @@ static const struct {
 	{ "call_when_running", in_call_when_running },
 	{ "trigger", in_trigger },
 	{ "watch", in_watch },
+	{ "signal watch", in_signal_watch },
 	{ "looping call", in_looping_call },
 	{ "react", in_react },
 	{ "simulation", in_simulation },

@@ -44,6 +44,7 @@
 #include <plait/run.h>
 #include <plait/scope.h>
 #include <plait/shared.h>
+#include <plait/signal.h>
 #include <plait/tcp.h>
 #include <plait/throttle.h>
 #include <plait/idle_timeout.h>

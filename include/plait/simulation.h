@@ -153,6 +153,15 @@ void plait_host_stop(struct plait_host *h);
 int plait_simulation_stop(struct plait_simulation *s);
 
 /*
+ * Sends a signal to the programs of h.  All watches of it are told.  If there
+ * is none, SIGINT and SIGTERM do what plait_host_stop() does; SIGCHLD, SIGCONT,
+ * SIGPIPE, SIGURG and SIGWINCH do nothing; any other signal does what
+ * plait_host_kill() does.  Returns 0; -EINVAL if there is no such signal; or
+ * -ENOMEM if h is NULL.
+ */
+int plait_host_signal(struct plait_host *h, int number);
+
+/*
  * plait_host_crash() takes the power from h: its programs are gone, and nobody
  * on other hosts is told.  plait_host_kill() ends the programs alone: their
  * kernel lives, and closes their sockets.  plait_host_restart() starts h again,

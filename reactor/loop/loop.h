@@ -384,6 +384,12 @@ unsigned plait_i_watch_forget(struct plait_watch *w);
 int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 			unsigned events, plait_watch_func *fn);
 
+/* ---- signal.c ------------------------------------------------------------ */
+
+/* For a simulation: a signal of that number has come to the process of r.
+   Returns false if r does not watch it. */
+bool plait_i_signal_arrive(struct plait_reactor *r, int number);
+
 /* ---- pool.c -------------------------------------------------------------- */
 
 /*

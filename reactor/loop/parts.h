@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include <plait/signal.h>
+
 #include "lib/deferred.h"
 #include "reactor/loop/loop.h"
 
@@ -151,25 +153,20 @@ void plait_i_thread_run(struct plait_reactor *r);
 void plait_i_thread_wake(struct plait_reactor *r); /* async-signal-safe */
 
 /* signal.c: who wants which signal, and what has come. */
-struct signal_want {
-	_Atomic(struct signal_want *) next; /* who wants it as well */
-	const struct signal_kind *kind;
-	struct plait_reactor *reactor;
-	int number; /* 0: wants none */
-};
-
 enum { WANT_INT, WANT_TERM, WANT_PIPE, WANT_DUMP, N_WANTS };
 
 enum signal_mark {
 	SIGNAL_STOP = 1,
 	SIGNAL_STOP_NOW = 2, /* the second one */
-	SIGNAL_DUMP = 4	     /* of plait_reactor_dump_on_signal() */
+	SIGNAL_DUMP = 4,     /* of plait_reactor_dump_on_signal() */
+	SIGNAL_WATCHED = 8
 };
 
 struct signals {
 	pid_t process; /* whose signals the reactor is told of */
-	struct signal_want wants[N_WANTS];
-	atomic_uint marks;     /* set by handlers */
+	struct plait_signal_watch wants[N_WANTS]; /* its own */
+	struct plait_list watches, untold;	  /* the program's */
+	atomic_uint marks;			  /* set by handlers */
 	_Atomic int64_t first; /* when that came; INT64_MIN: not yet */
 };
 
@@ -177,6 +174,7 @@ void plait_i_signal_init(struct plait_reactor *r);
 int plait_i_signal_take(struct plait_reactor *r);
 void plait_i_signal_release(struct plait_reactor *r);
 unsigned plait_i_signal_take_marks(struct plait_reactor *r);
+void plait_i_signal_tell(struct plait_reactor *r); /* its watches */
 void plait_i_signal_done(struct plait_reactor *r);
 void plait_i_signal_before_fork(void);
 void plait_i_signal_in_parent(void);

@@ -367,7 +367,7 @@ bool plait_reactor_is_running(const struct plait_reactor *r)
 static inline bool reactor_has_work(const struct plait_reactor *r)
 {
 	return loop_has_tasks(r) || loop_has(&r->arrivals) ||
-	       thread_has_work(r) || watch_has_work(r) ||
+	       thread_has_work(r) || watch_has_work(r) || signal_has_come(r) ||
 	       (r->shutdown != SHUTDOWN_NONE && plait_i_shutdown_is_due(r));
 }
 
@@ -412,6 +412,8 @@ static OUT_OF_LINE void reactor_heed_signals(struct plait_reactor *r)
 		plait_reactor_stop_now(r);
 	if (marks & SIGNAL_DUMP)
 		plait_i_report_pending();
+	if (marks & SIGNAL_WATCHED)
+		plait_i_signal_tell(r);
 }
 
 static void reactor_run_due(struct plait_reactor *r)
@@ -440,7 +442,7 @@ static int reactor_wait(struct plait_reactor *r, int64_t limit)
 static inline bool reactor_is_idle(const struct plait_reactor *r)
 {
 	return !timer_is_any(r) && r->shutdown == SHUTDOWN_NONE &&
-	       !reactor_has_work(r) && !signal_has_come(r);
+	       !reactor_has_work(r);
 }
 
 /* All parts of a turn but the last.  Returns 0, or -errno if the kernel cannot

@@ -12,6 +12,7 @@
  * host may start again.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,6 +304,47 @@ void plait_host_stop(struct plait_host *h)
 		return;
 	plait_list_for_each (l, &h->programs)
 		program_stop(plait_container(l, struct program, link));
+}
+
+static bool host_watches(struct plait_host *h, int number)
+{
+	struct plait_list *l;
+	bool is_watched = false;
+
+	plait_list_for_each (l, &h->kernels) {
+		struct host_kernel *k =
+			plait_container(l, struct host_kernel, link);
+
+		if (!k->dead && !k->ended)
+			is_watched |= plait_i_signal_arrive(k->reactor, number);
+	}
+	return is_watched;
+}
+
+int plait_host_signal(struct plait_host *h, int number)
+{
+	if (h == NULL)
+		return -ENOMEM;
+	if (number <= 0 || number >= NSIG)
+		return -EINVAL;
+	plait_i_record(h->simulation, "signal", h->number, (uint64_t)number);
+	if (host_watches(h, number))
+		return 0;
+	switch (number) {
+	case SIGINT:
+	case SIGTERM:
+		plait_host_stop(h);
+		break;
+	case SIGCHLD:
+	case SIGCONT:
+	case SIGPIPE: /* a run takes it */
+	case SIGURG:
+	case SIGWINCH:
+		break;
+	default:
+		plait_host_kill(h);
+	}
+	return 0;
 }
 
 /* ---- turns --------------------------------------------------------------- */

@@ -11,6 +11,7 @@
  *	old BACKEND
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,30 @@ static void use_thread_calls(struct plait_reactor *r)
 		plait_testing_advance(r, 0);
 		plait_assert(calls() == 1);
 	}
+}
+
+static void count_signal(struct plait_signal_watch *w, unsigned times)
+{
+	count(w);
+}
+
+static void use_signal_watches(struct plait_reactor *r)
+{
+	struct plait_signal_watch *a = ZEROED(struct plait_signal_watch);
+	struct plait_signal_watch *b = ZEROED(struct plait_signal_watch);
+
+	plait_assert(plait_signal_watch_start(r, a, SIGUSR1, count_signal) ==
+		     0);
+	plait_assert(plait_signal_watch_start(r, b, SIGUSR1, count_signal) ==
+		     0);
+	raise(SIGUSR1);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 2);
+	plait_signal_watch_stop(a);
+	raise(SIGUSR1);
+	plait_testing_advance(r, 0);
+	plait_assert(calls() == 1);
+	plait_signal_watch_stop(b);
 }
 
 static void use_scope_entries(struct plait_reactor *r)
@@ -975,6 +1000,7 @@ int main(int argc, char **argv)
 	use_dns_records();
 	use_timers(r);
 	use_thread_calls(r);
+	use_signal_watches(r);
 	use_scope_entries(r);
 	use_idle_timeouts(r);
 	use_line_receivers(r);
