@@ -933,6 +933,7 @@ static struct plait_address no_address;
 static struct plait_limits no_limits;
 static struct plait_watch watch;
 static struct plait_signal_watch signal_watch;
+static struct plait_reaper null_reaper;
 static struct plait_backoff no_backoff;
 static struct plait_timer timer;
 static struct plait_thread_call thread_call;
@@ -1000,6 +1001,7 @@ static struct plait_thread_call thread_call;
 	   plait_reactor_set_limits(NULL, &no_limits))                         \
 	IN(plait_watch_start, r,                                               \
 	   plait_watch_start(NULL, &watch, 0, PLAIT_WATCH_READ, no_watch))     \
+	IN(plait_reaper_start, r, plait_reaper_start(NULL, &null_reaper))      \
 	IN(plait_signal_watch_start, r,                                        \
 	   plait_signal_watch_start(NULL, &signal_watch, SIGUSR1, no_signal))  \
 	AT(plait_signal_wait, r, give(plait_signal_wait(NULL, SIGUSR1)))       \

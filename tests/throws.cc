@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <plait/plait.h>
@@ -622,6 +623,34 @@ static void in_process()
 	plait_reactor_free(&r);
 }
 
+/* A child of the program's own is one for a reaper, too. */
+static void in_reaper()
+{
+	static plait_reaper reaper = {
+		.patience = -1,
+		.is_ours =
+			[](plait_reaper *, pid_t) {
+				boom_if_named("asked");
+				return false;
+			},
+		.reaped =
+			[](plait_reaper *, pid_t, const plait_process_exit *) {
+				boom_if_named("reaped");
+			},
+	};
+	plait_reactor *r = plait_reactor_new(nullptr);
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
+	plait_reaper_start(r, &reaper);
+	for (int i = 0; i < 3; i++)
+		plait_reactor_iterate(r, 0);
+	plait_reactor_free(&r);
+}
+
 static const plait_line_receiver_ops line_ops = {
 	.base = { .name = "lines", PLAIT_LINE_RECEIVER },
 	.line_received = [](plait_line_receiver *, const char *,
@@ -735,6 +764,8 @@ static const struct {
 	{ "exited", in_process },
 	{ "ended", in_process },
 	{ "buried", in_process },
+	{ "asked", in_reaper },
+	{ "reaped", in_reaper },
 	{ "line_received", in_line_received },
 	{ "producer", in_producer },
 	{ "transport init", in_transport_init },

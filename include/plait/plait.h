@@ -37,6 +37,7 @@
 #include <plait/protocol.h>
 #include <plait/queue.h>
 #include <plait/react.h>
+#include <plait/reaper.h>
 #include <plait/reactor.h>
 #include <plait/reconnect.h>
 #include <plait/resolver.h>

@@ -263,12 +263,17 @@ static void plan_options(struct process_plan *plan, const char *const *argv,
 static int plan_make_child(struct process_plan *plan, const char **step)
 {
 	struct plait_process *c = plan->child;
-	int err;
+	int err = plait_i_family_expect();
 
+	if (err < 0)
+		return plan_fail(step, "malloc", err);
 	if (process_calls(c->reactor)
 		    ->spawn(loop_kernel(c->reactor), &plan->spawn,
 			    &c->process) < 0)
-		return plan_fail(step, plan->spawn.step, -errno);
+		err = -errno;
+	plait_i_family_join(&c->family, err == 0 ? c->process.pid : -1);
+	if (err < 0)
+		return plan_fail(step, plan->spawn.step, err);
 	err = plait_i_process_watch(c);
 	if (err == 0)
 		return 0;

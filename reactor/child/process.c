@@ -135,6 +135,7 @@ static void process_close(struct plait_process *c)
 	process_calls(c->reactor)
 		->forget(loop_kernel(c->reactor), &c->process,
 			 loop_is_forked(c->reactor));
+	plait_i_family_leave(&c->family);
 }
 
 void plait_i_process_exit_init(struct plait_process_exit *how)

@@ -8,6 +8,7 @@
 #include <plait/process.h>
 #include <plait/timer.h>
 
+#include "reactor/child/family.h"
 #include "reactor/kernel/child.h"
 #include "reactor/net/transport.h"
 
@@ -26,7 +27,8 @@ struct plait_process {
 	struct plait_reactor *reactor;
 	struct plait_process_protocol *protocol; /* NULL: it is done */
 	struct kernel_process process; /* its fd is -1: it was waited for */
-	bool group;		       /* it has one of its own */
+	struct family_member family;
+	bool group; /* it has one of its own */
 	bool started, stopping, has_exited, told_exited;
 	double grace;
 	struct plait_process_exit how;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "reactor/kernel/child.h"
+#include "reactor/kernel/orphans.h"
 #include "reactor/kernel/waiter.h"
 
 #ifndef SYS_pidfd_open
@@ -325,6 +326,9 @@ const struct kernel_children plait_i_linux_children = {
 	.signal = linux_signal,
 	.signal_group = linux_signal_group,
 	.pipe = linux_pipe,
+	.ended = plait_i_linux_ended,
+	.reap_stranger = plait_i_linux_reap_stranger,
+	.adopt_orphans = plait_i_linux_adopt_orphans,
 	.null = linux_null,
 	.terminal = linux_terminal,
 	.set_window = linux_set_window,

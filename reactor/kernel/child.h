@@ -46,6 +46,17 @@ struct kernel_children {
 	   waited for the child, or anybody is in the group. */
 	int (*signal_group)(struct kernel *k, const struct kernel_process *p,
 			    int number);
+	/*
+	 * The children of this process, of whomever, that have ended and that
+	 * nobody has waited for.  Returns how many; *ret is an array, given, if
+	 * there are any.  Without memory, or if the kernel lists no children,
+	 * some may be missing.
+	 */
+	size_t (*ended)(struct kernel *k, pid_t **ret);
+	/* waitid() of any child, with WEXITED and WNOHANG; EAGAIN, ECHILD. */
+	int (*reap_stranger)(struct kernel *k, pid_t pid, siginfo_t *ret);
+	/* Is this process to get orphans?  *was: did it?  was may be NULL. */
+	int (*adopt_orphans)(struct kernel *k, bool wants, bool *was);
 	/* A pipe that the child reads or writes.  Only our end is
 	   non-blocking. */
 	int (*pipe)(struct kernel *k, bool they_read, int *ours, int *theirs);

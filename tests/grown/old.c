@@ -760,6 +760,16 @@ static void use_runs(struct plait_reactor *r)
 	plait_deferred_free(&d);
 }
 
+static void use_reaper(struct plait_reactor *r)
+{
+	struct plait_reaper *reaper = NEW(struct plait_reaper, .patience = -1);
+
+	plait_assert(plait_reaper_start(r, reaper) == 0);
+	plait_reactor_iterate(r, 0);
+	plait_reaper_stop(reaper);
+	plait_assert(reaper->reaping == NULL);
+}
+
 /* A reactor of its own: that of the others has no children. */
 static void use_processes(void)
 {
@@ -779,6 +789,7 @@ static void use_processes(void)
 	while (p->process != NULL)
 		plait_reactor_iterate(r, 1);
 	use_runs(r);
+	use_reaper(r);
 	plait_reactor_free(&r);
 }
 
