@@ -51,7 +51,7 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve", "whoami", "portforward", "checksum"]
+    "resolve", "whoami", "portforward", "checksum", "supervise"]
 
 
 def poem(name):
@@ -1790,6 +1790,103 @@ class Checksum(ProgramTest):
         os.close(writer)
         self.assertEqual(process.line(), "e8b7be43  " + blocked)
         self.ends(process)
+
+
+class Supervise(ProgramTest):
+    def supervise(self, *words):
+        return self.start("supervise", *words)
+
+    def begins(self, process, says=None):
+        """The command has begun to run; it may be the first to say so."""
+        lines = [process.line() for _ in range(1 if says is None else 2)]
+        if says is not None:
+            self.assertIn(says, lines)
+            lines.remove(says)
+        self.assertRegex(lines[0], r"^started as [0-9]+$")
+
+    def test_a_command_that_ends_runs_again_later_each_time(self):
+        process = self.supervise("sh", "-c", "exit 3")
+        delays = []
+        for _ in range(3):
+            self.begins(process)
+            self.assertEqual(process.line(), "ended with 3")
+            delays.append(float(re.fullmatch(r"again in ([0-9.]+) s",
+                                             process.line()).group(1)))
+        self.assertLess(delays[0], delays[1])
+        self.assertLess(delays[1], delays[2])
+        process.signal(signal.SIGTERM)
+        self.ends(process)
+
+    def test_a_run_that_was_long_enough_ends_the_waiting(self):
+        process = self.supervise("--uptime", "0.001", "sh", "-c",
+                                 "sleep 0.05; kill -USR1 $$")
+        for _ in range(3):
+            self.begins(process)
+            self.assertEqual(process.line(), "ended by signal 10")
+            delay = float(process.line().split()[2])
+            self.assertLess(delay, 0.4)
+        process.signal(signal.SIGINT)
+        self.ends(process)
+
+    def test_a_command_that_is_not_there_is_tried_again(self):
+        process = self.supervise("/nonexistent/poem", "--help")
+        self.assertEqual(process.line(),
+                         "cannot start: exec: No such file or directory")
+        self.assertRegex(process.line(), "^again in ")
+        process.signal(signal.SIGTERM)
+        self.ends(process)
+
+    def test_a_signal_stops_the_command_and_waits_for_it(self):
+        process = self.supervise("sh", "-c",
+                                 "trap 'echo bye; exit 0' TERM; echo ready; "
+                                 "while :; do sleep 0.05; done")
+        self.begins(process, "ready")
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.line(), "bye")
+        self.assertEqual(process.line(), "ended with 0")
+        self.ends(process, 0, None)  # a shell may say what was terminated
+
+    def test_who_ignores_it_is_killed_with_all_whom_it_has_started(self):
+        process = self.supervise("--grace", "0.2", "sh", "-c",
+                                 "trap '' TERM; (echo ready; while :; do "
+                                 "sleep 1000; done) & wait; sleep 1000")
+        self.begins(process, "ready")
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.line(), "ended by signal 9")
+        self.ends(process, 0, None)
+        # Its output has ended, so nobody has it any more.
+        self.assertEqual([r for r in process.readers if r.is_alive()], [])
+
+    def test_the_command_dies_with_a_supervisor_that_is_killed(self):
+        process = self.supervise("sh", "-c", "echo ready; exec sleep 1000")
+        self.begins(process, "ready")
+        process.signal(signal.SIGKILL)
+        self.ends(process, -signal.SIGKILL)
+        self.assertEqual([r for r in process.readers if r.is_alive()], [])
+
+    def test_with_orphans_it_waits_for_them(self):
+        process = self.supervise("--orphans", "sh", "-c",
+                                 "(setsid sleep 0.1 >/dev/null &); sleep 1000")
+        self.begins(process)
+        self.assertRegex(process.line(), "^orphan [0-9]+ has ended$")
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.line(), "ended by signal 15")
+        self.ends(process)
+
+    def test_as_process_1_it_waits_for_orphans(self):
+        unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+        try:
+            subprocess.run([*unshare, "true"], check=True, timeout=60,
+                           stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            self.skipTest("no namespace of processes may be made here")
+        out = subprocess.run(
+            [*unshare, os.path.join(BUILD, "samples", "supervise"), "sh", "-c",
+             "(setsid sh -c 'exec sleep 0.1' >/dev/null &); sleep 0.5; "
+             "kill -TERM 1; sleep 1000"],
+            check=True, timeout=60, stdout=subprocess.PIPE, text=True).stdout
+        self.assertRegex(out, r"(?s)^started as [0-9]+\n.*"
+                         r"orphan [0-9]+ has ended\n.*ended by signal 15\n")
 
 
 class Resolve(ProgramTest):

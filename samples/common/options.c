@@ -279,13 +279,16 @@ void program_start(struct program *p, int argc, char **argv)
 	common_options(p, common);
 	while ((arg = *next) != NULL) {
 		next++;
-		if (only_operands || strncmp(arg, "--", 2) != 0)
+		if (only_operands || strncmp(arg, "--", 2) != 0) {
 			p->operand[p->n_operands++] = arg;
-		else if (arg[2] == '\0')
+			only_operands |= p->is_command;
+		} else if (arg[2] == '\0') {
 			only_operands = true;
-		else
+		} else {
 			read_option(p, common, arg + 2, &next);
+		}
 	}
+	p->operand[p->n_operands] = NULL;
 	if (p->n_operands < p->min_operands)
 		die("%s is missing; see --help", p->operands);
 	if (p->n_operands > p->max_operands)

@@ -28,6 +28,8 @@ struct program {
 	const char *about;    /* a sentence for --help */
 	const char *operands; /* "FILE", for --help; NULL: none */
 	int min_operands, max_operands;
+	bool is_command; /* the operands are: what follows the first is not
+			    for this program */
 	bool serves;
 	const struct program_option *options; /* the last one has no name */
 
@@ -36,7 +38,7 @@ struct program {
 	const char *iface;
 	unsigned port;
 	struct plait_endpoint *listen; /* NULL: iface and port */
-	char **operand;
+	char **operand;		       /* a NULL ends them */
 	int n_operands;
 };
 
