@@ -167,6 +167,7 @@ static const char *input_advance(struct plait_input *in, size_t n)
 	in->next += n;
 	in->left -= n;
 	in->handed = n;
+	in->protocol->unread = in->left > 0;
 	return data;
 }
 
@@ -224,6 +225,7 @@ static const char *input_finish(struct plait_input *in)
 	in->taken = in->unfinished;
 	in->unfinished = NULL;
 	in->handed = 0;
+	in->protocol->unread = in->left > 0;
 	return plait_buf_data(in->taken);
 }
 

@@ -487,3 +487,33 @@ TEST(a_receiver_says_whether_it_holds_something, PURE)
 	ck_assert_uint_eq(heap_live_bytes(), before);
 	plait_protocol_free(&p);
 }
+
+/* ---- what is unread while a message is handled --------------------------- */
+
+static bool say_what_is_unread(struct plait_protocol *p)
+{
+	const char *line;
+	size_t len;
+
+	if (plait_input_take_until(input, ";", 1, 8, &line, &len) < 0)
+		return false;
+	trace_add("%.*s%s", (int)len, line, p->unread ? "..." : ".");
+	return true;
+}
+
+/* Whoever changes how what follows is read must know whether it is there. */
+TEST(what_is_behind_a_message_is_unread_while_it_is_handled, PURE, TIMES(2))
+{
+	begin(say_what_is_unread);
+	if (_i == 0) {
+		say("a;b;");
+		say("c;");
+		say("d");
+		say(";e;");
+	} else {
+		say_bytewise("a;b;c;d;e;");
+	}
+	assert_trace(_i == 0 ? "a... b. c. d... e." : "a. b. c. d. e.");
+	ck_assert(!protocol->unread);
+	plait_reactor_free(&reactor);
+}
