@@ -1,0 +1,29 @@
+/*
+ * Contexts from the inside.
+ */
+#ifndef PROTOCOLS_TLS_CONTEXT_H
+#define PROTOCOLS_TLS_CONTEXT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <openssl/ssl.h>
+
+#include "protocols/tls/settings.h"
+
+struct plait_tls_context {
+	atomic_uint refs;
+	pthread_mutex_t lock; /* of ctx, which a reload replaces */
+	SSL_CTX *ctx;
+	BIO_METHOD *bio;
+	struct tls_settings settings;
+};
+
+/* Gives the SSL_CTX for a connection that begins now. */
+SSL_CTX *plait_i_tls_context_use(struct plait_tls_context *c);
+
+/* Is true if a client of c need not, or can, check that name; NULL: none. */
+bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,
+				    const char *name);
+
+#endif
