@@ -449,6 +449,22 @@ TEST(a_testing_reactor_has_no_orphans, PURE)
 	plait_reactor_free(&r);
 }
 
+/* The list of the kernel, and the one that is kept. */
+TEST(without_memory_it_looks_again, ON_EACH_BACKEND, TIMES(2))
+{
+	reaper.patience = -1;
+	start();
+	run_turns(reactor, 3);
+	make_dead_orphan(1);
+	fault_alloc_at((unsigned long)_i, true);
+	run_turns(reactor, 3);
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	ck_assert_uint_eq(n_reaped, 0);
+	let_patience_pass();
+	ck_assert_uint_eq(n_reaped, 1);
+}
+
 static void reap_with_faults(struct plait_reactor *r)
 {
 	struct plait_reaper one = { .subreaper = true, .patience = -1 };

@@ -6,8 +6,9 @@
  * ended and all pipes are closed, ended() and done() are told, from the loop.
  * The story of a child:
  *
- *   plait_spawn()	makes the pipes, then the child; what can fail here,
- *fails before there is a child process_ready()	the child has ended: notes how
+ *   plait_spawn()	makes the pipes, then the child; what can fail
+ *			fails before there is a child
+ *   process_ready()	the child has ended: notes how
  *   process_pipe_lost()	a pipe is closed
  *   process_go_on()	tells what there is to tell, and buries
  *

@@ -7,9 +7,9 @@
  * children are known (family.h), and are left alone.
  *
  *   reaper_signalled()	a child has ended: looks
- *   reaper_look()	looks at each child that has ended; if any is left,
- *looks again after the patience reaper_meet()	one of them: noted, or waited
- *for
+ *   reaper_look()	looks at each child that has ended, and, if there
+ *			was any, again after the patience
+ *   reaper_meet()	one of them: left alone, or waited for
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -109,7 +109,7 @@ static bool reaper_meet(struct plait_reaping *s, const struct ended *e)
 
 /* ---- all of them --------------------------------------------------------- */
 
-/* A child that has ended, and is not plait's.  false: no more are noted. */
+/* Returns false if the child is plait's. */
 static bool reaper_note(struct plait_reaping *s, pid_t pid, struct ended *ret)
 {
 	if (plait_i_family_has(pid))
@@ -118,17 +118,18 @@ static bool reaper_note(struct plait_reaping *s, pid_t pid, struct ended *ret)
 	return true;
 }
 
-/* Without memory those are looked at again that are known. */
-static void reaper_note_all(struct plait_reaping *s)
+/* Returns false if there is nobody, as far as is known. */
+static bool reaper_note_all(struct plait_reaping *s)
 {
 	pid_t *pids = NULL;
 	size_t n = reaper_calls(s)->ended(loop_kernel(s->reactor), &pids);
-	struct ended *all = n > 0 ? calloc(n, sizeof(*all)) : NULL;
+	struct ended *all = pids != NULL ? calloc(n, sizeof(*all)) : NULL;
 	size_t n_all = 0;
 
+	/* There is no memory: those who are known stay known. */
 	if (n > 0 && all == NULL) {
 		free(pids);
-		return;
+		return true;
 	}
 	for (size_t i = 0; i < n; i++)
 		n_all += reaper_note(s, pids[i], &all[n_all]);
@@ -136,6 +137,7 @@ static void reaper_note_all(struct plait_reaping *s)
 	free(s->left);
 	s->left = all;
 	s->n_left = n_all;
+	return n_all > 0;
 }
 
 static void reaper_meet_all(struct plait_reaping *s)
@@ -155,9 +157,11 @@ static void reaper_look(void *arg)
 {
 	struct plait_reaping *s = arg;
 
-	reaper_note_all(s);
+	bool any = reaper_note_all(s);
+
 	reaper_meet_all(s);
-	if (s->n_left > 0 && s->reaper != NULL && !loop_is_forked(s->reactor))
+	/* Also if nobody is left: some may not have been found. */
+	if (any && s->reaper != NULL && !loop_is_forked(s->reactor))
 		plait_timer_start(s->reactor, &s->timer,
 				  s->patience > 0 ? s->patience
 						  : default_patience,

@@ -48,9 +48,9 @@ struct kernel_children {
 			    int number);
 	/*
 	 * The children of this process, of whomever, that have ended and that
-	 * nobody has waited for.  Returns how many; *ret is an array, given, if
-	 * there are any.  Without memory, or if the kernel lists no children,
-	 * some may be missing.
+	 * nobody has waited for.  Returns how many; if there are any, *ret is
+	 * an array of them, given, or NULL if there is no memory.  Some may be
+	 * missing if there is little memory, or the kernel lists no children.
 	 */
 	size_t (*ended)(struct kernel *k, pid_t **ret);
 	/* waitid() of any child, with WEXITED and WNOHANG; EAGAIN, ECHILD. */

@@ -133,7 +133,7 @@ size_t plait_i_linux_ended(struct kernel *k, pid_t **ret)
 	if (f.n == 0)
 		orphans_add(&f, info.si_pid);
 	*ret = f.pids;
-	return f.n;
+	return f.n > 0 ? f.n : 1;
 }
 
 int plait_i_linux_reap_stranger(struct kernel *k, pid_t pid, siginfo_t *ret)
