@@ -245,10 +245,12 @@ TEST(a_testing_reactor_watches_no_processes, PURE)
 TEST(a_cancel_ends_the_watch_and_not_the_process, ON_EACH_BACKEND)
 {
 	pid_t pid = make_child();
+	struct fd_table *before = fd_table_new();
 
 	watch(pid);
 	plait_deferred_cancel(d);
 	plait_deferred_free(&d);
+	ck_assert_uint_eq(fd_table_check(&before), 0);
 	ck_assert(fired);
 	ck_assert(plait_failure_check(plait_value_failure(&result),
 				      &plait_error_cancelled));

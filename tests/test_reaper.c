@@ -14,6 +14,7 @@
 #include <plait/run.h>
 #include <plait/testing.h>
 
+#include "reactor/child/family.h"
 #include "tests/child.h"
 #include "tests/harness.h"
 
@@ -225,6 +226,27 @@ TEST(what_the_program_waits_for_is_left_to_it, ON_EACH_BACKEND)
 	ck_assert_int_eq(WEXITSTATUS(status), 6);
 }
 
+/* Who lives is not noted, although somebody has ended. */
+TEST(patience_begins_with_the_end_of_a_child, ON_EACH_BACKEND)
+{
+	pid_t pid;
+
+	reaper.is_ours = is_ours;
+	start();
+	pid = make_orphan(2);
+	ours = make_dead_child(6);
+	for (int i = 0; i < 5; i++)
+		let_patience_pass();
+	kill(pid, SIGKILL);
+	run_until(reactor, has_ended, &pid);
+	run_turns(reactor, 3);
+	ck_assert_uint_eq(n_reaped, 0);
+	let_patience_pass();
+	ck_assert_uint_eq(n_reaped, 1);
+	close(ends[1]);
+	ck_assert_int_eq(waitpid(ours, NULL, WNOHANG), ours);
+}
+
 /* waitid() names only the first of them. */
 TEST(what_is_left_alone_hides_nobody, ON_EACH_BACKEND)
 {
@@ -251,10 +273,6 @@ TEST(without_a_list_of_children_the_first_is_waited_for, ON_EACH_BACKEND)
 	run_turns(reactor, 1);
 	for (int i = 0; i < 5; i++)
 		let_patience_pass();
-	fault_off();
-	plait_reaper_stop(&reaper);
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		n_reaped++;
 	ck_assert_uint_eq(n_reaped, 2);
 }
 
@@ -303,6 +321,24 @@ TEST(the_children_of_each_reactor_keep_their_status, ON_EACH_BACKEND)
 	run_until_count(second, &c.done, 1);
 	ck_assert_int_eq(c.how.code, 3);
 	plait_reactor_free(&second);
+}
+
+/* In the middle of a plait_spawn() of another thread nobody knows yet whose a
+   child is. */
+TEST(while_a_child_is_being_made_nobody_is_waited_for, ON_EACH_BACKEND)
+{
+	struct family_member m = { .pid = 0 };
+
+	reaper.patience = -1;
+	start();
+	ck_assert_int_eq(plait_i_family_expect(), 0);
+	make_dead_orphan(1);
+	for (int i = 0; i < 3; i++)
+		let_patience_pass();
+	ck_assert_uint_eq(n_reaped, 0);
+	plait_i_family_join(&m, -1);
+	let_patience_pass();
+	ck_assert_uint_eq(n_reaped, 1);
 }
 
 /* The leader of a group stays until its pipes are closed. */
@@ -381,6 +417,18 @@ TEST(a_reaper_that_is_stopped_leaves_all_as_it_was, ON_EACH_BACKEND)
 	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), pid);
 	start();
 	plait_reaper_stop(&reaper);
+}
+
+TEST(who_was_a_subreaper_stays_one, ON_EACH_BACKEND)
+{
+	int is = 2;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	start();
+	plait_reaper_stop(&reaper);
+	prctl(PR_GET_CHILD_SUBREAPER, &is);
+	ck_assert_int_eq(is, 1);
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 TEST(the_end_of_the_reactor_ends_it, ON_EACH_BACKEND)
