@@ -379,11 +379,13 @@ int tests_run(const char *suite, const struct test *first)
 }
 
 /* The suite is called as the file is: tests/test_NAME.c. */
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *file = basename(tests->check.file);
 	char suite[64];
 
+	if (test_begin != NULL)
+		test_begin(argc, argv);
 	set_timeouts();
 	snprintf(suite, sizeof(suite), "%.*s", (int)strcspn(file + 5, "."),
 		 file + 5);

@@ -113,6 +113,10 @@ void group_add(struct group *g);
 /* Runs these and their next ones; what main() returns. */
 int tests_run(const char *suite, const struct test *tests);
 
+/* What a suite does first in main(), if it defines this: for tests that execute
+   their own program. */
+void test_begin(int argc, char **argv) __attribute__((weak));
+
 extern struct plait_reactor *reactor;
 
 /* The name of its backend, for torture(); NULL if it has none. */

@@ -1630,6 +1630,12 @@ static struct plait_deferred *start_run_nothing(struct scene *s)
 	return plait_run(s->reactor, argv, PLAIT_NONE, NULL);
 }
 
+/* See test_process_job.c for those that have a process. */
+static struct plait_deferred *start_process_job_unknown(struct scene *s)
+{
+	return plait_defer_to_process(s->reactor, "poem", PLAIT_NONE, NULL);
+}
+
 /* The same for processes: see test_process_watch.c. */
 static struct plait_deferred *start_watching_nothing(struct scene *s)
 {
@@ -1816,6 +1822,9 @@ const struct starter starters[] = {
 		.has_threads = true),
 	STARTER(plait_defer_to_thread, "", .start = start_to_thread,
 		.has_threads = true),
+	STARTER(plait_defer_to_process, "that is not known",
+		.start = start_process_job_unknown, .at_once = true,
+		.fails = true),
 	STARTER(plait_deferred_add_timeout, "reached", .start = start_timeout,
 		.works = 1, .fails = true),
 	STARTER(plait_deferred_add_timeout, "not reached",

@@ -1008,6 +1008,8 @@ static struct plait_thread_call thread_call;
 	IN(plait_spawn, r,                                                     \
 	   plait_spawn(NULL, no_argv, &null_process, NULL, NULL))              \
 	AT(plait_run, r, give(plait_run(NULL, no_argv, PLAIT_NONE, NULL)))     \
+	AT(plait_defer_to_process, r,                                          \
+	   give(plait_defer_to_process(NULL, "job", PLAIT_NONE, NULL)))        \
 	AT(plait_process_watch, r, give(plait_process_watch(NULL, 1)))         \
 	IN(plait_listen_tcp, r,                                                \
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \

@@ -254,6 +254,28 @@ static void in_signal_watch()
 	l.run();
 }
 
+/* As the child that is made for it. */
+static void in_process_job()
+{
+	static const plait_process_job jobs[] = {
+		{ "boom",
+		  [](const plait_buf *) -> plait_value {
+			  boom();
+			  return PLAIT_NONE;
+		  },
+		  {} },
+		{ nullptr, nullptr, {} }
+	};
+	static char marker[] = "--plait-process-job", job[] = "boom";
+	char *argv[] = { job, marker, job, nullptr };
+	const char no_argument[16] = {};
+	int ends[2];
+
+	if (pipe(ends) == 0 && write(ends[1], no_argument, 16) == 16 &&
+	    dup2(ends[1], 4) == 4 && dup2(ends[0], 3) == 3)
+		plait_process_jobs_main(3, argv, jobs);
+}
+
 static void in_looping_call()
 {
 	loop l;
@@ -722,6 +744,7 @@ static const struct {
 	{ "trigger", in_trigger },
 	{ "watch", in_watch },
 	{ "signal watch", in_signal_watch },
+	{ "process job", in_process_job },
 	{ "looping call", in_looping_call },
 	{ "react", in_react },
 	{ "simulation", in_simulation },

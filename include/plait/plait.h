@@ -33,6 +33,7 @@
 #include <plait/looping_call.h>
 #include <plait/netstring.h>
 #include <plait/process.h>
+#include <plait/process_job.h>
 #include <plait/pool.h>
 #include <plait/protocol.h>
 #include <plait/queue.h>

@@ -449,6 +449,18 @@ void plait_process_stop(struct plait_process_protocol *p)
 	process_stop(p->process);
 }
 
+/* The child may have left its group. */
+void plait_i_process_kill(struct plait_process_protocol *p)
+{
+	struct plait_process *c = p->process;
+
+	if (c == NULL || !process_is_there(c) || loop_is_forked(c->reactor))
+		return;
+	process_send(c, SIGKILL);
+	if (c->group && !c->has_exited)
+		plait_process_signal(p, SIGKILL);
+}
+
 /* ---- the end of the reactor ---------------------------------------------- */
 
 /* The shutdown goes on without the child, which is killed then. */

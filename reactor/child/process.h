@@ -77,6 +77,10 @@ void plait_i_process_run(struct plait_process *c,
 /* It cannot be watched: the child is killed, and is gone. */
 void plait_i_process_unmake(struct plait_process *c);
 
+/* Kills the child at once, and its group, also what is left of that when the
+   child has ended. */
+void plait_i_process_kill(struct plait_process_protocol *p);
+
 /* For what belongs to the library: is called instead of done() in a forked
    child that frees the reactor. */
 void plait_i_process_when_abandoned(

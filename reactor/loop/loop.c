@@ -173,6 +173,7 @@ void plait_i_loop_forget_all(struct plait_reactor *r)
 	loop_unlink_all(&r->arrivals);
 	loop_unlink_all(&r->when_freed);
 	loop_unlink_all(&r->burials);
+	loop_unlink_all(&r->process_jobs.waiting);
 }
 
 /* ---- callbacks ----------------------------------------------------------- */
@@ -305,6 +306,11 @@ struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r)
 struct plait_pool **plait_i_loop_pool(struct plait_reactor *r)
 {
 	return &r->threads;
+}
+
+struct loop_process_jobs *plait_i_loop_process_jobs(struct plait_reactor *r)
+{
+	return &r->process_jobs;
 }
 
 uint64_t plait_i_loop_turn(const struct plait_reactor *r)

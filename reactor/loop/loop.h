@@ -175,6 +175,19 @@ struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r);
 struct plait_pool;
 struct plait_pool **plait_i_loop_pool(struct plait_reactor *r);
 
+/*
+ * The jobs of r that have a process, and those that wait for one
+ * (reactor/child/process_job.c).  The user of it sets starting.run.
+ */
+struct loop_process_jobs {
+	struct plait_list waiting;
+	size_t n_waiting;
+	unsigned n_running;
+	struct loop_task starting;
+};
+
+struct loop_process_jobs *plait_i_loop_process_jobs(struct plait_reactor *r);
+
 /* The number of this turn. */
 uint64_t plait_i_loop_turn(const struct plait_reactor *r);
 

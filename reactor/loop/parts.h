@@ -255,7 +255,8 @@ struct plait_reactor {
 	const struct network_ops *network; /* NULL: sockets */
 	struct plait_resolver *resolver;   /* NULL: nobody has asked for it */
 	struct plait_pool *threads;	   /* the same */
-	uint64_t turns;			   /* begun so far */
+	struct loop_process_jobs process_jobs;
+	uint64_t turns; /* begun so far */
 
 	struct watches watches;
 	stream_ready_func *stream_ready; /* of all streams */

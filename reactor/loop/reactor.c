@@ -136,6 +136,7 @@ static void reactor_init(struct plait_reactor *r)
 	plait_list_init(&r->when_freed);
 	plait_list_init(&r->kept);
 	plait_list_init(&r->untold.list);
+	plait_list_init(&r->process_jobs.waiting);
 	r->untold.reactor = r;
 	plait_i_deadline_init(r);
 	plait_i_trigger_init(r);

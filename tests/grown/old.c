@@ -655,6 +655,46 @@ static void use_pools(struct plait_reactor *r)
 	plait_pool_free(&pool);
 }
 
+/* What it does as a job: this program once more. */
+static plait_value give_back(const struct plait_buf *argument)
+{
+	return plait_buf_value(plait_buf_copy(plait_buf_data(argument),
+					      plait_buf_size(argument)));
+}
+
+static struct plait_process_job *make_jobs(void)
+{
+	static struct plait_process_job jobs[2];
+
+	jobs[0] = (struct plait_process_job){ .name = "give back",
+					      .fn = give_back };
+	return copy_at_end(jobs, sizeof(jobs));
+}
+
+static plait_value note_job(plait_value *result, void *done)
+{
+	plait_assert(plait_buf_size(plait_value_buf(result)) == 4);
+	*(bool *)done = true;
+	return PLAIT_NONE;
+}
+
+/* A reactor of its own, which may have children. */
+static void use_process_jobs(void)
+{
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	struct plait_deferred *d = plait_defer_to_process(
+		r, "give back", plait_text("poem"),
+		NEW(struct plait_process_job_options, .max_processes = 1,
+		    .max_result = 4));
+	bool done = false;
+
+	plait_deferred_add_callback(d, note_job, &done);
+	while (!done)
+		plait_reactor_iterate(r, 1);
+	plait_deferred_free(&d);
+	plait_reactor_free(&r);
+}
+
 static void use_unix_ports(struct plait_reactor *r)
 {
 	struct plait_factory *f = counting_factory();
@@ -1002,8 +1042,10 @@ static void use_cancel_points(void)
 
 int main(int argc, char **argv)
 {
-	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_reactor *r;
 
+	plait_process_jobs_main(argc, argv, make_jobs());
+	r = plait_testing_reactor_new();
 	plait_assert(r != NULL && argc == 2);
 	use_types();
 	use_errors();
@@ -1025,6 +1067,7 @@ int main(int argc, char **argv)
 	use_retries(r);
 	use_client_services(r);
 	use_pools(r);
+	use_process_jobs();
 	use_resolvers(r);
 	use_unix_ports(r);
 	use_endpoint_kinds(r);
