@@ -1588,6 +1588,36 @@ static void go_on(struct caller_of_jobs *c)
 	}
 }
 
+static void one_by_one(struct caller_of_jobs *c);
+
+static plait_value then_one_more(plait_value *result, void *arg)
+{
+	struct caller_of_jobs *c = arg;
+
+	plait_deferred_free(&c->deferred);
+	if (--c->left > 0)
+		one_by_one(c);
+	return PLAIT_NONE;
+}
+
+static void one_by_one(struct caller_of_jobs *c)
+{
+	c->deferred = plait_defer_to_pool(storm.pool, add_one, NULL, NULL);
+	plait_deferred_add_both(c->deferred, then_one_more, c);
+}
+
+/* Each job is given when its thread has just handed back the one before. */
+TEST(a_thread_that_becomes_idle_just_then_is_not_missed, ON_EACH_BACKEND)
+{
+	struct caller_of_jobs c = { .left = trials(20000) };
+
+	storm.pool = pool_of(1);
+	one_by_one(&c);
+	while (c.left > 0)
+		run_turns(reactor, 1);
+	plait_pool_free(&storm.pool);
+}
+
 TEST(eight_threads_do_a_storm_of_jobs, ON_EACH_BACKEND)
 {
 	enum { CALLERS = 32 };

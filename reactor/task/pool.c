@@ -63,19 +63,28 @@ static void pool_release(struct plait_pool *pool)
 	pool_look(pool);
 }
 
-/* Takes the promise of a job, for which nobody waits then. */
-static struct plait_promise *job_disown(struct plait_job *j)
+/* Takes the promise of a job, which has one, and is in no list then. */
+static struct plait_promise *job_take_promise(struct plait_job *j)
 {
 	struct plait_promise *p = j->promise;
 
-	if (p == NULL)
-		return NULL;
 	j->promise = NULL;
 	loop_part(&j->member);
 	loop_task_cancel(&j->lost);
 	plait_list_remove(&j->link);
-	plait_list_append(&j->pool->abandoned, &j->link);
 	j->pool->n_jobs--;
+	return p;
+}
+
+/* The same, if it has one; nobody waits for it then. */
+static struct plait_promise *job_disown(struct plait_job *j)
+{
+	struct plait_promise *p;
+
+	if (j->promise == NULL)
+		return NULL;
+	p = job_take_promise(j);
+	plait_list_append(&j->pool->abandoned, &j->link);
 	j->pool->n_abandoned++;
 	return p;
 }
@@ -93,11 +102,17 @@ static void job_told(void *arg)
 {
 	struct plait_job *j = arg;
 	struct plait_pool *pool = j->pool;
-	struct plait_promise *p = job_disown(j);
-	plait_value v = p != NULL ? plait_value_take(&j->result) : PLAIT_NONE;
+	struct plait_promise *p = NULL;
+	plait_value v = PLAIT_NONE;
 
 	pool->held++;
-	job_end(j);
+	if (j->promise != NULL) {
+		p = job_take_promise(j);
+		v = plait_value_take(&j->result);
+		plait_i_worker_free_job(j);
+	} else {
+		job_end(j);
+	}
 	plait_fire(&p, v);
 	pool_release(pool);
 }
@@ -148,13 +163,11 @@ static void job_fail(struct plait_job *j)
 	pool_release(pool);
 }
 
-/* The job was lost, or the reactor is freed. */
+/* The job was lost, or the reactor is freed.  No forked child runs this: what
+   begins when the reactor is ending is a task of the next turn, too. */
 static void job_run_lost(struct loop_task *task)
 {
-	struct plait_job *j = plait_container(task, struct plait_job, lost);
-
-	if (!pool_is_forked(j->pool))
-		job_fail(j);
+	job_fail(plait_container(task, struct plait_job, lost));
 }
 
 /* From here on the job does not begin.  Its deferred fails from the loop. */
@@ -689,11 +702,7 @@ int plait_pool_str(const struct plait_pool *pool, char *buf, size_t size)
 
 	if (pool == NULL)
 		return snprintf(buf, size, "no pool");
-	if (!pool_is_forked(pool))
-		pthread_mutex_lock(&p->lock);
-	queued = pool->n_queued;
-	if (!pool_is_forked(pool))
-		pthread_mutex_unlock(&p->lock);
+	queued = atomic_load(&p->n_queued);
 	return snprintf(buf, size,
 			"<Pool \"%s\": %u of %u threads, %zu running, "
 			"%zu abandoned, %zu queued>",

@@ -50,7 +50,8 @@ OUT_OF_LINE void plait_i_worker_free_job(struct plait_job *j)
 		plait_list_remove(l);
 		report_free(report_of(l));
 	}
-	plait_value_free(&j->result);
+	if (!plait_value_is_none(&j->result))
+		plait_value_free(&j->result);
 	slab_put(&j->place);
 	if (free_arg != NULL)
 		free_arg(arg);
@@ -181,12 +182,46 @@ void plait_i_worker_unuse(struct plait_pool *pool)
 	free(pool);
 }
 
+/* With the lock: moves what was given to the end of the queue. */
+static void worker_sort(struct plait_pool *pool)
+{
+	struct plait_list *before = &pool->queue;
+	struct plait_list *l = atomic_exchange(&pool->given, NULL);
+
+	while (l != NULL) {
+		struct plait_list *older = l->next;
+
+		l->next = NULL;
+		plait_list_insert(before, l);
+		before = l;
+		l = older;
+	}
+}
+
+/* With the lock: is there a job in the queue? */
+static bool worker_finds_job(struct plait_pool *pool)
+{
+	if (plait_list_is_empty(&pool->queue))
+		worker_sort(pool);
+	return !plait_list_is_empty(&pool->queue);
+}
+
+/* With the lock: this worker is not idle any more. */
+static void worker_leave_idle(struct plait_pool *pool, struct plait_list *idle)
+{
+	plait_list_remove(idle);
+	if (--pool->n_idle < pool->least_idle)
+		pool->least_idle = pool->n_idle;
+}
+
 static void worker_idle(struct pool_worker *w)
 {
 	struct plait_pool *pool = w->pool;
 
 	plait_list_insert(pool->idle.next, &w->idle);
 	pool->n_idle++;
+	if (atomic_load(&pool->given) != NULL)
+		worker_leave_idle(pool, &w->idle);
 	while (plait_list_is_linked(&w->idle))
 		pthread_cond_wait(&w->wake, &pool->lock);
 }
@@ -208,7 +243,7 @@ struct plait_job *plait_i_worker_take(struct plait_pool *pool)
 	struct plait_job *j = NULL;
 
 	pthread_mutex_lock(&pool->lock);
-	if (!plait_list_is_empty(&pool->queue))
+	if (worker_finds_job(pool))
 		j = worker_pop(pool);
 	pthread_mutex_unlock(&pool->lock);
 	return j;
@@ -220,8 +255,7 @@ static struct plait_job *worker_next(struct pool_worker *w)
 	struct plait_pool *pool = w->pool;
 
 	atomic_store(&w->state, WORKER_FREE);
-	while (!w->is_ending && !pool->is_ending &&
-	       plait_list_is_empty(&pool->queue))
+	while (!w->is_ending && !pool->is_ending && !worker_finds_job(pool))
 		worker_idle(w);
 	/* The loop waits for a thread that has to end: it takes no job. */
 	if (w->is_ending || pool->is_ending)
@@ -343,9 +377,7 @@ static struct pool_worker *worker_of(struct plait_list *l)
 /* With the lock: wakes a thread that is idle. */
 static void worker_wake(struct plait_pool *pool, struct plait_list *idle)
 {
-	plait_list_remove(idle);
-	if (--pool->n_idle < pool->least_idle)
-		pool->least_idle = pool->n_idle;
+	worker_leave_idle(pool, idle);
 	pthread_cond_signal(
 		&plait_container(idle, struct pool_worker, idle)->wake);
 }
@@ -356,29 +388,47 @@ static bool worker_is_wanted(struct plait_pool *pool)
 	size_t n_free = 0;
 	struct plait_list *l;
 
-	if (pool->is_in_loop || pool->n_workers == pool->max_threads)
-		return false;
 	plait_list_for_each (l, &pool->workers)
 		n_free += atomic_load(&worker_of(l)->state) != WORKER_RUNS;
 	return pool->n_queued > n_free;
 }
 
-int plait_i_worker_give(struct plait_pool *pool, struct plait_job *j)
+static void worker_push(struct plait_pool *pool, struct plait_job *j)
+{
+	struct plait_list *newest = atomic_load(&pool->given);
+
+	pool->n_queued++;
+	do
+		j->waiting.next = newest;
+	while (!atomic_compare_exchange_weak(&pool->given, &newest,
+					     &j->waiting));
+}
+
+/* Wakes a thread that is idle.  Returns true if a further one is wanted. */
+static bool worker_call(struct plait_pool *pool)
 {
 	struct plait_list *idle;
 	bool is_wanted = false;
-	int rc;
 
 	pthread_mutex_lock(&pool->lock);
-	plait_list_append(&pool->queue, &j->waiting);
-	pool->n_queued++;
 	idle = plait_list_first(&pool->idle);
 	if (idle != NULL)
 		worker_wake(pool, idle);
-	else
+	else if (pool->n_workers < pool->max_threads)
 		is_wanted = worker_is_wanted(pool);
 	pthread_mutex_unlock(&pool->lock);
-	if (!is_wanted)
+	return is_wanted;
+}
+
+int plait_i_worker_give(struct plait_pool *pool, struct plait_job *j)
+{
+	int rc;
+
+	worker_push(pool, j);
+	if (pool->is_in_loop || (pool->n_workers == pool->max_threads &&
+				 atomic_load(&pool->n_idle) == 0))
+		return 0;
+	if (!worker_call(pool))
 		return 0;
 	rc = worker_new(pool);
 	if (rc == 0)
@@ -396,6 +446,7 @@ bool plait_i_worker_recall(struct plait_job *j)
 	bool was_taken;
 
 	pthread_mutex_lock(&pool->lock);
+	worker_sort(pool);
 	if (j->state == JOB_QUEUED) {
 		plait_list_remove(&j->waiting);
 		pool->n_queued--;

@@ -2,10 +2,17 @@
  * Pools from the inside.  worker.c is what happens in the threads, pool.c what
  * happens in the loop.
  *
- * A job belongs to the loop, which has it in a list of its pool.  A thread
- * takes the job out of the queue, under the lock, and hands it back with the
- * call of the reactor that the job embeds.  So the way back needs no memory and
- * no lock, and what a job reports and its end come in their order.
+ * A job belongs to the loop, which has it in a list of its pool.  The loop
+ * pushes the job to a stack, and takes the lock only if a thread is idle, or if
+ * there may have to be another one.  Whoever has the lock moves what is in the
+ * stack to the end of the queue before it looks at the queue.  A thread takes
+ * the job out of the queue, under the lock, and hands it back with the call of
+ * the reactor that the job embeds.  So the way back needs no memory and no
+ * lock, and what a job reports and its end come in their order.
+ *
+ * A thread says that it is idle before it looks at the stack for the last time;
+ * the loop pushes before it looks whether a thread is idle.  So one of the two
+ * sees the other.
  *
  * Nothing may be queued at a reactor that has gone.  A thread that hands a job
  * back says so (WORKER_TELLS) before it looks whether the pool is closed; the
@@ -59,7 +66,7 @@ struct plait_job {
 	atomic_bool is_done;	  /* its function has returned */
 	/* With the lock. */
 	enum job_state state;
-	struct plait_list waiting; /* of the queue */
+	struct plait_list waiting; /* of the queue, or of those given */
 	struct plait_list reports; /* that were not told */
 	unsigned n_reports;
 	pthread_cond_t *room; /* it waits for them; NULL: it does not */
@@ -75,12 +82,16 @@ struct plait_job {
 enum pool_stage { POOL_OPEN, POOL_CLOSING, POOL_FREED };
 
 struct plait_pool {
+	/* Jobs that the loop has pushed, the last of them first, and how many
+	   jobs no thread has taken: these and those of the queue. */
+	_Atomic(struct plait_list *) given;
+	atomic_size_t n_queued;
 	pthread_mutex_t lock;
 	/* With the lock. */
-	struct plait_list queue; /* of jobs that no thread has taken */
-	size_t n_queued;
-	struct plait_list idle; /* workers; the last to come is the first */
-	unsigned n_idle, least_idle;
+	struct plait_list queue; /* in their order, behind none that is given */
+	struct plait_list idle;	 /* workers; the last to come is the first */
+	atomic_uint n_idle;	 /* the loop reads it without */
+	unsigned least_idle;
 	unsigned users; /* of the memory: the loop, and detached threads */
 	bool is_ending; /* threads end when they find no job */
 	bool is_left;	/* the loop has gone: a thread frees its job */
