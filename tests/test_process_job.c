@@ -595,6 +595,37 @@ TEST(a_job_whose_argument_is_cut_short_is_not_done, ON_EACH_BACKEND,
 	ck_assert_str_eq(what, "");
 }
 
+static void run_for_nobody(void *unused)
+{
+	const char *const argv[] = { "suite", "--plait-process-job", "text",
+				     NULL };
+	const char no_argument[16] = "";
+	int in[2], out[2];
+
+	if (pipe(in) < 0 || pipe(out) < 0 || write(in[1], no_argument, 16) < 0)
+		_exit(1);
+	dup2(in[0], 3);
+	dup2(out[1], 4);
+	for (int fd = 5; fd < 100; fd++)
+		close(fd);
+	execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+}
+
+TEST(an_answer_that_nobody_wants_ends_its_process, ON_EACH_BACKEND)
+{
+	const char *what;
+
+	ck_assert_int_eq(child_run(run_for_nobody, NULL, &what), 127);
+	ck_assert_str_eq(what, "");
+}
+
+TEST(a_process_that_cannot_be_made_is_a_failure, ON_EACH_BACKEND)
+{
+	fault_call("pipe2", 1, EMFILE);
+	job_with("shout", plait_text("x"), NULL);
+	failed_as(&plait_error_os, EMFILE, "a process for \"shout\": pipe");
+}
+
 static void copy_program(const char *to)
 {
 	static char piece[1 << 16];
@@ -817,6 +848,19 @@ TEST(jobs_wait_for_their_turn_in_order, ON_EACH_BACKEND)
 		run_until(reactor, order_has, &all);
 		ck_assert_str_eq(order, letters);
 	}
+}
+
+/* The second is begun by the loop, when the first is gone. */
+TEST(one_that_waits_fails_from_the_loop, ON_EACH_BACKEND)
+{
+	size_t all = MANY;
+
+	begin_many("nothing", 1, 0);
+	run_turns(reactor, 1);
+	fault_call("pipe2", 1, EMFILE);
+	run_until(reactor, order_has, &all);
+	ck_assert(fault_used("pipe2"));
+	ck_assert_str_eq(order, "abcdef");
 }
 
 static unsigned children(void)
