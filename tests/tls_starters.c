@@ -60,8 +60,12 @@ void tls_starters_begin(void)
 		.client_authorities = tls_pem("authority"),
 		.verify = verify,
 	};
-	struct plait_tls_client_options judging = { .verify = verify };
+	/* What a context keeps would be left of a run. */
+	struct plait_tls_client_options plain = { .no_resumption = true };
+	struct plait_tls_client_options judging = { .verify = verify,
+						    .no_resumption = true };
 	struct plait_tls_client_options known = {
+		.no_resumption = true,
 		.certificate = tls_pem("client"),
 		.key = tls_key("client"),
 	};
@@ -70,7 +74,7 @@ void tls_starters_begin(void)
 	asking_server = tls_server(&asking);
 	chosen = tls_server(NULL);
 	client_server = tls_server(&of_clients);
-	plain_client = tls_client(NULL);
+	plain_client = tls_client(&plain);
 	asking_client = tls_client(&judging);
 	known_client = tls_client(&known);
 }

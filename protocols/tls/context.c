@@ -17,6 +17,7 @@
 #include <openssl/rand.h>
 
 #include "lib/exception.h"
+#include "protocols/tls/asked.h"
 #include "protocols/tls/bio.h"
 #include "protocols/tls/context.h"
 #include "protocols/tls/hello.h"
@@ -148,10 +149,36 @@ static int context_set_protocols(SSL_CTX *ctx, struct tls_settings *s)
 	       SSL_CTX_set_cipher_list(ctx, ciphers);
 }
 
-/* A server keeps nothing of its sessions: all is in the tickets. */
+/*
+ * A client was given a session, in the middle of a call of OpenSSL.  Returns 1
+ * if the reference is taken.  A connection that began before a reload has had
+ * its server checked against the authorities of before.
+ */
+static int context_keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	const struct tls_asked *asked = SSL_get_app_data(ssl);
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+	struct plait_tls_context *c = SSL_CTX_get_app_data(ctx);
+	bool keeps;
+
+	pthread_mutex_lock(&c->lock);
+	keeps = asked->name != NULL && ctx == c->ctx;
+	if (keeps)
+		plait_i_tls_sessions_keep(&c->sessions, asked->name, session);
+	pthread_mutex_unlock(&c->lock);
+	return keeps;
+}
+
+/* OpenSSL keeps nothing: of a server's sessions all is in the tickets. */
 static int context_set_sessions(SSL_CTX *ctx, struct tls_settings *s)
 {
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (!s->is_server && !s->no_resumption) {
+		SSL_CTX_set_session_cache_mode(
+			ctx,
+			SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(ctx, context_keep_session);
+	}
 	if (s->no_resumption)
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	if (s->no_resumption && SSL_CTX_set_num_tickets(ctx, 0) != 1)
@@ -190,8 +217,8 @@ static int context_make(struct plait_tls_context *c,
 	ERR_clear_error();
 	ctx = SSL_CTX_new(s->is_server ? TLS_server_method()
 				       : TLS_client_method());
-	if (ctx == NULL || !context_set_protocols(ctx, s) ||
-	    !context_set_sessions(ctx, s)) {
+	if (ctx == NULL || !SSL_CTX_set_app_data(ctx, c) ||
+	    !context_set_protocols(ctx, s) || !context_set_sessions(ctx, s)) {
 		err = plait_i_tls_why_openssl(why, "OpenSSL", NULL);
 		SSL_CTX_free(ctx);
 		return err;
@@ -210,6 +237,7 @@ static int context_make(struct plait_tls_context *c,
 
 static void context_free(struct plait_tls_context *c)
 {
+	plait_i_tls_sessions_drop(&c->sessions);
 	SSL_CTX_free(c->ctx);
 	BIO_meth_free(c->bio);
 	settings_done(&c->settings);
@@ -276,6 +304,7 @@ context_new(const struct tls_settings *settings, double timeout,
 	if (c != NULL) {
 		atomic_init(&c->refs, 1);
 		pthread_mutex_init(&c->lock, NULL);
+		plait_i_tls_sessions_init(&c->sessions);
 		c->settings = *settings;
 		err = settings_set_timeout(&c->settings, timeout, why);
 		if (err == 0)
@@ -387,6 +416,20 @@ SSL_CTX *plait_i_tls_context_use(struct plait_tls_context *c)
 	return ctx;
 }
 
+void plait_i_tls_context_resume(struct plait_tls_context *c, SSL *ssl,
+				const char *name)
+{
+	SSL_SESSION *session;
+
+	pthread_mutex_lock(&c->lock);
+	session = plait_i_tls_sessions_take(&c->sessions, name);
+	pthread_mutex_unlock(&c->lock);
+	/* Without it the handshake is a whole one. */
+	if (session != NULL)
+		SSL_set_session(ssl, session);
+	SSL_SESSION_free(session);
+}
+
 bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,
 				    const char *name)
 {
@@ -446,6 +489,8 @@ static void context_replace(struct plait_tls_context *c, SSL_CTX *ctx)
 	pthread_mutex_lock(&c->lock);
 	old = c->ctx;
 	c->ctx = ctx;
+	/* They were checked against the authorities of before. */
+	plait_i_tls_sessions_drop(&c->sessions);
 	pthread_mutex_unlock(&c->lock);
 	SSL_CTX_free(old);
 }

@@ -9,18 +9,26 @@
 
 #include <openssl/ssl.h>
 
+#include "protocols/tls/session.h"
 #include "protocols/tls/settings.h"
 
 struct plait_tls_context {
 	atomic_uint refs;
-	pthread_mutex_t lock; /* of ctx, which a reload replaces */
+	pthread_mutex_t
+		lock; /* of ctx, which a reload replaces, and sessions */
 	SSL_CTX *ctx;
+	struct tls_sessions sessions; /* of clients */
 	BIO_METHOD *bio;
 	struct tls_settings settings;
 };
 
 /* Gives the SSL_CTX for a connection that begins now. */
 SSL_CTX *plait_i_tls_context_use(struct plait_tls_context *c);
+
+/* A connection to the server of that name goes on with a session, if there is
+   one. */
+void plait_i_tls_context_resume(struct plait_tls_context *c, SSL *ssl,
+				const char *name);
 
 /* Is true if a client of c need not, or can, check that name; NULL: none. */
 bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,

@@ -420,30 +420,44 @@ static void tls_is_late(void *arg)
 				       t->context->settings.handshake_timeout));
 }
 
-static bool tls_set_up(struct tls *t, const char *name)
+/* Gives an SSL with its BIO; or returns false, with an error of OpenSSL. */
+static bool tls_set_up_ssl(struct tls *t)
 {
-	const struct tls_settings *s = &t->context->settings;
 	SSL_CTX *ctx = plait_i_tls_context_use(t->context);
 	BIO *bio = plait_i_tls_bio_new(t->context->bio, &t->bio);
 
-	t->ssl = SSL_new(ctx);
+	t->ssl = bio != NULL ? SSL_new(ctx) : NULL;
 	SSL_CTX_free(ctx);
-	if (t->ssl == NULL || bio == NULL) {
+	if (t->ssl == NULL) {
 		BIO_free(bio);
 		return false;
 	}
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, &t->asked);
-	if (s->is_server) {
-		SSL_set_accept_state(t->ssl);
-		return true;
-	}
+	return SSL_set_app_data(t->ssl, &t->asked) == 1;
+}
+
+static bool tls_set_up_client(struct tls *t, const char *name)
+{
 	SSL_set_connect_state(t->ssl);
 	if (name == NULL)
 		return true;
 	t->asked.name = strdup(name);
-	return t->asked.name != NULL &&
-	       plait_i_tls_verify_name(t->ssl, s, name);
+	if (t->asked.name == NULL) {
+		ERR_raise(ERR_LIB_USER, ERR_R_MALLOC_FAILURE);
+		return false;
+	}
+	plait_i_tls_context_resume(t->context, t->ssl, name);
+	return plait_i_tls_verify_name(t->ssl, &t->context->settings, name);
+}
+
+static bool tls_set_up(struct tls *t, const char *name)
+{
+	if (!tls_set_up_ssl(t))
+		return false;
+	if (!t->context->settings.is_server)
+		return tls_set_up_client(t, name);
+	SSL_set_accept_state(t->ssl);
+	return true;
 }
 
 plait_value plait_i_tls_begin(struct tls *t, struct plait_tls_context *c,
