@@ -597,6 +597,33 @@ TEST(a_factory_may_refuse_when_the_handshake_is_done, ON_EACH_KERNEL)
 	at_server.factory.protocol = kept.protocol;
 }
 
+/* It may be for the server or for the client. */
+TEST(without_memory_the_program_is_told, ON_EACH_BACKEND)
+{
+	unsigned of_server = 0, of_client = 0;
+
+	listen_telling(0);
+	for (unsigned long n = 0; n < 40; n++) {
+		at_client.made = at_client.failed = program.told = 0;
+		tls_connect(tls_client(NULL), NULL);
+		fault_alloc_at(n, false);
+		run_until(reactor, tls_client_has_outcome, NULL);
+		run_turns(reactor, 5);
+		fault_alloc_off();
+		of_server += program.told;
+		of_client += at_client.failed > 0 &&
+			     plait_failure_check(at_client.why,
+						 &plait_error_no_memory);
+		plait_transport_lose_connection(tls_end_transport(&at_client));
+		run_until(reactor, client_is_over, NULL);
+		run_for(reactor, 10);
+		unhandled_expect(unhandled_count());
+	}
+	ck_assert_uint_ge(of_server, 3);
+	ck_assert_uint_ge(of_client, 3);
+	tls_end_all();
+}
+
 /* ---- fairness
  * ------------------------------------------------------------------ */
 

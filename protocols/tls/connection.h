@@ -121,6 +121,11 @@ void plait_i_tls_read_lost(struct tls *t);
 /* The transport below is lost: nobody waits any more. */
 void plait_i_tls_lost(struct tls *t, const struct plait_failure *why);
 
+/* Tells the program of a client whom nobody else knows. */
+void plait_i_tls_tell_failed(const struct tls_factory *f,
+			     struct plait_transport *below,
+			     const struct plait_failure *why);
+
 /* Builds the inner protocol, and connects it. */
 void plait_i_tls_connect(struct tls *t);
 

@@ -36,31 +36,47 @@ static struct tls *tls_above(struct plait_protocol *p)
 
 /* ---- the protocol ------------------------------------------------ */
 
-static void tls_connection_made(struct plait_protocol *p)
+static void tls_begin(struct tls *t, const struct tls_factory *f)
 {
-	struct tls_factory *f = tls_factory_of(p->factory);
-	struct plait_transport *above = plait_transport_new(
-		&plait_i_tls_ops, plait_transport_reactor(p->transport),
-		p->transport);
-	plait_value why;
-	struct tls *t;
+	plait_value why = plait_i_tls_begin(t, f->context, f->name);
 
-	if (above == NULL) {
-		plait_transport_abort_connection(p->transport);
-		return;
-	}
-	t = plait_self(p, struct tls_protocol)->tls = tls_of(above);
-	t->factory = f;
-	if (f->context == NULL) {
-		plait_i_tls_connect(t);
-		return;
-	}
-	plait_transport_begin_handshake(p->transport);
-	why = plait_i_tls_begin(t, f->context, f->name);
 	if (plait_value_is_failure(&why))
 		plait_i_tls_fail(t, why);
 	else
 		plait_i_tls_shake(t);
+}
+
+static void tls_without_memory(struct plait_protocol *p)
+{
+	plait_value why = plait_no_memory();
+
+	plait_i_tls_tell_failed(tls_factory_of(p->factory), p->transport,
+				plait_value_failure(&why));
+	plait_transport_lose_connection_because(p->transport,
+						plait_value_failure(&why));
+}
+
+/* In the clear the inner protocol is there at once. */
+static void tls_connection_made(struct plait_protocol *p)
+{
+	struct tls_factory *f = tls_factory_of(p->factory);
+	struct plait_transport *above;
+	struct tls *t;
+
+	plait_transport_begin_handshake(p->transport);
+	above = plait_transport_new(&plait_i_tls_ops,
+				    plait_transport_reactor(p->transport),
+				    p->transport);
+	if (above == NULL) {
+		tls_without_memory(p);
+		return;
+	}
+	t = plait_self(p, struct tls_protocol)->tls = tls_of(above);
+	t->factory = f;
+	if (f->context != NULL)
+		tls_begin(t, f);
+	else
+		plait_i_tls_connect(t);
 }
 
 static void tls_data_received(struct plait_protocol *p, const void *data,

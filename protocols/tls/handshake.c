@@ -383,16 +383,17 @@ void plait_i_tls_read_lost(struct tls *t)
 		tls_run(t);
 }
 
-/* The program is told of a client whom nobody else knows, as the context says
-   that it came with; there is none if it was to begin in the clear. */
-static void tls_tell_failed(struct tls *t, const struct plait_failure *why)
+/* A context that was chosen later is not asked. */
+void plait_i_tls_tell_failed(const struct tls_factory *f,
+			     struct plait_transport *below,
+			     const struct plait_failure *why)
 {
-	const struct plait_tls_context *c = t->factory->context;
+	const struct plait_tls_context *c = f->context;
 	struct plait_address peer = { .family = 0 };
 
 	if (c == NULL || c->settings.failed == NULL)
 		return;
-	plait_transport_peer(plait_transport_below(&t->base), &peer);
+	plait_transport_peer(below, &peer);
 	c->settings.failed(&peer, why, c->settings.arg);
 }
 
@@ -405,7 +406,8 @@ void plait_i_tls_lost(struct tls *t, const struct plait_failure *why)
 	t->started = NULL;
 	plait_i_tls_stop(t);
 	if (!t->made && shook)
-		tls_tell_failed(t, why);
+		plait_i_tls_tell_failed(t->factory,
+					plait_transport_below(&t->base), why);
 	plait_fire(&started, plait_failure_value(why));
 }
 

@@ -1,0 +1,169 @@
+/*
+ * TLS between two recording transports, whose wire is the test: bytes come in
+ * pieces of any size, and stop anywhere.
+ */
+#include <plait/testing.h>
+
+#include "tests/harness.h"
+#include "tests/timed.h"
+#include "tests/tls_ends.h"
+#include "tests/trace.h"
+
+static struct plait_tls_context *of_server, *of_client;
+static struct plait_factory *wrapped[2];
+static struct plait_transport *wires[2];
+
+static void setup(void)
+{
+	tls_ends_setup();
+	reactor = plait_testing_reactor_new();
+	of_server = tls_server(NULL);
+	of_client = tls_client(NULL);
+	wrapped[0] =
+		plait_tls_wrap_factory(of_server, &at_server.factory, NULL);
+	wrapped[1] = plait_tls_wrap_factory(of_client, &at_client.factory,
+					    "poetry.example");
+	wires[0] = plait_testing_connect(reactor, wrapped[0]);
+	wires[1] = plait_testing_connect(reactor, wrapped[1]);
+}
+
+static void teardown(void)
+{
+	plait_reactor_free(&reactor);
+	plait_tls_factory_free(&wrapped[0]);
+	plait_tls_factory_free(&wrapped[1]);
+	plait_tls_context_unref(&of_server);
+	plait_tls_context_unref(&of_client);
+	tls_ends_teardown();
+}
+
+/* Carries what an end has written to the other, in pieces; returns how much. */
+static size_t carry(int from, size_t piece)
+{
+	const struct plait_buf *b = plait_testing_written(wires[from]);
+	size_t size = plait_buf_size(b), len;
+	char *bytes = malloc(size + 1);
+
+	ck_assert_ptr_nonnull(bytes);
+	memcpy(bytes, plait_buf_data(b), size);
+	plait_testing_clear(wires[from]);
+	for (size_t at = 0; at < size; at += len) {
+		len = size - at < piece ? size - at : piece;
+		plait_testing_deliver(wires[!from], bytes + at, len);
+		plait_testing_advance(reactor, 0);
+	}
+	free(bytes);
+	return size;
+}
+
+static void carry_all(size_t piece)
+{
+	plait_testing_advance(reactor, 0);
+	while (carry(0, piece) + carry(1, piece) > 0)
+		plait_testing_advance(reactor, 0);
+}
+
+GROUP("wire", .setup = setup, .teardown = teardown);
+
+TEST(pieces_of_any_size_make_the_same, PURE, TIMES(4))
+{
+	static const size_t pieces[] = { 1, 7, 1000, 1000000 };
+
+	at_client.says = "question";
+	at_server.says = "answer";
+	carry_all(pieces[_i]);
+	ck_assert_uint_eq(at_client.made, 1);
+	ck_assert_uint_eq(at_server.made, 1);
+	ck_assert_uint_eq(at_client.received, 6);
+	ck_assert_uint_eq(at_server.received, 8);
+	plait_transport_lose_connection(tls_end_transport(&at_client));
+	carry_all(pieces[_i]);
+	plait_testing_advance(reactor, 10);
+	ck_assert(plait_failure_check(at_server.why,
+				      &plait_error_connection_done));
+	ck_assert(plait_failure_check(at_client.why,
+				      &plait_error_connection_done));
+}
+
+/* A client says something first, and a server waits. */
+TEST(a_client_begins, PURE)
+{
+	const unsigned char *hello;
+
+	plait_testing_advance(reactor, 0);
+	ck_assert_uint_eq(plait_buf_size(plait_testing_written(wires[0])), 0);
+	ck_assert_uint_gt(plait_buf_size(plait_testing_written(wires[1])), 100);
+	hello = plait_buf_data(plait_testing_written(wires[1]));
+	ck_assert_uint_eq(hello[0], 0x16);
+	ck_assert_uint_eq(hello[1], 3);
+}
+
+/* An abort is no close: nothing says that the stream is whole. */
+TEST(an_abort_sends_nothing, PURE)
+{
+	carry_all(1000000);
+	tls_end_write(&at_client, "never sent");
+	plait_transport_abort_connection(tls_end_transport(&at_client));
+	plait_testing_advance(reactor, 1);
+	ck_assert_uint_eq(plait_buf_size(plait_testing_written(wires[1])), 0);
+	ck_assert(plait_testing_is_aborted(wires[1]));
+}
+
+/* What cannot be sent stays plain, but for a part. */
+TEST(a_window_that_is_closed_stops_the_encryption, PURE)
+{
+	static const char much[1000000];
+	struct plait_transport *t;
+
+	carry_all(1000000);
+	t = tls_end_transport(&at_client);
+	plait_testing_set_window(wires[1], 0);
+	plait_transport_write(t, much, sizeof(much));
+	plait_testing_advance(reactor, 1);
+	ck_assert_uint_ge(plait_transport_unsent(t), sizeof(much));
+	ck_assert_uint_lt(plait_transport_unsent(wires[1]), 100000);
+	plait_testing_set_window(wires[1], SIZE_MAX);
+	at_server.quiet = true;
+	carry_all(1000000);
+	ck_assert_uint_eq(at_server.received, sizeof(much));
+}
+
+/* A record that somebody has changed. */
+TEST(a_changed_byte_ends_the_connection, PURE)
+{
+	const struct plait_buf *b;
+	char bytes[1000];
+	size_t size;
+
+	carry_all(1000000);
+	tls_end_write(&at_client, "hello");
+	plait_testing_advance(reactor, 0);
+	b = plait_testing_written(wires[1]);
+	size = plait_buf_size(b);
+	memcpy(bytes, plait_buf_data(b), size);
+	bytes[size - 1] ^= 1;
+	plait_testing_deliver(wires[0], bytes, size);
+	plait_testing_advance(reactor, 0);
+	ck_assert_uint_eq(at_server.received, 0);
+	ck_assert_ptr_eq(plait_failure_kind(at_server.why), &plait_error_tls);
+	ck_assert_ptr_nonnull(
+		strstr(plait_failure_message(at_server.why), "bad record mac"));
+	/* The peer is told. */
+	carry(0, 1000);
+	plait_testing_advance(reactor, 0);
+	ck_assert_ptr_eq(plait_failure_kind(at_client.why), &plait_error_tls);
+	ck_assert_int_eq(plait_tls_failure_alert(at_client.why), 20);
+}
+
+TEST(a_window_that_stays_closed_ends_a_close, PURE)
+{
+	carry_all(1000000);
+	plait_testing_set_window(wires[1], 0);
+	tls_end_write(&at_client, "hello");
+	plait_transport_lose_connection(tls_end_transport(&at_client));
+	for (int i = 0; i < 10; i++)
+		plait_testing_advance(reactor, 10);
+	ck_assert_uint_eq(at_client.lost, 1);
+	ck_assert_ptr_eq(plait_failure_kind(at_client.why),
+			 &plait_error_connection_aborted);
+}
