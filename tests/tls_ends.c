@@ -1,12 +1,14 @@
 /* A server and a client with TLS: see tls_ends.h. */
 #include <stdio.h>
 
+#include "protocols/tls/context.h"
 #include "tests/harness.h"
 #include "tests/tls_ends.h"
 #include "tests/trace.h"
 
 struct tls_end at_server, at_client;
 struct plait_port *tls_port;
+bool tls_ends_are_old;
 
 /* ---- the protocol ------------------------------------------------ */
 
@@ -133,6 +135,7 @@ void tls_ends_setup(void)
 	at_server = end_new("server");
 	at_client = end_new("client");
 	tls_port = NULL;
+	tls_ends_are_old = false;
 	trace_clear();
 }
 
@@ -173,6 +176,19 @@ static struct plait_tls_context *made(struct plait_tls_context *c,
 				      const char *why)
 {
 	ck_assert_msg(c != NULL || torture_faulty(), "%s", why);
+	if (c != NULL && tls_ends_are_old)
+		SSL_CTX_set_max_proto_version(c->ctx, TLS1_2_VERSION);
+	return c;
+}
+
+struct plait_tls_context *tls_client_of_version_1_1(void)
+{
+	struct plait_tls_context *c = tls_client(NULL);
+
+	SSL_CTX_set_security_level(c->ctx, 0);
+	SSL_CTX_set_min_proto_version(c->ctx, TLS1_VERSION);
+	SSL_CTX_set_max_proto_version(c->ctx, TLS1_1_VERSION);
+	SSL_CTX_set_cipher_list(c->ctx, "ALL:@SECLEVEL=0");
 	return c;
 }
 

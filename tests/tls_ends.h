@@ -26,6 +26,10 @@ struct tls_end {
 extern struct tls_end at_server, at_client;
 extern struct plait_port *tls_port;
 
+/* Contexts that are made from now on speak TLS 1.2 at most; tls_ends_setup()
+   ends it. */
+extern bool tls_ends_are_old;
+
 /* In a group's setup and teardown. */
 void tls_ends_setup(void);
 void tls_ends_teardown(void);
@@ -40,6 +44,9 @@ struct plait_tls_context *
 tls_server(const struct plait_tls_server_options *options);
 struct plait_tls_context *
 tls_client(const struct plait_tls_client_options *options);
+
+/* One that speaks nothing newer than TLS 1.1. */
+struct plait_tls_context *tls_client_of_version_1_1(void);
 
 /* Take the references.  The first stores the port; the second connects to it,
    as poetry.example unless name says otherwise. */
