@@ -100,6 +100,13 @@ static void tls_peer_ends(struct tls *t)
 		plait_transport_lose_connection(&t->base);
 }
 
+/* To ask OpenSSL once more would give the same answer, at the cost of half a
+   record. */
+static bool tls_has_read_all(const struct tls *t)
+{
+	return t->bio.left == 0 && !t->bio.is_over && !SSL_has_pending(t->ssl);
+}
+
 /* Fills the buffer; returns how many bytes there are, and the error that has
    ended it, or SSL_ERROR_NONE. */
 static size_t tls_decrypt(struct tls *t, unsigned char *plain, int *error)
@@ -108,13 +115,17 @@ static size_t tls_decrypt(struct tls *t, unsigned char *plain, int *error)
 
 	*error = SSL_ERROR_NONE;
 	while (used < READ_SIZE) {
-		ERR_clear_error();
+		tls_clear_errors();
 		if (SSL_read_ex(t->ssl, plain + used, READ_SIZE - used, &n) !=
 		    1) {
 			*error = SSL_get_error(t->ssl, 0);
 			break;
 		}
 		used += n;
+		if (tls_has_read_all(t)) {
+			*error = SSL_ERROR_WANT_READ;
+			break;
+		}
 	}
 	return used;
 }
@@ -253,7 +264,7 @@ static ssize_t tls_encrypt(struct tls *t, const struct iovec *pieces, int n)
 		return tls_wait_for_room(t);
 	while (taken < size && plait_transport_unsent(below) < MAX_BELOW) {
 		len = pieces_gather(pieces, n, taken, record, &data);
-		ERR_clear_error();
+		tls_clear_errors();
 		if (SSL_write_ex(t->ssl, data, len, &len) != 1)
 			break;
 		taken += len;
