@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/model.h"
 #include "tests/tls_ends.h"
@@ -437,6 +438,28 @@ TEST(a_question_is_cancelled_with_the_reactor, ON_EACH_KERNEL)
 	run_until(reactor, is_asked, NULL);
 	plait_reactor_free(&reactor);
 	ck_assert_uint_eq(program.cancelled, 1);
+}
+
+/* What the child has is the parent's. */
+static void free_in_child(void *nothing)
+{
+	plait_reactor_free(&reactor);
+	if (program.cancelled + program.told + at_client.failed > 0)
+		abort();
+}
+
+TEST(a_forked_child_leaves_it_alone, ON_EACH_BACKEND)
+{
+	const char *said;
+
+	listen_choosing();
+	tls_connect(tls_client(NULL), NULL);
+	run_until(reactor, is_asked, NULL);
+	ck_assert_int_ne(child_run(free_in_child, NULL, &said), CHILD_ABORTED);
+	program_answers();
+	run_until_count(reactor, &at_client.made, 1);
+	run_until_count(reactor, &at_server.made, 1);
+	close_client();
 }
 
 static uint16_t port_number(void)

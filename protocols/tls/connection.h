@@ -59,6 +59,7 @@ struct tls {
 	struct plait_timer deadline;
 	struct plait_list turn;		     /* it waits for the next turn */
 	struct plait_buf *held;		     /* came while it waits */
+	pid_t process;			     /* that has begun it */
 	struct plait_deferred *answer;	     /* that it waits for */
 	bool asking;			     /* the program is being asked */
 	const struct plait_failure *refusal; /* by the program */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -466,6 +467,7 @@ plait_value plait_i_tls_begin(struct tls *t, struct plait_tls_context *c,
 			      const char *name)
 {
 	t->context = plait_tls_context_ref(c);
+	t->process = getpid();
 	t->bio.above = &t->base;
 	t->state = TLS_SHAKING;
 	ERR_clear_error();

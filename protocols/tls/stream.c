@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -28,16 +29,28 @@ enum {
 
 /* ---- ending ------------------------------------------------------ */
 
-void plait_i_tls_stop(struct tls *t)
+/*
+ * In a child made by fork() what the program was asked is the parent's: nobody
+ * in the child is told of a cancel, and if it is answered there, nobody hears.
+ */
+static void tls_ask_no_more(struct tls *t)
 {
 	struct plait_deferred *answer = t->answer;
 
 	t->answer = NULL;
+	if (answer != NULL && t->process != getpid())
+		plait_deferred_pause(answer);
+	else
+		plait_deferred_free(&answer);
+}
+
+void plait_i_tls_stop(struct tls *t)
+{
 	t->state = TLS_OVER;
 	plait_timer_stop(&t->deadline);
 	plait_list_remove(&t->turn);
 	plait_buf_unref(&t->held);
-	plait_deferred_free(&answer);
+	tls_ask_no_more(t);
 }
 
 static void tls_lose_below(struct tls *t)
@@ -382,7 +395,8 @@ static void tls_done(struct plait_transport *base)
 	struct tls *t = tls_of(base);
 
 	plait_i_tls_stop(t);
-	plait_promise_drop(&t->started);
+	if (t->started != NULL && t->process == getpid())
+		plait_promise_drop(&t->started);
 	plait_failure_unref(&t->why);
 	plait_failure_unref(&t->refusal);
 	SSL_free(t->ssl);
