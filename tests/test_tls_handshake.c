@@ -674,3 +674,46 @@ TEST(a_crowd_does_not_take_a_whole_turn, ON_EACH_BACKEND)
 	run_until_count(reactor, &at_client.made, CROWD);
 	plait_reactor_free(&reactor);
 }
+
+/* ---- a port that is full ----------------------------------------- */
+
+static unsigned full;
+static struct plait_protocol *idlest;
+
+static void note_full(struct plait_factory *f, struct plait_port *p,
+		      struct plait_protocol *it)
+{
+	full++;
+	idlest = it;
+}
+
+/* It has no protocol of the program's yet, and none of another may be taken for
+   one. */
+TEST(a_port_that_is_full_names_no_handshake, ON_EACH_KERNEL)
+{
+	static const struct plait_factory_ops ops = {
+		.name = "full",
+		.port_full = note_full,
+	};
+	static const struct plait_listen_options one = {
+		.iface = "127.0.0.1",
+		.max_connections = 1,
+	};
+	struct plait_tls_context *c = tls_server(NULL);
+	int a, b;
+
+	at_server.factory.ops = &ops;
+	ck_assert_int_eq(plait_listen_tls(reactor, 0, &at_server.factory, c,
+					  &one, &tls_port),
+			 0);
+	plait_tls_context_unref(&c);
+	a = peer_connect(port_number());
+	run_turns(reactor, 5);
+	b = peer_connect(port_number());
+	run_until_count(reactor, &full, 1);
+	ck_assert_ptr_null(idlest);
+	peer_close(a);
+	peer_close(b);
+	run_turns(reactor, 10);
+	tls_end_all();
+}
