@@ -1,6 +1,8 @@
 /*
  * Connections with TLS: what a protocol and its factory are told, at both ends.
  */
+#include <malloc.h>
+
 #include "tests/harness.h"
 #include "tests/model.h"
 #include "tests/tls_ends.h"
@@ -164,6 +166,31 @@ TEST(a_paused_reader_holds_up_the_writer, ON_EACH_KERNEL)
 	tls_end_all();
 	ck_assert_uint_eq(at_client.received, 8 * (size_t)MUCH);
 	assert_trace("server-ConnectionDone client-ConnectionDone");
+}
+
+/* ---- idle connections -------------------------------------------- */
+
+/* Both ends have two buffers of 17 KB each; with a sanitizer nobody counts. */
+TEST(a_connection_that_is_idle_has_no_buffers, ON_EACH_BACKEND)
+{
+	size_t busy, idle;
+
+	tls_meet(tls_server(NULL), tls_client(NULL));
+	run_for(reactor, 3);
+	idle = mallinfo2().uordblks;
+	for (int i = 0; i < 3; i++) {
+		tls_end_write(&at_client, "hello");
+		run_until_size(&at_server, 5 * (size_t)(i + 1));
+		tls_end_write(&at_server, "good bye");
+		run_until_size(&at_client, 8 * (size_t)(i + 1));
+		run_for(reactor, 0.7);
+	}
+	busy = mallinfo2().uordblks;
+	ck_assert(idle == 0 || busy > idle + 60000);
+	run_for(reactor, 3);
+	ck_assert_uint_lt(mallinfo2().uordblks, idle + 5000);
+	plait_transport_abort_connection(tls_end_transport(&at_client));
+	tls_end_all();
 }
 
 /* ---- ends

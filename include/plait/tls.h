@@ -165,8 +165,7 @@ struct plait_tls_server_options {
 	void *arg;		  /* of these three */
 	double handshake_timeout; /* seconds; 0: 10; INFINITY: none */
 	bool no_resumption;	  /* gives no tickets */
-	bool keep_buffers;     /* faster, and about 34 KB for each connection */
-	uintptr_t reserved[8]; /* zero */
+	uintptr_t reserved[8];	  /* zero */
 };
 
 struct plait_tls_client_options {
@@ -181,8 +180,7 @@ struct plait_tls_client_options {
 	void *arg;		     /* of verify */
 	double handshake_timeout;    /* seconds; 0: 10; INFINITY: none */
 	bool no_resumption;	     /* keeps no sessions */
-	bool keep_buffers;     /* faster, and about 34 KB for each connection */
-	uintptr_t reserved[8]; /* zero */
+	uintptr_t reserved[8];	     /* zero */
 };
 
 /* The size of a buffer that has room for any message below, with its NUL. */

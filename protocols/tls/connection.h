@@ -28,6 +28,9 @@ struct tls_factory {
 	struct plait_list turns; /* those that wait for the next turn */
 	struct plait_timer turn; /* runs from the first step of a turn */
 	unsigned steps;		 /* in this turn */
+	/* Buffers of connections that are idle are freed. */
+	struct plait_list busy;
+	struct plait_timer look;
 };
 
 enum tls_state {
@@ -65,6 +68,9 @@ struct tls {
 	const struct plait_failure *refusal; /* by the program */
 	struct plait_promise *started;	     /* of plait_tls_start() */
 
+	struct plait_list busy; /* it has buffers */
+	bool moved;		/* since the factory has looked last */
+
 	/* Sending: */
 	size_t clear; /* bytes that were written before TLS began */
 	struct plait_producer drained;
@@ -99,6 +105,9 @@ void plait_i_tls_fail(struct tls *t, plait_value why);
 
 /* The program is asked nothing any more, and OpenSSL nothing but to write. */
 void plait_i_tls_stop(struct tls *t);
+
+/* It has buffers from now on, until it is idle. */
+void plait_i_tls_is_busy(struct tls *t);
 
 /* Says to the peer that nothing more comes. */
 void plait_i_tls_say_end(struct tls *t);

@@ -134,10 +134,6 @@ static int context_set_protocols(SSL_CTX *ctx, struct tls_settings *s)
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_NO_AUTO_CHAIN);
-	if (s->keep_buffers)
-		SSL_CTX_clear_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	else
-		SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	if (s->alpn != NULL && s->is_server)
 		SSL_CTX_set_alpn_select_cb(ctx, alpn_choose, s);
 	/* This function alone returns 0 if it succeeds. */
@@ -356,7 +352,6 @@ plait_tls_server_new(const struct plait_tls_server_options *o, char *why,
 		.has_authorities = !tls_pem_is_empty(&o->client_authorities),
 		.client_may_have_none = o->client_may_have_none,
 		.no_resumption = o->no_resumption,
-		.keep_buffers = o->keep_buffers,
 		.choose = o->choose,
 		.verify = o->verify,
 		.failed = o->failed,
@@ -390,7 +385,6 @@ plait_tls_client_new(const struct plait_tls_client_options *options, char *why,
 		.accepts_any_name = o->accept_any_name,
 		.accepts_any_certificate = o->accept_any_certificate,
 		.no_resumption = o->no_resumption,
-		.keep_buffers = o->keep_buffers,
 		.verify = o->verify,
 		.arg = o->arg,
 	};

@@ -143,6 +143,7 @@ static void tls_factory_release(struct tls_factory *f)
 	if (f->held || f->used)
 		return;
 	plait_timer_stop(&f->turn);
+	plait_timer_stop(&f->look);
 	plait_tls_context_unref(&f->context);
 	free(f->name);
 	free(f);
@@ -176,6 +177,7 @@ static void tls_factory_done(struct plait_factory *base)
 
 	f->used = false;
 	plait_timer_stop(&f->turn);
+	plait_timer_stop(&f->look);
 	f->steps = 0;
 	tls_factory_release(f);
 }
@@ -223,6 +225,7 @@ struct plait_factory *plait_tls_wrap_factory(struct plait_tls_context *c,
 	f->context = plait_tls_context_ref(c);
 	f->held = true;
 	plait_list_init(&f->turns);
+	plait_list_init(&f->busy);
 	return &f->base.base;
 }
 

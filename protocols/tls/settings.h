@@ -14,7 +14,7 @@ struct tls_settings {
 	bool has_authorities; /* from a file, or from bytes */
 	bool accepts_any_name, accepts_any_certificate;
 	bool client_may_have_none;
-	bool no_resumption, keep_buffers;
+	bool no_resumption;
 	double handshake_timeout;
 	plait_tls_choose *choose;
 	plait_tls_verify *verify;

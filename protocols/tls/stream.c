@@ -24,7 +24,8 @@
 enum {
 	READ_SIZE = 32 * 1024,
 	RECORD_SIZE = SSL3_RT_MAX_PLAIN_LENGTH,
-	MAX_BELOW = 64 * 1024 /* of ciphertext that waits there */
+	MAX_BELOW = 64 * 1024, /* of ciphertext that waits there */
+	IDLE_SECONDS = 1
 };
 
 /* ---- ending ------------------------------------------------------ */
@@ -49,6 +50,7 @@ void plait_i_tls_stop(struct tls *t)
 	t->state = TLS_OVER;
 	plait_timer_stop(&t->deadline);
 	plait_list_remove(&t->turn);
+	plait_list_remove(&t->busy);
 	plait_buf_unref(&t->held);
 	tls_ask_no_more(t);
 }
@@ -86,6 +88,46 @@ void plait_i_tls_say_end(struct tls *t)
 {
 	ERR_clear_error();
 	SSL_shutdown(t->ssl);
+}
+
+/* ---- buffers ----------------------------------------------------- */
+
+/*
+ * OpenSSL has two buffers for a connection, of 17 KB each.  To free them after
+ * each record, as it can, costs a tenth of what a small record does; to keep
+ * them is too much for a connection on which nothing happens.
+ */
+static void tls_look(void *arg)
+{
+	struct tls_factory *f = arg;
+	struct plait_list *l, *next;
+	struct tls *t;
+
+	plait_list_for_each_safe (l, next, &f->busy) {
+		t = plait_container(l, struct tls, busy);
+		if (!t->moved) {
+			plait_list_remove(l);
+			SSL_free_buffers(t->ssl);
+		}
+		t->moved = false;
+	}
+	if (!plait_list_is_empty(&f->busy))
+		plait_timer_start(f->reactor, &f->look, IDLE_SECONDS, tls_look,
+				  f);
+}
+
+void plait_i_tls_is_busy(struct tls *t)
+{
+	struct tls_factory *f = t->factory;
+
+	t->moved = true;
+	if (plait_list_is_linked(&t->busy))
+		return;
+	plait_list_append(&f->busy, &t->busy);
+	f->reactor = plait_transport_reactor(&t->base);
+	if (!plait_timer_is_running(&f->look))
+		plait_timer_start(f->reactor, &f->look, IDLE_SECONDS, tls_look,
+				  f);
 }
 
 /* ---- reading ----------------------------------------------------- */
@@ -162,6 +204,7 @@ void plait_i_tls_read(struct tls *t)
 	int error = SSL_ERROR_NONE;
 	size_t n;
 
+	plait_i_tls_is_busy(t);
 	while (error == SSL_ERROR_NONE && t->state == TLS_OPEN &&
 	       !t->read_over) {
 		n = tls_decrypt(t, plain, &error);
@@ -275,6 +318,7 @@ static ssize_t tls_encrypt(struct tls *t, const struct iovec *pieces, int n)
 
 	if (plait_transport_unsent(below) >= MAX_BELOW)
 		return tls_wait_for_room(t);
+	plait_i_tls_is_busy(t);
 	while (taken < size && plait_transport_unsent(below) < MAX_BELOW) {
 		len = pieces_gather(pieces, n, taken, record, &data);
 		tls_clear_errors();
