@@ -193,6 +193,47 @@ TEST(a_connection_that_is_idle_has_no_buffers, ON_EACH_BACKEND)
 	tls_end_all();
 }
 
+/* ---- within TLS --------------------------------------------------- */
+
+/* A proxy that is reached with TLS, and a server behind it. */
+TEST(tls_may_be_within_tls, ON_EACH_KERNEL)
+{
+	static const struct plait_listen_options here = { .iface =
+								  "127.0.0.1" };
+	struct plait_tls_context *s = tls_server(NULL), *c = tls_client(NULL);
+	struct plait_factory *server, *servers, *client, *clients;
+	struct plait_transport *t;
+	struct plait_address at;
+
+	server = plait_tls_wrap_factory(s, &at_server.factory, NULL);
+	servers = plait_tls_wrap_factory(s, server, NULL);
+	client =
+		plait_tls_wrap_factory(c, &at_client.factory, "poetry.example");
+	clients = plait_tls_wrap_factory(c, client, "localhost");
+	ck_assert_int_eq(
+		plait_listen_tcp(reactor, 0, servers, &here, &tls_port), 0);
+	plait_port_host(tls_port, &at);
+	at_client.connector = plait_connect_tcp(
+		reactor, "127.0.0.1", plait_address_port(&at), clients, NULL);
+	at_client.says = at_server.says = "hello";
+	run_until_size(&at_client, 5);
+	run_until_size(&at_server, 5);
+	ck_assert_int_eq(plait_connector_state(at_client.connector),
+			 PLAIT_CONNECTOR_CONNECTED);
+	t = tls_end_transport(&at_client);
+	ck_assert_ptr_nonnull(plait_transport_below(plait_transport_below(t)));
+	plait_transport_lose_connection(t);
+	tls_end_all();
+	ck_assert(plait_failure_check(at_server.why,
+				      &plait_error_connection_done));
+	plait_tls_factory_free(&server);
+	plait_tls_factory_free(&servers);
+	plait_tls_factory_free(&client);
+	plait_tls_factory_free(&clients);
+	plait_tls_context_unref(&s);
+	plait_tls_context_unref(&c);
+}
+
 /* ---- ends
  * -------------------------------------------------------------------- */
 
