@@ -257,7 +257,7 @@ TEST(an_end_without_close_notify_is_a_truncation, ON_EACH_KERNEL)
 	plait_transport_lose_connection(
 		plait_transport_below(tls_end_transport(&at_server)));
 	tls_end_all();
-	assert_trace("client+a part server-ConnectionDone "
+	assert_trace("client+a part server-TLSTruncatedError "
 		     "client-TLSTruncatedError");
 }
 
@@ -271,7 +271,7 @@ TEST(what_a_paused_reader_has_not_read_comes_before_a_truncation,
 	plait_transport_lose_connection(
 		plait_transport_below(tls_end_transport(&at_server)));
 	run_turns(reactor, 5);
-	assert_trace("server-ConnectionDone");
+	assert_trace("server-TLSTruncatedError");
 	plait_transport_resume_reading(tls_end_transport(&at_client));
 	tls_end_all();
 	assert_trace("client+a part client-TLSTruncatedError");

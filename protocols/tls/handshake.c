@@ -398,6 +398,16 @@ void plait_i_tls_tell_failed(const struct tls_factory *f,
 	c->settings.failed(&peer, why, c->settings.arg);
 }
 
+/* What the transport below calls a clean end may be that of a stream which
+   somebody has cut. */
+static void tls_check_end(struct tls *t, const struct plait_failure *why)
+{
+	if (t->state == TLS_OPEN && !t->read_over &&
+	    plait_failure_check(why, &plait_error_connection_done))
+		plait_i_tls_fail(t, plait_fail(&plait_error_tls_truncated,
+					       "no close_notify has come"));
+}
+
 void plait_i_tls_lost(struct tls *t, const struct plait_failure *why)
 {
 	bool shook = t->state == TLS_SHAKING ||
@@ -405,6 +415,7 @@ void plait_i_tls_lost(struct tls *t, const struct plait_failure *why)
 	struct plait_promise *started = t->started;
 
 	t->started = NULL;
+	tls_check_end(t, why);
 	plait_i_tls_stop(t);
 	if (!t->made && shook)
 		plait_i_tls_tell_failed(t->factory,
