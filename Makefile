@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all tests check check-long check-long-random check-long-scenarios check-long-children check-compiled check-unit check-threads check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-tls check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -55,21 +55,21 @@ EXAMPLES = $(filter-out $(LEFT_OUT),$(wildcard samples/Makefile samples/*.c samp
 SAMPLES = $(patsubst %.c,$O/%,$(filter-out $(LEFT_OUT),$(wildcard samples/*.c)))
 TEST_SRC = $(filter-out $(LEFT_OUT),$(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c)))
 TESTS = $(TEST_SRC:%.c=$O/%)
-FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_*.c))
+FUZZERS = $(patsubst %.c,$O/%,$(filter-out $(LEFT_OUT),$(wildcard tests/fuzz_*.c)))
 # The second library, libplait-tls, and all that is there for it only: what
 # stands on OpenSSL has the name of TLS, so that it can be left out.
 TLS_SRC = $(sort $(wildcard protocols/tls/*.c))
 TLS_HARNESS_SRC = $(wildcard tests/tls*.c)
 TLS_SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/tls-*.c))
 TLS_TESTS = $(patsubst %.c,$O/%,$(wildcard tests/test_tls*.c))
-LEFT_OUT = $(if $(HAVE_OPENSSL),,$(wildcard include/plait/tls*.h samples/tls-*.c tests/test_tls* man/*tls*))
+LEFT_OUT = $(if $(HAVE_OPENSSL),,$(wildcard include/plait/tls*.h samples/tls-*.c tests/test_tls* tests/fuzz_tls* man/*tls*))
 SAY_LEFT_OUT = $(if $(HAVE_OPENSSL),,@echo "left out, as pkg-config finds no openssl >= 3.0 (Debian: libssl-dev):" 	libplait-tls $(1))
 SAY_SUITES_LEFT_OUT = $(call SAY_LEFT_OUT,$(patsubst tests/%,%,$(filter tests/%,$(basename $(LEFT_OUT)))))
 # The servers of the benchmark, on plait and on each library that is installed.
 HAS_HEADER = $(shell echo '\#include $(1)' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 BENCH_PEERS = $(if $(call HAS_HEADER,<uv.h>),uv) $(if $(call HAS_HEADER,<ev.h>),ev) \
 	$(if $(call HAS_HEADER,<event2/event.h>),event bufferevent)
-BENCH_FILES = load $(foreach p,raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)),$p $p_alone)
+BENCH_FILES = load $(if $(HAVE_OPENSSL),tls_load tls_raw tls_plait) $(foreach p,raw plait $(if $(filter bench record-bench,$(MAKECMDGOALS)),$(BENCH_PEERS)),$p $p_alone)
 BENCH_PROGRAMS = $(patsubst %,$O/bench/%,$(filter $(basename $(notdir $(wildcard bench/*.c))),$(BENCH_FILES)))
 HARNESS_SRC = $(filter-out tests/test_% tests/fuzz_% $(SCENARIO_SRC) $(TLS_HARNESS_SRC),$(wildcard tests/*.c))
 SCENARIO_SRC = $(wildcard tests/scenario*.c) tests/sample.c tests/witness.c
@@ -116,7 +116,7 @@ FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY) $(OP
 OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl) -DOPENSSL_API_COMPAT=30000)
 OPENSSL_LIBS := $(if $(HAVE_OPENSSL),$(shell pkg-config --libs openssl))
 $(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls-%): USED_CFLAGS = $(OPENSSL_CFLAGS)
-$O/tests/tls% $O/tests/test_tls%: USED_CFLAGS = $(OPENSSL_CFLAGS) -DCERTIFICATES='"$O/certificates/"'
+$O/tests/tls% $O/tests/test_tls% $O/tests/fuzz_tls%: USED_CFLAGS = $(OPENSSL_CFLAGS) -DCERTIFICATES='"$O/certificates/"'
 
 # The shipped library, and the one the tests use.
 STATIC = $O/libplait.a
@@ -240,6 +240,10 @@ $O/bench/%.o: bench/%.c $O/flags
 	@mkdir -p $(@D)
 	$(call Q,CC,$<) $(CC) $(COMMON_FLAGS) -D_GNU_SOURCE -Iinclude -I. -MMD -MP -c -o $@ $<
 $O/bench/plait $O/bench/plait_alone: $(STATIC)
+TLS_BENCH = $(patsubst %,$O/bench/tls_%,load raw plait)
+$(TLS_BENCH): $O/bench/tls.o
+$(TLS_BENCH): BENCH_LIBS = $(OPENSSL_LIBS)
+$O/bench/tls_plait: $(TLS_STATIC) $(STATIC)
 $O/bench/uv $O/bench/uv_alone: BENCH_LIBS = -luv
 $O/bench/ev $O/bench/ev_alone: BENCH_LIBS = -lev -lm
 $O/bench/event $O/bench/event_alone $O/bench/bufferevent: BENCH_LIBS = -levent -levent_pthreads
@@ -253,8 +257,17 @@ $O/bench/%: $O/bench/%.o $O/bench/main.o
 $O/tests/names/ask: $O/tests/names/ask.o $(STATIC)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
 
-$(FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
+$O/tests/tls/ask: $O/tests/tls/ask.o $(TLS_SAMPLE_LIB) $(SAMPLE_LIB)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(OPENSSL_LIBS)
+# What the tests of programs need besides the samples.
+PROGRAM_TOOLS = $(if $(HAVE_OPENSSL),$O/tests/tls/ask $O/certificates/made)
+
+TLS_FUZZERS = $(patsubst %.c,$O/%,$(wildcard tests/fuzz_tls*.c))
+LINK_FUZZER = $(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
+$(filter-out $(TLS_FUZZERS),$(FUZZERS)): $O/tests/fuzz_%: $O/tests/fuzz_%.o $(FUZZ_SRC:%.c=$O/%.o) $(VERIFIED)
+	$(LINK_FUZZER)
+$(TLS_FUZZERS): $O/tests/fuzz_%: $O/tests/fuzz_%.o $O/tests/tls_peer.o $(TLS_VERIFIED) $(VERIFIED) | $O/certificates/made
+	$(LINK_FUZZER) $(OPENSSL_LIBS)
 
 ifneq ($(filter tests check check-long check-compiled check-unit check-threads coverage coverage-simulated mutants,$(MAKECMDGOALS)),)
 ifneq ($(shell pkg-config --atleast-version=0.13 check 2>/dev/null && echo yes),yes)
@@ -282,12 +295,12 @@ TEXT_CHECKS = scripts/check-layers scripts/check-circles scripts/check-cancel sc
 LONG_FIRST = $(filter $(patsubst %,$O/tests/test_%,deferred_depth torture wrap cooperator),$(TESTS))
 UNIT_CHECKS = $(LONG_FIRST) $(filter-out $(LONG_FIRST),$(TESTS))
 
-tests: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
-check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(if $(COVERAGE),,$(GROWN_LIBS))
+tests: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
+check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS) $(if $(COVERAGE),,$(GROWN_LIBS))
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS) $(TEXT_CHECKS)
 # With another compiler or sanitizer, beside a check that was whole.
-check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS)
+check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
 # What check has no time for: the same tests with more seeds.
@@ -308,7 +321,7 @@ check-unit: $(TESTS)
 THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT),$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c)))
 check-threads: $(THREADED:%=$O/tests/test_%)
 	@$(RUN_CHECKS) $^
-check-programs: $(SAMPLES) $(BUILT_LIBS)
+check-programs: $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 	@$(RUN_CHECKS) $(PROGRAM_TESTS)
 check-cancel check-null check-bindings check-layers check-headers check-html check-claims:
 	@$(RUN_CHECKS) scripts/$@
@@ -338,6 +351,9 @@ NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask
 	@$(RUN_CHECKS) $(NAMES_CHECKS)
 	@cd $O/check && grep -h '^skipped' $(patsubst tests/names/%,%.log,$(NAMES_CHECKS)) || sed -n '/^ *[0-9][0-9]*  /p' judge.py.log
+# What testssl.sh says of a server.
+check-tls: $O/samples/tls-echo $O/certificates/made
+	@$(RUN_CHECKS) tests/tls/testssl.py
 record-abi: $(BUILT_LIBS)
 	O='$O' CC='$(CC)' HAVE_OPENSSL='$(HAVE_OPENSSL)' scripts/check-abi record
 check-hardening: $(BUILT_LIBS) $(SAMPLES)
@@ -456,6 +472,7 @@ help:
 #? make check-counts    no operation needs more instructions or system calls than tests/counts says; record-counts
 #?                   writes that anew; both need valgrind and strace
 #? make check-names  the same answers as dig and getent, in a namespace with servers; and a hostile server
+#? make check-tls    what testssl.sh says of a server with TLS
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        plait next to other libraries; BENCH=poem does one work, QUICK=1 few slices; record-bench writes docs/BENCH.md
 #? make coverage     what the tests reach;  make coverage-simulated   what simulations do
