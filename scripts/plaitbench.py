@@ -93,6 +93,8 @@ PROGRAMS = [
             "libevent-dev",
             called={"lines-each": "lines"}),
     Twisted("Twisted", "twisted_poetry.py", "poem proxy", "python3-twisted"),
+    Program("TLS by hand", "tls_raw", "tls", "libssl-dev"),
+    Program("plait, TLS", "tls_plait", "tls", "libssl-dev"),
 ]
 
 
@@ -170,10 +172,24 @@ def servers():
                    1600 // n)
 
 
+def servers_with_tls():
+    """OpenSSL's work is the same in each, and most of it."""
+    yield Case("tls-handshake", "TLS: connect, 64 bytes there and back, close",
+               "tls", "tls-handshake", AT_ONCE, 10, countable=False)
+    for n in 1, 64:
+        yield Case(f"tls-ping-64-{n}", f"TLS: 64 bytes there and back, {n} "
+                   f"connection{'s' if n > 1 else ''}", "tls", "tls-ping-64", n,
+                   640 // n)
+    yield Case("tls-bulk", "TLS: 16 KiB there and back, 16 connections", "tls",
+               "tls-bulk", 16, 10)
+
+
 def memory():
     most = most_connections()
     yield Case("idle", f"memory of a connection that has said something, "
                f"{most:,} of them", "echo", "ping-64", most, 1, unit="bytes")
+    yield Case("tls-idle", f"the same with TLS, {FEW:,} of them", "tls",
+               "tls-ping-64", FEW, 1, unit="bytes")
 
 
 def without_network():
@@ -203,6 +219,7 @@ def without_network():
 
 def all_cases():
     yield from servers()
+    yield from servers_with_tls()
     yield from without_network()
     yield from memory()
 
@@ -288,7 +305,8 @@ class Pair:
         mine, other = cpus()
         self.load = self.server = None
         try:
-            self.load = Child([path_of("load"), load, str(number)], other)
+            client = "tls_load" if load.startswith("tls-") else "load"
+            self.load = Child([path_of(client), load, str(number)], other)
             port = str(self.load.port)
             self.server = Child([*under, *server, port], mine)
             self.load.tell(self.server.port)
