@@ -300,6 +300,16 @@ TEST(half_a_close_lets_the_other_half_go_on, ON_EACH_KERNEL)
 	assert_trace("client-ConnectionDone");
 }
 
+TEST(a_close_is_whole_when_the_reactor_is_freed, ON_EACH_KERNEL)
+{
+	tls_meet(tls_server(NULL), tls_client(NULL));
+	tls_end_write(&at_server, "good bye");
+	plait_transport_lose_connection(tls_end_transport(&at_server));
+	plait_reactor_free(&reactor);
+	ck_assert(plait_failure_check(at_server.why,
+				      &plait_error_connection_done));
+}
+
 TEST(a_shutdown_sends_what_there_is_and_the_end, ON_EACH_KERNEL)
 {
 	tls_meet(tls_server(NULL), tls_client(NULL));

@@ -167,3 +167,27 @@ TEST(a_window_that_stays_closed_ends_a_close, PURE)
 	ck_assert_ptr_eq(plait_failure_kind(at_client.why),
 			 &plait_error_connection_aborted);
 }
+
+/* The reactor is freed without a turn; the data have 30 bytes, and there may be
+   no room for the close_notify behind them. */
+TEST(a_close_that_cannot_be_said_is_a_loss, PURE, TIMES(2))
+{
+	carry_all(1000000);
+	plait_testing_set_window(wires[1], _i == 0 ? 100 : 30);
+	tls_end_write(&at_client, "good bye");
+	plait_transport_lose_connection(tls_end_transport(&at_client));
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(plait_failure_kind(at_client.why)->name,
+			 _i == 0 ? "ConnectionDone" : "ConnectionLost");
+}
+
+/* There are no data, so nothing but the end has to be sent. */
+TEST(an_end_alone_is_said_when_the_reactor_is_freed, PURE, TIMES(2))
+{
+	carry_all(1000000);
+	plait_testing_set_window(wires[1], _i == 0 ? 100 : 10);
+	plait_transport_lose_connection(tls_end_transport(&at_client));
+	plait_reactor_free(&reactor);
+	ck_assert_str_eq(plait_failure_kind(at_client.why)->name,
+			 _i == 0 ? "ConnectionDone" : "ConnectionLost");
+}

@@ -4,6 +4,7 @@
  * stranger has made on two pipes, and of one that wraps that.
  */
 
+#include <plait/limit.h>
 #include <plait/testing.h>
 
 #include "tests/child.h"
@@ -1199,6 +1200,45 @@ TEST(one_that_lingers_goes_with_the_one_below, ON_EACH_REACTOR, TIMES(3))
 		puppet_turns();
 	}
 	ck_assert_uint_eq(puppets_done, 2);
+}
+
+/* ---- the end of the reactor, without a turn ------------------------------ */
+
+static const struct plait_error *told;
+
+static void note_told(struct plait_protocol *p, const struct plait_failure *why)
+{
+	told = plait_failure_kind(why);
+}
+
+static const struct plait_protocol_ops told_ops = {
+	.name = "told",
+	.connection_lost = note_told,
+};
+
+/* Twice wrapped; what cannot be sent is a loss. */
+TEST(what_is_closed_ends_as_closed_when_the_reactor_is_freed, PURE, TIMES(4))
+{
+	struct plait_factory f = { .protocol = &told_ops };
+	struct plait_limited_factory inner = { .max_connections = 5 };
+	struct plait_limited_factory outer = { .max_connections = 5 };
+	struct plait_reactor *r = plait_testing_reactor_new();
+	struct plait_transport *t;
+
+	plait_limited_factory_init(&inner, &f);
+	plait_limited_factory_init(&outer, &inner.base.base);
+	t = plait_testing_connect(r, _i / 2 == 0 ? &f : &outer.base.base);
+	if (_i % 2 == 1)
+		plait_testing_set_window(t, 2);
+	while (plait_transport_above(t) != NULL)
+		t = plait_transport_above(t);
+	plait_transport_write(t, "good bye", 8);
+	plait_transport_lose_connection(t);
+	plait_reactor_free(&r);
+	ck_assert_ptr_eq(told, _i % 2 == 0 ? &plait_error_connection_done
+					   : &plait_error_connection_lost);
+	plait_limited_factory_done(&inner);
+	plait_limited_factory_done(&outer);
 }
 
 GROUP("torture", .setup = setup, .timeout = 60);

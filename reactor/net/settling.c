@@ -297,12 +297,32 @@ static void transport_shut(struct transport *t)
 		plait_i_transport_tell_write_lost(t);
 }
 
+static void transport_shut_down(struct transport *t)
+{
+	plait_value v = plait_fail(&plait_error_connection_lost,
+				   "the reactor was shut down");
+
+	plait_i_transport_fail(t, plait_value_failure(&v));
+}
+
 /* The transport could send more, but has sent much in this turn already. */
 static bool transport_has_had_its_turn(const struct transport *t)
 {
 	return t->more &&
 	       t->odd_turn ==
 		       (bool)(plait_i_loop_turn(transport_reactor(t)) & 1);
+}
+
+/*
+ * The program has closed the transport above, which has passed down all that it
+ * had, and has not ended yet: its end closes t, and may have something to say.
+ */
+static bool transport_is_closed_from_above(const struct transport *t)
+{
+	const struct transport *above = transport_above(t);
+
+	return above != NULL && above->why == NULL && !above->lost &&
+	       !above->ending && transport_is_finished(above);
 }
 
 static void transport_answer(struct transport *t)
@@ -314,6 +334,8 @@ static void transport_answer(struct transport *t)
 		transport_drain(t);
 	} else if (t->why != NULL) {
 		plait_i_closing_failed(t);
+	} else if (t->leaving && transport_is_closed_from_above(t)) {
+		transport_owe_answer(t);
 	} else if (transport_is_finished(t) && !t->ending) {
 		plait_i_closing_sent(t);
 	} else if (transport_has_had_its_turn(t)) {
@@ -324,6 +346,11 @@ static void transport_answer(struct transport *t)
 		else if (transport_must_shut(t))
 			transport_shut(t);
 		transport_settle(t);
+		/* What the end of a transport above had to say was not taken.
+		 */
+		if (t->leaving && t->why == NULL && !t->lost &&
+		    !transport_is_finished(t))
+			transport_shut_down(t);
 	}
 }
 
@@ -400,10 +427,11 @@ static void transport_send_the_rest(struct transport *t)
 /* The reactor shuts down. */
 static void transport_leave_now(struct transport *t)
 {
-	plait_value v;
+	bool from_above;
 
 	if (transport_above(t) != NULL)
 		transport_leave_now(transport_above(t));
+	from_above = transport_is_closed_from_above(t);
 	if (t->lost) {
 		/* The protocol was told before; end the lingering. */
 		t->hurried = t->lingering;
@@ -413,17 +441,15 @@ static void transport_leave_now(struct transport *t)
 	if (t->why == NULL) {
 		transport_send_the_rest(t);
 		t->hurried = true;
+		t->disconnecting |= from_above;
 	}
 	/* A kind that ends later would end too late, unless it wraps another
 	   transport, which ends it. */
 	if (t->why == NULL && (!transport_is_finished(t) ||
-			       (t->ending && transport_below(t) == NULL))) {
-		v = plait_fail(&plait_error_connection_lost,
-			       "the reactor was shut down");
-		plait_i_transport_fail(t, plait_value_failure(&v));
-	}
+			       (t->ending && transport_below(t) == NULL)))
+		transport_shut_down(t);
 	t->leaving = true;
-	t->write_closed = true;
+	t->write_closed |= !from_above;
 	transport_owe_answer(t);
 }
 
