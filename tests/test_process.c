@@ -683,6 +683,48 @@ TEST(it_runs_where_it_is_told_to, ON_EACH_BACKEND)
 	says(&(struct plait_process_options){ .cwd = "/" }, "pwd", "/\n");
 }
 
+TEST(arguments_arrive_as_they_are, ON_EACH_BACKEND)
+{
+	const char *const argv[] = {
+		"/bin/sh", "-c", "for x; do echo \"($x)\"; done",
+		"sh",	   "",	 "a \"rose\" is",
+		"'$x'\t*", "\\", NULL
+	};
+
+	ck_assert_int_eq(plait_spawn(reactor, argv, &it.base, &talks, NULL), 0);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "()\n(a \"rose\" is)\n('$x'\t*)\n(\\)\n");
+}
+
+TEST(a_script_is_run_by_its_first_line, ON_EACH_BACKEND)
+{
+	static const char text[] = "#!/bin/sh\necho \"a $1\"\n";
+	char path[] = "/tmp/plait-XXXXXX";
+	int fd = mkstemp(path);
+
+	ck_assert_int_eq(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	ck_assert_int_eq(fchmod(fd, 0700), 0);
+	close(fd);
+	ck_assert_int_eq(spawn(&it, &talks, path, "rose", NULL), 0);
+	wait_for(&it);
+	unlink(path);
+	ck_assert_str_eq(it.out, "a rose\n");
+}
+
+/* Only root may do this. */
+TEST(it_may_run_as_another_user, ON_EACH_BACKEND)
+{
+	const struct plait_process_options o = { .set_ids = true,
+						 .uid = 65533,
+						 .gid = 65532 };
+
+	if (getuid() != 0)
+		return;
+	says(&o, "echo $(id -u) $(id -g) $(id -G)", "65533 65532 65532\n");
+	ck_assert_uint_eq(getuid(), 0);
+	ck_assert_uint_eq(getgid(), 0);
+}
+
 TEST(it_has_the_environment_that_it_is_given, ON_EACH_BACKEND)
 {
 	const char *const env[] = { "POEM=a poem", NULL };
@@ -1029,6 +1071,56 @@ TEST(a_signal_reaches_the_child, ON_EACH_BACKEND, EACH_OF(lacks))
 	ck_assert_int_eq(plait_process_signal(&it.base, SIGTERM), 0);
 	wait_for(&it);
 	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
+
+static const struct {
+	int number;
+	bool pty;
+} deadly[] = {
+	{ SIGHUP, false },  { SIGINT, false }, { SIGKILL, false },
+	{ SIGTERM, false }, { SIGKILL, true }, { SIGTERM, true },
+};
+
+TEST(each_signal_that_ends_a_child_is_told, ON_EACH_BACKEND, EACH_OF(deadly))
+{
+	sh(&it, deadly[_i].pty ? &on_terminal : &talks,
+	   "echo ready; exec sleep 1000");
+	wait_for_word(&it);
+	ck_assert_int_eq(plait_process_signal(&it.base, deadly[_i].number), 0);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, deadly[_i].number);
+}
+
+static const int outputs[] = { 1, 2 };
+static int closed_output;
+
+static void close_an_output(struct child *c)
+{
+	plait_transport_abort_connection(
+		plait_process_transport(&c->base, closed_output));
+}
+
+static bool has_closed(void *c)
+{
+	return strchr(((struct child *)c)->log, 'c') != NULL;
+}
+
+/* SIGPIPE ends it.  The pipe is closed when the turn that tells it has ended.
+ */
+TEST(a_child_notices_that_nobody_reads, ON_EACH_BACKEND, EACH_OF(outputs))
+{
+	char text[40];
+
+	closed_output = outputs[_i];
+	it.on_started = close_an_output;
+	snprintf(text, sizeof(text), "read x; echo poem >&%d; exit 3",
+		 outputs[_i]);
+	sh(&it, &talks, text);
+	run_until(reactor, has_closed, &it);
+	run_turns(reactor, 1);
+	plait_transport_write(plait_process_transport(&it.base, 0), "go\n", 3);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGPIPE);
 }
 
 static void signal_again(struct child *c)
@@ -1469,60 +1561,3 @@ TEST(a_callback_may_fork, ON_EACH_BACKEND)
 	wait_for(&it);
 	ck_assert_int_eq(it.how.signal, SIGTERM);
 }
-
-/* clang-format off */
-/*
- * What became of Twisted's tests (twisted/test/test_process.py, then
- * twisted/internet/test/test_process.py).  Those of Windows, of its choice
- * between fork() and posix_spawn(), of the garbage collector, and those that
- * check an interface of Python have nothing here that they could test.
- *
- * outReceived, errReceived,	the protocol has one callback for all
- * in-, out-,			descriptors: what_it_writes_is_received_...
- * errConnectionLost
- * stdio, echo, process		it_reads_what_is_written_and_then_the_end
- * unsetPid, killExited		nobody_is_signalled_when_it_has_exited
- * manyProcesses		many_in_one_turn_all_end
- * commandLine			its_name_may_be_another_than_its_file
- * close (two processes)	its_pipes_may_be_closed_although_...
- * kill, signalHUP, signalINT,	a_signal_reaches_the_child,
- * signalKILL, signalTERM	a_child_that_a_signal_ends_says_which
- * FD				a_high_number_is_a_pipe_like_any_other
- * linger			its_pipes_may_be_closed_although_...
- * normal-, abnormalTermination	a_child_starts_exits_and_ends_in_this_order
- * childSignalHandling		no_signal_is_blocked_or_ignored_there
- * executionError		a_program_that_is_not_there_fails_at_once
- * errorInProcessEnded		C has no exceptions: throws.cc
- * mockFork..., mockSetUid...,	whatever_fails_is_told_with_its_errno
- * mockErrorInPipe,
- * mockWithExecError
- * mockWithWaitError,		when_somebody_else_has_waited_the_status_...
- * mockErrorECHILDInReap...
- * killExitedButNotDetected,	a_signal_reaches_the_child; the kernel knows
- * killErrorInKill		by the child's descriptor
- * stderr, outputs		what_it_writes_is_received_before_its_end
- * closePty, killPty,		there are no terminals for children yet
- * openingTTY
- *
- * write, writeSequence,	it_reads_what_is_written_and_then_the_end;
- * writeToChild			a pipe is a transport
- * writeToChildBadFile...	plait_process_transport() gives NULL
- * spawnProcessEarlyIsReaped	a_child_starts_exits_and_ends_in_this_order
- * processExitedWithSignal	a_child_that_a_signal_ends_says_which
- * systemCallUninterrupted...	there is no handler for SIGCHLD
- * openFileDescriptors		it_has_the_descriptors_that_were_asked_for_...
- * errorDuringExec		whatever_fails_is_told_with_its_errno
- * timelyProcessExited		its_pipes_may_be_closed_although_...
- * changeUID, changeGID		whatever_fails_is_told_with_its_errno
- * processExitedRaises		throws.cc
- * childConnectionLost,		a_child_starts_exits_and_ends_in_this_order,
- * processEnded, processExited	what_it_writes_is_received_before_its_end
- * shebang			a_file_that_is_no_program_fails_at_once
- * pauseAndResumeProducing	a_child_that_is_paused_waits
- * processCommandLine...	it_has_the_environment_that_it_is_given,
- *				its_name_may_be_another_than_its_file
- * process_unregistered_...	a_protocol_has_one_child_at_a_time
- * registerReapProcess...	nobody waits for children but the reactor that
- *				has made them
- */
-/* clang-format on */
