@@ -277,6 +277,33 @@ TEST(cancelled_it_waits_for_no_pipes, ON_EACH_BACKEND)
 	run_until(reactor, nobody_is_left, NULL);
 }
 
+/* Everybody of the tree ignores SIGTERM and has the pipe, which ends when they
+   are all gone. */
+TEST(cancelled_with_a_group_it_leaves_nobody_of_a_tree, ON_EACH_BACKEND)
+{
+	struct plait_run_options o = { .process = { .new_group = true,
+						    .grace = 1000 } };
+	char script[200], byte;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	snprintf(script, sizeof(script),
+		 "trap '' TERM; exec 5>/proc/$PPID/fd/%d; "
+		 "(sh -c 'while :; do sleep 1000; done' &); echo >&5; "
+		 "while :; do sleep 1000; done",
+		 fds[1]);
+	run_with(PLAIT_NONE, &o, script);
+	ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+	close(fds[1]);
+	plait_deferred_cancel(d);
+	run_turns(reactor, 3);
+	ck_assert(!nobody_is_left(NULL));
+	clock_advance(1000);
+	run_until(reactor, nobody_is_left, NULL);
+	ck_assert_int_eq(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
+}
+
 static plait_value note_closed(plait_value *v, void *flag)
 {
 	*(bool *)flag = true;
