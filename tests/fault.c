@@ -1136,6 +1136,8 @@ static const struct {
 	enum call call;
 } numbered[] = {
 	{ SYS_execve, CALL_execve },
+	{ SYS_dup3, CALL_dup2 },
+	{ SYS_openat, CALL_open },
 	{ SYS_close_range, CALL_close_range },
 	{ SYS_getdents64, CALL_getdents64 },
 	{ SYS_pidfd_open, CALL_pidfd_open },

@@ -8,7 +8,9 @@
  * default action.
  *
  * The C library's setuid() and its like would tell the other threads of this
- * process.  So the child makes these calls itself.
+ * process.  So the child makes these calls itself.  So it does with those that
+ * make descriptors: ThreadSanitizer would take them for descriptors of this
+ * process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -114,7 +116,8 @@ IN_CHILD static int child_number(const char *name)
 IN_CHILD static bool child_mark_each(struct spawn *s)
 {
 	_Alignas(struct child_entry) char buf[4096];
-	int fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd",
+			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long n = -1;
 
 	while (fd >= 0 &&
@@ -143,7 +146,7 @@ IN_CHILD static bool child_move_descriptors(struct spawn *s)
 	if (!child_mark_all(s))
 		return false;
 	for (size_t i = 0; i < s->n_moves; i++) {
-		if (dup2(s->moves[i].copy, s->moves[i].to) < 0)
+		if (syscall(SYS_dup3, s->moves[i].copy, s->moves[i].to, 0) < 0)
 			return child_fails(s, "dup2");
 	}
 	return true;
