@@ -173,6 +173,12 @@ TEST(options_that_make_no_sense_fail, ON_EACH_BACKEND)
 
 	run_with(PLAIT_NONE, &o, "exit 0");
 	failed_as(&plait_error_os, "running sh: arguments");
+	plait_deferred_free(&d);
+	plait_value_free(&result);
+	o.process.fds = NULL;
+	o.process.pty = true;
+	run_with(PLAIT_NONE, &o, "exit 0");
+	failed_as(&plait_error_os, "running sh: arguments");
 }
 
 TEST(a_failure_as_input_is_the_result, ON_EACH_BACKEND)

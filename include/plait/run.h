@@ -47,8 +47,8 @@ extern const struct plait_error plait_error_process;
 
 /* Zero means the default. */
 struct plait_run_options {
-	/* How the child is made.  Its fds have to be NULL: 0, 1 and 2 are
-	   pipes. */
+	/* How the child is made.  Its fds have to be NULL, and pty false: 0, 1
+	   and 2 are pipes. */
 	struct plait_process_options process;
 	size_t max_output; /* bytes, of 1 and of 2 each; 0: 1 MiB */
 	/* It is cancelled with this scope, which has not ended before the child

@@ -314,7 +314,8 @@ static int running_start(struct running *self, struct plait_reactor *r,
 	int err;
 
 	*step = "arguments";
-	if (RESERVED_IN_USE(o) || with.fds != NULL || with.n_fds != 0)
+	if (RESERVED_IN_USE(o) || with.fds != NULL || with.n_fds != 0 ||
+	    with.pty)
 		return -EINVAL;
 	with.fds = run_fds;
 	with.n_fds = sizeof(run_fds) / sizeof(*run_fds);
