@@ -626,6 +626,10 @@ static void close_standard(void *unused)
 	children_init();
 	it.on_started = say_and_close;
 	ck_assert_int_eq(plait_spawn(r, argv, &it.base, &talks, NULL), 0);
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			_exit(2);
+	}
 	run_until_count(r, &it.n_done, 1);
 	if (strcmp(it.out, "a poem\n") != 0 || strcmp(it.err, "err\n") != 0)
 		_exit(1);
@@ -637,6 +641,30 @@ TEST(a_program_without_0_1_and_2_gives_its_child_the_right_ones, PURE)
 	const char *said;
 
 	ck_assert_int_eq(child_run(close_standard, NULL, &said), 0);
+}
+
+/* The child's own descriptor gets another number than 0, or there is no child.
+ */
+static void close_input(void *unused)
+{
+	const struct plait_process_options o = { .fds = talking };
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	static const char *const argv[] = { "/bin/sleep", "1000", NULL };
+
+	close(0);
+	children_init();
+	fault_call("fcntl", 1, EMFILE);
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, &o, &step), -EMFILE);
+	ck_assert_str_eq(step, "pidfd");
+	no_children();
+	plait_reactor_free(&r);
+}
+
+TEST(without_room_for_its_descriptor_there_is_no_child, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(close_input, NULL, &said), 0);
 }
 
 static void close_output(void *unused)

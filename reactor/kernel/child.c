@@ -74,6 +74,18 @@ static int linux_spawn_with_waiter(struct spawn *s, struct kernel_process *ret)
 	return 0;
 }
 
+/* Nobody has heard of the child yet.  Leaves errno. */
+static void linux_kill_new(pid_t pid)
+{
+	int saved = errno;
+	siginfo_t info;
+
+	kill(pid, SIGKILL);
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
+
 static int linux_spawn(struct kernel *k, struct spawn *s,
 		       struct kernel_process *ret)
 {
@@ -84,6 +96,12 @@ static int linux_spawn(struct kernel *k, struct spawn *s,
 	p.pid = plait_i_spawn(s, &p.fd);
 	if (p.pid < 0)
 		return -1;
+	p.fd = plait_i_descriptor(p.fd);
+	if (p.fd < 0) {
+		s->step = "pidfd";
+		linux_kill_new(p.pid);
+		return -1;
+	}
 	*ret = p;
 	return 0;
 }

@@ -44,8 +44,8 @@ struct spawn {
 /*
  * Makes the child.  It has no signal blocked, and each has its default action.
  * *pidfd is a descriptor of the child, given, which is closed when a program is
- * executed, and never 0, 1 or 2; pidfd may be NULL.  Returns the child's pid;
- * or -1 with errno, and *step says what failed: then there is no child.
+ * executed; pidfd may be NULL.  Returns the child's pid; or -1 with errno, and
+ * *step says what failed: then there is no child.
  */
 pid_t plait_i_spawn(struct spawn *s, int *pidfd);
 
