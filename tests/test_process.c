@@ -1419,40 +1419,111 @@ static bool next_number_is(pid_t pid)
 	return f != NULL && fclose(f) == 0 && written;
 }
 
-static pid_t stranger;
+/* A child of the test, and its child, which has the number if it may be chosen;
+   0: there is none. */
+static pid_t between, stranger;
 
-/* Where numbers may be chosen, a stranger gets that of the child. */
+static pid_t make_stranger(pid_t number)
+{
+	pid_t pid;
+
+	if (!next_number_is(number))
+		return 0;
+	pid = fork();
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void make_stranger_of_another(pid_t number)
+{
+	int status = 0, fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	between = fork();
+	if (between == 0) {
+		pid_t pid = make_stranger(number);
+
+		if (write(fds[1], &pid, sizeof(pid)) != sizeof(pid))
+			_exit(1);
+		waitpid(pid, &status, 0);
+		_exit(pid == 0 ? 0 : WTERMSIG(status));
+	}
+	ck_assert_int_eq(read(fds[0], &stranger, sizeof(stranger)),
+			 sizeof(stranger));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void steal_and_give_the_number_away(struct child *c)
 {
 	pid_t pid = plait_process_pid(&c->base);
 
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	if (!next_number_is(pid))
-		return;
-	stranger = fork();
-	if (stranger == 0) {
-		pause();
-		_exit(0);
-	}
+	make_stranger_of_another(pid);
 	ck_assert_int_eq(plait_process_signal(&c->base, SIGKILL), -ESRCH);
 	plait_process_stop(&c->base);
 }
 
-TEST(a_stranger_with_the_number_of_a_child_is_left_alone, ON_EACH_BACKEND)
+TEST(a_stranger_with_the_number_of_a_child_is_left_alone, ON_EACH_BACKEND,
+     EACH_OF(lacks))
 {
 	int status;
 
-	stranger = 0;
+	lack(_i);
 	it.on_started = steal_and_give_the_number_away;
 	sh(&it, NULL, "exec sleep 1000");
 	wait_for(&it);
-	if (stranger == 0)
-		return;
-	ck_assert_int_eq(waitpid(stranger, &status, WNOHANG), 0);
-	kill(stranger, SIGUSR1);
-	ck_assert_int_eq(waitpid(stranger, &status, 0), stranger);
-	ck_assert_int_eq(WTERMSIG(status), SIGUSR1);
+	if (stranger != 0)
+		kill(stranger, SIGUSR1);
+	ck_assert_int_eq(waitpid(between, &status, 0), between);
+	ck_assert_int_eq(WEXITSTATUS(status), stranger != 0 ? SIGUSR1 : 0);
+}
+
+static void stop_and_count_signals(struct child *c)
+{
+	calls_reset();
+	plait_process_stop(&c->base);
+	c->closed_errno = (int)calls_of("kill");
+}
+
+/* The number of the group is free for anybody then. */
+TEST(a_group_whose_leader_is_taken_and_that_is_empty_is_given_up,
+     ON_EACH_BACKEND, EACH_OF(lacks))
+{
+	const struct plait_process_options o = { .new_group = true };
+
+	lack(_i);
+	it.on_started = steal;
+	it.on_exited = stop_and_count_signals;
+	sh(&it, &o, "exec sleep 1000");
+	wait_for(&it);
+	ck_assert(it.how.unknown);
+	ck_assert_int_eq(it.closed_errno, 0);
+}
+
+/* ... and as long as somebody is in it, it is this one. */
+TEST(who_is_left_of_a_group_is_stopped_although_its_leader_was_taken,
+     ON_EACH_BACKEND)
+{
+	struct plait_process_options o = talks;
+	pid_t pid;
+
+	o.new_group = true;
+	o.grace = 1;
+	sh(&it, &o, leaves_one_behind);
+	wait_for_word(&it);
+	pid = plait_process_pid(&it.base);
+	if (it.n_exited == 0 || !it.how.unknown)
+		waitpid(pid, NULL, 0);
+	run_until_count(reactor, &it.n_exited, 1);
+	plait_process_stop(&it.base);
+	clock_advance(1);
+	wait_for(&it);
+	run_until(reactor, is_gone, &it);
 }
 
 static void wait_by_thread(struct plait_reactor *r)

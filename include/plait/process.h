@@ -156,9 +156,10 @@ int plait_spawn(struct plait_reactor *r, const char *const *argv,
 pid_t plait_process_pid(const struct plait_process_protocol *p);
 
 /*
- * Sends a signal to the child, never to another process.  Returns 0; -ESRCH if
- * the child has ended, or p is NULL; -EINVAL if there is no such signal; or
- * -EPERM, if the child has become another user's.
+ * Sends a signal to the child, never to another process, but for what
+ * plait_spawn(3) says of old kernels.  Returns 0; -ESRCH if the child has
+ * ended, or p is NULL; -EINVAL if there is no such signal; or -EPERM, if the
+ * child has become another user's.
  */
 int plait_process_signal(struct plait_process_protocol *p, int number);
 
