@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -49,9 +50,10 @@
 	X(socket) X(socketpair) X(bind) X(listen) X(accept4) X(connect)                      \
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
-	X(sendmmsg) X(recvmmsg) X(open) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
+	X(sendmmsg) X(recvmmsg) X(open) X(openat) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(epoll_pwait2) X(close_range)	       \
+	X(inotify_init1) X(inotify_add_watch) X(inotify_rm_watch)              \
 	X(getdents64) X(pidfd_open) X(pidfd_send_signal) X(setgroups)          \
 	X(setgid) X(setuid) X(select) X(poll) X(fstat) X(stat)       \
 	X(unlink) X(chmod) X(rename) X(flock) X(ftruncate) X(gethostname)      \
@@ -859,6 +861,10 @@ SEAM(int, gethostname, (char *buf, size_t size), (buf, size))
 SEAM(int, ftruncate, (int fd, off_t length), (fd, length))
 SEAM(int, poll, (struct pollfd * p, nfds_t n, int timeout), (p, n, timeout))
 SEAM(int, eventfd, (unsigned value, int flags), (value, flags))
+SEAM(int, inotify_init1, (int flags), (flags))
+SEAM(int, inotify_add_watch, (int fd, const char *path, uint32_t events),
+     (fd, path, events))
+SEAM(int, inotify_rm_watch, (int fd, int number), (fd, number))
 SEAM(int, sched_yield, (void), ())
 SEAM(ssize_t, getrandom, (void *buf, size_t n, unsigned flags), (buf, n, flags))
 SEAM(int, sigaction,
@@ -1074,6 +1080,15 @@ int seam_open(const char *path, int flags, ...)
 		mode = va_arg(ap, unsigned);
 	va_end(ap);
 	return err != 0 ? failed(err) : open(path, flags, mode);
+}
+
+/* The library makes no files with it. */
+int seam_openat(int at, const char *path, int flags, ...);
+int seam_openat(int at, const char *path, int flags, ...)
+{
+	int err = fault(CALL_openat);
+
+	return err != 0 ? failed(err) : openat(at, path, flags);
 }
 
 /* Of these the library uses only what takes an int, a pointer or nothing. */

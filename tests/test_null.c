@@ -679,6 +679,14 @@ static const struct plait_process_ops no_process_ops = { .name = "null" };
 
 static struct plait_process_protocol null_process = { .ops = &no_process_ops };
 
+static struct plait_file_watch no_files;
+
+static void no_file_change(struct plait_file_watch *w,
+			   const struct plait_file_change *c)
+{
+	ck_abort_msg("called");
+}
+
 static const char *const no_argv[] = { "true", NULL };
 
 /* In this order: each case ends a connection, with a reason that is NULL. */
@@ -1005,6 +1013,8 @@ static struct plait_thread_call thread_call;
 	IN(plait_signal_watch_start, r,                                        \
 	   plait_signal_watch_start(NULL, &signal_watch, SIGUSR1, no_signal))  \
 	AT(plait_signal_wait, r, give(plait_signal_wait(NULL, SIGUSR1)))       \
+	IN(plait_file_watch_start, r,                                          \
+	   plait_file_watch_start(NULL, &no_files, "/", NULL, no_file_change)) \
 	IN(plait_spawn, r,                                                     \
 	   plait_spawn(NULL, no_argv, &null_process, NULL, NULL))              \
 	AT(plait_run, r, give(plait_run(NULL, no_argv, PLAIT_NONE, NULL)))     \

@@ -673,6 +673,24 @@ static void in_reaper()
 	plait_reactor_free(&r);
 }
 
+static void in_file_watch()
+{
+	plait_reactor *r = plait_reactor_new(nullptr);
+	plait_file_watch watch = {};
+	plait_file_watch_options o = {};
+
+	o.existing = true;
+	if (plait_file_watch_start(r, &watch, "/", &o,
+				   [](plait_file_watch *,
+				      const plait_file_change *) { boom(); }) <
+	    0)
+		return;
+	plait_reactor_iterate(r, 1);
+	plait_reactor_iterate(r, 1);
+	plait_file_watch_stop(&watch);
+	plait_reactor_free(&r);
+}
+
 static const plait_line_receiver_ops line_ops = {
 	.base = { .name = "lines", PLAIT_LINE_RECEIVER },
 	.line_received = [](plait_line_receiver *, const char *,
@@ -789,6 +807,7 @@ static const struct {
 	{ "buried", in_process },
 	{ "asked", in_reaper },
 	{ "reaped", in_reaper },
+	{ "file watch", in_file_watch },
 	{ "line_received", in_line_received },
 	{ "producer", in_producer },
 	{ "transport init", in_transport_init },

@@ -22,6 +22,7 @@
 #include <plait/endpoint.h>
 #include <plait/event.h>
 #include <plait/failure.h>
+#include <plait/file_watch.h>
 #include <plait/inherit.h>
 #include <plait/input.h>
 #include <plait/intn.h>

@@ -18,12 +18,13 @@
 
 struct kernel;
 struct kernel_children;
+struct kernel_notify;
 
 /* A file, as a look at it has found it. */
 struct kernel_file {
 	uint64_t device, inode, size;
 	int64_t written, changed; /* mtime and ctime, in nanoseconds */
-	bool is_regular, is_socket;
+	bool is_regular, is_socket, is_directory;
 	/* It was changed less than KERNEL_FRESH seconds before the look, so the
 	   next change may leave all of the above as it is. */
 	bool is_fresh;
@@ -165,6 +166,8 @@ struct kernel_calls {
 	unsigned (*interface)(struct kernel *k, const char *name);
 	/* Children and pipes (child.h); NULL: it has none. */
 	const struct kernel_children *children;
+	/* Files that change (notify.h); NULL: it tells of none. */
+	const struct kernel_notify *notify;
 };
 
 /* What a wait has found.  A watch that still has this generation is told. */

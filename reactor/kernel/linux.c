@@ -17,6 +17,7 @@
 #include "lib/chance.h"
 #include "lib/deferred.h"
 #include "reactor/kernel/child.h"
+#include "reactor/kernel/notify.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -262,6 +263,7 @@ static void linux_describe(const struct stat *st, struct kernel_file *ret)
 		.changed = changed,
 		.is_regular = S_ISREG(st->st_mode),
 		.is_socket = S_ISSOCK(st->st_mode),
+		.is_directory = S_ISDIR(st->st_mode),
 		.is_fresh = linux_is_fresh(changed),
 	};
 }
@@ -463,4 +465,5 @@ const struct kernel_calls plait_i_linux_calls = {
 	.host_name = linux_host_name,
 	.interface = linux_interface,
 	.children = &plait_i_linux_children,
+	.notify = &plait_i_linux_notify,
 };

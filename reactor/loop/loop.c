@@ -303,6 +303,11 @@ struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r)
 	return &r->resolver;
 }
 
+struct file_notifier **plait_i_loop_files(struct plait_reactor *r)
+{
+	return &r->files;
+}
+
 struct plait_pool **plait_i_loop_pool(struct plait_reactor *r)
 {
 	return &r->threads;

@@ -171,6 +171,10 @@ const struct network_ops *plait_i_loop_network(const struct plait_reactor *r);
 struct plait_resolver;
 struct plait_resolver **plait_i_loop_resolver(struct plait_reactor *r);
 
+/* The same, for what tells it of files (reactor/files/notifier.c). */
+struct file_notifier;
+struct file_notifier **plait_i_loop_files(struct plait_reactor *r);
+
 /* The same, for its pool of threads (reactor/task/pool.c). */
 struct plait_pool;
 struct plait_pool **plait_i_loop_pool(struct plait_reactor *r);

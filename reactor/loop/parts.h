@@ -254,6 +254,7 @@ struct plait_reactor {
 	struct loop_untold untold;
 	const struct network_ops *network; /* NULL: sockets */
 	struct plait_resolver *resolver;   /* NULL: nobody has asked for it */
+	struct file_notifier *files;	   /* the same */
 	struct plait_pool *threads;	   /* the same */
 	struct loop_process_jobs process_jobs;
 	uint64_t turns; /* begun so far */

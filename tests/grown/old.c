@@ -810,6 +810,26 @@ static void use_reaper(struct plait_reactor *r)
 	plait_assert(reaper->reaping == NULL);
 }
 
+static void note_file(struct plait_file_watch *w,
+		      const struct plait_file_change *c)
+{
+	plait_assert(c->existed && c->what == PLAIT_FILE_CREATED);
+	plait_file_watch_stop(w);
+}
+
+static void use_files(struct plait_reactor *r)
+{
+	struct plait_file_watch *w = ZEROED(struct plait_file_watch);
+
+	plait_assert(plait_file_watch_start(r, w, "/",
+					    NEW(struct plait_file_watch_options,
+						.existing = true,
+						.max_directories = 1),
+					    note_file) == 0);
+	while (w->reactor != NULL)
+		plait_reactor_iterate(r, 1);
+}
+
 /* A reactor of its own: that of the others has no children. */
 static void use_processes(void)
 {
@@ -830,6 +850,7 @@ static void use_processes(void)
 		plait_reactor_iterate(r, 1);
 	use_runs(r);
 	use_reaper(r);
+	use_files(r);
 	plait_reactor_free(&r);
 }
 
