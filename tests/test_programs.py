@@ -51,7 +51,7 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve", "whoami", "portforward", "checksum", "supervise"]
+    "resolve", "whoami", "portforward", "checksum", "supervise", "tail-f"]
 
 
 def poem(name):
@@ -1725,6 +1725,112 @@ class Chat(ProgramTest):
         with self.assertRaises(ConnectionResetError):
             read_all(deaf)
         self.stop(server)
+
+
+class TailF(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        where = tempfile.TemporaryDirectory()
+        self.addCleanup(where.cleanup)
+        self.where = where.name
+
+    def path(self, name):
+        return os.path.join(self.where, name)
+
+    def append(self, name, text):
+        with open(self.path(name), "a") as f:
+            f.write(text)
+
+    def follow(self, *names):
+        process = self.start("tail-f", *map(self.path, names))
+        return process
+
+    def says(self, process, text):
+        """Waits until it has said that on standard error."""
+        end = time.monotonic() + DEADLINE
+        while text.encode() not in process.err:
+            self.assertLess(time.monotonic(), end, process.err)
+            time.sleep(0.01)
+
+    def ends_well(self, process, lines):
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.status(), 0)
+        self.assertEqual(process.rest(), lines)
+
+    def test_the_last_lines_come_first(self):
+        self.append("a", "".join("%d\n" % n for n in range(100000)))
+        process = self.follow("a")
+        for n in range(99990, 100000):
+            self.assertEqual(process.line(), str(n))
+        self.append("a", "more\n")
+        self.assertEqual(process.line(), "more")
+        self.ends_well(process, [])
+
+    def test_a_file_that_is_rotated(self):
+        self.append("a", "1\n")
+        process = self.follow("a")
+        self.assertEqual(process.line(), "1")
+        os.rename(self.path("a"), self.path("a.1"))
+        self.append("a.1", "2\n")
+        self.says(process, "/a is gone")
+        self.append("a.1", "3\n")
+        self.append("a", "4\n")
+        for n in "234":
+            self.assertEqual(process.line(), n)
+        self.says(process, "/a was replaced")
+        self.append("a.1", "5\n")
+        self.append("a", "6\n")
+        self.assertEqual(process.line(), "6")
+        self.ends_well(process, [])
+
+    def test_a_file_that_is_replaced_at_once(self):
+        self.append("a", "1\n")
+        process = self.follow("a")
+        self.assertEqual(process.line(), "1")
+        for n in range(2, 20):
+            self.append("new", "%d\n" % n)
+            os.rename(self.path("new"), self.path("a"))
+            self.assertEqual(process.line(), str(n))
+        self.ends_well(process, [])
+
+    def test_a_file_that_is_cut_off(self):
+        self.append("a", "a long line\n")
+        process = self.follow("a")
+        self.assertEqual(process.line(), "a long line")
+        os.truncate(self.path("a"), 0)
+        self.says(process, "/a was cut off")
+        self.append("a", "short\n")
+        self.assertEqual(process.line(), "short")
+        self.ends_well(process, [])
+
+    def test_several_files_of_which_one_is_not_there_yet(self):
+        self.append("a", "1\n")
+        process = self.follow("a", "b")
+        self.says(process, "/b No such file")
+        self.assertEqual(process.line(), "==> %s <==" % self.path("a"))
+        self.assertEqual(process.line(), "1")
+        self.append("b", "2\n")
+        self.assertEqual([process.line() for _ in range(3)],
+                         ["", "==> %s <==" % self.path("b"), "2"])
+        self.says(process, "/b is there")
+        self.append("b", "3\n")
+        self.assertEqual(process.line(), "3")
+        self.append("a", "4\n")
+        self.assertEqual([process.line() for _ in range(3)],
+                         ["", "==> %s <==" % self.path("a"), "4"])
+        self.ends_well(process, [])
+
+    def test_it_ends_when_nothing_is_left_to_follow(self):
+        process = self.follow("a")
+        self.says(process, "/a No such file")
+        os.rmdir(self.where)
+        self.assertEqual(process.status(), 0)
+        self.says(process, "its directory is gone")
+        os.mkdir(self.where)
+
+    def test_without_a_directory_there_is_nothing_to_follow(self):
+        process = self.follow("b/c")
+        self.ends(process, 2, None)
 
 
 class Checksum(ProgramTest):
