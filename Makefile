@@ -306,8 +306,8 @@ check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 # What check has no time for: the same tests with more seeds.
 LONG_TESTS = lockstep points cancel_faults resolver pool file_random
 check-long: check-long-random check-long-scenarios
-check-long-random: $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_client_service_model
-	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%)
+check-long-random: $(SAMPLE_LIB) $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_client_service_model
+	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%) tests/test_file_peers.py
 	@PLAIT_SEEDS=100000 $(RUN_CHECKS) $O/tests/test_client_service_model
 check-long-scenarios: $O/tests/test_scenarios
 	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $^
