@@ -19,6 +19,7 @@
 #include "tests/child.h"
 #include "tests/disk.h"
 #include "tests/harness.h"
+#include "tests/model.h"
 
 enum { WORDS = 65536 };
 
@@ -1005,6 +1006,12 @@ TEST(a_callback_may_fork, ON_EACH_BACKEND)
 		child_leave(looker.n_words == strlen("+a/") ? 0 : 1);
 	rests();
 	told(&looker, "+a/ +!a/b/ +c");
+}
+
+TEST(a_simulated_host_tells_of_no_files, ON_EACH_KERNEL)
+{
+	if (model_is_on())
+		ck_assert_int_eq(start("", NULL), -ENOTSUP);
 }
 
 TEST(a_testing_reactor_tells_of_no_files, PURE)
