@@ -117,7 +117,7 @@ struct file_notifier {
 	struct file_last_move last;
 	char path[NOTIFIER_PATH], from[NOTIFIER_PATH]; /* that are told */
 	char work[NOTIFIER_PATH];
-	char listing[NOTIFIER_BUFFER];
+	_Alignas(struct kernel_name) char listing[NOTIFIER_BUFFER];
 	_Alignas(struct inotify_event) char events[NOTIFIER_BUFFER];
 };
 
