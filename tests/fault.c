@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -51,6 +52,7 @@
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
 	X(sendmmsg) X(recvmmsg) X(open) X(openat) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
+	X(pread) X(sendfile)                                                   \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(epoll_pwait2) X(close_range)	       \
 	X(inotify_init1) X(inotify_add_watch) X(inotify_rm_watch)              \
@@ -912,7 +914,7 @@ int fault_next(const char *name, size_t *most)
 	enum call call = (enum call)(find(name) - scripts);
 	int err = fault(call);
 
-	if (call == CALL_send || call == CALL_sendmsg)
+	if (call == CALL_send || call == CALL_sendmsg || call == CALL_sendfile)
 		err = take_room(err);
 	*most = limit;
 	return err;
@@ -975,6 +977,25 @@ static int shortened(struct iovec *copy, const struct iovec *iov, size_t n)
 
 SEAM_IOV(readv)
 SEAM_IOV(writev)
+
+ssize_t seam_pread(int fd, void *buf, size_t len, off_t from);
+ssize_t seam_pread(int fd, void *buf, size_t len, off_t from)
+{
+	int err = fault(CALL_pread);
+
+	return err != 0 ? failed(err) : pread(fd, buf, at_most(len), from);
+}
+
+/* As far as a peer is concerned it is a send(). */
+ssize_t seam_sendfile(int to, int from, off_t *at, size_t len);
+ssize_t seam_sendfile(int to, int from, off_t *at, size_t len)
+{
+	int err = take_room(fault(CALL_sendfile));
+
+	if (err != 0)
+		return failed(err);
+	return used_room(sendfile(to, from, at, at_most(len)));
+}
 
 /* What came beside the bytes is told of the whole message. */
 ssize_t seam_recvmsg(int fd, struct msghdr *msg, int flags);

@@ -128,6 +128,9 @@ PAST(ssize_t, sendmsg,
      (struct kernel * k, int fd, const struct msghdr *msg, int flags),
      (k, fd, msg, flags))
 
+PAST(ssize_t, sendfile,
+     (struct kernel * k, int fd, int file, uint64_t from, size_t len),
+     (k, fd, file, from, len))
 PAST(ssize_t, recvmsg,
      (struct kernel * k, int fd, struct msghdr *msg, int flags),
      (k, fd, msg, flags))
@@ -203,6 +206,16 @@ static ssize_t seamed_send(struct kernel *k, int fd, const void *buf,
 	if (fails("send", &most))
 		return -1;
 	return sent(past_send(k, fd, buf, at_most(len, most), flags));
+}
+
+static ssize_t seamed_sendfile(struct kernel *k, int fd, int file,
+			       uint64_t from, size_t len)
+{
+	size_t most;
+
+	if (fails("sendfile", &most))
+		return -1;
+	return sent(past_sendfile(k, fd, file, from, at_most(len, most)));
 }
 
 enum { MAX_PIECES = 1024 };
@@ -323,6 +336,7 @@ static void tables_fill(void)
 	PUT(recv);
 	PUT(send);
 	PUT(sendmsg);
+	PUT(sendfile);
 	PUT(recvmsg);
 	PUT(sendmmsg);
 	PUT(recvmmsg);

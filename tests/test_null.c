@@ -596,6 +596,8 @@ TEST(a_null_transport_carries_nothing, PURE)
 		      NULL, &(struct plait_credentials){ .pid = 0 }));
 	GIVES(plait_transport_send_fds, t, -ENOMEM,
 	      plait_transport_send_fds(NULL, "x", 1, NULL, 0));
+	GIVES(plait_transport_send_file, t, -ENOMEM,
+	      plait_transport_send_file(NULL, -1, 0, 1));
 	GIVES(plait_transport_set_tcp_no_delay, t, -ENOMEM,
 	      plait_transport_set_tcp_no_delay(NULL, true));
 	GIVES(plait_transport_set_tcp_keep_alive, t, -ENOMEM,

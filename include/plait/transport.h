@@ -53,6 +53,25 @@ void plait_transport_printf(struct plait_transport *t, const char *fmt, ...)
 	PLAIT_PRINTF(2, 3);
 
 /*
+ * Sends len bytes of the file fd, from that place on, after what is queued
+ * already; what is written later follows them.  fd is taken: it is closed when
+ * they are sent, or cannot be.  Its own position does not matter, and stays.
+ * The bytes count as unsent, but not against limits, where the file counts as
+ * 1024 bytes.  They go from the file to a TCP or UNIX socket without a copy in
+ * the program; the loop waits for the disk if it has to.
+ *
+ * The file must not become shorter meanwhile: if it ends before len bytes, or
+ * cannot be read, the connection is aborted.
+ *
+ * Returns 0; or -errno, and has closed fd then: -ENOTCONN if nothing may be
+ * written to t any more; -EINVAL if a file has no such place; -EFBIG if more
+ * would be unsent than can be counted; -EBADF if fd is negative; -ENOMEM, after
+ * which t is aborted, or if t is NULL; -ECHILD in a child made by fork().
+ */
+int plait_transport_send_file(struct plait_transport *t, int fd, uint64_t from,
+			      size_t len);
+
+/*
  * Closes the connection: no more is received, everything that is queued is
  * sent, and then connection_lost() is called with ConnectionDone.  If a
  * producer is registered, the close first waits until it unregisters, at most

@@ -179,13 +179,23 @@ struct plait_transport_ops {
 			    size_t n_fds);
 
 	/*
+	 * As send(), of len bytes of the file fd from that place on; len is 1
+	 * at least, and fd is borrowed.  Returns how many bytes it took, or 0
+	 * if the file ends there.  If it returns -ENOTSUP, the library reads
+	 * the file, and send() gets what it has read.  NULL: -ENOTSUP; but if
+	 * send is NULL, the transport below sends the file.
+	 */
+	ssize_t (*send_file)(struct plait_transport *t, int fd, uint64_t from,
+			     size_t len);
+
+	/*
 	 * Is called last: stops watches and timers, closes descriptors, and
 	 * frees what the struct owns, but not the struct.  In a child made by
 	 * fork() that frees the reactor, it is the only call, and it may come
 	 * inside a callback.  NULL: nothing is done.
 	 */
 	void (*done)(struct plait_transport *t);
-	uintptr_t reserved[6]; /* zero */
+	uintptr_t reserved[5]; /* zero */
 };
 
 /*

@@ -4,15 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "reactor/kernel/child.h"
 #include "reactor/kernel/orphans.h"
+#include "reactor/kernel/quiet.h"
 #include "reactor/kernel/waiter.h"
 
 #ifndef SYS_pidfd_open
@@ -283,36 +282,15 @@ static ssize_t linux_read(struct kernel *k, int fd, void *buf, size_t len)
 	return read(fd, buf, len);
 }
 
-/* The signal of a broken pipe is this thread's alone: if it was not blocked
-   before, the one that waits now is of this write. */
-static void linux_take_signal(const sigset_t *pipe, const sigset_t *before)
-{
-	static const struct timespec at_once;
-
-	if (sigismember(before, SIGPIPE))
-		return;
-	while (sigtimedwait(pipe, NULL, &at_once) < 0 && errno == EINTR)
-		;
-}
-
-/* A program may have any action for SIGPIPE, and no flag keeps a pipe from
-   raising it. */
 static ssize_t linux_write(struct kernel *k, int fd, const struct iovec *pieces,
 			   int n)
 {
-	sigset_t pipe, before;
+	struct quiet quiet;
 	ssize_t written;
-	int err;
 
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &pipe, &before);
+	plait_i_quiet_begin(&quiet);
 	written = writev(fd, pieces, n);
-	err = errno;
-	if (written < 0 && err == EPIPE)
-		linux_take_signal(&pipe, &before);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = err;
+	plait_i_quiet_end(&quiet, written < 0 && errno == EPIPE);
 	return written;
 }
 

@@ -1,4 +1,4 @@
-/* Writing files: see file.h. */
+/* Files that are written, and files that were given: see file.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -63,4 +63,22 @@ int plait_i_file_write(int fd, const void *data, size_t len)
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;
+}
+
+ssize_t plait_i_given_file_read(int fd, void *buf, size_t len, uint64_t from)
+{
+	off_t at = (off_t)from;
+	ssize_t n;
+
+	if (at < 0 || (uint64_t)at != from)
+		return -EOVERFLOW;
+	do
+		n = pread(fd, buf, len, at);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+void plait_i_given_file_close(int fd)
+{
+	close(fd);
 }

@@ -97,6 +97,13 @@ struct kernel_calls {
 	 * inherited, or it was taken before.  If this fails, fd is as it was.
 	 */
 	int (*inherit)(struct kernel *k, int fd);
+	/*
+	 * Sends bytes of a file, from that place on, to a stream socket that
+	 * does not block.  Raises no SIGPIPE.  The file is the real system's on
+	 * every kernel (file.h).  Returns 0 if it ends there.
+	 */
+	ssize_t (*sendfile)(struct kernel *k, int fd, int file, uint64_t from,
+			    size_t len);
 	int (*shutdown)(struct kernel *k, int fd, int how);
 	int (*close)(struct kernel *k, int fd);
 	int (*getsockopt)(struct kernel *k, int fd, int level, int option,
@@ -389,6 +396,12 @@ static inline ssize_t kernel_recv_fds(struct kernel *k, int fd, void *buf,
 				      int flags)
 {
 	return k->calls->recv_fds(k, fd, buf, len, fds, n_fds, flags);
+}
+
+static inline ssize_t kernel_sendfile(struct kernel *k, int fd, int file,
+				      uint64_t from, size_t len)
+{
+	return k->calls->sendfile(k, fd, file, from, len);
 }
 
 static inline int kernel_shutdown(struct kernel *k, int fd, int how)

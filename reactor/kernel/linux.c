@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "lib/deferred.h"
 #include "reactor/kernel/child.h"
 #include "reactor/kernel/notify.h"
+#include "reactor/kernel/quiet.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -95,6 +97,23 @@ static int linux_recvmmsg(struct kernel *k, int fd, struct mmsghdr *msgs,
 			  unsigned n, int flags)
 {
 	return recvmmsg(fd, msgs, n, flags, NULL);
+}
+
+static ssize_t linux_sendfile(struct kernel *k, int fd, int file, uint64_t from,
+			      size_t len)
+{
+	off_t at = (off_t)from;
+	struct quiet quiet;
+	ssize_t n;
+
+	if (at < 0 || (uint64_t)at != from) {
+		errno = EOVERFLOW;
+		return -1;
+	}
+	plait_i_quiet_begin(&quiet);
+	n = sendfile(fd, file, &at, len);
+	plait_i_quiet_end(&quiet, n < 0 && errno == EPIPE);
+	return n;
 }
 
 static int linux_shutdown(struct kernel *k, int fd, int how)
@@ -438,6 +457,7 @@ const struct kernel_calls plait_i_linux_calls = {
 	.send_fds = plait_i_linux_send_fds,
 	.recv_fds = plait_i_linux_recv_fds,
 	.inherit = linux_inherit,
+	.sendfile = linux_sendfile,
 	.shutdown = linux_shutdown,
 	.close = linux_close,
 	.getsockopt = linux_getsockopt,

@@ -197,9 +197,11 @@ static int adopt_take(struct plait_reactor *r, int fd,
 		return err;
 	}
 	err = adoption_new(r, io, fd, &peer, p, &a);
-	if (err == 0)
-		adoption_begin(a);
-	return err;
+	if (err < 0)
+		return err;
+	stream_of(a->transport)->is_shared = true;
+	adoption_begin(a);
+	return 0;
 }
 
 static int adopt_check(struct plait_reactor *r, const char *function)

@@ -266,12 +266,16 @@ static struct plait_transport *inherit_transport(struct attempt *a,
 						 struct transport_owner *owner)
 {
 	struct plait_address peer;
+	struct plait_transport *t;
 	int fd = inherit_attempt(a)->fd;
 
 	inherit_attempt(a)->fd = -1;
 	plait_i_address_get(&a->to, &peer);
-	return plait_i_stream_new(inherit_attempt(a)->io, a->of->reactor, fd,
-				  &peer, owner);
+	t = plait_i_stream_new(inherit_attempt(a)->io, a->of->reactor, fd,
+			       &peer, owner);
+	if (t != NULL)
+		stream_of(t)->is_shared = true;
+	return t;
 }
 
 static const struct attempt_ops inherit_attempt_ops = {

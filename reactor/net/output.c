@@ -12,15 +12,27 @@
  * little memory.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/buf.h"
 #include "lib/chance.h"
+#include "reactor/kernel/file.h"
 #include "reactor/net/output.h"
 
+/* Two pieces refer to it while plait_i_output_keep() moves it. */
+struct output_file {
+	unsigned refs;
+	int fd;
+	uint64_t from; /* where the piece begins */
+};
+
 struct output_piece {
-	struct plait_buf *buf;	  /* it refers to that; or ... */
-	struct pool_input *input; /* is borrowed from that; or is a copy */
+	struct plait_buf *buf; /* it refers to that; or ... */
+	union {
+		struct pool_input *input; /* is borrowed from that; or ... */
+		struct output_file *file; /* is of that, and data is NULL */
+	};				  /* NULL: is a copy */
 	const unsigned char *data;
 	size_t size;
 };
@@ -31,8 +43,10 @@ struct output_block {
 	struct output_piece *first, *last; /* not yet sent */
 	unsigned char *end;
 	/* In the last block, of the whole output. */
-	size_t blocks;	 /* their bytes */
-	size_t overhead; /* what buffers hold besides what is to be sent */
+	size_t blocks; /* their bytes */
+	/* What buffers hold besides what is to be sent; less what is in files,
+	   so it may be below zero, modulo SIZE_MAX + 1. */
+	size_t overhead;
 	size_t borrowed;
 	_Alignas(struct output_piece) unsigned char data[];
 };
@@ -56,6 +70,16 @@ static bool is_copy(const struct output_piece *p)
 static unsigned char *limit_of(const struct output_block *b)
 {
 	return b->base.limit;
+}
+
+static bool is_of_file(const struct output_piece *p)
+{
+	return p->data == NULL;
+}
+
+static bool is_borrowed(const struct output_piece *p)
+{
+	return p->input != NULL && !is_of_file(p);
 }
 
 /* Returns where a piece may begin, at that address or after it. */
@@ -118,6 +142,14 @@ size_t plait_i_output_adds_of_buf(const struct plait_buf *buf,
 	return plait_i_output_cost_of_buf(buf);
 }
 
+/* What p counts, of all its bytes or of those that are left. */
+static size_t piece_cost(const struct output_piece *p)
+{
+	if (is_of_file(p))
+		return OUTPUT_FILE_COST;
+	return p->buf != NULL ? plait_i_output_cost_of_buf(p->buf) : p->size;
+}
+
 static void output_verify(const struct output *o)
 {
 #ifdef PLAIT_VERIFY
@@ -128,8 +160,8 @@ static void output_verify(const struct output *o)
 	for (p = first_piece(o); p != NULL; p = next_piece(o, &b, p)) {
 		plait_assert(p->size > 0);
 		size += p->size;
-		cost += p->buf ? plait_i_output_cost_of_buf(p->buf) : p->size;
-		borrowed += p->input ? p->size : 0;
+		cost += piece_cost(p);
+		borrowed += is_borrowed(p) ? p->size : 0;
 	}
 	for (b = first_block(o); b != NULL; b = b != o->last ? b->next : NULL) {
 		plait_assert(b->end <= limit_of(b));
@@ -330,6 +362,36 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 	return add_reference(o, r, buf, data, size);
 }
 
+static int add_file(struct output *o, struct plait_reactor *r,
+		    struct output_file *file, size_t size)
+{
+	struct output_piece *p = add_piece(o, r, 0);
+
+	if (p == NULL)
+		return -ENOMEM;
+	*p = (struct output_piece){ .file = file, .size = size };
+	file->refs++;
+	o->size += size;
+	o->last->overhead += OUTPUT_FILE_COST - size;
+	output_verify(o);
+	return 0;
+}
+
+int plait_i_output_add_file(struct output *o, struct plait_reactor *r, int fd,
+			    uint64_t from, size_t size)
+{
+	struct output_file *file = malloc(sizeof(*file));
+	int err;
+
+	if (file == NULL)
+		return -ENOMEM;
+	*file = (struct output_file){ .fd = fd, .from = from };
+	err = add_file(o, r, file, size);
+	if (err < 0)
+		free(file);
+	return err;
+}
+
 /* Returns the last piece, if the bytes at that address can be added to it. */
 static struct output_piece *piece_before(const struct output *o,
 					 const struct pool_input *in,
@@ -337,8 +399,10 @@ static struct output_piece *piece_before(const struct output *o,
 {
 	struct output_piece *p = o->last != NULL ? o->last->last : NULL;
 
-	return p != NULL && p->input == in && p->data + p->size == data ? p
-									: NULL;
+	return p != NULL && is_borrowed(p) && p->input == in &&
+			       p->data + p->size == data
+		       ? p
+		       : NULL;
 }
 
 int plait_i_output_borrow(struct output *o, struct plait_reactor *r,
@@ -380,6 +444,8 @@ int plait_i_output_keep(struct output *o, struct plait_reactor *r)
 		p = first_piece(&from);
 		if (p->buf != NULL)
 			err = add_reference(o, r, p->buf, p->data, p->size);
+		else if (is_of_file(p))
+			err = add_file(o, r, p->file, p->size);
 		else
 			err = plait_i_output_add(o, r, p->data, p->size);
 		plait_i_output_consume(&from, r, p->size);
@@ -417,7 +483,7 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 	size_t len = 0;
 	int n = 0;
 
-	while (p != NULL && n < max) {
+	while (p != NULL && n < max && !is_of_file(p)) {
 		iov[n].iov_base = (void *)(uintptr_t)p->data;
 		iov[n++].iov_len = p->size;
 		len += p->size;
@@ -425,6 +491,27 @@ int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 	}
 	*ret = len;
 	return n;
+}
+
+bool plait_i_output_first_file(const struct output *o, int *fd, uint64_t *from,
+			       size_t *size)
+{
+	const struct output_piece *p = first_piece(o);
+
+	if (p == NULL || !is_of_file(p))
+		return false;
+	*fd = p->file->fd;
+	*from = p->file->from;
+	*size = p->size;
+	return true;
+}
+
+static void drop_file(struct output_file *file)
+{
+	if (--file->refs > 0)
+		return;
+	plait_i_given_file_close(file->fd);
+	free(file);
 }
 
 static void drop_buf(struct plait_reactor *r, struct plait_buf *buf)
@@ -440,6 +527,8 @@ static OUT_OF_LINE void piece_let_go(struct plait_reactor *r,
 {
 	if (p->buf != NULL)
 		drop_buf(r, p->buf);
+	else if (is_of_file(p))
+		drop_file(p->file);
 	else
 		plait_i_pool_give_back(r, p->input, p->size);
 }
@@ -461,10 +550,8 @@ static void drop_first_piece(struct output *o, struct plait_reactor *r)
 	struct output_piece *p = b->first;
 
 	o->size -= p->size;
-	if (p->buf != NULL)
-		o->last->overhead -=
-			plait_i_output_cost_of_buf(p->buf) - p->size;
-	if (p->input != NULL)
+	o->last->overhead -= piece_cost(p) - p->size;
+	if (is_borrowed(p))
 		o->last->borrowed -= p->size;
 	if (p != b->last)
 		b->first = next_in_block(p);
@@ -484,16 +571,20 @@ static OUT_OF_LINE void consume_some(struct output *o, struct plait_reactor *r,
 		len -= p->size;
 		drop_first_piece(o, r);
 	}
-	p->data += len;
 	p->size -= len;
 	o->size -= len;
-	/* Even if few bytes of a buffer are left, the whole buffer is held. */
-	if (p->buf != NULL)
+	/* Even if few bytes of a buffer are left, the whole buffer is held, and
+	   so is a file. */
+	if (p->buf != NULL || is_of_file(p))
 		o->last->overhead += len;
-	if (p->input != NULL) {
+	if (is_borrowed(p)) {
 		o->last->borrowed -= len;
 		plait_i_pool_give_back(r, p->input, len);
 	}
+	if (is_of_file(p))
+		p->file->from += len;
+	else
+		p->data += len;
 	output_verify(o);
 }
 

@@ -33,6 +33,16 @@ int plait_i_output_add_buf(struct output *o, struct plait_reactor *r,
 			   struct plait_buf *buf);
 
 /*
+ * Adds that many bytes of a file, at least one, from that place on.  Takes fd:
+ * it is closed when they are sent or forgotten.  Returns 0; or -ENOMEM, and has
+ * taken nothing then.  However many bytes there are, the file counts as
+ * OUTPUT_FILE_COST against limits, as the process can have few.
+ */
+enum { OUTPUT_FILE_COST = 1024 };
+int plait_i_output_add_file(struct output *o, struct plait_reactor *r, int fd,
+			    uint64_t from, size_t size);
+
+/*
  * Begins an empty output with pieces, of len bytes together, at least one and
  * less than a block.  Returns 0, or -ENOMEM, and has done nothing then.
  */
@@ -78,10 +88,15 @@ size_t plait_i_output_gives_back(const struct output *o,
 
 /*
  * Gives the first bytes in at most max pieces, borrowed until the output
- * changes.  Returns how many pieces, and stores how many bytes they are.
+ * changes.  Returns how many pieces, and stores how many bytes they are.  The
+ * pieces end before the first file.
  */
 int plait_i_output_gather(const struct output *o, struct iovec *iov, int max,
 			  size_t *ret);
+
+/* If the first bytes are those of a file, stores which, and returns true. */
+bool plait_i_output_first_file(const struct output *o, int *fd, uint64_t *from,
+			       size_t *size);
 
 /* Removes the first bytes, which the kernel has taken. */
 void plait_i_output_consume(struct output *o, struct plait_reactor *r,

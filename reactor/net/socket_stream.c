@@ -60,6 +60,35 @@ ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
 }
 
+/* What only a file can be wrong with: whoever reads it finds out, or it can be
+   read although it cannot be sent. */
+static bool socket_stream_is_of_file(int err)
+{
+	return err == EINVAL || err == EIO || err == EISDIR || err == ESPIPE ||
+	       err == EBADF || err == EOVERFLOW || err == EPERM ||
+	       err == ENOSYS || err == EOPNOTSUPP;
+}
+
+/* The call has no flag that keeps it from blocking. */
+ssize_t plait_i_socket_stream_send_file(struct plait_transport *t, int fd,
+					uint64_t from, size_t len)
+{
+	const struct stream *s = stream_of(t);
+	ssize_t r;
+
+	if (s->is_shared)
+		return -ENOTSUP;
+	do {
+		r = kernel_sendfile(loop_kernel(t->reactor), s->fd, fd, from,
+				    len);
+	} while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return r;
+	if (socket_stream_is_of_file(errno))
+		return -ENOTSUP;
+	return socket_stream_is_passing(errno) ? -EAGAIN : -errno;
+}
+
 ssize_t plait_i_socket_stream_send_fds(struct plait_transport *t,
 				       const struct iovec *pieces, int n,
 				       const int *fds, size_t n_fds)

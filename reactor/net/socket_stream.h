@@ -9,6 +9,8 @@
 
 ssize_t plait_i_socket_stream_send(struct plait_transport *t,
 				   const struct iovec *pieces, int n);
+ssize_t plait_i_socket_stream_send_file(struct plait_transport *t, int fd,
+					uint64_t from, size_t len);
 ssize_t plait_i_socket_stream_read(struct stream *s, void *buf, size_t size);
 /* For UNIX sockets alone. */
 ssize_t plait_i_socket_stream_send_fds(struct plait_transport *t,
@@ -30,6 +32,7 @@ int plait_i_socket_stream_set_option(struct plait_transport *t, int level,
 #define SOCKET_TRANSPORT                                                       \
 	STREAM_TRANSPORT,                                                      \
 		.send = plait_i_socket_stream_send,                            \
+		.send_file = plait_i_socket_stream_send_file,                  \
 		.peer_has_closed = plait_i_socket_stream_peer_has_closed,      \
 		.host = plait_i_socket_stream_host,                            \
 		.set_option = plait_i_socket_stream_set_option

@@ -12,6 +12,8 @@ struct stream {
 	struct plait_transport base;
 	struct kept_address peer;
 	int fd; /* -1: somebody else closed it */
+	/* Others share its description, so they decide whether it blocks. */
+	bool is_shared;
 };
 
 static inline struct stream *stream_of(const struct plait_transport *t)

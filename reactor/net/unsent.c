@@ -18,6 +18,10 @@
  * beside the queue (handover.c): a send ends before the next mark, or begins at
  * a mark and takes its descriptors along.
  *
+ * A file (plait_transport_send_file()) is a piece of the queue.  If the kind
+ * cannot send files, a part is read, and sent as other bytes are; what the kind
+ * did not take of it is read again later.
+ *
  * What a callback writes out of the bytes that it was given is queued where it
  * lies, in the read buffer, and sent from there; unsent_keep() copies what was
  * not taken.
@@ -33,12 +37,15 @@
 #include "lib/buf.h"
 #include "lib/chance.h"
 #include "lib/failure.h"
+#include "reactor/kernel/file.h"
 #include "reactor/net/transport.h"
 
 enum {
 	MAX_PIECES = 64,	 /* of one send */
 	MAX_SENDS = 16,		 /* of one flush */
 	MAX_FLUSH = 1024 * 1024, /* bytes of one flush, about */
+	MAX_FILE = 256 * 1024,	 /* bytes of a file in one send */
+	MAX_READ = 16 * 1024,	 /* ... if it has to be read */
 	/* To copy fewer bytes costs less than one more piece of a send. */
 	MIN_BORROW = 4096,
 };
@@ -366,6 +373,46 @@ int plait_transport_send_fds(struct plait_transport *base, const void *data,
 	return t->aborted ? -ENOMEM : 0;
 }
 
+/* 0, or why the file can't be queued. */
+static int unsent_add_file(struct transport *t, int fd, uint64_t from,
+			   size_t len)
+{
+	size_t sum;
+
+	if (fd < 0)
+		return -EBADF;
+	if (loop_is_forked(transport_reactor(t)))
+		return -ECHILD;
+	if (!transport_may_write(t))
+		return -ENOTCONN;
+	if (from > INT64_MAX || len > INT64_MAX - from)
+		return -EINVAL;
+	if (__builtin_add_overflow(plait_transport_unsent(&t->base), len, &sum))
+		return -EFBIG;
+	if (len == 0)
+		return 0;
+	if (!unsent_may_hold(t, OUTPUT_FILE_COST, NULL))
+		return -ENOMEM;
+	return plait_i_output_add_file(&t->output, transport_reactor(t), fd,
+				       from, len);
+}
+
+int plait_transport_send_file(struct plait_transport *base, int fd,
+			      uint64_t from, size_t len)
+{
+	int err = -ENOMEM;
+
+	if (base != NULL) {
+		loop_check(base->reactor, "plait_transport_send_file()");
+		err = unsent_add_file(transport_of(base), fd, from, len);
+	}
+	if (fd >= 0 && (err < 0 || len == 0))
+		plait_i_given_file_close(fd);
+	if (base != NULL && (err == -ENOMEM || (err == 0 && len > 0)))
+		unsent_queued(transport_of(base), err);
+	return err;
+}
+
 /* Text that is longer than what the caller has room for. */
 static OUT_OF_LINE void unsent_print_long(struct plait_transport *t, size_t len,
 					  const char *fmt, va_list ap)
@@ -483,6 +530,67 @@ static OUT_OF_LINE ssize_t unsent_send_marked(struct transport *t,
 		     : t->base.ops->send(&t->base, iov, pieces);
 }
 
+/* A part of what the peer was promised is missing. */
+static OUT_OF_LINE void unsent_cannot_read(struct transport *t, int err,
+					   size_t left)
+{
+	plait_value v =
+		err != 0 ? plait_fail_errno(&plait_error_connection_aborted,
+					    err, "reading a file to be sent")
+			 : plait_fail(&plait_error_connection_aborted,
+				      "a file ended %zu bytes too early", left);
+
+	plait_i_transport_abort(&t->base, plait_value_failure(&v));
+}
+
+/* For a kind that cannot send files. */
+static ssize_t unsent_read_file(struct transport *t, int fd, uint64_t from,
+				size_t len, size_t *want)
+{
+	char bytes[MAX_READ];
+	struct iovec piece = { .iov_base = bytes };
+	ssize_t n = plait_i_given_file_read(
+		fd, bytes, len < sizeof(bytes) ? len : sizeof(bytes), from);
+
+	if (n < 0)
+		unsent_cannot_read(t, (int)-n, len);
+	if (n <= 0)
+		return 0;
+	*want = piece.iov_len = (size_t)n;
+	return t->base.ops->send(&t->base, &piece, 1);
+}
+
+/* The first that is unsent is a file: as unsent_send_pieces(). */
+static OUT_OF_LINE ssize_t unsent_send_file(struct transport *t, size_t *want)
+{
+	const struct plait_transport_ops *ops = t->base.ops;
+	ssize_t n = -ENOTSUP;
+	uint64_t from = 0;
+	size_t left = 0;
+	int fd = -1;
+
+	plait_i_output_first_file(&t->output, &fd, &from, &left);
+	*want = left < MAX_FILE ? left : MAX_FILE;
+	if (ops->send_file != NULL)
+		n = ops->send_file(&t->base, fd, from, *want);
+	if (n == -ENOTSUP)
+		n = unsent_read_file(t, fd, from, left, want);
+	if (n == 0 && t->why == NULL)
+		unsent_cannot_read(t, 0, left);
+	return n;
+}
+
+static inline ssize_t unsent_send_pieces(struct transport *t, struct iovec *iov,
+					 int pieces, size_t *want)
+{
+	bool marked = transport_hands_over(t);
+
+	if (*want == t->output.size && !marked && unsent_is_last(t))
+		t->sends_last = true;
+	return marked ? unsent_send_marked(t, iov, pieces, want)
+		      : t->base.ops->send(&t->base, iov, pieces);
+}
+
 /*
  * Sends once, in as many pieces as fit; returns how many bytes were taken, or
  * -errno.  If that is less than all of the pieces, there is no room left.
@@ -490,19 +598,15 @@ static OUT_OF_LINE ssize_t unsent_send_marked(struct transport *t,
 static inline ssize_t unsent_send_some(struct transport *t,
 				       struct iovec iov[static MAX_PIECES])
 {
-	bool marked = transport_hands_over(t);
 	size_t want;
 	ssize_t n;
 	int pieces;
 
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
-	plait_assert(pieces > 0);
-	if (want == t->output.size && !marked && unsent_is_last(t))
-		t->sends_last = true;
-	if (marked)
-		n = unsent_send_marked(t, iov, pieces, &want);
+	if (pieces > 0)
+		n = unsent_send_pieces(t, iov, pieces, &want);
 	else
-		n = t->base.ops->send(&t->base, iov, pieces);
+		n = unsent_send_file(t, &want);
 	t->sends_last = false;
 	if (n < 0)
 		return n;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/deferred.h"
+#include "reactor/kernel/file.h"
 #include "reactor/simulation/world.h"
 
 static struct host_kernel *calls_kernel(const struct kernel *k)
@@ -404,6 +405,35 @@ static ssize_t simulated_send(struct kernel *kernel, int fd, const void *buf,
 	return calls_return(k, "send", fd, calls_send(k, fd, &msg, flags));
 }
 
+/*
+ * A file is the program's own, of the system on which the simulation runs.  As
+ * much of it is read as the socket may take, and read again if the socket takes
+ * less.
+ */
+static ssize_t calls_send_file(struct host_kernel *k, int fd, int file,
+			       uint64_t from, size_t len)
+{
+	char bytes[16 * 1024];
+	struct iovec piece = { .iov_base = bytes };
+	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
+	ssize_t n = plait_i_given_file_read(
+		file, bytes, len < sizeof(bytes) ? len : sizeof(bytes), from);
+
+	if (n <= 0)
+		return n;
+	piece.iov_len = (size_t)n;
+	return calls_send(k, fd, &msg, MSG_NOSIGNAL);
+}
+
+static ssize_t simulated_sendfile(struct kernel *kernel, int fd, int file,
+				  uint64_t from, size_t len)
+{
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return calls_return(k, "sendfile", fd,
+			    calls_send_file(k, fd, file, from, len));
+}
+
 static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
 				 const struct msghdr *msg, int flags)
 {
@@ -742,6 +772,7 @@ static const struct kernel_calls simulated_calls = {
 	.recv = simulated_recv,
 	.send = simulated_send,
 	.sendmsg = simulated_sendmsg,
+	.sendfile = simulated_sendfile,
 	.recvmsg = simulated_recvmsg,
 	.recvmmsg = simulated_recvmmsg,
 	.sendmmsg = simulated_sendmmsg,
