@@ -10,6 +10,7 @@
 #include <plait/testing.h>
 
 #include "reactor/kernel/address.h"
+#include "reactor/net/given.h"
 #include "reactor/net/tcp.h"
 #include "tests/carrier.h"
 #include "tests/pipes.h"
@@ -174,6 +175,26 @@ static void pipes_shut(struct carried *c)
 	descriptors_close(&c->out);
 }
 
+/* Ours block, as those of a shell do. */
+static bool ends_open(struct carried *c)
+{
+	struct kernel k = { .calls = &plait_i_linux_calls };
+	struct given_ends ends = { .is_stdio = false };
+	int there[2], back[2];
+
+	ck_assert_int_eq(pipe(there), 0);
+	ck_assert_int_eq(pipe(back), 0);
+	c->in = there[0];
+	c->out = back[1];
+	set_nonblocking(c->in);
+	set_nonblocking(c->out);
+	plait_i_linux_ends.look(&k, back[0], &ends.in);
+	plait_i_linux_ends.look(&k, there[1], &ends.out);
+	return carried_make(c,
+			    plait_i_given_new(c->w.reactor, &ends,
+					      PLAIT_TERMINAL_AS_IT_WAS, NULL));
+}
+
 /* ---- a wrapper -------------------------------------------------------- */
 
 /* Changes nothing. */
@@ -331,6 +352,7 @@ const struct carrier carriers[N_CARRIERS] = {
 	{ "tcp", tcp_open, .shut = socket_shut, DESCRIPTORS },
 	{ "plain", plain_open, .shut = socket_shut, DESCRIPTORS },
 	{ "pipes", pipes_open, .shut = pipes_shut, DESCRIPTORS },
+	{ "pipe", ends_open, .shut = pipes_shut, DESCRIPTORS },
 	{ "passing", passing_open, .shut = pipes_shut, DESCRIPTORS },
 	{ "recording", recording_open, recording_say, recording_take,
 	  recording_shut, recording_hang_up, .is_played = true },

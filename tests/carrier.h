@@ -32,7 +32,7 @@ struct carrier {
 };
 
 extern const struct carrier carriers[];
-enum { N_CARRIERS = 5 };
+enum { N_CARRIERS = 6 };
 
 struct carried {
 	const struct carrier *carrier;

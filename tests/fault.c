@@ -30,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_EPOLL
@@ -52,7 +53,8 @@
 	X(getsockopt) X(setsockopt) X(getsockname) X(getpeername) X(shutdown)  \
 	X(send) X(sendto) X(sendmsg) X(recv) X(recvfrom) X(recvmsg)            \
 	X(sendmmsg) X(recvmmsg) X(open) X(openat) X(close) X(read) X(write) X(readv) X(writev) X(fcntl) X(ioctl)         \
-	X(pread) X(sendfile)                                                   \
+	X(pread) X(sendfile) X(preadv2) X(pwritev2)                            \
+	X(tcgetattr) X(tcsetattr) X(tcgetpgrp)                                 \
 	X(pipe2) X(dup) X(eventfd) X(epoll_create1) X(epoll_ctl)               \
 	X(epoll_wait) X(epoll_pwait2) X(close_range)	       \
 	X(inotify_init1) X(inotify_add_watch) X(inotify_rm_watch)              \
@@ -853,6 +855,9 @@ SEAM(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len),
 SEAM(int, shutdown, (int fd, int how), (fd, how))
 SEAM(int, pipe2, (int *fds, int flags), (fds, flags))
 SEAM(int, dup, (int fd), (fd))
+SEAM(int, tcgetattr, (int fd, struct termios *t), (fd, t))
+SEAM(int, tcsetattr, (int fd, int when, const struct termios *t), (fd, when, t))
+SEAM(pid_t, tcgetpgrp, (int fd), (fd))
 SEAM(int, fstat, (int fd, struct stat *st), (fd, st))
 SEAM(int, stat, (const char *path, struct stat *st), (path, st))
 SEAM(int, unlink, (const char *path), (path))
@@ -1174,6 +1179,8 @@ static const struct {
 	{ SYS_execve, CALL_execve },
 	{ SYS_dup3, CALL_dup2 },
 	{ SYS_openat, CALL_open },
+	{ SYS_preadv2, CALL_preadv2 },
+	{ SYS_pwritev2, CALL_pwritev2 },
 	{ SYS_close_range, CALL_close_range },
 	{ SYS_getdents64, CALL_getdents64 },
 	{ SYS_pidfd_open, CALL_pidfd_open },
@@ -1191,6 +1198,15 @@ static int numbered_fault(long number)
 			return fault(numbered[i].call);
 	}
 	ck_abort_msg("no name for call %ld", number);
+}
+
+static long call_shortened(long number, const long *args)
+{
+	struct iovec copy[MAX_IOV];
+	int n = shortened(copy, (const struct iovec *)args[1], (size_t)args[2]);
+
+	return syscall(number, args[0], copy, (long)n, args[3], args[4],
+		       args[5]);
 }
 
 /* It runs in children, too, which must not use what sanitizers know of this
@@ -1211,6 +1227,9 @@ long seam_syscall(long number, ...)
 		return call_epoll_pwait2(args);
 #endif
 	err = numbered_fault(number);
+	if (err == 0 && limit != 0 &&
+	    (number == SYS_preadv2 || number == SYS_pwritev2))
+		return call_shortened(number, args);
 	return err != 0 ? failed(err)
 			: syscall(number, args[0], args[1], args[2], args[3],
 				  args[4], args[5]);

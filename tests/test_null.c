@@ -1023,6 +1023,9 @@ static struct plait_thread_call thread_call;
 	AT(plait_defer_to_process, r,                                          \
 	   give(plait_defer_to_process(NULL, "job", PLAIT_NONE, NULL)))        \
 	AT(plait_process_watch, r, give(plait_process_watch(NULL, 1)))         \
+	IN(plait_stdio, r, plait_stdio(NULL, NULL, NULL))                      \
+	IN(plait_pipe_transport, r,                                            \
+	   plait_pipe_transport(NULL, -1, -1, NULL, NULL))                     \
 	IN(plait_listen_tcp, r,                                                \
 	   plait_listen_tcp(NULL, 0, &null_factory, NULL, NULL))               \
 	IN(plait_listen_udp, r,                                                \

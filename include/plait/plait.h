@@ -35,6 +35,7 @@
 #include <plait/netstring.h>
 #include <plait/process.h>
 #include <plait/process_job.h>
+#include <plait/pipe.h>
 #include <plait/pool.h>
 #include <plait/protocol.h>
 #include <plait/queue.h>

@@ -82,6 +82,12 @@ static void epoll_done(struct kernel *k)
 	k->state = NULL;
 }
 
+/* A regular file is always ready, as with select(), and never hangs up. */
+static bool epoll_is_apart(const struct watch_slot *s)
+{
+	return (s->events & (PLAIT_WATCH_READ | PLAIT_WATCH_WRITE)) != 0;
+}
+
 static struct epoll_event epoll_registration(const struct watches *ws, int fd)
 {
 	const struct watch_slot *s = &ws->slots[fd];
@@ -141,15 +147,20 @@ static int epoll_update(struct kernel *k, struct watches *ws, int fd)
 			epoll_ctl(set, EPOLL_CTL_DEL, fd, &e);
 		return 0;
 	}
+	if (s->apart) {
+		if (!epoll_is_apart(s))
+			watch_set_apart(ws, s, WATCH_NOT_APART);
+		return 0;
+	}
 	/* Without a set, it is registered when the next set is made. */
-	if (s->apart || set < 0)
+	if (set < 0)
 		return 0;
 	rc = epoll_control(set, s->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
 			   &e);
 	if (rc != -EPERM)
 		return rc;
-	/* A regular file is always ready, as with select(). */
-	watch_set_apart(ws, s, WATCH_APART);
+	if (epoll_is_apart(s))
+		watch_set_apart(ws, s, WATCH_APART);
 	return 0;
 }
 
@@ -171,7 +182,7 @@ static int epoll_register_all(int epoll_fd, struct watches *ws)
 		rc = epoll_control(epoll_fd, EPOLL_CTL_ADD, fd, &e);
 		if (rc == -ENOMEM || rc == -ENOSPC)
 			return rc;
-		if (rc < 0)
+		if (rc < 0 && (rc != -EPERM || epoll_is_apart(s)))
 			watch_lost(ws, s);
 	}
 	return 0;

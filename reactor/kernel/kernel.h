@@ -19,6 +19,7 @@
 struct kernel;
 struct kernel_children;
 struct kernel_notify;
+struct kernel_ends;
 
 /* A file, as a look at it has found it. */
 struct kernel_file {
@@ -175,6 +176,8 @@ struct kernel_calls {
 	const struct kernel_children *children;
 	/* Files that change (notify.h); NULL: it tells of none. */
 	const struct kernel_notify *notify;
+	/* Descriptors that a program was given (end.h); NULL: it has none. */
+	const struct kernel_ends *ends;
 };
 
 /* What a wait has found.  A watch that still has this generation is told. */

@@ -18,6 +18,7 @@
 #include "lib/chance.h"
 #include "lib/deferred.h"
 #include "reactor/kernel/child.h"
+#include "reactor/kernel/end.h"
 #include "reactor/kernel/notify.h"
 #include "reactor/kernel/quiet.h"
 
@@ -486,4 +487,5 @@ const struct kernel_calls plait_i_linux_calls = {
 	.interface = linux_interface,
 	.children = &plait_i_linux_children,
 	.notify = &plait_i_linux_notify,
+	.ends = &plait_i_linux_ends,
 };

@@ -397,9 +397,11 @@ void plait_i_watch_stream_forget(struct plait_reactor *r, int *fd);
  */
 unsigned plait_i_watch_forget(struct plait_watch *w);
 
-/* Does what plait_watch_start() does, for all events of the library. */
+/* Do what plait_watch_start() and plait_watch_change() do, for all events of
+   the library. */
 int plait_i_watch_start(struct plait_reactor *r, struct plait_watch *w, int fd,
 			unsigned events, plait_watch_func *fn);
+int plait_i_watch_change(struct plait_watch *w, unsigned events);
 
 /* ---- signal.c ------------------------------------------------------------ */
 

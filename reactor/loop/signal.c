@@ -37,6 +37,7 @@
 #include <plait/debug.h>
 
 #include "lib/exception.h"
+#include "reactor/kernel/terminal.h"
 #include "reactor/loop/parts.h"
 
 struct plait_signal_kind {
@@ -270,8 +271,10 @@ static void signal_give_back(int number)
 {
 	struct sigaction now;
 
-	if (sigaction(number, NULL, &now) == 0 && signal_is_plaits(&now))
-		sigaction(number, &signal_slots[number].own, NULL);
+	if (sigaction(number, NULL, &now) < 0 || !signal_is_plaits(&now))
+		return;
+	sigaction(number, &signal_slots[number].own, NULL);
+	plait_i_terminal_take_signal(number);
 }
 
 /* Does nothing if the program has ended the watch by an action of its own. */
@@ -300,13 +303,22 @@ void plait_i_signal_init(struct plait_reactor *r)
 
 /* ---- runs --------------------------------------------------------------- */
 
+/* Gives a terminal its mode back, and then does what the default does. */
+static bool signal_is_default(int number)
+{
+	const struct sigaction *own = &signal_slots[number].own;
+
+	return own->sa_handler == SIG_DFL ||
+	       plait_i_terminal_has_action(number, own);
+}
+
 /* Takes the signal for a run, if it has its default action.  0 or -errno. */
 static int signal_want_default(struct plait_signal_watch *w, int number,
 			       const struct plait_signal_kind *kind)
 {
 	int rc = signal_look(number);
 
-	if (rc < 0 || signal_slots[number].own.sa_handler != SIG_DFL)
+	if (rc < 0 || !signal_is_default(number))
 		return rc;
 	return signal_want(w, number, kind);
 }

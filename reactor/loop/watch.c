@@ -191,6 +191,15 @@ int plait_watch_change(struct plait_watch *w, unsigned events)
 	return watch_change(w->reactor, w->fd, events & PUBLIC_EVENTS);
 }
 
+int plait_i_watch_change(struct plait_watch *w, unsigned events)
+{
+	struct plait_reactor *r = w->reactor;
+
+	return r->watches.slots[w->fd].events != events
+		       ? watch_change(r, w->fd, events)
+		       : 0;
+}
+
 unsigned plait_i_watch_forget(struct plait_watch *w)
 {
 	return w->reactor != NULL ? watch_forget(w->reactor, w->fd) : 0;

@@ -14,6 +14,7 @@
 
 #include "lib/base.h"
 #include "reactor/kernel/address.h"
+#include "reactor/net/adopt.h"
 #include "reactor/net/port.h"
 #include "reactor/net/tcp.h"
 #include "reactor/net/unix.h"
@@ -78,31 +79,23 @@ static const struct loop_member_ops adoption_member_ops = {
 	.abandon = adoption_abandon,
 };
 
-/* Takes fd and *p, which is NULL then.  0, or -errno: then it has not taken *p.
- */
-static int adoption_new(struct plait_reactor *r, const struct stream_io *io,
-			int fd, const struct plait_address *peer,
-			struct plait_protocol **p, struct adoption **ret)
+/* Takes t, and *p, which is NULL then.  0, or -ENOMEM: then it has not taken
+ *p. */
+static int adoption_new(struct plait_transport *t, struct plait_protocol **p,
+			struct adoption **ret)
 {
-	struct adoption *a = calloc(1, sizeof(*a));
-	int err;
+	struct adoption *a = *p != NULL ? calloc(1, sizeof(*a)) : NULL;
 
-	if (a == NULL || *p == NULL) {
-		free(a);
-		kernel_close(loop_kernel(r), fd);
+	if (a == NULL) {
+		plait_transport_free(&t);
 		return -ENOMEM;
 	}
-	a->transport = plait_i_stream_new(io, r, fd, peer, NULL);
-	if (a->transport == NULL) {
-		err = -errno;
-		free(a);
-		return err;
-	}
+	a->transport = t;
 	a->member.ops = &adoption_member_ops;
 	a->task.run = adoption_run_made;
 	a->protocol = *p;
 	*p = NULL;
-	plait_i_loop_join(r, &a->member);
+	plait_i_loop_join(t->reactor, &a->member);
 	*ret = a;
 	return 0;
 }
@@ -110,6 +103,16 @@ static int adoption_new(struct plait_reactor *r, const struct stream_io *io,
 static void adoption_begin(struct adoption *a)
 {
 	plait_i_loop_after_callback(a->transport->reactor, &a->task);
+}
+
+int plait_i_adopt(struct plait_transport *t, struct plait_protocol **p)
+{
+	struct adoption *a = NULL;
+	int err = adoption_new(t, p, &a);
+
+	if (err == 0)
+		adoption_begin(a);
+	return err;
 }
 
 /* ---- what a descriptor is --------------------------------------------------
@@ -181,7 +184,7 @@ static int adopt_take(struct plait_reactor *r, int fd,
 	struct kernel *k = loop_kernel(r);
 	const struct stream_io *io = NULL;
 	struct plait_address peer;
-	struct adoption *a;
+	struct plait_transport *t;
 	int err;
 
 	fd = kernel_adopt(k, fd);
@@ -196,12 +199,11 @@ static int adopt_take(struct plait_reactor *r, int fd,
 		kernel_close(k, fd);
 		return err;
 	}
-	err = adoption_new(r, io, fd, &peer, p, &a);
-	if (err < 0)
-		return err;
-	stream_of(a->transport)->is_shared = true;
-	adoption_begin(a);
-	return 0;
+	t = plait_i_stream_new(io, r, fd, &peer, NULL);
+	if (t == NULL)
+		return -errno;
+	stream_of(t)->is_shared = true;
+	return plait_i_adopt(t, p);
 }
 
 static int adopt_check(struct plait_reactor *r, const char *function)
@@ -226,6 +228,16 @@ int plait_adopt_fd(struct plait_reactor *r, int fd, struct plait_protocol *p)
 /* ---- pairs ------------------------------------------------------------------
  */
 
+static int adopt_half(struct plait_reactor *r, int fd,
+		      const struct plait_address *peer,
+		      struct plait_protocol **p, struct adoption **ret)
+{
+	struct plait_transport *t =
+		plait_i_stream_new(&plait_i_unix_stream_io, r, fd, peer, NULL);
+
+	return t != NULL ? adoption_new(t, p, ret) : -errno;
+}
+
 /* The two are each other's peers, and have no names. */
 static int adopt_pair(struct plait_reactor *r, struct plait_protocol **a,
 		      struct plait_protocol **b)
@@ -233,21 +245,19 @@ static int adopt_pair(struct plait_reactor *r, struct plait_protocol **a,
 	const union kernel_address none = { .room.ss_family = AF_UNIX };
 	struct kernel *k = loop_kernel(r);
 	struct plait_address peer;
-	struct adoption *first, *second;
+	struct adoption *first = NULL, *second = NULL;
 	int fds[2];
 	int err;
 
 	if (kernel_socketpair(k, SOCK_STREAM, fds) < 0)
 		return -errno;
 	plait_i_address_from_kernel(&peer, &none, sizeof(none.any.sa_family));
-	err = adoption_new(r, &plait_i_unix_stream_io, fds[0], &peer, a,
-			   &first);
+	err = adopt_half(r, fds[0], &peer, a, &first);
 	if (err < 0) {
 		kernel_close(k, fds[1]);
 		return err;
 	}
-	err = adoption_new(r, &plait_i_unix_stream_io, fds[1], &peer, b,
-			   &second);
+	err = adopt_half(r, fds[1], &peer, b, &second);
 	if (err < 0) {
 		adoption_free(first);
 		return err;

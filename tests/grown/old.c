@@ -830,6 +830,18 @@ static void use_files(struct plait_reactor *r)
 		plait_reactor_iterate(r, 1);
 }
 
+static void use_pipes(struct plait_reactor *r)
+{
+	int fds[2];
+
+	plait_assert(pipe(fds) == 0);
+	plait_assert(plait_pipe_transport(
+			     r, fds[0], -1, NULL,
+			     NEW(struct plait_pipe_options,
+				 .terminal = PLAIT_TERMINAL_RAW)) == -ENOMEM);
+	close(fds[1]);
+}
+
 /* A reactor of its own: that of the others has no children. */
 static void use_processes(void)
 {
@@ -851,6 +863,7 @@ static void use_processes(void)
 	use_runs(r);
 	use_reaper(r);
 	use_files(r);
+	use_pipes(r);
 	plait_reactor_free(&r);
 }
 
