@@ -12,6 +12,7 @@
 
 #include <plait/inherit.h>
 #include <plait/limit.h>
+#include <plait/pipe.h>
 #include <plait/throttle.h>
 #include <plait/unix.h>
 
@@ -162,6 +163,23 @@ endpoint_connect_fd(const struct plait_endpoint *e, struct plait_reactor *r,
 	return plait_connect_fd(r, endpoint_fd(e), f);
 }
 
+/* ---- stdio --------------------------------------------------------------- */
+
+static int endpoint_listen_stdio(const struct plait_endpoint *e,
+				 struct plait_reactor *r,
+				 struct plait_factory *f,
+				 struct plait_port **ret, char *why)
+{
+	return plait_listen_stdio(r, f, ret);
+}
+
+static struct plait_connector *
+endpoint_connect_stdio(const struct plait_endpoint *e, struct plait_reactor *r,
+		       struct plait_factory *f)
+{
+	return plait_connect_stdio(r, f);
+}
+
 /* ---- wrappers ------------------------------------------------------------ */
 
 /*
@@ -302,6 +320,11 @@ static const struct plait_endpoint_kind endpoint_kinds[] = {
 		.plain = 1,
 		.connect = endpoint_connect_fd,
 		.listen = endpoint_listen_fd,
+	},
+	{
+		.name = "stdio",
+		.connect = endpoint_connect_stdio,
+		.listen = endpoint_listen_stdio,
 	},
 	{
 		.name = "throttle",

@@ -510,6 +510,11 @@ static int endpoint_read_one(struct endpoint_reader *r,
 	*ret = plait_i_endpoint_new(kind);
 	if (*ret == NULL)
 		return endpoint_lacks_memory(r);
+	/* A kind that has no values may be written with a colon all the same:
+	   `stdio:', as Twisted has it. */
+	if (kind->n_keys == 0 && !endpoint_wraps(kind) && r->next != NULL &&
+	    *r->next == '\0')
+		r->next = NULL;
 	return endpoint_read_parts(r, *ret, part);
 }
 

@@ -1024,6 +1024,9 @@ static struct plait_thread_call thread_call;
 	   give(plait_defer_to_process(NULL, "job", PLAIT_NONE, NULL)))        \
 	AT(plait_process_watch, r, give(plait_process_watch(NULL, 1)))         \
 	IN(plait_stdio, r, plait_stdio(NULL, NULL, NULL))                      \
+	IN(plait_listen_stdio, r,                                              \
+	   plait_listen_stdio(NULL, &null_factory, NULL))                      \
+	IN(plait_connect_stdio, r, plait_connect_stdio(NULL, &null_factory))   \
 	IN(plait_pipe_transport, r,                                            \
 	   plait_pipe_transport(NULL, -1, -1, NULL, NULL))                     \
 	IN(plait_listen_tcp, r,                                                \

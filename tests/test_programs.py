@@ -51,7 +51,8 @@ UDP_SERVERS = ["udp-echo"]
 DEFER_CANCEL = ["defer-cancel-%d" % i for i in range(1, 14)]
 ALL = DEFER_CANCEL + list(SERVERS) + UDP_SERVERS + [
     "get-poetry", "ticker", "demo", "deferred-simulator", "simulated-test",
-    "resolve", "whoami", "portforward", "checksum", "supervise", "tail-f"]
+    "resolve", "whoami", "portforward", "checksum", "supervise", "tail-f",
+    "console"]
 
 
 def poem(name):
@@ -1993,6 +1994,123 @@ class Supervise(ProgramTest):
             check=True, timeout=60, stdout=subprocess.PIPE, text=True).stdout
         self.assertRegex(out, r"(?s)^started as [0-9]+\n.*"
                          r"orphan [0-9]+ has ended\n.*ended by signal 15\n")
+
+
+class Console(ProgramTest):
+    def command(self, server):
+        return "%s --reactor %s 127.0.0.1 %d" % (
+            os.path.join(BUILD, "samples", "console"), self.backend,
+            server.port)
+
+    def terminal(self, *argv):
+        """Starts a program with a terminal of its own; the other side of it."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execvp(argv[0], argv)
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.close, fd)
+        return fd
+
+    def expect(self, fd, text):
+        """Reads until that text has come, and returns all."""
+        seen = b""
+        while text not in seen:
+            ready, _, _ = select.select([fd], [], [], DEADLINE)
+            self.assertTrue(ready, seen)
+            try:
+                seen += os.read(fd, 65536)
+            except OSError:
+                self.fail("the end comes before %r: %r" % (text, seen))
+        return seen
+
+    def test_a_file_goes_there_and_the_answer_comes_back(self):
+        data = b"".join(b"line %d\n" % i for i in range(100000))
+        server = self.serve("echo")
+        process = self.start("console", "127.0.0.1", server.port, stdin=data)
+        self.ends(process)
+        self.assertEqual(process.out, data)
+        self.stop(server)
+
+    def test_the_answer_may_come_after_the_end_of_the_request(self):
+        server = self.upstream()
+        process = self.start("console", "127.0.0.1", server.port,
+                             stdin=b"request")
+        connection = server.accept()
+        with connection.makefile("rb") as f:
+            self.assertEqual(f.read(), b"request")
+        connection.sendall(b"answer")
+        connection.close()
+        self.ends(process)
+        self.assertEqual(process.out, b"answer")
+
+    def test_in_a_pipeline_it_ends_with_its_reader(self):
+        server = self.serve("echo")
+        run = subprocess.run(
+            ["sh", "-c", "yes | %s | head -n 3" % self.command(server)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
+        self.assertEqual((run.stdout, run.stderr), (b"y\ny\ny\n", b""))
+        self.stop(server)
+
+    def test_a_full_disk_is_told(self):
+        server = self.serve("echo")
+        run = subprocess.run(
+            ["sh", "-c", "echo hello | %s >/dev/full" % self.command(server)],
+            stderr=subprocess.PIPE, timeout=DEADLINE)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"No space left on device", run.stderr)
+        self.stop(server)
+
+    def test_a_server_that_refuses_is_told(self):
+        process = self.start("console", "127.0.0.1", self.refused_port())
+        self.ends(process, 1, None)
+        self.assertIn(b"refused", process.err)
+
+    def test_what_is_closed_is_told(self):
+        server = self.serve("echo")
+        run = subprocess.run(["sh", "-c", self.command(server) + " <&-"],
+                             stderr=subprocess.PIPE, timeout=DEADLINE)
+        self.assertEqual(run.returncode, 2)
+        self.assertIn(b"Bad file descriptor", run.stderr)
+        self.stop(server)
+
+    def test_the_shell_can_still_read_its_terminal(self):
+        server = self.serve("echo")
+        fd = self.terminal("sh", "-c", self.command(server) +
+                           "; read line; echo \"got $line\"; read line")
+        os.write(fd, b"to the server\n")
+        self.expect(fd, b"to the server\r\nto the server\r\n")
+        os.write(fd, b"\x04")  # the end of the input
+        os.write(fd, b"to the shell\n")
+        self.expect(fd, b"got to the shell\r\n")
+        os.write(fd, b"\n")
+        self.stop(server)
+
+    @unittest.skipUnless(shutil.which("bash"), "there is no bash")
+    def test_it_is_stopped_and_goes_on_in_the_foreground(self):
+        server = self.upstream()
+        fd = self.terminal("bash", "--norc", "--noprofile", "-i")
+        os.write(fd, b"PS1=READY; " + self.command(server).encode() + b"\n")
+        connection = server.accept()
+
+        def talk(text):
+            os.write(fd, text)
+            self.assertEqual(connection.recv(100), text)
+            connection.sendall(b"answer to " + text)
+            self.expect(fd, b"answer to " + text[:-1] + b"\r\n")
+
+        talk(b"first\n")
+        os.write(fd, b"\x1a")  # Ctrl-Z
+        self.expect(fd, b"Stopped")
+        os.write(fd, b"fg\n")
+        self.expect(fd, b"console")
+        connection.sendall(b"it runs\n")
+        self.expect(fd, b"it runs\r\n")
+        talk(b"second\n")
+        connection.close()
+        self.expect(fd, b"READY")
+        os.write(fd, b"echo status $?\n")
+        self.expect(fd, b"status 0\r\n")
+        os.write(fd, b"exit\n")
 
 
 class Resolve(ProgramTest):

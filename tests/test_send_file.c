@@ -177,8 +177,7 @@ TEST(what_cannot_be_read_aborts_the_connection, ON_EACH_BACKEND,
 	carried_close(&c);
 }
 
-/* ---- on sockets of each kernel --------------------------------------------
- */
+/* ---- on sockets of each kernel ------------------------------------------- */
 
 GROUP("sockets", .setup = setup);
 
@@ -343,8 +342,7 @@ TEST(descriptors_and_files_keep_their_order, ON_EACH_BACKEND)
 	ck_assert_str_eq(b.text, "one two three four");
 }
 
-/* ---- what it counts -------------------------------------------------------
- */
+/* ---- what it counts ------------------------------------------------------ */
 
 GROUP("counting", .setup = setup);
 
@@ -426,8 +424,7 @@ TEST(file_moves_with_what_has_to_be_kept, ON_EACH_KERNEL)
 	free(bytes);
 }
 
-/* ---- a testing reactor -----------------------------------------------------
- */
+/* ---- a testing reactor --------------------------------------------------- */
 
 static struct actor actor;
 
@@ -575,8 +572,7 @@ TEST(kind_that_took_more_than_there_was_dies, PURE, ABORTS)
 	plait_testing_advance(reactor, 0);
 }
 
-/* ---- the call ---------------------------------------------------------------
- */
+/* ---- the call ------------------------------------------------------------ */
 
 GROUP("call", .setup = setup);
 
@@ -667,8 +663,7 @@ TEST(forked_child_closes_its_own_descriptor, ON_EACH_BACKEND)
 	wire_close(&w);
 }
 
-/* ---- torture ----------------------------------------------------------------
- */
+/* ---- torture ------------------------------------------------------------- */
 
 static void send_one(struct plait_reactor *r)
 {

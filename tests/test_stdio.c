@@ -15,6 +15,7 @@
 
 #include <plait/testing.h>
 
+#include "tests/actor.h"
 #include "tests/child.h"
 #include "tests/wire.h"
 
@@ -220,8 +221,7 @@ static void stop_writing(struct wire *of)
 	plait_transport_lose_write_connection(of->transport);
 }
 
-/* ---- all that they can be -------------------------------------------------
- */
+/* ---- all that they can be ------------------------------------------------ */
 
 GROUP("combinations", .setup = setup);
 
@@ -325,8 +325,7 @@ TEST(closing_sends_everything, ON_EACH_BACKEND, COMBINATIONS)
 	given_back();
 }
 
-/* ---- one socket ------------------------------------------------------------
- */
+/* ---- one socket ---------------------------------------------------------- */
 
 GROUP("one socket", .setup = setup);
 
@@ -361,8 +360,7 @@ TEST(one_number_may_be_given_for_both, ON_EACH_BACKEND, TIMES(2))
 	place_close(&in);
 }
 
-/* ---- pipes
- * ------------------------------------------------------------------- */
+/* ---- pipes --------------------------------------------------------------- */
 
 GROUP("pipes", .setup = setup);
 
@@ -666,8 +664,7 @@ TEST(descriptor_that_somebody_has_closed_is_a_loss, ON_EACH_BACKEND, TIMES(2))
 	end_pipes();
 }
 
-/* ---- files
- * --------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 GROUP("files", .setup = setup);
 
@@ -751,8 +748,7 @@ TEST(file_that_is_paused_does_not_spin, ON_EACH_BACKEND)
 	end_pipes();
 }
 
-/* ---- who else has them
- * ------------------------------------------------------------ */
+/* ---- who else has them --------------------------------------------------- */
 
 GROUP("shared", .setup = setup);
 
@@ -822,8 +818,7 @@ TEST(end_of_the_reactor_closes_them, ON_EACH_BACKEND)
 	given_back();
 }
 
-/* ---- the calls
- * ------------------------------------------------------------------ */
+/* ---- the calls ----------------------------------------------------------- */
 
 GROUP("calls", .setup = setup);
 
@@ -944,8 +939,162 @@ TEST(it_has_no_addresses, ON_EACH_BACKEND)
 	end_pipes();
 }
 
-/* ---- torture
- * ----------------------------------------------------------------------- */
+/* ---- for a factory ------------------------------------------------------- */
+
+GROUP("factories", .setup = setup);
+
+TEST(port_accepts_one_connection, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_port *port = NULL;
+	struct actor a;
+
+	actor_init(&a);
+	a.on_data = actor_echo;
+	given(PIPE, PIPE);
+	ck_assert_int_eq(plait_listen_stdio(reactor, &a.base, &port), 0);
+	if (_i == 1) {
+		plait_port_pause_accepting(port);
+		run_turns(reactor, 2);
+		ck_assert_uint_eq(a.made, 0);
+		plait_port_resume_accepting(port);
+	}
+	run_until_count(reactor, &a.made, 1);
+	say(&in, "hello");
+	say_end(&in);
+	run_until_count(reactor, &a.lost, 1);
+	ck_assert_str_eq(said(&out), "hello");
+	ck_assert_str_eq(a.trace, "SBMDL");
+	run_turns(reactor, 3);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(a.trace, "SBMDLX");
+	given_back();
+}
+
+TEST(port_that_is_stopped_at_once_accepts_nobody, ON_EACH_BACKEND)
+{
+	struct plait_port *port = NULL;
+	struct actor a;
+
+	actor_init(&a);
+	given(PIPE, PIPE);
+	ck_assert_int_eq(plait_listen_stdio(reactor, &a.base, &port), 0);
+	actor_stop(reactor, &port);
+	ck_assert_str_eq(a.trace, "SX");
+	ck_assert(!is_null(0) && !is_null(1));
+	given_back();
+}
+
+TEST(connector_connects_once, ON_EACH_BACKEND)
+{
+	struct actor a;
+
+	actor_init(&a);
+	a.on_data = actor_echo;
+	given(PIPE, PIPE);
+	ck_assert_ptr_nonnull(plait_connect_stdio(reactor, &a.base));
+	run_until_count(reactor, &a.made, 1);
+	say(&in, "hello");
+	say_end(&in);
+	run_until_count(reactor, &a.client_lost, 1);
+	ck_assert_str_eq(said(&out), "hello");
+	ck_assert_str_eq(a.trace, "ScBMDLCX");
+	given_back();
+}
+
+static void connect_again(struct actor *a)
+{
+	plait_connector_connect(a->connector);
+}
+
+TEST(connector_does_not_connect_again, ON_EACH_BACKEND)
+{
+	struct actor a;
+
+	actor_init(&a);
+	a.on_client_lost = connect_again;
+	given(PIPE, PIPE);
+	plait_connect_stdio(reactor, &a.base);
+	run_until_count(reactor, &a.made, 1);
+	say_end(&in);
+	run_until_count(reactor, &a.failed, 1);
+	ck_assert_int_eq(a.err, EALREADY);
+	actor_wait_idle(&a, reactor);
+	given_back();
+}
+
+TEST(what_is_closed_is_told_to_the_factory, ON_EACH_BACKEND)
+{
+	struct plait_port *port = NULL;
+	struct actor a;
+
+	actor_init(&a);
+	given(PIPE, CLOSED);
+	ck_assert_int_eq(plait_listen_stdio(reactor, &a.base, &port), -EBADF);
+	ck_assert_str_eq(a.trace, "");
+	plait_connect_stdio(reactor, &a.base);
+	run_until_count(reactor, &a.failed, 1);
+	ck_assert_int_eq(a.err, EBADF);
+	actor_wait_idle(&a, reactor);
+	given_back();
+}
+
+TEST(testing_reactor_has_none, PURE)
+{
+	struct plait_port *port = NULL;
+	struct actor a;
+
+	actor_init(&a);
+	reactor = plait_testing_reactor_new();
+	ck_assert_int_eq(plait_listen_stdio(reactor, &a.base, &port), -ENOTSUP);
+	plait_connect_stdio(reactor, &a.base);
+	run_until_count(reactor, &a.failed, 1);
+	ck_assert_int_eq(a.err, ENOTSUP);
+	plait_reactor_free(&reactor);
+}
+
+static plait_value take_port(plait_value *result, void *arg)
+{
+	*(struct plait_port **)arg = plait_port_take(result);
+	return PLAIT_NONE;
+}
+
+/* Without keys: all of it is in the name. */
+TEST(endpoint_is_standard_input_and_output, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_endpoint *e = NULL;
+	struct actor a;
+	char text[20];
+
+	actor_init(&a);
+	a.on_data = actor_echo;
+	given(PIPE, PIPE);
+	ck_assert_int_eq(
+		plait_endpoint_parse(_i == 0 ? "stdio:" : "stdio", &e, NULL, 0),
+		0);
+	plait_endpoint_str(e, text, sizeof(text));
+	ck_assert_str_eq(text, "stdio");
+	if (_i == 0) {
+		plait_endpoint_connect_factory(e, reactor, &a.base);
+	} else {
+		struct plait_port *port = NULL;
+		struct plait_deferred *d =
+			plait_endpoint_listen(e, reactor, &a.base);
+
+		plait_deferred_add_callback(d, take_port, &port);
+		plait_deferred_free(&d);
+		run_until_count(reactor, &a.made, 1);
+		actor_stop(reactor, &port);
+	}
+	run_until_count(reactor, &a.made, 1);
+	say(&in, "hello");
+	say_end(&in);
+	actor_wait_idle(&a, reactor);
+	ck_assert_str_eq(said(&out), "hello");
+	plait_endpoint_unref(&e);
+	given_back();
+}
+
+/* ---- torture ------------------------------------------------------------- */
 
 static void one_life(struct plait_reactor *r)
 {

@@ -55,8 +55,7 @@ static bool is_raw(void)
 	return !(mode_now().c_lflag & (ICANON | ECHO | ISIG));
 }
 
-/* ---- one process ------------------------------------------------------------
- */
+/* ---- one process --------------------------------------------------------- */
 
 GROUP("mode", .setup = open_terminal, .teardown = close_terminal);
 
@@ -110,7 +109,7 @@ TEST(calls_that_fail_leave_nothing, PURE, TIMES(3))
 	ck_assert_int_eq(plait_terminal_set_mode(slave, PLAIT_TERMINAL_RAW),
 			 -EIO);
 	ck_assert(is_as_it_was());
-	sigaction(SIGSEGV, NULL, &a);
+	sigaction(SIGILL, NULL, &a);
 	ck_assert(a.sa_handler == SIG_DFL);
 }
 
@@ -141,7 +140,7 @@ TEST(actions_of_the_program_stay, PURE)
 	plait_terminal_set_mode(slave, PLAIT_TERMINAL_AS_IT_WAS);
 	sigaction(SIGQUIT, NULL, &a);
 	ck_assert(a.sa_handler == own_handler);
-	sigaction(SIGSEGV, NULL, &a);
+	sigaction(SIGILL, NULL, &a);
 	ck_assert(a.sa_handler == SIG_DFL);
 }
 
@@ -156,8 +155,7 @@ TEST(descriptor_may_be_closed_meanwhile, PURE)
 	ck_assert(is_as_it_was());
 }
 
-/* ---- another process, whose terminal it is
- * ------------------------------------- */
+/* ---- another process, whose terminal it is ------------------------------- */
 
 GROUP("ways out", .setup = open_terminal, .teardown = close_terminal);
 
@@ -245,7 +243,7 @@ static void go_wrong(int i)
 {
 	if (i == 0)
 		abort();
-	raise(SIGSEGV);
+	raise(SIGILL);
 }
 
 TEST(mistake_of_the_program_gives_it_back, PURE, TIMES(2))
@@ -255,7 +253,7 @@ TEST(mistake_of_the_program_gives_it_back, PURE, TIMES(2))
 
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status));
-	ck_assert_int_eq(WTERMSIG(status), _i == 0 ? SIGABRT : SIGSEGV);
+	ck_assert_int_eq(WTERMSIG(status), _i == 0 ? SIGABRT : SIGILL);
 	ck_assert(is_as_it_was());
 	close_told();
 }
@@ -288,8 +286,7 @@ TEST(child_of_the_program_leaves_it_alone, PURE, TIMES(2))
 	close_told();
 }
 
-/* ---- stopping
- * --------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------ */
 
 static int go[2];
 
@@ -410,8 +407,7 @@ TEST(program_that_is_stopped_lends_it_to_others, PURE, TIMES(2))
 	close(go[1]);
 }
 
-/* ---- beside a reactor
- * ------------------------------------------------------------ */
+/* ---- beside a reactor ---------------------------------------------------- */
 
 static void *handler_of(int number)
 {
@@ -455,14 +451,13 @@ TEST(signals_of_a_run_that_has_ended_give_it_back, ON_EACH_BACKEND)
 	forget_handlers();
 	plait_call_later(reactor, 0, set_raw_and_stop, reactor);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
-	ck_assert_ptr_eq(handler_of(SIGINT), handler_of(SIGSEGV));
-	ck_assert_ptr_eq(handler_of(SIGTERM), handler_of(SIGSEGV));
+	ck_assert_ptr_eq(handler_of(SIGINT), handler_of(SIGILL));
+	ck_assert_ptr_eq(handler_of(SIGTERM), handler_of(SIGILL));
 	plait_terminal_set_mode(slave, PLAIT_TERMINAL_AS_IT_WAS);
 	ck_assert_ptr_eq(handler_of(SIGINT), (void *)(uintptr_t)SIG_DFL);
 }
 
-/* ---- as an option of a connection
- * --------------------------------------------------- */
+/* ---- as an option of a connection ---------------------------------------- */
 
 GROUP("connection", .setup = open_terminal, .teardown = close_terminal);
 

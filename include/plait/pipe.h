@@ -16,7 +16,7 @@
 #ifndef PLAIT_PIPE_H
 #define PLAIT_PIPE_H
 
-#include <plait/protocol.h>
+#include <plait/tcp.h>
 #include <plait/terminal.h>
 
 #ifdef __cplusplus
@@ -66,6 +66,23 @@ int plait_pipe_transport(struct plait_reactor *r, int read_fd, int write_fd,
  */
 int plait_stdio(struct plait_reactor *r, struct plait_protocol *p,
 		const struct plait_pipe_options *options);
+
+/*
+ * The same for a factory, as a port and as a connector: its protocol gets the
+ * connection in the next turn.
+ *
+ * plait_listen_stdio() makes a port that accepts this one connection, and stays
+ * until it is stopped; all else is as in plait_listen_tcp().  Returns 0,
+ * -ENOMEM, -ENOTSUP, -ESHUTDOWN or -ECHILD.  If the descriptors cannot be used,
+ * nobody comes.
+ *
+ * plait_connect_stdio() is as plait_connect_tcp().  If the descriptors cannot
+ * be used, connection_failed() is told the errors above.
+ */
+int plait_listen_stdio(struct plait_reactor *r, struct plait_factory *f,
+		       struct plait_port **ret);
+struct plait_connector *plait_connect_stdio(struct plait_reactor *r,
+					    struct plait_factory *f);
 
 #ifdef __cplusplus
 }

@@ -93,8 +93,7 @@ static void linux_end_vacate(struct kernel *k, int fd,
 	close(null);
 }
 
-/* ---- reading and writing without waiting ----------------------------------
- */
+/* ---- reading and writing without waiting --------------------------------- */
 
 /* The kernel, or this kind of file, does not know how to do that. */
 static bool end_cannot_ask(int err)
@@ -215,8 +214,7 @@ static ssize_t linux_end_write(struct kernel *k, const struct kernel_end *e,
 	return written;
 }
 
-/* ---- what there is ----------------------------------------------------------
- */
+/* ---- what there is ------------------------------------------------------- */
 
 static ssize_t linux_end_peek(struct kernel *k, const struct kernel_end *e)
 {

@@ -46,8 +46,7 @@ static struct {
 	struct termios before, now;
 } terminal;
 
-/* ---- in handlers, too ------------------------------------------------------
- */
+/* ---- in handlers, too ---------------------------------------------------- */
 
 /* Without a terminal of its own the process is in no background. */
 static bool terminal_is_ours(void)
@@ -136,8 +135,7 @@ static void terminal_on_stop(int number)
 	errno = saved;
 }
 
-/* ---- signals
- * ------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------- */
 
 static void (*terminal_handler(int number))(int number)
 {
@@ -183,8 +181,7 @@ void plait_i_terminal_take_signal(int number)
 		terminal_take_signal(number);
 }
 
-/* ---- the mode
- * ------------------------------------------------------------------- */
+/* ---- the mode ------------------------------------------------------------ */
 
 static struct termios terminal_mode(const struct termios *before,
 				    enum plait_terminal_mode mode)

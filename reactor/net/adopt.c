@@ -26,8 +26,7 @@ struct adoption {
 	struct plait_protocol *protocol;
 };
 
-/* ---- the adoption ---------------------------------------------------------
- */
+/* ---- the adoption -------------------------------------------------------- */
 
 /* Whatever it still has ends, too. */
 static void adoption_free(struct adoption *a)
@@ -115,8 +114,7 @@ int plait_i_adopt(struct plait_transport *t, struct plait_protocol **p)
 	return err;
 }
 
-/* ---- what a descriptor is --------------------------------------------------
- */
+/* ---- what a descriptor is ------------------------------------------------ */
 
 static int adopt_option(struct kernel *k, int fd, int option, int *ret)
 {
@@ -178,18 +176,18 @@ static int adopt_clear(struct kernel *k, int fd)
 		       : 0;
 }
 
-static int adopt_take(struct plait_reactor *r, int fd,
-		      struct plait_protocol **p)
+struct plait_transport *plait_i_adopt_socket(struct plait_reactor *r, int fd,
+					     struct transport_owner *owner)
 {
 	struct kernel *k = loop_kernel(r);
 	const struct stream_io *io = NULL;
-	struct plait_address peer;
 	struct plait_transport *t;
+	struct plait_address peer;
 	int err;
 
 	fd = kernel_adopt(k, fd);
 	if (fd < 0)
-		return -errno;
+		return NULL;
 	err = adopt_look(k, fd, &io);
 	if (err == 0)
 		err = adopt_peer(k, fd, &peer);
@@ -197,13 +195,13 @@ static int adopt_take(struct plait_reactor *r, int fd,
 		err = adopt_clear(k, fd);
 	if (err < 0) {
 		kernel_close(k, fd);
-		return err;
+		errno = -err;
+		return NULL;
 	}
-	t = plait_i_stream_new(io, r, fd, &peer, NULL);
-	if (t == NULL)
-		return -errno;
-	stream_of(t)->is_shared = true;
-	return plait_i_adopt(t, p);
+	t = plait_i_stream_new(io, r, fd, &peer, owner);
+	if (t != NULL)
+		stream_of(t)->is_shared = true;
+	return t;
 }
 
 static int adopt_check(struct plait_reactor *r, const char *function)
@@ -217,16 +215,19 @@ int plait_adopt_fd(struct plait_reactor *r, int fd, struct plait_protocol *p)
 {
 	int err = adopt_check(r, "plait_adopt_fd()");
 
-	if (err == 0)
-		err = adopt_take(r, fd, &p);
-	else
+	struct plait_transport *t;
+
+	if (err < 0) {
 		kernel_close(loop_kernel(r), fd);
+	} else {
+		t = plait_i_adopt_socket(r, fd, NULL);
+		err = t != NULL ? plait_i_adopt(t, &p) : -errno;
+	}
 	plait_protocol_free(&p);
 	return err;
 }
 
-/* ---- pairs ------------------------------------------------------------------
- */
+/* ---- pairs --------------------------------------------------------------- */
 
 static int adopt_half(struct plait_reactor *r, int fd,
 		      const struct plait_address *peer,

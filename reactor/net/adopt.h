@@ -13,4 +13,9 @@
  */
 int plait_i_adopt(struct plait_transport *t, struct plait_protocol **p);
 
+/* Gives a transport of fd, a connected stream socket, as plait_adopt_fd() does;
+   NULL with errno.  Takes fd. */
+struct plait_transport *plait_i_adopt_socket(struct plait_reactor *r, int fd,
+					     struct transport_owner *owner);
+
 #endif

@@ -309,8 +309,7 @@ static void given_out_ready(struct plait_watch *w, unsigned events)
 	plait_i_transport_settle_event(t);
 }
 
-/* ---- beginning and ending --------------------------------------------------
- */
+/* ---- beginning and ending ------------------------------------------------ */
 
 static void given_done(struct plait_transport *t)
 {

@@ -8,21 +8,19 @@
  */
 #include <errno.h>
 
-#include <plait/adopt.h>
-
 #include "lib/base.h"
 #include "reactor/kernel/file.h"
 #include "reactor/net/adopt.h"
 #include "reactor/net/given.h"
 #include "reactor/net/port.h"
+#include "reactor/net/stdio.h"
 
 static const struct kernel_ends *stdio_calls(const struct plait_reactor *r)
 {
 	return loop_kernel(r)->calls->ends;
 }
 
-/* ---- two descriptors ------------------------------------------------------
- */
+/* ---- two descriptors ----------------------------------------------------- */
 
 /* Looks what fd is, -1: nothing.  0 or -errno. */
 static int ends_look(struct plait_reactor *r, int fd, struct kernel_end *ret)
@@ -58,29 +56,27 @@ static void ends_close(struct plait_reactor *r, int in, int out)
 		kernel_close(loop_kernel(r), out);
 }
 
-static int ends_adopt_socket(struct plait_reactor *r,
-			     const struct given_ends *ends,
-			     struct plait_protocol **p)
+static struct plait_transport *ends_adopt_socket(struct plait_reactor *r,
+						 const struct given_ends *ends,
+						 struct transport_owner *owner)
 {
-	struct plait_protocol *given = *p;
 	struct kernel *k = loop_kernel(r);
 
-	*p = NULL;
 	kernel_close(k, ends->out.fd);
 	if (ends->is_stdio) {
 		stdio_calls(r)->vacate(k, 0, &ends->in);
 		stdio_calls(r)->vacate(k, 1, &ends->in);
 	}
-	return plait_adopt_fd(r, ends->in.fd, given);
+	return plait_i_adopt_socket(r, ends->in.fd, owner);
 }
 
-/* Takes the descriptors, and *p if this is 0. */
-static int ends_connect(struct plait_reactor *r, int in, int out, bool is_stdio,
-			struct plait_protocol **p,
-			const struct plait_pipe_options *o)
+/* Takes the descriptors.  NULL with errno. */
+static struct plait_transport *ends_connect(struct plait_reactor *r, int in,
+					    int out, bool is_stdio,
+					    enum plait_terminal_mode mode,
+					    struct transport_owner *owner)
 {
 	struct given_ends ends = { .is_stdio = is_stdio };
-	struct plait_transport *t;
 	int err = ends_look(r, in, &ends.in);
 
 	if (err == 0)
@@ -89,16 +85,15 @@ static int ends_connect(struct plait_reactor *r, int in, int out, bool is_stdio,
 		err = ends_check(&ends);
 	if (err < 0) {
 		ends_close(r, in, out);
-		return err;
+		errno = -err;
+		return NULL;
 	}
-	if (ends_are_one_socket(&ends))
-		return ends_adopt_socket(r, &ends, p);
-	t = plait_i_given_new(r, &ends, o->terminal, NULL);
-	return t != NULL ? plait_i_adopt(t, p) : -errno;
+	return ends_are_one_socket(&ends)
+		       ? ends_adopt_socket(r, &ends, owner)
+		       : plait_i_given_new(r, &ends, mode, owner);
 }
 
-/* ---- the calls --------------------------------------------------------------
- */
+/* ---- the calls ----------------------------------------------------------- */
 
 static int stdio_check(struct plait_reactor *r, const char *function,
 		       const struct plait_pipe_options *o)
@@ -153,14 +148,18 @@ int plait_pipe_transport(struct plait_reactor *r, int read_fd, int write_fd,
 	static const struct plait_pipe_options defaults;
 	const struct plait_pipe_options *o =
 		options != NULL ? options : &defaults;
+	struct plait_transport *t;
 	int err = stdio_check(r, "plait_pipe_transport()", o);
 
 	if (err < 0)
 		stdio_drop(read_fd, write_fd);
 	else
 		err = stdio_take(r, &read_fd, &write_fd);
-	if (err == 0)
-		err = ends_connect(r, read_fd, write_fd, false, &p, o);
+	if (err == 0) {
+		t = ends_connect(r, read_fd, write_fd, false, o->terminal,
+				 NULL);
+		err = t != NULL ? plait_i_adopt(t, &p) : -errno;
+	}
 	plait_protocol_free(&p);
 	return err;
 }
@@ -181,19 +180,34 @@ static int stdio_copy(struct plait_reactor *r, int *in, int *out)
 	return err;
 }
 
+struct plait_transport *plait_i_stdio(struct plait_reactor *r,
+				      enum plait_terminal_mode mode,
+				      struct transport_owner *owner)
+{
+	int in = -1, out = -1;
+	int err = stdio_calls(r) == NULL ? -ENOTSUP : 0;
+
+	if (err == 0)
+		err = stdio_copy(r, &in, &out);
+	if (err == 0)
+		return ends_connect(r, in, out, true, mode, owner);
+	errno = -err;
+	return NULL;
+}
+
 int plait_stdio(struct plait_reactor *r, struct plait_protocol *p,
 		const struct plait_pipe_options *options)
 {
 	static const struct plait_pipe_options defaults;
 	const struct plait_pipe_options *o =
 		options != NULL ? options : &defaults;
-	int in = -1, out = -1;
+	struct plait_transport *t;
 	int err = stdio_check(r, "plait_stdio()", o);
 
-	if (err == 0)
-		err = stdio_copy(r, &in, &out);
-	if (err == 0)
-		err = ends_connect(r, in, out, true, &p, o);
+	if (err == 0) {
+		t = plait_i_stdio(r, o->terminal, NULL);
+		err = t != NULL ? plait_i_adopt(t, &p) : -errno;
+	}
 	plait_protocol_free(&p);
 	return err;
 }
