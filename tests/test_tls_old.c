@@ -50,7 +50,7 @@ TEST(an_end_without_close_notify_is_a_truncation, ON_EACH_KERNEL)
 	plait_transport_lose_connection(
 		plait_transport_below(tls_end_transport(&at_server)));
 	tls_end_all();
-	assert_trace("server-ConnectionDone client-TLSTruncatedError");
+	assert_trace("server-TLSTruncatedError client-TLSTruncatedError");
 }
 
 /* The peer takes nothing any more when it has said that it sends no more. */
