@@ -248,8 +248,11 @@ int plait_listen_tls(struct plait_reactor *r, unsigned port,
  * The handshake is part of connecting: the timeout is for both, and
  * plait_connector_stop_connecting() ends both.  If the handshake fails,
  * connection_failed() is told a failure of the kind plait_error_tls_handshake,
- * or plait_error_connect_timeout.  With EINVAL, and without an attempt, if c is
- * none for a client, or if host is NULL and c does not accept any name.
+ * or plait_error_connect_timeout.
+ *
+ * Returns NULL with errno, and tells nobody, if c is none for a client, or if
+ * host is NULL and c does not accept any name (EINVAL), or c is NULL or there
+ * is no memory (ENOMEM).  After that it is as plait_connect_tcp().
  */
 struct plait_connector *
 plait_connect_tls(struct plait_reactor *r, const char *host, unsigned port,
