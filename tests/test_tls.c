@@ -2,6 +2,7 @@
  * Connections with TLS: what a protocol and its factory are told, at both ends.
  */
 #include <malloc.h>
+#include <sys/mman.h>
 
 #include "tests/harness.h"
 #include "tests/model.h"
@@ -122,6 +123,41 @@ TEST(much_arrives_whole_before_the_end, ON_EACH_KERNEL)
 	at_client.on_data = check_much;
 	write_much(&at_server);
 	plait_transport_lose_connection(tls_end_transport(&at_server));
+	tls_end_all();
+	ck_assert_uint_eq(at_client.received, MUCH);
+	assert_trace("server-ConnectionDone client-ConnectionDone");
+}
+
+static int file_of_much(void)
+{
+	static char bytes[MUCH];
+	int fd = memfd_create("much", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 7 + i / 251);
+	ck_assert_int_eq((int)write(fd, bytes, sizeof(bytes)), MUCH);
+	return fd;
+}
+
+/* The kernel cannot send it, so it is read; the bytes are those that would have
+   been written. */
+TEST(file_is_encrypted_in_its_place, ON_EACH_KERNEL)
+{
+	enum { BEFORE = 10, BEHIND = 20 };
+	static const size_t size = MUCH - BEFORE - BEHIND;
+	struct plait_transport *t;
+	static char bytes[MUCH];
+	int fd = file_of_much();
+
+	ck_assert_int_eq((int)pread(fd, bytes, MUCH, 0), MUCH);
+	tls_meet(tls_server(NULL), tls_client(NULL));
+	at_client.quiet = true;
+	at_client.on_data = check_much;
+	t = tls_end_transport(&at_server);
+	plait_transport_write(t, bytes, BEFORE);
+	ck_assert_int_eq(plait_transport_send_file(t, fd, BEFORE, size), 0);
+	plait_transport_write(t, bytes + BEFORE + size, BEHIND);
+	plait_transport_lose_connection(t);
 	tls_end_all();
 	ck_assert_uint_eq(at_client.received, MUCH);
 	assert_trace("server-ConnectionDone client-ConnectionDone");
