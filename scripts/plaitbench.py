@@ -23,6 +23,7 @@ BENCH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATIENCE = 120  # seconds
 AT_ONCE = 8  # connections that come and go
 FEW = 1000  # connections or timers that a quick run has
+IDLE = 3  # seconds: then a connection has no more than it must
 MANY = 10000  # connections, if there are so many descriptors
 
 
@@ -428,6 +429,7 @@ def memory_of(program, case):
     """Bytes of the process that are its own, when all have said something."""
     with begin(program, case) as pair:
         pair.run(1)
+        time.sleep(IDLE)
         with open(f"/proc/{pair.server.pid}/smaps_rollup", encoding="ascii") as f:
             return 1024 * int(re.search(r"^Anonymous:\s*(\d+)", f.read(),
                                         re.M).group(1))
