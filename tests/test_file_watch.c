@@ -351,6 +351,16 @@ TEST(a_directory_that_moves_with_a_new_one_in_it_is_found, ON_EACH_BACKEND)
 	tells("touch d/b/e", "+d/b/e");
 }
 
+/* What is at the old path then is not what the event is about. */
+TEST(another_directory_may_have_taken_the_path_meanwhile, ON_EACH_BACKEND)
+{
+	watch_tree(&names);
+	tells("mkdir a", "+a/");
+	tells("mkdir a/b; mv a c; mkdir a; mkdir a/b; touch a/b/x",
+	      "+a/b/ a/>c/ +a/ +!a/b/ +!a/b/x");
+	tells("touch c/b/y; touch a/b/z", "+c/b/y +a/b/z");
+}
+
 TEST(a_known_directory_is_found_in_a_new_one, ON_EACH_BACKEND)
 {
 	watch_tree(&names);
@@ -830,6 +840,20 @@ TEST(an_overflow_moves_what_has_moved, ON_EACH_BACKEND)
 	calls_reset();
 	tells("touch d/x; touch d/e/y", "+d/x +d/e/y");
 	tells("mv d z; touch z/e/w", "d/>z/ +z/e/w");
+}
+
+TEST(after_an_overflow_each_directory_counts_once, ON_EACH_BACKEND)
+{
+	struct plait_file_watch_options o = names;
+
+	o.max_directories = 3;
+	disk_do("mkdir a; mkdir b");
+	watch_tree(&o);
+	overflow();
+	rests();
+	ck_assert_str_eq(strstr(looker.words, "OVERFLOW"), "OVERFLOW/");
+	looker.n_words = 0;
+	tells("touch a/c; touch b/d", "+a/c +b/d");
 }
 
 TEST(an_overflow_may_hide_the_end, ON_EACH_BACKEND)
