@@ -220,6 +220,16 @@ TEST(two_files_that_change_places_are_told_as_new, ON_EACH_BACKEND)
 	tells("mv b c; mv c b", "b>c -c +!b");
 }
 
+/* One of them is where nobody looks. */
+TEST(a_file_that_changes_places_with_one_outside_is_there, ON_EACH_BACKEND)
+{
+	disk_do("mkdir d; touch d/a; touch b");
+	ck_assert_int_eq(watches(&looker, disk_path("d"), NULL), 0);
+	tells("swap b d/a", "+!d/a -d/a +!d/a");
+	tells("swap d/a b", "-d/a +!d/a");
+	tells("mv b d/c; mv d/c b", "+!d/c -d/c");
+}
+
 TEST(what_is_there_is_told_if_the_program_wants_it, ON_EACH_BACKEND)
 {
 	struct plait_file_watch_options o = names;
@@ -273,6 +283,8 @@ static const struct {
 	{ "mkdir a; touch a/1", "rm a/1; touch a/1", "+a/ +!a/1 -a/1 +a/1" },
 	{ "mkdir a", "touch a/1; rm a/1", "+a/ +a/1 -a/1" },
 	{ "mkdir a", "touch a/1; mv a/1 a/2", "+a/ +!a/2 +a/1 a/1>a/2" },
+	{ "mkdir a", "mkdir a/x; rmdir a/x; touch a/x",
+	  "+a/ +!a/x +a/x/ -a/x/ +a/x" },
 	{ "mkdir a", "mkdir a/b; touch a/b/c", "+a/ +!a/b/ +!a/b/c" },
 	{ "mkdir a", "mkdir a/b; mv a c", "+a/ +!a/b/ a/>c/" },
 	{ "mkdir a", "mv a b; mkdir a; touch a/c; touch b/d",
@@ -321,6 +333,24 @@ TEST(a_directory_that_leaves_is_watched_no_longer, ON_EACH_BACKEND)
 	tells("back a; touch a/b/c", "+!a/ +!a/b/ +!a/b/c");
 }
 
+static void at_the_second_call(void *steps)
+{
+	static unsigned calls;
+
+	if (++calls == 2)
+		make_more(steps);
+}
+
+/* What has happened until it was looked at again is not told either. */
+TEST(a_directory_that_is_looked_at_again_is_newer_then, ON_EACH_BACKEND)
+{
+	watch_tree(&names);
+	disk_do("mkdir a; rmdir a; mkdir a");
+	call_hook("inotify_add_watch", at_the_second_call,
+		  (char[]){ "mv a c; mv c a" });
+	tells("", "+a/ +!c/ -c/");
+}
+
 static const struct {
 	const char *steps, *told;
 } late[] = {
@@ -331,6 +361,8 @@ static const struct {
 	{ "mkdir a; rmdir a; mkdir a; rmdir a", "+a/ -a/ +a/ -a/" },
 	{ "mkdir a; rmdir a; mkdir a", "+a/" },
 	{ "mkdir a; touch a/x; rm a/x; rmdir a; touch a", "+a/ -a/ +a" },
+	{ "touch f; mkdir t; rmdir t; mv f t; rm t; mkdir t; touch t/x",
+	  "+f +t/ +!t/x -f" },
 	{ "mkdir a; mkdir b; mv a b/c; touch b/c/d",
 	  "+a/ +b/ +!b/c/ +!b/c/d -a/" },
 	{ "mkdir a; mkdir a/b; mv a/b c; mv c a/d; touch a/d/e",

@@ -157,33 +157,49 @@ static void mark_tell_to(struct file_user *u, const void *what)
 		u->ops->named(u, &mm->move.to);
 }
 
-static bool notifier_is_back(const struct file_notifier *n,
-			     const struct mark_move *mm,
-			     const struct file_mark *from)
+/* Was the last rename to that name? */
+static bool notifier_was_to(const struct file_notifier *n, int number,
+			    const char *name)
 {
-	const struct file_last_move *last = &n->last;
-
-	return last->from == mm->to->number && last->to == from->number &&
-	       strcmp(last->from_name, mm->move.to.name) == 0 &&
-	       strcmp(last->to_name, mm->move.from.name) == 0;
+	return n->last.to == number && strcmp(n->last.to_name, name) == 0;
 }
 
-static void notifier_note_move(struct file_notifier *n,
-			       const struct mark_move *mm,
-			       const struct file_mark *from)
+static bool notifier_was_from(const struct file_notifier *n, int number,
+			      const char *name)
+{
+	return n->last.from == number && strcmp(n->last.from_name, name) == 0;
+}
+
+/* from is 0 if nobody watches it. */
+static void notifier_note_move(struct file_notifier *n, int from,
+			       const char *from_name, int to,
+			       const struct file_event *e)
 {
 	struct file_last_move *last = &n->last;
 
-	last->from = from->number;
-	last->to = mm->to->number;
-	last->is_directory = mm->move.is_directory;
-	strcpy(last->from_name, mm->move.from.name);
-	strcpy(last->to_name, mm->move.to.name);
+	last->from = from;
+	last->to = to;
+	last->is_directory = (e->mask & IN_ISDIR) != 0;
+	strcpy(last->from_name, from_name);
+	strcpy(last->to_name, e->name);
 }
 
-/* The event at from has its second half at to.  The kernel does not say how
-   many names had the file that was replaced, so a rename back may be one half
-   of an exchange. */
+/* Notes what the event says about the last rename. */
+static void notifier_note_name(struct file_notifier *n, int number,
+			       struct file_event *e)
+{
+	if ((e->mask & IN_MOVED_FROM) && notifier_was_to(n, number, e->name)) {
+		e->is_back = true;
+		e->other_is_directory = n->last.is_directory;
+	}
+	if (e->mask & IN_MOVED_TO)
+		notifier_note_move(n, 0, "", number, e);
+	else if ((e->mask & NAMES) &&
+		 (number == n->last.from || number == n->last.to))
+		n->last = (struct file_last_move){ 0 };
+}
+
+/* The event at n->begin has its second half at second. */
 static void notifier_move(struct file_notifier *n, struct file_mark *from,
 			  size_t second)
 {
@@ -194,15 +210,17 @@ static void notifier_move(struct file_notifier *n, struct file_mark *from,
 			  .is_directory = (e->mask & IN_ISDIR) != 0 },
 		.to = plait_i_mark_find(n, e->wd),
 	};
+	struct file_move *m = &mm.move;
 
 	e->mask = 0; /* it is told here */
+	m->is_back = notifier_was_to(n, from->number, m->from.name) &&
+		     notifier_was_from(n, e->wd, m->to.name);
+	notifier_note_name(n, from->number, &m->from);
 	if (mm.to == NULL) {
-		notifier_tell(n, from, &mm.move.from);
+		notifier_tell(n, from, &m->from);
 		return;
 	}
-	mm.move.is_back = notifier_is_back(n, &mm, from);
-	mm.move.other_is_directory = n->last.is_directory;
-	notifier_note_move(n, &mm, from);
+	notifier_note_move(n, from->number, m->from.name, e->wd, &m->to);
 	mm.to->held++;
 	mark_tell(n, from, mark_tell_from, &mm);
 	mm.to->held--;
@@ -260,19 +278,11 @@ static void notifier_overflow(struct file_notifier *n)
 			plait_container(l, struct plait_file_watched, link));
 }
 
-/* Forgets the last rename if this is about one of its names. */
-static void notifier_note_name(struct file_notifier *n,
-			       const struct inotify_event *e)
-{
-	if ((e->mask & NAMES) && (e->wd == n->last.from || e->wd == n->last.to))
-		n->last = (struct file_last_move){ 0 };
-}
-
 static void notifier_handle_single(struct file_notifier *n, struct file_mark *m)
 {
 	struct file_event e = notifier_describe(n, n->begin);
 
-	notifier_note_name(n, notifier_event(n, n->begin));
+	notifier_note_name(n, m->number, &e);
 	notifier_tell(n, m, &e);
 }
 

@@ -44,15 +44,19 @@ struct file_event {
 	uint32_t mask;
 	const char *name;
 	uint64_t at;
+	/*
+	 * Of IN_MOVED_FROM: just before, a file was moved to that name.  So two
+	 * files may have changed places (RENAME_EXCHANGE), which is told as two
+	 * renames; then the name is that of the other one.
+	 */
+	bool is_back, other_is_directory;
 };
 
 /* Both halves of a rename. */
 struct file_move {
 	struct file_event from, to;
 	bool is_directory;
-	/* The rename before this has moved the other way: two files may have
-	   changed places (RENAME_EXCHANGE), which looks the same. */
-	bool is_back, other_is_directory;
+	bool is_back; /* the rename before this was the other way */
 };
 
 /* They may end the watch, and so the user. */
@@ -85,7 +89,7 @@ struct file_youth {
 
 /* A rename, as far as the next one may be the way back. */
 struct file_last_move {
-	int from, to; /* the numbers of marks; 0: there was none */
+	int from, to; /* the numbers of marks; 0: nobody watches that */
 	bool is_directory;
 	char from_name[NAME_MAX + 1], to_name[NAME_MAX + 1];
 };

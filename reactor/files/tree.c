@@ -159,8 +159,11 @@ static void tree_look_again(struct file_entry *e)
 	struct look l;
 	enum look_result found = plait_i_look_at(e, &l);
 
-	if (found == LOOK_STALE || found == LOOK_FAILED)
+	/* Nobody knows what has become of it, and no event will say so. */
+	if (found == LOOK_STALE) {
+		plait_i_watched_lose(&t->base);
 		return;
+	}
 	if (found == LOOK_FOUND) {
 		plait_i_look_close(t, &l);
 		if (plait_i_notifier_user(t->base.notifier, &t->base,
@@ -173,7 +176,7 @@ static void tree_look_again(struct file_entry *e)
 	strcpy(name, e->name);
 	plait_i_entry_drop(e);
 	if (tree_tell_what(d, name, PLAIT_FILE_REMOVED, true) &&
-	    found == LOOK_FOUND)
+	    found != LOOK_ABSENT)
 		tree_add_directory(d, name, true);
 }
 
@@ -231,6 +234,35 @@ static void tree_changed(struct file_entry *d, const struct file_event *e,
 		tree_tell_what(d, e->name, what, (e->mask & IN_ISDIR) != 0);
 }
 
+/* True if the event after one that was told can be told as well. */
+static bool tree_still_tells(const struct file_tree *t)
+{
+	return !watched_has_ended(&t->base) && !t->base.lost;
+}
+
+/* The name that a file has left may be that of another one, with which it has
+   changed places. */
+static void tree_look_for_other(struct file_entry *d,
+				const struct file_event *e)
+{
+	struct file_tree *t = d->tree;
+	enum look_result other;
+
+	if (!e->is_back || !tree_still_tells(t))
+		return;
+	other = plait_i_look_exists(d, e->name);
+	if (other == LOOK_STALE)
+		plait_i_watched_lose(&t->base);
+	if (other == LOOK_FOUND)
+		tree_appeared(d, e->name, e->at, e->other_is_directory, true);
+}
+
+static void tree_left(struct file_entry *d, const struct file_event *e)
+{
+	tree_vanished(d, e->name, e->at, (e->mask & IN_ISDIR) != 0);
+	tree_look_for_other(d, e);
+}
+
 static void tree_named(struct file_user *u, const struct file_event *e)
 {
 	struct file_entry *d = tree_entry(u);
@@ -241,7 +273,7 @@ static void tree_named(struct file_user *u, const struct file_event *e)
 		tree_appeared(d, e->name, e->at, is_directory,
 			      (e->mask & IN_MOVED_TO) != 0);
 	else if (e->mask & (IN_DELETE | IN_MOVED_FROM))
-		tree_vanished(d, e->name, e->at, is_directory);
+		tree_left(d, e);
 	else if (e->mask & IN_MODIFY)
 		tree_changed(d, e, PLAIT_FILE_CHANGED);
 	else if (e->mask & IN_CLOSE_WRITE)
@@ -266,12 +298,6 @@ static bool tree_tell_renamed(const struct file_entry *from,
 	};
 
 	return change.from == NULL || tree_tell(to, m->to.name, &change);
-}
-
-/* True if the event after one that was told can be told as well. */
-static bool tree_still_tells(const struct file_tree *t)
-{
-	return !watched_has_ended(&t->base) && !t->base.lost;
 }
 
 /* Two events instead of one: the two halves are about different files, or the
@@ -341,18 +367,12 @@ static void tree_moved_back(struct file_entry *from, struct file_entry *to,
 			    const struct file_move *m)
 {
 	struct file_tree *t = from->tree;
-	enum look_result other = LOOK_STALE;
 
-	tree_vanished(from, m->from.name, m->from.at, m->other_is_directory);
+	tree_vanished(from, m->from.name, m->from.at,
+		      m->from.other_is_directory);
 	if (tree_still_tells(t))
 		tree_appeared(to, m->to.name, m->to.at, m->is_directory, true);
-	if (tree_still_tells(t))
-		other = plait_i_look_exists(from, m->from.name);
-	if (tree_still_tells(t) && other == LOOK_STALE)
-		plait_i_watched_lose(&t->base);
-	if (other == LOOK_FOUND)
-		tree_appeared(from, m->from.name, m->from.at,
-			      m->other_is_directory, true);
+	tree_look_for_other(from, &m->from);
 }
 
 /* Moves that the names forbid: what the tree knows is wrong. */
