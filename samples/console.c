@@ -8,7 +8,8 @@
  * Standard input and output are one connection, and the server is the other.
  * Each is the producer of the other, so neither is read faster than the other
  * takes it.  The end of the input ends only what is sent to the server, whose
- * answer may come after that.
+ * answer may come after that.  The end of the server ends the program: nobody
+ * answers any more to what is typed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 struct end {
 	struct plait_protocol base;
 	struct end *other; /* NULL: not there yet, or gone */
-	bool has_ended;	   /* no more comes from there */
+	bool has_ended;	   /* the terminal: no more is typed */
 };
 
 struct console {
@@ -40,26 +41,32 @@ static struct plait_transport *transport_of(const struct end *e)
 	return e->base.transport;
 }
 
-/* No more comes from one end, so no more goes to the other. */
-static void pass_end(struct end *from)
-{
-	plait_transport_lose_write_connection(transport_of(from->other));
-	if (!from->other->has_ended)
-		return;
-	plait_transport_lose_connection(transport_of(from->other));
-	plait_transport_lose_connection(transport_of(from));
-}
-
 static void end_received(struct plait_protocol *p, const void *data, size_t len)
 {
 	plait_transport_write(transport_of(end_of(p)->other), data, len);
 }
 
-static void end_ended(struct plait_protocol *p)
+/* Nothing more is typed, so the server need not wait for the terminal. */
+static void send_end(struct end *server)
+{
+	plait_transport_unregister_producer(transport_of(server));
+	plait_transport_lose_write_connection(transport_of(server));
+}
+
+static void terminal_ended(struct plait_protocol *p)
 {
 	end_of(p)->has_ended = true;
 	if (end_of(p)->other != NULL)
-		pass_end(end_of(p));
+		send_end(end_of(p)->other);
+}
+
+/* Nothing more is answered, so the terminal need not wait for the server. */
+static void server_ended(struct plait_protocol *p)
+{
+	struct plait_transport *terminal = transport_of(end_of(p)->other);
+
+	plait_transport_unregister_producer(terminal);
+	plait_transport_lose_connection(terminal);
 }
 
 static void fail(const struct plait_failure *why)
@@ -102,7 +109,7 @@ static const struct plait_protocol_ops server_ops = {
 	.size = sizeof(struct end),
 	.connection_made = server_made,
 	.data_received = end_received,
-	.read_connection_lost = end_ended,
+	.read_connection_lost = server_ended,
 	.connection_lost = end_lost,
 };
 
@@ -126,7 +133,7 @@ static plait_value connected(plait_value *result, void *arg)
 	plait_transport_resume_reading(transport_of(terminal));
 	plait_transport_resume_reading(p->transport);
 	if (terminal->has_ended)
-		pass_end(terminal);
+		send_end(end_of(p));
 	return PLAIT_NONE;
 }
 
@@ -159,7 +166,7 @@ static const struct plait_protocol_ops terminal_ops = {
 	.size = sizeof(struct end),
 	.connection_made = terminal_made,
 	.data_received = end_received,
-	.read_connection_lost = end_ended,
+	.read_connection_lost = terminal_ended,
 	.connection_lost = end_lost,
 };
 
