@@ -784,6 +784,7 @@ enum { MANY = 6 };
 
 static struct plait_deferred *many[MANY];
 static char order[32];
+static unsigned refused;
 static const char letters[] = "abcdef";
 
 /* What has no process is told of where the test has begun it. */
@@ -794,6 +795,7 @@ static void check_loss(const plait_value *v)
 	if (!plait_value_is_failure(v))
 		return;
 	f = plait_value_failure(v);
+	refused += plait_failure_check(f, &plait_error_pool_full);
 	if (plait_failure_check(f, &plait_error_abandoned))
 		ck_assert_ptr_nonnull(strstr(plait_failure_where(f),
 					     "tests/test_process_job.c"));
@@ -817,6 +819,7 @@ static void begin_many(const char *name, unsigned at_a_time, size_t queue)
 					       .max_queue = queue };
 
 	order[0] = '\0';
+	refused = 0;
 	for (int i = 0; i < MANY; i++) {
 		many[i] = plait_defer_to_process(reactor, name, PLAIT_NONE, &o);
 		plait_deferred_add_both(many[i], note_order,
@@ -847,6 +850,7 @@ TEST(jobs_wait_for_their_turn_in_order, ON_EACH_BACKEND)
 		begin_many("nothing", 1, MANY - 1);
 		run_until(reactor, order_has, &all);
 		ck_assert_str_eq(order, letters);
+		ck_assert_uint_eq(refused, 0);
 	}
 }
 
@@ -937,8 +941,17 @@ TEST(a_shutdown_ends_those_that_run_and_those_that_wait, ON_EACH_BACKEND)
 	ck_assert_int_eq(order[0], 'a');
 }
 
+/* No job that waits is begun meanwhile. */
+static void stop_now(void *unused)
+{
+	plait_reactor_stop_now(reactor);
+}
+
 static plait_value cancel_the_next(plait_value *v, void *unused)
 {
+	ck_assert(plait_failure_check(plait_value_failure(v),
+				      &plait_error_abandoned));
+	check_loss(v);
 	plait_value_free(v);
 	plait_deferred_free(&d);
 	plait_deferred_cancel(many[0]);
@@ -959,7 +972,7 @@ TEST(one_that_is_lost_may_cancel_the_next, ON_EACH_BACKEND)
 	many[0] = plait_defer_to_process(reactor, "wait", PLAIT_NONE, &o);
 	plait_deferred_add_both(many[0], note_order,
 				(void *)(uintptr_t)&letters[0]);
-	plait_call_when_running(reactor, stop_when_said, NULL);
+	plait_call_when_running(reactor, stop_now, NULL);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_uint_eq(strlen(order), 2);
 }
