@@ -437,10 +437,7 @@ static void process_job_run_starting(struct loop_task *task)
 
 static void process_job_run_lost(struct loop_task *task)
 {
-	struct process_job *j = plait_container(task, struct process_job, lost);
-
-	(plait_promise_drop)(&j->promise, j->where);
-	process_job_free(j);
+	process_job_free(plait_container(task, struct process_job, lost));
 }
 
 static void process_job_member_lose(struct loop_member *m)
