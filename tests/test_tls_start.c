@@ -205,16 +205,17 @@ TEST(a_peer_that_goes_in_the_handshake_is_told, ON_EACH_KERNEL)
 	ck_assert_ptr_nonnull(strstr(trace(), "client=ConnectionLost"));
 }
 
-TEST(half_a_close_waits_for_the_handshake, ON_EACH_KERNEL)
+TEST(half_a_close_waits_for_the_handshake, ON_EACH_KERNEL, TIMES(2))
 {
 	at_server.half_closeable = at_client.half_closeable = true;
 	meet();
 	start(&at_server);
 	start(&at_client);
-	tls_end_write(&at_client, "all");
+	if (_i == 0)
+		tls_end_write(&at_client, "all");
 	plait_transport_lose_write_connection(tls_end_transport(&at_client));
 	run_until_count(reactor, &at_server.read_lost, 1);
-	ck_assert_uint_eq(at_server.received, 3);
+	ck_assert_uint_eq(at_server.received, _i == 0 ? 3 : 0);
 	ck_assert_ptr_nonnull(strstr(trace(), "client|write"));
 	plait_transport_lose_connection(tls_end_transport(&at_server));
 	run_until_count(reactor, &at_client.read_lost, 1);

@@ -155,13 +155,16 @@ TEST(a_changed_byte_ends_the_connection, PURE)
 	ck_assert_int_eq(plait_tls_failure_alert(at_client.why), 20);
 }
 
-TEST(a_window_that_stays_closed_ends_a_close, PURE)
+TEST(a_window_that_stays_closed_ends_a_close, PURE, TIMES(2))
 {
+	static const char much[1000000];
+
 	carry_all(1000000);
 	plait_testing_set_window(wires[1], 0);
-	tls_end_write(&at_client, "hello");
+	plait_transport_write(tls_end_transport(&at_client), much,
+			      _i == 0 ? 5 : sizeof(much));
 	plait_transport_lose_connection(tls_end_transport(&at_client));
-	for (int i = 0; i < 10; i++)
+	for (int n = 0; n < 10; n++)
 		plait_testing_advance(reactor, 10);
 	ck_assert_uint_eq(at_client.lost, 1);
 	ck_assert_ptr_eq(plait_failure_kind(at_client.why),
@@ -190,4 +193,56 @@ TEST(an_end_alone_is_said_when_the_reactor_is_freed, PURE, TIMES(2))
 	plait_reactor_free(&reactor);
 	ck_assert_str_eq(plait_failure_kind(at_client.why)->name,
 			 _i == 0 ? "ConnectionDone" : "ConnectionLost");
+}
+
+/* Each of its own, as they are written in turns of their own. */
+TEST(records_that_do_not_fit_into_a_buffer_are_read_to_the_end, PURE)
+{
+	static const char bytes[10000];
+
+	carry_all(1000000);
+	at_server.quiet = true;
+	for (int i = 0; i < 4; i++) {
+		plait_transport_write(tls_end_transport(&at_client), bytes,
+				      sizeof(bytes));
+		plait_testing_advance(reactor, 0);
+	}
+	carry_all(1000000);
+	ck_assert_uint_eq(at_server.received, 4 * sizeof(bytes));
+}
+
+/* A record adds 22 bytes. */
+TEST(pieces_that_are_not_copied_are_one_record, PURE)
+{
+	static const char bytes[400];
+	struct plait_buf *b;
+
+	carry_all(1000000);
+	for (int i = 0; i < 20; i++) {
+		b = plait_buf_copy(bytes, sizeof(bytes));
+		plait_transport_write_buf(tls_end_transport(&at_client), b);
+		plait_buf_unref(&b);
+	}
+	plait_testing_advance(reactor, 0);
+	ck_assert_uint_eq(plait_buf_size(plait_testing_written(wires[1])),
+			  20 * sizeof(bytes) + 22);
+}
+
+/* The failure waits until the peer can be told why. */
+TEST(an_alert_waits_for_room, PURE)
+{
+	carry_all(1000000);
+	plait_testing_set_window(wires[0], 0);
+	plait_testing_deliver(wires[0],
+			      "\x17\x03\x03\x00\x14"
+			      "12345678901234567890",
+			      25);
+	plait_testing_advance(reactor, 1);
+	ck_assert_uint_eq(plait_buf_size(plait_testing_written(wires[0])), 0);
+	plait_testing_set_window(wires[0], 1000);
+	plait_testing_advance(reactor, 1);
+	carry(0, 1000);
+	plait_testing_advance(reactor, 1);
+	ck_assert_int_eq(plait_tls_failure_alert(at_client.why), 20);
+	ck_assert_ptr_eq(plait_failure_kind(at_server.why), &plait_error_tls);
 }

@@ -425,15 +425,6 @@ static enum plait_transport_ended tls_end(struct plait_transport *base,
 	return plait_transport_end_below(base, how);
 }
 
-static bool tls_peer_has_closed(const struct plait_transport *base)
-{
-	const struct tls *t = plait_container(
-		(struct plait_transport *)(uintptr_t)base, struct tls, base);
-
-	return t->read_over ||
-	       plait_transport_peer_has_closed(plait_transport_below(base));
-}
-
 static void tls_done(struct plait_transport *base)
 {
 	struct tls *t = tls_of(base);
@@ -456,7 +447,6 @@ const struct plait_transport_ops plait_i_tls_ops = {
 	.want = tls_want,
 	.shut = tls_shut,
 	.end = tls_end,
-	.peer_has_closed = tls_peer_has_closed,
 	.done = tls_done,
 };
 
