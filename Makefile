@@ -51,7 +51,7 @@ endif
 SRC = $(filter-out $(TLS_SRC),$(sort $(wildcard lib/*.c reactor/*/*.c protocols/*.c protocols/*/*.c)))
 HEADERS = $(filter-out $(LEFT_OUT),$(wildcard include/plait/*.h))
 COMMON_SRC = $(wildcard samples/common/*.c)
-EXAMPLES = $(filter-out $(LEFT_OUT),$(wildcard samples/Makefile samples/*.c samples/common/*.[ch] samples/poetry/*))
+EXAMPLES = $(filter-out $(LEFT_OUT),$(wildcard samples/Makefile samples/*.c samples/common/*.[ch] samples/tls/*.c samples/poetry/*))
 SAMPLES = $(patsubst %.c,$O/%,$(filter-out $(LEFT_OUT),$(wildcard samples/*.c)))
 TEST_SRC = $(filter-out $(LEFT_OUT),$(if $T,$(T:%=tests/test_%.c),$(wildcard tests/test_*.c)))
 TESTS = $(TEST_SRC:%.c=$O/%)
@@ -62,7 +62,7 @@ TLS_SRC = $(sort $(wildcard protocols/tls/*.c))
 TLS_HARNESS_SRC = $(wildcard tests/tls*.c)
 TLS_SAMPLES = $(patsubst %.c,$O/%,$(wildcard samples/tls-*.c))
 TLS_TESTS = $(patsubst %.c,$O/%,$(wildcard tests/test_tls*.c))
-LEFT_OUT = $(if $(HAVE_OPENSSL),,$(wildcard include/plait/tls*.h samples/tls-*.c tests/test_tls* tests/fuzz_tls* man/*tls*))
+LEFT_OUT = $(if $(HAVE_OPENSSL),,$(wildcard include/plait/tls*.h samples/tls-*.c samples/tls/*.c tests/test_tls* tests/fuzz_tls* man/*tls*))
 SAY_LEFT_OUT = $(if $(HAVE_OPENSSL),,@echo "left out, as pkg-config finds no openssl >= 3.0 (Debian: libssl-dev):" 	libplait-tls $(1))
 SAY_SUITES_LEFT_OUT = $(call SAY_LEFT_OUT,$(patsubst tests/%,%,$(filter tests/%,$(basename $(LEFT_OUT)))))
 # The servers of the benchmark, on plait and on each library that is installed.
@@ -115,7 +115,7 @@ FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY) $(OP
 # Of what stands on OpenSSL, whose deprecated functions are not used.
 OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl) -DOPENSSL_API_COMPAT=30000)
 OPENSSL_LIBS := $(if $(HAVE_OPENSSL),$(shell pkg-config --libs openssl))
-$(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls-%): USED_CFLAGS = $(OPENSSL_CFLAGS)
+$(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls%): USED_CFLAGS = $(OPENSSL_CFLAGS)
 $O/tests/tls% $O/tests/test_tls% $O/tests/fuzz_tls%: USED_CFLAGS = $(OPENSSL_CFLAGS) -DCERTIFICATES='"$O/certificates/"'
 
 # The shipped library, and the one the tests use.
@@ -207,10 +207,13 @@ $O/plait.pc $O/plait-tls.pc: $O/%.pc: %.pc.in $O/flags FORCE
 		-e 's|@includedir@|$(includedir)|' $< >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(filter-out $(TLS_SAMPLES),$(SAMPLES)): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
+# These take endpoints, also of the kind tls where that is.
+MAY_USE_TLS = $(if $(HAVE_OPENSSL),$(patsubst %,$O/samples/%,get-poetry poetry-proxy portforward))
+$(MAY_USE_TLS): $O/samples/tls/endpoints.o
+$(filter-out $(TLS_SAMPLES) $(MAY_USE_TLS),$(SAMPLES)): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(SAMPLE_LIB)
 	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^
-$(TLS_SAMPLES): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(TLS_SAMPLE_LIB) $(SAMPLE_LIB)
-	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(OPENSSL_LIBS)
+$(TLS_SAMPLES) $(MAY_USE_TLS): $O/samples/%: $O/samples/%.o $(COMMON_SRC:%.c=$O/%.o) $(TLS_SAMPLE_LIB) $(SAMPLE_LIB)
+	$(call Q,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(OPENSSL_LIBS)
 
 # Certificates for tests, which are never kept in the tree.
 $O/certificates/made: scripts/make-certificates
@@ -431,7 +434,7 @@ ifneq ($(HAVE_OPENSSL),)
 endif
 	for s in 1 3 7; do install -d '$D$(mandir)'/man$$s || exit; done
 	for p in $(PAGES); do install -m 644 $$p '$D$(mandir)'/man$${p##*.}/ || exit; done
-	for d in common poetry; do install -d '$D$(examplesdir)'/$$d || exit; done
+	for d in common poetry $(if $(HAVE_OPENSSL),tls); do install -d '$D$(examplesdir)'/$$d || exit; done
 	for f in $(EXAMPLES:samples/%=%); do \
 		install -m 644 samples/$$f '$D$(examplesdir)'/$$f || exit; done
 	for p in $O/man/man3/*; do test ! -f $$p || install -m 644 $$p '$D$(mandir)'/man3/ || exit; done

@@ -637,6 +637,45 @@ listen front
         echo.line("^TLSv1.3, .*, known$")
 
 
+class Samples(Peers):
+    """Samples without TLS of their own, with endpoints of the kind tls."""
+
+    POEM = "samples/poetry/ecstasy.txt"
+
+    def sample(self, name, *arguments):
+        """One that serves, with its port."""
+        p = self.run_process(f"{BUILD}/samples/{name}", *arguments)
+        p.port = p.line(r"(?:port |:)(\d+)\.$")[1]
+        return p
+
+    def secure_poetry(self):
+        """portforward -- TCP -- fastpoetry, with TLS before the first."""
+        poetry = self.sample("fastpoetry", "--port", 0, self.POEM)
+        return self.sample("portforward", "tls:0:interface=127.0.0.1:cert="
+                           f"{certificate('good')}:key={key('good')}",
+                           f"tcp:127.0.0.1:{poetry.port}")
+
+    def endpoint(self, server, authority):
+        return f"tls:127.0.0.1:{server.port}:name={NAME}:ca={certificate(authority)}"
+
+    def get(self, place):
+        return self.run_process(f"{BUILD}/samples/get-poetry", place).rest()
+
+    def test_get_poetry_gets_a_poem_from_whom_it_trusts(self):
+        server = self.secure_poetry()
+        with open(os.path.join(TOP, self.POEM), encoding="utf-8") as f:
+            self.assertEqual(self.get(self.endpoint(server, "authority")).split(),
+                             f.read().split())
+        self.assertIn("TLSVerifyError",
+                      self.get(self.endpoint(server, "other-authority")))
+
+    def test_poetry_proxy_gets_a_poem_over_tls(self):
+        server = self.secure_poetry()
+        proxy = self.sample("poetry-proxy", "--port", 0,
+                            self.endpoint(server, "authority"))
+        self.assertIn("pillow", self.get(f"tcp:127.0.0.1:{proxy.port}"))
+
+
 def write_table():
     os.makedirs(f"{BUILD}/check", exist_ok=True)
     with open(f"{BUILD}/check/tls-peers.md", "w", encoding="utf-8") as f:
