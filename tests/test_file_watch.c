@@ -333,6 +333,14 @@ TEST(a_directory_that_leaves_is_watched_no_longer, ON_EACH_BACKEND)
 	tells("back a; touch a/b/c", "+!a/ +!a/b/ +!a/b/c");
 }
 
+TEST(a_directory_may_be_removed_before_it_is_watched, ON_EACH_BACKEND)
+{
+	watch_tree(&names);
+	disk_do("mkdir a");
+	call_hook("inotify_add_watch", make_more, (char[]){ "rmdir a" });
+	tells("", "+a/ -a/");
+}
+
 static void at_the_second_call(void *steps)
 {
 	static unsigned calls;
@@ -361,6 +369,8 @@ static const struct {
 	{ "mkdir a; rmdir a; mkdir a; rmdir a", "+a/ -a/ +a/ -a/" },
 	{ "mkdir a; rmdir a; mkdir a", "+a/" },
 	{ "mkdir a; touch a/x; rm a/x; rmdir a; touch a", "+a/ -a/ +a" },
+	{ "mkdir a; mkdir t; touch t/x; rmdir a; symlink t a",
+	  "+a/ +t/ +!t/x -a/ +a" },
 	{ "touch f; mkdir t; rmdir t; mv f t; rm t; mkdir t; touch t/x",
 	  "+f +t/ +!t/x -f" },
 	{ "mkdir a; mkdir b; mv a b/c; touch b/c/d",
@@ -784,6 +794,13 @@ TEST(limits_are_told_at_once, ON_EACH_BACKEND, EACH_OF(limits))
 	ck_assert_int_eq(start("", &tree), -limits[_i].err);
 	ck_assert_int_eq(start("", &tree), 0);
 	plait_reactor_free(&reactor);
+}
+
+TEST(a_directory_needs_proc, ON_EACH_BACKEND)
+{
+	fault_call("inotify_add_watch", 1, ENOENT);
+	fault_call("openat", 1, ENOENT);
+	ck_assert_int_eq(start("", &tree), -ENOTSUP);
 }
 
 TEST(limits_are_told_for_one_file_as_well, ON_EACH_BACKEND, TIMES(2))

@@ -62,12 +62,7 @@ static void linux_notify_remove(struct kernel *k, int fd, int number)
 static ssize_t linux_notify_read(struct kernel *k, int fd, void *buf,
 				 size_t len)
 {
-	ssize_t n;
-
-	do {
-		n = read(fd, buf, len);
-	} while (n < 0 && errno == EINTR);
-	return n;
+	return read(fd, buf, len);
 }
 
 static int linux_notify_waiting(struct kernel *k, int fd, int *ret)
