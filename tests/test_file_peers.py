@@ -332,7 +332,8 @@ class Beside(unittest.TestCase):
         for what in (names, theirs):
             for key in [k for k in what if what[k] == 0 or "/settle-" in k[1]]:
                 del what[key]
-        self.assertEqual(names, theirs)
+        self.assertEqual((names - theirs, theirs - names),
+                         (collections.Counter(), collections.Counter()))
         self.assertEqual({c for c in changes ^ their_changes if "/settle-" not in c[1]},
                          set())
         self.adds_up(ops, plait)

@@ -62,23 +62,26 @@ static void forget(const char *top)
 	picture.n = n;
 }
 
+/* What has the name from is a directory or not, as the change says. */
 static void rename_all(const char *from, const char *to, bool is_directory)
 {
 	size_t len = strlen(from);
-	bool found = false;
 
+	disk_paths_add(&picture, to, is_directory);
 	for (size_t i = 0; i < picture.n; i++) {
 		char *path = picture.paths[i], *now;
 
 		if (!is_at(path, from))
 			continue;
-		found = true;
+		if (path[len] == '\0' || path[len + 1] == '\0') {
+			free(path);
+			picture.paths[i--] = picture.paths[--picture.n];
+			continue;
+		}
 		ck_assert_int_gt(asprintf(&now, "%s%s", to, path + len), 0);
 		free(path);
 		picture.paths[i] = now;
 	}
-	if (!found)
-		disk_paths_add(&picture, to, is_directory);
 }
 
 static void changed(struct plait_file_watch *w,

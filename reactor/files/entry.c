@@ -218,6 +218,19 @@ void plait_i_entry_begin_youth(struct file_entry *d)
 	plait_list_append(&n->young, &d->youth.link);
 }
 
+static void entry_run_end(struct file_youth *y)
+{
+	plait_i_entry_drop(plait_container(y, struct file_entry, youth));
+}
+
+void plait_i_entry_keep_until(struct file_entry *e, uint64_t at)
+{
+	plait_list_remove(&e->youth.link);
+	e->seen = e->youth.until = at;
+	e->youth.end = entry_run_end;
+	plait_list_append(&entry_notifier(e)->young, &e->youth.link);
+}
+
 /* ---- paths --------------------------------------------------------------- */
 
 /* Writes name, behind a '/' if with_slash, in front of at. */

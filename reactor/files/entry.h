@@ -19,8 +19,9 @@ struct file_entry {
 	struct plait_list sibling, children;
 	char *name;
 	bool is_directory;
-	bool is_new; /* it is yet to be told */
-	int error;   /* ... that it cannot be watched; 0: nothing */
+	bool is_new;	/* it is yet to be told */
+	bool is_unsure; /* ... if there is such a file */
+	int error;	/* ... that it cannot be watched; 0: nothing */
 	/* In a list of the tree: it may be a directory, and has to be looked
 	   into. */
 	struct plait_list looker;
@@ -50,11 +51,11 @@ static inline bool entry_is_young(const struct file_entry *d, uint64_t at)
 	return d->youth.until > at;
 }
 
-/* Is true if e is a directory that was looked at after that event of its name.
- */
+/* Is true if e was looked at after that event of its name. */
 static inline bool entry_is_newer(const struct file_entry *e, uint64_t at)
 {
-	return e != NULL && e->user.mark != NULL && e->seen > at;
+	return e != NULL && e->seen > at &&
+	       (e->user.mark != NULL || !e->is_directory);
 }
 
 void plait_i_entry_init_root(struct file_tree *t);
@@ -85,6 +86,10 @@ bool plait_i_entry_is_inside(const struct file_entry *e,
    there is none. */
 struct file_entry *plait_i_entry_next(const struct file_entry *e,
 				      const struct file_entry *subtree);
+
+/* e is no directory, and was seen at that position: no event before that is
+   about it.  It is forgotten then. */
+void plait_i_entry_keep_until(struct file_entry *e, uint64_t at);
 
 /* The first part of a youth: see file_youth. */
 void plait_i_entry_begin_youth(struct file_entry *e);

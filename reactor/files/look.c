@@ -70,19 +70,20 @@ static enum look_result look_open(const struct file_entry *e,
 	return LOOK_FOUND;
 }
 
-enum look_result plait_i_look_exists(const struct file_entry *d,
-				     const char *name)
+enum look_result plait_i_look_for(const struct file_entry *d, const char *name,
+				  bool *is_directory)
 {
 	struct kernel *k = look_kernel(d->tree);
 	struct kernel_directory place;
-	bool exists;
+	enum kernel_kind kind;
 	int error;
 
 	if (look_open_known(d, &place, &error) != LOOK_FOUND)
 		return LOOK_STALE;
-	exists = look_calls(d->tree)->exists(k, place.fd, name);
+	kind = look_calls(d->tree)->kind(k, place.fd, name);
 	kernel_close(k, place.fd);
-	return exists ? LOOK_FOUND : LOOK_ABSENT;
+	*is_directory = kind == KIND_DIRECTORY;
+	return kind != KIND_NONE ? LOOK_FOUND : LOOK_ABSENT;
 }
 
 void plait_i_look_close(const struct file_tree *t, struct look *l)
@@ -274,11 +275,42 @@ static int look_into_found(struct file_entry *e, struct look *l)
 	return rc;
 }
 
+void plait_i_look_for_later(struct file_entry *e)
+{
+	e->is_unsure = true;
+	plait_list_append(&e->tree->stuck, &e->looker);
+}
+
+static void look_for_again(struct file_entry *e)
+{
+	uint64_t at = plait_i_notifier_now(e->tree->base.notifier);
+
+	switch (plait_i_look_for(e->parent, e->name, &e->is_directory)) {
+	case LOOK_FOUND:
+		e->is_unsure = false;
+		e->is_new = true;
+		if (e->is_directory && e->tree->is_deep)
+			plait_i_look_want(e);
+		else
+			plait_i_entry_keep_until(e, at);
+		break;
+	case LOOK_ABSENT:
+		plait_i_entry_drop(e);
+		break;
+	default:
+		plait_i_look_for_later(e);
+	}
+}
+
 static int look_into(struct file_entry *e)
 {
 	struct look l;
 	int rc;
 
+	if (e->is_unsure) {
+		look_for_again(e);
+		return 0;
+	}
 	switch (plait_i_look_at(e, &l)) {
 	case LOOK_FOUND:
 		rc = look_into_found(e, &l);
@@ -310,14 +342,16 @@ int plait_i_look_into(struct file_tree *t)
 {
 	struct plait_list *l;
 	int rc = 0, error;
+	bool is_root;
 
 	while ((l = plait_list_first(&t->lookers)) != NULL) {
 		struct file_entry *e =
 			plait_container(l, struct file_entry, looker);
 
 		plait_list_remove(l);
+		is_root = e->parent == NULL;
 		error = look_into(e);
-		if (error == -ENOMEM || (error < 0 && e->parent == NULL))
+		if (error == -ENOMEM || (error < 0 && is_root))
 			return error;
 		if (look_is_general(error) && rc == 0)
 			rc = error;

@@ -29,9 +29,13 @@ struct look {
 enum look_result plait_i_look_at(const struct file_entry *e, struct look *ret);
 void plait_i_look_close(const struct file_tree *t, struct look *l);
 
-/* Has d that name now?  LOOK_FOUND, LOOK_ABSENT or LOOK_STALE: unknown. */
-enum look_result plait_i_look_exists(const struct file_entry *d,
-				     const char *name);
+/* Has d that name now?  LOOK_FOUND, of that kind; LOOK_ABSENT; or LOOK_STALE:
+   that is unknown. */
+enum look_result plait_i_look_for(const struct file_entry *d, const char *name,
+				  bool *is_directory);
+
+/* That is unknown, of e: it is forgotten, or new, as soon as d is found. */
+void plait_i_look_for_later(struct file_entry *e);
 
 /* Puts e among those that are looked into. */
 void plait_i_look_want(struct file_entry *e);

@@ -157,8 +157,11 @@ static void tree_look_again(struct file_entry *e)
 	struct file_entry *d = e->parent;
 	char name[NAME_MAX + 1];
 	struct look l;
-	enum look_result found = plait_i_look_at(e, &l);
+	enum look_result found;
 
+	if (!e->is_directory)
+		return;
+	found = plait_i_look_at(e, &l);
 	/* Nobody knows what has become of it, and no event will say so. */
 	if (found == LOOK_STALE) {
 		plait_i_watched_lose(&t->base);
@@ -240,6 +243,34 @@ static bool tree_still_tells(const struct file_tree *t)
 	return !watched_has_ended(&t->base) && !t->base.lost;
 }
 
+/* That file of d was seen at that position: what is older is not told. */
+static void tree_note_seen(struct file_entry *d, const char *name, uint64_t at)
+{
+	struct file_entry *e;
+
+	if (at == UINT64_MAX || entry_is_young(d, at))
+		return;
+	e = plait_i_entry_new(d, name, false);
+	if (e != NULL)
+		plait_i_entry_keep_until(e, at);
+}
+
+/* It is not known where d is.  Of a young one this cannot be noted, as all that
+   is there was told. */
+static void tree_look_for_other_later(struct file_entry *d,
+				      const struct file_event *event)
+{
+	struct file_entry *e = NULL;
+
+	if (!entry_is_young(d, event->at) &&
+	    plait_i_entry_find(d, event->name) == NULL)
+		e = plait_i_entry_new(d, event->name, false);
+	if (e != NULL)
+		plait_i_look_for_later(e);
+	else
+		plait_i_watched_lose(&d->tree->base);
+}
+
 /* The name that a file has left may be that of another one, with which it has
    changed places. */
 static void tree_look_for_other(struct file_entry *d,
@@ -247,14 +278,20 @@ static void tree_look_for_other(struct file_entry *d,
 {
 	struct file_tree *t = d->tree;
 	enum look_result other;
+	bool is_directory;
+	uint64_t at;
 
 	if (!e->is_back || !tree_still_tells(t))
 		return;
-	other = plait_i_look_exists(d, e->name);
+	at = plait_i_notifier_now(t->base.notifier);
+	other = plait_i_look_for(d, e->name, &is_directory);
 	if (other == LOOK_STALE)
-		plait_i_watched_lose(&t->base);
-	if (other == LOOK_FOUND)
-		tree_appeared(d, e->name, e->at, e->other_is_directory, true);
+		tree_look_for_other_later(d, e);
+	if (other != LOOK_FOUND)
+		return;
+	tree_appeared(d, e->name, e->at, is_directory, true);
+	if (tree_still_tells(t) && plait_i_entry_find(d, e->name) == NULL)
+		tree_note_seen(d, e->name, at);
 }
 
 static void tree_left(struct file_entry *d, const struct file_event *e)
@@ -316,7 +353,7 @@ static void tree_moved_apart(struct file_entry *from, struct file_entry *to,
 static int tree_move_entry(struct file_entry *e, struct file_entry *to,
 			   const struct file_move *m)
 {
-	if (e != NULL &&
+	if (e != NULL && !e->is_unsure &&
 	    (e->user.mark != NULL || plait_list_is_linked(&e->looker) ||
 	     entry_is_young(to, m->to.at)))
 		return plait_i_entry_move(e, to, m->to.name);

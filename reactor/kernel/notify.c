@@ -28,14 +28,17 @@ static int linux_notify_add(struct kernel *k, int fd, const char *path,
 	return inotify_add_watch(fd, path, events | IN_MASK_ADD);
 }
 
-static bool linux_exists(struct kernel *k, int at, const char *name)
+static enum kernel_kind linux_kind(struct kernel *k, int at, const char *name)
 {
 	int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	bool is_directory;
+	struct stat st;
 
 	if (fd < 0)
-		return errno != ENOENT;
+		return errno == ENOENT ? KIND_NONE : KIND_FILE;
+	is_directory = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 	close(fd);
-	return true;
+	return is_directory ? KIND_DIRECTORY : KIND_FILE;
 }
 
 static int linux_notify_add_open(struct kernel *k, int fd, int directory,
@@ -49,7 +52,7 @@ static int linux_notify_add_open(struct kernel *k, int fd, int directory,
 	number = inotify_add_watch(fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
 	/* It was removed meanwhile, or there is no such link. */
 	if (number < 0 && errno == ENOENT)
-		errno = linux_exists(k, AT_FDCWD, links) ? ENOENT : ENOTSUP;
+		errno = linux_kind(k, AT_FDCWD, links) ? ENOENT : ENOTSUP;
 	return number;
 }
 
@@ -108,5 +111,5 @@ const struct kernel_notify plait_i_linux_notify = {
 	.waiting = linux_notify_waiting,
 	.open_directory = linux_open_directory,
 	.list = linux_list,
-	.exists = linux_exists,
+	.kind = linux_kind,
 };

@@ -13,6 +13,8 @@ struct kernel_directory {
 	uint64_t device, inode;
 };
 
+enum kernel_kind { KIND_NONE, KIND_FILE, KIND_DIRECTORY };
+
 struct kernel_notify {
 	/* Makes a descriptor that is readable when a file that is added has
 	   changed. */
@@ -33,13 +35,13 @@ struct kernel_notify {
 	int (*waiting)(struct kernel *k, int fd, int *ret);
 	/*
 	 * Opens a directory; follows a symbolic link only if at is AT_FDCWD.
-	 * list() reads from it as getdents64() does.  exists() is true if it
-	 * has that name, or if that is unknown.
+	 * list() reads from it as getdents64() does.  kind() says what has
+	 * that name in it: nothing only if that is certain.
 	 */
 	int (*open_directory)(struct kernel *k, int at, const char *name,
 			      struct kernel_directory *ret);
 	ssize_t (*list)(struct kernel *k, int fd, void *buf, size_t len);
-	bool (*exists)(struct kernel *k, int at, const char *name);
+	enum kernel_kind (*kind)(struct kernel *k, int at, const char *name);
 };
 
 /* What list() writes for each file. */
