@@ -193,8 +193,8 @@ TEST(a_text_is_what_it_was_read_from, PURE)
 {
 	static const char *const texts[] = {
 		"tls:poetry.example:443",
-		"tls:poetry.example:443:timeout=5:ca=a.pem:alpn=h2,http/1.1:"
-		"name=b.example:acceptAnyName=1",
+		"tls:b.example:443:timeout=5:ca=a.pem:alpn=h2:name=c.example",
+		"tls:b.example:443:alpn=h2,http/1.1:acceptAnyName=1",
 		"tls:443:interface=127.0.0.1:backlog=5:cert=a:key=b",
 	};
 	char text[300];

@@ -505,7 +505,8 @@ context_sources(const struct plait_tls_context *c,
 	if (certificate != NULL)
 		from.certificate = *certificate;
 	if (certificate != NULL || key != NULL)
-		from.key = key != NULL ? *key : (struct plait_tls_pem){ NULL };
+		from.key = key != NULL ? *key
+				       : (struct plait_tls_pem){ .file = NULL };
 	return from;
 }
 
