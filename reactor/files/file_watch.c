@@ -73,7 +73,7 @@ int plait_file_watch_start(struct plait_reactor *r, struct plait_file_watch *w,
 {
 	static const struct plait_file_watch_options defaults;
 	struct plait_file_watch_options o;
-	struct plait_file_watched *inside;
+	struct plait_file_watched *inside = NULL;
 	struct file_notifier *n;
 	char copy[PATH_MAX];
 	int rc;
