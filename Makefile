@@ -6,7 +6,7 @@ all::
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all tests check check-long check-long-random check-long-scenarios check-long-children check-compiled check-unit check-threads check-cancel check-null check-bindings check-headers check-layers check-symbols \
-	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-tls check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
+	check-circles check-man check-html check-claims check-hardening check-growth check-abi record-abi check-counts record-counts check-names check-tls check-inotifywait check-programs html install-html demo bench record-bench fuzz run-fuzz coverage coverage-simulated mutants \
 	test-deps format-check install uninstall clean help FORCE
 
 VERSION = 0.1.0
@@ -356,6 +356,10 @@ NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask
 	@$(RUN_CHECKS) $(NAMES_CHECKS)
 	@cd $O/check && grep -h '^skipped' $(patsubst tests/names/%,%.log,$(NAMES_CHECKS)) || sed -n '/^ *[0-9][0-9]*  /p' judge.py.log
+# The same changes as inotifywait tells, of 10,000 operations.  inotifywait may
+# miss what is in a directory before it is watched, so this is for people to read.
+check-inotifywait: $(SAMPLE_LIB)
+	@PLAIT_INOTIFYWAIT=1 PLAIT_SEEDS=2000 $(RUN_CHECKS) tests/test_file_peers.py
 # What testssl.sh says of a server.
 check-tls: $O/samples/tls-echo $O/certificates/made
 	@$(RUN_CHECKS) tests/tls/testssl.py
@@ -478,6 +482,7 @@ help:
 #?                   writes that anew; both need valgrind and strace
 #? make check-names  the same answers as dig and getent, in a namespace with servers; and a hostile server
 #? make check-tls    what testssl.sh says of a server with TLS
+#? make check-inotifywait    what inotifywait tells of 10,000 random changes
 #? make demo         the poetry proxy cancels a download because its client hung up
 #? make bench        plait next to other libraries; BENCH=poem does one work, QUICK=1 few slices; record-bench writes docs/BENCH.md
 #? make coverage     what the tests reach;  make coverage-simulated   what simulations do

@@ -15,7 +15,6 @@ import os
 import queue
 import random
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -301,7 +300,7 @@ class Beside(unittest.TestCase):
                 return
         raise AssertionError(f"nothing is told: {reader.lines[-20:]}")
 
-    @unittest.skipIf(shutil.which("inotifywait") is None, "no inotifywait")
+    @unittest.skipUnless(os.environ.get("PLAIT_INOTIFYWAIT"), "make check-inotifywait")
     def test_the_same_is_told_as_by_inotifywait(self):
         for seed, backend in enumerate(BACKENDS):
             with self.subTest(backend=backend):
