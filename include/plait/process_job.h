@@ -52,7 +52,7 @@ struct plait_process_job {
  * Call this first in main().  In a child that plait_defer_to_process() has made
  * it does the job and ends the process, and never returns.  Elsewhere it
  * returns at once, and jobs are the jobs of this program; a NULL as name ends
- * them.  jobs and argv are borrowed for good.
+ * them.  jobs and argv are borrowed, and must stay until the process ends.
  */
 void plait_process_jobs_main(int argc, char **argv,
 			     const struct plait_process_job *jobs);

@@ -481,8 +481,8 @@ static const struct file_user_ops tree_user_ops = {
 
 /* ---- the watch ----------------------------------------------------------- */
 
-/* Looks at all, because changes were lost.  False: there is nothing to be told
-   now. */
+/* Looks at all, because changes were lost, and tells that.  Returns true if the
+   watch goes on: then what is new has to be told. */
 static bool tree_look_at_all(struct file_tree *t)
 {
 	int rc;
