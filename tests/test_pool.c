@@ -1547,7 +1547,7 @@ TEST(each_failing_allocation_is_survived, ON_EACH_BACKEND)
 
 /* ---- many ---------------------------------------------------------------- */
 
-GROUP("storm", .setup = setup, .timeout = 60);
+GROUP("storm", .setup = setup, .timeout = 600);
 
 /* Eight threads; each job that is told or cancelled begins the next. */
 struct caller_of_jobs {
