@@ -15,7 +15,7 @@
 
 #include <plait/testing.h>
 
-#include "reactor/loop/loop.h"
+#include "reactor/files/entry.h"
 #include "tests/child.h"
 #include "tests/disk.h"
 #include "tests/harness.h"
@@ -357,6 +357,73 @@ TEST(a_directory_that_is_looked_at_again_is_newer_then, ON_EACH_BACKEND)
 	call_hook("inotify_add_watch", at_the_second_call,
 		  (char[]){ "mv a c; mv c a" });
 	tells("", "+a/ +!c/ -c/");
+}
+
+/* An event of that mark, as if the kernel had told it. */
+static void kernel_tells(int mark, uint32_t mask, uint32_t cookie,
+			 const char *name)
+{
+	struct file_notifier *n = *plait_i_loop_files(reactor);
+	size_t room = (strlen(name) + sizeof(struct inotify_event)) /
+		      sizeof(struct inotify_event) *
+		      sizeof(struct inotify_event);
+	struct inotify_event e = { .wd = mark,
+				   .mask = mask,
+				   .cookie = cookie,
+				   .len = (uint32_t)room };
+
+	memcpy(n->events + n->end, &e, sizeof(e));
+	memset(n->events + n->end + sizeof(e), 0, room);
+	memcpy(n->events + n->end + sizeof(e), name, strlen(name));
+	n->end += sizeof(e) + room;
+	n->read += sizeof(e) + room;
+	plait_i_notifier_wake(n);
+}
+
+static struct file_entry *known(const char *name)
+{
+	struct file_tree *t =
+		plait_container(looker.watch.inside, struct file_tree, base);
+
+	return name == NULL ? &t->root : plait_i_entry_find(&t->root, name);
+}
+
+enum { LONG = 2000 };
+
+/* FUSE and vfat have names that are longer than NAME_MAX. */
+TEST(a_name_may_be_as_long_as_a_file_system_wants, ON_EACH_BACKEND)
+{
+	char name[LONG + 1] = "", words[3 * LONG] = "";
+	int root;
+
+	disk_do("mkdir a");
+	watch_tree(&names);
+	rests();
+	root = known(NULL)->user.mark->number;
+	memset(name, 'x', LONG);
+	kernel_tells(root, IN_MOVED_TO, 1, name);
+	kernel_tells(root, IN_MOVED_FROM, 2, name);
+	kernel_tells(root, IN_MOVED_TO, 2, "b");
+	rests();
+	snprintf(words, sizeof(words), "+!%s %s>b", name, name);
+	told(&looker, words);
+}
+
+TEST(a_directory_with_a_long_name_may_leave_it, ON_EACH_BACKEND)
+{
+	char name[LONG + 1] = "", words[4 * LONG] = "";
+	struct file_entry *e;
+
+	disk_do("mkdir a");
+	watch_tree(&names);
+	rests();
+	memset(name, 'x', LONG);
+	e = known("a");
+	ck_assert_int_eq(plait_i_entry_move(e, known(NULL), name), 0);
+	kernel_tells(e->user.mark->number, IN_UNMOUNT, 0, "");
+	rests();
+	snprintf(words, sizeof(words), "-%s/ +!%s/ ?%s/", name, name, name);
+	told(&looker, words);
 }
 
 static const struct {

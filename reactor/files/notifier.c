@@ -49,7 +49,7 @@ static struct file_event notifier_describe(struct file_notifier *n, size_t at)
    Returns false if nothing was read. */
 static bool notifier_read(struct file_notifier *n)
 {
-	size_t least = sizeof(struct inotify_event) + NAME_MAX + 1;
+	size_t least = sizeof(struct inotify_event) + NOTIFIER_NAME;
 	ssize_t got;
 
 	memmove(n->events, n->events + n->begin, n->end - n->begin);
@@ -170,18 +170,27 @@ static bool notifier_was_from(const struct file_notifier *n, int number,
 	return n->last.from == number && strcmp(n->last.from_name, name) == 0;
 }
 
+static void notifier_forget_move(struct file_notifier *n)
+{
+	n->last.from = n->last.to = 0;
+}
+
 /* from is 0 if nobody watches it. */
 static void notifier_note_move(struct file_notifier *n, int from,
 			       const char *from_name, int to,
 			       const struct file_event *e)
 {
 	struct file_last_move *last = &n->last;
+	size_t from_size = strlen(from_name) + 1, to_size = strlen(e->name) + 1;
 
+	notifier_forget_move(n);
+	if (from_size > NOTIFIER_NAME || to_size > NOTIFIER_NAME)
+		return;
 	last->from = from;
 	last->to = to;
 	last->is_directory = (e->mask & IN_ISDIR) != 0;
-	strcpy(last->from_name, from_name);
-	strcpy(last->to_name, e->name);
+	memcpy(last->from_name, from_name, from_size);
+	memcpy(last->to_name, e->name, to_size);
 }
 
 /* Notes what the event says about the last rename. */
@@ -196,7 +205,7 @@ static void notifier_note_name(struct file_notifier *n, int number,
 		notifier_note_move(n, 0, "", number, e);
 	else if ((e->mask & NAMES) &&
 		 (number == n->last.from || number == n->last.to))
-		n->last = (struct file_last_move){ 0 };
+		notifier_forget_move(n);
 }
 
 /* The event at n->begin has its second half at second. */
@@ -272,7 +281,7 @@ static void notifier_overflow(struct file_notifier *n)
 {
 	struct plait_list *l;
 
-	n->last = (struct file_last_move){ 0 };
+	notifier_forget_move(n);
 	plait_list_for_each (l, &n->watches)
 		plait_i_watched_lose(
 			plait_container(l, struct plait_file_watched, link));

@@ -87,17 +87,20 @@ struct file_youth {
 	void (*end)(struct file_youth *y);
 };
 
+enum {
+	NOTIFIER_BUFFER = 65536,
+	/* NAME_MAX is that of most file systems; FUSE has names of 1,024 bytes,
+	   and vfat of 1,530.  Nothing relies on there being no longer ones. */
+	NOTIFIER_NAME = 1536,
+	/* No name can be added to a longer path than PATH_MAX. */
+	NOTIFIER_PATH = PATH_MAX + NOTIFIER_NAME + 1
+};
+
 /* A rename, as far as the next one may be the way back. */
 struct file_last_move {
 	int from, to; /* the numbers of marks; 0: nobody watches that */
 	bool is_directory;
-	char from_name[NAME_MAX + 1], to_name[NAME_MAX + 1];
-};
-
-enum {
-	NOTIFIER_BUFFER = 65536,
-	/* No name can be added to a longer path than PATH_MAX. */
-	NOTIFIER_PATH = PATH_MAX + NAME_MAX + 2
+	char from_name[NOTIFIER_NAME], to_name[NOTIFIER_NAME];
 };
 
 struct file_notifier {

@@ -149,13 +149,24 @@ static void tree_add_directory(struct file_entry *d, const char *name,
 		tree_tidy(e);
 }
 
+/* The directory e has left its name to another one, or to none. */
+static void tree_replace(struct file_entry *e, bool by_another)
+{
+	struct file_entry *d = e->parent;
+	char *name = e->name;
+
+	e->name = NULL;
+	plait_i_entry_drop(e);
+	if (tree_tell_what(d, name, PLAIT_FILE_REMOVED, true) && by_another)
+		tree_add_directory(d, name, true);
+	free(name);
+}
+
 /* e was looked into after an event of its name.  Drops the event, unless it is
    another one now. */
 static void tree_look_again(struct file_entry *e)
 {
 	struct file_tree *t = e->tree;
-	struct file_entry *d = e->parent;
-	char name[NAME_MAX + 1];
 	struct look l;
 	enum look_result found;
 
@@ -176,11 +187,7 @@ static void tree_look_again(struct file_entry *e)
 		}
 		plait_i_notifier_unused(t->base.notifier, l.number);
 	}
-	strcpy(name, e->name);
-	plait_i_entry_drop(e);
-	if (tree_tell_what(d, name, PLAIT_FILE_REMOVED, true) &&
-	    found != LOOK_ABSENT)
-		tree_add_directory(d, name, true);
+	tree_replace(e, found != LOOK_ABSENT);
 }
 
 /* ---- events of names ----------------------------------------------------- */
