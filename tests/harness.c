@@ -585,6 +585,18 @@ unsigned fd_table_check(struct fd_table **tp)
 	return wrong;
 }
 
+void fd_close_behind(const char *name)
+{
+	char what[sizeof(((struct fd *)0)->what)] = "";
+	int fd = STDERR_FILENO;
+
+	while (strstr(what, name) == NULL) {
+		ck_assert_int_lt(fd, FD_SETSIZE);
+		describe(++fd, what, sizeof(what));
+	}
+	close(fd);
+}
+
 /*
  * Torture.  A child works through many faults, so it tells its parent through
  * shared memory which one it is at.

@@ -183,6 +183,11 @@ struct fd_table;
 struct fd_table *fd_table_new(void);
 unsigned fd_table_check(struct fd_table **tp);
 
+/* Closes the first descriptor behind 0, 1 and 2 whose file has this in its
+   name, as the kernel has it; as a program does that closes what is not its
+   own.  There is one. */
+void fd_close_behind(const char *name);
+
 /*
  * Torture: runs the scenario in child processes, once for each allocation
  * that it makes, and refuses that one; then with all later ones refused, too;

@@ -1057,14 +1057,7 @@ TEST(a_descriptor_that_somebody_has_closed_ends_all_watches, ON_EACH_BACKEND)
 	rests();
 	if (strcmp(backend, "select") != 0)
 		return;
-	for (int fd = STDERR_FILENO + 1; fd < 20; fd++) {
-		char link[64], name[64] = "";
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		if (readlink(link, name, sizeof(name) - 1) > 0 &&
-		    strstr(name, "inotify") != NULL)
-			close(fd);
-	}
+	fd_close_behind("inotify");
 	rests();
 	told(&looker, "GONE");
 	told(&other, "GONEf");

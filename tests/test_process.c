@@ -1319,6 +1319,28 @@ TEST(when_somebody_else_has_waited_the_status_is_unknown, ON_EACH_BACKEND,
 	ck_assert_str_eq(it.log, "SXED");
 }
 
+/* epoll does not say that a descriptor was closed. */
+TEST(a_descriptor_that_somebody_has_closed_is_left_alone, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	const struct plait_process_options o = { .new_group = _i == 1 };
+	pid_t pid;
+
+	if (strcmp(backend, "select") != 0)
+		return;
+	sh(&it, &o, "exec sleep 100");
+	pid = plait_process_pid(&it.base);
+	run_turns(reactor, 2);
+	fd_close_behind("pidfd");
+	calls_reset();
+	wait_for(&it);
+	ck_assert_uint_eq(calls_of("close"), 0);
+	ck_assert(it.how.unknown);
+	ck_assert_str_eq(it.log, "SXED");
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
 TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND,
      EACH_OF(lacks))
 {

@@ -178,6 +178,25 @@ static pid_t make_grandchild(int ends[2], pid_t *parent)
 	return pid;
 }
 
+/* epoll does not say that a descriptor was closed. */
+TEST(a_descriptor_that_somebody_has_closed_is_left_alone, ON_EACH_BACKEND)
+{
+	pid_t pid;
+
+	if (strcmp(backend, "select") != 0)
+		return;
+	pid = make_child();
+	watch(pid);
+	run_turns(reactor, 2);
+	fd_close_behind("pidfd");
+	calls_reset();
+	wait_for_it();
+	ck_assert_uint_eq(calls_of("close"), 0);
+	ck_assert(how()->unknown);
+	tell_child(7);
+	ck_assert_int_eq(WEXITSTATUS(wait_for_child(pid)), 7);
+}
+
 TEST(a_process_that_is_no_child_is_watched_to_its_end, ON_EACH_BACKEND)
 {
 	int ends[2];

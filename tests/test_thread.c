@@ -205,6 +205,22 @@ TEST(a_call_just_before_the_eventfd_is_emptied_is_not_lost, ON_EACH_BACKEND)
 	ck_assert_str_eq(ran, "a");
 }
 
+/* epoll does not say that a descriptor was closed. */
+TEST(a_waker_that_somebody_has_closed_is_left_alone, ON_EACH_BACKEND)
+{
+	if (strcmp(backend, "select") != 0)
+		return;
+	fd_close_behind("eventfd");
+	calls_reset();
+	run_turns(reactor, 2);
+	from_thread(note, "x");
+	run_turns(reactor, 1);
+	ck_assert_str_eq(ran, "x");
+	plait_reactor_free(&reactor);
+	ck_assert_uint_eq(calls_of("read") + calls_of("write"), 0);
+	ck_assert_uint_eq(calls_of("close"), 0);
+}
+
 static void *call_once(void *arg)
 {
 	from_thread(note, "a");

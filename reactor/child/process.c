@@ -139,6 +139,16 @@ static void process_close(struct plait_process *c)
 	plait_i_family_leave(&c->family);
 }
 
+/* Somebody has closed the descriptor, and its number may be another's: nobody
+   will know how the child ends. */
+static void process_lose_descriptor(struct plait_process *c)
+{
+	c->process.fd = -1;
+	c->has_exited = c->how.unknown = true;
+	plait_timer_stop(&c->killing);
+	plait_i_family_leave(&c->family);
+}
+
 void plait_i_process_exit_init(struct plait_process_exit *how)
 {
 	*how = (struct plait_process_exit){ .code = -1 };
@@ -377,20 +387,30 @@ static void process_give_up_group(struct plait_process *c)
 		c->group = false;
 }
 
+/* Returns false if the child has not ended. */
+static bool process_note_end(struct plait_process *c)
+{
+	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
+		return false;
+	process_give_up_group(c);
+	if (c->group) {
+		plait_watch_stop(&c->watch);
+	} else {
+		process_close(c);
+		plait_timer_stop(&c->killing);
+	}
+	return true;
+}
+
 static void process_ready(struct plait_watch *w, unsigned events)
 {
 	struct plait_process *c =
 		plait_container(w, struct plait_process, watch);
 
-	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
+	if (events & PLAIT_WATCH_LOST)
+		process_lose_descriptor(c);
+	else if (!process_note_end(c))
 		return;
-	process_give_up_group(c);
-	if (c->group)
-		plait_watch_stop(&c->watch);
-	else
-		process_close(c);
-	if (!c->group)
-		plait_timer_stop(&c->killing);
 	process_close_terminal(c);
 	process_go_on(c);
 }

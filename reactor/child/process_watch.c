@@ -59,9 +59,10 @@ static void process_watch_end(struct process_watch *w)
 {
 	plait_watch_stop(&w->watch);
 	loop_task_cancel(&w->reactor_freed);
-	process_calls(w->reactor)
-		->forget(loop_kernel(w->reactor), &w->process,
-			 loop_is_forked(w->reactor));
+	if (w->process.fd >= 0)
+		process_calls(w->reactor)
+			->forget(loop_kernel(w->reactor), &w->process,
+				 loop_is_forked(w->reactor));
 	free(w);
 }
 
@@ -87,8 +88,12 @@ static void process_watch_ready(struct plait_watch *watch, unsigned events)
 	struct process_watch *w =
 		plait_container(watch, struct process_watch, watch);
 	struct plait_promise *p = w->promise;
-	plait_value v = process_watch_look(w);
+	plait_value v;
 
+	/* Somebody has closed it, and its number may be another's. */
+	if (events & PLAIT_WATCH_LOST)
+		w->process.fd = -1;
+	v = process_watch_look(w);
 	process_watch_end(w);
 	plait_fire(&p, v);
 }

@@ -144,7 +144,7 @@ struct thread_calls {
 	struct plait_thread_call *used, **used_end; /* what becomes spare */
 	unsigned n_used;
 	struct plait_watch watch;
-	int fd; /* the waker; -1: a virtual reactor */
+	atomic_int fd; /* the waker; -1: a virtual reactor, or it was lost */
 };
 
 int plait_i_thread_init(struct plait_reactor *r);

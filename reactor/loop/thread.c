@@ -47,8 +47,10 @@ enum {
 /* May be called in a signal handler. */
 void plait_i_thread_wake(struct plait_reactor *r)
 {
-	if (r->thread.fd >= 0)
-		kernel_wake(loop_kernel(r), r->thread.fd);
+	int fd = atomic_load_explicit(&r->thread.fd, memory_order_relaxed);
+
+	if (fd >= 0)
+		kernel_wake(loop_kernel(r), fd);
 }
 
 static void thread_forget_used(struct thread_calls *tc)
@@ -58,10 +60,19 @@ static void thread_forget_used(struct thread_calls *tc)
 	tc->n_used = 0;
 }
 
-/* The next turn begins with taking the calls. */
+/* The next turn begins with taking the calls.  If somebody has closed the
+   waker, its number may be another's. */
 static void thread_woken(struct plait_watch *w, unsigned events)
 {
-	kernel_drain(loop_kernel(w->reactor), w->fd);
+	struct thread_calls *tc =
+		plait_container(w, struct thread_calls, watch);
+	struct plait_reactor *r =
+		plait_container(tc, struct plait_reactor, thread);
+
+	if (events & PLAIT_WATCH_LOST)
+		tc->fd = -1;
+	else
+		kernel_drain(loop_kernel(r), tc->fd);
 }
 
 int plait_i_thread_init(struct plait_reactor *r)
