@@ -2,12 +2,11 @@
  * The options of a UNIX socket.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "reactor/simulation/local.h"
 
-/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
-enum { LEAST_BUFFER = 4608, MOST_BUFFER = 212992 };
+/* The least that setsockopt() gives. */
+enum { LEAST_BUFFER = 4608 };
 
 int plait_i_local_take_error(struct local *s)
 {
@@ -20,8 +19,8 @@ int plait_i_local_take_error(struct local *s)
 
 static size_t local_buffer_size(int value)
 {
-	if (value > MOST_BUFFER)
-		value = MOST_BUFFER;
+	if (value > SOCKET_MOST_BUFFER)
+		value = SOCKET_MOST_BUFFER;
 	return value < LEAST_BUFFER / 2 ? LEAST_BUFFER : 2 * (size_t)value;
 }
 
@@ -75,27 +74,22 @@ int plait_i_local_getsockopt(struct sim_socket *base, int level, int option,
 {
 	struct local *s = local_of(base);
 	struct ucred credentials;
-	const void *from = &s->linger;
-	socklen_t size = sizeof(s->linger);
 	int number = 0, err;
 
 	if (level != SOL_SOCKET)
 		return -EOPNOTSUPP;
+	if (option == SO_LINGER)
+		return plait_i_option_give(&s->linger, sizeof(s->linger), value,
+					   len);
 	if (option == SO_PEERCRED) {
 		local_get_credentials(s, &credentials);
-		from = &credentials;
-		size = sizeof(credentials);
-	} else if (option != SO_LINGER) {
-		err = local_get_number(s, option, &number);
-		if (err < 0)
-			return err;
-		from = &number;
-		size = sizeof(number);
+		return plait_i_option_give(&credentials, sizeof(credentials),
+					   value, len);
 	}
-	if (*len > size)
-		*len = size;
-	memcpy(value, from, *len);
-	return 0;
+	err = local_get_number(s, option, &number);
+	return err < 0 ? err
+		       : plait_i_option_give(&number, sizeof(number), value,
+					     len);
 }
 
 static int local_set_number(struct local *s, int option, int value)
@@ -124,21 +118,16 @@ int plait_i_local_setsockopt(struct sim_socket *base, int level, int option,
 			     const void *value, socklen_t len)
 {
 	struct local *s = local_of(base);
-	int number;
+	int number, err;
 
 	if (level != SOL_SOCKET)
 		return -EOPNOTSUPP;
 	/* A filter looks at packets, and there are none. */
 	if (option == SO_ATTACH_FILTER || option == SO_DETACH_FILTER)
 		return 0;
-	if (option == SO_LINGER) {
-		if (len < sizeof(s->linger))
-			return -EINVAL;
-		memcpy(&s->linger, value, sizeof(s->linger));
-		return 0;
-	}
-	if (len < sizeof(number))
-		return -EINVAL;
-	memcpy(&number, value, sizeof(number));
-	return local_set_number(s, option, number);
+	if (option == SO_LINGER)
+		return plait_i_option_take(&s->linger, sizeof(s->linger), value,
+					   len);
+	err = plait_i_option_take(&number, sizeof(number), value, len);
+	return err < 0 ? err : local_set_number(s, option, number);
 }

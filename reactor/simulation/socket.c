@@ -187,6 +187,26 @@ void plait_i_socket_woken(struct sim_socket *s)
 	plait_i_socket_changed(s);
 }
 
+/* ---- options ------------------------------------------------------------- */
+
+int plait_i_option_give(const void *own, socklen_t size, void *value,
+			socklen_t *len)
+{
+	if (*len > size)
+		*len = size;
+	memcpy(value, own, *len);
+	return 0;
+}
+
+int plait_i_option_take(void *own, socklen_t size, const void *value,
+			socklen_t len)
+{
+	if (len < size)
+		return -EINVAL;
+	memcpy(own, value, size);
+	return 0;
+}
+
 /* ---- pieces -------------------------------------------------------------- */
 
 size_t plait_i_pieces_size(const struct iovec *pieces, size_t n)

@@ -136,7 +136,12 @@ struct sim_socket {
 
 /* ---- what a host's kernel has -------------------------------------------- */
 
-enum { SOCKET_BUCKETS = 256, SOCKET_PORTS = 65536 };
+enum {
+	SOCKET_BUCKETS = 256,
+	SOCKET_PORTS = 65536,
+	/* The most that setsockopt() gives: net.core.wmem_max. */
+	SOCKET_MOST_BUFFER = 212992
+};
 
 struct host_sockets {
 	struct plait_list all;
@@ -194,6 +199,15 @@ size_t plait_i_pieces_fill(const struct iovec *pieces, size_t n, size_t at,
 			   const void *data, size_t len);
 size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
 			   size_t len);
+
+/*
+ * The value of an option, as getsockopt() gives it, as far as there is room;
+ * and as setsockopt() takes it, or -EINVAL if it is too short.
+ */
+int plait_i_option_give(const void *own, socklen_t size, void *value,
+			socklen_t *len);
+int plait_i_option_take(void *own, socklen_t size, const void *value,
+			socklen_t len);
 
 /* Nobody has it open any more, and it is not among those of its host. */
 void plait_i_socket_done(struct sim_socket *s);

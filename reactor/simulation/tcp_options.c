@@ -2,12 +2,11 @@
  * The options of a TCP socket.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "reactor/simulation/tcp.h"
 
-/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
-enum { LEAST_BUFFER = 2304, MOST_BUFFER = 212992 };
+/* The least that setsockopt() gives. */
+enum { LEAST_BUFFER = 2304 };
 
 int plait_i_tcp_take_error(struct tcp *s)
 {
@@ -19,8 +18,8 @@ int plait_i_tcp_take_error(struct tcp *s)
 
 static size_t tcp_buffer_size(int value)
 {
-	if (value > MOST_BUFFER)
-		value = MOST_BUFFER;
+	if (value > SOCKET_MOST_BUFFER)
+		value = SOCKET_MOST_BUFFER;
 	return value < LEAST_BUFFER ? LEAST_BUFFER : (size_t)value;
 }
 
@@ -66,21 +65,15 @@ int plait_i_tcp_getsockopt(struct sim_socket *base, int level, int option,
 			   void *value, socklen_t *len)
 {
 	struct tcp *s = tcp_of(base);
-	const void *from = &s->linger;
-	socklen_t size = sizeof(s->linger);
 	int number = 0, err;
 
-	if (level != SOL_SOCKET || option != SO_LINGER) {
-		err = tcp_get_number(s, level, option, &number);
-		if (err < 0)
-			return err;
-		from = &number;
-		size = sizeof(number);
-	}
-	if (*len > size)
-		*len = size;
-	memcpy(value, from, *len);
-	return 0;
+	if (level == SOL_SOCKET && option == SO_LINGER)
+		return plait_i_option_give(&s->linger, sizeof(s->linger), value,
+					   len);
+	err = tcp_get_number(s, level, option, &number);
+	return err < 0 ? err
+		       : plait_i_option_give(&number, sizeof(number), value,
+					     len);
 }
 
 /* Which addresses it stands for is decided when it has one. */
@@ -125,7 +118,7 @@ int plait_i_tcp_setsockopt(struct sim_socket *base, int level, int option,
 			   const void *value, socklen_t len)
 {
 	struct tcp *s = tcp_of(base);
-	int number;
+	int number, err;
 
 	/* Whatever the filter says: the only one of plait's keeps out those who
 	   ask for a connection. */
@@ -134,14 +127,9 @@ int plait_i_tcp_setsockopt(struct sim_socket *base, int level, int option,
 		s->filtered = option == SO_ATTACH_FILTER;
 		return 0;
 	}
-	if (level == SOL_SOCKET && option == SO_LINGER) {
-		if (len < sizeof(s->linger))
-			return -EINVAL;
-		memcpy(&s->linger, value, sizeof(s->linger));
-		return 0;
-	}
-	if (len < sizeof(number))
-		return -EINVAL;
-	memcpy(&number, value, sizeof(number));
-	return tcp_set_number(s, level, option, number);
+	if (level == SOL_SOCKET && option == SO_LINGER)
+		return plait_i_option_take(&s->linger, sizeof(s->linger), value,
+					   len);
+	err = plait_i_option_take(&number, sizeof(number), value, len);
+	return err < 0 ? err : tcp_set_number(s, level, option, number);
 }

@@ -3,12 +3,11 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <string.h>
 
 #include "reactor/simulation/udp.h"
 
-/* The least that setsockopt() gives, and the most: net.core.wmem_max. */
-enum { LEAST_BUFFER = 2304, MOST_BUFFER = 212992 };
+/* The least that setsockopt() gives. */
+enum { LEAST_BUFFER = 2304 };
 
 int plait_i_udp_take_error(struct udp *s)
 {
@@ -21,8 +20,8 @@ int plait_i_udp_take_error(struct udp *s)
 
 static size_t udp_buffer_size(int value)
 {
-	if (value > MOST_BUFFER)
-		value = MOST_BUFFER;
+	if (value > SOCKET_MOST_BUFFER)
+		value = SOCKET_MOST_BUFFER;
 	return value < LEAST_BUFFER ? LEAST_BUFFER : 2 * (size_t)value;
 }
 
@@ -138,21 +137,15 @@ int plait_i_udp_getsockopt(struct sim_socket *base, int level, int option,
 			   void *value, socklen_t *len)
 {
 	struct udp *s = udp_of(base);
-	const void *from = &s->linger;
-	socklen_t size = sizeof(s->linger);
 	int number = 0, err;
 
-	if (level != SOL_SOCKET || option != SO_LINGER) {
-		err = udp_get_number(s, level, option, &number);
-		if (err < 0)
-			return err;
-		from = &number;
-		size = sizeof(number);
-	}
-	if (*len > size)
-		*len = size;
-	memcpy(value, from, *len);
-	return 0;
+	if (level == SOL_SOCKET && option == SO_LINGER)
+		return plait_i_option_give(&s->linger, sizeof(s->linger), value,
+					   len);
+	err = udp_get_number(s, level, option, &number);
+	return err < 0 ? err
+		       : plait_i_option_give(&number, sizeof(number), value,
+					     len);
 }
 
 static int udp_set_number(struct udp *s, int level, int option, int value)
@@ -190,18 +183,13 @@ int plait_i_udp_setsockopt(struct sim_socket *base, int level, int option,
 			   const void *value, socklen_t len)
 {
 	struct udp *s = udp_of(base);
-	int number;
+	int number, err;
 
-	if (level == SOL_SOCKET && option == SO_LINGER) {
-		if (len < sizeof(s->linger))
-			return -EINVAL;
-		memcpy(&s->linger, value, sizeof(s->linger));
-		return 0;
-	}
+	if (level == SOL_SOCKET && option == SO_LINGER)
+		return plait_i_option_take(&s->linger, sizeof(s->linger), value,
+					   len);
 	if (is_group_option(s, level, option))
 		return plait_i_udp_set_group(s, option, value, len);
-	if (len < sizeof(number))
-		return -EINVAL;
-	memcpy(&number, value, sizeof(number));
-	return udp_set_number(s, level, option, number);
+	err = plait_i_option_take(&number, sizeof(number), value, len);
+	return err < 0 ? err : udp_set_number(s, level, option, number);
 }
