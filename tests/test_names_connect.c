@@ -166,6 +166,25 @@ TEST(rfc8305_section_3_asks_for_ipv6_first, ON_EACH_BACKEND)
 	finish();
 }
 
+/* Which family is tried first depends on from where this host talks to each, as
+   the kernel says, and is remembered for a second. */
+TEST(connecting_again_asks_the_kernel_for_no_order, ON_EACH_BACKEND)
+{
+	unsigned long sockets[2];
+
+	begin("");
+	for (unsigned i = 0; i < 2; i++) {
+		calls_reset();
+		connect_to("p.localhost");
+		run_until_count(reactor, &client.made, i + 1);
+		sockets[i] = calls_of("socket");
+		plait_transport_abort_connection(client.transport);
+		actor_wait_idle(&client, reactor);
+	}
+	ck_assert_uint_eq(sockets[1], sockets[0] - 2);
+	finish();
+}
+
 TEST(dead_ipv6_beside_live_ipv4_costs_a_quarter_of_a_second, ON_EACH_BACKEND)
 {
 	begin(A("127.0.0.1") AAAA("::1"));

@@ -14,7 +14,7 @@
 #include "lib/base.h"
 #include "lib/failure.h"
 #include "reactor/names/lookup.h"
-#include "reactor/names/sort.h"
+#include "reactor/names/source.h"
 #include "reactor/net/named.h"
 
 struct named {
@@ -46,8 +46,7 @@ static void named_prefer(struct named *n)
 		return;
 	best[0] = ipv6->list[0];
 	best[1] = ipv4->list[0];
-	plait_i_sort(best, 2, plait_i_sort_ask_kernel,
-		     loop_kernel(n->connector->reactor));
+	plait_i_sort(best, 2, plait_i_source_ask, n->lookup.resolver);
 	plait_i_eyeballs_prefer(&n->base.eyeballs, best[0].family);
 }
 
