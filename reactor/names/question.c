@@ -24,6 +24,7 @@
 #include "reactor/names/query.h"
 #include "reactor/names/question.h"
 #include "reactor/names/record.h"
+#include "reactor/names/text.h"
 
 struct names_question {
 	struct names_query query;
@@ -432,16 +433,14 @@ static void question_ended(struct names_query *query,
 
 /* ---- asking -------------------------------------------------------------- */
 
-/* FNV-1a, from a start that nobody outside knows. */
 static struct plait_list *question_list(struct plait_resolver *rs,
 					const struct dns_name *name,
 					unsigned type)
 {
-	uint64_t h = rs->seed ^ type;
+	const struct text wire = { (const char *)name->wire, name->length };
 
-	for (size_t i = 0; i < name->length; i++)
-		h = (h ^ name->wire[i]) * 0x100000001b3;
-	return &rs->questions[(h >> 32) % QUESTION_LISTS];
+	return &rs->questions[plait_i_text_hash(&wire, rs->seed ^ type) %
+			      QUESTION_LISTS];
 }
 
 static struct names_question *question_find(struct plait_resolver *rs,
