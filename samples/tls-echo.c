@@ -5,8 +5,8 @@
  *	scripts/make-certificates certificates
  *	tls-echo --port 4433 --certificate certificates/good.pem \
  *		--key certificates/good.key
- *	openssl s_client -connect localhost:4433 -CAfile
- *certificates/authority.pem
+ *	openssl s_client -connect localhost:4433 \
+ *		-CAfile certificates/authority.pem
  */
 #include <stdio.h>
 #include <string.h>

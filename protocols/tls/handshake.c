@@ -28,8 +28,6 @@ enum { TURN_STEPS = 16, STEP_BYTES = 16 * 1024 };
 
 static void tls_run(struct tls *t);
 
-static void tls_run(struct tls *t);
-
 /* ---- what waits -------------------------------------------------- */
 
 /* Keeps what OpenSSL has not read. */
