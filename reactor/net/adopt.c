@@ -16,7 +16,7 @@
 #include "reactor/kernel/address.h"
 #include "reactor/net/adopt.h"
 #include "reactor/net/port.h"
-#include "reactor/net/tcp.h"
+#include "reactor/net/socket_kind.h"
 #include "reactor/net/unix.h"
 
 struct adoption {
@@ -114,53 +114,7 @@ int plait_i_adopt(struct plait_transport *t, struct plait_protocol **p)
 	return err;
 }
 
-/* ---- what a descriptor is ------------------------------------------------ */
-
-static int adopt_option(struct kernel *k, int fd, int option, int *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return kernel_getsockopt(k, fd, SOL_SOCKET, option, ret, &len) < 0
-		       ? -errno
-		       : 0;
-}
-
-/* 0, and how streams of its kind are read and written; or -errno. */
-static int adopt_look(struct kernel *k, int fd, const struct stream_io **ret)
-{
-	int type = 0, family = 0;
-	int err = adopt_option(k, fd, SO_TYPE, &type);
-
-	if (err == 0 && type != SOCK_STREAM)
-		err = -EPROTOTYPE;
-	if (err == 0)
-		err = adopt_option(k, fd, SO_DOMAIN, &family);
-	if (err < 0)
-		return err;
-	switch (family) {
-	case AF_UNIX:
-		*ret = &plait_i_unix_stream_io;
-		return 0;
-	case AF_INET:
-	case AF_INET6:
-		*ret = &plait_i_tcp_stream_io;
-		return 0;
-	default:
-		return -EAFNOSUPPORT;
-	}
-}
-
-/* Only a connected socket has a peer, with or without a name. */
-static int adopt_peer(struct kernel *k, int fd, struct plait_address *ret)
-{
-	union kernel_address peer = { .room.ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(peer);
-
-	if (kernel_getpeername(k, fd, &peer.any, &len) < 0)
-		return -errno;
-	plait_i_address_from_kernel(ret, &peer, len);
-	return 0;
-}
+/* ---- a socket of the program --------------------------------------------- */
 
 /*
  * Credentials of each message would take the room of descriptors.  An option
@@ -180,25 +134,27 @@ struct plait_transport *plait_i_adopt_socket(struct plait_reactor *r, int fd,
 					     struct transport_owner *owner)
 {
 	struct kernel *k = loop_kernel(r);
-	const struct stream_io *io = NULL;
 	struct plait_transport *t;
-	struct plait_address peer;
+	struct socket_kind kind;
 	int err;
 
 	fd = kernel_adopt(k, fd);
 	if (fd < 0)
 		return NULL;
-	err = adopt_look(k, fd, &io);
+	err = plait_i_socket_kind_look(k, fd, &kind);
 	if (err == 0)
-		err = adopt_peer(k, fd, &peer);
-	if (err == 0 && io == &plait_i_unix_stream_io)
+		err = plait_i_socket_kind_check(&kind);
+	if (err == 0)
+		err = kind.connected;
+	if (err == 0 && kind.family == AF_UNIX)
 		err = adopt_clear(k, fd);
 	if (err < 0) {
 		kernel_close(k, fd);
 		errno = -err;
 		return NULL;
 	}
-	t = plait_i_stream_new(io, r, fd, &peer, owner);
+	t = plait_i_stream_new(plait_i_socket_kind_io(&kind), r, fd, &kind.peer,
+			       owner);
 	if (t != NULL)
 		stream_of(t)->is_shared = true;
 	return t;
@@ -214,7 +170,6 @@ static int adopt_check(struct plait_reactor *r, const char *function)
 int plait_adopt_fd(struct plait_reactor *r, int fd, struct plait_protocol *p)
 {
 	int err = adopt_check(r, "plait_adopt_fd()");
-
 	struct plait_transport *t;
 
 	if (err < 0) {

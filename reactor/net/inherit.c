@@ -18,55 +18,42 @@
 #include "reactor/kernel/address.h"
 #include "reactor/net/connector.h"
 #include "reactor/net/listener.h"
+#include "reactor/net/socket_kind.h"
 #include "reactor/net/tcp.h"
 #include "reactor/net/unix.h"
 
 /* ---- what a descriptor is ------------------------------------------------ */
 
 struct inherited {
-	int err; /* errno: it is no socket */
-	int type, family, listens;
-	bool is_connected;
-	struct plait_address peer;
+	int err; /* 0, or -errno: it is no socket */
+	int listens;
+	struct socket_kind kind;
 };
 
-static int inherit_option(struct kernel *k, int fd, int option, int *ret)
+static int inherit_ask_listens(struct kernel *k, int fd, int *ret)
 {
 	socklen_t len = sizeof(*ret);
 
-	return kernel_getsockopt(k, fd, SOL_SOCKET, option, ret, &len) < 0
-		       ? errno
+	return kernel_getsockopt(k, fd, SOL_SOCKET, SO_ACCEPTCONN, ret, &len) <
+			       0
+		       ? -errno
 		       : 0;
-}
-
-/* Only a connected socket has a peer, with or without a name. */
-static void inherit_find_peer(struct kernel *k, int fd, struct inherited *i)
-{
-	union kernel_address peer = { .room.ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(peer);
-
-	i->is_connected = kernel_getpeername(k, fd, &peer.any, &len) == 0;
-	plait_i_address_from_kernel(&i->peer, &peer, i->is_connected ? len : 0);
 }
 
 static struct inherited inherit_look(struct plait_reactor *r, int fd)
 {
 	struct kernel *k = loop_kernel(r);
-	struct inherited i = { .err = ENOTSUP };
+	struct inherited i = { .err = -ENOTSUP };
 
 	if (loop_is_virtual(r))
 		return i;
-	i.err = inherit_option(k, fd, SO_TYPE, &i.type);
+	i.err = plait_i_socket_kind_look(k, fd, &i.kind);
 	if (i.err == 0)
-		i.err = inherit_option(k, fd, SO_DOMAIN, &i.family);
-	if (i.err == 0)
-		i.err = inherit_option(k, fd, SO_ACCEPTCONN, &i.listens);
-	if (i.err == 0)
-		inherit_find_peer(k, fd, &i);
+		i.err = inherit_ask_listens(k, fd, &i.listens);
 	return i;
 }
 
-static const char *inherit_name(const struct inherited *i)
+static const char *inherit_name(const struct socket_kind *i)
 {
 	if (i->family == AF_UNIX)
 		return i->type == SOCK_STREAM ? "a UNIX socket"
@@ -84,33 +71,20 @@ int plait_fd_str(struct plait_reactor *r, int fd, char *buf, size_t size)
 
 	loop_check_given(r, "plait_fd_str()", NULL);
 	i = inherit_look(r, fd);
-	if (i.err == EBADF)
+	if (i.err == -EBADF)
 		return snprintf(buf, size, "not open");
 	if (i.err != 0)
 		return snprintf(buf, size, "no socket");
-	return snprintf(buf, size, "%s that %s", inherit_name(&i),
-			i.listens != 0	 ? "listens"
-			: i.is_connected ? "is connected"
-					 : "is not connected");
+	return snprintf(buf, size, "%s that %s", inherit_name(&i.kind),
+			i.listens != 0		? "listens"
+			: i.kind.connected == 0 ? "is connected"
+						: "is not connected");
 }
 
 /* 0, or why it is no stream of a family that is known. */
 static int inherit_check(const struct inherited *i)
 {
-	if (i->err != 0)
-		return -i->err;
-	if (i->type != SOCK_STREAM)
-		return -EPROTOTYPE;
-	return i->family == AF_UNIX || i->family == AF_INET ||
-			       i->family == AF_INET6
-		       ? 0
-		       : -EAFNOSUPPORT;
-}
-
-static const struct stream_io *inherit_io(const struct inherited *i)
-{
-	return i->family == AF_UNIX ? &plait_i_unix_stream_io
-				    : &plait_i_tcp_stream_io;
+	return i->err != 0 ? i->err : plait_i_socket_kind_check(&i->kind);
 }
 
 /* ---- ports --------------------------------------------------------------- */
@@ -207,7 +181,8 @@ int plait_listen_fd(struct plait_reactor *r, int fd, struct plait_factory *f,
 		return err;
 	if (options != NULL)
 		o.common = *options;
-	o.ops = i.family == AF_UNIX ? &inherited_unix_ops : &inherited_tcp_ops;
+	o.ops = i.kind.family == AF_UNIX ? &inherited_unix_ops
+					 : &inherited_tcp_ops;
 	return plait_i_acceptor_listen(r, "plait_listen_fd()", inherit_port_new,
 				       NULL, &o.common, f, ret);
 }
@@ -294,14 +269,14 @@ static int inherit_connection(struct plait_connector *c, int fd)
 	struct inherit_attempt *a;
 	int err = inherit_check(&i);
 
-	if (err == 0 && !i.is_connected)
+	if (err == 0 && i.kind.connected < 0)
 		err = -ENOTCONN;
 	if (err == 0)
-		err = plait_i_connector_add(c, &i.peer);
+		err = plait_i_connector_add(c, &i.kind.peer);
 	if (err < 0)
 		return err;
 	a = inherit_attempt(c->attempts.first);
-	a->io = inherit_io(&i);
+	a->io = plait_i_socket_kind_io(&i.kind);
 	a->fd = kernel_inherit(loop_kernel(c->reactor), fd);
 	return a->fd < 0 ? -errno : 0;
 }
