@@ -1286,6 +1286,40 @@ TEST(a_group_is_stopped_although_its_child_has_exited, ON_EACH_BACKEND,
 	ck_assert_int_eq(it.how.code, 0);
 }
 
+/* It goes into that of its parent, says so, and sleeps. */
+static void spawn_one_that_leaves_its_group(void)
+{
+	struct plait_process_options o = talks;
+
+	o.new_group = true;
+	ck_assert_int_eq(spawn(&it, &o, "python3", "-c",
+			       "import os, time\n"
+			       "os.setpgid(0, os.getpgid(os.getppid()))\n"
+			       "print(os.getpid(), flush=True)\n"
+			       "time.sleep(1000)"),
+			 0);
+	wait_for_word(&it);
+}
+
+TEST(a_child_that_has_left_its_group_is_stopped_alone, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	lack(_i);
+	spawn_one_that_leaves_its_group();
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.signal, SIGTERM);
+}
+
+TEST(a_child_that_has_left_its_group_ends_with_the_reactor, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	lack(_i);
+	spawn_one_that_leaves_its_group();
+	plait_reactor_free(&reactor);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+}
+
 TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND,
      EACH_OF(lacks))
 {

@@ -469,7 +469,6 @@ void plait_process_stop(struct plait_process_protocol *p)
 	process_stop(p->process);
 }
 
-/* The child may have left its group. */
 void plait_i_process_kill(struct plait_process_protocol *p)
 {
 	struct plait_process *c = p->process;
@@ -477,8 +476,6 @@ void plait_i_process_kill(struct plait_process_protocol *p)
 	if (c == NULL || !process_is_there(c) || loop_is_forked(c->reactor))
 		return;
 	process_send(c, SIGKILL);
-	if (c->group && !c->has_exited)
-		plait_process_signal(p, SIGKILL);
 }
 
 /* ---- the end of the reactor ---------------------------------------------- */

@@ -176,10 +176,18 @@ static int linux_signal(struct kernel *k, const struct kernel_process *p,
 	return kill(p->pid, number);
 }
 
+/* The child may have left its group.  If somebody has waited for it, its number
+   may be another's, and linux_signal() does nothing. */
 static int linux_signal_group(struct kernel *k, const struct kernel_process *p,
 			      int number)
 {
-	return kill(-p->pid, number);
+	int n = kill(-p->pid, number);
+	int saved = errno;
+
+	if (getpgid(p->pid) != p->pid && linux_signal(k, p, number) == 0)
+		return 0;
+	errno = saved;
+	return n;
 }
 
 /* ---- pipes --------------------------------------------------------------- */

@@ -42,8 +42,9 @@ struct kernel_children {
 		     int milliseconds);
 	int (*signal)(struct kernel *k, const struct kernel_process *p,
 		      int number);
-	/* The group of a child.  Its number is its own as long as nobody has
-	   waited for the child, or anybody is in the group. */
+	/* The group of a child, and the child if it has left that.  Its number
+	   is its own as long as nobody has waited for the child, or anybody is
+	   in the group. */
 	int (*signal_group)(struct kernel *k, const struct kernel_process *p,
 			    int number);
 	/*
