@@ -1320,6 +1320,56 @@ TEST(a_child_that_has_left_its_group_ends_with_the_reactor, ON_EACH_BACKEND,
 	ck_assert_int_eq(it.how.signal, SIGKILL);
 }
 
+static bool is_waited_for(void *pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t) * (pid_t *)pid, &info,
+		      WEXITED | WNOHANG | WNOWAIT) < 0;
+}
+
+/* So the number of its group is nobody else's. */
+TEST(the_leader_of_a_group_is_waited_for_when_all_is_over, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	struct plait_process_options o = talks;
+	pid_t pid;
+
+	lack(_i);
+	o.new_group = true;
+	sh(&it, &o, leaves_one_behind);
+	pid = plait_process_pid(&it.base);
+	run_until_count(reactor, &it.n_exited, 1);
+	wait_for_word(&it);
+	run_turns(reactor, 3);
+	ck_assert(!is_waited_for(&pid));
+	kill(-pid, SIGKILL);
+	run_until(reactor, is_waited_for, &pid);
+	ck_assert_uint_eq(it.n_done, 1);
+}
+
+/* Who is left has no pipe of the child, so that all is told before. */
+TEST(the_grace_of_a_group_goes_on_when_all_is_told, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	struct plait_process_options o = talks;
+
+	lack(_i);
+	o.new_group = true;
+	o.grace = 1000;
+	sh(&it, &o,
+	   "(trap '' TERM; sh -c 'echo $PPID'; exec <&- >&- 2>&-; "
+	   "while :; do sleep 1000; done) & wait");
+	wait_for_word(&it);
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	clock_advance(999);
+	run_turns(reactor, 3);
+	ck_assert_int_ne(left_behind(&it), 0);
+	clock_advance(1);
+	run_until(reactor, is_gone, &it);
+}
+
 TEST(its_pipes_may_be_closed_although_somebody_keeps_them, ON_EACH_BACKEND,
      EACH_OF(lacks))
 {
