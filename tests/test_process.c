@@ -1320,6 +1320,44 @@ TEST(a_child_that_has_left_its_group_ends_with_the_reactor, ON_EACH_BACKEND,
 	ck_assert_int_eq(it.how.signal, SIGKILL);
 }
 
+/* Its descriptor says that it has ended, and waitid() that it has not. */
+TEST(the_end_of_a_child_that_is_traced_is_looked_for_now_and_then,
+     ON_EACH_BACKEND, TIMES(2))
+{
+	const struct plait_process_options o = { .new_group = _i == 1 };
+	siginfo_t info;
+	double begin;
+
+	clock_virtual(true);
+	sh(&it, &o, "exec sleep 1000");
+	ck_assert_int_eq(plait_process_signal(&it.base, SIGKILL), 0);
+	waitid(P_PID, (id_t)plait_process_pid(&it.base), &info,
+	       WEXITED | WNOWAIT);
+	fault_call("waitid", 20, EAGAIN);
+	begin = clock_now();
+	wait_for(&it);
+	ck_assert(clock_now() - begin >= 20 * 0.05);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+	ck_assert_str_eq(it.log, "SXED");
+}
+
+TEST(a_reactor_that_is_freed_waits_for_no_tracer, ON_EACH_BACKEND)
+{
+	siginfo_t info;
+	pid_t pid;
+
+	sh(&it, NULL, "exec sleep 1000");
+	pid = plait_process_pid(&it.base);
+	kill(pid, SIGKILL);
+	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+	fault_call_forever("waitid", EAGAIN);
+	run_turns(reactor, 3);
+	plait_reactor_free(&reactor);
+	ck_assert(it.how.unknown);
+	ck_assert_uint_eq(it.n_done, 1);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), pid);
+}
+
 static bool is_waited_for(void *pid)
 {
 	siginfo_t info;
@@ -1700,6 +1738,32 @@ static void stop_reactor_now(struct child *c)
 {
 	plait_reactor_stop(reactor);
 	plait_reactor_stop_now(reactor);
+}
+
+static void call_stop_now(void *nothing)
+{
+	plait_reactor_stop_now(reactor);
+}
+
+/* Nor does it look for the child any more. */
+TEST(a_shutdown_that_waits_for_nobody_waits_for_no_tracer, ON_EACH_BACKEND)
+{
+	siginfo_t info;
+	pid_t pid;
+
+	sh(&it, NULL, "exec sleep 1000");
+	pid = plait_process_pid(&it.base);
+	kill(pid, SIGKILL);
+	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+	fault_call_forever("waitid", EAGAIN);
+	clock_virtual(true);
+	plait_call_later(reactor, 1, call_stop_now, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert(it.how.unknown);
+	ck_assert_uint_eq(it.n_done, 1);
+	plait_reactor_iterate(reactor, 60);
+	ck_assert(wait_timeout() > 59);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), pid);
 }
 
 TEST(a_shutdown_that_waits_for_nobody_kills_its_children, ON_EACH_BACKEND,

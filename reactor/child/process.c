@@ -133,6 +133,7 @@ static void process_close(struct plait_process *c)
 	if (c->process.fd < 0)
 		return;
 	plait_watch_stop(&c->watch);
+	plait_timer_stop(&c->looking);
 	process_calls(c->reactor)
 		->forget(loop_kernel(c->reactor), &c->process,
 			 loop_is_forked(c->reactor));
@@ -377,6 +378,10 @@ int plait_process_set_window(struct plait_process_protocol *p,
 
 /* ---- its end is seen ----------------------------------------------------- */
 
+static const double traced = 0.05; /* seconds between two looks */
+
+static void process_look_again(void *arg);
+
 /*
  * If somebody else has waited for the child, the number of its group is its own
  * only as long as somebody is in it.
@@ -387,11 +392,28 @@ static void process_give_up_group(struct plait_process *c)
 		c->group = false;
 }
 
-/* Returns false if the child has not ended. */
+/*
+ * The end of a child that is traced belongs to the tracer first, although the
+ * descriptor says it to everybody: until the tracer has waited for the child,
+ * or has left it, there is nothing to wait for here, and the descriptor stays
+ * readable.
+ */
+static void process_wait_for_tracer(struct plait_process *c)
+{
+	plait_watch_stop(&c->watch);
+	plait_timer_start(c->reactor, &c->looking, traced, process_look_again,
+			  c);
+}
+
+/* Returns false if it is not there yet, or was noted before. */
 static bool process_note_end(struct plait_process *c)
 {
-	if (c->has_exited || !process_reap(c, c->group ? WNOWAIT : 0))
+	if (c->has_exited)
 		return false;
+	if (!process_reap(c, c->group ? WNOWAIT : 0)) {
+		process_wait_for_tracer(c);
+		return false;
+	}
 	process_give_up_group(c);
 	if (c->group) {
 		plait_watch_stop(&c->watch);
@@ -400,6 +422,20 @@ static bool process_note_end(struct plait_process *c)
 		plait_timer_stop(&c->killing);
 	}
 	return true;
+}
+
+static void process_is_known_to_end(struct plait_process *c)
+{
+	process_close_terminal(c);
+	process_go_on(c);
+}
+
+static void process_look_again(void *arg)
+{
+	struct plait_process *c = arg;
+
+	if (process_note_end(c))
+		process_is_known_to_end(c);
 }
 
 static void process_ready(struct plait_watch *w, unsigned events)
@@ -411,8 +447,7 @@ static void process_ready(struct plait_watch *w, unsigned events)
 		process_lose_descriptor(c);
 	else if (!process_note_end(c))
 		return;
-	process_close_terminal(c);
-	process_go_on(c);
+	process_is_known_to_end(c);
 }
 
 /* ---- signals ------------------------------------------------------------- */

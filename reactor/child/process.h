@@ -35,6 +35,7 @@ struct plait_process {
 	struct plait_list pipes;
 	struct plait_watch watch;
 	struct plait_timer killing;
+	struct plait_timer looking; /* whether a tracer has left it */
 	struct loop_member member;
 	struct loop_task telling, burial;
 	uint64_t trigger;		/* of the shutdown */
