@@ -319,6 +319,28 @@ TEST(broken_connection_raises_no_signal, ON_EACH_BACKEND)
 	sigaction(SIGPIPE, &before, NULL);
 }
 
+static void raise_once(void *nothing)
+{
+	call_hook("sendfile", NULL, NULL);
+	raise(SIGPIPE);
+}
+
+/* Then sendfile() returns what it has sent, and the signal is there. */
+TEST(connection_that_breaks_in_the_middle_raises_no_signal, ON_EACH_BACKEND)
+{
+	struct sigaction count = { .sa_handler = signal_counts }, before;
+
+	sigaction(SIGPIPE, &count, &before);
+	ck_assert(wire_open(&w, reactor));
+	fault_short("sendfile", 1, 3);
+	call_hook("sendfile", raise_once, NULL);
+	send_text_file(w.transport, "Nevermore");
+	expect_read("Nevermore");
+	ck_assert_int_eq(signals, 0);
+	wire_close(&w);
+	sigaction(SIGPIPE, &before, NULL);
+}
+
 TEST(descriptors_and_files_keep_their_order, ON_EACH_BACKEND)
 {
 	struct plait_address nobody = { .family = 0 };

@@ -4,6 +4,7 @@
  * end.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -522,6 +523,34 @@ TEST(broken_pipe_raises_no_signal, ON_EACH_BACKEND, TIMES(2))
 	out.far = -1;
 	plait_transport_write(w.transport, "hello", 5);
 	run_until_lost();
+	ck_assert_int_eq(w.err, EPIPE);
+	ck_assert_int_eq(signals, 0);
+	end_pipes();
+	sigaction(SIGPIPE, &before, NULL);
+}
+
+static void break_at_the_second(void *n_writes)
+{
+	if (++*(int *)n_writes == 2) {
+		close(out.far);
+		out.far = -1;
+	}
+}
+
+/* A part was written, so that no error is told. */
+TEST(pipe_that_breaks_between_two_writes_raises_no_signal, ON_EACH_BACKEND)
+{
+	struct sigaction count = { .sa_handler = signal_counts }, before;
+	static const char page[2 * PIPE_BUF];
+	int n_writes = 0;
+
+	sigaction(SIGPIPE, &count, &before);
+	fault_call_forever("pwritev2", EOPNOTSUPP);
+	call_hook("write", break_at_the_second, &n_writes);
+	open_pipes();
+	plait_transport_write(w.transport, page, sizeof(page));
+	run_until_lost();
+	ck_assert_int_ge(n_writes, 2);
 	ck_assert_int_eq(w.err, EPIPE);
 	ck_assert_int_eq(signals, 0);
 	end_pipes();

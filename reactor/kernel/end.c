@@ -209,8 +209,10 @@ static ssize_t linux_end_write(struct kernel *k, const struct kernel_end *e,
 	ssize_t written;
 
 	plait_i_quiet_begin(&quiet);
+	errno = 0;
 	written = end_write(e, pieces, n);
-	plait_i_quiet_end(&quiet, written < 0 && errno == EPIPE);
+	/* Of several writes, the last may have failed. */
+	plait_i_quiet_end(&quiet, errno == EPIPE);
 	return written;
 }
 

@@ -12,7 +12,8 @@ struct quiet {
 };
 
 /* Between the two calls a broken pipe raises no signal in this thread.  The
-   second keeps errno; is_broken says that the write failed with EPIPE. */
+   second keeps errno; is_broken says that the pipe may have broken, also when a
+   part was written before. */
 void plait_i_quiet_begin(struct quiet *q);
 void plait_i_quiet_end(const struct quiet *q, bool is_broken);
 
