@@ -320,10 +320,8 @@ check-unit: $(TESTS)
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(UNIT_CHECKS)
 # Where there may be a second thread, by what the suites say: nothing else can
-# race.  Not test_reaper, which seldom hangs there and nowhere else: it stands on
-# SIGCHLD, and ThreadSanitizer puts handlers off until a call that it knows to
-# wait, which select() and epoll_pwait2() are not.
-THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT) tests/test_reaper.c,$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c)))
+# race.
+THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT),$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c)))
 check-threads: $(THREADED:%=$O/tests/test_%)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)

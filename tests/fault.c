@@ -94,6 +94,26 @@ struct script {
 static struct script scripts[N_CALLS] = { CALLS(NAMED) };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/*
+ * How often this thread has taken the lock.  A handler of the library calls the
+ * seam, too, to wake its loop or to read the clock.  If it has interrupted this
+ * thread just here, it must not wait for this thread.
+ */
+static __thread volatile sig_atomic_t locks;
+
+static void seam_lock(void)
+{
+	if (locks++ == 0)
+		pthread_mutex_lock(&lock);
+}
+
+static void seam_unlock(void)
+{
+	if (locks == 1)
+		pthread_mutex_unlock(&lock);
+	locks--;
+}
+
 /* At most so many bytes in the call that fault() just let through. */
 static __thread size_t limit;
 
@@ -113,9 +133,9 @@ static void add_step(const char *name, struct step step)
 	if (step.n == 0)
 		return;
 	ck_assert_uint_lt(s->n_steps, MAX_STEPS);
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	s->steps[s->n_steps++] = step;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 void fault_call(const char *name, unsigned long n, int err)
@@ -152,28 +172,28 @@ unsigned long calls_of(const char *name)
 {
 	unsigned long calls;
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	calls = find(name)->calls;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	return calls;
 }
 
 void calls_reset(void)
 {
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	for (int i = 0; i < N_CALLS; i++)
 		scripts[i].calls = 0;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 void call_hook(const char *name, void (*fn)(void *arg), void *arg)
 {
 	struct script *s = find(name);
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	s->hook = fn;
 	s->hook_arg = arg;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 static size_t send_room = SIZE_MAX;
@@ -188,12 +208,12 @@ void fault_off(void)
 	fault_alloc_off();
 	fault_room(SIZE_MAX);
 	clock_virtual(false);
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	for (int i = 0; i < N_CALLS; i++) {
 		scripts[i].n_steps = 0;
 		scripts[i].hook = NULL;
 	}
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 /* Takes the next step of a script that has one. */
@@ -211,7 +231,8 @@ static struct step take_step(struct script *s)
 
 /*
  * Called first by every function of the seam: counts, runs the hook, and says
- * with which errno the call has to fail, 0 for none.
+ * with which errno the call has to fail, 0 for none.  A call of a handler that
+ * has interrupted the seam is let through.
  */
 static int fault(enum call call)
 {
@@ -220,13 +241,17 @@ static int fault(enum call call)
 	void (*hook)(void *arg);
 	void *arg;
 
-	pthread_mutex_lock(&lock);
+	if (locks > 0) {
+		limit = 0;
+		return 0;
+	}
+	seam_lock();
 	s->calls++;
 	if (s->n_steps > 0)
 		step = take_step(s);
 	hook = s->hook;
 	arg = s->hook_arg;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	if (hook != NULL)
 		hook(arg);
 	limit = step.max;
@@ -275,12 +300,12 @@ static struct {
 
 void fault_alloc_at(unsigned long n, bool persistent)
 {
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	refusal.armed = true;
 	refusal.persistent = persistent;
 	refusal.reached = false;
 	refusal.countdown = n;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 bool fault_alloc_reached(void)
@@ -290,18 +315,18 @@ bool fault_alloc_reached(void)
 
 void fault_alloc_off(void)
 {
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	refusal.armed = false;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 unsigned long heap_live(void)
 {
 	unsigned long live;
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	live = heap.live;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	return live;
 }
 
@@ -315,14 +340,14 @@ size_t heap_held_bytes(void)
 {
 	size_t bytes = 0;
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	for (size_t i = 0; i < heap.room; i++) {
 		void *ptr = heap.blocks[i].ptr;
 
 		if (ptr != NULL && ptr != TOMB)
 			bytes += malloc_usable_size(ptr) + sizeof(size_t);
 	}
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	return bytes;
 }
 
@@ -446,7 +471,7 @@ static bool refused(enum call call)
 		return false;
 	refuse = fault(call) != 0;
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	heap.calls++;
 	if (refusal.armed) {
 		if (refusal.countdown == 0)
@@ -456,7 +481,7 @@ static bool refused(enum call call)
 		else if (!refusal.persistent)
 			refusal.armed = false;
 	}
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	if (refuse)
 		errno = ENOMEM;
 	return refuse;
@@ -468,14 +493,14 @@ static void *added(void *ptr, size_t size, void *caller)
 
 	if (ptr == NULL || outside)
 		return ptr;
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	if (heap.used * 2 >= heap.room)
 		heap_grow();
 	b = new_slot(ptr);
 	*b = (struct block){ ptr, size, heap.calls - 1, caller };
 	heap.live++;
 	heap.bytes += size;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	return ptr;
 }
 
@@ -484,7 +509,7 @@ static void forgotten(void *ptr)
 {
 	struct block *b;
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	b = heap.room > 0 && ptr != NULL ? slot_of(heap.blocks, heap.room, ptr)
 					 : NULL;
 	if (b != NULL && b->ptr == ptr) {
@@ -492,7 +517,7 @@ static void forgotten(void *ptr)
 		heap.live--;
 		heap.bytes -= b->size;
 	}
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 #define CALLER __builtin_return_address(0)
@@ -628,13 +653,13 @@ void clock_virtual(bool on)
 {
 	int64_t now = real_now();
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	if (on && !clk.is_virtual)
 		clk.stopped = now;
 	else if (!on && clk.is_virtual)
 		clk.offset += clk.stopped - now;
 	clk.is_virtual = on;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 bool clock_is_virtual(void)
@@ -648,18 +673,18 @@ void clock_advance(double seconds)
 		clk.advanced(seconds);
 		return;
 	}
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	clk.offset += llround(seconds * 1e9);
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 }
 
 static int64_t seam_now(void)
 {
 	int64_t now = real_now();
 
-	pthread_mutex_lock(&lock);
+	seam_lock();
 	now = (clk.is_virtual ? clk.stopped : now) + clk.offset;
-	pthread_mutex_unlock(&lock);
+	seam_unlock();
 	return now;
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include <plait/debug.h>
@@ -116,6 +117,19 @@ TEST(a_sleeping_loop_is_woken, ON_EACH_BACKEND)
 	ck_assert_int_eq(plait_reactor_iterate(reactor, 60), 0);
 	run_turns(reactor, 1);
 	told_are(1, 0, 0);
+}
+
+/* Also inside a call of the loop, and of the seam of these tests. */
+TEST(a_signal_may_come_at_any_moment, ON_EACH_BACKEND)
+{
+	const struct itimerval often = { { 0, 50 }, { 0, 50 } };
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+
+	watch(0, SIGALRM);
+	setitimer(ITIMER_REAL, &often, NULL);
+	run_turns(reactor, 20000);
+	setitimer(ITIMER_REAL, &never, NULL);
+	ck_assert_uint_ge(told[0], 1);
 }
 
 TEST(a_watch_that_is_stopped_is_not_told_what_has_come, ON_EACH_REACTOR)
