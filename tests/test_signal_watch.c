@@ -319,6 +319,7 @@ TEST(what_is_watched_stops_no_run, ON_EACH_BACKEND, TIMES(4))
 {
 	const int *number = &stopping[_i & 1];
 
+	clock_virtual(true);
 	if (_i & 2)
 		watch(0, *number);
 	else
@@ -343,6 +344,7 @@ static void watch_in_the_run(void *arg)
 TEST(a_watch_that_a_run_starts_takes_the_signal_from_it, ON_EACH_BACKEND,
      EACH_OF(stopping))
 {
+	clock_virtual(true);
 	plait_call_when_running(reactor, watch_in_the_run,
 				(void *)(uintptr_t)&stopping[_i]);
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
