@@ -767,6 +767,71 @@ TEST(a_scope_kills_it_and_ends_when_it_is_gone, ON_EACH_BACKEND)
 	plait_deferred_free(&closing);
 }
 
+static struct plait_scope *scope;
+static bool emptied;
+
+static plait_value close_scope(plait_value *v, void *unused)
+{
+	struct plait_deferred *closing = plait_scope_close(&scope);
+
+	plait_deferred_add_both(closing, note, &emptied);
+	plait_deferred_detach(&closing);
+	return *v;
+}
+
+static void job_and_close(const char *name, plait_value argument)
+{
+	struct plait_process_job_options o = { .max_result = 100 };
+
+	emptied = false;
+	o.scope = scope = plait_scope_new(reactor);
+	fired = false;
+	d = plait_defer_to_process(reactor, name, argument, &o);
+	plait_deferred_add_both(d, close_scope, NULL);
+	plait_deferred_add_both(d, keep, NULL);
+}
+
+TEST(its_own_callback_may_close_the_scope, ON_EACH_BACKEND)
+{
+	job_and_close("shout", plait_text("poem"));
+	run_until_set(reactor, &emptied);
+	result_is("POEM");
+	ck_assert(nobody_is_left(NULL));
+}
+
+static plait_value free_reactor(plait_value *v, void *unused)
+{
+	plait_reactor_free(&reactor);
+	return *v;
+}
+
+/* The second one waits for the process of the first. */
+TEST(the_callback_of_a_scope_may_free_the_reactor, ON_EACH_BACKEND, TIMES(2))
+{
+	struct plait_scope *s = plait_scope_new(reactor);
+	struct plait_process_job_options one = { .max_processes = 1 };
+	struct plait_process_job_options o = one;
+	struct plait_deferred *first = NULL;
+	bool noted = false;
+
+	if (_i == 1) {
+		first = plait_defer_to_process(reactor, "spin", PLAIT_NONE,
+					       &one);
+		plait_deferred_add_both(first, note, &noted);
+	}
+	o.scope = s;
+	d = plait_defer_to_process(reactor, "spin", PLAIT_NONE, &o);
+	plait_deferred_add_both(d, free_reactor, NULL);
+	plait_deferred_add_both(d, keep, NULL);
+	plait_deferred_detach(&d);
+	plait_scope_cancel(s, "test");
+	ck_assert(fired);
+	ck_assert(plait_scope_is_empty(s));
+	plait_scope_free(&s);
+	ck_assert(noted == (_i == 1));
+	plait_deferred_free(&first);
+}
+
 TEST(in_a_scope_that_is_over_nothing_begins, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);

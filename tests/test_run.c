@@ -335,6 +335,78 @@ TEST(a_scope_ends_only_when_the_program_is_gone, ON_EACH_BACKEND)
 	plait_deferred_free(&closing);
 }
 
+static struct plait_scope *children;
+static bool emptied;
+
+static plait_value close_children(plait_value *v, void *unused)
+{
+	struct plait_deferred *closing = plait_scope_close(&children);
+
+	plait_deferred_add_both(closing, note_closed, &emptied);
+	plait_deferred_detach(&closing);
+	return *v;
+}
+
+/* As somebody does who lets only so many programs run at a time. */
+static void run_and_close(const struct plait_run_options *o, const char *text)
+{
+	const char *const argv[] = { "/bin/sh", "-c", text, NULL };
+	struct plait_run_options in = *o;
+
+	emptied = false;
+	children = plait_scope_new(reactor);
+	in.scope = children;
+	d = plait_run(reactor, argv, PLAIT_NONE, &in);
+	plait_deferred_add_both(d, close_children, NULL);
+	plait_deferred_add_both(d, keep, NULL);
+}
+
+static const char *const ends[] = { "echo out", "exit 3", "yes" };
+
+TEST(its_own_callback_may_close_the_scope, ON_EACH_BACKEND, EACH_OF(ends))
+{
+	struct plait_run_options o = { .max_output = 100 };
+
+	run_and_close(&o, ends[_i]);
+	run_until_set(reactor, &emptied);
+	ck_assert(fired);
+	ck_assert(nobody_is_left(NULL));
+}
+
+TEST(the_callback_of_a_cancel_may_close_the_scope, ON_EACH_BACKEND)
+{
+	struct plait_run_options o = { .max_output = 100 };
+
+	run_and_close(&o, "exec sleep 1000");
+	plait_deferred_cancel(d);
+	ck_assert(fired);
+	ck_assert(!emptied);
+	run_until_set(reactor, &emptied);
+	ck_assert(nobody_is_left(NULL));
+}
+
+static plait_value free_reactor(plait_value *v, void *unused)
+{
+	plait_reactor_free(&reactor);
+	return *v;
+}
+
+TEST(the_callback_of_a_scope_may_free_the_reactor, ON_EACH_BACKEND)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "exec sleep 1000", NULL };
+	struct plait_scope *s = plait_scope_new(reactor);
+	struct plait_run_options o = { .scope = s };
+
+	d = plait_run(reactor, argv, PLAIT_NONE, &o);
+	plait_deferred_add_both(d, free_reactor, NULL);
+	plait_deferred_add_both(d, keep, NULL);
+	plait_deferred_detach(&d);
+	plait_scope_cancel(s, "test");
+	ck_assert(fired);
+	ck_assert(plait_scope_is_empty(s));
+	plait_scope_free(&s);
+}
+
 TEST(in_a_scope_that_is_over_nothing_is_run, ON_EACH_BACKEND)
 {
 	struct plait_scope *s = plait_scope_new(reactor);

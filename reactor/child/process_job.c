@@ -61,7 +61,8 @@ struct process_job {
 	struct loop_task lost;
 	unsigned max_processes;
 	struct plait_scope_entry entry;
-	bool runs; /* it has a child, or had one */
+	bool runs;  /* it has a child, or had one */
+	bool ended; /* ... and its done() follows, which frees it */
 };
 
 const struct plait_error plait_error_process_job = {
@@ -91,11 +92,17 @@ static void process_job_leave_queue(struct process_job *j)
 	plait_i_loop_process_jobs(j->reactor)->n_waiting--;
 }
 
-static void process_job_free(struct process_job *j)
+/* The loop calls it no more. */
+static void process_job_leave_loop(struct process_job *j)
 {
 	process_job_leave_queue(j);
 	loop_part(&j->member);
 	loop_task_cancel(&j->lost);
+}
+
+static void process_job_free(struct process_job *j)
+{
+	process_job_leave_loop(j);
 	plait_promise_drop(&j->promise);
 	plait_scope_leave(&j->entry);
 	plait_value_free(&j->argument);
@@ -124,8 +131,8 @@ static void process_job_give_up(struct process_job *j)
 /* Takes v, the failure. */
 static void process_job_fail(struct process_job *j, plait_value v)
 {
-	plait_fire(&j->promise, v);
 	process_job_give_up(j);
+	plait_fire(&j->promise, v);
 }
 
 /* ---- the argument -------------------------------------------------------- */
@@ -315,6 +322,7 @@ static void process_job_ended(struct plait_process_protocol *p,
 {
 	struct process_job *j = process_job_of(p);
 
+	j->ended = true;
 	if (j->promise == NULL)
 		return;
 	plait_fire(&j->promise, answer_is_complete(j) ? answer_value(j)
@@ -473,12 +481,15 @@ static void process_job_wait(struct process_job *j)
 
 /* ---- cancelling ---------------------------------------------------------- */
 
-static void process_job_cancel_now(struct process_job *j)
+/* True: nobody knows it any more, so whoever calls this frees it. */
+static bool process_job_let_go(struct process_job *j)
 {
-	if (!j->runs || plait_i_process_forget(&j->base))
-		process_job_free(j);
-	else
+	if (j->runs && !plait_i_process_forget(&j->base)) {
 		process_job_give_up(j);
+		return false;
+	}
+	process_job_leave_loop(j);
+	return true;
 }
 
 static plait_value process_job_cancel(struct plait_deferred *d, void *arg)
@@ -486,16 +497,25 @@ static plait_value process_job_cancel(struct plait_deferred *d, void *arg)
 	struct process_job *j = arg;
 
 	plait_promise_drop(&j->promise);
-	process_job_cancel_now(j);
+	if (process_job_let_go(j))
+		process_job_free(j);
 	return plait_cancelled();
 }
 
+/* A callback of the deferred may end the scope, and may free the reactor. */
 static void process_job_cancel_by_scope(void *arg)
 {
 	struct process_job *j = arg;
+	bool let_go;
 
+	if (j->ended) {
+		plait_scope_leave(&j->entry);
+		return;
+	}
+	let_go = process_job_let_go(j);
 	plait_fire(&j->promise, plait_cancelled());
-	process_job_cancel_now(j);
+	if (let_go)
+		process_job_free(j);
 }
 
 /* ---- the beginning ------------------------------------------------------- */

@@ -30,6 +30,7 @@ struct running {
 	struct plait_output *output; /* NULL: it was fired, or dropped */
 	struct plait_scope_entry entry;
 	bool exited;
+	bool ended; /* its done() follows, and frees it */
 	char name[NAME_SIZE];
 };
 
@@ -180,6 +181,7 @@ static void run_received(struct plait_process_protocol *p, int fd,
 {
 	struct running *self = running_of(p);
 	struct plait_buf *b;
+	plait_value why;
 	int err;
 
 	if (self->output == NULL)
@@ -188,14 +190,12 @@ static void run_received(struct plait_process_protocol *p, int fd,
 	err = plait_buf_append(b, data, len);
 	if (err == 0)
 		return;
-	if (err == -ENOMEM)
-		plait_fire(&self->promise, plait_no_memory());
-	else
-		plait_fire(&self->promise,
-			   plait_fail_errno(&plait_error_os, -err,
-					    "more than %zu bytes from %s",
-					    plait_buf_max(b), self->name));
+	why = err == -ENOMEM ? plait_no_memory()
+			     : plait_fail_errno(&plait_error_os, -err,
+						"more than %zu bytes from %s",
+						plait_buf_max(b), self->name);
 	running_give_up(self);
+	plait_fire(&self->promise, why);
 }
 
 static void run_exited(struct plait_process_protocol *p,
@@ -216,6 +216,7 @@ static void run_ended(struct plait_process_protocol *p,
 	struct running *self = running_of(p);
 	struct plait_output *o = self->output;
 
+	self->ended = true;
 	if (o == NULL)
 		return;
 	self->output = NULL;
@@ -259,15 +260,22 @@ static plait_value run_cancel(struct plait_deferred *d, void *arg)
 	return plait_cancelled();
 }
 
+/* A callback of the deferred may end the scope, and may free the reactor. */
 static void run_cancel_by_scope(void *arg)
 {
 	struct running *self = arg;
+	bool forgotten;
 
-	plait_fire(&self->promise, plait_cancelled());
-	if (plait_i_process_forget(&self->base))
-		running_free(self);
-	else
+	if (self->ended) {
+		plait_scope_leave(&self->entry);
+		return;
+	}
+	forgotten = plait_i_process_forget(&self->base);
+	if (!forgotten)
 		running_give_up(self);
+	plait_fire(&self->promise, plait_cancelled());
+	if (forgotten)
+		running_free(self);
 }
 
 /* ---- the beginning ------------------------------------------------------- */
