@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <plait/client.h>
 #include <plait/timer.h>
 
 #include "lib/exception.h"
+#include "protocols/client.h"
 
 /* Defined here; whoever calls them here says the place. */
 #undef plait_client_connect
@@ -179,14 +179,14 @@ static plait_value client_cancel(struct plait_deferred *d, void *arg)
  * it is ending and that callbacks begin anew each time when they are told so.
  * Told again, they would go on without end; so the deferred stays pending.
  */
-static void client_refuse(struct client *c, int err)
+static void client_refuse(struct client *c, int err, client_refusal *refused,
+			  void *connect_arg)
 {
 	if (err == ESHUTDOWN) {
 		c->stopped = true;
 		return;
 	}
-	plait_fire(&c->promise,
-		   plait_fail_errno(&plait_error_connect, err, "%s", ""));
+	plait_fire(&c->promise, refused(err, connect_arg));
 	free(c);
 }
 
@@ -207,14 +207,14 @@ client_call(struct client *c, plait_connect_func *connect, void *arg)
 }
 
 struct plait_deferred *
-plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
-		     void *connect_arg, const struct plait_protocol_ops *ops,
-		     void *arg, const char *where)
+plait_i_client_connect(struct plait_reactor *r, plait_connect_func *connect,
+		       client_refusal *refused, void *connect_arg,
+		       const struct plait_protocol_ops *ops, void *arg,
+		       const char *where)
 {
 	struct client *c;
 	struct plait_deferred *d;
 
-	client_check(r, "plait_client_connect", where);
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return (plait_failed)(plait_no_memory(), where);
@@ -230,8 +230,23 @@ plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
 	c->connector =
 		plait_connector_ref(client_call(c, connect, connect_arg));
 	if (!plait_factory_is_used(&c->factory))
-		client_refuse(c, errno);
+		client_refuse(c, errno, refused, connect_arg);
 	return d;
+}
+
+static plait_value client_refusal_of(int err, void *connect_arg)
+{
+	return plait_fail_errno(&plait_error_connect, err, "%s", "");
+}
+
+struct plait_deferred *
+plait_client_connect(struct plait_reactor *r, plait_connect_func *connect,
+		     void *connect_arg, const struct plait_protocol_ops *ops,
+		     void *arg, const char *where)
+{
+	client_check(r, "plait_client_connect", where);
+	return plait_i_client_connect(r, connect, client_refusal_of,
+				      connect_arg, ops, arg, where);
 }
 
 struct client_tcp {

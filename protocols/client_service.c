@@ -30,6 +30,7 @@
 #include <plait/scope.h>
 
 #include "lib/exception.h"
+#include "protocols/endpoint.h"
 
 /* Defined here; whoever calls them here says the place. */
 #undef plait_client_service_stop
@@ -247,15 +248,18 @@ static void service_abandon(struct plait_client_service *s)
 /* ---- attempts ------------------------------------------------------ */
 
 static void service_is_late(void *arg);
-static void service_did_not_begin(struct plait_client_service *s, int err);
+static void service_did_not_begin(struct plait_client_service *s, int err,
+				  const char *why);
 
 static void service_attempt(struct plait_client_service *s)
 {
+	char why[PLAIT_ENDPOINT_WHY_SIZE] = "";
+
 	s->state = SERVICE_CONNECTING;
-	s->connector = plait_connector_ref(plait_endpoint_connect_factory(
-		s->endpoint, s->reactor, &s->factory));
+	s->connector = plait_connector_ref(plait_i_endpoint_connect(
+		s->endpoint, s->reactor, &s->factory, why));
 	if (!plait_factory_is_used(&s->factory)) {
-		service_did_not_begin(s, errno);
+		service_did_not_begin(s, errno, why);
 		return;
 	}
 	s->refs++;
@@ -322,19 +326,18 @@ static void service_failed(struct plait_client_service *s,
  * The factory will be told of nothing.  ESHUTDOWN and ECHILD say that the
  * reactor is no more; other errors are of this attempt.
  */
-static void service_did_not_begin(struct plait_client_service *s, int err)
+static void service_did_not_begin(struct plait_client_service *s, int err,
+				  const char *why)
 {
-	plait_value why;
+	plait_value v;
 
 	if (err == ESHUTDOWN || err == ECHILD) {
 		service_abandon(s);
 		return;
 	}
-	why = err == ENOMEM
-		      ? plait_no_memory()
-		      : plait_fail_errno(&plait_error_connect, err, "%s", "");
-	service_failed(s, plait_value_failure(&why));
-	plait_value_free(&why);
+	v = plait_i_endpoint_refused(s->endpoint, err, why);
+	service_failed(s, plait_value_failure(&v));
+	plait_value_free(&v);
 }
 
 static void service_has_stopped(struct plait_client_service *s)

@@ -42,4 +42,16 @@ const struct plait_endpoint_kind *plait_i_endpoint_kind(const char *name);
    puts `?' in place of what commands them. */
 void plait_i_endpoint_make_printable(char *text);
 
+/*
+ * Connects f to e, which is for that.  Gives the connector, or NULL with errno
+ * and the reason in why, of PLAIT_ENDPOINT_WHY_SIZE bytes, empty before; then
+ * plait_i_endpoint_refused() gives the failure.
+ */
+struct plait_connector *plait_i_endpoint_connect(const struct plait_endpoint *e,
+						 struct plait_reactor *r,
+						 struct plait_factory *f,
+						 char *why);
+plait_value plait_i_endpoint_refused(const struct plait_endpoint *e, int err,
+				     const char *why);
+
 #endif

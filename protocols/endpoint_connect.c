@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/exception.h"
+#include "protocols/client.h"
 #include "protocols/endpoint.h"
 
 /* Defined here; whoever calls them here says the place. */
@@ -114,6 +115,14 @@ static plait_value endpoint_failure(const struct plait_endpoint *e,
 				*why != '\0' ? ": " : "", why);
 }
 
+plait_value plait_i_endpoint_refused(const struct plait_endpoint *e, int err,
+				     const char *why)
+{
+	return err == ENOMEM ? plait_no_memory()
+			     : endpoint_failure(e, &plait_error_connect,
+						"connect to", err, why);
+}
+
 /* ---- wrappers ------------------------------------------------------------ */
 
 static OUT_OF_LINE struct plait_wrapping_factory *
@@ -172,19 +181,20 @@ static struct plait_factory *endpoint_wrap(const struct plait_endpoint **ep,
 
 static OUT_OF_LINE struct plait_connector *
 endpoint_connect_factory(const struct plait_endpoint *e,
-			 struct plait_reactor *r, struct plait_factory *f)
+			 struct plait_reactor *r, struct plait_factory *f,
+			 char *why)
 {
-	struct plait_connector *c = e->kind->connect(e, r, f);
+	struct plait_connector *c = e->kind->connect(e, r, f, why);
 
 	exception_barrier();
 	return c;
 }
 
-static struct plait_connector *endpoint_connect(struct plait_reactor *r,
-						struct plait_factory *inner,
-						void *arg)
+struct plait_connector *plait_i_endpoint_connect(const struct plait_endpoint *e,
+						 struct plait_reactor *r,
+						 struct plait_factory *inner,
+						 char *why)
 {
-	const struct plait_endpoint *e = arg;
 	struct plait_factory *f =
 		endpoint_wrap(&e, r, inner, PLAIT_ENDPOINT_CONNECTS);
 	struct plait_connector *c;
@@ -192,7 +202,7 @@ static struct plait_connector *endpoint_connect(struct plait_reactor *r,
 
 	if (f == NULL)
 		return NULL;
-	c = endpoint_connect_factory(e, r, f);
+	c = endpoint_connect_factory(e, r, f, why);
 	err = errno;
 	if (!plait_factory_is_used(f))
 		endpoint_give_up(f, inner);
@@ -204,6 +214,8 @@ struct plait_connector *
 plait_endpoint_connect_factory(const struct plait_endpoint *e,
 			       struct plait_reactor *r, struct plait_factory *f)
 {
+	char why[PLAIT_ENDPOINT_WHY_SIZE] = "";
+
 	if (r == NULL)
 		plait_die("plait_endpoint_connect_factory()",
 			  "was given a NULL reactor");
@@ -211,7 +223,28 @@ plait_endpoint_connect_factory(const struct plait_endpoint *e,
 		errno = EINVAL;
 		return NULL;
 	}
-	return endpoint_connect(r, f, (void *)e);
+	return plait_i_endpoint_connect(e, r, f, why);
+}
+
+struct endpoint_attempt {
+	const struct plait_endpoint *e;
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+};
+
+static struct plait_connector *endpoint_attempt_begin(struct plait_reactor *r,
+						      struct plait_factory *f,
+						      void *arg)
+{
+	struct endpoint_attempt *a = arg;
+
+	return plait_i_endpoint_connect(a->e, r, f, a->why);
+}
+
+static plait_value endpoint_attempt_refused(int err, void *arg)
+{
+	struct endpoint_attempt *a = arg;
+
+	return plait_i_endpoint_refused(a->e, err, a->why);
 }
 
 struct plait_deferred *
@@ -219,19 +252,18 @@ plait_endpoint_connect(const struct plait_endpoint *e, struct plait_reactor *r,
 		       const struct plait_protocol_ops *ops, void *arg,
 		       const char *where)
 {
-	char why[PLAIT_ENDPOINT_WHY_SIZE];
+	struct endpoint_attempt a = { .e = e };
 
 	if (r == NULL)
 		plait_die(where, "plait_endpoint_connect() was given a NULL "
 				 "reactor");
 	if (e == NULL)
 		return (plait_failed)(plait_no_memory(), where);
-	if (endpoint_check_use(e, PLAIT_ENDPOINT_CONNECTS, why) < 0)
-		return (plait_failed)(endpoint_failure(e, &plait_error_connect,
-						       "connect to", EINVAL,
-						       why),
+	if (endpoint_check_use(e, PLAIT_ENDPOINT_CONNECTS, a.why) < 0)
+		return (plait_failed)(endpoint_attempt_refused(EINVAL, &a),
 				      where);
-	return (plait_client_connect)(r, endpoint_connect, (void *)e, ops, arg,
+	return plait_i_client_connect(r, endpoint_attempt_begin,
+				      endpoint_attempt_refused, &a, ops, arg,
 				      where);
 }
 

@@ -47,14 +47,14 @@ endpoint_connect_to(const struct plait_endpoint *e, struct plait_reactor *r,
 
 static struct plait_connector *
 endpoint_connect_tcp(const struct plait_endpoint *e, struct plait_reactor *r,
-		     struct plait_factory *f)
+		     struct plait_factory *f, char *why)
 {
 	return endpoint_connect_to(e, r, f, AF_UNSPEC);
 }
 
 static struct plait_connector *
 endpoint_connect_tcp6(const struct plait_endpoint *e, struct plait_reactor *r,
-		      struct plait_factory *f)
+		      struct plait_factory *f, char *why)
 {
 	return endpoint_connect_to(e, r, f, AF_INET6);
 }
@@ -107,7 +107,7 @@ static const struct plait_endpoint_key unix_keys[] = {
 
 static struct plait_connector *
 endpoint_connect_unix(const struct plait_endpoint *e, struct plait_reactor *r,
-		      struct plait_factory *f)
+		      struct plait_factory *f, char *why)
 {
 	struct plait_connect_options o = {
 		.timeout = plait_endpoint_seconds(e, "timeout"),
@@ -158,7 +158,7 @@ static int endpoint_listen_fd(const struct plait_endpoint *e,
 
 static struct plait_connector *
 endpoint_connect_fd(const struct plait_endpoint *e, struct plait_reactor *r,
-		    struct plait_factory *f)
+		    struct plait_factory *f, char *why)
 {
 	return plait_connect_fd(r, endpoint_fd(e), f);
 }
@@ -175,7 +175,7 @@ static int endpoint_listen_stdio(const struct plait_endpoint *e,
 
 static struct plait_connector *
 endpoint_connect_stdio(const struct plait_endpoint *e, struct plait_reactor *r,
-		       struct plait_factory *f)
+		       struct plait_factory *f, char *why)
 {
 	return plait_connect_stdio(r, f);
 }

@@ -141,7 +141,8 @@ static int refusal;
 
 static struct plait_connector *refuse_to_begin(const struct plait_endpoint *e,
 					       struct plait_reactor *r,
-					       struct plait_factory *f)
+					       struct plait_factory *f,
+					       char *why)
 {
 	errno = refusal;
 	return NULL;
@@ -474,15 +475,18 @@ SCRIPT(connector_says_more_of_a_timeout, PURE,
 SCRIPTS(attempt_that_does_not_begin_has_failed, PURE,
 	{ "idle EACCES; service; wait d 1; wait e 2; both d a; both e b; "
 	  "start; is; advance 2; is",
-	  "a:ConnectError: Permission denied waiting to connect again "
-	  "b:ConnectError: Permission denied waiting to connect again" },
+	  "a:ConnectError: connect to idle: Permission denied "
+	  "waiting to connect again "
+	  "b:ConnectError: connect to idle: Permission denied "
+	  "waiting to connect again" },
 	{ "idle ENOMEM; service; wait d 1; both d a; start; stop s; show s",
 	  "a:NoMemoryError s=none" },
 	{ "idle EACCES; service; wait d 1; both d a { free_service }; start",
-	  "a:ConnectError: Permission denied" },
+	  "a:ConnectError: connect to idle: Permission denied" },
 	{ "idle EACCES; service; wait d 1; both d a { stop s; start }; start; "
 	  "is",
-	  "a:ConnectError: Permission denied waiting to connect again" })
+	  "a:ConnectError: connect to idle: Permission denied "
+	  "waiting to connect again" })
 
 /* Without memory it still waits, and is stopped and freed as ever. */
 SCRIPTS(delay_needs_no_memory, PURE,

@@ -40,8 +40,9 @@ static const char *all_check(const struct plait_endpoint *e)
 
 static struct plait_connector *all_connect(const struct plait_endpoint *e,
 					   struct plait_reactor *r,
-					   struct plait_factory *f)
+					   struct plait_factory *f, char *why)
 {
+	snprintf(why, PLAIT_ENDPOINT_WHY_SIZE, "not today");
 	errno = EDOM;
 	return NULL;
 }
@@ -377,7 +378,9 @@ TEST(a_kind_that_does_not_begin_is_a_failure, ON_EACH_REACTOR, TIMES(2))
 		plait_endpoint_connect(e, reactor, &client_ops, NULL);
 
 	plait_endpoint_unref(&e);
-	has_failed(d, _i == 0 ? EDOM : ENOTSUP, "");
+	has_failed(d, _i == 0 ? EDOM : ENOTSUP,
+		   _i == 0 ? "connect to wrap:all:a: not today"
+			   : "connect to wrap:wrap:fails=1:all:a");
 	ck_assert_uint_eq(wraps, 1);
 	ck_assert_uint_eq(unwraps, 1);
 }

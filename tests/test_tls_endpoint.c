@@ -180,6 +180,17 @@ TEST(a_server_says_what_is_wrong, ON_EACH_BACKEND)
 	ck_assert(!plait_factory_is_used(&at_server.factory));
 }
 
+TEST(a_client_says_what_is_wrong, ON_EACH_BACKEND)
+{
+	static const struct plait_protocol_ops ops = { .name = "client" };
+
+	fails(plait_endpoint_connect(parse("tls:localhost:1:ca=/nonexistent"),
+				     reactor, &ops, NULL),
+	      ENOENT,
+	      "connect to tls:localhost:1:ca=/nonexistent: "
+	      "authorities /nonexistent: No such file");
+}
+
 TEST(a_client_that_cannot_begin_does_not, ON_EACH_BACKEND)
 {
 	ck_assert_ptr_null(plait_endpoint_connect_factory(

@@ -497,7 +497,7 @@ static const plait_endpoint_kind throwing_kind = {
 		return nullptr;
 	},
 	.connect = [](const plait_endpoint *, plait_reactor *,
-		      plait_factory *) -> plait_connector * {
+		      plait_factory *, char *) -> plait_connector * {
 		boom_if_named("endpoint connect");
 		return nullptr;
 	},

@@ -174,8 +174,8 @@ struct plait_endpoint_key {
  * read.  It returns NULL, or what is wrong with it, as static text.
  *
  * A kind that wraps no other has connect(), listen(), or both.  connect() is a
- * plait_connect_func with the endpoint.  listen() is as plait_listen_tcp(); if
- * it fails, it may write a reason into why, of PLAIT_ENDPOINT_WHY_SIZE bytes,
+ * plait_connect_func with the endpoint, and listen() is as plait_listen_tcp().
+ * One that fails may write a reason into why, of PLAIT_ENDPOINT_WHY_SIZE bytes,
  * which is empty before.
  *
  * A kind that wraps the endpoint behind it has wrap_connecting(),
@@ -191,7 +191,7 @@ struct plait_endpoint_kind {
 	const char *(*check)(const struct plait_endpoint *e);
 	struct plait_connector *(*connect)(const struct plait_endpoint *e,
 					   struct plait_reactor *r,
-					   struct plait_factory *f);
+					   struct plait_factory *f, char *why);
 	int (*listen)(const struct plait_endpoint *e, struct plait_reactor *r,
 		      struct plait_factory *f, struct plait_port **ret,
 		      char *why);

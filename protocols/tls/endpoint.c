@@ -101,9 +101,10 @@ endpoint_context(const struct plait_endpoint *e, bool serves, char *why,
 
 static struct plait_connector *
 endpoint_connect_tls(const struct plait_endpoint *e, struct plait_reactor *r,
-		     struct plait_factory *inner)
+		     struct plait_factory *inner, char *why)
 {
-	struct plait_tls_context *c = endpoint_context(e, false, NULL, 0);
+	struct plait_tls_context *c =
+		endpoint_context(e, false, why, PLAIT_ENDPOINT_WHY_SIZE);
 	struct plait_connect_options o = {
 		.timeout = plait_endpoint_seconds(e, "timeout"),
 		.bind_address = plait_endpoint_text(e, "bindAddress"),
