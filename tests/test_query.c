@@ -365,10 +365,28 @@ TEST(a_failure_says_what_was_asked_and_whom, ON_EACH_KERNEL)
 	ask_to_the_end(&first);
 	plait_address_str(&ns[1].address, server, sizeof(server));
 	snprintf(says, sizeof(says),
-		 "DNSTimeoutError: poem.Example A: no answer in 20 s from %s, "
+		 "DNSTimeoutError: poem.Example A: no answer in 20 s, %s was "
 		 "the last of 2 servers, 4 questions sent",
 		 server);
 	ck_assert_str_eq(first.why, says);
+	stage_down();
+}
+
+static const struct {
+	const char *servers, *says;
+} outcomes[] = {
+	{ "server-failure", "poem.Example A: a server has failed in 0 s" },
+	{ "refused", "poem.Example A: a server has refused in 0 s" },
+	{ "cut 45 answer",
+	  "poem.Example A: no answer that makes sense in 0 s" },
+};
+
+TEST(a_failure_says_what_a_server_has_said, ON_EACH_KERNEL, EACH_OF(outcomes))
+{
+	stage_one(outcomes[_i].servers, "");
+	ask_to_the_end(&first);
+	ck_assert_msg(strstr(first.why, outcomes[_i].says) != NULL, "%s",
+		      first.why);
 	stage_down();
 }
 

@@ -200,6 +200,18 @@ static const struct plait_error *query_error(const struct names_query *q)
 						    : &plait_error_dns_lookup;
 }
 
+/* For the message: what has come of the question. */
+static const char *query_outcome(const struct plait_error *kind)
+{
+	if (kind == &plait_error_dns_server_failure)
+		return "a server has failed";
+	if (kind == &plait_error_dns_refused)
+		return "a server has refused";
+	if (kind == &plait_error_dns_malformed)
+		return "no answer that makes sense";
+	return "no answer";
+}
+
 static void query_fail(struct names_query *q)
 {
 	char name[NAME_TEXT_SIZE], type[32], server[PLAIT_ADDRESS_SIZE];
@@ -212,10 +224,11 @@ static void query_fail(struct names_query *q)
 	why = failure_in(plait_i_failure_of(
 		PLAIT_HERE, kind, kind == &plait_error_dns_lookup ? q->err : 0,
 		NULL, PLAIT_NONE,
-		"%s %s: no answer in %.3g s from %s, the last of %u server%s, "
+		"%s %s: %s in %.3g s, %s was the last of %u server%s, "
 		"%u question%s sent",
-		name, type, (double)(query_now(q) - q->started) / NS_PER_S,
-		server, q->conf->n_servers, q->conf->n_servers == 1 ? "" : "s",
+		name, type, query_outcome(kind),
+		(double)(query_now(q) - q->started) / NS_PER_S, server,
+		q->conf->n_servers, q->conf->n_servers == 1 ? "" : "s",
 		q->tries, q->tries == 1 ? "" : "s"));
 	query_finish(q, NULL, why);
 	plait_failure_unref(&why);

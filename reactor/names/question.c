@@ -134,8 +134,7 @@ static bool ask_is_known(struct names_ask *a, struct plait_resolver *rs,
 		ask_know_answer(a, &kept, &found);
 	else
 		a->why = failure_in(
-			(plait_fail)(PLAIT_HERE, kept.kind,
-				     "%s, and is remembered",
+			(plait_fail)(PLAIT_HERE, kept.kind, "%s (remembered)",
 				     (const char *)found.data + sizeof(kept)));
 	return true;
 }
