@@ -114,6 +114,17 @@ TEST(a_value_owns_its_context, PURE)
 
 GROUP("refused");
 
+TEST(a_version_that_is_too_old_or_unknown_is_named, PURE, TIMES(2))
+{
+	const char *version = _i == 0 ? "TLSv1.1" : "";
+	struct plait_tls_client_options o = { .min_version = version };
+	char text[PLAIT_TLS_WHY_SIZE];
+
+	snprintf(text, sizeof(text),
+		 "min_version %s: it is neither TLSv1.2 nor TLSv1.3", version);
+	refused(plait_tls_client_new(&o, why, sizeof(why)), EINVAL, text);
+}
+
 TEST(a_certificate_that_is_not_there_is_named, PURE)
 {
 	refused(serve("none", "good"), ENOENT, "certificate ");

@@ -145,6 +145,43 @@ TEST(what_is_not_checked_is_said_in_so_many_words, ON_EACH_BACKEND,
 			 &plait_error_tls_verify);
 }
 
+enum { protocol_version = 70 }; /* an alert */
+
+/* The other end speaks TLS 1.2 alone. */
+TEST(an_end_may_want_a_new_version, ON_EACH_KERNEL, TIMES(4))
+{
+	bool is_server = _i & 1, wants_new = _i & 2;
+	struct plait_tls_context *old = NULL;
+
+	if (is_server) {
+		listen_on(wants_new ? "tls:0:interface=127.0.0.1:"
+				      "minVersion=TLSv1.3:cert=%sgood.pem:"
+				      "key=%sgood.key"
+				    : "tls:0:interface=127.0.0.1:"
+				      "minVersion=TLSv1.2:cert=%sgood.pem:"
+				      "key=%sgood.key");
+		tls_ends_are_old = true;
+		tls_connect(tls_client(NULL), "127.0.0.1");
+	} else {
+		tls_ends_are_old = true;
+		old = tls_server(NULL);
+		tls_listen(old);
+		connect_to(wants_new ? "tls:127.0.0.1:%u:minVersion=TLSv1.3:"
+				       "ca=%sauthority.pem"
+				     : "tls:127.0.0.1:%u:minVersion=TLSv1.2:"
+				       "ca=%sauthority.pem");
+	}
+	if (!wants_new) {
+		meet_and_part();
+		return;
+	}
+	run_until(reactor, tls_client_has_outcome, NULL);
+	tls_end_all();
+	ck_assert_uint_eq(at_client.failed, 1);
+	ck_assert_int_eq(plait_tls_failure_alert(at_client.why),
+			 protocol_version);
+}
+
 TEST(limits_and_throttles_stand_around_it, ON_EACH_KERNEL)
 {
 	listen_on("limit:total=10:throttle:in=1M:tls:0:interface=127.0.0.1:"
@@ -153,8 +190,7 @@ TEST(limits_and_throttles_stand_around_it, ON_EACH_KERNEL)
 	meet_and_part();
 }
 
-/* ---- what is wrong
- * ------------------------------------------------------------------ */
+/* ---- what is wrong ------------------------------------------------------- */
 
 static void fails(struct plait_deferred *d, int err, const char *text)
 {
@@ -200,6 +236,17 @@ TEST(a_client_that_cannot_begin_does_not, ON_EACH_BACKEND)
 	ck_assert(!plait_factory_is_used(&at_client.factory));
 }
 
+TEST(an_unknown_version_is_refused_when_it_is_read, PURE)
+{
+	char why[PLAIT_ENDPOINT_WHY_SIZE];
+
+	ck_assert_int_eq(plait_endpoint_parse("tls:a.example:1:minVersion=1.3",
+					      &endpoint, why, sizeof(why)),
+			 -EINVAL);
+	ck_assert_ptr_nonnull(
+		strstr(why, "minVersion is neither TLSv1.2 nor TLSv1.3"));
+}
+
 TEST(a_text_is_what_it_was_read_from, PURE)
 {
 	static const char *const texts[] = {
@@ -207,6 +254,7 @@ TEST(a_text_is_what_it_was_read_from, PURE)
 		"tls:b.example:443:timeout=5:ca=a.pem:alpn=h2:name=c.example",
 		"tls:b.example:443:alpn=h2,http/1.1:acceptAnyName=1",
 		"tls:443:interface=127.0.0.1:backlog=5:cert=a:key=b",
+		"tls:443:cert=a:minVersion=TLSv1.3",
 	};
 	char text[300];
 

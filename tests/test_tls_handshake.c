@@ -107,6 +107,8 @@ static bool is_told(void *nothing)
 	return program.told > 0;
 }
 
+enum { protocol_version = 70 }; /* an alert */
+
 static void close_client(void)
 {
 	plait_transport_lose_connection(tls_end_transport(&at_client));
@@ -138,6 +140,32 @@ TEST(the_program_chooses_by_name, ON_EACH_KERNEL, TIMES(2))
 	run_until_count(reactor, &at_server.made, 1);
 	close_client();
 	ck_assert_uint_eq(program.asked, 1);
+}
+
+/* The client speaks TLS 1.2 alone. */
+TEST(the_oldest_version_is_that_of_the_choice, ON_EACH_KERNEL, TIMES(2))
+{
+	struct plait_tls_server_options first = { .choose = choose,
+						  .arg = &program };
+	struct plait_tls_server_options second = { .choose = NULL };
+	struct plait_tls_client_options c = { .no_resumption = true };
+
+	(_i == 0 ? &first : &second)->min_version = "TLSv1.3";
+	program.at_once = true;
+	program.chosen = tls_server(&second);
+	tls_listen(tls_server(&first));
+	tls_ends_are_old = true;
+	tls_connect(tls_client(&c), NULL);
+	run_until(reactor, tls_client_has_outcome, NULL);
+	ck_assert_uint_eq(at_client.made, _i == 0 ? 1 : 0);
+	if (_i == 0)
+		run_until_count(reactor, &at_server.made, 1);
+	else
+		ck_assert_int_eq(plait_tls_failure_alert(at_client.why),
+				 protocol_version);
+	if (_i == 0)
+		plait_transport_lose_connection(tls_end_transport(&at_client));
+	tls_end_all();
 }
 
 TEST(no_choice_is_the_first_context, ON_EACH_KERNEL, TIMES(2))

@@ -165,7 +165,8 @@ struct plait_tls_server_options {
 	void *arg;		  /* of these three */
 	double handshake_timeout; /* seconds; 0: 10; INFINITY: none */
 	bool no_resumption;	  /* gives no tickets */
-	uintptr_t reserved[8];	  /* zero */
+	const char *min_version;  /* "TLSv1.3"; NULL: "TLSv1.2" */
+	uintptr_t reserved[7];	  /* zero */
 };
 
 struct plait_tls_client_options {
@@ -180,7 +181,8 @@ struct plait_tls_client_options {
 	void *arg;		     /* of verify */
 	double handshake_timeout;    /* seconds; 0: 10; INFINITY: none */
 	bool no_resumption;	     /* keeps no sessions */
-	uintptr_t reserved[8];	     /* zero */
+	const char *min_version;     /* "TLSv1.3"; NULL: "TLSv1.2" */
+	uintptr_t reserved[7];	     /* zero */
 };
 
 /* The size of a buffer that has room for any message below, with its NUL. */
@@ -312,7 +314,7 @@ struct plait_deferred *plait_tls_start(struct plait_transport *t,
  *
  *	tls:poetry.example:10000
  *	tls:poetry.example:10000:ca=roots.pem:alpn=h2,http/1.1
- *	tls:10000:cert=server.pem:key=server.key
+ *	tls:10000:cert=server.pem:key=server.key:minVersion=TLSv1.3
  */
 int plait_tls_register_endpoints(void);
 

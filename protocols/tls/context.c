@@ -102,6 +102,19 @@ static int settings_set_timeout(struct tls_settings *s, double seconds,
 	return 0;
 }
 
+static int settings_set_version(struct tls_settings *s, const char *name,
+				const struct tls_why *why)
+{
+	s->min_version = TLS1_2_VERSION;
+	if (name == NULL || strcmp(name, "TLSv1.2") == 0)
+		return 0;
+	if (strcmp(name, "TLSv1.3") != 0)
+		return plait_i_tls_why(why, EINVAL, "min_version", name,
+				       "it is neither TLSv1.2 nor TLSv1.3");
+	s->min_version = TLS1_3_VERSION;
+	return 0;
+}
+
 /* ---- making an SSL_CTX ------------------------------------------- */
 
 /* What a context is made of: what files say, or bytes. */
@@ -140,7 +153,7 @@ static int context_set_protocols(SSL_CTX *ctx, struct tls_settings *s)
 	if (s->alpn != NULL && !s->is_server &&
 	    SSL_CTX_set_alpn_protos(ctx, s->alpn, s->alpn_size) != 0)
 		return 0;
-	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
+	return SSL_CTX_set_min_proto_version(ctx, s->min_version) &&
 	       SSL_CTX_set_max_proto_version(ctx, 0) &&
 	       SSL_CTX_set_cipher_list(ctx, ciphers);
 }
@@ -264,14 +277,26 @@ void plait_tls_context_cleanup(struct plait_tls_context **cp)
 	plait_tls_context_unref(cp);
 }
 
-/* Completes c, whose settings are set but for what needs memory. */
+/* What both ends may set. */
+struct tls_common {
+	const char *const *alpn;
+	const char *min_version;
+	double handshake_timeout;
+};
+
+/* Completes c, whose other settings are set. */
 static int context_begin(struct plait_tls_context *c,
 			 const struct tls_sources *from,
-			 const char *const *alpn, const struct tls_why *why)
+			 const struct tls_common *common,
+			 const struct tls_why *why)
 {
 	struct tls_settings *s = &c->settings;
-	int err = settings_set_alpn(s, alpn, why);
+	int err = settings_set_timeout(s, common->handshake_timeout, why);
 
+	if (err == 0)
+		err = settings_set_version(s, common->min_version, why);
+	if (err == 0)
+		err = settings_set_alpn(s, common->alpn, why);
 	if (err == 0)
 		err = settings_copy(&s->certificate_file,
 				    from->certificate.file);
@@ -290,8 +315,8 @@ static int context_begin(struct plait_tls_context *c,
 }
 
 static struct plait_tls_context *
-context_new(const struct tls_settings *settings, double timeout,
-	    const struct tls_sources *from, const char *const *alpn,
+context_new(const struct tls_settings *settings,
+	    const struct tls_common *common, const struct tls_sources *from,
 	    const struct tls_why *why)
 {
 	struct plait_tls_context *c = calloc(1, sizeof(*c));
@@ -302,9 +327,7 @@ context_new(const struct tls_settings *settings, double timeout,
 		pthread_mutex_init(&c->lock, NULL);
 		plait_i_tls_sessions_init(&c->sessions);
 		c->settings = *settings;
-		err = settings_set_timeout(&c->settings, timeout, why);
-		if (err == 0)
-			err = context_begin(c, from, alpn, why);
+		err = context_begin(c, from, common, why);
 		if (err == 0)
 			return c;
 		context_free(c);
@@ -337,6 +360,7 @@ plait_tls_server_new(const struct plait_tls_server_options *o, char *why,
 	const char *wrong =
 		o != NULL ? server_options_wrong(o) : "there are no options";
 	struct tls_why text = { why, size };
+	struct tls_common common;
 	struct tls_sources from;
 	struct tls_settings s;
 
@@ -357,7 +381,9 @@ plait_tls_server_new(const struct plait_tls_server_options *o, char *why,
 		.failed = o->failed,
 		.arg = o->arg,
 	};
-	return context_new(&s, o->handshake_timeout, &from, o->alpn, &text);
+	common = (struct tls_common){ o->alpn, o->min_version,
+				      o->handshake_timeout };
+	return context_new(&s, &common, &from, &text);
 }
 
 static const char *
@@ -379,6 +405,8 @@ plait_tls_client_new(const struct plait_tls_client_options *options, char *why,
 		options != NULL ? options : &defaults;
 	const char *wrong = client_options_wrong(o);
 	struct tls_sources from = { o->certificate, o->key, o->authorities };
+	struct tls_common common = { o->alpn, o->min_version,
+				     o->handshake_timeout };
 	struct tls_why text = { why, size };
 	struct tls_settings s = {
 		.has_authorities = !tls_pem_is_empty(&o->authorities),
@@ -390,8 +418,7 @@ plait_tls_client_new(const struct plait_tls_client_options *options, char *why,
 	};
 
 	if (wrong == NULL)
-		return context_new(&s, o->handshake_timeout, &from, o->alpn,
-				   &text);
+		return context_new(&s, &common, &from, &text);
 	snprintf(why, size, "%s", wrong);
 	errno = EINVAL;
 	return NULL;

@@ -23,11 +23,22 @@ static const struct plait_endpoint_key tls_keys[] = {
 	{ "key", PLAIT_ENDPOINT_TEXT, 0 },
 	{ "ca", PLAIT_ENDPOINT_TEXT, 0 },
 	{ "alpn", PLAIT_ENDPOINT_TEXT, 0 },
+	{ "minVersion", PLAIT_ENDPOINT_TEXT, 0 },
 	{ "name", PLAIT_ENDPOINT_HOST, PLAIT_ENDPOINT_CONNECTS },
 	{ "acceptAnyName", PLAIT_ENDPOINT_FLAG, PLAIT_ENDPOINT_CONNECTS },
 	{ "acceptAnyCertificate", PLAIT_ENDPOINT_FLAG,
 	  PLAIT_ENDPOINT_CONNECTS },
 };
+
+static const char *endpoint_check_tls(const struct plait_endpoint *e)
+{
+	const char *version = plait_endpoint_text(e, "minVersion");
+
+	return version == NULL || strcmp(version, "TLSv1.2") == 0 ||
+			       strcmp(version, "TLSv1.3") == 0
+		       ? NULL
+		       : "minVersion is neither TLSv1.2 nor TLSv1.3";
+}
 
 /* The names of a list "h2,http/1.1"; those behind the last that has room are
    left out. */
@@ -72,6 +83,7 @@ endpoint_context(const struct plait_endpoint *e, bool serves, char *why,
 		.certificate = endpoint_file(e, "cert"),
 		.key = endpoint_file(e, "key"),
 		.client_authorities = endpoint_file(e, "ca"),
+		.min_version = plait_endpoint_text(e, "minVersion"),
 	};
 	struct plait_tls_client_options of_client = {
 		.authorities = endpoint_file(e, "ca"),
@@ -81,6 +93,7 @@ endpoint_context(const struct plait_endpoint *e, bool serves, char *why,
 			plait_endpoint_number(e, "acceptAnyName") != 0,
 		.accept_any_certificate =
 			plait_endpoint_number(e, "acceptAnyCertificate") != 0,
+		.min_version = plait_endpoint_text(e, "minVersion"),
 	};
 	struct plait_tls_context *c;
 	struct alpn_list alpn;
@@ -159,6 +172,7 @@ int plait_tls_register_endpoints(void)
 		.keys = tls_keys,
 		.n_keys = sizeof(tls_keys) / sizeof(*tls_keys),
 		.plain = 2,
+		.check = endpoint_check_tls,
 		.connect = endpoint_connect_tls,
 		.listen = endpoint_listen_tls,
 	};

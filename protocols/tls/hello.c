@@ -85,5 +85,7 @@ int plait_i_tls_hello_switch(SSL *ssl, SSL_CTX *ctx,
 	SSL_set_verify(ssl, plait_i_tls_verify_mode(s), NULL);
 	if (s->no_resumption)
 		SSL_set_options(ssl, SSL_OP_NO_TICKET);
-	return s->no_resumption ? SSL_set_num_tickets(ssl, 0) : 1;
+	if (s->no_resumption && !SSL_set_num_tickets(ssl, 0))
+		return 0;
+	return SSL_set_min_proto_version(ssl, s->min_version);
 }

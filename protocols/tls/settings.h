@@ -15,6 +15,7 @@ struct tls_settings {
 	bool accepts_any_name, accepts_any_certificate;
 	bool client_may_have_none;
 	bool no_resumption;
+	int min_version; /* as OpenSSL numbers them */
 	double handshake_timeout;
 	plait_tls_choose *choose;
 	plait_tls_verify *verify;
