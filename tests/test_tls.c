@@ -229,6 +229,28 @@ TEST(a_connection_that_is_idle_has_no_buffers, ON_EACH_BACKEND)
 	tls_end_all();
 }
 
+/* The server has that many connections with buffers. */
+TEST(many_buffers_that_are_freed_go_back_to_the_system, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	struct plait_tls_context *c = tls_client(NULL);
+	unsigned n = _i == 0 ? 63 : 64;
+
+	tls_listen(tls_server(NULL));
+	for (unsigned i = 1; i <= n; i++) {
+		tls_connect(plait_tls_context_ref(c), NULL);
+		run_until_count(reactor, &at_client.made, i);
+		run_until_count(reactor, &at_server.made, i);
+	}
+	plait_tls_context_unref(&c);
+	run_for(reactor, 5);
+	ck_assert_uint_eq(calls_of("malloc_trim"), _i == 0 ? 0 : 1);
+	run_for(reactor, 100);
+	ck_assert_uint_eq(calls_of("malloc_trim"), _i == 0 ? 0 : 1);
+	plait_port_free(&tls_port);
+	plait_reactor_free(&reactor);
+}
+
 /* ---- within TLS --------------------------------------------------- */
 
 /* A proxy that is reached with TLS, and a server behind it. */

@@ -31,6 +31,7 @@ struct tls_factory {
 	/* Buffers of connections that are idle are freed. */
 	struct plait_list busy;
 	struct plait_timer look;
+	unsigned freed; /* so many have, since the heap was trimmed */
 };
 
 enum tls_state {

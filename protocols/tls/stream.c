@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <openssl/err.h>
 
@@ -25,7 +28,8 @@ enum {
 	READ_SIZE = 32 * 1024,
 	RECORD_SIZE = SSL3_RT_MAX_PLAIN_LENGTH,
 	MAX_BELOW = 64 * 1024, /* of ciphertext that waits there */
-	IDLE_SECONDS = 1
+	IDLE_SECONDS = 1,
+	WORTH_TRIMMING = 64 /* connections, with the buffers of 2 MiB */
 };
 
 /* ---- ending ------------------------------------------------------ */
@@ -93,6 +97,20 @@ void plait_i_tls_say_end(struct tls *t)
 /* ---- buffers ----------------------------------------------------- */
 
 /*
+ * The buffers that are freed lie between what connections keep, so free() gives
+ * none of it back to the system: that takes malloc_trim().
+ */
+static void tls_trim(struct tls_factory *f)
+{
+	if (f->freed < WORTH_TRIMMING)
+		return;
+	f->freed = 0;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+/*
  * OpenSSL has two buffers for a connection, of 17 KB each.  To free them after
  * each record, as it can, costs a tenth of what a small record does; to keep
  * them is too much for a connection on which nothing happens.
@@ -108,9 +126,11 @@ static void tls_look(void *arg)
 		if (!t->moved) {
 			plait_list_remove(l);
 			SSL_free_buffers(t->ssl);
+			f->freed++;
 		}
 		t->moved = false;
 	}
+	tls_trim(f);
 	if (!plait_list_is_empty(&f->busy))
 		plait_timer_start(f->reactor, &f->look, IDLE_SECONDS, tls_look,
 				  f);
