@@ -1216,7 +1216,7 @@ static bool is_gone(void *arg)
 /* The grandchild ignores SIGTERM, says so with its number, and keeps the pipe.
  */
 static const char leaves_one_behind[] =
-	"(trap '' TERM; sh -c 'echo $PPID'; while :; do sleep 1000; done) & ";
+	"(trap '' TERM; sh -c 'echo $PPID'; exec sleep 1000) & ";
 
 TEST(with_a_group_nobody_of_it_is_left, ON_EACH_BACKEND, EACH_OF(lacks))
 {
@@ -1397,7 +1397,7 @@ TEST(the_grace_of_a_group_goes_on_when_all_is_told, ON_EACH_BACKEND,
 	o.grace = 1000;
 	sh(&it, &o,
 	   "(trap '' TERM; sh -c 'echo $PPID'; exec <&- >&- 2>&-; "
-	   "while :; do sleep 1000; done) & wait");
+	   "exec sleep 1000) & wait");
 	wait_for_word(&it);
 	plait_process_stop(&it.base);
 	wait_for(&it);
