@@ -88,6 +88,23 @@ TEST(an_alert_on_a_connection_is_no_truncation, PURE)
 		   "the peer says: bad record mac (alert 20)", 20, 0);
 }
 
+static const struct {
+	int reason, alert;
+	const char *says;
+} newer_alerts[] = {
+	{ SSL_R_TLSV13_ALERT_MISSING_EXTENSION, 109,
+	  "the peer says: missing extension (alert 109)" },
+	{ SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, 116,
+	  "the peer says: certificate required (alert 116)" },
+};
+
+TEST(an_alert_of_tls_1_3_has_words_too, PURE, EACH_OF(newer_alerts))
+{
+	ERR_raise(ERR_LIB_SSL, newer_alerts[_i].reason);
+	is_failure(plait_i_tls_broke("here"), &plait_error_tls,
+		   newer_alerts[_i].says, newer_alerts[_i].alert, 0);
+}
+
 TEST(all_errors_are_told_with_what_they_are_about, PURE)
 {
 	ck_assert_ptr_null(BIO_new_file("/nowhere/server.pem", "r"));

@@ -102,13 +102,24 @@ static void said_append(struct tls_said *said, const char *text)
 	said->length += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* The words of OpenSSL for the alert have the number behind them. */
+/* OpenSSL has no words for two alerts of TLS 1.3, and one of them is what every
+   client gets that has forgotten its certificate. */
+static const char *alert_words(unsigned alert)
+{
+	if (alert == SSL_AD_MISSING_EXTENSION)
+		return "missing extension";
+	if (alert == SSL_AD_CERTIFICATE_REQUIRED)
+		return "certificate required";
+	return SSL_alert_desc_string_long((int)alert);
+}
+
+/* The words for the alert have the number behind them. */
 static void said_add_alert(struct tls_said *said, unsigned alert)
 {
 	char text[64];
 
 	snprintf(text, sizeof(text), "the peer says: %s (alert %u)",
-		 SSL_alert_desc_string_long((int)alert), alert);
+		 alert_words(alert), alert);
 	said->alert = alert;
 	said_append(said, text);
 }
