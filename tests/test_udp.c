@@ -1369,6 +1369,29 @@ TEST(a_test_plays_a_system_without_room, PURE, TIMES(2))
 	plait_reactor_free(&reactor);
 }
 
+/* As a system that has no room for it. */
+TEST(what_there_is_no_memory_to_keep_is_told_with_its_address, PURE, TIMES(2))
+{
+	struct plait_address to;
+
+	reactor = plait_testing_reactor_new();
+	ck_assert_int_eq(listen_on(&server, "127.0.0.1",
+				   (struct plait_udp_options){ .max_size = 0 }),
+			 0);
+	plait_address_parse(&to, "192.0.2.1", 99);
+	plait_testing_advance(reactor, 0);
+	ck_assert_int_eq(say(&server, "lost", &to), 0);
+	fault_alloc_at((unsigned long)_i, false);
+	plait_testing_advance(reactor, 0);
+	ck_assert(fault_alloc_reached());
+	fault_alloc_off();
+	plait_testing_advance(reactor, 0);
+	ck_assert_int_eq(server.err, ENOBUFS);
+	ck_assert(plait_address_equal(&server.failed_to, &to));
+	ck_assert_ptr_null(plait_testing_datagram_sent(server.port, NULL));
+	plait_reactor_free(&reactor);
+}
+
 /* clang-format off */
 /*
  * What became of Twisted's tests (twisted/test/test_udp.py, then

@@ -66,7 +66,7 @@ static void testing_datagrams_flush(struct datagram_port *d)
 		if (s != NULL)
 			plait_list_append(&t->sent, &s->link);
 		else
-			plait_i_datagram_unsent(d, ENOBUFS, &d->peer);
+			plait_i_datagram_not_sent(d, i, ENOBUFS);
 	}
 }
 
