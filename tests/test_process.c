@@ -1682,6 +1682,27 @@ TEST(a_child_without_a_descriptor_lives_with_any_allocation_failing,
 	torture(wait_by_thread, backend);
 }
 
+/* It cannot be killed, so that its thread goes on without the reactor. */
+TEST(a_thread_that_is_left_frees_what_it_has, ON_EACH_BACKEND)
+{
+	unsigned long mark = heap_mark();
+	pid_t pid;
+
+	lack(1);
+	sh(&it, NULL, "exec sleep 1000");
+	pid = plait_process_pid(&it.base);
+	fault_call_forever("kill", EPERM);
+	fault_call_forever("poll", EBADF);
+	plait_reactor_free(&reactor);
+	ck_assert(it.how.unknown);
+	ck_assert_uint_eq(it.n_done, 1);
+	ck_assert_uint_gt(heap_left_since(mark, NULL), 0);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	while (heap_left_since(mark, NULL) > 0)
+		poll(NULL, 0, 1);
+}
+
 /* ---- the end of the reactor ------------------------------------------------
  */
 
