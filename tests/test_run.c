@@ -426,6 +426,52 @@ TEST(a_reactor_that_is_freed_ends_it, ON_EACH_BACKEND)
 	failed_as(&plait_error_process, "sh was ended by signal 9");
 }
 
+static unsigned rounds, depth, deepest;
+
+static plait_value run_again(plait_value *v, void *unused)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+
+	plait_value_free(v);
+	plait_deferred_free(&d);
+	if (reactor == NULL)
+		return PLAIT_NONE;
+	rounds++;
+	depth++;
+	deepest = depth > deepest ? depth : deepest;
+	d = plait_run(reactor, argv, PLAIT_NONE, NULL);
+	plait_deferred_add_both(d, run_again, NULL);
+	depth--;
+	return PLAIT_NONE;
+}
+
+static void call_stop_now(void *unused)
+{
+	plait_reactor_stop_now(reactor);
+}
+
+/* Neither endlessly deep nor for ever. */
+TEST(run_again_whenever_it_fails_it_ends_with_the_reactor, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	static const char *const argv[] = { "sleep", "1000", NULL };
+
+	rounds = deepest = 0;
+	d = plait_run(reactor, argv, PLAIT_NONE, NULL);
+	plait_deferred_add_both(d, run_again, NULL);
+	if (_i == 1) {
+		plait_call_later(reactor, 0, call_stop_now, NULL);
+		ck_assert_int_eq(plait_reactor_run(reactor), 0);
+		ck_assert_uint_ge(rounds, 1);
+		ck_assert_uint_lt(rounds, 1100);
+	}
+	plait_reactor_free(&reactor);
+	ck_assert_uint_gt(rounds, 100);
+	ck_assert_uint_lt(rounds, 2200);
+	ck_assert_uint_eq(deepest, 1);
+	unhandled_expect(1); /* the last stays pending */
+}
+
 static void cancel_there(void *first)
 {
 	if (*(bool *)first)

@@ -6,6 +6,10 @@
  * What the child writes after that is read and dropped, so that it can end in
  * order; and when it has exited then, nobody waits for those who still have its
  * pipes.
+ *
+ * While the reactor shuts down, or is freed, nothing is run any more.  Then the
+ * result is fired by the loop, and not in the call: an errback that runs the
+ * program again would recurse without end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +33,9 @@ struct running {
 	plait_value input;
 	struct plait_output *output; /* NULL: it was fired, or dropped */
 	struct plait_scope_entry entry;
+	struct plait_reactor
+		*reactor; /* which runs nothing any more, or NULL */
+	struct loop_task refusal;
 	bool exited;
 	bool ended; /* its done() follows, and frees it */
 	char name[NAME_SIZE];
@@ -130,6 +137,7 @@ static struct running *running_of(struct plait_process_protocol *p)
 
 static void running_free(struct running *self)
 {
+	loop_task_cancel(&self->refusal);
 	plait_promise_drop(&self->promise);
 	plait_scope_leave(&self->entry);
 	plait_value_free(&self->input);
@@ -351,6 +359,25 @@ static void running_fail(struct running *self, int err, const char *step)
 	running_free(self);
 }
 
+static void running_run_refusal(struct loop_task *task)
+{
+	struct running *self = plait_container(task, struct running, refusal);
+
+	if (!loop_is_forked(self->reactor))
+		running_fail(self, -ESHUTDOWN, "arguments");
+}
+
+/* If a shutdown does not end for that, the end of the reactor comes next. */
+static void running_refuse(struct running *self, struct plait_reactor *r)
+{
+	self->reactor = r;
+	self->refusal.run = running_run_refusal;
+	if (!plait_i_loop_is_ending(r) && plait_i_loop_tells_of_new(r))
+		plait_i_loop_next_turn(r, &self->refusal);
+	else
+		plait_i_loop_when_freed(r, &self->refusal);
+}
+
 struct plait_deferred *plait_run(struct plait_reactor *r,
 				 const char *const *argv, plait_value input,
 				 const struct plait_run_options *options,
@@ -380,7 +407,9 @@ struct plait_deferred *plait_run(struct plait_reactor *r,
 		return d;
 	}
 	err = running_start(self, r, argv, o, &step);
-	if (err < 0)
+	if (err == -ESHUTDOWN)
+		running_refuse(self, r);
+	else if (err < 0)
 		running_fail(self, err, step);
 	return d;
 }
