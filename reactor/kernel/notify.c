@@ -50,9 +50,9 @@ static int linux_notify_add_open(struct kernel *k, int fd, int directory,
 
 	snprintf(path, sizeof(path), "%s/%d", links, directory);
 	number = inotify_add_watch(fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
-	/* It was removed meanwhile, or there is no such link. */
+	/* The directory is open: even if it was removed, there is its link. */
 	if (number < 0 && errno == ENOENT)
-		errno = linux_kind(k, AT_FDCWD, links) ? ENOENT : ENOTSUP;
+		errno = ENOTSUP;
 	return number;
 }
 

@@ -22,8 +22,8 @@ struct kernel_notify {
 	/*
 	 * Adds the file of that path, or the directory that is open there, and
 	 * returns its number.  A file that was added before keeps its number,
-	 * and the events that it was added with.  Of the second, ENOENT: the
-	 * directory was removed; ENOTSUP: there is no /proc.
+	 * and the events that it was added with.  Of the second, ENOTSUP: there
+	 * is no /proc.
 	 */
 	int (*add)(struct kernel *k, int fd, const char *path, uint32_t events);
 	int (*add_open)(struct kernel *k, int fd, int directory,
