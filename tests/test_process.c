@@ -667,6 +667,33 @@ TEST(without_room_for_its_descriptor_there_is_no_child, PURE)
 	ck_assert_int_eq(child_run(close_input, NULL, &said), 0);
 }
 
+static void close_input_of_one_that_cannot_be_killed(void *unused)
+{
+	const struct plait_process_options o = { .fds = talking };
+	struct plait_reactor *r = plait_reactor_new(NULL);
+	static const char *const argv[] = {
+		"/bin/sh", "-c", "while kill -0 $PPID; do sleep 1; done", NULL
+	};
+
+	close(0);
+	children_init();
+	fault_call("fcntl", 1, EMFILE);
+	fault_call("kill", 1, EPERM);
+	ck_assert_int_eq(plait_spawn(r, argv, &it.base, &o, &step), -EMFILE);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), 0);
+	plait_reactor_free(&r);
+}
+
+/* Its program may run for ever, as another user. */
+TEST(a_child_that_cannot_be_killed_is_not_waited_for, PURE)
+{
+	const char *said;
+
+	ck_assert_int_eq(child_run(close_input_of_one_that_cannot_be_killed,
+				   NULL, &said),
+			 0);
+}
+
 static void close_output(void *unused)
 {
 	struct plait_reactor *r = plait_reactor_new(NULL);

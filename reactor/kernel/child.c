@@ -73,15 +73,18 @@ static int linux_spawn_with_waiter(struct spawn *s, struct kernel_process *ret)
 	return 0;
 }
 
-/* Nobody has heard of the child yet.  Leaves errno. */
+/* Nobody has heard of the child yet.  If it is another user's by now, as its
+   program says so, it cannot be killed, and may run for ever.  Leaves errno. */
 static void linux_kill_new(pid_t pid)
 {
 	int saved = errno;
 	siginfo_t info;
 
-	kill(pid, SIGKILL);
-	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	if (kill(pid, SIGKILL) == 0) {
+		while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 &&
+		       errno == EINTR)
+			;
+	}
 	errno = saved;
 }
 
