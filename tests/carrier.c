@@ -79,7 +79,7 @@ static int socket_pair(struct carried *c)
 	return fds[0];
 }
 
-static bool tcp_open(struct carried *c)
+static struct plait_transport *open_tcp(struct carried *c)
 {
 	struct kernel k = { .calls = &plait_i_linux_calls };
 	struct plait_address peer;
@@ -92,9 +92,13 @@ static bool tcp_open(struct carried *c)
 	set_nonblocking(fd);
 	set_nonblocking(c->in);
 	plait_i_address_of_peer(&k, fd, &peer);
-	return carried_make(c,
-			    plait_i_stream_new(&plait_i_tcp_stream_io,
-					       c->w.reactor, fd, &peer, NULL));
+	return plait_i_stream_new(&plait_i_tcp_stream_io, c->w.reactor, fd,
+				  &peer, NULL);
+}
+
+static bool tcp_open(struct carried *c)
+{
+	return carried_make(c, open_tcp(c));
 }
 
 /* A stream on what does not take recv() and send(). */
@@ -195,23 +199,57 @@ static bool ends_open(struct carried *c)
 					      PLAIT_TERMINAL_AS_IT_WAS, NULL));
 }
 
-/* ---- a wrapper -------------------------------------------------------- */
+/* ---- wrappers --------------------------------------------------------- */
 
 /* Changes nothing. */
 struct passing {
 	struct plait_protocol base;
+	const struct plait_transport_ops *kind;
 	struct plait_transport *above;
 	struct carried *carried;
 };
 
 static const struct plait_transport_ops passing_ops = { .name = "passing" };
 
+size_t reusing_unsent;
+
+/* Passes all on out of one piece of memory, as if it were changed there. */
+static ssize_t reusing_send(struct plait_transport *t,
+			    const struct iovec *pieces, int n)
+{
+	struct plait_transport *below = plait_transport_below(t);
+	unsigned char memory[8192];
+	size_t sent = 0, at, len;
+
+	for (int i = 0; i < n; i++) {
+		for (at = 0; at < pieces[i].iov_len; at += len) {
+			len = pieces[i].iov_len - at;
+			if (len > sizeof(memory))
+				len = sizeof(memory);
+			memcpy(memory, (char *)pieces[i].iov_base + at, len);
+			if (i == n - 1 && at + len == pieces[i].iov_len)
+				plait_transport_send_below(t, memory, len);
+			else
+				plait_transport_write(below, memory, len);
+			memset(memory, 'x', len);
+			sent += len;
+		}
+	}
+	reusing_unsent = plait_transport_unsent(below);
+	return (ssize_t)sent;
+}
+
+static const struct plait_transport_ops reusing_ops = {
+	.name = "reusing",
+	.send = reusing_send,
+};
+
 static void passing_made(struct plait_protocol *p)
 {
 	struct passing *self = plait_self(p, struct passing);
 	struct plait_reactor *r = plait_transport_reactor(p->transport);
 
-	self->above = plait_transport_new(&passing_ops, r, p->transport);
+	self->above = plait_transport_new(self->kind, r, p->transport);
 	if (!carried_make(self->carried, self->above))
 		plait_transport_abort_connection(p->transport);
 }
@@ -250,19 +288,32 @@ static const struct plait_protocol_ops passing_protocol = {
 	.write_connection_lost = passing_write_lost,
 };
 
-static bool passing_open(struct carried *c)
+static bool open_above(struct carried *c,
+		       const struct plait_transport_ops *kind,
+		       struct plait_transport *(*open)(struct carried *c))
 {
 	struct plait_protocol *p = plait_protocol_new(&passing_protocol);
-	struct plait_transport *below = p != NULL ? open_pipes(c) : NULL;
+	struct plait_transport *below = p != NULL ? open(c) : NULL;
 
 	if (below == NULL) {
 		plait_protocol_free(&p);
 		return carried_make(c, NULL);
 	}
+	plait_self(p, struct passing)->kind = kind;
 	plait_self(p, struct passing)->carried = c;
 	plait_transport_made(below, p);
 	/* It hangs up by itself if that has failed. */
 	return c->w.transport != NULL;
+}
+
+static bool passing_open(struct carried *c)
+{
+	return open_above(c, &passing_ops, open_pipes);
+}
+
+static bool reusing_open(struct carried *c)
+{
+	return open_above(c, &reusing_ops, open_tcp);
 }
 
 /* ---- with a recording ------------------------------------------------- */
@@ -354,6 +405,7 @@ const struct carrier carriers[N_CARRIERS] = {
 	{ "pipes", pipes_open, .shut = pipes_shut, DESCRIPTORS },
 	{ "pipe", ends_open, .shut = pipes_shut, DESCRIPTORS },
 	{ "passing", passing_open, .shut = pipes_shut, DESCRIPTORS },
+	{ "reusing", reusing_open, .shut = socket_shut, DESCRIPTORS },
 	{ "recording", recording_open, recording_say, recording_take,
 	  recording_shut, recording_hang_up, .is_played = true },
 };

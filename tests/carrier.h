@@ -32,7 +32,10 @@ struct carrier {
 };
 
 extern const struct carrier carriers[];
-enum { N_CARRIERS = 6 };
+enum { N_CARRIERS = 7, REUSING_CARRIER = 5 };
+
+/* What waited below when the carrier "reusing" had sent last. */
+extern size_t reusing_unsent;
 
 struct carried {
 	const struct carrier *carrier;

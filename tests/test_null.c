@@ -640,6 +640,8 @@ TEST(a_null_transport_is_told_nothing, PURE)
 		plait_transport_begin_handshake(NULL));
 	NOTHING(plait_transport_end_handshake, t,
 		plait_transport_end_handshake(NULL));
+	NOTHING(plait_transport_send_below, t,
+		plait_transport_send_below(NULL, "x", 1));
 	GIVES(plait_transport_end_below, t, PLAIT_TRANSPORT_ENDED,
 	      plait_transport_end_below(NULL, PLAIT_TRANSPORT_END_SENT));
 	NOTHING(plait_testing_deliver, t, plait_testing_deliver(NULL, "x", 1));

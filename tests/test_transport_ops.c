@@ -1241,6 +1241,88 @@ TEST(what_is_closed_ends_as_closed_when_the_reactor_is_freed, PURE, TIMES(4))
 	plait_limited_factory_done(&outer);
 }
 
+/* ---- sending below at once ------------------------------------------- */
+
+GROUP("below", .setup = setup);
+
+static unsigned long sends(void)
+{
+	return calls_of("send") + calls_of("sendmsg");
+}
+
+TEST(many_bytes_are_sent_below_at_once, ON_EACH_BACKEND)
+{
+	unsigned char *bytes = wire_bytes(21484), came[21484];
+	unsigned long before;
+
+	open_kind(REUSING_CARRIER);
+	before = sends();
+	plait_transport_write(c.w.transport, bytes, 100);
+	plait_transport_write(c.w.transport, bytes + 100, 21384);
+	turns();
+	ck_assert_uint_eq(reusing_unsent, 0);
+	ck_assert_uint_eq(sends() - before, 1);
+	carried_take(&c, came, sizeof(came));
+	ck_assert(memcmp(came, bytes, sizeof(came)) == 0);
+	free(bytes);
+	carried_close(&c);
+}
+
+TEST(few_bytes_wait_below, ON_EACH_BACKEND)
+{
+	unsigned long before;
+
+	open_kind(REUSING_CARRIER);
+	before = sends();
+	plait_transport_write(c.w.transport, "hello", 5);
+	turns();
+	ck_assert_uint_eq(reusing_unsent, 5);
+	ck_assert_uint_eq(sends() - before, 1);
+	carried_take(&c, NULL, 5);
+	carried_close(&c);
+}
+
+/* The first send takes nothing, or a part. */
+TEST(what_is_not_taken_at_once_waits_below, ON_EACH_BACKEND, TIMES(2))
+{
+	unsigned char *bytes = wire_bytes(8000), came[8000];
+
+	open_kind(REUSING_CARRIER);
+	if (_i == 0)
+		fault_call("send", 1, EAGAIN);
+	else
+		fault_short("send", 1, 3000);
+	plait_transport_write(c.w.transport, bytes, 8000);
+	turns();
+	ck_assert_uint_eq(reusing_unsent, _i == 0 ? 8000 : 5000);
+	carried_take(&c, came, sizeof(came));
+	ck_assert(memcmp(came, bytes, sizeof(came)) == 0);
+	free(bytes);
+	carried_close(&c);
+}
+
+/* Input that has come before is told first. */
+TEST(an_error_below_is_told_as_always, ON_EACH_BACKEND)
+{
+	unsigned char *bytes = wire_bytes(8000);
+
+	open_kind(REUSING_CARRIER);
+	plait_transport_pause_reading(c.w.transport);
+	c.carrier->say(&c, "last", 4);
+	turns();
+	fault_call("send", 1, ECONNRESET);
+	plait_transport_write(c.w.transport, bytes, 8000);
+	plait_transport_resume_reading(c.w.transport);
+	turns();
+	ck_assert(fault_used("send"));
+	carried_close(&c);
+	free(bytes);
+	ck_assert_str_eq(c.w.text, "last");
+	ck_assert_str_eq(c.w.trace, "MDL");
+	ck_assert_str_eq(c.w.why,
+			 "ConnectionLost: send: Connection reset by peer");
+}
+
 GROUP("torture", .setup = setup, .timeout = 60);
 
 static int tortured;

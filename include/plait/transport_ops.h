@@ -279,6 +279,18 @@ void plait_transport_lost(struct plait_transport *t,
 void plait_transport_gone(struct plait_transport *t);
 
 /*
+ * For a send() of a transport that wraps another: writes the bytes to the
+ * transport below, behind what was written there before.  The difference from
+ * plait_transport_write() is that many bytes are sent at once, together with
+ * what waits there, and that only those are copied which that transport does
+ * not take now.  So call it for the last bytes of one send(), and write the
+ * others before.  data is borrowed for the call.  If sending fails, this is
+ * told later, as always.
+ */
+void plait_transport_send_below(struct plait_transport *t, const void *data,
+				size_t len);
+
+/*
  * For an end() of a transport that wraps another: does what is done if there is
  * no end(), and returns what end() then returns.
  */

@@ -52,6 +52,7 @@ struct transport_extra {
 	/* It is told instead of ConnectionDone.  NULL: nothing is. */
 	const struct plait_failure *farewell;
 	struct handover *handover; /* descriptors in the unsent output */
+	int send_error; /* of plait_transport_send_below(); 0: none */
 	struct plait_scope *scope; /* NULL: nobody has asked for it */
 	struct plait_producer *producer;
 	struct loop_task producing; /* the producer is to be told something */

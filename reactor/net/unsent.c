@@ -25,6 +25,12 @@
  * What a callback writes out of the bytes that it was given is queued where it
  * lies, in the read buffer, and sent from there; unsent_keep() copies what was
  * not taken.
+ *
+ * A kind that wraps another transport may have bytes in memory that it needs
+ * again at once.  plait_transport_send_below() sends them out of that, behind
+ * what is queued, and queues a copy of what was not taken.  The transport above
+ * is in the middle of a send then, and its output must stay; so an error is
+ * kept, and breaks the connection in the flush of the transport below.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -591,6 +597,20 @@ static inline ssize_t unsent_send_pieces(struct transport *t, struct iovec *iov,
 		      : t->base.ops->send(&t->base, iov, pieces);
 }
 
+/* The kind has taken n bytes of that many. */
+static inline void unsent_taken(struct transport *t, size_t n, size_t want)
+{
+	if (n > want)
+		plait_die(t->base.ops->name,
+			  "its send() says that it took %zd of %zu bytes",
+			  (ssize_t)n, want);
+	if (n < want && t->why == NULL) {
+		REACHED("a send takes a part");
+		t->blocked = true;
+	}
+	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, n);
+}
+
 /*
  * Sends once, in as many pieces as fit; returns how many bytes were taken, or
  * -errno.  If that is less than all of the pieces, there is no room left.
@@ -602,6 +622,8 @@ static inline ssize_t unsent_send_some(struct transport *t,
 	ssize_t n;
 	int pieces;
 
+	if (t->special && t->extra->send_error != 0)
+		return -t->extra->send_error;
 	pieces = plait_i_output_gather(&t->output, iov, MAX_PIECES, &want);
 	if (pieces > 0)
 		n = unsent_send_pieces(t, iov, pieces, &want);
@@ -610,15 +632,7 @@ static inline ssize_t unsent_send_some(struct transport *t,
 	t->sends_last = false;
 	if (n < 0)
 		return n;
-	if ((size_t)n > want)
-		plait_die(t->base.ops->name,
-			  "its send() says that it took %zd of %zu bytes", n,
-			  want);
-	if ((size_t)n < want && t->why == NULL) {
-		REACHED("a send takes a part");
-		t->blocked = true;
-	}
-	trace_note(TRACE_WRITTEN, &t->base, NULL, NULL, (size_t)n);
+	unsent_taken(t, (size_t)n, want);
 	return n;
 }
 
@@ -740,4 +754,73 @@ void plait_i_unsent_flush_all(struct transport *t)
 		plait_i_unsent_flush_all(transport_above(t));
 	if (t->why == NULL && !t->lost)
 		plait_i_unsent_flush(t);
+}
+
+/* ---- for the kind above ----------------------------------------------- */
+
+/* Is true if something may be sent before t is settled: not in the middle of
+   what has an order of its own, and not if little is saved. */
+static bool unsent_may_go_now(const struct transport *t, size_t len)
+{
+	return len >= MIN_BORROW && transport_may_write(t) && !t->blocked &&
+	       t->base.ops->send != NULL && !transport_hands_over(t) &&
+	       t->extra->send_error == 0;
+}
+
+/* The kind has taken that many bytes, of what is queued and then of others;
+   returns how many of the others. */
+static size_t unsent_take_out_first(struct transport *t, size_t n)
+{
+	size_t queued = t->output.size < n ? t->output.size : n;
+
+	unsent_take_out(t, (ssize_t)queued);
+	return n - queued;
+}
+
+/* Sends what is queued, and these bytes behind it; returns how many of these
+   the kind has taken. */
+static size_t unsent_send_now(struct transport *t, const void *data, size_t len)
+{
+	struct iovec iov[MAX_PIECES];
+	size_t queued;
+	ssize_t n;
+	int pieces;
+
+	pieces =
+		plait_i_output_gather(&t->output, iov, MAX_PIECES - 1, &queued);
+	if (queued < t->output.size)
+		return 0;
+	iov[pieces].iov_base = (void *)(uintptr_t)data;
+	iov[pieces].iov_len = len;
+	n = t->base.ops->send(&t->base, iov, pieces + 1);
+	if (n >= 0) {
+		unsent_taken(t, (size_t)n, queued + len);
+		return unsent_take_out_first(t, (size_t)n);
+	}
+	if (n == -EAGAIN)
+		t->blocked = true;
+	else
+		t->extra->send_error = (int)-n;
+	return 0;
+}
+
+void plait_transport_send_below(struct plait_transport *base, const void *data,
+				size_t len)
+{
+	struct transport *t;
+	size_t n;
+
+	if (base == NULL)
+		return;
+	loop_check(base->reactor, "plait_transport_send_below()");
+	t = transport_below(transport_of(base));
+	if (t == NULL)
+		return;
+	if (unsent_may_go_now(t, len)) {
+		n = unsent_send_now(t, data, len);
+		data = (const char *)data + n;
+		len -= n;
+		unsent_queued(t, 0);
+	}
+	plait_transport_write(&t->base, data, len);
 }
