@@ -3,7 +3,9 @@
  * transport below has delivered; when they are used up, it is told to come
  * again.  What it writes is queued in the transport below, which never refuses,
  * and which sends once, when the callback has returned: so all that a callback
- * causes, however many records it is, leaves in one system call.
+ * causes, however many records it is, leaves in one system call.  The last of
+ * several records need not be copied for that: it is sent with the others while
+ * it lies in OpenSSL's buffer.
  */
 #include <string.h>
 
@@ -33,7 +35,11 @@ static int tls_bio_write(BIO *bio, const char *data, size_t len, size_t *ret)
 	struct tls_bio *b = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
-	plait_transport_write(plait_transport_below(b->above), data, len);
+	if (b->is_last)
+		plait_transport_send_below(b->above, data, len);
+	else
+		plait_transport_write(plait_transport_below(b->above), data,
+				      len);
 	*ret = len;
 	return 1;
 }

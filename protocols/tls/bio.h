@@ -10,10 +10,11 @@
 
 /* What OpenSSL reads and writes for one connection. */
 struct tls_bio {
-	const struct plait_transport *above; /* writes to the one below it */
-	const unsigned char *next;	     /* what has come; borrowed */
+	struct plait_transport *above; /* writes to the one below it */
+	const unsigned char *next;     /* what has come; borrowed */
 	size_t left;
 	bool is_over; /* nothing comes after that */
+	bool is_last; /* what is written now, of one flight */
 };
 
 /* Gives the table, which lives as long as any BIO that has it; NULL with an

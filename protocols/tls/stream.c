@@ -28,6 +28,7 @@ enum {
 	READ_SIZE = 32 * 1024,
 	RECORD_SIZE = SSL3_RT_MAX_PLAIN_LENGTH,
 	MAX_BELOW = 64 * 1024, /* of ciphertext that waits there */
+	MAX_SENT = 256 * 1024, /* of plaintext that is taken at once */
 	IDLE_SECONDS = 1,
 	WORTH_TRIMMING = 64 /* connections, with the buffers of 2 MiB */
 };
@@ -329,6 +330,23 @@ static ssize_t tls_cannot_write(struct tls *t, int error)
 	return -error;
 }
 
+/* Writes a record of these bytes, or of the first of them.  What is below goes
+   with it, if nothing follows, or if there is enough. */
+static bool tls_write_record(struct tls *t, const unsigned char *data,
+			     size_t len, bool is_last, size_t *ret)
+{
+	bool ok;
+
+	t->bio.is_last = is_last || plait_transport_unsent(
+					    plait_transport_below(&t->base)) +
+						    RECORD_SIZE >=
+					    MAX_BELOW;
+	tls_clear_errors();
+	ok = SSL_write_ex(t->ssl, data, len, ret) == 1;
+	t->bio.is_last = false;
+	return ok;
+}
+
 static ssize_t tls_encrypt(struct tls *t, const struct iovec *pieces, int n)
 {
 	struct plait_transport *below = plait_transport_below(&t->base);
@@ -339,10 +357,12 @@ static ssize_t tls_encrypt(struct tls *t, const struct iovec *pieces, int n)
 	if (plait_transport_unsent(below) >= MAX_BELOW)
 		return tls_wait_for_room(t);
 	plait_i_tls_is_busy(t);
-	while (taken < size && plait_transport_unsent(below) < MAX_BELOW) {
+	while (taken < size && taken < MAX_SENT &&
+	       plait_transport_unsent(below) < MAX_BELOW) {
 		len = pieces_gather(pieces, n, taken, record, &data);
-		tls_clear_errors();
-		if (SSL_write_ex(t->ssl, data, len, &len) != 1)
+		if (!tls_write_record(t, data, len,
+				      taken + len == size && len <= RECORD_SIZE,
+				      &len))
 			break;
 		taken += len;
 	}
