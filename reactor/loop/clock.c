@@ -7,8 +7,6 @@
 
 #include "reactor/loop/parts.h"
 
-enum { NS_PER_S = 1000000000 };
-
 int64_t plait_i_clock_read(struct plait_reactor *r)
 {
 	return kernel_clock(loop_kernel(r));
@@ -19,44 +17,29 @@ int64_t plait_i_clock_now(const struct plait_reactor *cr)
 	/* Asking for the time changes nothing but what is remembered. */
 	struct plait_reactor *r = (struct plait_reactor *)cr;
 
-	/* Outside all callbacks nobody forgets the time again. */
-	if (!r->now_is_known || (!r->in_turn && r->depth == 0)) {
+	if (!r->now_is_known) {
 		r->now = plait_i_clock_read(r);
-		r->now_is_known = true;
+		/* Outside all callbacks nobody forgets the time again. */
+		r->now_is_known = r->in_turn || r->depth > 0;
 	}
 	return r->now;
 }
 
-/* Rounds to the nearest nanosecond; beyond 292 years, the latest time. */
 int64_t plait_i_clock_delay(double seconds)
 {
-	double ns = seconds * NS_PER_S;
-
-	plait_assert(seconds >= 0);
-	return ns < (double)INT64_MAX ? (int64_t)(ns + 0.5) : INT64_MAX;
-}
-
-static int64_t clock_sum(int64_t when, int64_t by)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(when, by, &sum))
-		return by < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
+	return clock_delay(seconds);
 }
 
 int64_t plait_i_clock_after(const struct plait_reactor *r, double seconds)
 {
-	int64_t delay = plait_i_clock_delay(seconds);
-
-	return clock_sum(plait_i_clock_now(r), delay);
+	return clock_after(r, seconds);
 }
 
 int64_t plait_i_clock_add(int64_t when, double seconds)
 {
 	plait_assert(!isnan(seconds));
-	return clock_sum(when, seconds < 0 ? -plait_i_clock_delay(-seconds)
-					   : plait_i_clock_delay(seconds));
+	return clock_sum(when, seconds < 0 ? -clock_delay(-seconds)
+					   : clock_delay(seconds));
 }
 
 double plait_reactor_seconds(const struct plait_reactor *r)

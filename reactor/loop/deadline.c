@@ -14,8 +14,6 @@
  */
 #include "reactor/loop/parts.h"
 
-enum { NS_PER_S = 1000000000 };
-
 static struct loop_deadline *deadline_of(struct plait_list *l)
 {
 	return plait_container(l, struct loop_deadline, link);

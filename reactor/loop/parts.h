@@ -72,7 +72,7 @@ struct timers {
 	struct plait_timer *fresh; /* due, but started after the batch */
 	int64_t horizon;
 	size_t running, near;	    /* all timers; those in the two heaps */
-	size_t kept;		    /* near, when the horizon has moved last */
+	size_t crowd;		    /* more than that are near: too many */
 	uint64_t order;		    /* how many were ever started */
 	uint64_t order_before;	    /* ... before this turn */
 	uint64_t end_of_batch;	    /* ... and before that of the batch */
@@ -277,6 +277,34 @@ bool plait_i_shutdown_is_due(const struct plait_reactor *r);
 void plait_i_shutdown_wait_no_longer(struct plait_reactor *r);
 void plait_i_shutdown_lose_everything(struct plait_reactor *r);
 void plait_i_shutdown_abandon(struct plait_list *members);
+
+enum { NS_PER_S = 1000000000 };
+
+/* Rounds to the nearest nanosecond; beyond 292 years, the latest time. */
+static inline int64_t clock_delay(double seconds)
+{
+	double ns = seconds * NS_PER_S;
+
+	plait_assert(seconds >= 0);
+	return ns < (double)INT64_MAX ? (int64_t)(ns + 0.5) : INT64_MAX;
+}
+
+static inline int64_t clock_sum(int64_t when, int64_t by)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(when, by, &sum))
+		return by < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+/* plait_i_clock_after(), for the files of the loop. */
+static inline int64_t clock_after(const struct plait_reactor *r, double seconds)
+{
+	int64_t now = r->now_is_known ? r->now : plait_i_clock_now(r);
+
+	return clock_sum(now, clock_delay(seconds));
+}
 
 /* A list of the reactor itself is never zeroed: one comparison is enough. */
 static inline bool loop_has(const struct plait_list *list)

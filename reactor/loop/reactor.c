@@ -231,6 +231,8 @@ static void reactor_take(struct plait_reactor *r, const char *where)
 
 static void reactor_give_up(struct plait_reactor *r)
 {
+	r->in_turn = false;
+	r->now_is_known = false;
 	plait_i_clock_end(r);
 	__atomic_store_n(&r->base.owner.thread, 0, __ATOMIC_RELAXED);
 }
@@ -252,7 +254,6 @@ static void reactor_end(struct plait_reactor *r, bool is_last)
 		plait_i_deferred_report(r->number, is_last);
 	/* The hook for failures may have begun something. */
 	plait_i_shutdown_lose_everything(r);
-	r->in_turn = false;
 	reactor_give_up(r);
 }
 
@@ -489,7 +490,6 @@ static int reactor_turn(struct plait_reactor *r, int64_t limit)
    callback, the memory is freed here. */
 static int reactor_return(struct plait_reactor *r, int rc)
 {
-	r->in_turn = false;
 	reactor_give_up(r);
 	if (r->unwanted)
 		reactor_release_in_child(r);

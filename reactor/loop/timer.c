@@ -32,7 +32,7 @@
  * When a slot of many timers is opened, each is in memory that was not used for
  * long, and only the one before knows where.  So the processor would wait for
  * each.  Therefore a timer of the wheel, which has no child, uses that pointer
- * to remember the timer that is WHEEL_AHEAD places behind it.  Nobody keeps it
+ * to remember the timer that is four places behind it.  Nobody keeps it
  * right when timers are stopped: it is only good for fetching ahead.
  *
  * A timer that is moved to a later time keeps its old place, in the heap or in
@@ -52,8 +52,6 @@
 #include "lib/chance.h"
 #include "lib/exception.h"
 #include "reactor/loop/parts.h"
-
-enum { NS_PER_S = 1000000000, WHEEL_AHEAD = 4 };
 
 /* ---- the heap ------------------------------------------------------------ */
 
@@ -88,7 +86,7 @@ static struct plait_timer *heap_merge(struct plait_timer *a,
  * Makes one heap of a row of some siblings: pairs from left to right, then all
  * of them from right to left.  That is what keeps a pairing heap flat.
  */
-static struct plait_timer *heap_merge_row(struct plait_timer *row)
+static OUT_OF_LINE struct plait_timer *heap_merge_row(struct plait_timer *row)
 {
 	struct plait_timer *pairs = NULL, *root = NULL;
 
@@ -147,6 +145,27 @@ static void heap_insert(struct timers *ts, struct plait_timer **root,
 	heap_verify(root);
 }
 
+/* Returns the heap of all that are below t. */
+static inline struct plait_timer *heap_below(const struct plait_timer *t)
+{
+	struct plait_timer *by = t->child;
+
+	/* A heap that was built of sorted timers has only single children. */
+	return by != NULL && by->next != NULL ? heap_merge_row(by) : by;
+}
+
+/* Takes the first timer out of the heap, which is not empty. */
+static inline void heap_pop(struct timers *ts, struct plait_timer **root)
+{
+	struct plait_timer *by = heap_below(*root);
+
+	*root = by;
+	if (by != NULL)
+		by->back = root;
+	ts->near--;
+	heap_verify(root);
+}
+
 /* Empties the heap, and returns its timers as a list. */
 static struct plait_timer *heap_empty(struct timers *ts,
 				      struct plait_timer **root)
@@ -166,17 +185,22 @@ static struct plait_timer *heap_empty(struct timers *ts,
 /* ---- the wheel ----------------------------------------------------------- */
 
 /* How many bits of a time are below the digit of that level. */
-static int wheel_shift(int level)
+static size_t wheel_shift(size_t level)
 {
 	return WHEEL_LEAF_BITS + WHEEL_BITS * level;
 }
 
 /* Returns the level of the first digit in which when is not the horizon. */
-static int wheel_level(const struct timers *ts, int64_t when)
+static inline size_t wheel_level(const struct timers *ts, int64_t when)
 {
 	uint64_t differ = (uint64_t)(when ^ ts->horizon) >> WHEEL_LEAF_BITS;
 
-	return (63 - __builtin_clzll(differ | 1)) / WHEEL_BITS;
+	return (size_t)(63 ^ __builtin_clzll(differ | 1)) / WHEEL_BITS;
+}
+
+static inline struct plait_timer *wheel_behind(const struct plait_timer *t)
+{
+	return t != NULL ? t->next : NULL;
 }
 
 /*
@@ -184,24 +208,24 @@ static int wheel_level(const struct timers *ts, int64_t when)
  * order that is the cheapest when the slot is opened: the latest first.  The
  * next few timers of the slot were put there last, so they are at hand.
  */
-static void wheel_insert(struct timers *ts, struct plait_timer *t)
+static inline void wheel_insert(struct timers *ts, struct plait_timer *t)
 {
-	int level = wheel_level(ts, t->place);
-	unsigned digit = t->place >> wheel_shift(level) & (WHEEL_SLOTS - 1);
-	unsigned i = (unsigned)level * WHEEL_SLOTS + digit;
-	struct plait_timer **slot = &ts->slots[i], *ahead;
+	size_t level = wheel_level(ts, t->place);
+	size_t digit =
+		(uint64_t)t->place >> wheel_shift(level) & (WHEEL_SLOTS - 1);
+	size_t i = level * WHEEL_SLOTS + digit;
+	struct plait_timer **slot = &ts->slots[i], *next = *slot;
 
-	ts->used[i / 64] |= (uint64_t)1 << i % 64;
-	ts->words |= (uint32_t)1 << i / 64;
-	t->next = *slot;
-	if (t->next != NULL)
-		t->next->back = &t->next;
-	ahead = t;
-	for (int n = 0; n < WHEEL_AHEAD && ahead != NULL; n++)
-		ahead = ahead->next;
-	t->child = ahead;
-	t->back = slot;
+	t->next = next;
 	*slot = t;
+	t->back = slot;
+	if (next != NULL) {
+		next->back = &t->next;
+	} else {
+		ts->used[i / 64] |= (uint64_t)1 << i % 64;
+		ts->words |= (uint32_t)1 << i / 64;
+	}
+	t->child = wheel_behind(wheel_behind(wheel_behind(next)));
 }
 
 /* The first slot that may be in use; stopped timers leave empty slots behind.
@@ -227,8 +251,7 @@ static void wheel_verify(const struct timers *ts, unsigned slot)
 		plait_assert(t->back == back);
 		plait_assert(&t->reactor->timers == ts);
 		plait_assert(t->place > ts->horizon && t->place <= t->when);
-		plait_assert(wheel_level(ts, t->place) ==
-			     (int)(slot / WHEEL_SLOTS));
+		plait_assert(wheel_level(ts, t->place) == slot / WHEEL_SLOTS);
 		back = (struct plait_timer *const *)&t->next;
 	}
 }
@@ -298,22 +321,18 @@ static void timer_put_all(struct timers *ts, struct plait_timer *all)
 /* Takes t out of the heap or the wheel, whichever it is in. */
 static inline void timer_take(struct timers *ts, struct plait_timer *t)
 {
-	struct plait_timer *by = NULL;
+	struct plait_timer *by = t->next;
 
 	if (t->place <= ts->horizon) {
-		/* A heap that was built of sorted timers has only single
-		 * children. */
-		by = t->child;
-		if (by != NULL && by->next != NULL)
-			by = heap_merge_row(by);
+		by = heap_below(t);
 		ts->near--;
-	}
-	if (by == NULL) {
-		by = t->next;
-	} else {
-		by->next = t->next;
-		if (by->next != NULL)
-			by->next->back = &by->next;
+		if (by == NULL) {
+			by = t->next;
+		} else {
+			by->next = t->next;
+			if (by->next != NULL)
+				by->next->back = &by->next;
+		}
 	}
 	*t->back = by;
 	if (by != NULL)
@@ -337,65 +356,59 @@ static bool wheel_has_few(const struct plait_timer *t)
 }
 
 /*
- * Sorts the timers of a slot that ends then, the latest first, and returns how
- * many there are.  Those that were put off beyond the slot go back to the
- * wheel.
+ * Adds t to a heap in which each timer has the next one as its only child.  If
+ * it is the last, the horizon moves to it.
  */
-static int timer_sort(struct timers *ts, struct plait_timer *all, int64_t end,
-		      struct plait_timer **ret)
+static inline void heap_append(struct timers *ts, struct plait_timer *t)
 {
-	int n = 0;
+	struct plait_timer **link = &ts->root;
 
-	while (all != NULL) {
-		struct plait_timer *t = all;
-		int i;
-
-		all = t->next;
-		t->place = t->when;
-		t->place_order = t->order;
-		if (t->when > end) {
-			wheel_insert(ts, t);
-			continue;
-		}
-		for (i = n++; i > 0 && timer_is_before(ret[i - 1], t); i--)
-			ret[i] = ret[i - 1];
-		ret[i] = t;
-	}
-	return n;
+	while (*link != NULL && timer_is_before(*link, t))
+		link = &(*link)->child;
+	t->next = NULL;
+	t->back = link;
+	t->child = *link;
+	if (t->child != NULL)
+		t->child->back = &t->child;
+	else
+		ts->horizon = t->when;
+	*link = t;
+	ts->near++;
 }
 
-/* Makes them the heap, in which each has the next one as its only child.  The
-   horizon moves to the last of them. */
-static void heap_build(struct timers *ts, struct plait_timer **latest_first,
-		       int n)
+/*
+ * The few timers of a slot that ends then become the heap.  Those that were put
+ * off beyond the slot go back to the wheel.
+ */
+static inline void heap_build(struct timers *ts, struct plait_timer *few,
+			      int64_t end)
 {
-	struct plait_timer *root = NULL;
+	while (few != NULL) {
+		struct plait_timer *t = few;
 
-	for (int i = 0; i < n; i++) {
-		struct plait_timer *t = latest_first[i];
-
-		t->next = NULL;
-		t->child = root;
-		if (root != NULL)
-			root->back = &t->child;
-		root = t;
+		few = t->next;
+		t->place = t->when;
+		t->place_order = t->order;
+		if (t->when <= end)
+			heap_append(ts, t);
+		else
+			wheel_insert(ts, t);
 	}
-	if (root == NULL)
-		return;
-	root->back = &ts->root;
-	ts->root = root;
-	ts->near += (size_t)n;
-	ts->horizon = latest_first[0]->when;
 	heap_verify(&ts->root);
 }
 
+/* The heap has not too many timers now. */
+static inline void timer_be_content(struct timers *ts)
+{
+	ts->crowd = 2 * ts->near + TIMERS_CROWD;
+}
+
 /* The heap is empty: opens that slot, which is the first. */
-static void wheel_open(struct timers *ts, unsigned slot)
+static inline void wheel_open(struct timers *ts, unsigned slot)
 {
 	int level = (int)(slot / WHEEL_SLOTS);
-	int64_t below = ((int64_t)1 << wheel_shift(level)) - 1;
-	struct plait_timer *few[TIMERS_FEW], *all;
-	int64_t end;
+	int64_t below = ((int64_t)1 << wheel_shift(level)) - 1, end;
+	struct plait_timer *all;
 
 	wheel_verify(ts, slot);
 	all = wheel_empty(ts, slot);
@@ -404,12 +417,12 @@ static void wheel_open(struct timers *ts, unsigned slot)
 	end = all->place | below;
 	ts->horizon = level > 0 ? end - below : end;
 	if (wheel_has_few(all)) {
-		heap_build(ts, few, timer_sort(ts, all, end, few));
+		heap_build(ts, all, end);
 	} else {
 		REACHED("the timers of a slot move to lower levels");
 		timer_put_all(ts, all);
 	}
-	ts->kept = ts->near;
+	timer_be_content(ts);
 }
 
 /*
@@ -430,7 +443,7 @@ static OUT_OF_LINE void wheel_rewind(struct timers *ts, int64_t now)
 			timer_put_all(ts, wheel_empty(ts, wheel_first(ts)));
 		timer_put_all(ts, near);
 	}
-	ts->kept = ts->near;
+	timer_be_content(ts);
 }
 
 /* Opens slots, and moves timers that were put off, until the earliest timer is
@@ -464,51 +477,76 @@ static inline struct plait_timer *timer_earliest(struct timers *ts)
 
 /* ---- starting and stopping ----------------------------------------------- */
 
-static inline void timer_unset(struct plait_timer *t, enum trace_kind why)
+/* It was taken out of the heap or the wheel. */
+static inline void timer_forget(struct plait_timer *t, enum trace_kind why)
 {
-	struct timers *ts = &t->reactor->timers;
-
-	timer_take(ts, t);
-	ts->running--;
+	t->reactor->timers.running--;
 	trace_note(why, t, t->reactor, NULL, 0);
 	t->reactor = NULL;
 }
 
-/* Starts t, due at that time.  If it runs already and moves to a later time, it
-   stays where it is. */
+/* Gives t, which is due then, its place in the order of all. */
+static inline void timer_aim(struct timers *ts, struct plait_timer *t,
+			     int64_t when)
+{
+	t->when = when;
+	t->order = ts->order++;
+}
+
+/* Starts t, which is not running. */
 static inline void timer_set(struct plait_reactor *r, struct plait_timer *t,
 			     int64_t when)
 {
 	struct timers *ts = &r->timers;
-	bool stays = t->reactor == r && when > t->place;
 
-	if (t->reactor != NULL && !stays)
-		plait_timer_stop(t);
-	t->when = when;
-	t->order = ts->order++;
-	if (!stays) {
-		t->reactor = r;
-		ts->running++;
-		timer_put(ts, t);
-		if (ts->near > 2 * ts->kept + TIMERS_CROWD || MAYBE(0.02))
-			wheel_rewind(ts, r->now > ts->due ? r->now : ts->due);
+	timer_aim(ts, t, when);
+	t->reactor = r;
+	ts->running++;
+	timer_put(ts, t);
+	trace_note(TRACE_SET, t, r, NULL, 0);
+	if (ts->near > ts->crowd || MAYBE(0.02))
+		wheel_rewind(ts, r->now > ts->due ? r->now : ts->due);
+}
+
+static OUT_OF_LINE void timer_move(struct plait_reactor *r,
+				   struct plait_timer *t, int64_t when)
+{
+	plait_timer_stop(t);
+	timer_set(r, t, when);
+}
+
+/* Starts t, which is running, anew.  If it moves to a later time, it stays
+   where it is. */
+static inline void timer_reset(struct plait_reactor *r, struct plait_timer *t,
+			       int64_t when)
+{
+	if (t->reactor != r || when <= t->place) {
+		timer_move(r, t, when);
+		return;
 	}
+	timer_aim(&r->timers, t, when);
 	trace_note(TRACE_SET, t, r, NULL, 0);
 }
 
 void plait_i_timer_delay(struct plait_timer *t, double seconds)
 {
 	loop_check(t->reactor, "plait_call_delay()");
-	timer_set(t->reactor, t, plait_i_clock_add(t->when, seconds));
+	timer_reset(t->reactor, t, plait_i_clock_add(t->when, seconds));
 }
 
 void plait_timer_start(struct plait_reactor *r, struct plait_timer *t,
 		       double seconds, plait_func *fn, void *arg)
 {
+	int64_t when;
+
 	loop_check_given(r, "plait_timer_start()", NULL);
 	t->fn = fn;
 	t->arg = arg;
-	timer_set(r, t, plait_i_clock_after(r, seconds));
+	when = clock_after(r, seconds);
+	if (t->reactor == NULL)
+		timer_set(r, t, when);
+	else
+		timer_reset(r, t, when);
 }
 
 void plait_timer_stop(struct plait_timer *t)
@@ -516,7 +554,8 @@ void plait_timer_stop(struct plait_timer *t)
 	if (t->reactor == NULL)
 		return;
 	loop_check(t->reactor, "plait_timer_stop()");
-	timer_unset(t, TRACE_UNSET);
+	timer_take(&t->reactor->timers, t);
+	timer_forget(t, TRACE_UNSET);
 }
 
 bool plait_timer_is_running(const struct plait_timer *t)
@@ -531,18 +570,29 @@ double plait_timer_when(const struct plait_timer *t)
 
 /* ---- the batch of a turn ------------------------------------------------- */
 
-/* Returns the next timer of the batch, or NULL. */
-static struct plait_timer *timer_next_due(struct timers *ts)
+/* The first timer is not in its place, or it is no timer of the batch. */
+static OUT_OF_LINE struct plait_timer *timer_search_due(struct timers *ts)
 {
 	struct plait_timer *t;
 
 	while ((t = timer_earliest(ts)) != NULL && t->when <= ts->due) {
 		if (t->order < ts->end_of_batch)
 			return t;
-		timer_take(ts, t);
+		heap_pop(ts, &ts->root);
 		heap_insert(ts, &ts->fresh, t);
 	}
 	return NULL;
+}
+
+/* Returns the next timer of the batch, which is the root, or NULL. */
+static inline struct plait_timer *timer_next_due(struct timers *ts)
+{
+	struct plait_timer *t = ts->root;
+
+	if (t != NULL && t->place == t->when && t->when <= ts->due &&
+	    t->order < ts->end_of_batch)
+		return t;
+	return timer_search_due(ts);
 }
 
 /* The batch has run: the timers that waited for its end join the others. */
@@ -564,7 +614,8 @@ OUT_OF_LINE void plait_i_timer_run_due(struct plait_reactor *r)
 	for (int i = 0; (t = timer_next_due(ts)) != NULL && i < REACTOR_SHARE &&
 			!loop_is_forked(r) && !(i > 0 && MAYBE(0.02));
 	     i++) {
-		timer_unset(t, TRACE_DUE);
+		heap_pop(ts, &ts->root);
+		timer_forget(t, TRACE_DUE);
 		r->counts.timers++;
 		loop_enter(r);
 		t->fn(t->arg);
@@ -594,12 +645,10 @@ bool plait_i_timer_next(const struct plait_reactor *cr, int64_t *ret)
 	return t != NULL;
 }
 
-static void timer_forget(struct plait_timer *t)
+static void timer_forget_all(struct plait_timer *all)
 {
-	for (; t != NULL; t = t->next) {
-		trace_note(TRACE_UNSET, t, t->reactor, NULL, 0);
-		t->reactor = NULL;
-	}
+	for (; all != NULL; all = all->next)
+		timer_forget(all, TRACE_UNSET);
 }
 
 /*
@@ -610,9 +659,8 @@ void plait_i_timer_done(struct plait_reactor *r)
 {
 	struct timers *ts = &r->timers;
 
-	timer_forget(heap_empty(ts, &ts->root));
-	timer_forget(heap_empty(ts, &ts->fresh));
+	timer_forget_all(heap_empty(ts, &ts->root));
+	timer_forget_all(heap_empty(ts, &ts->fresh));
 	while (ts->words != 0)
-		timer_forget(wheel_empty(ts, wheel_first(ts)));
-	ts->running = 0;
+		timer_forget_all(wheel_empty(ts, wheel_first(ts)));
 }
