@@ -22,14 +22,13 @@ extern "C" {
 /* Embed it, zeroed.  Stop the timer before you free the struct around it. */
 struct plait_timer {
 	/* private */
-	struct plait_reactor *reactor; /* NULL: not running */
 	plait_func *fn;
 	void *arg;
-	int64_t when;
-	uint64_t order;
-	int64_t place; /* where it was when it was put there */
+	struct plait_reactor *reactor; /* NULL: not running */
+	int64_t place;		       /* where it was when it was put there */
 	struct plait_timer *next, **back, *child;
-	uint64_t place_order;
+	int64_t when;
+	uint64_t order, place_order;
 	uintptr_t reserved[2]; /* zero */
 };
 
