@@ -1746,6 +1746,27 @@ TEST(a_reactor_that_is_freed_leaves_no_child, ON_EACH_BACKEND, EACH_OF(lacks))
 	ck_assert_ptr_null(it.base.process);
 }
 
+static void stop_what_is_left(struct child *c)
+{
+	plait_process_stop(&c->base);
+}
+
+/* Whatever a child has left is killed already. */
+TEST(a_stop_in_the_end_of_the_reactor_changes_nothing, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	struct plait_process_options o = talks;
+
+	lack(_i);
+	o.new_group = true;
+	it.on_exited = stop_what_is_left;
+	sh(&it, &o, "echo ready; exec cat");
+	wait_for_word(&it);
+	plait_reactor_free(&reactor);
+	ck_assert_int_eq(it.how.signal, SIGKILL);
+	ck_assert_uint_eq(it.n_done, 1);
+}
+
 TEST(a_reactor_that_is_freed_leaves_nobody_of_a_group, ON_EACH_BACKEND,
      EACH_OF(lacks))
 {

@@ -560,6 +560,8 @@ static void process_lose(struct loop_member *m)
 
 	loop_part(&c->member);
 	plait_timer_stop(&c->killing);
+	/* No grace begins any more, as its timer would never come. */
+	c->stopping = true;
 	process_end_now(c);
 	plait_i_loop_next_turn(c->reactor, &c->telling);
 }
