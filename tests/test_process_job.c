@@ -932,6 +932,41 @@ TEST(one_that_waits_fails_from_the_loop, ON_EACH_BACKEND)
 	ck_assert_str_eq(order, "abcdef");
 }
 
+static struct plait_scope *ends_with_it;
+
+static plait_value end_the_scope(plait_value *v, void *unused)
+{
+	ck_assert_int_eq(plait_failure_errno(plait_value_failure(v)), EMFILE);
+	plait_value_free(v);
+	plait_deferred_free(&many[1]);
+	plait_scope_cancel(ends_with_it, "one has failed");
+	strcat(order, "x");
+	return PLAIT_NONE;
+}
+
+/* Whoever begins several jobs ends all of them when one has failed. */
+TEST(one_that_fails_may_end_the_scope_that_it_is_in, ON_EACH_BACKEND)
+{
+	struct plait_process_job_options o = { .max_processes = 1 };
+	size_t all = 3;
+
+	order[0] = '\0';
+	ends_with_it = o.scope = plait_scope_new(reactor);
+	for (int i = 0; i < 3; i++)
+		many[i] = plait_defer_to_process(reactor, "nothing", PLAIT_NONE,
+						 &o);
+	plait_deferred_add_both(many[0], note_order,
+				(void *)(uintptr_t)&letters[0]);
+	plait_deferred_add_errback(many[1], end_the_scope, NULL);
+	plait_deferred_add_both(many[2], note_order,
+				(void *)(uintptr_t)&letters[2]);
+	run_turns(reactor, 1);
+	fault_call("pipe2", 1, EMFILE);
+	run_until(reactor, order_has, &all);
+	ck_assert_str_eq(order, "acx");
+	plait_scope_free(&ends_with_it);
+}
+
 static unsigned children(void)
 {
 	unsigned n = 0;

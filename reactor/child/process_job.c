@@ -62,7 +62,7 @@ struct process_job {
 	unsigned max_processes;
 	struct plait_scope_entry entry;
 	bool runs;  /* it has a child, or had one */
-	bool ended; /* ... and its done() follows, which frees it */
+	bool ended; /* whoever tells of its end frees it then */
 };
 
 const struct plait_error plait_error_process_job = {
@@ -409,6 +409,7 @@ static void process_job_start(struct process_job *j)
 	err = process_job_spawn(j, &step);
 	if (err == 0)
 		return;
+	j->ended = true;
 	plait_fire(&j->promise,
 		   err == -ENOMEM
 			   ? plait_no_memory()
