@@ -103,6 +103,17 @@ bool plait_endpoint_can_listen(const struct plait_endpoint *e, char *why,
 	return endpoint_can_be_used(e, PLAIT_ENDPOINT_LISTENS, why, size);
 }
 
+/* The length of why without the text of err, which a failure has anyway. */
+static int endpoint_why_length(const char *why, int err)
+{
+	const char *text = strerror(err);
+	size_t len = strlen(why), tail = strlen(text) + strlen(": ");
+
+	if (len > tail && strcmp(why + len - strlen(text), text) == 0)
+		len -= tail;
+	return (int)len;
+}
+
 static plait_value endpoint_failure(const struct plait_endpoint *e,
 				    const struct plait_error *kind,
 				    const char *what, int err, const char *why)
@@ -111,8 +122,9 @@ static plait_value endpoint_failure(const struct plait_endpoint *e,
 
 	plait_endpoint_str(e, text, sizeof(text));
 	plait_i_endpoint_make_printable(text);
-	return plait_fail_errno(kind, err, "%s %s%s%s", what, text,
-				*why != '\0' ? ": " : "", why);
+	return plait_fail_errno(kind, err, "%s %s%s%.*s", what, text,
+				*why != '\0' ? ": " : "",
+				endpoint_why_length(why, err), why);
 }
 
 plait_value plait_i_endpoint_refused(const struct plait_endpoint *e, int err,

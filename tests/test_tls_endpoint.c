@@ -201,6 +201,8 @@ static void fails(struct plait_deferred *d, int err, const char *text)
 	plait_failure_str(f, all, sizeof(all));
 	ck_assert_int_eq(plait_failure_errno(f), err);
 	ck_assert_msg(strstr(all, text) != NULL, "%s", all);
+	ck_assert_msg(strstr(all, ": No such file or directory: ") == NULL,
+		      "%s", all);
 	unhandled_expect(unhandled_count() + 1);
 	plait_deferred_free(&d);
 }
