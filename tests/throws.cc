@@ -496,8 +496,8 @@ static const plait_endpoint_kind throwing_kind = {
 		boom_if_named("endpoint check");
 		return nullptr;
 	},
-	.connect = [](const plait_endpoint *, plait_reactor *,
-		      plait_factory *, char *) -> plait_connector * {
+	.connect = [](const plait_endpoint *, plait_reactor *, plait_factory *,
+		      char *) -> plait_connector * {
 		boom_if_named("endpoint connect");
 		return nullptr;
 	},
