@@ -908,6 +908,11 @@ TEST(a_null_host_runs_nothing, PURE)
 	NOTHING(plait_host_set_faults, h, plait_host_set_faults(NULL, &faults));
 	GIVES(plait_host_set_file, h, -ENOMEM,
 	      plait_host_set_file(NULL, "/etc/hosts", ""));
+	GIVES(plait_host_set_program, h, -ENOMEM,
+	      plait_host_set_program(NULL, "sh", no_program, NULL));
+	GIVES(plait_simulation_argv, r, NULL, plait_simulation_argv(NULL));
+	GIVES(plait_simulation_raise, r, -ESRCH,
+	      plait_simulation_raise(NULL, SIGTERM));
 	NOTHING(plait_simulation_set_link, from,
 		plait_simulation_set_link(s, NULL, NULL, NULL));
 	NOTHING(plait_simulation_set_link, to,

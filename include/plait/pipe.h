@@ -50,8 +50,9 @@ struct plait_pipe_options {
  * -1; -EEXIST if one is watched already; -ENOTTY and others of
  * plait_terminal_set_mode(); -EINVAL if reserved words of the options are not
  * zero; -EMFILE, -ENOMEM and others of the kernel; -ENOMEM if p is NULL;
- * -ENOTSUP on a testing or simulated reactor; -ESHUTDOWN while the reactor
- * shuts down or is freed; -ECHILD in a child made by fork().
+ * -ENOTSUP on a testing reactor, and on a simulated one that is no child's;
+ * -ESHUTDOWN while the reactor shuts down or is freed; -ECHILD in a child made
+ * by fork().
  */
 int plait_pipe_transport(struct plait_reactor *r, int read_fd, int write_fd,
 			 struct plait_protocol *p,

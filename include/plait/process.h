@@ -143,7 +143,7 @@ struct plait_process_options {
  * -E2BIG, -EPERM, -EAGAIN, -EMFILE, -ENOMEM and others; -EINVAL if argv has no
  * element, or reserved words of the options are not zero; -EBUSY if p has a
  * child; -ESHUTDOWN while the reactor shuts down or is freed; -ENOTSUP if r is
- * a testing or a simulated reactor; -ECHILD.  Then there is no child, no
+ * a testing reactor; -ECHILD.  Then there is no child, no
  * callback of p is called, and *step, unless step is NULL, is what has failed:
  * static text such as "exec", "chdir" or "setuid".
  */
@@ -208,7 +208,7 @@ const struct plait_process_exit *plait_value_process_exit(const plait_value *v,
  * process is a child of this one and nobody has waited for it yet; or else
  * unknown is true.  It fails with plait_error_os and ESRCH if there is no
  * process of that number, EINVAL if the number is not positive, ENOSYS before
- * Linux 5.3, ENOTSUP on a testing or simulated reactor, or another errno; with
+ * Linux 5.3, ENOTSUP on a testing reactor, or another errno; with
  * plait_error_no_memory; or with AbandonedError if the reactor is freed.
  *
  * Cancelling it ends the watch, and leaves the process alone.

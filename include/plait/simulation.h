@@ -66,15 +66,17 @@ struct plait_host_faults {
 	double spurious;       /* an event comes, and the call would block */
 	double no_descriptors; /* socket() and accept() fail with EMFILE */
 	double no_memory;      /* ... with ENOBUFS and ENOMEM; so do sends */
-	uintptr_t reserved[4]; /* zero */
+	double no_processes;   /* plait_spawn() fails with EAGAIN */
+	uintptr_t reserved[3]; /* zero */
 };
 
 struct plait_simulation_options {
 	struct plait_link link;		 /* between all hosts */
 	struct plait_host_faults faults; /* of all hosts */
 	size_t max_descriptors;		 /* of each program; 0: 1024 */
-	double turn_time; /* seconds that a turn of a reactor takes, at most */
-	uintptr_t reserved[8]; /* zero */
+	double turn_time;  /* seconds that a turn of a reactor takes, at most */
+	double start_time; /* ... and that a child takes to start */
+	uintptr_t reserved[7]; /* zero */
 };
 
 /*
@@ -135,8 +137,34 @@ struct plait_reactor *plait_host_reactor(struct plait_host *h);
  */
 int plait_host_run(struct plait_host *h, plait_react_main *main, void *arg);
 
+/*
+ * Makes or replaces the program of that path on h: what plait_spawn() and
+ * plait_run() of its programs run for it.  A path without a '/' is found by its
+ * name alone.  The child is main(r, arg), as plait_react() runs it, with a
+ * reactor of its own, which is the simulation's.  It ends with the status that
+ * plait_react() gives.  Its descriptors are for plait_stdio() and
+ * plait_pipe_transport().
+ *
+ * If main is NULL, there is no such program any more; those that run, run on.
+ * path is copied, and arg is borrowed until the simulation is freed.  A crash
+ * does not lose programs.  Returns 0 or -ENOMEM.
+ */
+int plait_host_set_program(struct plait_host *h, const char *path,
+			   plait_react_main *main, void *arg);
+
+/* The argv with which r's program was spawned, borrowed until r is freed; NULL
+   if it is no child in a simulation. */
+const char *const *plait_simulation_argv(const struct plait_reactor *r);
+
+/*
+ * Sends a signal to r's program, which is a child, as raise() does: so SIGSEGV
+ * ends it, when its callback has returned.  Returns 0; -ESRCH if r is no
+ * child's, or it has ended; or -EINVAL if there is no such signal.
+ */
+int plait_simulation_raise(struct plait_reactor *r, int number);
+
 /* How many programs of h have not ended, and the exit status of the last that
-   has, as plait_react() gives it; -1: none. */
+   has, as plait_react() gives it; -1: none.  Children do not count. */
 size_t plait_host_programs(const struct plait_host *h);
 int plait_host_status(const struct plait_host *h);
 

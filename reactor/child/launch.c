@@ -226,10 +226,18 @@ static int plan_all_descriptors(struct process_plan *plan,
 	return plan_default_descriptors(plan, o, step);
 }
 
+static bool plan_is_simulated(const struct process_plan *plan)
+{
+	return loop_kernel(plan->child->reactor)->ops->is_simulated;
+}
+
 static int plan_files(struct process_plan *plan, const char *file,
 		      const char **step)
 {
-	plan->paths = plait_i_search(file, getenv("PATH"));
+	/* In a simulation it does not matter where this machine has programs.
+	 */
+	plan->paths = plait_i_search(
+		file, plan_is_simulated(plan) ? NULL : getenv("PATH"));
 	plan->spawn.paths = plan->paths;
 	return plan->paths == NULL ? plan_fail(step, "malloc", -ENOMEM) : 0;
 }
@@ -259,19 +267,39 @@ static void plan_options(struct process_plan *plan, const char *const *argv,
 	plan->child->grace = o->grace > 0 ? o->grace : default_grace;
 }
 
-/* Returns 0 or -errno, after which there is no child. */
-static int plan_make_child(struct process_plan *plan, const char **step)
+static int plan_spawn(struct process_plan *plan)
+{
+	struct plait_process *c = plan->child;
+
+	return process_calls(c->reactor)
+				       ->spawn(loop_kernel(c->reactor),
+					       &plan->spawn, &c->process) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* The family has children of this process, and a simulated one is no child of
+   it. */
+static int plan_spawn_member(struct process_plan *plan)
 {
 	struct plait_process *c = plan->child;
 	int err = plait_i_family_expect();
 
+	plan->spawn.step = "malloc";
 	if (err < 0)
-		return plan_fail(step, "malloc", err);
-	if (process_calls(c->reactor)
-		    ->spawn(loop_kernel(c->reactor), &plan->spawn,
-			    &c->process) < 0)
-		err = -errno;
+		return err;
+	err = plan_spawn(plan);
 	plait_i_family_join(&c->family, err == 0 ? c->process.pid : -1);
+	return err;
+}
+
+/* Returns 0 or -errno, after which there is no child. */
+static int plan_make_child(struct process_plan *plan, const char **step)
+{
+	struct plait_process *c = plan->child;
+	int err = plan_is_simulated(plan) ? plan_spawn(plan)
+					  : plan_spawn_member(plan);
+
 	if (err < 0)
 		return plan_fail(step, plan->spawn.step, err);
 	err = plait_i_process_watch(c);

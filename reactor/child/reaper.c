@@ -263,7 +263,8 @@ int plait_reaper_start(struct plait_reactor *r, struct plait_reaper *reaper)
 		return -EBUSY;
 	if (RESERVED_IN_USE(reaper))
 		return -EINVAL;
-	if (loop_kernel(r)->calls->children == NULL)
+	if (loop_kernel(r)->calls->children == NULL ||
+	    process_calls(r)->ended == NULL)
 		return -ENOTSUP;
 	return reaper_new(r, reaper);
 }

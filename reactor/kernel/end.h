@@ -29,6 +29,8 @@ struct kernel_end {
 };
 
 struct kernel_ends {
+	/* Was the program given any?  NULL: yes. */
+	bool (*has)(struct kernel *k);
 	/* Looks what fd is. */
 	int (*look)(struct kernel *k, int fd, struct kernel_end *ret);
 	/* Makes another descriptor of the same open file. */
@@ -53,6 +55,15 @@ struct kernel_ends {
 };
 
 extern const struct kernel_ends plait_i_linux_ends;
+
+/* NULL if there are none: the program was given nothing. */
+static inline const struct kernel_ends *kernel_ends_of(struct kernel *k)
+{
+	const struct kernel_ends *ends = k->calls->ends;
+
+	return ends != NULL && (ends->has == NULL || ends->has(k)) ? ends
+								   : NULL;
+}
 
 static inline bool kernel_end_is_same(const struct kernel_end *a,
 				      const struct kernel_end *b)

@@ -15,9 +15,9 @@
 #include "reactor/net/port.h"
 #include "reactor/net/stdio.h"
 
-static const struct kernel_ends *stdio_calls(const struct plait_reactor *r)
+static const struct kernel_ends *stdio_calls(struct plait_reactor *r)
 {
-	return loop_kernel(r)->calls->ends;
+	return kernel_ends_of(loop_kernel(r));
 }
 
 /* ---- two descriptors ----------------------------------------------------- */
@@ -133,8 +133,13 @@ static int stdio_take(struct plait_reactor *r, int *read_fd, int *write_fd)
 	return err;
 }
 
-static void stdio_drop(int read_fd, int write_fd)
+/* Where no descriptor can be used they are those of the process. */
+static void stdio_drop(struct plait_reactor *r, int read_fd, int write_fd)
 {
+	if (stdio_calls(r) != NULL) {
+		ends_close(r, read_fd, write_fd != read_fd ? write_fd : -1);
+		return;
+	}
 	if (read_fd >= 0)
 		plait_i_given_file_close(read_fd);
 	if (write_fd >= 0 && write_fd != read_fd)
@@ -152,7 +157,7 @@ int plait_pipe_transport(struct plait_reactor *r, int read_fd, int write_fd,
 	int err = stdio_check(r, "plait_pipe_transport()", o);
 
 	if (err < 0)
-		stdio_drop(read_fd, write_fd);
+		stdio_drop(r, read_fd, write_fd);
 	else
 		err = stdio_take(r, &read_fd, &write_fd);
 	if (err == 0) {

@@ -24,7 +24,7 @@ static int stdio_where(char *buf, size_t size)
 /* 0, or why there is no standard input or output. */
 static int stdio_look(struct plait_reactor *r)
 {
-	const struct kernel_ends *ends = loop_kernel(r)->calls->ends;
+	const struct kernel_ends *ends = kernel_ends_of(loop_kernel(r));
 	struct kernel_end e;
 
 	if (ends == NULL)

@@ -1,9 +1,8 @@
 /*
  * The two tables of a simulated kernel.
  *
- * Each call fails first as its host wants it to fail (struct
- * plait_host_faults), then as the socket does.  Calls and their results are
- * part of what has happened, and so are the bytes.
+ * Each call has the frame of frame.h.  The bytes that are received are part of
+ * what has happened, too.
  */
 #include <errno.h>
 #include <poll.h>
@@ -11,102 +10,24 @@
 
 #include "lib/deferred.h"
 #include "reactor/kernel/file.h"
-#include "reactor/simulation/world.h"
+#include "reactor/simulation/children.h"
+#include "reactor/simulation/frame.h"
+#include "reactor/simulation/process.h"
 
-static struct host_kernel *calls_kernel(const struct kernel *k)
-{
-	return k->state;
-}
-
-/* ---- faults -------------------------------------------------------------- */
-
-static const struct plait_host_faults *calls_faults(const struct host_kernel *k)
-{
-	return &k->host->faults;
-}
-
-static bool calls_chance(struct host_kernel *k, double probability)
-{
-	return plait_i_random_chance(&k->chance, probability);
-}
-
-/* The next call is not interrupted: a caller who tries again comes through. */
-static bool calls_are_interrupted(struct host_kernel *k)
-{
-	struct descriptors *ds = &k->descriptors;
-
-	ds->interrupted = !ds->interrupted &&
-			  calls_chance(k, calls_faults(k)->interrupted);
-	return ds->interrupted;
-}
-
-/* At least a byte, and less than there is, if there is more than one. */
-static size_t calls_shorten(struct host_kernel *k, double probability,
-			    size_t there, size_t len)
-{
-	size_t most = there < len ? there : len;
-
-	if (most < 2 || !calls_chance(k, probability))
-		return len;
-	return 1 + (size_t)plait_i_random_below(&k->chance, most - 1);
-}
-
-/* ---- the frame of a call ------------------------------------------------- */
-
-/* What is sent on an immediate loopback arrives before the next is sent. */
-static void calls_settle(struct host_kernel *k)
-{
-	if (k->host->simulation->immediate)
-		plait_i_sockets_settle(k->host);
-}
-
-/* Notes what has come of a call.  Returns it as libc does. */
-static ssize_t calls_return(struct host_kernel *k, const char *what, int fd,
-			    ssize_t rc)
-{
-	struct plait_host *h = k->host;
-
-	plait_i_record(h->simulation, what,
-		       (uint64_t)h->number << 32 | (uint32_t)fd, (uint64_t)rc);
-	calls_settle(k);
-	if (rc >= 0)
-		return rc;
-	errno = (int)-rc;
-	return -1;
-}
-
-static struct descriptor *calls_find(const struct host_kernel *k, int fd)
-{
-	return k->dead ? NULL : plait_i_descriptor_find(&k->descriptors, fd);
-}
+/* ---- sockets ------------------------------------------------------------- */
 
 /* Returns 0 and the socket, -EBADF or -ENOTSOCK. */
 static int calls_socket(const struct host_kernel *k, int fd,
 			struct sim_socket **ret)
 {
-	const struct descriptor *d = calls_find(k, fd);
+	const struct descriptor *d = plait_i_call_find(k, fd);
 
 	if (d == NULL)
 		return -EBADF;
 	*ret = d->socket;
-	return d->socket != NULL ? 0 : -ENOTSOCK;
+	return d->kind == DESCRIPTOR_SOCKET && d->socket != NULL ? 0
+								 : -ENOTSOCK;
 }
-
-static int calls_open(struct host_kernel *k, enum descriptor_kind kind)
-{
-	return k->dead ? -EMFILE
-		       : plait_i_descriptor_open(
-				 &k->descriptors,
-				 k->host->simulation->options.max_descriptors,
-				 kind);
-}
-
-static void calls_close_again(struct host_kernel *k, int fd)
-{
-	plait_i_descriptor_close(plait_i_descriptor_find(&k->descriptors, fd));
-}
-
-/* ---- making descriptors -------------------------------------------------- */
 
 static struct sim_socket *calls_new_socket(struct plait_host *h, int family,
 					   int type)
@@ -128,16 +49,16 @@ static int calls_make_socket(struct host_kernel *k, int family, int type)
 	type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
-	if (calls_chance(k, calls_faults(k)->no_memory))
+	if (plait_i_call_chance(k, calls_faults(k)->no_memory))
 		return -ENOBUFS;
-	if (calls_chance(k, calls_faults(k)->no_descriptors))
+	if (plait_i_call_chance(k, calls_faults(k)->no_descriptors))
 		return -EMFILE;
-	fd = calls_open(k, DESCRIPTOR_SOCKET);
+	fd = plait_i_call_open(k, DESCRIPTOR_SOCKET);
 	if (fd < 0)
 		return fd;
 	s = calls_new_socket(k->host, family, type);
 	if (s == NULL) {
-		calls_close_again(k, fd);
+		plait_i_call_close_again(k, fd);
 		return -ENOBUFS;
 	}
 	plait_i_descriptor_set_socket(
@@ -150,7 +71,7 @@ static int simulated_socket(struct kernel *kernel, int family, int type)
 	struct host_kernel *k = calls_kernel(kernel);
 	int fd = calls_make_socket(k, family, type);
 
-	return (int)calls_return(k, "socket", family, fd);
+	return (int)plait_i_call_return(k, "socket", family, fd);
 }
 
 static int calls_make_pair(struct host_kernel *k, int type, int ret[2])
@@ -160,7 +81,7 @@ static int calls_make_pair(struct host_kernel *k, int type, int ret[2])
 	for (size_t i = 0; i < 2; i++) {
 		ret[i] = calls_make_socket(k, AF_UNIX, type);
 		if (ret[i] < 0 && i > 0)
-			calls_close_again(k, ret[0]);
+			plait_i_call_close_again(k, ret[0]);
 		if (ret[i] < 0)
 			return ret[i];
 		ends[i] = plait_i_descriptor_find(&k->descriptors, ret[i]);
@@ -175,23 +96,23 @@ static int simulated_socketpair(struct kernel *kernel, int type, int ret[2])
 	int rc = type == SOCK_STREAM ? calls_make_pair(k, type, ret)
 				     : -EOPNOTSUPP;
 
-	return (int)calls_return(k, "socketpair", type, rc);
+	return (int)plait_i_call_return(k, "socketpair", type, rc);
 }
 
 static int simulated_reserve(struct kernel *kernel)
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return (int)calls_return(k, "reserve", 0,
-				 calls_open(k, DESCRIPTOR_RESERVE));
+	return (int)plait_i_call_return(
+		k, "reserve", 0, plait_i_call_open(k, DESCRIPTOR_RESERVE));
 }
 
 static int simulated_waker(struct kernel *kernel)
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return (int)calls_return(k, "waker", 0,
-				 calls_open(k, DESCRIPTOR_WAKER));
+	return (int)plait_i_call_return(k, "waker", 0,
+					plait_i_call_open(k, DESCRIPTOR_WAKER));
 }
 
 static int calls_take_next(struct host_kernel *k, struct sim_socket *s,
@@ -199,19 +120,19 @@ static int calls_take_next(struct host_kernel *k, struct sim_socket *s,
 {
 	int fd, err;
 
-	if (calls_are_interrupted(k))
+	if (plait_i_call_is_interrupted(k))
 		return -EINTR;
-	if (calls_chance(k, calls_faults(k)->no_descriptors))
+	if (plait_i_call_chance(k, calls_faults(k)->no_descriptors))
 		return -EMFILE;
-	if (calls_chance(k, calls_faults(k)->no_memory))
+	if (plait_i_call_chance(k, calls_faults(k)->no_memory))
 		return -ENOMEM;
 	/* As on Linux, the number comes first, whether anybody waits or not. */
-	fd = calls_open(k, DESCRIPTOR_SOCKET);
+	fd = plait_i_call_open(k, DESCRIPTOR_SOCKET);
 	if (fd < 0)
 		return fd;
 	err = s->ops->accept(s, ret);
 	if (err < 0) {
-		calls_close_again(k, fd);
+		plait_i_call_close_again(k, fd);
 		return err;
 	}
 	plait_i_descriptor_set_socket(
@@ -242,7 +163,7 @@ static int simulated_accept(struct kernel *kernel, int fd, struct sockaddr *sa,
 	if (rc >= 0)
 		calls_show(&name, next->ops->name(next, SOCKET_ACCEPTED, &name),
 			   sa, len);
-	return (int)calls_return(k, "accept", fd, rc);
+	return (int)plait_i_call_return(k, "accept", fd, rc);
 }
 
 /* ---- connections --------------------------------------------------------- */
@@ -256,7 +177,7 @@ static int simulated_bind(struct kernel *kernel, int fd,
 
 	if (rc == 0)
 		rc = s->ops->bind(s, sa, len);
-	return (int)calls_return(k, "bind", fd, rc);
+	return (int)plait_i_call_return(k, "bind", fd, rc);
 }
 
 static int simulated_listen(struct kernel *kernel, int fd, int backlog)
@@ -267,7 +188,7 @@ static int simulated_listen(struct kernel *kernel, int fd, int backlog)
 
 	if (rc == 0)
 		rc = s->ops->listen(s, backlog);
-	return (int)calls_return(k, "listen", fd, rc);
+	return (int)plait_i_call_return(k, "listen", fd, rc);
 }
 
 /* A connect() that is interrupted goes on. */
@@ -280,15 +201,16 @@ static int simulated_connect(struct kernel *kernel, int fd,
 
 	if (rc == 0)
 		rc = s->ops->connect(s, sa, len);
-	if (rc == -EINPROGRESS && calls_are_interrupted(k))
+	if (rc == -EINPROGRESS && plait_i_call_is_interrupted(k))
 		rc = -EINTR;
-	return (int)calls_return(k, "connect", fd, rc);
+	return (int)plait_i_call_return(k, "connect", fd, rc);
 }
 
 /* No program is started with a descriptor. */
 static int simulated_inherit(struct kernel *kernel, int fd)
 {
-	return (int)calls_return(calls_kernel(kernel), "inherit", fd, -EBADF);
+	return (int)plait_i_call_return(calls_kernel(kernel), "inherit", fd,
+					-EBADF);
 }
 
 static int simulated_shutdown(struct kernel *kernel, int fd, int how)
@@ -299,7 +221,7 @@ static int simulated_shutdown(struct kernel *kernel, int fd, int how)
 
 	if (rc == 0)
 		rc = s->ops->shutdown(s, how);
-	return (int)calls_return(k, "shutdown", fd, rc);
+	return (int)plait_i_call_return(k, "shutdown", fd, rc);
 }
 
 /* plait closes what it has opened, once: by the second time the number may be
@@ -307,7 +229,7 @@ static int simulated_shutdown(struct kernel *kernel, int fd, int how)
 static int simulated_close(struct kernel *kernel, int fd)
 {
 	struct host_kernel *k = calls_kernel(kernel);
-	struct descriptor *d = calls_find(k, fd);
+	struct descriptor *d = plait_i_call_find(k, fd);
 
 	if (d != NULL)
 		plait_i_descriptor_close(d);
@@ -317,7 +239,7 @@ static int simulated_close(struct kernel *kernel, int fd)
 			"a program of %s closes descriptor %d, which is not "
 			"open",
 			k->host->name, fd);
-	return (int)calls_return(k, "close", fd, d != NULL ? 0 : -EBADF);
+	return (int)plait_i_call_return(k, "close", fd, d != NULL ? 0 : -EBADF);
 }
 
 /* ---- bytes --------------------------------------------------------------- */
@@ -331,10 +253,10 @@ static ssize_t calls_receive(struct host_kernel *k, int fd, struct msghdr *msg,
 
 	if (rc < 0)
 		return rc;
-	if (calls_are_interrupted(k))
+	if (plait_i_call_is_interrupted(k))
 		return -EINTR;
-	most = calls_shorten(k, calls_faults(k)->short_read, s->ops->input(s),
-			     most);
+	most = plait_i_call_shorten(k, calls_faults(k)->short_read,
+				    s->ops->input(s), most);
 	return s->ops->recv(s, msg, most, flags);
 }
 
@@ -362,7 +284,7 @@ static ssize_t simulated_recv(struct kernel *kernel, int fd, void *buf,
 
 	if (rc > 0)
 		calls_record_pieces(k, &msg, (size_t)rc);
-	return calls_return(k, "recv", fd, rc);
+	return plait_i_call_return(k, "recv", fd, rc);
 }
 
 static ssize_t simulated_recvmsg(struct kernel *kernel, int fd,
@@ -373,7 +295,7 @@ static ssize_t simulated_recvmsg(struct kernel *kernel, int fd,
 
 	if (rc > 0)
 		calls_record_pieces(k, msg, (size_t)rc);
-	return calls_return(k, "recvmsg", fd, rc);
+	return plait_i_call_return(k, "recvmsg", fd, rc);
 }
 
 static ssize_t calls_send(struct host_kernel *k, int fd,
@@ -385,12 +307,12 @@ static ssize_t calls_send(struct host_kernel *k, int fd,
 
 	if (rc < 0)
 		return rc;
-	if (calls_are_interrupted(k))
+	if (plait_i_call_is_interrupted(k))
 		return -EINTR;
-	if (calls_chance(k, calls_faults(k)->no_memory))
+	if (plait_i_call_chance(k, calls_faults(k)->no_memory))
 		return -ENOBUFS;
-	most = calls_shorten(k, calls_faults(k)->short_write, s->ops->room(s),
-			     most);
+	most = plait_i_call_shorten(k, calls_faults(k)->short_write,
+				    s->ops->room(s), most);
 	return s->ops->send(s, msg, most, flags);
 }
 
@@ -402,7 +324,8 @@ static ssize_t simulated_send(struct kernel *kernel, int fd, const void *buf,
 			       .iov_len = len };
 	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 
-	return calls_return(k, "send", fd, calls_send(k, fd, &msg, flags));
+	return plait_i_call_return(k, "send", fd,
+				   calls_send(k, fd, &msg, flags));
 }
 
 /*
@@ -430,8 +353,8 @@ static ssize_t simulated_sendfile(struct kernel *kernel, int fd, int file,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return calls_return(k, "sendfile", fd,
-			    calls_send_file(k, fd, file, from, len));
+	return plait_i_call_return(k, "sendfile", fd,
+				   calls_send_file(k, fd, file, from, len));
 }
 
 static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
@@ -439,7 +362,8 @@ static ssize_t simulated_sendmsg(struct kernel *kernel, int fd,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return calls_return(k, "sendmsg", fd, calls_send(k, fd, msg, flags));
+	return plait_i_call_return(k, "sendmsg", fd,
+				   calls_send(k, fd, msg, flags));
 }
 
 /* The error of a socket, which is told once, as -errno. */
@@ -470,7 +394,8 @@ static int simulated_recvmmsg(struct kernel *kernel, int fd,
 		calls_record_pieces(k, &msgs[done].msg_hdr, (size_t)rc);
 		msgs[done].msg_len = (unsigned)rc;
 	}
-	return (int)calls_return(k, "recvmmsg", fd, done > 0 ? done : rc);
+	return (int)plait_i_call_return(k, "recvmmsg", fd,
+					done > 0 ? done : rc);
 }
 
 static int simulated_sendmmsg(struct kernel *kernel, int fd,
@@ -482,12 +407,13 @@ static int simulated_sendmmsg(struct kernel *kernel, int fd,
 
 	for (; done < n; done++) {
 		rc = calls_send(k, fd, &msgs[done].msg_hdr, flags);
-		calls_settle(k);
+		plait_i_call_settle(k);
 		if (rc < 0)
 			break;
 		msgs[done].msg_len = (unsigned)rc;
 	}
-	return (int)calls_return(k, "sendmmsg", fd, done > 0 ? done : rc);
+	return (int)plait_i_call_return(k, "sendmmsg", fd,
+					done > 0 ? done : rc);
 }
 
 /* ---- options and names --------------------------------------------------- */
@@ -501,14 +427,14 @@ static int simulated_getsockopt(struct kernel *kernel, int fd, int level,
 
 	if (rc == 0)
 		rc = s->ops->getsockopt(s, level, option, value, len);
-	return (int)calls_return(k, "getsockopt", fd, rc);
+	return (int)plait_i_call_return(k, "getsockopt", fd, rc);
 }
 
 /* A program would close it by close(), which knows nothing of this kernel. */
 static int simulated_peer_pidfd(struct kernel *kernel, int fd)
 {
-	return (int)calls_return(calls_kernel(kernel), "peer pidfd", fd,
-				 -ENOPROTOOPT);
+	return (int)plait_i_call_return(calls_kernel(kernel), "peer pidfd", fd,
+					-ENOPROTOOPT);
 }
 
 static int simulated_setsockopt(struct kernel *kernel, int fd, int level,
@@ -520,7 +446,7 @@ static int simulated_setsockopt(struct kernel *kernel, int fd, int level,
 
 	if (rc == 0)
 		rc = s->ops->setsockopt(s, level, option, value, len);
-	return (int)calls_return(k, "setsockopt", fd, rc);
+	return (int)plait_i_call_return(k, "setsockopt", fd, rc);
 }
 
 static int calls_name(struct host_kernel *k, int fd, enum socket_name which,
@@ -543,8 +469,8 @@ static int simulated_getsockname(struct kernel *kernel, int fd,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return (int)calls_return(k, "getsockname", fd,
-				 calls_name(k, fd, SOCKET_OWN, sa, len));
+	return (int)plait_i_call_return(k, "getsockname", fd,
+					calls_name(k, fd, SOCKET_OWN, sa, len));
 }
 
 static int simulated_getpeername(struct kernel *kernel, int fd,
@@ -552,8 +478,8 @@ static int simulated_getpeername(struct kernel *kernel, int fd,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return (int)calls_return(k, "getpeername", fd,
-				 calls_name(k, fd, SOCKET_PEER, sa, len));
+	return (int)plait_i_call_return(
+		k, "getpeername", fd, calls_name(k, fd, SOCKET_PEER, sa, len));
 }
 
 /* ---- looking ------------------------------------------------------------- */
@@ -636,7 +562,7 @@ static int simulated_look(struct kernel *kernel, const char *path,
 
 	if (f != NULL)
 		calls_describe(k, f, ret);
-	return (int)calls_return(k, "look", 0, f != NULL ? 0 : -ENOENT);
+	return (int)plait_i_call_return(k, "look", 0, f != NULL ? 0 : -ENOENT);
 }
 
 static int simulated_unlink(struct kernel *kernel, const char *path)
@@ -646,7 +572,7 @@ static int simulated_unlink(struct kernel *kernel, const char *path)
 
 	if (is_there)
 		plait_host_set_file(k->host, path, NULL);
-	return (int)calls_return(k, "unlink", 0, is_there ? 0 : -ENOENT);
+	return (int)plait_i_call_return(k, "unlink", 0, is_there ? 0 : -ENOENT);
 }
 
 /* Everybody may read each file. */
@@ -656,7 +582,7 @@ static int simulated_chmod(struct kernel *kernel, const char *path,
 	struct host_kernel *k = calls_kernel(kernel);
 	bool is_there = calls_file(k, path) != NULL;
 
-	return (int)calls_return(k, "chmod", 0, is_there ? 0 : -ENOENT);
+	return (int)plait_i_call_return(k, "chmod", 0, is_there ? 0 : -ENOENT);
 }
 
 static int simulated_rename(struct kernel *kernel, const char *from,
@@ -665,27 +591,27 @@ static int simulated_rename(struct kernel *kernel, const char *from,
 	struct host_kernel *k = calls_kernel(kernel);
 	int rc = k->dead ? -ENOENT : plait_i_disk_rename(k->host, from, to);
 
-	return (int)calls_return(k, "rename", 0, rc);
+	return (int)plait_i_call_return(k, "rename", 0, rc);
 }
 
 /* No two programs run at the same time, so each lock is free. */
 static int simulated_lock(struct kernel *kernel, const char *path)
 {
 	struct host_kernel *k = calls_kernel(kernel);
-	bool refuses = calls_chance(k, calls_faults(k)->no_descriptors);
+	bool refuses = plait_i_call_chance(k, calls_faults(k)->no_descriptors);
 
-	return (int)calls_return(k, "lock", 0,
-				 refuses ? -EMFILE
-					 : calls_open(k, DESCRIPTOR_RESERVE));
+	return (int)plait_i_call_return(
+		k, "lock", 0,
+		refuses ? -EMFILE : plait_i_call_open(k, DESCRIPTOR_RESERVE));
 }
 
 static void simulated_unlock(struct kernel *kernel, int fd, const char *path)
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	if (calls_find(k, fd) != NULL)
-		calls_close_again(k, fd);
-	calls_return(k, "unlock", fd, 0);
+	if (plait_i_call_find(k, fd) != NULL)
+		plait_i_call_close_again(k, fd);
+	plait_i_call_return(k, "unlock", fd, 0);
 }
 
 static ssize_t calls_read_file(struct host_kernel *k, const char *path,
@@ -697,7 +623,7 @@ static ssize_t calls_read_file(struct host_kernel *k, const char *path,
 		return -ENOENT;
 	if (f->is_socket)
 		return -ENXIO;
-	if (calls_chance(k, calls_faults(k)->no_descriptors))
+	if (plait_i_call_chance(k, calls_faults(k)->no_descriptors))
 		return -EMFILE;
 	calls_describe(k, f, ret);
 	if (len > f->size)
@@ -713,8 +639,8 @@ static ssize_t simulated_read_file(struct kernel *kernel, const char *path,
 {
 	struct host_kernel *k = calls_kernel(kernel);
 
-	return calls_return(k, "read file", 0,
-			    calls_read_file(k, path, buf, len, ret));
+	return plait_i_call_return(k, "read file", 0,
+				   calls_read_file(k, path, buf, len, ret));
 }
 
 /* The environment of this process is not that of a program there. */
@@ -740,27 +666,47 @@ static unsigned simulated_interface(struct kernel *kernel, const char *name)
 	return 0;
 }
 
-/* ---- descriptors: there they change no hands ------------------------------
+/* ---- descriptors that change hands ----------------------------------------
  */
+
+/* Only what a child was given, or a copy of it. */
+static int calls_adopt(struct host_kernel *k, int fd)
+{
+	struct descriptor *d = plait_i_call_find(k, fd);
+
+	if (k->process == NULL)
+		return -EOPNOTSUPP;
+	if (d == NULL ||
+	    (d->kind != DESCRIPTOR_PIPE && d->kind != DESCRIPTOR_NULL))
+		return -EBADF;
+	if (plait_i_descriptor_take(
+		    d, k->host->simulation->options.max_descriptors) == 0)
+		return d->fd;
+	plait_i_descriptor_close(d);
+	return -EMFILE;
+}
 
 static int simulated_adopt(struct kernel *kernel, int fd)
 {
-	return (int)calls_return(calls_kernel(kernel), "adopt", fd,
-				 -EOPNOTSUPP);
+	struct host_kernel *k = calls_kernel(kernel);
+
+	return (int)plait_i_call_return(k, "adopt", fd, calls_adopt(k, fd));
 }
 
 static ssize_t simulated_send_fds(struct kernel *kernel, int fd,
 				  const struct iovec *pieces, int n,
 				  const int *fds, size_t n_fds, int flags)
 {
-	return calls_return(calls_kernel(kernel), "send fds", fd, -EOPNOTSUPP);
+	return plait_i_call_return(calls_kernel(kernel), "send fds", fd,
+				   -EOPNOTSUPP);
 }
 
 static ssize_t simulated_recv_fds(struct kernel *kernel, int fd, void *buf,
 				  size_t len, int *fds, size_t *n_fds,
 				  int flags)
 {
-	return calls_return(calls_kernel(kernel), "recv fds", fd, -EOPNOTSUPP);
+	return plait_i_call_return(calls_kernel(kernel), "recv fds", fd,
+				   -EOPNOTSUPP);
 }
 
 static const struct kernel_calls simulated_calls = {
@@ -807,44 +753,51 @@ static const struct kernel_calls simulated_calls = {
 	.variable = simulated_variable,
 	.host_name = simulated_host_name,
 	.interface = simulated_interface,
+	.children = &plait_i_simulated_children,
+	.ends = &plait_i_simulated_ends,
 };
 
 /* ---- waiting ------------------------------------------------------------- */
 
 static int simulated_init(struct kernel *kernel)
 {
-	plait_i_descriptors_init(&calls_kernel(kernel)->descriptors);
-	return 0;
+	struct host_kernel *k = calls_kernel(kernel);
+
+	plait_i_descriptors_init(&k->descriptors);
+	return k->process != NULL ? plait_i_process_begin(k->process) : 0;
 }
 
 /* plait closes all that it opens, unless its kernel has died before. */
 static void simulated_done(struct kernel *kernel)
 {
 	struct host_kernel *k = calls_kernel(kernel);
+	size_t open = plait_i_descriptors_of_plait(&k->descriptors);
 
-	if (!k->dead && k->descriptors.open > 0)
+	if (!k->dead && open > 0)
 		plait_simulation_fail(
 			k->host->simulation,
 			"a program of %s has left %zu descriptors open",
-			k->host->name, k->descriptors.open);
+			k->host->name, open);
 	plait_i_descriptors_close_all(k);
+	plait_i_processes_orphan(k);
 	k->ended = true;
 }
 
 static int simulated_check(struct kernel *kernel, int fd)
 {
-	return calls_find(calls_kernel(kernel), fd) != NULL ? 0 : -EBADF;
+	return plait_i_call_find(calls_kernel(kernel), fd) != NULL ? 0 : -EBADF;
 }
 
 static int simulated_update(struct kernel *kernel, struct watches *ws, int fd)
 {
-	struct descriptor *d = calls_find(calls_kernel(kernel), fd);
+	struct descriptor *d = plait_i_call_find(calls_kernel(kernel), fd);
 	struct watch_slot *s = &ws->slots[fd];
 
 	if (d == NULL)
 		return s->events == 0 ? 0 : -EBADF;
 	/* What cannot be waited for is always ready, as with epoll. */
-	if (s->events != 0 && d->kind == DESCRIPTOR_RESERVE)
+	if (s->events != 0 &&
+	    (d->kind == DESCRIPTOR_RESERVE || d->kind == DESCRIPTOR_NULL))
 		watch_set_apart(ws, s, WATCH_APART);
 	else
 		plait_i_descriptor_watch(d, s->events, s->generation);
@@ -901,6 +854,7 @@ static bool calls_is_connecting(const struct descriptor *d)
 	struct sockaddr_storage peer;
 
 	return (d->wants & PLAIT_WATCH_WRITE) != 0 && d->socket != NULL &&
+	       d->kind == DESCRIPTOR_SOCKET &&
 	       d->socket->ops->name(d->socket, SOCKET_PEER, &peer) < 0;
 }
 
@@ -911,10 +865,11 @@ static int calls_add_spurious(struct host_kernel *k, struct kernel_event *ret,
 	const struct descriptors *ds = &k->descriptors;
 	const struct descriptor *d;
 
-	if (ds->n == 0 || !calls_chance(k, calls_faults(k)->spurious))
+	if (ds->n == 0 || !plait_i_call_chance(k, calls_faults(k)->spurious))
 		return n;
 	d = ds->slots[plait_i_random_below(&k->chance, ds->n)];
-	if (d == NULL || d->kind != DESCRIPTOR_SOCKET ||
+	if (d == NULL ||
+	    (d->kind != DESCRIPTOR_SOCKET && d->kind != DESCRIPTOR_PIPE) ||
 	    plait_list_is_linked(&d->ready) ||
 	    !(d->wants & (PLAIT_WATCH_READ | PLAIT_WATCH_WRITE)) ||
 	    calls_is_connecting(d))
@@ -963,7 +918,7 @@ static int simulated_wait(struct kernel *kernel, struct watches *ws,
 		return rc;
 	if (k->dead)
 		return -EHOSTDOWN;
-	if (calls_are_interrupted(k))
+	if (plait_i_call_is_interrupted(k))
 		return 0;
 	n = calls_add_spurious(k, ret, calls_collect(k, ret));
 	calls_shuffle(k, ret, n);

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reactor/simulation/world.h"
+#include "reactor/simulation/process.h"
 #include "reactor/task/react.h"
 
 /* What is to become of a host. */
@@ -26,11 +26,11 @@ enum { HOST_CRASHES = 1, HOST_IS_KILLED = 2, HOST_RESTARTS = 4 };
 static const char host_where[] = "plait_simulation_run()";
 
 struct program {
-	struct plait_list link; /* in host->programs */
+	struct plait_list link; /* in host->programs, or host->children */
 	struct plait_host *host;
 	struct react react;
 	struct host_kernel *kernel; /* NULL: it does not run */
-	bool begun;		    /* its first turn was */
+	struct process *process;    /* that runs it; NULL: it is no child */
 };
 
 /* ---- making hosts -------------------------------------------------------- */
@@ -62,6 +62,10 @@ static void host_init(struct plait_host *h, struct plait_simulation *s)
 	plait_list_init(&h->kernels);
 	plait_list_init(&h->programs);
 	plait_list_init(&h->disk);
+	plait_list_init(&h->binaries);
+	plait_list_init(&h->processes);
+	plait_list_init(&h->children);
+	h->last_pid = 1;
 	plait_i_random_init(&h->chance, s->seed, h->name);
 	plait_i_random_init(&h->paths.chance, h->chance.state, "wire");
 	plait_i_sockets_init(h);
@@ -150,14 +154,17 @@ static struct host_kernel *host_kernel_new(struct plait_host *h)
 	k->host = h;
 	k->number = ++h->n_kernels;
 	k->dying.run = host_kernel_dies;
+	plait_list_init(&k->children);
 	plait_i_random_init(&k->chance, h->simulation->seed + k->number,
 			    h->name);
 	plait_list_append(&h->kernels, &k->link);
 	return k;
 }
 
-/* Gives a kernel whose reactor is made, or NULL with errno set. */
-static struct host_kernel *host_make_reactor(struct plait_host *h)
+/* Gives a kernel whose reactor is made, of a child or of nobody's, or NULL with
+   errno set. */
+static struct host_kernel *host_make_reactor(struct plait_host *h,
+					     struct process *child)
 {
 	struct host_kernel *k;
 	int err;
@@ -170,6 +177,9 @@ static struct host_kernel *host_make_reactor(struct plait_host *h)
 	k = host_kernel_new(h);
 	if (k == NULL)
 		return NULL;
+	k->process = child;
+	if (child != NULL)
+		child->kernel = k;
 	k->reactor = plait_i_reactor_new(&plait_i_kernel_simulated, k);
 	if (k->reactor != NULL)
 		return k;
@@ -184,7 +194,7 @@ struct plait_reactor *plait_host_reactor(struct plait_host *h)
 	struct host_kernel *k = NULL;
 
 	if (h != NULL)
-		k = host_make_reactor(h);
+		k = host_make_reactor(h, NULL);
 	else
 		errno = ENOMEM;
 	return k != NULL ? k->reactor : NULL;
@@ -195,7 +205,7 @@ struct plait_reactor *plait_host_reactor(struct plait_host *h)
 /* Returns 0 or -errno. */
 static int program_start(struct program *p)
 {
-	struct host_kernel *k = host_make_reactor(p->host);
+	struct host_kernel *k = host_make_reactor(p->host, p->process);
 	int rc;
 
 	if (k == NULL)
@@ -211,8 +221,8 @@ static int program_start(struct program *p)
 	}
 	k->program = p;
 	p->kernel = k;
-	p->begun = false;
-	p->host->simulation->n_programs++;
+	if (p->process == NULL)
+		p->host->simulation->n_programs++;
 	return 0;
 }
 
@@ -260,7 +270,8 @@ static int program_end(struct program *p, int rc)
 {
 	p->kernel->program = NULL;
 	p->kernel = NULL;
-	p->host->simulation->n_programs--;
+	if (p->process == NULL)
+		p->host->simulation->n_programs--;
 	plait_i_reactor_break(p->react.reactor);
 	return plait_i_react_end(&p->react, rc);
 }
@@ -274,14 +285,20 @@ static void program_exit(struct program *p, int rc)
 		       (uint64_t)h->status);
 }
 
+static void child_exit(struct program *p, int rc);
+
 static void program_turn(struct program *p)
 {
-	struct plait_host *h = p->host;
+	const struct host_kernel *k = p->kernel;
 	int rc;
 
-	p->begun = true;
-	if (!plait_i_reactor_step(p->react.reactor, host_where, &rc) &&
-	    h->fate == 0)
+	p->kernel->has_begun = true;
+	if (plait_i_reactor_step(p->react.reactor, host_where, &rc) ||
+	    p->host->fate != 0 || k->dead)
+		return;
+	if (p->process != NULL)
+		child_exit(p, rc);
+	else
 		program_exit(p, rc);
 }
 
@@ -290,7 +307,7 @@ static void program_stop(struct program *p)
 {
 	if (p->kernel == NULL)
 		return;
-	if (p->begun)
+	if (p->kernel->has_begun)
 		plait_reactor_stop(p->react.reactor);
 	else
 		program_exit(p, 0);
@@ -315,7 +332,7 @@ static bool host_watches(struct plait_host *h, int number)
 		struct host_kernel *k =
 			plait_container(l, struct host_kernel, link);
 
-		if (!k->dead && !k->ended)
+		if (!k->dead && !k->ended && k->process == NULL)
 			is_watched |= plait_i_signal_arrive(k->reactor, number);
 	}
 	return is_watched;
@@ -347,15 +364,142 @@ int plait_host_signal(struct plait_host *h, int number)
 	return 0;
 }
 
+/* ---- children ------------------------------------------------------------ */
+
+/* It takes a while until a child that was made does anything. */
+static void child_starts_slowly(struct host_kernel *k)
+{
+	const struct plait_simulation *s = k->host->simulation;
+	int64_t most = (int64_t)(s->options.start_time * 1e9);
+
+	if (most > 0)
+		k->busy_until = s->now + (int64_t)plait_i_random_below(
+						 &k->chance, (uint64_t)most);
+}
+
+int plait_i_host_spawn(struct process *child, const struct host_binary *binary)
+{
+	struct program *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (p == NULL)
+		return -ENOMEM;
+	p->host = child->host;
+	p->process = child;
+	p->react.main = binary->main;
+	p->react.arg = binary->arg;
+	rc = program_start(p);
+	if (rc < 0) {
+		child->kernel = NULL;
+		free(p);
+		return rc;
+	}
+	child->has_program = true;
+	child_starts_slowly(p->kernel);
+	plait_list_append(&p->host->children, &p->link);
+	plait_i_record(p->host->simulation, "child", p->host->number,
+		       (uint64_t)child->pid);
+	return 0;
+}
+
+/* The run has given rc.  Returns its status. */
+static int child_end(struct program *p, int rc)
+{
+	struct host_kernel *k = p->kernel;
+	int status;
+
+	plait_list_remove(&p->link);
+	status = program_end(p, rc);
+	k->process = NULL;
+	return status;
+}
+
+static void child_exit(struct program *p, int rc)
+{
+	struct process *child = p->process;
+	int status = child_end(p, rc);
+
+	plait_i_process_end(child, CLD_EXITED, status & 0xff);
+	plait_i_process_lose_program(child);
+	free(p);
+}
+
+/* As if its run had failed: it was killed, or its host was. */
+static void child_free(struct program *p)
+{
+	struct process *child = p->process;
+
+	if (child->is_doomed)
+		p->host->simulation->doomed--;
+	child->is_doomed = false;
+	child_end(p, -ECHILD);
+	plait_i_process_end(child, CLD_KILLED, SIGKILL);
+	plait_i_process_lose_program(child);
+	free(p);
+}
+
+/* A child that was killed, and whose program is in no turn; or NULL. */
+static struct program *child_to_free(struct plait_host *h)
+{
+	struct plait_list *l;
+
+	plait_list_for_each (l, &h->children) {
+		struct program *p = plait_container(l, struct program, link);
+
+		if (p->process->is_doomed &&
+		    !plait_i_reactor_is_busy(p->react.reactor))
+			return p;
+	}
+	return NULL;
+}
+
+static void children_settle(struct plait_host *h)
+{
+	struct program *p;
+
+	while ((p = child_to_free(h)) != NULL)
+		child_free(p);
+}
+
+/* NULL: r is not simulated. */
+static struct host_kernel *host_kernel_of(const struct plait_reactor *r)
+{
+	if (r == NULL || loop_kernel(r)->ops != &plait_i_kernel_simulated)
+		return NULL;
+	return loop_kernel(r)->state;
+}
+
+const char *const *plait_simulation_argv(const struct plait_reactor *r)
+{
+	const struct host_kernel *k = host_kernel_of(r);
+
+	return k != NULL && k->process != NULL
+		       ? (const char *const *)k->process->argv
+		       : NULL;
+}
+
+int plait_simulation_raise(struct plait_reactor *r, int number)
+{
+	struct host_kernel *k = host_kernel_of(r);
+
+	if (k == NULL || k->process == NULL || k->dead)
+		return -ESRCH;
+	if (number < 0 || number >= NSIG)
+		return -EINVAL;
+	plait_i_process_signal(k->process, number);
+	return 0;
+}
+
 /* ---- turns --------------------------------------------------------------- */
 
 int64_t plait_i_host_kernel_due(struct host_kernel *k)
 {
 	int64_t due;
 
-	if (k->dead || k->ended || plait_i_reactor_is_busy(k->reactor))
+	if (k->dead || k->ended || plait_i_reactor_is_busy(k->reactor) ||
+	    (k->process != NULL && k->process->is_stopped))
 		return INT64_MAX;
-	if ((k->program != NULL && !k->program->begun) ||
+	if ((k->program != NULL && !k->has_begun) ||
 	    plait_i_host_kernel_is_ready(k))
 		due = INT64_MIN;
 	else
@@ -395,6 +539,7 @@ static void host_die(struct plait_host *h)
 	}
 	if (h->down)
 		plait_i_sockets_crash(h);
+	plait_i_processes_vanish(h);
 }
 
 static void host_kernel_dies(struct loop_task *task)
@@ -446,6 +591,8 @@ static void host_end_programs(struct plait_host *h)
 		if (p->kernel != NULL)
 			program_end(p, -ECHILD);
 	}
+	while ((l = plait_list_first(&h->children)) != NULL)
+		child_free(plait_container(l, struct program, link));
 }
 
 /* Returns 0, or -ENOMEM if one of them could not be started. */
@@ -490,8 +637,10 @@ void plait_i_hosts_settle(struct plait_simulation *s)
 	plait_list_for_each (l, &s->hosts) {
 		struct plait_host *h =
 			plait_container(l, struct plait_host, link);
-		int rc = host_settle(h);
+		int rc;
 
+		children_settle(h);
+		rc = host_settle(h);
 		if (rc < 0)
 			plait_simulation_fail(s, "%s did not start again: %s",
 					      h->name, strerror(-rc));
@@ -577,6 +726,8 @@ void plait_i_host_free(struct plait_host *h)
 		plait_list_remove(l);
 		free(plait_container(l, struct program, link));
 	}
+	plait_i_processes_vanish(h);
+	plait_i_binaries_free(h);
 	plait_i_disk_free(h);
 	plait_i_wire_remove_host(h);
 	plait_list_remove(&h->link);

@@ -72,6 +72,8 @@ static void draw_options(struct plait_simulation *s)
 	s->options.link = draw_link(&chance);
 	s->options.faults = draw_faults(&chance);
 	s->options.turn_time = draw_often(&chance, 0.01);
+	s->options.start_time = draw_often(&chance, 2);
+	s->options.faults.no_processes = draw_seldom(&chance, 0.3);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -86,6 +88,7 @@ static void simulation_init(struct plait_simulation *s, uint64_t seed,
 {
 	s->seed = seed;
 	s->drive = plait_i_world_drive;
+	s->spawn = plait_i_host_spawn;
 	s->hook = (struct chance_hook){ world_maybe, world_sometimes };
 	plait_list_init(&s->hosts);
 	plait_list_init(&s->calls);

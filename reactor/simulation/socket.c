@@ -52,10 +52,9 @@ static size_t descriptors_lowest_free(struct descriptors *ds)
 	return ds->lowest;
 }
 
-int plait_i_descriptor_open(struct descriptors *ds, size_t most,
-			    enum descriptor_kind kind)
+static int descriptor_new(struct descriptors *ds, size_t most, size_t fd,
+			  enum descriptor_kind kind)
 {
-	size_t fd = descriptors_lowest_free(ds);
 	struct descriptor *d;
 
 	if (fd >= most)
@@ -71,6 +70,61 @@ int plait_i_descriptor_open(struct descriptors *ds, size_t most,
 	if (kind == DESCRIPTOR_WAKER)
 		ds->waker = d;
 	return d->fd;
+}
+
+int plait_i_descriptor_open(struct descriptors *ds, size_t most,
+			    enum descriptor_kind kind)
+{
+	return descriptor_new(ds, most, descriptors_lowest_free(ds), kind);
+}
+
+int plait_i_descriptor_give(struct descriptors *ds, size_t most, int fd,
+			    enum descriptor_kind kind)
+{
+	int rc = descriptor_new(ds, most, (size_t)fd, kind);
+
+	if (rc < 0)
+		return rc;
+	ds->slots[fd]->is_given = true;
+	return 0;
+}
+
+int plait_i_descriptor_take(struct descriptor *d, size_t most)
+{
+	struct descriptors *ds = d->of;
+	size_t fd = (size_t)d->fd;
+
+	if (fd < FIRST_DESCRIPTOR)
+		fd = descriptors_lowest_free(ds);
+	if (fd >= most)
+		return -EMFILE;
+	if (descriptors_grow(ds, fd) < 0)
+		return -ENOMEM;
+	ds->slots[d->fd] = NULL;
+	ds->slots[fd] = d;
+	d->fd = (int)fd;
+	d->is_given = false;
+	return 0;
+}
+
+void plait_i_descriptor_make_null(struct descriptor *d)
+{
+	struct sim_socket *s = d->socket;
+
+	plait_list_remove(&d->ready);
+	d->socket = NULL;
+	d->kind = DESCRIPTOR_NULL;
+	s->descriptor = NULL;
+	s->ops->release(s);
+}
+
+size_t plait_i_descriptors_of_plait(const struct descriptors *ds)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ds->n; i++)
+		n += ds->slots[i] != NULL && !ds->slots[i]->is_given;
+	return n;
 }
 
 void plait_i_descriptor_set_socket(struct descriptor *d, struct sim_socket *s)

@@ -26,13 +26,17 @@ struct sockaddr_un;
 enum descriptor_kind {
 	DESCRIPTOR_SOCKET,
 	DESCRIPTOR_RESERVE,
-	DESCRIPTOR_WAKER
+	DESCRIPTOR_WAKER,
+	DESCRIPTOR_PIPE,    /* its socket is the end of a pipe: pipe.h */
+	DESCRIPTOR_PROCESS, /* ... stands for a process: process.h */
+	DESCRIPTOR_NULL	    /* /dev/null */
 };
 
 struct descriptor {
 	struct descriptors *of;
 	int fd;
 	enum descriptor_kind kind;
+	bool is_given; /* the program was started with it, and may keep it */
 	struct sim_socket *socket; /* NULL: none, or its host has crashed */
 	unsigned wants;		   /* events of its watch; 0: not watched */
 	unsigned told;		   /* for a watch that is told once */
@@ -58,6 +62,21 @@ void plait_i_descriptors_close_all(struct host_kernel *k);
 int plait_i_descriptor_open(struct descriptors *ds, size_t most,
 			    enum descriptor_kind kind);
 void plait_i_descriptor_set_socket(struct descriptor *d, struct sim_socket *s);
+
+/* Opens the number that a child was given, which is free; 0, -EMFILE or
+   -ENOMEM. */
+int plait_i_descriptor_give(struct descriptors *ds, size_t most, int fd,
+			    enum descriptor_kind kind);
+
+/* It is plait's from now on, under a number from 3 up; 0, -EMFILE or -ENOMEM.
+ */
+int plait_i_descriptor_take(struct descriptor *d, size_t most);
+
+/* Its end of a pipe is closed, and /dev/null is in its place. */
+void plait_i_descriptor_make_null(struct descriptor *d);
+
+/* How many are open that plait has opened or taken. */
+size_t plait_i_descriptors_of_plait(const struct descriptors *ds);
 
 /* The descriptor of that number, or NULL. */
 struct descriptor *plait_i_descriptor_find(const struct descriptors *ds,
@@ -126,6 +145,7 @@ struct socket_ops {
 	void (*look)(const struct sim_socket *s, struct socket_look *ret);
 };
 
+/* Pipes and processes are none, but are waited for in the same way. */
 struct sim_socket {
 	const struct socket_ops *ops;
 	struct plait_host *host;

@@ -6,7 +6,9 @@
  *	record.c		what has happened: the digest
  *	wire.c			packets between hosts
  *	socket.c tcp.c udp.c	the sockets of a host
- *	calls.c			the two tables of a kernel: kernel.h
+ *	pipe.c process.c	pipes and children
+ *	frame.c calls.c		the two tables of a kernel: kernel.h
+ *	children.c		... and those for children: child.h, end.h
  *	netstat.c		looking at sockets
  *	disk.c			the files of a host
  *	host.c			hosts, their programs, crash and restart
@@ -32,6 +34,8 @@
 #include "reactor/simulation/socket.h"
 #include "reactor/simulation/wire.h"
 
+struct host_binary;
+struct process;
 struct program;
 struct record;
 
@@ -48,11 +52,14 @@ struct host_kernel {
 	struct plait_list link;		/* in host->kernels */
 	struct plait_reactor *reactor;	/* NULL while it is being made */
 	struct program *program;	/* NULL: a reactor beside them */
+	struct process *process;	/* NULL: it is nobody's child */
+	struct plait_list children;	/* process.h */
 	unsigned number;		/* of those of the host: 1, 2, ... */
 	struct descriptors descriptors; /* socket.h */
 	struct random_stream chance;	/* faults, kernel->random */
 	int64_t busy_until;		/* its turn takes until then */
 	bool woken;			/* wake() was called, until drain() */
+	bool has_begun;			/* its program: a turn was */
 	bool dead; /* its program is gone: all calls fail, and change nothing */
 	bool ended;		/* done() was called */
 	struct loop_task dying; /* when the present callback has returned */
@@ -78,6 +85,11 @@ struct plait_host {
 	struct random_stream chance;
 	struct plait_list disk; /* its files: disk.c */
 	unsigned n_files;	/* that were ever made */
+	/* Programs that its programs can run, processes that do, and their
+	   programs: process.h, host.c. */
+	struct plait_list binaries, processes, children;
+	pid_t last_pid;
+	unsigned n_pipes; /* that were ever made */
 };
 
 /* What sees to it that the contract is kept: witness.c. */
@@ -110,8 +122,8 @@ struct plait_simulation {
 	struct future future;
 	struct plait_list hosts, calls, streams;
 	unsigned n_hosts;
-	unsigned doomed;     /* hosts with a fate */
-	unsigned n_programs; /* that run */
+	unsigned doomed; /* hosts with a fate, and children that were killed */
+	unsigned n_programs; /* that run, children not among them */
 	/*
 	 * wait() of a kernel that may wait: everything goes on until k is ready
 	 * (plait_i_host_kernel_is_ready()), or its reactor has other work, or
@@ -120,6 +132,9 @@ struct plait_simulation {
 	 */
 	int (*drive)(struct plait_simulation *s, struct host_kernel *k,
 		     int64_t until);
+	/* Lets a child run that program, in a reactor of its own; 0 or -errno.
+	 */
+	int (*spawn)(struct process *p, const struct host_binary *binary);
 	bool driving; /* plait_simulation_run() is on the stack */
 	struct random_stream chance; /* of order, and of what turns take */
 	struct chance_hook hook;     /* while it runs: <plait/chance.h> */
@@ -251,7 +266,10 @@ int64_t plait_i_host_kernel_due(struct host_kernel *k);
 /* A turn of the reactor of k. */
 void plait_i_host_kernel_turn(struct host_kernel *k);
 
-/* Does what was asked of hosts while their callbacks ran. */
+/* What s->spawn is. */
+int plait_i_host_spawn(struct process *p, const struct host_binary *binary);
+
+/* Does what was asked of hosts, and of children, while their callbacks ran. */
 void plait_i_hosts_settle(struct plait_simulation *s);
 
 /* Ends all programs, as plait_react() ends if its run fails. */
