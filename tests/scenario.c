@@ -267,6 +267,7 @@ static void change_faults(void)
 	f->spurious = dice_say(0.5) ? dice_seconds(0, 0.2) : 0;
 	f->no_descriptors = dice_say(0.2) ? dice_seconds(0, 1) : 0;
 	f->no_memory = dice_say(0.2) ? dice_seconds(0, 0.5) : 0;
+	f->no_processes = dice_say(0.2) ? dice_seconds(0, 1) : 0;
 	plait_host_set_faults(n->host, f);
 }
 

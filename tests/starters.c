@@ -1621,8 +1621,8 @@ static struct plait_deferred *start_service_stop_early(struct scene *s)
 				       end_service, s);
 }
 
-/* Simulated hosts run no programs, and real ones last in real time: see
-   test_run.c for programs that are cancelled. */
+/* Real programs last in real time: see test_run.c for those that are cancelled,
+   and scenario_children.c for simulated ones. */
 static struct plait_deferred *start_run_nothing(struct scene *s)
 {
 	static const char *const argv[] = { "/nonexistent/poem", NULL };
