@@ -1987,11 +1987,17 @@ class Supervise(ProgramTest):
                            stderr=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError):
             self.skipTest("no namespace of processes may be made here")
-        out = subprocess.run(
-            [*unshare, os.path.join(BUILD, "samples", "supervise"), "sh", "-c",
-             "(setsid sh -c 'exec sleep 0.1' >/dev/null &); sleep 0.5; "
-             "kill -TERM 1; sleep 1000"],
-            check=True, timeout=60, stdout=subprocess.PIPE, text=True).stdout
+        with tempfile.TemporaryDirectory() as d:
+            name = os.path.join(d, "orphan")
+            os.mkfifo(name)
+            # The number of a process is in use until somebody waits for it.
+            out = subprocess.run(
+                [*unshare, os.path.join(BUILD, "samples", "supervise"), "sh",
+                 "-c", "(setsid sh -c 'echo $$ >%s' >/dev/null &); "
+                 "read n <%s; while kill -0 $n; do :; done 2>/dev/null; "
+                 "kill -TERM 1; sleep 1000" % (name, name)],
+                check=True, timeout=300, stdout=subprocess.PIPE,
+                text=True).stdout
         self.assertRegex(out, r"(?s)^started as [0-9]+\n.*"
                          r"orphan [0-9]+ has ended\n.*ended by signal 15\n")
 
