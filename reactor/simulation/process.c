@@ -408,7 +408,7 @@ static void process_run_killing(struct loop_task *task)
 }
 
 /* What it does for itself comes after its callback. */
-static void process_kill(struct process *p, int number)
+static void process_doom(struct process *p, int number)
 {
 	if (!plait_i_loop_is_entered(p->kernel->reactor)) {
 		process_die(p, number);
@@ -430,7 +430,7 @@ static void process_do_default(struct process *p, int number)
 		if (has_begun)
 			plait_reactor_stop(p->kernel->reactor);
 		else
-			process_kill(p, number);
+			process_doom(p, number);
 		break;
 	case SIGCHLD:
 	case SIGCONT:
@@ -439,7 +439,7 @@ static void process_do_default(struct process *p, int number)
 	case SIGWINCH:
 		break;
 	default:
-		process_kill(p, number);
+		process_doom(p, number);
 	}
 }
 
@@ -452,7 +452,7 @@ void plait_i_process_signal(struct process *p, int number)
 	if (number == SIGSTOP || number == SIGCONT)
 		p->is_stopped = number == SIGSTOP;
 	if (number == SIGKILL)
-		process_kill(p, number);
+		process_doom(p, number);
 	else if (number != SIGSTOP &&
 		 !plait_i_signal_arrive(p->kernel->reactor, number))
 		process_do_default(p, number);
