@@ -462,7 +462,9 @@ static void dying_made(struct plait_protocol *p)
 	struct end *e = plait_self(p, struct end);
 
 	say_bytes(p, LAST_WORDS);
-	plait_timer_start(plait_transport_reactor(p->transport), &e->timer, 2,
+	/* The kernel may send them in many small pieces, each of which waits
+	   for the one before, which takes 0.44 s at most. */
+	plait_timer_start(plait_transport_reactor(p->transport), &e->timer, 8,
 			  dying_dies, e);
 }
 
