@@ -394,9 +394,9 @@ static void process_give_up_group(struct plait_process *c)
 
 /*
  * The end of a child that is traced belongs to the tracer first, although the
- * descriptor says it to everybody: until the tracer has waited for the child,
- * or has left it, there is nothing to wait for here, and the descriptor stays
- * readable.
+ * descriptor is readable for everybody.  Until the tracer has waited for the
+ * child, or has left it, waitid() finds no end.  The descriptor stays readable,
+ * so watching it would spin.
  */
 static void process_wait_for_tracer(struct plait_process *c)
 {
