@@ -310,7 +310,12 @@ void fault_alloc_at(unsigned long n, bool persistent)
 
 bool fault_alloc_reached(void)
 {
-	return refusal.reached;
+	bool reached;
+
+	seam_lock();
+	reached = refusal.reached;
+	seam_unlock();
+	return reached;
 }
 
 void fault_alloc_off(void)
@@ -332,7 +337,12 @@ unsigned long heap_live(void)
 
 size_t heap_live_bytes(void)
 {
-	return heap.bytes;
+	size_t bytes;
+
+	seam_lock();
+	bytes = heap.bytes;
+	seam_unlock();
+	return bytes;
 }
 
 /* Beside what may be used of a block, malloc() has its size. */
@@ -353,12 +363,17 @@ size_t heap_held_bytes(void)
 
 unsigned long heap_calls(void)
 {
-	return heap.calls;
+	unsigned long calls;
+
+	seam_lock();
+	calls = heap.calls;
+	seam_unlock();
+	return calls;
 }
 
 unsigned long heap_mark(void)
 {
-	return heap.calls;
+	return heap_calls();
 }
 
 /* The address as addr2line wants it: in the file, and inside the call. */
@@ -373,6 +388,7 @@ unsigned long heap_left_since(unsigned long mark, FILE *to)
 {
 	unsigned long left = 0;
 
+	seam_lock();
 	for (size_t i = 0; i < heap.room; i++) {
 		struct block *b = &heap.blocks[i];
 
@@ -384,6 +400,7 @@ unsigned long heap_left_since(unsigned long mark, FILE *to)
 				b->size, program_invocation_name,
 				in_file(b->caller));
 	}
+	seam_unlock();
 	return left;
 }
 
