@@ -14,7 +14,6 @@ import collections
 import os
 import queue
 import random
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,14 +23,10 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True
+import peers  # noqa: E402
 import unittests  # noqa: E402
+from peers import BACKENDS, TOP  # noqa: E402
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.environ.get("O", "build")
-LIBRARY = os.environ.get("LIB", f"{BUILD}/libplait.a")
-FLAGS = shlex.split(os.environ.get("CFLAGS", "-g -O2"))
-CC = shlex.split(os.environ.get("CC", "cc"))
-BACKENDS = ("epoll", "select")
 DEADLINE = 60.0
 OPERATIONS = 10000 if "PLAIT_SEEDS" in os.environ else 1000
 QUEUE = "/proc/sys/fs/inotify/max_queued_events"
@@ -266,12 +261,7 @@ def told_by_inotifywait(lines):
 class Beside(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.directory.cleanup)
-        cls.watcher = os.path.join(cls.directory.name, "watcher")
-        subprocess.run([*CC, "-std=gnu11", *FLAGS, "-Iinclude", "-o", cls.watcher,
-                        "tests/files/watcher.c", LIBRARY, "-pthread"],
-                       check=True, cwd=TOP, timeout=60)
+        cls.watcher = peers.build(cls, "tests/files/watcher.c")
 
     def operations(self, seed):
         top = tempfile.TemporaryDirectory()

@@ -6,23 +6,16 @@ The last line is "N passed, N failed".
 """
 
 import os
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
+import peers  # noqa: E402
 import unittests  # noqa: E402
+from peers import BACKENDS, TOP, TWISTED, needs, needs_twisted  # noqa: E402
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.environ.get("O", "build")
-LIBRARY = os.environ.get("LIB", f"{BUILD}/libplait.a")
-FLAGS = shlex.split(os.environ.get("CFLAGS", "-g -O2"))
-CC = shlex.split(os.environ.get("CC", "cc"))
-BACKENDS = ("epoll", "select")
 ADDRESSES = ("127.0.0.1", "::1")
 DEADLINE = 30.0
 
@@ -85,21 +78,6 @@ reactor.run()
 """
 
 
-def has_twisted(python):
-    return subprocess.run([python, "-c", "import twisted"], check=False,
-                          stderr=subprocess.DEVNULL).returncode == 0
-
-
-# It may be installed for the system's Python alone.
-TWISTED = next((p for p in (sys.executable, "/usr/bin/python3")
-                if os.path.exists(p) and has_twisted(p)), None)
-needs_twisted = unittest.skipIf(TWISTED is None, "no Twisted")
-
-
-def needs(name):
-    return unittest.skipIf(shutil.which(name) is None, f"no {name}")
-
-
 def port_of(process):
     """The port of a program that does not say it: once it has a socket."""
     while process.poll() is None:
@@ -122,12 +100,7 @@ def port_of(process):
 class Peers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.directory.cleanup)
-        cls.plait = os.path.join(cls.directory.name, "udp_peer")
-        subprocess.run([*CC, "-std=gnu11", *FLAGS, "-Iinclude", "-o", cls.plait,
-                        "tests/udp/peer.c", LIBRARY, "-pthread"],
-                       check=True, cwd=TOP, timeout=60)
+        cls.plait = peers.build(cls, "tests/udp/peer.c")
 
     def start(self, *args, stdin=subprocess.DEVNULL, backend="epoll"):
         process = subprocess.Popen(args, stdin=stdin, stdout=subprocess.PIPE,

@@ -6,8 +6,6 @@ The last line is "N passed, N failed".
 """
 
 import os
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,25 +13,11 @@ import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
+import peers  # noqa: E402
 import unittests  # noqa: E402
+from peers import BACKENDS, TOP, TWISTED, needs, needs_twisted  # noqa: E402
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.environ.get("O", "build")
-LIBRARY = os.environ.get("LIB", f"{BUILD}/libplait.a")
-FLAGS = shlex.split(os.environ.get("CFLAGS", "-g -O2"))
-CC = shlex.split(os.environ.get("CC", "cc"))
-BACKENDS = ("epoll", "select")
 DEADLINE = 30.0
-
-
-def has_twisted(python):
-    return subprocess.run([python, "-c", "import twisted"], check=False,
-                          stderr=subprocess.DEVNULL).returncode == 0
-
-
-# It may be installed for the system's Python alone.
-TWISTED = next((p for p in (sys.executable, "/usr/bin/python3")
-                if os.path.exists(p) and has_twisted(p)), None)
 
 
 def sockets():
@@ -42,19 +26,10 @@ def sockets():
         return f.read().splitlines()[1:]
 
 
-def needs(name):
-    return unittest.skipIf(shutil.which(name) is None, f"no {name}")
-
-
 class Peers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.directory.cleanup)
-        cls.plait = os.path.join(cls.directory.name, "unix_peer")
-        subprocess.run([*CC, "-std=gnu11", *FLAGS, "-Iinclude", "-o", cls.plait,
-                        "tests/unix/peer.c", LIBRARY, "-pthread"],
-                       check=True, cwd=TOP, timeout=60)
+        cls.plait = peers.build(cls, "tests/unix/peer.c")
 
     def setUp(self):
         names = tempfile.TemporaryDirectory()
@@ -223,7 +198,7 @@ class Peers(unittest.TestCase):
     def twisted(self, *args):
         return [TWISTED, "tests/unix/twisted_peer.py", *args]
 
-    @unittest.skipIf(TWISTED is None, "no Twisted")
+    @needs_twisted
     def test_twisted_is_the_client(self):
         for name in (self.path, self.abstract()):
             for _ in self.each_server(name):
@@ -233,7 +208,7 @@ class Peers(unittest.TestCase):
                                                          self.file)),
                                  b"h[Once upon]")
 
-    @unittest.skipIf(TWISTED is None, "no Twisted")
+    @needs_twisted
     def test_twisted_is_the_server(self):
         for name in (self.path, self.abstract()):
             server = self.start(*self.twisted("serve", name))
