@@ -21,8 +21,8 @@
 
 #include "reactor/net/connector.h"
 #include "reactor/net/tcp.h"
-#include "tests/dns_reply.h"
 #include "tests/scenario.h"
+#include "tests/scenario_names.h"
 
 enum { PORT = 7100, PLACES = 12, ROUNDS = 6, TIMEOUT = 20, TURNS = 60 };
 
@@ -129,9 +129,7 @@ static void answers_free(struct attempt_search *s)
 
 enum { MAX_ANSWERS = 16 };
 
-static struct node server_of_names;
-static struct plait_watch names_watch;
-static int names_fd;
+static struct name_server names;
 static double names_latency;
 
 /* An answer that is late.  It is on its way if its timer runs. */
@@ -165,23 +163,13 @@ static void late_records(const struct late *l, char *to, size_t size)
 
 static void late_send(void *arg)
 {
-	static struct dns_reply reply;
 	const struct late *l = arg;
 	char records[1024], words[1200];
-	struct iovec piece;
-	struct msghdr msg = {
-		.msg_name = (void *)(uintptr_t)&l->to,
-		.msg_namelen = sizeof(l->to),
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-	};
 
 	late_records(l, records, sizeof(records));
-	snprintf(words, sizeof(words), "id %u; question asked.example %s%s",
-		 l->id, l->family == 0 ? "AAAA" : "A", records);
-	dns_reply_make(&reply, words);
-	piece = (struct iovec){ reply.bytes, reply.length };
-	kernel_sendmsg(loop_kernel(server_of_names.reactor), names_fd, &msg, 0);
+	snprintf(words, sizeof(words), "question asked.example %s%s",
+		 l->family == 0 ? "AAAA" : "A", records);
+	names_answer(&names, &l->to, l->id, words);
 }
 
 /* The type, of two bytes, stands behind the name. */
@@ -192,10 +180,9 @@ static unsigned question_family(const unsigned char *bytes)
 	return bytes[type] * 256u + bytes[type + 1] == PLAIT_DNS_AAAA ? 0 : 1;
 }
 
-static void names_take(const unsigned char *bytes,
-		       const struct sockaddr_in *from)
+static void names_are_asked(const struct name_question *q)
 {
-	unsigned family = question_family(bytes), i = 0;
+	unsigned family = question_family(q->bytes), i = 0;
 
 	if (trial.lost[family] > 0) {
 		trial.lost[family]--;
@@ -206,57 +193,17 @@ static void names_take(const unsigned char *bytes,
 	while (i < MAX_ANSWERS && plait_timer_is_running(&late[i].timer))
 		i++;
 	MUST(i < MAX_ANSWERS, "so many questions at once");
-	late[i].to = *from;
-	late[i].id = bytes[0] * 256u + bytes[1];
+	late[i].to = q->from;
+	late[i].id = q->id;
 	late[i].family = family;
-	plait_timer_start(server_of_names.reactor, &late[i].timer,
+	plait_timer_start(names.node.reactor, &late[i].timer,
 			  trial.delays[family], late_send, &late[i]);
 }
 
-static void names_are_asked(struct plait_watch *w, unsigned events)
-{
-	unsigned char bytes[600];
-	struct sockaddr_in from;
-	struct iovec piece = { bytes, sizeof(bytes) };
-	struct msghdr msg = {
-		.msg_name = &from,
-		.msg_namelen = sizeof(from),
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-	};
-
-	if (kernel_recvmsg(loop_kernel(server_of_names.reactor), names_fd, &msg,
-			   0) > 0)
-		names_take(bytes, &from);
-}
-
-static plait_value names_stop(void *arg)
+static void late_stop(struct node *n)
 {
 	for (unsigned i = 0; i < MAX_ANSWERS; i++)
 		plait_timer_stop(&late[i].timer);
-	plait_watch_stop(&names_watch);
-	kernel_close(loop_kernel(server_of_names.reactor), names_fd);
-	return PLAIT_NONE;
-}
-
-static void names_begin(struct node *n)
-{
-	struct kernel *k = loop_kernel(n->reactor);
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_port = htons(53) };
-
-	names_watch = (struct plait_watch){ .fd = -1 };
-	names_fd = kernel_socket(k, AF_INET, SOCK_DGRAM);
-	MUST(names_fd >= 0 &&
-		     kernel_bind(k, names_fd, (struct sockaddr *)&sa,
-				 sizeof(sa)) == 0 &&
-		     plait_watch_start(n->reactor, &names_watch, names_fd,
-				       PLAIT_WATCH_READ,
-				       names_are_asked) == 0 &&
-		     plait_reactor_add_trigger(n->reactor, PLAIT_TRIGGER_DURING,
-					       PLAIT_TRIGGER_SHUTDOWN,
-					       names_stop, NULL, NULL) == 0,
-	     "the name server cannot begin");
 }
 
 /* ---- what must come of it ------------------------------------------------ */
@@ -558,8 +505,7 @@ static void places_write(void)
 	     "no file");
 	snprintf(text, sizeof(text),
 		 "nameserver %s\noptions timeout:%d attempts:%d\n",
-		 plait_host_address(server_of_names.host), ASKED_AGAIN,
-		 ATTEMPTS);
+		 plait_host_address(names.node.host), ASKED_AGAIN, ATTEMPTS);
 	MUST(plait_host_set_file(client.host, "/etc/resolv.conf", text) == 0,
 	     "no file");
 }
@@ -568,9 +514,9 @@ static void names_set_link(void)
 {
 	const struct plait_link link = { .latency = names_latency };
 
-	plait_simulation_set_link(simulation, client.host, server_of_names.host,
+	plait_simulation_set_link(simulation, client.host, names.node.host,
 				  &link);
-	plait_simulation_set_link(simulation, server_of_names.host, client.host,
+	plait_simulation_set_link(simulation, names.node.host, client.host,
 				  &link);
 }
 
@@ -586,9 +532,9 @@ SCENARIO(a_name_is_reached_if_any_of_its_addresses_works)
 	client = (struct node){ .name = "client",
 				.begin = client_begin,
 				.end = client_end };
-	server_of_names =
-		(struct node){ .name = "names", .begin = names_begin };
-	place_start(&server_of_names);
+	names = NAME_SERVER("names", names_are_asked);
+	names.node.end = late_stop;
+	place_start(&names.node);
 	place_start(&client);
 	plait_simulation_heal(simulation);
 	names_latency = dice_say(0.5) ? 0 : dice_seconds(0, 0.05);

@@ -7,27 +7,23 @@
  * that of the name; that a name does not exist is told only of those that do
  * not; and when all is healed, each name has its address.
  */
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <plait/dns.h>
 
 #include "reactor/loop/loop.h"
-#include "tests/dns_reply.h"
 #include "tests/scenario.h"
+#include "tests/scenario_names.h"
 
 enum { N_NAMES = 40, IN_FLIGHT = 8, ENOUGH = 30, NAME_MOST = 64 };
 
 /* ---- the server ------------------------------------------------------ */
 
-static struct node server;
-static struct plait_watch server_watch;
-static int server_fd;
+static struct name_server server;
 
 /* Reads "nN.example" of a question; returns N, or -1 if it asks for less. */
-static int question_number(const unsigned char *bytes, ssize_t len)
+static int question_number(const unsigned char *bytes, size_t len)
 {
 	char label[NAME_MOST];
 
@@ -65,64 +61,16 @@ static const char *words_of(int n)
 	return words;
 }
 
-static void server_answers(struct msghdr *msg, int n)
+static void server_is_asked(const struct name_question *q)
 {
-	static struct dns_reply reply;
-	const unsigned char *question = msg->msg_iov->iov_base;
+	int n = question_number(q->bytes, q->length);
 	char words[300];
 
-	snprintf(words, sizeof(words), "id %u; question n%d.example A; %s",
-		 question[0] * 256u + question[1], n, words_of(n));
-	dns_reply_make(&reply, words);
-	msg->msg_iov->iov_base = reply.bytes;
-	msg->msg_iov->iov_len = reply.length;
-	kernel_sendmsg(loop_kernel(server.reactor), server_fd, msg, 0);
-}
-
-static void server_is_asked(struct plait_watch *w, unsigned events)
-{
-	unsigned char bytes[600];
-	struct sockaddr_in from;
-	struct iovec piece = { bytes, sizeof(bytes) };
-	struct msghdr msg = {
-		.msg_name = &from,
-		.msg_namelen = sizeof(from),
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-	};
-	ssize_t len =
-		kernel_recvmsg(loop_kernel(server.reactor), server_fd, &msg, 0);
-	int n = len > 0 ? question_number(bytes, len) : -1;
-
-	if (n >= 0)
-		server_answers(&msg, n);
-}
-
-static plait_value server_stops(void *arg)
-{
-	plait_watch_stop(&server_watch);
-	kernel_close(loop_kernel(server.reactor), server_fd);
-	return PLAIT_NONE;
-}
-
-static void server_begin(struct node *n)
-{
-	struct kernel *k = loop_kernel(n->reactor);
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_port = htons(53) };
-
-	server_watch = (struct plait_watch){ .fd = -1 };
-	server_fd = kernel_socket(k, AF_INET, SOCK_DGRAM);
-	MUST(server_fd >= 0 &&
-		     kernel_bind(k, server_fd, (struct sockaddr *)&sa,
-				 sizeof(sa)) == 0 &&
-		     plait_watch_start(n->reactor, &server_watch, server_fd,
-				       PLAIT_WATCH_READ,
-				       server_is_asked) == 0 &&
-		     plait_reactor_add_trigger(n->reactor, PLAIT_TRIGGER_DURING,
-					       PLAIT_TRIGGER_SHUTDOWN,
-					       server_stops, NULL, NULL) == 0,
-	     "the name server cannot begin");
+	if (n < 0)
+		return;
+	snprintf(words, sizeof(words), "question n%d.example A; %s", n,
+		 words_of(n));
+	names_answer(&server, &q->from, q->id, words);
 }
 
 /* ---- the program ------------------------------------------------------ */
@@ -237,7 +185,7 @@ SCENARIO(a_name_has_its_address_or_none)
 	char resolv_conf[100];
 
 	is_calm = false;
-	server = (struct node){ .name = "server", .begin = server_begin };
+	server = NAME_SERVER("server", server_is_asked);
 	client = (struct node){ .name = "client",
 				.begin = client_begin,
 				.end = client_end };
@@ -246,7 +194,7 @@ SCENARIO(a_name_has_its_address_or_none)
 			 plait_simulation_host(simulation, "server")));
 	plait_host_set_file(plait_simulation_host(simulation, "client"),
 			    "/etc/resolv.conf", resolv_conf);
-	node_start(&server);
+	node_start(&server.node);
 	node_start(&client);
 	weather_begin(WEATHER_ALL, 60);
 	go_on(60);
@@ -258,6 +206,6 @@ SCENARIO(a_name_has_its_address_or_none)
 	MUST(go_on_until(all_is_known, NULL, 1000),
 	     "all is healed, and %u names are known", known);
 	node_stop(&client);
-	node_stop(&server);
+	node_stop(&server.node);
 	nodes_end();
 }
