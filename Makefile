@@ -307,7 +307,7 @@ check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
 # What check has no time for: the same tests with more seeds.
-LONG_TESTS = lockstep points cancel_faults resolver pool file_random
+LONG_TESTS = lockstep lockstep_pipes points cancel_faults resolver pool file_random
 check-long: check-long-random check-long-scenarios
 check-long-random: $(SAMPLE_LIB) $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_client_service_model
 	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%) tests/test_file_peers.py

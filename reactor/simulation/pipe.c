@@ -3,9 +3,13 @@
  *
  * An end is a sim_socket, so that descriptors and waiting are as for sockets;
  * but it is not among the sockets of its host.
+ *
+ * As in Linux, a pipe is not so many bytes, but so many pages.  A write has
+ * pages of its own, but for what fits behind the last one as a whole; a page is
+ * there for others when all of it was read.  So many small writes may fill a
+ * pipe that has little in it.
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +17,20 @@
 #include "reactor/simulation/pipe.h"
 #include "reactor/simulation/world.h"
 
-enum { PIPE_SIZE = 65536 };
+enum { PAGES = 16, PAGE_BYTES = 4096 };
+
+/* What is in it: len bytes from there on. */
+struct pipe_page {
+	size_t from, len;
+	unsigned char data[PAGE_BYTES];
+};
 
 struct sim_pipe {
 	unsigned number;
 	unsigned readers, writers;
 	struct plait_list ends;
-	size_t first, used; /* bytes, in a ring */
-	unsigned char data[PIPE_SIZE];
+	size_t first, used; /* pages, in a ring */
+	struct pipe_page pages[PAGES];
 };
 
 struct pipe_end {
@@ -51,19 +61,18 @@ static void pipe_woken(struct sim_pipe *p)
 
 /* ---- what it is ready for ------------------------------------------------ */
 
-static size_t pipe_room(const struct sim_pipe *p)
+static struct pipe_page *pipe_page(struct sim_pipe *p, size_t n)
 {
-	return PIPE_SIZE - p->used;
+	return &p->pages[(p->first + n) % PAGES];
 }
 
-/* There is room if there is room for what is written as a whole. */
 static unsigned pipe_readiness(const struct sim_socket *s)
 {
 	const struct pipe_end *e = pipe_end_of_const(s);
 	const struct sim_pipe *p = e->pipe;
 
 	if (e->is_writer)
-		return (pipe_room(p) >= PIPE_BUF ? POLLOUT : 0) |
+		return (p->used < PAGES ? POLLOUT : 0) |
 		       (p->readers == 0 ? POLLERR : 0);
 	return (p->used > 0 ? POLLIN : 0) | (p->writers == 0 ? POLLHUP : 0);
 }
@@ -71,15 +80,18 @@ static unsigned pipe_readiness(const struct sim_socket *s)
 static size_t pipe_input(const struct sim_socket *s)
 {
 	const struct pipe_end *e = pipe_end_of_const(s);
+	size_t bytes = 0;
 
-	return e->is_writer ? 0 : e->pipe->used;
+	for (size_t i = 0; !e->is_writer && i < e->pipe->used; i++)
+		bytes += pipe_page(e->pipe, i)->len;
+	return bytes;
 }
 
 static size_t pipe_end_room(const struct sim_socket *s)
 {
 	const struct pipe_end *e = pipe_end_of_const(s);
 
-	return e->is_writer ? pipe_room(e->pipe) : 0;
+	return e->is_writer ? (PAGES - e->pipe->used) * PAGE_BYTES : 0;
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -178,40 +190,6 @@ bool plait_i_pipe_is_writer(const struct sim_socket *s)
 
 /* ---- bytes --------------------------------------------------------------- */
 
-/* How many bytes lie in one piece from that place on, of so many. */
-static size_t pipe_piece(size_t place, size_t len)
-{
-	size_t most = PIPE_SIZE - place;
-
-	return len < most ? len : most;
-}
-
-static void pipe_take(struct sim_pipe *p, unsigned char *to, size_t len)
-{
-	while (len > 0) {
-		size_t n = pipe_piece(p->first, len);
-
-		memcpy(to, p->data + p->first, n);
-		p->first = (p->first + n) % PIPE_SIZE;
-		p->used -= n;
-		to += n;
-		len -= n;
-	}
-}
-
-static void pipe_put(struct sim_pipe *p, const unsigned char *from, size_t len)
-{
-	while (len > 0) {
-		size_t end = (p->first + p->used) % PIPE_SIZE;
-		size_t n = pipe_piece(end, len);
-
-		memcpy(p->data + end, from, n);
-		p->used += n;
-		from += n;
-		len -= n;
-	}
-}
-
 ssize_t plait_i_pipe_peek(const struct sim_socket *s)
 {
 	const struct pipe_end *e = pipe_end_of_const(s);
@@ -223,29 +201,61 @@ ssize_t plait_i_pipe_peek(const struct sim_socket *s)
 	return e->pipe->writers == 0 ? 0 : -EAGAIN;
 }
 
+/* Takes bytes out of the first page, which is there; returns how many. */
+static size_t pipe_take(struct sim_pipe *p, unsigned char *to, size_t most)
+{
+	struct pipe_page *page = pipe_page(p, 0);
+	size_t n = most < page->len ? most : page->len;
+
+	memcpy(to, page->data + page->from, n);
+	page->from += n;
+	page->len -= n;
+	if (page->len == 0) {
+		p->first = (p->first + 1) % PAGES;
+		p->used--;
+	}
+	return n;
+}
+
 ssize_t plait_i_pipe_read(struct sim_socket *s, void *buf, size_t most)
 {
 	struct sim_pipe *p = pipe_end_of(s)->pipe;
 	ssize_t there = plait_i_pipe_peek(s);
+	size_t done = 0;
 
-	if (there <= 0)
+	if (there == -EBADF)
 		return there;
-	if (most > p->used)
-		most = p->used;
-	pipe_take(p, buf, most);
+	if (most == 0)
+		return 0;
+	while (done < most && p->used > 0)
+		done += pipe_take(p, (unsigned char *)buf + done, most - done);
+	if (done == 0)
+		return there;
 	pipe_woken(p);
-	return (ssize_t)most;
+	return (ssize_t)done;
 }
 
-static int pipe_may_write(const struct pipe_end *e, size_t len)
+/* How much of so many bytes goes behind the last page: what does not fill a
+   page, as a whole or not at all. */
+static size_t pipe_fits_behind(struct sim_pipe *p, size_t len)
 {
-	size_t room = pipe_room(e->pipe);
+	size_t rest = len % PAGE_BYTES;
+	const struct pipe_page *last;
 
-	if (!e->is_writer)
-		return -EBADF;
-	if (e->pipe->readers == 0)
-		return -EPIPE;
-	return room == 0 || (len <= PIPE_BUF && room < len) ? -EAGAIN : 0;
+	if (p->used == 0)
+		return 0;
+	last = pipe_page(p, p->used - 1);
+	return last->from + last->len + rest <= PAGE_BYTES ? rest : 0;
+}
+
+/* Takes n bytes of the pieces, from that place on, to the end of the page. */
+static void pipe_fill(struct pipe_page *page, const struct iovec *pieces,
+		      size_t n_pieces, size_t at, size_t n)
+{
+	size_t end = page->from + page->len;
+
+	page->len +=
+		plait_i_pieces_take(pieces, n_pieces, at, page->data + end, n);
 }
 
 ssize_t plait_i_pipe_write(struct sim_socket *s, const struct iovec *pieces,
@@ -253,21 +263,28 @@ ssize_t plait_i_pipe_write(struct sim_socket *s, const struct iovec *pieces,
 {
 	const struct pipe_end *e = pipe_end_of(s);
 	struct sim_pipe *p = e->pipe;
-	int err = pipe_may_write(e, most);
-	size_t done = 0;
+	size_t done;
 
-	if (err < 0)
-		return err;
-	if (most > pipe_room(p))
-		most = pipe_room(p);
-	for (size_t i = 0; i < n && done < most; i++) {
-		size_t len = pieces[i].iov_len;
+	if (!e->is_writer)
+		return -EBADF;
+	if (most == 0)
+		return 0;
+	if (p->readers == 0)
+		return -EPIPE;
+	done = pipe_fits_behind(p, most);
+	if (done > 0)
+		pipe_fill(pipe_page(p, p->used - 1), pieces, n, 0, done);
+	while (done < most && p->used < PAGES) {
+		struct pipe_page *page = pipe_page(p, p->used++);
+		size_t len =
+			most - done < PAGE_BYTES ? most - done : PAGE_BYTES;
 
-		if (len > most - done)
-			len = most - done;
-		pipe_put(p, pieces[i].iov_base, len);
+		page->from = page->len = 0;
+		pipe_fill(page, pieces, n, done, len);
 		done += len;
 	}
+	if (done == 0)
+		return -EAGAIN;
 	pipe_woken(p);
 	return (ssize_t)done;
 }

@@ -292,19 +292,22 @@ size_t plait_i_pieces_fill(const struct iovec *pieces, size_t n, size_t at,
 	return done;
 }
 
-size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
-			   size_t len)
+size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, size_t at,
+			   void *data, size_t len)
 {
 	size_t done = 0;
 
 	for (size_t i = 0; i < n && done < len; i++) {
-		size_t count = pieces[i].iov_len;
+		size_t there = pieces[i].iov_len;
+		size_t count = there > at ? there - at : 0;
 
 		if (count > len - done)
 			count = len - done;
 		if (count > 0)
-			memcpy((char *)data + done, pieces[i].iov_base, count);
+			memcpy((char *)data + done,
+			       (const char *)pieces[i].iov_base + at, count);
 		done += count;
+		at = at > there ? at - there : 0;
 	}
 	return done;
 }

@@ -213,12 +213,12 @@ void plait_i_socket_choose_ip(const struct sim_socket *s,
 			      const struct place *to, struct place *ret);
 
 /* How many bytes the pieces have; copies data to them from position at on; and
-   len bytes from them.  Both return how many were copied. */
+   len bytes from there.  Both return how many were copied. */
 size_t plait_i_pieces_size(const struct iovec *pieces, size_t n);
 size_t plait_i_pieces_fill(const struct iovec *pieces, size_t n, size_t at,
 			   const void *data, size_t len);
-size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, void *data,
-			   size_t len);
+size_t plait_i_pieces_take(const struct iovec *pieces, size_t n, size_t at,
+			   void *data, size_t len);
 
 /*
  * The value of an option, as getsockopt() gives it, as far as there is room;

@@ -382,7 +382,7 @@ static ssize_t udp_send(struct sim_socket *base, const struct msghdr *msg,
 	g = datagram_new(s, &from, &to, size);
 	if (g == NULL)
 		return -ENOBUFS;
-	plait_i_pieces_take(msg->msg_iov, msg->msg_iovlen, g->data, size);
+	plait_i_pieces_take(msg->msg_iov, msg->msg_iovlen, 0, g->data, size);
 	datagram_send(s, g);
 	return (ssize_t)size;
 }
