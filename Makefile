@@ -113,7 +113,7 @@ INCLUDES = -Iinclude -I.
 ALL_LDFLAGS = $(LANGUAGE) $(HARDEN_CFLAGS) $(CFLAGS) $(INSTRUMENT) $(HARDEN_LDFLAGS) $(LDFLAGS)
 FLAGS = $(CC) $(VERIFY_FLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) $(AR) $(OBJCOPY) $(OPENSSL_CFLAGS)
 # Of what stands on OpenSSL, whose deprecated functions are not used.
-OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl) -DOPENSSL_API_COMPAT=30000)
+OPENSSL_CFLAGS := $(if $(HAVE_OPENSSL),$(shell pkg-config --cflags openssl)) -DOPENSSL_API_COMPAT=30000
 OPENSSL_LIBS := $(if $(HAVE_OPENSSL),$(shell pkg-config --libs openssl))
 $(addprefix $O/,obj/protocols/tls/% verify/protocols/tls/% grown/protocols/tls/% samples/tls%): USED_CFLAGS = $(OPENSSL_CFLAGS)
 $O/tests/tls% $O/tests/test_tls% $O/tests/fuzz_tls%: USED_CFLAGS = $(OPENSSL_CFLAGS) -DCERTIFICATES='"$O/certificates/"'
