@@ -306,12 +306,14 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS) $(if $(COVERAGE),,$(GR
 check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
-# What check has no time for: the same tests with more seeds.
+# What check has no time for: the same tests with more seeds.  LONG_SEEDS says
+# how many; but scenarios have as many as it takes to reach all their places.
+LONG_SEEDS = 2000
 LONG_TESTS = lockstep lockstep_pipes points cancel_faults resolver pool file_random
 check-long: check-long-random check-long-scenarios
 check-long-random: $(SAMPLE_LIB) $(LONG_TESTS:%=$O/tests/test_%) $O/tests/test_client_service_model
-	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%) tests/test_file_peers.py
-	@PLAIT_SEEDS=100000 $(RUN_CHECKS) $O/tests/test_client_service_model
+	@PLAIT_SEEDS=$(LONG_SEEDS) $(RUN_CHECKS) $(LONG_TESTS:%=$O/tests/test_%) tests/test_file_peers.py
+	@PLAIT_SEEDS=$$((50 * $(LONG_SEEDS))) $(RUN_CHECKS) $O/tests/test_client_service_model
 check-long-scenarios: $O/tests/test_scenarios
 	@PLAIT_SEEDS=20000 $(RUN_CHECKS) $^
 	@PLAIT_SEEDS=5000 PLAIT_SCENARIO=a_name_is_reached_if_any_of_its_addresses_works \
@@ -341,14 +343,14 @@ check-counts: $(COUNTED)
 	@grep recorded $O/check/$@.log
 record-counts: $(COUNTED)
 	@O='$O' CC='$(CC)' CFLAGS='$(CFLAGS) $(INSTRUMENT)' scripts/check-counts record
-# A million messages with descriptors.
+# A million messages with descriptors, with 2,000 seeds.
 check-long: check-long-descriptors
 check-long-descriptors: $O/tests/test_fds_random
-	@PLAIT_SEEDS=2000 $(RUN_CHECKS) $^
-# Ten thousand children, beside system() and popen().
+	@PLAIT_SEEDS=$(LONG_SEEDS) $(RUN_CHECKS) $^
+# Children, five for each seed, beside system() and popen().
 check-long: check-long-children
 check-long-children: $O/tests/test_children
-	@PLAIT_SEEDS=10000 $(RUN_CHECKS) $^
+	@PLAIT_SEEDS=$$((5 * $(LONG_SEEDS))) $(RUN_CHECKS) $^
 # What the library says of names, and what others say, with servers of its own.
 NAMES_CHECKS = tests/names/judge.py tests/names/hostile.py
 check-names: $O/tests/names/ask
