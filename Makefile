@@ -321,9 +321,9 @@ check-long-scenarios: $O/tests/test_scenarios
 check-unit: $(TESTS)
 	$(SAY_SUITES_LEFT_OUT)
 	@$(RUN_CHECKS) $(UNIT_CHECKS)
-# Where there may be a second thread, by what the suites say: nothing else can
-# race.
-THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT),$(shell grep -lE 'thread|resolve|starters\.h' tests/test_*.c)))
+# Where there is a second thread, by what the suites say: nothing else can race.
+WITH_THREADS = pthread_create|has_threads|defer_to_(thread|pool)|plait_pool_new|starters\.h
+THREADED = $(patsubst tests/test_%.c,%,$(filter-out $(LEFT_OUT),$(shell grep -lE '$(WITH_THREADS)' tests/test_*.c)))
 check-threads: $(THREADED:%=$O/tests/test_%)
 	@$(RUN_CHECKS) $^
 check-programs: $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
@@ -391,7 +391,7 @@ $(FUZZERS:%=run-%): run-%: %
 		$$f.corpus tests/corpus/$${f##*/fuzz_} >$$f.log 2>&1 || { tail -n 60 $$f.log; exit 1; }; \
 	sed -n "s,^stat::number_of_executed_units: *\(.*\),  ok      $${f##*/}: \1 inputs,p" $$f.log
 coverage:
-	$(MAKE) COVERAGE=1 check-compiled
+	$(MAKE) COVERAGE=1 check-unit
 	scripts/coverage build-coverage
 # Small mistakes, planted one at a time: which test notices each?
 KIND = small
