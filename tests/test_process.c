@@ -1195,16 +1195,77 @@ TEST(nobody_is_signalled_when_it_has_exited, ON_EACH_BACKEND, EACH_OF(lacks))
 	plait_process_stop(&it.base);
 }
 
+/* It waits for SIGTERM, which is blocked, so that none comes too early. */
+#define ENDS_ITSELF                                                            \
+	"import os, signal\n"                                                  \
+	"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"         \
+	"os.write(1, b'ready\\n')\n"                                           \
+	"signal.sigwait([signal.SIGTERM])\n"                                   \
+	"os.write(1, b'bye\\n')\n"                                             \
+	"os._exit(5)\n"
+
+static void spawn_one_that_ends_itself(void)
+{
+	struct plait_process_options o = talks;
+
+	o.grace = 1000;
+	ck_assert_int_eq(spawn(&it, &o, "python3", "-c", ENDS_ITSELF), 0);
+}
+
 TEST(a_child_that_is_stopped_may_end_itself, ON_EACH_BACKEND)
 {
-	sh(&it, &talks,
-	   "trap 'echo bye; exit 5' TERM; echo ready; while :; do read x || "
-	   "exit; done");
+	spawn_one_that_ends_itself();
 	wait_for_word(&it);
 	plait_process_stop(&it.base);
 	plait_process_stop(&it.base);
 	wait_for(&it);
 	ck_assert_str_eq(it.out, "ready\nbye\n");
+	ck_assert_int_eq(it.how.code, 5);
+}
+
+/* Whoever is stopped takes no SIGTERM. */
+static void stand_still(pid_t pid)
+{
+	siginfo_t info;
+
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(
+		waitid(P_PID, (id_t)abs(pid), &info, WSTOPPED | WNOWAIT), 0);
+}
+
+TEST(a_child_that_stands_still_may_end_itself, ON_EACH_BACKEND, EACH_OF(lacks))
+{
+	lack(_i);
+	spawn_one_that_ends_itself();
+	wait_for_word(&it);
+	stand_still(plait_process_pid(&it.base));
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "ready\nbye\n");
+	ck_assert_int_eq(it.how.code, 5);
+}
+
+static bool both_are_ready(void *c)
+{
+	return strcmp(((struct child *)c)->out, "ready\nready\n") == 0;
+}
+
+TEST(a_group_that_stands_still_may_end_itself, ON_EACH_BACKEND, EACH_OF(lacks))
+{
+	struct plait_process_options o = talks;
+
+	lack(_i);
+	o.new_group = true;
+	o.grace = 1000;
+	ck_assert_int_eq(spawn(&it, &o, "python3", "-c",
+			       "import os\n"
+			       "pid = os.fork()\n" ENDS_ITSELF),
+			 0);
+	run_until(reactor, both_are_ready, &it);
+	stand_still(-plait_process_pid(&it.base));
+	plait_process_stop(&it.base);
+	wait_for(&it);
+	ck_assert_str_eq(it.out, "ready\nready\nbye\nbye\n");
 	ck_assert_int_eq(it.how.code, 5);
 }
 
@@ -1794,13 +1855,24 @@ TEST(a_shutdown_stops_its_children_and_waits_for_them, ON_EACH_BACKEND,
 {
 	lack(_i);
 	it.on_received = stop_reactor;
-	sh(&it, &talks,
-	   "trap 'echo bye; exit 5' TERM; echo ready; while :; do read x || "
-	   "exit; done");
+	spawn_one_that_ends_itself();
 	ck_assert_int_eq(plait_reactor_run(reactor), 0);
 	ck_assert_str_eq(it.out, "ready\nbye\n");
 	ck_assert_int_eq(it.how.code, 5);
 	ck_assert_str_eq(it.log + it.logged - 2, "ED");
+}
+
+TEST(a_shutdown_lets_a_child_that_stands_still_end_itself, ON_EACH_BACKEND,
+     EACH_OF(lacks))
+{
+	lack(_i);
+	spawn_one_that_ends_itself();
+	wait_for_word(&it);
+	stand_still(plait_process_pid(&it.base));
+	plait_call_later(reactor, 0, call_stop, NULL);
+	ck_assert_int_eq(plait_reactor_run(reactor), 0);
+	ck_assert_str_eq(it.out, "ready\nbye\n");
+	ck_assert_int_eq(it.how.code, 5);
 }
 
 static void stop_reactor_now(struct child *c)

@@ -272,6 +272,17 @@ TEST(a_program_that_ignores_it_is_killed_after_its_grace, ON_EACH_BACKEND)
 	run_until(reactor, nobody_is_left, NULL);
 }
 
+TEST(a_program_that_stands_still_needs_no_grace, ON_EACH_BACKEND)
+{
+	struct plait_run_options o = { .process.grace = 1000 };
+	siginfo_t info;
+
+	run_with(PLAIT_NONE, &o, "kill -STOP $$; exec sleep 1000");
+	ck_assert_int_eq(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT), 0);
+	plait_deferred_cancel(d);
+	run_until(reactor, nobody_is_left, NULL);
+}
+
 /* A grandchild that keeps the pipes does not keep the run. */
 TEST(cancelled_it_waits_for_no_pipes, ON_EACH_BACKEND)
 {

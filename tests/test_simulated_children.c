@@ -479,6 +479,22 @@ TEST(a_child_that_stands_still_goes_on_later, PURE)
 	ck_assert_str_eq(it.out, "poem");
 }
 
+TEST(a_child_that_stands_still_ends_its_run_when_it_is_stopped, PURE)
+{
+	double then;
+
+	ck_assert_int_eq(spawn_as(&it, OPTIONS(.grace = 3), ARGV("wait")), 0);
+	pass(1);
+	ck_assert_int_eq(plait_process_signal(&it.base, SIGSTOP), 0);
+	pass(1);
+	then = plait_simulation_seconds(world);
+	plait_process_stop(&it.base);
+	pass(10);
+	ck_assert_str_eq(it.log, "SXED");
+	ck_assert_int_eq(it.how.code, 0);
+	ck_assert_double_lt(it.exited_at, then + 3);
+}
+
 TEST(signals_of_the_host_are_for_its_programs_alone, PURE)
 {
 	ck_assert_int_eq(spawn_as(&it, NULL, ARGV("deaf")), 0);

@@ -164,10 +164,11 @@ pid_t plait_process_pid(const struct plait_process_protocol *p);
 int plait_process_signal(struct plait_process_protocol *p, int number);
 
 /*
- * Ends the child: it is sent SIGTERM now, and SIGKILL if it has not ended when
- * the grace of its options has passed.  With new_group the whole group is sent
- * both, even if the child itself has ended meanwhile.  Calling it again changes
- * nothing.  A shutdown does this with all children, and waits for them; and
+ * Ends the child: it is sent SIGTERM now, with SIGCONT in case that it stands
+ * still, and SIGKILL if it has not ended when the grace of its options has
+ * passed.  With new_group the whole group is sent all of them, even if the
+ * child itself has ended meanwhile.  Calling it again changes nothing.  A
+ * shutdown does this with all children, and waits for them; and
  * plait_reactor_free() kills at once.
  */
 void plait_process_stop(struct plait_process_protocol *p);

@@ -14,7 +14,7 @@
  *
  * and of stopping it:
  *
- *   plait_process_stop()	SIGTERM, and the grace begins
+ *   plait_process_stop()	SIGTERM and SIGCONT, and the grace begins
  *   process_kill()		the grace has passed: SIGKILL
  *
  * A child that has ended keeps its number until somebody waits for it.  If it
@@ -493,6 +493,8 @@ static void process_stop(struct plait_process *c)
 		return;
 	c->stopping = true;
 	process_send(c, SIGTERM);
+	/* Who stands still takes SIGTERM only when it goes on. */
+	process_send(c, SIGCONT);
 	plait_timer_start(c->reactor, &c->killing, c->grace, process_kill, c);
 }
 
