@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include <plait/process.h>
@@ -149,6 +150,99 @@ TEST(if_the_program_is_first_the_status_is_unknown, ON_EACH_BACKEND)
 	wait_for_it();
 	ck_assert(how()->unknown);
 	ck_assert_int_eq(how()->code, -1);
+}
+
+/* Watches a child that has ended, and whose tracer has not waited for it: so
+   its descriptor says that it has ended, and waitid() that it has not. */
+static pid_t watch_one_that_is_traced(unsigned long looks)
+{
+	pid_t pid = make_child();
+	siginfo_t info;
+
+	clock_virtual(true);
+	kill(pid, SIGUSR1);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	fault_call("waitid", looks, EAGAIN);
+	watch(pid);
+	return pid;
+}
+
+TEST(the_end_of_a_child_that_is_traced_is_looked_for_now_and_then,
+     ON_EACH_BACKEND)
+{
+	double begin = clock_now();
+	pid_t pid = watch_one_that_is_traced(20);
+
+	wait_for_it();
+	ck_assert(clock_now() - begin >= 20 * 0.05);
+	ck_assert_int_eq(how()->signal, SIGUSR1);
+	ck_assert(!how()->unknown);
+	ck_assert_int_eq(WTERMSIG(wait_for_child(pid)), SIGUSR1);
+}
+
+TEST(a_child_that_is_traced_is_watched_no_more_after_a_cancel, ON_EACH_BACKEND)
+{
+	pid_t pid = watch_one_that_is_traced(1000);
+
+	run_turns(reactor, 3);
+	ck_assert(!fired);
+	plait_deferred_cancel(d);
+	plait_deferred_free(&d);
+	ck_assert(plait_failure_check(plait_value_failure(&result),
+				      &plait_error_cancelled));
+	calls_reset();
+	plait_reactor_iterate(reactor, 60);
+	ck_assert_uint_eq(calls_of("waitid"), 0);
+	wait_for_child(pid);
+}
+
+/* Becomes the tracer of a process, and leaves it when it is told to. */
+static pid_t make_tracer(pid_t traced, int ends[2])
+{
+	int ready[2];
+	pid_t pid;
+	char c = 0;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[1]);
+		if (ptrace(PTRACE_SEIZE, traced, NULL, NULL) == 0 &&
+		    write(ready[1], &c, 1) == 1 && read(ends[0], &c, 1) == 0)
+			_exit(0);
+		_exit(1);
+	}
+	close(ready[1]);
+	close(ends[0]);
+	if (read(ready[0], &c, 1) == 0) {
+		close(ends[1]);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		pid = 0;
+	}
+	close(ready[0]);
+	return pid;
+}
+
+/* Where nobody may be a tracer there is nothing to see. */
+TEST(a_child_that_is_traced_has_its_status_when_the_tracer_has_left_it,
+     ON_EACH_BACKEND)
+{
+	pid_t pid = make_child(), tracer;
+	int ends[2];
+
+	tracer = make_tracer(pid, ends);
+	watch(pid);
+	tell_child(7);
+	if (tracer > 0) {
+		run_turns(reactor, 20);
+		ck_assert(!fired);
+		close(ends[1]);
+		ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+	}
+	wait_for_it();
+	ck_assert_int_eq(how()->code, 7);
+	ck_assert_int_eq(WEXITSTATUS(wait_for_child(pid)), 7);
 }
 
 /* Its parent, a child of the test, ends with it. */

@@ -392,17 +392,13 @@ static void process_give_up_group(struct plait_process *c)
 		c->group = false;
 }
 
-/*
- * The end of a child that is traced belongs to the tracer first, although the
- * descriptor is readable for everybody.  Until the tracer has waited for the
- * child, or has left it, waitid() finds no end.  The descriptor stays readable,
- * so watching it would spin.
- */
-static void process_wait_for_tracer(struct plait_process *c)
+void plait_i_process_wait_for_tracer(struct plait_watch *w,
+				     struct plait_reactor *r,
+				     struct plait_timer *looking,
+				     plait_func *look, void *arg)
 {
-	plait_watch_stop(&c->watch);
-	plait_timer_start(c->reactor, &c->looking, traced, process_look_again,
-			  c);
+	plait_watch_stop(w);
+	plait_timer_start(r, looking, traced, look, arg);
 }
 
 /* Returns false if it is not there yet, or was noted before. */
@@ -411,7 +407,9 @@ static bool process_note_end(struct plait_process *c)
 	if (c->has_exited)
 		return false;
 	if (!process_reap(c, c->group ? WNOWAIT : 0)) {
-		process_wait_for_tracer(c);
+		plait_i_process_wait_for_tracer(&c->watch, c->reactor,
+						&c->looking, process_look_again,
+						c);
 		return false;
 	}
 	process_give_up_group(c);

@@ -67,6 +67,17 @@ void plait_i_process_exit_init(struct plait_process_exit *how);
 void plait_i_process_exit_note(struct plait_process_exit *how,
 			       const siginfo_t *info);
 
+/*
+ * The end of a child that is traced belongs to the tracer first, although the
+ * descriptor is readable for everybody.  Until the tracer has waited for the
+ * child, or has left it, waitid() finds no end.  The descriptor stays readable,
+ * so watching it would spin: look(arg) is called a while later instead.
+ */
+void plait_i_process_wait_for_tracer(struct plait_watch *w,
+				     struct plait_reactor *r,
+				     struct plait_timer *looking,
+				     plait_func *look, void *arg);
+
 /* In this order.  The second and the third return 0 or -errno; the fourth
    cannot fail, and from then on the reactor owns c. */
 void plait_i_process_init(struct plait_process *c, struct plait_reactor *r);

@@ -25,6 +25,7 @@ struct process_watch {
 	struct plait_promise *promise;
 	struct kernel_process process;
 	struct plait_watch watch;
+	struct plait_timer looking; /* whether a tracer has left it */
 	struct loop_task reactor_freed;
 };
 
@@ -58,6 +59,7 @@ const struct plait_process_exit *plait_value_process_exit(const plait_value *v,
 static void process_watch_end(struct process_watch *w)
 {
 	plait_watch_stop(&w->watch);
+	plait_timer_stop(&w->looking);
 	loop_task_cancel(&w->reactor_freed);
 	if (w->process.fd >= 0)
 		process_calls(w->reactor)
@@ -66,36 +68,49 @@ static void process_watch_end(struct process_watch *w)
 	free(w);
 }
 
-static plait_value process_watch_look(struct process_watch *w)
+static plait_value process_watch_value(const struct plait_process_exit *how)
 {
-	struct plait_process_exit *how = malloc(sizeof(*how));
+	struct plait_process_exit *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL)
+		return plait_no_memory();
+	*copy = *how;
+	return plait_value_make(&plait_process_exit_type, copy);
+}
+
+static void process_watch_look(void *arg)
+{
+	struct process_watch *w = arg;
+	struct plait_promise *p = w->promise;
+	struct plait_process_exit how;
 	siginfo_t info;
 
-	if (how == NULL)
-		return plait_no_memory();
-	plait_i_process_exit_init(how);
+	plait_i_process_exit_init(&how);
 	if (process_calls(w->reactor)
 		    ->reap(loop_kernel(w->reactor), &w->process, WNOWAIT,
-			   &info) < 0)
-		how->unknown = true;
-	else
-		plait_i_process_exit_note(how, &info);
-	return plait_value_make(&plait_process_exit_type, how);
+			   &info) == 0) {
+		plait_i_process_exit_note(&how, &info);
+	} else if (errno == EAGAIN) {
+		plait_i_process_wait_for_tracer(&w->watch, w->reactor,
+						&w->looking, process_watch_look,
+						w);
+		return;
+	} else {
+		how.unknown = true;
+	}
+	process_watch_end(w);
+	plait_fire(&p, process_watch_value(&how));
 }
 
 static void process_watch_ready(struct plait_watch *watch, unsigned events)
 {
 	struct process_watch *w =
 		plait_container(watch, struct process_watch, watch);
-	struct plait_promise *p = w->promise;
-	plait_value v;
 
 	/* Somebody has closed it, and its number may be another's. */
 	if (events & PLAIT_WATCH_LOST)
 		w->process.fd = -1;
-	v = process_watch_look(w);
-	process_watch_end(w);
-	plait_fire(&p, v);
+	process_watch_look(w);
 }
 
 static plait_value process_watch_cancel(struct plait_deferred *d, void *arg)
