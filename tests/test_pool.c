@@ -1397,8 +1397,8 @@ static void use_pool_in_child(void *arg)
 	expect_now(&r, "OSError");
 	note(&r, plait_defer_to_thread(reactor, add_one, NULL, NULL));
 	expect_now(&r, "OSError");
-	expect_pool(pool, "<Pool \"test\": 1 of 1 threads, 1 running, "
-			  "0 abandoned, 1 queued>");
+	expect_pool(pool, "<Pool \"test\": 0 of 1 threads, 0 running, "
+			  "0 abandoned, 2 queued>");
 	if (in->order == 6) {
 		note(&r, plait_pool_close(&in->pool));
 		expect_now(&r, "OSError");
@@ -1431,6 +1431,44 @@ TEST(a_forked_child_begins_anew_and_the_parent_goes_on, ON_EACH_BACKEND,
 	in.running = running.deferred;
 	in.queued = queued.deferred;
 	ck_assert_int_eq(child_run(use_pool_in_child, &in, &said), 0);
+	let_go(2);
+	expect(&running, "1");
+	expect(&queued, "1");
+	plait_pool_free(&in.pool);
+}
+
+static void cancel_in_child(void *arg)
+{
+	struct inherited *in = arg;
+
+	plait_deferred_cancel(in->queued);
+	expect_pool(in->pool, "<Pool \"test\": 0 of 1 threads, 0 running, "
+			      "1 abandoned, 1 queued>");
+	plait_deferred_cancel(in->running);
+	expect_pool(in->pool, "<Pool \"test\": 0 of 1 threads, 0 running, "
+			      "2 abandoned, 0 queued>");
+	plait_deferred_free(&in->queued);
+	plait_deferred_free(&in->running);
+	plait_reactor_free(&reactor);
+	expect_pool(in->pool, "<Pool \"test\": 0 of 1 threads, 0 running, "
+			      "0 abandoned, 0 queued>");
+	plait_pool_free(&in->pool);
+}
+
+TEST(a_forked_child_counts_the_jobs_that_it_cancels, ON_EACH_BACKEND)
+{
+	struct inherited in = { .pool = pool_of(1) };
+	const char *said;
+	struct result running, queued;
+
+	note(&running, start(in.pool, block));
+	await(1);
+	note(&queued, start(in.pool, block));
+	in.running = running.deferred;
+	in.queued = queued.deferred;
+	ck_assert_int_eq(child_run(cancel_in_child, &in, &said), 0);
+	expect_pool(in.pool, "<Pool \"test\": 1 of 1 threads, 1 running, "
+			     "0 abandoned, 1 queued>");
 	let_go(2);
 	expect(&running, "1");
 	expect(&queued, "1");

@@ -72,7 +72,8 @@ void plait_pool_cleanup(struct plait_pool **pp);
 /*
  * Writes what the pool does as snprintf() would: "<Pool "files": 2 of 4
  * threads, 1 running, 1 abandoned, 3 queued>".  What is abandoned runs, and
- * nobody waits for it any more.
+ * nobody waits for it any more.  In a forked child there are no threads, and
+ * every job that somebody waits for is queued.
  */
 int plait_pool_str(const struct plait_pool *pool, char *buf, size_t size);
 

@@ -695,17 +695,22 @@ struct plait_deferred *plait_defer_to_thread(struct plait_reactor *r,
 	return (plait_defer_to_pool)(*slot, fn, arg, free_arg, where);
 }
 
+/* A forked child has no threads, so no job runs; and of what they count a
+   thread may have been in the middle when the process forked. */
 int plait_pool_str(const struct plait_pool *pool, char *buf, size_t size)
 {
 	struct plait_pool *p = (struct plait_pool *)(uintptr_t)pool;
 	size_t queued;
+	bool is_forked;
 
 	if (pool == NULL)
 		return snprintf(buf, size, "no pool");
-	queued = atomic_load(&p->n_queued);
+	is_forked = pool_is_forked(pool);
+	queued = is_forked ? pool->n_jobs : atomic_load(&p->n_queued);
 	return snprintf(buf, size,
 			"<Pool \"%s\": %u of %u threads, %zu running, "
 			"%zu abandoned, %zu queued>",
-			pool->name, pool->n_workers, pool->max_threads,
-			pool->n_jobs - queued, pool->n_abandoned, queued);
+			pool->name, is_forked ? 0 : pool->n_workers,
+			pool->max_threads, pool->n_jobs - queued,
+			pool->n_abandoned, queued);
 }
