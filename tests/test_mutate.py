@@ -156,11 +156,38 @@ class Small(Tree):
         self.write("lib/age.c", LIBRARY + "\n")
         self.says(1, "does not build", MUTATE_COMPILE="false")
 
-    def test_a_suite_that_fails_by_itself_catches_nothing(self):
+    def test_a_suite_that_fails_by_itself_leaves_its_mutants_not_run(self):
         self.suite("age", "grow(1) == 3", "one_is_three_next_year")
+        self.list_entry("-\treturn older(age);", "+\treturn age;",
+                        "", "-\t\treturn 0;", "+\t\treturn 1;")
+        said = self.says(
+            1, "without a mutant, age fails: one_is_three_next_year",
+            "not run lib/age.c:7: NOT RUN (age left out)",
+            "caught  lib/age.c:6: unborn: nobody_grows_unborn",
+            "1 mutants: 1 caught (100.0 %), 0 survived, 1 not run",
+            "  not run: lib/age.c:7: return older(age); => return age;")
+        self.assertNotIn("SURVIVED", said)
+
+    def test_what_was_not_run_is_run_when_its_suite_is_there(self):
         self.list_entry("-\treturn older(age);", "+\treturn age;")
-        self.says(1, "without a mutant, age fails: one_is_three_next_year",
-                  "SURVIVED")
+        built = os.path.join(self.directory.name, "build/tests/test_age.o")
+        os.rename(built, built + ".old")
+        for options in [], ["--related"]:
+            self.says(1, "not run lib/age.c:7: NOT RUN (age left out)",
+                      "0 mutants: 0 caught, 0 survived, 1 not run",
+                      options=options)
+        os.rename(built + ".old", built)
+        self.says(0, "caught  lib/age.c:7: age: one_is_two_next_year")
+
+    def test_a_mutant_for_which_no_suite_is_named_is_not_run(self):
+        self.list_entry("-\treturn older(age);", "+\treturn age;", suites="")
+        self.says(1, "NOT RUN (no suite is named)", options=["--related"])
+        self.says(0, "caught  lib/age.c:7: age: one_is_two_next_year")
+
+    def test_a_suite_that_does_not_exist_is_told(self):
+        self.list_entry("-\treturn older(age);", "+\treturn age;",
+                        suites="old")
+        self.says(1, "lib/age.c:7: there is no suite old")
 
 
 class Patches(Tree):
@@ -173,6 +200,13 @@ class Patches(Tree):
         self.write("tests/mutants/lanes", "young: unborn age\n")
         self.says(0, "caught  young/bug: age: one_is_two_next_year | "
                      "suite: nothing", options=["-k", "all"])
+
+    def test_a_lane_that_is_left_out_leaves_its_mutants_not_run(self):
+        self.plant("young", "\tif (age < 0)", "\tif (age < 2)", "Suites: age\n")
+        self.write("tests/mutants/lanes", "young: elder\n")
+        self.write("tests/test_elder.c", "")
+        self.says(1, "not run young/bug: NOT RUN (elder left out) | suite: "
+                     "age: one_is_two_next_year", options=["-k", "young"])
 
     def test_lanes_can_be_run_alone(self):
         self.plant("young", "\tif (age < 0)", "\tif (age < 2)",
