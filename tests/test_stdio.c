@@ -9,6 +9,7 @@
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -709,6 +710,57 @@ TEST(full_disk_is_told, ON_EACH_BACKEND)
 	ck_assert_str_eq(w.why,
 			 "ConnectionLost: send: No space left on device");
 	place_close(&in);
+}
+
+/* A part still fits. */
+TEST(file_that_may_not_become_longer_raises_no_signal, ON_EACH_BACKEND)
+{
+	enum { LIMIT = 1 << 20, ROOM = 3 };
+	struct sigaction count = { .sa_handler = signal_counts }, before;
+	struct rlimit old, low;
+	int file = memfd_create("long", MFD_CLOEXEC);
+	int far = dup(file);
+	struct stat st;
+
+	sigaction(SIGXFSZ, &count, &before);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = (struct rlimit){ .rlim_cur = LIMIT, .rlim_max = old.rlim_max };
+	place_init(&in, PIPE, true);
+	ck_assert_int_eq(lseek(file, LIMIT - ROOM, SEEK_SET), LIMIT - ROOM);
+	ck_assert_int_eq(pipe_open(in.fd, file), 0);
+	in.fd = -1;
+	run_turns(reactor, 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+	plait_transport_write(w.transport, "hello", 5);
+	run_until_lost();
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	ck_assert_int_eq(w.err, EFBIG);
+	ck_assert_str_eq(w.why, "ConnectionLost: send: File too large");
+	ck_assert_int_eq(signals, 0);
+	ck_assert_int_eq(fstat(far, &st), 0);
+	ck_assert_int_eq(st.st_size, LIMIT);
+	close(far);
+	place_close(&in);
+	sigaction(SIGXFSZ, &before, NULL);
+}
+
+/* Who has blocked the signal may want it, as the kernel leaves it. */
+TEST(signal_that_the_program_has_blocked_is_left_to_it, ON_EACH_BACKEND)
+{
+	sigset_t pipe, waiting;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, &pipe, NULL), 0);
+	open_pipes();
+	close(out.far);
+	out.far = -1;
+	plait_transport_write(w.transport, "hello", 5);
+	run_until_lost();
+	ck_assert_int_eq(w.err, EPIPE);
+	ck_assert_int_eq(sigpending(&waiting), 0);
+	ck_assert(sigismember(&waiting, SIGPIPE));
+	end_pipes();
 }
 
 /* A file is always ready; in each turn it is read once. */

@@ -301,7 +301,7 @@ static ssize_t linux_write(struct kernel *k, int fd, const struct iovec *pieces,
 
 	plait_i_quiet_begin(&quiet);
 	written = writev(fd, pieces, n);
-	plait_i_quiet_end(&quiet, written < 0 && errno == EPIPE);
+	plait_i_quiet_end(&quiet, written < 0 ? quiet_number(errno) : 0);
 	return written;
 }
 

@@ -212,7 +212,7 @@ static ssize_t linux_end_write(struct kernel *k, const struct kernel_end *e,
 	errno = 0;
 	written = end_write(e, pieces, n);
 	/* Of several writes, the last may have failed. */
-	plait_i_quiet_end(&quiet, errno == EPIPE);
+	plait_i_quiet_end(&quiet, quiet_number(errno));
 	return written;
 }
 

@@ -42,7 +42,7 @@ struct kernel_ends {
 	   EAGAIN: there is nothing. */
 	ssize_t (*read)(struct kernel *k, const struct kernel_end *e, void *buf,
 			size_t len);
-	/* Writes as much as there is room for.  Raises no SIGPIPE. */
+	/* Writes as much as there is room for.  Raises no signal. */
 	ssize_t (*write)(struct kernel *k, const struct kernel_end *e,
 			 const struct iovec *pieces, int n);
 	/* What read() of one byte would return, without taking it; but of a

@@ -6,6 +6,7 @@
 
 #include "reactor/kernel/file.h"
 #include "reactor/kernel/kernel.h"
+#include "reactor/kernel/quiet.h"
 
 int plait_i_file_open(const char *path)
 {
@@ -58,8 +59,12 @@ static int file_write_all(int fd, const char *data, size_t len)
 
 int plait_i_file_write(int fd, const void *data, size_t len)
 {
-	int r = file_write_all(fd, data, len);
+	struct quiet quiet;
+	int r;
 
+	plait_i_quiet_begin(&quiet);
+	r = file_write_all(fd, data, len);
+	plait_i_quiet_end(&quiet, quiet_number(-r));
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;

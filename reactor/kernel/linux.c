@@ -106,6 +106,7 @@ static ssize_t linux_sendfile(struct kernel *k, int fd, int file, uint64_t from,
 	off_t at = (off_t)from;
 	struct quiet quiet;
 	ssize_t n;
+	int number;
 
 	if (at < 0 || (uint64_t)at != from) {
 		errno = EOVERFLOW;
@@ -113,9 +114,12 @@ static ssize_t linux_sendfile(struct kernel *k, int fd, int file, uint64_t from,
 	}
 	plait_i_quiet_begin(&quiet);
 	n = sendfile(fd, file, &at, len);
+	number = n < 0 ? quiet_number(errno) : 0;
 	/* It sends piece by piece.  If a later piece meets the broken pipe,
 	   there is the signal, and no error. */
-	plait_i_quiet_end(&quiet, n < 0 ? errno == EPIPE : (size_t)n < len);
+	if (n >= 0 && (size_t)n < len)
+		number = SIGPIPE;
+	plait_i_quiet_end(&quiet, number);
 	return n;
 }
 
