@@ -374,26 +374,70 @@ TEST(arguments_that_are_too_long_fail_at_once, ON_EACH_BACKEND)
 }
 
 /* Of a user who may not have more processes than there are. */
-static void spawn_over_the_limit(void *unused)
+static void spawn_over_the_limit(void *i)
 {
 	static const struct rlimit one = { 1, 1 };
 	struct plait_reactor *r = plait_reactor_new(NULL);
 	static const char *const argv[] = { "/bin/true", NULL };
 
 	children_init();
+	lack(*(int *)i);
 	if (setrlimit(RLIMIT_NPROC, &one) < 0 ||
 	    (getuid() == 0 && setuid(65534) < 0))
 		_exit(1);
 	ck_assert_int_eq(plait_spawn(r, argv, &it.base, NULL, &step), -EAGAIN);
-	ck_assert_str_eq(step, "clone");
+	ck_assert_str_eq(step, *(int *)i == 0 ? "clone" : "waiter");
 	plait_reactor_free(&r);
 }
 
-TEST(where_no_more_processes_are_allowed_there_is_no_child, PURE)
+TEST(where_no_more_processes_are_allowed_there_is_no_child, PURE,
+     EACH_OF(lacks))
 {
 	const char *said;
 
-	ck_assert_int_eq(child_run(spawn_over_the_limit, NULL, &said), 0);
+	ck_assert_int_eq(child_run(spawn_over_the_limit, &_i, &said), 0);
+}
+
+static void allow_descriptors(struct rlimit *limit, unsigned n)
+{
+	limit->rlim_cur = n;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, limit), 0);
+}
+
+static const struct plait_process_fd scattered[] = {
+	{ .fd = 0, .kind = PLAIT_PROCESS_READS },
+	{ .fd = 1, .kind = PLAIT_PROCESS_TERMINAL },
+	{ .fd = 2, .kind = PLAIT_PROCESS_WRITES },
+	{ .fd = 5, .kind = PLAIT_PROCESS_WRITES },
+};
+
+/* One more descriptor each time: each step fails once for want of one. */
+TEST(with_too_few_descriptors_there_is_no_child_and_nothing_is_left,
+     ON_EACH_BACKEND, EACH_OF(lacks))
+{
+	const struct plait_process_options o = { .fds = scattered,
+						 .n_fds = N_OF(scattered),
+						 .pty = true };
+	struct rlimit before, limit;
+	unsigned n = (unsigned)dup(0), n_failed = 0;
+	int rc;
+
+	lack(_i);
+	close((int)n);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	while (allow_descriptors(&limit, n),
+	       rc = spawn(&it, &o, "/bin/true", NULL, NULL), rc != 0) {
+		ck_assert_int_eq(rc, -EMFILE);
+		ck_assert_ptr_nonnull(step);
+		no_children();
+		n++;
+		n_failed++;
+	}
+	ck_assert_uint_ge(n_failed, 8);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	wait_for(&it);
+	ck_assert_int_eq(it.how.code, 0);
 }
 
 TEST(a_directory_that_is_not_there_is_named_as_the_step, ON_EACH_BACKEND)
@@ -1551,17 +1595,55 @@ TEST(a_descriptor_that_somebody_has_closed_is_left_alone, ON_EACH_BACKEND,
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
-TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND,
-     EACH_OF(lacks))
-{
-	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+/* The kernel keeps no status for a program that has said so. */
+static const struct {
+	struct sigaction action;
+	bool group;
+	int lacks;
+} lost_statuses[] = {
+	{ .action = { .sa_handler = SIG_IGN } },
+	{ .action = { .sa_handler = SIG_IGN }, .lacks = 1 },
+	{ .action = { .sa_handler = SIG_IGN }, .group = true },
+	{ .action = { .sa_handler = SIG_IGN }, .group = true, .lacks = 1 },
+	{ .action = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT } },
+	{ .action = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT },
+	  .lacks = 1 },
+};
 
-	lack(_i);
-	sigaction(SIGCHLD, &ignore, &before);
-	sh(&it, NULL, "exit 3");
+TEST(while_sigchld_is_ignored_the_status_is_unknown, ON_EACH_BACKEND,
+     EACH_OF(lost_statuses))
+{
+	struct plait_process_options o = talks;
+	struct sigaction before;
+
+	lack(lost_statuses[_i].lacks);
+	o.new_group = lost_statuses[_i].group;
+	sigaction(SIGCHLD, &lost_statuses[_i].action, &before);
+	sh(&it, &o, "exit 3");
 	wait_for(&it);
 	sigaction(SIGCHLD, &before, NULL);
 	ck_assert(it.how.unknown);
+	ck_assert_int_eq(it.how.code, -1);
+}
+
+TEST(while_sigchld_is_ignored_a_reactor_that_is_freed_leaves_no_child,
+     ON_EACH_BACKEND, EACH_OF(lost_statuses))
+{
+	const struct plait_process_options o = {
+		.new_group = lost_statuses[_i].group,
+	};
+	struct sigaction before;
+	pid_t pid;
+
+	lack(lost_statuses[_i].lacks);
+	sigaction(SIGCHLD, &lost_statuses[_i].action, &before);
+	sh(&it, &o, "exec sleep 1000");
+	pid = plait_process_pid(&it.base);
+	plait_reactor_free(&reactor);
+	sigaction(SIGCHLD, &before, NULL);
+	ck_assert(it.how.unknown);
+	ck_assert_uint_eq(it.n_done, 1);
+	ck_assert_int_eq(kill(pid, 0), -1);
 }
 
 TEST(the_program_s_own_children_are_left_to_it, ON_EACH_BACKEND, EACH_OF(lacks))
