@@ -15,7 +15,7 @@
 
 #include "common/program.h"
 
-enum { MAX_ALPN = 8 };
+enum { MAX_ALPN = 8, MAX_KEYS = 3 };
 
 static void echo_made(struct plait_protocol *p)
 {
@@ -81,11 +81,25 @@ static bool read_alpn(const char *text, void *into)
 	return n > 0;
 }
 
+/* The file has the keys that all servers of a cluster have, the first first. */
+static void use_ticket_keys(struct plait_tls_context *c, const char *path)
+{
+	struct plait_tls_ticket_key keys[MAX_KEYS];
+	FILE *f = fopen(path, "rb");
+	size_t n = f != NULL ? fread(keys, sizeof(*keys), MAX_KEYS, f) : 0;
+
+	if (f != NULL)
+		fclose(f);
+	if (n == 0 || plait_tls_context_set_ticket_keys(c, keys, n) < 0)
+		die("%s: no keys of tickets", path);
+	explicit_bzero(keys, sizeof(keys));
+}
+
 int main(int argc, char **argv)
 {
 	struct plait_factory echo = { .protocol = &echo_ops };
 	struct plait_tls_server_options tls = { .failed = refused };
-	const char *alpn[MAX_ALPN + 1] = { NULL };
+	const char *alpn[MAX_ALPN + 1] = { NULL }, *ticket_keys = NULL;
 	const struct program_option options[] = {
 		{ "certificate", "FILE", "the server's, in PEM", read_text,
 		  &tls.certificate.file, NULL },
@@ -95,6 +109,8 @@ int main(int argc, char **argv)
 		  read_text, &tls.client_authorities.file, NULL },
 		{ "alpn", "NAMES", "protocols, with commas, the best first",
 		  read_alpn, alpn, NULL },
+		{ "ticket-keys", "FILE", "80 bytes each, the newest first",
+		  read_text, &ticket_keys, NULL },
 		{ 0 },
 	};
 	struct program p = { .about = "Sends back what it gets over TLS.",
@@ -112,6 +128,8 @@ int main(int argc, char **argv)
 	context = plait_tls_server_new(&tls, why, sizeof(why));
 	if (context == NULL)
 		die("%s", why);
+	if (ticket_keys != NULL)
+		use_ticket_keys(context, ticket_keys);
 	factory = plait_tls_wrap_factory(context, &echo, NULL);
 	if (factory == NULL)
 		die("no memory");

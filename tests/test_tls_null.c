@@ -46,6 +46,8 @@ TEST(a_null_context_is_none, PURE)
 	GIVES(plait_tls_context_reload, c, -ENOMEM,
 	      plait_tls_context_reload(NULL, NULL, NULL, why, sizeof(why)));
 	ck_assert_str_eq(why, "context: Cannot allocate memory");
+	GIVES(plait_tls_context_set_ticket_keys, c, -ENOMEM,
+	      plait_tls_context_set_ticket_keys(NULL, NULL, 0));
 	FAILS(plait_tls_context_value, cp, plait_tls_context_value(&missing));
 }
 

@@ -249,6 +249,23 @@ class SClient(Peers):
         server.line("^TLSv1.3.*, resumed")
         self.assertNotIn("too early", client.seen)
 
+    def test_servers_with_the_same_ticket_keys_share_sessions(self):
+        paths = self.path("keys"), self.path("more-keys"), self.path("other-keys")
+        for path, text in zip(paths, (b"a", b"ba", b"b")):
+            with open(path, "wb") as f:
+                f.write(b"".join(80 * bytes([byte]) for byte in text))
+        servers = [self.echo("good", "--ticket-keys", path) for path in paths]
+        for version in "-tls1_2", "-tls1_3":
+            with self.subTest(version=version):
+                session = self.path("session")
+                self.assertNotIn("resumed", self.echoes(servers[0], version,
+                                                        "-sess_out", session))
+                for server in servers[0], servers[1]:
+                    self.assertIn("resumed", self.echoes(server, version,
+                                                         "-sess_in", session))
+                self.assertNotIn("resumed", self.echoes(servers[2], version,
+                                                        "-sess_in", session))
+
     def test_a_client_cannot_renegotiate(self):
         server = self.echo()
         client = self.s_client(server, "-tls1_2", "-no_ign_eof")

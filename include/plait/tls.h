@@ -223,6 +223,32 @@ int plait_tls_context_reload(struct plait_tls_context *c,
 			     const struct plait_tls_pem *key, char *why,
 			     size_t size);
 
+/* What tickets are encrypted with (AES-256 in CBC mode), and authenticated
+   (HMAC with SHA-256).  All of it is random. */
+struct plait_tls_ticket_key {
+	unsigned char name[16]; /* is in the ticket, in the clear */
+	unsigned char hmac_key[32];
+	unsigned char aes_key[32];
+};
+
+/*
+ * From now on the first of these n keys makes the tickets of the server c, and
+ * each of them opens one; a client whose ticket another than the first has
+ * opened is given a new one.  If n is 0, the context uses a key of its own, as
+ * it does in the beginning.  A reload changes nothing in that.  The keys are
+ * copied.  Any thread may call this.
+ *
+ * Servers with the same keys go on with each other's sessions, if their
+ * certificates are for the same names, and they ask the same of clients.
+ *
+ * Returns 0; -EINVAL if c is for clients, keys is NULL, two keys have one name,
+ * or a part of a key was not filled in; -E2BIG if n is above 16; -ENOMEM if c
+ * is NULL.  If it fails, c is unchanged.
+ */
+int plait_tls_context_set_ticket_keys(struct plait_tls_context *c,
+				      const struct plait_tls_ticket_key *keys,
+				      size_t n);
+
 /*
  * A value that is a context, for plait_tls_choose.  Takes the reference, and
  * sets *cp to NULL.  A NULL context gives the failure for no memory.

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+struct tls_tickets;
+
 enum tls_answer {
 	TLS_NOT_ASKED,
 	TLS_ASKED, /* OpenSSL waits for the answer */
@@ -18,6 +20,7 @@ struct tls_asked {
 	enum tls_answer choice;	 /* which context */
 	enum tls_answer verdict; /* on the peer's certificate */
 	char *name;		 /* that the client has asked for, or NULL */
+	struct tls_tickets *tickets; /* of the context that it has */
 };
 
 #endif

@@ -4,8 +4,8 @@
  * An SSL_CTX never changes once connections use it: a reload makes another one
  * from the same settings and puts it in its place, and connections have a
  * reference to the one that they began with.  So any thread may reload.  The
- * keys of the tickets move on to the new one, unless clients show certificates:
- * then a session must not outlive the authorities that it was checked against.
+ * keys of the tickets are the context's own, so sessions go on after it; but
+ * those that were checked against other authorities do not (ticket.c).
  */
 #include <errno.h>
 #include <math.h>
@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
 
 #include "lib/exception.h"
 #include "protocols/tls/asked.h"
@@ -26,7 +25,7 @@
 
 static const double default_handshake_timeout = 10;
 
-enum { MAX_ALPN = 65535, MAX_ALPN_NAME = 255, TICKET_KEYS_SIZE = 256 };
+enum { MAX_ALPN = 65535, MAX_ALPN_NAME = 255 };
 
 /*
  * For TLS 1.2: ciphers that encrypt and authenticate in one, with a key that is
@@ -192,8 +191,7 @@ static int context_set_sessions(SSL_CTX *ctx, struct tls_settings *s)
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	if (s->no_resumption && SSL_CTX_set_num_tickets(ctx, 0) != 1)
 		return 0;
-	return SSL_CTX_set_session_id_context(ctx, s->id, sizeof(s->id)) &&
-	       SSL_CTX_set_max_early_data(ctx, 0);
+	return SSL_CTX_set_max_early_data(ctx, 0);
 }
 
 static int context_load(SSL_CTX *ctx, struct tls_settings *s,
@@ -214,9 +212,51 @@ static int context_load(SSL_CTX *ctx, struct tls_settings *s,
 	return err;
 }
 
-/* Stores a new one, or returns -errno with the reason. */
+/* What came as bytes, and is not given anew, is that of the context before. */
+static int context_take_over(SSL_CTX *to, SSL_CTX *from)
+{
+	STACK_OF(X509) *chain = NULL;
+	X509 *own = SSL_CTX_get0_certificate(from);
+
+	if (own == NULL)
+		return 1;
+	return SSL_CTX_use_certificate(to, own) == 1 &&
+	       SSL_CTX_get0_chain_certs(from, &chain) == 1 &&
+	       SSL_CTX_set1_chain(to, chain) == 1 &&
+	       SSL_CTX_use_PrivateKey(to, SSL_CTX_get0_privatekey(from)) == 1;
+}
+
+static int context_take_over_authorities(SSL_CTX *to, SSL_CTX *from)
+{
+	const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(from);
+	STACK_OF(X509_NAME) *copy = NULL;
+
+	SSL_CTX_set1_cert_store(to, SSL_CTX_get_cert_store(from));
+	if (names == NULL)
+		return 1;
+	copy = SSL_dup_CA_list(names);
+	SSL_CTX_set_client_CA_list(to, copy);
+	return copy != NULL;
+}
+
+/* What from has not: old may be NULL. */
+static int context_take_rest(SSL_CTX *ctx, SSL_CTX *old,
+			     const struct tls_settings *s,
+			     const struct tls_sources *from)
+{
+	bool bytes = s->has_authorities && s->authorities_file == NULL;
+
+	if (old == NULL)
+		return 1;
+	return (!tls_pem_is_empty(&from->certificate) ||
+		context_take_over(ctx, old)) &&
+	       (!bytes || context_take_over_authorities(ctx, old));
+}
+
+/* Stores a new one, which stands for old if that is not NULL, or returns -errno
+   with the reason. */
 static int context_make(struct plait_tls_context *c,
-			const struct tls_sources *from,
+			const struct tls_sources *from, SSL_CTX *old,
 			const struct tls_why *why, SSL_CTX **ret)
 {
 	struct tls_settings *s = &c->settings;
@@ -235,6 +275,10 @@ static int context_make(struct plait_tls_context *c,
 	plait_i_tls_verify_set(ctx, s);
 	plait_i_tls_hello_set(ctx, s);
 	err = context_load(ctx, s, from, why);
+	ERR_clear_error();
+	if (err == 0 && (!context_take_rest(ctx, old, s, from) ||
+			 (s->is_server && !plait_i_tls_tickets_use(ctx, s))))
+		err = plait_i_tls_why_openssl(why, "OpenSSL", NULL);
 	if (err == 0)
 		*ret = ctx;
 	else
@@ -247,6 +291,7 @@ static int context_make(struct plait_tls_context *c,
 static void context_free(struct plait_tls_context *c)
 {
 	plait_i_tls_sessions_drop(&c->sessions);
+	plait_i_tls_tickets_done(&c->tickets);
 	SSL_CTX_free(c->ctx);
 	BIO_meth_free(c->bio);
 	settings_done(&c->settings);
@@ -309,9 +354,10 @@ static int context_begin(struct plait_tls_context *c,
 		return err;
 	ERR_clear_error();
 	c->bio = plait_i_tls_bio_method();
-	if (c->bio == NULL || RAND_bytes(s->id, sizeof(s->id)) != 1)
+	if (c->bio == NULL ||
+	    (s->is_server && !plait_i_tls_tickets_begin(&c->tickets)))
 		return plait_i_tls_why_openssl(why, "OpenSSL", NULL);
-	return context_make(c, from, why, &c->ctx);
+	return context_make(c, from, NULL, why, &c->ctx);
 }
 
 static struct plait_tls_context *
@@ -326,6 +372,7 @@ context_new(const struct tls_settings *settings,
 		atomic_init(&c->refs, 1);
 		pthread_mutex_init(&c->lock, NULL);
 		plait_i_tls_sessions_init(&c->sessions);
+		plait_i_tls_tickets_init(&c->tickets);
 		c->settings = *settings;
 		err = context_begin(c, from, common, why);
 		if (err == 0)
@@ -464,45 +511,6 @@ bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,
 
 /* ---- reload ------------------------------------------------------ */
 
-static void context_keep_ticket_keys(SSL_CTX *to, SSL_CTX *from)
-{
-	unsigned char keys[TICKET_KEYS_SIZE];
-	long size = SSL_CTX_get_tlsext_ticket_keys(from, NULL, 0);
-
-	if (size > 0 && (size_t)size <= sizeof(keys) &&
-	    SSL_CTX_get_tlsext_ticket_keys(from, keys, size) == 1)
-		SSL_CTX_set_tlsext_ticket_keys(to, keys, size);
-	OPENSSL_cleanse(keys, sizeof(keys));
-	ERR_clear_error();
-}
-
-/* What came as bytes, and is not given anew, is that of the context before. */
-static int context_take_over(SSL_CTX *to, SSL_CTX *from)
-{
-	STACK_OF(X509) *chain = NULL;
-	X509 *own = SSL_CTX_get0_certificate(from);
-
-	if (own == NULL)
-		return 1;
-	return SSL_CTX_use_certificate(to, own) == 1 &&
-	       SSL_CTX_get0_chain_certs(from, &chain) == 1 &&
-	       SSL_CTX_set1_chain(to, chain) == 1 &&
-	       SSL_CTX_use_PrivateKey(to, SSL_CTX_get0_privatekey(from)) == 1;
-}
-
-static int context_take_over_authorities(SSL_CTX *to, SSL_CTX *from)
-{
-	const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(from);
-	STACK_OF(X509_NAME) *copy = NULL;
-
-	SSL_CTX_set1_cert_store(to, SSL_CTX_get_cert_store(from));
-	if (names == NULL)
-		return 1;
-	copy = SSL_dup_CA_list(names);
-	SSL_CTX_set_client_CA_list(to, copy);
-	return copy != NULL;
-}
-
 static void context_replace(struct plait_tls_context *c, SSL_CTX *ctx)
 {
 	SSL_CTX *old;
@@ -537,31 +545,6 @@ context_sources(const struct plait_tls_context *c,
 	return from;
 }
 
-/* old is the one that is replaced; there is a reference to it. */
-static int context_reload(struct plait_tls_context *c, SSL_CTX *old,
-			  const struct tls_sources *from,
-			  const struct tls_why *why)
-{
-	bool bytes = c->settings.has_authorities &&
-		     c->settings.authorities_file == NULL;
-	SSL_CTX *ctx = NULL;
-	int err = context_make(c, from, why, &ctx);
-
-	if (err < 0)
-		return err;
-	ERR_clear_error();
-	if ((tls_pem_is_empty(&from->certificate) &&
-	     !context_take_over(ctx, old)) ||
-	    (bytes && !context_take_over_authorities(ctx, old))) {
-		SSL_CTX_free(ctx);
-		return plait_i_tls_why_openssl(why, "OpenSSL", NULL);
-	}
-	if (!c->settings.has_authorities)
-		context_keep_ticket_keys(ctx, old);
-	context_replace(c, ctx);
-	return 0;
-}
-
 int plait_tls_context_reload(struct plait_tls_context *c,
 			     const struct plait_tls_pem *certificate,
 			     const struct plait_tls_pem *key, char *text,
@@ -569,7 +552,7 @@ int plait_tls_context_reload(struct plait_tls_context *c,
 {
 	struct tls_why why = { text, size };
 	struct tls_sources from;
-	SSL_CTX *old;
+	SSL_CTX *old, *ctx;
 	int err;
 
 	if (c == NULL)
@@ -580,9 +563,52 @@ int plait_tls_context_reload(struct plait_tls_context *c,
 		return plait_i_tls_why(&why, EINVAL, "key", NULL,
 				       "it is new without its certificate");
 	old = plait_i_tls_context_use(c);
-	err = context_reload(c, old, &from, &why);
+	err = context_make(c, &from, old, &why, &ctx);
 	SSL_CTX_free(old);
+	if (err == 0)
+		context_replace(c, ctx);
 	return err;
+}
+
+/* ---- keys of tickets --------------------------------------------- */
+
+/* One that was never filled in would be everybody's. */
+static bool ticket_key_is_made(const struct plait_tls_ticket_key *key)
+{
+	static const unsigned char nothing[sizeof(key->aes_key)];
+
+	return memcmp(key->hmac_key, nothing, sizeof(key->hmac_key)) != 0 &&
+	       memcmp(key->aes_key, nothing, sizeof(key->aes_key)) != 0;
+}
+
+static bool ticket_keys_are_good(const struct plait_tls_ticket_key *keys,
+				 size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!ticket_key_is_made(&keys[i]))
+			return false;
+		for (size_t j = 0; j < i; j++) {
+			if (memcmp(keys[i].name, keys[j].name,
+				   sizeof(keys[i].name)) == 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+int plait_tls_context_set_ticket_keys(struct plait_tls_context *c,
+				      const struct plait_tls_ticket_key *keys,
+				      size_t n)
+{
+	if (c == NULL)
+		return -ENOMEM;
+	if (n > TLS_MAX_TICKET_KEYS)
+		return -E2BIG;
+	if (!c->settings.is_server || (n > 0 && keys == NULL) ||
+	    !ticket_keys_are_good(keys, n))
+		return -EINVAL;
+	plait_i_tls_tickets_set(&c->tickets, keys, n);
+	return 0;
 }
 
 /* ---- as a value -------------------------------------------------- */

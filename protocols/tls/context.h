@@ -11,6 +11,7 @@
 
 #include "protocols/tls/session.h"
 #include "protocols/tls/settings.h"
+#include "protocols/tls/ticket.h"
 
 struct plait_tls_context {
 	atomic_uint refs;
@@ -18,6 +19,7 @@ struct plait_tls_context {
 		lock; /* of ctx, which a reload replaces, and sessions */
 	SSL_CTX *ctx;
 	struct tls_sessions sessions; /* of clients */
+	struct tls_tickets tickets;   /* of servers */
 	BIO_METHOD *bio;
 	struct tls_settings settings;
 };

@@ -183,6 +183,7 @@ static enum tls_answer tls_switch(struct tls *t, const plait_value *v)
 		return tls_refused(t, plait_no_memory());
 	plait_tls_context_unref(&t->context);
 	t->context = plait_tls_context_ref(c);
+	t->asked.tickets = &t->context->tickets;
 	return TLS_YES;
 }
 
@@ -476,6 +477,7 @@ plait_value plait_i_tls_begin(struct tls *t, struct plait_tls_context *c,
 			      const char *name)
 {
 	t->context = plait_tls_context_ref(c);
+	t->asked.tickets = &t->context->tickets;
 	t->process = getpid();
 	t->bio.above = &t->base;
 	t->state = TLS_SHAKING;

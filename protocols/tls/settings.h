@@ -6,8 +6,6 @@
 
 #include <plait/tls.h>
 
-enum { TLS_ID_SIZE = 16 };
-
 /* What the options said that is asked for later.  It never changes. */
 struct tls_settings {
 	bool is_server;
@@ -25,8 +23,6 @@ struct tls_settings {
 	char *certificate_file, *key_file, *authorities_file;
 	unsigned char *alpn; /* as it is sent: each behind its length */
 	unsigned alpn_size;
-	/* Sessions of one context are of no use to another. */
-	unsigned char id[TLS_ID_SIZE];
 };
 
 #endif
