@@ -431,9 +431,9 @@ TEST(an_unknown_key_means_a_whole_handshake, ON_EACH_KERNEL, TIMES(2))
 	end();
 }
 
-TEST(an_old_key_opens_and_the_first_makes, ON_EACH_KERNEL)
+TEST(an_old_key_opens_and_the_first_makes, ON_EACH_KERNEL, TIMES(2))
 {
-	begin_with_keys(0, "a");
+	begin_with_keys(_i, "a");
 	use_keys(of_server, "ba");
 	ck_assert(connect_once());
 	/* That client has a ticket of the new key. */
@@ -448,11 +448,11 @@ TEST(an_old_key_opens_and_the_first_makes, ON_EACH_KERNEL)
 
 /* As plait_tls(7) says it: the key of today, the next one, the one before.  The
    servers are told one by one, and a client may come to any of them. */
-TEST(a_cluster_rotates_its_keys, ON_EACH_KERNEL)
+TEST(a_cluster_rotates_its_keys, ON_EACH_KERNEL, TIMES(2))
 {
 	static const char *const steps[] = { "abz", "bca", "cdb", "dec" };
 
-	begin_with_keys(0, steps[0]);
+	begin_with_keys(_i, steps[0]);
 	for (int i = 0; i + 1 < N_OF(steps); i++) {
 		for (int j = 0; j < 4; j++) {
 			use_server_with(NULL, steps[i + j % 2]);

@@ -498,6 +498,15 @@ void plait_i_tls_context_resume(struct plait_tls_context *c, SSL *ssl,
 	SSL_SESSION_free(session);
 }
 
+void plait_i_tls_context_resumed(SSL *ssl)
+{
+	SSL_SESSION *session = SSL_get1_session(ssl);
+
+	if (!SSL_session_reused(ssl) || SSL_version(ssl) >= TLS1_3_VERSION ||
+	    !context_keep_session(ssl, session))
+		SSL_SESSION_free(session);
+}
+
 bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,
 				    const char *name)
 {

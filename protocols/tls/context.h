@@ -32,6 +32,10 @@ SSL_CTX *plait_i_tls_context_use(struct plait_tls_context *c);
 void plait_i_tls_context_resume(struct plait_tls_context *c, SSL *ssl,
 				const char *name);
 
+/* The handshake of a client is done.  If a session of TLS 1.2 went on and the
+   server has renewed its ticket, OpenSSL tells nobody but who asks. */
+void plait_i_tls_context_resumed(SSL *ssl);
+
 /* Is true if a client of c need not, or can, check that name; NULL: none. */
 bool plait_i_tls_context_takes_name(const struct plait_tls_context *c,
 				    const char *name);

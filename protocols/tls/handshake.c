@@ -299,6 +299,8 @@ static void tls_shaken(struct tls *t)
 		return;
 	}
 	plait_timer_stop(&t->deadline);
+	if (!t->context->settings.is_server)
+		plait_i_tls_context_resumed(t->ssl);
 	t->state = TLS_OPEN;
 	if (t->made)
 		tls_started(t);

@@ -44,12 +44,26 @@ void plait_i_tls_sessions_drop(struct tls_sessions *s)
 		session_forget(s, session_of(l));
 }
 
+static bool sessions_have(const struct tls_sessions *s,
+			  const SSL_SESSION *session)
+{
+	struct plait_list *l;
+
+	plait_list_for_each (l, &s->list) {
+		if (session_of(l)->session == session)
+			return true;
+	}
+	return false;
+}
+
 void plait_i_tls_sessions_keep(struct tls_sessions *s, const char *name,
 			       SSL_SESSION *session)
 {
 	size_t size = strlen(name) + 1;
-	struct tls_session *one = malloc(sizeof(*one) + size);
+	struct tls_session *one = NULL;
 
+	if (!sessions_have(s, session))
+		one = malloc(sizeof(*one) + size);
 	if (one == NULL) {
 		SSL_SESSION_free(session);
 		return;

@@ -18,7 +18,7 @@ void plait_i_tls_sessions_drop(struct tls_sessions *s);
 
 /*
  * Keeps a session with the server of that name, whose reference is taken; the
- * oldest gives way.  With no memory, it is dropped.
+ * oldest gives way.  With no memory, or if it is there already, it is dropped.
  */
 void plait_i_tls_sessions_keep(struct tls_sessions *s, const char *name,
 			       SSL_SESSION *session);
