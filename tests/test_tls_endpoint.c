@@ -109,6 +109,29 @@ TEST(protocols_are_agreed_on, ON_EACH_KERNEL)
 	meet_and_part();
 }
 
+/* However many there are. */
+TEST(the_last_of_many_protocols_counts, ON_EACH_KERNEL)
+{
+	enum { MANY = 40 };
+	char text[1000];
+	struct plait_tls_info info;
+	int len = snprintf(text, sizeof(text),
+			   "tls:127.0.0.1:%%u:ca=%%sauthority.pem:alpn=");
+
+	for (int i = 1; i <= MANY; i++)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, "%sp%d",
+				i == 1 ? "" : ",", i);
+	listen_on("tls:0:interface=127.0.0.1:alpn=p40:"
+		  "cert=%sgood.pem:key=%sgood.key");
+	connect_to(text);
+	run_until(reactor, tls_client_has_outcome, NULL);
+	ck_assert_int_eq(
+		plait_transport_tls_info(tls_end_transport(&at_client), &info),
+		0);
+	ck_assert_str_eq(info.alpn, "p40");
+	meet_and_part();
+}
+
 TEST(both_ends_may_show_certificates, ON_EACH_KERNEL)
 {
 	listen_on("tls:0:interface=127.0.0.1:cert=%sgood.pem:key=%sgood.key:"
@@ -247,6 +270,29 @@ TEST(an_unknown_version_is_refused_when_it_is_read, PURE)
 			 -EINVAL);
 	ck_assert_ptr_nonnull(
 		strstr(why, "minVersion is neither TLSv1.2 nor TLSv1.3"));
+}
+
+TEST(protocols_that_cannot_be_sent_are_refused_when_they_are_read, PURE)
+{
+	static const char *const lists[] = { "", ",", "h2,", ",h2", "h2,,h3" };
+	char why[PLAIT_ENDPOINT_WHY_SIZE], text[400];
+
+	for (int i = 0; i < N_OF(lists); i++) {
+		snprintf(text, sizeof(text), "tls:a.example:1:alpn=%s",
+			 lists[i]);
+		ck_assert_int_eq(
+			plait_endpoint_parse(text, &endpoint, why, sizeof(why)),
+			-EINVAL);
+	}
+	ck_assert_ptr_nonnull(strstr(why, "a name of alpn has no or too many"));
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "tls:a.example:1:alpn=", 21);
+	text[21 + 256] = '\0';
+	ck_assert_int_eq(
+		plait_endpoint_parse(text, &endpoint, why, sizeof(why)),
+		-EINVAL);
+	text[21 + 255] = '\0';
+	ck_assert_ptr_nonnull(parse(text));
 }
 
 TEST(a_text_is_what_it_was_read_from, PURE)

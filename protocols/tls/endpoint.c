@@ -9,7 +9,7 @@
 #include <plait/endpoint.h>
 #include <plait/tls.h>
 
-enum { MAX_ALPN = 32 };
+enum { MAX_ALPN_NAME = 255 };
 
 static const struct plait_endpoint_key tls_keys[] = {
 	{ "host", PLAIT_ENDPOINT_HOST,
@@ -30,21 +30,37 @@ static const struct plait_endpoint_key tls_keys[] = {
 	  PLAIT_ENDPOINT_CONNECTS },
 };
 
+/* Counts the names of a list "h2,http/1.1"; 0: one of them cannot be sent. */
+static size_t alpn_count(const char *text)
+{
+	size_t n = 0, len;
+
+	do {
+		len = strcspn(text, ",");
+		if (len == 0 || len > MAX_ALPN_NAME)
+			return 0;
+		text += len;
+		n++;
+	} while (*text++ != '\0');
+	return n;
+}
+
 static const char *endpoint_check_tls(const struct plait_endpoint *e)
 {
 	const char *version = plait_endpoint_text(e, "minVersion");
+	const char *alpn = plait_endpoint_text(e, "alpn");
 
-	return version == NULL || strcmp(version, "TLSv1.2") == 0 ||
-			       strcmp(version, "TLSv1.3") == 0
-		       ? NULL
-		       : "minVersion is neither TLSv1.2 nor TLSv1.3";
+	if (version != NULL && strcmp(version, "TLSv1.2") != 0 &&
+	    strcmp(version, "TLSv1.3") != 0)
+		return "minVersion is neither TLSv1.2 nor TLSv1.3";
+	if (alpn != NULL && alpn_count(alpn) == 0)
+		return "a name of alpn has no or too many bytes";
+	return NULL;
 }
 
-/* The names of a list "h2,http/1.1"; those behind the last that has room are
-   left out. */
 struct alpn_list {
 	char *text;
-	const char *names[MAX_ALPN + 1];
+	const char **names; /* in it; NULL: there is no list */
 };
 
 static int alpn_split(const struct plait_endpoint *e, struct alpn_list *ret)
@@ -56,16 +72,23 @@ static int alpn_split(const struct plait_endpoint *e, struct alpn_list *ret)
 	*ret = (struct alpn_list){ .text = NULL };
 	if (text == NULL)
 		return 0;
+	ret->names = calloc(alpn_count(text) + 1, sizeof(*ret->names));
 	ret->text = name = strdup(text);
-	if (name == NULL)
+	if (ret->names == NULL || name == NULL)
 		return -ENOMEM;
-	for (; n < MAX_ALPN && name != NULL; name = comma) {
+	for (; name != NULL; name = comma) {
 		comma = strchr(name, ',');
 		if (comma != NULL)
 			*comma++ = '\0';
 		ret->names[n++] = name;
 	}
 	return 0;
+}
+
+static void alpn_done(struct alpn_list *list)
+{
+	free(list->names);
+	free(list->text);
 }
 
 static struct plait_tls_pem endpoint_file(const struct plait_endpoint *e,
@@ -95,19 +118,17 @@ endpoint_context(const struct plait_endpoint *e, bool serves, char *why,
 			plait_endpoint_number(e, "acceptAnyCertificate") != 0,
 		.min_version = plait_endpoint_text(e, "minVersion"),
 	};
-	struct plait_tls_context *c;
+	struct plait_tls_context *c = NULL;
 	struct alpn_list alpn;
-	int err = alpn_split(e, &alpn);
+	int err = -alpn_split(e, &alpn);
 
-	if (err < 0) {
-		errno = -err;
-		return NULL;
+	if (err == 0) {
+		of_server.alpn = of_client.alpn = alpn.names;
+		c = serves ? plait_tls_server_new(&of_server, why, size)
+			   : plait_tls_client_new(&of_client, why, size);
+		err = errno;
 	}
-	of_server.alpn = of_client.alpn = alpn.names;
-	c = serves ? plait_tls_server_new(&of_server, why, size)
-		   : plait_tls_client_new(&of_client, why, size);
-	err = errno;
-	free(alpn.text);
+	alpn_done(&alpn);
 	errno = err;
 	return c;
 }
