@@ -241,3 +241,57 @@ TEST(a_byte_that_was_changed_on_the_way_ends_it, PURE, EACH_OF(states))
 		foe_end(_i);
 	}
 }
+
+/* ---- what costs a peer little ------------------------------------ */
+
+/* Asks for new keys, many times; returns how often it could. */
+static int foe_ask_often(int times)
+{
+	struct plait_buf *b;
+	int i;
+
+	for (i = 0; i < times && plait_testing_is_connected(foe.t); i++) {
+		SSL_key_update(foe.peer.ssl, SSL_KEY_UPDATE_REQUESTED);
+		SSL_do_handshake(foe.peer.ssl);
+		b = tls_peer_take(&foe.peer);
+		plait_testing_deliver(foe.t, plait_buf_data(b),
+				      plait_buf_size(b));
+		plait_buf_unref(&b);
+		plait_testing_advance(reactor, 0);
+		ck_assert_uint_lt(plait_transport_unsent(foe.t), 20000);
+	}
+	return i;
+}
+
+enum { OFTEN = 2000 }; /* 54,000 bytes of answers */
+
+TEST(a_peer_that_takes_no_answers_gets_no_more, PURE, TIMES(2))
+{
+	foe_begin(2 * _i, SIZE_MAX);
+	ck_assert_uint_eq(foe.made, 1);
+	plait_testing_set_window(foe.t, 0);
+	foe_ask_often(OFTEN);
+	plait_testing_advance(reactor, 60);
+	ck_assert_ptr_eq(foe.why, &plait_error_tls);
+	foe_end(2 * _i);
+}
+
+/* It may have as many keys as it wants. */
+TEST(a_peer_that_takes_the_answers_gets_all, PURE, TIMES(2))
+{
+	foe_begin(2 * _i, SIZE_MAX);
+	ck_assert_int_eq(foe_ask_often(OFTEN), OFTEN);
+	ck_assert_uint_ge(plait_buf_size(plait_testing_written(foe.t)),
+			  27 * (OFTEN - 1));
+	tls_peer_talk(&foe.peer, foe.t);
+	ck_assert(foe.peer.is_up && !foe.peer.is_broken);
+	tls_peer_close(&foe.peer);
+	tls_peer_talk(&foe.peer, foe.t);
+	plait_testing_deliver_eof(foe.t);
+	plait_testing_advance(reactor, 60);
+	ck_assert_uint_eq(foe.lost, 1);
+	ck_assert_str_eq(foe.why->name, "ConnectionDone");
+	tls_peer_end(&foe.peer);
+	plait_tls_factory_free(&foe.wrapped);
+	plait_testing_advance(reactor, 60);
+}

@@ -35,6 +35,8 @@ static int tls_bio_write(BIO *bio, const char *data, size_t len, size_t *ret)
 	struct tls_bio *b = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
+	if (b->answers)
+		b->answered += len;
 	if (b->is_last)
 		plait_transport_send_below(b->above, data, len);
 	else

@@ -13,8 +13,10 @@ struct tls_bio {
 	struct plait_transport *above; /* writes to the one below it */
 	const unsigned char *next;     /* what has come; borrowed */
 	size_t left;
-	bool is_over; /* nothing comes after that */
-	bool is_last; /* what is written now, of one flight */
+	bool is_over;	 /* nothing comes after that */
+	bool is_last;	 /* what is written now, of one flight */
+	bool answers;	 /* what is written now answers what is read */
+	size_t answered; /* bytes of such, since all was sent */
 };
 
 /* Gives the table, which lives as long as any BIO that has it; NULL with an

@@ -27,8 +27,9 @@
 enum {
 	READ_SIZE = 32 * 1024,
 	RECORD_SIZE = SSL3_RT_MAX_PLAIN_LENGTH,
-	MAX_BELOW = 64 * 1024, /* of ciphertext that waits there */
-	MAX_SENT = 256 * 1024, /* of plaintext that is taken at once */
+	MAX_BELOW = 64 * 1024,	  /* of ciphertext that waits there */
+	MAX_SENT = 256 * 1024,	  /* of plaintext that is taken at once */
+	MAX_ANSWERED = 16 * 1024, /* of OpenSSL's own answers that wait there */
 	IDLE_SECONDS = 1,
 	WORTH_TRIMMING = 64 /* connections, with the buffers of 2 MiB */
 };
@@ -183,6 +184,32 @@ static bool tls_has_read_all(const struct tls *t)
 	return t->bio.left == 0 && !t->bio.is_over && !SSL_has_pending(t->ssl);
 }
 
+static bool tls_read_some(struct tls *t, unsigned char *plain, size_t size,
+			  size_t *ret)
+{
+	int r;
+
+	t->bio.answers = true;
+	r = SSL_read_ex(t->ssl, plain, size, ret);
+	t->bio.answers = false;
+	return r == 1;
+}
+
+/*
+ * OpenSSL answers each request for new keys, and each attempt to renegotiate,
+ * by itself.  A peer that asks again and again and takes no answer would fill
+ * the memory with them.
+ */
+static void tls_mind_answers(struct tls *t)
+{
+	if (plait_transport_unsent(plait_transport_below(&t->base)) == 0)
+		t->bio.answered = 0;
+	else if (t->bio.answered > MAX_ANSWERED)
+		plait_i_tls_fail(t, plait_fail(&plait_error_tls,
+					       "the peer asks and does not "
+					       "read the answers"));
+}
+
 /* Fills the buffer; returns how many bytes there are, and the error that has
    ended it, or SSL_ERROR_NONE. */
 static size_t tls_decrypt(struct tls *t, unsigned char *plain, int *error)
@@ -192,8 +219,7 @@ static size_t tls_decrypt(struct tls *t, unsigned char *plain, int *error)
 	*error = SSL_ERROR_NONE;
 	while (used < READ_SIZE) {
 		tls_clear_errors();
-		if (SSL_read_ex(t->ssl, plain + used, READ_SIZE - used, &n) !=
-		    1) {
+		if (!tls_read_some(t, plain + used, READ_SIZE - used, &n)) {
 			*error = SSL_get_error(t->ssl, 0);
 			break;
 		}
@@ -226,6 +252,7 @@ void plait_i_tls_read(struct tls *t)
 	size_t n;
 
 	plait_i_tls_is_busy(t);
+	tls_mind_answers(t);
 	while (error == SSL_ERROR_NONE && t->state == TLS_OPEN &&
 	       !t->read_over) {
 		n = tls_decrypt(t, plain, &error);
