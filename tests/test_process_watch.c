@@ -190,9 +190,8 @@ TEST(a_child_that_is_traced_is_watched_no_more_after_a_cancel, ON_EACH_BACKEND)
 	plait_deferred_free(&d);
 	ck_assert(plait_failure_check(plait_value_failure(&result),
 				      &plait_error_cancelled));
-	calls_reset();
 	plait_reactor_iterate(reactor, 60);
-	ck_assert_uint_eq(calls_of("waitid"), 0);
+	ck_assert(wait_timeout() > 59);
 	wait_for_child(pid);
 }
 

@@ -558,6 +558,46 @@ TEST(pipe_that_breaks_between_two_writes_raises_no_signal, ON_EACH_BACKEND)
 	sigaction(SIGPIPE, &before, NULL);
 }
 
+/* The side that has the terminal, and the side that it is made by. */
+TEST(terminal_that_is_hung_up_ends_the_input, ON_EACH_BACKEND, TIMES(2))
+{
+	place_init(&in, TERMINAL, true);
+	place_init(&out, PIPE, false);
+	if (_i == 1) {
+		int made_by = in.far;
+
+		in.far = in.fd;
+		in.fd = made_by;
+	}
+	ck_assert_int_eq(pipe_open(in.fd, out.fd), 0);
+	in.fd = out.fd = -1;
+	say(&in, "hello\n");
+	run_until_count(reactor, &w.calls, 1);
+	close(in.far);
+	in.far = -1;
+	run_until_lost();
+	ck_assert_str_eq(w.trace, "MDL");
+	ck_assert_int_eq(w.err, 0);
+	end_pipes();
+}
+
+TEST(terminal_that_is_hung_up_is_a_loss_of_the_output, ON_EACH_BACKEND,
+     TIMES(2))
+{
+	place_init(&in, PIPE, true);
+	place_init(&out, TERMINAL, false);
+	ck_assert_int_eq(pipe_open(in.fd, out.fd), 0);
+	in.fd = out.fd = -1;
+	run_turns(reactor, 2);
+	close(out.far);
+	out.far = -1;
+	if (_i == 1)
+		plait_transport_write(w.transport, "hello", 5);
+	run_until_lost();
+	ck_assert_int_eq(w.err, EIO);
+	end_pipes();
+}
+
 /* What comes without end does not keep a connection whose output is lost. */
 static void say_again(struct wire *of, const void *data, size_t len)
 {
@@ -977,7 +1017,9 @@ TEST(reactor_without_descriptors_refuses, PURE)
 	int fd = open("/dev/null", O_RDWR);
 
 	reactor = plait_testing_reactor_new();
+	calls_reset();
 	refuse(fd, fd, -ENOTSUP);
+	ck_assert_uint_eq(calls_of("close"), 1);
 	ck_assert_int_eq(plait_stdio(reactor, NULL, NULL), -ENOTSUP);
 	plait_reactor_free(&reactor);
 }
