@@ -2,8 +2,9 @@
  * Runs a command and starts it again whenever it ends.  After a run that was
  * short the next one waits, longer each time.  A signal stops the command: it
  * is sent SIGTERM, and SIGKILL if it has not ended when the grace has passed,
- * and so is whoever it has started.  Then the program ends.  If somebody kills
- * this program, the command dies with it.
+ * and so is whoever it has started.  Then the program ends.  A second signal, a
+ * tenth of a second later or more, waits for no grace.  If somebody kills this
+ * program, the command dies with it.
  *
  * As process 1 of a container it also waits for the orphans there.
  */

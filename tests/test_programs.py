@@ -1964,6 +1964,19 @@ class Supervise(ProgramTest):
         # Its output has ended, so nobody has it any more.
         self.assertEqual([r for r in process.readers if r.is_alive()], [])
 
+    def test_a_second_signal_waits_for_no_grace(self):
+        for number in signal.SIGINT, signal.SIGTERM:
+            process = self.supervise("--grace", "1000", "sh", "-c",
+                                     "trap 'echo no' TERM; echo ready; "
+                                     "while :; do sleep 0.05; done")
+            self.begins(process, "ready")
+            process.signal(signal.SIGINT)
+            self.assertEqual(process.line(), "no")
+            time.sleep(0.2)  # what comes within 0.1 s is the first one again
+            process.signal(number)
+            self.assertEqual(process.line(), "ended by signal 9")
+            self.ends(process, 0, None)
+
     def test_the_command_dies_with_a_supervisor_that_is_killed(self):
         process = self.supervise("sh", "-c", "echo ready; exec sleep 1000")
         self.begins(process, "ready")
