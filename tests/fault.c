@@ -1251,17 +1251,27 @@ static long call_shortened(long number, const long *args)
 		       args[5]);
 }
 
+/* Whoever gives less has nothing on the stack for the sixth. */
+static bool takes_six(long number)
+{
+#ifdef SYS_epoll_pwait2
+	if (number == SYS_epoll_pwait2)
+		return true;
+#endif
+	return number == SYS_preadv2 || number == SYS_pwritev2;
+}
+
 /* It runs in children, too, which must not use what sanitizers know of this
    thread. */
 long seam_syscall(long number, ...);
 long seam_syscall(long number, ...)
 {
-	long args[6];
+	long args[6] = { 0 };
 	va_list ap;
 	int err;
 
 	va_start(ap, number);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < (takes_six(number) ? 6 : 5); i++)
 		args[i] = va_arg(ap, long);
 	va_end(ap);
 #ifdef SYS_epoll_pwait2

@@ -181,10 +181,11 @@ static struct answer *answer_new(struct room *r)
 	size_t records = r->n_records * sizeof(*r->records);
 	size_t strings = r->n_strings * sizeof(*r->strings);
 	struct answer *a = malloc(sizeof(*a) + records + strings + r->n_text);
-	char *behind = (char *)(a + 1);
+	char *behind;
 
 	if (a == NULL)
 		return NULL;
+	behind = (char *)(a + 1);
 	*a = (struct answer){ .refs = 1 };
 	*r = (struct room){
 		.records = (void *)behind,

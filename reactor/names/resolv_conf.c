@@ -180,10 +180,11 @@ static struct resolv_conf *resolv_conf_new(const struct resolv_conf *set,
 	size_t n = resolv_conf_count(search);
 	struct resolv_conf *c = malloc(sizeof(*c) + n * sizeof(const char *) +
 				       search.length + 1);
-	const char **list = (const char **)(c + 1);
+	const char **list;
 
 	if (c == NULL)
 		return NULL;
+	list = (const char **)(c + 1);
 	*c = *set;
 	c->search = list;
 	c->n_search = n;

@@ -320,9 +320,10 @@ static inline struct msghdr *datagram_put(struct datagram_port *d,
 	struct datagram_out *o = d->out;
 	unsigned i = o->n++;
 
-	o->pieces[i] = (struct iovec){ o->bytes + o->used, len };
+	o->pieces[i] = (struct iovec){ .iov_len = len };
+	/* Without any bytes there may be no memory for them, either. */
 	if (len > 0)
-		memcpy(o->bytes + o->used, data, len);
+		o->pieces[i].iov_base = memcpy(o->bytes + o->used, data, len);
 	o->used += len;
 	return &o->msgs[i].msg_hdr;
 }
