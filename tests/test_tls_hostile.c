@@ -9,7 +9,8 @@
 #include "tests/tls_peer.h"
 
 static struct {
-	unsigned made, lost, failed;
+	unsigned made, lost, failed, deliveries;
+	size_t received; /* bytes */
 	const struct plait_error *why;
 	int alert; /* of the failure that was told */
 	struct plait_factory factory, *wrapped;
@@ -21,6 +22,12 @@ static struct {
 static void foe_made(struct plait_protocol *p)
 {
 	foe.made++;
+}
+
+static void foe_received(struct plait_protocol *p, const void *data, size_t len)
+{
+	foe.deliveries++;
+	foe.received += len;
 }
 
 static void foe_note(const struct plait_failure *why)
@@ -57,6 +64,7 @@ static const struct plait_factory_ops foe_factory_ops = {
 static const struct plait_protocol_ops foe_ops = {
 	.name = "foe",
 	.connection_made = foe_made,
+	.data_received = foe_received,
 	.connection_lost = foe_lost,
 };
 
@@ -73,7 +81,8 @@ static const struct {
 /* Their conversation, of which that many records of the peer have come. */
 static void foe_begin(int i, size_t records)
 {
-	foe.made = foe.lost = foe.failed = 0;
+	foe.made = foe.lost = foe.failed = foe.deliveries = 0;
+	foe.received = 0;
 	foe.why = NULL;
 	foe.alert = -1;
 	foe.factory = (struct plait_factory){ .protocol = &foe_ops,
@@ -294,4 +303,29 @@ TEST(a_peer_that_takes_the_answers_gets_all, PURE, TIMES(2))
 	tls_peer_end(&foe.peer);
 	plait_tls_factory_free(&foe.wrapped);
 	plait_testing_advance(reactor, 60);
+}
+
+/* What comes in one turn, 64 KiB, is one delivery, so that the program works
+   for its bytes and not for its records. */
+TEST(records_of_one_byte_are_delivered_together, PURE, EACH_OF(states))
+{
+	enum { RECORDS = 2800, TURNS = 10 };
+	struct plait_buf *b;
+
+	foe_begin(_i, SIZE_MAX);
+	ck_assert_uint_eq(foe.made, 1);
+	for (unsigned turn = 1; turn <= TURNS; turn++) {
+		for (int i = 0; i < RECORDS; i++)
+			tls_peer_write(&foe.peer, "x");
+		b = tls_peer_take(&foe.peer);
+		ck_assert_uint_gt(plait_buf_size(b), 60000);
+		plait_testing_deliver(foe.t, plait_buf_data(b),
+				      plait_buf_size(b));
+		plait_buf_unref(&b);
+		ck_assert_uint_eq(foe.received, turn * RECORDS);
+		ck_assert_uint_eq(foe.deliveries, turn);
+		plait_testing_advance(reactor, 0);
+	}
+	foe_say("", 0);
+	foe_end(_i);
 }
