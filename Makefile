@@ -332,7 +332,7 @@ check-cancel check-null check-bindings check-layers check-headers check-html che
 	@$(RUN_CHECKS) scripts/$@
 check-symbols check-circles: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
-check-growth: $(BUILT_LIBS) $(GROWN_LIBS)
+check-growth: $(BUILT_LIBS) $(GROWN_LIBS) $(if $(HAVE_OPENSSL),$O/certificates/made)
 	@$(RUN_CHECKS) scripts/$@
 check-abi: $(BUILT_LIBS)
 	@$(RUN_CHECKS) scripts/$@
