@@ -305,7 +305,7 @@ check: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS) $(if $(COVERAGE),,$(GR
 # With another compiler or sanitizer, beside a check that was whole.
 check-compiled: $(TESTS) $(SAMPLES) $(BUILT_LIBS) $(PROGRAM_TOOLS)
 	$(SAY_SUITES_LEFT_OUT)
-	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) scripts/man-examples $(UNIT_CHECKS) $(COMPILED_CHECKS)
+	@$(RUN_CHECKS) $(COMPILED_PROGRAM_TESTS) $(UNIT_CHECKS) $(COMPILED_CHECKS)
 # What check has no time for: the same tests with more seeds.  LONG_SEEDS says
 # how many; but scenarios have as many as it takes to reach all their places.
 LONG_SEEDS = 2000
