@@ -129,7 +129,7 @@ static void answers_free(struct attempt_search *s)
 
 enum { MAX_ANSWERS = 16 };
 
-static struct name_server names;
+static struct name_server dns;
 static double names_latency;
 
 /* An answer that is late.  It is on its way if its timer runs. */
@@ -169,7 +169,7 @@ static void late_send(void *arg)
 	late_records(l, records, sizeof(records));
 	snprintf(words, sizeof(words), "question asked.example %s%s",
 		 l->family == 0 ? "AAAA" : "A", records);
-	names_answer(&names, &l->to, l->id, words);
+	names_answer(&dns, &l->to, l->id, words);
 }
 
 /* The type, of two bytes, stands behind the name. */
@@ -196,7 +196,7 @@ static void names_are_asked(const struct name_question *q)
 	late[i].to = q->from;
 	late[i].id = q->id;
 	late[i].family = family;
-	plait_timer_start(names.node.reactor, &late[i].timer,
+	plait_timer_start(dns.node.reactor, &late[i].timer,
 			  trial.delays[family], late_send, &late[i]);
 }
 
@@ -505,7 +505,7 @@ static void places_write(void)
 	     "no file");
 	snprintf(text, sizeof(text),
 		 "nameserver %s\noptions timeout:%d attempts:%d\n",
-		 plait_host_address(names.node.host), ASKED_AGAIN, ATTEMPTS);
+		 plait_host_address(dns.node.host), ASKED_AGAIN, ATTEMPTS);
 	MUST(plait_host_set_file(client.host, "/etc/resolv.conf", text) == 0,
 	     "no file");
 }
@@ -514,9 +514,9 @@ static void names_set_link(void)
 {
 	const struct plait_link link = { .latency = names_latency };
 
-	plait_simulation_set_link(simulation, client.host, names.node.host,
+	plait_simulation_set_link(simulation, client.host, dns.node.host,
 				  &link);
-	plait_simulation_set_link(simulation, names.node.host, client.host,
+	plait_simulation_set_link(simulation, dns.node.host, client.host,
 				  &link);
 }
 
@@ -532,9 +532,9 @@ SCENARIO(a_name_is_reached_if_any_of_its_addresses_works)
 	client = (struct node){ .name = "client",
 				.begin = client_begin,
 				.end = client_end };
-	names = NAME_SERVER("names", names_are_asked);
-	names.node.end = late_stop;
-	place_start(&names.node);
+	dns = NAME_SERVER("names", names_are_asked);
+	dns.node.end = late_stop;
+	place_start(&dns.node);
 	place_start(&client);
 	plait_simulation_heal(simulation);
 	names_latency = dice_say(0.5) ? 0 : dice_seconds(0, 0.05);
